@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What each memcached command means, as a pure function: the request and the entry as it stands go in, the answer and
+ * the change to make come out. Nothing is looked up, stored or sent here; so the same meaning holds under all four
+ * policies, on the worker (memory) and on the writer thread (write-through), and it is tested without either.
+ */
+#ifndef FOREBAY_POLICIES_EVALUATE_H
+#define FOREBAY_POLICIES_EVALUATE_H
+
+#include "policies/request.h"
+
+/* What a command has to know of the entry before it can be evaluated. */
+enum need {
+    NEED_NOTHING,   /* set: overwrites whatever there is */
+    NEED_EXISTENCE, /* add, replace, delete, touch (and meta likes): whether it exists; design: `existence` decides */
+    NEED_ENTRY,     /* get, gat, cas, append, prepend, incr, decr, mg ...: the whole entry */
+};
+enum need evaluate_need(const struct request *request);
+
+/* True for requests that can change nothing but recency (get, gets, mg without T, N, R and E): the fast path. An mg on an entry with marks may still change them. */
+bool evaluate_is_read(const struct request *request);
+
+enum change_kind {
+    CHANGE_NONE,
+    CHANGE_PUT,    /* value, flags, expires_at, client_cas, marks */
+    CHANGE_TOUCH,  /* expires_at alone */
+    CHANGE_DELETE,
+    CHANGE_MARKS,  /* marks alone, in memory alone */
+    CHANGE_VIVIFY, /* an empty placeholder with marks and expires_at, in memory alone (mg N) */
+};
+
+struct change {
+    enum change_kind kind;
+    uint8_t marks;
+    bool hit;             /* count as an access: call cache_hit */
+    uint32_t flags;
+    uint32_t expires_at;  /* absolute */
+    uint64_t client_cas;  /* 0: none */
+    struct slice value;   /* into the request, into the view, or into the scratch */
+};
+
+/* What evaluation may need beside the entry. */
+struct evaluate_context {
+    struct cache_time now;
+    uint32_t default_ttl;   /* seconds for a client's exptime 0; 0: never */
+    size_t item_max;        /* bytes of key + value + overhead, memcached's -I */
+    char *scratch;          /* at least item_max + 32 bytes: built values (append, incr) live here */
+};
+
+/* The absolute expiry of an exptime as sent (memcached's realtime()): 0 -> default_ttl or never, negative -> 1 (dead
+ * since 1970), up to 30 days -> relative to now, more -> as given. */
+uint32_t evaluate_expiry(int64_t exptime, uint32_t default_ttl, uint32_t now);
+
+/* Evaluates. base is the live entry, or NULL when there is none. Fills status, won, stale, lost, number, error,
+ * hit_before, last_access and view of the outcome (for PUTs: the new flags, expires_at, client_cas; version is the
+ * caller's to add) and the change to make. Never touches holds_lock or cursor. */
+void evaluate(const struct request *request, const struct cache_view *base, const struct evaluate_context *context,
+              struct outcome *ret_outcome, struct change *ret_change);
+
+#endif

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a client asked, and what it is answered: the two plain structs between the protocol (server/parser.h makes
+ * requests, server/reply.h writes outcomes) and the policies. One request is about one key: a multi-key get is a run
+ * of requests of which only the last has ends_run set.
+ */
+#ifndef FOREBAY_POLICIES_REQUEST_H
+#define FOREBAY_POLICIES_REQUEST_H
+
+#include "cache/cache.h"
+
+struct space; /* policies/space.h */
+
+enum command {
+    /* on a key, handled by tier_execute */
+    COMMAND_GET,  /* get, gets: ret_cas tells them apart */
+    COMMAND_GAT,  /* gat, gats */
+    COMMAND_SET,
+    COMMAND_ADD,
+    COMMAND_REPLACE,
+    COMMAND_APPEND,
+    COMMAND_PREPEND,
+    COMMAND_CAS,
+    COMMAND_DELETE,
+    COMMAND_INCR,
+    COMMAND_DECR,
+    COMMAND_TOUCH,
+    COMMAND_META_GET,
+    COMMAND_META_SET,
+    COMMAND_META_DELETE,
+    COMMAND_META_ARITHMETIC,
+    COMMAND_META_DEBUG, /* me */
+    /* without a key, handled by the server */
+    COMMAND_META_NOOP,
+    COMMAND_FLUSH_ALL,
+    COMMAND_VERSION,
+    COMMAND_VERBOSITY,
+    COMMAND_STATS,
+    COMMAND_SYNC,
+    COMMAND_QUARANTINE,
+    COMMAND_CACHE_MEMLIMIT,
+    COMMAND_SHUTDOWN,
+    COMMAND_QUIT,
+    COMMAND_OTHER, /* known words that memcached answers and that mean nothing here (slabs, lru, lru_crawler, ...) */
+    COMMAND_BAD,   /* malformed: error is the reply line */
+};
+
+/* Meta flags, one bit per letter; both cases. Values are in the request's fields, the raw tokens in meta_flags (the
+ * reply repeats some in the order they were sent). */
+static inline uint64_t meta_bit(char letter) {
+    return 1ull << ((letter >= 'a') ? letter - 'a' + 26 : letter - 'A');
+}
+
+struct request {
+    enum command command;
+    bool noreply;     /* classic: no answer at all. Meta quiet (q): see meta */
+    bool ret_cas;     /* gets, gats */
+    bool ends_run;    /* get, gets, gat, gats: the last key of the line, END follows */
+    bool has_exptime; /* meta: the T flag was given (classic commands that take one always set it) */
+    char mode;        /* ms: S E(add) A P R; ma: I or D; normalised to upper case, 'E' for add; 0: default */
+    struct slice key; /* decoded when the meta flag b was given */
+    uint64_t hash;       /* set by tier_prepare */
+    struct space *space; /* set by tier_prepare */
+    struct slice value;  /* data block without its CRLF */
+    uint32_t flags;      /* client flags */
+    int64_t exptime;     /* as sent: 0 never, negative at once, <= 30 days relative, else absolute */
+    uint64_t cas;        /* cas command; meta C */
+    uint64_t delta;      /* incr, decr; meta D (default 1) */
+    /* meta only */
+    uint64_t meta;        /* meta_bit of each flag given */
+    uint64_t new_cas;     /* E */
+    uint64_t initial;     /* ma J (default 0) */
+    int64_t vivify_ttl;   /* N */
+    int64_t recache_ttl;  /* R */
+    struct slice raw_key;    /* as sent (still base64 with b) */
+    struct slice meta_flags; /* the tokens behind the key (and the length), as sent */
+    /* commands without a key */
+    struct slice argument;  /* the words behind the command, as sent, trimmed */
+    const char *error;      /* COMMAND_BAD: the whole reply line without CRLF */
+};
+
+static inline bool request_has(const struct request *request, char flag) {
+    return (request->meta & meta_bit(flag)) != 0;
+}
+
+enum outcome_status {
+    OUTCOME_HIT,        /* view is valid until tier_release */
+    OUTCOME_MISS,       /* get: nothing; mg: EN */
+    OUTCOME_STORED,     /* STORED, HD */
+    OUTCOME_NOT_STORED, /* NOT_STORED, NS */
+    OUTCOME_EXISTS,     /* EXISTS, EX */
+    OUTCOME_NOT_FOUND,  /* NOT_FOUND, NF */
+    OUTCOME_DELETED,    /* DELETED, HD */
+    OUTCOME_TOUCHED,    /* TOUCHED */
+    OUTCOME_NUMBER,     /* incr, decr, ma: number */
+    OUTCOME_ERROR,      /* error is the reply line */
+};
+
+struct outcome {
+    enum outcome_status status;
+    bool holds_lock;      /* a cursor is open: tier_release must be called before anything else of the tier */
+    bool won, stale, lost; /* meta W, X, Z */
+    bool hit_before;      /* meta h, as of before this request */
+    uint32_t last_access; /* meta l: seconds since the last access before this request */
+    uint32_t ttl_now;     /* the second that ttls are counted from */
+    uint64_t number;      /* OUTCOME_NUMBER */
+    /* HIT: the entry (value, flags, expires_at). STORED, NUMBER of meta commands: version/client_cas, expires_at and
+     * flags as they are now. Values that do not live in the cache point into the ticket or the worker's scratch. */
+    struct cache_view view;
+    const char *error;    /* OUTCOME_ERROR: without CRLF; static, or in the ticket */
+    struct cache_cursor cursor; /* private to the tier */
+};
+
+#endif

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The program's context: what main.c owns and every part of the server is handed. There are no globals.
+ *
+ * main.c: options and configuration -> tier -> workers -> listeners -> signals. Threads: main (an ev_loop with signals,
+ * listening sockets and timers; it runs cache_maintain) and the workers (server/worker.h).
+ */
+#ifndef FOREBAY_SERVER_SERVER_H
+#define FOREBAY_SERVER_SERVER_H
+
+#include "policies/log.h"
+#include "policies/tier.h"
+#include <stdatomic.h>
+
+struct worker;
+struct auth;
+struct buffer;
+
+/* What the workers need of the settings; filled by options.c and config.c, constant once the server runs. */
+struct settings {
+    size_t item_max;         /* -I, bytes */
+    unsigned threads;        /* -t */
+    unsigned max_connections;/* -c */
+    unsigned idle_timeout;   /* seconds, 0: none */
+    unsigned requests_per_event; /* -R: requests of one connection before others get their turn */
+    unsigned backlog;        /* -b */
+    uint32_t sync_timeout;   /* ms, 0: none */
+    bool allow_shutdown;     /* -A */
+    bool allow_flush_all;    /* not -F */
+    bool cas_enabled;        /* not -C */
+    char stats_prefix_delimiter; /* -D */
+    const char *auth_file;   /* -Y, or NULL */
+    const char *config_file; /* --config, or NULL */
+    const char *data;        /* folder, or NULL */
+    struct tier_options tier;
+};
+
+struct server {
+    const struct settings *settings;
+    struct tier *tier;
+    struct worker **workers;
+    unsigned worker_count;
+    _Atomic int verbosity;
+    _Atomic(struct auth *) auth; /* NULL: no authentication */
+    uint64_t started_us;
+    atomic_uint connections;     /* open client connections */
+    atomic_uint_fast64_t connections_total, connections_rejected, listen_disabled;
+    _Atomic bool stopping;       /* shutdown was asked for */
+    void (*stop)(struct server *server); /* asks main to stop, from any thread (shutdown command) */
+    void *detail; /* per-prefix statistics (stats detail), owned by stats.c */
+};
+
+/* One line on standard error, with time and level, if the verbosity asks for it. Any thread. */
+void server_log(struct server *server, enum log_level level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+#endif
