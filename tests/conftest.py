@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: MIT
+"""Fixtures for all pytest layers, and how ctest learns that a whole file was skipped."""
+
+import os
+import sys
+
+import pytest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "support"))
+sys.dont_write_bytecode = True
+
+import forebay  # noqa: E402
+
+SKIPPED = 77  # SKIP_RETURN_CODE in tests/CMakeLists.txt
+
+
+@pytest.fixture
+def serve(tmp_path):
+    """serve(config=..., options=...) starts a server in the test's folder; all are stopped, and checked, afterwards."""
+    servers = []
+
+    def start(config=None, options=(), folder=None, **more):
+        server = forebay.Server(folder or tmp_path, config=config, options=options, **more)
+        servers.append(server)
+        return server.start()
+
+    yield start
+    for server in servers:
+        if server.running():
+            server.stop()
+        elif forebay.SANITIZER_REPORT.search(server.log()):
+            raise forebay.ServerFailed(server.log()[-8000:])
+
+
+@pytest.fixture
+def redis(tmp_path):
+    """A running Redis without persistence."""
+    if forebay.Redis.missing():
+        pytest.skip(forebay.Redis.missing())
+    with forebay.Redis(tmp_path / "redis") as server:
+        yield server
+        if server.running():
+            server.resume()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session, exitstatus):
+    """A run of which nothing was left is neither a success nor a failure."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter and exitstatus == 0 and "skipped" in reporter.stats and "passed" not in reporter.stats:
+        session.exitstatus = SKIPPED

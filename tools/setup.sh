@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash
+# What tools/run and tools/test share: saying what happens, failing with a reason, and installing what is missing.
+# Sourced, never run. It expects the caller to have set -euo pipefail and to stand in the project's root.
+#
+# Nothing is installed that is there already, so a second run costs one dpkg-query. Debian starts the services of the
+# packages it installs (memcached, redis-server); a temporary policy-rc.d forbids that and goes away again however
+# the installation ends.
+
+PROGRAM=$(basename "$0")
+
+# What the server needs to be built: commands first (whoever brought them), then Debian's development packages.
+BUILD_COMMANDS=(cc:gcc cmake:cmake ninja:ninja-build pkg-config:pkg-config)
+BUILD_PACKAGES=(libc6-dev libev-dev libsqlite3-dev libhiredis-dev libconfuse-dev libxxhash-dev)
+
+POLICY=/usr/sbin/policy-rc.d
+policy_is_ours=no
+
+say() {
+    printf '%s: %s\n' "$PROGRAM" "$*"
+}
+
+fail() {
+    printf '%s: %s\n' "$PROGRAM" "$*" >&2
+    exit 1
+}
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    else
+        sudo "$@"
+    fi
+}
+
+# package_is_installed NAME
+package_is_installed() {
+    [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
+
+# missing_packages: reads arguments "package" or "command:package", prints the packages that have to be installed.
+missing_packages() {
+    local need
+    for need in "$@"; do
+        case $need in
+            *:*) command -v "${need%%:*}" >/dev/null || printf '%s\n' "${need#*:}" ;;
+            *) package_is_installed "$need" || printf '%s\n' "$need" ;;
+        esac
+    done
+}
+
+forbid_services() {
+    [ -e "$POLICY" ] && return
+    printf '#!/bin/sh\nexit 101\n' | as_root tee "$POLICY" >/dev/null
+    policy_is_ours=yes
+    as_root chmod 755 "$POLICY"
+}
+
+allow_services() {
+    if [ "$policy_is_ours" = yes ]; then
+        as_root rm -f "$POLICY"
+        policy_is_ours=no
+    fi
+}
+
+# install_missing NEED...: see missing_packages. Returns at once when nothing is missing.
+install_missing() {
+    command -v dpkg-query >/dev/null ||
+        fail "this is not Debian: it needs the counterparts of these Debian 12 packages, and a build by hand: $*"
+    local packages
+    mapfile -t packages < <(missing_packages "$@")
+    [ ${#packages[@]} -eq 0 ] && return
+    [ "$(id -u)" -eq 0 ] || command -v sudo >/dev/null ||
+        fail "missing: ${packages[*]}. Run me as root, or install sudo, or install these packages by hand"
+    say "installing ${packages[*]}"
+    trap allow_services EXIT
+    trap 'exit 130' INT TERM
+    forbid_services
+    as_root apt-get update -qq || say "apt-get update failed; trying with the package lists that are there"
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${packages[@]}" \
+        >/dev/null || fail "apt-get could not install: ${packages[*]} (its messages stand above)"
+    allow_services
+    trap - EXIT INT TERM
+}
+
+# cmake_version_fits: the presets need 3.25, which Debian 12 has.
+check_cmake() {
+    local version
+    version=$(cmake --version | sed -n '1s/[^0-9]*//p')
+    [ "$(printf '%s\n3.25\n' "$version" | sort -V | head -n 1)" = 3.25 ] ||
+        fail "cmake $version is too old, 3.25 is needed ($(command -v cmake))"
+}
+
+# build PRESET TARGET [CMAKE OPTION...]: configures once (later ninja notices by itself), then builds.
+build() {
+    local preset=$1 target=$2 folder=build/$1 log
+    shift 2
+    log=build/$preset.log
+    mkdir -p build
+    say "building $folder ($target)"
+    {
+        if [ ! -f "$folder/build.ninja" ] || [ $# -gt 0 ]; then
+            cmake --preset "$preset" "$@"
+        fi && cmake --build "$folder" --target "$target"
+    } >"$log" 2>&1 || {
+        tail -n 40 "$log" >&2
+        fail "$folder was not built; the whole story is in $log"
+    }
+}
