@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A growing run of bytes. An allocation that fails sets failed and drops what does not fit; nothing aborts. */
+/* A growing run of bytes. An allocation that fails sets failed and drops what does not fit; nothing aborts.
+ */
 #ifndef FOREBAY_SERVER_BUFFER_H
 #define FOREBAY_SERVER_BUFFER_H
 

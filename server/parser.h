@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Bytes to requests: memcached's text protocol, classic and meta (the reference is doc/protocol.txt of memcached
- * 1.6.45 and its observed behaviour). Pure: no socket, no allocation, no clock.
+ * Bytes to requests: memcached's text protocol, classic and meta (the reference is doc/protocol.txt of
+ * memcached 1.6.45 and its observed behaviour). Pure: no socket, no allocation, no clock.
  *
- * The slices of a request point into the bytes given, but for base64 keys, which are decoded into the parser. struct
- * parser is a plain value: copy it to remember a position, assign it back to parse the same request again.
+ * The slices of a request point into the bytes given, but for base64 keys, which are decoded into the parser.
+ * struct parser is a plain value: copy it to remember a position, assign it back to parse the same request
+ * again.
  */
 #ifndef FOREBAY_SERVER_PARSER_H
 #define FOREBAY_SERVER_PARSER_H
@@ -12,34 +13,38 @@
 #include "policies/request.h"
 
 enum {
-    PARSER_LINE_MAX = 2048,          /* a line without an end beyond this is no memcached command (but for gets) */
-    PARSER_GET_LINE_MAX = 192 << 10, /* the longest get, gets, gat, gats line: 700 keys of 250 bytes and more */
+    PARSER_LINE_MAX = 2048, /* a line without an end beyond this is no memcached command (but for gets) */
+    PARSER_GET_LINE_MAX =
+        192 << 10, /* the longest get, gets, gat, gats line: 700 keys of 250 bytes and more */
 };
 
 enum parse_status {
     PARSE_OK,    /* a request (perhaps COMMAND_BAD: answer its error and go on) */
     PARSE_MORE,  /* the bytes end inside a request */
-    PARSE_CLOSE, /* not this protocol, or an endless line: close the connection; request.error may hold a last line */
+    PARSE_CLOSE, /* not this protocol, or an endless line: close the connection; request.error may hold a last
+                    line */
 };
 
 enum parse_close_reason { CLOSE_BINARY, CLOSE_HTTP, CLOSE_ENDLESS_LINE };
 
 struct parser {
-    size_t item_max;      /* set by parser_init: longest data block accepted is item_max less the item overhead */
-    uint64_t swallow;     /* bytes of a refused data block that are still to be skipped */
-    struct request run;   /* the multi-key line that is being handed out key by key */
+    size_t item_max;  /* set by parser_init: longest data block accepted is item_max less the item overhead */
+    uint64_t swallow; /* bytes of a refused data block that are still to be skipped */
+    struct request run; /* the multi-key line that is being handed out key by key */
     bool in_run;
-    bool started;         /* the first byte was seen: 0x80 is looked for only there */
+    bool started; /* the first byte was seen: 0x80 is looked for only there */
     enum parse_close_reason close_reason;
 };
 
 void parser_init(struct parser *parser, size_t item_max);
 
-/* Takes one request from the front of bytes. PARSE_OK: *ret_consumed bytes are used up (a key of a multi-key line
- * uses up to the end of that key; a refused data block uses what is there of it and sets swallow). PARSE_MORE:
- * *ret_consumed may be > 0 (swallowed) and *ret_wanted is how many bytes beyond those have to be there before another call is
- * worthwhile, as far as is known. key_buffer takes a decoded base64 key and must live as long as the request. */
-enum parse_status parse(struct parser *parser, const char *bytes, size_t size, char key_buffer[ENTRY_KEY_MAX + 2],
-                        struct request *ret_request, size_t *ret_consumed, size_t *ret_wanted);
+/* Takes one request from the front of bytes. PARSE_OK: *ret_consumed bytes are used up (a key of a multi-key
+ * line uses up to the end of that key; a refused data block uses what is there of it and sets swallow).
+ * PARSE_MORE: *ret_consumed may be > 0 (swallowed) and *ret_wanted is how many bytes beyond those have to be
+ * there before another call is worthwhile, as far as is known. key_buffer takes a decoded base64 key and must
+ * live as long as the request. */
+enum parse_status parse(struct parser *parser, const char *bytes, size_t size,
+                        char key_buffer[ENTRY_KEY_MAX + 2], struct request *ret_request, size_t *ret_consumed,
+                        size_t *ret_wanted);
 
 #endif

@@ -8,8 +8,9 @@
 /* Bytes that reply_write may need at most, without the value when it lives outside the log (view.large). */
 size_t reply_bound(const struct request *request, const struct outcome *outcome);
 
-/* Writes the answer (nothing when noreply or quiet mode wants none) and returns its end. If the value lives outside
- * the log it is not copied: *ret_value_at is where in the bytes it belongs, else NULL. */
-char *reply_write(char *out, const struct request *request, const struct outcome *outcome, char **ret_value_at);
+/* Writes the answer (nothing when noreply or quiet mode wants none) and returns its end. If the value lives
+ * outside the log it is not copied: *ret_value_at is where in the bytes it belongs, else NULL. */
+char *reply_write(char *out, const struct request *request, const struct outcome *outcome,
+                  char **ret_value_at);
 
 #endif

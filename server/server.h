@@ -2,8 +2,8 @@
 /*
  * The program's context: what main.c owns and every part of the server is handed. There are no globals.
  *
- * main.c: options and configuration -> tier -> workers -> listeners -> signals. Threads: main (an ev_loop with signals,
- * listening sockets and timers; it runs cache_maintain) and the workers (server/worker.h).
+ * main.c: options and configuration -> tier -> workers -> listeners -> signals. Threads: main (an ev_loop
+ * with signals, listening sockets and timers; it runs cache_maintain) and the workers (server/worker.h).
  */
 #ifndef FOREBAY_SERVER_SERVER_H
 #define FOREBAY_SERVER_SERVER_H
@@ -18,20 +18,20 @@ struct buffer;
 
 /* What the workers need of the settings; filled by options.c and config.c, constant once the server runs. */
 struct settings {
-    size_t item_max;         /* -I, bytes */
-    unsigned threads;        /* -t */
-    unsigned max_connections;/* -c */
-    unsigned idle_timeout;   /* seconds, 0: none */
+    size_t item_max;             /* -I, bytes */
+    unsigned threads;            /* -t */
+    unsigned max_connections;    /* -c */
+    unsigned idle_timeout;       /* seconds, 0: none */
     unsigned requests_per_event; /* -R: requests of one connection before others get their turn */
-    unsigned backlog;        /* -b */
-    uint32_t sync_timeout;   /* ms, 0: none */
-    bool allow_shutdown;     /* -A */
-    bool allow_flush_all;    /* not -F */
-    bool cas_enabled;        /* not -C */
+    unsigned backlog;            /* -b */
+    uint32_t sync_timeout;       /* ms, 0: none */
+    bool allow_shutdown;         /* -A */
+    bool allow_flush_all;        /* not -F */
+    bool cas_enabled;            /* not -C */
     char stats_prefix_delimiter; /* -D */
-    const char *auth_file;   /* -Y, or NULL */
-    const char *config_file; /* --config, or NULL */
-    const char *data;        /* folder, or NULL */
+    const char *auth_file;       /* -Y, or NULL */
+    const char *config_file;     /* --config, or NULL */
+    const char *data;            /* folder, or NULL */
     struct tier_options tier;
 };
 
@@ -43,11 +43,11 @@ struct server {
     _Atomic int verbosity;
     _Atomic(struct auth *) auth; /* NULL: no authentication */
     uint64_t started_us;
-    atomic_uint connections;     /* open client connections */
+    atomic_uint connections; /* open client connections */
     atomic_uint_fast64_t connections_total, connections_rejected, listen_disabled;
-    _Atomic bool stopping;       /* shutdown was asked for */
+    _Atomic bool stopping;               /* shutdown was asked for */
     void (*stop)(struct server *server); /* asks main to stop, from any thread (shutdown command) */
-    void *detail; /* per-prefix statistics (stats detail), owned by stats.c */
+    void *detail;                        /* per-prefix statistics (stats detail), owned by stats.c */
 };
 
 /* One line on standard error, with time and level, if the verbosity asks for it. Any thread. */

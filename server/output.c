@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The replies of a turn: one run of bytes for all connections, in the order in which they were served, and a
+ * list of pieces that says whose they are. As a connection is served at one go, its pieces stand together and
+ * go out with one system call.
+ */
+#include "server/worker_internal.h"
+#include <assert.h>
+#include <stdlib.h>
+
+enum { OUTPUT_FIRST = 128 << 10, PIECES_FIRST = 64, OUTPUT_KEEP = 4 << 20 };
+
+bool output_init(struct output *output) {
+    *output = (struct output){0};
+    output->data = malloc(OUTPUT_FIRST);
+    output->pieces = malloc(PIECES_FIRST * sizeof *output->pieces);
+    output->capacity = OUTPUT_FIRST;
+    output->piece_capacity = PIECES_FIRST;
+    return output->data && output->pieces;
+}
+
+void output_free(struct output *output) {
+    free(output->data);
+    free(output->pieces);
+    *output = (struct output){0};
+}
+
+static bool output_grow(struct output *output, size_t need) {
+    size_t capacity = output->capacity * 2;
+    while (capacity - output->size < need)
+        capacity *= 2;
+    char *data = realloc(output->data, capacity);
+    if (!data)
+        return false;
+    output->data = data;
+    output->capacity = capacity;
+    return true;
+}
+
+char *output_reserve(struct output *output, size_t more) {
+    size_t need = OUTPUT_REPLY + more;
+    if (output->capacity - output->size < need && !output_grow(output, need))
+        return NULL;
+    return output->data + output->size;
+}
+
+static struct piece *add_piece(struct output *output, struct connection *connection) {
+    if (output->piece_count == output->piece_capacity) {
+        size_t capacity = output->piece_capacity * 2;
+        struct piece *pieces = realloc(output->pieces, capacity * sizeof *pieces);
+        if (!pieces)
+            return NULL;
+        output->pieces = pieces;
+        output->piece_capacity = capacity;
+    }
+    struct piece *piece = &output->pieces[output->piece_count++];
+    *piece = (struct piece){.connection = connection, .offset = output->size};
+    return piece;
+}
+
+void output_commit(struct output *output, struct connection *connection, char *end) {
+    size_t size = (size_t)(end - output->data) - output->size;
+    if (size == 0)
+        return;
+    struct piece *last = output->piece_count ? &output->pieces[output->piece_count - 1] : NULL;
+    if (!last || last->connection != connection || last->large)
+        last = add_piece(output, connection);
+    if (!last) {
+        connection_set_state(connection, CONNECTION_BROKEN);
+        return;
+    }
+    last->size += size;
+    output->size += size;
+}
+
+bool output_large(struct output *output, struct connection *connection, const struct cache_view *view) {
+    struct piece *piece = add_piece(output, connection);
+    if (!piece)
+        return false;
+    cache_large_hold(view->large);
+    piece->large = view->large;
+    piece->data = view->value.data;
+    piece->size = view->value.size;
+    return true;
+}
+
+void output_append(struct output *output, struct connection *connection, const char *data, size_t size) {
+    char *out = output_reserve(output, size);
+    if (!out) {
+        connection_set_state(connection, CONNECTION_BROKEN);
+        return;
+    }
+    memcpy(out, data, size);
+    output_commit(output, connection, out + size);
+}
+
+void output_send(struct output *output) {
+    size_t i = 0;
+    while (i < output->piece_count) {
+        size_t first = i;
+        struct connection *connection = output->pieces[first].connection;
+        while (i < output->piece_count && output->pieces[i].connection == connection)
+            i++;
+        connection_send(connection, output->data, &output->pieces[first], i - first);
+    }
+    output->size = output->piece_count = 0;
+    if (output->capacity > OUTPUT_KEEP) {
+        char *data = realloc(output->data, OUTPUT_FIRST);
+        if (data) {
+            output->data = data;
+            output->capacity = OUTPUT_FIRST;
+        }
+    }
+}

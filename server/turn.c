@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A worker's turn: everything that became ready while the loop slept, served in stages.
+ *
+ *     read       each ready connection once, into one buffer
+ *     parse      all that is complete, up to TURN_BATCH requests; each is hashed and its bucket prefetched
+ *     execute    the batch in order; replies go into one buffer (output.c)
+ *     journal    tier_turn_end: once
+ *     send       once per connection
+ *
+ * A request that parks stops its connection: its bytes and all that follow are kept, and when its ticket is
+ * back they are parsed and executed again. Of a multi-key line the keys that were answered before are skipped
+ * then. The same keeping serves a client that does not read its replies (deferred): its requests wait until
+ * the socket takes more.
+ *
+ * Invariant: slices of the batch point into the worker's input or into a connection's own buffer; neither
+ * moves before the batch was executed.
+ */
+#include "policies/evaluate.h"
+#include "server/auth.h"
+#include "server/command.h"
+#include "server/reply.h"
+#include "server/worker_internal.h"
+#include <assert.h>
+
+/* False once nothing more of this connection may be executed in this turn. */
+static bool goes_on(const struct connection *connection) {
+    return connection_state(connection) == CONNECTION_OPEN && !connection_is_parked(connection) &&
+           !connection->deferred;
+}
+
+/* ---- Execute
+ * -------------------------------------------------------------------------------------------------- */
+
+/* Ends the parsing of a connection at slot i: bytes from there on are kept for later. */
+static bool hold_from(struct worker *worker, size_t i) {
+    struct slot *slot = &worker->slots[i];
+    struct connection *connection = slot->connection;
+    connection->skip_keys = slot->line_key;
+    connection->wanted = 0;
+    connection->parser.in_run = false;
+    connection->parser.swallow = 0;
+    return connection_keep(connection, slot->start);
+}
+
+static bool is_anticipated(const struct request *request) {
+    return (request->command == COMMAND_GET || request->command == COMMAND_META_GET) &&
+           evaluate_is_read(request);
+}
+
+static void park(struct worker *worker, size_t i) {
+    struct connection *connection = worker->slots[i].connection;
+    if (is_anticipated(&worker->slots[i].request)) {
+        for (size_t j = i + 1; j < worker->slot_count; j++) {
+            struct slot *next = &worker->slots[j];
+            if (next->connection != connection || !is_anticipated(&next->request))
+                break;
+            tier_anticipate(worker->tier, connection->ticket, &next->request);
+        }
+    }
+    if (!hold_from(worker, i)) {
+        tier_abandon(worker->tier, connection->ticket);
+        return;
+    }
+    connection_set_parked(connection, true);
+    worker->parked++;
+    tier_submit(worker->tier, connection->ticket);
+}
+
+static void write_reply(struct worker *worker, struct connection *connection, const struct request *request,
+                        struct outcome *outcome) {
+    struct output *output = &worker->output;
+    bool copied_whole = !outcome->view.large && outcome->view.value.size > CACHE_LARGE_VALUE;
+    char *out =
+        output_reserve(output, outcome->status == OUTCOME_HIT && copied_whole ? outcome->view.value.size : 0);
+    if (!out) {
+        connection_set_state(connection, CONNECTION_BROKEN);
+        return;
+    }
+    char *value_at = NULL;
+    char *end = reply_write(out, request, outcome, &value_at);
+    if (value_at) {
+        output_commit(output, connection, value_at);
+        if (!output_large(output, connection, &outcome->view))
+            connection_set_state(connection, CONNECTION_BROKEN);
+    }
+    output_commit(output, connection, end);
+}
+
+static void answer_line(struct worker *worker, struct connection *connection, const char *line) {
+    output_append(&worker->output, connection, line, strlen(line));
+    output_append(&worker->output, connection, "\r\n", 2);
+}
+
+static void execute_key(struct worker *worker, size_t i) {
+    struct connection *connection = worker->slots[i].connection;
+    struct request *request = &worker->slots[i].request;
+    struct outcome outcome;
+    if (tier_execute(worker->tier, connection->ticket, request, &outcome) == TIER_PARKED) {
+        park(worker, i);
+        return;
+    }
+    write_reply(worker, connection, request, &outcome);
+    if (outcome.holds_lock)
+        tier_release(worker->tier, &outcome);
+}
+
+static void execute_sync(struct worker *worker, size_t i) {
+    struct connection *connection = worker->slots[i].connection;
+    struct request *request = &worker->slots[i].request;
+    struct outcome outcome = {0};
+    uint32_t timeout = worker->server->settings->sync_timeout;
+    if (tier_sync(worker->tier, connection->ticket, request->argument, timeout, &outcome) == TIER_PARKED) {
+        park(worker, i);
+        return;
+    }
+    if (outcome.status == OUTCOME_ERROR) {
+        answer_line(worker, connection, outcome.error);
+        return;
+    }
+    char line[64];
+    snprintf(line, sizeof line, "SYNCED %llu", (unsigned long long)outcome.number);
+    answer_line(worker, connection, line);
+}
+
+/* Until a client has authenticated, only a set is looked at, and its data block taken for "user password". */
+static void authenticate(struct worker *worker, struct connection *connection,
+                         const struct request *request) {
+    struct auth *auth = atomic_load_explicit(&worker->server->auth, memory_order_acquire);
+    worker_count(&worker->auth_commands, 1);
+    if (request->command != COMMAND_SET) {
+        worker_count(&worker->auth_errors, 1);
+        answer_line(worker, connection, "CLIENT_ERROR unauthenticated");
+        return;
+    }
+    if (auth && !auth_check(auth, request->value)) {
+        worker_count(&worker->auth_errors, 1);
+        answer_line(worker, connection, "CLIENT_ERROR authentication failure");
+        return;
+    }
+    connection->authenticated = true;
+    connection->parser.item_max = worker->server->settings->item_max;
+    answer_line(worker, connection, "STORED");
+}
+
+static void execute_command(struct worker *worker, size_t i) {
+    struct connection *connection = worker->slots[i].connection;
+    const struct request *request = &worker->slots[i].request;
+    switch (request->command) {
+    case COMMAND_META_NOOP:
+        output_append(&worker->output, connection, "MN\r\n", 4);
+        return;
+    case COMMAND_BAD:
+        if (!request->noreply)
+            answer_line(worker, connection, request->error);
+        return;
+    case COMMAND_QUIT:
+        connection_set_state(connection, CONNECTION_CLOSING);
+        return;
+    case COMMAND_SYNC:
+        execute_sync(worker, i);
+        return;
+    default:
+        break;
+    }
+    worker->text.size = 0;
+    if (command_run(worker->server, worker->tier, request, &worker->now, &worker->text) == COMMAND_CLOSE)
+        connection_set_state(connection, CONNECTION_CLOSING);
+    if (worker->text.failed)
+        answer_line(worker, connection, "SERVER_ERROR out of memory writing the answer");
+    else
+        output_append(&worker->output, connection, worker->text.data, worker->text.size);
+    worker->text.failed = false;
+}
+
+/* Ends the stages "journal" and "send", and begins the next part of the turn. */
+static void flush_output(struct worker *worker) {
+    tier_turn_end(worker->tier);
+    output_send(&worker->output);
+    tier_turn_begin(worker->tier, &worker->now);
+}
+
+static void execute_slot(struct worker *worker, size_t i) {
+    struct connection *connection = worker->slots[i].connection;
+    const struct request *request = &worker->slots[i].request;
+    if (!connection->authenticated)
+        authenticate(worker, connection, request);
+    else if (request->command <= COMMAND_META_DEBUG)
+        execute_key(worker, i);
+    else
+        execute_command(worker, i);
+}
+
+static void execute_batch(struct worker *worker) {
+    for (size_t i = 0; i < worker->slot_count; i++) {
+        struct connection *connection = worker->slots[i].connection;
+        if (!goes_on(connection))
+            continue;
+        if (connection->pending) {
+            connection->deferred = connection->resumed = true;
+            hold_from(worker, i);
+            continue;
+        }
+        execute_slot(worker, i);
+        if (worker->output.size > TURN_OUTPUT)
+            flush_output(worker);
+    }
+    worker_count(&worker->requests, worker->slot_count);
+    worker->slot_count = 0;
+}
+
+/* ---- Read and parse
+ * --------------------------------------------------------------------------------------------- */
+
+static void refuse_protocol(struct worker *worker, struct connection *connection,
+                            const struct request *request) {
+    execute_batch(worker); /* what came before is answered before */
+    if (!goes_on(connection))
+        return;
+    if (connection->parser.close_reason == CLOSE_BINARY)
+        server_log(worker->server, LOG_LEVEL_WARNING,
+                   "connection %d closed: it speaks memcached's binary protocol, which is not served; set "
+                   "the client to "
+                   "the text (ASCII) protocol",
+                   connection->io.fd);
+    if (connection->parser.close_reason == CLOSE_ENDLESS_LINE && request->error)
+        answer_line(worker, connection, request->error);
+    connection_set_state(connection, CONNECTION_CLOSING);
+}
+
+/* Notes where the line of a request begins, and which of its keys this is. True if it was answered before. */
+static bool note_line(struct connection *connection, struct slot *slot, const char *start, bool continues) {
+    connection->line_key = continues ? connection->line_key + 1 : 0;
+    connection->line_start = continues ? connection->line_start : start;
+    slot->start = connection->line_start;
+    slot->line_key = connection->line_key;
+    if (slot->line_key < connection->skip_keys)
+        return true;
+    connection->skip_keys = 0;
+    return false;
+}
+
+/* Parses one request into the batch. False: the region holds no further one. */
+static bool parse_one(struct worker *worker, struct connection *connection) {
+    struct slot *slot = &worker->slots[worker->slot_count];
+    const char *start = connection->region + connection->region_at;
+    bool continues = connection->parser.in_run;
+    size_t consumed = 0, wanted = 0;
+    enum parse_status status =
+        parse(&connection->parser, start, connection->region_size - connection->region_at,
+              worker->key_buffers[worker->slot_count], &slot->request, &consumed, &wanted);
+    connection->region_at += consumed;
+    if (status == PARSE_MORE) {
+        connection->wanted = wanted;
+        return false;
+    }
+    if (status == PARSE_CLOSE) {
+        refuse_protocol(worker, connection, &slot->request);
+        return false;
+    }
+    if (note_line(connection, slot, start, continues))
+        return true;
+    slot->connection = connection;
+    if (slot->request.command <= COMMAND_META_DEBUG)
+        tier_prepare(worker->tier, &slot->request);
+    worker->slot_count++;
+    if (worker->slot_count == TURN_BATCH || !connection->authenticated)
+        execute_batch(worker);
+    return true;
+}
+
+static void parse_region(struct worker *worker, struct connection *connection) {
+    connection->wanted = 0;
+    while (goes_on(connection) && connection->region_at < connection->region_size)
+        if (!parse_one(worker, connection))
+            break;
+    if (connection->region_is_own)
+        execute_batch(worker); /* keeping may free the bytes that the batch points into */
+    if (goes_on(connection))
+        connection_keep(connection, connection->region + connection->region_at);
+}
+
+static void serve(struct worker *worker, struct connection *connection) {
+    if (connection->pending && !connection_send_pending(connection))
+        return;
+    if (connection_is_parked(connection)) {
+        connection_watch(connection, 0); /* it sends while it waits: look again when its ticket is back */
+        return;
+    }
+    if (connection_state(connection) != CONNECTION_OPEN)
+        return;
+    connection->deferred = false;
+    connection_watch(connection, EV_READ);
+    if (worker->stopping && !connection->resumed)
+        return;
+    if (worker->input_used + TURN_READ > TURN_INPUT) {
+        execute_batch(worker);
+        worker->input_used = 0;
+    }
+    atomic_store_explicit(&connection->last_active, worker->now.seconds, memory_order_relaxed);
+    if (connection_read(connection))
+        parse_region(worker, connection);
+}
+
+/* ---- The turn
+ * ------------------------------------------------------------------------------------------------- */
+
+static void collect_tickets(struct worker *worker) {
+    struct tier_ticket *ticket;
+    while ((ticket = tier_next_ready(worker->tier))) {
+        struct connection *connection = tier_ticket_owner(ticket);
+        assert(connection_is_parked(connection));
+        worker->parked--;
+        connection->resumed = true;
+        connection_set_parked(connection, false);
+        if (connection_state(connection) != CONNECTION_OPEN)
+            tier_abandon(worker->tier, ticket);
+        connection_set_ready(connection);
+    }
+}
+
+static void settle(struct connection *connection) {
+    enum connection_state state = connection_state(connection);
+    if (connection_is_parked(connection))
+        return;
+    if (state == CONNECTION_BROKEN || (state == CONNECTION_CLOSING && !connection->pending))
+        connection_close(connection);
+}
+
+static void note_duration(struct worker *worker) {
+    double seconds = ev_time() - ev_now(worker->loop);
+    uint64_t us = seconds > 0 ? (uint64_t)(seconds * 1e6) : 0;
+    unsigned bucket = us <= 1 ? 0 : 64 - (unsigned)__builtin_clzll(us - 1);
+    worker_count(&worker->turn_us[bucket < 31 ? bucket : 31], 1);
+    worker_count(&worker->turns, 1);
+}
+
+void turn_run(struct worker *worker) {
+    worker->now = cache_time_from_us((uint64_t)(ev_now(worker->loop) * 1e6));
+    collect_tickets(worker);
+    struct connection *first = worker->ready;
+    if (!first)
+        return;
+    worker->ready = NULL;
+    worker->ready_tail = &worker->ready;
+    worker->input_used = 0;
+    tier_turn_begin(worker->tier, &worker->now);
+    for (struct connection *connection = first; connection; connection = connection->next_ready)
+        serve(worker, connection);
+    execute_batch(worker);
+    tier_turn_end(worker->tier);
+    output_send(&worker->output);
+    note_duration(worker);
+    while (first) {
+        struct connection *next = first->next_ready;
+        first->in_ready = false;
+        settle(first);
+        first = next;
+    }
+}

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The worker's thread, loop and timers. What it does in a turn is in turn.c.
+ *
+ * The loop gathers: each readable or writable connection puts itself on worker->ready; a check watcher of the
+ * lowest priority runs after all of them and serves the turn. Other threads reach a worker only through
+ * worker_hand, worker_wake and worker_stop, which wake it.
+ */
+#include "server/worker_internal.h"
+#include <assert.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { STOP_SECONDS = 5, STOP_SEND_SECONDS = 1 };
+
+static void take_handed(struct worker *worker) {
+    pthread_mutex_lock(&worker->hand_lock);
+    int *fds = worker->handed;
+    size_t count = worker->handed_count;
+    worker->handed = NULL;
+    worker->handed_count = worker->handed_capacity = 0;
+    pthread_mutex_unlock(&worker->hand_lock);
+    for (size_t i = 0; i < count; i++) {
+        struct connection *connection = worker->stopping ? NULL : connection_open(worker, fds[i]);
+        if (!connection) {
+            close(fds[i]);
+            atomic_fetch_sub_explicit(&worker->server->connections, 1, memory_order_relaxed);
+            continue;
+        }
+        connection_set_ready(connection); /* its first request is often there already */
+    }
+    free(fds);
+}
+
+static bool has_pending(const struct worker *worker) {
+    for (const struct connection *c = worker->connections; c; c = c->next)
+        if (c->pending)
+            return true;
+    return false;
+}
+
+/* Ends the loop when every parked request is answered and every reply sent, or the patience is over. */
+static void try_to_finish(struct worker *worker) {
+    uint32_t waited = worker->now.seconds - worker->stop_started;
+    bool sent = waited > STOP_SEND_SECONDS || !has_pending(worker);
+    if (waited > STOP_SECONDS || (worker->parked == 0 && !worker->ready && sent))
+        ev_break(worker->loop, EVBREAK_ALL);
+}
+
+static void on_wake(struct ev_loop *loop, ev_async *wake, int events) {
+    (void)loop;
+    (void)events;
+    struct worker *worker = wake->data;
+    if (atomic_load_explicit(&worker->stop_asked, memory_order_acquire) && !worker->stopping) {
+        worker->stopping = true;
+        worker->stop_started = (uint32_t)ev_now(loop);
+    }
+    worker->now = cache_time_from_us((uint64_t)(ev_now(loop) * 1e6));
+    take_handed(worker);
+}
+
+static void on_check(struct ev_loop *loop, ev_check *check, int events) {
+    (void)loop;
+    (void)events;
+    struct worker *worker = check->data;
+    turn_run(worker);
+    if (worker->stopping)
+        try_to_finish(worker);
+}
+
+static void kick_idle(struct worker *worker, unsigned timeout) {
+    struct connection *next;
+    for (struct connection *c = worker->connections; c; c = next) {
+        next = c->next;
+        uint32_t last = atomic_load_explicit(&c->last_active, memory_order_relaxed);
+        if (connection_is_parked(c) || c->in_ready || last + timeout >= worker->now.seconds)
+            continue;
+        worker_count(&worker->idle_kicks, 1);
+        connection_close(c);
+    }
+}
+
+static void on_second(struct ev_loop *loop, ev_timer *timer, int events) {
+    (void)events;
+    struct worker *worker = timer->data;
+    worker->now = cache_time_from_us((uint64_t)(ev_now(loop) * 1e6));
+    unsigned timeout = worker->server->settings->idle_timeout;
+    if (timeout)
+        kick_idle(worker, timeout);
+}
+
+static void *worker_main(void *argument) {
+    struct worker *worker = argument;
+    ev_run(worker->loop, 0);
+    return NULL;
+}
+
+void worker_free(struct worker *worker) {
+    while (worker->connections) { /* those whose tickets never came back */
+        struct connection *first = worker->connections;
+        connection_set_parked(first, false);
+        connection_close(first);
+    }
+    if (worker->loop)
+        ev_loop_destroy(worker->loop);
+    output_free(&worker->output);
+    buffer_free(&worker->text);
+    free(worker->input);
+    free(worker->slots);
+    free(worker->key_buffers);
+    free(worker->handed);
+    pthread_mutex_destroy(&worker->list_lock);
+    pthread_mutex_destroy(&worker->hand_lock);
+    free(worker);
+}
+
+static bool worker_allocate(struct worker *worker) {
+    worker->loop = ev_loop_new(EVFLAG_AUTO | EVFLAG_NOENV);
+    worker->input = malloc(TURN_INPUT);
+    worker->slots = calloc(TURN_BATCH, sizeof *worker->slots);
+    worker->key_buffers = calloc(TURN_BATCH, sizeof *worker->key_buffers);
+    return output_init(&worker->output) && worker->loop && worker->input && worker->slots &&
+           worker->key_buffers;
+}
+
+static void worker_watch(struct worker *worker) {
+    ev_async_init(&worker->wake, on_wake);
+    ev_check_init(&worker->check, on_check);
+    ev_timer_init(&worker->second, on_second, 1., 1.);
+    ev_set_priority(&worker->check, EV_MINPRI);
+    worker->wake.data = worker->check.data = worker->second.data = worker;
+    ev_async_start(worker->loop, &worker->wake);
+    ev_check_start(worker->loop, &worker->check);
+    ev_timer_start(worker->loop, &worker->second);
+}
+
+struct worker *worker_start(struct server *server, unsigned index) {
+    struct worker *worker = calloc(1, sizeof *worker);
+    if (!worker)
+        return NULL;
+    worker->server = server;
+    worker->index = index;
+    worker->tier = tier_get_worker(server->tier, index);
+    worker->ready_tail = &worker->ready;
+    pthread_mutex_init(&worker->list_lock, NULL);
+    pthread_mutex_init(&worker->hand_lock, NULL);
+    if (!worker_allocate(worker)) {
+        worker_free(worker);
+        return NULL;
+    }
+    worker_watch(worker);
+    sigset_t all, before;
+    sigfillset(&all); /* signals are main's */
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int failed = pthread_create(&worker->thread, NULL, worker_main, worker);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (failed) {
+        worker_free(worker);
+        return NULL;
+    }
+    char name[16];
+    snprintf(name, sizeof name, "worker %u", index);
+    pthread_setname_np(worker->thread, name);
+    return worker;
+}
+
+void worker_wake(struct worker *worker) {
+    ev_async_send(worker->loop, &worker->wake);
+}
+
+static bool hand_over(struct worker *worker, int fd) {
+    if (worker->handed_count == worker->handed_capacity) {
+        size_t capacity = worker->handed_capacity ? worker->handed_capacity * 2 : 16;
+        int *handed = realloc(worker->handed, capacity * sizeof *handed);
+        if (!handed)
+            return false;
+        worker->handed = handed;
+        worker->handed_capacity = capacity;
+    }
+    worker->handed[worker->handed_count++] = fd;
+    return true;
+}
+
+void worker_hand(struct worker *worker, int fd) {
+    pthread_mutex_lock(&worker->hand_lock);
+    bool taken = hand_over(worker, fd);
+    pthread_mutex_unlock(&worker->hand_lock);
+    if (taken) {
+        worker_wake(worker);
+        return;
+    }
+    close(fd);
+    atomic_fetch_sub_explicit(&worker->server->connections, 1, memory_order_relaxed);
+}
+
+/* A connection whose ticket never came back within the patience is left to the end of the process: the tier
+ * may still write to the ticket. */
+static void close_all(struct worker *worker) {
+    struct connection *next;
+    for (struct connection *c = worker->connections; c; c = next) {
+        next = c->next;
+        c->in_ready = false;
+        if (connection_is_parked(c))
+            connection_drop_pending(c);
+        else
+            connection_close(c);
+    }
+}
+
+void worker_stop(struct worker *worker) {
+    atomic_store_explicit(&worker->stop_asked, true, memory_order_release);
+    worker_wake(worker);
+    pthread_join(worker->thread, NULL);
+    close_all(worker);
+}
+
+/* ---- Statistics
+ * ----------------------------------------------------------------------------------------------- */
+
+static uint64_t counted(const worker_counter *counter) {
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+void worker_add_stats(struct worker *worker, struct worker_stats *sum) {
+    sum->bytes_read += counted(&worker->bytes_read);
+    sum->bytes_written += counted(&worker->bytes_written);
+    sum->turns += counted(&worker->turns);
+    sum->requests += counted(&worker->requests);
+    sum->yields += counted(&worker->yields);
+    for (int i = 0; i < 32; i++)
+        sum->turn_us[i] += counted(&worker->turn_us[i]);
+    sum->idle_kicks += counted(&worker->idle_kicks);
+    sum->auth_commands += counted(&worker->auth_commands);
+    sum->auth_errors += counted(&worker->auth_errors);
+    sum->connections += counted(&worker->connection_count);
+}
+
+void worker_reset_stats(struct worker *worker) {
+    worker_counter *counters[] = {&worker->bytes_read,    &worker->bytes_written, &worker->turns,
+                                  &worker->requests,      &worker->yields,        &worker->idle_kicks,
+                                  &worker->auth_commands, &worker->auth_errors};
+    for (size_t i = 0; i < sizeof counters / sizeof *counters; i++)
+        atomic_store_explicit(counters[i], 0, memory_order_relaxed);
+    for (int i = 0; i < 32; i++)
+        atomic_store_explicit(&worker->turn_us[i], 0, memory_order_relaxed);
+}
+
+static const char *state_name(const struct connection *connection) {
+    if (connection_is_parked(connection))
+        return "conn_parked";
+    return connection_state(connection) == CONNECTION_OPEN ? "conn_read" : "conn_closing";
+}
+
+void worker_stat_connections(struct worker *worker, struct stat_sink *sink) {
+    pthread_mutex_lock(&worker->list_lock);
+    uint32_t now = (uint32_t)ev_time();
+    for (const struct connection *c = worker->connections; c; c = c->next) {
+        char name[48], value[32];
+        snprintf(name, sizeof name, "%d:state", c->io.fd);
+        sink->line(sink, name, state_name(c));
+        uint32_t last = atomic_load_explicit(&c->last_active, memory_order_relaxed);
+        snprintf(name, sizeof name, "%d:secs_since_last_cmd", c->io.fd);
+        snprintf(value, sizeof value, "%u", now > last ? now - last : 0);
+        sink->line(sink, name, value);
+    }
+    pthread_mutex_unlock(&worker->list_lock);
+}

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the files of a worker share: worker.c (thread, loop, timers), turn.c (the stages of a turn),
+ * connection.c (one client's bytes in and out), output.c (the replies of a turn).
+ *
+ * Everything here belongs to the worker's thread, but for the members marked otherwise.
+ */
+#ifndef FOREBAY_SERVER_WORKER_INTERNAL_H
+#define FOREBAY_SERVER_WORKER_INTERNAL_H
+
+#include "server/buffer.h"
+#include "server/parser.h"
+#include "server/worker.h"
+#include <ev.h>
+#include <pthread.h>
+
+enum {
+    TURN_BATCH = 64,         /* requests parsed before they are executed: hides a cache miss each */
+    TURN_INPUT = 256 << 10,  /* bytes read by a turn before it executes */
+    TURN_READ = 16 << 10,    /* bytes read from one connection in a turn, unless a long value is awaited */
+    TURN_OUTPUT = 1 << 20,   /* bytes of replies before a turn writes its journal and sends */
+    OUTPUT_REPLY = 36 << 10, /* more than any one reply without a large value: 32 KiB and a line */
+    INPUT_GROWTH = 16 << 10, /* first size of a connection's own buffer */
+    AUTH_ITEM_MAX = 2048,    /* longest data block read before a client has authenticated */
+};
+
+enum connection_state {
+    CONNECTION_OPEN,
+    CONNECTION_CLOSING, /* close once everything is sent */
+    CONNECTION_BROKEN,  /* close at the end of the turn; a parked one when its ticket is back */
+};
+
+/* A stretch of replies for one connection: bytes of the turn's output, or a large value. */
+struct piece {
+    struct connection *connection;
+    size_t offset, size;
+    struct cache_large *large; /* held; data points into it */
+    const char *data;
+};
+
+/* The replies of a turn. */
+struct output {
+    char *data;
+    size_t size, capacity;
+    struct piece *pieces;
+    size_t piece_count, piece_capacity;
+    size_t open_from; /* where the bytes of the last, still growing piece begin */
+};
+
+/* What could not be sent at once: owned bytes and held values, in order. */
+struct pending {
+    struct pending *next;
+    struct cache_large *large;
+    const char *data; /* large: into it; else: bytes */
+    size_t size, sent;
+    char bytes[];
+};
+
+struct connection {
+    ev_io io;
+    struct worker *worker;
+    struct connection *previous, *next; /* all of the worker, under worker->list_lock */
+    struct connection *next_ready;
+    struct tier_ticket *ticket;
+    const char *region; /* the bytes being parsed in this turn: worker input or own buffer */
+    size_t region_size, region_at;
+    char *own; /* bytes of an unfinished or parked request, or NULL */
+    size_t own_start, own_size, own_capacity;
+    size_t wanted; /* bytes that the request at the front needs, as far as is known */
+    struct pending *pending, **pending_tail;
+    size_t skip_keys; /* of the multi-key line at the front: keys answered before it parked */
+    size_t line_key;  /* number of the key last parsed in the line at line_start */
+    const char *line_start;
+    bool in_ready; /* is on worker->ready */
+    bool resumed;  /* its own buffer holds whole requests that are to be parsed before the socket is read */
+    bool deferred; /* the rest of this turn's requests waits until its replies have been taken */
+    bool region_is_own; /* the region is the own buffer, not the worker's input */
+    bool authenticated;
+    _Atomic bool parked; /* its ticket is with the tier: nothing is parsed, it is not closed */
+    _Atomic enum connection_state
+        state;                    /* written by the worker, read for stats conns, as parked and last_active */
+    _Atomic uint32_t last_active; /* Unix seconds */
+    struct parser parser;
+};
+
+/* One parsed request of a batch. */
+struct slot {
+    struct request request;
+    struct connection *connection;
+    const char *start; /* where its bytes, or those of its multi-key line, begin */
+    size_t line_key;   /* its number in a multi-key line */
+};
+
+typedef atomic_uint_fast64_t worker_counter; /* written by the worker alone */
+
+struct worker {
+    struct ev_loop *loop;
+    struct server *server;
+    struct tier_worker *tier;
+    unsigned index;
+    pthread_t thread;
+    ev_async wake;
+    ev_check check;
+    ev_timer second;
+    struct cache_time now;
+
+    struct connection *ready, **ready_tail;
+    char *input; /* TURN_INPUT bytes */
+    size_t input_used;
+    struct output output;
+    struct buffer text; /* replies of commands without a key */
+    struct slot *slots; /* TURN_BATCH */
+    size_t slot_count;
+    char (*key_buffers)[ENTRY_KEY_MAX + 2];
+    size_t parked;         /* connections whose ticket is with the tier */
+    uint32_t stop_started; /* Unix seconds */
+    bool stopping;
+
+    pthread_mutex_t list_lock;
+    struct connection *connections;
+    pthread_mutex_t hand_lock;
+    int *handed;
+    size_t handed_count, handed_capacity;
+    atomic_bool stop_asked;
+
+    worker_counter bytes_read, bytes_written, turns, requests, yields, turn_us[32];
+    worker_counter idle_kicks, auth_commands, auth_errors, connection_count;
+};
+
+static inline void worker_count(worker_counter *counter, uint64_t more) {
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + more,
+                          memory_order_relaxed);
+}
+
+/* connection.c */
+struct connection *connection_open(struct worker *worker, int fd);
+void connection_close(struct connection *connection);
+/* Forgets what was to be sent. */
+void connection_drop_pending(struct connection *connection);
+void connection_set_ready(struct connection *connection);
+enum connection_state connection_state(const struct connection *connection);
+void connection_set_state(struct connection *connection, enum connection_state state);
+bool connection_is_parked(const struct connection *connection);
+void connection_set_parked(struct connection *connection, bool parked);
+/* Asks the loop for EV_READ, EV_WRITE or nothing (0). */
+void connection_watch(struct connection *connection, int events);
+/* Reads once and sets the region to what there is to parse. False: nothing to do now. */
+bool connection_read(struct connection *connection);
+/* Keeps the region's bytes from `from` on for later turns; frees the own buffer when nothing is left. False:
+ * no memory. */
+bool connection_keep(struct connection *connection, const char *from);
+/* Sends what is pending; true when all of it went. */
+bool connection_send_pending(struct connection *connection);
+/* Sends pieces in order, and keeps what does not go. */
+void connection_send(struct connection *connection, const char *base, struct piece *pieces, size_t count);
+
+/* output.c */
+bool output_init(struct output *output);
+void output_free(struct output *output);
+/* Room for OUTPUT_REPLY + more bytes behind output->size, or NULL. */
+char *output_reserve(struct output *output, size_t more);
+/* What was written up to end belongs to the connection. */
+void output_commit(struct output *output, struct connection *connection, char *end);
+/* Appends a value that is held, not copied. */
+bool output_large(struct output *output, struct connection *connection, const struct cache_view *view);
+void output_append(struct output *output, struct connection *connection, const char *data, size_t size);
+/* Sends all of it and empties it. */
+void output_send(struct output *output);
+
+/* turn.c */
+void turn_run(struct worker *worker);
+
+#endif
