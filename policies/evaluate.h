@@ -22,11 +22,11 @@ bool evaluate_is_read(const struct request *request);
 
 enum change_kind {
     CHANGE_NONE,
-    CHANGE_PUT,    /* value, flags, expires_at, client_cas, marks */
-    CHANGE_TOUCH,  /* expires_at alone */
+    CHANGE_PUT,    /* value, flags, expires_at, client_cas, marks; a new version */
+    CHANGE_TOUCH,  /* expires_at; and marks, in memory, where they differ from the entry's (mg T with a token won) */
     CHANGE_DELETE,
     CHANGE_MARKS,  /* marks alone, in memory alone */
-    CHANGE_VIVIFY, /* an empty placeholder with marks and expires_at, in memory alone (mg N) */
+    CHANGE_VIVIFY, /* an empty placeholder with marks, expires_at and client_cas, in memory alone (mg N) */
 };
 
 struct change {
@@ -36,7 +36,7 @@ struct change {
     uint32_t flags;
     uint32_t expires_at;  /* absolute */
     uint64_t client_cas;  /* 0: none */
-    struct slice value;   /* into the request, into the view, or into the scratch */
+    struct slice value;   /* into the request or the scratch, never into the cache */
 };
 
 /* What evaluation may need beside the entry. */
@@ -52,8 +52,10 @@ struct evaluate_context {
 uint32_t evaluate_expiry(int64_t exptime, uint32_t default_ttl, uint32_t now);
 
 /* Evaluates. base is the live entry, or NULL when there is none. Fills status, won, stale, lost, number, error,
- * hit_before, last_access and view of the outcome (for PUTs: the new flags, expires_at, client_cas; version is the
- * caller's to add) and the change to make. Never touches holds_lock or cursor. */
+ * hit_before, last_access, ttl_now, expires_before and view of the outcome (for PUTs and VIVIFY: the new value, flags,
+ * expires_at, client_cas; version is the caller's to add) and the change to make. A change may come with any status: a
+ * set that is too large is OUTCOME_ERROR and CHANGE_DELETE (with base NULL, as it NEEDs nothing). Never touches
+ * holds_lock or cursor. */
 void evaluate(const struct request *request, const struct cache_view *base, const struct evaluate_context *context,
               struct outcome *ret_outcome, struct change *ret_change);
 

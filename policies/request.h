@@ -52,21 +52,25 @@ static inline uint64_t meta_bit(char letter) {
 }
 
 struct request {
+    /* what every command uses, in the first cache line */
     enum command command;
-    bool noreply;     /* classic: no answer at all. Meta quiet (q): see meta */
+    bool noreply;     /* classic: no answer at all, COMMAND_BAD included. Meta quiet (q): see meta */
     bool ret_cas;     /* gets, gats */
     bool ends_run;    /* get, gets, gat, gats: the last key of the line, END follows */
     bool has_exptime; /* meta: the T flag was given (classic commands that take one always set it) */
-    char mode;        /* ms: S E(add) A P R; ma: I or D; normalised to upper case, 'E' for add; 0: default */
-    struct slice key; /* decoded when the meta flag b was given */
+    char mode;        /* ms: S E(add) A P R, 0: default (set); ma: I or D */
+    bool too_large;   /* set, ms: the value was too large and is not there (value is empty): an error is answered, and
+                         what the key held is deleted, as memcached does lest stale data stay */
+    uint32_t flags;      /* client flags */
+    struct slice key;    /* decoded when the meta flag b was given */
     uint64_t hash;       /* set by tier_prepare */
     struct space *space; /* set by tier_prepare */
     struct slice value;  /* data block without its CRLF */
-    uint32_t flags;      /* client flags */
+    /* where the command has them */
     int64_t exptime;     /* as sent: 0 never, negative at once, <= 30 days relative, else absolute */
     uint64_t cas;        /* cas command; meta C */
     uint64_t delta;      /* incr, decr; meta D (default 1) */
-    /* meta only */
+    /* meta; the bits are 0 in classic commands, the rest is undefined there */
     uint64_t meta;        /* meta_bit of each flag given */
     uint64_t new_cas;     /* E */
     uint64_t initial;     /* ma J (default 0) */
@@ -75,9 +79,16 @@ struct request {
     struct slice raw_key;    /* as sent (still base64 with b) */
     struct slice meta_flags; /* the tokens behind the key (and the length), as sent */
     /* commands without a key */
-    struct slice argument;  /* the words behind the command, as sent, trimmed */
-    const char *error;      /* COMMAND_BAD: the whole reply line without CRLF */
+    struct slice argument;  /* the words behind the command, as sent, trimmed, without a closing "noreply";
+                               COMMAND_OTHER: the command's own word is the first of them */
+    const char *error;      /* COMMAND_BAD: the whole reply line without CRLF; static */
 };
+
+/* The bytes that memcached 1.6 counts against its item limit (-I): header and CAS, key and its zero, flags unless 0,
+ * value and CRLF. What it accepts and refuses, is accepted and refused here. */
+static inline size_t request_item_size(size_t key_size, uint32_t flags, size_t value_size) {
+    return 48 + 8 + key_size + 1 + (flags ? 4 : 0) + value_size + 2;
+}
 
 static inline bool request_has(const struct request *request, char flag) {
     return (request->meta & meta_bit(flag)) != 0;
@@ -103,6 +114,7 @@ struct outcome {
     bool hit_before;      /* meta h, as of before this request */
     uint32_t last_access; /* meta l: seconds since the last access before this request */
     uint32_t ttl_now;     /* the second that ttls are counted from */
+    uint32_t expires_before; /* mg, ma: the expiry before this request: what t tells when sent before T or N */
     uint64_t number;      /* OUTCOME_NUMBER */
     /* HIT: the entry (value, flags, expires_at). STORED, NUMBER of meta commands: version/client_cas, expires_at and
      * flags as they are now. Values that do not live in the cache point into the ticket or the worker's scratch. */
