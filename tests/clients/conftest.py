@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: MIT
+"""What the clients' tests share.
+
+Each client goes through two things: its commands, on a cache-aside and on a write-behind namespace, and a session store that
+is restarted under it. CLIENTS_AGAINST=/usr/bin/memcached runs the commands against memcached instead, to see that a
+test asks for nothing that memcached would not answer.
+
+A session flow has two halves, written in the client's own language: `write` stores what KEPT and the rest below say,
+`read` checks it through the same client after the restart. The rows are looked at with the sqlite3 shell.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+
+import forebay
+from forebay import Config, Server, namespace
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+PEER = os.environ.get("CLIENTS_AGAINST")
+PREFIXES = {"cache-aside": "plain:", "write-behind": "sess:"}
+SECONDS = 120  # for one client program
+
+
+class Peer(Server):
+    """memcached in Forebay's place."""
+
+    what = "memcached"
+
+    def command(self):
+        return [PEER, "-l", "127.0.0.1", "-p", str(self.port), *self.root_options()]
+
+
+def write_behind(**options):
+    return Config(namespace("sessions", "sess:", "write-behind", flush_delay="200ms", **options))
+
+
+@pytest.fixture(params=PREFIXES)
+def policy(request):
+    return request.param
+
+
+@pytest.fixture
+def prefix(policy):
+    return PREFIXES[policy]
+
+
+@pytest.fixture
+def server(tmp_path):
+    kind = Peer if PEER else Server
+    with kind(tmp_path, config=write_behind()) as started:
+        yield started
+
+
+@pytest.fixture(params=[signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])
+def restart(request, tmp_path):
+    """A server on a write-behind namespace, and a function that ends it in one of two ways and starts it again."""
+    if PEER:
+        pytest.skip("memcached forgets its sessions")
+
+    def again():
+        if request.param == signal.SIGTERM:
+            started.stop()
+        else:
+            started.kill()
+        started.start()
+
+    with Server(tmp_path, config=write_behind()) as started:
+        started.again = again
+        yield started
+
+
+def run(*command, port=None, status=0, **options):
+    """Runs a client's program to its end; returns what it says."""
+    env = dict(os.environ, PORT=str(port))
+    done = subprocess.run(command, cwd=HERE, env=env, timeout=SECONDS, check=False, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, **options)
+    said = done.stdout.decode(errors="replace")
+    assert done.returncode == status, f"{' '.join(command)} ended with {done.returncode}:\n{said}"
+    return said
+
+
+def need(*programs):
+    for program in programs:
+        if not shutil.which(program):
+            pytest.skip(f"{program} is not installed")
+
+
+BINARY = bytes(range(256)) + b"\r\nEND\r\n"
+BIG = b"0123456789" * 20000
+
+
+def check_rows(server, prefix="sess:", client_keeps_bytes=True):
+    """What `write` stored, as an operator sees it: with the sqlite3 shell, once the write-behind is through."""
+    server.client().sync("sessions")
+    found = shell(server, "select cast(key as text), cast(value as text), expires_at from sessions "
+                          f"where key between cast('{prefix}' as blob) and cast('{prefix}~' as blob)")
+    rows = {key[len(prefix):]: (value, int(expires)) for key, value, expires in found}
+    assert "deleted" not in rows
+    assert {"plain", "binary", "big", "overwritten", "counter", "touched"} <= set(rows)
+    now = time.time()
+    assert now < rows["plain"][1] <= now + 1000
+    assert now + 1000 < rows["touched"][1] <= now + 4000
+    assert rows["counter"][0].strip() == "12"
+    if client_keeps_bytes:
+        assert rows["plain"][0] == "value"
+        assert rows["overwritten"][0] == "second"
+        assert shell(server, f"select length(value) from sessions where key = cast('{prefix}big' as blob)") == [[str(len(BIG))]]
+
+
+def shell(server, statement):
+    """Rows of text from the sqlite3 shell."""
+    if not shutil.which("sqlite3"):
+        pytest.skip("sqlite3 is not installed")
+    done = subprocess.run(["sqlite3", "-readonly", "-separator", "\x1f", "-newline", "\x1e",
+                           os.path.join(server.folder, "store.db"), ".timeout 10000", statement],
+                          capture_output=True, timeout=SECONDS, check=False)
+    assert done.returncode == 0, done.stderr
+    text = done.stdout.decode(errors="replace")
+    return [line.split("\x1f") for line in text.split("\x1e") if line]
+
+
+@pytest.fixture
+def flow(restart):
+    """flow(write, read): the session flow of one client; both are called with the port."""
+
+    def through(write, read, **options):
+        write(restart.port)
+        restart.again()
+        read(restart.port)
+        check_rows(restart, **options)
+        restart.again()
+        read(restart.port)
+
+    return through
+
+
+assert forebay  # re-exported for the tests of this folder
