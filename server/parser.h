@@ -3,9 +3,9 @@
  * Bytes to requests: memcached's text protocol, classic and meta (the reference is doc/protocol.txt of
  * memcached 1.6.45 and its observed behaviour). Pure: no socket, no allocation, no clock.
  *
- * The slices of a request point into the bytes given, but for base64 keys, which are decoded into the parser.
- * struct parser is a plain value: copy it to remember a position, assign it back to parse the same request
- * again.
+ * The slices of a request point into the bytes given, but for base64 keys, which are decoded into the
+ * caller's key_buffer. struct parser is a plain value: copy it to remember a position, assign it back to
+ * parse the same request again.
  */
 #ifndef FOREBAY_SERVER_PARSER_H
 #define FOREBAY_SERVER_PARSER_H
@@ -13,7 +13,8 @@
 #include "policies/request.h"
 
 enum {
-    PARSER_LINE_MAX = 2048, /* a line without an end beyond this is no memcached command (but for gets) */
+    PARSER_LINE_MAX =
+        2048, /* a line that has no end within these bytes is no memcached command (but for gets) */
     PARSER_GET_LINE_MAX =
         192 << 10, /* the longest get, gets, gat, gats line: 700 keys of 250 bytes and more */
 };
@@ -27,10 +28,18 @@ enum parse_status {
 
 enum parse_close_reason { CLOSE_BINARY, CLOSE_HTTP, CLOSE_ENDLESS_LINE };
 
+/* The multi-key line that is being handed out key by key; all its keys were found good before the first. */
+struct parser_run {
+    enum command command;
+    bool ret_cas;
+    int64_t exptime;
+    size_t left; /* bytes of the line still to come, its end included */
+};
+
 struct parser {
     size_t item_max;  /* set by parser_init: longest data block accepted is item_max less the item overhead */
     uint64_t swallow; /* bytes of a refused data block that are still to be skipped */
-    struct request run; /* the multi-key line that is being handed out key by key */
+    struct parser_run run;
     bool in_run;
     bool started; /* the first byte was seen: 0x80 is looked for only there */
     enum parse_close_reason close_reason;
@@ -42,7 +51,10 @@ void parser_init(struct parser *parser, size_t item_max);
  * line uses up to the end of that key; a refused data block uses what is there of it and sets swallow).
  * PARSE_MORE: *ret_consumed may be > 0 (swallowed) and *ret_wanted is how many bytes beyond those have to be
  * there before another call is worthwhile, as far as is known. key_buffer takes a decoded base64 key and must
- * live as long as the request. */
+ * live as long as the request.
+ *
+ * Of *ret_request only those fields are written that the command uses (see struct request). Whatever the
+ * pieces in which bytes arrive, the same requests come out. */
 enum parse_status parse(struct parser *parser, const char *bytes, size_t size,
                         char key_buffer[ENTRY_KEY_MAX + 2], struct request *ret_request, size_t *ret_consumed,
                         size_t *ret_wanted);

@@ -12,8 +12,8 @@ size_t reply_bound(const struct request *request, const struct outcome *outcome)
 enum { REPLY_LINE_MAX = 1024 };
 
 /* Writes the answer (nothing when noreply or quiet mode wants none) and returns its end. If the value lives
- * outside the log it is not copied: *ret_value_at is where in the bytes it belongs, else NULL. COMMAND_BAD and COMMAND_META_NOOP
- * need no outcome. */
+ * outside the log it is not copied: *ret_value_at is where in the bytes it belongs, else NULL. COMMAND_BAD
+ * and COMMAND_META_NOOP need no outcome. */
 char *reply_write(char *out, const struct request *request, const struct outcome *outcome,
                   char **ret_value_at);
 
