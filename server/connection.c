@@ -184,6 +184,8 @@ static bool read_shared(struct connection *connection) {
     if (!received(connection, got))
         return false;
     worker->input_used += (size_t)got;
+    if (got == TURN_READ)
+        worker_count(&worker->yields, 1);
     set_region(connection, at, (size_t)got, false);
     return true;
 }

@@ -133,9 +133,11 @@ static void authenticate(struct worker *worker, struct connection *connection,
         answer_line(worker, connection, "CLIENT_ERROR unauthenticated");
         return;
     }
-    if (auth && !auth_check(auth, request->value)) {
+    if (request->too_large || (auth && !auth_check(auth, request->value))) {
         worker_count(&worker->auth_errors, 1);
-        answer_line(worker, connection, "CLIENT_ERROR authentication failure");
+        answer_line(worker, connection,
+                    request->too_large ? "CLIENT_ERROR auth token too long"
+                                       : "CLIENT_ERROR authentication failure");
         return;
     }
     connection->authenticated = true;

@@ -30,7 +30,7 @@ void worker_free(struct worker *worker);
 
 struct worker_stats {
     uint64_t bytes_read, bytes_written;
-    uint64_t turns, requests, yields; /* yields: -R was reached */
+    uint64_t turns, requests, yields; /* yields: a connection had more than a turn reads of one */
     uint64_t turn_us[32];             /* turns that took at most 2^i microseconds (longest worker turn) */
     uint64_t idle_kicks, auth_commands, auth_errors;
     uint64_t connections, buffer_bytes;
