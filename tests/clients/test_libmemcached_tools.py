@@ -77,7 +77,7 @@ def test_capable_in_text(server):
     """memccapable -a: every ASCII test of libmemcached."""
     done = subprocess.run(["memccapable", "-h", "127.0.0.1", "-p", str(server.port), "-a"], timeout=SECONDS, check=False,
                           stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    passed = set(re.findall(r"ascii ([a-z ]+?) *\[pass\]", done.stdout.decode()))
+    passed = set(re.findall(r"ascii ((?:(?!ascii)[a-z ])+?) *\[pass\]", done.stdout.decode()))
     assert passed >= CAPABLE, done.stdout.decode()
 
 

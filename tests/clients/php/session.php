@@ -1,0 +1,41 @@
+<?php
+// SPDX-License-Identifier: MIT
+// session.php HANDLER ID visits|slow|destroy [SECONDS]: one request to an application with PHP sessions in the memcached server. HANDLER is
+// memcached or memcache. Prints the visits counted so far; `slow` keeps the session (and its lock) for SECONDS.
+
+[, $handler, $id, $what] = $argv;
+$port = (int) getenv('PORT');
+ini_set('session.save_handler', $handler);
+ini_set('session.save_path', $handler == 'memcached' ? "127.0.0.1:$port" : "tcp://127.0.0.1:$port");
+ini_set('session.use_cookies', '0');
+ini_set('session.use_strict_mode', '0');
+ini_set('session.gc_maxlifetime', '600');
+ini_set('memcached.sess_binary_protocol', '0');
+ini_set('memcached.sess_locking', '1');
+ini_set('memcached.sess_lock_wait_min', '20');
+ini_set('memcached.sess_lock_wait_max', '50');
+ini_set('memcached.sess_lock_retries', '500');
+ini_set('memcached.sess_prefix', 'sess:');
+ini_set('memcache.protocol', 'ascii');
+ini_set('memcache.session_prefix', 'sess:');
+ini_set('memcache.prefix_static_key', '');
+
+session_cache_limiter('');
+session_id($id);
+if (!session_start()) {
+    echo "no session\n";
+    exit(1);
+}
+if ($what == 'destroy') {
+    session_destroy();
+    exit(0);
+}
+$_SESSION['visits'] = ($_SESSION['visits'] ?? 0) + 1;
+$_SESSION['notes'] = str_repeat("\0é", 1000);
+if ($what == 'slow') {
+    usleep((int) (1e6 * (float) $argv[4]));
+}
+echo $_SESSION['visits'], "\n";
+if (!session_write_close()) {
+    exit(1);
+}
