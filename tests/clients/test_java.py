@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""spymemcached for Java in its text mode; its part is java/Client.java."""
+"""spymemcached for Java in its text mode; its part is java/Client.java. (Ruby has no counterpart: the clients that Debian 12 packages
+speak the binary protocol only.)"""
 
 import os
 
