@@ -171,7 +171,6 @@ static void touch_to(struct evaluation *e, uint32_t expires_at) {
     e->change->kind = CHANGE_TOUCH;
     e->change->hit = true;
     e->change->expires_at = expires_at;
-    e->change->marks = e->base->marks;
 }
 
 static void evaluate_gat(struct evaluation *e) {
@@ -349,6 +348,7 @@ static void invalidate(struct evaluation *e) {
     const struct request *request = e->request;
     uint32_t expires_at = request->has_exptime ? expiry(e, request->exptime) : e->base->expires_at;
     put(e, OUTCOME_DELETED, keep_value(e), e->base->flags, expires_at, request->new_cas, ENTRY_STALE);
+    e->change->hit = e->base->fetched; /* it stays the same entry */
 }
 
 static void evaluate_meta_delete(struct evaluation *e) {
@@ -397,6 +397,7 @@ static void count(struct evaluation *e, bool up, uint32_t expires_at, uint64_t n
     struct slice value = number_in_scratch(e, number, e->base->value.size);
     bool in_place = value.size == e->base->value.size;
     put(e, OUTCOME_NUMBER, value, e->base->flags, expires_at, new_cas, in_place ? e->base->marks : 0);
+    e->change->hit = in_place && e->base->fetched;
     e->outcome->number = number;
     e->outcome->expires_before = e->base->expires_at;
 }
@@ -481,16 +482,15 @@ static void evaluate_meta_get(struct evaluation *e) {
     e->outcome->lost = marks & ENTRY_TOKEN_SENT;
     e->outcome->stale = marks & ENTRY_STALE;
     e->outcome->won = wins_by_ttl(e) || (marks & (ENTRY_STALE | ENTRY_TOKEN_SENT)) == ENTRY_STALE;
-    if (e->outcome->won)
-        marks |= ENTRY_TOKEN_SENT;
-    if (request->has_exptime)
+    if (request->has_exptime) {
         touch_to(e, expiry(e, request->exptime));
-    else if (e->outcome->won)
-        e->change->kind = CHANGE_MARKS;
-    e->change->marks = marks;
-    e->change->hit = !request_has(request, 'u');
-    if (request->has_exptime)
         e->outcome->view.expires_at = e->change->expires_at;
+        e->change->marks = e->outcome->won ? ENTRY_TOKEN_SENT : 0;
+    } else if (e->outcome->won) {
+        e->change->kind = CHANGE_MARKS;
+        e->change->marks = marks | ENTRY_TOKEN_SENT;
+    }
+    e->change->hit = !request_has(request, 'u');
 }
 
 static void evaluate_meta_debug(struct evaluation *e) {

@@ -23,7 +23,7 @@ bool evaluate_is_read(const struct request *request);
 enum change_kind {
     CHANGE_NONE,
     CHANGE_PUT,    /* value, flags, expires_at, client_cas, marks; a new version */
-    CHANGE_TOUCH,  /* expires_at; and marks, in memory, where they differ from the entry's (mg T with a token won) */
+    CHANGE_TOUCH,  /* expires_at; and marks are added to the entry's, in memory (mg T with a token won) */
     CHANGE_DELETE,
     CHANGE_MARKS,  /* marks alone, in memory alone */
     CHANGE_VIVIFY, /* an empty placeholder with marks, expires_at and client_cas, in memory alone (mg N) */
@@ -32,7 +32,7 @@ enum change_kind {
 struct change {
     enum change_kind kind;
     uint8_t marks;
-    bool hit;             /* count as an access: call cache_hit */
+    bool hit;             /* count as an access: call cache_hit, after a PUT too (an entry changed in place stays fetched) */
     uint32_t flags;
     uint32_t expires_at;  /* absolute */
     uint64_t client_cas;  /* 0: none */
