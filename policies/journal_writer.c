@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The worker's side of the journal. Nothing here takes a lock or makes a system call in the common case but
+ * journal_write, which makes one.
+ *
+ * The buffer holds what comes next in the current file, so a record gets its place, and its CRC, when it is
+ * appended. When a record does not fit any more, journal_reserve writes the buffer out, seals the file with
+ * an END record and goes on in the next one, which the keeper has made meanwhile. Invariants
+ * (writer_is_sane):
+ *
+ *     done <= buffered <= capacity
+ *     offset + buffered + room + the END record <= size of the file
+ *     buffered + room <= capacity
+ *     no room while the state is WRITER_FAILING
+ */
+#include "policies/journal_internal.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+static bool writer_is_sane(const struct journal_writer *writer) {
+    if (writer->done > writer->buffered || writer->buffered + writer->room > writer->capacity)
+        return false;
+    if (writer->always_size > writer->buffered || writer->interval_size > writer->buffered)
+        return false;
+    if (writer->file == NULL)
+        return writer->buffered == 0 && writer->room == 0;
+    uint64_t end = writer->offset + writer->buffered + writer->room;
+    return (writer->room == 0 || end + FORMAT_END_SIZE <= writer->file->size) &&
+           (writer->room == 0 || writer->state == WRITER_GOOD);
+}
+
+static void set_room(struct journal_writer *writer) {
+    writer->room = 0;
+    if (writer->file != NULL && writer->state == WRITER_GOOD) {
+        uint64_t end = writer->offset + writer->buffered, limit = writer->file->size - FORMAT_END_SIZE;
+        uint64_t in_file = limit > end ? limit - end : 0;
+        size_t in_buffer = writer->capacity - writer->buffered;
+        writer->room = in_file < in_buffer ? (size_t)in_file : in_buffer;
+    }
+    assert(writer_is_sane(writer));
+}
+
+static void add(_Atomic uint64_t *counter, uint64_t value) { /* of one writing thread */
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + value,
+                          memory_order_relaxed);
+}
+
+/* ---- Writing
+ * ---------------------------------------------------------------------------------------------------- */
+
+static bool failed(struct journal_writer *writer) {
+    add(&writer->failures, 1);
+    if (writer->state == WRITER_GOOD)
+        journal_log(writer->journal, LOG_LEVEL_ERROR,
+                    "journal: cannot write to %s/%s: %s. Changes are refused until it can be written; make "
+                    "room on the "
+                    "disk, or repair it",
+                    writer->journal->folder, writer->file->name, strerror(errno));
+    writer->state = WRITER_FAILING;
+    set_room(writer);
+    return false;
+}
+
+/* The buffer is in the file: lets the syncer know, and begins anew behind it. */
+static void written(struct journal_writer *writer) {
+    struct journal_file *file = writer->file;
+    if (writer->buffered_version > atomic_load_explicit(&file->max_version, memory_order_relaxed))
+        atomic_store_explicit(&file->max_version, writer->buffered_version, memory_order_relaxed);
+    if (writer->always_size > 0)
+        atomic_store_explicit(&file->always_end, writer->offset + writer->always_size, memory_order_release);
+    if (writer->interval_size > 0)
+        atomic_store_explicit(&file->interval_end, writer->offset + writer->interval_size,
+                              memory_order_release);
+    /* Last: whoever sees that so much is written sees whose mode it is, too. */
+    atomic_store_explicit(&file->written, writer->offset + writer->buffered, memory_order_release);
+    add(&writer->bytes, writer->buffered);
+    add(&writer->records, writer->buffered_records);
+    writer->offset += writer->buffered;
+    writer->buffered = writer->done = 0;
+    writer->buffered_records = writer->buffered_version = 0;
+    writer->always_size = writer->interval_size = 0;
+    if (writer->state != WRITER_GOOD)
+        journal_log(writer->journal, LOG_LEVEL_NOTICE, "journal: %s/%s can be written again",
+                    writer->journal->folder, file->name);
+    writer->state = WRITER_GOOD;
+}
+
+bool journal_writer_flush(struct journal_writer *writer) {
+    const struct journal_files *disk = writer->journal->disk;
+    while (writer->done < writer->buffered) {
+        ssize_t n = disk->write_at(disk, writer->file->handle, writer->buffer + writer->done,
+                                   writer->buffered - writer->done, writer->offset + writer->done);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0) {
+            if (n == 0)
+                errno = ENOSPC;
+            return failed(writer);
+        }
+        writer->done += (size_t)n;
+    }
+    if (writer->buffered > 0)
+        written(writer);
+    set_room(writer);
+    return true;
+}
+
+/* ---- Files
+ * ------------------------------------------------------------------------------------------------------ */
+
+static void begin_file(struct journal_writer *writer, struct journal_file *file) {
+    struct journal *journal = writer->journal;
+    struct journal_file *before = writer->file;
+    file->base = before == NULL ? 0 : before->base + writer->offset;
+    writer->file = file;
+    writer->offset = file->header_size;
+    writer->asked = false;
+    pthread_mutex_lock(&journal->lock);
+    journal_list_append(&journal->files, file);
+    uint64_t version =
+        before == NULL ? UINT64_MAX : atomic_load_explicit(&before->max_version, memory_order_relaxed);
+    if (version < atomic_load_explicit(&journal->recyclable_from, memory_order_relaxed))
+        atomic_store_explicit(&journal->recyclable_from, version, memory_order_relaxed);
+    pthread_mutex_unlock(&journal->lock);
+}
+
+bool journal_writer_start(struct journal_writer *writer) {
+    struct journal_file *file = journal_file_create(writer->journal, writer->index, 0);
+    if (file == NULL)
+        return false;
+    begin_file(writer, file);
+    set_room(writer);
+    return true;
+}
+
+/* Writes the END record and lets go of the file. */
+static bool seal(struct journal_writer *writer) {
+    struct journal_file *file = writer->file;
+    struct entry none = {.key = slice_of(NULL, 0)};
+    assert(writer->buffered == 0 && writer->capacity >= FORMAT_END_SIZE);
+    writer->buffered =
+        format_encode_record(writer->buffer, &file->key, writer->offset, FORMAT_KIND_END, 0, &none);
+    writer->room = 0;
+    if (!journal_writer_flush(writer)) {
+        /* Nobody misses an END record; but what was written of it may not be taken for the rest of a record.
+         */
+        writer->buffered = 0;
+        return false;
+    }
+    atomic_store_explicit(&file->sealed, true, memory_order_release);
+    return true;
+}
+
+static bool next_file(struct journal_writer *writer, size_t bytes) {
+    if (writer->file != NULL && !journal_writer_flush(writer))
+        return false;
+    struct journal_file *file = journal_take_file(writer, bytes);
+    if (file == NULL)
+        return false;
+    if (writer->file != NULL && !seal(writer)) {
+        /* The file at hand fails, the new one need not: leave the old without its END. */
+        writer->done = 0;
+        writer->state = WRITER_GOOD;
+        atomic_store_explicit(&writer->file->sealed, true, memory_order_release);
+    }
+    begin_file(writer, file);
+    return true;
+}
+
+static bool grow(struct journal_writer *writer, size_t bytes) {
+    size_t capacity = writer->buffered + bytes + FORMAT_END_SIZE;
+    if (capacity < JOURNAL_BUFFER)
+        capacity = JOURNAL_BUFFER;
+    if (capacity <= writer->capacity)
+        return true;
+    char *buffer = realloc(writer->buffer, capacity);
+    if (buffer == NULL)
+        return false;
+    writer->buffer = buffer;
+    writer->capacity = capacity;
+    return true;
+}
+
+static void shrink(struct journal_writer *writer) {
+    assert(writer->buffered == 0);
+    char *buffer = realloc(writer->buffer, JOURNAL_BUFFER);
+    if (buffer == NULL)
+        return;
+    writer->buffer = buffer;
+    writer->capacity = JOURNAL_BUFFER;
+    set_room(writer);
+}
+
+static bool make_room(struct journal_writer *writer, size_t bytes) {
+    if (writer->state != WRITER_GOOD)
+        return false;
+    if (writer->buffered > 0 && writer->buffered + bytes > JOURNAL_BUFFER && !journal_writer_flush(writer))
+        return false;
+    if (!grow(writer, bytes))
+        return false;
+    set_room(writer);
+    uint64_t end = writer->offset + writer->buffered + FORMAT_END_SIZE;
+    if ((writer->file == NULL || end + bytes > writer->file->size) && !next_file(writer, bytes))
+        return false;
+    set_room(writer);
+    return bytes <= writer->room;
+}
+
+/* ---- What the tier calls
+ * ---------------------------------------------------------------------------------------- */
+
+bool journal_reserve(struct journal_writer *writer, size_t bytes) {
+    if (atomic_load_explicit(&writer->refusing, memory_order_relaxed))
+        return false;
+    return bytes <= writer->room || make_room(writer, bytes);
+}
+
+void journal_append(struct journal_writer *writer, enum journal_mode mode, unsigned space,
+                    enum journal_kind kind, const struct entry *entry) {
+    assert(mode != JOURNAL_OFF && space < writer->journal->space_count);
+    assert(entry->key.size > 0 && entry->version != 0);
+    struct entry bare = *entry;
+    if (kind != JOURNAL_PUT)
+        bare.value.size = 0;
+    size_t size = format_record_size(&bare, bare.value.size);
+    if (size > writer->room)
+        abort(); /* not reserved: to go on would lose an acknowledged change */
+    format_encode_record(writer->buffer + writer->buffered, &writer->file->key,
+                         writer->offset + writer->buffered, kind, space, &bare);
+    writer->buffered += size;
+    writer->room -= size;
+    writer->buffered_records++;
+    if (entry->version > writer->buffered_version)
+        writer->buffered_version = entry->version;
+    if (mode >= JOURNAL_INTERVAL)
+        writer->interval_size = writer->buffered;
+    if (mode == JOURNAL_ALWAYS) {
+        writer->always_size = writer->buffered;
+        writer->turn_position = writer->file->base + writer->offset + writer->buffered;
+    }
+}
+
+/* From the middle of a file on, the next one is wanted. */
+static void ask_ahead(struct journal_writer *writer) {
+    struct journal *journal = writer->journal;
+    writer->asked = true;
+    pthread_mutex_lock(&journal->lock);
+    writer->wanted = true;
+    pthread_cond_signal(&journal->keeper_wanted);
+    pthread_mutex_unlock(&journal->lock);
+}
+
+static void wake_syncer(struct journal *journal) {
+    pthread_mutex_lock(&journal->lock);
+    if (!journal->sync_wanted) {
+        journal->sync_wanted = true;
+        pthread_cond_signal(&journal->syncer_wanted);
+    }
+    pthread_mutex_unlock(&journal->lock);
+}
+
+enum journal_status journal_write(struct journal_writer *writer, uint64_t *ret_position) {
+    *ret_position = 0;
+    if (!journal_writer_flush(writer))
+        return JOURNAL_FAILED;
+    if (writer->turn_position != 0) {
+        *ret_position = writer->turn_position;
+        writer->turn_position = 0;
+        wake_syncer(writer->journal);
+    }
+    if (writer->capacity > JOURNAL_BUFFER_KEPT)
+        shrink(writer);
+    if (!writer->asked && (writer->file == NULL || writer->offset > writer->file->size / 2))
+        ask_ahead(writer);
+    return JOURNAL_OK;
+}
