@@ -15,8 +15,10 @@
 struct worker;
 struct auth;
 struct buffer;
+struct listener;     /* server/listener.h */
+struct stats_detail; /* server/stats.h */
 
-/* What the workers need of the settings; filled by options.c and config.c, constant once the server runs. */
+/* The settings; filled by settings.c (defaults), config.c and options.c, constant once the server runs. */
 struct settings {
     size_t item_max;             /* -I, bytes */
     unsigned threads;            /* -t */
@@ -33,6 +35,22 @@ struct settings {
     const char *config_file;     /* --config, or NULL */
     const char *data;            /* folder, or NULL */
     struct tier_options tier;
+
+    /* What only main.c, listener.c and stats.c look at. */
+    const char *const
+        *listen; /* addresses (server/listener.h); none: all interfaces, or the Unix socket alone */
+    size_t listen_count;
+    int port;                /* -p: for addresses without one. 0: a free one */
+    bool port_overrides;     /* -p was given over a configuration's listen: it replaces the ports there */
+    const char *unix_socket; /* -s, or NULL */
+    unsigned unix_mask;      /* -a: access bits */
+    int verbosity;           /* -v */
+    bool maxconns_fast; /* over max_connections: answer an error and close, instead of leaving clients waiting
+                         */
+    bool allow_dump;    /* not -X */
+    bool allow_watch;   /* not -W */
+    bool detail;        /* -D: per-prefix statistics from the start */
+    bool ascii_only;    /* -B ascii, or -Y: as `stats settings` shows it */
 };
 
 struct server {
@@ -44,10 +62,11 @@ struct server {
     _Atomic(struct auth *) auth; /* NULL: no authentication */
     uint64_t started_us;
     atomic_uint connections; /* open client connections */
-    atomic_uint_fast64_t connections_total, connections_rejected, listen_disabled;
+    atomic_uint_fast64_t connections_total, connections_rejected, listen_disabled, listen_disabled_us;
     _Atomic bool stopping;               /* shutdown was asked for */
     void (*stop)(struct server *server); /* asks main to stop, from any thread (shutdown command) */
-    void *detail;                        /* per-prefix statistics (stats detail), owned by stats.c */
+    struct listener *listener;           /* server/listener.h */
+    struct stats_detail *detail;         /* per-prefix statistics: server/stats.h */
 };
 
 /* One line on standard error, with time and level, if the verbosity asks for it. Any thread. */

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/* Growth is by doubling; once an allocation has failed everything later is dropped, so that a text never has
+ * holes. */
+#include "server/buffer.h"
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { BUFFER_FIRST = 256 };
+
+static bool grow(struct buffer *buffer, size_t need) {
+    size_t capacity = buffer->capacity ? buffer->capacity : BUFFER_FIRST;
+    while (capacity < need) {
+        if (capacity > SIZE_MAX / 2)
+            return false;
+        capacity *= 2;
+    }
+    char *data = realloc(buffer->data, capacity);
+    if (!data)
+        return false;
+    buffer->data = data;
+    buffer->capacity = capacity;
+    return true;
+}
+
+char *buffer_reserve(struct buffer *buffer, size_t more) {
+    if (buffer->failed)
+        return NULL;
+    if (more > buffer->capacity - buffer->size || !buffer->data) {
+        if (more > SIZE_MAX - buffer->size || !grow(buffer, buffer->size + more)) {
+            buffer->failed = true;
+            return NULL;
+        }
+    }
+    return buffer->data + buffer->size;
+}
+
+void buffer_append(struct buffer *buffer, const char *data, size_t size) {
+    char *out = buffer_reserve(buffer, size);
+    if (!out || size == 0)
+        return;
+    memcpy(out, data, size);
+    buffer->size += size;
+}
+
+void buffer_print(struct buffer *buffer, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vsnprintf(NULL, 0, format, arguments);
+    va_end(arguments);
+    char *out = length < 0 ? NULL : buffer_reserve(buffer, (size_t)length + 1);
+    if (!out) {
+        buffer->failed = true;
+        return;
+    }
+    va_start(arguments, format);
+    vsnprintf(out, (size_t)length + 1, format, arguments);
+    va_end(arguments);
+    buffer->size += (size_t)length;
+}
+
+void buffer_free(struct buffer *buffer) {
+    free(buffer->data);
+    *buffer = (struct buffer){0};
+}

@@ -1,0 +1,570 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The program: from the command line to a serving process, and from SIGTERM to an empty dirty queue.
+ *
+ *     read options and configuration -> bind -> drop privileges -> background -> loop
+ *       STARTING  a helper thread makes the tier (opens backends, recovers journals), so that signals are
+ * heard LOADING   preloads that are to be waited for SERVING   the listener accepts STOPPING  a helper thread
+ * stops the workers and drains; a second SIGTERM ends the drain STOPPED
+ *
+ * Everything is in one struct program on main's stack; there are no globals. Signals are blocked in all other
+ * threads.
+ */
+#include "policies/journal.h"
+#include "policies/policy.h"
+#include "server/auth.h"
+#include "server/config.h"
+#include "server/listener.h"
+#include "server/maintenance.h"
+#include "server/options.h"
+#include "server/process.h"
+#include "server/stats.h"
+#include "server/worker.h"
+#include <errno.h>
+#include <ev.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { EXIT_USAGE = 64, EXIT_CONFIGURATION = 78, ERROR_MAX = 1024, SIGNALS = 4 };
+
+enum phase { PHASE_STARTING, PHASE_LOADING, PHASE_SERVING, PHASE_STOPPING, PHASE_STOPPED };
+
+/* Authentication files that were replaced: workers may still look at them. */
+struct retired_auth {
+    struct retired_auth *next;
+    struct auth *auth;
+};
+
+struct program {
+    struct server server; /* first: server_stop finds the program by it */
+    struct settings settings;
+    struct options options;
+    struct config *config;
+    struct ev_loop *loop;
+    ev_signal signals[SIGNALS];
+    ev_async helper_done, stop_asked;
+    ev_timer ready_timer;
+    pthread_t helper;
+    struct maintenance *maintenance;
+    struct retired_auth *retired;
+    enum phase phase;
+    bool helper_runs;
+    int ready_fd; /* of the waiting parent, -1: in the foreground */
+    int exit_status;
+    struct {
+        bool good;
+        char error[ERROR_MAX];
+    } start; /* written by the helper thread, read after its end */
+    struct {
+        size_t before, left, journaled;
+    } drain; /* the same */
+};
+
+static int complain(const char *error, int status) {
+    fprintf(stderr, "forebay: %s\n", error);
+    return status;
+}
+
+/* ---- Helper threads --------------------------------------------------------------------------------- */
+
+static void block_signals(bool block) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGUSR1);
+    pthread_sigmask(block ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
+}
+
+static bool run_helper(struct program *program, void *(*body)(void *)) {
+    block_signals(true);
+    program->helper_runs = pthread_create(&program->helper, NULL, body, program) == 0;
+    block_signals(false);
+    return program->helper_runs;
+}
+
+static void join_helper(struct program *program) {
+    if (program->helper_runs)
+        pthread_join(program->helper, NULL);
+    program->helper_runs = false;
+}
+
+/* ---- What the tier and the workers call ------------------------------------------------------------- */
+
+static void on_wake(void *context, unsigned worker) {
+    struct program *program = context;
+    struct worker *const *workers = program->server.workers;
+    if (workers && workers[worker])
+        worker_wake(workers[worker]);
+}
+
+static void on_log(void *context, enum log_level level, const char *message) {
+    struct program *program = context;
+    server_log(&program->server, level, "%s", message);
+}
+
+static void server_stop(struct server *server) {
+    struct program *program = (struct program *)server;
+    atomic_store(&server->stopping, true);
+    ev_async_send(program->loop, &program->stop_asked);
+}
+
+/* ---- Starting --------------------------------------------------------------------------------------- */
+
+static void *start_tier(void *argument) {
+    struct program *program = argument;
+    program->start.good = tier_create(&program->settings.tier, &program->server.tier, program->start.error,
+                                      sizeof program->start.error);
+    ev_async_send(program->loop, &program->helper_done);
+    return NULL;
+}
+
+static bool start_workers(struct program *program) {
+    struct server *server = &program->server;
+    unsigned count = program->settings.threads;
+    struct worker **workers = calloc(count, sizeof *workers);
+    bool good = workers != NULL;
+    server->workers = workers;
+    server->worker_count = count;
+    block_signals(true);
+    for (unsigned i = 0; good && i < count; i++)
+        good = (workers[i] = worker_start(server, i)) != NULL;
+    program->maintenance = good ? maintenance_start(tier_cache(server->tier)) : NULL;
+    block_signals(false);
+    return program->maintenance != NULL;
+}
+
+static void fail_start(struct program *program, const char *error) {
+    server_log(&program->server, LOG_LEVEL_ERROR, "cannot start: %s", error);
+    program->exit_status = EXIT_FAILURE;
+    program->phase = PHASE_STOPPED;
+    ev_break(program->loop, EVBREAK_ALL);
+}
+
+static void write_port_file(struct program *program) {
+    const char *path = getenv("MEMCACHED_PORT_FILENAME");
+    char temporary[4096];
+    if (!path || snprintf(temporary, sizeof temporary, "%s.lck", path) >= (int)sizeof temporary)
+        return;
+    FILE *file = fopen(temporary, "ae");
+    if (!file) {
+        server_log(&program->server, LOG_LEVEL_WARNING, "MEMCACHED_PORT_FILENAME: cannot open %s: %s",
+                   temporary, strerror(errno));
+        return;
+    }
+    listener_print_ports(program->server.listener, file);
+    if (fclose(file) != 0 || rename(temporary, path) != 0)
+        server_log(&program->server, LOG_LEVEL_WARNING, "MEMCACHED_PORT_FILENAME: cannot write %s: %s", path,
+                   strerror(errno));
+}
+
+/* The URI without a password. */
+static void print_uri(char *out, size_t size, const char *uri) {
+    const char *at = strrchr(uri, '@'), *scheme = strstr(uri, "://");
+    if (at && scheme && at > scheme)
+        snprintf(out, size, "%.*s***%s", (int)(scheme + 3 - uri), uri, at);
+    else
+        snprintf(out, size, "%s", uri);
+}
+
+static void announce_space(struct program *program, const struct space_options *space) {
+    static const char *const journals[] = {"off", "os", "interval", "always"};
+    char uri[512], journal[64] = "";
+    if (space->backend < 0) {
+        server_log(&program->server, LOG_LEVEL_NOTICE, "namespace %s: keys \"%s*\" are %s", space->name,
+                   space->prefix, space->policy->name);
+        return;
+    }
+    const struct tier_backend_options *backend = &program->settings.tier.backends[space->backend];
+    print_uri(uri, sizeof uri, backend->options.uri);
+    if (space->policy->holds_back)
+        snprintf(journal, sizeof journal, ", journal %s", journals[space->journal]);
+    server_log(&program->server, LOG_LEVEL_NOTICE, "namespace %s: keys \"%s*\" are %s to %s (%s)%s",
+               space->name, space->prefix, space->policy->name, backend->options.name, uri, journal);
+}
+
+static void announce(struct program *program) {
+    char addresses[1024];
+    struct server *server = &program->server;
+    listener_describe(server->listener, addresses, sizeof addresses);
+    server_log(server, LOG_LEVEL_NOTICE,
+               "forebay " FOREBAY_VERSION " serves %s with %u threads and %zu MB of memory", addresses,
+               server->worker_count, program->settings.tier.cache.memory_limit >> 20);
+    if (program->settings.data)
+        server_log(server, LOG_LEVEL_NOTICE, "data folder: %s", program->settings.data);
+    for (size_t i = 0; i < tier_space_count(server->tier); i++)
+        announce_space(program, space_options(tier_space(server->tier, i)));
+}
+
+static void serve(struct program *program) {
+    struct server *server = &program->server;
+    char error[ERROR_MAX];
+    if (!listener_start(server->listener, program->loop, server, error, sizeof error) ||
+        (program->options.pid_file && !process_write_pid(program->options.pid_file, error, sizeof error))) {
+        fail_start(program, error);
+        return;
+    }
+    program->phase = PHASE_SERVING;
+    write_port_file(program);
+    announce(program);
+    if (program->ready_fd >= 0)
+        process_ready(program->ready_fd, program->settings.verbosity > 0);
+    program->ready_fd = -1;
+}
+
+static void on_ready_timer(struct ev_loop *loop, ev_timer *timer, int events) {
+    (void)events;
+    struct program *program = timer->data;
+    if (!tier_is_ready(program->server.tier))
+        return;
+    ev_timer_stop(loop, timer);
+    serve(program);
+}
+
+static void after_start(struct program *program) {
+    if (!program->start.good) {
+        fail_start(program, program->start.error);
+        return;
+    }
+    if (!start_workers(program)) {
+        fail_start(program, "no memory or no threads for the workers; lower -t (threads)");
+        return;
+    }
+    program->phase = PHASE_LOADING;
+    if (tier_is_ready(program->server.tier)) {
+        serve(program);
+        return;
+    }
+    server_log(&program->server, LOG_LEVEL_NOTICE, "preloading before clients are served");
+    ev_timer_again(program->loop, &program->ready_timer);
+}
+
+/* ---- Stopping --------------------------------------------------------------------------------------- */
+
+static void *stop_one_worker(void *worker) {
+    worker_stop(worker);
+    return NULL;
+}
+
+/* All at once: each may take seconds for clients that read slowly. */
+static void stop_workers(struct server *server) {
+    pthread_t *threads = calloc(server->worker_count, sizeof *threads);
+    bool *started = calloc(server->worker_count, sizeof *started);
+    for (unsigned i = 0; i < server->worker_count; i++) {
+        if (!server->workers[i])
+            continue;
+        if (threads && started)
+            started[i] = pthread_create(&threads[i], NULL, stop_one_worker, server->workers[i]) == 0;
+        if (!started || !started[i])
+            worker_stop(server->workers[i]);
+    }
+    for (unsigned i = 0; threads && started && i < server->worker_count; i++)
+        if (started[i])
+            pthread_join(threads[i], NULL);
+    free(threads);
+    free(started);
+}
+
+static void *stop_and_drain(void *argument) {
+    struct program *program = argument;
+    stop_workers(&program->server);
+    program->drain.before = cache_dirty_entries(tier_cache(program->server.tier), CACHE_ALL_SPACES);
+    program->drain.left = tier_drain(program->server.tier, &program->drain.journaled);
+    ev_async_send(program->loop, &program->helper_done);
+    return NULL;
+}
+
+static void begin_stop(struct program *program, const char *why) {
+    if (program->phase == PHASE_STARTING) {
+        server_log(&program->server, LOG_LEVEL_NOTICE, "%s: stopped before the start was complete", why);
+        _exit(EXIT_SUCCESS); /* journals and backends are made for that */
+    }
+    if (program->phase == PHASE_STOPPING) {
+        server_log(&program->server, LOG_LEVEL_NOTICE, "%s: draining is ended", why);
+        tier_stop_draining(program->server.tier);
+        return;
+    }
+    server_log(&program->server, LOG_LEVEL_NOTICE, "%s: stopping, draining for at most %u ms", why,
+               program->settings.tier.drain_timeout);
+    program->phase = PHASE_STOPPING;
+    ev_timer_stop(program->loop, &program->ready_timer);
+    listener_stop(program->server.listener);
+    if (!run_helper(program, stop_and_drain)) {
+        stop_and_drain(program);
+    }
+}
+
+static void after_drain(struct program *program) {
+    size_t left = program->drain.left, before = program->drain.before;
+    size_t drained = before > left ? before - left : 0;
+    if (left == 0)
+        server_log(&program->server, LOG_LEVEL_NOTICE, "stopped; %zu entries drained, nothing left", drained);
+    else if (program->drain.journaled >= left)
+        server_log(
+            &program->server, LOG_LEVEL_NOTICE,
+            "stopped; %zu entries drained, %zu left, all of them in the journal: the next start replays them",
+            drained, left);
+    else
+        server_log(
+            &program->server, LOG_LEVEL_ERROR,
+            "stopped; %zu entries drained, %zu left, of which the journal holds %zu: the other %zu are lost",
+            drained, left, program->drain.journaled, left - program->drain.journaled);
+    program->phase = PHASE_STOPPED;
+    ev_break(program->loop, EVBREAK_ALL);
+}
+
+static void on_helper_done(struct ev_loop *loop, ev_async *async, int events) {
+    (void)loop;
+    (void)events;
+    struct program *program = async->data;
+    join_helper(program);
+    if (program->phase == PHASE_STARTING)
+        after_start(program);
+    else
+        after_drain(program);
+}
+
+/* ---- Signals ---------------------------------------------------------------------------------------- */
+
+static void reload_auth(struct program *program) {
+    struct server *server = &program->server;
+    char error[ERROR_MAX];
+    if (!program->settings.auth_file) {
+        server_log(server, LOG_LEVEL_NOTICE, "SIGHUP: there is no authentication file to read again");
+        return;
+    }
+    struct auth *auth = auth_load(program->settings.auth_file, error, sizeof error);
+    struct retired_auth *retired = calloc(1, sizeof *retired);
+    if (!auth || !retired) {
+        server_log(server, LOG_LEVEL_ERROR, "SIGHUP: %s; the passwords stay as they were",
+                   auth ? "no memory" : error);
+        auth_free(auth);
+        free(retired);
+        return;
+    }
+    *retired = (struct retired_auth){program->retired, atomic_exchange(&server->auth, auth)};
+    program->retired = retired;
+    server_log(server, LOG_LEVEL_NOTICE, "SIGHUP: read %s again", program->settings.auth_file);
+}
+
+static void on_signal(struct ev_loop *loop, ev_signal *watcher, int events) {
+    (void)loop;
+    (void)events;
+    struct program *program = watcher->data;
+    switch (watcher->signum) {
+    case SIGHUP:
+        reload_auth(program);
+        break;
+    case SIGUSR1:
+        server_log(&program->server, LOG_LEVEL_DEBUG, "SIGUSR1: nothing to do");
+        break;
+    default:
+        begin_stop(program, watcher->signum == SIGINT ? "SIGINT" : "SIGTERM");
+    }
+}
+
+static void on_stop_asked(struct ev_loop *loop, ev_async *async, int events) {
+    (void)loop;
+    (void)events;
+    struct program *program = async->data;
+    if (program->phase != PHASE_STOPPING)
+        begin_stop(program, "shutdown");
+}
+
+/* ---- The loop --------------------------------------------------------------------------------------- */
+
+static bool prepare_loop(struct program *program) {
+    static const int numbers[SIGNALS] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
+    signal(SIGPIPE, SIG_IGN);
+    program->loop = ev_default_loop(EVFLAG_AUTO);
+    if (!program->loop)
+        return false;
+    for (int i = 0; i < SIGNALS; i++) {
+        ev_signal_init(&program->signals[i], on_signal, numbers[i]);
+        program->signals[i].data = program;
+        ev_signal_start(program->loop, &program->signals[i]);
+    }
+    ev_async_init(&program->helper_done, on_helper_done);
+    ev_async_init(&program->stop_asked, on_stop_asked);
+    program->helper_done.data = program->stop_asked.data = program;
+    ev_async_start(program->loop, &program->helper_done);
+    ev_async_start(program->loop, &program->stop_asked);
+    ev_init(&program->ready_timer, on_ready_timer);
+    program->ready_timer.repeat = 0.02;
+    program->ready_timer.data = program;
+    return true;
+}
+
+static uint64_t now_us(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
+}
+
+static void log_notices(struct program *program) {
+    char *rest = program->options.notices.data;
+    buffer_append(&program->options.notices, "", 1);
+    if (rest && !program->options.notices.failed)
+        for (char *line = strtok_r(program->options.notices.data, "\n", &rest); line;
+             line = strtok_r(NULL, "\n", &rest))
+            server_log(&program->server, LOG_LEVEL_NOTICE, "%s", line);
+    if (geteuid() == 0 && !program->options.user)
+        server_log(&program->server, LOG_LEVEL_DEBUG, "running as root; -u USER gives that up");
+}
+
+static int run(struct program *program) {
+    struct server *server = &program->server;
+    char error[ERROR_MAX];
+    if (program->options.daemonize && (program->ready_fd = process_daemonize()) < 0)
+        return complain("-d: cannot fork", EXIT_FAILURE);
+    if (program->options.lock_memory && mlockall(MCL_CURRENT | MCL_FUTURE) != 0)
+        server_log(server, LOG_LEVEL_WARNING, "-k: the memory cannot be locked: %s; raise ulimit -l",
+                   strerror(errno));
+    if (program->settings.data && !process_check_folder(program->settings.data, error, sizeof error))
+        return complain(error, EXIT_FAILURE);
+    server->started_us = now_us();
+    server->detail = stats_detail_create(program->settings.stats_prefix_delimiter, program->settings.detail);
+    if (!server->detail || !prepare_loop(program))
+        return complain("no memory for the event loop", EXIT_FAILURE);
+    log_notices(program);
+    if (!run_helper(program, start_tier))
+        return complain("no thread can be started", EXIT_FAILURE);
+    ev_run(program->loop, 0);
+    return program->exit_status;
+}
+
+/* ---- Before the loop -------------------------------------------------------------------------------- */
+
+static void connect_parts(struct program *program) {
+    struct settings *settings = &program->settings;
+    settings->tier.cache.item_max = settings->item_max;
+    settings->tier.cache.threads = settings->threads;
+    settings->tier.workers = settings->threads;
+    settings->tier.wake = on_wake;
+    settings->tier.log = on_log;
+    settings->tier.context = program;
+    program->server.settings = settings;
+    program->server.stop = server_stop;
+    atomic_init(&program->server.verbosity, settings->verbosity);
+}
+
+/* What may need root comes first, then the privileges go. */
+static bool prepare_process(struct program *program, char *error, size_t error_size) {
+    struct settings *settings = &program->settings;
+    struct server *server = &program->server;
+    if (settings->auth_file) {
+        struct auth *auth = auth_load(settings->auth_file, error, error_size);
+        if (!auth)
+            return false;
+        atomic_init(&server->auth, auth);
+    }
+    if ((program->options.core_dumps && !process_raise_core_limit(error, error_size)) ||
+        !process_raise_descriptors(settings->max_connections, error, error_size))
+        return false;
+    server->listener = listener_create(settings, error, error_size);
+    return server->listener && process_become(program->options.user, error, error_size) &&
+           listener_bind_unix(server->listener, error, error_size);
+}
+
+static int start(struct program *program) {
+    char error[ERROR_MAX];
+    connect_parts(program);
+    if (program->options.action == OPTIONS_CHECK) {
+        printf("%s: ok\n", program->settings.config_file);
+        return EXIT_SUCCESS;
+    }
+    if (!prepare_process(program, error, sizeof error))
+        return complain(error, EXIT_FAILURE);
+    return run(program);
+}
+
+/* Options, then the file over the defaults, then the options again over the file. */
+static int read_settings(struct program *program, int argc, char **argv) {
+    char error[ERROR_MAX];
+    struct settings *settings = &program->settings;
+    settings_defaults(settings);
+    if (!options_read(&program->options, settings, argc, argv, error, sizeof error))
+        return complain(error, EXIT_USAGE);
+    if (settings->config_file &&
+        (program->options.action == OPTIONS_SERVE || program->options.action == OPTIONS_CHECK)) {
+        const char *path = settings->config_file;
+        settings_defaults(settings);
+        program->config = config_load(path, settings, error, sizeof error);
+        if (!program->config)
+            return complain(error, EXIT_CONFIGURATION);
+        options_free(&program->options);
+        if (!options_read(&program->options, settings, argc, argv, error, sizeof error))
+            return complain(error, EXIT_USAGE);
+        config_derive(program->config, settings);
+    }
+    if (!settings_check(settings, error, sizeof error))
+        return complain(error, settings->config_file ? EXIT_CONFIGURATION : EXIT_USAGE);
+    return EXIT_SUCCESS;
+}
+
+static int act(struct program *program, int argc, char **argv) {
+    int status = read_settings(program, argc, argv);
+    if (status != EXIT_SUCCESS)
+        return status;
+    switch (program->options.action) {
+    case OPTIONS_HELP:
+        options_print_help(stdout);
+        return EXIT_SUCCESS;
+    case OPTIONS_VERSION:
+        puts("forebay " FOREBAY_VERSION " (speaks memcached 1.6.45)");
+        return EXIT_SUCCESS;
+    case OPTIONS_LICENSE:
+        options_print_license(stdout);
+        return EXIT_SUCCESS;
+    case OPTIONS_JOURNAL_DUMP:
+        return journal_dump(program->options.journal_folder, stdout);
+    case OPTIONS_SERVE:
+    case OPTIONS_CHECK:
+        break;
+    }
+    return start(program);
+}
+
+static void free_auths(struct program *program) {
+    auth_free(atomic_load(&program->server.auth));
+    while (program->retired) {
+        struct retired_auth *next = program->retired->next;
+        auth_free(program->retired->auth);
+        free(program->retired);
+        program->retired = next;
+    }
+}
+
+static void free_program(struct program *program) {
+    struct server *server = &program->server;
+    if (program->phase == PHASE_STOPPED && program->exit_status != EXIT_SUCCESS && server->workers)
+        stop_workers(server); /* the start failed after they ran */
+    maintenance_stop(program->maintenance);
+    if (server->tier)
+        tier_destroy(server->tier);
+    for (unsigned i = 0; i < server->worker_count; i++)
+        if (server->workers[i])
+            worker_free(server->workers[i]);
+    free(server->workers);
+    listener_free(server->listener);
+    free_auths(program);
+    stats_detail_free(server->detail);
+    if (program->options.pid_file && program->phase == PHASE_STOPPED && program->exit_status == EXIT_SUCCESS)
+        unlink(program->options.pid_file);
+    if (program->loop)
+        ev_loop_destroy(program->loop);
+    options_free(&program->options);
+    config_free(program->config);
+}
+
+int main(int argc, char **argv) {
+    struct program program = {.ready_fd = -1};
+    int status = act(&program, argc, argv);
+    free_program(&program);
+    return status;
+}

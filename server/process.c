@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/process.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { OWN_DESCRIPTORS = 256 }; /* listening sockets, backends, journals, event loops */
+
+bool process_raise_descriptors(unsigned connections, char *ret_error, size_t error_size) {
+    struct rlimit limit;
+    rlim_t wanted = (rlim_t)connections + OWN_DESCRIPTORS;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur >= wanted)
+        return true;
+    rlim_t most = limit.rlim_max;
+    limit.rlim_cur = wanted;
+    if (most < wanted)
+        limit.rlim_max = wanted; /* root may */
+    if (setrlimit(RLIMIT_NOFILE, &limit) == 0)
+        return true;
+    snprintf(ret_error, error_size,
+             "%u connections need %llu open files, and the limit is %llu: lower -c (max_connections), or "
+             "raise ulimit "
+             "-n (LimitNOFILE= in systemd)",
+             connections, (unsigned long long)wanted, (unsigned long long)most);
+    return false;
+}
+
+bool process_raise_core_limit(char *ret_error, size_t error_size) {
+    struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY};
+    if (setrlimit(RLIMIT_CORE, &limit) == 0)
+        return true;
+    if (getrlimit(RLIMIT_CORE, &limit) == 0 && limit.rlim_max > 0) {
+        limit.rlim_cur = limit.rlim_max;
+        if (setrlimit(RLIMIT_CORE, &limit) == 0)
+            return true;
+    }
+    snprintf(ret_error, error_size, "-r: core files are not allowed here: raise ulimit -Hc or leave -r out");
+    return false;
+}
+
+bool process_become(const char *user, char *ret_error, size_t error_size) {
+    if (!user || geteuid() != 0)
+        return true;
+    const struct passwd *entry = getpwnam(user);
+    if (!entry) {
+        snprintf(ret_error, error_size, "-u %s: there is no such user; create it or name another", user);
+        return false;
+    }
+    if ((setgroups(0, NULL) == 0 || errno == EPERM) && setgid(entry->pw_gid) == 0 &&
+        setuid(entry->pw_uid) == 0)
+        return true;
+    snprintf(ret_error, error_size, "-u %s: cannot become this user: %s", user, strerror(errno));
+    return false;
+}
+
+bool process_check_folder(const char *path, char *ret_error, size_t error_size) {
+    struct stat status;
+    if (mkdir(path, 0750) != 0 && errno != EEXIST) {
+        snprintf(ret_error, error_size,
+                 "the data folder %s is not there and cannot be made: %s; make it, or correct data", path,
+                 strerror(errno));
+        return false;
+    }
+    if (stat(path, &status) != 0 || !S_ISDIR(status.st_mode)) {
+        snprintf(ret_error, error_size, "the data folder %s is no folder; correct data", path);
+        return false;
+    }
+    if (access(path, W_OK | X_OK) == 0)
+        return true;
+    snprintf(ret_error, error_size,
+             "the data folder %s cannot be written into by user %u: %s; chown it, or correct data", path,
+             (unsigned)geteuid(), strerror(errno));
+    return false;
+}
+
+/* The parent of the background process: waits for a byte, or for its end. */
+static _Noreturn void wait_for_child(pid_t child, int fd) {
+    char byte;
+    ssize_t got;
+    do
+        got = read(fd, &byte, 1);
+    while (got < 0 && errno == EINTR);
+    if (got == 1)
+        _exit(0);
+    int status = 0;
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+        ;
+    _exit(WIFEXITED(status) && WEXITSTATUS(status) != 0 ? WEXITSTATUS(status) : 1);
+}
+
+int process_daemonize(void) {
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return -1;
+    pid_t child = fork();
+    if (child < 0) {
+        close(ends[0]);
+        close(ends[1]);
+        return -1;
+    }
+    if (child > 0) {
+        close(ends[1]);
+        wait_for_child(child, ends[0]);
+    }
+    close(ends[0]);
+    setsid();
+    return ends[1];
+}
+
+static void redirect(int null, int fd) {
+    if (null >= 0)
+        dup2(null, fd);
+}
+
+void process_ready(int ready_fd, bool keep_stderr) {
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    redirect(null, STDIN_FILENO);
+    redirect(null, STDOUT_FILENO);
+    if (!keep_stderr)
+        redirect(null, STDERR_FILENO);
+    if (null > STDERR_FILENO)
+        close(null);
+    while (write(ready_fd, "", 1) < 0 && errno == EINTR)
+        ;
+    close(ready_fd);
+}
+
+bool process_write_pid(const char *path, char *ret_error, size_t error_size) {
+    FILE *file = fopen(path, "we");
+    bool good = file && fprintf(file, "%ld\n", (long)getpid()) > 0;
+    if (file && fclose(file) != 0)
+        good = false;
+    if (!good)
+        snprintf(ret_error, error_size, "cannot write the pid file %s: %s; correct -P", path,
+                 strerror(errno));
+    return good;
+}

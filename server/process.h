@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/* What concerns the process as such: limits, user, background, pid file. */
+#ifndef FOREBAY_SERVER_PROCESS_H
+#define FOREBAY_SERVER_PROCESS_H
+
+#include "server/options.h"
+
+/* Room for this many client connections beside what the server itself keeps open. False with a sentence. */
+bool process_raise_descriptors(unsigned connections, char *ret_error, size_t error_size);
+
+/* -r. */
+bool process_raise_core_limit(char *ret_error, size_t error_size);
+
+/* -u, when started as root; otherwise nothing. */
+bool process_become(const char *user, char *ret_error, size_t error_size);
+
+/* A folder that can be written into, made if it is missing (its parent has to exist). */
+bool process_check_folder(const char *path, char *ret_error, size_t error_size);
+
+/* -d. In the parent this does not return: it exits with 0 once the child says process_ready, or with the
+ * child's status when that ends before. In the child: the descriptor for process_ready, or -1 when it cannot
+ * fork. */
+int process_daemonize(void);
+
+/* Lets the waiting parent go; in the background, standard error is closed unless it is to be kept (-v). */
+void process_ready(int ready_fd, bool keep_stderr);
+
+bool process_write_pid(const char *path, char *ret_error, size_t error_size);
+
+#endif
