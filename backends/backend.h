@@ -48,6 +48,7 @@ struct backend_options {
     const char *synchronous; /* SQLite: "full" or "normal"; NULL: full, so that a commit survives power loss */
     const struct backend_table *const *tables;
     size_t table_count;
+    const struct backend_type *type; /* the kind; NULL: what backend_find(uri) gives. Tests put a wrapper here */
 };
 
 enum backend_role { BACKEND_WRITER, BACKEND_READER };

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the files of the SQLite backend share. The design is told in sqlite.c.
+ *
+ *     sqlite.c         connections, loading, scanning
+ *     sqlite_schema.c  tables: made, checked, their statements prepared
+ *     sqlite_apply.c   batches
+ *     sqlite_upkeep.c  checkpoints and the purge
+ */
+#ifndef FOREBAY_BACKENDS_SQLITE_INTERNAL_H
+#define FOREBAY_BACKENDS_SQLITE_INTERNAL_H
+
+#include "backends/arena.h"
+#include "backends/backend.h"
+#include <sqlite3.h>
+
+enum {
+    SQLITE_STORE_SCHEMA = 1,  /* version of the layout written here */
+    SQLITE_BLOCK_ROWS = 32,   /* rows of a full upsert statement: 16 and 64 measured the same within noise */
+    SQLITE_ROW_PARAMETERS = 7 /* key, value, flags, expires_at, version, client_cas, marks */
+};
+
+/* Positions of the named parameters in a statement of the application's own SQL; 0: it does not occur there.
+ */
+struct sqlite_parameters {
+    int key, value, flags, expires_at, version, now;
+};
+
+/* The purge of one table, by the writer. */
+struct sqlite_sweep {
+    bool running;
+    sqlite3_int64 row;   /* rows up to this one are done */
+    uint32_t next_due;   /* no row that was written or seen expires before this second */
+    uint32_t started_at; /* seconds */
+    uint32_t not_before; /* the next sweep begins no earlier */
+};
+
+struct sqlite_table {
+    const struct backend_table *table;
+    bool own_sql;
+    sqlite3_stmt *load; /* both kinds */
+
+    /* A table of ours; all but pick are the writer's. */
+    sqlite3_stmt *put_block, *put_row;
+    sqlite3_stmt *touch_block, *touch_row;
+    sqlite3_stmt *delete_row;
+    sqlite3_stmt *stored_version;
+    sqlite3_stmt *pick; /* keys, newest first */
+    sqlite3_stmt *sweep_look, *sweep_purge;
+    struct sqlite_sweep sweep;
+
+    /* The application's table. store and delete_own are the writer's. */
+    sqlite3_stmt *store, *delete_own;
+    struct sqlite_parameters load_at, store_at, delete_at;
+};
+
+struct sqlite_connection {
+    struct backend_connection base;
+    enum backend_role role;
+    char *name; /* of the backend */
+    char *path;
+    sqlite3 *db;
+    sqlite3_stmt *begin_read, *begin_write, *commit;
+    sqlite3_stmt *high_get, *high_set;
+    struct sqlite_table *tables;
+    size_t table_count;
+    struct arena loaded; /* what the last load handed out */
+
+    /* The writer's. */
+    struct batch_place *places; /* room for the order of a batch */
+    size_t place_count;
+    uint64_t high_version;    /* as stored */
+    int wal_pages;            /* in the log since it was last restarted */
+    int wal_done;             /* of these, copied to the database */
+    bool busy_since_maintain; /* a batch was applied since */
+    size_t sweep_turn;        /* the table whose turn it is */
+};
+
+/* Says what SQLite said, with the place; returns the status that the code means during a call. */
+enum backend_status sqlite_fail(const struct sqlite_connection *connection, const char *doing,
+                                struct backend_error *ret_error);
+
+/* The same while opening: what will not go away by itself is BACKEND_REFUSED. */
+enum backend_status sqlite_refuse(const struct sqlite_connection *connection, const char *doing,
+                                  struct backend_error *ret_error);
+
+/* Steps a statement that returns no rows and resets it. SQLITE_OK or the error. */
+int sqlite_run(sqlite3_stmt *statement);
+
+/* Ends a transaction whose batch failed. */
+void sqlite_roll_back(struct sqlite_connection *connection);
+
+/* Our table of a contract's table. */
+struct sqlite_table *sqlite_table_of(struct sqlite_connection *connection, const struct backend_table *table);
+
+/* Binds bytes that outlive the next step; an empty slice is an empty blob, not NULL. */
+void sqlite_bind_bytes(sqlite3_stmt *statement, int at, struct slice bytes);
+
+/* ---- sqlite_schema.c ---- */
+
+/* Makes what is missing (writer), checks what is there, prepares all statements. */
+enum backend_status sqlite_schema_open(struct sqlite_connection *connection, struct backend_error *ret_error);
+void sqlite_schema_close(struct sqlite_connection *connection);
+
+/* Binds what the application's statement asks for. The key goes without the namespace's prefix. */
+void sqlite_bind_own(sqlite3_stmt *statement, const struct sqlite_parameters *at,
+                     const struct backend_table *table, const struct entry *entry, uint32_t now);
+
+/* ---- sqlite_upkeep.c ---- */
+
+void sqlite_upkeep_open(struct sqlite_connection *connection);
+
+/* Before a batch: keeps the log within its bound even if nobody calls maintain. */
+void sqlite_bound_wal(struct sqlite_connection *connection);
+
+/* After a batch wrote an entry: its expiry is known to the purge. */
+void sqlite_expect_expiry(struct sqlite_table *table, uint32_t expires_at);
+
+/* ---- functions of the type that are not in sqlite.c ---- */
+
+enum backend_status sqlite_apply(struct backend_connection *base, struct mutation *mutations, size_t count,
+                                 uint32_t now, struct backend_error *ret_error);
+enum backend_status sqlite_maintain(struct backend_connection *base, uint32_t now, bool *ret_more,
+                                    struct backend_error *ret_error);
+
+#endif

@@ -1,0 +1,693 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What every backend owes to the policies (backends/backend.h), run against each kind of store.
+ *
+ * A kind brings a way to make an empty store and to make it go away; the tests know nothing else of it.
+ * Versions are small numbers, times lie around the real clock, for stores that look at it themselves.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "backends/kinds.h"
+#include "tests/support/temp_folder.h"
+#include <assert.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+/* ---- Stores ---- */
+
+struct kind;
+
+struct store {
+    const struct kind *kind;
+    struct temp_folder folder;
+    char uri[300];
+    struct backend_table tables[2];
+    const struct backend_table *list[2];
+    struct backend_options options;
+    struct backend_connection *writer, *reader;
+    uint32_t now;
+};
+
+struct kind {
+    const char *name;
+    const char *layout;
+    void (*start)(struct store *store); /* fills uri; the store is empty */
+    void (*stop)(struct store *store);
+};
+
+static void sqlite_start(struct store *store) {
+    temp_folder_make(&store->folder);
+    strcpy(store->uri, "sqlite:store.db");
+}
+
+static void sqlite_stop(struct store *store) {
+    temp_folder_remove(&store->folder);
+}
+
+static const struct kind kinds[] = {
+    {"sqlite", "", sqlite_start, sqlite_stop},
+};
+
+static const struct backend_type *type(const struct store *store) {
+    return backend_find(store->uri);
+}
+
+static void connect_both(struct store *store) {
+    struct backend_error error;
+    if (type(store)->open(&store->options, BACKEND_WRITER, &store->writer, &error) != BACKEND_OK ||
+        type(store)->open(&store->options, BACKEND_READER, &store->reader, &error) != BACKEND_OK)
+        fail_msg("%s", error.message);
+}
+
+static void disconnect(struct store *store) {
+    type(store)->close(store->reader);
+    type(store)->close(store->writer);
+    store->reader = store->writer = NULL;
+}
+
+static void prepare(struct store *store) {
+    store->now = (uint32_t)time(NULL);
+    store->kind->start(store);
+    for (unsigned i = 0; i < 2; i++) {
+        store->tables[i] = (struct backend_table){.name = i ? "other things" : "sessions",
+                                                  .key_prefix = i ? "other:" : "sess:",
+                                                  .layout = store->kind->layout,
+                                                  .store_prefix = i ? "fb-" : "",
+                                                  .index = i};
+        store->list[i] = &store->tables[i];
+    }
+    store->options = (struct backend_options){.name = "store",
+                                              .uri = store->uri,
+                                              .data = store->folder.path,
+                                              .timeout_ms = 5000,
+                                              .synchronous = "normal",
+                                              .tables = store->list,
+                                              .table_count = 2};
+    connect_both(store);
+}
+
+static int set_up(void **state) {
+    struct store *store = calloc(1, sizeof *store);
+    store->kind = *state;
+    prepare(store);
+    *state = store;
+    return 0;
+}
+
+static int tear_down(void **state) {
+    struct store *store = *state;
+    const struct kind *kind = store->kind;
+    disconnect(store);
+    kind->stop(store);
+    free(store);
+    *state = (void *)kind;
+    return 0;
+}
+
+/* ---- Saying things briefly ---- */
+
+static struct mutation put(const struct store *store, const char *key, const char *value, uint64_t version) {
+    return (struct mutation){
+        .table = store->list[0],
+        .kind = MUTATION_PUT,
+        .entry = {.key = slice_string(key), .value = slice_string(value), .version = version}};
+}
+
+static struct mutation touch(const struct store *store, const char *key, const char *value,
+                             uint32_t expires_at, uint64_t version) {
+    struct mutation mutation = put(store, key, value, version);
+    mutation.kind = MUTATION_TOUCH;
+    mutation.entry.expires_at = expires_at;
+    return mutation;
+}
+
+static struct mutation delete (const struct store *store, const char *key, uint64_t version) {
+    struct mutation mutation = put(store, key, "", version);
+    mutation.kind = MUTATION_DELETE;
+    return mutation;
+}
+
+static void apply_all(struct store *store, struct mutation *mutations, size_t count) {
+    struct backend_error error;
+    if (type(store)->apply(store->writer, mutations, count, store->now, &error) != BACKEND_OK)
+        fail_msg("%s", error.message);
+}
+
+/* Applies one mutation, returns whether it was superseded. */
+static bool apply(struct store *store, struct mutation mutation) {
+    mutation.superseded = true; /* must be written */
+    apply_all(store, &mutation, 1);
+    return mutation.superseded;
+}
+
+static struct load_result load_from(struct store *store, struct backend_connection *connection,
+                                    unsigned table, struct slice key, uint32_t now) {
+    struct load_result result;
+    struct backend_error error;
+    if (type(store)->load(connection, store->list[table], &key, 1, now, &result, &error) != BACKEND_OK)
+        fail_msg("%s", error.message);
+    return result;
+}
+
+static struct load_result load(struct store *store, const char *key) {
+    return load_from(store, store->reader, 0, slice_string(key), store->now);
+}
+
+static void assert_slice(struct slice actual, struct slice expected) {
+    assert_int_equal(actual.size, expected.size);
+    assert_memory_equal(actual.data, expected.data, expected.size);
+}
+
+static void assert_entry(const struct load_result *result, const struct entry *expected) {
+    assert_true(result->found);
+    assert_slice(result->entry.key, expected->key);
+    assert_slice(result->entry.value, expected->value);
+    assert_int_equal(result->entry.flags, expected->flags);
+    assert_int_equal(result->entry.expires_at, expected->expires_at);
+    assert_int_equal(result->entry.version, expected->version);
+    assert_int_equal(result->entry.client_cas, expected->client_cas);
+    assert_int_equal(result->entry.marks, expected->marks);
+}
+
+static void assert_value(struct store *store, const char *key, const char *value, uint64_t version) {
+    struct load_result result = load(store, key);
+    assert_true(result.found);
+    assert_slice(result.entry.value, slice_string(value));
+    assert_int_equal(result.entry.version, version);
+}
+
+static void assert_absent(struct store *store, const char *key) {
+    assert_false(load(store, key).found);
+}
+
+static void store_and_compare(struct store *store, unsigned table, struct entry entry) {
+    struct mutation mutation = {.table = store->list[table], .kind = MUTATION_PUT, .entry = entry};
+    apply_all(store, &mutation, 1);
+    struct load_result result = load_from(store, store->reader, table, entry.key, store->now);
+    assert_entry(&result, &entry);
+}
+
+/* ---- Round trips ---- */
+
+static void an_absent_key_is_not_found(void **state) {
+    struct store *store = *state;
+    assert_absent(store, "sess:nobody");
+    assert_absent(store, "s");
+}
+
+static void every_field_comes_back(void **state) {
+    struct store *store = *state;
+    store_and_compare(store, 0,
+                      (struct entry){.key = SLICE("sess:a"),
+                                     .value = SLICE("hello"),
+                                     .version = 0x0123456789abcdefu,
+                                     .client_cas = UINT64_MAX,
+                                     .flags = UINT32_MAX,
+                                     .expires_at = store->now + 5000,
+                                     .marks = ENTRY_STALE | ENTRY_TOKEN_SENT});
+    store_and_compare(
+        store, 1,
+        (struct entry){.key = SLICE("other:a"), .value = SLICE("x"), .version = 1, .flags = 1u << 31});
+    store_and_compare(store, 0,
+                      (struct entry){.key = SLICE("sess:b"),
+                                     .value = SLICE("y"),
+                                     .version = INT64_MAX,
+                                     .client_cas = 1,
+                                     .expires_at = UINT32_MAX});
+}
+
+static void an_overwrite_resets_every_field(void **state) {
+    struct store *store = *state;
+    struct entry entry = {.key = SLICE("sess:a"),
+                          .value = SLICE("long value, long value"),
+                          .version = 5,
+                          .client_cas = 77,
+                          .flags = 3,
+                          .expires_at = store->now + 5000,
+                          .marks = ENTRY_STALE};
+    store_and_compare(store, 0, entry);
+    store_and_compare(store, 0,
+                      (struct entry){.key = SLICE("sess:a"), .value = SLICE("short"), .version = 6});
+}
+
+static void keys_and_values_may_hold_any_bytes(void **state) {
+    struct store *store = *state;
+    char bytes[256];
+    for (unsigned i = 0; i < sizeof bytes; i++)
+        bytes[i] = (char)i;
+    struct slice all = slice_of(bytes, sizeof bytes);
+    store_and_compare(store, 0, (struct entry){.key = slice_of(bytes, 250), .value = all, .version = 1});
+    store_and_compare(store, 0, (struct entry){.key = slice_of(bytes + 6, 250), .value = all, .version = 2});
+    store_and_compare(store, 0, (struct entry){.key = SLICE("\0"), .value = SLICE("zero"), .version = 3});
+    store_and_compare(store, 0,
+                      (struct entry){.key = SLICE("\0\0"), .value = SLICE("two zeros"), .version = 4});
+    store_and_compare(store, 0,
+                      (struct entry){.key = SLICE("%s{x}'\"; --"), .value = SLICE("%n"), .version = 5});
+    struct load_result result = load_from(store, store->reader, 0, SLICE("\0"), store->now);
+    assert_slice(result.entry.value, SLICE("zero"));
+}
+
+static void a_value_may_be_empty(void **state) {
+    struct store *store = *state;
+    struct entry entry = {.key = SLICE("sess:a"), .value = {NULL, 0}, .version = 1};
+    struct mutation mutation = {.table = store->list[0], .kind = MUTATION_PUT, .entry = entry};
+    apply_all(store, &mutation, 1);
+    struct load_result result = load(store, "sess:a");
+    assert_true(result.found);
+    assert_int_equal(result.entry.value.size, 0);
+}
+
+static void a_value_may_be_large(void **state) {
+    struct store *store = *state;
+    size_t sizes[] = {1 << 20, (1 << 20) + 1, 17 << 20};
+    char *bytes = malloc(sizes[2]);
+    for (size_t i = 0; i < sizes[2]; i++)
+        bytes[i] = (char)(i * 2654435761u >> 13);
+    for (unsigned i = 0; i < 3; i++)
+        store_and_compare(
+            store, 0,
+            (struct entry){.key = SLICE("sess:a"), .value = slice_of(bytes, sizes[i]), .version = i + 1});
+    free(bytes);
+}
+
+static void many_keys_are_loaded_together(void **state) {
+    enum { COUNT = 1000 };
+    struct store *store = *state;
+    static char names[COUNT][16];
+    static struct slice keys[COUNT];
+    static struct load_result results[COUNT];
+    static struct mutation mutations[COUNT];
+    struct backend_error error;
+    for (unsigned i = 0; i < COUNT; i++) {
+        sprintf(names[i], "sess:%u", i * 7919 % COUNT);
+        keys[i] = slice_string(names[i]);
+        mutations[i] = put(store, names[i], names[i], i + 1);
+    }
+    apply_all(store, mutations, COUNT / 2); /* the other half is absent */
+    assert_int_equal(
+        type(store)->load(store->reader, store->list[0], keys, COUNT, store->now, results, &error),
+        BACKEND_OK);
+    for (unsigned i = 0; i < COUNT; i++) {
+        assert_int_equal(results[i].found, i < COUNT / 2);
+        if (results[i].found)
+            assert_entry(&results[i], &mutations[i].entry);
+    }
+    assert_int_equal(type(store)->load(store->reader, store->list[0], keys, 0, store->now, results, &error),
+                     BACKEND_OK);
+}
+
+static void tables_keep_apart_and_share_a_batch(void **state) {
+    struct store *store = *state;
+    struct mutation mutations[] = {put(store, "sess:x", "one", 1), put(store, "other:x", "two", 2),
+                                   put(store, "sess:y", "three", 3)};
+    mutations[1].table = store->list[1];
+    apply_all(store, mutations, 3);
+    assert_value(store, "sess:x", "one", 1);
+    assert_value(store, "sess:y", "three", 3);
+    struct load_result result = load_from(store, store->reader, 1, SLICE("other:x"), store->now);
+    assert_entry(&result, &mutations[1].entry);
+    result = load_from(store, store->reader, 1, SLICE("sess:y"), store->now);
+    assert_false(result.found);
+}
+
+static void the_writer_can_load_too(void **state) {
+    struct store *store = *state;
+    assert_false(apply(store, put(store, "sess:a", "one", 1)));
+    assert_true(load_from(store, store->writer, 0, SLICE("sess:a"), store->now).found);
+}
+
+/* ---- The version guard ---- */
+
+static void a_put_needs_a_higher_version(void **state) {
+    struct store *store = *state;
+    assert_false(apply(store, put(store, "sess:a", "five", 5)));
+    assert_true(apply(store, put(store, "sess:a", "four", 4)));
+    assert_value(store, "sess:a", "five", 5);
+    assert_false(apply(store, put(store, "sess:a", "five again", 5)));
+    assert_value(store, "sess:a", "five", 5);
+    assert_false(apply(store, put(store, "sess:a", "six", 6)));
+    assert_value(store, "sess:a", "six", 6);
+}
+
+static void a_delete_needs_no_lower_version(void **state) {
+    struct store *store = *state;
+    assert_false(apply(store, put(store, "sess:a", "five", 5)));
+    assert_true(apply(store, delete (store, "sess:a", 4)));
+    assert_value(store, "sess:a", "five", 5);
+    assert_false(apply(store, delete (store, "sess:a", 5)));
+    assert_absent(store, "sess:a");
+    assert_false(apply(store, delete (store, "sess:a", 5)));
+    assert_false(apply(store, delete (store, "sess:never", 1)));
+    assert_false(apply(store, put(store, "sess:b", "five", 5)));
+    assert_false(apply(store, delete (store, "sess:b", 9)));
+    assert_absent(store, "sess:b");
+}
+
+static void a_put_after_a_delete_is_a_new_row(void **state) {
+    struct store *store = *state;
+    apply(store, put(store, "sess:a", "one", 1));
+    apply(store, delete (store, "sess:a", 2));
+    assert_false(apply(store, put(store, "sess:a", "three", 3)));
+    assert_value(store, "sess:a", "three", 3);
+}
+
+static void a_touch_changes_all_but_value_and_flags(void **state) {
+    struct store *store = *state;
+    struct mutation first = put(store, "sess:a", "value", 5);
+    first.entry.flags = 9;
+    first.entry.marks = ENTRY_STALE;
+    assert_false(apply(store, first));
+    struct mutation second = touch(store, "sess:a", "another", store->now + 700, 6);
+    second.entry.client_cas = 123;
+    assert_false(apply(store, second));
+    struct load_result result = load(store, "sess:a");
+    assert_entry(&result, &(struct entry){.key = SLICE("sess:a"),
+                                          .value = SLICE("value"),
+                                          .version = 6,
+                                          .client_cas = 123,
+                                          .flags = 9,
+                                          .expires_at = store->now + 700});
+    assert_true(apply(store, touch(store, "sess:a", "value", store->now + 800, 4)));
+    assert_false(apply(store, touch(store, "sess:a", "value", store->now + 800, 6)));
+    assert_int_equal(load(store, "sess:a").entry.expires_at, store->now + 700);
+    assert_false(apply(store, touch(store, "sess:a", "value", 0, 7)));
+    assert_int_equal(load(store, "sess:a").entry.expires_at, 0);
+}
+
+static void a_touch_of_a_lost_row_stores_the_entry(void **state) {
+    struct store *store = *state;
+    struct mutation mutation = touch(store, "sess:a", "whole", store->now + 700, 6);
+    mutation.entry.flags = 4;
+    mutation.entry.marks = ENTRY_TOKEN_SENT;
+    assert_false(apply(store, mutation));
+    struct load_result result = load(store, "sess:a");
+    assert_entry(&result, &mutation.entry);
+}
+
+/* Block statements and single ones both, with superseded ones sprinkled in. */
+static void superseded_is_told_of_each_mutation(void **state) {
+    enum { COUNT = 333 };
+    struct store *store = *state;
+    static char names[COUNT][16];
+    static struct mutation mutations[COUNT];
+    for (unsigned i = 0; i < COUNT; i++) {
+        sprintf(names[i], "sess:%03u", i);
+        mutations[i] = put(store, names[i], "newer", 1000);
+    }
+    for (unsigned i = 0; i < COUNT; i += 10)
+        apply_all(store, &mutations[i], 1);
+    for (unsigned i = 0; i < COUNT; i++) {
+        mutations[i] = i % 3 == 0   ? put(store, names[i], "older", 500 + i)
+                       : i % 3 == 1 ? touch(store, names[i], "older", 0, 500 + i)
+                                    : delete (store, names[i], 500 + i);
+        mutations[i].superseded = i % 2;
+    }
+    apply_all(store, mutations, COUNT);
+    for (unsigned i = 0; i < COUNT; i++) {
+        assert_int_equal(mutations[i].superseded, i % 10 == 0);
+        assert_string_equal(mutations[i].entry.key.data, names[i]); /* the array kept its order */
+        if (i % 10 == 0)
+            assert_value(store, names[i], "newer", 1000);
+        else if (i % 3 == 2)
+            assert_absent(store, names[i]);
+        else
+            assert_value(store, names[i], "older", 500 + i);
+    }
+}
+
+static void a_key_may_occur_often_in_a_batch(void **state) {
+    struct store *store = *state;
+    struct mutation mutations[] = {
+        put(store, "sess:a", "one", 1),    put(store, "sess:b", "two", 2),
+        delete (store, "sess:a", 3),       put(store, "sess:a", "four", 4),
+        put(store, "sess:b", "one", 1),    touch(store, "sess:a", "?", store->now + 500, 5),
+        delete (store, "sess:b", 6),       put(store, "sess:c", "seven", 7),
+        touch(store, "sess:a", "?", 0, 4), put(store, "sess:b", "eight", 8),
+    };
+    bool superseded[] = {false, false, false, false, true, false, false, false, true, false};
+    apply_all(store, mutations, sizeof mutations / sizeof mutations[0]);
+    for (size_t i = 0; i < sizeof mutations / sizeof mutations[0]; i++)
+        assert_int_equal(mutations[i].superseded, superseded[i]);
+    assert_value(store, "sess:a", "four", 5);
+    assert_int_equal(load(store, "sess:a").entry.expires_at, store->now + 500);
+    assert_value(store, "sess:b", "eight", 8);
+    assert_value(store, "sess:c", "seven", 7);
+}
+
+static void a_batch_can_be_repeated(void **state) {
+    struct store *store = *state;
+    for (unsigned round = 0; round < 3; round++) {
+        struct mutation mutations[] = {put(store, "sess:a", "one", 1), put(store, "sess:b", "two", 2),
+                                       touch(store, "sess:c", "three", 0, 3), delete (store, "sess:d", 4)};
+        apply_all(store, mutations, 4);
+        for (unsigned i = 0; i < 4; i++)
+            assert_false(mutations[i].superseded);
+    }
+    assert_value(store, "sess:a", "one", 1);
+    assert_value(store, "sess:c", "three", 3);
+    apply_all(store, NULL, 0);
+}
+
+/* ---- Expiry
+ * ------------------------------------------------------------------------------------------------------------
+ */
+
+static void a_row_past_its_expiry_is_not_found(void **state) {
+    struct store *store = *state;
+    struct mutation mutation = put(store, "sess:a", "one", 1);
+    mutation.entry.expires_at = store->now + 1000;
+    apply(store, mutation);
+    assert_true(load_from(store, store->reader, 0, SLICE("sess:a"), store->now + 999).found);
+    assert_false(load_from(store, store->reader, 0, SLICE("sess:a"), store->now + 1000).found);
+    assert_false(load_from(store, store->reader, 0, SLICE("sess:a"), store->now + 1001).found);
+}
+
+static void an_entry_written_past_its_expiry_is_not_found(void **state) {
+    struct store *store = *state;
+    apply(store, put(store, "sess:a", "lives", 1));
+    struct mutation mutation = put(store, "sess:a", "dead", 2);
+    mutation.entry.expires_at = store->now - 100;
+    assert_false(apply(store, mutation));
+    assert_absent(store, "sess:a");
+    apply(store, put(store, "sess:b", "lives", 3));
+    assert_false(apply(store, touch(store, "sess:b", "lives", store->now - 100, 4)));
+    assert_absent(store, "sess:b");
+    assert_false(apply(store, put(store, "sess:a", "again", 5)));
+    assert_value(store, "sess:a", "again", 5);
+}
+
+static void maintain_to_the_end(struct store *store, uint32_t now) {
+    struct backend_error error;
+    bool more = true;
+    for (unsigned i = 0; more && i < 10000; i++)
+        if (type(store)->maintain(store->writer, now, &more, &error) != BACKEND_OK)
+            fail_msg("%s", error.message);
+    assert_false(more);
+}
+
+static void upkeep_spares_the_living(void **state) {
+    struct store *store = *state;
+    struct mutation mutations[] = {put(store, "sess:a", "one", 1), put(store, "sess:b", "two", 2),
+                                   put(store, "sess:c", "three", 3)};
+    mutations[0].entry.expires_at = store->now + 100;
+    mutations[1].entry.expires_at = store->now + 1000;
+    apply_all(store, mutations, 3);
+    maintain_to_the_end(store, store->now);
+    maintain_to_the_end(store, store->now + 500);
+    assert_false(load_from(store, store->reader, 0, SLICE("sess:a"), store->now + 500).found);
+    assert_true(load_from(store, store->reader, 0, SLICE("sess:b"), store->now + 500).found);
+    assert_true(load_from(store, store->reader, 0, SLICE("sess:c"), store->now + 500).found);
+}
+
+/* ---- Versions, scans, connections ---- */
+
+static uint64_t high_version(struct store *store, struct backend_connection *connection) {
+    struct backend_error error;
+    uint64_t version = 1;
+    if (type(store)->high_version(connection, &version, &error) != BACKEND_OK)
+        fail_msg("%s", error.message);
+    return version;
+}
+
+static void the_high_version_never_falls(void **state) {
+    struct store *store = *state;
+    assert_int_equal(high_version(store, store->writer), 0);
+    apply(store, put(store, "sess:a", "one", 70));
+    apply(store, put(store, "sess:b", "one", 60));
+    assert_int_equal(high_version(store, store->writer), 70);
+    apply(store, delete (store, "sess:a", 80));
+    assert_int_equal(high_version(store, store->reader), 80);
+    disconnect(store);
+    connect_both(store);
+    assert_int_equal(high_version(store, store->writer), 80);
+    apply(store, put(store, "sess:c", "one", 75));
+    assert_int_equal(high_version(store, store->writer), 80);
+    apply(store, touch(store, "sess:c", "one", 0, (1ull << 62) + 1));
+    assert_int_equal(high_version(store, store->writer), (1ull << 62) + 1);
+}
+
+static void rows_survive_the_connection(void **state) {
+    struct store *store = *state;
+    apply(store, put(store, "sess:a", "one", 1));
+    apply(store, put(store, "sess:b", "two", 2));
+    apply(store, delete (store, "sess:b", 3));
+    disconnect(store);
+    connect_both(store);
+    assert_value(store, "sess:a", "one", 1);
+    assert_absent(store, "sess:b");
+}
+
+struct collector {
+    struct backend_visitor visitor;
+    struct store *store;
+    uint64_t versions[64];
+    size_t count, stop_at;
+};
+
+static bool collect(struct backend_visitor *visitor, const struct entry *entry) {
+    struct collector *collector = (struct collector *)visitor;
+    char expected[32];
+    sprintf(expected, "value %u", (unsigned)entry->version);
+    assert_slice(entry->value, slice_string(expected));
+    assert_true(collector->count < 64);
+    collector->versions[collector->count++] = entry->version;
+    return collector->count != collector->stop_at;
+}
+
+static struct collector scan(struct store *store, size_t limit, size_t stop_at) {
+    struct collector collector = {.visitor = {collect}, .store = store, .stop_at = stop_at};
+    struct backend_error error;
+    if (type(store)->scan(store->reader, store->list[0], limit, store->now, &collector.visitor, &error) !=
+        BACKEND_OK)
+        fail_msg("%s", error.message);
+    return collector;
+}
+
+static void a_scan_shows_the_newest_first(void **state) {
+    struct store *store = *state;
+    char name[16], value[16];
+    assert_int_equal(scan(store, 10, 0).count, 0);
+    for (unsigned i = 1; i <= 40; i++) {
+        sprintf(name, "sess:%u", i * 17 % 41);
+        sprintf(value, "value %u", i * 17 % 41);
+        struct mutation mutation = put(store, name, value, i * 17 % 41);
+        mutation.entry.expires_at = i * 17 % 41 == 38 ? store->now - 1 : i % 2 ? store->now + 100 : 0;
+        apply(store, mutation);
+    }
+    struct mutation elsewhere = put(store, "other:1", "not of this table", 1000);
+    elsewhere.table = store->list[1];
+    apply_all(store, &elsewhere, 1);
+    apply(store, delete (store, "sess:36", 41));
+    struct collector all = scan(store, 64, 0);
+    assert_int_equal(all.count, 38);
+    for (size_t i = 1; i < all.count; i++)
+        assert_true(all.versions[i] < all.versions[i - 1]);
+    struct collector some = scan(store, 4, 0);
+    assert_int_equal(some.count, 4);
+    uint64_t newest[] = {40, 39, 37, 35};
+    assert_memory_equal(some.versions, newest, sizeof newest);
+    assert_int_equal(scan(store, 64, 7).count, 7);
+    assert_int_equal(scan(store, 0, 0).count, 0);
+}
+
+/* ---- A reader beside the writer ---- */
+
+struct race {
+    struct store *store;
+    atomic_bool stop;
+    unsigned reads;
+};
+
+static void *read_on(void *context) {
+    struct race *race = context;
+    struct slice keys[] = {SLICE("sess:a"), SLICE("sess:b")};
+    uint64_t seen[2] = {0};
+    do {
+        struct load_result results[2];
+        struct backend_error error;
+        enum backend_status status =
+            type(race->store)
+                ->load(race->store->reader, race->store->list[0], keys, 2, race->store->now, results, &error);
+        for (unsigned i = 0; i < 2; i++) {
+            uint64_t version = results[i].found ? results[i].entry.version : 0;
+            if (status != BACKEND_OK || version < seen[i] ||
+                strtoull(results[i].entry.value.data, NULL, 10) != version)
+                return "a read failed or went back";
+            seen[i] = version;
+        }
+        race->reads++;
+    } while (!atomic_load(&race->stop));
+    return NULL;
+}
+
+static void a_reader_beside_the_writer_only_moves_forward(void **state) {
+    struct store *store = *state;
+    struct race race = {.store = store};
+    pthread_t thread;
+    void *complaint = NULL;
+    struct mutation first[] = {put(store, "sess:a", "1", 1), put(store, "sess:b", "1", 1)};
+    apply_all(store, first, 2);
+    assert_int_equal(pthread_create(&thread, NULL, read_on, &race), 0);
+    for (unsigned version = 2; version < 500; version++) {
+        char value[16] = {0};
+        sprintf(value, "%u", version);
+        struct mutation mutations[] = {put(store, "sess:a", value, version),
+                                       put(store, "sess:b", value, version)};
+        mutations[0].entry.value.size = mutations[1].entry.value.size = sizeof value;
+        apply_all(store, mutations, 2);
+    }
+    atomic_store(&race.stop, true);
+    pthread_join(thread, &complaint);
+    if (complaint)
+        fail_msg("%s", (const char *)complaint);
+    assert_true(race.reads > 0);
+}
+
+#define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
+static int run(const struct kind *kind) {
+    struct CMUnitTest tests[] = {
+        CASE(an_absent_key_is_not_found),
+        CASE(every_field_comes_back),
+        CASE(an_overwrite_resets_every_field),
+        CASE(keys_and_values_may_hold_any_bytes),
+        CASE(a_value_may_be_empty),
+        CASE(a_value_may_be_large),
+        CASE(many_keys_are_loaded_together),
+        CASE(tables_keep_apart_and_share_a_batch),
+        CASE(the_writer_can_load_too),
+        CASE(a_put_needs_a_higher_version),
+        CASE(a_delete_needs_no_lower_version),
+        CASE(a_put_after_a_delete_is_a_new_row),
+        CASE(a_touch_changes_all_but_value_and_flags),
+        CASE(a_touch_of_a_lost_row_stores_the_entry),
+        CASE(superseded_is_told_of_each_mutation),
+        CASE(a_key_may_occur_often_in_a_batch),
+        CASE(a_batch_can_be_repeated),
+        CASE(a_row_past_its_expiry_is_not_found),
+        CASE(an_entry_written_past_its_expiry_is_not_found),
+        CASE(upkeep_spares_the_living),
+        CASE(the_high_version_never_falls),
+        CASE(rows_survive_the_connection),
+        CASE(a_scan_shows_the_newest_first),
+        CASE(a_reader_beside_the_writer_only_moves_forward),
+    };
+    for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++)
+        tests[i].initial_state = (void *)kind;
+    return _cmocka_run_group_tests(kind->name, tests, sizeof tests / sizeof tests[0], NULL, NULL);
+}
+
+int main(void) {
+    int failed = 0;
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        failed += run(&kinds[i]);
+    return failed;
+}

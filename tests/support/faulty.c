@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * See faulty.h. The orders live in struct faulty under one lock; a connection of ours wraps one of the inner
+ * kind. The type that the tests hand out is the first member of struct faulty: that is how a call finds its
+ * orders.
+ */
+#include "tests/support/faulty.h"
+#include <assert.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+struct orders {
+    unsigned calls;
+    unsigned fail_in; /* 1: the next; 0: none */
+    enum backend_status once, always;
+    unsigned delay_ms;
+    bool hold;
+    unsigned held; /* calls waiting */
+};
+
+struct faulty {
+    struct backend_type type; /* first: see of_type */
+    const struct backend_type *inner;
+    pthread_mutex_t lock; /* guards all below */
+    pthread_cond_t changed;
+    struct orders orders[FAULTY_ANY];
+    char *refused;
+    bool tear, lose_answer;
+    size_t tear_after;
+    size_t applied, largest_batch;
+};
+
+struct faulty_connection {
+    struct backend_connection base;
+    struct faulty *faulty;
+    struct backend_connection *inner;
+};
+
+static struct faulty *of_type(const struct backend_type *type) {
+    return (struct faulty *)type;
+}
+
+static struct faulty_connection *of(struct backend_connection *base) {
+    return (struct faulty_connection *)base;
+}
+
+static enum backend_status failing(struct backend_error *ret_error, enum backend_status status) {
+    snprintf(ret_error->message, sizeof ret_error->message, "a failure ordered by the test");
+    return status;
+}
+
+static void sleep_ms(unsigned milliseconds) {
+    struct timespec time = {milliseconds / 1000, (long)(milliseconds % 1000) * 1000000};
+    nanosleep(&time, NULL);
+}
+
+/* What each call does first. BACKEND_OK: go on to the inner backend. */
+static enum backend_status enter(struct faulty *faulty, enum faulty_call call,
+                                 struct backend_error *ret_error) {
+    struct orders *orders = &faulty->orders[call];
+    pthread_mutex_lock(&faulty->lock);
+    orders->calls++;
+    enum backend_status status = orders->always;
+    if (orders->fail_in && --orders->fail_in == 0)
+        status = orders->once;
+    unsigned delay = orders->delay_ms;
+    orders->held++;
+    pthread_cond_broadcast(&faulty->changed);
+    while (orders->hold)
+        pthread_cond_wait(&faulty->changed, &faulty->lock);
+    orders->held--;
+    pthread_mutex_unlock(&faulty->lock);
+    if (delay)
+        sleep_ms(delay);
+    return status == BACKEND_OK ? BACKEND_OK : failing(ret_error, status);
+}
+
+/* ---- The type ---- */
+
+static enum backend_status faulty_open(const struct backend_options *options, enum backend_role role,
+                                       struct backend_connection **ret_connection,
+                                       struct backend_error *ret_error) {
+    struct faulty *faulty = of_type(options->type);
+    struct backend_options inner = *options;
+    inner.type = faulty->inner;
+    enum backend_status status = enter(faulty, FAULTY_OPEN, ret_error);
+    if (status != BACKEND_OK)
+        return status;
+    struct faulty_connection *connection = calloc(1, sizeof *connection);
+    if (!connection)
+        return failing(ret_error, BACKEND_TRANSIENT);
+    connection->base.type = &faulty->type;
+    connection->faulty = faulty;
+    status = faulty->inner->open(&inner, role, &connection->inner, ret_error);
+    if (status != BACKEND_OK)
+        free(connection);
+    else
+        *ret_connection = &connection->base;
+    return status;
+}
+
+static void faulty_close(struct backend_connection *base) {
+    struct faulty_connection *connection = of(base);
+    if (!connection)
+        return;
+    connection->faulty->inner->close(connection->inner);
+    free(connection);
+}
+
+static enum backend_status faulty_high_version(struct backend_connection *base, uint64_t *ret_version,
+                                               struct backend_error *ret_error) {
+    struct faulty_connection *connection = of(base);
+    enum backend_status status = enter(connection->faulty, FAULTY_HIGH_VERSION, ret_error);
+    return status ? status
+                  : connection->faulty->inner->high_version(connection->inner, ret_version, ret_error);
+}
+
+static enum backend_status faulty_load(struct backend_connection *base, const struct backend_table *table,
+                                       const struct slice *keys, size_t count, uint32_t now,
+                                       struct load_result *results, struct backend_error *ret_error) {
+    struct faulty_connection *connection = of(base);
+    enum backend_status status = enter(connection->faulty, FAULTY_LOAD, ret_error);
+    return status ? status
+                  : connection->faulty->inner->load(connection->inner, table, keys, count, now, results,
+                                                    ret_error);
+}
+
+static bool is_refused(struct faulty *faulty, const struct mutation *mutations, size_t count) {
+    bool refused = false;
+    pthread_mutex_lock(&faulty->lock);
+    for (size_t i = 0; faulty->refused && i < count && !refused; i++) {
+        struct slice key = mutations[i].entry.key;
+        refused = memmem(key.data, key.size, faulty->refused, strlen(faulty->refused)) != NULL;
+    }
+    pthread_mutex_unlock(&faulty->lock);
+    return refused;
+}
+
+/* Takes the order to cut this batch short, if there is one. *ret_fail: the answer is a failure whatever
+ * happens. */
+static size_t take_tear(struct faulty *faulty, size_t count, bool *ret_fail) {
+    pthread_mutex_lock(&faulty->lock);
+    *ret_fail = faulty->tear || faulty->lose_answer;
+    if (faulty->tear && faulty->tear_after < count)
+        count = faulty->tear_after;
+    faulty->tear = faulty->lose_answer = false;
+    pthread_mutex_unlock(&faulty->lock);
+    return count;
+}
+
+static void count_applied(struct faulty *faulty, size_t count) {
+    pthread_mutex_lock(&faulty->lock);
+    faulty->applied += count;
+    if (count > faulty->largest_batch)
+        faulty->largest_batch = count;
+    pthread_mutex_unlock(&faulty->lock);
+}
+
+static enum backend_status faulty_apply(struct backend_connection *base, struct mutation *mutations,
+                                        size_t count, uint32_t now, struct backend_error *ret_error) {
+    struct faulty *faulty = of(base)->faulty;
+    enum backend_status status = enter(faulty, FAULTY_APPLY, ret_error);
+    if (status != BACKEND_OK)
+        return status;
+    if (is_refused(faulty, mutations, count))
+        return failing(ret_error, BACKEND_PERMANENT);
+    bool fail;
+    count = take_tear(faulty, count, &fail);
+    status = faulty->inner->apply(of(base)->inner, mutations, count, now, ret_error);
+    if (status != BACKEND_OK)
+        return status;
+    count_applied(faulty, count);
+    return fail ? failing(ret_error, BACKEND_TRANSIENT) : BACKEND_OK;
+}
+
+static enum backend_status faulty_scan(struct backend_connection *base, const struct backend_table *table,
+                                       size_t limit, uint32_t now, struct backend_visitor *visitor,
+                                       struct backend_error *ret_error) {
+    struct faulty_connection *connection = of(base);
+    enum backend_status status = enter(connection->faulty, FAULTY_SCAN, ret_error);
+    return status ? status
+                  : connection->faulty->inner->scan(connection->inner, table, limit, now, visitor, ret_error);
+}
+
+static enum backend_status faulty_maintain(struct backend_connection *base, uint32_t now, bool *ret_more,
+                                           struct backend_error *ret_error) {
+    struct faulty_connection *connection = of(base);
+    enum backend_status status = enter(connection->faulty, FAULTY_MAINTAIN, ret_error);
+    return status ? status : connection->faulty->inner->maintain(connection->inner, now, ret_more, ret_error);
+}
+
+struct faulty *faulty_create(const struct backend_type *inner) {
+    struct faulty *faulty = calloc(1, sizeof *faulty);
+    if (!faulty)
+        abort();
+    faulty->type = (struct backend_type){
+        .scheme = inner->scheme,
+        .open = faulty_open,
+        .high_version = faulty_high_version,
+        .load = faulty_load,
+        .apply = faulty_apply,
+        .scan = faulty_scan,
+        .maintain = faulty_maintain,
+        .close = faulty_close,
+    };
+    faulty->inner = inner;
+    pthread_mutex_init(&faulty->lock, NULL);
+    pthread_cond_init(&faulty->changed, NULL);
+    return faulty;
+}
+
+void faulty_destroy(struct faulty *faulty) {
+    if (!faulty)
+        return;
+    pthread_cond_destroy(&faulty->changed);
+    pthread_mutex_destroy(&faulty->lock);
+    free(faulty->refused);
+    free(faulty);
+}
+
+const struct backend_type *faulty_type(const struct faulty *faulty) {
+    return &faulty->type;
+}
+
+/* ---- Orders ---- */
+
+/* The range of kinds that an order is for. */
+static void range_of(enum faulty_call call, size_t *ret_from, size_t *ret_to) {
+    *ret_from = call == FAULTY_ANY ? 0 : (size_t)call;
+    *ret_to = call == FAULTY_ANY ? FAULTY_ANY : (size_t)call + 1;
+}
+
+void faulty_fail_call(struct faulty *faulty, enum faulty_call call, unsigned nth,
+                      enum backend_status status) {
+    size_t from, to;
+    assert(nth >= 1);
+    range_of(call, &from, &to);
+    pthread_mutex_lock(&faulty->lock);
+    for (; from < to; from++) {
+        faulty->orders[from].fail_in = nth;
+        faulty->orders[from].once = status;
+    }
+    pthread_mutex_unlock(&faulty->lock);
+}
+
+void faulty_fail_all(struct faulty *faulty, enum faulty_call call, enum backend_status status) {
+    size_t from, to;
+    range_of(call, &from, &to);
+    pthread_mutex_lock(&faulty->lock);
+    for (; from < to; from++)
+        faulty->orders[from].always = status;
+    pthread_mutex_unlock(&faulty->lock);
+}
+
+void faulty_delay(struct faulty *faulty, enum faulty_call call, unsigned milliseconds) {
+    size_t from, to;
+    range_of(call, &from, &to);
+    pthread_mutex_lock(&faulty->lock);
+    for (; from < to; from++)
+        faulty->orders[from].delay_ms = milliseconds;
+    pthread_mutex_unlock(&faulty->lock);
+}
+
+void faulty_hold(struct faulty *faulty, enum faulty_call call, bool hold) {
+    size_t from, to;
+    range_of(call, &from, &to);
+    pthread_mutex_lock(&faulty->lock);
+    for (; from < to; from++)
+        faulty->orders[from].hold = hold;
+    pthread_cond_broadcast(&faulty->changed);
+    pthread_mutex_unlock(&faulty->lock);
+}
+
+void faulty_wait_held(struct faulty *faulty, enum faulty_call call) {
+    assert(call < FAULTY_ANY);
+    pthread_mutex_lock(&faulty->lock);
+    while (!(faulty->orders[call].hold && faulty->orders[call].held))
+        pthread_cond_wait(&faulty->changed, &faulty->lock);
+    pthread_mutex_unlock(&faulty->lock);
+}
+
+void faulty_refuse_keys(struct faulty *faulty, const char *text) {
+    char *copy = text ? strdup(text) : NULL;
+    pthread_mutex_lock(&faulty->lock);
+    free(faulty->refused);
+    faulty->refused = copy;
+    pthread_mutex_unlock(&faulty->lock);
+}
+
+void faulty_tear(struct faulty *faulty, size_t count) {
+    pthread_mutex_lock(&faulty->lock);
+    faulty->tear = true;
+    faulty->tear_after = count;
+    pthread_mutex_unlock(&faulty->lock);
+}
+
+void faulty_lose_answer(struct faulty *faulty) {
+    pthread_mutex_lock(&faulty->lock);
+    faulty->lose_answer = true;
+    pthread_mutex_unlock(&faulty->lock);
+}
+
+unsigned faulty_calls(struct faulty *faulty, enum faulty_call call) {
+    size_t from, to;
+    unsigned calls = 0;
+    range_of(call, &from, &to);
+    pthread_mutex_lock(&faulty->lock);
+    for (; from < to; from++)
+        calls += faulty->orders[from].calls;
+    pthread_mutex_unlock(&faulty->lock);
+    return calls;
+}
+
+size_t faulty_applied(struct faulty *faulty) {
+    pthread_mutex_lock(&faulty->lock);
+    size_t applied = faulty->applied;
+    pthread_mutex_unlock(&faulty->lock);
+    return applied;
+}
+
+size_t faulty_largest_batch(struct faulty *faulty) {
+    pthread_mutex_lock(&faulty->lock);
+    size_t largest = faulty->largest_batch;
+    pthread_mutex_unlock(&faulty->lock);
+    return largest;
+}
