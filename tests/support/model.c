@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { MODEL_ENTRIES = 512 };
+enum { MODEL_ENTRIES = 64 };
 
 struct held {
     bool live;
