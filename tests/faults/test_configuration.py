@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: MIT
+"""A configuration that cannot be meant: the server refuses to start, and says which file, which line and what."""
+
+import os
+import subprocess
+
+import pytest
+from forebay import Config, Server, binary, namespace
+
+GOOD = '''listen = {"127.0.0.1:%d"}
+memory = "64mb"
+threads = 2
+data = "%s"
+backend "local" { uri = "sqlite:store.db" }
+namespace "sessions" {
+    prefix = "sess:"
+    policy = "write-behind"
+    backend = "local"
+    flush_delay = "1s"
+}
+'''
+
+# What to replace in GOOD, by what, the line that must be named, and a word of the reason.
+BAD = {
+    "a typo": ("flush_delay", "flush_dealy", 10, "flush_dealy"),
+    "an unknown policy": ("write-behind", "write-sideways", 8, "write-sideways"),
+    "an unknown backend": ('backend = "local"', 'backend = "remote"', 9, "remote"),
+    "no backend": ('    backend = "local"\n', "\n", 8, "backend"),
+    "an unknown kind of store": ("sqlite:store.db", "oracle:store.db", 5, "oracle"),
+    "a size without sense": ('"64mb"', '"64 sheep"', 2, "64 sheep"),
+    "a negative number": ("threads = 2", "threads = -2", 3, "-2"),
+    "a duration without sense": ('"1s"', '"soon"', 10, "soon"),
+    "a namespace without a prefix": ('    prefix = "sess:"\n', "\n", 6, "prefix"),
+    "an option of another policy": ('policy = "write-behind"', 'policy = "write-through"', 10, "flush_delay"),
+    "an option twice": ("threads = 2", 'memory = "32mb"', 3, "memory"),
+    "a missing brace": ('    flush_delay = "1s"\n}', '    flush_delay = "1s"\n', None, ""),
+    "a quota above the whole": ('prefix = "sess:"', 'prefix = "sess:"\n    memory = "65mb"', 8, "memory"),
+    "a prefix with a space": ('"sess:"', '"se ss:"', 7, "se ss:"),
+    "an address without sense": ("127.0.0.1:", "nowhere.invalid:", 1, "nowhere.invalid"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+@pytest.mark.parametrize("options", [[], ["--check"]], ids=["start", "check"])
+def test_refused(tmp_path, case, options):
+    old, new, line, word = BAD[case]
+    assert old in GOOD
+    server = Server(tmp_path)
+    server.config = GOOD.replace(old, new, 1).replace("%d", str(server.port)).replace("%s", str(tmp_path))
+    said = server.refuses(*options)
+    path = os.path.join(str(tmp_path), f"forebay-{server.port}.conf")
+    assert (f"{path}:{line}:" if line else path) in said, said
+    assert word in said
+    assert not (tmp_path / "store.db").exists(), "nothing is touched before the configuration is understood"
+
+
+def test_the_good_one_is_good(tmp_path):
+    path = tmp_path / "good.conf"
+    path.write_text(GOOD % (22222, tmp_path))
+    done = subprocess.run([binary(), "--config", path, "--check"], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "store.db").exists(), "--check only looks"
+
+
+def test_no_such_file(tmp_path):
+    server = Server(tmp_path)
+    server.command = lambda: [binary(), "--config", str(tmp_path / "missing.conf")]
+    assert "missing.conf" in server.refuses()
+
+
+def test_an_unknown_option(tmp_path):
+    server = Server(tmp_path, options=["--no-such-option"])
+    assert "no-such-option" in server.refuses()
+
+
+def test_a_port_that_is_taken(serve, tmp_path):
+    first = serve(Config(namespace("plain", "plain:", "cache-aside")))
+    second = Server(tmp_path / "second", port=first.port)
+    assert str(first.port) in second.refuses()
+    first.check_alive()

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: MIT
+"""A disk that is full, under SQLite and under the journal: a small tmpfs, so these tests need root."""
+
+import os
+import subprocess
+
+import pytest
+from forebay import Config, Server, namespace, section
+
+MIB = 1024 * 1024
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """disk(name, mib) mounts a tmpfs of that size and returns its path; all are unmounted afterwards."""
+    mounted = []
+
+    def mount(name, mib):
+        path = tmp_path / name
+        path.mkdir()
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={mib}m", "tmpfs", path], capture_output=True, text=True,
+                              check=False)
+        if done.returncode:
+            pytest.skip(f"cannot mount a tmpfs: {done.stderr.strip()}")
+        mounted.append(path)
+        return path
+
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount a small disk")
+    yield mount
+    for path in mounted:
+        subprocess.run(["umount", "--lazy", path], check=True)
+
+
+def resize(path, mib):
+    subprocess.run(["mount", "-o", f"remount,size={mib}m", path], check=True)
+
+
+def fill(path):
+    """A file that takes all the room there is."""
+    with open(path / "filler", "wb", buffering=0) as file:
+        try:
+            while file.write(bytes(MIB // 4)):
+                pass
+        except OSError:
+            pass
+
+
+@pytest.mark.parametrize("killed", [False, True], ids=["stays", "killed"])
+def test_sqlite_on_a_full_disk(disk, tmp_path, killed):
+    store = disk("store", 3)
+    config = Config(namespace("sessions", "sess:", "write-behind", flush_delay="20ms", dirty_limit="32mb"),
+                    backends=[section("backend", "local", uri=f"sqlite:{store}/store.db")], memory="128mb")
+    with Server(tmp_path / "data", config=config) as server:
+        client = server.client()
+        expected = {b"sess:%d" % i: b"%d" % i + b"x" * 10000 for i in range(1000)}
+        assert set(client.set_many(expected.items())) == {b"STORED"}, "10 MB into a store that has room for 3"
+        assert client.get_many(list(expected)) == expected, "hits are answered"
+        assert client.delete("sess:0") == b"DELETED"
+        del expected[b"sess:0"]
+        assert client.get("sess:0") is None
+        if killed:
+            server.kill()
+            server.start()
+            client = server.client()
+            assert client.get_many(list(expected)) == expected
+        server.check_alive()
+        resize(store, 64)
+        client.sync()
+        assert {key: row.value for key, row in server.rows(path=f"{store}/store.db").items()} == expected
+
+
+def test_journal_on_a_full_disk(disk, tmp_path):
+    data = disk("data", 12)
+    store = tmp_path / "store.db"
+    config = Config(namespace("sessions", "sess:", "write-behind", flush_delay="1h", flush_batch=1000000, dirty_limit="64mb"),
+                    namespace("plain", "plain:", "cache-aside"), journal_file_size="1mb",
+                    backends=[section("backend", "local", uri=f"sqlite:{store}")], memory="256mb", threads=1)
+    server = Server(data, config=config)
+    server.log_path = str(tmp_path / "log")
+    with server:
+        client = server.client()
+        assert client.set("sess:first", b"v") == b"STORED"
+        fill(data)
+        accepted, refused = [], 0
+        for i in range(5000):
+            reply = client.set(f"sess:{i}", b"%d" % i + b"x" * 10000)
+            if reply == b"STORED":
+                accepted.append(i)
+            else:
+                assert reply.startswith(b"SERVER_ERROR"), reply
+                refused += 1
+                if refused > 50:
+                    break
+        assert refused, "50 MB cannot have been journaled on this disk"
+        assert client.get("sess:first") == b"v", "reads go on"
+        assert client.set("plain:x", b"v") == b"STORED", "so do other namespaces"
+        (data / "filler").unlink()
+        assert client.set("sess:room", b"again") == b"STORED", "it recovers by itself"
+        server.kill()
+        server.start()
+        client = server.client()
+        found = client.get_many([f"sess:{i}" for i in accepted])
+        assert found == {b"sess:%d" % i: b"%d" % i + b"x" * 10000 for i in accepted}
+        assert client.get("sess:room") == b"again"
+        client.sync()
+        rows = server.rows(path=str(store))
+        assert set(found) <= set(rows)
+
+
+def test_no_room_for_the_journal_at_the_start(disk, tmp_path):
+    data = disk("data", 1)
+    fill(data)
+    config = Config(namespace("sessions", "sess:", "write-behind"),
+                    backends=[section("backend", "local", uri=f"sqlite:{tmp_path}/store.db")])
+    server = Server(data, config=config)
+    server.log_path = str(tmp_path / "log")
+    text = config.text(server.port, data)
+    (tmp_path / "full.conf").write_text(text)
+    server.write_config = lambda: str(tmp_path / "full.conf")
+    server.spawn()
+    try:
+        server.await_answer()
+    except AssertionError:
+        assert server.process.returncode not in (0, None) and str(data) in server.log(), server.log()
+        return
+    reply = server.client().set("sess:1", b"v")  # it may also serve and refuse what it cannot keep
+    assert reply.startswith(b"SERVER_ERROR"), reply
+    server.stop()

@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: MIT
+"""Clients that misbehave: too many, too slow, endless, half-closed, or plain noise. Whatever they do costs them their own
+connection and the server a bounded amount of memory."""
+
+import random
+import socket
+import threading
+import time
+
+import pytest
+from forebay import Background, Client, Closed, Config, eventually, namespace
+
+MIB = 1024 * 1024
+
+
+@pytest.fixture
+def config():
+    return Config(namespace("sessions", "sess:", "write-behind", flush_delay="50ms"), memory="64mb")
+
+
+def check_served(server, value=b"as ever"):
+    server.check_alive()
+    with server.client() as client:
+        for key in ("plain:check", "sess:check"):
+            assert client.set(key, value) == b"STORED"
+            assert client.get(key) == value
+
+
+def connections(server):
+    return int(server.client().stats()["curr_connections"])
+
+
+def test_connection_limit(serve):
+    """The connection beyond -c is refused or waits, the others do not notice, and room that is made is given away."""
+    server = serve(options=["-c", "20", "-t", "2"])
+    held = [server.client() for _ in range(18)]
+    for i, client in enumerate(held):
+        assert client.set(f"k{i}", b"v") == b"STORED"
+    more = [server.client(timeout=1) for _ in range(10)]
+    answered = 0
+    for client in more:
+        try:
+            answered += client.command("version").startswith(b"VERSION")
+        except (Closed, OSError):
+            pass
+    assert answered <= 4
+    assert all(client.get(f"k{i}") == b"v" for i, client in enumerate(held))
+    for client in held[:10] + more:
+        client.close()
+    eventually(lambda: server.answers() and server.client(timeout=2).command("version").startswith(b"VERSION"))
+    server.check_alive()
+
+
+@pytest.mark.parametrize("options", [["-o", "idle_timeout=1"]])
+def test_idle_timeout(serve, options):
+    server = serve(options=options)
+    idle, busy = server.client(), server.client()
+    idle.set("k", b"v")
+    began = time.monotonic()
+    while time.monotonic() - began < 4:
+        assert busy.get("k") == b"v", "who speaks stays"
+        time.sleep(0.2)
+    assert idle.is_closed()
+
+
+def test_many_connections(serve):
+    server = serve(options=["-c", "2000", "-t", "2"])
+    clients = [server.client() for _ in range(800)]
+    for i, client in enumerate(clients):
+        client.send(Client.storage("set", f"k{i}", b"%d" % i))
+    assert all(client.line() == b"STORED" for client in clients)
+    for i, client in enumerate(clients):
+        client.send(f"get k{i}\r\n")
+    assert all(client.values()[0][2] == b"%d" % i for i, client in enumerate(clients))
+    for client in clients:
+        client.close()
+    eventually(lambda: connections(server) < 20)
+
+
+def test_connections_come_and_go(serve):
+    server = serve(options=["-t", "2"])
+    for i in range(2000):
+        client = server.client()
+        if i % 3:
+            client.send(f"set k{i} 0 0 5\r\nhel" if i % 2 else f"get k{i}\r\n")
+        client.close()
+    eventually(lambda: connections(server) < 20)
+    server.check_alive()
+
+
+@pytest.mark.parametrize("prefix", ["plain:", "sess:"])
+def test_a_reader_that_does_not_read(serve, config, prefix):
+    """2 GB of replies are asked for in one pipeline and not collected: they must not pile up in the server."""
+    server = serve(config)
+    client = server.client()
+    value = b"x" * 100000
+    assert client.set(prefix + "big", value) == b"STORED"
+    before = server.resident()
+    slow = server.client()
+    pipeline = b"get %sbig\r\n" % prefix.encode() * 20000
+    sender = threading.Thread(target=lambda: slow.socket.sendall(pipeline), daemon=True)
+    sender.start()
+    time.sleep(2)
+    grown = server.resident() - before
+    assert grown < 192 * MIB, f"{grown // MIB} MB of replies are held"
+    check_served(server)
+    for _ in range(200):
+        assert slow.values()[0][2] == value, "the replies that are read are right"
+    slow.socket.shutdown(socket.SHUT_RDWR)
+    sender.join(10)
+    eventually(lambda: connections(server) < 10)
+
+
+def test_a_pipeline_that_is_read_later(serve, config):
+    """Everything comes, in order, however late it is read."""
+    server = serve(config)
+    client = server.client()
+    for i in range(10):
+        client.set(f"sess:{i}", b"%d" % i * 5000)
+    count = 5000
+    pipeline = b"".join(b"get sess:%d\r\n" % (i % 12) for i in range(count))
+    with Background(lambda end: client.socket.sendall(pipeline)):
+        time.sleep(0.5)
+        for i in range(count):
+            found = client.values()
+            assert [value for _, _, value, _ in found] == ([b"%d" % (i % 12) * 5000] if i % 12 < 10 else [])
+
+
+@pytest.mark.parametrize("start", [b"get ", b"", b"set k 0 0 10 ", b"mg "], ids=["get", "nothing", "set", "mg"])
+def test_an_endless_line(serve, config, start):
+    """Refused or closed long before the 64 MB are through."""
+    server = serve(config)
+    before = server.resident()
+    client = server.client(timeout=20)
+    piece = b"a" * 65536
+    try:
+        client.send(start)
+        for _ in range(1024):
+            client.socket.sendall(piece)
+    except OSError:
+        pass
+    assert server.resident() - before < 48 * MIB
+    check_served(server)
+    client.close()
+
+
+def test_many_keys_in_one_endless_get(serve, config):
+    server = serve(config)
+    before = server.resident()
+    client = server.client(timeout=20)
+    try:
+        client.send(b"get")
+        for i in range(400000):
+            client.socket.sendall(b" key-%07d" % i)
+    except OSError:
+        pass
+    assert server.resident() - before < 64 * MIB
+    check_served(server)
+
+
+def test_values_that_never_come(serve, config):
+    """Many announced large values, of which a part is sent."""
+    server = serve(config)
+    before = server.resident()
+    clients = [server.client() for _ in range(100)]
+    for i, client in enumerate(clients):
+        client.send(b"set big%d 0 0 1000000\r\n" % i + b"x" * 1000)
+    check_served(server)
+    assert server.resident() - before < 192 * MIB
+    for client in clients:
+        client.close()
+    eventually(lambda: connections(server) < 10)
+    assert server.client().get("big7") is None
+
+
+@pytest.mark.parametrize("size", [b"-1", b"4294967297", b"99999999999999999999", b"1048577000", b"abc", b"2147483647"])
+def test_announced_sizes_without_sense(serve, config, size):
+    server = serve(config)
+    client = server.client(timeout=20)
+    client.send(b"set k 0 0 " + size + b"\r\n")
+    try:
+        assert client.line().split(b" ")[0] in (b"CLIENT_ERROR", b"SERVER_ERROR", b"ERROR")
+    except OSError:
+        pass  # closed
+    check_served(server)
+
+
+def noise(chooser):
+    """A piece of input: noise, or something that begins like a command."""
+    words = [b"get", b"gets", b"set", b"add", b"cas", b"incr", b"touch", b"mg", b"ms", b"md", b"ma", b"me", b"delete", b"gat",
+             b"stats", b"verbosity", b"sync", b"quarantine", b"noreply", b"0", b"1", b"-1", b"5", b"99999999999999999999", b"k",
+             b"sess:k", b"\r\n", b"\r\n", b"\n", b" ", b"  ", b"\0", b"v", b"t", b"T0", b"S5", b"b", b"O1", b"q", b"N30", b"\xff\xfe"]
+    if chooser.random() < 0.4:
+        return chooser.randbytes(chooser.randrange(1, 400))
+    glue = chooser.choice((b" ", b" ", b""))
+    return glue.join(chooser.choices(words, k=chooser.randrange(1, 12))) + chooser.choice((b"\r\n", b"\n", b""))
+
+
+def test_noise(serve, config):
+    """Four seconds of it on several connections, while an honest client is served and its keys stay as they are."""
+    server = serve(config)
+    honest = server.client()
+    kept = {b"sess:kept-%d" % i: b"%d" % i for i in range(200)}
+    honest.set_many(kept.items())
+
+    def make_noise(end, seed):
+        chooser = random.Random(seed)
+        while not end.is_set():
+            try:
+                with Client(server.port, timeout=0.05) as client:
+                    for _ in range(50):
+                        client.socket.sendall(noise(chooser))
+                    client.socket.recv(65536)
+            except OSError:
+                pass
+
+    makers = [Background(make_noise, seed) for seed in range(4)]
+    end = time.monotonic() + 4
+    for maker in makers:
+        maker.thread.start()
+    while time.monotonic() < end:
+        assert honest.get_many(list(kept)) == kept
+    for maker in makers:
+        maker.join()
+    check_served(server)
+    eventually(lambda: connections(server) < 10)
+
+
+@pytest.mark.parametrize("key", ["plain:k", "sess:k", "sess:absent"])
+def test_a_half_closed_connection(serve, config, key):
+    """Who closes his sending side still gets the replies to what he sent."""
+    server = serve(config)
+    with server.client() as client:
+        client.set("plain:k", b"v")
+        client.set("sess:k", b"v")
+    client = server.client()
+    client.send(f"get {key}\r\n" * 100)
+    client.socket.shutdown(socket.SHUT_WR)
+    expected = [] if key == "sess:absent" else [b"v"]
+    for _ in range(100):
+        assert [value for _, _, value, _ in client.values()] == expected
+    assert client.is_closed()
+    eventually(lambda: connections(server) < 5)
+
+
+def test_clients_that_vanish_while_parked(serve, config):
+    """Their requests are with the store when the connection goes away."""
+    server = serve(config)
+    for i in range(300):
+        client = server.client()
+        client.send(f"get sess:absent{i} sess:other{i}\r\nadd sess:n{i} 0 0 1\r\nx\r\nsync\r\n")
+        client.close()
+    eventually(lambda: connections(server) < 5)
+    check_served(server)
+
+
+def test_one_byte_at_a_time(serve, config):
+    server = serve(config)
+    client = server.client()
+    for byte in b"set sess:slow 7 0 5\r\nhello\r\ngets sess:slow absent\r\nmg sess:slow f v\r\ndelete sess:slow\r\n":
+        client.send(bytes([byte]))
+    assert client.line() == b"STORED"
+    [(key, flags, value, _)] = client.values()
+    assert (key, flags, value) == (b"sess:slow", 7, b"hello")
+    assert client.line() == b"VA 5 f7"
+    assert client.line() == b"hello"
+    assert client.line() == b"DELETED"
