@@ -111,7 +111,7 @@ bool journal_list_folder(const char *folder, struct journal_name **ret_names, si
         if (strlen(found->d_name) >= JOURNAL_NAME_MAX ||
             !journal_parse_name(found->d_name, &name.writer, &name.sequence))
             continue;
-        snprintf(name.name, sizeof name.name, "%s", found->d_name);
+        memcpy(name.name, found->d_name, strlen(found->d_name) + 1);
         struct journal_name *longer = realloc(names, (count + 1) * sizeof *names);
         good = longer != NULL;
         if (good) {
