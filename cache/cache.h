@@ -2,19 +2,19 @@
 /*
  * The in-memory cache: a fixed set of shards, each a lock over an index and a log of segments.
  *
- * Knows no socket, no policy and no backend: it stores entries with a state that says what a backend still has to
- * learn about them (cache_state), and gives back the dirty ones on request.
+ * Knows no socket, no policy and no backend: it stores entries with a state that says what a backend still
+ * has to learn about them (cache_state), and gives back the dirty ones on request.
  *
- * Use: seek a key, look at the cursor, perhaps change the entry, release. Between seek and release the shard of
- * the key is locked by this thread: do little, never block, never seek again before the release.
+ * Use: seek a key, look at the cursor, perhaps change the entry, release. Between seek and release the shard
+ * of the key is locked by this thread: do little, never block, never seek again before the release.
  *
  *     struct cache_cursor at;
  *     if (cache_seek(cache, space, key, hash, &now, &at) == CACHE_PRESENT)
  *         copy(at.view.value);
  *     cache_release(&at);
  *
- * Threads: every function may be called from every thread at any time, unless it says otherwise; cursors stay on
- * the thread that sought. No function does I/O.
+ * Threads: every function may be called from every thread at any time, unless it says otherwise; cursors stay
+ * on the thread that sought. No function does I/O.
  *
  * States of an entry (drawn whole in docs/design.md):
  *
@@ -77,17 +77,24 @@ uint64_t cache_hash(struct slice key);
 /* Brings the index lines of a hash towards the processor; call for a whole batch, then seek each. */
 void cache_prefetch(const struct cache *cache, uint64_t hash);
 
-/* ---- Reading ---------------------------------------------------------------------------------------------- */
+/* A second stage for the same batch, once the buckets are near: brings the entry that the hash probably
+ * means. Takes no lock and is only a hint. */
+void cache_prefetch_entry(const struct cache *cache, uint64_t hash);
+
+/* ---- Reading ----------------------------------------------------------------------------------------------
+ */
 
 enum cache_presence {
     CACHE_UNKNOWN, /* memory holds nothing about the key */
     CACHE_PRESENT, /* live: the view is valid */
-    CACHE_GONE,    /* memory knows that there is no such entry: tombstone, expired while dirty, remembered absence */
+    CACHE_GONE,    /* memory knows that there is no such entry: tombstone, expired while dirty, remembered
+                      absence */
 };
 
 enum cache_state { CACHE_CLEAN, CACHE_DIRTY, CACHE_FLUSHING };
 
-/* What is known of an entry. Slices point into the shard: valid until the cursor changes it or is released. */
+/* What is known of an entry. Slices point into the shard: valid until the cursor changes it or is released.
+ */
 struct cache_view {
     struct slice key, value;
     uint64_t version;
@@ -127,19 +134,20 @@ struct cache_cursor {
 enum cache_presence cache_seek(struct cache *cache, int space, struct slice key, uint64_t hash,
                                const struct cache_time *now, struct cache_cursor *ret_cursor);
 
-/* Says that the entry under the cursor was read: its recency and fetched bit, perhaps its place in the log. Slices
- * of the view are no longer valid after it. */
+/* Says that the entry under the cursor was read: its recency and fetched bit, perhaps its place in the log.
+ * Slices of the view are no longer valid after it. */
 void cache_hit(struct cache_cursor *cursor);
 
 /* Unlocks. */
 void cache_release(struct cache_cursor *cursor);
 
-/* Keeps the value of a view (large != NULL) alive beyond the release; it counts against the memory limit until it
- * is dropped. */
+/* Keeps the value of a view (large != NULL) alive beyond the release; it counts against the memory limit
+ * until it is dropped. */
 void cache_large_hold(struct cache_large *large);
 void cache_large_drop(struct cache_large *large);
 
-/* ---- Changing the entry under a cursor ---------------------------------------------------------------------- */
+/* ---- Changing the entry under a cursor
+ * ---------------------------------------------------------------------- */
 
 /* What cache_store writes. value must not point into the cache. */
 struct cache_write {
@@ -152,21 +160,23 @@ struct cache_write {
     bool dirty; /* the backend has yet to learn it */
 };
 
-/* All of these: on CACHE_OK cursor->view.version is the entry's version afterwards and cursor->queue is true when
- * the entry was not DIRTY before and now is. On failure the entry is as it was. A change of a FLUSHING entry makes
- * it DIRTY again. A write that is not dirty over a DIRTY entry is a programmer's error. */
+/* All of these: on CACHE_OK cursor->view.version is the entry's version afterwards and cursor->queue is true
+ * when the entry was not DIRTY before and now is. On failure the entry is as it was. A change of a FLUSHING
+ * entry makes it DIRTY again. A write that is not dirty over a DIRTY entry is a programmer's error. */
 
 /* Inserts or overwrites; presence becomes PRESENT. */
 enum cache_status cache_store(struct cache_cursor *cursor, const struct cache_write *write);
 
-/* Changes the expiry alone. dirty: takes a new version, the CAS that clients see stays (kept as client_cas) and the
- * entry becomes DIRTY with ttl_only, unless its value is dirty already. Not dirty: memory only, version stays. */
+/* Changes the expiry alone. dirty: takes a new version, the CAS that clients see stays (kept as client_cas)
+ * and the entry becomes DIRTY with ttl_only, unless its value is dirty already. Not dirty: memory only,
+ * version stays. */
 enum cache_status cache_touch(struct cache_cursor *cursor, uint32_t expires_at, bool dirty);
 
 /* Changes the lease marks in memory alone; the version and the state stay. */
 void cache_set_marks(struct cache_cursor *cursor, uint8_t marks);
 
-/* Leaves a dirty tombstone with the shard's next version (or the given one), whether there was an entry or not. */
+/* Leaves a dirty tombstone with the shard's next version (or the given one), whether there was an entry or
+ * not. */
 enum cache_status cache_bury(struct cache_cursor *cursor, uint64_t version);
 
 /* Forgets the entry, whatever its state; also when there is none, so that late fills are refused. */
@@ -175,76 +185,85 @@ void cache_forget(struct cache_cursor *cursor);
 /* Draws the next version of the key's shard: larger than every one drawn or seen there. */
 uint64_t cache_next_version(struct cache *cache, uint64_t hash, const struct cache_time *now);
 
-/* Every version drawn from now on is larger than this one. Called at start with what journals and backends hold. */
+/* Every version drawn from now on is larger than this one. Called at start with what journals and backends
+ * hold. */
 void cache_raise_version(struct cache *cache, uint64_t version);
 
-/* ---- Filling from a backend --------------------------------------------------------------------------------- */
+/* ---- Filling from a backend
+ * --------------------------------------------------------------------------------- */
 
-/* Stores a clean entry as loaded, if the key is still unknown and did not change since the stamp was taken at the
- * miss. CACHE_CHANGED: what was loaded may be old, seek again. CACHE_NO_MEMORY, CACHE_TOO_LARGE: what was loaded
- * is current, but was not kept. entry->key must hash to hash. */
-enum cache_status cache_fill(struct cache *cache, int space, const struct entry *entry, uint64_t hash, uint64_t stamp,
-                             const struct cache_time *now);
+/* Stores a clean entry as loaded, if the key is still unknown and did not change since the stamp was taken at
+ * the miss. CACHE_CHANGED: what was loaded may be old, seek again. CACHE_NO_MEMORY, CACHE_TOO_LARGE: what was
+ * loaded is current, but was not kept. entry->key must hash to hash. */
+enum cache_status cache_fill(struct cache *cache, int space, const struct entry *entry, uint64_t hash,
+                             uint64_t stamp, const struct cache_time *now);
 
-/* The same for a key that the backend does not have: remembered as GONE until the second `until`; with until <=
- * now nothing is stored and the result only says whether the absence is current. */
-enum cache_status cache_fill_absent(struct cache *cache, int space, struct slice key, uint64_t hash, uint64_t stamp,
-                                    uint32_t until, const struct cache_time *now);
+/* The same for a key that the backend does not have: remembered as GONE until the second `until`; with until
+ * <= now nothing is stored and the result only says whether the absence is current. */
+enum cache_status cache_fill_absent(struct cache *cache, int space, struct slice key, uint64_t hash,
+                                    uint64_t stamp, uint32_t until, const struct cache_time *now);
 
-/* ---- Flushing ----------------------------------------------------------------------------------------------- */
+/* ---- Flushing
+ * ----------------------------------------------------------------------------------------------- */
 
 /* Called under the shard's lock for each collected entry: copy, do not keep slices, do not call the cache. */
 struct cache_collector {
     void (*entry)(struct cache_collector *self, const struct cache_view *view);
 };
 
-/* Turns every DIRTY entry of the namespace with exactly this hash to FLUSHING and shows it to the collector (also
- * tombstones and expired ones). Returns how many; 0 when the queue's word is outdated. */
+/* Turns every DIRTY entry of the namespace with exactly this hash to FLUSHING and shows it to the collector
+ * (also tombstones and expired ones). Returns how many; 0 when the queue's word is outdated. */
 unsigned cache_collect(struct cache *cache, int space, uint64_t hash, const struct cache_time *now,
                        struct cache_collector *collector);
 
-/* The backend has this version (or a newer one): if it is still the entry's version the entry becomes CLEAN, or is
- * dropped when it is a tombstone, expired, or was flushed out by cache_flush_all. False: it changed meanwhile. */
+/* The backend has this version (or a newer one): if it is still the entry's version the entry becomes CLEAN,
+ * or is dropped when it is a tombstone, expired, or was flushed out by cache_flush_all. False: it changed
+ * meanwhile. */
 bool cache_settle(struct cache *cache, int space, struct slice key, uint64_t hash, uint64_t version,
                   const struct cache_time *now);
 
-/* A FLUSHING entry of this version becomes DIRTY again (the flush was given up); true if it has to be queued. */
+/* A FLUSHING entry of this version becomes DIRTY again (the flush was given up); true if it has to be queued.
+ */
 bool cache_unsettle(struct cache *cache, int space, struct slice key, uint64_t hash, uint64_t version);
 
-/* Bytes (key, value and overhead) and entries that are DIRTY or FLUSHING, tombstones included. One relaxed load. */
+/* Bytes (key, value and overhead) and entries that are DIRTY or FLUSHING, tombstones included. One relaxed
+ * load. */
 size_t cache_dirty_bytes(const struct cache *cache, int space);
 size_t cache_dirty_entries(const struct cache *cache, int space);
 
-/* ---- The whole cache ------------------------------------------------------------------------------------------ */
+/* ---- The whole cache
+ * ------------------------------------------------------------------------------------------ */
 
-/* Drops the clean entries of one namespace or all that were stored before the second `at`, from that second on
- * (memcached's flush_all with delay; at <= now: at once). Dirty entries stay readable and are dropped when settled. */
+/* Drops the clean entries of one namespace or all that were stored before the second `at`, from that second
+ * on (memcached's flush_all with delay; at <= now: at once). Dirty entries stay readable and are dropped when
+ * settled. */
 void cache_flush_all(struct cache *cache, int space, uint32_t at, const struct cache_time *now);
 
 /* Changes the memory limit; shrinking evicts in small steps, with the help of cache_maintain. */
 enum cache_status cache_resize(struct cache *cache, size_t memory_limit);
 
-/* A bounded step of sweeping expired segments, compacting holes and growing or shrinking; each shard is locked for
- * microseconds at a time. Call every 100 ms or so; true: call again at once, there is more to do. */
+/* A bounded step of sweeping expired segments, compacting holes and growing or shrinking; each shard is
+ * locked for microseconds at a time. Call every 100 ms or so; true: call again at once, there is more to do.
+ */
 bool cache_maintain(struct cache *cache, const struct cache_time *now);
 
 struct cache_stats {
-    uint64_t entries;         /* live, tombstones and remembered absences not included */
-    uint64_t total_stored;    /* entries ever stored by cache_store and cache_fill */
-    uint64_t bytes;           /* key, value and header bytes of live entries */
-    uint64_t memory_used;     /* segments in use, index, large values; never above memory_limit */
+    uint64_t entries;      /* live, tombstones and remembered absences not included */
+    uint64_t total_stored; /* entries ever stored by cache_store and cache_fill */
+    uint64_t bytes;        /* key, value and header bytes of live entries */
+    uint64_t memory_used;  /* segments in use, index, large values; never above memory_limit */
     uint64_t memory_limit;
-    uint64_t evictions;       /* clean live entries dropped for room */
+    uint64_t evictions; /* clean live entries dropped for room */
     uint64_t evicted_unfetched;
-    uint64_t expired;         /* entries whose memory was reclaimed because their life was over */
+    uint64_t expired; /* entries whose memory was reclaimed because their life was over */
     uint64_t expired_unfetched;
     uint64_t dirty_entries, dirty_bytes;
     uint64_t tombstones, negatives;
     uint64_t large_entries, large_bytes;
     uint64_t segments, segment_bytes, dead_bytes; /* dead: holes in segments */
-    uint64_t cleaned_bytes;   /* bytes moved by the cleaner */
+    uint64_t cleaned_bytes;                       /* bytes moved by the cleaner */
     uint64_t index_buckets, index_bytes;
-    uint64_t no_memory;       /* stores refused */
+    uint64_t no_memory; /* stores refused */
 };
 
 /* Sums over shards, for one namespace or CACHE_ALL_SPACES. Locks each shard briefly. */

@@ -4,9 +4,9 @@
  *
  * Time is Unix time. An expiry is an absolute second; 0 is "never". An entry with expires_at <= now is dead.
  *
- * A version orders every change of a key (docs/design.md, "Versions"): 51 bits of microseconds since 1970 in the
- * upper part, 12 bits of node id in the lower. 0 is "no version". It is also the CAS value that clients see,
- * unless a client dictated one (client_cas).
+ * A version orders every change of a key (docs/design.md, "Versions"): 51 bits of microseconds since 1970 in
+ * the upper part, 12 bits of node id in the lower. 0 is "no version". It is also the CAS value that clients
+ * see, unless a client dictated one (client_cas).
  */
 #ifndef FOREBAY_CACHE_ENTRY_H
 #define FOREBAY_CACHE_ENTRY_H
@@ -33,7 +33,9 @@ static inline uint64_t version_from_us(uint64_t us, unsigned node) {
     return (us << ENTRY_VERSION_NODE_BITS) | node;
 }
 
-static inline uint64_t version_us(uint64_t version) { return version >> ENTRY_VERSION_NODE_BITS; }
+static inline uint64_t version_us(uint64_t version) {
+    return version >> ENTRY_VERSION_NODE_BITS;
+}
 
 /* Lease marks of memcached's meta commands; they travel with the entry to the backend. */
 enum entry_mark {

@@ -15,16 +15,21 @@ struct slice {
 /* The slice of a string literal. */
 #define SLICE(literal) ((struct slice){(literal), sizeof(literal) - 1})
 
-static inline struct slice slice_of(const char *data, size_t size) { return (struct slice){data, size}; }
+static inline struct slice slice_of(const char *data, size_t size) {
+    return (struct slice){data, size};
+}
 
-static inline struct slice slice_string(const char *text) { return (struct slice){text, strlen(text)}; }
+static inline struct slice slice_string(const char *text) {
+    return (struct slice){text, strlen(text)};
+}
 
 static inline bool slice_equal(struct slice a, struct slice b) {
     return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
 }
 
 static inline bool slice_starts_with(struct slice whole, struct slice prefix) {
-    return whole.size >= prefix.size && (prefix.size == 0 || memcmp(whole.data, prefix.data, prefix.size) == 0);
+    return whole.size >= prefix.size &&
+           (prefix.size == 0 || memcmp(whole.data, prefix.data, prefix.size) == 0);
 }
 
 #endif

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT */
+/* The cache as a whole: making it, and the way of a read (seek, hit, release), which is kept in this one
+ * file. */
+#include "cache/cache.h"
+#include "cache/large.h"
+#include "cache/shard.h"
+#include "cache/view.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#define MIB ((size_t)1 << 20)
+
+enum {
+    SHARDS_PER_THREAD = 4,
+    SHARDS_MAX = 1024,
+    SEGMENTS_PER_SHARD = 128, /* at the limit the cache is made with, so that one segment is 1 % */
+    LARGE_SHARE = 4,          /* a value over a quarter of a segment would leave too much room at the ends */
+    INDEX_SLACK = 16 << 10    /* bytes an index grows by before its shard takes the next segment */
+};
+#define LIMIT_MIN     MIB
+#define SHARE_MIN     (8 * MIB)   /* of a shard, as long as there are several */
+#define RESERVE_MIN   (256 * MIB) /* addresses of a shard, so that the limit can be raised later */
+#define RESERVE_TIMES 8           /* addresses over the share */
+
+static size_t power_below(size_t bytes) {
+    return (size_t)1 << (63 - __builtin_clzl(bytes | 1));
+}
+
+static size_t larger(size_t a, size_t b) {
+    return a > b ? a : b;
+}
+
+/* A power of two, about four for each thread, but none too small to hold a few of the longest values. */
+static unsigned choose_shards(const struct cache_options *options) {
+    unsigned threads = options->threads ? options->threads : 1, shards = 1;
+    size_t least = larger(SHARE_MIN, options->item_max);
+    while (shards < threads * SHARDS_PER_THREAD && shards < SHARDS_MAX)
+        shards *= 2;
+    while (shards > 1 && options->memory_limit / shards < least)
+        shards /= 2;
+    return shards;
+}
+
+static void choose_sizes(struct cache *cache) {
+    size_t share = cache->options.memory_limit / cache->shards,
+           size = power_below(share / SEGMENTS_PER_SHARD);
+    size = larger(size, SEGMENT_MIN);
+    cache->segment_size = (uint32_t)(size < SEGMENT_MAX ? size : SEGMENT_MAX);
+    uint32_t quarter = cache->segment_size / LARGE_SHARE;
+    cache->large_from = quarter < CACHE_LARGE_VALUE ? quarter : CACHE_LARGE_VALUE;
+    size_t segments = share / cache->segment_size;
+    cache->class_shift = segments >= 256 ? 0 : segments >= 96 ? 1 : 2;
+    cache->reserve = cache->shards * (size_t)(cache->segment_size + INDEX_SLACK);
+}
+
+static enum cache_status create_shards(struct cache *cache) {
+    size_t share = cache->options.memory_limit / cache->shards;
+    cache->shard = calloc(cache->shards, sizeof(struct cache_shard *));
+    if (!cache->shard)
+        return CACHE_NO_MEMORY;
+    for (unsigned i = 0; i < cache->shards; i++) {
+        cache->shard[i] = shard_create(cache, larger(share * RESERVE_TIMES, RESERVE_MIN));
+        if (!cache->shard[i])
+            return CACHE_NO_MEMORY;
+        memory_take_reserve(cache->shard[i], -1,
+                            CHANGE_COUNTERS * sizeof(uint32_t) + sizeof(struct cache_shard));
+    }
+    return CACHE_OK;
+}
+
+enum cache_status cache_create(const struct cache_options *options, struct cache **ret_cache) {
+    struct cache *cache = calloc(1, sizeof(*cache));
+    if (!cache)
+        return CACHE_NO_MEMORY;
+    cache->options = *options;
+    cache->options.memory_limit = larger(options->memory_limit, LIMIT_MIN);
+    atomic_init(&cache->limit, cache->options.memory_limit);
+    cache->shards = choose_shards(&cache->options);
+    cache->shard_shift = 32 - (unsigned)__builtin_ctz(cache->shards);
+    choose_sizes(cache);
+    enum cache_status status = create_shards(cache);
+    if (status != CACHE_OK) {
+        cache_destroy(cache);
+        return status;
+    }
+    *ret_cache = cache;
+    return CACHE_OK;
+}
+
+void cache_destroy(struct cache *cache) {
+    if (!cache)
+        return;
+    for (unsigned i = 0; cache->shard && i < cache->shards && cache->shard[i]; i++)
+        shard_destroy(cache->shard[i]);
+    free(cache->shard);
+    free(cache);
+}
+
+/* About as many ghosts as the namespace may have entries. */
+static bool create_ghosts(struct cache *cache, unsigned space) {
+    size_t limit = cache->options.memory_limit, ceiling = cache->space[space].options.memory_ceiling;
+    size_t bytes = (ceiling && ceiling < limit ? ceiling : limit) / cache->shards;
+    for (unsigned i = 0; i < cache->shards; i++) {
+        struct ghost *ghost = ghost_create(bytes / 512);
+        if (!ghost)
+            return false;
+        cache->shard[i]->spaces[space].ghost = ghost;
+        memory_take_reserve(cache->shard[i], -1, ghost_bytes(ghost));
+    }
+    return true;
+}
+
+int cache_add_space(struct cache *cache, const struct cache_space_options *options) {
+    if (cache->spaces == CACHE_SPACES_MAX)
+        return -1;
+    unsigned space = cache->spaces;
+    cache->space[space].options = *options;
+    if (options->eviction == CACHE_S3_FIFO && !create_ghosts(cache, space))
+        return -1;
+    cache->spaces++;
+    return (int)space;
+}
+
+uint64_t cache_hash(struct slice key) {
+    return hash_key(key);
+}
+
+void cache_prefetch(const struct cache *cache, uint64_t hash) {
+    index_prefetch(&cache_shard_of(cache, hash)->index, hash);
+}
+
+void cache_prefetch_entry(const struct cache *cache, uint64_t hash) {
+    const struct cache_shard *shard = cache_shard_of(cache, hash);
+    int64_t ref = index_peek(&shard->index, hash);
+    if (ref >= 0) {
+        const char *record = (const char *)shard_record(shard, (uint32_t)ref);
+        __builtin_prefetch(record);
+        __builtin_prefetch(record + 64);
+    }
+}
+
+/* Keys are short and mostly equal when it comes to this: two or four loads instead of a call. */
+static inline bool key_equal(const char *a, const char *b, size_t size) {
+    uint64_t x, y, p, q;
+    if (size > 16)
+        return memcmp(a, b, size) == 0;
+    if (size >= 8) {
+        memcpy(&x, a, 8);
+        memcpy(&y, b, 8);
+        memcpy(&p, a + size - 8, 8);
+        memcpy(&q, b + size - 8, 8);
+        return ((x ^ y) | (p ^ q)) == 0;
+    }
+    for (size_t i = 0; i < size; i++)
+        if (a[i] != b[i])
+            return false;
+    return true;
+}
+
+static inline uint32_t find(const struct cache_shard *shard, struct slice key, uint64_t hash) {
+    const struct index *index = &shard->index;
+    uint8_t tag = hash_tag(hash);
+    const struct bucket *bucket = &index->buckets[index_home(index->count, hash)];
+    for (;;) {
+        for (uint32_t match = bucket_match(bucket, tag); match; match &= match - 1) {
+            uint32_t ref = bucket->refs[__builtin_ctz(match)];
+            const struct record *record = shard_record(shard, ref);
+            if (record_key_size(record) == key.size && key_equal(record->data, key.data, key.size))
+                return ref;
+        }
+        if (__builtin_expect(bucket->next == 0, 1))
+            return REF_NONE;
+        bucket = &index->overflow[bucket->next - 1];
+    }
+}
+
+uint32_t shard_find(const struct cache_shard *shard, struct slice key, uint64_t hash) {
+    return find(shard, key, hash);
+}
+
+/* What a read learns of a record that is not just a live value; drops it when it is over. */
+static enum cache_presence seek_other(struct cache_cursor *cursor) {
+    struct cache_shard *shard = cursor->shard;
+    uint32_t now = cursor->now.seconds;
+    cursor->stamp = *shard_change_counter(shard, cursor->hash) + 1ull;
+    if (cursor->ref == REF_NONE)
+        return CACHE_UNKNOWN;
+    if (shard_is_over(shard, cursor->ref, now)) {
+        bool expired = record_is_over(shard_record(shard, cursor->ref), now);
+        shard_drop(shard, cursor->ref, cursor->hash, expired ? REASON_EXPIRED : REASON_REPLACED);
+        cursor->ref = REF_NONE;
+        return CACHE_UNKNOWN;
+    }
+    const struct record *record = shard_record(shard, cursor->ref);
+    view_fill(&cursor->view, record, now);
+    bool live = record_kind(record) == RECORD_VALUE || record_kind(record) == RECORD_LARGE;
+    return live && !record_expired(record, now) ? CACHE_PRESENT : CACHE_GONE;
+}
+
+enum cache_presence cache_seek(struct cache *cache, int space, struct slice key, uint64_t hash,
+                               const struct cache_time *now, struct cache_cursor *ret_cursor) {
+    struct cache_shard *shard = cache_shard_of(cache, hash);
+    lock_take(&shard->lock);
+    if (__builtin_expect(shard->flush_due <= now->seconds, 0))
+        shard_flush_due(shard, now->seconds);
+    ret_cursor->queue = false;
+    ret_cursor->cache = cache;
+    ret_cursor->shard = shard;
+    ret_cursor->key = key;
+    ret_cursor->hash = hash;
+    ret_cursor->now = *now;
+    ret_cursor->space = space;
+    uint32_t ref = ret_cursor->ref = find(shard, key, hash);
+    if (__builtin_expect(ref != REF_NONE, 1)) {
+        const struct record *record = shard_record(shard, ref);
+        uint32_t plain = record->shape & (3u << SHAPE_KIND_SHIFT | SHAPE_RESIDENCY);
+        if (plain == 0 && !record_expired(record, now->seconds) && shard->stale_segments == 0) {
+            view_fill(&ret_cursor->view, record, now->seconds);
+            ret_cursor->stamp = 0; /* nothing can be filled */
+            return ret_cursor->presence = CACHE_PRESENT;
+        }
+    }
+    return ret_cursor->presence = seek_other(ret_cursor);
+}
+
+void cache_hit(struct cache_cursor *cursor) {
+    struct record *record = shard_record(cursor->shard, cursor->ref);
+    uint32_t use = record->use;
+    uint32_t more =
+        (use & USE_FREQUENCY_MASK) == USE_FREQUENCY_MASK ? use : use + (1u << USE_FREQUENCY_SHIFT);
+    uint32_t seen = (more & ~USE_ACCESS_MASK) | USE_FETCHED | (cursor->now.seconds & USE_ACCESS_MASK);
+    if (seen != use)
+        record->use = seen;
+}
+
+void cache_release(struct cache_cursor *cursor) {
+    lock_release(&cursor->shard->lock);
+}

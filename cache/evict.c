@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Making room: eviction, compaction, and taking memory from shards that have more than their share.
+ *
+ * All of it is one mechanism, the drain: a segment is walked in memory order, each live record in it is
+ * either dropped or carried to an open segment, and when the last one is gone the segment is free. A drain
+ * can pause after any record. Draining to evict takes the oldest segment of a queue; draining to compact
+ * takes a segment with much room to win, and carries everything that is not over.
+ *
+ *   lru      One queue. A read sets the record's frequency; a record that was read since it was last placed
+ * moves to the newest end when it has drifted to the oldest one, else it is evicted. (Reads thus leave no
+ * holes.) s3-fifo  New records go to the small queue, a tenth of the namespace. At its end, what was read
+ * moves to the main queue, the rest leaves a ghost and is evicted. In the main queue each turn costs one of
+ * at most three reads. A key whose ghost is still known starts in the main queue.
+ *
+ * Whatever is not clean, and the record under a cursor, is always carried. A segment in which most is not
+ * clean goes round to the newest end as it is, without copying.
+ *
+ * When the shard is full, every store pays for its own room ahead: it drains some three times what it adds,
+ * so that a free segment is there when the open one is full, and no single store pays for a whole one.
+ */
+#include "cache/large.h"
+#include "cache/shard.h"
+
+#include <assert.h>
+
+enum {
+    SMALL_SHARE = 10,  /* the small queue is 1/10 of a namespace */
+    SMALL_KEEP = 1,    /* reads that move a record from the small to the main queue */
+    HOLES_SHARE = 16,  /* holes may take 1/16 of the log before the cleaner works */
+    GAIN_SHARE = 8,    /* a segment is compacted when that wins at least 1/8 of it */
+    SCAN_SPARSE = 512, /* segments looked at for the one with the most to win */
+    SCAN_OLDEST = 8,   /* segments full of dirty records that go round in one search */
+    AGED_FROM = 32,    /* segments of a queue from which the cleaner has open ones of its own */
+    AHEAD = 3,         /* bytes drained for a byte added while the shard is full */
+    BATCH = 8,         /* records whose buckets are prefetched together */
+    CHANCES = 4,       /* drains that respect the frequencies, within one search for room */
+    DRAINS_MAX = 64,   /* drains within one search for a segment */
+    STEP = 256         /* records in a step of cache_maintain */
+};
+
+enum queue evict_queue(struct cache_shard *shard, int space, uint64_t hash) {
+    struct ghost *ghost = shard->spaces[space].ghost;
+    if (!ghost || ghost_take(ghost, hash))
+        return QUEUE_MAIN;
+    return QUEUE_SMALL;
+}
+
+/* ---- Choosing a segment
+ * ------------------------------------------------------------------------------------ */
+
+/* The queue to evict from. */
+static enum queue losing_queue(const struct shard_space *space) {
+    uint32_t small = space->segments[QUEUE_SMALL], main = space->segments[QUEUE_MAIN];
+    return small && (small * SMALL_SHARE >= small + main || !main) ? QUEUE_SMALL : QUEUE_MAIN;
+}
+
+/* The segment of a queue that holds the least of what must be kept, or SEGMENT_NONE when all hold little
+ * else. */
+static uint32_t least_pinned(const struct cache_shard *shard, const struct shard_space *space,
+                             enum queue queue) {
+    uint32_t best = SEGMENT_NONE, least = UINT32_MAX;
+    for (uint32_t at = space->oldest[queue]; at != SEGMENT_NONE; at = shard->segments[at].newer) {
+        const struct segment *segment = &shard->segments[at];
+        if (segment->pinned < least && segment->pinned < segment->used / 8 * 7) {
+            least = segment->pinned;
+            best = at;
+        }
+    }
+    return best;
+}
+
+/* The oldest segment that is worth a drain. */
+static uint32_t oldest_in(struct cache_shard *shard, struct shard_space *space, enum queue queue) {
+    for (unsigned i = 0; i < SCAN_OLDEST; i++) {
+        uint32_t oldest = space->oldest[queue];
+        if (oldest == SEGMENT_NONE)
+            return SEGMENT_NONE;
+        if (shard->segments[oldest].pinned <= shard->segments[oldest].used / 2)
+            return oldest;
+        segment_to_front(shard, oldest);
+    }
+    return least_pinned(shard, space, queue);
+}
+
+/* May others take memory from this namespace? */
+static bool above_floor(const struct cache *cache, unsigned space) {
+    size_t least = cache->space[space].options.memory_floor;
+    return least == 0 || atomic_load_explicit(&cache->space[space].used, memory_order_relaxed) >= least;
+}
+
+/* The oldest segment among the namespaces that may lose one: any but those at their floor, or `space` alone.
+ */
+static uint32_t pick_victim(struct cache_shard *shard, int space, bool own_only) {
+    uint32_t victim = SEGMENT_NONE;
+    for (unsigned i = 0; i < shard->cache->spaces; i++) {
+        bool own = (int)i == space;
+        if (!own && (own_only || !above_floor(shard->cache, i)))
+            continue;
+        struct shard_space *owner = &shard->spaces[i];
+        enum queue queue = losing_queue(owner);
+        uint32_t number = oldest_in(shard, owner, queue);
+        if (number == SEGMENT_NONE)
+            number = oldest_in(shard, owner, queue == QUEUE_MAIN ? QUEUE_SMALL : QUEUE_MAIN);
+        if (number != SEGMENT_NONE && (victim == SEGMENT_NONE || (int32_t)(shard->segments[number].born -
+                                                                           shard->segments[victim].born) < 0))
+            victim = number;
+    }
+    return victim;
+}
+
+/* The sealed segment whose compaction wins most, of any namespace or of one; SEGMENT_NONE when none is worth
+ * it. */
+static uint32_t pick_sparse(struct cache_shard *shard, int space) {
+    uint32_t best = SEGMENT_NONE, most = shard->cache->segment_size / GAIN_SHARE;
+    uint32_t scan = shard->segments_top < SCAN_SPARSE ? shard->segments_top : SCAN_SPARSE;
+    for (; scan; scan--) {
+        uint32_t number = shard->clean_hand++;
+        if (shard->clean_hand >= shard->segments_top)
+            shard->clean_hand = 0;
+        if (number >= shard->segments_top)
+            continue;
+        const struct segment *segment = &shard->segments[number];
+        if (segment->status != SEGMENT_SEALED || (space >= 0 && segment->space != space))
+            continue;
+        uint32_t gain = shard->cache->segment_size - segment->used + segment->dead;
+        if (gain > most) {
+            most = gain;
+            best = number;
+        }
+    }
+    return best;
+}
+
+static bool many_holes(const struct cache_shard *shard, int space) {
+    if (space < 0)
+        return shard->dead * HOLES_SHARE > shard->log_bytes;
+    const struct shard_space *owner = &shard->spaces[space];
+    uint64_t bytes = (uint64_t)(owner->segments[0] + owner->segments[1]) * shard->cache->segment_size;
+    return owner->dead * HOLES_SHARE > bytes;
+}
+
+/* ---- Draining
+ * ---------------------------------------------------------------------------------------------- */
+
+static void drain_start(struct cache_shard *shard, uint32_t number, bool evict, bool force) {
+    if (shard->segments[number].status == SEGMENT_OPEN)
+        segment_seal(shard, number);
+    shard->drain = (struct drain){number, 0, evict, force};
+}
+
+/* Chooses what to drain: holes when there are many, else the oldest. own_only: of this namespace. False:
+ * nothing. */
+static bool drain_begin(struct cache_shard *shard, int space, bool own_only, bool force) {
+    if (shard->drain.segment != SEGMENT_NONE) {
+        shard->drain.force |= force;
+        return true;
+    }
+    int only = own_only ? space : CACHE_ALL_SPACES;
+    uint32_t number = many_holes(shard, only) ? pick_sparse(shard, only) : SEGMENT_NONE;
+    if (number != SEGMENT_NONE) {
+        drain_start(shard, number, false, false);
+        return true;
+    }
+    if (shard->cache->options.no_eviction)
+        return false;
+    number = pick_victim(shard, space, own_only);
+    if (number == SEGMENT_NONE)
+        return false;
+    drain_start(shard, number, true, force);
+    return true;
+}
+
+/* Room for a carried record; the reserve answers for the segment it may take. */
+static uint32_t carry_room(struct cache_shard *shard, const struct segment *from, uint32_t size) {
+    const struct shard_space *space = &shard->spaces[from->space];
+    bool evict = shard->drain.evict;
+    struct place place = {.space = from->space,
+                          .queue = evict ? QUEUE_MAIN : (enum queue)from->queue,
+                          .ttl_class = from->ttl_class,
+                          .aged = !evict && space->segments[from->queue] >= AGED_FROM};
+    uint32_t ref = segment_append(shard, &place, size);
+    if (ref != REF_NONE)
+        return ref;
+    uint32_t number = segment_take(shard, from->space, true);
+    if (number == SEGMENT_NONE)
+        return REF_NONE;
+    segment_open(shard, &place, number, shard->drain.segment);
+    return segment_append(shard, &place, size);
+}
+
+/* Moves a record. False: no room, it stays. */
+static bool carry(struct cache_shard *shard, uint32_t ref, uint64_t hash, uint32_t frequency) {
+    struct segment *from = shard_segment(shard, ref);
+    struct record *record = shard_record(shard, ref);
+    uint32_t size = record_size(record), slot = index_find_ref(&shard->index, hash, ref);
+    assert(slot != SLOT_NONE);
+    uint32_t to = carry_room(shard, from, size);
+    if (to == REF_NONE)
+        return false;
+    struct record *moved = shard_record(shard, to);
+    memcpy(moved, record, size);
+    record_set_frequency(moved, frequency);
+    index_set_ref(&shard->index, slot, to);
+    segment_note_deadline(shard, to, record_deadline(moved));
+    if (record_state(moved) != CACHE_CLEAN) {
+        if (from->epoch != shard->spaces[from->space].epoch)
+            moved->shape |= SHAPE_FLUSHED;
+        from->pinned -= size;
+        shard_segment(shard, to)->pinned += size;
+    }
+    if (shard->pin == ref)
+        shard->pin = to;
+    if (!shard->drain.evict)
+        shard->spaces[from->space].cleaned_bytes += size;
+    segment_add_hole(shard, ref, size);
+    return true;
+}
+
+/* The frequency with which a record goes on, or -1 when it is to be evicted. */
+static int second_chance(const struct cache_shard *shard, const struct segment *from,
+                         const struct record *record) {
+    int frequency = (int)record_frequency(record);
+    if (!shard->drain.evict)
+        return frequency;
+    if (record_kind(record) == RECORD_ABSENCE || shard->drain.force)
+        return -1;
+    if (from->queue == QUEUE_SMALL)
+        return frequency >= SMALL_KEEP ? 0 : -1;
+    return frequency - 1;
+}
+
+/* Decides about one record. False: it could not be carried. */
+static bool drain_record(struct cache_shard *shard, uint32_t ref, uint64_t hash) {
+    const struct record *record = shard_record(shard, ref);
+    const struct segment *from = shard_segment(shard, ref);
+    bool keep = record_state(record) != CACHE_CLEAN || ref == shard->pin;
+    if (!keep && shard_is_over(shard, ref, shard->now)) {
+        shard_drop(shard, ref, hash, record_is_over(record, shard->now) ? REASON_EXPIRED : REASON_REPLACED);
+        return true;
+    }
+    int frequency = second_chance(shard, from, record);
+    if (keep || frequency >= 0)
+        return carry(shard, ref, hash, frequency < 0 ? 0 : (uint32_t)frequency);
+    if (from->queue == QUEUE_SMALL)
+        ghost_add(shard->spaces[from->space].ghost, hash);
+    shard_drop(shard, ref, hash, REASON_EVICTED);
+    return true;
+}
+
+struct batch {
+    unsigned size;
+    uint32_t refs[BATCH];
+    uint64_t hashes[BATCH];
+};
+
+/* Takes the next live records, up to `most`, and brings their buckets near. */
+static void drain_batch(struct cache_shard *shard, unsigned most, struct batch *ret_batch) {
+    struct drain *drain = &shard->drain;
+    const struct segment *segment = &shard->segments[drain->segment];
+    ret_batch->size = 0;
+    while (ret_batch->size < most && ret_batch->size < BATCH && drain->offset < segment->used) {
+        uint32_t ref = segment_ref(shard, drain->segment, drain->offset);
+        const struct record *record = shard_record(shard, ref);
+        drain->offset += record_size(record);
+        if (record_is_hole(record))
+            continue;
+        uint64_t hash = hash_key(record_key(record));
+        index_prefetch(&shard->index, hash);
+        ret_batch->refs[ret_batch->size] = ref;
+        ret_batch->hashes[ret_batch->size++] = hash;
+    }
+}
+
+/* Works on the drain for at most that many live records. False: it had to be given up. */
+static bool drain_run(struct cache_shard *shard, unsigned records) {
+    while (records && shard->drain.segment != SEGMENT_NONE) {
+        uint32_t number = shard->drain.segment;
+        struct batch batch;
+        drain_batch(shard, records, &batch);
+        for (unsigned i = 0; i < batch.size; i++)
+            if (!drain_record(shard, batch.refs[i], batch.hashes[i])) {
+                shard->drain.segment = SEGMENT_NONE;
+                return false;
+            }
+        records -= batch.size;
+        if (batch.size == 0) { /* it held nothing from the start */
+            assert(shard->drain.segment == number);
+            segment_free(shard, number);
+        }
+    }
+    return true;
+}
+
+/* ---- Room for a record
+ * -------------------------------------------------------------------------------------- */
+
+/* Takes memory from a shard that has more than this one. The other shard is only tried: two shards that want
+ * each other's memory never wait. True: something was given back to the limit. */
+static bool steal(struct cache_shard *shard, int space, bool own_only, size_t more_than, size_t bytes) {
+    struct cache *cache = shard->cache;
+    for (unsigned i = 0; i < cache->shards; i++) {
+        struct cache_shard *other = cache->shard[i];
+        if (other == shard || atomic_load_explicit(&other->used, memory_order_relaxed) <= more_than ||
+            !lock_try(&other->lock))
+            continue;
+        size_t before = atomic_load_explicit(&other->used, memory_order_relaxed);
+        if (other->now < shard->now)
+            other->now = shard->now;
+        for (unsigned drains = 0; drains < CHANCES + 2; drains++) {
+            segment_trim(other, 0);
+            if (atomic_load_explicit(&other->used, memory_order_relaxed) + bytes <= before ||
+                !drain_begin(other, space, own_only, drains >= CHANCES) || !drain_run(other, UINT32_MAX))
+                break;
+        }
+        size_t after = atomic_load_explicit(&other->used, memory_order_relaxed);
+        lock_release(&other->lock);
+        if (after < before)
+            return true;
+    }
+    return false;
+}
+
+/* One attempt at making `bytes` more available; records bounds the work. False: there is nothing to be had.
+ */
+static bool make_room(struct cache_shard *shard, int space, size_t bytes, unsigned records, bool force) {
+    struct cache *cache = shard->cache;
+    bool own_only = memory_at_ceiling(cache, space, bytes);
+    size_t used = atomic_load_explicit(&shard->used, memory_order_relaxed);
+    size_t much_more = used + used / 16 + 4ul * cache->segment_size;
+    if (shard->drain.segment == SEGMENT_NONE && !cache->options.no_eviction &&
+        steal(shard, space, own_only, much_more, bytes))
+        return true;
+    if (drain_begin(shard, space, own_only, force) && drain_run(shard, records))
+        return true;
+    return steal(shard, space, own_only, 0, bytes);
+}
+
+/* Pays for the room of a record while there is still a place for it. */
+static void evict_ahead(struct cache_shard *shard, int space, uint32_t size) {
+    struct cache *cache = shard->cache;
+    if (shard->free_count || !memory_is_short(cache, cache->segment_size) || cache->options.no_eviction)
+        return;
+    if (!drain_begin(shard, space, memory_at_ceiling(cache, space, cache->segment_size), false))
+        return;
+    uint32_t number = shard->drain.segment, goal = shard->drain.offset + AHEAD * size;
+    while (shard->drain.segment == number && shard->drain.offset < goal)
+        if (!drain_run(shard, 2))
+            return;
+}
+
+uint32_t evict_append(struct cache_shard *shard, const struct place *place, uint32_t size) {
+    evict_ahead(shard, place->space, size);
+    uint32_t ref = segment_append(shard, place, size);
+    if (ref != REF_NONE)
+        return ref;
+    uint32_t number;
+    for (unsigned drains = 0;; drains++) {
+        number = segment_take(shard, place->space, false);
+        if (number != SEGMENT_NONE)
+            break;
+        if (drains == DRAINS_MAX ||
+            !make_room(shard, place->space, shard->cache->segment_size, UINT32_MAX, drains >= CHANCES))
+            return REF_NONE;
+    }
+    ref = segment_append(shard, place, size);
+    if (ref != REF_NONE) { /* a drain has opened a segment here meanwhile */
+        segment_untake(shard, place->space, number);
+        return ref;
+    }
+    segment_open(shard, place, number, SEGMENT_NONE);
+    return segment_append(shard, place, size);
+}
+
+bool evict_take(struct cache_shard *shard, int space, size_t bytes) {
+    unsigned drains = 0, most = 2 * shard->segments_top + DRAINS_MAX;
+    while (!memory_take(shard, space, bytes)) {
+        if (shard->free_count) {
+            segment_trim(shard, 0);
+            continue;
+        }
+        uint32_t number = shard->drain.segment;
+        if (drains == most || !make_room(shard, space, bytes, 4, drains >= CHANCES))
+            return false;
+        drains += shard->drain.segment != number;
+    }
+    return true;
+}
+
+/* ---- Steps of cache_maintain
+ * --------------------------------------------------------------------------------- */
+
+bool evict_clean_step(struct cache_shard *shard) {
+    segment_trim(shard, 1);
+    if (shard->drain.segment == SEGMENT_NONE) {
+        uint32_t number =
+            many_holes(shard, CACHE_ALL_SPACES) ? pick_sparse(shard, CACHE_ALL_SPACES) : SEGMENT_NONE;
+        if (number == SEGMENT_NONE)
+            return false;
+        drain_start(shard, number, false, false);
+    }
+    if (shard->drain.evict)
+        return false; /* stores go on with it when they need room */
+    return drain_run(shard, STEP);
+}
+
+bool evict_shrink_step(struct cache_shard *shard) {
+    struct cache *cache = shard->cache;
+    if (cache->options.no_eviction || !memory_is_short(cache, 0))
+        return false;
+    segment_trim(shard, 0);
+    if (!memory_is_short(cache, 0))
+        return false;
+    return drain_begin(shard, CACHE_ALL_SPACES, false, true) && drain_run(shard, STEP);
+}

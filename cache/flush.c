@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the flusher asks for: collecting dirty entries and settling them, and the versions.
+ *
+ *     DIRTY --collect--> FLUSHING --settle--> CLEAN, or dropped (tombstone, expired, flushed out)
+ *       ^-----unsettle------'
+ */
+#include "cache/large.h"
+#include "cache/shard.h"
+#include "cache/view.h"
+
+#include <assert.h>
+
+unsigned cache_collect(struct cache *cache, int space, uint64_t hash, const struct cache_time *now,
+                       struct cache_collector *collector) {
+    struct cache_shard *shard = cache_shard_of(cache, hash);
+    const struct index *index = &shard->index;
+    unsigned found = 0;
+    lock_take(&shard->lock);
+    const struct bucket *bucket = &index->buckets[index_home(index->count, hash)];
+    for (; bucket; bucket = bucket->next ? &index->overflow[bucket->next - 1] : NULL) {
+        for (uint32_t match = bucket_match(bucket, hash_tag(hash)); match; match &= match - 1) {
+            uint32_t ref = bucket->refs[__builtin_ctz(match)];
+            struct record *record = shard_record(shard, ref);
+            if (record_state(record) != CACHE_DIRTY || shard_segment(shard, ref)->space != space ||
+                hash_key(record_key(record)) != hash)
+                continue;
+            struct cache_view view;
+            record_set_state(record, CACHE_FLUSHING);
+            view_fill(&view, record, now->seconds);
+            collector->entry(collector, &view);
+            found++;
+        }
+    }
+    lock_release(&shard->lock);
+    return found;
+}
+
+/* A record that nobody waits for any more becomes clean, if it is worth keeping. */
+static void settle(struct cache_shard *shard, uint32_t ref, uint64_t hash, uint32_t now) {
+    struct record *record = shard_record(shard, ref);
+    const struct segment *segment = shard_segment(shard, ref);
+    bool flushed = (record->shape & SHAPE_FLUSHED) || segment->epoch != shard->spaces[segment->space].epoch;
+    shard_leave(shard, ref);
+    record_set_state(record, CACHE_CLEAN);
+    record->shape &= ~(uint32_t)(SHAPE_TTL_ONLY);
+    shard_join(shard, ref);
+    if (record_expired(record, now))
+        shard_drop(shard, ref, hash, REASON_EXPIRED);
+    else if (flushed || record_kind(record) == RECORD_TOMBSTONE)
+        shard_drop(shard, ref, hash, REASON_REPLACED);
+}
+
+bool cache_settle(struct cache *cache, int space, struct slice key, uint64_t hash, uint64_t version,
+                  const struct cache_time *now) {
+    (void)space;
+    struct cache_shard *shard = cache_shard_of(cache, hash);
+    lock_take(&shard->lock);
+    uint32_t ref = shard_find(shard, key, hash);
+    bool current = ref != REF_NONE && record_version(shard_record(shard, ref)) == version;
+    if (current && record_state(shard_record(shard, ref)) != CACHE_CLEAN)
+        settle(shard, ref, hash, now->seconds);
+    lock_release(&shard->lock);
+    return current;
+}
+
+bool cache_unsettle(struct cache *cache, int space, struct slice key, uint64_t hash, uint64_t version) {
+    (void)space;
+    struct cache_shard *shard = cache_shard_of(cache, hash);
+    lock_take(&shard->lock);
+    uint32_t ref = shard_find(shard, key, hash);
+    bool found = ref != REF_NONE && record_state(shard_record(shard, ref)) == CACHE_FLUSHING &&
+                 record_version(shard_record(shard, ref)) == version;
+    if (found)
+        record_set_state(shard_record(shard, ref), CACHE_DIRTY);
+    lock_release(&shard->lock);
+    return found;
+}
+
+size_t cache_dirty_bytes(const struct cache *cache, int space) {
+    return atomic_load_explicit(&cache->space[space].dirty_bytes, memory_order_relaxed);
+}
+
+size_t cache_dirty_entries(const struct cache *cache, int space) {
+    return atomic_load_explicit(&cache->space[space].dirty_entries, memory_order_relaxed);
+}
+
+uint64_t cache_next_version(struct cache *cache, uint64_t hash, const struct cache_time *now) {
+    struct cache_shard *shard = cache_shard_of(cache, hash);
+    lock_take(&shard->lock);
+    uint64_t version = shard_next_version(shard, now->us);
+    lock_release(&shard->lock);
+    return version;
+}
+
+void cache_raise_version(struct cache *cache, uint64_t version) {
+    for (unsigned i = 0; i < cache->shards; i++) {
+        lock_take(&cache->shard[i]->lock);
+        shard_saw_version(cache->shard[i], version);
+        lock_release(&cache->shard[i]->lock);
+    }
+}

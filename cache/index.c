@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: MIT */
+#include "cache/index.h"
+#include "cache/sane.h"
+
+#include <assert.h>
+
+enum {
+    INDEX_MIN = 4,        /* buckets */
+    FILL_PERCENT = 72,    /* of the primary slots: more makes chains, less wastes lines */
+    SHRINK_PERCENT = 40,  /* below this buckets are taken away */
+    CHAIN_MAX = 64,       /* overflow buckets in a chain that a split can hold in its hands */
+    OVERFLOW_KEPT = 1024, /* buckets: fewer are not worth a system call */
+    PAGE = 4096
+};
+
+bool index_create(struct index *index, size_t reserve_bytes) {
+    *index = (struct index){.count = INDEX_MIN};
+    if (!region_reserve(&index->bucket_region, reserve_bytes, reserve_bytes))
+        return false;
+    if (!region_reserve(&index->overflow_region, reserve_bytes, reserve_bytes) ||
+        !region_open(&index->bucket_region, INDEX_MIN * sizeof(struct bucket))) {
+        index_destroy(index);
+        return false;
+    }
+    index->buckets = (struct bucket *)(void *)index->bucket_region.base;
+    index->overflow = (struct bucket *)(void *)index->overflow_region.base;
+    return true;
+}
+
+void index_destroy(struct index *index) {
+    region_free(&index->bucket_region);
+    region_free(&index->overflow_region);
+}
+
+static size_t whole_pages(uint32_t buckets) {
+    return (buckets * sizeof(struct bucket) + PAGE - 1) / PAGE * PAGE;
+}
+
+size_t index_bytes(const struct index *index) {
+    return whole_pages(index->count) + whole_pages(index->overflow_top);
+}
+
+static void slot_set(struct bucket *bucket, uint32_t place, uint8_t tag, uint32_t ref) {
+    __atomic_store_n(&bucket->refs[place], ref, __ATOMIC_RELAXED);
+    __atomic_store_n(&bucket->tags[place], tag, __ATOMIC_RELAXED);
+}
+
+static void next_set(struct bucket *bucket, uint32_t next) {
+    __atomic_store_n(&bucket->next, next, __ATOMIC_RELAXED);
+}
+
+/* Number of the next bucket in the chain, or INDEX_NONE as unsigned. */
+static uint32_t chain_next(const struct index *index, uint32_t number) {
+    uint32_t next = index_bucket(index, number)->next;
+    return next ? INDEX_OVERFLOW + next - 1 : UINT32_MAX;
+}
+
+static uint32_t bucket_used(const struct bucket *bucket) {
+    return BUCKET_SLOTS - (uint32_t)__builtin_popcount(bucket_match(bucket, 0));
+}
+
+int64_t index_peek(const struct index *index, uint64_t hash) {
+    const struct bucket *bucket = &index->buckets[index_home(index_count(index), hash)];
+    uint64_t pattern = hash_tag(hash) * 0x0101010101010101u, low, rest;
+    low = __atomic_load_n((const uint64_t *)(const void *)bucket->tags, __ATOMIC_RELAXED) ^ pattern;
+    rest = (__atomic_load_n((const uint32_t *)(const void *)(bucket->tags + 8), __ATOMIC_RELAXED) ^ pattern) |
+           0xffffffff00000000u;
+    uint64_t found = (low - 0x0101010101010101u) & ~low & 0x8080808080808080u;
+    unsigned place = 0;
+    if (!found) {
+        found = (rest - 0x0101010101010101u) & ~rest & 0x80808080u;
+        place = 8;
+    }
+    if (!found)
+        return INDEX_NONE;
+    place += (unsigned)__builtin_ctzll(found) / 8;
+    return __atomic_load_n(&bucket->refs[place], __ATOMIC_RELAXED);
+}
+
+uint32_t index_find_ref(const struct index *index, uint64_t hash, uint32_t ref) {
+    uint8_t tag = hash_tag(hash);
+    for (uint32_t number = index_home(index->count, hash); number != UINT32_MAX;
+         number = chain_next(index, number)) {
+        const struct bucket *bucket = index_bucket(index, number);
+        for (uint32_t match = bucket_match(bucket, tag); match; match &= match - 1) {
+            uint32_t place = (uint32_t)__builtin_ctz(match);
+            if (bucket->refs[place] == ref)
+                return number << 4 | place;
+        }
+    }
+    return SLOT_NONE;
+}
+
+/* An empty overflow bucket, or UINT32_MAX. */
+static uint32_t overflow_take(struct index *index) {
+    uint32_t number;
+    if (index->overflow_free) {
+        number = index->overflow_free - 1;
+        index->overflow_free = index->overflow[number].next;
+    } else {
+        number = index->overflow_top;
+        if (!region_open(&index->overflow_region, (number + 1ul) * sizeof(struct bucket)))
+            return UINT32_MAX;
+        index->overflow_top++;
+    }
+    next_set(&index->overflow[number], 0);
+    index->overflow_used++;
+    return INDEX_OVERFLOW + number;
+}
+
+static void overflow_give(struct index *index, uint32_t number) {
+    number -= INDEX_OVERFLOW;
+    next_set(&index->overflow[number], index->overflow_free);
+    index->overflow_free = number + 1;
+    if (--index->overflow_used == 0) { /* none is in use: the whole run can be given back */
+        if (index->overflow_top >= OVERFLOW_KEPT)
+            region_forget(&index->overflow_region, 0, whole_pages(index->overflow_top));
+        index->overflow_top = index->overflow_free = 0;
+    }
+}
+
+/* Adds to the end of the chain that starts at `number`. */
+static bool chain_add(struct index *index, uint32_t number, uint8_t tag, uint32_t ref) {
+    while (index_bucket(index, number)->next)
+        number = chain_next(index, number);
+    struct bucket *bucket = index_bucket(index, number);
+    uint32_t empty = bucket_match(bucket, 0);
+    if (!empty) {
+        uint32_t added = overflow_take(index);
+        if (added == UINT32_MAX)
+            return false;
+        next_set(bucket, added - INDEX_OVERFLOW + 1);
+        bucket = index_bucket(index, added);
+        empty = (1u << BUCKET_SLOTS) - 1;
+    }
+    slot_set(bucket, (uint32_t)__builtin_ctz(empty), tag, ref);
+    return true;
+}
+
+struct handful {
+    uint32_t size;
+    uint8_t tags[BUCKET_SLOTS * (1 + CHAIN_MAX)];
+    uint32_t refs[BUCKET_SLOTS * (1 + CHAIN_MAX)];
+};
+
+/* Whether the chain fits into a handful: only hostile hashes make it longer. */
+static bool chain_is_short(const struct index *index, uint32_t number) {
+    unsigned length = 0;
+    for (; number != UINT32_MAX; number = chain_next(index, number))
+        length++;
+    return length <= CHAIN_MAX;
+}
+
+/* Takes everything out of a chain and gives its overflow buckets back. */
+static void chain_empty(struct index *index, uint32_t home, struct handful *ret_handful) {
+    ret_handful->size = 0;
+    for (uint32_t number = home; number != UINT32_MAX;) {
+        struct bucket *bucket = index_bucket(index, number);
+        uint32_t next = chain_next(index, number), used = bucket_used(bucket);
+        for (uint32_t i = 0; i < used; i++) {
+            ret_handful->tags[ret_handful->size] = bucket->tags[i];
+            ret_handful->refs[ret_handful->size++] = bucket->refs[i];
+            slot_set(bucket, i, 0, 0);
+        }
+        next_set(bucket, 0);
+        if (number >= INDEX_OVERFLOW)
+            overflow_give(index, number);
+        number = next;
+    }
+}
+
+/* Adds one bucket and shares the chain that it splits out between the two. The overflow buckets that the
+ * halves may need were just given back, so this cannot run out of memory half-way. */
+static void index_grow(struct index *index, const struct index_owner *owner) {
+    uint32_t added = index->count, old = index_home(index->count, added);
+    if (added + 1 >= INDEX_OVERFLOW || !chain_is_short(index, old) ||
+        !region_open(&index->bucket_region, (added + 1ul) * sizeof(struct bucket)))
+        return; /* chains grow longer instead */
+    struct bucket *bucket = &index->buckets[old];
+    for (uint32_t i = 0, used = bucket_used(bucket); i < used; i++)
+        owner->prefetch(owner, bucket->refs[i]);
+    struct handful handful;
+    chain_empty(index, old, &handful);
+    __atomic_store_n(&index->count, added + 1, __ATOMIC_RELAXED);
+    for (uint32_t i = 0; i < handful.size; i++) {
+        uint32_t number = index_home(index->count, owner->hash(owner, handful.refs[i]));
+        bool done = chain_add(index, number, handful.tags[i], handful.refs[i]);
+        assert(done);
+        (void)done;
+    }
+}
+
+bool index_insert(struct index *index, uint64_t hash, uint32_t ref, const struct index_owner *owner) {
+    if (!chain_add(index, index_home(index->count, hash), hash_tag(hash), ref))
+        return false;
+    index->entries++;
+    if (index->entries * 100 > (uint64_t)index->count * BUCKET_SLOTS * FILL_PERCENT)
+        index_grow(index, owner);
+    return true;
+}
+
+void index_remove(struct index *index, uint32_t slot, uint64_t hash) {
+    uint32_t before = UINT32_MAX, last = index_home(index->count, hash);
+    while (index_bucket(index, last)->next) {
+        before = last;
+        last = chain_next(index, last);
+    }
+    struct bucket *bucket = index_bucket(index, slot >> 4), *end = index_bucket(index, last);
+    uint32_t place = bucket_used(end) - 1;
+    slot_set(bucket, slot & 15, end->tags[place], end->refs[place]);
+    slot_set(end, place, 0, 0);
+    if (place == 0 && before != UINT32_MAX) {
+        next_set(index_bucket(index, before), 0);
+        overflow_give(index, last);
+    }
+    index->entries--;
+}
+
+bool index_shrink(struct index *index) {
+    if (index->count <= INDEX_MIN ||
+        index->entries * 100 > (uint64_t)index->count * BUCKET_SLOTS * SHRINK_PERCENT)
+        return false;
+    uint32_t gone = index->count - 1, into = index_home(gone, gone);
+    if (!chain_is_short(index, gone))
+        return false;
+    struct handful handful;
+    chain_empty(index, gone, &handful);
+    __atomic_store_n(&index->count, gone, __ATOMIC_RELAXED);
+    for (uint32_t i = 0; i < handful.size; i++)
+        if (!chain_add(index, into, handful.tags[i], handful.refs[i]))
+            SANE(!"address space for overflow buckets"); /* as large as that of the buckets */
+    if (gone * sizeof(struct bucket) % PAGE == 0)
+        region_forget(&index->bucket_region, gone * sizeof(struct bucket), PAGE);
+    return true;
+}
+
+/* Checks one chain, returns its entries. */
+static uint64_t chain_is_sane(const struct index *index, const struct index_owner *owner, uint32_t home,
+                              uint32_t *overflow_seen) {
+    uint64_t entries = 0;
+    for (uint32_t number = home; number != UINT32_MAX; number = chain_next(index, number)) {
+        const struct bucket *bucket = index_bucket(index, number);
+        uint32_t used = bucket_used(bucket);
+        SANE(used == BUCKET_SLOTS || !bucket->next);
+        SANE(used > 0 || number == home);
+        *overflow_seen += number >= INDEX_OVERFLOW;
+        for (uint32_t i = 0; i < BUCKET_SLOTS; i++) {
+            SANE((bucket->tags[i] != 0) == (i < used));
+            if (i >= used)
+                continue;
+            uint64_t hash = owner->hash(owner, bucket->refs[i]);
+            SANE(index_home(index->count, hash) == home && hash_tag(hash) == bucket->tags[i]);
+        }
+        entries += used;
+    }
+    return entries;
+}
+
+bool index_is_sane(const struct index *index, const struct index_owner *owner) {
+    uint64_t entries = 0;
+    uint32_t overflow_seen = 0, unused = 0;
+    for (uint32_t number = 0; number < index->count; number++)
+        entries += chain_is_sane(index, owner, number, &overflow_seen);
+    for (uint32_t next = index->overflow_free; next; next = index->overflow[next - 1].next)
+        unused++;
+    SANE(entries == index->entries);
+    SANE(overflow_seen == index->overflow_used);
+    SANE(overflow_seen + unused == index->overflow_top);
+    return true;
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The index of a shard: from a hash to the places of records in the log (32-bit references).
+ *
+ * A bucket is one cache line: 12 tags (8 bits of the hash, 0: free), the number of an overflow bucket, 12
+ * references. Tags are compared all at once. The used slots of a chain (a bucket and its overflow buckets)
+ * are packed: only the last bucket of a chain has free ones, and no overflow bucket is empty.
+ *
+ * Growth is linear hashing: with n buckets, 2^L < n <= 2^(L+1), a hash belongs to bucket (hash mod 2^(L+1))
+ * when that exists, else to (hash mod 2^L). Adding bucket n therefore splits exactly one bucket, n - 2^L, and
+ * nothing else moves; an insertion adds at most one bucket. Shrinking goes the same way back, one bucket at a
+ * time.
+ *
+ * The index does not know keys: whoever seeks compares them, and whoever splits gives the hash of a
+ * reference. All calls are made under the shard's lock, but for index_prefetch and index_peek, which read
+ * without it: every store to a bucket is therefore a relaxed atomic one (which costs nothing).
+ */
+#ifndef FOREBAY_CACHE_INDEX_H
+#define FOREBAY_CACHE_INDEX_H
+
+#include "cache/hash.h"
+#include "cache/region.h"
+#include <stdalign.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
+enum { BUCKET_SLOTS = 12, INDEX_OVERFLOW = 1 << 27, INDEX_NONE = -1 };
+#define SLOT_NONE UINT32_MAX
+
+struct bucket {
+    alignas(64) uint8_t tags[BUCKET_SLOTS];
+    uint32_t next; /* number of the next overflow bucket + 1, 0: none */
+    uint32_t refs[BUCKET_SLOTS];
+};
+_Static_assert(sizeof(struct bucket) == 64, "a bucket is a cache line");
+
+struct index {
+    struct bucket *buckets, *overflow; /* the bases of the two regions */
+    uint32_t count;                    /* buckets; also read without the lock */
+    uint32_t overflow_top;             /* overflow buckets ever used */
+    uint32_t overflow_free;            /* list of unused ones below the top: number + 1, 0: end */
+    uint32_t overflow_used;
+    uint64_t entries;
+    struct region bucket_region, overflow_region;
+};
+
+/* Gives the hash of the record behind a reference; prefetch brings it near before. */
+struct index_owner {
+    uint64_t (*hash)(const struct index_owner *self, uint32_t ref);
+    void (*prefetch)(const struct index_owner *self, uint32_t ref);
+};
+
+bool index_create(struct index *index, size_t reserve_bytes);
+void index_destroy(struct index *index);
+
+/* Bytes of resident memory that the buckets take. */
+size_t index_bytes(const struct index *index);
+
+/* A slot is (bucket number << 4 | place); bucket numbers from INDEX_OVERFLOW on are overflow buckets. */
+static inline struct bucket *index_bucket(const struct index *index, uint32_t number) {
+    return number < INDEX_OVERFLOW ? &index->buckets[number] : &index->overflow[number - INDEX_OVERFLOW];
+}
+
+static inline uint32_t index_count(const struct index *index) {
+    return __atomic_load_n(&index->count, __ATOMIC_RELAXED);
+}
+
+static inline uint32_t index_home(uint32_t count, uint64_t hash) {
+    uint32_t mask = UINT32_MAX >> __builtin_clz((count - 1) | 1);
+    uint32_t number = (uint32_t)hash & mask;
+    return number < count ? number : number & mask >> 1;
+}
+
+/* One bit per slot of the bucket whose tag is this one (0: the free ones). */
+static inline uint32_t bucket_match(const struct bucket *bucket, uint8_t tag) {
+#ifdef __SSE2__
+    __m128i tags = _mm_load_si128((const __m128i *)bucket->tags); /* and next, masked out below */
+    return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(tags, _mm_set1_epi8((char)tag))) &
+           ((1u << BUCKET_SLOTS) - 1);
+#else
+    uint32_t match = 0;
+    for (unsigned i = 0; i < BUCKET_SLOTS; i++)
+        match |= (uint32_t)(bucket->tags[i] == tag) << i;
+    return match;
+#endif
+}
+
+static inline uint32_t index_ref(const struct index *index, uint32_t slot) {
+    return index_bucket(index, slot >> 4)->refs[slot & 15];
+}
+
+static inline void index_set_ref(struct index *index, uint32_t slot, uint32_t ref) {
+    __atomic_store_n(&index_bucket(index, slot >> 4)->refs[slot & 15], ref, __ATOMIC_RELAXED);
+}
+
+/* Brings the bucket of a hash near. Needs no lock. */
+static inline void index_prefetch(const struct index *index, uint64_t hash) {
+    __builtin_prefetch(&index->buckets[index_home(index_count(index), hash)]);
+}
+
+/* A reference that the first bucket of the chain has for the hash's tag, or INDEX_NONE. Needs no lock: what
+ * it says may be outdated, so it is only a hint. */
+int64_t index_peek(const struct index *index, uint64_t hash);
+
+/* The slot that holds exactly this reference, or SLOT_NONE. */
+uint32_t index_find_ref(const struct index *index, uint64_t hash, uint32_t ref);
+
+/* Adds a reference; grows by a bucket when it is time. False: no memory; nothing has changed. */
+bool index_insert(struct index *index, uint64_t hash, uint32_t ref, const struct index_owner *owner);
+
+/* Empties a slot; the last used slot of its chain may move into it. hash: of what the slot held. */
+void index_remove(struct index *index, uint32_t slot, uint64_t hash);
+
+/* Takes one bucket away when the index is far too large for what it holds; true: it was. */
+bool index_shrink(struct index *index);
+
+/* Aborts when the index breaks a rule above. */
+bool index_is_sane(const struct index *index, const struct index_owner *owner);
+
+#endif

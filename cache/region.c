@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+#include "cache/region.h"
+
+#include <sys/mman.h>
+
+enum { PAGE = 4096, STEP = 256 << 10 /* bytes opened at a time, to save system calls */ };
+
+bool region_reserve(struct region *region, size_t bytes, size_t least) {
+    for (; bytes >= least; bytes /= 2) {
+        void *base = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (base != MAP_FAILED) {
+            *region = (struct region){base, bytes, 0};
+            return true;
+        }
+    }
+    return false;
+}
+
+bool region_open(struct region *region, size_t bytes) {
+    if (bytes <= region->open)
+        return true;
+    size_t open = (bytes + STEP - 1) / STEP * STEP;
+    if (open > region->reserved)
+        open = region->reserved;
+    if (bytes > open || mprotect(region->base, open, PROT_READ | PROT_WRITE) != 0)
+        return false;
+    region->open = open;
+    return true;
+}
+
+void region_forget(struct region *region, size_t from, size_t bytes) {
+    size_t first = (from + PAGE - 1) / PAGE * PAGE, end = (from + bytes) / PAGE * PAGE;
+    if (first < end)
+        madvise(region->base + first, end - first, MADV_DONTNEED);
+}
+
+void region_free(struct region *region) {
+    if (region->base)
+        munmap(region->base, region->reserved);
+    region->base = NULL;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A run of address space that grows from its start: reserved without access, opened as it is needed. What is
+ * reserved but not open costs nothing, whatever the kernel's overcommit and mlockall settings are.
+ */
+#ifndef FOREBAY_CACHE_REGION_H
+#define FOREBAY_CACHE_REGION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct region {
+    char *base;
+    size_t reserved, open; /* bytes */
+};
+
+/* Reserves `bytes`, or by halves less, but no less than `least`. False: no such run of addresses. */
+bool region_reserve(struct region *region, size_t bytes, size_t least);
+
+/* Makes the first `bytes` usable (zeroes at first). False when they are beyond the reserve or the kernel
+ * refuses. */
+bool region_open(struct region *region, size_t bytes);
+
+/* Gives the pages that lie wholly inside [from, from + bytes) back; they read as zeroes afterwards. */
+void region_forget(struct region *region, size_t from, size_t bytes);
+
+void region_free(struct region *region);
+
+#endif

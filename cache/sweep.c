@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The sweeper: lets go of what has expired, and of what flush_all dropped, without waiting for a read or an
+ * eviction.
+ *
+ * Each segment knows the soonest and the latest deadline of its records. It is due when the latest has
+ * passed, or when, as far as these two tell, a sixteenth of its records are over; then it is walked, what is
+ * over becomes a hole, and the two are measured anew. A segment in which nothing is left is freed by the last
+ * hole; what is left of the others is work for the cleaner. So a record's memory is looked at some sixteen
+ * times in its life at most, and a segment whose records expire together goes as a whole.
+ */
+#include "cache/shard.h"
+
+enum {
+    DUE_SHARE = 16,
+    SCAN = 1024,  /* segments looked at in one step */
+    RECORDS = 256 /* records looked at in one step */
+};
+
+static bool is_due(const struct cache_shard *shard, const struct segment *segment) {
+    if (segment->status != SEGMENT_OPEN && segment->status != SEGMENT_SEALED)
+        return false;
+    if (segment->epoch != shard->spaces[segment->space].epoch)
+        return segment->used > segment->dead + segment->pinned;
+    if (segment->soonest > shard->now)
+        return false;
+    uint64_t passed = shard->now - segment->soonest, range = segment->latest - segment->soonest;
+    return passed * DUE_SHARE >= range;
+}
+
+/* Finds the next due segment. False: not among those looked at; ret_all: all have been looked at. */
+static bool sweep_begin(struct cache_shard *shard, bool *ret_all) {
+    struct sweep *sweep = &shard->sweep;
+    for (unsigned i = 0; i < SCAN; i++) {
+        if (sweep->next >= shard->segments_top) {
+            sweep->next = 0;
+            *ret_all = true;
+            return false;
+        }
+        uint32_t number = sweep->next++;
+        struct segment *segment = &shard->segments[number];
+        if (!is_due(shard, segment))
+            continue;
+        sweep->segment = number;
+        sweep->offset = 0;
+        segment->soonest = SECOND_NEVER;
+        segment->latest = 0;
+        return true;
+    }
+    *ret_all = false;
+    return false;
+}
+
+static void sweep_record(struct cache_shard *shard, uint32_t ref) {
+    const struct record *record = shard_record(shard, ref);
+    if (record_is_hole(record))
+        return;
+    if (shard_is_over(shard, ref, shard->now)) {
+        enum reason reason = record_is_over(record, shard->now) ? REASON_EXPIRED : REASON_REPLACED;
+        shard_drop(shard, ref, hash_key(record_key(record)), reason);
+        return;
+    }
+    uint32_t deadline = record_deadline(record);
+    if (deadline > shard->now) /* dirty ones may be older: they are dropped when they are settled */
+        segment_note_deadline(shard, ref, deadline);
+}
+
+bool sweep_step(struct cache_shard *shard) {
+    struct sweep *sweep = &shard->sweep;
+    bool all = false;
+    if (sweep->segment == SEGMENT_NONE && !sweep_begin(shard, &all))
+        return !all;
+    for (unsigned i = 0; i < RECORDS && sweep->segment != SEGMENT_NONE; i++) {
+        const struct segment *segment = &shard->segments[sweep->segment];
+        if (sweep->offset >= segment->used) {
+            sweep->segment = SEGMENT_NONE;
+            break;
+        }
+        uint32_t ref = segment_ref(shard, sweep->segment, sweep->offset);
+        sweep->offset += record_size(shard_record(shard, ref));
+        sweep_record(shard, ref);
+    }
+    return true;
+}
