@@ -44,7 +44,7 @@ struct evaluate_context {
     struct cache_time now;
     uint32_t default_ttl;   /* seconds for a client's exptime 0; 0: never */
     size_t item_max;        /* bytes of key + value + overhead, memcached's -I */
-    char *scratch;          /* at least item_max + 32 bytes: built values (append, incr) live here */
+    char *scratch;          /* at least item_max + 32 bytes: built values (append, incr) live here; base must not */
 };
 
 /* The absolute expiry of an exptime as sent (memcached's realtime()): 0 -> default_ttl or never, negative -> 1 (dead
