@@ -10,6 +10,7 @@
  */
 #include "policies/journal_internal.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -198,6 +199,7 @@ static void fulfil(struct journal *journal, struct journal_writer *writer) {
     struct journal_file *file = journal_file_create(journal, writer->index, large);
     report(journal, file, errno);
     pthread_mutex_lock(&journal->lock);
+    assert(large > 0 ? writer->large == NULL : writer->ready == NULL);
     if (large > 0) {
         writer->large = file;
         writer->large_failed = file == NULL;

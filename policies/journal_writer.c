@@ -247,8 +247,10 @@ static void ask_ahead(struct journal_writer *writer) {
     struct journal *journal = writer->journal;
     writer->asked = true;
     pthread_mutex_lock(&journal->lock);
-    writer->wanted = true;
-    pthread_cond_signal(&journal->keeper_wanted);
+    if (writer->ready == NULL) { /* else a long record with a file of its own came between */
+        writer->wanted = true;
+        pthread_cond_signal(&journal->keeper_wanted);
+    }
     pthread_mutex_unlock(&journal->lock);
 }
 

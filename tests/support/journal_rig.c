@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: MIT */
+#include "tests/support/journal_rig.h"
+
+#include "policies/journal_internal.h"
+
+#include <dirent.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static const struct slice spaces[] = {{"plain", 5}, {"session", 7}};
+
+static void keep_line(void *context, enum log_level level, const char *message) {
+    struct journal_rig *rig = context;
+    pthread_mutex_lock(&rig->lock);
+    fprintf(rig->log, "%d %s\n", (int)level, message);
+    fflush(rig->log);
+    pthread_mutex_unlock(&rig->lock);
+}
+
+static void keep_durable(void *context, unsigned writer, uint64_t position) {
+    struct journal_rig *rig = context;
+    if (position < atomic_load(&rig->durable[writer]))
+        abort(); /* positions only grow */
+    atomic_store(&rig->durable[writer], position);
+}
+
+static char *copy_of(struct slice text) {
+    char *copy = malloc(text.size + 1);
+    assert_non_null(copy);
+    memcpy(copy, text.data, text.size);
+    copy[text.size] = '\0';
+    return copy;
+}
+
+static bool keep_record(struct journal_replayer *self, const struct journal_record *record) {
+    struct journal_rig *rig = (struct journal_rig *)self;
+    if (rig->records == NULL)
+        rig->records = calloc(RIG_RECORDS_MAX, sizeof *rig->records);
+    assert_non_null(rig->records);
+    assert_true(rig->count < RIG_RECORDS_MAX && record->space.size < sizeof rig->records->space);
+    struct rig_record *kept = &rig->records[rig->count++];
+    *kept = (struct rig_record){.kind = record->kind, .entry = record->entry};
+    memcpy(kept->space, record->space.data, record->space.size);
+    kept->key = copy_of(record->entry.key);
+    kept->value = copy_of(record->entry.value);
+    kept->entry.key.data = kept->key;
+    kept->entry.value.data = kept->value;
+    return true;
+}
+
+void rig_setup(struct journal_rig *rig) {
+    *rig = (struct journal_rig){.replayer = {keep_record}};
+    const char *base = getenv("TMPDIR");
+    snprintf(rig->folder, sizeof rig->folder, "%s/forebay-journal-XXXXXX", base == NULL ? "/tmp" : base);
+    assert_non_null(mkdtemp(rig->folder));
+    rig->options = (struct journal_options){.folder = rig->folder,
+                                            .writers = 1,
+                                            .file_size = RIG_FILE_SIZE,
+                                            .fsync_interval_ms = 1000,
+                                            .spaces = spaces,
+                                            .space_count = 2,
+                                            .durable = keep_durable,
+                                            .log = keep_line,
+                                            .context = rig};
+    pthread_mutex_init(&rig->lock, NULL);
+    rig->log = open_memstream(&rig->lines, &rig->lines_size);
+    assert_non_null(rig->log);
+}
+
+void rig_forget(struct journal_rig *rig) {
+    for (size_t i = 0; i < rig->count; i++) {
+        free(rig->records[i].key);
+        free(rig->records[i].value);
+    }
+    rig->count = 0;
+}
+
+void rig_teardown(struct journal_rig *rig) {
+    if (rig->journal != NULL)
+        rig_close(rig);
+    rig_forget(rig);
+    free(rig->records);
+    rig_remove_files(rig);
+    rmdir(rig->folder);
+    fclose(rig->log);
+    free(rig->lines);
+    pthread_mutex_destroy(&rig->lock);
+}
+
+enum journal_status rig_try_open(struct journal_rig *rig, bool skip_damaged) {
+    assert_null(rig->journal);
+    rig_forget(rig);
+    for (unsigned i = 0; i < RIG_WRITERS_MAX; i++)
+        atomic_store(&rig->durable[i], 0);
+    return journal_open(&rig->options, skip_damaged, &rig->replayer, &rig->recovery, &rig->journal,
+                        &rig->error);
+}
+
+void rig_open(struct journal_rig *rig) {
+    enum journal_status status = rig_try_open(rig, false);
+    if (status != JOURNAL_OK)
+        print_error("journal_open: %s\n", rig->error.message);
+    assert_int_equal(status, JOURNAL_OK);
+}
+
+void rig_close(struct journal_rig *rig) {
+    journal_close(rig->journal);
+    rig->journal = NULL;
+}
+
+bool rig_append(struct journal_rig *rig, unsigned writer, enum journal_mode mode, unsigned space,
+                enum journal_kind kind, const struct entry *entry) {
+    struct journal_writer *to = journal_writer(rig->journal, writer);
+    if (!journal_reserve(to, entry->key.size + entry->value.size + JOURNAL_RECORD_OVERHEAD))
+        return false;
+    journal_append(to, mode, space, kind, entry);
+    return true;
+}
+
+bool rig_put(struct journal_rig *rig, unsigned writer, enum journal_mode mode, uint64_t version,
+             const char *key, const char *value) {
+    struct entry entry = {.key = slice_string(key), .value = slice_string(value), .version = version};
+    return rig_append(rig, writer, mode, 0, JOURNAL_PUT, &entry);
+}
+
+uint64_t rig_write(struct journal_rig *rig, unsigned writer) {
+    uint64_t position = 0;
+    assert_int_equal(journal_write(journal_writer(rig->journal, writer), &position), JOURNAL_OK);
+    return position;
+}
+
+const struct rig_record *rig_find(const struct journal_rig *rig, uint64_t version) {
+    for (size_t i = 0; i < rig->count; i++)
+        if (rig->records[i].entry.version == version)
+            return &rig->records[i];
+    return NULL;
+}
+
+size_t rig_count_logged(struct journal_rig *rig, const char *part) {
+    size_t count = 0;
+    pthread_mutex_lock(&rig->lock);
+    for (const char *at = rig->lines; at != NULL && (at = strstr(at, part)) != NULL; at += strlen(part))
+        count++;
+    pthread_mutex_unlock(&rig->lock);
+    return count;
+}
+
+bool rig_logged(struct journal_rig *rig, const char *part) {
+    return rig_count_logged(rig, part) > 0;
+}
+
+void rig_wait_durable(struct journal_rig *rig, unsigned writer, uint64_t position) {
+    while (atomic_load(&rig->durable[writer]) < position)
+        usleep(100);
+}
+
+static void path_of(const struct journal_rig *rig, const char *name, char ret_path[512]) {
+    snprintf(ret_path, 512, "%s/%.200s", rig->folder, name);
+}
+
+char *rig_read_file(const struct journal_rig *rig, const char *name, size_t *ret_size) {
+    char path[512];
+    path_of(rig, name, path);
+    FILE *file = fopen(path, "rb");
+    assert_non_null(file);
+    assert_int_equal(fseek(file, 0, SEEK_END), 0);
+    *ret_size = (size_t)ftell(file);
+    rewind(file);
+    char *data = malloc(*ret_size + 1);
+    assert_non_null(data);
+    assert_int_equal(fread(data, 1, *ret_size, file), *ret_size);
+    fclose(file);
+    return data;
+}
+
+void rig_write_file(const struct journal_rig *rig, const char *name, const char *data, size_t size) {
+    char path[512];
+    path_of(rig, name, path);
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    assert_int_equal(fwrite(data, 1, size, file), size);
+    assert_int_equal(fclose(file), 0);
+}
+
+size_t rig_count_files(const struct journal_rig *rig) {
+    struct journal_name *names = NULL;
+    size_t count = 0;
+    assert_true(journal_list_folder(rig->folder, &names, &count));
+    free(names);
+    return count;
+}
+
+bool rig_file_name(const struct journal_rig *rig, size_t n, char ret_name[64]) {
+    struct journal_name *names = NULL;
+    size_t count = 0;
+    assert_true(journal_list_folder(rig->folder, &names, &count));
+    if (n < count)
+        memcpy(ret_name, names[n].name, 64);
+    free(names);
+    return n < count;
+}
+
+void rig_remove_files(const struct journal_rig *rig) {
+    char path[512];
+    DIR *stream = opendir(rig->folder);
+    assert_non_null(stream);
+    for (struct dirent *found; (found = readdir(stream)) != NULL;) {
+        path_of(rig, found->d_name, path);
+        if (strcmp(found->d_name, ".") != 0 && strcmp(found->d_name, "..") != 0)
+            unlink(path);
+    }
+    closedir(stream);
+}
