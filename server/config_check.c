@@ -19,7 +19,8 @@ static bool check_address(struct config_loading *loading, const struct config_se
     struct listen_address address, other;
     const struct config_value *value = &root->values[index];
     char why[300];
-    if (!listener_parse_address(value->text, &address, why, sizeof why))
+    if (!listener_parse_address(value->text, &address, why, sizeof why) ||
+        !listener_resolve(&address, why, sizeof why))
         return config_fail(loading, value->line, "listen: %s", why);
     for (size_t i = 0; i < index; i++)
         if (strcmp(root->values[i].name, "listen") == 0 &&

@@ -154,6 +154,15 @@ static const struct config_value *find_note(const struct reader *reader, const c
     return NULL;
 }
 
+/* The grammar's own text of a name: libconfuse's goes with its tree. */
+static const char *lasting_name(const struct reader *reader, const char *name) {
+    for (int kind = 0; kind < SECTION_KINDS; kind++)
+        for (const char *const *known = reader->grammar->names[kind]; *known; known++)
+            if (strcmp(*known, name) == 0)
+                return *known;
+    return NULL;
+}
+
 static bool add_note(struct reader *reader, const cfg_t *section, const char *name, const char *text) {
     if (reader->note_count == reader->note_capacity) {
         size_t capacity = reader->note_capacity ? 2 * reader->note_capacity : 64;
@@ -166,7 +175,8 @@ static bool add_note(struct reader *reader, const cfg_t *section, const char *na
     char *copy = strdup(text);
     if (!copy)
         return false;
-    reader->notes[reader->note_count++] = (struct note){section, {name, copy, section->line}};
+    reader->notes[reader->note_count++] =
+        (struct note){section, {lasting_name(reader, name), copy, section->line}};
     return true;
 }
 

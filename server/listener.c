@@ -214,25 +214,41 @@ static bool bind_all(struct listener *listener, const struct addrinfo *list, boo
     return listener->count > before;
 }
 
-static bool bind_tcp(struct listener *listener, const char *host, int port, char *ret_error,
-                     size_t error_size) {
+/* NULL with a whole sentence. */
+static struct addrinfo *resolve(const char *host, int port, char *ret_error, size_t error_size) {
     struct addrinfo hints = {.ai_flags = AI_PASSIVE, .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
     struct addrinfo *list = NULL;
     char service[16];
     snprintf(service, sizeof service, "%d", port);
-    const char *shown = *host ? host : "*";
     int error = getaddrinfo(*host ? host : NULL, service, &hints, &list);
-    if (error != 0) {
-        snprintf(ret_error, error_size, "cannot listen on %s:%d: %s; correct -l or listen", shown, port,
-                 gai_strerror(error));
+    if (error == 0)
+        return list;
+    snprintf(ret_error, error_size, "cannot listen on %s:%d: %s; correct -l or listen", *host ? host : "*",
+             port, gai_strerror(error));
+    return NULL;
+}
+
+bool listener_resolve(const struct listen_address *address, char *ret_error, size_t error_size) {
+    if (address->is_unix)
+        return true;
+    struct addrinfo *list =
+        resolve(address->host, address->port < 0 ? 0 : address->port, ret_error, error_size);
+    if (list)
+        freeaddrinfo(list);
+    return list != NULL;
+}
+
+static bool bind_tcp(struct listener *listener, const char *host, int port, char *ret_error,
+                     size_t error_size) {
+    struct addrinfo *list = resolve(host, port, ret_error, error_size);
+    if (!list)
         return false;
-    }
     int failed = EAFNOSUPPORT;
     bool done = bind_all(listener, list, *host == '\0', &failed);
     freeaddrinfo(list);
     if (!done)
-        snprintf(ret_error, error_size, "cannot listen on %s:%d: %s; %s", shown, port, strerror(failed),
-                 remedy(failed));
+        snprintf(ret_error, error_size, "cannot listen on %s:%d: %s; %s", *host ? host : "*", port,
+                 strerror(failed), remedy(failed));
     return done;
 }
 

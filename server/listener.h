@@ -21,9 +21,12 @@ struct listen_address {
     int port;       /* -1: none given */
 };
 
-/* False with a whole sentence when text is no address. Resolves nothing. */
+/* False with a whole sentence when text is no address. Resolves no names. */
 bool listener_parse_address(const char *text, struct listen_address *ret_address, char *ret_error,
                             size_t error_size);
+
+/* False with a whole sentence when the host is a name that stands for no address. Asks the resolver. */
+bool listener_resolve(const struct listen_address *address, char *ret_error, size_t error_size);
 
 /* Makes and binds the TCP sockets (before privileges are dropped: a port below 1024 may be wanted). Nobody
  * can connect yet. NULL with a whole sentence naming the address and the remedy. */
