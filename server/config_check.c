@@ -245,30 +245,33 @@ static bool check_journal(struct config_loading *loading, struct space_draft *dr
         draft->options.name);
 }
 
-/* Own SQL: all that the policy will use. */
+/* Own SQL: all three statements or none. */
 static bool check_sql(struct config_loading *loading, const struct space_draft *draft) {
-    const struct backend_table *table = &draft->options.table;
-    const char *given = table->load_sql ? "load" : table->store_sql ? "store" : "delete";
-    bool any = table->load_sql || table->store_sql || table->delete_sql;
-    bool writes = strcmp(draft->options.policy->name, "read-through") != 0;
-    const char *missing = NULL;
-    if (any && !table->load_sql)
-        missing = "load";
-    else if (any && writes && !table->store_sql)
-        missing = "store";
-    else if (any && writes && !table->delete_sql)
-        missing = "delete";
-    return !missing ||
-           config_fail(loading, config_line(draft->section, given),
-                       "namespace \"%s\" has SQL of its own for %s and none for %s: write both, or "
-                       "neither",
-                       draft->options.name, given, missing);
+    static const char *const names[] = {"load", "store", "delete"};
+    const char *given = NULL, *missing = NULL;
+    for (size_t i = 0; i < 3; i++) {
+        if (config_find(draft->section, names[i]))
+            given = names[i];
+        else
+            missing = names[i];
+    }
+    return !given || !missing ||
+           config_fail(
+               loading, config_line(draft->section, given),
+               "namespace \"%s\" has SQL of its own for %s and none for %s: write load, store and delete, or "
+               "none of them",
+               draft->options.name, given, missing);
 }
 
 static bool check_preload(struct config_loading *loading, const struct space_draft *draft) {
-    return !draft->options.preload_wait || draft->options.preload ||
-           config_fail(loading, config_line(draft->section, "preload_wait"),
-                       "preload_wait waits for nothing: write preload = 100000 or remove it");
+    if (draft->options.preload_wait && !draft->options.preload)
+        return config_fail(loading, config_line(draft->section, "preload_wait"),
+                           "preload_wait waits for nothing: write preload = 100000 or remove it");
+    if (draft->options.preload && draft->options.table.load_sql)
+        return config_fail(loading, config_line(draft->section, "preload"),
+                           "namespace \"%s\" has SQL of its own, which does not list rows: remove preload",
+                           draft->options.name);
+    return true;
 }
 
 /* A store has one timeout; the namespaces over it, and the backend itself, have to agree. */

@@ -287,9 +287,11 @@ static const struct bad {
     {OVER("read-through", "b", "touch_slack = \"1s\""), 8, "touch_slack needs", "write-behind"},
     {OVER("write-behind", "b", "layout = \"hash\""), 8, "layout needs a Redis backend", "over b"},
     {OVER("write-behind", "r", "load = \"SELECT 1\""), 8, "load needs an SQLite backend", "over r"},
-    {OVER("write-behind", "b", "load = \"SELECT 1\""), 8, "none for store", "write both"},
-    {OVER("read-through", "b", "store = \"x\""), 8, "none for load", ""},
+    {OVER("write-behind", "b", "load = \"SELECT 1\""), 8, "none for delete", "load, store and delete"},
+    {OVER("read-through", "b", "store = \"x\""), 8, "none for delete", ""},
     {OVER("write-behind", "b", "preload_wait = true"), 8, "waits for nothing", "preload ="},
+    {OVER("write-behind", "b", "load = \"l\" store = \"s\" delete = \"d\"\n preload = 5"), 9,
+     "does not list rows", "remove preload"},
     {BACKEND, 1, "relative path", ""},
     {"backend \"b\" { uri = \"sqlite:/b\" }\nnamespace \"n\" { prefix = \"n:\" backend = \"b\"\n policy = "
      "\"write-behind\" }\n",
