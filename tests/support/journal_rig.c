@@ -55,7 +55,9 @@ static bool keep_record(struct journal_replayer *self, const struct journal_reco
 void rig_setup(struct journal_rig *rig) {
     *rig = (struct journal_rig){.replayer = {keep_record}};
     const char *base = getenv("TMPDIR");
-    snprintf(rig->folder, sizeof rig->folder, "%s/forebay-journal-XXXXXX", base == NULL ? "/tmp" : base);
+    if (base == NULL)
+        base = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+    snprintf(rig->folder, sizeof rig->folder, "%s/forebay-journal-XXXXXX", base);
     assert_non_null(mkdtemp(rig->folder));
     rig->options = (struct journal_options){.folder = rig->folder,
                                             .writers = 1,

@@ -13,7 +13,7 @@ enum { RIG_WRITERS_MAX = 4, RIG_FILE_SIZE = 16384, RIG_RECORDS_MAX = 200000 };
 
 struct rig_record {
     enum journal_kind kind;
-    char space[16];
+    char space[64];
     char *key, *value; /* owned, terminated */
     size_t key_size, value_size;
     struct entry entry; /* its slices point to key and value */
@@ -38,7 +38,8 @@ struct journal_rig {
     FILE *log;
 };
 
-/* A new empty folder; options: one writer, RIG_FILE_SIZE, namespaces "plain" and "session". */
+/* A new empty folder, below $TMPDIR, or in memory where that can be had (these tests open journals by the thousand, and
+ * each one syncs); options: one writer, RIG_FILE_SIZE, namespaces "plain" and "session". */
 void rig_setup(struct journal_rig *rig);
 /* Closes what is open, removes the folder. */
 void rig_teardown(struct journal_rig *rig);
