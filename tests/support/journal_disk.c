@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: MIT */
+#include "tests/support/journal_disk.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { PAGE = 4096, PATH_SIZE = 512 };
+
+static const struct journal_files *real(void) {
+    return &journal_files_system;
+}
+static struct journal_disk *disk_of(const struct journal_files *self) {
+    return (struct journal_disk *)(uintptr_t)self;
+}
+
+static void must(bool good, const char *what) {
+    if (!good) {
+        perror(what);
+        abort();
+    }
+}
+
+static uint64_t inode_of(int file) {
+    struct stat status;
+    must(fstat(file, &status) == 0, "fstat");
+    return status.st_ino;
+}
+
+static struct disk_file *find_file(struct journal_disk *disk, uint64_t inode) {
+    for (size_t i = 0; i < disk->count; i++)
+        if (disk->list[i].inode == inode)
+            return &disk->list[i];
+    return NULL;
+}
+
+static char *contents(int file, size_t *ret_size) {
+    struct stat status;
+    must(fstat(file, &status) == 0, "fstat");
+    char *data = malloc((size_t)status.st_size + 1);
+    must(data != NULL, "malloc");
+    ssize_t n = journal_files_read(real(), file, data, (size_t)status.st_size, 0);
+    must(n >= 0, "read");
+    *ret_size = (size_t)n;
+    return data;
+}
+
+/* ---- The table
+ * ---------------------------------------------------------------------------------------------------- */
+
+static int disk_open(const struct journal_files *self, const char *path, int flags) {
+    struct journal_disk *disk = disk_of(self);
+    int file = real()->open(real(), path, flags);
+    if (file < 0 || !disk->remembers)
+        return file;
+    pthread_mutex_lock(&disk->lock);
+    if (find_file(disk, inode_of(file)) == NULL) {
+        must(disk->count < DISK_FILES_MAX, "files");
+        struct disk_file *kept = &disk->list[disk->count++];
+        *kept = (struct disk_file){.inode = inode_of(file), .handle = open(path, O_RDONLY | O_CLOEXEC)};
+        must(kept->handle >= 0, "open");
+        if (!(flags & O_CREAT)) /* it was there before: all of it is on the disk */
+            kept->synced = contents(file, &kept->synced_size);
+    }
+    pthread_mutex_unlock(&disk->lock);
+    return file;
+}
+
+static void disk_close(const struct journal_files *self, int file) {
+    (void)self;
+    real()->close(real(), file);
+}
+
+static ssize_t disk_read_at(const struct journal_files *self, int file, void *to, size_t size,
+                            uint64_t offset) {
+    (void)self;
+    return real()->read_at(real(), file, to, size, offset);
+}
+
+static ssize_t disk_write_at(const struct journal_files *self, int file, const void *from, size_t size,
+                             uint64_t offset) {
+    struct journal_disk *disk = disk_of(self);
+    atomic_fetch_add(&disk->writes, 1);
+    int failure = atomic_load(&disk->write_failure);
+    if (failure != 0) {
+        long left = atomic_fetch_sub(&disk->fail_write_after, (long)size);
+        if (left <= 0) {
+            errno = failure;
+            return -1;
+        }
+        if ((size_t)left < size)
+            size = (size_t)left;
+    }
+    return real()->write_at(real(), file, from, size, offset);
+}
+
+static int disk_allocate(const struct journal_files *self, int file, uint64_t size) {
+    struct stat status;
+    must(fstat(file, &status) == 0, "fstat");
+    errno = atomic_load(&disk_of(self)->allocate_failure);
+    if (errno != 0 && (uint64_t)status.st_size < size) /* a full disk has room for what is there already */
+        return -1;
+    return real()->allocate(real(), file, size);
+}
+
+static int disk_truncate(const struct journal_files *self, int file, uint64_t size) {
+    (void)self;
+    return real()->truncate(real(), file, size);
+}
+
+static int disk_sync(const struct journal_files *self, int file) {
+    struct journal_disk *disk = disk_of(self);
+    atomic_fetch_add(&disk->syncs, 1);
+    errno = atomic_load(&disk->sync_failure);
+    if (errno != 0)
+        return -1;
+    if (!disk->remembers)
+        return real()->sync(real(), file);
+    pthread_mutex_lock(&disk->lock);
+    struct disk_file *kept = find_file(disk, inode_of(file));
+    must(kept != NULL, "sync of an unknown file");
+    free(kept->synced);
+    kept->synced = contents(file, &kept->synced_size);
+    pthread_mutex_unlock(&disk->lock);
+    return 0;
+}
+
+static size_t list_names(const char *folder, struct disk_name *ret_names) {
+    char path[PATH_SIZE];
+    struct stat status;
+    size_t count = 0;
+    DIR *stream = opendir(folder);
+    must(stream != NULL, "opendir");
+    for (struct dirent *found; (found = readdir(stream)) != NULL;) {
+        snprintf(path, sizeof path, "%s/%.63s", folder, found->d_name);
+        if (found->d_name[0] == '.' || stat(path, &status) != 0) /* gone meanwhile */
+            continue;
+        must(count < DISK_FILES_MAX, "names");
+        snprintf(ret_names[count].name, DISK_NAME_MAX, "%.63s", found->d_name);
+        ret_names[count++].inode = status.st_ino;
+    }
+    closedir(stream);
+    return count;
+}
+
+static int disk_sync_folder(const struct journal_files *self, const char *path) {
+    struct journal_disk *disk = disk_of(self);
+    if (!disk->remembers)
+        return real()->sync_folder(real(), path);
+    pthread_mutex_lock(&disk->lock);
+    disk->name_count = list_names(path, disk->names);
+    pthread_mutex_unlock(&disk->lock);
+    return 0;
+}
+
+static int disk_rename(const struct journal_files *self, const char *from, const char *to) {
+    struct journal_disk *disk = disk_of(self);
+    errno = atomic_load(&disk->rename_failure);
+    if (errno != 0)
+        return -1;
+    pthread_mutex_lock(&disk->lock); /* not in the middle of a listing */
+    int result = real()->rename(real(), from, to);
+    pthread_mutex_unlock(&disk->lock);
+    return result;
+}
+
+static int disk_remove(const struct journal_files *self, const char *path) {
+    struct journal_disk *disk = disk_of(self);
+    pthread_mutex_lock(&disk->lock);
+    int result = real()->remove(real(), path);
+    pthread_mutex_unlock(&disk->lock);
+    return result;
+}
+
+static void disk_boot(const struct journal_files *self, uint8_t ret_boot[JOURNAL_BOOT_SIZE]) {
+    memcpy(ret_boot, disk_of(self)->boot, JOURNAL_BOOT_SIZE);
+}
+
+void journal_disk_init(struct journal_disk *disk, bool remembers) {
+    memset(disk, 0, sizeof *disk);
+    disk->files = (struct journal_files){.open = disk_open,
+                                         .close = disk_close,
+                                         .read_at = disk_read_at,
+                                         .write_at = disk_write_at,
+                                         .allocate = disk_allocate,
+                                         .truncate = disk_truncate,
+                                         .sync = disk_sync,
+                                         .sync_folder = disk_sync_folder,
+                                         .rename = disk_rename,
+                                         .remove = disk_remove,
+                                         .boot = disk_boot};
+    disk->boot[0] = 1;
+    disk->remembers = remembers;
+    pthread_mutex_init(&disk->lock, NULL);
+}
+
+void journal_disk_free(struct journal_disk *disk) {
+    for (size_t i = 0; i < disk->count; i++) {
+        close(disk->list[i].handle);
+        free(disk->list[i].synced);
+    }
+    pthread_mutex_destroy(&disk->lock);
+}
+
+/* ---- Power loss
+ * --------------------------------------------------------------------------------------------------- */
+
+/* What was synced, and of the pages that changed since, some. A page that was never synced may read as zeros.
+ */
+static void leave(const struct disk_file *kept, const char *target, const char *name, unsigned *seed) {
+    char path[PATH_SIZE];
+    size_t size = 0;
+    char *now = contents(kept->handle, &size);
+    unsigned mood = (unsigned)rand_r(seed) % 3; /* nothing, anything, everything was written by itself */
+    for (size_t at = 0; at < size; at += PAGE) {
+        size_t length = size - at < PAGE ? size - at : PAGE;
+        bool take_now = mood == 2 || (mood == 1 && rand_r(seed) % 2 == 0);
+        if (take_now)
+            continue;
+        size_t synced = at >= kept->synced_size           ? 0
+                        : kept->synced_size - at < length ? kept->synced_size - at
+                                                          : length;
+        memcpy(now + at, synced > 0 ? kept->synced + at : "", synced);
+        memset(now + at + synced, 0, length - synced);
+    }
+    if (size < kept->synced_size) /* cut since, and not synced */
+        mood = 0;
+    snprintf(path, sizeof path, "%s/%.63s", target, name);
+    FILE *file = fopen(path, "wb");
+    must(file != NULL, path);
+    const char *bytes = size < kept->synced_size ? kept->synced : now;
+    size_t left = size < kept->synced_size ? kept->synced_size : size;
+    must(fwrite(bytes, 1, left, file) == left && fclose(file) == 0, path);
+    free(now);
+}
+
+void journal_disk_lose_power(struct journal_disk *disk, const char *folder, const char *target,
+                             unsigned *seed) {
+    struct disk_name *now = calloc(DISK_FILES_MAX, sizeof *now);
+    must(now != NULL, "calloc");
+    pthread_mutex_lock(&disk->lock);
+    bool as_synced = rand_r(seed) % 2 == 0;
+    size_t count = as_synced ? disk->name_count : list_names(folder, now);
+    const struct disk_name *names = as_synced ? disk->names : now;
+    for (size_t i = 0; i < count; i++) {
+        const struct disk_file *kept = find_file(disk, names[i].inode);
+        if (kept != NULL) /* the lock file goes past the table */
+            leave(kept, target, names[i].name, seed);
+    }
+    pthread_mutex_unlock(&disk->lock);
+    free(now);
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A disk below the journal that fails on demand and can lose its power.
+ *
+ * It passes everything on to the real files, and remembers per file what was in it when it was last synced,
+ * and which names the folder had when it was last synced. A power loss (journal_disk_lose_power) makes
+ * another folder with what a real disk may hold then: of the names those that were synced or those that were
+ * there, of each file what was synced and, page by page as chance will have it, what was written since.
+ */
+#ifndef FOREBAY_TESTS_SUPPORT_JOURNAL_DISK_H
+#define FOREBAY_TESTS_SUPPORT_JOURNAL_DISK_H
+
+#include "policies/journal_files.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+enum { DISK_FILES_MAX = 512, DISK_NAME_MAX = 64 };
+
+struct disk_file {
+    uint64_t inode;
+    int handle; /* its own, so that it can be read when it has no name any more */
+    char *synced;
+    size_t synced_size;
+};
+
+struct disk_name {
+    char name[DISK_NAME_MAX];
+    uint64_t inode;
+};
+
+struct journal_disk {
+    struct journal_files files; /* first */
+    uint8_t boot[JOURNAL_BOOT_SIZE];
+
+    /* Faults: an errno, 0: none. */
+    _Atomic int write_failure, sync_failure, allocate_failure, rename_failure;
+    _Atomic long fail_write_after; /* bytes that can still be written before write_failure counts; a write may
+                                      end early */
+    _Atomic unsigned long writes, syncs;
+
+    bool remembers;
+    pthread_mutex_t lock;
+    struct disk_file list[DISK_FILES_MAX];
+    size_t count;
+    struct disk_name names[DISK_FILES_MAX]; /* as synced */
+    size_t name_count;
+};
+
+void journal_disk_init(struct journal_disk *disk, bool remembers);
+void journal_disk_free(struct journal_disk *disk);
+
+/* What a power loss right now leaves of folder, in the (empty) folder target. Any thread, at any time. */
+void journal_disk_lose_power(struct journal_disk *disk, const char *folder, const char *target,
+                             unsigned *seed);
+
+#endif
