@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: MIT
+"""What the measurements share: peers and load generators, pinned servers, and the only comparison that holds on a machine
+whose speed drifts: ours and theirs in turns (A B B A), and the median of the ratios.
+
+Programs come from PATH or from the environment: FOREBAY (else build/release/forebay), MEMCACHED, MEMTIER, REDIS_SERVER.
+"""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.dont_write_bytecode = True
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
+
+from forebay import Config, Redis, Server, namespace  # noqa: E402
+
+TICKS = os.sysconf("SC_CLK_TCK")
+SERVER_CORE, LOAD_CORE = 0, 1
+
+MEMTIER_HINT = """memtier_benchmark is not on PATH (and MEMTIER does not name it). Debian 12 has no package of it; from source:
+    apt-get install build-essential autoconf automake libevent-dev libpcre3-dev zlib1g-dev libssl-dev pkg-config git
+    git clone https://github.com/RedisLabs/memtier_benchmark && cd memtier_benchmark
+    autoreconf -ivf && ./configure && make -j2      # then put it on PATH"""
+
+
+def say(*words):
+    print(*words, flush=True)
+
+
+def program(variable, name, hint=None):
+    path = os.environ.get(variable) or shutil.which(name)
+    if not path:
+        sys.exit(hint or f"{name} is not on PATH, and {variable} does not name it")
+    return path
+
+
+def check_forebay():
+    """Measures the release build unless told otherwise."""
+    if not os.environ.get("FOREBAY"):
+        path = os.path.join(ROOT, "build", "release", "forebay")
+        if not os.path.exists(path):
+            sys.exit("build/release/forebay is not built: cmake --preset release && cmake --build build/release --target forebay")
+        os.environ["FOREBAY"] = path
+
+
+def pinned(kind):
+    """A kind of server whose process stays on one core (core: None for all)."""
+
+    class Pinned(kind):
+        core = SERVER_CORE
+
+        def command(self):
+            command = super().command()
+            return command if self.core is None else ["taskset", "-c", str(self.core), *command]
+
+    return Pinned
+
+
+class Memcached(Server):
+    what = "memcached"
+
+    def command(self):
+        return [program("MEMCACHED", "memcached"), "-l", "127.0.0.1", "-p", str(self.port), *self.root_options(), *self.options]
+
+
+PinnedForebay, PinnedMemcached, PinnedRedis = pinned(Server), pinned(Memcached), pinned(Redis)
+
+
+@contextlib.contextmanager
+def servers(*kinds):
+    """Starts (class, keywords) pairs, each in a folder of its own; ends and removes them all."""
+    folder = tempfile.mkdtemp(prefix="forebay-bench-")
+    started = []
+    try:
+        for number, (kind, options, core) in enumerate(kinds):
+            server = kind(os.path.join(folder, str(number)), **options) if isinstance(options, dict) else \
+                kind(os.path.join(folder, str(number)), *options)
+            server.core = core
+            started.append(server)
+            server.start()
+        yield started
+    finally:
+        for server in started:
+            if server.running():
+                server.kill()
+        shutil.rmtree(folder)
+
+
+def pair(memory, threads=1, core=SERVER_CORE):
+    """Forebay and memcached with the same settings."""
+    options = {"options": ["-m", str(memory), "-t", str(threads)]}
+    return servers((PinnedForebay, options, core), (PinnedMemcached, options, core))
+
+
+def memtier(server, *options, protocol="memcache_text", core=LOAD_CORE):
+    """One run; the parsed JSON report ('ALL STATS')."""
+    with tempfile.NamedTemporaryFile(suffix=".json") as report:
+        command = ["taskset", "-c", str(core)] if core is not None else []
+        command += [program("MEMTIER", "memtier_benchmark", MEMTIER_HINT), "-s", "127.0.0.1", "-p", str(server.port), "-P", protocol,
+                    "--hide-histogram", f"--json-out-file={report.name}", *map(str, options)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            sys.exit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-2000:]}")
+        return json.load(report)["ALL STATS"]
+
+
+def prefill(server, keys, size, prefix="memtier-", protocol="memcache_text"):
+    memtier(server, "-t", 1, "-c", 8, "-d", size, f"--key-maximum={keys}", "--ratio=1:0", "--key-pattern=P:P", "-n", "allkeys",
+            "--pipeline", 16, f"--key-prefix={prefix}", protocol=protocol)
+
+
+def cpu_seconds(server):
+    """User and system time of the whole process."""
+    with open(f"/proc/{server.pid}/stat", encoding="ascii") as stat:
+        fields = stat.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def operations(server):
+    """Keys asked for and values stored, as the server itself counts them."""
+    if isinstance(server, Redis):
+        return int(server.connect().info("stats")["total_commands_processed"])
+    stats = server.client().stats()
+    return int(stats["cmd_get"]) + int(stats["cmd_set"])
+
+
+def cpu_per_operation(server, load):
+    """Microseconds per operation while load(server) runs."""
+    done, used = operations(server), cpu_seconds(server)
+    load(server)
+    return (cpu_seconds(server) - used) / (operations(server) - done) * 1e6
+
+
+def in_turns(ours, theirs, measure, rounds):
+    """(median of the ratios, our median, their median); measure(server) is called in the order A B B A ..."""
+    ratios, figures = [], {0: [], 1: []}
+    for number in range(rounds):
+        order = (0, 1) if number % 2 == 0 else (1, 0)
+        found = {which: measure((ours, theirs)[which]) for which in order}
+        ratios.append(found[0] / found[1])
+        for which in order:
+            figures[which].append(found[which])
+    return statistics.median(ratios), statistics.median(figures[0]), statistics.median(figures[1])
+
+
+def settle(server, seconds=1.0):
+    """Resident bytes once they have stopped moving."""
+    last = server.resident()
+    while True:
+        time.sleep(seconds)
+        now = server.resident()
+        if abs(now - last) < 1 << 20:
+            return now
+        last = now
+
+
+class Report:
+    """Prints figures against goals and remembers what was missed."""
+
+    def __init__(self):
+        self.missed = []
+
+    def figure(self, name, value, goal, unit="", detail="", at_most=True):
+        met = goal is None or (value <= goal if at_most else value >= goal)
+        bound = "" if goal is None else f"  goal {'<=' if at_most else '>='} {goal:g}{unit}: {'met' if met else 'MISSED'}"
+        say(f"{name:44} {value:10.3f}{unit}{bound}{'  (' + detail + ')' if detail else ''}")
+        if not met:
+            self.missed.append(name)
+
+    def end(self):
+        say("all goals met" if not self.missed else "missed: " + ", ".join(self.missed))
+        return 1 if self.missed else 0
+
+
+def version_of(path):
+    done = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
+    found = re.search(r"\d+\.\d+(\.\d+)?", done.stdout + done.stderr)
+    return found.group(0) if found else "of an unknown version"
+
+
+__all__ = ["Config", "namespace"]
