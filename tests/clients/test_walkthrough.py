@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: MIT
+"""docs/session-store.md does what it says: its configuration and its Python blocks are run as they stand there (with a port of
+our own), on SQLite and, after the change of the one line, on Redis."""
+
+import os
+import re
+import subprocess
+
+import pytest
+from forebay import ROOT, Server, binary
+
+pytest.importorskip("pymemcache")
+
+
+def blocks(language):
+    with open(os.path.join(ROOT, "docs", "session-store.md"), encoding="utf-8") as page:
+        return re.findall(rf"^```{language}\n(.*?)^```", page.read(), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("store", ["sqlite", "redis"])
+def test_walk(tmp_path, store, request):
+    text, other_line = blocks("conf")
+    store_line = re.search(r"^backend .*\n", text, re.MULTILINE).group(0)
+    if store == "redis":
+        redis = request.getfixturevalue("redis")
+        text = text.replace(store_line, other_line.replace("127.0.0.1:6379", f"127.0.0.1:{redis.port}"))
+    server = Server(tmp_path)
+    server.config = text.replace("11211", str(server.port))
+    check = subprocess.run([binary(), "--config", server.write_config(), "--check"], cwd=tmp_path, timeout=60, check=False)
+    assert check.returncode == 0
+    before, after = blocks("python")
+    with server:
+        seen = {}
+        exec(before.replace("11211", str(server.port)), seen)  # pylint: disable=exec-used
+        server.client().sync("sessions")
+        if store == "sqlite":
+            query = re.search(r'^sqlite3 sessions.db "(.*)"$', blocks("sh")[1], re.MULTILINE).group(1)
+            done = subprocess.run(["sqlite3", "sessions.db", query], cwd=tmp_path, capture_output=True, text=True, check=True)
+            assert done.stdout.startswith('sess:alice|{"cart": [17, 4]}|20')
+        else:
+            assert redis.connect().hget("sess:alice", "value") == b'{"cart": [17, 4]}'
+            assert 0 < redis.connect().ttl("sess:alice") <= 1800
+        seen["store"].set("sess:alice", b"not yet flushed", noreply=False)
+        seen["store"].set("sess:alice", b'{"cart": [17, 4]}', noreply=False)
+        server.kill()
+        server.start()
+        exec(after.replace("11211", str(server.port)), seen)  # pylint: disable=exec-used
