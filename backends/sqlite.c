@@ -46,8 +46,7 @@ static struct sqlite_connection *of(struct backend_connection *base) {
     return (struct sqlite_connection *)base;
 }
 
-/* ---- Failures --------------------------------------------------------------------------------------------
- */
+/* ---- Failures ---- */
 
 /* The message of the database handle, with the operating system's reason where SQLite has none of its own. */
 static void describe(const struct sqlite_connection *connection, const char *doing,
@@ -86,8 +85,7 @@ enum backend_status sqlite_refuse(const struct sqlite_connection *connection, co
     }
 }
 
-/* ---- Small things ----------------------------------------------------------------------------------------
- */
+/* ---- Small things ---- */
 
 int sqlite_run(sqlite3_stmt *statement) {
     int result = sqlite3_step(statement);
@@ -112,8 +110,7 @@ void sqlite_bind_bytes(sqlite3_stmt *statement, int at, struct slice bytes) {
     sqlite3_bind_blob64(statement, at, bytes.size ? bytes.data : "", bytes.size, SQLITE_STATIC);
 }
 
-/* ---- Opening ---------------------------------------------------------------------------------------------
- */
+/* ---- Opening ---- */
 
 /* The path of a URI, relative ones below the data folder. NULL: out of memory. */
 static char *path_of(const struct backend_options *options) {
@@ -271,8 +268,7 @@ static enum backend_status sqlite_open(const struct backend_options *options, en
     return status;
 }
 
-/* ---- Reading ---------------------------------------------------------------------------------------------
- */
+/* ---- Reading ---- */
 
 static enum backend_status sqlite_high_version(struct backend_connection *base, uint64_t *ret_version,
                                                struct backend_error *ret_error) {

@@ -162,10 +162,10 @@ static enum backend_status apply_run(const struct batch *batch, const struct bat
     case MUTATION_TOUCH:
         return upsert_run(batch, table, table->touch_block, table->touch_row, places, count);
     case MUTATION_DELETE:
-        return delete_run(batch, table, places, count);
+        break;
     }
-    assert(!"a kind of mutation that does not exist");
-    return BACKEND_PERMANENT;
+    assert(first->kind == MUTATION_DELETE);
+    return delete_run(batch, table, places, count);
 }
 
 static uint64_t highest_version(const struct mutation *mutations, size_t count) {

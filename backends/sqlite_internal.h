@@ -70,6 +70,9 @@ struct sqlite_connection {
     struct batch_place *places; /* room for the order of a batch */
     size_t place_count;
     uint64_t high_version;    /* as stored */
+    int wal_checkpoint_pages; /* in the log when a checkpoint is due */
+    int wal_bound_pages;      /* and when each batch tries one */
+    int wal_wait_pages;       /* and when a batch waits for readers to let the log restart */
     int wal_pages;            /* in the log since it was last restarted */
     int wal_done;             /* of these, copied to the database */
     bool busy_since_maintain; /* a batch was applied since */

@@ -18,9 +18,7 @@
 
 static const char ROW_COLUMNS[] = "key, value, flags, expires_at, version, client_cas, marks";
 
-/* ---- SQL
- * ---------------------------------------------------------------------------------------------------------
- */
+/* ---- SQL ---- */
 
 /* The table's name as SQL writes it, quoted by SQLite itself, is "%w" between double quotes. */
 
@@ -340,18 +338,6 @@ static enum backend_status make_all(struct sqlite_connection *connection, struct
     for (size_t i = 0; i < connection->table_count && status == BACKEND_OK; i++)
         if (!connection->tables[i].own_sql)
             status = make_table(connection, connection->tables[i].table->name, ret_error);
-    if (status == BACKEND_OK && sqlite3_exec(connection->db, "COMMIT", NULL, NULL, NULL) != SQLITE_OK)
-        status = sqlite_refuse(connection, "cannot make the tables", ret_error);
-    return status;
-}
-
-static enum backend_status make_what_is_missing(struct sqlite_connection *connection,
-                                                struct backend_error *ret_error) {
-    if (sqlite3_exec(connection->db, "BEGIN IMMEDIATE", NULL, NULL, NULL) != SQLITE_OK)
-        return sqlite_refuse(connection, "cannot write to it", ret_error);
-    enum backend_status status = make_all(connection, ret_error);
-    if (status != BACKEND_OK)
-        sqlite_roll_back(connection);
     return status;
 }
 
@@ -403,15 +389,12 @@ static enum backend_status prepare_tables(struct sqlite_connection *connection,
     return status;
 }
 
-enum backend_status sqlite_schema_open(struct sqlite_connection *connection,
-                                       struct backend_error *ret_error) {
+static enum backend_status make_and_prepare(struct sqlite_connection *connection,
+                                            struct backend_error *ret_error) {
     sqlite3_int64 high = 0;
-    enum backend_status status = find_own_sql(connection, ret_error);
-    if (status == BACKEND_OK)
-        status = check_names(connection, ret_error);
-    if (status == BACKEND_OK)
-        status = connection->role == BACKEND_WRITER ? make_what_is_missing(connection, ret_error)
-                                                    : check_schema_version(connection, ret_error);
+    enum backend_status status = connection->role == BACKEND_WRITER
+                                     ? make_all(connection, ret_error)
+                                     : check_schema_version(connection, ret_error);
     if (status == BACKEND_OK)
         status = prepare_common(connection, ret_error);
     if (status == BACKEND_OK)
@@ -420,6 +403,25 @@ enum backend_status sqlite_schema_open(struct sqlite_connection *connection,
         status = read_meta(connection, "high_version", &high, ret_error);
     if (status == BACKEND_OK)
         connection->high_version = high > 0 ? (uint64_t)high : 0;
+    return status;
+}
+
+/* One transaction: a file that is refused stays as it was. */
+enum backend_status sqlite_schema_open(struct sqlite_connection *connection,
+                                       struct backend_error *ret_error) {
+    enum backend_status status = find_own_sql(connection, ret_error);
+    if (status == BACKEND_OK)
+        status = check_names(connection, ret_error);
+    if (status != BACKEND_OK)
+        return status;
+    const char *begin = connection->role == BACKEND_WRITER ? "BEGIN IMMEDIATE" : "BEGIN";
+    if (sqlite3_exec(connection->db, begin, NULL, NULL, NULL) != SQLITE_OK)
+        return sqlite_refuse(connection, "cannot open", ret_error);
+    status = make_and_prepare(connection, ret_error);
+    if (status == BACKEND_OK && sqlite3_exec(connection->db, "COMMIT", NULL, NULL, NULL) != SQLITE_OK)
+        status = sqlite_refuse(connection, "cannot make the tables", ret_error);
+    if (status != BACKEND_OK)
+        sqlite_roll_back(connection);
     return status;
 }
 

@@ -3,9 +3,11 @@
  * Upkeep of a SQLite store, by the writer between batches.
  *
  * Checkpoints. Committed pages gather in the log until WAL_CHECKPOINT_PAGES wait there (a page that was
- * written in several batches is then copied once), or until the writer is idle. When the log still outgrows
- * WAL_BOUND_PAGES, because readers keep it busy or nobody calls maintain(), the next batch first waits for a
- * complete checkpoint, at most as long as it would wait for a lock.
+ * written in several batches is then copied once), or until the writer is idle. A log beyond
+ * WAL_BOUND_PAGES, because nobody calls maintain() or readers keep it from starting anew, is checkpointed
+ * before each batch. Beyond twice that, a batch waits for the readers, at most as long as for a lock; when
+ * that fails, not again before the log has grown by a quarter of the bound: a reader that never ends must not
+ * stop the writes.
  *
  * The purge. A sweep walks a table in rowid order, SWEEP_ROWS a step, and deletes what has expired. It learns
  * the earliest expiry that is still to come, and batches tell theirs, so a table whose rows never expire is
@@ -41,6 +43,9 @@ void sqlite_upkeep_open(struct sqlite_connection *connection) {
     snprintf(pragma, sizeof pragma, "PRAGMA journal_size_limit = %d", (int)WAL_KEPT_BYTES);
     sqlite3_exec(connection->db, pragma, NULL, NULL, NULL);
     sqlite3_wal_hook(connection->db, committed, connection);
+    connection->wal_checkpoint_pages = WAL_CHECKPOINT_PAGES;
+    connection->wal_bound_pages = WAL_BOUND_PAGES;
+    connection->wal_wait_pages = 2 * WAL_BOUND_PAGES;
 }
 
 static int waiting_pages(const struct sqlite_connection *connection) {
@@ -59,11 +64,15 @@ static int checkpoint(struct sqlite_connection *connection, int mode) {
 }
 
 void sqlite_bound_wal(struct sqlite_connection *connection) {
-    if (connection->wal_pages < WAL_BOUND_PAGES)
+    if (connection->wal_pages < connection->wal_bound_pages)
         return;
     /* Failure is not fatal: the batch goes on, the next one tries again. */
-    checkpoint(connection, waiting_pages(connection) < WAL_BOUND_PAGES ? SQLITE_CHECKPOINT_PASSIVE
-                                                                       : SQLITE_CHECKPOINT_RESTART);
+    bool wait = connection->wal_pages >= connection->wal_wait_pages;
+    int result = checkpoint(connection, wait ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE);
+    if (wait && result == SQLITE_OK)
+        connection->wal_wait_pages = 2 * connection->wal_bound_pages;
+    else if (wait)
+        connection->wal_wait_pages = connection->wal_pages + connection->wal_bound_pages / 4;
 }
 
 void sqlite_expect_expiry(struct sqlite_table *table, uint32_t expires_at) {
@@ -153,7 +162,7 @@ static enum backend_status sweep_some(struct sqlite_connection *connection, uint
 
 static bool checkpoint_is_due(const struct sqlite_connection *connection, bool idle) {
     int waiting = waiting_pages(connection);
-    return waiting >= WAL_CHECKPOINT_PAGES || (waiting > 0 && idle);
+    return waiting >= connection->wal_checkpoint_pages || (waiting > 0 && idle);
 }
 
 enum backend_status sqlite_maintain(struct backend_connection *base, uint32_t now, bool *ret_more,

@@ -456,9 +456,7 @@ static void a_batch_can_be_repeated(void **state) {
     apply_all(store, NULL, 0);
 }
 
-/* ---- Expiry
- * ------------------------------------------------------------------------------------------------------------
- */
+/* ---- Expiry ---- */
 
 static void a_row_past_its_expiry_is_not_found(void **state) {
     struct store *store = *state;

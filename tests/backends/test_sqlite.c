@@ -1,0 +1,748 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What is particular to SQLite: refusals, locks and full disks, the rows as the sqlite3 shell sees them,
+ * upkeep, and the application's own SQL. What every backend owes is in test_conformance.c.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "backends/kinds.h"
+#include "backends/sqlite_internal.h"
+#include "tests/support/temp_folder.h"
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { NOW = 1000000 };
+
+struct fixture {
+    struct temp_folder folder;
+    char path[300];
+    struct backend_table tables[2];
+    const struct backend_table *list[2];
+    struct backend_options options;
+    struct backend_connection *writer, *reader;
+    struct backend_error error;
+    sqlite3 *shell; /* somebody else's connection to the same file */
+};
+
+/* ---- A store and somebody beside it ---- */
+
+static int set_up(void **state) {
+    struct fixture *fixture = calloc(1, sizeof *fixture);
+    temp_folder_make(&fixture->folder);
+    snprintf(fixture->path, sizeof fixture->path, "%s/store.db", fixture->folder.path);
+    fixture->tables[0] = (struct backend_table){.name = "sessions", .key_prefix = "sess:"};
+    fixture->tables[1] =
+        (struct backend_table){.name = "Qu\"oted 'name'; --", .key_prefix = "q:", .index = 1};
+    fixture->list[0] = &fixture->tables[0];
+    fixture->list[1] = &fixture->tables[1];
+    fixture->options = (struct backend_options){.name = "local",
+                                                .uri = "sqlite:store.db",
+                                                .data = fixture->folder.path,
+                                                .timeout_ms = 50,
+                                                .tables = fixture->list,
+                                                .table_count = 2};
+    *state = fixture;
+    return 0;
+}
+
+static int tear_down(void **state) {
+    struct fixture *fixture = *state;
+    sqlite3_close(fixture->shell);
+    sqlite_backend.close(fixture->reader);
+    sqlite_backend.close(fixture->writer);
+    temp_folder_remove(&fixture->folder);
+    free(fixture);
+    return 0;
+}
+
+static enum backend_status open_writer(struct fixture *fixture) {
+    memset(&fixture->error, 0, sizeof fixture->error);
+    return sqlite_backend.open(&fixture->options, BACKEND_WRITER, &fixture->writer, &fixture->error);
+}
+
+static enum backend_status open_reader(struct fixture *fixture) {
+    return sqlite_backend.open(&fixture->options, BACKEND_READER, &fixture->reader, &fixture->error);
+}
+
+static void open_both(struct fixture *fixture) {
+    if (open_writer(fixture) != BACKEND_OK || open_reader(fixture) != BACKEND_OK)
+        fail_msg("%s", fixture->error.message);
+}
+
+static void shell(struct fixture *fixture, const char *sql) {
+    if (!fixture->shell)
+        assert_int_equal(sqlite3_open(fixture->path, &fixture->shell), SQLITE_OK);
+    if (sqlite3_exec(fixture->shell, sql, NULL, NULL, NULL) != SQLITE_OK)
+        fail_msg("%s: %s", sql, sqlite3_errmsg(fixture->shell));
+}
+
+/* The first column of the first row, as text; "" when there is none. */
+static const char *ask(struct fixture *fixture, const char *sql) {
+    static char answer[300];
+    sqlite3_stmt *statement;
+    shell(fixture, "");
+    assert_int_equal(sqlite3_prepare_v2(fixture->shell, sql, -1, &statement, NULL), SQLITE_OK);
+    bool row = sqlite3_step(statement) == SQLITE_ROW;
+    const unsigned char *text = row ? sqlite3_column_text(statement, 0) : NULL;
+    snprintf(answer, sizeof answer, "%s", text ? (const char *)text : "");
+    sqlite3_finalize(statement);
+    return answer;
+}
+
+static struct mutation put(struct fixture *fixture, const char *key, const char *value, uint64_t version) {
+    return (struct mutation){
+        .table = fixture->list[0],
+        .kind = MUTATION_PUT,
+        .entry = {.key = slice_string(key), .value = slice_string(value), .version = version}};
+}
+
+static enum backend_status apply(struct fixture *fixture, struct mutation *mutations, size_t count) {
+    return sqlite_backend.apply(fixture->writer, mutations, count, NOW, &fixture->error);
+}
+
+static enum backend_status apply_one(struct fixture *fixture, struct mutation mutation) {
+    return apply(fixture, &mutation, 1);
+}
+
+static struct load_result load(struct fixture *fixture, const char *key) {
+    struct slice slice = slice_string(key);
+    struct load_result result;
+    if (sqlite_backend.load(fixture->reader, fixture->list[0], &slice, 1, NOW, &result, &fixture->error) !=
+        BACKEND_OK)
+        fail_msg("%s", fixture->error.message);
+    return result;
+}
+
+static void assert_value(struct fixture *fixture, const char *key, const char *value) {
+    struct load_result result = load(fixture, key);
+    assert_true(result.found);
+    assert_int_equal(result.entry.value.size, strlen(value));
+    assert_memory_equal(result.entry.value.data, value, strlen(value));
+}
+
+static void assert_says(const struct fixture *fixture, const char *part) {
+    if (!strstr(fixture->error.message, part))
+        fail_msg("\"%s\" is not in: %s", part, fixture->error.message);
+}
+
+static void assert_refused(struct fixture *fixture, const char *part, const char *other_part) {
+    assert_int_equal(open_writer(fixture), BACKEND_REFUSED);
+    assert_null(fixture->writer);
+    assert_says(fixture, part);
+    assert_says(fixture, other_part);
+}
+
+static void write_file(const char *path, const char *text, mode_t mode) {
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs(text, file);
+    fclose(file);
+    assert_int_equal(chmod(path, mode), 0);
+}
+
+/* ---- Refusals at the start ---- */
+
+static void a_bad_place_is_refused_by_name(void **state) {
+    struct fixture *fixture = *state;
+    fixture->options.uri = "sqlite:.";
+    assert_refused(fixture, "directory", fixture->folder.path);
+    fixture->options.uri = "sqlite:missing/store.db";
+    assert_refused(fixture, "does not exist", "/missing");
+    fixture->options.uri = "sqlite:";
+    assert_refused(fixture, "sqlite:PATH", "local");
+    fixture->options.uri = "sqlite+what:x";
+    assert_refused(fixture, "sqlite:PATH", "sqlite+what:x");
+    fixture->options.uri = "sqlite:store.db";
+    fixture->options.synchronous = "sometimes";
+    assert_refused(fixture, "sometimes", "normal");
+}
+
+static void an_absolute_path_ignores_the_data_folder(void **state) {
+    struct fixture *fixture = *state;
+    char uri[320];
+    snprintf(uri, sizeof uri, "sqlite:%s", fixture->path);
+    fixture->options.uri = uri;
+    fixture->options.data = "/nowhere";
+    open_both(fixture);
+    assert_int_equal(access(fixture->path, F_OK), 0);
+}
+
+static void a_file_that_is_no_database_is_refused(void **state) {
+    struct fixture *fixture = *state;
+    char text[5000];
+    memset(text, 'x', sizeof text);
+    text[sizeof text - 1] = '\0';
+    write_file(fixture->path, text, 0644);
+    assert_refused(fixture, "not a database", fixture->path);
+}
+
+/* As a user who may not: root may everything. */
+static void a_file_without_permission_is_refused(void **state) {
+    enum { NOBODY = 65534 };
+    struct fixture *fixture = *state;
+    open_both(fixture);
+    sqlite_backend.close(fixture->reader);
+    sqlite_backend.close(fixture->writer);
+    fixture->reader = fixture->writer = NULL;
+    bool root = geteuid() == 0;
+    assert_int_equal(chmod(fixture->folder.path, 0755), 0);
+    assert_int_equal(chmod(fixture->path, 0444), 0);
+    if (root)
+        assert_int_equal(seteuid(NOBODY), 0);
+    enum backend_status read_only = open_writer(fixture);
+    struct backend_error first = fixture->error;
+    if (root)
+        assert_int_equal(seteuid(0), 0);
+    assert_int_equal(chmod(fixture->path, 0000), 0);
+    if (root)
+        assert_int_equal(seteuid(NOBODY), 0);
+    enum backend_status unreadable = open_writer(fixture);
+    if (root)
+        assert_int_equal(seteuid(0), 0);
+    assert_int_equal(unreadable, BACKEND_REFUSED);
+    assert_says(fixture, "ermission denied");
+    fixture->error = first;
+    assert_int_equal(read_only, BACKEND_REFUSED);
+    assert_says(fixture, "permission");
+    assert_says(fixture, fixture->path);
+}
+
+static void a_newer_schema_is_refused(void **state) {
+    struct fixture *fixture = *state;
+    open_both(fixture);
+    shell(fixture, "UPDATE forebay_meta SET value = 7 WHERE name = 'schema'");
+    sqlite_backend.close(fixture->reader);
+    sqlite_backend.close(fixture->writer);
+    fixture->reader = fixture->writer = NULL;
+    assert_refused(fixture, "version 7", "version 1");
+    assert_says(fixture, fixture->path);
+    assert_int_equal(open_reader(fixture), BACKEND_REFUSED);
+}
+
+static void a_foreign_table_of_that_name_is_refused(void **state) {
+    struct fixture *fixture = *state;
+    shell(fixture, "CREATE TABLE sessions (id INTEGER PRIMARY KEY, data TEXT)");
+    assert_refused(fixture, "id, data", "\"sessions\"");
+    shell(fixture, "DROP TABLE sessions; CREATE VIEW sessions AS SELECT 1 AS key");
+    assert_refused(fixture, "sessions", fixture->path);
+    shell(fixture, "DROP VIEW sessions; CREATE TABLE forebay_meta (a, b)");
+    assert_refused(fixture, "forebay_meta", fixture->path);
+    assert_string_equal(ask(fixture, "SELECT count(*) FROM sqlite_schema WHERE name = 'sessions'"), "0");
+}
+
+static void names_that_cannot_be_tables_are_refused(void **state) {
+    struct fixture *fixture = *state;
+    fixture->tables[1].name = "FOREBAY_meta";
+    assert_refused(fixture, "FOREBAY_meta", "taken");
+    fixture->tables[1].name = "sqlite_things";
+    assert_refused(fixture, "sqlite_things", "taken");
+    fixture->tables[1].name = "SESSIONS";
+    assert_refused(fixture, "SESSIONS", "upper and lower case");
+}
+
+/* ---- The rows as others see them ---- */
+
+static void rows_are_plain_to_read(void **state) {
+    struct fixture *fixture = *state;
+    open_both(fixture);
+    struct mutation mutation = put(fixture, "sess:a", "hello", 77);
+    assert_int_equal(apply(fixture, &mutation, 1), BACKEND_OK);
+    mutation.entry = (struct entry){.key = SLICE("sess:b"),
+                                    .value = SLICE(""),
+                                    .version = 78,
+                                    .client_cas = 5,
+                                    .flags = UINT32_MAX,
+                                    .expires_at = NOW + 5,
+                                    .marks = ENTRY_STALE};
+    assert_int_equal(apply(fixture, &mutation, 1), BACKEND_OK);
+    assert_string_equal(ask(fixture, "SELECT group_concat(name) FROM pragma_table_info('sessions')"),
+                        "key,value,flags,expires_at,version,client_cas,marks");
+    assert_string_equal(
+        ask(fixture, "SELECT quote(key) || quote(value) || quote(flags) || quote(expires_at) || "
+                     "quote(version) || quote(client_cas) || quote(marks) FROM sessions WHERE version = 77"),
+        "X'736573733A61'X'68656C6C6F'0077NULLNULL");
+    assert_string_equal(
+        ask(fixture, "SELECT flags || ' ' || expires_at || ' ' || client_cas || ' ' || marks || quote(value) "
+                     "FROM sessions WHERE version = 78"),
+        "4294967295 1000005 5 1X''");
+    assert_string_equal(
+        ask(fixture, "SELECT group_concat(name || value, ' ') FROM forebay_meta ORDER BY name"),
+        "schema1 high_version78");
+    assert_string_equal(ask(fixture, "PRAGMA journal_mode"), "wal");
+    mutation.table = fixture->list[1];
+    assert_int_equal(apply(fixture, &mutation, 1), BACKEND_OK);
+    assert_string_equal(ask(fixture, "SELECT count(*) FROM \"Qu\"\"oted 'name'; --\""), "1");
+}
+
+static void a_row_that_somebody_put_there_is_served_and_overwritten(void **state) {
+    struct fixture *fixture = *state;
+    open_both(fixture);
+    shell(fixture, "INSERT INTO sessions(key, value) VALUES ('sess:text', 'as text'), (x'736573733a62', 42)");
+    assert_value(fixture, "sess:b", "42");
+    assert_int_equal(load(fixture, "sess:b").entry.version, 0);
+    assert_int_equal(apply_one(fixture, put(fixture, "sess:b", "ours", 1)), BACKEND_OK);
+    assert_value(fixture, "sess:b", "ours");
+}
+
+static void a_commit_survives_the_death_of_the_process(void **state) {
+    struct fixture *fixture = *state;
+    pid_t child = fork();
+    if (child == 0) {
+        bool done = open_writer(fixture) == BACKEND_OK &&
+                    apply_one(fixture, put(fixture, "sess:a", "survives", 1)) == BACKEND_OK;
+        /* A batch that is not committed dies with the process. */
+        sqlite3_exec(((struct sqlite_connection *)fixture->writer)->db,
+                     "BEGIN; INSERT INTO sessions(key, value) VALUES (x'30', x'31')", NULL, NULL, NULL);
+        _exit(done ? 0 : 1);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    open_both(fixture);
+    assert_value(fixture, "sess:a", "survives");
+    assert_false(load(fixture, "0").found);
+}
+
+static void synchronous_is_full_unless_told(void **state) {
+    struct fixture *fixture = *state;
+    const char *settings[] = {NULL, "full", "normal"}, *expected[] = {"2", "2", "1"};
+    for (unsigned i = 0; i < 3; i++) {
+        sqlite3_stmt *statement;
+        fixture->options.synchronous = settings[i];
+        assert_int_equal(open_writer(fixture), BACKEND_OK);
+        sqlite3 *db = ((struct sqlite_connection *)fixture->writer)->db;
+        assert_int_equal(sqlite3_prepare_v2(db, "PRAGMA synchronous", -1, &statement, NULL), SQLITE_OK);
+        assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+        assert_string_equal((const char *)sqlite3_column_text(statement, 0), expected[i]);
+        sqlite3_finalize(statement);
+        sqlite_backend.close(fixture->writer);
+        fixture->writer = NULL;
+    }
+}
+
+/* ---- Failures while running ---- */
+
+static void a_locked_database_is_transient(void **state) {
+    struct fixture *fixture = *state;
+    open_both(fixture);
+    shell(fixture, "BEGIN IMMEDIATE");
+    assert_int_equal(apply_one(fixture, put(fixture, "sess:a", "one", 1)), BACKEND_TRANSIENT);
+    assert_says(fixture, "locked");
+    assert_says(fixture, fixture->path);
+    assert_false(load(fixture, "sess:a").found); /* readers go on */
+    shell(fixture, "COMMIT");
+    assert_int_equal(apply_one(fixture, put(fixture, "sess:a", "one", 1)), BACKEND_OK);
+    assert_value(fixture, "sess:a", "one");
+}
+
+static void a_database_locked_by_another_process_at_the_start_is_transient(void **state) {
+    struct fixture *fixture = *state;
+    int ready[2], go[2];
+    char byte = 0;
+    assert_int_equal(pipe(ready) | pipe(go), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        sqlite3 *db;
+        sqlite3_open(fixture->path, &db);
+        sqlite3_exec(db, "CREATE TABLE t(a); BEGIN EXCLUSIVE", NULL, NULL, NULL);
+        byte = (char)(write(ready[1], &byte, 1) == 1 && read(go[0], &byte, 1) == 1);
+        _exit(byte ? 0 : 1);
+    }
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    assert_int_equal(open_writer(fixture), BACKEND_TRANSIENT);
+    assert_says(fixture, "locked");
+    int status;
+    assert_int_equal(write(go[1], &byte, 1), 1);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    open_both(fixture);
+    close(ready[0]), close(ready[1]), close(go[0]), close(go[1]);
+}
+
+static void writer_says(struct fixture *fixture, const char *sql) {
+    assert_int_equal(sqlite3_exec(((struct sqlite_connection *)fixture->writer)->db, sql, NULL, NULL, NULL),
+                     SQLITE_OK);
+}
+
+static enum backend_status apply_large(struct fixture *fixture, uint64_t version) {
+    static char value[100000];
+    memset(value, (int)(version % 256), sizeof value); /* SQLite does not write pages that stay the same */
+    struct mutation mutations[] = {put(fixture, "sess:small", "small", version),
+                                   put(fixture, "sess:large", "", version)};
+    mutations[1].entry.value = slice_of(value, sizeof value);
+    return apply(fixture, mutations, 2);
+}
+
+static void a_full_database_is_transient_and_recovers(void **state) {
+    struct fixture *fixture = *state;
+    open_both(fixture);
+    assert_int_equal(apply_one(fixture, put(fixture, "sess:a", "before", 1)), BACKEND_OK);
+    writer_says(fixture, "PRAGMA max_page_count = 12");
+    assert_int_equal(apply_large(fixture, 2), BACKEND_TRANSIENT);
+    assert_says(fixture, "full");
+    assert_false(load(fixture, "sess:small").found); /* all or nothing */
+    assert_value(fixture, "sess:a", "before");
+    writer_says(fixture, "PRAGMA max_page_count = 100000");
+    assert_int_equal(apply_large(fixture, 2), BACKEND_OK);
+    assert_value(fixture, "sess:small", "small");
+}
+
+/* The kernel refuses to let files grow: an error of the file system instead of one of SQLite. */
+static void a_file_that_cannot_grow_is_transient(void **state) {
+    struct fixture *fixture = *state;
+    struct rlimit before, limit;
+    open_both(fixture);
+    assert_int_equal(apply_one(fixture, put(fixture, "sess:a", "before", 1)), BACKEND_OK);
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    limit = before;
+    limit.rlim_cur = 70000;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    enum backend_status status = apply_large(fixture, 2);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    assert_int_equal(status, BACKEND_TRANSIENT);
+    assert_false(load(fixture, "sess:small").found);
+    assert_int_equal(apply_large(fixture, 2), BACKEND_OK);
+    assert_value(fixture, "sess:small", "small");
+    assert_value(fixture, "sess:a", "before");
+}
+
+static void a_refused_row_is_permanent_and_undoes_its_batch(void **state) {
+    struct fixture *fixture = *state;
+    open_both(fixture);
+    shell(fixture, "CREATE TRIGGER no BEFORE INSERT ON sessions WHEN new.key = x'736573733a626164' "
+                   "BEGIN SELECT raise(ABORT, 'not this one'); END");
+    struct mutation mutations[] = {put(fixture, "sess:a", "one", 1), put(fixture, "sess:bad", "two", 2),
+                                   put(fixture, "sess:z", "three", 3)};
+    assert_int_equal(apply(fixture, mutations, 3), BACKEND_PERMANENT);
+    assert_says(fixture, "not this one");
+    assert_false(load(fixture, "sess:a").found);
+    assert_string_equal(ask(fixture, "SELECT value FROM forebay_meta WHERE name = 'high_version'"), "0");
+    assert_int_equal(apply(fixture, mutations, 1), BACKEND_OK);
+    assert_int_equal(apply(fixture, mutations + 2, 1), BACKEND_OK);
+    assert_value(fixture, "sess:a", "one");
+}
+
+static void a_dropped_table_is_transient(void **state) {
+    struct fixture *fixture = *state;
+    open_both(fixture);
+    shell(fixture, "ALTER TABLE sessions RENAME TO kept");
+    assert_int_equal(apply_one(fixture, put(fixture, "sess:a", "one", 1)), BACKEND_TRANSIENT);
+    assert_says(fixture, "no such table");
+    shell(fixture, "ALTER TABLE kept RENAME TO sessions");
+    assert_int_equal(apply_one(fixture, put(fixture, "sess:a", "one", 1)), BACKEND_OK);
+}
+
+/* ---- Readers and atomic batches ---- */
+
+struct race {
+    struct fixture *fixture;
+    atomic_bool stop;
+    bool torn;
+    unsigned reads;
+};
+
+static void *look_for_torn_batches(void *context) {
+    struct race *race = context;
+    struct slice keys[] = {SLICE("sess:a"), SLICE("sess:b"), SLICE("sess:c")};
+    do {
+        struct load_result results[3];
+        struct backend_error error;
+        if (sqlite_backend.load(race->fixture->reader, race->fixture->list[0], keys, 3, NOW, results,
+                                &error) != BACKEND_OK)
+            race->torn = true;
+        for (unsigned i = 1; i < 3; i++)
+            if (results[i].found != results[0].found ||
+                (results[0].found && results[i].entry.version != results[0].entry.version))
+                race->torn = true;
+        race->reads++;
+    } while (!atomic_load(&race->stop));
+    return NULL;
+}
+
+static void a_load_never_sees_half_a_batch(void **state) {
+    struct fixture *fixture = *state;
+    struct race race = {.fixture = fixture};
+    pthread_t thread;
+    fixture->options.timeout_ms = 5000;
+    fixture->options.synchronous = "normal";
+    open_both(fixture);
+    assert_int_equal(pthread_create(&thread, NULL, look_for_torn_batches, &race), 0);
+    for (unsigned version = 1; version < 1000; version++) {
+        struct mutation mutations[] = {put(fixture, "sess:c", "x", version),
+                                       put(fixture, "sess:a", "x", version),
+                                       put(fixture, "sess:b", "x", version)};
+        if (version % 7 == 0)
+            mutations[0].kind = mutations[1].kind = mutations[2].kind = MUTATION_DELETE;
+        assert_int_equal(apply(fixture, mutations, 3), BACKEND_OK);
+        bool more;
+        assert_int_equal(sqlite_backend.maintain(fixture->writer, NOW, &more, &fixture->error), BACKEND_OK);
+    }
+    atomic_store(&race.stop, true);
+    pthread_join(thread, NULL);
+    assert_false(race.torn);
+    assert_true(race.reads > 0);
+}
+
+/* ---- Upkeep ---- */
+
+static unsigned maintain_to_the_end(struct fixture *fixture, uint32_t now) {
+    unsigned steps = 0;
+    for (bool more = true; more && steps < 1000; steps++)
+        assert_int_equal(sqlite_backend.maintain(fixture->writer, now, &more, &fixture->error), BACKEND_OK);
+    return steps;
+}
+
+static void fill(struct fixture *fixture, unsigned count, uint32_t expires_at, uint64_t version) {
+    for (unsigned i = 0; i < count; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "sess:%u:%u", expires_at, i);
+        struct mutation mutation = put(fixture, name, "value", version + i);
+        mutation.entry.expires_at = expires_at;
+        if (i == 0)
+            writer_says(fixture, "PRAGMA synchronous = off");
+        assert_int_equal(apply(fixture, &mutation, 1), BACKEND_OK);
+    }
+}
+
+static void expired_rows_are_purged_in_steps(void **state) {
+    struct fixture *fixture = *state;
+    open_both(fixture);
+    fill(fixture, 3000, NOW + 10, 1);
+    fill(fixture, 1500, NOW + 1000, 10000);
+    fill(fixture, 1000, 0, 20000);
+    maintain_to_the_end(fixture, NOW);
+    assert_string_equal(ask(fixture, "SELECT count(*) FROM sessions"), "5500");
+    assert_true(maintain_to_the_end(fixture, NOW + 100) > 2); /* several bounded steps */
+    assert_string_equal(ask(fixture, "SELECT count(*) FROM sessions"), "2500");
+    assert_string_equal(ask(fixture, "SELECT count(*) FROM sessions WHERE expires_at = 1000010"), "0");
+    maintain_to_the_end(fixture, NOW + 999);
+    assert_string_equal(ask(fixture, "SELECT count(*) FROM sessions"), "2500");
+    maintain_to_the_end(fixture, NOW + 2000);
+    assert_string_equal(ask(fixture, "SELECT count(*) FROM sessions"), "1000");
+}
+
+static void rows_that_never_expire_are_left_alone(void **state) {
+    struct fixture *fixture = *state;
+    open_both(fixture);
+    fill(fixture, 2500, 0, 1);
+    assert_true(maintain_to_the_end(fixture, NOW) > 1); /* the one sweep after the start */
+    assert_int_equal(maintain_to_the_end(fixture, NOW + 1000000), 1);
+    assert_int_equal(maintain_to_the_end(fixture, NOW + 2000000), 1);
+    fill(fixture, 1, NOW + 2000001, 5000);
+    assert_true(maintain_to_the_end(fixture, NOW + 3000000) > 1);
+    assert_string_equal(ask(fixture, "SELECT count(*) FROM sessions"), "2500");
+}
+
+static off_t size_of(const struct fixture *fixture, const char *ending) {
+    char path[320];
+    struct stat status;
+    snprintf(path, sizeof path, "%s%s", fixture->path, ending);
+    return stat(path, &status) == 0 ? status.st_size : -1;
+}
+
+static void an_idle_writer_checkpoints(void **state) {
+    struct fixture *fixture = *state;
+    open_both(fixture);
+    fill(fixture, 500, 0, 1);
+    off_t before = size_of(fixture, "");
+    maintain_to_the_end(fixture, NOW);
+    maintain_to_the_end(fixture, NOW);
+    assert_true(size_of(fixture, "") > before);
+    assert_int_equal(((struct sqlite_connection *)fixture->writer)->wal_done,
+                     ((struct sqlite_connection *)fixture->writer)->wal_pages);
+}
+
+static void the_log_is_bounded_without_maintain(void **state) {
+    enum { BOUND = 200, PAGE = 4096 };
+    struct fixture *fixture = *state;
+    open_both(fixture);
+    struct sqlite_connection *connection = (struct sqlite_connection *)fixture->writer;
+    connection->wal_bound_pages = BOUND;
+    connection->wal_wait_pages = 2 * BOUND;
+    for (unsigned version = 1; version < 200; version++) /* about 26 pages each */
+        assert_int_equal(apply_large(fixture, version), BACKEND_OK);
+    assert_true(size_of(fixture, "-wal") < (off_t)(2 * BOUND + 100) * PAGE);
+    /* A reader that never ends keeps the log growing, but writes go on. */
+    shell(fixture, "BEGIN; SELECT count(*) FROM sessions");
+    for (unsigned version = 200; version < 250; version++)
+        assert_int_equal(apply_large(fixture, version), BACKEND_OK);
+    assert_true(connection->wal_pages > 2 * BOUND);
+    shell(fixture, "COMMIT");
+    for (unsigned version = 250; version < 270; version++)
+        assert_int_equal(apply_large(fixture, version), BACKEND_OK);
+    assert_true(connection->wal_pages < 2 * BOUND);
+}
+
+/* ---- The application's own table ---- */
+
+static const char LOAD[] = "SELECT data, 0, expire, version FROM app WHERE id = :key";
+static const char STORE[] =
+    "INSERT INTO app(id, data, expire, version, who) VALUES (:key, CAST(:value AS TEXT), "
+    ":expires_at, :version, 'forebay') ON CONFLICT(id) DO UPDATE SET data = excluded.data, "
+    "expire = excluded.expire, version = excluded.version WHERE excluded.version > version";
+static const char DELETE[] = "DELETE FROM app WHERE id = :key AND version <= :version";
+
+static void with_own_sql(struct fixture *fixture) {
+    shell(fixture, "CREATE TABLE IF NOT EXISTS app (id TEXT PRIMARY KEY, data TEXT CHECK(data <> 'bad'), "
+                   "expire INTEGER, "
+                   "version INTEGER NOT NULL DEFAULT 0, who TEXT);"
+                   "INSERT OR IGNORE INTO app VALUES ('theirs', 'from the application', 0, 0, 'app')");
+    fixture->tables[0].load_sql = LOAD;
+    fixture->tables[0].store_sql = STORE;
+    fixture->tables[0].delete_sql = DELETE;
+}
+
+static void own_sql_serves_the_applications_table(void **state) {
+    struct fixture *fixture = *state;
+    with_own_sql(fixture);
+    open_both(fixture);
+    assert_value(fixture, "sess:theirs", "from the application");
+    struct mutation mutation = put(fixture, "sess:ours", "text", 5);
+    mutation.entry.expires_at = NOW + 10;
+    assert_int_equal(apply_one(fixture, mutation), BACKEND_OK);
+    assert_string_equal(
+        ask(fixture,
+            "SELECT id || ' ' || typeof(data) || ' ' || data || ' ' || expire || ' ' || who FROM app "
+            "WHERE version = 5"),
+        "ours text text 1000010 forebay");
+    assert_int_equal(load(fixture, "sess:ours").entry.expires_at, NOW + 10);
+    assert_int_equal(load(fixture, "sess:ours").entry.version, 5);
+    shell(fixture, "UPDATE app SET expire = 1000000 WHERE id = 'ours'");
+    assert_false(load(fixture, "sess:ours").found);
+    assert_string_equal(ask(fixture, "SELECT count(*) FROM sqlite_schema WHERE name = 'sessions'"), "0");
+}
+
+static void own_sql_guards_versions_if_it_says_so(void **state) {
+    struct fixture *fixture = *state;
+    with_own_sql(fixture);
+    open_both(fixture);
+    struct mutation mutations[] = {put(fixture, "sess:a", "five", 5), put(fixture, "sess:a", "four", 4),
+                                   put(fixture, "sess:a", "three", 3)};
+    mutations[2].kind = MUTATION_DELETE;
+    assert_int_equal(apply(fixture, mutations, 3), BACKEND_OK);
+    assert_false(mutations[0].superseded);
+    assert_true(mutations[1].superseded);
+    assert_true(mutations[2].superseded);
+    assert_value(fixture, "sess:a", "five");
+    mutations[2].entry.version = 5;
+    mutations[0].kind = MUTATION_TOUCH;
+    mutations[0].entry.version = 6;
+    assert_int_equal(apply(fixture, mutations, 1), BACKEND_OK);
+    assert_int_equal(load(fixture, "sess:a").entry.version, 6);
+    mutations[2].entry.version = 6;
+    assert_int_equal(apply(fixture, mutations + 2, 1), BACKEND_OK);
+    assert_false(mutations[2].superseded);
+    assert_false(load(fixture, "sess:a").found);
+}
+
+static void own_sql_that_is_wrong_is_refused(void **state) {
+    static const struct {
+        const char *load, *store, *delete, *which, *why;
+    } cases[] = {
+        {"SELECT no_such FROM app WHERE id = :key", STORE, DELETE, "load", "no such column: no_such"},
+        {"SELEKT", STORE, DELETE, "load", "syntax error"},
+        {LOAD, "INSERT INTO missing VALUES (:key)", DELETE, "store", "no such table: missing"},
+        {LOAD, STORE, "DELETE FROM app WHERE id = :name", "delete", ":name"},
+        {LOAD, STORE, "DELETE FROM app WHERE id = ?", "delete", ":key"},
+        {LOAD, "UPDATE app SET data = :value", DELETE, "store", ":key"},
+        {LOAD, STORE, "DELETE FROM app WHERE id = :key; DROP TABLE app", "delete", "one statement"},
+        {LOAD, STORE, " ", "delete", "empty"},
+        {"DELETE FROM app WHERE id = :key RETURNING data", STORE, DELETE, "load", "only read"},
+        {"SELECT 1, 2, 3, 4, 5 FROM app WHERE id = :key", STORE, DELETE, "load", "columns"},
+        {LOAD, NULL, DELETE, "sessions", "not all"},
+    };
+    struct fixture *fixture = *state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        with_own_sql(fixture);
+        fixture->tables[0].load_sql = cases[i].load;
+        fixture->tables[0].store_sql = cases[i].store;
+        fixture->tables[0].delete_sql = cases[i].delete;
+        assert_refused(fixture, cases[i].which, cases[i].why);
+    }
+    assert_string_equal(ask(fixture, "SELECT count(*) FROM app"), "1");
+}
+
+static void own_sql_failures_are_told_apart(void **state) {
+    struct fixture *fixture = *state;
+    with_own_sql(fixture);
+    fixture->tables[0].store_sql = "INSERT OR REPLACE INTO app(id, data) VALUES (:key, "
+                                   "CASE :value WHEN x'6a' THEN json('{') ELSE CAST(:value AS TEXT) END)";
+    open_both(fixture);
+    assert_int_equal(apply_one(fixture, put(fixture, "sess:a", "bad", 1)), BACKEND_PERMANENT); /* CHECK */
+    assert_int_equal(apply_one(fixture, put(fixture, "sess:a", "j", 1)),
+                     BACKEND_PERMANENT); /* json() refuses it */
+    assert_says(fixture, "JSON");
+    assert_int_equal(apply_one(fixture, put(fixture, "sess:a", "good", 1)), BACKEND_OK);
+    shell(fixture, "ALTER TABLE app RENAME TO elsewhere");
+    assert_int_equal(apply_one(fixture, put(fixture, "sess:b", "good", 2)), BACKEND_TRANSIENT);
+    shell(fixture, "ALTER TABLE elsewhere RENAME TO app");
+    assert_int_equal(apply_one(fixture, put(fixture, "sess:b", "good", 2)), BACKEND_OK);
+}
+
+static bool see_nothing(struct backend_visitor *visitor, const struct entry *entry) {
+    (void)visitor, (void)entry;
+    fail_msg("an entry of the application was shown");
+    return true;
+}
+
+static void own_sql_is_neither_scanned_nor_purged(void **state) {
+    struct fixture *fixture = *state;
+    struct backend_visitor visitor = {see_nothing};
+    with_own_sql(fixture);
+    open_both(fixture);
+    shell(fixture, "INSERT INTO app(id, data, expire) VALUES ('old', 'dead', 5)");
+    assert_int_equal(
+        sqlite_backend.scan(fixture->reader, fixture->list[0], 100, NOW, &visitor, &fixture->error),
+        BACKEND_OK);
+    maintain_to_the_end(fixture, NOW);
+    assert_string_equal(ask(fixture, "SELECT count(*) FROM app"), "2");
+}
+
+#define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        CASE(a_bad_place_is_refused_by_name),
+        CASE(an_absolute_path_ignores_the_data_folder),
+        CASE(a_file_that_is_no_database_is_refused),
+        CASE(a_file_without_permission_is_refused),
+        CASE(a_newer_schema_is_refused),
+        CASE(a_foreign_table_of_that_name_is_refused),
+        CASE(names_that_cannot_be_tables_are_refused),
+        CASE(rows_are_plain_to_read),
+        CASE(a_row_that_somebody_put_there_is_served_and_overwritten),
+        CASE(a_commit_survives_the_death_of_the_process),
+        CASE(synchronous_is_full_unless_told),
+        CASE(a_locked_database_is_transient),
+        CASE(a_database_locked_by_another_process_at_the_start_is_transient),
+        CASE(a_full_database_is_transient_and_recovers),
+        CASE(a_file_that_cannot_grow_is_transient),
+        CASE(a_refused_row_is_permanent_and_undoes_its_batch),
+        CASE(a_dropped_table_is_transient),
+        CASE(a_load_never_sees_half_a_batch),
+        CASE(expired_rows_are_purged_in_steps),
+        CASE(rows_that_never_expire_are_left_alone),
+        CASE(an_idle_writer_checkpoints),
+        CASE(the_log_is_bounded_without_maintain),
+        CASE(own_sql_serves_the_applications_table),
+        CASE(own_sql_guards_versions_if_it_says_so),
+        CASE(own_sql_that_is_wrong_is_refused),
+        CASE(own_sql_failures_are_told_apart),
+        CASE(own_sql_is_neither_scanned_nor_purged),
+    };
+    return cmocka_run_group_tests_name("sqlite", tests, NULL, NULL);
+}
