@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/* Pure bookkeeping: the time comes in as a parameter, so that tests need no sleep. */
+#include "policies/breaker.h"
+
+void breaker_init(struct breaker *breaker, uint64_t seed) {
+    atomic_init(&breaker->state, BREAKER_CLOSED);
+    atomic_init(&breaker->opened, 0);
+    breaker->failures = 0;
+    breaker->retry_at = 0;
+    breaker->random = seed | 1;
+}
+
+bool breaker_admits(struct breaker *breaker, uint64_t now_us) {
+    if (breaker_state(breaker) == BREAKER_CLOSED)
+        return now_us >= breaker->retry_at;
+    if (breaker_state(breaker) == BREAKER_HALF_OPEN || now_us < breaker->retry_at)
+        return false;
+    atomic_store_explicit(&breaker->state, BREAKER_HALF_OPEN, memory_order_relaxed);
+    return true;
+}
+
+bool breaker_hopeful(const struct breaker *breaker, uint64_t now_us) {
+    switch (breaker_state(breaker)) {
+    case BREAKER_CLOSED:
+        return true;
+    case BREAKER_OPEN:
+        return now_us >= breaker->retry_at;
+    case BREAKER_HALF_OPEN:
+        return false;
+    }
+    return true;
+}
+
+void breaker_success(struct breaker *breaker) {
+    breaker->failures = 0;
+    breaker->retry_at = 0;
+    atomic_store_explicit(&breaker->state, BREAKER_CLOSED, memory_order_relaxed);
+}
+
+/* xorshift64: good enough to spread retries. */
+static uint64_t next_random(struct breaker *breaker) {
+    uint64_t x = breaker->random;
+    x ^= x << 13;
+    x ^= x >> 7;
+    x ^= x << 17;
+    return breaker->random = x;
+}
+
+void breaker_failure(struct breaker *breaker, uint64_t now_us) {
+    unsigned doublings = breaker->failures < 10 ? breaker->failures : 10;
+    uint64_t pause = (uint64_t)BREAKER_FIRST_PAUSE << doublings;
+    if (pause > BREAKER_LONGEST_PAUSE)
+        pause = BREAKER_LONGEST_PAUSE;
+    pause *= 1000;                                              /* us */
+    pause = pause / 2 + next_random(breaker) % (pause / 2 + 1); /* half of it is jitter */
+    breaker->retry_at = now_us + pause;
+    breaker->failures++;
+    if (breaker->failures < BREAKER_PATIENCE)
+        return;
+    if (breaker_state(breaker) == BREAKER_CLOSED)
+        atomic_fetch_add_explicit(&breaker->opened, 1, memory_order_relaxed);
+    atomic_store_explicit(&breaker->state, BREAKER_OPEN, memory_order_relaxed);
+}
+
+const char *breaker_state_name(enum breaker_state state) {
+    return state == BREAKER_CLOSED ? "closed" : state == BREAKER_OPEN ? "open" : "half-open";
+}

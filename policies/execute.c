@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: MIT */
+/* See execute.h. Everything here runs on a worker; between execution_look and execution_done the key's shard
+ * is locked, so nothing here blocks, allocates or logs. */
+#include "policies/execute.h"
+#include <assert.h>
+
+static const char error_out_of_memory[] = "SERVER_ERROR out of memory storing object";
+static const char error_too_large[] = "SERVER_ERROR object too large for cache";
+static const char error_no_ticket[] = "SERVER_ERROR out of memory";
+static const char error_too_busy[] = "SERVER_ERROR the key is changing too fast, try again";
+
+const char *store_error(enum cache_status status) {
+    return status == CACHE_TOO_LARGE ? error_too_large : error_out_of_memory;
+}
+
+bool is_plain_delete(const struct request *request) {
+    if (request->command == COMMAND_DELETE)
+        return true;
+    return request->command == COMMAND_META_DELETE && !request_has(request, 'I') &&
+           !request_has(request, 'x') && !request_has(request, 'C');
+}
+
+struct cache_view view_of_entry(const struct entry *entry, uint32_t now) {
+    return (struct cache_view){.key = entry->key,
+                               .value = entry->value,
+                               .version = entry->version,
+                               .client_cas = entry->client_cas,
+                               .flags = entry->flags,
+                               .expires_at = entry->expires_at,
+                               .last_access = now,
+                               .state = CACHE_CLEAN,
+                               .marks = entry->marks};
+}
+
+bool within_touch_slack(const struct space *space, const struct cache_view *base,
+                        const struct change *change) {
+    uint32_t slack = space->options.touch_slack, old = base->expires_at, new = change->expires_at;
+    if (slack == 0 || old == 0 || new == 0)
+        return false;
+    return (old > new ? old - new : new - old) < slack;
+}
+
+/* ---- Looking
+ * ------------------------------------------------------------------------------------------------------ */
+
+static enum look answer(struct execution *e, const char *line) {
+    cache_release(&e->outcome->cursor);
+    outcome_error(e->outcome, line);
+    return LOOK_ANSWERED;
+}
+
+/* Parks for a load. keep: a copy is wanted even if memory takes the entry, because it did not stay there
+ * before. */
+static enum look ask(struct execution *e) {
+    struct tier_ticket *ticket = e->ticket;
+    uint8_t tries = e->load ? (uint8_t)(ticket->tries + 1) : 0;
+    if (tries >= TRIES_MAX)
+        return answer(e, error_too_busy);
+    if (!ticket_want(ticket, e->request, e->outcome->cursor.stamp, tries > 0))
+        return answer(e, error_no_ticket);
+    ticket->tries = tries;
+    cache_release(&e->outcome->cursor);
+    return LOOK_PARKED;
+}
+
+static bool is_get(const struct request *request) {
+    return request->command == COMMAND_GET || request->command == COMMAND_GAT ||
+           request->command == COMMAND_META_GET;
+}
+
+/* The backend cannot be asked: unknown is not a miss, unless the namespace says so. */
+static enum look backend_down(struct execution *e) {
+    const struct space *space = e->space;
+    if (space->options.on_backend_down != DOWN_MISS || !is_get(e->request))
+        return answer(e, space->backend->down);
+    e->unknown = true;
+    return LOOK_READY;
+}
+
+/* A copy that came with the ticket was current when it was loaded, that is after the request arrived: right
+ * for a read. A change needs what is current now: then the key must not have changed since. */
+static bool load_is_current(const struct execution *e) {
+    return evaluate_is_read(e->request) || e->load->stamp == e->outcome->cursor.stamp;
+}
+
+static enum look use_load(struct execution *e) {
+    struct load *load = e->load;
+    if (load->result == LOAD_FAILED)
+        return backend_down(e);
+    if (load->result == LOAD_CHANGED || !load_is_current(e))
+        return ask(e);
+    if (load->result == LOAD_ABSENT)
+        return LOOK_READY;
+    if (!load->copy)
+        return ask(e);
+    e->loaded_view = view_of_entry(&load->copy->entry, e->worker->now.seconds);
+    if (e->loaded_view.expires_at == 0 || e->loaded_view.expires_at > e->worker->now.seconds)
+        e->base = &e->loaded_view;
+    return LOOK_READY;
+}
+
+enum look execution_look(struct execution *e) {
+    struct cache_cursor *cursor = &e->outcome->cursor;
+    switch (cache_seek(e->worker->tier->cache, e->space->number, e->request->key, e->request->hash,
+                       &e->worker->now, cursor)) {
+    case CACHE_PRESENT:
+        e->base = &cursor->view;
+        return LOOK_READY;
+    case CACHE_GONE:
+        return LOOK_READY;
+    case CACHE_UNKNOWN:
+        break;
+    }
+    if (!e->space->backend)
+        return LOOK_READY;
+    enum need need = evaluate_need(e->request);
+    if (need == NEED_NOTHING || (need == NEED_EXISTENCE && e->space->options.existence == EXISTENCE_MEMORY)) {
+        e->unknown = true;
+        return LOOK_READY;
+    }
+    return e->load ? use_load(e) : ask(e);
+}
+
+/* ---- Evaluating and changing
+ * ------------------------------------------------------------------------------------------ */
+
+void execution_evaluate(struct execution *e) {
+    struct evaluate_context context = {.now = e->worker->now,
+                                       .default_ttl = e->space->options.ttl,
+                                       .item_max = e->worker->tier->options.cache.item_max,
+                                       .scratch = e->worker->scratch};
+    evaluate(e->request, e->base, &context, e->outcome, &e->change);
+    e->outcome->holds_lock = e->outcome->hit = false;
+}
+
+static bool in_cache(const struct execution *e) {
+    return e->base == &e->outcome->cursor.view;
+}
+
+/* A copy in the worker's scratch of a value that lies in the cache, which the change may move. */
+static struct slice out_of_cache(struct execution *e, struct slice value) {
+    assert(value.size <= e->worker->scratch_size);
+    if (value.size)
+        memcpy(e->worker->scratch, value.data, value.size);
+    return slice_of(e->worker->scratch, value.size);
+}
+
+static enum cache_status store(struct execution *e, bool dirty, struct slice value, uint64_t client_cas,
+                               uint32_t flags) {
+    struct cache_write write = {.value = value,
+                                .client_cas = client_cas,
+                                .flags = flags,
+                                .expires_at = e->change.expires_at,
+                                .marks = e->change.marks,
+                                .dirty = dirty};
+    return cache_store(&e->outcome->cursor, &write);
+}
+
+static enum cache_status put(struct execution *e, bool dirty) {
+    struct slice value = e->change.value;
+    enum cache_status status = store(e, dirty, value, e->change.client_cas, e->change.flags);
+    if (status == CACHE_OK)
+        e->outcome->view.version = e->outcome->cursor.view.version;
+    return status;
+}
+
+/* Where the entry came with the ticket, because memory would not take it, a touch stores it whole. */
+static enum cache_status touch(struct execution *e, bool dirty) {
+    if (in_cache(e)) {
+        uint8_t marks = e->base->marks | e->change.marks, old = e->base->marks;
+        enum cache_status status = cache_touch(&e->outcome->cursor, e->change.expires_at, dirty);
+        if (status == CACHE_OK && marks != old)
+            cache_set_marks(&e->outcome->cursor, marks);
+        return status;
+    }
+    e->change.marks |= e->base->marks;
+    return store(e, dirty, e->base->value, cache_view_cas(e->base), e->base->flags);
+}
+
+static enum cache_status vivify(struct execution *e, bool dirty) {
+    enum cache_status status = store(e, dirty, slice_of("", 0), e->change.client_cas, e->change.flags);
+    if (status == CACHE_OK)
+        e->outcome->view.version = e->outcome->cursor.view.version;
+    return status;
+}
+
+static enum cache_status bury_or_forget(struct execution *e, bool dirty) {
+    if (dirty)
+        return cache_bury(&e->outcome->cursor, 0);
+    cache_forget(&e->outcome->cursor);
+    return CACHE_OK;
+}
+
+static enum cache_status change_memory(struct execution *e, bool dirty) {
+    switch (e->change.kind) {
+    case CHANGE_NONE:
+        return CACHE_OK;
+    case CHANGE_PUT:
+        return put(e, dirty);
+    case CHANGE_TOUCH:
+        return touch(e, dirty);
+    case CHANGE_DELETE:
+        return bury_or_forget(e, dirty);
+    case CHANGE_MARKS:
+        if (e->base && in_cache(e))
+            cache_set_marks(&e->outcome->cursor, e->change.marks);
+        return CACHE_OK;
+    case CHANGE_VIVIFY:
+        return vivify(e, dirty);
+    }
+    return CACHE_OK;
+}
+
+enum cache_status execution_change(struct execution *e, bool dirty) {
+    struct outcome *outcome = e->outcome;
+    if (outcome->status == OUTCOME_HIT && e->change.kind != CHANGE_NONE && e->base && in_cache(e)) {
+        outcome->view.value = out_of_cache(e, outcome->view.value);
+        outcome->view.large = NULL;
+    }
+    enum cache_status status = change_memory(e, dirty);
+    if (status != CACHE_OK)
+        outcome_error(outcome, store_error(status));
+    return status;
+}
+
+enum tier_status execution_done(struct execution *e) {
+    struct outcome *outcome = e->outcome;
+    bool in_memory = e->base && in_cache(e);
+    if (outcome->status == OUTCOME_HIT && e->change.kind == CHANGE_NONE && in_memory) {
+        outcome->holds_lock = true; /* the reply copies the value, then tier_release counts the access */
+        outcome->hit = e->change.hit;
+        return TIER_DONE;
+    }
+    if (e->change.hit && e->change.kind != CHANGE_DELETE && outcome->cursor.presence == CACHE_PRESENT)
+        cache_hit(&outcome->cursor);
+    cache_release(&outcome->cursor);
+    return TIER_DONE;
+}
+
+static bool is_store(const struct request *request) {
+    return request->command == COMMAND_SET || request->command == COMMAND_META_SET;
+}
+
+enum tier_status execution_in_memory(struct execution *e) {
+    switch (execution_look(e)) {
+    case LOOK_PARKED:
+        return TIER_PARKED;
+    case LOOK_ANSWERED:
+        return TIER_DONE;
+    case LOOK_READY:
+        break;
+    }
+    execution_evaluate(e);
+    if (e->change.kind != CHANGE_NONE && execution_change(e, false) != CACHE_OK && is_store(e->request)) {
+        cache_forget(
+            &e->outcome->cursor); /* as memcached: a value that was to be replaced must not live on */
+        e->base = NULL;
+    }
+    return execution_done(e);
+}
+
+/* ---- Reading
+ * -------------------------------------------------------------------------------------------------------- */
+
+/* Plain get of an entry in memory: no evaluation. */
+static enum tier_status hit(struct outcome *outcome, const struct tier_worker *worker) {
+    outcome->status = OUTCOME_HIT;
+    outcome->holds_lock = outcome->hit = true;
+    outcome->won = outcome->stale = outcome->lost = false;
+    outcome->ttl_now = worker->now.seconds;
+    outcome->view = outcome->cursor.view;
+    return TIER_DONE;
+}
+
+enum tier_status execution_read(struct tier_worker *worker, struct tier_ticket *ticket,
+                                struct request *request, struct outcome *ret_outcome) {
+    struct execution e;
+    execution_init(&e, worker, ticket, request, ret_outcome);
+    if (request->command != COMMAND_GET)
+        return execution_in_memory(&e);
+    switch (execution_look(&e)) {
+    case LOOK_PARKED:
+        return TIER_PARKED;
+    case LOOK_ANSWERED:
+        return TIER_DONE;
+    case LOOK_READY:
+        break;
+    }
+    if (e.base && in_cache(&e))
+        return hit(ret_outcome, worker);
+    if (e.base)
+        ret_outcome->view = *e.base;
+    ret_outcome->status = e.base ? OUTCOME_HIT : OUTCOME_MISS;
+    ret_outcome->ttl_now = worker->now.seconds;
+    ret_outcome->won = ret_outcome->stale = ret_outcome->lost = false;
+    cache_release(&ret_outcome->cursor);
+    return TIER_DONE;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The loader of a backend: a few reader threads, each with its own connection, that look up the keys that
+ * tickets wait for.
+ *
+ * Single flight: a key that is being looked up is not looked up again; later tickets join the flight. A
+ * flight that has landed takes no more passengers: what it brought may be older than their question.
+ */
+#ifndef FOREBAY_POLICIES_LOADER_H
+#define FOREBAY_POLICIES_LOADER_H
+
+#include "policies/internal.h"
+
+struct loader *loader_create(struct tier_backend *backend);
+
+/* Starts the threads; false: none could be had. */
+bool loader_start(struct loader *loader);
+
+/* Ends the threads. Tickets that still wait are returned as failed. */
+void loader_stop(struct loader *loader);
+void loader_destroy(struct loader *loader);
+
+/* Takes the loads of a ticket to the loaders of their backends. Any worker. */
+void loader_submit(struct tier_ticket *ticket);
+
+/* Asks for a preload of these namespaces' newest entries in the background (preload.c). Before loader_start.
+ */
+void loader_preload(struct loader *loader);
+
+/* Looks up keys of one namespace and fills the cache with them, as a reader does. For preload.c. */
+enum backend_status loader_fill(struct backend_connection *connection, struct space *space,
+                                const struct slice *keys, size_t count, struct backend_error *ret_error);
+
+struct loader_stats {
+    uint64_t loads, keys, joined, failures, reconnects, in_flight, breaker_opened;
+    enum breaker_state breaker;
+};
+void loader_get_stats(struct loader *loader, struct loader_stats *ret_stats);
+
+/* preload.c: runs on the first reader. `stop` is looked at between steps. */
+void preload_run(struct tier_backend *backend, struct backend_connection *connection,
+                 const atomic_bool *stop);
+
+#endif

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Recovery: what the journal holds goes back into memory as dirty, before anything is served; from there it
+ * takes the ordinary way to the backend.
+ *
+ * Records of a key come in any order; the highest version wins. A put or a delete is compared with what the
+ * cache holds of the key. A touch says nothing about the value, so touches wait until all is read: then one
+ * with a higher version than the put in memory is applied to it, and one whose put is not in the journal (it
+ * is in the backend) is given to the writer, which touches the row.
+ *
+ * When memory is full the writer flushes at once. Elements are queued with the lowest `since`, so nothing of
+ * the old journals is forgotten before they are in the backend.
+ */
+#include "policies/quarantine.h"
+#include "policies/writer.h"
+#include <assert.h>
+#include <stdlib.h>
+
+enum { SINCE_RECOVERY = 1 << ENTRY_VERSION_NODE_BITS };
+
+struct touched {
+    struct space *space;
+    uint64_t version, client_cas;
+    uint32_t expires_at;
+    uint8_t key_size;
+    char key[ENTRY_KEY_MAX];
+};
+
+struct recovery {
+    struct journal_replayer replayer;
+    struct tier *tier;
+    struct touched *touches;
+    size_t touch_count, touch_capacity;
+    uint64_t restored;
+    char error[256];
+};
+
+static bool queue_restored(struct space *space, uint64_t hash) {
+    if (!queue_reserve(&space->queues[0]))
+        return false;
+    queue_push(&space->queues[0], (struct dirty){hash, SINCE_RECOVERY});
+    return true;
+}
+
+static enum cache_status write_entry(struct cache_cursor *cursor, bool deleted, const struct entry *entry) {
+    struct cache_write write = {.value = entry->value,
+                                .version = entry->version,
+                                .client_cas = entry->client_cas,
+                                .flags = entry->flags,
+                                .expires_at = entry->expires_at,
+                                .marks = entry->marks,
+                                .dirty = true};
+    return deleted ? cache_bury(cursor, entry->version) : cache_store(cursor, &write);
+}
+
+/* Stores the change if memory has nothing newer. */
+static enum cache_status restore_once(struct space *space, bool deleted, const struct entry *entry,
+                                      uint64_t hash, bool *ret_queued) {
+    struct cache_time now = wall_time();
+    struct cache_cursor cursor;
+    enum cache_status status = CACHE_OK;
+    cache_seek(space->tier->cache, space->number, entry->key, hash, &now, &cursor);
+    bool newer = cursor.presence == CACHE_UNKNOWN || cursor.view.version < entry->version;
+    if (newer)
+        status = write_entry(&cursor, deleted, entry);
+    bool queue = newer && status == CACHE_OK && cursor.queue;
+    cache_release(&cursor);
+    *ret_queued = !queue || queue_restored(space, hash);
+    return status;
+}
+
+static bool restore(struct recovery *recovery, struct space *space, bool deleted, const struct entry *entry) {
+    uint64_t hash = cache_hash(entry->key);
+    bool queued;
+    enum cache_status status = restore_once(space, deleted, entry, hash, &queued);
+    if (status == CACHE_NO_MEMORY && writer_flush_now(space->backend->writer, space))
+        status = restore_once(space, deleted, entry, hash, &queued);
+    recovery->restored++;
+    if (status == CACHE_OK && queued)
+        return true;
+    if (status == CACHE_TOO_LARGE)
+        snprintf(recovery->error, sizeof recovery->error,
+                 "the journal holds an entry of %zu bytes, more than the item size limit of now",
+                 entry->value.size);
+    else
+        snprintf(recovery->error, sizeof recovery->error,
+                 "the journal holds more than memory can, and backend \"%s\" cannot be written to now",
+                 space->backend->options.options.name);
+    return false;
+}
+
+static bool keep_touch(struct recovery *recovery, struct space *space, const struct entry *entry) {
+    if (recovery->touch_count == recovery->touch_capacity) {
+        size_t capacity = recovery->touch_capacity ? recovery->touch_capacity * 2 : 256;
+        struct touched *touches = realloc(recovery->touches, capacity * sizeof *touches);
+        if (!touches) {
+            snprintf(recovery->error, sizeof recovery->error, "out of memory");
+            return false;
+        }
+        recovery->touches = touches;
+        recovery->touch_capacity = capacity;
+    }
+    struct touched *touched = &recovery->touches[recovery->touch_count++];
+    *touched = (struct touched){.space = space,
+                                .version = entry->version,
+                                .client_cas = entry->client_cas,
+                                .expires_at = entry->expires_at,
+                                .key_size = (uint8_t)entry->key.size};
+    memcpy(touched->key, entry->key.data, entry->key.size);
+    return true;
+}
+
+/* A namespace that no longer holds writes back, but has a backend: its old changes still belong there. */
+static bool apply_directly(struct recovery *recovery, struct space *space,
+                           const struct journal_record *record) {
+    if (!space->backend)
+        snprintf(recovery->error, sizeof recovery->error,
+                 "the journal holds changes of namespace \"%s\", which has no backend any more",
+                 space->options.name);
+    else
+        snprintf(recovery->error, sizeof recovery->error,
+                 "the journal holds changes of namespace \"%s\", which is not write-behind any more: start "
+                 "once with "
+                 "its old policy, so that they reach the backend",
+                 space->options.name);
+    (void)record;
+    return false;
+}
+
+static bool replay(struct journal_replayer *self, const struct journal_record *record) {
+    struct recovery *recovery = (struct recovery *)(void *)self;
+    struct space *space = space_by_name(recovery->tier, record->space);
+    if (!space)
+        return true; /* kept and named by the journal */
+    if (!space->policy->holds_back)
+        return apply_directly(recovery, space, record);
+    switch (record->kind) {
+    case JOURNAL_PUT:
+        return restore(recovery, space, false, &record->entry);
+    case JOURNAL_DELETE:
+        return restore(recovery, space, true, &record->entry);
+    case JOURNAL_TOUCH:
+        return keep_touch(recovery, space, &record->entry);
+    }
+    return true;
+}
+
+/* ---- Touches
+ * ------------------------------------------------------------------------------------------------------- */
+
+static int by_version(const void *a, const void *b) {
+    const struct touched *x = a, *y = b;
+    return x->version < y->version ? -1 : x->version > y->version;
+}
+
+/* A copy of the entry in memory that the touch is about; NULL: memory does not know the key, *ret_settled
+ * says that nothing is to be done. */
+static char *touched_value(const struct touched *touched, uint64_t hash, struct entry *ret_entry,
+                           bool *ret_settled) {
+    struct cache_time now = wall_time();
+    struct cache_cursor cursor;
+    char *copy = NULL;
+    cache_seek(touched->space->tier->cache, touched->space->number, slice_of(touched->key, touched->key_size),
+               hash, &now, &cursor);
+    /* An entry that expired since (GONE) may have been kept alive by this touch: its value is no longer at
+     * hand, so it is kept as a row whose expiry the writer sets. */
+    *ret_settled = cursor.presence != CACHE_UNKNOWN && cursor.view.version >= touched->version;
+    if (cursor.presence == CACHE_PRESENT && !*ret_settled && (copy = malloc(cursor.view.value.size + 1))) {
+        if (cursor.view.value.size)
+            memcpy(copy, cursor.view.value.data, cursor.view.value.size);
+        *ret_entry = (struct entry){.value = slice_of(copy, cursor.view.value.size),
+                                    .flags = cursor.view.flags,
+                                    .marks = cursor.view.marks};
+    }
+    cache_release(&cursor);
+    return copy;
+}
+
+static bool replay_touch(struct recovery *recovery, const struct touched *touched) {
+    uint64_t hash = cache_hash(slice_of(touched->key, touched->key_size));
+    struct entry entry = {0};
+    bool settled, fine = true;
+    char *copy = touched_value(touched, hash, &entry, &settled);
+    entry.key = slice_of(touched->key, touched->key_size);
+    entry.version = touched->version;
+    entry.client_cas = touched->client_cas;
+    entry.expires_at = touched->expires_at;
+    if (copy)
+        fine = restore(recovery, touched->space, false, &entry);
+    else if (!settled)
+        fine = writer_recover_touch(touched->space->backend->writer, touched->space, &entry);
+    free(copy);
+    return fine;
+}
+
+static bool replay_touches(struct recovery *recovery) {
+    if (recovery->touch_count > 1)
+        qsort(recovery->touches, recovery->touch_count, sizeof *recovery->touches, by_version);
+    for (size_t i = 0; i < recovery->touch_count; i++)
+        if (!replay_touch(recovery, &recovery->touches[i]))
+            return false;
+    for (size_t i = 0; i < recovery->tier->backend_count; i++)
+        writer_settle_touches(recovery->tier->backends[i].writer);
+    return true;
+}
+
+/* ---- Opening
+ * ---------------------------------------------------------------------------------------------------------
+ */
+
+static void on_durable(void *context, unsigned writer, uint64_t position) {
+    struct tier *tier = context;
+    atomic_uint_fast64_t *durable = &tier->workers[writer].durable;
+    uint64_t before = atomic_load_explicit(durable, memory_order_relaxed);
+    while (before < position && !atomic_compare_exchange_weak_explicit(
+                                    durable, &before, position, memory_order_acq_rel, memory_order_relaxed))
+        continue;
+    tier_wake(tier, writer);
+}
+
+static void on_log(void *context, enum log_level level, const char *message) {
+    tier_log(context, level, "%s", message);
+}
+
+static bool open_journal(struct recovery *recovery, struct slice *names, struct journal_recovery *ret_found,
+                         char *error, size_t error_size) {
+    struct tier *tier = recovery->tier;
+    struct journal_error journal_error = {{0}};
+    struct journal_options options = {.folder = tier->options.data,
+                                      .writers = tier->options.workers,
+                                      .file_size = tier->options.journal_file_size,
+                                      .fsync_interval_ms = 1000,
+                                      .spaces = names,
+                                      .space_count = tier->space_count,
+                                      .durable = on_durable,
+                                      .log = on_log,
+                                      .context = tier};
+    if (!options.file_size)
+        options.file_size = 64 << 20;
+    for (size_t i = 0; i < tier->space_count; i++)
+        names[i] = slice_string(tier->spaces[i].options.name);
+    enum journal_status status = journal_open(&options, tier->options.recover_skip_damaged,
+                                              &recovery->replayer, ret_found, &tier->journal, &journal_error);
+    if (status == JOURNAL_OK)
+        return true;
+    snprintf(error, error_size, "The journal in %s: %s", options.folder,
+             recovery->error[0] ? recovery->error : journal_error.message);
+    return false;
+}
+
+static void report(struct recovery *recovery, const struct journal_recovery *found, uint64_t start_us) {
+    struct tier *tier = recovery->tier;
+    tier->replayed = found->records;
+    tier->replayed_files = found->files;
+    tier->replay_ms = (monotonic_us() - start_us) / 1000;
+    if (found->records)
+        tier_log(tier, LOG_LEVEL_NOTICE, "journal: %llu records of %llu files recovered in %llu ms",
+                 (unsigned long long)found->records, (unsigned long long)found->files,
+                 (unsigned long long)tier->replay_ms);
+}
+
+bool recover(struct tier *tier, char *error, size_t error_size) {
+    struct recovery recovery = {.replayer = {replay}, .tier = tier};
+    struct journal_recovery found = {0};
+    uint64_t start_us = monotonic_us();
+    struct slice *names = calloc(tier->space_count, sizeof *names);
+    bool fine = names && open_journal(&recovery, names, &found, error, error_size);
+    if (!names)
+        snprintf(error, error_size, "Out of memory.");
+    if (fine) {
+        cache_raise_version(tier->cache, found.highest_version);
+        fine = replay_touches(&recovery);
+        if (!fine)
+            snprintf(error, error_size, "The journal in %s: %s", tier->options.data, recovery.error);
+    }
+    if (fine)
+        report(&recovery, &found, start_us);
+    free(recovery.touches);
+    free(names);
+    return fine;
+}

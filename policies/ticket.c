@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Tickets: what a connection brings along when its request has to wait, and what comes back with it.
+ *
+ * A ticket belongs to its worker until tier_turn_end hands it over (dispatch.c), then to whoever works on it,
+ * and again to the worker once ticket_return has put it on the worker's ready stack. Loads of several keys,
+ * and barriers at several writers, count down `pending`; the last one returns the ticket.
+ */
+#include "policies/internal.h"
+#include <assert.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+enum { LOADS_KEPT = 8, BYTES_KEPT = 64 << 10 };
+
+struct tier_ticket *tier_ticket_create(struct tier_worker *worker, void *owner) {
+    struct tier_ticket *ticket = calloc(1, sizeof *ticket);
+    if (!ticket)
+        return NULL;
+    ticket->worker = worker;
+    ticket->owner = owner;
+    return ticket;
+}
+
+void tier_ticket_destroy(struct tier_ticket *ticket) {
+    if (!ticket)
+        return;
+    ticket_clear_loads(ticket);
+    free(ticket->loads);
+    free(ticket->bytes);
+    free(ticket);
+}
+
+void *tier_ticket_owner(const struct tier_ticket *ticket) {
+    return ticket->owner;
+}
+
+char *ticket_bytes(struct tier_ticket *ticket, size_t size) {
+    if (ticket->bytes_capacity >= size && ticket->bytes_capacity <= BYTES_KEPT)
+        return ticket->bytes;
+    if (ticket->bytes_capacity < size || size < BYTES_KEPT / 2) {
+        free(ticket->bytes);
+        size_t capacity = size < 512 ? 512 : size;
+        ticket->bytes = malloc(capacity);
+        ticket->bytes_capacity = ticket->bytes ? capacity : 0;
+    }
+    return ticket->bytes;
+}
+
+static struct slice put_bytes(char **at, struct slice slice) {
+    char *start = *at;
+    if (slice.size)
+        memcpy(start, slice.data, slice.size);
+    *at += slice.size;
+    return slice_of(start, slice.size);
+}
+
+bool ticket_keep_request(struct tier_ticket *ticket, const struct request *request) {
+    char *at = ticket_bytes(ticket, request->key.size + request->value.size);
+    if (!at)
+        return false;
+    ticket->request = *request;
+    ticket->request.key = put_bytes(&at, request->key);
+    ticket->request.value = put_bytes(&at, request->value);
+    ticket->request.raw_key = ticket->request.meta_flags = ticket->request.argument = slice_of("", 0);
+    return true;
+}
+
+bool ticket_keep_outcome(struct tier_ticket *ticket, const struct outcome *outcome) {
+    struct slice value = outcome->status == OUTCOME_HIT ? outcome->view.value : slice_of("", 0);
+    char *at = ticket_bytes(ticket, value.size);
+    if (!at)
+        return false;
+    ticket->outcome = *outcome;
+    ticket->outcome.view.key = slice_of("", 0);
+    ticket->outcome.view.value = put_bytes(&at, value);
+    ticket->outcome.view.large = NULL;
+    ticket->outcome.holds_lock = ticket->outcome.hit = false;
+    ticket->has_outcome = true;
+    return true;
+}
+
+void ticket_fail(struct tier_ticket *ticket, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(ticket->error, sizeof ticket->error, format, arguments);
+    va_end(arguments);
+    for (char *c = ticket->error; *c; c++) /* a reply line stays one line, whatever a backend said */
+        if ((unsigned char)*c < ' ')
+            *c = ' ';
+    memset(&ticket->outcome, 0, sizeof ticket->outcome);
+    ticket->outcome.status = OUTCOME_ERROR;
+    ticket->outcome.error = ticket->error;
+    ticket->has_outcome = true;
+}
+
+/* ---- Loads
+ * ------------------------------------------------------------------------------------------------------ */
+
+void loaded_drop(struct loaded *loaded) {
+    if (loaded && atomic_fetch_sub_explicit(&loaded->references, 1, memory_order_acq_rel) == 1)
+        free(loaded);
+}
+
+void ticket_clear_loads(struct tier_ticket *ticket) {
+    for (unsigned i = 0; i < ticket->load_count; i++)
+        loaded_drop(ticket->loads[i].copy);
+    ticket->load_count = ticket->load_at = 0;
+    ticket->has_loads = false;
+    if (ticket->load_capacity > LOADS_KEPT) {
+        free(ticket->loads);
+        ticket->loads = NULL;
+        ticket->load_capacity = 0;
+    }
+}
+
+static bool grow_loads(struct tier_ticket *ticket) {
+    unsigned capacity = ticket->load_capacity ? ticket->load_capacity * 4 : 1;
+    if (capacity > TICKET_LOADS_MAX)
+        capacity = TICKET_LOADS_MAX;
+    struct load *loads = realloc(ticket->loads, capacity * sizeof *loads);
+    if (!loads)
+        return false;
+    ticket->loads = loads;
+    ticket->load_capacity = capacity;
+    return true;
+}
+
+bool ticket_want(struct tier_ticket *ticket, const struct request *request, uint64_t stamp, bool keep) {
+    if (ticket->park !=
+        PARK_LOADS) { /* the first of a new round: what was not taken of the last is outdated */
+        ticket_clear_loads(ticket);
+        ticket->park = PARK_LOADS;
+    }
+    if (ticket->load_count == TICKET_LOADS_MAX ||
+        (ticket->load_count == ticket->load_capacity && !grow_loads(ticket))) {
+        if (ticket->load_count == 0)
+            ticket->park = PARK_NONE;
+        return false;
+    }
+    struct load *load = &ticket->loads[ticket->load_count++];
+    load->ticket = ticket;
+    load->next = NULL;
+    load->space = request->space;
+    load->hash = request->hash;
+    load->stamp = stamp;
+    load->copy = NULL;
+    load->result = LOAD_WAITING;
+    load->keep = keep;
+    load->key_size = (uint8_t)request->key.size;
+    memcpy(load->key, request->key.data, request->key.size);
+    return true;
+}
+
+static bool load_is_for(const struct load *load, const struct request *request) {
+    return load->hash == request->hash && load->space == request->space &&
+           slice_equal(slice_of(load->key, load->key_size), request->key);
+}
+
+/* Loads were wanted in the order of their requests and are executed in that order, so the search goes forward
+ * from the last one taken, and in the common case finds its own at once. */
+struct load *ticket_take_load(struct tier_ticket *ticket, const struct request *request) {
+    for (unsigned i = ticket->load_at; i < ticket->load_count; i++) {
+        if (!load_is_for(&ticket->loads[i], request))
+            continue;
+        ticket->load_at = i + 1;
+        return &ticket->loads[i];
+    }
+    if (ticket->load_at == ticket->load_count)
+        ticket_clear_loads(ticket);
+    return NULL;
+}
+
+/* ---- The way back
+ * ----------------------------------------------------------------------------------------------- */
+
+void ticket_return(struct tier_ticket *ticket) {
+    struct tier_worker *worker = ticket->worker;
+    struct tier_ticket *first = atomic_load_explicit(&worker->ready, memory_order_relaxed);
+    do {
+        ticket->next = first;
+    } while (!atomic_compare_exchange_weak_explicit(&worker->ready, &first, ticket, memory_order_acq_rel,
+                                                    memory_order_relaxed));
+    if (!first) /* else whoever made it non-empty has woken the worker, and it has not looked yet */
+        tier_wake(worker->tier, worker->index);
+}
+
+void ticket_pending_done(struct tier_ticket *ticket) {
+    if (atomic_fetch_sub_explicit(&ticket->pending, 1, memory_order_acq_rel) == 1)
+        ticket_return(ticket);
+}

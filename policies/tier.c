@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The tier as a whole: made, drained, taken down.
+ *
+ * Order of making: cache, namespaces, writers' connections (they make tables), quarantines, versions, journal
+ * (and recovery), then threads. Taken down in the opposite order. Whatever fails on the way up is undone by
+ * tier_destroy.
+ */
+#include "policies/loader.h"
+#include "policies/quarantine.h"
+#include "policies/writer.h"
+#include <assert.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+/* ---- Small services
+ * ---------------------------------------------------------------------------------------------- */
+
+uint64_t monotonic_us(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+struct cache_time wall_time(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return cache_time_from_us((uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000);
+}
+
+void tier_log(const struct tier *tier, enum log_level level, const char *format, ...) {
+    char message[600];
+    va_list arguments;
+    if (!tier->options.log)
+        return;
+    va_start(arguments, format);
+    vsnprintf(message, sizeof message, format, arguments);
+    va_end(arguments);
+    tier->options.log(tier->options.context, level, message);
+}
+
+void tier_wake(struct tier *tier, unsigned worker) {
+    if (tier->options.wake)
+        tier->options.wake(tier->options.context, worker);
+}
+
+struct cache *tier_cache(struct tier *tier) {
+    return tier->cache;
+}
+struct tier_worker *tier_get_worker(struct tier *tier, unsigned index) {
+    return &tier->workers[index];
+}
+size_t tier_space_count(const struct tier *tier) {
+    return tier->space_count;
+}
+struct space *tier_space(struct tier *tier, size_t index) {
+    return &tier->spaces[index];
+}
+bool tier_is_ready(struct tier *tier) {
+    return atomic_load(&tier->preloads) == 0;
+}
+
+/* ---- Making: namespaces
+ * --------------------------------------------------------------------------------------------- */
+
+static bool out_of_memory(char *error, size_t error_size) {
+    snprintf(error, error_size, "Out of memory.");
+    return false;
+}
+
+static bool check_space(const struct tier_options *options, const struct space_options *space, char *error,
+                        size_t error_size) {
+    if (!space->policy)
+        snprintf(error, error_size, "Namespace \"%s\" has no policy.", space->name);
+    else if (space->policy->needs_backend &&
+             (space->backend < 0 || (size_t)space->backend >= options->backend_count))
+        snprintf(error, error_size, "Namespace \"%s\" is %s and needs a backend.", space->name,
+                 space->policy->name);
+    else if (strlen(space->prefix) > ENTRY_KEY_MAX)
+        snprintf(error, error_size, "The prefix of namespace \"%s\" is longer than a key.", space->name);
+    else
+        return true;
+    return false;
+}
+
+static bool check_unique(const struct tier *tier, char *error, size_t error_size) {
+    for (size_t i = 0; i < tier->space_count; i++)
+        for (size_t j = 0; j < i; j++) {
+            const struct space_options *a = &tier->spaces[i].options, *b = &tier->spaces[j].options;
+            if (strcmp(a->prefix, b->prefix) != 0 && strcmp(a->name, b->name) != 0)
+                continue;
+            snprintf(error, error_size, "Namespaces \"%s\" and \"%s\" have the same %s.", b->name, a->name,
+                     strcmp(a->name, b->name) == 0 ? "name" : "prefix");
+            return false;
+        }
+    return true;
+}
+
+static int longer_prefix_first(const void *a, const void *b) {
+    const struct space *x = *(struct space *const *)a, *y = *(struct space *const *)b;
+    if (x->prefix_size != y->prefix_size)
+        return x->prefix_size > y->prefix_size ? -1 : 1;
+    return x->number - y->number;
+}
+
+static bool add_cache_space(struct tier *tier, const struct space *space) {
+    struct cache_space_options options = {.memory_floor = space->options.memory,
+                                          .memory_ceiling = space->options.memory,
+                                          .eviction = space->options.eviction,
+                                          .max_residency = space->options.max_residency};
+    return cache_add_space(tier->cache, &options) == space->number;
+}
+
+static bool make_space(struct tier *tier, const struct space_options *options, char *error,
+                       size_t error_size) {
+    int number = (int)tier->space_count;
+    struct space *space = &tier->spaces[number];
+    if (!check_space(&tier->options, options, error, error_size))
+        return false;
+    tier->space_count++;
+    if (!space_init(space, tier, options, number, error, error_size))
+        return false;
+    space->options.table.index = 0;
+    if (!space->options.table.name)
+        space->options.table.name = space->options.name;
+    if (!space->options.table.key_prefix)
+        space->options.table.key_prefix = space->options.prefix;
+    if (!add_cache_space(tier, space)) {
+        snprintf(error, error_size, "More than %d namespaces.", CACHE_SPACES_MAX);
+        return false;
+    }
+    tier->by_prefix[number] = space;
+    if (space->prefix_size == 0)
+        tier->default_space = space;
+    return true;
+}
+
+static const struct space_options default_options = {
+    .name = "default", .prefix = "", .policy = &policy_cache_aside, .backend = -1};
+
+static bool make_spaces(struct tier *tier, char *error, size_t error_size) {
+    const struct tier_options *options = &tier->options;
+    tier->spaces = calloc(options->space_count + 1, sizeof *tier->spaces);
+    tier->by_prefix = calloc(options->space_count + 1, sizeof(struct space *));
+    if (!tier->spaces || !tier->by_prefix)
+        return out_of_memory(error, error_size);
+    for (size_t i = 0; i < options->space_count; i++)
+        if (!make_space(tier, &options->spaces[i], error, error_size))
+            return false;
+    if (!tier->default_space && !make_space(tier, &default_options, error, error_size))
+        return false;
+    qsort(tier->by_prefix, tier->space_count, sizeof *tier->by_prefix, longer_prefix_first);
+    return check_unique(tier, error, error_size);
+}
+
+/* ---- Making: backends
+ * ------------------------------------------------------------------------------------------------- */
+
+static bool list_tables(struct tier *tier, struct tier_backend *backend) {
+    backend->tables = calloc(tier->space_count, sizeof(struct backend_table *));
+    if (!backend->tables)
+        return false;
+    for (size_t i = 0; i < tier->space_count; i++) {
+        struct space *space = &tier->spaces[i];
+        if (space->backend != backend)
+            continue;
+        space->options.table.index = (unsigned)backend->table_count;
+        backend->tables[backend->table_count++] = &space->options.table;
+    }
+    backend->options.options.tables = backend->tables;
+    backend->options.options.table_count = backend->table_count;
+    return true;
+}
+
+static bool make_backend(struct tier *tier, size_t index, char *error, size_t error_size) {
+    struct tier_backend *backend = &tier->backends[index];
+    struct backend_options *options = &backend->options.options;
+    backend->type = options->type ? options->type : backend_find(options->uri);
+    if (!backend->type) {
+        snprintf(error, error_size, "Backend \"%s\": no kind of backend serves \"%s\" (known are: %s).",
+                 options->name, options->uri, backend_schemes());
+        return false;
+    }
+    if (!options->timeout_ms)
+        options->timeout_ms = DEFAULT_TIMEOUT_MS;
+    backend->timeout_ms = options->timeout_ms;
+    snprintf(backend->down, sizeof backend->down, "SERVER_ERROR backend %.100s is not available",
+             options->name);
+    if (!list_tables(tier, backend))
+        return out_of_memory(error, error_size);
+    backend->writer = writer_create(backend, error, error_size);
+    if (!backend->writer)
+        return false;
+    backend->loader = loader_create(backend);
+    return backend->loader || out_of_memory(error, error_size);
+}
+
+static bool make_backends(struct tier *tier, char *error, size_t error_size) {
+    for (size_t i = 0; i < tier->options.backend_count; i++)
+        if (!make_backend(tier, i, error, error_size))
+            return false;
+    return true;
+}
+
+/* Backends have to exist as structs before the namespaces point to them. */
+static bool allot_backends(struct tier *tier) {
+    tier->backend_count = tier->options.backend_count;
+    tier->backends = calloc(tier->backend_count + 1, sizeof *tier->backends);
+    for (size_t i = 0; tier->backends && i < tier->backend_count; i++) {
+        tier->backends[i].tier = tier;
+        tier->backends[i].options = tier->options.backends[i];
+    }
+    return tier->backends != NULL;
+}
+
+/* ---- Making: workers, journal, threads
+ * ---------------------------------------------------------------------------------- */
+
+static bool make_workers(struct tier *tier) {
+    size_t size = tier->options.workers * sizeof *tier->workers;
+    tier->workers = aligned_alloc(64, size);
+    if (!tier->workers)
+        return false;
+    memset((void *)tier->workers, 0, size);
+    for (unsigned i = 0; i < tier->options.workers; i++) {
+        struct tier_worker *worker = &tier->workers[i];
+        worker->tier = tier;
+        worker->index = i;
+        worker->submitted_end = &worker->submitted;
+        worker->durable_end = &worker->durable_list;
+        worker->undated_end = &worker->undated;
+        worker->scratch_size = tier->options.cache.item_max + 64;
+        worker->scratch = malloc(worker->scratch_size);
+        atomic_init(&worker->floor, UINT64_MAX);
+        if (!worker->scratch)
+            return false;
+    }
+    return true;
+}
+
+static bool wants_journal(const struct tier *tier) {
+    if (!tier->options.data)
+        return false;
+    for (size_t i = 0; i < tier->space_count; i++)
+        if (tier->spaces[i].policy->holds_back && tier->spaces[i].options.journal != JOURNAL_OFF)
+            return true;
+    return false;
+}
+
+static bool make_quarantines(struct tier *tier, char *error, size_t error_size) {
+    for (size_t i = 0; i < tier->space_count; i++) {
+        struct space *space = &tier->spaces[i];
+        if (!space->policy->holds_back)
+            continue;
+        space->quarantine = quarantine_open(tier->options.data, space->options.name, error, error_size);
+        if (!space->quarantine)
+            return false;
+        cache_raise_version(tier->cache, quarantine_high_version(space->quarantine));
+    }
+    return true;
+}
+
+static bool make_journal(struct tier *tier, char *error, size_t error_size) {
+    for (size_t i = 0; i < tier->backend_count; i++)
+        cache_raise_version(tier->cache, writer_high_version(tier->backends[i].writer));
+    if (!wants_journal(tier))
+        return true;
+    if (!recover(tier, error, error_size))
+        return false;
+    for (unsigned i = 0; i < tier->options.workers; i++)
+        tier->workers[i].journal = journal_writer(tier->journal, i);
+    return true;
+}
+
+static void count_preloads(struct tier *tier) {
+    for (size_t i = 0; i < tier->space_count; i++) {
+        struct space *space = &tier->spaces[i];
+        if (!space->backend || !space->options.preload)
+            continue;
+        if (space->options.preload_wait)
+            atomic_fetch_add(&tier->preloads, 1);
+        loader_preload(space->backend->loader);
+    }
+}
+
+static bool start_threads(struct tier *tier, char *error, size_t error_size) {
+    count_preloads(tier);
+    for (size_t i = 0; i < tier->backend_count; i++)
+        if (!writer_start(tier->backends[i].writer) || !loader_start(tier->backends[i].loader)) {
+            snprintf(error, error_size, "No threads can be had for backend \"%s\".",
+                     tier->backends[i].options.options.name);
+            return false;
+        }
+    return true;
+}
+
+bool tier_create(const struct tier_options *options, struct tier **ret_tier, char *ret_error,
+                 size_t error_size) {
+    struct tier *tier = calloc(1, sizeof *tier);
+    assert(options->workers > 0);
+    if (!tier)
+        return out_of_memory(ret_error, error_size);
+    tier->options = *options;
+    tier->options.cache.threads =
+        tier->options.cache.threads ? tier->options.cache.threads : options->workers;
+    pthread_mutex_init(&tier->stats_mutex, NULL);
+    bool made = (cache_create(&tier->options.cache, &tier->cache) == CACHE_OK && allot_backends(tier)) ||
+                out_of_memory(ret_error, error_size);
+    made = made && make_spaces(tier, ret_error, error_size);
+    made = made && (make_workers(tier) || out_of_memory(ret_error, error_size));
+    made = made && make_backends(tier, ret_error, error_size) &&
+           make_quarantines(tier, ret_error, error_size) && make_journal(tier, ret_error, error_size) &&
+           start_threads(tier, ret_error, error_size);
+    if (!made) {
+        tier_destroy(tier);
+        return false;
+    }
+    *ret_tier = tier;
+    return true;
+}
+
+/* ---- Draining
+ * -------------------------------------------------------------------------------------------------------------
+ */
+
+static bool is_drained(struct tier *tier) {
+    for (size_t i = 0; i < tier->backend_count; i++)
+        if (!writer_is_drained(tier->backends[i].writer))
+            return false;
+    return true;
+}
+
+static size_t count_left(struct tier *tier, size_t *ret_journaled) {
+    size_t left = 0;
+    *ret_journaled = 0;
+    for (size_t i = 0; i < tier->space_count; i++) {
+        struct space *space = &tier->spaces[i];
+        if (!space->policy->holds_back)
+            continue;
+        size_t dirty = cache_dirty_entries(tier->cache, space->number);
+        left += dirty;
+        if (tier->journal && space->options.journal != JOURNAL_OFF)
+            *ret_journaled += dirty;
+    }
+    return left;
+}
+
+size_t tier_drain(struct tier *tier, size_t *ret_journaled) {
+    uint64_t until = monotonic_us() + (uint64_t)tier->options.drain_timeout * 1000;
+    atomic_store(&tier->draining, true);
+    for (size_t i = 0; i < tier->backend_count; i++)
+        writer_poke(tier->backends[i].writer);
+    while (!is_drained(tier) && !atomic_load(&tier->stop_draining) && monotonic_us() < until)
+        usleep(2000); /* once in the life of the process */
+    return count_left(tier, ret_journaled);
+}
+
+void tier_stop_draining(struct tier *tier) {
+    atomic_store(&tier->stop_draining, true);
+}
+
+/* ---- Taking down
+ * ------------------------------------------------------------------------------------------------------------
+ */
+
+static void stop_threads(struct tier *tier) {
+    for (size_t i = 0; i < tier->backend_count; i++) {
+        if (tier->backends[i].loader)
+            loader_stop(tier->backends[i].loader);
+        if (tier->backends[i].writer)
+            writer_stop(tier->backends[i].writer);
+    }
+}
+
+static void destroy_backend(struct tier_backend *backend) {
+    loader_destroy(backend->loader);
+    writer_destroy(backend->writer);
+    free(backend->tables);
+}
+
+void tier_destroy(struct tier *tier) {
+    if (!tier)
+        return;
+    if (tier->backends)
+        stop_threads(tier);
+    if (tier->journal) {
+        low_water_advance(tier);
+        journal_close(tier->journal);
+    }
+    for (size_t i = 0; tier->backends && i < tier->backend_count; i++)
+        destroy_backend(&tier->backends[i]);
+    for (size_t i = 0; tier->spaces && i < tier->space_count; i++)
+        space_destroy(&tier->spaces[i]);
+    for (unsigned i = 0; tier->workers && i < tier->options.workers; i++)
+        free(tier->workers[i].scratch);
+    free(tier->workers);
+    free(tier->backends);
+    free(tier->spaces);
+    free(tier->by_prefix);
+    if (tier->cache)
+        cache_destroy(tier->cache);
+    pthread_mutex_destroy(&tier->stats_mutex);
+    free(tier);
+}

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A worker's turn, as the tier sees it: execute requests, then hand over in one go what has to wait.
+ *
+ * Tickets that were submitted in a turn leave it together at its end, so that misses of many connections
+ * reach the loader, and changes of many connections the writer, as one group and under one lock.
+ */
+#include "policies/execute.h"
+#include "policies/loader.h"
+#include "policies/writer.h"
+#include <assert.h>
+
+/* ---- The turn
+ * ------------------------------------------------------------------------------------------------------- */
+
+void tier_turn_begin(struct tier_worker *worker, const struct cache_time *now) {
+    low_water_enter(worker, now);
+}
+
+/* Tickets whose journal records are written now wait for the disk. */
+static void date_tickets(struct tier_worker *worker, uint64_t position) {
+    if (!worker->undated)
+        return;
+    for (struct tier_ticket *ticket = worker->undated; ticket; ticket = ticket->next)
+        ticket->position = position;
+    if (position <= atomic_load_explicit(&worker->durable, memory_order_acquire))
+        tier_wake(worker->tier, worker->index); /* nobody else will */
+    *worker->durable_end = worker->undated;
+    worker->durable_end = worker->undated_end;
+    worker->undated = NULL;
+    worker->undated_end = &worker->undated;
+}
+
+static void write_journal(struct tier_worker *worker) {
+    uint64_t position = 0;
+    if (!worker->journal)
+        return;
+    bool written = journal_write(worker->journal, &position) == JOURNAL_OK;
+    atomic_store_explicit(&worker->journal_stuck, !written, memory_order_relaxed);
+    if (written)
+        date_tickets(worker, position);
+}
+
+static void wait_in_space(struct tier_ticket *ticket) {
+    struct space *space = ticket->request.space;
+    if (ticket->deadline_us == 0)
+        ticket->deadline_us = monotonic_us() + (uint64_t)space->backend->timeout_ms * 1000;
+    pthread_mutex_lock(&space->waiting_mutex);
+    ticket->next = space->waiting;
+    space->waiting = ticket;
+    atomic_fetch_add(&space->waiting_count, 1);
+    pthread_mutex_unlock(&space->waiting_mutex);
+    writer_poke(space->backend->writer);
+}
+
+/* Sends a ticket to whom it waits for. */
+static void dispatch(struct tier_worker *worker, struct tier_ticket *ticket) {
+    enum park park = ticket->park;
+    ticket->park = PARK_NONE;
+    switch (park) {
+    case PARK_LOADS:
+        count_add(&worker->counters.loads, ticket->load_count);
+        ticket->has_loads = true;
+        loader_submit(ticket);
+        break;
+    case PARK_WRITE:
+        writer_submit(ticket->request.space->backend->writer, ticket);
+        break;
+    case PARK_ROOM:
+        wait_in_space(ticket);
+        break;
+    case PARK_BARRIER:
+        writer_barrier(worker->tier, ticket);
+        break;
+    case PARK_DURABLE: /* was put into its list when it was submitted */
+    case PARK_NONE:
+        assert(false);
+        break;
+    }
+}
+
+static void wake_writers(struct tier_worker *worker) {
+    struct tier *tier = worker->tier;
+    for (uint64_t touched = worker->touched; touched; touched &= touched - 1) {
+        struct space *space = &tier->spaces[__builtin_ctzll(touched)];
+        bool due = !atomic_load(&space->armed);
+        if (!due && (cache_dirty_entries(tier->cache, space->number) >= space->options.flush_batch ||
+                     cache_dirty_bytes(tier->cache, space->number) >= space->flush_bytes))
+            due = !atomic_exchange(&space->urgent, true);
+        if (due)
+            writer_poke(space->backend->writer);
+    }
+    worker->touched = 0;
+}
+
+void tier_turn_end(struct tier_worker *worker) {
+    write_journal(worker);
+    low_water_leave(worker);
+    if (worker->touched)
+        wake_writers(worker);
+    struct tier_ticket *ticket = worker->submitted, *next;
+    worker->submitted = NULL;
+    worker->submitted_end = &worker->submitted;
+    for (; ticket; ticket = next) {
+        next = ticket->next;
+        dispatch(worker, ticket);
+    }
+}
+
+/* ---- Requests
+ * ---------------------------------------------------------------------------------------------------------
+ */
+
+void tier_prepare(struct tier_worker *worker, struct request *request) {
+    request->space = space_of_key(worker->tier, request->key);
+    request->hash = cache_hash(request->key);
+    cache_prefetch(worker->tier->cache, request->hash);
+}
+
+enum tier_status tier_execute(struct tier_worker *worker, struct tier_ticket *ticket, struct request *request,
+                              struct outcome *ret_outcome) {
+    enum tier_status status = TIER_DONE;
+    const struct policy *policy = request->space->policy;
+    if (ticket->has_outcome) {
+        *ret_outcome = ticket->outcome;
+        ticket->has_outcome = false;
+    } else if (request->command == COMMAND_GET || evaluate_is_read(request)) {
+        status = policy->read(worker, ticket, request, ret_outcome);
+    } else {
+        status = policy->change(worker, ticket, request, ret_outcome);
+    }
+    if (status == TIER_DONE) {
+        count_outcome(worker, request, ret_outcome);
+        return TIER_DONE;
+    }
+    ticket->request.space = request->space;
+    count(&worker->counters.parked);
+    return TIER_PARKED;
+}
+
+void tier_release(struct tier_worker *worker, struct outcome *outcome) {
+    (void)worker;
+    assert(outcome->holds_lock);
+    if (outcome->hit)
+        cache_hit(&outcome->cursor);
+    cache_release(&outcome->cursor);
+    outcome->holds_lock = false;
+}
+
+void tier_anticipate(struct tier_worker *worker, struct tier_ticket *ticket, struct request *request) {
+    struct cache_cursor cursor;
+    struct space *space = request->space;
+    if (ticket->park != PARK_LOADS || !space->backend || ticket->load_count == TICKET_LOADS_MAX)
+        return;
+    enum cache_presence presence =
+        cache_seek(worker->tier->cache, space->number, request->key, request->hash, &worker->now, &cursor);
+    cache_release(&cursor);
+    if (presence == CACHE_UNKNOWN)
+        ticket_want(ticket, request, cursor.stamp, false);
+}
+
+void tier_submit(struct tier_worker *worker, struct tier_ticket *ticket) {
+    assert(ticket->park != PARK_NONE);
+    ticket->next = NULL;
+    if (ticket->park == PARK_DURABLE) {
+        ticket->park = PARK_NONE;
+        *worker->undated_end = ticket;
+        worker->undated_end = &ticket->next;
+        return;
+    }
+    *worker->submitted_end = ticket;
+    worker->submitted_end = &ticket->next;
+}
+
+/* ---- The way back
+ * ------------------------------------------------------------------------------------------------------- */
+
+/* Empties the ready stack into `returned`, oldest first. */
+static void take_ready(struct tier_worker *worker) {
+    struct tier_ticket *stack = atomic_exchange_explicit(&worker->ready, NULL, memory_order_acq_rel);
+    while (stack) {
+        struct tier_ticket *next = stack->next;
+        stack->next = worker->returned;
+        worker->returned = stack;
+        stack = next;
+    }
+}
+
+static struct tier_ticket *next_durable(struct tier_worker *worker) {
+    struct tier_ticket *ticket = worker->durable_list;
+    if (!ticket || ticket->position > atomic_load_explicit(&worker->durable, memory_order_acquire))
+        return NULL;
+    worker->durable_list = ticket->next;
+    if (!worker->durable_list)
+        worker->durable_end = &worker->durable_list;
+    return ticket;
+}
+
+struct tier_ticket *tier_next_ready(struct tier_worker *worker) {
+    struct tier_ticket *ticket = next_durable(worker);
+    if (ticket)
+        return ticket;
+    if (!worker->returned)
+        take_ready(worker);
+    ticket = worker->returned;
+    if (ticket)
+        worker->returned = ticket->next;
+    return ticket;
+}
+
+void tier_abandon(struct tier_worker *worker, struct tier_ticket *ticket) {
+    (void)worker;
+    ticket_clear_loads(ticket);
+    ticket->park = PARK_NONE;
+    ticket->has_outcome = ticket->room_denied = false;
+    ticket->deadline_us = 0;
+    ticket->tries = 0;
+}
+
+/* ---- Commands about the whole
+ * ------------------------------------------------------------------------------------------- */
+
+enum tier_status tier_sync(struct tier_worker *worker, struct tier_ticket *ticket, struct slice space,
+                           uint32_t timeout_ms, struct outcome *ret_outcome) {
+    memset(ret_outcome, 0, sizeof *ret_outcome);
+    if (ticket->has_outcome) {
+        *ret_outcome = ticket->outcome;
+        ticket->has_outcome = false;
+        return TIER_DONE;
+    }
+    ticket->barrier_space = NULL;
+    if (space.size && !(ticket->barrier_space = space_by_name(worker->tier, space))) {
+        outcome_error(ret_outcome, "CLIENT_ERROR no such namespace");
+        return TIER_DONE;
+    }
+    ticket->barrier_timeout = timeout_ms;
+    ticket->barrier_holds_outcome = false;
+    ticket->park = PARK_BARRIER;
+    count(&worker->counters.parked);
+    return TIER_PARKED;
+}
+
+void tier_flush_all(struct tier_worker *worker, uint32_t at) {
+    cache_flush_all(worker->tier->cache, CACHE_ALL_SPACES, at, &worker->now);
+    count(&worker->counters.cmd_flush);
+}

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * write-behind: a change is made in memory (and noted in the journal) and answered; the backend's writer
+ * takes it there later, in batches (flusher.c).
+ *
+ * The order on the worker, under the shard's lock: is there room (else wait, refuse, or write through), is
+ * there place in the dirty queue and in the journal (else refuse: nothing has changed yet), change memory,
+ * queue the entry if it turned dirty, note it in the journal. So whatever was acknowledged is in memory, in
+ * the queue and in the journal.
+ */
+#include "policies/execute.h"
+#include "policies/writer.h"
+#include <assert.h>
+
+static const char error_full[] = "SERVER_ERROR too many writes wait for the backend";
+static const char error_journal[] = "SERVER_ERROR out of journal space";
+static const char error_memory[] = "SERVER_ERROR out of memory";
+
+static enum tier_status refuse(struct execution *e, const char *line) {
+    cache_release(&e->outcome->cursor);
+    outcome_error(e->outcome, line);
+    return TIER_DONE;
+}
+
+/* Does the backend have to learn of the change? A placeholder (mg N) does not concern it; but where a delete
+ * still waits to be written, memory can hold only one of the two, and the placeholder takes the tombstone's
+ * place. */
+static bool concerns_backend(const struct execution *e) {
+    const struct cache_cursor *cursor = &e->outcome->cursor;
+    switch (e->change.kind) {
+    case CHANGE_PUT:
+    case CHANGE_DELETE:
+        return true;
+    case CHANGE_TOUCH:
+        return !within_touch_slack(e->space, e->base, &e->change);
+    case CHANGE_VIVIFY:
+        return cursor->presence == CACHE_GONE && cursor->view.state != CACHE_CLEAN;
+    case CHANGE_NONE:
+    case CHANGE_MARKS:
+        return false;
+    }
+    return true;
+}
+
+/* ---- Room
+ * ------------------------------------------------------------------------------------------------------- */
+
+static enum tier_status wait_for_room(struct execution *e) {
+    struct tier_ticket *ticket = e->ticket;
+    if (ticket->room_denied)
+        return refuse(e, error_full);
+    cache_release(&e->outcome->cursor);
+    ticket->park = PARK_ROOM; /* its deadline is set when it is handed over, the first time */
+    return TIER_PARKED;
+}
+
+/* The cache could not take it. That is fullness too, if flushing can make room. */
+static enum tier_status no_memory(struct execution *e) {
+    struct space *space = e->space;
+    if (cache_dirty_entries(e->worker->tier->cache, CACHE_ALL_SPACES) == 0 ||
+        space->options.on_full != FULL_WAIT)
+        return refuse(e, store_error(CACHE_NO_MEMORY));
+    atomic_store(&space->starved, true);
+    atomic_store(&space->full, true);
+    atomic_fetch_add_explicit(&space->full_waits, 1, memory_order_relaxed);
+    return wait_for_room(e);
+}
+
+/* True: the change may be made; *ret_through: and its answer is held until it is committed. */
+static bool has_room(struct execution *e, bool *ret_through, enum tier_status *ret_status) {
+    struct space *space = e->space;
+    *ret_through = false;
+    if (!atomic_load_explicit(&space->full, memory_order_relaxed))
+        return true;
+    switch (space->options.on_full) {
+    case FULL_WRITE_THROUGH:
+        if (!writer_is_hopeful(space->backend->writer)) {
+            *ret_status = refuse(e, space->backend->down);
+            return false;
+        }
+        atomic_fetch_add_explicit(&space->full_throughs, 1, memory_order_relaxed);
+        *ret_through = true;
+        return true;
+    case FULL_REJECT:
+        atomic_fetch_add_explicit(&space->full_rejects, 1, memory_order_relaxed);
+        *ret_status = refuse(e, error_full);
+        return false;
+    case FULL_WAIT:
+        break;
+    }
+    if (!e->ticket->room_denied && e->ticket->deadline_us == 0)
+        atomic_fetch_add_explicit(&space->full_waits, 1, memory_order_relaxed);
+    *ret_status = wait_for_room(e);
+    return false;
+}
+
+/* ---- The journal
+ * --------------------------------------------------------------------------------------------------- */
+
+static enum journal_mode journal_mode(const struct execution *e) {
+    return e->worker->journal ? e->space->options.journal : JOURNAL_OFF;
+}
+
+static bool reserve_journal(struct execution *e) {
+    if (journal_mode(e) == JOURNAL_OFF)
+        return true;
+    size_t value = e->change.kind == CHANGE_PUT ? e->change.value.size : 0;
+    return journal_reserve(e->worker->journal, e->request->key.size + value + JOURNAL_RECORD_OVERHEAD);
+}
+
+/* client_cas: of the entry before, kept by a touch. */
+static void append_journal(struct execution *e, uint64_t touch_cas) {
+    const struct change *change = &e->change;
+    struct entry entry = {.key = e->request->key, .version = e->outcome->cursor.view.version};
+    enum journal_kind kind = JOURNAL_DELETE;
+    if (journal_mode(e) == JOURNAL_OFF)
+        return;
+    if (change->kind != CHANGE_DELETE) {
+        kind = change->kind == CHANGE_TOUCH ? JOURNAL_TOUCH : JOURNAL_PUT;
+        entry.expires_at = change->expires_at;
+        entry.client_cas = change->kind == CHANGE_TOUCH ? touch_cas : change->client_cas;
+        entry.flags = change->flags;
+        entry.marks = change->marks;
+        if (change->kind == CHANGE_PUT)
+            entry.value = change->value;
+    }
+    journal_append(e->worker->journal, journal_mode(e), (unsigned)e->space->number, kind, &entry);
+}
+
+/* ---- The change
+ * ------------------------------------------------------------------------------------------------------- */
+
+static void queue_entry(struct execution *e) {
+    struct tier_worker *worker = e->worker;
+    struct space *space = e->space;
+    count(&space->by_worker[worker->index].changes);
+    if (e->outcome->cursor.queue)
+        queue_push(&space->queues[worker->index], (struct dirty){e->request->hash, worker->turn_floor});
+    worker->touched |= 1ull << space->number;
+    if (cache_dirty_bytes(worker->tier->cache, space->number) >= space->options.dirty_limit)
+        atomic_store_explicit(&space->full, true, memory_order_relaxed);
+}
+
+/* The answer stands, but may go out only when it is committed, or on disk. */
+static enum tier_status hold_answer(struct execution *e, bool through) {
+    struct tier_ticket *ticket = e->ticket;
+    bool kept = ticket_keep_outcome(ticket, e->outcome);
+    assert(kept); /* its bytes were reserved before the change */
+    (void)kept;
+    ticket->park = through ? PARK_BARRIER : PARK_DURABLE;
+    ticket->barrier_space = e->space;
+    ticket->barrier_holds_outcome = true;
+    ticket->barrier_timeout = e->space->backend->timeout_ms;
+    return TIER_PARKED;
+}
+
+static enum tier_status change_dirty(struct execution *e) {
+    enum tier_status status;
+    bool through, held;
+    if (!has_room(e, &through, &status))
+        return status;
+    held = through || journal_mode(e) == JOURNAL_ALWAYS;
+    if (held && !ticket_bytes(e->ticket, e->outcome->status == OUTCOME_HIT ? e->outcome->view.value.size : 0))
+        return refuse(e, error_memory);
+    if (!queue_reserve(&e->space->queues[e->worker->index]))
+        return refuse(e, error_memory);
+    if (!reserve_journal(e))
+        return refuse(e, error_journal);
+    uint64_t touch_cas = e->change.kind == CHANGE_TOUCH ? cache_view_cas(e->base) : 0;
+    enum cache_status stored = execution_change(e, true);
+    if (stored == CACHE_NO_MEMORY)
+        return no_memory(e);
+    if (stored != CACHE_OK) {
+        cache_release(&e->outcome->cursor);
+        return TIER_DONE;
+    }
+    queue_entry(e);
+    append_journal(e, touch_cas);
+    execution_done(e);
+    return held ? hold_answer(e, through) : TIER_DONE;
+}
+
+/* existence = memory, and memory does not know the key: it is answered as absent, and the backend learns of
+ * the change nevertheless. A delete becomes a tombstone; true: a touch, for which the row has to be read
+ * first. */
+static bool change_blindly(struct execution *e) {
+    if (!e->unknown || e->change.kind != CHANGE_NONE || evaluate_need(e->request) != NEED_EXISTENCE)
+        return false;
+    if (is_plain_delete(e->request))
+        e->change.kind = CHANGE_DELETE;
+    return e->request->command == COMMAND_TOUCH;
+}
+
+static void touch_later(const struct execution *e) {
+    uint32_t expires_at = evaluate_expiry(e->request->exptime, e->space->options.ttl, e->worker->now.seconds);
+    writer_touch_later(e->space->backend->writer, e->space, e->request->key, e->request->hash, expires_at);
+}
+
+static enum tier_status change_ready(struct execution *e) {
+    execution_evaluate(e);
+    bool later = change_blindly(e);
+    if (concerns_backend(e))
+        return change_dirty(e);
+    if (e->change.kind == CHANGE_TOUCH) /* within the slack */
+        e->change.kind = CHANGE_NONE;
+    if (e->change.kind != CHANGE_NONE)
+        execution_change(e, false);
+    execution_done(e);
+    if (later)
+        touch_later(e);
+    return TIER_DONE;
+}
+
+static enum tier_status change(struct tier_worker *worker, struct tier_ticket *ticket,
+                               struct request *request, struct outcome *ret_outcome) {
+    struct execution e;
+    execution_init(&e, worker, ticket, request, ret_outcome);
+    enum look look = execution_look(&e);
+    enum tier_status status = look == LOOK_PARKED     ? TIER_PARKED
+                              : look == LOOK_ANSWERED ? TIER_DONE
+                                                      : change_ready(&e);
+    if (status == TIER_DONE) {
+        ticket->room_denied = false;
+        ticket->deadline_us = 0;
+    }
+    return status;
+}
+
+const struct policy policy_write_behind = {
+    .name = "write-behind",
+    .needs_backend = true,
+    .holds_back = true,
+    .read = execution_read,
+    .change = change,
+};

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * write-through: a change goes to the backend first, then to memory, and is answered after the commit.
+ *
+ * The worker only answers what memory alone can answer (a failed cas, an add of a key that is there). Every
+ * change that the backend has to learn is parked with a copy of the request and evaluated by the backend's
+ * writer thread, which is the only one that changes these namespaces: there incr and cas are free of races,
+ * and all changes that wait at the same time share a commit (group.c). Meanwhile readers see the last
+ * committed value.
+ */
+#include "policies/execute.h"
+
+static enum tier_status to_writer(struct execution *e) {
+    if (!ticket_keep_request(e->ticket, e->request)) {
+        outcome_error(e->outcome, "SERVER_ERROR out of memory");
+        return TIER_DONE;
+    }
+    e->ticket->deadline_us = 0;
+    e->ticket->park = PARK_WRITE;
+    return TIER_PARKED;
+}
+
+/* Does the backend have to learn of the change? */
+static bool concerns_backend(const struct execution *e) {
+    switch (e->change.kind) {
+    case CHANGE_PUT:
+    case CHANGE_DELETE:
+        return true;
+    case CHANGE_TOUCH:
+        return !within_touch_slack(e->space, e->base, &e->change);
+    case CHANGE_NONE:
+    case CHANGE_MARKS:
+    case CHANGE_VIVIFY:
+        return false;
+    }
+    return true;
+}
+
+/* True when memory knows the key and the shard is locked; a get that changes something loads it first. */
+static bool known(struct execution *e, enum tier_status *ret_status) {
+    struct cache_cursor *cursor = &e->outcome->cursor;
+    if (evaluate_need(e->request) == NEED_ENTRY && (e->request->command == COMMAND_META_GET)) {
+        enum look look = execution_look(e);
+        *ret_status = look == LOOK_PARKED ? TIER_PARKED : TIER_DONE;
+        return look == LOOK_READY;
+    }
+    enum cache_presence presence = cache_seek(e->worker->tier->cache, e->space->number, e->request->key,
+                                              e->request->hash, &e->worker->now, cursor);
+    if (presence == CACHE_PRESENT)
+        e->base = &cursor->view;
+    if (presence != CACHE_UNKNOWN)
+        return true;
+    cache_release(cursor);
+    *ret_status = to_writer(e);
+    return false;
+}
+
+static enum tier_status change(struct tier_worker *worker, struct tier_ticket *ticket,
+                               struct request *request, struct outcome *ret_outcome) {
+    struct execution e;
+    enum tier_status status;
+    execution_init(&e, worker, ticket, request, ret_outcome);
+    if (evaluate_need(request) == NEED_NOTHING)
+        return to_writer(&e);
+    if (!known(&e, &status))
+        return status;
+    execution_evaluate(&e);
+    if (concerns_backend(&e)) {
+        cache_release(&ret_outcome->cursor);
+        return to_writer(&e);
+    }
+    if (e.change.kind == CHANGE_TOUCH) /* within the slack */
+        e.change.kind = CHANGE_NONE;
+    if (e.change.kind != CHANGE_NONE)
+        execution_change(&e, false);
+    return execution_done(&e);
+}
+
+const struct policy policy_write_through = {
+    .name = "write-through",
+    .needs_backend = true,
+    .holds_back = false,
+    .read = execution_read,
+    .change = change,
+};
