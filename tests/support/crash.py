@@ -17,8 +17,10 @@ Expiries are absolute seconds far ahead, so that they can be compared exactly; -
 import contextlib
 import os
 import random
+import shutil
 import threading
 import time
+import uuid
 
 from forebay import Client, Config, Redis, Row, Server, namespace, section
 
@@ -285,18 +287,45 @@ class RedisStore:
 STORES = {"sqlite": SqliteStore, "redis": RedisStore}
 
 
+class Power:
+    """Cuts the power: the server runs with tests/faults/power_loss.c preloaded, which keeps a copy of what was synced, and
+    after a kill -9 its folder is replaced by that copy."""
+
+    def __init__(self, library, folder):
+        self.library = library
+        self.folder = str(folder)
+        self.disk = self.folder + ".disk"
+        self.boot = self.folder + ".boot"
+        self.reboot()
+
+    def environment(self):
+        return {"LD_PRELOAD": self.library, "POWER_FOLDER": self.folder, "POWER_DISK": self.disk, "POWER_BOOT": self.boot}
+
+    def reboot(self):
+        with open(self.boot, "w", encoding="ascii") as file:
+            file.write(str(uuid.uuid4()) + "\n")
+
+    def cut(self):
+        shutil.rmtree(self.folder)
+        shutil.copytree(self.disk, self.folder)
+        self.reboot()
+
+
 class Rounds:
     """A server, its store and its clients, killed again and again."""
 
-    def __init__(self, folder, seed, store="sqlite", clients=4, keys=40, modes=JOURNALED, through=True, memory="16mb"):
+    def __init__(self, folder, seed, store="sqlite", clients=4, keys=40, modes=JOURNALED, through=True, memory="16mb",
+                 power_library=None):
         self.random = random.Random(seed)
-        self.folder = str(folder)
+        self.folder = os.path.join(folder, "data")
         os.makedirs(self.folder, exist_ok=True)
+        self.power = Power(power_library, self.folder) if power_library else None
         self.store = STORES[store](self.folder)
         self.spaces = list(modes) + (["through"] if through else [])
         self.owners = [Owner(i, [space + ":" for space in self.spaces], keys, seed) for i in range(clients)]
         self.memory = memory
-        self.server = Server(self.folder, config=self.config())
+        self.server = Server(self.folder, config=self.config(), env=self.power.environment() if self.power else None)
+        self.server.log_path = os.path.join(folder, "log")
         self.answered = self.kills = 0
 
     def config(self):
@@ -304,7 +333,8 @@ class Rounds:
                   namespace(space, space + ":", "write-behind", journal=space, flush_delay=f"{self.random.choice((20, 200, 1000))}ms",
                             flush_batch=self.random.choice((10, 1000)))
                   for space in self.spaces]
-        return Config(*spaces, backends=[self.store.backend()], memory=self.memory, threads=self.random.randint(1, 4))
+        small = {"journal_file_size": "1mb"} if self.power else {}
+        return Config(*spaces, backends=[self.store.backend()], memory=self.memory, threads=self.random.randint(1, 4), **small)
 
     def load(self, moment):
         """Runs all clients until moment() returns, then kills the server."""
@@ -314,8 +344,7 @@ class Rounds:
             thread.start()
         moment()
         self.server.check_alive()
-        self.server.kill()
-        self.kills += 1
+        self.kill()
         end.set()
         for thread in threads:
             thread.join(60)
@@ -324,6 +353,12 @@ class Rounds:
             if owner.error:
                 raise owner.error
         self.answered = sum(owner.answered for owner in self.owners)
+
+    def kill(self):
+        self.server.kill()
+        self.kills += 1
+        if self.power:
+            self.power.cut()
 
     def some_time(self):
         time.sleep(self.random.uniform(0.02, 0.6))
@@ -341,8 +376,7 @@ class Rounds:
         for _ in range(self.random.randint(1, 3)):
             self.server.spawn()
             time.sleep(self.random.uniform(0, 0.05))
-            self.server.kill()
-            self.kills += 1
+            self.kill()
 
     def check(self, where):
         with self.server.client() as client:

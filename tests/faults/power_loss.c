@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A power cut for whole servers: a library to preload (LD_PRELOAD) that keeps, beside a folder, what its
+ * files would hold after the power failed.
+ *
+ *     POWER_FOLDER  the folder whose files are watched, as an absolute path
+ *     POWER_DISK    where the copy is kept: what was synced, file by file
+ *     POWER_BOOT    a file that stands for /proc/sys/kernel/random/boot_id, so that a restart looks like a
+ * reboot
+ *
+ * A file's content enters the copy when it is synced (fsync, fdatasync), whole, and not before; names change
+ * at once (rename, unlink), which is as unkind as a journaling file system may be to data that was not synced
+ * before them. After a kill -9 the test puts the copy in the folder's place: what was written and not synced
+ * is gone.
+ *
+ * A kill in the middle of a sync leaves a part of the new content in the copy, as it would on the disk.
+ */
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* The C library's own function behind one of ours. */
+static void *beyond(const char *name) {
+    return dlsym(RTLD_NEXT, name);
+}
+
+/* The place in the copy of a file in the folder; false for any other file. */
+static bool place_of(const char *path, char place[PATH_MAX]) {
+    const char *folder = getenv("POWER_FOLDER"), *disk = getenv("POWER_DISK");
+    char whole[PATH_MAX];
+    if (!folder || !disk)
+        return false;
+    if (path[0] != '/') {
+        if (!getcwd(whole, sizeof whole) || strlen(whole) + strlen(path) + 2 > sizeof whole)
+            return false;
+        strcat(strcat(whole, "/"), path);
+        path = whole;
+    }
+    size_t length = strlen(folder);
+    if (strncmp(path, folder, length) != 0 || path[length] != '/')
+        return false;
+    return snprintf(place, PATH_MAX, "%s%s", disk, path + length) < PATH_MAX;
+}
+
+static bool place_of_file(int file, char place[PATH_MAX]) {
+    char link[64], path[PATH_MAX];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", file);
+    ssize_t length = readlink(link, path, sizeof path - 1);
+    if (length <= 0)
+        return false;
+    path[length] = '\0';
+    return path[0] == '/' && !strstr(path, " (deleted)") && place_of(path, place);
+}
+
+static void make_folders(char *place) {
+    for (char *slash = strchr(place + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        mkdir(place, 0700);
+        *slash = '/';
+    }
+}
+
+static void copy(int from, int to, off_t size) {
+    static char buffer[1 << 20]; /* under the lock */
+    for (off_t at = 0; at < size;) {
+        ssize_t got = pread(from, buffer, sizeof buffer, at);
+        if (got <= 0 || pwrite(to, buffer, (size_t)got, at) != got)
+            break;
+        at += got;
+    }
+    if (ftruncate(to, size) != 0)
+        abort();
+}
+
+/* What was written to the file is on the disk from now on. */
+static void keep(int file) {
+    char place[PATH_MAX], link[64];
+    struct stat info;
+    if (fstat(file, &info) != 0 || !S_ISREG(info.st_mode) || !place_of_file(file, place))
+        return;
+    pthread_mutex_lock(&lock);
+    make_folders(place);
+    snprintf(link, sizeof link, "/proc/self/fd/%d", file); /* file itself may be open for writing only */
+    int from = open(link, O_RDONLY | O_CLOEXEC), to = open(place, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    if (from >= 0 && to >= 0)
+        copy(from, to, info.st_size);
+    if (from >= 0)
+        close(from);
+    if (to >= 0)
+        close(to);
+    pthread_mutex_unlock(&lock);
+}
+
+int fsync(int file) {
+    int (*real)(int) = beyond("fsync");
+    keep(file);
+    return real(file);
+}
+
+int fdatasync(int file) {
+    int (*real)(int) = beyond("fdatasync");
+    keep(file);
+    return real(file);
+}
+
+int rename(const char *from, const char *to) {
+    int (*real)(const char *, const char *) = beyond("rename");
+    char place_from[PATH_MAX], place_to[PATH_MAX];
+    int result = real(from, to);
+    if (result == 0 && place_of(from, place_from) && place_of(to, place_to))
+        real(place_from, place_to);
+    return result;
+}
+
+int unlink(const char *path) {
+    int (*real)(const char *) = beyond("unlink");
+    char place[PATH_MAX];
+    int result = real(path);
+    if (result == 0 && place_of(path, place))
+        real(place);
+    return result;
+}
+
+FILE *fopen(const char *path, const char *mode) {
+    FILE *(*real)(const char *, const char *) = beyond("fopen");
+    const char *boot = getenv("POWER_BOOT");
+    return real(boot && strcmp(path, "/proc/sys/kernel/random/boot_id") == 0 ? boot : path, mode);
+}
