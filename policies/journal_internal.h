@@ -132,7 +132,7 @@ struct journal_writer {
     uint64_t turn_position; /* what the next journal_write returns; 0: no record of mode `always` */
     bool asked;             /* for the file after this one */
 
-    unsigned failed_pass;  /* the syncer's alone: the pass in which a sync failed */
+    unsigned blocked_pass; /* the syncer's alone: the pass in which later files of the writer had to wait */
     _Atomic bool refusing; /* by the syncer: a sync of what this writer wrote failed */
     _Atomic uint64_t records, bytes, failures;
 

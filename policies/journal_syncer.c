@@ -34,14 +34,27 @@ static uint64_t wish(const struct journal_file *file, struct sync_wish what) {
     return what.interval && interval > always ? interval : always;
 }
 
-/* The next file of this pass, oldest first; a writer whose sync failed in this pass is left out. */
+/* Later files of a writer have to wait when this one holds records of mode `always` that are not synced: its
+ * sync failed in this pass, or they were written after it. To report a position in a later file would report
+ * them as well. (The turn that wrote them wakes us again at its end.) */
+static bool blocks_writer(const struct journal *journal, const struct journal_file *file) {
+    return file->pass == journal->pass &&
+           atomic_load_explicit(&file->always_end, memory_order_acquire) > file->synced;
+}
+
+/* The next file of this pass, oldest first. */
 static struct journal_file *next_file(struct journal *journal, struct sync_wish what) {
     struct journal_file *found = NULL;
     pthread_mutex_lock(&journal->lock);
-    for (struct journal_file *file = journal->files.first; file != NULL && found == NULL; file = file->next)
-        if (file->handle >= 0 && file->pass != journal->pass && wish(file, what) > file->synced &&
-            journal->writers[file->writer].failed_pass != journal->pass)
+    for (struct journal_file *file = journal->files.first; file != NULL && found == NULL; file = file->next) {
+        if (file->handle < 0) /* of an earlier process */
+            continue;
+        if (blocks_writer(journal, file))
+            journal->writers[file->writer].blocked_pass = journal->pass;
+        else if (file->pass != journal->pass && wish(file, what) > file->synced &&
+                 journal->writers[file->writer].blocked_pass != journal->pass)
             found = file;
+    }
     pthread_mutex_unlock(&journal->lock);
     if (found != NULL)
         found->pass = journal->pass;
@@ -78,7 +91,7 @@ static void sync_failed(struct journal *journal, struct journal_file *file) {
             journal, LOG_LEVEL_ERROR,
             "journal: cannot sync %s/%s: %s. Changes are refused until it succeeds; look after the disk",
             journal->folder, file->name, strerror(errno));
-    writer->failed_pass = journal->pass;
+    writer->blocked_pass = journal->pass;
     journal->sync_failing = true;
 }
 
