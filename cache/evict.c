@@ -147,6 +147,7 @@ static void drain_start(struct cache_shard *shard, uint32_t number, bool evict, 
     if (shard->segments[number].status == SEGMENT_OPEN)
         segment_seal(shard, number);
     shard->drain = (struct drain){number, 0, evict, force};
+    shard->drains++;
 }
 
 /* Chooses what to drain: holes when there are many, else the oldest. own_only: of this namespace. False:
@@ -373,16 +374,15 @@ uint32_t evict_append(struct cache_shard *shard, const struct place *place, uint
 }
 
 bool evict_take(struct cache_shard *shard, int space, size_t bytes) {
-    unsigned drains = 0, most = 2 * shard->segments_top + DRAINS_MAX;
+    uint32_t before = shard->drains, most = 2 * shard->segments_top + DRAINS_MAX;
     while (!memory_take(shard, space, bytes)) {
         if (shard->free_count) {
             segment_trim(shard, 0);
             continue;
         }
-        uint32_t number = shard->drain.segment;
-        if (drains == most || !make_room(shard, space, bytes, 4, drains >= CHANCES))
+        uint32_t drains = shard->drains - before;
+        if (drains > most || !make_room(shard, space, bytes, 4, drains > CHANCES))
             return false;
-        drains += shard->drain.segment != number;
     }
     return true;
 }

@@ -226,9 +226,10 @@ bool index_shrink(struct index *index) {
     struct handful handful;
     chain_empty(index, gone, &handful);
     __atomic_store_n(&index->count, gone, __ATOMIC_RELAXED);
-    for (uint32_t i = 0; i < handful.size; i++)
-        if (!chain_add(index, into, handful.tags[i], handful.refs[i]))
-            SANE(!"address space for overflow buckets"); /* as large as that of the buckets */
+    for (uint32_t i = 0; i < handful.size; i++) {
+        bool done = chain_add(index, into, handful.tags[i], handful.refs[i]);
+        SANE(done); /* there are as many addresses for overflow buckets as for the others */
+    }
     if (gone * sizeof(struct bucket) % PAGE == 0)
         region_forget(&index->bucket_region, gone * sizeof(struct bucket), PAGE);
     return true;

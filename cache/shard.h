@@ -97,6 +97,7 @@ struct cache_shard {
     uint32_t pin; /* reference of the record under a cursor: drains carry it and keep this up to date */
     uint32_t now; /* the second of the last change or maintenance */
     struct drain drain;
+    uint32_t drains; /* ever begun */
     struct sweep sweep;
     uint32_t clean_hand;  /* where the cleaner looks next */
     _Atomic size_t used;  /* bytes: segments, index, large values. Read without the lock */
