@@ -383,6 +383,21 @@ static void journal_inside_a_value(void **state) {
     unmake(&specimen);
 }
 
+/* Whole records of this very file, in places where they were not written. */
+static void records_in_the_wrong_place(void **state) {
+    (void)state;
+    struct specimen specimen;
+    make(&specimen, KILLED);
+    for (size_t record = 1; record <= RECORDS; record++) {
+        size_t from = specimen.ends[record - 1], length = specimen.ends[record] - from;
+        memcpy(specimen.bytes + specimen.ends[RECORDS], specimen.bytes + from, length);
+        assert_int_equal(recover(&specimen, specimen.bytes, specimen.size, false), JOURNAL_OK);
+        assert_recovered(&specimen, 1, RECORDS, 0);
+        assert_int_equal(specimen.rig.recovery.torn_files, 1);
+    }
+    unmake(&specimen);
+}
+
 /* Files go round and round; what is in one is what was written to it since it was last begun. */
 static void no_record_rises_again(void **state) {
     (void)state;
@@ -498,6 +513,7 @@ int main(void) {
         cmocka_unit_test(last_record_of_a_full_file),
         cmocka_unit_test(flips_in_the_low_water_file),
         cmocka_unit_test(journal_inside_a_value),
+        cmocka_unit_test(records_in_the_wrong_place),
         cmocka_unit_test(no_record_rises_again),
         cmocka_unit_test(later_formats_are_refused),
         cmocka_unit_test(what_is_not_ours),

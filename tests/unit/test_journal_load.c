@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The journal under load, several workers and a flusher at once, against a model: whatever was written and is
+ * above the low-water version is found again, with the contents that it had. Once within this process, closed
+ * in the end (for the thread sanitizer), and many times in a process that is killed at a random moment, each
+ * time on what the last one left.
+ */
+#include "tests/support/journal_rig.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { WORKERS = 3, VERSIONS_MAX = RIG_RECORDS_MAX, ROUNDS = 25, VALUE_MAX = 900 };
+
+/* Shared with the process that is killed. */
+struct model {
+    _Atomic uint64_t limit;              /* of versions: there they wait to be killed */
+    _Atomic uint64_t next;               /* version */
+    _Atomic uint64_t in_flight[WORKERS]; /* no version below is still to be written by that worker */
+    _Atomic uint64_t low_water;          /* never lower than what the journal was told */
+    _Atomic bool stop, broken;
+    _Atomic unsigned char written[VERSIONS_MAX];
+};
+
+struct worker {
+    struct journal_rig *rig;
+    struct model *model;
+    unsigned index;
+    uint64_t versions; /* to write; 0: until stopped */
+    unsigned seed;
+    pthread_t thread;
+};
+
+/* Length and contents follow from the version. */
+static size_t value_of(uint64_t version, char to[VALUE_MAX]) {
+    size_t size = (size_t)(version * 2654435761u % VALUE_MAX);
+    memset(to, 'a' + (int)(version % 26), size);
+    return size;
+}
+
+static uint64_t take_version(struct worker *worker) {
+    struct model *model = worker->model;
+    return atomic_fetch_add(&model->next, 1);
+}
+
+static bool append_one(struct worker *worker, uint64_t version) {
+    static const enum journal_mode modes[WORKERS] = {JOURNAL_OS, JOURNAL_INTERVAL, JOURNAL_ALWAYS};
+    char value[VALUE_MAX], key[32];
+    int length = snprintf(key, sizeof key, "key %u", (unsigned)(version % 100));
+    struct entry entry = {
+        .key = slice_of(key, (size_t)length), .version = version, .flags = (uint32_t)version};
+    entry.value = slice_of(value, value_of(version, value));
+    return rig_append(worker->rig, worker->index, modes[worker->index], version % 2, JOURNAL_PUT, &entry);
+}
+
+static void turn(struct worker *worker) {
+    struct model *model = worker->model;
+    uint64_t versions[40], position;
+    unsigned count = 1 + (unsigned)rand_r(&worker->seed) % 40;
+    atomic_store(&model->in_flight[worker->index], atomic_load(&model->next));
+    for (unsigned i = 0; i < count; i++) {
+        versions[i] = take_version(worker);
+        if (versions[i] >= VERSIONS_MAX || !append_one(worker, versions[i]))
+            atomic_store(&model->broken, true);
+    }
+    if (journal_write(journal_writer(worker->rig->journal, worker->index), &position) != JOURNAL_OK)
+        atomic_store(&model->broken, true);
+    for (unsigned i = 0; i < count; i++)
+        atomic_store(&model->written[versions[i]], 1);
+    atomic_store(&model->in_flight[worker->index], atomic_load(&model->next));
+    if (worker->versions != 0 && position != 0 && rand_r(&worker->seed) % 8 == 0)
+        rig_wait_durable(worker->rig, worker->index, position);
+}
+
+static void *work(void *argument) {
+    struct worker *worker = argument;
+    struct model *model = worker->model;
+    while (!atomic_load(&model->stop) && !atomic_load(&model->broken) &&
+           (worker->versions == 0 || atomic_load(&model->next) < worker->versions)) {
+        if (worker->versions == 0 && atomic_load(&model->next) >= atomic_load(&model->limit))
+            usleep(1000);
+        else
+            turn(worker);
+    }
+    atomic_store(&model->in_flight[worker->index], UINT64_MAX);
+    return NULL;
+}
+
+/* Everything up to some version that nobody is writing any more has been flushed, says the flusher. */
+static void flush_some(struct worker *worker) {
+    struct model *model = worker->model;
+    uint64_t low = atomic_load(&model->next);
+    for (unsigned i = 0; i < WORKERS; i++)
+        if (atomic_load(&model->in_flight[i]) < low)
+            low = atomic_load(&model->in_flight[i]);
+    uint64_t lag = (uint64_t)rand_r(&worker->seed) % 1000;
+    if (low <= lag + 1 || low - 1 - lag <= atomic_load(&model->low_water))
+        return;
+    atomic_store(&model->low_water, low - 1 - lag);
+    journal_set_low_water(worker->rig->journal, low - 1 - lag);
+}
+
+static void *flush(void *argument) {
+    struct worker *worker = argument;
+    while (!atomic_load(&worker->model->stop)) {
+        struct journal_stats stats;
+        flush_some(worker);
+        journal_get_stats(worker->rig->journal, &stats);
+        usleep(500);
+    }
+    return NULL;
+}
+
+static void run_load(struct journal_rig *rig, struct model *model, uint64_t versions, unsigned seed) {
+    struct worker workers[WORKERS + 1];
+    for (unsigned i = 0; i <= WORKERS; i++) {
+        workers[i] = (struct worker){
+            .rig = rig, .model = model, .index = i, .versions = versions, .seed = seed * 10 + i};
+        if (i < WORKERS)
+            atomic_store(&model->in_flight[i], atomic_load(&model->next));
+    }
+    for (unsigned i = 0; i <= WORKERS; i++)
+        if (pthread_create(&workers[i].thread, NULL, i < WORKERS ? work : flush, &workers[i]) != 0)
+            abort();
+    for (unsigned i = 0; i < WORKERS; i++)
+        pthread_join(workers[i].thread, NULL);
+    atomic_store(&model->stop, true);
+    pthread_join(workers[WORKERS].thread, NULL);
+}
+
+/* Returns how many of the versions had to be there. */
+static size_t check(struct journal_rig *rig, struct model *model) {
+    size_t required = 0;
+    unsigned char *found = calloc(1, VERSIONS_MAX);
+    assert_non_null(found);
+    for (size_t i = 0; i < rig->count; i++) {
+        const struct rig_record *record = &rig->records[i];
+        uint64_t version = record->entry.version;
+        char value[VALUE_MAX];
+        assert_true(version > 0 && version < atomic_load(&model->next));
+        assert_int_equal(found[version], 0); /* each once */
+        found[version] = 1;
+        assert_int_equal(record->entry.flags, version);
+        assert_int_equal(record->entry.value.size, value_of(version, value));
+        assert_memory_equal(record->value, value, record->entry.value.size);
+    }
+    for (uint64_t version = atomic_load(&model->low_water) + 1; version < atomic_load(&model->next);
+         version++)
+        if (atomic_load(&model->written[version])) {
+            assert_int_equal(found[version], 1);
+            required++;
+        }
+    free(found);
+    return required;
+}
+
+static struct model *new_model(void) {
+    struct model *model =
+        mmap(NULL, sizeof *model, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_true(model != MAP_FAILED);
+    atomic_store(&model->next, 1);
+    return model;
+}
+
+static void load_and_close(void **state) {
+    (void)state;
+    struct journal_rig rig;
+    struct model *model = new_model();
+    struct journal_stats stats;
+    rig_setup(&rig);
+    rig.options.writers = WORKERS;
+    rig.options.fsync_interval_ms = 3;
+    for (unsigned round = 1; round <= 3; round++) {
+        rig_open(&rig);
+        if (round > 1)
+            assert_true(check(&rig, model) > 0);
+        atomic_store(&model->stop, false);
+        run_load(&rig, model, round * 15000, round);
+        assert_false(atomic_load(&model->broken));
+        journal_get_stats(rig.journal, &stats);
+        assert_true(stats.recycled > 0);
+        rig_close(&rig);
+    }
+    rig_open(&rig);
+    check(&rig, model);
+    rig_teardown(&rig);
+    munmap(model, sizeof *model);
+}
+
+static void child(struct journal_rig *rig, struct model *model, unsigned seed) {
+    rig_open(rig);
+    atomic_store(&model->stop, false);
+    run_load(rig, model, 0, seed);
+    _exit(1); /* not killed: something is broken */
+}
+
+static void load_and_kill(void **state) {
+    (void)state;
+    struct journal_rig rig;
+    struct model *model = new_model();
+    unsigned seed = 7;
+    size_t required = 0;
+    rig_setup(&rig);
+    rig.options.writers = WORKERS;
+    rig.options.fsync_interval_ms = 3;
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        uint64_t before = atomic_load(&model->next), wanted = before + 200 + (unsigned)rand_r(&seed) % 6000;
+        int status = 0;
+        atomic_store(&model->limit, wanted + 500);
+        fflush(NULL);
+        pid_t pid = fork();
+        assert_true(pid >= 0);
+        if (pid == 0)
+            child(&rig, model, round);
+        while (atomic_load(&model->next) < wanted && waitpid(pid, &status, WNOHANG) == 0)
+            usleep(50);
+        kill(pid, SIGKILL);
+        assert_true(waitpid(pid, &status, 0) == pid);
+        assert_true(WIFSIGNALED(status) && !atomic_load(&model->broken));
+        rig_open(&rig);
+        required += check(&rig, model);
+        rig_close(&rig);
+    }
+    assert_true(required > ROUNDS * 20);
+    rig_teardown(&rig);
+    munmap(model, sizeof *model);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(load_and_close),
+        cmocka_unit_test(load_and_kill),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
