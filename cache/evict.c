@@ -340,7 +340,8 @@ static bool make_room(struct cache_shard *shard, int space, size_t bytes, unsign
 /* Pays for the room of a record while there is still a place for it. */
 static void evict_ahead(struct cache_shard *shard, int space, uint32_t size) {
     struct cache *cache = shard->cache;
-    if (shard->free_count || !memory_is_short(cache, cache->segment_size) || cache->options.no_eviction)
+    if (!memory_is_short(cache, cache->segment_size) || segment_available(shard) ||
+        cache->options.no_eviction)
         return;
     if (!drain_begin(shard, space, memory_at_ceiling(cache, space, cache->segment_size), false))
         return;

@@ -66,12 +66,16 @@ static void give_unused(struct cache_shard *shard, uint32_t number) {
     shard->unused_list = number;
 }
 
+bool segment_available(const struct cache_shard *shard) {
+    return shard->free_count > (memory_is_short(shard->cache, 0) ? 1 : 0);
+}
+
 uint32_t segment_take(struct cache_shard *shard, int space, bool reserve) {
     struct cache *cache = shard->cache;
     uint32_t size = cache->segment_size, number = shard->free_list;
     if (!reserve && memory_at_ceiling(cache, space, size))
         return SEGMENT_NONE;
-    if (number != SEGMENT_NONE) {
+    if (reserve ? number != SEGMENT_NONE : segment_available(shard)) {
         shard->free_list = shard->segments[number].newer;
         shard->free_count--;
         atomic_fetch_add_explicit(&cache->space[space].used, size, memory_order_relaxed);

@@ -226,6 +226,10 @@ uint32_t segment_append(struct cache_shard *shard, const struct place *place, ui
  * limit says). SEGMENT_NONE when the limit or the addresses are used up. */
 uint32_t segment_take(struct cache_shard *shard, int space, bool reserve);
 
+/* Whether a store finds a free resident segment. The last one belongs to the next drain once the limit is
+ * reached. */
+bool segment_available(const struct cache_shard *shard);
+
 /* Returns a taken segment that was not opened. */
 void segment_untake(struct cache_shard *shard, int space, uint32_t number);
 
