@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: MIT */
+#include "tests/support/tier_rig.h"
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+static void wake(void *context, unsigned worker) {
+    struct rig_worker *waiting = &((struct tier_rig *)context)->workers[worker];
+    pthread_mutex_lock(&waiting->mutex);
+    waiting->wake = true;
+    pthread_cond_broadcast(&waiting->woken);
+    pthread_mutex_unlock(&waiting->mutex);
+}
+
+static void log_line(void *context, enum log_level level, const char *message) {
+    struct tier_rig *rig = context;
+    pthread_mutex_lock(&rig->log_mutex);
+    snprintf(rig->last_log, sizeof rig->last_log, "%s", message);
+    pthread_mutex_unlock(&rig->log_mutex);
+    if (getenv("RIG_LOG"))
+        fprintf(stderr, "%d %s\n", (int)level, message);
+}
+
+/* ---- Making
+ * ---------------------------------------------------------------------------------------------------- */
+
+struct space_options *rig_add_space(struct tier_rig *rig, const char *name, const char *prefix,
+                                    const struct policy *policy) {
+    assert(rig->space_count < RIG_SPACES);
+    struct space_options *space = &rig->spaces[rig->space_count++];
+    *space = (struct space_options){
+        .name = name,
+        .prefix = prefix,
+        .policy = policy,
+        .backend = 0,
+        .flush_delay = 60000,
+        .flush_batch = 10000,
+        .dirty_limit = 64 << 20,
+        .table = {.name = name, .key_prefix = prefix, .layout = "hash", .store_prefix = ""}};
+    return space;
+}
+
+void rig_init(struct tier_rig *rig, const struct policy *policy) {
+    memset(rig, 0, sizeof *rig);
+    rig->store = memory_store_create();
+    rig->faulty = faulty_create(&memory_store_type);
+    rig->backend.options = (struct backend_options){.name = "store",
+                                                    .uri = memory_store_uri(rig->store),
+                                                    .timeout_ms = 2000,
+                                                    .type = faulty_type(rig->faulty)};
+    rig->options = (struct tier_options){.cache = {.memory_limit = 16 << 20, .item_max = 1 << 20, .node = 1},
+                                         .workers = 1,
+                                         .drain_timeout = 10000,
+                                         .journal_file_size = 1 << 20,
+                                         .wake = wake,
+                                         .log = log_line};
+    pthread_mutex_init(&rig->log_mutex, NULL);
+    for (unsigned i = 0; i < RIG_WORKERS; i++) {
+        pthread_mutex_init(&rig->workers[i].mutex, NULL);
+        pthread_cond_init(&rig->workers[i].woken, NULL);
+    }
+    rig_add_space(rig, "test", "", policy);
+}
+
+void rig_use_folder(struct tier_rig *rig) {
+    snprintf(rig->folder, sizeof rig->folder, "/tmp/forebay-tier-XXXXXX");
+    char *made = mkdtemp(rig->folder);
+    assert(made);
+    (void)made;
+}
+
+const char *rig_try_start(struct tier_rig *rig) {
+    rig->options.spaces = rig->spaces;
+    rig->options.space_count = rig->space_count;
+    rig->options.backends = &rig->backend;
+    rig->options.backend_count = 1;
+    rig->options.data = rig->folder[0] ? rig->folder : NULL;
+    rig->options.context = rig;
+    return tier_create(&rig->options, &rig->tier, rig->reply, sizeof rig->reply) ? NULL : rig->reply;
+}
+
+void rig_start(struct tier_rig *rig) {
+    const char *error = rig_try_start(rig);
+    if (error)
+        fprintf(stderr, "tier_create: %s\n", error);
+    assert(!error);
+}
+
+void rig_end_tier(struct tier_rig *rig) {
+    tier_destroy(rig->tier);
+    rig->tier = NULL;
+}
+
+void rig_stop(struct tier_rig *rig) {
+    char command[128];
+    rig_end_tier(rig);
+    faulty_destroy(rig->faulty);
+    memory_store_destroy(rig->store);
+    if (rig->folder[0]) {
+        snprintf(command, sizeof command, "rm -rf %s", rig->folder);
+        int status = system(command);
+        (void)status;
+    }
+    for (unsigned i = 0; i < RIG_WORKERS; i++) {
+        pthread_mutex_destroy(&rig->workers[i].mutex);
+        pthread_cond_destroy(&rig->workers[i].woken);
+    }
+    pthread_mutex_destroy(&rig->log_mutex);
+}
+
+/* ---- Commands
+ * --------------------------------------------------------------------------------------------------- */
+
+static struct cache_time rig_now(const struct tier_rig *rig) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    int64_t us = (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000 + rig->clock_shift_us;
+    return cache_time_from_us((uint64_t)us);
+}
+
+static const struct {
+    const char *word;
+    enum command command;
+} words[] = {{"get", COMMAND_GET},       {"gets", COMMAND_GET},
+             {"gat", COMMAND_GAT},       {"set", COMMAND_SET},
+             {"add", COMMAND_ADD},       {"replace", COMMAND_REPLACE},
+             {"append", COMMAND_APPEND}, {"prepend", COMMAND_PREPEND},
+             {"cas", COMMAND_CAS},       {"delete", COMMAND_DELETE},
+             {"incr", COMMAND_INCR},     {"decr", COMMAND_DECR},
+             {"touch", COMMAND_TOUCH},   {"vivify", COMMAND_META_GET},
+             {"sync", COMMAND_SYNC},     {"flush_all", COMMAND_FLUSH_ALL}};
+
+static enum command command_of(const char *word) {
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (strcmp(words[i].word, word) == 0)
+            return words[i].command;
+    assert(!"a command of the rig");
+    return COMMAND_BAD;
+}
+
+static void fill_request(struct rig_call *call, const char *word, char *key, char *first, char *second) {
+    struct request *request = &call->request;
+    request->command = command_of(word);
+    request->key = request->raw_key = slice_string(key ? key : "");
+    request->meta_flags = request->argument = slice_of("", 0);
+    request->ret_cas = strcmp(word, "gets") == 0;
+    request->ends_run = true;
+    switch (request->command) {
+    case COMMAND_GAT:
+    case COMMAND_TOUCH:
+        request->exptime = strtoll(first, NULL, 10);
+        request->has_exptime = true;
+        break;
+    case COMMAND_INCR:
+    case COMMAND_DECR:
+        request->delta = strtoull(first, NULL, 10);
+        break;
+    case COMMAND_META_GET:
+        request->meta = meta_bit('N') | meta_bit('v');
+        request->vivify_ttl = strtoll(first, NULL, 10);
+        break;
+    default:
+        request->value = slice_string(first ? first : "");
+        request->has_exptime = true;
+        if (request->command == COMMAND_CAS)
+            request->cas = strtoull(second, NULL, 10);
+        else
+            request->exptime = second ? strtoll(second, NULL, 10) : 0;
+        break;
+    }
+}
+
+static void parse(struct rig_call *call, const char *command) {
+    char *save = NULL;
+    snprintf(call->text, sizeof call->text, "%s", command);
+    char *word = strtok_r(call->text, " ", &save), *key = strtok_r(NULL, " ", &save);
+    char *first = strtok_r(NULL, " ", &save), *second = strtok_r(NULL, " ", &save);
+    fill_request(call, word, key, first, second);
+}
+
+static void write_hit(struct rig_call *call, const struct outcome *outcome) {
+    const struct cache_view *view = &outcome->view;
+    int size = (int)(view->value.size < RIG_REPLY - 64 ? view->value.size : RIG_REPLY - 64);
+    if (outcome->won)
+        snprintf(call->reply, RIG_REPLY, "WON");
+    else if (call->request.ret_cas)
+        snprintf(call->reply, RIG_REPLY, "%.*s %" PRIu64, size, view->value.data, cache_view_cas(view));
+    else
+        snprintf(call->reply, RIG_REPLY, "%.*s", size, view->value.data);
+}
+
+static void write_reply(struct rig_call *call, const struct outcome *outcome) {
+    static const char *const texts[] = {"HIT",       "MISS",    "STORED",  "NOT_STORED", "EXISTS",
+                                        "NOT_FOUND", "DELETED", "TOUCHED", "NUMBER",     "ERROR"};
+    if (outcome->status == OUTCOME_HIT)
+        write_hit(call, outcome);
+    else if (outcome->status == OUTCOME_NUMBER)
+        snprintf(call->reply, RIG_REPLY, "%" PRIu64, outcome->number);
+    else if (outcome->status == OUTCOME_ERROR)
+        snprintf(call->reply, RIG_REPLY, "%s", outcome->error);
+    else
+        snprintf(call->reply, RIG_REPLY, "%s", texts[outcome->status]);
+    call->done = true;
+}
+
+static struct tier_worker *worker_of(const struct rig_call *call) {
+    return tier_get_worker(call->rig->tier, call->worker);
+}
+
+static enum tier_status execute(struct rig_call *call, struct outcome *outcome) {
+    struct tier_worker *worker = worker_of(call);
+    if (call->request.command == COMMAND_SYNC)
+        return tier_sync(worker, call->ticket, call->request.key, 10000, outcome);
+    tier_prepare(worker, &call->request);
+    return tier_execute(worker, call->ticket, &call->request, outcome);
+}
+
+/* Within a turn. */
+static void run(struct rig_call *call) {
+    struct outcome outcome;
+    if (call->request.command == COMMAND_FLUSH_ALL) {
+        struct cache_time now = rig_now(call->rig);
+        tier_flush_all(worker_of(call), now.seconds);
+        snprintf(call->reply, RIG_REPLY, "OK");
+        call->done = true;
+        return;
+    }
+    memset(&outcome, 0, sizeof outcome);
+    if (execute(call, &outcome) == TIER_PARKED) {
+        tier_submit(worker_of(call), call->ticket);
+        return;
+    }
+    write_reply(call, &outcome);
+    if (outcome.holds_lock)
+        tier_release(worker_of(call), &outcome);
+}
+
+struct rig_call *rig_begin(struct tier_rig *rig, unsigned worker, const char *command) {
+    struct rig_call *call = calloc(1, sizeof *call);
+    struct cache_time now = rig_now(rig);
+    assert(call);
+    call->rig = rig;
+    call->worker = worker;
+    parse(call, command);
+    tier_turn_begin(worker_of(call), &now);
+    call->ticket = tier_ticket_create(worker_of(call), call);
+    assert(call->ticket);
+    run(call);
+    tier_turn_end(worker_of(call));
+    return call;
+}
+
+bool rig_is_done(struct rig_call *call) {
+    struct cache_time now = rig_now(call->rig);
+    struct tier_ticket *ticket;
+    tier_turn_begin(worker_of(call), &now);
+    while ((ticket = tier_next_ready(worker_of(call))))
+        run(tier_ticket_owner(ticket));
+    tier_turn_end(worker_of(call));
+    return call->done;
+}
+
+const char *rig_finish(struct rig_call *call) {
+    struct rig_worker *waiting = &call->rig->workers[call->worker];
+    while (!rig_is_done(call)) {
+        struct timespec until;
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_sec += 1;
+        pthread_mutex_lock(&waiting->mutex);
+        while (!waiting->wake)
+            if (pthread_cond_timedwait(&waiting->woken, &waiting->mutex, &until) != 0)
+                break;
+        waiting->wake = false;
+        pthread_mutex_unlock(&waiting->mutex);
+    }
+    return call->reply;
+}
+
+void rig_free(struct rig_call *call) {
+    tier_ticket_destroy(call->ticket);
+    free(call);
+}
+
+const char *rig_do(struct tier_rig *rig, const char *command) {
+    struct rig_call *call = rig_begin(rig, 0, command);
+    snprintf(rig->reply, sizeof rig->reply, "%s", rig_finish(call));
+    rig_free(call);
+    return rig->reply;
+}
+
+/* ---- Runs of gets
+ * --------------------------------------------------------------------------------------------------- */
+
+const char *rig_multi_get(struct tier_rig *rig, const char *keys) {
+    struct rig_call call = {.rig = rig};
+    struct request requests[300];
+    char text[RIG_REPLY], *save = NULL;
+    size_t count = 0, at = 0, used = 0;
+    snprintf(text, sizeof text, "%s", keys);
+    for (char *key = strtok_r(text, " ", &save); key; key = strtok_r(NULL, " ", &save))
+        requests[count++] = (struct request){.command = COMMAND_GET, .key = slice_string(key)};
+    struct tier_worker *worker = tier_get_worker(rig->tier, 0);
+    call.ticket = tier_ticket_create(worker, &call);
+    while (at < count) {
+        struct cache_time now = rig_now(rig);
+        struct outcome outcome = {0};
+        tier_turn_begin(worker, &now);
+        for (size_t i = 0; i < count; i++)
+            tier_prepare(worker, &requests[i]);
+        while (at < count && tier_execute(worker, call.ticket, &requests[at], &outcome) == TIER_DONE) {
+            write_reply(&call, &outcome);
+            used += (size_t)snprintf(rig->reply + used, sizeof rig->reply - used, "%s%s", at ? "," : "",
+                                     call.reply);
+            if (outcome.holds_lock)
+                tier_release(worker, &outcome);
+            at++;
+        }
+        if (at < count) {
+            for (size_t i = at + 1; i < count; i++)
+                tier_anticipate(worker, call.ticket, &requests[i]);
+            tier_submit(worker, call.ticket);
+        }
+        tier_turn_end(worker);
+        while (at < count && !tier_next_ready(worker))
+            usleep(200);
+    }
+    tier_ticket_destroy(call.ticket);
+    return rig->reply;
+}
+
+/* ---- Looking
+ * ----------------------------------------------------------------------------------------------------------
+ */
+
+bool rig_wait_clean(struct tier_rig *rig) {
+    for (int i = 0; i < 10000; i++) {
+        if (cache_dirty_entries(tier_cache(rig->tier), CACHE_ALL_SPACES) == 0)
+            return true;
+        usleep(1000);
+    }
+    return false;
+}
+
+struct finder {
+    struct stat_sink sink;
+    const char *name;
+    uint64_t value;
+    bool found;
+};
+
+static void find_line(struct stat_sink *self, const char *name, const char *value) {
+    struct finder *finder = (struct finder *)(void *)self;
+    if (strcmp(name, finder->name) != 0)
+        return;
+    finder->value = strtoull(value, NULL, 10);
+    finder->found = true;
+}
+
+uint64_t rig_stat(struct tier_rig *rig, const char *name) {
+    struct finder finder = {.sink = {find_line}, .name = name};
+    tier_stat_write_behind(rig->tier, &finder.sink);
+    tier_stat_backends(rig->tier, &finder.sink);
+    tier_stat_spaces(rig->tier, &finder.sink);
+    assert(finder.found);
+    return finder.value;
+}
+
+char *rig_row(struct tier_rig *rig, const char *key) {
+    return memory_store_get(rig->store, "test", key, NULL, NULL);
+}
