@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 static int system_open(const struct journal_files *self, const char *path, int flags) {
@@ -27,6 +28,18 @@ static ssize_t system_write_at(const struct journal_files *self, int file, const
                                uint64_t offset) {
     (void)self;
     return pwrite(file, from, size, (off_t)offset);
+}
+
+/* Of this range alone where the system can: the rest of the file may hold much that nobody needs any more. */
+static ssize_t system_write_synced_at(const struct journal_files *self, int file, const void *from,
+                                      size_t size, uint64_t offset) {
+    (void)self;
+    struct iovec piece = {.iov_base = (void *)(uintptr_t)from, .iov_len = size};
+    ssize_t n = pwritev2(file, &piece, 1, (off_t)offset, RWF_DSYNC);
+    if (n >= 0 || (errno != EOPNOTSUPP && errno != ENOSYS && errno != EINVAL))
+        return n;
+    n = pwrite(file, from, size, (off_t)offset);
+    return n >= 0 && fdatasync(file) != 0 ? -1 : n;
 }
 
 static int system_allocate(const struct journal_files *self, int file, uint64_t size) {
@@ -91,6 +104,7 @@ const struct journal_files journal_files_system = {
     .close = system_close,
     .read_at = system_read_at,
     .write_at = system_write_at,
+    .write_synced_at = system_write_synced_at,
     .allocate = system_allocate,
     .truncate = system_truncate,
     .sync = system_sync,
@@ -100,10 +114,13 @@ const struct journal_files journal_files_system = {
     .boot = system_boot,
 };
 
-int journal_files_write(const struct journal_files *files, int file, const void *from, size_t size,
-                        uint64_t offset) {
+typedef ssize_t write_call(const struct journal_files *self, int file, const void *from, size_t size,
+                           uint64_t offset);
+
+static int write_all(const struct journal_files *files, write_call *call, int file, const void *from,
+                     size_t size, uint64_t offset) {
     for (size_t done = 0; done < size;) {
-        ssize_t n = files->write_at(files, file, (const char *)from + done, size - done, offset + done);
+        ssize_t n = call(files, file, (const char *)from + done, size - done, offset + done);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0) {
@@ -114,6 +131,16 @@ int journal_files_write(const struct journal_files *files, int file, const void 
         done += (size_t)n;
     }
     return 0;
+}
+
+int journal_files_write(const struct journal_files *files, int file, const void *from, size_t size,
+                        uint64_t offset) {
+    return write_all(files, files->write_at, file, from, size, offset);
+}
+
+int journal_files_write_synced(const struct journal_files *files, int file, const void *from, size_t size,
+                               uint64_t offset) {
+    return write_all(files, files->write_synced_at, file, from, size, offset);
 }
 
 ssize_t journal_files_read(const struct journal_files *files, int file, void *to, size_t size,

@@ -19,6 +19,9 @@ struct journal_files {
     ssize_t (*read_at)(const struct journal_files *self, int file, void *to, size_t size, uint64_t offset);
     ssize_t (*write_at)(const struct journal_files *self, int file, const void *from, size_t size,
                         uint64_t offset);
+    /* Durable when it returns: this range at least, and what is needed to find it. */
+    ssize_t (*write_synced_at)(const struct journal_files *self, int file, const void *from, size_t size,
+                               uint64_t offset);
     int (*allocate)(const struct journal_files *self, int file,
                     uint64_t size); /* makes it at least so long, with
                                        blocks below all of it */
@@ -37,6 +40,9 @@ extern const struct journal_files journal_files_system;
 /* All of it or -1; a write that ends early is continued. */
 int journal_files_write(const struct journal_files *files, int file, const void *from, size_t size,
                         uint64_t offset);
+
+int journal_files_write_synced(const struct journal_files *files, int file, const void *from, size_t size,
+                               uint64_t offset);
 
 /* As much as there is up to size, or -1. */
 ssize_t journal_files_read(const struct journal_files *files, int file, void *to, size_t size,

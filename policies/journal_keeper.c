@@ -74,8 +74,7 @@ static bool write_header(const struct making *making, struct journal_file *file,
     if (bytes == NULL)
         return false;
     format_encode_header(bytes, &header);
-    bool good = journal_files_write(journal->disk, file->handle, bytes, header.size, 0) == 0 &&
-                journal->disk->sync(journal->disk, file->handle) == 0;
+    bool good = journal_files_write_synced(journal->disk, file->handle, bytes, header.size, 0) == 0;
     int failure = errno;
     free(bytes);
     errno = failure;

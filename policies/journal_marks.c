@@ -166,8 +166,8 @@ static bool write_copies(const struct journal_files *files, int file, struct jou
         return false;
     marks->serial++;
     encode(marks, copy, size);
-    bool good = journal_files_write(files, file, copy, size, 0) == 0 && files->sync(files, file) == 0 &&
-                journal_files_write(files, file, copy, size, size) == 0 && files->sync(files, file) == 0;
+    bool good = journal_files_write_synced(files, file, copy, size, 0) == 0 &&
+                journal_files_write_synced(files, file, copy, size, size) == 0;
     int failure = errno;
     free(copy);
     errno = failure;

@@ -19,7 +19,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-static bool writer_is_sane(const struct journal_writer *writer) {
+__attribute__((unused)) static bool writer_is_sane(const struct journal_writer *writer) {
     if (writer->done > writer->buffered || writer->buffered + writer->room > writer->capacity)
         return false;
     if (writer->always_size > writer->buffered || writer->interval_size > writer->buffered)

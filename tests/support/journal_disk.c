@@ -100,6 +100,39 @@ static ssize_t disk_write_at(const struct journal_files *self, int file, const v
     return real()->write_at(real(), file, from, size, offset);
 }
 
+/* The range, in what counts as synced. */
+static void remember_range(struct journal_disk *disk, int file, const void *from, size_t size,
+                           uint64_t offset) {
+    pthread_mutex_lock(&disk->lock);
+    struct disk_file *kept = find_file(disk, inode_of(file));
+    must(kept != NULL, "a write to an unknown file");
+    if (kept->synced_size < offset + size) {
+        char *longer = realloc(kept->synced, offset + size);
+        must(longer != NULL, "realloc");
+        memset(longer + kept->synced_size, 0, offset + size - kept->synced_size);
+        kept->synced = longer;
+        kept->synced_size = offset + size;
+    }
+    memcpy(kept->synced + offset, from, size);
+    pthread_mutex_unlock(&disk->lock);
+}
+
+static ssize_t disk_write_synced_at(const struct journal_files *self, int file, const void *from, size_t size,
+                                    uint64_t offset) {
+    struct journal_disk *disk = disk_of(self);
+    atomic_fetch_add(&disk->syncs, 1);
+    if (atomic_load(&disk->sync_failure) != 0) {
+        errno = atomic_load(&disk->sync_failure);
+        return -1;
+    }
+    if (!disk->remembers && atomic_load(&disk->write_failure) == 0)
+        return real()->write_synced_at(real(), file, from, size, offset);
+    ssize_t n = disk_write_at(self, file, from, size, offset);
+    if (n > 0 && disk->remembers)
+        remember_range(disk, file, from, (size_t)n, offset);
+    return n;
+}
+
 static int disk_allocate(const struct journal_files *self, int file, uint64_t size) {
     struct stat status;
     must(fstat(file, &status) == 0, "fstat");
@@ -188,6 +221,7 @@ void journal_disk_init(struct journal_disk *disk, bool remembers) {
                                          .close = disk_close,
                                          .read_at = disk_read_at,
                                          .write_at = disk_write_at,
+                                         .write_synced_at = disk_write_synced_at,
                                          .allocate = disk_allocate,
                                          .truncate = disk_truncate,
                                          .sync = disk_sync,
