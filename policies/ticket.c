@@ -36,7 +36,7 @@ void *tier_ticket_owner(const struct tier_ticket *ticket) {
 }
 
 char *ticket_bytes(struct tier_ticket *ticket, size_t size) {
-    if (ticket->bytes_capacity >= size && ticket->bytes_capacity <= BYTES_KEPT)
+    if (ticket->bytes && ticket->bytes_capacity >= size && ticket->bytes_capacity <= BYTES_KEPT)
         return ticket->bytes;
     if (ticket->bytes_capacity < size || size < BYTES_KEPT / 2) {
         free(ticket->bytes);
