@@ -270,10 +270,17 @@ static void stop_workers(struct server *server) {
     free(started);
 }
 
+static size_t count_dirty(struct tier *tier) {
+    size_t dirty = 0;
+    for (size_t i = 0; i < tier_space_count(tier); i++)
+        dirty += cache_dirty_entries(tier_cache(tier), (int)i);
+    return dirty;
+}
+
 static void *stop_and_drain(void *argument) {
     struct program *program = argument;
     stop_workers(&program->server);
-    program->drain.before = cache_dirty_entries(tier_cache(program->server.tier), CACHE_ALL_SPACES);
+    program->drain.before = count_dirty(program->server.tier);
     program->drain.left = tier_drain(program->server.tier, &program->drain.journaled);
     ev_async_send(program->loop, &program->helper_done);
     return NULL;
