@@ -6,5 +6,6 @@
 #include "backends/backend.h"
 
 extern const struct backend_type sqlite_backend; /* sqlite.c */
+extern const struct backend_type redis_backend;  /* redis.c */
 
 #endif

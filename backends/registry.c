@@ -4,6 +4,7 @@
 
 static const struct backend_type *const known[] = {
     &sqlite_backend,
+    &redis_backend,
 };
 
 /* The scheme of a URI ends at the first ':' or '+', so that redis+unix: is served by "redis". */
@@ -22,5 +23,5 @@ const struct backend_type *backend_find(const char *uri) {
 }
 
 const char *backend_schemes(void) {
-    return "sqlite";
+    return "sqlite, redis, redis+unix";
 }

@@ -13,9 +13,11 @@
 #include <cmocka.h>
 
 #include "backends/kinds.h"
+#include "tests/support/redis_server.h"
 #include "tests/support/temp_folder.h"
 #include <assert.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,8 +54,26 @@ static void sqlite_stop(struct store *store) {
     temp_folder_remove(&store->folder);
 }
 
+static struct redis_server redis; /* of the whole run: each test begins with FLUSHALL */
+
+static void redis_start(struct store *store) {
+    snprintf(store->uri, sizeof store->uri, "redis://127.0.0.1:%d/3", redis.port);
+    assert_string_equal(redis_server_ask(&redis, "FLUSHALL"), "OK");
+}
+
+static void redis_socket_start(struct store *store) {
+    snprintf(store->uri, sizeof store->uri, "redis+unix://%s/redis.sock", redis.folder.path);
+    assert_string_equal(redis_server_ask(&redis, "FLUSHALL"), "OK");
+}
+
+static void redis_stop(struct store *store) {
+    (void)store;
+}
+
 static const struct kind kinds[] = {
     {"sqlite", "", sqlite_start, sqlite_stop},
+    {"redis, hash", "hash", redis_start, redis_stop},
+    {"redis, string", "string", redis_socket_start, redis_stop},
 };
 
 static const struct backend_type *type(const struct store *store) {
@@ -685,7 +705,13 @@ static int run(const struct kind *kind) {
 
 int main(void) {
     int failed = 0;
+    signal(SIGPIPE, SIG_IGN);
+    if (!redis_server_start(&redis)) {
+        fprintf(stderr, "redis-server (Debian: redis-server) is needed for these tests\n");
+        return 1;
+    }
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         failed += run(&kinds[i]);
+    redis_server_stop(&redis);
     return failed;
 }

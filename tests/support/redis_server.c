@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+#include "tests/support/redis_server.h"
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <hiredis.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static int free_port(void) {
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof address;
+    int socket_fd = socket(AF_INET, SOCK_STREAM, 0);
+    int port = -1;
+    if (bind(socket_fd, (struct sockaddr *)&address, sizeof address) == 0 &&
+        getsockname(socket_fd, (struct sockaddr *)&address, &size) == 0)
+        port = ntohs(address.sin_port);
+    close(socket_fd);
+    return port;
+}
+
+static void run_server(const struct redis_server *server) {
+    char port[16];
+    int nowhere = open("/dev/null", O_RDWR);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    dup2(nowhere, STDIN_FILENO);
+    dup2(nowhere, STDOUT_FILENO);
+    dup2(nowhere, STDERR_FILENO);
+    snprintf(port, sizeof port, "%d", server->port);
+    execlp("redis-server", "redis-server", "--port", port, "--bind", "127.0.0.1", "--dir",
+           server->folder.path, "--unixsocket", "redis.sock", "--save", "", "--appendonly",
+           server->append_only ? "yes" : "no", "--appendfsync", "always", NULL);
+    _exit(127);
+}
+
+/* Until it answers, or has ended. */
+static bool wait_until_up(struct redis_server *server) {
+    for (unsigned i = 0; i < 1000; i++) {
+        if (waitpid(server->pid, NULL, WNOHANG) == server->pid) {
+            server->pid = 0;
+            return false;
+        }
+        if (strcmp(redis_server_ask(server, "PING"), "PONG") == 0)
+            return true;
+        usleep(10000);
+    }
+    return false;
+}
+
+bool redis_server_restart(struct redis_server *server) {
+    server->pid = fork();
+    if (server->pid == 0)
+        run_server(server);
+    return server->pid > 0 && wait_until_up(server);
+}
+
+bool redis_server_start(struct redis_server *server) {
+    temp_folder_make(&server->folder);
+    server->port = free_port();
+    if (redis_server_restart(server))
+        return true;
+    redis_server_stop(server);
+    return false;
+}
+
+void redis_server_kill(struct redis_server *server) {
+    if (server->pid > 0) {
+        kill(server->pid, SIGKILL);
+        waitpid(server->pid, NULL, 0);
+    }
+    server->pid = 0;
+}
+
+void redis_server_pause(const struct redis_server *server, bool pause) {
+    kill(server->pid, pause ? SIGSTOP : SIGCONT);
+}
+
+void redis_server_stop(struct redis_server *server) {
+    redis_server_kill(server);
+    temp_folder_remove(&server->folder);
+}
+
+/* ---- Asking ---- */
+
+static void append_text(char *text, size_t room, const redisReply *reply) {
+    size_t used = strlen(text);
+    switch (reply->type) {
+    case REDIS_REPLY_INTEGER:
+        snprintf(text + used, room - used, "%lld", reply->integer);
+        break;
+    case REDIS_REPLY_ARRAY:
+        for (size_t i = 0; i < reply->elements; i++) {
+            if (i > 0)
+                snprintf(text + strlen(text), room - strlen(text), " ");
+            append_text(text, room, reply->element[i]);
+        }
+        break;
+    case REDIS_REPLY_NIL:
+        break;
+    default:
+        snprintf(text + used, room - used, "%s%s", reply->type == REDIS_REPLY_ERROR ? "-" : "", reply->str);
+    }
+}
+
+const char *redis_server_ask(const struct redis_server *server, const char *format, ...) {
+    static char text[1000];
+    const struct timeval timeout = {5, 0};
+    redisContext *link = redisConnectWithTimeout("127.0.0.1", server->port, timeout);
+    va_list arguments;
+    strcpy(text, "");
+    if (!link || link->err) {
+        strcpy(text, "-not connected");
+    } else {
+        redisSetTimeout(link, timeout);
+        va_start(arguments, format);
+        redisReply *reply = redisvCommand(link, format, arguments);
+        va_end(arguments);
+        if (reply)
+            append_text(text, sizeof text, reply);
+        else
+            strcpy(text, "-no answer");
+        freeReplyObject(reply);
+    }
+    redisFree(link);
+    return text;
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/* A redis-server of a test's own, on a free port of the loopback interface and a socket file. */
+#ifndef FOREBAY_TESTS_SUPPORT_REDIS_SERVER_H
+#define FOREBAY_TESTS_SUPPORT_REDIS_SERVER_H
+
+#include "tests/support/temp_folder.h"
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct redis_server {
+    pid_t pid; /* 0: not running */
+    int port;
+    struct temp_folder folder; /* its working folder, with redis.sock and what it stores */
+    bool append_only;          /* set before the start: everything survives a restart */
+};
+
+/* Makes the folder, chooses the port and starts; returns when it answers. false: redis-server cannot be run
+ * here. It ends with the test program, however that ends. */
+bool redis_server_start(struct redis_server *server);
+
+/* Ends it at once (SIGKILL), or starts it again at the same port. */
+void redis_server_kill(struct redis_server *server);
+bool redis_server_restart(struct redis_server *server);
+
+/* SIGSTOP and SIGCONT. */
+void redis_server_pause(const struct redis_server *server, bool pause);
+
+/* Ends it and removes the folder. */
+void redis_server_stop(struct redis_server *server);
+
+/* Sends a command (words separated by blanks, printf-like) as somebody beside; the answer as text in a buffer
+ * that lives until the next call: nil is "", errors begin with a '-', arrays are joined by blanks. */
+__attribute__((format(printf, 2, 3))) const char *redis_server_ask(const struct redis_server *server,
+                                                                   const char *format, ...);
+
+#endif
