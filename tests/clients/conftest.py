@@ -97,18 +97,19 @@ BIG = b"0123456789" * 20000
 def check_rows(server, prefix="sess:", client_keeps_bytes=True):
     """What `write` stored, as an operator sees it: with the sqlite3 shell, once the write-behind is through."""
     server.client().sync("sessions")
-    found = shell(server, "select cast(key as text), cast(value as text), expires_at from sessions "
+    found = shell(server, "select cast(key as text), hex(substr(value, 1, 100)), expires_at from sessions "
                           f"where key between cast('{prefix}' as blob) and cast('{prefix}~' as blob)")
-    rows = {key[len(prefix):]: (value, int(expires)) for key, value, expires in found}
+    rows = {key[len(prefix):]: (bytes.fromhex(value), int(expires)) for key, value, expires in found}
     assert "deleted" not in rows
     assert {"plain", "binary", "big", "overwritten", "counter", "touched"} <= set(rows)
     now = time.time()
     assert now < rows["plain"][1] <= now + 1000
     assert now + 1000 < rows["touched"][1] <= now + 4000
-    assert rows["counter"][0].strip() == "12"
+    assert rows["counter"][0].strip() == b"12"
     if client_keeps_bytes:
-        assert rows["plain"][0] == "value"
-        assert rows["overwritten"][0] == "second"
+        assert rows["plain"][0] == b"value"
+        assert rows["overwritten"][0] == b"second"
+        assert rows["binary"][0] == BINARY[:100]
         assert shell(server, f"select length(value) from sessions where key = cast('{prefix}big' as blob)") == [[str(len(BIG))]]
 
 

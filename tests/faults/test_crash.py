@@ -3,7 +3,7 @@
 under write-through. tools/crash-rounds does the same for as long as one likes. See tests/support/crash.py for the model."""
 
 import pytest
-from crash import Rounds
+from crash import Rounds, Violation
 from forebay import Redis
 
 ROUNDS = 20
@@ -20,3 +20,13 @@ def test_kill_rounds(tmp_path, store):
         rounds.close()
     assert rounds.kills >= ROUNDS
     assert rounds.answered > ROUNDS * 20, "hardly anything was acknowledged: this run shows nothing"
+
+
+def test_the_model_sees_what_is_lost(tmp_path):
+    """Without a journal a kill -9 loses what was not flushed, and these rounds must notice."""
+    rounds = Rounds(tmp_path, seed=1, modes=("off",), through=False)
+    try:
+        with pytest.raises(Violation):
+            rounds.run(ROUNDS)
+    finally:
+        rounds.close()

@@ -5,15 +5,19 @@ was not synced is gone. tests/faults/power_loss.c is the disk."""
 import os
 
 import pytest
-from crash import Rounds
+from crash import Rounds, Violation
 
 ROUNDS = 20
 
 
-def test_power_cuts(tmp_path):
-    library = os.environ.get("POWER_LOSS")
-    if not library:
+@pytest.fixture
+def library():
+    if not os.environ.get("POWER_LOSS"):
         pytest.skip("POWER_LOSS does not name the library built from tests/faults/power_loss.c")
+    return os.environ["POWER_LOSS"]
+
+
+def test_power_cuts(tmp_path, library):
     rounds = Rounds(tmp_path, seed=6, modes=("always",), power_library=library)
     try:
         rounds.run(ROUNDS)
@@ -21,3 +25,13 @@ def test_power_cuts(tmp_path):
         rounds.close()
     assert rounds.kills >= ROUNDS
     assert rounds.answered > ROUNDS * 20, "hardly anything was acknowledged: this run shows nothing"
+
+
+def test_the_disk_loses_what_was_not_synced(tmp_path, library):
+    """Under journal = "os" it may, so these rounds must notice."""
+    rounds = Rounds(tmp_path, seed=1, modes=("os",), through=False, power_library=library)
+    try:
+        with pytest.raises(Violation):
+            rounds.run(ROUNDS)
+    finally:
+        rounds.close()
