@@ -25,8 +25,9 @@ struct report {
     struct buffer *out;
 };
 
+/* Clients part a line into three words: an empty value is shown as "". */
 static void add_line(struct stat_sink *sink, const char *name, const char *value) {
-    buffer_print(((struct report *)sink)->out, "STAT %s %s\r\n", name, value);
+    buffer_print(((struct report *)sink)->out, "STAT %s %s\r\n", name, *value ? value : "\"\"");
 }
 
 static void add_number(struct report *report, const char *name, uint64_t value) {
