@@ -1,0 +1,516 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What is particular to Redis: outages of every kind, refusals, what others see of the layouts and do to
+ * them, and tombstones. What every backend owes is in test_conformance.c.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "backends/kinds.h"
+#include "tests/support/redis_server.h"
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+struct fixture {
+    struct redis_server server;
+    char uri[400];
+    struct backend_table tables[3]; /* hash, string, hash for all other keys */
+    const struct backend_table *list[3];
+    struct backend_options options;
+    struct backend_connection *writer, *reader;
+    struct backend_error error;
+    uint32_t now;
+};
+
+enum { HASH, STRING, DEFAULT };
+
+/* ---- A server of its own for each test ---- */
+
+static int set_up(void **state) {
+    struct fixture *fixture = calloc(1, sizeof *fixture);
+    fixture->server.append_only = *state != NULL;
+    if (!redis_server_start(&fixture->server))
+        fail_msg("redis-server (Debian: redis-server) is needed for these tests");
+    fixture->now = (uint32_t)time(NULL);
+    fixture->tables[HASH] =
+        (struct backend_table){.name = "sessions", .key_prefix = "sess:", .layout = "hash"};
+    fixture->tables[STRING] =
+        (struct backend_table){.name = "shared", .key_prefix = "sh:", .layout = "string", .index = 1};
+    fixture->tables[DEFAULT] =
+        (struct backend_table){.name = "default", .key_prefix = "", .store_prefix = "app*:", .index = 2};
+    for (unsigned i = 0; i < 3; i++)
+        fixture->list[i] = &fixture->tables[i];
+    snprintf(fixture->uri, sizeof fixture->uri, "redis://127.0.0.1:%d", fixture->server.port);
+    fixture->options = (struct backend_options){
+        .name = "cache", .uri = fixture->uri, .timeout_ms = 200, .tables = fixture->list, .table_count = 3};
+    *state = fixture;
+    return 0;
+}
+
+static int tear_down(void **state) {
+    struct fixture *fixture = *state;
+    redis_backend.close(fixture->reader);
+    redis_backend.close(fixture->writer);
+    redis_server_stop(&fixture->server);
+    free(fixture);
+    return 0;
+}
+
+#define ask(fixture, ...) redis_server_ask(&(fixture)->server, __VA_ARGS__)
+
+static enum backend_status open_writer(struct fixture *fixture) {
+    redis_backend.close(fixture->writer);
+    fixture->writer = NULL;
+    return redis_backend.open(&fixture->options, BACKEND_WRITER, &fixture->writer, &fixture->error);
+}
+
+static void open_both(struct fixture *fixture) {
+    if (open_writer(fixture) != BACKEND_OK ||
+        redis_backend.open(&fixture->options, BACKEND_READER, &fixture->reader, &fixture->error) !=
+            BACKEND_OK)
+        fail_msg("%s", fixture->error.message);
+}
+
+static struct mutation mutation(struct fixture *fixture, unsigned table, enum mutation_kind kind,
+                                const char *key, const char *value, uint64_t version) {
+    return (struct mutation){
+        .table = fixture->list[table],
+        .kind = kind,
+        .entry = {.key = slice_string(key), .value = slice_string(value), .version = version}};
+}
+
+static enum backend_status apply(struct fixture *fixture, struct mutation *mutations, size_t count) {
+    return redis_backend.apply(fixture->writer, mutations, count, fixture->now, &fixture->error);
+}
+
+static enum backend_status put(struct fixture *fixture, unsigned table, const char *key, const char *value,
+                               uint64_t version) {
+    struct mutation one = mutation(fixture, table, MUTATION_PUT, key, value, version);
+    return apply(fixture, &one, 1);
+}
+
+/* Whether a single mutation was superseded. */
+static bool superseded(struct fixture *fixture, unsigned table, enum mutation_kind kind, const char *key,
+                       uint64_t version) {
+    struct mutation one = mutation(fixture, table, kind, key, "value", version);
+    assert_int_equal(apply(fixture, &one, 1), BACKEND_OK);
+    return one.superseded;
+}
+
+static enum backend_status load(struct fixture *fixture, unsigned table, const char *key,
+                                struct load_result *result) {
+    struct slice slice = slice_string(key);
+    return redis_backend.load(fixture->reader, fixture->list[table], &slice, 1, fixture->now, result,
+                              &fixture->error);
+}
+
+static void assert_value(struct fixture *fixture, unsigned table, const char *key, const char *value) {
+    struct load_result result;
+    if (load(fixture, table, key, &result) != BACKEND_OK)
+        fail_msg("%s", fixture->error.message);
+    assert_true(result.found);
+    assert_int_equal(result.entry.value.size, strlen(value));
+    assert_memory_equal(result.entry.value.data, value, strlen(value));
+}
+
+static void assert_absent(struct fixture *fixture, unsigned table, const char *key) {
+    struct load_result result;
+    assert_int_equal(load(fixture, table, key, &result), BACKEND_OK);
+    assert_false(result.found);
+}
+
+static void assert_says(const struct fixture *fixture, const char *part) {
+    if (!strstr(fixture->error.message, part))
+        fail_msg("\"%s\" is not in: %s", part, fixture->error.message);
+}
+
+static void assert_silent_about(const struct fixture *fixture, const char *secret) {
+    if (strstr(fixture->error.message, secret))
+        fail_msg("the secret is told: %s", fixture->error.message);
+}
+
+/* ---- Outages ---- */
+
+static void a_server_that_is_down_at_the_start_is_waited_for(void **state) {
+    struct fixture *fixture = *state;
+    struct load_result result;
+    redis_server_kill(&fixture->server);
+    open_both(fixture);
+    assert_int_equal(put(fixture, HASH, "sess:a", "one", 1), BACKEND_TRANSIENT);
+    assert_says(fixture, "refused");
+    assert_int_equal(load(fixture, HASH, "sess:a", &result), BACKEND_TRANSIENT);
+    uint64_t version;
+    assert_int_equal(redis_backend.high_version(fixture->writer, &version, &fixture->error),
+                     BACKEND_TRANSIENT);
+    assert_true(redis_server_restart(&fixture->server));
+    assert_int_equal(put(fixture, HASH, "sess:a", "one", 1), BACKEND_OK);
+    assert_value(fixture, HASH, "sess:a", "one");
+}
+
+static void a_server_that_hangs_is_transient(void **state) {
+    struct fixture *fixture = *state;
+    struct load_result result;
+    open_both(fixture);
+    assert_int_equal(put(fixture, HASH, "sess:a", "one", 1), BACKEND_OK);
+    redis_server_pause(&fixture->server, true);
+    assert_int_equal(put(fixture, HASH, "sess:a", "two", 2), BACKEND_TRANSIENT);
+    assert_says(fixture, "no answer in time");
+    assert_int_equal(load(fixture, HASH, "sess:a", &result), BACKEND_TRANSIENT);
+    assert_int_equal(open_writer(fixture), BACKEND_OK);
+    redis_server_pause(&fixture->server, false);
+    fixture->options.timeout_ms = 5000;
+    assert_int_equal(open_writer(fixture), BACKEND_OK);
+    assert_int_equal(put(fixture, HASH, "sess:a", "three", 3), BACKEND_OK);
+    assert_value(fixture, HASH, "sess:a", "three");
+}
+
+static void a_restarted_server_is_found_again(void **state) {
+    struct fixture *fixture = *state;
+    open_both(fixture);
+    assert_int_equal(put(fixture, HASH, "sess:a", "one", 1), BACKEND_OK);
+    assert_value(fixture, HASH, "sess:a", "one");
+    redis_server_kill(&fixture->server);
+    assert_int_equal(put(fixture, HASH, "sess:b", "two", 2), BACKEND_TRANSIENT);
+    assert_true(redis_server_restart(&fixture->server));
+    /* Empty: the scripts and the high version are gone with the entries. */
+    assert_absent(fixture, HASH, "sess:a");
+    assert_int_equal(put(fixture, HASH, "sess:b", "two", 2), BACKEND_OK);
+    assert_value(fixture, HASH, "sess:b", "two");
+    assert_string_equal(ask(fixture, "GET forebay:high_version"), "2");
+}
+
+static void an_idle_connection_that_was_cut_is_not_noticed(void **state) {
+    struct fixture *fixture = *state;
+    open_both(fixture);
+    assert_int_equal(put(fixture, HASH, "sess:a", "one", 1), BACKEND_OK);
+    assert_value(fixture, HASH, "sess:a", "one");
+    redis_server_kill(&fixture->server);
+    assert_true(redis_server_restart(&fixture->server));
+    assert_absent(fixture, HASH, "sess:a");
+    assert_int_equal(put(fixture, HASH, "sess:a", "two", 2), BACKEND_OK);
+    ask(fixture, "CLIENT KILL TYPE normal SKIPME yes");
+    assert_value(fixture, HASH, "sess:a", "two");
+    assert_int_equal(put(fixture, STRING, "sh:a", "three", 3), BACKEND_OK);
+    ask(fixture, "SCRIPT FLUSH");
+    assert_int_equal(put(fixture, STRING, "sh:a", "four", 4), BACKEND_OK);
+    ask(fixture, "SCRIPT FLUSH");
+    assert_value(fixture, STRING, "sh:a", "four");
+}
+
+static void an_append_only_server_keeps_entries_and_versions(void **state) {
+    struct fixture *fixture = *state;
+    open_both(fixture);
+    assert_int_equal(put(fixture, HASH, "sess:a", "one", 10), BACKEND_OK);
+    assert_false(superseded(fixture, HASH, MUTATION_DELETE, "sess:gone", 20));
+    redis_server_kill(&fixture->server);
+    assert_true(redis_server_restart(&fixture->server));
+    assert_value(fixture, HASH, "sess:a", "one");
+    assert_true(superseded(fixture, HASH, MUTATION_PUT, "sess:a", 9));
+    assert_true(superseded(fixture, HASH, MUTATION_PUT, "sess:gone", 19));
+    uint64_t version = 0;
+    assert_int_equal(redis_backend.high_version(fixture->writer, &version, &fixture->error), BACKEND_OK);
+    assert_int_equal(version, 20);
+}
+
+static void states_of_the_server_that_pass_are_transient(void **state) {
+    struct fixture *fixture = *state;
+    open_both(fixture);
+    assert_int_equal(put(fixture, HASH, "sess:a", "before", 1), BACKEND_OK);
+    ask(fixture, "CONFIG SET maxmemory 1");
+    assert_int_equal(put(fixture, HASH, "sess:a", "after", 2), BACKEND_TRANSIENT);
+    assert_says(fixture, "OOM");
+    assert_value(fixture, HASH, "sess:a", "before");
+    ask(fixture, "CONFIG SET maxmemory 0");
+    assert_int_equal(put(fixture, HASH, "sess:a", "after", 2), BACKEND_OK);
+
+    ask(fixture, "REPLICAOF 127.0.0.1 1");
+    assert_int_equal(put(fixture, HASH, "sess:a", "third", 3), BACKEND_TRANSIENT);
+    assert_says(fixture, "READONLY");
+    assert_value(fixture, HASH, "sess:a", "after");
+    ask(fixture, "CONFIG SET replica-serve-stale-data no");
+    struct load_result result;
+    assert_int_equal(load(fixture, HASH, "sess:a", &result), BACKEND_TRANSIENT); /* unknown is not a miss */
+    assert_says(fixture, "MASTERDOWN");
+    ask(fixture, "REPLICAOF NO ONE");
+    assert_int_equal(put(fixture, HASH, "sess:a", "third", 3), BACKEND_OK);
+
+    ask(fixture, "CLIENT KILL TYPE normal");
+    ask(fixture, "CONFIG SET requirepass changed");
+    assert_int_equal(put(fixture, HASH, "sess:a", "fourth", 4),
+                     BACKEND_TRANSIENT); /* while running: not refused */
+    assert_says(fixture, "NOAUTH");
+}
+
+static void a_key_of_another_type_is_permanent_and_alone(void **state) {
+    struct fixture *fixture = *state;
+    struct load_result result;
+    open_both(fixture);
+    ask(fixture, "RPUSH sess:list x");
+    assert_int_equal(put(fixture, HASH, "sess:list", "one", 1), BACKEND_PERMANENT);
+    assert_says(fixture, "WRONGTYPE");
+    assert_int_equal(put(fixture, HASH, "sess:other", "one", 1), BACKEND_OK);
+    assert_value(fixture, HASH, "sess:other", "one");
+    assert_int_equal(load(fixture, HASH, "sess:list", &result), BACKEND_PERMANENT);
+    struct mutation mutations[] = {mutation(fixture, HASH, MUTATION_PUT, "sess:a", "one", 2),
+                                   mutation(fixture, HASH, MUTATION_PUT, "sess:list", "two", 3),
+                                   mutation(fixture, HASH, MUTATION_PUT, "sess:z", "three", 4)};
+    assert_int_equal(apply(fixture, mutations, 3), BACKEND_PERMANENT);
+    assert_int_equal(apply(fixture, mutations, 1), BACKEND_OK);
+    assert_int_equal(apply(fixture, mutations + 2, 1), BACKEND_OK);
+    assert_value(fixture, HASH, "sess:z", "three");
+}
+
+/* ---- Refusals ---- */
+
+static void assert_refused(struct fixture *fixture, const char *uri, const char *part) {
+    fixture->options.uri = uri;
+    assert_int_equal(open_writer(fixture), BACKEND_REFUSED);
+    assert_null(fixture->writer);
+    assert_says(fixture, part);
+    assert_silent_about(fixture, "secret");
+}
+
+static void wrong_credentials_are_refused_and_never_told(void **state) {
+    struct fixture *fixture = *state;
+    char uri[400];
+    int port = fixture->server.port;
+    snprintf(uri, sizeof uri, "redis://:secret@127.0.0.1:%d", port);
+    assert_refused(fixture, uri, "AUTH");
+    ask(fixture, "CONFIG SET requirepass rights%%3A@ecret");
+    assert_string_equal(ask(fixture, "AUTH rights%%3A@ecret"), "OK");
+    assert_refused(fixture, uri, "WRONGPASS");
+    snprintf(uri, sizeof uri, "redis://127.0.0.1:%d", port);
+    assert_refused(fixture, uri, "NOAUTH");
+    snprintf(uri, sizeof uri, "redis://:rights%%253A%%40ecret@127.0.0.1:%d/2", port);
+    fixture->options.uri = uri;
+    open_both(fixture);
+    assert_int_equal(put(fixture, HASH, "sess:a", "one", 1), BACKEND_OK);
+    redis_server_kill(&fixture->server);
+    assert_int_equal(put(fixture, HASH, "sess:a", "two", 2), BACKEND_TRANSIENT);
+    assert_silent_about(fixture, "ecret");
+    assert_silent_about(fixture, "rights");
+}
+
+static void a_user_of_the_access_list_may_serve(void **state) {
+    struct fixture *fixture = *state;
+    char uri[400];
+    ask(fixture, "ACL SETUSER forebay on >secret ~* +@all");
+    ask(fixture, "ACL SETUSER nobody on >secret ~* -@all +auth");
+    snprintf(uri, sizeof uri, "redis://forebay:secret@127.0.0.1:%d", fixture->server.port);
+    fixture->options.uri = uri;
+    open_both(fixture);
+    assert_int_equal(put(fixture, HASH, "sess:a", "one", 1), BACKEND_OK);
+    assert_value(fixture, HASH, "sess:a", "one");
+    snprintf(uri, sizeof uri, "redis://nobody:secret@127.0.0.1:%d", fixture->server.port);
+    assert_refused(fixture, uri, "NOPERM");
+}
+
+static void what_cannot_work_is_refused(void **state) {
+    struct fixture *fixture = *state;
+    char uri[400];
+    snprintf(uri, sizeof uri, "redis://127.0.0.1:%d/999", fixture->server.port);
+    assert_refused(fixture, uri, "DB index");
+    assert_refused(fixture, "redis://secret@host", "user:password");
+    assert_refused(fixture, "redis://user:secret@host:port", "port");
+    assert_refused(fixture, "redis:host", "redis://");
+    fixture->tables[HASH].layout = "list";
+    assert_refused(fixture, fixture->uri, "\"list\"");
+    fixture->tables[HASH].layout = "hash";
+    fixture->tables[HASH].load_sql = "SELECT 1";
+    assert_refused(fixture, fixture->uri, "SQL");
+}
+
+/* ---- What others see and do ---- */
+
+static void a_hash_is_plain_to_read(void **state) {
+    struct fixture *fixture = *state;
+    open_both(fixture);
+    struct mutation one = mutation(fixture, HASH, MUTATION_PUT, "sess:a", "hello", 77);
+    one.entry.flags = 5;
+    assert_int_equal(apply(fixture, &one, 1), BACKEND_OK);
+    assert_string_equal(ask(fixture, "HGETALL sess:a"), "value hello version 77 flags 5 expires_at 0");
+    one.entry.expires_at = fixture->now + 1000;
+    one.entry.client_cas = 9;
+    one.entry.marks = ENTRY_STALE;
+    one.entry.version = 78;
+    char expected[32];
+    assert_int_equal(apply(fixture, &one, 1), BACKEND_OK);
+    assert_string_equal(ask(fixture, "HMGET sess:a cas marks"), "9 1");
+    snprintf(expected, sizeof expected, "%u000", fixture->now + 1000);
+    assert_string_equal(ask(fixture, "PEXPIRETIME sess:a"), expected);
+    assert_int_equal(put(fixture, DEFAULT, "x", "y", 79), BACKEND_OK);
+    assert_string_equal(ask(fixture, "HGET app*:x value"), "y");
+}
+
+static void a_string_is_shared_with_others(void **state) {
+    struct fixture *fixture = *state;
+    struct load_result result;
+    open_both(fixture);
+    struct mutation one = mutation(fixture, STRING, MUTATION_PUT, "sh:a", "ours", 77);
+    one.entry.flags = 5;
+    one.entry.expires_at = fixture->now + 1000;
+    assert_int_equal(apply(fixture, &one, 1), BACKEND_OK);
+    assert_string_equal(ask(fixture, "GET sh:a"), "ours");
+    ask(fixture, "EXPIREAT sh:a %u", fixture->now + 2000);
+    assert_int_equal(load(fixture, STRING, "sh:a", &result), BACKEND_OK);
+    assert_int_equal(result.entry.expires_at, fixture->now + 2000);
+    assert_int_equal(result.entry.flags, 5);
+    /* The documented cost: another's value comes with our flags and version. */
+    ask(fixture, "SET sh:a theirs");
+    assert_value(fixture, STRING, "sh:a", "theirs");
+    assert_int_equal(load(fixture, STRING, "sh:a", &result), BACKEND_OK);
+    assert_int_equal(result.entry.flags, 5);
+    assert_int_equal(result.entry.version, 77);
+    assert_int_equal(result.entry.expires_at, 0);
+    ask(fixture, "DEL sh:a");
+    assert_absent(fixture, STRING, "sh:a");
+    ask(fixture, "SET sh:b theirs");
+    assert_value(fixture, STRING, "sh:b", "theirs");
+    assert_int_equal(put(fixture, STRING, "sh:b", "ours", 80), BACKEND_OK);
+    assert_string_equal(ask(fixture, "GET sh:b"), "ours");
+}
+
+/* ---- Tombstones ---- */
+
+static void a_late_put_does_not_bring_back_what_was_deleted(void **state) {
+    struct fixture *fixture = *state;
+    open_both(fixture);
+    const char *names[] = {"sess:a", "sh:a"};
+    for (unsigned table = HASH; table <= STRING; table++) {
+        assert_int_equal(put(fixture, table, names[table], "one", 10), BACKEND_OK);
+        assert_false(superseded(fixture, table, MUTATION_DELETE, names[table], 20));
+        assert_true(superseded(fixture, table, MUTATION_PUT, names[table], 15));
+        assert_true(superseded(fixture, table, MUTATION_TOUCH, names[table], 15));
+        assert_true(superseded(fixture, table, MUTATION_DELETE, names[table], 15));
+        assert_absent(fixture, table, names[table]);
+        assert_false(superseded(fixture, table, MUTATION_TOUCH, names[table], 25));
+        assert_value(fixture, table, names[table], "value");
+    }
+}
+
+static void tombstones_live_as_long_as_told(void **state) {
+    struct fixture *fixture = *state;
+    fixture->options.tombstone_seconds = 5000;
+    open_both(fixture);
+    assert_false(superseded(fixture, HASH, MUTATION_DELETE, "sess:a", 20));
+    assert_false(superseded(fixture, STRING, MUTATION_DELETE, "sh:a", 20));
+    int left = atoi(ask(fixture, "TTL sess:a"));
+    assert_true(left > 4000 && left <= 5000);
+    left = atoi(ask(fixture, "TTL forebay:beside:sh:a"));
+    assert_true(left > 4000 && left <= 5000);
+    assert_string_equal(ask(fixture, "EXISTS sh:a"), "0");
+    ask(fixture, "DEL sess:a"); /* as if its life were over */
+    assert_false(superseded(fixture, HASH, MUTATION_PUT, "sess:a", 10));
+}
+
+/* Node A wrote last, died with its journal, node B went on; then the journal of A is replayed. */
+static void a_late_replay_of_another_node_changes_nothing(void **state) {
+    struct fixture *fixture = *state;
+    open_both(fixture);
+    struct backend_connection *other = NULL;
+    assert_int_equal(redis_backend.open(&fixture->options, BACKEND_WRITER, &other, &fixture->error),
+                     BACKEND_OK);
+    struct mutation late[] = {mutation(fixture, HASH, MUTATION_PUT, "sess:a", "of A", 100),
+                              mutation(fixture, HASH, MUTATION_PUT, "sess:b", "of A", 101),
+                              mutation(fixture, HASH, MUTATION_DELETE, "sess:c", "", 102),
+                              mutation(fixture, HASH, MUTATION_PUT, "sess:d", "of A", 103)};
+    struct mutation newer[] = {mutation(fixture, HASH, MUTATION_PUT, "sess:a", "of B", 200),
+                               mutation(fixture, HASH, MUTATION_DELETE, "sess:b", "", 201),
+                               mutation(fixture, HASH, MUTATION_PUT, "sess:c", "of B", 202)};
+    assert_int_equal(apply(fixture, newer, 3), BACKEND_OK);
+    assert_int_equal(redis_backend.apply(other, late, 4, fixture->now, &fixture->error), BACKEND_OK);
+    redis_backend.close(other);
+    bool expected[] = {true, true, true, false};
+    for (unsigned i = 0; i < 4; i++)
+        assert_int_equal(late[i].superseded, expected[i]);
+    assert_value(fixture, HASH, "sess:a", "of B");
+    assert_absent(fixture, HASH, "sess:b");
+    assert_value(fixture, HASH, "sess:c", "of B");
+    assert_value(fixture, HASH, "sess:d", "of A");
+}
+
+/* ---- Scans ---- */
+
+struct counter {
+    struct backend_visitor visitor;
+    unsigned count;
+    uint64_t last;
+};
+
+static bool count_entry(struct backend_visitor *visitor, const struct entry *entry) {
+    struct counter *counter = (struct counter *)visitor;
+    assert_true(entry->version < counter->last);
+    counter->last = entry->version;
+    counter->count++;
+    return true;
+}
+
+static struct counter scan(struct fixture *fixture, unsigned table, size_t limit) {
+    struct counter counter = {.visitor = {count_entry}, .last = UINT64_MAX};
+    assert_int_equal(redis_backend.scan(fixture->reader, fixture->list[table], limit, fixture->now,
+                                        &counter.visitor, &fixture->error),
+                     BACKEND_OK);
+    return counter;
+}
+
+static void a_scan_shows_the_newest_of_one_namespace(void **state) {
+    enum { COUNT = 5000 };
+    struct fixture *fixture = *state;
+    static char names[COUNT][16];
+    static struct mutation mutations[COUNT];
+    fixture->tables[DEFAULT].store_prefix = "";
+    fixture->options.timeout_ms = 5000;
+    open_both(fixture);
+    for (unsigned i = 0; i < COUNT; i++) {
+        unsigned table = i % 3;
+        snprintf(names[i], sizeof names[i], "%s%u", fixture->tables[table].key_prefix, i);
+        mutations[i] = mutation(fixture, table, MUTATION_PUT, names[i], "value", 1 + i * 7919ull % COUNT);
+    }
+    assert_int_equal(apply(fixture, mutations, COUNT), BACKEND_OK);
+    assert_false(superseded(fixture, HASH, MUTATION_DELETE, "sess:0", 100000));
+    ask(fixture, "RPUSH sess:list x");
+    ask(fixture, "HSET unrelated field x");
+    assert_int_equal(scan(fixture, HASH, 10000).count, 1666);
+    assert_int_equal(scan(fixture, STRING, 10000).count, 1667);
+    assert_int_equal(scan(fixture, DEFAULT, 10000).count, 1666);
+    struct counter newest = scan(fixture, HASH, 100);
+    assert_int_equal(newest.count, 100);
+    unsigned newer = 0;
+    for (unsigned i = 3; i < COUNT; i += 3)
+        newer += mutations[i].entry.version >= newest.last;
+    assert_int_equal(newer, 100);
+}
+
+#define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+#define CASE_APPEND_ONLY(test)                                                                               \
+    cmocka_unit_test_prestate_setup_teardown(test, set_up, tear_down, (void *)"append only")
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        CASE(a_server_that_is_down_at_the_start_is_waited_for),
+        CASE(a_server_that_hangs_is_transient),
+        CASE(a_restarted_server_is_found_again),
+        CASE(an_idle_connection_that_was_cut_is_not_noticed),
+        CASE_APPEND_ONLY(an_append_only_server_keeps_entries_and_versions),
+        CASE(states_of_the_server_that_pass_are_transient),
+        CASE(a_key_of_another_type_is_permanent_and_alone),
+        CASE(wrong_credentials_are_refused_and_never_told),
+        CASE(a_user_of_the_access_list_may_serve),
+        CASE(what_cannot_work_is_refused),
+        CASE(a_hash_is_plain_to_read),
+        CASE(a_string_is_shared_with_others),
+        CASE(a_late_put_does_not_bring_back_what_was_deleted),
+        CASE(tombstones_live_as_long_as_told),
+        CASE(a_late_replay_of_another_node_changes_nothing),
+        CASE(a_scan_shows_the_newest_of_one_namespace),
+    };
+    signal(SIGPIPE, SIG_IGN);
+    return cmocka_run_group_tests_name("redis", tests, NULL, NULL);
+}
