@@ -54,11 +54,17 @@ static enum tier_status wait_for_room(struct execution *e) {
     return TIER_PARKED;
 }
 
+static bool anything_dirty(const struct tier *tier) {
+    for (size_t i = 0; i < tier->space_count; i++)
+        if (cache_dirty_entries(tier->cache, (int)i) > 0)
+            return true;
+    return false;
+}
+
 /* The cache could not take it. That is fullness too, if flushing can make room. */
 static enum tier_status no_memory(struct execution *e) {
     struct space *space = e->space;
-    if (cache_dirty_entries(e->worker->tier->cache, CACHE_ALL_SPACES) == 0 ||
-        space->options.on_full != FULL_WAIT)
+    if (!anything_dirty(e->worker->tier) || space->options.on_full != FULL_WAIT)
         return refuse(e, store_error(CACHE_NO_MEMORY));
     atomic_store(&space->starved, true);
     atomic_store(&space->full, true);

@@ -337,7 +337,10 @@ const char *rig_multi_get(struct tier_rig *rig, const char *keys) {
 
 bool rig_wait_clean(struct tier_rig *rig) {
     for (int i = 0; i < 10000; i++) {
-        if (cache_dirty_entries(tier_cache(rig->tier), CACHE_ALL_SPACES) == 0)
+        size_t dirty = 0;
+        for (size_t space = 0; space < tier_space_count(rig->tier); space++)
+            dirty += cache_dirty_entries(tier_cache(rig->tier), (int)space);
+        if (dirty == 0)
             return true;
         usleep(1000);
     }

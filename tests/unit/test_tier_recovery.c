@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: MIT */
+/* The journal's way back: what was acknowledged is there after the process is gone; preload. */
+#include "policies/internal.h"
+#include "tests/support/tier_rig.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static void expect(struct tier_rig *rig, const char *command, const char *reply) {
+    const char *got = rig_do(rig, command);
+    if (strcmp(got, reply) != 0)
+        fail_msg("%s: %s, not %s", command, got, reply);
+}
+
+static void assert_row(struct tier_rig *rig, const char *key, const char *value) {
+    char *row = rig_row(rig, key);
+    if (value) {
+        assert_non_null(row);
+        assert_string_equal(row, value);
+    } else {
+        assert_null(row);
+    }
+    free(row);
+}
+
+static uint32_t row_expiry(struct tier_rig *rig, const char *key) {
+    uint32_t expires_at;
+    free(memory_store_get(rig->store, "test", key, NULL, &expires_at));
+    return expires_at;
+}
+
+static void begin(struct tier_rig *rig, enum journal_mode mode) {
+    rig_init(rig, &policy_write_behind);
+    rig_use_folder(rig);
+    rig->spaces[0].journal = mode;
+    rig->options.drain_timeout = 50;
+}
+
+/* Ends the tier without a drain, and without its writer having written anything: as if the process had died,
+ * but for what the journal's own buffers hold. */
+static void crash(struct tier_rig *rig) {
+    rig_end_tier(rig);
+    faulty_fail_all(rig->faulty, FAULTY_ANY, BACKEND_OK);
+}
+
+static void test_changes_come_back(void **state) {
+    struct tier_rig rig;
+    (void)state;
+    begin(&rig, JOURNAL_OS);
+    rig_start(&rig);
+    expect(&rig, "set old 1", "STORED");
+    expect(&rig, "set gone 1", "STORED");
+    rig_do(&rig, "sync");
+    expect(&rig, "set a 1", "STORED");
+    expect(&rig, "incr a 41", "42");
+    expect(&rig, "delete gone", "DELETED");
+    expect(&rig, "set b 1 1000", "STORED");
+    expect(&rig, "delete b", "DELETED");
+    expect(&rig, "set b 2 1000", "STORED");
+    crash(&rig);
+    assert_row(&rig, "a", NULL);
+    rig_start(&rig);
+    expect(&rig, "get a", "42");
+    expect(&rig, "get gone", "MISS");
+    expect(&rig, "get b", "2");
+    expect(&rig, "get old", "1");
+    rig_do(&rig, "sync");
+    assert_row(&rig, "a", "42");
+    assert_row(&rig, "gone", NULL);
+    assert_row(&rig, "b", "2");
+    assert_true(row_expiry(&rig, "b") > 0);
+    rig_stop(&rig);
+}
+
+/* Versions survive: a client's CAS is still good, and a newer write is newer. */
+static void test_cas_and_order_after_recovery(void **state) {
+    struct tier_rig rig;
+    char command[64];
+    unsigned long long cas;
+    (void)state;
+    begin(&rig, JOURNAL_OS);
+    rig_start(&rig);
+    expect(&rig, "set a 1", "STORED");
+    assert_int_equal(sscanf(rig_do(&rig, "gets a"), "1 %llu", &cas), 1);
+    crash(&rig);
+    rig.clock_shift_us = -3600ll * 1000000; /* and the clock went back */
+    rig_start(&rig);
+    snprintf(command, sizeof command, "cas a 2 %llu", cas);
+    expect(&rig, command, "STORED");
+    expect(&rig, "set b 1", "STORED");
+    crash(&rig);
+    rig_start(&rig);
+    expect(&rig, "get a", "2");
+    expect(&rig, "get b", "1");
+    expect(&rig, "set b 2", "STORED");
+    rig_do(&rig, "sync");
+    assert_row(&rig, "a", "2");
+    assert_row(&rig, "b", "2");
+    rig_stop(&rig);
+}
+
+static void test_touches_come_back(void **state) {
+    struct tier_rig rig;
+    (void)state;
+    begin(&rig, JOURNAL_OS);
+    rig_start(&rig);
+    expect(&rig, "set row 1 1000", "STORED");
+    rig_do(&rig, "sync");
+    uint32_t before = row_expiry(&rig, "row");
+    expect(&rig, "touch row 5000", "TOUCHED"); /* its value is only in the backend */
+    expect(&rig, "set fresh 1 1000", "STORED");
+    expect(&rig, "touch fresh 5000", "TOUCHED"); /* its value is in the journal */
+    expect(&rig, "set over 1 1000", "STORED");
+    expect(&rig, "touch over 5000", "TOUCHED");
+    expect(&rig, "set over 2 1000", "STORED"); /* a later put wins */
+    crash(&rig);
+    rig_start(&rig);
+    assert_int_equal(rig_stat(&rig, "journal:replayed_records") >= 5, 1);
+    expect(&rig, "get row", "1");
+    rig_do(&rig, "sync");
+    assert_true(row_expiry(&rig, "row") > before + 3000);
+    assert_true(row_expiry(&rig, "fresh") > before + 3000);
+    assert_true(row_expiry(&rig, "over") < before + 1000);
+    assert_row(&rig, "over", "2");
+    rig_stop(&rig);
+}
+
+static void test_touch_waits_for_an_absent_backend(void **state) {
+    struct tier_rig rig;
+    (void)state;
+    begin(&rig, JOURNAL_OS);
+    rig_start(&rig);
+    expect(&rig, "set row 1 1000", "STORED");
+    rig_do(&rig, "sync");
+    uint32_t before = row_expiry(&rig, "row");
+    expect(&rig, "touch row 5000", "TOUCHED");
+    crash(&rig);
+    faulty_fail_all(rig.faulty, FAULTY_LOAD, BACKEND_TRANSIENT);
+    faulty_fail_all(rig.faulty, FAULTY_APPLY, BACKEND_TRANSIENT);
+    rig_start(&rig);
+    crash(&rig); /* again, before it could be done */
+    rig_start(&rig);
+    for (int i = 0; i < 5000 && row_expiry(&rig, "row") <= before + 3000; i++)
+        usleep(1000);
+    assert_true(row_expiry(&rig, "row") > before + 3000);
+    rig_stop(&rig);
+}
+
+static void test_more_than_memory(void **state) {
+    struct tier_rig rig;
+    char command[4096], value[3000];
+    (void)state;
+    begin(&rig, JOURNAL_OS);
+    rig.options.cache.item_max = 8192;
+    rig.spaces[0].flush_batch = 1000000;
+    rig_start(&rig);
+    memset(value, 'x', sizeof value - 1);
+    value[sizeof value - 1] = 0;
+    for (int i = 0; i < 3000; i++) {
+        snprintf(command, sizeof command, "set key%d %s", i, value);
+        expect(&rig, command, "STORED");
+    }
+    crash(&rig);
+    rig.options.cache.memory_limit = 4 << 20;
+    rig_start(&rig);
+    rig_do(&rig, "sync");
+    assert_int_equal(memory_store_rows(rig.store), 3000);
+    rig_stop(&rig);
+}
+
+static void test_other_number_of_workers(void **state) {
+    struct tier_rig rig;
+    (void)state;
+    begin(&rig, JOURNAL_OS);
+    rig.options.workers = 3;
+    rig_start(&rig);
+    for (unsigned i = 0; i < 30; i++) {
+        char command[64];
+        snprintf(command, sizeof command, "set key %u", i);
+        struct rig_call *call = rig_begin(&rig, i % 3, command);
+        assert_string_equal(rig_finish(call), "STORED");
+        rig_free(call);
+    }
+    crash(&rig);
+    rig.options.workers = 1;
+    rig_start(&rig);
+    expect(&rig, "get key", "29");
+    crash(&rig);
+    rig.options.workers = 2;
+    rig_start(&rig);
+    rig_do(&rig, "sync");
+    assert_row(&rig, "key", "29");
+    rig_stop(&rig);
+}
+
+/* A clean end leaves nothing to do again. */
+static void test_nothing_after_a_drain(void **state) {
+    struct tier_rig rig;
+    size_t journaled;
+    (void)state;
+    begin(&rig, JOURNAL_INTERVAL);
+    rig.options.drain_timeout = 10000;
+    rig_start(&rig);
+    for (int i = 0; i < 500; i++) {
+        char command[64];
+        snprintf(command, sizeof command, "set key%d %d", i, i);
+        expect(&rig, command, "STORED");
+    }
+    assert_int_equal(tier_drain(rig.tier, &journaled), 0);
+    rig_end_tier(&rig);
+    assert_int_equal(memory_store_rows(rig.store), 500);
+    size_t mutations = memory_store_counts(rig.store).mutations;
+    rig_start(&rig);
+    rig_do(&rig, "sync");
+    assert_int_equal(memory_store_counts(rig.store).mutations, mutations);
+    rig_stop(&rig);
+}
+
+static void test_always_waits_for_the_disk(void **state) {
+    struct tier_rig rig;
+    struct rig_call *calls[10];
+    (void)state;
+    begin(&rig, JOURNAL_ALWAYS);
+    rig_start(&rig);
+    struct rig_call *call = rig_begin(&rig, 0, "set a 1");
+    assert_false(call->done); /* only when it is on disk */
+    assert_string_equal(rig_finish(call), "STORED");
+    rig_free(call);
+    for (int i = 0; i < 10; i++)
+        calls[i] = rig_begin(&rig, 0, "incr a 1");
+    for (int i = 0; i < 10; i++) {
+        char expected[8];
+        snprintf(expected, sizeof expected, "%d", i + 2);
+        assert_string_equal(rig_finish(calls[i]), expected);
+        rig_free(calls[i]);
+    }
+    expect(&rig, "gat a 1000", "11"); /* an answer with a value waits too */
+    assert_true(rig_stat(&rig, "journal:fsyncs") >= 2);
+    crash(&rig);
+    rig_start(&rig);
+    expect(&rig, "get a", "11");
+    rig_stop(&rig);
+}
+
+static void test_low_water_follows(void **state) {
+    struct tier_rig rig;
+    (void)state;
+    begin(&rig, JOURNAL_OS);
+    rig_start(&rig);
+    uint64_t start = rig_stat(&rig, "journal:low_water");
+    expect(&rig, "set a 1", "STORED");
+    struct rig_call *gets = rig_begin(&rig, 0, "gets a");
+    uint64_t version = strtoull(strchr(gets->reply, ' ') + 1, NULL, 10);
+    rig_free(gets);
+    usleep(20000);
+    assert_true(rig_stat(&rig, "journal:low_water") < version);
+    rig_do(&rig, "sync");
+    for (int i = 0; i < 5000 && rig_stat(&rig, "journal:low_water") <= version; i++)
+        usleep(1000);
+    assert_true(rig_stat(&rig, "journal:low_water") > version);
+    assert_true(rig_stat(&rig, "journal:low_water") > start);
+    /* The next versions are above it, whatever the clock says. */
+    rig.clock_shift_us = -3600ll * 1000000;
+    expect(&rig, "set b 1", "STORED");
+    gets = rig_begin(&rig, 0, "gets b");
+    version = strtoull(strchr(gets->reply, ' ') + 1, NULL, 10);
+    rig_free(gets);
+    assert_true(rig_stat(&rig, "journal:low_water") < version);
+    crash(&rig);
+    rig.clock_shift_us = 0;
+    rig_start(&rig);
+    expect(&rig, "get b", "1");
+    rig_stop(&rig);
+}
+
+static void test_changed_policy_is_refused(void **state) {
+    struct tier_rig rig;
+    (void)state;
+    begin(&rig, JOURNAL_OS);
+    rig_add_space(&rig, "other", "o:", &policy_write_behind)->journal = JOURNAL_OS;
+    rig_start(&rig);
+    expect(&rig, "set a 1", "STORED");
+    crash(&rig);
+    rig.spaces[0].policy = &policy_read_through;
+    assert_non_null(rig_try_start(&rig));
+    rig.spaces[0].policy = &policy_write_behind;
+    rig_start(&rig);
+    expect(&rig, "get a", "1");
+    rig_stop(&rig);
+}
+
+static void test_preload(void **state) {
+    struct tier_rig rig;
+    char key[32];
+    (void)state;
+    rig_init(&rig, &policy_write_behind);
+    rig.spaces[0].preload = 1000;
+    rig.spaces[0].preload_wait = true;
+    for (int i = 0; i < 500; i++) {
+        snprintf(key, sizeof key, "key%d", i);
+        memory_store_put(rig.store, "test", key, key, 1000 + (uint64_t)i);
+    }
+    rig_start(&rig);
+    for (int i = 0; i < 10000 && !tier_is_ready(rig.tier); i++)
+        usleep(1000);
+    assert_true(tier_is_ready(rig.tier));
+    size_t asked = memory_store_counts(rig.store).keys;
+    for (int i = 0; i < 500; i++) {
+        char command[64];
+        snprintf(command, sizeof command, "get key%d", i);
+        snprintf(key, sizeof key, "key%d", i);
+        expect(&rig, command, key);
+    }
+    assert_int_equal(memory_store_counts(rig.store).keys, asked);
+    rig_stop(&rig);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_changes_come_back),
+        cmocka_unit_test(test_cas_and_order_after_recovery),
+        cmocka_unit_test(test_touches_come_back),
+        cmocka_unit_test(test_touch_waits_for_an_absent_backend),
+        cmocka_unit_test(test_more_than_memory),
+        cmocka_unit_test(test_other_number_of_workers),
+        cmocka_unit_test(test_nothing_after_a_drain),
+        cmocka_unit_test(test_always_waits_for_the_disk),
+        cmocka_unit_test(test_low_water_follows),
+        cmocka_unit_test(test_changed_policy_is_refused),
+        cmocka_unit_test(test_preload),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
