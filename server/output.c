@@ -85,6 +85,8 @@ bool output_large(struct output *output, struct connection *connection, const st
 }
 
 void output_append(struct output *output, struct connection *connection, const char *data, size_t size) {
+    if (size == 0)
+        return; /* data may be NULL: a command answered nothing */
     char *out = output_reserve(output, size);
     if (!out) {
         connection_set_state(connection, CONNECTION_BROKEN);

@@ -1,0 +1,296 @@
+# SPDX-License-Identifier: MIT
+"""The life of the process: how it starts, in the background too, what signals do, and how it ends."""
+
+import os
+import re
+import signal
+import socket
+import sqlite3
+import subprocess
+import time
+
+import pytest
+from forebay import SANITIZER_REPORT, Client, Config, Server, binary, eventually, free_port, namespace
+
+SESSIONS = namespace("sessions", "sess:", "write-behind", flush_delay="50ms")
+
+
+def run(*options, seconds=60, **more):
+    """A command that ends by itself: status, standard output, standard error."""
+    done = subprocess.run([binary(), *options], capture_output=True, text=True, timeout=seconds, check=False, **more)
+    assert not SANITIZER_REPORT.search(done.stderr), done.stderr
+    return done.returncode, done.stdout, done.stderr
+
+
+def alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    with open(f"/proc/{pid}/stat", encoding="ascii") as status:
+        return status.read().rsplit(")", 1)[1].split()[0] != "Z"
+
+
+@pytest.fixture
+def background(tmp_path):
+    """Starts the server with -d and ends it by the pid in its file."""
+    pid_file = tmp_path / "forebay.pid"
+
+    def start(*options):
+        port = free_port()
+        status, _, said = run("-d", "-P", str(pid_file), "-l", "127.0.0.1", "-p", str(port), *options)
+        return status, said, port
+
+    start.pid_file = pid_file
+    yield start
+    if pid_file.exists():
+        os.kill(int(pid_file.read_text()), signal.SIGKILL)
+
+
+def test_words_about_itself():
+    status, out, _ = run("--version")
+    assert status == 0 and re.match(r"forebay \d+\.\d+\.\d+", out)
+    assert run("-V")[1] == out
+    status, out, _ = run("-h")
+    assert status == 0 and "--config" in out and "usage:" in out
+    assert run("-i")[0] == 0
+
+
+@pytest.mark.parametrize("options, status, word", [
+    (["-t", "0"], 64, "-t"),
+    (["-B", "binary"], 64, "text"),
+    (["--config", "/nowhere/f.conf"], 78, "/nowhere/f.conf"),
+    (["-u", "no-such-user"], 1, "no-such-user"),
+    (["-l", "192.0.2.1", "-p", "0"], 1, "192.0.2.1"),
+    (["-Y", "/nowhere/auth"], 1, "/nowhere/auth"),
+    (["--journal-dump", "/nowhere"], 1, "/nowhere"),
+])
+def test_exit_status(options, status, word):
+    if word == "no-such-user" and os.geteuid() != 0:
+        pytest.skip("-u means something for root alone")
+    found, out, said = run("-l", "127.0.0.1", "-p", "0", *options)
+    said += out
+    assert (found, word in said) == (status, True), said
+
+
+def test_in_the_background(background):
+    """The parent waits until clients can connect; the process it leaves behind ends at SIGTERM and takes its pid file away."""
+    status, said, port = background()
+    assert status == 0, said
+    client = Client(port)
+    assert client.set("k", b"v") == b"STORED"
+    pid = int(background.pid_file.read_text())
+    assert int(client.stats()["pid"]) == pid
+    os.kill(pid, signal.SIGTERM)
+    eventually(lambda: not alive(pid))
+    assert not background.pid_file.exists()
+
+
+def test_a_background_start_that_fails_is_told(background, serve):
+    taken = serve()
+    status, said, _ = background("-l", f"127.0.0.1:{taken.port}")
+    assert status == 1
+    assert f"127.0.0.1:{taken.port}" in said
+    assert not background.pid_file.exists()
+
+
+def test_port_file(tmp_path):
+    """As memcached's: MEMCACHED_PORT_FILENAME tells which free port was taken."""
+    path = tmp_path / "ports"
+    process = subprocess.Popen([binary(), "-l", "127.0.0.1", "-p", "0"], stderr=subprocess.DEVNULL,
+                               env={**os.environ, "MEMCACHED_PORT_FILENAME": str(path)})
+    try:
+        eventually(path.exists)
+        found = re.fullmatch(r"TCP INET: (\d+)\n", path.read_text())
+        assert found
+        assert Client(int(found.group(1))).command("version").startswith(b"VERSION ")
+    finally:
+        process.terminate()
+        assert process.wait(60) == 0
+
+
+def unix_command(path, text):
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(20)
+        connection.connect(str(path))
+        connection.sendall(text)
+        return connection.recv(4096)
+
+
+def test_unix_socket(tmp_path):
+    path = tmp_path / "f.sock"
+    with socket.socket(socket.AF_UNIX) as left_behind:
+        left_behind.bind(str(path))
+    command = [binary(), "-s", str(path), "-a", "770"]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    try:
+        eventually(lambda: process.poll() is not None or path.exists() and os.stat(path).st_mode & 0o777 == 0o770)
+        answer = eventually(lambda: unix_command(path, b"version\r\n"))
+        assert answer.startswith(b"VERSION ")
+        status, _, said = run("-s", str(path))
+        assert status == 1 and str(path) in said, "a socket that is served is not taken away"
+        assert unix_command(path, b"version\r\n").startswith(b"VERSION ")
+    finally:
+        process.terminate()
+        assert process.wait(60) == 0
+    assert not path.exists()
+
+
+def test_a_file_that_is_no_socket_is_left_alone(tmp_path):
+    path = tmp_path / "precious"
+    path.write_text("data")
+    status, _, said = run("-s", str(path))
+    assert status == 1 and str(path) in said
+    assert path.read_text() == "data"
+
+
+def test_options_override_the_file(tmp_path, serve):
+    port = free_port()
+    server = Server(tmp_path, config=Config(SESSIONS, memory="64mb", threads=2),
+                    options=["-p", str(port), "-m", "128", "-t", "3", "-c", "77"])
+    server.port = port
+    with server:
+        client = server.client()
+        assert client.stats()["threads"] == "3"
+        settings = client.stats("settings")
+        assert (settings["maxbytes"], settings["maxconns"]) == (str(128 << 20), "77")
+
+
+def test_what_is_served_is_told(serve):
+    server = serve(Config(SESSIONS))
+    said = server.log()
+    assert f"127.0.0.1:{server.port}" in said
+    assert re.search(r"namespace sessions: .*sess:.* write-behind .*sqlite:store.db", said)
+
+
+def test_stop_tells_what_was_drained(serve):
+    server = serve(Config(namespace("sessions", "sess:", "write-behind", flush_delay="1h")))
+    client = server.client()
+    for i in range(50):
+        assert client.set(f"sess:{i}", b"v") == b"STORED"
+    server.stop()
+    assert "50 entries drained, nothing left" in server.log()
+    assert len(server.rows()) == 50
+
+
+def test_a_second_sigterm_ends_the_drain(serve):
+    """The store is locked, so nothing can be drained; what is left is told, and comes back at the next start."""
+    server = serve(Config(namespace("sessions", "sess:", "write-behind", flush_delay="1h"), drain_timeout="10m"))
+    client = server.client()
+    for i in range(20):
+        assert client.set(f"sess:{i}", b"v") == b"STORED"
+    lock = sqlite3.connect(os.path.join(server.folder, "store.db"), isolation_level=None)
+    lock.execute("BEGIN EXCLUSIVE")
+    server.signal(signal.SIGTERM)
+    eventually(lambda: "draining for at most 600000 ms" in server.log())
+    time.sleep(1)
+    server.check_alive()
+    server.stop()
+    assert re.search(r"20 left, all of them in the journal", server.log())
+    lock.execute("ROLLBACK")
+    lock.close()
+    server.start()
+    assert server.client().get("sess:7") == b"v"
+
+
+def test_no_client_is_accepted_while_draining(serve):
+    server = serve(Config(namespace("sessions", "sess:", "write-behind", flush_delay="1h"), drain_timeout="10m"))
+    assert server.client().set("sess:1", b"v") == b"STORED"
+    lock = sqlite3.connect(os.path.join(server.folder, "store.db"), isolation_level=None)
+    lock.execute("BEGIN EXCLUSIVE")
+    server.signal(signal.SIGTERM)
+    eventually(lambda: not server.answers())
+    lock.execute("ROLLBACK")
+    lock.close()
+    server.stop()
+    assert len(server.rows()) == 1
+
+
+@pytest.mark.parametrize("words", ["shutdown", "shutdown graceful"])
+def test_shutdown(serve, words):
+    server = serve(options=["-A"])
+    assert server.client().command("shutdown now").startswith(b"CLIENT_ERROR")
+    client = server.client()
+    client.send(words + "\r\n")
+    assert client.is_closed()
+    server.check_end(server.wait())
+
+
+def test_signals_that_end_nothing(serve):
+    server = serve()
+    client = server.client()
+    for number in (signal.SIGUSR1, signal.SIGHUP, signal.SIGPIPE, signal.SIGHUP):
+        server.signal(number)
+        time.sleep(0.05)
+        assert client.set("k", b"v") == b"STORED"
+    server.stop(how=signal.SIGINT)
+
+
+def test_passwords_are_read_again(serve, tmp_path):
+    """SIGHUP replaces them; a file that has become bad changes nothing."""
+    path = tmp_path / "auth"
+    path.write_text("user:old\n")
+    server = serve(options=["-Y", str(path)])
+
+    def lets_in(password):
+        return server.client().set("x", b"user " + password) == b"STORED"
+
+    assert lets_in(b"old") and not lets_in(b"new")
+    assert server.client().command("get k").startswith(b"CLIENT_ERROR")
+    path.write_text("user:new\n")
+    server.signal(signal.SIGHUP)
+    eventually(lambda: lets_in(b"new"))
+    assert not lets_in(b"old")
+    path.write_text("nonsense\n")
+    server.signal(signal.SIGHUP)
+    eventually(lambda: "the passwords stay as they were" in server.log())
+    assert lets_in(b"new")
+
+
+def test_too_many_connections_are_told(serve):
+    """maxconns_fast, the default: an error and the end for the client, and a count."""
+    server = serve(options=["-c", "5"])
+    eventually(lambda: server.client().stats()["curr_connections"] == "1")
+    held = []
+    while len(held) < 5:
+        held.append(server.client())
+        assert held[-1].command("version").startswith(b"VERSION")
+    more = server.client()
+    assert more.line() == b"ERROR Too many open connections"
+    assert more.is_closed()
+    assert int(held[0].stats()["rejected_connections"]) >= 1
+    held.pop().close()
+    eventually(lambda: server.client().command("version").startswith(b"VERSION"))
+
+
+def test_too_many_connections_wait(serve):
+    """no_maxconns_fast: who comes too late waits in the backlog until somebody leaves."""
+    server = serve(options=["-c", "5", "-o", "no_maxconns_fast"])
+    eventually(lambda: server.client().stats()["curr_connections"] == "1")
+    held = []
+    while len(held) < 5:
+        held.append(server.client())
+        assert held[-1].command("version").startswith(b"VERSION")
+    late = server.client(timeout=20)
+    late.send("version\r\n")
+    stats = eventually(lambda: (lambda s: s["accepting_conns"] == "0" and s)(held[0].stats()))
+    assert int(stats["listen_disabled_num"]) >= 1
+    held.pop().close()
+    assert late.line().startswith(b"VERSION")
+    late.close()
+    held.pop().close()
+    eventually(lambda: held[0].stats()["accepting_conns"] == "1")
+
+
+def test_as_many_descriptors_as_there_are(tmp_path):
+    """A limit that cannot be raised is told, with the remedy."""
+    if os.geteuid() == 0:
+        command = ["setpriv", "--reuid=65534", "--clear-groups", "--inh-caps=-all", binary()]
+    else:
+        command = [binary()]
+    done = subprocess.run(["sh", "-c", 'ulimit -n 300; exec "$@"', "sh", *command, "-l", "127.0.0.1", "-p", "0", "-c", "100000"],
+                          capture_output=True, text=True, timeout=60, check=False)
+    if "setpriv" in command and (done.returncode == 127 or "Permission denied" in done.stderr):
+        pytest.skip("no other user can run the program here")
+    assert done.returncode == 1
+    assert "-c" in done.stderr and "ulimit -n" in done.stderr
