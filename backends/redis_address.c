@@ -66,7 +66,7 @@ static const char *parse_login(const char *from, const char *end, struct redis_a
 static const char *parse_host(const char *from, const char *end, struct redis_address *address) {
     bool bracketed = from < end && *from == '[';
     const char *host = bracketed ? from + 1 : from;
-    const char *host_end = memchr(host, bracketed ? ']' : ':', (size_t)(end - host));
+    const char *host_end = host < end ? memchr(host, bracketed ? ']' : ':', (size_t)(end - host)) : NULL;
     if (bracketed && !host_end)
         return "the bracket of the host is not closed";
     if (!host_end)
