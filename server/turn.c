@@ -20,6 +20,7 @@
 #include "server/auth.h"
 #include "server/command.h"
 #include "server/reply.h"
+#include "server/stats.h"
 #include "server/worker_internal.h"
 #include <assert.h>
 
@@ -103,6 +104,8 @@ static void execute_key(struct worker *worker, size_t i) {
     write_reply(worker, connection, request, &outcome);
     if (outcome.holds_lock)
         tier_release(worker->tier, &outcome);
+    if (worker->counts_detail)
+        stats_detail_count(worker->server->detail, request, outcome.status == OUTCOME_HIT);
 }
 
 static void execute_sync(struct worker *worker, size_t i) {
@@ -193,7 +196,15 @@ static void execute_slot(struct worker *worker, size_t i) {
         execute_command(worker, i);
 }
 
+/* By now the index lines that tier_prepare asked for are near: ask for the entries they point to. */
+static void prefetch_entries(const struct worker *worker) {
+    for (size_t i = 0; i < worker->slot_count; i++)
+        if (worker->slots[i].request.command <= COMMAND_META_DEBUG)
+            cache_prefetch_entry(worker->cache, worker->slots[i].request.hash);
+}
+
 static void execute_batch(struct worker *worker) {
+    prefetch_entries(worker);
     for (size_t i = 0; i < worker->slot_count; i++) {
         struct connection *connection = worker->slots[i].connection;
         if (!goes_on(connection))
@@ -222,8 +233,7 @@ static void refuse_protocol(struct worker *worker, struct connection *connection
     if (connection->parser.close_reason == CLOSE_BINARY)
         server_log(worker->server, LOG_LEVEL_WARNING,
                    "connection %d closed: it speaks memcached's binary protocol, which is not served; set "
-                   "the client to "
-                   "the text (ASCII) protocol",
+                   "the client to the text (ASCII) protocol",
                    connection->io.fd);
     if (connection->parser.close_reason == CLOSE_ENDLESS_LINE && request->error)
         answer_line(worker, connection, request->error);
@@ -346,6 +356,7 @@ void turn_run(struct worker *worker) {
     worker->ready = NULL;
     worker->ready_tail = &worker->ready;
     worker->input_used = 0;
+    worker->counts_detail = stats_detail_is_on(worker->server);
     tier_turn_begin(worker->tier, &worker->now);
     for (struct connection *connection = first; connection; connection = connection->next_ready)
         serve(worker, connection);

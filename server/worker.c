@@ -142,6 +142,7 @@ struct worker *worker_start(struct server *server, unsigned index) {
     worker->server = server;
     worker->index = index;
     worker->tier = tier_get_worker(server->tier, index);
+    worker->cache = tier_cache(server->tier);
     worker->ready_tail = &worker->ready;
     pthread_mutex_init(&worker->list_lock, NULL);
     pthread_mutex_init(&worker->hand_lock, NULL);

@@ -97,6 +97,7 @@ struct worker {
     struct ev_loop *loop;
     struct server *server;
     struct tier_worker *tier;
+    struct cache *cache; /* the tier's, to prefetch from */
     unsigned index;
     pthread_t thread;
     ev_async wake;
@@ -112,6 +113,7 @@ struct worker {
     struct slot *slots; /* TURN_BATCH */
     size_t slot_count;
     char (*key_buffers)[ENTRY_KEY_MAX + 2];
+    bool counts_detail;    /* stats detail is on, as of this turn's begin */
     size_t parked;         /* connections whose ticket is with the tier */
     uint32_t stop_started; /* Unix seconds */
     bool stopping;
