@@ -166,7 +166,7 @@ static bool keep_row(struct group *group, struct group_item *item, const struct 
 /* Loads the rows of the items from..to (of one namespace, at most LOAD_MAX that need one). */
 static enum backend_status load_rows(struct writer *writer, const size_t *indices, size_t count_rows) {
     struct group *group = &writer->group;
-    struct slice keys[LOAD_MAX];
+    struct slice keys[LOAD_MAX] = {{0}};
     struct load_result results[LOAD_MAX];
     struct space *space = request_of(&group->items[indices[0]])->space;
     for (size_t i = 0; i < count_rows; i++)
