@@ -14,7 +14,7 @@
 enum {
     SHARDS_PER_THREAD = 4,
     SHARDS_MAX = 1024,
-    SEGMENTS_PER_SHARD = 128, /* at the limit the cache is made with, so that one segment is 1 % */
+    SEGMENTS_PER_SHARD = 256, /* at the limit the cache is made with, so that a segment is little of it */
     LARGE_SHARE = 4,          /* a value over a quarter of a segment would leave too much room at the ends */
     INDEX_SLACK = 16 << 10    /* bytes an index grows by before its shard takes the next segment */
 };

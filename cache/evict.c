@@ -9,7 +9,7 @@
  *
  *   lru      One queue. A read sets the record's frequency; a record that was read since it was last placed
  * moves to the newest end when it has drifted to the oldest one, else it is evicted. (Reads thus leave no
- * holes.) s3-fifo  New records go to the small queue, a tenth of the namespace. At its end, what was read
+ * holes.) s3-fifo  New records go to the small queue, a twentieth of the namespace. At its end, what was read
  * moves to the main queue, the rest leaves a ghost and is evicted. In the main queue each turn costs one of
  * at most three reads. A key whose ghost is still known starts in the main queue.
  *
@@ -25,9 +25,9 @@
 #include <assert.h>
 
 enum {
-    SMALL_SHARE = 10,  /* the small queue is 1/10 of a namespace */
+    SMALL_SHARE = 20,  /* the small queue is 1/20 of a namespace */
     SMALL_KEEP = 1,    /* reads that move a record from the small to the main queue */
-    HOLES_SHARE = 16,  /* holes may take 1/16 of the log before the cleaner works */
+    HOLES_SHARE = 32,  /* holes may take 1/32 of the log before the cleaner works */
     GAIN_SHARE = 8,    /* a segment is compacted when that wins at least 1/8 of it */
     SCAN_SPARSE = 512, /* segments looked at for the one with the most to win */
     SCAN_OLDEST = 8,   /* segments full of dirty records that go round in one search */

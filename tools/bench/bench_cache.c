@@ -233,11 +233,11 @@ static void drift_report(struct bench *bench, const char *what, size_t size, siz
            100.0 * ((double)stats.bytes - 20.0 * (double)stats.entries) / (double)stats.memory_limit);
 }
 
-/* The keys would fill the memory 1.3 times; the mean size drifts from 100 to 5000 bytes and back. */
+/* The keys would fill the memory 1.3 times; the mean size drifts from 100 to 16000 bytes and back. */
 static void drift(struct bench *bench, size_t limit) {
     size_t start = resident_bytes();
     bench_open(bench, limit, 2, CACHE_LRU);
-    static const size_t means[] = {100, 200, 400, 800, 1600, 3200, 5000, 1500, 300, 100};
+    static const size_t means[] = {100, 200, 400, 800, 1600, 3200, 5000, 16000, 1500, 300, 100};
     for (unsigned i = 0; i < sizeof(means) / sizeof(*means); i++) {
         uint64_t keys = limit * 13 / 10 / (means[i] + 40);
         for (size_t written = 0; written < limit;) {
@@ -313,10 +313,14 @@ static void trace(struct bench *bench, const char *path, size_t limit, enum cach
     }
     struct cache_stats stats;
     cache_get_stats(bench->cache, CACHE_ALL_SPACES, &stats);
-    printf("%s: %llu requests, %llu misses, %llu beyond the first of a key (%.2f %%), %llu entries, %.1f MB "
-           "resident\n",
-           path, requests, misses, misses - cold, 100.0 * (double)(misses - cold) / (double)requests,
-           (unsigned long long)stats.entries, (double)resident_bytes() / 1e6 - SEEN / 8e6);
+    printf("%s: %llu requests, %llu misses, %llu beyond the first of a key (%.2f %%), %llu entries\n", path,
+           requests, misses, misses - cold, 100.0 * (double)(misses - cold) / (double)requests,
+           (unsigned long long)stats.entries);
+    printf("of the limit: counted %.1f %%, segments %.1f %%, live %.1f %%, holes %.1f %%, index %.1f %%\n",
+           100.0 * (double)stats.memory_used / (double)limit,
+           100.0 * (double)stats.segment_bytes / (double)limit, 100.0 * (double)stats.bytes / (double)limit,
+           100.0 * (double)stats.dead_bytes / (double)limit,
+           100.0 * (double)stats.index_bytes / (double)limit);
     fclose(file);
     free(seen);
     cache_destroy(bench->cache);
