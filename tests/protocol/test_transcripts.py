@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: MIT
+"""Plays every transcript of this folder against every place where its keys may live.
+
+A place is a running server and a prefix for keys:
+
+    memcached       the real one, where the behaviour is common ($MEMCACHED, or the installed one)
+    memory          Forebay without a configuration
+    cache-aside, read-through, write-through, write-behind
+                    a namespace of that policy, over SQLite
+    write-through cold, write-behind cold
+                    the same with every entry thrown out of memory before each step
+
+The server is $FOREBAY, or the newest build. FOREBAY_PLACES=a,b chooses some of the places, and
+FOREBAY_NAMESPACE_CONFIG=PREFIX:/FILE adds one with a configuration of your own, in which @PORT@ and @FOLDER@ are filled in.
+"""
+
+import concurrent.futures
+import functools
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+import forebay  # noqa: E402
+import transcripts  # noqa: E402
+
+OPTIONS = ["-U", "0", "-m", "64"]
+POLICIES = ["cache-aside", "read-through", "write-through", "write-behind"]
+
+
+class Memcached(forebay.Process):
+    """The reference."""
+
+    what = "memcached"
+
+    def __init__(self, folder, options=()):
+        super().__init__(folder)
+        self.options = list(options)
+
+    @staticmethod
+    def program():
+        return os.environ.get("MEMCACHED") or shutil.which("memcached")
+
+    def command(self):
+        root = ["-u", "root"] if os.geteuid() == 0 else []
+        return [self.program(), "-l", "127.0.0.1", "-p", str(self.port), *OPTIONS, *root, *self.options]
+
+    def answers(self):
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), 1):
+                return True
+        except OSError:
+            return False
+
+    def stop(self):
+        self.kill()  # its way out takes seconds, and is not what is tested
+
+    @classmethod
+    @functools.lru_cache
+    def version(cls):
+        said = subprocess.run([cls.program(), "-V"], stdout=subprocess.PIPE, check=True, timeout=10).stdout
+        return tuple(map(int, re.search(rb"(\d+)\.(\d+)\.(\d+)", said).groups()))
+
+
+class Place:
+    """Where transcripts are played."""
+
+    def __init__(self, name, prefix="", start=None, cold=False, keeps_memory=True, is_reference=False):
+        self.name = name
+        self.prefix = prefix
+        self.start = start  # (folder, options) -> running server
+        self.cold = cold
+        self.keeps_memory = keeps_memory  # memory is all there is
+        self.is_reference = is_reference
+
+    def holds(self, case):
+        """Whether this case is to be played here."""
+        needs = case.directives.get("needs")
+        only = case.directives.get("only")
+        if self.is_reference and only == "forebay" or not self.is_reference and only == "memcached":
+            return False
+        if self.is_reference and Memcached.version() < case.since:
+            return False
+        return not (needs == "memory" and not self.keeps_memory or needs == "warm" and self.cold)
+
+
+def _plain(folder, options):
+    return forebay.Server(folder, options=[*OPTIONS, *options]).start()
+
+
+def _configured(policy):
+    def start(folder, options):
+        space = forebay.namespace("place", "place:", policy)
+        return forebay.Server(folder, config=forebay.Config(space), options=options).start()
+
+    return start
+
+
+def _from_file(path):
+    def start(folder, options):
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+        server = forebay.Server(folder, config="", options=options)
+        server.config = text.replace("@PORT@", str(server.port)).replace("@FOLDER@", str(folder))
+        return server.start()
+
+    return start
+
+
+def _places():
+    places = [Place("memory", start=_plain)]
+    if Memcached.program():
+        places.insert(0, Place("memcached", start=lambda folder, options: Memcached(folder, options).start(),
+                               is_reference=True))
+    for policy in POLICIES:
+        held = policy.startswith("write")
+        places.append(Place(policy, "place:", _configured(policy), keeps_memory=not held))
+        if held:
+            places.append(Place(policy + " cold", "place:", _configured(policy), cold=True, keeps_memory=False))
+    given = os.environ.get("FOREBAY_NAMESPACE_CONFIG")
+    if given:
+        prefix, _, path = given.rpartition(":/")
+        places.append(Place("given", prefix, _from_file("/" + path), keeps_memory=False))
+    chosen = os.environ.get("FOREBAY_PLACES")
+    return [place for place in places if not chosen or place.name in chosen.split(",")]
+
+
+CASES = transcripts.load()
+
+
+def evict(server):
+    """Throws out of memory all that a backend can give back: what is dirty is flushed, then clean entries go."""
+    with server.client() as client:
+        client.sync()
+        assert client.command("flush_all") == b"OK"
+
+
+def play(place, server, case):
+    def connect():
+        return socket.create_connection(("127.0.0.1", server.port), transcripts.PATIENCE)
+
+    hook = (lambda: evict(server)) if not place.keeps_memory else None
+    transcripts.Player(connect, place.prefix, hook, place.cold).play(case)
+
+
+class Stage:
+    """A place with its servers. Cases that wait are played side by side, ahead of their turn, on a server of their own;
+    those marked `alone` (they change the whole server) get one each."""
+
+    def __init__(self, place, folder):
+        self.place = place
+        self.folder = folder
+        self.servers = []
+        self.server = self.start()
+        waiting = [case for case in CASES if self.is_waiting(case)]
+        self.pool = concurrent.futures.ThreadPoolExecutor(max_workers=32)
+        second = self.start() if waiting else None
+        self.results = {id(case): self.pool.submit(play, place, second, case) for case in waiting}
+
+    def is_waiting(self, case):
+        side_by_side = case.waits and "alone" not in case.directives and "options" not in case.directives
+        return side_by_side and not self.place.cold and self.place.holds(case)
+
+    def start(self, options=()):
+        folder = os.path.join(self.folder, str(len(self.servers)))
+        server = self.place.start(folder, options)
+        self.servers.append(server)
+        return server
+
+    def play(self, case):
+        """Raises where the server answers something else."""
+        if id(case) in self.results:
+            self.results[id(case)].result()
+        elif "alone" in case.directives or "options" in case.directives:
+            with self.start(case.directives.get("options", "").split()) as server:
+                play(self.place, server, case)
+        else:
+            play(self.place, self.server, case)
+            if not self.server.running():
+                raise AssertionError("the server ended:\n" + self.server.log()[-4000:])
+
+    def end(self):
+        self.pool.shutdown()
+        for server in self.servers:
+            if server.running():
+                server.stop()
+
+
+@pytest.fixture(scope="module")
+def stages(tmp_path_factory):
+    """Stages by their place's name, each made when the first case is played there."""
+    made = {}
+
+    def stage(place):
+        if place.name not in made:
+            made[place.name] = Stage(place, str(tmp_path_factory.mktemp("place")))
+        return made[place.name]
+
+    yield stage
+    for one in made.values():
+        one.end()
+
+
+def _played():
+    """Each place with the cases that hold there."""
+    for place in _places():
+        for case in CASES:
+            if place.holds(case):
+                yield pytest.param(place, case, id=f"{place.name}-{case.name}")
+
+
+@pytest.mark.parametrize("place, case", _played())
+def test_transcript(stages, place, case):
+    stages(place).play(case)
