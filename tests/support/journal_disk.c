@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PAGE = 4096, PATH_SIZE = 512 };
+enum { PAGE = DISK_PAGE, PATH_SIZE = 512 };
 
 static const struct journal_files *real(void) {
     return &journal_files_system;
@@ -83,6 +83,15 @@ static ssize_t disk_read_at(const struct journal_files *self, int file, void *to
     return real()->read_at(real(), file, to, size, offset);
 }
 
+static void mark_dirty(struct journal_disk *disk, int file, size_t size, uint64_t offset) {
+    pthread_mutex_lock(&disk->lock);
+    struct disk_file *kept = find_file(disk, inode_of(file));
+    must(kept != NULL && size > 0 && (offset + size - 1) / PAGE < DISK_PAGES_MAX, "a write to a known page");
+    for (uint64_t page = offset / PAGE; page <= (offset + size - 1) / PAGE; page++)
+        kept->dirty[page] = true;
+    pthread_mutex_unlock(&disk->lock);
+}
+
 static ssize_t disk_write_at(const struct journal_files *self, int file, const void *from, size_t size,
                              uint64_t offset) {
     struct journal_disk *disk = disk_of(self);
@@ -97,7 +106,10 @@ static ssize_t disk_write_at(const struct journal_files *self, int file, const v
         if ((size_t)left < size)
             size = (size_t)left;
     }
-    return real()->write_at(real(), file, from, size, offset);
+    ssize_t n = real()->write_at(real(), file, from, size, offset);
+    if (n > 0 && disk->remembers)
+        mark_dirty(disk, file, (size_t)n, offset); /* behind it: a sync in between covers less, never more */
+    return n;
 }
 
 /* The range, in what counts as synced. */
@@ -147,21 +159,40 @@ static int disk_truncate(const struct journal_files *self, int file, uint64_t si
     return real()->truncate(real(), file, size);
 }
 
+/* The dirty pages, into what counts as synced. */
+static void take_pages(struct disk_file *kept) {
+    size_t size = 0;
+    char *now = contents(kept->handle, &size);
+    char *synced = calloc(1, size + 1);
+    must(synced != NULL, "calloc");
+    memcpy(synced, kept->synced_size > 0 ? kept->synced : "",
+           kept->synced_size < size ? kept->synced_size : size);
+    for (size_t at = 0; at < size; at += PAGE)
+        if (at / PAGE < DISK_PAGES_MAX && kept->dirty[at / PAGE])
+            memcpy(synced + at, now + at, size - at < PAGE ? size - at : PAGE);
+    free(now);
+    free(kept->synced);
+    kept->synced = synced;
+    kept->synced_size = size;
+}
+
 static int disk_sync(const struct journal_files *self, int file) {
     struct journal_disk *disk = disk_of(self);
     atomic_fetch_add(&disk->syncs, 1);
-    errno = atomic_load(&disk->sync_failure);
-    if (errno != 0)
-        return -1;
-    if (!disk->remembers)
+    int failure = atomic_load(&disk->sync_failure);
+    if (!disk->remembers && failure == 0)
         return real()->sync(real(), file);
-    pthread_mutex_lock(&disk->lock);
-    struct disk_file *kept = find_file(disk, inode_of(file));
-    must(kept != NULL, "sync of an unknown file");
-    free(kept->synced);
-    kept->synced = contents(file, &kept->synced_size);
-    pthread_mutex_unlock(&disk->lock);
-    return 0;
+    if (disk->remembers) {
+        pthread_mutex_lock(&disk->lock);
+        struct disk_file *kept = find_file(disk, inode_of(file));
+        must(kept != NULL, "sync of an unknown file");
+        if (failure == 0)
+            take_pages(kept);
+        memset(kept->dirty, 0, sizeof kept->dirty);
+        pthread_mutex_unlock(&disk->lock);
+    }
+    errno = failure;
+    return failure == 0 ? 0 : -1;
 }
 
 static size_t list_names(const char *folder, struct disk_name *ret_names) {

@@ -2,6 +2,9 @@
 /*
  * A disk below the journal that fails on demand and can lose its power.
  *
+ * A sync that fails leaves the pages clean and not on the disk, as with Linux: only what is written again is
+ * synced later.
+ *
  * It passes everything on to the real files, and remembers per file what was in it when it was last synced,
  * and which names the folder had when it was last synced. A power loss (journal_disk_lose_power) makes
  * another folder with what a real disk may hold then: of the names those that were synced or those that were
@@ -16,13 +19,14 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-enum { DISK_FILES_MAX = 512, DISK_NAME_MAX = 64 };
+enum { DISK_FILES_MAX = 512, DISK_NAME_MAX = 64, DISK_PAGE = 4096, DISK_PAGES_MAX = 64 };
 
 struct disk_file {
     uint64_t inode;
     int handle; /* its own, so that it can be read when it has no name any more */
     char *synced;
     size_t synced_size;
+    bool dirty[DISK_PAGES_MAX]; /* written since the last sync, be it a failed one: as Linux has it */
 };
 
 struct disk_name {

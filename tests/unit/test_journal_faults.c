@@ -341,6 +341,33 @@ static void journal_that_cannot_be_opened(void **state) {
 
 enum { POWER_RECORDS = 400 };
 
+/* A record whose first sync failed, then the power goes when the second has succeeded. */
+static void power_loss_after_a_failed_sync(void **state) {
+    struct bench *bench = *state;
+    struct journal_rig *rig = &bench->rig;
+    for (unsigned seed = 1; seed <= 12; seed++) {
+        struct journal_rig after;
+        rig_open(rig);
+        atomic_store(&bench->disk.sync_failure, EIO);
+        assert_true(rig_put(rig, 0, JOURNAL_ALWAYS, 2, "key", "value"));
+        uint64_t position = rig_write(rig, 0);
+        while (rig_count_logged(rig, "cannot sync") < seed)
+            usleep(100);
+        atomic_store(&bench->disk.sync_failure, 0);
+        rig_wait_durable(rig, 0, position);
+        rig_setup(&after);
+        unsigned luck = seed;
+        journal_disk_lose_power(&bench->disk, rig->folder, after.folder, &luck);
+        rig_open(&after);
+        assert_int_equal(after.count, 1);
+        rig_teardown(&after);
+        rig_close(rig);
+        rig_remove_files(rig);
+        journal_disk_free(&bench->disk);
+        journal_disk_init(&bench->disk, true);
+    }
+}
+
 /* What the test knows of each version: its mode, the position that had to become durable, whether it was
  * flushed. */
 struct ledger {
@@ -512,6 +539,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(failed_syncs_are_not_forgotten, setup, teardown),
         cmocka_unit_test_setup_teardown(nothing_is_recycled_unnoted, setup, teardown),
         cmocka_unit_test_setup_teardown(journal_that_cannot_be_opened, setup, teardown),
+        cmocka_unit_test_setup_teardown(power_loss_after_a_failed_sync, setup_remembering, teardown),
         cmocka_unit_test_setup_teardown(power_losses, setup_remembering, teardown),
         cmocka_unit_test_setup_teardown(lost_pages_are_no_damage, setup, teardown),
     };
