@@ -9,10 +9,10 @@
  * that fails, not again before the log has grown by a quarter of the bound: a reader that never ends must not
  * stop the writes.
  *
- * The purge. A sweep walks a table in rowid order, SWEEP_ROWS a step, and deletes what has expired. It learns
- * the earliest expiry that is still to come, and batches tell theirs, so a table whose rows never expire is
- * walked once after the start and then left alone. Sweeps keep a distance of SWEEP_PAUSE seconds, and of
- * SWEEP_SHARE times what the last one took.
+ * The purge. A sweep walks a table in rowid order, SWEEP_ROWS a step (fewer between batches), and deletes
+ * what has expired. It learns the earliest expiry that is still to come, and batches tell theirs, so a table
+ * whose rows never expire is walked once after the start and then left alone. Sweeps keep a distance of
+ * SWEEP_PAUSE seconds, and of SWEEP_SHARE times what the last one took.
  *
  *     resting --next_due passed, not_before passed--> running --end of table--> resting
  */
@@ -24,7 +24,8 @@ enum {
     WAL_CHECKPOINT_PAGES = 16000, /* 64 MiB */
     WAL_BOUND_PAGES = 64000,      /* 256 MiB */
     WAL_KEPT_BYTES = 128 << 20,   /* a log that grew beyond this is cut back when it restarts */
-    SWEEP_ROWS = 2000,            /* about 2 ms of reading */
+    SWEEP_ROWS = 2000,            /* a step of an idle writer: about 1 ms of reading */
+    SWEEP_ROWS_BUSY = 200,        /* and between batches, where somebody may wait */
     SWEEP_PAUSE = 10,             /* seconds */
     SWEEP_SHARE = 10
 };
@@ -106,10 +107,10 @@ struct sweep_sight {
     sqlite3_int64 next_expiry; /* the earliest still to come; 0: none */
 };
 
-static int sweep_look(struct sqlite_table *table, uint32_t now, struct sweep_sight *ret_sight) {
+static int sweep_look(struct sqlite_table *table, int rows, uint32_t now, struct sweep_sight *ret_sight) {
     sqlite3_stmt *look = table->sweep_look;
     sqlite3_bind_int64(look, 1, table->sweep.row);
-    sqlite3_bind_int64(look, 2, SWEEP_ROWS);
+    sqlite3_bind_int64(look, 2, rows);
     sqlite3_bind_int64(look, 3, now);
     int result = sqlite3_step(look);
     if (result == SQLITE_ROW)
@@ -129,15 +130,16 @@ static int sweep_purge(struct sqlite_table *table, sqlite3_int64 last, uint32_t 
 static enum backend_status sweep_step(struct sqlite_connection *connection, struct sqlite_table *table,
                                       uint32_t now, struct backend_error *ret_error) {
     struct sweep_sight sight = {0};
+    int rows = connection->busy_since_maintain ? SWEEP_ROWS_BUSY : SWEEP_ROWS;
     if (!table->sweep.running)
         sweep_begin(&table->sweep, now);
-    if (sweep_look(table, now, &sight) != SQLITE_OK)
+    if (sweep_look(table, rows, now, &sight) != SQLITE_OK)
         return sqlite_fail(connection, "looking for expired rows", ret_error);
     if (sight.dead > 0 && sweep_purge(table, sight.last, now) != SQLITE_OK)
         return sqlite_fail(connection, "purging expired rows", ret_error);
     if (sight.next_expiry > 0 && sight.next_expiry < UINT32_MAX)
         sqlite_expect_expiry(table, (uint32_t)sight.next_expiry);
-    if (sight.rows < SWEEP_ROWS)
+    if (sight.rows < rows)
         sweep_end(&table->sweep, now);
     else
         table->sweep.row = sight.last;
@@ -179,8 +181,7 @@ enum backend_status sqlite_maintain(struct backend_connection *base, uint32_t no
     }
     if (status != BACKEND_OK)
         return status == BACKEND_PERMANENT ? BACKEND_TRANSIENT : status;
-    if (!swept)
-        connection->busy_since_maintain = false;
+    connection->busy_since_maintain = false;
     *ret_more = swept;
     return BACKEND_OK;
 }
