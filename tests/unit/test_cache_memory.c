@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: MIT */
+/* The memory limit and who gives way: eviction, quotas, -M, dirty entries, resizing, expiry, holes. */
+#include "cache/cache.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h> /* needs the ones above */
+
+#define MIB ((size_t)1 << 20)
+
+static const struct cache_time now = {1700000000000000u, 1700000000u};
+static char value[MIB];
+
+static struct cache *make(size_t limit, bool no_eviction) {
+    struct cache_options options = {
+        .memory_limit = limit, .item_max = MIB, .threads = 1, .no_eviction = no_eviction};
+    struct cache *cache = NULL;
+    assert_int_equal(cache_create(&options, &cache), CACHE_OK);
+    return cache;
+}
+
+static struct slice key_of(uint64_t number, char *buffer) {
+    return slice_of(buffer, (size_t)sprintf(buffer, "key:%llu", (unsigned long long)number));
+}
+
+static enum cache_status put(struct cache *cache, int space, uint64_t number, size_t size,
+                             uint32_t expires_at, bool dirty) {
+    char buffer[32];
+    struct slice key = key_of(number, buffer);
+    struct cache_cursor at;
+    cache_seek(cache, space, key, cache_hash(key), &now, &at);
+    enum cache_status status = cache_store(
+        &at, &(struct cache_write){.value = {value, size}, .expires_at = expires_at, .dirty = dirty});
+    cache_release(&at);
+    return status;
+}
+
+static bool has(struct cache *cache, int space, uint64_t number, bool hit) {
+    char buffer[32];
+    struct slice key = key_of(number, buffer);
+    struct cache_cursor at;
+    bool present = cache_seek(cache, space, key, cache_hash(key), &now, &at) == CACHE_PRESENT;
+    if (present && hit)
+        cache_hit(&at);
+    cache_release(&at);
+    return present;
+}
+
+static struct cache_stats stats(struct cache *cache, int space) {
+    struct cache_stats result;
+    cache_get_stats(cache, space, &result);
+    return result;
+}
+
+static void check(struct cache *cache) {
+    struct cache_stats all = stats(cache, CACHE_ALL_SPACES);
+    assert_true(all.memory_used <= all.memory_limit);
+    assert_true(cache_is_sane(cache));
+}
+
+/* What is read again and again survives a stream of new keys, under either eviction. */
+static void test_reads_protect(void **state) {
+    (void)state;
+    for (int eviction = 0; eviction < 2; eviction++) {
+        struct cache *cache = make(8 * MIB, false);
+        cache_add_space(cache, &(struct cache_space_options){.eviction = (enum cache_eviction)eviction});
+        for (uint64_t i = 0; i < 300000; i++) {
+            assert_int_equal(put(cache, 0, 1000 + i, 100, 0, false), CACHE_OK);
+            uint64_t hot = i % 1000;
+            if (!has(cache, 0, hot, true))
+                assert_true(i < 1000 && put(cache, 0, hot, 100, 0, false) == CACHE_OK);
+            if (i % 50000 == 0)
+                check(cache);
+        }
+        struct cache_stats all = stats(cache, CACHE_ALL_SPACES);
+        assert_true(all.evictions > 200000 && all.evicted_unfetched == all.evictions);
+        assert_true(all.bytes > all.memory_limit * 80 / 100);
+        assert_true(has(cache, 0, 1000 + 299999, false));
+        assert_false(has(cache, 0, 1000, false));
+        check(cache);
+        cache_destroy(cache);
+    }
+}
+
+static void test_ceiling_and_floor(void **state) {
+    (void)state;
+    struct cache *cache = make(16 * MIB, false);
+    cache_add_space(cache, &(struct cache_space_options){.memory_ceiling = 4 * MIB});
+    cache_add_space(cache, &(struct cache_space_options){.memory_floor = 6 * MIB});
+    cache_add_space(cache, &(struct cache_space_options){0});
+    for (uint64_t i = 0; i < 60000; i++)
+        assert_int_equal(put(cache, 1, i, 100, 0, false), CACHE_OK);
+    uint64_t entries = stats(cache, 1).entries;
+    for (uint64_t i = 0; i < 200000; i++) {
+        assert_int_equal(put(cache, 0, 1000000 + i, 100, 0, false), CACHE_OK);
+        assert_int_equal(put(cache, 2, 2000000 + i, 100, 0, false), CACHE_OK);
+    }
+    check(cache);
+    assert_true(stats(cache, 0).memory_used <= 4 * MIB + MIB / 4);
+    assert_true(stats(cache, 1).memory_used + MIB / 2 >= 6 * MIB);
+    assert_true(stats(cache, 1).entries > entries / 2 && stats(cache, 0).evictions > 0);
+    assert_true(stats(cache, 2).memory_used > 3 * MIB);
+    cache_destroy(cache);
+}
+
+static void test_no_eviction(void **state) {
+    (void)state;
+    struct cache *cache = make(4 * MIB, true);
+    cache_add_space(cache, &(struct cache_space_options){0});
+    uint64_t stored = 0;
+    while (put(cache, 0, stored, 100, 0, false) == CACHE_OK)
+        stored++;
+    check(cache);
+    assert_int_equal(stats(cache, 0).entries, stored);
+    assert_int_equal(stats(cache, 0).evictions, 0);
+    assert_true(stats(cache, 0).no_memory > 0 && stored > 20000);
+    for (uint64_t i = 0; i < stored; i += 2) { /* room comes back when entries are deleted */
+        char buffer[32];
+        struct slice key = key_of(i, buffer);
+        struct cache_cursor at;
+        cache_seek(cache, 0, key, cache_hash(key), &now, &at);
+        cache_forget(&at);
+        cache_release(&at);
+    }
+    for (uint64_t i = 0; i < stored / 3; i++)
+        assert_int_equal(put(cache, 0, 1000000 + i, 100, 0, false), CACHE_OK);
+    check(cache);
+    cache_destroy(cache);
+}
+
+static void test_dirty_is_never_evicted(void **state) {
+    (void)state;
+    struct cache *cache = make(4 * MIB, false);
+    cache_add_space(cache, &(struct cache_space_options){0});
+    uint64_t dirty = 0;
+    while (put(cache, 0, dirty, 100, 0, true) == CACHE_OK)
+        dirty++;
+    assert_int_equal(put(cache, 0, 5000000, 500000, 0, true), CACHE_NO_MEMORY);
+    check(cache);
+    assert_int_equal(cache_dirty_entries(cache, 0), dirty);
+    for (uint64_t i = 0; i < dirty; i++)
+        assert_true(has(cache, 0, i, false));
+    for (uint64_t i = 0; i < dirty; i += 2) { /* half of them settled: these give way, the others stay */
+        char buffer[32];
+        struct slice key = key_of(i, buffer);
+        struct cache_cursor at;
+        cache_seek(cache, 0, key, cache_hash(key), &now, &at);
+        uint64_t version = at.view.version;
+        cache_release(&at);
+        assert_true(cache_settle(cache, 0, key, cache_hash(key), version, &now));
+    }
+    for (uint64_t i = 0; i < 100000; i++)
+        assert_int_equal(put(cache, 0, 1000000 + i, 100, 0, false), CACHE_OK);
+    for (uint64_t i = 1; i < dirty; i += 2)
+        assert_true(has(cache, 0, i, false));
+    check(cache);
+    cache_destroy(cache);
+}
+
+static void test_resize(void **state) {
+    (void)state;
+    struct cache *cache = make(16 * MIB, false);
+    cache_add_space(cache, &(struct cache_space_options){0});
+    for (uint64_t i = 0; i < 200000; i++)
+        put(cache, 0, i, 100, 0, false);
+    assert_int_equal(cache_resize(cache, 6 * MIB), CACHE_OK);
+    while (cache_maintain(cache, &now))
+        ;
+    check(cache);
+    uint64_t few = stats(cache, 0).entries;
+    assert_int_equal(cache_resize(cache, 64 * MIB), CACHE_OK);
+    for (uint64_t i = 0; i < 400000; i++)
+        put(cache, 0, i, 100, 0, false);
+    check(cache);
+    assert_true(stats(cache, 0).entries == 400000 && few < 60000);
+    assert_int_equal(cache_resize(cache, 1000), CACHE_NO_MEMORY);
+    cache_destroy(cache);
+}
+
+static void test_expired_memory_returns(void **state) {
+    (void)state;
+    struct cache *cache = make(64 * MIB, false);
+    cache_add_space(cache, &(struct cache_space_options){0});
+    uint64_t before = stats(cache, CACHE_ALL_SPACES).memory_used;
+    for (uint64_t i = 0; i < 200000; i++)
+        put(cache, 0, i, 100, now.seconds + 5 + (uint32_t)(i % 3), false);
+    uint64_t full = stats(cache, CACHE_ALL_SPACES).memory_used - before;
+    struct cache_time later = cache_time_from_us(now.us + 8000000);
+    while (cache_maintain(cache, &later))
+        ;
+    assert_int_equal(stats(cache, 0).entries, 0);
+    assert_int_equal(stats(cache, 0).expired, 200000);
+    assert_true(stats(cache, CACHE_ALL_SPACES).memory_used - before < full / 10);
+    check(cache);
+    cache_destroy(cache);
+}
+
+static void test_holes_are_cleaned(void **state) {
+    (void)state;
+    struct cache *cache = make(64 * MIB, false);
+    cache_add_space(cache, &(struct cache_space_options){0});
+    for (uint64_t i = 0; i < 200000; i++)
+        put(cache, 0, i, 100, 0, false);
+    for (uint64_t i = 0; i < 200000; i++) /* longer: each leaves a hole */
+        if (i % 3)
+            put(cache, 0, i, 130, 0, false);
+    while (cache_maintain(cache, &now))
+        ;
+    struct cache_stats all = stats(cache, CACHE_ALL_SPACES);
+    assert_int_equal(all.entries, 200000);
+    assert_true(all.cleaned_bytes > 0 && all.dead_bytes < all.segment_bytes / 16);
+    for (uint64_t i = 0; i < 200000; i += 1000)
+        assert_true(has(cache, 0, i, false));
+    check(cache);
+    cache_destroy(cache);
+}
+
+static void test_large_values_take_turns(void **state) {
+    (void)state;
+    struct cache *cache = make(16 * MIB, false);
+    cache_add_space(cache, &(struct cache_space_options){0});
+    for (uint64_t i = 0; i < 100; i++) {
+        assert_int_equal(put(cache, 0, i, 700000, 0, false), CACHE_OK);
+        assert_true(has(cache, 0, i, true));
+        check(cache);
+    }
+    struct cache_stats all = stats(cache, CACHE_ALL_SPACES);
+    assert_true(all.large_entries >= 15 && all.evictions == 100 - all.entries);
+    cache_destroy(cache);
+}
+
+static void test_smallest_limit(void **state) {
+    (void)state;
+    struct cache *cache = make(1, false);
+    for (unsigned i = 0; i < 4; i++)
+        cache_add_space(cache, &(struct cache_space_options){.eviction = i % 2 ? CACHE_S3_FIFO : CACHE_LRU});
+    for (uint64_t i = 0; i < 100000; i++)
+        assert_int_equal(put(cache, (int)(i % 4), i, i % 3000, i % 5 ? 0 : now.seconds + 100, false),
+                         CACHE_OK);
+    check(cache);
+    assert_true(stats(cache, CACHE_ALL_SPACES).bytes > MIB / 2);
+    cache_destroy(cache);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_reads_protect),
+        cmocka_unit_test(test_ceiling_and_floor),
+        cmocka_unit_test(test_no_eviction),
+        cmocka_unit_test(test_dirty_is_never_evicted),
+        cmocka_unit_test(test_resize),
+        cmocka_unit_test(test_expired_memory_returns),
+        cmocka_unit_test(test_holes_are_cleaned),
+        cmocka_unit_test(test_large_values_take_turns),
+        cmocka_unit_test(test_smallest_limit),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
