@@ -8,10 +8,10 @@
  *     POWER_BOOT    a file that stands for /proc/sys/kernel/random/boot_id, so that a restart looks like a
  * reboot
  *
- * A file's content enters the copy when it is synced (fsync, fdatasync), whole, and not before; names change
- * at once (rename, unlink), which is as unkind as a journaling file system may be to data that was not synced
- * before them. After a kill -9 the test puts the copy in the folder's place: what was written and not synced
- * is gone.
+ * A file's content enters the copy when it is synced (whole by fsync and fdatasync, a range by pwritev2 with
+ * RWF_DSYNC), and not before; names change at once (rename, unlink), which is as unkind as a journaling file
+ * system may be to data that was not synced before them. After a kill -9 the test puts the copy in the
+ * folder's place: what was written and not synced is gone.
  *
  * A kill in the middle of a sync leaves a part of the new content in the copy, as it would on the disk.
  */
@@ -24,6 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -69,30 +70,32 @@ static void make_folders(char *place) {
     }
 }
 
-static void copy(int from, int to, off_t size) {
+static void copy(int from, int to, off_t at, off_t end) {
     static char buffer[1 << 20]; /* under the lock */
-    for (off_t at = 0; at < size;) {
-        ssize_t got = pread(from, buffer, sizeof buffer, at);
+    while (at < end) {
+        size_t size = end - at < (off_t)sizeof buffer ? (size_t)(end - at) : sizeof buffer;
+        ssize_t got = pread(from, buffer, size, at);
         if (got <= 0 || pwrite(to, buffer, (size_t)got, at) != got)
             break;
         at += got;
     }
-    if (ftruncate(to, size) != 0)
-        abort();
 }
 
-/* What was written to the file is on the disk from now on. */
-static void keep(int file) {
+/* What the file holds from at to end is on the disk from now on; end < 0: the whole of it, and its size. */
+static void keep(int file, off_t at, off_t end) {
     char place[PATH_MAX], link[64];
     struct stat info;
-    if (fstat(file, &info) != 0 || !S_ISREG(info.st_mode) || !place_of_file(file, place))
+    if (!place_of_file(file, place))
         return;
     pthread_mutex_lock(&lock);
     make_folders(place);
     snprintf(link, sizeof link, "/proc/self/fd/%d", file); /* file itself may be open for writing only */
     int from = open(link, O_RDONLY | O_CLOEXEC), to = open(place, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-    if (from >= 0 && to >= 0)
-        copy(from, to, info.st_size);
+    if (from >= 0 && to >= 0 && fstat(from, &info) == 0 && S_ISREG(info.st_mode)) {
+        copy(from, to, at, end < 0 ? info.st_size : end);
+        if (end < 0 && ftruncate(to, info.st_size) != 0)
+            abort();
+    }
     if (from >= 0)
         close(from);
     if (to >= 0)
@@ -102,14 +105,22 @@ static void keep(int file) {
 
 int fsync(int file) {
     int (*real)(int) = beyond("fsync");
-    keep(file);
+    keep(file, 0, -1);
     return real(file);
 }
 
 int fdatasync(int file) {
     int (*real)(int) = beyond("fdatasync");
-    keep(file);
+    keep(file, 0, -1);
     return real(file);
+}
+
+ssize_t pwritev2(int file, const struct iovec *pieces, int count, off_t at, int flags) {
+    ssize_t (*real)(int, const struct iovec *, int, off_t, int) = beyond("pwritev2");
+    ssize_t written = real(file, pieces, count, at, flags);
+    if (written > 0 && at >= 0 && (flags & (RWF_DSYNC | RWF_SYNC)))
+        keep(file, at, at + written);
+    return written;
 }
 
 int rename(const char *from, const char *to) {
@@ -135,3 +146,8 @@ FILE *fopen(const char *path, const char *mode) {
     const char *boot = getenv("POWER_BOOT");
     return real(boot && strcmp(path, "/proc/sys/kernel/random/boot_id") == 0 ? boot : path, mode);
 }
+
+/* Programs built for large files call them by these names. */
+FILE *fopen64(const char *path, const char *mode) __attribute__((alias("fopen")));
+ssize_t pwritev64v2(int file, const struct iovec *pieces, int count, off64_t at, int flags)
+    __attribute__((alias("pwritev2")));
