@@ -19,9 +19,10 @@ enum {
     INDEX_SLACK = 16 << 10    /* bytes an index grows by before its shard takes the next segment */
 };
 #define LIMIT_MIN     MIB
-#define SHARE_MIN     (8 * MIB)   /* of a shard, as long as there are several */
-#define RESERVE_MIN   (256 * MIB) /* addresses of a shard, so that the limit can be raised later */
-#define RESERVE_TIMES 8           /* addresses over the share */
+#define SHARE_MIN     (8 * MIB)    /* of a shard, as long as there are several */
+#define SHARE_MAX     (4096 * MIB) /* references reach 8 GiB, and the limit may be raised */
+#define RESERVE_MIN   (256 * MIB)  /* addresses of a shard, so that the limit can be raised later */
+#define RESERVE_TIMES 8            /* addresses over the share */
 
 static size_t power_below(size_t bytes) {
     return (size_t)1 << (63 - __builtin_clzl(bytes | 1));
@@ -39,6 +40,8 @@ static unsigned choose_shards(const struct cache_options *options) {
         shards *= 2;
     while (shards > 1 && options->memory_limit / shards < least)
         shards /= 2;
+    while (options->memory_limit / shards > SHARE_MAX)
+        shards *= 2;
     return shards;
 }
 
