@@ -56,13 +56,16 @@ static struct slice put_bytes(char **at, struct slice slice) {
 }
 
 bool ticket_keep_request(struct tier_ticket *ticket, const struct request *request) {
-    char *at = ticket_bytes(ticket, request->key.size + request->value.size);
+    bool is_meta = request->command >= COMMAND_META_GET; /* their flags mean something in their order */
+    struct slice flags = is_meta ? request->meta_flags : slice_of("", 0);
+    char *at = ticket_bytes(ticket, request->key.size + request->value.size + flags.size);
     if (!at)
         return false;
     ticket->request = *request;
     ticket->request.key = put_bytes(&at, request->key);
     ticket->request.value = put_bytes(&at, request->value);
-    ticket->request.raw_key = ticket->request.meta_flags = ticket->request.argument = slice_of("", 0);
+    ticket->request.meta_flags = put_bytes(&at, flags);
+    ticket->request.raw_key = ticket->request.argument = slice_of("", 0);
     return true;
 }
 
@@ -74,6 +77,8 @@ bool ticket_keep_outcome(struct tier_ticket *ticket, const struct outcome *outco
     ticket->outcome = *outcome;
     ticket->outcome.view.key = slice_of("", 0);
     ticket->outcome.view.value = put_bytes(&at, value);
+    if (outcome->status != OUTCOME_HIT) /* ms tells the size of what it stored, and nothing more of it */
+        ticket->outcome.view.value = slice_of(NULL, outcome->view.value.size);
     ticket->outcome.view.large = NULL;
     ticket->outcome.holds_lock = ticket->outcome.hit = false;
     ticket->has_outcome = true;

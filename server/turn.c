@@ -256,11 +256,13 @@ static bool note_line(struct connection *connection, struct slot *slot, const ch
 static bool parse_one(struct worker *worker, struct connection *connection) {
     struct slot *slot = &worker->slots[worker->slot_count];
     const char *start = connection->region + connection->region_at;
+    size_t there = connection->region_size - connection->region_at;
     bool continues = connection->parser.in_run;
+    uint64_t swallow = connection->parser.swallow;
     size_t consumed = 0, wanted = 0;
-    enum parse_status status =
-        parse(&connection->parser, start, connection->region_size - connection->region_at,
-              worker->key_buffers[worker->slot_count], &slot->request, &consumed, &wanted);
+    enum parse_status status = parse(&connection->parser, start, there, worker->key_buffers[worker->slot_count],
+                                     &slot->request, &consumed, &wanted);
+    start += swallow < there ? swallow : there; /* what was swallowed is no part of this request */
     connection->region_at += consumed;
     if (status == PARSE_MORE) {
         connection->wanted = wanted;
