@@ -134,7 +134,7 @@ static void add_items(struct report *report, const struct cache_stats *cache) {
     ADD_NUMBERS(report, {"bytes", cache->bytes}, {"curr_items", cache->entries},
                 {"total_items", cache->total_stored}, {"expired_unfetched", cache->expired_unfetched},
                 {"evicted_unfetched", cache->evicted_unfetched}, {"evictions", cache->evictions},
-                {"reclaimed", cache->expired});
+                {"reclaimed", cache->expired}, {"lrutail_reflocked", 0});
 }
 
 /* The upper bound of the bucket in which the turn of this rank (per ten thousand) lies. */
@@ -341,12 +341,19 @@ static void run_detail(struct server *server, struct slice what, struct buffer *
     }
 }
 
-/* Keys are not listed: walking the cache for one client would hold up all others. */
+/* There are no slab classes, so each of them is empty: keys are not listed, since walking the cache for one
+ * client would hold up all others. An error here would leave clients waiting that read up to END. */
 static void run_cachedump(const struct server *server, const struct words *words, struct buffer *out) {
-    if (server->settings->allow_dump && words->count < 3)
-        answer(out, "CLIENT_ERROR bad command line");
-    else
+    enum { SLAB_CLASSES = 64 };
+    uint32_t class, limit;
+    if (!server->settings->allow_dump)
         answer(out, "CLIENT_ERROR stats cachedump not allowed");
+    else if (words->count < 3)
+        answer(out, "CLIENT_ERROR bad command line");
+    else if (!words_number(words->word[1], &class) || !words_number(words->word[2], &limit))
+        answer(out, "CLIENT_ERROR bad command line format");
+    else
+        answer(out, class >= SLAB_CLASSES ? "CLIENT_ERROR Illegal slab id" : "END");
 }
 
 /* ---- Dispatch ---------------------------------------------------------------------------------------------

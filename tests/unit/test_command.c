@@ -136,7 +136,9 @@ static void answers_are_memcacheds(void **state) {
         {COMMAND_STATS, "detail on x", "OK\r\n"},
         {COMMAND_STATS, "detail off", "OK\r\n"},
         {COMMAND_STATS, "cachedump", "CLIENT_ERROR bad command line\r\n"},
-        {COMMAND_STATS, "cachedump 1 1", "CLIENT_ERROR stats cachedump not allowed\r\n"},
+        {COMMAND_STATS, "cachedump 1 1", "END\r\n"},
+        {COMMAND_STATS, "cachedump x 1", "CLIENT_ERROR bad command line format\r\n"},
+        {COMMAND_STATS, "cachedump 64 1", "CLIENT_ERROR Illegal slab id\r\n"},
         {COMMAND_QUARANTINE, "", "CLIENT_ERROR usage: quarantine <list|retry|drop> <namespace> [key]\r\n"},
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
