@@ -65,7 +65,7 @@ struct request {
     struct slice key;    /* decoded when the meta flag b was given */
     uint64_t hash;       /* set by tier_prepare */
     struct space *space; /* set by tier_prepare */
-    struct slice value;  /* data block without its CRLF */
+    struct slice value;  /* data block without its CRLF; empty where the command has none */
     /* where the command has them */
     int64_t exptime;     /* as sent: 0 never, negative at once, <= 30 days relative, else absolute */
     uint64_t cas;        /* cas command; meta C */

@@ -185,7 +185,6 @@ static inline enum parse_status take_data(struct turn *turn, const char *next, s
         if (request->command != COMMAND_SET && request->command != COMMAND_META_SET)
             return refuse_data(turn, next, length, TOO_LARGE);
         request->too_large = true;
-        request->value = slice_of(next, 0);
         return skip_data(turn, next, length);
     }
     if ((size_t)(turn->end - next) < length + 2)
@@ -206,6 +205,7 @@ static inline void set_plain(struct request *request, enum command command) {
     request->has_exptime = false;
     request->mode = 0;
     request->too_large = false;
+    request->value = slice_of(NULL, 0);
     request->meta = 0;
 }
 
@@ -372,7 +372,6 @@ static enum parse_status parse_simple(struct turn *turn, struct line *line, enum
     set_plain(request, command);
     request->noreply = ends_with_noreply(line);
     request->key = line->words[1];
-    request->value = slice_of(line->end, 0);
     if (request->key.size > ENTRY_KEY_MAX)
         return refuse(turn, line->next, BAD_FORMAT);
     if (command == COMMAND_TOUCH) {
@@ -480,7 +479,6 @@ static void set_meta(struct request *request, enum command command, const struct
     request->vivify_ttl = 0;
     request->recache_ttl = 0;
     request->key = request->raw_key = line->words[1];
-    request->value = slice_of(line->end, 0);
     request->meta_flags =
         first < line->count ? slice_of(line->words[first].data, (size_t)(line->end - line->words[first].data))
                             : slice_of(line->end, 0);

@@ -61,6 +61,10 @@ static const struct request *request_of(const char *text, enum command command) 
     if (command != COMMAND_BAD && parsed->request.command == COMMAND_BAD)
         fail_msg("%s: %s", text, parsed->request.error);
     assert_int_equal(parsed->request.command, command);
+    bool stores = (command >= COMMAND_SET && command <= COMMAND_CAS) || command == COMMAND_META_SET;
+    if (command <= COMMAND_META_DEBUG && !stores)
+        assert_int_equal(parsed->request.value.size,
+                         0); /* may be kept with the request, so it must not be undefined */
     return &parsed->request;
 }
 
