@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What is done to the whole cache, shard by shard: flush_all, resizing, maintenance, statistics. */
+#include "cache/huge.h"
 #include "cache/large.h"
 #include "cache/shard.h"
 
@@ -60,7 +61,7 @@ bool cache_maintain(struct cache *cache, const struct cache_time *now) {
             again = maintain_step(shard, now->seconds);
             lock_release(&shard->lock);
         }
-        more |= again;
+        more |= again | huge_step(shard);
     }
     return more;
 }

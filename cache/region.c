@@ -1,15 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 #include "cache/region.h"
 
+#include <stdint.h>
 #include <sys/mman.h>
 
 enum { PAGE = 4096, STEP = 256 << 10 /* bytes opened at a time, to save system calls */ };
 
+/* Gives back what lies before the first aligned address, and as much as is left over behind. */
+static char *trim(char *mapped, size_t bytes) {
+    size_t before = -(uintptr_t)mapped & (REGION_ALIGNMENT - 1);
+    if (before)
+        munmap(mapped, before);
+    if (before < REGION_ALIGNMENT)
+        munmap(mapped + before + bytes, REGION_ALIGNMENT - before);
+    return mapped + before;
+}
+
 bool region_reserve(struct region *region, size_t bytes, size_t least) {
     for (; bytes >= least; bytes /= 2) {
-        void *base = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        if (base != MAP_FAILED) {
-            *region = (struct region){base, bytes, 0};
+        void *mapped = mmap(NULL, bytes + REGION_ALIGNMENT, PROT_NONE,
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (mapped != MAP_FAILED) {
+            *region = (struct region){trim(mapped, bytes), bytes, 0};
             return true;
         }
     }

@@ -9,8 +9,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+enum { REGION_ALIGNMENT = 2 << 20 }; /* bytes: a huge page of x86-64 and of arm64 with 4 KiB pages */
+
 struct region {
-    char *base;
+    char *base;            /* aligned to REGION_ALIGNMENT */
     size_t reserved, open; /* bytes */
 };
 

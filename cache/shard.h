@@ -100,6 +100,7 @@ struct cache_shard {
     uint32_t drains; /* ever begun */
     struct sweep sweep;
     uint32_t clean_hand;  /* where the cleaner looks next */
+    uint32_t huge_next;   /* touched by huge_step alone, without the lock */
     _Atomic size_t used;  /* bytes: segments, index, large values. Read without the lock */
     size_t index_counted; /* bytes of index in used */
     uint64_t log_bytes;   /* segments open or sealed */
