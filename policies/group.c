@@ -29,7 +29,10 @@ struct group_item {
     struct change change;
     struct cache_view result; /* the entry after this item, if exists */
     bool exists;
-    bool needs_row; /* memory does not know it: row, once loaded, says what the backend has */
+    bool known; /* memory knows the key: before, unless there is no such entry */
+    bool before_exists;
+    struct cache_view before; /* copied out of the cache */
+    bool needs_row;           /* memory does not know it: row, once loaded, says what the backend has */
     bool row_found;
     bool answered_blindly; /* existence = memory: whatever the row says, the reply is as for an absent key */
     struct entry row;
@@ -136,21 +139,42 @@ static void take_jobs(struct writer *writer) {
 /* ---- Loading what memory does not know
  * ------------------------------------------------------------------------------------ */
 
-static bool needs_row(struct group *group, size_t index, const struct cache_time *now) {
+/* Takes what memory knows of the key out of it, at once: it may be evicted before it is evaluated. Nobody but
+ * this thread changes the entry meanwhile. False: no memory. */
+static bool look_into_memory(struct group *group, struct group_item *item, const struct cache_time *now) {
+    const struct request *request = request_of(item);
+    struct cache_cursor cursor;
+    cache_seek(request->space->tier->cache, request->space->number, request->key, request->hash, now,
+               &cursor);
+    item->known = cursor.presence != CACHE_UNKNOWN;
+    item->before_exists = cursor.presence == CACHE_PRESENT;
+    bool copied = true;
+    if (item->before_exists) {
+        item->before = cursor.view;
+        item->before.key = request->key;
+        item->before.value = bytes_copy(&group->bytes, cursor.view.value);
+        item->before.large = NULL;
+        copied = item->before.value.data != NULL;
+    }
+    cache_release(&cursor);
+    return copied;
+}
+
+/* Finds out whether the row has to be loaded. False: no memory. */
+static bool look(struct group *group, size_t index, const struct cache_time *now) {
     struct group_item *item = &group->items[index];
     const struct request *request = request_of(item);
     enum need need = evaluate_need(request);
-    struct cache_cursor cursor;
+    item->needs_row = item->known = item->before_exists = false;
     if (need == NEED_NOTHING || earlier_item(group, index))
+        return true;
+    if (!look_into_memory(group, item, now))
         return false;
-    cache_seek(request->space->tier->cache, request->space->number, request->key, request->hash, now,
-               &cursor);
-    enum cache_presence presence = cursor.presence;
-    cache_release(&cursor);
-    if (presence != CACHE_UNKNOWN)
-        return false;
+    if (item->known)
+        return true;
     item->answered_blindly = need == NEED_EXISTENCE && request->space->options.existence == EXISTENCE_MEMORY;
-    return !item->answered_blindly || request->command == COMMAND_TOUCH;
+    item->needs_row = !item->answered_blindly || request->command == COMMAND_TOUCH;
+    return true;
 }
 
 static bool keep_row(struct group *group, struct group_item *item, const struct load_result *result) {
@@ -201,7 +225,8 @@ static enum backend_status load_all(struct writer *writer, const struct cache_ti
     enum backend_status status = BACKEND_OK;
     for (size_t i = 0; i < group->count && status == BACKEND_OK; i++) {
         struct group_item *item = &group->items[i];
-        item->needs_row = needs_row(group, i, now);
+        if (!look(group, i, now))
+            return BACKEND_TRANSIENT;
         if (!item->needs_row)
             continue;
         if (waiting == LOAD_MAX ||
@@ -218,29 +243,15 @@ static enum backend_status load_all(struct writer *writer, const struct cache_ti
  * -------------------------------------------------------------------------------------------------------------
  */
 
-/* What stands before this item, copied out of the cache; NULL: nothing. */
+/* What stands before this item; NULL: nothing. */
 static const struct cache_view *base_of(struct group *group, size_t index, const struct cache_time *now,
-                                        struct cache_view *storage, bool *ret_out_of_memory) {
+                                        struct cache_view *storage) {
     struct group_item *item = &group->items[index], *earlier = earlier_item(group, index);
-    const struct request *request = request_of(item);
-    struct cache_cursor cursor;
     if (earlier)
         return earlier->exists ? &earlier->result : NULL;
-    cache_seek(request->space->tier->cache, request->space->number, request->key, request->hash, now,
-               &cursor);
-    bool present = cursor.presence == CACHE_PRESENT;
-    if (present) {
-        *storage = cursor.view;
-        storage->key = request->key;
-        storage->value = bytes_copy(&group->bytes, cursor.view.value);
-        storage->large = NULL;
-        *ret_out_of_memory = !storage->value.data && cursor.view.value.size;
-    }
-    enum cache_presence presence = cursor.presence;
-    cache_release(&cursor);
-    if (present)
-        return storage;
-    if (presence == CACHE_GONE || !item->needs_row || !item->row_found)
+    if (item->known)
+        return item->before_exists ? &item->before : NULL;
+    if (!item->needs_row || !item->row_found)
         return NULL;
     *storage = view_of_entry(&item->row, now->seconds);
     return storage;
@@ -329,13 +340,12 @@ static void evaluate_item(struct writer *writer, size_t index, const struct cach
     struct group_item *item = &group->items[index];
     const struct request *request = request_of(item);
     struct cache_view storage;
-    bool out_of_memory = false;
     const struct group_item *earlier = earlier_item(group, index);
     if (earlier && earlier->fate != ITEM_FINE && evaluate_need(request) != NEED_NOTHING)
         item->fate = ITEM_FAILED; /* what stands is not known */
     if (item->fate != ITEM_FINE)
         return;
-    const struct cache_view *base = base_of(group, index, now, &storage, &out_of_memory);
+    const struct cache_view *base = base_of(group, index, now, &storage);
     struct evaluate_context context = {.now = *now,
                                        .default_ttl = request->space->options.ttl,
                                        .item_max = writer->tier->options.cache.item_max,
@@ -348,7 +358,7 @@ static void evaluate_item(struct writer *writer, size_t index, const struct cach
         item->result = *base;
     if (item->answered_blindly)
         answer_blindly(item);
-    if (out_of_memory || (concerns_backend(item, base) && !mutate(group, item, base, now)))
+    if (concerns_backend(item, base) && !mutate(group, item, base, now))
         item->fate = ITEM_FAILED;
 }
 
@@ -429,6 +439,7 @@ static void finish(struct writer *writer) {
 
 static bool prepare(struct writer *writer) {
     struct cache_time now = wall_time();
+    bytes_reset(&writer->group.bytes);
     if (load_all(writer, &now) != BACKEND_OK)
         return false;
     for (size_t i = 0; i < writer->group.count; i++)
