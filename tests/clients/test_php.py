@@ -23,7 +23,8 @@ def php(extension, *arguments, port):
 
 
 def visit(port, extension, what="visits", name="abc123", seconds="0.02"):
-    return run("php", "php/session.php", extension, name, what, seconds, port=port).strip()
+    prefix = "memcache.session_prefix_static_key=sess:"  # this one is read before a script can set it
+    return run("php", "-d", prefix, "php/session.php", extension, name, what, seconds, port=port).strip()
 
 
 def test_commands(server, extension, prefix):
@@ -41,7 +42,7 @@ def test_session_handler(restart, extension):
     restart.client().sync("sessions")
     if shutil.which("sqlite3"):
         [[key, value]] = shell(restart, "select cast(key as text), cast(substr(value, 1, 11) as text) from sessions "
-                                        "where key not like '%lock%'")
+                                        "where cast(key as text) not like '%lock%'")
         assert key == "sess:abc123"
         assert value == "visits|i:4;"
     visit(restart.port, extension, "destroy")

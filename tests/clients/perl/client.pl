@@ -10,6 +10,7 @@ my ($module, $phase, $prefix) = @ARGV;
 eval "require $module" or do { print "$module is not installed\n"; exit 77 };
 
 my $client = $module->new({ servers => ["127.0.0.1:$ENV{PORT}"], compress_threshold => -1 });
+$client->enable_compress(0);
 my $fast   = $module eq 'Cache::Memcached::Fast';
 my $binary = join('', map { chr } 0 .. 255) . "\r\nEND\r\n";
 my $big    = '0123456789' x 20000;

@@ -17,7 +17,6 @@ ini_set('memcached.sess_lock_wait_max', '50');
 ini_set('memcached.sess_lock_retries', '500');
 ini_set('memcached.sess_prefix', 'sess:');
 ini_set('memcache.protocol', 'ascii');
-ini_set('memcache.session_prefix_static_key', 'sess:');
 
 session_cache_limiter('');
 session_id($id);
