@@ -13,10 +13,30 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 enum { SEND_PIECES = 64 };
+
+/* The plain system calls. In a program with threads the C library wraps recv and send in two atomic
+ * operations each, so that a thread can be cancelled inside; no thread is cancelled here, and a request is
+ * small enough for that to show. */
+static ssize_t receive_now(int fd, void *data, size_t size) {
+#ifdef SYS_recvfrom
+    return syscall(SYS_recvfrom, fd, data, size, MSG_DONTWAIT, NULL, NULL);
+#else
+    return recv(fd, data, size, MSG_DONTWAIT);
+#endif
+}
+
+static ssize_t send_now(int fd, const void *data, size_t size) {
+#ifdef SYS_sendto
+    return syscall(SYS_sendto, fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0);
+#else
+    return send(fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+#endif
+}
 
 static void on_event(struct ev_loop *loop, ev_io *io, int events) {
     (void)loop;
@@ -180,7 +200,7 @@ static bool received(struct connection *connection, ssize_t got) {
 static bool read_shared(struct connection *connection) {
     struct worker *worker = connection->worker;
     char *at = worker->input + worker->input_used;
-    ssize_t got = recv(connection->io.fd, at, TURN_READ, MSG_DONTWAIT);
+    ssize_t got = receive_now(connection->io.fd, at, TURN_READ);
     if (!received(connection, got))
         return false;
     worker->input_used += (size_t)got;
@@ -198,7 +218,7 @@ static bool read_own(struct connection *connection) {
         connection_set_state(connection, CONNECTION_BROKEN);
         return false;
     }
-    ssize_t got = recv(connection->io.fd, connection->own + connection->own_size, size, MSG_DONTWAIT);
+    ssize_t got = receive_now(connection->io.fd, connection->own + connection->own_size, size);
     if (!received(connection, got))
         return false;
     connection->own_size += (size_t)got;
@@ -270,7 +290,7 @@ static ssize_t send_pieces(struct connection *connection, const char *base, cons
                            size_t count) {
     ssize_t sent;
     if (count == 1) {
-        sent = send(connection->io.fd, piece_data(pieces, base), pieces->size, MSG_DONTWAIT | MSG_NOSIGNAL);
+        sent = send_now(connection->io.fd, piece_data(pieces, base), pieces->size);
     } else {
         struct iovec parts[SEND_PIECES];
         size_t n = count < SEND_PIECES ? count : SEND_PIECES;

@@ -93,15 +93,25 @@ static void answer_line(struct worker *worker, struct connection *connection, co
     output_append(&worker->output, connection, "\r\n", 2);
 }
 
+/* get, gets, gat and gats come key by key. */
+static bool is_in_run(const struct request *request) {
+    return request->command == COMMAND_GET || request->command == COMMAND_GAT;
+}
+
 static void execute_key(struct worker *worker, size_t i) {
     struct connection *connection = worker->slots[i].connection;
     struct request *request = &worker->slots[i].request;
     struct outcome outcome;
+    if (connection->skip_run) { /* a key before it on the line failed: that error was the line's answer */
+        connection->skip_run = !request->ends_run;
+        return;
+    }
     if (tier_execute(worker->tier, connection->ticket, request, &outcome) == TIER_PARKED) {
         park(worker, i);
         return;
     }
     write_reply(worker, connection, request, &outcome);
+    connection->skip_run = outcome.status == OUTCOME_ERROR && is_in_run(request) && !request->ends_run;
     if (outcome.holds_lock)
         tier_release(worker->tier, &outcome);
     if (worker->counts_detail)
@@ -260,8 +270,9 @@ static bool parse_one(struct worker *worker, struct connection *connection) {
     bool continues = connection->parser.in_run;
     uint64_t swallow = connection->parser.swallow;
     size_t consumed = 0, wanted = 0;
-    enum parse_status status = parse(&connection->parser, start, there, worker->key_buffers[worker->slot_count],
-                                     &slot->request, &consumed, &wanted);
+    enum parse_status status =
+        parse(&connection->parser, start, there, worker->key_buffers[worker->slot_count], &slot->request,
+              &consumed, &wanted);
     start += swallow < there ? swallow : there; /* what was swallowed is no part of this request */
     connection->region_at += consumed;
     if (status == PARSE_MORE) {

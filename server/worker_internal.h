@@ -71,6 +71,7 @@ struct connection {
     size_t skip_keys; /* of the multi-key line at the front: keys answered before it parked */
     size_t line_key;  /* number of the key last parsed in the line at line_start */
     const char *line_start;
+    bool skip_run; /* a key of the multi-key line at hand failed: no answer for the rest */
     bool in_ready; /* is on worker->ready */
     bool resumed;  /* its own buffer holds whole requests that are to be parsed before the socket is read */
     bool deferred; /* the rest of this turn's requests waits until its replies have been taken */
