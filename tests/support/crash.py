@@ -333,7 +333,8 @@ class Rounds:
                   namespace(space, space + ":", "write-behind", journal=space, flush_delay=f"{self.random.choice((20, 200, 1000))}ms",
                             flush_batch=self.random.choice((10, 1000)))
                   for space in self.spaces]
-        small = {"journal_file_size": "1mb"} if self.power else {}
+        # small files, so that they are recycled while it runs
+        small = {"journal_file_size": "1mb" if self.power else "4mb"}
         return Config(*spaces, backends=[self.store.backend()], memory=self.memory, threads=self.random.randint(1, 4), **small)
 
     def load(self, moment):
