@@ -25,6 +25,20 @@ static inline char *write_slice(char *out, struct slice slice) {
     return slice.size > 0 ? write_bytes(out, slice.data, slice.size) : out;
 }
 
+/* Keys are short: two moves that overlap instead of a call. */
+static inline char *write_short(char *out, struct slice slice) {
+    size_t size = slice.size;
+    if (size >= 8 && size <= 16) {
+        uint64_t first, last;
+        memcpy(&first, slice.data, 8);
+        memcpy(&last, slice.data + size - 8, 8);
+        memcpy(out, &first, 8);
+        memcpy(out + size - 8, &last, 8);
+        return out + size;
+    }
+    return write_slice(out, slice);
+}
+
 #define WRITE(out, literal) write_bytes((out), (literal), sizeof(literal) - 1)
 
 static inline char *write_number(char *out, uint64_t number) {
@@ -35,6 +49,13 @@ static inline char *write_number(char *out, uint64_t number) {
     if (number < 10) {
         *out = (char)('0' + number);
         return out + 1;
+    }
+    if (number < 1000) { /* the size of most values */
+        uint32_t small = (uint32_t)number, hundreds = small / 100;
+        *out = (char)('0' + hundreds);
+        out += hundreds > 0;
+        memcpy(out, pairs + (small - hundreds * 100) * 2, 2);
+        return out + 2;
     }
     char digits[NUMBER_DIGITS], *at = digits + NUMBER_DIGITS;
     for (; number >= 100; number /= 100) {
@@ -73,7 +94,7 @@ static inline char *write_hit(char *out, const struct request *request, const st
                               char **ret_value_at) {
     const struct cache_view *view = &outcome->view;
     out = WRITE(out, "VALUE ");
-    out = write_slice(out, request->key);
+    out = write_short(out, request->key);
     *out++ = ' ';
     out = write_number(out, view->flags);
     *out++ = ' ';
