@@ -187,6 +187,7 @@ static enum cache_presence seek_other(struct cache_cursor *cursor) {
     struct cache_shard *shard = cursor->shard;
     uint32_t now = cursor->now.seconds;
     cursor->stamp = *shard_change_counter(shard, cursor->hash) + 1ull;
+    cursor->stale = false;
     if (cursor->ref == REF_NONE)
         return CACHE_UNKNOWN;
     if (shard_is_over(shard, cursor->ref, now)) {
@@ -195,8 +196,13 @@ static enum cache_presence seek_other(struct cache_cursor *cursor) {
         cursor->ref = REF_NONE;
         return CACHE_UNKNOWN;
     }
-    const struct record *record = shard_record(shard, cursor->ref);
+    struct record *record = shard_record(shard, cursor->ref);
     view_fill(&cursor->view, record, now);
+    if (record_is_over(record, now)) {
+        record_end_residency(record); /* or a loader whose clock lags could not fill what was missed here */
+        cursor->stale = true;
+        return CACHE_UNKNOWN;
+    }
     bool live = record_kind(record) == RECORD_VALUE || record_kind(record) == RECORD_LARGE;
     return live && !record_expired(record, now) ? CACHE_PRESENT : CACHE_GONE;
 }

@@ -59,6 +59,8 @@ struct cache_space_options {
     size_t memory_ceiling; /* bytes that this one cannot exceed; 0: none */
     enum cache_eviction eviction;
     uint32_t max_residency; /* seconds a clean entry may stay since it was stored or loaded; 0: for ever */
+    bool keep_stale; /* an entry is kept beyond max_residency until the room is needed; see cache_cursor.stale
+                      */
 };
 
 /* Makes an empty cache. CACHE_NO_MEMORY when the address space cannot be had. */
@@ -117,10 +119,13 @@ static inline uint64_t cache_view_cas(const struct cache_view *view) {
 
 struct cache_cursor {
     enum cache_presence presence;
-    struct cache_view view; /* PRESENT: all of it. GONE: version, state, tombstone, expired. Else undefined */
-    uint64_t stamp;         /* for cache_fill: the key's state of change at the seek */
-    bool queue;             /* set by the change functions: the entry turned dirty, so it has to be queued */
-    bool was_ttl_only;      /* private from here on */
+    struct cache_view
+        view;          /* PRESENT, UNKNOWN and stale: all of it. GONE: version, state, tombstone, expired */
+    uint64_t stamp;    /* for cache_fill: the key's state of change at the seek */
+    bool queue;        /* set by the change functions: the entry turned dirty, so it has to be queued */
+    bool stale;        /* UNKNOWN: the view shows what was last known of the entry, which has outstayed its
+                          max_residency but not its life. To be shown at most; a fill replaces it. Else undefined */
+    bool was_ttl_only; /* private from here on */
     struct cache *cache;
     struct cache_shard *shard;
     struct slice key;
@@ -227,7 +232,7 @@ bool cache_settle(struct cache *cache, int space, struct slice key, uint64_t has
 bool cache_unsettle(struct cache *cache, int space, struct slice key, uint64_t hash, uint64_t version);
 
 /* Bytes (key, value and overhead) and entries that are DIRTY or FLUSHING, tombstones included. One relaxed
- * load. */
+ * load; of one namespace, not CACHE_ALL_SPACES. */
 size_t cache_dirty_bytes(const struct cache *cache, int space);
 size_t cache_dirty_entries(const struct cache *cache, int space);
 

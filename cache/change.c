@@ -261,10 +261,15 @@ void cache_forget(struct cache_cursor *cursor) {
 /* Seeks for a fill. False: the key is known or changed; released again. */
 static bool fill_seek(struct cache *cache, int space, struct slice key, uint64_t hash, uint64_t stamp,
                       const struct cache_time *now, struct cache_cursor *ret_cursor) {
-    if (cache_seek(cache, space, key, hash, now, ret_cursor) == CACHE_UNKNOWN && ret_cursor->stamp == stamp)
-        return true;
-    cache_release(ret_cursor);
-    return false;
+    if (cache_seek(cache, space, key, hash, now, ret_cursor) != CACHE_UNKNOWN || ret_cursor->stamp != stamp) {
+        cache_release(ret_cursor);
+        return false;
+    }
+    if (ret_cursor->stale) { /* the backend's word replaces it, whatever it is */
+        shard_drop(ret_cursor->shard, ret_cursor->ref, hash, REASON_REPLACED);
+        ret_cursor->ref = REF_NONE;
+    }
+    return true;
 }
 
 enum cache_status cache_fill(struct cache *cache, int space, const struct entry *entry, uint64_t hash,

@@ -124,6 +124,13 @@ static inline uint32_t record_residency(const struct record *record) {
     return second;
 }
 
+/* Its residency has ended, by everybody's clock. */
+static inline void record_end_residency(struct record *record) {
+    const uint32_t past = 1;
+    memcpy(record->data + record_key_size(record) + record_value_size(record) + (record->shape >> 23 & 4),
+           &past, sizeof(past));
+}
+
 static inline uint64_t record_client_cas(const struct record *record) {
     uint64_t cas = 0;
     if (record->shape & SHAPE_CAS)

@@ -149,10 +149,16 @@ static inline uint32_t *shard_change_counter(const struct cache_shard *shard, ui
     return &shard->changes[hash >> 28 & (CHANGE_COUNTERS - 1)];
 }
 
+/* A record that is over is kept by its namespace as long as its residency alone has ended. */
+static inline bool shard_keeps_stale(const struct cache_shard *shard, uint32_t ref, uint32_t now) {
+    return shard->cache->space[shard_segment(shard, ref)->space].options.keep_stale &&
+           !record_expired(shard_record(shard, ref), now);
+}
+
 /* True when a record can be forgotten: its life is over or flush_all came by, and no backend waits for it. */
 static inline bool shard_is_over(const struct cache_shard *shard, uint32_t ref, uint32_t now) {
     const struct record *record = shard_record(shard, ref);
-    if (record_is_over(record, now))
+    if (record_is_over(record, now) && !shard_keeps_stale(shard, ref, now))
         return true;
     if (__builtin_expect(shard->stale_segments == 0, 1))
         return false;

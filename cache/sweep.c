@@ -61,6 +61,8 @@ static void sweep_record(struct cache_shard *shard, uint32_t ref) {
         return;
     }
     uint32_t deadline = record_deadline(record);
+    if (deadline <= shard->now) /* kept beyond its residency */
+        deadline = record->expires_at;
     if (deadline > shard->now) /* dirty ones may be older: they are dropped when they are settled */
         segment_note_deadline(shard, ref, deadline);
 }

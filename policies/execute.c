@@ -68,9 +68,15 @@ static bool is_get(const struct request *request) {
            request->command == COMMAND_META_GET;
 }
 
-/* The backend cannot be asked: unknown is not a miss, unless the namespace says so. */
+/* The backend cannot be asked: unknown is not a miss, unless the namespace says so. What has outstayed its
+ * residency is shown to reads alone: a change over it would be made on old grounds. */
 static enum look backend_down(struct execution *e) {
     const struct space *space = e->space;
+    if (space->options.on_backend_down == DOWN_STALE && e->outcome->cursor.stale &&
+        evaluate_is_read(e->request)) {
+        e->base = &e->outcome->cursor.view;
+        return LOOK_READY;
+    }
     if (space->options.on_backend_down != DOWN_MISS || !is_get(e->request))
         return answer(e, space->backend->down);
     e->unknown = true;
@@ -202,7 +208,7 @@ static enum cache_status change_memory(struct execution *e, bool dirty) {
     case CHANGE_DELETE:
         return bury_or_forget(e, dirty);
     case CHANGE_MARKS:
-        if (e->base && in_cache(e))
+        if (e->outcome->cursor.presence == CACHE_PRESENT && e->base && in_cache(e))
             cache_set_marks(&e->outcome->cursor, e->change.marks);
         return CACHE_OK;
     case CHANGE_VIVIFY:

@@ -254,6 +254,7 @@ struct tier_worker {
     struct tier_ticket *undated, **undated_end;      /* waiting for a journal_write that succeeds */
     struct tier_ticket *returned;                    /* taken off `ready`, in order */
     uint64_t touched; /* bit per namespace: something was queued in this turn */
+    bool appended;    /* this turn has records in the journal's buffer */
     struct worker_counters counters;
     /* shared */
     _Alignas(64) _Atomic(struct tier_ticket *) ready; /* tickets that came back, newest first */

@@ -109,7 +109,8 @@ static bool add_cache_space(struct tier *tier, const struct space *space) {
     struct cache_space_options options = {.memory_floor = space->options.memory,
                                           .memory_ceiling = space->options.memory,
                                           .eviction = space->options.eviction,
-                                          .max_residency = space->options.max_residency};
+                                          .max_residency = space->options.max_residency,
+                                          .keep_stale = space->options.on_backend_down == DOWN_STALE};
     return cache_add_space(tier->cache, &options) == space->number;
 }
 

@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The caching tier: namespaces over one cache and any number of backends. This is all that the server knows of the
- * policies.
+ * The caching tier: namespaces over one cache and any number of backends. This is all that the server knows
+ * of the policies.
  *
- * Threads: one struct tier shared by all; one struct tier_worker per worker thread, used by that thread alone; one
- * struct tier_ticket per connection, used by its worker's thread except while it is parked.
+ * Threads: one struct tier shared by all; one struct tier_worker per worker thread, used by that thread
+ * alone; one struct tier_ticket per connection, used by its worker's thread except while it is parked.
  *
  * The way of a request on a worker:
  *
  *     tier_turn_begin(worker, &now)
  *     for each request of the turn:  tier_prepare (namespace, hash, prefetch)
  *     for each request in order:     tier_execute -> TIER_DONE: write the reply, tier_release
- *                                                 -> TIER_PARKED: stop this connection; tier_anticipate for the reads
- *                                                    that follow on it; then tier_submit(ticket)
- *     tier_turn_end(worker)          journal written: the replies of the turn may now be sent
+ *                                                 -> TIER_PARKED: stop this connection; tier_anticipate for
+ * the reads that follow on it; then tier_submit(ticket) tier_turn_end(worker)          true: journal written,
+ * the replies of the turn may now be sent
  *
- * and back:  the wake function given to tier_create is called (on any thread); the worker calls tier_next_ready until
- * NULL and executes the same request of that connection again, with the same ticket.
+ * and back:  the wake function given to tier_create is called (on any thread); the worker calls
+ * tier_next_ready until NULL and executes the same request of that connection again, with the same ticket.
  */
 #ifndef FOREBAY_POLICIES_TIER_H
 #define FOREBAY_POLICIES_TIER_H
@@ -40,26 +40,28 @@ struct tier_backend_options {
 struct tier_options {
     struct cache_options cache;
     unsigned workers;
-    const struct space_options *spaces; /* in the order of the configuration; a default one with prefix "" is added if missing */
+    const struct space_options
+        *spaces; /* in the order of the configuration; a default one with prefix "" is added if missing */
     size_t space_count;
     const struct tier_backend_options *backends;
     size_t backend_count;
-    const char *data;           /* folder for journals; NULL: no journal whatever the namespaces say */
-    uint32_t drain_timeout;     /* ms */
-    size_t journal_file_size;   /* bytes; 0: the default (64 MiB) */
-    bool recover_skip_damaged;  /* --recover=skip-damaged */
+    const char *data;          /* folder for journals; NULL: no journal whatever the namespaces say */
+    uint32_t drain_timeout;    /* ms */
+    size_t journal_file_size;  /* bytes; 0: the default (64 MiB) */
+    bool recover_skip_damaged; /* --recover=skip-damaged */
     void (*wake)(void *context, unsigned worker); /* tickets are ready; any thread, must not block */
     void (*log)(void *context, enum log_level level, const char *message); /* any thread */
     void *context;
 };
 
-/* Opens backends, recovers journals, starts the backend threads. false: ret_error (a whole sentence) says why; the
- * server must not start. */
-bool tier_create(const struct tier_options *options, struct tier **ret_tier, char *ret_error, size_t error_size);
+/* Opens backends, recovers journals, starts the backend threads. false: ret_error (a whole sentence) says
+ * why; the server must not start. */
+bool tier_create(const struct tier_options *options, struct tier **ret_tier, char *ret_error,
+                 size_t error_size);
 
-/* Flushes what is dirty until drain_timeout is over (or tier_stop_draining was called from another thread or a
- * signal's watcher); workers must have stopped. Returns the entries left behind; *ret_journaled how many of those
- * the journal holds. */
+/* Flushes what is dirty until drain_timeout is over (or tier_stop_draining was called from another thread or
+ * a signal's watcher); workers must have stopped. Returns the entries left behind; *ret_journaled how many of
+ * those the journal holds. */
 size_t tier_drain(struct tier *tier, size_t *ret_journaled);
 void tier_stop_draining(struct tier *tier);
 
@@ -72,26 +74,29 @@ size_t tier_space_count(const struct tier *tier);
 struct space *tier_space(struct tier *tier, size_t index);
 const struct space_options *space_options(const struct space *space);
 
-/* ---- Turns (worker thread) ---------------------------------------------------------------------------------- */
+/* ---- Turns (worker thread)
+ * ---------------------------------------------------------------------------------- */
 
 void tier_turn_begin(struct tier_worker *worker, const struct cache_time *now);
 
-/* Writes the journal, publishes dirty entries, wakes backend threads that have work. Replies of the turn may be sent
- * when it returns, except those of tickets for which tier_execute answered TIER_PARKED. */
-void tier_turn_end(struct tier_worker *worker);
+/* Writes the journal, publishes dirty entries, wakes backend threads that have work. True: the replies of the
+ * turn may now be sent, except those of tickets for which tier_execute answered TIER_PARKED. False: the turn
+ * made changes whose records could not be written to the journal, so none of its replies may be sent; what
+ * they would have said is true of memory, but a kill -9 may undo it. */
+bool tier_turn_end(struct tier_worker *worker);
 
 /* Finds the namespace, hashes, prefetches. For every request with a key, before tier_execute. */
 void tier_prepare(struct tier_worker *worker, struct request *request);
 
-/* One request with a key (up to COMMAND_META_DEBUG). DONE: *ret_outcome is the answer; if holds_lock, tier_release
- * comes next. PARKED: see above. */
+/* One request with a key (up to COMMAND_META_DEBUG). DONE: *ret_outcome is the answer; if holds_lock,
+ * tier_release comes next. PARKED: see above. */
 enum tier_status tier_execute(struct tier_worker *worker, struct tier_ticket *ticket, struct request *request,
                               struct outcome *ret_outcome);
 
 void tier_release(struct tier_worker *worker, struct outcome *outcome);
 
-/* After a read parked: a later read on the same connection. If its key is not in memory it goes to the backend
- * together with the first. Changes nothing. */
+/* After a read parked: a later read on the same connection. If its key is not in memory it goes to the
+ * backend together with the first. Changes nothing. */
 void tier_anticipate(struct tier_worker *worker, struct tier_ticket *ticket, struct request *request);
 
 /* Hands a parked ticket over. Until tier_next_ready returns it, the connection must leave it alone. */
@@ -100,30 +105,34 @@ void tier_submit(struct tier_worker *worker, struct tier_ticket *ticket);
 /* The next ticket that came back, or NULL. */
 struct tier_ticket *tier_next_ready(struct tier_worker *worker);
 
-/* The request of a returned ticket will not be executed again (the client went away): forget what it brought. */
+/* The request of a returned ticket will not be executed again (the client went away): forget what it brought.
+ */
 void tier_abandon(struct tier_worker *worker, struct tier_ticket *ticket);
 
-/* ---- Tickets ------------------------------------------------------------------------------------------------- */
+/* ---- Tickets
+ * ------------------------------------------------------------------------------------------------- */
 
 struct tier_ticket *tier_ticket_create(struct tier_worker *worker, void *owner);
 void tier_ticket_destroy(struct tier_ticket *ticket); /* not while submitted */
 void *tier_ticket_owner(const struct tier_ticket *ticket);
 
-/* ---- Commands about the whole (worker thread) ----------------------------------------------------------------- */
+/* ---- Commands about the whole (worker thread)
+ * ----------------------------------------------------------------- */
 
-/* sync: the barrier. space NULL: all. Parks always (then tier_submit); executed again it is DONE with OUTCOME_NUMBER
- * (entries flushed) or OUTCOME_ERROR. timeout_ms 0: waits as long as it takes. */
+/* sync: the barrier. space NULL: all. Parks always (then tier_submit); executed again it is DONE with
+ * OUTCOME_NUMBER (entries flushed) or OUTCOME_ERROR. timeout_ms 0: waits as long as it takes. */
 enum tier_status tier_sync(struct tier_worker *worker, struct tier_ticket *ticket, struct slice space,
                            uint32_t timeout_ms, struct outcome *ret_outcome);
 
 /* flush_all: at is an absolute second. */
 void tier_flush_all(struct tier_worker *worker, uint32_t at);
 
-/* quarantine <list|retry|drop> <namespace> [key]: appends text lines (CRLF) to out and returns true, or false with
- * ret_error (a whole reply line). */
+/* quarantine <list|retry|drop> <namespace> [key]: appends text lines (CRLF) to out and returns true, or false
+ * with ret_error (a whole reply line). */
 bool tier_quarantine(struct tier_worker *worker, struct slice argument, FILE *out, const char **ret_error);
 
-/* ---- Statistics (any thread) ----------------------------------------------------------------------------------- */
+/* ---- Statistics (any thread)
+ * ----------------------------------------------------------------------------------- */
 
 /* Calls line(context, name, value) for each statistic. */
 struct stat_sink {

@@ -31,14 +31,19 @@ static void date_tickets(struct tier_worker *worker, uint64_t position) {
     worker->undated_end = &worker->undated;
 }
 
-static void write_journal(struct tier_worker *worker) {
+/* False: records of this turn are not in the file. They stay in the journal's buffer and are written by a
+ * later turn; until then no turn appends any. */
+static bool write_journal(struct tier_worker *worker) {
     uint64_t position = 0;
+    bool appended = worker->appended;
+    worker->appended = false;
     if (!worker->journal)
-        return;
+        return true;
     bool written = journal_write(worker->journal, &position) == JOURNAL_OK;
     atomic_store_explicit(&worker->journal_stuck, !written, memory_order_relaxed);
     if (written)
         date_tickets(worker, position);
+    return written || !appended;
 }
 
 static void wait_in_space(struct tier_ticket *ticket) {
@@ -93,8 +98,8 @@ static void wake_writers(struct tier_worker *worker) {
     worker->touched = 0;
 }
 
-void tier_turn_end(struct tier_worker *worker) {
-    write_journal(worker);
+bool tier_turn_end(struct tier_worker *worker) {
+    bool kept = write_journal(worker);
     low_water_leave(worker);
     if (worker->touched)
         wake_writers(worker);
@@ -105,6 +110,7 @@ void tier_turn_end(struct tier_worker *worker) {
         next = ticket->next;
         dispatch(worker, ticket);
     }
+    return kept;
 }
 
 /* ---- Requests

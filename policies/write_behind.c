@@ -131,6 +131,7 @@ static void append_journal(struct execution *e, uint64_t touch_cas) {
             entry.value = change->value;
     }
     journal_append(e->worker->journal, journal_mode(e), (unsigned)e->space->number, kind, &entry);
+    e->worker->appended = true;
 }
 
 /* ---- The change

@@ -388,6 +388,7 @@ static void on_stop_asked(struct ev_loop *loop, ev_async *async, int events) {
 static bool prepare_loop(struct program *program) {
     static const int numbers[SIGNALS] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file at the limit of ulimit -f: the write fails, as on a full disk */
     program->loop = ev_default_loop(EVFLAG_AUTO);
     if (!program->loop)
         return false;

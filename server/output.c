@@ -96,6 +96,11 @@ void output_append(struct output *output, struct connection *connection, const c
     output_commit(output, connection, out + size);
 }
 
+void output_break(struct output *output) {
+    for (size_t i = 0; i < output->piece_count; i++)
+        connection_set_state(output->pieces[i].connection, CONNECTION_BROKEN);
+}
+
 void output_send(struct output *output) {
     size_t i = 0;
     while (i < output->piece_count) {

@@ -6,7 +6,7 @@
  *     parse      all that is complete, up to TURN_BATCH requests; each is hashed and its bucket prefetched
  *     execute    the batch in order; replies go into one buffer (output.c)
  *     journal    tier_turn_end: once
- *     send       once per connection
+ *     send       once per connection; not at all if the journal could not be written
  *
  * A request that parks stops its connection: its bytes and all that follow are kept, and when its ticket is
  * back they are parsed and executed again. Of a multi-key line the keys that were answered before are skipped
@@ -188,10 +188,17 @@ static void execute_command(struct worker *worker, size_t i) {
     worker->text.failed = false;
 }
 
-/* Ends the stages "journal" and "send", and begins the next part of the turn. */
-static void flush_output(struct worker *worker) {
-    tier_turn_end(worker->tier);
+/* The stages "journal" and "send". When the journal cannot be written, changes of this turn are not safe from
+ * a kill -9, and their replies would promise that they are: the connections are closed without any. */
+static void journal_and_send(struct worker *worker) {
+    if (!tier_turn_end(worker->tier))
+        output_break(&worker->output);
     output_send(&worker->output);
+}
+
+/* Ends one part of the turn and begins the next. */
+static void flush_output(struct worker *worker) {
+    journal_and_send(worker);
     tier_turn_begin(worker->tier, &worker->now);
 }
 
@@ -374,8 +381,7 @@ void turn_run(struct worker *worker) {
     for (struct connection *connection = first; connection; connection = connection->next_ready)
         serve(worker, connection);
     execute_batch(worker);
-    tier_turn_end(worker->tier);
-    output_send(&worker->output);
+    journal_and_send(worker);
     note_duration(worker);
     while (first) {
         struct connection *next = first->next_ready;

@@ -168,6 +168,8 @@ void output_commit(struct output *output, struct connection *connection, char *e
 bool output_large(struct output *output, struct connection *connection, const struct cache_view *view);
 void output_append(struct output *output, struct connection *connection, const char *data, size_t size);
 /* Sends all of it and empties it. */
+/* Nothing of the turn may be sent: its connections are broken; output_send comes next. */
+void output_break(struct output *output);
 void output_send(struct output *output);
 
 /* turn.c */

@@ -249,7 +249,7 @@ struct rig_call *rig_begin(struct tier_rig *rig, unsigned worker, const char *co
     call->ticket = tier_ticket_create(worker_of(call), call);
     assert(call->ticket);
     run(call);
-    tier_turn_end(worker_of(call));
+    call->kept = tier_turn_end(worker_of(call));
     return call;
 }
 

@@ -57,6 +57,7 @@ struct rig_call {
     char text[RIG_REPLY];
     char reply[RIG_REPLY];
     bool done, is_sync;
+    bool kept; /* what tier_turn_end said of the turn in which it began */
 };
 
 /* One namespace "test" with prefix "" and this policy, one worker, 16 MB. Nothing is started. */

@@ -560,6 +560,122 @@ static void test_spaces_are_apart(void **state) {
     assert_int_equal(look(&other, "c").presence, CACHE_UNKNOWN);
 }
 
+/* A namespace that keeps what has outstayed its residency. */
+static struct fixture keeping_space(const struct fixture *fixture) {
+    struct fixture keeping = *fixture;
+    struct cache_space_options options = {.max_residency = 10, .keep_stale = true};
+    keeping.space = cache_add_space(fixture->cache, &options);
+    return keeping;
+}
+
+static void assert_stale(struct fixture *fixture, const char *key, const char *value) {
+    struct cache_cursor cursor;
+    assert_int_equal(seek(fixture, key, &cursor), CACHE_UNKNOWN);
+    assert_int_equal(cursor.stale, value != NULL);
+    if (value)
+        assert_true(slice_equal(cursor.view.value, slice_string(value)));
+    if (value)
+        cache_hit(&cursor);
+    cache_release(&cursor);
+    assert_true(cache_is_sane(fixture->cache));
+}
+
+static void test_stale_is_kept(void **state) {
+    struct fixture *fixture = *state, keeping = keeping_space(fixture);
+    store_text(&keeping, "a", "1", false);
+    store(&keeping, "b", &(struct cache_write){.value = SLICE("2"), .expires_at = keeping.now.seconds + 15});
+    store_text(&keeping, "d", "3", true);
+    assert_value(&keeping, "a", SLICE("1"));
+    wait_seconds(&keeping, 10);
+    while (cache_maintain(keeping.cache, &keeping.now)) {
+    }
+    assert_stale(&keeping, "a", "1");
+    assert_stale(&keeping, "b", "2");
+    assert_stale(&keeping, "c", NULL);
+    assert_value(&keeping, "d", SLICE("3"));
+    assert_true(settle(&keeping, "d", look(&keeping, "d").view.version));
+    assert_stale(&keeping, "d", "3");
+    wait_seconds(&keeping, 5); /* its own life is over: not to be shown any more */
+    assert_stale(&keeping, "b", NULL);
+    cache_flush_all(keeping.cache, keeping.space, 0, &keeping.now);
+    assert_stale(&keeping, "a", NULL);
+}
+
+static void test_stale_is_swept_at_its_expiry(void **state) {
+    struct fixture *fixture = *state, keeping = keeping_space(fixture);
+    store(&keeping, "b", &(struct cache_write){.value = SLICE("2"), .expires_at = keeping.now.seconds + 30});
+    for (int i = 0; i < 3; i++, wait_seconds(&keeping, 11)) {
+        while (cache_maintain(keeping.cache, &keeping.now)) {
+        }
+        assert_int_equal(stats(&keeping).entries, 1);
+    }
+    while (cache_maintain(keeping.cache, &keeping.now)) {
+    }
+    assert_int_equal(stats(&keeping).entries, 0);
+}
+
+static enum cache_status fill_over(struct fixture *fixture, const char *key, const char *value,
+                                   uint64_t stamp) {
+    struct slice name = slice_string(key);
+    struct entry entry = {.key = name, .value = slice_string(value), .version = 77};
+    enum cache_status status =
+        cache_fill(fixture->cache, fixture->space, &entry, cache_hash(name), stamp, &fixture->now);
+    assert_true(cache_is_sane(fixture->cache));
+    return status;
+}
+
+/* The backend's word replaces a stale entry, and so does every change. */
+static void test_stale_is_replaced(void **state) {
+    struct fixture *fixture = *state, keeping = keeping_space(fixture);
+    const char *keys[] = {"fill", "absent", "store", "bury", "forget"};
+    for (int i = 0; i < 5; i++)
+        store_text(&keeping, keys[i], "old", false);
+    wait_seconds(&keeping, 10);
+    uint64_t stamp = look(&keeping, "fill").stamp;
+    keeping.now = cache_time_from_us(keeping.now.us - 5000000); /* the loader's clock lags */
+    assert_int_equal(fill_over(&keeping, "fill", "new", stamp + 1), CACHE_CHANGED);
+    assert_stale(&keeping, "fill", "old");
+    assert_int_equal(fill_over(&keeping, "fill", "new", stamp), CACHE_OK);
+    assert_value(&keeping, "fill", SLICE("new"));
+    wait_seconds(&keeping, 5);
+    stamp = look(&keeping, "absent").stamp;
+    struct slice absent = SLICE("absent");
+    assert_int_equal(
+        cache_fill_absent(keeping.cache, keeping.space, absent, cache_hash(absent), stamp, 0, &keeping.now),
+        CACHE_OK);
+    assert_stale(&keeping, "absent", NULL);
+    struct cache_cursor cursor = store_text(&keeping, "store", "new", true);
+    assert_true(cursor.queue);
+    assert_value(&keeping, "store", SLICE("new"));
+    seek(&keeping, "bury", &cursor);
+    assert_int_equal(cache_bury(&cursor, 0), CACHE_OK);
+    cache_release(&cursor);
+    assert_int_equal(look(&keeping, "bury").presence, CACHE_GONE);
+    stamp = look(&keeping, "forget").stamp;
+    seek(&keeping, "forget", &cursor);
+    cache_forget(&cursor);
+    cache_release(&cursor);
+    assert_stale(&keeping, "forget", NULL);
+    assert_int_equal(fill_over(&keeping, "forget", "new", stamp), CACHE_CHANGED);
+}
+
+static void test_stale_gives_way(void **state) {
+    struct fixture *fixture = *state, keeping = keeping_space(fixture);
+    char key[16], text[1000];
+    memset(text, 'x', sizeof text - 1);
+    text[sizeof text - 1] = 0;
+    store_text(&keeping, "first", "1", false);
+    wait_seconds(&keeping, 10);
+    for (int i = 0; i < 30000; i++) {
+        struct cache_cursor cursor;
+        snprintf(key, sizeof key, "k%d", i);
+        seek(&keeping, key, &cursor);
+        assert_int_equal(cache_store(&cursor, &(struct cache_write){.value = slice_string(text)}), CACHE_OK);
+        cache_release(&cursor);
+    }
+    assert_stale(&keeping, "first", NULL);
+}
+
 static void test_space_numbers_run_out(void **state) {
     struct fixture *fixture = *state;
     struct cache_space_options options = {.eviction = CACHE_S3_FIFO};
@@ -615,6 +731,10 @@ int main(void) {
         CASE(test_flush_all),
         CASE(test_flush_all_later),
         CASE(test_spaces_are_apart),
+        CASE(test_stale_is_kept),
+        CASE(test_stale_is_swept_at_its_expiry),
+        CASE(test_stale_is_replaced),
+        CASE(test_stale_gives_way),
         CASE(test_space_numbers_run_out),
         CASE(test_reset_stats),
         CASE(test_prefetch_is_only_a_hint),

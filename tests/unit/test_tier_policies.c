@@ -521,6 +521,67 @@ static void test_unknown_is_not_a_miss(void **state) {
     }
 }
 
+/* on_backend_down = "stale": what has outstayed max_residency is shown while the backend cannot be asked. */
+static void test_stale_reads(void **state) {
+    const struct policy *policies[] = {&policy_read_through, &policy_write_through, &policy_write_behind};
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        struct tier_rig rig;
+        rig_init(&rig, policies[i]);
+        rig.spaces[0].on_backend_down = DOWN_STALE;
+        rig.spaces[0].max_residency = 10;
+        rig_start(&rig);
+        put(&rig, "a", "1");
+        put(&rig, "b", "1");
+        expect(&rig, "get a", "1");
+        expect(&rig, "gat b 15", "1");
+        rig_do(&rig, "sync");
+        put(&rig, "a", "2");
+        faulty_fail_all(rig.faulty, FAULTY_LOAD, BACKEND_TRANSIENT);
+        rig.clock_shift_us = 11 * 1000000;
+        expect(&rig, "get a", "1");
+        expect(&rig, "get b", "1");
+        assert_string_equal(rig_multi_get(&rig, "a b"), "1,1");
+        assert_memory_equal(rig_do(&rig, "get unknown"), "SERVER_ERROR", 12);
+        assert_memory_equal(rig_do(&rig, "incr a 1"), "SERVER_ERROR", 12); /* no change on old grounds */
+        assert_memory_equal(rig_do(&rig, "gat a 100"), "SERVER_ERROR", 12);
+        rig.clock_shift_us = 16 * 1000000; /* the life of b is over */
+        expect(&rig, "get a", "1");
+        assert_memory_equal(rig_do(&rig, "get b"), "SERVER_ERROR", 12);
+        faulty_fail_all(rig.faulty, FAULTY_LOAD, BACKEND_OK);
+        for (int j = 0; j < 100 && strcmp(rig_do(&rig, "get a"), "2") != 0; j++)
+            usleep(50000);
+        expect(&rig, "get a", "2");
+        rig_stop(&rig);
+    }
+}
+
+/* A change that needs to know nothing takes the stale entry's place; nobody sees that again. */
+static void test_stale_is_overwritten(void **state) {
+    struct tier_rig rig;
+    (void)state;
+    rig_init(&rig, &policy_write_behind);
+    rig.spaces[0].on_backend_down = DOWN_STALE;
+    rig.spaces[0].existence = EXISTENCE_MEMORY;
+    rig.spaces[0].max_residency = 10;
+    rig_start(&rig);
+    put(&rig, "a", "1");
+    put(&rig, "b", "1");
+    expect(&rig, "get a", "1");
+    expect(&rig, "get b", "1");
+    rig.clock_shift_us = 11 * 1000000;
+    faulty_fail_all(rig.faulty, FAULTY_ANY, BACKEND_TRANSIENT);
+    expect(&rig, "set a 2", "STORED");
+    expect(&rig, "get a", "2");
+    expect(&rig, "delete b", "NOT_FOUND"); /* memory does not know; the row goes nevertheless */
+    expect(&rig, "get b", "MISS");
+    faulty_fail_all(rig.faulty, FAULTY_ANY, BACKEND_OK);
+    rig_do(&rig, "sync");
+    assert_row(&rig, "a", "2");
+    assert_row(&rig, "b", NULL);
+    rig_stop(&rig);
+}
+
 static void test_reads_recover(void **state) {
     struct tier_rig rig;
     (void)state;
@@ -582,6 +643,8 @@ int main(void) {
         cmocka_unit_test(test_multi_get_goes_together),
         cmocka_unit_test(test_late_fill_is_refused),
         cmocka_unit_test(test_unknown_is_not_a_miss),
+        cmocka_unit_test(test_stale_reads),
+        cmocka_unit_test(test_stale_is_overwritten),
         cmocka_unit_test(test_reads_recover),
         cmocka_unit_test(test_longest_prefix),
     };

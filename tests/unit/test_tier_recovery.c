@@ -3,9 +3,11 @@
 #include "policies/internal.h"
 #include "tests/support/tier_rig.h"
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -246,6 +248,70 @@ static void test_always_waits_for_the_disk(void **state) {
     rig_stop(&rig);
 }
 
+/* From now on no file of this process can be written: EFBIG, as from a disk that fails. */
+static void files_can_be_written(bool can) {
+    struct rlimit limit;
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = can ? limit.rlim_max : 0;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+/* Begins a command, says whether its turn was kept in the journal, and forgets it. */
+static bool is_kept(struct tier_rig *rig, const char *command, const char *reply) {
+    struct rig_call *call = rig_begin(rig, 0, command);
+    bool kept = call->kept;
+    assert_true(call->done);
+    assert_memory_equal(call->reply, reply, strlen(reply));
+    rig_free(call);
+    return kept;
+}
+
+static void test_failing_journal(void **state) {
+    struct tier_rig rig;
+    enum journal_mode modes[] = {JOURNAL_OS, JOURNAL_INTERVAL};
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        begin(&rig, modes[i]);
+        rig_start(&rig);
+        faulty_fail_all(rig.faulty, FAULTY_APPLY, BACKEND_TRANSIENT);
+        assert_true(is_kept(&rig, "set a 1", "STORED"));
+        files_can_be_written(false);
+        assert_false(is_kept(&rig, "set a 2", "STORED"));      /* nobody may be told */
+        assert_true(is_kept(&rig, "set b 1", "SERVER_ERROR")); /* refused, and that may be told */
+        assert_true(is_kept(&rig, "get a", "2"));
+        files_can_be_written(true);
+        assert_true(is_kept(&rig, "get a", "2")); /* this turn brought the record into the file */
+        assert_true(is_kept(&rig, "set b 3", "STORED"));
+        crash(&rig);
+        rig_start(&rig);
+        expect(&rig, "get a", "2");
+        expect(&rig, "get b", "3");
+        rig_stop(&rig);
+    }
+}
+
+/* journal = "off": what was not flushed is gone, what was flushed is not. */
+static void test_without_a_journal(void **state) {
+    struct tier_rig rig;
+    (void)state;
+    begin(&rig, JOURNAL_OFF);
+    rig_start(&rig);
+    expect(&rig, "set flushed 1", "STORED");
+    rig_do(&rig, "sync");
+    char *row = rig_row(&rig, "flushed");
+    assert_string_equal(row, "1");
+    free(row);
+    faulty_fail_all(rig.faulty, FAULTY_APPLY, BACKEND_TRANSIENT);
+    expect(&rig, "set flushed 2", "STORED");
+    expect(&rig, "set dirty 1", "STORED");
+    crash(&rig);
+    rig_start(&rig);
+    expect(&rig, "get flushed", "1");
+    expect(&rig, "get dirty", "MISS");
+    rig_stop(&rig);
+}
+
 static void test_low_water_follows(void **state) {
     struct tier_rig rig;
     (void)state;
@@ -329,6 +395,8 @@ int main(void) {
         cmocka_unit_test(test_other_number_of_workers),
         cmocka_unit_test(test_nothing_after_a_drain),
         cmocka_unit_test(test_always_waits_for_the_disk),
+        cmocka_unit_test(test_failing_journal),
+        cmocka_unit_test(test_without_a_journal),
         cmocka_unit_test(test_low_water_follows),
         cmocka_unit_test(test_changed_policy_is_refused),
         cmocka_unit_test(test_preload),

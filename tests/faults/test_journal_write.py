@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: MIT
+"""A journal that cannot be written: a limit on the size of files makes every write fail, as a broken disk does. No reply may
+promise a change that a kill -9 would undo."""
+
+import contextlib
+import resource
+
+import pytest
+from forebay import Closed, Config, eventually, namespace
+
+
+@contextlib.contextmanager
+def no_file_can_be_written(server):
+    """The soft limit goes to zero, and back."""
+    before = resource.prlimit(server.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        yield
+    finally:
+        if server.running():
+            resource.prlimit(server.pid, resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("mode", ["os", "interval", "always"])
+def test_replies_wait_for_the_journal(serve, tmp_path, mode):
+    config = Config(namespace("sessions", "sess:", "write-behind", journal=mode, flush_delay="1h", flush_batch=1000000),
+                    namespace("plain", "plain:", "cache-aside"), threads=1)
+    server = serve(config)
+    client, reader = server.client(), server.client()
+    assert client.set("sess:a", b"1") == b"STORED"
+    assert reader.set("plain:x", b"v") == b"STORED"
+    with no_file_can_be_written(server):
+        if mode == "always":  # its reply waits for the disk anyway
+            client.send(client.storage("set", "sess:a", b"2"))
+        else:
+            with pytest.raises((Closed, OSError)):
+                client.set("sess:a", b"2")
+        eventually(lambda: reader.set("sess:b", b"1").startswith(b"SERVER_ERROR"))
+        assert reader.get("plain:x") == b"v", "reads go on"
+        assert reader.set("plain:x", b"w") == b"STORED", "so do namespaces without a journal"
+    eventually(lambda: reader.set("sess:b", b"2") == b"STORED")
+    if mode == "always":
+        assert client.line() == b"STORED"
+    server.kill()
+    server.start()
+    client = server.client()
+    assert client.get("sess:b") == b"2"
+    assert client.get("sess:a") == b"2", "the record stayed in the buffer and was written when that was possible"
+
+
+def test_nothing_acknowledged_is_lost_meanwhile(serve):
+    config = Config(namespace("sessions", "sess:", "write-behind", journal="os", flush_delay="1h", flush_batch=1000000), threads=1)
+    server = serve(config)
+    client = server.client()
+    assert client.set("sess:a", b"1") == b"STORED"
+    with no_file_can_be_written(server):
+        with pytest.raises((Closed, OSError)):
+            client.set("sess:a", b"2")
+        server.kill()
+    server.start()
+    assert server.client().get("sess:a") in (b"1", b"2")
