@@ -140,6 +140,7 @@ void cache_prefetch_entry(const struct cache *cache, uint64_t hash) {
         const char *record = (const char *)shard_record(shard, (uint32_t)ref);
         __builtin_prefetch(record);
         __builtin_prefetch(record + 64);
+        __builtin_prefetch(record + 128);
     }
 }
 
@@ -207,8 +208,9 @@ static enum cache_presence seek_other(struct cache_cursor *cursor) {
     return live && !record_expired(record, now) ? CACHE_PRESENT : CACHE_GONE;
 }
 
-enum cache_presence cache_seek(struct cache *cache, int space, struct slice key, uint64_t hash,
-                               const struct cache_time *now, struct cache_cursor *ret_cursor) {
+static inline enum cache_presence seek(struct cache *cache, int space, struct slice key, uint64_t hash,
+                                       const struct cache_time *now, struct cache_cursor *ret_cursor,
+                                       bool value_only) {
     struct cache_shard *shard = cache_shard_of(cache, hash);
     lock_take(&shard->lock);
     if (__builtin_expect(shard->flush_due <= now->seconds, 0))
@@ -225,12 +227,25 @@ enum cache_presence cache_seek(struct cache *cache, int space, struct slice key,
         const struct record *record = shard_record(shard, ref);
         uint32_t plain = record->shape & (3u << SHAPE_KIND_SHIFT | SHAPE_RESIDENCY);
         if (plain == 0 && !record_expired(record, now->seconds) && shard->stale_segments == 0) {
-            view_fill(&ret_cursor->view, record, now->seconds);
+            if (value_only)
+                view_fill_value(&ret_cursor->view, record);
+            else
+                view_fill(&ret_cursor->view, record, now->seconds);
             ret_cursor->stamp = 0; /* nothing can be filled */
             return ret_cursor->presence = CACHE_PRESENT;
         }
     }
     return ret_cursor->presence = seek_other(ret_cursor);
+}
+
+enum cache_presence cache_seek(struct cache *cache, int space, struct slice key, uint64_t hash,
+                               const struct cache_time *now, struct cache_cursor *ret_cursor) {
+    return seek(cache, space, key, hash, now, ret_cursor, false);
+}
+
+enum cache_presence cache_seek_value(struct cache *cache, int space, struct slice key, uint64_t hash,
+                                     const struct cache_time *now, struct cache_cursor *ret_cursor) {
+    return seek(cache, space, key, hash, now, ret_cursor, true);
 }
 
 void cache_hit(struct cache_cursor *cursor) {

@@ -6,6 +6,20 @@
 #include "cache/large.h"
 #include "cache/record.h"
 
+/* Of a view what the answer of a get needs: see cache_seek_value. */
+static inline void view_fill_value(struct cache_view *view, const struct record *record) {
+    uint32_t shape = record->shape, key_size = record_key_size(record);
+    view->value = slice_of(record->data + key_size, record_value_size(record));
+    view->version = record_version(record);
+    view->client_cas = 0;
+    view->flags = 0;
+    view->large = NULL;
+    if (__builtin_expect(shape & (SHAPE_FLAGS | SHAPE_CAS), 0)) {
+        view->flags = record_flags(record);
+        view->client_cas = record_client_cas(record);
+    }
+}
+
 /* Fills what a plain value has in common with everything else, and looks at the rest only where there is
  * some. */
 static inline void view_fill(struct cache_view *view, const struct record *record, uint32_t now) {

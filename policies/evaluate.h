@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What each memcached command means, as a pure function: the request and the entry as it stands go in, the answer and
- * the change to make come out. Nothing is looked up, stored or sent here; so the same meaning holds under all four
- * policies, on the worker (memory) and on the writer thread (write-through), and it is tested without either.
+ * What each memcached command means, as a pure function: the request and the entry as it stands go in, the
+ * answer and the change to make come out. Nothing is looked up, stored or sent here; so the same meaning
+ * holds under all four policies, on the worker (memory) and on the writer thread (write-through), and it is
+ * tested without either.
  */
 #ifndef FOREBAY_POLICIES_EVALUATE_H
 #define FOREBAY_POLICIES_EVALUATE_H
@@ -12,18 +13,20 @@
 /* What a command has to know of the entry before it can be evaluated. */
 enum need {
     NEED_NOTHING,   /* set: overwrites whatever there is */
-    NEED_EXISTENCE, /* add, replace, delete, touch (and meta likes): whether it exists; design: `existence` decides */
+    NEED_EXISTENCE, /* add, replace, delete, touch (and meta likes): whether it exists; design: `existence`
+                       decides */
     NEED_ENTRY,     /* get, gat, cas, append, prepend, incr, decr, mg ...: the whole entry */
 };
 enum need evaluate_need(const struct request *request);
 
-/* True for requests that can change nothing but recency (get, gets, mg without T, N, R and E): the fast path. An mg on an entry with marks may still change them. */
+/* True for requests that can change nothing but recency (get, gets, mg without T, N, R and E): the fast path.
+ * An mg on an entry with marks may still change them. */
 bool evaluate_is_read(const struct request *request);
 
 enum change_kind {
     CHANGE_NONE,
-    CHANGE_PUT,    /* value, flags, expires_at, client_cas, marks; a new version */
-    CHANGE_TOUCH,  /* expires_at; and marks are added to the entry's, in memory (mg T with a token won) */
+    CHANGE_PUT,   /* value, flags, expires_at, client_cas, marks; a new version */
+    CHANGE_TOUCH, /* expires_at; and marks are added to the entry's, in memory (mg T with a token won) */
     CHANGE_DELETE,
     CHANGE_MARKS,  /* marks alone, in memory alone */
     CHANGE_VIVIFY, /* an empty placeholder with marks, expires_at and client_cas, in memory alone (mg N) */
@@ -32,31 +35,32 @@ enum change_kind {
 struct change {
     enum change_kind kind;
     uint8_t marks;
-    bool hit;             /* count as an access: call cache_hit, after a PUT too (an entry changed in place stays fetched) */
+    bool hit; /* count as an access: call cache_hit, after a PUT too (an entry changed in place stays fetched)
+               */
     uint32_t flags;
-    uint32_t expires_at;  /* absolute */
-    uint64_t client_cas;  /* 0: none */
-    struct slice value;   /* into the request or the scratch, never into the cache */
+    uint32_t expires_at; /* absolute */
+    uint64_t client_cas; /* 0: none */
+    struct slice value;  /* into the request or the scratch, never into the cache */
 };
 
 /* What evaluation may need beside the entry. */
 struct evaluate_context {
     struct cache_time now;
-    uint32_t default_ttl;   /* seconds for a client's exptime 0; 0: never */
-    size_t item_max;        /* bytes of key + value + overhead, memcached's -I */
-    char *scratch;          /* at least item_max + 32 bytes: built values (append, incr) live here; base must not */
+    uint32_t default_ttl; /* seconds for a client's exptime 0; 0: never */
+    size_t item_max;      /* bytes of key + value + overhead, memcached's -I */
+    char *scratch; /* at least item_max + 32 bytes: built values (append, incr) live here; base must not */
 };
 
-/* The absolute expiry of an exptime as sent (memcached's realtime()): 0 -> default_ttl or never, negative -> 1 (dead
- * since 1970), up to 30 days -> relative to now, more -> as given. */
+/* The absolute expiry of an exptime as sent (memcached's realtime()): 0 -> default_ttl or never, negative ->
+ * 1 (dead since 1970), up to 30 days -> relative to now, more -> as given. */
 uint32_t evaluate_expiry(int64_t exptime, uint32_t default_ttl, uint32_t now);
 
-/* Evaluates. base is the live entry, or NULL when there is none. Fills status, won, stale, lost, number, error,
- * hit_before, last_access, ttl_now, expires_before and view of the outcome (for PUTs and VIVIFY: the new value, flags,
- * expires_at, client_cas; version is the caller's to add) and the change to make. A change may come with any status: a
- * set that is too large is OUTCOME_ERROR and CHANGE_DELETE (with base NULL, as it NEEDs nothing). Never touches
- * holds_lock or cursor. */
-void evaluate(const struct request *request, const struct cache_view *base, const struct evaluate_context *context,
-              struct outcome *ret_outcome, struct change *ret_change);
+/* Evaluates. base is the live entry, or NULL when there is none. Fills status, won, stale, lost, number,
+ * error, hit_before, last_access, ttl_now, expires_before and view of the outcome (for PUTs and VIVIFY: the
+ * new value, flags, expires_at, client_cas; version is the caller's to add) and the change to make. A change
+ * may come with any status: a set that is too large is OUTCOME_ERROR and CHANGE_DELETE (with base NULL, as it
+ * NEEDs nothing). Never touches holds_lock or cursor. */
+void evaluate(const struct request *request, const struct cache_view *base,
+              const struct evaluate_context *context, struct outcome *ret_outcome, struct change *ret_change);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a client asked, and what it is answered: the two plain structs between the protocol (server/parser.h makes
- * requests, server/reply.h writes outcomes) and the policies. One request is about one key: a multi-key get is a run
- * of requests of which only the last has ends_run set.
+ * What a client asked, and what it is answered: the two plain structs between the protocol (server/parser.h
+ * makes requests, server/reply.h writes outcomes) and the policies. One request is about one key: a multi-key
+ * get is a run of requests of which only the last has ends_run set.
  */
 #ifndef FOREBAY_POLICIES_REQUEST_H
 #define FOREBAY_POLICIES_REQUEST_H
@@ -13,8 +13,8 @@ struct space; /* policies/space.h */
 
 enum command {
     /* on a key, handled by tier_execute */
-    COMMAND_GET,  /* get, gets: ret_cas tells them apart */
-    COMMAND_GAT,  /* gat, gats */
+    COMMAND_GET, /* get, gets: ret_cas tells them apart */
+    COMMAND_GAT, /* gat, gats */
     COMMAND_SET,
     COMMAND_ADD,
     COMMAND_REPLACE,
@@ -41,12 +41,13 @@ enum command {
     COMMAND_CACHE_MEMLIMIT,
     COMMAND_SHUTDOWN,
     COMMAND_QUIT,
-    COMMAND_OTHER, /* known words that memcached answers and that mean nothing here (slabs, lru, lru_crawler, ...) */
+    COMMAND_OTHER, /* known words that memcached answers and that mean nothing here (slabs, lru, lru_crawler,
+                      ...) */
     COMMAND_BAD,   /* malformed: error is the reply line */
 };
 
-/* Meta flags, one bit per letter; both cases. Values are in the request's fields, the raw tokens in meta_flags (the
- * reply repeats some in the order they were sent). */
+/* Meta flags, one bit per letter; both cases. Values are in the request's fields, the raw tokens in
+ * meta_flags (the reply repeats some in the order they were sent). */
 static inline uint64_t meta_bit(char letter) {
     return 1ull << ((letter >= 'a') ? letter - 'a' + 26 : letter - 'A');
 }
@@ -54,38 +55,38 @@ static inline uint64_t meta_bit(char letter) {
 struct request {
     /* what every command uses, in the first cache line */
     enum command command;
-    bool noreply;     /* classic: no answer at all, COMMAND_BAD included. Meta quiet (q): see meta */
-    bool ret_cas;     /* gets, gats */
-    bool ends_run;    /* get, gets, gat, gats: the last key of the line, END follows */
-    bool has_exptime; /* meta: the T flag was given (classic commands that take one always set it) */
-    char mode;        /* ms: S E(add) A P R, 0: default (set); ma: I or D */
-    bool too_large;   /* set, ms: the value was too large and is not there (value is empty): an error is answered, and
-                         what the key held is deleted, as memcached does lest stale data stay */
+    bool noreply;        /* classic: no answer at all, COMMAND_BAD included. Meta quiet (q): see meta */
+    bool ret_cas;        /* gets, gats */
+    bool ends_run;       /* get, gets, gat, gats: the last key of the line, END follows */
+    bool has_exptime;    /* meta: the T flag was given (classic commands that take one always set it) */
+    char mode;           /* ms: S E(add) A P R, 0: default (set); ma: I or D */
+    bool too_large;      /* set, ms: the value was too large and is not there (value is empty): an error is
+                            answered, and      what the key held is deleted, as memcached does lest stale data stay */
     uint32_t flags;      /* client flags */
     struct slice key;    /* decoded when the meta flag b was given */
     uint64_t hash;       /* set by tier_prepare */
     struct space *space; /* set by tier_prepare */
     struct slice value;  /* data block without its CRLF; empty where the command has none */
     /* where the command has them */
-    int64_t exptime;     /* as sent: 0 never, negative at once, <= 30 days relative, else absolute */
-    uint64_t cas;        /* cas command; meta C */
-    uint64_t delta;      /* incr, decr; meta D (default 1) */
+    int64_t exptime; /* as sent: 0 never, negative at once, <= 30 days relative, else absolute */
+    uint64_t cas;    /* cas command; meta C */
+    uint64_t delta;  /* incr, decr; meta D (default 1) */
     /* meta; the bits are 0 in classic commands, the rest is undefined there */
-    uint64_t meta;        /* meta_bit of each flag given */
-    uint64_t new_cas;     /* E */
-    uint64_t initial;     /* ma J (default 0) */
-    int64_t vivify_ttl;   /* N */
-    int64_t recache_ttl;  /* R */
+    uint64_t meta;           /* meta_bit of each flag given */
+    uint64_t new_cas;        /* E */
+    uint64_t initial;        /* ma J (default 0) */
+    int64_t vivify_ttl;      /* N */
+    int64_t recache_ttl;     /* R */
     struct slice raw_key;    /* as sent (still base64 with b) */
     struct slice meta_flags; /* the tokens behind the key (and the length), as sent */
     /* commands without a key */
-    struct slice argument;  /* the words behind the command, as sent, trimmed, without a closing "noreply";
-                               COMMAND_OTHER: the command's own word is the first of them */
-    const char *error;      /* COMMAND_BAD: the whole reply line without CRLF; static */
+    struct slice argument; /* the words behind the command, as sent, trimmed, without a closing "noreply";
+                              COMMAND_OTHER: the command's own word is the first of them */
+    const char *error;     /* COMMAND_BAD: the whole reply line without CRLF; static */
 };
 
-/* The bytes that memcached 1.6 counts against its item limit (-I): header and CAS, key and its zero, flags unless 0,
- * value and CRLF. What it accepts and refuses, is accepted and refused here. */
+/* The bytes that memcached 1.6 counts against its item limit (-I): header and CAS, key and its zero, flags
+ * unless 0, value and CRLF. What it accepts and refuses, is accepted and refused here. */
 static inline size_t request_item_size(size_t key_size, uint32_t flags, size_t value_size) {
     return 48 + 8 + key_size + 1 + (flags ? 4 : 0) + value_size + 2;
 }
@@ -109,18 +110,20 @@ enum outcome_status {
 
 struct outcome {
     enum outcome_status status;
-    bool holds_lock;      /* a cursor is open: tier_release must be called before anything else of the tier */
-    bool hit;             /* private to the tier: the release counts an access */
+    bool holds_lock; /* a cursor is open: tier_release must be called before anything else of the tier */
+    bool hit;        /* private to the tier: the release counts an access */
     bool won, stale, lost; /* meta W, X, Z */
-    bool hit_before;      /* meta h, as of before this request */
-    uint32_t last_access; /* meta l: seconds since the last access before this request */
-    uint32_t ttl_now;     /* the second that ttls are counted from */
-    uint32_t expires_before; /* mg, ma: the expiry before this request: what t tells when sent before T or N */
-    uint64_t number;      /* OUTCOME_NUMBER */
-    /* HIT: the entry (value, flags, expires_at). STORED, NUMBER of meta commands: version/client_cas, expires_at,
-     * flags and the value's size as they are now. Values that do not live in the cache point into the ticket or the worker's scratch. */
+    bool hit_before;       /* meta h, as of before this request */
+    uint32_t last_access;  /* meta l: seconds since the last access before this request */
+    uint32_t ttl_now;      /* the second that ttls are counted from */
+    uint32_t
+        expires_before; /* mg, ma: the expiry before this request: what t tells when sent before T or N */
+    uint64_t number;    /* OUTCOME_NUMBER */
+    /* HIT: the entry (value, flags, expires_at). STORED, NUMBER of meta commands: version/client_cas,
+     * expires_at, flags and the value's size as they are now. Values that do not live in the cache point into
+     * the ticket or the worker's scratch. */
     struct cache_view view;
-    const char *error;    /* OUTCOME_ERROR: without CRLF; static, or in the ticket */
+    const char *error;          /* OUTCOME_ERROR: without CRLF; static, or in the ticket */
     struct cache_cursor cursor; /* private to the tier */
 };
 

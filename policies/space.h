@@ -23,20 +23,21 @@ struct space_options {
     int backend;                 /* index into tier_options.backends, -1: none */
     size_t memory;               /* ceiling and floor, bytes; 0: none */
     enum cache_eviction eviction;
-    uint32_t ttl;            /* seconds, when the client gives none; 0: for ever */
-    uint32_t max_residency;  /* seconds; 0: for ever */
-    uint32_t negative_ttl;   /* ms; 0: absence is not remembered. Rounded up to whole seconds in the cache */
-    uint32_t touch_slack;    /* seconds: a touch that moves the expiry by less is answered but not recorded; 0: exact */
+    uint32_t ttl;           /* seconds, when the client gives none; 0: for ever */
+    uint32_t max_residency; /* seconds; 0: for ever */
+    uint32_t negative_ttl;  /* ms; 0: absence is not remembered. Rounded up to whole seconds in the cache */
+    uint32_t touch_slack;   /* seconds: a touch that moves the expiry by less is answered but not recorded; 0:
+                               exact */
     enum existence existence;
     enum on_backend_down on_backend_down;
-    uint32_t flush_delay;    /* ms */
-    uint32_t flush_batch;    /* entries */
-    size_t dirty_limit;      /* bytes */
+    uint32_t flush_delay;     /* ms */
+    uint32_t flush_batch;     /* entries */
+    size_t dirty_limit;       /* bytes */
     uint32_t dirty_age_limit; /* ms: older than this counts as full; 0: no bound */
     enum on_full on_full;
     enum journal_mode journal;
-    uint32_t preload;      /* entries; 0: none */
-    bool preload_wait;     /* serve only afterwards */
+    uint32_t preload;           /* entries; 0: none */
+    bool preload_wait;          /* serve only afterwards */
     struct backend_table table; /* as the backend sees it */
 };
 

@@ -25,22 +25,15 @@ void output_free(struct output *output) {
     *output = (struct output){0};
 }
 
-static bool output_grow(struct output *output, size_t need) {
+char *output_grow(struct output *output, size_t need) {
     size_t capacity = output->capacity * 2;
     while (capacity - output->size < need)
         capacity *= 2;
     char *data = realloc(output->data, capacity);
     if (!data)
-        return false;
+        return NULL;
     output->data = data;
     output->capacity = capacity;
-    return true;
-}
-
-char *output_reserve(struct output *output, size_t more) {
-    size_t need = OUTPUT_REPLY + more;
-    if (output->capacity - output->size < need && !output_grow(output, need))
-        return NULL;
     return output->data + output->size;
 }
 
@@ -58,22 +51,25 @@ static struct piece *add_piece(struct output *output, struct connection *connect
     return piece;
 }
 
-void output_commit(struct output *output, struct connection *connection, char *end) {
-    size_t size = (size_t)(end - output->data) - output->size;
-    if (size == 0)
-        return;
-    struct piece *last = output->piece_count ? &output->pieces[output->piece_count - 1] : NULL;
-    if (!last || last->connection != connection || last->large)
-        last = add_piece(output, connection);
-    if (!last) {
-        connection_set_state(connection, CONNECTION_BROKEN);
-        return;
+/* The bytes of the piece that grew until now are known. */
+static void close_piece(struct output *output) {
+    if (output->owner) {
+        struct piece *last = &output->pieces[output->piece_count - 1];
+        last->size = output->size - last->offset;
     }
-    last->size += size;
-    output->size += size;
+    output->owner = NULL;
+}
+
+void output_begin(struct output *output, struct connection *connection) {
+    close_piece(output);
+    if (add_piece(output, connection))
+        output->owner = connection;
+    else
+        connection_set_state(connection, CONNECTION_BROKEN);
 }
 
 bool output_large(struct output *output, struct connection *connection, const struct cache_view *view) {
+    close_piece(output);
     struct piece *piece = add_piece(output, connection);
     if (!piece)
         return false;
@@ -103,6 +99,7 @@ void output_break(struct output *output) {
 
 void output_send(struct output *output) {
     size_t i = 0;
+    close_piece(output);
     while (i < output->piece_count) {
         size_t first = i;
         struct connection *connection = output->pieces[first].connection;

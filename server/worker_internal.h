@@ -44,7 +44,7 @@ struct output {
     size_t size, capacity;
     struct piece *pieces;
     size_t piece_count, piece_capacity;
-    size_t open_from; /* where the bytes of the last, still growing piece begin */
+    struct connection *owner; /* of the last piece, when that grows with the bytes; else NULL */
 };
 
 /* What could not be sent at once: owned bytes and held values, in order. */
@@ -160,10 +160,29 @@ void connection_send(struct connection *connection, const char *base, struct pie
 /* output.c */
 bool output_init(struct output *output);
 void output_free(struct output *output);
+/* Makes that room; NULL: no memory. */
+char *output_grow(struct output *output, size_t need);
+/* Begins a new piece at the end of the bytes. */
+void output_begin(struct output *output, struct connection *connection);
+
 /* Room for OUTPUT_REPLY + more bytes behind output->size, or NULL. */
-char *output_reserve(struct output *output, size_t more);
+static inline char *output_reserve(struct output *output, size_t more) {
+    size_t need = OUTPUT_REPLY + more;
+    if (__builtin_expect(output->capacity - output->size < need, 0))
+        return output_grow(output, need);
+    return output->data + output->size;
+}
+
 /* What was written up to end belongs to the connection. */
-void output_commit(struct output *output, struct connection *connection, char *end);
+static inline void output_commit(struct output *output, struct connection *connection, const char *end) {
+    size_t size = (size_t)(end - output->data);
+    if (size == output->size)
+        return;
+    if (output->owner != connection)
+        output_begin(output, connection);
+    output->size = size;
+}
+
 /* Appends a value that is held, not copied. */
 bool output_large(struct output *output, struct connection *connection, const struct cache_view *view);
 void output_append(struct output *output, struct connection *connection, const char *data, size_t size);

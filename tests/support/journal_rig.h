@@ -38,8 +38,8 @@ struct journal_rig {
     FILE *log;
 };
 
-/* A new empty folder, below $TMPDIR, or in memory where that can be had (these tests open journals by the thousand, and
- * each one syncs); options: one writer, RIG_FILE_SIZE, namespaces "plain" and "session". */
+/* A new empty folder, below $TMPDIR, or in memory where that can be had (these tests open journals by the
+ * thousand, and each one syncs); options: one writer, RIG_FILE_SIZE, namespaces "plain" and "session". */
 void rig_setup(struct journal_rig *rig);
 /* Closes what is open, removes the folder. */
 void rig_teardown(struct journal_rig *rig);
