@@ -18,11 +18,12 @@ enum {
     LARGE_SHARE = 4,          /* a value over a quarter of a segment would leave too much room at the ends */
     INDEX_SLACK = 16 << 10    /* bytes an index grows by before its shard takes the next segment */
 };
-#define LIMIT_MIN     MIB
-#define SHARE_MIN     (8 * MIB)    /* of a shard, as long as there are several */
-#define SHARE_MAX     (4096 * MIB) /* references reach 8 GiB, and the limit may be raised */
-#define RESERVE_MIN   (256 * MIB)  /* addresses of a shard, so that the limit can be raised later */
-#define RESERVE_TIMES 8            /* addresses over the share */
+#define LIMIT_MIN        MIB
+#define SHARE_MIN        (8 * MIB)    /* of a shard, as long as there are several */
+#define SHARE_MAX        (4096 * MIB) /* references reach 8 GiB, and the limit may be raised */
+#define RESERVE_MIN      (256 * MIB)  /* addresses of a shard, so that the limit can be raised later */
+#define HUGE_INDEX_SHARE (128 * MIB)  /* of a shard: 2 MiB more for its index do not matter from here on */
+#define RESERVE_TIMES    8            /* addresses over the share */
 
 static size_t power_below(size_t bytes) {
     return (size_t)1 << (63 - __builtin_clzl(bytes | 1));
@@ -54,7 +55,9 @@ static void choose_sizes(struct cache *cache) {
     cache->large_from = quarter < CACHE_LARGE_VALUE ? quarter : CACHE_LARGE_VALUE;
     size_t segments = share / cache->segment_size;
     cache->class_shift = segments >= 256 ? 0 : segments >= 96 ? 1 : 2;
-    cache->reserve = cache->shards * (size_t)(cache->segment_size + INDEX_SLACK);
+    cache->huge_index = share >= HUGE_INDEX_SHARE;
+    size_t slack = cache->huge_index ? REGION_ALIGNMENT : INDEX_SLACK;
+    cache->reserve = cache->shards * (cache->segment_size + slack);
 }
 
 static enum cache_status create_shards(struct cache *cache) {

@@ -13,10 +13,12 @@ enum {
     PAGE = 4096
 };
 
-bool index_create(struct index *index, size_t reserve_bytes) {
+bool index_create(struct index *index, size_t reserve_bytes, bool huge) {
     *index = (struct index){.count = INDEX_MIN};
     if (!region_reserve(&index->bucket_region, reserve_bytes, reserve_bytes))
         return false;
+    if (huge)
+        region_use_huge_pages(&index->bucket_region);
     if (!region_reserve(&index->overflow_region, reserve_bytes, reserve_bytes) ||
         !region_open(&index->bucket_region, INDEX_MIN * sizeof(struct bucket))) {
         index_destroy(index);
@@ -37,7 +39,10 @@ static size_t whole_pages(uint32_t buckets) {
 }
 
 size_t index_bytes(const struct index *index) {
-    return whole_pages(index->count) + whole_pages(index->overflow_top);
+    size_t buckets = whole_pages(index->count), huge = REGION_ALIGNMENT;
+    if (index->bucket_region.huge)
+        buckets = (buckets + huge - 1) / huge * huge;
+    return buckets + whole_pages(index->overflow_top);
 }
 
 static void slot_set(struct bucket *bucket, uint32_t place, uint8_t tag, uint32_t ref) {

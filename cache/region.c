@@ -21,17 +21,21 @@ bool region_reserve(struct region *region, size_t bytes, size_t least) {
         void *mapped = mmap(NULL, bytes + REGION_ALIGNMENT, PROT_NONE,
                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (mapped != MAP_FAILED) {
-            *region = (struct region){trim(mapped, bytes), bytes, 0};
+            *region = (struct region){trim(mapped, bytes), bytes, 0, false};
             return true;
         }
     }
     return false;
 }
 
+void region_use_huge_pages(struct region *region) {
+    region->huge = madvise(region->base, region->reserved, MADV_HUGEPAGE) == 0;
+}
+
 bool region_open(struct region *region, size_t bytes) {
     if (bytes <= region->open)
         return true;
-    size_t open = (bytes + STEP - 1) / STEP * STEP;
+    size_t step = region->huge ? REGION_ALIGNMENT : STEP, open = (bytes + step - 1) / step * step;
     if (open > region->reserved)
         open = region->reserved;
     if (bytes > open || mprotect(region->base, open, PROT_READ | PROT_WRITE) != 0)

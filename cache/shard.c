@@ -37,7 +37,8 @@ static bool shard_reserve(struct cache_shard *shard, size_t reserve_bytes) {
     shard->log = shard->region.base;
     shard->segments_max = (uint32_t)(shard->region.reserved / segment);
     /* Room for one bucket per 256 bytes of log: records of 21 bytes on average before chains grow long. */
-    if (!index_create(&shard->index, (shard->region.reserved / 4 + 4095) / 4096 * 4096))
+    if (!index_create(&shard->index, (shard->region.reserved / 4 + 4095) / 4096 * 4096,
+                      shard->cache->huge_index))
         return false;
     shard->segments = calloc(shard->segments_max, sizeof(struct segment));
     shard->changes = calloc(CHANGE_COUNTERS, sizeof(uint32_t));

@@ -123,6 +123,7 @@ struct cache {
     uint32_t segment_size, large_from; /* bytes; values from large_from on are large */
     unsigned class_shift;              /* merges TTL classes where there are few segments */
     size_t reserve;
+    bool huge_index; /* the shards are so large that huge pages for their indexes do not matter */
     unsigned spaces;
     struct cache_space space[CACHE_SPACES_MAX];
     _Atomic size_t limit;
