@@ -195,8 +195,8 @@ static enum cache_presence seek_other(struct cache_cursor *cursor) {
     if (cursor->ref == REF_NONE)
         return CACHE_UNKNOWN;
     if (shard_is_over(shard, cursor->ref, now)) {
-        bool expired = record_is_over(shard_record(shard, cursor->ref), now);
-        shard_drop(shard, cursor->ref, cursor->hash, expired ? REASON_EXPIRED : REASON_REPLACED);
+        shard_count_found_over(shard, cursor->ref, now);
+        shard_drop(shard, cursor->ref, cursor->hash, REASON_EXPIRED);
         cursor->ref = REF_NONE;
         return CACHE_UNKNOWN;
     }

@@ -265,8 +265,9 @@ struct cache_stats {
     uint64_t memory_limit;
     uint64_t evictions; /* clean live entries dropped for room */
     uint64_t evicted_unfetched;
-    uint64_t expired; /* entries whose memory was reclaimed because their life was over */
+    uint64_t expired; /* entries whose memory was reclaimed because their life was over, or a flush came by */
     uint64_t expired_unfetched;
+    uint64_t found_expired, found_flushed; /* seeks that found such an entry before it was reclaimed */
     uint64_t dirty_entries, dirty_bytes;
     uint64_t tombstones, negatives;
     uint64_t large_entries, large_bytes;

@@ -237,7 +237,7 @@ static bool drain_record(struct cache_shard *shard, uint32_t ref, uint64_t hash)
     const struct segment *from = shard_segment(shard, ref);
     bool keep = record_state(record) != CACHE_CLEAN || ref == shard->pin;
     if (!keep && shard_is_over(shard, ref, shard->now)) {
-        shard_drop(shard, ref, hash, record_is_over(record, shard->now) ? REASON_EXPIRED : REASON_REPLACED);
+        shard_drop(shard, ref, hash, REASON_EXPIRED);
         return true;
     }
     int frequency = second_chance(shard, from, record);

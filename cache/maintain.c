@@ -76,6 +76,8 @@ static void add_space(struct cache_stats *sum, const struct cache_shard *shard, 
     sum->evicted_unfetched += space->evicted_unfetched;
     sum->expired += space->expired;
     sum->expired_unfetched += space->expired_unfetched;
+    sum->found_expired += space->found_expired;
+    sum->found_flushed += space->found_flushed;
     sum->tombstones += space->tombstones;
     sum->negatives += space->negatives;
     sum->large_entries += space->large_entries;
@@ -117,6 +119,7 @@ void cache_reset_stats(struct cache *cache) {
         for (unsigned j = 0; j < cache->spaces; j++) {
             struct shard_space *space = &cache->shard[i]->spaces[j];
             space->total_stored = space->evictions = space->evicted_unfetched = space->expired = 0;
+            space->found_expired = space->found_flushed = 0;
             space->expired_unfetched = space->cleaned_bytes = space->no_memory = 0;
         }
         lock_release(&cache->shard[i]->lock);

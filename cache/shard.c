@@ -179,6 +179,18 @@ void shard_drop(struct cache_shard *shard, uint32_t ref, uint64_t hash, enum rea
     shard_drop_record(shard, ref, reason);
 }
 
+void shard_count_found_over(struct cache_shard *shard, uint32_t ref, uint32_t now) {
+    const struct record *record = shard_record(shard, ref);
+    struct shard_space *space = &shard->spaces[shard_segment(shard, ref)->space];
+    enum record_kind kind = record_kind(record);
+    if (kind != RECORD_VALUE && kind != RECORD_LARGE)
+        return;
+    if (record_expired(record, now))
+        space->found_expired++;
+    else if (!record_is_over(record, now)) /* nor has its residency ended */
+        space->found_flushed++;
+}
+
 void shard_count_index(struct cache_shard *shard) {
     size_t bytes = index_bytes(&shard->index);
     if (bytes == shard->index_counted)

@@ -59,6 +59,7 @@ struct shard_space {
     uint64_t entries, bytes, tombstones, negatives, large_entries, large_bytes;
     /* counters */
     uint64_t total_stored, evictions, evicted_unfetched, expired, expired_unfetched, cleaned_bytes, no_memory;
+    uint64_t found_expired, found_flushed;
 };
 
 /* The walk that empties one segment; at most one per shard, in steps. */
@@ -182,12 +183,15 @@ void shard_join(struct cache_shard *shard, uint32_t ref);
 void shard_leave(struct cache_shard *shard, uint32_t ref);
 
 /* Why a record is dropped; it chooses the counter. */
-enum reason { REASON_REPLACED, REASON_EXPIRED, REASON_EVICTED };
+enum reason { REASON_REPLACED, REASON_EXPIRED /* or flushed */, REASON_EVICTED };
 
 /* Drops a record: out of the index, out of the gauges, its place becomes a hole. shard_drop_record leaves the
  * index to the caller. */
 void shard_drop(struct cache_shard *shard, uint32_t ref, uint64_t hash, enum reason reason);
 void shard_drop_record(struct cache_shard *shard, uint32_t ref, enum reason reason);
+
+/* Counts that a seek found an entry that is over, and why. */
+void shard_count_found_over(struct cache_shard *shard, uint32_t ref, uint32_t now);
 
 /* Puts the index pages into the count of memory. */
 void shard_count_index(struct cache_shard *shard);

@@ -56,8 +56,7 @@ static void sweep_record(struct cache_shard *shard, uint32_t ref) {
     if (record_is_hole(record))
         return;
     if (shard_is_over(shard, ref, shard->now)) {
-        enum reason reason = record_is_over(record, shard->now) ? REASON_EXPIRED : REASON_REPLACED;
-        shard_drop(shard, ref, hash_key(record_key(record)), reason);
+        shard_drop(shard, ref, hash_key(record_key(record)), REASON_EXPIRED);
         return;
     }
     uint32_t deadline = record_deadline(record);

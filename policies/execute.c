@@ -40,6 +40,12 @@ bool within_touch_slack(const struct space *space, const struct cache_view *base
     return (old > new ? old - new : new - old) < slack;
 }
 
+void touch_not_worth_it(struct change *change, const struct cache_view *base) {
+    uint8_t marks = base->marks | change->marks;
+    change->kind = marks == base->marks ? CHANGE_NONE : CHANGE_MARKS;
+    change->marks = marks;
+}
+
 /* ---- Looking
  * ------------------------------------------------------------------------------------------------------ */
 

@@ -78,6 +78,9 @@ bool is_plain_delete(const struct request *request);
 bool within_touch_slack(const struct space *space, const struct cache_view *base,
                         const struct change *change);
 
+/* What is left of such a touch: the expiry stays, the token that it won is kept. */
+void touch_not_worth_it(struct change *change, const struct cache_view *base);
+
 /* An entry as a view, and the other way round. */
 struct cache_view view_of_entry(const struct entry *entry, uint32_t now);
 

@@ -275,8 +275,8 @@ static bool resulting_entry(struct group *group, struct group_item *item, const 
     if (change->kind == CHANGE_TOUCH) {
         entry->value = base->value;
         entry->flags = base->flags;
-        entry->marks = base->marks;
-        entry->client_cas = cache_view_cas(base); /* a touch does not change what clients compare */
+        entry->marks = base->marks | change->marks; /* mg T may have won the token */
+        entry->client_cas = cache_view_cas(base);   /* a touch does not change what clients compare */
     } else {
         entry->value = change->value;
         if (!is_inside(change->value, request_of(item)->value) &&
@@ -358,8 +358,13 @@ static void evaluate_item(struct writer *writer, size_t index, const struct cach
         item->result = *base;
     if (item->answered_blindly)
         answer_blindly(item);
-    if (concerns_backend(item, base) && !mutate(group, item, base, now))
-        item->fate = ITEM_FAILED;
+    if (concerns_backend(item, base)) {
+        if (!mutate(group, item, base, now))
+            item->fate = ITEM_FAILED;
+    } else if (item->change.kind == CHANGE_TOUCH) {
+        touch_not_worth_it(&item->change, base);
+        item->result.marks = item->change.marks;
+    }
 }
 
 /* ---- Memory and answers
@@ -392,19 +397,22 @@ static void vivify(struct cache_cursor *cursor, const struct group_item *item) {
 static void update_memory(struct group *group, const struct group_item *item, const struct cache_time *now) {
     const struct request *request = request_of(item);
     struct cache_cursor cursor;
-    if (item->mutation < 0 && item->change.kind != CHANGE_MARKS && item->change.kind != CHANGE_VIVIFY)
+    bool marks = item->change.kind == CHANGE_MARKS, vivifies = item->change.kind == CHANGE_VIVIFY;
+    if (item->mutation < 0 && !marks && !vivifies && !item->change.hit)
         return;
     cache_seek(request->space->tier->cache, request->space->number, request->key, request->hash, now,
                &cursor);
-    if (item->mutation < 0 && item->change.kind == CHANGE_VIVIFY)
+    if (item->mutation < 0 && vivifies)
         vivify(&cursor, item);
-    else if (item->mutation < 0 && cursor.presence == CACHE_PRESENT)
+    else if (item->mutation < 0 && marks && cursor.presence == CACHE_PRESENT)
         cache_set_marks(&cursor, item->change.marks);
     else if (item->mutation >= 0 && item->fate == ITEM_FINE && item->exists &&
              !group->mutations[item->mutation].superseded)
         store_result(&cursor, item);
     else if (item->mutation >= 0)
         cache_forget(&cursor);
+    if (item->change.hit && cursor.presence == CACHE_PRESENT)
+        cache_hit(&cursor);
     cache_release(&cursor);
 }
 

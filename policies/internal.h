@@ -233,7 +233,7 @@ void ticket_pending_done(struct tier_ticket *ticket);
 
 struct worker_counters { /* in the order of struct tier_counters: stats.c sums them as an array */
     counter cmd_get, cmd_set, cmd_touch, cmd_meta, cmd_flush;
-    counter get_hits, get_misses, get_expired, get_flushed;
+    counter get_hits, get_misses;
     counter delete_hits, delete_misses, incr_hits, incr_misses, decr_hits, decr_misses;
     counter cas_hits, cas_misses, cas_badval, touch_hits, touch_misses;
     counter store_too_large, store_no_memory;

@@ -147,7 +147,7 @@ void tier_reset_stats(struct tier *tier);
 /* memcached's counters, summed over workers. */
 struct tier_counters {
     uint64_t cmd_get, cmd_set, cmd_touch, cmd_meta, cmd_flush;
-    uint64_t get_hits, get_misses, get_expired, get_flushed;
+    uint64_t get_hits, get_misses;
     uint64_t delete_hits, delete_misses, incr_hits, incr_misses, decr_hits, decr_misses;
     uint64_t cas_hits, cas_misses, cas_badval, touch_hits, touch_misses;
     uint64_t store_too_large, store_no_memory;

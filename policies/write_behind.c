@@ -208,8 +208,8 @@ static enum tier_status change_ready(struct execution *e) {
     bool later = change_blindly(e);
     if (concerns_backend(e))
         return change_dirty(e);
-    if (e->change.kind == CHANGE_TOUCH) /* within the slack */
-        e->change.kind = CHANGE_NONE;
+    if (e->change.kind == CHANGE_TOUCH)
+        touch_not_worth_it(&e->change, e->base);
     if (e->change.kind != CHANGE_NONE)
         execution_change(e, false);
     execution_done(e);

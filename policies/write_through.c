@@ -69,8 +69,8 @@ static enum tier_status change(struct tier_worker *worker, struct tier_ticket *t
         cache_release(&ret_outcome->cursor);
         return to_writer(&e);
     }
-    if (e.change.kind == CHANGE_TOUCH) /* within the slack */
-        e.change.kind = CHANGE_NONE;
+    if (e.change.kind == CHANGE_TOUCH)
+        touch_not_worth_it(&e.change, e.base);
     if (e.change.kind != CHANGE_NONE)
         execution_change(&e, false);
     return execution_done(&e);

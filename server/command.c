@@ -130,10 +130,14 @@ static void run_lru_crawler(struct call *call) {
 static void run_other(struct call *call) {
     const struct words *words = &call->words;
     bool has_argument = words->count > 2;
+    int32_t number;
     if (words_equal(words->word[0], "watch"))
         answer(call, "CLIENT_ERROR watch commands not allowed");
     else if (words_equal(words->word[0], "lru_crawler"))
         run_lru_crawler(call);
+    else if (words_equal(words->word[0], "slabs") && has_argument &&
+             words_equal(words->word[1], "automove") && !words_signed_number(words->word[2], &number))
+        answer(call, "CLIENT_ERROR bad command line format");
     else if (words_equal(words->word[0], "slabs") && has_argument &&
              (words_equal(words->word[1], "reassign") || words_equal(words->word[1], "automove")))
         answer(call, "CLIENT_ERROR slab reassignment disabled");

@@ -168,6 +168,12 @@ static void own_free(struct connection *connection) {
     connection->own_start = connection->own_size = connection->own_capacity = 0;
 }
 
+static void note_kept(struct connection *connection) {
+    bool awaits_value = connection->own && connection->wanted > connection->own_size;
+    if (atomic_load_explicit(&connection->awaits_value, memory_order_relaxed) != awaits_value)
+        atomic_store_explicit(&connection->awaits_value, awaits_value, memory_order_relaxed);
+}
+
 static void set_region(struct connection *connection, const char *data, size_t size, bool is_own) {
     connection->region = data;
     connection->region_is_own = is_own;
@@ -247,6 +253,7 @@ bool connection_keep(struct connection *connection, const char *from) {
         connection->own_size = left;
         if (left == 0)
             own_free(connection);
+        note_kept(connection);
         return true;
     }
     own_free(connection);
@@ -258,6 +265,7 @@ bool connection_keep(struct connection *connection, const char *from) {
     }
     memcpy(connection->own, from, left);
     connection->own_size = left;
+    note_kept(connection);
     return true;
 }
 

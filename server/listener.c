@@ -18,6 +18,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -138,21 +139,30 @@ bool listener_parse_address(const char *text, struct listen_address *ret_address
 
 /* ---- Sockets ---------------------------------------------------------------------------------------- */
 
+void listener_name_address(const struct sockaddr_storage *address, socklen_t size, char *ret_text,
+                           size_t text_size) {
+    char host[INET6_ADDRSTRLEN] = "?";
+    if (address->ss_family == AF_INET) {
+        const struct sockaddr_in *in = (const struct sockaddr_in *)address;
+        inet_ntop(AF_INET, &in->sin_addr, host, sizeof host);
+        snprintf(ret_text, text_size, "tcp:%s:%u", host, ntohs(in->sin_port));
+    } else if (address->ss_family == AF_INET6) {
+        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)address;
+        inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof host);
+        snprintf(ret_text, text_size, "tcp6:[%s]:%u", host, ntohs(in6->sin6_port));
+    } else if (address->ss_family == AF_UNIX && size > offsetof(struct sockaddr_un, sun_path)) {
+        const struct sockaddr_un *un = (const struct sockaddr_un *)address;
+        snprintf(ret_text, text_size, "unix:%.*s", (int)sizeof un->sun_path, un->sun_path);
+    } else {
+        snprintf(ret_text, text_size, "?:<AF 0>");
+    }
+}
+
 static void name_socket(struct listening *socket) {
     struct sockaddr_storage address;
-    socklen_t length = sizeof address;
-    char host[INET6_ADDRSTRLEN] = "?";
-    if (getsockname(socket->fd, (struct sockaddr *)&address, &length) != 0)
-        return;
-    if (address.ss_family == AF_INET) {
-        const struct sockaddr_in *in = (const struct sockaddr_in *)&address;
-        inet_ntop(AF_INET, &in->sin_addr, host, sizeof host);
-        snprintf(socket->text, sizeof socket->text, "tcp:%s:%u", host, ntohs(in->sin_port));
-    } else {
-        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&address;
-        inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof host);
-        snprintf(socket->text, sizeof socket->text, "tcp6:[%s]:%u", host, ntohs(in6->sin6_port));
-    }
+    socklen_t size = sizeof address;
+    if (getsockname(socket->fd, (struct sockaddr *)&address, &size) == 0)
+        listener_name_address(&address, size, socket->text, sizeof socket->text);
 }
 
 static const char *remedy(int error) {

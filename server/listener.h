@@ -11,6 +11,7 @@
 
 #include "server/server.h"
 #include <stdio.h>
+#include <sys/socket.h>
 
 struct ev_loop;
 struct listener;
@@ -52,6 +53,11 @@ void listener_print_ports(const struct listener *listener, FILE *out);
 
 /* False while accepting is paused because of the connection limit. Any thread. */
 bool listener_is_accepting(const struct listener *listener);
+
+/* "tcp:127.0.0.1:11211", "tcp6:[::1]:11211", "unix:/path"; memcached's "?:<AF 0>" for a Unix socket without a
+ * name, such as a client's. */
+void listener_name_address(const struct sockaddr_storage *address, socklen_t size, char *ret_text,
+                           size_t text_size);
 
 /* The listening sockets for `stats conns`. Any thread, while it is started. */
 void listener_stat(const struct listener *listener, struct stat_sink *sink);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The command `stats`. The general form has memcached's keys as far as they mean something here, with its
- * names and units; then our own. Words behind `stats` are matched as memcached does: its older ones by any
- * beginning of theirs
+ * The command `stats`. The general form has exactly the keys of a memcached that runs without LRU crawler and
+ * LRU maintainer, with its names and units; what means nothing here is 0. Our own are in `stats forebay`.
+ * Words behind `stats` are matched as memcached does: its older ones by any beginning of theirs
  * ("stats r" resets), all others whole.
  *
  * There are no slab classes. In `items` and `slabs` a namespace stands for one: class 1 is the first
@@ -90,15 +90,18 @@ static void add_connections(struct report *report, const struct server *server,
                 {"total_connections", atomic_load(&server->connections_total)});
     if (server->settings->maxconns_fast)
         add_number(report, "rejected_connections", atomic_load(&server->connections_rejected));
-    ADD_NUMBERS(report, {"connection_structures", open}, {"read_buf_bytes", workers->buffer_bytes});
+    ADD_NUMBERS(report, {"connection_structures", open}, {"response_obj_oom", 0}, {"response_obj_count", 0},
+                {"response_obj_bytes", 0}, {"read_buf_count", 0}, {"read_buf_bytes", workers->buffer_bytes},
+                {"read_buf_bytes_free", 0}, {"read_buf_oom", 0}, {"reserved_fds", 0});
 }
 
-static void add_commands(struct report *report, const struct tier_counters *counters) {
+static void add_commands(struct report *report, const struct tier_counters *counters,
+                         const struct cache_stats *cache) {
     ADD_NUMBERS(report, {"cmd_get", counters->cmd_get}, {"cmd_set", counters->cmd_set},
                 {"cmd_flush", counters->cmd_flush}, {"cmd_touch", counters->cmd_touch},
                 {"cmd_meta", counters->cmd_meta}, {"get_hits", counters->get_hits},
-                {"get_misses", counters->get_misses}, {"get_expired", counters->get_expired},
-                {"get_flushed", counters->get_flushed}, {"delete_misses", counters->delete_misses},
+                {"get_misses", counters->get_misses}, {"get_expired", cache->found_expired},
+                {"get_flushed", cache->found_flushed}, {"delete_misses", counters->delete_misses},
                 {"delete_hits", counters->delete_hits}, {"incr_misses", counters->incr_misses},
                 {"incr_hits", counters->incr_hits}, {"decr_misses", counters->decr_misses},
                 {"decr_hits", counters->decr_hits}, {"cas_misses", counters->cas_misses},
@@ -116,6 +119,15 @@ static void add_traffic(struct report *report, const struct server *server,
     ADD_NUMBERS(report, {"bytes_read", workers->bytes_read}, {"bytes_written", workers->bytes_written});
 }
 
+/* What memcached tells of its slab pages. */
+static void add_slab_mover(struct report *report) {
+    ADD_NUMBERS(report, {"slab_reassign_rescues", 0}, {"slab_reassign_chunk_rescues", 0},
+                {"slab_reassign_inline_reclaim", 0}, {"slab_reassign_busy_items", 0},
+                {"slab_reassign_busy_deletes", 0}, {"slab_reassign_busy_nomem", 0});
+    add_text(report, "slab_reassign_last_busy_status", "none");
+    ADD_NUMBERS(report, {"slab_reassign_running", 0}, {"slabs_moved", 0});
+}
+
 static void add_limits(struct report *report, const struct server *server, const struct worker_stats *workers,
                        const struct cache_stats *cache) {
     bool accepting = !server->listener || listener_is_accepting(server->listener);
@@ -126,15 +138,20 @@ static void add_limits(struct report *report, const struct server *server, const
                 {"listen_disabled_num", atomic_load(&server->listen_disabled)},
                 {"time_in_listen_disabled_us", atomic_load(&server->listen_disabled_us)},
                 {"threads", server->settings->threads}, {"conn_yields", workers->yields},
-                {"hash_power_level", level}, {"hash_bytes", cache->index_bytes}, {"hash_is_expanding", 0},
-                {"malloc_fails", cache->no_memory});
+                {"hash_power_level", level}, {"hash_bytes", cache->index_bytes}, {"hash_is_expanding", 0});
+    add_slab_mover(report);
+    ADD_NUMBERS(report, {"malloc_fails", cache->no_memory}, {"log_worker_dropped", 0},
+                {"log_worker_written", 0}, {"log_watcher_skipped", 0}, {"log_watcher_sent", 0},
+                {"log_watchers", 0}, {"unexpected_napi_ids", 0}, {"round_robin_fallback", 0});
 }
 
 static void add_items(struct report *report, const struct cache_stats *cache) {
     ADD_NUMBERS(report, {"bytes", cache->bytes}, {"curr_items", cache->entries},
-                {"total_items", cache->total_stored}, {"expired_unfetched", cache->expired_unfetched},
+                {"total_items", cache->total_stored}, {"slab_global_page_pool", 0},
+                {"expired_unfetched", cache->expired_unfetched},
                 {"evicted_unfetched", cache->evicted_unfetched}, {"evictions", cache->evictions},
-                {"reclaimed", cache->expired}, {"lrutail_reflocked", 0});
+                {"reclaimed", cache->expired}, {"crawler_reclaimed", 0}, {"crawler_items_checked", 0},
+                {"lrutail_reflocked", 0});
 }
 
 /* The upper bound of the bucket in which the turn of this rank (per ten thousand) lies. */
@@ -181,10 +198,19 @@ static void report_general(struct report *report, struct server *server) {
     cache_get_stats(tier_cache(server->tier), CACHE_ALL_SPACES, &cache);
     add_process(report, server);
     add_connections(report, server, &workers);
-    add_commands(report, &counters);
+    add_commands(report, &counters, &cache);
     add_traffic(report, server, &workers);
     add_limits(report, server, &workers, &cache);
     add_items(report, &cache);
+}
+
+static void report_own(struct report *report, struct server *server) {
+    struct worker_stats workers;
+    struct tier_counters counters = {0};
+    struct cache_stats cache = {0};
+    sum_workers(server, &workers);
+    tier_get_counters(server->tier, &counters);
+    cache_get_stats(tier_cache(server->tier), CACHE_ALL_SPACES, &cache);
     add_own(report, &workers, &counters, &cache);
 }
 
@@ -368,7 +394,7 @@ static const struct {
     {"items", false, report_items},           {"slabs", false, report_slabs},
     {"sizes", false, report_sizes},           {"namespaces", false, report_namespaces},
     {"backends", false, report_backends},     {"write_behind", false, report_write_behind},
-    {"quarantine", false, report_quarantine},
+    {"quarantine", false, report_quarantine}, {"forebay", false, report_own},
 };
 
 static bool is_beginning(struct slice word, const char *of) {

@@ -179,8 +179,10 @@ static void execute_command(struct worker *worker, size_t i) {
         break;
     }
     worker->text.size = 0;
+    atomic_store_explicit(&worker->commanding, connection, memory_order_relaxed);
     if (command_run(worker->server, worker->tier, request, &worker->now, &worker->text) == COMMAND_CLOSE)
         connection_set_state(connection, CONNECTION_CLOSING);
+    atomic_store_explicit(&worker->commanding, NULL, memory_order_relaxed);
     if (worker->text.failed)
         answer_line(worker, connection, "SERVER_ERROR out of memory writing the answer");
     else
@@ -301,11 +303,24 @@ static bool parse_one(struct worker *worker, struct connection *connection) {
     return true;
 }
 
+/* How often memcached would have left these requests of one connection to see to others (-R). Here what
+ * limits a connection is the size of one read. */
+static void count_yields(struct worker *worker, uint64_t requests) {
+    unsigned limit = worker->server->settings->requests_per_event;
+    if (requests > limit)
+        worker_count(&worker->yields, (requests - 1) / limit);
+}
+
 static void parse_region(struct worker *worker, struct connection *connection) {
+    uint64_t requests = 0;
     connection->wanted = 0;
-    while (goes_on(connection) && connection->region_at < connection->region_size)
+    while (goes_on(connection) && connection->region_at < connection->region_size) {
+        bool continues = connection->parser.in_run;
         if (!parse_one(worker, connection))
             break;
+        requests += !continues;
+    }
+    count_yields(worker, requests);
     if (connection->region_is_own)
         execute_batch(worker); /* keeping may free the bytes that the batch points into */
     if (goes_on(connection))

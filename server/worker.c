@@ -6,6 +6,7 @@
  * lowest priority runs after all of them and serves the turn. Other threads reach a worker only through
  * worker_hand, worker_wake and worker_stop, which wake it.
  */
+#include "server/listener.h"
 #include "server/worker_internal.h"
 #include <assert.h>
 #include <signal.h>
@@ -247,10 +248,28 @@ void worker_reset_stats(struct worker *worker) {
         atomic_store_explicit(&worker->turn_us[i], 0, memory_order_relaxed);
 }
 
-static const char *state_name(const struct connection *connection) {
+/* Names that memcached has for what it does. */
+static const char *state_name(const struct worker *worker, const struct connection *connection) {
+    if (atomic_load_explicit(&worker->commanding, memory_order_relaxed) == connection)
+        return "conn_parse_cmd";
     if (connection_is_parked(connection))
-        return "conn_parked";
-    return connection_state(connection) == CONNECTION_OPEN ? "conn_read" : "conn_closing";
+        return "conn_io_queue";
+    if (connection_state(connection) != CONNECTION_OPEN)
+        return "conn_closing";
+    bool awaits_value = atomic_load_explicit(&connection->awaits_value, memory_order_relaxed);
+    return awaits_value ? "conn_nread" : "conn_read";
+}
+
+typedef int name_of_socket(int fd, struct sockaddr *address, socklen_t *size); /* getpeername, getsockname */
+
+static void stat_address(struct stat_sink *sink, int fd, const char *name, name_of_socket *ask) {
+    struct sockaddr_storage address = {0};
+    socklen_t size = sizeof address;
+    char line[48], text[128] = "?";
+    if (ask(fd, (struct sockaddr *)&address, &size) == 0)
+        listener_name_address(&address, size, text, sizeof text);
+    snprintf(line, sizeof line, "%d:%s", fd, name);
+    sink->line(sink, line, text);
 }
 
 void worker_stat_connections(struct worker *worker, struct stat_sink *sink) {
@@ -258,8 +277,10 @@ void worker_stat_connections(struct worker *worker, struct stat_sink *sink) {
     uint32_t now = (uint32_t)ev_time();
     for (const struct connection *c = worker->connections; c; c = c->next) {
         char name[48], value[32];
+        stat_address(sink, c->io.fd, "addr", getpeername);
+        stat_address(sink, c->io.fd, "listen_addr", getsockname);
         snprintf(name, sizeof name, "%d:state", c->io.fd);
-        sink->line(sink, name, state_name(c));
+        sink->line(sink, name, state_name(worker, c));
         uint32_t last = atomic_load_explicit(&c->last_active, memory_order_relaxed);
         snprintf(name, sizeof name, "%d:secs_since_last_cmd", c->io.fd);
         snprintf(value, sizeof value, "%u", now > last ? now - last : 0);

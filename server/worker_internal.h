@@ -77,7 +77,8 @@ struct connection {
     bool deferred; /* the rest of this turn's requests waits until its replies have been taken */
     bool region_is_own; /* the region is the own buffer, not the worker's input */
     bool authenticated;
-    _Atomic bool parked; /* its ticket is with the tier: nothing is parsed, it is not closed */
+    _Atomic bool awaits_value; /* a command line is there, its data block not yet: for stats conns */
+    _Atomic bool parked;       /* its ticket is with the tier: nothing is parsed, it is not closed */
     _Atomic enum connection_state
         state;                    /* written by the worker, read for stats conns, as parked and last_active */
     _Atomic uint32_t last_active; /* Unix seconds */
@@ -114,9 +115,10 @@ struct worker {
     struct slot *slots; /* TURN_BATCH */
     size_t slot_count;
     char (*key_buffers)[ENTRY_KEY_MAX + 2];
-    bool counts_detail;    /* stats detail is on, as of this turn's begin */
-    size_t parked;         /* connections whose ticket is with the tier */
-    uint32_t stop_started; /* Unix seconds */
+    bool counts_detail;                            /* stats detail is on, as of this turn's begin */
+    _Atomic(const struct connection *) commanding; /* executes a command without a key: for stats conns */
+    size_t parked;                                 /* connections whose ticket is with the tier */
+    uint32_t stop_started;                         /* Unix seconds */
     bool stopping;
 
     pthread_mutex_t list_lock;
