@@ -26,6 +26,7 @@ import socket
 import time
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))
+SUITE_TABLE = os.path.join(FOLDER, "memcached-suite.txt")  # of tools/memcached-suite: no transcripts
 PATIENCE = float(os.environ.get("TRANSCRIPT_PATIENCE", "20"))  # seconds that an answer may take
 
 Step = collections.namedtuple("Step", "number kind text")
@@ -100,7 +101,8 @@ def read(path):
 
 def load(pattern="*.txt"):
     """All cases of all files of this folder."""
-    return [case for path in sorted(glob.glob(os.path.join(FOLDER, pattern))) for case in read(path)]
+    paths = sorted(set(glob.glob(os.path.join(FOLDER, pattern))) - {SUITE_TABLE})
+    return [case for path in paths for case in read(path)]
 
 
 ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|(.))")
