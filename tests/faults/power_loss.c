@@ -89,14 +89,19 @@ static void keep(int file, off_t at, off_t end) {
         return;
     pthread_mutex_lock(&lock);
     make_folders(place);
-    snprintf(link, sizeof link, "/proc/self/fd/%d", file); /* file itself may be open for writing only */
-    int from = open(link, O_RDONLY | O_CLOEXEC), to = open(place, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    /* Where the file can be read through the descriptor at hand, it is not opened anew: closing any
+     * descriptor of a file drops the process's POSIX locks on it, and SQLite's last connection elsewhere
+     * would then delete the WAL. */
+    bool readable = (fcntl(file, F_GETFL) & O_ACCMODE) != O_WRONLY;
+    snprintf(link, sizeof link, "/proc/self/fd/%d", file);
+    int from = readable ? file : open(link, O_RDONLY | O_CLOEXEC);
+    int to = open(place, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     if (from >= 0 && to >= 0 && fstat(from, &info) == 0 && S_ISREG(info.st_mode)) {
         copy(from, to, at, end < 0 ? info.st_size : end);
         if (end < 0 && ftruncate(to, info.st_size) != 0)
             abort();
     }
-    if (from >= 0)
+    if (from >= 0 && from != file)
         close(from);
     if (to >= 0)
         close(to);
