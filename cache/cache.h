@@ -83,8 +83,7 @@ void cache_prefetch(const struct cache *cache, uint64_t hash);
  * means. Takes no lock and is only a hint. */
 void cache_prefetch_entry(const struct cache *cache, uint64_t hash);
 
-/* ---- Reading ----------------------------------------------------------------------------------------------
- */
+/* ---- Reading ---- */
 
 enum cache_presence {
     CACHE_UNKNOWN, /* memory holds nothing about the key */
@@ -156,8 +155,7 @@ void cache_release(struct cache_cursor *cursor);
 void cache_large_hold(struct cache_large *large);
 void cache_large_drop(struct cache_large *large);
 
-/* ---- Changing the entry under a cursor
- * ---------------------------------------------------------------------- */
+/* ---- Changing the entry under a cursor ---- */
 
 /* What cache_store writes. value must not point into the cache. */
 struct cache_write {
@@ -199,8 +197,7 @@ uint64_t cache_next_version(struct cache *cache, uint64_t hash, const struct cac
  * hold. */
 void cache_raise_version(struct cache *cache, uint64_t version);
 
-/* ---- Filling from a backend
- * --------------------------------------------------------------------------------- */
+/* ---- Filling from a backend ---- */
 
 /* Stores a clean entry as loaded, if the key is still unknown and did not change since the stamp was taken at
  * the miss. CACHE_CHANGED: what was loaded may be old, seek again. CACHE_NO_MEMORY, CACHE_TOO_LARGE: what was
@@ -213,8 +210,7 @@ enum cache_status cache_fill(struct cache *cache, int space, const struct entry 
 enum cache_status cache_fill_absent(struct cache *cache, int space, struct slice key, uint64_t hash,
                                     uint64_t stamp, uint32_t until, const struct cache_time *now);
 
-/* ---- Flushing
- * ----------------------------------------------------------------------------------------------- */
+/* ---- Flushing ---- */
 
 /* Called under the shard's lock for each collected entry: copy, do not keep slices, do not call the cache. */
 struct cache_collector {
@@ -241,8 +237,7 @@ bool cache_unsettle(struct cache *cache, int space, struct slice key, uint64_t h
 size_t cache_dirty_bytes(const struct cache *cache, int space);
 size_t cache_dirty_entries(const struct cache *cache, int space);
 
-/* ---- The whole cache
- * ------------------------------------------------------------------------------------------ */
+/* ---- The whole cache ---- */
 
 /* Drops the clean entries of one namespace or all that were stored before the second `at`, from that second
  * on (memcached's flush_all with delay; at <= now: at once). Dirty entries stay readable and are dropped when

@@ -255,8 +255,7 @@ void cache_forget(struct cache_cursor *cursor) {
     change_end(cursor, CACHE_OK, true);
 }
 
-/* ---- Filling
- * ------------------------------------------------------------------------------------------------ */
+/* ---- Filling ---- */
 
 /* Seeks for a fill. False: the key is known or changed; released again. */
 static bool fill_seek(struct cache *cache, int space, struct slice key, uint64_t hash, uint64_t stamp,

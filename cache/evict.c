@@ -46,8 +46,7 @@ enum queue evict_queue(struct cache_shard *shard, int space, uint64_t hash) {
     return QUEUE_SMALL;
 }
 
-/* ---- Choosing a segment
- * ------------------------------------------------------------------------------------ */
+/* ---- Choosing a segment ---- */
 
 /* The queue to evict from. */
 static enum queue losing_queue(const struct shard_space *space) {
@@ -140,8 +139,7 @@ static bool many_holes(const struct cache_shard *shard, int space) {
     return owner->dead * HOLES_SHARE > bytes;
 }
 
-/* ---- Draining
- * ---------------------------------------------------------------------------------------------- */
+/* ---- Draining ---- */
 
 static void drain_start(struct cache_shard *shard, uint32_t number, bool evict, bool force) {
     if (shard->segments[number].status == SEGMENT_OPEN)
@@ -293,8 +291,7 @@ static bool drain_run(struct cache_shard *shard, unsigned records) {
     return true;
 }
 
-/* ---- Room for a record
- * -------------------------------------------------------------------------------------- */
+/* ---- Room for a record ---- */
 
 /* Takes memory from a shard that has more than this one. The other shard is only tried: two shards that want
  * each other's memory never wait. True: something was given back to the limit. */
@@ -388,8 +385,7 @@ bool evict_take(struct cache_shard *shard, int space, size_t bytes) {
     return true;
 }
 
-/* ---- Steps of cache_maintain
- * --------------------------------------------------------------------------------- */
+/* ---- Steps of cache_maintain ---- */
 
 bool evict_clean_step(struct cache_shard *shard) {
     segment_trim(shard, 1);

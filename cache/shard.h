@@ -168,8 +168,7 @@ static inline bool shard_is_over(const struct cache_shard *shard, uint32_t ref, 
     return segment->epoch != shard->spaces[segment->space].epoch && record_state(record) == CACHE_CLEAN;
 }
 
-/* ---- shard.c ----------------------------------------------------------------------------------------------
- */
+/* ---- shard.c ---- */
 
 struct cache_shard *shard_create(struct cache *cache, size_t reserve_bytes);
 void shard_destroy(struct cache_shard *shard);
@@ -202,8 +201,7 @@ void shard_flush_due(struct cache_shard *shard, uint32_t now);
 uint64_t shard_next_version(struct cache_shard *shard, uint64_t now_us);
 void shard_saw_version(struct cache_shard *shard, uint64_t version);
 
-/* ---- memory.c ---------------------------------------------------------------------------------------------
- */
+/* ---- memory.c ---- */
 
 /* Takes bytes from the limit, and from the ceiling of a namespace when space >= 0. False: not there. */
 bool memory_take(struct cache_shard *shard, int space, size_t bytes);
@@ -217,8 +215,7 @@ size_t memory_budget(const struct cache *cache);
 bool memory_is_short(const struct cache *cache, size_t bytes);
 bool memory_at_ceiling(const struct cache *cache, int space, size_t bytes);
 
-/* ---- segment.c --------------------------------------------------------------------------------------------
- */
+/* ---- segment.c ---- */
 
 /* Where a record goes. */
 struct place {
@@ -267,8 +264,7 @@ void segment_add_hole(struct cache_shard *shard, uint32_t ref, uint32_t size);
 /* Notes a deadline in the segment of a reference. */
 void segment_note_deadline(struct cache_shard *shard, uint32_t ref, uint32_t deadline);
 
-/* ---- evict.c ----------------------------------------------------------------------------------------------
- */
+/* ---- evict.c ---- */
 
 /* A place in the log for a record, after eviction and cleaning if need be. REF_NONE: nothing can be evicted.
  */
@@ -285,8 +281,7 @@ enum queue evict_queue(struct cache_shard *shard, int space, uint64_t hash);
 bool evict_clean_step(struct cache_shard *shard);
 bool evict_shrink_step(struct cache_shard *shard);
 
-/* ---- sweep.c ----------------------------------------------------------------------------------------------
- */
+/* ---- sweep.c ---- */
 
 /* Drops expired and flushed records of a few hundred; true: there is more to do. */
 bool sweep_step(struct cache_shard *shard);

@@ -500,9 +500,7 @@ static void evaluate_meta_debug(struct evaluation *e) {
         answer(e, OUTCOME_MISS);
 }
 
-/* ---- All
- * ------------------------------------------------------------------------------------------------------------
- */
+/* ---- All ---- */
 
 static void evaluate_command(struct evaluation *e) {
     switch (e->request->command) {

@@ -46,8 +46,7 @@ void touch_not_worth_it(struct change *change, const struct cache_view *base) {
     change->marks = marks;
 }
 
-/* ---- Looking
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- Looking ---- */
 
 static enum look answer(struct execution *e, const char *line) {
     cache_release(&e->outcome->cursor);
@@ -133,8 +132,7 @@ enum look execution_look(struct execution *e) {
     return e->load ? use_load(e) : ask(e);
 }
 
-/* ---- Evaluating and changing
- * ------------------------------------------------------------------------------------------ */
+/* ---- Evaluating and changing ---- */
 
 void execution_evaluate(struct execution *e) {
     struct evaluate_context context = {.now = e->worker->now,
@@ -271,8 +269,7 @@ enum tier_status execution_in_memory(struct execution *e) {
     return execution_done(e);
 }
 
-/* ---- Reading
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- Reading ---- */
 
 static void answer_get(struct outcome *outcome, const struct tier_worker *worker,
                        enum outcome_status status) {

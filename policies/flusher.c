@@ -47,8 +47,7 @@ bool flusher_again(struct flusher *flusher, struct dirty dirty) {
     return true;
 }
 
-/* ---- What is there
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- What is there ---- */
 
 /* The queue with the oldest front, or NULL. */
 static struct queue *oldest_queue(struct space *space, struct dirty *ret_front) {
@@ -116,9 +115,7 @@ uint64_t flusher_due(struct flusher *flusher, uint64_t now_us, bool forced) {
     return now_us + space->flush_delay_us - age;
 }
 
-/* ---- Collecting
- * ------------------------------------------------------------------------------------------------------------
- */
+/* ---- Collecting ---- */
 
 /* An entry that had turned FLUSHING and for which there was no memory. Only when several keys share a hash.
  */
@@ -236,9 +233,7 @@ static void collect(struct flusher *flusher) {
     }
 }
 
-/* ---- Settling
- * ----------------------------------------------------------------------------------------------------------------
- */
+/* ---- Settling ---- */
 
 /* Another node's write is newer: what memory has is old. */
 static void forget_ours(struct space *space, const struct mutation *mutation, uint64_t hash,
@@ -347,9 +342,7 @@ bool flusher_flush(struct writer *writer, struct flusher *flusher) {
     return written;
 }
 
-/* ---- The quarantine
- * -------------------------------------------------------------------------------------------------------------
- */
+/* ---- The quarantine ---- */
 
 void flusher_retry_quarantine(struct writer *writer, struct flusher *flusher) {
     struct space *space = flusher->space;

@@ -61,9 +61,7 @@ static const struct request *request_of(const struct group_item *item) {
     return &item->ticket->request;
 }
 
-/* ---- Taking
- * -------------------------------------------------------------------------------------------------------------
- */
+/* ---- Taking ---- */
 
 static int *chain_of(struct group *group, uint64_t hash) {
     return &group->chains[(hash >> 20) % CHAINS];
@@ -136,8 +134,7 @@ static void take_jobs(struct writer *writer) {
     }
 }
 
-/* ---- Loading what memory does not know
- * ------------------------------------------------------------------------------------ */
+/* ---- Loading what memory does not know ---- */
 
 /* Takes what memory knows of the key out of it, at once: it may be evicted before it is evaluated. Nobody but
  * this thread changes the entry meanwhile. False: no memory. */
@@ -239,9 +236,7 @@ static enum backend_status load_all(struct writer *writer, const struct cache_ti
     return status == BACKEND_OK ? load_step(writer, indices, waiting) : status;
 }
 
-/* ---- Evaluating
- * -------------------------------------------------------------------------------------------------------------
- */
+/* ---- Evaluating ---- */
 
 /* What stands before this item; NULL: nothing. */
 static const struct cache_view *base_of(struct group *group, size_t index, const struct cache_time *now,
@@ -367,8 +362,7 @@ static void evaluate_item(struct writer *writer, size_t index, const struct cach
     }
 }
 
-/* ---- Memory and answers
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- Memory and answers ---- */
 
 static void store_result(struct cache_cursor *cursor, const struct group_item *item) {
     const struct cache_view *view = &item->result;
@@ -441,9 +435,7 @@ static void finish(struct writer *writer) {
     bytes_reset(&group->bytes);
 }
 
-/* ---- Committing
- * ------------------------------------------------------------------------------------------------------------------
- */
+/* ---- Committing ---- */
 
 static bool prepare(struct writer *writer) {
     struct cache_time now = wall_time();

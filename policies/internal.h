@@ -39,8 +39,7 @@ enum {
     DEFAULT_DIRTY_LIMIT = 64 << 20
 };
 
-/* ---- Counters: one writer each, read by anyone
- * ---------------------------------------------------------------- */
+/* ---- Counters: one writer each, read by anyone ---- */
 
 typedef atomic_uint_fast64_t counter;
 
@@ -54,14 +53,12 @@ static inline uint64_t counted(const counter *c) {
     return atomic_load_explicit(c, memory_order_relaxed);
 }
 
-/* ---- Time
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- Time ---- */
 
 uint64_t monotonic_us(void);
 struct cache_time wall_time(void);
 
-/* ---- Namespaces
- * ------------------------------------------------------------------------------------------------ */
+/* ---- Namespaces ---- */
 
 struct space_counters { /* written by the writer's thread */
     counter batches, rows, deletes, touches, superseded, retries, bisections, quarantined, flush_us;
@@ -119,8 +116,7 @@ void space_judge_full(struct space *space, uint64_t oldest_age_us);
  * the earliest deadline of those that remain (monotonic us), 0: none. Writer thread. */
 uint64_t space_release_waiting(struct space *space, uint64_t now_us);
 
-/* ---- Tickets
- * --------------------------------------------------------------------------------------------------- */
+/* ---- Tickets ---- */
 
 enum park {
     PARK_NONE,
@@ -228,8 +224,7 @@ void ticket_return(struct tier_ticket *ticket);
 /* One of ticket->pending is done; returns the ticket when it was the last. */
 void ticket_pending_done(struct tier_ticket *ticket);
 
-/* ---- Workers
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- Workers ---- */
 
 struct worker_counters { /* in the order of struct tier_counters: stats.c sums them as an array */
     counter cmd_get, cmd_set, cmd_touch, cmd_meta, cmd_flush;
@@ -264,8 +259,7 @@ struct tier_worker {
     atomic_bool journal_stuck;    /* a journal_write failed: the worker has to be woken to try again */
 };
 
-/* ---- The whole
- * --------------------------------------------------------------------------------------------------- */
+/* ---- The whole ---- */
 
 struct tier_backend {
     struct tier *tier;
@@ -305,8 +299,7 @@ __attribute__((format(printf, 3, 4))) void tier_log(const struct tier *tier, enu
 /* Tells the server that a worker has to look for returned tickets. */
 void tier_wake(struct tier *tier, unsigned worker);
 
-/* ---- The low-water version (low_water.c)
- * ------------------------------------------------------------------------- */
+/* ---- The low-water version (low_water.c) ---- */
 
 /* Worker: opens a turn; sets worker->now and turn_floor. */
 void low_water_enter(struct tier_worker *worker, const struct cache_time *now);
@@ -317,14 +310,12 @@ uint64_t low_water_bound(struct tier *tier);
 /* Writer: computes the low-water version anew and tells the journal. */
 void low_water_advance(struct tier *tier);
 
-/* ---- The journal's way back (recover.c)
- * ----------------------------------------------------------------------------- */
+/* ---- The journal's way back (recover.c) ---- */
 
 /* Opens the journal and restores what it holds; connections of the writers exist, no thread runs yet. */
 bool recover(struct tier *tier, char *error, size_t error_size);
 
-/* ---- Counting (stats.c)
- * ------------------------------------------------------------------------------------------------ */
+/* ---- Counting (stats.c) ---- */
 
 void count_outcome(struct tier_worker *worker, const struct request *request, const struct outcome *outcome);
 

@@ -19,8 +19,7 @@
 
 enum { FILE_SIZE_DEFAULT = 64 << 20, BLANKS_PER_WRITER = 2, BLANKS_BESIDE = 4 };
 
-/* ---- What the parts share
- * ---------------------------------------------------------------------------------------- */
+/* ---- What the parts share ---- */
 
 void journal_log(const struct journal *journal, enum log_level level, const char *format, ...) {
     char message[1024];
@@ -62,8 +61,7 @@ void journal_file_free(const struct journal *journal, struct journal_file *file)
     free(file);
 }
 
-/* ---- The lock
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- The lock ---- */
 
 static enum journal_status lock_refused(const struct journal *journal, int file,
                                         struct journal_error *error) {
@@ -101,8 +99,7 @@ static enum journal_status lock_folder(struct journal *journal, struct journal_e
     return JOURNAL_OK;
 }
 
-/* ---- Opening
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- Opening ---- */
 
 static bool copy_spaces(struct journal *journal, const struct slice *spaces, size_t count) {
     journal->spaces = calloc(count + 1, sizeof *journal->spaces);
@@ -286,8 +283,7 @@ enum journal_status journal_open(const struct journal_options *options, bool ski
     return JOURNAL_OK;
 }
 
-/* ---- Closing
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- Closing ---- */
 
 static void stop_threads(struct journal *journal) {
     pthread_mutex_lock(&journal->lock);
@@ -346,8 +342,7 @@ void journal_close(struct journal *journal) {
     destroy(journal);
 }
 
-/* ---- Small things
- * ------------------------------------------------------------------------------------------------- */
+/* ---- Small things ---- */
 
 struct journal_writer *journal_writer(struct journal *journal, unsigned index) {
     assert(index < journal->writer_count);

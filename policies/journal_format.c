@@ -93,8 +93,7 @@ struct format_key format_key(uint64_t epoch) {
     return (struct format_key){.seed = seed, .tag = (uint32_t)(epoch >> 32) | 1};
 }
 
-/* ---- Headers
- * --------------------------------------------------------------------------------------------------- */
+/* ---- Headers ---- */
 
 size_t format_header_size(const struct slice *spaces, size_t count) {
     size_t size = AT_SPACES + FORMAT_NOTE_SIZE;
@@ -198,8 +197,7 @@ uint64_t format_decode_note(const char *header, size_t header_size, const struct
     return get32(note) == crc32c(key->seed, note + 8, FORMAT_NOTE_SIZE - 8) ? get64(note + 8) : 0;
 }
 
-/* ---- Records
- * --------------------------------------------------------------------------------------------------- */
+/* ---- Records ---- */
 
 /* The seed takes the offset in, then comes everything behind the tag. */
 static uint32_t record_crc(const char *record, size_t size, const struct format_key *key, uint64_t offset) {
@@ -281,8 +279,7 @@ bool format_decode_record(const char *data, size_t size, uint64_t offset, const 
     return true;
 }
 
-/* ---- The walk
- * -------------------------------------------------------------------------------------------------- */
+/* ---- The walk ---- */
 
 void scan_begin(struct scan *scan, const char *data, size_t size, const struct format_header *header) {
     *scan = (struct scan){.data = data,

@@ -46,8 +46,7 @@ enum {
     JOURNAL_MARKS_INTERVAL_MS = 5000, /* the low-water version is noted at least so often */
 };
 
-/* ---- Low-water versions on disk
- * --------------------------------------------------------------------------------- */
+/* ---- Low-water versions on disk ---- */
 
 /* Per namespace, by name: a version belongs to those namespaces only that the process knew when it set it. */
 struct journal_mark {
@@ -76,8 +75,7 @@ struct journal_mark *journal_marks_find(struct journal_marks *marks, struct slic
 bool journal_marks_add(struct journal_marks *marks, struct slice space, uint64_t version, bool configured);
 void journal_marks_free(struct journal_marks *marks);
 
-/* ---- Files
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- Files ---- */
 
 struct journal_file {
     struct journal_file *next; /* in journal.files; under the lock */
@@ -106,8 +104,7 @@ struct journal_list {
     struct journal_file *first, **last;
 };
 
-/* ---- Writers
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- Writers ---- */
 
 enum writer_state {
     WRITER_GOOD,
@@ -145,8 +142,7 @@ struct journal_writer {
     uint64_t retry_us; /* monotonic */
 } __attribute__((aligned(128)));
 
-/* ---- The whole
- * -------------------------------------------------------------------------------------------------- */
+/* ---- The whole ---- */
 
 struct journal {
     /* Set by journal_open. */

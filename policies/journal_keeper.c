@@ -19,8 +19,7 @@
 #include <sys/random.h>
 #include <time.h>
 
-/* ---- Making a file
- * ---------------------------------------------------------------------------------------------- */
+/* ---- Making a file ---- */
 
 /* A blank that is being made into a file of a series. */
 struct making {
@@ -155,8 +154,7 @@ struct journal_file *journal_file_create(struct journal *journal, unsigned write
     return file;
 }
 
-/* ---- The thread
- * ------------------------------------------------------------------------------------------------- */
+/* ---- The thread ---- */
 
 /* A writer that wants a file now, or NULL; *ret_retry_us: when to look again, 0: when woken. */
 static struct journal_writer *next_wish(struct journal *journal, uint64_t *ret_retry_us) {
@@ -232,8 +230,7 @@ void *journal_keeper_run(void *argument) {
     return NULL;
 }
 
-/* ---- The worker's question
- * -------------------------------------------------------------------------------------- */
+/* ---- The worker's question ---- */
 
 static struct journal_file *take_large(struct journal *journal, struct journal_writer *writer,
                                        size_t record_size) {

@@ -55,8 +55,7 @@ struct unknown {
     const char *last_file; /* counted for */
 };
 
-/* ---- Names
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- Names ---- */
 
 static bool parse_number(const char **at, uint64_t *ret_number) {
     const char *start = *at;
@@ -146,8 +145,7 @@ static void remove_blanks(struct journal *journal) {
     closedir(stream);
 }
 
-/* ---- Errors and progress
- * ---------------------------------------------------------------------------------------- */
+/* ---- Errors and progress ---- */
 
 __attribute__((format(printf, 3, 4))) static enum journal_status
 fail(struct recovering *self, enum journal_status status, const char *format, ...) {
@@ -200,8 +198,7 @@ static void torn(struct recovering *self, size_t offset, size_t extent) {
                 self->journal->folder, file_name(self), offset, extent);
 }
 
-/* ---- One file
- * --------------------------------------------------------------------------------------------------- */
+/* ---- One file ---- */
 
 static enum journal_status read_file(struct recovering *self, int handle) {
     struct stat status;
@@ -402,8 +399,7 @@ static enum journal_status recover_file(struct recovering *self) {
     return status;
 }
 
-/* ---- Low-water versions
- * ------------------------------------------------------------------------------------------ */
+/* ---- Low-water versions ---- */
 
 static enum journal_status read_marks(struct recovering *self) {
     const struct journal *journal = self->journal;

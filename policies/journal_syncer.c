@@ -19,8 +19,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-/* ---- Syncing
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- Syncing ---- */
 
 struct sync_wish {
     bool interval, everything;
@@ -145,8 +144,7 @@ void journal_sync_pass(struct journal *journal, bool interval, bool everything) 
             note_synced(journal, file);
 }
 
-/* ---- Recycling
- * -------------------------------------------------------------------------------------------------- */
+/* ---- Recycling ---- */
 
 static bool is_passed(const struct journal_file *file, uint64_t low_water) {
     return atomic_load_explicit(&file->sealed, memory_order_acquire) && !file->pinned &&
@@ -265,8 +263,7 @@ void journal_recycle_pass(struct journal *journal) {
     atomic_fetch_add_explicit(&journal->recycled, recycled, memory_order_relaxed);
 }
 
-/* ---- The thread
- * ------------------------------------------------------------------------------------------------- */
+/* ---- The thread ---- */
 
 static void wait_until(struct journal *journal, uint64_t until_us) {
     struct timespec until = {.tv_sec = (time_t)(until_us / 1000000u),

@@ -47,8 +47,7 @@ static void add(_Atomic uint64_t *counter, uint64_t value) { /* of one writing t
                           memory_order_relaxed);
 }
 
-/* ---- Writing
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- Writing ---- */
 
 static bool failed(struct journal_writer *writer) {
     add(&writer->failures, 1);
@@ -107,8 +106,7 @@ bool journal_writer_flush(struct journal_writer *writer) {
     return true;
 }
 
-/* ---- Files
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- Files ---- */
 
 static void begin_file(struct journal_writer *writer, struct journal_file *file) {
     struct journal *journal = writer->journal;
@@ -208,8 +206,7 @@ static bool make_room(struct journal_writer *writer, size_t bytes) {
     return bytes <= writer->room;
 }
 
-/* ---- What the tier calls
- * ---------------------------------------------------------------------------------------- */
+/* ---- What the tier calls ---- */
 
 bool journal_reserve(struct journal_writer *writer, size_t bytes) {
     if (atomic_load_explicit(&writer->refusing, memory_order_relaxed))

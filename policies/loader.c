@@ -56,8 +56,7 @@ struct loader {
     struct loader_stats stats;
 };
 
-/* ---- Boarding: workers
- * ------------------------------------------------------------------------------------------------ */
+/* ---- Boarding: workers ---- */
 
 static struct flight **table_slot(struct loader *loader, uint64_t hash) {
     return &loader->table[(hash >> 16) % TABLE_BUCKETS];
@@ -146,8 +145,7 @@ void loader_submit(struct tier_ticket *ticket) {
         ticket_return(ticket);
 }
 
-/* ---- Landing: readers
- * --------------------------------------------------------------------------------------------------- */
+/* ---- Landing: readers ---- */
 
 static struct loaded *copy_entry(const struct entry *entry) {
     struct loaded *copy = malloc(sizeof *copy + entry->key.size + entry->value.size);
@@ -230,9 +228,7 @@ static bool land_quarantined(struct flight *flight, const struct cache_time *now
     return true;
 }
 
-/* ---- A batch
- * ----------------------------------------------------------------------------------------------------------------
- */
+/* ---- A batch ---- */
 
 struct batch {
     struct flight *flights[BATCH_KEYS];
@@ -442,9 +438,7 @@ static void run_batch(struct reader *reader, struct batch *batch) {
         fail_batch(loader, batch);
 }
 
-/* ---- Threads
- * --------------------------------------------------------------------------------------------------------------------
- */
+/* ---- Threads ---- */
 
 static void run_preload(struct reader *reader) {
     struct tier_backend *backend = reader->loader->backend;
@@ -562,9 +556,7 @@ void loader_get_stats(struct loader *loader, struct loader_stats *ret_stats) {
     ret_stats->breaker_opened = counted(&loader->breaker.opened);
 }
 
-/* ---- For the preload
- * ----------------------------------------------------------------------------------------------------------------
- */
+/* ---- For the preload ---- */
 
 enum backend_status loader_fill(struct backend_connection *connection, struct space *space,
                                 const struct slice *keys, size_t count, struct backend_error *ret_error) {

@@ -47,8 +47,7 @@ struct quarantine {
     atomic_size_t count;
 };
 
-/* ---- The list
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- The list ---- */
 
 static struct loaded *copy_entry(const struct entry *entry) {
     struct loaded *copy = malloc(sizeof *copy + entry->key.size + entry->value.size);
@@ -102,9 +101,7 @@ static bool put(struct quarantine *quarantine, enum mutation_kind kind, const st
     return true;
 }
 
-/* ---- The file
- * ---------------------------------------------------------------------------------------------------------
- */
+/* ---- The file ---- */
 
 static uint32_t record_crc(const struct record_head *head, struct slice key, struct slice value,
                            struct slice reason) {
@@ -290,8 +287,7 @@ void quarantine_close(struct quarantine *quarantine) {
     free(quarantine);
 }
 
-/* ---- What happens to it
- * -------------------------------------------------------------------------------------------------- */
+/* ---- What happens to it ---- */
 
 size_t quarantine_count(const struct quarantine *quarantine) {
     return quarantine ? atomic_load_explicit(&quarantine->count, memory_order_relaxed) : 0;

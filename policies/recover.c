@@ -145,8 +145,7 @@ static bool replay(struct journal_replayer *self, const struct journal_record *r
     return true;
 }
 
-/* ---- Touches
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- Touches ---- */
 
 static int by_version(const void *a, const void *b) {
     const struct touched *x = a, *y = b;
@@ -204,9 +203,7 @@ static bool replay_touches(struct recovery *recovery) {
     return true;
 }
 
-/* ---- Opening
- * ---------------------------------------------------------------------------------------------------------
- */
+/* ---- Opening ---- */
 
 static void on_durable(void *context, unsigned writer, uint64_t position) {
     struct tier *tier = context;

@@ -85,8 +85,7 @@ void space_destroy(struct space *space) {
     pthread_mutex_destroy(&space->waiting_mutex);
 }
 
-/* ---- Fullness
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- Fullness ---- */
 
 void space_judge_full(struct space *space, uint64_t oldest_age_us) {
     size_t bytes = cache_dirty_bytes(space->tier->cache, space->number), limit = space->options.dirty_limit;

@@ -14,8 +14,7 @@
 enum { COUNTERS = sizeof(struct tier_counters) / sizeof(uint64_t) };
 _Static_assert(sizeof(struct worker_counters) == COUNTERS * sizeof(counter), "both have the same counters");
 
-/* ---- memcached's counters
- * -------------------------------------------------------------------------------------------- */
+/* ---- memcached's counters ---- */
 
 static void count_get(struct worker_counters *counters, const struct outcome *outcome) {
     count(&counters->cmd_get);
@@ -145,9 +144,7 @@ void tier_reset_stats(struct tier *tier) {
     cache_reset_stats(tier->cache);
 }
 
-/* ---- Lines
- * --------------------------------------------------------------------------------------------------------------
- */
+/* ---- Lines ---- */
 
 __attribute__((format(printf, 4, 5))) static void line(struct stat_sink *sink, const char *owner,
                                                        const char *name, const char *format, ...) {
@@ -299,8 +296,7 @@ void tier_stat_quarantine(struct tier *tier, struct stat_sink *sink) {
                    quarantine_count(tier->spaces[i].quarantine));
 }
 
-/* ---- quarantine <list|retry|drop> <namespace> [key]
- * ------------------------------------------------------------------------ */
+/* ---- quarantine <list|retry|drop> <namespace> [key] ---- */
 
 struct lister {
     struct quarantine_visitor base;

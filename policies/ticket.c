@@ -99,8 +99,7 @@ void ticket_fail(struct tier_ticket *ticket, const char *format, ...) {
     ticket->has_outcome = true;
 }
 
-/* ---- Loads
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- Loads ---- */
 
 void loaded_drop(struct loaded *loaded) {
     if (loaded && atomic_fetch_sub_explicit(&loaded->references, 1, memory_order_acq_rel) == 1)
@@ -176,8 +175,7 @@ struct load *ticket_take_load(struct tier_ticket *ticket, const struct request *
     return NULL;
 }
 
-/* ---- The way back
- * ----------------------------------------------------------------------------------------------- */
+/* ---- The way back ---- */
 
 void ticket_return(struct tier_ticket *ticket) {
     struct tier_worker *worker = ticket->worker;

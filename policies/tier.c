@@ -15,8 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* ---- Small services
- * ---------------------------------------------------------------------------------------------- */
+/* ---- Small services ---- */
 
 uint64_t monotonic_us(void) {
     struct timespec now;
@@ -62,8 +61,7 @@ bool tier_is_ready(struct tier *tier) {
     return atomic_load(&tier->preloads) == 0;
 }
 
-/* ---- Making: namespaces
- * --------------------------------------------------------------------------------------------- */
+/* ---- Making: namespaces ---- */
 
 static bool out_of_memory(char *error, size_t error_size) {
     snprintf(error, error_size, "Out of memory.");
@@ -156,8 +154,7 @@ static bool make_spaces(struct tier *tier, char *error, size_t error_size) {
     return check_unique(tier, error, error_size);
 }
 
-/* ---- Making: backends
- * ------------------------------------------------------------------------------------------------- */
+/* ---- Making: backends ---- */
 
 static bool list_tables(struct tier *tier, struct tier_backend *backend) {
     backend->tables = calloc(tier->space_count, sizeof(struct backend_table *));
@@ -216,8 +213,7 @@ static bool allot_backends(struct tier *tier) {
     return tier->backends != NULL;
 }
 
-/* ---- Making: workers, journal, threads
- * ---------------------------------------------------------------------------------- */
+/* ---- Making: workers, journal, threads ---- */
 
 static bool make_workers(struct tier *tier) {
     size_t size = tier->options.workers * sizeof *tier->workers;
@@ -322,9 +318,7 @@ bool tier_create(const struct tier_options *options, struct tier **ret_tier, cha
     return true;
 }
 
-/* ---- Draining
- * -------------------------------------------------------------------------------------------------------------
- */
+/* ---- Draining ---- */
 
 static bool is_drained(struct tier *tier) {
     for (size_t i = 0; i < tier->backend_count; i++)
@@ -362,9 +356,7 @@ void tier_stop_draining(struct tier *tier) {
     atomic_store(&tier->stop_draining, true);
 }
 
-/* ---- Taking down
- * ------------------------------------------------------------------------------------------------------------
- */
+/* ---- Taking down ---- */
 
 static void stop_threads(struct tier *tier) {
     for (size_t i = 0; i < tier->backend_count; i++) {

@@ -74,8 +74,7 @@ size_t tier_space_count(const struct tier *tier);
 struct space *tier_space(struct tier *tier, size_t index);
 const struct space_options *space_options(const struct space *space);
 
-/* ---- Turns (worker thread)
- * ---------------------------------------------------------------------------------- */
+/* ---- Turns (worker thread) ---- */
 
 void tier_turn_begin(struct tier_worker *worker, const struct cache_time *now);
 
@@ -109,15 +108,13 @@ struct tier_ticket *tier_next_ready(struct tier_worker *worker);
  */
 void tier_abandon(struct tier_worker *worker, struct tier_ticket *ticket);
 
-/* ---- Tickets
- * ------------------------------------------------------------------------------------------------- */
+/* ---- Tickets ---- */
 
 struct tier_ticket *tier_ticket_create(struct tier_worker *worker, void *owner);
 void tier_ticket_destroy(struct tier_ticket *ticket); /* not while submitted */
 void *tier_ticket_owner(const struct tier_ticket *ticket);
 
-/* ---- Commands about the whole (worker thread)
- * ----------------------------------------------------------------- */
+/* ---- Commands about the whole (worker thread) ---- */
 
 /* sync: the barrier. space NULL: all. Parks always (then tier_submit); executed again it is DONE with
  * OUTCOME_NUMBER (entries flushed) or OUTCOME_ERROR. timeout_ms 0: waits as long as it takes. */
@@ -131,8 +128,7 @@ void tier_flush_all(struct tier_worker *worker, uint32_t at);
  * with ret_error (a whole reply line). */
 bool tier_quarantine(struct tier_worker *worker, struct slice argument, FILE *out, const char **ret_error);
 
-/* ---- Statistics (any thread)
- * ----------------------------------------------------------------------------------- */
+/* ---- Statistics (any thread) ---- */
 
 /* Calls line(context, name, value) for each statistic. */
 struct stat_sink {

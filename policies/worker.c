@@ -10,8 +10,7 @@
 #include "policies/writer.h"
 #include <assert.h>
 
-/* ---- The turn
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- The turn ---- */
 
 void tier_turn_begin(struct tier_worker *worker, const struct cache_time *now) {
     low_water_enter(worker, now);
@@ -113,9 +112,7 @@ bool tier_turn_end(struct tier_worker *worker) {
     return kept;
 }
 
-/* ---- Requests
- * ---------------------------------------------------------------------------------------------------------
- */
+/* ---- Requests ---- */
 
 void tier_prepare(struct tier_worker *worker, struct request *request) {
     request->space = space_of_key(worker->tier, request->key);
@@ -178,8 +175,7 @@ void tier_submit(struct tier_worker *worker, struct tier_ticket *ticket) {
     worker->submitted_end = &ticket->next;
 }
 
-/* ---- The way back
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- The way back ---- */
 
 /* Empties the ready stack into `returned`, oldest first. */
 static void take_ready(struct tier_worker *worker) {
@@ -223,8 +219,7 @@ void tier_abandon(struct tier_worker *worker, struct tier_ticket *ticket) {
     ticket->tries = 0;
 }
 
-/* ---- Commands about the whole
- * ------------------------------------------------------------------------------------------- */
+/* ---- Commands about the whole ---- */
 
 enum tier_status tier_sync(struct tier_worker *worker, struct tier_ticket *ticket, struct slice space,
                            uint32_t timeout_ms, struct outcome *ret_outcome) {

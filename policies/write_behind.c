@@ -42,8 +42,7 @@ static bool concerns_backend(const struct execution *e) {
     return true;
 }
 
-/* ---- Room
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- Room ---- */
 
 static enum tier_status wait_for_room(struct execution *e) {
     struct tier_ticket *ticket = e->ticket;
@@ -100,8 +99,7 @@ static bool has_room(struct execution *e, bool *ret_through, enum tier_status *r
     return false;
 }
 
-/* ---- The journal
- * --------------------------------------------------------------------------------------------------- */
+/* ---- The journal ---- */
 
 static enum journal_mode journal_mode(const struct execution *e) {
     return e->worker->journal ? e->space->options.journal : JOURNAL_OFF;
@@ -134,8 +132,7 @@ static void append_journal(struct execution *e, uint64_t touch_cas) {
     e->worker->appended = true;
 }
 
-/* ---- The change
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- The change ---- */
 
 static void queue_entry(struct execution *e) {
     struct tier_worker *worker = e->worker;

@@ -17,8 +17,7 @@
 
 enum { RECONNECT_AFTER = 3, OPEN_PATIENCE_US = 3000000, UPKEEP_US = 1000000 };
 
-/* ---- Calling the backend
- * -------------------------------------------------------------------------------------------------- */
+/* ---- Calling the backend ---- */
 
 static void drop_connection(struct writer *writer) {
     if (writer->connection)
@@ -97,9 +96,7 @@ enum backend_status writer_load(struct writer *writer, struct space *space, cons
     return judged(writer, status);
 }
 
-/* ---- From workers
- * ------------------------------------------------------------------------------------------------------------
- */
+/* ---- From workers ---- */
 
 void writer_poke(struct writer *writer) {
     pthread_mutex_lock(&writer->mutex);
@@ -163,9 +160,7 @@ void writer_touch_later(struct writer *writer, struct space *space, struct slice
     add_touch(writer, space, key, hash, 0, 0, expires_at);
 }
 
-/* ---- Barriers
- * ------------------------------------------------------------------------------------------------------------------
- */
+/* ---- Barriers ---- */
 
 /* The writer has to look at this namespace for the barrier. */
 static bool concerns(const struct writer *writer, const struct space *space,
@@ -307,9 +302,7 @@ static void check_barriers(struct writer *writer, uint64_t now_us, bool fail_all
     }
 }
 
-/* ---- A pass
- * ---------------------------------------------------------------------------------------------------------------------
- */
+/* ---- A pass ---- */
 
 static bool is_draining(const struct writer *writer) {
     return atomic_load(&writer->tier->draining);
@@ -435,9 +428,7 @@ static uint64_t pass(struct writer *writer) {
     return due < wake_at ? due : wake_at;
 }
 
-/* ---- The thread
- * --------------------------------------------------------------------------------------------------------------------
- */
+/* ---- The thread ---- */
 
 static void take_work(struct writer *writer) {
     if (writer->new_jobs) {
@@ -580,8 +571,7 @@ void writer_destroy(struct writer *writer) {
     free(writer);
 }
 
-/* ---- Recovery, drain, statistics
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- Recovery, drain, statistics ---- */
 
 bool writer_recover_touch(struct writer *writer, struct space *space, const struct entry *entry) {
     return add_touch(writer, space, entry->key, cache_hash(entry->key), entry->version, entry->client_cas,

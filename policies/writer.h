@@ -17,8 +17,7 @@ bool writer_start(struct writer *writer);
 void writer_stop(struct writer *writer);
 void writer_destroy(struct writer *writer);
 
-/* ---- From workers
- * -------------------------------------------------------------------------------------------- */
+/* ---- From workers ---- */
 
 /* Wakes the thread: something is due. */
 void writer_poke(struct writer *writer);
@@ -36,8 +35,7 @@ void writer_touch_later(struct writer *writer, struct space *space, struct slice
 /* Is there any hope that a write would be committed soon? */
 bool writer_is_hopeful(const struct writer *writer);
 
-/* ---- Recovery and drain
- * ------------------------------------------------------------------------------------------ */
+/* ---- Recovery and drain ---- */
 
 /* Before writer_start, on the caller's thread. A recovered touch: its version and client_cas are given. */
 bool writer_recover_touch(struct writer *writer, struct space *space, const struct entry *entry);

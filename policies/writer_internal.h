@@ -98,8 +98,7 @@ enum backend_status writer_load(struct writer *writer, struct space *space, cons
 /* May the backend be asked now? A probe, if the breaker is open, must be followed by a call. */
 bool writer_admits(struct writer *writer);
 
-/* ---- group.c
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- group.c ---- */
 
 bool group_init(struct group *group, size_t item_max);
 void group_free(struct group *group);
@@ -108,8 +107,7 @@ bool group_run(struct writer *writer);
 /* Answers all that waits: the writer ends. */
 void group_fail_all(struct writer *writer);
 
-/* ---- flusher.c
- * -------------------------------------------------------------------------------------------------- */
+/* ---- flusher.c ---- */
 
 bool flusher_init(struct flusher *flusher, struct space *space);
 void flusher_free(struct flusher *flusher);
@@ -128,8 +126,7 @@ void flusher_retry_quarantine(struct writer *writer, struct flusher *flusher);
 /* The least `since` of all that is not in the backend, UINT64_MAX: none. */
 uint64_t flusher_since(struct flusher *flusher);
 
-/* ---- touches.c
- * --------------------------------------------------------------------------------------------------- */
+/* ---- touches.c ---- */
 
 /* Applies writer->touches, in steps of LOAD_MAX; stops at a failure. */
 void touches_run(struct writer *writer);

@@ -141,8 +141,7 @@ void connection_close(struct connection *connection) {
     free(connection);
 }
 
-/* ---- In
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- In ---- */
 
 static bool own_reserve(struct connection *connection, size_t more) {
     if (connection->own_start) {
@@ -269,8 +268,7 @@ bool connection_keep(struct connection *connection, const char *from) {
     return true;
 }
 
-/* ---- Out
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- Out ---- */
 
 static void keep_piece(struct connection *connection, const char *data, size_t size,
                        struct cache_large *large) {

@@ -56,8 +56,7 @@ static void add_numbers(struct report *report, const struct number *numbers, siz
     add_numbers(report, (const struct number[]){__VA_ARGS__},                                                \
                 sizeof((const struct number[]){__VA_ARGS__}) / sizeof(struct number))
 
-/* ---- stats ------------------------------------------------------------------------------------------------
- */
+/* ---- stats ---- */
 
 static uint64_t now_us(void) {
     struct timespec now;
@@ -214,8 +213,7 @@ static void report_own(struct report *report, struct server *server) {
     add_own(report, &workers, &counters, &cache);
 }
 
-/* ---- stats settings ---------------------------------------------------------------------------------------
- */
+/* ---- stats settings ---- */
 
 static void add_interfaces(struct report *report, const struct settings *settings) {
     char text[1024] = "";
@@ -262,8 +260,7 @@ static void report_settings(struct report *report, struct server *server) {
     add_text(report, "data", settings->data ? settings->data : "NULL");
 }
 
-/* ---- stats items, slabs, conns, sizes ---------------------------------------------------------------------
- */
+/* ---- stats items, slabs, conns, sizes ---- */
 
 static void add_class_number(struct report *report, const char *head, size_t class, const char *name,
                              uint64_t value) {
@@ -316,8 +313,7 @@ static void report_sizes(struct report *report, struct server *server) {
     add_text(report, "sizes_status", "disabled");
 }
 
-/* ---- Those of the tier ------------------------------------------------------------------------------------
- */
+/* ---- Those of the tier ---- */
 
 static void report_namespaces(struct report *report, struct server *server) {
     tier_stat_spaces(server->tier, &report->sink);
@@ -335,8 +331,7 @@ static void report_quarantine(struct report *report, struct server *server) {
     tier_stat_quarantine(server->tier, &report->sink);
 }
 
-/* ---- Those that are not lists -----------------------------------------------------------------------------
- */
+/* ---- Those that are not lists ---- */
 
 static void reset(struct server *server) {
     tier_reset_stats(server->tier);
@@ -382,8 +377,7 @@ static void run_cachedump(const struct server *server, const struct words *words
         answer(out, class >= SLAB_CLASSES ? "CLIENT_ERROR Illegal slab id" : "END");
 }
 
-/* ---- Dispatch ---------------------------------------------------------------------------------------------
- */
+/* ---- Dispatch ---- */
 
 static const struct {
     const char *word;

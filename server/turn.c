@@ -30,8 +30,7 @@ static bool goes_on(const struct connection *connection) {
            !connection->deferred;
 }
 
-/* ---- Execute
- * -------------------------------------------------------------------------------------------------- */
+/* ---- Execute ---- */
 
 /* Ends the parsing of a connection at slot i: bytes from there on are kept for later. */
 static bool hold_from(struct worker *worker, size_t i) {
@@ -241,8 +240,7 @@ static void execute_batch(struct worker *worker) {
     worker->slot_count = 0;
 }
 
-/* ---- Read and parse
- * --------------------------------------------------------------------------------------------- */
+/* ---- Read and parse ---- */
 
 static void refuse_protocol(struct worker *worker, struct connection *connection,
                             const struct request *request) {
@@ -349,8 +347,7 @@ static void serve(struct worker *worker, struct connection *connection) {
         parse_region(worker, connection);
 }
 
-/* ---- The turn
- * ------------------------------------------------------------------------------------------------- */
+/* ---- The turn ---- */
 
 static void collect_tickets(struct worker *worker) {
     struct tier_ticket *ticket;

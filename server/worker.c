@@ -217,8 +217,7 @@ void worker_stop(struct worker *worker) {
     close_all(worker);
 }
 
-/* ---- Statistics
- * ----------------------------------------------------------------------------------------------- */
+/* ---- Statistics ---- */
 
 static uint64_t counted(const worker_counter *counter) {
     return atomic_load_explicit(counter, memory_order_relaxed);

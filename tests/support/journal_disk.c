@@ -51,8 +51,7 @@ static char *contents(int file, size_t *ret_size) {
     return data;
 }
 
-/* ---- The table
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- The table ---- */
 
 static int disk_open(const struct journal_files *self, const char *path, int flags) {
     struct journal_disk *disk = disk_of(self);
@@ -273,8 +272,7 @@ void journal_disk_free(struct journal_disk *disk) {
     pthread_mutex_destroy(&disk->lock);
 }
 
-/* ---- Power loss
- * --------------------------------------------------------------------------------------------------- */
+/* ---- Power loss ---- */
 
 /* What was synced, and of the pages that changed since, some. A page that was never synced may read as zeros.
  */

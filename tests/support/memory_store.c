@@ -31,8 +31,7 @@ struct connection {
     size_t held_count;
 };
 
-/* ---- Rows
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- Rows ---- */
 
 static struct row **find(struct memory_store *store, const char *table, struct slice key) {
     uint32_t hash = 5381;
@@ -99,8 +98,7 @@ static void apply_one(struct memory_store *store, struct mutation *mutation) {
     }
 }
 
-/* ---- The interface
- * ----------------------------------------------------------------------------------------------- */
+/* ---- The interface ---- */
 
 static enum backend_status open_store(const struct backend_options *options, enum backend_role role,
                                       struct backend_connection **ret_connection,
@@ -229,8 +227,7 @@ const struct backend_type memory_store_type = {
     .close = close_store,
 };
 
-/* ---- For the test
- * --------------------------------------------------------------------------------------------------- */
+/* ---- For the test ---- */
 
 struct memory_store *memory_store_create(void) {
     struct memory_store *store = calloc(1, sizeof *store);

@@ -24,8 +24,7 @@ static void log_line(void *context, enum log_level level, const char *message) {
         fprintf(stderr, "%d %s\n", (int)level, message);
 }
 
-/* ---- Making
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- Making ---- */
 
 struct space_options *rig_add_space(struct tier_rig *rig, const char *name, const char *prefix,
                                     const struct policy *policy) {
@@ -111,8 +110,7 @@ void rig_stop(struct tier_rig *rig) {
     pthread_mutex_destroy(&rig->log_mutex);
 }
 
-/* ---- Commands
- * --------------------------------------------------------------------------------------------------- */
+/* ---- Commands ---- */
 
 static struct cache_time rig_now(const struct tier_rig *rig) {
     struct timespec now;
@@ -291,8 +289,7 @@ const char *rig_do(struct tier_rig *rig, const char *command) {
     return rig->reply;
 }
 
-/* ---- Runs of gets
- * --------------------------------------------------------------------------------------------------- */
+/* ---- Runs of gets ---- */
 
 const char *rig_multi_get(struct tier_rig *rig, const char *keys) {
     struct rig_call call = {.rig = rig};
@@ -331,9 +328,7 @@ const char *rig_multi_get(struct tier_rig *rig, const char *keys) {
     return rig->reply;
 }
 
-/* ---- Looking
- * ----------------------------------------------------------------------------------------------------------
- */
+/* ---- Looking ---- */
 
 bool rig_wait_clean(struct tier_rig *rig) {
     for (int i = 0; i < 10000; i++) {

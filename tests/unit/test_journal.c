@@ -37,8 +37,7 @@ static void assert_same(const struct rig_record *found, const struct entry *expe
     assert_int_equal(found->entry.marks, expected->marks);
 }
 
-/* ---- Round trips
- * -------------------------------------------------------------------------------------------------- */
+/* ---- Round trips ---- */
 
 static void every_field_comes_back(void **state) {
     struct journal_rig *rig = *state;
@@ -166,8 +165,7 @@ static void records_longer_than_a_file(void **state) {
     assert_int_equal(rig_count_files(rig), 0);
 }
 
-/* ---- Modes
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- Modes ---- */
 
 static void positions_become_durable(void **state) {
     struct journal_rig *rig = *state;
@@ -233,8 +231,7 @@ static void interval_is_synced_in_time(void **state) {
     assert_int_equal(stats.fsyncs, 1);
 }
 
-/* ---- Low water
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- Low water ---- */
 
 static void flushed_records_are_ignored(void **state) {
     struct journal_rig *rig = *state;
@@ -330,8 +327,7 @@ static void no_put_outlives_its_delete(void **state) {
     rig_teardown(&after);
 }
 
-/* ---- Namespaces
- * --------------------------------------------------------------------------------------------------- */
+/* ---- Namespaces ---- */
 
 static void unknown_namespaces_are_kept(void **state) {
     struct journal_rig *rig = *state;
@@ -364,8 +360,7 @@ static void unknown_namespaces_are_kept(void **state) {
     assert_int_equal(rig_count_files(rig), 0);
 }
 
-/* ---- Processes
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- Processes ---- */
 
 static void second_process_is_refused(void **state) {
     struct journal_rig *rig = *state;
@@ -447,9 +442,7 @@ static void replayer_may_stop(void **state) {
     assert_int_equal(rig->count, 2);
 }
 
-/* ---- Dump
- * ---------------------------------------------------------------------------------------------------------
- */
+/* ---- Dump ---- */
 
 static char *dump(struct journal_rig *rig, int expected) {
     char *text = NULL;

@@ -142,8 +142,7 @@ static void assert_recovered(const struct specimen *specimen, size_t first, size
     assert_int_equal(specimen->rig.count, i);
 }
 
-/* ---- Cut short
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- Cut short ---- */
 
 static void cut_at_every_byte(enum past past) {
     struct specimen specimen;
@@ -216,8 +215,7 @@ static void stopped_over_old_records(void **state) {
     stopped_at_every_byte(REUSED);
 }
 
-/* ---- Decayed
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- Decayed ---- */
 
 /* The record that holds the byte, 0: the header. */
 static size_t record_at(const struct specimen *specimen, size_t at) {
@@ -350,8 +348,7 @@ static void flips_in_the_low_water_file(void **state) {
     rig_teardown(&rig);
 }
 
-/* ---- What looks like records and is none
- * -------------------------------------------------------------------------- */
+/* ---- What looks like records and is none ---- */
 
 /* A client stores a whole journal, and the record around it decays. */
 static void journal_inside_a_value(void **state) {
@@ -428,8 +425,7 @@ static void no_record_rises_again(void **state) {
     rig_teardown(&rig);
 }
 
-/* ---- Headers
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- Headers ---- */
 
 /* A later format is not damage, and nothing may skip it. */
 static void later_formats_are_refused(void **state) {

@@ -73,9 +73,7 @@ static void assert_all(struct journal_rig *rig, uint64_t first, uint64_t last) {
         assert_non_null(rig_find(rig, version));
 }
 
-/* ---- Full
- * ---------------------------------------------------------------------------------------------------------
- */
+/* ---- Full ---- */
 
 static void full_disk_refuses_and_recovers(void **state) {
     struct bench *bench = *state;
@@ -203,8 +201,7 @@ static void limited_by_the_system(void **state) {
     assert_non_null(rig_find(rig, 1000));
 }
 
-/* ---- Broken
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- Broken ---- */
 
 /* A write fails, or ends early at any byte: the records stay in the buffer and reach the file later, once. */
 static void failed_writes_are_repeated(void **state) {
@@ -336,8 +333,7 @@ static void journal_that_cannot_be_opened(void **state) {
     assert_non_null(strstr(rig->error.message, "/proc/none/such"));
 }
 
-/* ---- Without power
- * ------------------------------------------------------------------------------------------------ */
+/* ---- Without power ---- */
 
 enum { POWER_RECORDS = 400 };
 

@@ -45,8 +45,7 @@ static void begin(struct tier_rig *rig, uint32_t flush_delay) {
     rig->spaces[0].flush_delay = flush_delay;
 }
 
-/* ---- When
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- When ---- */
 
 static void test_due_by_age(void **state) {
     struct tier_rig rig;
@@ -127,8 +126,7 @@ static void test_clock_steps_back(void **state) {
     rig_stop(&rig);
 }
 
-/* ---- On the way
- * --------------------------------------------------------------------------------------------------- */
+/* ---- On the way ---- */
 
 static void test_write_during_flushing(void **state) {
     struct tier_rig rig;
@@ -229,8 +227,7 @@ static void test_reconnects(void **state) {
     rig_stop(&rig);
 }
 
-/* ---- Fullness
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- Fullness ---- */
 
 /* Writes 1,000-byte values under names of its own until one is not answered at once; returns that call. */
 static struct rig_call *fill_up(struct tier_rig *rig, int *ret_count) {
@@ -393,8 +390,7 @@ static void test_memory_full_of_dirty(void **state) {
     rig_stop(&rig);
 }
 
-/* ---- The quarantine
- * --------------------------------------------------------------------------------------------------- */
+/* ---- The quarantine ---- */
 
 static char *quarantine(struct tier_rig *rig, const char *argument) {
     char *text = NULL;
@@ -513,9 +509,7 @@ static void test_quarantine_survives_a_restart(void **state) {
     rig_stop(&rig);
 }
 
-/* ---- Sync, drain
- * ----------------------------------------------------------------------------------------------------------
- */
+/* ---- Sync, drain ---- */
 
 static void test_sync_waits_and_fails(void **state) {
     struct tier_rig rig;

@@ -35,8 +35,7 @@ static void put(struct tier_rig *rig, const char *key, const char *value) {
     memory_store_put(rig->store, "test", key, value, 1000);
 }
 
-/* ---- cache-aside
- * ------------------------------------------------------------------------------------------------- */
+/* ---- cache-aside ---- */
 
 static void test_cache_aside(void **state) {
     struct tier_rig rig;
@@ -59,8 +58,7 @@ static void test_cache_aside(void **state) {
     rig_stop(&rig);
 }
 
-/* ---- read-through
- * ------------------------------------------------------------------------------------------------- */
+/* ---- read-through ---- */
 
 static void test_read_through(void **state) {
     struct tier_rig rig;
@@ -127,8 +125,7 @@ static void test_negative_ttl(void **state) {
     rig_stop(&rig);
 }
 
-/* ---- write-through
- * -------------------------------------------------------------------------------------------------- */
+/* ---- write-through ---- */
 
 static void test_write_through(void **state) {
     struct tier_rig rig;
@@ -288,8 +285,7 @@ static void test_write_through_backend_down(void **state) {
     rig_stop(&rig);
 }
 
-/* ---- write-behind
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- write-behind ---- */
 
 static void test_write_behind(void **state) {
     struct tier_rig rig;
@@ -437,9 +433,7 @@ static void test_flush_all(void **state) {
     rig_stop(&rig);
 }
 
-/* ---- All
- * -----------------------------------------------------------------------------------------------------------------
- */
+/* ---- All ---- */
 
 static void test_single_flight(void **state) {
     struct tier_rig rig;
