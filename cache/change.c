@@ -187,12 +187,44 @@ static uint32_t frequency_after(const struct cache_cursor *cursor) {
     return frequency < RECORD_FREQUENCY_MAX ? frequency + 1 : frequency;
 }
 
+/* True when the record under the cursor and the one to be written have the same shape: sizes, state, and none
+ * of the optional fields. */
+static bool is_alike(const struct cache_cursor *cursor, const struct cache_write *write) {
+    struct cache_shard *shard = cursor->shard;
+    if (cursor->ref == REF_NONE || write->flags || write->client_cas || residency_of(cursor) ||
+        write->value.size >= cursor->cache->large_from)
+        return false;
+    enum cache_state state = write->dirty ? CACHE_DIRTY : CACHE_CLEAN;
+    uint32_t shape = (uint32_t)cursor->key.size | (uint32_t)write->value.size << SHAPE_VALUE_SHIFT |
+                     (uint32_t)state << SHAPE_STATE_SHIFT;
+    return shard_record(shard, cursor->ref)->shape == shape && !is_stale(shard, cursor->ref);
+}
+
+/* The most common overwrite: in its place, and nothing has to be counted anew. */
+static enum cache_status overwrite_alike(struct cache_cursor *cursor, const struct cache_write *write) {
+    struct cache_shard *shard = cursor->shard;
+    struct record *record = shard_record(shard, cursor->ref);
+    record->use = (cursor->now.seconds & USE_ACCESS_MASK) | frequency_after(cursor) << USE_FREQUENCY_SHIFT |
+                  (uint32_t)write->marks << USE_MARKS_SHIFT;
+    record->expires_at = write->expires_at;
+    record_set_version(record, draw_version(cursor, write->version));
+    if (write->value.size)
+        memcpy(record->data + cursor->key.size, write->value.data, write->value.size);
+    segment_note_deadline(shard, cursor->ref, write->expires_at);
+    view_fill(&cursor->view, record, shard->now);
+    cursor->presence = CACHE_PRESENT;
+    shard->spaces[cursor->space].total_stored++;
+    return change_end(cursor, CACHE_OK, true);
+}
+
 enum cache_status cache_store(struct cache_cursor *cursor, const struct cache_write *write) {
     if (write->value.size > cursor->cache->options.item_max)
         return CACHE_TOO_LARGE;
     assert(write->dirty || cursor->ref == REF_NONE ||
            record_state(shard_record(cursor->shard, cursor->ref)) != CACHE_DIRTY);
     change_begin(cursor);
+    if (is_alike(cursor, write))
+        return overwrite_alike(cursor, write);
     struct draft draft = {.key = cursor->key,
                           .state = write->dirty ? CACHE_DIRTY : CACHE_CLEAN,
                           .version = draw_version(cursor, write->version),
