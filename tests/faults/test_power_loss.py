@@ -7,7 +7,7 @@ import os
 import pytest
 from crash import Rounds, Violation
 
-ROUNDS = 20
+ROUNDS = 10
 
 
 @pytest.fixture
