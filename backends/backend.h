@@ -130,6 +130,10 @@ struct backend_type {
 /* The kind that serves a URI, or NULL when no kind has its scheme. */
 const struct backend_type *backend_find(const char *uri);
 
+/* Writes a URI as it may be shown to anyone: of user and password only "***" is left, also where the scheme
+ * is none that is known. Cut at size. */
+void backend_show_uri(const char *uri, char *ret_text, size_t size);
+
 /* The schemes known, separated by ", ": for error messages. */
 const char *backend_schemes(void);
 

@@ -2,7 +2,7 @@
 /*
  * The connection to Redis: made when needed, thrown away when in doubt.
  *
- *     closed --connect, AUTH, SELECT, SCRIPT LOAD--> open --broken pipe, timeout, no memory--> closed
+ *     closed --connect, AUTH, SELECT, INFO, SCRIPT LOAD--> open --broken pipe, timeout, no memory--> closed
  *
  * After a timeout an answer may still be under way, so the connection cannot be used again. Everything a call
  * does can be repeated, so a lost connection is answered by a new one and a new beginning, with pauses that
@@ -17,7 +17,8 @@
 
 enum {
     PAUSE_FIRST = 10, /* ms before the second attempt */
-    PAUSE_LONGEST = 500
+    PAUSE_LONGEST = 500,
+    REDIS_MAJOR_LEAST = 7
 };
 
 static uint64_t monotonic_ms(void) {
@@ -61,11 +62,20 @@ static bool is_refusal(const redisReply *reply) {
     return false;
 }
 
+/* How much of an error answer may be told: its first line, and of a command that the server does not know
+ * only the name, as the arguments that it repeats may be a password. */
+static int tellable(const redisReply *reply) {
+    const char *arguments = strstr(reply->str, ", with args beginning with:");
+    size_t line = strcspn(reply->str, "\r\n");
+    return (int)(arguments && (size_t)(arguments - reply->str) < line ? (size_t)(arguments - reply->str)
+                                                                      : line);
+}
+
 static enum redis_step say(const struct redis_connection *connection, const redisReply *reply,
                            enum backend_status status, enum backend_status *ret_status,
                            struct backend_error *ret_error) {
     *ret_status = backend_fail(ret_error, status, "backend \"%s\", redis at %s: %.*s", connection->name,
-                               connection->address.shown, (int)strcspn(reply->str, "\r\n"), reply->str);
+                               connection->address.shown, tellable(reply), reply->str);
     return REDIS_FAILED;
 }
 
@@ -129,7 +139,7 @@ enum redis_step redis_answer(struct redis_connection *connection, redisReply **r
 enum greeting {
     GREETING_AUTH,
     GREETING_SELECT,
-    GREETING_CLUSTER,
+    GREETING_INFO,
     GREETING_SCRIPTS,
     GREETINGS = GREETING_SCRIPTS + REDIS_SCRIPTS
 };
@@ -150,9 +160,8 @@ static size_t greeting_words(const struct redis_connection *connection, unsigned
         return count;
     case GREETING_SELECT:
         return 0; /* a number: written by send_greetings */
-    case GREETING_CLUSTER:
+    case GREETING_INFO:
         words[count++] = "INFO";
-        words[count++] = "cluster";
         return count;
     default:
         words[count++] = scripts;
@@ -178,19 +187,44 @@ static bool send_greeting(struct redis_connection *connection, unsigned greeting
     return count == 0 || redis_append(connection, count, words, sizes);
 }
 
-/* What the answer to a greeting means. */
-static enum redis_step hear(struct redis_connection *connection, unsigned greeting, const redisReply *reply,
-                            enum backend_status *ret_status, struct backend_error *ret_error) {
-    if (greeting == GREETING_CLUSTER) {
-        /* An error here is not important: the user may not be allowed to ask. */
-        if (reply->type != REDIS_REPLY_STRING || !strstr(reply->str, "cluster_enabled:1"))
-            return REDIS_DONE;
+/* PEXPIRETIME, which the string layout needs, came with 7.0. */
+static bool is_too_old(const char *info, char ret_version[16]) {
+    static const char field[] = "redis_version:";
+    const char *version = strstr(info, field);
+    if (!version)
+        return false;
+    version += sizeof field - 1;
+    snprintf(ret_version, 16, "%.*s", (int)strcspn(version, "\r\n"), version);
+    return strtoul(version, NULL, 10) < REDIS_MAJOR_LEAST;
+}
+
+/* An error is not important: the user may not be allowed to ask. Then each call says what is wrong. */
+static enum redis_step hear_info(const struct redis_connection *connection, const redisReply *reply,
+                                 enum backend_status *ret_status, struct backend_error *ret_error) {
+    char version[16];
+    if (reply->type != REDIS_REPLY_STRING)
+        return REDIS_DONE;
+    if (strstr(reply->str, "cluster_enabled:1"))
         *ret_status = backend_fail(
             ret_error, BACKEND_REFUSED,
             "backend \"%s\", redis at %s: it is a node of a Redis Cluster, which is not supported",
             connection->name, connection->address.shown);
-        return REDIS_FAILED;
-    }
+    else if (is_too_old(reply->str, version))
+        *ret_status =
+            backend_fail(ret_error, BACKEND_REFUSED,
+                         "backend \"%s\", redis at %s: it is Redis %s, %d.0 or "
+                         "later is needed",
+                         connection->name, connection->address.shown, version, (int)REDIS_MAJOR_LEAST);
+    else
+        return REDIS_DONE;
+    return REDIS_FAILED;
+}
+
+/* What the answer to a greeting means. */
+static enum redis_step hear(struct redis_connection *connection, unsigned greeting, const redisReply *reply,
+                            enum backend_status *ret_status, struct backend_error *ret_error) {
+    if (greeting == GREETING_INFO)
+        return hear_info(connection, reply, ret_status, ret_error);
     if (reply->type == REDIS_REPLY_ERROR)
         return say(connection, reply, is_refusal(reply) ? BACKEND_REFUSED : BACKEND_TRANSIENT, ret_status,
                    ret_error);

@@ -43,7 +43,8 @@ struct loader {
     struct tier_backend *backend;
     struct reader *readers;
     unsigned reader_count;
-    bool wants_preload;
+    pthread_t preloader; /* ends when all is preloaded */
+    bool wants_preload, preloads;
     atomic_bool stop;
 
     pthread_mutex_t mutex;
@@ -365,6 +366,14 @@ static void report(struct reader *reader, enum backend_status status, const stru
                  loader->backend->options.options.name, error->message);
 }
 
+void loader_backend_answers(struct loader *loader) {
+    if (breaker_state(&loader->breaker) == BREAKER_CLOSED)
+        return;
+    pthread_mutex_lock(&loader->mutex);
+    breaker_success(&loader->breaker);
+    pthread_mutex_unlock(&loader->mutex);
+}
+
 /* Takes the flights out of the batch that need no backend, or for which it is too late. */
 static void sort_out(struct loader *loader, struct batch *batch) {
     struct batch done = {.space = batch->space};
@@ -440,17 +449,10 @@ static void run_batch(struct reader *reader, struct batch *batch) {
 
 /* ---- Threads ---- */
 
-static void run_preload(struct reader *reader) {
-    struct tier_backend *backend = reader->loader->backend;
-    struct backend_error error;
-    while (!reader->connection && !atomic_load(&reader->loader->stop)) {
-        if (backend->type->open(&backend->options.options, BACKEND_READER, &reader->connection, &error) ==
-            BACKEND_OK)
-            break;
-        usleep(100000);
-    }
-    if (reader->connection)
-        preload_run(backend, reader->connection, &reader->loader->stop);
+static void *preload_main(void *argument) {
+    struct loader *loader = argument;
+    preload_run(loader->backend, &loader->stop);
+    return NULL;
 }
 
 static void *reader_main(void *argument) {
@@ -459,8 +461,6 @@ static void *reader_main(void *argument) {
     struct batch *batch = calloc(1, sizeof *batch);
     if (!batch)
         return NULL;
-    if (loader->wants_preload && reader == &loader->readers[loader->reader_count - 1])
-        run_preload(reader);
     pthread_mutex_lock(&loader->mutex);
     while (!atomic_load(&loader->stop)) {
         if (!take_batch(loader, batch)) {
@@ -511,7 +511,9 @@ bool loader_start(struct loader *loader) {
         reader->started = pthread_create(&reader->thread, NULL, reader_main, reader) == 0;
         started += reader->started;
     }
-    return started == loader->reader_count;
+    if (loader->wants_preload)
+        loader->preloads = pthread_create(&loader->preloader, NULL, preload_main, loader) == 0;
+    return started == loader->reader_count && loader->preloads == loader->wants_preload;
 }
 
 void loader_stop(struct loader *loader) {
@@ -523,6 +525,9 @@ void loader_stop(struct loader *loader) {
     for (unsigned i = 0; i < loader->reader_count; i++)
         if (loader->readers[i].started)
             pthread_join(loader->readers[i].thread, NULL);
+    if (loader->preloads)
+        pthread_join(loader->preloader, NULL);
+    loader->preloads = false;
     batch = calloc(1, sizeof *batch);
     pthread_mutex_lock(&loader->mutex);
     while (batch && take_batch(loader, batch)) {
@@ -559,23 +564,30 @@ void loader_get_stats(struct loader *loader, struct loader_stats *ret_stats) {
 /* ---- For the preload ---- */
 
 enum backend_status loader_fill(struct backend_connection *connection, struct space *space,
-                                const struct slice *keys, size_t count, struct backend_error *ret_error) {
+                                const struct slice *keys, size_t count, size_t *filled,
+                                struct backend_error *ret_error) {
     struct load_result results[BATCH_KEYS];
+    struct slice unknown[BATCH_KEYS];
     uint64_t stamps[BATCH_KEYS];
     struct cache *cache = space->tier->cache;
     struct cache_time now = wall_time();
+    size_t count_unknown = 0;
     assert(count <= BATCH_KEYS);
     for (size_t i = 0; i < count; i++) {
         struct cache_cursor cursor;
-        cache_seek(cache, space->number, keys[i], cache_hash(keys[i]), &now, &cursor);
-        stamps[i] = cursor.stamp;
+        if (cache_seek(cache, space->number, keys[i], cache_hash(keys[i]), &now, &cursor) == CACHE_UNKNOWN) {
+            unknown[count_unknown] = keys[i];
+            stamps[count_unknown++] = cursor.stamp;
+        }
         cache_release(&cursor);
     }
-    enum backend_status status = connection->type->load(connection, &space->options.table, keys, count,
-                                                        now.seconds, results, ret_error);
-    for (size_t i = 0; status == BACKEND_OK && i < count; i++)
-        if (results[i].found && cache_fill(cache, space->number, &results[i].entry, cache_hash(keys[i]),
-                                           stamps[i], &now) == CACHE_NO_MEMORY)
-            return BACKEND_OK;
+    if (count_unknown == 0)
+        return BACKEND_OK;
+    enum backend_status status = connection->type->load(connection, &space->options.table, unknown,
+                                                        count_unknown, now.seconds, results, ret_error);
+    for (size_t i = 0; status == BACKEND_OK && i < count_unknown; i++)
+        if (results[i].found && cache_fill(cache, space->number, &results[i].entry, cache_hash(unknown[i]),
+                                           stamps[i], &now) == CACHE_OK)
+            *filled += 1;
     return status;
 }

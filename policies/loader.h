@@ -23,13 +23,18 @@ void loader_destroy(struct loader *loader);
 /* Takes the loads of a ticket to the loaders of their backends. Any worker. */
 void loader_submit(struct tier_ticket *ticket);
 
+/* The writer had an answer: whatever the readers found before, the backend can be asked. Any thread. */
+void loader_backend_answers(struct loader *loader);
+
 /* Asks for a preload of these namespaces' newest entries in the background (preload.c). Before loader_start.
  */
 void loader_preload(struct loader *loader);
 
-/* Looks up keys of one namespace and fills the cache with them, as a reader does. For preload.c. */
+/* Looks up those of the keys of one namespace that memory does not know, and fills the cache with them, as a
+ * reader does. *filled grows by the entries that were stored. For preload.c. */
 enum backend_status loader_fill(struct backend_connection *connection, struct space *space,
-                                const struct slice *keys, size_t count, struct backend_error *ret_error);
+                                const struct slice *keys, size_t count, size_t *filled,
+                                struct backend_error *ret_error);
 
 struct loader_stats {
     uint64_t loads, keys, joined, failures, reconnects, in_flight, breaker_opened;
@@ -37,8 +42,9 @@ struct loader_stats {
 };
 void loader_get_stats(struct loader *loader, struct loader_stats *ret_stats);
 
-/* preload.c: runs on the first reader. `stop` is looked at between steps. */
-void preload_run(struct tier_backend *backend, struct backend_connection *connection,
-                 const atomic_bool *stop);
+enum { PRELOAD_PATIENCE_MS = 10000 }; /* how long a preload without an answer is waited for */
+
+/* preload.c: runs in a thread of the loader's. `stop` is looked at between steps. */
+void preload_run(struct tier_backend *backend, const atomic_bool *stop);
 
 #endif

@@ -1,16 +1,35 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Preload: at start the newest entries of a namespace are brought into memory in the background.
+ * Preload: at start the newest entries of a namespace are brought into memory in the background, by a thread
+ * and a connection of its own.
+ *
+ *     SCAN --all names--> FILL --last name, or memory is nearly full--> done
+ *       `-- no answer --> pause, again --'
  *
  * The scan only names the keys; their entries are then loaded as any miss is, with the stamp taken before. A
  * scan takes seconds, and what it shows may have been changed, written and evicted again before it could be
- * filled.
+ * filled. What memory knows already (recovered from the journal, or written meanwhile) is left alone.
+ *
+ * The newest come first, so the filling has to end before anything is evicted for it: that would be the
+ * newest.
+ *
+ * A backend that does not answer is asked again until it does. Who waits for the preload (preload_wait) waits
+ * no longer than PRELOAD_PATIENCE without an answer: a server without its backend still takes writes.
  */
 #include "policies/loader.h"
 #include "policies/quarantine.h"
 #include <stdlib.h>
+#include <unistd.h>
 
-enum { STEP_KEYS = 128, BLOCK = 1 << 20 };
+enum {
+    STEP_KEYS = 128,
+    STEPS_PER_LOOK = 8, /* between looks at how full memory is */
+    BLOCK = 1 << 20,
+    TOLD_LEAST = 10000,     /* entries between lines of the log: a tenth of all, but no fewer */
+    FIRST_PAUSE_US = 50000, /* after a failure; doubles */
+    LONGEST_PAUSE_US = 1000000,
+    NAP_US = 20000 /* how soon an end is noticed during a pause */
+};
 
 struct names {
     struct backend_visitor visitor;
@@ -19,6 +38,26 @@ struct names {
     size_t size, capacity;
     size_t count;
 };
+
+/* The preload of one namespace. */
+struct preload {
+    struct tier_backend *backend;
+    struct space *space;
+    const atomic_bool *stop;
+    struct backend_connection *connection; /* NULL: to be opened */
+    struct names names;
+    bool scanned;             /* names is complete */
+    size_t at;                /* in names.bytes: what comes next */
+    size_t done, told;        /* names that were looked at; when the log last said so */
+    size_t filled;            /* entries that are in memory because of it */
+    uint64_t evictions;       /* at the beginning */
+    bool full;                /* ended because memory is nearly full */
+    bool waited_for;          /* the tier is not ready before */
+    uint64_t silent_since_us; /* the first failure since the last answer; 0: none */
+    struct backend_error error;
+};
+
+/* ---- Names ---- */
 
 static bool take_name(struct backend_visitor *self, const struct entry *entry) {
     struct names *names = (struct names *)(void *)self;
@@ -37,66 +76,195 @@ static bool take_name(struct backend_visitor *self, const struct entry *entry) {
     return !atomic_load(names->stop);
 }
 
-/* Takes up to STEP_KEYS names from *at on. What is quarantined is newer than its row, and left to the first
- * miss. */
+/* Takes up to STEP_KEYS names from *at on; *ret_passed counts them all. What is quarantined is newer than its
+ * row, and left to the first miss. */
 static size_t next_keys(const struct space *space, const struct names *names, size_t *at,
-                        struct slice keys[STEP_KEYS]) {
+                        struct slice keys[STEP_KEYS], size_t *ret_passed) {
     size_t count_keys = 0;
+    *ret_passed = 0;
     while (*at < names->size && count_keys < STEP_KEYS) {
         struct slice key = slice_of(names->bytes + *at + 1, (unsigned char)names->bytes[*at]);
         *at += 1 + key.size;
+        *ret_passed += 1;
         if (quarantine_count(space->quarantine) == 0 || !quarantine_has(space->quarantine, key))
             keys[count_keys++] = key;
     }
     return count_keys;
 }
 
-/* Returns how many names were asked for, all unless it failed or was stopped. */
-static size_t fill(struct backend_connection *connection, struct space *space, const struct names *names,
-                   struct backend_error *error) {
-    struct slice keys[STEP_KEYS];
-    size_t done = 0, shown = 0;
-    for (size_t at = 0; at < names->size && !atomic_load(names->stop);) {
-        size_t count_keys = next_keys(space, names, &at, keys);
-        if (loader_fill(connection, space, keys, count_keys, error) != BACKEND_OK)
-            break;
-        done += count_keys;
-        if (done - shown >= 100000) {
-            shown = done;
-            tier_log(space->tier, LOG_LEVEL_NOTICE, "namespace %s: preloading, %zu of %zu entries",
-                     space->options.name, done, names->count);
-        }
+/* ---- Memory ---- */
+
+static bool is_nearly(size_t used, size_t limit) {
+    return limit && used >= limit - limit / 16;
+}
+
+/* Entries dropped for room: of this namespace, and of those that share the whole memory with it. */
+static uint64_t count_evictions(const struct space *space) {
+    const struct tier *tier = space->tier;
+    uint64_t sum = 0;
+    for (size_t i = 0; i < tier->space_count; i++) {
+        struct cache_stats stats;
+        if (&tier->spaces[i] != space && tier->spaces[i].options.memory)
+            continue;
+        cache_get_stats(tier->cache, tier->spaces[i].number, &stats);
+        sum += stats.evictions;
     }
-    return done;
+    return sum;
 }
 
-static void preload_space(struct tier_backend *backend, struct backend_connection *connection,
-                          struct space *space, const atomic_bool *stop) {
-    struct names names = {.visitor = {take_name}, .stop = stop};
-    struct backend_error error = {{0}};
+static bool is_full(const struct preload *preload) {
+    const struct space *space = preload->space;
+    struct cache_stats own, all;
+    cache_get_stats(space->tier->cache, space->number, &own);
+    cache_get_stats(space->tier->cache, CACHE_ALL_SPACES, &all);
+    return is_nearly(own.memory_used, space->options.memory) ||
+           is_nearly(all.memory_used, all.memory_limit) || count_evictions(space) > preload->evictions;
+}
+
+/* ---- Steps ---- */
+
+static enum backend_status connect_and_scan(struct preload *preload) {
+    struct tier_backend *backend = preload->backend;
+    struct space *space = preload->space;
+    enum backend_status status = BACKEND_OK;
+    if (!preload->connection)
+        status = backend->type->open(&backend->options.options, BACKEND_READER, &preload->connection,
+                                     &preload->error);
+    if (status != BACKEND_OK || preload->scanned)
+        return status;
+    preload->names.size = preload->names.count = 0;
+    status = backend->type->scan(preload->connection, &space->options.table, space->options.preload,
+                                 wall_time().seconds, &preload->names.visitor, &preload->error);
+    if (status != BACKEND_OK)
+        return status;
+    preload->scanned = true;
+    preload->evictions = count_evictions(space);
+    tier_log(space->tier, LOG_LEVEL_NOTICE, "namespace %s: preloading %zu entries", space->options.name,
+             preload->names.count);
+    return BACKEND_OK;
+}
+
+static void tell_progress(struct preload *preload) {
+    size_t every = preload->names.count / 10 < TOLD_LEAST ? TOLD_LEAST : preload->names.count / 10;
+    if (preload->done - preload->told < every || preload->at == preload->names.size)
+        return;
+    preload->told = preload->done;
+    tier_log(preload->space->tier, LOG_LEVEL_NOTICE, "namespace %s: preloading, %zu of %zu entries",
+             preload->space->options.name, preload->done, preload->names.count);
+}
+
+/* A row that cannot be read is left to whoever asks for it. */
+static enum backend_status fill_one_by_one(struct preload *preload, const struct slice *keys,
+                                           size_t count_keys) {
+    for (size_t i = 0; i < count_keys; i++)
+        if (loader_fill(preload->connection, preload->space, &keys[i], 1, &preload->filled,
+                        &preload->error) == BACKEND_TRANSIENT)
+            return BACKEND_TRANSIENT;
+    return BACKEND_OK;
+}
+
+static enum backend_status fill_step(struct preload *preload) {
+    struct slice keys[STEP_KEYS];
+    size_t at = preload->at, passed;
+    size_t count_keys = next_keys(preload->space, &preload->names, &at, keys, &passed);
     enum backend_status status =
-        backend->type->scan(connection, &space->options.table, space->options.preload, wall_time().seconds,
-                            &names.visitor, &error);
-    size_t done = status == BACKEND_OK ? fill(connection, space, &names, &error) : 0;
-    if (error.message[0])
-        tier_log(space->tier, LOG_LEVEL_WARNING, "namespace %s: the preload ended after %zu entries: %s",
-                 space->options.name, done, error.message);
-    else
-        tier_log(space->tier, LOG_LEVEL_NOTICE, "namespace %s: preloaded %zu entries", space->options.name,
-                 done);
-    free(names.bytes);
+        loader_fill(preload->connection, preload->space, keys, count_keys, &preload->filled, &preload->error);
+    if (status == BACKEND_PERMANENT)
+        status = fill_one_by_one(preload, keys, count_keys);
+    if (status != BACKEND_OK)
+        return status;
+    preload->at = at;
+    preload->done += passed;
+    preload->silent_since_us = 0;
+    tell_progress(preload);
+    return BACKEND_OK;
 }
 
-void preload_run(struct tier_backend *backend, struct backend_connection *connection,
-                 const atomic_bool *stop) {
+/* As far as the backend answers. */
+static enum backend_status advance(struct preload *preload) {
+    enum backend_status status = connect_and_scan(preload);
+    for (unsigned step = 0; status == BACKEND_OK && preload->at < preload->names.size && !preload->full &&
+                            !atomic_load(preload->stop);
+         step++) {
+        if (step % STEPS_PER_LOOK == 0)
+            preload->full = is_full(preload);
+        if (!preload->full)
+            status = fill_step(preload);
+    }
+    return status;
+}
+
+/* ---- The whole ---- */
+
+static void drop_connection(struct preload *preload) {
+    if (preload->connection)
+        preload->backend->type->close(preload->connection);
+    preload->connection = NULL;
+}
+
+static void stop_waiting(struct preload *preload) {
+    if (preload->waited_for)
+        atomic_fetch_sub(&preload->space->tier->preloads, 1);
+    preload->waited_for = false;
+}
+
+static void note_silence(struct preload *preload) {
+    const struct space *space = preload->space;
+    uint64_t now_us = monotonic_us();
+    if (!preload->silent_since_us) {
+        preload->silent_since_us = now_us;
+        tier_log(space->tier, LOG_LEVEL_WARNING, "namespace %s: the preload waits for its backend: %s",
+                 space->options.name, preload->error.message);
+    } else if (preload->waited_for && now_us - preload->silent_since_us >= PRELOAD_PATIENCE_MS * 1000ull) {
+        tier_log(space->tier, LOG_LEVEL_WARNING,
+                 "namespace %s: not waited for any longer, the preload goes on when its backend answers",
+                 space->options.name);
+        stop_waiting(preload);
+    }
+}
+
+static void pause_for(const atomic_bool *stop, useconds_t pause_us) {
+    for (useconds_t slept = 0; slept < pause_us && !atomic_load(stop); slept += NAP_US)
+        usleep(NAP_US);
+}
+
+static void tell_end(const struct preload *preload, enum backend_status status) {
+    const struct space *space = preload->space;
+    if (status != BACKEND_OK)
+        tier_log(space->tier, LOG_LEVEL_WARNING, "namespace %s: the preload ended after %zu entries: %s",
+                 space->options.name, preload->filled,
+                 atomic_load(preload->stop) ? "stopped" : preload->error.message);
+    else
+        tier_log(space->tier, LOG_LEVEL_NOTICE, "namespace %s: preloaded %zu entries%s", space->options.name,
+                 preload->filled, preload->full ? ", memory is nearly full" : "");
+}
+
+static void preload_space(struct preload *preload) {
+    enum backend_status status;
+    useconds_t pause_us = FIRST_PAUSE_US;
+    while ((status = advance(preload)) == BACKEND_TRANSIENT && !atomic_load(preload->stop)) {
+        drop_connection(preload);
+        note_silence(preload);
+        pause_for(preload->stop, pause_us);
+        pause_us = pause_us * 2 < LONGEST_PAUSE_US ? pause_us * 2 : LONGEST_PAUSE_US;
+    }
+    tell_end(preload, status);
+    stop_waiting(preload);
+    drop_connection(preload);
+    free(preload->names.bytes);
+}
+
+void preload_run(struct tier_backend *backend, const atomic_bool *stop) {
     struct tier *tier = backend->tier;
     for (size_t i = 0; i < tier->space_count; i++) {
         struct space *space = &tier->spaces[i];
         if (space->backend != backend || space->options.preload == 0)
             continue;
-        if (!atomic_load(stop))
-            preload_space(backend, connection, space, stop);
-        if (space->options.preload_wait)
-            atomic_fetch_sub(&tier->preloads, 1);
+        struct preload preload = {.backend = backend,
+                                  .space = space,
+                                  .stop = stop,
+                                  .names = {.visitor = {take_name}, .stop = stop},
+                                  .waited_for = space->options.preload_wait};
+        preload_space(&preload);
     }
 }

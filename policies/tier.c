@@ -177,8 +177,10 @@ static bool make_backend(struct tier *tier, size_t index, char *error, size_t er
     struct backend_options *options = &backend->options.options;
     backend->type = options->type ? options->type : backend_find(options->uri);
     if (!backend->type) {
+        char uri[200];
+        backend_show_uri(options->uri, uri, sizeof uri);
         snprintf(error, error_size, "Backend \"%s\": no kind of backend serves \"%s\" (known are: %s).",
-                 options->name, options->uri, backend_schemes());
+                 options->name, uri, backend_schemes());
         return false;
     }
     if (!options->timeout_ms)

@@ -10,6 +10,7 @@
  * turned dirty and the thread is not `armed` for that namespace, when a batch is full (`urgent`), for
  * write-through changes and barriers. An armed namespace costs its workers no lock and no system call.
  */
+#include "policies/loader.h"
 #include "policies/writer_internal.h"
 #include <assert.h>
 #include <stdlib.h>
@@ -45,6 +46,8 @@ static void succeed(struct writer *writer) {
     breaker_success(&writer->breaker);
     atomic_store(&writer->retry_at, 0);
     writer->failures = 0;
+    if (writer->backend->loader) /* not yet made during the recovery */
+        loader_backend_answers(writer->backend->loader);
 }
 
 static void fail(struct writer *writer) {

@@ -281,7 +281,8 @@ class RedisStore:
         self.server.stop()
 
     def checkpoint_began(self, last):
-        return last
+        """Redis has none for us; the moment that takes its place is a batch on its way, a script call per 16 changes."""
+        return self.client.info("commandstats").get("cmdstat_evalsha", {}).get("calls", last)
 
 
 STORES = {"sqlite": SqliteStore, "redis": RedisStore}
