@@ -10,6 +10,12 @@
  *
  * When memory is full the writer flushes at once. Elements are queued with the lowest `since`, so nothing of
  * the old journals is forgotten before they are in the backend.
+ *
+ * The store may be ahead of the journal: a flush that was committed durably while the journal's last records
+ * were lost with the power (or, at a kill -9, were still in the buffer of a turn). So before the first client
+ * is served all that was restored is flushed: where the store is ahead, the version guard says so, and memory
+ * gives way to the newer row, be it a put, a touch, one that expired meanwhile, or a tombstone. A store that
+ * cannot be written to now does not keep the server from starting: see docs/design.md, "Promises".
  */
 #include "policies/quarantine.h"
 #include "policies/writer.h"
@@ -111,8 +117,7 @@ static bool keep_touch(struct recovery *recovery, struct space *space, const str
 }
 
 /* A namespace that no longer holds writes back, but has a backend: its old changes still belong there. */
-static bool apply_directly(struct recovery *recovery, struct space *space,
-                           const struct journal_record *record) {
+static bool refuse_policy(struct recovery *recovery, const struct space *space) {
     if (!space->backend)
         snprintf(recovery->error, sizeof recovery->error,
                  "the journal holds changes of namespace \"%s\", which has no backend any more",
@@ -120,10 +125,8 @@ static bool apply_directly(struct recovery *recovery, struct space *space,
     else
         snprintf(recovery->error, sizeof recovery->error,
                  "the journal holds changes of namespace \"%s\", which is not write-behind any more: start "
-                 "once with "
-                 "its old policy, so that they reach the backend",
+                 "once with its old policy, so that they reach the backend",
                  space->options.name);
-    (void)record;
     return false;
 }
 
@@ -133,7 +136,7 @@ static bool replay(struct journal_replayer *self, const struct journal_record *r
     if (!space)
         return true; /* kept and named by the journal */
     if (!space->policy->holds_back)
-        return apply_directly(recovery, space, record);
+        return refuse_policy(recovery, space);
     switch (record->kind) {
     case JOURNAL_PUT:
         return restore(recovery, space, false, &record->entry);
@@ -203,6 +206,38 @@ static bool replay_touches(struct recovery *recovery) {
     return true;
 }
 
+/* ---- The store ---- */
+
+/* True: the store has everything, or has shown what is newer. */
+static bool flush_backend(struct tier_backend *backend) {
+    struct tier *tier = backend->tier;
+    bool fine = writer_is_connected(backend->writer);
+    for (size_t i = 0; fine && i < tier->space_count; i++)
+        if (tier->spaces[i].backend == backend && tier->spaces[i].policy->holds_back)
+            fine = writer_flush_now(backend->writer, &tier->spaces[i]);
+    return fine;
+}
+
+static bool holds_restored(const struct tier_backend *backend) {
+    const struct tier *tier = backend->tier;
+    for (size_t i = 0; i < tier->space_count; i++)
+        if (tier->spaces[i].backend == backend && cache_dirty_entries(tier->cache, (int)i) > 0)
+            return true;
+    return false;
+}
+
+static void flush_restored(struct tier *tier) {
+    for (size_t i = 0; i < tier->backend_count; i++) {
+        struct tier_backend *backend = &tier->backends[i];
+        if (holds_restored(backend) && !flush_backend(backend))
+            tier_log(tier, LOG_LEVEL_WARNING,
+                     "backend %s cannot be written to now: reads are answered with what the journal holds. "
+                     "After a "
+                     "power loss that may be older than what the backend has, until it can be written to",
+                     backend->options.options.name);
+    }
+}
+
 /* ---- Opening ---- */
 
 static void on_durable(void *context, unsigned writer, uint64_t position) {
@@ -270,8 +305,10 @@ bool recover(struct tier *tier, char *error, size_t error_size) {
         if (!fine)
             snprintf(error, error_size, "The journal in %s: %s", tier->options.data, recovery.error);
     }
-    if (fine)
+    if (fine) {
+        flush_restored(tier);
         report(&recovery, &found, start_us);
+    }
     free(recovery.touches);
     free(names);
     return fine;

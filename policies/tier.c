@@ -262,8 +262,6 @@ static bool make_quarantines(struct tier *tier, char *error, size_t error_size) 
 }
 
 static bool make_journal(struct tier *tier, char *error, size_t error_size) {
-    for (size_t i = 0; i < tier->backend_count; i++)
-        cache_raise_version(tier->cache, writer_high_version(tier->backends[i].writer));
     if (!wants_journal(tier))
         return true;
     if (!recover(tier, error, error_size))

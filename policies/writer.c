@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { RECONNECT_AFTER = 3, OPEN_PATIENCE_US = 3000000, UPKEEP_US = 1000000 };
+enum { RECONNECT_AFTER = 3, OPEN_PATIENCE_US = 3000000, UPKEEP_US = 1000000, PROGRESS_US = 2000000 };
 
 /* ---- Calling the backend ---- */
 
@@ -26,16 +26,29 @@ static void drop_connection(struct writer *writer) {
     writer->connection = NULL;
 }
 
+/* A connection counts only when it has said which versions the store holds: what is written from then on is
+ * above them. */
+static enum backend_status open_connection(struct writer *writer) {
+    const struct backend_type *type = writer->backend->type;
+    uint64_t version = 0;
+    enum backend_status status =
+        type->open(&writer->backend->options.options, BACKEND_WRITER, &writer->connection, &writer->error);
+    if (status != BACKEND_OK)
+        return status;
+    status = type->high_version(writer->connection, &version, &writer->error);
+    if (status == BACKEND_OK)
+        cache_raise_version(writer->tier->cache, version);
+    else
+        drop_connection(writer);
+    return status;
+}
+
 static enum backend_status connect_backend(struct writer *writer) {
     if (writer->connection)
         return BACKEND_OK;
-    enum backend_status status = writer->backend->type->open(
-        &writer->backend->options.options, BACKEND_WRITER, &writer->connection, &writer->error);
-    if (status != BACKEND_OK)
+    if (open_connection(writer) != BACKEND_OK)
         return BACKEND_TRANSIENT;
     atomic_fetch_add(&writer->reconnects, 1);
-    cache_raise_version(writer->tier->cache,
-                        writer_high_version(writer)); /* it may not have been there at the start */
     return BACKEND_OK;
 }
 
@@ -504,9 +517,7 @@ static bool open_first(struct writer *writer, char *error, size_t error_size) {
     const char *name = writer->backend->options.options.name;
     uint64_t until = monotonic_us() + OPEN_PATIENCE_US;
     enum backend_status status;
-    while ((status = writer->backend->type->open(&writer->backend->options.options, BACKEND_WRITER,
-                                                 &writer->connection, &writer->error)) == BACKEND_TRANSIENT &&
-           monotonic_us() < until)
+    while ((status = open_connection(writer)) == BACKEND_TRANSIENT && monotonic_us() < until)
         usleep(100000);
     if (status == BACKEND_TRANSIENT)
         tier_log(writer->tier, LOG_LEVEL_WARNING, "backend %s: not available yet: %s", name,
@@ -581,16 +592,35 @@ bool writer_recover_touch(struct writer *writer, struct space *space, const stru
                      entry->expires_at);
 }
 
+/* A long recovery says what it is doing. */
+static uint64_t tell_progress(const struct writer *writer, const struct space *space, uint64_t told_us) {
+    uint64_t now_us = monotonic_us();
+    if (now_us - told_us < PROGRESS_US)
+        return told_us;
+    tier_log(writer->tier, LOG_LEVEL_NOTICE,
+             "journal: recovering, %zu entries of namespace %s have yet to be written to backend %s",
+             cache_dirty_entries(writer->tier->cache, space->number), space->options.name,
+             writer->backend->options.options.name);
+    return now_us;
+}
+
 bool writer_flush_now(struct writer *writer, struct space *space) {
     for (size_t i = 0; i < writer->flusher_count; i++) {
         struct flusher *flusher = &writer->flushers[i];
         if (flusher->space != space)
             continue;
-        while (flusher_has_work(flusher))
+        uint64_t told_us = monotonic_us();
+        while (flusher_has_work(flusher)) {
             if (!flusher_flush(writer, flusher))
                 return false;
+            told_us = tell_progress(writer, space, told_us);
+        }
     }
     return true;
+}
+
+bool writer_is_connected(const struct writer *writer) {
+    return writer->connection != NULL;
 }
 
 void writer_settle_touches(struct writer *writer) {
@@ -608,15 +638,6 @@ bool writer_is_drained(struct writer *writer) {
     bool idle = writer->detached == 0;
     pthread_mutex_unlock(&writer->mutex);
     return idle;
-}
-
-uint64_t writer_high_version(struct writer *writer) {
-    uint64_t version = 0;
-    struct backend_error error;
-    if (!writer->connection ||
-        writer->backend->type->high_version(writer->connection, &version, &error) != BACKEND_OK)
-        return 0;
-    return version;
 }
 
 uint64_t writer_bound(struct writer *writer) {

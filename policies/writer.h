@@ -8,8 +8,8 @@
 
 #include "policies/internal.h"
 
-/* Opens the connection. NULL with a sentence in error when the backend refuses, or is not there after a few
- * seconds and cannot be expected to come (a locked file). */
+/* Opens the connection, and lifts the cache's versions above the store's. NULL with a sentence in error when
+ * the backend refuses, or is not there after a few seconds and cannot be expected to come (a locked file). */
 struct writer *writer_create(struct tier_backend *backend, char *error, size_t error_size);
 bool writer_start(struct writer *writer);
 
@@ -40,8 +40,8 @@ bool writer_is_hopeful(const struct writer *writer);
 /* Before writer_start, on the caller's thread. A recovered touch: its version and client_cas are given. */
 bool writer_recover_touch(struct writer *writer, struct space *space, const struct entry *entry);
 
-/* Before writer_start: flushes everything of the namespace once; false: the backend cannot be written to now.
- */
+/* Before writer_start: flushes everything of the namespace once, with progress on the log; false: the backend
+ * cannot be written to now. */
 bool writer_flush_now(struct writer *writer, struct space *space);
 
 /* Before writer_start: applies recovered touches; those that fail now are tried again by the thread. */
@@ -50,8 +50,8 @@ void writer_settle_touches(struct writer *writer);
 /* True when nothing of its namespaces is dirty, queued or in flight. */
 bool writer_is_drained(struct writer *writer);
 
-/* The highest version in the store, asked before writer_start. */
-uint64_t writer_high_version(struct writer *writer);
+/* Before writer_start: was the backend there? */
+bool writer_is_connected(const struct writer *writer);
 
 /* The bound of low_water.c over what this writer has yet to write. */
 uint64_t writer_bound(struct writer *writer);

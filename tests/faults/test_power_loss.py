@@ -7,7 +7,7 @@ import os
 import pytest
 from crash import Rounds, Violation
 
-ROUNDS = 10
+ROUNDS = 20
 
 
 @pytest.fixture

@@ -382,8 +382,6 @@ class Rounds:
 
     def check(self, where):
         with self.server.client() as client:
-            if self.power:  # a change that nobody was promised may be in the store and not in the journal: memory
-                client.sync()  # shows what the journal has until the first flush finds the newer row (docs/design.md)
             for owner in self.owners:
                 owner.check(client, where)
             client.sync()

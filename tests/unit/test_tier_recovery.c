@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -150,6 +151,106 @@ static void test_touch_waits_for_an_absent_backend(void **state) {
         usleep(1000);
     assert_true(row_expiry(&rig, "row") > before + 3000);
     rig_stop(&rig);
+}
+
+/* ---- A store that is ahead of the journal ---- */
+
+/* What a power loss leaves when the store was synced and the journal's last records were not: the folder as
+ * it was when it was kept, the store as it is now. */
+static void keep_journal(struct tier_rig *rig) {
+    char command[256];
+    snprintf(command, sizeof command, "cp -r %s %s.kept", rig->folder, rig->folder);
+    assert_int_equal(system(command), 0);
+}
+
+static void lose_the_tail(struct tier_rig *rig) {
+    char command[256];
+    crash(rig);
+    snprintf(command, sizeof command, "rm -r %s && mv %s.kept %s", rig->folder, rig->folder, rig->folder);
+    assert_int_equal(system(command), 0);
+}
+
+static void write_and_get_ahead(struct tier_rig *rig) {
+    begin(rig, JOURNAL_OS);
+    rig_start(rig);
+    expect(rig, "set put old", "STORED");
+    expect(rig, "set gone old", "STORED");
+    expect(rig, "set touched old 1000", "STORED");
+    expect(rig, "set expired old", "STORED");
+    expect(rig, "set kept old", "STORED");
+    expect(rig, "set back old", "STORED");
+    expect(rig, "delete back", "DELETED");
+    keep_journal(rig);
+    expect(rig, "set put new", "STORED");
+    expect(rig, "delete gone", "DELETED");
+    expect(rig, "touch touched 5000", "TOUCHED");
+    expect(rig, "set expired new 1", "STORED");
+    expect(rig, "set back new", "STORED");
+    rig_do(rig, "sync");
+    assert_row(rig, "put", "new");
+    while (row_expiry(rig, "expired") > (uint32_t)time(NULL))
+        usleep(10000);
+    lose_the_tail(rig);
+}
+
+/* The first read after the start is as new as the store. */
+static void test_store_ahead_of_the_journal(void **state) {
+    struct tier_rig rig;
+    (void)state;
+    write_and_get_ahead(&rig);
+    uint32_t expiry = row_expiry(&rig, "touched");
+    rig_start(&rig);
+    assert_int_equal(cache_dirty_entries(tier_cache(rig.tier), 0), 0);
+    expect(&rig, "get put", "new");
+    expect(&rig, "get gone", "MISS");
+    expect(&rig, "get expired", "MISS");
+    expect(&rig, "get touched", "old");
+    expect(&rig, "get kept", "old");
+    expect(&rig, "get back", "new");
+    assert_int_equal(row_expiry(&rig, "touched"), expiry);
+    assert_row(&rig, "kept", "old");
+    expect(&rig, "append put er", "STORED");
+    rig_do(&rig, "sync");
+    assert_row(&rig, "put", "newer");
+    rig_stop(&rig);
+}
+
+/* A store that cannot be written to at the start: the journal's word, until it can be. */
+static void test_store_ahead_and_not_writable(void **state) {
+    struct tier_rig rig;
+    (void)state;
+    for (int connected = 0; connected < 2; connected++) {
+        write_and_get_ahead(&rig);
+        faulty_fail_all(rig.faulty, connected ? FAULTY_APPLY : FAULTY_ANY, BACKEND_TRANSIENT);
+        rig_start(&rig);
+        expect(&rig, "get put", "old");
+        expect(&rig, "get gone", "old");
+        faulty_fail_all(rig.faulty, FAULTY_ANY, BACKEND_OK);
+        assert_true(rig_wait_clean(&rig));
+        expect(&rig, "get put", "new");
+        expect(&rig, "get gone", "MISS");
+        expect(&rig, "get kept", "old");
+        rig_stop(&rig);
+    }
+}
+
+/* New versions begin above those of the store, also when the store did not say at once which those are. */
+static void test_versions_begin_above_the_store(void **state) {
+    struct tier_rig rig;
+    uint64_t far = UINT64_C(4102444800000000) << ENTRY_VERSION_NODE_BITS; /* 2100 */
+    (void)state;
+    for (int failing = 0; failing < 2; failing++) {
+        begin(&rig, JOURNAL_OS);
+        memory_store_put(rig.store, "test", "a", "old", far);
+        if (failing)
+            faulty_fail_call(rig.faulty, FAULTY_HIGH_VERSION, 1, BACKEND_TRANSIENT);
+        rig_start(&rig);
+        expect(&rig, "set a new", "STORED");
+        rig_do(&rig, "sync");
+        assert_row(&rig, "a", "new");
+        expect(&rig, "get a", "new");
+        rig_stop(&rig);
+    }
 }
 
 static void test_more_than_memory(void **state) {
@@ -391,6 +492,9 @@ int main(void) {
         cmocka_unit_test(test_cas_and_order_after_recovery),
         cmocka_unit_test(test_touches_come_back),
         cmocka_unit_test(test_touch_waits_for_an_absent_backend),
+        cmocka_unit_test(test_store_ahead_of_the_journal),
+        cmocka_unit_test(test_store_ahead_and_not_writable),
+        cmocka_unit_test(test_versions_begin_above_the_store),
         cmocka_unit_test(test_more_than_memory),
         cmocka_unit_test(test_other_number_of_workers),
         cmocka_unit_test(test_nothing_after_a_drain),
