@@ -12,11 +12,18 @@
 
 #include "backends/kinds.h"
 #include "tests/support/redis_server.h"
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 struct fixture {
     struct redis_server server;
@@ -136,6 +143,29 @@ static void assert_silent_about(const struct fixture *fixture, const char *secre
         fail_msg("the secret is told: %s", fixture->error.message);
 }
 
+struct counter {
+    struct backend_visitor visitor;
+    unsigned count;
+    uint64_t last;
+};
+
+static bool count_entry(struct backend_visitor *visitor, const struct entry *entry) {
+    struct counter *counter = (struct counter *)visitor;
+    assert_true(entry->version < counter->last);
+    counter->last = entry->version;
+    counter->count++;
+    return true;
+}
+
+/* Newest first, or the test fails. */
+static struct counter scan(struct fixture *fixture, unsigned table, size_t limit) {
+    struct counter counter = {.visitor = {count_entry}, .last = UINT64_MAX};
+    assert_int_equal(redis_backend.scan(fixture->reader, fixture->list[table], limit, fixture->now,
+                                        &counter.visitor, &fixture->error),
+                     BACKEND_OK);
+    return counter;
+}
+
 /* ---- Outages ---- */
 
 static void a_server_that_is_down_at_the_start_is_waited_for(void **state) {
@@ -248,6 +278,88 @@ static void states_of_the_server_that_pass_are_transient(void **state) {
     assert_says(fixture, "NOAUTH");
 }
 
+/* Tries until something is so, for half a minute. */
+#define eventually(condition)                                                                                \
+    do {                                                                                                     \
+        for (unsigned tries = 0; !(condition); tries++) {                                                    \
+            if (tries == 600)                                                                                \
+                fail_msg("never became true: %s", #condition);                                               \
+            usleep(50000);                                                                                   \
+        }                                                                                                    \
+    } while (0)
+
+static void a_server_that_loads_its_file_is_waited_for(void **state) {
+    enum { COUNT = 400 };
+    static const char *const slow[] = {"--key-load-delay", "10000", /* us a key */
+                                       "--loading-process-events-interval-bytes", "1024", NULL};
+    static char names[COUNT][16];
+    static struct mutation mutations[COUNT];
+    struct fixture *fixture = *state;
+    struct load_result result;
+    char value[300];
+    memset(value, 'v', sizeof value - 1);
+    value[sizeof value - 1] = '\0';
+    open_both(fixture);
+    for (unsigned i = 0; i < COUNT; i++) {
+        snprintf(names[i], sizeof names[i], "sess:%u", i);
+        mutations[i] = mutation(fixture, HASH, MUTATION_PUT, names[i], value, 1 + i);
+    }
+    assert_int_equal(apply(fixture, mutations, COUNT), BACKEND_OK);
+    ask(fixture, "CONFIG SET rdbcompression no");
+    assert_string_equal(ask(fixture, "SAVE"), "OK");
+    redis_server_kill(&fixture->server);
+    fixture->server.options = slow;
+    assert_true(redis_server_restart(&fixture->server));
+    assert_int_equal(put(fixture, HASH, "sess:new", "x", 1000), BACKEND_TRANSIENT);
+    assert_says(fixture, "LOADING");
+    assert_int_equal(load(fixture, HASH, "sess:7", &result), BACKEND_TRANSIENT); /* unknown is not a miss */
+    assert_says(fixture, "LOADING");
+    assert_int_equal(open_writer(fixture), BACKEND_OK); /* a start during it is no reason to refuse */
+    eventually(put(fixture, HASH, "sess:new", "x", 1000) == BACKEND_OK);
+    assert_value(fixture, HASH, "sess:7", value);
+}
+
+static void a_server_that_cannot_save_is_waited_for(void **state) {
+    struct fixture *fixture = *state;
+    char path[400];
+    open_both(fixture);
+    assert_int_equal(put(fixture, HASH, "sess:a", "before", 1), BACKEND_OK);
+    snprintf(path, sizeof path, "%s/dump.rdb", fixture->server.folder.path);
+    mkdir(path, 0700); /* where the file should be */
+    assert_string_equal(ask(fixture, "CONFIG SET save %s", "3600 1"), "OK");
+    ask(fixture, "BGSAVE");
+    eventually(strstr(ask(fixture, "INFO persistence"), "rdb_last_bgsave_status:err"));
+    assert_int_equal(put(fixture, HASH, "sess:a", "after", 2), BACKEND_TRANSIENT);
+    assert_says(fixture, "MISCONF");
+    assert_int_equal(put(fixture, STRING, "sh:a", "after", 2), BACKEND_TRANSIENT);
+    assert_value(fixture, HASH, "sess:a", "before");
+    rmdir(path);
+    ask(fixture, "BGSAVE");
+    eventually(strstr(ask(fixture, "INFO persistence"), "rdb_last_bgsave_status:ok"));
+    assert_int_equal(put(fixture, HASH, "sess:a", "after", 2), BACKEND_OK);
+    assert_value(fixture, HASH, "sess:a", "after");
+}
+
+static void a_server_that_runs_anothers_script_is_waited_for(void **state) {
+    struct fixture *fixture = *state;
+    struct load_result result;
+    open_both(fixture);
+    ask(fixture, "CONFIG SET busy-reply-threshold 10");
+    pid_t other = fork();
+    if (other == 0) {
+        ask(fixture, "EVAL %s 0", "while true do end");
+        _exit(0);
+    }
+    eventually(strncmp(ask(fixture, "GET x"), "-BUSY", 5) == 0);
+    assert_int_equal(put(fixture, HASH, "sess:a", "one", 1), BACKEND_TRANSIENT);
+    assert_says(fixture, "BUSY");
+    assert_int_equal(load(fixture, HASH, "sess:a", &result), BACKEND_TRANSIENT);
+    assert_string_equal(ask(fixture, "SCRIPT KILL"), "OK");
+    waitpid(other, NULL, 0);
+    assert_int_equal(put(fixture, HASH, "sess:a", "one", 1), BACKEND_OK);
+    assert_value(fixture, HASH, "sess:a", "one");
+}
+
 static void a_key_of_another_type_is_permanent_and_alone(void **state) {
     struct fixture *fixture = *state;
     struct load_result result;
@@ -298,18 +410,127 @@ static void wrong_credentials_are_refused_and_never_told(void **state) {
     assert_silent_about(fixture, "rights");
 }
 
+/* docs/backends.md, "Redis": what the user of an access list needs. */
+#define NEEDED_COMMANDS                                                                                      \
+    "+script|load +evalsha +get +set +del +exists +hget +hset +hmget +hdel +hexists +expire +pexpireat "     \
+    "+pexpiretime +persist +scan +info +select"
+
 static void a_user_of_the_access_list_may_serve(void **state) {
     struct fixture *fixture = *state;
     char uri[400];
-    ask(fixture, "ACL SETUSER forebay on >secret ~* +@all");
+    assert_string_equal(
+        ask(fixture, "ACL SETUSER forebay on >secret ~sess:* ~sh:* ~forebay:* -@all " NEEDED_COMMANDS), "OK");
     ask(fixture, "ACL SETUSER nobody on >secret ~* -@all +auth");
+    snprintf(uri, sizeof uri, "redis://forebay:secret@127.0.0.1:%d/0", fixture->server.port);
+    fixture->options.uri = uri;
+    open_both(fixture);
+    const char *const names[] = {"sess:a", "sh:a"};
+    for (unsigned table = HASH; table <= STRING; table++) {
+        struct mutation one = mutation(fixture, table, MUTATION_PUT, names[table], "one", 1);
+        one.entry.expires_at = fixture->now + 1000;
+        assert_int_equal(apply(fixture, &one, 1), BACKEND_OK);
+        one = mutation(fixture, table, MUTATION_TOUCH, names[table], "one", 2);
+        assert_int_equal(apply(fixture, &one, 1), BACKEND_OK);
+        one.entry.expires_at = fixture->now + 1000;
+        one.entry.client_cas = 9;
+        one.entry.version = 3;
+        assert_int_equal(apply(fixture, &one, 1), BACKEND_OK);
+        assert_value(fixture, table, names[table], "one");
+        assert_int_equal(scan(fixture, table, 10).count, 1);
+        assert_false(superseded(fixture, table, MUTATION_DELETE, names[table], 4));
+    }
+    uint64_t version = 0;
+    assert_int_equal(redis_backend.high_version(fixture->writer, &version, &fixture->error), BACKEND_OK);
+    assert_int_equal(version, 4);
+    snprintf(uri, sizeof uri, "redis://nobody:secret@127.0.0.1:%d", fixture->server.port);
+    assert_refused(fixture, uri, "NOPERM");
+}
+
+/* A server that knows no AUTH repeats what it was told. */
+static void a_password_that_the_server_repeats_is_not_told(void **state) {
+    static const char *const options[] = {"--rename-command", "AUTH", "", NULL};
+    struct fixture *fixture = *state;
+    char uri[400];
+    redis_server_kill(&fixture->server);
+    fixture->server.options = options;
+    assert_true(redis_server_restart(&fixture->server));
+    assert_non_null(strstr(ask(fixture, "AUTH secret"), "secret"));
+    snprintf(uri, sizeof uri, "redis://:secret@127.0.0.1:%d", fixture->server.port);
+    assert_refused(fixture, uri, "unknown command");
+}
+
+/* Says the same about itself to everyone, as a Redis of another version would. Returns the port. */
+static int pretend(const char *info, pid_t *ret_pid) {
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof address;
+    int door = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(door, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(listen(door, 4), 0);
+    getsockname(door, (struct sockaddr *)&address, &size);
+    *ret_pid = fork();
+    if (*ret_pid == 0) {
+        char asked[4096];
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        for (int client; (client = accept(door, NULL, NULL)) >= 0; close(client))
+            while (read(client, asked, sizeof asked) > 0)
+                dprintf(client, "$%zu\r\n%s\r\n", strlen(info), info);
+        _exit(0);
+    }
+    close(door);
+    return ntohs(address.sin_port);
+}
+
+static void an_old_server_is_refused_by_its_version(void **state) {
+    struct fixture *fixture = *state;
+    char uri[400];
+    pid_t pid;
+    int port = pretend("# Server\r\nredis_version:6.2.14\r\nredis_mode:standalone\r\n", &pid);
+    snprintf(uri, sizeof uri, "redis://127.0.0.1:%d", port);
+    assert_refused(fixture, uri, "Redis 6.2.14");
+    assert_says(fixture, "7.0 or later");
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+}
+
+/* ---- A Redis Cluster ---- */
+
+static void a_node_of_a_cluster_is_refused(void **state) {
+    struct fixture *fixture = *state;
+    struct backend_error error;
+    uint64_t version;
+    open_both(fixture);
+    redis_server_kill(&fixture->server);
+    fixture->server.cluster = true;
+    assert_true(redis_server_restart(&fixture->server));
+    /* Put in place of another while we run: somebody may put it right. */
+    assert_int_equal(put(fixture, HASH, "sess:a", "one", 1), BACKEND_TRANSIENT);
+    assert_says(fixture, "Redis Cluster");
+    assert_int_equal(redis_backend.high_version(fixture->writer, &version, &error), BACKEND_TRANSIENT);
+    assert_refused(fixture, fixture->uri, "Redis Cluster");
+}
+
+/* Who may not ask INFO learns it from the answers: MOVED, CROSSSLOT. */
+static void keys_that_moved_away_are_unknown_not_missing(void **state) {
+    struct fixture *fixture = *state;
+    struct redis_server other = {.cluster = true};
+    struct load_result result;
+    char uri[400];
+    redis_server_kill(&fixture->server);
+    fixture->server.cluster = true;
+    assert_true(redis_server_restart(&fixture->server));
+    assert_true(redis_server_start(&other));
+    assert_string_equal(redis_server_ask(&other, "CLUSTER ADDSLOTSRANGE 0 16383"), "OK");
+    assert_string_equal(ask(fixture, "CLUSTER MEET 127.0.0.1 %d %d", other.port, other.cluster_port), "OK");
+    eventually(strncmp(ask(fixture, "GET x"), "-MOVED", 6) == 0);
+    ask(fixture, "ACL SETUSER forebay on >secret ~* +@all -info");
     snprintf(uri, sizeof uri, "redis://forebay:secret@127.0.0.1:%d", fixture->server.port);
     fixture->options.uri = uri;
     open_both(fixture);
-    assert_int_equal(put(fixture, HASH, "sess:a", "one", 1), BACKEND_OK);
-    assert_value(fixture, HASH, "sess:a", "one");
-    snprintf(uri, sizeof uri, "redis://nobody:secret@127.0.0.1:%d", fixture->server.port);
-    assert_refused(fixture, uri, "NOPERM");
+    assert_int_equal(load(fixture, HASH, "sess:a", &result), BACKEND_TRANSIENT);
+    assert_says(fixture, "MOVED");
+    assert_int_equal(load(fixture, STRING, "sh:a", &result), BACKEND_TRANSIENT);
+    assert_int_equal(put(fixture, HASH, "sess:a", "one", 1), BACKEND_TRANSIENT);
+    redis_server_stop(&other);
 }
 
 static void what_cannot_work_is_refused(void **state) {
@@ -438,28 +659,6 @@ static void a_late_replay_of_another_node_changes_nothing(void **state) {
 
 /* ---- Scans ---- */
 
-struct counter {
-    struct backend_visitor visitor;
-    unsigned count;
-    uint64_t last;
-};
-
-static bool count_entry(struct backend_visitor *visitor, const struct entry *entry) {
-    struct counter *counter = (struct counter *)visitor;
-    assert_true(entry->version < counter->last);
-    counter->last = entry->version;
-    counter->count++;
-    return true;
-}
-
-static struct counter scan(struct fixture *fixture, unsigned table, size_t limit) {
-    struct counter counter = {.visitor = {count_entry}, .last = UINT64_MAX};
-    assert_int_equal(redis_backend.scan(fixture->reader, fixture->list[table], limit, fixture->now,
-                                        &counter.visitor, &fixture->error),
-                     BACKEND_OK);
-    return counter;
-}
-
 static void a_scan_shows_the_newest_of_one_namespace(void **state) {
     enum { COUNT = 5000 };
     struct fixture *fixture = *state;
@@ -500,9 +699,16 @@ int main(void) {
         CASE(an_idle_connection_that_was_cut_is_not_noticed),
         CASE_APPEND_ONLY(an_append_only_server_keeps_entries_and_versions),
         CASE(states_of_the_server_that_pass_are_transient),
+        CASE(a_server_that_loads_its_file_is_waited_for),
+        CASE(a_server_that_cannot_save_is_waited_for),
+        CASE(a_server_that_runs_anothers_script_is_waited_for),
         CASE(a_key_of_another_type_is_permanent_and_alone),
         CASE(wrong_credentials_are_refused_and_never_told),
         CASE(a_user_of_the_access_list_may_serve),
+        CASE(a_password_that_the_server_repeats_is_not_told),
+        CASE(an_old_server_is_refused_by_its_version),
+        CASE(a_node_of_a_cluster_is_refused),
+        CASE(keys_that_moved_away_are_unknown_not_missing),
         CASE(what_cannot_work_is_refused),
         CASE(a_hash_is_plain_to_read),
         CASE(a_string_is_shared_with_others),

@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,17 +27,50 @@ static int free_port(void) {
     return port;
 }
 
+enum { WORDS_MAX = 40 };
+
+static void add(const char **words, size_t *count, const char *word) {
+    if (*count + 1 < WORDS_MAX)
+        words[(*count)++] = word;
+}
+
 static void run_server(const struct redis_server *server) {
-    char port[16];
+    char port[16], cluster_port[16];
+    const char *common[] = {"redis-server",
+                            "--port",
+                            port,
+                            "--bind",
+                            "127.0.0.1",
+                            "--dir",
+                            server->folder.path,
+                            "--unixsocket",
+                            "redis.sock",
+                            "--save",
+                            "",
+                            "--appendonly",
+                            server->append_only ? "yes" : "no",
+                            "--appendfsync",
+                            "always"};
+    const char *words[WORDS_MAX] = {NULL};
+    size_t count = 0;
+    snprintf(port, sizeof port, "%d", server->port);
+    snprintf(cluster_port, sizeof cluster_port, "%d", server->cluster_port);
+    for (size_t i = 0; i < sizeof common / sizeof common[0]; i++)
+        add(words, &count, common[i]);
+    if (server->cluster) {
+        add(words, &count, "--cluster-enabled");
+        add(words, &count, "yes");
+        add(words, &count, "--cluster-port");
+        add(words, &count, cluster_port);
+    }
+    for (const char *const *option = server->options; option && *option; option++)
+        add(words, &count, *option);
     int nowhere = open("/dev/null", O_RDWR);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     dup2(nowhere, STDIN_FILENO);
     dup2(nowhere, STDOUT_FILENO);
     dup2(nowhere, STDERR_FILENO);
-    snprintf(port, sizeof port, "%d", server->port);
-    execlp("redis-server", "redis-server", "--port", port, "--bind", "127.0.0.1", "--dir",
-           server->folder.path, "--unixsocket", "redis.sock", "--save", "", "--appendonly",
-           server->append_only ? "yes" : "no", "--appendfsync", "always", NULL);
+    execvp(words[0], (char *const *)(uintptr_t)words);
     _exit(127);
 }
 
@@ -47,7 +81,8 @@ static bool wait_until_up(struct redis_server *server) {
             server->pid = 0;
             return false;
         }
-        if (strcmp(redis_server_ask(server, "PING"), "PONG") == 0)
+        const char *answer = redis_server_ask(server, "PING");
+        if (strcmp(answer, "PONG") == 0 || strncmp(answer, "-LOADING", 8) == 0)
             return true;
         usleep(10000);
     }
@@ -55,6 +90,8 @@ static bool wait_until_up(struct redis_server *server) {
 }
 
 bool redis_server_restart(struct redis_server *server) {
+    if (server->cluster && !server->cluster_port)
+        server->cluster_port = free_port();
     server->pid = fork();
     if (server->pid == 0)
         run_server(server);
@@ -110,7 +147,7 @@ static void append_text(char *text, size_t room, const redisReply *reply) {
 }
 
 const char *redis_server_ask(const struct redis_server *server, const char *format, ...) {
-    static char text[1000];
+    static char text[2000];
     const struct timeval timeout = {5, 0};
     redisContext *link = redisConnectWithTimeout("127.0.0.1", server->port, timeout);
     va_list arguments;

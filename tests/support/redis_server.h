@@ -10,12 +10,15 @@
 struct redis_server {
     pid_t pid; /* 0: not running */
     int port;
-    struct temp_folder folder; /* its working folder, with redis.sock and what it stores */
-    bool append_only;          /* set before the start: everything survives a restart */
+    struct temp_folder folder;  /* its working folder, with redis.sock and what it stores */
+    bool append_only;           /* set before the start: everything survives a restart */
+    bool cluster;               /* set before a start: a node of a Redis Cluster; without slots at first */
+    int cluster_port;           /* of such a node, for others of its cluster */
+    const char *const *options; /* set before a start: more words for the command line, then NULL; or NULL */
 };
 
-/* Makes the folder, chooses the port and starts; returns when it answers. false: redis-server cannot be run
- * here. It ends with the test program, however that ends. */
+/* Makes the folder, chooses the port and starts; returns when it answers, be it that it is still loading.
+ * false: redis-server cannot be run here. It ends with the test program, however that ends. */
 bool redis_server_start(struct redis_server *server);
 
 /* Ends it at once (SIGKILL), or starts it again at the same port. */
