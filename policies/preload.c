@@ -22,8 +22,10 @@
 #include <unistd.h>
 
 enum {
-    STEP_KEYS = 128,
-    STEPS_PER_LOOK = 8, /* between looks at how full memory is */
+    STEP_KEYS = 128,     /* loaded at once, unless values are large */
+    FIRST_STEP_KEYS = 8, /* when nothing is known about them */
+    STEP_SHARE = 64,     /* of the memory there is: what a step may fill */
+    KEEP_FREE = 16,      /* a 16th of it stays free */
     BLOCK = 1 << 20,
     TOLD_LEAST = 10000,     /* entries between lines of the log: a tenth of all, but no fewer */
     FIRST_PAUSE_US = 50000, /* after a failure; doubles */
@@ -47,6 +49,7 @@ struct preload {
     struct backend_connection *connection; /* NULL: to be opened */
     struct names names;
     bool scanned;             /* names is complete */
+    size_t step;              /* keys of the next step */
     size_t at;                /* in names.bytes: what comes next */
     size_t done, told;        /* names that were looked at; when the log last said so */
     size_t filled;            /* entries that are in memory because of it */
@@ -76,13 +79,13 @@ static bool take_name(struct backend_visitor *self, const struct entry *entry) {
     return !atomic_load(names->stop);
 }
 
-/* Takes up to STEP_KEYS names from *at on; *ret_passed counts them all. What is quarantined is newer than its
+/* Takes up to `most` names from *at on; *ret_passed counts them all. What is quarantined is newer than its
  * row, and left to the first miss. */
-static size_t next_keys(const struct space *space, const struct names *names, size_t *at,
+static size_t next_keys(const struct space *space, const struct names *names, size_t most, size_t *at,
                         struct slice keys[STEP_KEYS], size_t *ret_passed) {
     size_t count_keys = 0;
     *ret_passed = 0;
-    while (*at < names->size && count_keys < STEP_KEYS) {
+    while (*at < names->size && count_keys < most) {
         struct slice key = slice_of(names->bytes + *at + 1, (unsigned char)names->bytes[*at]);
         *at += 1 + key.size;
         *ret_passed += 1;
@@ -95,7 +98,7 @@ static size_t next_keys(const struct space *space, const struct names *names, si
 /* ---- Memory ---- */
 
 static bool is_nearly(size_t used, size_t limit) {
-    return limit && used >= limit - limit / 16;
+    return used >= limit - limit / KEEP_FREE;
 }
 
 /* Entries dropped for room: of this namespace, and of those that share the whole memory with it. */
@@ -112,13 +115,19 @@ static uint64_t count_evictions(const struct space *space) {
     return sum;
 }
 
-static bool is_full(const struct preload *preload) {
+/* Ends the preload, or says how many keys the next step may load. */
+static void look_at_memory(struct preload *preload) {
     const struct space *space = preload->space;
     struct cache_stats own, all;
     cache_get_stats(space->tier->cache, space->number, &own);
     cache_get_stats(space->tier->cache, CACHE_ALL_SPACES, &all);
-    return is_nearly(own.memory_used, space->options.memory) ||
-           is_nearly(all.memory_used, all.memory_limit) || count_evictions(space) > preload->evictions;
+    size_t limit = space->options.memory ? space->options.memory : all.memory_limit;
+    preload->full = is_nearly(all.memory_used, all.memory_limit) || is_nearly(own.memory_used, limit) ||
+                    count_evictions(space) > preload->evictions;
+    if (own.entries) {
+        size_t keys = limit / STEP_SHARE / (own.bytes / own.entries + 1);
+        preload->step = keys < 1 ? 1 : keys < STEP_KEYS ? keys : STEP_KEYS;
+    }
 }
 
 /* ---- Steps ---- */
@@ -166,7 +175,7 @@ static enum backend_status fill_one_by_one(struct preload *preload, const struct
 static enum backend_status fill_step(struct preload *preload) {
     struct slice keys[STEP_KEYS];
     size_t at = preload->at, passed;
-    size_t count_keys = next_keys(preload->space, &preload->names, &at, keys, &passed);
+    size_t count_keys = next_keys(preload->space, &preload->names, preload->step, &at, keys, &passed);
     enum backend_status status =
         loader_fill(preload->connection, preload->space, keys, count_keys, &preload->filled, &preload->error);
     if (status == BACKEND_PERMANENT)
@@ -183,13 +192,11 @@ static enum backend_status fill_step(struct preload *preload) {
 /* As far as the backend answers. */
 static enum backend_status advance(struct preload *preload) {
     enum backend_status status = connect_and_scan(preload);
-    for (unsigned step = 0; status == BACKEND_OK && preload->at < preload->names.size && !preload->full &&
-                            !atomic_load(preload->stop);
-         step++) {
-        if (step % STEPS_PER_LOOK == 0)
-            preload->full = is_full(preload);
-        if (!preload->full)
-            status = fill_step(preload);
+    while (status == BACKEND_OK && preload->at < preload->names.size && !atomic_load(preload->stop)) {
+        look_at_memory(preload);
+        if (preload->full)
+            break;
+        status = fill_step(preload);
     }
     return status;
 }
@@ -263,6 +270,7 @@ void preload_run(struct tier_backend *backend, const atomic_bool *stop) {
         struct preload preload = {.backend = backend,
                                   .space = space,
                                   .stop = stop,
+                                  .step = FIRST_STEP_KEYS,
                                   .names = {.visitor = {take_name}, .stop = stop},
                                   .waited_for = space->options.preload_wait};
         preload_space(&preload);

@@ -114,9 +114,35 @@ static void parts_that_are_too_long_are_refused(void **state) {
     }
 }
 
+static void a_uri_is_shown_without_user_and_password(void **state) {
+    static const char *const cases[][2] = {
+        {"redis://host:1/2", "redis://host:1/2"},
+        {"redis://user:secret@host:1/2", "redis://***@host:1/2"},
+        {"redis://:secret@host", "redis://***@host"},
+        {"redis://user:sec@ret@host", "redis://***@host"},
+        {"redis://user:sec/ret@host", "redis://***@host"},
+        {"redis+unix://user:secret@/run/r.sock?db=1", "redis+unix://***@/run/r.sock?db=1"},
+        {"rediss://user:secret@host", "rediss://***@host"},
+        {"mysql:user:secret@host", "mysql:***@host"},
+        {"secret@host", "***@host"},
+        {"user:secret@host", "user:***@host"},
+        {"sqlite:/srv/a@b.db", "sqlite:/srv/a@b.db"},
+        {"", ""},
+    };
+    char shown[64];
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        backend_show_uri(cases[i][0], shown, sizeof shown);
+        assert_string_equal(shown, cases[i][1]);
+    }
+    backend_show_uri("redis://user:secret@host", shown, 14);
+    assert_string_equal(shown, "redis://***@h");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_scheme_finds_its_kind),
+        cmocka_unit_test(a_uri_is_shown_without_user_and_password),
         cmocka_unit_test(every_part_of_an_address_is_found),
         cmocka_unit_test(bad_addresses_have_a_problem_without_secrets),
         cmocka_unit_test(parts_that_are_too_long_are_refused),
