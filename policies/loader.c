@@ -11,6 +11,7 @@
  */
 #include "policies/loader.h"
 #include "policies/quarantine.h"
+#include "policies/writer.h"
 #include <assert.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -189,7 +190,7 @@ static uint32_t negative_until(const struct space *space, const struct cache_tim
     return space->options.negative_ttl ? now->seconds + (space->options.negative_ttl + 999) / 1000 : 0;
 }
 
-static void land_found(struct flight *flight, const struct entry *entry, const struct cache_time *now) {
+static void land_loaded(struct flight *flight, const struct entry *entry, const struct cache_time *now) {
     struct space *space = flight->space;
     struct loaded *copy = NULL;
     enum load_answer result = LOAD_FILLED;
@@ -214,6 +215,16 @@ static void land_absent(struct flight *flight, const struct cache_time *now) {
     disembark(flight, status == CACHE_CHANGED ? LOAD_CHANGED : LOAD_ABSENT, NULL);
 }
 
+/* A touch that has yet to reach the row counts already. */
+static void land_found(struct flight *flight, const struct entry *entry, const struct cache_time *now) {
+    struct entry current = *entry;
+    writer_amend(flight->space->backend->writer, flight->space, &current, flight->hash);
+    if (current.expires_at && current.expires_at <= now->seconds)
+        land_absent(flight, now);
+    else
+        land_loaded(flight, &current, now);
+}
+
 /* What the quarantine holds is newer than what the backend has. */
 static bool land_quarantined(struct flight *flight, const struct cache_time *now) {
     bool deleted;
@@ -221,7 +232,7 @@ static bool land_quarantined(struct flight *flight, const struct cache_time *now
         quarantine_find(flight->space->quarantine, slice_of(flight->key, flight->key_size), &deleted);
     if (!copy)
         return false;
-    if (deleted || (copy->entry.expires_at && copy->entry.expires_at <= now->seconds))
+    if (deleted)
         land_absent(flight, now);
     else
         land_found(flight, &copy->entry, now);
@@ -563,6 +574,12 @@ void loader_get_stats(struct loader *loader, struct loader_stats *ret_stats) {
 
 /* ---- For the preload ---- */
 
+static bool fill(struct space *space, struct entry *entry, uint64_t stamp, const struct cache_time *now) {
+    uint64_t hash = cache_hash(entry->key);
+    writer_amend(space->backend->writer, space, entry, hash);
+    return cache_fill(space->tier->cache, space->number, entry, hash, stamp, now) == CACHE_OK;
+}
+
 enum backend_status loader_fill(struct backend_connection *connection, struct space *space,
                                 const struct slice *keys, size_t count, size_t *filled,
                                 struct backend_error *ret_error) {
@@ -586,8 +603,6 @@ enum backend_status loader_fill(struct backend_connection *connection, struct sp
     enum backend_status status = connection->type->load(connection, &space->options.table, unknown,
                                                         count_unknown, now.seconds, results, ret_error);
     for (size_t i = 0; status == BACKEND_OK && i < count_unknown; i++)
-        if (results[i].found && cache_fill(cache, space->number, &results[i].entry, cache_hash(unknown[i]),
-                                           stamps[i], &now) == CACHE_OK)
-            *filled += 1;
+        *filled += results[i].found && fill(space, &results[i].entry, stamps[i], &now);
     return status;
 }

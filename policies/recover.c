@@ -4,9 +4,13 @@
  * takes the ordinary way to the backend.
  *
  * Records of a key come in any order; the highest version wins. A put or a delete is compared with what the
- * cache holds of the key. A touch says nothing about the value, so touches wait until all is read: then one
- * with a higher version than the put in memory is applied to it, and one whose put is not in the journal (it
- * is in the backend) is given to the writer, which touches the row.
+ * cache holds of the key. A touch says nothing about the value, so touches wait until all is read. A touch
+ * names the CAS value of the entry that it was made on: if that is what memory holds, it is applied there;
+ * else its entry is in the backend alone, and the writer touches the row, after what memory holds of the key
+ * was flushed (an older put whose flush the journal does not know of, perhaps).
+ *
+ * A put or a touch whose expiry has passed may have been kept alive by a later touch, so its value is kept
+ * until all touches are applied; what has expired then becomes a tombstone of the same version.
  *
  * When memory is full the writer flushes at once. Elements are queued with the lowest `since`, so nothing of
  * the old journals is forgotten before they are in the backend.
@@ -32,11 +36,16 @@ struct touched {
     char key[ENTRY_KEY_MAX];
 };
 
+struct touched_list {
+    struct touched *list;
+    size_t count, capacity;
+};
+
 struct recovery {
     struct journal_replayer replayer;
     struct tier *tier;
-    struct touched *touches;
-    size_t touch_count, touch_capacity;
+    struct touched_list touches;
+    struct touched_list expired; /* restored without their expiry, which has passed */
     uint64_t restored;
     char error[256];
 };
@@ -75,15 +84,8 @@ static enum cache_status restore_once(struct space *space, bool deleted, const s
     return status;
 }
 
-static bool restore(struct recovery *recovery, struct space *space, bool deleted, const struct entry *entry) {
-    uint64_t hash = cache_hash(entry->key);
-    bool queued;
-    enum cache_status status = restore_once(space, deleted, entry, hash, &queued);
-    if (status == CACHE_NO_MEMORY && writer_flush_now(space->backend->writer, space))
-        status = restore_once(space, deleted, entry, hash, &queued);
-    recovery->restored++;
-    if (status == CACHE_OK && queued)
-        return true;
+static bool refuse_entry(struct recovery *recovery, const struct space *space, const struct entry *entry,
+                         enum cache_status status) {
     if (status == CACHE_TOO_LARGE)
         snprintf(recovery->error, sizeof recovery->error,
                  "the journal holds an entry of %zu bytes, more than the item size limit of now",
@@ -95,18 +97,30 @@ static bool restore(struct recovery *recovery, struct space *space, bool deleted
     return false;
 }
 
-static bool keep_touch(struct recovery *recovery, struct space *space, const struct entry *entry) {
-    if (recovery->touch_count == recovery->touch_capacity) {
-        size_t capacity = recovery->touch_capacity ? recovery->touch_capacity * 2 : 256;
-        struct touched *touches = realloc(recovery->touches, capacity * sizeof *touches);
-        if (!touches) {
+static bool restore(struct recovery *recovery, struct space *space, bool deleted, const struct entry *entry) {
+    uint64_t hash = cache_hash(entry->key);
+    bool queued;
+    enum cache_status status = restore_once(space, deleted, entry, hash, &queued);
+    if (status == CACHE_NO_MEMORY && writer_flush_now(space->backend->writer, space))
+        status = restore_once(space, deleted, entry, hash, &queued);
+    recovery->restored++;
+    return (status == CACHE_OK && queued) || refuse_entry(recovery, space, entry, status);
+}
+
+/* Notes key, version, client_cas and expiry of an entry. */
+static bool note(struct recovery *recovery, struct touched_list *list, struct space *space,
+                 const struct entry *entry) {
+    if (list->count == list->capacity) {
+        size_t capacity = list->capacity ? list->capacity * 2 : 256;
+        struct touched *longer = realloc(list->list, capacity * sizeof *longer);
+        if (!longer) {
             snprintf(recovery->error, sizeof recovery->error, "out of memory");
             return false;
         }
-        recovery->touches = touches;
-        recovery->touch_capacity = capacity;
+        list->list = longer;
+        list->capacity = capacity;
     }
-    struct touched *touched = &recovery->touches[recovery->touch_count++];
+    struct touched *touched = &list->list[list->count++];
     *touched = (struct touched){.space = space,
                                 .version = entry->version,
                                 .client_cas = entry->client_cas,
@@ -114,6 +128,15 @@ static bool keep_touch(struct recovery *recovery, struct space *space, const str
                                 .key_size = (uint8_t)entry->key.size};
     memcpy(touched->key, entry->key.data, entry->key.size);
     return true;
+}
+
+/* A put, or the result of a touch. */
+static bool restore_value(struct recovery *recovery, struct space *space, const struct entry *entry) {
+    struct entry alive = *entry;
+    if (entry->expires_at == 0 || entry->expires_at > wall_time().seconds)
+        return restore(recovery, space, false, entry);
+    alive.expires_at = 0;
+    return note(recovery, &recovery->expired, space, entry) && restore(recovery, space, false, &alive);
 }
 
 /* A namespace that no longer holds writes back, but has a backend: its old changes still belong there. */
@@ -139,11 +162,11 @@ static bool replay(struct journal_replayer *self, const struct journal_record *r
         return refuse_policy(recovery, space);
     switch (record->kind) {
     case JOURNAL_PUT:
-        return restore(recovery, space, false, &record->entry);
+        return restore_value(recovery, space, &record->entry);
     case JOURNAL_DELETE:
         return restore(recovery, space, true, &record->entry);
     case JOURNAL_TOUCH:
-        return keep_touch(recovery, space, &record->entry);
+        return note(recovery, &recovery->touches, space, &record->entry);
     }
     return true;
 }
@@ -155,54 +178,94 @@ static int by_version(const void *a, const void *b) {
     return x->version < y->version ? -1 : x->version > y->version;
 }
 
-/* A copy of the entry in memory that the touch is about; NULL: memory does not know the key, *ret_settled
- * says that nothing is to be done. */
+static struct slice key_of(const struct touched *touched) {
+    return slice_of(touched->key, touched->key_size);
+}
+
+static void seek(const struct touched *touched, uint64_t hash, struct cache_cursor *ret_cursor) {
+    struct cache_time now = wall_time();
+    cache_seek(touched->space->tier->cache, touched->space->number, key_of(touched), hash, &now, ret_cursor);
+}
+
+/* A copy of the entry in memory that the touch was made on, or NULL. *ret_settled: nothing is to be done. */
 static char *touched_value(const struct touched *touched, uint64_t hash, struct entry *ret_entry,
                            bool *ret_settled) {
-    struct cache_time now = wall_time();
     struct cache_cursor cursor;
+    const struct cache_view *view = &cursor.view;
     char *copy = NULL;
-    cache_seek(touched->space->tier->cache, touched->space->number, slice_of(touched->key, touched->key_size),
-               hash, &now, &cursor);
-    /* An entry that expired since (GONE) may have been kept alive by this touch: its value is no longer at
-     * hand, so it is kept as a row whose expiry the writer sets. */
-    *ret_settled = cursor.presence != CACHE_UNKNOWN && cursor.view.version >= touched->version;
-    if (cursor.presence == CACHE_PRESENT && !*ret_settled && (copy = malloc(cursor.view.value.size + 1))) {
-        if (cursor.view.value.size)
-            memcpy(copy, cursor.view.value.data, cursor.view.value.size);
-        *ret_entry = (struct entry){.value = slice_of(copy, cursor.view.value.size),
-                                    .flags = cursor.view.flags,
-                                    .marks = cursor.view.marks};
+    seek(touched, hash, &cursor);
+    *ret_settled = cursor.presence != CACHE_UNKNOWN && view->version >= touched->version;
+    if (cursor.presence == CACHE_PRESENT && !*ret_settled && cache_view_cas(view) == touched->client_cas &&
+        (copy = malloc(view->value.size + 1))) {
+        if (view->value.size)
+            memcpy(copy, view->value.data, view->value.size);
+        *ret_entry = (struct entry){
+            .value = slice_of(copy, view->value.size), .flags = view->flags, .marks = view->marks};
     }
     cache_release(&cursor);
     return copy;
 }
 
 static bool replay_touch(struct recovery *recovery, const struct touched *touched) {
-    uint64_t hash = cache_hash(slice_of(touched->key, touched->key_size));
+    uint64_t hash = cache_hash(key_of(touched));
     struct entry entry = {0};
     bool settled, fine = true;
     char *copy = touched_value(touched, hash, &entry, &settled);
-    entry.key = slice_of(touched->key, touched->key_size);
+    entry.key = key_of(touched);
     entry.version = touched->version;
     entry.client_cas = touched->client_cas;
     entry.expires_at = touched->expires_at;
     if (copy)
-        fine = restore(recovery, touched->space, false, &entry);
+        fine = restore_value(recovery, touched->space, &entry);
     else if (!settled)
         fine = writer_recover_touch(touched->space->backend->writer, touched->space, &entry);
+    if (!fine && !recovery->error[0])
+        snprintf(recovery->error, sizeof recovery->error, "out of memory");
     free(copy);
     return fine;
 }
 
 static bool replay_touches(struct recovery *recovery) {
-    if (recovery->touch_count > 1)
-        qsort(recovery->touches, recovery->touch_count, sizeof *recovery->touches, by_version);
-    for (size_t i = 0; i < recovery->touch_count; i++)
-        if (!replay_touch(recovery, &recovery->touches[i]))
+    struct touched_list *touches = &recovery->touches;
+    if (touches->count > 1)
+        qsort(touches->list, touches->count, sizeof *touches->list, by_version);
+    for (size_t i = 0; i < touches->count; i++)
+        if (!replay_touch(recovery, &touches->list[i]))
             return false;
-    for (size_t i = 0; i < recovery->tier->backend_count; i++)
-        writer_settle_touches(recovery->tier->backends[i].writer);
+    return true;
+}
+
+/* A touch waits for the row that this entry was flushed to when memory was full. */
+static bool row_is_touched(const struct touched *expired, uint64_t hash) {
+    struct entry entry = {.key = key_of(expired), .version = expired->version};
+    uint32_t mark = entry.expires_at = UINT32_MAX;
+    writer_amend(expired->space->backend->writer, expired->space, &entry, hash);
+    return entry.expires_at != mark;
+}
+
+/* No touch has prolonged it: its life is over. It may have been flushed as if alive: then its row goes. */
+static bool expire(struct recovery *recovery, const struct touched *expired) {
+    uint64_t hash = cache_hash(key_of(expired));
+    if (row_is_touched(expired, hash))
+        return true;
+    struct cache_cursor cursor;
+    enum cache_status status = CACHE_OK;
+    seek(expired, hash, &cursor);
+    bool same = cursor.presence == CACHE_UNKNOWN || cursor.view.version == expired->version;
+    if (same)
+        status = cache_bury(&cursor, expired->version);
+    bool queue = same && status == CACHE_OK && cursor.queue;
+    cache_release(&cursor);
+    if (status == CACHE_OK && (!queue || queue_restored(expired->space, hash)))
+        return true;
+    snprintf(recovery->error, sizeof recovery->error, "out of memory");
+    return false;
+}
+
+static bool expire_all(struct recovery *recovery) {
+    for (size_t i = 0; i < recovery->expired.count; i++)
+        if (!expire(recovery, &recovery->expired.list[i]))
+            return false;
     return true;
 }
 
@@ -235,6 +298,7 @@ static void flush_restored(struct tier *tier) {
                      "After a "
                      "power loss that may be older than what the backend has, until it can be written to",
                      backend->options.options.name);
+        writer_settle_touches(backend->writer);
     }
 }
 
@@ -301,7 +365,7 @@ bool recover(struct tier *tier, char *error, size_t error_size) {
         snprintf(error, error_size, "Out of memory.");
     if (fine) {
         cache_raise_version(tier->cache, found.highest_version);
-        fine = replay_touches(&recovery);
+        fine = replay_touches(&recovery) && expire_all(&recovery);
         if (!fine)
             snprintf(error, error_size, "The journal in %s: %s", tier->options.data, recovery.error);
     }
@@ -309,7 +373,8 @@ bool recover(struct tier *tier, char *error, size_t error_size) {
         flush_restored(tier);
         report(&recovery, &found, start_us);
     }
-    free(recovery.touches);
+    free(recovery.touches.list);
+    free(recovery.expired.list);
     free(names);
     return fine;
 }

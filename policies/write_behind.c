@@ -195,24 +195,46 @@ static bool change_blindly(struct execution *e) {
     return e->request->command == COMMAND_TOUCH;
 }
 
-static void touch_later(const struct execution *e) {
-    uint32_t expires_at = evaluate_expiry(e->request->exptime, e->space->options.ttl, e->worker->now.seconds);
-    writer_touch_later(e->space->backend->writer, e->space, e->request->key, e->request->hash, expires_at);
+/* The touch of a row that nobody has looked at: noted in the journal, done by the writer. What memory has
+ * kept of it (stale), or is being loaded, has the old expiry. */
+static enum tier_status touch_blindly(struct execution *e) {
+    struct tier_worker *worker = e->worker;
+    const struct request *request = e->request;
+    bool held = journal_mode(e) == JOURNAL_ALWAYS;
+    if (held && !ticket_bytes(e->ticket, 0))
+        return refuse(e, error_memory);
+    if (!reserve_journal(e))
+        return refuse(e, error_journal);
+    cache_forget(&e->outcome->cursor);
+    cache_release(&e->outcome->cursor);
+    struct entry entry = {.key = request->key,
+                          .version = cache_next_version(worker->tier->cache, request->hash, &worker->now),
+                          .expires_at =
+                              evaluate_expiry(request->exptime, e->space->options.ttl, worker->now.seconds)};
+    if (!writer_touch_later(e->space->backend->writer, e->space, entry.key, request->hash, entry.version,
+                            entry.expires_at)) {
+        outcome_error(e->outcome, error_full);
+        return TIER_DONE;
+    }
+    if (journal_mode(e) != JOURNAL_OFF) {
+        journal_append(worker->journal, journal_mode(e), (unsigned)e->space->number, JOURNAL_TOUCH, &entry);
+        worker->appended = true;
+    }
+    return held ? hold_answer(e, false) : TIER_DONE;
 }
 
 static enum tier_status change_ready(struct execution *e) {
     execution_evaluate(e);
-    bool later = change_blindly(e);
+    bool touches_row = change_blindly(e);
     if (concerns_backend(e))
         return change_dirty(e);
+    if (touches_row)
+        return touch_blindly(e);
     if (e->change.kind == CHANGE_TOUCH)
         touch_not_worth_it(&e->change, e->base);
     if (e->change.kind != CHANGE_NONE)
         execution_change(e, false);
-    execution_done(e);
-    if (later)
-        touch_later(e);
-    return TIER_DONE;
+    return execution_done(e);
 }
 
 static enum tier_status change(struct tier_worker *worker, struct tier_ticket *ticket,

@@ -2,8 +2,8 @@
 /*
  * The writer's thread and its schedule. A pass:
  *
- *     take what workers handed over (one lock) -> write-through groups -> touches -> due batches, one per
- * namespace in turn -> marked quarantine entries -> barriers -> fullness, those who wait for room ->
+ *     take what workers handed over (one lock) -> write-through groups -> due batches, one per namespace in
+ *     turn -> touches -> marked quarantine entries -> barriers -> fullness, those who wait for room ->
  * low-water version -> upkeep
  *
  * and then it sleeps until the earliest thing is due, or a worker pokes it. Workers poke when something
@@ -103,13 +103,18 @@ enum backend_status writer_apply(struct writer *writer, struct mutation *mutatio
     return judged(writer, status);
 }
 
-enum backend_status writer_load(struct writer *writer, struct space *space, const struct slice *keys,
-                                size_t count_keys, struct load_result *results) {
+enum backend_status writer_load_at(struct writer *writer, struct space *space, const struct slice *keys,
+                                   size_t count_keys, uint32_t now, struct load_result *results) {
     enum backend_status status = connect_backend(writer);
     if (status == BACKEND_OK)
-        status = writer->backend->type->load(writer->connection, &space->options.table, keys, count_keys,
-                                             wall_time().seconds, results, &writer->error);
+        status = writer->backend->type->load(writer->connection, &space->options.table, keys, count_keys, now,
+                                             results, &writer->error);
     return judged(writer, status);
+}
+
+enum backend_status writer_load(struct writer *writer, struct space *space, const struct slice *keys,
+                                size_t count_keys, struct load_result *results) {
+    return writer_load_at(writer, space, keys, count_keys, wall_time().seconds, results);
 }
 
 /* ---- From workers ---- */
@@ -144,24 +149,24 @@ bool writer_is_hopeful(const struct writer *writer) {
            monotonic_us() >= atomic_load(&writer->retry_at);
 }
 
-static bool add_touch(struct writer *writer, struct space *space, struct slice key, uint64_t hash,
-                      uint64_t version, uint64_t client_cas, uint32_t expires_at) {
+/* ---- Touches in the background ---- */
+
+static bool add_touch(struct writer *writer, struct touch_later wanted, struct slice key, bool bounded) {
     struct touch_later *touch = malloc(sizeof *touch);
     if (!touch)
         return false;
-    touch->space = space;
-    touch->hash = hash;
-    touch->version = version;
-    touch->client_cas = client_cas;
-    touch->expires_at = expires_at;
+    *touch = wanted;
     touch->key_size = (uint8_t)key.size;
     memcpy(touch->key, key.data, key.size);
     pthread_mutex_lock(&writer->mutex);
-    bool room = version != 0 || writer->detached < DETACHED_MAX;
+    bool room = !bounded || atomic_load(&writer->detached) < DETACHED_MAX;
     if (room) {
+        struct touch_later **bucket = &writer->pending[touch->hash % TOUCH_BUCKETS];
         touch->next = writer->new_touches;
         writer->new_touches = touch;
-        writer->detached++;
+        touch->chain = *bucket;
+        *bucket = touch;
+        atomic_fetch_add(&writer->detached, 1);
         writer->poked = true;
         pthread_cond_signal(&writer->work);
     }
@@ -171,9 +176,24 @@ static bool add_touch(struct writer *writer, struct space *space, struct slice k
     return room;
 }
 
-void writer_touch_later(struct writer *writer, struct space *space, struct slice key, uint64_t hash,
-                        uint32_t expires_at) {
-    add_touch(writer, space, key, hash, 0, 0, expires_at);
+bool writer_touch_later(struct writer *writer, struct space *space, struct slice key, uint64_t hash,
+                        uint64_t version, uint32_t expires_at) {
+    struct touch_later touch = {.space = space, .hash = hash, .version = version, .expires_at = expires_at};
+    return add_touch(writer, touch, key, true);
+}
+
+void writer_amend(struct writer *writer, const struct space *space, struct entry *entry, uint64_t hash) {
+    uint64_t latest = entry->version;
+    if (atomic_load(&writer->detached) == 0)
+        return;
+    pthread_mutex_lock(&writer->mutex);
+    for (const struct touch_later *touch = writer->pending[hash % TOUCH_BUCKETS]; touch; touch = touch->chain)
+        if (touch->hash == hash && touch->space == space && touch->version > latest &&
+            slice_equal(slice_of(touch->key, touch->key_size), entry->key)) {
+            latest = touch->version;
+            entry->expires_at = touch->expires_at;
+        }
+    pthread_mutex_unlock(&writer->mutex);
 }
 
 /* ---- Barriers ---- */
@@ -287,6 +307,8 @@ static bool is_reached(const struct writer *writer, const struct barrier *barrie
 }
 
 static bool is_satisfied(const struct writer *writer, const struct barrier *barrier) {
+    if (touches_wait(writer, barrier->ticket->barrier_space))
+        return false;
     for (size_t i = 0; i < writer->flusher_count; i++)
         if (!is_reached(writer, barrier, &writer->flushers[i]))
             return false;
@@ -368,9 +390,9 @@ static void publish_bound(struct writer *writer) {
         if (since < bound)
             bound = since;
     }
-    for (struct touch_later *touch = writer->touches; touch; touch = touch->next)
-        if (touch->version && touch->version < bound)
-            bound = touch->version;
+    uint64_t touches = touches_bound(writer);
+    if (touches < bound)
+        bound = touches;
     if (bound > atomic_load(&writer->bound))
         atomic_store(&writer->bound, bound);
     low_water_advance(writer->tier);
@@ -389,7 +411,7 @@ static bool upkeep_due(struct writer *writer, uint64_t now_us) {
 }
 
 static bool has_busy_work(const struct writer *writer) {
-    return writer->jobs || writer->group.count || writer->touches;
+    return writer->jobs || writer->group.count || writer->touches_failed;
 }
 
 /* Arms the namespaces and finds out when the next thing is due. Arming comes before looking: what is pushed
@@ -430,8 +452,8 @@ static void wake_stuck_workers(const struct tier *tier) {
 static uint64_t pass(struct writer *writer) {
     uint64_t now_us = monotonic_us(), wake_at = UINT64_MAX;
     group_run(writer);
-    touches_run(writer);
     flush_due(writer, now_us);
+    writer->touches_failed = !touches_run(writer);
     retry_quarantines(writer);
     now_us = monotonic_us();
     check_barriers(writer, now_us, false);
@@ -588,8 +610,12 @@ void writer_destroy(struct writer *writer) {
 /* ---- Recovery, drain, statistics ---- */
 
 bool writer_recover_touch(struct writer *writer, struct space *space, const struct entry *entry) {
-    return add_touch(writer, space, entry->key, cache_hash(entry->key), entry->version, entry->client_cas,
-                     entry->expires_at);
+    struct touch_later touch = {.space = space,
+                                .hash = cache_hash(entry->key),
+                                .version = entry->version,
+                                .client_cas = entry->client_cas,
+                                .expires_at = entry->expires_at};
+    return add_touch(writer, touch, entry->key, false);
 }
 
 /* A long recovery says what it is doing. */
@@ -634,10 +660,7 @@ bool writer_is_drained(struct writer *writer) {
     for (size_t i = 0; i < writer->flusher_count; i++)
         if (cache_dirty_entries(writer->tier->cache, writer->flushers[i].space->number) > 0)
             return false;
-    pthread_mutex_lock(&writer->mutex);
-    bool idle = writer->detached == 0;
-    pthread_mutex_unlock(&writer->mutex);
-    return idle;
+    return atomic_load(&writer->detached) == 0;
 }
 
 uint64_t writer_bound(struct writer *writer) {

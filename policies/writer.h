@@ -28,9 +28,14 @@ void writer_submit(struct writer *writer, struct tier_ticket *ticket);
 /* A barrier, at all writers that it concerns. */
 void writer_barrier(struct tier *tier, struct tier_ticket *ticket);
 
-/* A touch of a row that memory does not hold, in the background. */
-void writer_touch_later(struct writer *writer, struct space *space, struct slice key, uint64_t hash,
-                        uint32_t expires_at);
+/* A touch of a row that memory does not hold, in the background, with the version of its journal record.
+ * False: too many wait already, or no memory. */
+bool writer_touch_later(struct writer *writer, struct space *space, struct slice key, uint64_t hash,
+                        uint64_t version, uint32_t expires_at);
+
+/* A row as it was loaded, with the expiry of a touch that has yet to reach it. Any thread; costs a load when
+ * none waits. */
+void writer_amend(struct writer *writer, const struct space *space, struct entry *entry, uint64_t hash);
 
 /* Is there any hope that a write would be committed soon? */
 bool writer_is_hopeful(const struct writer *writer);

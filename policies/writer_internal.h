@@ -14,6 +14,7 @@ enum {
     LOAD_MAX = 128,             /* keys per lookup on the writer's connection */
     BATCH_BYTES_MAX = 8 << 20,  /* values of one write-behind batch */
     POLL_US = 1000000,          /* the thread looks around at least that often */
+    TOUCH_BUCKETS = 4096,
 };
 
 /* Write-behind of one namespace; the writer thread's alone, but for `bound`. */
@@ -35,8 +36,9 @@ struct flusher {
 
 struct touch_later {
     struct touch_later *next;
+    struct touch_later *chain; /* in writer.pending */
     struct space *space;
-    uint64_t hash, version, client_cas; /* version 0: drawn when it is applied */
+    uint64_t hash, version, client_cas;
     uint32_t expires_at;
     uint8_t key_size;
     char key[ENTRY_KEY_MAX];
@@ -75,6 +77,7 @@ struct writer {
     struct tier_ticket *jobs, **jobs_end; /* taken, not yet in a group */
     struct barrier *barriers;             /* taken, not yet satisfied */
     struct touch_later *touches;          /* taken, not yet applied */
+    bool touches_failed;                  /* the last attempt: to be tried again when the breaker lets it */
     atomic_uint_fast64_t bound;           /* low_water.c */
     struct backend_error error;           /* of the last call that failed */
     atomic_uint_fast64_t groups, grouped, group_refused, failure_count, reconnects, upkeep, touched,
@@ -86,14 +89,18 @@ struct writer {
     struct tier_ticket *new_jobs, **new_jobs_end;
     struct barrier *new_barriers;
     struct touch_later *new_touches;
-    unsigned detached; /* touches anywhere here */
+    struct touch_later *pending[TOUCH_BUCKETS]; /* by hash: all touches that are not done, taken or not */
     bool poked, stop;
+    atomic_uint detached; /* how many; changes under the mutex */
 };
 
 /* Calls the backend, reports to breaker and statistics, reopens the connection where that may help. */
 enum backend_status writer_apply(struct writer *writer, struct mutation *mutations, size_t count);
 enum backend_status writer_load(struct writer *writer, struct space *space, const struct slice *keys,
                                 size_t count, struct load_result *results);
+/* What was alive at the second `now`, as far as the store still has it. */
+enum backend_status writer_load_at(struct writer *writer, struct space *space, const struct slice *keys,
+                                   size_t count, uint32_t now, struct load_result *results);
 
 /* May the backend be asked now? A probe, if the breaker is open, must be followed by a call. */
 bool writer_admits(struct writer *writer);
@@ -128,8 +135,12 @@ uint64_t flusher_since(struct flusher *flusher);
 
 /* ---- touches.c ---- */
 
-/* Applies writer->touches, in steps of LOAD_MAX; stops at a failure. */
-void touches_run(struct writer *writer);
+/* Applies writer->touches, but for those whose entry has to be flushed first. False: stopped by a failure. */
+bool touches_run(struct writer *writer);
+/* Is a touch of this namespace (NULL: any) taken and not done? */
+bool touches_wait(const struct writer *writer, const struct space *space);
+/* The least version among the touches that are not done, taken or not; UINT64_MAX: none. */
+uint64_t touches_bound(struct writer *writer);
 void touches_free(struct touch_later *touches);
 
 #endif

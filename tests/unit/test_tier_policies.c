@@ -362,6 +362,54 @@ static void test_existence_memory(void **state) {
     rig_stop(&rig);
 }
 
+/* While the backend is away: what memory has kept of a row does not outlive a touch, no touch is dropped, and
+ * what is loaded before the touch has reached the row has its expiry already. */
+static void test_blind_touches_wait(void **state) {
+    struct tier_rig rig;
+    char command[64];
+    unsigned taken = 0;
+    uint32_t expires_at = 0;
+    (void)state;
+    rig_init(&rig, &policy_write_behind);
+    rig.spaces[0].existence = EXISTENCE_MEMORY;
+    rig.spaces[0].on_backend_down = DOWN_STALE;
+    rig.spaces[0].max_residency = 10;
+    rig_start(&rig);
+    put(&rig, "stale", "x");
+    put(&rig, "short", "x");
+    put(&rig, "number", "1");
+    put(&rig, "key0", "x");
+    expect(&rig, "get stale", "x");
+    faulty_fail_all(rig.faulty, FAULTY_ANY, BACKEND_TRANSIENT);
+    rig.clock_shift_us = 11 * 1000000;
+    expect(&rig, "get stale", "x");
+    expect(&rig, "touch stale -1", "NOT_FOUND");
+    assert_memory_equal(rig_do(&rig, "get stale"), "SERVER_ERROR", 12); /* its life is over */
+    expect(&rig, "touch number 5000", "NOT_FOUND");
+    faulty_fail_all(rig.faulty, FAULTY_ANY, BACKEND_OK);
+    faulty_fail_all(rig.faulty, FAULTY_APPLY, BACKEND_TRANSIENT);
+    for (int i = 0; i < 100 && strcmp(rig_do(&rig, "incr number 1"), "2") != 0; i++)
+        usleep(50000); /* until reads are tried again */
+    for (; taken < 10000; taken++) {
+        snprintf(command, sizeof command, "touch key%u 5000", taken);
+        const char *reply = rig_do(&rig, command);
+        if (strcmp(reply, "NOT_FOUND") != 0)
+            break;
+    }
+    assert_in_range(taken, 4000, 4096);
+    assert_string_equal(rig.reply, "SERVER_ERROR too many writes wait for the backend");
+    faulty_fail_all(rig.faulty, FAULTY_APPLY, BACKEND_OK);
+    rig_do(&rig, "sync");
+    free(memory_store_get(rig.store, "test", "number", NULL, &expires_at));
+    assert_true(expires_at > 5000); /* the increment was made on what the touch had prolonged */
+    assert_row(&rig, "number", "2");
+    free(memory_store_get(rig.store, "test", "key0", NULL, &expires_at));
+    assert_true(expires_at > 5000);
+    expect(&rig, "get stale", "MISS");
+    expect(&rig, "touch key1 5000", "NOT_FOUND"); /* there is room again */
+    rig_stop(&rig);
+}
+
 static void test_touch_slack(void **state) {
     struct tier_rig rig;
     uint32_t expires_at, again;
@@ -629,6 +677,7 @@ int main(void) {
         cmocka_unit_test(test_write_behind),
         cmocka_unit_test(test_write_behind_cold),
         cmocka_unit_test(test_existence_memory),
+        cmocka_unit_test(test_blind_touches_wait),
         cmocka_unit_test(test_touch_slack),
         cmocka_unit_test(test_placeholder_does_not_hide_a_row),
         cmocka_unit_test(test_placeholder_over_a_pending_delete),

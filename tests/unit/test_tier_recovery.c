@@ -234,6 +234,107 @@ static void test_store_ahead_and_not_writable(void **state) {
     }
 }
 
+/* The journal holds an old put, the store a newer one whose record was lost, and a touch was made on that:
+ * the touch is the newer row's, and the old value does not come back on its account. */
+static void test_touch_of_what_the_store_has(void **state) {
+    struct tier_rig rig;
+    char command[512];
+    unsigned long long cas;
+    (void)state;
+    for (int writable = 0; writable < 2; writable++) {
+        begin(&rig, JOURNAL_OS);
+        rig_start(&rig);
+        expect(&rig, "set a old", "STORED");
+        expect(&rig, "set gone old", "STORED");
+        expect(&rig, "touch gone -1", "TOUCHED");
+        assert_int_equal(sscanf(rig_do(&rig, "gets a"), "old %llu", &cas), 1);
+        keep_journal(&rig);
+        rig_do(&rig, "sync");
+        crash(&rig);
+        rig_start(&rig);
+        memory_store_put(rig.store, "test", "a", "new", cas + (100 << ENTRY_VERSION_NODE_BITS));
+        memory_store_put(rig.store, "test", "gone", "new", cas + (100 << ENTRY_VERSION_NODE_BITS));
+        faulty_fail_all(rig.faulty, FAULTY_APPLY, BACKEND_TRANSIENT);
+        expect(&rig, "touch a 5000", "TOUCHED");
+        expect(&rig, "touch gone 5000", "TOUCHED");
+        crash(&rig);
+        /* The journal as if the low-water version had not been noted: the old put is there again. */
+        snprintf(command, sizeof command,
+                 "cd %s.kept && cp low-water %s && for f in journal-*.fj; do cp $f %s/journal-9-${f##*-}; "
+                 "done; rm -r %s.kept",
+                 rig.folder, rig.folder, rig.folder, rig.folder);
+        assert_int_equal(system(command), 0);
+        if (!writable)
+            faulty_fail_all(rig.faulty, FAULTY_APPLY, BACKEND_TRANSIENT);
+        rig_start(&rig);
+        faulty_fail_all(rig.faulty, FAULTY_APPLY, BACKEND_OK);
+        for (int i = 0; i < 5000 && row_expiry(&rig, "a") == 0; i++)
+            usleep(1000);
+        rig_do(&rig, "sync");
+        assert_row(&rig, "a", "new");
+        assert_row(&rig, "gone", "new");
+        assert_true(row_expiry(&rig, "a") > time(NULL) + 3000);
+        assert_true(row_expiry(&rig, "gone") > time(NULL) + 3000);
+        expect(&rig, "get a", "new");
+        expect(&rig, "get gone", "new");
+        rig_stop(&rig);
+    }
+}
+
+/* What was alive when it was touched is alive, however long the server was away meanwhile. */
+static void test_touched_before_it_expired(void **state) {
+    struct tier_rig rig;
+    (void)state;
+    begin(&rig, JOURNAL_OS);
+    rig_start(&rig);
+    expect(&rig, "set once 1 2", "STORED");
+    expect(&rig, "touch once 5000", "TOUCHED");
+    expect(&rig, "set twice 1 2", "STORED");
+    expect(&rig, "touch twice 1", "TOUCHED");
+    expect(&rig, "touch twice 5000", "TOUCHED");
+    expect(&rig, "set never 1 2", "STORED");
+    expect(&rig, "set back 1", "STORED");
+    expect(&rig, "touch back 1", "TOUCHED");
+    uint32_t end = (uint32_t)time(NULL) + 2;
+    crash(&rig);
+    while (time(NULL) <= end)
+        usleep(10000);
+    rig_start(&rig);
+    expect(&rig, "get once", "1");
+    expect(&rig, "get twice", "1");
+    expect(&rig, "get never", "MISS");
+    expect(&rig, "get back", "MISS");
+    rig_do(&rig, "sync");
+    assert_row(&rig, "once", "1");
+    assert_row(&rig, "twice", "1");
+    assert_row(&rig, "never", NULL);
+    assert_row(&rig, "back", NULL);
+    rig_stop(&rig);
+}
+
+/* A touch that was answered without a look at the row (existence = memory) is in the journal. */
+static void test_blind_touches_come_back(void **state) {
+    enum journal_mode modes[] = {JOURNAL_OS, JOURNAL_ALWAYS};
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct tier_rig rig;
+        begin(&rig, modes[i]);
+        rig.spaces[0].existence = EXISTENCE_MEMORY;
+        memory_store_put(rig.store, "test", "row", "1", 1000);
+        rig_start(&rig);
+        faulty_fail_all(rig.faulty, FAULTY_ANY, BACKEND_TRANSIENT);
+        expect(&rig, "touch row 5000", "NOT_FOUND");
+        expect(&rig, "touch none 5000", "NOT_FOUND");
+        crash(&rig);
+        assert_int_equal(row_expiry(&rig, "row"), 0);
+        rig_start(&rig);
+        assert_true(row_expiry(&rig, "row") > time(NULL) + 3000);
+        expect(&rig, "get row", "1");
+        assert_row(&rig, "none", NULL);
+        rig_stop(&rig);
+    }
+}
+
 /* New versions begin above those of the store, also when the store did not say at once which those are. */
 static void test_versions_begin_above_the_store(void **state) {
     struct tier_rig rig;
@@ -494,6 +595,9 @@ int main(void) {
         cmocka_unit_test(test_touch_waits_for_an_absent_backend),
         cmocka_unit_test(test_store_ahead_of_the_journal),
         cmocka_unit_test(test_store_ahead_and_not_writable),
+        cmocka_unit_test(test_touch_of_what_the_store_has),
+        cmocka_unit_test(test_touched_before_it_expired),
+        cmocka_unit_test(test_blind_touches_come_back),
         cmocka_unit_test(test_versions_begin_above_the_store),
         cmocka_unit_test(test_more_than_memory),
         cmocka_unit_test(test_other_number_of_workers),
