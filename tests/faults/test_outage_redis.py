@@ -1,19 +1,24 @@
 # SPDX-License-Identifier: MIT
-"""A Redis that is stopped, killed, emptied, out of memory or read-only while write-behind traffic runs: no acknowledged write
-is lost, hits are answered throughout, other namespaces go on, unknown is not a miss, and nobody restarts Forebay."""
+"""A Redis that ails in every way while write-behind traffic runs, in both layouts: no acknowledged write is lost, hits are
+answered throughout, other namespaces go on, unknown is not a miss, and nobody restarts Forebay."""
 
 import contextlib
+import os
 import threading
 
 import pytest
 from crash import Owner
-from forebay import Config, Redis, eventually, namespace, section
+from forebay import Config, Redis, Row, eventually, namespace, section
 
 pytestmark = pytest.mark.skipif(Redis.missing() is not None, reason=str(Redis.missing()))
+
+PREFIXES = {"sess:": "hash", "sh:": "string"}
+HELD, LATER = 100, 200  # keys that were flushed before the outage, and keys that are set during it
 
 
 def config(redis, **options):
     return Config(namespace("sessions", "sess:", "write-behind", backend="remote", flush_delay="50ms", **options),
+                  namespace("shared", "sh:", "write-behind", backend="remote", flush_delay="50ms", layout="string", **options),
                   namespace("through", "wt:", "write-through", backend="remote"),
                   namespace("files", "file:", "write-behind", backend="local", flush_delay="50ms"),
                   namespace("plain", "plain:", "cache-aside"),
@@ -21,120 +26,313 @@ def config(redis, **options):
                             section("backend", "local", uri="sqlite:store.db")], drain_timeout="1s")
 
 
-def fill(client, count, prefix="sess:"):
-    replies = client.set_many((f"{prefix}{i}", b"value %d" % i) for i in range(count))
+def expected(first, last):
+    return {b"%s%d" % (prefix.encode(), i): b"value %d" % i for prefix in PREFIXES for i in range(first, last)}
+
+
+def fill(client, first, last):
+    replies = client.set_many(expected(first, last).items())
     assert set(replies) == {b"STORED"}, set(replies)
 
 
-def values(redis, count, prefix="sess:"):
-    """What Redis has of the keys that fill made."""
-    pipe = redis.connect().pipeline(transaction=False)
-    for i in range(count):
-        pipe.hget(f"{prefix}{i}", "value")
-    return pipe.execute()
+def rows(redis, prefix):
+    """What Redis has under a prefix, as anyone can see it: {key: Row}. Versions are left out."""
+    client = redis.connect()
+    names = list(client.scan_iter(match=prefix + "*", count=1000))
+    pipe = client.pipeline(transaction=False)
+    for name in names:
+        if PREFIXES[prefix] == "hash":
+            pipe.hmget(name, "value", "flags")
+        else:
+            pipe.get(name)
+            pipe.hget(b"forebay:beside:" + name, "flags")
+        pipe.execute_command("PEXPIRETIME", name)
+    answers = iter(pipe.execute())
+    found = {}
+    for name in names:
+        value, flags = next(answers) if PREFIXES[prefix] == "hash" else (next(answers), next(answers))
+        expires = next(answers)
+        if value is not None:  # else the tombstone of a delete
+            found[name] = Row(value, int(flags or 0), max(0, expires // 1000), 0)
+    return found
 
 
-def check_outage(server, first=0):
-    """What holds while Redis is away, whatever ails it. Keys sess:0 to 99 were set and are in memory."""
+def all_rows(redis):
+    return {key: row for prefix in PREFIXES for key, row in rows(redis, prefix).items()}
+
+
+def all_values(redis, keys):
+    found = all_rows(redis)
+    return {key: found[key].value for key in keys if key in found}
+
+
+# ---- Outages: what begins and what ends them ----
+
+class Outage:
+    """begin() and end() around what holds meanwhile."""
+
+    options = ()    # of the Redis
+    reads = False   # it still answers who reads
+    keeps = True    # it knows afterwards what it knew before
+
+    def __init__(self, redis):
+        self.redis = redis
+
+    def begin(self):
+        raise NotImplementedError
+
+    def end(self):
+        raise NotImplementedError
+
+
+class Stopped(Outage):
+    """SIGSTOP."""
+
+    def begin(self):
+        self.redis.pause()
+
+    def end(self):
+        self.redis.resume()
+
+
+class Killed(Outage):
+    """kill -9; append-only, every write: what was flushed is still there."""
+
+    options = ("--appendonly", "yes", "--appendfsync", "always")
+
+    def begin(self):
+        self.redis.kill()
+
+    def end(self):
+        self.redis.start()
+
+
+class Emptied(Killed):
+    """It has lost what it had been given; what was accepted since is all there, and memory still answers the rest."""
+
+    options = ()
+    keeps = False
+
+
+class OutOfMemory(Outage):
+    reads = True
+
+    def begin(self):
+        self.redis.connect().config_set("maxmemory", 1)
+
+    def end(self):
+        self.redis.connect().config_set("maxmemory", 0)
+
+
+class CannotSave(Outage):
+    """MISCONF: a folder is where its file should be."""
+
+    reads = True
+
+    def saves(self, status):
+        with contextlib.suppress(Exception):  # one is under way
+            self.redis.connect().bgsave()
+        return self.redis.connect().info("persistence")["rdb_last_bgsave_status"] == status
+
+    def begin(self):
+        os.mkdir(os.path.join(self.redis.folder, "dump.rdb"))
+        self.redis.connect().config_set("save", "3600 1")
+        eventually(lambda: self.saves("err"))
+
+    def end(self):
+        os.rmdir(os.path.join(self.redis.folder, "dump.rdb"))
+        eventually(lambda: self.saves("ok"))
+
+
+class ReadOnly(Outage):
+    """It has become the replica of a primary that nobody finds, and still shows what it has."""
+
+    reads = True
+    stale = "yes"
+
+    def begin(self):
+        self.redis.connect().config_set("replica-serve-stale-data", self.stale)
+        self.redis.connect().slaveof("127.0.0.1", 1)
+
+    def end(self):
+        self.redis.connect().slaveof()
+
+
+class MasterDown(ReadOnly):
+    """The same, and it shows nothing."""
+
+    reads = False
+    stale = "no"
+
+
+class Replica(Outage):
+    """It has become the replica of a primary that is empty, and is so itself from then on."""
+
+    reads = True
+    keeps = False
+
+    def begin(self):
+        self.primary = Redis(os.path.join(self.redis.folder, "primary")).start()
+        self.redis.connect().slaveof("127.0.0.1", self.primary.port)
+        eventually(lambda: self.redis.connect().info("replication")["master_link_status"] == "up")
+
+    def end(self):
+        self.redis.connect().slaveof()
+        self.primary.stop()
+
+
+OUTAGES = [Stopped, Killed, Emptied, OutOfMemory, CannotSave, ReadOnly, MasterDown, Replica]
+
+
+# ---- What holds ----
+
+def check_outage(server):
+    """While Redis is away, whatever ails it."""
     client = server.client()
-    assert client.get_many([f"sess:{i}" for i in range(100)]) == {b"sess:%d" % i: b"value %d" % i for i in range(100)}
-    replies = client.set_many((f"sess:{i}", b"value %d" % i) for i in range(100 + first, 300 + first))
-    assert set(replies) == {b"STORED"}, "writes are held back"
-    assert client.get(f"sess:{250 + first}") == b"value %d" % (250 + first), "and answered"
+    assert client.get_many(expected(0, HELD)) == expected(0, HELD), "what memory has is answered"
+    fill(client, HELD, HELD + LATER)
+    assert client.get_many(expected(HELD, HELD + LATER)) == expected(HELD, HELD + LATER), "dirty entries as well"
     for prefix in ("plain:", "file:"):
         assert client.set(prefix + "x", b"untouched") == b"STORED"
         assert client.get(prefix + "x") == b"untouched"
     assert client.ask("file:unknown") == ("miss", None), "a miss of another store is known to be one"
+    client.sync("files")
+    assert server.rows("files")[b"file:x"].value == b"untouched"
 
 
-def check_unknown(server):
+def check_unknown(server, reads=False):
     """What memory does not have and Redis cannot be asked for is not a miss, and what cannot be written through is not
     stored."""
     client = server.client()
-    assert client.ask("sess:unknown")[0] == "error"
+    for prefix in PREFIXES:
+        kind, _ = client.ask(prefix + "unknown")
+        assert kind == "miss" if reads else kind == "error"
     assert client.set("wt:x", b"v").startswith(b"SERVER_ERROR")
-    assert client.ask("wt:x")[0] == "error"
+    assert client.ask("wt:x")[0] in ("error", "miss" if reads else "error")
 
 
-def check_recovery(server, redis, count=300):
+def check_recovery(server, redis, keeps=True):
+    """At once after a sync: Redis has all, and can be asked again."""
     client = server.client()
     client.sync("sessions")
-    assert values(redis, count) == [b"value %d" % i for i in range(count)]
-    eventually(lambda: client.set("wt:y", b"v") == b"STORED")
-    eventually(lambda: client.ask("sess:unknown") == ("miss", None))
+    client.sync("shared")
+    for prefix in PREFIXES:
+        assert client.ask(prefix + "never-seen") == ("miss", None)
+    assert client.set("wt:y", b"v") == b"STORED"
+    want = expected(0 if keeps else HELD, HELD + LATER)
+    assert all_values(redis, want) == want
+    assert client.get_many(expected(0, HELD)) == expected(0, HELD)
 
 
-def test_stopped(serve, redis):
+class Traffic:
+    """Clients that keep changing keys of their own, with the model of what they were promised."""
+
+    def __init__(self, server, seed):
+        self.server = server
+        self.owners = [Owner(i, list(PREFIXES), 40, seed, refusals=True) for i in range(3)]
+        self.end = threading.Event()
+        self.threads = [threading.Thread(target=owner.run, args=(server.port, self.end), daemon=True) for owner in self.owners]
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.end.set()
+        for thread in self.threads:
+            thread.join(60)
+
+    def go_on(self):
+        """Until every client has had some more answers."""
+        goals = [(owner, owner.answered + owner.refused + 30) for owner in self.owners]
+        eventually(lambda: all(owner.error or owner.answered + owner.refused >= goal for owner, goal in goals))
+        for owner in self.owners:
+            if owner.error:
+                raise owner.error
+
+    def check(self, where):
+        client = self.server.client()
+        for owner in self.owners:
+            owner.check(client, where)
+
+    def check_store(self, redis, where):
+        found = all_rows(redis)
+        for owner in self.owners:
+            owner.check_store(found, where)
+
+
+def start(serve, redis, options=()):
+    """A server over a Redis with these options, and HELD keys of each layout in both."""
+    if options:
+        redis.stop()
+        redis.options = list(options)
+        redis.start()
     server = serve(config(redis))
-    fill(server.client(), 100)
+    fill(server.client(), 0, HELD)
     server.client().sync()
-    redis.pause()
-    check_outage(server)
-    check_unknown(server)
-    redis.resume()
-    check_recovery(server, redis)
+    return server
 
 
-def test_killed_and_back_with_its_data(serve, redis):
-    """Append-only, every write: what was flushed is still there."""
-    redis.stop()
-    redis.options = ["--appendonly", "yes", "--appendfsync", "always"]
-    redis.start()
-    server = serve(config(redis))
-    fill(server.client(), 100)
-    server.client().sync()
-    redis.kill()
-    check_outage(server)
-    check_unknown(server)
-    redis.start()
-    check_recovery(server, redis)
-
-
-def test_killed_and_back_empty(serve, redis):
-    """Redis has lost what it had been given; what was accepted since is all there, and memory still answers the rest."""
-    server = serve(config(redis))
-    fill(server.client(), 100)
-    server.client().sync()
-    redis.kill()
-    check_outage(server)
-    check_unknown(server)
-    redis.start()
-    client = server.client()
-    client.sync("sessions")
-    assert values(redis, 300)[100:] == [b"value %d" % i for i in range(100, 300)]
-    assert client.get("sess:7") == b"value 7"
-
-
-def test_out_of_memory(serve, redis):
-    server = serve(config(redis))
-    fill(server.client(), 100)
-    server.client().sync()
-    redis.connect().config_set("maxmemory", 1)
-    check_outage(server)
-    assert server.client().set("wt:x", b"v").startswith(b"SERVER_ERROR")
-    redis.connect().config_set("maxmemory", 0)
-    check_recovery(server, redis)
-
-
-def test_read_only_replica(serve, redis, tmp_path):
-    server = serve(config(redis))
-    fill(server.client(), 100)
-    server.client().sync()
-    with Redis(tmp_path / "primary") as primary:
-        redis.connect().config_set("replica-serve-stale-data", "yes")
-        redis.connect().slaveof("127.0.0.1", primary.port)
+@pytest.mark.parametrize("kind", OUTAGES)
+def test_outage_under_traffic(serve, redis, kind):
+    outage = kind(redis)
+    server = start(serve, redis, kind.options)
+    pid = server.pid
+    with Traffic(server, kind.__name__) as traffic:
+        traffic.go_on()
+        outage.begin()
         check_outage(server)
-        assert server.client().set("wt:x", b"v").startswith(b"SERVER_ERROR")
-        redis.connect().slaveof()
-        server.client().sync("sessions")
-    assert values(redis, 300)[100:] == [b"value %d" % i for i in range(100, 300)]
+        check_unknown(server, outage.reads)
+        traffic.go_on()
+        outage.end()
+        check_recovery(server, redis, outage.keeps)
+        traffic.go_on()
+    server.client().sync()
+    traffic.check("after the outage")
+    server.check_alive()
+    assert server.pid == pid
+    if outage.keeps:
+        traffic.check_store(redis, "in Redis after the outage")
+        server.kill()
+        server.start()
+        traffic.check("after a kill -9, from Redis")
+
+
+def test_one_outage_after_the_other(serve, redis):
+    server = start(serve, redis)
+    with Traffic(server, "many") as traffic:
+        for kind in [Stopped, OutOfMemory, ReadOnly, MasterDown] * 2:
+            outage = kind(redis)
+            outage.begin()
+            traffic.go_on()
+            outage.end()
+            traffic.go_on()
+            server.check_alive()
+    server.client().sync()
+    traffic.check("after the outages")
+    traffic.check_store(redis, "in Redis after the outages")
+
+
+def test_reads_go_on_at_once_after_a_long_outage(serve, redis):
+    """The readers' pauses have grown to seconds: what the writer has found out ends them."""
+    server = start(serve, redis)
+    client = server.client()
+    redis.kill()
+    fill(client, HELD, HELD + LATER)
+    eventually(lambda: client.ask("sess:unknown")[0] == "error" and
+               int(client.stats("backends")["remote:read_failures"]) >= 8)
+    redis.start()
+    client.sync("sessions")
+    for i in range(100):
+        assert client.ask(f"sess:other-{i}") == ("miss", None)
 
 
 def test_away_at_the_start(serve, redis):
     """Forebay starts without its Redis, takes writes, knows no misses, and catches up."""
     redis.stop()
     server = serve(config(redis))
-    fill(server.client(), 100)
+    fill(server.client(), 0, HELD)
     check_outage(server)
     check_unknown(server)
     redis.start()
@@ -143,9 +341,7 @@ def test_away_at_the_start(serve, redis):
 
 def test_killed_during_the_outage(serve, redis):
     """Both go: the journal has what Redis has not."""
-    server = serve(config(redis))
-    fill(server.client(), 100)
-    server.client().sync()
+    server = start(serve, redis)
     redis.pause()
     check_outage(server)
     server.kill()
@@ -157,52 +353,7 @@ def test_killed_during_the_outage(serve, redis):
 def test_on_backend_down_miss(serve, redis):
     server = serve(config(redis, on_backend_down="miss"))
     redis.kill()
-    assert server.client().ask("sess:unknown") == ("miss", None)
-    assert server.client().set("sess:1", b"v") == b"STORED"
-    assert server.client().get("sess:1") == b"v"
-
-
-def test_traffic_through_many_outages(serve, redis):
-    """Clients that keep changing their keys while Redis comes and goes: each reply, each read in between, and the store at
-    the end agree with the model of what was acknowledged."""
-    server = serve(config(redis))
-    owners = [Owner(i, ["sess:"], 60, "outages", refusals=True) for i in range(3)]
-    end = threading.Event()
-    threads = [threading.Thread(target=owner.run, args=(server.port, end), daemon=True) for owner in owners]
-    for thread in threads:
-        thread.start()
-    client = server.client()
-    for _ in range(4):
-        redis.pause()
-        progress(owners)
-        redis.resume()
-        progress(owners)
-        with contextlib.suppress(Exception):
-            redis.connect().config_set("maxmemory", 1)
-        progress(owners)
-        redis.connect().config_set("maxmemory", 0)
-        progress(owners)
-        server.check_alive()
-    end.set()
-    for thread in threads:
-        thread.join(60)
-        assert not thread.is_alive()
-    for owner in owners:
-        if owner.error:
-            raise owner.error
-        assert owner.answered > 100
-    client.sync()
-    eventually(lambda: client.ask("sess:unknown") == ("miss", None))
-    for owner in owners:
-        owner.check(client, "after the outages")
-    server.kill()
-    server.start()
-    client = server.client()
-    for owner in owners:
-        owner.check(client, "after a kill -9, from Redis")
-
-
-def progress(owners):
-    """Waits until every client has had some more answers."""
-    goals = [(owner, owner.answered + owner.refused + 30) for owner in owners]
-    eventually(lambda: all(owner.error or owner.answered + owner.refused >= goal for owner, goal in goals))
+    for prefix in PREFIXES:
+        assert server.client().ask(prefix + "unknown") == ("miss", None)
+        assert server.client().set(prefix + "1", b"v") == b"STORED"
+        assert server.client().get(prefix + "1") == b"v"
