@@ -14,56 +14,24 @@
  * Each line: median of the rounds in rows a second, plain and backend, and the ratio of the medians.
  */
 #include "backends/kinds.h"
+#include "tools/bench/entries.h"
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
-    KEY_SIZE = 20,
     BLOCK_ROWS = 32,
-    LOAD_KEYS = 100,
     CHECKPOINT_PAGES = 16000, /* as the backend's upkeep */
     ROUNDS_MAX = 15
 };
 
 struct bench {
     const char *folder, *synchronous;
-    unsigned rows, batch, value_size, group, rounds;
+    unsigned batch, group, rounds;
     char path[400], uri[420];
-    char (*keys)[KEY_SIZE + 1];
-    char *value;
-    unsigned *order;
-    uint64_t random;
-    uint64_t version;
+    struct entries entries;
 };
-
-static uint64_t next_random(struct bench *bench) {
-    bench->random ^= bench->random << 13;
-    bench->random ^= bench->random >> 7;
-    bench->random ^= bench->random << 17;
-    return bench->random;
-}
-
-static double seconds(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
-}
-
-static void die(const char *what) {
-    fprintf(stderr, "bench_sqlite_loop: %s\n", what);
-    exit(1);
-}
-
-static void shuffle(struct bench *bench) {
-    for (unsigned i = bench->rows - 1; i > 0; i--) {
-        unsigned other = (unsigned)(next_random(bench) % (i + 1)), kept = bench->order[i];
-        bench->order[i] = bench->order[other];
-        bench->order[other] = kept;
-    }
-}
 
 static void remove_store(const struct bench *bench) {
     const char *endings[] = {"", "-wal", "-shm"};
@@ -91,13 +59,13 @@ static int committed(void *context, sqlite3 *db, const char *name, int pages) {
 
 static void execute(struct plain *plain, const char *sql) {
     if (sqlite3_exec(plain->db, sql, NULL, NULL, NULL) != SQLITE_OK)
-        die(sqlite3_errmsg(plain->db));
+        bench_die(sqlite3_errmsg(plain->db));
 }
 
 static sqlite3_stmt *prepare(struct plain *plain, const char *sql) {
     sqlite3_stmt *statement;
     if (sqlite3_prepare_v3(plain->db, sql, -1, SQLITE_PREPARE_PERSISTENT, &statement, NULL) != SQLITE_OK)
-        die(sqlite3_errmsg(plain->db));
+        bench_die(sqlite3_errmsg(plain->db));
     return statement;
 }
 
@@ -119,7 +87,7 @@ static void plain_open(struct plain *plain, struct bench *bench) {
     plain->wal_pages = 0;
     if (sqlite3_open_v2(bench->path, &plain->db,
                         SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
-        die(sqlite3_errmsg(plain->db));
+        bench_die(sqlite3_errmsg(plain->db));
     snprintf(sql, sizeof sql,
              "PRAGMA journal_mode = WAL; PRAGMA synchronous = %s; PRAGMA wal_autocheckpoint = 0;"
              "PRAGMA cache_size = -8192; PRAGMA secure_delete = off",
@@ -148,24 +116,26 @@ static void plain_close(struct plain *plain) {
 
 static void step(struct plain *plain, sqlite3_stmt *statement) {
     if (sqlite3_step(statement) != SQLITE_DONE)
-        die(sqlite3_errmsg(plain->db));
+        bench_die(sqlite3_errmsg(plain->db));
     sqlite3_reset(statement);
 }
 
 static void bind_row(struct bench *bench, sqlite3_stmt *statement, int row, unsigned key) {
     int first = row * 7 + 1;
-    sqlite3_bind_blob(statement, first, bench->keys[key], KEY_SIZE, SQLITE_STATIC);
-    sqlite3_bind_blob(statement, first + 1, bench->value, (int)bench->value_size, SQLITE_STATIC);
+    sqlite3_bind_blob(statement, first, bench->entries.keys[key], KEY_SIZE, SQLITE_STATIC);
+    sqlite3_bind_blob(statement, first + 1, bench->entries.value, (int)bench->entries.value_size,
+                      SQLITE_STATIC);
     sqlite3_bind_int64(statement, first + 2, 0);
     sqlite3_bind_int64(statement, first + 3, 0);
-    sqlite3_bind_int64(statement, first + 4, (sqlite3_int64)++bench->version);
+    sqlite3_bind_int64(statement, first + 4, (sqlite3_int64)++bench->entries.version);
     sqlite3_bind_null(statement, first + 5);
     sqlite3_bind_null(statement, first + 6);
 }
 
 static int by_key(const void *left, const void *right, void *context) {
     const struct bench *bench = context;
-    return memcmp(bench->keys[*(const unsigned *)left], bench->keys[*(const unsigned *)right], KEY_SIZE);
+    return memcmp(bench->entries.keys[*(const unsigned *)left], bench->entries.keys[*(const unsigned *)right],
+                  KEY_SIZE);
 }
 
 /* Sorts the batch in place: that is the loop's own array. */
@@ -190,10 +160,10 @@ static void plain_batch(struct plain *plain, unsigned *order, unsigned count) {
 static double plain_write(struct bench *bench, unsigned rows, unsigned batch) {
     struct plain plain;
     plain_open(&plain, bench);
-    double start = seconds();
+    double start = bench_seconds();
     for (unsigned done = 0; done < rows; done += batch)
-        plain_batch(&plain, bench->order + done, rows - done < batch ? rows - done : batch);
-    double rate = rows / (seconds() - start);
+        plain_batch(&plain, bench->entries.order + done, rows - done < batch ? rows - done : batch);
+    double rate = rows / (bench_seconds() - start);
     plain_close(&plain);
     return rate;
 }
@@ -203,11 +173,12 @@ static double plain_load(struct bench *bench, bool transactions) {
     unsigned found = 0;
     char copy[1 << 16];
     plain_open(&plain, bench);
-    double start = seconds();
-    for (unsigned i = 0; i < bench->rows; i++) {
+    double start = bench_seconds();
+    for (unsigned i = 0; i < bench->entries.count; i++) {
         if (transactions && i % LOAD_KEYS == 0)
             execute(&plain, "BEGIN");
-        sqlite3_bind_blob(plain.select, 1, bench->keys[bench->order[i]], KEY_SIZE, SQLITE_STATIC);
+        sqlite3_bind_blob(plain.select, 1, bench->entries.keys[bench->entries.order[i]], KEY_SIZE,
+                          SQLITE_STATIC);
         if (sqlite3_step(plain.select) == SQLITE_ROW) {
             memcpy(copy, sqlite3_column_blob(plain.select, 0), (size_t)sqlite3_column_bytes(plain.select, 0));
             found += sqlite3_column_int64(plain.select, 3) > 0;
@@ -216,9 +187,9 @@ static double plain_load(struct bench *bench, bool transactions) {
         if (transactions && i % LOAD_KEYS == LOAD_KEYS - 1)
             step(&plain, plain.commit);
     }
-    double rate = bench->rows / (seconds() - start);
-    if (found != bench->rows)
-        die("rows are missing");
+    double rate = bench->entries.count / (bench_seconds() - start);
+    if (found != bench->entries.count)
+        bench_die("rows are missing");
     plain_close(&plain);
     return rate;
 }
@@ -246,7 +217,7 @@ static void through_open(struct through *through, struct bench *bench, enum back
                                       .tables = through->list,
                                       .table_count = 1};
     if (sqlite_backend.open(&options, role, &through->connection, &error) != BACKEND_OK)
-        die(error.message);
+        bench_die(error.message);
     through->mutations =
         calloc(bench->batch > bench->group ? bench->batch : bench->group, sizeof *through->mutations);
 }
@@ -257,52 +228,29 @@ static void through_close(struct through *through) {
 }
 
 static void through_batch(struct through *through, const unsigned *order, unsigned count) {
-    struct bench *bench = through->bench;
     struct backend_error error;
     bool more;
-    for (unsigned i = 0; i < count; i++)
-        through->mutations[i] = (struct mutation){.table = &through->table,
-                                                  .kind = MUTATION_PUT,
-                                                  .entry = {.key = {bench->keys[order[i]], KEY_SIZE},
-                                                            .value = {bench->value, bench->value_size},
-                                                            .version = ++bench->version}};
-    if (sqlite_backend.apply(through->connection, through->mutations, count, 1, &error) != BACKEND_OK ||
-        sqlite_backend.maintain(through->connection, 1, &more, &error) != BACKEND_OK)
-        die(error.message);
+    entries_apply(&through->bench->entries, through->connection, &through->table, through->mutations, order,
+                  count);
+    if (sqlite_backend.maintain(through->connection, 1, &more, &error) != BACKEND_OK)
+        bench_die(error.message);
 }
 
 static double through_write(struct bench *bench, unsigned rows, unsigned batch) {
     struct through through;
     through_open(&through, bench, BACKEND_WRITER);
-    double start = seconds();
+    double start = bench_seconds();
     for (unsigned done = 0; done < rows; done += batch)
-        through_batch(&through, bench->order + done, rows - done < batch ? rows - done : batch);
-    double rate = rows / (seconds() - start);
+        through_batch(&through, bench->entries.order + done, rows - done < batch ? rows - done : batch);
+    double rate = rows / (bench_seconds() - start);
     through_close(&through);
     return rate;
 }
 
 static double through_load(struct bench *bench, unsigned together) {
     struct through through;
-    struct backend_error error;
-    struct slice keys[LOAD_KEYS];
-    struct load_result results[LOAD_KEYS];
-    unsigned found = 0;
     through_open(&through, bench, BACKEND_READER);
-    double start = seconds();
-    for (unsigned done = 0, count; done < bench->rows; done += count) {
-        count = bench->rows - done < together ? bench->rows - done : together;
-        for (unsigned i = 0; i < count; i++)
-            keys[i] = slice_of(bench->keys[bench->order[done + i]], KEY_SIZE);
-        if (sqlite_backend.load(through.connection, &through.table, keys, count, 1, results, &error) !=
-            BACKEND_OK)
-            die(error.message);
-        for (unsigned i = 0; i < count; i++)
-            found += results[i].found;
-    }
-    double rate = bench->rows / (seconds() - start);
-    if (found != bench->rows)
-        die("rows are missing");
+    double rate = entries_load(&bench->entries, through.connection, &through.table, together);
     through_close(&through);
     return rate;
 }
@@ -333,13 +281,13 @@ static void show(struct pair *pair, unsigned rounds) {
 /* One side of one round: fresh file, insert, overwrite, group. */
 static void write_side(struct bench *bench, double (*write)(struct bench *, unsigned, unsigned),
                        double *ret_insert, double *ret_overwrite, double *ret_group) {
-    unsigned grouped = bench->rows / 20;
+    unsigned grouped = bench->entries.count / 20;
     remove_store(bench);
-    shuffle(bench);
-    *ret_insert = write(bench, bench->rows, bench->batch);
-    shuffle(bench);
-    *ret_overwrite = write(bench, bench->rows, bench->batch);
-    shuffle(bench);
+    entries_shuffle(&bench->entries);
+    *ret_insert = write(bench, bench->entries.count, bench->batch);
+    entries_shuffle(&bench->entries);
+    *ret_overwrite = write(bench, bench->entries.count, bench->batch);
+    entries_shuffle(&bench->entries);
     *ret_group = write(bench, grouped, bench->group);
 }
 
@@ -350,7 +298,7 @@ static void run(struct bench *bench) {
     for (unsigned i = 0; i < bench->rounds; i++) {
         write_side(bench, plain_write, &insert.plain[i], &overwrite.plain[i], &group.plain[i]);
         write_side(bench, through_write, &insert.backend[i], &overwrite.backend[i], &group.backend[i]);
-        shuffle(bench);
+        entries_shuffle(&bench->entries);
         single.plain[i] = plain_load(bench, false);
         single.backend[i] = through_load(bench, 1);
         many.plain[i] = plain_load(bench, true);
@@ -361,33 +309,13 @@ static void run(struct bench *bench) {
         show(all[i], bench->rounds);
 }
 
-static void prepare_bench(struct bench *bench) {
-    bench->random = 88172645463325252ull;
-    snprintf(bench->path, sizeof bench->path, "%s/bench_sqlite_loop.db", bench->folder);
-    snprintf(bench->uri, sizeof bench->uri, "sqlite:%s", bench->path);
-    bench->keys = malloc((size_t)bench->rows * sizeof *bench->keys);
-    bench->order = malloc(bench->rows * sizeof *bench->order);
-    bench->value = malloc(bench->value_size + 1);
-    if (!bench->keys || !bench->order || !bench->value)
-        die("out of memory");
-    memset(bench->value, 'v', bench->value_size);
-    for (unsigned i = 0; i < bench->rows; i++) {
-        /* Random to the eye and to the B-tree, distinct by the low digits. */
-        uint64_t number = next_random(bench) % 100000000 * 10000000 + i;
-        snprintf(bench->keys[i], sizeof bench->keys[i], "sess:%015llu",
-                 (unsigned long long)(number % 1000000000000000u));
-        bench->order[i] = i;
-    }
-}
-
 int main(int count, char **arguments) {
     struct bench bench = {.folder = ".",
                           .synchronous = "full",
-                          .rows = 500000,
                           .batch = 10000,
-                          .value_size = 100,
                           .group = 32,
-                          .rounds = 3};
+                          .rounds = 3,
+                          .entries = {.count = 500000, .value_size = 100}};
     for (int option; (option = getopt(count, arguments, "d:n:b:v:g:r:s:")) != -1;) {
         unsigned number = optarg ? (unsigned)strtoul(optarg, NULL, 10) : 0;
         switch (option) {
@@ -398,13 +326,13 @@ int main(int count, char **arguments) {
             bench.synchronous = optarg;
             break;
         case 'n':
-            bench.rows = number;
+            bench.entries.count = number;
             break;
         case 'b':
             bench.batch = number;
             break;
         case 'v':
-            bench.value_size = number;
+            bench.entries.value_size = number;
             break;
         case 'g':
             bench.group = number;
@@ -413,17 +341,17 @@ int main(int count, char **arguments) {
             bench.rounds = number;
             break;
         default:
-            die("see the head of tools/bench/bench_sqlite_loop.c");
+            bench_die("see the head of tools/bench/bench_sqlite_loop.c");
         }
     }
-    if (bench.rows < 1000 || bench.rows > 10000000 || !bench.batch || !bench.group || !bench.rounds ||
-        bench.rounds > ROUNDS_MAX || bench.value_size > 1 << 16)
-        die("a number is out of range");
-    prepare_bench(&bench);
+    if (!bench.batch || !bench.group || !bench.rounds || bench.rounds > ROUNDS_MAX ||
+        bench.entries.value_size > 1 << 16)
+        bench_die("a number is out of range");
+    snprintf(bench.path, sizeof bench.path, "%s/bench_sqlite_loop.db", bench.folder);
+    snprintf(bench.uri, sizeof bench.uri, "sqlite:%s", bench.path);
+    entries_make(&bench.entries);
     run(&bench);
     remove_store(&bench);
-    free(bench.keys);
-    free(bench.order);
-    free(bench.value);
+    entries_free(&bench.entries);
     return 0;
 }

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/* What the benchmarks of the backends write and read: many keys of 20 bytes, one value, and an order to go
+ * through the keys that is shuffled again and again. */
+#ifndef FOREBAY_TOOLS_BENCH_ENTRIES_H
+#define FOREBAY_TOOLS_BENCH_ENTRIES_H
+
+#include "backends/backend.h"
+
+enum { KEY_SIZE = 20, LOAD_KEYS = 100 /* in one load() */, ENTRIES_LEAST = 1000, ENTRIES_MOST = 10000000 };
+
+struct entries {
+    unsigned count, value_size;
+    char (*keys)[KEY_SIZE + 1];
+    char *value;
+    unsigned *order; /* of the keys */
+    uint64_t random;
+    uint64_t version; /* of the last change */
+};
+
+/* Makes count keys and a value of value_size bytes; the same ones in each run. */
+void entries_make(struct entries *entries);
+void entries_free(struct entries *entries);
+
+void entries_shuffle(struct entries *entries);
+
+/* Puts the entries of these positions, each with a new version, by one apply(). mutations has room for count.
+ */
+void entries_apply(struct entries *entries, struct backend_connection *connection,
+                   const struct backend_table *table, struct mutation *mutations, const unsigned *order,
+                   unsigned count);
+
+/* Loads all entries in their order, `together` of them (up to LOAD_KEYS) by one load(). Returns entries a
+ * second. */
+double entries_load(const struct entries *entries, struct backend_connection *connection,
+                    const struct backend_table *table, unsigned together);
+
+/* Of the monotonic clock. */
+double bench_seconds(void);
+
+/* Ends the program with a message. */
+__attribute__((noreturn)) void bench_die(const char *what);
+
+#endif
