@@ -10,20 +10,29 @@ from forebay import Config, Redis, Server, namespace, section
 pytestmark = pytest.mark.skipif(Redis.missing() is not None, reason=str(Redis.missing()))
 
 
-def node(folder, number, redis, delay):
+def node(folder, number, redis, delay, layout):
     """A node that flushes after `delay`."""
-    space = namespace("sessions", "sess:", "write-behind", backend="remote", flush_delay=delay, flush_batch=100000, journal="os")
+    space = namespace("sessions", "sess:", "write-behind", backend="remote", flush_delay=delay, flush_batch=100000, journal="os",
+                      layout=layout)
     return Server(folder, config=Config(space, backends=[section("backend", "remote", uri=redis.uri)], node=number))
 
 
+@pytest.fixture(params=["hash", "string"])
+def layout(request):
+    return request.param
+
+
 @pytest.fixture
-def nodes(tmp_path, redis):
-    with node(tmp_path / "a", 1, redis, "1h") as first, node(tmp_path / "b", 2, redis, "10ms") as second:
+def nodes(tmp_path, redis, layout):
+    with node(tmp_path / "a", 1, redis, "1h", layout) as first, node(tmp_path / "b", 2, redis, "10ms", layout) as second:
         yield first, second
 
 
-def value(redis, key):
-    return redis.connect().hget(key, "value")
+@pytest.fixture
+def value(redis, layout):
+    """value(key): what Redis has."""
+    client = redis.connect()
+    return client.get if layout == "string" else lambda key: client.hget(key, "value")
 
 
 def replay_late(first):
@@ -34,24 +43,24 @@ def replay_late(first):
     return client
 
 
-def test_a_late_replay_does_not_undo_a_newer_set(nodes, redis):
+def test_a_late_replay_does_not_undo_a_newer_set(nodes, value):
     first, second = nodes
     assert first.client().set("sess:both", b"older") == b"STORED"
     assert first.client().set("sess:one", b"only here") == b"STORED"
     first.kill()
-    assert value(redis, "sess:both") is None, "only the journal has it"
+    assert value("sess:both") is None, "only the journal has it"
     time.sleep(0.01)
     client = second.client()
     assert client.set("sess:both", b"newer") == b"STORED"
     client.sync()
-    assert value(redis, "sess:both") == b"newer"
+    assert value("sess:both") == b"newer"
     client = replay_late(first)
-    assert value(redis, "sess:both") == b"newer"
-    assert value(redis, "sess:one") == b"only here"
+    assert value("sess:both") == b"newer"
+    assert value("sess:one") == b"only here"
     assert client.get("sess:both") == b"newer", "the first node has learned of it"
 
 
-def test_a_late_replay_does_not_revive_a_deleted_key(nodes, redis):
+def test_a_late_replay_does_not_revive_a_deleted_key(nodes, value):
     first, second = nodes
     client = second.client()
     client.set("sess:x", b"there")
@@ -61,13 +70,13 @@ def test_a_late_replay_does_not_revive_a_deleted_key(nodes, redis):
     time.sleep(0.01)
     assert client.delete("sess:x") == b"DELETED"
     client.sync()
-    assert value(redis, "sess:x") is None
+    assert value("sess:x") is None
     client = replay_late(first)
-    assert value(redis, "sess:x") is None
+    assert value("sess:x") is None
     assert client.get("sess:x") is None
 
 
-def test_a_late_delete_does_not_remove_a_newer_set(nodes, redis):
+def test_a_late_delete_does_not_remove_a_newer_set(nodes, value):
     first, second = nodes
     client = second.client()
     client.set("sess:x", b"there")
@@ -78,11 +87,11 @@ def test_a_late_delete_does_not_remove_a_newer_set(nodes, redis):
     client.set("sess:x", b"newer")
     client.sync()
     client = replay_late(first)
-    assert value(redis, "sess:x") == b"newer"
+    assert value("sess:x") == b"newer"
     assert client.get("sess:x") == b"newer"
 
 
-def test_a_newer_change_of_the_journal_wins(nodes, redis):
+def test_a_newer_change_of_the_journal_wins(nodes, value):
     """The other way round: the journal has the newer one."""
     first, second = nodes
     client = second.client()
@@ -92,7 +101,7 @@ def test_a_newer_change_of_the_journal_wins(nodes, redis):
     assert first.client().set("sess:x", b"newer") == b"STORED"
     first.kill()
     replay_late(first)
-    assert value(redis, "sess:x") == b"newer"
+    assert value("sess:x") == b"newer"
 
 
 def test_a_node_takes_over(nodes):

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: MIT
+"""A Redis that cannot ever serve stops the start with a sentence that names it; and no password is told anywhere: not by that
+sentence, the log, the check of the configuration, nor the statistics."""
+
+import subprocess
+
+import pytest
+from forebay import Config, Redis, Server, eventually, free_port, namespace, section
+
+pytestmark = pytest.mark.skipif(Redis.missing() is not None, reason=str(Redis.missing()))
+
+STATISTICS = ["", "settings", "namespaces", "backends", "write_behind", "forebay"]
+
+
+def config(uri):
+    return Config(namespace("sessions", "sess:", "write-behind", backend="remote", flush_delay="20ms"),
+                  backends=[section("backend", "remote", uri=uri, timeout="300ms")], drain_timeout="1s")
+
+
+def restart(redis, *options):
+    redis.stop()
+    redis.options = list(options)
+    redis.start()
+
+
+def refusal(tmp_path, uri):
+    said = Server(tmp_path, config=config(uri)).refuses()
+    assert '"remote"' in said, said
+    assert "secret" not in said, said
+    return said
+
+
+def test_wrong_password(tmp_path, redis):
+    redis.connect().config_set("requirepass", "right")
+    said = refusal(tmp_path, f"redis://:secret@127.0.0.1:{redis.port}/0")
+    assert "WRONGPASS" in said and f"127.0.0.1:{redis.port}" in said
+    assert "NOAUTH" in refusal(tmp_path, redis.uri)
+
+
+def test_unknown_database(tmp_path, redis):
+    assert "DB index" in refusal(tmp_path, f"redis://127.0.0.1:{redis.port}/4711")
+
+
+def test_bad_address(tmp_path):
+    assert "port" in refusal(tmp_path, "redis://user:secret@127.0.0.1:port/0")
+
+
+def test_node_of_a_cluster(tmp_path, redis):
+    restart(redis, "--cluster-enabled", "yes", "--cluster-port", str(free_port()))
+    assert "Redis Cluster" in refusal(tmp_path, redis.uri)
+
+
+def test_the_password_is_told_nowhere(serve, redis):
+    redis.connect().acl_setuser("ann", enabled=True, passwords=["+secret"], commands=["+@all"], keys=["*"])
+    server = serve(config(f"redis://ann:secret@127.0.0.1:{redis.port}/0"))
+    client = server.client()
+    assert client.set("sess:1", b"v") == b"STORED"
+    client.sync()
+    said = "".join(f"{name} {value}\n" for what in STATISTICS for name, value in client.stats(what).items())
+    redis.kill()
+    assert client.set("sess:2", b"v") == b"STORED"
+    kind, error = client.ask("sess:unknown")
+    assert kind == "error"
+    eventually(lambda: "writes fail" in server.log())
+    check = subprocess.run([*server.command(), "--check"], capture_output=True, text=True, timeout=60, check=True)
+    for text in (said, server.log(), error.decode(), check.stdout + check.stderr):
+        assert "secret" not in text and "ann:" not in text, text
+    redis.start()
