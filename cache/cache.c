@@ -108,7 +108,7 @@ static bool create_ghosts(struct cache *cache, unsigned space) {
     size_t limit = cache->options.memory_limit, ceiling = cache->space[space].options.memory_ceiling;
     size_t bytes = (ceiling && ceiling < limit ? ceiling : limit) / cache->shards;
     for (unsigned i = 0; i < cache->shards; i++) {
-        struct ghost *ghost = ghost_create(bytes / 512);
+        struct ghost *ghost = ghost_create(bytes / 256);
         if (!ghost)
             return false;
         cache->shard[i]->spaces[space].ghost = ghost;

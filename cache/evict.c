@@ -7,11 +7,15 @@
  * can pause after any record. Draining to evict takes the oldest segment of a queue; draining to compact
  * takes a segment with much room to win, and carries everything that is not over.
  *
- *   lru      One queue. A read sets the record's frequency; a record that was read since it was last placed
- * moves to the newest end when it has drifted to the oldest one, else it is evicted. (Reads thus leave no
- * holes.) s3-fifo  New records go to the small queue, a twentieth of the namespace. At its end, what was read
- * moves to the main queue, the rest leaves a ghost and is evicted. In the main queue each turn costs one of
- * at most three reads. A key whose ghost is still known starts in the main queue.
+ *   lru      One queue. A read raises the record's frequency; a record that was read since it was last
+ *            placed moves to the newest end when it has drifted to the oldest one, else it is evicted. (Reads
+ *            thus leave no holes.)
+ *   s3-fifo  New records go to the small queue, a fortieth of the namespace. At its end, what was read moves
+ *            to the main queue, the rest leaves a ghost and is evicted. In the main queue each turn costs one
+ *            of at most three reads. A key whose ghost is still known starts in the main queue.
+ *
+ * Misses are counted in entries and memory in bytes: under both, a record much larger than the mean of its
+ * namespace has to be read once more to stay, since several others find room in its place.
  *
  * Whatever is not clean, and the record under a cursor, is always carried. A segment in which most is not
  * clean goes round to the newest end as it is, without copying.
@@ -25,7 +29,7 @@
 #include <assert.h>
 
 enum {
-    SMALL_SHARE = 20,  /* the small queue is 1/20 of a namespace */
+    SMALL_SHARE = 40,  /* the small queue is 1/40 of a namespace */
     SMALL_KEEP = 1,    /* reads that move a record from the small to the main queue */
     HOLES_SHARE = 32,  /* holes may take 1/32 of the log before the cleaner works */
     GAIN_SHARE = 8,    /* a segment is compacted when that wins at least 1/8 of it */
@@ -141,10 +145,12 @@ static bool many_holes(const struct cache_shard *shard, int space) {
 
 /* ---- Draining ---- */
 
-static void drain_start(struct cache_shard *shard, uint32_t number, bool evict, bool force) {
+/* space: who wants the room, or CACHE_ALL_SPACES. */
+static void drain_start(struct cache_shard *shard, int space, uint32_t number, bool evict, bool force) {
     if (shard->segments[number].status == SEGMENT_OPEN)
         segment_seal(shard, number);
-    shard->drain = (struct drain){number, 0, evict, force};
+    bool for_others = evict && space != shard->segments[number].space;
+    shard->drain = (struct drain){number, 0, evict, force, for_others};
     shard->drains++;
 }
 
@@ -153,12 +159,13 @@ static void drain_start(struct cache_shard *shard, uint32_t number, bool evict, 
 static bool drain_begin(struct cache_shard *shard, int space, bool own_only, bool force) {
     if (shard->drain.segment != SEGMENT_NONE) {
         shard->drain.force |= force;
+        shard->drain.for_others |= shard->drain.evict && space != shard->segments[shard->drain.segment].space;
         return true;
     }
     int only = own_only ? space : CACHE_ALL_SPACES;
     uint32_t number = many_holes(shard, only) ? pick_sparse(shard, only) : SEGMENT_NONE;
     if (number != SEGMENT_NONE) {
-        drain_start(shard, number, false, false);
+        drain_start(shard, CACHE_ALL_SPACES, number, false, false);
         return true;
     }
     if (shard->cache->options.no_eviction)
@@ -166,7 +173,7 @@ static bool drain_begin(struct cache_shard *shard, int space, bool own_only, boo
     number = pick_victim(shard, space, own_only);
     if (number == SEGMENT_NONE)
         return false;
-    drain_start(shard, number, true, force);
+    drain_start(shard, space, number, true, force);
     return true;
 }
 
@@ -216,7 +223,15 @@ static bool carry(struct cache_shard *shard, uint32_t ref, uint64_t hash, uint32
     return true;
 }
 
-/* The frequency with which a record goes on, or -1 when it is to be evicted. */
+/* True when it takes the room of several others of its namespace: more than 3/2 of the mean under s3-fifo,
+ * more than twice the mean under lru. */
+static bool is_bulky(const struct shard_space *space, const struct record *record) {
+    const struct cache_large *large = record_large(record);
+    uint64_t bytes = record_size(record) + (large ? large->size : 0);
+    return bytes * space->entries * 2 > space->bytes * (space->ghost ? 3 : 4);
+}
+
+/* The frequency with which a record goes on, or a negative one when it is to be evicted. */
 static int second_chance(const struct cache_shard *shard, const struct segment *from,
                          const struct record *record) {
     int frequency = (int)record_frequency(record);
@@ -224,9 +239,17 @@ static int second_chance(const struct cache_shard *shard, const struct segment *
         return frequency;
     if (record_kind(record) == RECORD_ABSENCE || shard->drain.force)
         return -1;
+    if (is_bulky(&shard->spaces[from->space], record))
+        frequency--;
     if (from->queue == QUEUE_SMALL)
         return frequency >= SMALL_KEEP ? 0 : -1;
     return frequency - 1;
+}
+
+/* While others take from a namespace, each record may bring it to its floor: large values are worth many
+ * times the segment of their headers. */
+static bool is_protected(const struct cache_shard *shard, const struct segment *from) {
+    return shard->drain.for_others && !above_floor(shard->cache, from->space);
 }
 
 /* Decides about one record. False: it could not be carried. */
@@ -239,7 +262,7 @@ static bool drain_record(struct cache_shard *shard, uint32_t ref, uint64_t hash)
         return true;
     }
     int frequency = second_chance(shard, from, record);
-    if (keep || frequency >= 0)
+    if (keep || frequency >= 0 || is_protected(shard, from))
         return carry(shard, ref, hash, frequency < 0 ? 0 : (uint32_t)frequency);
     if (from->queue == QUEUE_SMALL)
         ghost_add(shard->spaces[from->space].ghost, hash);
@@ -348,6 +371,11 @@ static void evict_ahead(struct cache_shard *shard, int space, uint32_t size) {
             return;
 }
 
+static bool is_over_limit(const struct cache *cache) {
+    return atomic_load_explicit(&cache->used, memory_order_relaxed) >
+           atomic_load_explicit(&cache->limit, memory_order_relaxed);
+}
+
 uint32_t evict_append(struct cache_shard *shard, const struct place *place, uint32_t size) {
     evict_ahead(shard, place->space, size);
     uint32_t ref = segment_append(shard, place, size);
@@ -355,6 +383,8 @@ uint32_t evict_append(struct cache_shard *shard, const struct place *place, uint
         return ref;
     uint32_t number;
     for (unsigned drains = 0;; drains++) {
+        if (is_over_limit(shard->cache)) /* drains or the index took more than the reserve: not to be kept */
+            segment_trim(shard, 1);
         number = segment_take(shard, place->space, false);
         if (number != SEGMENT_NONE)
             break;
@@ -394,7 +424,7 @@ bool evict_clean_step(struct cache_shard *shard) {
             many_holes(shard, CACHE_ALL_SPACES) ? pick_sparse(shard, CACHE_ALL_SPACES) : SEGMENT_NONE;
         if (number == SEGMENT_NONE)
             return false;
-        drain_start(shard, number, false, false);
+        drain_start(shard, CACHE_ALL_SPACES, number, false, false);
     }
     if (shard->drain.evict)
         return false; /* stores go on with it when they need room */
@@ -403,10 +433,13 @@ bool evict_clean_step(struct cache_shard *shard) {
 
 bool evict_shrink_step(struct cache_shard *shard) {
     struct cache *cache = shard->cache;
-    if (cache->options.no_eviction || !memory_is_short(cache, 0))
+    if (cache->options.no_eviction || !is_over_limit(cache))
         return false;
     segment_trim(shard, 0);
-    if (!memory_is_short(cache, 0))
+    if (!is_over_limit(cache))
         return false;
-    return drain_begin(shard, CACHE_ALL_SPACES, false, true) && drain_run(shard, STEP);
+    bool begun = drain_begin(shard, CACHE_ALL_SPACES, false, true);
+    for (unsigned i = 0; !begun && i < cache->spaces; i++)
+        begun = drain_begin(shard, (int)i, true, true); /* the limit stands above the floors */
+    return begun && drain_run(shard, STEP);
 }

@@ -68,6 +68,7 @@ struct drain {
     uint32_t offset;  /* all before it is dead */
     bool evict;       /* else: compaction alone, every live record is carried */
     bool force;       /* evict: no second chances, room is needed now */
+    bool for_others;  /* evict: another namespace wants the room, a floor is respected */
 };
 
 /* The walk that drops what has expired, in steps. */

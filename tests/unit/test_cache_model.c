@@ -4,8 +4,9 @@
  *
  * The model knows for each key the last change. The cache may forget what is clean at any time, so it may
  * answer UNKNOWN for such keys; whatever it does answer must be what the model says, and what is dirty it
- * must know. Runs for a few seconds; FOREBAY_TEST_SECONDS makes each of the set-ups run longer,
- * FOREBAY_TEST_SEED another way.
+ * must know. Beside the entries the memory is looked at: the limit, which is changed now and then, ceilings,
+ * and floors, below which no store of another namespace evicts. Runs for a few seconds; FOREBAY_TEST_SECONDS
+ * makes each of the set-ups run longer, FOREBAY_TEST_SEED another way.
  */
 #include "cache/cache.h"
 
@@ -19,7 +20,7 @@
 
 #define MIB ((size_t)1 << 20)
 
-enum { KEYS = 4000, SPACES = 3, VALUE_MAX = 300000, CHECK_EVERY = 400 };
+enum { KEYS = 4000, SPACES = 3, VALUE_MAX = 300000, CHECK_EVERY = 400, LIMIT_EVERY = 40, SHARDS_MAX = 4 };
 
 enum what { NOTHING, VALUE, TOMBSTONE, ABSENT };
 
@@ -40,7 +41,9 @@ struct world {
     struct model_key keys[KEYS];
     uint64_t random;
     uint64_t last_version[KEYS];
-    size_t limit;
+    size_t limit, first_limit;
+    size_t segment_max; /* what a segment takes at most, whatever the limit is */
+    const struct cache_space_options *spaces;
     bool no_eviction;
     unsigned large_percent;
     uint64_t known, unknown, refused;
@@ -155,7 +158,25 @@ static uint32_t random_expiry(struct world *world) {
     return roll(world, 3) ? 0 : world->now.seconds + (uint32_t)roll(world, roll(world, 2) ? 5 : 5000);
 }
 
+static struct cache_stats stats_of(struct world *world, int space) {
+    struct cache_stats stats;
+    cache_get_stats(world->cache, space, &stats);
+    return stats;
+}
+
+/* A change in one namespace evicts nothing from another one that is below its floor (by more than what a
+ * drain that has not ended holds of it). */
+static void check_floors(struct world *world, int changed_space, const struct cache_stats *before) {
+    for (int i = 0; i < SPACES; i++)
+        if (i != changed_space &&
+            before[i].memory_used + SHARDS_MAX * world->segment_max < world->spaces[i].memory_floor)
+            assert_int_equal(stats_of(world, i).evictions, before[i].evictions);
+}
+
 static void do_store(struct world *world, unsigned number) {
+    struct cache_stats before[SPACES];
+    for (int i = 0; i < SPACES; i++)
+        before[i] = stats_of(world, i);
     char buffer[80];
     struct cache_cursor at;
     seek_and_check(world, number, buffer, &at);
@@ -186,6 +207,7 @@ static void do_store(struct world *world, unsigned number) {
         seek_and_check(world, number, buffer, &at);
         cache_release(&at);
     }
+    check_floors(world, space_of(number), before);
 }
 
 static void do_read(struct world *world, unsigned number) {
@@ -354,6 +376,10 @@ static void check_all(struct world *world) {
     assert_true(cache_is_sane(world->cache));
     cache_get_stats(world->cache, CACHE_ALL_SPACES, &stats);
     assert_true(stats.memory_used <= world->limit + 64 * 1024);
+    for (int i = 0; i < SPACES; i++) {
+        size_t ceiling = world->spaces[i].memory_ceiling;
+        assert_true(!ceiling || stats_of(world, i).memory_used <= ceiling + SHARDS_MAX * world->segment_max);
+    }
     size_t dirty[SPACES] = {0};
     for (unsigned i = 0; i < KEYS; i++) {
         const struct model_key *key = &world->keys[i];
@@ -401,6 +427,24 @@ static void settle_everything(struct world *world) {
     }
 }
 
+/* Another limit, up or down: once everything is clean it is reached. */
+static void change_limit(struct world *world) {
+    size_t limit = world->first_limit / 2 + roll(world, world->first_limit);
+    settle_everything(world);
+    if (world->no_eviction || cache_resize(world->cache, limit) != CACHE_OK)
+        return;
+    for (unsigned i = 0; i < KEYS; i++) /* what settle_everything left flushing or dirty */
+        while (is_dirty(&world->keys[i]) || world->keys[i].state == CACHE_FLUSHING) {
+            do_collect(world, i);
+            do_settle(world, i);
+        }
+    unsigned calls = 0;
+    while (cache_maintain(world->cache, &world->now))
+        assert_true(calls++ < 10000);
+    world->limit = limit;
+    check_all(world);
+}
+
 static double run_seconds(void) {
     const char *text = getenv("FOREBAY_TEST_SECONDS");
     return text ? atof(text) : 1.0;
@@ -423,7 +467,9 @@ static void run(size_t limit, bool no_eviction, const struct cache_space_options
     const char *seed = getenv("FOREBAY_TEST_SEED");
     world->random = seed ? strtoull(seed, NULL, 10) | 1 : 88172645463325252ull;
     world->now = cache_time_from_us(1700000000000000u);
-    world->limit = limit;
+    world->limit = world->first_limit = limit;
+    world->segment_max = limit / 256 < 16384 ? 16384 : limit / 256;
+    world->spaces = spaces;
     world->no_eviction = no_eviction;
     world->large_percent = large_percent;
     world->value = malloc(VALUE_MAX);
@@ -431,12 +477,14 @@ static void run(size_t limit, bool no_eviction, const struct cache_space_options
     for (int i = 0; i < SPACES; i++)
         assert_int_equal(cache_add_space(world->cache, &spaces[i]), i);
     double end = clock_seconds() + run_seconds();
-    for (unsigned steps = 1; clock_seconds() < end; steps++) {
+    for (unsigned steps = 1; steps <= 2 * LIMIT_EVERY || clock_seconds() < end; steps++) {
         for (unsigned i = 0; i < CHECK_EVERY; i++)
             step(world);
         check_all(world);
         if (steps % 64 == 0)
             settle_everything(world);
+        if (steps % LIMIT_EVERY == 0)
+            change_limit(world);
     }
     assert_true(world->known > 0 && world->unknown > 0);
     cache_destroy(world->cache);
@@ -462,7 +510,10 @@ static void test_quotas_and_residency(void **state) {
 static void test_large_values_and_several_shards(void **state) {
     (void)state;
     run(32 * MIB, false,
-        (struct cache_space_options[]){{0}, {.eviction = CACHE_S3_FIFO}, {.memory_ceiling = 8 * MIB}}, 30);
+        (struct cache_space_options[]){{.memory_floor = 12 * MIB},
+                                       {.eviction = CACHE_S3_FIFO},
+                                       {.memory_floor = 4 * MIB, .memory_ceiling = 8 * MIB}},
+        30);
 }
 
 static void test_plenty_of_room(void **state) {

@@ -305,10 +305,31 @@ static void expire(struct bench *bench, size_t limit) {
     cache_destroy(bench->cache);
 }
 
-static size_t size_of(uint64_t number, double least, double most) {
-    char buffer[16];
-    double part = (double)(cache_hash(key_of(number, buffer)) >> 11) / (double)(1ull << 53);
+/* As in bench_replay: by a mixing function of its own (splitmix64), since sizes that followed the cache's
+ * hash would be sorted by shard. */
+static size_t size_of(uint64_t block, double least, double most) {
+    block += 0x9e3779b97f4a7c15u;
+    block = (block ^ block >> 30) * 0xbf58476d1ce4e5b9u;
+    block = (block ^ block >> 27) * 0x94d049bb133111ebu;
+    block ^= block >> 31;
+    double part = (double)(block >> 11) / (double)(1ull << 53);
     return (size_t)(least * pow(most / least, part));
+}
+
+/* A block as bench_replay asks a server for it: get, and on a miss set. True on a hit. */
+static bool look_aside(struct bench *bench, uint64_t block, size_t size) {
+    char buffer[32];
+    struct slice key =
+        slice_of(buffer, (size_t)snprintf(buffer, sizeof(buffer), "block-%llu", (unsigned long long)block));
+    struct cache_cursor at;
+    bool hit =
+        cache_seek(bench->cache, bench->space, key, cache_hash(key), &bench->now, &at) == CACHE_PRESENT;
+    if (hit)
+        cache_hit(&at);
+    else
+        cache_store(&at, &(struct cache_write){.value = slice_of(bench->value, size)});
+    cache_release(&at);
+    return hit;
 }
 
 static void trace(struct bench *bench, const char *path, size_t limit, enum cache_eviction eviction,
@@ -325,13 +346,12 @@ static void trace(struct bench *bench, const char *path, size_t limit, enum cach
         for (uint64_t key = first; key < first + blocks; key++) {
             requests++;
             bench->now = cache_time_from_us(bench->now.us + 10);
-            if (get(bench, key))
+            if (look_aside(bench, key, size_of(key, least, most)))
                 continue;
             misses++;
             unsigned bit = (unsigned)(key % SEEN);
             cold += !(seen[bit / 8] & 1 << bit % 8);
             seen[bit / 8] |= (unsigned char)(1 << bit % 8);
-            set(bench, key, size_of(key, least, most), 0);
         }
     }
     struct cache_stats stats;
