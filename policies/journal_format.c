@@ -252,6 +252,14 @@ static size_t claimed_size(const char *record, size_t room, size_t space_count) 
     return (size + 7) & ~(size_t)7;
 }
 
+size_t format_move_record(char *record, const struct format_key *key, uint64_t offset) {
+    size_t size = claimed_size(record, SIZE_MAX, FORMAT_SPACES_MAX + 1);
+    assert(size > 0);
+    put32(record + AT_TAG, key->tag);
+    put32(record + AT_CRC, record_crc(record, size, key, offset));
+    return size;
+}
+
 bool format_decode_record(const char *data, size_t size, uint64_t offset, const struct format_key *key,
                           size_t space_count, struct format_record *ret_record) {
     if (offset > size)

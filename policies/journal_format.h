@@ -72,6 +72,9 @@ static inline size_t format_record_size(const struct entry *entry, size_t value_
 size_t format_encode_record(char *to, const struct format_key *key, uint64_t offset, unsigned kind,
                             unsigned space, const struct entry *entry);
 
+/* Makes a whole record one of another file, or of another place; returns its size. */
+size_t format_move_record(char *record, const struct format_key *key, uint64_t offset);
+
 /* True if there is a whole record of this file at offset. Its slices point into data. */
 bool format_decode_record(const char *data, size_t size, uint64_t offset, const struct format_key *key,
                           size_t space_count, struct format_record *ret_record);

@@ -94,9 +94,12 @@ struct journal_file {
     _Atomic uint64_t always_end, interval_end; /* the same for records of that mode */
     _Atomic uint64_t max_version;
     _Atomic bool sealed;
+    _Atomic bool
+        suspect; /* it could not be written, or synced: nothing more goes there, and it is not used again */
 
     /* The syncer's alone. */
     uint64_t synced, noted, reported;
+    bool unsynced; /* the last sync failed */
     unsigned pass;
 };
 
@@ -127,6 +130,9 @@ struct journal_writer {
     size_t always_size,
         interval_size;      /* of the buffered bytes: up to the end of the last record of that mode */
     uint64_t turn_position; /* what the next journal_write returns; 0: no record of mode `always` */
+    uint64_t end_position;  /* of the series, while there is no current file */
+    uint64_t failing_us;    /* WRITER_FAILING: since then, or since it was tried in another file */
+    unsigned moves;         /* to other files since it began to fail */
     bool asked;             /* for the file after this one */
 
     unsigned blocked_pass; /* the syncer's alone: the pass in which later files of the writer had to wait */
@@ -204,6 +210,11 @@ void *journal_keeper_run(void *journal);
 
 /* Hands a writer the file that the keeper has ready, waiting for its answer. NULL: none can be had. */
 struct journal_file *journal_take_file(struct journal_writer *writer, size_t record_size);
+
+/* The file that the keeper has ready, or NULL: it was asked for one. Does not wait. */
+struct journal_file *journal_take_ready(struct journal_writer *writer);
+
+uint64_t journal_random_epoch(void);
 
 void *journal_syncer_run(void *journal);
 /* Syncs what the modes ask for, or everything. */

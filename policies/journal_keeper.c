@@ -45,7 +45,7 @@ static void return_blank(struct journal *journal, uint64_t blank) {
     pthread_mutex_unlock(&journal->lock);
 }
 
-static uint64_t random_epoch(void) {
+uint64_t journal_random_epoch(void) {
     uint64_t epoch = 0;
     while (epoch == 0)
         if (getrandom(&epoch, sizeof epoch, 0) != sizeof epoch)
@@ -59,7 +59,7 @@ static bool write_header(const struct making *making, struct journal_file *file,
     clock_gettime(CLOCK_REALTIME, &now);
     struct format_header header = {.writer = file->writer,
                                    .sequence = sequence,
-                                   .epoch = random_epoch(),
+                                   .epoch = journal_random_epoch(),
                                    .created_us =
                                        (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u,
                                    .file_size = file->size,
@@ -253,6 +253,19 @@ static struct journal_file *take_usual(struct journal *journal, struct journal_w
         pthread_cond_wait(&journal->keeper_answered, &journal->lock);
     struct journal_file *file = writer->ready;
     writer->ready = NULL;
+    return file;
+}
+
+struct journal_file *journal_take_ready(struct journal_writer *writer) {
+    struct journal *journal = writer->journal;
+    pthread_mutex_lock(&journal->lock);
+    struct journal_file *file = writer->ready;
+    writer->ready = NULL;
+    if (file == NULL && !writer->wanted) {
+        writer->wanted = true;
+        pthread_cond_signal(&journal->keeper_wanted);
+    }
+    pthread_mutex_unlock(&journal->lock);
     return file;
 }
 

@@ -325,6 +325,96 @@ static enum journal_status take_records(struct recovering *self, struct journal_
     return status;
 }
 
+/* ---- Damaged files ---- */
+
+/* Out of the way, for whoever wants to look at it. */
+static bool move_aside(struct recovering *self) {
+    char name[2 * JOURNAL_NAME_MAX], from[JOURNAL_PATH_MAX], to[JOURNAL_PATH_MAX];
+    struct stat status;
+    journal_path(self->journal->folder, file_name(self), from);
+    snprintf(name, sizeof name, "damaged-%s", file_name(self));
+    journal_path(self->journal->folder, name, to);
+    for (unsigned i = 2; i < 1000 && stat(to, &status) == 0; i++) {
+        snprintf(name, sizeof name, "damaged-%u-%s", i, file_name(self));
+        journal_path(self->journal->folder, name, to);
+    }
+    if (self->journal->disk->rename(self->journal->disk, from, to) != 0)
+        return false;
+    journal_log(self->journal, LOG_LEVEL_WARNING, "journal: the damaged file is kept as %s", to);
+    return true;
+}
+
+/* The whole records of the file at hand as a file of their own, in memory. NULL: errno. */
+static char *whole_records(const struct recovering *self, uint64_t sequence, size_t *ret_size) {
+    struct format_header header = self->header;
+    struct entry none = {.key = slice_of(NULL, 0)};
+    struct scan scan;
+    char *image = malloc(self->size + FORMAT_END_SIZE);
+    if (image == NULL)
+        return NULL;
+    header.sequence = sequence;
+    header.epoch = journal_random_epoch();
+    header.fresh = true;
+    memcpy(header.boot, self->journal->boot, sizeof header.boot);
+    struct format_key key = format_key(header.epoch);
+    size_t size = header.size;
+    scan_begin(&scan, self->data, self->size, &self->header);
+    for (enum scan_status found; (found = scan_next(&scan)) == SCAN_RECORD || found == SCAN_HOLE;) {
+        if (found == SCAN_HOLE)
+            continue;
+        memcpy(image + size, self->data + scan.at, scan.extent);
+        size += format_move_record(image + size, &key, size);
+    }
+    size += format_encode_record(image + size, &key, size, FORMAT_KIND_END, 0, &none);
+    header.file_size = size;
+    format_encode_header(image, &header);
+    *ret_size = size;
+    return image;
+}
+
+/* Under its name only when it is whole on the disk. */
+static bool write_image(struct recovering *self, const char *image, size_t size, const char *name) {
+    struct journal *journal = self->journal;
+    const struct journal_files *disk = journal->disk;
+    char blank[JOURNAL_NAME_MAX], from[JOURNAL_PATH_MAX], to[JOURNAL_PATH_MAX];
+    journal_format_blank(journal->next_blank++, blank);
+    journal_path(journal->folder, blank, from);
+    journal_path(journal->folder, name, to);
+    int handle = disk->open(disk, from, O_RDWR | O_CREAT);
+    bool good = handle >= 0 && journal_files_write_synced(disk, handle, image, size, 0) == 0;
+    int failure = errno;
+    if (handle >= 0)
+        disk->close(disk, handle);
+    good = good && disk->rename(disk, from, to) == 0 && disk->sync_folder(disk, journal->folder) == 0;
+    if (!good && handle >= 0)
+        disk->remove(disk, from);
+    if (!good && failure != 0)
+        errno = failure;
+    return good;
+}
+
+/* A file with damaged places is read once: its whole records go into a new one, and it is set aside. In this
+ * order, so that a crash in between leaves the records twice and not at all. */
+static void replace_damaged(struct recovering *self, struct journal_file *file) {
+    char name[JOURNAL_NAME_MAX];
+    size_t size = 0;
+    uint64_t sequence = self->journal->next_sequence++;
+    journal_format_name(file->writer, sequence, name);
+    char *image = whole_records(self, sequence, &size);
+    errno = image == NULL ? ENOMEM : 0;
+    if (image != NULL && write_image(self, image, size, name) && move_aside(self)) {
+        memcpy(file->name, name, sizeof file->name);
+        file->size = size;
+    } else {
+        journal_log(
+            self->journal, LOG_LEVEL_WARNING,
+            "journal: %s/%s cannot be set aside: %s. If it is still there at the next start it has to be "
+            "skipped again",
+            self->journal->folder, file_name(self), strerror(errno));
+    }
+    free(image);
+}
+
 static enum journal_status add_file(struct recovering *self, int handle) {
     struct journal_file *file = calloc(1, sizeof *file);
     if (file == NULL || !decide_fates(self)) {
@@ -337,7 +427,10 @@ static enum journal_status add_file(struct recovering *self, int handle) {
     file->size = self->size;
     file->header_size = self->header.size;
     atomic_init(&file->sealed, true);
+    uint64_t damaged_before = self->recovery->skipped_damaged;
     enum journal_status status = take_records(self, file, handle);
+    if (status == JOURNAL_OK && self->recovery->skipped_damaged != damaged_before)
+        replace_damaged(self, file);
     journal_list_append(&self->journal->files, file); /* freed with the list, whatever the status */
     return status;
 }
@@ -351,17 +444,11 @@ static enum journal_status remove_unwritten(struct recovering *self) {
     return JOURNAL_OK;
 }
 
-/* Out of the way, for whoever wants to look at it. */
 static enum journal_status set_aside(struct recovering *self) {
-    char name[2 * JOURNAL_NAME_MAX], from[JOURNAL_PATH_MAX], to[JOURNAL_PATH_MAX];
     enum journal_status status = damaged(self, "its header fails its check", 0, self->size);
     if (status != JOURNAL_OK)
         return status;
-    snprintf(name, sizeof name, "damaged-%s", file_name(self));
-    journal_path(self->journal->folder, file_name(self), from);
-    journal_path(self->journal->folder, name, to);
-    return self->journal->disk->rename(self->journal->disk, from, to) == 0 ? JOURNAL_OK
-                                                                           : fail_file(self, "rename");
+    return move_aside(self) ? JOURNAL_OK : fail_file(self, "rename");
 }
 
 static enum journal_status take_file(struct recovering *self, int handle) {
@@ -388,8 +475,6 @@ static enum journal_status recover_file(struct recovering *self) {
     char path[JOURNAL_PATH_MAX];
     struct journal *journal = self->journal;
     journal_path(journal->folder, file_name(self), path);
-    if (self->names[self->name_index].sequence >= journal->next_sequence)
-        journal->next_sequence = self->names[self->name_index].sequence + 1;
     int handle = journal->disk->open(journal->disk, path, O_RDWR);
     if (handle < 0)
         return fail_file(self, "open");
@@ -483,6 +568,9 @@ enum journal_status journal_recover(struct journal *journal, bool skip_damaged,
     enum journal_status status = read_marks(&self);
     if (status == JOURNAL_OK && !journal_list_folder(journal->folder, &self.names, &self.name_count))
         status = fail(&self, JOURNAL_FAILED, "journal: cannot list %s: %s", journal->folder, strerror(errno));
+    for (size_t i = 0; i < self.name_count; i++)
+        if (self.names[i].sequence >= journal->next_sequence)
+            journal->next_sequence = self.names[i].sequence + 1;
     for (; status == JOURNAL_OK && self.name_index < self.name_count; self.name_index++) {
         progress(&self);
         status = recover_file(&self);

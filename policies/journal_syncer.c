@@ -90,14 +90,13 @@ static void sync_failed(struct journal *journal, struct journal_file *file) {
             journal, LOG_LEVEL_ERROR,
             "journal: cannot sync %s/%s: %s. Changes are refused until it succeeds; look after the disk",
             journal->folder, file->name, strerror(errno));
+    file->unsynced = true;
+    atomic_store_explicit(&file->suspect, true, memory_order_relaxed);
     writer->blocked_pass = journal->pass;
     journal->sync_failing = true;
 }
 
-static void sync_succeeded(struct journal *journal, struct journal_file *file) {
-    struct journal_writer *writer = &journal->writers[file->writer];
-    if (atomic_exchange_explicit(&writer->refusing, false, memory_order_relaxed))
-        journal_log(journal, LOG_LEVEL_NOTICE, "journal: %s/%s is synced again", journal->folder, file->name);
+static void report_durable(struct journal *journal, struct journal_file *file) {
     if (file->reported < file->synced &&
         atomic_load_explicit(&file->always_end, memory_order_relaxed) > file->reported) {
         file->reported = file->synced;
@@ -106,12 +105,31 @@ static void sync_succeeded(struct journal *journal, struct journal_file *file) {
     }
 }
 
+/* Takes changes again, if this was the last file of the writer that could not be synced. */
+static bool accept_again(struct journal *journal, struct journal_file *file) {
+    bool refusing = false;
+    if (!file->unsynced)
+        return false;
+    file->unsynced = false;
+    pthread_mutex_lock(&journal->lock);
+    for (const struct journal_file *other = journal->files.first; other != NULL; other = other->next)
+        refusing |= other->writer == file->writer && other->handle >= 0 && other->unsynced;
+    pthread_mutex_unlock(&journal->lock);
+    atomic_store_explicit(&journal->writers[file->writer].refusing, refusing, memory_order_relaxed);
+    return !refusing;
+}
+
+static void sync_succeeded(struct journal *journal, struct journal_file *file) {
+    if (accept_again(journal, file))
+        journal_log(journal, LOG_LEVEL_NOTICE, "journal: %s/%s is synced again", journal->folder, file->name);
+    report_durable(journal, file);
+}
+
 static bool sync_file(struct journal *journal, struct journal_file *file) {
     uint64_t end = atomic_load_explicit(&file->written, memory_order_acquire);
-    bool again = atomic_load_explicit(&journal->writers[file->writer].refusing, memory_order_relaxed);
     uint64_t start = journal_monotonic_us();
-    bool good =
-        (!again || write_again(journal, file, end)) && journal->disk->sync(journal->disk, file->handle) == 0;
+    bool good = (!file->unsynced || write_again(journal, file, end)) &&
+                journal->disk->sync(journal->disk, file->handle) == 0;
     int failure = errno;
     count_sync(journal, journal_monotonic_us() - start);
     errno = failure;
@@ -175,17 +193,31 @@ static bool note_low_water(struct journal *journal, uint64_t low_water) {
     return good;
 }
 
+/* What was not synced, or could not be, is in the backends now, which is as good: replies that wait for it may go, and the
+ * writer takes changes again, in the file that it has moved to. */
+static void excuse(struct journal *journal, struct journal_file *file) {
+    if (file->handle < 0)
+        return;
+    file->synced = atomic_load_explicit(&file->written, memory_order_acquire);
+    report_durable(journal, file);
+    if (accept_again(journal, file))
+        journal_log(journal, LOG_LEVEL_NOTICE,
+                    "journal: all that was in %s/%s has reached the backends; changes are taken again",
+                    journal->folder, file->name);
+}
+
 /* Unlinks from the list what is passed, and finds when there will be more. */
 static struct journal_file *take_passed(struct journal *journal, uint64_t low_water) {
-    struct journal_file *passed = NULL, **place = &journal->files.first;
+    struct journal_file *passed = NULL, **passed_end = &passed, **place = &journal->files.first;
     uint64_t from = UINT64_MAX;
     pthread_mutex_lock(&journal->lock);
     while (*place != NULL) {
         struct journal_file *file = *place;
         if (is_passed(file, low_water)) {
             *place = file->next;
-            file->next = passed;
-            passed = file;
+            file->next = NULL;
+            *passed_end = file;
+            passed_end = &file->next;
             continue;
         }
         uint64_t version = atomic_load_explicit(&file->max_version, memory_order_relaxed);
@@ -211,7 +243,9 @@ static bool make_blank(struct journal *journal, const struct journal_file *file,
     journal_path(journal->folder, file->name, from);
     journal_format_blank(*ret_blank, name);
     journal_path(journal->folder, name, to);
-    if (room && file->size == journal->file_size && journal->disk->rename(journal->disk, from, to) == 0)
+    if (room && file->size == journal->file_size &&
+        !atomic_load_explicit(&file->suspect, memory_order_relaxed) &&
+        journal->disk->rename(journal->disk, from, to) == 0)
         return true;
     journal->disk->remove(journal->disk, from);
     return false;
@@ -252,6 +286,7 @@ void journal_recycle_pass(struct journal *journal) {
         struct journal_file *file = passed;
         uint64_t blank = 0;
         passed = file->next;
+        excuse(journal, file);
         if (make_blank(journal, file, blanks == NULL ? journal->blank_max : count, &blank))
             blanks[count++] = blank;
         journal_file_free(journal, file);

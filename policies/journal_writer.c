@@ -50,6 +50,7 @@ static void add(_Atomic uint64_t *counter, uint64_t value) { /* of one writing t
 /* ---- Writing ---- */
 
 static bool failed(struct journal_writer *writer) {
+    int failure = errno;
     add(&writer->failures, 1);
     if (writer->state == WRITER_GOOD)
         journal_log(writer->journal, LOG_LEVEL_ERROR,
@@ -57,8 +58,13 @@ static bool failed(struct journal_writer *writer) {
                     "room on the "
                     "disk, or repair it",
                     writer->journal->folder, writer->file->name, strerror(errno));
+    if (writer->state == WRITER_GOOD) {
+        writer->failing_us = journal_monotonic_us();
+        writer->moves = 0;
+    }
     writer->state = WRITER_FAILING;
     set_room(writer);
+    errno = failure;
     return false;
 }
 
@@ -111,7 +117,7 @@ bool journal_writer_flush(struct journal_writer *writer) {
 static void begin_file(struct journal_writer *writer, struct journal_file *file) {
     struct journal *journal = writer->journal;
     struct journal_file *before = writer->file;
-    file->base = before == NULL ? 0 : before->base + writer->offset;
+    file->base = before == NULL ? writer->end_position : before->base + writer->offset;
     writer->file = file;
     writer->offset = file->header_size;
     writer->asked = false;
@@ -151,12 +157,32 @@ static bool seal(struct journal_writer *writer) {
     return true;
 }
 
+/* There is no room for another file. If all that is in the current one has reached the backends, it is given
+ * back, and can be the next. */
+static void give_back(struct journal_writer *writer) {
+    struct journal *journal = writer->journal;
+    struct journal_file *file = writer->file;
+    if (file == NULL || atomic_load_explicit(&file->max_version, memory_order_relaxed) >
+                            atomic_load_explicit(&journal->low_water, memory_order_acquire))
+        return;
+    writer->end_position = file->base + writer->offset;
+    writer->file = NULL;
+    set_room(writer);
+    pthread_mutex_lock(&journal->lock);
+    atomic_store_explicit(&file->sealed, true, memory_order_release);
+    journal->recycle_wanted = true;
+    pthread_cond_signal(&journal->syncer_wanted);
+    pthread_mutex_unlock(&journal->lock);
+}
+
 static bool next_file(struct journal_writer *writer, size_t bytes) {
     if (writer->file != NULL && !journal_writer_flush(writer))
         return false;
     struct journal_file *file = journal_take_file(writer, bytes);
-    if (file == NULL)
+    if (file == NULL) {
+        give_back(writer);
         return false;
+    }
     if (writer->file != NULL && !seal(writer)) {
         /* The file at hand fails, the new one need not: leave the old without its END. */
         writer->done = 0;
@@ -165,6 +191,66 @@ static bool next_file(struct journal_writer *writer, size_t bytes) {
     }
     begin_file(writer, file);
     return true;
+}
+
+/* ---- A file that fails ---- */
+
+static bool is_full(int failure) {
+    return failure == ENOSPC || failure == EDQUOT || failure == EFBIG;
+}
+
+/* Is it time to leave the file at hand, because it, and perhaps not the disk, is bad? */
+static bool gives_up(const struct journal_writer *writer, int failure) {
+    unsigned doubled = writer->moves < 8 ? writer->moves : 8;
+    uint64_t patience_us = (uint64_t)(JOURNAL_RETRY_MS << doubled) * 1000;
+    size_t usual = writer->journal->file_size - FORMAT_END_SIZE -
+                   format_header_size(writer->journal->spaces, writer->journal->space_count);
+    return !is_full(failure) && writer->buffered <= usual &&
+           journal_monotonic_us() - writer->failing_us >= patience_us;
+}
+
+static void leave(struct journal_writer *writer, struct journal_file *next) {
+    struct journal_file *bad = writer->file;
+    atomic_store_explicit(&bad->suspect, true, memory_order_relaxed);
+    atomic_store_explicit(&bad->sealed, true, memory_order_release);
+    journal_log(writer->journal, LOG_LEVEL_WARNING, "journal: %s/%s is left as it is, %s is used instead",
+                writer->journal->folder, bad->name, next->name);
+    begin_file(writer, next);
+}
+
+/* What is in the buffer goes on in another file. What of it has reached the bad one is there twice, which
+ * does no harm. */
+static bool move_buffer(struct journal_writer *writer) {
+    struct journal_file *next = journal_take_ready(writer);
+    if (next == NULL)
+        return false;
+    leave(writer, next);
+    writer->moves++;
+    writer->failing_us = journal_monotonic_us();
+    writer->done = 0;
+    for (size_t at = 0; at < writer->buffered;)
+        at += format_move_record(writer->buffer + at, &next->key, writer->offset + at);
+    if (writer->turn_position != 0)
+        writer->turn_position = next->base + writer->offset + writer->always_size;
+    return journal_writer_flush(writer);
+}
+
+/* Writes the buffer, in another file if need be. */
+static bool flush_anywhere(struct journal_writer *writer) {
+    bool failing = writer->state != WRITER_GOOD;
+    if (journal_writer_flush(writer))
+        return true;
+    return failing && gives_up(writer, errno) && move_buffer(writer);
+}
+
+/* The current file cannot be synced. When all that is in it has reached the backends it can go, but only if
+ * it is not the current one any more. */
+static void leave_unsynced(struct journal_writer *writer) {
+    struct journal_file *next = journal_take_ready(writer);
+    if (next == NULL)
+        return;
+    leave(writer, next);
+    set_room(writer);
 }
 
 static bool grow(struct journal_writer *writer, size_t bytes) {
@@ -262,13 +348,16 @@ static void wake_syncer(struct journal *journal) {
 
 enum journal_status journal_write(struct journal_writer *writer, uint64_t *ret_position) {
     *ret_position = 0;
-    if (!journal_writer_flush(writer))
+    if (!flush_anywhere(writer))
         return JOURNAL_FAILED;
     if (writer->turn_position != 0) {
         *ret_position = writer->turn_position;
         writer->turn_position = 0;
         wake_syncer(writer->journal);
     }
+    if (atomic_load_explicit(&writer->refusing, memory_order_relaxed) && writer->file != NULL &&
+        atomic_load_explicit(&writer->file->suspect, memory_order_relaxed))
+        leave_unsynced(writer);
     if (writer->capacity > JOURNAL_BUFFER_KEPT)
         shrink(writer);
     if (!writer->asked && (writer->file == NULL || writer->offset > writer->file->size / 2))

@@ -96,6 +96,10 @@ static ssize_t disk_write_at(const struct journal_files *self, int file, const v
     struct journal_disk *disk = disk_of(self);
     atomic_fetch_add(&disk->writes, 1);
     int failure = atomic_load(&disk->write_failure);
+    if (atomic_load(&disk->bad_to_write) == inode_of(file)) {
+        errno = EIO;
+        return -1;
+    }
     if (failure != 0) {
         long left = atomic_fetch_sub(&disk->fail_write_after, (long)size);
         if (left <= 0) {
@@ -178,7 +182,7 @@ static void take_pages(struct disk_file *kept) {
 static int disk_sync(const struct journal_files *self, int file) {
     struct journal_disk *disk = disk_of(self);
     atomic_fetch_add(&disk->syncs, 1);
-    int failure = atomic_load(&disk->sync_failure);
+    int failure = atomic_load(&disk->bad_to_sync) == inode_of(file) ? EIO : atomic_load(&disk->sync_failure);
     if (!disk->remembers && failure == 0)
         return real()->sync(real(), file);
     if (disk->remembers) {
@@ -303,19 +307,31 @@ static void leave(const struct disk_file *kept, const char *target, const char *
     free(now);
 }
 
-void journal_disk_lose_power(struct journal_disk *disk, const char *folder, const char *target,
-                             unsigned *seed) {
-    struct disk_name *now = calloc(DISK_FILES_MAX, sizeof *now);
-    must(now != NULL, "calloc");
-    pthread_mutex_lock(&disk->lock);
-    bool as_synced = rand_r(seed) % 2 == 0;
-    size_t count = as_synced ? disk->name_count : list_names(folder, now);
-    const struct disk_name *names = as_synced ? disk->names : now;
+static void leave_all(struct journal_disk *disk, const struct disk_name *names, size_t count,
+                      const char *target, unsigned *seed) {
     for (size_t i = 0; i < count; i++) {
         const struct disk_file *kept = find_file(disk, names[i].inode);
         if (kept != NULL) /* the lock file goes past the table */
             leave(kept, target, names[i].name, seed);
     }
+}
+
+void journal_disk_lose_names(struct journal_disk *disk, const char *target, unsigned *seed) {
+    pthread_mutex_lock(&disk->lock);
+    leave_all(disk, disk->names, disk->name_count, target, seed);
     pthread_mutex_unlock(&disk->lock);
+}
+
+void journal_disk_lose_power(struct journal_disk *disk, const char *folder, const char *target,
+                             unsigned *seed) {
+    struct disk_name *now = calloc(DISK_FILES_MAX, sizeof *now);
+    must(now != NULL, "calloc");
+    if (rand_r(seed) % 2 == 0) {
+        journal_disk_lose_names(disk, target, seed);
+    } else {
+        pthread_mutex_lock(&disk->lock);
+        leave_all(disk, now, list_names(folder, now), target, seed);
+        pthread_mutex_unlock(&disk->lock);
+    }
     free(now);
 }

@@ -43,6 +43,8 @@ struct journal_disk {
     _Atomic long fail_write_after; /* bytes that can still be written before write_failure counts; a write may
                                       end early */
     _Atomic unsigned long writes, syncs;
+    /* One file (inode, 0: none) that alone fails, with EIO: what the disk around it is good for goes on. */
+    _Atomic uint64_t bad_to_write, bad_to_sync;
 
     bool remembers;
     pthread_mutex_t lock;
@@ -58,5 +60,8 @@ void journal_disk_free(struct journal_disk *disk);
 /* What a power loss right now leaves of folder, in the (empty) folder target. Any thread, at any time. */
 void journal_disk_lose_power(struct journal_disk *disk, const char *folder, const char *target,
                              unsigned *seed);
+
+/* The same, where no name that was given or taken since the folder was synced has reached the disk. */
+void journal_disk_lose_names(struct journal_disk *disk, const char *target, unsigned *seed);
 
 #endif

@@ -8,6 +8,7 @@
 #include "policies/crc32c.h"
 #include "policies/journal_format.h"
 
+#include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -291,6 +292,47 @@ static void flips_when_reused(void **state) {
 }
 
 /* In a file that the writer has left, its END record shows that the last record was complete. */
+static size_t count_named(const struct journal_rig *rig, const char *prefix) {
+    DIR *stream = opendir(rig->folder);
+    size_t count = 0;
+    assert_non_null(stream);
+    for (struct dirent *found; (found = readdir(stream)) != NULL;)
+        count += strncmp(found->d_name, prefix, strlen(prefix)) == 0;
+    closedir(stream);
+    return count;
+}
+
+/* What --recover=skip-damaged has skipped once does not stop the next start; the file is kept for people, and
+ * what was whole in it is still there. */
+static void skipped_once_is_enough(void **state) {
+    struct specimen specimen;
+    struct journal_rig *rig = &specimen.rig;
+    (void)state;
+    make(&specimen, CLOSED);
+    for (size_t at = 0; at < 2; at++) { /* in the second record; in the header */
+        char *bytes = malloc(specimen.size);
+        assert_non_null(bytes);
+        memcpy(bytes, specimen.bytes, specimen.size);
+        bytes[at == 0 ? specimen.ends[1] + 20 : 16] ^= 1;
+        assert_int_equal(recover(&specimen, bytes, specimen.size, false), JOURNAL_DAMAGED);
+        assert_int_equal(recover(&specimen, bytes, specimen.size, true), JOURNAL_OK);
+        assert_int_equal(rig->recovery.skipped_damaged, 1);
+        assert_int_equal(count_named(rig, "damaged-"), 1);
+        assert_true(rig_logged(rig, "is kept as"));
+        for (int again = 0; again < 2; again++) {
+            assert_int_equal(rig_try_open(rig, false), JOURNAL_OK);
+            rig_close(rig);
+            if (at == 0)
+                assert_recovered(&specimen, 1, RECORDS, 2);
+            else
+                assert_int_equal(rig->count, 0);
+            assert_int_equal(rig->recovery.torn_files, 0);
+        }
+        free(bytes);
+    }
+    unmake(&specimen);
+}
+
 static void last_record_of_a_full_file(void **state) {
     (void)state;
     struct journal_rig rig;
@@ -506,6 +548,7 @@ int main(void) {
         cmocka_unit_test(flips_when_closed),
         cmocka_unit_test(flips_when_killed),
         cmocka_unit_test(flips_when_reused),
+        cmocka_unit_test(skipped_once_is_enough),
         cmocka_unit_test(last_record_of_a_full_file),
         cmocka_unit_test(flips_in_the_low_water_file),
         cmocka_unit_test(journal_inside_a_value),

@@ -7,11 +7,14 @@
 #include "tests/support/journal_rig.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -132,6 +135,32 @@ static void recycling_ends_a_full_disk(void **state) {
     assert_all(rig, version - 4, version);
 }
 
+/* Also where there is but the current file. */
+static void current_file_is_given_back(void **state) {
+    struct bench *bench = *state;
+    struct journal_rig *rig = &bench->rig;
+    rig_open(rig);
+    atomic_store(&bench->disk.allocate_failure, ENOSPC);
+    uint64_t version = 1;
+    for (int round = 0; round < 5; round++) {
+        uint64_t refused = fill_until_refused(rig, version);
+        assert_true(refused > version);
+        journal_set_low_water(rig->journal, refused - 2);
+        usleep(2000);
+        assert_false(put_one(rig, JOURNAL_OS, refused)); /* the last one is not flushed yet */
+        journal_set_low_water(rig->journal, refused - 1);
+        wait_until_taken(rig, refused);
+        uint64_t position;
+        assert_true(rig_put(rig, 0, JOURNAL_ALWAYS, refused + 1, "key", "value"));
+        assert_int_equal(journal_write(journal_writer(rig->journal, 0), &position), JOURNAL_OK);
+        rig_wait_durable(rig, 0, position);
+        version = refused + 2;
+    }
+    rig_close(rig);
+    rig_open(rig);
+    assert_all(rig, version - 2, version - 1);
+}
+
 static void starts_on_a_full_disk(void **state) {
     struct bench *bench = *state;
     struct journal_rig *rig = &bench->rig;
@@ -199,6 +228,47 @@ static void limited_by_the_system(void **state) {
     rig_open(rig);
     assert_non_null(rig_find(rig, 1));
     assert_non_null(rig_find(rig, 1000));
+}
+
+/* A file system that is really full: a small one of its own. */
+static void really_full(void **state) {
+    struct bench *bench = *state;
+    struct journal_rig *rig = &bench->rig;
+    char filler[300];
+    if (mount("tmpfs", rig->folder, "tmpfs", 0, "size=512k") != 0) {
+        print_message("skipped: a small file system can be mounted by root alone: %s\n", strerror(errno));
+        skip();
+    }
+    rig->options.files = NULL;
+    rig_open(rig);
+    uint64_t version = 1;
+    for (; version <= 20; version++)
+        assert_true(put_one(rig, JOURNAL_ALWAYS, version));
+    snprintf(filler, sizeof filler, "%s/filler", rig->folder);
+    int file = open(filler, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    char page[4096] = {1};
+    while (write(file, page, sizeof page) == sizeof page)
+        continue;
+    assert_int_equal(errno, ENOSPC);
+    close(file);
+    version = fill_until_refused(rig, version);
+    for (int i = 0; i < 100; i++)
+        assert_false(put_one(rig, JOURNAL_OS, version));
+    assert_true(rig_logged(rig, "No space left"));
+    /* Room that flushing makes is enough; */
+    journal_set_low_water(rig->journal, version - 1);
+    wait_until_taken(rig, version);
+    version = fill_until_refused(rig, version + 1);
+    /* so is room on the disk, */
+    assert_int_equal(unlink(filler), 0);
+    wait_until_taken(rig, version);
+    for (uint64_t more = version + 1; more <= version + 50; more++)
+        assert_true(put_one(rig, JOURNAL_ALWAYS, more));
+    rig_close(rig);
+    rig_open(rig);
+    assert_all(rig, version, version + 50);
+    rig_close(rig);
+    assert_int_equal(umount2(rig->folder, MNT_DETACH), 0);
 }
 
 /* ---- Broken ---- */
@@ -316,6 +386,81 @@ static void nothing_is_recycled_unnoted(void **state) {
     rig_close(rig);
     rig_open(rig);
     assert_int_equal(rig->count, 50);
+}
+
+static uint64_t inode_of_current(struct journal_rig *rig) {
+    struct stat status;
+    char name[64], path[400];
+    size_t last = 0;
+    while (rig_file_name(rig, last, name))
+        last++;
+    assert_true(last > 0);
+    assert_true(rig_file_name(rig, last - 1, name));
+    snprintf(path, sizeof path, "%s/%s", rig->folder, name);
+    assert_int_equal(stat(path, &status), 0);
+    return status.st_ino;
+}
+
+/* One file that cannot be written: its records go on in another one, changes are taken again, and nothing
+ * that was acknowledged is lost. */
+static void bad_file_is_left(void **state) {
+    struct bench *bench = *state;
+    struct journal_rig *rig = &bench->rig;
+    rig_open(rig);
+    struct journal_writer *writer = journal_writer(rig->journal, 0);
+    uint64_t version = 1, position = 0;
+    for (; version <= 5; version++)
+        assert_true(put_one(rig, JOURNAL_ALWAYS, version));
+    atomic_store(&bench->disk.bad_to_write, inode_of_current(rig));
+    for (; version <= 8; version++)
+        assert_true(rig_put(rig, 0, JOURNAL_ALWAYS, version, "key", "of the turn that fails"));
+    assert_int_equal(journal_write(writer, &position), JOURNAL_FAILED);
+    assert_false(journal_reserve(writer, 1));
+    while (journal_write(writer, &position) != JOURNAL_OK)
+        usleep(1000);
+    assert_true(position > 0);
+    rig_wait_durable(rig, 0, position);
+    for (; version <= 200; version++)
+        assert_true(put_one(rig, JOURNAL_ALWAYS, version));
+    assert_int_equal(rig_count_logged(rig, "is left as it is"), 1);
+    assert_int_equal(rig_count_logged(rig, "can be written again"), 1);
+    journal_set_low_water(rig->journal, 100);
+    rig_close(rig);
+    rig_open(rig);
+    assert_all(rig, 101, 200);
+}
+
+/* One file that cannot be synced: changes are refused until all that is in it has reached the backends; then
+ * the replies that waited go, and the journal goes on in another file. */
+static void unsynced_file_is_left(void **state) {
+    struct bench *bench = *state;
+    struct journal_rig *rig = &bench->rig;
+    rig_open(rig);
+    assert_true(put_one(rig, JOURNAL_ALWAYS, 1));
+    while (atomic_load(&rig->durable[0]) == 0)
+        usleep(100);
+    uint64_t before = atomic_load(&rig->durable[0]), position = 0;
+    atomic_store(&bench->disk.bad_to_sync, inode_of_current(rig));
+    assert_true(rig_put(rig, 0, JOURNAL_ALWAYS, 2, "key", "value"));
+    uint64_t waiting = rig_write(rig, 0);
+    while (!rig_logged(rig, "is left as it is")) {
+        journal_write(journal_writer(rig->journal, 0), &position);
+        usleep(1000);
+    }
+    assert_false(put_one(rig, JOURNAL_ALWAYS, 3));
+    journal_set_low_water(rig->journal, 1);
+    usleep(50000);
+    assert_int_equal(atomic_load(&rig->durable[0]), before);
+    journal_set_low_water(rig->journal, 2);
+    rig_wait_durable(rig, 0, waiting);
+    wait_until_taken(rig, 3);
+    assert_true(rig_put(rig, 0, JOURNAL_ALWAYS, 4, "key", "value"));
+    rig_wait_durable(rig, 0, rig_write(rig, 0));
+    assert_int_equal(rig_count_logged(rig, "changes are taken again"), 1);
+    rig_close(rig);
+    rig_open(rig);
+    assert_int_equal(rig->count, 2);
+    assert_all(rig, 3, 4);
 }
 
 static void journal_that_cannot_be_opened(void **state) {
@@ -446,6 +591,40 @@ static void check_after_power_loss(struct bench *bench, const char *target, cons
     rig_teardown(&after);
 }
 
+/* A file has its name for good only when the folder was synced after it was given: nothing is acknowledged in
+ * a file that a power loss would take the name of. */
+static void names_are_synced(void **state) {
+    struct bench *bench = *state;
+    struct journal_rig *rig = &bench->rig;
+    static char value[3000];
+    memset(value, 'v', sizeof value - 1);
+    for (unsigned round = 1; round <= 8; round++) {
+        struct journal_rig after;
+        unsigned seed = 0;
+        rig_open(rig);
+        uint64_t version = 1, position = 0, files = rig_count_files(rig);
+        for (; rig_count_files(rig) < files + round; version++) {
+            assert_true(rig_put(rig, 0, JOURNAL_ALWAYS, version, "key", value));
+            position = rig_write(rig, 0);
+            rig_wait_durable(rig, 0, position);
+            if (round % 2 == 0 && version > 10) /* files are used again under other names */
+                journal_set_low_water(rig->journal, version - 10);
+            if (round % 2 == 0 && version > 60)
+                break;
+        }
+        rig_setup(&after);
+        journal_disk_lose_names(&bench->disk, after.folder, &seed);
+        rig_open(&after);
+        for (uint64_t kept = version > 10 && round % 2 == 0 ? version - 10 : 1; kept < version; kept++)
+            assert_non_null(rig_find(&after, kept));
+        rig_teardown(&after);
+        rig_close(rig);
+        rig_remove_files(rig);
+        journal_disk_free(&bench->disk);
+        journal_disk_init(&bench->disk, true);
+    }
+}
+
 static void power_losses(void **state) {
     struct bench *bench = *state;
     struct journal_rig *rig = &bench->rig;
@@ -527,6 +706,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(full_disk_refuses_and_recovers, setup, teardown),
         cmocka_unit_test_setup_teardown(full_disk_is_noticed_ahead, setup, teardown),
         cmocka_unit_test_setup_teardown(recycling_ends_a_full_disk, setup, teardown),
+        cmocka_unit_test_setup_teardown(current_file_is_given_back, setup, teardown),
         cmocka_unit_test_setup_teardown(starts_on_a_full_disk, setup, teardown),
         cmocka_unit_test_setup_teardown(no_room_for_one_long_record, setup, teardown),
         cmocka_unit_test_setup_teardown(limited_by_the_system, setup, teardown),
@@ -534,8 +714,12 @@ int main(void) {
         cmocka_unit_test_setup_teardown(failed_writes_between_files, setup, teardown),
         cmocka_unit_test_setup_teardown(failed_syncs_are_not_forgotten, setup, teardown),
         cmocka_unit_test_setup_teardown(nothing_is_recycled_unnoted, setup, teardown),
+        cmocka_unit_test_setup_teardown(bad_file_is_left, setup, teardown),
+        cmocka_unit_test_setup_teardown(unsynced_file_is_left, setup, teardown),
+        cmocka_unit_test_setup_teardown(really_full, setup, teardown),
         cmocka_unit_test_setup_teardown(journal_that_cannot_be_opened, setup, teardown),
         cmocka_unit_test_setup_teardown(power_loss_after_a_failed_sync, setup_remembering, teardown),
+        cmocka_unit_test_setup_teardown(names_are_synced, setup_remembering, teardown),
         cmocka_unit_test_setup_teardown(power_losses, setup_remembering, teardown),
         cmocka_unit_test_setup_teardown(lost_pages_are_no_damage, setup, teardown),
     };
