@@ -124,7 +124,8 @@ static uint32_t pick_sparse(struct cache_shard *shard, int space) {
         if (number >= shard->segments_top)
             continue;
         const struct segment *segment = &shard->segments[number];
-        if (segment->status != SEGMENT_SEALED || (space >= 0 && segment->space != space))
+        if (segment->status != SEGMENT_SEALED || (space >= 0 && segment->space != space) ||
+            segment->dead * HOLES_SHARE < shard->cache->segment_size) /* room at ends alone would only move */
             continue;
         uint32_t gain = shard->cache->segment_size - segment->used + segment->dead;
         if (gain > most) {
