@@ -17,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { FILE_SIZE_DEFAULT = 64 << 20, BLANKS_PER_WRITER = 2, BLANKS_BESIDE = 4 };
+enum { FILE_SIZE_DEFAULT = 64 << 20 };
 
 /* ---- What the parts share ---- */
 
@@ -128,9 +128,8 @@ static bool make_writers(struct journal *journal) {
         if (journal->writers[i].buffer == NULL)
             return false;
     }
-    journal->blank_max = BLANKS_BESIDE + BLANKS_PER_WRITER * journal->writer_count;
     journal->blanks =
-        calloc(journal->blank_max + 2, sizeof *journal->blanks); /* and what the keeper gives back */
+        calloc(JOURNAL_BLANKS_MAX + 2, sizeof *journal->blanks); /* and what the keeper gives back */
     return journal->blanks != NULL;
 }
 
@@ -164,7 +163,7 @@ static struct journal *create(const struct journal_options *options) {
     journal->log = options->log;
     journal->context = options->context;
     journal->next_sequence = journal->next_blank = 1;
-    journal->marks_us = journal_monotonic_us();
+    journal->marks_us = journal->peak_us = journal_monotonic_us();
     atomic_init(&journal->recyclable_from, UINT64_MAX);
     journal->disk->boot(journal->disk, journal->boot);
     journal_list_init(&journal->files);

@@ -44,6 +44,8 @@ enum {
     JOURNAL_PREFILL = 64 << 10, /* the size of the writes by which new files are filled (docs/journal.md) */
     JOURNAL_RETRY_MS = 200,     /* between attempts at what failed */
     JOURNAL_MARKS_INTERVAL_MS = 5000, /* the low-water version is noted at least so often */
+    JOURNAL_PEAK_MS = 60000, /* files that were in use at once so long ago are kept for their next use */
+    JOURNAL_BLANKS_MAX = 4096,
 };
 
 /* ---- Low-water versions on disk ---- */
@@ -177,13 +179,15 @@ struct journal {
     struct journal_list files; /* current and sealed */
     uint64_t next_sequence;
     uint64_t next_blank;
-    uint64_t *blanks; /* numbers of files that wait for their next use */
-    size_t blank_count, blank_max;
+    uint64_t *blanks; /* numbers of files that wait for their next use; JOURNAL_BLANKS_MAX places and some */
+    size_t blank_count, blank_limit;
 
     /* The syncer's alone. */
     struct journal_marks marks;
     bool marks_failing, sync_failing;
     uint64_t marks_us; /* when they were written, monotonic */
+    size_t peaks[2];   /* files in use at once, at most: in the running window and in the one before */
+    uint64_t peak_us;  /* when the running window began */
     unsigned pass;
 
     /* The keeper's alone. */

@@ -19,6 +19,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+enum { BLANKS_PER_WRITER = 2, BLANKS_BESIDE = 4 };
+
 /* ---- Syncing ---- */
 
 struct sync_wish {
@@ -193,8 +195,8 @@ static bool note_low_water(struct journal *journal, uint64_t low_water) {
     return good;
 }
 
-/* What was not synced, or could not be, is in the backends now, which is as good: replies that wait for it may go, and the
- * writer takes changes again, in the file that it has moved to. */
+/* What was not synced, or could not be, is in the backends now, which is as good: replies that wait for it
+ * may go, and the writer takes changes again, in the file that it has moved to. */
 static void excuse(struct journal *journal, struct journal_file *file) {
     if (file->handle < 0)
         return;
@@ -231,13 +233,58 @@ static struct journal_file *take_passed(struct journal *journal, uint64_t low_wa
     return passed;
 }
 
+/* ---- The pool ---- */
+
+/* As many files as were in use at once in the last minutes are kept, whether in use or not: a burst between
+ * two flushes finds again what the one before it has left, and nothing is made and filled anew. */
+static void size_pool(struct journal *journal, size_t in_use) {
+    uint64_t now = journal_monotonic_us();
+    size_t least = BLANKS_BESIDE + BLANKS_PER_WRITER * journal->writer_count;
+    if (now - journal->peak_us >= JOURNAL_PEAK_MS * UINT64_C(1000)) {
+        journal->peak_us = now;
+        journal->peaks[1] = journal->peaks[0];
+        journal->peaks[0] = 0;
+    }
+    if (in_use > journal->peaks[0])
+        journal->peaks[0] = in_use;
+    size_t peak = journal->peaks[0] > journal->peaks[1] ? journal->peaks[0] : journal->peaks[1];
+    size_t limit = peak > in_use + least ? peak - in_use : least;
+    pthread_mutex_lock(&journal->lock);
+    journal->blank_limit = limit < JOURNAL_BLANKS_MAX ? limit : JOURNAL_BLANKS_MAX;
+    pthread_mutex_unlock(&journal->lock);
+}
+
+static size_t count_in_use(struct journal *journal) {
+    size_t in_use = 0;
+    pthread_mutex_lock(&journal->lock);
+    for (const struct journal_file *file = journal->files.first; file != NULL; file = file->next)
+        in_use += file->size == journal->file_size;
+    pthread_mutex_unlock(&journal->lock);
+    return in_use;
+}
+
+/* One file a pass. */
+static void trim_pool(struct journal *journal) {
+    char name[JOURNAL_NAME_MAX], path[JOURNAL_PATH_MAX];
+    uint64_t blank = 0;
+    pthread_mutex_lock(&journal->lock);
+    if (journal->blank_count > journal->blank_limit)
+        blank = journal->blanks[--journal->blank_count];
+    pthread_mutex_unlock(&journal->lock);
+    if (blank == 0)
+        return;
+    journal_format_blank(blank, name);
+    journal_path(journal->folder, name, path);
+    journal->disk->remove(journal->disk, path);
+}
+
 /* Renamed, so that no recovery reads it; given to the keeper when the folder is synced. False: removed
  * instead. */
 static bool make_blank(struct journal *journal, const struct journal_file *file, size_t held,
                        uint64_t *ret_blank) {
     char name[JOURNAL_NAME_MAX], from[JOURNAL_PATH_MAX], to[JOURNAL_PATH_MAX];
     pthread_mutex_lock(&journal->lock);
-    bool room = journal->blank_count + held < journal->blank_max && !journal->stopping;
+    bool room = journal->blank_count + held < journal->blank_limit && !journal->stopping;
     *ret_blank = journal->next_blank++;
     pthread_mutex_unlock(&journal->lock);
     journal_path(journal->folder, file->name, from);
@@ -275,27 +322,30 @@ static bool wants_recycling(struct journal *journal, uint64_t low_water) {
 
 void journal_recycle_pass(struct journal *journal) {
     uint64_t low_water = atomic_load_explicit(&journal->low_water, memory_order_acquire);
+    size_pool(journal, count_in_use(journal));
+    trim_pool(journal);
     bool wanted = wants_recycling(journal, low_water);
     bool due = journal_monotonic_us() - journal->marks_us >= JOURNAL_MARKS_INTERVAL_MS * 1000;
     if ((!wanted && !due) || !note_low_water(journal, low_water))
         return;
     struct journal_file *passed = take_passed(journal, low_water);
-    uint64_t *blanks = calloc(journal->blank_max, sizeof *blanks);
+    size_pool(journal, count_in_use(journal));
+    uint64_t *blanks = calloc(journal->blank_limit, sizeof *blanks);
     size_t count = 0, recycled = 0;
     while (passed != NULL) {
         struct journal_file *file = passed;
         uint64_t blank = 0;
         passed = file->next;
         excuse(journal, file);
-        if (make_blank(journal, file, blanks == NULL ? journal->blank_max : count, &blank))
+        if (make_blank(journal, file, blanks == NULL ? journal->blank_limit : count, &blank))
             blanks[count++] = blank;
         journal_file_free(journal, file);
         recycled++;
     }
+    atomic_fetch_add_explicit(&journal->recycled, recycled, memory_order_relaxed);
     if (recycled > 0)
         give_blanks(journal, blanks, count);
     free(blanks);
-    atomic_fetch_add_explicit(&journal->recycled, recycled, memory_order_relaxed);
 }
 
 /* ---- The thread ---- */

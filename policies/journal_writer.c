@@ -159,12 +159,14 @@ static bool seal(struct journal_writer *writer) {
 
 /* There is no room for another file. If all that is in the current one has reached the backends, it is given
  * back, and can be the next. */
-static void give_back(struct journal_writer *writer) {
+static void give_back(struct journal_writer *writer, size_t bytes) {
     struct journal *journal = writer->journal;
     struct journal_file *file = writer->file;
-    if (file == NULL || atomic_load_explicit(&file->max_version, memory_order_relaxed) >
-                            atomic_load_explicit(&journal->low_water, memory_order_acquire))
-        return;
+    uint64_t low_water = atomic_load_explicit(&journal->low_water, memory_order_acquire);
+    if (file == NULL || writer->offset == file->header_size ||
+        file->header_size + bytes + FORMAT_END_SIZE > file->size ||
+        atomic_load_explicit(&file->max_version, memory_order_relaxed) > low_water)
+        return; /* not at hand, empty, too short anyway, or needed */
     writer->end_position = file->base + writer->offset;
     writer->file = NULL;
     set_room(writer);
@@ -180,7 +182,7 @@ static bool next_file(struct journal_writer *writer, size_t bytes) {
         return false;
     struct journal_file *file = journal_take_file(writer, bytes);
     if (file == NULL) {
-        give_back(writer);
+        give_back(writer, bytes);
         return false;
     }
     if (writer->file != NULL && !seal(writer)) {

@@ -4,6 +4,7 @@
 
 #include "policies/journal_internal.h"
 
+#include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -248,6 +249,37 @@ static void flushed_records_are_ignored(void **state) {
     assert_int_equal(rig->count, 8);
     assert_int_equal(rig->records[0].entry.version, 13);
     assert_int_equal(rig->recovery.highest_version, 20);
+}
+
+static size_t count_blanks(const struct journal_rig *rig) {
+    DIR *stream = opendir(rig->folder);
+    size_t count = 0;
+    assert_non_null(stream);
+    for (struct dirent *found; (found = readdir(stream)) != NULL;)
+        count += strncmp(found->d_name, "blank-", 6) == 0;
+    closedir(stream);
+    return count;
+}
+
+/* What one burst between two flushes has used is kept for the next. */
+static void bursts_find_their_files(void **state) {
+    struct journal_rig *rig = *state;
+    static char value[3000];
+    memset(value, 'v', sizeof value - 1);
+    rig_open(rig);
+    uint64_t version = 1;
+    for (int burst = 0; burst < 3; burst++) {
+        size_t before = rig_count_files(rig);
+        while (rig_count_files(rig) < before + 30) {
+            assert_true(rig_put(rig, 0, JOURNAL_OS, version++, "key", value));
+            rig_write(rig, 0);
+        }
+        journal_set_low_water(rig->journal, version - 1);
+        while (count_blanks(rig) < 25)
+            usleep(1000);
+    }
+    /* 30 in use at once, and those that were ready or underway: not 90 */
+    assert_true(count_blanks(rig) + rig_count_files(rig) < 45);
 }
 
 static void clean_shutdown_leaves_nothing(void **state) {
@@ -502,6 +534,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(position_behind_a_change_of_files, setup, teardown),
         cmocka_unit_test_setup_teardown(interval_is_synced_in_time, setup, teardown),
         cmocka_unit_test_setup_teardown(flushed_records_are_ignored, setup, teardown),
+        cmocka_unit_test_setup_teardown(bursts_find_their_files, setup, teardown),
         cmocka_unit_test_setup_teardown(clean_shutdown_leaves_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(recovered_files_go_when_passed, setup, teardown),
         cmocka_unit_test_setup_teardown(no_put_outlives_its_delete, setup, teardown),
