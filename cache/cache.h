@@ -237,6 +237,29 @@ bool cache_unsettle(struct cache *cache, int space, struct slice key, uint64_t h
 size_t cache_dirty_bytes(const struct cache *cache, int space);
 size_t cache_dirty_entries(const struct cache *cache, int space);
 
+/* ---- Looking at entries without asking for them ---- */
+
+/* Called under a shard's lock: copy, do not keep slices, do not call the cache. */
+struct cache_visitor {
+    void (*entry)(struct cache_visitor *self, int space, const struct cache_view *view);
+};
+
+/* Where a walk stands; zeroed it is at the beginning. */
+struct cache_walk {
+    unsigned shard;
+    uint32_t bucket;
+};
+
+/* Shows the live entries of a few dozen buckets, of one namespace or of all; false: that were the last. Order
+ * is none. An entry that is there from the first call to the last is shown; when it moves meanwhile because
+ * the index grows it may be shown twice, and it may be missed when the index shrinks. */
+bool cache_walk(struct cache *cache, int space, struct cache_walk *walk, const struct cache_time *now,
+                struct cache_visitor *visitor);
+
+/* From now on each live entry is shown right before it is evicted; NULL: no longer. The visitor has to
+ * outlive the cache: a thread that evicts may still be calling it. */
+void cache_watch_evictions(struct cache *cache, struct cache_visitor *visitor);
+
 /* ---- The whole cache ---- */
 
 /* Drops the clean entries of one namespace or all that were stored before the second `at`, from that second

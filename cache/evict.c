@@ -267,6 +267,7 @@ static bool drain_record(struct cache_shard *shard, uint32_t ref, uint64_t hash)
         return carry(shard, ref, hash, frequency < 0 ? 0 : (uint32_t)frequency);
     if (from->queue == QUEUE_SMALL)
         ghost_add(shard->spaces[from->space].ghost, hash);
+    walk_show_eviction(shard, ref);
     shard_drop(shard, ref, hash, REASON_EVICTED);
     return true;
 }

@@ -130,6 +130,7 @@ struct cache {
     struct cache_space space[CACHE_SPACES_MAX];
     _Atomic size_t limit;
     _Atomic size_t used;
+    _Atomic(struct cache_visitor *) eviction_watcher; /* or NULL */
 };
 
 static inline struct cache_shard *cache_shard_of(const struct cache *cache, uint64_t hash) {
@@ -281,6 +282,11 @@ enum queue evict_queue(struct cache_shard *shard, int space, uint64_t hash);
  * do. */
 bool evict_clean_step(struct cache_shard *shard);
 bool evict_shrink_step(struct cache_shard *shard);
+
+/* ---- walk.c ---- */
+
+/* Shows a record to who watches evictions, if anybody does. */
+void walk_show_eviction(const struct cache_shard *shard, uint32_t ref);
 
 /* ---- sweep.c ---- */
 

@@ -56,7 +56,6 @@ static inline uint64_t counted(const counter *c) {
 /* ---- Time ---- */
 
 uint64_t monotonic_us(void);
-struct cache_time wall_time(void);
 
 /* ---- Namespaces ---- */
 

@@ -32,6 +32,10 @@ struct space *space_by_name(struct tier *tier, struct slice name) {
     return NULL;
 }
 
+size_t space_number(const struct space *space) {
+    return (size_t)space->number;
+}
+
 const struct space_options *space_options(const struct space *space) {
     return &space->options;
 }

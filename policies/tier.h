@@ -73,8 +73,12 @@ struct tier_worker *tier_get_worker(struct tier *tier, unsigned index);
 size_t tier_space_count(const struct tier *tier);
 struct space *tier_space(struct tier *tier, size_t index);
 const struct space_options *space_options(const struct space *space);
+size_t space_number(const struct space *space); /* tier_space(tier, number) is this one */
 
 /* ---- Turns (worker thread) ---- */
+
+/* The clock that tier_turn_begin expects. */
+struct cache_time wall_time(void);
 
 void tier_turn_begin(struct tier_worker *worker, const struct cache_time *now);
 
