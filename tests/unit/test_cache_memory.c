@@ -218,6 +218,99 @@ static void test_holes_are_cleaned(void **state) {
     cache_destroy(cache);
 }
 
+/* Segments whose last record did not fit have room at their ends; moving that about must not be taken for
+ * progress. */
+static void test_cleaning_ends(void **state) {
+    (void)state;
+    struct cache *cache = make(64 * MIB, false);
+    cache_add_space(cache, &(struct cache_space_options){0});
+    for (uint64_t i = 0; i < 2000; i++)
+        put(cache, 0, i, 14000, 0, false);
+    for (uint64_t i = 0; i < 130000; i++)
+        put(cache, 0, 10000 + i, 100, 0, false);
+    for (uint64_t i = 0; i < 130000; i += 9) {
+        char buffer[32];
+        struct slice key = key_of(10000 + i, buffer);
+        struct cache_cursor at;
+        cache_seek(cache, 0, key, cache_hash(key), &now, &at);
+        cache_forget(&at);
+        cache_release(&at);
+    }
+    unsigned calls = 0;
+    while (cache_maintain(cache, &now))
+        assert_true(calls++ < 1000);
+    check(cache);
+    cache_destroy(cache);
+}
+
+/* Nearly everything is read between two turns of the log, so that drains carry more than they drop. */
+static void test_limit_holds_when_all_is_read(void **state) {
+    (void)state;
+    struct cache *cache = make(4 * MIB, false);
+    cache_add_space(cache, &(struct cache_space_options){0});
+    uint64_t random = 88172645463325252u;
+    for (uint64_t i = 0; i < 1000000; i++) {
+        random = random * 6364136223846793005u + 1442695040888963407u;
+        uint64_t number = (random >> 33) % (i % 8 ? 9000 : 40000);
+        size_t size = number % 8 ? 40 + number % 700 : 30;
+        if (!has(cache, 0, number, true))
+            assert_int_equal(put(cache, 0, number, size, 0, false), CACHE_OK);
+        if (i % 1000 == 0)
+            assert_true(stats(cache, CACHE_ALL_SPACES).memory_used <= 4 * MIB + 64 * 1024);
+    }
+    check(cache);
+    cache_destroy(cache);
+}
+
+static void test_floor_of_large_values(void **state) {
+    (void)state;
+    struct cache *cache = make(16 * MIB, false);
+    cache_add_space(cache, &(struct cache_space_options){.memory_floor = 6 * MIB});
+    cache_add_space(cache, &(struct cache_space_options){.memory_ceiling = 14 * MIB});
+    cache_add_space(cache, &(struct cache_space_options){.memory_ceiling = 2 * MIB});
+    for (uint64_t i = 0; i < 30; i++)
+        assert_int_equal(put(cache, 0, i, 400000, 0, false), CACHE_OK);
+    for (uint64_t i = 0; i < 300000; i++)
+        assert_int_equal(put(cache, 1, 1000 + i, 100, 0, false), CACHE_OK);
+    check(cache);
+    assert_true(stats(cache, 0).memory_used + 400000 + MIB / 4 >= 6 * MIB);
+    assert_true(stats(cache, 0).entries >= 13 && stats(cache, 0).entries < 30);
+    for (uint64_t i = 0; i < 30; i++) { /* a ceiling counts them as well */
+        assert_int_equal(put(cache, 2, 500000 + i, 500000, 0, false), CACHE_OK);
+        assert_true(stats(cache, 2).memory_used <= 2 * MIB + MIB / 4);
+    }
+    assert_true(stats(cache, 2).entries >= 3);
+    check(cache);
+    cache_destroy(cache);
+}
+
+/* The limit is lowered under load, below the sum of floors too, and is kept from then on. */
+static void test_resize_under_load(void **state) {
+    (void)state;
+    struct cache *cache = make(32 * MIB, false);
+    cache_add_space(cache, &(struct cache_space_options){.memory_floor = 6 * MIB});
+    cache_add_space(cache, &(struct cache_space_options){.memory_floor = 6 * MIB, .eviction = CACHE_S3_FIFO});
+    for (uint64_t i = 0; i < 200000; i++)
+        put(cache, (int)(i % 2), i, i % 500 ? 100 : 200000, 0, false);
+    static const size_t limits[] = {24 * MIB, 10 * MIB, 20 * MIB, 8 * MIB};
+    for (unsigned j = 0; j < 4; j++) {
+        assert_int_equal(cache_resize(cache, limits[j]), CACHE_OK);
+        uint64_t i = 0;
+        for (bool more = true; more; i++) {
+            put(cache, (int)(i % 2), i, i % 500 ? 120 : 150000, 0, false);
+            more = cache_maintain(cache, &now);
+            assert_true(i < 100000);
+        }
+        for (i = 0; i < 100000; i++) {
+            put(cache, (int)(i % 2), i, i % 300 ? 90 : 250000, 0, false);
+            if (i % 100 == 0)
+                assert_true(stats(cache, CACHE_ALL_SPACES).memory_used <= limits[j] + 64 * 1024);
+        }
+        check(cache);
+    }
+    cache_destroy(cache);
+}
+
 static void test_large_values_take_turns(void **state) {
     (void)state;
     struct cache *cache = make(16 * MIB, false);
@@ -254,6 +347,10 @@ int main(void) {
         cmocka_unit_test(test_resize),
         cmocka_unit_test(test_expired_memory_returns),
         cmocka_unit_test(test_holes_are_cleaned),
+        cmocka_unit_test(test_cleaning_ends),
+        cmocka_unit_test(test_limit_holds_when_all_is_read),
+        cmocka_unit_test(test_floor_of_large_values),
+        cmocka_unit_test(test_resize_under_load),
         cmocka_unit_test(test_large_values_take_turns),
         cmocka_unit_test(test_smallest_limit),
     };
