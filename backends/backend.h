@@ -81,6 +81,7 @@ struct load_result {
 /* Shows one entry of a scan; its bytes are valid during the call. False stops the scan. */
 struct backend_visitor {
     bool (*entry)(struct backend_visitor *self, const struct entry *entry);
+    bool keys_only; /* of the entries only the keys are wanted; the rest may be zero */
 };
 
 /* Each kind embeds this as the first member of its own connection struct. */

@@ -3,9 +3,10 @@
  * The newest entries of a namespace, for the preload.
  *
  * Redis has no order by version. So SCAN walks all keys of the database, the version of each that belongs to
- * the namespace is asked for, and the newest `limit` are kept in a heap; then those are loaded, newest first.
- * The cost is that of a walk over the whole database once, in small steps that do not hold up Redis; memory
- * is that of `limit` keys. Entries that change during the walk are shown as they are when they are loaded.
+ * the namespace is asked for, and the newest `limit` are kept in a heap; then those are loaded, newest first,
+ * unless their keys are all that is wanted. The cost is that of a walk over the whole database once, in small
+ * steps that do not hold up Redis; memory is that of `limit` keys. Entries that change during the walk are
+ * shown as they are when they are loaded.
  */
 #include "backends/redis_internal.h"
 #include <assert.h>
@@ -273,6 +274,15 @@ static enum backend_status show_some(struct redis_connection *connection, const 
     return status;
 }
 
+static void show_keys(const struct scan_task *task, struct backend_visitor *visitor) {
+    bool wanted = true;
+    for (size_t i = 0; i < task->picks.count && wanted; i++) {
+        const struct picked *picked = &task->picks.heap[i];
+        struct entry entry = {.key = {picked->key, picked->size}, .version = picked->version};
+        wanted = visitor->entry(visitor, &entry);
+    }
+}
+
 static enum backend_status show(struct redis_connection *connection, const struct scan_task *task,
                                 uint32_t now, struct backend_visitor *visitor,
                                 struct backend_error *ret_error) {
@@ -298,7 +308,9 @@ enum backend_status redis_scan(struct backend_connection *base, const struct bac
         status = redis_do(connection, page_work, &task, ret_error);
     while (status == BACKEND_OK && strcmp(task.cursor, "0") != 0);
     sort_picks(&task.picks);
-    if (status == BACKEND_OK)
+    if (status == BACKEND_OK && visitor->keys_only)
+        show_keys(&task, visitor);
+    else if (status == BACKEND_OK)
         status = show(connection, &task, now, visitor, ret_error);
     free_picks(&task.picks);
     return status;

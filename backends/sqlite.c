@@ -368,14 +368,14 @@ static enum backend_status show_picked(struct sqlite_connection *connection, str
     while (wanted && (result = sqlite3_step(table->pick)) == SQLITE_ROW) {
         struct slice key = {sqlite3_column_blob(table->pick, 0),
                             (size_t)sqlite3_column_bytes(table->pick, 0)};
-        bool found;
-        if (seek_row(table, key, now, &found) != SQLITE_OK)
+        struct entry entry = {.key = key};
+        bool found = true;
+        if (!visitor->keys_only && seek_row(table, key, now, &found) != SQLITE_OK)
             return sqlite_fail(connection, "scanning", ret_error);
-        if (found) {
-            struct entry entry = {.key = key};
+        if (found && !visitor->keys_only)
             read_row(table->load, &entry);
+        if (found)
             wanted = visitor->entry(visitor, &entry);
-        }
         sqlite3_reset(table->load);
     }
     if (wanted && result != SQLITE_DONE)

@@ -45,7 +45,7 @@ struct loader {
     struct reader *readers;
     unsigned reader_count;
     pthread_t preloader; /* ends when all is preloaded */
-    bool wants_preload, preloads;
+    bool wants_preload, preload_waits, preloads;
     atomic_bool stop;
 
     pthread_mutex_t mutex;
@@ -462,7 +462,7 @@ static void run_batch(struct reader *reader, struct batch *batch) {
 
 static void *preload_main(void *argument) {
     struct loader *loader = argument;
-    preload_run(loader->backend, &loader->stop);
+    preload_run(loader->backend, loader->preload_waits, &loader->stop);
     return NULL;
 }
 
@@ -511,8 +511,11 @@ struct loader *loader_create(struct tier_backend *backend) {
     return loader;
 }
 
-void loader_preload(struct loader *loader) {
+bool loader_preload(struct loader *loader, bool waits) {
+    bool first = waits && !loader->preload_waits;
     loader->wants_preload = true;
+    loader->preload_waits |= waits;
+    return first;
 }
 
 bool loader_start(struct loader *loader) {

@@ -26,9 +26,9 @@ void loader_submit(struct tier_ticket *ticket);
 /* The writer had an answer: whatever the readers found before, the backend can be asked. Any thread. */
 void loader_backend_answers(struct loader *loader);
 
-/* Asks for a preload of these namespaces' newest entries in the background (preload.c). Before loader_start.
- */
-void loader_preload(struct loader *loader);
+/* Asks for the preload (preload.c), which comes to one count of tier->preloads less once all is preloaded
+ * that is waited for. True: this is the first that `waits`, and has to be counted. Before loader_start. */
+bool loader_preload(struct loader *loader, bool waits);
 
 /* Looks up those of the keys of one namespace that memory does not know, and fills the cache with them, as a
  * reader does. *filled grows by the entries that were stored. For preload.c. */
@@ -44,7 +44,9 @@ void loader_get_stats(struct loader *loader, struct loader_stats *ret_stats);
 
 enum { PRELOAD_PATIENCE_MS = 10000 }; /* how long a preload without an answer is waited for */
 
-/* preload.c: runs in a thread of the loader's. `stop` is looked at between steps. */
-void preload_run(struct tier_backend *backend, const atomic_bool *stop);
+/* preload.c: runs in a thread of the loader's, for all namespaces of the backend that want it; those that are
+ * waited for come first, and then tier->preloads is taken down if it `waits`. `stop` is looked at between
+ * steps. */
+void preload_run(struct tier_backend *backend, bool waits, const atomic_bool *stop);
 
 #endif

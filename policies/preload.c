@@ -55,9 +55,9 @@ struct preload {
     size_t filled;            /* entries that are in memory because of it */
     uint64_t evictions;       /* at the beginning */
     bool full;                /* ended because memory is nearly full */
-    bool waited_for;          /* the tier is not ready before */
     uint64_t silent_since_us; /* the first failure since the last answer; 0: none */
     struct backend_error error;
+    bool *waited_for; /* of the whole backend: the tier is not ready before */
 };
 
 /* ---- Names ---- */
@@ -147,6 +147,7 @@ static enum backend_status connect_and_scan(struct preload *preload) {
     if (status != BACKEND_OK)
         return status;
     preload->scanned = true;
+    preload->silent_since_us = 0;
     preload->evictions = count_evictions(space);
     tier_log(space->tier, LOG_LEVEL_NOTICE, "namespace %s: preloading %zu entries", space->options.name,
              preload->names.count);
@@ -209,25 +210,29 @@ static void drop_connection(struct preload *preload) {
     preload->connection = NULL;
 }
 
-static void stop_waiting(struct preload *preload) {
-    if (preload->waited_for)
-        atomic_fetch_sub(&preload->space->tier->preloads, 1);
-    preload->waited_for = false;
+static void stop_waiting(struct tier *tier, bool *waited_for) {
+    if (*waited_for)
+        atomic_fetch_sub(&tier->preloads, 1);
+    *waited_for = false;
 }
 
-static void note_silence(struct preload *preload) {
+/* True: it has just begun. */
+static bool note_silence(struct preload *preload) {
     const struct space *space = preload->space;
     uint64_t now_us = monotonic_us();
     if (!preload->silent_since_us) {
         preload->silent_since_us = now_us;
         tier_log(space->tier, LOG_LEVEL_WARNING, "namespace %s: the preload waits for its backend: %s",
                  space->options.name, preload->error.message);
-    } else if (preload->waited_for && now_us - preload->silent_since_us >= PRELOAD_PATIENCE_MS * 1000ull) {
+        return true;
+    }
+    if (*preload->waited_for && now_us - preload->silent_since_us >= PRELOAD_PATIENCE_MS * 1000ull) {
         tier_log(space->tier, LOG_LEVEL_WARNING,
                  "namespace %s: not waited for any longer, the preload goes on when its backend answers",
                  space->options.name);
-        stop_waiting(preload);
+        stop_waiting(space->tier, preload->waited_for);
     }
+    return false;
 }
 
 static void pause_for(const atomic_bool *stop, useconds_t pause_us) {
@@ -251,28 +256,37 @@ static void preload_space(struct preload *preload) {
     useconds_t pause_us = FIRST_PAUSE_US;
     while ((status = advance(preload)) == BACKEND_TRANSIENT && !atomic_load(preload->stop)) {
         drop_connection(preload);
-        note_silence(preload);
+        if (note_silence(preload))
+            pause_us = FIRST_PAUSE_US;
         pause_for(preload->stop, pause_us);
         pause_us = pause_us * 2 < LONGEST_PAUSE_US ? pause_us * 2 : LONGEST_PAUSE_US;
     }
     tell_end(preload, status);
-    stop_waiting(preload);
     drop_connection(preload);
     free(preload->names.bytes);
 }
 
-void preload_run(struct tier_backend *backend, const atomic_bool *stop) {
+/* One namespace after the other: those that are waited for, or the others. */
+static void preload_some(struct tier_backend *backend, bool waits, bool *waited_for,
+                         const atomic_bool *stop) {
     struct tier *tier = backend->tier;
     for (size_t i = 0; i < tier->space_count; i++) {
         struct space *space = &tier->spaces[i];
-        if (space->backend != backend || space->options.preload == 0)
+        if (space->backend != backend || !space->options.preload || space->options.preload_wait != waits)
             continue;
         struct preload preload = {.backend = backend,
                                   .space = space,
                                   .stop = stop,
                                   .step = FIRST_STEP_KEYS,
-                                  .names = {.visitor = {take_name}, .stop = stop},
-                                  .waited_for = space->options.preload_wait};
+                                  .names = {.visitor = {take_name, .keys_only = true}, .stop = stop},
+                                  .waited_for = waited_for};
         preload_space(&preload);
     }
+}
+
+void preload_run(struct tier_backend *backend, bool waits, const atomic_bool *stop) {
+    bool waited_for = waits;
+    preload_some(backend, true, &waited_for, stop);
+    stop_waiting(backend->tier, &waited_for);
+    preload_some(backend, false, &waited_for, stop);
 }

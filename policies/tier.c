@@ -271,14 +271,14 @@ static bool make_journal(struct tier *tier, char *error, size_t error_size) {
     return true;
 }
 
+/* A backend is waited for as a whole. */
 static void count_preloads(struct tier *tier) {
     for (size_t i = 0; i < tier->space_count; i++) {
         struct space *space = &tier->spaces[i];
         if (!space->backend || !space->options.preload)
             continue;
-        if (space->options.preload_wait)
+        if (loader_preload(space->backend->loader, space->options.preload_wait))
             atomic_fetch_add(&tier->preloads, 1);
-        loader_preload(space->backend->loader);
     }
 }
 

@@ -570,23 +570,35 @@ struct collector {
     size_t count, stop_at;
 };
 
+/* Keys are sess:<version>, values "value <version>". */
 static bool collect(struct backend_visitor *visitor, const struct entry *entry) {
     struct collector *collector = (struct collector *)visitor;
     char expected[32];
-    sprintf(expected, "value %u", (unsigned)entry->version);
-    assert_slice(entry->value, slice_string(expected));
+    uint64_t version = strtoull(entry->key.data + strlen("sess:"), NULL, 10);
+    sprintf(expected, "sess:%u", (unsigned)version);
+    assert_slice(entry->key, slice_string(expected));
+    if (!visitor->keys_only) {
+        sprintf(expected, "value %u", (unsigned)version);
+        assert_slice(entry->value, slice_string(expected));
+        assert_int_equal(entry->version, version);
+    }
     assert_true(collector->count < 64);
-    collector->versions[collector->count++] = entry->version;
+    collector->versions[collector->count++] = version;
     return collector->count != collector->stop_at;
 }
 
-static struct collector scan(struct store *store, size_t limit, size_t stop_at) {
-    struct collector collector = {.visitor = {collect}, .store = store, .stop_at = stop_at};
+static struct collector scan_for(struct store *store, size_t limit, size_t stop_at, bool keys_only) {
+    struct collector collector = {
+        .visitor = {collect, .keys_only = keys_only}, .store = store, .stop_at = stop_at};
     struct backend_error error;
     if (type(store)->scan(store->reader, store->list[0], limit, store->now, &collector.visitor, &error) !=
         BACKEND_OK)
         fail_msg("%s", error.message);
     return collector;
+}
+
+static struct collector scan(struct store *store, size_t limit, size_t stop_at) {
+    return scan_for(store, limit, stop_at, false);
 }
 
 static void a_scan_shows_the_newest_first(void **state) {
@@ -613,6 +625,11 @@ static void a_scan_shows_the_newest_first(void **state) {
     uint64_t newest[] = {40, 39, 37, 35};
     assert_memory_equal(some.versions, newest, sizeof newest);
     assert_int_equal(scan(store, 64, 7).count, 7);
+    struct collector keys = scan_for(store, 64, 0, true);
+    assert_int_equal(keys.count, 38);
+    assert_memory_equal(keys.versions, all.versions, 38 * sizeof all.versions[0]);
+    assert_int_equal(scan_for(store, 4, 0, true).count, 4);
+    assert_int_equal(scan_for(store, 64, 7, true).count, 7);
     assert_int_equal(scan(store, 0, 0).count, 0);
 }
 

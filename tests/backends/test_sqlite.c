@@ -701,7 +701,7 @@ static bool see_nothing(struct backend_visitor *visitor, const struct entry *ent
 
 static void own_sql_is_neither_scanned_nor_purged(void **state) {
     struct fixture *fixture = *state;
-    struct backend_visitor visitor = {see_nothing};
+    struct backend_visitor visitor = {.entry = see_nothing};
     with_own_sql(fixture);
     open_both(fixture);
     shell(fixture, "INSERT INTO app(id, data, expire) VALUES ('old', 'dead', 5)");

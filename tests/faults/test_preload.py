@@ -22,10 +22,10 @@ class Store:
         self.lock = None
         self.layout = {} if kind == "sqlite" else {"layout": kind}
 
-    def config(self, **options):
+    def config(self, timeout="300ms", **options):
         uri = "sqlite:store.db" if self.kind == "sqlite" else self.redis.uri
         space = namespace("sessions", "sess:", "write-behind", backend="store", **self.layout, **options)
-        return Config(space, backends=[section("backend", "store", uri=uri, timeout="300ms")], drain_timeout="1s")
+        return Config(space, backends=[section("backend", "store", uri=uri, timeout=timeout)], drain_timeout="1s")
 
     def hang(self):
         if self.redis:
@@ -155,13 +155,16 @@ def test_a_store_that_stays_away_is_not_waited_for_for_ever(serve, store):
     """A server without its store still takes writes."""
     server = filled(serve, store, 500)
     store.hang()
-    with_options(server, store, preload=1000, preload_wait="true").start()
+    with_options(server, store, preload=1000, preload_wait="true")
+    server.config.sections.append(namespace("others", "other:", "write-behind", backend="store", preload=10, preload_wait="true"))
+    server.start()
     assert "not waited for any longer" in server.log()
     client = server.client()
     assert client.set("sess:new", b"accepted") == b"STORED"
     assert client.get("sess:new") == b"accepted"
     store.go_on()
-    eventually(lambda: "preloaded 500 entries" in server.log())
+    eventually(lambda: "sessions: preloaded 500 entries" in server.log())
+    eventually(lambda: "others: preloaded 0 entries" in server.log())
 
 
 def test_it_can_be_stopped_while_it_waits(serve, store):
@@ -175,14 +178,14 @@ def test_it_can_be_stopped_while_it_waits(serve, store):
 
 def test_memory_that_holds_less_keeps_the_newest(serve, store):
     """Ten times what fits: nothing is evicted for what is older."""
-    server = serve(store.config())
+    server = serve(store.config(timeout="10s"))
     client = server.client()
     value = b"v" * 20000
     for start in range(0, 4000, 500):
         client.set_many((f"sess:{i}", value) for i in range(start, start + 500))
         client.sync()
     server.stop()
-    config = with_options(server, store, preload=4000, preload_wait="true").config
+    config = with_options(server, store, timeout="10s", preload=4000, preload_wait="true").config
     config.top["memory"] = "16mb"
     server.start()
     assert "memory is nearly full" in server.log()
