@@ -630,6 +630,14 @@ static uint64_t tell_progress(const struct writer *writer, const struct space *s
     return now_us;
 }
 
+/* How much has ever left the queues: where nothing does, there is no memory for a batch. */
+static uint64_t taken(const struct flusher *flusher) {
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < flusher->space->tier->options.workers; i++)
+        sum += flusher->space->queues[i].popped;
+    return sum - flusher->again_count;
+}
+
 bool writer_flush_now(struct writer *writer, struct space *space) {
     for (size_t i = 0; i < writer->flusher_count; i++) {
         struct flusher *flusher = &writer->flushers[i];
@@ -637,7 +645,10 @@ bool writer_flush_now(struct writer *writer, struct space *space) {
             continue;
         uint64_t told_us = monotonic_us();
         while (flusher_has_work(flusher)) {
-            if (!flusher_flush(writer, flusher))
+            uint64_t before = taken(flusher);
+            bool held = flusher->count > 0;
+            if (!flusher_flush(writer, flusher) ||
+                (!held && taken(flusher) == before && flusher_has_work(flusher)))
                 return false;
             told_us = tell_progress(writer, space, told_us);
         }
