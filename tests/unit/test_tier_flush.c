@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Write-behind: what is flushed when, what happens to entries on the way, fullness, failures, the quarantine.
  */
+#include "policies/internal.h"
+#include "policies/writer.h"
 #include "tests/support/tier_rig.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -271,6 +273,34 @@ static void test_full_wait(void **state) {
     rig_stop(&rig);
 }
 
+/* Once full it is full until the dirty bytes are well below the bound, and not with every batch anew. */
+static void test_full_hysteresis(void **state) {
+    struct tier_rig rig;
+    (void)state;
+    begin(&rig, 600000);
+    rig_start(&rig);
+    faulty_fail_all(rig.faulty, FAULTY_APPLY, BACKEND_TRANSIENT);
+    for (int i = 0; i < 100; i++) {
+        char command[64];
+        snprintf(command, sizeof command, "set key%d value", i);
+        expect(&rig, command, "STORED");
+    }
+    struct space *space = tier_space(rig.tier, 0);
+    writer_stop(space->backend->writer); /* it judges as well */
+    size_t dirty = cache_dirty_bytes(tier_cache(rig.tier), 0);
+    const struct {
+        size_t percent; /* of the dirty bytes */
+        bool full;
+    } limits[] = {{200, false}, {120, false}, {100, true},  {120, true},
+                  {130, true},  {140, false}, {101, false}, {90, true}};
+    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
+        space->options.dirty_limit = dirty * limits[i].percent / 100;
+        space_judge_full(space, 0);
+        assert_int_equal(atomic_load(&space->full), limits[i].full);
+    }
+    rig_stop(&rig);
+}
+
 static void test_full_wait_ends(void **state) {
     struct tier_rig rig;
     int count;
@@ -440,6 +470,34 @@ static void test_quarantine_keeps_the_value(void **state) {
     rig_stop(&rig);
 }
 
+/* Of a batch the refused rows alone are put aside, however they lie in it. */
+static void test_bisection(void **state) {
+    struct tier_rig rig;
+    char command[64], key[32];
+    (void)state;
+    begin(&rig, 600000);
+    rig_start(&rig);
+    faulty_refuse_keys(rig.faulty, "bad");
+    for (int i = 0; i < 100; i++) {
+        snprintf(command, sizeof command, "set %s%d %d",
+                 i == 0 || i == 50 || i == 51 || i == 99 ? "bad" : "good", i, i);
+        expect(&rig, command, "STORED");
+    }
+    rig_do(&rig, "sync");
+    assert_int_equal(memory_store_rows(rig.store), 96);
+    assert_int_equal(rig_stat(&rig, "test:quarantine"), 4);
+    assert_in_range(rig_stat(&rig, "test:bisections"), 4, 4 * 7);
+    assert_int_equal(cache_dirty_entries(tier_cache(rig.tier), 0), 0);
+    for (int i = 0; i < 100; i++) {
+        char value[16];
+        bool bad = i == 0 || i == 50 || i == 51 || i == 99;
+        snprintf(key, sizeof key, "%s%d", bad ? "bad" : "good", i);
+        snprintf(value, sizeof value, "%d", i);
+        assert_row(&rig, key, bad ? NULL : value);
+    }
+    rig_stop(&rig);
+}
+
 static void test_quarantine_retry_and_supersede(void **state) {
     struct tier_rig rig;
     (void)state;
@@ -581,6 +639,7 @@ int main(void) {
         cmocka_unit_test(test_transient_failures_lose_nothing),
         cmocka_unit_test(test_reconnects),
         cmocka_unit_test(test_full_wait),
+        cmocka_unit_test(test_full_hysteresis),
         cmocka_unit_test(test_full_wait_ends),
         cmocka_unit_test(test_full_reject),
         cmocka_unit_test(test_full_write_through),
@@ -588,6 +647,7 @@ int main(void) {
         cmocka_unit_test(test_full_by_age),
         cmocka_unit_test(test_memory_full_of_dirty),
         cmocka_unit_test(test_quarantine_keeps_the_value),
+        cmocka_unit_test(test_bisection),
         cmocka_unit_test(test_quarantine_retry_and_supersede),
         cmocka_unit_test(test_quarantine_drop),
         cmocka_unit_test(test_quarantine_survives_a_restart),
