@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Commands without a key. Answers and errors are memcached's. What belongs to its slab classes, its LRU
- * crawler or its log watchers is answered as memcached answers when that part is switched off.
+ * Commands without a key. Answers and errors are memcached's. What belongs to its slab classes is answered as
+ * memcached answers when that part is switched off.
  */
 #include "server/command.h"
 #include "policies/evaluate.h"
+#include "server/dump.h"
 #include "server/stats.h"
+#include "server/watch.h"
 #include "server/words.h"
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { VERBOSITY_MAX = 2, MEMLIMIT_LOWEST = 8, MEMLIMIT_HIGHEST = 1000000000 };
+enum { VERBOSITY_MAX = 2, MEMLIMIT_LOWEST = 8, MEMLIMIT_HIGHEST = 1000000000, CRAWLER_SLEEP_MAX = 1000000 };
 
 struct call {
     struct server *server;
@@ -18,12 +20,18 @@ struct call {
     const struct request *request;
     const struct cache_time *now;
     struct words words;
+    struct command_place *place;
     struct buffer *out;
 };
 
 static void answer(struct call *call, const char *line) {
     if (!call->request->noreply)
         buffer_print(call->out, "%s\r\n", line);
+}
+
+/* memcached knows such words by any beginning of theirs. */
+static bool is_word(struct slice word, const char *name) {
+    return word.size > 0 && slice_starts_with(slice_string(name), word);
 }
 
 static void run_verbosity(struct call *call) {
@@ -112,43 +120,151 @@ static void run_quarantine(struct call *call) {
     free(text);
 }
 
-static void run_lru_crawler(struct call *call) {
-    struct slice what = call->words.word[1];
-    if (call->words.count < 2)
-        answer(call, "ERROR");
-    else if (words_equal(what, "disable"))
-        answer(call, "OK"); /* there is none */
-    else if (words_equal(what, "enable"))
-        answer(call, "ERROR failed to start lru crawler thread");
-    else if (call->words.count == 3)
-        answer(call, "CLIENT_ERROR lru crawler disabled");
-    else
-        answer(call, "ERROR");
+/* ---- The crawler and the watchers ---- */
+
+static void run_crawl(struct call *call, struct slice classes) {
+    uint64_t spaces;
+    switch (dump_classes(call->server, classes, true, &spaces)) {
+    case DUMP_OK: /* what has expired is swept away at all times: there may be nothing left to do */
+        atomic_fetch_add(&call->server->crawler_starts, 1);
+        answer(call, "OK");
+        return;
+    case DUMP_BAD_CLASS:
+        answer(call, "BADCLASS invalid class id");
+        return;
+    default:
+        answer(call, "NOTSTARTED no items to crawl");
+    }
 }
 
-/* Known words that mean nothing here; the first word is the command. */
-static void run_other(struct call *call) {
-    const struct words *words = &call->words;
-    bool has_argument = words->count > 2;
-    int32_t number;
-    if (words_equal(words->word[0], "watch"))
-        answer(call, "CLIENT_ERROR watch commands not allowed");
-    else if (words_equal(words->word[0], "lru_crawler"))
-        run_lru_crawler(call);
-    else if (words_equal(words->word[0], "slabs") && has_argument &&
-             words_equal(words->word[1], "automove") && !words_signed_number(words->word[2], &number))
+static enum command_result run_dump(struct call *call, struct slice classes, enum dump_form form) {
+    bool requests = form == DUMP_REQUESTS;
+    uint64_t spaces;
+    if (!call->server->settings->allow_dump) {
+        answer(call, requests ? "ERROR key dump not allowed" : "ERROR metadump not allowed");
+        return COMMAND_ANSWERED;
+    }
+    if (call->place->behind_replies) {
+        answer(call, requests ? "ERROR cannot pipeline other commands before mgdump"
+                              : "ERROR cannot pipeline other commands before metadump");
+        return COMMAND_ANSWERED;
+    }
+    enum dump_status status = dump_classes(call->server, classes, false, &spaces);
+    if (status == DUMP_OK)
+        status = dump_begin(call->server, spaces, form, &call->place->feed);
+    switch (status) {
+    case DUMP_OK:
+        atomic_fetch_add(&call->server->crawler_starts, 1);
+        return COMMAND_FEED;
+    case DUMP_RUNNING:
+        answer(call, "BUSY currently processing crawler request");
+        break;
+    case DUMP_BAD_CLASS:
+        answer(call, "BADCLASS invalid class id");
+        break;
+    case DUMP_NOTHING:
+        answer(call, "NOTSTARTED no items to crawl");
+        break;
+    case DUMP_NO_MEMORY:
+        answer(call, "ERROR an unknown error happened");
+        break;
+    }
+    return COMMAND_ANSWERED;
+}
+
+/* How fast and how far the crawler crawls: there is nothing to set, but the words are checked. */
+static void run_crawler_setting(struct call *call, struct slice value, bool sleeps) {
+    uint32_t number;
+    if (!words_number(value, &number))
         answer(call, "CLIENT_ERROR bad command line format");
-    else if (words_equal(words->word[0], "slabs") && has_argument &&
-             (words_equal(words->word[1], "reassign") || words_equal(words->word[1], "automove")))
+    else if (sleeps && number > CRAWLER_SLEEP_MAX)
+        answer(call, "CLIENT_ERROR sleep must be one second or less");
+    else
+        answer(call, "OK");
+}
+
+static enum command_result run_crawler_job(struct call *call) {
+    struct slice what = call->words.word[1], value = call->words.word[2];
+    if (is_word(what, "tocrawl") || is_word(what, "sleep")) {
+        run_crawler_setting(call, value, is_word(what, "sleep"));
+        return COMMAND_ANSWERED;
+    }
+    bool crawl = is_word(what, "crawl"), meta = is_word(what, "metadump"), keys = is_word(what, "mgdump");
+    if (!crawl && !meta && !keys)
+        answer(call, "ERROR");
+    else if (!atomic_load(&call->server->crawler))
+        answer(call, "CLIENT_ERROR lru crawler disabled");
+    else if (crawl)
+        run_crawl(call, value);
+    else
+        return run_dump(call, value, meta ? DUMP_META : DUMP_REQUESTS);
+    return COMMAND_ANSWERED;
+}
+
+static enum command_result run_lru_crawler(struct call *call) {
+    struct slice what = call->words.word[1];
+    bool enable = is_word(what, "enable");
+    if (call->words.count == 3)
+        return run_crawler_job(call);
+    if (call->words.count != 2 || !(enable || is_word(what, "disable"))) {
+        answer(call, "ERROR");
+    } else {
+        atomic_store(&call->server->crawler, enable);
+        answer(call, "OK");
+    }
+    return COMMAND_ANSWERED;
+}
+
+static enum command_result run_watch(struct call *call) {
+    const char *error = "ERROR";
+    unsigned kinds = call->words.count < 2 ? WATCH_FETCHERS : 0;
+    for (size_t i = 1; i < call->words.count; i++) {
+        unsigned kind = watch_kind_of(call->words.word[i]);
+        kinds = kind && (kinds || i == 1) ? kinds | kind : 0;
+    }
+    if (!call->server->settings->allow_watch)
+        error = "CLIENT_ERROR watch commands not allowed";
+    else if (call->place->behind_replies)
+        error = "ERROR cannot pipeline other commands before watch";
+    else if (kinds)
+        call->place->feed = watch_begin(call->server->watch, kinds, &error);
+    if (call->place->feed)
+        return COMMAND_FEED;
+    answer(call, error);
+    return COMMAND_ANSWERED;
+}
+
+/* ---- Known words that mean nothing here; the first word is the command ---- */
+
+static void run_slabs(struct call *call) {
+    const struct words *words = &call->words;
+    bool automove = words->count > 2 && words_equal(words->word[1], "automove");
+    int32_t number;
+    if (automove && !words_signed_number(words->word[2], &number))
+        answer(call, "CLIENT_ERROR bad command line format");
+    else if (automove || (words->count > 2 && words_equal(words->word[1], "reassign")))
         answer(call, "CLIENT_ERROR slab reassignment disabled");
     else
         answer(call, "ERROR");
 }
 
+static enum command_result run_other(struct call *call) {
+    struct slice command = call->words.word[0];
+    if (words_equal(command, "watch"))
+        return run_watch(call);
+    if (words_equal(command, "lru_crawler"))
+        return run_lru_crawler(call);
+    if (words_equal(command, "slabs"))
+        run_slabs(call);
+    else
+        answer(call, "ERROR");
+    return COMMAND_ANSWERED;
+}
+
 enum command_result command_run(struct server *server, struct tier_worker *worker,
                                 const struct request *request, const struct cache_time *now,
-                                struct buffer *out) {
-    struct call call = {server, worker, request, now, words_of(request->argument), out};
+                                struct command_place *place, struct buffer *out) {
+    struct call call = {server, worker, request, now, words_of(request->argument), place, out};
     switch (request->command) {
     case COMMAND_VERSION:
         answer(&call, "VERSION " STATS_MEMCACHED_VERSION);
@@ -176,8 +292,7 @@ enum command_result command_run(struct server *server, struct tier_worker *worke
         answer(&call, "MN");
         break;
     case COMMAND_OTHER:
-        run_other(&call);
-        break;
+        return run_other(&call);
     default:
         answer(&call, "ERROR");
     }

@@ -7,12 +7,24 @@
 #include "server/buffer.h"
 #include "server/server.h"
 
-enum command_result { COMMAND_ANSWERED, COMMAND_CLOSE };
+struct feed;
+
+enum command_result {
+    COMMAND_ANSWERED,
+    COMMAND_CLOSE,
+    COMMAND_FEED, /* the connection is to be fed (server/feed.h): place->feed */
+};
+
+/* Where a command stands, and what the caller is to go on with. */
+struct command_place {
+    bool behind_replies; /* answers to earlier requests of the connection are not sent yet */
+    struct feed *feed;
+};
 
 /* Runs one on a worker's thread and appends its whole answer (with CRLF; nothing for noreply) to out. SYNC is
  * not among them: it parks (tier_sync), which is the worker's business. */
 enum command_result command_run(struct server *server, struct tier_worker *worker,
                                 const struct request *request, const struct cache_time *now,
-                                struct buffer *out);
+                                struct command_place *place, struct buffer *out);
 
 #endif

@@ -8,6 +8,8 @@
  * the last reply); any -> BROKEN (the socket failed, no memory: close at the end of the turn, or when the
  * ticket is back).
  */
+#include "server/feed.h"
+#include "server/observe.h"
 #include "server/worker_internal.h"
 #include <assert.h>
 #include <errno.h>
@@ -106,6 +108,7 @@ struct connection *connection_open(struct worker *worker, int fd) {
     worker->connections = connection;
     pthread_mutex_unlock(&worker->list_lock);
     worker_count(&worker->connection_count, 1);
+    observe_connection(connection, NULL);
     return connection;
 }
 
@@ -123,6 +126,10 @@ void connection_drop_pending(struct connection *connection) {
 void connection_close(struct connection *connection) {
     struct worker *worker = connection->worker;
     assert(!connection_is_parked(connection) && !connection->in_ready);
+    static const char *const reasons[] = {"error", "normal", "idle_timeout", "shutdown"};
+    if (connection->feed)
+        feeds_abandon(worker->server->feeds, connection->feed);
+    observe_connection(connection, reasons[connection->closed_by]);
     ev_io_stop(worker->loop, &connection->io);
     close(connection->io.fd);
     pthread_mutex_lock(&worker->list_lock);
@@ -198,6 +205,8 @@ static bool received(struct connection *connection, ssize_t got) {
     }
     if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
         return false;
+    if (got == 0)
+        connection->closed_by = CLOSED_BY_CLIENT;
     connection_set_state(connection, got == 0 ? CONNECTION_CLOSING : CONNECTION_BROKEN);
     return false;
 }

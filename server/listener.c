@@ -266,16 +266,24 @@ static int effective_port(const struct settings *settings, const struct listen_a
     return address->port >= 0 && !settings->port_overrides ? address->port : settings->port;
 }
 
+/* What bind() takes for a free port is 0. */
+static int port_to_bind(int port) {
+    return port == PORT_FREE ? 0 : port;
+}
+
 static bool bind_addresses(struct listener *listener, char *ret_error, size_t error_size) {
     const struct settings *settings = listener->settings;
+    if (settings->port == PORT_NONE)
+        return true;
     if (settings->listen_count == 0 && !settings->unix_socket)
-        return bind_tcp(listener, "", settings->port, ret_error, error_size);
+        return bind_tcp(listener, "", port_to_bind(settings->port), ret_error, error_size);
     for (size_t i = 0; i < settings->listen_count; i++) {
         struct listen_address address;
         if (!listener_parse_address(settings->listen[i], &address, ret_error, error_size))
             return false;
         if (!address.is_unix &&
-            !bind_tcp(listener, address.host, effective_port(settings, &address), ret_error, error_size))
+            !bind_tcp(listener, address.host, port_to_bind(effective_port(settings, &address)), ret_error,
+                      error_size))
             return false;
     }
     return true;

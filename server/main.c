@@ -14,11 +14,13 @@
 #include "policies/policy.h"
 #include "server/auth.h"
 #include "server/config.h"
+#include "server/feed.h"
 #include "server/listener.h"
 #include "server/maintenance.h"
 #include "server/options.h"
 #include "server/process.h"
 #include "server/stats.h"
+#include "server/watch.h"
 #include "server/worker.h"
 #include <errno.h>
 #include <ev.h>
@@ -192,6 +194,8 @@ static void announce(struct program *program) {
     char addresses[1024];
     struct server *server = &program->server;
     listener_describe(server->listener, addresses, sizeof addresses);
+    if (!*addresses)
+        server_log(server, LOG_LEVEL_WARNING, "no client can connect: -p 0 leaves TCP out, and there is no -s");
     server_log(server, LOG_LEVEL_NOTICE,
                "forebay " FOREBAY_VERSION " serves %s with %u threads and %zu MB of memory", addresses,
                server->worker_count, program->settings.tier.cache.memory_limit >> 20);
@@ -235,6 +239,7 @@ static void after_start(struct program *program) {
         fail_start(program, "no memory or no threads for the workers; lower -t (threads)");
         return;
     }
+    watch_attach(program->server.watch, tier_cache(program->server.tier));
     program->phase = PHASE_LOADING;
     if (tier_is_ready(program->server.tier)) {
         serve(program);
@@ -437,7 +442,9 @@ static int run(struct program *program) {
         return complain(error, EXIT_FAILURE);
     server->started_us = now_us();
     server->detail = stats_detail_create(program->settings.stats_prefix_delimiter, program->settings.detail);
-    if (!server->detail || !prepare_loop(program))
+    server->feeds = feeds_create();
+    server->watch = server->feeds ? watch_create(server->feeds, program->settings.watch_buffer) : NULL;
+    if (!server->detail || !server->watch || !prepare_loop(program))
         return complain("no memory for the event loop", EXIT_FAILURE);
     log_notices(program);
     if (!run_helper(program, start_tier))
@@ -459,6 +466,7 @@ static void connect_parts(struct program *program) {
     program->server.settings = settings;
     program->server.stop = server_stop;
     atomic_init(&program->server.verbosity, settings->verbosity);
+    atomic_init(&program->server.crawler, settings->crawler);
 }
 
 /* What may need root comes first, then the privileges go. */
@@ -562,6 +570,8 @@ static void free_program(struct program *program) {
     listener_free(server->listener);
     free_auths(program);
     stats_detail_free(server->detail);
+    feeds_free(server->feeds);
+    watch_free(server->watch);
     if (program->options.pid_file && program->phase == PHASE_STOPPED && program->exit_status == EXIT_SUCCESS)
         unlink(program->options.pid_file);
     if (program->loop)

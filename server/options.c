@@ -53,6 +53,11 @@ static bool take_number(struct reading *reading, const struct option_kind *kind,
     return true;
 }
 
+static bool take_requests(struct reading *reading, const struct option_kind *kind, const char *argument) {
+    reading->settings->limits_requests = true;
+    return take_number(reading, kind, argument);
+}
+
 static bool take_on(struct reading *reading, const struct option_kind *kind, const char *argument) {
     (void)argument;
     *(bool *)((char *)reading->settings + kind->offset) = true;
@@ -121,9 +126,10 @@ static bool take_recover(struct reading *reading, const struct option_kind *kind
 
 static bool take_port(struct reading *reading, const struct option_kind *kind, const char *argument) {
     uint64_t port = 0;
-    if (strcmp(argument, "-1") != 0 && !number_in_range(reading, kind, argument, &port))
+    bool free_one = strcmp(argument, "-1") == 0;
+    if (!free_one && !number_in_range(reading, kind, argument, &port))
         return false;
-    reading->settings->port = (int)port;
+    reading->settings->port = free_one ? PORT_FREE : (int)port;
     reading->options->port_given = true;
     return true;
 }
@@ -293,7 +299,7 @@ static const struct option_kind kinds[] = {
     {'V', "version", no_argument, take_action, OPTIONS_VERSION, 0, 0, 0},
     {'P', "pidfile", required_argument, take_launch_text, 0, 0, IN_OPTIONS(pid_file), 0},
     {'t', "threads", required_argument, take_threads, 1, SETTINGS_THREADS_MAX, IN_SETTINGS(threads), 0},
-    {'R', "max-reqs-per-event", required_argument, take_number, 1, INT_MAX, IN_SETTINGS(requests_per_event),
+    {'R', "max-reqs-per-event", required_argument, take_requests, 1, INT_MAX, IN_SETTINGS(requests_per_event),
      0},
     {'C', "disable-cas", no_argument, take_off, 0, 0, IN_SETTINGS(cas_enabled), 0},
     {'b', "listen-backlog", required_argument, take_number, 1, INT_MAX, IN_SETTINGS(backlog), 0},

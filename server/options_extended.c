@@ -39,6 +39,29 @@ static void apply_idle_timeout(struct settings *settings, uint64_t value) {
     settings->idle_timeout = (unsigned)value;
 }
 
+static void apply_crawler(struct settings *settings, uint64_t value) {
+    (void)value;
+    settings->crawler = true;
+}
+
+static void apply_no_crawler(struct settings *settings, uint64_t value) {
+    (void)value;
+    settings->crawler = false;
+}
+
+static void apply_not_modern(struct settings *settings, uint64_t value) {
+    apply_not_fast(settings, value);
+    apply_no_crawler(settings, value);
+}
+
+static void apply_watch_buffer(struct settings *settings, uint64_t value) {
+    settings->watch_buffer = (size_t)value << 10;
+}
+
+static void apply_reply_limit(struct settings *settings, uint64_t value) {
+    settings->reply_limit = (size_t)value << 20;
+}
+
 static void apply_nothing(struct settings *settings, uint64_t value) {
     (void)settings;
     (void)value;
@@ -56,7 +79,7 @@ static const struct extended table[] = {
     {"no_maxconns_fast", EXTENDED_FLAG, .apply = apply_not_fast},
     {"idle_timeout", EXTENDED_NUMBER, 0, 31536000, .apply = apply_idle_timeout},
     {"modern", EXTENDED_FLAG, .apply = apply_nothing},
-    {"no_modern", EXTENDED_FLAG, .apply = apply_not_fast},
+    {"no_modern", EXTENDED_FLAG, .apply = apply_not_modern},
     {"relaxed_privileges", EXTENDED_FLAG, .apply = apply_nothing},
     {"hashpower", EXTENDED_NUMBER, 12, 32, 0, 0},
     {"no_hashexpand", EXTENDED_FLAG, 0, 0, 0, 0},
@@ -69,8 +92,8 @@ static const struct extended table[] = {
     {"slab_automove_freeratio", EXTENDED_FRACTION, 0, 1, 0, 0},
     {"tail_repair_time", EXTENDED_NUMBER, 10, any, 0, 0},
     {"hash_algorithm", EXTENDED_TEXT, 0, 0, 0, 0},
-    {"lru_crawler", EXTENDED_FLAG, 0, 0, 0, 0},
-    {"no_lru_crawler", EXTENDED_FLAG, 0, 0, 0, 0},
+    {"lru_crawler", EXTENDED_FLAG, .apply = apply_crawler},
+    {"no_lru_crawler", EXTENDED_FLAG, .apply = apply_no_crawler},
     {"lru_crawler_sleep", EXTENDED_NUMBER, 0, 1000000, 0, 0},
     {"lru_crawler_tocrawl", EXTENDED_NUMBER, 0, any, 0, 0},
     {"lru_maintainer", EXTENDED_FLAG, 0, 0, 0, 0},
@@ -80,9 +103,9 @@ static const struct extended table[] = {
     {"hot_max_factor", EXTENDED_FRACTION, 0, any, 0, 0},
     {"warm_max_factor", EXTENDED_FRACTION, 0, any, 0, 0},
     {"temporary_ttl", EXTENDED_NUMBER, 0, any, 0, 0},
-    {"watcher_logbuf_size", EXTENDED_NUMBER, 0, any, 0, 0},
+    {"watcher_logbuf_size", EXTENDED_NUMBER, 1, 1 << 20, .apply = apply_watch_buffer},
     {"worker_logbuf_size", EXTENDED_NUMBER, 0, any, 0, 0},
-    {"read_buf_mem_limit", EXTENDED_NUMBER, 0, any, 0, 0},
+    {"read_buf_mem_limit", EXTENDED_NUMBER, 0, 1 << 20, .apply = apply_reply_limit},
     {"resp_obj_mem_limit", EXTENDED_NUMBER, 0, any, 0, 0},
     {"slab_sizes", EXTENDED_TEXT, 0, 0, 0, 0},
     {"slab_chunk_max", EXTENDED_NUMBER, 1, 1024, 0, 0},

@@ -92,6 +92,22 @@ void output_append(struct output *output, struct connection *connection, const c
     output_commit(output, connection, out + size);
 }
 
+struct output_mark output_mark(const struct output *output) {
+    return (struct output_mark){output->size, output->piece_count, output->owner};
+}
+
+bool output_cut(struct output *output, const struct output_mark *mark) {
+    if (mark->size > output->size || mark->piece_count > output->piece_count)
+        return false;
+    for (size_t i = mark->piece_count; i < output->piece_count; i++)
+        if (output->pieces[i].large)
+            cache_large_drop(output->pieces[i].large);
+    output->size = mark->size;
+    output->piece_count = mark->piece_count;
+    output->owner = mark->owner;
+    return true;
+}
+
 void output_break(struct output *output) {
     for (size_t i = 0; i < output->piece_count; i++)
         connection_set_state(output->pieces[i].connection, CONNECTION_BROKEN);

@@ -15,8 +15,13 @@
 struct worker;
 struct auth;
 struct buffer;
+struct feeds;        /* server/feed.h */
+struct watch;        /* server/watch.h */
 struct listener;     /* server/listener.h */
 struct stats_detail; /* server/stats.h */
+
+/* memcached's numbers: -p -1 takes a free port, -p 0 leaves TCP out, whatever -l says. */
+enum { PORT_NONE = 0, PORT_FREE = -1 };
 
 /* The settings; filled by settings.c (defaults), config.c and options.c, constant once the server runs. */
 struct settings {
@@ -24,7 +29,8 @@ struct settings {
     unsigned threads;            /* -t */
     unsigned max_connections;    /* -c */
     unsigned idle_timeout;       /* seconds, 0: none */
-    unsigned requests_per_event; /* -R: requests of one connection before others get their turn */
+    unsigned requests_per_event; /* -R: requests of one connection before others get their turn, */
+    bool limits_requests;        /* if it was given; else a connection's turn ends with what one read brought */
     unsigned backlog;            /* -b */
     uint32_t sync_timeout;       /* ms, 0: none */
     bool allow_shutdown;         /* -A */
@@ -40,7 +46,7 @@ struct settings {
     const char *const
         *listen; /* addresses (server/listener.h); none: all interfaces, or the Unix socket alone */
     size_t listen_count;
-    int port;                /* -p: for addresses without one. 0: a free one */
+    int port;                /* -p: for addresses without one; or PORT_FREE, PORT_NONE */
     bool port_overrides;     /* -p was given over a configuration's listen: it replaces the ports there */
     const char *unix_socket; /* -s, or NULL */
     unsigned unix_mask;      /* -a: access bits */
@@ -49,6 +55,9 @@ struct settings {
                          */
     bool allow_dump;    /* not -X */
     bool allow_watch;   /* not -W */
+    bool crawler;       /* not -o no_lru_crawler */
+    size_t watch_buffer; /* -o watcher_logbuf_size: bytes for each watcher */
+    size_t reply_limit;  /* -o read_buf_mem_limit: bytes of replies of all threads, 0: none */
     bool detail;        /* -D: per-prefix statistics from the start */
     bool ascii_only;    /* -B ascii, or -Y: as `stats settings` shows it */
 };
@@ -67,6 +76,12 @@ struct server {
     void (*stop)(struct server *server); /* asks main to stop, from any thread (shutdown command) */
     struct listener *listener;           /* server/listener.h */
     struct stats_detail *detail;         /* per-prefix statistics: server/stats.h */
+    struct feeds *feeds;                 /* server/feed.h */
+    struct watch *watch;                 /* server/watch.h */
+    atomic_bool crawler; /* lru_crawler enable: metadump and its kin are answered. What has expired is swept
+                            away in either case */
+    atomic_bool dumping; /* a metadump or mgdump is under way */
+    atomic_uint_fast64_t crawler_starts;
 };
 
 /* One line on standard error, with time and level, if the verbosity asks for it. Any thread. */

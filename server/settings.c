@@ -18,6 +18,8 @@ void settings_defaults(struct settings *ret_settings) {
         .maxconns_fast = true,
         .allow_dump = true,
         .allow_watch = true,
+        .crawler = true,
+        .watch_buffer = 256 << 10,
         .tier = {.cache = {.memory_limit = 64 << 20}, .drain_timeout = 30000},
     };
 }

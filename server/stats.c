@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The command `stats`. The general form has exactly the keys of a memcached that runs without LRU crawler and
- * LRU maintainer, with its names and units; what means nothing here is 0. Our own are in `stats forebay`.
+ * The command `stats`. The general form has exactly the keys of a memcached that runs without LRU maintainer,
+ * with its names and units; what means nothing here is 0. Our own are in `stats forebay`.
  * Words behind `stats` are matched as memcached does: its older ones by any beginning of theirs
  * ("stats r" resets), all others whole.
  *
@@ -9,8 +9,11 @@
  * namespace.
  */
 #include "server/stats.h"
+#include "server/dump.h"
+#include "server/feed.h"
 #include "server/listener.h"
 #include "server/stats_detail.h"
+#include "server/watch.h"
 #include "server/words.h"
 #include "server/worker.h"
 #include <ev.h>
@@ -89,9 +92,10 @@ static void add_connections(struct report *report, const struct server *server,
                 {"total_connections", atomic_load(&server->connections_total)});
     if (server->settings->maxconns_fast)
         add_number(report, "rejected_connections", atomic_load(&server->connections_rejected));
-    ADD_NUMBERS(report, {"connection_structures", open}, {"response_obj_oom", 0}, {"response_obj_count", 0},
-                {"response_obj_bytes", 0}, {"read_buf_count", 0}, {"read_buf_bytes", workers->buffer_bytes},
-                {"read_buf_bytes_free", 0}, {"read_buf_oom", 0}, {"reserved_fds", 0});
+    ADD_NUMBERS(report, {"connection_structures", open}, {"response_obj_oom", workers->replies_refused},
+                {"response_obj_count", 0}, {"response_obj_bytes", 0}, {"read_buf_count", 0},
+                {"read_buf_bytes", workers->buffer_bytes}, {"read_buf_bytes_free", 0}, {"read_buf_oom", 0},
+                {"reserved_fds", 0});
 }
 
 static void add_commands(struct report *report, const struct tier_counters *counters,
@@ -115,7 +119,8 @@ static void add_traffic(struct report *report, const struct server *server,
     ADD_NUMBERS(report, {"auth_cmds", workers->auth_commands}, {"auth_errors", workers->auth_errors});
     if (server->settings->idle_timeout)
         add_number(report, "idle_kicks", workers->idle_kicks);
-    ADD_NUMBERS(report, {"bytes_read", workers->bytes_read}, {"bytes_written", workers->bytes_written});
+    ADD_NUMBERS(report, {"bytes_read", workers->bytes_read},
+                {"bytes_written", workers->bytes_written + feeds_bytes(server->feeds)});
 }
 
 /* What memcached tells of its slab pages. */
@@ -131,6 +136,8 @@ static void add_limits(struct report *report, const struct server *server, const
                        const struct cache_stats *cache) {
     bool accepting = !server->listener || listener_is_accepting(server->listener);
     uint64_t level = 0;
+    struct watch_stats log;
+    watch_get_stats(server->watch, &log);
     while (level < 63 && (1ull << level) < cache->index_buckets)
         level++;
     ADD_NUMBERS(report, {"limit_maxbytes", cache->memory_limit}, {"accepting_conns", accepting},
@@ -139,9 +146,13 @@ static void add_limits(struct report *report, const struct server *server, const
                 {"threads", server->settings->threads}, {"conn_yields", workers->yields},
                 {"hash_power_level", level}, {"hash_bytes", cache->index_bytes}, {"hash_is_expanding", 0});
     add_slab_mover(report);
+    if (atomic_load(&server->crawler))
+        ADD_NUMBERS(report, {"lru_crawler_running", atomic_load(&server->dumping)},
+                    {"lru_crawler_starts", atomic_load(&server->crawler_starts)});
     ADD_NUMBERS(report, {"malloc_fails", cache->no_memory}, {"log_worker_dropped", 0},
-                {"log_worker_written", 0}, {"log_watcher_skipped", 0}, {"log_watcher_sent", 0},
-                {"log_watchers", 0}, {"unexpected_napi_ids", 0}, {"round_robin_fallback", 0});
+                {"log_worker_written", log.written}, {"log_watcher_skipped", log.skipped},
+                {"log_watcher_sent", log.sent}, {"log_watchers", log.watchers}, {"unexpected_napi_ids", 0},
+                {"round_robin_fallback", 0});
 }
 
 static void add_items(struct report *report, const struct cache_stats *cache) {
@@ -149,8 +160,8 @@ static void add_items(struct report *report, const struct cache_stats *cache) {
                 {"total_items", cache->total_stored}, {"slab_global_page_pool", 0},
                 {"expired_unfetched", cache->expired_unfetched},
                 {"evicted_unfetched", cache->evicted_unfetched}, {"evictions", cache->evictions},
-                {"reclaimed", cache->expired}, {"crawler_reclaimed", 0}, {"crawler_items_checked", 0},
-                {"lrutail_reflocked", 0});
+                {"reclaimed", cache->expired}, {"crawler_reclaimed", cache->expired},
+                {"crawler_items_checked", 0}, {"lrutail_reflocked", 0});
 }
 
 /* The upper bound of the bucket in which the turn of this rank (per ten thousand) lies. */
@@ -220,7 +231,7 @@ static void add_interfaces(struct report *report, const struct settings *setting
     size_t used = 0;
     for (size_t i = 0; i < settings->listen_count && used < sizeof text; i++)
         used += (size_t)snprintf(text + used, sizeof text - used, "%s%s", i ? "," : "", settings->listen[i]);
-    ADD_NUMBERS(report, {"tcpport", settings->unix_socket ? 0 : (uint64_t)settings->port}, {"udpport", 0});
+    buffer_print(report->out, "STAT tcpport %d\r\nSTAT udpport 0\r\n", settings->port);
     add_text(report, "inter", *text ? text : "NULL");
     add_text(report, "domain_socket", settings->unix_socket ? settings->unix_socket : "NULL");
     buffer_print(report->out, "STAT umask %o\r\n", settings->unix_mask);
@@ -253,6 +264,9 @@ static void report_settings(struct report *report, struct server *server) {
     buffer_print(report->out, "STAT stat_key_prefix %c\r\n", settings->stats_prefix_delimiter);
     add_permissions(report, server);
     add_text(report, "hash_algorithm", "xxh3");
+    add_switch(report, "lru_crawler", atomic_load(&server->crawler));
+    ADD_NUMBERS(report, {"watcher_logbuf_size", settings->watch_buffer},
+                {"read_buf_mem_limit", settings->reply_limit});
     add_switch(report, "track_sizes", false);
     ADD_NUMBERS(report, {"sync_timeout_ms", settings->sync_timeout},
                 {"drain_timeout_ms", settings->tier.drain_timeout}, {"node", settings->tier.cache.node});
@@ -279,6 +293,7 @@ static void report_items(struct report *report, struct server *server) {
             {"reclaimed", cache.expired},
             {"expired_unfetched", cache.expired_unfetched},
             {"evicted_unfetched", cache.evicted_unfetched},
+            {"crawler_reclaimed", cache.expired},
         };
         for (size_t k = 0; cache.entries > 0 && k < sizeof numbers / sizeof *numbers; k++)
             add_class_number(report, "items:", i + 1, numbers[k].name, numbers[k].value);
@@ -290,7 +305,7 @@ static void report_slabs(struct report *report, struct server *server) {
     struct cache_stats cache = {0};
     for (size_t i = 0; i < tier_space_count(server->tier); i++) {
         cache_get_stats(tier_cache(server->tier), (int)i, &cache);
-        if (cache.entries == 0)
+        if (cache.entries == 0 && cache.total_stored == 0)
             continue;
         active++;
         add_class_number(report, "", i + 1, "total_pages", cache.segments);
@@ -339,6 +354,9 @@ static void reset(struct server *server) {
     for (unsigned i = 0; i < server->worker_count; i++)
         worker_reset_stats(server->workers[i]);
     stats_detail_reset(server->detail);
+    watch_reset_stats(server->watch);
+    feeds_reset(server->feeds);
+    atomic_store(&server->crawler_starts, 0);
     atomic_store(&server->connections_total, 0);
     atomic_store(&server->connections_rejected, 0);
     atomic_store(&server->listen_disabled, 0);
@@ -362,9 +380,7 @@ static void run_detail(struct server *server, struct slice what, struct buffer *
     }
 }
 
-/* There are no slab classes, so each of them is empty: keys are not listed, since walking the cache for one
- * client would hold up all others. An error here would leave clients waiting that read up to END. */
-static void run_cachedump(const struct server *server, const struct words *words, struct buffer *out) {
+static void run_cachedump(struct server *server, const struct words *words, struct buffer *out) {
     enum { SLAB_CLASSES = 64 };
     uint32_t class, limit;
     if (!server->settings->allow_dump)
@@ -373,8 +389,10 @@ static void run_cachedump(const struct server *server, const struct words *words
         answer(out, "CLIENT_ERROR bad command line");
     else if (!words_number(words->word[1], &class) || !words_number(words->word[2], &limit))
         answer(out, "CLIENT_ERROR bad command line format");
+    else if (class >= SLAB_CLASSES)
+        answer(out, "CLIENT_ERROR Illegal slab id");
     else
-        answer(out, class >= SLAB_CLASSES ? "CLIENT_ERROR Illegal slab id" : "END");
+        dump_keys(server, class, limit, out);
 }
 
 /* ---- Dispatch ---- */

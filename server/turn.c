@@ -19,8 +19,9 @@
 #include "policies/evaluate.h"
 #include "server/auth.h"
 #include "server/command.h"
+#include "server/feed.h"
+#include "server/observe.h"
 #include "server/reply.h"
-#include "server/stats.h"
 #include "server/worker_internal.h"
 #include <assert.h>
 
@@ -97,24 +98,53 @@ static bool is_in_run(const struct request *request) {
     return request->command == COMMAND_GET || request->command == COMMAND_GAT;
 }
 
-static void execute_key(struct worker *worker, size_t i) {
+/* -o read_buf_mem_limit: replies that are not sent yet may take so much of memory, and each counts REPLY_COST
+ * beside its bytes, as with memcached. Where they would take more, a get line is answered by an error alone;
+ * other requests cannot be told apart by their answers, so the connection is closed without any. */
+static bool has_room_for_reply(struct worker *worker, size_t i) {
+    struct slot *slot = &worker->slots[i];
+    struct connection *connection = slot->connection;
+    struct output *output = &worker->output;
+    size_t share = worker->server->settings->reply_limit / worker->server->settings->threads;
+    if (share == 0)
+        return true;
+    if (slot->line_key == 0)
+        worker->line_mark = output_mark(output);
+    if (++worker->replies * REPLY_COST + output->size <= share)
+        return true;
+    worker_count(&worker->replies_refused, 1);
+    if (!is_in_run(&slot->request) || !output_cut(output, &worker->line_mark)) {
+        connection_set_state(connection, CONNECTION_BROKEN);
+        return false;
+    }
+    answer_line(worker, connection, "SERVER_ERROR out of memory writing get response");
+    connection->skip_run = !slot->request.ends_run;
+    return false;
+}
+
+static inline void execute_key(struct worker *worker, size_t i, bool observes) {
     struct connection *connection = worker->slots[i].connection;
     struct request *request = &worker->slots[i].request;
     struct outcome outcome;
+    struct observed observed;
     if (connection->skip_run) { /* a key before it on the line failed: that error was the line's answer */
         connection->skip_run = !request->ends_run;
         return;
     }
+    if (observes && !has_room_for_reply(worker, i))
+        return;
+    if (observes)
+        observe_before(worker, request, &observed);
     if (tier_execute(worker->tier, connection->ticket, request, &outcome) == TIER_PARKED) {
         park(worker, i);
         return;
     }
     write_reply(worker, connection, request, &outcome);
     connection->skip_run = outcome.status == OUTCOME_ERROR && is_in_run(request) && !request->ends_run;
+    if (observes)
+        observe_after(worker, connection, request, &outcome, &observed);
     if (outcome.holds_lock)
         tier_release(worker->tier, &outcome);
-    if (worker->counts_detail)
-        stats_detail_count(worker->server->detail, request, outcome.status == OUTCOME_HIT);
 }
 
 static void execute_sync(struct worker *worker, size_t i) {
@@ -157,6 +187,29 @@ static void authenticate(struct worker *worker, struct connection *connection,
     answer_line(worker, connection, "STORED");
 }
 
+/* Keeps what the client sent behind slot i, and leaves the connection to the feed's thread. */
+static void begin_feed(struct worker *worker, size_t i, struct feed *feed) {
+    struct connection *connection = worker->slots[i].connection;
+    bool kept = i + 1 < worker->slot_count && worker->slots[i + 1].connection == connection
+                    ? hold_from(worker, i + 1)
+                    : connection_keep(connection, connection->region + connection->region_at);
+    if (!kept || !feeds_begin(worker->server->feeds, feed, worker, connection, connection_fd(connection))) {
+        feed_free(feed);
+        connection_set_state(connection, CONNECTION_BROKEN);
+        return;
+    }
+    connection->feed = feed;
+    connection_set_state(connection, CONNECTION_FED);
+}
+
+void turn_end_feed(struct connection *connection, bool broken) {
+    connection->feed = NULL;
+    connection->closed_by = CLOSED_BY_CLIENT;
+    connection_set_state(connection, broken ? CONNECTION_BROKEN : CONNECTION_OPEN);
+    connection->resumed = connection->own != NULL;
+    connection_set_ready(connection);
+}
+
 static void execute_command(struct worker *worker, size_t i) {
     struct connection *connection = worker->slots[i].connection;
     const struct request *request = &worker->slots[i].request;
@@ -169,6 +222,7 @@ static void execute_command(struct worker *worker, size_t i) {
             answer_line(worker, connection, request->error);
         return;
     case COMMAND_QUIT:
+        connection->closed_by = CLOSED_BY_CLIENT;
         connection_set_state(connection, CONNECTION_CLOSING);
         return;
     case COMMAND_SYNC:
@@ -177,11 +231,20 @@ static void execute_command(struct worker *worker, size_t i) {
     default:
         break;
     }
+    struct command_place place = {.behind_replies = worker->output.owner == connection};
     worker->text.size = 0;
     atomic_store_explicit(&worker->commanding, connection, memory_order_relaxed);
-    if (command_run(worker->server, worker->tier, request, &worker->now, &worker->text) == COMMAND_CLOSE)
-        connection_set_state(connection, CONNECTION_CLOSING);
+    enum command_result result =
+        command_run(worker->server, worker->tier, request, &worker->now, &place, &worker->text);
     atomic_store_explicit(&worker->commanding, NULL, memory_order_relaxed);
+    if (result == COMMAND_CLOSE) {
+        connection->closed_by = CLOSED_BY_SHUTDOWN;
+        connection_set_state(connection, CONNECTION_CLOSING);
+    }
+    if (result == COMMAND_FEED) {
+        begin_feed(worker, i, place.feed);
+        return;
+    }
     if (worker->text.failed)
         answer_line(worker, connection, "SERVER_ERROR out of memory writing the answer");
     else
@@ -195,6 +258,7 @@ static void journal_and_send(struct worker *worker) {
     if (!tier_turn_end(worker->tier))
         output_break(&worker->output);
     output_send(&worker->output);
+    worker->replies = 0;
 }
 
 /* Ends one part of the turn and begins the next. */
@@ -208,10 +272,12 @@ static void execute_slot(struct worker *worker, size_t i) {
     const struct request *request = &worker->slots[i].request;
     if (!connection->authenticated)
         authenticate(worker, connection, request);
-    else if (request->command <= COMMAND_META_DEBUG)
-        execute_key(worker, i);
-    else
+    else if (request->command > COMMAND_META_DEBUG)
         execute_command(worker, i);
+    else if (__builtin_expect(worker->observes, false))
+        execute_key(worker, i, true);
+    else
+        execute_key(worker, i, false);
 }
 
 /* By now the index lines that tier_prepare asked for are near: ask for the entries they point to. */
@@ -301,28 +367,32 @@ static bool parse_one(struct worker *worker, struct connection *connection) {
     return true;
 }
 
-/* How often memcached would have left these requests of one connection to see to others (-R). Here what
- * limits a connection is the size of one read. */
-static void count_yields(struct worker *worker, uint64_t requests) {
-    unsigned limit = worker->server->settings->requests_per_event;
-    if (requests > limit)
-        worker_count(&worker->yields, (requests - 1) / limit);
-}
-
-static void parse_region(struct worker *worker, struct connection *connection) {
-    uint64_t requests = 0;
-    connection->wanted = 0;
+/* Up to the end of what was read, or, where -R was given, until the connection had its requests of this turn:
+ * the rest waits in its own buffer until the others have been served. True: there is such a rest. */
+static bool parse_requests(struct worker *worker, struct connection *connection) {
+    const struct settings *settings = worker->server->settings;
+    uint64_t requests = 0, limit = settings->limits_requests ? settings->requests_per_event : UINT64_MAX;
     while (goes_on(connection) && connection->region_at < connection->region_size) {
         bool continues = connection->parser.in_run;
+        if (!continues && requests == limit)
+            return true;
         if (!parse_one(worker, connection))
             break;
         requests += !continues;
     }
-    count_yields(worker, requests);
+    return false;
+}
+
+static void parse_region(struct worker *worker, struct connection *connection) {
+    connection->wanted = 0;
+    bool yields = parse_requests(worker, connection);
     if (connection->region_is_own)
         execute_batch(worker); /* keeping may free the bytes that the batch points into */
-    if (goes_on(connection))
-        connection_keep(connection, connection->region + connection->region_at);
+    if (!goes_on(connection) || !connection_keep(connection, connection->region + connection->region_at))
+        return;
+    connection->resumed = yields;
+    if (yields)
+        worker_count(&worker->yields, 1);
 }
 
 static void serve(struct worker *worker, struct connection *connection) {
@@ -363,12 +433,21 @@ static void collect_tickets(struct worker *worker) {
     }
 }
 
+/* Requests of it that it had to leave for the next turn. */
+static bool has_rest(const struct connection *connection) {
+    return connection->resumed && !connection->pending && connection_state(connection) == CONNECTION_OPEN;
+}
+
 static void settle(struct connection *connection) {
     enum connection_state state = connection_state(connection);
     if (connection_is_parked(connection))
         return;
     if (state == CONNECTION_BROKEN || (state == CONNECTION_CLOSING && !connection->pending))
         connection_close(connection);
+    else if (has_rest(connection)) {
+        connection_set_ready(connection);
+        worker_wake(connection->worker);
+    }
 }
 
 static void note_duration(struct worker *worker) {
@@ -388,7 +467,7 @@ void turn_run(struct worker *worker) {
     worker->ready = NULL;
     worker->ready_tail = &worker->ready;
     worker->input_used = 0;
-    worker->counts_detail = stats_detail_is_on(worker->server);
+    observe_turn(worker);
     tier_turn_begin(worker->tier, &worker->now);
     for (struct connection *connection = first; connection; connection = connection->next_ready)
         serve(worker, connection);

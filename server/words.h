@@ -6,7 +6,7 @@
 #include "cache/slice.h"
 #include <stdint.h>
 
-enum { WORDS_OF_ARGUMENT = 8 }; /* more than any command looks at */
+enum { WORDS_OF_ARGUMENT = 12 }; /* more than any command looks at */
 
 struct words {
     struct slice word[WORDS_OF_ARGUMENT]; /* empty beyond count */

@@ -6,6 +6,7 @@
  * lowest priority runs after all of them and serves the turn. Other threads reach a worker only through
  * worker_hand, worker_wake and worker_stop, which wake it.
  */
+#include "server/feed.h"
 #include "server/listener.h"
 #include "server/worker_internal.h"
 #include <assert.h>
@@ -49,6 +50,14 @@ static void try_to_finish(struct worker *worker) {
         ev_break(worker->loop, EVBREAK_ALL);
 }
 
+static void collect_feeds(struct worker *worker) {
+    struct feed *feed;
+    while ((feed = feeds_collect(worker->server->feeds, worker))) {
+        turn_end_feed(feed->connection, feed->broken);
+        feed_free(feed);
+    }
+}
+
 static void on_wake(struct ev_loop *loop, ev_async *wake, int events) {
     (void)loop;
     (void)events;
@@ -59,6 +68,8 @@ static void on_wake(struct ev_loop *loop, ev_async *wake, int events) {
     }
     worker->now = cache_time_from_us((uint64_t)(ev_now(loop) * 1e6));
     take_handed(worker);
+    if (atomic_exchange_explicit(&worker->feed_is_over, false, memory_order_acquire))
+        collect_feeds(worker);
 }
 
 static void on_check(struct ev_loop *loop, ev_check *check, int events) {
@@ -75,9 +86,11 @@ static void kick_idle(struct worker *worker, unsigned timeout) {
     for (struct connection *c = worker->connections; c; c = next) {
         next = c->next;
         uint32_t last = atomic_load_explicit(&c->last_active, memory_order_relaxed);
-        if (connection_is_parked(c) || c->in_ready || last + timeout >= worker->now.seconds)
+        if (connection_is_parked(c) || c->in_ready || connection_state(c) == CONNECTION_FED ||
+            last + timeout >= worker->now.seconds)
             continue;
         worker_count(&worker->idle_kicks, 1);
+        c->closed_by = CLOSED_IDLE;
         connection_close(c);
     }
 }
@@ -171,6 +184,11 @@ void worker_wake(struct worker *worker) {
     ev_async_send(worker->loop, &worker->wake);
 }
 
+void worker_feed_is_over(struct worker *worker) {
+    atomic_store_explicit(&worker->feed_is_over, true, memory_order_release);
+    worker_wake(worker);
+}
+
 static bool hand_over(struct worker *worker, int fd) {
     if (worker->handed_count == worker->handed_capacity) {
         size_t capacity = worker->handed_capacity ? worker->handed_capacity * 2 : 16;
@@ -231,6 +249,7 @@ void worker_add_stats(struct worker *worker, struct worker_stats *sum) {
     sum->yields += counted(&worker->yields);
     for (int i = 0; i < 32; i++)
         sum->turn_us[i] += counted(&worker->turn_us[i]);
+    sum->replies_refused += counted(&worker->replies_refused);
     sum->idle_kicks += counted(&worker->idle_kicks);
     sum->auth_commands += counted(&worker->auth_commands);
     sum->auth_errors += counted(&worker->auth_errors);
@@ -238,9 +257,9 @@ void worker_add_stats(struct worker *worker, struct worker_stats *sum) {
 }
 
 void worker_reset_stats(struct worker *worker) {
-    worker_counter *counters[] = {&worker->bytes_read,    &worker->bytes_written, &worker->turns,
-                                  &worker->requests,      &worker->yields,        &worker->idle_kicks,
-                                  &worker->auth_commands, &worker->auth_errors};
+    worker_counter *counters[] = {&worker->bytes_read,      &worker->bytes_written, &worker->turns,
+                                  &worker->requests,        &worker->yields,        &worker->idle_kicks,
+                                  &worker->replies_refused, &worker->auth_commands, &worker->auth_errors};
     for (size_t i = 0; i < sizeof counters / sizeof *counters; i++)
         atomic_store_explicit(counters[i], 0, memory_order_relaxed);
     for (int i = 0; i < 32; i++)
@@ -253,6 +272,8 @@ static const char *state_name(const struct worker *worker, const struct connecti
         return "conn_parse_cmd";
     if (connection_is_parked(connection))
         return "conn_io_queue";
+    if (connection_state(connection) == CONNECTION_FED)
+        return "conn_watch";
     if (connection_state(connection) != CONNECTION_OPEN)
         return "conn_closing";
     bool awaits_value = atomic_load_explicit(&connection->awaits_value, memory_order_relaxed);

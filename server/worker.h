@@ -20,6 +20,9 @@ void worker_hand(struct worker *worker, int fd);
 /* For tier_options.wake. Any thread; also for the authentication file's reload and verbosity changes. */
 void worker_wake(struct worker *worker);
 
+/* For server/feed.h: a feed of one of its connections is over. Any thread. */
+void worker_feed_is_over(struct worker *worker);
+
 /* Stops reading, finishes what is being executed and sends it (bounded: a second for slow readers, five for
  * requests that wait for a backend), closes the connections and ends the thread. */
 void worker_stop(struct worker *worker);
@@ -30,8 +33,9 @@ void worker_free(struct worker *worker);
 
 struct worker_stats {
     uint64_t bytes_read, bytes_written;
-    uint64_t turns, requests, yields; /* yields: a connection had more than a turn reads of one */
+    uint64_t turns, requests, yields; /* yields: a connection had more than a turn takes of one */
     uint64_t turn_us[32];             /* turns that took at most 2^i microseconds (longest worker turn) */
+    uint64_t replies_refused; /* more than the memory that replies may take */
     uint64_t idle_kicks, auth_commands, auth_errors;
     uint64_t connections, buffer_bytes;
 };

@@ -21,6 +21,7 @@ enum {
     TURN_OUTPUT = 1 << 20,   /* bytes of replies before a turn writes its journal and sends */
     OUTPUT_REPLY = 36 << 10, /* more than any one reply without a large value: 32 KiB and a line */
     INPUT_GROWTH = 16 << 10, /* first size of a connection's own buffer */
+    REPLY_COST = 1024,       /* bytes that a reply counts beside its own, where there is a limit */
     AUTH_ITEM_MAX = 2048,    /* longest data block read before a client has authenticated */
 };
 
@@ -28,7 +29,15 @@ enum connection_state {
     CONNECTION_OPEN,
     CONNECTION_CLOSING, /* close once everything is sent */
     CONNECTION_BROKEN,  /* close at the end of the turn; a parked one when its ticket is back */
+    CONNECTION_FED,     /* belongs to the thread of the feeds (server/feed.h) until its feed is over */
 };
+
+enum close_reason {
+    CLOSED_BY_ERROR,
+    CLOSED_BY_CLIENT,
+    CLOSED_IDLE,
+    CLOSED_BY_SHUTDOWN
+}; /* as a watcher is told */
 
 /* A stretch of replies for one connection: bytes of the turn's output, or a large value. */
 struct piece {
@@ -47,6 +56,12 @@ struct output {
     struct connection *owner; /* of the last piece, when that grows with the bytes; else NULL */
 };
 
+/* A place in the replies of a turn. */
+struct output_mark {
+    size_t size, piece_count;
+    struct connection *owner;
+};
+
 /* What could not be sent at once: owned bytes and held values, in order. */
 struct pending {
     struct pending *next;
@@ -62,6 +77,7 @@ struct connection {
     struct connection *previous, *next; /* all of the worker, under worker->list_lock */
     struct connection *next_ready;
     struct tier_ticket *ticket;
+    struct feed *feed;  /* FED: what it is fed */
     const char *region; /* the bytes being parsed in this turn: worker input or own buffer */
     size_t region_size, region_at;
     char *own; /* bytes of an unfinished or parked request, or NULL */
@@ -77,6 +93,7 @@ struct connection {
     bool deferred; /* the rest of this turn's requests waits until its replies have been taken */
     bool region_is_own; /* the region is the own buffer, not the worker's input */
     bool authenticated;
+    enum close_reason closed_by;
     _Atomic bool awaits_value; /* a command line is there, its data block not yet: for stats conns */
     _Atomic bool parked;       /* its ticket is with the tier: nothing is parsed, it is not closed */
     _Atomic enum connection_state
@@ -84,6 +101,10 @@ struct connection {
     _Atomic uint32_t last_active; /* Unix seconds */
     struct parser parser;
 };
+
+static inline int connection_fd(const struct connection *connection) {
+    return connection->io.fd;
+}
 
 /* One parsed request of a batch. */
 struct slot {
@@ -111,11 +132,15 @@ struct worker {
     char *input; /* TURN_INPUT bytes */
     size_t input_used;
     struct output output;
-    struct buffer text; /* replies of commands without a key */
-    struct slot *slots; /* TURN_BATCH */
+    struct output_mark line_mark; /* where the replies of the get line at hand begin; under a limit alone */
+    size_t replies;               /* in the output; the same */
+    struct buffer text;           /* replies of commands without a key */
+    struct slot *slots;           /* TURN_BATCH */
     size_t slot_count;
     char (*key_buffers)[ENTRY_KEY_MAX + 2];
-    bool counts_detail;                            /* stats detail is on, as of this turn's begin */
+    bool observes;      /* something of server/observe.h is to be done, as of this turn's begin: */
+    bool counts_detail; /* stats detail is on */
+    unsigned watched;   /* kinds of events that watchers watch */
     _Atomic(const struct connection *) commanding; /* executes a command without a key: for stats conns */
     size_t parked;                                 /* connections whose ticket is with the tier */
     uint32_t stop_started;                         /* Unix seconds */
@@ -127,8 +152,10 @@ struct worker {
     int *handed;
     size_t handed_count, handed_capacity;
     atomic_bool stop_asked;
+    atomic_bool feed_is_over; /* of one of its connections or more */
 
     worker_counter bytes_read, bytes_written, turns, requests, yields, turn_us[32];
+    worker_counter replies_refused; /* for want of room: response_obj_oom */
     worker_counter idle_kicks, auth_commands, auth_errors, connection_count;
 };
 
@@ -189,11 +216,16 @@ static inline void output_commit(struct output *output, struct connection *conne
 bool output_large(struct output *output, struct connection *connection, const struct cache_view *view);
 void output_append(struct output *output, struct connection *connection, const char *data, size_t size);
 /* Sends all of it and empties it. */
+struct output_mark output_mark(const struct output *output);
+/* Takes back what was said since the mark. False: it has been sent. */
+bool output_cut(struct output *output, const struct output_mark *mark);
 /* Nothing of the turn may be sent: its connections are broken; output_send comes next. */
 void output_break(struct output *output);
 void output_send(struct output *output);
 
 /* turn.c */
 void turn_run(struct worker *worker);
+/* The feed of a connection is over: it goes on, or, broken, it is closed. */
+void turn_end_feed(struct connection *connection, bool broken);
 
 #endif

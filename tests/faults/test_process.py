@@ -61,14 +61,14 @@ def test_words_about_itself():
     (["-B", "binary"], 64, "text"),
     (["--config", "/nowhere/f.conf"], 78, "/nowhere/f.conf"),
     (["-u", "no-such-user"], 1, "no-such-user"),
-    (["-l", "192.0.2.1", "-p", "0"], 1, "192.0.2.1"),
+    (["-l", "192.0.2.1", "-p", "-1"], 1, "192.0.2.1"),
     (["-Y", "/nowhere/auth"], 1, "/nowhere/auth"),
     (["--journal-dump", "/nowhere"], 1, "/nowhere"),
 ])
 def test_exit_status(options, status, word):
     if word == "no-such-user" and os.geteuid() != 0:
         pytest.skip("-u means something for root alone")
-    found, out, said = run("-l", "127.0.0.1", "-p", "0", *options)
+    found, out, said = run("-l", "127.0.0.1", "-p", "-1", *options)
     said += out
     assert (found, word in said) == (status, True), said
 
@@ -97,7 +97,7 @@ def test_a_background_start_that_fails_is_told(background, serve):
 def test_port_file(tmp_path):
     """As memcached's: MEMCACHED_PORT_FILENAME tells which free port was taken."""
     path = tmp_path / "ports"
-    process = subprocess.Popen([binary(), "-l", "127.0.0.1", "-p", "0"], stderr=subprocess.DEVNULL,
+    process = subprocess.Popen([binary(), "-l", "127.0.0.1", "-p", "-1"], stderr=subprocess.DEVNULL,
                                env={**os.environ, "MEMCACHED_PORT_FILENAME": str(path)})
     try:
         eventually(path.exists)
@@ -296,7 +296,7 @@ def test_as_many_descriptors_as_there_are(tmp_path):
         command = ["setpriv", "--reuid=65534", "--clear-groups", "--inh-caps=-all", binary()]
     else:
         command = [binary()]
-    done = subprocess.run(["sh", "-c", 'ulimit -n 300; exec "$@"', "sh", *command, "-l", "127.0.0.1", "-p", "0", "-c", "100000"],
+    done = subprocess.run(["sh", "-c", 'ulimit -n 300; exec "$@"', "sh", *command, "-l", "127.0.0.1", "-p", "-1", "-c", "100000"],
                           capture_output=True, text=True, timeout=60, check=False)
     if "setpriv" in command and (done.returncode == 127 or "Permission denied" in done.stderr):
         pytest.skip("no other user can run the program here")

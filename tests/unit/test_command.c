@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Commands without a key and the statistics, over a real tier without backends and without workers. */
 #include "server/command.h"
+#include "server/feed.h"
 #include "server/stats.h"
+#include "server/watch.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,6 +17,7 @@ struct bench {
     struct settings settings;
     struct cache_time now;
     struct buffer out;
+    struct command_place place;
     unsigned stops;
 };
 
@@ -49,6 +52,9 @@ static int set_up(void **state) {
     bench->server.settings = &bench->settings;
     bench->server.stop = count_stop;
     bench->server.detail = stats_detail_create(':', false);
+    bench->server.feeds = feeds_create();
+    bench->server.watch = watch_create(bench->server.feeds, 4096);
+    atomic_init(&bench->server.crawler, true);
     bench->now = cache_time_from_us(1700000000ull * 1000000);
     if (!tier_create(&bench->settings.tier, &bench->server.tier, error, sizeof error))
         fail_msg("%s", error);
@@ -60,6 +66,8 @@ static int tear_down(void **state) {
     struct bench *bench = *state;
     tier_destroy(bench->server.tier);
     stats_detail_free(bench->server.detail);
+    feeds_free(bench->server.feeds);
+    watch_free(bench->server.watch);
     buffer_free(&bench->out);
     free(bench);
     return 0;
@@ -71,7 +79,8 @@ static enum command_result run(struct bench *bench, enum command command, const 
     struct tier_worker *worker = tier_get_worker(bench->server.tier, 0);
     bench->out.size = 0;
     tier_turn_begin(worker, &bench->now);
-    enum command_result result = command_run(&bench->server, worker, &request, &bench->now, &bench->out);
+    enum command_result result =
+        command_run(&bench->server, worker, &request, &bench->now, &bench->place, &bench->out);
     tier_turn_end(worker);
     buffer_append(&bench->out, "", 1); /* a string for strstr */
     bench->out.size--;
@@ -84,6 +93,56 @@ static void check_answers(struct bench *bench, enum command command, const char 
     assert_int_equal(run(bench, command, argument, false), COMMAND_ANSWERED);
     if (strcmp(bench->out.data, answer) != 0)
         fail_msg("\"%s\": expected %s, got %s", argument, answer, bench->out.data);
+}
+
+/* Watchers and dumps are not answered: their connections are fed. */
+static void check_feeds(struct bench *bench, const char *argument) {
+    assert_int_equal(run(bench, COMMAND_OTHER, argument, false), COMMAND_FEED);
+    assert_non_null(bench->place.feed);
+    assert_int_equal(bench->out.size, 0);
+}
+
+static void end_feed(struct bench *bench) {
+    feed_free(bench->place.feed);
+    bench->place.feed = NULL;
+}
+
+static void watchers_and_dumps_are_fed(void **state) {
+    struct bench *bench = *state;
+    struct feed *watchers[WATCHERS_MAX];
+    bench->settings.allow_watch = true;
+    check_feeds(bench, "watch");
+    assert_int_equal(watch_wants(bench->server.watch), WATCH_FETCHERS);
+    end_feed(bench);
+    assert_int_equal(watch_wants(bench->server.watch), 0);
+    check_feeds(bench,
+                "watch mut evict connevents deletions sysevents rawcmds proxyreqs proxyevents proxyuser");
+    assert_int_equal(watch_wants(bench->server.watch),
+                     WATCH_MUTATIONS | WATCH_EVICTIONS | WATCH_CONNEVENTS | WATCH_DELETIONS | WATCH_NOTHING);
+    end_feed(bench);
+    check_answers(bench, COMMAND_OTHER, "watch fetchers nonsense", "ERROR\r\n");
+    check_answers(bench, COMMAND_OTHER, "watch nonsense fetchers", "ERROR\r\n");
+    check_feeds(bench, "lru_crawler mgdump hash");
+    struct feed *dump = bench->place.feed;
+    bench->place.feed = NULL;
+    check_answers(bench, COMMAND_OTHER, "lru_crawler metadump hash",
+                  "BUSY currently processing crawler request\r\n");
+    feed_free(dump);
+    for (int i = 0; i < WATCHERS_MAX; i++) {
+        check_feeds(bench, "watch evictions");
+        watchers[i] = bench->place.feed;
+        bench->place.feed = NULL;
+    }
+    check_answers(bench, COMMAND_OTHER, "watch", "WATCHER_TOO_MANY log watcher limit reached\r\n");
+    for (int i = 0; i < WATCHERS_MAX; i++)
+        feed_free(watchers[i]);
+    bench->place.behind_replies = true;
+    check_answers(bench, COMMAND_OTHER, "watch", "ERROR cannot pipeline other commands before watch\r\n");
+    check_answers(bench, COMMAND_OTHER, "lru_crawler mgdump hash",
+                  "ERROR cannot pipeline other commands before mgdump\r\n");
+    bench->settings.allow_dump = false;
+    check_answers(bench, COMMAND_OTHER, "lru_crawler metadump hash", "ERROR metadump not allowed\r\n");
+    check_answers(bench, COMMAND_OTHER, "lru_crawler mgdump hash", "ERROR key dump not allowed\r\n");
 }
 
 static void answers_are_memcacheds(void **state) {
@@ -120,9 +179,24 @@ static void answers_are_memcacheds(void **state) {
         {COMMAND_OTHER, "slabs reassign 1 2", "CLIENT_ERROR slab reassignment disabled\r\n"},
         {COMMAND_OTHER, "lru mode flat", "ERROR\r\n"},
         {COMMAND_OTHER, "lru_crawler", "ERROR\r\n"},
-        {COMMAND_OTHER, "lru_crawler enable", "ERROR failed to start lru crawler thread\r\n"},
+        {COMMAND_OTHER, "lru_crawler enable", "OK\r\n"},
+        {COMMAND_OTHER, "lru_crawler enable now", "ERROR\r\n"},
+        {COMMAND_OTHER, "lru_crawler metadump all", "NOTSTARTED no items to crawl\r\n"},
+        {COMMAND_OTHER, "lru_crawler metadump 1,2", "NOTSTARTED no items to crawl\r\n"},
+        {COMMAND_OTHER, "lru_crawler metadump x", "BADCLASS invalid class id\r\n"},
+        {COMMAND_OTHER, "lru_crawler metadump 0", "BADCLASS invalid class id\r\n"},
+        {COMMAND_OTHER, "lru_crawler metadump", "ERROR\r\n"},
+        {COMMAND_OTHER, "lru_crawler mgdump all", "NOTSTARTED no items to crawl\r\n"},
+        {COMMAND_OTHER, "lru_crawler crawl 64", "BADCLASS invalid class id\r\n"},
+        {COMMAND_OTHER, "lru_crawler crawl 1", "NOTSTARTED no items to crawl\r\n"},
+        {COMMAND_OTHER, "lru_crawler sleep 100", "OK\r\n"},
+        {COMMAND_OTHER, "lru_crawler sleep 1000001", "CLIENT_ERROR sleep must be one second or less\r\n"},
+        {COMMAND_OTHER, "lru_crawler tocrawl x", "CLIENT_ERROR bad command line format\r\n"},
+        {COMMAND_OTHER, "lru_crawler tocrawl 7", "OK\r\n"},
         {COMMAND_OTHER, "lru_crawler disable", "OK\r\n"},
         {COMMAND_OTHER, "lru_crawler metadump all", "CLIENT_ERROR lru crawler disabled\r\n"},
+        {COMMAND_OTHER, "lru_crawler crawl 1", "CLIENT_ERROR lru crawler disabled\r\n"},
+        {COMMAND_OTHER, "lru_crawler sleep 100", "OK\r\n"},
         {COMMAND_OTHER, "extstore item_age 1", "ERROR\r\n"},
         {COMMAND_OTHER, "watch", "CLIENT_ERROR watch commands not allowed\r\n"},
         {COMMAND_STATS, "nonsense", "ERROR\r\n"},
@@ -268,6 +342,13 @@ static void every_form_is_well_formed(void **state) {
     }
 }
 
+static size_t count_lines(const struct bench *bench) {
+    size_t lines = 0;
+    for (const char *at = bench->out.data; (at = strstr(at, "STAT ")); at++)
+        lines++;
+    return lines;
+}
+
 static void general_statistics(void **state) {
     struct bench *bench = *state;
     static const char *const names[] = {"pid",
@@ -335,10 +416,7 @@ static void general_statistics(void **state) {
         if (!strstr(bench->out.data, line))
             fail_msg("%s is missing", names[i]);
     }
-    size_t lines = 0;
-    for (const char *at = bench->out.data; (at = strstr(at, "STAT ")); at++)
-        lines++;
-    assert_int_equal(lines, 84 - !bench->server.settings->maxconns_fast); /* as many as memcached has */
+    assert_int_equal(count_lines(bench), 86); /* as many as memcached has without LRU maintainer ... */
     assert_non_null(strstr(bench->out.data, "STAT curr_items 1\r\n"));
     assert_non_null(strstr(bench->out.data, "STAT total_connections 5\r\n"));
     run(bench, COMMAND_STATS, "items", false);
@@ -348,6 +426,9 @@ static void general_statistics(void **state) {
     assert_non_null(strstr(bench->out.data, "STAT total_connections 0\r\n"));
     assert_non_null(strstr(bench->out.data, "STAT total_items 0\r\n"));
     assert_non_null(strstr(bench->out.data, "STAT curr_items 1\r\n"));
+    run(bench, COMMAND_OTHER, "lru_crawler disable", false);
+    run(bench, COMMAND_STATS, "", false);
+    assert_int_equal(count_lines(bench), 84); /* ... and without crawler */
 }
 
 static void count(struct bench *bench, enum command command, const char *key, bool hit) {
@@ -401,7 +482,7 @@ int main(void) {
         TEST(answers_are_memcacheds),   TEST(noreply_is_silent),         TEST(verbosity_is_set),
         TEST(shutdown_is_asked_for),    TEST(what_is_switched_off),      TEST(flush_all_with_a_delay),
         TEST(memory_limit_is_changed),  TEST(every_form_is_well_formed), TEST(general_statistics),
-        TEST(detail_counts_per_prefix), TEST(detail_is_bounded),
+        TEST(detail_counts_per_prefix), TEST(detail_is_bounded),         TEST(watchers_and_dumps_are_fed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

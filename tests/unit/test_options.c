@@ -137,11 +137,11 @@ static void several_addresses(void **state) {
     assert_string_equal(line.settings.listen[1], "[::1]:11301");
     assert_string_equal(line.settings.listen[2], "localhost");
     assert_string_equal(line.settings.listen[3], "*:11302");
-    assert_int_equal(line.settings.port, 0);
+    assert_int_equal(line.settings.port, PORT_NONE);
     assert_false(line.settings.port_overrides);
     options_free(&line.options);
     read_good(&line, "-p -1");
-    assert_int_equal(line.settings.port, 0);
+    assert_int_equal(line.settings.port, PORT_FREE);
     options_free(&line.options);
 }
 

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/* What is told of entries that nobody asked for by key: lru_crawler metadump and mgdump (as feeds), stats
+ * cachedump. A class is a namespace, counted from 1. */
+#ifndef FOREBAY_SERVER_DUMP_H
+#define FOREBAY_SERVER_DUMP_H
+
+#include "server/buffer.h"
+#include "server/server.h"
+
+struct feed;
+
+enum dump_form {
+    DUMP_META,     /* a line of key=... exp=... la=... for each entry; then END */
+    DUMP_REQUESTS, /* mg KEY for each entry; then EN */
+};
+
+enum dump_status {
+    DUMP_OK,
+    DUMP_RUNNING,   /* one at a time */
+    DUMP_BAD_CLASS, /* no such class */
+    DUMP_NOTHING,   /* the classes hold nothing */
+    DUMP_NO_MEMORY,
+};
+
+/* Reads "all", "hash" or "1,2": a set of namespaces, one bit each. DUMP_NOTHING when they hold no entry, or,
+ * ever, never held one. */
+enum dump_status dump_classes(struct server *server, struct slice word, bool ever, uint64_t *ret_spaces);
+
+/* A dump of these namespaces, as a feed. server->dumping is true until it is freed. */
+enum dump_status dump_begin(struct server *server, uint64_t spaces, enum dump_form form,
+                            struct feed **ret_feed);
+
+/* The keys of a class, at most limit of them (0: no bound) and at most 2 MB, with their END. */
+void dump_keys(struct server *server, uint32_t class, uint32_t limit, struct buffer *out);
+
+#endif

@@ -1,0 +1,377 @@
+# SPDX-License-Identifier: MIT
+"""What is sent to a connection without a request for each piece: the lines of watchers, and dumps of all keys.
+
+Each test is played against Forebay and, where the behaviour is common, against memcached ($MEMCACHED or the installed one).
+"""
+
+import os
+import re
+import socket
+import sys
+import time
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+import forebay  # noqa: E402
+from test_transcripts import Memcached  # noqa: E402
+
+REFERENCE = Memcached.program() and Memcached.version() >= (1, 6, 45)
+HEAD = rb"ts=\d+\.\d+ gid=\d+ "
+
+
+class Line(forebay.Client):
+    """A connection that reads lines."""
+
+    def say(self, text):
+        self.socket.sendall(text)
+
+    def line(self):
+        return self.file.readline().rstrip(b"\r\n")
+
+    def until(self, *ends):
+        """The lines before one of these ends; what follows a dump is read by the next call."""
+        lines = []
+        while True:
+            line = self.line()
+            assert line or self.socket.fileno() >= 0
+            if line in ends:
+                return lines
+            lines.append(line)
+
+    def ask(self, text):
+        self.say(text)
+        return self.line()
+
+    def event(self, pattern):
+        """The next line of a watcher has to look like this; returns its groups."""
+        line = self.line()
+        found = re.fullmatch(HEAD + pattern, line)
+        assert found, f"{line} is not {pattern}"
+        return found.groups()
+
+
+@pytest.fixture(params=["forebay", "memcached"])
+def kind(request):
+    if request.param == "memcached" and not REFERENCE:
+        pytest.skip("no memcached of that version")
+    return request.param
+
+
+@pytest.fixture
+def start(kind, tmp_path):
+    """Starts a server with these options."""
+    servers = []
+
+    def begin(*options):
+        folder = tmp_path / str(len(servers))
+        server = forebay.Server(folder, options=options) if kind == "forebay" else Memcached(folder, options)
+        servers.append(server.start())
+        return servers[-1]
+
+    yield begin
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture
+def server(start):
+    return start()
+
+
+@pytest.fixture
+def connect(server):
+    made = []
+
+    def make():
+        made.append(Line(server.port))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def watch(connect, kinds=b""):
+    watcher = connect()
+    assert watcher.ask(b"watch " + kinds + b"\r\n") == b"OK"
+    return watcher
+
+
+def stats(client):
+    client.say(b"stats\r\n")
+    return dict(line.split(b" ", 2)[1:] for line in client.until(b"END"))
+
+
+def test_fetchers(connect):
+    watcher, client = watch(connect), connect()
+    assert client.ask(b"set k 0 0 3\r\nabc\r\n") == b"STORED"
+    client.say(b"get k missing\r\nmg k v\r\nmn\r\n")
+    client.until(b"MN")
+    watcher.event(rb"type=item_get key=k status=not_found clsid=\d+ cfd=\d+ size=0")
+    watcher.event(rb"type=item_get key=k status=found clsid=1 cfd=\d+ size=3")
+    watcher.event(rb"type=item_get key=missing status=not_found clsid=\d+ cfd=\d+ size=0")
+    watcher.event(rb"type=item_get key=k status=found clsid=1 cfd=\d+ size=3")
+
+
+@pytest.mark.parametrize("command, status, name, ttl, size", [
+    (b"set k 0 100 3\r\nabc", b"stored", b"set", rb"(?:100|99|98)", 3),
+    (b"add k 0 0 2\r\nab", b"stored", b"add", b"0", 2),
+    (b"replace k 0 0 2\r\nab", b"not_stored", b"replace", b"0", 2),
+    (b"append k 0 0 2\r\nab", b"not_stored", b"append", b"0", 2),
+    (b"prepend k 0 0 2\r\nab", b"not_stored", b"prepend", b"0", 2),
+    (b"cas k 0 0 2 7\r\nab", b"not_found", b"cas", b"0", 2),
+    (b"ms k 2 T0\r\nab", b"stored", b"set", b"0", 2),
+    (b"ms k 2 ME\r\nab", b"stored", b"add", b"0", 2),
+    (b"ms k 2 MR\r\nab", b"not_stored", b"replace", b"0", 2),
+])
+def test_mutations(connect, command, status, name, ttl, size):
+    watcher, client = watch(connect, b"mutations"), connect()
+    client.ask(command + b"\r\n")
+    watcher.event(rb"type=item_store key=k status=%s cmd=%s ttl=%s clsid=\d+ cfd=\d+ size=%d" % (status, name, ttl, size))
+
+
+def test_a_cas_that_lost(connect):
+    client = connect()
+    assert client.ask(b"set k 0 0 1\r\nx\r\n") == b"STORED"
+    watcher = watch(connect, b"mutations")
+    assert client.ask(b"cas k 0 0 1 1\r\ny\r\n") == b"EXISTS"
+    watcher.event(rb"type=item_store key=k status=exists cmd=cas ttl=0 clsid=1 cfd=\d+ size=1")
+
+
+def test_deletions(connect):
+    watcher, client = watch(connect, b"deletions"), connect()
+    for command, name in ((b"delete k\r\n", b"delete"), (b"md k\r\n", b"md")):
+        client.ask(command)  # there is nothing: no line
+        client.ask(b"set k 0 0 4\r\nvbar\r\n")
+        client.ask(b"md k I\r\n")  # stale, not gone: no line
+        client.ask(command)
+        watcher.event(rb"type=deleted key=k cmd=%s clsid=1 size=4" % name)
+
+
+def test_connections(connect, server):
+    watcher = watch(connect, b"connevents")
+    for farewell, reason in ((b"quit\r\n", b"normal"), (b"", b"normal"), (b"GET / HTTP/1.1\r\n", b"error")):
+        client = Line(server.port)
+        address, port = client.socket.getsockname()[:2]
+        assert client.ask(b"version\r\n").startswith(b"VERSION")
+        client.say(farewell)
+        if farewell:
+            client.line()
+        client.close()
+        end = rb"rip=%s rport=%d transport=tcp" % (re.escape(address.encode()), port)
+        number, = watcher.event(rb"type=conn_new " + end + rb" cfd=(\d+)")
+        watcher.event(rb"type=conn_close " + end + rb" reason=%s cfd=%s" % (reason, number))
+
+
+def test_idle_connections_are_told_and_watchers_are_never_idle(start):
+    server = start("-o", "idle_timeout=1")
+    with Line(server.port) as watcher:
+        assert watcher.ask(b"watch connevents\r\n") == b"OK"
+        idle = Line(server.port)
+        watcher.event(rb"type=conn_new .*")
+        assert idle.line() == b""  # closed
+        watcher.event(rb"type=conn_close .* reason=idle_timeout cfd=\d+")
+        with Line(server.port) as client:
+            client.ask(b"version\r\n")
+            watcher.event(rb"type=conn_new .*")
+
+
+def test_evictions(start):
+    server = start("-m", "8")
+    with Line(server.port) as client, Line(server.port) as watcher:
+        assert watcher.ask(b"watch evictions\r\n") == b"OK"
+        for i in range(2000):
+            assert client.ask(b"set key-%d 0 0 8000\r\n%s\r\n" % (i, b"x" * 8000)) == b"STORED"
+        evicted = int(stats(client)[b"evictions"])
+        assert evicted > 100
+        for _ in range(100):
+            watcher.event(rb"type=eviction key=key-\d+ fetch=no ttl=-1 la=\d+ clsid=\d+ size=8000")
+
+
+def test_several_kinds_and_beginnings_of_their_names(connect):
+    watcher, client = watch(connect, b"fetch mutat sys"), connect()
+    client.ask(b"set k 0 0 1\r\nx\r\n")
+    watcher.event(rb"type=item_get key=k .*")
+    watcher.event(rb"type=item_store key=k .*")
+
+
+def test_keys_are_escaped(connect):
+    watcher, client = watch(connect, b"mutations"), connect()
+    client.ask(b"set " + b"#" * 249 + b"a 0 0 1\r\nx\r\n")
+    watcher.event(rb"type=item_store key=(?:%23){249}a .*")
+    client.ask(b"ms AAEC 1 b\r\nx\r\n")
+    watcher.event(rb"type=item_store key=%00%01%02 .*")
+
+
+def test_words_that_are_no_events(connect):
+    client = connect()
+    assert client.ask(b"watch nonsense\r\n") == b"ERROR"
+    assert client.ask(b"watch fetchers nonsense\r\n") == b"ERROR"
+    client.say(b"mg k\r\nwatch\r\n")
+    assert client.line() == b"EN"
+    assert client.line() == b"ERROR cannot pipeline other commands before watch"
+
+
+def test_no_watching_allowed(start):
+    server = start("-W")
+    with Line(server.port) as client:
+        assert client.ask(b"watch\r\n") == b"CLIENT_ERROR watch commands not allowed"
+
+
+def test_twenty_watchers_are_the_most(connect):
+    watchers = [watch(connect, b"evictions") for _ in range(20)]
+    client = connect()
+    assert client.ask(b"watch\r\n") == b"WATCHER_TOO_MANY log watcher limit reached"
+    watchers[3].close()
+    forebay.eventually(lambda: int(stats(client)[b"log_watchers"]) == 19)
+    watch(connect)
+
+
+def test_who_reads_slowly_misses_lines_and_is_told_how_many(start, kind):
+    server = start("-o", "watcher_logbuf_size=8")
+    with Line(server.port) as client:
+        watcher = socket.socket()
+        watcher.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        watcher.connect(("127.0.0.1", server.port))
+        watcher.sendall(b"watch\r\n")
+        request = b"".join(b"get %s-%d\r\n" % (b"k" * 200, i) for i in range(2000)) + b"mn\r\n"
+        while int(stats(client)[b"log_watcher_skipped"]) == 0:
+            client.say(request)
+            client.until(b"MN")
+        watcher.settimeout(forebay.PATIENCE)
+        data = b""
+        while not re.search(rb"\nskipped=[1-9]\d*\nts=.*\n", data):
+            data += watcher.recv(65536)
+            client.ask(b"get k\r\n")
+        watcher.close()
+        forebay.eventually(lambda: int(stats(client)[b"log_watchers"]) == 0)
+        if kind == "forebay":
+            told = stats(client)
+            assert int(told[b"log_worker_written"]) == int(told[b"log_watcher_skipped"]) + int(told[b"log_watcher_sent"])
+
+
+def test_nobody_waits_for_a_watcher(connect):
+    """A watcher that reads nothing costs others nothing but its lines."""
+    watch(connect, b"fetchers mutations")
+    client = connect()
+    for _ in range(20):
+        client.say(b"get a b c d e f\r\n" * 500 + b"mn\r\n")
+        client.until(b"MN")
+
+
+def test_a_server_stops_while_it_is_watched(start):
+    server = start()
+    with Line(server.port) as watcher:
+        assert watcher.ask(b"watch fetchers\r\n") == b"OK"
+        server.stop()
+        assert watcher.line() == b""
+
+
+# ---- Dumps
+
+
+def fill(client, count):
+    client.say(b"".join(b"set key-%d %d %d 3 noreply\r\nabc\r\n" % (i, i % 7, 1000 if i % 2 else 0) for i in range(count)))
+    assert client.ask(b"version\r\n").startswith(b"VERSION")
+
+
+@pytest.mark.parametrize("count", [1, 5000])
+def test_metadump(connect, count):
+    client = connect()
+    fill(client, count)
+    now = int(time.time())
+    assert client.ask(b"get key-0\r\n") == b"VALUE key-0 0 3"
+    client.until(b"END")
+    for classes in (b"all", b"hash", b"1"):
+        assert client.ask(b"lru_crawler metadump " + classes + b"\r\n") == b"OK"
+        seen = set()
+        for line in client.until(b"END"):
+            key, end, access, fetched, flags = re.fullmatch(
+                rb"key=key-(\d+) exp=(-?\d+) la=(\d+) cas=\d+ fetch=(yes|no) cls=1 size=\d+ flags=(\d+) ", line).groups()
+            number = int(key)
+            seen.add(number)
+            assert int(flags) == number % 7
+            assert now + 990 < int(end) < now + 1010 if number % 2 else int(end) == -1
+            assert now - 60 < int(access) < now + 60
+            assert fetched == (b"yes" if number == 0 else b"no")
+        assert seen == set(range(count))
+    assert client.ask(b"version\r\n").startswith(b"VERSION")  # the connection goes on
+
+
+def test_mgdump(connect):
+    client = connect()
+    fill(client, 1000)
+    assert client.ask(b"ms AAEC 3 b\r\nabc\r\n") == b"HD"
+    assert client.ask(b"lru_crawler mgdump all\r\n") == b"OK"
+    lines = client.until(b"EN")
+    assert set(lines) == {b"mg key-%d" % i for i in range(1000)} | {b"mg AAEC b"}
+    client.say(b"".join(line + b" v\r\n" for line in lines) + b"mn\r\n")
+    assert client.until(b"MN").count(b"abc") == 1001
+
+
+def test_what_a_client_sends_behind_a_dump_is_answered(connect, kind):
+    if kind == "memcached":
+        pytest.skip("it forgets such requests until more comes")
+    client = connect()
+    fill(client, 100)
+    client.say(b"lru_crawler mgdump all\r\nget key-1\r\n")
+    assert client.line() == b"OK"
+    assert len(client.until(b"EN")) == 100
+    assert client.line() == b"VALUE key-1 1 3"
+
+
+def test_a_dump_that_cannot_be(connect):
+    client = connect()
+    assert client.ask(b"lru_crawler metadump all\r\n") == b"NOTSTARTED no items to crawl"
+    assert client.ask(b"lru_crawler metadump 99\r\n") == b"BADCLASS invalid class id"
+    client.say(b"mg k\r\nlru_crawler mgdump all\r\n")
+    assert client.line() == b"EN"
+    assert client.line() == b"ERROR cannot pipeline other commands before mgdump"
+    assert client.ask(b"lru_crawler disable\r\n") == b"OK"
+    assert client.ask(b"lru_crawler metadump all\r\n") == b"CLIENT_ERROR lru crawler disabled"
+
+
+def test_no_dumping_allowed(start):
+    server = start("-X")
+    with Line(server.port) as client:
+        assert client.ask(b"lru_crawler metadump all\r\n") == b"ERROR metadump not allowed"
+        assert client.ask(b"lru_crawler mgdump all\r\n") == b"ERROR key dump not allowed"
+        assert client.ask(b"stats cachedump 1 1\r\n") == b"CLIENT_ERROR stats cachedump not allowed"
+
+
+def test_cachedump(connect, kind):
+    client = connect()
+    fill(client, 40)
+    client.say(b"stats cachedump 1 0\r\n")
+    lines = client.until(b"END")
+    if kind == "memcached" and not lines:
+        pytest.skip("its entries have not drifted to the cold segment yet")
+    for line in lines:
+        number, end = re.fullmatch(rb"ITEM key-(\d+) \[3 b; (\d+) s\]", line).groups()
+        assert (int(end) != 0) == (int(number) % 2)
+    assert len(lines) == len(set(lines)) == 40
+    client.say(b"stats cachedump 1 7\r\n")
+    assert len(client.until(b"END")) == 7
+    client.say(b"stats cachedump 2 7\r\n")
+    assert client.until(b"END") == []
+
+
+def test_dumps_are_of_all_namespaces_in_every_policy(tmp_path):
+    spaces = [forebay.namespace(policy, policy + ":", policy)
+              for policy in ("cache-aside", "read-through", "write-through", "write-behind")]
+    with forebay.Server(tmp_path, config=forebay.Config(*spaces)) as server, Line(server.port) as client:
+        keys = [policy + ":k" for policy in ("cache-aside", "read-through", "write-through", "write-behind")]
+        for key in keys:
+            assert client.ask(b"set %s 0 0 1\r\nx\r\n" % key.encode()) == b"STORED"
+        assert client.ask(b"lru_crawler metadump all\r\n") == b"OK"
+        classes = {}
+        for line in client.until(b"END"):
+            found = re.match(rb"key=(\S+) .* cls=(\d+) ", line)
+            classes[found.group(1)] = int(found.group(2))
+        assert classes == {key.replace(":", "%3A").encode(): i + 1 for i, key in enumerate(keys)}
+        assert client.ask(b"lru_crawler mgdump 2,4\r\n") == b"OK"
+        assert sorted(client.until(b"EN")) == [b"mg read-through:k", b"mg write-behind:k"]
+        client.say(b"stats cachedump 3 0\r\n")
+        assert client.until(b"END") == [b"ITEM write-through:k [1 b; 0 s]"]
