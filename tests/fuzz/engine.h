@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The way of a request without its socket: parser, namespaces, policies, the real cache and replies, in
+ * little memory.
+ *
+ * One server for all inputs, of 1 MiB and two namespaces (keys that begin with b: s3-fifo, with a quota),
+ * filled before each input with some entries of many sizes, so that what the input asks for meets eviction,
+ * cleaning, expiry and values outside the log. Looked for: a step beyond the bytes given (the parser gets
+ * exact copies, the sanitizers watch), assertions, structures that are not sane, the limit of memory, and
+ * answers longer than announced.
+ */
+#ifndef FOREBAY_TESTS_FUZZ_ENGINE_H
+#define FOREBAY_TESTS_FUZZ_ENGINE_H
+
+#include "policies/policy.h"
+#include "policies/tier.h"
+#include "server/parser.h"
+#include "server/reply.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { ENGINE_MEMORY = 1 << 20, ENGINE_ITEM_MAX = 100000, ENGINE_FILLS = 24, ENGINE_SANE_EVERY = 16 };
+
+struct engine {
+    struct tier *tier;
+    struct tier_worker *worker;
+    struct tier_ticket *ticket;
+    struct parser parser;
+    struct cache_time now;
+    uint64_t random, inputs, answers; /* answers: bytes */
+    char *value;
+};
+
+#define ENGINE_CHECK(condition)                                                                              \
+    do {                                                                                                     \
+        if (!(condition)) {                                                                                  \
+            fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition);                          \
+            abort();                                                                                         \
+        }                                                                                                    \
+    } while (0)
+
+static inline void engine_log(void *context, enum log_level level, const char *message) {
+    (void)context;
+    (void)level;
+    (void)message;
+}
+
+static inline struct engine *engine_create(void) {
+    struct engine *engine = calloc(1, sizeof *engine);
+    ENGINE_CHECK(engine);
+    struct space_options spaces[] = {
+        {.name = "lru", .prefix = "", .policy = &policy_cache_aside, .backend = -1},
+        {.name = "quota",
+         .prefix = "b",
+         .policy = &policy_cache_aside,
+         .backend = -1,
+         .memory = 300 << 10,
+         .eviction = CACHE_S3_FIFO}};
+    struct tier_options options = {.cache = {.memory_limit = ENGINE_MEMORY, .item_max = ENGINE_ITEM_MAX},
+                                   .workers = 1,
+                                   .spaces = spaces,
+                                   .space_count = 2,
+                                   .log = engine_log};
+    char error[256];
+    ENGINE_CHECK(tier_create(&options, &engine->tier, error, sizeof error));
+    engine->worker = tier_get_worker(engine->tier, 0);
+    engine->ticket = tier_ticket_create(engine->worker, NULL);
+    engine->now = cache_time_from_us(1700000000000000u);
+    engine->random = 88172645463325252u;
+    engine->value = calloc(1, ENGINE_ITEM_MAX);
+    ENGINE_CHECK(engine->ticket && engine->value);
+    return engine;
+}
+
+static inline void engine_destroy(struct engine *engine) {
+    tier_ticket_destroy(engine->ticket);
+    tier_destroy(engine->tier);
+    free(engine->value);
+    free(engine);
+}
+
+static inline uint64_t engine_roll(struct engine *engine, uint64_t below) {
+    engine->random = engine->random * 6364136223846793005u + 1442695040888963407u;
+    return (engine->random >> 33) % below;
+}
+
+static inline void engine_reply(struct engine *engine, const struct request *request,
+                                const struct outcome *outcome) {
+    size_t bound = reply_bound(request, outcome);
+    char *out = malloc(bound + 1), *value_at = NULL;
+    ENGINE_CHECK(out);
+    char *end = reply_write(out, request, outcome, &value_at);
+    ENGINE_CHECK(end >= out && (size_t)(end - out) <= bound);
+    engine->answers += (size_t)(end - out);
+    if (value_at) { /* would be sent from where it lies */
+        ENGINE_CHECK(value_at >= out && value_at <= end && outcome->view.large);
+        for (size_t i = 0; i < outcome->view.value.size; i += 512)
+            engine->answers += outcome->view.value.data[i] == 'x';
+    }
+    free(out);
+}
+
+static inline void engine_execute(struct engine *engine, struct request *request) {
+    struct outcome outcome;
+    if (request->command == COMMAND_BAD || request->command == COMMAND_META_NOOP) {
+        engine_reply(engine, request, NULL);
+    } else if (request->command == COMMAND_FLUSH_ALL) {
+        tier_flush_all(engine->worker, engine->now.seconds);
+    } else if (request->command <= COMMAND_META_DEBUG) {
+        tier_prepare(engine->worker, request);
+        ENGINE_CHECK(tier_execute(engine->worker, engine->ticket, request, &outcome) == TIER_DONE);
+        engine_reply(engine, request, &outcome);
+        if (outcome.holds_lock)
+            tier_release(engine->worker, &outcome);
+    }
+}
+
+/* Bytes that arrived in one piece, from a new connection. */
+static inline void engine_feed(struct engine *engine, const char *bytes, size_t size) {
+    parser_init(&engine->parser, ENGINE_ITEM_MAX);
+    for (size_t at = 0;;) {
+        char *exact = malloc(size - at + (size == at)), key[ENTRY_KEY_MAX + 2];
+        struct request request;
+        size_t consumed = 0, wanted = 0;
+        ENGINE_CHECK(exact);
+        memcpy(exact, bytes + at, size - at);
+        enum parse_status status =
+            parse(&engine->parser, exact, size - at, key, &request, &consumed, &wanted);
+        ENGINE_CHECK(consumed <= size - at);
+        at += consumed;
+        if (status == PARSE_OK)
+            engine_execute(engine, &request);
+        free(exact);
+        if (status != PARSE_OK || request.command == COMMAND_QUIT)
+            return;
+    }
+}
+
+/* Some entries of many sizes, a few of them short-lived, in both namespaces. */
+static inline void engine_fill(struct engine *engine) {
+    for (unsigned i = 0; i < ENGINE_FILLS; i++) {
+        size_t scale = (size_t)1 << engine_roll(engine, 17), room = scale + 200;
+        size_t length = engine_roll(engine, scale < ENGINE_ITEM_MAX ? scale : ENGINE_ITEM_MAX);
+        char *line = malloc(room);
+        ENGINE_CHECK(line);
+        int head =
+            snprintf(line, room, "set %cfill%u %u %u %zu noreply\r\n", engine_roll(engine, 2) ? 'a' : 'b',
+                     (unsigned)engine_roll(engine, 2000), (unsigned)engine_roll(engine, 2),
+                     engine_roll(engine, 4) ? 0 : 1 + (unsigned)engine_roll(engine, 60), length);
+        memset(line + head, 'x', length);
+        memcpy(line + head + length, "\r\n", 2);
+        engine_feed(engine, line, (size_t)head + length + 2);
+        free(line);
+    }
+}
+
+/* One input: some entries, the bytes, a little time and maintenance. */
+static inline void engine_play(struct engine *engine, const char *bytes, size_t size) {
+    struct cache *cache = tier_cache(engine->tier);
+    tier_turn_begin(engine->worker, &engine->now);
+    engine_fill(engine);
+    engine_feed(engine, bytes, size);
+    ENGINE_CHECK(tier_turn_end(engine->worker));
+    engine->now = cache_time_from_us(engine->now.us + 100000);
+    cache_maintain(cache, &engine->now);
+    struct cache_stats stats;
+    cache_get_stats(cache, CACHE_ALL_SPACES, &stats);
+    ENGINE_CHECK(stats.memory_used <= ENGINE_MEMORY + 64 * 1024);
+    if (engine->inputs++ % ENGINE_SANE_EVERY == 0)
+        ENGINE_CHECK(cache_is_sane(cache));
+}
+
+#endif

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * libFuzzer's way into the engine: parser, policies and the real cache, see engine.h. Built with clang and
+ * -DFOREBAY_FUZZ=ON, as fuzz_parser.c:
+ *
+ *     build/libfuzzer/tests/libfuzzer_engine -max_len=4096 -max_total_time=600
+ */
+#include "tests/fuzz/engine.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    static struct engine *engine;
+    if (!engine)
+        engine = engine_create();
+    engine_play(engine, (const char *)data, size);
+    return 0;
+}
