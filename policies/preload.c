@@ -139,6 +139,9 @@ static enum backend_status connect_and_scan(struct preload *preload) {
     if (!preload->connection)
         status = backend->type->open(&backend->options.options, BACKEND_READER, &preload->connection,
                                      &preload->error);
+    if (status ==
+        BACKEND_REFUSED) /* the writer may not have made the tables yet, if it had to wait as well */
+        status = BACKEND_TRANSIENT;
     if (status != BACKEND_OK || preload->scanned)
         return status;
     preload->names.size = preload->names.count = 0;

@@ -102,6 +102,19 @@ static void a_failure_on_the_way_is_made_good(void **state) {
         }
 }
 
+/* The first connection is the writer's. */
+static void a_connection_that_is_refused_is_tried_again(void **state) {
+    struct tier_rig rig;
+    (void)state;
+    begin(&rig, ROWS);
+    faulty_fail_call(rig.faulty, FAULTY_OPEN, 2, BACKEND_REFUSED);
+    rig_start(&rig);
+    eventually(tier_is_ready(rig.tier));
+    assert_true(said(&rig, "preloaded 500 entries"));
+    assert_in_memory(&rig, ROWS);
+    rig_stop(&rig);
+}
+
 static void a_silent_backend_is_waited_for(void **state) {
     struct tier_rig rig;
     (void)state;
@@ -212,6 +225,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_leaves_alone_what_was_written_meanwhile),
         cmocka_unit_test(a_failure_on_the_way_is_made_good),
+        cmocka_unit_test(a_connection_that_is_refused_is_tried_again),
         cmocka_unit_test(a_silent_backend_is_waited_for),
         cmocka_unit_test(it_can_be_stopped_while_it_waits),
         cmocka_unit_test(a_single_reader_goes_on_reading),
