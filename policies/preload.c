@@ -281,7 +281,7 @@ static void preload_some(struct tier_backend *backend, bool waits, bool *waited_
                                   .space = space,
                                   .stop = stop,
                                   .step = FIRST_STEP_KEYS,
-                                  .names = {.visitor = {take_name, .keys_only = true}, .stop = stop},
+                                  .names = {.visitor = {.entry = take_name, .keys_only = true}, .stop = stop},
                                   .waited_for = waited_for};
         preload_space(&preload);
     }

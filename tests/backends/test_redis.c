@@ -159,7 +159,7 @@ static bool count_entry(struct backend_visitor *visitor, const struct entry *ent
 
 /* Newest first, or the test fails. */
 static struct counter scan(struct fixture *fixture, unsigned table, size_t limit) {
-    struct counter counter = {.visitor = {count_entry}, .last = UINT64_MAX};
+    struct counter counter = {.visitor = {.entry = count_entry}, .last = UINT64_MAX};
     assert_int_equal(redis_backend.scan(fixture->reader, fixture->list[table], limit, fixture->now,
                                         &counter.visitor, &fixture->error),
                      BACKEND_OK);
