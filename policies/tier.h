@@ -127,6 +127,8 @@ enum tier_status tier_sync(struct tier_worker *worker, struct tier_ticket *ticke
 
 /* flush_all: at is an absolute second. */
 void tier_flush_all(struct tier_worker *worker, uint32_t at);
+/* A flush_all that is not allowed counts all the same. */
+void tier_count_flush(struct tier_worker *worker);
 
 /* quarantine <list|retry|drop> <namespace> [key]: appends text lines (CRLF) to out and returns true, or false
  * with ret_error (a whole reply line). */

@@ -243,5 +243,9 @@ enum tier_status tier_sync(struct tier_worker *worker, struct tier_ticket *ticke
 
 void tier_flush_all(struct tier_worker *worker, uint32_t at) {
     cache_flush_all(worker->tier->cache, CACHE_ALL_SPACES, at, &worker->now);
+    tier_count_flush(worker);
+}
+
+void tier_count_flush(struct tier_worker *worker) {
     count(&worker->counters.cmd_flush);
 }

@@ -47,6 +47,7 @@ static void run_verbosity(struct call *call) {
 static void run_flush_all(struct call *call) {
     int32_t exptime = 0;
     if (!call->server->settings->allow_flush_all) {
+        tier_count_flush(call->worker);
         answer(call, "CLIENT_ERROR flush_all not allowed");
         return;
     }

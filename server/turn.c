@@ -108,8 +108,10 @@ static bool has_room_for_reply(struct worker *worker, size_t i) {
     size_t share = worker->server->settings->reply_limit / worker->server->settings->threads;
     if (share == 0)
         return true;
-    if (slot->line_key == 0)
+    if (slot->line_key == 0) {
         worker->line_mark = output_mark(output);
+        worker->line_replies = worker->replies;
+    }
     if (++worker->replies * REPLY_COST + output->size <= share)
         return true;
     worker_count(&worker->replies_refused, 1);
@@ -117,6 +119,7 @@ static bool has_room_for_reply(struct worker *worker, size_t i) {
         connection_set_state(connection, CONNECTION_BROKEN);
         return false;
     }
+    worker->replies = worker->line_replies;
     answer_line(worker, connection, "SERVER_ERROR out of memory writing get response");
     connection->skip_run = !slot->request.ends_run;
     return false;

@@ -133,7 +133,7 @@ struct worker {
     size_t input_used;
     struct output output;
     struct output_mark line_mark; /* where the replies of the get line at hand begin; under a limit alone */
-    size_t replies;               /* in the output; the same */
+    size_t replies, line_replies; /* in the output, and there; the same */
     struct buffer text;           /* replies of commands without a key */
     struct slot *slots;           /* TURN_BATCH */
     size_t slot_count;

@@ -273,3 +273,37 @@ def test_one_byte_at_a_time(serve, config):
     assert client.line() == b"VA 5 f7"
     assert client.line() == b"hello"
     assert client.line() == b"DELETED"
+
+
+@pytest.mark.parametrize("requests", [1, 7])
+def test_a_pipeline_lets_others_in_between(serve, requests):
+    """-R: of a long pipeline so many requests are served in a turn; all are answered, in order."""
+    server = serve(options=["-R", str(requests), "-t", "1"])
+    with server.client() as client, server.client() as other:
+        before = int(client.stats()["conn_yields"])
+        for _ in range(3):
+            client.send(b"".join(b"set k%d 0 0 1\r\nx\r\n" % i for i in range(500)) + b"get k1 k2 k3 k4 k5 k6 k7 k8 k9\r\n" * 100)
+            assert other.set("k", b"v") == b"STORED"
+            assert [client.line() for _ in range(500)] == [b"STORED"] * 500
+            line = [part for i in range(1, 10) for part in (b"VALUE k%d 0 1" % i, b"x")] + [b"END"]
+            assert [client.line() for _ in range(100 * len(line))] == line * 100
+        yields = int(client.stats()["conn_yields"]) - before
+        assert yields >= 3 * 600 // requests - 3 * 2 * 10  # a read that ends early ends a turn, too
+    check_served(server)
+
+
+def test_a_limit_of_replies(serve):
+    """read_buf_mem_limit: a get line whose answer would take more is an error, alone; other requests end the connection."""
+    server = serve(options=["-o", "read_buf_mem_limit=1", "-t", "16"])  # 64 KiB for each worker
+    with server.client() as client:
+        assert client.set("k", b"v" * 1000) == b"STORED"
+        client.send(b"get k\r\nget" + b" k" * 200 + b"\r\nget k\r\n")
+        lines = [client.line() for _ in range(4)]
+        assert lines == [b"VALUE k 0 1000", b"v" * 1000, b"END", b"SERVER_ERROR out of memory writing get response"]
+        refused = int(server.client().stats()["response_obj_oom"])
+        assert refused >= 1
+    with server.client() as client:
+        client.send(b"mg k v\r\n" * 500)
+        assert client.socket.recv(100) == b""
+    assert int(server.client().stats()["response_obj_oom"]) > refused
+    check_served(server)

@@ -94,6 +94,24 @@ def test_a_background_start_that_fails_is_told(background, serve):
     assert not background.pid_file.exists()
 
 
+def test_without_tcp(tmp_path):
+    """-p 0 leaves TCP out whatever -l says; the Unix socket of an address list is served all the same."""
+    path, ports = tmp_path / "socket", tmp_path / "ports"
+    process = subprocess.Popen([binary(), "-p", "0", "-l", f"127.0.0.1:{free_port()},unix:{path}"], stderr=subprocess.PIPE,
+                               env={**os.environ, "MEMCACHED_PORT_FILENAME": str(ports)})
+    try:
+        eventually(ports.exists)
+        assert ports.read_text() == ""
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(path))
+            client.sendall(b"stats settings\r\n")
+            assert b"STAT tcpport 0\r\n" in client.makefile("rb").read(100)
+    finally:
+        process.terminate()
+        said = process.communicate(timeout=60)[1].decode()
+    assert process.returncode == 0 and f"serves unix:{path} with" in said, said
+
+
 def test_port_file(tmp_path):
     """As memcached's: MEMCACHED_PORT_FILENAME tells which free port was taken."""
     path = tmp_path / "ports"

@@ -265,6 +265,8 @@ static void what_is_switched_off(void **state) {
     bench->settings.allow_flush_all = false;
     bench->settings.allow_dump = false;
     check_answers(bench, COMMAND_FLUSH_ALL, "", "CLIENT_ERROR flush_all not allowed\r\n");
+    run(bench, COMMAND_STATS, "", false); /* counted, as memcached does */
+    assert_non_null(strstr(bench->out.data, "STAT cmd_flush 1\r\n"));
     check_answers(bench, COMMAND_STATS, "detail dump", "CLIENT_ERROR stats detail not allowed\r\n");
     check_answers(bench, COMMAND_STATS, "cachedump", "CLIENT_ERROR stats cachedump not allowed\r\n");
 }
