@@ -136,15 +136,14 @@ void cache_prefetch(const struct cache *cache, uint64_t hash) {
     index_prefetch(&cache_shard_of(cache, hash)->index, hash);
 }
 
-void cache_prefetch_entry(const struct cache *cache, uint64_t hash) {
+const void *cache_prefetch_entry(const struct cache *cache, uint64_t hash) {
     const struct cache_shard *shard = cache_shard_of(cache, hash);
     int64_t ref = index_peek(&shard->index, hash);
-    if (ref >= 0) {
-        const char *record = (const char *)shard_record(shard, (uint32_t)ref);
-        __builtin_prefetch(record);
-        __builtin_prefetch(record + 64);
-        __builtin_prefetch(record + 128);
-    }
+    if (ref < 0)
+        return NULL;
+    const struct record *record = shard_record(shard, (uint32_t)ref);
+    __builtin_prefetch(record);
+    return record;
 }
 
 /* Keys are short and mostly equal when it comes to this: two or four loads instead of a call. */

@@ -79,9 +79,18 @@ uint64_t cache_hash(struct slice key);
 /* Brings the index lines of a hash towards the processor; call for a whole batch, then seek each. */
 void cache_prefetch(const struct cache *cache, uint64_t hash);
 
-/* A second stage for the same batch, once the buckets are near: brings the entry that the hash probably
- * means. Takes no lock and is only a hint. */
-void cache_prefetch_entry(const struct cache *cache, uint64_t hash);
+/* A second stage, once the bucket is near: brings the first line of the entry that the hash probably means
+ * and returns where that is, or NULL. Takes no lock; what it returns is a hint for cache_prefetch_value alone. */
+const void *cache_prefetch_entry(const struct cache *cache, uint64_t hash);
+
+/* A third stage: brings what follows the first line. A processor has few misses under way at a time (a dozen
+ * or so), so the stages are spread over the work on other requests rather than done for a batch at once. */
+static inline void cache_prefetch_value(const void *entry) {
+    if (entry) {
+        __builtin_prefetch((const char *)entry + 64);
+        __builtin_prefetch((const char *)entry + 128);
+    }
+}
 
 /* ---- Reading ---- */
 

@@ -295,6 +295,9 @@ struct tier {
 __attribute__((format(printf, 3, 4))) void tier_log(const struct tier *tier, enum log_level level,
                                                     const char *format, ...);
 
+/* Names the calling thread "<role> <backend>", as top -H shows it. */
+void thread_name(const char *role, const struct tier_backend *backend);
+
 /* Tells the server that a worker has to look for returned tickets. */
 void tier_wake(struct tier *tier, unsigned worker);
 

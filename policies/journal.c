@@ -230,6 +230,10 @@ static enum journal_status start_threads(struct journal *journal, struct journal
         }
     }
     journal->threads_run = failure == 0;
+    if (failure == 0) {
+        pthread_setname_np(journal->keeper, "journal keeper");
+        pthread_setname_np(journal->syncer, "journal syncer");
+    }
     if (failure == 0)
         return JOURNAL_OK;
     snprintf(error->message, sizeof error->message, "journal: cannot start a thread: %s", strerror(failure));

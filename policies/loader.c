@@ -462,6 +462,7 @@ static void run_batch(struct reader *reader, struct batch *batch) {
 
 static void *preload_main(void *argument) {
     struct loader *loader = argument;
+    thread_name("preload", loader->backend);
     preload_run(loader->backend, loader->preload_waits, &loader->stop);
     return NULL;
 }
@@ -472,6 +473,7 @@ static void *reader_main(void *argument) {
     struct batch *batch = calloc(1, sizeof *batch);
     if (!batch)
         return NULL;
+    thread_name("reader", loader->backend);
     pthread_mutex_lock(&loader->mutex);
     while (!atomic_load(&loader->stop)) {
         if (!take_batch(loader, batch)) {

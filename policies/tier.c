@@ -40,6 +40,12 @@ void tier_log(const struct tier *tier, enum log_level level, const char *format,
     tier->options.log(tier->options.context, level, message);
 }
 
+void thread_name(const char *role, const struct tier_backend *backend) {
+    char name[16]; /* all that Linux takes */
+    snprintf(name, sizeof name, "%s %.8s", role, backend->options.options.name);
+    pthread_setname_np(pthread_self(), name);
+}
+
 void tier_wake(struct tier *tier, unsigned worker) {
     if (tier->options.wake)
         tier->options.wake(tier->options.context, worker);

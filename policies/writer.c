@@ -501,6 +501,7 @@ static void sleep_until(struct writer *writer, uint64_t due_us) {
 static void *writer_main(void *argument) {
     struct writer *writer = argument;
     uint64_t due_us = 0;
+    thread_name("writer", writer->backend);
     pthread_mutex_lock(&writer->mutex);
     for (;;) {
         sleep_until(writer, due_us);

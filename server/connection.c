@@ -14,6 +14,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -40,21 +41,36 @@ static ssize_t send_now(int fd, const void *data, size_t size) {
 #endif
 }
 
-static void on_event(struct ev_loop *loop, ev_io *io, int events) {
-    (void)loop;
-    (void)events;
-    connection_set_ready(io->data);
+/* ---- Readiness ---- */
+
+enum { EDGES = EPOLLIN | EPOLLRDHUP | EPOLLET };
+
+void connection_notice(struct connection *connection, uint32_t events) {
+    if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+        connection->readable = true;
+    if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+        connection->hung_up = true;
+    if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
+        connection->writable = true;
+    connection_set_ready(connection);
 }
 
-void connection_watch(struct connection *connection, int events) {
-    struct ev_loop *loop = connection->worker->loop;
-    if (connection->io.events == events && (ev_is_active(&connection->io) || !events))
+/* EPOLLOUT is asked for only while it is waited for: a peer on a Unix socket would else cause an edge by each
+ * reply it reads. Changing the interest reports again what is the case. */
+void connection_set_sends(struct connection *connection, bool sends) {
+    if (connection->sends == sends)
         return;
-    int fd = connection->io.fd;
-    ev_io_stop(loop, &connection->io);
-    ev_io_set(&connection->io, fd, events);
-    if (events)
-        ev_io_start(loop, &connection->io);
+    connection->sends = sends;
+    connection->writable = false;
+    struct epoll_event event = {.events = sends ? EDGES | EPOLLOUT : EDGES, .data.ptr = connection};
+    if (epoll_ctl(connection->worker->poll, EPOLL_CTL_MOD, connection->fd, &event) != 0)
+        connection_set_state(connection, CONNECTION_BROKEN);
+}
+
+bool connection_is_due(const struct connection *connection) {
+    if (connection->sends)
+        return connection->writable;
+    return connection->readable && connection_state(connection) == CONNECTION_OPEN;
 }
 
 enum connection_state connection_state(const struct connection *connection) {
@@ -98,9 +114,13 @@ struct connection *connection_open(struct worker *worker, int fd) {
         free(connection);
         return NULL;
     }
-    ev_io_init(&connection->io, on_event, fd, EV_READ);
-    connection->io.data = connection;
-    ev_io_start(worker->loop, &connection->io);
+    connection->fd = fd;
+    struct epoll_event event = {.events = EDGES, .data.ptr = connection};
+    if (epoll_ctl(worker->poll, EPOLL_CTL_ADD, fd, &event) != 0) {
+        tier_ticket_destroy(connection->ticket);
+        free(connection);
+        return NULL;
+    }
     pthread_mutex_lock(&worker->list_lock);
     connection->next = worker->connections;
     if (connection->next)
@@ -130,8 +150,7 @@ void connection_close(struct connection *connection) {
     if (connection->feed)
         feeds_abandon(worker->server->feeds, connection->feed);
     observe_connection(connection, reasons[connection->closed_by]);
-    ev_io_stop(worker->loop, &connection->io);
-    close(connection->io.fd);
+    close(connection->fd); /* epoll forgets it with that */
     pthread_mutex_lock(&worker->list_lock);
     if (connection->previous)
         connection->previous->next = connection->next;
@@ -198,11 +217,15 @@ static size_t read_size(const struct connection *connection) {
     return missing > TURN_READ ? missing : TURN_READ;
 }
 
-static bool received(struct connection *connection, ssize_t got) {
+/* A read that got less than it asked for emptied the socket: what comes then is reported by an edge. */
+static bool received(struct connection *connection, ssize_t got, size_t asked) {
+    connection->readable = got > 0 && ((size_t)got == asked || connection->hung_up);
     if (got > 0) {
         worker_count(&connection->worker->bytes_read, (uint64_t)got);
         return true;
     }
+    if (got < 0 && errno == EINTR)
+        connection->readable = true;
     if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
         return false;
     if (got == 0)
@@ -214,8 +237,8 @@ static bool received(struct connection *connection, ssize_t got) {
 static bool read_shared(struct connection *connection) {
     struct worker *worker = connection->worker;
     char *at = worker->input + worker->input_used;
-    ssize_t got = receive_now(connection->io.fd, at, TURN_READ);
-    if (!received(connection, got))
+    ssize_t got = receive_now(connection->fd, at, TURN_READ);
+    if (!received(connection, got, TURN_READ))
         return false;
     worker->input_used += (size_t)got;
     if (got == TURN_READ)
@@ -228,12 +251,12 @@ static bool read_own(struct connection *connection) {
     size_t size = read_size(connection);
     if (!own_reserve(connection, size)) {
         server_log(connection->worker->server, LOG_LEVEL_WARNING,
-                   "connection %d closed: no memory for %zu bytes of a request", connection->io.fd, size);
+                   "connection %d closed: no memory for %zu bytes of a request", connection->fd, size);
         connection_set_state(connection, CONNECTION_BROKEN);
         return false;
     }
-    ssize_t got = receive_now(connection->io.fd, connection->own + connection->own_size, size);
-    if (!received(connection, got))
+    ssize_t got = receive_now(connection->fd, connection->own + connection->own_size, size);
+    if (!received(connection, got, size))
         return false;
     connection->own_size += (size_t)got;
     return true;
@@ -305,14 +328,14 @@ static ssize_t send_pieces(struct connection *connection, const char *base, cons
                            size_t count) {
     ssize_t sent;
     if (count == 1) {
-        sent = send_now(connection->io.fd, piece_data(pieces, base), pieces->size);
+        sent = send_now(connection->fd, piece_data(pieces, base), pieces->size);
     } else {
         struct iovec parts[SEND_PIECES];
         size_t n = count < SEND_PIECES ? count : SEND_PIECES;
         for (size_t i = 0; i < n; i++)
             parts[i] = (struct iovec){(void *)(uintptr_t)piece_data(&pieces[i], base), pieces[i].size};
         struct msghdr message = {.msg_iov = parts, .msg_iovlen = n};
-        sent = sendmsg(connection->io.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+        sent = sendmsg(connection->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
     }
     if (sent >= 0) {
         worker_count(&connection->worker->bytes_written, (uint64_t)sent);
@@ -351,7 +374,7 @@ void connection_send(struct connection *connection, const char *base, struct pie
             cache_large_drop(pieces[i].large);
     }
     if (connection->pending)
-        connection_watch(connection, EV_WRITE);
+        connection_set_sends(connection, true);
 }
 
 bool connection_send_pending(struct connection *connection) {
@@ -365,7 +388,7 @@ bool connection_send_pending(struct connection *connection) {
         }
         first->sent += (size_t)sent;
         if (first->sent < first->size) {
-            connection_watch(connection, EV_WRITE);
+            connection_set_sends(connection, true);
             return false;
         }
         connection->pending = first->next;
@@ -374,6 +397,6 @@ bool connection_send_pending(struct connection *connection) {
         free(first);
     }
     connection->pending_tail = &connection->pending;
-    connection_watch(connection, EV_READ);
+    connection_set_sends(connection, false);
     return true;
 }

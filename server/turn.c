@@ -210,6 +210,7 @@ void turn_end_feed(struct connection *connection, bool broken) {
     connection->closed_by = CLOSED_BY_CLIENT;
     connection_set_state(connection, broken ? CONNECTION_BROKEN : CONNECTION_OPEN);
     connection->resumed = connection->own != NULL;
+    connection->readable = true;
     connection_set_ready(connection);
 }
 
@@ -283,17 +284,29 @@ static void execute_slot(struct worker *worker, size_t i) {
         execute_key(worker, i, false);
 }
 
-/* By now the index lines that tier_prepare asked for are near: ask for the entries they point to. */
-static void prefetch_entries(const struct worker *worker) {
-    for (size_t i = 0; i < worker->slot_count; i++)
-        if (worker->slots[i].request.command <= COMMAND_META_DEBUG)
-            cache_prefetch_entry(worker->cache, worker->slots[i].request.hash);
+/* By now the bucket that tier_prepare asked for is near: ask for the entry it points to. */
+static void prefetch_entry(struct worker *worker, size_t i) {
+    struct slot *slot = &worker->slots[i];
+    slot->entry = slot->request.command <= COMMAND_META_DEBUG
+                      ? cache_prefetch_entry(worker->cache, slot->request.hash)
+                      : NULL;
+}
+
+/* The entries of the last requests of a batch, and the values of the first. */
+static void prefetch_edges(struct worker *worker) {
+    size_t count = worker->slot_count;
+    for (size_t i = count > TURN_AHEAD ? count - TURN_AHEAD : 0; i < count; i++)
+        prefetch_entry(worker, i);
+    for (size_t i = 0; i < count && i < TURN_AHEAD_VALUE; i++)
+        cache_prefetch_value(worker->slots[i].entry);
 }
 
 static void execute_batch(struct worker *worker) {
-    prefetch_entries(worker);
+    prefetch_edges(worker);
     for (size_t i = 0; i < worker->slot_count; i++) {
         struct connection *connection = worker->slots[i].connection;
+        if (i + TURN_AHEAD_VALUE < worker->slot_count)
+            cache_prefetch_value(worker->slots[i + TURN_AHEAD_VALUE].entry);
         if (!goes_on(connection))
             continue;
         if (connection->pending) {
@@ -320,7 +333,7 @@ static void refuse_protocol(struct worker *worker, struct connection *connection
         server_log(worker->server, LOG_LEVEL_WARNING,
                    "connection %d closed: it speaks memcached's binary protocol, which is not served; set "
                    "the client to the text (ASCII) protocol",
-                   connection->io.fd);
+                   connection->fd);
     if (connection->parser.close_reason == CLOSE_ENDLESS_LINE && request->error)
         answer_line(worker, connection, request->error);
     connection_set_state(connection, CONNECTION_CLOSING);
@@ -364,6 +377,8 @@ static bool parse_one(struct worker *worker, struct connection *connection) {
     slot->connection = connection;
     if (slot->request.command <= COMMAND_META_DEBUG)
         tier_prepare(worker->tier, &slot->request);
+    if (worker->slot_count >= TURN_AHEAD)
+        prefetch_entry(worker, worker->slot_count - TURN_AHEAD);
     worker->slot_count++;
     if (worker->slot_count == TURN_BATCH || !connection->authenticated)
         execute_batch(worker);
@@ -401,14 +416,11 @@ static void parse_region(struct worker *worker, struct connection *connection) {
 static void serve(struct worker *worker, struct connection *connection) {
     if (connection->pending && !connection_send_pending(connection))
         return;
-    if (connection_is_parked(connection)) {
-        connection_watch(connection, 0); /* it sends while it waits: look again when its ticket is back */
+    if (connection_is_parked(connection)) /* it sends while it waits: look again when its ticket is back */
         return;
-    }
     if (connection_state(connection) != CONNECTION_OPEN)
         return;
     connection->deferred = false;
-    connection_watch(connection, EV_READ);
     if (worker->stopping && !connection->resumed)
         return;
     if (worker->input_used + TURN_READ > TURN_INPUT) {
@@ -447,22 +459,18 @@ static void settle(struct connection *connection) {
         return;
     if (state == CONNECTION_BROKEN || (state == CONNECTION_CLOSING && !connection->pending))
         connection_close(connection);
-    else if (has_rest(connection)) {
+    else if (has_rest(connection) || (connection_is_due(connection) && !connection->worker->stopping))
         connection_set_ready(connection);
-        worker_wake(connection->worker);
-    }
 }
 
 static void note_duration(struct worker *worker) {
-    double seconds = ev_time() - ev_now(worker->loop);
-    uint64_t us = seconds > 0 ? (uint64_t)(seconds * 1e6) : 0;
+    uint64_t now_us = wall_time().us, us = now_us > worker->now.us ? now_us - worker->now.us : 0;
     unsigned bucket = us <= 1 ? 0 : 64 - (unsigned)__builtin_clzll(us - 1);
     worker_count(&worker->turn_us[bucket < 31 ? bucket : 31], 1);
     worker_count(&worker->turns, 1);
 }
 
 void turn_run(struct worker *worker) {
-    worker->now = cache_time_from_us((uint64_t)(ev_now(worker->loop) * 1e6));
     collect_tickets(worker);
     struct connection *first = worker->ready;
     if (!first)

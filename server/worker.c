@@ -2,9 +2,9 @@
 /*
  * The worker's thread, loop and timers. What it does in a turn is in turn.c.
  *
- * The loop gathers: each readable or writable connection puts itself on worker->ready; a check watcher of the
- * lowest priority runs after all of them and serves the turn. Other threads reach a worker only through
- * worker_hand, worker_wake and worker_stop, which wake it.
+ * The loop watches timers, wake-ups by other threads (worker_hand, worker_wake, worker_stop), and one epoll
+ * set that holds the connections. They are in a set of their own because libev has no edge-triggered mode:
+ * with it the kernel looks at a ready socket once a turn, not twice.
  */
 #include "server/feed.h"
 #include "server/listener.h"
@@ -12,8 +12,10 @@
 #include <assert.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
+enum { EVENTS_MAX = 128 };
 enum { STOP_SECONDS = 5, STOP_SEND_SECONDS = 1 };
 
 static void take_handed(struct worker *worker) {
@@ -24,13 +26,10 @@ static void take_handed(struct worker *worker) {
     worker->handed_count = worker->handed_capacity = 0;
     pthread_mutex_unlock(&worker->hand_lock);
     for (size_t i = 0; i < count; i++) {
-        struct connection *connection = worker->stopping ? NULL : connection_open(worker, fds[i]);
-        if (!connection) {
-            close(fds[i]);
-            atomic_fetch_sub_explicit(&worker->server->connections, 1, memory_order_relaxed);
+        if (!worker->stopping && connection_open(worker, fds[i]))
             continue;
-        }
-        connection_set_ready(connection); /* its first request is often there already */
+        close(fds[i]);
+        atomic_fetch_sub_explicit(&worker->server->connections, 1, memory_order_relaxed);
     }
     free(fds);
 }
@@ -58,27 +57,22 @@ static void collect_feeds(struct worker *worker) {
     }
 }
 
+static void read_clock(struct worker *worker) {
+    worker->now = cache_time_from_us((uint64_t)(ev_now(worker->loop) * 1e6));
+}
+
 static void on_wake(struct ev_loop *loop, ev_async *wake, int events) {
     (void)loop;
     (void)events;
     struct worker *worker = wake->data;
+    read_clock(worker);
     if (atomic_load_explicit(&worker->stop_asked, memory_order_acquire) && !worker->stopping) {
         worker->stopping = true;
-        worker->stop_started = (uint32_t)ev_now(loop);
+        worker->stop_started = worker->now.seconds;
     }
-    worker->now = cache_time_from_us((uint64_t)(ev_now(loop) * 1e6));
     take_handed(worker);
     if (atomic_exchange_explicit(&worker->feed_is_over, false, memory_order_acquire))
         collect_feeds(worker);
-}
-
-static void on_check(struct ev_loop *loop, ev_check *check, int events) {
-    (void)loop;
-    (void)events;
-    struct worker *worker = check->data;
-    turn_run(worker);
-    if (worker->stopping)
-        try_to_finish(worker);
 }
 
 static void kick_idle(struct worker *worker, unsigned timeout) {
@@ -96,12 +90,45 @@ static void kick_idle(struct worker *worker, unsigned timeout) {
 }
 
 static void on_second(struct ev_loop *loop, ev_timer *timer, int events) {
+    (void)loop;
     (void)events;
     struct worker *worker = timer->data;
-    worker->now = cache_time_from_us((uint64_t)(ev_now(loop) * 1e6));
+    read_clock(worker);
     unsigned timeout = worker->server->settings->idle_timeout;
     if (timeout)
         kick_idle(worker, timeout);
+}
+
+/* The set is readable: gathers the connections with something to do. */
+static void on_set(struct ev_loop *loop, ev_io *set, int events) {
+    (void)loop;
+    (void)events;
+    struct worker *worker = set->data;
+    struct epoll_event found[EVENTS_MAX];
+    int count = epoll_wait(worker->poll, found, EVENTS_MAX, 0);
+    for (int i = 0; i < count; i++)
+        connection_notice(found[i].data.ptr, found[i].events);
+}
+
+/* Comes after all others of an iteration: has the lowest priority. */
+static void on_check(struct ev_loop *loop, ev_check *check, int events) {
+    (void)events;
+    struct worker *worker = check->data;
+    read_clock(worker);
+    turn_run(worker);
+    if (worker->ready)
+        ev_idle_start(loop, &worker->again);
+    else
+        ev_idle_stop(loop, &worker->again);
+    if (worker->stopping)
+        try_to_finish(worker);
+}
+
+/* Nothing: while this watcher is active the loop does not sleep. */
+static void on_again(struct ev_loop *loop, ev_idle *again, int events) {
+    (void)loop;
+    (void)again;
+    (void)events;
 }
 
 static void *worker_main(void *argument) {
@@ -118,6 +145,8 @@ void worker_free(struct worker *worker) {
     }
     if (worker->loop)
         ev_loop_destroy(worker->loop);
+    if (worker->poll >= 0)
+        close(worker->poll);
     output_free(&worker->output);
     buffer_free(&worker->text);
     free(worker->input);
@@ -131,22 +160,26 @@ void worker_free(struct worker *worker) {
 
 static bool worker_allocate(struct worker *worker) {
     worker->loop = ev_loop_new(EVFLAG_AUTO | EVFLAG_NOENV);
+    worker->poll = epoll_create1(EPOLL_CLOEXEC);
     worker->input = malloc(TURN_INPUT);
     worker->slots = calloc(TURN_BATCH, sizeof *worker->slots);
     worker->key_buffers = calloc(TURN_BATCH, sizeof *worker->key_buffers);
-    return output_init(&worker->output) && worker->loop && worker->input && worker->slots &&
-           worker->key_buffers;
+    return output_init(&worker->output) && worker->loop && worker->poll >= 0 && worker->input &&
+           worker->slots && worker->key_buffers;
 }
 
 static void worker_watch(struct worker *worker) {
     ev_async_init(&worker->wake, on_wake);
     ev_check_init(&worker->check, on_check);
     ev_timer_init(&worker->second, on_second, 1., 1.);
+    ev_io_init(&worker->set, on_set, worker->poll, EV_READ);
+    ev_idle_init(&worker->again, on_again);
     ev_set_priority(&worker->check, EV_MINPRI);
-    worker->wake.data = worker->check.data = worker->second.data = worker;
+    worker->wake.data = worker->check.data = worker->second.data = worker->set.data = worker;
     ev_async_start(worker->loop, &worker->wake);
     ev_check_start(worker->loop, &worker->check);
     ev_timer_start(worker->loop, &worker->second);
+    ev_io_start(worker->loop, &worker->set);
 }
 
 struct worker *worker_start(struct server *server, unsigned index) {
@@ -158,6 +191,7 @@ struct worker *worker_start(struct server *server, unsigned index) {
     worker->tier = tier_get_worker(server->tier, index);
     worker->cache = tier_cache(server->tier);
     worker->ready_tail = &worker->ready;
+    worker->poll = -1;
     pthread_mutex_init(&worker->list_lock, NULL);
     pthread_mutex_init(&worker->hand_lock, NULL);
     if (!worker_allocate(worker)) {
@@ -297,12 +331,12 @@ void worker_stat_connections(struct worker *worker, struct stat_sink *sink) {
     uint32_t now = (uint32_t)ev_time();
     for (const struct connection *c = worker->connections; c; c = c->next) {
         char name[48], value[32];
-        stat_address(sink, c->io.fd, "addr", getpeername);
-        stat_address(sink, c->io.fd, "listen_addr", getsockname);
-        snprintf(name, sizeof name, "%d:state", c->io.fd);
+        stat_address(sink, c->fd, "addr", getpeername);
+        stat_address(sink, c->fd, "listen_addr", getsockname);
+        snprintf(name, sizeof name, "%d:state", c->fd);
         sink->line(sink, name, state_name(worker, c));
         uint32_t last = atomic_load_explicit(&c->last_active, memory_order_relaxed);
-        snprintf(name, sizeof name, "%d:secs_since_last_cmd", c->io.fd);
+        snprintf(name, sizeof name, "%d:secs_since_last_cmd", c->fd);
         snprintf(value, sizeof value, "%u", now > last ? now - last : 0);
         sink->line(sink, name, value);
     }

@@ -16,6 +16,8 @@
 
 enum {
     TURN_BATCH = 64,         /* requests parsed before they are executed: hides a cache miss each */
+    TURN_AHEAD = 8,          /* requests that are parsed while the bucket of one is on its way */
+    TURN_AHEAD_VALUE = 4,    /* requests that are executed while the value of one is on its way */
     TURN_INPUT = 256 << 10,  /* bytes read by a turn before it executes */
     TURN_READ = 16 << 10,    /* bytes read from one connection in a turn, unless a long value is awaited */
     TURN_OUTPUT = 1 << 20,   /* bytes of replies before a turn writes its journal and sends */
@@ -32,12 +34,7 @@ enum connection_state {
     CONNECTION_FED,     /* belongs to the thread of the feeds (server/feed.h) until its feed is over */
 };
 
-enum close_reason {
-    CLOSED_BY_ERROR,
-    CLOSED_BY_CLIENT,
-    CLOSED_IDLE,
-    CLOSED_BY_SHUTDOWN
-}; /* as a watcher is told */
+enum close_reason { CLOSED_BY_ERROR, CLOSED_BY_CLIENT, CLOSED_IDLE, CLOSED_BY_SHUTDOWN }; /* as a watcher is told */
 
 /* A stretch of replies for one connection: bytes of the turn's output, or a large value. */
 struct piece {
@@ -72,12 +69,12 @@ struct pending {
 };
 
 struct connection {
-    ev_io io;
+    int fd;
     struct worker *worker;
     struct connection *previous, *next; /* all of the worker, under worker->list_lock */
     struct connection *next_ready;
     struct tier_ticket *ticket;
-    struct feed *feed;  /* FED: what it is fed */
+    struct feed *feed; /* FED: what it is fed */
     const char *region; /* the bytes being parsed in this turn: worker input or own buffer */
     size_t region_size, region_at;
     char *own; /* bytes of an unfinished or parked request, or NULL */
@@ -89,6 +86,10 @@ struct connection {
     const char *line_start;
     bool skip_run; /* a key of the multi-key line at hand failed: no answer for the rest */
     bool in_ready; /* is on worker->ready */
+    bool readable; /* the socket may hold bytes: edges are reported once, so this remembers them */
+    bool hung_up;  /* the peer ended or the socket failed: after the bytes comes the end, without an edge */
+    bool writable; /* of a connection that sends: the socket may take bytes */
+    bool sends;    /* waits for the socket to take what is pending */
     bool resumed;  /* its own buffer holds whole requests that are to be parsed before the socket is read */
     bool deferred; /* the rest of this turn's requests waits until its replies have been taken */
     bool region_is_own; /* the region is the own buffer, not the worker's input */
@@ -103,13 +104,14 @@ struct connection {
 };
 
 static inline int connection_fd(const struct connection *connection) {
-    return connection->io.fd;
+    return connection->fd;
 }
 
 /* One parsed request of a batch. */
 struct slot {
     struct request request;
     struct connection *connection;
+    const void *entry; /* where its entry probably lies: to prefetch */
     const char *start; /* where its bytes, or those of its multi-key line, begin */
     size_t line_key;   /* its number in a multi-key line */
 };
@@ -126,6 +128,9 @@ struct worker {
     ev_async wake;
     ev_check check;
     ev_timer second;
+    ev_io set;     /* the epoll set `poll` is readable */
+    ev_idle again; /* active while connections are ready: the loop does not sleep */
+    int poll;      /* epoll set of the connections, edge-triggered */
     struct cache_time now;
 
     struct connection *ready, **ready_tail;
@@ -134,8 +139,8 @@ struct worker {
     struct output output;
     struct output_mark line_mark; /* where the replies of the get line at hand begin; under a limit alone */
     size_t replies, line_replies; /* in the output, and there; the same */
-    struct buffer text;           /* replies of commands without a key */
-    struct slot *slots;           /* TURN_BATCH */
+    struct buffer text; /* replies of commands without a key */
+    struct slot *slots; /* TURN_BATCH */
     size_t slot_count;
     char (*key_buffers)[ENTRY_KEY_MAX + 2];
     bool observes;      /* something of server/observe.h is to be done, as of this turn's begin: */
@@ -174,8 +179,12 @@ enum connection_state connection_state(const struct connection *connection);
 void connection_set_state(struct connection *connection, enum connection_state state);
 bool connection_is_parked(const struct connection *connection);
 void connection_set_parked(struct connection *connection, bool parked);
-/* Asks the loop for EV_READ, EV_WRITE or nothing (0). */
-void connection_watch(struct connection *connection, int events);
+/* Takes what epoll reported of it. */
+void connection_notice(struct connection *connection, uint32_t events);
+/* From now on it waits to send (or, false: no longer). */
+void connection_set_sends(struct connection *connection, bool sends);
+/* Whether there is something to do for it that no edge will report any more. */
+bool connection_is_due(const struct connection *connection);
 /* Reads once and sets the region to what there is to parse. False: nothing to do now. */
 bool connection_read(struct connection *connection);
 /* Keeps the region's bytes from `from` on for later turns; frees the own buffer when nothing is left. False:
