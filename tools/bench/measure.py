@@ -5,7 +5,9 @@ whose speed drifts: ours and theirs in turns (A B B A), and the median of the ra
 Programs come from PATH or from the environment: FOREBAY (else build/release/forebay), MEMCACHED, MEMTIER, REDIS_SERVER.
 """
 
+import collections
 import contextlib
+import glob
 import json
 import os
 import re
@@ -122,6 +124,15 @@ def cpu_seconds(server):
     with open(f"/proc/{server.pid}/stat", encoding="ascii") as stat:
         fields = stat.read().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def seconds_by_thread(server):
+    """The same by the first word of the threads' names: worker, writer, journal ..."""
+    found = collections.Counter()
+    for task in glob.glob(f"/proc/{server.pid}/task/*"):
+        with open(f"{task}/comm", encoding="ascii") as name, open(f"{task}/schedstat", encoding="ascii") as used:
+            found[name.read().split()[0]] += int(used.read().split()[0]) / 1e9
+    return found
 
 
 def operations(server):
