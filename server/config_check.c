@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <strings.h>
 
-enum { NAME_LONGEST = 63, TIMEOUT_DEFAULT = 2000 };
+enum { NAME_LONGEST = 63, TIMEOUT_DEFAULT = 2000, URI_SHOWN = 300 };
 
 /* ---- listen ----------------------------------------------------------------------------------------- */
 
@@ -75,25 +75,26 @@ static bool check_name(struct config_loading *loading, const struct config_secti
 static bool check_uri(struct config_loading *loading, const struct backend_draft *draft) {
     const struct backend_options *options = &draft->options.options;
     int line = config_line(draft->section, "uri");
+    char shown[URI_SHOWN];
     if (!options->uri)
         return config_fail(loading, line,
                            "backend \"%s\" has no uri: write uri = \"sqlite:store.db\" or redis://...",
                            options->name);
+    backend_show_uri(options->uri, shown, sizeof shown);
     if (!backend_find(options->uri))
-        return config_fail(loading, line, "uri = \"%s\": of no known kind; known: %s", options->uri,
+        return config_fail(loading, line, "uri = \"%s\": of no known kind; known: %s", shown,
                            backend_schemes());
     if (!has_scheme(options->uri, "sqlite"))
         return true;
     const char *path = options->uri + strlen("sqlite:");
     if (!*path)
-        return config_fail(loading, line, "uri = \"%s\": the path is missing: write sqlite:PATH",
-                           options->uri);
+        return config_fail(loading, line, "uri = \"%s\": the path is missing: write sqlite:PATH", shown);
     if (*path != '/' && !loading->settings->data)
         return config_fail(
             loading, line,
             "uri = \"%s\": a relative path starts at the data folder, which is not set: write data = "
             "\"/path\" at the top or sqlite:/whole/path",
-            options->uri);
+            shown);
     return true;
 }
 
@@ -103,8 +104,10 @@ static bool check_kind_options(struct config_loading *loading, const struct back
     const struct config_value *value = config_find(draft->section, wrong);
     if (!value)
         return true;
+    char shown[URI_SHOWN];
+    backend_show_uri(draft->options.options.uri, shown, sizeof shown);
     return config_fail(loading, value->line, "%s is for %s backends, and \"%s\" is \"%s\": remove it", wrong,
-                       sqlite ? "Redis" : "SQLite", draft->options.options.name, draft->options.options.uri);
+                       sqlite ? "Redis" : "SQLite", draft->options.options.name, shown);
 }
 
 static bool check_same_store(struct config_loading *loading, size_t index) {

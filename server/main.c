@@ -165,15 +165,6 @@ static void write_port_file(struct program *program) {
                    strerror(errno));
 }
 
-/* The URI without a password. */
-static void print_uri(char *out, size_t size, const char *uri) {
-    const char *at = strrchr(uri, '@'), *scheme = strstr(uri, "://");
-    if (at && scheme && at > scheme)
-        snprintf(out, size, "%.*s***%s", (int)(scheme + 3 - uri), uri, at);
-    else
-        snprintf(out, size, "%s", uri);
-}
-
 static void announce_space(struct program *program, const struct space_options *space) {
     static const char *const journals[] = {"off", "os", "interval", "always"};
     char uri[512], journal[64] = "";
@@ -183,7 +174,7 @@ static void announce_space(struct program *program, const struct space_options *
         return;
     }
     const struct tier_backend_options *backend = &program->settings.tier.backends[space->backend];
-    print_uri(uri, sizeof uri, backend->options.uri);
+    backend_show_uri(backend->options.uri, uri, sizeof uri);
     if (space->policy->holds_back)
         snprintf(journal, sizeof journal, ", journal %s", journals[space->journal]);
     server_log(&program->server, LOG_LEVEL_NOTICE, "namespace %s: keys \"%s*\" are %s to %s (%s)%s",
@@ -195,7 +186,8 @@ static void announce(struct program *program) {
     struct server *server = &program->server;
     listener_describe(server->listener, addresses, sizeof addresses);
     if (!*addresses)
-        server_log(server, LOG_LEVEL_WARNING, "no client can connect: -p 0 leaves TCP out, and there is no -s");
+        server_log(server, LOG_LEVEL_WARNING,
+                   "no client can connect: -p 0 leaves TCP out, and there is no -s");
     server_log(server, LOG_LEVEL_NOTICE,
                "forebay " FOREBAY_VERSION " serves %s with %u threads and %zu MB of memory", addresses,
                server->worker_count, program->settings.tier.cache.memory_limit >> 20);

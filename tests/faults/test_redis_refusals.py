@@ -45,6 +45,11 @@ def test_bad_address(tmp_path):
     assert "port" in refusal(tmp_path, "redis://user:secret@127.0.0.1:port/0")
 
 
+def test_unknown_scheme(tmp_path):
+    said = Server(tmp_path, config=config("rediss://user:secret@127.0.0.1:1")).refuses()
+    assert "rediss://***@127.0.0.1:1" in said and "secret" not in said, said
+
+
 def test_node_of_a_cluster(tmp_path, redis):
     restart(redis, "--cluster-enabled", "yes", "--cluster-port", str(free_port()))
     assert "Redis Cluster" in refusal(tmp_path, redis.uri)
