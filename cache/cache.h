@@ -80,7 +80,8 @@ uint64_t cache_hash(struct slice key);
 void cache_prefetch(const struct cache *cache, uint64_t hash);
 
 /* A second stage, once the bucket is near: brings the first line of the entry that the hash probably means
- * and returns where that is, or NULL. Takes no lock; what it returns is a hint for cache_prefetch_value alone. */
+ * and returns where that is, or NULL. Takes no lock; what it returns is a hint for cache_prefetch_value
+ * alone. */
 const void *cache_prefetch_entry(const struct cache *cache, uint64_t hash);
 
 /* A third stage: brings what follows the first line. A processor has few misses under way at a time (a dozen

@@ -2,17 +2,20 @@
 /*
  * The worker's thread, loop and timers. What it does in a turn is in turn.c.
  *
- * The loop watches timers, wake-ups by other threads (worker_hand, worker_wake, worker_stop), and one epoll
- * set that holds the connections. They are in a set of their own because libev has no edge-triggered mode:
- * with it the kernel looks at a ready socket once a turn, not twice.
+ * A worker waits in an epoll set of its own, which holds its connections, edge-triggered, and the descriptor
+ * by which other threads wake it (worker_hand, worker_wake, worker_stop). libev has no edge-triggered mode,
+ * in which the kernel looks at a ready socket once a turn, not twice; a set that a libev loop watches would
+ * cost more than it saves (docs/benchmarks.md). The libev loop of the worker runs its timers, once a second.
  */
 #include "server/feed.h"
 #include "server/listener.h"
 #include "server/worker_internal.h"
 #include <assert.h>
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 enum { EVENTS_MAX = 128 };
@@ -46,7 +49,7 @@ static void try_to_finish(struct worker *worker) {
     uint32_t waited = worker->now.seconds - worker->stop_started;
     bool sent = waited > STOP_SEND_SECONDS || !has_pending(worker);
     if (waited > STOP_SECONDS || (worker->parked == 0 && !worker->ready && sent))
-        ev_break(worker->loop, EVBREAK_ALL);
+        worker->finished = true;
 }
 
 static void collect_feeds(struct worker *worker) {
@@ -57,15 +60,11 @@ static void collect_feeds(struct worker *worker) {
     }
 }
 
-static void read_clock(struct worker *worker) {
-    worker->now = cache_time_from_us((uint64_t)(ev_now(worker->loop) * 1e6));
-}
-
-static void on_wake(struct ev_loop *loop, ev_async *wake, int events) {
-    (void)loop;
-    (void)events;
-    struct worker *worker = wake->data;
-    read_clock(worker);
+/* Another thread wants something. */
+static void on_wake(struct worker *worker) {
+    uint64_t times;
+    while (read(worker->wake, &times, sizeof times) < 0 && errno == EINTR)
+        continue;
     if (atomic_load_explicit(&worker->stop_asked, memory_order_acquire) && !worker->stopping) {
         worker->stopping = true;
         worker->stop_started = worker->now.seconds;
@@ -93,47 +92,44 @@ static void on_second(struct ev_loop *loop, ev_timer *timer, int events) {
     (void)loop;
     (void)events;
     struct worker *worker = timer->data;
-    read_clock(worker);
     unsigned timeout = worker->server->settings->idle_timeout;
     if (timeout)
         kick_idle(worker, timeout);
 }
 
-/* The set is readable: gathers the connections with something to do. */
-static void on_set(struct ev_loop *loop, ev_io *set, int events) {
-    (void)loop;
-    (void)events;
-    struct worker *worker = set->data;
-    struct epoll_event found[EVENTS_MAX];
-    int count = epoll_wait(worker->poll, found, EVENTS_MAX, 0);
-    for (int i = 0; i < count; i++)
-        connection_notice(found[i].data.ptr, found[i].events);
+/* Milliseconds until the next second begins. */
+static int rest_of_second(const struct cache_time *now) {
+    return 1000 - (int)(now->us / 1000 % 1000);
 }
 
-/* Comes after all others of an iteration: has the lowest priority. */
-static void on_check(struct ev_loop *loop, ev_check *check, int events) {
-    (void)events;
-    struct worker *worker = check->data;
-    read_clock(worker);
-    turn_run(worker);
-    if (worker->ready)
-        ev_idle_start(loop, &worker->again);
-    else
-        ev_idle_stop(loop, &worker->again);
-    if (worker->stopping)
-        try_to_finish(worker);
-}
-
-/* Nothing: while this watcher is active the loop does not sleep. */
-static void on_again(struct ev_loop *loop, ev_idle *again, int events) {
-    (void)loop;
-    (void)again;
-    (void)events;
+/* Waits until there is something to do, and puts the connections concerned on worker->ready. */
+static void gather(struct worker *worker) {
+    struct epoll_event events[EVENTS_MAX];
+    uint32_t second = worker->now.seconds;
+    bool woken = false;
+    int count =
+        epoll_wait(worker->poll, events, EVENTS_MAX, worker->ready ? 0 : rest_of_second(&worker->now));
+    worker->now = wall_time();
+    for (int i = 0; i < count; i++) {
+        if (events[i].data.ptr)
+            connection_notice(events[i].data.ptr, events[i].events);
+        else
+            woken = true;
+    }
+    if (woken)
+        on_wake(worker);
+    if (worker->now.seconds != second)
+        ev_run(worker->loop, EVRUN_NOWAIT);
 }
 
 static void *worker_main(void *argument) {
     struct worker *worker = argument;
-    ev_run(worker->loop, 0);
+    while (!worker->finished) {
+        gather(worker);
+        turn_run(worker);
+        if (worker->stopping)
+            try_to_finish(worker);
+    }
     return NULL;
 }
 
@@ -147,6 +143,8 @@ void worker_free(struct worker *worker) {
         ev_loop_destroy(worker->loop);
     if (worker->poll >= 0)
         close(worker->poll);
+    if (worker->wake >= 0)
+        close(worker->wake);
     output_free(&worker->output);
     buffer_free(&worker->text);
     free(worker->input);
@@ -161,25 +159,20 @@ void worker_free(struct worker *worker) {
 static bool worker_allocate(struct worker *worker) {
     worker->loop = ev_loop_new(EVFLAG_AUTO | EVFLAG_NOENV);
     worker->poll = epoll_create1(EPOLL_CLOEXEC);
+    worker->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     worker->input = malloc(TURN_INPUT);
     worker->slots = calloc(TURN_BATCH, sizeof *worker->slots);
     worker->key_buffers = calloc(TURN_BATCH, sizeof *worker->key_buffers);
-    return output_init(&worker->output) && worker->loop && worker->poll >= 0 && worker->input &&
-           worker->slots && worker->key_buffers;
+    return output_init(&worker->output) && worker->loop && worker->poll >= 0 && worker->wake >= 0 &&
+           worker->input && worker->slots && worker->key_buffers;
 }
 
-static void worker_watch(struct worker *worker) {
-    ev_async_init(&worker->wake, on_wake);
-    ev_check_init(&worker->check, on_check);
+static bool worker_watch(struct worker *worker) {
     ev_timer_init(&worker->second, on_second, 1., 1.);
-    ev_io_init(&worker->set, on_set, worker->poll, EV_READ);
-    ev_idle_init(&worker->again, on_again);
-    ev_set_priority(&worker->check, EV_MINPRI);
-    worker->wake.data = worker->check.data = worker->second.data = worker->set.data = worker;
-    ev_async_start(worker->loop, &worker->wake);
-    ev_check_start(worker->loop, &worker->check);
+    worker->second.data = worker;
     ev_timer_start(worker->loop, &worker->second);
-    ev_io_start(worker->loop, &worker->set);
+    struct epoll_event event = {.events = EPOLLIN};
+    return epoll_ctl(worker->poll, EPOLL_CTL_ADD, worker->wake, &event) == 0;
 }
 
 struct worker *worker_start(struct server *server, unsigned index) {
@@ -191,14 +184,14 @@ struct worker *worker_start(struct server *server, unsigned index) {
     worker->tier = tier_get_worker(server->tier, index);
     worker->cache = tier_cache(server->tier);
     worker->ready_tail = &worker->ready;
-    worker->poll = -1;
+    worker->poll = worker->wake = -1;
+    worker->now = wall_time();
     pthread_mutex_init(&worker->list_lock, NULL);
     pthread_mutex_init(&worker->hand_lock, NULL);
-    if (!worker_allocate(worker)) {
+    if (!worker_allocate(worker) || !worker_watch(worker)) {
         worker_free(worker);
         return NULL;
     }
-    worker_watch(worker);
     sigset_t all, before;
     sigfillset(&all); /* signals are main's */
     pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -215,7 +208,9 @@ struct worker *worker_start(struct server *server, unsigned index) {
 }
 
 void worker_wake(struct worker *worker) {
-    ev_async_send(worker->loop, &worker->wake);
+    const uint64_t once = 1;
+    while (write(worker->wake, &once, sizeof once) < 0 && errno == EINTR)
+        continue;
 }
 
 void worker_feed_is_over(struct worker *worker) {

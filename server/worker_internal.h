@@ -34,7 +34,12 @@ enum connection_state {
     CONNECTION_FED,     /* belongs to the thread of the feeds (server/feed.h) until its feed is over */
 };
 
-enum close_reason { CLOSED_BY_ERROR, CLOSED_BY_CLIENT, CLOSED_IDLE, CLOSED_BY_SHUTDOWN }; /* as a watcher is told */
+enum close_reason {
+    CLOSED_BY_ERROR,
+    CLOSED_BY_CLIENT,
+    CLOSED_IDLE,
+    CLOSED_BY_SHUTDOWN
+}; /* as a watcher is told */
 
 /* A stretch of replies for one connection: bytes of the turn's output, or a large value. */
 struct piece {
@@ -74,7 +79,7 @@ struct connection {
     struct connection *previous, *next; /* all of the worker, under worker->list_lock */
     struct connection *next_ready;
     struct tier_ticket *ticket;
-    struct feed *feed; /* FED: what it is fed */
+    struct feed *feed;  /* FED: what it is fed */
     const char *region; /* the bytes being parsed in this turn: worker input or own buffer */
     size_t region_size, region_at;
     char *own; /* bytes of an unfinished or parked request, or NULL */
@@ -125,12 +130,10 @@ struct worker {
     struct cache *cache; /* the tier's, to prefetch from */
     unsigned index;
     pthread_t thread;
-    ev_async wake;
-    ev_check check;
+    int poll; /* epoll set: the connections, edge-triggered, and wake */
+    int wake; /* eventfd: another thread wants something */
+    bool finished;
     ev_timer second;
-    ev_io set;     /* the epoll set `poll` is readable */
-    ev_idle again; /* active while connections are ready: the loop does not sleep */
-    int poll;      /* epoll set of the connections, edge-triggered */
     struct cache_time now;
 
     struct connection *ready, **ready_tail;
@@ -139,8 +142,8 @@ struct worker {
     struct output output;
     struct output_mark line_mark; /* where the replies of the get line at hand begin; under a limit alone */
     size_t replies, line_replies; /* in the output, and there; the same */
-    struct buffer text; /* replies of commands without a key */
-    struct slot *slots; /* TURN_BATCH */
+    struct buffer text;           /* replies of commands without a key */
+    struct slot *slots;           /* TURN_BATCH */
     size_t slot_count;
     char (*key_buffers)[ENTRY_KEY_MAX + 2];
     bool observes;      /* something of server/observe.h is to be done, as of this turn's begin: */
