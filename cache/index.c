@@ -64,24 +64,6 @@ static uint32_t bucket_used(const struct bucket *bucket) {
     return BUCKET_SLOTS - (uint32_t)__builtin_popcount(bucket_match(bucket, 0));
 }
 
-int64_t index_peek(const struct index *index, uint64_t hash) {
-    const struct bucket *bucket = &index->buckets[index_home(index_count(index), hash)];
-    uint64_t pattern = hash_tag(hash) * 0x0101010101010101u, low, rest;
-    low = __atomic_load_n((const uint64_t *)(const void *)bucket->tags, __ATOMIC_RELAXED) ^ pattern;
-    rest = (__atomic_load_n((const uint32_t *)(const void *)(bucket->tags + 8), __ATOMIC_RELAXED) ^ pattern) |
-           0xffffffff00000000u;
-    uint64_t found = (low - 0x0101010101010101u) & ~low & 0x8080808080808080u;
-    unsigned place = 0;
-    if (!found) {
-        found = (rest - 0x0101010101010101u) & ~rest & 0x80808080u;
-        place = 8;
-    }
-    if (!found)
-        return INDEX_NONE;
-    place += (unsigned)__builtin_ctzll(found) / 8;
-    return __atomic_load_n(&bucket->refs[place], __ATOMIC_RELAXED);
-}
-
 uint32_t index_find_ref(const struct index *index, uint64_t hash, uint32_t ref) {
     uint8_t tag = hash_tag(hash);
     for (uint32_t number = index_home(index->count, hash); number != UINT32_MAX;

@@ -76,13 +76,15 @@ static inline uint32_t index_home(uint32_t count, uint64_t hash) {
 /* One bit per slot of the bucket whose tag is this one (0: the free ones). */
 static inline uint32_t bucket_match(const struct bucket *bucket, uint8_t tag) {
 #ifdef __SSE2__
-    __m128i tags = _mm_load_si128((const __m128i *)bucket->tags); /* and next, masked out below */
+    const uint64_t *words = (const uint64_t *)(const void *)bucket->tags;
+    __m128i tags = _mm_set_epi64x((int64_t)__atomic_load_n(&words[1], __ATOMIC_RELAXED),
+                                  (int64_t)__atomic_load_n(&words[0], __ATOMIC_RELAXED));
     return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(tags, _mm_set1_epi8((char)tag))) &
-           ((1u << BUCKET_SLOTS) - 1);
+           ((1u << BUCKET_SLOTS) - 1); /* without next, which lies behind them */
 #else
     uint32_t match = 0;
     for (unsigned i = 0; i < BUCKET_SLOTS; i++)
-        match |= (uint32_t)(bucket->tags[i] == tag) << i;
+        match |= (uint32_t)(__atomic_load_n(&bucket->tags[i], __ATOMIC_RELAXED) == tag) << i;
     return match;
 #endif
 }
@@ -102,7 +104,12 @@ static inline void index_prefetch(const struct index *index, uint64_t hash) {
 
 /* A reference that the first bucket of the chain has for the hash's tag, or INDEX_NONE. Needs no lock: what
  * it says may be outdated, so it is only a hint. */
-int64_t index_peek(const struct index *index, uint64_t hash);
+static inline int64_t index_peek(const struct index *index, uint64_t hash) {
+    const struct bucket *bucket = &index->buckets[index_home(index_count(index), hash)];
+    uint32_t match = bucket_match(bucket, hash_tag(hash));
+    return match ? (int64_t)__atomic_load_n(&bucket->refs[__builtin_ctz(match)], __ATOMIC_RELAXED)
+                 : INDEX_NONE;
+}
 
 /* The slot that holds exactly this reference, or SLOT_NONE. */
 uint32_t index_find_ref(const struct index *index, uint64_t hash, uint32_t ref);

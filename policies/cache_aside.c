@@ -14,6 +14,5 @@ const struct policy policy_cache_aside = {
     .name = "cache-aside",
     .needs_backend = false,
     .holds_back = false,
-    .read = execution_read,
     .change = change,
 };

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The four policies: one const struct each, in a file each. A policy decides what a request does to memory
+ * The four policies: one const struct each, in a file each. A policy decides what a change does to memory
  * and what to the backend; what the command means is evaluate()'s business.
  *
- * Both functions run on a worker thread, never block, and either finish (TIER_DONE) or leave the work with
- * the request's ticket (TIER_PARKED). A parked request is executed again, from the start, when its ticket
- * comes back; what the ticket brought decides then.
+ * It runs on a worker thread, never blocks, and either finishes (TIER_DONE) or leaves the work with the
+ * request's ticket (TIER_PARKED). A parked request is executed again, from the start, when its ticket comes
+ * back; what the ticket brought decides then. Reads go the same way under all four (execution_read).
  */
 #ifndef FOREBAY_POLICIES_POLICY_H
 #define FOREBAY_POLICIES_POLICY_H
@@ -16,8 +16,6 @@ struct policy {
     const char *name;   /* as in the configuration */
     bool needs_backend; /* a namespace with this policy must name one */
     bool holds_back;    /* writes are held back: the namespace has a dirty queue, a journal, a flusher */
-    enum tier_status (*read)(struct tier_worker *worker, struct tier_ticket *ticket, struct request *request,
-                             struct outcome *ret_outcome);
     enum tier_status (*change)(struct tier_worker *worker, struct tier_ticket *ticket,
                                struct request *request, struct outcome *ret_outcome);
 };

@@ -31,6 +31,5 @@ const struct policy policy_read_through = {
     .name = "read-through",
     .needs_backend = true,
     .holds_back = false,
-    .read = execution_read,
     .change = change,
 };

@@ -123,14 +123,13 @@ void tier_prepare(struct tier_worker *worker, struct request *request) {
 enum tier_status tier_execute(struct tier_worker *worker, struct tier_ticket *ticket, struct request *request,
                               struct outcome *ret_outcome) {
     enum tier_status status = TIER_DONE;
-    const struct policy *policy = request->space->policy;
     if (ticket->has_outcome) {
         *ret_outcome = ticket->outcome;
         ticket->has_outcome = false;
     } else if (request->command == COMMAND_GET || evaluate_is_read(request)) {
-        status = policy->read(worker, ticket, request, ret_outcome);
+        status = execution_read(worker, ticket, request, ret_outcome);
     } else {
-        status = policy->change(worker, ticket, request, ret_outcome);
+        status = request->space->policy->change(worker, ticket, request, ret_outcome);
     }
     if (status == TIER_DONE) {
         count_outcome(worker, request, ret_outcome);

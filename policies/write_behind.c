@@ -256,6 +256,5 @@ const struct policy policy_write_behind = {
     .name = "write-behind",
     .needs_backend = true,
     .holds_back = true,
-    .read = execution_read,
     .change = change,
 };

@@ -80,6 +80,5 @@ const struct policy policy_write_through = {
     .name = "write-through",
     .needs_backend = true,
     .holds_back = false,
-    .read = execution_read,
     .change = change,
 };

@@ -79,6 +79,8 @@ enum connection_state connection_state(const struct connection *connection) {
 
 void connection_set_state(struct connection *connection, enum connection_state state) {
     atomic_store_explicit(&connection->state, state, memory_order_relaxed);
+    connection->stops =
+        (uint8_t)((connection->stops & ~STOP_STATE) | (state == CONNECTION_OPEN ? 0 : STOP_STATE));
 }
 
 bool connection_is_parked(const struct connection *connection) {
@@ -87,6 +89,7 @@ bool connection_is_parked(const struct connection *connection) {
 
 void connection_set_parked(struct connection *connection, bool parked) {
     atomic_store_explicit(&connection->parked, parked, memory_order_relaxed);
+    connection->stops = (uint8_t)((connection->stops & ~STOP_PARKED) | (parked ? STOP_PARKED : 0));
 }
 
 void connection_set_ready(struct connection *connection) {

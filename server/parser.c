@@ -210,19 +210,21 @@ static inline void set_plain(struct request *request, enum command command) {
 }
 
 /* `get <key>\r\n` and nothing else. */
-static inline bool quick_get(struct turn *turn) {
-    const char *key = turn->bytes + 4;
-    const char *stop = find_word_end(key, turn->end);
-    if (stop == turn->end || *stop != '\n')
+static inline bool quick_get(const char *bytes, const char *end, struct request *request,
+                             size_t *ret_consumed) {
+    const char *key = bytes + 4;
+    if (end - bytes <= 4 || memcmp(bytes, "get ", 4) != 0)
+        return false;
+    const char *stop = find_word_end(key, end);
+    if (stop == end || *stop != '\n')
         return false;
     size_t size = (size_t)(trim_line_end(key, stop) - key);
     if (size - 1 >= ENTRY_KEY_MAX)
         return false;
-    struct request *request = turn->request;
     set_plain(request, COMMAND_GET);
     request->ends_run = true;
     request->key = slice_of(key, size);
-    *turn->consumed = (size_t)(stop + 1 - turn->bytes);
+    *ret_consumed = (size_t)(stop + 1 - bytes);
     return true;
 }
 
@@ -777,8 +779,6 @@ static enum parse_status parse_request(struct turn *turn) {
     if (turn->end - turn->bytes > 4) {
         const char *next;
         size_t length;
-        if (memcmp(turn->bytes, "get ", 4) == 0 && quick_get(turn))
-            return PARSE_OK;
         if (memcmp(turn->bytes, "set ", 4) == 0 && quick_set(turn, &next, &length))
             return take_data(turn, next, length);
     }
@@ -788,6 +788,11 @@ static enum parse_status parse_request(struct turn *turn) {
 enum parse_status parse(struct parser *parser, const char *bytes, size_t size,
                         char key_buffer[ENTRY_KEY_MAX + 2], struct request *ret_request, size_t *ret_consumed,
                         size_t *ret_wanted) {
+    if (parser->swallow == 0 && !parser->in_run &&
+        quick_get(bytes, bytes + size, ret_request, ret_consumed)) {
+        parser->started = true;
+        return PARSE_OK;
+    }
     struct turn turn = {parser, bytes, bytes + size, key_buffer, ret_request, ret_consumed, ret_wanted};
     *ret_consumed = 0;
     if (__builtin_expect(parser->swallow == 0, 1))

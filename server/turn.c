@@ -27,8 +27,7 @@
 
 /* False once nothing more of this connection may be executed in this turn. */
 static bool goes_on(const struct connection *connection) {
-    return connection_state(connection) == CONNECTION_OPEN && !connection_is_parked(connection) &&
-           !connection->deferred;
+    return connection->stops == 0;
 }
 
 /* ---- Execute ---- */
@@ -310,7 +309,8 @@ static void execute_batch(struct worker *worker) {
         if (!goes_on(connection))
             continue;
         if (connection->pending) {
-            connection->deferred = connection->resumed = true;
+            connection->stops |= STOP_DEFERRED;
+            connection->resumed = true;
             hold_from(worker, i);
             continue;
         }
@@ -420,7 +420,7 @@ static void serve(struct worker *worker, struct connection *connection) {
         return;
     if (connection_state(connection) != CONNECTION_OPEN)
         return;
-    connection->deferred = false;
+    connection->stops &= (uint8_t)~STOP_DEFERRED;
     if (worker->stopping && !connection->resumed)
         return;
     if (worker->input_used + TURN_READ > TURN_INPUT) {

@@ -41,6 +41,12 @@ enum close_reason {
     CLOSED_BY_SHUTDOWN
 }; /* as a watcher is told */
 
+enum {
+    STOP_STATE = 1,    /* it is not OPEN */
+    STOP_PARKED = 2,   /* its ticket is with the tier */
+    STOP_DEFERRED = 4, /* the rest of its requests waits until its replies have been taken */
+};
+
 /* A stretch of replies for one connection: bytes of the turn's output, or a large value. */
 struct piece {
     struct connection *connection;
@@ -96,7 +102,7 @@ struct connection {
     bool writable; /* of a connection that sends: the socket may take bytes */
     bool sends;    /* waits for the socket to take what is pending */
     bool resumed;  /* its own buffer holds whole requests that are to be parsed before the socket is read */
-    bool deferred; /* the rest of this turn's requests waits until its replies have been taken */
+    uint8_t stops; /* why nothing more of it is executed in this turn, STOP_...; 0: nothing stops it */
     bool region_is_own; /* the region is the own buffer, not the worker's input */
     bool authenticated;
     enum close_reason closed_by;
