@@ -135,12 +135,15 @@ enum load_answer {
     LOAD_FAILED,  /* the backend cannot be asked */
 };
 
-/* A copy of a loaded entry, shared by the tickets that wait for it. */
+/* A copy of an entry, shared by those who hold a reference: the tickets that wait for it, the quarantine. */
 struct loaded {
     atomic_uint references;
     struct entry entry;
     char bytes[];
 };
+/* With one reference, the caller's; NULL: no memory. */
+struct loaded *loaded_copy(const struct entry *entry);
+/* Gives a reference back; NULL is fine. */
 void loaded_drop(struct loaded *loaded);
 
 /* One key that a ticket waits for. */

@@ -149,20 +149,6 @@ void loader_submit(struct tier_ticket *ticket) {
 
 /* ---- Landing: readers ---- */
 
-static struct loaded *copy_entry(const struct entry *entry) {
-    struct loaded *copy = malloc(sizeof *copy + entry->key.size + entry->value.size);
-    if (!copy)
-        return NULL;
-    atomic_init(&copy->references, 1);
-    copy->entry = *entry;
-    memcpy(copy->bytes, entry->key.data, entry->key.size);
-    if (entry->value.size)
-        memcpy(copy->bytes + entry->key.size, entry->value.data, entry->value.size);
-    copy->entry.key.data = copy->bytes;
-    copy->entry.value.data = copy->bytes + entry->key.size;
-    return copy;
-}
-
 /* Gives every passenger the result and lets it go. */
 static void disembark(struct flight *flight, enum load_answer result, struct loaded *copy) {
     struct load *next;
@@ -201,7 +187,7 @@ static void land_loaded(struct flight *flight, const struct entry *entry, const 
     else if (status != CACHE_OK)
         result = LOAD_CURRENT;
     if (result == LOAD_CURRENT || (result == LOAD_FILLED && wants_copy(flight)))
-        copy = copy_entry(entry);
+        copy = loaded_copy(entry);
     if (result == LOAD_CURRENT && !copy)
         result = LOAD_FAILED;
     disembark(flight, result, copy);

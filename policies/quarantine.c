@@ -49,20 +49,6 @@ struct quarantine {
 
 /* ---- The list ---- */
 
-static struct loaded *copy_entry(const struct entry *entry) {
-    struct loaded *copy = malloc(sizeof *copy + entry->key.size + entry->value.size);
-    if (!copy)
-        return NULL;
-    atomic_init(&copy->references, 1);
-    copy->entry = *entry;
-    memcpy(copy->bytes, entry->key.data, entry->key.size);
-    if (entry->value.size)
-        memcpy(copy->bytes + entry->key.size, entry->value.data, entry->value.size);
-    copy->entry.key.data = copy->bytes;
-    copy->entry.value.data = copy->bytes + entry->key.size;
-    return copy;
-}
-
 static struct kept **find(struct quarantine *quarantine, struct slice key) {
     struct kept **at = &quarantine->first;
     while (*at && !slice_equal((*at)->loaded->entry.key, key))
@@ -82,7 +68,7 @@ static void remove_at(struct quarantine *quarantine, struct kept **at) {
 static bool put(struct quarantine *quarantine, enum mutation_kind kind, const struct entry *entry,
                 uint32_t since, const char *reason) {
     struct kept *kept = calloc(1, sizeof *kept);
-    if (kept && !(kept->loaded = copy_entry(entry))) {
+    if (kept && !(kept->loaded = loaded_copy(entry))) {
         free(kept);
         kept = NULL;
     }

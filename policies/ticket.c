@@ -101,6 +101,20 @@ void ticket_fail(struct tier_ticket *ticket, const char *format, ...) {
 
 /* ---- Loads ---- */
 
+struct loaded *loaded_copy(const struct entry *entry) {
+    struct loaded *copy = malloc(sizeof *copy + entry->key.size + entry->value.size);
+    if (!copy)
+        return NULL;
+    atomic_init(&copy->references, 1);
+    copy->entry = *entry;
+    memcpy(copy->bytes, entry->key.data, entry->key.size);
+    if (entry->value.size)
+        memcpy(copy->bytes + entry->key.size, entry->value.data, entry->value.size);
+    copy->entry.key.data = copy->bytes;
+    copy->entry.value.data = copy->bytes + entry->key.size;
+    return copy;
+}
+
 void loaded_drop(struct loaded *loaded) {
     if (loaded && atomic_fetch_sub_explicit(&loaded->references, 1, memory_order_acq_rel) == 1)
         free(loaded);
