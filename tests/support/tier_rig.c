@@ -2,10 +2,14 @@
 #include "tests/support/tier_rig.h"
 #include <assert.h>
 #include <inttypes.h>
+#include <setjmp.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
+
+#include <cmocka.h> /* needs the ones above */
 
 static void wake(void *context, unsigned worker) {
     struct rig_worker *waiting = &((struct tier_rig *)context)->workers[worker];
@@ -289,6 +293,12 @@ const char *rig_do(struct tier_rig *rig, const char *command) {
     return rig->reply;
 }
 
+void rig_expect(struct tier_rig *rig, const char *command, const char *reply) {
+    const char *got = rig_do(rig, command);
+    if (strcmp(got, reply) != 0)
+        fail_msg("%s: %s, not %s", command, got, reply);
+}
+
 /* ---- Runs of gets ---- */
 
 const char *rig_multi_get(struct tier_rig *rig, const char *keys) {
@@ -368,4 +378,15 @@ uint64_t rig_stat(struct tier_rig *rig, const char *name) {
 
 char *rig_row(struct tier_rig *rig, const char *key) {
     return memory_store_get(rig->store, "test", key, NULL, NULL);
+}
+
+void rig_assert_row(struct tier_rig *rig, const char *key, const char *value) {
+    char *row = rig_row(rig, key);
+    if (value) {
+        assert_non_null(row);
+        assert_string_equal(row, value);
+    } else {
+        assert_null(row);
+    }
+    free(row);
 }

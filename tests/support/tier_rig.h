@@ -7,7 +7,7 @@
  *     rig_init(&rig, &policy_write_behind);
  *     rig.spaces[0].flush_delay = 60000;
  *     rig_start(&rig);
- *     assert_string_equal(rig_do(&rig, "set a 1"), "STORED");
+ *     rig_expect(&rig, "set a 1", "STORED");
  *     rig_stop(&rig);
  *
  * A command is words: set|add|replace|append|prepend KEY VALUE [EXPTIME], cas KEY VALUE CAS, get|gets KEY,
@@ -77,6 +77,8 @@ void rig_stop(struct tier_rig *rig);
 
 /* Does a command on worker 0 and waits for the answer. */
 const char *rig_do(struct tier_rig *rig, const char *command);
+/* The same; the test fails if the reply is another. */
+void rig_expect(struct tier_rig *rig, const char *command, const char *reply);
 
 /* The same on any worker: begins, and waits. To be freed by rig_finish's caller with rig_free. */
 struct rig_call *rig_begin(struct tier_rig *rig, unsigned worker, const char *command);
@@ -95,5 +97,7 @@ uint64_t rig_stat(struct tier_rig *rig, const char *name);
 
 /* The value of a row in table "test", to be freed; NULL: none. */
 char *rig_row(struct tier_rig *rig, const char *key);
+/* The test fails if the row has another value; NULL: if there is one. */
+void rig_assert_row(struct tier_rig *rig, const char *key, const char *value);
 
 #endif

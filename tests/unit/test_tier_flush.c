@@ -12,23 +12,6 @@
 
 #include <cmocka.h>
 
-static void expect(struct tier_rig *rig, const char *command, const char *reply) {
-    const char *got = rig_do(rig, command);
-    if (strcmp(got, reply) != 0)
-        fail_msg("%s: %s, not %s", command, got, reply);
-}
-
-static void assert_row(struct tier_rig *rig, const char *key, const char *value) {
-    char *row = rig_row(rig, key);
-    if (value) {
-        assert_non_null(row);
-        assert_string_equal(row, value);
-    } else {
-        assert_null(row);
-    }
-    free(row);
-}
-
 /* Waits until the condition holds, for some seconds. */
 #define eventually(condition)                                                                                \
     do {                                                                                                     \
@@ -54,9 +37,9 @@ static void test_due_by_age(void **state) {
     (void)state;
     begin(&rig, 20);
     rig_start(&rig);
-    expect(&rig, "set a 1", "STORED");
+    rig_expect(&rig, "set a 1", "STORED");
     eventually(mutations(&rig) == 1);
-    assert_row(&rig, "a", "1");
+    rig_assert_row(&rig, "a", "1");
     rig_stop(&rig);
 }
 
@@ -69,7 +52,7 @@ static void test_due_by_count(void **state) {
     rig_start(&rig);
     for (int i = 0; i < 120; i++) {
         snprintf(command, sizeof command, "set key%d %d", i, i);
-        expect(&rig, command, "STORED");
+        rig_expect(&rig, command, "STORED");
     }
     eventually(mutations(&rig) >= 100);
     assert_true(faulty_largest_batch(rig.faulty) <= 50);
@@ -87,7 +70,7 @@ static void test_due_by_bytes(void **state) {
     value[sizeof value - 1] = 0;
     for (int i = 0; i < 25; i++) {
         snprintf(command, sizeof command, "set key%d %s", i, value);
-        expect(&rig, command, "STORED");
+        rig_expect(&rig, command, "STORED");
     }
     eventually(mutations(&rig) > 0);
     rig_stop(&rig);
@@ -100,7 +83,7 @@ static void test_hot_key_does_not_starve(void **state) {
     begin(&rig, 100);
     rig_start(&rig);
     for (int i = 0; i < 5000 && mutations(&rig) < 3; i++) {
-        expect(&rig, "set hot x", "STORED");
+        rig_expect(&rig, "set hot x", "STORED");
         usleep(1000);
     }
     assert_true(mutations(&rig) >= 3);
@@ -112,19 +95,19 @@ static void test_clock_steps_back(void **state) {
     (void)state;
     begin(&rig, 50);
     rig_start(&rig);
-    expect(&rig, "set a 1", "STORED");
+    rig_expect(&rig, "set a 1", "STORED");
     rig.clock_shift_us = -3600ll * 1000000;
-    expect(&rig, "set a 2", "STORED");
-    expect(&rig, "set b 1", "STORED");
+    rig_expect(&rig, "set a 2", "STORED");
+    rig_expect(&rig, "set b 1", "STORED");
     eventually(mutations(&rig) >= 2 && cache_dirty_entries(tier_cache(rig.tier), 0) == 0);
-    assert_row(&rig, "a", "2");
-    assert_row(&rig, "b", "1");
+    rig_assert_row(&rig, "a", "2");
+    rig_assert_row(&rig, "b", "1");
     rig.clock_shift_us = 3600ll * 1000000;
-    expect(&rig, "set a 3", "STORED");
+    rig_expect(&rig, "set a 3", "STORED");
     rig.clock_shift_us = 0;
-    expect(&rig, "set a 4", "STORED");
+    rig_expect(&rig, "set a 4", "STORED");
     rig_do(&rig, "sync");
-    assert_row(&rig, "a", "4");
+    rig_assert_row(&rig, "a", "4");
     rig_stop(&rig);
 }
 
@@ -135,25 +118,25 @@ static void test_write_during_flushing(void **state) {
     (void)state;
     begin(&rig, 600000);
     rig_start(&rig);
-    expect(&rig, "set a 1", "STORED");
-    expect(&rig, "set gone 1", "STORED");
+    rig_expect(&rig, "set a 1", "STORED");
+    rig_expect(&rig, "set gone 1", "STORED");
     faulty_hold(rig.faulty, FAULTY_APPLY, true);
     struct rig_call *sync = rig_begin(&rig, 0, "sync");
     faulty_wait_held(rig.faulty, FAULTY_APPLY);
-    expect(&rig, "set a 2", "STORED");
-    expect(&rig, "delete gone", "DELETED");
-    expect(&rig, "get a", "2");
+    rig_expect(&rig, "set a 2", "STORED");
+    rig_expect(&rig, "delete gone", "DELETED");
+    rig_expect(&rig, "get a", "2");
     faulty_hold(rig.faulty, FAULTY_APPLY, false);
     assert_string_equal(rig_finish(sync), "2");
     rig_free(sync);
-    assert_row(&rig, "a", "1");
-    assert_row(&rig, "gone", "1");
+    rig_assert_row(&rig, "a", "1");
+    rig_assert_row(&rig, "gone", "1");
     assert_int_equal(cache_dirty_entries(tier_cache(rig.tier), 0), 2);
-    expect(&rig, "get a", "2");
-    expect(&rig, "get gone", "MISS");
-    expect(&rig, "sync", "2");
-    assert_row(&rig, "a", "2");
-    assert_row(&rig, "gone", NULL);
+    rig_expect(&rig, "get a", "2");
+    rig_expect(&rig, "get gone", "MISS");
+    rig_expect(&rig, "sync", "2");
+    rig_assert_row(&rig, "a", "2");
+    rig_assert_row(&rig, "gone", NULL);
     rig_stop(&rig);
 }
 
@@ -162,14 +145,14 @@ static void test_expired_while_dirty(void **state) {
     (void)state;
     begin(&rig, 600000);
     rig_start(&rig);
-    expect(&rig, "set a 1", "STORED");
+    rig_expect(&rig, "set a 1", "STORED");
     rig_do(&rig, "sync");
-    expect(&rig, "set a 2 1", "STORED"); /* dies before it is flushed */
+    rig_expect(&rig, "set a 2 1", "STORED"); /* dies before it is flushed */
     sleep(2);
-    expect(&rig, "get a", "MISS"); /* and the row must not come back */
+    rig_expect(&rig, "get a", "MISS"); /* and the row must not come back */
     rig_do(&rig, "sync");
-    assert_row(&rig, "a", NULL);
-    expect(&rig, "get a", "MISS");
+    rig_assert_row(&rig, "a", NULL);
+    rig_expect(&rig, "get a", "MISS");
     assert_int_equal(rig_stat(&rig, "test:rows_deleted"), 1);
     rig_stop(&rig);
 }
@@ -179,11 +162,11 @@ static void test_superseded_by_another_node(void **state) {
     (void)state;
     begin(&rig, 600000);
     rig_start(&rig);
-    expect(&rig, "set a ours", "STORED");
+    rig_expect(&rig, "set a ours", "STORED");
     memory_store_put(rig.store, "test", "a", "theirs", UINT64_MAX - 4096);
     rig_do(&rig, "sync");
-    assert_row(&rig, "a", "theirs");
-    expect(&rig, "get a", "theirs");
+    rig_assert_row(&rig, "a", "theirs");
+    rig_expect(&rig, "get a", "theirs");
     assert_int_equal(rig_stat(&rig, "test:rows_superseded"), 1);
     rig_stop(&rig);
 }
@@ -197,18 +180,18 @@ static void test_transient_failures_lose_nothing(void **state) {
     faulty_fail_all(rig.faulty, FAULTY_APPLY, BACKEND_TRANSIENT);
     for (int i = 0; i < 200; i++) {
         snprintf(command, sizeof command, "set key%d %d", i, i);
-        expect(&rig, command, "STORED");
+        rig_expect(&rig, command, "STORED");
     }
     eventually(rig_stat(&rig, "store:write_breaker_opened") >= 1);
-    expect(&rig, "get key7", "7");
-    expect(&rig, "set key7 new", "STORED");
+    rig_expect(&rig, "get key7", "7");
+    rig_expect(&rig, "set key7 new", "STORED");
     faulty_fail_all(rig.faulty, FAULTY_APPLY, BACKEND_OK);
     faulty_tear(rig.faulty, 100);
     assert_true(rig_wait_clean(&rig));
     for (int i = 0; i < 200; i++) {
         snprintf(command, sizeof command, "key%d", i);
         snprintf(value, sizeof value, "%d", i);
-        assert_row(&rig, command, i == 7 ? "new" : value);
+        rig_assert_row(&rig, command, i == 7 ? "new" : value);
     }
     assert_true(rig_stat(&rig, "test:retries") >= 2);
     rig_stop(&rig);
@@ -220,11 +203,11 @@ static void test_reconnects(void **state) {
     begin(&rig, 10);
     rig_start(&rig);
     faulty_fail_all(rig.faulty, FAULTY_ANY, BACKEND_TRANSIENT);
-    expect(&rig, "set a 1", "STORED");
+    rig_expect(&rig, "set a 1", "STORED");
     eventually(rig_stat(&rig, "store:write_failures") >= 5);
     faulty_fail_all(rig.faulty, FAULTY_ANY, BACKEND_OK);
     assert_true(rig_wait_clean(&rig));
-    assert_row(&rig, "a", "1");
+    rig_assert_row(&rig, "a", "1");
     assert_true(rig_stat(&rig, "store:write_connects") >= 1);
     rig_stop(&rig);
 }
@@ -261,7 +244,7 @@ static void test_full_wait(void **state) {
     assert_false(call->done);
     assert_true(count >= 40 && count <= 51);
     assert_int_equal(strlen(rig_do(&rig, "get fill1")), 1000); /* reads go on */
-    expect(&rig, "add fill1 x", "NOT_STORED");                 /* so does what changes nothing */
+    rig_expect(&rig, "add fill1 x", "NOT_STORED");             /* so does what changes nothing */
     assert_int_equal(rig_stat(&rig, "test:full"), 1);
     faulty_hold(rig.faulty, FAULTY_APPLY, false);
     assert_string_equal(rig_finish(call), "STORED");
@@ -283,7 +266,7 @@ static void test_full_hysteresis(void **state) {
     for (int i = 0; i < 100; i++) {
         char command[64];
         snprintf(command, sizeof command, "set key%d value", i);
-        expect(&rig, command, "STORED");
+        rig_expect(&rig, command, "STORED");
     }
     struct space *space = tier_space(rig.tier, 0);
     writer_stop(space->backend->writer); /* it judges as well */
@@ -336,7 +319,7 @@ static void test_full_reject(void **state) {
     faulty_hold(rig.faulty, FAULTY_APPLY, false);
     rig_do(&rig, "sync");
     eventually(rig_stat(&rig, "test:full") == 0);
-    expect(&rig, "set again 1", "STORED");
+    rig_expect(&rig, "set again 1", "STORED");
     rig_stop(&rig);
 }
 
@@ -389,12 +372,12 @@ static void test_full_by_age(void **state) {
     rig.spaces[0].on_full = FULL_REJECT;
     rig_start(&rig);
     faulty_fail_all(rig.faulty, FAULTY_APPLY, BACKEND_TRANSIENT);
-    expect(&rig, "set a 1", "STORED");
+    rig_expect(&rig, "set a 1", "STORED");
     eventually(rig_stat(&rig, "test:full") == 1);
     assert_memory_equal(rig_do(&rig, "set b 1"), "SERVER_ERROR", 12);
     faulty_fail_all(rig.faulty, FAULTY_APPLY, BACKEND_OK);
     eventually(rig_stat(&rig, "test:full") == 0);
-    expect(&rig, "set b 1", "STORED");
+    rig_expect(&rig, "set b 1", "STORED");
     rig_stop(&rig);
 }
 
@@ -413,7 +396,7 @@ static void test_memory_full_of_dirty(void **state) {
     value[sizeof value - 1] = 0;
     for (int i = 0; i < 4000; i++) { /* three times the memory */
         snprintf(command, sizeof command, "set key%d %s", i, value);
-        expect(&rig, command, "STORED");
+        rig_expect(&rig, command, "STORED");
     }
     rig_do(&rig, "sync");
     assert_int_equal(memory_store_rows(rig.store), 4000);
@@ -448,7 +431,7 @@ static void quarantine_one(struct tier_rig *rig) {
     faulty_refuse_keys(rig->faulty, "bad");
     for (int i = 0; i < 100; i++) {
         snprintf(command, sizeof command, i == 37 ? "set bad refused" : "set key%d %d", i, i);
-        expect(rig, command, "STORED");
+        rig_expect(rig, command, "STORED");
     }
     assert_memory_equal(rig_do(rig, "sync"), "SERVER_ERROR", 12);
     assert_int_equal(memory_store_rows(rig->store), 99); /* the rest went on */
@@ -463,10 +446,10 @@ static void test_quarantine_keeps_the_value(void **state) {
     rig_start(&rig);
     quarantine_one(&rig);
     assert_quarantine(&rig, "list test", "QUARANTINED bad put 7 ");
-    expect(&rig, "get bad", "refused");
-    expect(&rig, "flush_all", "OK");
-    expect(&rig, "get bad", "refused"); /* not what the backend has */
-    expect(&rig, "sync", "0");
+    rig_expect(&rig, "get bad", "refused");
+    rig_expect(&rig, "flush_all", "OK");
+    rig_expect(&rig, "get bad", "refused"); /* not what the backend has */
+    rig_expect(&rig, "sync", "0");
     rig_stop(&rig);
 }
 
@@ -481,7 +464,7 @@ static void test_bisection(void **state) {
     for (int i = 0; i < 100; i++) {
         snprintf(command, sizeof command, "set %s%d %d",
                  i == 0 || i == 50 || i == 51 || i == 99 ? "bad" : "good", i, i);
-        expect(&rig, command, "STORED");
+        rig_expect(&rig, command, "STORED");
     }
     rig_do(&rig, "sync");
     assert_int_equal(memory_store_rows(rig.store), 96);
@@ -493,7 +476,7 @@ static void test_bisection(void **state) {
         bool bad = i == 0 || i == 50 || i == 51 || i == 99;
         snprintf(key, sizeof key, "%s%d", bad ? "bad" : "good", i);
         snprintf(value, sizeof value, "%d", i);
-        assert_row(&rig, key, bad ? NULL : value);
+        rig_assert_row(&rig, key, bad ? NULL : value);
     }
     rig_stop(&rig);
 }
@@ -510,21 +493,21 @@ static void test_quarantine_retry_and_supersede(void **state) {
     faulty_refuse_keys(rig.faulty, NULL);
     assert_quarantine(&rig, "retry test", "OK 1");
     eventually(rig_stat(&rig, "test:quarantine") == 0);
-    assert_row(&rig, "bad", "refused");
+    rig_assert_row(&rig, "bad", "refused");
 
     faulty_refuse_keys(rig.faulty, "bad");
-    expect(&rig, "set bad refused2", "STORED");
+    rig_expect(&rig, "set bad refused2", "STORED");
     rig_do(&rig, "sync");
     assert_int_equal(rig_stat(&rig, "test:quarantine"), 1);
-    expect(&rig, "append bad +", "STORED");
+    rig_expect(&rig, "append bad +", "STORED");
     rig_do(&rig, "sync");
     assert_int_equal(rig_stat(&rig, "test:quarantine"), 1); /* the newer one takes its place */
     assert_quarantine(&rig, "list test", "QUARANTINED bad put 9 ");
     faulty_refuse_keys(rig.faulty, NULL);
-    expect(&rig, "set bad good", "STORED");
-    expect(&rig, "sync", "1");
+    rig_expect(&rig, "set bad good", "STORED");
+    rig_expect(&rig, "sync", "1");
     assert_int_equal(rig_stat(&rig, "test:quarantine"), 0);
-    assert_row(&rig, "bad", "good");
+    rig_assert_row(&rig, "bad", "good");
     rig_stop(&rig);
 }
 
@@ -535,11 +518,11 @@ static void test_quarantine_drop(void **state) {
     rig_start(&rig);
     memory_store_put(rig.store, "test", "bad", "row", 5);
     faulty_refuse_keys(rig.faulty, "bad");
-    expect(&rig, "set bad refused", "STORED");
+    rig_expect(&rig, "set bad refused", "STORED");
     rig_do(&rig, "sync");
     assert_quarantine(&rig, "drop test bad", "OK 1");
     assert_quarantine(&rig, "drop test bad", "OK 0");
-    expect(&rig, "get bad", "row");
+    rig_expect(&rig, "get bad", "row");
     rig_stop(&rig);
 }
 
@@ -556,11 +539,11 @@ static void test_quarantine_survives_a_restart(void **state) {
     rig_end_tier(&rig);
     rig_start(&rig);
     assert_int_equal(rig_stat(&rig, "test:quarantine"), 1);
-    expect(&rig, "get bad", "refused");
+    rig_expect(&rig, "get bad", "refused");
     faulty_refuse_keys(rig.faulty, NULL);
     assert_quarantine(&rig, "retry test bad", "OK 1");
     eventually(rig_stat(&rig, "test:quarantine") == 0);
-    assert_row(&rig, "bad", "refused");
+    rig_assert_row(&rig, "bad", "refused");
     rig_end_tier(&rig);
     rig_start(&rig);
     assert_int_equal(rig_stat(&rig, "test:quarantine"), 0);
@@ -575,7 +558,7 @@ static void test_sync_waits_and_fails(void **state) {
     (void)state;
     begin(&rig, 600000);
     rig_start(&rig);
-    expect(&rig, "set a 1", "STORED");
+    rig_expect(&rig, "set a 1", "STORED");
     faulty_fail_all(rig.faulty, FAULTY_APPLY, BACKEND_TRANSIENT);
     struct cache_time now = cache_time_from_us(1);
     struct tier_worker *worker = tier_get_worker(rig.tier, 0);
@@ -591,7 +574,7 @@ static void test_sync_waits_and_fails(void **state) {
     assert_int_equal(outcome.status, OUTCOME_ERROR);
     tier_ticket_destroy(ticket);
     faulty_fail_all(rig.faulty, FAULTY_APPLY, BACKEND_OK);
-    expect(&rig, "sync test", "1");
+    rig_expect(&rig, "sync test", "1");
     rig_stop(&rig);
 }
 
@@ -601,10 +584,10 @@ static void test_drain(void **state) {
     (void)state;
     begin(&rig, 600000);
     rig_start(&rig);
-    expect(&rig, "set a 1", "STORED");
-    expect(&rig, "delete b", "NOT_FOUND");
+    rig_expect(&rig, "set a 1", "STORED");
+    rig_expect(&rig, "delete b", "NOT_FOUND");
     assert_int_equal(tier_drain(rig.tier, &journaled), 0);
-    assert_row(&rig, "a", "1");
+    rig_assert_row(&rig, "a", "1");
     rig_stop(&rig);
 }
 
@@ -619,8 +602,8 @@ static void test_drain_is_bounded(void **state) {
     rig_add_space(&rig, "second", "2:", &policy_write_behind);
     rig_start(&rig);
     faulty_fail_all(rig.faulty, FAULTY_APPLY, BACKEND_TRANSIENT);
-    expect(&rig, "set a 1", "STORED");
-    expect(&rig, "set 2:a 1", "STORED");
+    rig_expect(&rig, "set a 1", "STORED");
+    rig_expect(&rig, "set 2:a 1", "STORED");
     assert_int_equal(tier_drain(rig.tier, &journaled), 2);
     assert_int_equal(journaled, 1);
     rig_stop(&rig);

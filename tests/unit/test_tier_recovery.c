@@ -13,23 +13,6 @@
 
 #include <cmocka.h>
 
-static void expect(struct tier_rig *rig, const char *command, const char *reply) {
-    const char *got = rig_do(rig, command);
-    if (strcmp(got, reply) != 0)
-        fail_msg("%s: %s, not %s", command, got, reply);
-}
-
-static void assert_row(struct tier_rig *rig, const char *key, const char *value) {
-    char *row = rig_row(rig, key);
-    if (value) {
-        assert_non_null(row);
-        assert_string_equal(row, value);
-    } else {
-        assert_null(row);
-    }
-    free(row);
-}
-
 static uint32_t row_expiry(struct tier_rig *rig, const char *key) {
     uint32_t expires_at;
     free(memory_store_get(rig->store, "test", key, NULL, &expires_at));
@@ -43,6 +26,11 @@ static void begin(struct tier_rig *rig, enum journal_mode mode) {
     rig->options.drain_timeout = 50;
 }
 
+static void begin_and_start(struct tier_rig *rig, enum journal_mode mode) {
+    begin(rig, mode);
+    rig_start(rig);
+}
+
 /* Ends the tier without a drain, and without its writer having written anything: as if the process had died,
  * but for what the journal's own buffers hold. */
 static void crash(struct tier_rig *rig) {
@@ -50,31 +38,35 @@ static void crash(struct tier_rig *rig) {
     faulty_fail_all(rig->faulty, FAULTY_ANY, BACKEND_OK);
 }
 
+static void crash_and_start(struct tier_rig *rig) {
+    crash(rig);
+    rig_start(rig);
+}
+
 static void test_changes_come_back(void **state) {
     struct tier_rig rig;
     (void)state;
-    begin(&rig, JOURNAL_OS);
-    rig_start(&rig);
-    expect(&rig, "set old 1", "STORED");
-    expect(&rig, "set gone 1", "STORED");
+    begin_and_start(&rig, JOURNAL_OS);
+    rig_expect(&rig, "set old 1", "STORED");
+    rig_expect(&rig, "set gone 1", "STORED");
     rig_do(&rig, "sync");
-    expect(&rig, "set a 1", "STORED");
-    expect(&rig, "incr a 41", "42");
-    expect(&rig, "delete gone", "DELETED");
-    expect(&rig, "set b 1 1000", "STORED");
-    expect(&rig, "delete b", "DELETED");
-    expect(&rig, "set b 2 1000", "STORED");
+    rig_expect(&rig, "set a 1", "STORED");
+    rig_expect(&rig, "incr a 41", "42");
+    rig_expect(&rig, "delete gone", "DELETED");
+    rig_expect(&rig, "set b 1 1000", "STORED");
+    rig_expect(&rig, "delete b", "DELETED");
+    rig_expect(&rig, "set b 2 1000", "STORED");
     crash(&rig);
-    assert_row(&rig, "a", NULL);
+    rig_assert_row(&rig, "a", NULL);
     rig_start(&rig);
-    expect(&rig, "get a", "42");
-    expect(&rig, "get gone", "MISS");
-    expect(&rig, "get b", "2");
-    expect(&rig, "get old", "1");
+    rig_expect(&rig, "get a", "42");
+    rig_expect(&rig, "get gone", "MISS");
+    rig_expect(&rig, "get b", "2");
+    rig_expect(&rig, "get old", "1");
     rig_do(&rig, "sync");
-    assert_row(&rig, "a", "42");
-    assert_row(&rig, "gone", NULL);
-    assert_row(&rig, "b", "2");
+    rig_assert_row(&rig, "a", "42");
+    rig_assert_row(&rig, "gone", NULL);
+    rig_assert_row(&rig, "b", "2");
     assert_true(row_expiry(&rig, "b") > 0);
     rig_stop(&rig);
 }
@@ -85,68 +77,62 @@ static void test_cas_and_order_after_recovery(void **state) {
     char command[64];
     unsigned long long cas;
     (void)state;
-    begin(&rig, JOURNAL_OS);
-    rig_start(&rig);
-    expect(&rig, "set a 1", "STORED");
+    begin_and_start(&rig, JOURNAL_OS);
+    rig_expect(&rig, "set a 1", "STORED");
     assert_int_equal(sscanf(rig_do(&rig, "gets a"), "1 %llu", &cas), 1);
     crash(&rig);
     rig.clock_shift_us = -3600ll * 1000000; /* and the clock went back */
     rig_start(&rig);
     snprintf(command, sizeof command, "cas a 2 %llu", cas);
-    expect(&rig, command, "STORED");
-    expect(&rig, "set b 1", "STORED");
-    crash(&rig);
-    rig_start(&rig);
-    expect(&rig, "get a", "2");
-    expect(&rig, "get b", "1");
-    expect(&rig, "set b 2", "STORED");
+    rig_expect(&rig, command, "STORED");
+    rig_expect(&rig, "set b 1", "STORED");
+    crash_and_start(&rig);
+    rig_expect(&rig, "get a", "2");
+    rig_expect(&rig, "get b", "1");
+    rig_expect(&rig, "set b 2", "STORED");
     rig_do(&rig, "sync");
-    assert_row(&rig, "a", "2");
-    assert_row(&rig, "b", "2");
+    rig_assert_row(&rig, "a", "2");
+    rig_assert_row(&rig, "b", "2");
     rig_stop(&rig);
 }
 
 static void test_touches_come_back(void **state) {
     struct tier_rig rig;
     (void)state;
-    begin(&rig, JOURNAL_OS);
-    rig_start(&rig);
-    expect(&rig, "set row 1 1000", "STORED");
+    begin_and_start(&rig, JOURNAL_OS);
+    rig_expect(&rig, "set row 1 1000", "STORED");
     rig_do(&rig, "sync");
     uint32_t before = row_expiry(&rig, "row");
-    expect(&rig, "touch row 5000", "TOUCHED"); /* its value is only in the backend */
-    expect(&rig, "set fresh 1 1000", "STORED");
-    expect(&rig, "touch fresh 5000", "TOUCHED"); /* its value is in the journal */
-    expect(&rig, "set over 1 1000", "STORED");
-    expect(&rig, "touch over 5000", "TOUCHED");
-    expect(&rig, "set over 2 1000", "STORED"); /* a later put wins */
-    crash(&rig);
-    rig_start(&rig);
+    rig_expect(&rig, "touch row 5000", "TOUCHED"); /* its value is only in the backend */
+    rig_expect(&rig, "set fresh 1 1000", "STORED");
+    rig_expect(&rig, "touch fresh 5000", "TOUCHED"); /* its value is in the journal */
+    rig_expect(&rig, "set over 1 1000", "STORED");
+    rig_expect(&rig, "touch over 5000", "TOUCHED");
+    rig_expect(&rig, "set over 2 1000", "STORED"); /* a later put wins */
+    crash_and_start(&rig);
     assert_int_equal(rig_stat(&rig, "journal:replayed_records") >= 5, 1);
-    expect(&rig, "get row", "1");
+    rig_expect(&rig, "get row", "1");
     rig_do(&rig, "sync");
     assert_true(row_expiry(&rig, "row") > before + 3000);
     assert_true(row_expiry(&rig, "fresh") > before + 3000);
     assert_true(row_expiry(&rig, "over") < before + 1000);
-    assert_row(&rig, "over", "2");
+    rig_assert_row(&rig, "over", "2");
     rig_stop(&rig);
 }
 
 static void test_touch_waits_for_an_absent_backend(void **state) {
     struct tier_rig rig;
     (void)state;
-    begin(&rig, JOURNAL_OS);
-    rig_start(&rig);
-    expect(&rig, "set row 1 1000", "STORED");
+    begin_and_start(&rig, JOURNAL_OS);
+    rig_expect(&rig, "set row 1 1000", "STORED");
     rig_do(&rig, "sync");
     uint32_t before = row_expiry(&rig, "row");
-    expect(&rig, "touch row 5000", "TOUCHED");
+    rig_expect(&rig, "touch row 5000", "TOUCHED");
     crash(&rig);
     faulty_fail_all(rig.faulty, FAULTY_LOAD, BACKEND_TRANSIENT);
     faulty_fail_all(rig.faulty, FAULTY_APPLY, BACKEND_TRANSIENT);
     rig_start(&rig);
-    crash(&rig); /* again, before it could be done */
-    rig_start(&rig);
+    crash_and_start(&rig); /* again, before it could be done */
     for (int i = 0; i < 5000 && row_expiry(&rig, "row") <= before + 3000; i++)
         usleep(1000);
     assert_true(row_expiry(&rig, "row") > before + 3000);
@@ -171,23 +157,22 @@ static void lose_the_tail(struct tier_rig *rig) {
 }
 
 static void write_and_get_ahead(struct tier_rig *rig) {
-    begin(rig, JOURNAL_OS);
-    rig_start(rig);
-    expect(rig, "set put old", "STORED");
-    expect(rig, "set gone old", "STORED");
-    expect(rig, "set touched old 1000", "STORED");
-    expect(rig, "set expired old", "STORED");
-    expect(rig, "set kept old", "STORED");
-    expect(rig, "set back old", "STORED");
-    expect(rig, "delete back", "DELETED");
+    begin_and_start(rig, JOURNAL_OS);
+    rig_expect(rig, "set put old", "STORED");
+    rig_expect(rig, "set gone old", "STORED");
+    rig_expect(rig, "set touched old 1000", "STORED");
+    rig_expect(rig, "set expired old", "STORED");
+    rig_expect(rig, "set kept old", "STORED");
+    rig_expect(rig, "set back old", "STORED");
+    rig_expect(rig, "delete back", "DELETED");
     keep_journal(rig);
-    expect(rig, "set put new", "STORED");
-    expect(rig, "delete gone", "DELETED");
-    expect(rig, "touch touched 5000", "TOUCHED");
-    expect(rig, "set expired new 1", "STORED");
-    expect(rig, "set back new", "STORED");
+    rig_expect(rig, "set put new", "STORED");
+    rig_expect(rig, "delete gone", "DELETED");
+    rig_expect(rig, "touch touched 5000", "TOUCHED");
+    rig_expect(rig, "set expired new 1", "STORED");
+    rig_expect(rig, "set back new", "STORED");
     rig_do(rig, "sync");
-    assert_row(rig, "put", "new");
+    rig_assert_row(rig, "put", "new");
     while (row_expiry(rig, "expired") > (uint32_t)time(NULL))
         usleep(10000);
     lose_the_tail(rig);
@@ -201,17 +186,17 @@ static void test_store_ahead_of_the_journal(void **state) {
     uint32_t expiry = row_expiry(&rig, "touched");
     rig_start(&rig);
     assert_int_equal(cache_dirty_entries(tier_cache(rig.tier), 0), 0);
-    expect(&rig, "get put", "new");
-    expect(&rig, "get gone", "MISS");
-    expect(&rig, "get expired", "MISS");
-    expect(&rig, "get touched", "old");
-    expect(&rig, "get kept", "old");
-    expect(&rig, "get back", "new");
+    rig_expect(&rig, "get put", "new");
+    rig_expect(&rig, "get gone", "MISS");
+    rig_expect(&rig, "get expired", "MISS");
+    rig_expect(&rig, "get touched", "old");
+    rig_expect(&rig, "get kept", "old");
+    rig_expect(&rig, "get back", "new");
     assert_int_equal(row_expiry(&rig, "touched"), expiry);
-    assert_row(&rig, "kept", "old");
-    expect(&rig, "append put er", "STORED");
+    rig_assert_row(&rig, "kept", "old");
+    rig_expect(&rig, "append put er", "STORED");
     rig_do(&rig, "sync");
-    assert_row(&rig, "put", "newer");
+    rig_assert_row(&rig, "put", "newer");
     rig_stop(&rig);
 }
 
@@ -223,13 +208,13 @@ static void test_store_ahead_and_not_writable(void **state) {
         write_and_get_ahead(&rig);
         faulty_fail_all(rig.faulty, connected ? FAULTY_APPLY : FAULTY_ANY, BACKEND_TRANSIENT);
         rig_start(&rig);
-        expect(&rig, "get put", "old");
-        expect(&rig, "get gone", "old");
+        rig_expect(&rig, "get put", "old");
+        rig_expect(&rig, "get gone", "old");
         faulty_fail_all(rig.faulty, FAULTY_ANY, BACKEND_OK);
         assert_true(rig_wait_clean(&rig));
-        expect(&rig, "get put", "new");
-        expect(&rig, "get gone", "MISS");
-        expect(&rig, "get kept", "old");
+        rig_expect(&rig, "get put", "new");
+        rig_expect(&rig, "get gone", "MISS");
+        rig_expect(&rig, "get kept", "old");
         rig_stop(&rig);
     }
 }
@@ -241,21 +226,19 @@ static void test_touch_of_what_the_store_has(void **state) {
     char command[512];
     (void)state;
     for (int writable = 0; writable < 2; writable++) {
-        begin(&rig, JOURNAL_OS);
-        rig_start(&rig);
-        expect(&rig, "set a old", "STORED");
-        expect(&rig, "set gone old", "STORED");
-        expect(&rig, "touch gone -1", "TOUCHED");
+        begin_and_start(&rig, JOURNAL_OS);
+        rig_expect(&rig, "set a old", "STORED");
+        rig_expect(&rig, "set gone old", "STORED");
+        rig_expect(&rig, "touch gone -1", "TOUCHED");
         keep_journal(&rig);
         rig_do(&rig, "sync");
-        crash(&rig);
-        rig_start(&rig);
+        crash_and_start(&rig);
         uint64_t version = version_from_us(wall_time().us, 0);
         memory_store_put(rig.store, "test", "a", "new", version);
         memory_store_put(rig.store, "test", "gone", "new", version);
         faulty_fail_all(rig.faulty, FAULTY_APPLY, BACKEND_TRANSIENT);
-        expect(&rig, "touch a 5000", "TOUCHED");
-        expect(&rig, "touch gone 5000", "TOUCHED");
+        rig_expect(&rig, "touch a 5000", "TOUCHED");
+        rig_expect(&rig, "touch gone 5000", "TOUCHED");
         crash(&rig);
         /* The journal as if the low-water version had not been noted: the old put is there again. */
         snprintf(command, sizeof command,
@@ -270,12 +253,12 @@ static void test_touch_of_what_the_store_has(void **state) {
         for (int i = 0; i < 5000 && row_expiry(&rig, "a") == 0; i++)
             usleep(1000);
         rig_do(&rig, "sync");
-        assert_row(&rig, "a", "new");
-        assert_row(&rig, "gone", "new");
+        rig_assert_row(&rig, "a", "new");
+        rig_assert_row(&rig, "gone", "new");
         assert_true(row_expiry(&rig, "a") > time(NULL) + 3000);
         assert_true(row_expiry(&rig, "gone") > time(NULL) + 3000);
-        expect(&rig, "get a", "new");
-        expect(&rig, "get gone", "new");
+        rig_expect(&rig, "get a", "new");
+        rig_expect(&rig, "get gone", "new");
         rig_stop(&rig);
     }
 }
@@ -284,30 +267,29 @@ static void test_touch_of_what_the_store_has(void **state) {
 static void test_touched_before_it_expired(void **state) {
     struct tier_rig rig;
     (void)state;
-    begin(&rig, JOURNAL_OS);
-    rig_start(&rig);
-    expect(&rig, "set once 1 2", "STORED");
-    expect(&rig, "touch once 5000", "TOUCHED");
-    expect(&rig, "set twice 1 2", "STORED");
-    expect(&rig, "touch twice 1", "TOUCHED");
-    expect(&rig, "touch twice 5000", "TOUCHED");
-    expect(&rig, "set never 1 2", "STORED");
-    expect(&rig, "set back 1", "STORED");
-    expect(&rig, "touch back 1", "TOUCHED");
+    begin_and_start(&rig, JOURNAL_OS);
+    rig_expect(&rig, "set once 1 2", "STORED");
+    rig_expect(&rig, "touch once 5000", "TOUCHED");
+    rig_expect(&rig, "set twice 1 2", "STORED");
+    rig_expect(&rig, "touch twice 1", "TOUCHED");
+    rig_expect(&rig, "touch twice 5000", "TOUCHED");
+    rig_expect(&rig, "set never 1 2", "STORED");
+    rig_expect(&rig, "set back 1", "STORED");
+    rig_expect(&rig, "touch back 1", "TOUCHED");
     uint32_t end = (uint32_t)time(NULL) + 2;
     crash(&rig);
     while (time(NULL) <= end)
         usleep(10000);
     rig_start(&rig);
-    expect(&rig, "get once", "1");
-    expect(&rig, "get twice", "1");
-    expect(&rig, "get never", "MISS");
-    expect(&rig, "get back", "MISS");
+    rig_expect(&rig, "get once", "1");
+    rig_expect(&rig, "get twice", "1");
+    rig_expect(&rig, "get never", "MISS");
+    rig_expect(&rig, "get back", "MISS");
     rig_do(&rig, "sync");
-    assert_row(&rig, "once", "1");
-    assert_row(&rig, "twice", "1");
-    assert_row(&rig, "never", NULL);
-    assert_row(&rig, "back", NULL);
+    rig_assert_row(&rig, "once", "1");
+    rig_assert_row(&rig, "twice", "1");
+    rig_assert_row(&rig, "never", NULL);
+    rig_assert_row(&rig, "back", NULL);
     rig_stop(&rig);
 }
 
@@ -322,14 +304,14 @@ static void test_blind_touches_come_back(void **state) {
         memory_store_put(rig.store, "test", "row", "1", 1000);
         rig_start(&rig);
         faulty_fail_all(rig.faulty, FAULTY_ANY, BACKEND_TRANSIENT);
-        expect(&rig, "touch row 5000", "NOT_FOUND");
-        expect(&rig, "touch none 5000", "NOT_FOUND");
+        rig_expect(&rig, "touch row 5000", "NOT_FOUND");
+        rig_expect(&rig, "touch none 5000", "NOT_FOUND");
         crash(&rig);
         assert_int_equal(row_expiry(&rig, "row"), 0);
         rig_start(&rig);
         assert_true(row_expiry(&rig, "row") > time(NULL) + 3000);
-        expect(&rig, "get row", "1");
-        assert_row(&rig, "none", NULL);
+        rig_expect(&rig, "get row", "1");
+        rig_assert_row(&rig, "none", NULL);
         rig_stop(&rig);
     }
 }
@@ -345,10 +327,10 @@ static void test_versions_begin_above_the_store(void **state) {
         if (failing)
             faulty_fail_call(rig.faulty, FAULTY_HIGH_VERSION, 1, BACKEND_TRANSIENT);
         rig_start(&rig);
-        expect(&rig, "set a new", "STORED");
+        rig_expect(&rig, "set a new", "STORED");
         rig_do(&rig, "sync");
-        assert_row(&rig, "a", "new");
-        expect(&rig, "get a", "new");
+        rig_assert_row(&rig, "a", "new");
+        rig_expect(&rig, "get a", "new");
         rig_stop(&rig);
     }
 }
@@ -365,7 +347,7 @@ static void test_more_than_memory(void **state) {
     value[sizeof value - 1] = 0;
     for (int i = 0; i < 3000; i++) {
         snprintf(command, sizeof command, "set key%d %s", i, value);
-        expect(&rig, command, "STORED");
+        rig_expect(&rig, command, "STORED");
     }
     crash(&rig);
     rig.options.cache.memory_limit = 4 << 20;
@@ -391,12 +373,12 @@ static void test_other_number_of_workers(void **state) {
     crash(&rig);
     rig.options.workers = 1;
     rig_start(&rig);
-    expect(&rig, "get key", "29");
+    rig_expect(&rig, "get key", "29");
     crash(&rig);
     rig.options.workers = 2;
     rig_start(&rig);
     rig_do(&rig, "sync");
-    assert_row(&rig, "key", "29");
+    rig_assert_row(&rig, "key", "29");
     rig_stop(&rig);
 }
 
@@ -411,7 +393,7 @@ static void test_nothing_after_a_drain(void **state) {
     for (int i = 0; i < 500; i++) {
         char command[64];
         snprintf(command, sizeof command, "set key%d %d", i, i);
-        expect(&rig, command, "STORED");
+        rig_expect(&rig, command, "STORED");
     }
     assert_int_equal(tier_drain(rig.tier, &journaled), 0);
     rig_end_tier(&rig);
@@ -427,8 +409,7 @@ static void test_always_waits_for_the_disk(void **state) {
     struct tier_rig rig;
     struct rig_call *calls[10];
     (void)state;
-    begin(&rig, JOURNAL_ALWAYS);
-    rig_start(&rig);
+    begin_and_start(&rig, JOURNAL_ALWAYS);
     struct rig_call *call = rig_begin(&rig, 0, "set a 1");
     assert_false(call->done); /* only when it is on disk */
     assert_string_equal(rig_finish(call), "STORED");
@@ -441,11 +422,10 @@ static void test_always_waits_for_the_disk(void **state) {
         assert_string_equal(rig_finish(calls[i]), expected);
         rig_free(calls[i]);
     }
-    expect(&rig, "gat a 1000", "11"); /* an answer with a value waits too */
+    rig_expect(&rig, "gat a 1000", "11"); /* an answer with a value waits too */
     assert_true(rig_stat(&rig, "journal:fsyncs") >= 2);
-    crash(&rig);
-    rig_start(&rig);
-    expect(&rig, "get a", "11");
+    crash_and_start(&rig);
+    rig_expect(&rig, "get a", "11");
     rig_stop(&rig);
 }
 
@@ -473,8 +453,7 @@ static void test_failing_journal(void **state) {
     enum journal_mode modes[] = {JOURNAL_OS, JOURNAL_INTERVAL};
     (void)state;
     for (int i = 0; i < 2; i++) {
-        begin(&rig, modes[i]);
-        rig_start(&rig);
+        begin_and_start(&rig, modes[i]);
         faulty_fail_all(rig.faulty, FAULTY_APPLY, BACKEND_TRANSIENT);
         assert_true(is_kept(&rig, "set a 1", "STORED"));
         files_can_be_written(false);
@@ -484,10 +463,9 @@ static void test_failing_journal(void **state) {
         files_can_be_written(true);
         assert_true(is_kept(&rig, "get a", "2")); /* this turn brought the record into the file */
         assert_true(is_kept(&rig, "set b 3", "STORED"));
-        crash(&rig);
-        rig_start(&rig);
-        expect(&rig, "get a", "2");
-        expect(&rig, "get b", "3");
+        crash_and_start(&rig);
+        rig_expect(&rig, "get a", "2");
+        rig_expect(&rig, "get b", "3");
         rig_stop(&rig);
     }
 }
@@ -496,30 +474,25 @@ static void test_failing_journal(void **state) {
 static void test_without_a_journal(void **state) {
     struct tier_rig rig;
     (void)state;
-    begin(&rig, JOURNAL_OFF);
-    rig_start(&rig);
-    expect(&rig, "set flushed 1", "STORED");
+    begin_and_start(&rig, JOURNAL_OFF);
+    rig_expect(&rig, "set flushed 1", "STORED");
     rig_do(&rig, "sync");
-    char *row = rig_row(&rig, "flushed");
-    assert_string_equal(row, "1");
-    free(row);
+    rig_assert_row(&rig, "flushed", "1");
     faulty_fail_all(rig.faulty, FAULTY_APPLY, BACKEND_TRANSIENT);
-    expect(&rig, "set flushed 2", "STORED");
-    expect(&rig, "set dirty 1", "STORED");
-    crash(&rig);
-    rig_start(&rig);
-    expect(&rig, "get flushed", "1");
-    expect(&rig, "get dirty", "MISS");
+    rig_expect(&rig, "set flushed 2", "STORED");
+    rig_expect(&rig, "set dirty 1", "STORED");
+    crash_and_start(&rig);
+    rig_expect(&rig, "get flushed", "1");
+    rig_expect(&rig, "get dirty", "MISS");
     rig_stop(&rig);
 }
 
 static void test_low_water_follows(void **state) {
     struct tier_rig rig;
     (void)state;
-    begin(&rig, JOURNAL_OS);
-    rig_start(&rig);
+    begin_and_start(&rig, JOURNAL_OS);
     uint64_t start = rig_stat(&rig, "journal:low_water");
-    expect(&rig, "set a 1", "STORED");
+    rig_expect(&rig, "set a 1", "STORED");
     struct rig_call *gets = rig_begin(&rig, 0, "gets a");
     uint64_t version = strtoull(strchr(gets->reply, ' ') + 1, NULL, 10);
     rig_free(gets);
@@ -532,7 +505,7 @@ static void test_low_water_follows(void **state) {
     assert_true(rig_stat(&rig, "journal:low_water") > start);
     /* The next versions are above it, whatever the clock says. */
     rig.clock_shift_us = -3600ll * 1000000;
-    expect(&rig, "set b 1", "STORED");
+    rig_expect(&rig, "set b 1", "STORED");
     gets = rig_begin(&rig, 0, "gets b");
     version = strtoull(strchr(gets->reply, ' ') + 1, NULL, 10);
     rig_free(gets);
@@ -540,7 +513,7 @@ static void test_low_water_follows(void **state) {
     crash(&rig);
     rig.clock_shift_us = 0;
     rig_start(&rig);
-    expect(&rig, "get b", "1");
+    rig_expect(&rig, "get b", "1");
     rig_stop(&rig);
 }
 
@@ -550,13 +523,13 @@ static void test_changed_policy_is_refused(void **state) {
     begin(&rig, JOURNAL_OS);
     rig_add_space(&rig, "other", "o:", &policy_write_behind)->journal = JOURNAL_OS;
     rig_start(&rig);
-    expect(&rig, "set a 1", "STORED");
+    rig_expect(&rig, "set a 1", "STORED");
     crash(&rig);
     rig.spaces[0].policy = &policy_read_through;
     assert_non_null(rig_try_start(&rig));
     rig.spaces[0].policy = &policy_write_behind;
     rig_start(&rig);
-    expect(&rig, "get a", "1");
+    rig_expect(&rig, "get a", "1");
     rig_stop(&rig);
 }
 
@@ -580,7 +553,7 @@ static void test_preload(void **state) {
         char command[64];
         snprintf(command, sizeof command, "get key%d", i);
         snprintf(key, sizeof key, "key%d", i);
-        expect(&rig, command, key);
+        rig_expect(&rig, command, key);
     }
     assert_int_equal(memory_store_counts(rig.store).keys, asked);
     rig_stop(&rig);
