@@ -21,7 +21,6 @@
 
 struct bench {
     const char *uri, *layout, *prefix;
-    unsigned batch;
     struct entries entries;
     struct backend_table table;
     struct backend_connection *connection;
@@ -48,14 +47,14 @@ static void apply_all(struct bench *bench, const char *name) {
     struct entries *entries = &bench->entries;
     entries_shuffle(entries);
     double start = bench_seconds();
-    for (unsigned done = 0; done < entries->count; done += bench->batch)
+    for (unsigned done = 0; done < entries->count; done += entries->batch)
         entries_apply(entries, bench->connection, &bench->table, bench->mutations, entries->order + done,
-                      entries->count - done < bench->batch ? entries->count - done : bench->batch);
+                      entries->count - done < entries->batch ? entries->count - done : entries->batch);
     show(name, entries->count / (bench_seconds() - start));
 }
 
 static void run(struct bench *bench) {
-    bench->mutations = calloc(bench->batch, sizeof *bench->mutations);
+    bench->mutations = calloc(bench->entries.batch, sizeof *bench->mutations);
     if (!bench->mutations)
         bench_die("out of memory");
     entries_make(&bench->entries);
@@ -72,10 +71,8 @@ static void run(struct bench *bench) {
 int main(int count, char **arguments) {
     struct bench bench = {.layout = "hash",
                           .prefix = "forebay-bench:",
-                          .batch = 10000,
-                          .entries = {.count = 500000, .value_size = 100}};
+                          .entries = {.count = 500000, .value_size = 100, .batch = 10000}};
     for (int option; (option = getopt(count, arguments, "u:n:b:v:l:p:")) != -1;) {
-        unsigned number = optarg ? (unsigned)strtoul(optarg, NULL, 10) : 0;
         switch (option) {
         case 'u':
             bench.uri = optarg;
@@ -86,20 +83,11 @@ int main(int count, char **arguments) {
         case 'p':
             bench.prefix = optarg;
             break;
-        case 'n':
-            bench.entries.count = number;
-            break;
-        case 'b':
-            bench.batch = number;
-            break;
-        case 'v':
-            bench.entries.value_size = number;
-            break;
         default:
-            bench_die("see the head of tools/bench/bench_redis.c");
+            entries_take_option(&bench.entries, option, optarg);
         }
     }
-    if (!bench.uri || !bench.batch)
+    if (!bench.uri || !bench.entries.batch)
         bench_die("-u is missing or a number is out of range");
     signal(SIGPIPE, SIG_IGN);
     run(&bench);

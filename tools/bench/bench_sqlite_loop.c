@@ -28,7 +28,7 @@ enum {
 
 struct bench {
     const char *folder, *synchronous;
-    unsigned batch, group, rounds;
+    unsigned group, rounds;
     char path[400], uri[420];
     struct entries entries;
 };
@@ -218,8 +218,8 @@ static void through_open(struct through *through, struct bench *bench, enum back
                                       .table_count = 1};
     if (sqlite_backend.open(&options, role, &through->connection, &error) != BACKEND_OK)
         bench_die(error.message);
-    through->mutations =
-        calloc(bench->batch > bench->group ? bench->batch : bench->group, sizeof *through->mutations);
+    through->mutations = calloc(bench->entries.batch > bench->group ? bench->entries.batch : bench->group,
+                                sizeof *through->mutations);
 }
 
 static void through_close(struct through *through) {
@@ -284,9 +284,9 @@ static void write_side(struct bench *bench, double (*write)(struct bench *, unsi
     unsigned grouped = bench->entries.count / 20;
     remove_store(bench);
     entries_shuffle(&bench->entries);
-    *ret_insert = write(bench, bench->entries.count, bench->batch);
+    *ret_insert = write(bench, bench->entries.count, bench->entries.batch);
     entries_shuffle(&bench->entries);
-    *ret_overwrite = write(bench, bench->entries.count, bench->batch);
+    *ret_overwrite = write(bench, bench->entries.count, bench->entries.batch);
     entries_shuffle(&bench->entries);
     *ret_group = write(bench, grouped, bench->group);
 }
@@ -312,12 +312,10 @@ static void run(struct bench *bench) {
 int main(int count, char **arguments) {
     struct bench bench = {.folder = ".",
                           .synchronous = "full",
-                          .batch = 10000,
                           .group = 32,
                           .rounds = 3,
-                          .entries = {.count = 500000, .value_size = 100}};
+                          .entries = {.count = 500000, .value_size = 100, .batch = 10000}};
     for (int option; (option = getopt(count, arguments, "d:n:b:v:g:r:s:")) != -1;) {
-        unsigned number = optarg ? (unsigned)strtoul(optarg, NULL, 10) : 0;
         switch (option) {
         case 'd':
             bench.folder = optarg;
@@ -325,26 +323,17 @@ int main(int count, char **arguments) {
         case 's':
             bench.synchronous = optarg;
             break;
-        case 'n':
-            bench.entries.count = number;
-            break;
-        case 'b':
-            bench.batch = number;
-            break;
-        case 'v':
-            bench.entries.value_size = number;
-            break;
         case 'g':
-            bench.group = number;
+            bench.group = bench_number(optarg);
             break;
         case 'r':
-            bench.rounds = number;
+            bench.rounds = bench_number(optarg);
             break;
         default:
-            bench_die("see the head of tools/bench/bench_sqlite_loop.c");
+            entries_take_option(&bench.entries, option, optarg);
         }
     }
-    if (!bench.batch || !bench.group || !bench.rounds || bench.rounds > ROUNDS_MAX ||
+    if (!bench.entries.batch || !bench.group || !bench.rounds || bench.rounds > ROUNDS_MAX ||
         bench.entries.value_size > 1 << 16)
         bench_die("a number is out of range");
     snprintf(bench.path, sizeof bench.path, "%s/bench_sqlite_loop.db", bench.folder);

@@ -16,11 +16,31 @@ void bench_die(const char *what) {
     exit(1);
 }
 
+unsigned bench_number(const char *text) {
+    return (unsigned)strtoul(text, NULL, 10);
+}
+
 static uint64_t next_random(struct entries *entries) {
     entries->random ^= entries->random << 13;
     entries->random ^= entries->random >> 7;
     entries->random ^= entries->random << 17;
     return entries->random;
+}
+
+void entries_take_option(struct entries *entries, int option, const char *argument) {
+    switch (option) {
+    case 'n':
+        entries->count = bench_number(argument);
+        break;
+    case 'b':
+        entries->batch = bench_number(argument);
+        break;
+    case 'v':
+        entries->value_size = bench_number(argument);
+        break;
+    default:
+        bench_die("the head of its source in tools/bench has the options");
+    }
 }
 
 void entries_make(struct entries *entries) {

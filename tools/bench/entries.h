@@ -10,12 +10,17 @@ enum { KEY_SIZE = 20, LOAD_KEYS = 100 /* in one load() */, ENTRIES_LEAST = 1000,
 
 struct entries {
     unsigned count, value_size;
+    unsigned batch; /* in one apply() */
     char (*keys)[KEY_SIZE + 1];
     char *value;
     unsigned *order; /* of the keys */
     uint64_t random;
     uint64_t version; /* of the last change */
 };
+
+/* Takes an option that all of these programs have: -n entries, -b batch, -v value bytes. Any other ends the
+ * program. */
+void entries_take_option(struct entries *entries, int option, const char *argument);
 
 /* Makes count keys and a value of value_size bytes; the same ones in each run. */
 void entries_make(struct entries *entries);
@@ -36,6 +41,9 @@ double entries_load(const struct entries *entries, struct backend_connection *co
 
 /* Of the monotonic clock. */
 double bench_seconds(void);
+
+/* An option's argument. */
+unsigned bench_number(const char *text);
 
 /* Ends the program with a message. */
 __attribute__((noreturn)) void bench_die(const char *what);
