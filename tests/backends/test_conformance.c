@@ -573,8 +573,10 @@ struct collector {
 /* Keys are sess:<version>, values "value <version>". */
 static bool collect(struct backend_visitor *visitor, const struct entry *entry) {
     struct collector *collector = (struct collector *)visitor;
-    char expected[32];
-    uint64_t version = strtoull(entry->key.data + strlen("sess:"), NULL, 10);
+    char expected[32], key[32] = {0};
+    assert_in_range(entry->key.size, strlen("sess:1"), sizeof key - 1);
+    memcpy(key, entry->key.data, entry->key.size);
+    uint64_t version = strtoull(key + strlen("sess:"), NULL, 10);
     sprintf(expected, "sess:%u", (unsigned)version);
     assert_slice(entry->key, slice_string(expected));
     if (!visitor->keys_only) {
