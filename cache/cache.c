@@ -22,7 +22,7 @@ enum {
 #define SHARE_MIN        (8 * MIB)    /* of a shard, as long as there are several */
 #define SHARE_MAX        (4096 * MIB) /* references reach 8 GiB, and the limit may be raised */
 #define RESERVE_MIN      (256 * MIB)  /* addresses of a shard, so that the limit can be raised later */
-#define HUGE_INDEX_SHARE (128 * MIB)  /* of a shard: 2 MiB more for its index do not matter from here on */
+#define HUGE_INDEX_SHARE (128 * MIB)  /* of a shard: 2 MiB for its index do not matter from here on */
 #define RESERVE_TIMES    8            /* addresses over the share */
 
 static size_t power_below(size_t bytes) {
@@ -56,8 +56,7 @@ static void choose_sizes(struct cache *cache) {
     size_t segments = share / cache->segment_size;
     cache->class_shift = segments >= 256 ? 0 : segments >= 96 ? 1 : 2;
     cache->huge_index = share >= HUGE_INDEX_SHARE;
-    size_t slack = cache->huge_index ? REGION_ALIGNMENT : INDEX_SLACK;
-    cache->reserve = cache->shards * (cache->segment_size + slack);
+    cache->reserve = cache->shards * (cache->segment_size + INDEX_SLACK);
 }
 
 static enum cache_status create_shards(struct cache *cache) {

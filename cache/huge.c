@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Huge pages for the log: random reads of a log of some megabytes otherwise miss the TLB nearly every time,
- * and under virtualisation such a miss costs as much as several cache misses.
+ * Huge pages for the log and the index: random reads of some megabytes otherwise miss the TLB nearly every
+ * time, and under virtualisation such a miss costs as much as several cache misses.
  *
- * A run of 2 MiB is asked to become a huge page only when all its segments are resident anyway
- * (MADV_COLLAPSE, Linux 6.1; older kernels go on without). So resident memory stays what was counted, unlike
- * with MADV_HUGEPAGE, which would round up every end of a region. A segment that is given back later splits
- * its huge page again.
+ * A run of 2 MiB is asked to become a huge page only when all of it is resident anyway (MADV_COLLAPSE,
+ * Linux 6.1; older kernels go on without). So resident memory stays what was counted, unlike with
+ * MADV_HUGEPAGE, which would round up every end of a region. A segment that is given back later splits its
+ * huge page again.
+ *
+ * The kernel takes a millisecond or more for a run, and holds up page faults meanwhile: of whoever touches
+ * the run, and of a log that grows into fresh pages (measured: turns of 8 to 32 ms). So a shard waits until
+ * its log has not grown for QUIET_SECONDS, and takes one run in a round of the maintenance.
  *
  * Runs are taken in the order of addresses, each once; a run with an unused segment is waited for.
  */
@@ -18,7 +22,7 @@
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25
 #endif
-#define HUGE_NEVER UINT32_MAX
+enum { QUIET_SECONDS = 2 };
 
 static bool is_resident(const struct cache_shard *shard, uint32_t run) {
     uint32_t segments = REGION_ALIGNMENT / shard->cache->segment_size, first = run * segments;
@@ -30,17 +34,34 @@ static bool is_resident(const struct cache_shard *shard, uint32_t run) {
     return true;
 }
 
-bool huge_step(struct cache_shard *shard) {
-    uint32_t run = shard->huge_next;
-    if (run == HUGE_NEVER)
-        return false;
+static bool grows(struct cache_shard *shard, uint32_t now) {
+    if (shard->huge.segments != shard->segments_top) {
+        shard->huge.segments = shard->segments_top;
+        shard->huge.grown_at = now;
+    }
+    return now - shard->huge.grown_at < QUIET_SECONDS;
+}
+
+/* The run to take now, or NULL. */
+static char *choose_run(struct cache_shard *shard, uint32_t now) {
+    char *run = NULL;
+    if (shard->huge.index_run == 0 && shard->index.bucket_region.huge)
+        shard->huge.index_run = 1; /* the first is one already */
     lock_take(&shard->lock);
-    bool resident = is_resident(shard, run);
+    if (grows(shard, now)) {
+        run = NULL;
+    } else if ((shard->huge.index_run + 1ul) * REGION_ALIGNMENT <=
+               shard->index.count * sizeof(struct bucket)) {
+        run = shard->index.bucket_region.base + (size_t)shard->huge.index_run++ * REGION_ALIGNMENT;
+    } else if (is_resident(shard, shard->huge.log_run)) {
+        run = shard->log + (size_t)shard->huge.log_run++ * REGION_ALIGNMENT;
+    }
     lock_release(&shard->lock);
-    if (!resident)
-        return false;
-    char *start = shard->log + (size_t)run * REGION_ALIGNMENT;
-    bool unsupported = madvise(start, REGION_ALIGNMENT, MADV_COLLAPSE) != 0 && errno == EINVAL;
-    shard->huge_next = unsupported ? HUGE_NEVER : run + 1;
-    return !unsupported;
+    return run;
+}
+
+void huge_step(struct cache_shard *shard, uint32_t now) {
+    char *run = shard->huge.unsupported ? NULL : choose_run(shard, now);
+    if (run && madvise(run, REGION_ALIGNMENT, MADV_COLLAPSE) != 0 && errno == EINVAL)
+        shard->huge.unsupported = true;
 }

@@ -18,7 +18,7 @@ bool index_create(struct index *index, size_t reserve_bytes, bool huge) {
     if (!region_reserve(&index->bucket_region, reserve_bytes, reserve_bytes))
         return false;
     if (huge)
-        region_use_huge_pages(&index->bucket_region);
+        region_open_huge(&index->bucket_region);
     if (!region_reserve(&index->overflow_region, reserve_bytes, reserve_bytes) ||
         !region_open(&index->bucket_region, INDEX_MIN * sizeof(struct bucket))) {
         index_destroy(index);
@@ -39,9 +39,9 @@ static size_t whole_pages(uint32_t buckets) {
 }
 
 size_t index_bytes(const struct index *index) {
-    size_t buckets = whole_pages(index->count), huge = REGION_ALIGNMENT;
-    if (index->bucket_region.huge)
-        buckets = (buckets + huge - 1) / huge * huge;
+    size_t buckets = whole_pages(index->count);
+    if (index->bucket_region.huge && buckets < REGION_ALIGNMENT)
+        buckets = REGION_ALIGNMENT;
     return buckets + whole_pages(index->overflow_top);
 }
 

@@ -51,7 +51,7 @@ struct index_owner {
     void (*prefetch)(const struct index_owner *self, uint32_t ref);
 };
 
-/* huge: random reads of the buckets are to cost no TLB miss, for up to 2 MiB more of memory. */
+/* huge: the first 2 MiB of buckets are resident at once, as a huge page. */
 bool index_create(struct index *index, size_t reserve_bytes, bool huge);
 void index_destroy(struct index *index);
 

@@ -61,7 +61,8 @@ bool cache_maintain(struct cache *cache, const struct cache_time *now) {
             again = maintain_step(shard, now->seconds);
             lock_release(&shard->lock);
         }
-        more |= again | huge_step(shard);
+        more |= again;
+        huge_step(shard, now->seconds);
     }
     return more;
 }

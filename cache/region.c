@@ -28,14 +28,19 @@ bool region_reserve(struct region *region, size_t bytes, size_t least) {
     return false;
 }
 
-void region_use_huge_pages(struct region *region) {
-    region->huge = madvise(region->base, region->reserved, MADV_HUGEPAGE) == 0;
+void region_open_huge(struct region *region) {
+    if (region->reserved < REGION_ALIGNMENT || madvise(region->base, REGION_ALIGNMENT, MADV_HUGEPAGE) != 0 ||
+        !region_open(region, REGION_ALIGNMENT))
+        return;
+    region->huge = true;
+    for (size_t at = 0; at < REGION_ALIGNMENT; at += PAGE)
+        *(volatile char *)(region->base + at) = 0;
 }
 
 bool region_open(struct region *region, size_t bytes) {
     if (bytes <= region->open)
         return true;
-    size_t step = region->huge ? REGION_ALIGNMENT : STEP, open = (bytes + step - 1) / step * step;
+    size_t open = (bytes + STEP - 1) / STEP * STEP;
     if (open > region->reserved)
         open = region->reserved;
     if (bytes > open || mprotect(region->base, open, PROT_READ | PROT_WRITE) != 0)

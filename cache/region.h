@@ -14,15 +14,15 @@ enum { REGION_ALIGNMENT = 2 << 20 }; /* bytes: a huge page of x86-64 and of arm6
 struct region {
     char *base;            /* aligned to REGION_ALIGNMENT */
     size_t reserved, open; /* bytes */
-    bool huge;             /* region_use_huge_pages was called */
+    bool huge;             /* region_open_huge was called */
 };
 
 /* Reserves `bytes`, or by halves less, but no less than `least`. False: no such run of addresses. */
 bool region_reserve(struct region *region, size_t bytes, size_t least);
 
-/* Before anything is open: what will be, is backed by huge pages where the kernel has them. Resident memory
- * then grows by REGION_ALIGNMENT at a time. */
-void region_use_huge_pages(struct region *region);
+/* Opens the first REGION_ALIGNMENT bytes of a region of which nothing is open, and makes them resident, as
+ * one huge page where the kernel has them. */
+void region_open_huge(struct region *region);
 
 /* Makes the first `bytes` usable (zeroes at first). False when they are beyond the reserve or the kernel
  * refuses. */

@@ -101,8 +101,12 @@ struct cache_shard {
     struct drain drain;
     uint32_t drains; /* ever begun */
     struct sweep sweep;
-    uint32_t clean_hand;  /* where the cleaner looks next */
-    uint32_t huge_next;   /* touched by huge_step alone, without the lock */
+    uint32_t clean_hand; /* where the cleaner looks next */
+    struct {
+        uint32_t log_run, index_run; /* the next of each */
+        uint32_t segments, grown_at; /* how far the log reached, and in which second it last grew */
+        bool unsupported;
+    } huge;               /* touched by huge_step alone, without the lock */
     _Atomic size_t used;  /* bytes: segments, index, large values. Read without the lock */
     size_t index_counted; /* bytes of index in used */
     uint64_t log_bytes;   /* segments open or sealed */
