@@ -25,7 +25,7 @@ struct apply_task {
 
 /* A call on its way: the mutations it carries. */
 struct call {
-    size_t from, count;
+    size_t from, count, bytes; /* bytes: of their values */
 };
 
 struct words {
@@ -138,35 +138,53 @@ static enum redis_step hear_call(struct redis_connection *connection, const stru
     return step;
 }
 
-/* Sends a window of calls and hears their answers. *ret_next: the first mutation after it. */
-static enum redis_step apply_window(struct redis_connection *connection, const struct apply_task *task,
-                                    size_t from, size_t *ret_next, enum backend_status *ret_status,
-                                    struct backend_error *ret_error) {
+/* The calls under way, a ring. */
+struct window {
     struct call calls[WINDOW_CALLS];
-    size_t count = 0, bytes = 0;
-    enum redis_step step = REDIS_DONE;
-    while (count < WINDOW_CALLS && bytes < WINDOW_BYTES && from < task->count) {
-        size_t more;
-        calls[count] = (struct call){from, next_call(task, from, &more)};
-        if (!send_call(connection, task, calls[count]))
+    size_t sent, heard, bytes; /* bytes: of the values under way */
+};
+
+/* Fills the window and sends it, so that Redis has work while the next calls are made up. *from: the first
+ * mutation not sent. */
+static enum redis_step send_calls(struct redis_connection *connection, const struct apply_task *task,
+                                  struct window *window, size_t *from, enum backend_status *ret_status,
+                                  struct backend_error *ret_error) {
+    while (window->sent - window->heard < WINDOW_CALLS && window->bytes < WINDOW_BYTES &&
+           *from < task->count) {
+        struct call *call = &window->calls[window->sent % WINDOW_CALLS];
+        call->from = *from;
+        call->count = next_call(task, *from, &call->bytes);
+        if (!send_call(connection, task, *call))
             return redis_out_of_memory(connection, ret_status, ret_error);
-        from += calls[count++].count;
-        bytes += more;
+        *from += call->count;
+        window->bytes += call->bytes;
+        window->sent++;
     }
-    for (size_t i = 0; i < count && step == REDIS_DONE; i++)
-        step = hear_call(connection, task, calls[i], ret_status, ret_error);
-    *ret_next = from;
-    return step;
+    return redis_flush(connection);
+}
+
+/* Whether half of the window is free again. */
+static bool has_half(const struct window *window) {
+    return window->sent - window->heard <= WINDOW_CALLS / 2 && window->bytes <= WINDOW_BYTES / 2;
 }
 
 static enum redis_step apply_work(struct redis_connection *connection, void *context,
                                   enum backend_status *ret_status, struct backend_error *ret_error) {
     struct apply_task *task = context;
+    struct window window = {.sent = 0};
     enum redis_step step = REDIS_DONE;
+    size_t from = 0;
     for (size_t i = 0; i < task->count; i++)
         task->mutations[i].superseded = false;
-    for (size_t from = 0; from < task->count && step == REDIS_DONE;)
-        step = apply_window(connection, task, from, &from, ret_status, ret_error);
+    while (step == REDIS_DONE && (from < task->count || window.heard < window.sent)) {
+        if (from < task->count && has_half(&window)) {
+            step = send_calls(connection, task, &window, &from, ret_status, ret_error);
+            continue;
+        }
+        const struct call *call = &window.calls[window.heard++ % WINDOW_CALLS];
+        window.bytes -= call->bytes;
+        step = hear_call(connection, task, *call, ret_status, ret_error);
+    }
     return step;
 }
 

@@ -125,6 +125,14 @@ bool redis_append(struct redis_connection *connection, size_t count, const char 
     return false;
 }
 
+enum redis_step redis_flush(struct redis_connection *connection) {
+    int done = 0;
+    while (!done)
+        if (redisBufferWrite(connection->link, &done) != REDIS_OK)
+            return REDIS_LOST;
+    return REDIS_DONE;
+}
+
 enum redis_step redis_answer(struct redis_connection *connection, redisReply **ret_reply) {
     void *reply = NULL;
     if (redisGetReply(connection->link, &reply) != REDIS_OK || !reply)
