@@ -113,11 +113,11 @@ void observe_after(struct worker *worker, const struct connection *connection, c
     if (worker->counts_detail)
         stats_detail_count(worker->server->detail, request, outcome->status == OUTCOME_HIT);
     if (worker->watched)
-        log_request(worker, connection_fd(connection), request, outcome, observed);
+        log_request(worker, connection->fd, request, outcome, observed);
 }
 
 void observe_connection(const struct connection *connection, const char *reason) {
     struct watch *watch = connection->worker->server->watch;
     if (watch_wants(watch) & WATCH_CONNEVENTS)
-        watch_connection(watch, connection_fd(connection), reason);
+        watch_connection(watch, connection->fd, reason);
 }

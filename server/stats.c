@@ -199,29 +199,33 @@ static void sum_workers(const struct server *server, struct worker_stats *ret_su
         worker_add_stats(server->workers[i], ret_sum);
 }
 
-static void report_general(struct report *report, struct server *server) {
+struct totals {
     struct worker_stats workers;
-    struct tier_counters counters = {0};
-    struct cache_stats cache = {0};
-    sum_workers(server, &workers);
-    tier_get_counters(server->tier, &counters);
-    cache_get_stats(tier_cache(server->tier), CACHE_ALL_SPACES, &cache);
+    struct tier_counters counters;
+    struct cache_stats cache;
+};
+
+static struct totals sum_all(const struct server *server) {
+    struct totals totals = {0};
+    sum_workers(server, &totals.workers);
+    tier_get_counters(server->tier, &totals.counters);
+    cache_get_stats(tier_cache(server->tier), CACHE_ALL_SPACES, &totals.cache);
+    return totals;
+}
+
+static void report_general(struct report *report, struct server *server) {
+    struct totals totals = sum_all(server);
     add_process(report, server);
-    add_connections(report, server, &workers);
-    add_commands(report, &counters, &cache);
-    add_traffic(report, server, &workers);
-    add_limits(report, server, &workers, &cache);
-    add_items(report, &cache);
+    add_connections(report, server, &totals.workers);
+    add_commands(report, &totals.counters, &totals.cache);
+    add_traffic(report, server, &totals.workers);
+    add_limits(report, server, &totals.workers, &totals.cache);
+    add_items(report, &totals.cache);
 }
 
 static void report_own(struct report *report, struct server *server) {
-    struct worker_stats workers;
-    struct tier_counters counters = {0};
-    struct cache_stats cache = {0};
-    sum_workers(server, &workers);
-    tier_get_counters(server->tier, &counters);
-    cache_get_stats(tier_cache(server->tier), CACHE_ALL_SPACES, &cache);
-    add_own(report, &workers, &counters, &cache);
+    struct totals totals = sum_all(server);
+    add_own(report, &totals.workers, &totals.counters, &totals.cache);
 }
 
 /* ---- stats settings ---- */

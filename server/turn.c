@@ -195,7 +195,7 @@ static void begin_feed(struct worker *worker, size_t i, struct feed *feed) {
     bool kept = i + 1 < worker->slot_count && worker->slots[i + 1].connection == connection
                     ? hold_from(worker, i + 1)
                     : connection_keep(connection, connection->region + connection->region_at);
-    if (!kept || !feeds_begin(worker->server->feeds, feed, worker, connection, connection_fd(connection))) {
+    if (!kept || !feeds_begin(worker->server->feeds, feed, worker, connection, connection->fd)) {
         feed_free(feed);
         connection_set_state(connection, CONNECTION_BROKEN);
         return;

@@ -114,10 +114,6 @@ struct connection {
     struct parser parser;
 };
 
-static inline int connection_fd(const struct connection *connection) {
-    return connection->fd;
-}
-
 /* One parsed request of a batch. */
 struct slot {
     struct request request;
