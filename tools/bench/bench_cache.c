@@ -104,7 +104,8 @@ static bool get(struct bench *bench, uint64_t number) {
 /* Random reads of `keys` entries in batches, as the server makes them: hash and prefetch all, then seek each.
  */
 static double lookup_ns(struct bench *bench, uint64_t keys, unsigned prefetch) {
-    enum { ROUNDS = 200000 };
+    enum { ROUNDS = 200000, AHEAD = 4 };
+    const void *entries[BATCH] = {NULL};
     static char buffers[4096][BATCH][16];
     static uint64_t hashes[4096][BATCH];
     for (unsigned i = 0; i < 4096; i++)
@@ -118,10 +119,12 @@ static double lookup_ns(struct bench *bench, uint64_t keys, unsigned prefetch) {
         for (unsigned j = 0; prefetch >= 1 && j < BATCH; j++)
             cache_prefetch(bench->cache, hashes[at][j]);
         for (unsigned j = 0; prefetch >= 2 && j < BATCH; j++)
-            cache_prefetch_entry(bench->cache, hashes[at][j]);
+            entries[j] = cache_prefetch_entry(bench->cache, hashes[at][j]);
         for (unsigned j = 0; j < BATCH; j++) {
             struct cache_cursor cursor;
             struct slice key = slice_of(buffers[at][j], 15);
+            if (j + AHEAD < BATCH)
+                cache_prefetch_value(entries[j + AHEAD]);
             if (cache_seek(bench->cache, bench->space, key, hashes[at][j], &bench->now, &cursor) ==
                 CACHE_PRESENT) {
                 sum = sum + (unsigned char)cursor.view.value.data[0];
