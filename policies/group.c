@@ -502,9 +502,9 @@ static void give_up(struct writer *writer) {
     finish(writer);
 }
 
-bool group_run(struct writer *writer) {
+void group_run(struct writer *writer) {
     struct group *group = &writer->group;
-    bool answered = false;
+    group->answered = 0;
     while (group->count > 0 || writer->jobs) {
         uint64_t now_us = monotonic_us();
         if (group->count == 0) {
@@ -521,12 +521,12 @@ bool group_run(struct writer *writer) {
             break;
         if ((!group->prepared && !prepare(writer)) || commit(writer) != BACKEND_OK)
             continue; /* the breaker says when to go on */
+        group->commit_us = monotonic_us() - now_us;
+        group->answered = group->mutation_count ? group->count : 0;
         finish(writer);
-        answered = true;
     }
     if (writer->jobs)
         expire_jobs(writer, monotonic_us());
-    return answered;
 }
 
 void group_fail_all(struct writer *writer) {

@@ -134,8 +134,8 @@ void writer_submit(struct writer *writer, struct tier_ticket *ticket) {
     if (!stopped) {
         *writer->new_jobs_end = ticket;
         writer->new_jobs_end = &ticket->next;
-        writer->poked = true;
-        pthread_cond_signal(&writer->work);
+        if (gather_enough(&writer->gather, ++writer->new_job_count))
+            pthread_cond_signal(&writer->work);
     }
     pthread_mutex_unlock(&writer->mutex);
     if (stopped) {
@@ -468,13 +468,22 @@ static uint64_t pass(struct writer *writer) {
 
 /* ---- The thread ---- */
 
+static void take_jobs(struct writer *writer) {
+    gather_end(&writer->gather);
+    writer->new_job_count = 0;
+    if (!writer->new_jobs)
+        return;
+    *writer->jobs_end = writer->new_jobs;
+    writer->jobs_end = writer->new_jobs_end;
+    writer->new_jobs = NULL;
+    writer->new_jobs_end = &writer->new_jobs;
+}
+
+/* Whatever else is due may be done while more changes are waited for. */
 static void take_work(struct writer *writer) {
-    if (writer->new_jobs) {
-        *writer->jobs_end = writer->new_jobs;
-        writer->jobs_end = writer->new_jobs_end;
-        writer->new_jobs = NULL;
-        writer->new_jobs_end = &writer->new_jobs;
-    }
+    if (gather_enough(&writer->gather, writer->new_job_count) || monotonic_us() >= writer->gather.until_us ||
+        writer->stop)
+        take_jobs(writer);
     while (writer->new_barriers) {
         struct barrier *barrier = writer->new_barriers;
         writer->new_barriers = barrier->next;
@@ -490,10 +499,17 @@ static void take_work(struct writer *writer) {
     writer->poked = false;
 }
 
+/* With the lock. */
+static bool has_new_jobs(const struct writer *writer) {
+    return writer->new_job_count > 0 && gather_enough(&writer->gather, writer->new_job_count);
+}
+
 static void sleep_until(struct writer *writer, uint64_t due_us) {
+    if (writer->gather.until_us && writer->gather.until_us < due_us)
+        due_us = writer->gather.until_us;
     struct timespec until = {.tv_sec = (time_t)(due_us / 1000000),
                              .tv_nsec = (long)(due_us % 1000000) * 1000};
-    while (!writer->poked && !writer->stop)
+    while (!writer->poked && !writer->stop && !has_new_jobs(writer))
         if (pthread_cond_timedwait(&writer->work, &writer->mutex, &until) != 0)
             return;
 }
@@ -511,6 +527,9 @@ static void *writer_main(void *argument) {
         pthread_mutex_unlock(&writer->mutex);
         due_us = pass(writer);
         pthread_mutex_lock(&writer->mutex);
+        if (writer->group.answered)
+            gather_begin(&writer->gather, writer->group.answered, writer->new_job_count,
+                         writer->group.commit_us, monotonic_us());
     }
     take_work(writer);
     pthread_mutex_unlock(&writer->mutex);

@@ -5,6 +5,7 @@
 #define FOREBAY_POLICIES_WRITER_INTERNAL_H
 
 #include "policies/bytes.h"
+#include "policies/gather.h"
 #include "policies/quarantine.h"
 #include "policies/writer.h"
 
@@ -56,7 +57,9 @@ struct group {
     uint64_t deadline_us;
     struct bytes bytes;
     char *scratch;
-    int *chains; /* by hash: the last item, -1: none */
+    int *chains;        /* by hash: the last item, -1: none */
+    size_t answered;    /* by the last commit of this pass, 0: there was none */
+    uint64_t commit_us; /* what it took, with its preparation */
 };
 
 struct writer {
@@ -87,6 +90,8 @@ struct writer {
     pthread_mutex_t mutex; /* of all below */
     pthread_cond_t work;
     struct tier_ticket *new_jobs, **new_jobs_end;
+    size_t new_job_count;
+    struct gather gather;
     struct barrier *new_barriers;
     struct touch_later *new_touches;
     struct touch_later *pending[TOUCH_BUCKETS]; /* by hash: all touches that are not done, taken or not */
@@ -109,8 +114,8 @@ bool writer_admits(struct writer *writer);
 
 bool group_init(struct group *group, size_t item_max);
 void group_free(struct group *group);
-/* Works on writer->jobs; true: at least one group was answered. */
-bool group_run(struct writer *writer);
+/* Works on writer->jobs. */
+void group_run(struct writer *writer);
 /* Answers all that waits: the writer ends. */
 void group_fail_all(struct writer *writer);
 
