@@ -49,6 +49,8 @@ static void settle(struct cache_shard *shard, uint32_t ref, uint64_t hash, uint3
         shard_drop(shard, ref, hash, REASON_EXPIRED);
     else if (flushed || record_kind(record) == RECORD_TOMBSTONE)
         shard_drop(shard, ref, hash, REASON_REPLACED);
+    else /* the sweeper passed it by while it was dirty, if its time was over by the clock of then */
+        segment_note_deadline(shard, ref, record_deadline(record));
 }
 
 bool cache_settle(struct cache *cache, int space, struct slice key, uint64_t hash, uint64_t version,

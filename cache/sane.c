@@ -56,7 +56,7 @@ static void check_record(const struct cache_shard *shard, uint32_t ref, struct s
     SANE(record_state(record) != CACHE_CLEAN || !(record->shape & SHAPE_FLUSHED));
     uint32_t deadline = record_deadline(record);
     bool walked = shard->sweep.segment == ref >> shard->segment_shift;
-    if (deadline > shard->now && !walked)
+    if (deadline > shard->now && !walked && record_state(record) == CACHE_CLEAN)
         SANE(segment->soonest <= deadline && segment->latest >= deadline);
     sums->records++;
 }

@@ -560,6 +560,26 @@ static void test_spaces_are_apart(void **state) {
     assert_int_equal(look(&other, "c").presence, CACHE_UNKNOWN);
 }
 
+/* The sweeper passes by what is dirty: once that is settled it has to come back for it, though nobody reads.
+ */
+static void test_settled_after_its_residency(void **state) {
+    struct fixture other = *(struct fixture *)*state;
+    struct cache_space_options options = {.max_residency = 10};
+    other.space = cache_add_space(other.cache, &options);
+    store_text(&other, "k", "v", true);
+    wait_seconds(&other, 11);
+    while (cache_maintain(other.cache, &other.now)) {
+    }
+    assert_int_equal(stats(&other).entries, 1);
+    struct catcher catcher;
+    assert_int_equal(collect(&other, "k", &catcher), 1);
+    assert_true(settle(&other, "k", catcher.view.version));
+    while (cache_maintain(other.cache, &other.now)) {
+    }
+    assert_int_equal(stats(&other).entries, 0);
+    assert_true(cache_is_sane(other.cache));
+}
+
 /* A namespace that keeps what has outstayed its residency. */
 static struct fixture keeping_space(const struct fixture *fixture) {
     struct fixture keeping = *fixture;
@@ -731,6 +751,7 @@ int main(void) {
         CASE(test_flush_all),
         CASE(test_flush_all_later),
         CASE(test_spaces_are_apart),
+        CASE(test_settled_after_its_residency),
         CASE(test_stale_is_kept),
         CASE(test_stale_is_swept_at_its_expiry),
         CASE(test_stale_is_replaced),
