@@ -14,11 +14,12 @@
  * A row that the backend held in a newer version (another node wrote it) is dropped from memory, if memory
  * still has ours, so that the next read finds the newer one.
  */
+#include "backends/batch_order.h"
 #include "policies/writer_internal.h"
 #include <assert.h>
 #include <stdlib.h>
 
-enum { FIRST_CAPACITY = 256, MISSED_MAX = 4 };
+enum { FIRST_CAPACITY = 256, CAPACITY_KEPT = 16384, MISSED_MAX = 4, AHEAD = 6 };
 
 bool flusher_init(struct flusher *flusher, struct space *space) {
     flusher->space = space;
@@ -29,7 +30,6 @@ bool flusher_init(struct flusher *flusher, struct space *space) {
 void flusher_free(struct flusher *flusher) {
     free(flusher->mutations);
     free(flusher->hashes);
-    free(flusher->done);
     free(flusher->again);
     bytes_free(&flusher->bytes);
 }
@@ -147,10 +147,7 @@ static bool reserve(struct flusher *flusher, size_t room) {
     uint64_t *hashes = realloc(flusher->hashes, capacity * sizeof *hashes);
     if (hashes)
         flusher->hashes = hashes;
-    bool *done = realloc(flusher->done, capacity * sizeof *done);
-    if (done)
-        flusher->done = done;
-    if (!mutations || !hashes || !done)
+    if (!mutations || !hashes)
         return false;
     flusher->capacity = capacity;
     return true;
@@ -189,8 +186,7 @@ static void collect_entry(struct cache_collector *self, const struct cache_view 
         entry->marks = view->marks;
     }
     flusher->mutations[flusher->count] = mutation;
-    flusher->hashes[flusher->count] = collector->hash;
-    flusher->done[flusher->count++] = false;
+    flusher->hashes[flusher->count++] = collector->hash;
 }
 
 static void put_back_missed(struct collector *collector, struct dirty dirty) {
@@ -205,13 +201,50 @@ static void put_back_missed(struct collector *collector, struct dirty dirty) {
     collector->missed_count = 0;
 }
 
+/* What will be asked for soon is fetched meanwhile: its bucket, and when that has come, its record. */
+static void fetch_ahead(const struct cache *cache, const struct queue *queue) {
+    struct dirty ahead;
+    if (queue_peek_ahead(queue, 2 * AHEAD, &ahead))
+        cache_prefetch(cache, ahead.hash);
+    if (queue_peek_ahead(queue, AHEAD, &ahead))
+        cache_prefetch_entry(cache, ahead.hash);
+}
+
 static bool next_dirty(struct flusher *flusher, struct dirty *ret_dirty) {
     if (flusher->again_count > 0) {
         *ret_dirty = flusher->again[--flusher->again_count];
         return true;
     }
     struct queue *queue = oldest_queue(flusher->space, ret_dirty);
-    return queue && queue_pop(queue, ret_dirty);
+    if (!queue)
+        return false;
+    fetch_ahead(flusher->space->tier->cache, queue);
+    return queue_pop(queue, ret_dirty);
+}
+
+/* A batch of several commits is put in the order of its keys, so that neighbours in the store share a commit,
+ * and most pages are written once. Without memory for it, it stays as it is. */
+static void order(struct flusher *flusher) {
+    size_t count = flusher->count;
+    struct batch_place *places = malloc(count * sizeof *places);
+    struct mutation *mutations = malloc(flusher->capacity * sizeof *mutations);
+    uint64_t *hashes = malloc(flusher->capacity * sizeof *hashes);
+    if (places && mutations && hashes) {
+        batch_order(flusher->mutations, count, places);
+        for (size_t i = 0; i < count; i++) {
+            mutations[i] = flusher->mutations[places[i].index];
+            hashes[i] = flusher->hashes[places[i].index];
+        }
+        struct mutation *unordered = flusher->mutations;
+        uint64_t *unordered_hashes = flusher->hashes;
+        flusher->mutations = mutations;
+        flusher->hashes = hashes;
+        mutations = unordered;
+        hashes = unordered_hashes;
+    }
+    free(places);
+    free(mutations);
+    free(hashes);
 }
 
 static void collect(struct flusher *flusher) {
@@ -231,6 +264,8 @@ static void collect(struct flusher *flusher) {
             break;
         }
     }
+    if (flusher->count > COMMIT_MAX)
+        order(flusher);
 }
 
 /* ---- Settling ---- */
@@ -261,6 +296,10 @@ static void settle(struct flusher *flusher, size_t from, size_t to) {
     struct cache_time now = wall_time();
     for (size_t i = from; i < to; i++) {
         const struct mutation *mutation = &flusher->mutations[i];
+        if (i + 2 * AHEAD < to)
+            cache_prefetch(space->tier->cache, flusher->hashes[i + 2 * AHEAD]);
+        if (i + AHEAD < to)
+            cache_prefetch_entry(space->tier->cache, flusher->hashes[i + AHEAD]);
         quarantine_supersede(space->quarantine, mutation->entry.key, mutation->entry.version);
         if (mutation->superseded)
             forget_ours(space, mutation, flusher->hashes[i], &now);
@@ -268,8 +307,8 @@ static void settle(struct flusher *flusher, size_t from, size_t to) {
             cache_settle(space->tier->cache, space->number, mutation->entry.key, flusher->hashes[i],
                          mutation->entry.version, &now);
         count_row(space, mutation);
-        flusher->done[i] = true;
     }
+    flusher->begin = to;
 }
 
 /* False: the quarantine could not take it now. */
@@ -289,7 +328,7 @@ static bool quarantine_one(struct writer *writer, struct flusher *flusher, size_
     cache_settle(space->tier->cache, space->number, mutation->entry.key, flusher->hashes[index],
                  mutation->entry.version, &now);
     count(&space->flushed.quarantined);
-    flusher->done[index] = true;
+    flusher->begin = index + 1;
     return true;
 }
 
@@ -313,20 +352,17 @@ static bool apply(struct writer *writer, struct flusher *flusher, size_t from, s
     return apply(writer, flusher, from, middle) && apply(writer, flusher, middle, to);
 }
 
-/* Keeps what is not done at the front of the batch. */
-static void compact(struct flusher *flusher) {
-    size_t kept = 0;
-    for (size_t i = 0; i < flusher->count; i++) {
-        if (flusher->done[i])
-            continue;
-        flusher->mutations[kept] = flusher->mutations[i];
-        flusher->hashes[kept] = flusher->hashes[i];
-        flusher->done[kept++] = false;
+/* All of the batch is done. Its memory is kept for the next one, unless that is likely to need much less. */
+static void end_batch(struct flusher *flusher) {
+    if (flusher->capacity > CAPACITY_KEPT && flusher->count < flusher->capacity / 8) {
+        free(flusher->mutations);
+        free(flusher->hashes);
+        flusher->mutations = NULL;
+        flusher->hashes = NULL;
+        flusher->capacity = 0;
     }
-    flusher->count = kept;
-    if (kept > 0)
-        return;
     flusher->batch_since = UINT64_MAX;
+    flusher->begin = flusher->count = 0;
     bytes_reset(&flusher->bytes);
 }
 
@@ -334,10 +370,12 @@ bool flusher_flush(struct writer *writer, struct flusher *flusher) {
     uint64_t start = monotonic_us();
     if (flusher->count == 0)
         collect(flusher);
-    bool written = flusher->count == 0 || apply(writer, flusher, 0, flusher->count);
-    if (flusher->count > 0 && written)
+    size_t left = flusher->count - flusher->begin, now = left < COMMIT_MAX ? left : COMMIT_MAX;
+    bool written = now == 0 || apply(writer, flusher, flusher->begin, flusher->begin + now);
+    if (now > 0 && written)
         count(&flusher->space->flushed.batches);
-    compact(flusher);
+    if (flusher->begin == flusher->count)
+        end_batch(flusher);
     count_add(&flusher->space->flushed.flush_us, monotonic_us() - start);
     return written;
 }

@@ -61,16 +61,25 @@ static inline bool queue_reserve(struct queue *queue) {
 /* Producer: appends and publishes. A successful queue_reserve must have come before. */
 void queue_push(struct queue *queue, struct dirty element);
 
-/* Consumer: the front without taking it. False: empty. */
-bool queue_peek(struct queue *queue, struct dirty *ret_front);
-
-/* Consumer: takes the front. False: empty. */
-bool queue_pop(struct queue *queue, struct dirty *ret_front);
-
 /* Elements ever pushed; any thread. What was pushed before the call is counted. */
 static inline uint64_t queue_pushed(const struct queue *queue) {
     return atomic_load_explicit(&queue->pushed, memory_order_acquire);
 }
+
+/* Consumer: the front without taking it. False: empty. */
+bool queue_peek(struct queue *queue, struct dirty *ret_front);
+
+/* Consumer: the element n places behind the front, as a hint: false also where it would be work to find it.
+ */
+static inline bool queue_peek_ahead(const struct queue *queue, unsigned n, struct dirty *ret_element) {
+    if (queue->head_used + n >= QUEUE_CHUNK_ELEMENTS || queue->popped + n >= queue_pushed(queue))
+        return false;
+    *ret_element = queue->head->elements[queue->head_used + n];
+    return true;
+}
+
+/* Consumer: takes the front. False: empty. */
+bool queue_pop(struct queue *queue, struct dirty *ret_front);
 
 /* For asserts; both sides must be at rest. */
 bool queue_is_sane(const struct queue *queue);

@@ -12,8 +12,8 @@
 #include <stdlib.h>
 
 enum {
-    FLUSH_BYTES_MAX = 8 << 20, /* dirty bytes that make a flush due, however large the batch may be */
-    STARVED_PAUSE_US = 50000,  /* how long those wait at most whom the cache refused */
+    FLUSH_BYTES_MAX = 64 << 20, /* dirty bytes that make a flush due, however large the batch may be */
+    STARVED_PAUSE_US = 50000,   /* how long those wait at most whom the cache refused */
 };
 
 struct space *space_of_key(const struct tier *tier, struct slice key) {

@@ -30,9 +30,9 @@ struct space_options {
                                exact */
     enum existence existence;
     enum on_backend_down on_backend_down;
-    uint32_t flush_delay;     /* ms */
-    uint32_t flush_batch;     /* entries */
-    size_t dirty_limit;       /* bytes */
+    uint32_t flush_delay; /* ms */
+    uint32_t flush_batch; /* entries: as many are due at once, and at most as many are collected together */
+    size_t dirty_limit;   /* bytes */
     uint32_t dirty_age_limit; /* ms: older than this counts as full; 0: no bound */
     enum on_full on_full;
     enum journal_mode journal;

@@ -13,7 +13,8 @@ enum {
     GROUP_MAX = 1024,           /* write-through changes that share a commit */
     GROUP_BYTES_MAX = 16 << 20, /* and their values */
     LOAD_MAX = 128,             /* keys per lookup on the writer's connection */
-    BATCH_BYTES_MAX = 8 << 20,  /* values of one write-behind batch */
+    BATCH_BYTES_MAX = 16 << 20, /* keys and values of one write-behind batch */
+    COMMIT_MAX = 10000,         /* entries of it that share a commit: write-through groups go between */
     POLL_US = 1000000,          /* the thread looks around at least that often */
     TOUCH_BUCKETS = 4096,
 };
@@ -21,11 +22,10 @@ enum {
 /* Write-behind of one namespace; the writer thread's alone, but for `bound`. */
 struct flusher {
     struct space *space;
-    /* the batch in flight: mutations that have not reached the backend yet */
+    /* the batch in flight, by key; those before `begin` have reached the backend */
     struct mutation *mutations;
     uint64_t *hashes;
-    bool *done;
-    size_t count, capacity;
+    size_t begin, count, capacity;
     struct bytes bytes;
     uint64_t batch_since; /* `since` of the oldest element in it, UINT64_MAX: none */
     /* what the writer has to flush beside the queues */
@@ -127,7 +127,8 @@ void flusher_free(struct flusher *flusher);
 bool flusher_has_work(struct flusher *flusher);
 /* When a flush is due, monotonic us: 0 now, UINT64_MAX never. forced: whatever there is, is due. */
 uint64_t flusher_due(struct flusher *flusher, uint64_t now_us, bool forced);
-/* Collects a batch if none is held, and takes it to the backend. False: it could not be written now. */
+/* Collects a batch if none is held, and takes up to COMMIT_MAX of it to the backend. False: they could not be
+ * written now. */
 bool flusher_flush(struct writer *writer, struct flusher *flusher);
 /* Age of the oldest unflushed change, us. */
 uint64_t flusher_age(struct flusher *flusher, uint64_t now_us);

@@ -281,7 +281,7 @@ static const struct space_draft space_defaults = {
                 .existence = EXISTENCE_BACKEND,
                 .on_backend_down = DOWN_ERROR,
                 .flush_delay = 1000,
-                .flush_batch = 10000,
+                .flush_batch = 200000,
                 .on_full = FULL_WAIT,
                 .journal = JOURNAL_INTERVAL},
 };

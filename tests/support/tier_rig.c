@@ -40,7 +40,7 @@ struct space_options *rig_add_space(struct tier_rig *rig, const char *name, cons
         .policy = policy,
         .backend = 0,
         .flush_delay = 60000,
-        .flush_batch = 10000,
+        .flush_batch = 200000,
         .dirty_limit = 64 << 20,
         .table = {.name = name, .key_prefix = prefix, .layout = "hash", .store_prefix = ""}};
     return space;

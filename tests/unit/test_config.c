@@ -163,7 +163,7 @@ static void defaults(void **state) {
     assert_int_equal(loaded.settings.listen_count, 1);
     assert_string_equal(loaded.settings.listen[0], "127.0.0.1");
     assert_int_equal(space->flush_delay, 1000);
-    assert_int_equal(space->flush_batch, 10000);
+    assert_int_equal(space->flush_batch, 200000);
     assert_int_equal(space->dirty_limit, 16 << 20); /* a quarter of the 64 MB */
     assert_int_equal(space->journal, JOURNAL_INTERVAL);
     assert_int_equal(space->on_full, FULL_WAIT);

@@ -76,6 +76,80 @@ static void test_due_by_bytes(void **state) {
     rig_stop(&rig);
 }
 
+enum { MANY = 25000, COMMIT = 10000 }; /* more than one commit takes */
+
+static void set_many(struct tier_rig *rig) {
+    char command[64];
+    for (int i = 0; i < MANY; i++) {
+        snprintf(command, sizeof command, "set key%d %d", i * 7919 % MANY, i);
+        rig_expect(rig, command, "STORED");
+    }
+}
+
+/* Several commits, in the order of the keys, with a failure in the second and a refused row in the last. */
+static void test_a_batch_of_several_commits(void **state) {
+    struct tier_rig rig;
+    (void)state;
+    begin(&rig, 600000);
+    rig_start(&rig);
+    set_many(&rig);
+    faulty_refuse_keys(rig.faulty, "key9999");
+    faulty_fail_call(rig.faulty, FAULTY_APPLY, 2, BACKEND_TRANSIENT);
+    assert_memory_equal(rig_do(&rig, "sync"), "SERVER_ERROR", 12);
+    assert_int_equal(memory_store_rows(rig.store), MANY - 1);
+    assert_int_equal(faulty_largest_batch(rig.faulty), COMMIT);
+    assert_int_equal(mutations(&rig), MANY - 1); /* none twice */
+    assert_int_equal(rig_stat(&rig, "test:retries"), 1);
+    assert_int_equal(rig_stat(&rig, "test:quarantine"), 1);
+    assert_int_equal(cache_dirty_entries(tier_cache(rig.tier), 0), 0);
+    rig_assert_row(&rig, "key7919", "1");
+    rig_stop(&rig);
+}
+
+/* What changes between two commits of a batch is not overwritten by the later one. */
+static void test_write_between_two_commits(void **state) {
+    struct tier_rig rig;
+    (void)state;
+    begin(&rig, 600000);
+    rig_start(&rig);
+    set_many(&rig);
+    faulty_hold(rig.faulty, FAULTY_APPLY, true);
+    struct rig_call *sync = rig_begin(&rig, 0, "sync");
+    faulty_wait_held(rig.faulty, FAULTY_APPLY);
+    rig_expect(&rig, "set key0 early", "STORED");
+    rig_expect(&rig, "set key9998 late", "STORED");
+    rig_expect(&rig, "delete key9997", "DELETED");
+    faulty_hold(rig.faulty, FAULTY_APPLY, false);
+    rig_finish(sync);
+    rig_free(sync);
+    rig_do(&rig, "sync");
+    rig_assert_row(&rig, "key0", "early");
+    rig_assert_row(&rig, "key9998", "late");
+    rig_assert_row(&rig, "key9997", NULL);
+    assert_int_equal(memory_store_rows(rig.store), MANY - 1);
+    rig_stop(&rig);
+}
+
+/* Write-through changes do not wait for a whole batch. */
+static void test_write_through_between_two_commits(void **state) {
+    struct tier_rig rig;
+    (void)state;
+    begin(&rig, 600000);
+    rig_add_space(&rig, "through", "w:", &policy_write_through);
+    rig_start(&rig);
+    set_many(&rig);
+    faulty_delay(rig.faulty, FAULTY_APPLY, 300);
+    struct rig_call *sync = rig_begin(&rig, 0, "sync");
+    usleep(50000);
+    rig_expect(&rig, "set w:a 1", "STORED");
+    assert_true(cache_dirty_entries(tier_cache(rig.tier), 0) >= MANY - 2 * COMMIT);
+    faulty_delay(rig.faulty, FAULTY_APPLY, 0);
+    rig_finish(sync);
+    rig_free(sync);
+    assert_int_equal(cache_dirty_entries(tier_cache(rig.tier), 0), 0);
+    rig_stop(&rig);
+}
+
 /* The first dirty time does not move: a key that is written all the time is flushed nevertheless. */
 static void test_hot_key_does_not_starve(void **state) {
     struct tier_rig rig;
@@ -614,6 +688,9 @@ int main(void) {
         cmocka_unit_test(test_due_by_age),
         cmocka_unit_test(test_due_by_count),
         cmocka_unit_test(test_due_by_bytes),
+        cmocka_unit_test(test_a_batch_of_several_commits),
+        cmocka_unit_test(test_write_between_two_commits),
+        cmocka_unit_test(test_write_through_between_two_commits),
         cmocka_unit_test(test_hot_key_does_not_starve),
         cmocka_unit_test(test_clock_steps_back),
         cmocka_unit_test(test_write_during_flushing),
