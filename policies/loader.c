@@ -28,12 +28,21 @@ struct flight {
     char key[ENTRY_KEY_MAX];
 };
 
+struct batch {
+    struct flight *flights[BATCH_KEYS];
+    struct slice keys[BATCH_KEYS];
+    struct load_result results[BATCH_KEYS];
+    size_t count;
+    struct space *space;
+};
+
 struct reader {
     struct loader *loader;
     pthread_t thread;
     bool started;
     struct backend_connection *connection;
-    unsigned failures; /* in a row, on this connection */
+    unsigned failures;  /* in a row, on this connection */
+    struct batch batch; /* in hand; here, because without it a reader could not even fail its loads */
 };
 
 struct line {
@@ -227,14 +236,6 @@ static bool land_quarantined(struct flight *flight, const struct cache_time *now
 }
 
 /* ---- A batch ---- */
-
-struct batch {
-    struct flight *flights[BATCH_KEYS];
-    struct slice keys[BATCH_KEYS];
-    struct load_result results[BATCH_KEYS];
-    size_t count;
-    struct space *space;
-};
 
 static struct line *find_work(struct loader *loader) {
     size_t lines = loader->backend->tier->space_count;
@@ -456,9 +457,7 @@ static void *preload_main(void *argument) {
 static void *reader_main(void *argument) {
     struct reader *reader = argument;
     struct loader *loader = reader->loader;
-    struct batch *batch = calloc(1, sizeof *batch);
-    if (!batch)
-        return NULL;
+    struct batch *batch = &reader->batch;
     thread_name("reader", loader->backend);
     pthread_mutex_lock(&loader->mutex);
     while (!atomic_load(&loader->stop)) {
@@ -472,7 +471,6 @@ static void *reader_main(void *argument) {
     }
     pthread_mutex_unlock(&loader->mutex);
     drop_connection(reader);
-    free(batch);
     return NULL;
 }
 
@@ -519,7 +517,7 @@ bool loader_start(struct loader *loader) {
 }
 
 void loader_stop(struct loader *loader) {
-    struct batch *batch;
+    struct batch *batch = &loader->readers[0].batch;
     pthread_mutex_lock(&loader->mutex);
     atomic_store(&loader->stop, true);
     pthread_cond_broadcast(&loader->work);
@@ -530,15 +528,13 @@ void loader_stop(struct loader *loader) {
     if (loader->preloads)
         pthread_join(loader->preloader, NULL);
     loader->preloads = false;
-    batch = calloc(1, sizeof *batch);
     pthread_mutex_lock(&loader->mutex);
-    while (batch && take_batch(loader, batch)) {
+    while (take_batch(loader, batch)) {
         pthread_mutex_unlock(&loader->mutex);
         fail_batch(loader, batch);
         pthread_mutex_lock(&loader->mutex);
     }
     pthread_mutex_unlock(&loader->mutex);
-    free(batch);
 }
 
 void loader_destroy(struct loader *loader) {

@@ -249,8 +249,12 @@ struct rig_call *rig_begin(struct tier_rig *rig, unsigned worker, const char *co
     parse(call, command);
     tier_turn_begin(worker_of(call), &now);
     call->ticket = tier_ticket_create(worker_of(call), call);
-    assert(call->ticket);
-    run(call);
+    if (call->ticket) {
+        run(call);
+    } else { /* as the server does */
+        snprintf(call->reply, sizeof call->reply, "SERVER_ERROR out of memory");
+        call->done = true;
+    }
     call->kept = tier_turn_end(worker_of(call));
     return call;
 }

@@ -3,8 +3,8 @@
  * No memory: buffers, batches and lists that cannot grow. What was acknowledged is not lost by it, what
  * cannot be taken is refused, and all goes on when there is memory again.
  *
- * The program is linked so that its calls of realloc come here (tests/CMakeLists.txt): that is how everything
- * that grows grows. The tests' own store does not use it.
+ * The program is linked so that its calls of malloc, calloc and realloc come here (tests/CMakeLists.txt).
+ * What the tests themselves need is spared: their store, and the calls of the rig.
  */
 #include "policies/internal.h"
 #include "tests/support/tier_rig.h"
@@ -16,27 +16,111 @@
 #include <cmocka.h>
 
 static _Atomic long allowed = -1; /* calls that still succeed; negative: all */
+static _Atomic long one_of;       /* of those beyond, one in so many fails; 0: each */
 static _Atomic unsigned long refused;
+static _Thread_local bool spared;
 
 void *__real_realloc(void *old, size_t size);
 void *__wrap_realloc(void *old, size_t size);
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__wrap_calloc(size_t count, size_t size);
 
-void *__wrap_realloc(void *old, size_t size) {
+static bool refuses(void) {
+    static _Atomic unsigned long beyond;
+    if (spared)
+        return false;
     long left = atomic_load(&allowed);
     while (left > 0 && !atomic_compare_exchange_weak(&allowed, &left, left - 1))
         continue;
-    if (left != 0)
-        return __real_realloc(old, size);
+    long each = atomic_load(&one_of);
+    if (left != 0 || (each && atomic_fetch_add(&beyond, 1) % (unsigned long)each))
+        return false;
     atomic_fetch_add(&refused, 1);
-    return NULL;
+    return true;
 }
 
-static void allow(long calls) {
+void *__wrap_realloc(void *old, size_t size) {
+    return refuses() ? NULL : __real_realloc(old, size);
+}
+
+void *__wrap_malloc(size_t size) {
+    return refuses() ? NULL : __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t count, size_t size) {
+    return size != sizeof(struct rig_call) && refuses() ? NULL : __real_calloc(count, size);
+}
+
+static void allow(long calls, long each) {
+    atomic_store(&one_of, each);
     atomic_store(&allowed, calls);
+}
+
+/* ---- A store that is spared ---- */
+
+static const struct backend_type *store_type;
+
+#define SPARED(call)                                                                                         \
+    do {                                                                                                     \
+        spared = true;                                                                                       \
+        enum backend_status status_ = call;                                                                  \
+        spared = false;                                                                                      \
+        return status_;                                                                                      \
+    } while (0)
+
+static enum backend_status spared_open(const struct backend_options *options, enum backend_role role,
+                                       struct backend_connection **ret_connection,
+                                       struct backend_error *ret_error) {
+    struct backend_options own = *options;
+    own.type = store_type;
+    SPARED(store_type->open(&own, role, ret_connection, ret_error));
+}
+
+static enum backend_status spared_high_version(struct backend_connection *connection, uint64_t *ret_version,
+                                               struct backend_error *ret_error) {
+    SPARED(store_type->high_version(connection, ret_version, ret_error));
+}
+
+static enum backend_status spared_load(struct backend_connection *connection,
+                                       const struct backend_table *table, const struct slice *keys,
+                                       size_t count, uint32_t now, struct load_result *results,
+                                       struct backend_error *ret_error) {
+    SPARED(store_type->load(connection, table, keys, count, now, results, ret_error));
+}
+
+static enum backend_status spared_apply(struct backend_connection *connection, struct mutation *mutations,
+                                        size_t count, uint32_t now, struct backend_error *ret_error) {
+    SPARED(store_type->apply(connection, mutations, count, now, ret_error));
+}
+
+static enum backend_status spared_maintain(struct backend_connection *connection, uint32_t now,
+                                           bool *ret_more, struct backend_error *ret_error) {
+    SPARED(store_type->maintain(connection, now, ret_more, ret_error));
+}
+
+static void spared_close(struct backend_connection *connection) {
+    store_type->close(connection);
+}
+
+static struct backend_type spared_type; /* no scan: nothing is loaded ahead here */
+
+static void spare_store(struct tier_rig *rig) {
+    store_type = faulty_type(rig->faulty);
+    spared_type = *store_type;
+    spared_type.open = spared_open;
+    spared_type.high_version = spared_high_version;
+    spared_type.load = spared_load;
+    spared_type.apply = spared_apply;
+    spared_type.maintain = spared_maintain;
+    spared_type.close = spared_close;
+    rig->backend.options.type = &spared_type;
 }
 
 static void begin(struct tier_rig *rig) {
     rig_init(rig, &policy_write_behind);
+    spare_store(rig);
     rig_use_folder(rig);
     rig->spaces[0].journal = JOURNAL_OS;
     rig->options.drain_timeout = 50;
@@ -77,16 +161,77 @@ static void test_flushing_without_memory(void **state) {
         begin(&rig);
         rig.spaces[0].flush_delay = 1;
         rig_start(&rig);
-        allow(calls);
+        allow(calls, 0);
         write_some(&rig, stored, COUNT);
         usleep(20000);
-        allow(-1);
+        allow(-1, 0);
         rig_do(&rig, "sync");
         assert_int_equal(cache_dirty_entries(tier_cache(rig.tier), 0), 0);
         check_rows(&rig, stored, COUNT);
         rig_stop(&rig);
     }
     assert_true(atomic_load(&refused) > 0);
+}
+
+/* Through the store, hot and cold: an answer of success is true, an error changes nothing that is not told.
+ */
+static void use_some(struct tier_rig *rig, int *values, int count) {
+    char command[64], value[32];
+    for (int i = 0; i < count; i++) {
+        snprintf(command, sizeof command, "get key%d", i);
+        const char *reply = rig_do(rig, command);
+        snprintf(value, sizeof value, "%d", values[i]);
+        assert_true(strcmp(reply, value) == 0 || strncmp(reply, "SERVER_ERROR", 12) == 0);
+        snprintf(command, sizeof command, "incr key%d 1", i);
+        reply = rig_do(rig, command);
+        if (strncmp(reply, "SERVER_ERROR", 12) != 0)
+            assert_int_equal(atoi(reply), ++values[i]);
+    }
+}
+
+static void check_values(struct tier_rig *rig, const int *values, int count) {
+    char key[32], value[32];
+    for (int i = 0; i < count; i++) {
+        snprintf(key, sizeof key, "key%d", i);
+        snprintf(value, sizeof value, "%d", values[i]);
+        rig_assert_row(rig, key, value);
+    }
+}
+
+static void set_values(struct tier_rig *rig, int *values, int count) {
+    char command[64];
+    for (int i = 0; i < count; i++) {
+        values[i] = i * 100;
+        snprintf(command, sizeof command, "set key%d %d", i, values[i]);
+        rig_expect(rig, command, "STORED");
+    }
+    rig_do(rig, "sync");
+}
+
+static void test_using_the_store_without_memory(void **state) {
+    enum { KEYS = 40, ROUNDS = 30 };
+    const struct policy *policies[] = {&policy_write_through, &policy_write_behind};
+    int values[KEYS];
+    (void)state;
+    for (int round = 0; round < 2 * ROUNDS; round++) {
+        struct tier_rig rig;
+        unsigned long before = atomic_load(&refused);
+        begin(&rig);
+        rig.spaces[0].policy = policies[round % 2];
+        rig.spaces[0].journal = round % 2 ? JOURNAL_OS : JOURNAL_OFF;
+        rig.backend.options.timeout_ms = 100; /* what finds no memory is not tried for long */
+        rig_start(&rig);
+        set_values(&rig, values, KEYS);
+        rig_end_tier(&rig);
+        rig_start(&rig); /* memory knows none of them */
+        allow(round / 2, round % 4 + 1);
+        use_some(&rig, values, KEYS);
+        allow(-1, 0);
+        rig_do(&rig, "sync");
+        check_values(&rig, values, KEYS);
+        assert_true(atomic_load(&refused) > before);
+        rig_stop(&rig);
+    }
 }
 
 /* A start that finds no memory says so, and leaves everything as it was for the next one. */
@@ -100,10 +245,10 @@ static void test_recovery_without_memory(void **state) {
     write_some(&rig, stored, COUNT);
     faulty_fail_all(rig.faulty, FAULTY_APPLY, BACKEND_TRANSIENT);
     rig_end_tier(&rig);
-    for (long calls = 0; calls < 20; calls += calls < 8 ? 1 : 4) {
-        allow(calls);
+    for (long calls = 0; calls < 400; calls += calls < 100 ? 1 : 9) {
+        allow(calls, 0);
         const char *error = rig_try_start(&rig);
-        allow(-1);
+        allow(-1, 0);
         if (error)
             failed++;
         else
@@ -122,6 +267,7 @@ static void test_recovery_without_memory(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_flushing_without_memory),
+        cmocka_unit_test(test_using_the_store_without_memory),
         cmocka_unit_test(test_recovery_without_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
