@@ -23,6 +23,7 @@ static void log_line(void *context, enum log_level level, const char *message) {
     struct tier_rig *rig = context;
     pthread_mutex_lock(&rig->log_mutex);
     snprintf(rig->last_log, sizeof rig->last_log, "%s", message);
+    rig->awaited_logs += rig->awaited_log && strstr(message, rig->awaited_log);
     pthread_mutex_unlock(&rig->log_mutex);
     if (getenv("RIG_LOG"))
         fprintf(stderr, "%d %s\n", (int)level, message);

@@ -44,6 +44,8 @@ struct tier_rig {
     char folder[64]; /* data folder; "" until rig_use_folder */
     char reply[RIG_REPLY];
     char last_log[1024];
+    const char *awaited_log; /* log lines with this text are counted */
+    unsigned awaited_logs;
     pthread_mutex_t log_mutex;
     int64_t clock_shift_us; /* added to the time that workers see */
 };

@@ -357,6 +357,28 @@ static void test_more_than_memory(void **state) {
     rig_stop(&rig);
 }
 
+/* The store takes its time: the operator is told how much is left. */
+static void test_a_long_recovery_tells_its_progress(void **state) {
+    enum { KEYS = 25000 }; /* three commits */
+    struct tier_rig rig;
+    char command[64];
+    (void)state;
+    begin(&rig, JOURNAL_OS);
+    rig_start(&rig);
+    for (int i = 0; i < KEYS; i++) {
+        snprintf(command, sizeof command, "set key%d %d", i, i);
+        rig_expect(&rig, command, "STORED");
+    }
+    crash(&rig);
+    rig.awaited_log = "entries of namespace test have yet to be written to backend";
+    faulty_delay(rig.faulty, FAULTY_APPLY, 1100);
+    rig_start(&rig);
+    assert_true(rig.awaited_logs >= 1);
+    assert_int_equal(memory_store_rows(rig.store), KEYS);
+    faulty_delay(rig.faulty, FAULTY_APPLY, 0);
+    rig_stop(&rig);
+}
+
 static void test_other_number_of_workers(void **state) {
     struct tier_rig rig;
     (void)state;
@@ -572,6 +594,7 @@ int main(void) {
         cmocka_unit_test(test_blind_touches_come_back),
         cmocka_unit_test(test_versions_begin_above_the_store),
         cmocka_unit_test(test_more_than_memory),
+        cmocka_unit_test(test_a_long_recovery_tells_its_progress),
         cmocka_unit_test(test_other_number_of_workers),
         cmocka_unit_test(test_nothing_after_a_drain),
         cmocka_unit_test(test_always_waits_for_the_disk),
