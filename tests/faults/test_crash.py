@@ -4,7 +4,7 @@ under write-through. tools/crash-rounds does the same for as long as one likes. 
 
 import pytest
 from crash import Rounds, Violation
-from forebay import Redis
+from forebay import Config, Redis, Server, eventually, namespace
 
 ROUNDS = 20
 
@@ -30,3 +30,38 @@ def test_the_model_sees_what_is_lost(tmp_path):
             rounds.run(ROUNDS)
     finally:
         rounds.close()
+
+
+KEYS = 40000  # several commits of 10,000
+
+
+def test_killed_between_two_commits_of_a_batch(tmp_path):
+    """Part of a batch is in the store, part of it is not, and some of both has been set anew since."""
+    config = Config(namespace("sessions", "s:", "write-behind", flush_delay="1h", journal="os"), memory="256mb")
+    expected = {}
+    met = 0
+    with Server(tmp_path, config=config).start() as server:
+        for attempt in range(5):
+            with server.client() as client, server.client() as other:
+                for begin in range(0, KEYS, 1000):
+                    pairs = {f"s:{key * 7919 % KEYS}": b"%d/%d" % (attempt, key) for key in range(begin, begin + 1000)}
+                    assert set(client.set_many(pairs.items())) == {b"STORED"}
+                    expected.update(pairs)
+
+                def rows():
+                    return int(other.stats("write_behind")["sessions:rows"])
+
+                before = rows()
+                client.send(b"sync\r\n")
+                assert eventually(lambda: rows() >= before + 10000, pause=0)
+                for key in range(0, KEYS, 500):
+                    other.set(f"s:{key}", b"later %d" % attempt)
+                    expected[f"s:{key}"] = b"later %d" % attempt
+                met += rows() < before + KEYS
+                server.kill()
+            with server.start().client() as client:
+                for begin in range(0, KEYS, 1000):
+                    keys = [f"s:{key}" for key in range(begin, begin + 1000)]
+                    assert client.get_many(keys) == {key.encode(): expected[key] for key in keys}
+    assert met > 0, "every batch was whole before the kill: this run shows nothing"
+    assert {key.decode(): row.value for key, row in server.rows().items()} == expected
