@@ -9,26 +9,9 @@
 
 #include <cmocka.h>
 
-static void assert_row(struct tier_rig *rig, const char *key, const char *value) {
-    char *row = rig_row(rig, key);
-    if (value)
-        assert_non_null(row);
-    if (value && row)
-        assert_string_equal(row, value);
-    if (!value)
-        assert_null(row);
-    free(row);
-}
-
-static void expect(struct tier_rig *rig, const char *command, const char *reply) {
-    const char *got = rig_do(rig, command);
-    if (strcmp(got, reply) != 0)
-        fail_msg("%s: %s, not %s", command, got, reply);
-}
-
 /* Forgets everything in memory that is clean: what comes next is cold. */
 static void cool(struct tier_rig *rig) {
-    expect(rig, "flush_all", "OK");
+    rig_expect(rig, "flush_all", "OK");
 }
 
 static void put(struct tier_rig *rig, const char *key, const char *value) {
@@ -43,16 +26,16 @@ static void test_cache_aside(void **state) {
     rig_init(&rig, &policy_cache_aside);
     rig_start(&rig);
     put(&rig, "row", "1");
-    expect(&rig, "get row", "MISS");
-    expect(&rig, "set a 1", "STORED");
-    expect(&rig, "get a", "1");
-    expect(&rig, "add a 2", "NOT_STORED");
-    expect(&rig, "incr a 4", "5");
-    expect(&rig, "append a 0", "STORED");
-    expect(&rig, "get a", "50");
-    expect(&rig, "delete a", "DELETED");
-    expect(&rig, "delete a", "NOT_FOUND");
-    expect(&rig, "touch a 10", "NOT_FOUND");
+    rig_expect(&rig, "get row", "MISS");
+    rig_expect(&rig, "set a 1", "STORED");
+    rig_expect(&rig, "get a", "1");
+    rig_expect(&rig, "add a 2", "NOT_STORED");
+    rig_expect(&rig, "incr a 4", "5");
+    rig_expect(&rig, "append a 0", "STORED");
+    rig_expect(&rig, "get a", "50");
+    rig_expect(&rig, "delete a", "DELETED");
+    rig_expect(&rig, "delete a", "NOT_FOUND");
+    rig_expect(&rig, "touch a 10", "NOT_FOUND");
     assert_int_equal(memory_store_counts(rig.store).keys, 0);
     assert_int_equal(memory_store_counts(rig.store).mutations, 0);
     rig_stop(&rig);
@@ -66,23 +49,23 @@ static void test_read_through(void **state) {
     rig_init(&rig, &policy_read_through);
     rig_start(&rig);
     put(&rig, "row", "old");
-    expect(&rig, "get row", "old");
-    expect(&rig, "get row", "old");
+    rig_expect(&rig, "get row", "old");
+    rig_expect(&rig, "get row", "old");
     assert_int_equal(memory_store_counts(rig.store).keys, 1);
-    expect(&rig, "get nothing", "MISS");
+    rig_expect(&rig, "get nothing", "MISS");
     /* Changes are memory's alone, over what the backend has. */
     put(&rig, "n", "41");
-    expect(&rig, "incr n 1", "42");
-    assert_row(&rig, "n", "41");
-    expect(&rig, "add n 1", "NOT_STORED");
+    rig_expect(&rig, "incr n 1", "42");
+    rig_assert_row(&rig, "n", "41");
+    rig_expect(&rig, "add n 1", "NOT_STORED");
     put(&rig, "m", "x");
-    expect(&rig, "add m 1", "NOT_STORED");
-    expect(&rig, "replace nothing 1", "NOT_STORED");
+    rig_expect(&rig, "add m 1", "NOT_STORED");
+    rig_expect(&rig, "replace nothing 1", "NOT_STORED");
     /* A delete invalidates: the next read sees the row. */
     put(&rig, "row", "new");
-    expect(&rig, "get row", "old");
-    expect(&rig, "delete row", "DELETED");
-    expect(&rig, "get row", "new");
+    rig_expect(&rig, "get row", "old");
+    rig_expect(&rig, "delete row", "DELETED");
+    rig_expect(&rig, "get row", "new");
     assert_int_equal(memory_store_counts(rig.store).mutations, 0);
     rig_stop(&rig);
 }
@@ -115,13 +98,13 @@ static void test_negative_ttl(void **state) {
     rig_init(&rig, &policy_read_through);
     rig.spaces[0].negative_ttl = 60000;
     rig_start(&rig);
-    expect(&rig, "get nothing", "MISS");
-    expect(&rig, "get nothing", "MISS");
-    expect(&rig, "replace nothing 1", "NOT_STORED");
+    rig_expect(&rig, "get nothing", "MISS");
+    rig_expect(&rig, "get nothing", "MISS");
+    rig_expect(&rig, "replace nothing 1", "NOT_STORED");
     assert_int_equal(memory_store_counts(rig.store).keys, 1);
     put(&rig, "nothing", "something");
-    expect(&rig, "delete nothing", "DELETED"); /* the absence is forgotten first */
-    expect(&rig, "get nothing", "something");
+    rig_expect(&rig, "delete nothing", "DELETED"); /* the absence is forgotten first */
+    rig_expect(&rig, "get nothing", "something");
     rig_stop(&rig);
 }
 
@@ -132,18 +115,18 @@ static void test_write_through(void **state) {
     (void)state;
     rig_init(&rig, &policy_write_through);
     rig_start(&rig);
-    expect(&rig, "set a 1", "STORED");
-    assert_row(&rig, "a", "1");
-    expect(&rig, "get a", "1");
+    rig_expect(&rig, "set a 1", "STORED");
+    rig_assert_row(&rig, "a", "1");
+    rig_expect(&rig, "get a", "1");
     assert_int_equal(memory_store_counts(rig.store).keys, 0);
-    expect(&rig, "add a 2", "NOT_STORED");
-    expect(&rig, "incr a 9", "10");
-    assert_row(&rig, "a", "10");
-    expect(&rig, "append a x", "STORED");
-    assert_row(&rig, "a", "10x");
-    expect(&rig, "delete a", "DELETED");
-    assert_row(&rig, "a", NULL);
-    expect(&rig, "get a", "MISS");
+    rig_expect(&rig, "add a 2", "NOT_STORED");
+    rig_expect(&rig, "incr a 9", "10");
+    rig_assert_row(&rig, "a", "10");
+    rig_expect(&rig, "append a x", "STORED");
+    rig_assert_row(&rig, "a", "10x");
+    rig_expect(&rig, "delete a", "DELETED");
+    rig_assert_row(&rig, "a", NULL);
+    rig_expect(&rig, "get a", "MISS");
     rig_stop(&rig);
 }
 
@@ -153,25 +136,25 @@ static void test_write_through_cold(void **state) {
     rig_init(&rig, &policy_write_through);
     rig_start(&rig);
     put(&rig, "n", "41");
-    expect(&rig, "incr n 1", "42");
-    assert_row(&rig, "n", "42");
+    rig_expect(&rig, "incr n 1", "42");
+    rig_assert_row(&rig, "n", "42");
     put(&rig, "text", "b");
-    expect(&rig, "prepend text a", "STORED");
-    assert_row(&rig, "text", "ab");
+    rig_expect(&rig, "prepend text a", "STORED");
+    rig_assert_row(&rig, "text", "ab");
     cool(&rig);
-    expect(&rig, "add text z", "NOT_STORED");
-    expect(&rig, "replace none z", "NOT_STORED");
+    rig_expect(&rig, "add text z", "NOT_STORED");
+    rig_expect(&rig, "replace none z", "NOT_STORED");
     cool(&rig);
-    expect(&rig, "replace text z", "STORED");
-    assert_row(&rig, "text", "z");
+    rig_expect(&rig, "replace text z", "STORED");
+    rig_assert_row(&rig, "text", "z");
     cool(&rig);
-    expect(&rig, "gat text 1000", "z");
+    rig_expect(&rig, "gat text 1000", "z");
     uint32_t expires_at;
     free(memory_store_get(rig.store, "test", "text", NULL, &expires_at));
     assert_true(expires_at > 1000);
     cool(&rig);
-    expect(&rig, "delete text", "DELETED");
-    expect(&rig, "delete text", "NOT_FOUND");
+    rig_expect(&rig, "delete text", "DELETED");
+    rig_expect(&rig, "delete text", "NOT_FOUND");
     rig_stop(&rig);
 }
 
@@ -184,18 +167,18 @@ static void test_cas_survives_eviction(void **state) {
         unsigned long long cas;
         rig_init(&rig, policies[i]);
         rig_start(&rig);
-        expect(&rig, "set a 1", "STORED");
+        rig_expect(&rig, "set a 1", "STORED");
         assert_int_equal(sscanf(rig_do(&rig, "gets a"), "1 %llu", &cas), 1);
         rig_do(&rig, "sync");
         cool(&rig);
-        expect(&rig, "touch a 5000", "TOUCHED"); /* a touch does not change what clients compare */
+        rig_expect(&rig, "touch a 5000", "TOUCHED"); /* a touch does not change what clients compare */
         rig_do(&rig, "sync");
         cool(&rig);
         snprintf(command, sizeof command, "cas a 2 %llu", cas);
-        expect(&rig, command, "STORED");
-        expect(&rig, command, "EXISTS");
-        expect(&rig, "cas none 2 5", "NOT_FOUND");
-        expect(&rig, "get a", "2");
+        rig_expect(&rig, command, "STORED");
+        rig_expect(&rig, command, "EXISTS");
+        rig_expect(&rig, "cas none 2 5", "NOT_FOUND");
+        rig_expect(&rig, "get a", "2");
         rig_stop(&rig);
     }
 }
@@ -221,7 +204,7 @@ static void test_write_through_shares_a_commit(void **state) {
         snprintf(expected, sizeof expected, "%d", i);
         assert_string_equal(rig_finish(calls[i]), expected);
     }
-    assert_row(&rig, "n", "19");
+    rig_assert_row(&rig, "n", "19");
     assert_true(memory_store_counts(rig.store).batches <= 3);
     for (int i = 0; i < 20; i++)
         rig_free(calls[i]);
@@ -246,8 +229,8 @@ static void test_write_through_refused_row(void **state) {
     assert_string_equal(rig_finish(calls[0]), "STORED");
     assert_memory_equal(rig_finish(calls[1]), "SERVER_ERROR", 12);
     assert_string_equal(rig_finish(calls[2]), "STORED");
-    expect(&rig, "get bad", "MISS");
-    assert_row(&rig, "good2", "1");
+    rig_expect(&rig, "get bad", "MISS");
+    rig_assert_row(&rig, "good2", "1");
     rig_free(first);
     for (int i = 0; i < 3; i++)
         rig_free(calls[i]);
@@ -261,9 +244,9 @@ static void test_write_through_lost_answer(void **state) {
     rig_start(&rig);
     put(&rig, "n", "1");
     faulty_lose_answer(rig.faulty); /* applied, but reported as failed: repeated with the same version */
-    expect(&rig, "incr n 1", "2");
-    assert_row(&rig, "n", "2");
-    expect(&rig, "get n", "2");
+    rig_expect(&rig, "incr n 1", "2");
+    rig_assert_row(&rig, "n", "2");
+    rig_expect(&rig, "get n", "2");
     rig_stop(&rig);
 }
 
@@ -273,15 +256,15 @@ static void test_write_through_backend_down(void **state) {
     rig_init(&rig, &policy_write_through);
     rig.backend.options.timeout_ms = 150;
     rig_start(&rig);
-    expect(&rig, "set a 1", "STORED");
+    rig_expect(&rig, "set a 1", "STORED");
     faulty_fail_all(rig.faulty, FAULTY_APPLY, BACKEND_TRANSIENT);
     assert_memory_equal(rig_do(&rig, "set a 2"), "SERVER_ERROR", 12);
-    expect(&rig, "get a", "1"); /* the outcome is unknown, so the backend is asked */
+    rig_expect(&rig, "get a", "1"); /* the outcome is unknown, so the backend is asked */
     faulty_fail_all(rig.faulty, FAULTY_APPLY, BACKEND_OK);
     for (int i = 0; i < 100 && strcmp(rig_do(&rig, "set a 3"), "STORED") != 0; i++)
         usleep(50000);
-    expect(&rig, "get a", "3");
-    assert_row(&rig, "a", "3");
+    rig_expect(&rig, "get a", "3");
+    rig_assert_row(&rig, "a", "3");
     rig_stop(&rig);
 }
 
@@ -292,19 +275,19 @@ static void test_write_behind(void **state) {
     (void)state;
     rig_init(&rig, &policy_write_behind);
     rig_start(&rig);
-    expect(&rig, "set a 1", "STORED");
-    assert_row(&rig, "a", NULL);
-    expect(&rig, "get a", "1");
-    expect(&rig, "incr a 1", "2");
-    expect(&rig, "set b 1", "STORED");
-    expect(&rig, "delete b", "DELETED");
-    expect(&rig, "get b", "MISS");
-    expect(&rig, "sync", "2");
-    assert_row(&rig, "a", "2");
-    assert_row(&rig, "b", NULL);
+    rig_expect(&rig, "set a 1", "STORED");
+    rig_assert_row(&rig, "a", NULL);
+    rig_expect(&rig, "get a", "1");
+    rig_expect(&rig, "incr a 1", "2");
+    rig_expect(&rig, "set b 1", "STORED");
+    rig_expect(&rig, "delete b", "DELETED");
+    rig_expect(&rig, "get b", "MISS");
+    rig_expect(&rig, "sync", "2");
+    rig_assert_row(&rig, "a", "2");
+    rig_assert_row(&rig, "b", NULL);
     assert_int_equal(memory_store_counts(rig.store).mutations, 2); /* five changes, two rows */
     assert_int_equal(rig_stat(&rig, "test:coalesced"), 2);
-    expect(&rig, "sync", "0");
+    rig_expect(&rig, "sync", "0");
     rig_stop(&rig);
 }
 
@@ -314,22 +297,22 @@ static void test_write_behind_cold(void **state) {
     rig_init(&rig, &policy_write_behind);
     rig_start(&rig);
     put(&rig, "n", "41");
-    expect(&rig, "incr n 1", "42");
+    rig_expect(&rig, "incr n 1", "42");
     put(&rig, "text", "b");
-    expect(&rig, "append text c", "STORED");
-    expect(&rig, "add text z", "NOT_STORED");
+    rig_expect(&rig, "append text c", "STORED");
+    rig_expect(&rig, "add text z", "NOT_STORED");
     put(&rig, "gone", "x");
-    expect(&rig, "delete gone", "DELETED");
-    expect(&rig, "add gone y", "STORED");
-    expect(&rig, "replace none z", "NOT_STORED");
-    expect(&rig, "delete none", "NOT_FOUND");
+    rig_expect(&rig, "delete gone", "DELETED");
+    rig_expect(&rig, "add gone y", "STORED");
+    rig_expect(&rig, "replace none z", "NOT_STORED");
+    rig_expect(&rig, "delete none", "NOT_FOUND");
     put(&rig, "touched", "t");
-    expect(&rig, "touch touched 1000", "TOUCHED");
+    rig_expect(&rig, "touch touched 1000", "TOUCHED");
     rig_do(&rig, "sync");
-    assert_row(&rig, "n", "42");
-    assert_row(&rig, "text", "bc");
-    assert_row(&rig, "gone", "y");
-    assert_row(&rig, "touched", "t");
+    rig_assert_row(&rig, "n", "42");
+    rig_assert_row(&rig, "text", "bc");
+    rig_assert_row(&rig, "gone", "y");
+    rig_assert_row(&rig, "touched", "t");
     assert_int_equal(memory_store_counts(rig.store).touches, 1);
     rig_stop(&rig);
 }
@@ -343,22 +326,22 @@ static void test_existence_memory(void **state) {
     put(&rig, "deleted", "x");
     put(&rig, "touched", "x");
     put(&rig, "added", "x");
-    expect(&rig, "delete deleted", "NOT_FOUND");
-    expect(&rig, "touch touched 1000", "NOT_FOUND");
-    expect(&rig, "add added y", "STORED");
-    expect(&rig, "replace replaced y", "NOT_STORED");
-    expect(&rig, "get deleted", "MISS"); /* its delete is pending */
+    rig_expect(&rig, "delete deleted", "NOT_FOUND");
+    rig_expect(&rig, "touch touched 1000", "NOT_FOUND");
+    rig_expect(&rig, "add added y", "STORED");
+    rig_expect(&rig, "replace replaced y", "NOT_STORED");
+    rig_expect(&rig, "get deleted", "MISS"); /* its delete is pending */
     rig_do(&rig, "sync");
-    assert_row(&rig, "deleted", NULL);
-    assert_row(&rig, "added", "y");
-    assert_row(&rig, "replaced", NULL);
+    rig_assert_row(&rig, "deleted", NULL);
+    rig_assert_row(&rig, "added", "y");
+    rig_assert_row(&rig, "replaced", NULL);
     uint32_t expires_at = 0;
     for (int i = 0; i < 5000 && expires_at == 0; i++) {
         free(memory_store_get(rig.store, "test", "touched", NULL, &expires_at));
         usleep(1000);
     }
     assert_true(expires_at > 1000);
-    expect(&rig, "get touched", "x");
+    rig_expect(&rig, "get touched", "x");
     rig_stop(&rig);
 }
 
@@ -379,13 +362,13 @@ static void test_blind_touches_wait(void **state) {
     put(&rig, "short", "x");
     put(&rig, "number", "1");
     put(&rig, "key0", "x");
-    expect(&rig, "get stale", "x");
+    rig_expect(&rig, "get stale", "x");
     faulty_fail_all(rig.faulty, FAULTY_ANY, BACKEND_TRANSIENT);
     rig.clock_shift_us = 11 * 1000000;
-    expect(&rig, "get stale", "x");
-    expect(&rig, "touch stale -1", "NOT_FOUND");
+    rig_expect(&rig, "get stale", "x");
+    rig_expect(&rig, "touch stale -1", "NOT_FOUND");
     assert_memory_equal(rig_do(&rig, "get stale"), "SERVER_ERROR", 12); /* its life is over */
-    expect(&rig, "touch number 5000", "NOT_FOUND");
+    rig_expect(&rig, "touch number 5000", "NOT_FOUND");
     faulty_fail_all(rig.faulty, FAULTY_ANY, BACKEND_OK);
     faulty_fail_all(rig.faulty, FAULTY_APPLY, BACKEND_TRANSIENT);
     for (int i = 0; i < 100 && strcmp(rig_do(&rig, "incr number 1"), "2") != 0; i++)
@@ -403,11 +386,11 @@ static void test_blind_touches_wait(void **state) {
     rig_do(&rig, "sync");
     free(memory_store_get(rig.store, "test", "number", NULL, &expires_at));
     assert_true(expires_at > 5000); /* the increment was made on what the touch had prolonged */
-    assert_row(&rig, "number", "2");
+    rig_assert_row(&rig, "number", "2");
     free(memory_store_get(rig.store, "test", "key0", NULL, &expires_at));
     assert_true(expires_at > 5000);
-    expect(&rig, "get stale", "MISS");
-    expect(&rig, "touch key1 5000", "NOT_FOUND"); /* there is room again */
+    rig_expect(&rig, "get stale", "MISS");
+    rig_expect(&rig, "touch key1 5000", "NOT_FOUND"); /* there is room again */
     rig_stop(&rig);
 }
 
@@ -418,16 +401,16 @@ static void test_touch_slack(void **state) {
     rig_init(&rig, &policy_write_behind);
     rig.spaces[0].touch_slack = 100;
     rig_start(&rig);
-    expect(&rig, "set a 1 1000", "STORED");
+    rig_expect(&rig, "set a 1 1000", "STORED");
     rig_do(&rig, "sync");
     free(memory_store_get(rig.store, "test", "a", NULL, &expires_at));
-    expect(&rig, "touch a 1060", "TOUCHED");
-    expect(&rig, "gat a 1090", "1");
-    expect(&rig, "sync", "0");
+    rig_expect(&rig, "touch a 1060", "TOUCHED");
+    rig_expect(&rig, "gat a 1090", "1");
+    rig_expect(&rig, "sync", "0");
     free(memory_store_get(rig.store, "test", "a", NULL, &again));
     assert_int_equal(again, expires_at);
-    expect(&rig, "touch a 1150", "TOUCHED"); /* small moves add up */
-    expect(&rig, "sync", "1");
+    rig_expect(&rig, "touch a 1150", "TOUCHED"); /* small moves add up */
+    rig_expect(&rig, "sync", "1");
     free(memory_store_get(rig.store, "test", "a", NULL, &again));
     assert_true(again >= expires_at + 150);
     rig_stop(&rig);
@@ -441,11 +424,11 @@ static void test_placeholder_does_not_hide_a_row(void **state) {
         rig_init(&rig, policies[i]);
         rig_start(&rig);
         put(&rig, "row", "x");
-        expect(&rig, "vivify row 30", "x");
-        expect(&rig, "vivify none 30", "WON");
-        assert_row(&rig, "none", NULL);
-        expect(&rig, "set none 1", "STORED");
-        expect(&rig, "get none", "1");
+        rig_expect(&rig, "vivify row 30", "x");
+        rig_expect(&rig, "vivify none 30", "WON");
+        rig_assert_row(&rig, "none", NULL);
+        rig_expect(&rig, "set none 1", "STORED");
+        rig_expect(&rig, "get none", "1");
         rig_do(&rig, "sync");
         rig_stop(&rig);
     }
@@ -457,11 +440,11 @@ static void test_placeholder_over_a_pending_delete(void **state) {
     rig_init(&rig, &policy_write_behind);
     rig_start(&rig);
     put(&rig, "a", "x");
-    expect(&rig, "delete a", "DELETED");
-    expect(&rig, "vivify a 30", "WON");
-    expect(&rig, "set a 2", "STORED");
+    rig_expect(&rig, "delete a", "DELETED");
+    rig_expect(&rig, "vivify a 30", "WON");
+    rig_expect(&rig, "set a 2", "STORED");
     rig_do(&rig, "sync");
-    assert_row(&rig, "a", "2");
+    rig_assert_row(&rig, "a", "2");
     rig_stop(&rig);
 }
 
@@ -470,14 +453,14 @@ static void test_flush_all(void **state) {
     (void)state;
     rig_init(&rig, &policy_write_behind);
     rig_start(&rig);
-    expect(&rig, "set clean 1", "STORED");
+    rig_expect(&rig, "set clean 1", "STORED");
     rig_do(&rig, "sync");
-    expect(&rig, "set dirty 2", "STORED");
-    expect(&rig, "flush_all", "OK");
+    rig_expect(&rig, "set dirty 2", "STORED");
+    rig_expect(&rig, "flush_all", "OK");
     rig_do(&rig, "sync");
-    assert_row(&rig, "clean", "1"); /* rows are never deleted by it */
-    assert_row(&rig, "dirty", "2");
-    expect(&rig, "get dirty", "2"); /* from the backend, as it was dropped when it was settled */
+    rig_assert_row(&rig, "clean", "1"); /* rows are never deleted by it */
+    rig_assert_row(&rig, "dirty", "2");
+    rig_expect(&rig, "get dirty", "2"); /* from the backend, as it was dropped when it was settled */
     assert_true(memory_store_counts(rig.store).keys >= 1);
     rig_stop(&rig);
 }
@@ -534,7 +517,7 @@ static void test_late_fill_is_refused(void **state) {
     assert_string_equal(rig_finish(set), "STORED");
     faulty_hold(rig.faulty, FAULTY_LOAD, false);
     assert_string_equal(rig_finish(get), "new");
-    expect(&rig, "get a", "new");
+    rig_expect(&rig, "get a", "new");
     rig_free(get);
     rig_free(set);
     rig_stop(&rig);
@@ -548,17 +531,17 @@ static void test_unknown_is_not_a_miss(void **state) {
         rig_init(&rig, &policy_write_behind);
         rig.spaces[0].on_backend_down = answers[i];
         rig_start(&rig);
-        expect(&rig, "set known 1", "STORED");
+        rig_expect(&rig, "set known 1", "STORED");
         faulty_fail_all(rig.faulty, FAULTY_LOAD, BACKEND_TRANSIENT);
         if (answers[i] == DOWN_MISS)
-            expect(&rig, "get unknown", "MISS");
+            rig_expect(&rig, "get unknown", "MISS");
         else
             assert_memory_equal(rig_do(&rig, "get unknown"), "SERVER_ERROR", 12);
         assert_memory_equal(rig_do(&rig, "incr unknown 1"), "SERVER_ERROR", 12);
         assert_memory_equal(rig_do(&rig, "add unknown 1"), "SERVER_ERROR", 12);
-        expect(&rig, "get known", "1");
-        expect(&rig, "set unknown 2", "STORED"); /* needs to know nothing */
-        expect(&rig, "get unknown", "2");
+        rig_expect(&rig, "get known", "1");
+        rig_expect(&rig, "set unknown 2", "STORED"); /* needs to know nothing */
+        rig_expect(&rig, "get unknown", "2");
         faulty_fail_all(rig.faulty, FAULTY_LOAD, BACKEND_OK);
         rig_stop(&rig);
     }
@@ -576,25 +559,25 @@ static void test_stale_reads(void **state) {
         rig_start(&rig);
         put(&rig, "a", "1");
         put(&rig, "b", "1");
-        expect(&rig, "get a", "1");
-        expect(&rig, "gat b 15", "1");
+        rig_expect(&rig, "get a", "1");
+        rig_expect(&rig, "gat b 15", "1");
         rig_do(&rig, "sync");
         put(&rig, "a", "2");
         faulty_fail_all(rig.faulty, FAULTY_LOAD, BACKEND_TRANSIENT);
         rig.clock_shift_us = 11 * 1000000;
-        expect(&rig, "get a", "1");
-        expect(&rig, "get b", "1");
+        rig_expect(&rig, "get a", "1");
+        rig_expect(&rig, "get b", "1");
         assert_string_equal(rig_multi_get(&rig, "a b"), "1,1");
         assert_memory_equal(rig_do(&rig, "get unknown"), "SERVER_ERROR", 12);
         assert_memory_equal(rig_do(&rig, "incr a 1"), "SERVER_ERROR", 12); /* no change on old grounds */
         assert_memory_equal(rig_do(&rig, "gat a 100"), "SERVER_ERROR", 12);
         rig.clock_shift_us = 16 * 1000000; /* the life of b is over */
-        expect(&rig, "get a", "1");
+        rig_expect(&rig, "get a", "1");
         assert_memory_equal(rig_do(&rig, "get b"), "SERVER_ERROR", 12);
         faulty_fail_all(rig.faulty, FAULTY_LOAD, BACKEND_OK);
         for (int j = 0; j < 100 && strcmp(rig_do(&rig, "get a"), "2") != 0; j++)
             usleep(50000);
-        expect(&rig, "get a", "2");
+        rig_expect(&rig, "get a", "2");
         rig_stop(&rig);
     }
 }
@@ -610,18 +593,18 @@ static void test_stale_is_overwritten(void **state) {
     rig_start(&rig);
     put(&rig, "a", "1");
     put(&rig, "b", "1");
-    expect(&rig, "get a", "1");
-    expect(&rig, "get b", "1");
+    rig_expect(&rig, "get a", "1");
+    rig_expect(&rig, "get b", "1");
     rig.clock_shift_us = 11 * 1000000;
     faulty_fail_all(rig.faulty, FAULTY_ANY, BACKEND_TRANSIENT);
-    expect(&rig, "set a 2", "STORED");
-    expect(&rig, "get a", "2");
-    expect(&rig, "delete b", "NOT_FOUND"); /* memory does not know; the row goes nevertheless */
-    expect(&rig, "get b", "MISS");
+    rig_expect(&rig, "set a 2", "STORED");
+    rig_expect(&rig, "get a", "2");
+    rig_expect(&rig, "delete b", "NOT_FOUND"); /* memory does not know; the row goes nevertheless */
+    rig_expect(&rig, "get b", "MISS");
     faulty_fail_all(rig.faulty, FAULTY_ANY, BACKEND_OK);
     rig_do(&rig, "sync");
-    assert_row(&rig, "a", "2");
-    assert_row(&rig, "b", NULL);
+    rig_assert_row(&rig, "a", "2");
+    rig_assert_row(&rig, "b", NULL);
     rig_stop(&rig);
 }
 
@@ -638,7 +621,7 @@ static void test_reads_recover(void **state) {
     faulty_fail_all(rig.faulty, FAULTY_LOAD, BACKEND_OK);
     for (int i = 0; i < 100 && strcmp(rig_do(&rig, "get a"), "1") != 0; i++)
         usleep(50000);
-    expect(&rig, "get a", "1");
+    rig_expect(&rig, "get a", "1");
     rig_stop(&rig);
 }
 
@@ -649,9 +632,9 @@ static void test_longest_prefix(void **state) {
     rig_add_space(&rig, "one", "s:", &policy_write_through);
     rig_add_space(&rig, "two", "s:deep:", &policy_write_through);
     rig_start(&rig);
-    expect(&rig, "set s:a 1", "STORED");
-    expect(&rig, "set s:deep:a 2", "STORED");
-    expect(&rig, "set s 3", "STORED");
+    rig_expect(&rig, "set s:a 1", "STORED");
+    rig_expect(&rig, "set s:deep:a 2", "STORED");
+    rig_expect(&rig, "set s 3", "STORED");
     char *one = memory_store_get(rig.store, "one", "s:a", NULL, NULL);
     char *two = memory_store_get(rig.store, "two", "s:deep:a", NULL, NULL);
     assert_string_equal(one, "1");

@@ -13,12 +13,6 @@
 
 enum { ROWS = 500 };
 
-static void expect(struct tier_rig *rig, const char *command, const char *reply) {
-    const char *got = rig_do(rig, command);
-    if (strcmp(got, reply) != 0)
-        fail_msg("%s: %s, not %s", command, got, reply);
-}
-
 /* A rig that preloads, and waits for it, over this many rows key<i> of value<i>. */
 static void begin(struct tier_rig *rig, unsigned rows) {
     char key[32], value[32];
@@ -55,7 +49,7 @@ static void assert_in_memory(struct tier_rig *rig, unsigned rows) {
     for (unsigned i = 0; i < rows; i++) {
         snprintf(command, sizeof command, "get key%u", i);
         snprintf(value, sizeof value, "value%u", i);
-        expect(rig, command, value);
+        rig_expect(rig, command, value);
     }
     assert_int_equal(memory_store_counts(rig->store).keys, asked);
 }
@@ -70,16 +64,16 @@ static void it_leaves_alone_what_was_written_meanwhile(void **state) {
     for (unsigned i = 0; i < ROWS; i++) { /* some of these are being loaded, others come next */
         char command[48];
         snprintf(command, sizeof command, "set key%u newer", i);
-        expect(&rig, command, "STORED");
+        rig_expect(&rig, command, "STORED");
     }
-    expect(&rig, "delete key7", "DELETED");
+    rig_expect(&rig, "delete key7", "DELETED");
     assert_false(tier_is_ready(rig.tier));
     faulty_hold(rig.faulty, FAULTY_LOAD, false);
     eventually(tier_is_ready(rig.tier));
     for (unsigned i = 0; i < ROWS; i++) {
         char command[48];
         snprintf(command, sizeof command, "get key%u", i);
-        expect(&rig, command, i == 7 ? "MISS" : "newer");
+        rig_expect(&rig, command, i == 7 ? "MISS" : "newer");
     }
     rig_stop(&rig);
 }
@@ -123,7 +117,7 @@ static void a_silent_backend_is_waited_for(void **state) {
     rig_start(&rig);
     eventually(faulty_calls(rig.faulty, FAULTY_SCAN) >= 3);
     assert_false(tier_is_ready(rig.tier));
-    expect(&rig, "get key3", "value3"); /* by a reader, who is not the one that waits */
+    rig_expect(&rig, "get key3", "value3"); /* by a reader, who is not the one that waits */
     faulty_fail_all(rig.faulty, FAULTY_SCAN, BACKEND_OK);
     eventually(tier_is_ready(rig.tier));
     assert_in_memory(&rig, ROWS);
@@ -150,7 +144,7 @@ static void a_single_reader_goes_on_reading(void **state) {
     faulty_hold(rig.faulty, FAULTY_SCAN, true);
     rig_start(&rig);
     faulty_wait_held(rig.faulty, FAULTY_SCAN);
-    expect(&rig, "get key3", "value3");
+    rig_expect(&rig, "get key3", "value3");
     faulty_hold(rig.faulty, FAULTY_SCAN, false);
     eventually(tier_is_ready(rig.tier));
     rig_stop(&rig);
@@ -208,16 +202,16 @@ static void a_written_batch_ends_the_readers_pause(void **state) {
     faulty_fail_all(rig.faulty, FAULTY_LOAD, BACKEND_TRANSIENT);
     unsigned calls;
     do { /* until the pauses are long: 320 ms at least after the sixth failure */
-        expect(&rig, "get key1", "SERVER_ERROR backend store is not available");
+        rig_expect(&rig, "get key1", "SERVER_ERROR backend store is not available");
         calls = faulty_calls(rig.faulty, FAULTY_LOAD);
         usleep(1000);
     } while (rig_stat(&rig, "store:read_failures") < 7);
     faulty_fail_all(rig.faulty, FAULTY_LOAD, BACKEND_OK);
-    expect(&rig, "get key1", "SERVER_ERROR backend store is not available"); /* the pause */
+    rig_expect(&rig, "get key1", "SERVER_ERROR backend store is not available"); /* the pause */
     assert_int_equal(faulty_calls(rig.faulty, FAULTY_LOAD), calls);
-    expect(&rig, "set other 1", "STORED");
-    expect(&rig, "sync", "1");
-    expect(&rig, "get key1", "value1");
+    rig_expect(&rig, "set other 1", "STORED");
+    rig_expect(&rig, "sync", "1");
+    rig_expect(&rig, "get key1", "value1");
     rig_stop(&rig);
 }
 
