@@ -222,29 +222,38 @@ static bool next_dirty(struct flusher *flusher, struct dirty *ret_dirty) {
     return queue_pop(queue, ret_dirty);
 }
 
+/* Puts the element that places[i] names at place i, in place: each cycle of the permutation in turn. */
+static void permute(struct flusher *flusher, struct batch_place *places) {
+    for (size_t first = 0; first < flusher->count; first++) {
+        struct mutation mutation = flusher->mutations[first];
+        uint64_t hash = flusher->hashes[first];
+        size_t to = first;
+        for (size_t from = places[to].index; from != first; from = places[to].index) {
+            flusher->mutations[to] = flusher->mutations[from];
+            flusher->hashes[to] = flusher->hashes[from];
+            places[to].index = (uint32_t)to; /* done */
+            to = from;
+        }
+        flusher->mutations[to] = mutation;
+        flusher->hashes[to] = hash;
+        places[to].index = (uint32_t)to;
+    }
+}
+
 /* A batch of several commits is put in the order of its keys, so that neighbours in the store share a commit,
  * and most pages are written once. Without memory for it, it stays as it is. */
 static void order(struct flusher *flusher) {
-    size_t count = flusher->count;
-    struct batch_place *places = malloc(count * sizeof *places);
-    struct mutation *mutations = malloc(flusher->capacity * sizeof *mutations);
-    uint64_t *hashes = malloc(flusher->capacity * sizeof *hashes);
-    if (places && mutations && hashes) {
-        batch_order(flusher->mutations, count, places);
-        for (size_t i = 0; i < count; i++) {
-            mutations[i] = flusher->mutations[places[i].index];
-            hashes[i] = flusher->hashes[places[i].index];
-        }
-        struct mutation *unordered = flusher->mutations;
-        uint64_t *unordered_hashes = flusher->hashes;
-        flusher->mutations = mutations;
-        flusher->hashes = hashes;
-        mutations = unordered;
-        hashes = unordered_hashes;
-    }
+    struct batch_place *places = malloc(flusher->count * sizeof *places);
+    if (!places)
+        return;
+    batch_order(flusher->mutations, flusher->count, places);
+    permute(flusher, places);
     free(places);
-    free(mutations);
-    free(hashes);
+}
+
+/* Memory of the batch in hand. */
+static size_t batch_bytes(const struct flusher *flusher) {
+    return flusher->bytes.used + flusher->count * (sizeof *flusher->mutations + sizeof *flusher->hashes);
 }
 
 static void collect(struct flusher *flusher) {
@@ -253,7 +262,7 @@ static void collect(struct flusher *flusher) {
     size_t room = space->tier->options.cache.item_max + ENTRY_KEY_MAX;
     struct cache_time now = wall_time();
     struct dirty dirty;
-    while (flusher->count < space->options.flush_batch && flusher->bytes.used < BATCH_BYTES_MAX &&
+    while (flusher->count < space->options.flush_batch && batch_bytes(flusher) < space->batch_bytes &&
            reserve(flusher, room) && next_dirty(flusher, &dirty)) {
         if (dirty.since < flusher->batch_since)
             flusher->batch_since = dirty.since;

@@ -79,6 +79,7 @@ struct space {
     struct queue *queues; /* one per worker */
     struct space_worker_counters *by_worker;
     uint64_t flush_delay_us;
+    size_t batch_bytes;  /* memory that a batch may take: keys, values, bookkeeping */
     size_t flush_bytes;  /* dirty bytes from which a flush is due */
     atomic_bool full;    /* a bound was crossed; until it is well below again */
     atomic_bool starved; /* full because the cache had no room */

@@ -13,7 +13,10 @@
 
 enum {
     FLUSH_BYTES_MAX = 64 << 20, /* dirty bytes that make a flush due, however large the batch may be */
-    STARVED_PAUSE_US = 50000,   /* how long those wait at most whom the cache refused */
+    BATCH_BYTES_MIN = 1 << 20,
+    BATCH_BYTES_MAX = 32 << 20, /* memory of a batch: this, or a part of the cache's if that is less */
+    BATCH_SHARE = 32,
+    STARVED_PAUSE_US = 50000, /* how long those wait at most whom the cache refused */
 };
 
 struct space *space_of_key(const struct tier *tier, struct slice key) {
@@ -57,6 +60,11 @@ static bool init_dirty(struct space *space, char *error, size_t error_size) {
     return complete;
 }
 
+static size_t batch_bytes(size_t memory) {
+    size_t bytes = memory / BATCH_SHARE;
+    return bytes < BATCH_BYTES_MIN ? BATCH_BYTES_MIN : bytes > BATCH_BYTES_MAX ? BATCH_BYTES_MAX : bytes;
+}
+
 bool space_init(struct space *space, struct tier *tier, const struct space_options *options, int number,
                 char *error, size_t error_size) {
     space->options = *options;
@@ -75,6 +83,7 @@ bool space_init(struct space *space, struct tier *tier, const struct space_optio
     space->flush_delay_us = (uint64_t)space->options.flush_delay * 1000;
     space->flush_bytes =
         space->options.dirty_limit / 2 < FLUSH_BYTES_MAX ? space->options.dirty_limit / 2 : FLUSH_BYTES_MAX;
+    space->batch_bytes = batch_bytes(tier->options.cache.memory_limit);
     pthread_mutex_init(&space->waiting_mutex, NULL);
     return !space->policy->holds_back || init_dirty(space, error, error_size);
 }

@@ -13,7 +13,6 @@ enum {
     GROUP_MAX = 1024,           /* write-through changes that share a commit */
     GROUP_BYTES_MAX = 16 << 20, /* and their values */
     LOAD_MAX = 128,             /* keys per lookup on the writer's connection */
-    BATCH_BYTES_MAX = 16 << 20, /* keys and values of one write-behind batch */
     COMMIT_MAX = 10000,         /* entries of it that share a commit: write-through groups go between */
     POLL_US = 1000000,          /* the thread looks around at least that often */
     TOUCH_BUCKETS = 4096,

@@ -78,6 +78,12 @@ static void test_due_by_bytes(void **state) {
 
 enum { MANY = 25000, COMMIT = 10000 }; /* more than one commit takes */
 
+/* With the memory that such a batch needs. */
+static void begin_large(struct tier_rig *rig) {
+    begin(rig, 600000);
+    rig->options.cache.memory_limit = 256 << 20;
+}
+
 static void set_many(struct tier_rig *rig) {
     char command[64];
     for (int i = 0; i < MANY; i++) {
@@ -90,7 +96,7 @@ static void set_many(struct tier_rig *rig) {
 static void test_a_batch_of_several_commits(void **state) {
     struct tier_rig rig;
     (void)state;
-    begin(&rig, 600000);
+    begin_large(&rig);
     rig_start(&rig);
     set_many(&rig);
     faulty_refuse_keys(rig.faulty, "key9999");
@@ -110,7 +116,7 @@ static void test_a_batch_of_several_commits(void **state) {
 static void test_write_between_two_commits(void **state) {
     struct tier_rig rig;
     (void)state;
-    begin(&rig, 600000);
+    begin_large(&rig);
     rig_start(&rig);
     set_many(&rig);
     faulty_hold(rig.faulty, FAULTY_APPLY, true);
@@ -134,7 +140,7 @@ static void test_write_between_two_commits(void **state) {
 static void test_write_through_between_two_commits(void **state) {
     struct tier_rig rig;
     (void)state;
-    begin(&rig, 600000);
+    begin_large(&rig);
     rig_add_space(&rig, "through", "w:", &policy_write_through);
     rig_start(&rig);
     set_many(&rig);

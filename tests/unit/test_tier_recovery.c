@@ -364,6 +364,7 @@ static void test_a_long_recovery_tells_its_progress(void **state) {
     char command[64];
     (void)state;
     begin(&rig, JOURNAL_OS);
+    rig.options.cache.memory_limit = 256 << 20;
     rig_start(&rig);
     for (int i = 0; i < KEYS; i++) {
         snprintf(command, sizeof command, "set key%d %d", i, i);
