@@ -145,10 +145,15 @@ static void test_write_through_between_two_commits(void **state) {
     rig_start(&rig);
     set_many(&rig);
     faulty_delay(rig.faulty, FAULTY_APPLY, 300);
+    faulty_hold(rig.faulty, FAULTY_APPLY, true);
     struct rig_call *sync = rig_begin(&rig, 0, "sync");
-    usleep(50000);
-    rig_expect(&rig, "set w:a 1", "STORED");
+    faulty_wait_held(rig.faulty, FAULTY_APPLY);
+    struct rig_call *through = rig_begin(&rig, 0, "set w:a 1");
+    faulty_hold(rig.faulty, FAULTY_APPLY, false);
+    assert_string_equal(rig_finish(through), "STORED");
+    rig_free(through);
     assert_true(cache_dirty_entries(tier_cache(rig.tier), 0) >= MANY - 2 * COMMIT);
+    rig_assert_row(&rig, "key1001", "21679"); /* among the last that were set, but the first in order */
     faulty_delay(rig.faulty, FAULTY_APPLY, 0);
     rig_finish(sync);
     rig_free(sync);
