@@ -3,9 +3,9 @@
  * Write-behind of one namespace: from the dirty queues to the backend.
  *
  *     queue --pop--> collect (DIRTY -> FLUSHING, copied) --apply--> settle (-> CLEAN, or absent)
- *                                                          | transient: the batch is held and applied again
+ *                                                          | transient: the batch is held and tried again
  *                                                          | permanent: halved until the refused row is
- * alone, |            which goes to the quarantine
+ *                                                          |            alone; that goes to the quarantine
  *
  * A batch that is held keeps what it copied, while newer writes make its entries dirty again: they are in a
  * later batch with a higher version, so repeating this one does no harm. An entry that changed meanwhile is

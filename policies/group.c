@@ -4,8 +4,9 @@
  * commit.
  *
  *     jobs --take--> items --load (what memory does not know)--> evaluate --> apply --> memory --> answers
- *                                   |  transient: from the start,           |  transient: the same commit
- * again, |  until the deadline                   |  until the deadline |  permanent: one by one
+ *                               | transient: from the start,               | transient: the same commit
+ *                               | until the deadline                       | again, until the deadline
+ *                                                                          | permanent: one by one
  *
  * This thread is the only one that changes these namespaces, so what it evaluates against cannot change under
  * it: the result of an earlier item of the group with the same key, else memory, else the row in the backend.
