@@ -207,13 +207,12 @@ static uint32_t record_crc(const char *record, size_t size, const struct format_
     return crc32c(crc, record + AT_VALUE_SIZE, size - AT_VALUE_SIZE);
 }
 
-size_t format_encode_record(char *to, const struct format_key *key, uint64_t offset, unsigned kind,
-                            unsigned space, const struct entry *entry) {
+size_t format_encode_record(char *to, unsigned kind, unsigned space, const struct entry *entry) {
     assert(entry->key.size <= ENTRY_KEY_MAX && entry->marks <= MARKS_MASK && space <= FORMAT_SPACES_MAX);
-    size_t size = format_record_size(entry, entry->value.size);
+    size_t value_size = kind == JOURNAL_PUT ? entry->value.size : 0;
+    size_t size = format_record_size(entry, value_size);
     put64(to + size - 8, 0); /* the padding */
-    put32(to + AT_TAG, key->tag);
-    put32(to + AT_VALUE_SIZE, (uint32_t)entry->value.size);
+    put32(to + AT_VALUE_SIZE, (uint32_t)value_size);
     to[AT_KEY_SIZE] = (char)entry->key.size;
     to[AT_KIND] =
         (char)(kind | (unsigned)entry->marks << MARKS_SHIFT | (entry->client_cas ? HAS_CLIENT_CAS : 0u));
@@ -228,9 +227,8 @@ size_t format_encode_record(char *to, const struct format_key *key, uint64_t off
     }
     if (entry->key.size > 0)
         memcpy(at, entry->key.data, entry->key.size);
-    if (entry->value.size > 0)
-        memcpy(at + entry->key.size, entry->value.data, entry->value.size);
-    put32(to + AT_CRC, record_crc(to, size, key, offset));
+    if (value_size > 0)
+        memcpy(at + entry->key.size, entry->value.data, value_size);
     return size;
 }
 
@@ -252,12 +250,15 @@ static size_t claimed_size(const char *record, size_t room, size_t space_count) 
     return (size + 7) & ~(size_t)7;
 }
 
-size_t format_move_record(char *record, const struct format_key *key, uint64_t offset) {
-    size_t size = claimed_size(record, SIZE_MAX, FORMAT_SPACES_MAX + 1);
-    assert(size > 0);
-    put32(record + AT_TAG, key->tag);
-    put32(record + AT_CRC, record_crc(record, size, key, offset));
-    return size;
+void format_place_records(char *records, size_t size, const struct format_key *key, uint64_t offset) {
+    for (size_t at = 0; at < size;) {
+        char *record = records + at;
+        size_t length = claimed_size(record, size - at, FORMAT_SPACES_MAX + 1);
+        assert(length > 0 && length <= size - at);
+        put32(record + AT_TAG, key->tag);
+        put32(record + AT_CRC, record_crc(record, length, key, offset + at));
+        at += length;
+    }
 }
 
 bool format_decode_record(const char *data, size_t size, uint64_t offset, const struct format_key *key,

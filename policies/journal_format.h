@@ -68,12 +68,12 @@ static inline size_t format_record_size(const struct entry *entry, size_t value_
     return (size + 7) & ~(size_t)7;
 }
 
-/* Writes the record for this place of the file; returns its size. */
-size_t format_encode_record(char *to, const struct format_key *key, uint64_t offset, unsigned kind,
-                            unsigned space, const struct entry *entry);
+/* Writes a record that belongs to no place yet; returns its size. Only a JOURNAL_PUT has a value. */
+size_t format_encode_record(char *to, unsigned kind, unsigned space, const struct entry *entry);
 
-/* Makes a whole record one of another file, or of another place; returns its size. */
-size_t format_move_record(char *record, const struct format_key *key, uint64_t offset);
+/* Makes whole records, one behind the other, those of this place of the file: gives each its tag and its CRC,
+ * whatever they were before. */
+void format_place_records(char *records, size_t size, const struct format_key *key, uint64_t offset);
 
 /* True if there is a whole record of this file at offset. Its slices point into data. */
 bool format_decode_record(const char *data, size_t size, uint64_t offset, const struct format_key *key,

@@ -12,10 +12,11 @@
  *
  * The life of a file, and who moves it on:
  *
- *     (nothing) --keeper--> ready --worker, in journal_reserve--> current --worker--> sealed --syncer-->
- * blank |                   ^                                                          ^                 | |
- * +--------------------------- keeper -----------------------|-----------------+
- *         +--recovery: files of earlier processes--------------------------------------- +
+ *     (nothing) --keeper--> ready --worker--> current --worker--> sealed --syncer--> blank
+ *                             ^                                     ^                  |
+ *                             |            files of earlier         |                  |
+ *                             |            processes: recovery -----+                  |
+ *                             +------------------------ keeper ------------------------+
  *
  * ready, current and sealed files are named journal-<writer>-<sequence>.fj and are read at recovery. A file
  * is given that name only when its header is on disk; while it is being made, and while it waits for its next
@@ -124,9 +125,10 @@ struct journal_writer {
     struct journal_file *file; /* current, or NULL: none could be made yet */
     size_t room;               /* bytes that can be appended without looking further */
     char *buffer;
-    size_t capacity, buffered,
-        done;                  /* of the buffered bytes, done are in the file already (a write ended early) */
-    uint64_t offset;           /* in the file, where buffer[0] goes */
+    size_t capacity, buffered;
+    size_t placed;   /* of the buffered bytes: these have the tags and CRCs of their place in the file */
+    size_t done;     /* and these are in the file already (a write ended early) */
+    uint64_t offset; /* in the file, where buffer[0] goes */
     uint64_t buffered_version; /* highest in the buffer */
     uint64_t buffered_records;
     size_t always_size,

@@ -363,9 +363,10 @@ static char *whole_records(const struct recovering *self, uint64_t sequence, siz
         if (found == SCAN_HOLE)
             continue;
         memcpy(image + size, self->data + scan.at, scan.extent);
-        size += format_move_record(image + size, &key, size);
+        size += scan.extent;
     }
-    size += format_encode_record(image + size, &key, size, FORMAT_KIND_END, 0, &none);
+    size += format_encode_record(image + size, FORMAT_KIND_END, 0, &none);
+    format_place_records(image + header.size, size - header.size, &key, header.size);
     header.file_size = size;
     format_encode_header(image, &header);
     *ret_size = size;

@@ -3,12 +3,11 @@
  * The worker's side of the journal. Nothing here takes a lock or makes a system call in the common case but
  * journal_write, which makes one.
  *
- * The buffer holds what comes next in the current file, so a record gets its place, and its CRC, when it is
- * appended. When a record does not fit any more, journal_reserve writes the buffer out, seals the file with
- * an END record and goes on in the next one, which the keeper has made meanwhile. Invariants
- * (writer_is_sane):
+ * The buffer holds what comes next in the current file. When a record does not fit any more, journal_reserve
+ * writes the buffer out, seals the file with an END record and goes on in the next one, which the keeper has
+ * made meanwhile. Invariants (writer_is_sane):
  *
- *     done <= buffered <= capacity
+ *     done <= placed <= buffered <= capacity
  *     offset + buffered + room + the END record <= size of the file
  *     buffered + room <= capacity
  *     no room while the state is WRITER_FAILING
@@ -20,7 +19,8 @@
 #include <stdlib.h>
 
 __attribute__((unused)) static bool writer_is_sane(const struct journal_writer *writer) {
-    if (writer->done > writer->buffered || writer->buffered + writer->room > writer->capacity)
+    if (writer->done > writer->placed || writer->placed > writer->buffered ||
+        writer->buffered + writer->room > writer->capacity)
         return false;
     if (writer->always_size > writer->buffered || writer->interval_size > writer->buffered)
         return false;
@@ -83,7 +83,7 @@ static void written(struct journal_writer *writer) {
     add(&writer->bytes, writer->buffered);
     add(&writer->records, writer->buffered_records);
     writer->offset += writer->buffered;
-    writer->buffered = writer->done = 0;
+    writer->buffered = writer->placed = writer->done = 0;
     writer->buffered_records = writer->buffered_version = 0;
     writer->always_size = writer->interval_size = 0;
     if (writer->state != WRITER_GOOD)
@@ -92,8 +92,19 @@ static void written(struct journal_writer *writer) {
     writer->state = WRITER_GOOD;
 }
 
+/* The records get their CRCs here and not one by one: read at once, a record's bytes would still be on their
+ * way through the processor's store buffer, behind those of the change itself, and each CRC would wait for
+ * all of them (docs/benchmarks-write-behind.md). */
+static void place(struct journal_writer *writer) {
+    format_place_records(writer->buffer + writer->placed, writer->buffered - writer->placed,
+                         &writer->file->key, writer->offset + writer->placed);
+    writer->placed = writer->buffered;
+}
+
 bool journal_writer_flush(struct journal_writer *writer) {
     const struct journal_files *disk = writer->journal->disk;
+    if (writer->placed < writer->buffered)
+        place(writer);
     while (writer->done < writer->buffered) {
         ssize_t n = disk->write_at(disk, writer->file->handle, writer->buffer + writer->done,
                                    writer->buffered - writer->done, writer->offset + writer->done);
@@ -144,13 +155,12 @@ static bool seal(struct journal_writer *writer) {
     struct journal_file *file = writer->file;
     struct entry none = {.key = slice_of(NULL, 0)};
     assert(writer->buffered == 0 && writer->capacity >= FORMAT_END_SIZE);
-    writer->buffered =
-        format_encode_record(writer->buffer, &file->key, writer->offset, FORMAT_KIND_END, 0, &none);
+    writer->buffered = format_encode_record(writer->buffer, FORMAT_KIND_END, 0, &none);
     writer->room = 0;
     if (!journal_writer_flush(writer)) {
         /* Nobody misses an END record; but what was written of it may not be taken for the rest of a record.
          */
-        writer->buffered = 0;
+        writer->buffered = writer->placed = 0;
         return false;
     }
     atomic_store_explicit(&file->sealed, true, memory_order_release);
@@ -229,9 +239,7 @@ static bool move_buffer(struct journal_writer *writer) {
     leave(writer, next);
     writer->moves++;
     writer->failing_us = journal_monotonic_us();
-    writer->done = 0;
-    for (size_t at = 0; at < writer->buffered;)
-        at += format_move_record(writer->buffer + at, &next->key, writer->offset + at);
+    writer->done = writer->placed = 0;
     if (writer->turn_position != 0)
         writer->turn_position = next->base + writer->offset + writer->always_size;
     return journal_writer_flush(writer);
@@ -306,14 +314,10 @@ void journal_append(struct journal_writer *writer, enum journal_mode mode, unsig
                     enum journal_kind kind, const struct entry *entry) {
     assert(mode != JOURNAL_OFF && space < writer->journal->space_count);
     assert(entry->key.size > 0 && entry->version != 0);
-    struct entry bare = *entry;
-    if (kind != JOURNAL_PUT)
-        bare.value.size = 0;
-    size_t size = format_record_size(&bare, bare.value.size);
+    size_t size = format_record_size(entry, kind == JOURNAL_PUT ? entry->value.size : 0);
     if (size > writer->room)
         abort(); /* not reserved: to go on would lose an acknowledged change */
-    format_encode_record(writer->buffer + writer->buffered, &writer->file->key,
-                         writer->offset + writer->buffered, kind, space, &bare);
+    format_encode_record(writer->buffer + writer->buffered, kind, space, entry);
     writer->buffered += size;
     writer->room -= size;
     writer->buffered_records++;

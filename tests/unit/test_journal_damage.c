@@ -84,7 +84,8 @@ static void give_a_past(struct specimen *specimen) {
     struct entry entry = {.key = SLICE("key 1"), .value = SLICE("stale"), .version = 1000};
     size_t at = HEADER;
     for (; at + format_record_size(&entry, entry.value.size) <= specimen->size; entry.version++)
-        at += format_encode_record(bytes + at, &old_key, at, JOURNAL_PUT, 0, &entry);
+        at += format_encode_record(bytes + at, JOURNAL_PUT, 0, &entry);
+    format_place_records(bytes + HEADER, at - HEADER, &old_key, HEADER);
     assert_int_equal(format_decode_header(specimen->bytes, specimen->size, &header), FORMAT_GOOD);
     header.fresh = false;
     format_encode_header(bytes, &header);
@@ -186,7 +187,8 @@ static void stopped_at_every_byte(enum past past) {
         struct entry entry = {.key = SLICE("key 1"), .value = SLICE("stale"), .version = 1000};
         size_t at = HEADER;
         for (; at + format_record_size(&entry, entry.value.size) <= specimen.size; entry.version++)
-            at += format_encode_record(before + at, &old_key, at, JOURNAL_PUT, 0, &entry);
+            at += format_encode_record(before + at, JOURNAL_PUT, 0, &entry);
+        format_place_records(before + HEADER, at - HEADER, &old_key, HEADER);
     }
     size_t whole = 0;
     for (size_t stop = HEADER; stop <= specimen.ends[RECORDS]; stop++) {
