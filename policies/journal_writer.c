@@ -125,6 +125,7 @@ bool journal_writer_flush(struct journal_writer *writer) {
 
 /* ---- Files ---- */
 
+/* Lets go of the current file, if there is one, and goes on in this one. */
 static void begin_file(struct journal_writer *writer, struct journal_file *file) {
     struct journal *journal = writer->journal;
     struct journal_file *before = writer->file;
@@ -134,10 +135,13 @@ static void begin_file(struct journal_writer *writer, struct journal_file *file)
     writer->asked = false;
     pthread_mutex_lock(&journal->lock);
     journal_list_append(&journal->files, file);
-    uint64_t version =
-        before == NULL ? UINT64_MAX : atomic_load_explicit(&before->max_version, memory_order_relaxed);
-    if (version < atomic_load_explicit(&journal->recyclable_from, memory_order_relaxed))
-        atomic_store_explicit(&journal->recyclable_from, version, memory_order_relaxed);
+    if (before != NULL) {
+        uint64_t version = atomic_load_explicit(&before->max_version, memory_order_relaxed);
+        if (version < atomic_load_explicit(&journal->recyclable_from, memory_order_relaxed))
+            atomic_store_explicit(&journal->recyclable_from, version, memory_order_relaxed);
+        /* Last, and under the lock: once it is sealed the syncer may recycle and free it. */
+        atomic_store_explicit(&before->sealed, true, memory_order_release);
+    }
     pthread_mutex_unlock(&journal->lock);
 }
 
@@ -150,9 +154,8 @@ bool journal_writer_start(struct journal_writer *writer) {
     return true;
 }
 
-/* Writes the END record and lets go of the file. */
-static bool seal(struct journal_writer *writer) {
-    struct journal_file *file = writer->file;
+/* Writes the END record. */
+static bool write_end(struct journal_writer *writer) {
     struct entry none = {.key = slice_of(NULL, 0)};
     assert(writer->buffered == 0 && writer->capacity >= FORMAT_END_SIZE);
     writer->buffered = format_encode_record(writer->buffer, FORMAT_KIND_END, 0, &none);
@@ -163,7 +166,6 @@ static bool seal(struct journal_writer *writer) {
         writer->buffered = writer->placed = 0;
         return false;
     }
-    atomic_store_explicit(&file->sealed, true, memory_order_release);
     return true;
 }
 
@@ -195,11 +197,10 @@ static bool next_file(struct journal_writer *writer, size_t bytes) {
         give_back(writer, bytes);
         return false;
     }
-    if (writer->file != NULL && !seal(writer)) {
+    if (writer->file != NULL && !write_end(writer)) {
         /* The file at hand fails, the new one need not: leave the old without its END. */
         writer->done = 0;
         writer->state = WRITER_GOOD;
-        atomic_store_explicit(&writer->file->sealed, true, memory_order_release);
     }
     begin_file(writer, file);
     return true;
@@ -224,7 +225,6 @@ static bool gives_up(const struct journal_writer *writer, int failure) {
 static void leave(struct journal_writer *writer, struct journal_file *next) {
     struct journal_file *bad = writer->file;
     atomic_store_explicit(&bad->suspect, true, memory_order_relaxed);
-    atomic_store_explicit(&bad->sealed, true, memory_order_release);
     journal_log(writer->journal, LOG_LEVEL_WARNING, "journal: %s/%s is left as it is, %s is used instead",
                 writer->journal->folder, bad->name, next->name);
     begin_file(writer, next);
