@@ -3,10 +3,10 @@
  * The insides that the files of this folder share: who owns what, and which thread may touch it.
  *
  *     struct tier            one; constant after tier_create but for its atomics
- *       struct space         a namespace: options, dirty queues (one per worker), fullness, quarantine,
- * counters struct tier_backend  a backend: one loader (reader threads) and one writer (one thread) struct
- * tier_worker   one per worker thread: that thread alone, but for `ready`, `floor` and `durable` struct
- * tier_ticket   one per connection: its worker's thread; while parked, whoever works on it
+ *       struct space         a namespace: options, dirty queues (one per worker), fullness, quarantine, counters
+ *       struct tier_backend  a backend: one loader (reader threads) and one writer (one thread)
+ *     struct tier_worker     one per worker thread: that thread alone, but for the members marked "shared"
+ *     struct tier_ticket     one per connection: its worker's thread; while parked, whoever works on it
  *
  * Locks, none of which is ever held together with another one or across a call of a backend or of the cache:
  * loader.mutex, writer.mutex, space.waiting_mutex, quarantine.mutex, tier.stats_mutex.
@@ -122,7 +122,6 @@ enum park {
     PARK_NONE,
     PARK_LOADS,   /* keys are being loaded */
     PARK_WRITE,   /* a write-through change, evaluated by the writer */
-    PARK_DURABLE, /* the outcome stands; the journal has to reach the disk */
     PARK_ROOM,    /* the namespace is full */
     PARK_BARRIER, /* sync, or the outcome stands and has to be committed (on_full = write-through) */
 };
@@ -191,7 +190,6 @@ struct tier_ticket {
     char error[160];
     /* times and places */
     uint64_t deadline_us; /* PARK_ROOM, PARK_WRITE: monotonic, 0: not set */
-    uint64_t position;    /* PARK_DURABLE */
     /* PARK_BARRIER */
     struct space *barrier_space; /* NULL: all */
     uint64_t barrier_entries;
@@ -247,10 +245,8 @@ struct tier_worker {
     char *scratch;         /* item_max + some: built and copied values */
     size_t scratch_size;
     struct journal_writer *journal;
-    struct tier_ticket *submitted, **submitted_end;  /* of this turn, in order */
-    struct tier_ticket *durable_list, **durable_end; /* waiting for the disk, by position */
-    struct tier_ticket *undated, **undated_end;      /* waiting for a journal_write that succeeds */
-    struct tier_ticket *returned;                    /* taken off `ready`, in order */
+    struct tier_ticket *submitted, **submitted_end; /* of this turn, in order */
+    struct tier_ticket *returned;                   /* taken off `ready`, in order */
     uint64_t touched; /* bit per namespace: something was queued in this turn */
     bool appended;    /* this turn has records in the journal's buffer */
     struct worker_counters counters;

@@ -234,8 +234,6 @@ static bool make_workers(struct tier *tier) {
         worker->tier = tier;
         worker->index = i;
         worker->submitted_end = &worker->submitted;
-        worker->durable_end = &worker->durable_list;
-        worker->undated_end = &worker->undated;
         worker->scratch_size = tier->options.cache.item_max + 64;
         worker->scratch = malloc(worker->scratch_size);
         atomic_init(&worker->floor, UINT64_MAX);

@@ -10,13 +10,15 @@
  *
  *     tier_turn_begin(worker, &now)
  *     for each request of the turn:  tier_prepare (namespace, hash, prefetch)
- *     for each request in order:     tier_execute -> TIER_DONE: write the reply, tier_release
- *                                                 -> TIER_PARKED: stop this connection; tier_anticipate for
- * the reads that follow on it; then tier_submit(ticket) tier_turn_end(worker)          true: journal written,
- * the replies of the turn may now be sent
+ *     for each request in order:     tier_execute
+ *         TIER_DONE    write the reply, tier_release
+ *         TIER_HELD    the same; the replies of this connection wait for the disk
+ *         TIER_PARKED  stop this connection; tier_anticipate for the reads that follow on it; tier_submit
+ *     tier_turn_end(worker)          true: the journal is written, the replies of the turn may be sent
  *
  * and back:  the wake function given to tier_create is called (on any thread); the worker calls
- * tier_next_ready until NULL and executes the same request of that connection again, with the same ticket.
+ * tier_next_ready until NULL and executes the same request of that connection again, with the same ticket;
+ * and it sends what it held up to tier_durable.
  */
 #ifndef FOREBAY_POLICIES_TIER_H
 #define FOREBAY_POLICIES_TIER_H
@@ -30,7 +32,7 @@ struct tier;
 struct tier_worker;
 struct tier_ticket;
 
-enum tier_status { TIER_DONE, TIER_PARKED };
+enum tier_status { TIER_DONE, TIER_HELD, TIER_PARKED };
 
 struct tier_backend_options {
     struct backend_options options; /* tables are filled in by tier_create */
@@ -83,16 +85,22 @@ struct cache_time wall_time(void);
 void tier_turn_begin(struct tier_worker *worker, const struct cache_time *now);
 
 /* Writes the journal, publishes dirty entries, wakes backend threads that have work. True: the replies of the
- * turn may now be sent, except those of tickets for which tier_execute answered TIER_PARKED. False: the turn
- * made changes whose records could not be written to the journal, so none of its replies may be sent; what
- * they would have said is true of memory, but a kill -9 may undo it. */
-bool tier_turn_end(struct tier_worker *worker);
+ * turn may now be sent, but for those of connections for which tier_execute answered TIER_HELD: these may go
+ * when tier_durable has reached *ret_position; where that is 0, the position that a later turn gives (they
+ * only grow; NULL if none is ever held). False: the turn made changes whose records could not be written to
+ * the journal, so none of its replies may be sent; what they would have said is true of memory, but a kill -9
+ * may undo it. */
+bool tier_turn_end(struct tier_worker *worker, uint64_t *ret_position);
+
+/* How far the worker's journal is on the disk (or the backends have what it holds). When it grows the wake
+ * function is called. */
+uint64_t tier_durable(const struct tier_worker *worker);
 
 /* Finds the namespace, hashes, prefetches. For every request with a key, before tier_execute. */
 void tier_prepare(struct tier_worker *worker, struct request *request);
 
-/* One request with a key (up to COMMAND_META_DEBUG). DONE: *ret_outcome is the answer; if holds_lock,
- * tier_release comes next. PARKED: see above. */
+/* One request with a key (up to COMMAND_META_DEBUG). DONE, HELD: *ret_outcome is the answer; if holds_lock,
+ * tier_release comes next. PARKED, HELD: see above. */
 enum tier_status tier_execute(struct tier_worker *worker, struct tier_ticket *ticket, struct request *request,
                               struct outcome *ret_outcome);
 

@@ -16,32 +16,16 @@ void tier_turn_begin(struct tier_worker *worker, const struct cache_time *now) {
     low_water_enter(worker, now);
 }
 
-/* Tickets whose journal records are written now wait for the disk. */
-static void date_tickets(struct tier_worker *worker, uint64_t position) {
-    if (!worker->undated)
-        return;
-    for (struct tier_ticket *ticket = worker->undated; ticket; ticket = ticket->next)
-        ticket->position = position;
-    if (position <= atomic_load_explicit(&worker->durable, memory_order_acquire))
-        tier_wake(worker->tier, worker->index); /* nobody else will */
-    *worker->durable_end = worker->undated;
-    worker->durable_end = worker->undated_end;
-    worker->undated = NULL;
-    worker->undated_end = &worker->undated;
-}
-
 /* False: records of this turn are not in the file. They stay in the journal's buffer and are written by a
  * later turn; until then no turn appends any. */
-static bool write_journal(struct tier_worker *worker) {
-    uint64_t position = 0;
+static bool write_journal(struct tier_worker *worker, uint64_t *ret_position) {
     bool appended = worker->appended;
+    *ret_position = 0;
     worker->appended = false;
     if (!worker->journal)
         return true;
-    bool written = journal_write(worker->journal, &position) == JOURNAL_OK;
+    bool written = journal_write(worker->journal, ret_position) == JOURNAL_OK;
     atomic_store_explicit(&worker->journal_stuck, !written, memory_order_relaxed);
-    if (written)
-        date_tickets(worker, position);
     return written || !appended;
 }
 
@@ -76,7 +60,6 @@ static void dispatch(struct tier_worker *worker, struct tier_ticket *ticket) {
     case PARK_BARRIER:
         writer_barrier(worker->tier, ticket);
         break;
-    case PARK_DURABLE: /* was put into its list when it was submitted */
     case PARK_NONE:
         assert(false);
         break;
@@ -97,8 +80,9 @@ static void wake_writers(struct tier_worker *worker) {
     worker->touched = 0;
 }
 
-bool tier_turn_end(struct tier_worker *worker) {
-    bool kept = write_journal(worker);
+bool tier_turn_end(struct tier_worker *worker, uint64_t *ret_position) {
+    uint64_t position;
+    bool kept = write_journal(worker, ret_position ? ret_position : &position);
     low_water_leave(worker);
     if (worker->touched)
         wake_writers(worker);
@@ -110,6 +94,10 @@ bool tier_turn_end(struct tier_worker *worker) {
         dispatch(worker, ticket);
     }
     return kept;
+}
+
+uint64_t tier_durable(const struct tier_worker *worker) {
+    return atomic_load_explicit(&worker->durable, memory_order_acquire);
 }
 
 /* ---- Requests ---- */
@@ -131,9 +119,9 @@ enum tier_status tier_execute(struct tier_worker *worker, struct tier_ticket *ti
     } else {
         status = request->space->policy->change(worker, ticket, request, ret_outcome);
     }
-    if (status == TIER_DONE) {
+    if (status != TIER_PARKED) {
         count_outcome(worker, request, ret_outcome);
-        return TIER_DONE;
+        return status;
     }
     ticket->request.space = request->space;
     count(&worker->counters.parked);
@@ -164,12 +152,6 @@ void tier_anticipate(struct tier_worker *worker, struct tier_ticket *ticket, str
 void tier_submit(struct tier_worker *worker, struct tier_ticket *ticket) {
     assert(ticket->park != PARK_NONE);
     ticket->next = NULL;
-    if (ticket->park == PARK_DURABLE) {
-        ticket->park = PARK_NONE;
-        *worker->undated_end = ticket;
-        worker->undated_end = &ticket->next;
-        return;
-    }
     *worker->submitted_end = ticket;
     worker->submitted_end = &ticket->next;
 }
@@ -187,23 +169,10 @@ static void take_ready(struct tier_worker *worker) {
     }
 }
 
-static struct tier_ticket *next_durable(struct tier_worker *worker) {
-    struct tier_ticket *ticket = worker->durable_list;
-    if (!ticket || ticket->position > atomic_load_explicit(&worker->durable, memory_order_acquire))
-        return NULL;
-    worker->durable_list = ticket->next;
-    if (!worker->durable_list)
-        worker->durable_end = &worker->durable_list;
-    return ticket;
-}
-
 struct tier_ticket *tier_next_ready(struct tier_worker *worker) {
-    struct tier_ticket *ticket = next_durable(worker);
-    if (ticket)
-        return ticket;
     if (!worker->returned)
         take_ready(worker);
-    ticket = worker->returned;
+    struct tier_ticket *ticket = worker->returned;
     if (ticket)
         worker->returned = ticket->next;
     return ticket;

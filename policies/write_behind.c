@@ -132,6 +132,11 @@ static void append_journal(struct execution *e, uint64_t touch_cas) {
     e->worker->appended = true;
 }
 
+/* The answer of a change that is in the journal's buffer. */
+static enum tier_status noted(const struct execution *e) {
+    return journal_mode(e) == JOURNAL_ALWAYS ? TIER_HELD : TIER_DONE;
+}
+
 /* ---- The change ---- */
 
 static void queue_entry(struct execution *e) {
@@ -145,13 +150,13 @@ static void queue_entry(struct execution *e) {
         atomic_store_explicit(&space->full, true, memory_order_relaxed);
 }
 
-/* The answer stands, but may go out only when it is committed, or on disk. */
-static enum tier_status hold_answer(struct execution *e, bool through) {
+/* The answer stands, but may go out only when it is committed. */
+static enum tier_status wait_for_commit(struct execution *e) {
     struct tier_ticket *ticket = e->ticket;
     bool kept = ticket_keep_outcome(ticket, e->outcome);
     assert(kept); /* its bytes were reserved before the change */
     (void)kept;
-    ticket->park = through ? PARK_BARRIER : PARK_DURABLE;
+    ticket->park = PARK_BARRIER;
     ticket->barrier_space = e->space;
     ticket->barrier_holds_outcome = true;
     ticket->barrier_timeout = e->space->backend->timeout_ms;
@@ -160,11 +165,11 @@ static enum tier_status hold_answer(struct execution *e, bool through) {
 
 static enum tier_status change_dirty(struct execution *e) {
     enum tier_status status;
-    bool through, held;
+    bool through;
     if (!has_room(e, &through, &status))
         return status;
-    held = through || journal_mode(e) == JOURNAL_ALWAYS;
-    if (held && !ticket_bytes(e->ticket, e->outcome->status == OUTCOME_HIT ? e->outcome->view.value.size : 0))
+    if (through &&
+        !ticket_bytes(e->ticket, e->outcome->status == OUTCOME_HIT ? e->outcome->view.value.size : 0))
         return refuse(e, error_memory);
     if (!queue_reserve(&e->space->queues[e->worker->index]))
         return refuse(e, error_memory);
@@ -181,7 +186,7 @@ static enum tier_status change_dirty(struct execution *e) {
     queue_entry(e);
     append_journal(e, touch_cas);
     execution_done(e);
-    return held ? hold_answer(e, through) : TIER_DONE;
+    return through ? wait_for_commit(e) : noted(e);
 }
 
 /* existence = memory, and memory does not know the key: it is answered as absent, and the backend learns of
@@ -200,9 +205,6 @@ static bool change_blindly(struct execution *e) {
 static enum tier_status touch_blindly(struct execution *e) {
     struct tier_worker *worker = e->worker;
     const struct request *request = e->request;
-    bool held = journal_mode(e) == JOURNAL_ALWAYS;
-    if (held && !ticket_bytes(e->ticket, 0))
-        return refuse(e, error_memory);
     if (!reserve_journal(e))
         return refuse(e, error_journal);
     cache_forget(&e->outcome->cursor);
@@ -220,7 +222,7 @@ static enum tier_status touch_blindly(struct execution *e) {
         journal_append(worker->journal, journal_mode(e), (unsigned)e->space->number, JOURNAL_TOUCH, &entry);
         worker->appended = true;
     }
-    return held ? hold_answer(e, false) : TIER_DONE;
+    return noted(e);
 }
 
 static enum tier_status change_ready(struct execution *e) {
@@ -245,7 +247,7 @@ static enum tier_status change(struct tier_worker *worker, struct tier_ticket *t
     enum tier_status status = look == LOOK_PARKED     ? TIER_PARKED
                               : look == LOOK_ANSWERED ? TIER_DONE
                                                       : change_ready(&e);
-    if (status == TIER_DONE) {
+    if (status != TIER_PARKED) {
         ticket->room_denied = false;
         ticket->deadline_us = 0;
     }

@@ -4,7 +4,8 @@
  * an idle connection owns no buffer; the rest of an unfinished (or parked) request is kept in a buffer of its
  * own. Out: sent at once; what the socket does not take is kept, and nothing more is read before it has gone.
  *
- * States: OPEN <-> PARKED (tier_submit, tier_next_ready); OPEN -> CLOSING (quit, endless line: close after
+ * States: OPEN <-> PARKED (tier_submit, tier_next_ready); OPEN <-> held (replies wait for the disk, requests
+ * for the replies); OPEN -> CLOSING (quit, endless line: close after
  * the last reply); any -> BROKEN (the socket failed, no memory: close at the end of the turn, or when the
  * ticket is back).
  */
@@ -351,7 +352,7 @@ void connection_send(struct connection *connection, const char *base, struct pie
     size_t i = 0;
     size_t offset = 0;
     bool broken = connection_state(connection) == CONNECTION_BROKEN;
-    while (!connection->pending && !broken && i < count) {
+    while (!connection->held && !connection->pending && !broken && i < count) {
         ssize_t sent = send_pieces(connection, base, &pieces[i], count - i);
         if (sent < 0)
             broken = true;
@@ -376,7 +377,7 @@ void connection_send(struct connection *connection, const char *base, struct pie
         else if (pieces[i].large)
             cache_large_drop(pieces[i].large);
     }
-    if (connection->pending)
+    if (connection->pending && !connection->held)
         connection_set_sends(connection, true);
 }
 

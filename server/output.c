@@ -110,7 +110,8 @@ bool output_cut(struct output *output, const struct output_mark *mark) {
 
 void output_break(struct output *output) {
     for (size_t i = 0; i < output->piece_count; i++)
-        connection_set_state(output->pieces[i].connection, CONNECTION_BROKEN);
+        if (!output->pieces[i].connection->held)
+            connection_set_state(output->pieces[i].connection, CONNECTION_BROKEN);
 }
 
 void output_send(struct output *output) {

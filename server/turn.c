@@ -8,10 +8,13 @@
  *     journal    tier_turn_end: once
  *     send       once per connection; not at all if the journal could not be written
  *
+ * Under journal = always the changes of a turn share a sync: the replies of connections that made some are
+ * held until it is done, and then sent; nothing more of these connections is executed before.
+ *
  * A request that parks stops its connection: its bytes and all that follow are kept, and when its ticket is
  * back they are parsed and executed again. Of a multi-key line the keys that were answered before are skipped
- * then. The same keeping serves a client that does not read its replies (deferred): its requests wait until
- * the socket takes more.
+ * then. The same keeping serves a connection whose replies are held, and a client that does not read its
+ * replies (deferred): the requests wait until the replies are sent.
  *
  * Invariant: slices of the batch point into the worker's input or into a connection's own buffer; neither
  * moves before the batch was executed.
@@ -65,6 +68,20 @@ static void park(struct worker *worker, size_t i) {
     connection_set_parked(connection, true);
     worker->parked++;
     tier_submit(worker->tier, connection->ticket);
+}
+
+/* Nothing more of it is executed before the disk has what it did. */
+static bool waits_for_disk(const struct connection *connection) {
+    return connection->held_position != 0;
+}
+
+/* The replies of this part of the turn, of which there may be none, wait for the disk. */
+static void hold(struct worker *worker, struct connection *connection) {
+    if (connection->held)
+        return;
+    connection->held = true;
+    connection->next_held = worker->undated;
+    worker->undated = connection;
 }
 
 static void write_reply(struct worker *worker, struct connection *connection, const struct request *request,
@@ -137,10 +154,13 @@ static inline void execute_key(struct worker *worker, size_t i, bool observes) {
         return;
     if (observes)
         observe_before(worker, request, &observed);
-    if (tier_execute(worker->tier, connection->ticket, request, &outcome) == TIER_PARKED) {
+    enum tier_status status = tier_execute(worker->tier, connection->ticket, request, &outcome);
+    if (status == TIER_PARKED) {
         park(worker, i);
         return;
     }
+    if (status == TIER_HELD)
+        hold(worker, connection);
     write_reply(worker, connection, request, &outcome);
     connection->skip_run = outcome.status == OUTCOME_ERROR && is_in_run(request) && !request->ends_run;
     if (observes)
@@ -234,7 +254,7 @@ static void execute_command(struct worker *worker, size_t i) {
     default:
         break;
     }
-    struct command_place place = {.behind_replies = worker->output.owner == connection};
+    struct command_place place = {.behind_replies = worker->output.owner == connection || connection->held};
     worker->text.size = 0;
     atomic_store_explicit(&worker->commanding, connection, memory_order_relaxed);
     enum command_result result =
@@ -255,10 +275,44 @@ static void execute_command(struct worker *worker, size_t i) {
     worker->text.failed = false;
 }
 
+/* Lets those go on whose replies may be sent now. */
+static void collect_held(struct worker *worker) {
+    struct connection *connection;
+    while ((connection = worker->held) && connection->held_position <= tier_durable(worker->tier)) {
+        worker->held = connection->next_held;
+        if (!worker->held)
+            worker->held_tail = &worker->held;
+        connection->held = false;
+        connection->held_position = 0;
+        connection_set_ready(connection);
+    }
+}
+
+/* The position of what was changed in this part of the turn; 0: it could not be written yet. */
+static void date_held(struct worker *worker, uint64_t position) {
+    struct connection *next;
+    for (struct connection *connection = worker->undated; connection; connection = next) {
+        next = connection->next_held;
+        connection->held_position = position ? position : UINT64_MAX;
+        if (!position)
+            continue;
+        connection->next_held = NULL;
+        *worker->held_tail = connection;
+        worker->held_tail = &connection->next_held;
+    }
+    if (position)
+        worker->undated = NULL;
+    collect_held(worker); /* it may be on the disk already */
+}
+
 /* The stages "journal" and "send". When the journal cannot be written, changes of this turn are not safe from
- * a kill -9, and their replies would promise that they are: the connections are closed without any. */
+ * a kill -9, and their replies would promise that they are: the connections are closed without any, but for
+ * those whose replies are held. */
 static void journal_and_send(struct worker *worker) {
-    if (!tier_turn_end(worker->tier))
+    uint64_t position;
+    bool kept = tier_turn_end(worker->tier, &position);
+    date_held(worker, position);
+    if (!kept)
         output_break(&worker->output);
     output_send(&worker->output);
     worker->replies = 0;
@@ -308,7 +362,7 @@ static void execute_batch(struct worker *worker) {
             cache_prefetch_value(worker->slots[i + TURN_AHEAD_VALUE].entry);
         if (!goes_on(connection))
             continue;
-        if (connection->pending) {
+        if (connection->pending || waits_for_disk(connection)) {
             connection->stops |= STOP_DEFERRED;
             connection->resumed = true;
             hold_from(worker, i);
@@ -414,14 +468,14 @@ static void parse_region(struct worker *worker, struct connection *connection) {
 }
 
 static void serve(struct worker *worker, struct connection *connection) {
-    if (connection->pending && !connection_send_pending(connection))
+    if (connection->held || (connection->pending && !connection_send_pending(connection)))
         return;
     if (connection_is_parked(connection)) /* it sends while it waits: look again when its ticket is back */
         return;
     if (connection_state(connection) != CONNECTION_OPEN)
         return;
     connection->stops &= (uint8_t)~STOP_DEFERRED;
-    if (worker->stopping && !connection->resumed)
+    if (!connection->resumed && (worker->stopping || !connection->readable))
         return;
     if (worker->input_used + TURN_READ > TURN_INPUT) {
         execute_batch(worker);
@@ -453,13 +507,19 @@ static bool has_rest(const struct connection *connection) {
     return connection->resumed && !connection->pending && connection_state(connection) == CONNECTION_OPEN;
 }
 
+/* Replies that were held while this turn went on, and are held no longer. */
+static bool has_unsent(const struct connection *connection) {
+    return connection->pending && !connection->sends;
+}
+
 static void settle(struct connection *connection) {
     enum connection_state state = connection_state(connection);
-    if (connection_is_parked(connection))
+    if (connection_is_parked(connection) || connection->held)
         return;
     if (state == CONNECTION_BROKEN || (state == CONNECTION_CLOSING && !connection->pending))
         connection_close(connection);
-    else if (has_rest(connection) || (connection_is_due(connection) && !connection->worker->stopping))
+    else if (has_rest(connection) || has_unsent(connection) ||
+             (connection_is_due(connection) && !connection->worker->stopping))
         connection_set_ready(connection);
 }
 
@@ -472,8 +532,9 @@ static void note_duration(struct worker *worker) {
 
 void turn_run(struct worker *worker) {
     collect_tickets(worker);
+    collect_held(worker);
     struct connection *first = worker->ready;
-    if (!first)
+    if (!first && !worker->undated) /* they wait for a turn that is written to the journal */
         return;
     worker->ready = NULL;
     worker->ready_tail = &worker->ready;

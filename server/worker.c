@@ -48,7 +48,8 @@ static bool has_pending(const struct worker *worker) {
 static void try_to_finish(struct worker *worker) {
     uint32_t waited = worker->now.seconds - worker->stop_started;
     bool sent = waited > STOP_SEND_SECONDS || !has_pending(worker);
-    if (waited > STOP_SECONDS || (worker->parked == 0 && !worker->ready && sent))
+    if (waited > STOP_SECONDS ||
+        (worker->parked == 0 && !worker->held && !worker->undated && !worker->ready && sent))
         worker->finished = true;
 }
 
@@ -79,7 +80,7 @@ static void kick_idle(struct worker *worker, unsigned timeout) {
     for (struct connection *c = worker->connections; c; c = next) {
         next = c->next;
         uint32_t last = atomic_load_explicit(&c->last_active, memory_order_relaxed);
-        if (connection_is_parked(c) || c->in_ready || connection_state(c) == CONNECTION_FED ||
+        if (connection_is_parked(c) || c->held || c->in_ready || connection_state(c) == CONNECTION_FED ||
             last + timeout >= worker->now.seconds)
             continue;
         worker_count(&worker->idle_kicks, 1);
@@ -184,6 +185,7 @@ struct worker *worker_start(struct server *server, unsigned index) {
     worker->tier = tier_get_worker(server->tier, index);
     worker->cache = tier_cache(server->tier);
     worker->ready_tail = &worker->ready;
+    worker->held_tail = &worker->held;
     worker->poll = worker->wake = -1;
     worker->now = wall_time();
     pthread_mutex_init(&worker->list_lock, NULL);

@@ -44,7 +44,7 @@ enum close_reason {
 enum {
     STOP_STATE = 1,    /* it is not OPEN */
     STOP_PARKED = 2,   /* its ticket is with the tier */
-    STOP_DEFERRED = 4, /* the rest of its requests waits until its replies have been taken */
+    STOP_DEFERRED = 4, /* the rest of its requests waits until its replies could be sent */
 };
 
 /* A stretch of replies for one connection: bytes of the turn's output, or a large value. */
@@ -84,6 +84,9 @@ struct connection {
     struct worker *worker;
     struct connection *previous, *next; /* all of the worker, under worker->list_lock */
     struct connection *next_ready;
+    struct connection *next_held; /* of worker->undated or worker->held */
+    uint64_t held_position; /* its replies may go when so much of the journal is on the disk; 0: this part of
+                               the turn is still going on, UINT64_MAX: it could not be written yet */
     struct tier_ticket *ticket;
     struct feed *feed;  /* FED: what it is fed */
     const char *region; /* the bytes being parsed in this turn: worker input or own buffer */
@@ -101,6 +104,7 @@ struct connection {
     bool hung_up;  /* the peer ended or the socket failed: after the bytes comes the end, without an edge */
     bool writable; /* of a connection that sends: the socket may take bytes */
     bool sends;    /* waits for the socket to take what is pending */
+    bool held;     /* its replies wait for the disk */
     bool resumed;  /* its own buffer holds whole requests that are to be parsed before the socket is read */
     uint8_t stops; /* why nothing more of it is executed in this turn, STOP_...; 0: nothing stops it */
     bool region_is_own; /* the region is the own buffer, not the worker's input */
@@ -153,6 +157,8 @@ struct worker {
     unsigned watched;   /* kinds of events that watchers watch */
     _Atomic(const struct connection *) commanding; /* executes a command without a key: for stats conns */
     size_t parked;                                 /* connections whose ticket is with the tier */
+    struct connection *undated;           /* held, and not known yet until when */
+    struct connection *held, **held_tail; /* held, by held_position */
     uint32_t stop_started;                         /* Unix seconds */
     bool stopping;
 
@@ -197,7 +203,7 @@ bool connection_read(struct connection *connection);
 bool connection_keep(struct connection *connection, const char *from);
 /* Sends what is pending; true when all of it went. */
 bool connection_send_pending(struct connection *connection);
-/* Sends pieces in order, and keeps what does not go. */
+/* Sends pieces in order, and keeps what does not go; all of it while the connection is held. */
 void connection_send(struct connection *connection, const char *base, struct piece *pieces, size_t count);
 
 /* output.c */
@@ -233,7 +239,8 @@ void output_append(struct output *output, struct connection *connection, const c
 struct output_mark output_mark(const struct output *output);
 /* Takes back what was said since the mark. False: it has been sent. */
 bool output_cut(struct output *output, const struct output_mark *mark);
-/* Nothing of the turn may be sent: its connections are broken; output_send comes next. */
+/* Nothing of the turn may be sent: its connections are broken, but for those that are held; output_send comes
+ * next. */
 void output_break(struct output *output);
 void output_send(struct output *output);
 

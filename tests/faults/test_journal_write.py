@@ -2,31 +2,8 @@
 """A journal that cannot be written: a limit on the size of files makes every write fail, as a broken disk does. No reply may
 promise a change that a kill -9 would undo."""
 
-import contextlib
-import resource
-
 import pytest
-from forebay import Closed, Config, eventually, namespace
-
-
-@contextlib.contextmanager
-def no_file_can_be_written(server):
-    """The soft limit goes to zero, and back."""
-    before = resource.prlimit(server.pid, resource.RLIMIT_FSIZE)
-    resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (0, before[1]))
-    try:
-        yield
-    finally:
-        if server.running():
-            resource.prlimit(server.pid, resource.RLIMIT_FSIZE, before)
-
-
-def failures(server):
-    """Asks on a connection of its own: one that is answered in the very turn that fails is closed with the others."""
-    try:
-        return int(server.client().stats("write_behind")["journal:failures"])
-    except (Closed, OSError):
-        return 0
+from forebay import Closed, Config, eventually, journal_failures, namespace, no_file_can_be_written
 
 
 @pytest.mark.parametrize("mode", ["os", "interval", "always"])
@@ -43,7 +20,7 @@ def test_replies_wait_for_the_journal(serve, tmp_path, mode):
         else:
             with pytest.raises((Closed, OSError)):
                 client.set("sess:a", b"2")
-        eventually(lambda: failures(server) > 0)
+        eventually(lambda: journal_failures(server) > 0)
         assert reader.set("sess:b", b"1").startswith(b"SERVER_ERROR")
         assert reader.get("plain:x") == b"v", "reads go on"
         assert reader.set("plain:x", b"w") == b"STORED", "so do namespaces without a journal"

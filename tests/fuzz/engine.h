@@ -160,7 +160,7 @@ static inline void engine_play(struct engine *engine, const char *bytes, size_t 
     tier_turn_begin(engine->worker, &engine->now);
     engine_fill(engine);
     engine_feed(engine, bytes, size);
-    ENGINE_CHECK(tier_turn_end(engine->worker));
+    ENGINE_CHECK(tier_turn_end(engine->worker, NULL));
     engine->now = cache_time_from_us(engine->now.us + 100000);
     cache_maintain(cache, &engine->now);
     struct cache_stats stats;

@@ -21,6 +21,7 @@ import glob
 import os
 import random
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -449,6 +450,26 @@ class Client:
             assert line.startswith("STAT "), line
             _, name, *value = line.split(" ", 2)
             found[name] = value[0] if value else ""
+
+
+@contextlib.contextmanager
+def no_file_can_be_written(server):
+    """Every write to a file fails, as on a broken disk: the limit of the size of files is 0, and then what it was."""
+    before = resource.prlimit(server.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        yield
+    finally:
+        if server.running():
+            resource.prlimit(server.pid, resource.RLIMIT_FSIZE, before)
+
+
+def journal_failures(server):
+    """How often the journal could not be written. Asks on a connection of its own: one that is answered in the very turn that fails is closed with the others."""
+    try:
+        return int(server.client().stats("write_behind")["journal:failures"])
+    except (Closed, OSError):
+        return 0
 
 
 class Redis(Process):

@@ -232,13 +232,27 @@ static void run(struct rig_call *call) {
         return;
     }
     memset(&outcome, 0, sizeof outcome);
-    if (execute(call, &outcome) == TIER_PARKED) {
+    enum tier_status status = execute(call, &outcome);
+    if (status == TIER_PARKED) {
         tier_submit(worker_of(call), call->ticket);
         return;
     }
     write_reply(call, &outcome);
+    call->held = status == TIER_HELD;
+    call->done = !call->held;
     if (outcome.holds_lock)
         tier_release(worker_of(call), &outcome);
+}
+
+/* The position of a turn is that of all that are held in it, or, for lack of a better one, a later one. */
+static void end_turn(struct rig_call *call) {
+    struct rig_worker *worker = &call->rig->workers[call->worker];
+    uint64_t position;
+    call->kept = tier_turn_end(worker_of(call), &position);
+    if (position != 0)
+        worker->position = position;
+    if (call->held && call->position == 0)
+        call->position = worker->position;
 }
 
 struct rig_call *rig_begin(struct tier_rig *rig, unsigned worker, const char *command) {
@@ -256,7 +270,7 @@ struct rig_call *rig_begin(struct tier_rig *rig, unsigned worker, const char *co
         snprintf(call->reply, sizeof call->reply, "SERVER_ERROR out of memory");
         call->done = true;
     }
-    call->kept = tier_turn_end(worker_of(call));
+    end_turn(call);
     return call;
 }
 
@@ -264,9 +278,13 @@ bool rig_is_done(struct rig_call *call) {
     struct cache_time now = rig_now(call->rig);
     struct tier_ticket *ticket;
     tier_turn_begin(worker_of(call), &now);
+    bool kept = call->kept;
     while ((ticket = tier_next_ready(worker_of(call))))
         run(tier_ticket_owner(ticket));
-    tier_turn_end(worker_of(call));
+    end_turn(call);
+    call->kept = kept;
+    if (call->held && call->position <= tier_durable(worker_of(call)))
+        call->done = true;
     return call->done;
 }
 
@@ -335,7 +353,7 @@ const char *rig_multi_get(struct tier_rig *rig, const char *keys) {
                 tier_anticipate(worker, call.ticket, &requests[i]);
             tier_submit(worker, call.ticket);
         }
-        tier_turn_end(worker);
+        tier_turn_end(worker, NULL);
         while (at < count && !tier_next_ready(worker))
             usleep(200);
     }

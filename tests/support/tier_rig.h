@@ -30,6 +30,7 @@ struct rig_worker {
     pthread_mutex_t mutex;
     pthread_cond_t woken;
     bool wake;
+    uint64_t position; /* of its last turn that had one */
 };
 
 struct tier_rig {
@@ -60,6 +61,8 @@ struct rig_call {
     char reply[RIG_REPLY];
     bool done, is_sync;
     bool kept; /* what tier_turn_end said of the turn in which it began */
+    bool held; /* the reply waits until the journal is durable up to position */
+    uint64_t position;
 };
 
 /* One namespace "test" with prefix "" and this policy, one worker, 16 MB. Nothing is started. */

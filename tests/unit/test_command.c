@@ -81,7 +81,7 @@ static enum command_result run(struct bench *bench, enum command command, const 
     tier_turn_begin(worker, &bench->now);
     enum command_result result =
         command_run(&bench->server, worker, &request, &bench->now, &bench->place, &bench->out);
-    tier_turn_end(worker);
+    tier_turn_end(worker, NULL);
     buffer_append(&bench->out, "", 1); /* a string for strstr */
     bench->out.size--;
     assert_false(bench->out.failed);

@@ -498,7 +498,7 @@ static char *quarantine(struct tier_rig *rig, const char *argument) {
     FILE *out = open_memstream(&text, &size);
     tier_turn_begin(tier_get_worker(rig->tier, 0), &now);
     bool fine = tier_quarantine(tier_get_worker(rig->tier, 0), slice_string(argument), out, &error);
-    tier_turn_end(tier_get_worker(rig->tier, 0));
+    tier_turn_end(tier_get_worker(rig->tier, 0), NULL);
     fclose(out);
     assert_true(fine);
     return text;
@@ -651,7 +651,7 @@ static void test_sync_waits_and_fails(void **state) {
     tier_turn_begin(worker, &now);
     assert_int_equal(tier_sync(worker, ticket, SLICE("test"), 100, &outcome), TIER_PARKED);
     tier_submit(worker, ticket);
-    tier_turn_end(worker);
+    tier_turn_end(worker, NULL);
     eventually(tier_next_ready(worker) == ticket);
     assert_int_equal(tier_sync(worker, ticket, SLICE("test"), 100, &outcome), TIER_DONE);
     assert_int_equal(outcome.status, OUTCOME_ERROR);

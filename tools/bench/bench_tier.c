@@ -83,7 +83,7 @@ static void run(struct tier *tier, struct tier_ticket *ticket, enum command comm
                 if (tier_execute(worker, ticket, &requests[i], &outcome) == TIER_PARKED) {
                     parked++;
                     tier_submit(worker, ticket);
-                    tier_turn_end(worker);
+                    tier_turn_end(worker, NULL);
                     while (!tier_next_ready(worker))
                         usleep(50);
                     tier_turn_begin(worker, &now);
@@ -92,7 +92,7 @@ static void run(struct tier *tier, struct tier_ticket *ticket, enum command comm
                     tier_release(worker, &outcome);
                 }
             }
-            tier_turn_end(worker);
+            tier_turn_end(worker, NULL);
         }
     report(what, seconds(CLOCK_THREAD_CPUTIME_ID) - start, (size_t)KEYS * ROUNDS);
     if (parked)
