@@ -411,7 +411,7 @@ static void update_memory(struct group *group, const struct group_item *item, co
     cache_release(&cursor);
 }
 
-static void answer(struct writer *writer, struct group_item *item) {
+static void keep_answer(struct writer *writer, struct group_item *item) {
     struct tier_ticket *ticket = item->ticket;
     item->outcome.ttl_now = item->outcome.ttl_now ? item->outcome.ttl_now : wall_time().seconds;
     if (item->fate == ITEM_REFUSED)
@@ -419,7 +419,16 @@ static void answer(struct writer *writer, struct group_item *item) {
                     writer->backend->options.options.name, writer->error.message);
     else if (item->fate == ITEM_FAILED || !ticket_keep_outcome(ticket, &item->outcome))
         ticket_fail(ticket, "%s", writer->backend->down);
-    ticket_return(ticket);
+}
+
+/* Items point into the tickets of earlier ones: of a key that was set and read in one group the answer to the
+ * latter is in the request of the former. So all are copied, the last first, before any ticket goes back. */
+static void answer_all(struct writer *writer) {
+    struct group *group = &writer->group;
+    for (size_t i = group->count; i > 0; i--)
+        keep_answer(writer, &group->items[i - 1]);
+    for (size_t i = 0; i < group->count; i++)
+        ticket_return(group->items[i].ticket);
 }
 
 static void finish(struct writer *writer) {
@@ -429,9 +438,7 @@ static void finish(struct writer *writer) {
         update_memory(group, &group->items[i], &now);
     atomic_fetch_add(&writer->groups, 1);
     atomic_fetch_add(&writer->grouped, group->count);
-    for (size_t i = 0; i < group->count;
-         i++) /* later items point into the tickets of earlier ones until here */
-        answer(writer, &group->items[i]);
+    answer_all(writer);
     group->count = 0;
     bytes_reset(&group->bytes);
 }

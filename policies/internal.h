@@ -3,7 +3,7 @@
  * The insides that the files of this folder share: who owns what, and which thread may touch it.
  *
  *     struct tier            one; constant after tier_create but for its atomics
- *       struct space         a namespace: options, dirty queues (one per worker), fullness, quarantine, counters
+ *       struct space         a namespace: options, dirty queues (one per worker), fullness, quarantine
  *       struct tier_backend  a backend: one loader (reader threads) and one writer (one thread)
  *     struct tier_worker     one per worker thread: that thread alone, but for the members marked "shared"
  *     struct tier_ticket     one per connection: its worker's thread; while parked, whoever works on it
@@ -30,6 +30,7 @@ struct loaded;
 
 enum {
     TICKET_LOADS_MAX = 256, /* keys that one ticket sends to the backend together */
+    TICKET_AHEAD_MAX = 255, /* changes that go to the writer together with the first of a connection */
     TRIES_MAX = 16,         /* loads of one key for one request before it is given up */
     DETACHED_MAX = 4096,    /* touches in the background per writer (existence = memory) */
     DEFAULT_READERS = 2,
@@ -174,7 +175,7 @@ struct tier_ticket {
     void *owner;
     struct tier_ticket *next; /* in whatever list it is */
     enum park park;
-    bool has_outcome; /* outcome is the answer to give when the request is executed again */
+    bool has_outcome; /* the answer to the request that is executed next is here, or the first of `ahead` */
     bool room_denied; /* it waited for room until its deadline */
     bool has_loads;   /* results not yet taken */
     uint8_t tries;
@@ -182,6 +183,15 @@ struct tier_ticket {
     struct load *loads;
     unsigned load_count, load_at, load_capacity;
     atomic_uint pending; /* loads (or writers, for a barrier) that have not answered yet */
+    /* PARK_WRITE: changes that follow on the connection go to the writer together with the first, each with a
+     * ticket of its own; the first comes back when all are answered, and brings their answers along */
+    struct tier_ticket *first;               /* of such a one: the connection's ticket; else NULL */
+    struct tier_ticket *ahead, **ahead_last; /* in order; `following` links them */
+    struct tier_ticket *following;
+    struct tier_ticket *taken; /* was of `ahead`, its answer is being given */
+    unsigned ahead_count;
+    bool answered;          /* its own outcome was given, those of `ahead` follow */
+    atomic_uint unanswered; /* of itself and `ahead`, while they are with the writer */
     /* PARK_WRITE, and whatever comes back with an outcome */
     struct request request; /* copy; slices point into bytes */
     struct outcome outcome;
@@ -210,6 +220,17 @@ bool ticket_keep_outcome(struct tier_ticket *ticket, const struct outcome *outco
 /* Answers with an error line that is formatted into the ticket. */
 __attribute__((format(printf, 2, 3))) void ticket_fail(struct tier_ticket *ticket, const char *format, ...);
 
+/* Adds a change that goes to the writer behind the ticket's own; false: no memory, or TICKET_AHEAD_MAX
+ * reached. */
+bool ticket_add_ahead(struct tier_ticket *ticket, const struct request *request);
+
+/* Gives the outcome that the ticket brought for the request that is executed next. What it points to stays
+ * until the next call for the ticket. */
+void ticket_take_outcome(struct tier_ticket *ticket, struct outcome *ret_outcome);
+
+/* Forgets the changes that went ahead, and their answers. */
+void ticket_clear_ahead(struct tier_ticket *ticket);
+
 /* Adds a key to the loads of the ticket; false: no memory, or TICKET_LOADS_MAX reached. */
 bool ticket_want(struct tier_ticket *ticket, const struct request *request, uint64_t stamp, bool keep);
 
@@ -219,7 +240,8 @@ struct load *ticket_take_load(struct tier_ticket *ticket, const struct request *
 /* Forgets loads and what was served from them. */
 void ticket_clear_loads(struct tier_ticket *ticket);
 
-/* Hands a ticket back to its worker; any thread, and from then on it is the worker's. */
+/* Hands a ticket back to its worker; any thread, and from then on it is the worker's. With changes ahead: the
+ * last of them, or itself, does. */
 void ticket_return(struct tier_ticket *ticket);
 
 /* One of ticket->pending is done; returns the ticket when it was the last. */
@@ -247,8 +269,8 @@ struct tier_worker {
     struct journal_writer *journal;
     struct tier_ticket *submitted, **submitted_end; /* of this turn, in order */
     struct tier_ticket *returned;                   /* taken off `ready`, in order */
-    uint64_t touched; /* bit per namespace: something was queued in this turn */
-    bool appended;    /* this turn has records in the journal's buffer */
+    uint64_t touched;                               /* bit per namespace: something was queued in this turn */
+    bool appended;                                  /* this turn has records in the journal's buffer */
     struct worker_counters counters;
     /* shared */
     _Alignas(64) _Atomic(struct tier_ticket *) ready; /* tickets that came back, newest first */

@@ -26,6 +26,7 @@ void tier_ticket_destroy(struct tier_ticket *ticket) {
     if (!ticket)
         return;
     ticket_clear_loads(ticket);
+    ticket_clear_ahead(ticket);
     free(ticket->loads);
     free(ticket->bytes);
     free(ticket);
@@ -97,6 +98,56 @@ void ticket_fail(struct tier_ticket *ticket, const char *format, ...) {
     ticket->outcome.status = OUTCOME_ERROR;
     ticket->outcome.error = ticket->error;
     ticket->has_outcome = true;
+}
+
+/* ---- Changes that go ahead ---- */
+
+bool ticket_add_ahead(struct tier_ticket *ticket, const struct request *request) {
+    if (ticket->ahead_count == TICKET_AHEAD_MAX)
+        return false;
+    struct tier_ticket *next = tier_ticket_create(ticket->worker, ticket->owner);
+    if (!next || !ticket_keep_request(next, request)) {
+        tier_ticket_destroy(next);
+        return false;
+    }
+    next->first = ticket;
+    if (!ticket->ahead)
+        ticket->ahead_last = &ticket->ahead;
+    *ticket->ahead_last = next;
+    ticket->ahead_last = &next->following;
+    ticket->ahead_count++;
+    return true;
+}
+
+static void drop_taken(struct tier_ticket *ticket) {
+    tier_ticket_destroy(ticket->taken);
+    ticket->taken = NULL;
+}
+
+void ticket_take_outcome(struct tier_ticket *ticket, struct outcome *ret_outcome) {
+    drop_taken(ticket);
+    if (!ticket->answered) {
+        *ret_outcome = ticket->outcome;
+        ticket->answered = true;
+    } else {
+        ticket->taken = ticket->ahead;
+        ticket->ahead = ticket->taken->following;
+        ticket->ahead_count--;
+        *ret_outcome = ticket->taken->outcome;
+    }
+    if (!ticket->ahead)
+        ticket->has_outcome = ticket->answered = false;
+}
+
+void ticket_clear_ahead(struct tier_ticket *ticket) {
+    drop_taken(ticket);
+    while (ticket->ahead) {
+        struct tier_ticket *next = ticket->ahead;
+        ticket->ahead = next->following;
+        tier_ticket_destroy(next);
+    }
+    ticket->ahead_count = 0;
+    ticket->answered = false;
 }
 
 /* ---- Loads ---- */
@@ -193,6 +244,10 @@ struct load *ticket_take_load(struct tier_ticket *ticket, const struct request *
 
 void ticket_return(struct tier_ticket *ticket) {
     struct tier_worker *worker = ticket->worker;
+    if (ticket->first)
+        ticket = ticket->first;
+    if (ticket->ahead && atomic_fetch_sub_explicit(&ticket->unanswered, 1, memory_order_acq_rel) != 1)
+        return;
     struct tier_ticket *first = atomic_load_explicit(&worker->ready, memory_order_relaxed);
     do {
         ticket->next = first;

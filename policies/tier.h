@@ -13,7 +13,7 @@
  *     for each request in order:     tier_execute
  *         TIER_DONE    write the reply, tier_release
  *         TIER_HELD    the same; the replies of this connection wait for the disk
- *         TIER_PARKED  stop this connection; tier_anticipate for the reads that follow on it; tier_submit
+ *         TIER_PARKED  stop this connection; tier_anticipate for the requests that follow on it; tier_submit
  *     tier_turn_end(worker)          true: the journal is written, the replies of the turn may be sent
  *
  * and back:  the wake function given to tier_create is called (on any thread); the worker calls
@@ -106,9 +106,13 @@ enum tier_status tier_execute(struct tier_worker *worker, struct tier_ticket *ti
 
 void tier_release(struct tier_worker *worker, struct outcome *outcome);
 
-/* After a read parked: a later read on the same connection. If its key is not in memory it goes to the
- * backend together with the first. Changes nothing. */
-void tier_anticipate(struct tier_worker *worker, struct tier_ticket *ticket, struct request *request);
+/* After a request parked, for those that follow it on the same connection, in their order, until one answers
+ * false: a read whose key is not in memory, behind parked reads, is loaded together with them; a
+ * write-through change behind parked ones is made together with them, and its answer comes back with the
+ * ticket. They are executed afterwards all the same, in that order, and nothing else of the connection
+ * before. */
+bool tier_anticipate(struct tier_worker *worker, struct tier_ticket *ticket, const struct request *parked,
+                     const struct request *request);
 
 /* Hands a parked ticket over. Until tier_next_ready returns it, the connection must leave it alone. */
 void tier_submit(struct tier_worker *worker, struct tier_ticket *ticket);

@@ -112,8 +112,7 @@ enum tier_status tier_execute(struct tier_worker *worker, struct tier_ticket *ti
                               struct outcome *ret_outcome) {
     enum tier_status status = TIER_DONE;
     if (ticket->has_outcome) {
-        *ret_outcome = ticket->outcome;
-        ticket->has_outcome = false;
+        ticket_take_outcome(ticket, ret_outcome);
     } else if (request->command == COMMAND_GET || evaluate_is_read(request)) {
         status = execution_read(worker, ticket, request, ret_outcome);
     } else {
@@ -137,16 +136,49 @@ void tier_release(struct tier_worker *worker, struct outcome *outcome) {
     outcome->holds_lock = false;
 }
 
-void tier_anticipate(struct tier_worker *worker, struct tier_ticket *ticket, struct request *request) {
+static void anticipate_read(struct tier_worker *worker, struct tier_ticket *ticket,
+                            const struct request *request) {
     struct cache_cursor cursor;
-    struct space *space = request->space;
-    if (ticket->park != PARK_LOADS || !space->backend || ticket->load_count == TICKET_LOADS_MAX)
+    const struct space *space = request->space;
+    if (!space->backend || ticket->load_count == TICKET_LOADS_MAX)
         return;
     enum cache_presence presence =
         cache_seek(worker->tier->cache, space->number, request->key, request->hash, &worker->now, &cursor);
     cache_release(&cursor);
     if (presence == CACHE_UNKNOWN)
         ticket_want(ticket, request, cursor.stamp, false);
+}
+
+/* A get that waits to be loaded does not mind what other gets bring. A read behind a change would. */
+static bool is_plain_read(const struct request *request) {
+    return (request->command == COMMAND_GET || request->command == COMMAND_META_GET) &&
+           evaluate_is_read(request);
+}
+
+/* Changes that the writer of the first evaluates as well: in their order, so that each sees what those before
+ * it did. Left out are gat (a line of many keys may end early) and mg (it may have to load first). */
+static bool anticipate_change(struct tier_ticket *ticket, const struct request *request) {
+    const struct space *space = request->space;
+    switch (request->command) {
+    case COMMAND_GET:
+    case COMMAND_GAT:
+    case COMMAND_META_GET:
+    case COMMAND_META_DEBUG:
+        return false;
+    default:
+        return space->policy == &policy_write_through && space->backend == ticket->request.space->backend &&
+               ticket_add_ahead(ticket, request);
+    }
+}
+
+bool tier_anticipate(struct tier_worker *worker, struct tier_ticket *ticket, const struct request *parked,
+                     const struct request *request) {
+    if (ticket->park == PARK_WRITE)
+        return anticipate_change(ticket, request);
+    if (ticket->park != PARK_LOADS || !is_plain_read(parked) || !is_plain_read(request))
+        return false;
+    anticipate_read(worker, ticket, request);
+    return true;
 }
 
 void tier_submit(struct tier_worker *worker, struct tier_ticket *ticket) {
@@ -181,6 +213,7 @@ struct tier_ticket *tier_next_ready(struct tier_worker *worker) {
 void tier_abandon(struct tier_worker *worker, struct tier_ticket *ticket) {
     (void)worker;
     ticket_clear_loads(ticket);
+    ticket_clear_ahead(ticket);
     ticket->park = PARK_NONE;
     ticket->has_outcome = ticket->room_denied = false;
     ticket->deadline_us = 0;
@@ -193,8 +226,7 @@ enum tier_status tier_sync(struct tier_worker *worker, struct tier_ticket *ticke
                            uint32_t timeout_ms, struct outcome *ret_outcome) {
     memset(ret_outcome, 0, sizeof *ret_outcome);
     if (ticket->has_outcome) {
-        *ret_outcome = ticket->outcome;
-        ticket->has_outcome = false;
+        ticket_take_outcome(ticket, ret_outcome);
         return TIER_DONE;
     }
     ticket->barrier_space = NULL;

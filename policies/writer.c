@@ -126,22 +126,39 @@ void writer_poke(struct writer *writer) {
     pthread_mutex_unlock(&writer->mutex);
 }
 
-void writer_submit(struct writer *writer, struct tier_ticket *ticket) {
+static void add_job(struct writer *writer, struct tier_ticket *ticket, uint64_t deadline_us) {
     ticket->next = NULL;
-    ticket->deadline_us = monotonic_us() + (uint64_t)writer->backend->timeout_ms * 1000;
+    ticket->deadline_us = deadline_us;
+    *writer->new_jobs_end = ticket;
+    writer->new_jobs_end = &ticket->next;
+    writer->new_job_count++;
+}
+
+static void refuse_job(const struct writer *writer, struct tier_ticket *ticket) {
+    ticket_fail(ticket, "%s", writer->backend->down);
+    ticket_return(ticket);
+}
+
+void writer_submit(struct writer *writer, struct tier_ticket *ticket) {
+    uint64_t deadline_us = monotonic_us() + (uint64_t)writer->backend->timeout_ms * 1000;
+    atomic_store_explicit(&ticket->unanswered, ticket->ahead_count + 1, memory_order_relaxed);
     pthread_mutex_lock(&writer->mutex);
     bool stopped = writer->stop;
     if (!stopped) {
-        *writer->new_jobs_end = ticket;
-        writer->new_jobs_end = &ticket->next;
-        if (gather_enough(&writer->gather, ++writer->new_job_count))
+        add_job(writer, ticket, deadline_us);
+        for (struct tier_ticket *next = ticket->ahead; next; next = next->following)
+            add_job(writer, next, deadline_us);
+        if (gather_enough(&writer->gather, writer->new_job_count))
             pthread_cond_signal(&writer->work);
     }
     pthread_mutex_unlock(&writer->mutex);
-    if (stopped) {
-        ticket_fail(ticket, "%s", writer->backend->down);
-        ticket_return(ticket);
+    if (!stopped)
+        return;
+    for (struct tier_ticket *next = ticket->ahead, *following; next; next = following) {
+        following = next->following;
+        refuse_job(writer, next);
     }
+    refuse_job(writer, ticket);
 }
 
 bool writer_is_hopeful(const struct writer *writer) {

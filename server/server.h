@@ -30,12 +30,12 @@ struct settings {
     unsigned max_connections;    /* -c */
     unsigned idle_timeout;       /* seconds, 0: none */
     unsigned requests_per_event; /* -R: requests of one connection before others get their turn, */
-    bool limits_requests;        /* if it was given; else a connection's turn ends with what one read brought */
-    unsigned backlog;            /* -b */
-    uint32_t sync_timeout;       /* ms, 0: none */
-    bool allow_shutdown;         /* -A */
-    bool allow_flush_all;        /* not -F */
-    bool cas_enabled;            /* not -C */
+    bool limits_requests;  /* if it was given; else a connection's turn ends with what one read brought */
+    unsigned backlog;      /* -b */
+    uint32_t sync_timeout; /* ms, 0: none */
+    bool allow_shutdown;   /* -A */
+    bool allow_flush_all;  /* not -F */
+    bool cas_enabled;      /* not -C */
     char stats_prefix_delimiter; /* -D */
     const char *auth_file;       /* -Y, or NULL */
     const char *config_file;     /* --config, or NULL */
@@ -58,8 +58,8 @@ struct settings {
     bool crawler;       /* not -o no_lru_crawler */
     size_t watch_buffer; /* -o watcher_logbuf_size: bytes for each watcher */
     size_t reply_limit;  /* -o read_buf_mem_limit: bytes of replies of all threads, 0: none */
-    bool detail;        /* -D: per-prefix statistics from the start */
-    bool ascii_only;    /* -B ascii, or -Y: as `stats settings` shows it */
+    bool detail;         /* -D: per-prefix statistics from the start */
+    bool ascii_only;     /* -B ascii, or -Y: as `stats settings` shows it */
 };
 
 struct server {

@@ -46,20 +46,14 @@ static bool hold_from(struct worker *worker, size_t i) {
     return connection_keep(connection, slot->start);
 }
 
-static bool is_anticipated(const struct request *request) {
-    return (request->command == COMMAND_GET || request->command == COMMAND_META_GET) &&
-           evaluate_is_read(request);
-}
-
 static void park(struct worker *worker, size_t i) {
     struct connection *connection = worker->slots[i].connection;
-    if (is_anticipated(&worker->slots[i].request)) {
-        for (size_t j = i + 1; j < worker->slot_count; j++) {
-            struct slot *next = &worker->slots[j];
-            if (next->connection != connection || !is_anticipated(&next->request))
-                break;
-            tier_anticipate(worker->tier, connection->ticket, &next->request);
-        }
+    const struct request *request = &worker->slots[i].request;
+    for (size_t j = i + 1; j < worker->slot_count; j++) {
+        struct slot *next = &worker->slots[j];
+        if (next->connection != connection || next->request.command > COMMAND_META_DEBUG ||
+            !tier_anticipate(worker->tier, connection->ticket, request, &next->request))
+            break;
     }
     if (!hold_from(worker, i)) {
         tier_abandon(worker->tier, connection->ticket);

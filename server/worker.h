@@ -35,7 +35,7 @@ struct worker_stats {
     uint64_t bytes_read, bytes_written;
     uint64_t turns, requests, yields; /* yields: a connection had more than a turn takes of one */
     uint64_t turn_us[32];             /* turns that took at most 2^i microseconds (longest worker turn) */
-    uint64_t replies_refused; /* more than the memory that replies may take */
+    uint64_t replies_refused;         /* more than the memory that replies may take */
     uint64_t idle_kicks, auth_commands, auth_errors;
     uint64_t connections, buffer_bytes;
 };

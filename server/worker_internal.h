@@ -157,8 +157,8 @@ struct worker {
     unsigned watched;   /* kinds of events that watchers watch */
     _Atomic(const struct connection *) commanding; /* executes a command without a key: for stats conns */
     size_t parked;                                 /* connections whose ticket is with the tier */
-    struct connection *undated;           /* held, and not known yet until when */
-    struct connection *held, **held_tail; /* held, by held_position */
+    struct connection *undated;                    /* held, and not known yet until when */
+    struct connection *held, **held_tail;          /* held, by held_position */
     uint32_t stop_started;                         /* Unix seconds */
     bool stopping;
 

@@ -8,7 +8,7 @@ import signal
 import sqlite3
 
 import pytest
-from forebay import Config, Server, eventually, namespace
+from forebay import Config, Server, eventually, locked, namespace
 
 FAST = {"flush_delay": "50ms"}
 HELD = {"flush_delay": "1h", "flush_batch": 1000000}
@@ -19,17 +19,6 @@ def spaces(**options):
     return [namespace("sessions", "sess:", "write-behind", **{**FAST, **options}),
             namespace("through", "wt:", "write-through"),
             namespace("plain", "plain:", "cache-aside")]
-
-
-@contextlib.contextmanager
-def locked(server):
-    """Another process's transaction, as far as SQLite is concerned."""
-    other = sqlite3.connect(os.path.join(server.folder, "store.db"), isolation_level=None)
-    other.execute("BEGIN EXCLUSIVE")
-    try:
-        yield other
-    finally:
-        other.close()
 
 
 def fill(client, count, prefix="sess:", value=b"value %d"):

@@ -311,6 +311,17 @@ def rows(path, table):
     return {bytes(key): Row(bytes(value), *rest) for key, value, *rest in found}
 
 
+@contextlib.contextmanager
+def locked(server):
+    """Another process's transaction, as far as SQLite is concerned."""
+    other = sqlite3.connect(os.path.join(server.folder, "store.db"), isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    try:
+        yield other
+    finally:
+        other.close()
+
+
 class Closed(ConnectionError):
     """The server closed the connection."""
 

@@ -322,42 +322,55 @@ void rig_expect(struct tier_rig *rig, const char *command, const char *reply) {
         fail_msg("%s: %s, not %s", command, got, reply);
 }
 
-/* ---- Runs of gets ---- */
+/* ---- Pipelines ---- */
 
-const char *rig_multi_get(struct tier_rig *rig, const char *keys) {
-    struct rig_call call = {.rig = rig};
-    struct request requests[300];
-    char text[RIG_REPLY], *save = NULL;
-    size_t count = 0, at = 0, used = 0;
-    snprintf(text, sizeof text, "%s", keys);
-    for (char *key = strtok_r(text, " ", &save); key; key = strtok_r(NULL, " ", &save))
-        requests[count++] = (struct request){.command = COMMAND_GET, .key = slice_string(key)};
+/* One turn of worker 0, from the request `at` on; returns the first that is not answered. */
+static size_t pipeline_turn(struct tier_rig *rig, struct rig_call *calls, size_t at, size_t count) {
     struct tier_worker *worker = tier_get_worker(rig->tier, 0);
-    call.ticket = tier_ticket_create(worker, &call);
-    while (at < count) {
-        struct cache_time now = rig_now(rig);
+    struct tier_ticket *ticket = calls[0].ticket;
+    struct cache_time now = rig_now(rig);
+    tier_turn_begin(worker, &now);
+    for (size_t i = at; i < count; i++)
+        tier_prepare(worker, &calls[i].request);
+    for (; at < count; at++) {
         struct outcome outcome = {0};
-        tier_turn_begin(worker, &now);
-        for (size_t i = 0; i < count; i++)
-            tier_prepare(worker, &requests[i]);
-        while (at < count && tier_execute(worker, call.ticket, &requests[at], &outcome) == TIER_DONE) {
-            write_reply(&call, &outcome);
-            used += (size_t)snprintf(rig->reply + used, sizeof rig->reply - used, "%s%s", at ? "," : "",
-                                     call.reply);
-            if (outcome.holds_lock)
-                tier_release(worker, &outcome);
-            at++;
-        }
-        if (at < count) {
-            for (size_t i = at + 1; i < count; i++)
-                tier_anticipate(worker, call.ticket, &requests[i]);
-            tier_submit(worker, call.ticket);
-        }
-        tier_turn_end(worker, NULL);
-        while (at < count && !tier_next_ready(worker))
-            usleep(200);
+        if (tier_execute(worker, ticket, &calls[at].request, &outcome) == TIER_PARKED)
+            break;
+        write_reply(&calls[at], &outcome);
+        if (outcome.holds_lock)
+            tier_release(worker, &outcome);
     }
-    tier_ticket_destroy(call.ticket);
+    if (at < count) {
+        for (size_t i = at + 1; i < count; i++)
+            if (!tier_anticipate(worker, ticket, &calls[at].request, &calls[i].request))
+                break;
+        tier_submit(worker, ticket);
+    }
+    tier_turn_end(worker, NULL);
+    return at;
+}
+
+const char *rig_pipeline(struct tier_rig *rig, const char *commands) {
+    char text[RIG_REPLY], *save = NULL;
+    struct rig_call *calls = calloc(RIG_PIPELINE, sizeof *calls);
+    size_t count = 0, used = 0;
+    assert(calls);
+    snprintf(text, sizeof text, "%s", commands);
+    for (char *command = strtok_r(text, ";", &save); command; command = strtok_r(NULL, ";", &save)) {
+        assert(count < RIG_PIPELINE);
+        calls[count].rig = rig;
+        parse(&calls[count++], command);
+    }
+    calls[0].ticket = tier_ticket_create(tier_get_worker(rig->tier, 0), calls);
+    assert(calls[0].ticket);
+    for (size_t at = 0; (at = pipeline_turn(rig, calls, at, count)) < count;)
+        while (!tier_next_ready(tier_get_worker(rig->tier, 0)))
+            usleep(200);
+    for (size_t i = 0; i < count; i++)
+        used += (size_t)snprintf(rig->reply + used, sizeof rig->reply - used, "%s%s", i ? "," : "",
+                                 calls[i].reply);
+    tier_ticket_destroy(calls[0].ticket);
+    free(calls);
     return rig->reply;
 }
 

@@ -24,7 +24,7 @@
 #include "tests/support/memory_store.h"
 #include <pthread.h>
 
-enum { RIG_SPACES = 4, RIG_WORKERS = 4, RIG_REPLY = 4096 };
+enum { RIG_SPACES = 4, RIG_WORKERS = 4, RIG_REPLY = 4096, RIG_PIPELINE = 300 };
 
 struct rig_worker {
     pthread_mutex_t mutex;
@@ -91,8 +91,9 @@ bool rig_is_done(struct rig_call *call);       /* looks for returned tickets fir
 const char *rig_finish(struct rig_call *call); /* waits */
 void rig_free(struct rig_call *call);
 
-/* All in one turn of worker 0: the first parks, the others are anticipated. Replies joined by ','. */
-const char *rig_multi_get(struct tier_rig *rig, const char *keys);
+/* Commands on keys, joined by ';', sent by one client of worker 0 at once: when one parks those behind it are
+ * anticipated. Replies joined by ','. */
+const char *rig_pipeline(struct tier_rig *rig, const char *commands);
 
 /* Waits until nothing is dirty any more; false: it took too long. */
 bool rig_wait_clean(struct tier_rig *rig);

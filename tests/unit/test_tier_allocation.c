@@ -208,6 +208,35 @@ static void set_values(struct tier_rig *rig, int *values, int count) {
     rig_do(rig, "sync");
 }
 
+/* Changes of a pipeline that cannot go together go one by one. */
+static void test_pipelines_without_memory(void **state) {
+    unsigned long before = atomic_load(&refused);
+    (void)state;
+    for (long calls = 0; calls < 40; calls++) {
+        struct tier_rig rig;
+        begin(&rig);
+        rig.spaces[0].policy = &policy_write_through;
+        rig.backend.options.timeout_ms = 100;
+        rig_start(&rig);
+        rig_expect(&rig, "set n 0", "STORED");
+        allow(calls + 1, calls % 3 + 2); /* the client's own ticket is not missing */
+        const char *replies = rig_pipeline(&rig, "incr n 1;incr n 1;incr n 1;incr n 1;incr n 1;incr n 1");
+        allow(-1, 0);
+        long last = 0;
+        for (const char *at = replies; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
+            if (strncmp(at, "SERVER_ERROR", 12) != 0) {
+                assert_int_equal(atol(at), last + 1);
+                last++;
+            }
+        }
+        char value[16];
+        snprintf(value, sizeof value, "%ld", last);
+        rig_assert_row(&rig, "n", value);
+        rig_stop(&rig);
+    }
+    assert_true(atomic_load(&refused) > before);
+}
+
 static void test_using_the_store_without_memory(void **state) {
     enum { KEYS = 40, ROUNDS = 30 };
     const struct policy *policies[] = {&policy_write_through, &policy_write_behind};
@@ -267,6 +296,7 @@ static void test_recovery_without_memory(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_flushing_without_memory),
+        cmocka_unit_test(test_pipelines_without_memory),
         cmocka_unit_test(test_using_the_store_without_memory),
         cmocka_unit_test(test_recovery_without_memory),
     };

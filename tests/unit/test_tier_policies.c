@@ -496,10 +496,53 @@ static void test_multi_get_goes_together(void **state) {
     put(&rig, "c", "3");
     put(&rig, "d", "4");
     unsigned before = faulty_calls(rig.faulty, FAULTY_LOAD);
-    assert_string_equal(rig_multi_get(&rig, "a b c d e"), "1,MISS,3,4,MISS");
+    assert_string_equal(rig_pipeline(&rig, "get a;get b;get c;get d;get e"), "1,MISS,3,4,MISS");
     assert_int_equal(faulty_calls(rig.faulty, FAULTY_LOAD) - before, 1);
-    assert_string_equal(rig_multi_get(&rig, "a c d"), "1,3,4");
+    assert_string_equal(rig_pipeline(&rig, "get a;get c;get d"), "1,3,4");
     assert_int_equal(faulty_calls(rig.faulty, FAULTY_LOAD) - before, 1);
+    rig_stop(&rig);
+}
+
+static void test_changes_go_together(void **state) {
+    struct tier_rig rig;
+    (void)state;
+    rig_init(&rig, &policy_write_through);
+    rig_add_space(&rig, "behind", "behind:", &policy_write_behind);
+    rig_start(&rig);
+    unsigned before = faulty_calls(rig.faulty, FAULTY_APPLY);
+    assert_string_equal(rig_pipeline(&rig, "set a 1;incr a 2;append a x;incr a 1;delete b;add b 1;add b 2;set c 1"),
+                        "STORED,3,STORED,CLIENT_ERROR cannot increment or decrement non-numeric value,NOT_FOUND,"
+                        "STORED,NOT_STORED,STORED");
+    assert_int_equal(faulty_calls(rig.faulty, FAULTY_APPLY) - before, 1);
+    rig_assert_row(&rig, "a", "3x");
+    rig_assert_row(&rig, "b", "1");
+    /* reads, and other policies, are waited for and let nothing by */
+    before = faulty_calls(rig.faulty, FAULTY_APPLY);
+    assert_string_equal(rig_pipeline(&rig, "set a 1;get a;set a 2;set behind:a 5;get behind:a;delete a;gat a 100;"
+                                           "set a 3;gat a 100;vivify a 30;touch a 0;get a"),
+                        "STORED,1,STORED,STORED,5,DELETED,MISS,STORED,3,3,TOUCHED,3");
+    assert_true(faulty_calls(rig.faulty, FAULTY_APPLY) - before > 3);
+    /* each is refused for itself, and those behind get their own answers */
+    faulty_refuse_keys(rig.faulty, "bad");
+    assert_memory_equal(rig_pipeline(&rig, "set bad 1;set a 4;get a;get bad"), "SERVER_ERROR", 12);
+    assert_string_equal(strchr(rig.reply, ','), ",STORED,4,MISS");
+    rig_stop(&rig);
+}
+
+/* More than go together at once. */
+static void test_a_long_pipeline_of_changes(void **state) {
+    struct tier_rig rig;
+    char commands[RIG_REPLY] = "", expected[RIG_REPLY] = "";
+    (void)state;
+    rig_init(&rig, &policy_write_through);
+    rig_start(&rig);
+    rig_expect(&rig, "set n 0", "STORED");
+    for (int i = 0; i < RIG_PIPELINE; i++) {
+        sprintf(commands + strlen(commands), "%sincr n 1", i ? ";" : "");
+        sprintf(expected + strlen(expected), "%s%d", i ? "," : "", i + 1);
+    }
+    assert_string_equal(rig_pipeline(&rig, commands), expected);
+    rig_assert_row(&rig, "n", "300");
     rig_stop(&rig);
 }
 
@@ -567,7 +610,7 @@ static void test_stale_reads(void **state) {
         rig.clock_shift_us = 11 * 1000000;
         rig_expect(&rig, "get a", "1");
         rig_expect(&rig, "get b", "1");
-        assert_string_equal(rig_multi_get(&rig, "a b"), "1,1");
+        assert_string_equal(rig_pipeline(&rig, "get a;get b"), "1,1");
         assert_memory_equal(rig_do(&rig, "get unknown"), "SERVER_ERROR", 12);
         assert_memory_equal(rig_do(&rig, "incr a 1"), "SERVER_ERROR", 12); /* no change on old grounds */
         assert_memory_equal(rig_do(&rig, "gat a 100"), "SERVER_ERROR", 12);
@@ -668,6 +711,8 @@ int main(void) {
         cmocka_unit_test(test_flush_all),
         cmocka_unit_test(test_single_flight),
         cmocka_unit_test(test_multi_get_goes_together),
+        cmocka_unit_test(test_changes_go_together),
+        cmocka_unit_test(test_a_long_pipeline_of_changes),
         cmocka_unit_test(test_late_fill_is_refused),
         cmocka_unit_test(test_unknown_is_not_a_miss),
         cmocka_unit_test(test_stale_reads),
