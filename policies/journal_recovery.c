@@ -20,7 +20,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-enum { PROGRESS_US = 2000000, PROGRESS_RECORDS = 65536 };
+enum { PROGRESS_US = 2000000, PROGRESS_RECORDS = 1024 };
 
 struct recovering {
     struct journal *journal;
@@ -475,6 +475,7 @@ static enum journal_status take_file(struct recovering *self, int handle) {
 static enum journal_status recover_file(struct recovering *self) {
     char path[JOURNAL_PATH_MAX];
     struct journal *journal = self->journal;
+    progress(self);
     journal_path(journal->folder, file_name(self), path);
     int handle = journal->disk->open(journal->disk, path, O_RDWR);
     if (handle < 0)

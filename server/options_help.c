@@ -30,7 +30,7 @@ static const char help[] =
     "  -U, --udp-port=0          accepted; UDP is not served\n"
     "\n"
     "Memory\n"
-    "  -m, --memory-limit=N      megabytes, a limit of resident memory (64)\n"
+    "  -m, --memory-limit=N      megabytes, a limit of what the cache has resident (64)\n"
     "  -M, --disable-evictions   refuse writes when memory is full\n"
     "  -I, --max-item-size=SIZE  largest item, 1k to 128m (1m)\n"
     "  -k, --lock-memory         lock the memory of the process\n"

@@ -455,6 +455,39 @@ static void ends_of_processes_lose_nothing(void **state) {
     assert_int_equal(rig->recovery.torn_files, 0);
 }
 
+/* As long as a tier takes whose memory is full. */
+static bool take_long(struct journal_replayer *self, const struct journal_record *record) {
+    (void)self;
+    if (record->entry.version == 1500 || record->entry.version == 2500)
+        usleep(2100000);
+    return true;
+}
+
+static void long_recoveries_tell_how_far_they_are(void **state) {
+    struct journal_rig *rig = *state;
+    struct journal_replayer slow = {take_long};
+    rig_open(rig);
+    assert_false(rig_logged(rig, "recovering"));
+    for (uint64_t version = 1; version <= 4000; version++) {
+        assert_true(rig_put(rig, 0, JOURNAL_OS, version, "a", "b"));
+        if (version % 100 == 0)
+            rig_write(rig, 0);
+    }
+    rig_close(rig);
+    size_t files = rig_count_files(rig), file = 0, of = 0, records = 0, count = 0;
+    assert_int_equal(journal_open(&rig->options, false, &slow, &rig->recovery, &rig->journal, &rig->error),
+                     JOURNAL_OK);
+    for (const char *at = rig->lines; (at = strstr(at, "recovering, file ")) != NULL; at++, count++) {
+        size_t file_before = file, records_before = records;
+        assert_int_equal(sscanf(at, "recovering, file %zu of %zu, %zu records, 0 MiB", &file, &of, &records),
+                         3);
+        assert_int_equal(of, files);
+        assert_true(file > file_before && file <= files);
+        assert_true(records > records_before && records >= (count == 0 ? 1500u : 2500u));
+    }
+    assert_int_equal(count, 2);
+}
+
 static bool refuse(struct journal_replayer *self, const struct journal_record *record) {
     (void)self;
     return record->entry.version < 2;
@@ -541,6 +574,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(unknown_namespaces_are_kept, setup, teardown),
         cmocka_unit_test_setup_teardown(second_process_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(ends_of_processes_lose_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(long_recoveries_tell_how_far_they_are, setup, teardown),
         cmocka_unit_test_setup_teardown(replayer_may_stop, setup, teardown),
         cmocka_unit_test_setup_teardown(dump_is_readable, setup, teardown),
     };
