@@ -133,7 +133,8 @@ struct cache_cursor {
     uint64_t stamp;    /* for cache_fill: the key's state of change at the seek */
     bool queue;        /* set by the change functions: the entry turned dirty, so it has to be queued */
     bool stale;        /* UNKNOWN: the view shows what was last known of the entry, which has outstayed its
-                          max_residency but not its life. To be shown at most; a fill replaces it. Else undefined */
+                          max_residency but not its life. To be shown at most; a fill replaces it. Else
+                          undefined */
     bool was_ttl_only; /* private from here on */
     struct cache *cache;
     struct cache_shard *shard;

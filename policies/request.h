@@ -61,8 +61,8 @@ struct request {
     bool has_exptime;    /* meta: the T flag was given (classic commands that take one always set it) */
     char mode;           /* ms: S E(add) A P R, 0: default (set); ma: I or D */
     bool too_large;      /* set, ms: the value was too large and is not there (value is empty): an error is
-                            answered, and      what the key held is deleted, as memcached does lest stale data stay
-                          */
+                            answered, and what the key held is deleted, as memcached does lest stale data
+                            stay */
     uint32_t flags;      /* client flags */
     struct slice key;    /* decoded when the meta flag b was given */
     uint64_t hash;       /* set by tier_prepare */

@@ -3,8 +3,8 @@
  * The writer's thread and its schedule. A pass:
  *
  *     take what workers handed over (one lock) -> write-through groups -> due batches, one per namespace in
- *     turn -> touches -> marked quarantine entries -> barriers -> fullness, those who wait for room ->
- * low-water version -> upkeep
+ *     turn -> touches -> marked quarantine entries -> barriers -> fullness, those who wait for room
+ *     -> low-water version -> upkeep
  *
  * and then it sleeps until the earliest thing is due, or a worker pokes it. Workers poke when something
  * turned dirty and the thread is not `armed` for that namespace, when a batch is full (`urgent`), for

@@ -510,16 +510,18 @@ static void test_changes_go_together(void **state) {
     rig_add_space(&rig, "behind", "behind:", &policy_write_behind);
     rig_start(&rig);
     unsigned before = faulty_calls(rig.faulty, FAULTY_APPLY);
-    assert_string_equal(rig_pipeline(&rig, "set a 1;incr a 2;append a x;incr a 1;delete b;add b 1;add b 2;set c 1"),
-                        "STORED,3,STORED,CLIENT_ERROR cannot increment or decrement non-numeric value,NOT_FOUND,"
-                        "STORED,NOT_STORED,STORED");
+    assert_string_equal(rig_pipeline(&rig, "set a 1;incr a 2;append a x;incr a 1;"
+                                           "delete b;add b 1;add b 2;set c 1"),
+                        "STORED,3,STORED,CLIENT_ERROR cannot increment or decrement non-numeric value,"
+                        "NOT_FOUND,STORED,NOT_STORED,STORED");
     assert_int_equal(faulty_calls(rig.faulty, FAULTY_APPLY) - before, 1);
     rig_assert_row(&rig, "a", "3x");
     rig_assert_row(&rig, "b", "1");
     /* reads, and other policies, are waited for and let nothing by */
     before = faulty_calls(rig.faulty, FAULTY_APPLY);
-    assert_string_equal(rig_pipeline(&rig, "set a 1;get a;set a 2;set behind:a 5;get behind:a;delete a;gat a 100;"
-                                           "set a 3;gat a 100;vivify a 30;touch a 0;get a"),
+    assert_string_equal(rig_pipeline(&rig,
+                                     "set a 1;get a;set a 2;set behind:a 5;get behind:a;"
+                                     "delete a;gat a 100;set a 3;gat a 100;vivify a 30;touch a 0;get a"),
                         "STORED,1,STORED,STORED,5,DELETED,MISS,STORED,3,3,TOUCHED,3");
     assert_true(faulty_calls(rig.faulty, FAULTY_APPLY) - before > 3);
     /* each is refused for itself, and those behind get their own answers */
