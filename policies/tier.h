@@ -41,7 +41,7 @@ struct tier_backend_options {
 
 struct tier_options {
     struct cache_options cache;
-    unsigned workers;
+    unsigned workers; /* 1 to 256 */
     const struct space_options
         *spaces; /* in the order of the configuration; a default one with prefix "" is added if missing */
     size_t space_count;
