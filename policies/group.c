@@ -80,11 +80,6 @@ static struct group_item *earlier_item(struct group *group, size_t index) {
     return NULL;
 }
 
-static void fail_job(struct writer *writer, struct tier_ticket *ticket) {
-    ticket_fail(ticket, "%s", writer->backend->down);
-    ticket_return(ticket);
-}
-
 static struct tier_ticket *pop_job(struct writer *writer) {
     struct tier_ticket *ticket = writer->jobs;
     writer->jobs = ticket->next;
@@ -101,7 +96,7 @@ static void expire_jobs(struct writer *writer, uint64_t now_us) {
     for (struct tier_ticket *ticket = writer->jobs; ticket; ticket = next) {
         next = ticket->next;
         if (!hopeful || now_us >= ticket->deadline_us) {
-            fail_job(writer, ticket);
+            writer_fail_job(writer, ticket);
         } else {
             *end = ticket;
             end = &ticket->next;
@@ -541,5 +536,5 @@ void group_fail_all(struct writer *writer) {
     if (writer->group.count)
         give_up(writer);
     while (writer->jobs)
-        fail_job(writer, pop_job(writer));
+        writer_fail_job(writer, pop_job(writer));
 }

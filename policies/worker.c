@@ -155,10 +155,10 @@ static bool is_plain_read(const struct request *request) {
            evaluate_is_read(request);
 }
 
-/* Changes that the writer of the first evaluates as well: in their order, so that each sees what those before
- * it did. Left out are gat (a line of many keys may end early) and mg (it may have to load first). */
+/* Changes that the writer of the parked one evaluates as well: in their order, so that each sees what those
+ * before it did. Left out are gat (a line of many keys may end early) and mg (it may have to load first). */
 static bool anticipate_change(struct tier_ticket *ticket, const struct request *request) {
-    const struct space *space = request->space;
+    const struct space *space = request->space, *first = ticket->request.space;
     switch (request->command) {
     case COMMAND_GET:
     case COMMAND_GAT:
@@ -166,7 +166,7 @@ static bool anticipate_change(struct tier_ticket *ticket, const struct request *
     case COMMAND_META_DEBUG:
         return false;
     default:
-        return space->policy == &policy_write_through && space->backend == ticket->request.space->backend &&
+        return space->policy == first->policy && space->backend == first->backend &&
                ticket_add_ahead(ticket, request);
     }
 }

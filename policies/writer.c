@@ -134,7 +134,7 @@ static void add_job(struct writer *writer, struct tier_ticket *ticket, uint64_t 
     writer->new_job_count++;
 }
 
-static void refuse_job(const struct writer *writer, struct tier_ticket *ticket) {
+void writer_fail_job(const struct writer *writer, struct tier_ticket *ticket) {
     ticket_fail(ticket, "%s", writer->backend->down);
     ticket_return(ticket);
 }
@@ -156,9 +156,9 @@ void writer_submit(struct writer *writer, struct tier_ticket *ticket) {
         return;
     for (struct tier_ticket *next = ticket->ahead, *following; next; next = following) {
         following = next->following;
-        refuse_job(writer, next);
+        writer_fail_job(writer, next);
     }
-    refuse_job(writer, ticket);
+    writer_fail_job(writer, ticket);
 }
 
 bool writer_is_hopeful(const struct writer *writer) {

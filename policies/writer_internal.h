@@ -106,6 +106,9 @@ enum backend_status writer_load(struct writer *writer, struct space *space, cons
 enum backend_status writer_load_at(struct writer *writer, struct space *space, const struct slice *keys,
                                    size_t count, uint32_t now, struct load_result *results);
 
+/* Answers a write-through change: the backend cannot be asked. */
+void writer_fail_job(const struct writer *writer, struct tier_ticket *ticket);
+
 /* May the backend be asked now? A probe, if the breaker is open, must be followed by a call. */
 bool writer_admits(struct writer *writer);
 

@@ -476,7 +476,8 @@ def no_file_can_be_written(server):
 
 
 def journal_failures(server):
-    """How often the journal could not be written. Asks on a connection of its own: one that is answered in the very turn that fails is closed with the others."""
+    """How often the journal could not be written. Asks on a connection of its own: one that is answered in the very turn that
+    fails is closed with the others."""
     try:
         return int(server.client().stats("write_behind")["journal:failures"])
     except (Closed, OSError):
