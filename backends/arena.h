@@ -8,7 +8,7 @@
 #ifndef FOREBAY_BACKENDS_ARENA_H
 #define FOREBAY_BACKENDS_ARENA_H
 
-#include "cache/slice.h"
+#include "cache/base/slice.h"
 
 struct arena_block;
 

@@ -15,7 +15,7 @@
 #ifndef FOREBAY_BACKENDS_BACKEND_H
 #define FOREBAY_BACKENDS_BACKEND_H
 
-#include "cache/entry.h"
+#include "cache/base/entry.h"
 
 enum backend_status {
     BACKEND_OK,

@@ -25,7 +25,7 @@
 #ifndef FOREBAY_CACHE_CACHE_H
 #define FOREBAY_CACHE_CACHE_H
 
-#include "cache/entry.h"
+#include "cache/base/entry.h"
 
 struct cache;
 struct cache_shard;

@@ -6,7 +6,7 @@
 #ifndef FOREBAY_CACHE_HASH_H
 #define FOREBAY_CACHE_HASH_H
 
-#include "cache/slice.h"
+#include "cache/base/slice.h"
 #include <stdint.h>
 
 #define XXH_INLINE_ALL

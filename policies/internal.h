@@ -16,10 +16,10 @@
 
 #include "policies/breaker.h"
 #include "policies/evaluate.h"
-#include "policies/journal.h"
+#include "policies/journal/journal.h"
 #include "policies/policy.h"
-#include "policies/queue.h"
 #include "policies/tier.h"
+#include "policies/write/queue.h"
 #include <pthread.h>
 #include <stdatomic.h>
 

@@ -7,7 +7,7 @@
 #ifndef FOREBAY_POLICIES_NUMBER_H
 #define FOREBAY_POLICIES_NUMBER_H
 
-#include "cache/slice.h"
+#include "cache/base/slice.h"
 #include <stdint.h>
 
 /* Strictly: digits alone, at most 22 (64 bits) or 11 (32 bits) of them; an empty word is 0. False, and

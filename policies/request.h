@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a client asked, and what it is answered: the two plain structs between the protocol (server/parser.h
- * makes requests, server/reply.h writes outcomes) and the policies. One request is about one key: a multi-key
+ * What a client asked, and what it is answered: the two plain structs between the protocol (server/protocol/parser.h
+ * makes requests, server/protocol/reply.h writes outcomes) and the policies. One request is about one key: a multi-key
  * get is a run of requests of which only the last has ends_run set.
  */
 #ifndef FOREBAY_POLICIES_REQUEST_H

@@ -7,7 +7,7 @@
  * stopped again with every batch.
  */
 #include "policies/internal.h"
-#include "policies/quarantine.h"
+#include "policies/write/quarantine.h"
 #include <assert.h>
 #include <stdlib.h>
 

@@ -7,11 +7,11 @@
 
 #include "backends/backend.h"
 #include "cache/cache.h"
+#include "policies/journal/journal.h"
 
 enum existence { EXISTENCE_BACKEND, EXISTENCE_MEMORY };
 enum on_backend_down { DOWN_ERROR, DOWN_MISS, DOWN_STALE };
 enum on_full { FULL_WAIT, FULL_WRITE_THROUGH, FULL_REJECT };
-enum journal_mode { JOURNAL_OFF, JOURNAL_OS, JOURNAL_INTERVAL, JOURNAL_ALWAYS };
 
 struct policy; /* policies/policy.h */
 

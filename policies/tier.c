@@ -6,9 +6,9 @@
  * (and recovery), then threads. Taken down in the opposite order. Whatever fails on the way up is undone by
  * tier_destroy.
  */
-#include "policies/loader.h"
-#include "policies/quarantine.h"
-#include "policies/writer.h"
+#include "policies/load/loader.h"
+#include "policies/write/quarantine.h"
+#include "policies/write/writer.h"
 #include <assert.h>
 #include <stdarg.h>
 #include <stdlib.h>

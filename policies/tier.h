@@ -23,7 +23,7 @@
 #ifndef FOREBAY_POLICIES_TIER_H
 #define FOREBAY_POLICIES_TIER_H
 
-#include "policies/log.h"
+#include "cache/base/log.h"
 #include "policies/request.h"
 #include "policies/space.h"
 #include <stdio.h>

@@ -9,7 +9,7 @@
  * the queue and in the journal.
  */
 #include "policies/execute.h"
-#include "policies/writer.h"
+#include "policies/write/writer.h"
 #include <assert.h>
 
 static const char error_full[] = "SERVER_ERROR too many writes wait for the backend";

@@ -4,7 +4,7 @@
 #ifndef FOREBAY_SERVER_BUFFER_H
 #define FOREBAY_SERVER_BUFFER_H
 
-#include "cache/slice.h"
+#include "cache/base/slice.h"
 
 struct buffer {
     char *data;

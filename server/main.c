@@ -10,18 +10,18 @@
  * Everything is in one struct program on main's stack; there are no globals. Signals are blocked in all other
  * threads.
  */
-#include "policies/journal.h"
+#include "policies/journal/journal.h"
 #include "policies/policy.h"
-#include "server/auth.h"
-#include "server/config.h"
-#include "server/feed.h"
-#include "server/listener.h"
+#include "server/admin/stats.h"
+#include "server/admin/watch.h"
+#include "server/config/config.h"
+#include "server/config/options.h"
 #include "server/maintenance.h"
-#include "server/options.h"
 #include "server/process.h"
-#include "server/stats.h"
-#include "server/watch.h"
-#include "server/worker.h"
+#include "server/worker/auth.h"
+#include "server/worker/feed.h"
+#include "server/worker/listener.h"
+#include "server/worker/worker.h"
 #include <errno.h>
 #include <ev.h>
 #include <pthread.h>

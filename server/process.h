@@ -3,7 +3,7 @@
 #ifndef FOREBAY_SERVER_PROCESS_H
 #define FOREBAY_SERVER_PROCESS_H
 
-#include "server/options.h"
+#include "server/config/options.h"
 
 /* Room for this many client connections beside what the server itself keeps open. False with a sentence. */
 bool process_raise_descriptors(unsigned connections, char *ret_error, size_t error_size);

@@ -3,22 +3,22 @@
  * The program's context: what main.c owns and every part of the server is handed. There are no globals.
  *
  * main.c: options and configuration -> tier -> workers -> listeners -> signals. Threads: main (an ev_loop
- * with signals, listening sockets and timers; it runs cache_maintain) and the workers (server/worker.h).
+ * with signals, listening sockets and timers; it runs cache_maintain) and the workers (server/worker/worker.h).
  */
 #ifndef FOREBAY_SERVER_SERVER_H
 #define FOREBAY_SERVER_SERVER_H
 
-#include "policies/log.h"
+#include "cache/base/log.h"
 #include "policies/tier.h"
 #include <stdatomic.h>
 
 struct worker;
 struct auth;
 struct buffer;
-struct feeds;        /* server/feed.h */
-struct watch;        /* server/watch.h */
-struct listener;     /* server/listener.h */
-struct stats_detail; /* server/stats.h */
+struct feeds;        /* server/worker/feed.h */
+struct watch;        /* server/admin/watch.h */
+struct listener;     /* server/worker/listener.h */
+struct stats_detail; /* server/admin/stats.h */
 
 /* memcached's numbers: -p -1 takes a free port, -p 0 leaves TCP out, whatever -l says. */
 enum { PORT_NONE = 0, PORT_FREE = -1 };
@@ -44,7 +44,7 @@ struct settings {
 
     /* What only main.c, listener.c and stats.c look at. */
     const char *const
-        *listen; /* addresses (server/listener.h); none: all interfaces, or the Unix socket alone */
+        *listen; /* addresses (server/worker/listener.h); none: all interfaces, or the Unix socket alone */
     size_t listen_count;
     int port;                /* -p: for addresses without one; or PORT_FREE, PORT_NONE */
     bool port_overrides;     /* -p was given over a configuration's listen: it replaces the ports there */
@@ -74,10 +74,10 @@ struct server {
     atomic_uint_fast64_t connections_total, connections_rejected, listen_disabled, listen_disabled_us;
     _Atomic bool stopping;               /* shutdown was asked for */
     void (*stop)(struct server *server); /* asks main to stop, from any thread (shutdown command) */
-    struct listener *listener;           /* server/listener.h */
-    struct stats_detail *detail;         /* per-prefix statistics: server/stats.h */
-    struct feeds *feeds;                 /* server/feed.h */
-    struct watch *watch;                 /* server/watch.h */
+    struct listener *listener;           /* server/worker/listener.h */
+    struct stats_detail *detail;         /* per-prefix statistics: server/admin/stats.h */
+    struct feeds *feeds;                 /* server/worker/feed.h */
+    struct watch *watch;                 /* server/admin/watch.h */
     atomic_bool crawler; /* lru_crawler enable: metadump and its kin are answered. What has expired is swept
                             away in either case */
     atomic_bool dumping; /* a metadump or mgdump is under way */

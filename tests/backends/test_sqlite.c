@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "backends/kinds.h"
-#include "backends/sqlite_internal.h"
+#include "backends/sqlite/internal.h"
 #include "tests/support/temp_folder.h"
 #include <fcntl.h>
 #include <pthread.h>

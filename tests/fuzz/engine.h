@@ -14,8 +14,8 @@
 
 #include "policies/policy.h"
 #include "policies/tier.h"
-#include "server/parser.h"
-#include "server/reply.h"
+#include "server/protocol/parser.h"
+#include "server/protocol/reply.h"
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -13,7 +13,7 @@
 #ifndef FOREBAY_TESTS_SUPPORT_JOURNAL_DISK_H
 #define FOREBAY_TESTS_SUPPORT_JOURNAL_DISK_H
 
-#include "policies/journal_files.h"
+#include "policies/journal/disk.h"
 
 #include <pthread.h>
 #include <stdatomic.h>

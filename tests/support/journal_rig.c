@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "tests/support/journal_rig.h"
 
-#include "policies/journal_internal.h"
+#include "policies/journal/internal.h"
 
 #include <dirent.h>
 #include <setjmp.h>

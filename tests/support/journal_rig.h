@@ -3,7 +3,7 @@
 #ifndef FOREBAY_TESTS_SUPPORT_JOURNAL_RIG_H
 #define FOREBAY_TESTS_SUPPORT_JOURNAL_RIG_H
 
-#include "policies/journal.h"
+#include "policies/journal/journal.h"
 
 #include <pthread.h>
 #include <stdatomic.h>

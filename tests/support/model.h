@@ -8,8 +8,8 @@
 #define FOREBAY_TESTS_SUPPORT_MODEL_H
 
 #include "policies/evaluate.h"
-#include "server/parser.h"
-#include "server/reply.h"
+#include "server/protocol/parser.h"
+#include "server/protocol/reply.h"
 
 struct model;
 

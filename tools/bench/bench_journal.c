@@ -11,7 +11,7 @@
  * meanwhile). For comparison: the same bytes into one preallocated file by pwrite, and into a mapping of it,
  * without any journal.
  */
-#include "policies/journal.h"
+#include "policies/journal/journal.h"
 
 #include <fcntl.h>
 #include <inttypes.h>

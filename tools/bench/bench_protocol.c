@@ -5,8 +5,8 @@
  *
  *     bench_protocol [rounds]
  */
-#include "server/parser.h"
-#include "server/reply.h"
+#include "server/protocol/parser.h"
+#include "server/protocol/reply.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>

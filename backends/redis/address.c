@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT */
+/* See redis_address.h. */
+#include "backends/redis/address.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PORT_DEFAULT = 6379, PORT_MAX = 65535, DATABASE_MAX = 65535 };
+
+static int hex_digit(char digit) {
+    if (digit >= '0' && digit <= '9')
+        return digit - '0';
+    if (digit >= 'a' && digit <= 'f')
+        return digit - 'a' + 10;
+    return digit >= 'A' && digit <= 'F' ? digit - 'A' + 10 : -1;
+}
+
+/* Copies and decodes bytes up to end. false: too long, or a bad or zero escape. */
+static bool copy_decoded(const char *from, const char *end, char *to, size_t room) {
+    size_t used = 0;
+    for (; from < end; from++) {
+        char byte = *from;
+        if (byte == '%') {
+            int high = end - from > 2 ? hex_digit(from[1]) : -1;
+            int low = high >= 0 ? hex_digit(from[2]) : -1;
+            if (low < 0 || (high == 0 && low == 0))
+                return false;
+            byte = (char)(high << 4 | low);
+            from += 2;
+        }
+        if (used + 1 >= room)
+            return false;
+        to[used++] = byte;
+    }
+    to[used] = '\0';
+    return true;
+}
+
+/* A whole number up to limit that ends where end says. */
+static bool read_number(const char *from, const char *end, unsigned limit, unsigned *ret_number) {
+    unsigned number = 0;
+    if (from == end)
+        return false;
+    for (; from < end; from++) {
+        if (*from < '0' || *from > '9')
+            return false;
+        number = number * 10 + (unsigned)(*from - '0');
+        if (number > limit)
+            return false;
+    }
+    *ret_number = number;
+    return true;
+}
+
+/* user:password, :password. Nothing else is before an '@'. */
+static const char *parse_login(const char *from, const char *end, struct redis_address *address) {
+    const char *colon = memchr(from, ':', (size_t)(end - from));
+    if (!colon)
+        return "before the @ there should be user:password or :password";
+    if (!copy_decoded(from, colon, address->user, sizeof address->user) ||
+        !copy_decoded(colon + 1, end, address->password, sizeof address->password))
+        return "user or password are too long or badly encoded";
+    return NULL;
+}
+
+static const char *parse_host(const char *from, const char *end, struct redis_address *address) {
+    bool bracketed = from < end && *from == '[';
+    const char *host = bracketed ? from + 1 : from;
+    const char *host_end = host < end ? memchr(host, bracketed ? ']' : ':', (size_t)(end - host)) : NULL;
+    if (bracketed && !host_end)
+        return "the bracket of the host is not closed";
+    if (!host_end)
+        host_end = end;
+    const char *rest = bracketed ? host_end + 1 : host_end;
+    if (host == host_end)
+        return "the host is missing";
+    if (!copy_decoded(host, host_end, address->host, sizeof address->host))
+        return "the host is too long";
+    if (rest == end)
+        return NULL;
+    unsigned port;
+    if (*rest != ':' || !read_number(rest + 1, end, PORT_MAX, &port) || port == 0)
+        return "the port should be a number from 1 to 65535";
+    address->port = (int)port;
+    return NULL;
+}
+
+static const char *parse_tcp(const char *from, struct redis_address *address) {
+    const char *slash = strchr(from, '/');
+    const char *end = slash ? slash : from + strlen(from);
+    const char *problem = parse_host(from, end, address);
+    if (problem)
+        return problem;
+    if (slash && slash[1] != '\0' &&
+        !read_number(slash + 1, slash + strlen(slash), DATABASE_MAX, &address->database))
+        return "the database after the host should be a number";
+    const char *format = strchr(address->host, ':') ? "[%s]:%d/%u" : "%s:%d/%u";
+    snprintf(address->shown, sizeof address->shown, format, address->host, address->port, address->database);
+    return NULL;
+}
+
+static const char *parse_socket(const char *from, struct redis_address *address) {
+    static const char query[] = "?db=";
+    const char *question = strchr(from, '?');
+    const char *end = question ? question : from + strlen(from);
+    if (*from != '/')
+        return "the path of the socket should begin with /";
+    if (!copy_decoded(from, end, address->path, sizeof address->path))
+        return "the path of the socket is too long (107 bytes) or badly encoded";
+    if (question && (strncmp(question, query, sizeof query - 1) != 0 ||
+                     !read_number(question + sizeof query - 1, question + strlen(question), DATABASE_MAX,
+                                  &address->database)))
+        return "after the path only ?db=NUMBER is known";
+    snprintf(address->shown, sizeof address->shown, "%s?db=%u", address->path, address->database);
+    return NULL;
+}
+
+/* The password may hold an '@': the last one before the path counts. */
+static const char *find_at(const char *from) {
+    const char *at = NULL;
+    for (const char *byte = from; *byte && *byte != '/'; byte++)
+        if (*byte == '@')
+            at = byte;
+    return at;
+}
+
+bool redis_address_parse(const char *uri, struct redis_address *ret_address, const char **ret_problem) {
+    static const char tcp[] = "redis://", local[] = "redis+unix://";
+    struct redis_address address = {.port = PORT_DEFAULT};
+    bool over_tcp = strncmp(uri, tcp, sizeof tcp - 1) == 0;
+    bool over_socket = strncmp(uri, local, sizeof local - 1) == 0;
+    *ret_problem = "it should begin with redis:// or redis+unix://";
+    if (!over_tcp && !over_socket)
+        return false;
+    const char *from = uri + (over_tcp ? sizeof tcp : sizeof local) - 1;
+    const char *at = find_at(from);
+    *ret_problem = at ? parse_login(from, at, &address) : NULL;
+    if (!*ret_problem)
+        *ret_problem =
+            over_tcp ? parse_tcp(at ? at + 1 : from, &address) : parse_socket(at ? at + 1 : from, &address);
+    if (*ret_problem)
+        return false;
+    *ret_address = address;
+    return true;
+}

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Batches into Redis: script calls with up to CALL_MUTATIONS mutations each, WINDOW_CALLS of them under way
+ * at once.
+ *
+ * The order of the batch is kept, so keys may occur more than once. A call ends early where the layout
+ * changes or where values are large: while a script runs, Redis answers nobody else.
+ */
+#include "backends/redis/internal.h"
+#include <assert.h>
+
+enum {
+    CALL_MUTATIONS = 16,
+    CALL_BYTES = 256 << 10, /* of values; a single larger one still goes */
+    WINDOW_CALLS = 64,
+    WINDOW_BYTES = 4 << 20, /* held twice on their way out */
+    CALL_WORDS = 3 + 1 + 2 * CALL_MUTATIONS + 3 + 7 * CALL_MUTATIONS
+};
+
+struct apply_task {
+    struct mutation *mutations;
+    size_t count;
+    uint32_t now;
+};
+
+/* A call on its way: the mutations it carries. */
+struct call {
+    size_t from, count, bytes; /* bytes: of their values */
+};
+
+struct words {
+    const char *data[CALL_WORDS];
+    size_t size[CALL_WORDS];
+    size_t count;
+};
+
+static void add(struct words *words, struct slice word) {
+    assert(words->count < CALL_WORDS);
+    words->data[words->count] = word.data;
+    words->size[words->count++] = word.size;
+}
+
+static struct slice never_null(struct slice bytes) {
+    return bytes.size ? bytes : SLICE("");
+}
+
+static struct slice number_or_nothing(struct redis_connection *connection, uint64_t number) {
+    return number ? redis_number(connection, number) : SLICE("");
+}
+
+static struct slice kind_word(enum mutation_kind kind) {
+    static const char letters[] = "ptd"; /* as enum mutation_kind counts */
+    return slice_of(&letters[kind], 1);
+}
+
+static void add_mutation(struct redis_connection *connection, struct words *words,
+                         const struct mutation *mutation) {
+    const struct entry *entry = &mutation->entry;
+    bool deletes = mutation->kind == MUTATION_DELETE;
+    add(words, kind_word(mutation->kind));
+    add(words, redis_number(connection, entry->version));
+    add(words, deletes ? SLICE("") : never_null(entry->value));
+    add(words, redis_number(connection, entry->flags));
+    add(words, redis_number(connection, entry->expires_at));
+    add(words, number_or_nothing(connection, entry->client_cas));
+    add(words, number_or_nothing(connection, entry->marks));
+}
+
+static uint64_t highest_version(const struct mutation *mutations, size_t count) {
+    uint64_t highest = 0;
+    for (size_t i = 0; i < count; i++)
+        if (mutations[i].entry.version > highest)
+            highest = mutations[i].entry.version;
+    return highest;
+}
+
+static bool send_call(struct redis_connection *connection, const struct apply_task *task, struct call call) {
+    const struct mutation *mutations = &task->mutations[call.from];
+    bool plain = redis_is_string(mutations[0].table);
+    struct words words = {.count = 0};
+    add(&words, SLICE("EVALSHA"));
+    add(&words, slice_of(connection->sha[plain ? REDIS_APPLY_STRING : REDIS_APPLY_HASH], REDIS_SHA_SIZE));
+    add(&words, redis_number(connection, 1 + call.count * (plain ? 2 : 1)));
+    add(&words, slice_string(redis_high_key));
+    for (size_t i = 0; i < call.count; i++) {
+        add(&words, redis_key(connection, mutations[i].table, mutations[i].entry.key));
+        if (plain)
+            add(&words, redis_companion(connection, mutations[i].table, mutations[i].entry.key));
+    }
+    add(&words, redis_number(connection, task->now));
+    add(&words, slice_string(connection->tombstone_seconds));
+    add(&words, redis_number(connection, highest_version(mutations, call.count)));
+    for (size_t i = 0; i < call.count; i++)
+        add_mutation(connection, &words, &mutations[i]);
+    bool sent = redis_append(connection, words.count, words.data, words.size);
+    arena_reset(&connection->words);
+    return sent;
+}
+
+/* The mutations of the next call, from the given one on. *ret_bytes: of their values. */
+static size_t next_call(const struct apply_task *task, size_t from, size_t *ret_bytes) {
+    bool plain = redis_is_string(task->mutations[from].table);
+    size_t count = 0, bytes = 0;
+    while (count < CALL_MUTATIONS && from + count < task->count && bytes < CALL_BYTES &&
+           redis_is_string(task->mutations[from + count].table) == plain)
+        bytes += task->mutations[from + count++].entry.value.size;
+    *ret_bytes = bytes;
+    return count;
+}
+
+static enum redis_step note_superseded(const struct redis_connection *connection,
+                                       const struct apply_task *task, struct call call,
+                                       const redisReply *reply, enum backend_status *ret_status,
+                                       struct backend_error *ret_error) {
+    if (reply->type != REDIS_REPLY_ARRAY)
+        return redis_odd_answer(connection, ret_status, ret_error);
+    for (size_t i = 0; i < reply->elements; i++) {
+        const redisReply *position = reply->element[i];
+        if (position->type != REDIS_REPLY_INTEGER || (size_t)position->integer >= call.count)
+            return redis_odd_answer(connection, ret_status, ret_error);
+        task->mutations[call.from + (size_t)position->integer].superseded = true;
+    }
+    return REDIS_DONE;
+}
+
+static enum redis_step hear_call(struct redis_connection *connection, const struct apply_task *task,
+                                 struct call call, enum backend_status *ret_status,
+                                 struct backend_error *ret_error) {
+    redisReply *reply = NULL;
+    enum redis_step step = redis_answer(connection, &reply);
+    if (step != REDIS_DONE)
+        return step;
+    if (reply->type == REDIS_REPLY_ERROR)
+        step = redis_error_means(connection, reply, ret_status, ret_error);
+    else
+        step = note_superseded(connection, task, call, reply, ret_status, ret_error);
+    freeReplyObject(reply);
+    return step;
+}
+
+/* The calls under way, a ring. */
+struct window {
+    struct call calls[WINDOW_CALLS];
+    size_t sent, heard, bytes; /* bytes: of the values under way */
+};
+
+/* Fills the window and sends it, so that Redis has work while the next calls are made up. *from: the first
+ * mutation not sent. */
+static enum redis_step send_calls(struct redis_connection *connection, const struct apply_task *task,
+                                  struct window *window, size_t *from, enum backend_status *ret_status,
+                                  struct backend_error *ret_error) {
+    while (window->sent - window->heard < WINDOW_CALLS && window->bytes < WINDOW_BYTES &&
+           *from < task->count) {
+        struct call *call = &window->calls[window->sent % WINDOW_CALLS];
+        call->from = *from;
+        call->count = next_call(task, *from, &call->bytes);
+        if (!send_call(connection, task, *call))
+            return redis_out_of_memory(connection, ret_status, ret_error);
+        *from += call->count;
+        window->bytes += call->bytes;
+        window->sent++;
+    }
+    return redis_flush(connection);
+}
+
+/* Whether half of the window is free again. */
+static bool has_half(const struct window *window) {
+    return window->sent - window->heard <= WINDOW_CALLS / 2 && window->bytes <= WINDOW_BYTES / 2;
+}
+
+static enum redis_step apply_work(struct redis_connection *connection, void *context,
+                                  enum backend_status *ret_status, struct backend_error *ret_error) {
+    struct apply_task *task = context;
+    struct window window = {.sent = 0};
+    enum redis_step step = REDIS_DONE;
+    size_t from = 0;
+    for (size_t i = 0; i < task->count; i++)
+        task->mutations[i].superseded = false;
+    while (step == REDIS_DONE && (from < task->count || window.heard < window.sent)) {
+        if (from < task->count && has_half(&window)) {
+            step = send_calls(connection, task, &window, &from, ret_status, ret_error);
+            continue;
+        }
+        const struct call *call = &window.calls[window.heard++ % WINDOW_CALLS];
+        window.bytes -= call->bytes;
+        step = hear_call(connection, task, *call, ret_status, ret_error);
+    }
+    return step;
+}
+
+enum backend_status redis_apply(struct backend_connection *base, struct mutation *mutations, size_t count,
+                                uint32_t now, struct backend_error *ret_error) {
+    struct redis_connection *connection = (struct redis_connection *)base;
+    struct apply_task task = {mutations, count, now};
+    assert(connection->role == BACKEND_WRITER);
+    return count ? redis_do(connection, apply_work, &task, ret_error) : BACKEND_OK;
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the files of the Redis backend share. The design is told in redis.c.
+ *
+ *     redis.c         connections, loading
+ *     redis_link.c    connecting, pipelines, what a failure means
+ *     redis_script.c  the scripts
+ *     redis_apply.c   batches
+ *     redis_scan.c    the newest entries
+ */
+#ifndef FOREBAY_BACKENDS_REDIS_INTERNAL_H
+#define FOREBAY_BACKENDS_REDIS_INTERNAL_H
+
+#include "backends/arena.h"
+#include "backends/backend.h"
+#include "backends/redis/address.h"
+#include <hiredis.h>
+
+enum redis_script { REDIS_APPLY_HASH, REDIS_APPLY_STRING, REDIS_LOAD_STRING, REDIS_SCRIPTS };
+
+enum {
+    REDIS_SHA_SIZE = 40,
+    REDIS_TOMBSTONE_DEFAULT = 24 * 60 * 60, /* seconds, when the options say 0 */
+};
+
+/* What a step through the socket came to. */
+enum redis_step {
+    REDIS_DONE,
+    REDIS_LOST,      /* the connection broke, or an answer took too long: it is closed */
+    REDIS_NO_SCRIPT, /* the server forgot the scripts */
+    REDIS_FAILED,    /* an answer was an error; status and message are filled in */
+};
+
+struct redis_connection {
+    struct backend_connection base;
+    enum backend_role role;
+    char *name; /* of the backend */
+    struct redis_address address;
+    unsigned timeout_ms;
+    char tombstone_seconds[16];
+    const struct backend_table *const *tables;
+    size_t table_count;
+
+    redisContext *link; /* NULL: not connected */
+    char sha[REDIS_SCRIPTS][REDIS_SHA_SIZE + 1];
+    uint64_t deadline; /* of the call in hand, ms of the monotonic clock */
+
+    redisReply **kept; /* answers of the last load: its values point into them */
+    size_t kept_count, kept_room;
+    struct arena words; /* what the commands in hand are made of */
+};
+
+/* The text of a script, and whether a table has the string layout. */
+const char *redis_script_text(enum redis_script script);
+bool redis_is_string(const struct backend_table *table);
+
+/* ---- redis_link.c ---- */
+
+/* Work that can be begun anew: it must not depend on how far it came before. */
+typedef enum redis_step (*redis_work)(struct redis_connection *connection, void *task,
+                                      enum backend_status *ret_status, struct backend_error *ret_error);
+
+/* Does the work over a working connection: connects where necessary, and begins anew after a lost connection
+ * or forgotten scripts, until the timeout of the call is over. */
+enum backend_status redis_do(struct redis_connection *connection, redis_work work, void *task,
+                             struct backend_error *ret_error);
+
+/* The first attempt to connect, for open. BACKEND_REFUSED: it cannot ever work. */
+enum backend_status redis_first_contact(struct redis_connection *connection, struct backend_error *ret_error);
+void redis_disconnect(struct redis_connection *connection);
+
+/* Adds a command to the pipeline. false: out of memory, the connection is closed. */
+bool redis_append(struct redis_connection *connection, size_t count, const char **words, const size_t *sizes);
+
+/* Sends what was appended, without waiting for answers. REDIS_DONE or REDIS_LOST. */
+enum redis_step redis_flush(struct redis_connection *connection);
+
+/* The next answer, which is the caller's to free. Errors among the answers are answers. */
+enum redis_step redis_answer(struct redis_connection *connection, redisReply **ret_reply);
+
+/* What an error answer means in the middle of a call. */
+enum redis_step redis_error_means(const struct redis_connection *connection, const redisReply *reply,
+                                  enum backend_status *ret_status, struct backend_error *ret_error);
+
+/* The same for an answer of a form that was not asked for. */
+enum redis_step redis_odd_answer(const struct redis_connection *connection, enum backend_status *ret_status,
+                                 struct backend_error *ret_error);
+
+/* The same when memory runs out. The pipeline is in an unknown state: closes the connection. */
+enum redis_step redis_out_of_memory(struct redis_connection *connection, enum backend_status *ret_status,
+                                    struct backend_error *ret_error);
+
+/* ---- Words of commands, in the arena connection->words; NULL data: out of memory ---- */
+
+struct slice redis_number(struct redis_connection *connection, uint64_t number);
+
+/* The names under which an entry is kept. */
+struct slice redis_key(struct redis_connection *connection, const struct backend_table *table,
+                       struct slice key);
+struct slice redis_companion(struct redis_connection *connection, const struct backend_table *table,
+                             struct slice key);
+
+extern const char redis_high_key[];
+
+/* ---- Functions of the type that are not in redis.c ---- */
+
+enum backend_status redis_load(struct backend_connection *base, const struct backend_table *table,
+                               const struct slice *keys, size_t count, uint32_t now,
+                               struct load_result *results, struct backend_error *ret_error);
+enum backend_status redis_apply(struct backend_connection *base, struct mutation *mutations, size_t count,
+                                uint32_t now, struct backend_error *ret_error);
+enum backend_status redis_scan(struct backend_connection *base, const struct backend_table *table,
+                               size_t limit, uint32_t now, struct backend_visitor *visitor,
+                               struct backend_error *ret_error);
+
+#endif

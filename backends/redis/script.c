@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The scripts that run inside Redis, so that the version guard is atomic.
+ *
+ * The apply scripts take several mutations: a call has a fixed cost about as high as that of one mutation.
+ *
+ *     KEYS  the key of the high version, then per mutation: hash: the key; string: the key and its companion
+ *     ARGV  now, life of a tombstone (seconds), highest version of the call, then per mutation seven:
+ *           p, t or d; version; value; flags; expires_at; client_cas ("" for none); marks ("" for none)
+ *
+ * and return the positions (from 0) of the mutations that were superseded.
+ *
+ * Versions have up to 63 bits and Lua's numbers 53: versions are compared as decimal strings.
+ */
+#include "backends/redis/internal.h"
+
+#define LUA_COMMON                                                                                           \
+    "local function newer(a, b) return #a > #b or (#a == #b and a > b) end\n"                                \
+    "local high = redis.call('GET', KEYS[1])\n"                                                              \
+    "if not high or newer(ARGV[3], high) then redis.call('SET', KEYS[1], ARGV[3]) end\n"                     \
+    "local superseded, now = {}, tonumber(ARGV[1])\n"
+
+static const char apply_hash[] = LUA_COMMON
+    "local function bury(key, version)\n"
+    "  redis.call('DEL', key)\n"
+    "  redis.call('HSET', key, 'version', version)\n"
+    "  redis.call('EXPIRE', key, ARGV[2])\n"
+    "end\n"
+    "local at = 4\n"
+    "for i = 2, #KEYS do\n"
+    "  local key, kind, version, expires = KEYS[i], ARGV[at], ARGV[at + 1], ARGV[at + 4]\n"
+    "  local stored = redis.call('HGET', key, 'version')\n"
+    "  if stored and newer(stored, version) then\n"
+    "    superseded[#superseded + 1] = i - 2\n"
+    "  elseif kind == 'd' or (expires ~= '0' and tonumber(expires) <= now and stored ~= version) then\n"
+    "    bury(key, version)\n"
+    "  elseif stored ~= version then\n"
+    "    if kind == 't' and redis.call('HEXISTS', key, 'value') == 1 then\n"
+    "      redis.call('HSET', key, 'version', version, 'expires_at', expires)\n"
+    "      redis.call('HDEL', key, 'cas', 'marks')\n"
+    "      if expires == '0' then redis.call('PERSIST', key) end\n"
+    "    else\n"
+    "      if stored then redis.call('DEL', key) end\n"
+    "      redis.call('HSET', key, 'value', ARGV[at + 2], 'version', version, 'flags', ARGV[at + 3],\n"
+    "                 'expires_at', expires)\n"
+    "    end\n"
+    "    if ARGV[at + 5] ~= '' then redis.call('HSET', key, 'cas', ARGV[at + 5]) end\n"
+    "    if ARGV[at + 6] ~= '' then redis.call('HSET', key, 'marks', ARGV[at + 6]) end\n"
+    "    if expires ~= '0' then redis.call('PEXPIREAT', key, expires .. '000') end\n"
+    "  end\n"
+    "  at = at + 7\n"
+    "end\n"
+    "return superseded\n";
+
+static const char apply_string[] = LUA_COMMON
+    "local at = 4\n"
+    "for i = 2, #KEYS, 2 do\n"
+    "  local key, beside, kind, version = KEYS[i], KEYS[i + 1], ARGV[at], ARGV[at + 1]\n"
+    "  local flags, expires = ARGV[at + 3], ARGV[at + 4]\n"
+    "  local stored = redis.call('HGET', beside, 'version')\n"
+    "  if stored and newer(stored, version) then\n"
+    "    superseded[#superseded + 1] = i / 2 - 1\n"
+    "  elseif kind == 'd' or (expires ~= '0' and tonumber(expires) <= now and stored ~= version) then\n"
+    "    redis.call('DEL', key, beside)\n"
+    "    redis.call('HSET', beside, 'version', version)\n"
+    "    redis.call('EXPIRE', beside, ARGV[2])\n"
+    "  elseif stored ~= version then\n"
+    "    if kind == 't' and redis.call('EXISTS', key) == 1 then\n"
+    "      flags = redis.call('HGET', beside, 'flags') or '0'\n"
+    "      if expires == '0' then redis.call('PERSIST', key)\n"
+    "      else redis.call('PEXPIREAT', key, expires .. '000') end\n"
+    "    elseif expires == '0' then redis.call('SET', key, ARGV[at + 2])\n"
+    "    else redis.call('SET', key, ARGV[at + 2], 'PXAT', expires .. '000') end\n"
+    "    if stored then redis.call('DEL', beside) end\n"
+    "    redis.call('HSET', beside, 'version', version, 'flags', flags)\n"
+    "    if ARGV[at + 5] ~= '' then redis.call('HSET', beside, 'cas', ARGV[at + 5]) end\n"
+    "    if ARGV[at + 6] ~= '' then redis.call('HSET', beside, 'marks', ARGV[at + 6]) end\n"
+    "    if expires ~= '0' then redis.call('PEXPIREAT', beside, expires .. '000') end\n"
+    "  end\n"
+    "  at = at + 7\n"
+    "end\n"
+    "return superseded\n";
+
+/* Key and companion in one look, in the order of the fields of a hash; the expiry is the key's own, which
+ * others may have changed. */
+static const char load_string[] =
+    "local value = redis.call('GET', KEYS[1])\n"
+    "if not value then return false end\n"
+    "local beside = redis.call('HMGET', KEYS[2], 'version', 'flags', 'cas', 'marks')\n"
+    "local expires = redis.call('PEXPIRETIME', KEYS[1])\n"
+    "if expires < 0 then expires = 0 end\n"
+    "return {value, beside[1], beside[2], string.format('%.0f', math.ceil(expires / 1000)), beside[3], "
+    "beside[4]}\n";
+
+const char *redis_script_text(enum redis_script script) {
+    static const char *const texts[REDIS_SCRIPTS] = {apply_hash, apply_string, load_string};
+    return texts[script];
+}
+
+bool redis_is_string(const struct backend_table *table) {
+    return table->layout && strcmp(table->layout, "string") == 0;
+}

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Batches into SQLite: one transaction, rounds of distinct keys (batch_order.h), blocks of rows.
+ *
+ * Whether the version guard kept a row is seen by the count of changed rows alone; only when that falls short
+ * is each row of the block asked for its version. An equal version is this mutation itself, applied before.
+ */
+#include "backends/batch_order.h"
+#include "backends/failure.h"
+#include "backends/sqlite/internal.h"
+#include <assert.h>
+#include <stdlib.h>
+
+/* A batch being applied. places: those of the run in hand. */
+struct batch {
+    struct sqlite_connection *connection;
+    struct mutation *mutations;
+    uint32_t now;
+    struct backend_error *error;
+};
+
+static struct mutation *at(const struct batch *batch, const struct batch_place *place) {
+    return &batch->mutations[place->index];
+}
+
+static void bind_number_or_null(sqlite3_stmt *statement, int index, uint64_t number) {
+    if (number)
+        sqlite3_bind_int64(statement, index, (sqlite3_int64)number);
+    else
+        sqlite3_bind_null(statement, index);
+}
+
+static void bind_row(sqlite3_stmt *statement, int row, const struct entry *entry) {
+    int first = row * SQLITE_ROW_PARAMETERS + 1;
+    sqlite_bind_bytes(statement, first, entry->key);
+    sqlite_bind_bytes(statement, first + 1, entry->value);
+    sqlite3_bind_int64(statement, first + 2, entry->flags);
+    sqlite3_bind_int64(statement, first + 3, entry->expires_at);
+    sqlite3_bind_int64(statement, first + 4, (sqlite3_int64)entry->version);
+    bind_number_or_null(statement, first + 5, entry->client_cas);
+    bind_number_or_null(statement, first + 6, entry->marks);
+}
+
+/* Asks the stored row whether it is newer than the mutation. */
+static enum backend_status look_superseded(const struct batch *batch, struct sqlite_table *table,
+                                           struct mutation *mutation) {
+    sqlite_bind_bytes(table->stored_version, 1, mutation->entry.key);
+    int result = sqlite3_step(table->stored_version);
+    if (result == SQLITE_ROW)
+        mutation->superseded =
+            sqlite3_column_int64(table->stored_version, 0) > (sqlite3_int64)mutation->entry.version;
+    enum backend_status status = BACKEND_OK;
+    if (result != SQLITE_ROW && result != SQLITE_DONE)
+        status = sqlite_fail(batch->connection, "reading a version", batch->error);
+    sqlite3_reset(table->stored_version);
+    return status;
+}
+
+static enum backend_status upsert_rows(const struct batch *batch, struct sqlite_table *table,
+                                       sqlite3_stmt *statement, const struct batch_place *places, int rows) {
+    for (int row = 0; row < rows; row++) {
+        const struct entry *entry = &at(batch, &places[row])->entry;
+        bind_row(statement, row, entry);
+        sqlite_expect_expiry(table, entry->expires_at);
+    }
+    if (sqlite_run(statement) != SQLITE_OK)
+        return sqlite_fail(batch->connection, "writing", batch->error);
+    enum backend_status status = BACKEND_OK;
+    if (sqlite3_changes(batch->connection->db) < rows)
+        for (int row = 0; row < rows && status == BACKEND_OK; row++)
+            status = look_superseded(batch, table, at(batch, &places[row]));
+    return status;
+}
+
+/* Keys and values of the next block lie anywhere: they are fetched while SQLite writes this one. */
+static void fetch_ahead(const struct batch *batch, const struct batch_place *places, size_t count) {
+    for (size_t i = 0; i < count && i < SQLITE_BLOCK_ROWS; i++) {
+        const struct entry *entry = &at(batch, &places[i])->entry;
+        __builtin_prefetch(entry->key.data);
+        __builtin_prefetch(entry->value.data);
+        __builtin_prefetch(entry->value.data + entry->value.size / 2);
+    }
+}
+
+static enum backend_status upsert_run(const struct batch *batch, struct sqlite_table *table,
+                                      sqlite3_stmt *block, sqlite3_stmt *row,
+                                      const struct batch_place *places, size_t count) {
+    enum backend_status status = BACKEND_OK;
+    size_t done = 0;
+    for (; done + SQLITE_BLOCK_ROWS <= count && status == BACKEND_OK; done += SQLITE_BLOCK_ROWS) {
+        fetch_ahead(batch, &places[done + SQLITE_BLOCK_ROWS], count - done - SQLITE_BLOCK_ROWS);
+        status = upsert_rows(batch, table, block, &places[done], SQLITE_BLOCK_ROWS);
+    }
+    for (; done < count && status == BACKEND_OK; done++)
+        status = upsert_rows(batch, table, row, &places[done], 1);
+    return status;
+}
+
+static enum backend_status delete_run(const struct batch *batch, struct sqlite_table *table,
+                                      const struct batch_place *places, size_t count) {
+    enum backend_status status = BACKEND_OK;
+    for (size_t i = 0; i < count && status == BACKEND_OK; i++) {
+        struct mutation *mutation = at(batch, &places[i]);
+        sqlite_bind_bytes(table->delete_row, 1, mutation->entry.key);
+        sqlite3_bind_int64(table->delete_row, 2, (sqlite3_int64)mutation->entry.version);
+        if (sqlite_run(table->delete_row) != SQLITE_OK)
+            status = sqlite_fail(batch->connection, "deleting", batch->error);
+        else if (sqlite3_changes(batch->connection->db) == 0)
+            status = look_superseded(batch, table, mutation);
+    }
+    return status;
+}
+
+/* ---- The application's own statements ---- */
+
+/* SQLITE_ERROR comes from functions that refuse a value (the row's fault) and from tables that are gone (not
+ * its fault). The latter show when the statement is prepared anew. */
+static enum backend_status fail_own(const struct batch *batch, sqlite3_stmt *statement, const char *doing) {
+    sqlite3 *db = batch->connection->db;
+    bool refused = (sqlite3_errcode(db) & 0xff) == SQLITE_ERROR;
+    enum backend_status status = sqlite_fail(batch->connection, doing, batch->error);
+    if (!refused)
+        return status;
+    sqlite3_stmt *again = NULL;
+    int result = sqlite3_prepare_v2(db, sqlite3_sql(statement), -1, &again, NULL);
+    sqlite3_finalize(again);
+    return result == SQLITE_OK ? BACKEND_PERMANENT : BACKEND_TRANSIENT;
+}
+
+/* Whether the row is newer than the mutation, if the application's load returns versions. */
+static enum backend_status look_superseded_own(const struct batch *batch, struct sqlite_table *table,
+                                               struct mutation *mutation) {
+    if (sqlite3_column_count(table->load) < 4)
+        return BACKEND_OK;
+    sqlite_bind_own(table->load, &table->load_at, table->table, &mutation->entry, batch->now);
+    int result = sqlite3_step(table->load);
+    if (result == SQLITE_ROW)
+        mutation->superseded = sqlite3_column_int64(table->load, 3) > (sqlite3_int64)mutation->entry.version;
+    enum backend_status status = BACKEND_OK;
+    if (result != SQLITE_ROW && result != SQLITE_DONE)
+        status = fail_own(batch, table->load, "reading a version");
+    sqlite3_reset(table->load);
+    return status;
+}
+
+static enum backend_status own_run(const struct batch *batch, struct sqlite_table *table,
+                                   const struct batch_place *places, size_t count) {
+    enum backend_status status = BACKEND_OK;
+    for (size_t i = 0; i < count && status == BACKEND_OK; i++) {
+        struct mutation *mutation = at(batch, &places[i]);
+        bool deletes = mutation->kind == MUTATION_DELETE;
+        sqlite3_stmt *statement = deletes ? table->delete_own : table->store;
+        sqlite_bind_own(statement, deletes ? &table->delete_at : &table->store_at, table->table,
+                        &mutation->entry, batch->now);
+        if (sqlite_run(statement) != SQLITE_OK)
+            status = fail_own(batch, statement, deletes ? "delete" : "store");
+        else if (sqlite3_changes(batch->connection->db) == 0)
+            status = look_superseded_own(batch, table, mutation);
+    }
+    return status;
+}
+
+/* ---- The batch ---- */
+
+static enum backend_status apply_run(const struct batch *batch, const struct batch_place *places,
+                                     size_t count) {
+    const struct mutation *first = at(batch, &places[0]);
+    struct sqlite_table *table = sqlite_table_of(batch->connection, first->table);
+    if (table->own_sql)
+        return own_run(batch, table, places, count);
+    switch (first->kind) {
+    case MUTATION_PUT:
+        return upsert_run(batch, table, table->put_block, table->put_row, places, count);
+    case MUTATION_TOUCH:
+        return upsert_run(batch, table, table->touch_block, table->touch_row, places, count);
+    case MUTATION_DELETE:
+        break;
+    }
+    assert(first->kind == MUTATION_DELETE);
+    return delete_run(batch, table, places, count);
+}
+
+static uint64_t highest_version(const struct mutation *mutations, size_t count) {
+    uint64_t highest = 0;
+    for (size_t i = 0; i < count; i++)
+        if (mutations[i].entry.version > highest)
+            highest = mutations[i].entry.version;
+    return highest;
+}
+
+static enum backend_status raise_high_version(const struct batch *batch, uint64_t version) {
+    sqlite3_stmt *statement = batch->connection->high_set;
+    if (version <= batch->connection->high_version)
+        return BACKEND_OK;
+    sqlite3_bind_int64(statement, 1, (sqlite3_int64)version);
+    return sqlite_run(statement) == SQLITE_OK
+               ? BACKEND_OK
+               : sqlite_fail(batch->connection, "writing the high version", batch->error);
+}
+
+static bool order_batch(struct sqlite_connection *connection, const struct mutation *mutations,
+                        size_t count) {
+    if (count > connection->place_count) {
+        struct batch_place *places = realloc(connection->places, count * sizeof *places);
+        if (!places)
+            return false;
+        connection->places = places;
+        connection->place_count = count;
+    }
+    batch_order(mutations, count, connection->places);
+    return true;
+}
+
+/* Inside the transaction. */
+static enum backend_status apply_ordered(const struct batch *batch, size_t count, uint64_t highest) {
+    const struct batch_place *places = batch->connection->places;
+    enum backend_status status = BACKEND_OK;
+    for (size_t from = 0, run; from < count && status == BACKEND_OK; from += run) {
+        run = batch_run(batch->mutations, places, from, count);
+        status = apply_run(batch, &places[from], run);
+    }
+    if (status == BACKEND_OK)
+        status = raise_high_version(batch, highest);
+    if (status == BACKEND_OK && sqlite_run(batch->connection->commit) != SQLITE_OK)
+        status = sqlite_fail(batch->connection, "committing", batch->error);
+    return status;
+}
+
+enum backend_status sqlite_apply(struct backend_connection *base, struct mutation *mutations, size_t count,
+                                 uint32_t now, struct backend_error *ret_error) {
+    struct sqlite_connection *connection = (struct sqlite_connection *)base;
+    struct batch batch = {connection, mutations, now, ret_error};
+    assert(connection->role == BACKEND_WRITER);
+    if (count == 0)
+        return BACKEND_OK;
+    for (size_t i = 0; i < count; i++)
+        mutations[i].superseded = false;
+    if (!order_batch(connection, mutations, count))
+        return backend_fail(ret_error, BACKEND_TRANSIENT, "backend \"%s\": out of memory for a batch of %zu",
+                            connection->name, count);
+    sqlite_bound_wal(connection);
+    if (sqlite_run(connection->begin_write) != SQLITE_OK)
+        return sqlite_fail(connection, "beginning a batch", ret_error);
+    uint64_t highest = highest_version(mutations, count);
+    enum backend_status status = apply_ordered(&batch, count, highest);
+    if (status != BACKEND_OK)
+        sqlite_roll_back(connection);
+    else if (highest > connection->high_version)
+        connection->high_version = highest;
+    connection->busy_since_maintain = true;
+    return status;
+}

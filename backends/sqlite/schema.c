@@ -1,0 +1,432 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The tables of a SQLite store and the statements on them.
+ *
+ * A namespace is a table of its name:
+ *
+ *     key BLOB PRIMARY KEY NOT NULL, value BLOB NOT NULL, flags, expires_at, version INTEGER NOT NULL DEFAULT
+ * 0, client_cas INTEGER (NULL: the version), marks INTEGER (NULL: none)
+ *
+ * and forebay_meta(name, value) keeps "schema", the version of this layout, and "high_version". A table that
+ * exists is used if it has exactly these columns in this order, and refused otherwise: it is somebody else's.
+ *
+ * Or a namespace is the application's own table, seen through its own statements; see docs/backends.md.
+ */
+#include "backends/failure.h"
+#include "backends/sqlite/internal.h"
+#include <strings.h>
+
+static const char ROW_COLUMNS[] = "key, value, flags, expires_at, version, client_cas, marks";
+
+/* ---- SQL ---- */
+
+/* The table's name as SQL writes it, quoted by SQLite itself, is "%w" between double quotes. */
+
+enum { PUT, TOUCH };
+
+static void append_upsert_tail(sqlite3_str *sql, int kind) {
+    sqlite3_str_appendall(sql, " ON CONFLICT(key) DO UPDATE SET ");
+    if (kind == PUT)
+        sqlite3_str_appendall(sql, "value = excluded.value, flags = excluded.flags, ");
+    sqlite3_str_appendall(sql, "expires_at = excluded.expires_at, version = excluded.version, "
+                               "client_cas = excluded.client_cas, marks = excluded.marks "
+                               "WHERE excluded.version > version");
+}
+
+/* A touch is an upsert too: when the row is gone the whole entry is inserted. NULL: out of memory. */
+static char *upsert_sql(const char *table, int kind, int rows) {
+    sqlite3_str *sql = sqlite3_str_new(NULL);
+    sqlite3_str_appendf(sql, "INSERT INTO \"%w\"(%s) VALUES ", table, ROW_COLUMNS);
+    for (int row = 0; row < rows; row++)
+        sqlite3_str_appendall(sql, row ? ",(?,?,?,?,?,?,?)" : "(?,?,?,?,?,?,?)");
+    append_upsert_tail(sql, kind);
+    return sqlite3_str_finish(sql);
+}
+
+static int prepare(struct sqlite_connection *connection, const char *sql, sqlite3_stmt **ret_statement) {
+    return sql ? sqlite3_prepare_v3(connection->db, sql, -1, SQLITE_PREPARE_PERSISTENT, ret_statement, NULL)
+               : SQLITE_NOMEM;
+}
+
+/* Prepares a statement whose one "%w" is the table's name. */
+static int prepare_for(struct sqlite_connection *connection, const char *format, const char *table,
+                       sqlite3_stmt **ret_statement) {
+    char *sql = sqlite3_mprintf(format, table);
+    int result = prepare(connection, sql, ret_statement);
+    sqlite3_free(sql);
+    return result;
+}
+
+static int prepare_upsert(struct sqlite_connection *connection, const char *table, int kind, int rows,
+                          sqlite3_stmt **ret_statement) {
+    char *sql = upsert_sql(table, kind, rows);
+    int result = prepare(connection, sql, ret_statement);
+    sqlite3_free(sql);
+    return result;
+}
+
+/* ---- Tables of ours ---- */
+
+static enum backend_status refuse_name(const struct sqlite_connection *connection, const char *table,
+                                       const char *why, struct backend_error *ret_error) {
+    return backend_fail(ret_error, BACKEND_REFUSED,
+                        "backend \"%s\", %s: a namespace cannot be named \"%s\" here, %s", connection->name,
+                        connection->path, table, why);
+}
+
+/* SQLite's names do not tell upper from lower case. */
+static enum backend_status check_names(const struct sqlite_connection *connection,
+                                       struct backend_error *ret_error) {
+    for (size_t i = 0; i < connection->table_count; i++) {
+        const struct sqlite_table *table = &connection->tables[i];
+        if (table->own_sql)
+            continue;
+        const char *name = table->table->name;
+        if (strcasecmp(name, "forebay_meta") == 0 || strncasecmp(name, "sqlite_", 7) == 0)
+            return refuse_name(connection, name, "the name is taken", ret_error);
+        for (size_t j = 0; j < i; j++)
+            if (!connection->tables[j].own_sql && strcasecmp(name, connection->tables[j].table->name) == 0)
+                return refuse_name(connection, name, "another differs only in upper and lower case",
+                                   ret_error);
+    }
+    return BACKEND_OK;
+}
+
+/* The columns of the table in the file, as ROW_COLUMNS writes them. NULL: an error. "": there is no such
+ * table. */
+static char *columns_of(struct sqlite_connection *connection, const char *table) {
+    sqlite3_stmt *statement = NULL;
+    if (prepare(connection,
+                "SELECT group_concat(name, ', ') FROM (SELECT name FROM pragma_table_xinfo(?) ORDER BY cid)",
+                &statement) != SQLITE_OK)
+        return NULL;
+    sqlite3_bind_text(statement, 1, table, -1, SQLITE_STATIC);
+    char *columns = NULL;
+    if (sqlite3_step(statement) == SQLITE_ROW) {
+        const unsigned char *text = sqlite3_column_text(statement, 0);
+        columns = sqlite3_mprintf("%s", text ? (const char *)text : "");
+    }
+    sqlite3_finalize(statement);
+    return columns;
+}
+
+static enum backend_status check_columns(struct sqlite_connection *connection, const char *table,
+                                         struct backend_error *ret_error) {
+    char *columns = columns_of(connection, table);
+    enum backend_status status = BACKEND_OK;
+    if (!columns)
+        status = sqlite_refuse(connection, "reading the schema", ret_error);
+    else if (!*columns)
+        status = backend_fail(ret_error, BACKEND_REFUSED, "backend \"%s\", %s: there is no table \"%s\"",
+                              connection->name, connection->path, table);
+    else if (strcmp(columns, ROW_COLUMNS) != 0)
+        status =
+            backend_fail(ret_error, BACKEND_REFUSED,
+                         "backend \"%s\", %s: the table \"%s\" is not Forebay's, its columns are: %.100s",
+                         connection->name, connection->path, table, columns);
+    sqlite3_free(columns);
+    return status;
+}
+
+static enum backend_status make_table(struct sqlite_connection *connection, const char *table,
+                                      struct backend_error *ret_error) {
+    char *sql = sqlite3_mprintf("CREATE TABLE IF NOT EXISTS \"%w\" ("
+                                "key BLOB PRIMARY KEY NOT NULL, value BLOB NOT NULL, "
+                                "flags INTEGER NOT NULL DEFAULT 0, expires_at INTEGER NOT NULL DEFAULT 0, "
+                                "version INTEGER NOT NULL DEFAULT 0, client_cas INTEGER, marks INTEGER)",
+                                table);
+    int result = sql ? sqlite3_exec(connection->db, sql, NULL, NULL, NULL) : SQLITE_NOMEM;
+    sqlite3_free(sql);
+    return result == SQLITE_OK ? BACKEND_OK : sqlite_refuse(connection, "cannot make a table", ret_error);
+}
+
+static enum backend_status prepare_ours(struct sqlite_connection *connection, struct sqlite_table *table,
+                                        struct backend_error *ret_error) {
+    const char *name = table->table->name;
+    int result = prepare_for(
+        connection, "SELECT value, flags, expires_at, version, client_cas, marks FROM \"%w\" WHERE key = ?",
+        name, &table->load);
+    if (result == SQLITE_OK)
+        result = prepare_for(connection,
+                             "SELECT key FROM \"%w\" WHERE expires_at = 0 OR expires_at > ?1 "
+                             "ORDER BY version DESC LIMIT ?2",
+                             name, &table->pick);
+    if (result == SQLITE_OK && connection->role == BACKEND_WRITER) {
+        const struct {
+            int kind, rows;
+            sqlite3_stmt **statement;
+        } upserts[] = {{PUT, SQLITE_BLOCK_ROWS, &table->put_block},
+                       {PUT, 1, &table->put_row},
+                       {TOUCH, SQLITE_BLOCK_ROWS, &table->touch_block},
+                       {TOUCH, 1, &table->touch_row}};
+        const struct {
+            const char *format;
+            sqlite3_stmt **statement;
+        } others[] = {
+            {"DELETE FROM \"%w\" WHERE key = ?1 AND version <= ?2", &table->delete_row},
+            {"SELECT version FROM \"%w\" WHERE key = ?", &table->stored_version},
+            {"SELECT count(*), total(expires_at <> 0 AND expires_at <= ?3), max(at), "
+             "min(CASE WHEN expires_at > ?3 THEN expires_at END) "
+             "FROM (SELECT rowid AS at, expires_at FROM \"%w\" WHERE rowid > ?1 ORDER BY rowid LIMIT ?2)",
+             &table->sweep_look},
+            {"DELETE FROM \"%w\" WHERE rowid > ?1 AND rowid <= ?2 AND expires_at <> 0 AND expires_at <= ?3",
+             &table->sweep_purge},
+        };
+        for (size_t i = 0; i < sizeof upserts / sizeof upserts[0] && result == SQLITE_OK; i++)
+            result = prepare_upsert(connection, name, upserts[i].kind, upserts[i].rows, upserts[i].statement);
+        for (size_t i = 0; i < sizeof others / sizeof others[0] && result == SQLITE_OK; i++)
+            result = prepare_for(connection, others[i].format, name, others[i].statement);
+    }
+    return result == SQLITE_OK ? BACKEND_OK : sqlite_refuse(connection, "cannot prepare", ret_error);
+}
+
+/* ---- The application's table ---- */
+
+static enum backend_status refuse_sql(const struct sqlite_connection *connection,
+                                      const struct sqlite_table *table, const char *which, const char *why,
+                                      struct backend_error *ret_error) {
+    return backend_fail(ret_error, BACKEND_REFUSED,
+                        "backend \"%s\", %s: namespace \"%s\", its %s statement: %s", connection->name,
+                        connection->path, table->table->name, which, why);
+}
+
+static int *parameter_named(struct sqlite_parameters *parameters, const char *name) {
+    const struct {
+        const char *name;
+        int *at;
+    } known[] = {{":key", &parameters->key},         {":value", &parameters->value},
+                 {":flags", &parameters->flags},     {":expires_at", &parameters->expires_at},
+                 {":version", &parameters->version}, {":now", &parameters->now}};
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+        if (name && strcmp(name, known[i].name) == 0)
+            return known[i].at;
+    return NULL;
+}
+
+static enum backend_status find_parameters(const struct sqlite_connection *connection,
+                                           const struct sqlite_table *table, const char *which,
+                                           sqlite3_stmt *statement, struct sqlite_parameters *parameters,
+                                           struct backend_error *ret_error) {
+    char why[120];
+    int count = sqlite3_bind_parameter_count(statement);
+    for (int i = 1; i <= count; i++) {
+        const char *name = sqlite3_bind_parameter_name(statement, i);
+        int *position = parameter_named(parameters, name);
+        if (!position) {
+            snprintf(why, sizeof why,
+                     "no parameter %.20s: there are :key :value :flags :expires_at :version :now",
+                     name ? name : "?");
+            return refuse_sql(connection, table, which, why, ret_error);
+        }
+        *position = i;
+    }
+    if (!parameters->key)
+        return refuse_sql(connection, table, which, "the parameter :key does not occur in it", ret_error);
+    return BACKEND_OK;
+}
+
+static enum backend_status prepare_statement(struct sqlite_connection *connection,
+                                             const struct sqlite_table *table, const char *which,
+                                             const char *sql, sqlite3_stmt **ret_statement,
+                                             struct sqlite_parameters *parameters,
+                                             struct backend_error *ret_error) {
+    const char *tail = NULL;
+    if (sqlite3_prepare_v3(connection->db, sql, -1, SQLITE_PREPARE_PERSISTENT, ret_statement, &tail) !=
+        SQLITE_OK) {
+        struct backend_error cause;
+        enum backend_status status = sqlite_refuse(connection, "preparing", &cause);
+        return status == BACKEND_REFUSED
+                   ? refuse_sql(connection, table, which, sqlite3_errmsg(connection->db), ret_error)
+                   : (*ret_error = cause, status);
+    }
+    if (!*ret_statement)
+        return refuse_sql(connection, table, which, "it is empty", ret_error);
+    if (tail && tail[strspn(tail, " \t\r\n;")] != '\0')
+        return refuse_sql(connection, table, which, "one statement only", ret_error);
+    return find_parameters(connection, table, which, *ret_statement, parameters, ret_error);
+}
+
+static enum backend_status prepare_own(struct sqlite_connection *connection, struct sqlite_table *table,
+                                       struct backend_error *ret_error) {
+    const struct backend_table *given = table->table;
+    enum backend_status status = prepare_statement(connection, table, "load", given->load_sql, &table->load,
+                                                   &table->load_at, ret_error);
+    if (status != BACKEND_OK)
+        return status;
+    if (!sqlite3_stmt_readonly(table->load))
+        return refuse_sql(connection, table, "load", "it must only read", ret_error);
+    if (sqlite3_column_count(table->load) < 1 || sqlite3_column_count(table->load) > 4)
+        return refuse_sql(connection, table, "load",
+                          "its columns are value[, flags[, expires_at[, version]]]", ret_error);
+    if (connection->role == BACKEND_READER)
+        return BACKEND_OK;
+    status = prepare_statement(connection, table, "store", given->store_sql, &table->store, &table->store_at,
+                               ret_error);
+    if (status == BACKEND_OK)
+        status = prepare_statement(connection, table, "delete", given->delete_sql, &table->delete_own,
+                                   &table->delete_at, ret_error);
+    return status;
+}
+
+void sqlite_bind_own(sqlite3_stmt *statement, const struct sqlite_parameters *at,
+                     const struct backend_table *table, const struct entry *entry, uint32_t now) {
+    struct slice prefix = slice_string(table->key_prefix ? table->key_prefix : "");
+    struct slice key = entry->key;
+    if (slice_starts_with(key, prefix))
+        key = slice_of(key.data + prefix.size, key.size - prefix.size);
+    sqlite3_bind_text64(statement, at->key, key.size ? key.data : "", key.size, SQLITE_STATIC, SQLITE_UTF8);
+    if (at->value)
+        sqlite_bind_bytes(statement, at->value, entry->value);
+    if (at->flags)
+        sqlite3_bind_int64(statement, at->flags, entry->flags);
+    if (at->expires_at)
+        sqlite3_bind_int64(statement, at->expires_at, entry->expires_at);
+    if (at->version)
+        sqlite3_bind_int64(statement, at->version, (sqlite3_int64)entry->version);
+    if (at->now)
+        sqlite3_bind_int64(statement, at->now, now);
+}
+
+/* ---- The file as a whole ---- */
+
+/* The value of a row of forebay_meta; missing rows (and a missing table) are -1. */
+static enum backend_status read_meta(struct sqlite_connection *connection, const char *name,
+                                     sqlite3_int64 *ret_value, struct backend_error *ret_error) {
+    sqlite3_stmt *statement = NULL;
+    char *columns = columns_of(connection, "forebay_meta");
+    bool known = columns != NULL, absent = columns && !*columns;
+    sqlite3_free(columns);
+    *ret_value = -1;
+    if (absent)
+        return BACKEND_OK;
+    if (!known ||
+        prepare(connection, "SELECT value FROM forebay_meta WHERE name = ?", &statement) != SQLITE_OK)
+        return sqlite_refuse(connection, "reading forebay_meta", ret_error);
+    sqlite3_bind_text(statement, 1, name, -1, SQLITE_STATIC);
+    int result = sqlite3_step(statement);
+    if (result == SQLITE_ROW)
+        *ret_value = sqlite3_column_int64(statement, 0);
+    sqlite3_finalize(statement);
+    return result == SQLITE_ROW || result == SQLITE_DONE
+               ? BACKEND_OK
+               : sqlite_refuse(connection, "reading forebay_meta", ret_error);
+}
+
+static enum backend_status check_schema_version(struct sqlite_connection *connection,
+                                                struct backend_error *ret_error) {
+    sqlite3_int64 stored;
+    enum backend_status status = read_meta(connection, "schema", &stored, ret_error);
+    if (status == BACKEND_OK && stored > SQLITE_STORE_SCHEMA)
+        status =
+            backend_fail(ret_error, BACKEND_REFUSED,
+                         "backend \"%s\", %s: its schema has version %lld, this Forebay knows version %d; "
+                         "use a newer Forebay or another file",
+                         connection->name, connection->path, stored, (int)SQLITE_STORE_SCHEMA);
+    return status;
+}
+
+static enum backend_status make_all(struct sqlite_connection *connection, struct backend_error *ret_error) {
+    char sql[320];
+    snprintf(
+        sql, sizeof sql,
+        "CREATE TABLE IF NOT EXISTS forebay_meta (name TEXT PRIMARY KEY NOT NULL, value INTEGER NOT NULL);"
+        "INSERT OR IGNORE INTO forebay_meta(name, value) VALUES ('schema', %d), ('high_version', 0)",
+        (int)SQLITE_STORE_SCHEMA);
+    enum backend_status status = check_schema_version(connection, ret_error);
+    if (status == BACKEND_OK && sqlite3_exec(connection->db, sql, NULL, NULL, NULL) != SQLITE_OK)
+        status = sqlite_refuse(connection, "cannot make forebay_meta", ret_error);
+    for (size_t i = 0; i < connection->table_count && status == BACKEND_OK; i++)
+        if (!connection->tables[i].own_sql)
+            status = make_table(connection, connection->tables[i].table->name, ret_error);
+    return status;
+}
+
+static enum backend_status prepare_common(struct sqlite_connection *connection,
+                                          struct backend_error *ret_error) {
+    const struct {
+        const char *sql;
+        sqlite3_stmt **statement;
+    } all[] = {
+        {"BEGIN", &connection->begin_read},
+        {"BEGIN IMMEDIATE", &connection->begin_write},
+        {"COMMIT", &connection->commit},
+        {"SELECT value FROM forebay_meta WHERE name = 'high_version'", &connection->high_get},
+        {"UPDATE forebay_meta SET value = max(value, ?1) WHERE name = 'high_version'", &connection->high_set},
+    };
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        if (prepare(connection, all[i].sql, all[i].statement) != SQLITE_OK)
+            return sqlite_refuse(connection, "cannot prepare", ret_error);
+    return BACKEND_OK;
+}
+
+/* The application's table is the one with all three statements; some of them only is a mistake. */
+static enum backend_status find_own_sql(struct sqlite_connection *connection,
+                                        struct backend_error *ret_error) {
+    for (size_t i = 0; i < connection->table_count; i++) {
+        struct sqlite_table *table = &connection->tables[i];
+        const struct backend_table *given = table->table;
+        table->own_sql = given->load_sql || given->store_sql || given->delete_sql;
+        if (table->own_sql && !(given->load_sql && given->store_sql && given->delete_sql))
+            return backend_fail(
+                ret_error, BACKEND_REFUSED,
+                "backend \"%s\": namespace \"%s\" has SQL of its own but not all of load, store and delete",
+                connection->name, given->name);
+    }
+    return BACKEND_OK;
+}
+
+static enum backend_status prepare_tables(struct sqlite_connection *connection,
+                                          struct backend_error *ret_error) {
+    enum backend_status status = BACKEND_OK;
+    for (size_t i = 0; i < connection->table_count && status == BACKEND_OK; i++) {
+        struct sqlite_table *table = &connection->tables[i];
+        if (!table->own_sql)
+            status = check_columns(connection, table->table->name, ret_error);
+        if (status == BACKEND_OK)
+            status = table->own_sql ? prepare_own(connection, table, ret_error)
+                                    : prepare_ours(connection, table, ret_error);
+    }
+    return status;
+}
+
+static enum backend_status make_and_prepare(struct sqlite_connection *connection,
+                                            struct backend_error *ret_error) {
+    sqlite3_int64 high = 0;
+    enum backend_status status = connection->role == BACKEND_WRITER
+                                     ? make_all(connection, ret_error)
+                                     : check_schema_version(connection, ret_error);
+    if (status == BACKEND_OK)
+        status = prepare_common(connection, ret_error);
+    if (status == BACKEND_OK)
+        status = prepare_tables(connection, ret_error);
+    if (status == BACKEND_OK)
+        status = read_meta(connection, "high_version", &high, ret_error);
+    if (status == BACKEND_OK)
+        connection->high_version = high > 0 ? (uint64_t)high : 0;
+    return status;
+}
+
+/* One transaction: a file that is refused stays as it was. */
+enum backend_status sqlite_schema_open(struct sqlite_connection *connection,
+                                       struct backend_error *ret_error) {
+    enum backend_status status = find_own_sql(connection, ret_error);
+    if (status == BACKEND_OK)
+        status = check_names(connection, ret_error);
+    if (status != BACKEND_OK)
+        return status;
+    const char *begin = connection->role == BACKEND_WRITER ? "BEGIN IMMEDIATE" : "BEGIN";
+    if (sqlite3_exec(connection->db, begin, NULL, NULL, NULL) != SQLITE_OK)
+        return sqlite_refuse(connection, "cannot open", ret_error);
+    status = make_and_prepare(connection, ret_error);
+    if (status == BACKEND_OK && sqlite3_exec(connection->db, "COMMIT", NULL, NULL, NULL) != SQLITE_OK)
+        status = sqlite_refuse(connection, "cannot make the tables", ret_error);
+    if (status != BACKEND_OK)
+        sqlite_roll_back(connection);
+    return status;
+}
+
+void sqlite_schema_close(struct sqlite_connection *connection) {
+    /* Every statement of this connection is ours. */
+    for (sqlite3_stmt *statement; connection->db && (statement = sqlite3_next_stmt(connection->db, NULL));)
+        sqlite3_finalize(statement);
+}

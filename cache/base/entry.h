@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The value types that the cache, the backends and the policies share.
+ *
+ * Time is Unix time. An expiry is an absolute second; 0 is "never". An entry with expires_at <= now is dead.
+ *
+ * A version orders every change of a key (docs/design.md, "Versions"): 51 bits of microseconds since 1970 in
+ * the upper part, 12 bits of node id in the lower. 0 is "no version". It is also the CAS value that clients
+ * see, unless a client dictated one (client_cas).
+ */
+#ifndef FOREBAY_CACHE_ENTRY_H
+#define FOREBAY_CACHE_ENTRY_H
+
+#include "cache/base/slice.h"
+#include <stdint.h>
+
+enum {
+    ENTRY_KEY_MAX = 250,         /* bytes, memcached's limit (doc/protocol.txt) */
+    ENTRY_VERSION_NODE_BITS = 12 /* lower bits of a version: the node that made it */
+};
+
+/* One reading of the clock; taken once per worker turn, never per request. */
+struct cache_time {
+    uint64_t us;      /* microseconds since 1970 */
+    uint32_t seconds; /* the same in seconds */
+};
+
+static inline struct cache_time cache_time_from_us(uint64_t us) {
+    return (struct cache_time){us, (uint32_t)(us / 1000000u)};
+}
+
+static inline uint64_t version_from_us(uint64_t us, unsigned node) {
+    return (us << ENTRY_VERSION_NODE_BITS) | node;
+}
+
+static inline uint64_t version_us(uint64_t version) {
+    return version >> ENTRY_VERSION_NODE_BITS;
+}
+
+/* Lease marks of memcached's meta commands; they travel with the entry to the backend. */
+enum entry_mark {
+    ENTRY_STALE = 1,      /* invalidated (md I, ms I): served with W/X so that one client recaches it */
+    ENTRY_TOKEN_SENT = 2, /* the recache token (W) was handed out; the next readers get Z */
+};
+
+/* A whole live entry outside the cache: what a backend stores and loads. */
+struct entry {
+    struct slice key;    /* the whole key as the client sends it, 1 to ENTRY_KEY_MAX bytes */
+    struct slice value;  /* any bytes */
+    uint64_t version;    /* never 0, but for rows that somebody else put into the backend */
+    uint64_t client_cas; /* the CAS that clients see where it is not the version; else 0 */
+    uint32_t flags;      /* the client's 32 bits */
+    uint32_t expires_at; /* Unix seconds, 0: never */
+    uint8_t marks;       /* enum entry_mark, or-ed */
+};
+
+#endif

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT */
+/* A journal for people to read: one line for each file, each record, and whatever is neither. */
+#include "policies/journal/internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+static void print_time(FILE *out, uint64_t us) {
+    char text[32];
+    struct tm broken;
+    time_t seconds = (time_t)(us / 1000000u);
+    if (gmtime_r(&seconds, &broken) == NULL || strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &broken) == 0)
+        fprintf(out, "%" PRIu64 "us", us);
+    else
+        fprintf(out, "%s.%06" PRIu64 "Z", text, us % 1000000u);
+}
+
+static void print_text(FILE *out, struct slice text) {
+    putc('"', out);
+    for (size_t i = 0; i < text.size; i++) {
+        unsigned char c = (unsigned char)text.data[i];
+        if (c == '"' || c == '\\')
+            fprintf(out, "\\%c", c);
+        else if (c < 0x20 || c >= 0x7f)
+            fprintf(out, "\\x%02x", c);
+        else
+            putc(c, out);
+    }
+    putc('"', out);
+}
+
+static const char *kind_name(unsigned kind) {
+    return kind == JOURNAL_PUT ? "put" : kind == JOURNAL_TOUCH ? "touch" : "delete";
+}
+
+static void print_record(FILE *out, const struct scan *scan, const struct format_header *header) {
+    const struct entry *entry = &scan->record.entry;
+    fprintf(out, "  %zu %s version %" PRIu64 " (", scan->at, kind_name(scan->record.kind), entry->version);
+    print_time(out, version_us(entry->version));
+    fprintf(out, ") namespace ");
+    print_text(out, header->spaces[scan->record.space]);
+    fprintf(out, " key ");
+    print_text(out, entry->key);
+    if (scan->record.kind == JOURNAL_PUT)
+        fprintf(out, " value %zu bytes flags %" PRIu32, entry->value.size, entry->flags);
+    if (scan->record.kind != JOURNAL_DELETE && entry->expires_at != 0) {
+        fprintf(out, " expires ");
+        print_time(out, (uint64_t)entry->expires_at * 1000000u);
+    }
+    if (entry->client_cas != 0)
+        fprintf(out, " client-cas %" PRIu64, entry->client_cas);
+    if (entry->marks != 0)
+        fprintf(out, " marks %u", entry->marks);
+    fprintf(out, " crc ok\n");
+}
+
+/* 1 if anything in it is damaged. */
+static int dump_records(FILE *out, const char *data, size_t size, const struct format_header *header) {
+    int result = 0;
+    size_t records = 0;
+    struct scan scan;
+    scan_begin(&scan, data, size, header);
+    for (;;) {
+        switch (scan_next(&scan)) {
+        case SCAN_RECORD:
+            records++;
+            print_record(out, &scan, header);
+            continue;
+        case SCAN_HOLE:
+            result = 1;
+            fprintf(out, "  %zu crc bad: %zu bytes are no record\n", scan.at, scan.extent);
+            continue;
+        case SCAN_TORN:
+            fprintf(out, "  %zu torn tail: %zu bytes\n", scan.at, scan.extent);
+            break;
+        case SCAN_END:
+            break;
+        }
+        fprintf(out, "  %zu end, %zu records\n", scan.at, records);
+        return result;
+    }
+}
+
+static void print_header(FILE *out, const char *data, const struct format_header *header) {
+    struct format_key key = format_key(header->epoch);
+    fprintf(out, " format %d writer %u sequence %" PRIu64 " epoch %016" PRIx64 " created ", FORMAT_VERSION,
+            header->writer, header->sequence, header->epoch);
+    print_time(out, header->created_us);
+    fprintf(out, " size %" PRIu64 " synced-to %" PRIu64 " namespaces", header->file_size,
+            format_decode_note(data, header->size, &key));
+    for (size_t i = 0; i < header->space_count; i++) {
+        putc(' ', out);
+        print_text(out, header->spaces[i]);
+    }
+    putc('\n', out);
+}
+
+static int dump_bytes(FILE *out, const char *data, size_t size) {
+    struct format_header header;
+    int result = 0;
+    switch (format_decode_header(data, size, &header)) {
+    case FORMAT_GOOD:
+        print_header(out, data, &header);
+        result = dump_records(out, data, size, &header);
+        free((void *)(uintptr_t)header.spaces);
+        return result;
+    case FORMAT_UNWRITTEN:
+        fprintf(out, " never written\n");
+        return 0;
+    case FORMAT_FOREIGN:
+        fprintf(out, " a format that this version does not read\n");
+        return 1;
+    case FORMAT_BAD:
+        break;
+    }
+    fprintf(out, " crc bad: the header fails its check\n");
+    return 1;
+}
+
+static int dump_file(const char *folder, const char *name, FILE *out) {
+    char path[JOURNAL_PATH_MAX];
+    journal_path(folder, name, path);
+    fprintf(out, "%s", name);
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    off_t size = file < 0 ? -1 : lseek(file, 0, SEEK_END);
+    char *data = size < 0 ? NULL : malloc((size_t)size + 1);
+    ssize_t n = data == NULL ? -1 : journal_files_read(&journal_files_system, file, data, (size_t)size, 0);
+    int result = 1;
+    if (n < 0)
+        fprintf(out, " cannot be read: %s\n", strerror(errno));
+    else
+        result = dump_bytes(out, data, (size_t)n);
+    free(data);
+    if (file >= 0)
+        close(file);
+    return result;
+}
+
+static int dump_marks(const char *folder, FILE *out) {
+    struct journal_marks marks = {0};
+    enum marks_status status = journal_marks_read(&journal_files_system, folder, &marks);
+    if (status == MARKS_ABSENT)
+        return 0;
+    fprintf(out, "low-water");
+    if (status != MARKS_OK) {
+        fprintf(out, "%s\n",
+                status == MARKS_DAMAGED ? " crc bad: both copies fail their check" : " cannot be read");
+        return 1;
+    }
+    for (size_t i = 0; i < marks.count; i++) {
+        fprintf(out, "\n  namespace ");
+        print_text(out, marks.list[i].space);
+        fprintf(out, " version %" PRIu64 " (", marks.list[i].version);
+        print_time(out, version_us(marks.list[i].version));
+        putc(')', out);
+    }
+    putc('\n', out);
+    journal_marks_free(&marks);
+    return 0;
+}
+
+int journal_dump(const char *folder, FILE *out) {
+    struct journal_name *names = NULL;
+    size_t count = 0;
+    if (strlen(folder) > JOURNAL_PATH_MAX - JOURNAL_NAME_MAX - 2 ||
+        !journal_list_folder(folder, &names, &count)) {
+        fprintf(out, "%s: cannot be listed: %s\n", folder, strerror(errno));
+        return 1;
+    }
+    int result = dump_marks(folder, out);
+    for (size_t i = 0; i < count; i++)
+        result |= dump_file(folder, names[i].name, out);
+    free(names);
+    return result;
+}

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The bytes of the journal's files, as docs/journal.md describes them: headers, records, and the walk over a
+ * file that tells records from what is none. Pure: memory in, memory out.
+ */
+#ifndef FOREBAY_POLICIES_JOURNAL_FORMAT_H
+#define FOREBAY_POLICIES_JOURNAL_FORMAT_H
+
+#include "policies/journal/disk.h"
+#include "policies/journal/journal.h"
+
+enum {
+    FORMAT_VERSION = 1,
+    FORMAT_HEADER_UNIT = 4096, /* a header is a whole number of these */
+    FORMAT_NOTE_SIZE = 32,     /* the last bytes of the header: how far the file is known to be synced */
+    FORMAT_RECORD_HEADER = 32,
+    FORMAT_RECORD_MIN = FORMAT_RECORD_HEADER,
+    FORMAT_END_SIZE = FORMAT_RECORD_HEADER,
+    FORMAT_SPACES_MAX = 65535,
+    FORMAT_KIND_END = 15, /* the writer went on in another file */
+};
+
+struct format_header {
+    unsigned writer;
+    uint64_t sequence, epoch, created_us, file_size;
+    uint8_t boot[JOURNAL_BOOT_SIZE];
+    bool fresh; /* the file held zeros before, not the records of an earlier use */
+    const struct slice *spaces;
+    size_t space_count;
+    size_t size; /* of the header itself; the first record is there */
+};
+
+/* What binds a record to its file. */
+struct format_key {
+    uint32_t seed; /* CRC of the epoch */
+    uint32_t tag;  /* in each record, in the clear: never 0 */
+};
+
+struct format_key format_key(uint64_t epoch);
+
+size_t format_header_size(const struct slice *spaces, size_t count);
+void format_encode_header(char *to, const struct format_header *header);
+
+enum format_status {
+    FORMAT_GOOD,
+    FORMAT_UNWRITTEN, /* shorter than its header, or nothing but zeros */
+    FORMAT_FOREIGN,   /* a version of the format that this program does not read */
+    FORMAT_BAD,       /* fails its check */
+};
+
+/* GOOD: *ret_header is filled in, its spaces an array for the caller to free, their bytes inside data. */
+enum format_status format_decode_header(const char *data, size_t size, struct format_header *ret_header);
+
+/* The note at the end of a header: everything below synced has been on disk. */
+void format_encode_note(char to[FORMAT_NOTE_SIZE], const struct format_key *key, uint64_t synced);
+uint64_t format_decode_note(const char *header, size_t header_size,
+                            const struct format_key *key); /* 0: none */
+
+struct format_record {
+    unsigned kind; /* enum journal_kind or FORMAT_KIND_END */
+    unsigned space;
+    struct entry entry;
+    size_t size; /* in the file */
+};
+
+static inline size_t format_record_size(const struct entry *entry, size_t value_size) {
+    size_t size = FORMAT_RECORD_HEADER + (entry->client_cas != 0 ? 8u : 0u) + entry->key.size + value_size;
+    return (size + 7) & ~(size_t)7;
+}
+
+/* Writes a record that belongs to no place yet; returns its size. Only a JOURNAL_PUT has a value. */
+size_t format_encode_record(char *to, unsigned kind, unsigned space, const struct entry *entry);
+
+/* Makes whole records, one behind the other, those of this place of the file: gives each its tag and its CRC,
+ * whatever they were before. */
+void format_place_records(char *records, size_t size, const struct format_key *key, uint64_t offset);
+
+/* True if there is a whole record of this file at offset. Its slices point into data. */
+bool format_decode_record(const char *data, size_t size, uint64_t offset, const struct format_key *key,
+                          size_t space_count, struct format_record *ret_record);
+
+enum scan_status {
+    SCAN_RECORD,
+    SCAN_HOLE, /* bytes that are no record, with records behind them: those come next */
+    SCAN_TORN, /* a record was begun and nothing whole follows: the end */
+    SCAN_END,
+};
+
+struct scan {
+    const char *data;
+    size_t size;
+    size_t offset; /* where the next step looks */
+    struct format_key key;
+    size_t space_count;
+    bool fresh;
+    bool ended;
+    struct format_record record; /* of SCAN_RECORD */
+    size_t at;                   /* where the record, the hole or the torn record begins */
+    size_t extent;               /* and its length in bytes */
+};
+
+void scan_begin(struct scan *scan, const char *data, size_t size, const struct format_header *header);
+enum scan_status scan_next(struct scan *scan);
+
+#endif

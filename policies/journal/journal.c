@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Opening and closing a journal, and what belongs to it as a whole. The tour of its parts is in
+ * journal_internal.h.
+ */
+#include "policies/journal/internal.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { FILE_SIZE_DEFAULT = 64 << 20 };
+
+/* ---- What the parts share ---- */
+
+void journal_log(const struct journal *journal, enum log_level level, const char *format, ...) {
+    char message[1024];
+    if (journal->log == NULL)
+        return;
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(message, sizeof message, format, arguments);
+    va_end(arguments);
+    journal->log(journal->context, level, message);
+}
+
+uint64_t journal_monotonic_us(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
+}
+
+void journal_path(const char *folder, const char *name, char ret_path[JOURNAL_PATH_MAX]) {
+    int length = snprintf(ret_path, JOURNAL_PATH_MAX, "%s/%s", folder, name);
+    assert(length > 0 && length < JOURNAL_PATH_MAX); /* journal_open has looked at the folder */
+    (void)length;
+}
+
+void journal_list_init(struct journal_list *list) {
+    list->first = NULL;
+    list->last = &list->first;
+}
+
+void journal_list_append(struct journal_list *list, struct journal_file *file) {
+    file->next = NULL;
+    *list->last = file;
+    list->last = &file->next;
+}
+
+void journal_file_free(const struct journal *journal, struct journal_file *file) {
+    if (file->handle >= 0)
+        journal->disk->close(journal->disk, file->handle);
+    free(file);
+}
+
+/* ---- The lock ---- */
+
+static enum journal_status lock_refused(const struct journal *journal, int file,
+                                        struct journal_error *error) {
+    char holder[32] = "";
+    ssize_t n = pread(file, holder, sizeof holder - 1, 0);
+    holder[n < 0 ? 0 : n] = '\0';
+    holder[strcspn(holder, "\n")] = '\0';
+    snprintf(error->message, sizeof error->message,
+             "journal: the folder %s is in use by another process (pid %s); two servers must not share one",
+             journal->folder, holder[0] == '\0' ? "unknown" : holder);
+    return JOURNAL_LOCKED;
+}
+
+/* flock belongs to the open file: two journals in one process exclude each other as well, and it ends with
+ * the process however that ends. The pid inside is for people only. */
+static enum journal_status lock_folder(struct journal *journal, struct journal_error *error) {
+    char path[JOURNAL_PATH_MAX], holder[32];
+    journal_path(journal->folder, "lock", path);
+    int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (file < 0) {
+        snprintf(error->message, sizeof error->message, "journal: cannot open %s/lock: %s", journal->folder,
+                 strerror(errno));
+        return JOURNAL_FAILED;
+    }
+    if (flock(file, LOCK_EX | LOCK_NB) != 0) {
+        enum journal_status status = lock_refused(journal, file, error);
+        close(file);
+        return status;
+    }
+    int length = snprintf(holder, sizeof holder, "%ld\n", (long)getpid());
+    if (ftruncate(file, 0) != 0 || pwrite(file, holder, (size_t)length, 0) != length)
+        journal_log(journal, LOG_LEVEL_DEBUG, "journal: cannot note the pid in %s: %s", path,
+                    strerror(errno));
+    journal->lock_file = file;
+    return JOURNAL_OK;
+}
+
+/* ---- Opening ---- */
+
+static bool copy_spaces(struct journal *journal, const struct slice *spaces, size_t count) {
+    journal->spaces = calloc(count + 1, sizeof *journal->spaces);
+    for (size_t i = 0; journal->spaces != NULL && i < count; i++) {
+        char *name = malloc(spaces[i].size + 1);
+        if (name == NULL)
+            return false;
+        memcpy(name, spaces[i].data, spaces[i].size);
+        journal->spaces[i] = slice_of(name, spaces[i].size);
+        journal->space_count++;
+    }
+    return journal->spaces != NULL;
+}
+
+static bool make_writers(struct journal *journal) {
+    size_t size = journal->writer_count * sizeof *journal->writers;
+    journal->writers = aligned_alloc(_Alignof(struct journal_writer), size);
+    if (journal->writers == NULL)
+        return false;
+    memset(journal->writers, 0, size);
+    for (unsigned i = 0; i < journal->writer_count; i++) {
+        journal->writers[i].journal = journal;
+        journal->writers[i].index = i;
+        journal->writers[i].capacity = JOURNAL_BUFFER;
+        journal->writers[i].buffer = malloc(JOURNAL_BUFFER);
+        if (journal->writers[i].buffer == NULL)
+            return false;
+    }
+    journal->blanks =
+        calloc(JOURNAL_BLANKS_MAX + 2, sizeof *journal->blanks); /* and what the keeper gives back */
+    return journal->blanks != NULL;
+}
+
+static uint64_t whole_pages(const struct journal *journal, uint64_t wanted) {
+    uint64_t least = format_header_size(journal->spaces, journal->space_count) + FORMAT_HEADER_UNIT;
+    uint64_t size = wanted == 0 ? FILE_SIZE_DEFAULT : wanted;
+    size = size < least ? least : size;
+    return (size + FORMAT_HEADER_UNIT - 1) / FORMAT_HEADER_UNIT * FORMAT_HEADER_UNIT;
+}
+
+static void init_sync(struct journal *journal) {
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_mutex_init(&journal->lock, NULL);
+    pthread_cond_init(&journal->keeper_wanted, &monotonic);
+    pthread_cond_init(&journal->keeper_answered, &monotonic);
+    pthread_cond_init(&journal->syncer_wanted, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+}
+
+static struct journal *create(const struct journal_options *options) {
+    struct journal *journal = calloc(1, sizeof *journal);
+    if (journal == NULL)
+        return NULL;
+    journal->disk = options->files == NULL ? &journal_files_system : options->files;
+    journal->lock_file = -1;
+    journal->writer_count = options->writers;
+    journal->fsync_interval_ms = options->fsync_interval_ms == 0 ? 1000 : options->fsync_interval_ms;
+    journal->durable = options->durable;
+    journal->log = options->log;
+    journal->context = options->context;
+    journal->next_sequence = journal->next_blank = 1;
+    journal->marks_us = journal->peak_us = journal_monotonic_us();
+    atomic_init(&journal->recyclable_from, UINT64_MAX);
+    journal->disk->boot(journal->disk, journal->boot);
+    journal_list_init(&journal->files);
+    init_sync(journal);
+    journal->folder = strdup(options->folder);
+    return journal;
+}
+
+static void destroy(struct journal *journal) {
+    for (struct journal_file *file = journal->files.first; file != NULL;) {
+        struct journal_file *next = file->next;
+        journal_file_free(journal, file);
+        file = next;
+    }
+    for (unsigned i = 0; journal->writers != NULL && i < journal->writer_count; i++)
+        free(journal->writers[i].buffer);
+    free(journal->writers);
+    free(journal->blanks);
+    for (size_t i = 0; i < journal->space_count; i++)
+        free((void *)(uintptr_t)journal->spaces[i].data);
+    free(journal->spaces);
+    journal_marks_free(&journal->marks);
+    pthread_mutex_destroy(&journal->lock);
+    pthread_cond_destroy(&journal->keeper_wanted);
+    pthread_cond_destroy(&journal->keeper_answered);
+    pthread_cond_destroy(&journal->syncer_wanted);
+    if (journal->lock_file >= 0)
+        close(journal->lock_file);
+    free(journal->folder);
+    free(journal);
+}
+
+/* A full disk is no reason not to start: reads go on, and writes as soon as there is room. */
+static enum journal_status start_writers(struct journal *journal, struct journal_error *error) {
+    for (unsigned i = 0; i < journal->writer_count; i++) {
+        struct journal_writer *writer = &journal->writers[i];
+        if (journal_writer_start(writer))
+            continue;
+        bool full = errno == ENOSPC || errno == EDQUOT || errno == EFBIG;
+        journal_log(journal, LOG_LEVEL_ERROR, "journal: cannot make a file of %" PRIu64 " bytes in %s: %s%s",
+                    journal->file_size, journal->folder, strerror(errno),
+                    full ? ". Changes are refused until there is room" : "");
+        if (!full) {
+            snprintf(error->message, sizeof error->message, "journal: cannot make a file in %s: %s",
+                     journal->folder, strerror(errno));
+            return JOURNAL_FAILED;
+        }
+        journal->keeper_failing = true;
+        writer->wanted = writer->starved = true;
+    }
+    return JOURNAL_OK;
+}
+
+static enum journal_status start_threads(struct journal *journal, struct journal_error *error) {
+    int failure = pthread_create(&journal->keeper, NULL, journal_keeper_run, journal);
+    if (failure == 0) {
+        failure = pthread_create(&journal->syncer, NULL, journal_syncer_run, journal);
+        if (failure != 0) {
+            pthread_mutex_lock(&journal->lock);
+            journal->stopping = true;
+            pthread_cond_broadcast(&journal->keeper_wanted);
+            pthread_mutex_unlock(&journal->lock);
+            pthread_join(journal->keeper, NULL);
+        }
+    }
+    journal->threads_run = failure == 0;
+    if (failure == 0) {
+        pthread_setname_np(journal->keeper, "journal keeper");
+        pthread_setname_np(journal->syncer, "journal syncer");
+    }
+    if (failure == 0)
+        return JOURNAL_OK;
+    snprintf(error->message, sizeof error->message, "journal: cannot start a thread: %s", strerror(failure));
+    return JOURNAL_FAILED;
+}
+
+static enum journal_status prepare(struct journal *journal, const struct journal_options *options,
+                                   struct journal_error *error) {
+    if (journal->folder == NULL || !copy_spaces(journal, options->spaces, options->space_count) ||
+        !make_writers(journal)) {
+        snprintf(error->message, sizeof error->message, "journal: out of memory");
+        return JOURNAL_FAILED;
+    }
+    if (strlen(journal->folder) > JOURNAL_PATH_MAX - 2 * JOURNAL_NAME_MAX - 2) {
+        snprintf(error->message, sizeof error->message, "journal: the name of the folder is too long");
+        return JOURNAL_FAILED;
+    }
+    if (mkdir(journal->folder, 0700) != 0 && errno != EEXIST) {
+        snprintf(error->message, sizeof error->message, "journal: cannot make the folder %s: %s",
+                 journal->folder, strerror(errno));
+        return JOURNAL_FAILED;
+    }
+    journal->file_size = whole_pages(journal, options->file_size);
+    return lock_folder(journal, error);
+}
+
+enum journal_status journal_open(const struct journal_options *options, bool skip_damaged,
+                                 struct journal_replayer *replayer, struct journal_recovery *ret_recovery,
+                                 struct journal **ret_journal, struct journal_error *ret_error) {
+    struct journal_recovery recovery = {0};
+    assert(options->writers > 0 && options->space_count <= FORMAT_SPACES_MAX);
+    struct journal *journal = create(options);
+    if (journal == NULL) {
+        snprintf(ret_error->message, sizeof ret_error->message, "journal: out of memory");
+        return JOURNAL_FAILED;
+    }
+    enum journal_status status = prepare(journal, options, ret_error);
+    if (status == JOURNAL_OK)
+        status = journal_recover(journal, skip_damaged, replayer, &recovery, ret_error);
+    if (status == JOURNAL_OK)
+        status = start_writers(journal, ret_error);
+    if (status == JOURNAL_OK)
+        status = start_threads(journal, ret_error);
+    if (status != JOURNAL_OK) {
+        destroy(journal);
+        return status;
+    }
+    *ret_recovery = recovery;
+    *ret_journal = journal;
+    return JOURNAL_OK;
+}
+
+/* ---- Closing ---- */
+
+static void stop_threads(struct journal *journal) {
+    pthread_mutex_lock(&journal->lock);
+    journal->stopping = true;
+    pthread_cond_broadcast(&journal->keeper_wanted);
+    pthread_cond_broadcast(&journal->syncer_wanted);
+    pthread_mutex_unlock(&journal->lock);
+    pthread_join(journal->keeper, NULL);
+    pthread_join(journal->syncer, NULL);
+}
+
+/* The last records, and the room behind them given back. */
+static void finish_writer(struct journal_writer *writer) {
+    struct journal *journal = writer->journal;
+    size_t left = writer->buffered;
+    if (writer->file == NULL)
+        return;
+    if (!journal_writer_flush(writer))
+        journal_log(journal, LOG_LEVEL_ERROR, "journal: %zu bytes of records could not be written to %s/%s",
+                    left, journal->folder, writer->file->name);
+    else
+        journal->disk->truncate(journal->disk, writer->file->handle, writer->offset);
+    atomic_store_explicit(&writer->file->sealed, true, memory_order_release);
+}
+
+static void drop_unused(struct journal *journal, struct journal_file *file) {
+    char path[JOURNAL_PATH_MAX];
+    if (file == NULL)
+        return;
+    journal_path(journal->folder, file->name, path);
+    journal->disk->remove(journal->disk, path);
+    journal_file_free(journal, file);
+}
+
+static void remove_blanks(struct journal *journal) {
+    char name[JOURNAL_NAME_MAX], path[JOURNAL_PATH_MAX];
+    for (size_t i = 0; i < journal->blank_count; i++) {
+        journal_format_blank(journal->blanks[i], name);
+        journal_path(journal->folder, name, path);
+        journal->disk->remove(journal->disk, path);
+    }
+}
+
+void journal_close(struct journal *journal) {
+    stop_threads(journal);
+    for (unsigned i = 0; i < journal->writer_count; i++) {
+        finish_writer(&journal->writers[i]);
+        drop_unused(journal, journal->writers[i].ready);
+        drop_unused(journal, journal->writers[i].large);
+    }
+    journal_sync_pass(journal, true, true);
+    journal->marks_us = 0; /* due */
+    journal_recycle_pass(journal);
+    remove_blanks(journal);
+    journal->disk->sync_folder(journal->disk, journal->folder);
+    destroy(journal);
+}
+
+/* ---- Small things ---- */
+
+struct journal_writer *journal_writer(struct journal *journal, unsigned index) {
+    assert(index < journal->writer_count);
+    return &journal->writers[index];
+}
+
+void journal_set_low_water(struct journal *journal, uint64_t version) {
+    uint64_t before = atomic_load_explicit(&journal->low_water, memory_order_relaxed);
+    while (before < version &&
+           !atomic_compare_exchange_weak_explicit(&journal->low_water, &before, version, memory_order_release,
+                                                  memory_order_relaxed))
+        continue;
+    if (version < atomic_load_explicit(&journal->recyclable_from, memory_order_relaxed))
+        return;
+    pthread_mutex_lock(&journal->lock);
+    if (!journal->recycle_wanted) {
+        journal->recycle_wanted = true;
+        pthread_cond_signal(&journal->syncer_wanted);
+    }
+    pthread_mutex_unlock(&journal->lock);
+}
+
+void journal_get_stats(struct journal *journal, struct journal_stats *ret_stats) {
+    struct journal_stats stats = {
+        .fsyncs = atomic_load_explicit(&journal->fsyncs, memory_order_relaxed),
+        .fsync_us = atomic_load_explicit(&journal->fsync_us, memory_order_relaxed),
+        .fsync_max_us = atomic_load_explicit(&journal->fsync_max_us, memory_order_relaxed),
+        .recycled = atomic_load_explicit(&journal->recycled, memory_order_relaxed),
+        .failures = atomic_load_explicit(&journal->failures, memory_order_relaxed),
+    };
+    for (unsigned i = 0; i < journal->writer_count; i++) {
+        stats.written_records += atomic_load_explicit(&journal->writers[i].records, memory_order_relaxed);
+        stats.written_bytes += atomic_load_explicit(&journal->writers[i].bytes, memory_order_relaxed);
+        stats.failures += atomic_load_explicit(&journal->writers[i].failures, memory_order_relaxed);
+    }
+    pthread_mutex_lock(&journal->lock);
+    for (const struct journal_file *file = journal->files.first; file != NULL; file = file->next) {
+        stats.files++;
+        stats.bytes += file->size;
+    }
+    pthread_mutex_unlock(&journal->lock);
+    *ret_stats = stats;
+}

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The keeper: a thread that has the next file of each writer ready before it is needed, so that a worker
+ * waits for no file to be made, and a full disk is noticed while there is still room in the current file.
+ *
+ * A new file is allocated and then filled with zeros by writes of 64 KiB. That costs about as much as is
+ * saved when the file is first written (fresh blocks need not be converted, and the page cache holds it in
+ * larger pieces), and it is done here and not on a worker; a sync of filled blocks is also quicker, as no
+ * metadata changes with it.
+ */
+#include "policies/journal/internal.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <time.h>
+
+/* ---- Making a file ---- */
+
+/* A blank that is being made into a file of a series. */
+struct making {
+    struct journal *journal;
+    uint64_t blank;
+    bool reused;
+    char path[JOURNAL_PATH_MAX];
+};
+
+static bool take_blank(struct journal *journal, bool usual_size, uint64_t *ret_blank,
+                       uint64_t *ret_sequence) {
+    pthread_mutex_lock(&journal->lock);
+    bool reused = usual_size && journal->blank_count > 0;
+    *ret_blank = reused ? journal->blanks[--journal->blank_count] : journal->next_blank++;
+    *ret_sequence = journal->next_sequence++;
+    pthread_mutex_unlock(&journal->lock);
+    return reused;
+}
+
+static void return_blank(struct journal *journal, uint64_t blank) {
+    pthread_mutex_lock(&journal->lock);
+    journal->blanks[journal->blank_count++] = blank; /* where it came from: there is room */
+    pthread_mutex_unlock(&journal->lock);
+}
+
+uint64_t journal_random_epoch(void) {
+    uint64_t epoch = 0;
+    while (epoch == 0)
+        if (getrandom(&epoch, sizeof epoch, 0) != sizeof epoch)
+            epoch = journal_monotonic_us() * 0x9e3779b97f4a7c15u ^ (uint64_t)(uintptr_t)&epoch;
+    return epoch;
+}
+
+static bool write_header(const struct making *making, struct journal_file *file, uint64_t sequence) {
+    struct journal *journal = making->journal;
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    struct format_header header = {.writer = file->writer,
+                                   .sequence = sequence,
+                                   .epoch = journal_random_epoch(),
+                                   .created_us =
+                                       (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u,
+                                   .file_size = file->size,
+                                   .fresh = !making->reused,
+                                   .spaces = journal->spaces,
+                                   .space_count = journal->space_count,
+                                   .size = file->header_size};
+    memcpy(header.boot, journal->boot, sizeof header.boot);
+    file->key = format_key(header.epoch);
+    char *bytes = malloc(header.size);
+    if (bytes == NULL)
+        return false;
+    format_encode_header(bytes, &header);
+    bool good = journal_files_write_synced(journal->disk, file->handle, bytes, header.size, 0) == 0;
+    int failure = errno;
+    free(bytes);
+    errno = failure;
+    return good;
+}
+
+static bool fill(const struct making *making, const struct journal_file *file) {
+    if (making->reused || file->size != making->journal->file_size)
+        return true;
+    char *zeros = calloc(1, JOURNAL_PREFILL);
+    if (zeros == NULL)
+        return false;
+    bool good = true;
+    for (uint64_t at = file->header_size; good && at < file->size;) {
+        /* Whole pieces, aligned: the page cache follows the size of the writes. */
+        uint64_t end = (at / JOURNAL_PREFILL + 1) * JOURNAL_PREFILL;
+        uint64_t size = (end < file->size ? end : file->size) - at;
+        good = journal_files_write(making->journal->disk, file->handle, zeros, size, at) == 0;
+        at += size;
+    }
+    int failure = errno;
+    free(zeros);
+    errno = failure;
+    return good;
+}
+
+/* Allocation, header (synced), filling, and only then the name. */
+static bool make(struct making *making, struct journal_file *file, uint64_t sequence) {
+    struct journal *journal = making->journal;
+    const struct journal_files *disk = journal->disk;
+    char named[JOURNAL_PATH_MAX];
+    journal_format_name(file->writer, sequence, file->name);
+    journal_path(journal->folder, file->name, named);
+    file->handle = disk->open(disk, making->path, O_RDWR | O_CREAT);
+    return file->handle >= 0 && disk->allocate(disk, file->handle, file->size) == 0 && fill(making, file) &&
+           write_header(making, file, sequence) && disk->rename(disk, making->path, named) == 0 &&
+           disk->sync_folder(disk, journal->folder) == 0;
+}
+
+static void unmake(struct making *making, struct journal_file *file) {
+    struct journal *journal = making->journal;
+    int failure = errno;
+    char named[JOURNAL_PATH_MAX];
+    journal_path(journal->folder, file->name, named);
+    if (file->handle >= 0)
+        journal->disk->close(journal->disk, file->handle);
+    journal->disk->rename(journal->disk, named, making->path); /* if it came so far */
+    if (making->reused)
+        return_blank(journal, making->blank);
+    else
+        journal->disk->remove(journal->disk, making->path);
+    free(file);
+    errno = failure;
+}
+
+struct journal_file *journal_file_create(struct journal *journal, unsigned writer, size_t record_size) {
+    struct journal_file *file = calloc(1, sizeof *file);
+    if (file == NULL)
+        return NULL;
+    file->handle = -1;
+    file->writer = writer;
+    file->header_size = format_header_size(journal->spaces, journal->space_count);
+    uint64_t least = file->header_size + record_size + FORMAT_END_SIZE;
+    file->size = least <= journal->file_size
+                     ? journal->file_size
+                     : (least + FORMAT_HEADER_UNIT - 1) / FORMAT_HEADER_UNIT * FORMAT_HEADER_UNIT;
+    atomic_init(&file->written, file->header_size);
+    struct making making = {.journal = journal};
+    uint64_t sequence = 0;
+    making.reused = take_blank(journal, file->size == journal->file_size, &making.blank, &sequence);
+    char name[JOURNAL_NAME_MAX];
+    journal_format_blank(making.blank, name);
+    journal_path(journal->folder, name, making.path);
+    if (!make(&making, file, sequence)) {
+        unmake(&making, file);
+        return NULL;
+    }
+    return file;
+}
+
+/* ---- The thread ---- */
+
+/* A writer that wants a file now, or NULL; *ret_retry_us: when to look again, 0: when woken. */
+static struct journal_writer *next_wish(struct journal *journal, uint64_t *ret_retry_us) {
+    uint64_t now = journal_monotonic_us();
+    *ret_retry_us = 0;
+    for (unsigned i = 0; i < journal->writer_count; i++) {
+        struct journal_writer *writer = &journal->writers[i];
+        if (writer->wanted_large > 0)
+            return writer;
+        if (!writer->wanted)
+            continue;
+        if (!writer->starved || writer->retry_us <= now)
+            return writer;
+        if (*ret_retry_us == 0 || writer->retry_us < *ret_retry_us)
+            *ret_retry_us = writer->retry_us;
+    }
+    return NULL;
+}
+
+static void report(struct journal *journal, const struct journal_file *file, int failure) {
+    if (file == NULL) {
+        atomic_fetch_add_explicit(&journal->failures, 1, memory_order_relaxed);
+        if (!journal->keeper_failing)
+            journal_log(journal, LOG_LEVEL_ERROR,
+                        "journal: cannot make another file of %" PRIu64
+                        " bytes in %s: %s. Changes are refused as soon "
+                        "as the current files are full; make room on the disk",
+                        journal->file_size, journal->folder, strerror(failure));
+    } else if (journal->keeper_failing) {
+        journal_log(journal, LOG_LEVEL_NOTICE, "journal: there is room in %s again", journal->folder);
+    }
+    journal->keeper_failing = file == NULL;
+}
+
+/* The lock is held, and let go meanwhile. */
+static void fulfil(struct journal *journal, struct journal_writer *writer) {
+    size_t large = writer->wanted_large;
+    pthread_mutex_unlock(&journal->lock);
+    struct journal_file *file = journal_file_create(journal, writer->index, large);
+    report(journal, file, errno);
+    pthread_mutex_lock(&journal->lock);
+    assert(large > 0 ? writer->large == NULL : writer->ready == NULL);
+    if (large > 0) {
+        writer->large = file;
+        writer->large_failed = file == NULL;
+        writer->wanted_large = 0;
+    } else {
+        writer->ready = file;
+        writer->starved = file == NULL;
+        writer->wanted = file == NULL;
+        writer->retry_us = journal_monotonic_us() + JOURNAL_RETRY_MS * 1000;
+    }
+    pthread_cond_broadcast(&journal->keeper_answered);
+}
+
+void *journal_keeper_run(void *argument) {
+    struct journal *journal = argument;
+    pthread_mutex_lock(&journal->lock);
+    while (!journal->stopping) {
+        uint64_t retry_us = 0;
+        struct journal_writer *writer = next_wish(journal, &retry_us);
+        if (writer != NULL) {
+            fulfil(journal, writer);
+        } else if (retry_us == 0) {
+            pthread_cond_wait(&journal->keeper_wanted, &journal->lock);
+        } else {
+            struct timespec until = {.tv_sec = (time_t)(retry_us / 1000000u),
+                                     .tv_nsec = (long)(retry_us % 1000000u) * 1000};
+            pthread_cond_timedwait(&journal->keeper_wanted, &journal->lock, &until);
+        }
+    }
+    pthread_mutex_unlock(&journal->lock);
+    return NULL;
+}
+
+/* ---- The worker's question ---- */
+
+static struct journal_file *take_large(struct journal *journal, struct journal_writer *writer,
+                                       size_t record_size) {
+    writer->wanted_large = record_size;
+    writer->large_failed = false;
+    pthread_cond_signal(&journal->keeper_wanted);
+    while (writer->large == NULL && !writer->large_failed)
+        pthread_cond_wait(&journal->keeper_answered, &journal->lock);
+    struct journal_file *file = writer->large;
+    writer->large = NULL;
+    return file;
+}
+
+static struct journal_file *take_usual(struct journal *journal, struct journal_writer *writer) {
+    if (writer->ready == NULL && !writer->wanted) {
+        writer->wanted = true;
+        pthread_cond_signal(&journal->keeper_wanted);
+    }
+    while (writer->ready == NULL && !writer->starved)
+        pthread_cond_wait(&journal->keeper_answered, &journal->lock);
+    struct journal_file *file = writer->ready;
+    writer->ready = NULL;
+    return file;
+}
+
+struct journal_file *journal_take_ready(struct journal_writer *writer) {
+    struct journal *journal = writer->journal;
+    pthread_mutex_lock(&journal->lock);
+    struct journal_file *file = writer->ready;
+    writer->ready = NULL;
+    if (file == NULL && !writer->wanted) {
+        writer->wanted = true;
+        pthread_cond_signal(&journal->keeper_wanted);
+    }
+    pthread_mutex_unlock(&journal->lock);
+    return file;
+}
+
+struct journal_file *journal_take_file(struct journal_writer *writer, size_t record_size) {
+    struct journal *journal = writer->journal;
+    size_t usual =
+        journal->file_size - format_header_size(journal->spaces, journal->space_count) - FORMAT_END_SIZE;
+    pthread_mutex_lock(&journal->lock);
+    struct journal_file *file =
+        record_size > usual ? take_large(journal, writer, record_size) : take_usual(journal, writer);
+    pthread_mutex_unlock(&journal->lock);
+    return file;
+}

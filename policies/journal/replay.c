@@ -1,0 +1,586 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Reading what earlier processes left. Which bytes are a torn tail, which are damage, and why that can be
+ * told, is reasoned in docs/journal.md; the short form:
+ *
+ *     not a record, nothing whole behind it         the end, or a torn tail: cut
+ *     not a record, whole records behind it         damage, but for one case: the system was started anew
+ * since, and the place had not been synced. Then the disk has kept later pages and not this one: as good as
+ * torn. The records behind are taken a header that fails its check                 damage: a file has its
+ * name only when its header is on disk shorter than its header, or all zero          nothing was in it
+ */
+#include "policies/journal/internal.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+enum { PROGRESS_US = 2000000, PROGRESS_RECORDS = 1024 };
+
+struct recovering {
+    struct journal *journal;
+    bool skip_damaged;
+    struct journal_replayer *replayer;
+    struct journal_recovery *recovery;
+    struct journal_error *error;
+    struct journal_marks marks; /* as found */
+    struct journal_name *names;
+    size_t name_count, name_index;
+    char *data; /* the file at hand */
+    size_t capacity, size;
+    struct format_header header;
+    struct space_fate *fates; /* of the namespaces in its header */
+    struct unknown *unknown;
+    size_t unknown_count;
+    uint64_t progress_us;
+};
+
+/* What becomes of the records of a namespace. */
+struct space_fate {
+    bool known;
+    uint64_t low_water;
+    size_t unknown; /* else: index */
+};
+
+/* A namespace that is not configured. */
+struct unknown {
+    char *name;
+    size_t size;
+    uint64_t records, files;
+    const char *last_file; /* counted for */
+};
+
+/* ---- Names ---- */
+
+static bool parse_number(const char **at, uint64_t *ret_number) {
+    const char *start = *at;
+    uint64_t number = 0;
+    for (; **at >= '0' && **at <= '9' && *at - start < 19; (*at)++)
+        number = number * 10 + (uint64_t)(**at - '0');
+    *ret_number = number;
+    return *at > start;
+}
+
+bool journal_parse_name(const char *name, unsigned *ret_writer, uint64_t *ret_sequence) {
+    uint64_t writer = 0, sequence = 0;
+    if (strncmp(name, "journal-", 8) != 0)
+        return false;
+    const char *at = name + 8;
+    if (!parse_number(&at, &writer) || *at++ != '-' || !parse_number(&at, &sequence) ||
+        strcmp(at, ".fj") != 0)
+        return false;
+    *ret_writer = (unsigned)writer;
+    *ret_sequence = sequence;
+    return writer <= UINT32_MAX;
+}
+
+void journal_format_name(unsigned writer, uint64_t sequence, char ret_name[JOURNAL_NAME_MAX]) {
+    snprintf(ret_name, JOURNAL_NAME_MAX, "journal-%u-%010" PRIu64 ".fj", writer, sequence);
+}
+
+bool journal_parse_blank(const char *name, uint64_t *ret_number) {
+    const char *at = name + 6;
+    return strncmp(name, "blank-", 6) == 0 && parse_number(&at, ret_number) && *at == '\0';
+}
+
+void journal_format_blank(uint64_t number, char ret_name[JOURNAL_NAME_MAX]) {
+    snprintf(ret_name, JOURNAL_NAME_MAX, "blank-%" PRIu64, number);
+}
+
+static int compare_names(const void *left, const void *right) {
+    const struct journal_name *a = left, *b = right;
+    if (a->writer != b->writer)
+        return a->writer < b->writer ? -1 : 1;
+    return a->sequence < b->sequence ? -1 : a->sequence > b->sequence;
+}
+
+bool journal_list_folder(const char *folder, struct journal_name **ret_names, size_t *ret_count) {
+    DIR *stream = opendir(folder);
+    if (stream == NULL)
+        return false;
+    struct journal_name *names = NULL, name;
+    size_t count = 0;
+    bool good = true;
+    for (struct dirent *found; good && (found = readdir(stream)) != NULL;) {
+        if (strlen(found->d_name) >= JOURNAL_NAME_MAX ||
+            !journal_parse_name(found->d_name, &name.writer, &name.sequence))
+            continue;
+        memcpy(name.name, found->d_name, strlen(found->d_name) + 1);
+        struct journal_name *longer = realloc(names, (count + 1) * sizeof *names);
+        good = longer != NULL;
+        if (good) {
+            names = longer;
+            names[count++] = name;
+        }
+    }
+    closedir(stream);
+    if (!good) {
+        free(names);
+        return false;
+    }
+    if (count > 0)
+        qsort(names, count, sizeof *names, compare_names);
+    *ret_names = names;
+    *ret_count = count;
+    return true;
+}
+
+/* What a crash left of files that were in no series. */
+static void remove_blanks(struct journal *journal) {
+    char path[JOURNAL_PATH_MAX];
+    DIR *stream = opendir(journal->folder);
+    uint64_t number;
+    if (stream == NULL)
+        return;
+    for (struct dirent *found; (found = readdir(stream)) != NULL;)
+        if (journal_parse_blank(found->d_name, &number)) {
+            journal_path(journal->folder, found->d_name, path);
+            journal->disk->remove(journal->disk, path);
+        }
+    closedir(stream);
+}
+
+/* ---- Errors and progress ---- */
+
+__attribute__((format(printf, 3, 4))) static enum journal_status
+fail(struct recovering *self, enum journal_status status, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(self->error->message, sizeof self->error->message, format, arguments);
+    va_end(arguments);
+    return status;
+}
+
+static enum journal_status fail_file(struct recovering *self, const char *what) {
+    return fail(self, JOURNAL_FAILED, "journal: cannot %s %s/%s: %s", what, self->journal->folder,
+                self->names[self->name_index].name, strerror(errno));
+}
+
+static const char *file_name(const struct recovering *self) {
+    return self->names[self->name_index].name;
+}
+
+static void progress(struct recovering *self) {
+    uint64_t now = journal_monotonic_us();
+    if (now - self->progress_us < PROGRESS_US)
+        return;
+    self->progress_us = now;
+    journal_log(self->journal, LOG_LEVEL_NOTICE,
+                "journal: recovering, file %zu of %zu, %" PRIu64 " records, %" PRIu64 " MiB",
+                self->name_index + 1, self->name_count, self->recovery->records, self->recovery->bytes >> 20);
+}
+
+/* A gap with records behind it, or a bad header. OK: go on behind it. */
+static enum journal_status damaged(struct recovering *self, const char *what, size_t offset, size_t extent) {
+    if (!self->skip_damaged)
+        return fail(self, JOURNAL_DAMAGED,
+                    "journal: %s/%s is damaged: %s at offset %zu (%zu bytes). What it held is lost; to start "
+                    "without it, "
+                    "use --recover=skip-damaged",
+                    self->journal->folder, file_name(self), what, offset, extent);
+    self->recovery->skipped_damaged++;
+    journal_log(self->journal, LOG_LEVEL_WARNING,
+                "journal: %s/%s is damaged: %s at offset %zu, %zu bytes skipped", self->journal->folder,
+                file_name(self), what, offset, extent);
+    return JOURNAL_OK;
+}
+
+static void torn(struct recovering *self, size_t offset, size_t extent) {
+    self->recovery->torn_files++;
+    self->recovery->torn_bytes += extent;
+    journal_log(self->journal, LOG_LEVEL_WARNING,
+                "journal: %s/%s: a write at offset %zu was not completed; %zu bytes cut",
+                self->journal->folder, file_name(self), offset, extent);
+}
+
+/* ---- One file ---- */
+
+static enum journal_status read_file(struct recovering *self, int handle) {
+    struct stat status;
+    if (fstat(handle, &status) != 0)
+        return fail_file(self, "look at");
+    size_t size = (size_t)status.st_size;
+    if (size > self->capacity) {
+        char *data = realloc(self->data, size);
+        if (data == NULL)
+            return fail_file(self, "hold in memory");
+        self->data = data;
+        self->capacity = size;
+    }
+    ssize_t n = size == 0 ? 0 : journal_files_read(self->journal->disk, handle, self->data, size, 0);
+    if (n < 0)
+        return fail_file(self, "read");
+    self->size = (size_t)n;
+    return JOURNAL_OK;
+}
+
+static bool find_unknown(struct recovering *self, struct slice space, size_t *ret_index) {
+    for (size_t i = 0; i < self->unknown_count; i++)
+        if (slice_equal(space, slice_of(self->unknown[i].name, self->unknown[i].size))) {
+            *ret_index = i;
+            return true;
+        }
+    struct unknown *longer = realloc(self->unknown, (self->unknown_count + 1) * sizeof *longer);
+    if (longer == NULL)
+        return false;
+    self->unknown = longer;
+    char *name = malloc(space.size + 1);
+    if (name == NULL)
+        return false;
+    memcpy(name, space.data, space.size);
+    name[space.size] = '\0';
+    *ret_index = self->unknown_count;
+    self->unknown[self->unknown_count++] = (struct unknown){.name = name, .size = space.size};
+    return true;
+}
+
+static bool decide_fates(struct recovering *self) {
+    const struct journal *journal = self->journal;
+    free(self->fates);
+    self->fates = calloc(self->header.space_count + 1, sizeof *self->fates);
+    for (size_t i = 0; self->fates != NULL && i < self->header.space_count; i++) {
+        struct space_fate *fate = &self->fates[i];
+        const struct journal_mark *mark = journal_marks_find(&self->marks, self->header.spaces[i]);
+        fate->low_water = mark == NULL ? 0 : mark->version;
+        for (size_t k = 0; k < journal->space_count && !fate->known; k++)
+            fate->known = slice_equal(journal->spaces[k], self->header.spaces[i]);
+        if (!fate->known && !find_unknown(self, self->header.spaces[i], &fate->unknown))
+            return false;
+    }
+    return self->fates != NULL;
+}
+
+static void keep_unknown(struct recovering *self, struct journal_file *file, size_t index) {
+    struct unknown *unknown = &self->unknown[index];
+    unknown->records++;
+    unknown->files += unknown->last_file != file_name(self);
+    unknown->last_file = file_name(self);
+    file->pinned = true;
+}
+
+static enum journal_status take_record(struct recovering *self, const struct format_record *found,
+                                       struct journal_file *file) {
+    struct journal_recovery *recovery = self->recovery;
+    const struct space_fate *fate = &self->fates[found->space];
+    recovery->records++;
+    recovery->bytes += found->size;
+    if (found->entry.version > recovery->highest_version)
+        recovery->highest_version = found->entry.version;
+    if (recovery->records % PROGRESS_RECORDS == 0)
+        progress(self);
+    if (found->entry.version <= fate->low_water) {
+        recovery->ignored++;
+        return JOURNAL_OK;
+    }
+    if (!fate->known) {
+        keep_unknown(self, file, fate->unknown);
+        return JOURNAL_OK;
+    }
+    if (found->entry.version > atomic_load_explicit(&file->max_version, memory_order_relaxed))
+        atomic_store_explicit(&file->max_version, found->entry.version, memory_order_relaxed);
+    struct journal_record record = {.kind = (enum journal_kind)found->kind,
+                                    .space = self->header.spaces[found->space],
+                                    .entry = found->entry};
+    if (!self->replayer->record(self->replayer, &record))
+        return fail(self, JOURNAL_FAILED, "journal: recovery was stopped at a record of %s/%s",
+                    self->journal->folder, file_name(self));
+    return JOURNAL_OK;
+}
+
+/* Records behind it: damage, unless the disk can have lost just this. */
+static enum journal_status take_hole(struct recovering *self, const struct scan *scan) {
+    bool same_boot = memcmp(self->header.boot, self->journal->boot, JOURNAL_BOOT_SIZE) == 0;
+    uint64_t synced = format_decode_note(self->data, self->header.size, &scan->key);
+    if (same_boot || scan->at < synced)
+        return damaged(self, "no record that passes its check", scan->at, scan->extent);
+    torn(self, scan->at, scan->extent);
+    return JOURNAL_OK;
+}
+
+static enum journal_status take_records(struct recovering *self, struct journal_file *file, int handle) {
+    enum journal_status status = JOURNAL_OK;
+    struct scan scan;
+    scan_begin(&scan, self->data, self->size, &self->header);
+    while (status == JOURNAL_OK) {
+        switch (scan_next(&scan)) {
+        case SCAN_RECORD:
+            status = take_record(self, &scan.record, file);
+            break;
+        case SCAN_HOLE:
+            status = take_hole(self, &scan);
+            break;
+        case SCAN_TORN:
+            torn(self, scan.at, scan.extent);
+            self->journal->disk->truncate(self->journal->disk, handle, scan.at);
+            return JOURNAL_OK;
+        case SCAN_END:
+            return JOURNAL_OK;
+        }
+    }
+    return status;
+}
+
+/* ---- Damaged files ---- */
+
+/* Out of the way, for whoever wants to look at it. */
+static bool move_aside(struct recovering *self) {
+    char name[2 * JOURNAL_NAME_MAX], from[JOURNAL_PATH_MAX], to[JOURNAL_PATH_MAX];
+    struct stat status;
+    journal_path(self->journal->folder, file_name(self), from);
+    snprintf(name, sizeof name, "damaged-%s", file_name(self));
+    journal_path(self->journal->folder, name, to);
+    for (unsigned i = 2; i < 1000 && stat(to, &status) == 0; i++) {
+        snprintf(name, sizeof name, "damaged-%u-%s", i, file_name(self));
+        journal_path(self->journal->folder, name, to);
+    }
+    if (self->journal->disk->rename(self->journal->disk, from, to) != 0)
+        return false;
+    journal_log(self->journal, LOG_LEVEL_WARNING, "journal: the damaged file is kept as %s", to);
+    return true;
+}
+
+/* The whole records of the file at hand as a file of their own, in memory. NULL: errno. */
+static char *whole_records(const struct recovering *self, uint64_t sequence, size_t *ret_size) {
+    struct format_header header = self->header;
+    struct entry none = {.key = slice_of(NULL, 0)};
+    struct scan scan;
+    char *image = malloc(self->size + FORMAT_END_SIZE);
+    if (image == NULL)
+        return NULL;
+    header.sequence = sequence;
+    header.epoch = journal_random_epoch();
+    header.fresh = true;
+    memcpy(header.boot, self->journal->boot, sizeof header.boot);
+    struct format_key key = format_key(header.epoch);
+    size_t size = header.size;
+    scan_begin(&scan, self->data, self->size, &self->header);
+    for (enum scan_status found; (found = scan_next(&scan)) == SCAN_RECORD || found == SCAN_HOLE;) {
+        if (found == SCAN_HOLE)
+            continue;
+        memcpy(image + size, self->data + scan.at, scan.extent);
+        size += scan.extent;
+    }
+    size += format_encode_record(image + size, FORMAT_KIND_END, 0, &none);
+    format_place_records(image + header.size, size - header.size, &key, header.size);
+    header.file_size = size;
+    format_encode_header(image, &header);
+    *ret_size = size;
+    return image;
+}
+
+/* Under its name only when it is whole on the disk. */
+static bool write_image(struct recovering *self, const char *image, size_t size, const char *name) {
+    struct journal *journal = self->journal;
+    const struct journal_files *disk = journal->disk;
+    char blank[JOURNAL_NAME_MAX], from[JOURNAL_PATH_MAX], to[JOURNAL_PATH_MAX];
+    journal_format_blank(journal->next_blank++, blank);
+    journal_path(journal->folder, blank, from);
+    journal_path(journal->folder, name, to);
+    int handle = disk->open(disk, from, O_RDWR | O_CREAT);
+    bool good = handle >= 0 && journal_files_write_synced(disk, handle, image, size, 0) == 0;
+    int failure = errno;
+    if (handle >= 0)
+        disk->close(disk, handle);
+    good = good && disk->rename(disk, from, to) == 0 && disk->sync_folder(disk, journal->folder) == 0;
+    if (!good && handle >= 0)
+        disk->remove(disk, from);
+    if (!good && failure != 0)
+        errno = failure;
+    return good;
+}
+
+/* A file with damaged places is read once: its whole records go into a new one, and it is set aside. In this
+ * order, so that a crash in between leaves the records twice and not at all. */
+static void replace_damaged(struct recovering *self, struct journal_file *file) {
+    char name[JOURNAL_NAME_MAX];
+    size_t size = 0;
+    uint64_t sequence = self->journal->next_sequence++;
+    journal_format_name(file->writer, sequence, name);
+    char *image = whole_records(self, sequence, &size);
+    errno = image == NULL ? ENOMEM : 0;
+    if (image != NULL && write_image(self, image, size, name) && move_aside(self)) {
+        memcpy(file->name, name, sizeof file->name);
+        file->size = size;
+    } else {
+        journal_log(
+            self->journal, LOG_LEVEL_WARNING,
+            "journal: %s/%s cannot be set aside: %s. If it is still there at the next start it has to be "
+            "skipped again",
+            self->journal->folder, file_name(self), strerror(errno));
+    }
+    free(image);
+}
+
+static enum journal_status add_file(struct recovering *self, int handle) {
+    struct journal_file *file = calloc(1, sizeof *file);
+    if (file == NULL || !decide_fates(self)) {
+        free(file);
+        return fail_file(self, "hold in memory");
+    }
+    memcpy(file->name, file_name(self), sizeof file->name);
+    file->handle = -1;
+    file->writer = self->header.writer;
+    file->size = self->size;
+    file->header_size = self->header.size;
+    atomic_init(&file->sealed, true);
+    uint64_t damaged_before = self->recovery->skipped_damaged;
+    enum journal_status status = take_records(self, file, handle);
+    if (status == JOURNAL_OK && self->recovery->skipped_damaged != damaged_before)
+        replace_damaged(self, file);
+    journal_list_append(&self->journal->files, file); /* freed with the list, whatever the status */
+    return status;
+}
+
+static enum journal_status remove_unwritten(struct recovering *self) {
+    char path[JOURNAL_PATH_MAX];
+    if (self->size > 0)
+        torn(self, 0, self->size);
+    journal_path(self->journal->folder, file_name(self), path);
+    self->journal->disk->remove(self->journal->disk, path);
+    return JOURNAL_OK;
+}
+
+static enum journal_status set_aside(struct recovering *self) {
+    enum journal_status status = damaged(self, "its header fails its check", 0, self->size);
+    if (status != JOURNAL_OK)
+        return status;
+    return move_aside(self) ? JOURNAL_OK : fail_file(self, "rename");
+}
+
+static enum journal_status take_file(struct recovering *self, int handle) {
+    enum journal_status status = read_file(self, handle);
+    if (status != JOURNAL_OK)
+        return status;
+    switch (format_decode_header(self->data, self->size, &self->header)) {
+    case FORMAT_GOOD:
+        status = add_file(self, handle);
+        free((void *)(uintptr_t)self->header.spaces);
+        return status;
+    case FORMAT_UNWRITTEN:
+        return remove_unwritten(self);
+    case FORMAT_FOREIGN:
+        return fail(self, JOURNAL_FAILED, "journal: %s/%s has a format that this version does not read",
+                    self->journal->folder, file_name(self));
+    case FORMAT_BAD:
+        break;
+    }
+    return set_aside(self);
+}
+
+static enum journal_status recover_file(struct recovering *self) {
+    char path[JOURNAL_PATH_MAX];
+    struct journal *journal = self->journal;
+    progress(self);
+    journal_path(journal->folder, file_name(self), path);
+    int handle = journal->disk->open(journal->disk, path, O_RDWR);
+    if (handle < 0)
+        return fail_file(self, "open");
+    enum journal_status status = take_file(self, handle);
+    journal->disk->close(journal->disk, handle);
+    self->recovery->files++;
+    return status;
+}
+
+/* ---- Low-water versions ---- */
+
+static enum journal_status read_marks(struct recovering *self) {
+    const struct journal *journal = self->journal;
+    enum marks_status status = journal_marks_read(journal->disk, journal->folder, &self->marks);
+    if (status == MARKS_FAILED)
+        return fail(self, JOURNAL_FAILED, "journal: cannot read %s/low-water: %s", journal->folder,
+                    strerror(errno));
+    if (status == MARKS_DAMAGED) {
+        if (!self->skip_damaged)
+            return fail(self, JOURNAL_DAMAGED,
+                        "journal: %s/low-water is damaged: both copies fail their check, at offset 0. To "
+                        "apply all records "
+                        "again, also those that were flushed before, use --recover=skip-damaged",
+                        journal->folder);
+        self->recovery->skipped_damaged++;
+        journal_log(journal, LOG_LEVEL_WARNING,
+                    "journal: %s/low-water is damaged: all records are applied again", journal->folder);
+    }
+    for (size_t i = 0; i < self->marks.count; i++)
+        if (self->marks.list[i].version > self->recovery->highest_version)
+            self->recovery->highest_version = self->marks.list[i].version;
+    return JOURNAL_OK;
+}
+
+/* Those of the configuration, and of what else is mentioned in a file that is still there. */
+static enum journal_status start_marks(struct recovering *self) {
+    struct journal *journal = self->journal;
+    struct journal_marks *marks = &journal->marks;
+    bool good = true;
+    for (size_t i = 0; good && i < journal->space_count; i++) {
+        const struct journal_mark *old = journal_marks_find(&self->marks, journal->spaces[i]);
+        good = journal_marks_add(marks, journal->spaces[i], old == NULL ? 0 : old->version, true);
+    }
+    for (size_t i = 0; good && i < self->unknown_count; i++) {
+        struct slice space = slice_of(self->unknown[i].name, self->unknown[i].size);
+        const struct journal_mark *old = journal_marks_find(&self->marks, space);
+        good = old == NULL || journal_marks_add(marks, space, old->version, false);
+    }
+    marks->serial = self->marks.serial;
+    marks->on_disk = self->marks.on_disk;
+    if (good)
+        good = journal_marks_create(journal->disk, journal->folder, marks) ||
+               (journal_marks_fit(marks) && journal_marks_update(journal->disk, journal->folder, marks));
+    if (!good)
+        return fail(self, JOURNAL_FAILED, "journal: cannot write %s/low-water: %s", journal->folder,
+                    strerror(errno));
+    return JOURNAL_OK;
+}
+
+static void name_unknown(const struct recovering *self) {
+    for (size_t i = 0; i < self->unknown_count; i++)
+        if (self->unknown[i].records > 0)
+            journal_log(self->journal, LOG_LEVEL_WARNING,
+                        "journal: %" PRIu64
+                        " records belong to namespace '%s', which is not configured: kept, in %" PRIu64
+                        " files of %s, until it is configured again or the files are removed",
+                        self->unknown[i].records, self->unknown[i].name, self->unknown[i].files,
+                        self->journal->folder);
+}
+
+static void free_all(struct recovering *self) {
+    for (size_t i = 0; i < self->unknown_count; i++)
+        free(self->unknown[i].name);
+    free(self->unknown);
+    free(self->fates);
+    free(self->data);
+    free(self->names);
+    journal_marks_free(&self->marks);
+}
+
+enum journal_status journal_recover(struct journal *journal, bool skip_damaged,
+                                    struct journal_replayer *replayer, struct journal_recovery *recovery,
+                                    struct journal_error *error) {
+    struct recovering self = {.journal = journal,
+                              .skip_damaged = skip_damaged,
+                              .replayer = replayer,
+                              .recovery = recovery,
+                              .error = error,
+                              .progress_us = journal_monotonic_us()};
+    remove_blanks(journal);
+    enum journal_status status = read_marks(&self);
+    if (status == JOURNAL_OK && !journal_list_folder(journal->folder, &self.names, &self.name_count))
+        status = fail(&self, JOURNAL_FAILED, "journal: cannot list %s: %s", journal->folder, strerror(errno));
+    for (size_t i = 0; i < self.name_count; i++)
+        if (self.names[i].sequence >= journal->next_sequence)
+            journal->next_sequence = self.names[i].sequence + 1;
+    for (; status == JOURNAL_OK && self.name_index < self.name_count; self.name_index++) {
+        progress(&self);
+        status = recover_file(&self);
+    }
+    if (status == JOURNAL_OK)
+        status = start_marks(&self);
+    if (status == JOURNAL_OK)
+        name_unknown(&self);
+    free_all(&self);
+    return status;
+}

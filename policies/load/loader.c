@@ -1,0 +1,595 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * See loader.h. A flight goes through these states, all under loader.mutex:
+ *
+ *     submitted --(no flight of the key)--> QUEUED --take_batch--> FLYING --land--> gone
+ *         `-------(one exists)-----> joins it, in either state
+ *
+ * The cache is filled after the flight has left the table, with the stamp of its first passenger: if the key
+ * changed between that miss and the fill, the cache refuses and every passenger asks again. If it did not,
+ * what was loaded was current at a moment after every passenger had boarded.
+ */
+#include "policies/load/loader.h"
+#include "policies/write/quarantine.h"
+#include "policies/write/writer.h"
+#include <assert.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { BATCH_KEYS = 128, TABLE_BUCKETS = 4096, RECONNECT_AFTER = 2 };
+
+struct flight {
+    struct flight *chain; /* in the table */
+    struct flight *next;  /* in the queue of its namespace */
+    struct load *passengers;
+    struct space *space;
+    uint64_t hash, stamp, deadline_us;
+    uint8_t key_size;
+    char key[ENTRY_KEY_MAX];
+};
+
+struct batch {
+    struct flight *flights[BATCH_KEYS];
+    struct slice keys[BATCH_KEYS];
+    struct load_result results[BATCH_KEYS];
+    size_t count;
+    struct space *space;
+};
+
+struct reader {
+    struct loader *loader;
+    pthread_t thread;
+    bool started;
+    struct backend_connection *connection;
+    unsigned failures;  /* in a row, on this connection */
+    struct batch batch; /* in hand; here, because without it a reader could not even fail its loads */
+};
+
+struct line {
+    struct flight *first, **end;
+};
+
+struct loader {
+    struct tier_backend *backend;
+    struct reader *readers;
+    unsigned reader_count;
+    pthread_t preloader; /* ends when all is preloaded */
+    bool wants_preload, preload_waits, preloads;
+    atomic_bool stop;
+
+    pthread_mutex_t mutex;
+    pthread_cond_t work;
+    struct flight *table[TABLE_BUCKETS];
+    struct line *lines; /* per namespace of the tier: flights not yet taken */
+    size_t next_line;   /* where the search for work goes on: namespaces take turns */
+    struct flight *unused;
+    struct breaker breaker;
+    struct loader_stats stats;
+};
+
+/* ---- Boarding: workers ---- */
+
+static struct flight **table_slot(struct loader *loader, uint64_t hash) {
+    return &loader->table[(hash >> 16) % TABLE_BUCKETS];
+}
+
+static struct flight *find_flight(struct loader *loader, const struct load *load) {
+    for (struct flight *flight = *table_slot(loader, load->hash); flight; flight = flight->chain)
+        if (flight->hash == load->hash && flight->space == load->space &&
+            flight->key_size == load->key_size && memcmp(flight->key, load->key, load->key_size) == 0)
+            return flight;
+    return NULL;
+}
+
+static struct flight *open_flight(struct loader *loader, const struct load *load, uint64_t deadline_us) {
+    struct flight *flight = loader->unused;
+    if (flight)
+        loader->unused = flight->next;
+    else if (!(flight = malloc(sizeof *flight)))
+        return NULL;
+    flight->passengers = NULL;
+    flight->next = NULL;
+    flight->space = load->space;
+    flight->hash = load->hash;
+    flight->stamp = load->stamp;
+    flight->deadline_us = deadline_us;
+    flight->key_size = load->key_size;
+    memcpy(flight->key, load->key, load->key_size);
+    struct flight **slot = table_slot(loader, flight->hash);
+    flight->chain = *slot;
+    *slot = flight;
+    struct line *line = &loader->lines[flight->space->number];
+    *line->end = flight;
+    line->end = &flight->next;
+    loader->stats.in_flight++;
+    return flight;
+}
+
+/* False: the load cannot be done (breaker open, stopped, no memory). */
+static bool board(struct loader *loader, struct load *load, uint64_t now_us) {
+    if (atomic_load(&loader->stop))
+        return false;
+    struct flight *flight = find_flight(loader, load);
+    if (flight) {
+        loader->stats.joined++;
+    } else {
+        if (!breaker_hopeful(&loader->breaker, now_us))
+            return false;
+        flight = open_flight(loader, load, now_us + (uint64_t)loader->backend->timeout_ms * 1000);
+    }
+    if (!flight)
+        return false;
+    load->next = flight->passengers;
+    flight->passengers = load;
+    return true;
+}
+
+/* All loads of the ticket from index on that go to the same loader; returns the first that does not. */
+static unsigned board_run(struct tier_ticket *ticket, unsigned from, unsigned *failed, uint64_t now_us) {
+    struct loader *loader = ticket->loads[from].space->backend->loader;
+    unsigned i = from, boarded = 0;
+    pthread_mutex_lock(&loader->mutex);
+    for (; i < ticket->load_count && ticket->loads[i].space->backend->loader == loader; i++) {
+        if (board(loader, &ticket->loads[i], now_us)) {
+            boarded++;
+        } else {
+            ticket->loads[i].result = LOAD_FAILED;
+            *failed += 1;
+        }
+    }
+    if (boarded > BATCH_KEYS)
+        pthread_cond_broadcast(&loader->work);
+    else if (boarded)
+        pthread_cond_signal(&loader->work);
+    pthread_mutex_unlock(&loader->mutex);
+    return i;
+}
+
+void loader_submit(struct tier_ticket *ticket) {
+    uint64_t now_us = monotonic_us();
+    unsigned failed = 1; /* one for this function: the ticket must not return while it is being submitted */
+    unsigned count_all = ticket->load_count;
+    atomic_store(&ticket->pending, count_all + 1);
+    for (unsigned i = 0; i < count_all;)
+        i = board_run(ticket, i, &failed, now_us);
+    if (atomic_fetch_sub_explicit(&ticket->pending, failed, memory_order_acq_rel) == failed)
+        ticket_return(ticket);
+}
+
+/* ---- Landing: readers ---- */
+
+/* Gives every passenger the result and lets it go. */
+static void disembark(struct flight *flight, enum load_answer result, struct loaded *copy) {
+    struct load *next;
+    for (struct load *load = flight->passengers; load; load = next) {
+        next = load->next; /* the load is its ticket's again after pending_done */
+        load->result = result;
+        load->stamp = flight->stamp;
+        load->copy = copy;
+        if (copy)
+            atomic_fetch_add_explicit(&copy->references, 1, memory_order_relaxed);
+        ticket_pending_done(load->ticket);
+    }
+    flight->passengers = NULL;
+    loaded_drop(copy);
+}
+
+static bool wants_copy(const struct flight *flight) {
+    for (const struct load *load = flight->passengers; load; load = load->next)
+        if (load->keep)
+            return true;
+    return false;
+}
+
+static uint32_t negative_until(const struct space *space, const struct cache_time *now) {
+    return space->options.negative_ttl ? now->seconds + (space->options.negative_ttl + 999) / 1000 : 0;
+}
+
+static void land_loaded(struct flight *flight, const struct entry *entry, const struct cache_time *now) {
+    struct space *space = flight->space;
+    struct loaded *copy = NULL;
+    enum load_answer result = LOAD_FILLED;
+    enum cache_status status =
+        cache_fill(space->tier->cache, space->number, entry, flight->hash, flight->stamp, now);
+    if (status == CACHE_CHANGED)
+        result = LOAD_CHANGED;
+    else if (status != CACHE_OK)
+        result = LOAD_CURRENT;
+    if (result == LOAD_CURRENT || (result == LOAD_FILLED && wants_copy(flight)))
+        copy = loaded_copy(entry);
+    if (result == LOAD_CURRENT && !copy)
+        result = LOAD_FAILED;
+    disembark(flight, result, copy);
+}
+
+static void land_absent(struct flight *flight, const struct cache_time *now) {
+    struct space *space = flight->space;
+    enum cache_status status =
+        cache_fill_absent(space->tier->cache, space->number, slice_of(flight->key, flight->key_size),
+                          flight->hash, flight->stamp, negative_until(space, now), now);
+    disembark(flight, status == CACHE_CHANGED ? LOAD_CHANGED : LOAD_ABSENT, NULL);
+}
+
+/* A touch that has yet to reach the row counts already. */
+static void land_found(struct flight *flight, const struct entry *entry, const struct cache_time *now) {
+    struct entry current = *entry;
+    writer_amend(flight->space->backend->writer, flight->space, &current, flight->hash);
+    if (current.expires_at && current.expires_at <= now->seconds)
+        land_absent(flight, now);
+    else
+        land_loaded(flight, &current, now);
+}
+
+/* What the quarantine holds is newer than what the backend has. */
+static bool land_quarantined(struct flight *flight, const struct cache_time *now) {
+    bool deleted;
+    struct loaded *copy =
+        quarantine_find(flight->space->quarantine, slice_of(flight->key, flight->key_size), &deleted);
+    if (!copy)
+        return false;
+    if (deleted)
+        land_absent(flight, now);
+    else
+        land_found(flight, &copy->entry, now);
+    loaded_drop(copy);
+    return true;
+}
+
+/* ---- A batch ---- */
+
+static struct line *find_work(struct loader *loader) {
+    size_t lines = loader->backend->tier->space_count;
+    for (size_t i = 0; i < lines; i++) {
+        struct line *line = &loader->lines[(loader->next_line + i) % lines];
+        if (line->first) {
+            loader->next_line = (loader->next_line + i + 1) % lines;
+            return line;
+        }
+    }
+    return NULL;
+}
+
+/* Under the mutex: queued flights of one namespace, up to BATCH_KEYS. They stay in the table. */
+static bool take_batch(struct loader *loader, struct batch *batch) {
+    struct line *line = find_work(loader);
+    batch->count = 0;
+    if (!line)
+        return false;
+    batch->space = line->first->space;
+    while (line->first && batch->count < BATCH_KEYS) {
+        batch->flights[batch->count++] = line->first;
+        line->first = line->first->next;
+    }
+    if (!line->first)
+        line->end = &line->first;
+    return true;
+}
+
+/* From here on nobody boards these flights. */
+static void close_flights(struct loader *loader, struct batch *batch) {
+    pthread_mutex_lock(&loader->mutex);
+    for (size_t i = 0; i < batch->count; i++) {
+        struct flight **at = table_slot(loader, batch->flights[i]->hash);
+        while (*at != batch->flights[i])
+            at = &(*at)->chain;
+        *at = batch->flights[i]->chain;
+    }
+    pthread_mutex_unlock(&loader->mutex);
+}
+
+static void recycle(struct loader *loader, struct batch *batch) {
+    pthread_mutex_lock(&loader->mutex);
+    for (size_t i = 0; i < batch->count; i++) {
+        batch->flights[i]->next = loader->unused;
+        loader->unused = batch->flights[i];
+    }
+    loader->stats.in_flight -= batch->count;
+    pthread_mutex_unlock(&loader->mutex);
+}
+
+static void fail_batch(struct loader *loader, struct batch *batch) {
+    close_flights(loader, batch);
+    for (size_t i = 0; i < batch->count; i++)
+        disembark(batch->flights[i], LOAD_FAILED, NULL);
+    atomic_fetch_add_explicit(&batch->space->load_errors, batch->count, memory_order_relaxed);
+    recycle(loader, batch);
+}
+
+static void land_batch(struct loader *loader, struct batch *batch) {
+    struct cache_time now = wall_time();
+    uint64_t hits = 0;
+    close_flights(loader, batch);
+    for (size_t i = 0; i < batch->count; i++) {
+        if (batch->results[i].found)
+            land_found(batch->flights[i], &batch->results[i].entry, &now);
+        else
+            land_absent(batch->flights[i], &now);
+        hits += batch->results[i].found;
+    }
+    atomic_fetch_add_explicit(&batch->space->loads, batch->count, memory_order_relaxed);
+    atomic_fetch_add_explicit(&batch->space->load_hits, hits, memory_order_relaxed);
+    recycle(loader, batch);
+}
+
+/* One call of the backend for flights [from, from + count). */
+static enum backend_status look_up(struct reader *reader, struct batch *batch, struct backend_error *error) {
+    struct tier_backend *backend = reader->loader->backend;
+    if (!reader->connection) {
+        enum backend_status status =
+            backend->type->open(&backend->options.options, BACKEND_READER, &reader->connection, error);
+        if (status != BACKEND_OK)
+            return status == BACKEND_REFUSED ? BACKEND_TRANSIENT : status;
+        reader->failures = 0;
+    }
+    for (size_t i = 0; i < batch->count; i++)
+        batch->keys[i] = slice_of(batch->flights[i]->key, batch->flights[i]->key_size);
+    return backend->type->load(reader->connection, &batch->space->options.table, batch->keys, batch->count,
+                               wall_time().seconds, batch->results, error);
+}
+
+static void drop_connection(struct reader *reader) {
+    if (reader->connection)
+        reader->loader->backend->type->close(reader->connection);
+    reader->connection = NULL;
+}
+
+/* True: the loader may ask its backend now. */
+static bool admitted(struct loader *loader) {
+    pthread_mutex_lock(&loader->mutex);
+    bool admits =
+        breaker_state(&loader->breaker) == BREAKER_CLOSED || breaker_admits(&loader->breaker, monotonic_us());
+    pthread_mutex_unlock(&loader->mutex);
+    return admits;
+}
+
+static void report(struct reader *reader, enum backend_status status, const struct backend_error *error) {
+    struct loader *loader = reader->loader;
+    bool opened = false;
+    pthread_mutex_lock(&loader->mutex);
+    loader->stats.loads++;
+    if (status == BACKEND_TRANSIENT) {
+        enum breaker_state before = breaker_state(&loader->breaker);
+        breaker_failure(&loader->breaker, monotonic_us());
+        opened = before == BREAKER_CLOSED && breaker_state(&loader->breaker) == BREAKER_OPEN;
+        loader->stats.failures++;
+        reader->failures++;
+    } else {
+        breaker_success(&loader->breaker);
+        reader->failures = 0;
+    }
+    pthread_mutex_unlock(&loader->mutex);
+    if (opened)
+        tier_log(loader->backend->tier, LOG_LEVEL_WARNING,
+                 "backend %s: reads fail and are refused for a while: %s",
+                 loader->backend->options.options.name, error->message);
+}
+
+void loader_backend_answers(struct loader *loader) {
+    if (breaker_state(&loader->breaker) == BREAKER_CLOSED)
+        return;
+    pthread_mutex_lock(&loader->mutex);
+    breaker_success(&loader->breaker);
+    pthread_mutex_unlock(&loader->mutex);
+}
+
+/* Takes the flights out of the batch that need no backend, or for which it is too late. */
+static void sort_out(struct loader *loader, struct batch *batch) {
+    struct batch done = {.space = batch->space};
+    struct cache_time now = wall_time();
+    uint64_t now_us = monotonic_us();
+    size_t kept = 0;
+    bool quarantined = quarantine_count(batch->space->quarantine) > 0;
+    for (size_t i = 0; i < batch->count; i++) {
+        struct flight *flight = batch->flights[i];
+        if (now_us < flight->deadline_us && !quarantined) {
+            batch->flights[kept++] = flight;
+            continue;
+        }
+        done.flights[0] = flight;
+        done.count = 1;
+        if (now_us >= flight->deadline_us) {
+            fail_batch(loader, &done);
+        } else if (!quarantine_has(batch->space->quarantine, slice_of(flight->key, flight->key_size))) {
+            batch->flights[kept++] = flight;
+        } else {
+            close_flights(loader, &done);
+            if (!land_quarantined(flight, &now)) /* dropped just now */
+                disembark(flight, LOAD_CHANGED, NULL);
+            recycle(loader, &done);
+        }
+    }
+    batch->count = kept;
+}
+
+/* A row that cannot be read fails alone. */
+static void run_one_by_one(struct reader *reader, struct batch *batch) {
+    struct batch *one = calloc(1, sizeof *one);
+    struct backend_error error;
+    if (!one) {
+        fail_batch(reader->loader, batch);
+        return;
+    }
+    for (size_t i = 0; i < batch->count; i++) {
+        one->space = batch->space;
+        one->flights[0] = batch->flights[i];
+        one->count = 1;
+        if (look_up(reader, one, &error) == BACKEND_OK)
+            land_batch(reader->loader, one);
+        else
+            fail_batch(reader->loader, one);
+    }
+    free(one);
+}
+
+static void run_batch(struct reader *reader, struct batch *batch) {
+    struct loader *loader = reader->loader;
+    struct backend_error error = {{0}};
+    sort_out(loader, batch);
+    if (batch->count == 0)
+        return;
+    if (!admitted(loader)) {
+        fail_batch(loader, batch);
+        return;
+    }
+    enum backend_status status = look_up(reader, batch, &error);
+    if (status == BACKEND_TRANSIENT && reader->failures + 1 >= RECONNECT_AFTER) {
+        drop_connection(reader); /* perhaps it is only the connection */
+        status = look_up(reader, batch, &error);
+    }
+    report(reader, status, &error);
+    if (status == BACKEND_OK)
+        land_batch(loader, batch);
+    else if (status == BACKEND_PERMANENT && batch->count > 1)
+        run_one_by_one(reader, batch);
+    else
+        fail_batch(loader, batch);
+}
+
+/* ---- Threads ---- */
+
+static void *preload_main(void *argument) {
+    struct loader *loader = argument;
+    thread_name("preload", loader->backend);
+    preload_run(loader->backend, loader->preload_waits, &loader->stop);
+    return NULL;
+}
+
+static void *reader_main(void *argument) {
+    struct reader *reader = argument;
+    struct loader *loader = reader->loader;
+    struct batch *batch = &reader->batch;
+    thread_name("reader", loader->backend);
+    pthread_mutex_lock(&loader->mutex);
+    while (!atomic_load(&loader->stop)) {
+        if (!take_batch(loader, batch)) {
+            pthread_cond_wait(&loader->work, &loader->mutex);
+            continue;
+        }
+        pthread_mutex_unlock(&loader->mutex);
+        run_batch(reader, batch);
+        pthread_mutex_lock(&loader->mutex);
+    }
+    pthread_mutex_unlock(&loader->mutex);
+    drop_connection(reader);
+    return NULL;
+}
+
+struct loader *loader_create(struct tier_backend *backend) {
+    struct loader *loader = calloc(1, sizeof *loader);
+    size_t lines = backend->tier->space_count;
+    if (!loader)
+        return NULL;
+    loader->backend = backend;
+    loader->reader_count = backend->options.readers ? backend->options.readers : DEFAULT_READERS;
+    loader->readers = calloc(loader->reader_count, sizeof *loader->readers);
+    loader->lines = calloc(lines, sizeof *loader->lines);
+    pthread_mutex_init(&loader->mutex, NULL);
+    pthread_cond_init(&loader->work, NULL);
+    breaker_init(&loader->breaker, monotonic_us());
+    if (!loader->readers || !loader->lines) {
+        loader_destroy(loader);
+        return NULL;
+    }
+    for (size_t i = 0; i < lines; i++)
+        loader->lines[i].end = &loader->lines[i].first;
+    for (unsigned i = 0; i < loader->reader_count; i++)
+        loader->readers[i].loader = loader;
+    return loader;
+}
+
+bool loader_preload(struct loader *loader, bool waits) {
+    bool first = waits && !loader->preload_waits;
+    loader->wants_preload = true;
+    loader->preload_waits |= waits;
+    return first;
+}
+
+bool loader_start(struct loader *loader) {
+    unsigned started = 0;
+    for (unsigned i = 0; i < loader->reader_count; i++) {
+        struct reader *reader = &loader->readers[i];
+        reader->started = pthread_create(&reader->thread, NULL, reader_main, reader) == 0;
+        started += reader->started;
+    }
+    if (loader->wants_preload)
+        loader->preloads = pthread_create(&loader->preloader, NULL, preload_main, loader) == 0;
+    return started == loader->reader_count && loader->preloads == loader->wants_preload;
+}
+
+void loader_stop(struct loader *loader) {
+    struct batch *batch = &loader->readers[0].batch;
+    pthread_mutex_lock(&loader->mutex);
+    atomic_store(&loader->stop, true);
+    pthread_cond_broadcast(&loader->work);
+    pthread_mutex_unlock(&loader->mutex);
+    for (unsigned i = 0; i < loader->reader_count; i++)
+        if (loader->readers[i].started)
+            pthread_join(loader->readers[i].thread, NULL);
+    if (loader->preloads)
+        pthread_join(loader->preloader, NULL);
+    loader->preloads = false;
+    pthread_mutex_lock(&loader->mutex);
+    while (take_batch(loader, batch)) {
+        pthread_mutex_unlock(&loader->mutex);
+        fail_batch(loader, batch);
+        pthread_mutex_lock(&loader->mutex);
+    }
+    pthread_mutex_unlock(&loader->mutex);
+}
+
+void loader_destroy(struct loader *loader) {
+    if (!loader)
+        return;
+    for (struct flight *flight = loader->unused, *next; flight; flight = next) {
+        next = flight->next;
+        free(flight);
+    }
+    pthread_cond_destroy(&loader->work);
+    pthread_mutex_destroy(&loader->mutex);
+    free(loader->readers);
+    free(loader->lines);
+    free(loader);
+}
+
+void loader_get_stats(struct loader *loader, struct loader_stats *ret_stats) {
+    pthread_mutex_lock(&loader->mutex);
+    *ret_stats = loader->stats;
+    pthread_mutex_unlock(&loader->mutex);
+    ret_stats->breaker = breaker_state(&loader->breaker);
+    ret_stats->breaker_opened = counted(&loader->breaker.opened);
+}
+
+/* ---- For the preload ---- */
+
+static bool fill(struct space *space, struct entry *entry, uint64_t stamp, const struct cache_time *now) {
+    uint64_t hash = cache_hash(entry->key);
+    writer_amend(space->backend->writer, space, entry, hash);
+    return cache_fill(space->tier->cache, space->number, entry, hash, stamp, now) == CACHE_OK;
+}
+
+enum backend_status loader_fill(struct backend_connection *connection, struct space *space,
+                                const struct slice *keys, size_t count, size_t *filled,
+                                struct backend_error *ret_error) {
+    struct load_result results[BATCH_KEYS];
+    struct slice unknown[BATCH_KEYS];
+    uint64_t stamps[BATCH_KEYS];
+    struct cache *cache = space->tier->cache;
+    struct cache_time now = wall_time();
+    size_t count_unknown = 0;
+    assert(count <= BATCH_KEYS);
+    for (size_t i = 0; i < count; i++) {
+        struct cache_cursor cursor;
+        if (cache_seek(cache, space->number, keys[i], cache_hash(keys[i]), &now, &cursor) == CACHE_UNKNOWN) {
+            unknown[count_unknown] = keys[i];
+            stamps[count_unknown++] = cursor.stamp;
+        }
+        cache_release(&cursor);
+    }
+    if (count_unknown == 0)
+        return BACKEND_OK;
+    enum backend_status status = connection->type->load(connection, &space->options.table, unknown,
+                                                        count_unknown, now.seconds, results, ret_error);
+    for (size_t i = 0; status == BACKEND_OK && i < count_unknown; i++)
+        *filled += results[i].found && fill(space, &results[i].entry, stamps[i], &now);
+    return status;
+}

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Preload: at start the newest entries of a namespace are brought into memory in the background, by a thread
+ * and a connection of its own.
+ *
+ *     SCAN --all names--> FILL --last name, or memory is nearly full--> done
+ *       `-- no answer --> pause, again --'
+ *
+ * The scan only names the keys; their entries are then loaded as any miss is, with the stamp taken before. A
+ * scan takes seconds, and what it shows may have been changed, written and evicted again before it could be
+ * filled. What memory knows already (recovered from the journal, or written meanwhile) is left alone.
+ *
+ * The newest come first, so the filling has to end before anything is evicted for it: that would be the
+ * newest.
+ *
+ * A backend that does not answer is asked again until it does. Who waits for the preload (preload_wait) waits
+ * no longer than PRELOAD_PATIENCE without an answer: a server without its backend still takes writes.
+ */
+#include "policies/load/loader.h"
+#include "policies/write/quarantine.h"
+#include <stdlib.h>
+#include <unistd.h>
+
+enum {
+    STEP_KEYS = 128,     /* loaded at once, unless values are large */
+    FIRST_STEP_KEYS = 8, /* when nothing is known about them */
+    STEP_SHARE = 64,     /* of the memory there is: what a step may fill */
+    KEEP_FREE = 16,      /* a 16th of it stays free */
+    BLOCK = 1 << 20,
+    TOLD_LEAST = 10000,     /* entries between lines of the log: a tenth of all, but no fewer */
+    FIRST_PAUSE_US = 50000, /* after a failure; doubles */
+    LONGEST_PAUSE_US = 1000000,
+    NAP_US = 20000 /* how soon an end is noticed during a pause */
+};
+
+struct names {
+    struct backend_visitor visitor;
+    const atomic_bool *stop;
+    char *bytes; /* one byte of length, then the key, and so on */
+    size_t size, capacity;
+    size_t count;
+};
+
+/* The preload of one namespace. */
+struct preload {
+    struct tier_backend *backend;
+    struct space *space;
+    const atomic_bool *stop;
+    struct backend_connection *connection; /* NULL: to be opened */
+    struct names names;
+    bool scanned;             /* names is complete */
+    size_t step;              /* keys of the next step */
+    size_t at;                /* in names.bytes: what comes next */
+    size_t done, told;        /* names that were looked at; when the log last said so */
+    size_t filled;            /* entries that are in memory because of it */
+    uint64_t evictions;       /* at the beginning */
+    bool full;                /* ended because memory is nearly full */
+    uint64_t silent_since_us; /* the first failure since the last answer; 0: none */
+    struct backend_error error;
+    bool *waited_for; /* of the whole backend: the tier is not ready before */
+};
+
+/* ---- Names ---- */
+
+static bool take_name(struct backend_visitor *self, const struct entry *entry) {
+    struct names *names = (struct names *)(void *)self;
+    size_t wanted = names->size + 1 + entry->key.size;
+    if (wanted > names->capacity) {
+        char *bytes = realloc(names->bytes, names->capacity + BLOCK);
+        if (!bytes)
+            return false;
+        names->bytes = bytes;
+        names->capacity += BLOCK;
+    }
+    names->bytes[names->size] = (char)entry->key.size;
+    memcpy(names->bytes + names->size + 1, entry->key.data, entry->key.size);
+    names->size = wanted;
+    names->count++;
+    return !atomic_load(names->stop);
+}
+
+/* Takes up to `most` names from *at on; *ret_passed counts them all. What is quarantined is newer than its
+ * row, and left to the first miss. */
+static size_t next_keys(const struct space *space, const struct names *names, size_t most, size_t *at,
+                        struct slice keys[STEP_KEYS], size_t *ret_passed) {
+    size_t count_keys = 0;
+    *ret_passed = 0;
+    while (*at < names->size && count_keys < most) {
+        struct slice key = slice_of(names->bytes + *at + 1, (unsigned char)names->bytes[*at]);
+        *at += 1 + key.size;
+        *ret_passed += 1;
+        if (quarantine_count(space->quarantine) == 0 || !quarantine_has(space->quarantine, key))
+            keys[count_keys++] = key;
+    }
+    return count_keys;
+}
+
+/* ---- Memory ---- */
+
+static bool is_nearly(size_t used, size_t limit) {
+    return used >= limit - limit / KEEP_FREE;
+}
+
+/* Entries dropped for room: of this namespace, and of those that share the whole memory with it. */
+static uint64_t count_evictions(const struct space *space) {
+    const struct tier *tier = space->tier;
+    uint64_t sum = 0;
+    for (size_t i = 0; i < tier->space_count; i++) {
+        struct cache_stats stats;
+        if (&tier->spaces[i] != space && tier->spaces[i].options.memory)
+            continue;
+        cache_get_stats(tier->cache, tier->spaces[i].number, &stats);
+        sum += stats.evictions;
+    }
+    return sum;
+}
+
+/* Ends the preload, or says how many keys the next step may load. */
+static void look_at_memory(struct preload *preload) {
+    const struct space *space = preload->space;
+    struct cache_stats own, all;
+    cache_get_stats(space->tier->cache, space->number, &own);
+    cache_get_stats(space->tier->cache, CACHE_ALL_SPACES, &all);
+    size_t limit = space->options.memory ? space->options.memory : all.memory_limit;
+    preload->full = is_nearly(all.memory_used, all.memory_limit) || is_nearly(own.memory_used, limit) ||
+                    count_evictions(space) > preload->evictions;
+    if (own.entries) {
+        size_t keys = limit / STEP_SHARE / (own.bytes / own.entries + 1);
+        preload->step = keys < 1 ? 1 : keys < STEP_KEYS ? keys : STEP_KEYS;
+    }
+}
+
+/* ---- Steps ---- */
+
+static enum backend_status connect_and_scan(struct preload *preload) {
+    struct tier_backend *backend = preload->backend;
+    struct space *space = preload->space;
+    enum backend_status status = BACKEND_OK;
+    if (!preload->connection)
+        status = backend->type->open(&backend->options.options, BACKEND_READER, &preload->connection,
+                                     &preload->error);
+    if (status ==
+        BACKEND_REFUSED) /* the writer may not have made the tables yet, if it had to wait as well */
+        status = BACKEND_TRANSIENT;
+    if (status != BACKEND_OK || preload->scanned)
+        return status;
+    preload->names.size = preload->names.count = 0;
+    status = backend->type->scan(preload->connection, &space->options.table, space->options.preload,
+                                 wall_time().seconds, &preload->names.visitor, &preload->error);
+    if (status != BACKEND_OK)
+        return status;
+    preload->scanned = true;
+    preload->silent_since_us = 0;
+    preload->evictions = count_evictions(space);
+    tier_log(space->tier, LOG_LEVEL_NOTICE, "namespace %s: preloading %zu entries", space->options.name,
+             preload->names.count);
+    return BACKEND_OK;
+}
+
+static void tell_progress(struct preload *preload) {
+    size_t every = preload->names.count / 10 < TOLD_LEAST ? TOLD_LEAST : preload->names.count / 10;
+    if (preload->done - preload->told < every || preload->at == preload->names.size)
+        return;
+    preload->told = preload->done;
+    tier_log(preload->space->tier, LOG_LEVEL_NOTICE, "namespace %s: preloading, %zu of %zu entries",
+             preload->space->options.name, preload->done, preload->names.count);
+}
+
+/* A row that cannot be read is left to whoever asks for it. */
+static enum backend_status fill_one_by_one(struct preload *preload, const struct slice *keys,
+                                           size_t count_keys) {
+    for (size_t i = 0; i < count_keys; i++)
+        if (loader_fill(preload->connection, preload->space, &keys[i], 1, &preload->filled,
+                        &preload->error) == BACKEND_TRANSIENT)
+            return BACKEND_TRANSIENT;
+    return BACKEND_OK;
+}
+
+static enum backend_status fill_step(struct preload *preload) {
+    struct slice keys[STEP_KEYS];
+    size_t at = preload->at, passed;
+    size_t count_keys = next_keys(preload->space, &preload->names, preload->step, &at, keys, &passed);
+    enum backend_status status =
+        loader_fill(preload->connection, preload->space, keys, count_keys, &preload->filled, &preload->error);
+    if (status == BACKEND_PERMANENT)
+        status = fill_one_by_one(preload, keys, count_keys);
+    if (status != BACKEND_OK)
+        return status;
+    preload->at = at;
+    preload->done += passed;
+    preload->silent_since_us = 0;
+    tell_progress(preload);
+    return BACKEND_OK;
+}
+
+/* As far as the backend answers. */
+static enum backend_status advance(struct preload *preload) {
+    enum backend_status status = connect_and_scan(preload);
+    while (status == BACKEND_OK && preload->at < preload->names.size && !atomic_load(preload->stop)) {
+        look_at_memory(preload);
+        if (preload->full)
+            break;
+        status = fill_step(preload);
+    }
+    return status;
+}
+
+/* ---- The whole ---- */
+
+static void drop_connection(struct preload *preload) {
+    if (preload->connection)
+        preload->backend->type->close(preload->connection);
+    preload->connection = NULL;
+}
+
+static void stop_waiting(struct tier *tier, bool *waited_for) {
+    if (*waited_for)
+        atomic_fetch_sub(&tier->preloads, 1);
+    *waited_for = false;
+}
+
+/* True: it has just begun. */
+static bool note_silence(struct preload *preload) {
+    const struct space *space = preload->space;
+    uint64_t now_us = monotonic_us();
+    if (!preload->silent_since_us) {
+        preload->silent_since_us = now_us;
+        tier_log(space->tier, LOG_LEVEL_WARNING, "namespace %s: the preload waits for its backend: %s",
+                 space->options.name, preload->error.message);
+        return true;
+    }
+    if (*preload->waited_for && now_us - preload->silent_since_us >= PRELOAD_PATIENCE_MS * 1000ull) {
+        tier_log(space->tier, LOG_LEVEL_WARNING,
+                 "namespace %s: not waited for any longer, the preload goes on when its backend answers",
+                 space->options.name);
+        stop_waiting(space->tier, preload->waited_for);
+    }
+    return false;
+}
+
+static void pause_for(const atomic_bool *stop, useconds_t pause_us) {
+    for (useconds_t slept = 0; slept < pause_us && !atomic_load(stop); slept += NAP_US)
+        usleep(NAP_US);
+}
+
+static void tell_end(const struct preload *preload, enum backend_status status) {
+    const struct space *space = preload->space;
+    if (status != BACKEND_OK)
+        tier_log(space->tier, LOG_LEVEL_WARNING, "namespace %s: the preload ended after %zu entries: %s",
+                 space->options.name, preload->filled,
+                 atomic_load(preload->stop) ? "stopped" : preload->error.message);
+    else
+        tier_log(space->tier, LOG_LEVEL_NOTICE, "namespace %s: preloaded %zu entries%s", space->options.name,
+                 preload->filled, preload->full ? ", memory is nearly full" : "");
+}
+
+static void preload_space(struct preload *preload) {
+    enum backend_status status;
+    useconds_t pause_us = FIRST_PAUSE_US;
+    while ((status = advance(preload)) == BACKEND_TRANSIENT && !atomic_load(preload->stop)) {
+        drop_connection(preload);
+        if (note_silence(preload))
+            pause_us = FIRST_PAUSE_US;
+        pause_for(preload->stop, pause_us);
+        pause_us = pause_us * 2 < LONGEST_PAUSE_US ? pause_us * 2 : LONGEST_PAUSE_US;
+    }
+    tell_end(preload, status);
+    drop_connection(preload);
+    free(preload->names.bytes);
+}
+
+/* One namespace after the other: those that are waited for, or the others. */
+static void preload_some(struct tier_backend *backend, bool waits, bool *waited_for,
+                         const atomic_bool *stop) {
+    struct tier *tier = backend->tier;
+    for (size_t i = 0; i < tier->space_count; i++) {
+        struct space *space = &tier->spaces[i];
+        if (space->backend != backend || !space->options.preload || space->options.preload_wait != waits)
+            continue;
+        struct preload preload = {.backend = backend,
+                                  .space = space,
+                                  .stop = stop,
+                                  .step = FIRST_STEP_KEYS,
+                                  .names = {.visitor = {.entry = take_name, .keys_only = true}, .stop = stop},
+                                  .waited_for = waited_for};
+        preload_space(&preload);
+    }
+}
+
+void preload_run(struct tier_backend *backend, bool waits, const atomic_bool *stop) {
+    bool waited_for = waits;
+    preload_some(backend, true, &waited_for, stop);
+    stop_waiting(backend->tier, &waited_for);
+    preload_some(backend, false, &waited_for, stop);
+}

@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Counting and telling. Each counter has one writer (a worker, a writer thread) and is read by anyone; sums
+ * are made when somebody asks. A reset remembers the sums of the moment and subtracts them.
+ */
+#include "policies/load/loader.h"
+#include "policies/write/quarantine.h"
+#include "policies/write/writer.h"
+#include <assert.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+enum { COUNTERS = sizeof(struct tier_counters) / sizeof(uint64_t) };
+_Static_assert(sizeof(struct worker_counters) == COUNTERS * sizeof(counter), "both have the same counters");
+
+/* ---- memcached's counters ---- */
+
+static void count_get(struct worker_counters *counters, const struct outcome *outcome) {
+    count(&counters->cmd_get);
+    if (outcome->status == OUTCOME_HIT)
+        count(&counters->get_hits);
+    else if (outcome->status == OUTCOME_MISS)
+        count(&counters->get_misses);
+}
+
+static void count_touching_get(struct worker_counters *counters, const struct outcome *outcome) {
+    count(&counters->cmd_get);
+    count(&counters->cmd_touch);
+    if (outcome->status == OUTCOME_HIT) {
+        count(&counters->get_hits);
+        count(&counters->touch_hits);
+    } else if (outcome->status == OUTCOME_MISS) {
+        count(&counters->get_misses);
+        count(&counters->touch_misses);
+    }
+}
+
+static void count_hit(counter *hits, counter *misses, const struct outcome *outcome) {
+    if (outcome->status == OUTCOME_NOT_FOUND || outcome->status == OUTCOME_NOT_STORED)
+        count(misses);
+    else if (outcome->status != OUTCOME_ERROR && outcome->status != OUTCOME_EXISTS)
+        count(hits);
+}
+
+static void count_store(struct worker_counters *counters, const struct request *request,
+                        const struct outcome *outcome) {
+    count(&counters->cmd_set);
+    bool compares = request->command == COMMAND_CAS ||
+                    (request->command == COMMAND_META_SET && request_has(request, 'C'));
+    if (!compares)
+        return;
+    if (outcome->status == OUTCOME_STORED)
+        count(&counters->cas_hits);
+    else if (outcome->status == OUTCOME_NOT_FOUND)
+        count(&counters->cas_misses);
+    else if (outcome->status == OUTCOME_EXISTS)
+        count(&counters->cas_badval);
+}
+
+static bool decrements(const struct request *request) {
+    return request->command == COMMAND_DECR ||
+           (request->command == COMMAND_META_ARITHMETIC && request->mode == 'D');
+}
+
+static void count_error(struct worker_counters *counters, const struct outcome *outcome) {
+    if (strstr(outcome->error, "out of memory"))
+        count(&counters->store_no_memory);
+    else if (strstr(outcome->error, "too large"))
+        count(&counters->store_too_large);
+    else if (strstr(outcome->error, "not available"))
+        count(&counters->load_errors);
+}
+
+void count_outcome(struct tier_worker *worker, const struct request *request, const struct outcome *outcome) {
+    struct worker_counters *counters = &worker->counters;
+    if (request->command >= COMMAND_META_GET)
+        count(&counters->cmd_meta);
+    switch (request->command) {
+    case COMMAND_GET:
+        count_get(counters, outcome);
+        break;
+    case COMMAND_GAT:
+        count_touching_get(counters, outcome);
+        break;
+    case COMMAND_META_GET:
+        if (request->has_exptime)
+            count_touching_get(counters, outcome);
+        else
+            count_get(counters, outcome);
+        break;
+    case COMMAND_TOUCH:
+        count(&counters->cmd_touch);
+        count_hit(&counters->touch_hits, &counters->touch_misses, outcome);
+        break;
+    case COMMAND_DELETE:
+    case COMMAND_META_DELETE:
+        count_hit(&counters->delete_hits, &counters->delete_misses, outcome);
+        break;
+    case COMMAND_INCR:
+    case COMMAND_DECR:
+    case COMMAND_META_ARITHMETIC:
+        if (decrements(request))
+            count_hit(&counters->decr_hits, &counters->decr_misses, outcome);
+        else
+            count_hit(&counters->incr_hits, &counters->incr_misses, outcome);
+        break;
+    case COMMAND_META_DEBUG:
+        break;
+    default:
+        count_store(counters, request, outcome);
+        break;
+    }
+    if (outcome->status == OUTCOME_ERROR)
+        count_error(counters, outcome);
+}
+
+static void sum_counters(struct tier *tier, uint64_t sums[COUNTERS]) {
+    memset(sums, 0, COUNTERS * sizeof *sums);
+    for (unsigned i = 0; i < tier->options.workers; i++) {
+        const counter *counters = (const counter *)&tier->workers[i].counters;
+        for (unsigned c = 0; c < COUNTERS; c++)
+            sums[c] += counted(&counters[c]);
+    }
+}
+
+void tier_get_counters(struct tier *tier, struct tier_counters *ret_counters) {
+    uint64_t sums[COUNTERS], base[COUNTERS];
+    sum_counters(tier, sums);
+    pthread_mutex_lock(&tier->stats_mutex);
+    memcpy(base, &tier->counters_base, sizeof base);
+    pthread_mutex_unlock(&tier->stats_mutex);
+    for (unsigned c = 0; c < COUNTERS; c++)
+        sums[c] -= base[c];
+    memcpy(ret_counters, sums, sizeof sums);
+}
+
+void tier_reset_stats(struct tier *tier) {
+    uint64_t sums[COUNTERS];
+    sum_counters(tier, sums);
+    pthread_mutex_lock(&tier->stats_mutex);
+    memcpy(&tier->counters_base, sums, sizeof sums);
+    pthread_mutex_unlock(&tier->stats_mutex);
+    cache_reset_stats(tier->cache);
+}
+
+/* ---- Lines ---- */
+
+__attribute__((format(printf, 4, 5))) static void line(struct stat_sink *sink, const char *owner,
+                                                       const char *name, const char *format, ...) {
+    char whole[320], value[256];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(value, sizeof value, format, arguments);
+    va_end(arguments);
+    snprintf(whole, sizeof whole, "%s:%s", owner, name);
+    sink->line(sink, whole, value);
+}
+
+static void number(struct stat_sink *sink, const char *owner, const char *name, uint64_t value) {
+    line(sink, owner, name, "%" PRIu64, value);
+}
+
+void tier_stat_spaces(struct tier *tier, struct stat_sink *sink) {
+    for (size_t i = 0; i < tier->space_count; i++) {
+        struct space *space = &tier->spaces[i];
+        const char *name = space->options.name;
+        struct cache_stats stats;
+        cache_get_stats(tier->cache, space->number, &stats);
+        line(sink, name, "prefix", "%s", space->options.prefix);
+        line(sink, name, "policy", "%s", space->policy->name);
+        line(sink, name, "backend", "%s", space->backend ? space->backend->options.options.name : "");
+        number(sink, name, "entries", stats.entries);
+        number(sink, name, "bytes", stats.bytes);
+        number(sink, name, "memory_used", stats.memory_used);
+        number(sink, name, "total_stored", stats.total_stored);
+        number(sink, name, "evictions", stats.evictions);
+        number(sink, name, "expired", stats.expired);
+        number(sink, name, "remembered_absences", stats.negatives);
+        number(sink, name, "refused_no_memory", stats.no_memory);
+        if (!space->backend)
+            continue;
+        number(sink, name, "loads", counted(&space->loads));
+        number(sink, name, "load_hits", counted(&space->load_hits));
+        number(sink, name, "load_errors", counted(&space->load_errors));
+    }
+}
+
+static void stat_backend(struct tier_backend *backend, struct stat_sink *sink) {
+    const char *name = backend->options.options.name;
+    struct loader_stats loads;
+    struct writer_stats writes;
+    loader_get_stats(backend->loader, &loads);
+    writer_get_stats(backend->writer, &writes);
+    line(sink, name, "kind", "%s", backend->type->scheme);
+    line(sink, name, "read_breaker", "%s", breaker_state_name(loads.breaker));
+    number(sink, name, "read_breaker_opened", loads.breaker_opened);
+    number(sink, name, "read_batches", loads.loads);
+    number(sink, name, "reads_shared", loads.joined);
+    number(sink, name, "reads_waiting", loads.in_flight);
+    number(sink, name, "read_failures", loads.failures);
+    line(sink, name, "write_breaker", "%s", breaker_state_name(writes.breaker));
+    number(sink, name, "write_breaker_opened", writes.breaker_opened);
+    number(sink, name, "write_failures", writes.failures);
+    number(sink, name, "write_connects", writes.reconnects);
+    number(sink, name, "write_through_commits", writes.groups);
+    number(sink, name, "write_through_changes", writes.grouped);
+    number(sink, name, "write_through_refused", writes.group_refused);
+    number(sink, name, "apply_us", writes.apply_us);
+    number(sink, name, "apply_max_us", writes.apply_max_us);
+    number(sink, name, "background_touches", writes.touches);
+    number(sink, name, "barriers", writes.barriers);
+    number(sink, name, "upkeep_steps", writes.upkeep);
+}
+
+void tier_stat_backends(struct tier *tier, struct stat_sink *sink) {
+    for (size_t i = 0; i < tier->backend_count; i++)
+        stat_backend(&tier->backends[i], sink);
+}
+
+/* The loss window without a journal: the age of the oldest change that is not in the backend. */
+static uint64_t oldest_age_ms(const struct space *space) {
+    uint64_t since = atomic_load(&space->oldest_since), now = wall_time().us;
+    if (since == 0 || cache_dirty_entries(space->tier->cache, space->number) == 0)
+        return 0;
+    return now > version_us(since) ? (now - version_us(since)) / 1000 : 0;
+}
+
+static void stat_write_behind(struct space *space, struct stat_sink *sink) {
+    static const char *const journal_modes[] = {"off", "os", "interval", "always"};
+    const char *name = space->options.name;
+    struct cache *cache = space->tier->cache;
+    const struct space_counters *flushed = &space->flushed;
+    uint64_t changes = 0, queued = 0;
+    struct writer_stats writes;
+    for (unsigned i = 0; i < space->tier->options.workers; i++) {
+        changes += counted(&space->by_worker[i].changes);
+        queued += queue_pushed(&space->queues[i]);
+    }
+    writer_get_stats(space->backend->writer, &writes);
+    number(sink, name, "dirty_entries", cache_dirty_entries(cache, space->number));
+    number(sink, name, "dirty_bytes", cache_dirty_bytes(cache, space->number));
+    number(sink, name, "dirty_limit", space->options.dirty_limit);
+    number(sink, name, "oldest_dirty_ms", oldest_age_ms(space));
+    number(sink, name, "full", atomic_load(&space->full));
+    number(sink, name, "waiting_requests", atomic_load(&space->waiting_count));
+    number(sink, name, "full_waits", counted(&space->full_waits));
+    number(sink, name, "full_rejects", counted(&space->full_rejects));
+    number(sink, name, "full_write_throughs", counted(&space->full_throughs));
+    number(sink, name, "changes", changes);
+    number(sink, name, "coalesced", changes > queued ? changes - queued : 0);
+    number(sink, name, "batches", counted(&flushed->batches));
+    number(sink, name, "rows", counted(&flushed->rows));
+    number(sink, name, "rows_deleted", counted(&flushed->deletes));
+    number(sink, name, "rows_touched", counted(&flushed->touches));
+    number(sink, name, "rows_superseded", counted(&flushed->superseded));
+    number(sink, name, "flush_us", counted(&flushed->flush_us));
+    number(sink, name, "retries", counted(&flushed->retries));
+    number(sink, name, "bisections", counted(&flushed->bisections));
+    number(sink, name, "quarantine", quarantine_count(space->quarantine));
+    number(sink, name, "quarantined", counted(&flushed->quarantined));
+    line(sink, name, "breaker", "%s", breaker_state_name(writes.breaker));
+    line(sink, name, "journal", "%s", space->tier->journal ? journal_modes[space->options.journal] : "off");
+}
+
+static void stat_journal(struct tier *tier, struct stat_sink *sink) {
+    struct journal_stats stats;
+    journal_get_stats(tier->journal, &stats);
+    number(sink, "journal", "files", stats.files);
+    number(sink, "journal", "bytes", stats.bytes);
+    number(sink, "journal", "written_records", stats.written_records);
+    number(sink, "journal", "written_bytes", stats.written_bytes);
+    number(sink, "journal", "fsyncs", stats.fsyncs);
+    number(sink, "journal", "fsync_us", stats.fsync_us);
+    number(sink, "journal", "fsync_max_us", stats.fsync_max_us);
+    number(sink, "journal", "recycled_files", stats.recycled);
+    number(sink, "journal", "failures", stats.failures);
+    number(sink, "journal", "low_water", atomic_load(&tier->low_water));
+    number(sink, "journal", "replayed_records", tier->replayed);
+    number(sink, "journal", "replayed_files", tier->replayed_files);
+    number(sink, "journal", "replay_ms", tier->replay_ms);
+}
+
+void tier_stat_write_behind(struct tier *tier, struct stat_sink *sink) {
+    for (size_t i = 0; i < tier->space_count; i++)
+        if (tier->spaces[i].policy->holds_back)
+            stat_write_behind(&tier->spaces[i], sink);
+    if (tier->journal)
+        stat_journal(tier, sink);
+}
+
+void tier_stat_quarantine(struct tier *tier, struct stat_sink *sink) {
+    for (size_t i = 0; i < tier->space_count; i++)
+        if (tier->spaces[i].policy->holds_back)
+            number(sink, tier->spaces[i].options.name, "entries",
+                   quarantine_count(tier->spaces[i].quarantine));
+}
+
+/* ---- quarantine <list|retry|drop> <namespace> [key] ---- */
+
+struct lister {
+    struct quarantine_visitor base;
+    FILE *out;
+};
+
+static void list_entry(struct quarantine_visitor *self, enum mutation_kind kind, const struct entry *entry,
+                       uint32_t since, const char *reason) {
+    static const char *const kinds[] = {"put", "touch", "delete"};
+    struct lister *lister = (struct lister *)(void *)self;
+    fprintf(lister->out, "QUARANTINED %.*s %s %zu %" PRIu64 " %" PRIu32 " %s\r\n", (int)entry->key.size,
+            entry->key.data, kinds[kind], entry->value.size, entry->version, since, reason);
+}
+
+/* The next word of a text. */
+static struct slice next_word(struct slice *text) {
+    while (text->size && *text->data == ' ') {
+        text->data++;
+        text->size--;
+    }
+    struct slice word = slice_of(text->data, 0);
+    while (text->size && *text->data != ' ') {
+        text->data++;
+        text->size--;
+        word.size++;
+    }
+    return word;
+}
+
+/* What memory has of it is what the backend refused: the next read asks the backend. */
+static void forget_dropped(struct tier_worker *worker, struct space *space, struct slice key,
+                           uint64_t version) {
+    struct cache_cursor cursor;
+    cache_seek(worker->tier->cache, space->number, key, cache_hash(key), &worker->now, &cursor);
+    if (cursor.presence == CACHE_UNKNOWN ||
+        (cursor.view.version == version && cursor.view.state == CACHE_CLEAN))
+        cache_forget(&cursor);
+    cache_release(&cursor);
+}
+
+struct dropper {
+    struct quarantine_visitor base;
+    char key[ENTRY_KEY_MAX];
+    size_t key_size;
+};
+
+static void name_entry(struct quarantine_visitor *self, enum mutation_kind kind, const struct entry *entry,
+                       uint32_t since, const char *reason) {
+    struct dropper *dropper = (struct dropper *)(void *)self;
+    (void)kind, (void)since, (void)reason;
+    memcpy(dropper->key, entry->key.data, entry->key.size);
+    dropper->key_size = entry->key.size;
+}
+
+static size_t drop_one(struct tier_worker *worker, struct space *space, struct slice key) {
+    uint64_t version;
+    if (!quarantine_drop(space->quarantine, key, &version))
+        return 0;
+    forget_dropped(worker, space, key, version);
+    return 1;
+}
+
+static size_t drop(struct tier_worker *worker, struct space *space, struct slice key) {
+    size_t dropped = 0;
+    if (key.size)
+        return drop_one(worker, space, key);
+    while (quarantine_count(space->quarantine)) {
+        struct dropper dropper = {.base = {name_entry}};
+        quarantine_visit(space->quarantine, &dropper.base);
+        if (!dropper.key_size)
+            break;
+        dropped += drop_one(worker, space, slice_of(dropper.key, dropper.key_size));
+    }
+    return dropped;
+}
+
+bool tier_quarantine(struct tier_worker *worker, struct slice argument, FILE *out, const char **ret_error) {
+    struct slice verb = next_word(&argument), name = next_word(&argument), key = next_word(&argument);
+    struct space *space = space_by_name(worker->tier, name);
+    if (!verb.size || !name.size || next_word(&argument).size) {
+        *ret_error = "CLIENT_ERROR usage: quarantine <list|retry|drop> <namespace> [key]";
+        return false;
+    }
+    if (!space || !space->policy->holds_back) {
+        *ret_error = "CLIENT_ERROR no such write-behind namespace";
+        return false;
+    }
+    if (slice_equal(verb, SLICE("list"))) {
+        struct lister lister = {.base = {list_entry}, .out = out};
+        quarantine_visit(space->quarantine, &lister.base);
+        fprintf(out, "END\r\n");
+    } else if (slice_equal(verb, SLICE("retry"))) {
+        fprintf(out, "OK %zu\r\n", quarantine_mark(space->quarantine, key));
+        writer_poke(space->backend->writer);
+    } else if (slice_equal(verb, SLICE("drop"))) {
+        fprintf(out, "OK %zu\r\n", drop(worker, space, key));
+    } else {
+        *ret_error = "CLIENT_ERROR usage: quarantine <list|retry|drop> <namespace> [key]";
+        return false;
+    }
+    return true;
+}

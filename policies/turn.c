@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A worker's turn, as the tier sees it: execute requests, then hand over in one go what has to wait.
+ *
+ * Tickets that were submitted in a turn leave it together at its end, so that misses of many connections
+ * reach the loader, and changes of many connections the writer, as one group and under one lock.
+ */
+#include "policies/execute.h"
+#include "policies/load/loader.h"
+#include "policies/write/writer.h"
+#include <assert.h>
+
+/* ---- The turn ---- */
+
+void tier_turn_begin(struct tier_worker *worker, const struct cache_time *now) {
+    low_water_enter(worker, now);
+}
+
+/* False: records of this turn are not in the file. They stay in the journal's buffer and are written by a
+ * later turn; until then no turn appends any. */
+static bool write_journal(struct tier_worker *worker, uint64_t *ret_position) {
+    bool appended = worker->appended;
+    *ret_position = 0;
+    worker->appended = false;
+    if (!worker->journal)
+        return true;
+    bool written = journal_write(worker->journal, ret_position) == JOURNAL_OK;
+    atomic_store_explicit(&worker->journal_stuck, !written, memory_order_relaxed);
+    return written || !appended;
+}
+
+static void wait_in_space(struct tier_ticket *ticket) {
+    struct space *space = ticket->request.space;
+    if (ticket->deadline_us == 0)
+        ticket->deadline_us = monotonic_us() + (uint64_t)space->backend->timeout_ms * 1000;
+    pthread_mutex_lock(&space->waiting_mutex);
+    ticket->next = space->waiting;
+    space->waiting = ticket;
+    atomic_fetch_add(&space->waiting_count, 1);
+    pthread_mutex_unlock(&space->waiting_mutex);
+    writer_poke(space->backend->writer);
+}
+
+/* Sends a ticket to whom it waits for. */
+static void dispatch(struct tier_worker *worker, struct tier_ticket *ticket) {
+    enum park park = ticket->park;
+    ticket->park = PARK_NONE;
+    switch (park) {
+    case PARK_LOADS:
+        count_add(&worker->counters.loads, ticket->load_count);
+        ticket->has_loads = true;
+        loader_submit(ticket);
+        break;
+    case PARK_WRITE:
+        writer_submit(ticket->request.space->backend->writer, ticket);
+        break;
+    case PARK_ROOM:
+        wait_in_space(ticket);
+        break;
+    case PARK_BARRIER:
+        writer_barrier(worker->tier, ticket);
+        break;
+    case PARK_NONE:
+        assert(false);
+        break;
+    }
+}
+
+static void wake_writers(struct tier_worker *worker) {
+    struct tier *tier = worker->tier;
+    for (uint64_t touched = worker->touched; touched; touched &= touched - 1) {
+        struct space *space = &tier->spaces[__builtin_ctzll(touched)];
+        bool due = !atomic_load(&space->armed);
+        if (!due && (cache_dirty_entries(tier->cache, space->number) >= space->options.flush_batch ||
+                     cache_dirty_bytes(tier->cache, space->number) >= space->flush_bytes))
+            due = !atomic_exchange(&space->urgent, true);
+        if (due)
+            writer_poke(space->backend->writer);
+    }
+    worker->touched = 0;
+}
+
+bool tier_turn_end(struct tier_worker *worker, uint64_t *ret_position) {
+    uint64_t position;
+    bool kept = write_journal(worker, ret_position ? ret_position : &position);
+    low_water_leave(worker);
+    if (worker->touched)
+        wake_writers(worker);
+    struct tier_ticket *ticket = worker->submitted, *next;
+    worker->submitted = NULL;
+    worker->submitted_end = &worker->submitted;
+    for (; ticket; ticket = next) {
+        next = ticket->next;
+        dispatch(worker, ticket);
+    }
+    return kept;
+}
+
+uint64_t tier_durable(const struct tier_worker *worker) {
+    return atomic_load_explicit(&worker->durable, memory_order_acquire);
+}
+
+/* ---- Requests ---- */
+
+void tier_prepare(struct tier_worker *worker, struct request *request) {
+    request->space = space_of_key(worker->tier, request->key);
+    request->hash = cache_hash(request->key);
+    cache_prefetch(worker->tier->cache, request->hash);
+}
+
+enum tier_status tier_execute(struct tier_worker *worker, struct tier_ticket *ticket, struct request *request,
+                              struct outcome *ret_outcome) {
+    enum tier_status status = TIER_DONE;
+    if (ticket->has_outcome) {
+        ticket_take_outcome(ticket, ret_outcome);
+    } else if (request->command == COMMAND_GET || evaluate_is_read(request)) {
+        status = execution_read(worker, ticket, request, ret_outcome);
+    } else {
+        status = request->space->policy->change(worker, ticket, request, ret_outcome);
+    }
+    if (status != TIER_PARKED) {
+        count_outcome(worker, request, ret_outcome);
+        return status;
+    }
+    ticket->request.space = request->space;
+    count(&worker->counters.parked);
+    return TIER_PARKED;
+}
+
+void tier_release(struct tier_worker *worker, struct outcome *outcome) {
+    (void)worker;
+    assert(outcome->holds_lock);
+    if (outcome->hit)
+        cache_hit(&outcome->cursor);
+    cache_release(&outcome->cursor);
+    outcome->holds_lock = false;
+}
+
+static void anticipate_read(struct tier_worker *worker, struct tier_ticket *ticket,
+                            const struct request *request) {
+    struct cache_cursor cursor;
+    const struct space *space = request->space;
+    if (!space->backend || ticket->load_count == TICKET_LOADS_MAX)
+        return;
+    enum cache_presence presence =
+        cache_seek(worker->tier->cache, space->number, request->key, request->hash, &worker->now, &cursor);
+    cache_release(&cursor);
+    if (presence == CACHE_UNKNOWN)
+        ticket_want(ticket, request, cursor.stamp, false);
+}
+
+/* A get that waits to be loaded does not mind what other gets bring. A read behind a change would. */
+static bool is_plain_read(const struct request *request) {
+    return (request->command == COMMAND_GET || request->command == COMMAND_META_GET) &&
+           evaluate_is_read(request);
+}
+
+/* Changes that the writer of the parked one evaluates as well: in their order, so that each sees what those
+ * before it did. Left out are gat (a line of many keys may end early) and mg (it may have to load first). */
+static bool anticipate_change(struct tier_ticket *ticket, const struct request *request) {
+    const struct space *space = request->space, *first = ticket->request.space;
+    switch (request->command) {
+    case COMMAND_GET:
+    case COMMAND_GAT:
+    case COMMAND_META_GET:
+    case COMMAND_META_DEBUG:
+        return false;
+    default:
+        return space->policy == first->policy && space->backend == first->backend &&
+               ticket_add_ahead(ticket, request);
+    }
+}
+
+bool tier_anticipate(struct tier_worker *worker, struct tier_ticket *ticket, const struct request *parked,
+                     const struct request *request) {
+    if (ticket->park == PARK_WRITE)
+        return anticipate_change(ticket, request);
+    if (ticket->park != PARK_LOADS || !is_plain_read(parked) || !is_plain_read(request))
+        return false;
+    anticipate_read(worker, ticket, request);
+    return true;
+}
+
+void tier_submit(struct tier_worker *worker, struct tier_ticket *ticket) {
+    assert(ticket->park != PARK_NONE);
+    ticket->next = NULL;
+    *worker->submitted_end = ticket;
+    worker->submitted_end = &ticket->next;
+}
+
+/* ---- The way back ---- */
+
+/* Empties the ready stack into `returned`, oldest first. */
+static void take_ready(struct tier_worker *worker) {
+    struct tier_ticket *stack = atomic_exchange_explicit(&worker->ready, NULL, memory_order_acq_rel);
+    while (stack) {
+        struct tier_ticket *next = stack->next;
+        stack->next = worker->returned;
+        worker->returned = stack;
+        stack = next;
+    }
+}
+
+struct tier_ticket *tier_next_ready(struct tier_worker *worker) {
+    if (!worker->returned)
+        take_ready(worker);
+    struct tier_ticket *ticket = worker->returned;
+    if (ticket)
+        worker->returned = ticket->next;
+    return ticket;
+}
+
+void tier_abandon(struct tier_worker *worker, struct tier_ticket *ticket) {
+    (void)worker;
+    ticket_clear_loads(ticket);
+    ticket_clear_ahead(ticket);
+    ticket->park = PARK_NONE;
+    ticket->has_outcome = ticket->room_denied = false;
+    ticket->deadline_us = 0;
+    ticket->tries = 0;
+}
+
+/* ---- Commands about the whole ---- */
+
+enum tier_status tier_sync(struct tier_worker *worker, struct tier_ticket *ticket, struct slice space,
+                           uint32_t timeout_ms, struct outcome *ret_outcome) {
+    memset(ret_outcome, 0, sizeof *ret_outcome);
+    if (ticket->has_outcome) {
+        ticket_take_outcome(ticket, ret_outcome);
+        return TIER_DONE;
+    }
+    ticket->barrier_space = NULL;
+    if (space.size && !(ticket->barrier_space = space_by_name(worker->tier, space))) {
+        outcome_error(ret_outcome, "CLIENT_ERROR no such namespace");
+        return TIER_DONE;
+    }
+    ticket->barrier_timeout = timeout_ms;
+    ticket->barrier_holds_outcome = false;
+    ticket->park = PARK_BARRIER;
+    count(&worker->counters.parked);
+    return TIER_PARKED;
+}
+
+void tier_flush_all(struct tier_worker *worker, uint32_t at) {
+    cache_flush_all(worker->tier->cache, CACHE_ALL_SPACES, at, &worker->now);
+    tier_count_flush(worker);
+}
+
+void tier_count_flush(struct tier_worker *worker) {
+    count(&worker->counters.cmd_flush);
+}

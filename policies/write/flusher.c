@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Write-behind of one namespace: from the dirty queues to the backend.
+ *
+ *     queue --pop--> collect (DIRTY -> FLUSHING, copied) --apply--> settle (-> CLEAN, or absent)
+ *                                                          | transient: the batch is held and tried again
+ *                                                          | permanent: halved until the refused row is
+ *                                                          |            alone; that goes to the quarantine
+ *
+ * A batch that is held keeps what it copied, while newer writes make its entries dirty again: they are in a
+ * later batch with a higher version, so repeating this one does no harm. An entry that changed meanwhile is
+ * not settled (the cache compares versions).
+ *
+ * A row that the backend held in a newer version (another node wrote it) is dropped from memory, if memory
+ * still has ours, so that the next read finds the newer one.
+ */
+#include "backends/batch_order.h"
+#include "policies/write/internal.h"
+#include <assert.h>
+#include <stdlib.h>
+
+enum { FIRST_CAPACITY = 256, CAPACITY_KEPT = 16384, MISSED_MAX = 4, AHEAD = 6 };
+
+bool flusher_init(struct flusher *flusher, struct space *space) {
+    flusher->space = space;
+    flusher->batch_since = UINT64_MAX;
+    return true;
+}
+
+void flusher_free(struct flusher *flusher) {
+    free(flusher->mutations);
+    free(flusher->hashes);
+    free(flusher->again);
+    bytes_free(&flusher->bytes);
+}
+
+bool flusher_again(struct flusher *flusher, struct dirty dirty) {
+    if (flusher->again_count == flusher->again_capacity) {
+        size_t capacity = flusher->again_capacity ? flusher->again_capacity * 2 : 64;
+        struct dirty *again = realloc(flusher->again, capacity * sizeof *again);
+        if (!again)
+            return false;
+        flusher->again = again;
+        flusher->again_capacity = capacity;
+    }
+    flusher->again[flusher->again_count++] = dirty;
+    return true;
+}
+
+/* ---- What is there ---- */
+
+/* The queue with the oldest front, or NULL. */
+static struct queue *oldest_queue(struct space *space, struct dirty *ret_front) {
+    struct queue *oldest = NULL;
+    for (unsigned i = 0; i < space->tier->options.workers; i++) {
+        struct dirty front;
+        if (!queue_peek(&space->queues[i], &front) || (oldest && front.since >= ret_front->since))
+            continue;
+        oldest = &space->queues[i];
+        *ret_front = front;
+    }
+    return oldest;
+}
+
+uint64_t flusher_since(struct flusher *flusher) {
+    struct dirty front;
+    uint64_t since = flusher->batch_since;
+    if (oldest_queue(flusher->space, &front) && front.since < since)
+        since = front.since;
+    for (size_t i = 0; i < flusher->again_count; i++)
+        if (flusher->again[i].since < since)
+            since = flusher->again[i].since;
+    return since;
+}
+
+bool flusher_has_work(struct flusher *flusher) {
+    struct dirty front;
+    return flusher->count > 0 || flusher->again_count > 0 || oldest_queue(flusher->space, &front) != NULL;
+}
+
+static uint64_t popped(const struct space *space) {
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < space->tier->options.workers; i++)
+        sum += space->queues[i].popped;
+    return sum;
+}
+
+/* By the wall clock, or by how long the front has been seen: the wall clock may have been set back. */
+uint64_t flusher_age(struct flusher *flusher, uint64_t now_us) {
+    uint64_t since = flusher_since(flusher);
+    if (since == UINT64_MAX) {
+        flusher->front_seen_us = 0;
+        return 0;
+    }
+    uint64_t front = popped(flusher->space) - flusher->count;
+    if (flusher->front_seen_us == 0 || flusher->front_popped != front) {
+        flusher->front_seen_us = now_us;
+        flusher->front_popped = front;
+    }
+    uint64_t wall = wall_time().us, turned = version_us(since), seen = now_us - flusher->front_seen_us;
+    uint64_t age = wall > turned ? wall - turned : 0;
+    return age > seen ? age : seen;
+}
+
+uint64_t flusher_due(struct flusher *flusher, uint64_t now_us, bool forced) {
+    struct space *space = flusher->space;
+    if (!flusher_has_work(flusher))
+        return UINT64_MAX;
+    uint64_t age = flusher_age(flusher, now_us);
+    if (forced || flusher->count > 0 || flusher->again_count > 0 || age >= space->flush_delay_us ||
+        atomic_load_explicit(&space->full, memory_order_relaxed) ||
+        cache_dirty_entries(space->tier->cache, space->number) >= space->options.flush_batch ||
+        cache_dirty_bytes(space->tier->cache, space->number) >= space->flush_bytes)
+        return 0;
+    return now_us + space->flush_delay_us - age;
+}
+
+/* ---- Collecting ---- */
+
+/* An entry that had turned FLUSHING and for which there was no memory. Only when several keys share a hash.
+ */
+struct missed {
+    uint64_t version;
+    size_t key_size;
+    char key[ENTRY_KEY_MAX];
+};
+
+struct collector {
+    struct cache_collector base;
+    struct flusher *flusher;
+    uint64_t hash;
+    size_t missed_count;
+    struct missed missed[MISSED_MAX];
+};
+
+static bool reserve(struct flusher *flusher, size_t room) {
+    size_t capacity = flusher->capacity ? flusher->capacity : FIRST_CAPACITY;
+    if (!bytes_reserve(&flusher->bytes, room))
+        return false;
+    if (flusher->count + MISSED_MAX < flusher->capacity)
+        return true;
+    if (flusher->capacity)
+        capacity *= 2;
+    struct mutation *mutations = realloc(flusher->mutations, capacity * sizeof *mutations);
+    if (mutations)
+        flusher->mutations = mutations;
+    uint64_t *hashes = realloc(flusher->hashes, capacity * sizeof *hashes);
+    if (hashes)
+        flusher->hashes = hashes;
+    if (!mutations || !hashes)
+        return false;
+    flusher->capacity = capacity;
+    return true;
+}
+
+static void miss(struct collector *collector, const struct cache_view *view) {
+    if (collector->missed_count == MISSED_MAX)
+        abort(); /* five keys with one 64-bit hash while memory is used up: rather stop than lose one */
+    struct missed *missed = &collector->missed[collector->missed_count++];
+    missed->version = view->version;
+    missed->key_size = view->key.size;
+    memcpy(missed->key, view->key.data, view->key.size);
+}
+
+static void collect_entry(struct cache_collector *self, const struct cache_view *view) {
+    struct collector *collector = (struct collector *)(void *)self;
+    struct flusher *flusher = collector->flusher;
+    bool gone = view->tombstone || view->expired;
+    struct mutation mutation = {.table = &flusher->space->options.table, .kind = MUTATION_PUT};
+    struct entry *entry = &mutation.entry;
+    entry->key = bytes_copy(&flusher->bytes, view->key);
+    entry->value = bytes_copy(&flusher->bytes, gone ? slice_of("", 0) : view->value);
+    if (!entry->key.data || !entry->value.data || flusher->count == flusher->capacity) {
+        miss(collector, view);
+        return;
+    }
+    if (gone)
+        mutation.kind = MUTATION_DELETE;
+    else if (view->ttl_only)
+        mutation.kind = MUTATION_TOUCH;
+    entry->version = view->version;
+    if (!gone) {
+        entry->client_cas = view->client_cas;
+        entry->flags = view->flags;
+        entry->expires_at = view->expires_at;
+        entry->marks = view->marks;
+    }
+    flusher->mutations[flusher->count] = mutation;
+    flusher->hashes[flusher->count++] = collector->hash;
+}
+
+static void put_back_missed(struct collector *collector, struct dirty dirty) {
+    struct space *space = collector->flusher->space;
+    bool queue = false;
+    for (size_t i = 0; i < collector->missed_count; i++)
+        queue |= cache_unsettle(space->tier->cache, space->number,
+                                slice_of(collector->missed[i].key, collector->missed[i].key_size), dirty.hash,
+                                collector->missed[i].version);
+    if (queue && !flusher_again(collector->flusher, dirty))
+        abort(); /* as above */
+    collector->missed_count = 0;
+}
+
+/* What will be asked for soon is fetched meanwhile: its bucket, and when that has come, its record. */
+static void fetch_ahead(const struct cache *cache, const struct queue *queue) {
+    struct dirty ahead;
+    if (queue_peek_ahead(queue, 2 * AHEAD, &ahead))
+        cache_prefetch(cache, ahead.hash);
+    if (queue_peek_ahead(queue, AHEAD, &ahead))
+        cache_prefetch_entry(cache, ahead.hash);
+}
+
+static bool next_dirty(struct flusher *flusher, struct dirty *ret_dirty) {
+    if (flusher->again_count > 0) {
+        *ret_dirty = flusher->again[--flusher->again_count];
+        return true;
+    }
+    struct queue *queue = oldest_queue(flusher->space, ret_dirty);
+    if (!queue)
+        return false;
+    fetch_ahead(flusher->space->tier->cache, queue);
+    return queue_pop(queue, ret_dirty);
+}
+
+/* Puts the element that places[i] names at place i, in place: each cycle of the permutation in turn. */
+static void permute(struct flusher *flusher, struct batch_place *places) {
+    for (size_t first = 0; first < flusher->count; first++) {
+        struct mutation mutation = flusher->mutations[first];
+        uint64_t hash = flusher->hashes[first];
+        size_t to = first;
+        for (size_t from = places[to].index; from != first; from = places[to].index) {
+            flusher->mutations[to] = flusher->mutations[from];
+            flusher->hashes[to] = flusher->hashes[from];
+            places[to].index = (uint32_t)to; /* done */
+            to = from;
+        }
+        flusher->mutations[to] = mutation;
+        flusher->hashes[to] = hash;
+        places[to].index = (uint32_t)to;
+    }
+}
+
+/* A batch of several commits is put in the order of its keys, so that neighbours in the store share a commit,
+ * and most pages are written once. Without memory for it, it stays as it is. */
+static void order(struct flusher *flusher) {
+    struct batch_place *places = malloc(flusher->count * sizeof *places);
+    if (!places)
+        return;
+    batch_order(flusher->mutations, flusher->count, places);
+    permute(flusher, places);
+    free(places);
+}
+
+/* Memory of the batch in hand. */
+static size_t batch_bytes(const struct flusher *flusher) {
+    return flusher->bytes.used + flusher->count * (sizeof *flusher->mutations + sizeof *flusher->hashes);
+}
+
+static void collect(struct flusher *flusher) {
+    struct space *space = flusher->space;
+    struct collector collector = {.base = {collect_entry}, .flusher = flusher};
+    size_t room = space->tier->options.cache.item_max + ENTRY_KEY_MAX;
+    struct cache_time now = wall_time();
+    struct dirty dirty;
+    while (flusher->count < space->options.flush_batch && batch_bytes(flusher) < space->batch_bytes &&
+           reserve(flusher, room) && next_dirty(flusher, &dirty)) {
+        if (dirty.since < flusher->batch_since)
+            flusher->batch_since = dirty.since;
+        collector.hash = dirty.hash;
+        cache_collect(space->tier->cache, space->number, dirty.hash, &now, &collector.base);
+        if (collector.missed_count) {
+            put_back_missed(&collector, dirty);
+            break;
+        }
+    }
+    if (flusher->count > COMMIT_MAX)
+        order(flusher);
+}
+
+/* ---- Settling ---- */
+
+/* Another node's write is newer: what memory has is old. */
+static void forget_ours(struct space *space, const struct mutation *mutation, uint64_t hash,
+                        const struct cache_time *now) {
+    struct cache_cursor cursor;
+    cache_seek(space->tier->cache, space->number, mutation->entry.key, hash, now, &cursor);
+    if (cursor.presence != CACHE_UNKNOWN && cursor.view.version == mutation->entry.version)
+        cache_forget(&cursor);
+    cache_release(&cursor);
+}
+
+static void count_row(struct space *space, const struct mutation *mutation) {
+    struct space_counters *counters = &space->flushed;
+    count(&counters->rows);
+    if (mutation->kind == MUTATION_DELETE)
+        count(&counters->deletes);
+    else if (mutation->kind == MUTATION_TOUCH)
+        count(&counters->touches);
+    if (mutation->superseded)
+        count(&counters->superseded);
+}
+
+static void settle(struct flusher *flusher, size_t from, size_t to) {
+    struct space *space = flusher->space;
+    struct cache_time now = wall_time();
+    for (size_t i = from; i < to; i++) {
+        const struct mutation *mutation = &flusher->mutations[i];
+        if (i + 2 * AHEAD < to)
+            cache_prefetch(space->tier->cache, flusher->hashes[i + 2 * AHEAD]);
+        if (i + AHEAD < to)
+            cache_prefetch_entry(space->tier->cache, flusher->hashes[i + AHEAD]);
+        quarantine_supersede(space->quarantine, mutation->entry.key, mutation->entry.version);
+        if (mutation->superseded)
+            forget_ours(space, mutation, flusher->hashes[i], &now);
+        else
+            cache_settle(space->tier->cache, space->number, mutation->entry.key, flusher->hashes[i],
+                         mutation->entry.version, &now);
+        count_row(space, mutation);
+    }
+    flusher->begin = to;
+}
+
+/* False: the quarantine could not take it now. */
+static bool quarantine_one(struct writer *writer, struct flusher *flusher, size_t index) {
+    struct space *space = flusher->space;
+    struct mutation *mutation = &flusher->mutations[index];
+    struct cache_time now = wall_time();
+    if (!quarantine_add(space->quarantine, mutation->kind, &mutation->entry, writer->error.message)) {
+        breaker_failure(&writer->breaker, monotonic_us());
+        tier_log(space->tier, LOG_LEVEL_ERROR,
+                 "namespace %s: a refused entry cannot be put into the quarantine file", space->options.name);
+        return false;
+    }
+    tier_log(space->tier, LOG_LEVEL_ERROR, "namespace %s: the backend refuses %.*s, it is in quarantine: %s",
+             space->options.name, (int)mutation->entry.key.size, mutation->entry.key.data,
+             writer->error.message);
+    cache_settle(space->tier->cache, space->number, mutation->entry.key, flusher->hashes[index],
+                 mutation->entry.version, &now);
+    count(&space->flushed.quarantined);
+    flusher->begin = index + 1;
+    return true;
+}
+
+/* Applies [from, to), halving where the backend refuses. False: it cannot be written now. */
+static bool apply(struct writer *writer, struct flusher *flusher, size_t from, size_t to) {
+    switch (writer_apply(writer, flusher->mutations + from, to - from)) {
+    case BACKEND_OK:
+        settle(flusher, from, to);
+        return true;
+    case BACKEND_PERMANENT:
+        break;
+    case BACKEND_TRANSIENT:
+    case BACKEND_REFUSED:
+        count(&flusher->space->flushed.retries);
+        return false;
+    }
+    if (to - from == 1)
+        return quarantine_one(writer, flusher, from);
+    size_t middle = from + (to - from) / 2;
+    count(&flusher->space->flushed.bisections);
+    return apply(writer, flusher, from, middle) && apply(writer, flusher, middle, to);
+}
+
+/* All of the batch is done. Its memory is kept for the next one, unless that is likely to need much less. */
+static void end_batch(struct flusher *flusher) {
+    if (flusher->capacity > CAPACITY_KEPT && flusher->count < flusher->capacity / 8) {
+        free(flusher->mutations);
+        free(flusher->hashes);
+        flusher->mutations = NULL;
+        flusher->hashes = NULL;
+        flusher->capacity = 0;
+    }
+    flusher->batch_since = UINT64_MAX;
+    flusher->begin = flusher->count = 0;
+    bytes_reset(&flusher->bytes);
+}
+
+bool flusher_flush(struct writer *writer, struct flusher *flusher) {
+    uint64_t start = monotonic_us();
+    if (flusher->count == 0)
+        collect(flusher);
+    size_t left = flusher->count - flusher->begin, now = left < COMMIT_MAX ? left : COMMIT_MAX;
+    bool written = now == 0 || apply(writer, flusher, flusher->begin, flusher->begin + now);
+    if (now > 0 && written)
+        count(&flusher->space->flushed.batches);
+    if (flusher->begin == flusher->count)
+        end_batch(flusher);
+    count_add(&flusher->space->flushed.flush_us, monotonic_us() - start);
+    return written;
+}
+
+/* ---- The quarantine ---- */
+
+void flusher_retry_quarantine(struct writer *writer, struct flusher *flusher) {
+    struct space *space = flusher->space;
+    struct loaded *loaded;
+    enum mutation_kind kind;
+    while ((loaded = quarantine_next_marked(space->quarantine, &kind))) {
+        struct mutation mutation = {.table = &space->options.table, .kind = kind, .entry = loaded->entry};
+        struct cache_time now = wall_time();
+        enum backend_status status = writer_apply(writer, &mutation, 1);
+        if (status == BACKEND_OK) {
+            quarantine_supersede(space->quarantine, loaded->entry.key, loaded->entry.version);
+            if (mutation.superseded)
+                forget_ours(space, &mutation, cache_hash(loaded->entry.key), &now);
+        } else if (status == BACKEND_TRANSIENT) {
+            quarantine_mark(space->quarantine, loaded->entry.key);
+        }
+        loaded_drop(loaded);
+        if (status == BACKEND_TRANSIENT)
+            return;
+    }
+}

@@ -1,0 +1,540 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Write-through: the changes that wait at the same time are evaluated one after the other and share one
+ * commit.
+ *
+ *     jobs --take--> items --load (what memory does not know)--> evaluate --> apply --> memory --> answers
+ *                               | transient: from the start,               | transient: the same commit
+ *                               | until the deadline                       | again, until the deadline
+ *                                                                          | permanent: one by one
+ *
+ * This thread is the only one that changes these namespaces, so what it evaluates against cannot change under
+ * it: the result of an earlier item of the group with the same key, else memory, else the row in the backend.
+ *
+ * Once a commit was tried, its outcome is unknown until one succeeds: the mutations are repeated as they are
+ * (same versions), never evaluated anew. If that is given up, the answer is an error and memory forgets the
+ * keys, so that the next read asks the backend what became of them.
+ */
+#include "policies/execute.h"
+#include "policies/write/internal.h"
+#include <assert.h>
+#include <stdlib.h>
+
+enum { CHAINS = 2 * GROUP_MAX, NO_ITEM = -1 };
+
+enum item_fate { ITEM_FINE, ITEM_REFUSED, ITEM_FAILED };
+
+struct group_item {
+    struct tier_ticket *ticket;
+    struct outcome outcome;
+    struct change change;
+    struct cache_view result; /* the entry after this item, if exists */
+    bool exists;
+    bool known; /* memory knows the key: before, unless there is no such entry */
+    bool before_exists;
+    struct cache_view before; /* copied out of the cache */
+    bool needs_row;           /* memory does not know it: row, once loaded, says what the backend has */
+    bool row_found;
+    bool answered_blindly; /* existence = memory: whatever the row says, the reply is as for an absent key */
+    struct entry row;
+    int mutation; /* index, -1: the backend has nothing to learn */
+    int chain;    /* the item before with the same bucket */
+    enum item_fate fate;
+};
+
+bool group_init(struct group *group, size_t item_max) {
+    group->items = calloc(GROUP_MAX, sizeof *group->items);
+    group->mutations = calloc(GROUP_MAX, sizeof *group->mutations);
+    group->chains = calloc(CHAINS, sizeof *group->chains);
+    group->scratch = malloc(item_max + 64);
+    return group->items && group->mutations && group->chains && group->scratch;
+}
+
+void group_free(struct group *group) {
+    free(group->items);
+    free(group->mutations);
+    free(group->chains);
+    free(group->scratch);
+    bytes_free(&group->bytes);
+}
+
+static const struct request *request_of(const struct group_item *item) {
+    return &item->ticket->request;
+}
+
+/* ---- Taking ---- */
+
+static int *chain_of(struct group *group, uint64_t hash) {
+    return &group->chains[(hash >> 20) % CHAINS];
+}
+
+/* The last item before index with the same key, or NULL. */
+static struct group_item *earlier_item(struct group *group, size_t index) {
+    const struct request *request = request_of(&group->items[index]);
+    for (int i = group->items[index].chain; i != NO_ITEM; i = group->items[i].chain) {
+        const struct request *other = request_of(&group->items[i]);
+        if (other->hash == request->hash && other->space == request->space &&
+            slice_equal(other->key, request->key))
+            return &group->items[i];
+    }
+    return NULL;
+}
+
+static struct tier_ticket *pop_job(struct writer *writer) {
+    struct tier_ticket *ticket = writer->jobs;
+    writer->jobs = ticket->next;
+    if (!writer->jobs)
+        writer->jobs_end = &writer->jobs;
+    return ticket;
+}
+
+/* Jobs whose time is over; all of them, while the backend is known to be away. */
+static void expire_jobs(struct writer *writer, uint64_t now_us) {
+    struct tier_ticket *kept = NULL, **end = &kept, *next;
+    bool hopeful =
+        breaker_hopeful(&writer->breaker, now_us) || breaker_state(&writer->breaker) == BREAKER_HALF_OPEN;
+    for (struct tier_ticket *ticket = writer->jobs; ticket; ticket = next) {
+        next = ticket->next;
+        if (!hopeful || now_us >= ticket->deadline_us) {
+            writer_fail_job(writer, ticket);
+        } else {
+            *end = ticket;
+            end = &ticket->next;
+        }
+    }
+    *end = NULL;
+    writer->jobs = kept;
+    writer->jobs_end = kept ? end : &writer->jobs;
+}
+
+static void take_jobs(struct writer *writer) {
+    struct group *group = &writer->group;
+    size_t size = 0;
+    for (size_t i = 0; i < CHAINS; i++)
+        group->chains[i] = NO_ITEM;
+    bytes_reset(&group->bytes);
+    group->mutation_count = 0;
+    group->prepared = false;
+    group->deadline_us = UINT64_MAX;
+    while (writer->jobs && group->count < GROUP_MAX && size < GROUP_BYTES_MAX) {
+        struct group_item *item = &group->items[group->count];
+        memset(item, 0, sizeof *item);
+        item->ticket = pop_job(writer);
+        item->mutation = -1;
+        int *chain = chain_of(group, request_of(item)->hash);
+        item->chain = *chain;
+        *chain = (int)group->count++;
+        size += request_of(item)->value.size + request_of(item)->key.size;
+        if (item->ticket->deadline_us < group->deadline_us)
+            group->deadline_us = item->ticket->deadline_us;
+    }
+}
+
+/* ---- Loading what memory does not know ---- */
+
+/* Takes what memory knows of the key out of it, at once: it may be evicted before it is evaluated. Nobody but
+ * this thread changes the entry meanwhile. False: no memory. */
+static bool look_into_memory(struct group *group, struct group_item *item, const struct cache_time *now) {
+    const struct request *request = request_of(item);
+    struct cache_cursor cursor;
+    cache_seek(request->space->tier->cache, request->space->number, request->key, request->hash, now,
+               &cursor);
+    item->known = cursor.presence != CACHE_UNKNOWN;
+    item->before_exists = cursor.presence == CACHE_PRESENT;
+    bool copied = true;
+    if (item->before_exists) {
+        item->before = cursor.view;
+        item->before.key = request->key;
+        item->before.value = bytes_copy(&group->bytes, cursor.view.value);
+        item->before.large = NULL;
+        copied = item->before.value.data != NULL;
+    }
+    cache_release(&cursor);
+    return copied;
+}
+
+/* Finds out whether the row has to be loaded. False: no memory. */
+static bool look(struct group *group, size_t index, const struct cache_time *now) {
+    struct group_item *item = &group->items[index];
+    const struct request *request = request_of(item);
+    enum need need = evaluate_need(request);
+    item->needs_row = item->known = item->before_exists = false;
+    if (need == NEED_NOTHING || earlier_item(group, index))
+        return true;
+    if (!look_into_memory(group, item, now))
+        return false;
+    if (item->known)
+        return true;
+    item->answered_blindly = need == NEED_EXISTENCE && request->space->options.existence == EXISTENCE_MEMORY;
+    item->needs_row = !item->answered_blindly || request->command == COMMAND_TOUCH;
+    return true;
+}
+
+static bool keep_row(struct group *group, struct group_item *item, const struct load_result *result) {
+    item->row_found = result->found;
+    if (!result->found)
+        return true;
+    item->row = result->entry;
+    item->row.key = request_of(item)->key;
+    item->row.value = bytes_copy(&group->bytes, result->entry.value);
+    return item->row.value.data != NULL || result->entry.value.size == 0;
+}
+
+/* Loads the rows of the items from..to (of one namespace, at most LOAD_MAX that need one). */
+static enum backend_status load_rows(struct writer *writer, const size_t *indices, size_t count_rows) {
+    struct group *group = &writer->group;
+    struct slice keys[LOAD_MAX] = {{0}};
+    struct load_result results[LOAD_MAX];
+    struct space *space = request_of(&group->items[indices[0]])->space;
+    for (size_t i = 0; i < count_rows; i++)
+        keys[i] = request_of(&group->items[indices[i]])->key;
+    enum backend_status status = writer_load(writer, space, keys, count_rows, results);
+    for (size_t i = 0; status == BACKEND_OK && i < count_rows; i++)
+        if (!keep_row(group, &group->items[indices[i]], &results[i]))
+            return BACKEND_TRANSIENT;
+    return status;
+}
+
+/* A row that cannot be read fails its item alone. */
+static enum backend_status load_one_by_one(struct writer *writer, const size_t *indices, size_t count_rows) {
+    for (size_t i = 0; i < count_rows; i++) {
+        enum backend_status status = load_rows(writer, &indices[i], 1);
+        if (status == BACKEND_TRANSIENT)
+            return status;
+        if (status != BACKEND_OK)
+            writer->group.items[indices[i]].fate = ITEM_FAILED;
+    }
+    return BACKEND_OK;
+}
+
+static enum backend_status load_step(struct writer *writer, const size_t *indices, size_t count_rows) {
+    enum backend_status status = count_rows ? load_rows(writer, indices, count_rows) : BACKEND_OK;
+    return status == BACKEND_PERMANENT ? load_one_by_one(writer, indices, count_rows) : status;
+}
+
+static enum backend_status load_all(struct writer *writer, const struct cache_time *now) {
+    struct group *group = &writer->group;
+    size_t indices[LOAD_MAX], waiting = 0;
+    enum backend_status status = BACKEND_OK;
+    for (size_t i = 0; i < group->count && status == BACKEND_OK; i++) {
+        struct group_item *item = &group->items[i];
+        if (!look(group, i, now))
+            return BACKEND_TRANSIENT;
+        if (!item->needs_row)
+            continue;
+        if (waiting == LOAD_MAX ||
+            (waiting > 0 && request_of(&group->items[indices[0]])->space != request_of(item)->space)) {
+            status = load_step(writer, indices, waiting);
+            waiting = 0;
+        }
+        indices[waiting++] = i;
+    }
+    return status == BACKEND_OK ? load_step(writer, indices, waiting) : status;
+}
+
+/* ---- Evaluating ---- */
+
+/* What stands before this item; NULL: nothing. */
+static const struct cache_view *base_of(struct group *group, size_t index, const struct cache_time *now,
+                                        struct cache_view *storage) {
+    struct group_item *item = &group->items[index], *earlier = earlier_item(group, index);
+    if (earlier)
+        return earlier->exists ? &earlier->result : NULL;
+    if (item->known)
+        return item->before_exists ? &item->before : NULL;
+    if (!item->needs_row || !item->row_found)
+        return NULL;
+    *storage = view_of_entry(&item->row, now->seconds);
+    return storage;
+}
+
+static bool is_inside(struct slice inner, struct slice outer) {
+    return inner.data >= outer.data && inner.data + inner.size <= outer.data + outer.size;
+}
+
+static void add_mutation(struct group *group, struct group_item *item, enum mutation_kind kind,
+                         struct entry entry) {
+    item->mutation = (int)group->mutation_count;
+    group->mutations[group->mutation_count++] =
+        (struct mutation){.table = &request_of(item)->space->options.table, .kind = kind, .entry = entry};
+}
+
+/* The entry that results from a put or a touch. False: no memory. */
+static bool resulting_entry(struct group *group, struct group_item *item, const struct cache_view *base,
+                            struct entry *entry) {
+    const struct change *change = &item->change;
+    if (change->kind == CHANGE_TOUCH) {
+        entry->value = base->value;
+        entry->flags = base->flags;
+        entry->marks = base->marks | change->marks; /* mg T may have won the token */
+        entry->client_cas = cache_view_cas(base);   /* a touch does not change what clients compare */
+    } else {
+        entry->value = change->value;
+        if (!is_inside(change->value, request_of(item)->value) &&
+            !(base && is_inside(change->value, base->value)))
+            entry->value = bytes_copy(&group->bytes, change->value);
+        entry->flags = change->flags;
+        entry->marks = change->marks;
+        entry->client_cas = change->client_cas;
+    }
+    entry->expires_at = change->expires_at;
+    return entry->value.data != NULL || entry->value.size == 0;
+}
+
+/* Turns the change into a mutation. False: no memory. */
+static bool mutate(struct group *group, struct group_item *item, const struct cache_view *base,
+                   const struct cache_time *now) {
+    const struct request *request = request_of(item);
+    struct entry entry = {.key = request->key};
+    bool deletes = item->change.kind == CHANGE_DELETE;
+    if (!deletes && !resulting_entry(group, item, base, &entry))
+        return false;
+    entry.version = cache_next_version(request->space->tier->cache, request->hash, now);
+    item->exists = !deletes;
+    item->result = view_of_entry(&entry, now->seconds);
+    if (item->change.kind == CHANGE_PUT)
+        item->outcome.view.version = entry.version;
+    add_mutation(group, item,
+                 deletes                             ? MUTATION_DELETE
+                 : item->change.kind == CHANGE_TOUCH ? MUTATION_TOUCH
+                                                     : MUTATION_PUT,
+                 entry);
+    return true;
+}
+
+static bool concerns_backend(const struct group_item *item, const struct cache_view *base) {
+    switch (item->change.kind) {
+    case CHANGE_PUT:
+    case CHANGE_DELETE:
+        return true;
+    case CHANGE_TOUCH:
+        return !within_touch_slack(request_of(item)->space, base, &item->change);
+    case CHANGE_NONE:
+    case CHANGE_MARKS:
+    case CHANGE_VIVIFY:
+        return false;
+    }
+    return true;
+}
+
+/* existence = memory: delete and touch of a key that memory does not know are answered NOT_FOUND and done
+ * nevertheless. */
+static void answer_blindly(struct group_item *item) {
+    if (is_plain_delete(request_of(item)) && item->change.kind == CHANGE_NONE)
+        item->change.kind = CHANGE_DELETE;
+    if (request_of(item)->command == COMMAND_TOUCH)
+        item->outcome.status = OUTCOME_NOT_FOUND;
+}
+
+static void evaluate_item(struct writer *writer, size_t index, const struct cache_time *now) {
+    struct group *group = &writer->group;
+    struct group_item *item = &group->items[index];
+    const struct request *request = request_of(item);
+    struct cache_view storage;
+    const struct group_item *earlier = earlier_item(group, index);
+    if (earlier && earlier->fate != ITEM_FINE && evaluate_need(request) != NEED_NOTHING)
+        item->fate = ITEM_FAILED; /* what stands is not known */
+    if (item->fate != ITEM_FINE)
+        return;
+    const struct cache_view *base = base_of(group, index, now, &storage);
+    struct evaluate_context context = {.now = *now,
+                                       .default_ttl = request->space->options.ttl,
+                                       .item_max = writer->tier->options.cache.item_max,
+                                       .scratch = group->scratch};
+    if (base && base->expires_at && base->expires_at <= now->seconds)
+        base = NULL;
+    evaluate(request, base, &context, &item->outcome, &item->change);
+    item->exists = base != NULL;
+    if (base)
+        item->result = *base;
+    if (item->answered_blindly)
+        answer_blindly(item);
+    if (concerns_backend(item, base)) {
+        if (!mutate(group, item, base, now))
+            item->fate = ITEM_FAILED;
+    } else if (item->change.kind == CHANGE_TOUCH) {
+        touch_not_worth_it(&item->change, base);
+        item->result.marks = item->change.marks;
+    }
+}
+
+/* ---- Memory and answers ---- */
+
+static void store_result(struct cache_cursor *cursor, const struct group_item *item) {
+    const struct cache_view *view = &item->result;
+    struct cache_write write = {.value = view->value,
+                                .version = view->version,
+                                .client_cas = view->client_cas,
+                                .flags = view->flags,
+                                .expires_at = view->expires_at,
+                                .marks = view->marks};
+    if (cursor->presence == CACHE_PRESENT && cursor->view.version > view->version)
+        return; /* a reader brought something newer, from another node */
+    if (cache_store(cursor, &write) != CACHE_OK)
+        cache_forget(cursor);
+}
+
+static void vivify(struct cache_cursor *cursor, const struct group_item *item) {
+    struct cache_write write = {.value = SLICE(""),
+                                .client_cas = item->change.client_cas,
+                                .flags = item->change.flags,
+                                .expires_at = item->change.expires_at,
+                                .marks = item->change.marks};
+    if (cursor->presence != CACHE_PRESENT)
+        cache_store(cursor, &write);
+}
+
+static void update_memory(struct group *group, const struct group_item *item, const struct cache_time *now) {
+    const struct request *request = request_of(item);
+    struct cache_cursor cursor;
+    bool marks = item->change.kind == CHANGE_MARKS, vivifies = item->change.kind == CHANGE_VIVIFY;
+    if (item->mutation < 0 && !marks && !vivifies && !item->change.hit)
+        return;
+    cache_seek(request->space->tier->cache, request->space->number, request->key, request->hash, now,
+               &cursor);
+    if (item->mutation < 0 && vivifies)
+        vivify(&cursor, item);
+    else if (item->mutation < 0 && marks && cursor.presence == CACHE_PRESENT)
+        cache_set_marks(&cursor, item->change.marks);
+    else if (item->mutation >= 0 && item->fate == ITEM_FINE && item->exists &&
+             !group->mutations[item->mutation].superseded)
+        store_result(&cursor, item);
+    else if (item->mutation >= 0)
+        cache_forget(&cursor);
+    if (item->change.hit && cursor.presence == CACHE_PRESENT)
+        cache_hit(&cursor);
+    cache_release(&cursor);
+}
+
+static void keep_answer(struct writer *writer, struct group_item *item) {
+    struct tier_ticket *ticket = item->ticket;
+    item->outcome.ttl_now = item->outcome.ttl_now ? item->outcome.ttl_now : wall_time().seconds;
+    if (item->fate == ITEM_REFUSED)
+        ticket_fail(ticket, "SERVER_ERROR backend %s refuses it: %.80s",
+                    writer->backend->options.options.name, writer->error.message);
+    else if (item->fate == ITEM_FAILED || !ticket_keep_outcome(ticket, &item->outcome))
+        ticket_fail(ticket, "%s", writer->backend->down);
+}
+
+/* Items point into the tickets of earlier ones: of a key that was set and read in one group the answer to the
+ * latter is in the request of the former. So all are copied, the last first, before any ticket goes back. */
+static void answer_all(struct writer *writer) {
+    struct group *group = &writer->group;
+    for (size_t i = group->count; i > 0; i--)
+        keep_answer(writer, &group->items[i - 1]);
+    for (size_t i = 0; i < group->count; i++)
+        ticket_return(group->items[i].ticket);
+}
+
+static void finish(struct writer *writer) {
+    struct group *group = &writer->group;
+    struct cache_time now = wall_time();
+    for (size_t i = 0; i < group->count; i++)
+        update_memory(group, &group->items[i], &now);
+    atomic_fetch_add(&writer->groups, 1);
+    atomic_fetch_add(&writer->grouped, group->count);
+    answer_all(writer);
+    group->count = 0;
+    bytes_reset(&group->bytes);
+}
+
+/* ---- Committing ---- */
+
+static bool prepare(struct writer *writer) {
+    struct cache_time now = wall_time();
+    bytes_reset(&writer->group.bytes);
+    if (load_all(writer, &now) != BACKEND_OK)
+        return false;
+    for (size_t i = 0; i < writer->group.count; i++)
+        evaluate_item(writer, i, &now);
+    writer->group.prepared = true;
+    return true;
+}
+
+static bool earlier_was_refused(struct group *group, size_t index) {
+    for (struct group_item *item = earlier_item(group, index); item;
+         item = earlier_item(group, (size_t)(item - group->items)))
+        if (item->fate == ITEM_REFUSED)
+            return true;
+    return false;
+}
+
+/* The commit as a whole was refused. An item whose key another refused item had before it was evaluated
+ * against something that never came to be: refused with it. */
+static enum backend_status commit_one_by_one(struct writer *writer) {
+    struct group *group = &writer->group;
+    for (size_t i = 0; i < group->count; i++) {
+        struct group_item *item = &group->items[i];
+        if (item->mutation < 0 || item->fate != ITEM_FINE)
+            continue;
+        enum backend_status status = BACKEND_PERMANENT;
+        if (!earlier_was_refused(group, i))
+            status = writer_apply(writer, &group->mutations[item->mutation], 1);
+        if (status == BACKEND_TRANSIENT)
+            return status;
+        if (status == BACKEND_PERMANENT) {
+            item->fate = ITEM_REFUSED;
+            atomic_fetch_add(&writer->group_refused, 1);
+        }
+    }
+    return BACKEND_OK;
+}
+
+static enum backend_status commit(struct writer *writer) {
+    struct group *group = &writer->group;
+    if (group->mutation_count == 0)
+        return BACKEND_OK;
+    enum backend_status status = writer_apply(writer, group->mutations, group->mutation_count);
+    if (status != BACKEND_PERMANENT)
+        return status;
+    if (group->mutation_count > 1)
+        return commit_one_by_one(writer);
+    for (size_t i = 0; i < group->count; i++)
+        if (group->items[i].mutation >= 0)
+            group->items[i].fate = ITEM_REFUSED;
+    atomic_fetch_add(&writer->group_refused, 1);
+    return BACKEND_OK;
+}
+
+/* The deadline came first: nobody knows what became of what was to be committed. */
+static void give_up(struct writer *writer) {
+    struct group *group = &writer->group;
+    for (size_t i = 0; i < group->count; i++)
+        if (group->items[i].fate == ITEM_FINE && (group->items[i].mutation >= 0 || !group->prepared))
+            group->items[i].fate = ITEM_FAILED;
+    finish(writer);
+}
+
+void group_run(struct writer *writer) {
+    struct group *group = &writer->group;
+    group->answered = 0;
+    while (group->count > 0 || writer->jobs) {
+        uint64_t now_us = monotonic_us();
+        if (group->count == 0) {
+            expire_jobs(writer, now_us);
+            take_jobs(writer);
+        }
+        if (group->count == 0)
+            break;
+        if (now_us >= group->deadline_us) {
+            give_up(writer);
+            continue;
+        }
+        if (!writer_admits(writer))
+            break;
+        if ((!group->prepared && !prepare(writer)) || commit(writer) != BACKEND_OK)
+            continue; /* the breaker says when to go on */
+        group->commit_us = monotonic_us() - now_us;
+        group->answered = group->mutation_count ? group->count : 0;
+        finish(writer);
+    }
+    if (writer->jobs)
+        expire_jobs(writer, monotonic_us());
+}
+
+void group_fail_all(struct writer *writer) {
+    if (writer->group.count)
+        give_up(writer);
+    while (writer->jobs)
+        writer_fail_job(writer, pop_job(writer));
+}

@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Commands without a key. Answers and errors are memcached's. What belongs to its slab classes is answered as
+ * memcached answers when that part is switched off.
+ */
+#include "server/admin/command.h"
+#include "policies/evaluate.h"
+#include "server/admin/dump.h"
+#include "server/admin/stats.h"
+#include "server/admin/watch.h"
+#include "server/admin/words.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { VERBOSITY_MAX = 2, MEMLIMIT_LOWEST = 8, MEMLIMIT_HIGHEST = 1000000000, CRAWLER_SLEEP_MAX = 1000000 };
+
+struct call {
+    struct server *server;
+    struct tier_worker *worker;
+    const struct request *request;
+    const struct cache_time *now;
+    struct words words;
+    struct command_place *place;
+    struct buffer *out;
+};
+
+static void answer(struct call *call, const char *line) {
+    if (!call->request->noreply)
+        buffer_print(call->out, "%s\r\n", line);
+}
+
+/* memcached knows such words by any beginning of theirs. */
+static bool is_word(struct slice word, const char *name) {
+    return word.size > 0 && slice_starts_with(slice_string(name), word);
+}
+
+static void run_verbosity(struct call *call) {
+    uint32_t level;
+    if (!words_number(call->words.word[0], &level)) {
+        answer(call, "CLIENT_ERROR bad command line format");
+        return;
+    }
+    atomic_store(&call->server->verbosity, level > VERBOSITY_MAX ? VERBOSITY_MAX : (int)level);
+    answer(call, "OK");
+}
+
+static void run_flush_all(struct call *call) {
+    int32_t exptime = 0;
+    if (!call->server->settings->allow_flush_all) {
+        tier_count_flush(call->worker);
+        answer(call, "CLIENT_ERROR flush_all not allowed");
+        return;
+    }
+    if (call->words.count > 0 && !words_signed_number(call->words.word[0], &exptime)) {
+        answer(call, "CLIENT_ERROR invalid exptime argument");
+        return;
+    }
+    uint32_t now = call->now->seconds;
+    tier_flush_all(call->worker, exptime > 0 ? evaluate_expiry(exptime, 0, now) : now);
+    answer(call, "OK");
+}
+
+/* Quotas are a promise: the whole may not become smaller than their sum. */
+static size_t sum_of_quotas(const struct server *server) {
+    size_t sum = 0;
+    for (size_t i = 0; i < tier_space_count(server->tier); i++)
+        sum += space_options(tier_space(server->tier, i))->memory;
+    return sum;
+}
+
+static void run_cache_memlimit(struct call *call) {
+    uint32_t megabytes;
+    if (!words_number(call->words.word[0], &megabytes)) {
+        answer(call, "ERROR");
+        return;
+    }
+    if (megabytes < MEMLIMIT_LOWEST) {
+        answer(call, "MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m");
+        return;
+    }
+    if (megabytes > MEMLIMIT_HIGHEST) {
+        answer(call, "MEMLIMIT_ADJUST_FAILED input value is megabytes not bytes");
+        return;
+    }
+    size_t bytes = (size_t)megabytes << 20;
+    if (bytes < sum_of_quotas(call->server) ||
+        cache_resize(tier_cache(call->server->tier), bytes) != CACHE_OK) {
+        answer(call, "MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust");
+        return;
+    }
+    server_log(call->server, LOG_LEVEL_DEBUG, "cache_memlimit: the memory limit is %u MB now", megabytes);
+    answer(call, "OK");
+}
+
+static enum command_result run_shutdown(struct call *call) {
+    const struct words *words = &call->words;
+    if (!call->server->settings->allow_shutdown) {
+        answer(call, "SERVER_ERROR: shutdown not enabled");
+        return COMMAND_ANSWERED;
+    }
+    if (words->count > 0 && !(words->count == 1 && words_equal(words->word[0], "graceful"))) {
+        answer(call, "CLIENT_ERROR invalid shutdown mode");
+        return COMMAND_ANSWERED;
+    }
+    call->server->stop(call->server);
+    return COMMAND_CLOSE;
+}
+
+static void run_quarantine(struct call *call) {
+    char *text = NULL;
+    size_t size = 0;
+    const char *error = "SERVER_ERROR out of memory";
+    FILE *file = open_memstream(&text, &size);
+    bool good = file && tier_quarantine(call->worker, call->request->argument, file, &error);
+    if (file && fclose(file) != 0)
+        good = false;
+    if (!good)
+        answer(call, error);
+    else if (!call->request->noreply)
+        buffer_append(call->out, text, size);
+    free(text);
+}
+
+/* ---- The crawler and the watchers ---- */
+
+static void run_crawl(struct call *call, struct slice classes) {
+    uint64_t spaces;
+    switch (dump_classes(call->server, classes, true, &spaces)) {
+    case DUMP_OK: /* what has expired is swept away at all times: there may be nothing left to do */
+        atomic_fetch_add(&call->server->crawler_starts, 1);
+        answer(call, "OK");
+        return;
+    case DUMP_BAD_CLASS:
+        answer(call, "BADCLASS invalid class id");
+        return;
+    default:
+        answer(call, "NOTSTARTED no items to crawl");
+    }
+}
+
+static enum command_result run_dump(struct call *call, struct slice classes, enum dump_form form) {
+    bool requests = form == DUMP_REQUESTS;
+    uint64_t spaces;
+    if (!call->server->settings->allow_dump) {
+        answer(call, requests ? "ERROR key dump not allowed" : "ERROR metadump not allowed");
+        return COMMAND_ANSWERED;
+    }
+    if (call->place->behind_replies) {
+        answer(call, requests ? "ERROR cannot pipeline other commands before mgdump"
+                              : "ERROR cannot pipeline other commands before metadump");
+        return COMMAND_ANSWERED;
+    }
+    enum dump_status status = dump_classes(call->server, classes, false, &spaces);
+    if (status == DUMP_OK)
+        status = dump_begin(call->server, spaces, form, &call->place->feed);
+    switch (status) {
+    case DUMP_OK:
+        atomic_fetch_add(&call->server->crawler_starts, 1);
+        return COMMAND_FEED;
+    case DUMP_RUNNING:
+        answer(call, "BUSY currently processing crawler request");
+        break;
+    case DUMP_BAD_CLASS:
+        answer(call, "BADCLASS invalid class id");
+        break;
+    case DUMP_NOTHING:
+        answer(call, "NOTSTARTED no items to crawl");
+        break;
+    case DUMP_NO_MEMORY:
+        answer(call, "ERROR an unknown error happened");
+        break;
+    }
+    return COMMAND_ANSWERED;
+}
+
+/* How fast and how far the crawler crawls: there is nothing to set, but the words are checked. */
+static void run_crawler_setting(struct call *call, struct slice value, bool sleeps) {
+    uint32_t number;
+    if (!words_number(value, &number))
+        answer(call, "CLIENT_ERROR bad command line format");
+    else if (sleeps && number > CRAWLER_SLEEP_MAX)
+        answer(call, "CLIENT_ERROR sleep must be one second or less");
+    else
+        answer(call, "OK");
+}
+
+static enum command_result run_crawler_job(struct call *call) {
+    struct slice what = call->words.word[1], value = call->words.word[2];
+    if (is_word(what, "tocrawl") || is_word(what, "sleep")) {
+        run_crawler_setting(call, value, is_word(what, "sleep"));
+        return COMMAND_ANSWERED;
+    }
+    bool crawl = is_word(what, "crawl"), meta = is_word(what, "metadump"), keys = is_word(what, "mgdump");
+    if (!crawl && !meta && !keys)
+        answer(call, "ERROR");
+    else if (!atomic_load(&call->server->crawler))
+        answer(call, "CLIENT_ERROR lru crawler disabled");
+    else if (crawl)
+        run_crawl(call, value);
+    else
+        return run_dump(call, value, meta ? DUMP_META : DUMP_REQUESTS);
+    return COMMAND_ANSWERED;
+}
+
+static enum command_result run_lru_crawler(struct call *call) {
+    struct slice what = call->words.word[1];
+    bool enable = is_word(what, "enable");
+    if (call->words.count == 3)
+        return run_crawler_job(call);
+    if (call->words.count != 2 || !(enable || is_word(what, "disable"))) {
+        answer(call, "ERROR");
+    } else {
+        atomic_store(&call->server->crawler, enable);
+        answer(call, "OK");
+    }
+    return COMMAND_ANSWERED;
+}
+
+static enum command_result run_watch(struct call *call) {
+    const char *error = "ERROR";
+    unsigned kinds = call->words.count < 2 ? WATCH_FETCHERS : 0;
+    for (size_t i = 1; i < call->words.count; i++) {
+        unsigned kind = watch_kind_of(call->words.word[i]);
+        kinds = kind && (kinds || i == 1) ? kinds | kind : 0;
+    }
+    if (!call->server->settings->allow_watch)
+        error = "CLIENT_ERROR watch commands not allowed";
+    else if (call->place->behind_replies)
+        error = "ERROR cannot pipeline other commands before watch";
+    else if (kinds)
+        call->place->feed = watch_begin(call->server->watch, kinds, &error);
+    if (call->place->feed)
+        return COMMAND_FEED;
+    answer(call, error);
+    return COMMAND_ANSWERED;
+}
+
+/* ---- Known words that mean nothing here; the first word is the command ---- */
+
+static void run_slabs(struct call *call) {
+    const struct words *words = &call->words;
+    bool automove = words->count > 2 && words_equal(words->word[1], "automove");
+    int32_t number;
+    if (automove && !words_signed_number(words->word[2], &number))
+        answer(call, "CLIENT_ERROR bad command line format");
+    else if (automove || (words->count > 2 && words_equal(words->word[1], "reassign")))
+        answer(call, "CLIENT_ERROR slab reassignment disabled");
+    else
+        answer(call, "ERROR");
+}
+
+static enum command_result run_other(struct call *call) {
+    struct slice command = call->words.word[0];
+    if (words_equal(command, "watch"))
+        return run_watch(call);
+    if (words_equal(command, "lru_crawler"))
+        return run_lru_crawler(call);
+    if (words_equal(command, "slabs"))
+        run_slabs(call);
+    else
+        answer(call, "ERROR");
+    return COMMAND_ANSWERED;
+}
+
+enum command_result command_run(struct server *server, struct tier_worker *worker,
+                                const struct request *request, const struct cache_time *now,
+                                struct command_place *place, struct buffer *out) {
+    struct call call = {server, worker, request, now, words_of(request->argument), place, out};
+    switch (request->command) {
+    case COMMAND_VERSION:
+        answer(&call, "VERSION " STATS_MEMCACHED_VERSION);
+        break;
+    case COMMAND_VERBOSITY:
+        run_verbosity(&call);
+        break;
+    case COMMAND_FLUSH_ALL:
+        run_flush_all(&call);
+        break;
+    case COMMAND_CACHE_MEMLIMIT:
+        run_cache_memlimit(&call);
+        break;
+    case COMMAND_STATS:
+        stats_run(server, request->argument, out);
+        break;
+    case COMMAND_QUARANTINE:
+        run_quarantine(&call);
+        break;
+    case COMMAND_SHUTDOWN:
+        return run_shutdown(&call);
+    case COMMAND_QUIT:
+        return COMMAND_CLOSE;
+    case COMMAND_META_NOOP:
+        answer(&call, "MN");
+        break;
+    case COMMAND_OTHER:
+        return run_other(&call);
+    default:
+        answer(&call, "ERROR");
+    }
+    return COMMAND_ANSWERED;
+}

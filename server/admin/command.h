@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/* The commands without a key: stats, flush_all, version, verbosity, cache_memlimit, quarantine, shutdown ...
+ */
+#ifndef FOREBAY_SERVER_COMMAND_H
+#define FOREBAY_SERVER_COMMAND_H
+
+#include "server/buffer.h"
+#include "server/server.h"
+
+struct feed;
+
+enum command_result {
+    COMMAND_ANSWERED,
+    COMMAND_CLOSE,
+    COMMAND_FEED, /* the connection is to be fed (server/worker/feed.h): place->feed */
+};
+
+/* Where a command stands, and what the caller is to go on with. */
+struct command_place {
+    bool behind_replies; /* answers to earlier requests of the connection are not sent yet */
+    struct feed *feed;
+};
+
+/* Runs one on a worker's thread and appends its whole answer (with CRLF; nothing for noreply) to out. SYNC is
+ * not among them: it parks (tier_sync), which is the worker's business. */
+enum command_result command_run(struct server *server, struct tier_worker *worker,
+                                const struct request *request, const struct cache_time *now,
+                                struct command_place *place, struct buffer *out);
+
+#endif

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/admin/observe.h"
+#include "server/admin/stats.h"
+#include "server/admin/watch.h"
+
+void observe_turn(struct worker *worker) {
+    worker->counts_detail = stats_detail_is_on(worker->server);
+    worker->watched = watch_wants(worker->server->watch);
+    worker->observes = worker->counts_detail || worker->watched || worker->server->settings->reply_limit > 0;
+}
+
+void observe_before(struct worker *worker, const struct request *request, struct observed *ret_observed) {
+    *ret_observed = (struct observed){0};
+    if (!(worker->watched & (WATCH_FETCHERS | WATCH_DELETIONS)))
+        return;
+    struct cache_cursor cursor;
+    int space = (int)space_number(request->space);
+    if (cache_seek(worker->cache, space, request->key, request->hash, &worker->now, &cursor) == CACHE_PRESENT)
+        *ret_observed = (struct observed){true, cursor.view.value.size};
+    cache_release(&cursor);
+}
+
+static bool is_lookup(const struct request *request) {
+    return request->command == COMMAND_GET || request->command == COMMAND_GAT ||
+           request->command == COMMAND_META_GET;
+}
+
+/* NULL: not one that stores. */
+static const char *name_of_store(const struct request *request) {
+    switch (request->command) {
+    case COMMAND_SET:
+        return "set";
+    case COMMAND_ADD:
+        return "add";
+    case COMMAND_REPLACE:
+        return "replace";
+    case COMMAND_APPEND:
+        return "append";
+    case COMMAND_PREPEND:
+        return "prepend";
+    case COMMAND_CAS:
+        return "cas";
+    case COMMAND_META_SET:
+        break;
+    default:
+        return NULL;
+    }
+    if (request_has(request, 'C'))
+        return "cas";
+    switch (request->mode) {
+    case 'E':
+        return "add";
+    case 'A':
+        return "append";
+    case 'P':
+        return "prepend";
+    case 'R':
+        return "replace";
+    default:
+        return "set";
+    }
+}
+
+static const char *name_of_status(const struct request *request, const struct outcome *outcome) {
+    switch (outcome->status) {
+    case OUTCOME_STORED:
+        return "stored";
+    case OUTCOME_EXISTS:
+        return "exists";
+    case OUTCOME_NOT_FOUND:
+        return "not_found";
+    case OUTCOME_ERROR:
+        return request->too_large || strstr(outcome->error, "too large") ? "too_large" : "no_memory";
+    default:
+        return "not_stored";
+    }
+}
+
+/* md with I or x leaves an entry. */
+static bool deletes(const struct request *request, const struct outcome *outcome) {
+    if (outcome->status != OUTCOME_DELETED)
+        return false;
+    return request->command == COMMAND_DELETE || !(request_has(request, 'I') || request_has(request, 'x'));
+}
+
+static uint32_t ttl_of(const struct worker *worker, const struct outcome *outcome) {
+    uint32_t now = worker->now.seconds, end = outcome->view.expires_at;
+    return outcome->status == OUTCOME_STORED && end > now ? end - now : 0;
+}
+
+static void log_request(struct worker *worker, int fd, const struct request *request,
+                        const struct outcome *outcome, const struct observed *observed) {
+    struct watch *watch = worker->server->watch;
+    struct watch_item item = {request->key, space_number(request->space), observed->size, fd};
+    bool found = observed->found;
+    if (is_lookup(request) && outcome->status == OUTCOME_HIT) { /* it may come from a backend */
+        found = true;
+        item.size = outcome->view.value.size;
+    }
+    if (worker->watched & WATCH_FETCHERS)
+        watch_get(watch, &item, found);
+    const char *store = name_of_store(request);
+    if (store && (worker->watched & WATCH_MUTATIONS)) {
+        item.size = request->value.size;
+        watch_store(watch, &item, name_of_status(request, outcome), store, ttl_of(worker, outcome));
+    } else if ((worker->watched & WATCH_DELETIONS) && deletes(request, outcome)) {
+        watch_delete(watch, &item, request->command == COMMAND_DELETE ? "delete" : "md");
+    }
+}
+
+void observe_after(struct worker *worker, const struct connection *connection, const struct request *request,
+                   const struct outcome *outcome, const struct observed *observed) {
+    if (worker->counts_detail)
+        stats_detail_count(worker->server->detail, request, outcome->status == OUTCOME_HIT);
+    if (worker->watched)
+        log_request(worker, connection->fd, request, outcome, observed);
+}
+
+void observe_connection(const struct connection *connection, const char *reason) {
+    struct watch *watch = connection->worker->server->watch;
+    if (watch_wants(watch) & WATCH_CONNEVENTS)
+        watch_connection(watch, connection->fd, reason);
+}

@@ -1,0 +1,450 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The command `stats`. The general form has exactly the keys of a memcached that runs without LRU maintainer,
+ * with its names and units; what means nothing here is 0. Our own are in `stats forebay`.
+ * Words behind `stats` are matched as memcached does: its older ones by any beginning of theirs
+ * ("stats r" resets), all others whole.
+ *
+ * There are no slab classes. In `items` and `slabs` a namespace stands for one: class 1 is the first
+ * namespace.
+ */
+#include "server/admin/stats.h"
+#include "server/admin/dump.h"
+#include "server/admin/stats_detail.h"
+#include "server/admin/watch.h"
+#include "server/admin/words.h"
+#include "server/worker/feed.h"
+#include "server/worker/listener.h"
+#include "server/worker/worker.h"
+#include <ev.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { TURN_BUCKETS = 32 };
+
+struct report {
+    struct stat_sink sink; /* first: for what the tier and the workers tell */
+    struct buffer *out;
+};
+
+/* Clients part a line into three words: an empty value is shown as "". */
+static void add_line(struct stat_sink *sink, const char *name, const char *value) {
+    buffer_print(((struct report *)sink)->out, "STAT %s %s\r\n", name, *value ? value : "\"\"");
+}
+
+static void add_number(struct report *report, const char *name, uint64_t value) {
+    buffer_print(report->out, "STAT %s %llu\r\n", name, (unsigned long long)value);
+}
+
+static void add_text(struct report *report, const char *name, const char *value) {
+    add_line(&report->sink, name, value);
+}
+
+static void add_switch(struct report *report, const char *name, bool on) {
+    add_text(report, name, on ? "yes" : "no");
+}
+
+struct number {
+    const char *name;
+    uint64_t value;
+};
+
+static void add_numbers(struct report *report, const struct number *numbers, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        add_number(report, numbers[i].name, numbers[i].value);
+}
+
+#define ADD_NUMBERS(report, ...)                                                                             \
+    add_numbers(report, (const struct number[]){__VA_ARGS__},                                                \
+                sizeof((const struct number[]){__VA_ARGS__}) / sizeof(struct number))
+
+/* ---- stats ---- */
+
+static uint64_t now_us(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
+}
+
+static void add_usage(struct report *report) {
+    struct rusage usage = {0};
+    getrusage(RUSAGE_SELF, &usage);
+    buffer_print(report->out, "STAT rusage_user %ld.%06ld\r\nSTAT rusage_system %ld.%06ld\r\n",
+                 (long)usage.ru_utime.tv_sec, (long)usage.ru_utime.tv_usec, (long)usage.ru_stime.tv_sec,
+                 (long)usage.ru_stime.tv_usec);
+}
+
+static void add_process(struct report *report, const struct server *server) {
+    uint64_t now = now_us();
+    uint64_t up = now > server->started_us ? now - server->started_us : 0;
+    ADD_NUMBERS(report, {"pid", (uint64_t)getpid()}, {"uptime", up / 1000000u}, {"time", now / 1000000u});
+    add_text(report, "version", STATS_MEMCACHED_VERSION);
+    buffer_print(report->out, "STAT libevent libev-%d.%d\r\n", ev_version_major(), ev_version_minor());
+    add_number(report, "pointer_size", 8 * sizeof(void *));
+    add_usage(report);
+}
+
+static void add_connections(struct report *report, const struct server *server,
+                            const struct worker_stats *workers) {
+    uint64_t open = atomic_load(&server->connections);
+    ADD_NUMBERS(report, {"max_connections", server->settings->max_connections}, {"curr_connections", open},
+                {"total_connections", atomic_load(&server->connections_total)});
+    if (server->settings->maxconns_fast)
+        add_number(report, "rejected_connections", atomic_load(&server->connections_rejected));
+    ADD_NUMBERS(report, {"connection_structures", open}, {"response_obj_oom", workers->replies_refused},
+                {"response_obj_count", 0}, {"response_obj_bytes", 0}, {"read_buf_count", 0},
+                {"read_buf_bytes", workers->buffer_bytes}, {"read_buf_bytes_free", 0}, {"read_buf_oom", 0},
+                {"reserved_fds", 0});
+}
+
+static void add_commands(struct report *report, const struct tier_counters *counters,
+                         const struct cache_stats *cache) {
+    ADD_NUMBERS(report, {"cmd_get", counters->cmd_get}, {"cmd_set", counters->cmd_set},
+                {"cmd_flush", counters->cmd_flush}, {"cmd_touch", counters->cmd_touch},
+                {"cmd_meta", counters->cmd_meta}, {"get_hits", counters->get_hits},
+                {"get_misses", counters->get_misses}, {"get_expired", cache->found_expired},
+                {"get_flushed", cache->found_flushed}, {"delete_misses", counters->delete_misses},
+                {"delete_hits", counters->delete_hits}, {"incr_misses", counters->incr_misses},
+                {"incr_hits", counters->incr_hits}, {"decr_misses", counters->decr_misses},
+                {"decr_hits", counters->decr_hits}, {"cas_misses", counters->cas_misses},
+                {"cas_hits", counters->cas_hits}, {"cas_badval", counters->cas_badval},
+                {"touch_hits", counters->touch_hits}, {"touch_misses", counters->touch_misses},
+                {"store_too_large", counters->store_too_large},
+                {"store_no_memory", counters->store_no_memory});
+}
+
+static void add_traffic(struct report *report, const struct server *server,
+                        const struct worker_stats *workers) {
+    ADD_NUMBERS(report, {"auth_cmds", workers->auth_commands}, {"auth_errors", workers->auth_errors});
+    if (server->settings->idle_timeout)
+        add_number(report, "idle_kicks", workers->idle_kicks);
+    ADD_NUMBERS(report, {"bytes_read", workers->bytes_read},
+                {"bytes_written", workers->bytes_written + feeds_bytes(server->feeds)});
+}
+
+/* What memcached tells of its slab pages. */
+static void add_slab_mover(struct report *report) {
+    ADD_NUMBERS(report, {"slab_reassign_rescues", 0}, {"slab_reassign_chunk_rescues", 0},
+                {"slab_reassign_inline_reclaim", 0}, {"slab_reassign_busy_items", 0},
+                {"slab_reassign_busy_deletes", 0}, {"slab_reassign_busy_nomem", 0});
+    add_text(report, "slab_reassign_last_busy_status", "none");
+    ADD_NUMBERS(report, {"slab_reassign_running", 0}, {"slabs_moved", 0});
+}
+
+static void add_limits(struct report *report, const struct server *server, const struct worker_stats *workers,
+                       const struct cache_stats *cache) {
+    bool accepting = !server->listener || listener_is_accepting(server->listener);
+    uint64_t level = 0;
+    struct watch_stats log;
+    watch_get_stats(server->watch, &log);
+    while (level < 63 && (1ull << level) < cache->index_buckets)
+        level++;
+    ADD_NUMBERS(report, {"limit_maxbytes", cache->memory_limit}, {"accepting_conns", accepting},
+                {"listen_disabled_num", atomic_load(&server->listen_disabled)},
+                {"time_in_listen_disabled_us", atomic_load(&server->listen_disabled_us)},
+                {"threads", server->settings->threads}, {"conn_yields", workers->yields},
+                {"hash_power_level", level}, {"hash_bytes", cache->index_bytes}, {"hash_is_expanding", 0});
+    add_slab_mover(report);
+    if (atomic_load(&server->crawler))
+        ADD_NUMBERS(report, {"lru_crawler_running", atomic_load(&server->dumping)},
+                    {"lru_crawler_starts", atomic_load(&server->crawler_starts)});
+    ADD_NUMBERS(report, {"malloc_fails", cache->no_memory}, {"log_worker_dropped", 0},
+                {"log_worker_written", log.written}, {"log_watcher_skipped", log.skipped},
+                {"log_watcher_sent", log.sent}, {"log_watchers", log.watchers}, {"unexpected_napi_ids", 0},
+                {"round_robin_fallback", 0});
+}
+
+static void add_items(struct report *report, const struct cache_stats *cache) {
+    ADD_NUMBERS(report, {"bytes", cache->bytes}, {"curr_items", cache->entries},
+                {"total_items", cache->total_stored}, {"slab_global_page_pool", 0},
+                {"expired_unfetched", cache->expired_unfetched},
+                {"evicted_unfetched", cache->evicted_unfetched}, {"evictions", cache->evictions},
+                {"reclaimed", cache->expired}, {"crawler_reclaimed", cache->expired},
+                {"crawler_items_checked", 0}, {"lrutail_reflocked", 0});
+}
+
+/* The upper bound of the bucket in which the turn of this rank (per ten thousand) lies. */
+static uint64_t turn_rank(const struct worker_stats *workers, uint64_t per_ten_thousand) {
+    uint64_t total = 0, seen = 0;
+    for (int i = 0; i < TURN_BUCKETS; i++)
+        total += workers->turn_us[i];
+    uint64_t wanted = (total * per_ten_thousand + 9999) / 10000;
+    for (int i = 0; i < TURN_BUCKETS; i++) {
+        seen += workers->turn_us[i];
+        if (total > 0 && seen >= wanted)
+            return 1ull << i;
+    }
+    return 0;
+}
+
+static void add_own(struct report *report, const struct worker_stats *workers,
+                    const struct tier_counters *counters, const struct cache_stats *cache) {
+    add_text(report, "forebay_version", FOREBAY_VERSION);
+    ADD_NUMBERS(report, {"memory_used", cache->memory_used}, {"dirty_entries", cache->dirty_entries},
+                {"dirty_bytes", cache->dirty_bytes}, {"tombstones", cache->tombstones},
+                {"negatives", cache->negatives}, {"large_entries", cache->large_entries},
+                {"large_bytes", cache->large_bytes}, {"segments", cache->segments},
+                {"segment_bytes", cache->segment_bytes}, {"dead_bytes", cache->dead_bytes},
+                {"cleaned_bytes", cache->cleaned_bytes}, {"loads", counters->loads},
+                {"load_errors", counters->load_errors}, {"parked", counters->parked},
+                {"turns", workers->turns}, {"requests", workers->requests},
+                {"turn_p99_us", turn_rank(workers, 9900)}, {"turn_p9999_us", turn_rank(workers, 9999)},
+                {"turn_max_us", turn_rank(workers, 10000)});
+}
+
+static void sum_workers(const struct server *server, struct worker_stats *ret_sum) {
+    *ret_sum = (struct worker_stats){0};
+    for (unsigned i = 0; i < server->worker_count; i++)
+        worker_add_stats(server->workers[i], ret_sum);
+}
+
+struct totals {
+    struct worker_stats workers;
+    struct tier_counters counters;
+    struct cache_stats cache;
+};
+
+static struct totals sum_all(const struct server *server) {
+    struct totals totals = {0};
+    sum_workers(server, &totals.workers);
+    tier_get_counters(server->tier, &totals.counters);
+    cache_get_stats(tier_cache(server->tier), CACHE_ALL_SPACES, &totals.cache);
+    return totals;
+}
+
+static void report_general(struct report *report, struct server *server) {
+    struct totals totals = sum_all(server);
+    add_process(report, server);
+    add_connections(report, server, &totals.workers);
+    add_commands(report, &totals.counters, &totals.cache);
+    add_traffic(report, server, &totals.workers);
+    add_limits(report, server, &totals.workers, &totals.cache);
+    add_items(report, &totals.cache);
+}
+
+static void report_own(struct report *report, struct server *server) {
+    struct totals totals = sum_all(server);
+    add_own(report, &totals.workers, &totals.counters, &totals.cache);
+}
+
+/* ---- stats settings ---- */
+
+static void add_interfaces(struct report *report, const struct settings *settings) {
+    char text[1024] = "";
+    size_t used = 0;
+    for (size_t i = 0; i < settings->listen_count && used < sizeof text; i++)
+        used += (size_t)snprintf(text + used, sizeof text - used, "%s%s", i ? "," : "", settings->listen[i]);
+    buffer_print(report->out, "STAT tcpport %d\r\nSTAT udpport 0\r\n", settings->port);
+    add_text(report, "inter", *text ? text : "NULL");
+    add_text(report, "domain_socket", settings->unix_socket ? settings->unix_socket : "NULL");
+    buffer_print(report->out, "STAT umask %o\r\n", settings->unix_mask);
+}
+
+static void add_permissions(struct report *report, const struct server *server) {
+    const struct settings *settings = server->settings;
+    add_text(report, "evictions", settings->tier.cache.no_eviction ? "off" : "on");
+    add_switch(report, "shutdown_command", settings->allow_shutdown);
+    add_switch(report, "flush_enabled", settings->allow_flush_all);
+    add_switch(report, "dump_enabled", settings->allow_dump);
+    add_switch(report, "cas_enabled", settings->cas_enabled);
+    add_switch(report, "maxconns_fast", settings->maxconns_fast);
+    add_switch(report, "detail_enabled", stats_detail_is_on(server));
+    add_switch(report, "auth_enabled_sasl", false);
+    add_text(report, "auth_enabled_ascii", settings->auth_file ? settings->auth_file : "no");
+    add_text(report, "binding_protocol", settings->ascii_only ? "ascii" : "auto-negotiate");
+}
+
+static void report_settings(struct report *report, struct server *server) {
+    const struct settings *settings = server->settings;
+    struct cache_stats cache = {0};
+    cache_get_stats(tier_cache(server->tier), CACHE_ALL_SPACES, &cache);
+    ADD_NUMBERS(report, {"maxbytes", cache.memory_limit}, {"maxconns", settings->max_connections});
+    add_interfaces(report, settings);
+    ADD_NUMBERS(report, {"verbosity", (uint64_t)atomic_load(&server->verbosity)},
+                {"num_threads", settings->threads}, {"reqs_per_event", settings->requests_per_event},
+                {"tcp_backlog", settings->backlog}, {"item_size_max", settings->item_max},
+                {"idle_timeout", settings->idle_timeout}, {"client_flags_size", sizeof(uint32_t)});
+    buffer_print(report->out, "STAT stat_key_prefix %c\r\n", settings->stats_prefix_delimiter);
+    add_permissions(report, server);
+    add_text(report, "hash_algorithm", "xxh3");
+    add_switch(report, "lru_crawler", atomic_load(&server->crawler));
+    ADD_NUMBERS(report, {"watcher_logbuf_size", settings->watch_buffer},
+                {"read_buf_mem_limit", settings->reply_limit});
+    add_switch(report, "track_sizes", false);
+    ADD_NUMBERS(report, {"sync_timeout_ms", settings->sync_timeout},
+                {"drain_timeout_ms", settings->tier.drain_timeout}, {"node", settings->tier.cache.node});
+    add_text(report, "config_file", settings->config_file ? settings->config_file : "NULL");
+    add_text(report, "data", settings->data ? settings->data : "NULL");
+}
+
+/* ---- stats items, slabs, conns, sizes ---- */
+
+static void add_class_number(struct report *report, const char *head, size_t class, const char *name,
+                             uint64_t value) {
+    buffer_print(report->out, "STAT %s%zu:%s %llu\r\n", head, class, name, (unsigned long long)value);
+}
+
+static void report_items(struct report *report, struct server *server) {
+    for (size_t i = 0; i < tier_space_count(server->tier); i++) {
+        struct cache_stats cache = {0};
+        cache_get_stats(tier_cache(server->tier), (int)i, &cache);
+        const struct number numbers[] = {
+            {"number", cache.entries},
+            {"mem_requested", cache.bytes},
+            {"evicted", cache.evictions},
+            {"outofmemory", cache.no_memory},
+            {"reclaimed", cache.expired},
+            {"expired_unfetched", cache.expired_unfetched},
+            {"evicted_unfetched", cache.evicted_unfetched},
+            {"crawler_reclaimed", cache.expired},
+        };
+        for (size_t k = 0; cache.entries > 0 && k < sizeof numbers / sizeof *numbers; k++)
+            add_class_number(report, "items:", i + 1, numbers[k].name, numbers[k].value);
+    }
+}
+
+static void report_slabs(struct report *report, struct server *server) {
+    uint64_t active = 0;
+    struct cache_stats cache = {0};
+    for (size_t i = 0; i < tier_space_count(server->tier); i++) {
+        cache_get_stats(tier_cache(server->tier), (int)i, &cache);
+        if (cache.entries == 0 && cache.total_stored == 0)
+            continue;
+        active++;
+        add_class_number(report, "", i + 1, "total_pages", cache.segments);
+        add_class_number(report, "", i + 1, "used_chunks", cache.entries);
+        add_class_number(report, "", i + 1, "mem_requested", cache.bytes);
+    }
+    cache_get_stats(tier_cache(server->tier), CACHE_ALL_SPACES, &cache);
+    ADD_NUMBERS(report, {"active_slabs", active}, {"total_malloced", cache.memory_used});
+}
+
+static void report_conns(struct report *report, struct server *server) {
+    if (server->listener)
+        listener_stat(server->listener, &report->sink);
+    for (unsigned i = 0; i < server->worker_count; i++)
+        worker_stat_connections(server->workers[i], &report->sink);
+}
+
+static void report_sizes(struct report *report, struct server *server) {
+    (void)server;
+    add_text(report, "sizes_status", "disabled");
+}
+
+/* ---- Those of the tier ---- */
+
+static void report_namespaces(struct report *report, struct server *server) {
+    tier_stat_spaces(server->tier, &report->sink);
+}
+
+static void report_backends(struct report *report, struct server *server) {
+    tier_stat_backends(server->tier, &report->sink);
+}
+
+static void report_write_behind(struct report *report, struct server *server) {
+    tier_stat_write_behind(server->tier, &report->sink);
+}
+
+static void report_quarantine(struct report *report, struct server *server) {
+    tier_stat_quarantine(server->tier, &report->sink);
+}
+
+/* ---- Those that are not lists ---- */
+
+static void reset(struct server *server) {
+    tier_reset_stats(server->tier);
+    cache_reset_stats(tier_cache(server->tier));
+    for (unsigned i = 0; i < server->worker_count; i++)
+        worker_reset_stats(server->workers[i]);
+    stats_detail_reset(server->detail);
+    watch_reset_stats(server->watch);
+    feeds_reset(server->feeds);
+    atomic_store(&server->crawler_starts, 0);
+    atomic_store(&server->connections_total, 0);
+    atomic_store(&server->connections_rejected, 0);
+    atomic_store(&server->listen_disabled, 0);
+    atomic_store(&server->listen_disabled_us, 0);
+}
+
+static void answer(struct buffer *out, const char *line) {
+    buffer_print(out, "%s\r\n", line);
+}
+
+static void run_detail(struct server *server, struct slice what, struct buffer *out) {
+    if (!server->settings->allow_dump) {
+        answer(out, "CLIENT_ERROR stats detail not allowed");
+    } else if (words_equal(what, "on") || words_equal(what, "off")) {
+        stats_detail_set(server->detail, words_equal(what, "on"));
+        answer(out, "OK");
+    } else if (words_equal(what, "dump")) {
+        stats_detail_dump(server->detail, out);
+    } else {
+        answer(out, "CLIENT_ERROR usage: stats detail on|off|dump");
+    }
+}
+
+static void run_cachedump(struct server *server, const struct words *words, struct buffer *out) {
+    enum { SLAB_CLASSES = 64 };
+    uint32_t class, limit;
+    if (!server->settings->allow_dump)
+        answer(out, "CLIENT_ERROR stats cachedump not allowed");
+    else if (words->count < 3)
+        answer(out, "CLIENT_ERROR bad command line");
+    else if (!words_number(words->word[1], &class) || !words_number(words->word[2], &limit))
+        answer(out, "CLIENT_ERROR bad command line format");
+    else if (class >= SLAB_CLASSES)
+        answer(out, "CLIENT_ERROR Illegal slab id");
+    else
+        dump_keys(server, class, limit, out);
+}
+
+/* ---- Dispatch ---- */
+
+static const struct {
+    const char *word;
+    bool by_beginning;
+    void (*report)(struct report *report, struct server *server);
+} reports[] = {
+    {"settings", true, report_settings},      {"conns", true, report_conns},
+    {"items", false, report_items},           {"slabs", false, report_slabs},
+    {"sizes", false, report_sizes},           {"namespaces", false, report_namespaces},
+    {"backends", false, report_backends},     {"write_behind", false, report_write_behind},
+    {"quarantine", false, report_quarantine}, {"forebay", false, report_own},
+};
+
+static bool is_beginning(struct slice word, const char *of) {
+    return word.size > 0 && slice_starts_with(slice_string(of), word);
+}
+
+static void run_report(struct server *server, struct slice word, struct buffer *out) {
+    struct report report = {{add_line}, out};
+    for (size_t i = 0; i < sizeof reports / sizeof *reports; i++) {
+        if (reports[i].by_beginning ? is_beginning(word, reports[i].word)
+                                    : words_equal(word, reports[i].word)) {
+            reports[i].report(&report, server);
+            buffer_append(out, "END\r\n", 5);
+            return;
+        }
+    }
+    answer(out, "ERROR");
+}
+
+void stats_run(struct server *server, struct slice argument, struct buffer *out) {
+    struct words words = words_of(argument);
+    struct slice word = words.word[0];
+    struct report report = {{add_line}, out};
+    if (words.count == 0) {
+        report_general(&report, server);
+        buffer_append(out, "END\r\n", 5);
+    } else if (is_beginning(word, "reset")) {
+        reset(server);
+        answer(out, "RESET");
+    } else if (is_beginning(word, "detail")) {
+        run_detail(server, words.word[1], out);
+    } else if (is_beginning(word, "cachedump")) {
+        run_cachedump(server, &words, out);
+    } else {
+        run_report(server, word, out);
+    }
+}

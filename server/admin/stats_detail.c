@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A chained hash table under one lock: it is there for looking at a server for a while, and costs a request
+ * nothing but a load while it is off. The number of prefixes is bounded, as keys come from outside; keys
+ * beyond the bound are not counted.
+ */
+#include "server/admin/stats_detail.h"
+#include "server/admin/stats.h"
+#include <pthread.h>
+#include <stdlib.h>
+
+enum { BUCKETS = 1024, PREFIXES_MAX = 1 << 16 };
+
+struct prefix {
+    struct prefix *next;
+    uint64_t gets, hits, sets, deletes;
+    size_t size;
+    char text[];
+};
+
+struct stats_detail {
+    struct stats_detail_head head;
+    char delimiter;
+    pthread_mutex_t lock;
+    struct prefix *buckets[BUCKETS];
+    size_t count;
+};
+
+struct stats_detail *stats_detail_create(char delimiter, bool on) {
+    struct stats_detail *detail = calloc(1, sizeof *detail);
+    if (!detail)
+        return NULL;
+    atomic_init(&detail->head.on, on);
+    detail->delimiter = delimiter;
+    pthread_mutex_init(&detail->lock, NULL);
+    return detail;
+}
+
+static void forget_all(struct stats_detail *detail) {
+    for (size_t i = 0; i < BUCKETS; i++) {
+        while (detail->buckets[i]) {
+            struct prefix *next = detail->buckets[i]->next;
+            free(detail->buckets[i]);
+            detail->buckets[i] = next;
+        }
+    }
+    detail->count = 0;
+}
+
+void stats_detail_free(struct stats_detail *detail) {
+    if (!detail)
+        return;
+    forget_all(detail);
+    pthread_mutex_destroy(&detail->lock);
+    free(detail);
+}
+
+void stats_detail_set(struct stats_detail *detail, bool on) {
+    atomic_store(&detail->head.on, on);
+}
+
+void stats_detail_reset(struct stats_detail *detail) {
+    pthread_mutex_lock(&detail->lock);
+    forget_all(detail);
+    pthread_mutex_unlock(&detail->lock);
+}
+
+static struct prefix *add_prefix(struct stats_detail *detail, struct prefix **bucket, struct slice text) {
+    if (detail->count == PREFIXES_MAX)
+        return NULL;
+    struct prefix *prefix = calloc(1, sizeof *prefix + text.size);
+    if (!prefix)
+        return NULL;
+    memcpy(prefix->text, text.data, text.size);
+    prefix->size = text.size;
+    prefix->next = *bucket;
+    *bucket = prefix;
+    detail->count++;
+    return prefix;
+}
+
+static struct prefix *find_prefix(struct stats_detail *detail, struct slice text) {
+    struct prefix **bucket = &detail->buckets[cache_hash(text) % BUCKETS];
+    for (struct prefix *prefix = *bucket; prefix; prefix = prefix->next)
+        if (slice_equal(slice_of(prefix->text, prefix->size), text))
+            return prefix;
+    return add_prefix(detail, bucket, text);
+}
+
+enum counted { COUNTED_NOT, COUNTED_GET, COUNTED_SET, COUNTED_DELETE };
+
+static enum counted counted_as(enum command command) {
+    switch (command) {
+    case COMMAND_GET:
+    case COMMAND_GAT:
+        return COUNTED_GET;
+    case COMMAND_SET:
+    case COMMAND_ADD:
+    case COMMAND_REPLACE:
+    case COMMAND_APPEND:
+    case COMMAND_PREPEND:
+    case COMMAND_CAS:
+        return COUNTED_SET;
+    case COMMAND_DELETE:
+        return COUNTED_DELETE;
+    default:
+        return COUNTED_NOT;
+    }
+}
+
+void stats_detail_count(struct stats_detail *detail, const struct request *request, bool hit) {
+    enum counted counted = counted_as(request->command);
+    struct slice key = request->key;
+    const char *end = counted && key.size ? memchr(key.data, detail->delimiter, key.size) : NULL;
+    if (!end)
+        return;
+    pthread_mutex_lock(&detail->lock);
+    struct prefix *prefix = find_prefix(detail, slice_of(key.data, (size_t)(end - key.data)));
+    if (prefix) {
+        prefix->gets += counted == COUNTED_GET;
+        prefix->hits += counted == COUNTED_GET && hit;
+        prefix->sets += counted == COUNTED_SET;
+        prefix->deletes += counted == COUNTED_DELETE;
+    }
+    pthread_mutex_unlock(&detail->lock);
+}
+
+void stats_detail_dump(struct stats_detail *detail, struct buffer *out) {
+    pthread_mutex_lock(&detail->lock);
+    for (size_t i = 0; i < BUCKETS; i++)
+        for (const struct prefix *prefix = detail->buckets[i]; prefix; prefix = prefix->next)
+            buffer_print(out, "PREFIX %.*s get %llu hit %llu set %llu del %llu\r\n", (int)prefix->size,
+                         prefix->text, (unsigned long long)prefix->gets, (unsigned long long)prefix->hits,
+                         (unsigned long long)prefix->sets, (unsigned long long)prefix->deletes);
+    pthread_mutex_unlock(&detail->lock);
+    buffer_append(out, "END\r\n", 5);
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/* The words of a command's argument. Pure. */
+#ifndef FOREBAY_SERVER_WORDS_H
+#define FOREBAY_SERVER_WORDS_H
+
+#include "cache/base/slice.h"
+#include <stdint.h>
+
+enum { WORDS_OF_ARGUMENT = 12 }; /* more than any command looks at */
+
+struct words {
+    struct slice word[WORDS_OF_ARGUMENT]; /* empty beyond count */
+    size_t count;                         /* up to WORDS_OF_ARGUMENT; what follows is dropped */
+};
+
+struct words words_of(struct slice argument);
+
+/* Whole decimal numbers; false for anything else or what does not fit. */
+bool words_number(struct slice word, uint32_t *ret_number);
+bool words_signed_number(struct slice word, int32_t *ret_number);
+
+static inline bool words_equal(struct slice word, const char *text) {
+    return slice_equal(word, slice_string(text));
+}
+
+#endif

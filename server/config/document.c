@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * libconfuse parses; its callbacks note each value with its line. It hands its callbacks nothing but the
+ * section, so the way to our own state is the first entry of every option table (CARRIER): its simple_value,
+ * which libconfuse copies along and never looks at, because a file cannot set an option of that name.
+ *
+ * What libconfuse would let pass is refused here: options given twice, and braces, strings or comments that
+ * are never closed (config_scan.c).
+ */
+#include "server/config/document.h"
+#include "server/config/scan.h"
+#include <confuse.h>
+#include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { OPTIONS_MAX = 48, FILE_MAX_BYTES = 1 << 20 };
+
+struct note {
+    const cfg_t *section;
+    struct config_value value;
+};
+
+struct reader {
+    const char *path;
+    const struct config_grammar *grammar;
+    struct note *notes;
+    size_t note_count, note_capacity;
+    char *error;
+    size_t error_size;
+    bool failed;
+    cfg_opt_t options[SECTION_KINDS][OPTIONS_MAX];
+};
+
+static void fail_at(struct reader *reader, int line, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static void fail_at(struct reader *reader, int line, const char *format, ...) {
+    if (reader->failed)
+        return; /* the first error is the one to mend first */
+    reader->failed = true;
+    int used = snprintf(reader->error, reader->error_size, line ? "%s:%d: " : "%s: ", reader->path, line);
+    if (used < 0 || (size_t)used >= reader->error_size)
+        return;
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(reader->error + used, reader->error_size - (size_t)used, format, arguments);
+    va_end(arguments);
+}
+
+static struct reader *reader_of(const cfg_t *section) {
+    return (struct reader *)section->opts[0].simple_value.ptr;
+}
+
+/* ---- Messages --------------------------------------------------------------------------------------- */
+
+/* Levenshtein's distance of two short words. */
+static unsigned distance(const char *a, const char *b) {
+    enum { LONGEST = 40 };
+    unsigned row[LONGEST + 1];
+    size_t width = strlen(b);
+    if (width > LONGEST || strlen(a) > LONGEST)
+        return LONGEST;
+    for (unsigned i = 0; i <= width; i++)
+        row[i] = i;
+    for (size_t y = 0; a[y]; y++) {
+        unsigned diagonal = row[0];
+        row[0] = (unsigned)y + 1;
+        for (size_t x = 0; x < width; x++) {
+            unsigned replaced = diagonal + (a[y] != b[x]);
+            diagonal = row[x + 1];
+            unsigned shorter = row[x] < row[x + 1] ? row[x] + 1 : row[x + 1] + 1;
+            row[x + 1] = replaced < shorter ? replaced : shorter;
+        }
+    }
+    return row[width];
+}
+
+static const char *nearest_option(const cfg_t *section, const char *name) {
+    const char *nearest = NULL;
+    unsigned best = 3; /* more than two slips are another word */
+    for (const cfg_opt_t *option = section->opts + 1; option->name; option++) {
+        unsigned far = distance(name, option->name);
+        if (far < best) {
+            best = far;
+            nearest = option->name;
+        }
+    }
+    return nearest;
+}
+
+static void fail_unknown(struct reader *reader, const cfg_t *section, const char *name) {
+    const char *nearest = nearest_option(section, name);
+    const char *where = section->title ? section->name : "the top of the file";
+    if (nearest)
+        fail_at(reader, section->line, "unknown option \"%s\" in %s; did you mean \"%s\"?", name, where,
+                nearest);
+    else
+        fail_at(reader, section->line,
+                "unknown option \"%s\" in %s; remove it (docs/operating.md has all options)", name, where);
+}
+
+/* Copies what stands between the first two single quotes. */
+static bool quoted(const char *message, char *ret_word, size_t size) {
+    const char *start = strchr(message, '\'');
+    const char *end = start ? strrchr(message, '\'') : NULL;
+    if (!end || end == start || (size_t)(end - start) > size)
+        return false;
+    memcpy(ret_word, start + 1, (size_t)(end - start) - 1);
+    ret_word[end - start - 1] = '\0';
+    return true;
+}
+
+static bool begins(const char *text, const char *with) {
+    return strncmp(text, with, strlen(with)) == 0;
+}
+
+/* libconfuse's messages, with the remedy. */
+static void on_error(cfg_t *section, const char *format, va_list arguments) {
+    struct reader *reader = reader_of(section);
+    char message[256], word[128] = "";
+    vsnprintf(message, sizeof message, format, arguments);
+    bool named = quoted(message, word, sizeof word);
+    if (named && begins(message, "no such option"))
+        fail_unknown(reader, section, word);
+    else if (named && begins(message, "found duplicate title"))
+        fail_at(reader, section->line, "\"%s\" is defined twice; remove one or give it another name", word);
+    else if (named && begins(message, "missing title"))
+        fail_at(reader, section->line, "%s needs a name: write %s \"name\" { ... }", word, word);
+    else if (named && begins(message, "missing equal sign"))
+        fail_at(reader, section->line, "\"=\" is missing after \"%s\"", word);
+    else if (begins(message, "premature end of file"))
+        fail_at(reader, section->line, "the file ends in the middle; a value or a '}' is missing");
+    else
+        fail_at(reader, section->line, "%s", message);
+}
+
+/* ---- Callbacks of libconfuse ------------------------------------------------------------------------ */
+
+static int refuse_carrier(cfg_t *section, cfg_opt_t *option, const char *text, void *result) {
+    (void)option;
+    (void)text;
+    (void)result;
+    fail_at(reader_of(section), section->line, "an option needs a name");
+    return 1;
+}
+
+static const struct config_value *find_note(const struct reader *reader, const cfg_t *section,
+                                            const char *name) {
+    for (size_t i = 0; i < reader->note_count; i++)
+        if (reader->notes[i].section == section && strcmp(reader->notes[i].value.name, name) == 0)
+            return &reader->notes[i].value;
+    return NULL;
+}
+
+/* The grammar's own text of a name: libconfuse's goes with its tree. */
+static const char *lasting_name(const struct reader *reader, const char *name) {
+    for (int kind = 0; kind < SECTION_KINDS; kind++)
+        for (const char *const *known = reader->grammar->names[kind]; *known; known++)
+            if (strcmp(*known, name) == 0)
+                return *known;
+    return NULL;
+}
+
+static bool add_note(struct reader *reader, const cfg_t *section, const char *name, const char *text) {
+    if (reader->note_count == reader->note_capacity) {
+        size_t capacity = reader->note_capacity ? 2 * reader->note_capacity : 64;
+        struct note *notes = realloc(reader->notes, capacity * sizeof *notes);
+        if (!notes)
+            return false;
+        reader->notes = notes;
+        reader->note_capacity = capacity;
+    }
+    char *copy = strdup(text);
+    if (!copy)
+        return false;
+    reader->notes[reader->note_count++] =
+        (struct note){section, {lasting_name(reader, name), copy, section->line}};
+    return true;
+}
+
+/* A value was parsed. libconfuse forgets earlier values at each "=", so the first element of a list that is
+ * there already means that the option is given twice. */
+static int take_value(cfg_t *section, cfg_opt_t *option, const char *text, void *result) {
+    struct reader *reader = reader_of(section);
+    const struct config_value *before = find_note(reader, section, option->name);
+    bool continues = (option->flags & CFGF_LIST) && option->nvalues > 1;
+    *(void **)result = NULL;
+    if (before && !continues) {
+        fail_at(reader, section->line, "\"%s\" is given twice, first in line %d; remove one", option->name,
+                before->line);
+        return 1;
+    }
+    if (add_note(reader, section, option->name, text))
+        return 0;
+    fail_at(reader, section->line, "no memory");
+    return 1;
+}
+
+/* ---- Option tables ---------------------------------------------------------------------------------- */
+
+static void ignore_value(void *value) {
+    (void)value;
+}
+
+static size_t fill_options(struct reader *reader, enum section_kind kind) {
+    cfg_opt_t *options = reader->options[kind];
+    size_t count = 0;
+    options[count++] = (cfg_opt_t){.name = " ",
+                                   .type = CFGT_INT,
+                                   .flags = CFGF_NODEFAULT,
+                                   .simple_value = {.ptr = (void **)reader},
+                                   .parsecb = refuse_carrier};
+    for (const char *const *name = reader->grammar->names[kind]; *name; name++) {
+        bool list = strcmp(*name, reader->grammar->list_name) == 0;
+        options[count++] = (cfg_opt_t){.name = *name,
+                                       .type = CFGT_PTR,
+                                       .flags = CFGF_NODEFAULT | (list ? CFGF_LIST : 0),
+                                       .parsecb = take_value,
+                                       .freecb = ignore_value};
+    }
+    return count;
+}
+
+static void fill_tables(struct reader *reader) {
+    static const cfg_opt_t end = CFG_END();
+    const int flags = CFGF_TITLE | CFGF_MULTI | CFGF_NO_TITLE_DUPES | CFGF_NODEFAULT;
+    reader->options[SECTION_BACKEND][fill_options(reader, SECTION_BACKEND)] = end;
+    reader->options[SECTION_NAMESPACE][fill_options(reader, SECTION_NAMESPACE)] = end;
+    cfg_opt_t *root = reader->options[SECTION_ROOT];
+    size_t count = fill_options(reader, SECTION_ROOT);
+    root[count++] = (cfg_opt_t)CFG_SEC("backend", reader->options[SECTION_BACKEND], flags);
+    root[count++] = (cfg_opt_t)CFG_SEC("namespace", reader->options[SECTION_NAMESPACE], flags);
+    root[count] = end;
+}
+
+/* ---- From libconfuse's tree to the document --------------------------------------------------------- */
+
+static int line_of(const struct config_scan *scan, const char *kind, size_t number) {
+    for (size_t i = 0; i < scan->section_count; i++)
+        if (slice_equal(scan->sections[i].kind, slice_string(kind)) && number-- == 0)
+            return scan->sections[i].line;
+    return 0;
+}
+
+/* Moves the notes of one section over. */
+static bool fill_section(struct reader *reader, const cfg_t *from, struct config_section *section) {
+    section->values = calloc(reader->note_count + 1, sizeof *section->values);
+    section->title = from->title ? strdup(from->title) : NULL;
+    if (!section->values || (from->title && !section->title))
+        return false;
+    for (size_t i = 0; i < reader->note_count; i++) {
+        if (reader->notes[i].section != from)
+            continue;
+        section->values[section->count++] = reader->notes[i].value;
+        reader->notes[i].value.text = NULL;
+    }
+    return true;
+}
+
+static bool fill_sections(struct reader *reader, cfg_t *root, const struct config_scan *scan,
+                          struct config_document *document) {
+    static const char *const kinds[SECTION_KINDS] = {"", "backend", "namespace"};
+    document->sections = calloc(1 + CONFIG_SECTIONS_MAX, sizeof *document->sections);
+    if (!document->sections || !fill_section(reader, root, &document->sections[document->count++]))
+        return false;
+    for (enum section_kind kind = SECTION_BACKEND; kind < SECTION_KINDS; kind++) {
+        for (unsigned i = 0; i < cfg_size(root, kinds[kind]) && document->count <= CONFIG_SECTIONS_MAX; i++) {
+            struct config_section *section = &document->sections[document->count++];
+            section->kind = kind;
+            section->line = line_of(scan, kinds[kind], i);
+            if (!fill_section(reader, cfg_getnsec(root, kinds[kind], i), section))
+                return false;
+        }
+    }
+    return true;
+}
+
+static bool parse(struct reader *reader, char *text, const struct config_scan *scan,
+                  struct config_document *document) {
+    fill_tables(reader);
+    cfg_t *root = cfg_init(reader->options[SECTION_ROOT], CFGF_NONE);
+    bool good = root != NULL;
+    if (root) {
+        cfg_set_error_function(root, on_error);
+        good = cfg_parse_buf(root, text) == CFG_SUCCESS && !reader->failed &&
+               fill_sections(reader, root, scan, document);
+        cfg_free(root);
+    }
+    if (!good)
+        fail_at(reader, 0, "it cannot be parsed");
+    return good;
+}
+
+/* ---- The file --------------------------------------------------------------------------------------- */
+
+static char *read_file(struct reader *reader, size_t *ret_size) {
+    FILE *file = fopen(reader->path, "re");
+    char *text = malloc(FILE_MAX_BYTES + 1);
+    size_t size = file && text ? fread(text, 1, FILE_MAX_BYTES, file) : 0;
+    if (!file || !text || ferror(file))
+        fail_at(reader, 0, "cannot read the configuration: %s", strerror(errno));
+    else if (size == FILE_MAX_BYTES)
+        fail_at(reader, 0, "longer than a megabyte: this is no configuration");
+    if (file)
+        fclose(file);
+    if (reader->failed) {
+        free(text);
+        return NULL;
+    }
+    text[size] = '\0';
+    *ret_size = size;
+    return text;
+}
+
+static bool read_document(struct reader *reader, struct config_document *document) {
+    struct config_scan *scan = malloc(sizeof *scan);
+    size_t size = 0;
+    char *text = scan ? read_file(reader, &size) : NULL;
+    const char *why = NULL;
+    int line = 0;
+    bool good = text != NULL;
+    if (good && !config_scan(text, size, scan, &line, &why)) {
+        fail_at(reader, line, "%s", why);
+        good = false;
+    }
+    good = good && parse(reader, text, scan, document);
+    free(text);
+    free(scan);
+    return good;
+}
+
+struct config_document *config_document_read(const char *path, const struct config_grammar *grammar,
+                                             char *ret_error, size_t error_size) {
+    struct reader *reader = calloc(1, sizeof *reader);
+    struct config_document *document = calloc(1, sizeof *document);
+    bool good = reader && document && (document->path = strdup(path));
+    if (good) {
+        *reader =
+            (struct reader){.path = path, .grammar = grammar, .error = ret_error, .error_size = error_size};
+        good = read_document(reader, document);
+        for (size_t i = 0; i < reader->note_count; i++)
+            free(reader->notes[i].value.text);
+        free(reader->notes);
+    } else {
+        snprintf(ret_error, error_size, "%s: no memory", path);
+    }
+    free(reader);
+    if (good)
+        return document;
+    config_document_free(document);
+    return NULL;
+}
+
+void config_document_free(struct config_document *document) {
+    if (!document)
+        return;
+    for (size_t i = 0; i < document->count; i++) {
+        struct config_section *section = &document->sections[i];
+        for (size_t k = 0; k < section->count; k++)
+            free(section->values[k].text);
+        free(section->values);
+        free(section->title);
+    }
+    free(document->sections);
+    free(document->path);
+    free(document);
+}
+
+const struct config_value *config_find(const struct config_section *section, const char *name) {
+    for (size_t i = 0; i < section->count; i++)
+        if (strcmp(section->values[i].name, name) == 0)
+            return &section->values[i];
+    return NULL;
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/* The text of a configuration file before libconfuse sees it. */
+#ifndef FOREBAY_SERVER_CONFIG_SCAN_H
+#define FOREBAY_SERVER_CONFIG_SCAN_H
+
+#include "cache/base/slice.h"
+
+enum { CONFIG_SECTIONS_MAX = 256 };
+
+struct config_scan {
+    struct {
+        struct slice kind; /* the word before the title */
+        int line;
+    } sections[CONFIG_SECTIONS_MAX]; /* in the order of the file */
+    size_t section_count;
+};
+
+/* Blanks comments in place, keeping every newline, because libconfuse counts the lines of comments twice;
+ * notes where sections open; finds what is never closed. False with the line and what is wrong. */
+bool config_scan(char *text, size_t size, struct config_scan *ret_scan, int *ret_line,
+                 const char **ret_error);
+
+#endif

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The file is kept as pairs of slices into its bytes. A check walks all pairs and all bytes of the
+ * credentials, so its time says neither which user exists nor how much of a password was right.
+ */
+#include "server/worker/auth.h"
+#include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { AUTH_FILE_MAX = 1 << 20 };
+
+struct pair {
+    struct slice user, password;
+};
+
+struct auth {
+    char *text;
+    struct pair *pairs;
+    size_t count;
+};
+
+static char *read_file(const char *path, size_t *ret_size, char *ret_error, size_t error_size) {
+    FILE *file = fopen(path, "re");
+    char *text = malloc(AUTH_FILE_MAX);
+    size_t size = file && text ? fread(text, 1, AUTH_FILE_MAX, file) : 0;
+    bool good = file && text && !ferror(file) && size < AUTH_FILE_MAX;
+    if (!good)
+        snprintf(ret_error, error_size, "cannot read the authentication file %s: %s", path,
+                 size == AUTH_FILE_MAX ? "it is longer than a megabyte" : strerror(errno));
+    if (file)
+        fclose(file);
+    if (good) {
+        *ret_size = size;
+        return text;
+    }
+    free(text);
+    return NULL;
+}
+
+static bool add_pair(struct auth *auth, struct slice line) {
+    const char *colon = memchr(line.data, ':', line.size);
+    if (!colon)
+        return false;
+    struct pair *pairs = realloc(auth->pairs, (auth->count + 1) * sizeof *pairs);
+    if (!pairs)
+        return false;
+    auth->pairs = pairs;
+    size_t user = (size_t)(colon - line.data);
+    pairs[auth->count++] =
+        (struct pair){slice_of(line.data, user), slice_of(colon + 1, line.size - user - 1)};
+    return true;
+}
+
+static bool read_lines(struct auth *auth, size_t size, const char *path, char *ret_error, size_t error_size) {
+    const char *at = auth->text, *end = at + size;
+    for (unsigned number = 1; at < end; number++) {
+        const char *newline = memchr(at, '\n', (size_t)(end - at));
+        const char *stop = newline ? newline : end;
+        struct slice line = slice_of(at, (size_t)(stop - at));
+        while (line.size > 0 && line.data[line.size - 1] == '\r')
+            line.size--;
+        if (line.size > 0 && !add_pair(auth, line)) {
+            snprintf(ret_error, error_size, "line %u of the authentication file %s is not user:password",
+                     number, path);
+            return false;
+        }
+        at = stop + 1;
+    }
+    if (auth->count > 0)
+        return true;
+    snprintf(ret_error, error_size, "the authentication file %s has no line user:password", path);
+    return false;
+}
+
+struct auth *auth_load(const char *path, char *ret_error, size_t error_size) {
+    struct auth *auth = calloc(1, sizeof *auth);
+    size_t size = 0;
+    if (!auth) {
+        snprintf(ret_error, error_size, "no memory for the authentication file %s", path);
+        return NULL;
+    }
+    auth->text = read_file(path, &size, ret_error, error_size);
+    if (auth->text && read_lines(auth, size, path, ret_error, error_size))
+        return auth;
+    auth_free(auth);
+    return NULL;
+}
+
+void auth_free(struct auth *auth) {
+    if (!auth)
+        return;
+    free(auth->pairs);
+    free(auth->text);
+    free(auth);
+}
+
+/* 0 when equal; looks at every byte of given, whatever expected is. */
+static unsigned difference(struct slice given, struct slice expected) {
+    unsigned different = given.size != expected.size;
+    for (size_t i = 0; i < given.size; i++) {
+        char other = expected.size ? expected.data[i % expected.size] : (char)~given.data[i];
+        different |= (unsigned char)(given.data[i] ^ other);
+    }
+    return different;
+}
+
+bool auth_check(const struct auth *auth, struct slice credentials) {
+    const char *space = memchr(credentials.data, ' ', credentials.size);
+    if (!space)
+        return false;
+    size_t length = (size_t)(space - credentials.data);
+    struct slice user = slice_of(credentials.data, length);
+    struct slice password = slice_of(space + 1, credentials.size - length - 1);
+    unsigned found = 0;
+    for (size_t i = 0; i < auth->count; i++)
+        found |= (difference(user, auth->pairs[i].user) | difference(password, auth->pairs[i].password)) == 0;
+    return found != 0;
+}

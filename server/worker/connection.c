@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One client's bytes. In: read into the worker's shared input when nothing is left over from before, so that
+ * an idle connection owns no buffer; the rest of an unfinished (or parked) request is kept in a buffer of its
+ * own. Out: sent at once; what the socket does not take is kept, and nothing more is read before it has gone.
+ *
+ * States: OPEN <-> PARKED (tier_submit, tier_next_ready); OPEN <-> held (replies wait for the disk, requests
+ * for the replies); OPEN -> CLOSING (quit, endless line: close after
+ * the last reply); any -> BROKEN (the socket failed, no memory: close at the end of the turn, or when the
+ * ticket is back).
+ */
+#include "server/admin/observe.h"
+#include "server/worker/feed.h"
+#include "server/worker/internal.h"
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+enum { SEND_PIECES = 64 };
+
+/* The plain system calls. In a program with threads the C library wraps recv and send in two atomic
+ * operations each, so that a thread can be cancelled inside; no thread is cancelled here, and a request is
+ * small enough for that to show. */
+static ssize_t receive_now(int fd, void *data, size_t size) {
+#ifdef SYS_recvfrom
+    return syscall(SYS_recvfrom, fd, data, size, MSG_DONTWAIT, NULL, NULL);
+#else
+    return recv(fd, data, size, MSG_DONTWAIT);
+#endif
+}
+
+static ssize_t send_now(int fd, const void *data, size_t size) {
+#ifdef SYS_sendto
+    return syscall(SYS_sendto, fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0);
+#else
+    return send(fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+#endif
+}
+
+/* ---- Readiness ---- */
+
+enum { EDGES = EPOLLIN | EPOLLRDHUP | EPOLLET };
+
+void connection_notice(struct connection *connection, uint32_t events) {
+    if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+        connection->readable = true;
+    if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+        connection->hung_up = true;
+    if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
+        connection->writable = true;
+    connection_set_ready(connection);
+}
+
+/* EPOLLOUT is asked for only while it is waited for: a peer on a Unix socket would else cause an edge by each
+ * reply it reads. Changing the interest reports again what is the case. */
+void connection_set_sends(struct connection *connection, bool sends) {
+    if (connection->sends == sends)
+        return;
+    connection->sends = sends;
+    connection->writable = false;
+    struct epoll_event event = {.events = sends ? EDGES | EPOLLOUT : EDGES, .data.ptr = connection};
+    if (epoll_ctl(connection->worker->poll, EPOLL_CTL_MOD, connection->fd, &event) != 0)
+        connection_set_state(connection, CONNECTION_BROKEN);
+}
+
+bool connection_is_due(const struct connection *connection) {
+    if (connection->sends)
+        return connection->writable;
+    return connection->readable && connection_state(connection) == CONNECTION_OPEN;
+}
+
+enum connection_state connection_state(const struct connection *connection) {
+    return atomic_load_explicit(&connection->state, memory_order_relaxed);
+}
+
+void connection_set_state(struct connection *connection, enum connection_state state) {
+    atomic_store_explicit(&connection->state, state, memory_order_relaxed);
+    connection->stops =
+        (uint8_t)((connection->stops & ~STOP_STATE) | (state == CONNECTION_OPEN ? 0 : STOP_STATE));
+}
+
+bool connection_is_parked(const struct connection *connection) {
+    return atomic_load_explicit(&connection->parked, memory_order_relaxed);
+}
+
+void connection_set_parked(struct connection *connection, bool parked) {
+    atomic_store_explicit(&connection->parked, parked, memory_order_relaxed);
+    connection->stops = (uint8_t)((connection->stops & ~STOP_PARKED) | (parked ? STOP_PARKED : 0));
+}
+
+void connection_set_ready(struct connection *connection) {
+    struct worker *worker = connection->worker;
+    if (connection->in_ready)
+        return;
+    connection->in_ready = true;
+    connection->next_ready = NULL;
+    *worker->ready_tail = connection;
+    worker->ready_tail = &connection->next_ready;
+}
+
+struct connection *connection_open(struct worker *worker, int fd) {
+    struct connection *connection = calloc(1, sizeof *connection);
+    if (!connection)
+        return NULL;
+    connection->worker = worker;
+    connection->pending_tail = &connection->pending;
+    atomic_store_explicit(&connection->last_active, worker->now.seconds, memory_order_relaxed);
+    bool auth = atomic_load_explicit(&worker->server->auth, memory_order_acquire) != NULL;
+    connection->authenticated = !auth;
+    parser_init(&connection->parser, auth ? AUTH_ITEM_MAX : worker->server->settings->item_max);
+    connection->ticket = tier_ticket_create(worker->tier, connection);
+    if (!connection->ticket) {
+        free(connection);
+        return NULL;
+    }
+    connection->fd = fd;
+    struct epoll_event event = {.events = EDGES, .data.ptr = connection};
+    if (epoll_ctl(worker->poll, EPOLL_CTL_ADD, fd, &event) != 0) {
+        tier_ticket_destroy(connection->ticket);
+        free(connection);
+        return NULL;
+    }
+    pthread_mutex_lock(&worker->list_lock);
+    connection->next = worker->connections;
+    if (connection->next)
+        connection->next->previous = connection;
+    worker->connections = connection;
+    pthread_mutex_unlock(&worker->list_lock);
+    worker_count(&worker->connection_count, 1);
+    observe_connection(connection, NULL);
+    return connection;
+}
+
+void connection_drop_pending(struct connection *connection) {
+    while (connection->pending) {
+        struct pending *first = connection->pending;
+        connection->pending = first->next;
+        if (first->large)
+            cache_large_drop(first->large);
+        free(first);
+    }
+    connection->pending_tail = &connection->pending;
+}
+
+void connection_close(struct connection *connection) {
+    struct worker *worker = connection->worker;
+    assert(!connection_is_parked(connection) && !connection->in_ready);
+    static const char *const reasons[] = {"error", "normal", "idle_timeout", "shutdown"};
+    if (connection->feed)
+        feeds_abandon(worker->server->feeds, connection->feed);
+    observe_connection(connection, reasons[connection->closed_by]);
+    close(connection->fd); /* epoll forgets it with that */
+    pthread_mutex_lock(&worker->list_lock);
+    if (connection->previous)
+        connection->previous->next = connection->next;
+    else
+        worker->connections = connection->next;
+    if (connection->next)
+        connection->next->previous = connection->previous;
+    pthread_mutex_unlock(&worker->list_lock);
+    worker_count(&worker->connection_count, (uint64_t)-1);
+    atomic_fetch_sub_explicit(&worker->server->connections, 1, memory_order_relaxed);
+    connection_drop_pending(connection);
+    tier_ticket_destroy(connection->ticket);
+    free(connection->own);
+    free(connection);
+}
+
+/* ---- In ---- */
+
+static bool own_reserve(struct connection *connection, size_t more) {
+    if (connection->own_start) {
+        memmove(connection->own, connection->own + connection->own_start, connection->own_size);
+        connection->own_start = 0;
+    }
+    if (connection->own_capacity - connection->own_size >= more)
+        return true;
+    size_t capacity = connection->own_capacity ? connection->own_capacity : INPUT_GROWTH;
+    while (capacity - connection->own_size < more)
+        capacity *= 2;
+    char *own = realloc(connection->own, capacity);
+    if (!own)
+        return false;
+    connection->own = own;
+    connection->own_capacity = capacity;
+    return true;
+}
+
+static void own_free(struct connection *connection) {
+    free(connection->own);
+    connection->own = NULL;
+    connection->own_start = connection->own_size = connection->own_capacity = 0;
+}
+
+static void note_kept(struct connection *connection) {
+    bool awaits_value = connection->own && connection->wanted > connection->own_size;
+    if (atomic_load_explicit(&connection->awaits_value, memory_order_relaxed) != awaits_value)
+        atomic_store_explicit(&connection->awaits_value, awaits_value, memory_order_relaxed);
+}
+
+static void set_region(struct connection *connection, const char *data, size_t size, bool is_own) {
+    connection->region = data;
+    connection->region_is_own = is_own;
+    connection->region_size = size;
+    connection->region_at = 0;
+}
+
+/* How much to ask the socket for: up to the end of the value that is awaited, growing with what really came.
+ */
+static size_t read_size(const struct connection *connection) {
+    size_t missing =
+        connection->wanted > connection->own_size ? connection->wanted - connection->own_size : 0;
+    size_t trusted = connection->own_size > TURN_READ ? connection->own_size : TURN_READ;
+    if (missing > trusted)
+        return trusted;
+    return missing > TURN_READ ? missing : TURN_READ;
+}
+
+/* A read that got less than it asked for emptied the socket: what comes then is reported by an edge. */
+static bool received(struct connection *connection, ssize_t got, size_t asked) {
+    connection->readable = got > 0 && ((size_t)got == asked || connection->hung_up);
+    if (got > 0) {
+        worker_count(&connection->worker->bytes_read, (uint64_t)got);
+        return true;
+    }
+    if (got < 0 && errno == EINTR)
+        connection->readable = true;
+    if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
+        return false;
+    if (got == 0)
+        connection->closed_by = CLOSED_BY_CLIENT;
+    connection_set_state(connection, got == 0 ? CONNECTION_CLOSING : CONNECTION_BROKEN);
+    return false;
+}
+
+static bool read_shared(struct connection *connection) {
+    struct worker *worker = connection->worker;
+    char *at = worker->input + worker->input_used;
+    ssize_t got = receive_now(connection->fd, at, TURN_READ);
+    if (!received(connection, got, TURN_READ))
+        return false;
+    worker->input_used += (size_t)got;
+    if (got == TURN_READ)
+        worker_count(&worker->yields, 1);
+    set_region(connection, at, (size_t)got, false);
+    return true;
+}
+
+static bool read_own(struct connection *connection) {
+    size_t size = read_size(connection);
+    if (!own_reserve(connection, size)) {
+        server_log(connection->worker->server, LOG_LEVEL_WARNING,
+                   "connection %d closed: no memory for %zu bytes of a request", connection->fd, size);
+        connection_set_state(connection, CONNECTION_BROKEN);
+        return false;
+    }
+    ssize_t got = receive_now(connection->fd, connection->own + connection->own_size, size);
+    if (!received(connection, got, size))
+        return false;
+    connection->own_size += (size_t)got;
+    return true;
+}
+
+bool connection_read(struct connection *connection) {
+    bool kept_whole =
+        connection->resumed; /* requests are waiting in the own buffer: the socket comes later */
+    connection->resumed = false;
+    if (!connection->own)
+        return !kept_whole && read_shared(connection);
+    if (!kept_whole && !read_own(connection))
+        return false;
+    if (connection->own_size < connection->wanted)
+        return false; /* the value is still on its way: parsing again would find that out the slow way */
+    set_region(connection, connection->own + connection->own_start, connection->own_size, true);
+    return true;
+}
+
+bool connection_keep(struct connection *connection, const char *from) {
+    const char *end = connection->region + connection->region_size;
+    size_t left = (size_t)(end - from);
+    if (connection->region_is_own) {
+        connection->own_start = (size_t)(from - connection->own);
+        connection->own_size = left;
+        if (left == 0)
+            own_free(connection);
+        note_kept(connection);
+        return true;
+    }
+    own_free(connection);
+    if (left == 0)
+        return true;
+    if (!own_reserve(connection, left)) {
+        connection_set_state(connection, CONNECTION_BROKEN);
+        return false;
+    }
+    memcpy(connection->own, from, left);
+    connection->own_size = left;
+    note_kept(connection);
+    return true;
+}
+
+/* ---- Out ---- */
+
+static void keep_piece(struct connection *connection, const char *data, size_t size,
+                       struct cache_large *large) {
+    struct pending *pending = malloc(sizeof *pending + (large ? 0 : size));
+    if (!pending) {
+        if (large)
+            cache_large_drop(large);
+        connection_set_state(connection, CONNECTION_BROKEN);
+        return;
+    }
+    *pending = (struct pending){.large = large, .size = size};
+    if (!large)
+        memcpy(pending->bytes, data, size);
+    pending->data = large ? data : pending->bytes;
+    *connection->pending_tail = pending;
+    connection->pending_tail = &pending->next;
+}
+
+static const char *piece_data(const struct piece *piece, const char *base) {
+    return piece->large ? piece->data : base + piece->offset;
+}
+
+/* Returns the bytes taken, or -1 when the socket is broken. */
+static ssize_t send_pieces(struct connection *connection, const char *base, const struct piece *pieces,
+                           size_t count) {
+    ssize_t sent;
+    if (count == 1) {
+        sent = send_now(connection->fd, piece_data(pieces, base), pieces->size);
+    } else {
+        struct iovec parts[SEND_PIECES];
+        size_t n = count < SEND_PIECES ? count : SEND_PIECES;
+        for (size_t i = 0; i < n; i++)
+            parts[i] = (struct iovec){(void *)(uintptr_t)piece_data(&pieces[i], base), pieces[i].size};
+        struct msghdr message = {.msg_iov = parts, .msg_iovlen = n};
+        sent = sendmsg(connection->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    }
+    if (sent >= 0) {
+        worker_count(&connection->worker->bytes_written, (uint64_t)sent);
+        return sent;
+    }
+    return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? 0 : -1;
+}
+
+void connection_send(struct connection *connection, const char *base, struct piece *pieces, size_t count) {
+    size_t i = 0;
+    size_t offset = 0;
+    bool broken = connection_state(connection) == CONNECTION_BROKEN;
+    while (!connection->held && !connection->pending && !broken && i < count) {
+        ssize_t sent = send_pieces(connection, base, &pieces[i], count - i);
+        if (sent < 0)
+            broken = true;
+        if (sent <= 0)
+            break;
+        offset = (size_t)sent;
+        while (i < count && offset >= pieces[i].size) {
+            offset -= pieces[i].size;
+            if (pieces[i].large)
+                cache_large_drop(pieces[i].large);
+            i++;
+        }
+        if (i < count)
+            break; /* short write, or more pieces than one call takes */
+    }
+    if (broken)
+        connection_set_state(connection, CONNECTION_BROKEN);
+    for (; i < count; i++, offset = 0) {
+        const char *data = piece_data(&pieces[i], base) + offset;
+        if (!broken)
+            keep_piece(connection, data, pieces[i].size - offset, pieces[i].large);
+        else if (pieces[i].large)
+            cache_large_drop(pieces[i].large);
+    }
+    if (connection->pending && !connection->held)
+        connection_set_sends(connection, true);
+}
+
+bool connection_send_pending(struct connection *connection) {
+    while (connection->pending) {
+        struct pending *first = connection->pending;
+        struct piece rest = {.offset = first->sent, .size = first->size - first->sent};
+        ssize_t sent = send_pieces(connection, first->data, &rest, 1);
+        if (sent < 0) {
+            connection_set_state(connection, CONNECTION_BROKEN);
+            return false;
+        }
+        first->sent += (size_t)sent;
+        if (first->sent < first->size) {
+            connection_set_sends(connection, true);
+            return false;
+        }
+        connection->pending = first->next;
+        if (first->large)
+            cache_large_drop(first->large);
+        free(first);
+    }
+    connection->pending_tail = &connection->pending;
+    connection_set_sends(connection, false);
+    return true;
+}

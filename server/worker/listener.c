@@ -1,0 +1,539 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Accepting goes in batches: up to ACCEPT_BATCH connections per readiness, then the loop sees to signals and
+ * timers.
+ *
+ * At the connection limit there are two manners, as with memcached: with maxconns_fast (the default) a client
+ * is told so and closed; without it the sockets are paused, new clients wait in the backlog, and a timer
+ * looks every RESUME_SECONDS whether somebody left. A process out of descriptors is paused in the same way.
+ *
+ *     created --listener_start--> accepting <--pause/resume--> paused --listener_stop--> stopped
+ */
+#include "server/worker/listener.h"
+#include "server/config/measure.h"
+#include "server/worker/worker.h"
+#include <arpa/inet.h>
+#include <errno.h>
+#include <ev.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { ACCEPT_BATCH = 64, LISTENERS_MAX = 64, ADDRESS_TEXT = 160 };
+static const double RESUME_SECONDS = 0.01;
+
+struct listening {
+    ev_io io; /* first: the callback's watcher is the listening socket */
+    struct listener *listener;
+    int fd;
+    bool is_unix;
+    char text[ADDRESS_TEXT]; /* "tcp:127.0.0.1:11211", "tcp6:[::1]:11211", "unix:/path" */
+};
+
+struct listener {
+    const struct settings *settings;
+    struct server *server;
+    struct ev_loop *loop;
+    struct listening sockets[LISTENERS_MAX];
+    size_t count;
+    unsigned next_worker;
+    ev_timer resume;
+    double paused_at;
+    atomic_bool paused;
+    bool started;
+};
+
+/* ---- Addresses -------------------------------------------------------------------------------------- */
+
+static bool refuse(char *ret_error, size_t error_size, const char *text, const char *why) {
+    snprintf(
+        ret_error, error_size,
+        "\"%s\" is no address to listen on (%s): write host, host:port, [ipv6]:port, *:port or unix:/path",
+        text, why);
+    return false;
+}
+
+static bool parse_port(const char *text, int *ret_port) {
+    uint64_t port;
+    if (!measure_number(text, &port) || port > 65535)
+        return false;
+    *ret_port = (int)port;
+    return true;
+}
+
+/* memcached allows "proto[ascii]:tag[name]:" before the address. */
+static const char *skip_prefixes(const char *text, const char **ret_why) {
+    static const char *const names[] = {"proto[", "tag["};
+    *ret_why = NULL;
+    for (size_t i = 0; i < 2; i++) {
+        size_t length = strlen(names[i]);
+        if (strncmp(text, names[i], length) != 0)
+            continue;
+        const char *end = strstr(text, "]:");
+        if (!end)
+            return *ret_why = "the ']:' is missing", text;
+        struct slice word = slice_of(text + length, (size_t)(end - text) - length);
+        bool known = slice_equal(word, SLICE("ascii")) || slice_equal(word, SLICE("negotiating"));
+        if (i == 0 && !known)
+            return *ret_why = "only the ascii protocol is spoken here", text;
+        text = end + 2;
+    }
+    return text;
+}
+
+static bool split_host(const char *text, struct listen_address *address, const char **ret_why) {
+    const char *host = text, *end = strchr(text, '\0'), *port = NULL;
+    if (*text == '[') {
+        host = text + 1;
+        end = strchr(text, ']');
+        if (!end)
+            return *ret_why = "the ']' is missing", false;
+        if (end[1] != '\0' && end[1] != ':')
+            return *ret_why = "only a port may follow ']'", false;
+        port = end[1] == ':' ? end + 2 : NULL;
+    } else {
+        const char *colon = strchr(text, ':');
+        if (colon && !strchr(colon + 1, ':')) { /* several colons: a bare IPv6 address */
+            end = colon;
+            port = colon + 1;
+        }
+    }
+    if (port && !parse_port(port, &address->port))
+        return *ret_why = "a port is a number from 0 to 65535", false;
+    size_t length = (size_t)(end - host);
+    if (length >= sizeof address->host)
+        return *ret_why = "too long", false;
+    if (!(length == 1 && *host == '*')) {
+        memcpy(address->host, host, length);
+        address->host[length] = '\0';
+    }
+    return length > 0 || (*ret_why = "the host is missing", false);
+}
+
+bool listener_parse_address(const char *text, struct listen_address *ret_address, char *ret_error,
+                            size_t error_size) {
+    struct listen_address address = {.port = -1};
+    const char *why = NULL;
+    const char *rest = skip_prefixes(text, &why);
+    if (why)
+        return refuse(ret_error, error_size, text, why);
+    if (strncmp(rest, "unix:", 5) == 0) {
+        struct sockaddr_un un;
+        if (rest[5] == '\0' || strlen(rest + 5) >= sizeof un.sun_path)
+            return refuse(ret_error, error_size, text, "a socket's path has 1 to 107 bytes");
+        address.is_unix = true;
+        snprintf(address.host, sizeof address.host, "%s", rest + 5);
+    } else if (!split_host(rest, &address, &why)) {
+        return refuse(ret_error, error_size, text, why);
+    }
+    *ret_address = address;
+    return true;
+}
+
+/* ---- Sockets ---------------------------------------------------------------------------------------- */
+
+void listener_name_address(const struct sockaddr_storage *address, socklen_t size, char *ret_text,
+                           size_t text_size) {
+    char host[INET6_ADDRSTRLEN] = "?";
+    if (address->ss_family == AF_INET) {
+        const struct sockaddr_in *in = (const struct sockaddr_in *)address;
+        inet_ntop(AF_INET, &in->sin_addr, host, sizeof host);
+        snprintf(ret_text, text_size, "tcp:%s:%u", host, ntohs(in->sin_port));
+    } else if (address->ss_family == AF_INET6) {
+        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)address;
+        inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof host);
+        snprintf(ret_text, text_size, "tcp6:[%s]:%u", host, ntohs(in6->sin6_port));
+    } else if (address->ss_family == AF_UNIX && size > offsetof(struct sockaddr_un, sun_path)) {
+        const struct sockaddr_un *un = (const struct sockaddr_un *)address;
+        snprintf(ret_text, text_size, "unix:%.*s", (int)sizeof un->sun_path, un->sun_path);
+    } else {
+        snprintf(ret_text, text_size, "?:<AF 0>");
+    }
+}
+
+static void name_socket(struct listening *socket) {
+    struct sockaddr_storage address;
+    socklen_t size = sizeof address;
+    if (getsockname(socket->fd, (struct sockaddr *)&address, &size) == 0)
+        listener_name_address(&address, size, socket->text, sizeof socket->text);
+}
+
+static const char *remedy(int error) {
+    switch (error) {
+    case EADDRINUSE:
+        return "another server has it; stop that one or choose another port with -p or listen";
+    case EACCES:
+    case EPERM:
+        return "ports below 1024 need root; start as root with -u USER, or choose another port";
+    case EADDRNOTAVAIL:
+        return "no interface of this machine has this address; correct -l or listen";
+    default:
+        return "correct -l, -p, -s or listen";
+    }
+}
+
+static struct listening *add_socket(struct listener *listener, int fd, bool is_unix) {
+    struct listening *socket = &listener->sockets[listener->count++];
+    *socket = (struct listening){.listener = listener, .fd = fd, .is_unix = is_unix};
+    return socket;
+}
+
+/* Sockets that it accepts inherit these. */
+static int open_tcp(const struct addrinfo *info) {
+    int fd = socket(info->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int on = 1;
+    if (fd < 0)
+        return -1;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    if (info->ai_family == AF_INET6)
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+    if (bind(fd, info->ai_addr, info->ai_addrlen) == 0)
+        return fd;
+    int error = errno;
+    close(fd);
+    errno = error;
+    return -1;
+}
+
+/* Binds all that a name stands for. A machine without IPv6 (or IPv4) serves the other alone. */
+static bool bind_all(struct listener *listener, const struct addrinfo *list, bool any, int *ret_errno) {
+    size_t before = listener->count;
+    for (const struct addrinfo *info = list; info; info = info->ai_next) {
+        if (listener->count == LISTENERS_MAX) {
+            *ret_errno = ENOSPC;
+            return false;
+        }
+        int fd = open_tcp(info);
+        if (fd >= 0) {
+            name_socket(add_socket(listener, fd, false));
+            continue;
+        }
+        *ret_errno = errno;
+        if (errno != EAFNOSUPPORT && !(any && errno == EADDRNOTAVAIL))
+            return false;
+    }
+    return listener->count > before;
+}
+
+/* NULL with a whole sentence. */
+static struct addrinfo *resolve(const char *host, int port, char *ret_error, size_t error_size) {
+    struct addrinfo hints = {.ai_flags = AI_PASSIVE, .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+    struct addrinfo *list = NULL;
+    char service[16];
+    snprintf(service, sizeof service, "%d", port);
+    int error = getaddrinfo(*host ? host : NULL, service, &hints, &list);
+    if (error == 0)
+        return list;
+    snprintf(ret_error, error_size, "cannot listen on %s:%d: %s; correct -l or listen", *host ? host : "*",
+             port, gai_strerror(error));
+    return NULL;
+}
+
+bool listener_resolve(const struct listen_address *address, char *ret_error, size_t error_size) {
+    if (address->is_unix)
+        return true;
+    struct addrinfo *list =
+        resolve(address->host, address->port < 0 ? 0 : address->port, ret_error, error_size);
+    if (list)
+        freeaddrinfo(list);
+    return list != NULL;
+}
+
+static bool bind_tcp(struct listener *listener, const char *host, int port, char *ret_error,
+                     size_t error_size) {
+    struct addrinfo *list = resolve(host, port, ret_error, error_size);
+    if (!list)
+        return false;
+    int failed = EAFNOSUPPORT;
+    bool done = bind_all(listener, list, *host == '\0', &failed);
+    freeaddrinfo(list);
+    if (!done)
+        snprintf(ret_error, error_size, "cannot listen on %s:%d: %s; %s", *host ? host : "*", port,
+                 strerror(failed), remedy(failed));
+    return done;
+}
+
+static int effective_port(const struct settings *settings, const struct listen_address *address) {
+    return address->port >= 0 && !settings->port_overrides ? address->port : settings->port;
+}
+
+/* What bind() takes for a free port is 0. */
+static int port_to_bind(int port) {
+    return port == PORT_FREE ? 0 : port;
+}
+
+static bool bind_addresses(struct listener *listener, char *ret_error, size_t error_size) {
+    const struct settings *settings = listener->settings;
+    if (settings->port == PORT_NONE)
+        return true;
+    if (settings->listen_count == 0 && !settings->unix_socket)
+        return bind_tcp(listener, "", port_to_bind(settings->port), ret_error, error_size);
+    for (size_t i = 0; i < settings->listen_count; i++) {
+        struct listen_address address;
+        if (!listener_parse_address(settings->listen[i], &address, ret_error, error_size))
+            return false;
+        if (!address.is_unix &&
+            !bind_tcp(listener, address.host, port_to_bind(effective_port(settings, &address)), ret_error,
+                      error_size))
+            return false;
+    }
+    return true;
+}
+
+struct listener *listener_create(const struct settings *settings, char *ret_error, size_t error_size) {
+    struct listener *listener = calloc(1, sizeof *listener);
+    if (!listener) {
+        snprintf(ret_error, error_size, "no memory for the listening sockets");
+        return NULL;
+    }
+    listener->settings = settings;
+    if (bind_addresses(listener, ret_error, error_size))
+        return listener;
+    listener_free(listener);
+    return NULL;
+}
+
+/* True when somebody answers on the socket file: then it is not ours to remove. */
+static bool unix_is_served(const struct sockaddr_un *address) {
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return false;
+    bool served = connect(fd, (const struct sockaddr *)address, sizeof *address) == 0 || errno == EAGAIN;
+    close(fd);
+    return served;
+}
+
+static int open_unix(const struct sockaddr_un *address, unsigned mask) {
+    struct stat status;
+    if (lstat(address->sun_path, &status) == 0 && S_ISSOCK(status.st_mode) && !unix_is_served(address))
+        unlink(address->sun_path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -1;
+    mode_t before = umask((mode_t)(~mask & 0777));
+    int bound = bind(fd, (const struct sockaddr *)address, sizeof *address);
+    int error = errno;
+    umask(before);
+    if (bound == 0)
+        return fd;
+    close(fd);
+    errno = error;
+    return -1;
+}
+
+static bool bind_unix(struct listener *listener, const char *path, char *ret_error, size_t error_size) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = -1;
+    errno = ENAMETOOLONG;
+    if (strlen(path) < sizeof address.sun_path && listener->count < LISTENERS_MAX) {
+        strcpy(address.sun_path, path);
+        fd = open_unix(&address, listener->settings->unix_mask);
+    }
+    if (fd < 0) {
+        snprintf(ret_error, error_size, "cannot listen on the Unix socket %s: %s; %s", path, strerror(errno),
+                 errno == EADDRINUSE
+                     ? "another server has it, or it is no socket; stop that one or remove the file"
+                     : "correct -s or listen");
+        return false;
+    }
+    struct listening *socket = add_socket(listener, fd, true);
+    snprintf(socket->text, sizeof socket->text, "unix:%s", path);
+    return true;
+}
+
+bool listener_bind_unix(struct listener *listener, char *ret_error, size_t error_size) {
+    const struct settings *settings = listener->settings;
+    if (settings->unix_socket && !bind_unix(listener, settings->unix_socket, ret_error, error_size))
+        return false;
+    for (size_t i = 0; i < settings->listen_count; i++) {
+        struct listen_address address;
+        if (!listener_parse_address(settings->listen[i], &address, ret_error, error_size))
+            return false;
+        if (address.is_unix && !bind_unix(listener, address.host, ret_error, error_size))
+            return false;
+    }
+    return true;
+}
+
+/* ---- Accepting -------------------------------------------------------------------------------------- */
+
+static bool is_full(const struct listener *listener) {
+    return atomic_load_explicit(&listener->server->connections, memory_order_relaxed) >=
+           listener->settings->max_connections;
+}
+
+static void pause_accepting(struct listener *listener) {
+    if (atomic_exchange(&listener->paused, true))
+        return;
+    for (size_t i = 0; i < listener->count; i++)
+        ev_io_stop(listener->loop, &listener->sockets[i].io);
+    atomic_fetch_add(&listener->server->listen_disabled, 1);
+    listener->paused_at = ev_time();
+    ev_timer_again(listener->loop, &listener->resume);
+}
+
+static void resume_accepting(struct ev_loop *loop, ev_timer *timer, int events) {
+    (void)events;
+    struct listener *listener = timer->data;
+    if (is_full(listener))
+        return;
+    ev_timer_stop(loop, timer);
+    atomic_fetch_add(&listener->server->listen_disabled_us,
+                     (uint64_t)((ev_time() - listener->paused_at) * 1e6));
+    for (size_t i = 0; i < listener->count; i++)
+        ev_io_start(loop, &listener->sockets[i].io);
+    atomic_store(&listener->paused, false);
+}
+
+static void reject(struct listener *listener, int fd) {
+    static const char line[] = "ERROR Too many open connections\r\n";
+    atomic_fetch_add(&listener->server->connections_rejected, 1);
+    if (send(fd, line, sizeof line - 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+        server_log(listener->server, LOG_LEVEL_DEBUG, "a rejected client left before it was told");
+    close(fd);
+}
+
+static void hand_over(struct listener *listener, int fd) {
+    struct server *server = listener->server;
+    atomic_fetch_add_explicit(&server->connections, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&server->connections_total, 1, memory_order_relaxed);
+    worker_hand(server->workers[listener->next_worker], fd);
+    listener->next_worker = (listener->next_worker + 1) % server->worker_count;
+}
+
+/* What accept4 says besides a descriptor; true: go on with the batch. */
+static bool accept_failed(struct listener *listener, int error) {
+    switch (error) {
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case ENOMEM:
+        server_log(listener->server, LOG_LEVEL_WARNING,
+                   "cannot accept a connection: %s; waiting until one closes (ulimit -n against -c %u)",
+                   strerror(error), listener->settings->max_connections);
+        pause_accepting(listener);
+        return false;
+    case EAGAIN:
+        return false;
+    default: /* the client was gone before it was accepted */
+        return true;
+    }
+}
+
+static void accept_some(struct ev_loop *loop, ev_io *io, int events) {
+    (void)loop;
+    (void)events;
+    struct listening *socket = (struct listening *)io;
+    struct listener *listener = socket->listener;
+    for (int i = 0; i < ACCEPT_BATCH; i++) {
+        if (!listener->settings->maxconns_fast && is_full(listener)) {
+            pause_accepting(listener);
+            return;
+        }
+        int fd = accept4(socket->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0) {
+            if (!accept_failed(listener, errno))
+                return;
+        } else if (is_full(listener)) {
+            reject(listener, fd);
+        } else {
+            hand_over(listener, fd);
+        }
+    }
+}
+
+bool listener_start(struct listener *listener, struct ev_loop *loop, struct server *server, char *ret_error,
+                    size_t error_size) {
+    listener->loop = loop;
+    listener->server = server;
+    ev_init(&listener->resume, resume_accepting);
+    listener->resume.repeat = RESUME_SECONDS;
+    listener->resume.data = listener;
+    for (size_t i = 0; i < listener->count; i++) {
+        struct listening *socket = &listener->sockets[i];
+        if (listen(socket->fd, (int)listener->settings->backlog) != 0) {
+            snprintf(ret_error, error_size, "cannot listen on %s: %s; %s", socket->text, strerror(errno),
+                     remedy(errno));
+            return false;
+        }
+    }
+    for (size_t i = 0; i < listener->count; i++) {
+        struct listening *socket = &listener->sockets[i];
+        ev_io_init(&socket->io, accept_some, socket->fd, EV_READ);
+        ev_io_start(loop, &socket->io);
+    }
+    listener->started = true;
+    return true;
+}
+
+void listener_stop(struct listener *listener) {
+    if (listener->started) {
+        ev_timer_stop(listener->loop, &listener->resume);
+        for (size_t i = 0; i < listener->count; i++)
+            ev_io_stop(listener->loop, &listener->sockets[i].io);
+        listener->started = false;
+    }
+    for (size_t i = 0; i < listener->count; i++) {
+        struct listening *socket = &listener->sockets[i];
+        if (socket->fd < 0)
+            continue;
+        if (socket->is_unix)
+            unlink(socket->text + strlen("unix:"));
+        close(socket->fd);
+        socket->fd = -1;
+    }
+}
+
+void listener_free(struct listener *listener) {
+    if (!listener)
+        return;
+    listener_stop(listener);
+    free(listener);
+}
+
+/* ---- What is told about it -------------------------------------------------------------------------- */
+
+static const char *bare_text(const struct listening *socket) {
+    return socket->is_unix ? socket->text : strchr(socket->text, ':') + 1;
+}
+
+void listener_describe(const struct listener *listener, char *ret_text, size_t size) {
+    size_t used = 0;
+    ret_text[0] = '\0';
+    for (size_t i = 0; i < listener->count && used < size; i++)
+        used += (size_t)snprintf(ret_text + used, size - used, "%s%s", i ? ", " : "",
+                                 bare_text(&listener->sockets[i]));
+}
+
+void listener_print_ports(const struct listener *listener, FILE *out) {
+    for (size_t i = 0; i < listener->count; i++) {
+        const char *text = listener->sockets[i].text;
+        if (!listener->sockets[i].is_unix)
+            fprintf(out, "TCP %s: %s\n", strncmp(text, "tcp6", 4) == 0 ? "INET6" : "INET",
+                    strrchr(text, ':') + 1);
+    }
+}
+
+bool listener_is_accepting(const struct listener *listener) {
+    return !atomic_load(&listener->paused);
+}
+
+void listener_stat(const struct listener *listener, struct stat_sink *sink) {
+    for (size_t i = 0; i < listener->count; i++) {
+        const struct listening *socket = &listener->sockets[i];
+        char name[48];
+        snprintf(name, sizeof name, "%d:addr", socket->fd);
+        sink->line(sink, name, socket->text);
+        snprintf(name, sizeof name, "%d:state", socket->fd);
+        sink->line(sink, name, "conn_listening");
+    }
+}

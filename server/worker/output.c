@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The replies of a turn: one run of bytes for all connections, in the order in which they were served, and a
+ * list of pieces that says whose they are. As a connection is served at one go, its pieces stand together and
+ * go out with one system call.
+ */
+#include "server/worker/internal.h"
+#include <assert.h>
+#include <stdlib.h>
+
+enum { OUTPUT_FIRST = 128 << 10, PIECES_FIRST = 64, OUTPUT_KEEP = 4 << 20 };
+
+bool output_init(struct output *output) {
+    *output = (struct output){0};
+    output->data = malloc(OUTPUT_FIRST);
+    output->pieces = malloc(PIECES_FIRST * sizeof *output->pieces);
+    output->capacity = OUTPUT_FIRST;
+    output->piece_capacity = PIECES_FIRST;
+    return output->data && output->pieces;
+}
+
+void output_free(struct output *output) {
+    free(output->data);
+    free(output->pieces);
+    *output = (struct output){0};
+}
+
+char *output_grow(struct output *output, size_t need) {
+    size_t capacity = output->capacity * 2;
+    while (capacity - output->size < need)
+        capacity *= 2;
+    char *data = realloc(output->data, capacity);
+    if (!data)
+        return NULL;
+    output->data = data;
+    output->capacity = capacity;
+    return output->data + output->size;
+}
+
+static struct piece *add_piece(struct output *output, struct connection *connection) {
+    if (output->piece_count == output->piece_capacity) {
+        size_t capacity = output->piece_capacity * 2;
+        struct piece *pieces = realloc(output->pieces, capacity * sizeof *pieces);
+        if (!pieces)
+            return NULL;
+        output->pieces = pieces;
+        output->piece_capacity = capacity;
+    }
+    struct piece *piece = &output->pieces[output->piece_count++];
+    *piece = (struct piece){.connection = connection, .offset = output->size};
+    return piece;
+}
+
+/* The bytes of the piece that grew until now are known. */
+static void close_piece(struct output *output) {
+    if (output->owner) {
+        struct piece *last = &output->pieces[output->piece_count - 1];
+        last->size = output->size - last->offset;
+    }
+    output->owner = NULL;
+}
+
+void output_begin(struct output *output, struct connection *connection) {
+    close_piece(output);
+    if (add_piece(output, connection))
+        output->owner = connection;
+    else
+        connection_set_state(connection, CONNECTION_BROKEN);
+}
+
+bool output_large(struct output *output, struct connection *connection, const struct cache_view *view) {
+    close_piece(output);
+    struct piece *piece = add_piece(output, connection);
+    if (!piece)
+        return false;
+    cache_large_hold(view->large);
+    piece->large = view->large;
+    piece->data = view->value.data;
+    piece->size = view->value.size;
+    return true;
+}
+
+void output_append(struct output *output, struct connection *connection, const char *data, size_t size) {
+    if (size == 0)
+        return; /* data may be NULL: a command answered nothing */
+    char *out = output_reserve(output, size);
+    if (!out) {
+        connection_set_state(connection, CONNECTION_BROKEN);
+        return;
+    }
+    memcpy(out, data, size);
+    output_commit(output, connection, out + size);
+}
+
+struct output_mark output_mark(const struct output *output) {
+    return (struct output_mark){output->size, output->piece_count, output->owner};
+}
+
+bool output_cut(struct output *output, const struct output_mark *mark) {
+    if (mark->size > output->size || mark->piece_count > output->piece_count)
+        return false;
+    for (size_t i = mark->piece_count; i < output->piece_count; i++)
+        if (output->pieces[i].large)
+            cache_large_drop(output->pieces[i].large);
+    output->size = mark->size;
+    output->piece_count = mark->piece_count;
+    output->owner = mark->owner;
+    return true;
+}
+
+void output_break(struct output *output) {
+    for (size_t i = 0; i < output->piece_count; i++)
+        if (!output->pieces[i].connection->held)
+            connection_set_state(output->pieces[i].connection, CONNECTION_BROKEN);
+}
+
+void output_send(struct output *output) {
+    size_t i = 0;
+    close_piece(output);
+    while (i < output->piece_count) {
+        size_t first = i;
+        struct connection *connection = output->pieces[first].connection;
+        while (i < output->piece_count && output->pieces[i].connection == connection)
+            i++;
+        connection_send(connection, output->data, &output->pieces[first], i - first);
+    }
+    output->size = output->piece_count = 0;
+    if (output->capacity > OUTPUT_KEEP) {
+        char *data = realloc(output->data, OUTPUT_FIRST);
+        if (data) {
+            output->data = data;
+            output->capacity = OUTPUT_FIRST;
+        }
+    }
+}

@@ -1,0 +1,549 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A worker's turn: everything that became ready while the loop slept, served in stages.
+ *
+ *     read       each ready connection once, into one buffer
+ *     parse      all that is complete, up to TURN_BATCH requests; each is hashed and its bucket prefetched
+ *     execute    the batch in order; replies go into one buffer (output.c)
+ *     journal    tier_turn_end: once
+ *     send       once per connection; not at all if the journal could not be written
+ *
+ * Under journal = always the changes of a turn share a sync: the replies of connections that made some are
+ * held until it is done, and then sent; nothing more of these connections is executed before.
+ *
+ * A request that parks stops its connection: its bytes and all that follow are kept, and when its ticket is
+ * back they are parsed and executed again. Of a multi-key line the keys that were answered before are skipped
+ * then. The same keeping serves a connection whose replies are held, and a client that does not read its
+ * replies (deferred): the requests wait until the replies are sent.
+ *
+ * Invariant: slices of the batch point into the worker's input or into a connection's own buffer; neither
+ * moves before the batch was executed.
+ */
+#include "policies/evaluate.h"
+#include "server/admin/command.h"
+#include "server/admin/observe.h"
+#include "server/protocol/reply.h"
+#include "server/worker/auth.h"
+#include "server/worker/feed.h"
+#include "server/worker/internal.h"
+#include <assert.h>
+
+/* False once nothing more of this connection may be executed in this turn. */
+static bool goes_on(const struct connection *connection) {
+    return connection->stops == 0;
+}
+
+/* ---- Execute ---- */
+
+/* Ends the parsing of a connection at slot i: bytes from there on are kept for later. */
+static bool hold_from(struct worker *worker, size_t i) {
+    struct slot *slot = &worker->slots[i];
+    struct connection *connection = slot->connection;
+    connection->skip_keys = slot->line_key;
+    connection->wanted = 0;
+    connection->parser.in_run = false;
+    connection->parser.swallow = 0;
+    return connection_keep(connection, slot->start);
+}
+
+static void park(struct worker *worker, size_t i) {
+    struct connection *connection = worker->slots[i].connection;
+    const struct request *request = &worker->slots[i].request;
+    for (size_t j = i + 1; j < worker->slot_count; j++) {
+        struct slot *next = &worker->slots[j];
+        if (next->connection != connection || next->request.command > COMMAND_META_DEBUG ||
+            !tier_anticipate(worker->tier, connection->ticket, request, &next->request))
+            break;
+    }
+    if (!hold_from(worker, i)) {
+        tier_abandon(worker->tier, connection->ticket);
+        return;
+    }
+    connection_set_parked(connection, true);
+    worker->parked++;
+    tier_submit(worker->tier, connection->ticket);
+}
+
+/* Nothing more of it is executed before the disk has what it did. */
+static bool waits_for_disk(const struct connection *connection) {
+    return connection->held_position != 0;
+}
+
+/* The replies of this part of the turn, of which there may be none, wait for the disk. */
+static void hold(struct worker *worker, struct connection *connection) {
+    if (connection->held)
+        return;
+    connection->held = true;
+    connection->next_held = worker->undated;
+    worker->undated = connection;
+}
+
+static void write_reply(struct worker *worker, struct connection *connection, const struct request *request,
+                        struct outcome *outcome) {
+    struct output *output = &worker->output;
+    bool copied_whole = !outcome->view.large && outcome->view.value.size > CACHE_LARGE_VALUE;
+    char *out =
+        output_reserve(output, outcome->status == OUTCOME_HIT && copied_whole ? outcome->view.value.size : 0);
+    if (!out) {
+        connection_set_state(connection, CONNECTION_BROKEN);
+        return;
+    }
+    char *value_at = NULL;
+    char *end = reply_write(out, request, outcome, &value_at);
+    if (value_at) {
+        output_commit(output, connection, value_at);
+        if (!output_large(output, connection, &outcome->view))
+            connection_set_state(connection, CONNECTION_BROKEN);
+    }
+    output_commit(output, connection, end);
+}
+
+static void answer_line(struct worker *worker, struct connection *connection, const char *line) {
+    output_append(&worker->output, connection, line, strlen(line));
+    output_append(&worker->output, connection, "\r\n", 2);
+}
+
+/* get, gets, gat and gats come key by key. */
+static bool is_in_run(const struct request *request) {
+    return request->command == COMMAND_GET || request->command == COMMAND_GAT;
+}
+
+/* -o read_buf_mem_limit: replies that are not sent yet may take so much of memory, and each counts REPLY_COST
+ * beside its bytes, as with memcached. Where they would take more, a get line is answered by an error alone;
+ * other requests cannot be told apart by their answers, so the connection is closed without any. */
+static bool has_room_for_reply(struct worker *worker, size_t i) {
+    struct slot *slot = &worker->slots[i];
+    struct connection *connection = slot->connection;
+    struct output *output = &worker->output;
+    size_t share = worker->server->settings->reply_limit / worker->server->settings->threads;
+    if (share == 0)
+        return true;
+    if (slot->line_key == 0) {
+        worker->line_mark = output_mark(output);
+        worker->line_replies = worker->replies;
+    }
+    if (++worker->replies * REPLY_COST + output->size <= share)
+        return true;
+    worker_count(&worker->replies_refused, 1);
+    if (!is_in_run(&slot->request) || !output_cut(output, &worker->line_mark)) {
+        connection_set_state(connection, CONNECTION_BROKEN);
+        return false;
+    }
+    worker->replies = worker->line_replies;
+    answer_line(worker, connection, "SERVER_ERROR out of memory writing get response");
+    connection->skip_run = !slot->request.ends_run;
+    return false;
+}
+
+static inline void execute_key(struct worker *worker, size_t i, bool observes) {
+    struct connection *connection = worker->slots[i].connection;
+    struct request *request = &worker->slots[i].request;
+    struct outcome outcome;
+    struct observed observed;
+    if (connection->skip_run) { /* a key before it on the line failed: that error was the line's answer */
+        connection->skip_run = !request->ends_run;
+        return;
+    }
+    if (observes && !has_room_for_reply(worker, i))
+        return;
+    if (observes)
+        observe_before(worker, request, &observed);
+    enum tier_status status = tier_execute(worker->tier, connection->ticket, request, &outcome);
+    if (status == TIER_PARKED) {
+        park(worker, i);
+        return;
+    }
+    if (status == TIER_HELD)
+        hold(worker, connection);
+    write_reply(worker, connection, request, &outcome);
+    connection->skip_run = outcome.status == OUTCOME_ERROR && is_in_run(request) && !request->ends_run;
+    if (observes)
+        observe_after(worker, connection, request, &outcome, &observed);
+    if (outcome.holds_lock)
+        tier_release(worker->tier, &outcome);
+}
+
+static void execute_sync(struct worker *worker, size_t i) {
+    struct connection *connection = worker->slots[i].connection;
+    struct request *request = &worker->slots[i].request;
+    struct outcome outcome = {0};
+    uint32_t timeout = worker->server->settings->sync_timeout;
+    if (tier_sync(worker->tier, connection->ticket, request->argument, timeout, &outcome) == TIER_PARKED) {
+        park(worker, i);
+        return;
+    }
+    if (outcome.status == OUTCOME_ERROR) {
+        answer_line(worker, connection, outcome.error);
+        return;
+    }
+    char line[64];
+    snprintf(line, sizeof line, "SYNCED %llu", (unsigned long long)outcome.number);
+    answer_line(worker, connection, line);
+}
+
+/* Until a client has authenticated, only a set is looked at, and its data block taken for "user password". */
+static void authenticate(struct worker *worker, struct connection *connection,
+                         const struct request *request) {
+    struct auth *auth = atomic_load_explicit(&worker->server->auth, memory_order_acquire);
+    worker_count(&worker->auth_commands, 1);
+    if (request->command != COMMAND_SET) {
+        worker_count(&worker->auth_errors, 1);
+        answer_line(worker, connection, "CLIENT_ERROR unauthenticated");
+        return;
+    }
+    if (request->too_large || (auth && !auth_check(auth, request->value))) {
+        worker_count(&worker->auth_errors, 1);
+        answer_line(worker, connection,
+                    request->too_large ? "CLIENT_ERROR auth token too long"
+                                       : "CLIENT_ERROR authentication failure");
+        return;
+    }
+    connection->authenticated = true;
+    connection->parser.item_max = worker->server->settings->item_max;
+    answer_line(worker, connection, "STORED");
+}
+
+/* Keeps what the client sent behind slot i, and leaves the connection to the feed's thread. */
+static void begin_feed(struct worker *worker, size_t i, struct feed *feed) {
+    struct connection *connection = worker->slots[i].connection;
+    bool kept = i + 1 < worker->slot_count && worker->slots[i + 1].connection == connection
+                    ? hold_from(worker, i + 1)
+                    : connection_keep(connection, connection->region + connection->region_at);
+    if (!kept || !feeds_begin(worker->server->feeds, feed, worker, connection, connection->fd)) {
+        feed_free(feed);
+        connection_set_state(connection, CONNECTION_BROKEN);
+        return;
+    }
+    connection->feed = feed;
+    connection_set_state(connection, CONNECTION_FED);
+}
+
+void turn_end_feed(struct connection *connection, bool broken) {
+    connection->feed = NULL;
+    connection->closed_by = CLOSED_BY_CLIENT;
+    connection_set_state(connection, broken ? CONNECTION_BROKEN : CONNECTION_OPEN);
+    connection->resumed = connection->own != NULL;
+    connection->readable = true;
+    connection_set_ready(connection);
+}
+
+static void execute_command(struct worker *worker, size_t i) {
+    struct connection *connection = worker->slots[i].connection;
+    const struct request *request = &worker->slots[i].request;
+    switch (request->command) {
+    case COMMAND_META_NOOP:
+        output_append(&worker->output, connection, "MN\r\n", 4);
+        return;
+    case COMMAND_BAD:
+        if (!request->noreply)
+            answer_line(worker, connection, request->error);
+        return;
+    case COMMAND_QUIT:
+        connection->closed_by = CLOSED_BY_CLIENT;
+        connection_set_state(connection, CONNECTION_CLOSING);
+        return;
+    case COMMAND_SYNC:
+        execute_sync(worker, i);
+        return;
+    default:
+        break;
+    }
+    struct command_place place = {.behind_replies = worker->output.owner == connection || connection->held};
+    worker->text.size = 0;
+    atomic_store_explicit(&worker->commanding, connection, memory_order_relaxed);
+    enum command_result result =
+        command_run(worker->server, worker->tier, request, &worker->now, &place, &worker->text);
+    atomic_store_explicit(&worker->commanding, NULL, memory_order_relaxed);
+    if (result == COMMAND_CLOSE) {
+        connection->closed_by = CLOSED_BY_SHUTDOWN;
+        connection_set_state(connection, CONNECTION_CLOSING);
+    }
+    if (result == COMMAND_FEED) {
+        begin_feed(worker, i, place.feed);
+        return;
+    }
+    if (worker->text.failed)
+        answer_line(worker, connection, "SERVER_ERROR out of memory writing the answer");
+    else
+        output_append(&worker->output, connection, worker->text.data, worker->text.size);
+    worker->text.failed = false;
+}
+
+/* Lets those go on whose replies may be sent now. */
+static void collect_held(struct worker *worker) {
+    struct connection *connection;
+    while ((connection = worker->held) && connection->held_position <= tier_durable(worker->tier)) {
+        worker->held = connection->next_held;
+        if (!worker->held)
+            worker->held_tail = &worker->held;
+        connection->held = false;
+        connection->held_position = 0;
+        connection_set_ready(connection);
+    }
+}
+
+/* The position of what was changed in this part of the turn; 0: it could not be written yet. */
+static void date_held(struct worker *worker, uint64_t position) {
+    struct connection *next;
+    for (struct connection *connection = worker->undated; connection; connection = next) {
+        next = connection->next_held;
+        connection->held_position = position ? position : UINT64_MAX;
+        if (!position)
+            continue;
+        connection->next_held = NULL;
+        *worker->held_tail = connection;
+        worker->held_tail = &connection->next_held;
+    }
+    if (position)
+        worker->undated = NULL;
+    collect_held(worker); /* it may be on the disk already */
+}
+
+/* The stages "journal" and "send". When the journal cannot be written, changes of this turn are not safe from
+ * a kill -9, and their replies would promise that they are: the connections are closed without any, but for
+ * those whose replies are held. */
+static void journal_and_send(struct worker *worker) {
+    uint64_t position;
+    bool kept = tier_turn_end(worker->tier, &position);
+    date_held(worker, position);
+    if (!kept)
+        output_break(&worker->output);
+    output_send(&worker->output);
+    worker->replies = 0;
+}
+
+/* Ends one part of the turn and begins the next. */
+static void flush_output(struct worker *worker) {
+    journal_and_send(worker);
+    tier_turn_begin(worker->tier, &worker->now);
+}
+
+static void execute_slot(struct worker *worker, size_t i) {
+    struct connection *connection = worker->slots[i].connection;
+    const struct request *request = &worker->slots[i].request;
+    if (!connection->authenticated)
+        authenticate(worker, connection, request);
+    else if (request->command > COMMAND_META_DEBUG)
+        execute_command(worker, i);
+    else if (__builtin_expect(worker->observes, false))
+        execute_key(worker, i, true);
+    else
+        execute_key(worker, i, false);
+}
+
+/* By now the bucket that tier_prepare asked for is near: ask for the entry it points to. */
+static void prefetch_entry(struct worker *worker, size_t i) {
+    struct slot *slot = &worker->slots[i];
+    slot->entry = slot->request.command <= COMMAND_META_DEBUG
+                      ? cache_prefetch_entry(worker->cache, slot->request.hash)
+                      : NULL;
+}
+
+/* The entries of the last requests of a batch, and the values of the first. */
+static void prefetch_edges(struct worker *worker) {
+    size_t count = worker->slot_count;
+    for (size_t i = count > TURN_AHEAD ? count - TURN_AHEAD : 0; i < count; i++)
+        prefetch_entry(worker, i);
+    for (size_t i = 0; i < count && i < TURN_AHEAD_VALUE; i++)
+        cache_prefetch_value(worker->slots[i].entry);
+}
+
+static void execute_batch(struct worker *worker) {
+    prefetch_edges(worker);
+    for (size_t i = 0; i < worker->slot_count; i++) {
+        struct connection *connection = worker->slots[i].connection;
+        if (i + TURN_AHEAD_VALUE < worker->slot_count)
+            cache_prefetch_value(worker->slots[i + TURN_AHEAD_VALUE].entry);
+        if (!goes_on(connection))
+            continue;
+        if (connection->pending || waits_for_disk(connection)) {
+            connection->stops |= STOP_DEFERRED;
+            connection->resumed = true;
+            hold_from(worker, i);
+            continue;
+        }
+        execute_slot(worker, i);
+        if (worker->output.size > TURN_OUTPUT)
+            flush_output(worker);
+    }
+    worker_count(&worker->requests, worker->slot_count);
+    worker->slot_count = 0;
+}
+
+/* ---- Read and parse ---- */
+
+static void refuse_protocol(struct worker *worker, struct connection *connection,
+                            const struct request *request) {
+    execute_batch(worker); /* what came before is answered before */
+    if (!goes_on(connection))
+        return;
+    if (connection->parser.close_reason == CLOSE_BINARY)
+        server_log(worker->server, LOG_LEVEL_WARNING,
+                   "connection %d closed: it speaks memcached's binary protocol, which is not served; set "
+                   "the client to the text (ASCII) protocol",
+                   connection->fd);
+    if (connection->parser.close_reason == CLOSE_ENDLESS_LINE && request->error)
+        answer_line(worker, connection, request->error);
+    connection_set_state(connection, CONNECTION_CLOSING);
+}
+
+/* Notes where the line of a request begins, and which of its keys this is. True if it was answered before. */
+static bool note_line(struct connection *connection, struct slot *slot, const char *start, bool continues) {
+    connection->line_key = continues ? connection->line_key + 1 : 0;
+    connection->line_start = continues ? connection->line_start : start;
+    slot->start = connection->line_start;
+    slot->line_key = connection->line_key;
+    if (slot->line_key < connection->skip_keys)
+        return true;
+    connection->skip_keys = 0;
+    return false;
+}
+
+/* Parses one request into the batch. False: the region holds no further one. */
+static bool parse_one(struct worker *worker, struct connection *connection) {
+    struct slot *slot = &worker->slots[worker->slot_count];
+    const char *start = connection->region + connection->region_at;
+    size_t there = connection->region_size - connection->region_at;
+    bool continues = connection->parser.in_run;
+    uint64_t swallow = connection->parser.swallow;
+    size_t consumed = 0, wanted = 0;
+    enum parse_status status =
+        parse(&connection->parser, start, there, worker->key_buffers[worker->slot_count], &slot->request,
+              &consumed, &wanted);
+    start += swallow < there ? swallow : there; /* what was swallowed is no part of this request */
+    connection->region_at += consumed;
+    if (status == PARSE_MORE) {
+        connection->wanted = wanted;
+        return false;
+    }
+    if (status == PARSE_CLOSE) {
+        refuse_protocol(worker, connection, &slot->request);
+        return false;
+    }
+    if (note_line(connection, slot, start, continues))
+        return true;
+    slot->connection = connection;
+    if (slot->request.command <= COMMAND_META_DEBUG)
+        tier_prepare(worker->tier, &slot->request);
+    if (worker->slot_count >= TURN_AHEAD)
+        prefetch_entry(worker, worker->slot_count - TURN_AHEAD);
+    worker->slot_count++;
+    if (worker->slot_count == TURN_BATCH || !connection->authenticated)
+        execute_batch(worker);
+    return true;
+}
+
+/* Up to the end of what was read, or, where -R was given, until the connection had its requests of this turn:
+ * the rest waits in its own buffer until the others have been served. True: there is such a rest. */
+static bool parse_requests(struct worker *worker, struct connection *connection) {
+    const struct settings *settings = worker->server->settings;
+    uint64_t requests = 0, limit = settings->limits_requests ? settings->requests_per_event : UINT64_MAX;
+    while (goes_on(connection) && connection->region_at < connection->region_size) {
+        bool continues = connection->parser.in_run;
+        if (!continues && requests == limit)
+            return true;
+        if (!parse_one(worker, connection))
+            break;
+        requests += !continues;
+    }
+    return false;
+}
+
+static void parse_region(struct worker *worker, struct connection *connection) {
+    connection->wanted = 0;
+    bool yields = parse_requests(worker, connection);
+    if (connection->region_is_own)
+        execute_batch(worker); /* keeping may free the bytes that the batch points into */
+    if (!goes_on(connection) || !connection_keep(connection, connection->region + connection->region_at))
+        return;
+    connection->resumed = yields;
+    if (yields)
+        worker_count(&worker->yields, 1);
+}
+
+static void serve(struct worker *worker, struct connection *connection) {
+    if (connection->held || (connection->pending && !connection_send_pending(connection)))
+        return;
+    if (connection_is_parked(connection)) /* it sends while it waits: look again when its ticket is back */
+        return;
+    if (connection_state(connection) != CONNECTION_OPEN)
+        return;
+    connection->stops &= (uint8_t)~STOP_DEFERRED;
+    if (!connection->resumed && (worker->stopping || !connection->readable))
+        return;
+    if (worker->input_used + TURN_READ > TURN_INPUT) {
+        execute_batch(worker);
+        worker->input_used = 0;
+    }
+    atomic_store_explicit(&connection->last_active, worker->now.seconds, memory_order_relaxed);
+    if (connection_read(connection))
+        parse_region(worker, connection);
+}
+
+/* ---- The turn ---- */
+
+static void collect_tickets(struct worker *worker) {
+    struct tier_ticket *ticket;
+    while ((ticket = tier_next_ready(worker->tier))) {
+        struct connection *connection = tier_ticket_owner(ticket);
+        assert(connection_is_parked(connection));
+        worker->parked--;
+        connection->resumed = true;
+        connection_set_parked(connection, false);
+        if (connection_state(connection) != CONNECTION_OPEN)
+            tier_abandon(worker->tier, ticket);
+        connection_set_ready(connection);
+    }
+}
+
+/* Requests of it that it had to leave for the next turn. */
+static bool has_rest(const struct connection *connection) {
+    return connection->resumed && !connection->pending && connection_state(connection) == CONNECTION_OPEN;
+}
+
+/* Replies that were held while this turn went on, and are held no longer. */
+static bool has_unsent(const struct connection *connection) {
+    return connection->pending && !connection->sends;
+}
+
+static void settle(struct connection *connection) {
+    enum connection_state state = connection_state(connection);
+    if (connection_is_parked(connection) || connection->held)
+        return;
+    if (state == CONNECTION_BROKEN || (state == CONNECTION_CLOSING && !connection->pending))
+        connection_close(connection);
+    else if (has_rest(connection) || has_unsent(connection) ||
+             (connection_is_due(connection) && !connection->worker->stopping))
+        connection_set_ready(connection);
+}
+
+static void note_duration(struct worker *worker) {
+    uint64_t now_us = wall_time().us, us = now_us > worker->now.us ? now_us - worker->now.us : 0;
+    unsigned bucket = us <= 1 ? 0 : 64 - (unsigned)__builtin_clzll(us - 1);
+    worker_count(&worker->turn_us[bucket < 31 ? bucket : 31], 1);
+    worker_count(&worker->turns, 1);
+}
+
+void turn_run(struct worker *worker) {
+    collect_tickets(worker);
+    collect_held(worker);
+    struct connection *first = worker->ready;
+    if (!first && !worker->undated) /* they wait for a turn that is written to the journal */
+        return;
+    worker->ready = NULL;
+    worker->ready_tail = &worker->ready;
+    worker->input_used = 0;
+    observe_turn(worker);
+    tier_turn_begin(worker->tier, &worker->now);
+    for (struct connection *connection = first; connection; connection = connection->next_ready)
+        serve(worker, connection);
+    execute_batch(worker);
+    journal_and_send(worker);
+    note_duration(worker);
+    while (first) {
+        struct connection *next = first->next_ready;
+        first->in_ready = false;
+        settle(first);
+        first = next;
+    }
+}

@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The worker's thread, loop and timers. What it does in a turn is in turn.c.
+ *
+ * A worker waits in an epoll set of its own, which holds its connections, edge-triggered, and the descriptor
+ * by which other threads wake it (worker_hand, worker_wake, worker_stop). libev has no edge-triggered mode,
+ * in which the kernel looks at a ready socket once a turn, not twice; a set that a libev loop watches would
+ * cost more than it saves (docs/benchmarks.md). The libev loop of the worker runs its timers, once a second.
+ */
+#include "server/worker/feed.h"
+#include "server/worker/internal.h"
+#include "server/worker/listener.h"
+#include <assert.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+enum { EVENTS_MAX = 128 };
+enum { STOP_SECONDS = 5, STOP_SEND_SECONDS = 1 };
+
+static void take_handed(struct worker *worker) {
+    pthread_mutex_lock(&worker->hand_lock);
+    int *fds = worker->handed;
+    size_t count = worker->handed_count;
+    worker->handed = NULL;
+    worker->handed_count = worker->handed_capacity = 0;
+    pthread_mutex_unlock(&worker->hand_lock);
+    for (size_t i = 0; i < count; i++) {
+        if (!worker->stopping && connection_open(worker, fds[i]))
+            continue;
+        close(fds[i]);
+        atomic_fetch_sub_explicit(&worker->server->connections, 1, memory_order_relaxed);
+    }
+    free(fds);
+}
+
+static bool has_pending(const struct worker *worker) {
+    for (const struct connection *c = worker->connections; c; c = c->next)
+        if (c->pending)
+            return true;
+    return false;
+}
+
+/* Ends the loop when every parked request is answered and every reply sent, or the patience is over. */
+static void try_to_finish(struct worker *worker) {
+    uint32_t waited = worker->now.seconds - worker->stop_started;
+    bool sent = waited > STOP_SEND_SECONDS || !has_pending(worker);
+    if (waited > STOP_SECONDS ||
+        (worker->parked == 0 && !worker->held && !worker->undated && !worker->ready && sent))
+        worker->finished = true;
+}
+
+static void collect_feeds(struct worker *worker) {
+    struct feed *feed;
+    while ((feed = feeds_collect(worker->server->feeds, worker))) {
+        turn_end_feed(feed->connection, feed->broken);
+        feed_free(feed);
+    }
+}
+
+/* Another thread wants something. */
+static void on_wake(struct worker *worker) {
+    uint64_t times;
+    while (read(worker->wake, &times, sizeof times) < 0 && errno == EINTR)
+        continue;
+    if (atomic_load_explicit(&worker->stop_asked, memory_order_acquire) && !worker->stopping) {
+        worker->stopping = true;
+        worker->stop_started = worker->now.seconds;
+    }
+    take_handed(worker);
+    if (atomic_exchange_explicit(&worker->feed_is_over, false, memory_order_acquire))
+        collect_feeds(worker);
+}
+
+static void kick_idle(struct worker *worker, unsigned timeout) {
+    struct connection *next;
+    for (struct connection *c = worker->connections; c; c = next) {
+        next = c->next;
+        uint32_t last = atomic_load_explicit(&c->last_active, memory_order_relaxed);
+        if (connection_is_parked(c) || c->held || c->in_ready || connection_state(c) == CONNECTION_FED ||
+            last + timeout >= worker->now.seconds)
+            continue;
+        worker_count(&worker->idle_kicks, 1);
+        c->closed_by = CLOSED_IDLE;
+        connection_close(c);
+    }
+}
+
+static void on_second(struct ev_loop *loop, ev_timer *timer, int events) {
+    (void)loop;
+    (void)events;
+    struct worker *worker = timer->data;
+    unsigned timeout = worker->server->settings->idle_timeout;
+    if (timeout)
+        kick_idle(worker, timeout);
+}
+
+/* Milliseconds until the next second begins. */
+static int rest_of_second(const struct cache_time *now) {
+    return 1000 - (int)(now->us / 1000 % 1000);
+}
+
+/* Waits until there is something to do, and puts the connections concerned on worker->ready. */
+static void gather(struct worker *worker) {
+    struct epoll_event events[EVENTS_MAX];
+    uint32_t second = worker->now.seconds;
+    bool woken = false;
+    int count =
+        epoll_wait(worker->poll, events, EVENTS_MAX, worker->ready ? 0 : rest_of_second(&worker->now));
+    worker->now = wall_time();
+    for (int i = 0; i < count; i++) {
+        if (events[i].data.ptr)
+            connection_notice(events[i].data.ptr, events[i].events);
+        else
+            woken = true;
+    }
+    if (woken)
+        on_wake(worker);
+    if (worker->now.seconds != second)
+        ev_run(worker->loop, EVRUN_NOWAIT);
+}
+
+static void *worker_main(void *argument) {
+    struct worker *worker = argument;
+    while (!worker->finished) {
+        gather(worker);
+        turn_run(worker);
+        if (worker->stopping)
+            try_to_finish(worker);
+    }
+    return NULL;
+}
+
+void worker_free(struct worker *worker) {
+    while (worker->connections) { /* those whose tickets never came back */
+        struct connection *first = worker->connections;
+        connection_set_parked(first, false);
+        connection_close(first);
+    }
+    if (worker->loop)
+        ev_loop_destroy(worker->loop);
+    if (worker->poll >= 0)
+        close(worker->poll);
+    if (worker->wake >= 0)
+        close(worker->wake);
+    output_free(&worker->output);
+    buffer_free(&worker->text);
+    free(worker->input);
+    free(worker->slots);
+    free(worker->key_buffers);
+    free(worker->handed);
+    pthread_mutex_destroy(&worker->list_lock);
+    pthread_mutex_destroy(&worker->hand_lock);
+    free(worker);
+}
+
+static bool worker_allocate(struct worker *worker) {
+    worker->loop = ev_loop_new(EVFLAG_AUTO | EVFLAG_NOENV);
+    worker->poll = epoll_create1(EPOLL_CLOEXEC);
+    worker->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    worker->input = malloc(TURN_INPUT);
+    worker->slots = calloc(TURN_BATCH, sizeof *worker->slots);
+    worker->key_buffers = calloc(TURN_BATCH, sizeof *worker->key_buffers);
+    return output_init(&worker->output) && worker->loop && worker->poll >= 0 && worker->wake >= 0 &&
+           worker->input && worker->slots && worker->key_buffers;
+}
+
+static bool worker_watch(struct worker *worker) {
+    ev_timer_init(&worker->second, on_second, 1., 1.);
+    worker->second.data = worker;
+    ev_timer_start(worker->loop, &worker->second);
+    struct epoll_event event = {.events = EPOLLIN};
+    return epoll_ctl(worker->poll, EPOLL_CTL_ADD, worker->wake, &event) == 0;
+}
+
+struct worker *worker_start(struct server *server, unsigned index) {
+    struct worker *worker = calloc(1, sizeof *worker);
+    if (!worker)
+        return NULL;
+    worker->server = server;
+    worker->index = index;
+    worker->tier = tier_get_worker(server->tier, index);
+    worker->cache = tier_cache(server->tier);
+    worker->ready_tail = &worker->ready;
+    worker->held_tail = &worker->held;
+    worker->poll = worker->wake = -1;
+    worker->now = wall_time();
+    pthread_mutex_init(&worker->list_lock, NULL);
+    pthread_mutex_init(&worker->hand_lock, NULL);
+    if (!worker_allocate(worker) || !worker_watch(worker)) {
+        worker_free(worker);
+        return NULL;
+    }
+    sigset_t all, before;
+    sigfillset(&all); /* signals are main's */
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int failed = pthread_create(&worker->thread, NULL, worker_main, worker);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (failed) {
+        worker_free(worker);
+        return NULL;
+    }
+    char name[16];
+    snprintf(name, sizeof name, "worker %u", index);
+    pthread_setname_np(worker->thread, name);
+    return worker;
+}
+
+void worker_wake(struct worker *worker) {
+    const uint64_t once = 1;
+    while (write(worker->wake, &once, sizeof once) < 0 && errno == EINTR)
+        continue;
+}
+
+void worker_feed_is_over(struct worker *worker) {
+    atomic_store_explicit(&worker->feed_is_over, true, memory_order_release);
+    worker_wake(worker);
+}
+
+static bool hand_over(struct worker *worker, int fd) {
+    if (worker->handed_count == worker->handed_capacity) {
+        size_t capacity = worker->handed_capacity ? worker->handed_capacity * 2 : 16;
+        int *handed = realloc(worker->handed, capacity * sizeof *handed);
+        if (!handed)
+            return false;
+        worker->handed = handed;
+        worker->handed_capacity = capacity;
+    }
+    worker->handed[worker->handed_count++] = fd;
+    return true;
+}
+
+void worker_hand(struct worker *worker, int fd) {
+    pthread_mutex_lock(&worker->hand_lock);
+    bool taken = hand_over(worker, fd);
+    pthread_mutex_unlock(&worker->hand_lock);
+    if (taken) {
+        worker_wake(worker);
+        return;
+    }
+    close(fd);
+    atomic_fetch_sub_explicit(&worker->server->connections, 1, memory_order_relaxed);
+}
+
+/* A connection whose ticket never came back within the patience is left to the end of the process: the tier
+ * may still write to the ticket. */
+static void close_all(struct worker *worker) {
+    struct connection *next;
+    for (struct connection *c = worker->connections; c; c = next) {
+        next = c->next;
+        c->in_ready = false;
+        if (connection_is_parked(c))
+            connection_drop_pending(c);
+        else
+            connection_close(c);
+    }
+}
+
+void worker_stop(struct worker *worker) {
+    atomic_store_explicit(&worker->stop_asked, true, memory_order_release);
+    worker_wake(worker);
+    pthread_join(worker->thread, NULL);
+    close_all(worker);
+}
+
+/* ---- Statistics ---- */
+
+static uint64_t counted(const worker_counter *counter) {
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+void worker_add_stats(struct worker *worker, struct worker_stats *sum) {
+    sum->bytes_read += counted(&worker->bytes_read);
+    sum->bytes_written += counted(&worker->bytes_written);
+    sum->turns += counted(&worker->turns);
+    sum->requests += counted(&worker->requests);
+    sum->yields += counted(&worker->yields);
+    for (int i = 0; i < 32; i++)
+        sum->turn_us[i] += counted(&worker->turn_us[i]);
+    sum->replies_refused += counted(&worker->replies_refused);
+    sum->idle_kicks += counted(&worker->idle_kicks);
+    sum->auth_commands += counted(&worker->auth_commands);
+    sum->auth_errors += counted(&worker->auth_errors);
+    sum->connections += counted(&worker->connection_count);
+}
+
+void worker_reset_stats(struct worker *worker) {
+    worker_counter *counters[] = {&worker->bytes_read,      &worker->bytes_written, &worker->turns,
+                                  &worker->requests,        &worker->yields,        &worker->idle_kicks,
+                                  &worker->replies_refused, &worker->auth_commands, &worker->auth_errors};
+    for (size_t i = 0; i < sizeof counters / sizeof *counters; i++)
+        atomic_store_explicit(counters[i], 0, memory_order_relaxed);
+    for (int i = 0; i < 32; i++)
+        atomic_store_explicit(&worker->turn_us[i], 0, memory_order_relaxed);
+}
+
+/* Names that memcached has for what it does. */
+static const char *state_name(const struct worker *worker, const struct connection *connection) {
+    if (atomic_load_explicit(&worker->commanding, memory_order_relaxed) == connection)
+        return "conn_parse_cmd";
+    if (connection_is_parked(connection))
+        return "conn_io_queue";
+    if (connection_state(connection) == CONNECTION_FED)
+        return "conn_watch";
+    if (connection_state(connection) != CONNECTION_OPEN)
+        return "conn_closing";
+    bool awaits_value = atomic_load_explicit(&connection->awaits_value, memory_order_relaxed);
+    return awaits_value ? "conn_nread" : "conn_read";
+}
+
+typedef int name_of_socket(int fd, struct sockaddr *address, socklen_t *size); /* getpeername, getsockname */
+
+static void stat_address(struct stat_sink *sink, int fd, const char *name, name_of_socket *ask) {
+    struct sockaddr_storage address = {0};
+    socklen_t size = sizeof address;
+    char line[48], text[128] = "?";
+    if (ask(fd, (struct sockaddr *)&address, &size) == 0)
+        listener_name_address(&address, size, text, sizeof text);
+    snprintf(line, sizeof line, "%d:%s", fd, name);
+    sink->line(sink, line, text);
+}
+
+void worker_stat_connections(struct worker *worker, struct stat_sink *sink) {
+    pthread_mutex_lock(&worker->list_lock);
+    uint32_t now = (uint32_t)ev_time();
+    for (const struct connection *c = worker->connections; c; c = c->next) {
+        char name[48], value[32];
+        stat_address(sink, c->fd, "addr", getpeername);
+        stat_address(sink, c->fd, "listen_addr", getsockname);
+        snprintf(name, sizeof name, "%d:state", c->fd);
+        sink->line(sink, name, state_name(worker, c));
+        uint32_t last = atomic_load_explicit(&c->last_active, memory_order_relaxed);
+        snprintf(name, sizeof name, "%d:secs_since_last_cmd", c->fd);
+        snprintf(value, sizeof value, "%u", now > last ? now - last : 0);
+        sink->line(sink, name, value);
+    }
+    pthread_mutex_unlock(&worker->list_lock);
+}

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT */
+/* URIs: which kind of store serves them (backends/registry.c), and what a Redis URI says (redis_address.h).
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "backends/kinds.h"
+#include "backends/redis/address.h"
+#include <stdio.h>
+
+static void a_scheme_finds_its_kind(void **state) {
+    (void)state;
+    assert_ptr_equal(backend_find("sqlite:store.db"), &sqlite_backend);
+    assert_ptr_equal(backend_find("redis://host"), &redis_backend);
+    assert_ptr_equal(backend_find("redis+unix:///run/redis.sock"), &redis_backend);
+    const char *unknown[] = {"",        "sqlite",    "redis", "mysql://host",
+                             "sqlit:x", "sqlite3:x", ":",     "rediss://host"};
+    for (size_t i = 0; i < sizeof unknown / sizeof unknown[0]; i++)
+        assert_null(backend_find(unknown[i]));
+    assert_non_null(strstr(backend_schemes(), "sqlite, redis"));
+}
+
+static void every_part_of_an_address_is_found(void **state) {
+    static const struct {
+        const char *uri, *host, *path;
+        int port;
+        unsigned database;
+        const char *user, *password, *shown;
+    } cases[] = {
+        {"redis://h", "h", "", 6379, 0, "", "", "h:6379/0"},
+        {"redis://h/", "h", "", 6379, 0, "", "", "h:6379/0"},
+        {"redis://h:1/15", "h", "", 1, 15, "", "", "h:1/15"},
+        {"redis://:pw@h:65535", "h", "", 65535, 0, "", "pw", "h:65535/0"},
+        {"redis://u:p%40%2F%3a@h/2", "h", "", 6379, 2, "u", "p@/:", "h:6379/2"},
+        {"redis://u:p@w:d@h", "h", "", 6379, 0, "u", "p@w:d", "h:6379/0"},
+        {"redis://[::1]:7/3", "::1", "", 7, 3, "", "", "[::1]:7/3"},
+        {"redis://[fe80::1]", "fe80::1", "", 6379, 0, "", "", "[fe80::1]:6379/0"},
+        {"redis+unix:///run/r.sock", "", "/run/r.sock", 6379, 0, "", "", "/run/r.sock?db=0"},
+        {"redis+unix:///r?db=4", "", "/r", 6379, 4, "", "", "/r?db=4"},
+        {"redis+unix://u:p@/r@x", "", "/r@x", 6379, 0, "u", "p", "/r@x?db=0"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct redis_address address;
+        const char *problem = "";
+        if (!redis_address_parse(cases[i].uri, &address, &problem))
+            fail_msg("%s: %s", cases[i].uri, problem);
+        assert_string_equal(address.host, cases[i].host);
+        assert_string_equal(address.path, cases[i].path);
+        assert_int_equal(address.port, cases[i].port);
+        assert_int_equal(address.database, cases[i].database);
+        assert_string_equal(address.user, cases[i].user);
+        assert_string_equal(address.password, cases[i].password);
+        assert_string_equal(address.shown, cases[i].shown);
+    }
+}
+
+static void bad_addresses_have_a_problem_without_secrets(void **state) {
+    static const char *const uris[] = {
+        "",
+        "redis:",
+        "redis://",
+        "redis://:x@",
+        "redis://h:",
+        "redis://h:0",
+        "redis://h:65536",
+        "redis://h:x",
+        "redis://h/x",
+        "redis://h/1/2",
+        "redis://h/-1",
+        "redis://secret@h",
+        "redis://u:%zz@h",
+        "redis://u:%0@h",
+        "redis://u:%00@h",
+        "redis://u:secret%@h",
+        "redis://[::1",
+        "redis://[::1]x",
+        "redis://[]",
+        "redis://h/99999999999",
+        "redis+unix://path",
+        "redis+unix://",
+        "redis+unix:///r?x=1",
+        "redis+unix:///r?db=",
+        "REDIS://h",
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof uris / sizeof uris[0]; i++) {
+        struct redis_address address = {.port = 77};
+        const char *problem = NULL;
+        if (redis_address_parse(uris[i], &address, &problem))
+            fail_msg("%s was taken", uris[i]);
+        assert_non_null(problem);
+        assert_null(strstr(problem, "secret"));
+        assert_int_equal(address.port, 77); /* untouched */
+    }
+}
+
+static void parts_that_are_too_long_are_refused(void **state) {
+    static char uri[2000];
+    struct redis_address address;
+    const char *problem;
+    (void)state;
+    for (int size = 1; size < 600; size++) {
+        snprintf(uri, sizeof uri, "redis://%0*d", size, 0);
+        assert_int_equal(redis_address_parse(uri, &address, &problem), size < (int)sizeof address.host);
+        snprintf(uri, sizeof uri, "redis://:%0*d@h", size, 0);
+        assert_int_equal(redis_address_parse(uri, &address, &problem), size < (int)sizeof address.password);
+        snprintf(uri, sizeof uri, "redis+unix:///%0*d", size, 0);
+        assert_int_equal(redis_address_parse(uri, &address, &problem), size + 1 < (int)sizeof address.path);
+    }
+}
+
+static void a_uri_is_shown_without_user_and_password(void **state) {
+    static const char *const cases[][2] = {
+        {"redis://host:1/2", "redis://host:1/2"},
+        {"redis://user:secret@host:1/2", "redis://***@host:1/2"},
+        {"redis://:secret@host", "redis://***@host"},
+        {"redis://user:sec@ret@host", "redis://***@host"},
+        {"redis://user:sec/ret@host", "redis://***@host"},
+        {"redis+unix://user:secret@/run/r.sock?db=1", "redis+unix://***@/run/r.sock?db=1"},
+        {"rediss://user:secret@host", "rediss://***@host"},
+        {"mysql:user:secret@host", "mysql:***@host"},
+        {"secret@host", "***@host"},
+        {"user:secret@host", "user:***@host"},
+        {"sqlite:/srv/a@b.db", "sqlite:/srv/a@b.db"},
+        {"", ""},
+    };
+    char shown[64];
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        backend_show_uri(cases[i][0], shown, sizeof shown);
+        assert_string_equal(shown, cases[i][1]);
+    }
+    backend_show_uri("redis://user:secret@host", shown, 14);
+    assert_string_equal(shown, "redis://***@h");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_scheme_finds_its_kind),
+        cmocka_unit_test(a_uri_is_shown_without_user_and_password),
+        cmocka_unit_test(every_part_of_an_address_is_found),
+        cmocka_unit_test(bad_addresses_have_a_problem_without_secrets),
+        cmocka_unit_test(parts_that_are_too_long_are_refused),
+    };
+    return cmocka_run_group_tests_name("backend address", tests, NULL, NULL);
+}

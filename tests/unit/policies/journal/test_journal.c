@@ -1,0 +1,582 @@
+/* SPDX-License-Identifier: MIT */
+/* The journal in good weather: what goes in comes out, from every mode, kind, writer and file. */
+#include "tests/support/journal_rig.h"
+
+#include "policies/journal/internal.h"
+
+#include <dirent.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static int setup(void **state) {
+    struct journal_rig *rig = malloc(sizeof *rig);
+    assert_non_null(rig);
+    rig_setup(rig);
+    *state = rig;
+    return 0;
+}
+
+static int teardown(void **state) {
+    rig_teardown(*state);
+    free(*state);
+    return 0;
+}
+
+static void assert_same(const struct rig_record *found, const struct entry *expected) {
+    assert_non_null(found);
+    assert_true(slice_equal(found->entry.key, expected->key));
+    assert_true(slice_equal(found->entry.value, expected->value));
+    assert_int_equal(found->entry.version, expected->version);
+    assert_int_equal(found->entry.client_cas, expected->client_cas);
+    assert_int_equal(found->entry.flags, expected->flags);
+    assert_int_equal(found->entry.expires_at, expected->expires_at);
+    assert_int_equal(found->entry.marks, expected->marks);
+}
+
+/* ---- Round trips ---- */
+
+static void every_field_comes_back(void **state) {
+    struct journal_rig *rig = *state;
+    static const char bytes[] = "any\0bytes\r\n\xff";
+    char longest[ENTRY_KEY_MAX];
+    memset(longest, 'k', sizeof longest);
+    struct entry put = {.key = SLICE("key with \x01 bytes"),
+                        .value = slice_of(bytes, sizeof bytes),
+                        .version = version_from_us(1700000000000000, 7),
+                        .client_cas = UINT64_MAX,
+                        .flags = UINT32_MAX,
+                        .expires_at = 4000000000u,
+                        .marks = ENTRY_STALE | ENTRY_TOKEN_SENT};
+    struct entry touch = {.key = slice_of(longest, sizeof longest),
+                          .version = put.version + 1,
+                          .expires_at = 1,
+                          .client_cas = 3};
+    struct entry gone = {.key = SLICE("k"), .version = put.version + 2};
+    struct entry empty = {.key = SLICE("empty"), .version = put.version + 3};
+    rig_open(rig);
+    assert_true(rig_append(rig, 0, JOURNAL_OS, 1, JOURNAL_PUT, &put));
+    assert_true(rig_append(rig, 0, JOURNAL_OS, 0, JOURNAL_TOUCH, &touch));
+    assert_true(rig_append(rig, 0, JOURNAL_OS, 1, JOURNAL_DELETE, &gone));
+    assert_true(rig_append(rig, 0, JOURNAL_OS, 0, JOURNAL_PUT, &empty));
+    assert_int_equal(rig_write(rig, 0), 0);
+    rig_close(rig);
+    rig_open(rig);
+    assert_int_equal(rig->count, 4);
+    assert_int_equal(rig->recovery.records, 4);
+    assert_int_equal(rig->recovery.highest_version, empty.version);
+    assert_int_equal(rig->recovery.torn_files, 0);
+    assert_same(&rig->records[0], &put);
+    assert_same(&rig->records[1], &touch);
+    assert_same(&rig->records[2], &gone);
+    assert_same(&rig->records[3], &empty);
+    assert_int_equal(rig->records[0].kind, JOURNAL_PUT);
+    assert_int_equal(rig->records[1].kind, JOURNAL_TOUCH);
+    assert_int_equal(rig->records[2].kind, JOURNAL_DELETE);
+    assert_string_equal(rig->records[0].space, "session");
+    assert_string_equal(rig->records[1].space, "plain");
+}
+
+/* The caller may hand over the entry as it has it. */
+static void only_puts_carry_values(void **state) {
+    struct journal_rig *rig = *state;
+    struct entry entry = {.key = SLICE("k"), .value = SLICE("left over"), .version = 5};
+    rig_open(rig);
+    assert_true(rig_append(rig, 0, JOURNAL_OS, 0, JOURNAL_TOUCH, &entry));
+    assert_true(rig_append(rig, 0, JOURNAL_OS, 0, JOURNAL_DELETE, &entry));
+    rig_write(rig, 0);
+    rig_close(rig);
+    rig_open(rig);
+    assert_int_equal(rig->count, 2);
+    assert_int_equal(rig->records[0].value_size + rig->records[0].entry.value.size, 0);
+    assert_int_equal(rig->records[1].entry.value.size, 0);
+}
+
+static void many_files_of_several_writers(void **state) {
+    struct journal_rig *rig = *state;
+    enum { RECORDS = 3000 };
+    char value[300], key[32];
+    memset(value, 'v', sizeof value - 1);
+    value[sizeof value - 1] = '\0';
+    rig->options.writers = 3;
+    rig_open(rig);
+    for (uint64_t version = 1; version <= RECORDS; version++) {
+        unsigned writer = (unsigned)(version * 7 % 3);
+        snprintf(key, sizeof key, "key %u", (unsigned)version);
+        assert_true(rig_put(rig, writer, JOURNAL_OS, version, key, value));
+        if (version % 10 == 0)
+            rig_write(rig, writer);
+    }
+    for (unsigned i = 0; i < 3; i++)
+        rig_write(rig, i);
+    struct journal_stats stats;
+    journal_get_stats(rig->journal, &stats);
+    assert_true(stats.written_records >= RECORDS);
+    assert_true(stats.files > 50);
+    assert_int_equal(stats.fsyncs, 0); /* `os` only */
+    rig_close(rig);
+    rig->options.writers = 1; /* another number than before */
+    rig_open(rig);
+    assert_int_equal(rig->count, RECORDS);
+    char *seen = calloc(RECORDS + 1, 1);
+    assert_non_null(seen);
+    for (size_t i = 0; i < rig->count; i++) {
+        seen[rig->records[i].entry.version]++;
+        assert_string_equal(rig->records[i].value, value);
+    }
+    for (size_t version = 1; version <= RECORDS; version++)
+        assert_int_equal(seen[version], 1);
+    free(seen);
+    rig_close(rig);
+    rig->options.writers = 4;
+    rig_open(rig);
+    assert_int_equal(rig->count, RECORDS);
+}
+
+static void records_longer_than_a_file(void **state) {
+    struct journal_rig *rig = *state;
+    static const size_t sizes[] = {
+        1, RIG_FILE_SIZE / 2, RIG_FILE_SIZE - 4096, RIG_FILE_SIZE, 100000, 20 << 20, 3};
+    char *value = malloc((20 << 20) + 1);
+    assert_non_null(value);
+    rig_open(rig);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        memset(value, 'a' + (int)i, sizes[i]);
+        value[sizes[i]] = '\0';
+        assert_true(rig_put(rig, 0, JOURNAL_ALWAYS, i + 1, "key", value));
+        if (i % 2 == 0)
+            rig_wait_durable(rig, 0, rig_write(rig, 0));
+    }
+    rig_wait_durable(rig, 0, rig_write(rig, 0));
+    rig_close(rig);
+    rig_open(rig);
+    assert_int_equal(rig->count, sizeof sizes / sizeof *sizes);
+    for (size_t i = 0; i < rig->count; i++) {
+        assert_int_equal(rig->records[i].entry.version, i + 1);
+        assert_int_equal(rig->records[i].entry.value.size, sizes[i]);
+        assert_int_equal(rig->records[i].value[sizes[i] - 1], 'a' + (int)i);
+    }
+    free(value);
+    journal_set_low_water(rig->journal, 100);
+    rig_close(rig);
+    assert_int_equal(rig_count_files(rig), 0);
+}
+
+/* ---- Modes ---- */
+
+static void positions_become_durable(void **state) {
+    struct journal_rig *rig = *state;
+    uint64_t last = 0, version = 0;
+    rig->options.writers = 2;
+    rig_open(rig);
+    for (int turn = 0; turn < 300; turn++) {
+        unsigned writer = (unsigned)turn % 2;
+        assert_true(rig_put(rig, writer, JOURNAL_INTERVAL, ++version, "a", "interval"));
+        assert_true(rig_put(rig, writer, JOURNAL_ALWAYS, ++version, "b", "always"));
+        assert_true(rig_put(rig, writer, JOURNAL_OS, ++version, "c", "os"));
+        uint64_t position = rig_write(rig, writer);
+        assert_true(position > 0);
+        if (writer == 0) {
+            assert_true(position > last);
+            last = position;
+        }
+        if (turn % 5 < 2)
+            rig_wait_durable(rig, writer, position);
+        assert_true(rig_put(rig, writer, JOURNAL_INTERVAL, ++version, "d", "interval"));
+        assert_int_equal(rig_write(rig, writer), 0);
+    }
+    rig_wait_durable(rig, 0, last);
+    rig_close(rig);
+    rig_open(rig);
+    assert_int_equal(rig->count, version);
+}
+
+/* The last record of mode `always` lies in the file before, what follows in the new one asks for nothing. */
+static void position_behind_a_change_of_files(void **state) {
+    struct journal_rig *rig = *state;
+    static char value[7000];
+    memset(value, 'x', sizeof value - 1);
+    rig_open(rig);
+    for (uint64_t version = 1; version < 200; version += 4) {
+        assert_true(rig_put(rig, 0, JOURNAL_ALWAYS, version, "a", value));
+        for (uint64_t i = 1; i < 4; i++)
+            assert_true(rig_put(rig, 0, JOURNAL_OS, version + i, "b", value));
+        rig_wait_durable(rig, 0, rig_write(rig, 0));
+    }
+    rig_close(rig);
+    rig_open(rig);
+    assert_int_equal(rig->count, 200);
+}
+
+static void interval_is_synced_in_time(void **state) {
+    struct journal_rig *rig = *state;
+    struct journal_stats stats = {0};
+    rig->options.fsync_interval_ms = 10;
+    rig_open(rig);
+    assert_true(rig_put(rig, 0, JOURNAL_INTERVAL, 1, "a", "b"));
+    assert_int_equal(rig_write(rig, 0), 0);
+    while (stats.fsyncs == 0)
+        journal_get_stats(rig->journal, &stats);
+    usleep(50000);
+    journal_get_stats(rig->journal, &stats);
+    assert_int_equal(stats.fsyncs, 1); /* and not again for nothing */
+    assert_int_equal(atomic_load(&rig->durable[0]), 0);
+    assert_true(rig_put(rig, 0, JOURNAL_OS, 2, "a", "b"));
+    rig_write(rig, 0);
+    usleep(50000);
+    journal_get_stats(rig->journal, &stats);
+    assert_int_equal(stats.fsyncs, 1);
+}
+
+/* ---- Low water ---- */
+
+static void flushed_records_are_ignored(void **state) {
+    struct journal_rig *rig = *state;
+    rig_open(rig);
+    for (uint64_t version = 1; version <= 20; version++)
+        assert_true(rig_put(rig, 0, JOURNAL_OS, version, "key", "value"));
+    rig_write(rig, 0);
+    journal_set_low_water(rig->journal, 12);
+    journal_set_low_water(rig->journal, 5); /* does not go back */
+    rig_close(rig);
+    rig_open(rig);
+    assert_int_equal(rig->recovery.records, 20);
+    assert_int_equal(rig->recovery.ignored, 12);
+    assert_int_equal(rig->count, 8);
+    assert_int_equal(rig->records[0].entry.version, 13);
+    assert_int_equal(rig->recovery.highest_version, 20);
+}
+
+static size_t count_blanks(const struct journal_rig *rig) {
+    DIR *stream = opendir(rig->folder);
+    size_t count = 0;
+    assert_non_null(stream);
+    for (struct dirent *found; (found = readdir(stream)) != NULL;)
+        count += strncmp(found->d_name, "blank-", 6) == 0;
+    closedir(stream);
+    return count;
+}
+
+/* What one burst between two flushes has used is kept for the next. */
+static void bursts_find_their_files(void **state) {
+    struct journal_rig *rig = *state;
+    static char value[3000];
+    memset(value, 'v', sizeof value - 1);
+    rig_open(rig);
+    uint64_t version = 1;
+    for (int burst = 0; burst < 3; burst++) {
+        size_t before = rig_count_files(rig);
+        while (rig_count_files(rig) < before + 30) {
+            assert_true(rig_put(rig, 0, JOURNAL_OS, version++, "key", value));
+            rig_write(rig, 0);
+        }
+        journal_set_low_water(rig->journal, version - 1);
+        while (count_blanks(rig) < 25)
+            usleep(1000);
+    }
+    /* 30 in use at once, and those that were ready or underway: not 90 */
+    assert_true(count_blanks(rig) + rig_count_files(rig) < 45);
+}
+
+static void clean_shutdown_leaves_nothing(void **state) {
+    struct journal_rig *rig = *state;
+    char value[1000];
+    memset(value, 'v', sizeof value - 1);
+    value[sizeof value - 1] = '\0';
+    rig->options.writers = 2;
+    rig_open(rig);
+    for (uint64_t version = 1; version <= 100; version++) {
+        assert_true(rig_put(rig, version % 2, JOURNAL_INTERVAL, version, "key", value));
+        rig_write(rig, version % 2);
+    }
+    journal_set_low_water(rig->journal, 100);
+    rig_close(rig);
+    assert_int_equal(rig_count_files(rig), 0);
+    rig_open(rig);
+    assert_int_equal(rig->recovery.files, 0);
+    assert_int_equal(rig->recovery.highest_version, 100); /* time does not begin again */
+    rig_close(rig);
+    assert_int_equal(rig_count_files(rig), 0);
+}
+
+static void recovered_files_go_when_passed(void **state) {
+    struct journal_rig *rig = *state;
+    rig_open(rig);
+    assert_true(rig_put(rig, 0, JOURNAL_OS, 10, "key", "value"));
+    rig_write(rig, 0);
+    rig_close(rig);
+    rig_open(rig);
+    assert_int_equal(rig->count, 1);
+    rig_close(rig); /* nothing flushed: stays */
+    rig_open(rig);
+    assert_int_equal(rig->count, 1);
+    journal_set_low_water(rig->journal, 10);
+    rig_close(rig);
+    assert_int_equal(rig_count_files(rig), 0);
+}
+
+/* A put lies in one file, the delete behind it in another that goes first: the put must not come back. */
+static void no_put_outlives_its_delete(void **state) {
+    struct journal_rig *rig = *state;
+    struct journal_stats stats = {0};
+    rig->options.writers = 2;
+    rig_open(rig);
+    assert_true(rig_put(rig, 0, JOURNAL_OS, 10, "key", "value"));
+    assert_true(rig_put(rig, 0, JOURNAL_OS, 1000, "other", "not flushed yet"));
+    rig_write(rig, 0);
+    struct entry gone = {.key = SLICE("key"), .version = 20};
+    assert_true(rig_append(rig, 1, JOURNAL_OS, 0, JOURNAL_DELETE, &gone));
+    static char value[6000];
+    memset(value, 'v', sizeof value - 1);
+    for (uint64_t version = 30; version < 50; version++) { /* until its file is full */
+        assert_true(rig_put(rig, 1, JOURNAL_OS, version, "filler", value));
+        rig_write(rig, 1);
+    }
+    journal_set_low_water(rig->journal, 40);
+    while (stats.recycled == 0)
+        journal_get_stats(rig->journal, &stats);
+    struct journal_rig after;
+    rig_setup(&after);
+    for (size_t i = 0; i < rig_count_files(rig); i++) { /* as it would be found after kill -9 */
+        char name[64];
+        size_t size;
+        assert_true(rig_file_name(rig, i, name));
+        char *data = rig_read_file(rig, name, &size);
+        rig_write_file(&after, name, data, size);
+        free(data);
+    }
+    size_t size;
+    char *marks = rig_read_file(rig, "low-water", &size);
+    rig_write_file(&after, "low-water", marks, size);
+    free(marks);
+    rig_open(&after);
+    assert_null(rig_find(&after, 10));
+    assert_non_null(rig_find(&after, 1000));
+    rig_teardown(&after);
+}
+
+/* ---- Namespaces ---- */
+
+static void unknown_namespaces_are_kept(void **state) {
+    struct journal_rig *rig = *state;
+    struct slice plain_only[] = {SLICE("plain")}, turned[] = {SLICE("session"), SLICE("plain")};
+    struct entry entry = {.key = SLICE("k"), .value = SLICE("v"), .version = 1};
+    rig_open(rig);
+    for (; entry.version <= 10; entry.version++)
+        assert_true(rig_append(rig, 0, JOURNAL_OS, entry.version % 2, JOURNAL_PUT, &entry));
+    rig_write(rig, 0);
+    journal_set_low_water(rig->journal, 4);
+    rig_close(rig);
+    rig->options.spaces = plain_only;
+    rig->options.space_count = 1;
+    rig_open(rig);
+    assert_int_equal(rig->count, 3); /* 6, 8, 10 */
+    for (size_t i = 0; i < rig->count; i++)
+        assert_string_equal(rig->records[i].space, "plain");
+    assert_true(rig_logged(rig, "3 records belong to namespace 'session'"));
+    journal_set_low_water(rig->journal, 1000); /* true of what is configured, and of nothing else */
+    rig_close(rig);
+    assert_int_equal(rig_count_files(rig), 1);
+    rig->options.spaces = turned;
+    rig->options.space_count = 2;
+    rig_open(rig);
+    assert_int_equal(rig->count, 3); /* 5, 7, 9 */
+    for (size_t i = 0; i < rig->count; i++)
+        assert_string_equal(rig->records[i].space, "session");
+    journal_set_low_water(rig->journal, 1001);
+    rig_close(rig);
+    assert_int_equal(rig_count_files(rig), 0);
+}
+
+/* ---- Processes ---- */
+
+static void second_process_is_refused(void **state) {
+    struct journal_rig *rig = *state;
+    rig_open(rig);
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        struct journal *journal = NULL;
+        enum journal_status status =
+            journal_open(&rig->options, false, &rig->replayer, &rig->recovery, &journal, &rig->error);
+        char pid[32];
+        snprintf(pid, sizeof pid, "pid %ld)", (long)getppid());
+        bool named =
+            strstr(rig->error.message, rig->folder) != NULL && strstr(rig->error.message, pid) != NULL;
+        _exit(status == JOURNAL_LOCKED && named ? 0 : 1);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    assert_true(rig_put(rig, 0, JOURNAL_OS, 1, "a", "b")); /* and the first did not suffer */
+    rig_write(rig, 0);
+    rig_close(rig);
+    rig_open(rig);
+    assert_int_equal(rig->count, 1);
+}
+
+/* Children that end without closing anything, each with more records than the last. */
+static void ends_of_processes_lose_nothing(void **state) {
+    struct journal_rig *rig = *state;
+    enum { ROUNDS = 12, RECORDS = 60 };
+    static const enum journal_mode modes[] = {JOURNAL_OS, JOURNAL_INTERVAL, JOURNAL_ALWAYS};
+    static char value[700];
+    memset(value, 'v', sizeof value - 1);
+    for (uint64_t round = 0; round < ROUNDS; round++) {
+        fflush(NULL);
+        rig->options.writers = 1 + (unsigned)round % 3;
+        pid_t child = fork();
+        if (child == 0) {
+            rig_open(rig);
+            if (rig->count != round * RECORDS)
+                _exit(2);
+            for (uint64_t i = 1; i <= RECORDS; i++) {
+                unsigned writer = (unsigned)i % rig->options.writers;
+                if (!rig_put(rig, writer, modes[i % 3], round * RECORDS + i, "key", value))
+                    _exit(3);
+                rig_write(rig, writer);
+            }
+            rig_put(rig, 0, JOURNAL_OS, UINT64_MAX, "never", "written");
+            _exit(0);
+        }
+        int status = -1;
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_int_equal(status, 0);
+    }
+    rig_open(rig);
+    assert_int_equal(rig->count, ROUNDS * RECORDS);
+    assert_null(rig_find(rig, UINT64_MAX));
+    for (uint64_t version = 1; version <= ROUNDS * RECORDS; version++)
+        assert_non_null(rig_find(rig, version));
+    assert_int_equal(rig->recovery.torn_files, 0);
+}
+
+/* As long as a tier takes whose memory is full. */
+static bool take_long(struct journal_replayer *self, const struct journal_record *record) {
+    (void)self;
+    if (record->entry.version == 1500 || record->entry.version == 2500)
+        usleep(2100000);
+    return true;
+}
+
+static void long_recoveries_tell_how_far_they_are(void **state) {
+    struct journal_rig *rig = *state;
+    struct journal_replayer slow = {take_long};
+    rig_open(rig);
+    assert_false(rig_logged(rig, "recovering"));
+    for (uint64_t version = 1; version <= 4000; version++) {
+        assert_true(rig_put(rig, 0, JOURNAL_OS, version, "a", "b"));
+        if (version % 100 == 0)
+            rig_write(rig, 0);
+    }
+    rig_close(rig);
+    size_t files = rig_count_files(rig), file = 0, of = 0, records = 0, count = 0;
+    assert_int_equal(journal_open(&rig->options, false, &slow, &rig->recovery, &rig->journal, &rig->error),
+                     JOURNAL_OK);
+    for (const char *at = rig->lines; (at = strstr(at, "recovering, file ")) != NULL; at++, count++) {
+        size_t file_before = file, records_before = records;
+        assert_int_equal(sscanf(at, "recovering, file %zu of %zu, %zu records, 0 MiB", &file, &of, &records),
+                         3);
+        assert_int_equal(of, files);
+        assert_true(file > file_before && file <= files);
+        assert_true(records > records_before && records >= (count == 0 ? 1500u : 2500u));
+    }
+    assert_int_equal(count, 2);
+}
+
+static bool refuse(struct journal_replayer *self, const struct journal_record *record) {
+    (void)self;
+    return record->entry.version < 2;
+}
+
+static void replayer_may_stop(void **state) {
+    struct journal_rig *rig = *state;
+    rig_open(rig);
+    assert_true(rig_put(rig, 0, JOURNAL_OS, 1, "a", "b"));
+    assert_true(rig_put(rig, 0, JOURNAL_OS, 2, "a", "b"));
+    rig_write(rig, 0);
+    rig_close(rig);
+    struct journal_replayer stop = {refuse};
+    assert_int_equal(journal_open(&rig->options, false, &stop, &rig->recovery, &rig->journal, &rig->error),
+                     JOURNAL_FAILED);
+    rig_open(rig);
+    assert_int_equal(rig->count, 2);
+}
+
+/* ---- Dump ---- */
+
+static char *dump(struct journal_rig *rig, int expected) {
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    assert_non_null(out);
+    assert_int_equal(journal_dump(rig->folder, out), expected);
+    fclose(out);
+    return text;
+}
+
+static void dump_is_readable(void **state) {
+    struct journal_rig *rig = *state;
+    struct entry put = {.key = SLICE("a\"\x07z"),
+                        .value = SLICE("12345"),
+                        .version = version_from_us(1700000000123456, 0),
+                        .expires_at = 1700000060,
+                        .flags = 9};
+    rig_open(rig);
+    assert_true(rig_append(rig, 0, JOURNAL_OS, 1, JOURNAL_PUT, &put));
+    put.version++;
+    assert_true(rig_append(rig, 0, JOURNAL_OS, 1, JOURNAL_DELETE, &put));
+    rig_write(rig, 0);
+    char *text = dump(rig, 0); /* while it is open */
+    assert_non_null(strstr(text, "journal-0-0000000001.fj format 1 writer 0 sequence 1 "));
+    assert_non_null(strstr(text, "namespaces \"plain\" \"session\"\n"));
+    assert_non_null(strstr(text,
+                           "  4096 put version 6963200000505675776 (2023-11-14T22:13:20.123456Z) namespace "
+                           "\"session\" key \"a\\\"\\x07z\" value 5 bytes flags 9 expires "
+                           "2023-11-14T22:14:20.000000Z crc ok\n"));
+    assert_non_null(strstr(text, " delete version 6963200000505675777 "));
+    assert_non_null(strstr(text, " end, 2 records\n"));
+    free(text);
+    rig_close(rig);
+    size_t size;
+    char *data = rig_read_file(rig, "journal-0-0000000001.fj", &size);
+    data[4096 + 20] ^= 1;
+    rig_write_file(rig, "journal-0-0000000001.fj", data, size);
+    text = dump(rig, 1);
+    assert_non_null(strstr(text, "  4096 crc bad: 48 bytes are no record\n"));
+    free(text);
+    data[4096 + 20] ^= 1;
+    rig_write_file(rig, "journal-0-0000000001.fj", data, size - 1);
+    text = dump(rig, 0);
+    assert_non_null(strstr(text, "  4144 torn tail: "));
+    free(text);
+    free(data);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(every_field_comes_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(only_puts_carry_values, setup, teardown),
+        cmocka_unit_test_setup_teardown(many_files_of_several_writers, setup, teardown),
+        cmocka_unit_test_setup_teardown(records_longer_than_a_file, setup, teardown),
+        cmocka_unit_test_setup_teardown(positions_become_durable, setup, teardown),
+        cmocka_unit_test_setup_teardown(position_behind_a_change_of_files, setup, teardown),
+        cmocka_unit_test_setup_teardown(interval_is_synced_in_time, setup, teardown),
+        cmocka_unit_test_setup_teardown(flushed_records_are_ignored, setup, teardown),
+        cmocka_unit_test_setup_teardown(bursts_find_their_files, setup, teardown),
+        cmocka_unit_test_setup_teardown(clean_shutdown_leaves_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(recovered_files_go_when_passed, setup, teardown),
+        cmocka_unit_test_setup_teardown(no_put_outlives_its_delete, setup, teardown),
+        cmocka_unit_test_setup_teardown(unknown_namespaces_are_kept, setup, teardown),
+        cmocka_unit_test_setup_teardown(second_process_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(ends_of_processes_lose_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(long_recoveries_tell_how_far_they_are, setup, teardown),
+        cmocka_unit_test_setup_teardown(replayer_may_stop, setup, teardown),
+        cmocka_unit_test_setup_teardown(dump_is_readable, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

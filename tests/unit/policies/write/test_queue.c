@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT */
+/* The dirty queue: order, counts, chunk borders, one producer and one consumer at the same time. And the
+ * breaker. */
+#include "policies/breaker.h"
+#include "policies/write/queue.h"
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+static struct queue *make(void) {
+    struct queue *queue = aligned_alloc(64, sizeof *queue);
+    assert_non_null(queue);
+    assert_true(queue_init(queue));
+    return queue;
+}
+
+static void drop(struct queue *queue) {
+    queue_clear(queue);
+    free(queue);
+}
+
+static void push(struct queue *queue, uint64_t n) {
+    assert_true(queue_reserve(queue));
+    queue_push(queue, (struct dirty){n, n + 1});
+}
+
+static void test_order_over_chunks(void **state) {
+    struct queue *queue = make();
+    struct dirty front;
+    uint64_t pushed = 0, popped = 0;
+    (void)state;
+    assert_false(queue_peek(queue, &front));
+    for (int round = 0; round < 50; round++) {
+        for (int i = 0; i < round * 37 + 1; i++)
+            push(queue, pushed++);
+        assert_true(queue_is_sane(queue));
+        for (int i = 0; i < round * 31 + 1 && popped < pushed; i++) {
+            assert_true(queue_peek(queue, &front));
+            assert_int_equal(front.hash, popped);
+            assert_true(queue_pop(queue, &front));
+            assert_int_equal(front.hash, popped);
+            assert_int_equal(front.since, popped + 1);
+            popped++;
+        }
+        assert_true(queue_is_sane(queue));
+        assert_int_equal(queue_pushed(queue), pushed);
+        assert_int_equal(queue->popped, popped);
+    }
+    while (queue_pop(queue, &front))
+        assert_int_equal(front.hash, popped++);
+    assert_int_equal(popped, pushed);
+    drop(queue);
+}
+
+static void test_exactly_a_chunk(void **state) {
+    struct queue *queue = make();
+    struct dirty front;
+    (void)state;
+    for (int round = 0; round < 3; round++) {
+        for (uint64_t i = 0; i < QUEUE_CHUNK_ELEMENTS; i++)
+            push(queue, i);
+        for (uint64_t i = 0; i < QUEUE_CHUNK_ELEMENTS; i++)
+            assert_true(queue_pop(queue, &front));
+        assert_false(queue_pop(queue, &front));
+        assert_true(queue_is_sane(queue));
+    }
+    drop(queue);
+}
+
+enum { MANY = 300000 };
+
+static void *produce(void *argument) {
+    struct queue *queue = argument;
+    for (uint64_t i = 0; i < MANY; i++) {
+        while (!queue_reserve(queue))
+            continue;
+        queue_push(queue, (struct dirty){i * 3, i});
+    }
+    return NULL;
+}
+
+static void test_two_threads(void **state) {
+    struct queue *queue = make();
+    pthread_t thread;
+    struct dirty front;
+    uint64_t seen = 0;
+    (void)state;
+    assert_int_equal(pthread_create(&thread, NULL, produce, queue), 0);
+    while (seen < MANY) {
+        if (!queue_pop(queue, &front))
+            continue;
+        if (front.since != seen || front.hash != seen * 3)
+            fail_msg("element %llu is wrong", (unsigned long long)seen);
+        seen++;
+    }
+    pthread_join(thread, NULL);
+    assert_true(queue_is_sane(queue));
+    drop(queue);
+}
+
+static void test_breaker(void **state) {
+    struct breaker breaker;
+    uint64_t now = 1000000;
+    (void)state;
+    breaker_init(&breaker, 7);
+    assert_true(breaker_admits(&breaker, now));
+    breaker_failure(&breaker, now);
+    assert_int_equal(breaker_state(&breaker), BREAKER_CLOSED);
+    assert_false(breaker_admits(&breaker, now)); /* a short pause already */
+    assert_true(breaker_admits(&breaker, now + BREAKER_FIRST_PAUSE * 1000));
+    breaker_failure(&breaker, now);
+    breaker_failure(&breaker, now);
+    assert_int_equal(breaker_state(&breaker), BREAKER_OPEN);
+    assert_false(breaker_hopeful(&breaker, now));
+    now += BREAKER_LONGEST_PAUSE * 1000;
+    assert_true(breaker_hopeful(&breaker, now));
+    assert_true(breaker_admits(&breaker, now)); /* the probe */
+    assert_int_equal(breaker_state(&breaker), BREAKER_HALF_OPEN);
+    assert_false(breaker_admits(&breaker, now)); /* only one */
+    breaker_failure(&breaker, now);
+    assert_int_equal(breaker_state(&breaker), BREAKER_OPEN);
+    for (int i = 0; i < 100; i++) { /* the pause grows, to a ceiling */
+        breaker_failure(&breaker, now);
+        assert_true(breaker.retry_at > now);
+        assert_true(breaker.retry_at <= now + BREAKER_LONGEST_PAUSE * 1000);
+    }
+    assert_true(breaker.retry_at >= now + BREAKER_LONGEST_PAUSE * 500);
+    assert_true(breaker_admits(&breaker, breaker.retry_at));
+    breaker_success(&breaker);
+    assert_int_equal(breaker_state(&breaker), BREAKER_CLOSED);
+    assert_true(breaker_admits(&breaker, now));
+    assert_int_equal(atomic_load(&breaker.opened), 1);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_order_over_chunks),
+        cmocka_unit_test(test_exactly_a_chunk),
+        cmocka_unit_test(test_two_threads),
+        cmocka_unit_test(test_breaker),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

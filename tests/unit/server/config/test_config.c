@@ -1,0 +1,410 @@
+/* SPDX-License-Identifier: MIT */
+/* The configuration file: what a good one becomes, and a table of bad ones with what is said about each. */
+#include "policies/policy.h"
+#include "server/config/config.h"
+#include "tests/support/temp_folder.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+struct loaded {
+    struct temp_folder folder;
+    char path[300], error[1024];
+    struct settings settings;
+    struct config *config; /* NULL: refused */
+};
+
+static void load_bytes(struct loaded *loaded, const char *bytes, size_t size) {
+    temp_folder_make(&loaded->folder);
+    snprintf(loaded->path, sizeof loaded->path, "%s/f.conf", loaded->folder.path);
+    FILE *file = fopen(loaded->path, "w");
+    assert_non_null(file);
+    assert_int_equal(fwrite(bytes, 1, size, file), size);
+    assert_int_equal(fclose(file), 0);
+    loaded->error[0] = '\0';
+    settings_defaults(&loaded->settings);
+    loaded->config = config_load(loaded->path, &loaded->settings, loaded->error, sizeof loaded->error);
+    if (loaded->config)
+        config_derive(loaded->config, &loaded->settings);
+}
+
+static void load(struct loaded *loaded, const char *text) {
+    load_bytes(loaded, text, strlen(text));
+}
+
+static void load_good(struct loaded *loaded, const char *text) {
+    load(loaded, text);
+    if (!loaded->config)
+        fail_msg("refused: %s", loaded->error);
+}
+
+static void unload(struct loaded *loaded) {
+    config_free(loaded->config);
+    temp_folder_remove(&loaded->folder);
+}
+
+static const char whole[] =
+    "listen  = {\"127.0.0.1:11211\", \"[::1]:11212\", \"unix:/tmp/f.sock\"}\n"
+    "memory  = \"256mb\"   # a comment\n"
+    "threads = 2\n"
+    "data    = \"/var/lib/forebay\"\n"
+    "node = 7 max_connections = 99 idle_timeout = 2m item_max = 2mb\n"
+    "drain_timeout = 10s sync_timeout = 500ms journal_file_size = 1mb\n"
+    "auth_file = \"/etc/forebay.auth\" verbosity = 1\n"
+    "/* two backends,\n"
+    "   two kinds */\n"
+    "backend \"local\" { uri = \"sqlite:store.db\" readers = 3 synchronous = \"normal\" }\n"
+    "backend \"far\" { uri = \"redis://127.0.0.1:6379/1\" timeout = \"3s\" }\n"
+    "namespace \"sessions\" {\n"
+    "    prefix = \"sess:\"\n"
+    "    policy = \"write-behind\"\n"
+    "    backend = \"local\"\n"
+    "    memory = \"128mb\"\n"
+    "    eviction = \"s3-fifo\"\n"
+    "    ttl = \"30m\"\n"
+    "    max_residency = \"1d\"\n"
+    "    negative_ttl = \"2s\"\n"
+    "    existence = \"memory\"\n"
+    "    on_backend_down = \"stale\"\n"
+    "    backend_timeout = \"1500ms\"\n"
+    "    flush_delay = \"100ms\"\n"
+    "    flush_batch = 500\n"
+    "    dirty_limit = \"64mb\"\n"
+    "    dirty_age_limit = \"1h\"\n"
+    "    on_full = \"reject\"\n"
+    "    journal = \"always\"\n"
+    "    touch_slack = \"10s\"\n"
+    "    preload = 100000\n"
+    "    preload_wait = true\n"
+    "}\n"
+    "namespace \"carts\" { prefix = \"cart:\" policy = \"write-through\" backend = \"far\"\n"
+    "    layout = \"string\" key_prefix = \"shop:\" }\n"
+    "namespace \"plain\" { prefix = \"\" }\n";
+
+static void check_top(const struct settings *settings) {
+    assert_int_equal(settings->listen_count, 3);
+    assert_string_equal(settings->listen[0], "127.0.0.1:11211");
+    assert_string_equal(settings->listen[2], "unix:/tmp/f.sock");
+    assert_int_equal(settings->tier.cache.memory_limit, 256 << 20);
+    assert_int_equal(settings->threads, 2);
+    assert_string_equal(settings->data, "/var/lib/forebay");
+    assert_string_equal(settings->tier.data, "/var/lib/forebay");
+    assert_int_equal(settings->tier.cache.node, 7);
+    assert_int_equal(settings->max_connections, 99);
+    assert_int_equal(settings->idle_timeout, 120);
+    assert_int_equal(settings->item_max, 2 << 20);
+    assert_int_equal(settings->tier.drain_timeout, 10000);
+    assert_int_equal(settings->sync_timeout, 500);
+    assert_int_equal(settings->tier.journal_file_size, 1 << 20);
+    assert_string_equal(settings->auth_file, "/etc/forebay.auth");
+    assert_int_equal(settings->verbosity, 1);
+}
+
+static void check_sessions(const struct space_options *space) {
+    assert_string_equal(space->name, "sessions");
+    assert_string_equal(space->prefix, "sess:");
+    assert_ptr_equal(space->policy, &policy_write_behind);
+    assert_int_equal(space->backend, 0);
+    assert_int_equal(space->memory, 128 << 20);
+    assert_int_equal(space->eviction, CACHE_S3_FIFO);
+    assert_int_equal(space->ttl, 1800);
+    assert_int_equal(space->max_residency, 86400);
+    assert_int_equal(space->negative_ttl, 2000);
+    assert_int_equal(space->existence, EXISTENCE_MEMORY);
+    assert_int_equal(space->on_backend_down, DOWN_STALE);
+    assert_int_equal(space->flush_delay, 100);
+    assert_int_equal(space->flush_batch, 500);
+    assert_int_equal(space->dirty_limit, 64 << 20);
+    assert_int_equal(space->dirty_age_limit, 3600000);
+    assert_int_equal(space->on_full, FULL_REJECT);
+    assert_int_equal(space->journal, JOURNAL_ALWAYS);
+    assert_int_equal(space->touch_slack, 10);
+    assert_int_equal(space->preload, 100000);
+    assert_true(space->preload_wait);
+    assert_string_equal(space->table.name, "sessions");
+    assert_string_equal(space->table.key_prefix, "sess:");
+}
+
+static void everything_arrives(void **state) {
+    (void)state;
+    struct loaded loaded;
+    load_good(&loaded, whole);
+    const struct tier_options *tier = &loaded.settings.tier;
+    check_top(&loaded.settings);
+    assert_int_equal(tier->space_count, 3);
+    assert_int_equal(tier->backend_count, 2);
+    check_sessions(&tier->spaces[0]);
+    assert_int_equal(tier->backends[0].readers, 3);
+    assert_string_equal(tier->backends[0].options.synchronous, "normal");
+    assert_int_equal(tier->backends[0].options.timeout_ms, 1500); /* its namespace's backend_timeout */
+    assert_string_equal(tier->backends[0].options.data, "/var/lib/forebay");
+    assert_int_equal(tier->backends[1].options.timeout_ms, 3000);
+    assert_int_equal(tier->spaces[1].backend, 1);
+    assert_string_equal(tier->spaces[1].table.layout, "string");
+    assert_string_equal(tier->spaces[1].table.store_prefix, "shop:");
+    assert_ptr_equal(tier->spaces[2].policy, &policy_cache_aside);
+    assert_int_equal(tier->spaces[2].backend, -1);
+    char error[300];
+    assert_true(settings_check(&loaded.settings, error, sizeof error));
+    unload(&loaded);
+}
+
+static void defaults(void **state) {
+    (void)state;
+    struct loaded loaded;
+    load_good(&loaded, "data = \"/tmp\"\n"
+                       "backend \"b\" { uri = \"sqlite:b.db\" }\n"
+                       "namespace \"n\" { prefix = \"n:\" policy = \"write-behind\" backend = \"b\" }\n");
+    const struct space_options *space = &loaded.settings.tier.spaces[0];
+    assert_int_equal(loaded.settings.listen_count, 1);
+    assert_string_equal(loaded.settings.listen[0], "127.0.0.1");
+    assert_int_equal(space->flush_delay, 1000);
+    assert_int_equal(space->flush_batch, 200000);
+    assert_int_equal(space->dirty_limit, 16 << 20); /* a quarter of the 64 MB */
+    assert_int_equal(space->journal, JOURNAL_INTERVAL);
+    assert_int_equal(space->on_full, FULL_WAIT);
+    assert_int_equal(space->existence, EXISTENCE_BACKEND);
+    assert_int_equal(space->on_backend_down, DOWN_ERROR);
+    assert_int_equal(space->negative_ttl, 0);
+    assert_string_equal(space->table.layout, "hash");
+    assert_string_equal(space->table.store_prefix, "");
+    assert_int_equal(loaded.settings.tier.backends[0].options.timeout_ms, 2000);
+    unload(&loaded);
+}
+
+static void an_empty_file_is_memcached(void **state) {
+    (void)state;
+    static const char *const texts[] = {"", "\n", "# nothing\n", "/* nothing */", "// no newline at the end"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        struct loaded loaded;
+        load_good(&loaded, texts[i]);
+        assert_int_equal(loaded.settings.tier.space_count, 0);
+        assert_int_equal(loaded.settings.threads, 4);
+        unload(&loaded);
+    }
+}
+
+static void variables_and_quotes(void **state) {
+    (void)state;
+    struct loaded loaded;
+    setenv("FOREBAY_TEST_FOLDER", "/srv/data", 1);
+    load_good(&loaded,
+              "data = \"${FOREBAY_TEST_FOLDER}/f\"\nauth_file = '${FOREBAY_TEST_FOLDER} # // /* '\n");
+    assert_string_equal(loaded.settings.data, "/srv/data/f");
+    assert_string_equal(loaded.settings.auth_file, "${FOREBAY_TEST_FOLDER} # // /* ");
+    unload(&loaded);
+}
+
+#define DATA     "data = \"/tmp\"\n"
+#define BACKEND  "backend \"b\" { uri = \"sqlite:b.db\" }\n"
+#define REDIS    "backend \"r\" { uri = \"redis://localhost:6379/0\" }\n"
+#define HEAD     DATA BACKEND REDIS /* three lines */
+#define ASIDE(x) "namespace \"n\" {\n prefix = \"n:\"\n" x "\n}\n"
+#define OVER(policy, backend, x)                                                                             \
+    HEAD "namespace \"n\" {\n prefix = \"n:\"\n policy = \"" policy "\"\n backend = \"" backend "\"\n" x     \
+         "\n}\n"
+
+static const struct bad {
+    const char *text;
+    int line;         /* 0: none is named */
+    const char *says; /* the thing */
+    const char *also; /* the remedy, or more of it */
+} table[] = {
+    /* grammar */
+    {"memory = \"1mb\n", 1, "never closed", "quote"},
+    {"\nnamespace \"n\" {\n", 2, "never closed", "'}'"},
+    {"# a\n# b\nmemroy = \"64mb\"\n", 3, "unknown option \"memroy\"", "did you mean \"memory\"?"},
+    {"/* a\n b */\n\nfoo = 1\n", 4, "unknown option \"foo\" in the top of the file", "remove it"},
+    {"namespace \"n\" {\n// x\n flush_dleay = 1\n}\n", 3, "\"flush_dleay\" in namespace", "\"flush_delay\""},
+    {"backend \"b\" {\n prefix = \"x\"\n}\n", 2, "\"prefix\" in backend", ""},
+    {"memory \"64mb\"\n", 1, "\"=\" is missing after \"memory\"", ""},
+    {"namespace {\n}\n", 1, "namespace needs a name", "namespace \"name\""},
+    {"threads = 2\nmemory = 9mb\nthreads = 3\n", 3, "\"threads\" is given twice", "line 1"},
+    {ASIDE("prefix = \"m:\""), 3, "\"prefix\" is given twice", "line 2"},
+    {"listen = {\"127.0.0.1:1\"}\nlisten = {\"127.0.0.1:2\"}\n", 2, "\"listen\" is given twice", "line 1"},
+    {"namespace \"n\" { prefix = \"a\" }\nnamespace \"n\" { prefix = \"b\" }\n", 2, "\"n\" is defined twice",
+     ""},
+    {"\" \" = 3\n", 1, "needs a name", ""},
+    {"memory = {1, 2}\n", 1, "'{'", ""},
+    {"/* open\n", 1, "comment is never closed", "*/"},
+    {"namespace \"n\" { } }\n", 1, "unexpected closing brace", ""},
+    /* values */
+    {"threads = 0\n", 1, "threads = \"0\"", "from 1 to 256"},
+    {"threads = two\n", 1, "threads = \"two\"", "number"},
+    {"threads = -2\n", 1, "-2", "number"},
+    {"memory = \"64 sheep\"\n", 1, "64 sheep", "such as \"64mb\""},
+    {"memory = 99\n", 1, "memory = \"99\"", "from 1mb"},
+    {"drain_timeout = soon\n", 1, "drain_timeout = \"soon\"", "\"2s\""},
+    {"idle_timeout = 100ms\n", 1, "idle_timeout = \"100ms\"", "whole seconds"},
+    {"item_max = 200mb\n", 1, "item_max", "128mb"},
+    {"node = 4096\n", 1, "node", "4095"},
+    {"data = \"\"\n", 1, "data is empty", ""},
+    {"listen = {\"127.0.0.1:port\"}\n", 1, "127.0.0.1:port", "host:port"},
+    {"listen = {\"127.0.0.1:1\",\n\"127.0.0.1:1\"}\n", 2, "twice", "remove"},
+    {"listen = {\"[::1:11211\"}\n", 1, "']' is missing", ""},
+    {ASIDE("eviction = \"random\""), 3, "eviction = \"random\"", "\"lru\" or \"s3-fifo\""},
+    {ASIDE("ttl = \"forever\""), 3, "ttl = \"forever\"", "such as \"30m\""},
+    {OVER("write-behind", "b", "journal = \"often\""), 8, "journal = \"often\"", "\"always\""},
+    {OVER("write-behind", "b", "preload_wait = perhaps"), 8, "perhaps", "true or false"},
+    {OVER("write-behind", "b", "flush_batch = 0"), 8, "flush_batch", "from 1"},
+    /* backends */
+    {"backend \"b\" {\n}\n", 1, "backend \"b\" has no uri", "uri ="},
+    {DATA "backend \"b\" { uri = \"mysql:x\" }\n", 2, "mysql:x", "sqlite"},
+    {"backend \"b\" { uri = \"sqlite:b.db\" }\n", 1, "relative path", "data ="},
+    {"backend \"b\" { uri = \"sqlite:\" }\n", 1, "path is missing", ""},
+    {"backend \"b c\" { uri = \"sqlite:/b\" }\n", 1, "backend \"b c\"", "letters"},
+    {DATA BACKEND "backend \"c\" {\n uri = \"sqlite:b.db\"\n}\n", 4, "same uri", "one backend"},
+    {"backend \"b\" { uri = \"redis://h:1/0\"\n synchronous = \"full\" }\n", 2, "synchronous is for SQLite",
+     "remove"},
+    {DATA "backend \"b\" { uri = \"sqlite:b\"\n tombstone_ttl = \"1d\" }\n", 3, "tombstone_ttl is for Redis",
+     ""},
+    {DATA "backend \"b\" { uri = \"sqlite:b\"\n synchronous = \"often\" }\n", 3, "synchronous", "\"normal\""},
+    {DATA "backend \"b\" { uri = \"sqlite:b\"\n readers = 0 }\n", 3, "readers", "from 1 to 64"},
+    /* namespaces */
+    {"\nnamespace \"n\" {\n}\n", 2, "namespace \"n\" has no prefix", "prefix ="},
+    {"namespace \"n\" {\n prefix = \"a b\"\n}\n", 2, "prefix = \"a b\"", "spaces"},
+    {"namespace \"1st\" {\n prefix = \"a\"\n}\n", 1, "namespace \"1st\"", "begins with a letter"},
+    {"namespace \"a;drop\" {\n prefix = \"a\"\n}\n", 1, "a;drop", "letters"},
+    {"namespace \"sqlite_x\" {\n prefix = \"a\"\n}\n", 1, "sqlite_x", "choose another"},
+    {"namespace \"a\" { prefix = \"x\" }\nnamespace \"A\" { prefix = \"y\" }\n", 2, "differ in case",
+     "rename"},
+    {"namespace \"a\" { prefix = \"x\" }\nnamespace \"b\" {\n prefix = \"x\" }\n", 3, "same prefix \"x\"",
+     "change"},
+    {ASIDE("policy = \"write-sideways\""), 3, "write-sideways", "write-behind"},
+    {ASIDE("policy = \"write-behind\""), 3, "names no backend", "backend ="},
+    {ASIDE("policy = \"read-through\""), 3, "names no backend", "backend ="},
+    {OVER("read-through", "x", ""), 7, "backend = \"x\"", "define it"},
+    {HEAD ASIDE("backend = \"b\""), 6, "has a backend and no policy", "policy ="},
+    {OVER("cache-aside", "b", ""), 7, "is cache-aside, which uses no backend", "remove it"},
+    {ASIDE("journal = \"os\""), 3, "journal needs policy = \"write-behind\"", "remove it"},
+    {ASIDE("negative_ttl = \"2s\""), 3, "negative_ttl needs a policy with a backend", ""},
+    {ASIDE("existence = \"memory\""), 3, "existence needs", ""},
+    {OVER("write-through", "b", "flush_delay = \"1s\""), 8, "flush_delay needs", "write-behind"},
+    {OVER("read-through", "b", "touch_slack = \"1s\""), 8, "touch_slack needs", "write-behind"},
+    {OVER("write-behind", "b", "layout = \"hash\""), 8, "layout needs a Redis backend", "over b"},
+    {OVER("write-behind", "r", "load = \"SELECT 1\""), 8, "load needs an SQLite backend", "over r"},
+    {OVER("write-behind", "b", "load = \"SELECT 1\""), 8, "none for delete", "load, store and delete"},
+    {OVER("read-through", "b", "store = \"x\""), 8, "none for delete", ""},
+    {OVER("write-behind", "b", "preload_wait = true"), 8, "waits for nothing", "preload ="},
+    {OVER("write-behind", "b", "load = \"l\" store = \"s\" delete = \"d\"\n preload = 5"), 9,
+     "does not list rows", "remove preload"},
+    {BACKEND, 1, "relative path", ""},
+    {"backend \"b\" { uri = \"sqlite:/b\" }\nnamespace \"n\" { prefix = \"n:\" backend = \"b\"\n policy = "
+     "\"write-behind\" }\n",
+     3, "journal of namespace \"n\" needs a folder", "journal = \"off\""},
+    {OVER("write-behind", "b", "dirty_limit = \"60mb\""), 8, "dirty_limit", "three quarters"},
+    {OVER("write-behind", "b",
+          "backend_timeout = \"2s\"\n}\nnamespace \"m\" {\n prefix = \"m:\"\n policy = "
+          "\"read-through\"\n backend = \"b\"\n backend_timeout = \"3s\""),
+     14, "backend_timeout is 3000 ms here and 2000 ms elsewhere", "same value"},
+    {ASIDE("memory = \"65mb\""), 3, "quotas", "more than the total"},
+    {"memory = 64mb\nnamespace \"a\" { prefix = \"a\" memory = 40mb }\nnamespace \"b\" { prefix = \"b\"\n "
+     "memory = "
+     "40mb }\n",
+     4, "up to namespace \"b\"", "raise memory"},
+};
+
+static void bad_ones_are_refused(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        struct loaded loaded;
+        char where[400];
+        load(&loaded, table[i].text);
+        if (loaded.config)
+            fail_msg("accepted: %s", table[i].text);
+        snprintf(where, sizeof where, "%s:%d: ", loaded.path, table[i].line);
+        if (strncmp(loaded.error, where, strlen(where)) != 0 || !strstr(loaded.error, table[i].says) ||
+            !strstr(loaded.error, table[i].also))
+            fail_msg("expected line %d, \"%s\", \"%s\"; got: %s\nfor:\n%s", table[i].line, table[i].says,
+                     table[i].also, loaded.error, table[i].text);
+        unload(&loaded);
+    }
+}
+
+static void too_many_namespaces(void **state) {
+    (void)state;
+    char text[64 * 64] = "";
+    size_t used = 0;
+    for (int i = 0; i < CACHE_SPACES_MAX; i++)
+        used += (size_t)snprintf(text + used, sizeof text - used, "namespace \"n%d\" { prefix = \"%d:\" }\n",
+                                 i, i);
+    struct loaded loaded;
+    load(&loaded, text);
+    assert_null(loaded.config);
+    assert_non_null(strstr(loaded.error, "f.conf:64: at most 63 namespaces"));
+    unload(&loaded);
+}
+
+static void what_is_no_text(void **state) {
+    (void)state;
+    struct loaded loaded;
+    load_bytes(&loaded, "memory = 64mb\n\0\n", 16);
+    assert_null(loaded.config);
+    assert_non_null(strstr(loaded.error, "f.conf:2: a byte of value 0"));
+    unload(&loaded);
+}
+
+static void what_is_not_there(void **state) {
+    (void)state;
+    struct settings settings;
+    char error[300];
+    settings_defaults(&settings);
+    assert_null(config_load("/nowhere/f.conf", &settings, error, sizeof error));
+    assert_non_null(strstr(error, "/nowhere/f.conf: cannot read"));
+}
+
+/* Whatever is cut off or damaged: refused or accepted, never more. */
+static void damaged_files_do_no_harm(void **state) {
+    (void)state;
+    char text[sizeof whole];
+    for (size_t cut = 0; cut < sizeof whole; cut += 7) {
+        struct loaded loaded;
+        load_bytes(&loaded, whole, cut);
+        assert_true(loaded.config || strstr(loaded.error, "f.conf:"));
+        unload(&loaded);
+    }
+    for (size_t at = 0; at < sizeof whole - 1; at += 3) {
+        struct loaded loaded;
+        memcpy(text, whole, sizeof whole);
+        text[at] = "{}\"=#/\\x\n\x80"[at % 10];
+        load_bytes(&loaded, text, sizeof whole - 1);
+        assert_true(loaded.config || strstr(loaded.error, "f.conf:"));
+        unload(&loaded);
+    }
+}
+
+static void the_whole_is_checked(void **state) {
+    (void)state;
+    struct loaded loaded;
+    char error[400];
+    load_good(&loaded, "memory = 64mb\nnamespace \"a\" { prefix = \"a\" memory = 40mb }\n");
+    assert_true(settings_check(&loaded.settings, error, sizeof error));
+    loaded.settings.tier.cache.memory_limit = 32 << 20; /* as -m 32 does */
+    assert_false(settings_check(&loaded.settings, error, sizeof error));
+    assert_non_null(strstr(error, "quotas"));
+    loaded.settings.tier.space_count = 0;
+    loaded.settings.item_max = 17 << 20;
+    assert_false(settings_check(&loaded.settings, error, sizeof error));
+    assert_non_null(strstr(error, "at most half of the memory"));
+    unload(&loaded);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(everything_arrives),
+        cmocka_unit_test(defaults),
+        cmocka_unit_test(an_empty_file_is_memcached),
+        cmocka_unit_test(variables_and_quotes),
+        cmocka_unit_test(bad_ones_are_refused),
+        cmocka_unit_test(too_many_namespaces),
+        cmocka_unit_test(what_is_no_text),
+        cmocka_unit_test(what_is_not_there),
+        cmocka_unit_test(damaged_files_do_no_harm),
+        cmocka_unit_test(the_whole_is_checked),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: MIT */
+/* The command line: what memcached accepts is accepted, and what is refused is refused with a reason. */
+#include "server/config/options.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+enum { WORDS_MAX = 24 };
+
+struct command_line {
+    char text[512];
+    char *argv[WORDS_MAX];
+    int argc;
+    struct options options;
+    struct settings settings;
+    char error[512];
+    bool good;
+};
+
+/* Words are parted by spaces; "''" is an empty word. */
+static void read_over(struct command_line *line, const char *words) {
+    char *rest = NULL;
+    snprintf(line->text, sizeof line->text, "forebay %s", words);
+    line->argc = 0;
+    for (char *word = strtok_r(line->text, " ", &rest); word; word = strtok_r(NULL, " ", &rest)) {
+        assert_true(line->argc < WORDS_MAX - 1);
+        line->argv[line->argc++] = strcmp(word, "''") == 0 ? strchr(word, '\0') : word;
+    }
+    line->argv[line->argc] = NULL;
+    line->error[0] = '\0';
+    line->good = options_read(&line->options, &line->settings, line->argc, line->argv, line->error,
+                              sizeof line->error);
+}
+
+static void read_line(struct command_line *line, const char *words) {
+    settings_defaults(&line->settings);
+    read_over(line, words);
+}
+
+static void read_good(struct command_line *line, const char *words) {
+    read_line(line, words);
+    if (!line->good)
+        fail_msg("refused: %s: %s", words, line->error);
+}
+
+static const char *notices(const struct command_line *line) {
+    return line->options.notices.data ? line->options.notices.data : "";
+}
+
+static void without_any(void **state) {
+    (void)state;
+    struct command_line line;
+    read_good(&line, "");
+    const struct settings *settings = &line.settings;
+    assert_int_equal(line.options.action, OPTIONS_SERVE);
+    assert_int_equal(settings->port, 11211);
+    assert_int_equal(settings->listen_count, 0);
+    assert_int_equal(settings->tier.cache.memory_limit, 64 << 20);
+    assert_int_equal(settings->threads, 4);
+    assert_int_equal(settings->max_connections, 1024);
+    assert_int_equal(settings->item_max, 1 << 20);
+    assert_int_equal(settings->requests_per_event, 20);
+    assert_int_equal(settings->backlog, 1024);
+    assert_int_equal(settings->unix_mask, 0700);
+    assert_int_equal(settings->stats_prefix_delimiter, ':');
+    assert_true(settings->maxconns_fast && settings->cas_enabled && settings->allow_flush_all);
+    assert_true(settings->allow_dump && settings->allow_watch && !settings->allow_shutdown);
+    char error[300];
+    assert_true(settings_check(settings, error, sizeof error));
+    options_free(&line.options);
+}
+
+static void each_arrives(void **state) {
+    (void)state;
+    struct command_line line;
+    read_good(&line, "-p 11300 -U 0 -a 770 -A -d -r -u nobody -m 128 -M -c 500 -k -vv -P /run/f.pid");
+    const struct settings *settings = &line.settings;
+    assert_int_equal(settings->port, 11300);
+    assert_int_equal(settings->unix_mask, 0770);
+    assert_true(settings->allow_shutdown);
+    assert_true(line.options.daemonize && line.options.core_dumps && line.options.lock_memory);
+    assert_string_equal(line.options.user, "nobody");
+    assert_string_equal(line.options.pid_file, "/run/f.pid");
+    assert_int_equal(settings->tier.cache.memory_limit, 128 << 20);
+    assert_true(settings->tier.cache.no_eviction);
+    assert_int_equal(settings->max_connections, 500);
+    assert_int_equal(settings->verbosity, 2);
+    options_free(&line.options);
+    read_good(&line, "-t 8 -R 40 -C -b 99 -B ascii -I 2m -F -X -W -D / -s /tmp/f.sock -Y /tmp/auth");
+    assert_int_equal(settings->threads, 8);
+    assert_int_equal(settings->requests_per_event, 40);
+    assert_int_equal(settings->backlog, 99);
+    assert_false(settings->cas_enabled || settings->allow_flush_all || settings->allow_dump ||
+                 settings->allow_watch);
+    assert_true(settings->ascii_only && settings->detail);
+    assert_int_equal(settings->item_max, 2 << 20);
+    assert_int_equal(settings->stats_prefix_delimiter, '/');
+    assert_string_equal(settings->unix_socket, "/tmp/f.sock");
+    assert_string_equal(settings->auth_file, "/tmp/auth");
+    options_free(&line.options);
+}
+
+static void long_forms(void **state) {
+    (void)state;
+    struct command_line line;
+    read_good(&line,
+              "--port=1 --udp-port=0 --unix-mask=700 --enable-shutdown --memory-limit=65 --disable-evictions "
+              "--conn-limit=7 --lock-memory --verbose --verbose --threads=3 --max-reqs-per-event=9 "
+              "--disable-cas --listen-backlog=5 --protocol=auto --max-item-size=512k --disable-flush-all");
+    assert_int_equal(line.settings.port, 1);
+    assert_int_equal(line.settings.max_connections, 7);
+    assert_int_equal(line.settings.verbosity, 2);
+    assert_int_equal(line.settings.item_max, 512 << 10);
+    assert_false(line.settings.ascii_only);
+    options_free(&line.options);
+    read_good(&line, "--daemon --enable-coredumps --user=u --pidfile=p --disable-dumping --disable-watch "
+                     "--auth-file=a --extended=idle_timeout=5 --slab-growth-factor=1.5 --slab-min-size=48 "
+                     "--enable-largepages --listen=127.0.0.1 --unix-socket=s");
+    assert_int_equal(line.settings.idle_timeout, 5);
+    assert_non_null(strstr(notices(&line), "-f (--slab-growth-factor) has no meaning here"));
+    assert_non_null(strstr(notices(&line), "-n (--slab-min-size)"));
+    assert_non_null(strstr(notices(&line), "-L (--enable-largepages)"));
+    options_free(&line.options);
+}
+
+static void several_addresses(void **state) {
+    (void)state;
+    struct command_line line;
+    read_good(
+        &line,
+        "-l 127.0.0.1:11300,[::1]:11301;localhost -l *:11302 -l 127.0.0.1:11300 -l proto[ascii]:::1 -p 0");
+    assert_int_equal(line.settings.listen_count, 5);
+    assert_string_equal(line.settings.listen[0], "127.0.0.1:11300");
+    assert_string_equal(line.settings.listen[1], "[::1]:11301");
+    assert_string_equal(line.settings.listen[2], "localhost");
+    assert_string_equal(line.settings.listen[3], "*:11302");
+    assert_int_equal(line.settings.port, PORT_NONE);
+    assert_false(line.settings.port_overrides);
+    options_free(&line.options);
+    read_good(&line, "-p -1");
+    assert_int_equal(line.settings.port, PORT_FREE);
+    options_free(&line.options);
+}
+
+static void over_a_configuration(void **state) {
+    (void)state;
+    static const char *const listen[] = {"127.0.0.1:1", "127.0.0.1:2"};
+    struct command_line line;
+    settings_defaults(&line.settings);
+    line.settings.listen = listen;
+    line.settings.listen_count = 2;
+    line.settings.verbosity = 1;
+    line.settings.threads = 6;
+    read_over(&line, "--config f.conf");
+    assert_true(line.good);
+    assert_string_equal(line.settings.config_file, "f.conf");
+    assert_ptr_equal(line.settings.listen, listen);
+    assert_int_equal(line.settings.verbosity, 1);
+    assert_int_equal(line.settings.threads, 6);
+    assert_false(line.settings.port_overrides);
+    options_free(&line.options);
+    read_over(&line, "-p 5 -t 2 -vvv");
+    assert_true(line.settings.port_overrides);
+    assert_int_equal(line.settings.listen_count, 2);
+    assert_int_equal(line.settings.threads, 2);
+    assert_int_equal(line.settings.verbosity, 3);
+    options_free(&line.options);
+    read_over(&line, "-l 127.0.0.9 -p 5");
+    assert_int_equal(line.settings.listen_count, 1);
+    options_free(&line.options);
+    line.settings.listen = listen;
+    line.settings.listen_count = 2;
+    read_over(&line, "-s /tmp/s");
+    assert_int_equal(line.settings.listen_count, 0);
+    options_free(&line.options);
+}
+
+static void extended(void **state) {
+    (void)state;
+    struct command_line line;
+    read_good(&line,
+              "-o idle_timeout=9,no_maxconns_fast,hashpower=20,slab_automove,lru_crawler,modern,track_sizes "
+              "-o slab_automove=2,hash_algorithm=xxh3,hot_max_factor=0.5,slab_chunk_max=16");
+    assert_int_equal(line.settings.idle_timeout, 9);
+    assert_false(line.settings.maxconns_fast);
+    assert_non_null(strstr(notices(&line), "-o hashpower has no meaning here and is ignored"));
+    assert_null(strstr(notices(&line), "idle_timeout"));
+    assert_null(strstr(notices(&line), "modern"));
+    options_free(&line.options);
+    read_good(&line, "-o maxconns_fast,no_modern");
+    assert_false(line.settings.maxconns_fast); /* as memcached: the 1.4 default */
+    options_free(&line.options);
+}
+
+static void actions(void **state) {
+    (void)state;
+    static const struct {
+        const char *words;
+        enum options_action action;
+    } table[] = {
+        {"-h", OPTIONS_HELP},
+        {"--help", OPTIONS_HELP},
+        {"-V", OPTIONS_VERSION},
+        {"--version", OPTIONS_VERSION},
+        {"-i", OPTIONS_LICENSE},
+        {"-V -h", OPTIONS_VERSION},
+        {"--config f --check", OPTIONS_CHECK},
+        {"--journal-dump /var/lib/forebay", OPTIONS_JOURNAL_DUMP},
+        {"--recover=skip-damaged", OPTIONS_SERVE},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        struct command_line line;
+        read_good(&line, table[i].words);
+        assert_int_equal(line.options.action, table[i].action);
+        if (table[i].action == OPTIONS_JOURNAL_DUMP)
+            assert_string_equal(line.options.journal_folder, "/var/lib/forebay");
+        assert_int_equal(line.settings.tier.recover_skip_damaged, strstr(table[i].words, "recover") != NULL);
+        options_free(&line.options);
+    }
+}
+
+static const struct bad {
+    const char *words, *says, *also;
+} table[] = {
+    {"-p 65536", "-p (--port)", "from 0 to 65535"},
+    {"-p x", "-p (--port)", "\"x\""},
+    {"-p ''", "-p (--port)", ""},
+    {"-U 11211", "UDP is not served", "-U 0"},
+    {"-U -1", "UDP", ""},
+    {"-a 9", "-a (--unix-mask)", "octal"},
+    {"-a 1777", "-a (--unix-mask)", "777"},
+    {"-m 0", "-m (--memory-limit)", "from 1"},
+    {"-m 1g", "-m (--memory-limit)", "\"1g\""},
+    {"-c 0", "-c (--conn-limit)", "from 1"},
+    {"-c -1", "-c (--conn-limit)", "\"-1\""},
+    {"-t 0", "-t (--threads)", "from 1 to 256"},
+    {"-t 257", "-t (--threads)", "256"},
+    {"-R 0", "-R (--max-reqs-per-event)", "from 1"},
+    {"-b 0", "-b (--listen-backlog)", "from 1"},
+    {"-I 1000", "-I (--max-item-size)", "from 1k to 128m"},
+    {"-I 129m", "-I (--max-item-size)", "128m"},
+    {"-I 1x", "-I (--max-item-size)", "\"1x\""},
+    {"-f 1", "-f (--slab-growth-factor)", "above 1"},
+    {"-n 0", "-n (--slab-min-size)", "from 1"},
+    {"-D ''", "-D", "-D :"},
+    {"-B binary", "-B binary", "set the clients to text"},
+    {"-B http", "auto or ascii", "\"http\""},
+    {"-l 127.0.0.1:x", "-l: \"127.0.0.1:x\"", "host:port"},
+    {"-l 127.0.0.1:99999", "65535", ""},
+    {"-l [::1", "']' is missing", ""},
+    {"-l proto[binary]:127.0.0.1", "only the ascii protocol", ""},
+    {"-l unix:", "path", ""},
+    {"-e /dev/shm/x", "-e (--memory-file) is not supported", "write-behind"},
+    {"-N 2", "-N (--napi-ids) is not supported", ""},
+    {"-S", "-S (--enable-sasl) is not supported", "-Y FILE"},
+    {"-Z", "-Z (--enable-ssl) is not supported", "TLS"},
+    {"-o nonsense", "-o nonsense: no such option", ""},
+    {"-o ext_path=/x:1g", "extstore", "backend"},
+    {"-o ssl_key=x", "TLS", ""},
+    {"-o proxy_config=x", "proxy", ""},
+    {"-o idle_timeout", "-o idle_timeout needs a value", "idle_timeout=VALUE"},
+    {"-o idle_timeout=x", "idle_timeout=x", "at least 0"},
+    {"-o hashpower=11", "hashpower=11", "at least 12 and at most 32"},
+    {"-o hashpower=33", "hashpower=33", "32"},
+    {"-o slab_automove=3", "slab_automove=3", "at most 2"},
+    {"-o slab_automove_ratio=0", "slab_automove_ratio=0", "above 0"},
+    {"-o slab_automove_window=2", "slab_automove_window=2", "1800"},
+    {"-o tail_repair_time=9", "tail_repair_time=9", "at least 10"},
+    {"-o hash_algorithm=md5", "hash_algorithm=md5", "murmur3"},
+    {"-o hot_lru_pct=80", "hot_lru_pct=80", "79"},
+    {"-o warm_max_factor=0", "warm_max_factor=0", "above 0"},
+    {"-o slab_chunk_max=1025", "slab_chunk_max=1025", "1024"},
+    {"-q", "-q: no such option", "forebay -h"},
+    {"--nonsense", "--nonsense: no such option", "forebay -h"},
+    {"-p", "needs an argument", ""},
+    {"--config", "needs an argument", ""},
+    {"word", "\"word\" is no option", "forebay -h"},
+    {"--check", "--check needs --config", ""},
+    {"--recover=hope", "--recover=hope", "skip-damaged"},
+};
+
+static void bad_ones_are_refused(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        struct command_line line;
+        read_line(&line, table[i].words);
+        if (line.good)
+            fail_msg("accepted: %s", table[i].words);
+        if (!strstr(line.error, table[i].says) || !strstr(line.error, table[i].also))
+            fail_msg("%s: expected \"%s\", \"%s\"; got: %s", table[i].words, table[i].says, table[i].also,
+                     line.error);
+        options_free(&line.options);
+    }
+}
+
+/* As memcached: an item may take half of the memory at most. */
+static void items_fit_into_memory(void **state) {
+    (void)state;
+    struct command_line line;
+    char error[300];
+    read_good(&line, "-m 8 -I 4m");
+    assert_true(settings_check(&line.settings, error, sizeof error));
+    options_free(&line.options);
+    read_good(&line, "-m 8 -I 5m");
+    assert_false(settings_check(&line.settings, error, sizeof error));
+    assert_non_null(strstr(error, "-m (memory)"));
+    options_free(&line.options);
+}
+
+/* Every option of the table stands in the help. */
+static void help_names_them(void **state) {
+    (void)state;
+    static const char *const names[] = {"--config", "--check", "--recover", "--journal-dump",
+                                        "-l,",      "-p,",     "-s,",       "-a,",
+                                        "-c,",      "-b,",     "-R,",       "-B,",
+                                        "-U,",      "-m,",     "-M,",       "-I,",
+                                        "-k,",      "-f,",     "-n,",       "-L ",
+                                        "-A,",      "-F,",     "-X,",       "-W,",
+                                        "-C,",      "-Y,",     "-D ",       "-t,",
+                                        "-d,",      "-P,",     "-u,",       "-r,",
+                                        "-v,",      "-o,",     "-V,",       "-i,",
+                                        "-h,"};
+    char *text = NULL;
+    size_t size = 0;
+    FILE *file = open_memstream(&text, &size);
+    options_print_help(file);
+    fclose(file);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (!strstr(text, names[i]))
+            fail_msg("the help lacks %s", names[i]);
+    free(text);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(without_any),
+        cmocka_unit_test(each_arrives),
+        cmocka_unit_test(long_forms),
+        cmocka_unit_test(several_addresses),
+        cmocka_unit_test(over_a_configuration),
+        cmocka_unit_test(extended),
+        cmocka_unit_test(actions),
+        cmocka_unit_test(bad_ones_are_refused),
+        cmocka_unit_test(items_fit_into_memory),
+        cmocka_unit_test(help_names_them),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
