@@ -54,10 +54,6 @@ static inline uint64_t counted(const counter *c) {
     return atomic_load_explicit(c, memory_order_relaxed);
 }
 
-/* ---- Time ---- */
-
-uint64_t monotonic_us(void);
-
 /* ---- Namespaces ---- */
 
 struct space_counters { /* written by the writer's thread */

@@ -79,9 +79,7 @@ size_t space_number(const struct space *space); /* tier_space(tier, number) is t
 
 /* ---- Turns (worker thread) ---- */
 
-/* The clock that tier_turn_begin expects. */
-struct cache_time wall_time(void);
-
+/* Opens a turn at now, usually cache_time_now(). */
 void tier_turn_begin(struct tier_worker *worker, const struct cache_time *now);
 
 /* Writes the journal, publishes dirty entries, wakes backend threads that have work. True: the replies of the

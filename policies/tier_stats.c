@@ -220,7 +220,7 @@ void tier_stat_backends(struct tier *tier, struct stat_sink *sink) {
 
 /* The loss window without a journal: the age of the oldest change that is not in the backend. */
 static uint64_t oldest_age_ms(const struct space *space) {
-    uint64_t since = atomic_load(&space->oldest_since), now = wall_time().us;
+    uint64_t since = atomic_load(&space->oldest_since), now = cache_time_now().us;
     if (since == 0 || cache_dirty_entries(space->tier->cache, space->number) == 0)
         return 0;
     return now > version_us(since) ? (now - version_us(since)) / 1000 : 0;

@@ -30,13 +30,13 @@ static const char *level_name(enum log_level level) {
 }
 
 static size_t write_head(char *line, size_t size, enum log_level level) {
-    struct timespec now;
+    uint64_t now = wall_us();
+    time_t seconds = (time_t)(now / US_PER_SECOND);
     struct tm parts;
-    clock_gettime(CLOCK_REALTIME, &now);
-    gmtime_r(&now.tv_sec, &parts);
+    gmtime_r(&seconds, &parts);
     size_t used = strftime(line, size, "%Y-%m-%dT%H:%M:%S", &parts);
-    return used + (size_t)snprintf(line + used, size - used, ".%03dZ %s: ", (int)(now.tv_nsec / 1000000),
-                                   level_name(level));
+    return used + (size_t)snprintf(line + used, size - used,
+                                   ".%03dZ %s: ", (int)(now % US_PER_SECOND / US_PER_MS), level_name(level));
 }
 
 /* A message may hold what a client sent: nothing in it may look like another line or drive a terminal. */

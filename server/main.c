@@ -405,12 +405,6 @@ static bool prepare_loop(struct program *program) {
     return true;
 }
 
-static uint64_t now_us(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
-}
-
 static void log_notices(struct program *program) {
     char *rest = program->options.notices.data;
     buffer_append(&program->options.notices, "", 1);
@@ -432,7 +426,7 @@ static int run(struct program *program) {
                    strerror(errno));
     if (program->settings.data && !process_check_folder(program->settings.data, error, sizeof error))
         return complain(error, EXIT_FAILURE);
-    server->started_us = now_us();
+    server->started_us = wall_us();
     server->detail = stats_detail_create(program->settings.stats_prefix_delimiter, program->settings.detail);
     server->feeds = feeds_create();
     server->watch = server->feeds ? watch_create(server->feeds, program->settings.watch_buffer) : NULL;

@@ -10,6 +10,7 @@
  */
 #include "backends/failure.h"
 #include "backends/redis/internal.h"
+#include "cache/base/clock.h"
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -22,9 +23,7 @@ enum {
 };
 
 static uint64_t monotonic_ms(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (uint64_t)time.tv_sec * 1000 + (uint64_t)time.tv_nsec / 1000000;
+    return monotonic_us() / US_PER_MS;
 }
 
 /* What is left of the call, at least a little: 0 would mean for ever. */

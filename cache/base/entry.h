@@ -11,6 +11,7 @@
 #ifndef FOREBAY_CACHE_ENTRY_H
 #define FOREBAY_CACHE_ENTRY_H
 
+#include "cache/base/clock.h"
 #include "cache/base/slice.h"
 #include <stdint.h>
 
@@ -27,6 +28,11 @@ struct cache_time {
 
 static inline struct cache_time cache_time_from_us(uint64_t us) {
     return (struct cache_time){us, (uint32_t)(us / 1000000u)};
+}
+
+/* The wall clock, now. */
+static inline struct cache_time cache_time_now(void) {
+    return cache_time_from_us(wall_us());
 }
 
 static inline uint64_t version_from_us(uint64_t us, unsigned node) {

@@ -28,6 +28,7 @@
 #ifndef FOREBAY_POLICIES_JOURNAL_INTERNAL_H
 #define FOREBAY_POLICIES_JOURNAL_INTERNAL_H
 
+#include "cache/base/thread.h"
 #include "policies/journal/disk.h"
 #include "policies/journal/format.h"
 #include "policies/journal/journal.h"
@@ -203,7 +204,6 @@ struct journal {
 
 void journal_log(const struct journal *journal, enum log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-uint64_t journal_monotonic_us(void);
 void journal_path(const char *folder, const char *name, char ret_path[JOURNAL_PATH_MAX]);
 
 void journal_list_init(struct journal_list *list);

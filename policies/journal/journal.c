@@ -32,12 +32,6 @@ void journal_log(const struct journal *journal, enum log_level level, const char
     journal->log(journal->context, level, message);
 }
 
-uint64_t journal_monotonic_us(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
-}
-
 void journal_path(const char *folder, const char *name, char ret_path[JOURNAL_PATH_MAX]) {
     int length = snprintf(ret_path, JOURNAL_PATH_MAX, "%s/%s", folder, name);
     assert(length > 0 && length < JOURNAL_PATH_MAX); /* journal_open has looked at the folder */
@@ -141,14 +135,10 @@ static uint64_t whole_pages(const struct journal *journal, uint64_t wanted) {
 }
 
 static void init_sync(struct journal *journal) {
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&journal->lock, NULL);
-    pthread_cond_init(&journal->keeper_wanted, &monotonic);
-    pthread_cond_init(&journal->keeper_answered, &monotonic);
-    pthread_cond_init(&journal->syncer_wanted, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    condition_init(&journal->keeper_wanted);
+    condition_init(&journal->keeper_answered);
+    condition_init(&journal->syncer_wanted);
 }
 
 static struct journal *create(const struct journal_options *options) {
@@ -163,7 +153,7 @@ static struct journal *create(const struct journal_options *options) {
     journal->log = options->log;
     journal->context = options->context;
     journal->next_sequence = journal->next_blank = 1;
-    journal->marks_us = journal->peak_us = journal_monotonic_us();
+    journal->marks_us = journal->peak_us = monotonic_us();
     atomic_init(&journal->recyclable_from, UINT64_MAX);
     journal->disk->boot(journal->disk, journal->boot);
     journal_list_init(&journal->files);
@@ -218,9 +208,9 @@ static enum journal_status start_writers(struct journal *journal, struct journal
 }
 
 static enum journal_status start_threads(struct journal *journal, struct journal_error *error) {
-    int failure = pthread_create(&journal->keeper, NULL, journal_keeper_run, journal);
+    int failure = thread_start(&journal->keeper, "journal keeper", journal_keeper_run, journal);
     if (failure == 0) {
-        failure = pthread_create(&journal->syncer, NULL, journal_syncer_run, journal);
+        failure = thread_start(&journal->syncer, "journal syncer", journal_syncer_run, journal);
         if (failure != 0) {
             pthread_mutex_lock(&journal->lock);
             journal->stopping = true;
@@ -230,10 +220,6 @@ static enum journal_status start_threads(struct journal *journal, struct journal
         }
     }
     journal->threads_run = failure == 0;
-    if (failure == 0) {
-        pthread_setname_np(journal->keeper, "journal keeper");
-        pthread_setname_np(journal->syncer, "journal syncer");
-    }
     if (failure == 0)
         return JOURNAL_OK;
     snprintf(error->message, sizeof error->message, "journal: cannot start a thread: %s", strerror(failure));

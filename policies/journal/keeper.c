@@ -49,19 +49,16 @@ uint64_t journal_random_epoch(void) {
     uint64_t epoch = 0;
     while (epoch == 0)
         if (getrandom(&epoch, sizeof epoch, 0) != sizeof epoch)
-            epoch = journal_monotonic_us() * 0x9e3779b97f4a7c15u ^ (uint64_t)(uintptr_t)&epoch;
+            epoch = monotonic_us() * 0x9e3779b97f4a7c15u ^ (uint64_t)(uintptr_t)&epoch;
     return epoch;
 }
 
 static bool write_header(const struct making *making, struct journal_file *file, uint64_t sequence) {
     struct journal *journal = making->journal;
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
     struct format_header header = {.writer = file->writer,
                                    .sequence = sequence,
                                    .epoch = journal_random_epoch(),
-                                   .created_us =
-                                       (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u,
+                                   .created_us = wall_us(),
                                    .file_size = file->size,
                                    .fresh = !making->reused,
                                    .spaces = journal->spaces,
@@ -158,7 +155,7 @@ struct journal_file *journal_file_create(struct journal *journal, unsigned write
 
 /* A writer that wants a file now, or NULL; *ret_retry_us: when to look again, 0: when woken. */
 static struct journal_writer *next_wish(struct journal *journal, uint64_t *ret_retry_us) {
-    uint64_t now = journal_monotonic_us();
+    uint64_t now = monotonic_us();
     *ret_retry_us = 0;
     for (unsigned i = 0; i < journal->writer_count; i++) {
         struct journal_writer *writer = &journal->writers[i];
@@ -205,7 +202,7 @@ static void fulfil(struct journal *journal, struct journal_writer *writer) {
         writer->ready = file;
         writer->starved = file == NULL;
         writer->wanted = file == NULL;
-        writer->retry_us = journal_monotonic_us() + JOURNAL_RETRY_MS * 1000;
+        writer->retry_us = monotonic_us() + JOURNAL_RETRY_MS * 1000;
     }
     pthread_cond_broadcast(&journal->keeper_answered);
 }
@@ -221,9 +218,7 @@ void *journal_keeper_run(void *argument) {
         } else if (retry_us == 0) {
             pthread_cond_wait(&journal->keeper_wanted, &journal->lock);
         } else {
-            struct timespec until = {.tv_sec = (time_t)(retry_us / 1000000u),
-                                     .tv_nsec = (long)(retry_us % 1000000u) * 1000};
-            pthread_cond_timedwait(&journal->keeper_wanted, &journal->lock, &until);
+            condition_wait_until(&journal->keeper_wanted, &journal->lock, retry_us);
         }
     }
     pthread_mutex_unlock(&journal->lock);

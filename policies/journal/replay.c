@@ -166,7 +166,7 @@ static const char *file_name(const struct recovering *self) {
 }
 
 static void progress(struct recovering *self) {
-    uint64_t now = journal_monotonic_us();
+    uint64_t now = monotonic_us();
     if (now - self->progress_us < PROGRESS_US)
         return;
     self->progress_us = now;
@@ -565,7 +565,7 @@ enum journal_status journal_recover(struct journal *journal, bool skip_damaged,
                               .replayer = replayer,
                               .recovery = recovery,
                               .error = error,
-                              .progress_us = journal_monotonic_us()};
+                              .progress_us = monotonic_us()};
     remove_blanks(journal);
     enum journal_status status = read_marks(&self);
     if (status == JOURNAL_OK && !journal_list_folder(journal->folder, &self.names, &self.name_count))

@@ -59,7 +59,7 @@ static bool failed(struct journal_writer *writer) {
                     "disk, or repair it",
                     writer->journal->folder, writer->file->name, strerror(errno));
     if (writer->state == WRITER_GOOD) {
-        writer->failing_us = journal_monotonic_us();
+        writer->failing_us = monotonic_us();
         writer->moves = 0;
     }
     writer->state = WRITER_FAILING;
@@ -219,7 +219,7 @@ static bool gives_up(const struct journal_writer *writer, int failure) {
     size_t usual = writer->journal->file_size - FORMAT_END_SIZE -
                    format_header_size(writer->journal->spaces, writer->journal->space_count);
     return !is_full(failure) && writer->buffered <= usual &&
-           journal_monotonic_us() - writer->failing_us >= patience_us;
+           monotonic_us() - writer->failing_us >= patience_us;
 }
 
 static void leave(struct journal_writer *writer, struct journal_file *next) {
@@ -238,7 +238,7 @@ static bool move_buffer(struct journal_writer *writer) {
         return false;
     leave(writer, next);
     writer->moves++;
-    writer->failing_us = journal_monotonic_us();
+    writer->failing_us = monotonic_us();
     writer->done = writer->placed = 0;
     if (writer->turn_position != 0)
         writer->turn_position = next->base + writer->offset + writer->always_size;

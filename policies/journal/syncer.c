@@ -129,11 +129,11 @@ static void sync_succeeded(struct journal *journal, struct journal_file *file) {
 
 static bool sync_file(struct journal *journal, struct journal_file *file) {
     uint64_t end = atomic_load_explicit(&file->written, memory_order_acquire);
-    uint64_t start = journal_monotonic_us();
+    uint64_t start = monotonic_us();
     bool good = (!file->unsynced || write_again(journal, file, end)) &&
                 journal->disk->sync(journal->disk, file->handle) == 0;
     int failure = errno;
-    count_sync(journal, journal_monotonic_us() - start);
+    count_sync(journal, monotonic_us() - start);
     errno = failure;
     if (!good) {
         sync_failed(journal, file);
@@ -191,7 +191,7 @@ static bool note_low_water(struct journal *journal, uint64_t low_water) {
     if (good && journal->marks_failing)
         journal_log(journal, LOG_LEVEL_NOTICE, "journal: %s/low-water is written again", journal->folder);
     journal->marks_failing = !good;
-    journal->marks_us = journal_monotonic_us();
+    journal->marks_us = monotonic_us();
     return good;
 }
 
@@ -238,7 +238,7 @@ static struct journal_file *take_passed(struct journal *journal, uint64_t low_wa
 /* As many files as were in use at once in the last minutes are kept, whether in use or not: a burst between
  * two flushes finds again what the one before it has left, and nothing is made and filled anew. */
 static void size_pool(struct journal *journal, size_t in_use) {
-    uint64_t now = journal_monotonic_us();
+    uint64_t now = monotonic_us();
     size_t least = BLANKS_BESIDE + BLANKS_PER_WRITER * journal->writer_count;
     if (now - journal->peak_us >= JOURNAL_PEAK_MS * UINT64_C(1000)) {
         journal->peak_us = now;
@@ -325,7 +325,7 @@ void journal_recycle_pass(struct journal *journal) {
     size_pool(journal, count_in_use(journal));
     trim_pool(journal);
     bool wanted = wants_recycling(journal, low_water);
-    bool due = journal_monotonic_us() - journal->marks_us >= JOURNAL_MARKS_INTERVAL_MS * 1000;
+    bool due = monotonic_us() - journal->marks_us >= JOURNAL_MARKS_INTERVAL_MS * 1000;
     if ((!wanted && !due) || !note_low_water(journal, low_water))
         return;
     struct journal_file *passed = take_passed(journal, low_water);
@@ -351,19 +351,17 @@ void journal_recycle_pass(struct journal *journal) {
 /* ---- The thread ---- */
 
 static void wait_until(struct journal *journal, uint64_t until_us) {
-    struct timespec until = {.tv_sec = (time_t)(until_us / 1000000u),
-                             .tv_nsec = (long)(until_us % 1000000u) * 1000};
-    pthread_cond_timedwait(&journal->syncer_wanted, &journal->lock, &until);
+    condition_wait_until(&journal->syncer_wanted, &journal->lock, until_us);
 }
 
 void *journal_syncer_run(void *argument) {
     struct journal *journal = argument;
     uint64_t interval_us = (uint64_t)journal->fsync_interval_ms * 1000,
-             tick_us = journal_monotonic_us() + interval_us;
+             tick_us = monotonic_us() + interval_us;
     uint64_t not_before_us = 0; /* after a failure */
     pthread_mutex_lock(&journal->lock);
     while (!journal->stopping) {
-        uint64_t now = journal_monotonic_us();
+        uint64_t now = monotonic_us();
         bool tick = now >= tick_us, sync = journal->sync_wanted && now >= not_before_us,
              recycle = journal->recycle_wanted;
         if (!tick && !sync && !recycle) {
@@ -379,11 +377,11 @@ void *journal_syncer_run(void *argument) {
         if (tick || recycle)
             journal_recycle_pass(journal);
         if (tick)
-            tick_us = journal_monotonic_us() + interval_us;
+            tick_us = monotonic_us() + interval_us;
         pthread_mutex_lock(&journal->lock);
         if (journal->sync_failing) {
             journal->sync_wanted = true;
-            not_before_us = journal_monotonic_us() + JOURNAL_RETRY_MS * 1000;
+            not_before_us = monotonic_us() + JOURNAL_RETRY_MS * 1000;
         }
     }
     pthread_mutex_unlock(&journal->lock);

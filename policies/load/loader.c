@@ -296,7 +296,7 @@ static void fail_batch(struct loader *loader, struct batch *batch) {
 }
 
 static void land_batch(struct loader *loader, struct batch *batch) {
-    struct cache_time now = wall_time();
+    struct cache_time now = cache_time_now();
     uint64_t hits = 0;
     close_flights(loader, batch);
     for (size_t i = 0; i < batch->count; i++) {
@@ -324,7 +324,7 @@ static enum backend_status look_up(struct reader *reader, struct batch *batch, s
     for (size_t i = 0; i < batch->count; i++)
         batch->keys[i] = slice_of(batch->flights[i]->key, batch->flights[i]->key_size);
     return backend->type->load(reader->connection, &batch->space->options.table, batch->keys, batch->count,
-                               wall_time().seconds, batch->results, error);
+                               cache_time_now().seconds, batch->results, error);
 }
 
 static void drop_connection(struct reader *reader) {
@@ -375,7 +375,7 @@ void loader_backend_answers(struct loader *loader) {
 /* Takes the flights out of the batch that need no backend, or for which it is too late. */
 static void sort_out(struct loader *loader, struct batch *batch) {
     struct batch done = {.space = batch->space};
-    struct cache_time now = wall_time();
+    struct cache_time now = cache_time_now();
     uint64_t now_us = monotonic_us();
     size_t kept = 0;
     bool quarantined = quarantine_count(batch->space->quarantine) > 0;
@@ -574,7 +574,7 @@ enum backend_status loader_fill(struct backend_connection *connection, struct sp
     struct slice unknown[BATCH_KEYS];
     uint64_t stamps[BATCH_KEYS];
     struct cache *cache = space->tier->cache;
-    struct cache_time now = wall_time();
+    struct cache_time now = cache_time_now();
     size_t count_unknown = 0;
     assert(count <= BATCH_KEYS);
     for (size_t i = 0; i < count; i++) {

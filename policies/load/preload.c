@@ -146,7 +146,7 @@ static enum backend_status connect_and_scan(struct preload *preload) {
         return status;
     preload->names.size = preload->names.count = 0;
     status = backend->type->scan(preload->connection, &space->options.table, space->options.preload,
-                                 wall_time().seconds, &preload->names.visitor, &preload->error);
+                                 cache_time_now().seconds, &preload->names.visitor, &preload->error);
     if (status != BACKEND_OK)
         return status;
     preload->scanned = true;

@@ -97,7 +97,7 @@ uint64_t flusher_age(struct flusher *flusher, uint64_t now_us) {
         flusher->front_seen_us = now_us;
         flusher->front_popped = front;
     }
-    uint64_t wall = wall_time().us, turned = version_us(since), seen = now_us - flusher->front_seen_us;
+    uint64_t wall = cache_time_now().us, turned = version_us(since), seen = now_us - flusher->front_seen_us;
     uint64_t age = wall > turned ? wall - turned : 0;
     return age > seen ? age : seen;
 }
@@ -260,7 +260,7 @@ static void collect(struct flusher *flusher) {
     struct space *space = flusher->space;
     struct collector collector = {.base = {collect_entry}, .flusher = flusher};
     size_t room = space->tier->options.cache.item_max + ENTRY_KEY_MAX;
-    struct cache_time now = wall_time();
+    struct cache_time now = cache_time_now();
     struct dirty dirty;
     while (flusher->count < space->options.flush_batch && batch_bytes(flusher) < space->batch_bytes &&
            reserve(flusher, room) && next_dirty(flusher, &dirty)) {
@@ -302,7 +302,7 @@ static void count_row(struct space *space, const struct mutation *mutation) {
 
 static void settle(struct flusher *flusher, size_t from, size_t to) {
     struct space *space = flusher->space;
-    struct cache_time now = wall_time();
+    struct cache_time now = cache_time_now();
     for (size_t i = from; i < to; i++) {
         const struct mutation *mutation = &flusher->mutations[i];
         if (i + 2 * AHEAD < to)
@@ -324,7 +324,7 @@ static void settle(struct flusher *flusher, size_t from, size_t to) {
 static bool quarantine_one(struct writer *writer, struct flusher *flusher, size_t index) {
     struct space *space = flusher->space;
     struct mutation *mutation = &flusher->mutations[index];
-    struct cache_time now = wall_time();
+    struct cache_time now = cache_time_now();
     if (!quarantine_add(space->quarantine, mutation->kind, &mutation->entry, writer->error.message)) {
         breaker_failure(&writer->breaker, monotonic_us());
         tier_log(space->tier, LOG_LEVEL_ERROR,
@@ -397,7 +397,7 @@ void flusher_retry_quarantine(struct writer *writer, struct flusher *flusher) {
     enum mutation_kind kind;
     while ((loaded = quarantine_next_marked(space->quarantine, &kind))) {
         struct mutation mutation = {.table = &space->options.table, .kind = kind, .entry = loaded->entry};
-        struct cache_time now = wall_time();
+        struct cache_time now = cache_time_now();
         enum backend_status status = writer_apply(writer, &mutation, 1);
         if (status == BACKEND_OK) {
             quarantine_supersede(space->quarantine, loaded->entry.key, loaded->entry.version);

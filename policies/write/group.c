@@ -408,7 +408,7 @@ static void update_memory(struct group *group, const struct group_item *item, co
 
 static void keep_answer(struct writer *writer, struct group_item *item) {
     struct tier_ticket *ticket = item->ticket;
-    item->outcome.ttl_now = item->outcome.ttl_now ? item->outcome.ttl_now : wall_time().seconds;
+    item->outcome.ttl_now = item->outcome.ttl_now ? item->outcome.ttl_now : cache_time_now().seconds;
     if (item->fate == ITEM_REFUSED)
         ticket_fail(ticket, "SERVER_ERROR backend %s refuses it: %.80s",
                     writer->backend->options.options.name, writer->error.message);
@@ -428,7 +428,7 @@ static void answer_all(struct writer *writer) {
 
 static void finish(struct writer *writer) {
     struct group *group = &writer->group;
-    struct cache_time now = wall_time();
+    struct cache_time now = cache_time_now();
     for (size_t i = 0; i < group->count; i++)
         update_memory(group, &group->items[i], &now);
     atomic_fetch_add(&writer->groups, 1);
@@ -441,7 +441,7 @@ static void finish(struct writer *writer) {
 /* ---- Committing ---- */
 
 static bool prepare(struct writer *writer) {
-    struct cache_time now = wall_time();
+    struct cache_time now = cache_time_now();
     bytes_reset(&writer->group.bytes);
     if (load_all(writer, &now) != BACKEND_OK)
         return false;

@@ -42,7 +42,7 @@ void low_water_leave(struct tier_worker *worker) {
 }
 
 static uint64_t announce_time(struct tier *tier) {
-    uint64_t now = version_from_us(wall_time().us, 0);
+    uint64_t now = version_from_us(cache_time_now().us, 0);
     uint64_t floor = atomic_load(&tier->version_floor);
     while (floor < now && !atomic_compare_exchange_weak(&tier->version_floor, &floor, now))
         continue;

@@ -292,7 +292,7 @@ uint64_t quarantine_high_version(struct quarantine *quarantine) {
 bool quarantine_add(struct quarantine *quarantine, enum mutation_kind kind, const struct entry *entry,
                     const char *reason) {
     char short_reason[REASON_MAX];
-    uint32_t since = wall_time().seconds;
+    uint32_t since = cache_time_now().seconds;
     snprintf(short_reason, sizeof short_reason, "%s", reason);
     pthread_mutex_lock(&quarantine->mutex);
     struct kept **old = find(quarantine, entry->key);

@@ -71,7 +71,7 @@ static enum cache_status write_entry(struct cache_cursor *cursor, bool deleted, 
 /* Stores the change if memory has nothing newer. */
 static enum cache_status restore_once(struct space *space, bool deleted, const struct entry *entry,
                                       uint64_t hash, bool *ret_queued) {
-    struct cache_time now = wall_time();
+    struct cache_time now = cache_time_now();
     struct cache_cursor cursor;
     enum cache_status status = CACHE_OK;
     cache_seek(space->tier->cache, space->number, entry->key, hash, &now, &cursor);
@@ -133,7 +133,7 @@ static bool note(struct recovery *recovery, struct touched_list *list, struct sp
 /* A put, or the result of a touch. */
 static bool restore_value(struct recovery *recovery, struct space *space, const struct entry *entry) {
     struct entry alive = *entry;
-    if (entry->expires_at == 0 || entry->expires_at > wall_time().seconds)
+    if (entry->expires_at == 0 || entry->expires_at > cache_time_now().seconds)
         return restore(recovery, space, false, entry);
     alive.expires_at = 0;
     return note(recovery, &recovery->expired, space, entry) && restore(recovery, space, false, &alive);
@@ -183,7 +183,7 @@ static struct slice key_of(const struct touched *touched) {
 }
 
 static void seek(const struct touched *touched, uint64_t hash, struct cache_cursor *ret_cursor) {
-    struct cache_time now = wall_time();
+    struct cache_time now = cache_time_now();
     cache_seek(touched->space->tier->cache, touched->space->number, key_of(touched), hash, &now, ret_cursor);
 }
 

@@ -40,7 +40,7 @@ enum touched { TOUCH_DONE, TOUCH_ROW, TOUCH_WAITS, TOUCH_FAILED };
 /* What memory has is newer: nothing is left to do. What it has is older and not in the backend yet: that has
  * to get there first, where it may turn out that the row is newer still, and the one that was touched. */
 static enum touched touch_memory(struct writer *writer, const struct touch_later *touch) {
-    struct cache_time now = wall_time();
+    struct cache_time now = cache_time_now();
     struct cache_cursor cursor;
     enum touched touched = TOUCH_ROW;
     cache_seek(writer->tier->cache, touch->space->number, key_of(touch), touch->hash, &now, &cursor);
@@ -54,7 +54,7 @@ static enum touched touch_memory(struct writer *writer, const struct touch_later
 
 /* What memory may have of the row meanwhile is older than the touch. */
 static void forget_older(const struct touch_later *touch) {
-    struct cache_time now = wall_time();
+    struct cache_time now = cache_time_now();
     struct cache_cursor cursor;
     cache_seek(touch->space->tier->cache, touch->space->number, key_of(touch), touch->hash, &now, &cursor);
     if (cursor.presence == CACHE_UNKNOWN || /* what is being loaded now is older too */

@@ -10,6 +10,7 @@
  * turned dirty and the thread is not `armed` for that namespace, when a batch is full (`urgent`), for
  * write-through changes and barriers. An armed namespace costs its workers no lock and no system call.
  */
+#include "cache/base/thread.h"
 #include "policies/load/loader.h"
 #include "policies/write/internal.h"
 #include <assert.h>
@@ -95,7 +96,7 @@ enum backend_status writer_apply(struct writer *writer, struct mutation *mutatio
     uint64_t start = monotonic_us();
     if (status == BACKEND_OK)
         status = writer->backend->type->apply(writer->connection, mutations, count_mutations,
-                                              wall_time().seconds, &writer->error);
+                                              cache_time_now().seconds, &writer->error);
     uint64_t took = monotonic_us() - start;
     atomic_fetch_add(&writer->apply_us, took);
     if (took > atomic_load(&writer->apply_max_us))
@@ -114,7 +115,7 @@ enum backend_status writer_load_at(struct writer *writer, struct space *space, c
 
 enum backend_status writer_load(struct writer *writer, struct space *space, const struct slice *keys,
                                 size_t count_keys, struct load_result *results) {
-    return writer_load_at(writer, space, keys, count_keys, wall_time().seconds, results);
+    return writer_load_at(writer, space, keys, count_keys, cache_time_now().seconds, results);
 }
 
 /* ---- From workers ---- */
@@ -421,7 +422,7 @@ static bool upkeep_due(struct writer *writer, uint64_t now_us) {
         breaker_state(&writer->breaker) != BREAKER_CLOSED)
         return false;
     enum backend_status status =
-        writer->backend->type->maintain(writer->connection, wall_time().seconds, &more, &writer->error);
+        writer->backend->type->maintain(writer->connection, cache_time_now().seconds, &more, &writer->error);
     atomic_fetch_add(&writer->upkeep, 1);
     writer->upkeep_at = monotonic_us() + (status == BACKEND_OK && more ? 0 : UPKEEP_US);
     return status == BACKEND_OK && more;
@@ -524,10 +525,8 @@ static bool has_new_jobs(const struct writer *writer) {
 static void sleep_until(struct writer *writer, uint64_t due_us) {
     if (writer->gather.until_us && writer->gather.until_us < due_us)
         due_us = writer->gather.until_us;
-    struct timespec until = {.tv_sec = (time_t)(due_us / 1000000),
-                             .tv_nsec = (long)(due_us % 1000000) * 1000};
     while (!writer->poked && !writer->stop && !has_new_jobs(writer))
-        if (pthread_cond_timedwait(&writer->work, &writer->mutex, &until) != 0)
+        if (condition_wait_until(&writer->work, &writer->mutex, due_us) != 0)
             return;
 }
 
@@ -588,7 +587,6 @@ static bool open_first(struct writer *writer, char *error, size_t error_size) {
 }
 
 struct writer *writer_create(struct tier_backend *backend, char *error, size_t error_size) {
-    pthread_condattr_t monotonic;
     struct writer *writer = calloc(1, sizeof *writer);
     if (!writer) {
         snprintf(error, error_size, "Out of memory.");
@@ -599,10 +597,7 @@ struct writer *writer_create(struct tier_backend *backend, char *error, size_t e
     writer->jobs_end = &writer->jobs;
     writer->new_jobs_end = &writer->new_jobs;
     pthread_mutex_init(&writer->mutex, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&writer->work, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    condition_init(&writer->work);
     breaker_init(&writer->breaker, monotonic_us());
     bool ready = init_flushers(writer) && group_init(&writer->group, writer->tier->options.cache.item_max);
     if (!ready)

@@ -26,12 +26,6 @@ struct dumper {
     uint32_t shown;
 };
 
-static struct cache_time read_clock(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return cache_time_from_us((uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u);
-}
-
 static bool is_wanted(const struct dumper *dumper, int space) {
     return dumper->spaces >> space & 1;
 }
@@ -90,7 +84,7 @@ static enum feed_step dump_step(struct feed *feed, struct buffer *out) {
     bool requests = dump->form == DUMP_REQUESTS;
     struct dumper dumper = {
         .visitor.entry = requests ? add_request : add_meta, .out = out, .spaces = dump->spaces};
-    struct cache_time now = read_clock();
+    struct cache_time now = cache_time_now();
     if (cache_walk(tier_cache(dump->server->tier), CACHE_ALL_SPACES, &dump->walk, &now, &dumper.visitor))
         return FEED_SAYS;
     buffer_append(out, requests ? "EN\r\n" : "END\r\n", requests ? 4 : 5);
@@ -161,7 +155,7 @@ enum dump_status dump_begin(struct server *server, uint64_t spaces, enum dump_fo
 void dump_keys(struct server *server, uint32_t class, uint32_t limit, struct buffer *out) {
     struct dumper dumper = {.visitor.entry = add_key, .out = out, .limit = limit};
     struct cache_walk walk = {0};
-    struct cache_time now = read_clock();
+    struct cache_time now = cache_time_now();
     dumper.spaces = class > 0 ? 1ull << (class - 1) : 0;
     bool more = class > 0 && class <= tier_space_count(server->tier);
     while (more && !(limit && dumper.shown == limit) && out->size <= KEYS_BYTES - 512)

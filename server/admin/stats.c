@@ -61,12 +61,6 @@ static void add_numbers(struct report *report, const struct number *numbers, siz
 
 /* ---- stats ---- */
 
-static uint64_t now_us(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
-}
-
 static void add_usage(struct report *report) {
     struct rusage usage = {0};
     getrusage(RUSAGE_SELF, &usage);
@@ -76,7 +70,7 @@ static void add_usage(struct report *report) {
 }
 
 static void add_process(struct report *report, const struct server *server) {
-    uint64_t now = now_us();
+    uint64_t now = wall_us();
     uint64_t up = now > server->started_us ? now - server->started_us : 0;
     ADD_NUMBERS(report, {"pid", (uint64_t)getpid()}, {"uptime", up / 1000000u}, {"time", now / 1000000u});
     add_text(report, "version", STATS_MEMCACHED_VERSION);

@@ -5,6 +5,7 @@
  * innermost of all: evictions are told under a shard's.
  */
 #include "server/admin/watch.h"
+#include "cache/base/clock.h"
 #include "server/worker/feed.h"
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -192,11 +193,11 @@ void watch_write_key(char *out, struct slice key) {
 static void tell(struct watch *watch, enum watch_kind kind, const char *what) {
     char line[LINE_MAX_SIZE];
     bool slept = false;
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
+    uint64_t now = wall_us();
     pthread_mutex_lock(&watch->lock);
-    int length = snprintf(line, sizeof line, "ts=%lld.%06ld gid=%llu %s\n", (long long)now.tv_sec,
-                          now.tv_nsec / 1000, (unsigned long long)++watch->number, what);
+    int length =
+        snprintf(line, sizeof line, "ts=%llu.%06llu gid=%llu %s\n", (unsigned long long)(now / US_PER_SECOND),
+                 (unsigned long long)(now % US_PER_SECOND), (unsigned long long)++watch->number, what);
     watch->counters.written++;
     for (struct watcher *watcher = watch->first; watcher; watcher = watcher->next)
         if (watcher->kinds & kind)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/worker/feed.h"
+#include "cache/base/thread.h"
 #include "server/worker/worker.h"
 #include <errno.h>
 #include <poll.h>
@@ -157,15 +158,8 @@ static void *run(void *argument) {
 
 /* Under the lock. */
 static bool start_thread(struct feeds *feeds) {
-    sigset_t all, before;
-    if (feeds->runs)
-        return true;
-    sigfillset(&all); /* signals are main's */
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    feeds->runs = pthread_create(&feeds->thread, NULL, run, feeds) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (feeds->runs)
-        pthread_setname_np(feeds->thread, "feeds");
+    if (!feeds->runs)
+        feeds->runs = thread_start(&feeds->thread, "feeds", run, feeds) == 0;
     return feeds->runs;
 }
 

@@ -518,7 +518,7 @@ static void settle(struct connection *connection) {
 }
 
 static void note_duration(struct worker *worker) {
-    uint64_t now_us = wall_time().us, us = now_us > worker->now.us ? now_us - worker->now.us : 0;
+    uint64_t now_us = cache_time_now().us, us = now_us > worker->now.us ? now_us - worker->now.us : 0;
     unsigned bucket = us <= 1 ? 0 : 64 - (unsigned)__builtin_clzll(us - 1);
     worker_count(&worker->turn_us[bucket < 31 ? bucket : 31], 1);
     worker_count(&worker->turns, 1);

@@ -7,6 +7,7 @@
  * in which the kernel looks at a ready socket once a turn, not twice; a set that a libev loop watches would
  * cost more than it saves (docs/benchmarks.md). The libev loop of the worker runs its timers, once a second.
  */
+#include "cache/base/thread.h"
 #include "server/worker/feed.h"
 #include "server/worker/internal.h"
 #include "server/worker/listener.h"
@@ -110,7 +111,7 @@ static void gather(struct worker *worker) {
     bool woken = false;
     int count =
         epoll_wait(worker->poll, events, EVENTS_MAX, worker->ready ? 0 : rest_of_second(&worker->now));
-    worker->now = wall_time();
+    worker->now = cache_time_now();
     for (int i = 0; i < count; i++) {
         if (events[i].data.ptr)
             connection_notice(events[i].data.ptr, events[i].events);
@@ -187,25 +188,19 @@ struct worker *worker_start(struct server *server, unsigned index) {
     worker->ready_tail = &worker->ready;
     worker->held_tail = &worker->held;
     worker->poll = worker->wake = -1;
-    worker->now = wall_time();
+    worker->now = cache_time_now();
     pthread_mutex_init(&worker->list_lock, NULL);
     pthread_mutex_init(&worker->hand_lock, NULL);
     if (!worker_allocate(worker) || !worker_watch(worker)) {
         worker_free(worker);
         return NULL;
     }
-    sigset_t all, before;
-    sigfillset(&all); /* signals are main's */
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int failed = pthread_create(&worker->thread, NULL, worker_main, worker);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (failed) {
+    char name[THREAD_NAME_MAX + 1];
+    snprintf(name, sizeof name, "worker %u", index);
+    if (thread_start(&worker->thread, name, worker_main, worker) != 0) {
         worker_free(worker);
         return NULL;
     }
-    char name[16];
-    snprintf(name, sizeof name, "worker %u", index);
-    pthread_setname_np(worker->thread, name);
     return worker;
 }
 

@@ -118,10 +118,7 @@ void rig_stop(struct tier_rig *rig) {
 /* ---- Commands ---- */
 
 static struct cache_time rig_now(const struct tier_rig *rig) {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    int64_t us = (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000 + rig->clock_shift_us;
-    return cache_time_from_us((uint64_t)us);
+    return cache_time_from_us((uint64_t)((int64_t)wall_us() + rig->clock_shift_us));
 }
 
 static const struct {

@@ -233,7 +233,7 @@ static void test_touch_of_what_the_store_has(void **state) {
         keep_journal(&rig);
         rig_do(&rig, "sync");
         crash_and_start(&rig);
-        uint64_t version = version_from_us(wall_time().us, 0);
+        uint64_t version = version_from_us(cache_time_now().us, 0);
         memory_store_put(rig.store, "test", "a", "new", version);
         memory_store_put(rig.store, "test", "gone", "new", version);
         faulty_fail_all(rig.faulty, FAULTY_APPLY, BACKEND_TRANSIENT);

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/* Starting threads, and waiting until a moment of the monotonic clock. */
+#ifndef FOREBAY_CACHE_BASE_THREAD_H
+#define FOREBAY_CACHE_BASE_THREAD_H
+
+#include "cache/base/clock.h"
+#include <pthread.h>
+#include <signal.h>
+
+enum { THREAD_NAME_MAX = 15 }; /* bytes, all that Linux takes */
+
+/* Starts a thread that receives no signals, which are the main thread's, under a name as top -H shows it
+ * (longer than THREAD_NAME_MAX: nameless). 0, or an errno. */
+static inline int thread_start(pthread_t *ret_thread, const char *name, void *(*run)(void *),
+                               void *argument) {
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int failure = pthread_create(ret_thread, NULL, run, argument);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (failure == 0)
+        pthread_setname_np(*ret_thread, name);
+    return failure;
+}
+
+/* Makes a condition whose timed waits are of the monotonic clock. */
+static inline void condition_init(pthread_cond_t *condition) {
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(condition, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+}
+
+/* pthread_cond_timedwait until monotonic_us() is until_us; 0, or ETIMEDOUT. For conditions of condition_init. */
+static inline int condition_wait_until(pthread_cond_t *condition, pthread_mutex_t *mutex, uint64_t until_us) {
+    struct timespec until = {.tv_sec = (time_t)(until_us / US_PER_SECOND),
+                             .tv_nsec = (long)(until_us % US_PER_SECOND) * 1000};
+    return pthread_cond_timedwait(condition, mutex, &until);
+}
+
+#endif
