@@ -86,7 +86,7 @@ static struct cache_cursor store_text(struct fixture *fixture, const char *key, 
 
 static bool settle(struct fixture *fixture, const char *key, uint64_t version) {
     struct slice name = slice_string(key);
-    bool done = cache_settle(fixture->cache, fixture->space, name, cache_hash(name), version, &fixture->now);
+    bool done = cache_settle(fixture->cache, name, cache_hash(name), version, &fixture->now);
     assert_true(cache_is_sane(fixture->cache));
     return done;
 }
@@ -293,10 +293,10 @@ static void test_unsettle(void **state) {
     struct catcher catcher;
     struct slice key = SLICE("k");
     uint64_t version = store_text(fixture, "k", "v", true).view.version;
-    assert_false(cache_unsettle(fixture->cache, fixture->space, key, cache_hash(key), version));
+    assert_false(cache_unsettle(fixture->cache, key, cache_hash(key), version));
     collect(fixture, "k", &catcher);
-    assert_false(cache_unsettle(fixture->cache, fixture->space, key, cache_hash(key), version + 1));
-    assert_true(cache_unsettle(fixture->cache, fixture->space, key, cache_hash(key), version));
+    assert_false(cache_unsettle(fixture->cache, key, cache_hash(key), version + 1));
+    assert_true(cache_unsettle(fixture->cache, key, cache_hash(key), version));
     assert_int_equal(look(fixture, "k").view.state, CACHE_DIRTY);
     assert_int_equal(collect(fixture, "k", &catcher), 1);
     assert_true(settle(fixture, "k", version));

@@ -150,7 +150,7 @@ static void test_dirty_is_never_evicted(void **state) {
         cache_seek(cache, 0, key, cache_hash(key), &now, &at);
         uint64_t version = at.view.version;
         cache_release(&at);
-        assert_true(cache_settle(cache, 0, key, cache_hash(key), version, &now));
+        assert_true(cache_settle(cache, key, cache_hash(key), version, &now));
     }
     for (uint64_t i = 0; i < 100000; i++)
         assert_int_equal(put(cache, 0, 1000000 + i, 100, 0, false), CACHE_OK);

@@ -31,7 +31,7 @@ struct model_key {
     uint32_t size, fill; /* of the value */
     uint32_t flags, expires_at, until;
     uint64_t client_cas;
-    bool flushed; /* dropped when it is settled */
+    bool voided; /* dropped when it is settled */
     bool ttl_only;
 };
 
@@ -164,8 +164,8 @@ static struct cache_stats stats_of(struct world *world, int space) {
     return stats;
 }
 
-/* A change in one namespace evicts nothing from another one that is below its floor (by more than what a
- * drain that has not ended holds of it). */
+/* A change in one namespace evicts nothing from another one that is below its floor (by more than what
+ * an evacuation under way holds of it). */
 static void check_floors(struct world *world, int changed_space, const struct cache_stats *before) {
     for (int i = 0; i < SPACES; i++)
         if (i != changed_space &&
@@ -338,21 +338,19 @@ static void do_settle(struct world *world, unsigned number) {
     struct model_key *key = &world->keys[number];
     if ((key->what != VALUE && key->what != TOMBSTONE) || key->state != CACHE_FLUSHING)
         return;
-    int space = space_of(number);
     switch (roll(world, 3)) {
     case 0:
-        assert_true(cache_unsettle(world->cache, space, name, cache_hash(name), key->version));
+        assert_true(cache_unsettle(world->cache, name, cache_hash(name), key->version));
         key->state = CACHE_DIRTY;
         break;
     case 1:
-        assert_false(
-            cache_settle(world->cache, space, name, cache_hash(name), key->version - 1, &world->now));
+        assert_false(cache_settle(world->cache, name, cache_hash(name), key->version - 1, &world->now));
         break;
     default:
-        assert_true(cache_settle(world->cache, space, name, cache_hash(name), key->version, &world->now));
+        assert_true(cache_settle(world->cache, name, cache_hash(name), key->version, &world->now));
         key->state = CACHE_CLEAN;
         key->ttl_only = false;
-        if (key->what == TOMBSTONE || key->flushed || expired(world, key->expires_at))
+        if (key->what == TOMBSTONE || key->voided || expired(world, key->expires_at))
             key->what = NOTHING;
     }
 }
@@ -365,7 +363,7 @@ static void do_flush_all(struct world *world) {
         if (space_of(i) != space)
             continue;
         if ((key->what == VALUE || key->what == TOMBSTONE) && key->state != CACHE_CLEAN)
-            key->flushed = true;
+            key->voided = true;
         else
             key->what = NOTHING;
     }

@@ -151,9 +151,9 @@ static void *flush(void *argument) {
         if (!cache_collect(shared->cache, (int)(number % 2), cache_hash(key), &now, &flushed.collector))
             continue;
         if (roll(worker, 10))
-            cache_settle(shared->cache, (int)(number % 2), key, cache_hash(key), flushed.version, &now);
+            cache_settle(shared->cache, key, cache_hash(key), flushed.version, &now);
         else
-            cache_unsettle(shared->cache, (int)(number % 2), key, cache_hash(key), flushed.version);
+            cache_unsettle(shared->cache, key, cache_hash(key), flushed.version);
     }
     return NULL;
 }
