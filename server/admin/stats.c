@@ -98,7 +98,7 @@ static void add_commands(struct report *report, const struct tier_counters *coun
                 {"cmd_flush", counters->cmd_flush}, {"cmd_touch", counters->cmd_touch},
                 {"cmd_meta", counters->cmd_meta}, {"get_hits", counters->get_hits},
                 {"get_misses", counters->get_misses}, {"get_expired", cache->found_expired},
-                {"get_flushed", cache->found_flushed}, {"delete_misses", counters->delete_misses},
+                {"get_flushed", cache->found_voided}, {"delete_misses", counters->delete_misses},
                 {"delete_hits", counters->delete_hits}, {"incr_misses", counters->incr_misses},
                 {"incr_hits", counters->incr_hits}, {"decr_misses", counters->decr_misses},
                 {"decr_hits", counters->decr_hits}, {"cas_misses", counters->cas_misses},
