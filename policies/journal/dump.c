@@ -128,7 +128,7 @@ static int dump_file(const char *folder, const char *name, FILE *out) {
     int file = open(path, O_RDONLY | O_CLOEXEC);
     off_t size = file < 0 ? -1 : lseek(file, 0, SEEK_END);
     char *data = size < 0 ? NULL : malloc((size_t)size + 1);
-    ssize_t n = data == NULL ? -1 : journal_files_read(&journal_files_system, file, data, (size_t)size, 0);
+    ssize_t n = data == NULL ? -1 : journal_disk_read(&journal_disk_system, file, data, (size_t)size, 0);
     int result = 1;
     if (n < 0)
         fprintf(out, " cannot be read: %s\n", strerror(errno));
@@ -142,7 +142,7 @@ static int dump_file(const char *folder, const char *name, FILE *out) {
 
 static int dump_marks(const char *folder, FILE *out) {
     struct journal_marks marks = {0};
-    enum marks_status status = journal_marks_read(&journal_files_system, folder, &marks);
+    enum marks_status status = journal_marks_read(&journal_disk_system, folder, &marks);
     if (status == MARKS_ABSENT)
         return 0;
     fprintf(out, "low-water");

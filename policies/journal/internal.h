@@ -68,13 +68,13 @@ struct journal_marks {
 
 enum marks_status { MARKS_OK, MARKS_ABSENT, MARKS_DAMAGED, MARKS_FAILED };
 
-enum marks_status journal_marks_read(const struct journal_files *files, const char *folder,
+enum marks_status journal_marks_read(const struct journal_disk *disk, const char *folder,
                                      struct journal_marks *ret_marks);
 /* In a new file that replaces the old one. */
-bool journal_marks_create(const struct journal_files *files, const char *folder, struct journal_marks *marks);
+bool journal_marks_create(const struct journal_disk *disk, const char *folder, struct journal_marks *marks);
 bool journal_marks_fit(const struct journal_marks *marks); /* into the file that was read */
 /* In place: needs no room on the disk. Durable when it returns true. */
-bool journal_marks_update(const struct journal_files *files, const char *folder, struct journal_marks *marks);
+bool journal_marks_update(const struct journal_disk *disk, const char *folder, struct journal_marks *marks);
 struct journal_mark *journal_marks_find(struct journal_marks *marks, struct slice space); /* or NULL */
 bool journal_marks_add(struct journal_marks *marks, struct slice space, uint64_t version, bool configured);
 void journal_marks_free(struct journal_marks *marks);
@@ -157,7 +157,7 @@ struct journal_writer {
 
 struct journal {
     /* Set by journal_open. */
-    const struct journal_files *disk;
+    const struct journal_disk *disk;
     char *folder;
     int lock_file;
     unsigned writer_count;

@@ -145,7 +145,7 @@ static struct journal *create(const struct journal_options *options) {
     struct journal *journal = calloc(1, sizeof *journal);
     if (journal == NULL)
         return NULL;
-    journal->disk = options->files == NULL ? &journal_files_system : options->files;
+    journal->disk = options->disk == NULL ? &journal_disk_system : options->disk;
     journal->lock_file = -1;
     journal->writer_count = options->writers;
     journal->fsync_interval_ms = options->fsync_interval_ms == 0 ? 1000 : options->fsync_interval_ms;

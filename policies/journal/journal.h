@@ -25,7 +25,7 @@
 #include <stdio.h>
 
 struct journal; /* all series of one data folder */
-struct journal_files;
+struct journal_disk;
 struct journal_writer; /* one series: one worker */
 
 /* When a record is on disk: never journaled, when the kernel likes, once an interval, before the reply. */
@@ -63,8 +63,8 @@ struct journal_options {
                     uint64_t position); /* `always`: all up to position is on disk; any thread */
     void (*log)(void *context, enum log_level level, const char *message);
     void *context;
-    const struct journal_files
-        *files; /* how files are reached (policies/journal/disk.h); NULL: the system's calls */
+    const struct journal_disk
+        *disk; /* how files are reached (policies/journal/disk.h); NULL: the system's calls */
 };
 
 /* Recovery calls this for every record above the low-water version of a configured namespace, in file order;

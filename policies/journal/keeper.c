@@ -70,7 +70,7 @@ static bool write_header(const struct making *making, struct journal_file *file,
     if (bytes == NULL)
         return false;
     format_encode_header(bytes, &header);
-    bool good = journal_files_write_synced(journal->disk, file->handle, bytes, header.size, 0) == 0;
+    bool good = journal_disk_write_synced(journal->disk, file->handle, bytes, header.size, 0) == 0;
     int failure = errno;
     free(bytes);
     errno = failure;
@@ -88,7 +88,7 @@ static bool fill(const struct making *making, const struct journal_file *file) {
         /* Whole pieces, aligned: the page cache follows the size of the writes. */
         uint64_t end = (at / JOURNAL_PREFILL + 1) * JOURNAL_PREFILL;
         uint64_t size = (end < file->size ? end : file->size) - at;
-        good = journal_files_write(making->journal->disk, file->handle, zeros, size, at) == 0;
+        good = journal_disk_write(making->journal->disk, file->handle, zeros, size, at) == 0;
         at += size;
     }
     int failure = errno;
@@ -100,7 +100,7 @@ static bool fill(const struct making *making, const struct journal_file *file) {
 /* Allocation, header (synced), filling, and only then the name. */
 static bool make(struct making *making, struct journal_file *file, uint64_t sequence) {
     struct journal *journal = making->journal;
-    const struct journal_files *disk = journal->disk;
+    const struct journal_disk *disk = journal->disk;
     char named[JOURNAL_PATH_MAX];
     journal_format_name(file->writer, sequence, file->name);
     journal_path(journal->folder, file->name, named);

@@ -125,12 +125,12 @@ static enum marks_status decode_copies(const char *data, size_t size, struct jou
     return take_second ? two : one;
 }
 
-static char *read_all(const struct journal_files *files, int file, size_t *ret_size) {
+static char *read_all(const struct journal_disk *disk, int file, size_t *ret_size) {
     char *data = NULL;
     size_t size = 0, capacity = 2 * COPY_UNIT + 1;
     for (ssize_t n = 1; n > 0 && capacity < COPIES_MAX; capacity *= 2) {
         char *longer = realloc(data, capacity);
-        n = longer == NULL ? -1 : journal_files_read(files, file, longer + size, capacity - size, size);
+        n = longer == NULL ? -1 : journal_disk_read(disk, file, longer + size, capacity - size, size);
         if (n < 0) {
             free(longer == NULL ? data : longer);
             return NULL;
@@ -142,66 +142,64 @@ static char *read_all(const struct journal_files *files, int file, size_t *ret_s
     return data;
 }
 
-enum marks_status journal_marks_read(const struct journal_files *files, const char *folder,
+enum marks_status journal_marks_read(const struct journal_disk *disk, const char *folder,
                                      struct journal_marks *ret_marks) {
     char path[JOURNAL_PATH_MAX];
     journal_path(folder, "low-water", path);
-    int file = files->open(files, path, O_RDONLY);
+    int file = disk->open(disk, path, O_RDONLY);
     if (file < 0)
         return errno == ENOENT ? MARKS_ABSENT : MARKS_FAILED;
     size_t size = 0;
-    char *data = read_all(files, file, &size);
+    char *data = read_all(disk, file, &size);
     enum marks_status status = data == NULL ? MARKS_FAILED : decode_copies(data, size, ret_marks);
     if (status == MARKS_OK)
         ret_marks->on_disk = size / 2;
     free(data);
-    files->close(files, file);
+    disk->close(disk, file);
     return status;
 }
 
-static bool write_copies(const struct journal_files *files, int file, struct journal_marks *marks) {
+static bool write_copies(const struct journal_disk *disk, int file, struct journal_marks *marks) {
     size_t size = copy_size(marks);
     char *copy = malloc(size);
     if (copy == NULL)
         return false;
     marks->serial++;
     encode(marks, copy, size);
-    bool good = journal_files_write_synced(files, file, copy, size, 0) == 0 &&
-                journal_files_write_synced(files, file, copy, size, size) == 0;
+    bool good = journal_disk_write_synced(disk, file, copy, size, 0) == 0 &&
+                journal_disk_write_synced(disk, file, copy, size, size) == 0;
     int failure = errno;
     free(copy);
     errno = failure;
     return good;
 }
 
-static bool write_file(const struct journal_files *files, const char *path, int flags,
+static bool write_file(const struct journal_disk *disk, const char *path, int flags,
                        struct journal_marks *marks) {
-    int file = files->open(files, path, flags);
+    int file = disk->open(disk, path, flags);
     if (file < 0)
         return false;
-    bool good = write_copies(files, file, marks);
+    bool good = write_copies(disk, file, marks);
     int failure = errno;
-    files->close(files, file);
+    disk->close(disk, file);
     errno = failure;
     return good;
 }
 
-bool journal_marks_create(const struct journal_files *files, const char *folder,
-                          struct journal_marks *marks) {
+bool journal_marks_create(const struct journal_disk *disk, const char *folder, struct journal_marks *marks) {
     char path[JOURNAL_PATH_MAX], fresh[JOURNAL_PATH_MAX];
     journal_path(folder, "low-water", path);
     journal_path(folder, "low-water.new", fresh);
-    return write_file(files, fresh, O_RDWR | O_CREAT | O_TRUNC, marks) &&
-           files->rename(files, fresh, path) == 0 && files->sync_folder(files, folder) == 0;
+    return write_file(disk, fresh, O_RDWR | O_CREAT | O_TRUNC, marks) &&
+           disk->rename(disk, fresh, path) == 0 && disk->sync_folder(disk, folder) == 0;
 }
 
 bool journal_marks_fit(const struct journal_marks *marks) {
     return marks->on_disk == copy_size(marks);
 }
 
-bool journal_marks_update(const struct journal_files *files, const char *folder,
-                          struct journal_marks *marks) {
+bool journal_marks_update(const struct journal_disk *disk, const char *folder, struct journal_marks *marks) {
     char path[JOURNAL_PATH_MAX];
     journal_path(folder, "low-water", path);
-    return write_file(files, path, O_RDWR, marks);
+    return write_file(disk, path, O_RDWR, marks);
 }

@@ -212,7 +212,7 @@ static enum journal_status read_file(struct recovering *self, int handle) {
         self->data = data;
         self->capacity = size;
     }
-    ssize_t n = size == 0 ? 0 : journal_files_read(self->journal->disk, handle, self->data, size, 0);
+    ssize_t n = size == 0 ? 0 : journal_disk_read(self->journal->disk, handle, self->data, size, 0);
     if (n < 0)
         return fail_file(self, "read");
     self->size = (size_t)n;
@@ -376,13 +376,13 @@ static char *whole_records(const struct recovering *self, uint64_t sequence, siz
 /* Under its name only when it is whole on the disk. */
 static bool write_image(struct recovering *self, const char *image, size_t size, const char *name) {
     struct journal *journal = self->journal;
-    const struct journal_files *disk = journal->disk;
+    const struct journal_disk *disk = journal->disk;
     char blank[JOURNAL_NAME_MAX], from[JOURNAL_PATH_MAX], to[JOURNAL_PATH_MAX];
     journal_format_blank(journal->next_blank++, blank);
     journal_path(journal->folder, blank, from);
     journal_path(journal->folder, name, to);
     int handle = disk->open(disk, from, O_RDWR | O_CREAT);
-    bool good = handle >= 0 && journal_files_write_synced(disk, handle, image, size, 0) == 0;
+    bool good = handle >= 0 && journal_disk_write_synced(disk, handle, image, size, 0) == 0;
     int failure = errno;
     if (handle >= 0)
         disk->close(disk, handle);

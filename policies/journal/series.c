@@ -102,7 +102,7 @@ static void place(struct journal_writer *writer) {
 }
 
 bool journal_writer_flush(struct journal_writer *writer) {
-    const struct journal_files *disk = writer->journal->disk;
+    const struct journal_disk *disk = writer->journal->disk;
     if (writer->placed < writer->buffered)
         place(writer);
     while (writer->done < writer->buffered) {

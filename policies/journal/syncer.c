@@ -74,8 +74,8 @@ static bool write_again(struct journal *journal, const struct journal_file *file
     bool good = piece != NULL;
     for (uint64_t at = file->synced; good && at < end;) {
         size_t size = end - at < JOURNAL_PREFILL ? (size_t)(end - at) : JOURNAL_PREFILL;
-        good = journal_files_read(journal->disk, file->handle, piece, size, at) == (ssize_t)size &&
-               journal_files_write(journal->disk, file->handle, piece, size, at) == 0;
+        good = journal_disk_read(journal->disk, file->handle, piece, size, at) == (ssize_t)size &&
+               journal_disk_write(journal->disk, file->handle, piece, size, at) == 0;
         at += size;
     }
     int failure = errno;
@@ -152,7 +152,7 @@ static void note_synced(struct journal *journal, struct journal_file *file) {
         return;
     file->noted = file->synced;
     format_encode_note(note, &file->key, file->synced);
-    journal_files_write(journal->disk, file->handle, note, sizeof note, file->header_size - FORMAT_NOTE_SIZE);
+    journal_disk_write(journal->disk, file->handle, note, sizeof note, file->header_size - FORMAT_NOTE_SIZE);
 }
 
 void journal_sync_pass(struct journal *journal, bool interval, bool everything) {

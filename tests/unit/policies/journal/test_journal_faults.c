@@ -3,7 +3,7 @@
  * The journal on disks that are full, broken or without power. What was refused may be missing, what was
  * acknowledged may not, and everything goes on by itself when the disk does.
  */
-#include "tests/support/journal_disk.h"
+#include "tests/support/faulty_disk.h"
 #include "tests/support/journal_rig.h"
 
 #include <errno.h>
@@ -22,15 +22,15 @@
 
 struct bench {
     struct journal_rig rig; /* first */
-    struct journal_disk disk;
+    struct faulty_disk disk;
 };
 
 static int setup_with(void **state, bool remembers) {
     struct bench *bench = malloc(sizeof *bench);
     assert_non_null(bench);
     rig_setup(&bench->rig);
-    journal_disk_init(&bench->disk, remembers);
-    bench->rig.options.files = &bench->disk.files;
+    faulty_disk_init(&bench->disk, remembers);
+    bench->rig.options.disk = &bench->disk.calls;
     *state = bench;
     return 0;
 }
@@ -45,7 +45,7 @@ static int setup_remembering(void **state) {
 static int teardown(void **state) {
     struct bench *bench = *state;
     rig_teardown(&bench->rig);
-    journal_disk_free(&bench->disk);
+    faulty_disk_free(&bench->disk);
     free(bench);
     return 0;
 }
@@ -202,7 +202,7 @@ static void no_room_for_one_long_record(void **state) {
 static void limited_by_the_system(void **state) {
     struct bench *bench = *state;
     struct journal_rig *rig = &bench->rig;
-    rig->options.files = NULL;
+    rig->options.disk = NULL;
     fflush(NULL);
     pid_t child = fork();
     if (child == 0) {
@@ -239,7 +239,7 @@ static void really_full(void **state) {
         print_message("skipped: a small file system can be mounted by root alone: %s\n", strerror(errno));
         skip();
     }
-    rig->options.files = NULL;
+    rig->options.disk = NULL;
     rig_open(rig);
     uint64_t version = 1;
     for (; version <= 20; version++)
@@ -498,14 +498,14 @@ static void power_loss_after_a_failed_sync(void **state) {
         rig_wait_durable(rig, 0, position);
         rig_setup(&after);
         unsigned luck = seed;
-        journal_disk_lose_power(&bench->disk, rig->folder, after.folder, &luck);
+        faulty_disk_lose_power(&bench->disk, rig->folder, after.folder, &luck);
         rig_open(&after);
         assert_int_equal(after.count, 1);
         rig_teardown(&after);
         rig_close(rig);
         rig_remove_files(rig);
-        journal_disk_free(&bench->disk);
-        journal_disk_init(&bench->disk, true);
+        faulty_disk_free(&bench->disk);
+        faulty_disk_init(&bench->disk, true);
     }
 }
 
@@ -564,7 +564,7 @@ static void check_after_power_loss(struct bench *bench, const char *target, cons
                                    uint64_t acknowledged) {
     struct journal_rig after;
     rig_setup(&after);
-    after.options.files = &bench->disk.files;
+    after.options.disk = &bench->disk.calls;
     after.options.folder = target;
     bench->disk.boot[0]++; /* the system was started anew */
     rig_open(&after);
@@ -613,15 +613,15 @@ static void names_are_synced(void **state) {
                 break;
         }
         rig_setup(&after);
-        journal_disk_lose_names(&bench->disk, after.folder, &seed);
+        faulty_disk_lose_names(&bench->disk, after.folder, &seed);
         rig_open(&after);
         for (uint64_t kept = version > 10 && round % 2 == 0 ? version - 10 : 1; kept < version; kept++)
             assert_non_null(rig_find(&after, kept));
         rig_teardown(&after);
         rig_close(rig);
         rig_remove_files(rig);
-        journal_disk_free(&bench->disk);
-        journal_disk_init(&bench->disk, true);
+        faulty_disk_free(&bench->disk);
+        faulty_disk_init(&bench->disk, true);
     }
 }
 
@@ -642,7 +642,7 @@ static void power_losses(void **state) {
             wait_for_interval(bench, &ledger);
         write_turns(bench, &ledger, (unsigned)rand_r(&seed) % 10, &seed);
         uint64_t acknowledged = atomic_load(&rig->durable[0]);
-        journal_disk_lose_power(&bench->disk, rig->folder, target, &seed);
+        faulty_disk_lose_power(&bench->disk, rig->folder, target, &seed);
         rig_close(rig);
         check_after_power_loss(bench, target, &ledger, acknowledged);
         const char *folder = rig->folder;
@@ -653,8 +653,8 @@ static void power_losses(void **state) {
         rig_remove_files(rig);
         rmdir(target);
         memcpy(rig->folder, kept, sizeof kept);
-        journal_disk_free(&bench->disk);
-        journal_disk_init(&bench->disk, true);
+        faulty_disk_free(&bench->disk);
+        faulty_disk_init(&bench->disk, true);
     }
 }
 

@@ -6,12 +6,12 @@
  * synced later.
  *
  * It passes everything on to the real files, and remembers per file what was in it when it was last synced,
- * and which names the folder had when it was last synced. A power loss (journal_disk_lose_power) makes
+ * and which names the folder had when it was last synced. A power loss (faulty_disk_lose_power) makes
  * another folder with what a real disk may hold then: of the names those that were synced or those that were
  * there, of each file what was synced and, page by page as chance will have it, what was written since.
  */
-#ifndef FOREBAY_TESTS_SUPPORT_JOURNAL_DISK_H
-#define FOREBAY_TESTS_SUPPORT_JOURNAL_DISK_H
+#ifndef FOREBAY_TESTS_SUPPORT_FAULTY_DISK_H
+#define FOREBAY_TESTS_SUPPORT_FAULTY_DISK_H
 
 #include "policies/journal/disk.h"
 
@@ -34,8 +34,8 @@ struct disk_name {
     uint64_t inode;
 };
 
-struct journal_disk {
-    struct journal_files files; /* first */
+struct faulty_disk {
+    struct journal_disk calls; /* first */
     uint8_t boot[JOURNAL_BOOT_SIZE];
 
     /* Faults: an errno, 0: none. */
@@ -54,14 +54,13 @@ struct journal_disk {
     size_t name_count;
 };
 
-void journal_disk_init(struct journal_disk *disk, bool remembers);
-void journal_disk_free(struct journal_disk *disk);
+void faulty_disk_init(struct faulty_disk *disk, bool remembers);
+void faulty_disk_free(struct faulty_disk *disk);
 
 /* What a power loss right now leaves of folder, in the (empty) folder target. Any thread, at any time. */
-void journal_disk_lose_power(struct journal_disk *disk, const char *folder, const char *target,
-                             unsigned *seed);
+void faulty_disk_lose_power(struct faulty_disk *disk, const char *folder, const char *target, unsigned *seed);
 
 /* The same, where no name that was given or taken since the folder was synced has reached the disk. */
-void journal_disk_lose_names(struct journal_disk *disk, const char *target, unsigned *seed);
+void faulty_disk_lose_names(struct faulty_disk *disk, const char *target, unsigned *seed);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "tests/support/journal_disk.h"
+#include "tests/support/faulty_disk.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -13,11 +13,11 @@
 
 enum { PAGE = DISK_PAGE, PATH_SIZE = 512 };
 
-static const struct journal_files *real(void) {
-    return &journal_files_system;
+static const struct journal_disk *real(void) {
+    return &journal_disk_system;
 }
-static struct journal_disk *disk_of(const struct journal_files *self) {
-    return (struct journal_disk *)(uintptr_t)self;
+static struct faulty_disk *disk_of(const struct journal_disk *self) {
+    return (struct faulty_disk *)(uintptr_t)self;
 }
 
 static void must(bool good, const char *what) {
@@ -33,7 +33,7 @@ static uint64_t inode_of(int file) {
     return status.st_ino;
 }
 
-static struct disk_file *find_file(struct journal_disk *disk, uint64_t inode) {
+static struct disk_file *find_file(struct faulty_disk *disk, uint64_t inode) {
     for (size_t i = 0; i < disk->count; i++)
         if (disk->list[i].inode == inode)
             return &disk->list[i];
@@ -45,7 +45,7 @@ static char *contents(int file, size_t *ret_size) {
     must(fstat(file, &status) == 0, "fstat");
     char *data = malloc((size_t)status.st_size + 1);
     must(data != NULL, "malloc");
-    ssize_t n = journal_files_read(real(), file, data, (size_t)status.st_size, 0);
+    ssize_t n = journal_disk_read(real(), file, data, (size_t)status.st_size, 0);
     must(n >= 0, "read");
     *ret_size = (size_t)n;
     return data;
@@ -53,8 +53,8 @@ static char *contents(int file, size_t *ret_size) {
 
 /* ---- The table ---- */
 
-static int disk_open(const struct journal_files *self, const char *path, int flags) {
-    struct journal_disk *disk = disk_of(self);
+static int disk_open(const struct journal_disk *self, const char *path, int flags) {
+    struct faulty_disk *disk = disk_of(self);
     int file = real()->open(real(), path, flags);
     if (file < 0 || !disk->remembers)
         return file;
@@ -71,18 +71,18 @@ static int disk_open(const struct journal_files *self, const char *path, int fla
     return file;
 }
 
-static void disk_close(const struct journal_files *self, int file) {
+static void disk_close(const struct journal_disk *self, int file) {
     (void)self;
     real()->close(real(), file);
 }
 
-static ssize_t disk_read_at(const struct journal_files *self, int file, void *to, size_t size,
+static ssize_t disk_read_at(const struct journal_disk *self, int file, void *to, size_t size,
                             uint64_t offset) {
     (void)self;
     return real()->read_at(real(), file, to, size, offset);
 }
 
-static void mark_dirty(struct journal_disk *disk, int file, size_t size, uint64_t offset) {
+static void mark_dirty(struct faulty_disk *disk, int file, size_t size, uint64_t offset) {
     pthread_mutex_lock(&disk->lock);
     struct disk_file *kept = find_file(disk, inode_of(file));
     must(kept != NULL && size > 0 && (offset + size - 1) / PAGE < DISK_PAGES_MAX, "a write to a known page");
@@ -91,9 +91,9 @@ static void mark_dirty(struct journal_disk *disk, int file, size_t size, uint64_
     pthread_mutex_unlock(&disk->lock);
 }
 
-static ssize_t disk_write_at(const struct journal_files *self, int file, const void *from, size_t size,
+static ssize_t disk_write_at(const struct journal_disk *self, int file, const void *from, size_t size,
                              uint64_t offset) {
-    struct journal_disk *disk = disk_of(self);
+    struct faulty_disk *disk = disk_of(self);
     atomic_fetch_add(&disk->writes, 1);
     int failure = atomic_load(&disk->write_failure);
     if (atomic_load(&disk->bad_to_write) == inode_of(file)) {
@@ -116,7 +116,7 @@ static ssize_t disk_write_at(const struct journal_files *self, int file, const v
 }
 
 /* The range, in what counts as synced. */
-static void remember_range(struct journal_disk *disk, int file, const void *from, size_t size,
+static void remember_range(struct faulty_disk *disk, int file, const void *from, size_t size,
                            uint64_t offset) {
     pthread_mutex_lock(&disk->lock);
     struct disk_file *kept = find_file(disk, inode_of(file));
@@ -132,9 +132,9 @@ static void remember_range(struct journal_disk *disk, int file, const void *from
     pthread_mutex_unlock(&disk->lock);
 }
 
-static ssize_t disk_write_synced_at(const struct journal_files *self, int file, const void *from, size_t size,
+static ssize_t disk_write_synced_at(const struct journal_disk *self, int file, const void *from, size_t size,
                                     uint64_t offset) {
-    struct journal_disk *disk = disk_of(self);
+    struct faulty_disk *disk = disk_of(self);
     atomic_fetch_add(&disk->syncs, 1);
     if (atomic_load(&disk->sync_failure) != 0) {
         errno = atomic_load(&disk->sync_failure);
@@ -148,7 +148,7 @@ static ssize_t disk_write_synced_at(const struct journal_files *self, int file, 
     return n;
 }
 
-static int disk_allocate(const struct journal_files *self, int file, uint64_t size) {
+static int disk_allocate(const struct journal_disk *self, int file, uint64_t size) {
     struct stat status;
     must(fstat(file, &status) == 0, "fstat");
     errno = atomic_load(&disk_of(self)->allocate_failure);
@@ -157,7 +157,7 @@ static int disk_allocate(const struct journal_files *self, int file, uint64_t si
     return real()->allocate(real(), file, size);
 }
 
-static int disk_truncate(const struct journal_files *self, int file, uint64_t size) {
+static int disk_truncate(const struct journal_disk *self, int file, uint64_t size) {
     (void)self;
     return real()->truncate(real(), file, size);
 }
@@ -179,8 +179,8 @@ static void take_pages(struct disk_file *kept) {
     kept->synced_size = size;
 }
 
-static int disk_sync(const struct journal_files *self, int file) {
-    struct journal_disk *disk = disk_of(self);
+static int disk_sync(const struct journal_disk *self, int file) {
+    struct faulty_disk *disk = disk_of(self);
     atomic_fetch_add(&disk->syncs, 1);
     int failure = atomic_load(&disk->bad_to_sync) == inode_of(file) ? EIO : atomic_load(&disk->sync_failure);
     if (!disk->remembers && failure == 0)
@@ -216,8 +216,8 @@ static size_t list_names(const char *folder, struct disk_name *ret_names) {
     return count;
 }
 
-static int disk_sync_folder(const struct journal_files *self, const char *path) {
-    struct journal_disk *disk = disk_of(self);
+static int disk_sync_folder(const struct journal_disk *self, const char *path) {
+    struct faulty_disk *disk = disk_of(self);
     if (!disk->remembers)
         return real()->sync_folder(real(), path);
     pthread_mutex_lock(&disk->lock);
@@ -226,8 +226,8 @@ static int disk_sync_folder(const struct journal_files *self, const char *path) 
     return 0;
 }
 
-static int disk_rename(const struct journal_files *self, const char *from, const char *to) {
-    struct journal_disk *disk = disk_of(self);
+static int disk_rename(const struct journal_disk *self, const char *from, const char *to) {
+    struct faulty_disk *disk = disk_of(self);
     errno = atomic_load(&disk->rename_failure);
     if (errno != 0)
         return -1;
@@ -237,38 +237,38 @@ static int disk_rename(const struct journal_files *self, const char *from, const
     return result;
 }
 
-static int disk_remove(const struct journal_files *self, const char *path) {
-    struct journal_disk *disk = disk_of(self);
+static int disk_remove(const struct journal_disk *self, const char *path) {
+    struct faulty_disk *disk = disk_of(self);
     pthread_mutex_lock(&disk->lock);
     int result = real()->remove(real(), path);
     pthread_mutex_unlock(&disk->lock);
     return result;
 }
 
-static void disk_boot(const struct journal_files *self, uint8_t ret_boot[JOURNAL_BOOT_SIZE]) {
+static void disk_boot(const struct journal_disk *self, uint8_t ret_boot[JOURNAL_BOOT_SIZE]) {
     memcpy(ret_boot, disk_of(self)->boot, JOURNAL_BOOT_SIZE);
 }
 
-void journal_disk_init(struct journal_disk *disk, bool remembers) {
+void faulty_disk_init(struct faulty_disk *disk, bool remembers) {
     memset(disk, 0, sizeof *disk);
-    disk->files = (struct journal_files){.open = disk_open,
-                                         .close = disk_close,
-                                         .read_at = disk_read_at,
-                                         .write_at = disk_write_at,
-                                         .write_synced_at = disk_write_synced_at,
-                                         .allocate = disk_allocate,
-                                         .truncate = disk_truncate,
-                                         .sync = disk_sync,
-                                         .sync_folder = disk_sync_folder,
-                                         .rename = disk_rename,
-                                         .remove = disk_remove,
-                                         .boot = disk_boot};
+    disk->calls = (struct journal_disk){.open = disk_open,
+                                        .close = disk_close,
+                                        .read_at = disk_read_at,
+                                        .write_at = disk_write_at,
+                                        .write_synced_at = disk_write_synced_at,
+                                        .allocate = disk_allocate,
+                                        .truncate = disk_truncate,
+                                        .sync = disk_sync,
+                                        .sync_folder = disk_sync_folder,
+                                        .rename = disk_rename,
+                                        .remove = disk_remove,
+                                        .boot = disk_boot};
     disk->boot[0] = 1;
     disk->remembers = remembers;
     pthread_mutex_init(&disk->lock, NULL);
 }
 
-void journal_disk_free(struct journal_disk *disk) {
+void faulty_disk_free(struct faulty_disk *disk) {
     for (size_t i = 0; i < disk->count; i++) {
         close(disk->list[i].handle);
         free(disk->list[i].synced);
@@ -307,7 +307,7 @@ static void leave(const struct disk_file *kept, const char *target, const char *
     free(now);
 }
 
-static void leave_all(struct journal_disk *disk, const struct disk_name *names, size_t count,
+static void leave_all(struct faulty_disk *disk, const struct disk_name *names, size_t count,
                       const char *target, unsigned *seed) {
     for (size_t i = 0; i < count; i++) {
         const struct disk_file *kept = find_file(disk, names[i].inode);
@@ -316,18 +316,18 @@ static void leave_all(struct journal_disk *disk, const struct disk_name *names, 
     }
 }
 
-void journal_disk_lose_names(struct journal_disk *disk, const char *target, unsigned *seed) {
+void faulty_disk_lose_names(struct faulty_disk *disk, const char *target, unsigned *seed) {
     pthread_mutex_lock(&disk->lock);
     leave_all(disk, disk->names, disk->name_count, target, seed);
     pthread_mutex_unlock(&disk->lock);
 }
 
-void journal_disk_lose_power(struct journal_disk *disk, const char *folder, const char *target,
-                             unsigned *seed) {
+void faulty_disk_lose_power(struct faulty_disk *disk, const char *folder, const char *target,
+                            unsigned *seed) {
     struct disk_name *now = calloc(DISK_FILES_MAX, sizeof *now);
     must(now != NULL, "calloc");
     if (rand_r(seed) % 2 == 0) {
-        journal_disk_lose_names(disk, target, seed);
+        faulty_disk_lose_names(disk, target, seed);
     } else {
         pthread_mutex_lock(&disk->lock);
         leave_all(disk, now, list_names(folder, now), target, seed);
