@@ -88,7 +88,7 @@ static int dump_records(FILE *out, const char *data, size_t size, const struct f
 static void print_header(FILE *out, const char *data, const struct format_header *header) {
     struct format_key key = format_key(header->epoch);
     fprintf(out, " format %d writer %u sequence %" PRIu64 " epoch %016" PRIx64 " created ", FORMAT_VERSION,
-            header->writer, header->sequence, header->epoch);
+            header->series, header->sequence, header->epoch);
     print_time(out, header->created_us);
     fprintf(out, " size %" PRIu64 " synced-to %" PRIu64 " namespaces", header->file_size,
             format_decode_note(data, header->size, &key));

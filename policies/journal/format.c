@@ -25,7 +25,7 @@ enum {
     AT_FORMAT = 8,
     AT_HEADER_SIZE = 12,
     AT_HEADER_CRC = 16,
-    AT_WRITER = 20,
+    AT_SERIES = 20,
     AT_SEQUENCE = 24,
     AT_EPOCH = 32,
     AT_CREATED = 40,
@@ -106,13 +106,13 @@ static uint32_t header_crc(const char *data, size_t size) {
     static const char zeros[4] = {0};
     uint32_t crc = crc32c(0, data, AT_HEADER_CRC);
     crc = crc32c(crc, zeros, sizeof zeros);
-    return crc32c(crc, data + AT_WRITER, size - FORMAT_NOTE_SIZE - AT_WRITER);
+    return crc32c(crc, data + AT_SERIES, size - FORMAT_NOTE_SIZE - AT_SERIES);
 }
 
 /* Of the part before the table of namespaces: the length of a header can be believed before all of it is
  * there. */
 static uint32_t fixed_crc(const char *data) {
-    return crc32c(crc32c(0, data, AT_HEADER_CRC), data + AT_WRITER, AT_FIXED_CRC - AT_WRITER);
+    return crc32c(crc32c(0, data, AT_HEADER_CRC), data + AT_SERIES, AT_FIXED_CRC - AT_SERIES);
 }
 
 void format_encode_header(char *to, const struct format_header *header) {
@@ -122,7 +122,7 @@ void format_encode_header(char *to, const struct format_header *header) {
     memcpy(to + AT_MAGIC, magic, sizeof magic);
     put32(to + AT_FORMAT, FORMAT_VERSION);
     put32(to + AT_HEADER_SIZE, (uint32_t)header->size);
-    put32(to + AT_WRITER, header->writer);
+    put32(to + AT_SERIES, header->series);
     put64(to + AT_SEQUENCE, header->sequence);
     put64(to + AT_EPOCH, header->epoch);
     put64(to + AT_CREATED, header->created_us);
@@ -172,7 +172,7 @@ enum format_status format_decode_header(const char *data, size_t size, struct fo
         return FORMAT_BAD;
     }
     *ret_header = (struct format_header){
-        .writer = get32(data + AT_WRITER),
+        .series = get32(data + AT_SERIES),
         .sequence = get64(data + AT_SEQUENCE),
         .epoch = get64(data + AT_EPOCH),
         .created_us = get64(data + AT_CREATED),

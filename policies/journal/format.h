@@ -17,11 +17,11 @@ enum {
     FORMAT_RECORD_MIN = FORMAT_RECORD_HEADER,
     FORMAT_END_SIZE = FORMAT_RECORD_HEADER,
     FORMAT_SPACES_MAX = 65535,
-    FORMAT_KIND_END = 15, /* the writer went on in another file */
+    FORMAT_KIND_END = 15, /* the series went on in another file */
 };
 
 struct format_header {
-    unsigned writer;
+    unsigned series;
     uint64_t sequence, epoch, created_us, file_size;
     uint8_t boot[JOURNAL_BOOT_SIZE];
     bool fresh; /* the file held zeros before, not the records of an earlier use */

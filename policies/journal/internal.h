@@ -3,7 +3,7 @@
  * What the parts of the journal share. Not for others: they include policies/journal/journal.h.
  *
  *     journal.c           open, close, the options, statistics
- *     journal_writer.c    the worker's side: reserve, append, write
+ *     journal_series.c    the worker's side: reserve, append, write
  *     journal_keeper.c    a thread that makes the next files before they are needed
  *     journal_syncer.c    a thread that syncs, and recycles what lies below the low-water version
  *     journal_recovery.c  reading at the start
@@ -18,7 +18,7 @@
  *                             |            processes: recovery -----+                  |
  *                             +------------------------ keeper ------------------------+
  *
- * ready, current and sealed files are named journal-<writer>-<sequence>.fj and are read at recovery. A file
+ * ready, current and sealed files are named journal-<series>-<sequence>.fj and are read at recovery. A file
  * is given that name only when its header is on disk; while it is being made, and while it waits for its next
  * use, it is blank-<number>, and is of no interest to anybody after a crash.
  *
@@ -85,11 +85,11 @@ struct journal_file {
     struct journal_file *next; /* in journal.files; under the lock */
     char name[JOURNAL_NAME_MAX];
     int handle; /* -1: of an earlier process, not open */
-    unsigned writer;
+    unsigned series;
     uint64_t size; /* bytes on disk */
     size_t header_size;
     struct format_key key;
-    uint64_t base; /* position in the writer's series = base + offset in the file */
+    uint64_t base; /* position in the series = base + offset in the file */
     bool pinned;   /* holds what a namespace wrote that is not configured now: stays whatever the low-water
                       version */
 
@@ -111,18 +111,18 @@ struct journal_list {
     struct journal_file *first, **last;
 };
 
-/* ---- Writers ---- */
+/* ---- Series ---- */
 
-enum writer_state {
-    WRITER_GOOD,
-    WRITER_FAILING, /* the buffer could not be written */
+enum series_state {
+    SERIES_GOOD,
+    SERIES_FAILING, /* the buffer could not be written */
 };
 
-struct journal_writer {
+struct journal_series {
     /* The worker's alone. */
     struct journal *journal;
     unsigned index;
-    enum writer_state state;
+    enum series_state state;
     struct journal_file *file; /* current, or NULL: none could be made yet */
     size_t room;               /* bytes that can be appended without looking further */
     char *buffer;
@@ -136,12 +136,12 @@ struct journal_writer {
         interval_size;      /* of the buffered bytes: up to the end of the last record of that mode */
     uint64_t turn_position; /* what the next journal_write returns; 0: no record of mode `always` */
     uint64_t end_position;  /* of the series, while there is no current file */
-    uint64_t failing_us;    /* WRITER_FAILING: since then, or since it was tried in another file */
+    uint64_t failing_us;    /* SERIES_FAILING: since then, or since it was tried in another file */
     unsigned moves;         /* to other files since it began to fail */
     bool asked;             /* for the file after this one */
 
-    unsigned blocked_pass; /* the syncer's alone: the pass in which later files of the writer had to wait */
-    _Atomic bool refusing; /* by the syncer: a sync of what this writer wrote failed */
+    unsigned blocked_pass; /* the syncer's alone: the pass in which later files of the series had to wait */
+    _Atomic bool refusing; /* by the syncer: a sync of what this series wrote failed */
     _Atomic uint64_t records, bytes, failures;
 
     /* Between the worker and the keeper, under journal.lock. */
@@ -160,14 +160,14 @@ struct journal {
     const struct journal_disk *disk;
     char *folder;
     int lock_file;
-    unsigned writer_count;
-    struct journal_writer *writers;
+    unsigned series_count;
+    struct journal_series *series;
     uint64_t file_size;
     unsigned fsync_interval_ms;
     struct slice *spaces;
     size_t space_count;
     uint8_t boot[JOURNAL_BOOT_SIZE];
-    void (*durable)(void *context, unsigned writer, uint64_t position);
+    void (*durable)(void *context, unsigned series, uint64_t position);
     void (*log)(void *context, enum log_level level, const char *message);
     void *context;
 
@@ -211,14 +211,14 @@ void journal_list_append(struct journal_list *list, struct journal_file *file);
 void journal_file_free(const struct journal *journal, struct journal_file *file);
 
 /* Makes a file for at least record_size bytes of records and gives it its name. NULL: errno says why. */
-struct journal_file *journal_file_create(struct journal *journal, unsigned writer, size_t record_size);
+struct journal_file *journal_file_create(struct journal *journal, unsigned series, size_t record_size);
 void *journal_keeper_run(void *journal);
 
-/* Hands a writer the file that the keeper has ready, waiting for its answer. NULL: none can be had. */
-struct journal_file *journal_take_file(struct journal_writer *writer, size_t record_size);
+/* Hands a series the file that the keeper has ready, waiting for its answer. NULL: none can be had. */
+struct journal_file *journal_take_file(struct journal_series *series, size_t record_size);
 
 /* The file that the keeper has ready, or NULL: it was asked for one. Does not wait. */
-struct journal_file *journal_take_ready(struct journal_writer *writer);
+struct journal_file *journal_take_ready(struct journal_series *series);
 
 uint64_t journal_random_epoch(void);
 
@@ -228,25 +228,25 @@ void journal_sync_pass(struct journal *journal, bool interval, bool everything);
 /* Notes the low-water version and takes out of the list what lies below it. */
 void journal_recycle_pass(struct journal *journal);
 
-bool journal_writer_flush(struct journal_writer *writer);
-bool journal_writer_start(struct journal_writer *writer); /* with a first file, if one can be made */
+bool journal_series_flush(struct journal_series *series);
+bool journal_series_start(struct journal_series *series); /* with a first file, if one can be made */
 
 /* Reads what is in the folder; fills files, marks, next_sequence. */
 enum journal_status journal_recover(struct journal *journal, bool skip_damaged,
                                     struct journal_replayer *replayer, struct journal_recovery *recovery,
                                     struct journal_error *error);
 
-/* journal-<writer>-<sequence>.fj */
-bool journal_parse_name(const char *name, unsigned *ret_writer, uint64_t *ret_sequence);
-void journal_format_name(unsigned writer, uint64_t sequence, char ret_name[JOURNAL_NAME_MAX]);
+/* journal-<series>-<sequence>.fj */
+bool journal_parse_name(const char *name, unsigned *ret_series, uint64_t *ret_sequence);
+void journal_format_name(unsigned series, uint64_t sequence, char ret_name[JOURNAL_NAME_MAX]);
 /* blank-<number> */
 bool journal_parse_blank(const char *name, uint64_t *ret_number);
 void journal_format_blank(uint64_t number, char ret_name[JOURNAL_NAME_MAX]);
 
-/* Names of the series' files in the folder, by writer and sequence. The caller frees. */
+/* The names of the journal's files in the folder, by series and sequence. The caller frees. */
 struct journal_name {
     char name[JOURNAL_NAME_MAX];
-    unsigned writer;
+    unsigned series;
     uint64_t sequence;
 };
 bool journal_list_folder(const char *folder, struct journal_name **ret_names, size_t *ret_count);

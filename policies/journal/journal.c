@@ -108,18 +108,18 @@ static bool copy_spaces(struct journal *journal, const struct slice *spaces, siz
     return journal->spaces != NULL;
 }
 
-static bool make_writers(struct journal *journal) {
-    size_t size = journal->writer_count * sizeof *journal->writers;
-    journal->writers = aligned_alloc(_Alignof(struct journal_writer), size);
-    if (journal->writers == NULL)
+static bool make_series(struct journal *journal) {
+    size_t size = journal->series_count * sizeof *journal->series;
+    journal->series = aligned_alloc(_Alignof(struct journal_series), size);
+    if (journal->series == NULL)
         return false;
-    memset(journal->writers, 0, size);
-    for (unsigned i = 0; i < journal->writer_count; i++) {
-        journal->writers[i].journal = journal;
-        journal->writers[i].index = i;
-        journal->writers[i].capacity = JOURNAL_BUFFER;
-        journal->writers[i].buffer = malloc(JOURNAL_BUFFER);
-        if (journal->writers[i].buffer == NULL)
+    memset(journal->series, 0, size);
+    for (unsigned i = 0; i < journal->series_count; i++) {
+        journal->series[i].journal = journal;
+        journal->series[i].index = i;
+        journal->series[i].capacity = JOURNAL_BUFFER;
+        journal->series[i].buffer = malloc(JOURNAL_BUFFER);
+        if (journal->series[i].buffer == NULL)
             return false;
     }
     journal->blanks =
@@ -147,7 +147,7 @@ static struct journal *create(const struct journal_options *options) {
         return NULL;
     journal->disk = options->disk == NULL ? &journal_disk_system : options->disk;
     journal->lock_file = -1;
-    journal->writer_count = options->writers;
+    journal->series_count = options->series_count;
     journal->fsync_interval_ms = options->fsync_interval_ms == 0 ? 1000 : options->fsync_interval_ms;
     journal->durable = options->durable;
     journal->log = options->log;
@@ -168,9 +168,9 @@ static void destroy(struct journal *journal) {
         journal_file_free(journal, file);
         file = next;
     }
-    for (unsigned i = 0; journal->writers != NULL && i < journal->writer_count; i++)
-        free(journal->writers[i].buffer);
-    free(journal->writers);
+    for (unsigned i = 0; journal->series != NULL && i < journal->series_count; i++)
+        free(journal->series[i].buffer);
+    free(journal->series);
     free(journal->blanks);
     for (size_t i = 0; i < journal->space_count; i++)
         free((void *)(uintptr_t)journal->spaces[i].data);
@@ -187,10 +187,10 @@ static void destroy(struct journal *journal) {
 }
 
 /* A full disk is no reason not to start: reads go on, and writes as soon as there is room. */
-static enum journal_status start_writers(struct journal *journal, struct journal_error *error) {
-    for (unsigned i = 0; i < journal->writer_count; i++) {
-        struct journal_writer *writer = &journal->writers[i];
-        if (journal_writer_start(writer))
+static enum journal_status start_series(struct journal *journal, struct journal_error *error) {
+    for (unsigned i = 0; i < journal->series_count; i++) {
+        struct journal_series *series = &journal->series[i];
+        if (journal_series_start(series))
             continue;
         bool full = errno == ENOSPC || errno == EDQUOT || errno == EFBIG;
         journal_log(journal, LOG_LEVEL_ERROR, "journal: cannot make a file of %" PRIu64 " bytes in %s: %s%s",
@@ -202,7 +202,7 @@ static enum journal_status start_writers(struct journal *journal, struct journal
             return JOURNAL_FAILED;
         }
         journal->keeper_failing = true;
-        writer->wanted = writer->starved = true;
+        series->wanted = series->starved = true;
     }
     return JOURNAL_OK;
 }
@@ -229,7 +229,7 @@ static enum journal_status start_threads(struct journal *journal, struct journal
 static enum journal_status prepare(struct journal *journal, const struct journal_options *options,
                                    struct journal_error *error) {
     if (journal->folder == NULL || !copy_spaces(journal, options->spaces, options->space_count) ||
-        !make_writers(journal)) {
+        !make_series(journal)) {
         snprintf(error->message, sizeof error->message, "journal: out of memory");
         return JOURNAL_FAILED;
     }
@@ -250,7 +250,7 @@ enum journal_status journal_open(const struct journal_options *options, bool ski
                                  struct journal_replayer *replayer, struct journal_recovery *ret_recovery,
                                  struct journal **ret_journal, struct journal_error *ret_error) {
     struct journal_recovery recovery = {0};
-    assert(options->writers > 0 && options->space_count <= FORMAT_SPACES_MAX);
+    assert(options->series_count > 0 && options->space_count <= FORMAT_SPACES_MAX);
     struct journal *journal = create(options);
     if (journal == NULL) {
         snprintf(ret_error->message, sizeof ret_error->message, "journal: out of memory");
@@ -260,7 +260,7 @@ enum journal_status journal_open(const struct journal_options *options, bool ski
     if (status == JOURNAL_OK)
         status = journal_recover(journal, skip_damaged, replayer, &recovery, ret_error);
     if (status == JOURNAL_OK)
-        status = start_writers(journal, ret_error);
+        status = start_series(journal, ret_error);
     if (status == JOURNAL_OK)
         status = start_threads(journal, ret_error);
     if (status != JOURNAL_OK) {
@@ -285,17 +285,17 @@ static void stop_threads(struct journal *journal) {
 }
 
 /* The last records, and the room behind them given back. */
-static void finish_writer(struct journal_writer *writer) {
-    struct journal *journal = writer->journal;
-    size_t left = writer->buffered;
-    if (writer->file == NULL)
+static void finish_series(struct journal_series *series) {
+    struct journal *journal = series->journal;
+    size_t left = series->buffered;
+    if (series->file == NULL)
         return;
-    if (!journal_writer_flush(writer))
+    if (!journal_series_flush(series))
         journal_log(journal, LOG_LEVEL_ERROR, "journal: %zu bytes of records could not be written to %s/%s",
-                    left, journal->folder, writer->file->name);
+                    left, journal->folder, series->file->name);
     else
-        journal->disk->truncate(journal->disk, writer->file->handle, writer->offset);
-    atomic_store_explicit(&writer->file->sealed, true, memory_order_release);
+        journal->disk->truncate(journal->disk, series->file->handle, series->offset);
+    atomic_store_explicit(&series->file->sealed, true, memory_order_release);
 }
 
 static void drop_unused(struct journal *journal, struct journal_file *file) {
@@ -318,10 +318,10 @@ static void remove_blanks(struct journal *journal) {
 
 void journal_close(struct journal *journal) {
     stop_threads(journal);
-    for (unsigned i = 0; i < journal->writer_count; i++) {
-        finish_writer(&journal->writers[i]);
-        drop_unused(journal, journal->writers[i].ready);
-        drop_unused(journal, journal->writers[i].large);
+    for (unsigned i = 0; i < journal->series_count; i++) {
+        finish_series(&journal->series[i]);
+        drop_unused(journal, journal->series[i].ready);
+        drop_unused(journal, journal->series[i].large);
     }
     journal_sync_pass(journal, true, true);
     journal->marks_us = 0; /* due */
@@ -333,9 +333,9 @@ void journal_close(struct journal *journal) {
 
 /* ---- Small things ---- */
 
-struct journal_writer *journal_writer(struct journal *journal, unsigned index) {
-    assert(index < journal->writer_count);
-    return &journal->writers[index];
+struct journal_series *journal_series(struct journal *journal, unsigned index) {
+    assert(index < journal->series_count);
+    return &journal->series[index];
 }
 
 void journal_set_low_water(struct journal *journal, uint64_t version) {
@@ -362,10 +362,10 @@ void journal_get_stats(struct journal *journal, struct journal_stats *ret_stats)
         .recycled = atomic_load_explicit(&journal->recycled, memory_order_relaxed),
         .failures = atomic_load_explicit(&journal->failures, memory_order_relaxed),
     };
-    for (unsigned i = 0; i < journal->writer_count; i++) {
-        stats.written_records += atomic_load_explicit(&journal->writers[i].records, memory_order_relaxed);
-        stats.written_bytes += atomic_load_explicit(&journal->writers[i].bytes, memory_order_relaxed);
-        stats.failures += atomic_load_explicit(&journal->writers[i].failures, memory_order_relaxed);
+    for (unsigned i = 0; i < journal->series_count; i++) {
+        stats.written_records += atomic_load_explicit(&journal->series[i].records, memory_order_relaxed);
+        stats.written_bytes += atomic_load_explicit(&journal->series[i].bytes, memory_order_relaxed);
+        stats.failures += atomic_load_explicit(&journal->series[i].failures, memory_order_relaxed);
     }
     pthread_mutex_lock(&journal->lock);
     for (const struct journal_file *file = journal->files.first; file != NULL; file = file->next) {

@@ -26,7 +26,7 @@
 
 struct journal; /* all series of one data folder */
 struct journal_disk;
-struct journal_writer; /* one series: one worker */
+struct journal_series; /* one series: one worker */
 
 /* When a record is on disk: never journaled, when the kernel likes, once an interval, before the reply. */
 enum journal_mode { JOURNAL_OFF, JOURNAL_OS, JOURNAL_INTERVAL, JOURNAL_ALWAYS };
@@ -54,12 +54,12 @@ struct journal_record {
 
 struct journal_options {
     const char *folder;
-    unsigned writers;
+    unsigned series_count;
     size_t file_size;           /* bytes; a record longer than a file gets one of its own */
     unsigned fsync_interval_ms; /* 1000 */
     const struct slice *spaces; /* names, in the order of the numbers given to journal_append */
     size_t space_count;
-    void (*durable)(void *context, unsigned writer,
+    void (*durable)(void *context, unsigned series,
                     uint64_t position); /* `always`: all up to position is on disk; any thread */
     void (*log)(void *context, enum log_level level, const char *message);
     void *context;
@@ -93,25 +93,25 @@ enum journal_status journal_open(const struct journal_options *options, bool ski
  * calls of `durable` are over when it returns, the last of them made from here. */
 void journal_close(struct journal *journal);
 
-struct journal_writer *journal_writer(struct journal *journal, unsigned index);
+struct journal_series *journal_series(struct journal *journal, unsigned index);
 
 /* True if bytes of records (key + value + JOURNAL_RECORD_OVERHEAD each) fit now; else the caller refuses the
- * change. Costs a comparison. It counts for what is appended before the next call for this writer, and is not
+ * change. Costs a comparison. It counts for what is appended before the next call for this series, and is not
  * added to earlier ones. May write out what the turn has appended so far. */
 enum { JOURNAL_RECORD_OVERHEAD = 96 };
-bool journal_reserve(struct journal_writer *writer, size_t bytes);
+bool journal_reserve(struct journal_series *series, size_t bytes);
 
 /* Copies a record into the turn's buffer. Must have been reserved. mode is not JOURNAL_OFF. The value is
  * ignored but for JOURNAL_PUT. */
-void journal_append(struct journal_writer *writer, enum journal_mode mode, unsigned space,
+void journal_append(struct journal_series *series, enum journal_mode mode, unsigned space,
                     enum journal_kind kind, const struct entry *entry);
 
 /* Writes the turn's records. *ret_position: 0, or what journal_options.durable has to reach before replies to
- * `always` writes may go (positions of a writer only grow; durable may be called before this returns).
+ * `always` writes may go (positions of a series only grow; durable may be called before this returns).
  * JOURNAL_FAILED: the records are not in the file; they stay in the buffer and are tried again at the next
  * call, which then returns the position of all of them, and journal_reserve answers false until that
  * succeeds. To be called at the end of every turn, also of those without records. */
-enum journal_status journal_write(struct journal_writer *writer, uint64_t *ret_position);
+enum journal_status journal_write(struct journal_series *series, uint64_t *ret_position);
 
 /* Every change up to version is in its backend, or was refused for good. Any thread. Lower versions than
  * before are ignored. */

@@ -66,21 +66,21 @@ static bool parse_number(const char **at, uint64_t *ret_number) {
     return *at > start;
 }
 
-bool journal_parse_name(const char *name, unsigned *ret_writer, uint64_t *ret_sequence) {
-    uint64_t writer = 0, sequence = 0;
+bool journal_parse_name(const char *name, unsigned *ret_series, uint64_t *ret_sequence) {
+    uint64_t series = 0, sequence = 0;
     if (strncmp(name, "journal-", 8) != 0)
         return false;
     const char *at = name + 8;
-    if (!parse_number(&at, &writer) || *at++ != '-' || !parse_number(&at, &sequence) ||
+    if (!parse_number(&at, &series) || *at++ != '-' || !parse_number(&at, &sequence) ||
         strcmp(at, ".fj") != 0)
         return false;
-    *ret_writer = (unsigned)writer;
+    *ret_series = (unsigned)series;
     *ret_sequence = sequence;
-    return writer <= UINT32_MAX;
+    return series <= UINT32_MAX;
 }
 
-void journal_format_name(unsigned writer, uint64_t sequence, char ret_name[JOURNAL_NAME_MAX]) {
-    snprintf(ret_name, JOURNAL_NAME_MAX, "journal-%u-%010" PRIu64 ".fj", writer, sequence);
+void journal_format_name(unsigned series, uint64_t sequence, char ret_name[JOURNAL_NAME_MAX]) {
+    snprintf(ret_name, JOURNAL_NAME_MAX, "journal-%u-%010" PRIu64 ".fj", series, sequence);
 }
 
 bool journal_parse_blank(const char *name, uint64_t *ret_number) {
@@ -94,8 +94,8 @@ void journal_format_blank(uint64_t number, char ret_name[JOURNAL_NAME_MAX]) {
 
 static int compare_names(const void *left, const void *right) {
     const struct journal_name *a = left, *b = right;
-    if (a->writer != b->writer)
-        return a->writer < b->writer ? -1 : 1;
+    if (a->series != b->series)
+        return a->series < b->series ? -1 : 1;
     return a->sequence < b->sequence ? -1 : a->sequence > b->sequence;
 }
 
@@ -108,7 +108,7 @@ bool journal_list_folder(const char *folder, struct journal_name **ret_names, si
     bool good = true;
     for (struct dirent *found; good && (found = readdir(stream)) != NULL;) {
         if (strlen(found->d_name) >= JOURNAL_NAME_MAX ||
-            !journal_parse_name(found->d_name, &name.writer, &name.sequence))
+            !journal_parse_name(found->d_name, &name.series, &name.sequence))
             continue;
         memcpy(name.name, found->d_name, strlen(found->d_name) + 1);
         struct journal_name *longer = realloc(names, (count + 1) * sizeof *names);
@@ -400,7 +400,7 @@ static void replace_damaged(struct recovering *self, struct journal_file *file) 
     char name[JOURNAL_NAME_MAX];
     size_t size = 0;
     uint64_t sequence = self->journal->next_sequence++;
-    journal_format_name(file->writer, sequence, name);
+    journal_format_name(file->series, sequence, name);
     char *image = whole_records(self, sequence, &size);
     errno = image == NULL ? ENOMEM : 0;
     if (image != NULL && write_image(self, image, size, name) && move_aside(self)) {
@@ -424,7 +424,7 @@ static enum journal_status add_file(struct recovering *self, int handle) {
     }
     memcpy(file->name, file_name(self), sizeof file->name);
     file->handle = -1;
-    file->writer = self->header.writer;
+    file->series = self->header.series;
     file->size = self->size;
     file->header_size = self->header.size;
     atomic_init(&file->sealed, true);

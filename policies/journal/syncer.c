@@ -4,12 +4,12 @@
  * version has passed them.
  *
  * Group commit: while a sync runs, workers go on, and what they write meanwhile is the next group. One pass
- * syncs each file at most once, files of a writer in their order, so that a position reported as durable
+ * syncs each file at most once, files of a series in their order, so that a position reported as durable
  * covers all before it.
  *
  * After a failed sync the kernel counts the pages as clean though they are not on the disk, and the next sync
  * would succeed without having written them. So what the failed sync should have covered is read back (from
- * the page cache) and written again before the next attempt; until one succeeds, the writer refuses changes
+ * the page cache) and written again before the next attempt; until one succeeds, the series refuses changes
  * and nothing is reported.
  */
 #include "policies/journal/internal.h"
@@ -19,7 +19,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { BLANKS_PER_WRITER = 2, BLANKS_BESIDE = 4 };
+enum { BLANKS_PER_SERIES = 2, BLANKS_BESIDE = 4 };
 
 /* ---- Syncing ---- */
 
@@ -35,10 +35,10 @@ static uint64_t wish(const struct journal_file *file, struct sync_wish what) {
     return what.interval && interval > always ? interval : always;
 }
 
-/* Later files of a writer have to wait when this one holds records of mode `always` that are not synced: its
+/* Later files of a series have to wait when this one holds records of mode `always` that are not synced: its
  * sync failed in this pass, or they were written after it. To report a position in a later file would report
  * them as well. (The turn that wrote them wakes us again at its end.) */
-static bool blocks_writer(const struct journal *journal, const struct journal_file *file) {
+static bool blocks_series(const struct journal *journal, const struct journal_file *file) {
     return file->pass == journal->pass &&
            atomic_load_explicit(&file->always_end, memory_order_acquire) > file->synced;
 }
@@ -50,10 +50,10 @@ static struct journal_file *next_file(struct journal *journal, struct sync_wish 
     for (struct journal_file *file = journal->files.first; file != NULL && found == NULL; file = file->next) {
         if (file->handle < 0) /* of an earlier process */
             continue;
-        if (blocks_writer(journal, file))
-            journal->writers[file->writer].blocked_pass = journal->pass;
+        if (blocks_series(journal, file))
+            journal->series[file->series].blocked_pass = journal->pass;
         else if (file->pass != journal->pass && wish(file, what) > file->synced &&
-                 journal->writers[file->writer].blocked_pass != journal->pass)
+                 journal->series[file->series].blocked_pass != journal->pass)
             found = file;
     }
     pthread_mutex_unlock(&journal->lock);
@@ -85,16 +85,16 @@ static bool write_again(struct journal *journal, const struct journal_file *file
 }
 
 static void sync_failed(struct journal *journal, struct journal_file *file) {
-    struct journal_writer *writer = &journal->writers[file->writer];
+    struct journal_series *series = &journal->series[file->series];
     atomic_fetch_add_explicit(&journal->failures, 1, memory_order_relaxed);
-    if (!atomic_exchange_explicit(&writer->refusing, true, memory_order_relaxed))
+    if (!atomic_exchange_explicit(&series->refusing, true, memory_order_relaxed))
         journal_log(
             journal, LOG_LEVEL_ERROR,
             "journal: cannot sync %s/%s: %s. Changes are refused until it succeeds; look after the disk",
             journal->folder, file->name, strerror(errno));
     file->unsynced = true;
     atomic_store_explicit(&file->suspect, true, memory_order_relaxed);
-    writer->blocked_pass = journal->pass;
+    series->blocked_pass = journal->pass;
     journal->sync_failing = true;
 }
 
@@ -103,11 +103,11 @@ static void report_durable(struct journal *journal, struct journal_file *file) {
         atomic_load_explicit(&file->always_end, memory_order_relaxed) > file->reported) {
         file->reported = file->synced;
         if (journal->durable != NULL)
-            journal->durable(journal->context, file->writer, file->base + file->synced);
+            journal->durable(journal->context, file->series, file->base + file->synced);
     }
 }
 
-/* Takes changes again, if this was the last file of the writer that could not be synced. */
+/* Takes changes again, if this was the last file of the series that could not be synced. */
 static bool accept_again(struct journal *journal, struct journal_file *file) {
     bool refusing = false;
     if (!file->unsynced)
@@ -115,9 +115,9 @@ static bool accept_again(struct journal *journal, struct journal_file *file) {
     file->unsynced = false;
     pthread_mutex_lock(&journal->lock);
     for (const struct journal_file *other = journal->files.first; other != NULL; other = other->next)
-        refusing |= other->writer == file->writer && other->handle >= 0 && other->unsynced;
+        refusing |= other->series == file->series && other->handle >= 0 && other->unsynced;
     pthread_mutex_unlock(&journal->lock);
-    atomic_store_explicit(&journal->writers[file->writer].refusing, refusing, memory_order_relaxed);
+    atomic_store_explicit(&journal->series[file->series].refusing, refusing, memory_order_relaxed);
     return !refusing;
 }
 
@@ -196,7 +196,7 @@ static bool note_low_water(struct journal *journal, uint64_t low_water) {
 }
 
 /* What was not synced, or could not be, is in the backends now, which is as good: replies that wait for it
- * may go, and the writer takes changes again, in the file that it has moved to. */
+ * may go, and the series takes changes again, in the file that it has moved to. */
 static void excuse(struct journal *journal, struct journal_file *file) {
     if (file->handle < 0)
         return;
@@ -239,7 +239,7 @@ static struct journal_file *take_passed(struct journal *journal, uint64_t low_wa
  * two flushes finds again what the one before it has left, and nothing is made and filled anew. */
 static void size_pool(struct journal *journal, size_t in_use) {
     uint64_t now = monotonic_us();
-    size_t least = BLANKS_BESIDE + BLANKS_PER_WRITER * journal->writer_count;
+    size_t least = BLANKS_BESIDE + BLANKS_PER_SERIES * journal->series_count;
     if (now - journal->peak_us >= JOURNAL_PEAK_MS * UINT64_C(1000)) {
         journal->peak_us = now;
         journal->peaks[1] = journal->peaks[0];
@@ -303,8 +303,8 @@ static void give_blanks(struct journal *journal, const uint64_t *blanks, size_t 
     pthread_mutex_lock(&journal->lock);
     for (size_t i = 0; good && i < count; i++)
         journal->blanks[journal->blank_count++] = blanks[i];
-    for (unsigned i = 0; i < journal->writer_count; i++)
-        journal->writers[i].retry_us = 0; /* the starved need not wait: there is room now */
+    for (unsigned i = 0; i < journal->series_count; i++)
+        journal->series[i].retry_us = 0; /* the starved need not wait: there is room now */
     pthread_cond_signal(&journal->keeper_wanted);
     pthread_mutex_unlock(&journal->lock);
 }

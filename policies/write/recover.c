@@ -304,14 +304,14 @@ static void flush_restored(struct tier *tier) {
 
 /* ---- Opening ---- */
 
-static void on_durable(void *context, unsigned writer, uint64_t position) {
+static void on_durable(void *context, unsigned worker, uint64_t position) {
     struct tier *tier = context;
-    atomic_uint_fast64_t *durable = &tier->workers[writer].durable;
+    atomic_uint_fast64_t *durable = &tier->workers[worker].durable;
     uint64_t before = atomic_load_explicit(durable, memory_order_relaxed);
     while (before < position && !atomic_compare_exchange_weak_explicit(
                                     durable, &before, position, memory_order_acq_rel, memory_order_relaxed))
         continue;
-    tier_wake(tier, writer);
+    tier_wake(tier, worker);
 }
 
 static void on_log(void *context, enum log_level level, const char *message) {
@@ -323,7 +323,7 @@ static bool open_journal(struct recovery *recovery, struct slice *names, struct 
     struct tier *tier = recovery->tier;
     struct journal_error journal_error = {{0}};
     struct journal_options options = {.folder = tier->options.data,
-                                      .writers = tier->options.workers,
+                                      .series_count = tier->options.workers,
                                       .file_size = tier->options.journal_file_size,
                                       .fsync_interval_ms = 1000,
                                       .spaces = names,

@@ -21,11 +21,11 @@ static void keep_line(void *context, enum log_level level, const char *message) 
     pthread_mutex_unlock(&rig->lock);
 }
 
-static void keep_durable(void *context, unsigned writer, uint64_t position) {
+static void keep_durable(void *context, unsigned series, uint64_t position) {
     struct journal_rig *rig = context;
-    if (position < atomic_load(&rig->durable[writer]))
+    if (position < atomic_load(&rig->durable[series]))
         abort(); /* positions only grow */
-    atomic_store(&rig->durable[writer], position);
+    atomic_store(&rig->durable[series], position);
 }
 
 static char *copy_of(struct slice text) {
@@ -60,7 +60,7 @@ void rig_setup(struct journal_rig *rig) {
     snprintf(rig->folder, sizeof rig->folder, "%s/forebay-journal-XXXXXX", base);
     assert_non_null(mkdtemp(rig->folder));
     rig->options = (struct journal_options){.folder = rig->folder,
-                                            .writers = 1,
+                                            .series_count = 1,
                                             .file_size = RIG_FILE_SIZE,
                                             .fsync_interval_ms = 1000,
                                             .spaces = spaces,
@@ -96,7 +96,7 @@ void rig_teardown(struct journal_rig *rig) {
 enum journal_status rig_try_open(struct journal_rig *rig, bool skip_damaged) {
     assert_null(rig->journal);
     rig_forget(rig);
-    for (unsigned i = 0; i < RIG_WRITERS_MAX; i++)
+    for (unsigned i = 0; i < RIG_SERIES_MAX; i++)
         atomic_store(&rig->durable[i], 0);
     return journal_open(&rig->options, skip_damaged, &rig->replayer, &rig->recovery, &rig->journal,
                         &rig->error);
@@ -114,24 +114,24 @@ void rig_close(struct journal_rig *rig) {
     rig->journal = NULL;
 }
 
-bool rig_append(struct journal_rig *rig, unsigned writer, enum journal_mode mode, unsigned space,
+bool rig_append(struct journal_rig *rig, unsigned series, enum journal_mode mode, unsigned space,
                 enum journal_kind kind, const struct entry *entry) {
-    struct journal_writer *to = journal_writer(rig->journal, writer);
+    struct journal_series *to = journal_series(rig->journal, series);
     if (!journal_reserve(to, entry->key.size + entry->value.size + JOURNAL_RECORD_OVERHEAD))
         return false;
     journal_append(to, mode, space, kind, entry);
     return true;
 }
 
-bool rig_put(struct journal_rig *rig, unsigned writer, enum journal_mode mode, uint64_t version,
+bool rig_put(struct journal_rig *rig, unsigned series, enum journal_mode mode, uint64_t version,
              const char *key, const char *value) {
     struct entry entry = {.key = slice_string(key), .value = slice_string(value), .version = version};
-    return rig_append(rig, writer, mode, 0, JOURNAL_PUT, &entry);
+    return rig_append(rig, series, mode, 0, JOURNAL_PUT, &entry);
 }
 
-uint64_t rig_write(struct journal_rig *rig, unsigned writer) {
+uint64_t rig_write(struct journal_rig *rig, unsigned series) {
     uint64_t position = 0;
-    assert_int_equal(journal_write(journal_writer(rig->journal, writer), &position), JOURNAL_OK);
+    assert_int_equal(journal_write(journal_series(rig->journal, series), &position), JOURNAL_OK);
     return position;
 }
 
@@ -155,8 +155,8 @@ bool rig_logged(struct journal_rig *rig, const char *part) {
     return rig_count_logged(rig, part) > 0;
 }
 
-void rig_wait_durable(struct journal_rig *rig, unsigned writer, uint64_t position) {
-    while (atomic_load(&rig->durable[writer]) < position)
+void rig_wait_durable(struct journal_rig *rig, unsigned series, uint64_t position) {
+    while (atomic_load(&rig->durable[series]) < position)
         usleep(100);
 }
 

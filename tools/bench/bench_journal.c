@@ -34,9 +34,9 @@ static double seconds(clockid_t clock) {
 
 static _Atomic uint64_t durable_position;
 
-static void on_durable(void *context, unsigned writer, uint64_t position) {
+static void on_durable(void *context, unsigned series, uint64_t position) {
     (void)context;
-    (void)writer;
+    (void)series;
     atomic_store_explicit(&durable_position, position, memory_order_release);
 }
 
@@ -55,7 +55,7 @@ static bool no_record(struct journal_replayer *self, const struct journal_record
 static struct journal *open_journal(const char *folder) {
     static const struct slice spaces[] = {{"bench", 5}};
     struct journal_options options = {.folder = folder,
-                                      .writers = 1,
+                                      .series_count = 1,
                                       .file_size = 64 << 20,
                                       .fsync_interval_ms = 1000,
                                       .spaces = spaces,
@@ -78,21 +78,21 @@ struct run {
     unsigned batch;
     uint64_t records;
     struct journal *journal;
-    struct journal_writer *writer;
+    struct journal_series *series;
     uint64_t version;
 };
 
 static void turn(struct run *run, struct entry *entry) {
     uint64_t position = 0;
     for (unsigned i = 0; i < run->batch; i++) {
-        if (!journal_reserve(run->writer, KEY_SIZE + VALUE_SIZE + JOURNAL_RECORD_OVERHEAD)) {
+        if (!journal_reserve(run->series, KEY_SIZE + VALUE_SIZE + JOURNAL_RECORD_OVERHEAD)) {
             fprintf(stderr, "refused\n");
             exit(1);
         }
         entry->version = ++run->version;
-        journal_append(run->writer, run->mode, 0, JOURNAL_PUT, entry);
+        journal_append(run->series, run->mode, 0, JOURNAL_PUT, entry);
     }
-    if (journal_write(run->writer, &position) != JOURNAL_OK)
+    if (journal_write(run->series, &position) != JOURNAL_OK)
         exit(1);
     while (position > atomic_load_explicit(&durable_position, memory_order_acquire))
         usleep(20);
@@ -108,7 +108,7 @@ static void measure(const char *folder, enum journal_mode mode, unsigned batch, 
     struct journal_stats stats;
     double thread = 0, process = 0, wall = 0;
     uint64_t counted = 0;
-    run.writer = journal_writer(run.journal, 0);
+    run.series = journal_series(run.journal, 0);
     atomic_store(&durable_position, 0);
     for (uint64_t done = 0; done < records; done += batch) {
         if (counted == 0 && done >= records / 10) {

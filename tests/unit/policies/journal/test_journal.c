@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The journal in good weather: what goes in comes out, from every mode, kind, writer and file. */
+/* The journal in good weather: what goes in comes out, from every mode, kind, series and file. */
 #include "tests/support/journal_rig.h"
 
 #include "policies/journal/internal.h"
@@ -96,20 +96,20 @@ static void only_puts_carry_values(void **state) {
     assert_int_equal(rig->records[1].entry.value.size, 0);
 }
 
-static void many_files_of_several_writers(void **state) {
+static void many_files_of_several_series(void **state) {
     struct journal_rig *rig = *state;
     enum { RECORDS = 3000 };
     char value[300], key[32];
     memset(value, 'v', sizeof value - 1);
     value[sizeof value - 1] = '\0';
-    rig->options.writers = 3;
+    rig->options.series_count = 3;
     rig_open(rig);
     for (uint64_t version = 1; version <= RECORDS; version++) {
-        unsigned writer = (unsigned)(version * 7 % 3);
+        unsigned series = (unsigned)(version * 7 % 3);
         snprintf(key, sizeof key, "key %u", (unsigned)version);
-        assert_true(rig_put(rig, writer, JOURNAL_OS, version, key, value));
+        assert_true(rig_put(rig, series, JOURNAL_OS, version, key, value));
         if (version % 10 == 0)
-            rig_write(rig, writer);
+            rig_write(rig, series);
     }
     for (unsigned i = 0; i < 3; i++)
         rig_write(rig, i);
@@ -119,7 +119,7 @@ static void many_files_of_several_writers(void **state) {
     assert_true(stats.files > 50);
     assert_int_equal(stats.fsyncs, 0); /* `os` only */
     rig_close(rig);
-    rig->options.writers = 1; /* another number than before */
+    rig->options.series_count = 1; /* another number than before */
     rig_open(rig);
     assert_int_equal(rig->count, RECORDS);
     char *seen = calloc(RECORDS + 1, 1);
@@ -132,7 +132,7 @@ static void many_files_of_several_writers(void **state) {
         assert_int_equal(seen[version], 1);
     free(seen);
     rig_close(rig);
-    rig->options.writers = 4;
+    rig->options.series_count = 4;
     rig_open(rig);
     assert_int_equal(rig->count, RECORDS);
 }
@@ -171,23 +171,23 @@ static void records_longer_than_a_file(void **state) {
 static void positions_become_durable(void **state) {
     struct journal_rig *rig = *state;
     uint64_t last = 0, version = 0;
-    rig->options.writers = 2;
+    rig->options.series_count = 2;
     rig_open(rig);
     for (int turn = 0; turn < 300; turn++) {
-        unsigned writer = (unsigned)turn % 2;
-        assert_true(rig_put(rig, writer, JOURNAL_INTERVAL, ++version, "a", "interval"));
-        assert_true(rig_put(rig, writer, JOURNAL_ALWAYS, ++version, "b", "always"));
-        assert_true(rig_put(rig, writer, JOURNAL_OS, ++version, "c", "os"));
-        uint64_t position = rig_write(rig, writer);
+        unsigned series = (unsigned)turn % 2;
+        assert_true(rig_put(rig, series, JOURNAL_INTERVAL, ++version, "a", "interval"));
+        assert_true(rig_put(rig, series, JOURNAL_ALWAYS, ++version, "b", "always"));
+        assert_true(rig_put(rig, series, JOURNAL_OS, ++version, "c", "os"));
+        uint64_t position = rig_write(rig, series);
         assert_true(position > 0);
-        if (writer == 0) {
+        if (series == 0) {
             assert_true(position > last);
             last = position;
         }
         if (turn % 5 < 2)
-            rig_wait_durable(rig, writer, position);
-        assert_true(rig_put(rig, writer, JOURNAL_INTERVAL, ++version, "d", "interval"));
-        assert_int_equal(rig_write(rig, writer), 0);
+            rig_wait_durable(rig, series, position);
+        assert_true(rig_put(rig, series, JOURNAL_INTERVAL, ++version, "d", "interval"));
+        assert_int_equal(rig_write(rig, series), 0);
     }
     rig_wait_durable(rig, 0, last);
     rig_close(rig);
@@ -287,7 +287,7 @@ static void clean_shutdown_leaves_nothing(void **state) {
     char value[1000];
     memset(value, 'v', sizeof value - 1);
     value[sizeof value - 1] = '\0';
-    rig->options.writers = 2;
+    rig->options.series_count = 2;
     rig_open(rig);
     for (uint64_t version = 1; version <= 100; version++) {
         assert_true(rig_put(rig, version % 2, JOURNAL_INTERVAL, version, "key", value));
@@ -323,7 +323,7 @@ static void recovered_files_go_when_passed(void **state) {
 static void no_put_outlives_its_delete(void **state) {
     struct journal_rig *rig = *state;
     struct journal_stats stats = {0};
-    rig->options.writers = 2;
+    rig->options.series_count = 2;
     rig_open(rig);
     assert_true(rig_put(rig, 0, JOURNAL_OS, 10, "key", "value"));
     assert_true(rig_put(rig, 0, JOURNAL_OS, 1000, "other", "not flushed yet"));
@@ -428,17 +428,17 @@ static void ends_of_processes_lose_nothing(void **state) {
     memset(value, 'v', sizeof value - 1);
     for (uint64_t round = 0; round < ROUNDS; round++) {
         fflush(NULL);
-        rig->options.writers = 1 + (unsigned)round % 3;
+        rig->options.series_count = 1 + (unsigned)round % 3;
         pid_t child = fork();
         if (child == 0) {
             rig_open(rig);
             if (rig->count != round * RECORDS)
                 _exit(2);
             for (uint64_t i = 1; i <= RECORDS; i++) {
-                unsigned writer = (unsigned)i % rig->options.writers;
-                if (!rig_put(rig, writer, modes[i % 3], round * RECORDS + i, "key", value))
+                unsigned series = (unsigned)i % rig->options.series_count;
+                if (!rig_put(rig, series, modes[i % 3], round * RECORDS + i, "key", value))
                     _exit(3);
-                rig_write(rig, writer);
+                rig_write(rig, series);
             }
             rig_put(rig, 0, JOURNAL_OS, UINT64_MAX, "never", "written");
             _exit(0);
@@ -561,7 +561,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(every_field_comes_back, setup, teardown),
         cmocka_unit_test_setup_teardown(only_puts_carry_values, setup, teardown),
-        cmocka_unit_test_setup_teardown(many_files_of_several_writers, setup, teardown),
+        cmocka_unit_test_setup_teardown(many_files_of_several_series, setup, teardown),
         cmocka_unit_test_setup_teardown(records_longer_than_a_file, setup, teardown),
         cmocka_unit_test_setup_teardown(positions_become_durable, setup, teardown),
         cmocka_unit_test_setup_teardown(position_behind_a_change_of_files, setup, teardown),

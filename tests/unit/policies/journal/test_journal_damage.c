@@ -300,7 +300,7 @@ static void flips_when_reused(void **state) {
     flip_every_bit(REUSED);
 }
 
-/* In a file that the writer has left, its END record shows that the last record was complete. */
+/* In a file that the series has left, its END record shows that the last record was complete. */
 static size_t count_named(const struct journal_rig *rig, const char *prefix) {
     DIR *stream = opendir(rig->folder);
     size_t count = 0;
@@ -457,7 +457,7 @@ static void no_record_rises_again(void **state) {
     for (int round = 0; round < 20; round++) {
         rig_open(&rig);
         assert_int_equal(rig.recovery.torn_files, 0);
-        for (size_t i = 1; i < rig.count; i++) /* one writer: without a gap, and each once */
+        for (size_t i = 1; i < rig.count; i++) /* one series: without a gap, and each once */
             assert_int_equal(rig.records[i].entry.version, rig.records[i - 1].entry.version + 1);
         assert_true(round == 0 || rig.records[rig.count - 1].entry.version == version);
         do {

@@ -57,7 +57,7 @@ static bool put_one(struct journal_rig *rig, enum journal_mode mode, uint64_t ve
     memset(value, 'v', sizeof value - 1);
     value[sizeof value - 1] = '\0';
     bool taken = rig_put(rig, 0, mode, version, "key", value);
-    return journal_write(journal_writer(rig->journal, 0), &position) == JOURNAL_OK && taken;
+    return journal_write(journal_series(rig->journal, 0), &position) == JOURNAL_OK && taken;
 }
 
 static uint64_t fill_until_refused(struct journal_rig *rig, uint64_t version) {
@@ -152,7 +152,7 @@ static void current_file_is_given_back(void **state) {
         wait_until_taken(rig, refused);
         uint64_t position;
         assert_true(rig_put(rig, 0, JOURNAL_ALWAYS, refused + 1, "key", "value"));
-        assert_int_equal(journal_write(journal_writer(rig->journal, 0), &position), JOURNAL_OK);
+        assert_int_equal(journal_write(journal_series(rig->journal, 0), &position), JOURNAL_OK);
         rig_wait_durable(rig, 0, position);
         version = refused + 2;
     }
@@ -279,26 +279,26 @@ static void failed_writes_are_repeated(void **state) {
     struct journal_rig *rig = &bench->rig;
     uint64_t version = 1, position;
     rig_open(rig);
-    struct journal_writer *writer = journal_writer(rig->journal, 0);
+    struct journal_series *series = journal_series(rig->journal, 0);
     for (long after = 0; after < 1700; after += 37) {
         for (int i = 0; i < 3; i++)
             assert_true(
                 rig_put(rig, 0, JOURNAL_ALWAYS, version++, "key", "some value that is not very long"));
         atomic_store(&bench->disk.fail_write_after, after % 300);
         atomic_store(&bench->disk.write_failure, EIO);
-        enum journal_status status = journal_write(writer, &position);
+        enum journal_status status = journal_write(series, &position);
         assert_int_equal(status, after % 300 < 3 * 72 ? JOURNAL_FAILED : JOURNAL_OK);
         if (status == JOURNAL_FAILED) {
             assert_int_equal(position, 0);
-            assert_false(journal_reserve(writer, 1));
-            assert_int_equal(journal_write(writer, &position), JOURNAL_FAILED);
+            assert_false(journal_reserve(series, 1));
+            assert_int_equal(journal_write(series, &position), JOURNAL_FAILED);
         }
         atomic_store(&bench->disk.write_failure, 0);
         if (status == JOURNAL_FAILED)
-            assert_int_equal(journal_write(writer, &position), JOURNAL_OK);
+            assert_int_equal(journal_write(series, &position), JOURNAL_OK);
         assert_true(position > 0);
         rig_wait_durable(rig, 0, position);
-        assert_true(journal_reserve(writer, 1000));
+        assert_true(journal_reserve(series, 1000));
     }
     assert_true(rig_logged(rig, "Input/output error"));
     assert_int_equal(rig_count_logged(rig, "cannot write to"), rig_count_logged(rig, "can be written again"));
@@ -317,16 +317,16 @@ static void failed_writes_between_files(void **state) {
     memset(value, 'v', sizeof value - 1);
     uint64_t version = 1, position;
     rig_open(rig);
-    struct journal_writer *writer = journal_writer(rig->journal, 0);
+    struct journal_series *series = journal_series(rig->journal, 0);
     for (int round = 0; round < 60; round++) {
         atomic_store(&bench->disk.fail_write_after, round * 31);
         atomic_store(&bench->disk.write_failure, round % 2 ? EIO : 0);
         for (int i = 0; i < 20; i++)
             if (rig_put(rig, 0, JOURNAL_OS, version, "key", value))
                 version++;
-        journal_write(writer, &position);
+        journal_write(series, &position);
         atomic_store(&bench->disk.write_failure, 0);
-        while (journal_write(writer, &position) != JOURNAL_OK)
+        while (journal_write(series, &position) != JOURNAL_OK)
             continue;
     }
     rig_close(rig);
@@ -407,16 +407,16 @@ static void bad_file_is_left(void **state) {
     struct bench *bench = *state;
     struct journal_rig *rig = &bench->rig;
     rig_open(rig);
-    struct journal_writer *writer = journal_writer(rig->journal, 0);
+    struct journal_series *series = journal_series(rig->journal, 0);
     uint64_t version = 1, position = 0;
     for (; version <= 5; version++)
         assert_true(put_one(rig, JOURNAL_ALWAYS, version));
     atomic_store(&bench->disk.bad_to_write, inode_of_current(rig));
     for (; version <= 8; version++)
         assert_true(rig_put(rig, 0, JOURNAL_ALWAYS, version, "key", "of the turn that fails"));
-    assert_int_equal(journal_write(writer, &position), JOURNAL_FAILED);
-    assert_false(journal_reserve(writer, 1));
-    while (journal_write(writer, &position) != JOURNAL_OK)
+    assert_int_equal(journal_write(series, &position), JOURNAL_FAILED);
+    assert_false(journal_reserve(series, 1));
+    while (journal_write(series, &position) != JOURNAL_OK)
         usleep(1000);
     assert_true(position > 0);
     rig_wait_durable(rig, 0, position);
@@ -444,7 +444,7 @@ static void unsynced_file_is_left(void **state) {
     assert_true(rig_put(rig, 0, JOURNAL_ALWAYS, 2, "key", "value"));
     uint64_t waiting = rig_write(rig, 0);
     while (!rig_logged(rig, "is left as it is")) {
-        journal_write(journal_writer(rig->journal, 0), &position);
+        journal_write(journal_series(rig->journal, 0), &position);
         usleep(1000);
     }
     assert_false(put_one(rig, JOURNAL_ALWAYS, 3));

@@ -70,7 +70,7 @@ static void turn(struct worker *worker) {
         if (versions[i] >= VERSIONS_MAX || !append_one(worker, versions[i]))
             atomic_store(&model->broken, true);
     }
-    if (journal_write(journal_writer(worker->rig->journal, worker->index), &position) != JOURNAL_OK)
+    if (journal_write(journal_series(worker->rig->journal, worker->index), &position) != JOURNAL_OK)
         atomic_store(&model->broken, true);
     for (unsigned i = 0; i < count; i++)
         atomic_store(&model->written[versions[i]], 1);
@@ -175,7 +175,7 @@ static void load_and_close(void **state) {
     struct model *model = new_model();
     struct journal_stats stats;
     rig_setup(&rig);
-    rig.options.writers = WORKERS;
+    rig.options.series_count = WORKERS;
     rig.options.fsync_interval_ms = 3;
     for (unsigned round = 1; round <= 3; round++) {
         rig_open(&rig);
@@ -208,7 +208,7 @@ static void load_and_kill(void **state) {
     unsigned seed = 7;
     size_t required = 0;
     rig_setup(&rig);
-    rig.options.writers = WORKERS;
+    rig.options.series_count = WORKERS;
     rig.options.fsync_interval_ms = 3;
     for (unsigned round = 0; round < ROUNDS; round++) {
         uint64_t before = atomic_load(&model->next), wanted = before + 200 + (unsigned)rand_r(&seed) % 6000;
