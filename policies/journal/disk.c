@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include "policies/journal/disk.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -86,7 +85,7 @@ static void system_boot(const struct journal_disk *self, uint8_t ret_boot[JOURNA
     (void)self;
     memset(ret_boot, 0, JOURNAL_BOOT_SIZE);
     FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
-    if (file == NULL)
+    if (!file)
         return;
     size_t digits = 0;
     for (int c; digits < 2 * JOURNAL_BOOT_SIZE && (c = getc(file)) != EOF;) {

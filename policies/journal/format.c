@@ -10,9 +10,7 @@
  * All numbers are little-endian.
  */
 #include "policies/journal/format.h"
-
 #include "policies/journal/crc32c.h"
-
 #include <assert.h>
 #include <endian.h>
 #include <stdlib.h>
@@ -167,7 +165,7 @@ enum format_status format_decode_header(const char *data, size_t size, struct fo
         return FORMAT_FOREIGN;
     size_t count = get32(data + AT_SPACE_COUNT);
     struct slice *spaces = calloc(count + 1, sizeof *spaces);
-    if (spaces == NULL || !decode_spaces(data, header_size, count, spaces)) {
+    if (!spaces || !decode_spaces(data, header_size, count, spaces)) {
         free(spaces);
         return FORMAT_BAD;
     }

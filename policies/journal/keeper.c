@@ -9,7 +9,6 @@
  * metadata changes with it.
  */
 #include "policies/journal/internal.h"
-
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -67,7 +66,7 @@ static bool write_header(const struct making *making, struct journal_file *file,
     memcpy(header.boot, journal->boot, sizeof header.boot);
     file->key = format_key(header.epoch);
     char *bytes = malloc(header.size);
-    if (bytes == NULL)
+    if (!bytes)
         return false;
     format_encode_header(bytes, &header);
     bool good = journal_disk_write_synced(journal->disk, file->handle, bytes, header.size, 0) == 0;
@@ -80,13 +79,13 @@ static bool write_header(const struct making *making, struct journal_file *file,
 static bool fill(const struct making *making, const struct journal_file *file) {
     if (making->reused || file->size != making->journal->file_size)
         return true;
-    char *zeros = calloc(1, JOURNAL_PREFILL);
-    if (zeros == NULL)
+    char *zeros = calloc(1, JOURNAL_PIECE);
+    if (!zeros)
         return false;
     bool good = true;
     for (uint64_t at = file->header_size; good && at < file->size;) {
         /* Whole pieces, aligned: the page cache follows the size of the writes. */
-        uint64_t end = (at / JOURNAL_PREFILL + 1) * JOURNAL_PREFILL;
+        uint64_t end = (at / JOURNAL_PIECE + 1) * JOURNAL_PIECE;
         uint64_t size = (end < file->size ? end : file->size) - at;
         good = journal_disk_write(making->journal->disk, file->handle, zeros, size, at) == 0;
         at += size;
@@ -128,7 +127,7 @@ static void unmake(struct making *making, struct journal_file *file) {
 
 struct journal_file *journal_file_create(struct journal *journal, unsigned series, size_t record_size) {
     struct journal_file *file = calloc(1, sizeof *file);
-    if (file == NULL)
+    if (!file)
         return NULL;
     file->handle = -1;
     file->series = series;
@@ -172,7 +171,7 @@ static struct journal_series *next_wish(struct journal *journal, uint64_t *ret_r
 }
 
 static void report(struct journal *journal, const struct journal_file *file, int failure) {
-    if (file == NULL) {
+    if (!file) {
         atomic_fetch_add_explicit(&journal->failures, 1, memory_order_relaxed);
         if (!journal->keeper_failing)
             journal_log(journal, LOG_LEVEL_ERROR,
@@ -183,25 +182,25 @@ static void report(struct journal *journal, const struct journal_file *file, int
     } else if (journal->keeper_failing) {
         journal_log(journal, LOG_LEVEL_NOTICE, "journal: there is room in %s again", journal->folder);
     }
-    journal->keeper_failing = file == NULL;
+    journal->keeper_failing = !file;
 }
 
 /* The lock is held, and let go meanwhile. */
 static void fulfil(struct journal *journal, struct journal_series *series) {
     size_t large = series->wanted_large;
     pthread_mutex_unlock(&journal->lock);
-    struct journal_file *file = journal_file_create(journal, series->index, large);
+    struct journal_file *file = journal_file_create(journal, series->number, large);
     report(journal, file, errno);
     pthread_mutex_lock(&journal->lock);
-    assert(large > 0 ? series->large == NULL : series->ready == NULL);
+    assert(large > 0 ? !series->large : !series->ready);
     if (large > 0) {
         series->large = file;
-        series->large_failed = file == NULL;
+        series->large_failed = !file;
         series->wanted_large = 0;
     } else {
         series->ready = file;
-        series->starved = file == NULL;
-        series->wanted = file == NULL;
+        series->starved = !file;
+        series->wanted = !file;
         series->retry_us = monotonic_us() + JOURNAL_RETRY_MS * 1000;
     }
     pthread_cond_broadcast(&journal->keeper_answered);
@@ -213,7 +212,7 @@ void *journal_keeper_run(void *argument) {
     while (!journal->stopping) {
         uint64_t retry_us = 0;
         struct journal_series *series = next_wish(journal, &retry_us);
-        if (series != NULL) {
+        if (series) {
             fulfil(journal, series);
         } else if (retry_us == 0) {
             pthread_cond_wait(&journal->keeper_wanted, &journal->lock);
@@ -232,7 +231,7 @@ static struct journal_file *take_large(struct journal *journal, struct journal_s
     series->wanted_large = record_size;
     series->large_failed = false;
     pthread_cond_signal(&journal->keeper_wanted);
-    while (series->large == NULL && !series->large_failed)
+    while (!series->large && !series->large_failed)
         pthread_cond_wait(&journal->keeper_answered, &journal->lock);
     struct journal_file *file = series->large;
     series->large = NULL;
@@ -240,11 +239,11 @@ static struct journal_file *take_large(struct journal *journal, struct journal_s
 }
 
 static struct journal_file *take_usual(struct journal *journal, struct journal_series *series) {
-    if (series->ready == NULL && !series->wanted) {
+    if (!series->ready && !series->wanted) {
         series->wanted = true;
         pthread_cond_signal(&journal->keeper_wanted);
     }
-    while (series->ready == NULL && !series->starved)
+    while (!series->ready && !series->starved)
         pthread_cond_wait(&journal->keeper_answered, &journal->lock);
     struct journal_file *file = series->ready;
     series->ready = NULL;
@@ -256,7 +255,7 @@ struct journal_file *journal_take_ready(struct journal_series *series) {
     pthread_mutex_lock(&journal->lock);
     struct journal_file *file = series->ready;
     series->ready = NULL;
-    if (file == NULL && !series->wanted) {
+    if (!file && !series->wanted) {
         series->wanted = true;
         pthread_cond_signal(&journal->keeper_wanted);
     }

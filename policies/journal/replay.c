@@ -10,8 +10,6 @@
  * name only when its header is on disk shorter than its header, or all zero          nothing was in it
  */
 #include "policies/journal/internal.h"
-
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -28,7 +26,7 @@ struct recovering {
     struct journal_replayer *replayer;
     struct journal_recovery *recovery;
     struct journal_error *error;
-    struct journal_marks marks; /* as found */
+    struct low_waters low_waters; /* as found */
     struct journal_name *names;
     size_t name_count, name_index;
     char *data; /* the file at hand */
@@ -54,96 +52,6 @@ struct unknown {
     uint64_t records, files;
     const char *last_file; /* counted for */
 };
-
-/* ---- Names ---- */
-
-static bool parse_number(const char **at, uint64_t *ret_number) {
-    const char *start = *at;
-    uint64_t number = 0;
-    for (; **at >= '0' && **at <= '9' && *at - start < 19; (*at)++)
-        number = number * 10 + (uint64_t)(**at - '0');
-    *ret_number = number;
-    return *at > start;
-}
-
-bool journal_parse_name(const char *name, unsigned *ret_series, uint64_t *ret_sequence) {
-    uint64_t series = 0, sequence = 0;
-    if (strncmp(name, "journal-", 8) != 0)
-        return false;
-    const char *at = name + 8;
-    if (!parse_number(&at, &series) || *at++ != '-' || !parse_number(&at, &sequence) ||
-        strcmp(at, ".fj") != 0)
-        return false;
-    *ret_series = (unsigned)series;
-    *ret_sequence = sequence;
-    return series <= UINT32_MAX;
-}
-
-void journal_format_name(unsigned series, uint64_t sequence, char ret_name[JOURNAL_NAME_MAX]) {
-    snprintf(ret_name, JOURNAL_NAME_MAX, "journal-%u-%010" PRIu64 ".fj", series, sequence);
-}
-
-bool journal_parse_blank(const char *name, uint64_t *ret_number) {
-    const char *at = name + 6;
-    return strncmp(name, "blank-", 6) == 0 && parse_number(&at, ret_number) && *at == '\0';
-}
-
-void journal_format_blank(uint64_t number, char ret_name[JOURNAL_NAME_MAX]) {
-    snprintf(ret_name, JOURNAL_NAME_MAX, "blank-%" PRIu64, number);
-}
-
-static int compare_names(const void *left, const void *right) {
-    const struct journal_name *a = left, *b = right;
-    if (a->series != b->series)
-        return a->series < b->series ? -1 : 1;
-    return a->sequence < b->sequence ? -1 : a->sequence > b->sequence;
-}
-
-bool journal_list_folder(const char *folder, struct journal_name **ret_names, size_t *ret_count) {
-    DIR *stream = opendir(folder);
-    if (stream == NULL)
-        return false;
-    struct journal_name *names = NULL, name;
-    size_t count = 0;
-    bool good = true;
-    for (struct dirent *found; good && (found = readdir(stream)) != NULL;) {
-        if (strlen(found->d_name) >= JOURNAL_NAME_MAX ||
-            !journal_parse_name(found->d_name, &name.series, &name.sequence))
-            continue;
-        memcpy(name.name, found->d_name, strlen(found->d_name) + 1);
-        struct journal_name *longer = realloc(names, (count + 1) * sizeof *names);
-        good = longer != NULL;
-        if (good) {
-            names = longer;
-            names[count++] = name;
-        }
-    }
-    closedir(stream);
-    if (!good) {
-        free(names);
-        return false;
-    }
-    if (count > 0)
-        qsort(names, count, sizeof *names, compare_names);
-    *ret_names = names;
-    *ret_count = count;
-    return true;
-}
-
-/* What a crash left of files that were in no series. */
-static void remove_blanks(struct journal *journal) {
-    char path[JOURNAL_PATH_MAX];
-    DIR *stream = opendir(journal->folder);
-    uint64_t number;
-    if (stream == NULL)
-        return;
-    for (struct dirent *found; (found = readdir(stream)) != NULL;)
-        if (journal_parse_blank(found->d_name, &number)) {
-            journal_path(journal->folder, found->d_name, path);
-            journal->disk->remove(journal->disk, path);
-        }
-    closedir(stream);
-}
 
 /* ---- Errors and progress ---- */
 
@@ -207,7 +115,7 @@ static enum journal_status read_file(struct recovering *self, int handle) {
     size_t size = (size_t)status.st_size;
     if (size > self->capacity) {
         char *data = realloc(self->data, size);
-        if (data == NULL)
+        if (!data)
             return fail_file(self, "hold in memory");
         self->data = data;
         self->capacity = size;
@@ -226,11 +134,11 @@ static bool find_unknown(struct recovering *self, struct slice space, size_t *re
             return true;
         }
     struct unknown *longer = realloc(self->unknown, (self->unknown_count + 1) * sizeof *longer);
-    if (longer == NULL)
+    if (!longer)
         return false;
     self->unknown = longer;
     char *name = malloc(space.size + 1);
-    if (name == NULL)
+    if (!name)
         return false;
     memcpy(name, space.data, space.size);
     name[space.size] = '\0';
@@ -243,10 +151,10 @@ static bool decide_fates(struct recovering *self) {
     const struct journal *journal = self->journal;
     free(self->fates);
     self->fates = calloc(self->header.space_count + 1, sizeof *self->fates);
-    for (size_t i = 0; self->fates != NULL && i < self->header.space_count; i++) {
+    for (size_t i = 0; self->fates && i < self->header.space_count; i++) {
         struct space_fate *fate = &self->fates[i];
-        const struct journal_mark *mark = journal_marks_find(&self->marks, self->header.spaces[i]);
-        fate->low_water = mark == NULL ? 0 : mark->version;
+        const struct low_water *low_water = low_waters_find(&self->low_waters, self->header.spaces[i]);
+        fate->low_water = low_water ? low_water->version : 0;
         for (size_t k = 0; k < journal->space_count && !fate->known; k++)
             fate->known = slice_equal(journal->spaces[k], self->header.spaces[i]);
         if (!fate->known && !find_unknown(self, self->header.spaces[i], &fate->unknown))
@@ -350,7 +258,7 @@ static char *whole_records(const struct recovering *self, uint64_t sequence, siz
     struct entry none = {.key = slice_of(NULL, 0)};
     struct scan scan;
     char *image = malloc(self->size + FORMAT_END_SIZE);
-    if (image == NULL)
+    if (!image)
         return NULL;
     header.sequence = sequence;
     header.epoch = journal_random_epoch();
@@ -402,8 +310,8 @@ static void replace_damaged(struct recovering *self, struct journal_file *file) 
     uint64_t sequence = self->journal->next_sequence++;
     journal_format_name(file->series, sequence, name);
     char *image = whole_records(self, sequence, &size);
-    errno = image == NULL ? ENOMEM : 0;
-    if (image != NULL && write_image(self, image, size, name) && move_aside(self)) {
+    errno = image ? 0 : ENOMEM;
+    if (image && write_image(self, image, size, name) && move_aside(self)) {
         memcpy(file->name, name, sizeof file->name);
         file->size = size;
     } else {
@@ -418,7 +326,7 @@ static void replace_damaged(struct recovering *self, struct journal_file *file) 
 
 static enum journal_status add_file(struct recovering *self, int handle) {
     struct journal_file *file = calloc(1, sizeof *file);
-    if (file == NULL || !decide_fates(self)) {
+    if (!file || !decide_fates(self)) {
         free(file);
         return fail_file(self, "hold in memory");
     }
@@ -488,13 +396,13 @@ static enum journal_status recover_file(struct recovering *self) {
 
 /* ---- Low-water versions ---- */
 
-static enum journal_status read_marks(struct recovering *self) {
+static enum journal_status read_low_waters(struct recovering *self) {
     const struct journal *journal = self->journal;
-    enum marks_status status = journal_marks_read(journal->disk, journal->folder, &self->marks);
-    if (status == MARKS_FAILED)
+    enum low_water_status status = low_water_file_read(journal->disk, journal->folder, &self->low_waters);
+    if (status == LOW_WATER_FAILED)
         return fail(self, JOURNAL_FAILED, "journal: cannot read %s/low-water: %s", journal->folder,
                     strerror(errno));
-    if (status == MARKS_DAMAGED) {
+    if (status == LOW_WATER_DAMAGED) {
         if (!self->skip_damaged)
             return fail(self, JOURNAL_DAMAGED,
                         "journal: %s/low-water is damaged: both copies fail their check, at offset 0. To "
@@ -505,31 +413,32 @@ static enum journal_status read_marks(struct recovering *self) {
         journal_log(journal, LOG_LEVEL_WARNING,
                     "journal: %s/low-water is damaged: all records are applied again", journal->folder);
     }
-    for (size_t i = 0; i < self->marks.count; i++)
-        if (self->marks.list[i].version > self->recovery->highest_version)
-            self->recovery->highest_version = self->marks.list[i].version;
+    for (size_t i = 0; i < self->low_waters.count; i++)
+        if (self->low_waters.list[i].version > self->recovery->highest_version)
+            self->recovery->highest_version = self->low_waters.list[i].version;
     return JOURNAL_OK;
 }
 
 /* Those of the configuration, and of what else is mentioned in a file that is still there. */
-static enum journal_status start_marks(struct recovering *self) {
+static enum journal_status start_low_waters(struct recovering *self) {
     struct journal *journal = self->journal;
-    struct journal_marks *marks = &journal->marks;
+    struct low_waters *low_waters = &journal->low_waters;
     bool good = true;
     for (size_t i = 0; good && i < journal->space_count; i++) {
-        const struct journal_mark *old = journal_marks_find(&self->marks, journal->spaces[i]);
-        good = journal_marks_add(marks, journal->spaces[i], old == NULL ? 0 : old->version, true);
+        const struct low_water *old = low_waters_find(&self->low_waters, journal->spaces[i]);
+        good = low_waters_add(low_waters, journal->spaces[i], old ? old->version : 0, true);
     }
     for (size_t i = 0; good && i < self->unknown_count; i++) {
         struct slice space = slice_of(self->unknown[i].name, self->unknown[i].size);
-        const struct journal_mark *old = journal_marks_find(&self->marks, space);
-        good = old == NULL || journal_marks_add(marks, space, old->version, false);
+        const struct low_water *old = low_waters_find(&self->low_waters, space);
+        good = !old || low_waters_add(low_waters, space, old->version, false);
     }
-    marks->serial = self->marks.serial;
-    marks->on_disk = self->marks.on_disk;
+    low_waters->serial = self->low_waters.serial;
+    low_waters->on_disk = self->low_waters.on_disk;
     if (good)
-        good = journal_marks_create(journal->disk, journal->folder, marks) ||
-               (journal_marks_fit(marks) && journal_marks_update(journal->disk, journal->folder, marks));
+        good = low_water_file_create(journal->disk, journal->folder, low_waters) ||
+               (low_water_file_fits(low_waters) &&
+                low_water_file_update(journal->disk, journal->folder, low_waters));
     if (!good)
         return fail(self, JOURNAL_FAILED, "journal: cannot write %s/low-water: %s", journal->folder,
                     strerror(errno));
@@ -554,7 +463,7 @@ static void free_all(struct recovering *self) {
     free(self->fates);
     free(self->data);
     free(self->names);
-    journal_marks_free(&self->marks);
+    low_waters_free(&self->low_waters);
 }
 
 enum journal_status journal_recover(struct journal *journal, bool skip_damaged,
@@ -566,8 +475,8 @@ enum journal_status journal_recover(struct journal *journal, bool skip_damaged,
                               .recovery = recovery,
                               .error = error,
                               .progress_us = monotonic_us()};
-    remove_blanks(journal);
-    enum journal_status status = read_marks(&self);
+    journal_remove_blanks(journal->disk, journal->folder);
+    enum journal_status status = read_low_waters(&self);
     if (status == JOURNAL_OK && !journal_list_folder(journal->folder, &self.names, &self.name_count))
         status = fail(&self, JOURNAL_FAILED, "journal: cannot list %s: %s", journal->folder, strerror(errno));
     for (size_t i = 0; i < self.name_count; i++)
@@ -578,7 +487,7 @@ enum journal_status journal_recover(struct journal *journal, bool skip_damaged,
         status = recover_file(&self);
     }
     if (status == JOURNAL_OK)
-        status = start_marks(&self);
+        status = start_low_waters(&self);
     if (status == JOURNAL_OK)
         name_unknown(&self);
     free_all(&self);

@@ -13,10 +13,11 @@
  *     no room while the state is SERIES_FAILING
  */
 #include "policies/journal/internal.h"
-
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+
+enum { BUFFER_KEPT = 1 << 20 }; /* a buffer that one large value made longer than this is given back */
 
 __attribute__((unused)) static bool series_is_sane(const struct journal_series *series) {
     if (series->done > series->placed || series->placed > series->buffered ||
@@ -24,7 +25,7 @@ __attribute__((unused)) static bool series_is_sane(const struct journal_series *
         return false;
     if (series->always_size > series->buffered || series->interval_size > series->buffered)
         return false;
-    if (series->file == NULL)
+    if (!series->file)
         return series->buffered == 0 && series->room == 0;
     uint64_t end = series->offset + series->buffered + series->room;
     return (series->room == 0 || end + FORMAT_END_SIZE <= series->file->size) &&
@@ -33,7 +34,7 @@ __attribute__((unused)) static bool series_is_sane(const struct journal_series *
 
 static void set_room(struct journal_series *series) {
     series->room = 0;
-    if (series->file != NULL && series->state == SERIES_GOOD) {
+    if (series->file && series->state == SERIES_GOOD) {
         uint64_t end = series->offset + series->buffered, limit = series->file->size - FORMAT_END_SIZE;
         uint64_t in_file = limit > end ? limit - end : 0;
         size_t in_buffer = series->capacity - series->buffered;
@@ -42,7 +43,7 @@ static void set_room(struct journal_series *series) {
     assert(series_is_sane(series));
 }
 
-static void add(_Atomic uint64_t *counter, uint64_t value) { /* of one writing thread */
+static void add(atomic_uint_fast64_t *counter, uint64_t value) { /* of one writing thread */
     atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + value,
                           memory_order_relaxed);
 }
@@ -129,13 +130,13 @@ bool journal_series_flush(struct journal_series *series) {
 static void begin_file(struct journal_series *series, struct journal_file *file) {
     struct journal *journal = series->journal;
     struct journal_file *before = series->file;
-    file->base = before == NULL ? series->end_position : before->base + series->offset;
+    file->base = before ? before->base + series->offset : series->end_position;
     series->file = file;
     series->offset = file->header_size;
     series->asked = false;
     pthread_mutex_lock(&journal->lock);
     journal_list_append(&journal->files, file);
-    if (before != NULL) {
+    if (before) {
         uint64_t version = atomic_load_explicit(&before->max_version, memory_order_relaxed);
         if (version < atomic_load_explicit(&journal->recyclable_from, memory_order_relaxed))
             atomic_store_explicit(&journal->recyclable_from, version, memory_order_relaxed);
@@ -146,8 +147,8 @@ static void begin_file(struct journal_series *series, struct journal_file *file)
 }
 
 bool journal_series_start(struct journal_series *series) {
-    struct journal_file *file = journal_file_create(series->journal, series->index, 0);
-    if (file == NULL)
+    struct journal_file *file = journal_file_create(series->journal, series->number, 0);
+    if (!file)
         return false;
     begin_file(series, file);
     set_room(series);
@@ -175,7 +176,7 @@ static void give_back(struct journal_series *series, size_t bytes) {
     struct journal *journal = series->journal;
     struct journal_file *file = series->file;
     uint64_t low_water = atomic_load_explicit(&journal->low_water, memory_order_acquire);
-    if (file == NULL || series->offset == file->header_size ||
+    if (!file || series->offset == file->header_size ||
         file->header_size + bytes + FORMAT_END_SIZE > file->size ||
         atomic_load_explicit(&file->max_version, memory_order_relaxed) > low_water)
         return; /* not at hand, empty, too short anyway, or needed */
@@ -190,14 +191,14 @@ static void give_back(struct journal_series *series, size_t bytes) {
 }
 
 static bool next_file(struct journal_series *series, size_t bytes) {
-    if (series->file != NULL && !journal_series_flush(series))
+    if (series->file && !journal_series_flush(series))
         return false;
     struct journal_file *file = journal_take_file(series, bytes);
-    if (file == NULL) {
+    if (!file) {
         give_back(series, bytes);
         return false;
     }
-    if (series->file != NULL && !write_end(series)) {
+    if (series->file && !write_end(series)) {
         /* The file at hand fails, the new one need not: leave the old without its END. */
         series->done = 0;
         series->state = SERIES_GOOD;
@@ -234,7 +235,7 @@ static void leave(struct journal_series *series, struct journal_file *next) {
  * does no harm. */
 static bool move_buffer(struct journal_series *series) {
     struct journal_file *next = journal_take_ready(series);
-    if (next == NULL)
+    if (!next)
         return false;
     leave(series, next);
     series->moves++;
@@ -257,7 +258,7 @@ static bool flush_anywhere(struct journal_series *series) {
  * it is not the current one any more. */
 static void leave_unsynced(struct journal_series *series) {
     struct journal_file *next = journal_take_ready(series);
-    if (next == NULL)
+    if (!next)
         return;
     leave(series, next);
     set_room(series);
@@ -270,7 +271,7 @@ static bool grow(struct journal_series *series, size_t bytes) {
     if (capacity <= series->capacity)
         return true;
     char *buffer = realloc(series->buffer, capacity);
-    if (buffer == NULL)
+    if (!buffer)
         return false;
     series->buffer = buffer;
     series->capacity = capacity;
@@ -280,7 +281,7 @@ static bool grow(struct journal_series *series, size_t bytes) {
 static void shrink(struct journal_series *series) {
     assert(series->buffered == 0);
     char *buffer = realloc(series->buffer, JOURNAL_BUFFER);
-    if (buffer == NULL)
+    if (!buffer)
         return;
     series->buffer = buffer;
     series->capacity = JOURNAL_BUFFER;
@@ -296,7 +297,7 @@ static bool make_room(struct journal_series *series, size_t bytes) {
         return false;
     set_room(series);
     uint64_t end = series->offset + series->buffered + FORMAT_END_SIZE;
-    if ((series->file == NULL || end + bytes > series->file->size) && !next_file(series, bytes))
+    if ((!series->file || end + bytes > series->file->size) && !next_file(series, bytes))
         return false;
     set_room(series);
     return bytes <= series->room;
@@ -336,7 +337,7 @@ static void ask_ahead(struct journal_series *series) {
     struct journal *journal = series->journal;
     series->asked = true;
     pthread_mutex_lock(&journal->lock);
-    if (series->ready == NULL) { /* else a long record with a file of its own came between */
+    if (!series->ready) { /* else a long record with a file of its own came between */
         series->wanted = true;
         pthread_cond_signal(&journal->keeper_wanted);
     }
@@ -361,12 +362,12 @@ enum journal_status journal_write(struct journal_series *series, uint64_t *ret_p
         series->turn_position = 0;
         wake_syncer(series->journal);
     }
-    if (atomic_load_explicit(&series->refusing, memory_order_relaxed) && series->file != NULL &&
+    if (atomic_load_explicit(&series->refusing, memory_order_relaxed) && series->file &&
         atomic_load_explicit(&series->file->suspect, memory_order_relaxed))
         leave_unsynced(series);
-    if (series->capacity > JOURNAL_BUFFER_KEPT)
+    if (series->capacity > BUFFER_KEPT)
         shrink(series);
-    if (!series->asked && (series->file == NULL || series->offset > series->file->size / 2))
+    if (!series->asked && (!series->file || series->offset > series->file->size / 2))
         ask_ahead(series);
     return JOURNAL_OK;
 }

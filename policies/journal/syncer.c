@@ -13,13 +13,11 @@
  * and nothing is reported.
  */
 #include "policies/journal/internal.h"
-
+#include "policies/journal/recycle.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <time.h>
-
-enum { BLANKS_PER_SERIES = 2, BLANKS_BESIDE = 4 };
 
 /* ---- Syncing ---- */
 
@@ -47,7 +45,7 @@ static bool blocks_series(const struct journal *journal, const struct journal_fi
 static struct journal_file *next_file(struct journal *journal, struct sync_wish what) {
     struct journal_file *found = NULL;
     pthread_mutex_lock(&journal->lock);
-    for (struct journal_file *file = journal->files.first; file != NULL && found == NULL; file = file->next) {
+    for (struct journal_file *file = journal->files.first; file && !found; file = file->next) {
         if (file->handle < 0) /* of an earlier process */
             continue;
         if (blocks_series(journal, file))
@@ -57,7 +55,7 @@ static struct journal_file *next_file(struct journal *journal, struct sync_wish 
             found = file;
     }
     pthread_mutex_unlock(&journal->lock);
-    if (found != NULL)
+    if (found)
         found->pass = journal->pass;
     return found;
 }
@@ -70,10 +68,10 @@ static void count_sync(struct journal *journal, uint64_t took_us) {
 }
 
 static bool write_again(struct journal *journal, const struct journal_file *file, uint64_t end) {
-    char *piece = malloc(JOURNAL_PREFILL);
+    char *piece = malloc(JOURNAL_PIECE);
     bool good = piece != NULL;
     for (uint64_t at = file->synced; good && at < end;) {
-        size_t size = end - at < JOURNAL_PREFILL ? (size_t)(end - at) : JOURNAL_PREFILL;
+        size_t size = end - at < JOURNAL_PIECE ? (size_t)(end - at) : JOURNAL_PIECE;
         good = journal_disk_read(journal->disk, file->handle, piece, size, at) == (ssize_t)size &&
                journal_disk_write(journal->disk, file->handle, piece, size, at) == 0;
         at += size;
@@ -102,7 +100,7 @@ static void report_durable(struct journal *journal, struct journal_file *file) {
     if (file->reported < file->synced &&
         atomic_load_explicit(&file->always_end, memory_order_relaxed) > file->reported) {
         file->reported = file->synced;
-        if (journal->durable != NULL)
+        if (journal->durable)
             journal->durable(journal->context, file->series, file->base + file->synced);
     }
 }
@@ -114,7 +112,7 @@ static bool accept_again(struct journal *journal, struct journal_file *file) {
         return false;
     file->unsynced = false;
     pthread_mutex_lock(&journal->lock);
-    for (const struct journal_file *other = journal->files.first; other != NULL; other = other->next)
+    for (const struct journal_file *other = journal->files.first; other; other = other->next)
         refusing |= other->series == file->series && other->handle >= 0 && other->unsynced;
     pthread_mutex_unlock(&journal->lock);
     atomic_store_explicit(&journal->series[file->series].refusing, refusing, memory_order_relaxed);
@@ -159,41 +157,12 @@ void journal_sync_pass(struct journal *journal, bool interval, bool everything) 
     struct sync_wish what = {interval, everything};
     journal->sync_failing = false;
     journal->pass++;
-    for (struct journal_file *file; (file = next_file(journal, what)) != NULL;)
+    for (struct journal_file *file; (file = next_file(journal, what));)
         if (sync_file(journal, file) && (interval || everything))
             note_synced(journal, file);
 }
 
 /* ---- Recycling ---- */
-
-static bool is_passed(const struct journal_file *file, uint64_t low_water) {
-    return atomic_load_explicit(&file->sealed, memory_order_acquire) && !file->pinned &&
-           atomic_load_explicit(&file->max_version, memory_order_relaxed) <= low_water;
-}
-
-/* Durable before anything is recycled on its account: see journal_marks.c. */
-static bool note_low_water(struct journal *journal, uint64_t low_water) {
-    bool behind = false;
-    for (size_t i = 0; i < journal->marks.count; i++) {
-        struct journal_mark *mark = &journal->marks.list[i];
-        if (mark->configured && mark->version < low_water) {
-            mark->version = low_water;
-            behind = true;
-        }
-    }
-    if (!behind && !journal->marks_failing)
-        return true;
-    bool good = journal_marks_update(journal->disk, journal->folder, &journal->marks);
-    if (!good && !journal->marks_failing)
-        journal_log(journal, LOG_LEVEL_ERROR,
-                    "journal: cannot write %s/low-water: %s. No file is recycled until it succeeds",
-                    journal->folder, strerror(errno));
-    if (good && journal->marks_failing)
-        journal_log(journal, LOG_LEVEL_NOTICE, "journal: %s/low-water is written again", journal->folder);
-    journal->marks_failing = !good;
-    journal->marks_us = monotonic_us();
-    return good;
-}
 
 /* What was not synced, or could not be, is in the backends now, which is as good: replies that wait for it
  * may go, and the series takes changes again, in the file that it has moved to. */
@@ -208,144 +177,11 @@ static void excuse(struct journal *journal, struct journal_file *file) {
                     journal->folder, file->name);
 }
 
-/* Unlinks from the list what is passed, and finds when there will be more. */
-static struct journal_file *take_passed(struct journal *journal, uint64_t low_water) {
-    struct journal_file *passed = NULL, **passed_end = &passed, **place = &journal->files.first;
-    uint64_t from = UINT64_MAX;
-    pthread_mutex_lock(&journal->lock);
-    while (*place != NULL) {
-        struct journal_file *file = *place;
-        if (is_passed(file, low_water)) {
-            *place = file->next;
-            file->next = NULL;
-            *passed_end = file;
-            passed_end = &file->next;
-            continue;
-        }
-        uint64_t version = atomic_load_explicit(&file->max_version, memory_order_relaxed);
-        if (atomic_load_explicit(&file->sealed, memory_order_relaxed) && !file->pinned && version < from)
-            from = version;
-        place = &file->next;
-    }
-    journal->files.last = place;
-    atomic_store_explicit(&journal->recyclable_from, from, memory_order_relaxed);
-    pthread_mutex_unlock(&journal->lock);
-    return passed;
-}
-
-/* ---- The pool ---- */
-
-/* As many files as were in use at once in the last minutes are kept, whether in use or not: a burst between
- * two flushes finds again what the one before it has left, and nothing is made and filled anew. */
-static void size_pool(struct journal *journal, size_t in_use) {
-    uint64_t now = monotonic_us();
-    size_t least = BLANKS_BESIDE + BLANKS_PER_SERIES * journal->series_count;
-    if (now - journal->peak_us >= JOURNAL_PEAK_MS * UINT64_C(1000)) {
-        journal->peak_us = now;
-        journal->peaks[1] = journal->peaks[0];
-        journal->peaks[0] = 0;
-    }
-    if (in_use > journal->peaks[0])
-        journal->peaks[0] = in_use;
-    size_t peak = journal->peaks[0] > journal->peaks[1] ? journal->peaks[0] : journal->peaks[1];
-    size_t limit = peak > in_use + least ? peak - in_use : least;
-    pthread_mutex_lock(&journal->lock);
-    journal->blank_limit = limit < JOURNAL_BLANKS_MAX ? limit : JOURNAL_BLANKS_MAX;
-    pthread_mutex_unlock(&journal->lock);
-}
-
-static size_t count_in_use(struct journal *journal) {
-    size_t in_use = 0;
-    pthread_mutex_lock(&journal->lock);
-    for (const struct journal_file *file = journal->files.first; file != NULL; file = file->next)
-        in_use += file->size == journal->file_size;
-    pthread_mutex_unlock(&journal->lock);
-    return in_use;
-}
-
-/* One file a pass. */
-static void trim_pool(struct journal *journal) {
-    char name[JOURNAL_NAME_MAX], path[JOURNAL_PATH_MAX];
-    uint64_t blank = 0;
-    pthread_mutex_lock(&journal->lock);
-    if (journal->blank_count > journal->blank_limit)
-        blank = journal->blanks[--journal->blank_count];
-    pthread_mutex_unlock(&journal->lock);
-    if (blank == 0)
-        return;
-    journal_format_blank(blank, name);
-    journal_path(journal->folder, name, path);
-    journal->disk->remove(journal->disk, path);
-}
-
-/* Renamed, so that no recovery reads it; given to the keeper when the folder is synced. False: removed
- * instead. */
-static bool make_blank(struct journal *journal, const struct journal_file *file, size_t held,
-                       uint64_t *ret_blank) {
-    char name[JOURNAL_NAME_MAX], from[JOURNAL_PATH_MAX], to[JOURNAL_PATH_MAX];
-    pthread_mutex_lock(&journal->lock);
-    bool room = journal->blank_count + held < journal->blank_limit && !journal->stopping;
-    *ret_blank = journal->next_blank++;
-    pthread_mutex_unlock(&journal->lock);
-    journal_path(journal->folder, file->name, from);
-    journal_format_blank(*ret_blank, name);
-    journal_path(journal->folder, name, to);
-    if (room && file->size == journal->file_size &&
-        !atomic_load_explicit(&file->suspect, memory_order_relaxed) &&
-        journal->disk->rename(journal->disk, from, to) == 0)
-        return true;
-    journal->disk->remove(journal->disk, from);
-    return false;
-}
-
-static void give_blanks(struct journal *journal, const uint64_t *blanks, size_t count) {
-    bool good = count == 0 || journal->disk->sync_folder(journal->disk, journal->folder) == 0;
-    pthread_mutex_lock(&journal->lock);
-    for (size_t i = 0; good && i < count; i++)
-        journal->blanks[journal->blank_count++] = blanks[i];
-    for (unsigned i = 0; i < journal->series_count; i++)
-        journal->series[i].retry_us = 0; /* the starved need not wait: there is room now */
-    pthread_cond_signal(&journal->keeper_wanted);
-    pthread_mutex_unlock(&journal->lock);
-}
-
-static bool wants_recycling(struct journal *journal, uint64_t low_water) {
-    if (low_water >= atomic_load_explicit(&journal->recyclable_from, memory_order_relaxed))
-        return true;
-    bool found = false;
-    pthread_mutex_lock(&journal->lock);
-    for (struct journal_file *file = journal->files.first; file != NULL && !found; file = file->next)
-        found = is_passed(file, low_water);
-    pthread_mutex_unlock(&journal->lock);
-    return found;
-}
-
 void journal_recycle_pass(struct journal *journal) {
-    uint64_t low_water = atomic_load_explicit(&journal->low_water, memory_order_acquire);
-    size_pool(journal, count_in_use(journal));
-    trim_pool(journal);
-    bool wanted = wants_recycling(journal, low_water);
-    bool due = monotonic_us() - journal->marks_us >= JOURNAL_MARKS_INTERVAL_MS * 1000;
-    if ((!wanted && !due) || !note_low_water(journal, low_water))
-        return;
-    struct journal_file *passed = take_passed(journal, low_water);
-    size_pool(journal, count_in_use(journal));
-    uint64_t *blanks = calloc(journal->blank_limit, sizeof *blanks);
-    size_t count = 0, recycled = 0;
-    while (passed != NULL) {
-        struct journal_file *file = passed;
-        uint64_t blank = 0;
-        passed = file->next;
+    struct journal_file *passed = recycle_take_passed(journal);
+    for (struct journal_file *file = passed; file; file = file->next)
         excuse(journal, file);
-        if (make_blank(journal, file, blanks == NULL ? journal->blank_limit : count, &blank))
-            blanks[count++] = blank;
-        journal_file_free(journal, file);
-        recycled++;
-    }
-    atomic_fetch_add_explicit(&journal->recycled, recycled, memory_order_relaxed);
-    if (recycled > 0)
-        give_blanks(journal, blanks, count);
-    free(blanks);
+    recycle_files(journal, passed);
 }
 
 /* ---- The thread ---- */

@@ -325,14 +325,11 @@ static bool open_journal(struct recovery *recovery, struct slice *names, struct 
     struct journal_options options = {.folder = tier->options.data,
                                       .series_count = tier->options.workers,
                                       .file_size = tier->options.journal_file_size,
-                                      .fsync_interval_ms = 1000,
                                       .spaces = names,
                                       .space_count = tier->space_count,
                                       .durable = on_durable,
                                       .log = on_log,
                                       .context = tier};
-    if (!options.file_size)
-        options.file_size = 64 << 20;
     for (size_t i = 0; i < tier->space_count; i++)
         names[i] = slice_string(tier->spaces[i].options.name);
     enum journal_status status = journal_open(&options, tier->options.recover_skip_damaged,

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include "tests/support/faulty_disk.h"
-
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -44,7 +43,7 @@ static char *contents(int file, size_t *ret_size) {
     struct stat status;
     must(fstat(file, &status) == 0, "fstat");
     char *data = malloc((size_t)status.st_size + 1);
-    must(data != NULL, "malloc");
+    must(data, "malloc");
     ssize_t n = journal_disk_read(real(), file, data, (size_t)status.st_size, 0);
     must(n >= 0, "read");
     *ret_size = (size_t)n;
@@ -85,7 +84,7 @@ static ssize_t disk_read_at(const struct journal_disk *self, int file, void *to,
 static void mark_dirty(struct faulty_disk *disk, int file, size_t size, uint64_t offset) {
     pthread_mutex_lock(&disk->lock);
     struct disk_file *kept = find_file(disk, inode_of(file));
-    must(kept != NULL && size > 0 && (offset + size - 1) / PAGE < DISK_PAGES_MAX, "a write to a known page");
+    must(kept && size > 0 && (offset + size - 1) / PAGE < DISK_PAGES_MAX, "a write to a known page");
     for (uint64_t page = offset / PAGE; page <= (offset + size - 1) / PAGE; page++)
         kept->dirty[page] = true;
     pthread_mutex_unlock(&disk->lock);
@@ -120,10 +119,10 @@ static void remember_range(struct faulty_disk *disk, int file, const void *from,
                            uint64_t offset) {
     pthread_mutex_lock(&disk->lock);
     struct disk_file *kept = find_file(disk, inode_of(file));
-    must(kept != NULL, "a write to an unknown file");
+    must(kept, "a write to an unknown file");
     if (kept->synced_size < offset + size) {
         char *longer = realloc(kept->synced, offset + size);
-        must(longer != NULL, "realloc");
+        must(longer, "realloc");
         memset(longer + kept->synced_size, 0, offset + size - kept->synced_size);
         kept->synced = longer;
         kept->synced_size = offset + size;
@@ -167,7 +166,7 @@ static void take_pages(struct disk_file *kept) {
     size_t size = 0;
     char *now = contents(kept->handle, &size);
     char *synced = calloc(1, size + 1);
-    must(synced != NULL, "calloc");
+    must(synced, "calloc");
     memcpy(synced, kept->synced_size > 0 ? kept->synced : "",
            kept->synced_size < size ? kept->synced_size : size);
     for (size_t at = 0; at < size; at += PAGE)
@@ -188,7 +187,7 @@ static int disk_sync(const struct journal_disk *self, int file) {
     if (disk->remembers) {
         pthread_mutex_lock(&disk->lock);
         struct disk_file *kept = find_file(disk, inode_of(file));
-        must(kept != NULL, "sync of an unknown file");
+        must(kept, "sync of an unknown file");
         if (failure == 0)
             take_pages(kept);
         memset(kept->dirty, 0, sizeof kept->dirty);
@@ -203,7 +202,7 @@ static size_t list_names(const char *folder, struct disk_name *ret_names) {
     struct stat status;
     size_t count = 0;
     DIR *stream = opendir(folder);
-    must(stream != NULL, "opendir");
+    must(stream, "opendir");
     for (struct dirent *found; (found = readdir(stream)) != NULL;) {
         snprintf(path, sizeof path, "%s/%.63s", folder, found->d_name);
         if (found->d_name[0] == '.' || stat(path, &status) != 0) /* gone meanwhile */
@@ -300,7 +299,7 @@ static void leave(const struct disk_file *kept, const char *target, const char *
         mood = 0;
     snprintf(path, sizeof path, "%s/%.63s", target, name);
     FILE *file = fopen(path, "wb");
-    must(file != NULL, path);
+    must(file, path);
     const char *bytes = size < kept->synced_size ? kept->synced : now;
     size_t left = size < kept->synced_size ? kept->synced_size : size;
     must(fwrite(bytes, 1, left, file) == left && fclose(file) == 0, path);
@@ -311,7 +310,7 @@ static void leave_all(struct faulty_disk *disk, const struct disk_name *names, s
                       const char *target, unsigned *seed) {
     for (size_t i = 0; i < count; i++) {
         const struct disk_file *kept = find_file(disk, names[i].inode);
-        if (kept != NULL) /* the lock file goes past the table */
+        if (kept) /* the lock file goes past the table */
             leave(kept, target, names[i].name, seed);
     }
 }
@@ -325,7 +324,7 @@ void faulty_disk_lose_names(struct faulty_disk *disk, const char *target, unsign
 void faulty_disk_lose_power(struct faulty_disk *disk, const char *folder, const char *target,
                             unsigned *seed) {
     struct disk_name *now = calloc(DISK_FILES_MAX, sizeof *now);
-    must(now != NULL, "calloc");
+    must(now, "calloc");
     if (rand_r(seed) % 2 == 0) {
         faulty_disk_lose_names(disk, target, seed);
     } else {

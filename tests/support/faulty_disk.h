@@ -39,12 +39,12 @@ struct faulty_disk {
     uint8_t boot[JOURNAL_BOOT_SIZE];
 
     /* Faults: an errno, 0: none. */
-    _Atomic int write_failure, sync_failure, allocate_failure, rename_failure;
-    _Atomic long fail_write_after; /* bytes that can still be written before write_failure counts; a write may
+    atomic_int write_failure, sync_failure, allocate_failure, rename_failure;
+    atomic_long fail_write_after; /* bytes that can still be written before write_failure counts; a write may
                                       end early */
-    _Atomic unsigned long writes, syncs;
+    atomic_ulong writes, syncs;
     /* One file (inode, 0: none) that alone fails, with EIO: what the disk around it is good for goes on. */
-    _Atomic uint64_t bad_to_write, bad_to_sync;
+    atomic_uint_fast64_t bad_to_write, bad_to_sync;
 
     bool remembers;
     pthread_mutex_t lock;

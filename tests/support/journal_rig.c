@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "tests/support/journal_rig.h"
-
 #include "policies/journal/internal.h"
-
 #include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -38,7 +36,7 @@ static char *copy_of(struct slice text) {
 
 static bool keep_record(struct journal_replayer *self, const struct journal_record *record) {
     struct journal_rig *rig = (struct journal_rig *)self;
-    if (rig->records == NULL)
+    if (!rig->records)
         rig->records = calloc(RIG_RECORDS_MAX, sizeof *rig->records);
     assert_non_null(rig->records);
     assert_true(rig->count < RIG_RECORDS_MAX && record->space.size < sizeof rig->records->space);
@@ -55,7 +53,7 @@ static bool keep_record(struct journal_replayer *self, const struct journal_reco
 void rig_setup(struct journal_rig *rig) {
     *rig = (struct journal_rig){.replayer = {keep_record}};
     const char *base = getenv("TMPDIR");
-    if (base == NULL)
+    if (!base)
         base = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
     snprintf(rig->folder, sizeof rig->folder, "%s/forebay-journal-XXXXXX", base);
     assert_non_null(mkdtemp(rig->folder));
@@ -82,7 +80,7 @@ void rig_forget(struct journal_rig *rig) {
 }
 
 void rig_teardown(struct journal_rig *rig) {
-    if (rig->journal != NULL)
+    if (rig->journal)
         rig_close(rig);
     rig_forget(rig);
     free(rig->records);
@@ -145,7 +143,7 @@ const struct rig_record *rig_find(const struct journal_rig *rig, uint64_t versio
 size_t rig_count_logged(struct journal_rig *rig, const char *part) {
     size_t count = 0;
     pthread_mutex_lock(&rig->lock);
-    for (const char *at = rig->lines; at != NULL && (at = strstr(at, part)) != NULL; at += strlen(part))
+    for (const char *at = rig->lines; at && (at = strstr(at, part)) != NULL; at += strlen(part))
         count++;
     pthread_mutex_unlock(&rig->lock);
     return count;

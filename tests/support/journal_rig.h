@@ -30,7 +30,7 @@ struct journal_rig {
     struct rig_record *records; /* that recovery showed */
     size_t count;
 
-    _Atomic uint64_t durable[RIG_SERIES_MAX]; /* highest position reported */
+    atomic_uint_fast64_t durable[RIG_SERIES_MAX]; /* highest position reported */
 
     pthread_mutex_t lock; /* of the lines */
     char *lines;          /* that were logged, one per line */

@@ -32,7 +32,7 @@ static double seconds(clockid_t clock) {
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-static _Atomic uint64_t durable_position;
+static atomic_uint_fast64_t durable_position;
 
 static void on_durable(void *context, unsigned series, uint64_t position) {
     (void)context;
@@ -56,8 +56,6 @@ static struct journal *open_journal(const char *folder) {
     static const struct slice spaces[] = {{"bench", 5}};
     struct journal_options options = {.folder = folder,
                                       .series_count = 1,
-                                      .file_size = 64 << 20,
-                                      .fsync_interval_ms = 1000,
                                       .spaces = spaces,
                                       .space_count = 1,
                                       .durable = on_durable,
@@ -99,7 +97,6 @@ static void turn(struct run *run, struct entry *entry) {
 }
 
 static void measure(const char *folder, enum journal_mode mode, unsigned batch, uint64_t records) {
-    static const char *const names[] = {"off", "os", "interval", "always"};
     char key[KEY_SIZE], value[VALUE_SIZE];
     memset(key, 'k', sizeof key);
     memset(value, 'v', sizeof value);
@@ -125,9 +122,9 @@ static void measure(const char *folder, enum journal_mode mode, unsigned batch, 
     process = (seconds(CLOCK_PROCESS_CPUTIME_ID) - process) / (double)counted * 1e9;
     wall = (seconds(CLOCK_MONOTONIC) - wall) / (double)counted * 1e9;
     journal_get_stats(run.journal, &stats);
-    printf("%-9s %5u %9.0f %9.0f %9.0f %8" PRIu64 " %9.0f %8" PRIu64 "\n", names[mode], batch, thread,
-           process, wall, stats.fsyncs, stats.fsyncs ? (double)stats.fsync_us / (double)stats.fsyncs : 0.0,
-           stats.recycled);
+    printf("%-9s %5u %9.0f %9.0f %9.0f %8" PRIu64 " %9.0f %8" PRIu64 "\n", journal_mode_names[mode], batch,
+           thread, process, wall, stats.fsyncs,
+           stats.fsyncs ? (double)stats.fsync_us / (double)stats.fsyncs : 0.0, stats.recycled);
     fflush(stdout);
     journal_set_low_water(run.journal, run.version);
     journal_close(run.journal);
@@ -141,7 +138,7 @@ static void measure_plain(const char *folder, bool mapped, unsigned batch) {
     char *bytes = calloc(1, size);
     snprintf(path, sizeof path, "%s/plain", folder);
     int file = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (bytes == NULL || file < 0 || posix_fallocate(file, 0, PLAIN_SIZE) != 0)
+    if (!bytes || file < 0 || posix_fallocate(file, 0, PLAIN_SIZE) != 0)
         exit(1);
     double spent = 0;
     for (int pass = 0; pass < 2; pass++) {

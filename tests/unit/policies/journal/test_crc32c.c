@@ -2,7 +2,6 @@
 /* CRC-32C against published values, against its definition, and the two implementations against each other.
  */
 #include "policies/journal/crc32c.h"
-
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The journal in good weather: what goes in comes out, from every mode, kind, series and file. */
-#include "tests/support/journal_rig.h"
-
 #include "policies/journal/internal.h"
-
+#include "tests/support/journal_rig.h"
 #include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -350,9 +348,9 @@ static void no_put_outlives_its_delete(void **state) {
         free(data);
     }
     size_t size;
-    char *marks = rig_read_file(rig, "low-water", &size);
-    rig_write_file(&after, "low-water", marks, size);
-    free(marks);
+    char *low_water = rig_read_file(rig, "low-water", &size);
+    rig_write_file(&after, "low-water", low_water, size);
+    free(low_water);
     rig_open(&after);
     assert_null(rig_find(&after, 10));
     assert_non_null(rig_find(&after, 1000));

@@ -3,11 +3,9 @@
  * Journals that were cut short, decayed, or lie in files with a past. What is asked for everywhere: no record
  * comes out that did not go in, what is whole comes out, and what is missing is said.
  */
-#include "tests/support/journal_rig.h"
-
 #include "policies/journal/crc32c.h"
 #include "policies/journal/format.h"
-
+#include "tests/support/journal_rig.h"
 #include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>

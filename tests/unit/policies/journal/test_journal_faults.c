@@ -5,7 +5,6 @@
  */
 #include "tests/support/faulty_disk.h"
 #include "tests/support/journal_rig.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -575,10 +574,9 @@ static void check_after_power_loss(struct bench *bench, const char *target, cons
         bool always = ledger->modes[version] == JOURNAL_ALWAYS && ledger->positions[version] != 0 &&
                       ledger->positions[version] <= acknowledged;
         bool interval = ledger->modes[version] >= JOURNAL_INTERVAL && version <= ledger->synced_version;
-        if ((always || interval) && record == NULL)
+        if ((always || interval) && !record)
             forgotten = version;
-        for (size_t i = 0; record != NULL && i < record->entry.value.size && ledger->positions[version] != 0;
-             i++)
+        for (size_t i = 0; record && i < record->entry.value.size && ledger->positions[version] != 0; i++)
             assert_int_equal(record->value[i], 'a' + (int)(version % 26));
     }
     assert_true(forgotten <= ledger->low_water);

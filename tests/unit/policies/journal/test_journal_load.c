@@ -6,7 +6,6 @@
  * time on what the last one left.
  */
 #include "tests/support/journal_rig.h"
-
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -21,12 +20,12 @@ enum { WORKERS = 3, VERSIONS_MAX = RIG_RECORDS_MAX, ROUNDS = 25, VALUE_MAX = 900
 
 /* Shared with the process that is killed. */
 struct model {
-    _Atomic uint64_t limit;              /* of versions: there they wait to be killed */
-    _Atomic uint64_t next;               /* version */
-    _Atomic uint64_t in_flight[WORKERS]; /* no version below is still to be written by that worker */
-    _Atomic uint64_t low_water;          /* never lower than what the journal was told */
-    _Atomic bool stop, broken;
-    _Atomic unsigned char written[VERSIONS_MAX];
+    atomic_uint_fast64_t limit;              /* of versions: there they wait to be killed */
+    atomic_uint_fast64_t next;               /* version */
+    atomic_uint_fast64_t in_flight[WORKERS]; /* no version below is still to be written by that worker */
+    atomic_uint_fast64_t low_water;          /* never lower than what the journal was told */
+    atomic_bool stop, broken;
+    atomic_uchar written[VERSIONS_MAX];
 };
 
 struct worker {
