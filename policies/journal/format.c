@@ -31,7 +31,7 @@ enum {
     AT_BOOT = 56,
     AT_FRESH = 72,
     AT_SPACE_COUNT = 76,
-    AT_FIXED_CRC = 80, /* of what comes before it, but for the other CRC */
+    AT_FIXED_CRC = 80, /* of what comes before it, except the other CRC */
     AT_SPACES = 88,
 };
 
@@ -107,8 +107,8 @@ static uint32_t header_crc(const char *data, size_t size) {
     return crc32c(crc, data + AT_SERIES, size - FORMAT_NOTE_SIZE - AT_SERIES);
 }
 
-/* Of the part before the table of namespaces: the length of a header can be believed before all of it is
- * there. */
+/* Of the part before the table of namespaces, so that the length of a header can be trusted before all of it
+ * is there. */
 static uint32_t fixed_crc(const char *data) {
     return crc32c(crc32c(0, data, AT_HEADER_CRC), data + AT_SERIES, AT_FIXED_CRC - AT_SERIES);
 }
@@ -307,8 +307,8 @@ static size_t find_record(const struct scan *scan, size_t offset) {
     return scan->size;
 }
 
-/* Was a record begun here? In a file that held zeros before, any other byte says so; else the tag does, as
- * far as it was written. The length goes by what the record claims. */
+/* Was a record begun here? In a file that held zeros before, any other byte says so; else the tag does, if it
+ * was written. The extent is the size that the record claims. */
 static bool is_torn(const struct scan *scan, size_t offset, size_t *ret_extent) {
     const char *at = scan->data + offset;
     size_t rest = scan->size - offset;

@@ -59,8 +59,8 @@ static enum journal_status lock_refused(const struct journal *journal, int file,
     return JOURNAL_LOCKED;
 }
 
-/* flock belongs to the open file: two journals in one process exclude each other as well, and it ends with
- * the process however that ends. The pid inside is for people only. */
+/* The flock belongs to the open file: it excludes a second journal in the same process as well, and ends with
+ * the process, however that ends. The pid inside is for people only. */
 static enum journal_status lock_folder(struct journal *journal, struct journal_error *error) {
     char path[JOURNAL_PATH_MAX], holder[32];
     journal_path(journal->folder, "lock", path);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The keeper: a thread that has the next file of each series ready before it is needed, so that a worker
- * waits for no file to be made, and a full disk is noticed while there is still room in the current file.
+ * The keeper: a thread that has the next file of each series ready before it is needed, so that no worker
+ * waits for a file to be made, and a full disk is noticed while there is still room in the current file.
  *
- * A new file is allocated and then filled with zeros by writes of 64 KiB. That costs about as much as is
- * saved when the file is first written (fresh blocks need not be converted, and the page cache holds it in
- * larger pieces), and it is done here and not on a worker; a sync of filled blocks is also quicker, as no
+ * A new file is allocated and then filled with zeros by writes of 64 KiB. That costs about as much as it
+ * saves when the file is first written (fresh blocks need not be converted, and the page cache holds it in
+ * larger pieces), but it is done here and not on a worker; and a sync of filled blocks is quicker, because no
  * metadata changes with it.
  */
 #include "policies/journal/internal.h"
@@ -40,7 +40,7 @@ static bool take_blank(struct journal *journal, bool usual_size, uint64_t *ret_b
 
 static void return_blank(struct journal *journal, uint64_t blank) {
     pthread_mutex_lock(&journal->lock);
-    journal->blanks[journal->blank_count++] = blank; /* where it came from: there is room */
+    journal->blanks[journal->blank_count++] = blank; /* there is room: it was taken from here */
     pthread_mutex_unlock(&journal->lock);
 }
 
@@ -116,7 +116,7 @@ static void unmake(struct making *making, struct journal_file *file) {
     journal_path(journal->folder, file->name, named);
     if (file->handle >= 0)
         journal->disk->close(journal->disk, file->handle);
-    journal->disk->rename(journal->disk, named, making->path); /* if it came so far */
+    journal->disk->rename(journal->disk, named, making->path); /* if it got that far */
     if (making->reused)
         return_blank(journal, making->blank);
     else
@@ -175,9 +175,8 @@ static void report(struct journal *journal, const struct journal_file *file, int
         atomic_fetch_add_explicit(&journal->failures, 1, memory_order_relaxed);
         if (!journal->keeper_failing)
             journal_log(journal, LOG_LEVEL_ERROR,
-                        "journal: cannot make another file of %" PRIu64
-                        " bytes in %s: %s. Changes are refused as soon "
-                        "as the current files are full; make room on the disk",
+                        "journal: cannot make another file of %" PRIu64 " bytes in %s: %s. "
+                        "Changes are refused as soon as the current files are full; make room on the disk",
                         journal->file_size, journal->folder, strerror(failure));
     } else if (journal->keeper_failing) {
         journal_log(journal, LOG_LEVEL_NOTICE, "journal: there is room in %s again", journal->folder);
@@ -185,7 +184,7 @@ static void report(struct journal *journal, const struct journal_file *file, int
     journal->keeper_failing = !file;
 }
 
-/* The lock is held, and let go meanwhile. */
+/* Called with the lock, which it gives up meanwhile. */
 static void fulfil(struct journal *journal, struct journal_series *series) {
     size_t large = series->wanted_large;
     pthread_mutex_unlock(&journal->lock);

@@ -3,12 +3,12 @@
  * The low-water versions, per namespace, in a file of their own ("low-water").
  *
  * They must be durable before any file is recycled on their account. Otherwise this could happen: a put of a
- * key lies in one file, the later delete in another; both have reached the backend, the file with the delete
+ * key is in one file, the later delete in another; both have reached the backend, the file with the delete
  * is recycled, and after a crash the put alone is found and brings the key back.
  *
- * The file holds two copies, written and synced one after the other in place. So an update needs no room on a
- * full disk; a crash in the middle leaves the other copy, and as nothing is recycled before both are written,
- * either one will do; and a copy that decays later is covered by its twin.
+ * The file holds two copies, written and synced in place, one after the other. So an update needs no room on
+ * a full disk; a crash in the middle leaves the other copy, and either will do, since nothing is recycled
+ * before both are written; and a copy that decays later is covered by its twin.
  *
  *     copy:  magic 8, CRC32C of what follows 4, count of entries 4, serial 8, entries
  *     entry: version 8, length of the name 2, name
@@ -28,7 +28,9 @@ enum {
     COPY_CRC = 8,
     COPY_COUNT = 12,
     COPY_SERIAL = 16,
-    COPIES_MAX = 64 << 20
+    COPIES_MAX = 64 << 20,
+    ENTRY_HEADER = 10,
+    ENTRY_LENGTH = 8,
 };
 
 static void put(char *to, uint64_t value, size_t size) {
@@ -73,7 +75,7 @@ void low_waters_free(struct low_waters *all) {
 static size_t copy_size(const struct low_waters *all) {
     size_t size = COPY_HEADER;
     for (size_t i = 0; i < all->count; i++)
-        size += 10 + all->list[i].space.size;
+        size += ENTRY_HEADER + all->list[i].space.size;
     return (size + COPY_UNIT - 1) / COPY_UNIT * COPY_UNIT;
 }
 
@@ -86,26 +88,27 @@ static void encode(const struct low_waters *all, char *copy, size_t size) {
     for (size_t i = 0; i < all->count; i++) {
         const struct low_water *one = &all->list[i];
         put(at, one->version, 8);
-        put(at + 8, one->space.size, 2);
-        memcpy(at + 10, one->space.data, one->space.size);
-        at += 10 + one->space.size;
+        put(at + ENTRY_LENGTH, one->space.size, 2);
+        memcpy(at + ENTRY_HEADER, one->space.data, one->space.size);
+        at += ENTRY_HEADER + one->space.size;
     }
     put(copy + COPY_CRC, crc32c(0, copy + COPY_COUNT, size - COPY_COUNT), 4);
 }
 
 static enum low_water_status decode(const char *copy, size_t size, struct low_waters *ret_all) {
     struct low_waters all = {.serial = get(copy + COPY_SERIAL, 8)};
-    if (memcmp(copy, magic, sizeof magic) != 0 || get(copy + COPY_CRC, 4) != crc32c(0, copy + 12, size - 12))
+    if (memcmp(copy, magic, sizeof magic) != 0 ||
+        get(copy + COPY_CRC, 4) != crc32c(0, copy + COPY_COUNT, size - COPY_COUNT))
         return LOW_WATER_DAMAGED;
     size_t count = get(copy + COPY_COUNT, 4), at = COPY_HEADER;
     for (size_t i = 0; i < count; i++) {
-        size_t length = at + 10 <= size ? get(copy + at + 8, 2) : size;
-        if (at + 10 + length > size ||
-            !low_waters_add(&all, slice_of(copy + at + 10, length), get(copy + at, 8), false)) {
+        size_t length = at + ENTRY_HEADER <= size ? get(copy + at + ENTRY_LENGTH, 2) : size;
+        if (at + ENTRY_HEADER + length > size ||
+            !low_waters_add(&all, slice_of(copy + at + ENTRY_HEADER, length), get(copy + at, 8), false)) {
             low_waters_free(&all);
             return LOW_WATER_DAMAGED;
         }
-        at += 10 + length;
+        at += ENTRY_HEADER + length;
     }
     *ret_all = all;
     return LOW_WATER_OK;

@@ -83,8 +83,8 @@ static struct journal_file *take_passed(struct journal *journal, uint64_t low_wa
 
 /* ---- The pool ---- */
 
-/* As many files as were in use at once in the last minutes are kept, whether in use or not: a burst between
- * two flushes finds again what the one before it has left, and nothing is made and filled anew. */
+/* As many files are kept, in use or blank, as were in use at once in the last minutes: a burst between two
+ * flushes finds the files of the one before it, and none is made and filled anew. */
 static void size_pool(struct journal *journal, size_t in_use) {
     uint64_t now = monotonic_us();
     size_t least = BLANKS_BESIDE + BLANKS_PER_SERIES * journal->series_count;
@@ -122,8 +122,8 @@ static void trim_pool(struct journal *journal) {
         journal_remove_blank(journal->disk, journal->folder, blank);
 }
 
-/* Renamed, so that no recovery reads it; given to the keeper when the folder is synced. False: removed
- * instead. */
+/* Renames the file, so that no recovery reads it; the keeper gets it when the folder is synced. held: blanks
+ * that the keeper is going to get. False: there are enough, or it failed; the file is removed instead. */
 static bool make_blank(struct journal *journal, const struct journal_file *file, size_t held,
                        uint64_t *ret_blank) {
     char name[JOURNAL_NAME_MAX], from[JOURNAL_PATH_MAX], to[JOURNAL_PATH_MAX];
@@ -148,7 +148,7 @@ static void give_blanks(struct journal *journal, const uint64_t *blanks, size_t 
     for (size_t i = 0; good && i < count; i++)
         journal->blanks[journal->blank_count++] = blanks[i];
     for (unsigned i = 0; i < journal->series_count; i++)
-        journal->series[i].retry_us = 0; /* the starved need not wait: there is room now */
+        journal->series[i].retry_us = 0; /* there is room now: those that have none need not wait */
     pthread_cond_signal(&journal->keeper_wanted);
     pthread_mutex_unlock(&journal->lock);
 }

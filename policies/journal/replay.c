@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reading what earlier processes left. Which bytes are a torn tail, which are damage, and why that can be
- * told, is reasoned in docs/journal.md; the short form:
+ * Reading what earlier processes left. docs/journal.md explains which bytes are a torn tail and which are
+ * damage, and why the two can be told apart; in short:
  *
- *     not a record, nothing whole behind it         the end, or a torn tail: cut
- *     not a record, whole records behind it         damage, but for one case: the system was started anew
- * since, and the place had not been synced. Then the disk has kept later pages and not this one: as good as
- * torn. The records behind are taken a header that fails its check                 damage: a file has its
- * name only when its header is on disk shorter than its header, or all zero          nothing was in it
+ *     no record, and no whole one behind it     the end of the file, or a torn tail, which is cut
+ *     no record, and whole ones behind it       damage, with one exception (*)
+ *     a header that fails its check             damage: a file gets its name when its header is on disk
+ *     shorter than its header, or all zeros     a file that nothing was written to
+ *
+ * (*) The system was started anew since, and the place had not been synced: the disk has kept later pages but
+ * not this one. That is as good as torn, and the records behind it are taken.
  */
 #include "policies/journal/internal.h"
 #include <errno.h>
@@ -83,13 +85,12 @@ static void progress(struct recovering *self) {
                 self->name_index + 1, self->name_count, self->recovery->records, self->recovery->bytes >> 20);
 }
 
-/* A gap with records behind it, or a bad header. OK: go on behind it. */
+/* A gap with records behind it, or a bad header. JOURNAL_OK: go on behind it. */
 static enum journal_status damaged(struct recovering *self, const char *what, size_t offset, size_t extent) {
     if (!self->skip_damaged)
         return fail(self, JOURNAL_DAMAGED,
-                    "journal: %s/%s is damaged: %s at offset %zu (%zu bytes). What it held is lost; to start "
-                    "without it, "
-                    "use --recover=skip-damaged",
+                    "journal: %s/%s is damaged: %s at offset %zu (%zu bytes). "
+                    "What it held is lost; to start without it, use --recover=skip-damaged",
                     self->journal->folder, file_name(self), what, offset, extent);
     self->recovery->skipped_damaged++;
     journal_log(self->journal, LOG_LEVEL_WARNING,
@@ -200,7 +201,7 @@ static enum journal_status take_record(struct recovering *self, const struct for
     return JOURNAL_OK;
 }
 
-/* Records behind it: damage, unless the disk can have lost just this. */
+/* There are records behind it: damage, unless the disk can have lost just this. */
 static enum journal_status take_hole(struct recovering *self, const struct scan *scan) {
     bool same_boot = memcmp(self->header.boot, self->journal->boot, JOURNAL_BOOT_SIZE) == 0;
     uint64_t synced = format_decode_note(self->data, self->header.size, &scan->key);
@@ -235,7 +236,7 @@ static enum journal_status take_records(struct recovering *self, struct journal_
 
 /* ---- Damaged files ---- */
 
-/* Out of the way, for whoever wants to look at it. */
+/* Out of the way, but kept for people to look at. */
 static bool move_aside(struct recovering *self) {
     char name[2 * JOURNAL_NAME_MAX], from[JOURNAL_PATH_MAX], to[JOURNAL_PATH_MAX];
     struct stat status;
@@ -281,7 +282,7 @@ static char *whole_records(const struct recovering *self, uint64_t sequence, siz
     return image;
 }
 
-/* Under its name only when it is whole on the disk. */
+/* It gets its name only when all of it is on disk. */
 static bool write_image(struct recovering *self, const char *image, size_t size, const char *name) {
     struct journal *journal = self->journal;
     const struct journal_disk *disk = journal->disk;
@@ -302,8 +303,8 @@ static bool write_image(struct recovering *self, const char *image, size_t size,
     return good;
 }
 
-/* A file with damaged places is read once: its whole records go into a new one, and it is set aside. In this
- * order, so that a crash in between leaves the records twice and not at all. */
+/* A file with damaged places is read once: its whole records go into a new one, then it is set aside. In this
+ * order, so that a crash in between leaves the records twice rather than not at all. */
 static void replace_damaged(struct recovering *self, struct journal_file *file) {
     char name[JOURNAL_NAME_MAX];
     size_t size = 0;
@@ -315,11 +316,10 @@ static void replace_damaged(struct recovering *self, struct journal_file *file) 
         memcpy(file->name, name, sizeof file->name);
         file->size = size;
     } else {
-        journal_log(
-            self->journal, LOG_LEVEL_WARNING,
-            "journal: %s/%s cannot be set aside: %s. If it is still there at the next start it has to be "
-            "skipped again",
-            self->journal->folder, file_name(self), strerror(errno));
+        journal_log(self->journal, LOG_LEVEL_WARNING,
+                    "journal: %s/%s cannot be set aside: %s. "
+                    "If it is still there at the next start it has to be skipped again",
+                    self->journal->folder, file_name(self), strerror(errno));
     }
     free(image);
 }
@@ -405,9 +405,9 @@ static enum journal_status read_low_waters(struct recovering *self) {
     if (status == LOW_WATER_DAMAGED) {
         if (!self->skip_damaged)
             return fail(self, JOURNAL_DAMAGED,
-                        "journal: %s/low-water is damaged: both copies fail their check, at offset 0. To "
-                        "apply all records "
-                        "again, also those that were flushed before, use --recover=skip-damaged",
+                        "journal: %s/low-water is damaged: both copies fail their check, at offset 0. "
+                        "To apply all records again, also those that were flushed before, "
+                        "use --recover=skip-damaged",
                         journal->folder);
         self->recovery->skipped_damaged++;
         journal_log(journal, LOG_LEVEL_WARNING,
@@ -419,7 +419,7 @@ static enum journal_status read_low_waters(struct recovering *self) {
     return JOURNAL_OK;
 }
 
-/* Those of the configuration, and of what else is mentioned in a file that is still there. */
+/* Those of the configuration, and of other namespaces that a file still mentions. */
 static enum journal_status start_low_waters(struct recovering *self) {
     struct journal *journal = self->journal;
     struct low_waters *low_waters = &journal->low_waters;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The worker's side of the journal. Nothing here takes a lock or makes a system call in the common case but
- * journal_write, which makes one.
+ * A series: the worker's side of the journal. In the common case nothing here takes a lock, and only
+ * journal_write makes a system call, one.
  *
- * The buffer holds what comes next in the current file. When a record does not fit any more, journal_reserve
- * writes the buffer out, seals the file with an END record and goes on in the next one, which the keeper has
- * made meanwhile. Invariants (series_is_sane):
+ * The buffer holds what comes next in the current file. When a record no longer fits, journal_reserve writes
+ * the buffer out, seals the file with an END record and goes on in the next one, which the keeper has made
+ * meanwhile. Invariants (series_is_sane):
  *
  *     done <= placed <= buffered <= capacity
  *     offset + buffered + room + the END record <= size of the file
@@ -43,7 +43,8 @@ static void set_room(struct journal_series *series) {
     assert(series_is_sane(series));
 }
 
-static void add(atomic_uint_fast64_t *counter, uint64_t value) { /* of one writing thread */
+/* To a counter that only this thread writes. */
+static void add(atomic_uint_fast64_t *counter, uint64_t value) {
     atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + value,
                           memory_order_relaxed);
 }
@@ -55,9 +56,8 @@ static bool failed(struct journal_series *series) {
     add(&series->failures, 1);
     if (series->state == SERIES_GOOD)
         journal_log(series->journal, LOG_LEVEL_ERROR,
-                    "journal: cannot write to %s/%s: %s. Changes are refused until it can be written; make "
-                    "room on the "
-                    "disk, or repair it",
+                    "journal: cannot write to %s/%s: %s. "
+                    "Changes are refused until it can be written; make room on the disk, or repair it",
                     series->journal->folder, series->file->name, strerror(errno));
     if (series->state == SERIES_GOOD) {
         series->failing_us = monotonic_us();
@@ -69,7 +69,7 @@ static bool failed(struct journal_series *series) {
     return false;
 }
 
-/* The buffer is in the file: lets the syncer know, and begins anew behind it. */
+/* The buffer is in the file: tells the syncer, and begins anew behind it. */
 static void written(struct journal_series *series) {
     struct journal_file *file = series->file;
     if (series->buffered_version > atomic_load_explicit(&file->max_version, memory_order_relaxed))
@@ -93,9 +93,9 @@ static void written(struct journal_series *series) {
     series->state = SERIES_GOOD;
 }
 
-/* The records get their CRCs here and not one by one: read at once, a record's bytes would still be on their
- * way through the processor's store buffer, behind those of the change itself, and each CRC would wait for
- * all of them (docs/benchmarks-write-behind.md). */
+/* The records get their CRCs here and not one by one: read at once, a record's bytes would still be in the
+ * processor's store buffer, behind those of the change itself, and each CRC would wait for all of them
+ * (docs/benchmarks-write-behind.md). */
 static void place(struct journal_series *series) {
     format_place_records(series->buffer + series->placed, series->buffered - series->placed,
                          &series->file->key, series->offset + series->placed);
@@ -162,8 +162,7 @@ static bool write_end(struct journal_series *series) {
     series->buffered = format_encode_record(series->buffer, FORMAT_KIND_END, 0, &none);
     series->room = 0;
     if (!journal_series_flush(series)) {
-        /* Nobody misses an END record; but what was written of it may not be taken for the rest of a record.
-         */
+        /* Nobody misses an END record, but the part that was written must not pass for the end of another. */
         series->buffered = series->placed = 0;
         return false;
     }
@@ -171,7 +170,7 @@ static bool write_end(struct journal_series *series) {
 }
 
 /* There is no room for another file. If all that is in the current one has reached the backends, it is given
- * back, and can be the next. */
+ * back and can become the next. */
 static void give_back(struct journal_series *series, size_t bytes) {
     struct journal *journal = series->journal;
     struct journal_file *file = series->file;
@@ -179,7 +178,7 @@ static void give_back(struct journal_series *series, size_t bytes) {
     if (!file || series->offset == file->header_size ||
         file->header_size + bytes + FORMAT_END_SIZE > file->size ||
         atomic_load_explicit(&file->max_version, memory_order_relaxed) > low_water)
-        return; /* not at hand, empty, too short anyway, or needed */
+        return; /* none, empty, too short anyway, or needed */
     series->end_position = file->base + series->offset;
     series->file = NULL;
     set_room(series);
@@ -199,7 +198,7 @@ static bool next_file(struct journal_series *series, size_t bytes) {
         return false;
     }
     if (series->file && !write_end(series)) {
-        /* The file at hand fails, the new one need not: leave the old without its END. */
+        /* The current file fails, the new one need not: the old stays without its END. */
         series->done = 0;
         series->state = SERIES_GOOD;
     }
@@ -213,7 +212,7 @@ static bool is_full(int failure) {
     return failure == ENOSPC || failure == EDQUOT || failure == EFBIG;
 }
 
-/* Is it time to leave the file at hand, because it, and perhaps not the disk, is bad? */
+/* Is it time to leave the current file, since it may be bad and the disk may not? */
 static bool gives_up(const struct journal_series *series, int failure) {
     unsigned doubled = series->moves < 8 ? series->moves : 8;
     uint64_t patience_us = (uint64_t)(JOURNAL_RETRY_MS << doubled) * 1000;
@@ -231,8 +230,8 @@ static void leave(struct journal_series *series, struct journal_file *next) {
     begin_file(series, next);
 }
 
-/* What is in the buffer goes on in another file. What of it has reached the bad one is there twice, which
- * does no harm. */
+/* The buffer goes to another file. What part of it has reached the bad one is there twice, which does no
+ * harm. */
 static bool move_buffer(struct journal_series *series) {
     struct journal_file *next = journal_take_ready(series);
     if (!next)
@@ -246,7 +245,7 @@ static bool move_buffer(struct journal_series *series) {
     return journal_series_flush(series);
 }
 
-/* Writes the buffer, in another file if need be. */
+/* Writes the buffer, into another file if need be. */
 static bool flush_anywhere(struct journal_series *series) {
     bool failing = series->state != SERIES_GOOD;
     if (journal_series_flush(series))
@@ -254,8 +253,8 @@ static bool flush_anywhere(struct journal_series *series) {
     return failing && gives_up(series, errno) && move_buffer(series);
 }
 
-/* The current file cannot be synced. When all that is in it has reached the backends it can go, but only if
- * it is not the current one any more. */
+/* The current file cannot be synced. It can go when all that is in it has reached the backends, but not while
+ * it is current. */
 static void leave_unsynced(struct journal_series *series) {
     struct journal_file *next = journal_take_ready(series);
     if (!next)
@@ -317,7 +316,7 @@ void journal_append(struct journal_series *series, enum journal_mode mode, unsig
     assert(entry->key.size > 0 && entry->version != 0);
     size_t size = format_record_size(entry, kind == JOURNAL_PUT ? entry->value.size : 0);
     if (size > series->room)
-        abort(); /* not reserved: to go on would lose an acknowledged change */
+        abort(); /* not reserved: going on would lose an acknowledged change */
     format_encode_record(series->buffer + series->buffered, kind, space, entry);
     series->buffered += size;
     series->room -= size;
@@ -332,7 +331,7 @@ void journal_append(struct journal_series *series, enum journal_mode mode, unsig
     }
 }
 
-/* From the middle of a file on, the next one is wanted. */
+/* From the middle of a file on the next one is wanted. */
 static void ask_ahead(struct journal_series *series) {
     struct journal *journal = series->journal;
     series->asked = true;

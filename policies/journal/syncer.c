@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The syncer: a thread that makes records durable, and takes files out of the series when the low-water
- * version has passed them.
+ * The syncer: a thread that makes records durable, and recycles files when the low-water version has passed
+ * them (recycle.c).
  *
  * Group commit: while a sync runs, workers go on, and what they write meanwhile is the next group. One pass
- * syncs each file at most once, files of a series in their order, so that a position reported as durable
- * covers all before it.
+ * syncs each file at most once, and the files of a series in their order, so that a position reported as
+ * durable covers all before it.
  *
- * After a failed sync the kernel counts the pages as clean though they are not on the disk, and the next sync
+ * After a failed sync the kernel counts the pages as clean though they are not on disk, and the next sync
  * would succeed without having written them. So what the failed sync should have covered is read back (from
  * the page cache) and written again before the next attempt; until one succeeds, the series refuses changes
  * and nothing is reported.
@@ -33,9 +33,9 @@ static uint64_t wish(const struct journal_file *file, struct sync_wish what) {
     return what.interval && interval > always ? interval : always;
 }
 
-/* Later files of a series have to wait when this one holds records of mode `always` that are not synced: its
- * sync failed in this pass, or they were written after it. To report a position in a later file would report
- * them as well. (The turn that wrote them wakes us again at its end.) */
+/* Later files of a series have to wait when this one holds records of mode `always` that are not synced,
+ * because its sync failed in this pass or they were written after it: a position reported in a later file
+ * would cover them as well. (The turn that wrote them wakes the syncer again at its end.) */
 static bool blocks_series(const struct journal *journal, const struct journal_file *file) {
     return file->pass == journal->pass &&
            atomic_load_explicit(&file->always_end, memory_order_acquire) > file->synced;
@@ -142,8 +142,8 @@ static bool sync_file(struct journal *journal, struct journal_file *file) {
     return true;
 }
 
-/* Leaves in the header how far the file is synced; it reaches the disk with the next sync. Recovery after a
- * power loss takes bad bytes below for damage, bytes behind for what had not been synced yet. */
+/* Notes in the header how far the file is synced; the note reaches the disk with the next sync. After a power
+ * loss bad bytes below that are damage, and bad bytes behind it are what had not been synced yet. */
 static void note_synced(struct journal *journal, struct journal_file *file) {
     char note[FORMAT_NOTE_SIZE];
     if (file->noted == file->synced)
@@ -164,8 +164,8 @@ void journal_sync_pass(struct journal *journal, bool interval, bool everything) 
 
 /* ---- Recycling ---- */
 
-/* What was not synced, or could not be, is in the backends now, which is as good: replies that wait for it
- * may go, and the series takes changes again, in the file that it has moved to. */
+/* What was not synced, or could not be, is in the backends now, which is as good. Replies that wait for it
+ * may go, and the series takes changes again in the file that it has moved to. */
 static void excuse(struct journal *journal, struct journal_file *file) {
     if (file->handle < 0)
         return;
