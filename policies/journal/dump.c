@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* A journal for people to read: one line for each file, each record, and whatever is neither. */
-#include "policies/journal/internal.h"
+#include "policies/journal/format.h"
+#include "policies/journal/low_water_file.h"
+#include "policies/journal/names.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>

@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 const char *const journal_mode_names[] = {"off", "os", "interval", "always", NULL};

@@ -13,12 +13,14 @@
  *     copy:  magic 8, CRC32C of what follows 4, count of entries 4, serial 8, entries
  *     entry: version 8, length of the name 2, name
  */
+#include "policies/journal/low_water_file.h"
 #include "policies/journal/crc32c.h"
-#include "policies/journal/internal.h"
+#include "policies/journal/names.h"
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const char magic[8] = {'F', 'O', 'R', 'E', 'B', 'A', 'Y', 'L'};
 

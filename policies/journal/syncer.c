@@ -15,9 +15,7 @@
 #include "policies/journal/internal.h"
 #include "policies/journal/recycle.h"
 #include <errno.h>
-#include <inttypes.h>
 #include <stdlib.h>
-#include <time.h>
 
 /* ---- Syncing ---- */
 
