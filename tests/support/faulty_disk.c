@@ -58,7 +58,7 @@ static int disk_open(const struct journal_disk *self, const char *path, int flag
     if (file < 0 || !disk->remembers)
         return file;
     pthread_mutex_lock(&disk->lock);
-    if (find_file(disk, inode_of(file)) == NULL) {
+    if (!find_file(disk, inode_of(file))) {
         must(disk->count < DISK_FILES_MAX, "files");
         struct disk_file *kept = &disk->list[disk->count++];
         *kept = (struct disk_file){.inode = inode_of(file), .handle = open(path, O_RDONLY | O_CLOEXEC)};
@@ -203,7 +203,7 @@ static size_t list_names(const char *folder, struct disk_name *ret_names) {
     size_t count = 0;
     DIR *stream = opendir(folder);
     must(stream, "opendir");
-    for (struct dirent *found; (found = readdir(stream)) != NULL;) {
+    for (struct dirent *found; (found = readdir(stream));) {
         snprintf(path, sizeof path, "%s/%.63s", folder, found->d_name);
         if (found->d_name[0] == '.' || stat(path, &status) != 0) /* gone meanwhile */
             continue;
@@ -265,6 +265,15 @@ void faulty_disk_init(struct faulty_disk *disk, bool remembers) {
     disk->boot[0] = 1;
     disk->remembers = remembers;
     pthread_mutex_init(&disk->lock, NULL);
+}
+
+void faulty_disk_heal(struct faulty_disk *disk) {
+    atomic_store(&disk->write_failure, 0);
+    atomic_store(&disk->sync_failure, 0);
+    atomic_store(&disk->allocate_failure, 0);
+    atomic_store(&disk->rename_failure, 0);
+    atomic_store(&disk->bad_to_write, 0);
+    atomic_store(&disk->bad_to_sync, 0);
 }
 
 void faulty_disk_free(struct faulty_disk *disk) {

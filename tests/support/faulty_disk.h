@@ -2,13 +2,13 @@
 /*
  * A disk below the journal that fails on demand and can lose its power.
  *
- * A sync that fails leaves the pages clean and not on the disk, as with Linux: only what is written again is
+ * A sync that fails leaves the pages clean and not on disk, as Linux does: only what is written again is
  * synced later.
  *
- * It passes everything on to the real files, and remembers per file what was in it when it was last synced,
- * and which names the folder had when it was last synced. A power loss (faulty_disk_lose_power) makes
- * another folder with what a real disk may hold then: of the names those that were synced or those that were
- * there, of each file what was synced and, page by page as chance will have it, what was written since.
+ * It passes everything on to the real files. If it remembers, it keeps what was in each file, and which names
+ * the folder had, when they were last synced. A power loss (faulty_disk_lose_power) makes another folder with
+ * what a real disk may hold then: the names that were synced, or those that were there; and of each file what
+ * was synced and, page by page at random, what was written since.
  */
 #ifndef FOREBAY_TESTS_SUPPORT_FAULTY_DISK_H
 #define FOREBAY_TESTS_SUPPORT_FAULTY_DISK_H
@@ -40,10 +40,10 @@ struct faulty_disk {
 
     /* Faults: an errno, 0: none. */
     atomic_int write_failure, sync_failure, allocate_failure, rename_failure;
-    atomic_long fail_write_after; /* bytes that can still be written before write_failure counts; a write may
-                                      end early */
+    /* Bytes that can still be written before write_failure counts; a write may end early. */
+    atomic_long fail_write_after;
     atomic_ulong writes, syncs;
-    /* One file (inode, 0: none) that alone fails, with EIO: what the disk around it is good for goes on. */
+    /* One file (inode, 0: none) that alone fails, with EIO. */
     atomic_uint_fast64_t bad_to_write, bad_to_sync;
 
     bool remembers;
@@ -55,6 +55,7 @@ struct faulty_disk {
 };
 
 void faulty_disk_init(struct faulty_disk *disk, bool remembers);
+void faulty_disk_heal(struct faulty_disk *disk); /* no fault from here on */
 void faulty_disk_free(struct faulty_disk *disk);
 
 /* What a power loss right now leaves of folder, in the (empty) folder target. Any thread, at any time. */

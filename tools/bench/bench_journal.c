@@ -3,13 +3,14 @@
  * What a journal record costs: CPU time per record of a 20-byte key and a 300-byte value, of the worker and
  * of the journal's own threads, by mode and by records per turn; and how long a group waits for its sync.
  *
- *     bench_journal [folder [records]]        folder: on the disk to be measured; default: the working
- * directory
+ *     bench_journal [FOLDER [RECORDS]]
  *
- * The flusher is played by moving the low-water version along, some 200,000 records behind, so that files are
+ * FOLDER is on the disk to be measured; without it, the working directory is used.
+ *
+ * The low-water version follows 200,000 records behind, as a flusher would move it, so that files are
  * recycled as in a server at work. The first tenth of the records is not counted (new files are filled
- * meanwhile). For comparison: the same bytes into one preallocated file by pwrite, and into a mapping of it,
- * without any journal.
+ * meanwhile). For comparison, the same bytes are written into one preallocated file by pwrite, and into a
+ * mapping of it, without any journal.
  */
 #include "policies/journal/journal.h"
 
