@@ -166,7 +166,6 @@ static void write_port_file(struct program *program) {
 }
 
 static void announce_space(struct program *program, const struct space_options *space) {
-    static const char *const journals[] = {"off", "os", "interval", "always"};
     char uri[512], journal[64] = "";
     if (space->backend < 0) {
         server_log(&program->server, LOG_LEVEL_NOTICE, "namespace %s: keys \"%s*\" are %s", space->name,
@@ -176,7 +175,7 @@ static void announce_space(struct program *program, const struct space_options *
     const struct tier_backend_options *backend = &program->settings.tier.backends[space->backend];
     backend_show_uri(backend->options.uri, uri, sizeof uri);
     if (space->policy->holds_back)
-        snprintf(journal, sizeof journal, ", journal %s", journals[space->journal]);
+        snprintf(journal, sizeof journal, ", journal %s", journal_mode_names[space->journal]);
     server_log(&program->server, LOG_LEVEL_NOTICE, "namespace %s: keys \"%s*\" are %s to %s (%s)%s",
                space->name, space->prefix, space->policy->name, backend->options.name, uri, journal);
 }

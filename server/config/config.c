@@ -37,7 +37,6 @@ static const char *const eviction_words[] = {"lru", "s3-fifo", NULL};
 static const char *const existence_words[] = {"backend", "memory", NULL};
 static const char *const down_words[] = {"error", "miss", "stale", NULL};
 static const char *const full_words[] = {"wait", "write-through", "reject", NULL};
-static const char *const journal_words[] = {"off", "os", "interval", "always", NULL};
 static const char *const layout_words[] = {"hash", "string", NULL};
 static const char *const synchronous_words[] = {"full", "normal", NULL};
 
@@ -90,7 +89,7 @@ static const struct field space_fields[] = {
     {"dirty_limit", FIELD_SIZE, SP(options.dirty_limit), 1 << 16, 1ull << 44, 0, NEED_WRITE_BEHIND},
     {"dirty_age_limit", FIELD_MILLISECONDS, SP(options.dirty_age_limit), 0, MS_MAX, 0, NEED_WRITE_BEHIND},
     {"on_full", FIELD_WORD, SP(options.on_full), 0, 0, full_words, NEED_WRITE_BEHIND},
-    {"journal", FIELD_WORD, SP(options.journal), 0, 0, journal_words, NEED_WRITE_BEHIND},
+    {"journal", FIELD_WORD, SP(options.journal), 0, 0, journal_mode_names, NEED_WRITE_BEHIND},
     {"touch_slack", FIELD_SECONDS, SP(options.touch_slack), 0, YEARS_MAX, 0, NEED_WRITE_BEHIND},
     {"preload", FIELD_COUNT, SP(options.preload), 0, UINT32_MAX, 0, NEED_BACKEND},
     {"preload_wait", FIELD_SWITCH, SP(options.preload_wait), 0, 0, 0, NEED_BACKEND},
