@@ -4,6 +4,8 @@
 #include "policies/execute.h"
 #include <assert.h>
 
+enum { TRIES_MAX = 16 }; /* loads of one key for one request before it is given up */
+
 static const char error_out_of_memory[] = "SERVER_ERROR out of memory storing object";
 static const char error_too_large[] = "SERVER_ERROR object too large for cache";
 static const char error_no_ticket[] = "SERVER_ERROR out of memory";

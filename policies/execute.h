@@ -6,7 +6,8 @@
 #ifndef FOREBAY_POLICIES_EXECUTE_H
 #define FOREBAY_POLICIES_EXECUTE_H
 
-#include "policies/internal.h"
+#include "policies/evaluate.h"
+#include "policies/tier_parts.h"
 
 /* One execution of one request on a worker. */
 struct execution {

@@ -6,7 +6,7 @@
  * dirty_age_limit, and cleared when both are below three quarters of that; so writers are not let in and
  * stopped again with every batch.
  */
-#include "policies/internal.h"
+#include "policies/tier_parts.h"
 #include "policies/write/quarantine.h"
 #include <assert.h>
 #include <stdlib.h>

@@ -2,11 +2,11 @@
 /*
  * Tickets: what a connection brings along when its request has to wait, and what comes back with it.
  *
- * A ticket belongs to its worker until tier_turn_end hands it over (dispatch.c), then to whoever works on it,
+ * A ticket belongs to its worker until tier_turn_end hands it over (turn.c), then to whoever works on it,
  * and again to the worker once ticket_return has put it on the worker's ready stack. Loads of several keys,
  * and barriers at several writers, count down `pending`; the last one returns the ticket.
  */
-#include "policies/internal.h"
+#include "policies/tier_parts.h"
 #include <assert.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -152,28 +152,9 @@ void ticket_clear_ahead(struct tier_ticket *ticket) {
 
 /* ---- Loads ---- */
 
-struct loaded *loaded_copy(const struct entry *entry) {
-    struct loaded *copy = malloc(sizeof *copy + entry->key.size + entry->value.size);
-    if (!copy)
-        return NULL;
-    atomic_init(&copy->references, 1);
-    copy->entry = *entry;
-    memcpy(copy->bytes, entry->key.data, entry->key.size);
-    if (entry->value.size)
-        memcpy(copy->bytes + entry->key.size, entry->value.data, entry->value.size);
-    copy->entry.key.data = copy->bytes;
-    copy->entry.value.data = copy->bytes + entry->key.size;
-    return copy;
-}
-
-void loaded_drop(struct loaded *loaded) {
-    if (loaded && atomic_fetch_sub_explicit(&loaded->references, 1, memory_order_acq_rel) == 1)
-        free(loaded);
-}
-
 void ticket_clear_loads(struct tier_ticket *ticket) {
     for (unsigned i = 0; i < ticket->load_count; i++)
-        loaded_drop(ticket->loads[i].copy);
+        entry_copy_drop(ticket->loads[i].copy);
     ticket->load_count = ticket->load_at = 0;
     ticket->has_loads = false;
     if (ticket->load_capacity > LOADS_KEPT) {
@@ -254,7 +235,7 @@ void ticket_return(struct tier_ticket *ticket) {
     } while (!atomic_compare_exchange_weak_explicit(&worker->ready, &first, ticket, memory_order_acq_rel,
                                                     memory_order_relaxed));
     if (!first) /* else whoever made it non-empty has woken the worker, and it has not looked yet */
-        tier_wake(worker->tier, worker->index);
+        service_wake(&worker->tier->service, worker->index);
 }
 
 void ticket_pending_done(struct tier_ticket *ticket) {

@@ -7,36 +7,15 @@
  * tier_destroy.
  */
 #include "policies/load/loader.h"
+#include "policies/write/low_water.h"
 #include "policies/write/quarantine.h"
+#include "policies/write/recover.h"
 #include "policies/write/writer.h"
 #include <assert.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-/* ---- Small services ---- */
-
-void tier_log(const struct tier *tier, enum log_level level, const char *format, ...) {
-    char message[600];
-    va_list arguments;
-    if (!tier->options.log)
-        return;
-    va_start(arguments, format);
-    vsnprintf(message, sizeof message, format, arguments);
-    va_end(arguments);
-    tier->options.log(tier->options.context, level, message);
-}
-
-void thread_name(const char *role, const struct tier_backend *backend) {
-    char name[16]; /* all that Linux takes */
-    snprintf(name, sizeof name, "%s %.8s", role, backend->options.options.name);
-    pthread_setname_np(pthread_self(), name);
-}
-
-void tier_wake(struct tier *tier, unsigned worker) {
-    if (tier->options.wake)
-        tier->options.wake(tier->options.context, worker);
-}
+/* ---- Its parts ---- */
 
 struct cache *tier_cache(struct tier *tier) {
     return tier->cache;
@@ -291,6 +270,7 @@ bool tier_create(const struct tier_options *options, struct tier **ret_tier, cha
     if (!tier)
         return out_of_memory(ret_error, error_size);
     tier->options = *options;
+    tier->service = (struct service){options->wake, options->log, options->context};
     tier->options.cache.threads =
         tier->options.cache.threads ? tier->options.cache.threads : options->workers;
     pthread_mutex_init(&tier->stats_mutex, NULL);

@@ -25,7 +25,7 @@
 
 #include "cache/base/log.h"
 #include "policies/request.h"
-#include "policies/space.h"
+#include "policies/space_options.h"
 #include <stdio.h>
 
 struct tier;

@@ -3,6 +3,7 @@
  * Counting and telling. Each counter has one writer (a worker, a writer thread) and is read by anyone; sums
  * are made when somebody asks. A reset remembers the sums of the moment and subtracts them.
  */
+#include "policies/tier_stats.h"
 #include "policies/load/loader.h"
 #include "policies/write/quarantine.h"
 #include "policies/write/writer.h"

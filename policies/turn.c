@@ -7,6 +7,8 @@
  */
 #include "policies/execute.h"
 #include "policies/load/loader.h"
+#include "policies/tier_stats.h"
+#include "policies/write/low_water.h"
 #include "policies/write/writer.h"
 #include <assert.h>
 

@@ -159,7 +159,7 @@ void loader_submit(struct tier_ticket *ticket) {
 /* ---- Landing: readers ---- */
 
 /* Gives every passenger the result and lets it go. */
-static void disembark(struct flight *flight, enum load_answer result, struct loaded *copy) {
+static void disembark(struct flight *flight, enum load_answer result, struct entry_copy *copy) {
     struct load *next;
     for (struct load *load = flight->passengers; load; load = next) {
         next = load->next; /* the load is its ticket's again after pending_done */
@@ -171,7 +171,7 @@ static void disembark(struct flight *flight, enum load_answer result, struct loa
         ticket_pending_done(load->ticket);
     }
     flight->passengers = NULL;
-    loaded_drop(copy);
+    entry_copy_drop(copy);
 }
 
 static bool wants_copy(const struct flight *flight) {
@@ -187,7 +187,7 @@ static uint32_t negative_until(const struct space *space, const struct cache_tim
 
 static void land_loaded(struct flight *flight, const struct entry *entry, const struct cache_time *now) {
     struct space *space = flight->space;
-    struct loaded *copy = NULL;
+    struct entry_copy *copy = NULL;
     enum load_answer result = LOAD_FILLED;
     enum cache_status status =
         cache_fill(space->tier->cache, space->number, entry, flight->hash, flight->stamp, now);
@@ -196,7 +196,7 @@ static void land_loaded(struct flight *flight, const struct entry *entry, const 
     else if (status != CACHE_OK)
         result = LOAD_CURRENT;
     if (result == LOAD_CURRENT || (result == LOAD_FILLED && wants_copy(flight)))
-        copy = loaded_copy(entry);
+        copy = entry_copy_make(entry);
     if (result == LOAD_CURRENT && !copy)
         result = LOAD_FAILED;
     disembark(flight, result, copy);
@@ -223,7 +223,7 @@ static void land_found(struct flight *flight, const struct entry *entry, const s
 /* What the quarantine holds is newer than what the backend has. */
 static bool land_quarantined(struct flight *flight, const struct cache_time *now) {
     bool deleted;
-    struct loaded *copy =
+    struct entry_copy *copy =
         quarantine_find(flight->space->quarantine, slice_of(flight->key, flight->key_size), &deleted);
     if (!copy)
         return false;
@@ -231,7 +231,7 @@ static bool land_quarantined(struct flight *flight, const struct cache_time *now
         land_absent(flight, now);
     else
         land_found(flight, &copy->entry, now);
-    loaded_drop(copy);
+    entry_copy_drop(copy);
     return true;
 }
 
@@ -359,9 +359,9 @@ static void report(struct reader *reader, enum backend_status status, const stru
     }
     pthread_mutex_unlock(&loader->mutex);
     if (opened)
-        tier_log(loader->backend->tier, LOG_LEVEL_WARNING,
-                 "backend %s: reads fail and are refused for a while: %s",
-                 loader->backend->options.options.name, error->message);
+        service_log(&loader->backend->tier->service, LOG_LEVEL_WARNING,
+                    "backend %s: reads fail and are refused for a while: %s",
+                    loader->backend->options.options.name, error->message);
 }
 
 void loader_backend_answers(struct loader *loader) {
@@ -449,7 +449,6 @@ static void run_batch(struct reader *reader, struct batch *batch) {
 
 static void *preload_main(void *argument) {
     struct loader *loader = argument;
-    thread_name("preload", loader->backend);
     preload_run(loader->backend, loader->preload_waits, &loader->stop);
     return NULL;
 }
@@ -458,7 +457,6 @@ static void *reader_main(void *argument) {
     struct reader *reader = argument;
     struct loader *loader = reader->loader;
     struct batch *batch = &reader->batch;
-    thread_name("reader", loader->backend);
     pthread_mutex_lock(&loader->mutex);
     while (!atomic_load(&loader->stop)) {
         if (!take_batch(loader, batch)) {
@@ -504,15 +502,20 @@ bool loader_preload(struct loader *loader, bool waits) {
     return first;
 }
 
+static bool start(struct loader *loader, pthread_t *ret_thread, const char *role, void *(*run)(void *),
+                  void *argument) {
+    return service_start_thread(ret_thread, role, loader->backend->options.options.name, run, argument) == 0;
+}
+
 bool loader_start(struct loader *loader) {
     unsigned started = 0;
     for (unsigned i = 0; i < loader->reader_count; i++) {
         struct reader *reader = &loader->readers[i];
-        reader->started = pthread_create(&reader->thread, NULL, reader_main, reader) == 0;
+        reader->started = start(loader, &reader->thread, "reader", reader_main, reader);
         started += reader->started;
     }
     if (loader->wants_preload)
-        loader->preloads = pthread_create(&loader->preloader, NULL, preload_main, loader) == 0;
+        loader->preloads = start(loader, &loader->preloader, "preload", preload_main, loader);
     return started == loader->reader_count && loader->preloads == loader->wants_preload;
 }
 

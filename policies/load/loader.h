@@ -9,7 +9,8 @@
 #ifndef FOREBAY_POLICIES_LOADER_H
 #define FOREBAY_POLICIES_LOADER_H
 
-#include "policies/internal.h"
+#include "policies/breaker.h"
+#include "policies/tier_parts.h"
 
 struct loader *loader_create(struct tier_backend *backend);
 

@@ -152,8 +152,8 @@ static enum backend_status connect_and_scan(struct preload *preload) {
     preload->scanned = true;
     preload->silent_since_us = 0;
     preload->evictions = count_evictions(space);
-    tier_log(space->tier, LOG_LEVEL_NOTICE, "namespace %s: preloading %zu entries", space->options.name,
-             preload->names.count);
+    service_log(&space->tier->service, LOG_LEVEL_NOTICE, "namespace %s: preloading %zu entries",
+                space->options.name, preload->names.count);
     return BACKEND_OK;
 }
 
@@ -162,8 +162,9 @@ static void tell_progress(struct preload *preload) {
     if (preload->done - preload->told < every || preload->at == preload->names.size)
         return;
     preload->told = preload->done;
-    tier_log(preload->space->tier, LOG_LEVEL_NOTICE, "namespace %s: preloading, %zu of %zu entries",
-             preload->space->options.name, preload->done, preload->names.count);
+    service_log(&preload->space->tier->service, LOG_LEVEL_NOTICE,
+                "namespace %s: preloading, %zu of %zu entries", preload->space->options.name, preload->done,
+                preload->names.count);
 }
 
 /* A row that cannot be read is left to whoever asks for it. */
@@ -225,14 +226,15 @@ static bool note_silence(struct preload *preload) {
     uint64_t now_us = monotonic_us();
     if (!preload->silent_since_us) {
         preload->silent_since_us = now_us;
-        tier_log(space->tier, LOG_LEVEL_WARNING, "namespace %s: the preload waits for its backend: %s",
-                 space->options.name, preload->error.message);
+        service_log(&space->tier->service, LOG_LEVEL_WARNING,
+                    "namespace %s: the preload waits for its backend: %s", space->options.name,
+                    preload->error.message);
         return true;
     }
     if (*preload->waited_for && now_us - preload->silent_since_us >= PRELOAD_PATIENCE_MS * 1000ull) {
-        tier_log(space->tier, LOG_LEVEL_WARNING,
-                 "namespace %s: not waited for any longer, the preload goes on when its backend answers",
-                 space->options.name);
+        service_log(&space->tier->service, LOG_LEVEL_WARNING,
+                    "namespace %s: not waited for any longer, the preload goes on when its backend answers",
+                    space->options.name);
         stop_waiting(space->tier, preload->waited_for);
     }
     return false;
@@ -246,12 +248,12 @@ static void pause_for(const atomic_bool *stop, useconds_t pause_us) {
 static void tell_end(const struct preload *preload, enum backend_status status) {
     const struct space *space = preload->space;
     if (status != BACKEND_OK)
-        tier_log(space->tier, LOG_LEVEL_WARNING, "namespace %s: the preload ended after %zu entries: %s",
-                 space->options.name, preload->filled,
-                 atomic_load(preload->stop) ? "stopped" : preload->error.message);
+        service_log(&space->tier->service, LOG_LEVEL_WARNING,
+                    "namespace %s: the preload ended after %zu entries: %s", space->options.name,
+                    preload->filled, atomic_load(preload->stop) ? "stopped" : preload->error.message);
     else
-        tier_log(space->tier, LOG_LEVEL_NOTICE, "namespace %s: preloaded %zu entries%s", space->options.name,
-                 preload->filled, preload->full ? ", memory is nearly full" : "");
+        service_log(&space->tier->service, LOG_LEVEL_NOTICE, "namespace %s: preloaded %zu entries%s",
+                    space->options.name, preload->filled, preload->full ? ", memory is nearly full" : "");
 }
 
 static void preload_space(struct preload *preload) {

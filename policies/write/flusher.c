@@ -327,13 +327,14 @@ static bool quarantine_one(struct writer *writer, struct flusher *flusher, size_
     struct cache_time now = cache_time_now();
     if (!quarantine_add(space->quarantine, mutation->kind, &mutation->entry, writer->error.message)) {
         breaker_failure(&writer->breaker, monotonic_us());
-        tier_log(space->tier, LOG_LEVEL_ERROR,
-                 "namespace %s: a refused entry cannot be put into the quarantine file", space->options.name);
+        service_log(&space->tier->service, LOG_LEVEL_ERROR,
+                    "namespace %s: a refused entry cannot be put into the quarantine file",
+                    space->options.name);
         return false;
     }
-    tier_log(space->tier, LOG_LEVEL_ERROR, "namespace %s: the backend refuses %.*s, it is in quarantine: %s",
-             space->options.name, (int)mutation->entry.key.size, mutation->entry.key.data,
-             writer->error.message);
+    service_log(&space->tier->service, LOG_LEVEL_ERROR,
+                "namespace %s: the backend refuses %.*s, it is in quarantine: %s", space->options.name,
+                (int)mutation->entry.key.size, mutation->entry.key.data, writer->error.message);
     cache_settle(space->tier->cache, space->number, mutation->entry.key, flusher->hashes[index],
                  mutation->entry.version, &now);
     count(&space->flushed.quarantined);
@@ -393,7 +394,7 @@ bool flusher_flush(struct writer *writer, struct flusher *flusher) {
 
 void flusher_retry_quarantine(struct writer *writer, struct flusher *flusher) {
     struct space *space = flusher->space;
-    struct loaded *loaded;
+    struct entry_copy *loaded;
     enum mutation_kind kind;
     while ((loaded = quarantine_next_marked(space->quarantine, &kind))) {
         struct mutation mutation = {.table = &space->options.table, .kind = kind, .entry = loaded->entry};
@@ -406,7 +407,7 @@ void flusher_retry_quarantine(struct writer *writer, struct flusher *flusher) {
         } else if (status == BACKEND_TRANSIENT) {
             quarantine_mark(space->quarantine, loaded->entry.key);
         }
-        loaded_drop(loaded);
+        entry_copy_drop(loaded);
         if (status == BACKEND_TRANSIENT)
             return;
     }

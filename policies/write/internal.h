@@ -16,6 +16,7 @@ enum {
     COMMIT_MAX = 10000,         /* entries of it that share a commit: write-through groups go between */
     POLL_US = 1000000,          /* the thread looks around at least that often */
     TOUCH_BUCKETS = 4096,
+    DETACHED_MAX = 4096, /* touches in the background per writer (existence = memory) */
 };
 
 /* Write-behind of one namespace; the writer thread's alone, but for `bound`. */

@@ -20,7 +20,7 @@
  * Such a bound holds for ever. Each writer keeps its own; the low-water version is the least of them, less
  * one.
  */
-#include "policies/internal.h"
+#include "policies/write/low_water.h"
 #include "policies/write/writer.h"
 
 void low_water_enter(struct tier_worker *worker, const struct cache_time *now) {

@@ -15,6 +15,9 @@
 #include "policies/journal/crc32c.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -31,7 +34,7 @@ _Static_assert(sizeof(struct record_head) == 56, "the head is written as it lies
 
 struct kept {
     struct kept *next;
-    struct loaded *loaded;
+    struct entry_copy *loaded;
     enum mutation_kind kind;
     uint32_t since;
     bool marked;
@@ -59,7 +62,7 @@ static struct kept **find(struct quarantine *quarantine, struct slice key) {
 static void remove_at(struct quarantine *quarantine, struct kept **at) {
     struct kept *kept = *at;
     *at = kept->next;
-    loaded_drop(kept->loaded);
+    entry_copy_drop(kept->loaded);
     free(kept);
     atomic_fetch_sub(&quarantine->count, 1);
 }
@@ -68,7 +71,7 @@ static void remove_at(struct quarantine *quarantine, struct kept **at) {
 static bool put(struct quarantine *quarantine, enum mutation_kind kind, const struct entry *entry,
                 uint32_t since, const char *reason) {
     struct kept *kept = calloc(1, sizeof *kept);
-    if (kept && !(kept->loaded = loaded_copy(entry))) {
+    if (kept && !(kept->loaded = entry_copy_make(entry))) {
         free(kept);
         kept = NULL;
     }
@@ -335,8 +338,8 @@ bool quarantine_has(struct quarantine *quarantine, struct slice key) {
     return has;
 }
 
-struct loaded *quarantine_find(struct quarantine *quarantine, struct slice key, bool *ret_deleted) {
-    struct loaded *loaded = NULL;
+struct entry_copy *quarantine_find(struct quarantine *quarantine, struct slice key, bool *ret_deleted) {
+    struct entry_copy *loaded = NULL;
     if (quarantine_count(quarantine) == 0)
         return NULL;
     pthread_mutex_lock(&quarantine->mutex);
@@ -365,8 +368,8 @@ size_t quarantine_mark(struct quarantine *quarantine, struct slice key) {
     return marked;
 }
 
-struct loaded *quarantine_next_marked(struct quarantine *quarantine, enum mutation_kind *ret_kind) {
-    struct loaded *loaded = NULL;
+struct entry_copy *quarantine_next_marked(struct quarantine *quarantine, enum mutation_kind *ret_kind) {
+    struct entry_copy *loaded = NULL;
     if (quarantine_count(quarantine) == 0)
         return NULL;
     pthread_mutex_lock(&quarantine->mutex);

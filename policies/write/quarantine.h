@@ -9,7 +9,8 @@
 #ifndef FOREBAY_POLICIES_QUARANTINE_H
 #define FOREBAY_POLICIES_QUARANTINE_H
 
-#include "policies/internal.h"
+#include "backends/backend.h"
+#include "policies/entry_copy.h"
 
 /* Opens the file of a namespace in the folder (NULL: memory only) and reads what it holds. NULL: error says
  * why. */
@@ -34,13 +35,13 @@ void quarantine_supersede(struct quarantine *quarantine, struct slice key, uint6
 bool quarantine_has(struct quarantine *quarantine, struct slice key);
 
 /* A copy of the entry of a key, or NULL; *ret_deleted: it is a refused delete. To be given to loaded_drop. */
-struct loaded *quarantine_find(struct quarantine *quarantine, struct slice key, bool *ret_deleted);
+struct entry_copy *quarantine_find(struct quarantine *quarantine, struct slice key, bool *ret_deleted);
 
 /* Marks the entry of the key, or all (key.size 0), to be tried again; returns how many. */
 size_t quarantine_mark(struct quarantine *quarantine, struct slice key);
 
 /* The next entry marked, unmarked by this, or NULL; *ret_kind is its kind. To be given to loaded_drop. */
-struct loaded *quarantine_next_marked(struct quarantine *quarantine, enum mutation_kind *ret_kind);
+struct entry_copy *quarantine_next_marked(struct quarantine *quarantine, enum mutation_kind *ret_kind);
 
 /* Forgets the entry of a key; *ret_version is its version. False: there is none. */
 bool quarantine_drop(struct quarantine *quarantine, struct slice key, uint64_t *ret_version);

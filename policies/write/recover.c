@@ -21,6 +21,7 @@
  * gives way to the newer row, be it a put, a touch, one that expired meanwhile, or a tombstone. A store that
  * cannot be written to now does not keep the server from starting: see docs/design.md, "Promises".
  */
+#include "policies/write/recover.h"
 #include "policies/write/quarantine.h"
 #include "policies/write/writer.h"
 #include <assert.h>
@@ -293,11 +294,12 @@ static void flush_restored(struct tier *tier) {
     for (size_t i = 0; i < tier->backend_count; i++) {
         struct tier_backend *backend = &tier->backends[i];
         if (holds_restored(backend) && !flush_backend(backend))
-            tier_log(tier, LOG_LEVEL_WARNING,
-                     "backend %s cannot be written to now: reads are answered with what the journal holds. "
-                     "After a "
-                     "power loss that may be older than what the backend has, until it can be written to",
-                     backend->options.options.name);
+            service_log(
+                &tier->service, LOG_LEVEL_WARNING,
+                "backend %s cannot be written to now: reads are answered with what the journal holds. "
+                "After a "
+                "power loss that may be older than what the backend has, until it can be written to",
+                backend->options.options.name);
         writer_settle_touches(backend->writer);
     }
 }
@@ -311,11 +313,12 @@ static void on_durable(void *context, unsigned writer, uint64_t position) {
     while (before < position && !atomic_compare_exchange_weak_explicit(
                                     durable, &before, position, memory_order_acq_rel, memory_order_relaxed))
         continue;
-    tier_wake(tier, writer);
+    service_wake(&tier->service, writer);
 }
 
 static void on_log(void *context, enum log_level level, const char *message) {
-    tier_log(context, level, "%s", message);
+    const struct tier *tier = context;
+    service_log(&tier->service, level, "%s", message);
 }
 
 static bool open_journal(struct recovery *recovery, struct slice *names, struct journal_recovery *ret_found,
@@ -350,9 +353,10 @@ static void report(struct recovery *recovery, const struct journal_recovery *fou
     tier->replayed_files = found->files;
     tier->replay_ms = (monotonic_us() - start_us) / 1000;
     if (found->records)
-        tier_log(tier, LOG_LEVEL_NOTICE, "journal: %llu records of %llu files recovered in %llu ms",
-                 (unsigned long long)found->records, (unsigned long long)found->files,
-                 (unsigned long long)tier->replay_ms);
+        service_log(&tier->service, LOG_LEVEL_NOTICE,
+                    "journal: %llu records of %llu files recovered in %llu ms",
+                    (unsigned long long)found->records, (unsigned long long)found->files,
+                    (unsigned long long)tier->replay_ms);
 }
 
 bool recover(struct tier *tier, char *error, size_t error_size) {

@@ -25,11 +25,11 @@ static struct slice key_of(const struct touch_later *touch) {
     return slice_of(touch->key, touch->key_size);
 }
 
-static struct loaded *quarantined(const struct touch_later *touch) {
+static struct entry_copy *quarantined(const struct touch_later *touch) {
     bool deleted = false;
-    struct loaded *loaded = quarantine_find(touch->space->quarantine, key_of(touch), &deleted);
+    struct entry_copy *loaded = quarantine_find(touch->space->quarantine, key_of(touch), &deleted);
     if (deleted) {
-        loaded_drop(loaded);
+        entry_copy_drop(loaded);
         return NULL;
     }
     return loaded;
@@ -74,7 +74,7 @@ static enum backend_status load_row(struct writer *writer, const struct touch_la
 static enum backend_status touch_row(struct writer *writer, const struct touch_later *touch) {
     struct slice key = key_of(touch);
     struct load_result result = {0};
-    struct loaded *held = quarantined(touch);
+    struct entry_copy *held = quarantined(touch);
     enum backend_status status = BACKEND_OK;
     if (held) {
         result.found = true;
@@ -105,7 +105,7 @@ static enum backend_status touch_row(struct writer *writer, const struct touch_l
         if (status == BACKEND_OK)
             forget_older(touch);
     }
-    loaded_drop(held);
+    entry_copy_drop(held);
     return status;
 }
 
@@ -129,9 +129,9 @@ static enum touched run_one(struct writer *writer, const struct touch_later *tou
         return TOUCH_FAILED;
     enum backend_status status = touch_row(writer, touch);
     if (status == BACKEND_PERMANENT)
-        tier_log(writer->tier, LOG_LEVEL_ERROR,
-                 "namespace %s: the row of %.*s cannot be read and is not touched: %s",
-                 touch->space->options.name, (int)touch->key_size, touch->key, writer->error.message);
+        service_log(&writer->tier->service, LOG_LEVEL_ERROR,
+                    "namespace %s: the row of %.*s cannot be read and is not touched: %s",
+                    touch->space->options.name, (int)touch->key_size, touch->key, writer->error.message);
     return status == BACKEND_TRANSIENT ? TOUCH_FAILED : TOUCH_DONE;
 }
 

@@ -13,6 +13,7 @@
 #include "cache/base/thread.h"
 #include "policies/load/loader.h"
 #include "policies/write/internal.h"
+#include "policies/write/low_water.h"
 #include <assert.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -55,8 +56,8 @@ static enum backend_status connect_backend(struct writer *writer) {
 
 static void succeed(struct writer *writer) {
     if (breaker_state(&writer->breaker) != BREAKER_CLOSED)
-        tier_log(writer->tier, LOG_LEVEL_NOTICE, "backend %s: takes writes again",
-                 writer->backend->options.options.name);
+        service_log(&writer->tier->service, LOG_LEVEL_NOTICE, "backend %s: takes writes again",
+                    writer->backend->options.options.name);
     breaker_success(&writer->breaker);
     atomic_store(&writer->retry_at, 0);
     writer->failures = 0;
@@ -70,8 +71,9 @@ static void fail(struct writer *writer) {
     atomic_store(&writer->retry_at, writer->breaker.retry_at);
     atomic_fetch_add(&writer->failure_count, 1);
     if (closed && breaker_state(&writer->breaker) == BREAKER_OPEN)
-        tier_log(writer->tier, LOG_LEVEL_WARNING, "backend %s: writes fail and are tried again: %s",
-                 writer->backend->options.options.name, writer->error.message);
+        service_log(&writer->tier->service, LOG_LEVEL_WARNING,
+                    "backend %s: writes fail and are tried again: %s", writer->backend->options.options.name,
+                    writer->error.message);
     if (++writer->failures >= RECONNECT_AFTER) {
         drop_connection(writer);
         writer->failures = 0;
@@ -464,7 +466,7 @@ static uint64_t next_due(struct writer *writer, uint64_t now_us) {
 static void wake_stuck_workers(const struct tier *tier) {
     for (unsigned i = 0; i < tier->options.workers; i++)
         if (atomic_load_explicit(&tier->workers[i].journal_stuck, memory_order_relaxed))
-            tier_wake((struct tier *)tier, i);
+            service_wake(&tier->service, i);
 }
 
 static uint64_t pass(struct writer *writer) {
@@ -533,7 +535,6 @@ static void sleep_until(struct writer *writer, uint64_t due_us) {
 static void *writer_main(void *argument) {
     struct writer *writer = argument;
     uint64_t due_us = 0;
-    thread_name("writer", writer->backend);
     pthread_mutex_lock(&writer->mutex);
     for (;;) {
         sleep_until(writer, due_us);
@@ -578,8 +579,8 @@ static bool open_first(struct writer *writer, char *error, size_t error_size) {
     while ((status = open_connection(writer)) == BACKEND_TRANSIENT && monotonic_us() < until)
         usleep(100000);
     if (status == BACKEND_TRANSIENT)
-        tier_log(writer->tier, LOG_LEVEL_WARNING, "backend %s: not available yet: %s", name,
-                 writer->error.message);
+        service_log(&writer->tier->service, LOG_LEVEL_WARNING, "backend %s: not available yet: %s", name,
+                    writer->error.message);
     if (status == BACKEND_OK || status == BACKEND_TRANSIENT)
         return true;
     snprintf(error, error_size, "Backend \"%s\": %s", name, writer->error.message);
@@ -610,7 +611,8 @@ struct writer *writer_create(struct tier_backend *backend, char *error, size_t e
 }
 
 bool writer_start(struct writer *writer) {
-    writer->started = pthread_create(&writer->thread, NULL, writer_main, writer) == 0;
+    writer->started = service_start_thread(&writer->thread, "writer", writer->backend->options.options.name,
+                                           writer_main, writer) == 0;
     return writer->started;
 }
 
@@ -655,10 +657,10 @@ static uint64_t tell_progress(const struct writer *writer, const struct space *s
     uint64_t now_us = monotonic_us();
     if (now_us - told_us < PROGRESS_US)
         return told_us;
-    tier_log(writer->tier, LOG_LEVEL_NOTICE,
-             "journal: recovering, %zu entries of namespace %s have yet to be written to backend %s",
-             cache_dirty_entries(writer->tier->cache, space->number), space->options.name,
-             writer->backend->options.options.name);
+    service_log(&writer->tier->service, LOG_LEVEL_NOTICE,
+                "journal: recovering, %zu entries of namespace %s have yet to be written to backend %s",
+                cache_dirty_entries(writer->tier->cache, space->number), space->options.name,
+                writer->backend->options.options.name);
     return now_us;
 }
 

@@ -6,7 +6,8 @@
 #ifndef FOREBAY_POLICIES_WRITER_H
 #define FOREBAY_POLICIES_WRITER_H
 
-#include "policies/internal.h"
+#include "policies/breaker.h"
+#include "policies/tier_parts.h"
 
 /* Opens the connection, and lifts the cache's versions above the store's. NULL with a sentence in error when
  * the backend refuses, or is not there after a few seconds and cannot be expected to come (a locked file). */

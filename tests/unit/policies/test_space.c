@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Namespaces: which one a key belongs to, what a configuration may not say. */
-#include "policies/internal.h"
+#include "policies/tier_parts.h"
 #include "tests/support/tier_rig.h"
 #include <setjmp.h>
 #include <stdarg.h>

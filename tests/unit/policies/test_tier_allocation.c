@@ -6,7 +6,7 @@
  * The program is linked so that its calls of malloc, calloc and realloc come here (tests/CMakeLists.txt).
  * What the tests themselves need is spared: their store, and the calls of the rig.
  */
-#include "policies/internal.h"
+#include "policies/tier_parts.h"
 #include "tests/support/tier_rig.h"
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Preload over a store in memory: what it leaves alone, what it does when the store fails or memory is full;
  * and what the readers learn from the writer. Real stores and servers: tests/faults/test_preload.py. */
-#include "policies/internal.h"
+#include "policies/tier_parts.h"
 #include "tests/support/tier_rig.h"
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Write-behind: what is flushed when, what happens to entries on the way, fullness, failures, the quarantine.
  */
-#include "policies/internal.h"
+#include "policies/tier_parts.h"
 #include "policies/write/writer.h"
 #include "tests/support/tier_rig.h"
 #include <setjmp.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The journal's way back: what was acknowledged is there after the process is gone; preload. */
-#include "policies/internal.h"
+#include "policies/tier_parts.h"
 #include "tests/support/tier_rig.h"
 #include <setjmp.h>
 #include <signal.h>

@@ -11,14 +11,14 @@
 
 #include <cmocka.h>
 
-struct loaded {
+struct entry_copy {
     struct temp_folder folder;
     char path[300], error[1024];
     struct settings settings;
     struct config *config; /* NULL: refused */
 };
 
-static void load_bytes(struct loaded *loaded, const char *bytes, size_t size) {
+static void load_bytes(struct entry_copy *loaded, const char *bytes, size_t size) {
     temp_folder_make(&loaded->folder);
     snprintf(loaded->path, sizeof loaded->path, "%s/f.conf", loaded->folder.path);
     FILE *file = fopen(loaded->path, "w");
@@ -32,17 +32,17 @@ static void load_bytes(struct loaded *loaded, const char *bytes, size_t size) {
         config_derive(loaded->config, &loaded->settings);
 }
 
-static void load(struct loaded *loaded, const char *text) {
+static void load(struct entry_copy *loaded, const char *text) {
     load_bytes(loaded, text, strlen(text));
 }
 
-static void load_good(struct loaded *loaded, const char *text) {
+static void load_good(struct entry_copy *loaded, const char *text) {
     load(loaded, text);
     if (!loaded->config)
         fail_msg("refused: %s", loaded->error);
 }
 
-static void unload(struct loaded *loaded) {
+static void unload(struct entry_copy *loaded) {
     config_free(loaded->config);
     temp_folder_remove(&loaded->folder);
 }
@@ -131,7 +131,7 @@ static void check_sessions(const struct space_options *space) {
 
 static void everything_arrives(void **state) {
     (void)state;
-    struct loaded loaded;
+    struct entry_copy loaded;
     load_good(&loaded, whole);
     const struct tier_options *tier = &loaded.settings.tier;
     check_top(&loaded.settings);
@@ -155,7 +155,7 @@ static void everything_arrives(void **state) {
 
 static void defaults(void **state) {
     (void)state;
-    struct loaded loaded;
+    struct entry_copy loaded;
     load_good(&loaded, "data = \"/tmp\"\n"
                        "backend \"b\" { uri = \"sqlite:b.db\" }\n"
                        "namespace \"n\" { prefix = \"n:\" policy = \"write-behind\" backend = \"b\" }\n");
@@ -180,7 +180,7 @@ static void an_empty_file_is_memcached(void **state) {
     (void)state;
     static const char *const texts[] = {"", "\n", "# nothing\n", "/* nothing */", "// no newline at the end"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
-        struct loaded loaded;
+        struct entry_copy loaded;
         load_good(&loaded, texts[i]);
         assert_int_equal(loaded.settings.tier.space_count, 0);
         assert_int_equal(loaded.settings.threads, 4);
@@ -190,7 +190,7 @@ static void an_empty_file_is_memcached(void **state) {
 
 static void variables_and_quotes(void **state) {
     (void)state;
-    struct loaded loaded;
+    struct entry_copy loaded;
     setenv("FOREBAY_TEST_FOLDER", "/srv/data", 1);
     load_good(&loaded,
               "data = \"${FOREBAY_TEST_FOLDER}/f\"\nauth_file = '${FOREBAY_TEST_FOLDER} # // /* '\n");
@@ -311,7 +311,7 @@ static const struct bad {
 static void bad_ones_are_refused(void **state) {
     (void)state;
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
-        struct loaded loaded;
+        struct entry_copy loaded;
         char where[400];
         load(&loaded, table[i].text);
         if (loaded.config)
@@ -332,7 +332,7 @@ static void too_many_namespaces(void **state) {
     for (int i = 0; i < CACHE_SPACES_MAX; i++)
         used += (size_t)snprintf(text + used, sizeof text - used, "namespace \"n%d\" { prefix = \"%d:\" }\n",
                                  i, i);
-    struct loaded loaded;
+    struct entry_copy loaded;
     load(&loaded, text);
     assert_null(loaded.config);
     assert_non_null(strstr(loaded.error, "f.conf:64: at most 63 namespaces"));
@@ -341,7 +341,7 @@ static void too_many_namespaces(void **state) {
 
 static void what_is_no_text(void **state) {
     (void)state;
-    struct loaded loaded;
+    struct entry_copy loaded;
     load_bytes(&loaded, "memory = 64mb\n\0\n", 16);
     assert_null(loaded.config);
     assert_non_null(strstr(loaded.error, "f.conf:2: a byte of value 0"));
@@ -362,13 +362,13 @@ static void damaged_files_do_no_harm(void **state) {
     (void)state;
     char text[sizeof whole];
     for (size_t cut = 0; cut < sizeof whole; cut += 7) {
-        struct loaded loaded;
+        struct entry_copy loaded;
         load_bytes(&loaded, whole, cut);
         assert_true(loaded.config || strstr(loaded.error, "f.conf:"));
         unload(&loaded);
     }
     for (size_t at = 0; at < sizeof whole - 1; at += 3) {
-        struct loaded loaded;
+        struct entry_copy loaded;
         memcpy(text, whole, sizeof whole);
         text[at] = "{}\"=#/\\x\n\x80"[at % 10];
         load_bytes(&loaded, text, sizeof whole - 1);
@@ -379,7 +379,7 @@ static void damaged_files_do_no_harm(void **state) {
 
 static void the_whole_is_checked(void **state) {
     (void)state;
-    struct loaded loaded;
+    struct entry_copy loaded;
     char error[400];
     load_good(&loaded, "memory = 64mb\nnamespace \"a\" { prefix = \"a\" memory = 40mb }\n");
     assert_true(settings_check(&loaded.settings, error, sizeof error));

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/* A counter: one thread writes it, anyone reads it. Costs no locked instruction. */
+#ifndef FOREBAY_POLICIES_COUNTER_H
+#define FOREBAY_POLICIES_COUNTER_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+typedef atomic_uint_fast64_t counter;
+
+static inline void count_add(counter *c, uint64_t n) {
+    atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) + n, memory_order_relaxed);
+}
+static inline void count(counter *c) {
+    count_add(c, 1);
+}
+static inline uint64_t counted(const counter *c) {
+    return atomic_load_explicit(c, memory_order_relaxed);
+}
+
+#endif

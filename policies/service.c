@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/* See service.h. */
+#include "policies/service.h"
+#include "cache/base/thread.h"
+#include <stdarg.h>
+#include <stdio.h>
+
+void service_log(const struct service *service, enum log_level level, const char *format, ...) {
+    char message[600];
+    va_list arguments;
+    if (!service->log)
+        return;
+    va_start(arguments, format);
+    vsnprintf(message, sizeof message, format, arguments);
+    va_end(arguments);
+    service->log(service->context, level, message);
+}
+
+void service_wake(const struct service *service, unsigned worker) {
+    if (service->wake)
+        service->wake(service->context, worker);
+}
+
+int service_start_thread(pthread_t *ret_thread, const char *role, const char *backend, void *(*run)(void *),
+                         void *argument) {
+    char name[THREAD_NAME_MAX + 1];
+    snprintf(name, sizeof name, "%s %.8s", role, backend);
+    return thread_start(ret_thread, name, run, argument);
+}

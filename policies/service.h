@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the tier asks of the program around it: to write a line on the log, and to wake a worker. And starting the
+ * threads of a backend. Any thread.
+ */
+#ifndef FOREBAY_POLICIES_SERVICE_H
+#define FOREBAY_POLICIES_SERVICE_H
+
+#include "cache/base/log.h"
+#include <pthread.h>
+
+struct service {
+    void (*wake)(void *context, unsigned worker); /* must not block; NULL: nobody has to be woken */
+    void (*log)(void *context, enum log_level level, const char *message); /* NULL: nobody reads it */
+    void *context;
+};
+
+__attribute__((format(printf, 3, 4))) void service_log(const struct service *service, enum log_level level,
+                                                       const char *format, ...);
+
+/* The worker has to look for tickets that came back. */
+void service_wake(const struct service *service, unsigned worker);
+
+/* Starts a thread named "<role> <backend>", as top -H shows it; 0, or an errno. */
+int service_start_thread(pthread_t *ret_thread, const char *role, const char *backend, void *(*run)(void *),
+                         void *argument);
+
+#endif

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A namespace as it is configured: the keys that begin with a prefix, what is done with them, and where they live.
+ * The code calls a namespace a space (namespace is a word of C++); users only ever meet "namespace".
+ */
+#ifndef FOREBAY_POLICIES_SPACE_OPTIONS_H
+#define FOREBAY_POLICIES_SPACE_OPTIONS_H
+
+#include "backends/backend.h"
+#include "cache/cache.h"
+#include "policies/journal/journal.h"
+
+enum existence { EXISTENCE_BACKEND, EXISTENCE_MEMORY };
+enum on_backend_down { DOWN_ERROR, DOWN_MISS, DOWN_STALE };
+enum on_full { FULL_WAIT, FULL_WRITE_THROUGH, FULL_REJECT };
+
+enum { DEFAULT_FLUSH_DELAY_MS = 1000, DEFAULT_FLUSH_BATCH = 200000, DEFAULT_DIRTY_LIMIT = 64 << 20 };
+
+struct policy; /* policies/policy.h */
+
+/* As configured. Strings live as long as the tier. */
+struct space_options {
+    const char *name;
+    const char *prefix;          /* "" : the default namespace */
+    const struct policy *policy; /* policy_find(name) */
+    int backend;                 /* index into tier_options.backends, -1: none */
+    size_t memory;               /* ceiling and floor, bytes; 0: none */
+    enum cache_eviction eviction;
+    uint32_t ttl;           /* seconds, when the client gives none; 0: for ever */
+    uint32_t max_residency; /* seconds; 0: for ever */
+    uint32_t negative_ttl;  /* ms; 0: absence is not remembered. Rounded up to whole seconds in the cache */
+    uint32_t touch_slack;   /* seconds: a touch that moves the expiry by less is answered but not recorded; 0:
+                               exact */
+    enum existence existence;
+    enum on_backend_down on_backend_down;
+    uint32_t flush_delay; /* ms */
+    uint32_t flush_batch; /* entries: as many are due at once, and at most as many are collected together */
+    size_t dirty_limit;   /* bytes */
+    uint32_t dirty_age_limit; /* ms: older than this counts as full; 0: no bound */
+    enum on_full on_full;
+    enum journal_mode journal;
+    uint32_t preload;           /* entries; 0: none */
+    bool preload_wait;          /* serve only afterwards */
+    struct backend_table table; /* as the backend sees it */
+};
+
+#endif

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a tier is made of: who owns what, and which thread may touch it. For the files of policies alone.
+ *
+ *     struct tier            one; constant after tier_create but for its atomics
+ *       struct space         a namespace: options, dirty queues (one per worker), fullness, quarantine
+ *       struct tier_backend  a backend: one loader (reader threads) and one writer (one thread)
+ *     struct tier_worker     one per worker thread: that thread alone, but for the members marked "shared"
+ *     struct tier_ticket     one per connection: its worker's thread; while parked, whoever works on it
+ *
+ * Locks, none of which is ever held together with another one or across a call of a backend or of the cache:
+ * loader.mutex, writer.mutex, space.waiting_mutex, quarantine.mutex, tier.stats_mutex.
+ */
+#ifndef FOREBAY_POLICIES_TIER_PARTS_H
+#define FOREBAY_POLICIES_TIER_PARTS_H
+
+#include "policies/service.h"
+#include "policies/space.h"
+#include "policies/turn.h"
+
+enum { DEFAULT_READERS = 2, DEFAULT_TIMEOUT_MS = 2000 };
+
+struct loader;
+struct writer;
+
+struct tier_backend {
+    struct tier *tier;
+    struct tier_backend_options options;
+    const struct backend_type *type;
+    const struct backend_table **tables; /* of the namespaces that use it, in order of their index */
+    size_t table_count;
+    unsigned timeout_ms;
+    struct loader *loader;
+    struct writer *writer;
+    char down[160]; /* the reply line when it cannot be asked */
+};
+
+struct tier {
+    struct tier_options options;
+    struct service service;
+    struct cache *cache;
+    struct space *spaces;
+    size_t space_count;
+    struct space **by_prefix; /* longest first; the default one is last */
+    struct space *default_space;
+    struct tier_backend *backends;
+    size_t backend_count;
+    struct tier_worker *workers;
+    struct journal *journal;            /* NULL: none */
+    atomic_uint_fast64_t version_floor; /* low_water.c */
+    atomic_uint_fast64_t low_water;
+    atomic_uint preloads; /* that have to end before the tier is ready */
+    atomic_bool draining, stop_draining;
+    uint64_t replayed, replayed_files, replay_ms;
+    pthread_mutex_t stats_mutex;
+    struct tier_counters counters_base; /* at the last reset; under stats_mutex */
+};
+
+#endif

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A worker, as the tier sees it: what its turn has gathered so far. That worker's thread alone, but for the members
+ * marked "shared".
+ */
+#ifndef FOREBAY_POLICIES_TURN_H
+#define FOREBAY_POLICIES_TURN_H
+
+#include "policies/counter.h"
+#include "policies/journal/journal.h"
+#include "policies/ticket.h"
+
+struct worker_counters { /* in the order of struct tier_counters: stats.c sums them as an array */
+    counter cmd_get, cmd_set, cmd_touch, cmd_meta, cmd_flush;
+    counter get_hits, get_misses;
+    counter delete_hits, delete_misses, incr_hits, incr_misses, decr_hits, decr_misses;
+    counter cas_hits, cas_misses, cas_badval, touch_hits, touch_misses;
+    counter store_too_large, store_no_memory;
+    counter loads, load_errors, parked;
+};
+
+struct tier_worker {
+    /* its thread's alone */
+    struct tier *tier;
+    unsigned index;
+    struct cache_time now; /* of the turn; us never goes back, whatever the clock does */
+    uint64_t turn_floor;   /* no version drawn in this turn is below */
+    char *scratch;         /* item_max + some: built and copied values */
+    size_t scratch_size;
+    struct journal_writer *journal;
+    struct tier_ticket *submitted, **submitted_end; /* of this turn, in order */
+    struct tier_ticket *returned;                   /* taken off `ready`, in order */
+    uint64_t touched;                               /* bit per namespace: something was queued in this turn */
+    bool appended;                                  /* this turn has records in the journal's buffer */
+    struct worker_counters counters;
+    /* shared */
+    _Alignas(64) _Atomic(struct tier_ticket *) ready; /* tickets that came back, newest first */
+    atomic_uint_fast64_t
+        floor; /* low_water.c: 0 entering a turn, turn_floor in one, UINT64_MAX between turns */
+    atomic_uint_fast64_t durable; /* position up to which its journal is on disk */
+    atomic_bool journal_stuck;    /* a journal_write failed: the worker has to be woken to try again */
+};
+
+#endif
