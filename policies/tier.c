@@ -139,14 +139,14 @@ static bool list_tables(struct tier *tier, struct tier_backend *backend) {
         space->options.table.index = (unsigned)backend->table_count;
         backend->tables[backend->table_count++] = &space->options.table;
     }
-    backend->options.options.tables = backend->tables;
-    backend->options.options.table_count = backend->table_count;
+    backend->options.store.tables = backend->tables;
+    backend->options.store.table_count = backend->table_count;
     return true;
 }
 
 static bool make_backend(struct tier *tier, size_t index, char *error, size_t error_size) {
     struct tier_backend *backend = &tier->backends[index];
-    struct backend_options *options = &backend->options.options;
+    struct backend_options *options = &backend->options.store;
     backend->type = options->type ? options->type : backend_find(options->uri);
     if (!backend->type) {
         char uri[200];
@@ -257,7 +257,7 @@ static bool start_threads(struct tier *tier, char *error, size_t error_size) {
     for (size_t i = 0; i < tier->backend_count; i++)
         if (!writer_start(tier->backends[i].writer) || !loader_start(tier->backends[i].loader)) {
             snprintf(error, error_size, "No threads can be had for backend \"%s\".",
-                     tier->backends[i].options.options.name);
+                     tier->backends[i].options.store.name);
             return false;
         }
     return true;

@@ -35,8 +35,8 @@ struct tier_ticket;
 enum tier_status { TIER_DONE, TIER_HELD, TIER_PARKED };
 
 struct tier_backend_options {
-    struct backend_options options; /* tables are filled in by tier_create */
-    unsigned readers;               /* threads; 0: the default (2) */
+    struct backend_options store; /* its tables are filled in by tier_create */
+    unsigned readers;             /* threads; 0: the default (2) */
 };
 
 struct tier_options {

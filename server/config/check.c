@@ -73,7 +73,7 @@ static bool check_name(struct config_loading *loading, const struct config_secti
 }
 
 static bool check_uri(struct config_loading *loading, const struct backend_draft *draft) {
-    const struct backend_options *options = &draft->options.options;
+    const struct backend_options *options = &draft->options.store;
     int line = config_line(draft->section, "uri");
     char shown[URI_SHOWN];
     if (!options->uri)
@@ -99,26 +99,26 @@ static bool check_uri(struct config_loading *loading, const struct backend_draft
 }
 
 static bool check_kind_options(struct config_loading *loading, const struct backend_draft *draft) {
-    bool sqlite = has_scheme(draft->options.options.uri, "sqlite");
+    bool sqlite = has_scheme(draft->options.store.uri, "sqlite");
     const char *wrong = sqlite ? "tombstone_ttl" : "synchronous";
     const struct config_value *value = config_find(draft->section, wrong);
     if (!value)
         return true;
     char shown[URI_SHOWN];
-    backend_show_uri(draft->options.options.uri, shown, sizeof shown);
+    backend_show_uri(draft->options.store.uri, shown, sizeof shown);
     return config_fail(loading, value->line, "%s is for %s backends, and \"%s\" is \"%s\": remove it", wrong,
-                       sqlite ? "Redis" : "SQLite", draft->options.options.name, shown);
+                       sqlite ? "Redis" : "SQLite", draft->options.store.name, shown);
 }
 
 static bool check_same_store(struct config_loading *loading, size_t index) {
     const struct backend_draft *draft = &loading->backends[index];
     for (size_t i = 0; i < index; i++)
-        if (strcmp(loading->backends[i].options.options.uri, draft->options.options.uri) == 0)
+        if (strcmp(loading->backends[i].options.store.uri, draft->options.store.uri) == 0)
             return config_fail(
                 loading, config_line(draft->section, "uri"),
                 "backends \"%s\" and \"%s\" have the same uri: a store has one writer; use one backend "
                 "for both",
-                loading->backends[i].options.options.name, draft->options.options.name);
+                loading->backends[i].options.store.name, draft->options.store.name);
     return true;
 }
 
@@ -128,8 +128,8 @@ bool config_check_backends(struct config_loading *loading) {
         if (!check_name(loading, draft->section, "backend") || !check_uri(loading, draft) ||
             !check_kind_options(loading, draft) || !check_same_store(loading, i))
             return false;
-        draft->options.options.data = loading->settings->data;
-        draft->options.options.timeout_ms = draft->timeout ? draft->timeout : TIMEOUT_DEFAULT;
+        draft->options.store.data = loading->settings->data;
+        draft->options.store.timeout_ms = draft->timeout ? draft->timeout : TIMEOUT_DEFAULT;
     }
     return true;
 }
@@ -186,7 +186,7 @@ static bool find_backend(struct config_loading *loading, struct space_draft *dra
                            "another policy",
                            draft->options.name);
     for (size_t i = 0; i < loading->backend_count; i++)
-        if (strcmp(loading->backends[i].options.options.name, draft->backend) == 0)
+        if (strcmp(loading->backends[i].options.store.name, draft->backend) == 0)
             draft->options.backend = (int)i;
     return draft->options.backend >= 0 ||
            config_fail(loading, line,
@@ -206,9 +206,9 @@ static bool need_is_met(const struct config_loading *loading, const struct space
     case NEED_WRITE_BEHIND:
         return draft->options.policy->holds_back;
     case NEED_SQLITE:
-        return backend >= 0 && has_scheme(loading->backends[backend].options.options.uri, "sqlite");
+        return backend >= 0 && has_scheme(loading->backends[backend].options.store.uri, "sqlite");
     case NEED_REDIS:
-        return backend >= 0 && has_scheme(loading->backends[backend].options.options.uri, "redis");
+        return backend >= 0 && has_scheme(loading->backends[backend].options.store.uri, "redis");
     }
     return false;
 }
@@ -289,7 +289,7 @@ static bool take_timeout(struct config_loading *loading, const struct space_draf
             "same value, or timeout in the backend alone",
             draft->backend_timeout, backend->timeout, draft->backend);
     backend->timeout = draft->backend_timeout;
-    backend->options.options.timeout_ms = draft->backend_timeout;
+    backend->options.store.timeout_ms = draft->backend_timeout;
     return true;
 }
 

@@ -65,11 +65,11 @@ static const struct field root_fields[] = {
 };
 
 static const struct field backend_fields[] = {
-    {"uri", FIELD_TEXT, BE(options.options.uri), 1, 0, 0, 0},
+    {"uri", FIELD_TEXT, BE(options.store.uri), 1, 0, 0, 0},
     {"readers", FIELD_COUNT, BE(options.readers), 1, 64, 0, 0},
     {"timeout", FIELD_MILLISECONDS, BE(timeout), 1, 3600000, 0, 0},
-    {"synchronous", FIELD_NAME, BE(options.options.synchronous), 0, 0, synchronous_words, NEED_SQLITE},
-    {"tombstone_ttl", FIELD_SECONDS, BE(options.options.tombstone_seconds), 1000, YEARS_MAX, 0, NEED_REDIS},
+    {"synchronous", FIELD_NAME, BE(options.store.synchronous), 0, 0, synchronous_words, NEED_SQLITE},
+    {"tombstone_ttl", FIELD_SECONDS, BE(options.store.tombstone_seconds), 1000, YEARS_MAX, 0, NEED_REDIS},
     {0},
 };
 
@@ -294,7 +294,7 @@ static bool read_sections(struct config_loading *loading) {
         if (section->kind == SECTION_BACKEND) {
             struct backend_draft *draft = &loading->backends[loading->backend_count++];
             draft->section = section;
-            draft->options.options.name = section->title;
+            draft->options.store.name = section->title;
             target = draft;
         } else if (section->kind == SECTION_NAMESPACE) {
             struct space_draft *draft = &loading->spaces[loading->space_count++];

@@ -51,10 +51,10 @@ void rig_init(struct tier_rig *rig, const struct policy *policy) {
     memset(rig, 0, sizeof *rig);
     rig->store = memory_store_create();
     rig->faulty = faulty_create(&memory_store_type);
-    rig->backend.options = (struct backend_options){.name = "store",
-                                                    .uri = memory_store_uri(rig->store),
-                                                    .timeout_ms = 2000,
-                                                    .type = faulty_type(rig->faulty)};
+    rig->backend.store = (struct backend_options){.name = "store",
+                                                  .uri = memory_store_uri(rig->store),
+                                                  .timeout_ms = 2000,
+                                                  .type = faulty_type(rig->faulty)};
     rig->options = (struct tier_options){.cache = {.memory_limit = 16 << 20, .item_max = 1 << 20, .node = 1},
                                          .workers = 1,
                                          .drain_timeout = 10000,

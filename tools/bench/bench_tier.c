@@ -119,7 +119,7 @@ static void measure(const char *folder, const struct policy *policy, enum journa
         .flush_batch = 10000,
         .table = {.name = "bench", .key_prefix = "", .layout = "hash", .store_prefix = ""}};
     struct tier_backend_options backend = {
-        .options = {.name = "store", .uri = uri, .data = folder, .timeout_ms = 5000}};
+        .store = {.name = "store", .uri = uri, .data = folder, .timeout_ms = 5000}};
     struct tier_options options = {.cache = {.memory_limit = 512 << 20, .item_max = 1 << 20},
                                    .workers = 1,
                                    .spaces = &space,

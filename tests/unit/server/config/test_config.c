@@ -139,10 +139,10 @@ static void everything_arrives(void **state) {
     assert_int_equal(tier->backend_count, 2);
     check_sessions(&tier->spaces[0]);
     assert_int_equal(tier->backends[0].readers, 3);
-    assert_string_equal(tier->backends[0].options.synchronous, "normal");
-    assert_int_equal(tier->backends[0].options.timeout_ms, 1500); /* its namespace's backend_timeout */
-    assert_string_equal(tier->backends[0].options.data, "/var/lib/forebay");
-    assert_int_equal(tier->backends[1].options.timeout_ms, 3000);
+    assert_string_equal(tier->backends[0].store.synchronous, "normal");
+    assert_int_equal(tier->backends[0].store.timeout_ms, 1500); /* its namespace's backend_timeout */
+    assert_string_equal(tier->backends[0].store.data, "/var/lib/forebay");
+    assert_int_equal(tier->backends[1].store.timeout_ms, 3000);
     assert_int_equal(tier->spaces[1].backend, 1);
     assert_string_equal(tier->spaces[1].table.layout, "string");
     assert_string_equal(tier->spaces[1].table.store_prefix, "shop:");
@@ -172,7 +172,7 @@ static void defaults(void **state) {
     assert_int_equal(space->negative_ttl, 0);
     assert_string_equal(space->table.layout, "hash");
     assert_string_equal(space->table.store_prefix, "");
-    assert_int_equal(loaded.settings.tier.backends[0].options.timeout_ms, 2000);
+    assert_int_equal(loaded.settings.tier.backends[0].store.timeout_ms, 2000);
     unload(&loaded);
 }
 
