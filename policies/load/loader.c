@@ -478,7 +478,7 @@ struct loader *loader_create(struct tier_backend *backend) {
     if (!loader)
         return NULL;
     loader->backend = backend;
-    loader->reader_count = backend->options.readers ? backend->options.readers : DEFAULT_READERS;
+    loader->reader_count = backend->options.readers;
     loader->readers = calloc(loader->reader_count, sizeof *loader->readers);
     loader->lines = calloc(lines, sizeof *loader->lines);
     pthread_mutex_init(&loader->mutex, NULL);

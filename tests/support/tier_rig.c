@@ -35,15 +35,14 @@ struct space_options *rig_add_space(struct tier_rig *rig, const char *name, cons
                                     const struct policy *policy) {
     assert(rig->space_count < RIG_SPACES);
     struct space_options *space = &rig->spaces[rig->space_count++];
-    *space = (struct space_options){
-        .name = name,
-        .prefix = prefix,
-        .policy = policy,
-        .backend = 0,
-        .flush_delay = 60000,
-        .flush_batch = 200000,
-        .dirty_limit = 64 << 20,
-        .table = {.name = name, .key_prefix = prefix, .layout = "hash", .store_prefix = ""}};
+    *space = (struct space_options){.name = name,
+                                    .prefix = prefix,
+                                    .policy = policy,
+                                    .backend = 0,
+                                    .flush_delay = 60000,
+                                    .flush_batch = 200000,
+                                    .dirty_limit = 64 << 20,
+                                    .table = {.name = name, .key_prefix = prefix}};
     return space;
 }
 
