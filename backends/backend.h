@@ -1,30 +1,34 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where entries live durably: one blocking batch interface, one file per kind of store.
+ * Where entries live durably: one blocking batch interface, a folder per kind of store.
  *
- * A backend_type is a const struct of functions, none optional. A connection belongs to one thread at a time;
- * each thread that talks to a store opens its own. A store has at most one connection with the role
- * BACKEND_WRITER, and it is opened first: it makes tables and scripts where they are missing.
+ * A backend_type is a const struct of functions, none optional, with what the configuration has to know of the
+ * kind. A connection belongs to one thread at a time; each thread that talks to a store opens its own. A store
+ * has at most one connection with the role BACKEND_WRITER, and it is opened first: it makes tables and scripts
+ * where they are missing.
  *
  * The version guard: a put or a touch takes effect only if the stored version is lower, a delete only if the
  * stored version is lower or equal. So per key a store only moves forward, whatever is retried or replayed.
  *
- * Adding a kind: one file with a `const struct backend_type`, one line in registry.c, one in CMakeLists.txt,
- * one in tests/backends/test_conformance.c.
+ * Adding a kind: a folder with a `const struct backend_type`, a line in kinds.h, and one in
+ * tests/backends/test_conformance.c. Settings that only this kind has are rows of its own tables.
  */
 #ifndef FOREBAY_BACKENDS_BACKEND_H
 #define FOREBAY_BACKENDS_BACKEND_H
 
 #include "cache/base/entry.h"
+#include "cache/base/setting.h"
+
+struct backend_type;
 
 enum backend_status {
     BACKEND_OK,
-    BACKEND_TRANSIENT, /* busy, disk full, disconnected, loading, out of memory: the same call may succeed
-                          later */
-    BACKEND_PERMANENT, /* this batch will never be accepted as it is: some row is refused. Bisect to find it
-                        */
-    BACKEND_REFUSED,   /* open only: bad path or address, no permission, not a database, newer schema, bad SQL
-                        */
+    /* Busy, disk full, disconnected, loading, out of memory: the same call may succeed later. */
+    BACKEND_TRANSIENT,
+    /* This batch will never be accepted as it is: some row is refused. Bisect to find it. */
+    BACKEND_PERMANENT,
+    /* From open only: bad path or address, no permission, not a database, newer schema, bad SQL. */
+    BACKEND_REFUSED,
 };
 
 /* Filled on every status but BACKEND_OK: names the thing, the place and where possible the remedy. */
@@ -32,37 +36,42 @@ struct backend_error {
     char message[320];
 };
 
+/* Settings that one kind alone has. Each kind embeds this as the first member of two structs: what its tables
+ * `options` and `table_options` describe. */
+struct backend_specific {
+    const struct backend_type *type; /* the kind */
+};
+
 /* How one namespace is kept in a store. All strings outlive the connections. */
 struct backend_table {
-    const char *name;         /* of the namespace; SQLite: the table's name */
-    const char *key_prefix;   /* the namespace's prefix, for own SQL: its parameters take keys without it */
-    const char *layout;       /* Redis: "hash" or "string" */
-    const char *store_prefix; /* Redis: put before each key in the store; "" for none */
-    const char *load_sql, *store_sql,
-        *delete_sql; /* SQLite, the application's own table; NULL: a table of ours */
-    unsigned index;  /* position in backend_options.tables */
+    const char *name;                        /* of the namespace */
+    const char *key_prefix;                  /* the namespace's: each of its keys begins with it */
+    const struct backend_specific *specific; /* NULL: the kind's defaults */
+    unsigned index;                          /* position in backend_options.tables */
 };
 
 struct backend_options {
-    const char *name;           /* of the backend, for messages */
-    const char *uri;            /* sqlite:PATH, redis://[user:password@]host:port/db, redis+unix:///path */
-    const char *data;           /* folder where relative paths start */
-    unsigned timeout_ms;        /* a call that waits longer for a lock or an answer is BACKEND_TRANSIENT */
-    unsigned tombstone_seconds; /* Redis: life of a delete's version; 0: the default of a day */
-    const char
-        *synchronous; /* SQLite: "full" or "normal"; NULL: full, so that a commit survives power loss */
+    const char *name;                        /* of the backend, for messages */
+    const char *uri;                         /* sqlite:PATH, redis://[user:password@]host:port/db, ... */
+    const char *data;                        /* folder where relative paths start */
+    unsigned timeout_ms;                     /* above 0; a call that waits longer is BACKEND_TRANSIENT */
+    const struct backend_specific *specific; /* NULL: the kind's defaults */
     const struct backend_table *const *tables;
     size_t table_count;
-    const struct backend_type
-        *type; /* the kind; NULL: what backend_find(uri) gives. Tests put a wrapper here */
+    const struct backend_type *type; /* NULL: what backend_find(uri) gives. Tests put a wrapper here */
+};
+
+/* What is wrong with the settings of a backend or of a namespace in it. */
+struct backend_complaint {
+    const char *setting; /* the one to blame */
+    char message[600];
 };
 
 enum backend_role { BACKEND_WRITER, BACKEND_READER };
 
 enum mutation_kind {
     MUTATION_PUT,   /* all of entry */
-    MUTATION_TOUCH, /* expires_at, version and client_cas changed; the whole entry is given in case the row is
-                       gone */
+    MUTATION_TOUCH, /* expires_at, version, client_cas changed; all of entry is given in case the row is gone */
     MUTATION_DELETE /* entry.key and entry.version */
 };
 
@@ -90,7 +99,26 @@ struct backend_connection {
 };
 
 struct backend_type {
-    const char *scheme; /* of the URI: "sqlite", "redis" */
+    const char *scheme; /* of its URIs, up to a ':' or '+' */
+
+    /* For messages: the name, its article ("an SQLite backend"), all schemes, a URI to copy. */
+    const char *title, *article, *schemes, *example;
+
+    /* What follows the scheme is a path: an '@' in it ends no login. */
+    bool uri_is_path;
+
+    /* How names of namespaces and backends must not begin, in any case of letters; ended by NULL. NULL: all are
+     * good. */
+    const char *const *taken_prefixes;
+
+    /* Settings that only this kind has: of a backend, and of a namespace in it. */
+    struct setting_table options, table_options;
+
+    /* Whether such a backend makes sense, and such a namespace; preload: its entries are to be scanned. False with
+     * a complaint. Nothing is opened, as `forebay --check` only looks. */
+    bool (*check)(const struct backend_options *options, struct backend_complaint *ret_complaint);
+    bool (*check_table)(const struct backend_table *table, bool preload,
+                        struct backend_complaint *ret_complaint);
 
     /* Opens a connection. BACKEND_REFUSED: it cannot ever work; BACKEND_TRANSIENT: the store does not answer
      * now (the caller may retry). A store that reconnects by itself may also answer BACKEND_OK and fail in
@@ -98,8 +126,7 @@ struct backend_type {
     enum backend_status (*open)(const struct backend_options *options, enum backend_role role,
                                 struct backend_connection **ret_connection, struct backend_error *ret_error);
 
-    /* The highest version ever applied through this store (0: none), so that new versions can start above it.
-     */
+    /* The highest version ever applied through this store, 0: none. New versions start above it. */
     enum backend_status (*high_version)(struct backend_connection *connection, uint64_t *ret_version,
                                         struct backend_error *ret_error);
 
@@ -131,11 +158,25 @@ struct backend_type {
 /* The kind that serves a URI, or NULL when no kind has its scheme. */
 const struct backend_type *backend_find(const char *uri);
 
-/* Writes a URI as it may be shown to anyone: of user and password only "***" is left, also where the scheme
- * is none that is known. Cut at size. */
+/* The kinds in the order of kinds.h; NULL when there are no more. */
+const struct backend_type *backend_kind(size_t index);
+
+/* Writes a URI as it may be shown to anyone: of user and password only "***" is left, also where no kind has the
+ * scheme. Cut at size. */
 void backend_show_uri(const char *uri, char *ret_text, size_t size);
 
-/* The schemes known, separated by ", ": for error messages. */
-const char *backend_schemes(void);
+/* For error messages, cut at size: the schemes of all kinds, separated by ", "; examples of URIs, by " or "; how
+ * names must not begin, by " and ". */
+void backend_list_schemes(char *ret_text, size_t size);
+void backend_list_examples(char *ret_text, size_t size);
+void backend_list_taken(char *ret_text, size_t size);
+
+/* Whether some kind does not take a namespace or backend of this name. */
+bool backend_name_is_taken(const char *name);
+
+/* For a kind: fills its own struct, which table describes, with what is given, or with its defaults when nothing is
+ * (NULL). False: what is given is another kind's. */
+bool backend_take_specific(const struct backend_type *type, const struct setting_table *table,
+                           const struct backend_specific *given, void *ret_options);
 
 #endif

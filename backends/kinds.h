@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* The kinds of store, for registry.c and for whoever needs one by name. */
+/* The kinds of store: one line each, the name of its const struct backend_type, which its own folder defines. */
 #ifndef FOREBAY_BACKENDS_KINDS_H
 #define FOREBAY_BACKENDS_KINDS_H
 
 #include "backends/backend.h"
 
-extern const struct backend_type sqlite_backend; /* sqlite.c */
-extern const struct backend_type redis_backend;  /* redis.c */
+#define BACKEND_KINDS(KIND)                                                                                  \
+    KIND(sqlite_backend)                                                                                     \
+    KIND(redis_backend)
+
+#define DECLARE_KIND(kind) extern const struct backend_type kind;
+BACKEND_KINDS(DECLARE_KIND)
+#undef DECLARE_KIND
 
 #endif

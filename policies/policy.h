@@ -26,4 +26,8 @@ extern const struct policy policy_cache_aside, policy_read_through, policy_write
 /* By its name in the configuration, or NULL. */
 const struct policy *policy_find(const char *name);
 
+/* For messages: the names of those that are wanted (NULL: of all) as a sentence lists them, "a, b or c", each in
+ * quote. Cut at size. */
+void policy_list(bool (*wanted)(const struct policy *policy), const char *quote, char *ret_text, size_t size);
+
 #endif

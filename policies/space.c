@@ -74,12 +74,7 @@ bool space_init(struct space *space, struct tier *tier, const struct space_optio
     space->prefix_size = strlen(options->prefix);
     if (space->policy->needs_backend)
         space->backend = &tier->backends[options->backend];
-    if (!space->options.flush_delay)
-        space->options.flush_delay = DEFAULT_FLUSH_DELAY_MS;
-    if (!space->options.flush_batch)
-        space->options.flush_batch = DEFAULT_FLUSH_BATCH;
-    if (!space->options.dirty_limit)
-        space->options.dirty_limit = DEFAULT_DIRTY_LIMIT;
+    space_options_complete(&space->options);
     space->flush_delay_us = (uint64_t)space->options.flush_delay * 1000;
     space->flush_bytes =
         space->options.dirty_limit / 2 < FLUSH_BYTES_MAX ? space->options.dirty_limit / 2 : FLUSH_BYTES_MAX;

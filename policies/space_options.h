@@ -14,7 +14,12 @@ enum existence { EXISTENCE_BACKEND, EXISTENCE_MEMORY };
 enum on_backend_down { DOWN_ERROR, DOWN_MISS, DOWN_STALE };
 enum on_full { FULL_WAIT, FULL_WRITE_THROUGH, FULL_REJECT };
 
-enum { DEFAULT_FLUSH_DELAY_MS = 1000, DEFAULT_FLUSH_BATCH = 200000, DEFAULT_DIRTY_LIMIT = 64 << 20 };
+/* What a setting of a namespace needs in order to mean something (setting.need). */
+enum space_need {
+    SPACE_NEEDS_NOTHING,
+    SPACE_NEEDS_BACKEND,
+    SPACE_NEEDS_HOLDING_BACK, /* a policy that holds writes back */
+};
 
 struct policy; /* policies/policy.h */
 
@@ -29,8 +34,7 @@ struct space_options {
     uint32_t ttl;           /* seconds, when the client gives none; 0: for ever */
     uint32_t max_residency; /* seconds; 0: for ever */
     uint32_t negative_ttl;  /* ms; 0: absence is not remembered. Rounded up to whole seconds in the cache */
-    uint32_t touch_slack;   /* seconds: a touch that moves the expiry by less is answered but not recorded; 0:
-                               exact */
+    uint32_t touch_slack;   /* seconds: a touch that moves the expiry by less is answered, not recorded */
     enum existence existence;
     enum on_backend_down on_backend_down;
     uint32_t flush_delay; /* ms */
@@ -43,5 +47,14 @@ struct space_options {
     bool preload_wait;          /* serve only afterwards */
     struct backend_table table; /* as the backend sees it */
 };
+
+/* The settings of a namespace whatever its backend is, with their defaults. */
+extern const struct setting space_settings[];
+
+/* A namespace without name, prefix and policy, of which nothing else is said. */
+void space_options_set_defaults(struct space_options *ret_options);
+
+/* Gives what was left 0 and makes no sense so its default: flush_delay, flush_batch, dirty_limit. */
+void space_options_complete(struct space_options *options);
 
 #endif

@@ -139,24 +139,23 @@ static bool list_tables(struct tier *tier, struct tier_backend *backend) {
         space->options.table.index = (unsigned)backend->table_count;
         backend->tables[backend->table_count++] = &space->options.table;
     }
-    backend->options.options.tables = backend->tables;
-    backend->options.options.table_count = backend->table_count;
+    backend->options.store.tables = backend->tables;
+    backend->options.store.table_count = backend->table_count;
     return true;
 }
 
 static bool make_backend(struct tier *tier, size_t index, char *error, size_t error_size) {
     struct tier_backend *backend = &tier->backends[index];
-    struct backend_options *options = &backend->options.options;
+    struct backend_options *options = &backend->options.store;
     backend->type = options->type ? options->type : backend_find(options->uri);
     if (!backend->type) {
-        char uri[200];
+        char uri[200], schemes[100];
         backend_show_uri(options->uri, uri, sizeof uri);
+        backend_list_schemes(schemes, sizeof schemes);
         snprintf(error, error_size, "Backend \"%s\": no kind of backend serves \"%s\" (known are: %s).",
-                 options->name, uri, backend_schemes());
+                 options->name, uri, schemes);
         return false;
     }
-    if (!options->timeout_ms)
-        options->timeout_ms = DEFAULT_TIMEOUT_MS;
     backend->timeout_ms = options->timeout_ms;
     snprintf(backend->down, sizeof backend->down, "SERVER_ERROR backend %.100s is not available",
              options->name);
@@ -183,6 +182,7 @@ static bool allot_backends(struct tier *tier) {
     for (size_t i = 0; tier->backends && i < tier->backend_count; i++) {
         tier->backends[i].tier = tier;
         tier->backends[i].options = tier->options.backends[i];
+        tier_backend_options_complete(&tier->backends[i].options);
     }
     return tier->backends != NULL;
 }
@@ -257,7 +257,7 @@ static bool start_threads(struct tier *tier, char *error, size_t error_size) {
     for (size_t i = 0; i < tier->backend_count; i++)
         if (!writer_start(tier->backends[i].writer) || !loader_start(tier->backends[i].loader)) {
             snprintf(error, error_size, "No threads can be had for backend \"%s\".",
-                     tier->backends[i].options.options.name);
+                     tier->backends[i].options.store.name);
             return false;
         }
     return true;

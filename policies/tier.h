@@ -35,9 +35,15 @@ struct tier_ticket;
 enum tier_status { TIER_DONE, TIER_HELD, TIER_PARKED };
 
 struct tier_backend_options {
-    struct backend_options options; /* tables are filled in by tier_create */
-    unsigned readers;               /* threads; 0: the default (2) */
+    struct backend_options store; /* its tables are filled in by tier_create */
+    unsigned readers;             /* threads */
 };
+
+/* The settings of a backend of any kind, with their defaults. */
+extern const struct setting tier_backend_settings[];
+
+/* Gives what was left 0 its default: readers, timeout. tier_create does it too. */
+void tier_backend_options_complete(struct tier_backend_options *options);
 
 struct tier_options {
     struct cache_options cache;

@@ -18,8 +18,6 @@
 #include "policies/space.h"
 #include "policies/turn.h"
 
-enum { DEFAULT_READERS = 2, DEFAULT_TIMEOUT_MS = 2000 };
-
 struct loader;
 struct writer;
 

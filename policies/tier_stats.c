@@ -170,7 +170,7 @@ void tier_stat_spaces(struct tier *tier, struct stat_sink *sink) {
         cache_get_stats(tier->cache, space->number, &stats);
         line(sink, name, "prefix", "%s", space->options.prefix);
         line(sink, name, "policy", "%s", space->policy->name);
-        line(sink, name, "backend", "%s", space->backend ? space->backend->options.options.name : "");
+        line(sink, name, "backend", "%s", space->backend ? space->backend->options.store.name : "");
         number(sink, name, "entries", stats.entries);
         number(sink, name, "bytes", stats.bytes);
         number(sink, name, "memory_used", stats.memory_used);
@@ -188,7 +188,7 @@ void tier_stat_spaces(struct tier *tier, struct stat_sink *sink) {
 }
 
 static void stat_backend(struct tier_backend *backend, struct stat_sink *sink) {
-    const char *name = backend->options.options.name;
+    const char *name = backend->options.store.name;
     struct loader_stats loads;
     struct writer_stats writes;
     loader_get_stats(backend->loader, &loads);

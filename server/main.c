@@ -173,11 +173,11 @@ static void announce_space(struct program *program, const struct space_options *
         return;
     }
     const struct tier_backend_options *backend = &program->settings.tier.backends[space->backend];
-    backend_show_uri(backend->options.uri, uri, sizeof uri);
+    backend_show_uri(backend->store.uri, uri, sizeof uri);
     if (space->policy->holds_back)
         snprintf(journal, sizeof journal, ", journal %s", journal_mode_names[space->journal]);
     server_log(&program->server, LOG_LEVEL_NOTICE, "namespace %s: keys \"%s*\" are %s to %s (%s)%s",
-               space->name, space->prefix, space->policy->name, backend->options.name, uri, journal);
+               space->name, space->prefix, space->policy->name, backend->store.name, uri, journal);
 }
 
 static void announce(struct program *program) {

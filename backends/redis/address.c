@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* See redis_address.h. */
+/* See address.h. */
 #include "backends/redis/address.h"
 #include <stdio.h>
 #include <stdlib.h>

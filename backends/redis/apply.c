@@ -66,6 +66,10 @@ static void add_mutation(struct redis_connection *connection, struct words *word
     add(words, number_or_nothing(connection, entry->marks));
 }
 
+static bool is_string(const struct redis_connection *connection, const struct mutation *mutation) {
+    return redis_table_of(connection, mutation->table)->is_string;
+}
+
 static uint64_t highest_version(const struct mutation *mutations, size_t count) {
     uint64_t highest = 0;
     for (size_t i = 0; i < count; i++)
@@ -76,16 +80,17 @@ static uint64_t highest_version(const struct mutation *mutations, size_t count) 
 
 static bool send_call(struct redis_connection *connection, const struct apply_task *task, struct call call) {
     const struct mutation *mutations = &task->mutations[call.from];
-    bool plain = redis_is_string(mutations[0].table);
+    bool plain = is_string(connection, &mutations[0]);
     struct words words = {.count = 0};
     add(&words, SLICE("EVALSHA"));
     add(&words, slice_of(connection->sha[plain ? REDIS_APPLY_STRING : REDIS_APPLY_HASH], REDIS_SHA_SIZE));
     add(&words, redis_number(connection, 1 + call.count * (plain ? 2 : 1)));
     add(&words, slice_string(redis_high_key));
     for (size_t i = 0; i < call.count; i++) {
-        add(&words, redis_key(connection, mutations[i].table, mutations[i].entry.key));
+        const struct redis_table *table = redis_table_of(connection, mutations[i].table);
+        add(&words, redis_key(connection, table, mutations[i].entry.key));
         if (plain)
-            add(&words, redis_companion(connection, mutations[i].table, mutations[i].entry.key));
+            add(&words, redis_companion(connection, table, mutations[i].entry.key));
     }
     add(&words, redis_number(connection, task->now));
     add(&words, slice_string(connection->tombstone_seconds));
@@ -98,11 +103,12 @@ static bool send_call(struct redis_connection *connection, const struct apply_ta
 }
 
 /* The mutations of the next call, from the given one on. *ret_bytes: of their values. */
-static size_t next_call(const struct apply_task *task, size_t from, size_t *ret_bytes) {
-    bool plain = redis_is_string(task->mutations[from].table);
+static size_t next_call(const struct redis_connection *connection, const struct apply_task *task, size_t from,
+                        size_t *ret_bytes) {
+    bool plain = is_string(connection, &task->mutations[from]);
     size_t count = 0, bytes = 0;
     while (count < CALL_MUTATIONS && from + count < task->count && bytes < CALL_BYTES &&
-           redis_is_string(task->mutations[from + count].table) == plain)
+           is_string(connection, &task->mutations[from + count]) == plain)
         bytes += task->mutations[from + count++].entry.value.size;
     *ret_bytes = bytes;
     return count;
@@ -153,7 +159,7 @@ static enum redis_step send_calls(struct redis_connection *connection, const str
            *from < task->count) {
         struct call *call = &window->calls[window->sent % WINDOW_CALLS];
         call->from = *from;
-        call->count = next_call(task, *from, &call->bytes);
+        call->count = next_call(connection, task, *from, &call->bytes);
         if (!send_call(connection, task, *call))
             return redis_out_of_memory(connection, ret_status, ret_error);
         *from += call->count;
@@ -190,7 +196,7 @@ static enum redis_step apply_work(struct redis_connection *connection, void *con
 
 enum backend_status redis_apply(struct backend_connection *base, struct mutation *mutations, size_t count,
                                 uint32_t now, struct backend_error *ret_error) {
-    struct redis_connection *connection = (struct redis_connection *)base;
+    struct redis_connection *connection = redis_connection_of(base);
     struct apply_task task = {mutations, count, now};
     assert(connection->role == BACKEND_WRITER);
     return count ? redis_do(connection, apply_work, &task, ret_error) : BACKEND_OK;

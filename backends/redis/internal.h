@@ -2,26 +2,30 @@
 /*
  * What the files of the Redis backend share. The design is told in redis.c.
  *
- *     redis.c         connections, loading
- *     redis_link.c    connecting, pipelines, what a failure means
- *     redis_script.c  the scripts
- *     redis_apply.c   batches
- *     redis_scan.c    the newest entries
+ *     redis.c       the kind: its settings
+ *     connection.c  opening and closing, the highest version
+ *     address.c     URIs
+ *     link.c        the link: made when needed, lost, pipelines, what an error means
+ *     greeting.c    what is said over a new link
+ *     words.c       the words of commands
+ *     script.c      the scripts
+ *     load.c        loading
+ *     apply.c       batches
+ *     scan.c        the newest entries, with picks.c
  */
 #ifndef FOREBAY_BACKENDS_REDIS_INTERNAL_H
 #define FOREBAY_BACKENDS_REDIS_INTERNAL_H
 
 #include "backends/arena.h"
-#include "backends/backend.h"
+#include "backends/kinds.h"
 #include "backends/redis/address.h"
+#include "backends/redis/options.h"
+#include <assert.h>
 #include <hiredis.h>
 
 enum redis_script { REDIS_APPLY_HASH, REDIS_APPLY_STRING, REDIS_LOAD_STRING, REDIS_SCRIPTS };
 
-enum {
-    REDIS_SHA_SIZE = 40,
-    REDIS_TOMBSTONE_DEFAULT = 24 * 60 * 60, /* seconds, when the options say 0 */
-};
+enum { REDIS_SHA_SIZE = 40 };
 
 /* What a step through the socket came to. */
 enum redis_step {
@@ -31,6 +35,13 @@ enum redis_step {
     REDIS_FAILED,    /* an answer was an error; status and message are filled in */
 };
 
+/* A namespace, with what its settings say taken out of their words. */
+struct redis_table {
+    const struct backend_table *table;
+    bool is_string; /* the layout: a string and its companion, not a hash */
+    struct slice key_prefix, store_prefix;
+};
+
 struct redis_connection {
     struct backend_connection base;
     enum backend_role role;
@@ -38,7 +49,7 @@ struct redis_connection {
     struct redis_address address;
     unsigned timeout_ms;
     char tombstone_seconds[16];
-    const struct backend_table *const *tables;
+    struct redis_table *tables;
     size_t table_count;
 
     redisContext *link; /* NULL: not connected */
@@ -50,11 +61,28 @@ struct redis_connection {
     struct arena words; /* what the commands in hand are made of */
 };
 
-/* The text of a script, and whether a table has the string layout. */
-const char *redis_script_text(enum redis_script script);
-bool redis_is_string(const struct backend_table *table);
+static inline struct redis_connection *redis_connection_of(struct backend_connection *base) {
+    assert(base->type == &redis_backend);
+    return (struct redis_connection *)base;
+}
 
-/* ---- redis_link.c ---- */
+/* Our table of a contract's table. */
+static inline const struct redis_table *redis_table_of(const struct redis_connection *connection,
+                                                       const struct backend_table *table) {
+    assert(table->index < connection->table_count);
+    assert(connection->tables[table->index].table == table);
+    return &connection->tables[table->index];
+}
+
+/* The key of the highest version ever applied. */
+extern const char redis_high_key[];
+
+const char *redis_script_text(enum redis_script script);
+
+/* Ends what the last load handed out. */
+void redis_forget_loaded(struct redis_connection *connection);
+
+/* ---- link.c ---- */
 
 /* Work that can be begun anew: it must not depend on how far it came before. */
 typedef enum redis_step (*redis_work)(struct redis_connection *connection, void *task,
@@ -78,6 +106,14 @@ enum redis_step redis_flush(struct redis_connection *connection);
 /* The next answer, which is the caller's to free. Errors among the answers are answers. */
 enum redis_step redis_answer(struct redis_connection *connection, redisReply **ret_reply);
 
+/* Whether an error answer begins with a word. */
+bool redis_begins_with(const redisReply *reply, const char *word);
+
+/* Tells what an error answer says, but no secret: REDIS_FAILED with this status. */
+enum redis_step redis_say(const struct redis_connection *connection, const redisReply *reply,
+                          enum backend_status status, enum backend_status *ret_status,
+                          struct backend_error *ret_error);
+
 /* What an error answer means in the middle of a call. */
 enum redis_step redis_error_means(const struct redis_connection *connection, const redisReply *reply,
                                   enum backend_status *ret_status, struct backend_error *ret_error);
@@ -90,20 +126,32 @@ enum redis_step redis_odd_answer(const struct redis_connection *connection, enum
 enum redis_step redis_out_of_memory(struct redis_connection *connection, enum backend_status *ret_status,
                                     struct backend_error *ret_error);
 
-/* ---- Words of commands, in the arena connection->words; NULL data: out of memory ---- */
+/* ---- greeting.c ---- */
+
+/* Makes a new link ours: login, database, scripts. REDIS_FAILED with BACKEND_REFUSED: this Redis cannot serve. */
+enum redis_step redis_greet(struct redis_connection *connection, enum backend_status *ret_status,
+                            struct backend_error *ret_error);
+
+/* ---- words.c: words of commands, in the arena connection->words; NULL data: out of memory ---- */
 
 struct slice redis_number(struct redis_connection *connection, uint64_t number);
 
 /* The names under which an entry is kept. */
-struct slice redis_key(struct redis_connection *connection, const struct backend_table *table,
+struct slice redis_key(struct redis_connection *connection, const struct redis_table *table,
                        struct slice key);
-struct slice redis_companion(struct redis_connection *connection, const struct backend_table *table,
+struct slice redis_companion(struct redis_connection *connection, const struct redis_table *table,
                              struct slice key);
 
-extern const char redis_high_key[];
+/* The other way: the number that an answer holds; 0 when it is none. */
+uint64_t redis_number_in(const redisReply *reply);
 
-/* ---- Functions of the type that are not in redis.c ---- */
+/* ---- Functions of the type: connection.c, load.c, apply.c, scan.c ---- */
 
+enum backend_status redis_open(const struct backend_options *options, enum backend_role role,
+                               struct backend_connection **ret_connection, struct backend_error *ret_error);
+void redis_close(struct backend_connection *base);
+enum backend_status redis_high_version(struct backend_connection *base, uint64_t *ret_version,
+                                       struct backend_error *ret_error);
 enum backend_status redis_load(struct backend_connection *base, const struct backend_table *table,
                                const struct slice *keys, size_t count, uint32_t now,
                                struct load_result *results, struct backend_error *ret_error);

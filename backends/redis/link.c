@@ -18,8 +18,7 @@
 
 enum {
     PAUSE_FIRST = 10, /* ms before the second attempt */
-    PAUSE_LONGEST = 500,
-    REDIS_MAJOR_LEAST = 7
+    PAUSE_LONGEST = 500
 };
 
 static uint64_t monotonic_ms(void) {
@@ -35,30 +34,9 @@ static struct timeval time_left(const struct redis_connection *connection) {
 
 /* ---- What an error means ---- */
 
-static bool begins_with(const redisReply *reply, const char *word) {
+bool redis_begins_with(const redisReply *reply, const char *word) {
     size_t size = strlen(word);
     return (size_t)reply->len >= size && memcmp(reply->str, word, size) == 0;
-}
-
-/* These stay as they are until somebody changes the configuration, here or there. */
-static bool is_refusal(const redisReply *reply) {
-    static const char *const words[] = {"NOAUTH",
-                                        "WRONGPASS",
-                                        "NOPERM",
-                                        "MOVED",
-                                        "ASK",
-                                        "CROSSSLOT",
-                                        "ERR invalid password",
-                                        "ERR AUTH",
-                                        "ERR Client sent AUTH",
-                                        "ERR DB index",
-                                        "ERR invalid DB index",
-                                        "ERR unknown command",
-                                        "ERR wrong number of arguments for 'auth'"};
-    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
-        if (begins_with(reply, words[i]))
-            return true;
-    return false;
 }
 
 /* How much of an error answer may be told: its first line, and of a command that the server does not know
@@ -70,9 +48,9 @@ static int tellable(const redisReply *reply) {
                                                                       : line);
 }
 
-static enum redis_step say(const struct redis_connection *connection, const redisReply *reply,
-                           enum backend_status status, enum backend_status *ret_status,
-                           struct backend_error *ret_error) {
+enum redis_step redis_say(const struct redis_connection *connection, const redisReply *reply,
+                          enum backend_status status, enum backend_status *ret_status,
+                          struct backend_error *ret_error) {
     *ret_status = backend_fail(ret_error, status, "backend \"%s\", redis at %s: %.*s", connection->name,
                                connection->address.shown, tellable(reply), reply->str);
     return REDIS_FAILED;
@@ -81,12 +59,13 @@ static enum redis_step say(const struct redis_connection *connection, const redi
 enum redis_step redis_error_means(const struct redis_connection *connection, const redisReply *reply,
                                   enum backend_status *ret_status, struct backend_error *ret_error) {
     assert(reply->type == REDIS_REPLY_ERROR);
-    if (begins_with(reply, "NOSCRIPT"))
+    if (redis_begins_with(reply, "NOSCRIPT"))
         return REDIS_NO_SCRIPT;
     /* Only a key of another type is the fault of one row; all else (OOM, LOADING, READONLY, MISCONF, BUSY, a
      * changed password, a cluster that moved away) concerns every row, which would all be quarantined. */
-    return say(connection, reply, begins_with(reply, "WRONGTYPE") ? BACKEND_PERMANENT : BACKEND_TRANSIENT,
-               ret_status, ret_error);
+    return redis_say(connection, reply,
+                     redis_begins_with(reply, "WRONGTYPE") ? BACKEND_PERMANENT : BACKEND_TRANSIENT,
+                     ret_status, ret_error);
 }
 
 enum redis_step redis_odd_answer(const struct redis_connection *connection, enum backend_status *ret_status,
@@ -142,127 +121,7 @@ enum redis_step redis_answer(struct redis_connection *connection, redisReply **r
 
 /* ---- Connecting ---- */
 
-/* The commands that make a connection ours, in this order; those without words are left out. */
-enum greeting {
-    GREETING_AUTH,
-    GREETING_SELECT,
-    GREETING_INFO,
-    GREETING_SCRIPTS,
-    GREETINGS = GREETING_SCRIPTS + REDIS_SCRIPTS
-};
-
-static size_t greeting_words(const struct redis_connection *connection, unsigned greeting,
-                             const char *words[3]) {
-    static const char scripts[] = "SCRIPT";
-    const struct redis_address *address = &connection->address;
-    size_t count = 0;
-    switch (greeting) {
-    case GREETING_AUTH:
-        if (!*address->password && !*address->user)
-            return 0;
-        words[count++] = "AUTH";
-        if (*address->user)
-            words[count++] = address->user;
-        words[count++] = address->password;
-        return count;
-    case GREETING_SELECT:
-        return 0; /* a number: written by send_greetings */
-    case GREETING_INFO:
-        words[count++] = "INFO";
-        return count;
-    default:
-        words[count++] = scripts;
-        words[count++] = "LOAD";
-        words[count++] = redis_script_text((enum redis_script)(greeting - GREETING_SCRIPTS));
-        return count;
-    }
-}
-
-static bool send_greeting(struct redis_connection *connection, unsigned greeting, bool *ret_sent) {
-    const char *words[3];
-    size_t sizes[3];
-    char number[16];
-    size_t count = greeting_words(connection, greeting, words);
-    if (greeting == GREETING_SELECT && connection->address.database) {
-        snprintf(number, sizeof number, "%u", connection->address.database);
-        words[count++] = "SELECT";
-        words[count++] = number;
-    }
-    for (size_t i = 0; i < count; i++)
-        sizes[i] = strlen(words[i]);
-    *ret_sent = count > 0;
-    return count == 0 || redis_append(connection, count, words, sizes);
-}
-
-/* PEXPIRETIME, which the string layout needs, came with 7.0. */
-static bool is_too_old(const char *info, char ret_version[16]) {
-    static const char field[] = "redis_version:";
-    const char *version = strstr(info, field);
-    if (!version)
-        return false;
-    version += sizeof field - 1;
-    snprintf(ret_version, 16, "%.*s", (int)strcspn(version, "\r\n"), version);
-    return strtoul(version, NULL, 10) < REDIS_MAJOR_LEAST;
-}
-
-/* An error is not important: the user may not be allowed to ask. Then each call says what is wrong. */
-static enum redis_step hear_info(const struct redis_connection *connection, const redisReply *reply,
-                                 enum backend_status *ret_status, struct backend_error *ret_error) {
-    char version[16];
-    if (reply->type != REDIS_REPLY_STRING)
-        return REDIS_DONE;
-    if (strstr(reply->str, "cluster_enabled:1"))
-        *ret_status = backend_fail(
-            ret_error, BACKEND_REFUSED,
-            "backend \"%s\", redis at %s: it is a node of a Redis Cluster, which is not supported",
-            connection->name, connection->address.shown);
-    else if (is_too_old(reply->str, version))
-        *ret_status =
-            backend_fail(ret_error, BACKEND_REFUSED,
-                         "backend \"%s\", redis at %s: it is Redis %s, %d.0 or "
-                         "later is needed",
-                         connection->name, connection->address.shown, version, (int)REDIS_MAJOR_LEAST);
-    else
-        return REDIS_DONE;
-    return REDIS_FAILED;
-}
-
-/* What the answer to a greeting means. */
-static enum redis_step hear(struct redis_connection *connection, unsigned greeting, const redisReply *reply,
-                            enum backend_status *ret_status, struct backend_error *ret_error) {
-    if (greeting == GREETING_INFO)
-        return hear_info(connection, reply, ret_status, ret_error);
-    if (reply->type == REDIS_REPLY_ERROR)
-        return say(connection, reply, is_refusal(reply) ? BACKEND_REFUSED : BACKEND_TRANSIENT, ret_status,
-                   ret_error);
-    if (greeting >= GREETING_SCRIPTS) {
-        if (reply->type != REDIS_REPLY_STRING || reply->len != REDIS_SHA_SIZE)
-            return redis_odd_answer(connection, ret_status, ret_error);
-        memcpy(connection->sha[greeting - GREETING_SCRIPTS], reply->str, REDIS_SHA_SIZE + 1);
-    }
-    return REDIS_DONE;
-}
-
-static enum redis_step greet(struct redis_connection *connection, enum backend_status *ret_status,
-                             struct backend_error *ret_error) {
-    enum redis_step step = REDIS_DONE;
-    for (unsigned greeting = 0; greeting < GREETINGS && step == REDIS_DONE; greeting++) {
-        redisReply *reply = NULL;
-        bool sent;
-        if (!send_greeting(connection, greeting, &sent))
-            return redis_out_of_memory(connection, ret_status, ret_error);
-        if (!sent)
-            continue;
-        step = redis_answer(connection, &reply);
-        if (step == REDIS_DONE)
-            step = hear(connection, greeting, reply, ret_status, ret_error);
-        if (reply)
-            freeReplyObject(reply);
-    }
-    return step;
-}
-
-/* Says what broke, in the words of the link; then there is no link any more. */
+/* Says what broke, in the words of the link, and closes it. */
 static void lose(struct redis_connection *connection, struct backend_error *ret_error) {
     const char *reason = "out of memory";
     if (connection->link && connection->link->err == REDIS_ERR_IO && errno == EAGAIN)
@@ -283,7 +142,7 @@ static enum redis_step connect_once(struct redis_connection *connection, enum ba
                                       : redisConnectWithTimeout(address->host, address->port, timeout);
     enum redis_step step = REDIS_LOST;
     if (connection->link && !connection->link->err && redisSetTimeout(connection->link, timeout) == REDIS_OK)
-        step = greet(connection, ret_status, ret_error);
+        step = redis_greet(connection, ret_status, ret_error);
     if (step == REDIS_LOST) {
         *ret_status = BACKEND_TRANSIENT;
         lose(connection, ret_error);
@@ -314,9 +173,8 @@ static enum redis_step attempt(struct redis_connection *connection, redis_work w
     enum redis_step step = work(connection, task, ret_status, ret_error);
     if (step == REDIS_LOST)
         lose(connection, ret_error);
-    else if (step != REDIS_DONE)
-        redis_disconnect(
-            connection); /* answers may still be under way; connecting also brings the scripts back */
+    else if (step != REDIS_DONE) /* answers may still be under way; connecting also brings the scripts back */
+        redis_disconnect(connection);
     return step;
 }
 
@@ -345,47 +203,4 @@ enum backend_status redis_do(struct redis_connection *connection, redis_work wor
         backend_fail(ret_error, BACKEND_TRANSIENT, "backend \"%s\", redis at %s: no answer in time",
                      connection->name, connection->address.shown);
     return BACKEND_TRANSIENT;
-}
-
-/* ---- Words ---- */
-
-struct slice redis_number(struct redis_connection *connection, uint64_t number) {
-    enum { DIGITS = 20 };
-    char *end = arena_take(&connection->words, DIGITS);
-    size_t size = 0;
-    if (!end)
-        return slice_of(NULL, 0);
-    end += DIGITS;
-    do {
-        *--end = (char)('0' + number % 10);
-        number /= 10;
-        size++;
-    } while (number);
-    return slice_of(end, size);
-}
-
-static struct slice join(struct redis_connection *connection, struct slice a, struct slice b,
-                         struct slice c) {
-    char *whole = arena_take(&connection->words, a.size + b.size + c.size + 1);
-    if (!whole)
-        return slice_of(NULL, 0);
-    memcpy(whole, a.data, a.size);
-    memcpy(whole + a.size, b.data, b.size);
-    memcpy(whole + a.size + b.size, c.data, c.size);
-    return slice_of(whole, a.size + b.size + c.size);
-}
-
-static struct slice store_prefix(const struct backend_table *table) {
-    return slice_string(table->store_prefix ? table->store_prefix : "");
-}
-
-struct slice redis_key(struct redis_connection *connection, const struct backend_table *table,
-                       struct slice key) {
-    struct slice prefix = store_prefix(table);
-    return prefix.size ? join(connection, prefix, key, SLICE("")) : key;
-}
-
-struct slice redis_companion(struct redis_connection *connection, const struct backend_table *table,
-                             struct slice key) {
-    return join(connection, SLICE("forebay:beside:"), store_prefix(table), key);
 }

@@ -9,142 +9,36 @@
  * shown as they are when they are loaded.
  */
 #include "backends/redis/internal.h"
-#include <assert.h>
-#include <stdlib.h>
+#include "backends/redis/picks.h"
 
 enum {
     PAGE_KEYS = 1000, /* what SCAN is asked for in one step */
     LOAD_KEYS = 256
 };
 
-struct picked {
-    uint64_t version;
-    size_t size;
-    char *key; /* the whole key as the client knows it; ours */
-};
-
-/* A heap with the oldest on top: it makes room for a newer one. */
-struct picks {
-    struct picked *heap;
-    size_t count, room, limit;
-};
-
 struct scan_task {
-    const struct backend_table *table;
+    const struct redis_table *table;
     struct picks picks;
     char cursor[24];
     redisReply *page;
 };
 
-/* ---- The heap ---- */
-
-static void swap(struct picked *a, struct picked *b) {
-    struct picked kept = *a;
-    *a = *b;
-    *b = kept;
-}
-
-static void sift_up(struct picks *picks, size_t at) {
-    for (; at > 0 && picks->heap[at].version < picks->heap[(at - 1) / 2].version; at = (at - 1) / 2)
-        swap(&picks->heap[at], &picks->heap[(at - 1) / 2]);
-}
-
-static void sift_down(struct picks *picks, size_t at) {
-    for (;;) {
-        size_t least = at;
-        for (size_t child = 2 * at + 1; child <= 2 * at + 2 && child < picks->count; child++)
-            if (picks->heap[child].version < picks->heap[least].version)
-                least = child;
-        if (least == at)
-            return;
-        swap(&picks->heap[at], &picks->heap[least]);
-        at = least;
-    }
-}
-
-static bool make_room(struct picks *picks) {
-    if (picks->count < picks->room)
-        return true;
-    size_t room = picks->room ? picks->room * 2 : 256;
-    struct picked *heap = realloc(picks->heap, room * sizeof *heap);
-    if (!heap)
-        return false;
-    picks->heap = heap;
-    picks->room = room;
-    return true;
-}
-
-static bool pick(struct picks *picks, struct slice key, uint64_t version) {
-    bool full = picks->count == picks->limit;
-    if (full && version <= picks->heap[0].version)
-        return true;
-    struct picked picked = {version, key.size, malloc(key.size + 1)};
-    if (!picked.key || (!full && !make_room(picks))) {
-        free(picked.key);
-        return false;
-    }
-    memcpy(picked.key, key.data, key.size);
-    if (full) {
-        free(picks->heap[0].key);
-        picks->heap[0] = picked;
-        sift_down(picks, 0);
-    } else {
-        picks->heap[picks->count] = picked;
-        sift_up(picks, picks->count++);
-    }
-    return true;
-}
-
-/* Newest first; a key that SCAN showed twice becomes a neighbour of itself. */
-static int by_version_and_key(const void *left, const void *right) {
-    const struct picked *a = left, *b = right;
-    if (a->version != b->version)
-        return a->version < b->version ? 1 : -1;
-    if (a->size != b->size)
-        return a->size < b->size ? -1 : 1;
-    return memcmp(a->key, b->key, a->size);
-}
-
-static void sort_picks(struct picks *picks) {
-    size_t kept = 0;
-    if (picks->count)
-        qsort(picks->heap, picks->count, sizeof *picks->heap, by_version_and_key);
-    for (size_t i = 0; i < picks->count; i++) {
-        if (kept && by_version_and_key(&picks->heap[kept - 1], &picks->heap[i]) == 0)
-            free(picks->heap[i].key);
-        else
-            picks->heap[kept++] = picks->heap[i];
-    }
-    picks->count = kept;
-}
-
-static void free_picks(struct picks *picks) {
-    for (size_t i = 0; i < picks->count; i++)
-        free(picks->heap[i].key);
-    free(picks->heap);
-}
-
 /* ---- The walk ---- */
-
-static struct slice text_or_nothing(const char *text) {
-    return slice_string(text ? text : "");
-}
 
 /* The key of an entry of this table from its name in Redis: not somebody else's, not of a namespace with a
  * longer prefix, not one of our own keys. */
-static bool belongs(const struct redis_connection *connection, const struct backend_table *table,
+static bool belongs(const struct redis_connection *connection, const struct redis_table *table,
                     struct slice name, struct slice *ret_key) {
-    struct slice prefix = text_or_nothing(table->store_prefix);
+    struct slice prefix = table->store_prefix;
     if (!slice_starts_with(name, prefix) || slice_starts_with(name, SLICE("forebay:")))
         return false;
     struct slice key = slice_of(name.data + prefix.size, name.size - prefix.size);
-    struct slice wanted = text_or_nothing(table->key_prefix);
-    if (!slice_starts_with(key, wanted) || key.size == 0 || key.size > ENTRY_KEY_MAX)
+    if (!slice_starts_with(key, table->key_prefix) || key.size == 0 || key.size > ENTRY_KEY_MAX)
         return false;
     for (size_t i = 0; i < connection->table_count; i++) {
-        struct slice other = text_or_nothing(connection->tables[i]->key_prefix);
-        if (other.size > wanted.size && slice_starts_with(key, other) &&
-            slice_equal(text_or_nothing(connection->tables[i]->store_prefix), prefix))
+        const struct redis_table *other = &connection->tables[i];
+        if (other->key_prefix.size > table->key_prefix.size && slice_starts_with(key, other->key_prefix) &&
+            slice_equal(other->store_prefix, prefix))
             return false;
     }
     *ret_key = key;
@@ -152,8 +46,8 @@ static bool belongs(const struct redis_connection *connection, const struct back
 }
 
 /* The start of the names, with the pattern's own signs made harmless. */
-static struct slice pattern_of(struct redis_connection *connection, const struct backend_table *table) {
-    const struct slice parts[] = {text_or_nothing(table->store_prefix), text_or_nothing(table->key_prefix)};
+static struct slice pattern_of(struct redis_connection *connection, const struct redis_table *table) {
+    const struct slice parts[] = {table->store_prefix, table->key_prefix};
     char *pattern = arena_take(&connection->words, 2 * (parts[0].size + parts[1].size) + 1);
     size_t size = 0;
     if (!pattern)
@@ -172,7 +66,7 @@ static enum redis_step next_page(struct redis_connection *connection, struct sca
                                  enum backend_status *ret_status, struct backend_error *ret_error) {
     struct slice pattern = pattern_of(connection, task->table), count = redis_number(connection, PAGE_KEYS);
     const char *words[] = {"SCAN",  task->cursor, "MATCH", pattern.data,
-                           "COUNT", count.data,   "TYPE",  redis_is_string(task->table) ? "string" : "hash"};
+                           "COUNT", count.data,   "TYPE",  task->table->is_string ? "string" : "hash"};
     const size_t sizes[] = {4, strlen(task->cursor), 5, pattern.size, 5, count.size, 4, strlen(words[7])};
     if (!redis_append(connection, 8, words, sizes))
         return redis_out_of_memory(connection, ret_status, ret_error);
@@ -190,9 +84,9 @@ static enum redis_step next_page(struct redis_connection *connection, struct sca
 }
 
 /* One command per key: [version, something that only live entries have]. */
-static bool ask_version(struct redis_connection *connection, const struct backend_table *table,
+static bool ask_version(struct redis_connection *connection, const struct redis_table *table,
                         struct slice name, struct slice key) {
-    if (redis_is_string(table)) {
+    if (table->is_string) {
         struct slice beside = redis_companion(connection, table, key);
         const char *words[] = {"HMGET", beside.data, "version", "version"};
         const size_t sizes[] = {5, beside.size, 7, 7};
@@ -203,10 +97,6 @@ static bool ask_version(struct redis_connection *connection, const struct backen
     return redis_append(connection, 4, words, sizes);
 }
 
-static uint64_t version_in(const redisReply *field) {
-    return field->type == REDIS_REPLY_STRING ? strtoull(field->str, NULL, 10) : 0;
-}
-
 static enum redis_step hear_version(struct redis_connection *connection, struct scan_task *task,
                                     struct slice key, enum backend_status *ret_status,
                                     struct backend_error *ret_error) {
@@ -215,8 +105,8 @@ static enum redis_step hear_version(struct redis_connection *connection, struct 
     if (step != REDIS_DONE)
         return step;
     bool pair = reply->type == REDIS_REPLY_ARRAY && reply->elements == 2;
-    bool live = pair && (redis_is_string(task->table) || reply->element[1]->type == REDIS_REPLY_STRING);
-    if (live && !pick(&task->picks, key, version_in(reply->element[0])))
+    bool live = pair && (task->table->is_string || reply->element[1]->type == REDIS_REPLY_STRING);
+    if (live && !picks_add(&task->picks, key, redis_number_in(reply->element[0])))
         step = redis_out_of_memory(connection, ret_status, ret_error);
     freeReplyObject(reply); /* errors: the key became another type meanwhile; it is not ours */
     return step;
@@ -240,7 +130,7 @@ static enum redis_step pick_from_page(struct redis_connection *connection, struc
     return step;
 }
 
-/* One page. When it has to begin anew, keys of the page may be picked twice: sort_picks takes them out. */
+/* One page. When it has to begin anew, keys of the page may be picked twice: picks_sort takes them out. */
 static enum redis_step page_work(struct redis_connection *connection, void *context,
                                  enum backend_status *ret_status, struct backend_error *ret_error) {
     struct scan_task *task = context;
@@ -267,7 +157,7 @@ static enum backend_status show_some(struct redis_connection *connection, const 
     for (size_t i = 0; i < count; i++)
         keys[i] = slice_of(task->picks.heap[from + i].key, task->picks.heap[from + i].size);
     enum backend_status status =
-        redis_load(&connection->base, task->table, keys, count, now, results, ret_error);
+        redis_load(&connection->base, task->table->table, keys, count, now, results, ret_error);
     for (size_t i = 0; i < count && status == BACKEND_OK && *ret_wanted; i++)
         if (results[i].found)
             *ret_wanted = visitor->entry(visitor, &results[i].entry);
@@ -299,19 +189,20 @@ static enum backend_status show(struct redis_connection *connection, const struc
 enum backend_status redis_scan(struct backend_connection *base, const struct backend_table *table,
                                size_t limit, uint32_t now, struct backend_visitor *visitor,
                                struct backend_error *ret_error) {
-    struct redis_connection *connection = (struct redis_connection *)base;
-    struct scan_task task = {.table = table, .picks = {.limit = limit}, .cursor = "0"};
+    struct redis_connection *connection = redis_connection_of(base);
+    struct scan_task task = {
+        .table = redis_table_of(connection, table), .picks = {.limit = limit}, .cursor = "0"};
     enum backend_status status = BACKEND_OK;
     if (limit == 0)
         return BACKEND_OK;
     do
         status = redis_do(connection, page_work, &task, ret_error);
     while (status == BACKEND_OK && strcmp(task.cursor, "0") != 0);
-    sort_picks(&task.picks);
+    picks_sort(&task.picks);
     if (status == BACKEND_OK && visitor->keys_only)
         show_keys(&task, visitor);
     else if (status == BACKEND_OK)
         status = show(connection, &task, now, visitor, ret_error);
-    free_picks(&task.picks);
+    picks_free(&task.picks);
     return status;
 }

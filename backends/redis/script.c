@@ -89,14 +89,10 @@ static const char load_string[] =
     "local beside = redis.call('HMGET', KEYS[2], 'version', 'flags', 'cas', 'marks')\n"
     "local expires = redis.call('PEXPIRETIME', KEYS[1])\n"
     "if expires < 0 then expires = 0 end\n"
-    "return {value, beside[1], beside[2], string.format('%.0f', math.ceil(expires / 1000)), beside[3], "
-    "beside[4]}\n";
+    "local seconds = string.format('%.0f', math.ceil(expires / 1000))\n"
+    "return {value, beside[1], beside[2], seconds, beside[3], beside[4]}\n";
 
 const char *redis_script_text(enum redis_script script) {
     static const char *const texts[REDIS_SCRIPTS] = {apply_hash, apply_string, load_string};
     return texts[script];
-}
-
-bool redis_is_string(const struct backend_table *table) {
-    return table->layout && strcmp(table->layout, "string") == 0;
 }

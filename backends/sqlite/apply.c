@@ -228,7 +228,7 @@ static enum backend_status apply_ordered(const struct batch *batch, size_t count
 
 enum backend_status sqlite_apply(struct backend_connection *base, struct mutation *mutations, size_t count,
                                  uint32_t now, struct backend_error *ret_error) {
-    struct sqlite_connection *connection = (struct sqlite_connection *)base;
+    struct sqlite_connection *connection = sqlite_connection_of(base);
     struct batch batch = {connection, mutations, now, ret_error};
     assert(connection->role == BACKEND_WRITER);
     if (count == 0)

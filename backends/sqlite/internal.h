@@ -2,16 +2,22 @@
 /*
  * What the files of the SQLite backend share. The design is told in sqlite.c.
  *
- *     sqlite.c         connections, loading, scanning
- *     sqlite_schema.c  tables: made, checked, their statements prepared
- *     sqlite_apply.c   batches
- *     sqlite_upkeep.c  checkpoints and the purge
+ *     sqlite.c      the kind: its settings and checks
+ *     connection.c  opening and closing
+ *     statement.c   statements: run, bound, failed
+ *     schema.c      tables: made, checked, their statements prepared
+ *     own_sql.c     tables of the application's own, seen through its own statements
+ *     load.c        reading: by key, the newest, the highest version
+ *     apply.c       batches
+ *     upkeep.c      checkpoints and the purge
  */
 #ifndef FOREBAY_BACKENDS_SQLITE_INTERNAL_H
 #define FOREBAY_BACKENDS_SQLITE_INTERNAL_H
 
 #include "backends/arena.h"
-#include "backends/backend.h"
+#include "backends/kinds.h"
+#include "backends/sqlite/options.h"
+#include <assert.h>
 #include <sqlite3.h>
 
 enum {
@@ -20,8 +26,7 @@ enum {
     SQLITE_ROW_PARAMETERS = 7 /* key, value, flags, expires_at, version, client_cas, marks */
 };
 
-/* Positions of the named parameters in a statement of the application's own SQL; 0: it does not occur there.
- */
+/* Positions of the named parameters in a statement of the application's own SQL; 0: not in it. */
 struct sqlite_parameters {
     int key, value, flags, expires_at, version, now;
 };
@@ -37,6 +42,7 @@ struct sqlite_sweep {
 
 struct sqlite_table {
     const struct backend_table *table;
+    struct sqlite_table_options options;
     bool own_sql;
     sqlite3_stmt *load; /* both kinds */
 
@@ -79,6 +85,21 @@ struct sqlite_connection {
     size_t sweep_turn;        /* the table whose turn it is */
 };
 
+static inline struct sqlite_connection *sqlite_connection_of(struct backend_connection *base) {
+    assert(base->type == &sqlite_backend);
+    return (struct sqlite_connection *)base;
+}
+
+/* Our table of a contract's table. */
+static inline struct sqlite_table *sqlite_table_of(struct sqlite_connection *connection,
+                                                   const struct backend_table *table) {
+    assert(table->index < connection->table_count);
+    assert(connection->tables[table->index].table == table);
+    return &connection->tables[table->index];
+}
+
+/* ---- statement.c ---- */
+
 /* Says what SQLite said, with the place; returns the status that the code means during a call. */
 enum backend_status sqlite_fail(const struct sqlite_connection *connection, const char *doing,
                                 struct backend_error *ret_error);
@@ -93,23 +114,30 @@ int sqlite_run(sqlite3_stmt *statement);
 /* Ends a transaction whose batch failed. */
 void sqlite_roll_back(struct sqlite_connection *connection);
 
-/* Our table of a contract's table. */
-struct sqlite_table *sqlite_table_of(struct sqlite_connection *connection, const struct backend_table *table);
-
 /* Binds bytes that outlive the next step; an empty slice is an empty blob, not NULL. */
 void sqlite_bind_bytes(sqlite3_stmt *statement, int at, struct slice bytes);
 
-/* ---- sqlite_schema.c ---- */
+/* ---- schema.c ---- */
 
 /* Makes what is missing (writer), checks what is there, prepares all statements. */
 enum backend_status sqlite_schema_open(struct sqlite_connection *connection, struct backend_error *ret_error);
 void sqlite_schema_close(struct sqlite_connection *connection);
 
+/* ---- own_sql.c ---- */
+
+/* Notes which tables are the application's: those with all three statements; some of them only is a mistake. */
+enum backend_status sqlite_find_own_sql(struct sqlite_connection *connection,
+                                        struct backend_error *ret_error);
+
+/* Prepares the statements of such a table. */
+enum backend_status sqlite_prepare_own(struct sqlite_connection *connection, struct sqlite_table *table,
+                                       struct backend_error *ret_error);
+
 /* Binds what the application's statement asks for. The key goes without the namespace's prefix. */
 void sqlite_bind_own(sqlite3_stmt *statement, const struct sqlite_parameters *at,
                      const struct backend_table *table, const struct entry *entry, uint32_t now);
 
-/* ---- sqlite_upkeep.c ---- */
+/* ---- upkeep.c ---- */
 
 void sqlite_upkeep_open(struct sqlite_connection *connection);
 
@@ -119,8 +147,19 @@ void sqlite_bound_wal(struct sqlite_connection *connection);
 /* After a batch wrote an entry: its expiry is known to the purge. */
 void sqlite_expect_expiry(struct sqlite_table *table, uint32_t expires_at);
 
-/* ---- functions of the type that are not in sqlite.c ---- */
+/* ---- Functions of the type: connection.c, load.c, apply.c, upkeep.c ---- */
 
+enum backend_status sqlite_open(const struct backend_options *options, enum backend_role role,
+                                struct backend_connection **ret_connection, struct backend_error *ret_error);
+void sqlite_close(struct backend_connection *base);
+enum backend_status sqlite_high_version(struct backend_connection *base, uint64_t *ret_version,
+                                        struct backend_error *ret_error);
+enum backend_status sqlite_load(struct backend_connection *base, const struct backend_table *table,
+                                const struct slice *keys, size_t count, uint32_t now,
+                                struct load_result *results, struct backend_error *ret_error);
+enum backend_status sqlite_scan(struct backend_connection *base, const struct backend_table *table,
+                                size_t limit, uint32_t now, struct backend_visitor *visitor,
+                                struct backend_error *ret_error);
 enum backend_status sqlite_apply(struct backend_connection *base, struct mutation *mutations, size_t count,
                                  uint32_t now, struct backend_error *ret_error);
 enum backend_status sqlite_maintain(struct backend_connection *base, uint32_t now, bool *ret_more,

@@ -169,7 +169,7 @@ static bool checkpoint_is_due(const struct sqlite_connection *connection, bool i
 
 enum backend_status sqlite_maintain(struct backend_connection *base, uint32_t now, bool *ret_more,
                                     struct backend_error *ret_error) {
-    struct sqlite_connection *connection = (struct sqlite_connection *)base;
+    struct sqlite_connection *connection = sqlite_connection_of(base);
     assert(connection->role == BACKEND_WRITER);
     bool swept = false;
     enum backend_status status = sweep_some(connection, now, &swept, ret_error);

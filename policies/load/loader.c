@@ -316,7 +316,7 @@ static enum backend_status look_up(struct reader *reader, struct batch *batch, s
     struct tier_backend *backend = reader->loader->backend;
     if (!reader->connection) {
         enum backend_status status =
-            backend->type->open(&backend->options.options, BACKEND_READER, &reader->connection, error);
+            backend->type->open(&backend->options.store, BACKEND_READER, &reader->connection, error);
         if (status != BACKEND_OK)
             return status == BACKEND_REFUSED ? BACKEND_TRANSIENT : status;
         reader->failures = 0;
@@ -361,7 +361,7 @@ static void report(struct reader *reader, enum backend_status status, const stru
     if (opened)
         service_log(&loader->backend->tier->service, LOG_LEVEL_WARNING,
                     "backend %s: reads fail and are refused for a while: %s",
-                    loader->backend->options.options.name, error->message);
+                    loader->backend->options.store.name, error->message);
 }
 
 void loader_backend_answers(struct loader *loader) {
@@ -478,7 +478,7 @@ struct loader *loader_create(struct tier_backend *backend) {
     if (!loader)
         return NULL;
     loader->backend = backend;
-    loader->reader_count = backend->options.readers ? backend->options.readers : DEFAULT_READERS;
+    loader->reader_count = backend->options.readers;
     loader->readers = calloc(loader->reader_count, sizeof *loader->readers);
     loader->lines = calloc(lines, sizeof *loader->lines);
     pthread_mutex_init(&loader->mutex, NULL);
@@ -504,7 +504,7 @@ bool loader_preload(struct loader *loader, bool waits) {
 
 static bool start(struct loader *loader, pthread_t *ret_thread, const char *role, void *(*run)(void *),
                   void *argument) {
-    return service_start_thread(ret_thread, role, loader->backend->options.options.name, run, argument) == 0;
+    return service_start_thread(ret_thread, role, loader->backend->options.store.name, run, argument) == 0;
 }
 
 bool loader_start(struct loader *loader) {

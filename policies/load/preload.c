@@ -137,7 +137,7 @@ static enum backend_status connect_and_scan(struct preload *preload) {
     struct space *space = preload->space;
     enum backend_status status = BACKEND_OK;
     if (!preload->connection)
-        status = backend->type->open(&backend->options.options, BACKEND_READER, &preload->connection,
+        status = backend->type->open(&backend->options.store, BACKEND_READER, &preload->connection,
                                      &preload->error);
     if (status ==
         BACKEND_REFUSED) /* the writer may not have made the tables yet, if it had to wait as well */

@@ -94,7 +94,7 @@ static bool refuse_entry(struct recovery *recovery, const struct space *space, c
     else
         snprintf(recovery->error, sizeof recovery->error,
                  "the journal holds more than memory can, and backend \"%s\" cannot be written to now",
-                 space->backend->options.options.name);
+                 space->backend->options.store.name);
     return false;
 }
 
@@ -299,7 +299,7 @@ static void flush_restored(struct tier *tier) {
                 "backend %s cannot be written to now: reads are answered with what the journal holds. "
                 "After a "
                 "power loss that may be older than what the backend has, until it can be written to",
-                backend->options.options.name);
+                backend->options.store.name);
         writer_settle_touches(backend->writer);
     }
 }

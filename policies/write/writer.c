@@ -34,7 +34,7 @@ static enum backend_status open_connection(struct writer *writer) {
     const struct backend_type *type = writer->backend->type;
     uint64_t version = 0;
     enum backend_status status =
-        type->open(&writer->backend->options.options, BACKEND_WRITER, &writer->connection, &writer->error);
+        type->open(&writer->backend->options.store, BACKEND_WRITER, &writer->connection, &writer->error);
     if (status != BACKEND_OK)
         return status;
     status = type->high_version(writer->connection, &version, &writer->error);
@@ -57,7 +57,7 @@ static enum backend_status connect_backend(struct writer *writer) {
 static void succeed(struct writer *writer) {
     if (breaker_state(&writer->breaker) != BREAKER_CLOSED)
         service_log(&writer->tier->service, LOG_LEVEL_NOTICE, "backend %s: takes writes again",
-                    writer->backend->options.options.name);
+                    writer->backend->options.store.name);
     breaker_success(&writer->breaker);
     atomic_store(&writer->retry_at, 0);
     writer->failures = 0;
@@ -72,7 +72,7 @@ static void fail(struct writer *writer) {
     atomic_fetch_add(&writer->failure_count, 1);
     if (closed && breaker_state(&writer->breaker) == BREAKER_OPEN)
         service_log(&writer->tier->service, LOG_LEVEL_WARNING,
-                    "backend %s: writes fail and are tried again: %s", writer->backend->options.options.name,
+                    "backend %s: writes fail and are tried again: %s", writer->backend->options.store.name,
                     writer->error.message);
     if (++writer->failures >= RECONNECT_AFTER) {
         drop_connection(writer);
@@ -573,7 +573,7 @@ static bool init_flushers(struct writer *writer) {
 /* The first connection. A backend that refuses ends the start. One that does not answer now is waited for a
  * little; then the server goes on without it, and this thread goes on trying. */
 static bool open_first(struct writer *writer, char *error, size_t error_size) {
-    const char *name = writer->backend->options.options.name;
+    const char *name = writer->backend->options.store.name;
     uint64_t until = monotonic_us() + OPEN_PATIENCE_US;
     enum backend_status status;
     while ((status = open_connection(writer)) == BACKEND_TRANSIENT && monotonic_us() < until)
@@ -611,7 +611,7 @@ struct writer *writer_create(struct tier_backend *backend, char *error, size_t e
 }
 
 bool writer_start(struct writer *writer) {
-    writer->started = service_start_thread(&writer->thread, "writer", writer->backend->options.options.name,
+    writer->started = service_start_thread(&writer->thread, "writer", writer->backend->options.store.name,
                                            writer_main, writer) == 0;
     return writer->started;
 }
@@ -660,7 +660,7 @@ static uint64_t tell_progress(const struct writer *writer, const struct space *s
     service_log(&writer->tier->service, LOG_LEVEL_NOTICE,
                 "journal: recovering, %zu entries of namespace %s have yet to be written to backend %s",
                 cache_dirty_entries(writer->tier->cache, space->number), space->options.name,
-                writer->backend->options.options.name);
+                writer->backend->options.store.name);
     return now_us;
 }
 

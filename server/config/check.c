@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What has to hold between the options of a configuration. */
+/* What has to hold between the settings of a configuration. */
 #include "policies/policy.h"
 #include "server/config/internal.h"
 #include "server/worker/listener.h"
@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <strings.h>
 
-enum { NAME_LONGEST = 63, TIMEOUT_DEFAULT = 2000, URI_SHOWN = 300 };
+enum { NAME_LONGEST = 63, URI_SHOWN = 300, LIST_SHOWN = 200 };
 
 /* ---- listen ----------------------------------------------------------------------------------------- */
 
@@ -21,12 +21,12 @@ static bool check_address(struct config_loading *loading, const struct config_se
     char why[300];
     if (!listener_parse_address(value->text, &address, why, sizeof why) ||
         !listener_resolve(&address, why, sizeof why))
-        return config_fail(loading, value->line, "listen: %s", why);
+        return config_fail(&loading->report, value->line, "listen: %s", why);
     for (size_t i = 0; i < index; i++)
         if (strcmp(root->values[i].name, "listen") == 0 &&
             listener_parse_address(root->values[i].text, &other, why, sizeof why) &&
             same_address(&address, &other))
-            return config_fail(loading, value->line, "listen: \"%s\" is there twice; remove one",
+            return config_fail(&loading->report, value->line, "listen: \"%s\" is there twice; remove one",
                                value->text);
     return true;
 }
@@ -40,11 +40,6 @@ bool config_check_listen(struct config_loading *loading) {
 }
 
 /* ---- Backends --------------------------------------------------------------------------------------- */
-
-static bool has_scheme(const char *uri, const char *scheme) {
-    size_t length = strlen(scheme);
-    return strncmp(uri, scheme, length) == 0 && (uri[length] == ':' || uri[length] == '+');
-}
 
 /* Names stand in `stats` lines, in commands, and become tables. */
 static bool is_name(const char *text) {
@@ -61,75 +56,78 @@ static bool check_name(struct config_loading *loading, const struct config_secti
                        const char *what) {
     if (!is_name(section->title))
         return config_fail(
-            loading, section->line,
+            &loading->report, section->line,
             "%s \"%s\": a name is 1 to %d letters, digits, '_' and '-', and begins with a letter", what,
             section->title, NAME_LONGEST);
-    if (strncasecmp(section->title, "sqlite_", 7) == 0 || strncasecmp(section->title, "forebay_", 8) == 0)
-        return config_fail(
-            loading, section->line,
-            "%s \"%s\": tables of names beginning with sqlite_ and forebay_ are taken; choose another", what,
-            section->title);
-    return true;
+    if (!backend_name_is_taken(section->title))
+        return true;
+    char taken[100];
+    backend_list_taken(taken, sizeof taken);
+    return config_fail(&loading->report, section->line,
+                       "%s \"%s\": tables of names beginning with %s are taken; choose another", what,
+                       section->title, taken);
 }
 
 static bool check_uri(struct config_loading *loading, const struct backend_draft *draft) {
-    const struct backend_options *options = &draft->options.options;
+    const struct backend_options *options = &draft->options.store;
     int line = config_line(draft->section, "uri");
-    char shown[URI_SHOWN];
-    if (!options->uri)
-        return config_fail(loading, line,
-                           "backend \"%s\" has no uri: write uri = \"sqlite:store.db\" or redis://...",
-                           options->name);
-    backend_show_uri(options->uri, shown, sizeof shown);
-    if (!backend_find(options->uri))
-        return config_fail(loading, line, "uri = \"%s\": of no known kind; known: %s", shown,
-                           backend_schemes());
-    if (!has_scheme(options->uri, "sqlite"))
+    char shown[URI_SHOWN], kinds[LIST_SHOWN];
+    if (!options->uri) {
+        backend_list_examples(kinds, sizeof kinds);
+        return config_fail(&loading->report, line, "backend \"%s\" has no uri: write uri = %s", options->name,
+                           kinds);
+    }
+    if (draft->type)
         return true;
-    const char *path = options->uri + strlen("sqlite:");
-    if (!*path)
-        return config_fail(loading, line, "uri = \"%s\": the path is missing: write sqlite:PATH", shown);
-    if (*path != '/' && !loading->settings->data)
-        return config_fail(
-            loading, line,
-            "uri = \"%s\": a relative path starts at the data folder, which is not set: write data = "
-            "\"/path\" at the top or sqlite:/whole/path",
-            shown);
-    return true;
+    backend_show_uri(options->uri, shown, sizeof shown);
+    backend_list_schemes(kinds, sizeof kinds);
+    return config_fail(&loading->report, line, "uri = \"%s\": unknown kind of backend; known: %s", shown,
+                       kinds);
 }
 
-static bool check_kind_options(struct config_loading *loading, const struct backend_draft *draft) {
-    bool sqlite = has_scheme(draft->options.options.uri, "sqlite");
-    const char *wrong = sqlite ? "tombstone_ttl" : "synchronous";
-    const struct config_value *value = config_find(draft->section, wrong);
-    if (!value)
-        return true;
-    char shown[URI_SHOWN];
-    backend_show_uri(draft->options.options.uri, shown, sizeof shown);
-    return config_fail(loading, value->line, "%s is for %s backends, and \"%s\" is \"%s\": remove it", wrong,
-                       sqlite ? "Redis" : "SQLite", draft->options.options.name, shown);
+/* What the kind itself has to say. */
+static bool check_kind(struct config_loading *loading, const struct backend_draft *draft) {
+    struct backend_complaint complaint;
+    return draft->type->check(&draft->options.store, &complaint) ||
+           config_fail(&loading->report, config_line(draft->section, complaint.setting), "%s",
+                       complaint.message);
+}
+
+/* Settings of another kind would only deceive. */
+static bool check_own_settings(struct config_loading *loading, const struct backend_draft *draft) {
+    for (size_t i = 0; i < draft->section->count; i++) {
+        const struct config_value *value = &draft->section->values[i];
+        if (config_common_setting(SECTION_BACKEND, value->name) ||
+            setting_find(draft->type->options.settings, value->name))
+            continue;
+        char shown[URI_SHOWN];
+        backend_show_uri(draft->options.store.uri, shown, sizeof shown);
+        return config_fail(
+            &loading->report, value->line, "%s is for %s backends, and \"%s\" is \"%s\": remove it",
+            value->name, config_owner(SECTION_BACKEND, value->name)->title, draft->options.store.name, shown);
+    }
+    return true;
 }
 
 static bool check_same_store(struct config_loading *loading, size_t index) {
     const struct backend_draft *draft = &loading->backends[index];
     for (size_t i = 0; i < index; i++)
-        if (strcmp(loading->backends[i].options.options.uri, draft->options.options.uri) == 0)
+        if (strcmp(loading->backends[i].options.store.uri, draft->options.store.uri) == 0)
             return config_fail(
-                loading, config_line(draft->section, "uri"),
+                &loading->report, config_line(draft->section, "uri"),
                 "backends \"%s\" and \"%s\" have the same uri: a store has one writer; use one backend "
                 "for both",
-                loading->backends[i].options.options.name, draft->options.options.name);
+                loading->backends[i].options.store.name, draft->options.store.name);
     return true;
 }
 
 bool config_check_backends(struct config_loading *loading) {
     for (size_t i = 0; i < loading->backend_count; i++) {
-        struct backend_draft *draft = &loading->backends[i];
+        const struct backend_draft *draft = &loading->backends[i];
         if (!check_name(loading, draft->section, "backend") || !check_uri(loading, draft) ||
-            !check_kind_options(loading, draft) || !check_same_store(loading, i))
+            !check_kind(loading, draft) || !check_own_settings(loading, draft) ||
+            !check_same_store(loading, i))
             return false;
-        draft->options.options.data = loading->settings->data;
-        draft->options.options.timeout_ms = draft->timeout ? draft->timeout : TIMEOUT_DEFAULT;
     }
     return true;
 }
@@ -141,31 +139,41 @@ static bool check_prefix(struct config_loading *loading, const struct space_draf
     int line = config_line(draft->section, "prefix");
     if (!prefix)
         return config_fail(
-            loading, line,
+            &loading->report, line,
             "namespace \"%s\" has no prefix: write prefix = \"name:\", or \"\" for all other keys",
             draft->options.name);
     if (strlen(prefix) >= ENTRY_KEY_MAX)
-        return config_fail(loading, line, "prefix: a key has at most %d bytes, a prefix less", ENTRY_KEY_MAX);
+        return config_fail(&loading->report, line, "prefix: a key has at most %d bytes, a prefix less",
+                           ENTRY_KEY_MAX);
     for (const char *at = prefix; *at; at++)
         if ((unsigned char)*at <= ' ' || *at == 0x7f)
-            return config_fail(loading, line, "prefix = \"%s\": keys hold no spaces and control characters",
-                               prefix);
+            return config_fail(&loading->report, line,
+                               "prefix = \"%s\": keys hold no spaces or control characters", prefix);
     return true;
 }
 
+static bool policy_needs_backend(const struct policy *policy) {
+    return policy->needs_backend;
+}
+
+static bool policy_holds_back(const struct policy *policy) {
+    return policy->holds_back;
+}
+
 static bool find_policy(struct config_loading *loading, struct space_draft *draft) {
-    if (!draft->policy && draft->backend)
-        return config_fail(loading, config_line(draft->section, "backend"),
-                           "namespace \"%s\" has a backend and no policy: write policy = \"read-through\", "
-                           "\"write-through\" or \"write-behind\"",
-                           draft->options.name);
-    const char *name = draft->policy ? draft->policy : "cache-aside";
-    draft->options.policy = policy_find(name);
+    char names[LIST_SHOWN];
+    if (!draft->policy && draft->backend) {
+        policy_list(policy_needs_backend, "\"", names, sizeof names);
+        return config_fail(&loading->report, config_line(draft->section, "backend"),
+                           "namespace \"%s\" has a backend and no policy: write policy = %s",
+                           draft->options.name, names);
+    }
+    draft->options.policy = draft->policy ? policy_find(draft->policy) : &policy_cache_aside;
     if (draft->options.policy)
         return true;
-    return config_fail(
-        loading, config_line(draft->section, "policy"),
-        "policy = \"%s\": cache-aside, read-through, write-through or write-behind is expected", name);
+    policy_list(NULL, "", names, sizeof names);
+    return config_fail(&loading->report, config_line(draft->section, "policy"),
+                       "policy = \"%s\": %s is expected", draft->policy, names);
 }
 
 static bool find_backend(struct config_loading *loading, struct space_draft *draft) {
@@ -173,7 +181,7 @@ static bool find_backend(struct config_loading *loading, struct space_draft *dra
     draft->options.backend = -1;
     if (!draft->backend && needs)
         return config_fail(
-            loading, config_line(draft->section, "policy"),
+            &loading->report, config_line(draft->section, "policy"),
             "namespace \"%s\" is %s and names no backend: write backend = \"name\" of one that is "
             "defined in this file",
             draft->options.name, draft->options.policy->name);
@@ -181,53 +189,54 @@ static bool find_backend(struct config_loading *loading, struct space_draft *dra
         return true;
     int line = config_line(draft->section, "backend");
     if (!needs)
-        return config_fail(loading, line,
-                           "namespace \"%s\" is cache-aside, which uses no backend: remove it or choose "
-                           "another policy",
-                           draft->options.name);
+        return config_fail(
+            &loading->report, line,
+            "namespace \"%s\" is %s, which uses no backend: remove it or choose another policy",
+            draft->options.name, draft->options.policy->name);
     for (size_t i = 0; i < loading->backend_count; i++)
-        if (strcmp(loading->backends[i].options.options.name, draft->backend) == 0)
+        if (strcmp(loading->backends[i].options.store.name, draft->backend) == 0)
             draft->options.backend = (int)i;
     return draft->options.backend >= 0 ||
-           config_fail(loading, line,
+           config_fail(&loading->report, line,
                        "backend = \"%s\": there is no such backend; define it with backend \"%s\" { uri "
                        "= ... }",
                        draft->backend, draft->backend);
 }
 
-static bool need_is_met(const struct config_loading *loading, const struct space_draft *draft,
-                        enum field_need need) {
-    int backend = draft->options.backend;
-    switch (need) {
-    case NEED_NONE:
-        return true;
-    case NEED_BACKEND:
-        return backend >= 0;
-    case NEED_WRITE_BEHIND:
-        return draft->options.policy->holds_back;
-    case NEED_SQLITE:
-        return backend >= 0 && has_scheme(loading->backends[backend].options.options.uri, "sqlite");
-    case NEED_REDIS:
-        return backend >= 0 && has_scheme(loading->backends[backend].options.options.uri, "redis");
-    }
-    return false;
+static bool need_is_met(const struct space_draft *draft, unsigned need) {
+    return need == SPACE_NEEDS_BACKEND        ? draft->options.backend >= 0
+           : need == SPACE_NEEDS_HOLDING_BACK ? draft->options.policy->holds_back
+                                              : true;
 }
 
-/* Options that mean nothing under this policy or backend would only deceive. */
+/* What would give meaning to a setting that has none here. False: it has one. */
+static bool find_remedy(const struct space_draft *draft, const char *name, char *ret_remedy, size_t size) {
+    const struct setting *setting = config_common_setting(SECTION_NAMESPACE, name);
+    if (setting ? need_is_met(draft, setting->need)
+                : draft->type && setting_find(draft->type->table_options.settings, name))
+        return false;
+    if (!setting) {
+        const struct backend_type *owner = config_owner(SECTION_NAMESPACE, name);
+        snprintf(ret_remedy, size, "%s %s backend", owner->article, owner->title);
+    } else if (setting->need == SPACE_NEEDS_BACKEND) {
+        snprintf(ret_remedy, size, "a policy with a backend");
+    } else {
+        char names[LIST_SHOWN];
+        policy_list(policy_holds_back, "\"", names, sizeof names);
+        snprintf(ret_remedy, size, "policy = %s", names);
+    }
+    return true;
+}
+
+/* Settings that mean nothing under this policy or backend would only deceive. */
 static bool check_needs(struct config_loading *loading, const struct space_draft *draft) {
-    static const char *const remedies[] = {
-        [NEED_BACKEND] = "a policy with a backend",
-        [NEED_WRITE_BEHIND] = "policy = \"write-behind\"",
-        [NEED_SQLITE] = "an SQLite backend",
-        [NEED_REDIS] = "a Redis backend",
-    };
     for (size_t i = 0; i < draft->section->count; i++) {
         const struct config_value *value = &draft->section->values[i];
-        enum field_need need = config_need(value->name);
-        if (!need_is_met(loading, draft, need))
-            return config_fail(loading, value->line,
+        char remedy[LIST_SHOWN + 20];
+        if (find_remedy(draft, value->name, remedy, sizeof remedy))
+            return config_fail(&loading->report, value->line,
                                "%s needs %s, and namespace \"%s\" is %s%s%s: remove it or change that",
-                               value->name, remedies[need], draft->options.name, draft->options.policy->name,
+                               value->name, remedy, draft->options.name, draft->options.policy->name,
                                draft->backend ? " over " : "", draft->backend ? draft->backend : "");
     }
     return true;
@@ -242,54 +251,38 @@ static bool check_journal(struct config_loading *loading, struct space_draft *dr
         return true;
     const char *at = config_find(draft->section, "journal") ? "journal" : "policy";
     return config_fail(
-        loading, config_line(draft->section, at),
+        &loading->report, config_line(draft->section, at),
         "the journal of namespace \"%s\" needs a folder: write data = \"/path\" at the top, or journal "
         "= \"off\" here",
         draft->options.name);
 }
 
-/* Own SQL: all three statements or none. */
-static bool check_sql(struct config_loading *loading, const struct space_draft *draft) {
-    static const char *const names[] = {"load", "store", "delete"};
-    const char *given = NULL, *missing = NULL;
-    for (size_t i = 0; i < 3; i++) {
-        if (config_find(draft->section, names[i]))
-            given = names[i];
-        else
-            missing = names[i];
-    }
-    return !given || !missing ||
-           config_fail(
-               loading, config_line(draft->section, given),
-               "namespace \"%s\" has SQL of its own for %s and none for %s: write load, store and delete, or "
-               "none of them",
-               draft->options.name, given, missing);
+/* What the kind of its backend has to say. */
+static bool check_table(struct config_loading *loading, const struct space_draft *draft) {
+    struct backend_complaint complaint;
+    const struct space_options *options = &draft->options;
+    return !draft->type || draft->type->check_table(&options->table, options->preload > 0, &complaint) ||
+           config_fail(&loading->report, config_line(draft->section, complaint.setting), "%s",
+                       complaint.message);
 }
 
 static bool check_preload(struct config_loading *loading, const struct space_draft *draft) {
-    if (draft->options.preload_wait && !draft->options.preload)
-        return config_fail(loading, config_line(draft->section, "preload_wait"),
-                           "preload_wait waits for nothing: write preload = 100000 or remove it");
-    if (draft->options.preload && draft->options.table.load_sql)
-        return config_fail(loading, config_line(draft->section, "preload"),
-                           "namespace \"%s\" has SQL of its own, which does not list rows: remove preload",
-                           draft->options.name);
-    return true;
+    return !draft->options.preload_wait || draft->options.preload ||
+           config_fail(&loading->report, config_line(draft->section, "preload_wait"),
+                       "preload_wait waits for nothing: write preload = 100000 or remove it");
 }
 
 /* A store has one timeout; the namespaces over it, and the backend itself, have to agree. */
 static bool take_timeout(struct config_loading *loading, const struct space_draft *draft) {
     if (!draft->backend_timeout)
         return true;
-    struct backend_draft *backend = &loading->backends[draft->options.backend];
-    if (backend->timeout && backend->timeout != draft->backend_timeout)
+    struct backend_options *store = &loading->backends[draft->options.backend].options.store;
+    if (store->timeout_ms && store->timeout_ms != draft->backend_timeout)
         return config_fail(
-            loading, config_line(draft->section, "backend_timeout"),
-            "backend_timeout is %u ms here and %u ms elsewhere for the same backend \"%s\": write the "
-            "same value, or timeout in the backend alone",
-            draft->backend_timeout, backend->timeout, draft->backend);
-    backend->timeout = draft->backend_timeout;
-    backend->options.options.timeout_ms = draft->backend_timeout;
+            &loading->report, config_line(draft->section, "backend_timeout"),
+            "backend_timeout is %u ms here and %u ms elsewhere for the same backend \"%s\": write the same value, or timeout in the backend alone",
+            draft->backend_timeout, store->timeout_ms, draft->backend);
+    store->timeout_ms = draft->backend_timeout;
     return true;
 }
 
@@ -299,11 +292,11 @@ static bool check_others(struct config_loading *loading, size_t index) {
         const struct space_options *other = &loading->spaces[i].options;
         if (strcasecmp(other->name, draft->options.name) == 0)
             return config_fail(
-                loading, draft->section->line,
+                &loading->report, draft->section->line,
                 "namespaces \"%s\" and \"%s\" differ in case alone, and tables do not: rename one",
                 other->name, draft->options.name);
         if (strcmp(other->prefix, draft->options.prefix) == 0)
-            return config_fail(loading, config_line(draft->section, "prefix"),
+            return config_fail(&loading->report, config_line(draft->section, "prefix"),
                                "namespaces \"%s\" and \"%s\" have the same prefix \"%s\": change one",
                                other->name, draft->options.name, other->prefix);
     }
@@ -318,7 +311,7 @@ static bool check_memory(struct config_loading *loading, const struct space_draf
         return true;
     if (draft->options.dirty_limit > memory / 4 * 3)
         return config_fail(
-            loading, config_line(draft->section, "dirty_limit"),
+            &loading->report, config_line(draft->section, "dirty_limit"),
             "dirty_limit is %zu bytes, more than three quarters of the %zu bytes that namespace \"%s\" "
             "may use: lower it or give more memory",
             draft->options.dirty_limit, memory, draft->options.name);
@@ -332,7 +325,7 @@ static bool check_quotas(struct config_loading *loading) {
         sum += draft->options.memory;
         if (sum > total)
             return config_fail(
-                loading, config_line(draft->section, "memory"),
+                &loading->report, config_line(draft->section, "memory"),
                 "the quotas up to namespace \"%s\" add up to %zu bytes, more than the total memory of "
                 "%zu: lower them or raise memory at the top",
                 draft->options.name, sum, total);
@@ -347,29 +340,18 @@ static bool check_count(struct config_loading *loading) {
         has_default |= !*loading->spaces[i].options.prefix;
     size_t most = (size_t)CACHE_SPACES_MAX - !has_default;
     return loading->space_count <= most ||
-           config_fail(loading, loading->spaces[most].section->line,
+           config_fail(&loading->report, loading->spaces[most].section->line,
                        "at most %zu namespaces: merge some, or start a second server", most);
-}
-
-static void fill_table(struct space_draft *draft) {
-    struct backend_table *table = &draft->options.table;
-    table->name = draft->options.name;
-    table->key_prefix = draft->options.prefix;
-    if (!table->layout)
-        table->layout = "hash";
-    if (!table->store_prefix)
-        table->store_prefix = "";
 }
 
 static bool check_space(struct config_loading *loading, size_t index) {
     struct space_draft *draft = &loading->spaces[index];
-    if (!check_name(loading, draft->section, "namespace") || !check_prefix(loading, draft) ||
-        !check_others(loading, index) || !find_policy(loading, draft) || !find_backend(loading, draft) ||
-        !check_needs(loading, draft) || !check_journal(loading, draft) || !check_sql(loading, draft) ||
-        !check_preload(loading, draft) || !take_timeout(loading, draft) || !check_memory(loading, draft))
-        return false;
-    fill_table(draft);
-    return true;
+    draft->options.table.name = draft->options.name;
+    draft->options.table.key_prefix = draft->options.prefix;
+    return check_name(loading, draft->section, "namespace") && check_prefix(loading, draft) &&
+           check_others(loading, index) && find_policy(loading, draft) && find_backend(loading, draft) &&
+           check_needs(loading, draft) && check_journal(loading, draft) && check_table(loading, draft) &&
+           check_preload(loading, draft) && take_timeout(loading, draft) && check_memory(loading, draft);
 }
 
 bool config_check_spaces(struct config_loading *loading) {

@@ -5,7 +5,7 @@
  * which libconfuse copies along and never looks at, because a file cannot set an option of that name.
  *
  * What libconfuse would let pass is refused here: options given twice, and braces, strings or comments that
- * are never closed (config_scan.c).
+ * are never closed (scan.c).
  */
 #include "server/config/document.h"
 #include "server/config/scan.h"
@@ -15,7 +15,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { OPTIONS_MAX = 48, FILE_MAX_BYTES = 1 << 20 };
+enum {
+    OPTIONS_MAX = CONFIG_NAMES_MAX + 3, /* the carrier and the two kinds of sections come to the names */
+    FILE_MAX_BYTES = 1 << 20
+};
 
 struct note {
     const cfg_t *section;
@@ -23,30 +26,25 @@ struct note {
 };
 
 struct reader {
-    const char *path;
     const struct config_grammar *grammar;
+    struct config_report *report;
     struct note *notes;
     size_t note_count, note_capacity;
-    char *error;
-    size_t error_size;
-    bool failed;
     cfg_opt_t options[SECTION_KINDS][OPTIONS_MAX];
 };
 
-static void fail_at(struct reader *reader, int line, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-
-static void fail_at(struct reader *reader, int line, const char *format, ...) {
-    if (reader->failed)
-        return; /* the first error is the one to mend first */
-    reader->failed = true;
-    int used = snprintf(reader->error, reader->error_size, line ? "%s:%d: " : "%s: ", reader->path, line);
-    if (used < 0 || (size_t)used >= reader->error_size)
-        return;
+bool config_fail(struct config_report *report, int line, const char *format, ...) {
+    if (report->failed)
+        return false;
+    report->failed = true;
+    int used = snprintf(report->error, report->error_size, line ? "%s:%d: " : "%s: ", report->path, line);
+    if (used < 0 || (size_t)used >= report->error_size)
+        return false;
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(reader->error + used, reader->error_size - (size_t)used, format, arguments);
+    vsnprintf(report->error + used, report->error_size - (size_t)used, format, arguments);
     va_end(arguments);
+    return false;
 }
 
 static struct reader *reader_of(const cfg_t *section) {
@@ -94,11 +92,12 @@ static void fail_unknown(struct reader *reader, const cfg_t *section, const char
     const char *nearest = nearest_option(section, name);
     const char *where = section->title ? section->name : "the top of the file";
     if (nearest)
-        fail_at(reader, section->line, "unknown option \"%s\" in %s; did you mean \"%s\"?", name, where,
-                nearest);
+        config_fail(reader->report, section->line, "unknown option \"%s\" in %s; did you mean \"%s\"?", name,
+                    where, nearest);
     else
-        fail_at(reader, section->line,
-                "unknown option \"%s\" in %s; remove it (docs/operating.md has all options)", name, where);
+        config_fail(reader->report, section->line,
+                    "unknown option \"%s\" in %s; remove it (docs/operating.md has all options)", name,
+                    where);
 }
 
 /* Copies what stands between the first two single quotes. */
@@ -125,15 +124,17 @@ static void on_error(cfg_t *section, const char *format, va_list arguments) {
     if (named && begins(message, "no such option"))
         fail_unknown(reader, section, word);
     else if (named && begins(message, "found duplicate title"))
-        fail_at(reader, section->line, "\"%s\" is defined twice; remove one or give it another name", word);
+        config_fail(reader->report, section->line,
+                    "\"%s\" is defined twice; remove one or give it another name", word);
     else if (named && begins(message, "missing title"))
-        fail_at(reader, section->line, "%s needs a name: write %s \"name\" { ... }", word, word);
+        config_fail(reader->report, section->line, "%s needs a name: write %s \"name\" { ... }", word, word);
     else if (named && begins(message, "missing equal sign"))
-        fail_at(reader, section->line, "\"=\" is missing after \"%s\"", word);
+        config_fail(reader->report, section->line, "\"=\" is missing after \"%s\"", word);
     else if (begins(message, "premature end of file"))
-        fail_at(reader, section->line, "the file ends in the middle; a value or a '}' is missing");
+        config_fail(reader->report, section->line,
+                    "the file ends in the middle; a value or a '}' is missing");
     else
-        fail_at(reader, section->line, "%s", message);
+        config_fail(reader->report, section->line, "%s", message);
 }
 
 /* ---- Callbacks of libconfuse ------------------------------------------------------------------------ */
@@ -142,7 +143,7 @@ static int refuse_carrier(cfg_t *section, cfg_opt_t *option, const char *text, v
     (void)option;
     (void)text;
     (void)result;
-    fail_at(reader_of(section), section->line, "an option needs a name");
+    config_fail(reader_of(section)->report, section->line, "an option needs a name");
     return 1;
 }
 
@@ -188,13 +189,13 @@ static int take_value(cfg_t *section, cfg_opt_t *option, const char *text, void 
     bool continues = (option->flags & CFGF_LIST) && option->nvalues > 1;
     *(void **)result = NULL;
     if (before && !continues) {
-        fail_at(reader, section->line, "\"%s\" is given twice, first in line %d; remove one", option->name,
-                before->line);
+        config_fail(reader->report, section->line, "\"%s\" is given twice, first in line %d; remove one",
+                    option->name, before->line);
         return 1;
     }
     if (add_note(reader, section, option->name, text))
         return 0;
-    fail_at(reader, section->line, "no memory");
+    config_fail(reader->report, section->line, "no memory");
     return 1;
 }
 
@@ -284,28 +285,28 @@ static bool parse(struct reader *reader, char *text, const struct config_scan *s
     bool good = root != NULL;
     if (root) {
         cfg_set_error_function(root, on_error);
-        good = cfg_parse_buf(root, text) == CFG_SUCCESS && !reader->failed &&
+        good = cfg_parse_buf(root, text) == CFG_SUCCESS && !reader->report->failed &&
                fill_sections(reader, root, scan, document);
         cfg_free(root);
     }
     if (!good)
-        fail_at(reader, 0, "it cannot be parsed");
+        config_fail(reader->report, 0, "it cannot be parsed");
     return good;
 }
 
 /* ---- The file --------------------------------------------------------------------------------------- */
 
 static char *read_file(struct reader *reader, size_t *ret_size) {
-    FILE *file = fopen(reader->path, "re");
+    FILE *file = fopen(reader->report->path, "re");
     char *text = malloc(FILE_MAX_BYTES + 1);
     size_t size = file && text ? fread(text, 1, FILE_MAX_BYTES, file) : 0;
     if (!file || !text || ferror(file))
-        fail_at(reader, 0, "cannot read the configuration: %s", strerror(errno));
+        config_fail(reader->report, 0, "cannot read the configuration: %s", strerror(errno));
     else if (size == FILE_MAX_BYTES)
-        fail_at(reader, 0, "longer than a megabyte: this is no configuration");
+        config_fail(reader->report, 0, "longer than a megabyte: not a configuration file");
     if (file)
         fclose(file);
-    if (reader->failed) {
+    if (reader->report->failed) {
         free(text);
         return NULL;
     }
@@ -322,7 +323,7 @@ static bool read_document(struct reader *reader, struct config_document *documen
     int line = 0;
     bool good = text != NULL;
     if (good && !config_scan(text, size, scan, &line, &why)) {
-        fail_at(reader, line, "%s", why);
+        config_fail(reader->report, line, "%s", why);
         good = false;
     }
     good = good && parse(reader, text, scan, document);
@@ -331,20 +332,19 @@ static bool read_document(struct reader *reader, struct config_document *documen
     return good;
 }
 
-struct config_document *config_document_read(const char *path, const struct config_grammar *grammar,
-                                             char *ret_error, size_t error_size) {
+struct config_document *config_document_read(const struct config_grammar *grammar,
+                                             struct config_report *report) {
     struct reader *reader = calloc(1, sizeof *reader);
     struct config_document *document = calloc(1, sizeof *document);
-    bool good = reader && document && (document->path = strdup(path));
+    bool good = reader && document;
     if (good) {
-        *reader =
-            (struct reader){.path = path, .grammar = grammar, .error = ret_error, .error_size = error_size};
+        *reader = (struct reader){.grammar = grammar, .report = report};
         good = read_document(reader, document);
         for (size_t i = 0; i < reader->note_count; i++)
             free(reader->notes[i].value.text);
         free(reader->notes);
     } else {
-        snprintf(ret_error, error_size, "%s: no memory", path);
+        config_fail(report, 0, "no memory");
     }
     free(reader);
     if (good)
@@ -364,7 +364,6 @@ void config_document_free(struct config_document *document) {
         free(section->title);
     }
     free(document->sections);
-    free(document->path);
     free(document);
 }
 
@@ -373,4 +372,9 @@ const struct config_value *config_find(const struct config_section *section, con
         if (strcmp(section->values[i].name, name) == 0)
             return &section->values[i];
     return NULL;
+}
+
+int config_line(const struct config_section *section, const char *name) {
+    const struct config_value *value = config_find(section, name);
+    return value ? value->line : section->line;
 }

@@ -26,25 +26,41 @@ struct config_section {
 };
 
 struct config_document {
-    char *path;
     struct config_section
         *sections; /* the root, then backends, then namespaces, each in the order of the file */
     size_t count;
 };
 
-/* The options of each kind of section: names, ended by NULL. list_name: the one of the root that takes a
- * list. */
+/* The settings that each kind of section may have: names, ended by NULL. list_name: the one of the root that takes
+ * a list. */
 struct config_grammar {
     const char *const *names[SECTION_KINDS];
     const char *list_name;
 };
 
-/* NULL with "FILE:LINE: ..." in ret_error. */
-struct config_document *config_document_read(const char *path, const struct config_grammar *grammar,
-                                             char *ret_error, size_t error_size);
+enum { CONFIG_NAMES_MAX = 48 }; /* of one kind of section, with the NULL */
+
+/* What is wrong with a file. The first error is kept: it is the one to mend first. */
+struct config_report {
+    const char *path;
+    char *error;
+    size_t error_size;
+    bool failed;
+};
+
+/* Writes "FILE:LINE: ..." (line 0: "FILE: ...") and returns false. */
+bool config_fail(struct config_report *report, int line, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Reads the file that the report names; NULL with an error in the report. */
+struct config_document *config_document_read(const struct config_grammar *grammar,
+                                             struct config_report *report);
 void config_document_free(struct config_document *document);
 
-/* The value of an option, or NULL when it is not there. */
+/* The value of a setting, or NULL when it is not there. */
 const struct config_value *config_find(const struct config_section *section, const char *name);
+
+/* The line of a setting if it is there, else the one where its section opens. */
+int config_line(const struct config_section *section, const char *name);
 
 #endif

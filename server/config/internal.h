@@ -1,26 +1,34 @@
 /* SPDX-License-Identifier: MIT */
-/* What config.c (the meaning of each option) and config_check.c (what has to hold between them) share. */
+/*
+ * The way of a setting from the file to the tier:
+ *
+ *     scan.c, document.c  the text becomes sections of names, texts and lines
+ *     tables.c            which settings a section may have: ours, the tier's, those of each kind of backend
+ *     value.c             a text becomes a value, as its setting says
+ *     config.c            reads all sections into drafts, has them checked, and hands them over
+ *     check.c             what has to hold between settings
+ */
 #ifndef FOREBAY_SERVER_CONFIG_INTERNAL_H
 #define FOREBAY_SERVER_CONFIG_INTERNAL_H
 
+#include "backends/arena.h"
 #include "server/config/config.h"
 #include "server/config/document.h"
 
-/* What an option of a namespace needs in order to mean something. */
-enum field_need { NEED_NONE, NEED_BACKEND, NEED_WRITE_BEHIND, NEED_SQLITE, NEED_REDIS };
+/* A backend while it is read. */
+struct backend_draft {
+    struct tier_backend_options options; /* first: what settings say goes into either; timeout 0: not given */
+    const struct config_section *section;
+    const struct backend_type *type; /* its kind; NULL: the uri is missing or of no kind */
+};
 
 /* A namespace while it is read: what the file says beside struct space_options. */
 struct space_draft {
-    struct space_options options; /* first: offsets of fields hold for both */
+    struct space_options options; /* first, as above */
     const struct config_section *section;
-    const char *policy, *backend; /* names, or NULL */
-    uint32_t backend_timeout;     /* ms, 0: not given */
-};
-
-struct backend_draft {
-    struct tier_backend_options options;
-    const struct config_section *section;
-    uint32_t timeout; /* ms, 0: not given */
+    const char *policy, *backend;    /* names, or NULL */
+    uint32_t backend_timeout;        /* ms, 0: not given */
+    const struct backend_type *type; /* the kind of its backend; NULL: none, or not known */
 };
 
 struct config_loading {
@@ -30,24 +38,37 @@ struct config_loading {
     size_t space_count;
     struct backend_draft *backends;
     size_t backend_count;
-    char *error;
-    size_t error_size;
+    struct arena *memory; /* what lives as long as the configuration */
+    struct config_report report;
 };
 
-/* Writes "FILE:LINE: ..." and returns false. */
-bool config_fail(struct config_loading *loading, int line, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+/* ---- tables.c ---- */
 
-/* The line of an option if it is there, else the one where its section opens. */
-int config_line(const struct config_section *section, const char *name);
+/* The names of all settings that sections of a kind may have, each once, ended by NULL. */
+void config_list_names(enum section_kind kind, const char *ret_names[CONFIG_NAMES_MAX]);
 
-/* What the option of a namespace with this name needs. */
-enum field_need config_need(const char *name);
+/* The setting of this name that all sections of the kind have, or NULL. It goes into struct settings,
+ * backend_draft or space_draft. */
+const struct setting *config_common_setting(enum section_kind kind, const char *name);
+
+/* The settings that a kind of backend adds to sections of a kind. */
+const struct setting_table *config_table_of(const struct backend_type *type, enum section_kind kind);
+
+/* The first kind of backend that adds a setting of this name to sections of a kind. There is one. */
+const struct backend_type *config_owner(enum section_kind kind, const char *name);
+
+/* ---- value.c ---- */
+
+/* Reads a text into the member of target that the setting is for. */
+bool config_read_value(struct config_report *report, const struct setting *setting,
+                       const struct config_value *value, void *target);
+
+/* ---- check.c ---- */
 
 bool config_check_listen(struct config_loading *loading);
 bool config_check_backends(struct config_loading *loading);
 
-/* Finds each namespace's policy and backend, checks it, and fills in the defaults that depend on others. */
+/* Finds each namespace's policy and backend, checks it, and fills in what depends on other settings. */
 bool config_check_spaces(struct config_loading *loading);
 
 #endif

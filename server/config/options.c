@@ -383,7 +383,8 @@ static bool read_words(struct reading *reading, int argc, char *const *argv) {
             return false;
     }
     if (optind < argc) {
-        snprintf(reading->error, reading->error_size, "\"%s\" is no option; see forebay -h", argv[optind]);
+        snprintf(reading->error, reading->error_size, "\"%s\" is not an option; see forebay -h",
+                 argv[optind]);
         return false;
     }
     return true;

@@ -98,7 +98,7 @@ static void open_brace(struct scanner *scanner) {
         scan->sections[scan->section_count++].line = scanner->line;
     }
     if (scanner->depth == DEPTH_MAX)
-        fail(scanner, scanner->line, "too many '{' within each other");
+        fail(scanner, scanner->line, "'{' nested too deeply");
     else
         scanner->open_lines[scanner->depth++] = scanner->line;
 }
@@ -106,7 +106,7 @@ static void open_brace(struct scanner *scanner) {
 static void scan_sign(struct scanner *scanner) {
     char sign = *scanner->at;
     if (sign == '\0') {
-        fail(scanner, scanner->line, "a byte of value 0: this is no text file");
+        fail(scanner, scanner->line, "contains a zero byte: not a text file");
         return;
     }
     if (sign == '{')

@@ -2,14 +2,32 @@
 #include "server/config/settings.h"
 #include <stdio.h>
 
+#define IN(member) offsetof(struct settings, member)
+#define MS_MAX     UINT32_MAX
+#define YEARS_MAX  (10ull * 365 * 86400 * 1000) /* ms */
+
+const struct setting root_settings[] = {
+    {"listen", SETTING_LIST, .standard_text = NULL},
+    {"memory", SETTING_SIZE, IN(tier.cache.memory_limit), 1 << 20, 1ull << 44, .standard = 64 << 20},
+    {"threads", SETTING_COUNT, IN(threads), 1, SETTINGS_THREADS_MAX, .standard = 4},
+    {"data", SETTING_TEXT, IN(data), .minimum = 1},
+    {"node", SETTING_COUNT, IN(tier.cache.node), 0, (1 << ENTRY_VERSION_NODE_BITS) - 1, .standard = 0},
+    {"drain_timeout", SETTING_MILLISECONDS, IN(tier.drain_timeout), 0, MS_MAX, .standard = 30000},
+    {"sync_timeout", SETTING_MILLISECONDS, IN(sync_timeout), 0, MS_MAX, .standard = 60000},
+    {"journal_file_size", SETTING_SIZE, IN(tier.journal_file_size), 1 << 16, 1ull << 32, .standard = 0},
+    {"max_connections", SETTING_COUNT, IN(max_connections), 1, 1 << 20, .standard = 1024},
+    {"idle_timeout", SETTING_SECONDS, IN(idle_timeout), 0, YEARS_MAX, .standard = 0},
+    {"item_max", SETTING_SIZE, IN(item_max), SETTINGS_ITEM_MIN, SETTINGS_ITEM_MAX, .standard = 1 << 20},
+    {"auth_file", SETTING_TEXT, IN(auth_file), .minimum = 1},
+    {"verbosity", SETTING_COUNT, IN(verbosity), 0, 3, .standard = 0},
+    {0},
+};
+
+/* Written out: what only the command line can change. */
 void settings_defaults(struct settings *ret_settings) {
     *ret_settings = (struct settings){
-        .item_max = 1 << 20,
-        .threads = 4,
-        .max_connections = 1024,
         .requests_per_event = 20,
         .backlog = 1024,
-        .sync_timeout = 60000,
         .allow_flush_all = true,
         .cas_enabled = true,
         .stats_prefix_delimiter = ':',
@@ -20,8 +38,8 @@ void settings_defaults(struct settings *ret_settings) {
         .allow_watch = true,
         .crawler = true,
         .watch_buffer = 256 << 10,
-        .tier = {.cache = {.memory_limit = 64 << 20}, .drain_timeout = 30000},
     };
+    setting_set_defaults(root_settings, ret_settings);
 }
 
 static size_t quotas(const struct settings *settings) {
@@ -37,11 +55,10 @@ static bool check_dirty_limits(const struct settings *settings, char *ret_error,
         const struct space_options *space = &settings->tier.spaces[i];
         size_t memory = space->memory ? space->memory : settings->tier.cache.memory_limit;
         if (space->dirty_limit > memory / 4 * 3) {
-            snprintf(ret_error, error_size,
-                     "dirty_limit of namespace \"%s\" (%zu bytes) is more than three quarters of the memory "
-                     "it may use "
-                     "(%zu bytes): lower dirty_limit or give more memory",
-                     space->name, space->dirty_limit, memory);
+            snprintf(
+                ret_error, error_size,
+                "dirty_limit of namespace \"%s\" (%zu bytes) is more than three quarters of the memory it may use (%zu bytes): lower dirty_limit or give more memory",
+                space->name, space->dirty_limit, memory);
             return false;
         }
     }
@@ -51,19 +68,17 @@ static bool check_dirty_limits(const struct settings *settings, char *ret_error,
 bool settings_check(const struct settings *settings, char *ret_error, size_t error_size) {
     size_t memory = settings->tier.cache.memory_limit;
     if (settings->item_max > memory / 2) {
-        snprintf(ret_error, error_size,
-                 "the largest item (%zu bytes) may be at most half of the memory (%zu bytes): raise -m "
-                 "(memory) or "
-                 "lower -I (item_max)",
-                 settings->item_max, memory);
+        snprintf(
+            ret_error, error_size,
+            "the largest item (%zu bytes) may be at most half of the memory (%zu bytes): raise -m (memory) or lower -I (item_max)",
+            settings->item_max, memory);
         return false;
     }
     if (quotas(settings) > memory) {
-        snprintf(ret_error, error_size,
-                 "the namespaces' memory quotas add up to %zu bytes, more than the total of %zu: raise -m "
-                 "(memory) or "
-                 "lower the quotas",
-                 quotas(settings), memory);
+        snprintf(
+            ret_error, error_size,
+            "the namespaces' memory quotas add up to %zu bytes, more than the total of %zu: raise -m (memory) or lower the quotas",
+            quotas(settings), memory);
         return false;
     }
     return check_dirty_limits(settings, ret_error, error_size);

@@ -13,6 +13,8 @@
 #include <cmocka.h>
 
 #include "backends/kinds.h"
+#include "backends/redis/options.h"
+#include "backends/sqlite/options.h"
 #include "tests/support/redis_server.h"
 #include "tests/support/temp_folder.h"
 #include <assert.h>
@@ -40,8 +42,8 @@ struct store {
 
 struct kind {
     const char *name;
-    const char *layout;
-    void (*start)(struct store *store); /* fills uri; the store is empty */
+    const struct backend_specific *options, *specific[2]; /* of the backend, and of its tables */
+    void (*start)(struct store *store);                   /* fills uri; the store is empty */
     void (*stop)(struct store *store);
 };
 
@@ -70,10 +72,18 @@ static void redis_stop(struct store *store) {
     (void)store;
 }
 
+static const struct sqlite_options fast = {{&sqlite_backend}, .synchronous = "normal"};
+static const struct redis_table_options hashes[] = {
+    {{&redis_backend}, .layout = "hash", .store_prefix = ""},
+    {{&redis_backend}, .layout = "hash", .store_prefix = "fb-"}};
+static const struct redis_table_options strings[] = {
+    {{&redis_backend}, .layout = "string", .store_prefix = ""},
+    {{&redis_backend}, .layout = "string", .store_prefix = "fb-"}};
+
 static const struct kind kinds[] = {
-    {"sqlite", "", sqlite_start, sqlite_stop},
-    {"redis, hash", "hash", redis_start, redis_stop},
-    {"redis, string", "string", redis_socket_start, redis_stop},
+    {"sqlite", &fast.base, {NULL, NULL}, sqlite_start, sqlite_stop},
+    {"redis, hash", NULL, {&hashes[0].base, &hashes[1].base}, redis_start, redis_stop},
+    {"redis, string", NULL, {&strings[0].base, &strings[1].base}, redis_socket_start, redis_stop},
 };
 
 static const struct backend_type *type(const struct store *store) {
@@ -99,8 +109,7 @@ static void prepare(struct store *store) {
     for (unsigned i = 0; i < 2; i++) {
         store->tables[i] = (struct backend_table){.name = i ? "other things" : "sessions",
                                                   .key_prefix = i ? "other:" : "sess:",
-                                                  .layout = store->kind->layout,
-                                                  .store_prefix = i ? "fb-" : "",
+                                                  .specific = store->kind->specific[i],
                                                   .index = i};
         store->list[i] = &store->tables[i];
     }
@@ -108,7 +117,7 @@ static void prepare(struct store *store) {
                                               .uri = store->uri,
                                               .data = store->folder.path,
                                               .timeout_ms = 5000,
-                                              .synchronous = "normal",
+                                              .specific = store->kind->options,
                                               .tables = store->list,
                                               .table_count = 2};
     connect_both(store);

@@ -11,6 +11,8 @@
 #include <cmocka.h>
 
 #include "backends/kinds.h"
+#include "backends/redis/options.h"
+#include "backends/sqlite/options.h"
 #include "tests/support/redis_server.h"
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -30,6 +32,7 @@ struct fixture {
     char uri[400];
     struct backend_table tables[3]; /* hash, string, hash for all other keys */
     const struct backend_table *list[3];
+    struct redis_table_options own[3];
     struct backend_options options;
     struct backend_connection *writer, *reader;
     struct backend_error error;
@@ -46,14 +49,16 @@ static int set_up(void **state) {
     if (!redis_server_start(&fixture->server))
         fail_msg("redis-server (Debian: redis-server) is needed for these tests");
     fixture->now = (uint32_t)time(NULL);
-    fixture->tables[HASH] =
-        (struct backend_table){.name = "sessions", .key_prefix = "sess:", .layout = "hash"};
-    fixture->tables[STRING] =
-        (struct backend_table){.name = "shared", .key_prefix = "sh:", .layout = "string", .index = 1};
-    fixture->tables[DEFAULT] =
-        (struct backend_table){.name = "default", .key_prefix = "", .store_prefix = "app*:", .index = 2};
-    for (unsigned i = 0; i < 3; i++)
+    static const char *const names[] = {"sessions", "shared", "default"}, *const prefixes[] = {
+                                                                              "sess:", "sh:", ""};
+    for (unsigned i = 0; i < 3; i++) {
+        fixture->own[i] = (struct redis_table_options){{&redis_backend},
+                                                       .layout = i == STRING ? "string" : "hash",
+                                                       .store_prefix = i == DEFAULT ? "app*:" : ""};
+        fixture->tables[i] = (struct backend_table){
+            .name = names[i], .key_prefix = prefixes[i], .specific = &fixture->own[i].base, .index = i};
         fixture->list[i] = &fixture->tables[i];
+    }
     snprintf(fixture->uri, sizeof fixture->uri, "redis://127.0.0.1:%d", fixture->server.port);
     fixture->options = (struct backend_options){
         .name = "cache", .uri = fixture->uri, .timeout_ms = 200, .tables = fixture->list, .table_count = 3};
@@ -541,10 +546,11 @@ static void what_cannot_work_is_refused(void **state) {
     assert_refused(fixture, "redis://secret@host", "user:password");
     assert_refused(fixture, "redis://user:secret@host:port", "port");
     assert_refused(fixture, "redis:host", "redis://");
-    fixture->tables[HASH].layout = "list";
+    fixture->own[HASH].layout = "list";
     assert_refused(fixture, fixture->uri, "\"list\"");
-    fixture->tables[HASH].layout = "hash";
-    fixture->tables[HASH].load_sql = "SELECT 1";
+    fixture->own[HASH].layout = "hash";
+    const struct sqlite_table_options sql = {{&sqlite_backend}, .load_sql = "SELECT 1"};
+    fixture->tables[HASH].specific = &sql.base;
     assert_refused(fixture, fixture->uri, "SQL");
 }
 
@@ -618,7 +624,8 @@ static void a_late_put_does_not_bring_back_what_was_deleted(void **state) {
 
 static void tombstones_live_as_long_as_told(void **state) {
     struct fixture *fixture = *state;
-    fixture->options.tombstone_seconds = 5000;
+    const struct redis_options own = {{&redis_backend}, .tombstone_seconds = 5000};
+    fixture->options.specific = &own.base;
     open_both(fixture);
     assert_false(superseded(fixture, HASH, MUTATION_DELETE, "sess:a", 20));
     assert_false(superseded(fixture, STRING, MUTATION_DELETE, "sh:a", 20));
@@ -664,7 +671,7 @@ static void a_scan_shows_the_newest_of_one_namespace(void **state) {
     struct fixture *fixture = *state;
     static char names[COUNT][16];
     static struct mutation mutations[COUNT];
-    fixture->tables[DEFAULT].store_prefix = "";
+    fixture->own[DEFAULT].store_prefix = "";
     fixture->options.timeout_ms = 5000;
     open_both(fixture);
     for (unsigned i = 0; i < COUNT; i++) {

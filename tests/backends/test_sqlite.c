@@ -32,6 +32,8 @@ struct fixture {
     struct backend_table tables[2];
     const struct backend_table *list[2];
     struct backend_options options;
+    struct sqlite_options own;
+    struct sqlite_table_options sql; /* of tables[0] once with_own_sql was called */
     struct backend_connection *writer, *reader;
     struct backend_error error;
     sqlite3 *shell; /* somebody else's connection to the same file */
@@ -52,8 +54,10 @@ static int set_up(void **state) {
                                                 .uri = "sqlite:store.db",
                                                 .data = fixture->folder.path,
                                                 .timeout_ms = 50,
+                                                .specific = &fixture->own.base,
                                                 .tables = fixture->list,
                                                 .table_count = 2};
+    fixture->own = (struct sqlite_options){{&sqlite_backend}, .synchronous = "full"};
     *state = fixture;
     return 0;
 }
@@ -166,7 +170,7 @@ static void a_bad_place_is_refused_by_name(void **state) {
     fixture->options.uri = "sqlite+what:x";
     assert_refused(fixture, "sqlite:PATH", "sqlite+what:x");
     fixture->options.uri = "sqlite:store.db";
-    fixture->options.synchronous = "sometimes";
+    fixture->own.synchronous = "sometimes";
     assert_refused(fixture, "sometimes", "normal");
 }
 
@@ -304,7 +308,7 @@ static void a_commit_survives_the_death_of_the_process(void **state) {
         bool done = open_writer(fixture) == BACKEND_OK &&
                     apply_one(fixture, put(fixture, "sess:a", "survives", 1)) == BACKEND_OK;
         /* A batch that is not committed dies with the process. */
-        sqlite3_exec(((struct sqlite_connection *)fixture->writer)->db,
+        sqlite3_exec(sqlite_connection_of(fixture->writer)->db,
                      "BEGIN; INSERT INTO sessions(key, value) VALUES (x'30', x'31')", NULL, NULL, NULL);
         _exit(done ? 0 : 1);
     }
@@ -321,9 +325,10 @@ static void synchronous_is_full_unless_told(void **state) {
     const char *settings[] = {NULL, "full", "normal"}, *expected[] = {"2", "2", "1"};
     for (unsigned i = 0; i < 3; i++) {
         sqlite3_stmt *statement;
-        fixture->options.synchronous = settings[i];
+        fixture->options.specific = settings[i] ? &fixture->own.base : NULL;
+        fixture->own.synchronous = settings[i];
         assert_int_equal(open_writer(fixture), BACKEND_OK);
-        sqlite3 *db = ((struct sqlite_connection *)fixture->writer)->db;
+        sqlite3 *db = sqlite_connection_of(fixture->writer)->db;
         assert_int_equal(sqlite3_prepare_v2(db, "PRAGMA synchronous", -1, &statement, NULL), SQLITE_OK);
         assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
         assert_string_equal((const char *)sqlite3_column_text(statement, 0), expected[i]);
@@ -373,7 +378,7 @@ static void a_database_locked_by_another_process_at_the_start_is_transient(void 
 }
 
 static void writer_says(struct fixture *fixture, const char *sql) {
-    assert_int_equal(sqlite3_exec(((struct sqlite_connection *)fixture->writer)->db, sql, NULL, NULL, NULL),
+    assert_int_equal(sqlite3_exec(sqlite_connection_of(fixture->writer)->db, sql, NULL, NULL, NULL),
                      SQLITE_OK);
 }
 
@@ -478,7 +483,7 @@ static void a_load_never_sees_half_a_batch(void **state) {
     struct race race = {.fixture = fixture};
     pthread_t thread;
     fixture->options.timeout_ms = 5000;
-    fixture->options.synchronous = "normal";
+    fixture->own.synchronous = "normal";
     open_both(fixture);
     assert_int_equal(pthread_create(&thread, NULL, look_for_torn_batches, &race), 0);
     for (unsigned version = 1; version < 1000; version++) {
@@ -562,15 +567,15 @@ static void an_idle_writer_checkpoints(void **state) {
     maintain_to_the_end(fixture, NOW);
     maintain_to_the_end(fixture, NOW);
     assert_true(size_of(fixture, "") > before);
-    assert_int_equal(((struct sqlite_connection *)fixture->writer)->wal_done,
-                     ((struct sqlite_connection *)fixture->writer)->wal_pages);
+    assert_int_equal(sqlite_connection_of(fixture->writer)->wal_done,
+                     sqlite_connection_of(fixture->writer)->wal_pages);
 }
 
 static void the_log_is_bounded_without_maintain(void **state) {
     enum { BOUND = 200, PAGE = 4096 };
     struct fixture *fixture = *state;
     open_both(fixture);
-    struct sqlite_connection *connection = (struct sqlite_connection *)fixture->writer;
+    struct sqlite_connection *connection = sqlite_connection_of(fixture->writer);
     connection->wal_bound_pages = BOUND;
     connection->wal_wait_pages = 2 * BOUND;
     for (unsigned version = 1; version < 200; version++) /* about 26 pages each */
@@ -601,9 +606,11 @@ static void with_own_sql(struct fixture *fixture) {
                    "expire INTEGER, "
                    "version INTEGER NOT NULL DEFAULT 0, who TEXT);"
                    "INSERT OR IGNORE INTO app VALUES ('theirs', 'from the application', 0, 0, 'app')");
-    fixture->tables[0].load_sql = LOAD;
-    fixture->tables[0].store_sql = STORE;
-    fixture->tables[0].delete_sql = DELETE;
+    fixture->tables[0].specific = &fixture->sql.base;
+    fixture->sql.base.type = &sqlite_backend;
+    fixture->sql.load_sql = LOAD;
+    fixture->sql.store_sql = STORE;
+    fixture->sql.delete_sql = DELETE;
 }
 
 static void own_sql_serves_the_applications_table(void **state) {
@@ -668,9 +675,9 @@ static void own_sql_that_is_wrong_is_refused(void **state) {
     struct fixture *fixture = *state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         with_own_sql(fixture);
-        fixture->tables[0].load_sql = cases[i].load;
-        fixture->tables[0].store_sql = cases[i].store;
-        fixture->tables[0].delete_sql = cases[i].delete;
+        fixture->sql.load_sql = cases[i].load;
+        fixture->sql.store_sql = cases[i].store;
+        fixture->sql.delete_sql = cases[i].delete;
         assert_refused(fixture, cases[i].which, cases[i].why);
     }
     assert_string_equal(ask(fixture, "SELECT count(*) FROM app"), "1");
@@ -679,8 +686,8 @@ static void own_sql_that_is_wrong_is_refused(void **state) {
 static void own_sql_failures_are_told_apart(void **state) {
     struct fixture *fixture = *state;
     with_own_sql(fixture);
-    fixture->tables[0].store_sql = "INSERT OR REPLACE INTO app(id, data) VALUES (:key, "
-                                   "CASE :value WHEN x'6a' THEN json('{') ELSE CAST(:value AS TEXT) END)";
+    fixture->sql.store_sql = "INSERT OR REPLACE INTO app(id, data) VALUES (:key, "
+                             "CASE :value WHEN x'6a' THEN json('{') ELSE CAST(:value AS TEXT) END)";
     open_both(fixture);
     assert_int_equal(apply_one(fixture, put(fixture, "sess:a", "bad", 1)), BACKEND_PERMANENT); /* CHECK */
     assert_int_equal(apply_one(fixture, put(fixture, "sess:a", "j", 1)),

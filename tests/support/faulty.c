@@ -38,11 +38,17 @@ struct faulty_connection {
     struct backend_connection *inner;
 };
 
+static enum backend_status faulty_open(const struct backend_options *options, enum backend_role role,
+                                       struct backend_connection **ret_connection,
+                                       struct backend_error *ret_error);
+
 static struct faulty *of_type(const struct backend_type *type) {
+    assert(type->open == faulty_open);
     return (struct faulty *)type;
 }
 
 static struct faulty_connection *of(struct backend_connection *base) {
+    assert(base->type->open == faulty_open);
     return (struct faulty_connection *)base;
 }
 
@@ -102,9 +108,9 @@ static enum backend_status faulty_open(const struct backend_options *options, en
 }
 
 static void faulty_close(struct backend_connection *base) {
-    struct faulty_connection *connection = of(base);
-    if (!connection)
+    if (!base)
         return;
+    struct faulty_connection *connection = of(base);
     connection->faulty->inner->close(connection->inner);
     free(connection);
 }
@@ -195,16 +201,14 @@ struct faulty *faulty_create(const struct backend_type *inner) {
     struct faulty *faulty = calloc(1, sizeof *faulty);
     if (!faulty)
         abort();
-    faulty->type = (struct backend_type){
-        .scheme = inner->scheme,
-        .open = faulty_open,
-        .high_version = faulty_high_version,
-        .load = faulty_load,
-        .apply = faulty_apply,
-        .scan = faulty_scan,
-        .maintain = faulty_maintain,
-        .close = faulty_close,
-    };
+    faulty->type = *inner;
+    faulty->type.open = faulty_open;
+    faulty->type.high_version = faulty_high_version;
+    faulty->type.load = faulty_load;
+    faulty->type.apply = faulty_apply;
+    faulty->type.scan = faulty_scan;
+    faulty->type.maintain = faulty_maintain;
+    faulty->type.close = faulty_close;
     faulty->inner = inner;
     pthread_mutex_init(&faulty->lock, NULL);
     pthread_cond_init(&faulty->changed, NULL);

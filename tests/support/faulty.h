@@ -6,8 +6,9 @@
  *     options.type = faulty_type(faulty);      // struct backend_options
  *     ... open, run ...
  *     faulty_fail_call(faulty, FAULTY_APPLY, 3, BACKEND_TRANSIENT);
- *     faulty_fail_all(faulty, FAULTY_LOAD, BACKEND_TRANSIENT);  ...  faulty_fail_all(faulty, FAULTY_LOAD,
- * BACKEND_OK);
+ *     faulty_fail_all(faulty, FAULTY_LOAD, BACKEND_TRANSIENT);
+ *     ...
+ *     faulty_fail_all(faulty, FAULTY_LOAD, BACKEND_OK);
  *
  * The orders may be given from any thread at any time, also while calls are under way; they count from the
  * moment they are given and hold for all connections together. All connections must be closed before
@@ -65,8 +66,7 @@ void faulty_lose_answer(struct faulty *faulty);
 /* Calls begun since creation, the failed ones included. */
 unsigned faulty_calls(struct faulty *faulty, enum faulty_call call);
 
-/* Mutations handed to the inner backend that it applied without an error; and the largest batch among them.
- */
+/* Mutations that the inner backend applied without an error; and the largest batch among them. */
 size_t faulty_applied(struct faulty *faulty);
 size_t faulty_largest_batch(struct faulty *faulty);
 

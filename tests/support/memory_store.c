@@ -118,8 +118,9 @@ static enum backend_status open_store(const struct backend_options *options, enu
     return BACKEND_OK;
 }
 
-static struct connection *of(struct backend_connection *connection) {
-    return (struct connection *)(void *)connection;
+static struct connection *of(struct backend_connection *base) {
+    assert(base->type == &memory_store_type);
+    return (struct connection *)base;
 }
 
 static enum backend_status high_version(struct backend_connection *connection, uint64_t *ret_version,
@@ -216,8 +217,27 @@ static void close_store(struct backend_connection *connection) {
     free(connection);
 }
 
+static bool check(const struct backend_options *options, struct backend_complaint *ret_complaint) {
+    (void)options, (void)ret_complaint;
+    return true;
+}
+
+static bool check_table(const struct backend_table *table, bool preload,
+                        struct backend_complaint *ret_complaint) {
+    (void)table, (void)preload, (void)ret_complaint;
+    return true;
+}
+
 const struct backend_type memory_store_type = {
     .scheme = "memory",
+    .title = "memory",
+    .article = "a",
+    .schemes = "memory",
+    .example = "memory:...",
+    .options = {.size = sizeof(struct backend_specific)},
+    .table_options = {.size = sizeof(struct backend_specific)},
+    .check = check,
+    .check_table = check_table,
     .open = open_store,
     .high_version = high_version,
     .load = load,

@@ -35,15 +35,14 @@ struct space_options *rig_add_space(struct tier_rig *rig, const char *name, cons
                                     const struct policy *policy) {
     assert(rig->space_count < RIG_SPACES);
     struct space_options *space = &rig->spaces[rig->space_count++];
-    *space = (struct space_options){
-        .name = name,
-        .prefix = prefix,
-        .policy = policy,
-        .backend = 0,
-        .flush_delay = 60000,
-        .flush_batch = 200000,
-        .dirty_limit = 64 << 20,
-        .table = {.name = name, .key_prefix = prefix, .layout = "hash", .store_prefix = ""}};
+    *space = (struct space_options){.name = name,
+                                    .prefix = prefix,
+                                    .policy = policy,
+                                    .backend = 0,
+                                    .flush_delay = 60000,
+                                    .flush_batch = 200000,
+                                    .dirty_limit = 64 << 20,
+                                    .table = {.name = name, .key_prefix = prefix}};
     return space;
 }
 
@@ -51,10 +50,10 @@ void rig_init(struct tier_rig *rig, const struct policy *policy) {
     memset(rig, 0, sizeof *rig);
     rig->store = memory_store_create();
     rig->faulty = faulty_create(&memory_store_type);
-    rig->backend.options = (struct backend_options){.name = "store",
-                                                    .uri = memory_store_uri(rig->store),
-                                                    .timeout_ms = 2000,
-                                                    .type = faulty_type(rig->faulty)};
+    rig->backend.store = (struct backend_options){.name = "store",
+                                                  .uri = memory_store_uri(rig->store),
+                                                  .timeout_ms = 2000,
+                                                  .type = faulty_type(rig->faulty)};
     rig->options = (struct tier_options){.cache = {.memory_limit = 16 << 20, .item_max = 1 << 20, .node = 1},
                                          .workers = 1,
                                          .drain_timeout = 10000,

@@ -2,8 +2,8 @@
 /*
  * How many entries a second the Redis backend applies and loads. Needs a Redis that may be written to:
  *
- *     bench_redis -u redis://127.0.0.1:6379/9 [-n entries] [-b batch] [-v value bytes] [-l hash|string] [-p
- * prefix]
+ *     bench_redis -u redis://127.0.0.1:6379/9 [-n entries] [-b batch] [-v value bytes]
+ *                 [-l hash|string] [-p prefix]
  *
  * insert     new keys, -b entries an apply()
  * overwrite  every key again in another order, with a higher version
@@ -12,6 +12,7 @@
  * docs/benchmarks-backends.md has the redis-benchmark line that sends commands of the same form.
  */
 #include "backends/kinds.h"
+#include "backends/redis/options.h"
 #include "tools/bench/entries.h"
 #include <signal.h>
 #include <stdio.h>
@@ -20,8 +21,9 @@
 #include <unistd.h>
 
 struct bench {
-    const char *uri, *layout, *prefix;
+    const char *uri;
     struct entries entries;
+    struct redis_table_options table_options;
     struct backend_table table;
     struct backend_connection *connection;
     struct mutation *mutations;
@@ -30,8 +32,9 @@ struct bench {
 static void open_store(struct bench *bench) {
     static const struct backend_table *list[1];
     struct backend_error error;
+    bench->table_options.base.type = &redis_backend;
     bench->table = (struct backend_table){
-        .name = "bench", .key_prefix = "sess:", .layout = bench->layout, .store_prefix = bench->prefix};
+        .name = "bench", .key_prefix = "sess:", .specific = &bench->table_options.base};
     list[0] = &bench->table;
     struct backend_options options = {
         .name = "bench", .uri = bench->uri, .timeout_ms = 60000, .tables = list, .table_count = 1};
@@ -69,8 +72,7 @@ static void run(struct bench *bench) {
 }
 
 int main(int count, char **arguments) {
-    struct bench bench = {.layout = "hash",
-                          .prefix = "forebay-bench:",
+    struct bench bench = {.table_options = {.layout = "hash", .store_prefix = "forebay-bench:"},
                           .entries = {.count = 500000, .value_size = 100, .batch = 10000}};
     for (int option; (option = getopt(count, arguments, "u:n:b:v:l:p:")) != -1;) {
         switch (option) {
@@ -78,10 +80,10 @@ int main(int count, char **arguments) {
             bench.uri = optarg;
             break;
         case 'l':
-            bench.layout = optarg;
+            bench.table_options.layout = optarg;
             break;
         case 'p':
-            bench.prefix = optarg;
+            bench.table_options.store_prefix = optarg;
             break;
         default:
             entries_take_option(&bench.entries, option, optarg);

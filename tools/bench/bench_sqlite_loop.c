@@ -3,8 +3,8 @@
  * What the SQLite backend costs over the best plain loop: the same rows, schema, statements and pragmas, once
  * written straight with the SQLite library and once through apply() and load(), in turns, on the same disk.
  *
- *     bench_sqlite_loop [-d folder] [-n rows] [-b batch] [-v value bytes] [-g group] [-r rounds] [-s
- * full|normal]
+ *     bench_sqlite_loop [-d folder] [-n rows] [-b batch] [-v value bytes] [-g group] [-r rounds]
+ *                       [-s full|normal]
  *
  * insert     fresh table, keys in random order, -b rows a transaction
  * overwrite  every key again in another order, with a higher version
@@ -14,6 +14,7 @@
  * Each line: median of the rounds in rows a second, plain and backend, and the ratio of the medians.
  */
 #include "backends/kinds.h"
+#include "backends/sqlite/options.h"
 #include "tools/bench/entries.h"
 #include <sqlite3.h>
 #include <stdio.h>
@@ -209,11 +210,12 @@ static void through_open(struct through *through, struct bench *bench, enum back
     through->bench = bench;
     through->table = (struct backend_table){.name = "sessions", .key_prefix = "sess:"};
     through->list[0] = &through->table;
+    const struct sqlite_options own = {.base = {&sqlite_backend}, .synchronous = bench->synchronous};
     struct backend_options options = {.name = "bench",
                                       .uri = bench->uri,
                                       .data = ".",
                                       .timeout_ms = 5000,
-                                      .synchronous = bench->synchronous,
+                                      .specific = &own.base,
                                       .tables = through->list,
                                       .table_count = 1};
     if (sqlite_backend.open(&options, role, &through->connection, &error) != BACKEND_OK)

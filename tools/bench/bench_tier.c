@@ -108,18 +108,17 @@ static void log_line(void *context, enum log_level level, const char *message) {
 static void measure(const char *folder, const struct policy *policy, enum journal_mode journal) {
     char uri[512], error[512], what[64];
     snprintf(uri, sizeof uri, "sqlite:%s/bench_tier.db", folder);
-    struct space_options space = {
-        .name = "bench",
-        .prefix = "",
-        .policy = policy,
-        .backend = 0,
-        .journal = journal,
-        .dirty_limit = 256 << 20,
-        .flush_delay = 1000,
-        .flush_batch = 10000,
-        .table = {.name = "bench", .key_prefix = "", .layout = "hash", .store_prefix = ""}};
+    struct space_options space = {.name = "bench",
+                                  .prefix = "",
+                                  .policy = policy,
+                                  .backend = 0,
+                                  .journal = journal,
+                                  .dirty_limit = 256 << 20,
+                                  .flush_delay = 1000,
+                                  .flush_batch = 10000,
+                                  .table = {.name = "bench", .key_prefix = ""}};
     struct tier_backend_options backend = {
-        .options = {.name = "store", .uri = uri, .data = folder, .timeout_ms = 5000}};
+        .store = {.name = "store", .uri = uri, .data = folder, .timeout_ms = 5000}};
     struct tier_options options = {.cache = {.memory_limit = 512 << 20, .item_max = 1 << 20},
                                    .workers = 1,
                                    .spaces = &space,

@@ -69,11 +69,11 @@ static void test_contradictions_are_refused(void **state) {
     rig_add_space(&rig, "test", "x", &policy_cache_aside);
     assert_refused(&rig, "same name");
     rig_init(&rig, &policy_cache_aside);
-    rig.backend.options.type = NULL;
-    rig.backend.options.uri = "nonsense:here";
+    rig.backend.store.type = NULL;
+    rig.backend.store.uri = "nonsense:here";
     assert_refused(&rig, "nonsense:here");
     rig_init(&rig, &policy_cache_aside);
-    rig.backend.options.uri = "wrong";
+    rig.backend.store.uri = "wrong";
     assert_refused(&rig, "\"store\"");
 }
 

@@ -115,7 +115,7 @@ static void spare_store(struct tier_rig *rig) {
     spared_type.apply = spared_apply;
     spared_type.maintain = spared_maintain;
     spared_type.close = spared_close;
-    rig->backend.options.type = &spared_type;
+    rig->backend.store.type = &spared_type;
 }
 
 static void begin(struct tier_rig *rig) {
@@ -216,7 +216,7 @@ static void test_pipelines_without_memory(void **state) {
         struct tier_rig rig;
         begin(&rig);
         rig.spaces[0].policy = &policy_write_through;
-        rig.backend.options.timeout_ms = 100;
+        rig.backend.store.timeout_ms = 100;
         rig_start(&rig);
         rig_expect(&rig, "set n 0", "STORED");
         allow(calls + 1, calls % 3 + 2); /* the client's own ticket is not missing */
@@ -248,7 +248,7 @@ static void test_using_the_store_without_memory(void **state) {
         begin(&rig);
         rig.spaces[0].policy = policies[round % 2];
         rig.spaces[0].journal = round % 2 ? JOURNAL_OS : JOURNAL_OFF;
-        rig.backend.options.timeout_ms = 100; /* what finds no memory is not tried for long */
+        rig.backend.store.timeout_ms = 100; /* what finds no memory is not tried for long */
         rig_start(&rig);
         set_values(&rig, values, KEYS);
         rig_end_tier(&rig);

@@ -254,7 +254,7 @@ static void test_write_through_backend_down(void **state) {
     struct tier_rig rig;
     (void)state;
     rig_init(&rig, &policy_write_through);
-    rig.backend.options.timeout_ms = 150;
+    rig.backend.store.timeout_ms = 150;
     rig_start(&rig);
     rig_expect(&rig, "set a 1", "STORED");
     faulty_fail_all(rig.faulty, FAULTY_APPLY, BACKEND_TRANSIENT);

@@ -375,7 +375,7 @@ static void test_full_wait_ends(void **state) {
     (void)state;
     begin(&rig, 600000);
     rig.spaces[0].dirty_limit = 50000;
-    rig.backend.options.timeout_ms = 200;
+    rig.backend.store.timeout_ms = 200;
     rig_start(&rig);
     faulty_fail_all(rig.faulty, FAULTY_APPLY, BACKEND_TRANSIENT);
     struct rig_call *call = fill_up(&rig, &count);
@@ -437,7 +437,7 @@ static void test_full_write_through_backend_down(void **state) {
     begin(&rig, 10);
     rig.spaces[0].dirty_limit = 50000;
     rig.spaces[0].on_full = FULL_WRITE_THROUGH;
-    rig.backend.options.timeout_ms = 200;
+    rig.backend.store.timeout_ms = 200;
     rig_start(&rig);
     faulty_fail_all(rig.faulty, FAULTY_APPLY, BACKEND_TRANSIENT);
     struct rig_call *call = fill_up(&rig, &count);

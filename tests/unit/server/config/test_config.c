@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The configuration file: what a good one becomes, and a table of bad ones with what is said about each. */
+#include "backends/kinds.h"
+#include "backends/redis/options.h"
+#include "backends/sqlite/options.h"
 #include "policies/policy.h"
 #include "server/config/config.h"
 #include "tests/support/temp_folder.h"
@@ -104,6 +107,11 @@ static void check_top(const struct settings *settings) {
     assert_int_equal(settings->verbosity, 1);
 }
 
+static const struct redis_table_options *redis_table(const struct space_options *space) {
+    assert_ptr_equal(space->table.specific->type, &redis_backend);
+    return (const struct redis_table_options *)space->table.specific;
+}
+
 static void check_sessions(const struct space_options *space) {
     assert_string_equal(space->name, "sessions");
     assert_string_equal(space->prefix, "sess:");
@@ -139,13 +147,14 @@ static void everything_arrives(void **state) {
     assert_int_equal(tier->backend_count, 2);
     check_sessions(&tier->spaces[0]);
     assert_int_equal(tier->backends[0].readers, 3);
-    assert_string_equal(tier->backends[0].options.synchronous, "normal");
-    assert_int_equal(tier->backends[0].options.timeout_ms, 1500); /* its namespace's backend_timeout */
-    assert_string_equal(tier->backends[0].options.data, "/var/lib/forebay");
-    assert_int_equal(tier->backends[1].options.timeout_ms, 3000);
+    assert_string_equal(((const struct sqlite_options *)tier->backends[0].store.specific)->synchronous,
+                        "normal");
+    assert_int_equal(tier->backends[0].store.timeout_ms, 1500); /* its namespace's backend_timeout */
+    assert_string_equal(tier->backends[0].store.data, "/var/lib/forebay");
+    assert_int_equal(tier->backends[1].store.timeout_ms, 3000);
     assert_int_equal(tier->spaces[1].backend, 1);
-    assert_string_equal(tier->spaces[1].table.layout, "string");
-    assert_string_equal(tier->spaces[1].table.store_prefix, "shop:");
+    assert_string_equal(redis_table(&tier->spaces[1])->layout, "string");
+    assert_string_equal(redis_table(&tier->spaces[1])->store_prefix, "shop:");
     assert_ptr_equal(tier->spaces[2].policy, &policy_cache_aside);
     assert_int_equal(tier->spaces[2].backend, -1);
     char error[300];
@@ -158,7 +167,9 @@ static void defaults(void **state) {
     struct entry_copy loaded;
     load_good(&loaded, "data = \"/tmp\"\n"
                        "backend \"b\" { uri = \"sqlite:b.db\" }\n"
-                       "namespace \"n\" { prefix = \"n:\" policy = \"write-behind\" backend = \"b\" }\n");
+                       "backend \"r\" { uri = \"redis://localhost\" }\n"
+                       "namespace \"n\" { prefix = \"n:\" policy = \"write-behind\" backend = \"b\" }\n"
+                       "namespace \"m\" { prefix = \"m:\" policy = \"write-behind\" backend = \"r\" }\n");
     const struct space_options *space = &loaded.settings.tier.spaces[0];
     assert_int_equal(loaded.settings.listen_count, 1);
     assert_string_equal(loaded.settings.listen[0], "127.0.0.1");
@@ -170,9 +181,9 @@ static void defaults(void **state) {
     assert_int_equal(space->existence, EXISTENCE_BACKEND);
     assert_int_equal(space->on_backend_down, DOWN_ERROR);
     assert_int_equal(space->negative_ttl, 0);
-    assert_string_equal(space->table.layout, "hash");
-    assert_string_equal(space->table.store_prefix, "");
-    assert_int_equal(loaded.settings.tier.backends[0].options.timeout_ms, 2000);
+    assert_string_equal(redis_table(space + 1)->layout, "hash");
+    assert_string_equal(redis_table(space + 1)->store_prefix, "");
+    assert_int_equal(loaded.settings.tier.backends[0].store.timeout_ms, 2000);
     unload(&loaded);
 }
 
@@ -344,7 +355,7 @@ static void what_is_no_text(void **state) {
     struct entry_copy loaded;
     load_bytes(&loaded, "memory = 64mb\n\0\n", 16);
     assert_null(loaded.config);
-    assert_non_null(strstr(loaded.error, "f.conf:2: a byte of value 0"));
+    assert_non_null(strstr(loaded.error, "f.conf:2: contains a zero byte"));
     unload(&loaded);
 }
 

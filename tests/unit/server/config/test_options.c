@@ -277,7 +277,7 @@ static const struct bad {
     {"--nonsense", "--nonsense: no such option", "forebay -h"},
     {"-p", "needs an argument", ""},
     {"--config", "needs an argument", ""},
-    {"word", "\"word\" is no option", "forebay -h"},
+    {"word", "\"word\" is not an option", "forebay -h"},
     {"--check", "--check needs --config", ""},
     {"--recover=hope", "--recover=hope", "skip-damaged"},
 };

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+/* What is said over a link that was just made, and whether this Redis can serve at all. */
+#include "backends/failure.h"
+#include "backends/redis/internal.h"
+#include <stdlib.h>
+
+enum { REDIS_MAJOR_LEAST = 7 };
+
+/* These stay as they are until somebody changes the configuration, here or there. */
+static bool is_refusal(const redisReply *reply) {
+    static const char *const words[] = {"NOAUTH",
+                                        "WRONGPASS",
+                                        "NOPERM",
+                                        "MOVED",
+                                        "ASK",
+                                        "CROSSSLOT",
+                                        "ERR invalid password",
+                                        "ERR AUTH",
+                                        "ERR Client sent AUTH",
+                                        "ERR DB index",
+                                        "ERR invalid DB index",
+                                        "ERR unknown command",
+                                        "ERR wrong number of arguments for 'auth'"};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (redis_begins_with(reply, words[i]))
+            return true;
+    return false;
+}
+
+/* The commands that make a connection ours, in this order; those without words are left out. */
+enum greeting {
+    GREETING_AUTH,
+    GREETING_SELECT,
+    GREETING_INFO,
+    GREETING_SCRIPTS,
+    GREETINGS = GREETING_SCRIPTS + REDIS_SCRIPTS
+};
+
+static size_t greeting_words(const struct redis_connection *connection, unsigned greeting,
+                             const char *words[3]) {
+    static const char scripts[] = "SCRIPT";
+    const struct redis_address *address = &connection->address;
+    size_t count = 0;
+    switch (greeting) {
+    case GREETING_AUTH:
+        if (!*address->password && !*address->user)
+            return 0;
+        words[count++] = "AUTH";
+        if (*address->user)
+            words[count++] = address->user;
+        words[count++] = address->password;
+        return count;
+    case GREETING_SELECT:
+        return 0; /* a number: written by send_greeting */
+    case GREETING_INFO:
+        words[count++] = "INFO";
+        return count;
+    default:
+        words[count++] = scripts;
+        words[count++] = "LOAD";
+        words[count++] = redis_script_text((enum redis_script)(greeting - GREETING_SCRIPTS));
+        return count;
+    }
+}
+
+static bool send_greeting(struct redis_connection *connection, unsigned greeting, bool *ret_sent) {
+    const char *words[3];
+    size_t sizes[3];
+    char number[16];
+    size_t count = greeting_words(connection, greeting, words);
+    if (greeting == GREETING_SELECT && connection->address.database) {
+        snprintf(number, sizeof number, "%u", connection->address.database);
+        words[count++] = "SELECT";
+        words[count++] = number;
+    }
+    for (size_t i = 0; i < count; i++)
+        sizes[i] = strlen(words[i]);
+    *ret_sent = count > 0;
+    return count == 0 || redis_append(connection, count, words, sizes);
+}
+
+/* PEXPIRETIME, which the string layout needs, came with 7.0. */
+static bool is_too_old(const char *info, char ret_version[16]) {
+    static const char field[] = "redis_version:";
+    const char *version = strstr(info, field);
+    if (!version)
+        return false;
+    version += sizeof field - 1;
+    snprintf(ret_version, 16, "%.*s", (int)strcspn(version, "\r\n"), version);
+    return strtoul(version, NULL, 10) < REDIS_MAJOR_LEAST;
+}
+
+/* An error is not important: the user may not be allowed to ask. Then each call says what is wrong. */
+static enum redis_step hear_info(const struct redis_connection *connection, const redisReply *reply,
+                                 enum backend_status *ret_status, struct backend_error *ret_error) {
+    char version[16];
+    if (reply->type != REDIS_REPLY_STRING)
+        return REDIS_DONE;
+    if (strstr(reply->str, "cluster_enabled:1"))
+        *ret_status = backend_fail(
+            ret_error, BACKEND_REFUSED,
+            "backend \"%s\", redis at %s: it is a node of a Redis Cluster, which is not supported",
+            connection->name, connection->address.shown);
+    else if (is_too_old(reply->str, version))
+        *ret_status =
+            backend_fail(ret_error, BACKEND_REFUSED,
+                         "backend \"%s\", redis at %s: it is Redis %s, %d.0 or "
+                         "later is needed",
+                         connection->name, connection->address.shown, version, (int)REDIS_MAJOR_LEAST);
+    else
+        return REDIS_DONE;
+    return REDIS_FAILED;
+}
+
+/* What the answer to a greeting means. */
+static enum redis_step hear(struct redis_connection *connection, unsigned greeting, const redisReply *reply,
+                            enum backend_status *ret_status, struct backend_error *ret_error) {
+    if (greeting == GREETING_INFO)
+        return hear_info(connection, reply, ret_status, ret_error);
+    if (reply->type == REDIS_REPLY_ERROR)
+        return redis_say(connection, reply, is_refusal(reply) ? BACKEND_REFUSED : BACKEND_TRANSIENT,
+                         ret_status, ret_error);
+    if (greeting >= GREETING_SCRIPTS) {
+        if (reply->type != REDIS_REPLY_STRING || reply->len != REDIS_SHA_SIZE)
+            return redis_odd_answer(connection, ret_status, ret_error);
+        memcpy(connection->sha[greeting - GREETING_SCRIPTS], reply->str, REDIS_SHA_SIZE + 1);
+    }
+    return REDIS_DONE;
+}
+
+enum redis_step redis_greet(struct redis_connection *connection, enum backend_status *ret_status,
+                            struct backend_error *ret_error) {
+    enum redis_step step = REDIS_DONE;
+    for (unsigned greeting = 0; greeting < GREETINGS && step == REDIS_DONE; greeting++) {
+        redisReply *reply = NULL;
+        bool sent;
+        if (!send_greeting(connection, greeting, &sent))
+            return redis_out_of_memory(connection, ret_status, ret_error);
+        if (!sent)
+            continue;
+        step = redis_answer(connection, &reply);
+        if (step == REDIS_DONE)
+            step = hear(connection, greeting, reply, ret_status, ret_error);
+        if (reply)
+            freeReplyObject(reply);
+    }
+    return step;
+}

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Loading: a pipeline of questions, one for each key. The answers are kept until the next load, as its values
+ * point into them.
+ */
+#include "backends/redis/internal.h"
+#include <assert.h>
+#include <stdlib.h>
+
+enum { LOAD_COMMANDS = 512 /* in one pipeline, so that answers do not gather without bound */ };
+
+struct load_task {
+    const struct redis_table *table;
+    const struct slice *keys;
+    size_t count;
+    uint32_t now;
+    struct load_result *results;
+};
+
+void redis_forget_loaded(struct redis_connection *connection) {
+    for (size_t i = 0; i < connection->kept_count; i++)
+        freeReplyObject(connection->kept[i]);
+    connection->kept_count = 0;
+}
+
+/* value, version, flags, expires_at, cas, marks; NIL where missing. No value: absent, or a tombstone. */
+static bool read_fields(const redisReply *reply, struct entry *entry) {
+    enum { VALUE, VERSION, FLAGS, EXPIRES_AT, CAS, MARKS, FIELDS };
+    if (reply->type == REDIS_REPLY_NIL)
+        return false;
+    redisReply **field = reply->element;
+    assert(reply->elements == FIELDS);
+    if (field[VALUE]->type != REDIS_REPLY_STRING)
+        return false;
+    entry->value = slice_of(field[VALUE]->str, (size_t)field[VALUE]->len);
+    entry->version = redis_number_in(field[VERSION]);
+    entry->flags = (uint32_t)redis_number_in(field[FLAGS]);
+    entry->expires_at = (uint32_t)redis_number_in(field[EXPIRES_AT]);
+    entry->client_cas = redis_number_in(field[CAS]);
+    entry->marks = (uint8_t)redis_number_in(field[MARKS]);
+    return true;
+}
+
+static bool ask_hash(struct redis_connection *connection, const struct redis_table *table, struct slice key) {
+    static const char *const fields[] = {"value", "version", "flags", "expires_at", "cas", "marks"};
+    enum { WORDS = 8 };
+    struct slice name = redis_key(connection, table, key);
+    const char *words[WORDS] = {"HMGET", name.data};
+    size_t sizes[WORDS] = {5, name.size};
+    for (size_t i = 2; i < WORDS; i++) {
+        words[i] = fields[i - 2];
+        sizes[i] = strlen(words[i]);
+    }
+    return redis_append(connection, WORDS, words, sizes);
+}
+
+static bool ask_string(struct redis_connection *connection, const struct redis_table *table,
+                       struct slice key) {
+    enum { WORDS = 5 };
+    struct slice name = redis_key(connection, table, key), beside = redis_companion(connection, table, key);
+    const char *words[WORDS] = {"EVALSHA", connection->sha[REDIS_LOAD_STRING], "2", name.data, beside.data};
+    size_t sizes[WORDS] = {7, REDIS_SHA_SIZE, 1, name.size, beside.size};
+    return redis_append(connection, WORDS, words, sizes);
+}
+
+static bool keep(struct redis_connection *connection, redisReply *reply) {
+    if (connection->kept_count == connection->kept_room) {
+        size_t room = connection->kept_room ? connection->kept_room * 2 : 64;
+        redisReply **kept = realloc(connection->kept, room * sizeof *kept);
+        if (!kept)
+            return false;
+        connection->kept = kept;
+        connection->kept_room = room;
+    }
+    connection->kept[connection->kept_count++] = reply;
+    return true;
+}
+
+static enum redis_step hear_entry(struct redis_connection *connection, const struct load_task *task,
+                                  size_t index, enum backend_status *ret_status,
+                                  struct backend_error *ret_error) {
+    struct load_result *result = &task->results[index];
+    redisReply *reply = NULL;
+    enum redis_step step = redis_answer(connection, &reply);
+    if (step != REDIS_DONE)
+        return step;
+    if (!keep(connection, reply)) {
+        freeReplyObject(reply);
+        return redis_out_of_memory(connection, ret_status, ret_error);
+    }
+    if (reply->type == REDIS_REPLY_ERROR)
+        return redis_error_means(connection, reply, ret_status, ret_error);
+    if (reply->type != REDIS_REPLY_NIL && (reply->type != REDIS_REPLY_ARRAY || reply->elements != 6))
+        return redis_odd_answer(connection, ret_status, ret_error);
+    result->entry.key = task->keys[index];
+    result->found = read_fields(reply, &result->entry) &&
+                    (result->entry.expires_at == 0 || result->entry.expires_at > task->now);
+    return REDIS_DONE;
+}
+
+static enum redis_step load_some(struct redis_connection *connection, const struct load_task *task,
+                                 size_t from, size_t to, enum backend_status *ret_status,
+                                 struct backend_error *ret_error) {
+    enum redis_step step = REDIS_DONE;
+    for (size_t i = from; i < to; i++)
+        if (!(task->table->is_string ? ask_string : ask_hash)(connection, task->table, task->keys[i]))
+            return redis_out_of_memory(connection, ret_status, ret_error);
+    for (size_t i = from; i < to && step == REDIS_DONE; i++)
+        step = hear_entry(connection, task, i, ret_status, ret_error);
+    arena_reset(&connection->words);
+    return step;
+}
+
+static enum redis_step load_work(struct redis_connection *connection, void *context,
+                                 enum backend_status *ret_status, struct backend_error *ret_error) {
+    struct load_task *task = context;
+    enum redis_step step = REDIS_DONE;
+    redis_forget_loaded(connection);
+    for (size_t from = 0; from < task->count && step == REDIS_DONE; from += LOAD_COMMANDS) {
+        size_t to = task->count - from < LOAD_COMMANDS ? task->count : from + LOAD_COMMANDS;
+        step = load_some(connection, task, from, to, ret_status, ret_error);
+    }
+    return step;
+}
+
+enum backend_status redis_load(struct backend_connection *base, const struct backend_table *table,
+                               const struct slice *keys, size_t count, uint32_t now,
+                               struct load_result *results, struct backend_error *ret_error) {
+    struct redis_connection *connection = redis_connection_of(base);
+    struct load_task task = {redis_table_of(connection, table), keys, count, now, results};
+    return count ? redis_do(connection, load_work, &task, ret_error) : BACKEND_OK;
+}

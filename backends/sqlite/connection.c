@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT */
+/* Connections: the file opened and set up, and closed. */
+#include "backends/failure.h"
+#include "backends/kinds.h"
+#include "backends/sqlite/internal.h"
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+enum { WRITER_CACHE = 8 << 10 /* KiB of pages the writer may keep: the upper levels of some large tables */ };
+
+/* The path of a URI, relative ones below the data folder. NULL: out of memory. */
+static char *path_of(const struct backend_options *options) {
+    const char *path = options->uri + strlen("sqlite:");
+    char *whole = NULL;
+    const char *folder = options->data && *options->data ? options->data : ".";
+    if (*path == '/')
+        return strdup(path);
+    return asprintf(&whole, "%s/%s", folder, path) < 0 ? NULL : whole;
+}
+
+/* A missing folder is the likeliest reason why a database cannot be made; SQLite does not say it. */
+static bool folder_is_missing(const char *path, int *ret_length) {
+    const char *slash = strrchr(path, '/');
+    char folder[4096];
+    struct stat status;
+    *ret_length = slash && slash > path ? (int)(slash - path) : 1;
+    if (!slash || (size_t)*ret_length >= sizeof folder)
+        return false;
+    memcpy(folder, path, (size_t)*ret_length);
+    folder[*ret_length] = '\0';
+    return stat(folder, &status) != 0 && errno == ENOENT;
+}
+
+static enum backend_status open_file(struct sqlite_connection *connection, struct backend_error *ret_error) {
+    int flags = connection->role == BACKEND_WRITER ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE
+                                                   : SQLITE_OPEN_READONLY;
+    struct stat status;
+    int length;
+    if (stat(connection->path, &status) == 0 && S_ISDIR(status.st_mode))
+        return backend_fail(ret_error, BACKEND_REFUSED,
+                            "backend \"%s\", %s: is a directory, not a database file", connection->name,
+                            connection->path);
+    if (sqlite3_open_v2(connection->path, &connection->db, flags | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK) {
+        if (!connection->db)
+            return backend_fail(ret_error, BACKEND_TRANSIENT, "backend \"%s\": out of memory",
+                                connection->name);
+        if (folder_is_missing(connection->path, &length))
+            return backend_fail(ret_error, BACKEND_REFUSED,
+                                "backend \"%s\", %s: the folder %.*s does not exist; make it",
+                                connection->name, connection->path, length, connection->path);
+        return sqlite_refuse(connection, "cannot open", ret_error);
+    }
+    return BACKEND_OK;
+}
+
+/* WAL mode, or why not. Also the first read of the file: here "not a database" is found. */
+static enum backend_status enter_wal(struct sqlite_connection *connection, struct backend_error *ret_error) {
+    sqlite3_stmt *statement = NULL;
+    if (sqlite3_prepare_v2(connection->db, "PRAGMA journal_mode = WAL", -1, &statement, NULL) != SQLITE_OK)
+        return sqlite_refuse(connection, "cannot open", ret_error);
+    bool stepped = sqlite3_step(statement) == SQLITE_ROW;
+    bool wal = stepped && strcmp((const char *)sqlite3_column_text(statement, 0), "wal") == 0;
+    sqlite3_finalize(statement);
+    if (wal)
+        return BACKEND_OK;
+    if (!stepped)
+        return sqlite_refuse(connection, "cannot open", ret_error);
+    return backend_fail(
+        ret_error, BACKEND_REFUSED,
+        "backend \"%s\", %s: SQLite cannot use a write-ahead log here (is this a network file system?)",
+        connection->name, connection->path);
+}
+
+static enum backend_status set_up_writer(struct sqlite_connection *connection, const char *synchronous,
+                                         struct backend_error *ret_error) {
+    char pragmas[160];
+    if (strcmp(synchronous, "full") != 0 && strcmp(synchronous, "normal") != 0)
+        return backend_fail(ret_error, BACKEND_REFUSED,
+                            "backend \"%s\": synchronous is \"full\" or \"normal\", not \"%s\"",
+                            connection->name, synchronous);
+    if (sqlite3_db_readonly(connection->db, "main") == 1)
+        return backend_fail(ret_error, BACKEND_REFUSED, "backend \"%s\", %s: no permission to write to it",
+                            connection->name, connection->path);
+    enum backend_status status = enter_wal(connection, ret_error);
+    if (status != BACKEND_OK)
+        return status;
+    snprintf(pragmas, sizeof pragmas,
+             "PRAGMA synchronous = %s; PRAGMA wal_autocheckpoint = 0; "
+             "PRAGMA cache_size = -%d; PRAGMA secure_delete = off",
+             synchronous, (int)WRITER_CACHE);
+    if (sqlite3_exec(connection->db, pragmas, NULL, NULL, NULL) != SQLITE_OK)
+        return sqlite_refuse(connection, "cannot set it up", ret_error);
+    sqlite_upkeep_open(connection);
+    return BACKEND_OK;
+}
+
+static enum backend_status open_all(struct sqlite_connection *connection, unsigned timeout_ms,
+                                    const char *synchronous, struct backend_error *ret_error) {
+    enum backend_status status = open_file(connection, ret_error);
+    if (status != BACKEND_OK)
+        return status;
+    assert(timeout_ms > 0);
+    sqlite3_extended_result_codes(connection->db, 1);
+    sqlite3_busy_timeout(connection->db, (int)timeout_ms);
+    if (connection->role == BACKEND_WRITER)
+        status = set_up_writer(connection, synchronous, ret_error);
+    if (status == BACKEND_OK)
+        status = sqlite_schema_open(connection, ret_error);
+    return status;
+}
+
+void sqlite_close(struct backend_connection *base) {
+    if (!base)
+        return;
+    struct sqlite_connection *connection = sqlite_connection_of(base);
+    sqlite_schema_close(connection);
+    int result = sqlite3_close(connection->db);
+    assert(result == SQLITE_OK); /* every statement is finalized */
+    (void)result;
+    arena_free(&connection->loaded);
+    free(connection->places);
+    free(connection->tables);
+    free(connection->path);
+    free(connection->name);
+    free(connection);
+}
+
+static struct sqlite_connection *allocate(const struct backend_options *options, enum backend_role role) {
+    struct sqlite_connection *connection = calloc(1, sizeof *connection);
+    if (!connection)
+        return NULL;
+    connection->base.type = &sqlite_backend;
+    connection->role = role;
+    connection->name = strdup(options->name);
+    connection->path = path_of(options);
+    connection->tables = calloc(options->table_count + 1, sizeof *connection->tables);
+    if (!connection->name || !connection->path || !connection->tables) {
+        sqlite_close(&connection->base);
+        return NULL;
+    }
+    connection->table_count = options->table_count;
+    return connection;
+}
+
+static enum backend_status take_tables(struct sqlite_connection *connection,
+                                       const struct backend_options *options,
+                                       struct backend_error *ret_error) {
+    for (size_t i = 0; i < options->table_count; i++) {
+        struct sqlite_table *table = &connection->tables[i];
+        table->table = options->tables[i];
+        assert(table->table->index == i);
+        if (!backend_take_specific(&sqlite_backend, &sqlite_backend.table_options, table->table->specific,
+                                   &table->options))
+            return backend_fail(ret_error, BACKEND_REFUSED,
+                                "backend \"%s\": namespace \"%s\" has settings of %s, not of SQLite",
+                                options->name, table->table->name, table->table->specific->type->title);
+    }
+    return BACKEND_OK;
+}
+
+enum backend_status sqlite_open(const struct backend_options *options, enum backend_role role,
+                                struct backend_connection **ret_connection, struct backend_error *ret_error) {
+    static const char form[] = "sqlite:";
+    struct sqlite_options own;
+    if (strncmp(options->uri, form, sizeof form - 1) != 0 || options->uri[sizeof form - 1] == '\0')
+        return backend_fail(ret_error, BACKEND_REFUSED,
+                            "backend \"%s\": the URI \"%s\" should be sqlite:PATH", options->name,
+                            options->uri);
+    if (!backend_take_specific(&sqlite_backend, &sqlite_backend.options, options->specific, &own))
+        return backend_fail(ret_error, BACKEND_REFUSED, "backend \"%s\" has settings of %s, not of SQLite",
+                            options->name, options->specific->type->title);
+    struct sqlite_connection *connection = allocate(options, role);
+    if (!connection)
+        return backend_fail(ret_error, BACKEND_TRANSIENT, "backend \"%s\": out of memory", options->name);
+    enum backend_status status = take_tables(connection, options, ret_error);
+    if (status == BACKEND_OK)
+        status = open_all(connection, options->timeout_ms, own.synchronous, ret_error);
+    if (status != BACKEND_OK)
+        sqlite_close(&connection->base);
+    else
+        *ret_connection = &connection->base;
+    return status;
+}

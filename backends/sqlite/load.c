@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+/* Reading rows: by key, the newest of a table, and the highest version. */
+#include "backends/failure.h"
+#include "backends/sqlite/internal.h"
+
+enum backend_status sqlite_high_version(struct backend_connection *base, uint64_t *ret_version,
+                                        struct backend_error *ret_error) {
+    struct sqlite_connection *connection = sqlite_connection_of(base);
+    int result = sqlite3_step(connection->high_get);
+    uint64_t version = result == SQLITE_ROW ? (uint64_t)sqlite3_column_int64(connection->high_get, 0) : 0;
+    if (result != SQLITE_ROW && result != SQLITE_DONE) {
+        enum backend_status status = sqlite_fail(connection, "reading the high version", ret_error);
+        sqlite3_reset(connection->high_get);
+        return status;
+    }
+    sqlite3_reset(connection->high_get);
+    *ret_version = version;
+    return BACKEND_OK;
+}
+
+static uint32_t limited_to_32_bits(sqlite3_int64 number) {
+    return number < 0 ? 0 : number > UINT32_MAX ? UINT32_MAX : (uint32_t)number;
+}
+
+/* The columns of a row: value[, flags[, expires_at[, version[, client_cas[, marks]]]]]. The application's own
+ * statement may end early; missing ones are 0. The value stays SQLite's until the next step. */
+static void read_row(sqlite3_stmt *statement, struct entry *entry) {
+    const char *value = sqlite3_column_blob(statement, 0);
+    entry->value = slice_of(value ? value : "", (size_t)sqlite3_column_bytes(statement, 0));
+    entry->flags = (uint32_t)sqlite3_column_int64(statement, 1);
+    entry->expires_at = limited_to_32_bits(sqlite3_column_int64(statement, 2));
+    sqlite3_int64 version = sqlite3_column_int64(statement, 3);
+    entry->version = version > 0 ? (uint64_t)version : 0;
+    entry->client_cas = (uint64_t)sqlite3_column_int64(statement, 4);
+    entry->marks = (uint8_t)sqlite3_column_int64(statement, 5);
+}
+
+static bool row_is_live(sqlite3_stmt *statement, uint32_t now) {
+    sqlite3_int64 expires_at = sqlite3_column_int64(statement, 2);
+    return expires_at == 0 || expires_at > (sqlite3_int64)now;
+}
+
+/* Leaves the statement on its row when found: read it, then reset. */
+static int seek_row(struct sqlite_table *table, struct slice key, uint32_t now, bool *ret_found) {
+    if (table->own_sql) {
+        struct entry asked = {.key = key};
+        sqlite_bind_own(table->load, &table->load_at, table->table, &asked, now);
+    } else {
+        sqlite_bind_bytes(table->load, 1, key);
+    }
+    int result = sqlite3_step(table->load);
+    *ret_found = result == SQLITE_ROW && row_is_live(table->load, now) &&
+                 !(table->own_sql && sqlite3_column_type(table->load, 0) == SQLITE_NULL);
+    return result == SQLITE_ROW || result == SQLITE_DONE ? SQLITE_OK : result;
+}
+
+static enum backend_status load_one(struct sqlite_connection *connection, struct sqlite_table *table,
+                                    struct slice key, uint32_t now, struct load_result *result,
+                                    struct backend_error *ret_error) {
+    enum backend_status status = BACKEND_OK;
+    result->found = false;
+    if (seek_row(table, key, now, &result->found) != SQLITE_OK) {
+        status = sqlite_fail(connection, "loading", ret_error);
+    } else if (result->found) {
+        read_row(table->load, &result->entry);
+        result->entry.key = key;
+        if (!arena_copy(&connection->loaded, result->entry.value, &result->entry.value))
+            status = backend_fail(ret_error, BACKEND_TRANSIENT, "backend \"%s\": out of memory while loading",
+                                  connection->name);
+    }
+    sqlite3_reset(table->load);
+    /* A failed read is no fault of a row. */
+    return status == BACKEND_PERMANENT ? BACKEND_TRANSIENT : status;
+}
+
+/* One read transaction for all keys: it takes and gives back the file locks once. */
+enum backend_status sqlite_load(struct backend_connection *base, const struct backend_table *table,
+                                const struct slice *keys, size_t count, uint32_t now,
+                                struct load_result *results, struct backend_error *ret_error) {
+    struct sqlite_connection *connection = sqlite_connection_of(base);
+    struct sqlite_table *from = sqlite_table_of(connection, table);
+    bool together = count > 1;
+    arena_reset(&connection->loaded);
+    if (together && sqlite_run(connection->begin_read) != SQLITE_OK)
+        return sqlite_fail(connection, "beginning to load", ret_error);
+    enum backend_status status = BACKEND_OK;
+    for (size_t i = 0; i < count && status == BACKEND_OK; i++)
+        status = load_one(connection, from, keys[i], now, &results[i], ret_error);
+    if (together && sqlite_run(connection->commit) != SQLITE_OK)
+        sqlite_roll_back(connection); /* nothing was written: what was read is good */
+    return status;
+}
+
+/* The keys come first, sorted by version; their rows are then fetched one by one. So the sorter holds keys
+ * only. */
+static enum backend_status show_picked(struct sqlite_connection *connection, struct sqlite_table *table,
+                                       uint32_t now, struct backend_visitor *visitor,
+                                       struct backend_error *ret_error) {
+    int result;
+    bool wanted = true;
+    while (wanted && (result = sqlite3_step(table->pick)) == SQLITE_ROW) {
+        struct slice key = {sqlite3_column_blob(table->pick, 0),
+                            (size_t)sqlite3_column_bytes(table->pick, 0)};
+        struct entry entry = {.key = key};
+        bool found = true;
+        if (!visitor->keys_only && seek_row(table, key, now, &found) != SQLITE_OK)
+            return sqlite_fail(connection, "scanning", ret_error);
+        if (found && !visitor->keys_only)
+            read_row(table->load, &entry);
+        if (found)
+            wanted = visitor->entry(visitor, &entry);
+        sqlite3_reset(table->load);
+    }
+    if (wanted && result != SQLITE_DONE)
+        return sqlite_fail(connection, "scanning", ret_error);
+    return BACKEND_OK;
+}
+
+enum backend_status sqlite_scan(struct backend_connection *base, const struct backend_table *table,
+                                size_t limit, uint32_t now, struct backend_visitor *visitor,
+                                struct backend_error *ret_error) {
+    struct sqlite_connection *connection = sqlite_connection_of(base);
+    struct sqlite_table *from = sqlite_table_of(connection, table);
+    if (from->own_sql)
+        return BACKEND_OK; /* there is no statement that lists the application's rows */
+    sqlite3_bind_int64(from->pick, 1, now);
+    sqlite3_bind_int64(from->pick, 2, limit > INT64_MAX ? INT64_MAX : (sqlite3_int64)limit);
+    enum backend_status status = show_picked(connection, from, now, visitor, ret_error);
+    sqlite3_reset(from->load);
+    sqlite3_reset(from->pick);
+    return status;
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/* The settings that only SQLite has. Strings outlive the connections. */
+#ifndef FOREBAY_BACKENDS_SQLITE_OPTIONS_H
+#define FOREBAY_BACKENDS_SQLITE_OPTIONS_H
+
+#include "backends/backend.h"
+
+/* Of a backend. */
+struct sqlite_options {
+    struct backend_specific base;
+    const char *synchronous; /* "full": a commit survives power loss; or "normal" */
+};
+
+/* Of a namespace: all NULL: a table of ours; else SQL for the application's own table. */
+struct sqlite_table_options {
+    struct backend_specific base;
+    const char *load_sql, *store_sql, *delete_sql;
+};
+
+#endif

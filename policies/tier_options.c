@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/* The settings that backends of all kinds have: one row each. */
+#include "policies/tier.h"
+
+#define IN(member) offsetof(struct tier_backend_options, member)
+
+const struct setting tier_backend_settings[] = {
+    {"uri", SETTING_TEXT, IN(store.uri), .minimum = 1},
+    {"readers", SETTING_COUNT, IN(readers), 1, 64, .standard = 2},
+    {"timeout", SETTING_MILLISECONDS, IN(store.timeout_ms), 1, 3600000, .standard = 2000},
+    {0},
+};
+
+void tier_backend_options_complete(struct tier_backend_options *options) {
+    struct tier_backend_options standard = {.readers = 0};
+    setting_set_defaults(tier_backend_settings, &standard);
+    if (!options->readers)
+        options->readers = standard.readers;
+    if (!options->store.timeout_ms)
+        options->store.timeout_ms = standard.store.timeout_ms;
+}
