@@ -19,7 +19,7 @@
 #include "server/maintenance.h"
 #include "server/process.h"
 #include "server/worker/auth.h"
-#include "server/worker/feed.h"
+#include "server/admin/feed.h"
 #include "server/worker/listener.h"
 #include "server/worker/worker.h"
 #include <errno.h>

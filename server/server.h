@@ -15,7 +15,7 @@
 struct worker;
 struct auth;
 struct buffer;
-struct feeds;        /* server/worker/feed.h */
+struct feeds;        /* server/admin/feed.h */
 struct watch;        /* server/admin/watch.h */
 struct listener;     /* server/worker/listener.h */
 struct stats_detail; /* server/admin/stats.h */
@@ -76,7 +76,7 @@ struct server {
     void (*stop)(struct server *server); /* asks main to stop, from any thread (shutdown command) */
     struct listener *listener;           /* server/worker/listener.h */
     struct stats_detail *detail;         /* per-prefix statistics: server/admin/stats.h */
-    struct feeds *feeds;                 /* server/worker/feed.h */
+    struct feeds *feeds;                 /* server/admin/feed.h */
     struct watch *watch;                 /* server/admin/watch.h */
     atomic_bool crawler; /* lru_crawler enable: metadump and its kin are answered. What has expired is swept
                             away in either case */

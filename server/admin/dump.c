@@ -4,7 +4,7 @@
 #include "server/admin/watch.h"
 #include "server/admin/words.h"
 #include "server/protocol/base64.h"
-#include "server/worker/feed.h"
+#include "server/admin/feed.h"
 #include <stdlib.h>
 #include <time.h>
 

@@ -13,7 +13,7 @@
 #include "server/admin/stats_detail.h"
 #include "server/admin/watch.h"
 #include "server/admin/words.h"
-#include "server/worker/feed.h"
+#include "server/admin/feed.h"
 #include "server/worker/listener.h"
 #include "server/worker/worker.h"
 #include <ev.h>

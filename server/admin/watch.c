@@ -6,7 +6,7 @@
  */
 #include "server/admin/watch.h"
 #include "cache/base/clock.h"
-#include "server/worker/feed.h"
+#include "server/admin/feed.h"
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <pthread.h>

@@ -9,8 +9,8 @@
  * the last reply); any -> BROKEN (the socket failed, no memory: close at the end of the turn, or when the
  * ticket is back).
  */
+#include "server/admin/feed.h"
 #include "server/admin/observe.h"
-#include "server/worker/feed.h"
 #include "server/worker/internal.h"
 #include <assert.h>
 #include <errno.h>

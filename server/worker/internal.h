@@ -8,6 +8,7 @@
 #ifndef FOREBAY_SERVER_WORKER_INTERNAL_H
 #define FOREBAY_SERVER_WORKER_INTERNAL_H
 
+#include "server/admin/feed.h"
 #include "server/buffer.h"
 #include "server/protocol/parser.h"
 #include "server/worker/worker.h"
@@ -31,7 +32,7 @@ enum connection_state {
     CONNECTION_OPEN,
     CONNECTION_CLOSING, /* close once everything is sent */
     CONNECTION_BROKEN,  /* close at the end of the turn; a parked one when its ticket is back */
-    CONNECTION_FED,     /* belongs to the thread of the feeds (server/worker/feed.h) until its feed is over */
+    CONNECTION_FED,     /* belongs to the thread of the feeds (server/admin/feed.h) until its feed is over */
 };
 
 enum close_reason {
@@ -130,6 +131,7 @@ struct slot {
 typedef atomic_uint_fast64_t worker_counter; /* written by the worker alone */
 
 struct worker {
+    struct feed_owner feeds; /* first: the feeds' thread finds the worker by it */
     struct ev_loop *loop;
     struct server *server;
     struct tier_worker *tier;

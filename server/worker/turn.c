@@ -21,10 +21,10 @@
  */
 #include "policies/evaluate.h"
 #include "server/admin/command.h"
+#include "server/admin/feed.h"
 #include "server/admin/observe.h"
 #include "server/protocol/reply.h"
 #include "server/worker/auth.h"
-#include "server/worker/feed.h"
 #include "server/worker/internal.h"
 #include <assert.h>
 
@@ -209,7 +209,7 @@ static void begin_feed(struct worker *worker, size_t i, struct feed *feed) {
     bool kept = i + 1 < worker->slot_count && worker->slots[i + 1].connection == connection
                     ? hold_from(worker, i + 1)
                     : connection_keep(connection, connection->region + connection->region_at);
-    if (!kept || !feeds_begin(worker->server->feeds, feed, worker, connection, connection->fd)) {
+    if (!kept || !feeds_begin(worker->server->feeds, feed, &worker->feeds, connection, connection->fd)) {
         feed_free(feed);
         connection_set_state(connection, CONNECTION_BROKEN);
         return;

@@ -8,7 +8,7 @@
  * cost more than it saves (docs/benchmarks.md). The libev loop of the worker runs its timers, once a second.
  */
 #include "cache/base/thread.h"
-#include "server/worker/feed.h"
+#include "server/admin/feed.h"
 #include "server/worker/internal.h"
 #include "server/worker/listener.h"
 #include <assert.h>
@@ -54,9 +54,21 @@ static void try_to_finish(struct worker *worker) {
         worker->finished = true;
 }
 
+void worker_wake(struct worker *worker) {
+    const uint64_t once = 1;
+    while (write(worker->wake, &once, sizeof once) < 0 && errno == EINTR)
+        continue;
+}
+
+static void on_feed_over(struct feed_owner *self) {
+    struct worker *worker = (struct worker *)self;
+    atomic_store_explicit(&worker->feed_is_over, true, memory_order_release);
+    worker_wake(worker);
+}
+
 static void collect_feeds(struct worker *worker) {
     struct feed *feed;
-    while ((feed = feeds_collect(worker->server->feeds, worker))) {
+    while ((feed = feeds_collect(worker->server->feeds, &worker->feeds))) {
         turn_end_feed(feed->connection, feed->broken);
         feed_free(feed);
     }
@@ -181,6 +193,7 @@ struct worker *worker_start(struct server *server, unsigned index) {
     struct worker *worker = calloc(1, sizeof *worker);
     if (!worker)
         return NULL;
+    worker->feeds.feed_is_over = on_feed_over;
     worker->server = server;
     worker->index = index;
     worker->tier = tier_get_worker(server->tier, index);
@@ -202,17 +215,6 @@ struct worker *worker_start(struct server *server, unsigned index) {
         return NULL;
     }
     return worker;
-}
-
-void worker_wake(struct worker *worker) {
-    const uint64_t once = 1;
-    while (write(worker->wake, &once, sizeof once) < 0 && errno == EINTR)
-        continue;
-}
-
-void worker_feed_is_over(struct worker *worker) {
-    atomic_store_explicit(&worker->feed_is_over, true, memory_order_release);
-    worker_wake(worker);
 }
 
 static bool hand_over(struct worker *worker, int fd) {

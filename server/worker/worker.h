@@ -20,9 +20,6 @@ void worker_hand(struct worker *worker, int fd);
 /* For tier_options.wake. Any thread; also for the authentication file's reload and verbosity changes. */
 void worker_wake(struct worker *worker);
 
-/* For server/worker/feed.h: a feed of one of its connections is over. Any thread. */
-void worker_feed_is_over(struct worker *worker);
-
 /* Stops reading, finishes what is being executed and sends it (bounded: a second for slow readers, five for
  * requests that wait for a backend), closes the connections and ends the thread. */
 void worker_stop(struct worker *worker);

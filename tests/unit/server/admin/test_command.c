@@ -3,7 +3,7 @@
 #include "server/admin/command.h"
 #include "server/admin/stats.h"
 #include "server/admin/watch.h"
-#include "server/worker/feed.h"
+#include "server/admin/feed.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
