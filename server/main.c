@@ -12,15 +12,15 @@
  */
 #include "policies/journal/journal.h"
 #include "policies/policy.h"
+#include "server/admin/feed.h"
 #include "server/admin/stats.h"
 #include "server/admin/watch.h"
 #include "server/config/config.h"
 #include "server/config/options.h"
+#include "server/listener.h"
 #include "server/maintenance.h"
 #include "server/process.h"
 #include "server/worker/auth.h"
-#include "server/admin/feed.h"
-#include "server/worker/listener.h"
 #include "server/worker/worker.h"
 #include <errno.h>
 #include <ev.h>
@@ -200,7 +200,7 @@ static void announce(struct program *program) {
 static void serve(struct program *program) {
     struct server *server = &program->server;
     char error[ERROR_MAX];
-    if (!listener_start(server->listener, program->loop, server, error, sizeof error) ||
+    if (!listener_start(server->listener, program->loop, server, worker_hand, error, sizeof error) ||
         (program->options.pid_file && !process_write_pid(program->options.pid_file, error, sizeof error))) {
         fail_start(program, error);
         return;

@@ -17,7 +17,7 @@ struct auth;
 struct buffer;
 struct feeds;        /* server/admin/feed.h */
 struct watch;        /* server/admin/watch.h */
-struct listener;     /* server/worker/listener.h */
+struct listener;     /* server/listener.h */
 struct stats_detail; /* server/admin/stats.h */
 
 /* memcached's numbers: -p -1 takes a free port, -p 0 leaves TCP out, whatever -l says. */
@@ -44,7 +44,7 @@ struct settings {
 
     /* What only main.c, listener.c and stats.c look at. */
     const char *const
-        *listen; /* addresses (server/worker/listener.h); none: all interfaces, or the Unix socket alone */
+        *listen; /* addresses (server/listener.h); none: all interfaces, or the Unix socket alone */
     size_t listen_count;
     int port;                /* -p: for addresses without one; or PORT_FREE, PORT_NONE */
     bool port_overrides;     /* -p was given over a configuration's listen: it replaces the ports there */
@@ -74,7 +74,7 @@ struct server {
     atomic_uint_fast64_t connections_total, connections_rejected, listen_disabled, listen_disabled_us;
     _Atomic bool stopping;               /* shutdown was asked for */
     void (*stop)(struct server *server); /* asks main to stop, from any thread (shutdown command) */
-    struct listener *listener;           /* server/worker/listener.h */
+    struct listener *listener;           /* server/listener.h */
     struct stats_detail *detail;         /* per-prefix statistics: server/admin/stats.h */
     struct feeds *feeds;                 /* server/admin/feed.h */
     struct watch *watch;                 /* server/admin/watch.h */

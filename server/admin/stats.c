@@ -14,7 +14,7 @@
 #include "server/admin/watch.h"
 #include "server/admin/words.h"
 #include "server/admin/feed.h"
-#include "server/worker/listener.h"
+#include "server/listener.h"
 #include "server/worker/worker.h"
 #include <ev.h>
 #include <sys/resource.h>

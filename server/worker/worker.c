@@ -9,8 +9,8 @@
  */
 #include "cache/base/thread.h"
 #include "server/admin/feed.h"
+#include "server/config/address.h"
 #include "server/worker/internal.h"
-#include "server/worker/listener.h"
 #include <assert.h>
 #include <errno.h>
 #include <signal.h>
@@ -315,7 +315,7 @@ static void stat_address(struct stat_sink *sink, int fd, const char *name, name_
     socklen_t size = sizeof address;
     char line[48], text[128] = "?";
     if (ask(fd, (struct sockaddr *)&address, &size) == 0)
-        listener_name_address(&address, size, text, sizeof text);
+        address_name(&address, size, text, sizeof text);
     snprintf(line, sizeof line, "%d:%s", fd, name);
     sink->line(sink, line, text);
 }
