@@ -11,6 +11,9 @@
  */
 #include "server/listener.h"
 #include "server/config/address.h"
+#include "server/config/settings.h"
+#include "server/log.h"
+#include "server/server.h"
 #include <errno.h>
 #include <ev.h>
 #include <netdb.h>

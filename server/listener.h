@@ -6,11 +6,14 @@
 #ifndef FOREBAY_SERVER_LISTENER_H
 #define FOREBAY_SERVER_LISTENER_H
 
-#include "server/server.h"
+#include <stdbool.h>
 #include <stdio.h>
 
 struct ev_loop;
 struct listener;
+struct server;
+struct settings;
+struct stat_sink; /* policies/tier.h */
 struct worker;
 
 /* Makes and binds the TCP sockets (before privileges are dropped: a port below 1024 may be wanted). Nobody

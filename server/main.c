@@ -17,9 +17,12 @@
 #include "server/admin/watch.h"
 #include "server/config/config.h"
 #include "server/config/options.h"
+#include "server/config/settings.h"
 #include "server/listener.h"
+#include "server/log.h"
 #include "server/maintenance.h"
 #include "server/process.h"
+#include "server/server.h"
 #include "server/worker/auth.h"
 #include "server/worker/worker.h"
 #include <errno.h>
@@ -112,7 +115,6 @@ static void on_log(void *context, enum log_level level, const char *message) {
 
 static void server_stop(struct server *server) {
     struct program *program = (struct program *)server;
-    atomic_store(&server->stopping, true);
     ev_async_send(program->loop, &program->stop_asked);
 }
 

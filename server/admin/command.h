@@ -4,6 +4,7 @@
 #ifndef FOREBAY_SERVER_COMMAND_H
 #define FOREBAY_SERVER_COMMAND_H
 
+#include "policies/tier.h"
 #include "server/buffer.h"
 #include "server/server.h"
 

@@ -4,10 +4,12 @@
 #ifndef FOREBAY_SERVER_DUMP_H
 #define FOREBAY_SERVER_DUMP_H
 
+#include "cache/base/slice.h"
 #include "server/buffer.h"
-#include "server/server.h"
+#include <stdint.h>
 
 struct feed;
+struct server;
 
 enum dump_form {
     DUMP_META,     /* a line of key=... exp=... la=... for each entry; then END */

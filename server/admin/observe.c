@@ -2,6 +2,7 @@
 #include "server/admin/observe.h"
 #include "server/admin/stats.h"
 #include "server/admin/watch.h"
+#include "server/config/settings.h"
 
 void observe_turn(struct worker *worker) {
     worker->counts_detail = stats_detail_is_on(worker->server);

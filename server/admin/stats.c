@@ -9,11 +9,13 @@
  * namespace.
  */
 #include "server/admin/stats.h"
+#include "policies/tier.h"
 #include "server/admin/dump.h"
 #include "server/admin/feed.h"
 #include "server/admin/stats_detail.h"
 #include "server/admin/watch.h"
 #include "server/admin/words.h"
+#include "server/config/settings.h"
 #include "server/listener.h"
 #include "server/worker/worker.h"
 #include <ev.h>

@@ -14,7 +14,7 @@
 #ifndef FOREBAY_SERVER_WATCH_H
 #define FOREBAY_SERVER_WATCH_H
 
-#include "server/server.h"
+#include "cache/cache.h"
 
 enum watch_kind {
     WATCH_FETCHERS = 1,    /* every look at an entry: item_get */

@@ -11,6 +11,8 @@
  */
 #include "server/admin/feed.h"
 #include "server/admin/observe.h"
+#include "server/config/settings.h"
+#include "server/log.h"
 #include "server/worker/internal.h"
 #include <assert.h>
 #include <errno.h>

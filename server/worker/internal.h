@@ -8,9 +8,11 @@
 #ifndef FOREBAY_SERVER_WORKER_INTERNAL_H
 #define FOREBAY_SERVER_WORKER_INTERNAL_H
 
+#include "policies/tier.h"
 #include "server/admin/feed.h"
 #include "server/buffer.h"
 #include "server/protocol/parser.h"
+#include "server/server.h"
 #include "server/worker/worker.h"
 #include <ev.h>
 #include <pthread.h>

@@ -23,6 +23,8 @@
 #include "server/admin/command.h"
 #include "server/admin/feed.h"
 #include "server/admin/observe.h"
+#include "server/config/settings.h"
+#include "server/log.h"
 #include "server/protocol/reply.h"
 #include "server/worker/auth.h"
 #include "server/worker/internal.h"

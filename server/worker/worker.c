@@ -10,6 +10,7 @@
 #include "cache/base/thread.h"
 #include "server/admin/feed.h"
 #include "server/config/address.h"
+#include "server/config/settings.h"
 #include "server/worker/internal.h"
 #include <assert.h>
 #include <errno.h>

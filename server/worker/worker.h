@@ -8,7 +8,10 @@
 #ifndef FOREBAY_SERVER_WORKER_H
 #define FOREBAY_SERVER_WORKER_H
 
-#include "server/server.h"
+#include "policies/tier.h"
+
+struct server;
+struct worker;
 
 /* Starts the thread. NULL when it cannot be had. */
 struct worker *worker_start(struct server *server, unsigned index);

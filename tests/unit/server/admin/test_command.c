@@ -4,6 +4,7 @@
 #include "server/admin/feed.h"
 #include "server/admin/stats.h"
 #include "server/admin/watch.h"
+#include "server/config/settings.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

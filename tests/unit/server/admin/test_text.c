@@ -4,6 +4,7 @@
 #include "server/buffer.h"
 #include "server/config/address.h"
 #include "server/config/measure.h"
+#include "server/log.h"
 #include "server/server.h"
 
 #include <setjmp.h>
