@@ -20,8 +20,8 @@ struct worker;
  * can connect yet. NULL with a whole sentence naming the address and the remedy. */
 struct listener *listener_create(const struct settings *settings, char *ret_error, size_t error_size);
 
-/* The same for the Unix sockets (after privileges were dropped, so that the files belong to the user the server
- * runs as). Removes a socket file that nobody listens on. */
+/* The same for the Unix sockets (after privileges were dropped, so that the files belong to the user the
+ * server runs as). Removes a socket file that nobody listens on. */
 bool listener_bind_unix(struct listener *listener, char *ret_error, size_t error_size);
 
 /* Takes an accepted, non-blocking socket for this worker, and counts it down from server->connections when it

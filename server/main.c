@@ -3,9 +3,12 @@
  * The program: from the command line to a serving process, and from SIGTERM to an empty dirty queue.
  *
  *     read options and configuration -> bind -> drop privileges -> background -> loop
- *       STARTING  a helper thread makes the tier (opens backends, recovers journals), so that signals are
- * heard LOADING   preloads that are to be waited for SERVING   the listener accepts STOPPING  a helper thread
- * stops the workers and drains; a second SIGTERM ends the drain STOPPED
+ *
+ *     STARTING  a helper thread makes the tier (opens backends, recovers journals), so that signals are heard
+ *     LOADING   the workers run; preloads that are to be waited for
+ *     SERVING   the listener accepts
+ *     STOPPING  a helper thread stops the workers and drains; a second SIGTERM ends the drain
+ *     STOPPED   the loop has ended; everything is taken down
  *
  * Everything is in one struct program on main's stack; there are no globals. Signals are blocked in all other
  * threads.
@@ -60,13 +63,14 @@ struct program {
     bool helper_runs;
     int ready_fd; /* of the waiting parent, -1: in the foreground */
     int exit_status;
+    /* Written by the helper thread, read after its end. */
     struct {
         bool good;
         char error[ERROR_MAX];
-    } start; /* written by the helper thread, read after its end */
+    } start;
     struct {
-        size_t before, left, journaled;
-    } drain; /* the same */
+        size_t before, left, journaled; /* dirty entries; those in the journal are among those left */
+    } drain;
 };
 
 static int complain(const char *error, int status) {
@@ -300,9 +304,8 @@ static void begin_stop(struct program *program, const char *why) {
     program->phase = PHASE_STOPPING;
     ev_timer_stop(program->loop, &program->ready_timer);
     listener_stop(program->server.listener);
-    if (!run_helper(program, stop_and_drain)) {
+    if (!run_helper(program, stop_and_drain))
         stop_and_drain(program);
-    }
 }
 
 static void after_drain(struct program *program) {

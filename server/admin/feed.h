@@ -5,7 +5,7 @@
  * to say or by a client that reads it slowly.
  *
  * While a connection is fed its worker neither reads from it nor writes to it. A feed ends when it has
- * nothing more to say, or when the client leaves; its owner, the worker, is told so and takes the connection
+ * nothing more to say, or when the client leaves; its owner, the worker, is told and takes the connection
  * back (feeds_collect).
  *
  * Locks: the feeds' lock is taken before a shard's (a dump walks the cache under it) and before a log's
@@ -60,8 +60,8 @@ struct feeds *feeds_create(void);
 /* Ends the thread. All feeds must have been collected or abandoned. */
 void feeds_free(struct feeds *feeds);
 
-/* Takes a feed over, to be written to fd, beginning with "OK". False: no thread could be started, and the feed
- * is still the caller's. */
+/* Takes a feed over, to be written to fd, beginning with "OK". False: no thread could be started, and the
+ * feed is still the caller's. */
 bool feeds_begin(struct feeds *feeds, struct feed *feed, struct feed_owner *owner,
                  struct connection *connection, int fd);
 

@@ -10,10 +10,10 @@
 #include <sys/un.h>
 
 static bool refuse(char *ret_error, size_t error_size, const char *text, const char *why) {
-    snprintf(ret_error, error_size,
-             "\"%s\" is not an address to listen on (%s): write host, host:port, [ipv6]:port, *:port or "
-             "unix:/path",
-             text, why);
+    snprintf(
+        ret_error, error_size,
+        "\"%s\" is not an address to listen on (%s): write host, host:port, [ipv6]:port, *:port or unix:/path",
+        text, why);
     return false;
 }
 

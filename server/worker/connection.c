@@ -6,10 +6,10 @@
  *
  * States:
  *
- *     OPEN  --quit, shutdown, endless line, end of the client's bytes-->  CLOSING  closed after the last reply
- *     OPEN  --begin_feed (watch, dumps)-->  FED                           the feeds' thread has the socket
- *     FED   --turn_end_feed-->  OPEN, or BROKEN when the client has left
- *     any   --the socket failed, no memory-->  BROKEN                     closed at the end of the turn
+ *     OPEN --quit, shutdown, endless line, client's end--> CLOSING    closed after the last reply
+ *     OPEN --begin_feed (watch, dumps)--> FED                         the feeds' thread has the socket
+ *     FED  --turn_end_feed--> OPEN, or BROKEN when the client has left
+ *     any  --the socket failed, no memory--> BROKEN                   closed at the end of the turn
  *
  * Two flags stop a connection for a while, whatever its state. It is not closed before both are down, unless
  * the worker stops:
@@ -48,8 +48,8 @@ struct pending {
 };
 
 /* The plain system calls. In a program with threads the C library wraps recv and send in two atomic
- * operations each, so that a thread can be cancelled inside; no thread is cancelled here, and a request is
- * small enough for that to show. */
+ * operations each, so that a thread can be cancelled inside. No thread is cancelled here, and a request is so
+ * small that they would show. */
 static ssize_t receive_now(int fd, void *data, size_t size) {
 #ifdef SYS_recvfrom
     return syscall(SYS_recvfrom, fd, data, size, MSG_DONTWAIT, NULL, NULL);
@@ -80,8 +80,8 @@ void connection_notice(struct connection *connection, uint32_t events) {
     connection_set_ready(connection);
 }
 
-/* EPOLLOUT is asked for only while it is waited for: a peer on a Unix socket would else cause an edge by each
- * reply it reads. Changing the interest reports again what is the case. */
+/* EPOLLOUT is asked for only while it is waited for: otherwise a peer on a Unix socket would cause an edge
+ * with each reply it reads. Changing the interest reports the present state again. */
 void connection_set_sends(struct connection *connection, bool sends) {
     if (connection->sends == sends)
         return;

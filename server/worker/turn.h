@@ -8,8 +8,8 @@
 struct connection;
 struct worker;
 
-/* Serves the connections on worker->ready, and those whose tickets are back or whose replies may be sent now. On
- * the worker's thread. */
+/* Serves the connections on worker->ready, and those whose tickets are back or whose replies may be sent now.
+ * On the worker's thread. */
 void turn_run(struct worker *worker);
 
 /* The feed of a connection is over: it is served again, or, broken, it is closed. Frees no feed. */

@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 enum { EVENTS_MAX = 128 };
-enum { STOP_SECONDS = 5, STOP_SEND_SECONDS = 1 };
+enum { STOP_SECONDS = 5, STOP_SEND_SECONDS = 1 }; /* to answer parked requests; to send */
 
 static void take_handed(struct worker *worker) {
     pthread_mutex_lock(&worker->hand_lock);
@@ -46,7 +46,7 @@ static bool has_pending(const struct worker *worker) {
     return false;
 }
 
-/* Ends the loop when every parked request is answered and every reply sent, or the patience is over. */
+/* Ends the loop when every parked request is answered and every reply sent, or after STOP_SECONDS. */
 static void try_to_finish(struct worker *worker) {
     uint32_t waited = worker->now.seconds - worker->stop_started;
     bool sent = waited > STOP_SEND_SECONDS || !has_pending(worker);
@@ -243,8 +243,8 @@ void worker_hand(struct worker *worker, int fd) {
     atomic_fetch_sub_explicit(&worker->server->connections, 1, memory_order_relaxed);
 }
 
-/* A connection whose ticket never came back within the patience is left to the end of the process: the tier
- * may still write to the ticket. */
+/* A connection whose ticket has not come back in time is left to worker_free: until the tier is destroyed it
+ * may write to the ticket. */
 static void close_all(struct worker *worker) {
     struct connection *next;
     for (struct connection *c = worker->connections; c; c = next) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A worker: a thread with one event loop, its share of the connections, and the turns in which it serves them.
+ * A worker: a thread with one event loop, its share of the connections, and the turns in which it serves
+ * them.
  *
  * A turn has stages: read every ready connection once, parse all that is complete, hash and prefetch,
  * execute, journal once, send once per connection. docs/design.md, "A worker's turn".
@@ -14,11 +15,12 @@ struct worker;
 /* Starts the thread. NULL when there is no memory or no thread. */
 struct worker *worker_start(struct server *server, unsigned index);
 
-/* Hands over an accepted, non-blocking socket. Any thread. The worker closes it in the end, and counts it down
- * from server->connections. */
+/* Hands over an accepted, non-blocking socket. Any thread. The worker closes it in the end, and counts it
+ * down from server->connections. */
 void worker_hand(struct worker *worker, int fd);
 
-/* For tier_options.wake: a ticket of this worker is back, or more of the journal is on the disk. Any thread. */
+/* For tier_options.wake: a ticket of this worker is back, or more of the journal is on the disk. Any
+ * thread. */
 void worker_wake(struct worker *worker);
 
 /* Stops reading, finishes what is being executed and sends it (bounded: a second for slow readers, five for
