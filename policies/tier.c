@@ -6,6 +6,7 @@
  * (and recovery), then threads. Taken down in the opposite order. Whatever fails on the way up is undone by
  * tier_destroy.
  */
+#include "policies/journal/disk.h"
 #include "policies/load/loader.h"
 #include "policies/write/low_water.h"
 #include "policies/write/quarantine.h"
@@ -223,7 +224,8 @@ static bool make_quarantines(struct tier *tier, char *error, size_t error_size) 
         struct space *space = &tier->spaces[i];
         if (!space->policy->holds_back)
             continue;
-        space->quarantine = quarantine_open(tier->options.data, space->options.name, error, error_size);
+        space->quarantine =
+            quarantine_open(&journal_disk_system, tier->options.data, space->options.name, error, error_size);
         if (!space->quarantine)
             return false;
         cache_raise_version(tier->cache, quarantine_high_version(space->quarantine));

@@ -33,8 +33,8 @@ void journal_format_blank(uint64_t number, char ret_name[JOURNAL_NAME_MAX]);
 /* The files of all series in the folder, by series and sequence. The caller frees the list. False: errno. */
 bool journal_list_folder(const char *folder, struct journal_name **ret_names, size_t *ret_count);
 
+/* Removes one blank; all blanks, which a crash has left. */
 void journal_remove_blank(const struct journal_disk *disk, const char *folder, uint64_t number);
-/* Removes the blanks that a crash has left. */
 void journal_remove_blanks(const struct journal_disk *disk, const char *folder);
 
 #endif

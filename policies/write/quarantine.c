@@ -1,11 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The list lives in memory, oldest first; the file is a log of it: a record for each entry that comes (ADD)
- * and each that goes (GONE). Opening replays the log and, when it is worth it, writes it anew.
+ * and each that goes (GONE). Opening replays the log and writes it anew with what is left.
  *
- *     record: magic(4) crc(4, of all that follows) op(1) kind(1) key_size(1) marks(1) flags(4) expires_at(4)
- * since(4) reason_size(4) value_size(8) version(8) client_cas(8) key value reason        (little-endian
- * hosts)
+ * A record, as struct record_head lies in memory (a file is read by hosts of the byte order that wrote it):
+ *
+ *     offset  size
+ *          0     4  magic
+ *          4     4  CRC-32C of all that follows
+ *          8     1  op: ADD or GONE
+ *          9     1  kind of the change
+ *         10     1  size of the key
+ *         11     1  marks
+ *         12     4  flags
+ *         16     4  expires_at
+ *         20     4  since: when it was refused, in seconds
+ *         24     4  size of the reason
+ *         28     4  (unused)
+ *         32     8  size of the value
+ *         40     8  version
+ *         48     8  client_cas
+ *         56        key, value, reason
  *
  * A record that is torn or fails its check ends the replay: nothing behind it was ever acknowledged as kept.
  * An ADD is synced before the journal may forget the change. A GONE is not: if it is lost, the entry comes
@@ -13,6 +28,7 @@
  */
 #include "policies/write/quarantine.h"
 #include "policies/journal/crc32c.h"
+#include "policies/journal/disk.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -20,7 +36,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 enum { MAGIC = 0x52415551, OP_ADD = 1, OP_GONE = 2, REASON_MAX = 200 };
 
@@ -41,13 +56,28 @@ struct kept {
     char reason[REASON_MAX];
 };
 
+struct log_file {
+    int handle;   /* -1: memory only */
+    uint64_t end; /* of the last whole record */
+};
+
 struct quarantine {
-    pthread_mutex_t mutex;
-    struct kept *first; /* under mutex, as all below */
-    int file;           /* -1: memory only */
-    off_t end;          /* of the last whole record */
+    const struct journal_disk *disk;
     char *path;
+
+    pthread_mutex_t mutex;
+    struct kept *first;  /* under mutex */
+    struct log_file log; /* under mutex */
     atomic_size_t count;
+};
+
+/* What is written for an entry. */
+struct record {
+    uint8_t op;
+    enum mutation_kind kind;
+    const struct entry *entry; /* GONE: its value is left out */
+    uint32_t since;
+    const char *reason;
 };
 
 /* ---- The list ---- */
@@ -101,69 +131,53 @@ static uint32_t record_crc(const struct record_head *head, struct slice key, str
     return crc32c(crc, reason.data, reason.size);
 }
 
-static bool write_all(int file, const void *data, size_t size, off_t *at) {
-    const char *bytes = data;
-    while (size > 0) {
-        ssize_t written = pwrite(file, bytes, size, *at);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written <= 0)
-            return false;
-        bytes += written;
-        size -= (size_t)written;
-        *at += written;
-    }
-    return true;
-}
-
-/* Appends a record behind *end; *end moves only if it is whole. */
-static bool write_record(int file, off_t *end, uint8_t op, enum mutation_kind kind, const struct entry *entry,
-                         uint32_t since, const char *reason) {
-    struct slice text = slice_string(reason), value = op == OP_ADD ? entry->value : slice_of("", 0);
-    struct record_head head = {
-        .magic = MAGIC, .op = op, .kind = (uint8_t)kind, .key_size = (uint8_t)entry->key.size};
-    off_t at = *end;
-    head.marks = entry->marks;
-    head.flags = entry->flags;
-    head.expires_at = entry->expires_at;
-    head.since = since;
-    head.reason_size = (uint32_t)text.size;
-    head.value_size = value.size;
-    head.version = entry->version;
-    head.client_cas = entry->client_cas;
-    head.crc = record_crc(&head, entry->key, value, text);
-    if (!write_all(file, &head, sizeof head, &at) ||
-        !write_all(file, entry->key.data, entry->key.size, &at) ||
-        !write_all(file, value.data, value.size, &at) || !write_all(file, text.data, text.size, &at))
+static bool write_piece(const struct journal_disk *disk, struct log_file *log, struct slice piece) {
+    if (journal_disk_write(disk, log->handle, piece.data, piece.size, log->end) != 0)
         return false;
-    *end = at;
+    log->end += piece.size;
     return true;
 }
 
-static bool read_all(int file, void *data, size_t size, off_t at) {
-    char *bytes = data;
-    while (size > 0) {
-        ssize_t got = pread(file, bytes, size, at);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            return false;
-        bytes += got;
-        size -= (size_t)got;
-        at += got;
-    }
+/* Appends a record. False: part of it may be in the file, behind *log, which is as it was. */
+static bool write_record(const struct journal_disk *disk, struct log_file *log, const struct record *record) {
+    const struct entry *entry = record->entry;
+    struct slice key = entry->key, reason = slice_string(record->reason);
+    struct slice value = record->op == OP_ADD ? entry->value : slice_of("", 0);
+    struct record_head head = {.magic = MAGIC,
+                               .op = record->op,
+                               .kind = (uint8_t)record->kind,
+                               .key_size = (uint8_t)key.size,
+                               .marks = entry->marks,
+                               .flags = entry->flags,
+                               .expires_at = entry->expires_at,
+                               .since = record->since,
+                               .reason_size = (uint32_t)reason.size,
+                               .value_size = value.size,
+                               .version = entry->version,
+                               .client_cas = entry->client_cas};
+    struct log_file longer = *log;
+    head.crc = record_crc(&head, key, value, reason);
+    if (!write_piece(disk, &longer, slice_of((const char *)&head, sizeof head)) ||
+        !write_piece(disk, &longer, key) || !write_piece(disk, &longer, value) ||
+        !write_piece(disk, &longer, reason))
+        return false;
+    *log = longer;
     return true;
+}
+
+static bool read_all(const struct quarantine *quarantine, void *to, size_t size, uint64_t at) {
+    return journal_disk_read(quarantine->disk, quarantine->log.handle, to, size, at) == (ssize_t)size;
 }
 
 /* Does one record to the list; false: there is no whole one at *at. */
-static bool replay_record(struct quarantine *quarantine, off_t *at, off_t size) {
+static bool replay_record(struct quarantine *quarantine, uint64_t *at, uint64_t size) {
     struct record_head head;
-    if (!read_all(quarantine->file, &head, sizeof head, *at) || head.magic != MAGIC ||
-        head.reason_size >= REASON_MAX || head.value_size > (uint64_t)(size - *at))
+    if (!read_all(quarantine, &head, sizeof head, *at) || head.magic != MAGIC ||
+        head.reason_size >= REASON_MAX || head.value_size > size - *at)
         return false;
     size_t body = head.key_size + (size_t)head.value_size + head.reason_size;
     char *bytes = malloc(body + 1);
-    if (!bytes || !read_all(quarantine->file, bytes, body, *at + (off_t)sizeof head)) {
+    if (!bytes || !read_all(quarantine, bytes, body, *at + sizeof head)) {
         free(bytes);
         return false;
     }
@@ -182,44 +196,46 @@ static bool replay_record(struct quarantine *quarantine, off_t *at, off_t size) 
     }
     free(bytes);
     if (sound)
-        *at += (off_t)(sizeof head + body);
+        *at += sizeof head + body;
     return sound;
 }
 
 static bool replay(struct quarantine *quarantine) {
+    struct log_file *log = &quarantine->log;
     struct stat status;
-    if (fstat(quarantine->file, &status) != 0)
+    if (fstat(log->handle, &status) != 0)
         return false;
-    while (quarantine->end < status.st_size && replay_record(quarantine, &quarantine->end, status.st_size))
+    while (log->end < (uint64_t)status.st_size &&
+           replay_record(quarantine, &log->end, (uint64_t)status.st_size))
         continue;
     return true;
 }
 
-static void sync_folder(const char *folder) {
-    int descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (descriptor >= 0) {
-        fsync(descriptor);
-        close(descriptor);
+/* Writes what is held into a file of its own, synced. */
+static bool write_held(const struct quarantine *quarantine, struct log_file *log) {
+    for (struct kept *kept = quarantine->first; kept; kept = kept->next) {
+        struct record record = {OP_ADD, kept->kind, &kept->loaded->entry, kept->since, kept->reason};
+        if (!write_record(quarantine->disk, log, &record))
+            return false;
     }
+    return quarantine->disk->sync(quarantine->disk, log->handle) == 0;
 }
 
-/* Writes the file anew with only what is held, if it holds more. The old one stays if that fails. */
+/* Writes the file anew with what is held. The old one stays if that fails. */
 static void rewrite(struct quarantine *quarantine, const char *folder) {
+    const struct journal_disk *disk = quarantine->disk;
     char path[4096];
-    off_t end = 0;
     snprintf(path, sizeof path, "%s.new", quarantine->path);
-    int file = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    bool whole = file >= 0;
-    for (struct kept *kept = quarantine->first; whole && kept; kept = kept->next)
-        whole = write_record(file, &end, OP_ADD, kept->kind, &kept->loaded->entry, kept->since, kept->reason);
-    if (whole && fsync(file) == 0 && rename(path, quarantine->path) == 0) {
-        close(quarantine->file);
-        quarantine->file = file;
-        quarantine->end = end;
-        sync_folder(folder);
-    } else if (file >= 0) {
-        close(file);
-        unlink(path);
+    struct log_file fresh = {.handle = disk->open(disk, path, O_RDWR | O_CREAT | O_TRUNC)};
+    if (fresh.handle < 0)
+        return;
+    if (write_held(quarantine, &fresh) && disk->rename(disk, path, quarantine->path) == 0) {
+        disk->close(disk, quarantine->log.handle);
+        quarantine->log = fresh;
+        disk->sync_folder(disk, folder);
+    } else {
+        disk->close(disk, fresh.handle);
+        disk->remove(disk, path);
     }
 }
 
@@ -235,26 +251,29 @@ static void safe_name(const char *name, char *out, size_t size) {
 }
 
 static bool open_file(struct quarantine *quarantine, const char *folder, const char *space) {
+    const struct journal_disk *disk = quarantine->disk;
     char name[400];
     safe_name(space, name, sizeof name);
     if (asprintf(&quarantine->path, "%s/quarantine-%s.log", folder, name) < 0)
         return false;
-    quarantine->file = open(quarantine->path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (quarantine->file < 0 || !replay(quarantine))
+    quarantine->log.handle = disk->open(disk, quarantine->path, O_RDWR | O_CREAT);
+    if (quarantine->log.handle < 0 || !replay(quarantine))
         return false;
-    sync_folder(folder);
+    disk->sync_folder(disk, folder);
     rewrite(quarantine, folder);
     return true;
 }
 
-struct quarantine *quarantine_open(const char *folder, const char *space, char *error, size_t error_size) {
+struct quarantine *quarantine_open(const struct journal_disk *disk, const char *folder, const char *space,
+                                   char *error, size_t error_size) {
     struct quarantine *quarantine = calloc(1, sizeof *quarantine);
     if (!quarantine) {
         snprintf(error, error_size, "Out of memory.");
         return NULL;
     }
     pthread_mutex_init(&quarantine->mutex, NULL);
-    quarantine->file = -1;
+    quarantine->disk = disk;
+    quarantine->log.handle = -1;
     if (folder && !open_file(quarantine, folder, space)) {
         snprintf(error, error_size, "The quarantine file %s cannot be opened: %s.",
                  quarantine->path ? quarantine->path : folder, strerror(errno));
@@ -269,8 +288,8 @@ void quarantine_close(struct quarantine *quarantine) {
         return;
     while (quarantine->first)
         remove_at(quarantine, &quarantine->first);
-    if (quarantine->file >= 0)
-        close(quarantine->file);
+    if (quarantine->log.handle >= 0)
+        quarantine->disk->close(quarantine->disk, quarantine->log.handle);
     pthread_mutex_destroy(&quarantine->mutex);
     free(quarantine->path);
     free(quarantine);
@@ -292,30 +311,40 @@ uint64_t quarantine_high_version(struct quarantine *quarantine) {
     return high;
 }
 
+/* Writes a record of an entry that comes, and syncs it. *log moves only if both succeed. */
+static bool write_synced(struct quarantine *quarantine, struct log_file *log, const struct record *record) {
+    struct log_file longer = *log;
+    if (!write_record(quarantine->disk, &longer, record) ||
+        quarantine->disk->sync(quarantine->disk, longer.handle) != 0)
+        return false;
+    *log = longer;
+    return true;
+}
+
 bool quarantine_add(struct quarantine *quarantine, enum mutation_kind kind, const struct entry *entry,
                     const char *reason) {
     char short_reason[REASON_MAX];
     uint32_t since = cache_time_now().seconds;
     snprintf(short_reason, sizeof short_reason, "%s", reason);
+    struct record record = {OP_ADD, kind, entry, since, short_reason};
     pthread_mutex_lock(&quarantine->mutex);
     struct kept **old = find(quarantine, entry->key);
     bool kept = *old && (*old)->loaded->entry.version >= entry->version;
     if (!kept) {
-        off_t end = quarantine->end;
-        kept = quarantine->file < 0 ||
-               (write_record(quarantine->file, &end, OP_ADD, kind, entry, since, short_reason) &&
-                fdatasync(quarantine->file) == 0);
+        struct log_file log = quarantine->log;
+        kept = log.handle < 0 || write_synced(quarantine, &log, &record);
         kept = kept && put(quarantine, kind, entry, since, short_reason);
         if (kept)
-            quarantine->end = end;
+            quarantine->log = log;
     }
     pthread_mutex_unlock(&quarantine->mutex);
     return kept;
 }
 
 static void drop_at(struct quarantine *quarantine, struct kept **at) {
-    if (quarantine->file >= 0)
-        write_record(quarantine->file, &quarantine->end, OP_GONE, (*at)->kind, &(*at)->loaded->entry, 0, "");
+    struct record record = {OP_GONE, (*at)->kind, &(*at)->loaded->entry, 0, ""};
+    if (quarantine->log.handle >= 0)
+        write_record(quarantine->disk, &quarantine->log, &record);
     remove_at(quarantine, at);
 }
 

@@ -12,9 +12,12 @@
 #include "backends/backend.h"
 #include "policies/entry_copy.h"
 
-/* Opens the file of a namespace in the folder (NULL: memory only) and reads what it holds. NULL: error says
- * why. */
-struct quarantine *quarantine_open(const char *folder, const char *space, char *error, size_t error_size);
+struct journal_disk;
+
+/* Opens the file of a namespace in the folder (NULL: memory only) and reads what it holds. The disk MUST outlive
+ * it. NULL: error says why. */
+struct quarantine *quarantine_open(const struct journal_disk *disk, const char *folder, const char *space,
+                                   char *error, size_t error_size);
 void quarantine_close(struct quarantine *quarantine);
 
 /* Entries held. 0 for NULL. */
@@ -46,7 +49,7 @@ struct entry_copy *quarantine_next_marked(struct quarantine *quarantine, enum mu
 /* Forgets the entry of a key; *ret_version is its version. False: there is none. */
 bool quarantine_drop(struct quarantine *quarantine, struct slice key, uint64_t *ret_version);
 
-/* Calls line for each entry, oldest first. The slices are valid during the call. */
+/* Calls entry for each entry, oldest first. The slices are valid during the call. */
 struct quarantine_visitor {
     void (*entry)(struct quarantine_visitor *self, enum mutation_kind kind, const struct entry *entry,
                   uint32_t since, const char *reason);

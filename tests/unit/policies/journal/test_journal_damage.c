@@ -141,7 +141,7 @@ static enum journal_status recover(struct specimen *specimen, const char *bytes,
     return status;
 }
 
-/* Exactly the records first to last, in order, but for one. */
+/* Exactly the records first to last, in order, except one. */
 static void assert_recovered(const struct specimen *specimen, size_t first, size_t last, size_t without) {
     size_t i = 0;
     for (size_t version = first; version <= last; version++) {

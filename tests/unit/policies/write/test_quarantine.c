@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The quarantine's file on disks that fail. What quarantine_add has promised to keep is there after a restart
+ * and after a power loss; what it could not write is not in the list, and can be added later.
+ */
+#include "policies/write/quarantine.h"
+#include "tests/support/check.h"
+#include "tests/support/faulty_disk.h"
+#include "tests/support/journal_rig.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct fixture {
+    struct journal_rig rig;   /* its folder, and memory */
+    struct journal_rig after; /* what a power loss leaves */
+    struct faulty_disk disk;
+    struct quarantine *quarantine;
+    char error[512];
+};
+
+static int set_up(void **state) {
+    struct fixture *fixture = calloc(1, sizeof *fixture);
+    assert_non_null(fixture);
+    rig_set_up(&fixture->rig);
+    faulty_disk_init(&fixture->disk, true);
+    *state = fixture;
+    return 0;
+}
+
+static int tear_down(void **state) {
+    struct fixture *fixture = *state;
+    quarantine_close(fixture->quarantine);
+    rig_tear_down(&fixture->after);
+    rig_tear_down(&fixture->rig);
+    faulty_disk_free(&fixture->disk);
+    free(fixture);
+    return 0;
+}
+
+static void open_in(struct fixture *fixture, const char *folder) {
+    quarantine_close(fixture->quarantine);
+    fixture->quarantine =
+        quarantine_open(&fixture->disk.calls, folder, "name space", fixture->error, sizeof fixture->error);
+    assert_non_null(fixture->quarantine);
+}
+
+static void reopen(struct fixture *fixture) {
+    open_in(fixture, fixture->rig.folder);
+}
+
+/* Opens what is there after a power loss now. */
+static void reopen_after_power_loss(struct fixture *fixture, unsigned seed) {
+    rig_tear_down(&fixture->after);
+    rig_set_up(&fixture->after);
+    faulty_disk_lose_power(&fixture->disk, fixture->rig.folder, fixture->after.folder, &seed);
+    open_in(fixture, fixture->after.folder);
+}
+
+static struct entry entry_of(const char *key, const char *value, uint64_t version) {
+    return (struct entry){.key = slice_string(key),
+                          .value = slice_string(value),
+                          .version = version,
+                          .client_cas = version * 3,
+                          .flags = 7,
+                          .expires_at = 4000000000u,
+                          .marks = ENTRY_STALE};
+}
+
+static bool add(struct fixture *fixture, const char *key, const char *value, uint64_t version) {
+    struct entry entry = entry_of(key, value, version);
+    return quarantine_add(fixture->quarantine, MUTATION_PUT, &entry, "the column is too short");
+}
+
+static bool has(struct fixture *fixture, const char *key) {
+    return quarantine_has(fixture->quarantine, slice_string(key));
+}
+
+struct visited {
+    struct quarantine_visitor visitor; /* first */
+    size_t count;
+    struct entry expected;
+};
+
+static void compare(struct quarantine_visitor *self, enum mutation_kind kind, const struct entry *entry,
+                    uint32_t since, const char *reason) {
+    struct visited *visited = (struct visited *)self;
+    const struct entry *expected = &visited->expected;
+    if (!slice_equal(entry->key, expected->key))
+        return;
+    visited->count++;
+    assert_int_equal(kind, MUTATION_PUT);
+    assert_true(slice_equal(entry->value, expected->value));
+    assert_int_equal(entry->version, expected->version);
+    assert_int_equal(entry->client_cas, expected->client_cas);
+    assert_int_equal(entry->flags, expected->flags);
+    assert_int_equal(entry->expires_at, expected->expires_at);
+    assert_int_equal(entry->marks, expected->marks);
+    assert_true(since > 0);
+    assert_string_equal(reason, "the column is too short");
+}
+
+static void assert_holds(struct fixture *fixture, const char *key, const char *value, uint64_t version) {
+    struct visited visited = {.visitor = {compare}, .expected = entry_of(key, value, version)};
+    quarantine_visit(fixture->quarantine, &visited.visitor);
+    assert_int_equal(visited.count, 1);
+}
+
+/* ---- In good weather ---- */
+
+TEST(every_field_survives_a_restart) {
+    struct fixture *fixture = *state;
+    reopen(fixture);
+    assert_true(add(fixture, "a", "value", 5));
+    assert_true(add(fixture, "b", "", 6));
+    for (int again = 0; again < 2; again++) {
+        reopen(fixture);
+        assert_int_equal(quarantine_count(fixture->quarantine), 2);
+        assert_int_equal(quarantine_high_version(fixture->quarantine), 6);
+        assert_holds(fixture, "a", "value", 5);
+        assert_holds(fixture, "b", "", 6);
+    }
+}
+
+TEST(what_was_added_survives_a_power_loss) {
+    struct fixture *fixture = *state;
+    const char *value = rig_text(&fixture->rig, 'v', 6000); /* pages */
+    reopen(fixture);
+    for (unsigned seed = 1; seed <= 12; seed++) {
+        char key[16];
+        snprintf(key, sizeof key, "key %u", seed);
+        assert_true(add(fixture, key, value, seed));
+    }
+    for (unsigned seed = 1; seed <= 12; seed++) {
+        reopen_after_power_loss(fixture, seed);
+        assert_int_equal(quarantine_count(fixture->quarantine), 12);
+        assert_holds(fixture, "key 12", value, 12);
+    }
+}
+
+/* ---- Writes that fail ---- */
+
+TEST(a_write_that_fails_at_any_byte_keeps_nothing) {
+    struct fixture *fixture = *state;
+    const long size = 56 + 3 + 10 + (long)strlen("the column is too short");
+    reopen(fixture);
+    assert_true(add(fixture, "before", "it", 1));
+    for (long after = 0; after < size; after++) {
+        atomic_store(&fixture->disk.fail_write_after, after);
+        atomic_store(&fixture->disk.write_failure, after % 2 ? ENOSPC : EIO);
+        assert_false(add(fixture, "key", "some value", 2));
+        faulty_disk_heal(&fixture->disk);
+        assert_false(has(fixture, "key"));
+        assert_int_equal(quarantine_count(fixture->quarantine), 1);
+        if (after % 8 == 0)
+            reopen(fixture); /* what was written of it is no record */
+        assert_int_equal(quarantine_count(fixture->quarantine), 1);
+    }
+    assert_true(add(fixture, "key", "some value", 2));
+    assert_true(add(fixture, "behind", "it", 3));
+    reopen(fixture);
+    assert_int_equal(quarantine_count(fixture->quarantine), 3);
+    assert_holds(fixture, "key", "some value", 2);
+    assert_holds(fixture, "behind", "it", 3);
+}
+
+/* A shorter record takes the place of one that failed, and behind it lie remains of that. */
+TEST(remains_of_a_failed_write_are_no_record) {
+    struct fixture *fixture = *state;
+    reopen(fixture);
+    atomic_store(&fixture->disk.sync_failure, EIO);
+    assert_false(add(fixture, "long", rig_text(&fixture->rig, 'v', 3000), 1));
+    faulty_disk_heal(&fixture->disk);
+    assert_true(add(fixture, "short", "value", 2));
+    reopen(fixture);
+    assert_int_equal(quarantine_count(fixture->quarantine), 1);
+    assert_holds(fixture, "short", "value", 2);
+}
+
+TEST(an_entry_that_could_not_be_replaced_stays) {
+    struct fixture *fixture = *state;
+    reopen(fixture);
+    assert_true(add(fixture, "key", "old", 1));
+    atomic_store(&fixture->disk.write_failure, ENOSPC);
+    assert_false(add(fixture, "key", "new", 2));
+    assert_holds(fixture, "key", "old", 1);
+    faulty_disk_heal(&fixture->disk);
+    assert_true(add(fixture, "key", "new", 2));
+    reopen(fixture);
+    assert_holds(fixture, "key", "new", 2);
+}
+
+/* If it is lost that an entry went, it comes back; nothing else suffers. */
+TEST(an_entry_goes_though_the_disk_is_full) {
+    struct fixture *fixture = *state;
+    uint64_t version = 0;
+    reopen(fixture);
+    assert_true(add(fixture, "goes", "value", 1));
+    assert_true(add(fixture, "stays", "value", 2));
+    atomic_store(&fixture->disk.write_failure, ENOSPC);
+    assert_true(quarantine_drop(fixture->quarantine, SLICE("goes"), &version));
+    assert_int_equal(version, 1);
+    assert_false(has(fixture, "goes"));
+    faulty_disk_heal(&fixture->disk);
+    assert_true(add(fixture, "behind", "value", 3));
+    reopen(fixture);
+    assert_int_equal(quarantine_count(fixture->quarantine), 3);
+    quarantine_supersede(fixture->quarantine, SLICE("goes"), 4);
+    reopen(fixture);
+    assert_int_equal(quarantine_count(fixture->quarantine), 2);
+    assert_holds(fixture, "stays", "value", 2);
+    assert_holds(fixture, "behind", "value", 3);
+}
+
+/* ---- Syncs that fail ---- */
+
+/* The next sync would succeed without having written anything: the record has to be written again before. */
+TEST(an_add_after_a_failed_sync_survives_a_power_loss) {
+    struct fixture *fixture = *state;
+    reopen(fixture);
+    assert_true(add(fixture, "before", "it", 1));
+    atomic_store(&fixture->disk.sync_failure, EIO);
+    for (int i = 0; i < 3; i++)
+        assert_false(add(fixture, "key", "value", 2));
+    assert_false(has(fixture, "key"));
+    faulty_disk_heal(&fixture->disk);
+    assert_true(add(fixture, "key", "value", 2));
+    for (unsigned seed = 1; seed <= 12; seed++) {
+        reopen_after_power_loss(fixture, seed);
+        assert_int_equal(quarantine_count(fixture->quarantine), 2);
+        assert_holds(fixture, "key", "value", 2);
+    }
+}
+
+/* ---- Opening ---- */
+
+TEST(a_file_that_cannot_be_written_anew_stays) {
+    struct fixture *fixture = *state;
+    struct faulty_disk *disk = &fixture->disk;
+    atomic_int *failures[] = {&disk->write_failure, &disk->sync_failure, &disk->rename_failure};
+    reopen(fixture);
+    for (size_t i = 0; i < sizeof failures / sizeof *failures; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "key %zu", i);
+        assert_true(add(fixture, key, "value", i + 1));
+        atomic_store(failures[i], EIO);
+        reopen(fixture);
+        assert_int_equal(rig_count_named(&fixture->rig, "quarantine-"), 1); /* and no other beside it */
+        faulty_disk_heal(disk);
+        assert_int_equal(quarantine_count(fixture->quarantine), i + 1);
+        assert_holds(fixture, key, "value", i + 1);
+    }
+}
+
+TEST(a_folder_that_is_not_there_is_named) {
+    struct fixture *fixture = *state;
+    assert_null(
+        quarantine_open(&fixture->disk.calls, "/proc/none", "space", fixture->error, sizeof fixture->error));
+    assert_string_equal(fixture->error,
+                        "The quarantine file /proc/none/quarantine-space.log cannot be opened: "
+                        "No such file or directory.");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        CASE(every_field_survives_a_restart),
+        CASE(what_was_added_survives_a_power_loss),
+        CASE(a_write_that_fails_at_any_byte_keeps_nothing),
+        CASE(remains_of_a_failed_write_are_no_record),
+        CASE(an_entry_that_could_not_be_replaced_stays),
+        CASE(an_entry_goes_though_the_disk_is_full),
+        CASE(an_add_after_a_failed_sync_survives_a_power_loss),
+        CASE(a_file_that_cannot_be_written_anew_stays),
+        CASE(a_folder_that_is_not_there_is_named),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
