@@ -131,7 +131,7 @@ struct cache_cursor {
     uint64_t stamp; /* for cache_fill: the key's state of change at the seek */
     bool queue;     /* set by the change functions: the entry turned dirty, so it has to be queued */
     /* UNKNOWN: the view shows what was last known of the entry, which has outstayed its max_residency but not
-     * its life. It may be shown, no more; a fill replaces it. Undefined otherwise. */
+     * its life. It may be shown, and a fill replaces it. Undefined otherwise. */
     bool stale;
     /* private from here on */
     struct cache *cache;

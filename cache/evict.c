@@ -32,16 +32,17 @@
 #include <assert.h>
 
 enum {
-    SMALL_SHARE = 40,     /* the small queue is 1/40 of a namespace */
-    SMALL_KEEP = 1,       /* reads that move a record from the small to the main queue */
-    HOLES_SHARE = 32,     /* holes may take 1/32 of the log before the cleaner works */
-    GAIN_SHARE = 8,       /* a segment is compacted when that wins at least 1/8 of it */
-    SCAN_SPARSE = 512,    /* segments looked at for the one with the most to win */
-    SCAN_OLDEST = 8,      /* segments full of dirty records that go round in one search */
-    AGED_FROM = 32,       /* segments in a queue: from so many on, the cleaner opens some of its own */
-    AHEAD = 3,            /* bytes evacuated for each byte added while the shard is full */
-    BATCH = 8,            /* records whose buckets are prefetched together */
-    CHANCES = 4,          /* evacuations that respect the frequencies, within one search for room */
+    SMALL_SHARE = 40,  /* the small queue is 1/40 of a namespace */
+    SMALL_KEEP = 1,    /* reads that move a record from the small to the main queue */
+    HOLES_SHARE = 32,  /* holes may take 1/32 of the log before the cleaner works */
+    GAIN_SHARE = 8,    /* a segment is compacted when that wins at least 1/8 of it */
+    SCAN_SPARSE = 512, /* segments looked at for the one with the most to win */
+    SCAN_OLDEST = 8,   /* segments full of dirty records that go round in one search */
+    AGED_FROM =
+        32,      /* from so many segments in a queue on, the cleaner fills segments apart from the stores */
+    AHEAD = 3,   /* bytes evacuated for each byte added while the shard is full */
+    BATCH = 8,   /* records whose buckets are prefetched together */
+    CHANCES = 4, /* evacuations that respect the frequencies, within one search for room */
     EVACUATIONS_MAX = 64, /* evacuations within one search for a segment */
     STEP = 256            /* records in a step of cache_maintain */
 };
