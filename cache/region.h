@@ -25,7 +25,7 @@ bool region_reserve(struct region *region, size_t bytes, size_t least);
  * one huge page where the kernel has them. */
 void region_open_huge(struct region *region);
 
-/* Makes the first `bytes` usable (zeroes at first). False when they are beyond what is reserved, or the kernel
+/* Makes the first `bytes` usable (zeroes at first). False when they are not all reserved, or the kernel
  * refuses. */
 bool region_open(struct region *region, size_t bytes);
 
