@@ -7,7 +7,6 @@
 #include "cache/shard.h"
 #include "cache/view.h"
 
-#include <assert.h>
 #include <stdlib.h>
 
 #define MIB ((size_t)1 << 20)
