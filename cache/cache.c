@@ -7,7 +7,6 @@
 #include "cache/shard.h"
 #include "cache/view.h"
 
-#include <assert.h>
 #include <stdlib.h>
 
 #define MIB ((size_t)1 << 20)
@@ -24,7 +23,7 @@ enum {
 #define SHARE_MAX        (4096 * MIB) /* references reach 8 GiB, and the limit may be raised */
 #define RESERVE_MIN      (256 * MIB)  /* addresses of a shard, so that the limit can be raised later */
 #define HUGE_INDEX_SHARE (128 * MIB)  /* of a shard: from here on 2 MiB for its index do not matter */
-#define RESERVE_TIMES    8            /* the addresses of a shard are so many times its share */
+#define RESERVE_TIMES    8            /* addresses of a shard, in multiples of its share */
 
 static size_t power_below(size_t bytes) {
     return (size_t)1 << (63 - __builtin_clzl(bytes | 1));

@@ -5,7 +5,7 @@
  * It knows no socket, no policy and no backend: it stores entries with a state that says what a backend still
  * has to learn about them (cache_state), and hands out the dirty ones on request.
  *
- * Use: seek a key, look at the cursor, perhaps change the entry, release. Between seek and release this thread
+ * Use: seek a key, look at the cursor, perhaps change the entry, release. From seek to release this thread
  * holds the lock of the key's shard: do little, never block, never seek again before the release.
  *
  *     struct cache_cursor at;
@@ -131,7 +131,7 @@ struct cache_cursor {
     uint64_t stamp; /* for cache_fill: the key's state of change at the seek */
     bool queue;     /* set by the change functions: the entry turned dirty, so it has to be queued */
     /* UNKNOWN: the view shows what was last known of the entry, which has outstayed its max_residency but not
-     * its life. It may be shown, no more; a fill replaces it. Undefined otherwise. */
+     * its life. It may be shown, and a fill replaces it. Undefined otherwise. */
     bool stale;
     /* private from here on */
     struct cache *cache;
@@ -179,7 +179,7 @@ struct cache_write {
 
 /* For all of these: on CACHE_OK cursor->view.version is the entry's version afterwards, and cursor->queue is
  * true when the entry was not DIRTY before and now is. On failure the entry is as it was. A change of a
- * FLUSHING entry makes it DIRTY again. A write that is not dirty over a DIRTY entry is a programmer's error. */
+ * FLUSHING entry makes it DIRTY again. To write over a DIRTY entry without dirty is a programmer's error. */
 
 /* Inserts or overwrites; presence becomes PRESENT. */
 enum cache_status cache_store(struct cache_cursor *cursor, const struct cache_write *write);
@@ -196,20 +196,20 @@ void cache_set_marks(struct cache_cursor *cursor, uint8_t marks);
  * not. */
 enum cache_status cache_bury(struct cache_cursor *cursor, uint64_t version);
 
-/* Forgets the entry, whatever its state. Also to be called when there is none: late fills are then refused. */
+/* Forgets the entry, whatever its state. To be called also when there is none: it refuses late fills. */
 void cache_forget(struct cache_cursor *cursor);
 
 /* Draws the next version of the key's shard: larger than every one drawn or seen there. */
 uint64_t cache_next_version(struct cache *cache, uint64_t hash, const struct cache_time *now);
 
-/* Every version drawn from now on is larger than this one. Called at the start, with the highest that journals
- * and backends hold. */
+/* Every version drawn from now on is larger than this one. Called at start with the highest that journals and
+ * backends hold. */
 void cache_raise_version(struct cache *cache, uint64_t version);
 
 /* ---- Filling from a backend ---- */
 
-/* Stores a clean entry as loaded, if the key is still unknown and has not changed since the stamp was taken at
- * the miss. CACHE_CHANGED: what was loaded may be old, seek again. CACHE_NO_MEMORY, CACHE_TOO_LARGE: what was
+/* Stores a clean entry as loaded, if the key is still unknown and unchanged since the stamp was taken at the
+ * miss. CACHE_CHANGED: what was loaded may be old, seek again. CACHE_NO_MEMORY, CACHE_TOO_LARGE: what was
  * loaded is current, but was not kept. entry->key must hash to hash. */
 enum cache_status cache_fill(struct cache *cache, int space, const struct entry *entry, uint64_t hash,
                              uint64_t stamp, const struct cache_time *now);

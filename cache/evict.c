@@ -11,8 +11,8 @@
  *            placed moves to the newest end when it has drifted to the oldest one, else it is evicted. (Reads
  *            thus leave no holes.)
  *   s3-fifo  New records go to the small queue, a fortieth of the namespace. At its end, what was read moves
- *            to the main queue, the rest leaves a ghost and is evicted. In the main queue each round costs one
- *            of at most three reads. A key whose ghost is still known starts in the main queue.
+ *            to the main queue, the rest leaves a ghost and is evicted. In the main queue each round costs
+ *            one of at most three reads. A key whose ghost is still known starts in the main queue.
  *
  * Misses are counted in entries and memory in bytes: under either eviction, a record much larger than the
  * mean of its namespace has to be read once more to stay, since several others find room in its place.
@@ -38,7 +38,7 @@ enum {
     GAIN_SHARE = 8,       /* a segment is compacted when that wins at least 1/8 of it */
     SCAN_SPARSE = 512,    /* segments looked at for the one with the most to win */
     SCAN_OLDEST = 8,      /* segments full of dirty records that go round in one search */
-    AGED_FROM = 32,       /* segments in a queue: from so many on, the cleaner opens some of its own */
+    AGED_FROM = 32,       /* a queue of so many segments has separate ones for the cleaner */
     AHEAD = 3,            /* bytes evacuated for each byte added while the shard is full */
     BATCH = 8,            /* records whose buckets are prefetched together */
     CHANCES = 4,          /* evacuations that respect the frequencies, within one search for room */

@@ -42,7 +42,7 @@ static uint16_t print_of(uint64_t hash) {
     return print ? print : 1;
 }
 
-/* Puts a fingerprint in front; what stood at `end` falls out. */
+/* Puts a fingerprint in front; the one at `end` falls out. */
 static void push(struct line *line, unsigned end, uint16_t print) {
     memmove(&line->prints[1], &line->prints[0], end * sizeof(print));
     line->prints[0] = print;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The ghosts of s3-fifo: fingerprints of keys that were evicted from the small queue not long ago. A key that
- * comes back while its ghost is there goes to the main queue at once.
+ * comes back while its ghost still exists goes to the main queue at once.
  *
  * A table of lines of 16 fingerprints of 16 bits; a line is a queue, the newest in front, the oldest falls
  * out. With 16 in a line a false ghost appears once in 4096 misses.
@@ -15,7 +15,7 @@
 
 struct ghost;
 
-/* `entries` is rounded up to a power of two; NULL: no memory. */
+/* Room for that many ghosts, rounded up to a power of two. NULL: no memory. */
 struct ghost *ghost_create(size_t entries);
 void ghost_destroy(struct ghost *ghost);
 
@@ -24,7 +24,7 @@ size_t ghost_bytes(const struct ghost *ghost);
 
 void ghost_add(struct ghost *ghost, uint64_t hash);
 
-/* True when the key was there; it is not afterwards. */
+/* Takes a ghost out. True when there was one. */
 bool ghost_take(struct ghost *ghost, uint64_t hash);
 
 #endif

@@ -11,9 +11,9 @@
  * nothing else moves; an insertion adds at most one bucket. Shrinking goes the same way back, one bucket at a
  * time.
  *
- * The index does not know keys: whoever seeks compares them, and whoever splits gives the hash of a
- * reference. All calls are made under the shard's lock, but for index_prefetch and index_peek, which read
- * without it: every store to a bucket is therefore a relaxed atomic one (which costs nothing).
+ * The index does not know keys: whoever seeks compares them, and index_owner gives the hash of a record when
+ * its bucket splits. All calls are made under the shard's lock, except index_prefetch and index_peek, which
+ * read without it: every store to a bucket is therefore a relaxed atomic one (which costs nothing).
  */
 #ifndef FOREBAY_CACHE_INDEX_H
 #define FOREBAY_CACHE_INDEX_H

@@ -18,7 +18,7 @@ struct cache_large {
     char data[];
 };
 
-/* Bytes of memory that a value of this size takes. */
+/* Bytes of resident memory that a value of this size takes. */
 size_t large_pages(size_t size);
 
 /* Copies a value into pages whose bytes are already taken from the memory limit; NULL when the kernel has

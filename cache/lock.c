@@ -6,7 +6,7 @@
 
 enum {
     SPINS = 64,  /* about the length of one critical section */
-    YIELDS = 200 /* after these the holder was probably descheduled for long */
+    YIELDS = 200 /* after these the holder has probably lost its processor for long */
 };
 
 static inline void pause_briefly(void) {

@@ -15,7 +15,7 @@ struct lock {
     _Atomic uint32_t taken;
 };
 
-/* The slow way: somebody holds the lock. */
+/* Takes the lock when somebody holds it: the slow way. */
 void lock_wait(struct lock *lock);
 
 static inline bool lock_try(struct lock *lock) {

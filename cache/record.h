@@ -14,7 +14,7 @@
  *                 8  client CAS, where it is not 0
  *                    padding to a multiple of RECORD_UNIT
  *
- * The optional fields stand behind the value, so that key and value lie at offsets that need no look at them.
+ * The optional fields come last, so that key and value are found without a look at them.
  *
  *     shape, from its low bit                     use, from its low bit
  *          8  key size; 0: a hole                     27  last access: seconds modulo 2^27, four years
@@ -113,7 +113,7 @@ static inline struct slice record_key(const struct record *record) {
     return slice_of(record->data, record_key_size(record));
 }
 
-/* Bytes that the optional fields take: all of them, and those that stand before the residency and the CAS. */
+/* Bytes that the optional fields take: those before the residency, those before the CAS, all of them. */
 static inline uint32_t shape_before_residency(uint32_t shape) {
     return shape & SHAPE_FLAGS ? sizeof(uint32_t) : 0;
 }

@@ -6,7 +6,7 @@
 
 enum { PAGE = 4096, STEP = 256 << 10 /* bytes opened at a time, to save system calls */ };
 
-/* Gives back what lies before the first aligned address, and as much as is left over behind. */
+/* Gives back what lies before the first aligned address, and what is left over behind the last. */
 static char *trim(char *mapped, size_t bytes) {
     size_t before = -(uintptr_t)mapped & (REGION_ALIGNMENT - 1);
     if (before)

@@ -17,14 +17,15 @@ struct region {
     bool huge;             /* region_open_huge was called */
 };
 
-/* Reserves `bytes`, or by halves less, but no less than `least`. False: no such run of addresses. */
+/* Reserves `bytes`, or half of them, and so on, but no fewer than `least`. False: there is no such run of
+ * addresses. */
 bool region_reserve(struct region *region, size_t bytes, size_t least);
 
 /* Opens the first REGION_ALIGNMENT bytes of a region of which nothing is open, and makes them resident, as
  * one huge page where the kernel has them. */
 void region_open_huge(struct region *region);
 
-/* Makes the first `bytes` usable (zeroes at first). False when they are beyond the reserve or the kernel
+/* Makes the first `bytes` usable (zeroes at first). False when they are not all reserved, or the kernel
  * refuses. */
 bool region_open(struct region *region, size_t bytes);
 

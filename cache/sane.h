@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The check of the *_is_sane functions: it is made in every build, and ends the program at a broken
- * invariant. */
+/* The check that the *_is_sane functions make, in every build: a broken invariant ends the program. */
 #ifndef FOREBAY_CACHE_SANE_H
 #define FOREBAY_CACHE_SANE_H
 

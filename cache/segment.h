@@ -18,7 +18,7 @@
 
 #include "cache/cache.h"
 
-/* bytes: SEGMENT_MIN, SEGMENT_MAX */
+/* SEGMENT_MIN and SEGMENT_MAX: bytes of a segment. */
 enum { TTL_CLASSES = 8, SEGMENT_MIN = 16 << 10, SEGMENT_MAX = 256 << 10 };
 #define SEGMENT_NONE UINT32_MAX
 #define REF_NONE     UINT32_MAX

@@ -27,7 +27,7 @@ static void space_init(struct shard_space *space) {
     space->void_at = SECOND_NEVER;
 }
 
-/* Reserves the addresses of log and index. References have 32 bits, which is what bounds a shard. */
+/* Reserves the addresses of log and index. References have 32 bits, and that bounds a shard. */
 static bool shard_reserve(struct cache_shard *shard, size_t reserve_bytes) {
     size_t segment = shard->cache->segment_size, most = (size_t)UINT32_MAX / 2 * RECORD_UNIT;
     if (reserve_bytes > most)

@@ -4,10 +4,10 @@
  * eviction.
  *
  * Each segment knows the soonest and the latest deadline of its records. It is due when the latest has
- * passed, or when, as far as these two tell, a sixteenth of its records are over; then it is walked, what is
- * over becomes a hole, and the two are measured anew. A segment in which nothing is left is freed by the last
- * hole; what is left of the others is work for the cleaner. So the sweeper looks at a record some sixteen
- * times in its life at most, and a segment whose records expire together goes as a whole.
+ * passed, or when by these two some sixteenth of its records is over; then it is walked, what is over becomes
+ * a hole, and the two are measured anew. A segment in which nothing is left is freed by its last hole; what
+ * is left of the others is work for the cleaner. So the sweeper looks at a record some sixteen times in its
+ * life at most, and a segment whose records expire together goes as a whole.
  */
 #include "cache/sweep.h"
 #include "cache/shard.h"

@@ -2,12 +2,17 @@
 /*
  * Figures of the cache alone.
  *
- *     bench_cache speed                     lookups, inserts with eviction, overwrites; nanoseconds per
- * operation bench_cache items COUNT VALUE_SIZE    resident bytes per entry bench_cache drift MEGABYTES ten
- * times the limit overwritten with drifting sizes: resident memory bench_cache expire MEGABYTES memory held
- * after entries with a TTL have expired, under load bench_cache trace FILE MEGABYTES lru|s3-fifo [MIN MAX]
- *                                           misses of a look-aside cache on a trace in ARC's format (first
- * block, number of blocks, ...); sizes log-uniform MIN to MAX (40 to 800)
+ *     bench_cache speed [PART]
+ *         nanoseconds per operation; PART is lookup, insert (with eviction), overwrite or cleaner, else all
+ *     bench_cache items COUNT VALUE_SIZE
+ *         resident bytes per entry
+ *     bench_cache drift MEGABYTES
+ *         resident memory while the limit is overwritten eleven times, with sizes that drift
+ *     bench_cache expire MEGABYTES
+ *         memory still held, second by second, after entries with a TTL have expired under load
+ *     bench_cache trace FILE MEGABYTES lru|s3-fifo [MIN MAX]
+ *         misses of a look-aside cache on a trace in ARC's format (first block, number of blocks, ...), with
+ *         sizes from MIN to MAX (40 to 800), log-uniform
  */
 #include "cache/cache.h"
 
@@ -42,7 +47,7 @@ static double clock_ns(void) {
     return (double)at.tv_sec * 1e9 + (double)at.tv_nsec;
 }
 
-/* Of this thread alone: other processes do not count as a stall. */
+/* This thread's alone: other processes do not count as a stall. */
 static double thread_ns(void) {
     struct timespec at;
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &at);
@@ -101,8 +106,8 @@ static bool get(struct bench *bench, uint64_t number) {
     return present;
 }
 
-/* Random reads of `keys` entries in batches, as the server makes them: hash and prefetch all, then seek each.
- */
+/* Random reads of `keys` entries in batches, as the server makes them: hash and prefetch all, then seek
+ * each. */
 static double lookup_ns(struct bench *bench, uint64_t keys, unsigned prefetch) {
     enum { ROUNDS = 200000, AHEAD = 4 };
     const void *entries[BATCH] = {NULL};
@@ -251,8 +256,8 @@ static void items(struct bench *bench, uint64_t count, size_t size) {
 static void drift_report(struct bench *bench, const char *what, size_t size, size_t start) {
     struct cache_stats stats;
     cache_get_stats(bench->cache, CACHE_ALL_SPACES, &stats);
-    printf("%s %6zu: resident %.1f %% of the limit, counted %.1f %%, live %.1f %%, key and value alone %.1f "
-           "%%\n",
+    printf("%s %6zu: resident %.1f %% of the limit, counted %.1f %%, live %.1f %%, "
+           "key and value alone %.1f %%\n",
            what, size, 100.0 * (double)(resident_bytes() - start) / (double)stats.memory_limit,
            100.0 * (double)stats.memory_used / (double)stats.memory_limit,
            100.0 * (double)stats.bytes / (double)stats.memory_limit,
@@ -278,8 +283,7 @@ static void drift(struct bench *bench, size_t limit) {
     cache_destroy(bench->cache);
 }
 
-/* Half of the memory holds entries that live 5 to 6 seconds; the rest is used by reads and writes all the
- * time. */
+/* Half of the memory holds entries that live 5 to 6 seconds; writes go on in the rest all the time. */
 static void expire(struct bench *bench, size_t limit) {
     bench_open(bench, limit, 2, CACHE_LRU);
     uint64_t kept = limit / 4 / 140, short_lived = limit / 2 / 140;
@@ -308,8 +312,8 @@ static void expire(struct bench *bench, size_t limit) {
     cache_destroy(bench->cache);
 }
 
-/* As in bench_replay: by a mixing function of its own (splitmix64), since sizes that followed the cache's
- * hash would be sorted by shard. */
+/* As in bench_replay. The mixing function is splitmix64: sizes that followed from the cache's hash would be
+ * sorted by shard. */
 static size_t size_of(uint64_t block, double least, double most) {
     block += 0x9e3779b97f4a7c15u;
     block = (block ^ block >> 30) * 0xbf58476d1ce4e5b9u;

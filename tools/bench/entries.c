@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "tools/bench/entries.h"
+#include "cache/base/clock.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 double bench_seconds(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+    return (double)monotonic_us() / US_PER_SECOND;
 }
 
 void bench_die(const char *what) {

@@ -6,7 +6,8 @@
 
 #include "backends/backend.h"
 
-enum { KEY_SIZE = 20, LOAD_KEYS = 100 /* in one load() */, ENTRIES_LEAST = 1000, ENTRIES_MOST = 10000000 };
+/* LOAD_KEYS: at most in one load(). */
+enum { KEY_SIZE = 20, LOAD_KEYS = 100, ENTRIES_LEAST = 1000, ENTRIES_MOST = 10000000 };
 
 struct entries {
     unsigned count, value_size;
@@ -18,28 +19,28 @@ struct entries {
     uint64_t version; /* of the last change */
 };
 
-/* Takes an option that all of these programs have: -n entries, -b batch, -v value bytes. Any other ends the
- * program. */
+/* Takes one of the options that all of these programs have: -n entries, -b batch, -v value bytes. Any other
+ * ends the program. */
 void entries_take_option(struct entries *entries, int option, const char *argument);
 
-/* Makes count keys and a value of value_size bytes; the same ones in each run. */
+/* Makes count keys and a value of value_size bytes: the same in every run. */
 void entries_make(struct entries *entries);
 void entries_free(struct entries *entries);
 
 void entries_shuffle(struct entries *entries);
 
-/* Puts the entries of these positions, each with a new version, by one apply(). mutations has room for count.
- */
+/* Puts the entries at these positions, each with a new version, by one apply(). mutations has room for
+ * count. */
 void entries_apply(struct entries *entries, struct backend_connection *connection,
                    const struct backend_table *table, struct mutation *mutations, const unsigned *order,
                    unsigned count);
 
-/* Loads all entries in their order, `together` of them (up to LOAD_KEYS) by one load(). Returns entries a
+/* Loads all entries in their order, `together` of them (up to LOAD_KEYS) by each load(). Returns entries per
  * second. */
 double entries_load(const struct entries *entries, struct backend_connection *connection,
                     const struct backend_table *table, unsigned together);
 
-/* Of the monotonic clock. */
+/* The monotonic clock, in seconds. */
 double bench_seconds(void);
 
 /* An option's argument. */

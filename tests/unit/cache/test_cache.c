@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Each function of the cache, and each transition of an entry's state, with cache_is_sane after every step. */
+/* Each function of the cache, and each transition of an entry's state; cache_is_sane after every step. */
 #include "cache/cache.h"
 #include "tests/support/check.h"
 #include <stdio.h>

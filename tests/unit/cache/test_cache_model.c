@@ -3,10 +3,10 @@
  * Random operations on a cache and on a model of it, side by side.
  *
  * The model knows the last change of each key. The cache may forget what is clean at any time, so it may
- * answer UNKNOWN for such keys; whatever else it answers must be what the model says, and it must know what is
- * dirty. Memory is checked too: the limit, which changes now and then, ceilings, and floors, below which no
- * store of another namespace evicts. Runs for a few seconds; FOREBAY_TEST_SECONDS makes each test run longer,
- * FOREBAY_TEST_SEED another way.
+ * answer UNKNOWN for such keys; whatever else it answers must be what the model says, and what is dirty it
+ * must know. Memory is checked too: the limit, which changes now and then, ceilings, and floors, below which
+ * no store of another namespace evicts. Runs for a few seconds; FOREBAY_TEST_SECONDS makes each test run
+ * longer, FOREBAY_TEST_SEED another way.
  */
 #include "cache/cache.h"
 #include "tests/support/check.h"
