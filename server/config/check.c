@@ -115,8 +115,7 @@ static bool check_same_store(struct config_loading *loading, size_t index) {
         if (strcmp(loading->backends[i].options.store.uri, draft->options.store.uri) == 0)
             return config_fail(
                 &loading->report, config_line(draft->section, "uri"),
-                "backends \"%s\" and \"%s\" have the same uri: a store has one writer; use one backend "
-                "for both",
+                "backends \"%s\" and \"%s\" have the same uri: a store has one writer; use one backend for both",
                 loading->backends[i].options.store.name, draft->options.store.name);
     return true;
 }
@@ -182,8 +181,7 @@ static bool find_backend(struct config_loading *loading, struct space_draft *dra
     if (!draft->backend && needs)
         return config_fail(
             &loading->report, config_line(draft->section, "policy"),
-            "namespace \"%s\" is %s and names no backend: write backend = \"name\" of one that is "
-            "defined in this file",
+            "namespace \"%s\" is %s and names no backend: write backend = \"name\" of one that is defined in this file",
             draft->options.name, draft->options.policy->name);
     if (!draft->backend)
         return true;
@@ -197,10 +195,10 @@ static bool find_backend(struct config_loading *loading, struct space_draft *dra
         if (strcmp(loading->backends[i].options.store.name, draft->backend) == 0)
             draft->options.backend = (int)i;
     return draft->options.backend >= 0 ||
-           config_fail(&loading->report, line,
-                       "backend = \"%s\": there is no such backend; define it with backend \"%s\" { uri "
-                       "= ... }",
-                       draft->backend, draft->backend);
+           config_fail(
+               &loading->report, line,
+               "backend = \"%s\": there is no such backend; define it with backend \"%s\" { uri = ... }",
+               draft->backend, draft->backend);
 }
 
 static bool need_is_met(const struct space_draft *draft, unsigned need) {
@@ -252,8 +250,7 @@ static bool check_journal(struct config_loading *loading, struct space_draft *dr
     const char *at = config_find(draft->section, "journal") ? "journal" : "policy";
     return config_fail(
         &loading->report, config_line(draft->section, at),
-        "the journal of namespace \"%s\" needs a folder: write data = \"/path\" at the top, or journal "
-        "= \"off\" here",
+        "the journal of namespace \"%s\" needs a folder: write data = \"/path\" at the top, or journal = \"off\" here",
         draft->options.name);
 }
 
@@ -312,8 +309,7 @@ static bool check_memory(struct config_loading *loading, const struct space_draf
     if (draft->options.dirty_limit > memory / 4 * 3)
         return config_fail(
             &loading->report, config_line(draft->section, "dirty_limit"),
-            "dirty_limit is %zu bytes, more than three quarters of the %zu bytes that namespace \"%s\" "
-            "may use: lower it or give more memory",
+            "dirty_limit is %zu bytes, more than three quarters of the %zu bytes that namespace \"%s\" may use: lower it or give more memory",
             draft->options.dirty_limit, memory, draft->options.name);
     return true;
 }
@@ -326,8 +322,7 @@ static bool check_quotas(struct config_loading *loading) {
         if (sum > total)
             return config_fail(
                 &loading->report, config_line(draft->section, "memory"),
-                "the quotas up to namespace \"%s\" add up to %zu bytes, more than the total memory of "
-                "%zu: lower them or raise memory at the top",
+                "the quotas up to namespace \"%s\" add up to %zu bytes, more than the total memory of %zu: lower them or raise memory at the top",
                 draft->options.name, sum, total);
     }
     return true;
