@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* The cache as a whole: making it, and the way of a read (seek, hit, release), which is kept in this one
- * file. */
+/* The cache as a whole: making it, and the path of a read (seek, hit, release). */
 #include "cache/cache.h"
+#include "cache/find.h"
 #include "cache/large.h"
+#include "cache/memory.h"
 #include "cache/shard.h"
 #include "cache/view.h"
 
@@ -14,16 +15,16 @@
 enum {
     SHARDS_PER_THREAD = 4,
     SHARDS_MAX = 1024,
-    SEGMENTS_PER_SHARD = 256, /* at the limit the cache is made with, so that a segment is little of it */
-    LARGE_SHARE = 4,          /* a value over a quarter of a segment would leave too much room at the ends */
+    SEGMENTS_PER_SHARD = 256, /* at the limit the cache is made with: one is a small part of it */
+    LARGE_SHARE = 4,          /* over a quarter of a segment, values would leave too much room at the ends */
     INDEX_SLACK = 16 << 10    /* bytes an index grows by before its shard takes the next segment */
 };
 #define LIMIT_MIN        MIB
-#define SHARE_MIN        (8 * MIB)    /* of a shard, as long as there are several */
+#define SHARE_MIN        (8 * MIB)    /* of a shard, while there are several */
 #define SHARE_MAX        (4096 * MIB) /* references reach 8 GiB, and the limit may be raised */
 #define RESERVE_MIN      (256 * MIB)  /* addresses of a shard, so that the limit can be raised later */
-#define HUGE_INDEX_SHARE (128 * MIB)  /* of a shard: 2 MiB for its index do not matter from here on */
-#define RESERVE_TIMES    8            /* addresses over the share */
+#define HUGE_INDEX_SHARE (128 * MIB)  /* of a shard: from here on 2 MiB for its index do not matter */
+#define RESERVE_TIMES    8            /* the addresses of a shard are so many times its share */
 
 static size_t power_below(size_t bytes) {
     return (size_t)1 << (63 - __builtin_clzl(bytes | 1));
@@ -33,7 +34,7 @@ static size_t larger(size_t a, size_t b) {
     return a > b ? a : b;
 }
 
-/* A power of two, about four for each thread, but none too small to hold a few of the longest values. */
+/* A power of two, about four for each thread, but none so small that it cannot hold the longest value. */
 static unsigned choose_shards(const struct cache_options *options) {
     unsigned threads = options->threads ? options->threads : 1, shards = 1;
     size_t least = larger(SHARE_MIN, options->item_max);
@@ -68,7 +69,7 @@ static enum cache_status create_shards(struct cache *cache) {
         cache->shard[i] = shard_create(cache, larger(share * RESERVE_TIMES, RESERVE_MIN));
         if (!cache->shard[i])
             return CACHE_NO_MEMORY;
-        memory_take_reserve(cache->shard[i], -1,
+        memory_take_reserve(cache->shard[i], MEMORY_SHARED,
                             CHANGE_COUNTERS * sizeof(uint32_t) + sizeof(struct cache_shard));
     }
     return CACHE_OK;
@@ -111,7 +112,7 @@ static bool create_ghosts(struct cache *cache, unsigned space) {
         if (!ghost)
             return false;
         cache->shard[i]->spaces[space].ghost = ghost;
-        memory_take_reserve(cache->shard[i], -1, ghost_bytes(ghost));
+        memory_take_reserve(cache->shard[i], MEMORY_SHARED, ghost_bytes(ghost));
     }
     return true;
 }
@@ -145,45 +146,6 @@ const void *cache_prefetch_entry(const struct cache *cache, uint64_t hash) {
     return record;
 }
 
-/* Keys are short and mostly equal when it comes to this: two or four loads instead of a call. */
-static inline bool key_equal(const char *a, const char *b, size_t size) {
-    uint64_t x, y, p, q;
-    if (size > 16)
-        return memcmp(a, b, size) == 0;
-    if (size >= 8) {
-        memcpy(&x, a, 8);
-        memcpy(&y, b, 8);
-        memcpy(&p, a + size - 8, 8);
-        memcpy(&q, b + size - 8, 8);
-        return ((x ^ y) | (p ^ q)) == 0;
-    }
-    for (size_t i = 0; i < size; i++)
-        if (a[i] != b[i])
-            return false;
-    return true;
-}
-
-static inline uint32_t find(const struct cache_shard *shard, struct slice key, uint64_t hash) {
-    const struct index *index = &shard->index;
-    uint8_t tag = hash_tag(hash);
-    const struct bucket *bucket = &index->buckets[index_home(index->count, hash)];
-    for (;;) {
-        for (uint32_t match = bucket_match(bucket, tag); match; match &= match - 1) {
-            uint32_t ref = bucket->refs[__builtin_ctz(match)];
-            const struct record *record = shard_record(shard, ref);
-            if (record_key_size(record) == key.size && key_equal(record->data, key.data, key.size))
-                return ref;
-        }
-        if (__builtin_expect(bucket->next == 0, 1))
-            return REF_NONE;
-        bucket = &index->overflow[bucket->next - 1];
-    }
-}
-
-uint32_t shard_find(const struct cache_shard *shard, struct slice key, uint64_t hash) {
-    return find(shard, key, hash);
-}
-
 /* What a read learns of a record that is not just a live value; drops it when it is over. */
 static enum cache_presence seek_other(struct cache_cursor *cursor) {
     struct cache_shard *shard = cursor->shard;
@@ -194,7 +156,7 @@ static enum cache_presence seek_other(struct cache_cursor *cursor) {
         return CACHE_UNKNOWN;
     if (shard_is_over(shard, cursor->ref, now)) {
         shard_count_found_over(shard, cursor->ref, now);
-        shard_drop(shard, cursor->ref, cursor->hash, REASON_EXPIRED);
+        shard_drop(shard, cursor->ref, cursor->hash, REASON_OVER);
         cursor->ref = REF_NONE;
         return CACHE_UNKNOWN;
     }
@@ -214,8 +176,8 @@ static inline enum cache_presence seek(struct cache *cache, int space, struct sl
                                        bool value_only) {
     struct cache_shard *shard = cache_shard_of(cache, hash);
     lock_take(&shard->lock);
-    if (__builtin_expect(shard->flush_due <= now->seconds, 0))
-        shard_flush_due(shard, now->seconds);
+    if (__builtin_expect(shard->void_due <= now->seconds, 0))
+        shard_void_due(shard, now->seconds);
     ret_cursor->queue = false;
     ret_cursor->cache = cache;
     ret_cursor->shard = shard;
@@ -223,11 +185,11 @@ static inline enum cache_presence seek(struct cache *cache, int space, struct sl
     ret_cursor->hash = hash;
     ret_cursor->now = *now;
     ret_cursor->space = space;
-    uint32_t ref = ret_cursor->ref = find(shard, key, hash);
+    uint32_t ref = ret_cursor->ref = shard_find(shard, key, hash);
     if (__builtin_expect(ref != REF_NONE, 1)) {
         const struct record *record = shard_record(shard, ref);
-        uint32_t plain = record->shape & (3u << SHAPE_KIND_SHIFT | SHAPE_RESIDENCY);
-        if (plain == 0 && !record_expired(record, now->seconds) && shard->stale_segments == 0) {
+        uint32_t plain = record->shape & (SHAPE_KIND_MASK | SHAPE_RESIDENCY);
+        if (plain == 0 && !record_expired(record, now->seconds) && shard->voided_segments == 0) {
             if (value_only)
                 view_fill_value(&ret_cursor->view, record);
             else

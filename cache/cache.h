@@ -2,11 +2,11 @@
 /*
  * The in-memory cache: a fixed set of shards, each a lock over an index and a log of segments.
  *
- * Knows no socket, no policy and no backend: it stores entries with a state that says what a backend still
- * has to learn about them (cache_state), and gives back the dirty ones on request.
+ * It knows no socket, no policy and no backend: it stores entries with a state that says what a backend still
+ * has to learn about them (cache_state), and hands out the dirty ones on request.
  *
- * Use: seek a key, look at the cursor, perhaps change the entry, release. Between seek and release the shard
- * of the key is locked by this thread: do little, never block, never seek again before the release.
+ * Use: seek a key, look at the cursor, perhaps change the entry, release. Between seek and release this thread
+ * holds the lock of the key's shard: do little, never block, never seek again before the release.
  *
  *     struct cache_cursor at;
  *     if (cache_seek(cache, space, key, hash, &now, &at) == CACHE_PRESENT)
@@ -59,14 +59,13 @@ struct cache_space_options {
     size_t memory_ceiling; /* bytes that this one cannot exceed; 0: none */
     enum cache_eviction eviction;
     uint32_t max_residency; /* seconds a clean entry may stay since it was stored or loaded; 0: for ever */
-    bool keep_stale; /* an entry is kept beyond max_residency until the room is needed; see cache_cursor.stale
-                      */
+    bool keep_stale;        /* entries stay beyond max_residency until room is needed: cache_cursor.stale */
 };
 
 /* Makes an empty cache. CACHE_NO_MEMORY when the address space cannot be had. */
 enum cache_status cache_create(const struct cache_options *options, struct cache **ret_cache);
 
-/* Frees all. No other thread may use the cache, no large value may still be held. */
+/* Frees everything. No other thread may be using the cache, and no large value may still be held. */
 void cache_destroy(struct cache *cache);
 
 /* Adds a namespace, returns its number (0, 1, ... in order of the calls), or -1 when CACHE_SPACES_MAX exist.
@@ -79,13 +78,13 @@ uint64_t cache_hash(struct slice key);
 /* Brings the index lines of a hash towards the processor; call for a whole batch, then seek each. */
 void cache_prefetch(const struct cache *cache, uint64_t hash);
 
-/* A second stage, once the bucket is near: brings the first line of the entry that the hash probably means
- * and returns where that is, or NULL. Takes no lock; what it returns is a hint for cache_prefetch_value
+/* A second stage, once the bucket is near: brings the first line of the entry that the hash probably means,
+ * and returns where that is, or NULL. Takes no lock: what it returns is a hint, for cache_prefetch_value
  * alone. */
 const void *cache_prefetch_entry(const struct cache *cache, uint64_t hash);
 
-/* A third stage: brings what follows the first line. A processor has few misses under way at a time (a dozen
- * or so), so the stages are spread over the work on other requests rather than done for a batch at once. */
+/* A third stage: brings what follows the first line. A processor has only a dozen or so misses under way at a
+ * time, so the stages are spread over the work on other requests rather than done for a batch at once. */
 static inline void cache_prefetch_value(const void *entry) {
     if (entry) {
         __builtin_prefetch((const char *)entry + 64);
@@ -98,14 +97,13 @@ static inline void cache_prefetch_value(const void *entry) {
 enum cache_presence {
     CACHE_UNKNOWN, /* memory holds nothing about the key */
     CACHE_PRESENT, /* live: the view is valid */
-    CACHE_GONE,    /* memory knows that there is no such entry: tombstone, expired while dirty, remembered
-                      absence */
+    CACHE_GONE,    /* known not to exist: a tombstone, expired while dirty, or a remembered absence */
 };
 
 enum cache_state { CACHE_CLEAN, CACHE_DIRTY, CACHE_FLUSHING };
 
-/* What is known of an entry. Slices point into the shard: valid until the cursor changes it or is released.
- */
+/* What is known of an entry. Slices point into the shard: valid until the cursor changes the entry or is
+ * released. */
 struct cache_view {
     struct slice key, value;
     uint64_t version;
@@ -128,20 +126,20 @@ static inline uint64_t cache_view_cas(const struct cache_view *view) {
 
 struct cache_cursor {
     enum cache_presence presence;
-    struct cache_view
-        view;          /* PRESENT, UNKNOWN and stale: all of it. GONE: version, state, tombstone, expired */
-    uint64_t stamp;    /* for cache_fill: the key's state of change at the seek */
-    bool queue;        /* set by the change functions: the entry turned dirty, so it has to be queued */
-    bool stale;        /* UNKNOWN: the view shows what was last known of the entry, which has outstayed its
-                          max_residency but not its life. To be shown at most; a fill replaces it. Else
-                          undefined */
-    bool was_ttl_only; /* private from here on */
+    /* PRESENT, or UNKNOWN and stale: all of it is valid. GONE: version, state, tombstone and expired. */
+    struct cache_view view;
+    uint64_t stamp; /* for cache_fill: the key's state of change at the seek */
+    bool queue;     /* set by the change functions: the entry turned dirty, so it has to be queued */
+    /* UNKNOWN: the view shows what was last known of the entry, which has outstayed its max_residency but not
+     * its life. It may be shown, no more; a fill replaces it. Undefined otherwise. */
+    bool stale;
+    /* private from here on */
     struct cache *cache;
     struct cache_shard *shard;
     struct slice key;
     uint64_t hash;
     struct cache_time now;
-    uint32_t slot, ref;
+    uint32_t ref;
     int space;
 };
 
@@ -179,9 +177,9 @@ struct cache_write {
     bool dirty; /* the backend has yet to learn it */
 };
 
-/* All of these: on CACHE_OK cursor->view.version is the entry's version afterwards and cursor->queue is true
- * when the entry was not DIRTY before and now is. On failure the entry is as it was. A change of a FLUSHING
- * entry makes it DIRTY again. A write that is not dirty over a DIRTY entry is a programmer's error. */
+/* For all of these: on CACHE_OK cursor->view.version is the entry's version afterwards, and cursor->queue is
+ * true when the entry was not DIRTY before and now is. On failure the entry is as it was. A change of a
+ * FLUSHING entry makes it DIRTY again. A write that is not dirty over a DIRTY entry is a programmer's error. */
 
 /* Inserts or overwrites; presence becomes PRESENT. */
 enum cache_status cache_store(struct cache_cursor *cursor, const struct cache_write *write);
@@ -198,19 +196,19 @@ void cache_set_marks(struct cache_cursor *cursor, uint8_t marks);
  * not. */
 enum cache_status cache_bury(struct cache_cursor *cursor, uint64_t version);
 
-/* Forgets the entry, whatever its state; also when there is none, so that late fills are refused. */
+/* Forgets the entry, whatever its state. Also to be called when there is none: late fills are then refused. */
 void cache_forget(struct cache_cursor *cursor);
 
 /* Draws the next version of the key's shard: larger than every one drawn or seen there. */
 uint64_t cache_next_version(struct cache *cache, uint64_t hash, const struct cache_time *now);
 
-/* Every version drawn from now on is larger than this one. Called at start with what journals and backends
- * hold. */
+/* Every version drawn from now on is larger than this one. Called at the start, with the highest that journals
+ * and backends hold. */
 void cache_raise_version(struct cache *cache, uint64_t version);
 
 /* ---- Filling from a backend ---- */
 
-/* Stores a clean entry as loaded, if the key is still unknown and did not change since the stamp was taken at
+/* Stores a clean entry as loaded, if the key is still unknown and has not changed since the stamp was taken at
  * the miss. CACHE_CHANGED: what was loaded may be old, seek again. CACHE_NO_MEMORY, CACHE_TOO_LARGE: what was
  * loaded is current, but was not kept. entry->key must hash to hash. */
 enum cache_status cache_fill(struct cache *cache, int space, const struct entry *entry, uint64_t hash,
@@ -228,20 +226,20 @@ struct cache_collector {
     void (*entry)(struct cache_collector *self, const struct cache_view *view);
 };
 
-/* Turns every DIRTY entry of the namespace with exactly this hash to FLUSHING and shows it to the collector
- * (also tombstones and expired ones). Returns how many; 0 when the queue's word is outdated. */
+/* Turns every DIRTY entry of the namespace with exactly this hash to FLUSHING and shows it to the collector,
+ * tombstones and expired ones included. Returns how many; 0 when what the queue says is outdated. */
 unsigned cache_collect(struct cache *cache, int space, uint64_t hash, const struct cache_time *now,
                        struct cache_collector *collector);
 
-/* The backend has this version (or a newer one): if it is still the entry's version the entry becomes CLEAN,
- * or is dropped when it is a tombstone, expired, or was flushed out by cache_flush_all. False: it changed
+/* The backend has this version (or a newer one): if it is still the entry's version, the entry becomes CLEAN,
+ * or is dropped when it is a tombstone, expired, or voided by cache_flush_all. False: it has changed
  * meanwhile. */
-bool cache_settle(struct cache *cache, int space, struct slice key, uint64_t hash, uint64_t version,
+bool cache_settle(struct cache *cache, struct slice key, uint64_t hash, uint64_t version,
                   const struct cache_time *now);
 
-/* A FLUSHING entry of this version becomes DIRTY again (the flush was given up); true if it has to be queued.
- */
-bool cache_unsettle(struct cache *cache, int space, struct slice key, uint64_t hash, uint64_t version);
+/* A FLUSHING entry of this version becomes DIRTY again (the flush was given up). True if it has to be
+ * queued. */
+bool cache_unsettle(struct cache *cache, struct slice key, uint64_t hash, uint64_t version);
 
 /* Bytes (key, value and overhead) and entries that are DIRTY or FLUSHING, tombstones included. One relaxed
  * load; of one namespace, not CACHE_ALL_SPACES. */
@@ -255,35 +253,35 @@ struct cache_visitor {
     void (*entry)(struct cache_visitor *self, int space, const struct cache_view *view);
 };
 
-/* Where a walk stands; zeroed it is at the beginning. */
+/* Where a walk has got to; zeroes: the beginning. */
 struct cache_walk {
     unsigned shard;
     uint32_t bucket;
 };
 
-/* Shows the live entries of a few dozen buckets, of one namespace or of all; false: that were the last. Order
- * is none. An entry that is there from the first call to the last is shown; when it moves meanwhile because
- * the index grows it may be shown twice, and it may be missed when the index shrinks. */
+/* Shows the live entries of a few dozen buckets, of one namespace or of all, in no order. False: those were
+ * the last. An entry that exists from the first call to the last is shown; it may be shown twice when the
+ * index grows meanwhile, and it may be missed when the index shrinks. */
 bool cache_walk(struct cache *cache, int space, struct cache_walk *walk, const struct cache_time *now,
                 struct cache_visitor *visitor);
 
 /* From now on each live entry is shown right before it is evicted; NULL: no longer. The visitor has to
- * outlive the cache: a thread that evicts may still be calling it. */
+ * outlive the cache, for a thread that evicts may still be calling it. */
 void cache_watch_evictions(struct cache *cache, struct cache_visitor *visitor);
 
 /* ---- The whole cache ---- */
 
-/* Drops the clean entries of one namespace or all that were stored before the second `at`, from that second
- * on (memcached's flush_all with delay; at <= now: at once). Dirty entries stay readable and are dropped when
- * settled. */
+/* Voids, at the second `at`, whatever one namespace or all of them hold by then (memcached's flush_all with a
+ * delay; at <= now: at once). Clean entries are gone from then on; dirty ones stay readable until they are
+ * settled, and are dropped then. */
 void cache_flush_all(struct cache *cache, int space, uint32_t at, const struct cache_time *now);
 
 /* Changes the memory limit; shrinking evicts in small steps, with the help of cache_maintain. */
 enum cache_status cache_resize(struct cache *cache, size_t memory_limit);
 
-/* A bounded step of sweeping expired segments, compacting holes and growing or shrinking; each shard is
- * locked for microseconds at a time. Call every 100 ms or so; true: call again at once, there is more to do.
- */
+/* A bounded step of sweeping expired segments, compacting holes and shrinking to the limit; each shard is
+ * locked for microseconds at a time. Call every 100 ms or so. True: there is more to do, call again at
+ * once. */
 bool cache_maintain(struct cache *cache, const struct cache_time *now);
 
 struct cache_stats {
@@ -294,9 +292,9 @@ struct cache_stats {
     uint64_t memory_limit;
     uint64_t evictions; /* clean live entries dropped for room */
     uint64_t evicted_unfetched;
-    uint64_t expired; /* entries whose memory was reclaimed because their life was over, or a flush came by */
+    uint64_t expired; /* entries whose memory was reclaimed because their life was over or they were voided */
     uint64_t expired_unfetched;
-    uint64_t found_expired, found_flushed; /* seeks that found such an entry before it was reclaimed */
+    uint64_t found_expired, found_voided; /* seeks that found such an entry before it was reclaimed */
     uint64_t dirty_entries, dirty_bytes;
     uint64_t tombstones, negatives;
     uint64_t large_entries, large_bytes;

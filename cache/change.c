@@ -1,31 +1,33 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Changes: stores, touches, deletes and fills. Each makes a draft of the record that is to be and places it:
- * over the old record where it fits, else at the newest end of the log, leaving a hole behind.
+ * Changes: stores, touches, deletes and fills. Each makes a draft of the new record and places it: over the
+ * old record where it fits, else at the newest end of the log, leaving a hole behind.
  *
  * A placement may need room, and making room moves records. The old record under the cursor is pinned
- * meanwhile: it is carried like a dirty one, and shard->pin says where it went. Until the new record is
- * written nothing of the old one is touched, so that a failure leaves it as it was.
+ * meanwhile: it is carried like a dirty one, and shard->pin says where it went. The old record is not touched
+ * until the new one is written, so a failure leaves it as it was.
  */
+#include "cache/evict.h"
 #include "cache/large.h"
+#include "cache/memory.h"
+#include "cache/segment.h"
 #include "cache/shard.h"
 #include "cache/view.h"
 
 #include <assert.h>
 
-static bool is_stale(const struct cache_shard *shard, uint32_t ref) {
-    const struct segment *segment = shard_segment(shard, ref);
-    return segment->epoch != shard->spaces[segment->space].epoch;
+static bool is_voided(const struct cache_shard *shard, uint32_t ref) {
+    return segment_is_voided(shard, shard_segment(shard, ref));
 }
 
-/* Bytes from ref on that a record there may take: its own, and those of the holes behind it, as far as
- * `wanted`. */
+/* Bytes from ref on that a record there may take: its own, and those of the holes behind it, until there are
+ * as many as wanted. */
 static uint32_t room_at(const struct cache_shard *shard, uint32_t ref, uint32_t wanted) {
     uint32_t number = ref >> shard->segment_shift;
     const struct segment *segment = &shard->segments[number];
     uint32_t start = (ref - segment_ref(shard, number, 0)) * RECORD_UNIT;
     uint32_t room = record_size(shard_record(shard, ref));
-    if (shard->sweep.segment == number || shard->drain.segment == number)
+    if (shard->sweep.segment == number || shard->evacuation.segment == number)
         return room; /* a walk that has paused at the hole must find a record there */
     while (room < wanted && start + room < segment->used) {
         const struct record *next = shard_record(shard, ref + room / RECORD_UNIT);
@@ -71,8 +73,7 @@ static void replace(struct cache_shard *shard, uint64_t hash, uint32_t old, uint
 /* Adds the record to the log. from_old: the value is the old record's, which may move meanwhile. */
 static uint32_t append(struct cache_cursor *cursor, struct draft *draft, uint32_t size, bool from_old) {
     struct cache_shard *shard = cursor->shard;
-    uint32_t residency = draft->residency, expiry = draft->expires_at;
-    uint32_t deadline = !residency || (expiry && expiry < residency) ? expiry : residency;
+    uint32_t deadline = earlier_deadline(draft->expires_at, draft->residency);
     struct place place = {.space = cursor->space,
                           .ttl_class = segment_ttl_class(cursor->cache, deadline, shard->now)};
     place.queue = cursor->ref == REF_NONE ? evict_queue(shard, cursor->space, cursor->hash)
@@ -105,7 +106,7 @@ static enum cache_status place_draft(struct cache_cursor *cursor, struct draft *
     uint32_t old = cursor->ref, size = draft_size(draft), room = 0;
     bool was_dirty = old != REF_NONE && record_state(shard_record(shard, old)) == CACHE_DIRTY;
     draft->key = cursor->key;
-    if (old != REF_NONE && (draft->flushed || !is_stale(shard, old)))
+    if (old != REF_NONE && (draft->voided || !is_voided(shard, old)))
         room = room_at(shard, old, size);
     if (room >= size) {
         write_over(shard, old, draft, room);
@@ -178,17 +179,17 @@ static uint32_t residency_of(const struct cache_cursor *cursor) {
     return longest ? cursor->now.seconds + longest : 0;
 }
 
-/* The frequency that an entry has after an overwrite: one that stays in its place has to be remembered there.
- */
+/* The frequency that an entry has after an overwrite: one that stays in its place shows its use by this
+ * alone. */
 static uint32_t frequency_after(const struct cache_cursor *cursor) {
     if (cursor->ref == REF_NONE)
         return 0;
     uint32_t frequency = record_frequency(shard_record(cursor->shard, cursor->ref));
-    return frequency < RECORD_FREQUENCY_MAX ? frequency + 1 : frequency;
+    return frequency < USE_FREQUENCY_MAX ? frequency + 1 : frequency;
 }
 
-/* True when the record under the cursor and the one to be written have the same shape: sizes, state, and none
- * of the optional fields. */
+/* True when the record under the cursor and the one to be written have the same shape: sizes and state, and
+ * none of the optional fields. */
 static bool is_alike(const struct cache_cursor *cursor, const struct cache_write *write) {
     struct cache_shard *shard = cursor->shard;
     if (cursor->ref == REF_NONE || write->flags || write->client_cas || residency_of(cursor) ||
@@ -197,10 +198,10 @@ static bool is_alike(const struct cache_cursor *cursor, const struct cache_write
     enum cache_state state = write->dirty ? CACHE_DIRTY : CACHE_CLEAN;
     uint32_t shape = (uint32_t)cursor->key.size | (uint32_t)write->value.size << SHAPE_VALUE_SHIFT |
                      (uint32_t)state << SHAPE_STATE_SHIFT;
-    return shard_record(shard, cursor->ref)->shape == shape && !is_stale(shard, cursor->ref);
+    return shard_record(shard, cursor->ref)->shape == shape && !is_voided(shard, cursor->ref);
 }
 
-/* The most common overwrite: in its place, and nothing has to be counted anew. */
+/* The most common overwrite: in its place, and no gauge changes. */
 static enum cache_status overwrite_alike(struct cache_cursor *cursor, const struct cache_write *write) {
     struct cache_shard *shard = cursor->shard;
     struct record *record = shard_record(shard, cursor->ref);
@@ -257,14 +258,14 @@ enum cache_status cache_touch(struct cache_cursor *cursor, uint32_t expires_at, 
     draft.expires_at = expires_at;
     draft.ttl_only = draft.state == CACHE_CLEAN || draft.ttl_only;
     draft.state = CACHE_DIRTY;
-    draft.flushed |= is_stale(shard, cursor->ref);
+    draft.voided |= is_voided(shard, cursor->ref);
     return change_end(cursor, place_draft(cursor, &draft, true), true);
 }
 
 void cache_set_marks(struct cache_cursor *cursor, uint8_t marks) {
     assert(cursor->presence == CACHE_PRESENT);
     struct record *record = shard_record(cursor->shard, cursor->ref);
-    record->use = (record->use & ((1u << USE_MARKS_SHIFT) - 1)) | (uint32_t)marks << USE_MARKS_SHIFT;
+    record_set_marks(record, marks);
     cursor->view.marks = marks;
 }
 
@@ -296,7 +297,7 @@ static bool fill_seek(struct cache *cache, int space, struct slice key, uint64_t
         cache_release(ret_cursor);
         return false;
     }
-    if (ret_cursor->stale) { /* the backend's word replaces it, whatever it is */
+    if (ret_cursor->stale) { /* what the backend says replaces it, whatever that is */
         shard_drop(ret_cursor->shard, ret_cursor->ref, hash, REASON_REPLACED);
         ret_cursor->ref = REF_NONE;
     }

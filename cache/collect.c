@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the flusher asks for: collecting dirty entries and settling them, and the versions.
+ * The cache's side of flushing: dirty entries are collected for the backend, and settled once it has them.
+ * And what else the write side asks for: how much is dirty, and versions.
  *
- *     DIRTY --collect--> FLUSHING --settle--> CLEAN, or dropped (tombstone, expired, flushed out)
+ *     DIRTY --collect--> FLUSHING --settle--> CLEAN, or dropped (tombstone, expired, voided)
  *       ^-----unsettle------'
+ *
+ * What is collected stays where it is, readable and pinned. A version says whether an entry is still the one
+ * that was collected: each change draws a new one.
  */
-#include "cache/large.h"
+#include "cache/find.h"
+#include "cache/segment.h"
 #include "cache/shard.h"
 #include "cache/view.h"
 
@@ -39,23 +44,21 @@ unsigned cache_collect(struct cache *cache, int space, uint64_t hash, const stru
 /* A record that nobody waits for any more becomes clean, if it is worth keeping. */
 static void settle(struct cache_shard *shard, uint32_t ref, uint64_t hash, uint32_t now) {
     struct record *record = shard_record(shard, ref);
-    const struct segment *segment = shard_segment(shard, ref);
-    bool flushed = (record->shape & SHAPE_FLUSHED) || segment->epoch != shard->spaces[segment->space].epoch;
+    bool voided = (record->shape & SHAPE_VOIDED) || segment_is_voided(shard, shard_segment(shard, ref));
     shard_leave(shard, ref);
     record_set_state(record, CACHE_CLEAN);
-    record->shape &= ~(uint32_t)(SHAPE_TTL_ONLY);
+    record->shape &= ~(uint32_t)SHAPE_TTL_ONLY;
     shard_join(shard, ref);
     if (record_expired(record, now))
-        shard_drop(shard, ref, hash, REASON_EXPIRED);
-    else if (flushed || record_kind(record) == RECORD_TOMBSTONE)
+        shard_drop(shard, ref, hash, REASON_OVER);
+    else if (voided || record_kind(record) == RECORD_TOMBSTONE)
         shard_drop(shard, ref, hash, REASON_REPLACED);
-    else /* the sweeper passed it by while it was dirty, if its time was over by the clock of then */
+    else /* the sweeper has passed it by if its time came while it was dirty */
         segment_note_deadline(shard, ref, record_deadline(record));
 }
 
-bool cache_settle(struct cache *cache, int space, struct slice key, uint64_t hash, uint64_t version,
+bool cache_settle(struct cache *cache, struct slice key, uint64_t hash, uint64_t version,
                   const struct cache_time *now) {
-    (void)space;
     struct cache_shard *shard = cache_shard_of(cache, hash);
     lock_take(&shard->lock);
     uint32_t ref = shard_find(shard, key, hash);
@@ -66,8 +69,7 @@ bool cache_settle(struct cache *cache, int space, struct slice key, uint64_t has
     return current;
 }
 
-bool cache_unsettle(struct cache *cache, int space, struct slice key, uint64_t hash, uint64_t version) {
-    (void)space;
+bool cache_unsettle(struct cache *cache, struct slice key, uint64_t hash, uint64_t version) {
     struct cache_shard *shard = cache_shard_of(cache, hash);
     lock_take(&shard->lock);
     uint32_t ref = shard_find(shard, key, hash);

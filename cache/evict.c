@@ -2,45 +2,48 @@
 /*
  * Making room: eviction, compaction, and taking memory from shards that have more than their share.
  *
- * All of it is one mechanism, the drain: a segment is walked in memory order, each live record in it is
- * either dropped or carried to an open segment, and when the last one is gone the segment is free. A drain
- * can pause after any record. Draining to evict takes the oldest segment of a queue; draining to compact
- * takes a segment with much room to win, and carries everything that is not over.
+ * All of it is one mechanism, the evacuation of a segment: it is walked in memory order, each live record in
+ * it is either dropped or carried to an open segment, and when the last one is gone the segment is free. An
+ * evacuation can pause after any record. One that evicts takes the oldest segment of a queue; one that
+ * compacts takes a segment with much room to win, and carries everything that is not over.
  *
  *   lru      One queue. A read raises the record's frequency; a record that was read since it was last
  *            placed moves to the newest end when it has drifted to the oldest one, else it is evicted. (Reads
  *            thus leave no holes.)
  *   s3-fifo  New records go to the small queue, a fortieth of the namespace. At its end, what was read moves
- *            to the main queue, the rest leaves a ghost and is evicted. In the main queue each turn costs one
+ *            to the main queue, the rest leaves a ghost and is evicted. In the main queue each round costs one
  *            of at most three reads. A key whose ghost is still known starts in the main queue.
  *
- * Misses are counted in entries and memory in bytes: under both, a record much larger than the mean of its
- * namespace has to be read once more to stay, since several others find room in its place.
+ * Misses are counted in entries and memory in bytes: under either eviction, a record much larger than the
+ * mean of its namespace has to be read once more to stay, since several others find room in its place.
  *
- * Whatever is not clean, and the record under a cursor, is always carried. A segment in which most is not
+ * Whatever is not clean, and the record under a cursor, is always carried. A segment most of which is not
  * clean goes round to the newest end as it is, without copying.
  *
- * When the shard is full, every store pays for its own room ahead: it drains some three times what it adds,
- * so that a free segment is there when the open one is full, and no single store pays for a whole one.
+ * When the shard is full, every store pays ahead for its own room: it evacuates some three times what it
+ * adds, so that a free segment is ready when the open one is full, and no single store pays for a whole one.
  */
+#include "cache/evict.h"
 #include "cache/large.h"
+#include "cache/memory.h"
 #include "cache/shard.h"
+#include "cache/walk.h"
 
 #include <assert.h>
 
 enum {
-    SMALL_SHARE = 40,  /* the small queue is 1/40 of a namespace */
-    SMALL_KEEP = 1,    /* reads that move a record from the small to the main queue */
-    HOLES_SHARE = 32,  /* holes may take 1/32 of the log before the cleaner works */
-    GAIN_SHARE = 8,    /* a segment is compacted when that wins at least 1/8 of it */
-    SCAN_SPARSE = 512, /* segments looked at for the one with the most to win */
-    SCAN_OLDEST = 8,   /* segments full of dirty records that go round in one search */
-    AGED_FROM = 32,    /* segments of a queue from which the cleaner has open ones of its own */
-    AHEAD = 3,         /* bytes drained for a byte added while the shard is full */
-    BATCH = 8,         /* records whose buckets are prefetched together */
-    CHANCES = 4,       /* drains that respect the frequencies, within one search for room */
-    DRAINS_MAX = 64,   /* drains within one search for a segment */
-    STEP = 256         /* records in a step of cache_maintain */
+    SMALL_SHARE = 40,     /* the small queue is 1/40 of a namespace */
+    SMALL_KEEP = 1,       /* reads that move a record from the small to the main queue */
+    HOLES_SHARE = 32,     /* holes may take 1/32 of the log before the cleaner works */
+    GAIN_SHARE = 8,       /* a segment is compacted when that wins at least 1/8 of it */
+    SCAN_SPARSE = 512,    /* segments looked at for the one with the most to win */
+    SCAN_OLDEST = 8,      /* segments full of dirty records that go round in one search */
+    AGED_FROM = 32,       /* segments in a queue: from so many on, the cleaner opens some of its own */
+    AHEAD = 3,            /* bytes evacuated for each byte added while the shard is full */
+    BATCH = 8,            /* records whose buckets are prefetched together */
+    CHANCES = 4,          /* evacuations that respect the frequencies, within one search for room */
+    EVACUATIONS_MAX = 64, /* evacuations within one search for a segment */
+    STEP = 256            /* records in a step of cache_maintain */
 };
 
 enum queue evict_queue(struct cache_shard *shard, int space, uint64_t hash) {
@@ -73,7 +76,7 @@ static uint32_t least_pinned(const struct cache_shard *shard, const struct shard
     return best;
 }
 
-/* The oldest segment that is worth a drain. */
+/* The oldest segment that is worth an evacuation. */
 static uint32_t oldest_in(struct cache_shard *shard, struct shard_space *space, enum queue queue) {
     for (unsigned i = 0; i < SCAN_OLDEST; i++) {
         uint32_t oldest = space->oldest[queue];
@@ -86,14 +89,14 @@ static uint32_t oldest_in(struct cache_shard *shard, struct shard_space *space, 
     return least_pinned(shard, space, queue);
 }
 
-/* May others take memory from this namespace? */
+/* Whether others may take memory from this namespace. */
 static bool above_floor(const struct cache *cache, unsigned space) {
     size_t least = cache->space[space].options.memory_floor;
     return least == 0 || atomic_load_explicit(&cache->space[space].used, memory_order_relaxed) >= least;
 }
 
-/* The oldest segment among the namespaces that may lose one: any but those at their floor, or `space` alone.
- */
+/* The oldest segment among the namespaces that may lose one: `space` and, unless own_only, all that are above
+ * their floor. */
 static uint32_t pick_victim(struct cache_shard *shard, int space, bool own_only) {
     uint32_t victim = SEGMENT_NONE;
     for (unsigned i = 0; i < shard->cache->spaces; i++) {
@@ -124,8 +127,8 @@ static uint32_t pick_sparse(struct cache_shard *shard, int space) {
         if (number >= shard->segments_top)
             continue;
         const struct segment *segment = &shard->segments[number];
-        if (segment->status != SEGMENT_SEALED || (space >= 0 && segment->space != space) ||
-            segment->dead * HOLES_SHARE < shard->cache->segment_size) /* room at ends alone would only move */
+        if (segment->status != SEGMENT_SEALED || (space != CACHE_ALL_SPACES && segment->space != space) ||
+            segment->dead * HOLES_SHARE < shard->cache->segment_size) /* moving room at an end wins nothing */
             continue;
         uint32_t gain = shard->cache->segment_size - segment->used + segment->dead;
         if (gain > most) {
@@ -137,36 +140,37 @@ static uint32_t pick_sparse(struct cache_shard *shard, int space) {
 }
 
 static bool many_holes(const struct cache_shard *shard, int space) {
-    if (space < 0)
+    if (space == CACHE_ALL_SPACES)
         return shard->dead * HOLES_SHARE > shard->log_bytes;
     const struct shard_space *owner = &shard->spaces[space];
     uint64_t bytes = (uint64_t)(owner->segments[0] + owner->segments[1]) * shard->cache->segment_size;
     return owner->dead * HOLES_SHARE > bytes;
 }
 
-/* ---- Draining ---- */
+/* ---- Evacuating ---- */
 
 /* space: who wants the room, or CACHE_ALL_SPACES. */
-static void drain_start(struct cache_shard *shard, int space, uint32_t number, bool evict, bool force) {
+static void evacuation_start(struct cache_shard *shard, int space, uint32_t number, bool evict, bool force) {
     if (shard->segments[number].status == SEGMENT_OPEN)
         segment_seal(shard, number);
     bool for_others = evict && space != shard->segments[number].space;
-    shard->drain = (struct drain){number, 0, evict, force, for_others};
-    shard->drains++;
+    shard->evacuation = (struct evacuation){number, 0, evict, force, for_others};
+    shard->evacuations++;
 }
 
-/* Chooses what to drain: holes when there are many, else the oldest. own_only: of this namespace. False:
- * nothing. */
-static bool drain_begin(struct cache_shard *shard, int space, bool own_only, bool force) {
-    if (shard->drain.segment != SEGMENT_NONE) {
-        shard->drain.force |= force;
-        shard->drain.for_others |= shard->drain.evict && space != shard->segments[shard->drain.segment].space;
+/* Goes on with the evacuation under way, or begins one: of a segment with holes when there are many, else of
+ * the oldest. own_only: of this namespace. False: there is none to begin. */
+static bool evacuation_begin(struct cache_shard *shard, int space, bool own_only, bool force) {
+    if (shard->evacuation.segment != SEGMENT_NONE) {
+        shard->evacuation.force |= force;
+        shard->evacuation.for_others |=
+            shard->evacuation.evict && space != shard->segments[shard->evacuation.segment].space;
         return true;
     }
     int only = own_only ? space : CACHE_ALL_SPACES;
     uint32_t number = many_holes(shard, only) ? pick_sparse(shard, only) : SEGMENT_NONE;
     if (number != SEGMENT_NONE) {
-        drain_start(shard, CACHE_ALL_SPACES, number, false, false);
+        evacuation_start(shard, CACHE_ALL_SPACES, number, false, false);
         return true;
     }
     if (shard->cache->options.no_eviction)
@@ -174,14 +178,14 @@ static bool drain_begin(struct cache_shard *shard, int space, bool own_only, boo
     number = pick_victim(shard, space, own_only);
     if (number == SEGMENT_NONE)
         return false;
-    drain_start(shard, space, number, true, force);
+    evacuation_start(shard, space, number, true, force);
     return true;
 }
 
-/* Room for a carried record; the reserve answers for the segment it may take. */
+/* Room for a carried record; a segment that it takes comes out of the reserve. */
 static uint32_t carry_room(struct cache_shard *shard, const struct segment *from, uint32_t size) {
     const struct shard_space *space = &shard->spaces[from->space];
-    bool evict = shard->drain.evict;
+    bool evict = shard->evacuation.evict;
     struct place place = {.space = from->space,
                           .queue = evict ? QUEUE_MAIN : (enum queue)from->queue,
                           .ttl_class = from->ttl_class,
@@ -192,7 +196,7 @@ static uint32_t carry_room(struct cache_shard *shard, const struct segment *from
     uint32_t number = segment_take(shard, from->space, true);
     if (number == SEGMENT_NONE)
         return REF_NONE;
-    segment_open(shard, &place, number, shard->drain.segment);
+    segment_open(shard, &place, number, shard->evacuation.segment);
     return segment_append(shard, &place, size);
 }
 
@@ -211,14 +215,14 @@ static bool carry(struct cache_shard *shard, uint32_t ref, uint64_t hash, uint32
     index_set_ref(&shard->index, slot, to);
     segment_note_deadline(shard, to, record_deadline(moved));
     if (record_state(moved) != CACHE_CLEAN) {
-        if (from->epoch != shard->spaces[from->space].epoch)
-            moved->shape |= SHAPE_FLUSHED;
+        if (segment_is_voided(shard, from))
+            moved->shape |= SHAPE_VOIDED;
         from->pinned -= size;
         shard_segment(shard, to)->pinned += size;
     }
     if (shard->pin == ref)
         shard->pin = to;
-    if (!shard->drain.evict)
+    if (!shard->evacuation.evict)
         shard->spaces[from->space].cleaned_bytes += size;
     segment_add_hole(shard, ref, size);
     return true;
@@ -236,9 +240,9 @@ static bool is_bulky(const struct shard_space *space, const struct record *recor
 static int second_chance(const struct cache_shard *shard, const struct segment *from,
                          const struct record *record) {
     int frequency = (int)record_frequency(record);
-    if (!shard->drain.evict)
+    if (!shard->evacuation.evict)
         return frequency;
-    if (record_kind(record) == RECORD_ABSENCE || shard->drain.force)
+    if (record_kind(record) == RECORD_ABSENCE || shard->evacuation.force)
         return -1;
     if (is_bulky(&shard->spaces[from->space], record))
         frequency--;
@@ -247,19 +251,19 @@ static int second_chance(const struct cache_shard *shard, const struct segment *
     return frequency - 1;
 }
 
-/* While others take from a namespace, each record may bring it to its floor: large values are worth many
- * times the segment of their headers. */
+/* While others take from a namespace, any record may bring it down to its floor: large values take many times
+ * the memory of the segment that holds their records. */
 static bool is_protected(const struct cache_shard *shard, const struct segment *from) {
-    return shard->drain.for_others && !above_floor(shard->cache, from->space);
+    return shard->evacuation.for_others && !above_floor(shard->cache, from->space);
 }
 
 /* Decides about one record. False: it could not be carried. */
-static bool drain_record(struct cache_shard *shard, uint32_t ref, uint64_t hash) {
+static bool evacuate_record(struct cache_shard *shard, uint32_t ref, uint64_t hash) {
     const struct record *record = shard_record(shard, ref);
     const struct segment *from = shard_segment(shard, ref);
     bool keep = record_state(record) != CACHE_CLEAN || ref == shard->pin;
     if (!keep && shard_is_over(shard, ref, shard->now)) {
-        shard_drop(shard, ref, hash, REASON_EXPIRED);
+        shard_drop(shard, ref, hash, REASON_OVER);
         return true;
     }
     int frequency = second_chance(shard, from, record);
@@ -279,14 +283,14 @@ struct batch {
 };
 
 /* Takes the next live records, up to `most`, and brings their buckets near. */
-static void drain_batch(struct cache_shard *shard, unsigned most, struct batch *ret_batch) {
-    struct drain *drain = &shard->drain;
-    const struct segment *segment = &shard->segments[drain->segment];
+static void next_batch(struct cache_shard *shard, unsigned most, struct batch *ret_batch) {
+    struct evacuation *evacuation = &shard->evacuation;
+    const struct segment *segment = &shard->segments[evacuation->segment];
     ret_batch->size = 0;
-    while (ret_batch->size < most && ret_batch->size < BATCH && drain->offset < segment->used) {
-        uint32_t ref = segment_ref(shard, drain->segment, drain->offset);
+    while (ret_batch->size < most && ret_batch->size < BATCH && evacuation->offset < segment->used) {
+        uint32_t ref = segment_ref(shard, evacuation->segment, evacuation->offset);
         const struct record *record = shard_record(shard, ref);
-        drain->offset += record_size(record);
+        evacuation->offset += record_size(record);
         if (record_is_hole(record))
             continue;
         uint64_t hash = hash_key(record_key(record));
@@ -296,20 +300,20 @@ static void drain_batch(struct cache_shard *shard, unsigned most, struct batch *
     }
 }
 
-/* Works on the drain for at most that many live records. False: it had to be given up. */
-static bool drain_run(struct cache_shard *shard, unsigned records) {
-    while (records && shard->drain.segment != SEGMENT_NONE) {
-        uint32_t number = shard->drain.segment;
+/* Goes on with the evacuation for at most that many live records. False: it had to be given up. */
+static bool evacuate(struct cache_shard *shard, unsigned records) {
+    while (records && shard->evacuation.segment != SEGMENT_NONE) {
+        uint32_t number = shard->evacuation.segment;
         struct batch batch;
-        drain_batch(shard, records, &batch);
+        next_batch(shard, records, &batch);
         for (unsigned i = 0; i < batch.size; i++)
-            if (!drain_record(shard, batch.refs[i], batch.hashes[i])) {
-                shard->drain.segment = SEGMENT_NONE;
+            if (!evacuate_record(shard, batch.refs[i], batch.hashes[i])) {
+                shard->evacuation.segment = SEGMENT_NONE;
                 return false;
             }
         records -= batch.size;
         if (batch.size == 0) { /* it held nothing from the start */
-            assert(shard->drain.segment == number);
+            assert(shard->evacuation.segment == number);
             segment_free(shard, number);
         }
     }
@@ -330,10 +334,11 @@ static bool steal(struct cache_shard *shard, int space, bool own_only, size_t mo
         size_t before = atomic_load_explicit(&other->used, memory_order_relaxed);
         if (other->now < shard->now)
             other->now = shard->now;
-        for (unsigned drains = 0; drains < CHANCES + 2; drains++) {
+        for (unsigned evacuations = 0; evacuations < CHANCES + 2; evacuations++) {
             segment_trim(other, 0);
             if (atomic_load_explicit(&other->used, memory_order_relaxed) + bytes <= before ||
-                !drain_begin(other, space, own_only, drains >= CHANCES) || !drain_run(other, UINT32_MAX))
+                !evacuation_begin(other, space, own_only, evacuations >= CHANCES) ||
+                !evacuate(other, UINT32_MAX))
                 break;
         }
         size_t after = atomic_load_explicit(&other->used, memory_order_relaxed);
@@ -344,32 +349,32 @@ static bool steal(struct cache_shard *shard, int space, bool own_only, size_t mo
     return false;
 }
 
-/* One attempt at making `bytes` more available; records bounds the work. False: there is nothing to be had.
- */
+/* One attempt at making `bytes` more available; at most that many records are looked at. False: there is
+ * nothing to be had. */
 static bool make_room(struct cache_shard *shard, int space, size_t bytes, unsigned records, bool force) {
     struct cache *cache = shard->cache;
     bool own_only = memory_at_ceiling(cache, space, bytes);
     size_t used = atomic_load_explicit(&shard->used, memory_order_relaxed);
     size_t much_more = used + used / 16 + 4ul * cache->segment_size;
-    if (shard->drain.segment == SEGMENT_NONE && !cache->options.no_eviction &&
+    if (shard->evacuation.segment == SEGMENT_NONE && !cache->options.no_eviction &&
         steal(shard, space, own_only, much_more, bytes))
         return true;
-    if (drain_begin(shard, space, own_only, force) && drain_run(shard, records))
+    if (evacuation_begin(shard, space, own_only, force) && evacuate(shard, records))
         return true;
     return steal(shard, space, own_only, 0, bytes);
 }
 
-/* Pays for the room of a record while there is still a place for it. */
+/* Pays for the room of a record while there still is some for it. */
 static void evict_ahead(struct cache_shard *shard, int space, uint32_t size) {
     struct cache *cache = shard->cache;
     if (!memory_is_short(cache, cache->segment_size) || segment_available(shard) ||
         cache->options.no_eviction)
         return;
-    if (!drain_begin(shard, space, memory_at_ceiling(cache, space, cache->segment_size), false))
+    if (!evacuation_begin(shard, space, memory_at_ceiling(cache, space, cache->segment_size), false))
         return;
-    uint32_t number = shard->drain.segment, goal = shard->drain.offset + AHEAD * size;
-    while (shard->drain.segment == number && shard->drain.offset < goal)
-        if (!drain_run(shard, 2))
+    uint32_t number = shard->evacuation.segment, goal = shard->evacuation.offset + AHEAD * size;
+    while (shard->evacuation.segment == number && shard->evacuation.offset < goal)
+        if (!evacuate(shard, 2))
             return;
 }
 
@@ -384,18 +389,19 @@ uint32_t evict_append(struct cache_shard *shard, const struct place *place, uint
     if (ref != REF_NONE)
         return ref;
     uint32_t number;
-    for (unsigned drains = 0;; drains++) {
-        if (is_over_limit(shard->cache)) /* drains or the index took more than the reserve: not to be kept */
+    for (unsigned evacuations = 0;; evacuations++) {
+        if (is_over_limit(
+                shard->cache)) /* evacuations or the index took more than the reserve: not to be kept */
             segment_trim(shard, 1);
         number = segment_take(shard, place->space, false);
         if (number != SEGMENT_NONE)
             break;
-        if (drains == DRAINS_MAX ||
-            !make_room(shard, place->space, shard->cache->segment_size, UINT32_MAX, drains >= CHANCES))
+        if (evacuations == EVACUATIONS_MAX ||
+            !make_room(shard, place->space, shard->cache->segment_size, UINT32_MAX, evacuations >= CHANCES))
             return REF_NONE;
     }
     ref = segment_append(shard, place, size);
-    if (ref != REF_NONE) { /* a drain has opened a segment here meanwhile */
+    if (ref != REF_NONE) { /* an evacuation has opened a segment here meanwhile */
         segment_untake(shard, place->space, number);
         return ref;
     }
@@ -404,14 +410,14 @@ uint32_t evict_append(struct cache_shard *shard, const struct place *place, uint
 }
 
 bool evict_take(struct cache_shard *shard, int space, size_t bytes) {
-    uint32_t before = shard->drains, most = 2 * shard->segments_top + DRAINS_MAX;
+    uint32_t before = shard->evacuations, most = 2 * shard->segments_top + EVACUATIONS_MAX;
     while (!memory_take(shard, space, bytes)) {
         if (shard->free_count) {
             segment_trim(shard, 0);
             continue;
         }
-        uint32_t drains = shard->drains - before;
-        if (drains > most || !make_room(shard, space, bytes, 4, drains > CHANCES))
+        uint32_t evacuations = shard->evacuations - before;
+        if (evacuations > most || !make_room(shard, space, bytes, 4, evacuations > CHANCES))
             return false;
     }
     return true;
@@ -421,16 +427,16 @@ bool evict_take(struct cache_shard *shard, int space, size_t bytes) {
 
 bool evict_clean_step(struct cache_shard *shard) {
     segment_trim(shard, 1);
-    if (shard->drain.segment == SEGMENT_NONE) {
+    if (shard->evacuation.segment == SEGMENT_NONE) {
         uint32_t number =
             many_holes(shard, CACHE_ALL_SPACES) ? pick_sparse(shard, CACHE_ALL_SPACES) : SEGMENT_NONE;
         if (number == SEGMENT_NONE)
             return false;
-        drain_start(shard, CACHE_ALL_SPACES, number, false, false);
+        evacuation_start(shard, CACHE_ALL_SPACES, number, false, false);
     }
-    if (shard->drain.evict)
+    if (shard->evacuation.evict)
         return false; /* stores go on with it when they need room */
-    return drain_run(shard, STEP);
+    return evacuate(shard, STEP);
 }
 
 bool evict_shrink_step(struct cache_shard *shard) {
@@ -440,8 +446,8 @@ bool evict_shrink_step(struct cache_shard *shard) {
     segment_trim(shard, 0);
     if (!is_over_limit(cache))
         return false;
-    bool begun = drain_begin(shard, CACHE_ALL_SPACES, false, true);
+    bool begun = evacuation_begin(shard, CACHE_ALL_SPACES, false, true);
     for (unsigned i = 0; !begun && i < cache->spaces; i++)
-        begun = drain_begin(shard, (int)i, true, true); /* the limit stands above the floors */
-    return begun && drain_run(shard, STEP);
+        begun = evacuation_begin(shard, (int)i, true, true); /* the limit outranks the floors */
+    return begun && evacuate(shard, STEP);
 }

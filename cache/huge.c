@@ -8,13 +8,15 @@
  * MADV_HUGEPAGE, which would round up every end of a region. A segment that is given back later splits its
  * huge page again.
  *
- * The kernel takes a millisecond or more for a run, and holds up page faults meanwhile: of whoever touches
- * the run, and of a log that grows into fresh pages (measured: turns of 8 to 32 ms). So a shard waits until
- * its log has not grown for QUIET_SECONDS, and takes one run in a round of the maintenance.
+ * The kernel takes a millisecond or more for a run, and holds up page faults meanwhile: those of whoever
+ * touches the run, and those of a log that grows into fresh pages (measured: workers' turns of 8 to 32 ms).
+ * So a shard waits until its log has not grown for QUIET_SECONDS, and takes one run in a round of the
+ * maintenance.
  *
- * Runs are taken in the order of addresses, each once; a run with an unused segment is waited for.
+ * Runs are taken in the order of addresses, each once; one with an unused segment holds up those behind it.
  */
 #include "cache/huge.h"
+#include "cache/shard.h"
 
 #include <errno.h>
 #include <sys/mman.h>

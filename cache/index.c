@@ -8,7 +8,7 @@ enum {
     INDEX_MIN = 4,        /* buckets */
     FILL_PERCENT = 72,    /* of the primary slots: more makes chains, less wastes lines */
     SHRINK_PERCENT = 40,  /* below this buckets are taken away */
-    CHAIN_MAX = 64,       /* overflow buckets in a chain that a split can hold in its hands */
+    CHAIN_MAX = 64,       /* overflow buckets in a chain that a split can hold at once */
     OVERFLOW_KEPT = 1024, /* buckets: fewer are not worth a system call */
     PAGE = 4096
 };
@@ -72,7 +72,7 @@ uint32_t index_find_ref(const struct index *index, uint64_t hash, uint32_t ref) 
         for (uint32_t match = bucket_match(bucket, tag); match; match &= match - 1) {
             uint32_t place = (uint32_t)__builtin_ctz(match);
             if (bucket->refs[place] == ref)
-                return number << 4 | place;
+                return slot_of(number, place);
         }
     }
     return SLOT_NONE;
@@ -192,9 +192,9 @@ void index_remove(struct index *index, uint32_t slot, uint64_t hash) {
         before = last;
         last = chain_next(index, last);
     }
-    struct bucket *bucket = index_bucket(index, slot >> 4), *end = index_bucket(index, last);
+    struct bucket *bucket = index_bucket(index, slot_bucket(slot)), *end = index_bucket(index, last);
     uint32_t place = bucket_used(end) - 1;
-    slot_set(bucket, slot & 15, end->tags[place], end->refs[place]);
+    slot_set(bucket, slot_place(slot), end->tags[place], end->refs[place]);
     slot_set(end, place, 0, 0);
     if (place == 0 && before != UINT32_MAX) {
         next_set(index_bucket(index, before), 0);

@@ -26,7 +26,22 @@
 #endif
 
 enum { BUCKET_SLOTS = 12, INDEX_OVERFLOW = 1 << 27, INDEX_NONE = -1 };
+
+/* A slot: the number of a bucket, and in the lowest bits the place in it. */
+enum { SLOT_PLACE_BITS = 4 };
 #define SLOT_NONE UINT32_MAX
+
+static inline uint32_t slot_of(uint32_t bucket, uint32_t place) {
+    return bucket << SLOT_PLACE_BITS | place;
+}
+
+static inline uint32_t slot_bucket(uint32_t slot) {
+    return slot >> SLOT_PLACE_BITS;
+}
+
+static inline uint32_t slot_place(uint32_t slot) {
+    return slot & ((1u << SLOT_PLACE_BITS) - 1);
+}
 
 struct bucket {
     alignas(64) uint8_t tags[BUCKET_SLOTS];
@@ -45,7 +60,7 @@ struct index {
     struct region bucket_region, overflow_region;
 };
 
-/* Gives the hash of the record behind a reference; prefetch brings it near before. */
+/* Gives the hash of the record behind a reference; prefetch brings the record near beforehand. */
 struct index_owner {
     uint64_t (*hash)(const struct index_owner *self, uint32_t ref);
     void (*prefetch)(const struct index_owner *self, uint32_t ref);
@@ -58,7 +73,7 @@ void index_destroy(struct index *index);
 /* Bytes of resident memory that the buckets take. */
 size_t index_bytes(const struct index *index);
 
-/* A slot is (bucket number << 4 | place); bucket numbers from INDEX_OVERFLOW on are overflow buckets. */
+/* Bucket numbers from INDEX_OVERFLOW on are those of overflow buckets. */
 static inline struct bucket *index_bucket(const struct index *index, uint32_t number) {
     return number < INDEX_OVERFLOW ? &index->buckets[number] : &index->overflow[number - INDEX_OVERFLOW];
 }
@@ -89,12 +104,8 @@ static inline uint32_t bucket_match(const struct bucket *bucket, uint8_t tag) {
 #endif
 }
 
-static inline uint32_t index_ref(const struct index *index, uint32_t slot) {
-    return index_bucket(index, slot >> 4)->refs[slot & 15];
-}
-
 static inline void index_set_ref(struct index *index, uint32_t slot, uint32_t ref) {
-    __atomic_store_n(&index_bucket(index, slot >> 4)->refs[slot & 15], ref, __ATOMIC_RELAXED);
+    __atomic_store_n(&index_bucket(index, slot_bucket(slot))->refs[slot_place(slot)], ref, __ATOMIC_RELAXED);
 }
 
 /* Brings the bucket of a hash near. Needs no lock. */
@@ -111,7 +122,7 @@ static inline int64_t index_peek(const struct index *index, uint64_t hash) {
                  : INDEX_NONE;
 }
 
-/* The slot that holds exactly this reference, or SLOT_NONE. */
+/* The slot that holds this very reference, or SLOT_NONE. */
 uint32_t index_find_ref(const struct index *index, uint64_t hash, uint32_t ref);
 
 /* Adds a reference; grows by a bucket when it is time. False: no memory; nothing has changed. */
@@ -120,10 +131,10 @@ bool index_insert(struct index *index, uint64_t hash, uint32_t ref, const struct
 /* Empties a slot; the last used slot of its chain may move into it. hash: of what the slot held. */
 void index_remove(struct index *index, uint32_t slot, uint64_t hash);
 
-/* Takes one bucket away when the index is far too large for what it holds; true: it was. */
+/* Takes one bucket away when the index is far too large for what it holds. True: it was. */
 bool index_shrink(struct index *index);
 
-/* Aborts when the index breaks a rule above. */
+/* Aborts when the index breaks a rule above; else true. */
 bool index_is_sane(const struct index *index, const struct index_owner *owner);
 
 #endif

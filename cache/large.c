@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "cache/large.h"
+#include "cache/memory.h"
 #include "cache/shard.h"
 
 #include <assert.h>

@@ -1,25 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 /* What is done to the whole cache, shard by shard: flush_all, resizing, maintenance, statistics. */
+#include "cache/evict.h"
 #include "cache/huge.h"
-#include "cache/large.h"
 #include "cache/shard.h"
-
-#include <assert.h>
+#include "cache/sweep.h"
 
 enum {
-    STEPS = 8,   /* lock holds per shard in one cache_maintain */
-    SHRINKS = 64 /* index buckets taken away in one of them */
+    STEPS = 8,   /* times that a shard is locked in one cache_maintain */
+    SHRINKS = 64 /* index buckets taken away each time */
 };
 
 void cache_flush_all(struct cache *cache, int space, uint32_t at, const struct cache_time *now) {
     for (unsigned i = 0; i < cache->shards; i++) {
         struct cache_shard *shard = cache->shard[i];
         lock_take(&shard->lock);
-        shard_flush_due(shard, now->seconds); /* an earlier one whose second has come */
+        shard_void_due(shard, now->seconds); /* an earlier one whose second has come */
         for (unsigned j = 0; j < cache->spaces; j++)
             if (space == CACHE_ALL_SPACES || space == (int)j)
-                shard->spaces[j].flush_at = at;
-        shard_flush_due(shard, now->seconds);
+                shard->spaces[j].void_at = at;
+        shard_void_due(shard, now->seconds);
         lock_release(&shard->lock);
     }
 }
@@ -35,12 +34,12 @@ enum cache_status cache_resize(struct cache *cache, size_t memory_limit) {
     return CACHE_OK;
 }
 
-/* One hold of a shard's lock. True: there is more to do. */
+/* What is done while a shard is locked once. True: there is more to do. */
 static bool maintain_step(struct cache_shard *shard, uint32_t now) {
     if (shard->now < now)
         shard->now = now;
-    if (shard->flush_due <= now)
-        shard_flush_due(shard, now);
+    if (shard->void_due <= now)
+        shard_void_due(shard, now);
     bool more = sweep_step(shard);
     more |= evict_clean_step(shard);
     more |= evict_shrink_step(shard);
@@ -78,7 +77,7 @@ static void add_space(struct cache_stats *sum, const struct cache_shard *shard, 
     sum->expired += space->expired;
     sum->expired_unfetched += space->expired_unfetched;
     sum->found_expired += space->found_expired;
-    sum->found_flushed += space->found_flushed;
+    sum->found_voided += space->found_voided;
     sum->tombstones += space->tombstones;
     sum->negatives += space->negatives;
     sum->large_entries += space->large_entries;
@@ -120,7 +119,7 @@ void cache_reset_stats(struct cache *cache) {
         for (unsigned j = 0; j < cache->spaces; j++) {
             struct shard_space *space = &cache->shard[i]->spaces[j];
             space->total_stored = space->evictions = space->evicted_unfetched = space->expired = 0;
-            space->found_expired = space->found_flushed = 0;
+            space->found_expired = space->found_voided = 0;
             space->expired_unfetched = space->cleaned_bytes = space->no_memory = 0;
         }
         lock_release(&cache->shard[i]->lock);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* The count of resident memory: of the whole cache, of each shard and of each namespace. See shard.h. */
+#include "cache/memory.h"
 #include "cache/shard.h"
 
-size_t memory_budget(const struct cache *cache) {
+/* Bytes that may be taken in all. */
+static size_t memory_budget(const struct cache *cache) {
     size_t limit = atomic_load_explicit(&cache->limit, memory_order_relaxed);
     return limit > cache->reserve ? limit - cache->reserve : 0;
 }
@@ -21,22 +22,22 @@ void memory_take_reserve(struct cache_shard *shard, int space, size_t bytes) {
     struct cache *cache = shard->cache;
     atomic_fetch_add_explicit(&cache->used, bytes, memory_order_relaxed);
     atomic_fetch_add_explicit(&shard->used, bytes, memory_order_relaxed);
-    if (space >= 0)
+    if (space != MEMORY_SHARED)
         atomic_fetch_add_explicit(&cache->space[space].used, bytes, memory_order_relaxed);
 }
 
 bool memory_take(struct cache_shard *shard, int space, size_t bytes) {
     struct cache *cache = shard->cache;
-    if (space >= 0 && memory_at_ceiling(cache, space, bytes))
+    if (space != MEMORY_SHARED && memory_at_ceiling(cache, space, bytes))
         return false;
-    /* Taken first and looked at then, so that two shards cannot both take the last bytes. */
+    /* Taken first, looked at then: two shards cannot both take the last bytes. */
     size_t before = atomic_fetch_add_explicit(&cache->used, bytes, memory_order_relaxed);
     if (before + bytes > memory_budget(cache)) {
         atomic_fetch_sub_explicit(&cache->used, bytes, memory_order_relaxed);
         return false;
     }
     atomic_fetch_add_explicit(&shard->used, bytes, memory_order_relaxed);
-    if (space >= 0)
+    if (space != MEMORY_SHARED)
         atomic_fetch_add_explicit(&cache->space[space].used, bytes, memory_order_relaxed);
     return true;
 }
@@ -45,6 +46,6 @@ void memory_give(struct cache_shard *shard, int space, size_t bytes) {
     struct cache *cache = shard->cache;
     atomic_fetch_sub_explicit(&cache->used, bytes, memory_order_relaxed);
     atomic_fetch_sub_explicit(&shard->used, bytes, memory_order_relaxed);
-    if (space >= 0)
+    if (space != MEMORY_SHARED)
         atomic_fetch_sub_explicit(&cache->space[space].used, bytes, memory_order_relaxed);
 }

@@ -13,7 +13,7 @@ static uint32_t draft_shape(const struct draft *draft) {
     shape |= draft->residency ? SHAPE_RESIDENCY : 0;
     shape |= draft->client_cas ? SHAPE_CAS : 0;
     shape |= draft->ttl_only ? SHAPE_TTL_ONLY : 0;
-    return shape | (draft->flushed ? SHAPE_FLUSHED : 0);
+    return shape | (draft->voided ? SHAPE_VOIDED : 0);
 }
 
 uint32_t draft_size(const struct draft *draft) {
@@ -64,7 +64,7 @@ struct draft record_read(const struct record *record, uint32_t now) {
                           .marks = record_marks(record),
                           .fetched = record->use & USE_FETCHED,
                           .ttl_only = record->shape & SHAPE_TTL_ONLY,
-                          .flushed = record->shape & SHAPE_FLUSHED};
+                          .voided = record->shape & SHAPE_VOIDED};
     if (draft.kind == RECORD_VALUE)
         draft.value = slice_of(record->data + record_key_size(record), record_value_size(record));
     return draft;

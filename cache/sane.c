@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* The invariants of a shard, checked from its records up. */
 #include "cache/sane.h"
+#include "cache/find.h"
 #include "cache/large.h"
 #include "cache/shard.h"
 
 /* What the records of a shard add up to. */
 struct sums {
-    uint64_t records, log_bytes, dead, stale;
+    uint64_t records, log_bytes, dead, voided;
     struct {
         uint64_t entries, bytes, tombstones, negatives, large_entries, large_bytes, dead, pinned;
         uint64_t dirty_entries, dirty_bytes;
@@ -53,7 +54,7 @@ static void check_record(const struct cache_shard *shard, uint32_t ref, struct s
         sums->space[space].dirty_bytes += weight;
     }
     SANE(record_state(record) <= CACHE_FLUSHING);
-    SANE(record_state(record) != CACHE_CLEAN || !(record->shape & SHAPE_FLUSHED));
+    SANE(record_state(record) != CACHE_CLEAN || !(record->shape & SHAPE_VOIDED));
     uint32_t deadline = record_deadline(record);
     bool walked = shard->sweep.segment == ref >> shard->segment_shift;
     if (deadline > shard->now && !walked && record_state(record) == CACHE_CLEAN)
@@ -82,7 +83,7 @@ static void check_segment(const struct cache_shard *shard, uint32_t number, stru
     uint32_t open = space->open[segment->aged][segment->queue][segment->ttl_class];
     SANE((open == number) == (segment->status == SEGMENT_OPEN));
     sums->dead += dead;
-    sums->stale += segment->epoch != space->epoch;
+    sums->voided += segment_is_voided(shard, segment);
     sums->log_bytes += shard->cache->segment_size;
     sums->space[segment->space].dead += dead;
     sums->space[segment->space].segments[segment->queue]++;
@@ -145,7 +146,7 @@ static void check_shard(const struct cache_shard *shard, struct sums *totals) {
     SANE(shard->index.entries == sums.records);
     SANE(shard->index_counted >= index_bytes(&shard->index)); /* a drop is counted at the next change */
     SANE(shard->dead == sums.dead && shard->log_bytes == sums.log_bytes);
-    SANE(shard->stale_segments == sums.stale);
+    SANE(shard->voided_segments == sums.voided);
     SANE(shard->pin == REF_NONE);
     for (unsigned i = 0; i < shard->cache->spaces; i++) {
         check_space(shard, i, &sums);

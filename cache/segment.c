@@ -1,15 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The log of a shard: segments, and the queues in which they stand.
- *
- *     UNUSED --take--> FREE --open--> OPEN --seal--> SEALED --free--> FREE --trim--> UNUSED
- *                                       '--------------free-------------^
- *
- * Records are added to open segments only: one per namespace, queue and TTL class, so that a segment's
- * records tend to expire together, and another such set for what the cleaner carries, which is as old as the
- * segment it came from. A queue is ordered by age. A segment whose last live record dies is freed at once, in
- * whatever state. Free segments are resident memory and counted as such; unused ones are addresses alone.
- */
+#include "cache/segment.h"
+#include "cache/memory.h"
 #include "cache/shard.h"
 
 #include <assert.h>
@@ -17,8 +8,8 @@
 unsigned segment_ttl_class(const struct cache *cache, uint32_t deadline, uint32_t now) {
     if (deadline == 0)
         return 0;
-    /* Class 7 is below 64 s, 6 below 4 min, 5 below 17 min, 4 below 68 min, 3 below 4.5 h, 2 below 18 h, 1
-     * below 3 days. */
+    /* Class 7 is below 64 s, 6 below 4 min, 5 below 17 min, 4 below 68 min, 3 below 4.5 h, 2 below 18 h,
+     * 1 below 3 days. */
     uint32_t left = deadline > now ? deadline - now : 0;
     unsigned bits = left ? 32 - (unsigned)__builtin_clz(left) : 0;
     unsigned steps = bits <= 6 ? 0 : (bits - 5) / 2;
@@ -45,7 +36,7 @@ uint32_t segment_append(struct cache_shard *shard, const struct place *place, ui
     return ref;
 }
 
-/* An unused segment's number, with its addresses open; SEGMENT_NONE: no more. */
+/* An unused segment's number, with its addresses open; SEGMENT_NONE: there are no more. */
 static uint32_t take_unused(struct cache_shard *shard) {
     uint32_t number = shard->unused_list;
     if (number != SEGMENT_NONE) {
@@ -161,10 +152,10 @@ void segment_free(struct cache_shard *shard, uint32_t number) {
     assert(segment->used == segment->dead && segment->pinned == 0);
     if (segment->status == SEGMENT_OPEN)
         segment_seal(shard, number);
-    if (segment->epoch != space->epoch)
-        shard->stale_segments--;
-    if (shard->drain.segment == number)
-        shard->drain.segment = SEGMENT_NONE;
+    if (segment_is_voided(shard, segment))
+        shard->voided_segments--;
+    if (shard->evacuation.segment == number)
+        shard->evacuation.segment = SEGMENT_NONE;
     if (shard->sweep.segment == number)
         shard->sweep.segment = SEGMENT_NONE;
     queue_remove(shard, number);
@@ -182,7 +173,7 @@ void segment_trim(struct cache_shard *shard, uint32_t keep) {
         shard->free_count--;
         region_forget(&shard->region, (size_t)number * size, size);
         give_unused(shard, number);
-        memory_give(shard, -1, size);
+        memory_give(shard, MEMORY_SHARED, size);
     }
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* A shard: its making, finding and dropping of records, the gauges, versions, and flush_all. */
+/* A shard: making it, dropping records, the gauges, versions, and what flush_all does to it. */
 #include "cache/shard.h"
 #include "cache/large.h"
+#include "cache/memory.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -23,7 +24,7 @@ static void space_init(struct shard_space *space) {
     for (unsigned queue = 0; queue < QUEUES; queue++)
         space->newest[queue] = space->oldest[queue] = SEGMENT_NONE;
     memset(space->open, 0xff, sizeof(space->open));
-    space->flush_at = SECOND_NEVER;
+    space->void_at = SECOND_NEVER;
 }
 
 /* Reserves the addresses of log and index. References have 32 bits, which is what bounds a shard. */
@@ -46,8 +47,7 @@ static bool shard_reserve(struct cache_shard *shard, size_t reserve_bytes) {
 }
 
 struct cache_shard *shard_create(struct cache *cache, size_t reserve_bytes) {
-    /* Pages of its own: most of the namespaces will never be touched, and no two shards share a cache line.
-     */
+    /* In pages of its own: most namespaces are never touched, and no two shards share a cache line. */
     struct cache_shard *shard =
         mmap(NULL, sizeof(*shard), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (shard == MAP_FAILED)
@@ -56,8 +56,8 @@ struct cache_shard *shard_create(struct cache *cache, size_t reserve_bytes) {
     shard->segment_shift = (uint32_t)__builtin_ctz(cache->segment_size / RECORD_UNIT);
     shard->free_list = shard->unused_list = SEGMENT_NONE;
     shard->pin = REF_NONE;
-    shard->drain.segment = shard->sweep.segment = SEGMENT_NONE;
-    shard->flush_due = SECOND_NEVER;
+    shard->evacuation.segment = shard->sweep.segment = SEGMENT_NONE;
+    shard->void_due = SECOND_NEVER;
     shard->owner = (struct index_owner){owner_hash, owner_prefetch};
     for (unsigned i = 0; i < CACHE_SPACES_MAX; i++)
         space_init(&shard->spaces[i]);
@@ -69,7 +69,7 @@ struct cache_shard *shard_create(struct cache *cache, size_t reserve_bytes) {
     return shard;
 }
 
-/* Lets go of the large values that the records hold. */
+/* Drops the large values that the records hold. */
 static void drop_larges(struct cache_shard *shard) {
     for (uint32_t number = 0; number < shard->segments_top; number++) {
         const struct segment *segment = &shard->segments[number];
@@ -157,9 +157,9 @@ static void count_reason(struct shard_space *space, const struct record *record,
     bool live = kind == RECORD_VALUE || kind == RECORD_LARGE, fetched = record->use & USE_FETCHED;
     if (!live || reason == REASON_REPLACED)
         return;
-    *(reason == REASON_EXPIRED ? &space->expired : &space->evictions) += 1;
+    *(reason == REASON_OVER ? &space->expired : &space->evictions) += 1;
     if (!fetched)
-        *(reason == REASON_EXPIRED ? &space->expired_unfetched : &space->evicted_unfetched) += 1;
+        *(reason == REASON_OVER ? &space->expired_unfetched : &space->evicted_unfetched) += 1;
 }
 
 void shard_drop_record(struct cache_shard *shard, uint32_t ref, enum reason reason) {
@@ -187,8 +187,8 @@ void shard_count_found_over(struct cache_shard *shard, uint32_t ref, uint32_t no
         return;
     if (record_expired(record, now))
         space->found_expired++;
-    else if (!record_is_over(record, now)) /* nor has its residency ended */
-        space->found_flushed++;
+    else if (!record_is_over(record, now)) /* its residency has not ended either */
+        space->found_voided++;
 }
 
 void shard_count_index(struct cache_shard *shard) {
@@ -196,14 +196,14 @@ void shard_count_index(struct cache_shard *shard) {
     if (bytes == shard->index_counted)
         return;
     if (bytes > shard->index_counted)
-        memory_take_reserve(shard, -1, bytes - shard->index_counted);
+        memory_take_reserve(shard, MEMORY_SHARED, bytes - shard->index_counted);
     else
-        memory_give(shard, -1, shard->index_counted - bytes);
+        memory_give(shard, MEMORY_SHARED, shard->index_counted - bytes);
     shard->index_counted = bytes;
 }
 
-/* Ends an epoch of a namespace: what its segments hold is from before the flush. */
-static void new_epoch(struct cache_shard *shard, unsigned number) {
+/* Begins a new epoch of a namespace: whatever its segments hold is voided. */
+static void void_space(struct cache_shard *shard, unsigned number) {
     struct shard_space *space = &shard->spaces[number];
     for (unsigned queue = 0; queue < QUEUES; queue++) {
         uint32_t newer;
@@ -216,22 +216,22 @@ static void new_epoch(struct cache_shard *shard, unsigned number) {
             }
             if (segment->status == SEGMENT_OPEN)
                 segment_seal(shard, at);
-            shard->stale_segments += segment->epoch == space->epoch;
+            shard->voided_segments += segment->epoch == space->epoch;
         }
     }
     space->epoch++;
 }
 
-void shard_flush_due(struct cache_shard *shard, uint32_t now) {
-    shard->flush_due = SECOND_NEVER;
+void shard_void_due(struct cache_shard *shard, uint32_t now) {
+    shard->void_due = SECOND_NEVER;
     for (unsigned i = 0; i < shard->cache->spaces; i++) {
         struct shard_space *space = &shard->spaces[i];
-        if (space->flush_at <= now) {
-            new_epoch(shard, i);
-            space->flush_at = SECOND_NEVER;
+        if (space->void_at <= now) {
+            void_space(shard, i);
+            space->void_at = SECOND_NEVER;
         }
-        if (space->flush_at < shard->flush_due)
-            shard->flush_due = space->flush_at;
+        if (space->void_at < shard->void_due)
+            shard->void_due = space->void_at;
     }
 }
 

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The sweeper: lets go of what has expired, and of what flush_all dropped, without waiting for a read or an
+ * The sweeper: drops what has expired, and what flush_all has voided, without waiting for a read or an
  * eviction.
  *
  * Each segment knows the soonest and the latest deadline of its records. It is due when the latest has
  * passed, or when, as far as these two tell, a sixteenth of its records are over; then it is walked, what is
  * over becomes a hole, and the two are measured anew. A segment in which nothing is left is freed by the last
- * hole; what is left of the others is work for the cleaner. So a record's memory is looked at some sixteen
+ * hole; what is left of the others is work for the cleaner. So the sweeper looks at a record some sixteen
  * times in its life at most, and a segment whose records expire together goes as a whole.
  */
+#include "cache/sweep.h"
 #include "cache/shard.h"
 
 enum {
@@ -20,7 +21,7 @@ enum {
 static bool is_due(const struct cache_shard *shard, const struct segment *segment) {
     if (segment->status != SEGMENT_OPEN && segment->status != SEGMENT_SEALED)
         return false;
-    if (segment->epoch != shard->spaces[segment->space].epoch)
+    if (segment_is_voided(shard, segment))
         return segment->used > segment->dead + segment->pinned;
     if (segment->soonest > shard->now)
         return false;
@@ -28,7 +29,7 @@ static bool is_due(const struct cache_shard *shard, const struct segment *segmen
     return passed * DUE_SHARE >= range;
 }
 
-/* Finds the next due segment. False: not among those looked at; ret_all: all have been looked at. */
+/* Finds the next due segment. False: none of those looked at; ret_all: all have been looked at. */
 static bool sweep_begin(struct cache_shard *shard, bool *ret_all) {
     struct sweep *sweep = &shard->sweep;
     for (unsigned i = 0; i < SCAN; i++) {
@@ -56,13 +57,13 @@ static void sweep_record(struct cache_shard *shard, uint32_t ref) {
     if (record_is_hole(record))
         return;
     if (shard_is_over(shard, ref, shard->now)) {
-        shard_drop(shard, ref, hash_key(record_key(record)), REASON_EXPIRED);
+        shard_drop(shard, ref, hash_key(record_key(record)), REASON_OVER);
         return;
     }
     uint32_t deadline = record_deadline(record);
     if (deadline <= shard->now) /* kept beyond its residency */
         deadline = record->expires_at;
-    if (deadline > shard->now) /* dirty ones may be older: they are dropped when they are settled */
+    if (deadline > shard->now) /* that of a dirty one may have passed: it is dropped when it is settled */
         segment_note_deadline(shard, ref, deadline);
 }
 

@@ -6,7 +6,7 @@
 #include "cache/large.h"
 #include "cache/record.h"
 
-/* Of a view what the answer of a get needs: see cache_seek_value. */
+/* Fills of a view what the answer to a get needs: see cache_seek_value. */
 static inline void view_fill_value(struct cache_view *view, const struct record *record) {
     uint32_t shape = record->shape, key_size = record_key_size(record);
     view->value = slice_of(record->data + key_size, record_value_size(record));
@@ -21,7 +21,7 @@ static inline void view_fill_value(struct cache_view *view, const struct record 
 }
 
 /* Fills what a plain value has in common with everything else, and looks at the rest only where there is
- * some. */
+ * any. */
 static inline void view_fill(struct cache_view *view, const struct record *record, uint32_t now) {
     uint32_t shape = record->shape, use = record->use, key_size = record_key_size(record);
     view->key = slice_of(record->data, key_size);
@@ -42,7 +42,7 @@ static inline void view_fill(struct cache_view *view, const struct record *recor
     view->expired = false;
     view->ttl_only = shape & SHAPE_TTL_ONLY;
     view->large = NULL;
-    if (__builtin_expect(shape >> SHAPE_KIND_SHIFT & 3, 0)) {
+    if (__builtin_expect((shape & SHAPE_KIND_MASK) != 0, 0)) {
         view->tombstone = record_kind(record) == RECORD_TOMBSTONE;
         view->large = record_large(record);
         if (view->large)

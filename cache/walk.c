@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Looking at entries that nobody asked for by key: a walk over all of them, and who watches evictions.
+ * Looking at entries that nobody asked for by key: a walk over all of them, and the watch over evictions.
  *
  * A walk goes through the buckets of each shard's index in their order, a few at a time under the lock. The
  * index grows at its end by splitting earlier buckets, so what moves meanwhile is met again later rather than
  * missed; when it shrinks, its last bucket is merged into one that may be behind the walk already.
  */
+#include "cache/walk.h"
 #include "cache/shard.h"
 #include "cache/view.h"
 
@@ -43,7 +44,7 @@ bool cache_walk(struct cache *cache, int space, struct cache_walk *walk, const s
         return false;
     struct cache_shard *shard = cache->shard[walk->shard];
     lock_take(&shard->lock);
-    shard_flush_due(shard, now->seconds);
+    shard_void_due(shard, now->seconds);
     uint32_t end = shard->index.count;
     if (end > walk->bucket + WALK_BUCKETS)
         end = walk->bucket + WALK_BUCKETS;

@@ -6,7 +6,6 @@ static const char *const eviction_words[] = {"lru", "s3-fifo", NULL};
 static const char *const existence_words[] = {"backend", "memory", NULL};
 static const char *const down_words[] = {"error", "miss", "stale", NULL};
 static const char *const full_words[] = {"wait", "write-through", "reject", NULL};
-static const char *const journal_words[] = {"off", "os", "interval", "always", NULL};
 
 #define IN(member) offsetof(struct space_options, member)
 #define MEMORY_MIN (1 << 20)
@@ -36,7 +35,7 @@ const struct setting space_settings[] = {
      .need = SPACE_NEEDS_HOLDING_BACK},
     {"on_full", SETTING_WORD, IN(on_full), .words = full_words, .standard = FULL_WAIT,
      .need = SPACE_NEEDS_HOLDING_BACK},
-    {"journal", SETTING_WORD, IN(journal), .words = journal_words, .standard = JOURNAL_INTERVAL,
+    {"journal", SETTING_WORD, IN(journal), .words = journal_mode_names, .standard = JOURNAL_INTERVAL,
      .need = SPACE_NEEDS_HOLDING_BACK},
     {"touch_slack", SETTING_SECONDS, IN(touch_slack), 0, YEARS_MS, .standard = 0,
      .need = SPACE_NEEDS_HOLDING_BACK},

@@ -237,7 +237,7 @@ static bool make_journal(struct tier *tier, char *error, size_t error_size) {
     if (!recover(tier, error, error_size))
         return false;
     for (unsigned i = 0; i < tier->options.workers; i++)
-        tier->workers[i].journal = journal_writer(tier->journal, i);
+        tier->workers[i].journal = journal_series(tier->journal, i);
     return true;
 }
 

@@ -228,7 +228,6 @@ static uint64_t oldest_age_ms(const struct space *space) {
 }
 
 static void stat_write_behind(struct space *space, struct stat_sink *sink) {
-    static const char *const journal_modes[] = {"off", "os", "interval", "always"};
     const char *name = space->options.name;
     struct cache *cache = space->tier->cache;
     const struct space_counters *flushed = &space->flushed;
@@ -261,7 +260,8 @@ static void stat_write_behind(struct space *space, struct stat_sink *sink) {
     number(sink, name, "quarantine", quarantine_count(space->quarantine));
     number(sink, name, "quarantined", counted(&flushed->quarantined));
     line(sink, name, "breaker", "%s", breaker_state_name(writes.breaker));
-    line(sink, name, "journal", "%s", space->tier->journal ? journal_modes[space->options.journal] : "off");
+    line(sink, name, "journal", "%s",
+         journal_mode_names[space->tier->journal ? space->options.journal : JOURNAL_OFF]);
 }
 
 static void stat_journal(struct tier *tier, struct stat_sink *sink) {

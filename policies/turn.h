@@ -27,7 +27,7 @@ struct tier_worker {
     uint64_t turn_floor;   /* no version drawn in this turn is below */
     char *scratch;         /* item_max + some: built and copied values */
     size_t scratch_size;
-    struct journal_writer *journal;
+    struct journal_series *journal;
     struct tier_ticket *submitted, **submitted_end; /* of this turn, in order */
     struct tier_ticket *returned;                   /* taken off `ready`, in order */
     uint64_t touched;                               /* bit per namespace: something was queued in this turn */

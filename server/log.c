@@ -7,6 +7,8 @@
  * Time is UTC. A line is written by one system call, so lines of several threads do not mix. Errors, warnings
  * and notices are always written, debug lines with -v.
  */
+#include "server/log.h"
+#include "cache/base/clock.h"
 #include "server/server.h"
 #include <stdarg.h>
 #include <stdio.h>

@@ -3,24 +3,30 @@
  * The program: from the command line to a serving process, and from SIGTERM to an empty dirty queue.
  *
  *     read options and configuration -> bind -> drop privileges -> background -> loop
- *       STARTING  a helper thread makes the tier (opens backends, recovers journals), so that signals are
- * heard LOADING   preloads that are to be waited for SERVING   the listener accepts STOPPING  a helper thread
- * stops the workers and drains; a second SIGTERM ends the drain STOPPED
+ *
+ *     STARTING  a helper thread makes the tier (opens backends, recovers journals), so that signals are heard
+ *     LOADING   the workers run; preloads that are to be waited for
+ *     SERVING   the listener accepts
+ *     STOPPING  a helper thread stops the workers and drains; a second SIGTERM ends the drain
+ *     STOPPED   the loop has ended; everything is taken down
  *
  * Everything is in one struct program on main's stack; there are no globals. Signals are blocked in all other
  * threads.
  */
 #include "policies/journal/journal.h"
 #include "policies/policy.h"
+#include "server/admin/feed.h"
 #include "server/admin/stats.h"
 #include "server/admin/watch.h"
 #include "server/config/config.h"
 #include "server/config/options.h"
+#include "server/config/settings.h"
+#include "server/listener.h"
+#include "server/log.h"
 #include "server/maintenance.h"
 #include "server/process.h"
+#include "server/server.h"
 #include "server/worker/auth.h"
-#include "server/worker/feed.h"
-#include "server/worker/listener.h"
 #include "server/worker/worker.h"
 #include <errno.h>
 #include <ev.h>
@@ -57,13 +63,14 @@ struct program {
     bool helper_runs;
     int ready_fd; /* of the waiting parent, -1: in the foreground */
     int exit_status;
+    /* Written by the helper thread, read after its end. */
     struct {
         bool good;
         char error[ERROR_MAX];
-    } start; /* written by the helper thread, read after its end */
+    } start;
     struct {
-        size_t before, left, journaled;
-    } drain; /* the same */
+        size_t before, left, journaled; /* dirty entries; those in the journal are among those left */
+    } drain;
 };
 
 static int complain(const char *error, int status) {
@@ -112,7 +119,6 @@ static void on_log(void *context, enum log_level level, const char *message) {
 
 static void server_stop(struct server *server) {
     struct program *program = (struct program *)server;
-    atomic_store(&server->stopping, true);
     ev_async_send(program->loop, &program->stop_asked);
 }
 
@@ -166,7 +172,6 @@ static void write_port_file(struct program *program) {
 }
 
 static void announce_space(struct program *program, const struct space_options *space) {
-    static const char *const journals[] = {"off", "os", "interval", "always"};
     char uri[512], journal[64] = "";
     if (space->backend < 0) {
         server_log(&program->server, LOG_LEVEL_NOTICE, "namespace %s: keys \"%s*\" are %s", space->name,
@@ -176,7 +181,7 @@ static void announce_space(struct program *program, const struct space_options *
     const struct tier_backend_options *backend = &program->settings.tier.backends[space->backend];
     backend_show_uri(backend->store.uri, uri, sizeof uri);
     if (space->policy->holds_back)
-        snprintf(journal, sizeof journal, ", journal %s", journals[space->journal]);
+        snprintf(journal, sizeof journal, ", journal %s", journal_mode_names[space->journal]);
     server_log(&program->server, LOG_LEVEL_NOTICE, "namespace %s: keys \"%s*\" are %s to %s (%s)%s",
                space->name, space->prefix, space->policy->name, backend->store.name, uri, journal);
 }
@@ -200,7 +205,7 @@ static void announce(struct program *program) {
 static void serve(struct program *program) {
     struct server *server = &program->server;
     char error[ERROR_MAX];
-    if (!listener_start(server->listener, program->loop, server, error, sizeof error) ||
+    if (!listener_start(server->listener, program->loop, server, worker_hand, error, sizeof error) ||
         (program->options.pid_file && !process_write_pid(program->options.pid_file, error, sizeof error))) {
         fail_start(program, error);
         return;
@@ -298,9 +303,8 @@ static void begin_stop(struct program *program, const char *why) {
     program->phase = PHASE_STOPPING;
     ev_timer_stop(program->loop, &program->ready_timer);
     listener_stop(program->server.listener);
-    if (!run_helper(program, stop_and_drain)) {
+    if (!run_helper(program, stop_and_drain))
         stop_and_drain(program);
-    }
 }
 
 static void after_drain(struct program *program) {

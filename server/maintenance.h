@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The thread that sweeps, cleans and resizes the cache (cache_maintain) ten times a second, and oftener while
- * there is more to do. A thread of its own, so that signals and new connections never wait for it. */
+/* The thread that sweeps, cleans and resizes the cache (cache_maintain) ten times a second, and more often
+ * while there is more to do. A thread of its own, so that signals and new connections never wait for it. */
 #ifndef FOREBAY_SERVER_MAINTENANCE_H
 #define FOREBAY_SERVER_MAINTENANCE_H
 

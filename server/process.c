@@ -4,7 +4,9 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -23,11 +25,10 @@ bool process_raise_descriptors(unsigned connections, char *ret_error, size_t err
         limit.rlim_max = wanted; /* root may */
     if (setrlimit(RLIMIT_NOFILE, &limit) == 0)
         return true;
-    snprintf(ret_error, error_size,
-             "%u connections need %llu open files, and the limit is %llu: lower -c (max_connections), or "
-             "raise ulimit "
-             "-n (LimitNOFILE= in systemd)",
-             connections, (unsigned long long)wanted, (unsigned long long)most);
+    snprintf(
+        ret_error, error_size,
+        "%u connections need %llu open files, and the limit is %llu: lower -c (max_connections), or raise ulimit -n (LimitNOFILE= in systemd)",
+        connections, (unsigned long long)wanted, (unsigned long long)most);
     return false;
 }
 

@@ -3,7 +3,8 @@
 #ifndef FOREBAY_SERVER_PROCESS_H
 #define FOREBAY_SERVER_PROCESS_H
 
-#include "server/config/options.h"
+#include <stdbool.h>
+#include <stddef.h>
 
 /* Room for this many client connections beside what the server itself keeps open. False with a sentence. */
 bool process_raise_descriptors(unsigned connections, char *ret_error, size_t error_size);

@@ -8,7 +8,6 @@
  * records of a few hundred bytes, long ones for large values.
  */
 #include "policies/journal/crc32c.h"
-
 #include <string.h>
 
 #if defined(__x86_64__)

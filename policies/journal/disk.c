@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include "policies/journal/disk.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -8,30 +7,30 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-static int system_open(const struct journal_files *self, const char *path, int flags) {
+static int system_open(const struct journal_disk *self, const char *path, int flags) {
     (void)self;
     return open(path, flags | O_CLOEXEC, 0600);
 }
 
-static void system_close(const struct journal_files *self, int file) {
+static void system_close(const struct journal_disk *self, int file) {
     (void)self;
     close(file);
 }
 
-static ssize_t system_read_at(const struct journal_files *self, int file, void *to, size_t size,
+static ssize_t system_read_at(const struct journal_disk *self, int file, void *to, size_t size,
                               uint64_t offset) {
     (void)self;
     return pread(file, to, size, (off_t)offset);
 }
 
-static ssize_t system_write_at(const struct journal_files *self, int file, const void *from, size_t size,
+static ssize_t system_write_at(const struct journal_disk *self, int file, const void *from, size_t size,
                                uint64_t offset) {
     (void)self;
     return pwrite(file, from, size, (off_t)offset);
 }
 
 /* Of this range alone where the system can: the rest of the file may hold much that nobody needs any more. */
-static ssize_t system_write_synced_at(const struct journal_files *self, int file, const void *from,
+static ssize_t system_write_synced_at(const struct journal_disk *self, int file, const void *from,
                                       size_t size, uint64_t offset) {
     (void)self;
     struct iovec piece = {.iov_base = (void *)(uintptr_t)from, .iov_len = size};
@@ -42,24 +41,24 @@ static ssize_t system_write_synced_at(const struct journal_files *self, int file
     return n >= 0 && fdatasync(file) != 0 ? -1 : n;
 }
 
-static int system_allocate(const struct journal_files *self, int file, uint64_t size) {
+static int system_allocate(const struct journal_disk *self, int file, uint64_t size) {
     (void)self;
     int failure = posix_fallocate(file, 0, (off_t)size);
     errno = failure;
     return failure == 0 ? 0 : -1;
 }
 
-static int system_truncate(const struct journal_files *self, int file, uint64_t size) {
+static int system_truncate(const struct journal_disk *self, int file, uint64_t size) {
     (void)self;
     return ftruncate(file, (off_t)size);
 }
 
-static int system_sync(const struct journal_files *self, int file) {
+static int system_sync(const struct journal_disk *self, int file) {
     (void)self;
     return fdatasync(file);
 }
 
-static int system_sync_folder(const struct journal_files *self, const char *path) {
+static int system_sync_folder(const struct journal_disk *self, const char *path) {
     (void)self;
     int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (folder < 0)
@@ -71,22 +70,22 @@ static int system_sync_folder(const struct journal_files *self, const char *path
     return result;
 }
 
-static int system_rename(const struct journal_files *self, const char *from, const char *to) {
+static int system_rename(const struct journal_disk *self, const char *from, const char *to) {
     (void)self;
     return rename(from, to);
 }
 
-static int system_remove(const struct journal_files *self, const char *path) {
+static int system_remove(const struct journal_disk *self, const char *path) {
     (void)self;
     return unlink(path);
 }
 
 /* "7f3c...-....": 32 hexadecimal digits and dashes. */
-static void system_boot(const struct journal_files *self, uint8_t ret_boot[JOURNAL_BOOT_SIZE]) {
+static void system_boot(const struct journal_disk *self, uint8_t ret_boot[JOURNAL_BOOT_SIZE]) {
     (void)self;
     memset(ret_boot, 0, JOURNAL_BOOT_SIZE);
     FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
-    if (file == NULL)
+    if (!file)
         return;
     size_t digits = 0;
     for (int c; digits < 2 * JOURNAL_BOOT_SIZE && (c = getc(file)) != EOF;) {
@@ -99,7 +98,7 @@ static void system_boot(const struct journal_files *self, uint8_t ret_boot[JOURN
     fclose(file);
 }
 
-const struct journal_files journal_files_system = {
+const struct journal_disk journal_disk_system = {
     .open = system_open,
     .close = system_close,
     .read_at = system_read_at,
@@ -114,13 +113,13 @@ const struct journal_files journal_files_system = {
     .boot = system_boot,
 };
 
-typedef ssize_t write_call(const struct journal_files *self, int file, const void *from, size_t size,
+typedef ssize_t write_call(const struct journal_disk *self, int file, const void *from, size_t size,
                            uint64_t offset);
 
-static int write_all(const struct journal_files *files, write_call *call, int file, const void *from,
+static int write_all(const struct journal_disk *disk, write_call *call, int file, const void *from,
                      size_t size, uint64_t offset) {
     for (size_t done = 0; done < size;) {
-        ssize_t n = call(files, file, (const char *)from + done, size - done, offset + done);
+        ssize_t n = call(disk, file, (const char *)from + done, size - done, offset + done);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0) {
@@ -133,21 +132,20 @@ static int write_all(const struct journal_files *files, write_call *call, int fi
     return 0;
 }
 
-int journal_files_write(const struct journal_files *files, int file, const void *from, size_t size,
-                        uint64_t offset) {
-    return write_all(files, files->write_at, file, from, size, offset);
+int journal_disk_write(const struct journal_disk *disk, int file, const void *from, size_t size,
+                       uint64_t offset) {
+    return write_all(disk, disk->write_at, file, from, size, offset);
 }
 
-int journal_files_write_synced(const struct journal_files *files, int file, const void *from, size_t size,
-                               uint64_t offset) {
-    return write_all(files, files->write_synced_at, file, from, size, offset);
+int journal_disk_write_synced(const struct journal_disk *disk, int file, const void *from, size_t size,
+                              uint64_t offset) {
+    return write_all(disk, disk->write_synced_at, file, from, size, offset);
 }
 
-ssize_t journal_files_read(const struct journal_files *files, int file, void *to, size_t size,
-                           uint64_t offset) {
+ssize_t journal_disk_read(const struct journal_disk *disk, int file, void *to, size_t size, uint64_t offset) {
     size_t done = 0;
     while (done < size) {
-        ssize_t n = files->read_at(files, file, (char *)to + done, size - done, offset + done);
+        ssize_t n = disk->read_at(disk, file, (char *)to + done, size - done, offset + done);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)

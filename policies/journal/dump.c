@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* A journal for people to read: one line for each file, each record, and whatever is neither. */
-#include "policies/journal/internal.h"
-
+#include "policies/journal/format.h"
+#include "policies/journal/low_water_file.h"
+#include "policies/journal/names.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -13,7 +14,7 @@ static void print_time(FILE *out, uint64_t us) {
     char text[32];
     struct tm broken;
     time_t seconds = (time_t)(us / 1000000u);
-    if (gmtime_r(&seconds, &broken) == NULL || strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &broken) == 0)
+    if (!gmtime_r(&seconds, &broken) || strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &broken) == 0)
         fprintf(out, "%" PRIu64 "us", us);
     else
         fprintf(out, "%s.%06" PRIu64 "Z", text, us % 1000000u);
@@ -88,7 +89,7 @@ static int dump_records(FILE *out, const char *data, size_t size, const struct f
 static void print_header(FILE *out, const char *data, const struct format_header *header) {
     struct format_key key = format_key(header->epoch);
     fprintf(out, " format %d writer %u sequence %" PRIu64 " epoch %016" PRIx64 " created ", FORMAT_VERSION,
-            header->writer, header->sequence, header->epoch);
+            header->series, header->sequence, header->epoch);
     print_time(out, header->created_us);
     fprintf(out, " size %" PRIu64 " synced-to %" PRIu64 " namespaces", header->file_size,
             format_decode_note(data, header->size, &key));
@@ -128,7 +129,7 @@ static int dump_file(const char *folder, const char *name, FILE *out) {
     int file = open(path, O_RDONLY | O_CLOEXEC);
     off_t size = file < 0 ? -1 : lseek(file, 0, SEEK_END);
     char *data = size < 0 ? NULL : malloc((size_t)size + 1);
-    ssize_t n = data == NULL ? -1 : journal_files_read(&journal_files_system, file, data, (size_t)size, 0);
+    ssize_t n = data ? journal_disk_read(&journal_disk_system, file, data, (size_t)size, 0) : -1;
     int result = 1;
     if (n < 0)
         fprintf(out, " cannot be read: %s\n", strerror(errno));
@@ -140,26 +141,26 @@ static int dump_file(const char *folder, const char *name, FILE *out) {
     return result;
 }
 
-static int dump_marks(const char *folder, FILE *out) {
-    struct journal_marks marks = {0};
-    enum marks_status status = journal_marks_read(&journal_files_system, folder, &marks);
-    if (status == MARKS_ABSENT)
+static int dump_low_waters(const char *folder, FILE *out) {
+    struct low_waters all = {0};
+    enum low_water_status status = low_water_file_read(&journal_disk_system, folder, &all);
+    if (status == LOW_WATER_ABSENT)
         return 0;
     fprintf(out, "low-water");
-    if (status != MARKS_OK) {
+    if (status != LOW_WATER_OK) {
         fprintf(out, "%s\n",
-                status == MARKS_DAMAGED ? " crc bad: both copies fail their check" : " cannot be read");
+                status == LOW_WATER_DAMAGED ? " crc bad: both copies fail their check" : " cannot be read");
         return 1;
     }
-    for (size_t i = 0; i < marks.count; i++) {
+    for (size_t i = 0; i < all.count; i++) {
         fprintf(out, "\n  namespace ");
-        print_text(out, marks.list[i].space);
-        fprintf(out, " version %" PRIu64 " (", marks.list[i].version);
-        print_time(out, version_us(marks.list[i].version));
+        print_text(out, all.list[i].space);
+        fprintf(out, " version %" PRIu64 " (", all.list[i].version);
+        print_time(out, version_us(all.list[i].version));
         putc(')', out);
     }
     putc('\n', out);
-    journal_marks_free(&marks);
+    low_waters_free(&all);
     return 0;
 }
 
@@ -171,7 +172,7 @@ int journal_dump(const char *folder, FILE *out) {
         fprintf(out, "%s: cannot be listed: %s\n", folder, strerror(errno));
         return 1;
     }
-    int result = dump_marks(folder, out);
+    int result = dump_low_waters(folder, out);
     for (size_t i = 0; i < count; i++)
         result |= dump_file(folder, names[i].name, out);
     free(names);

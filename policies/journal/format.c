@@ -10,9 +10,7 @@
  * All numbers are little-endian.
  */
 #include "policies/journal/format.h"
-
 #include "policies/journal/crc32c.h"
-
 #include <assert.h>
 #include <endian.h>
 #include <stdlib.h>
@@ -25,7 +23,7 @@ enum {
     AT_FORMAT = 8,
     AT_HEADER_SIZE = 12,
     AT_HEADER_CRC = 16,
-    AT_WRITER = 20,
+    AT_SERIES = 20,
     AT_SEQUENCE = 24,
     AT_EPOCH = 32,
     AT_CREATED = 40,
@@ -33,7 +31,7 @@ enum {
     AT_BOOT = 56,
     AT_FRESH = 72,
     AT_SPACE_COUNT = 76,
-    AT_FIXED_CRC = 80, /* of what comes before it, but for the other CRC */
+    AT_FIXED_CRC = 80, /* of what comes before it, except the other CRC */
     AT_SPACES = 88,
 };
 
@@ -106,13 +104,13 @@ static uint32_t header_crc(const char *data, size_t size) {
     static const char zeros[4] = {0};
     uint32_t crc = crc32c(0, data, AT_HEADER_CRC);
     crc = crc32c(crc, zeros, sizeof zeros);
-    return crc32c(crc, data + AT_WRITER, size - FORMAT_NOTE_SIZE - AT_WRITER);
+    return crc32c(crc, data + AT_SERIES, size - FORMAT_NOTE_SIZE - AT_SERIES);
 }
 
-/* Of the part before the table of namespaces: the length of a header can be believed before all of it is
- * there. */
+/* Of the part before the table of namespaces, so that the length of a header can be trusted before all of it
+ * is there. */
 static uint32_t fixed_crc(const char *data) {
-    return crc32c(crc32c(0, data, AT_HEADER_CRC), data + AT_WRITER, AT_FIXED_CRC - AT_WRITER);
+    return crc32c(crc32c(0, data, AT_HEADER_CRC), data + AT_SERIES, AT_FIXED_CRC - AT_SERIES);
 }
 
 void format_encode_header(char *to, const struct format_header *header) {
@@ -122,7 +120,7 @@ void format_encode_header(char *to, const struct format_header *header) {
     memcpy(to + AT_MAGIC, magic, sizeof magic);
     put32(to + AT_FORMAT, FORMAT_VERSION);
     put32(to + AT_HEADER_SIZE, (uint32_t)header->size);
-    put32(to + AT_WRITER, header->writer);
+    put32(to + AT_SERIES, header->series);
     put64(to + AT_SEQUENCE, header->sequence);
     put64(to + AT_EPOCH, header->epoch);
     put64(to + AT_CREATED, header->created_us);
@@ -167,12 +165,12 @@ enum format_status format_decode_header(const char *data, size_t size, struct fo
         return FORMAT_FOREIGN;
     size_t count = get32(data + AT_SPACE_COUNT);
     struct slice *spaces = calloc(count + 1, sizeof *spaces);
-    if (spaces == NULL || !decode_spaces(data, header_size, count, spaces)) {
+    if (!spaces || !decode_spaces(data, header_size, count, spaces)) {
         free(spaces);
         return FORMAT_BAD;
     }
     *ret_header = (struct format_header){
-        .writer = get32(data + AT_WRITER),
+        .series = get32(data + AT_SERIES),
         .sequence = get64(data + AT_SEQUENCE),
         .epoch = get64(data + AT_EPOCH),
         .created_us = get64(data + AT_CREATED),
@@ -309,8 +307,8 @@ static size_t find_record(const struct scan *scan, size_t offset) {
     return scan->size;
 }
 
-/* Was a record begun here? In a file that held zeros before, any other byte says so; else the tag does, as
- * far as it was written. The length goes by what the record claims. */
+/* Was a record begun here? In a file that held zeros before, any other byte says so; else the tag does, if it
+ * was written. The extent is the size that the record claims. */
 static bool is_torn(const struct scan *scan, size_t offset, size_t *ret_extent) {
     const char *at = scan->data + offset;
     size_t rest = scan->size - offset;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The bytes of the journal's files, as docs/journal.md describes them: headers, records, and the walk over a
- * file that tells records from what is none. Pure: memory in, memory out.
+ * file that tells records from other bytes. Pure: memory in, memory out.
  */
 #ifndef FOREBAY_POLICIES_JOURNAL_FORMAT_H
 #define FOREBAY_POLICIES_JOURNAL_FORMAT_H
@@ -17,11 +17,11 @@ enum {
     FORMAT_RECORD_MIN = FORMAT_RECORD_HEADER,
     FORMAT_END_SIZE = FORMAT_RECORD_HEADER,
     FORMAT_SPACES_MAX = 65535,
-    FORMAT_KIND_END = 15, /* the writer went on in another file */
+    FORMAT_KIND_END = 15, /* the series went on in another file */
 };
 
 struct format_header {
-    unsigned writer;
+    unsigned series;
     uint64_t sequence, epoch, created_us, file_size;
     uint8_t boot[JOURNAL_BOOT_SIZE];
     bool fresh; /* the file held zeros before, not the records of an earlier use */
@@ -51,10 +51,10 @@ enum format_status {
 /* GOOD: *ret_header is filled in, its spaces an array for the caller to free, their bytes inside data. */
 enum format_status format_decode_header(const char *data, size_t size, struct format_header *ret_header);
 
-/* The note at the end of a header: everything below synced has been on disk. */
+/* The note at the end of a header: everything below synced has been on disk. Decoding gives 0 where there is
+ * none. */
 void format_encode_note(char to[FORMAT_NOTE_SIZE], const struct format_key *key, uint64_t synced);
-uint64_t format_decode_note(const char *header, size_t header_size,
-                            const struct format_key *key); /* 0: none */
+uint64_t format_decode_note(const char *header, size_t header_size, const struct format_key *key);
 
 struct format_record {
     unsigned kind; /* enum journal_kind or FORMAT_KIND_END */
@@ -71,7 +71,7 @@ static inline size_t format_record_size(const struct entry *entry, size_t value_
 /* Writes a record that belongs to no place yet; returns its size. Only a JOURNAL_PUT has a value. */
 size_t format_encode_record(char *to, unsigned kind, unsigned space, const struct entry *entry);
 
-/* Makes whole records, one behind the other, those of this place of the file: gives each its tag and its CRC,
+/* Binds whole records, one behind the other, to this place of the file: gives each its tag and its CRC,
  * whatever they were before. */
 void format_place_records(char *records, size_t size, const struct format_key *key, uint64_t offset);
 

@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Opening and closing a journal, and what belongs to it as a whole. The tour of its parts is in
- * journal_internal.h.
- */
+/* Opening and closing a journal, and what concerns all of it. The tour of its parts is in internal.h. */
 #include "policies/journal/internal.h"
-
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -14,28 +10,21 @@
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
-enum { FILE_SIZE_DEFAULT = 64 << 20 };
+const char *const journal_mode_names[] = {"off", "os", "interval", "always", NULL};
 
 /* ---- What the parts share ---- */
 
 void journal_log(const struct journal *journal, enum log_level level, const char *format, ...) {
     char message[1024];
-    if (journal->log == NULL)
+    if (!journal->log)
         return;
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(message, sizeof message, format, arguments);
     va_end(arguments);
     journal->log(journal->context, level, message);
-}
-
-void journal_path(const char *folder, const char *name, char ret_path[JOURNAL_PATH_MAX]) {
-    int length = snprintf(ret_path, JOURNAL_PATH_MAX, "%s/%s", folder, name);
-    assert(length > 0 && length < JOURNAL_PATH_MAX); /* journal_open has looked at the folder */
-    (void)length;
 }
 
 void journal_list_init(struct journal_list *list) {
@@ -69,8 +58,8 @@ static enum journal_status lock_refused(const struct journal *journal, int file,
     return JOURNAL_LOCKED;
 }
 
-/* flock belongs to the open file: two journals in one process exclude each other as well, and it ends with
- * the process however that ends. The pid inside is for people only. */
+/* The flock belongs to the open file: it excludes a second journal in the same process as well, and ends with
+ * the process, however that ends. The pid inside is for people only. */
 static enum journal_status lock_folder(struct journal *journal, struct journal_error *error) {
     char path[JOURNAL_PATH_MAX], holder[32];
     journal_path(journal->folder, "lock", path);
@@ -97,9 +86,9 @@ static enum journal_status lock_folder(struct journal *journal, struct journal_e
 
 static bool copy_spaces(struct journal *journal, const struct slice *spaces, size_t count) {
     journal->spaces = calloc(count + 1, sizeof *journal->spaces);
-    for (size_t i = 0; journal->spaces != NULL && i < count; i++) {
+    for (size_t i = 0; journal->spaces && i < count; i++) {
         char *name = malloc(spaces[i].size + 1);
-        if (name == NULL)
+        if (!name)
             return false;
         memcpy(name, spaces[i].data, spaces[i].size);
         journal->spaces[i] = slice_of(name, spaces[i].size);
@@ -108,18 +97,18 @@ static bool copy_spaces(struct journal *journal, const struct slice *spaces, siz
     return journal->spaces != NULL;
 }
 
-static bool make_writers(struct journal *journal) {
-    size_t size = journal->writer_count * sizeof *journal->writers;
-    journal->writers = aligned_alloc(_Alignof(struct journal_writer), size);
-    if (journal->writers == NULL)
+static bool make_series(struct journal *journal) {
+    size_t size = journal->series_count * sizeof *journal->series;
+    journal->series = aligned_alloc(_Alignof(struct journal_series), size);
+    if (!journal->series)
         return false;
-    memset(journal->writers, 0, size);
-    for (unsigned i = 0; i < journal->writer_count; i++) {
-        journal->writers[i].journal = journal;
-        journal->writers[i].index = i;
-        journal->writers[i].capacity = JOURNAL_BUFFER;
-        journal->writers[i].buffer = malloc(JOURNAL_BUFFER);
-        if (journal->writers[i].buffer == NULL)
+    memset(journal->series, 0, size);
+    for (unsigned i = 0; i < journal->series_count; i++) {
+        journal->series[i].journal = journal;
+        journal->series[i].number = i;
+        journal->series[i].capacity = JOURNAL_BUFFER;
+        journal->series[i].buffer = malloc(JOURNAL_BUFFER);
+        if (!journal->series[i].buffer)
             return false;
     }
     journal->blanks =
@@ -129,7 +118,7 @@ static bool make_writers(struct journal *journal) {
 
 static uint64_t whole_pages(const struct journal *journal, uint64_t wanted) {
     uint64_t least = format_header_size(journal->spaces, journal->space_count) + FORMAT_HEADER_UNIT;
-    uint64_t size = wanted == 0 ? FILE_SIZE_DEFAULT : wanted;
+    uint64_t size = wanted ? wanted : JOURNAL_FILE_SIZE_DEFAULT;
     size = size < least ? least : size;
     return (size + FORMAT_HEADER_UNIT - 1) / FORMAT_HEADER_UNIT * FORMAT_HEADER_UNIT;
 }
@@ -143,17 +132,18 @@ static void init_sync(struct journal *journal) {
 
 static struct journal *create(const struct journal_options *options) {
     struct journal *journal = calloc(1, sizeof *journal);
-    if (journal == NULL)
+    if (!journal)
         return NULL;
-    journal->disk = options->files == NULL ? &journal_files_system : options->files;
+    journal->disk = options->disk ? options->disk : &journal_disk_system;
     journal->lock_file = -1;
-    journal->writer_count = options->writers;
-    journal->fsync_interval_ms = options->fsync_interval_ms == 0 ? 1000 : options->fsync_interval_ms;
+    journal->series_count = options->series_count;
+    journal->fsync_interval_ms =
+        options->fsync_interval_ms ? options->fsync_interval_ms : JOURNAL_FSYNC_INTERVAL_DEFAULT_MS;
     journal->durable = options->durable;
     journal->log = options->log;
     journal->context = options->context;
     journal->next_sequence = journal->next_blank = 1;
-    journal->marks_us = journal->peak_us = monotonic_us();
+    journal->low_water_noted_us = journal->peak_us = monotonic_us();
     atomic_init(&journal->recyclable_from, UINT64_MAX);
     journal->disk->boot(journal->disk, journal->boot);
     journal_list_init(&journal->files);
@@ -163,19 +153,19 @@ static struct journal *create(const struct journal_options *options) {
 }
 
 static void destroy(struct journal *journal) {
-    for (struct journal_file *file = journal->files.first; file != NULL;) {
+    for (struct journal_file *file = journal->files.first; file;) {
         struct journal_file *next = file->next;
         journal_file_free(journal, file);
         file = next;
     }
-    for (unsigned i = 0; journal->writers != NULL && i < journal->writer_count; i++)
-        free(journal->writers[i].buffer);
-    free(journal->writers);
+    for (unsigned i = 0; journal->series && i < journal->series_count; i++)
+        free(journal->series[i].buffer);
+    free(journal->series);
     free(journal->blanks);
     for (size_t i = 0; i < journal->space_count; i++)
         free((void *)(uintptr_t)journal->spaces[i].data);
     free(journal->spaces);
-    journal_marks_free(&journal->marks);
+    low_waters_free(&journal->low_waters);
     pthread_mutex_destroy(&journal->lock);
     pthread_cond_destroy(&journal->keeper_wanted);
     pthread_cond_destroy(&journal->keeper_answered);
@@ -187,10 +177,10 @@ static void destroy(struct journal *journal) {
 }
 
 /* A full disk is no reason not to start: reads go on, and writes as soon as there is room. */
-static enum journal_status start_writers(struct journal *journal, struct journal_error *error) {
-    for (unsigned i = 0; i < journal->writer_count; i++) {
-        struct journal_writer *writer = &journal->writers[i];
-        if (journal_writer_start(writer))
+static enum journal_status start_series(struct journal *journal, struct journal_error *error) {
+    for (unsigned i = 0; i < journal->series_count; i++) {
+        struct journal_series *series = &journal->series[i];
+        if (journal_series_start(series))
             continue;
         bool full = errno == ENOSPC || errno == EDQUOT || errno == EFBIG;
         journal_log(journal, LOG_LEVEL_ERROR, "journal: cannot make a file of %" PRIu64 " bytes in %s: %s%s",
@@ -202,7 +192,7 @@ static enum journal_status start_writers(struct journal *journal, struct journal
             return JOURNAL_FAILED;
         }
         journal->keeper_failing = true;
-        writer->wanted = writer->starved = true;
+        series->wanted = series->starved = true;
     }
     return JOURNAL_OK;
 }
@@ -219,7 +209,6 @@ static enum journal_status start_threads(struct journal *journal, struct journal
             pthread_join(journal->keeper, NULL);
         }
     }
-    journal->threads_run = failure == 0;
     if (failure == 0)
         return JOURNAL_OK;
     snprintf(error->message, sizeof error->message, "journal: cannot start a thread: %s", strerror(failure));
@@ -228,8 +217,8 @@ static enum journal_status start_threads(struct journal *journal, struct journal
 
 static enum journal_status prepare(struct journal *journal, const struct journal_options *options,
                                    struct journal_error *error) {
-    if (journal->folder == NULL || !copy_spaces(journal, options->spaces, options->space_count) ||
-        !make_writers(journal)) {
+    if (!journal->folder || !copy_spaces(journal, options->spaces, options->space_count) ||
+        !make_series(journal)) {
         snprintf(error->message, sizeof error->message, "journal: out of memory");
         return JOURNAL_FAILED;
     }
@@ -250,9 +239,9 @@ enum journal_status journal_open(const struct journal_options *options, bool ski
                                  struct journal_replayer *replayer, struct journal_recovery *ret_recovery,
                                  struct journal **ret_journal, struct journal_error *ret_error) {
     struct journal_recovery recovery = {0};
-    assert(options->writers > 0 && options->space_count <= FORMAT_SPACES_MAX);
+    assert(options->series_count > 0 && options->space_count <= FORMAT_SPACES_MAX);
     struct journal *journal = create(options);
-    if (journal == NULL) {
+    if (!journal) {
         snprintf(ret_error->message, sizeof ret_error->message, "journal: out of memory");
         return JOURNAL_FAILED;
     }
@@ -260,7 +249,7 @@ enum journal_status journal_open(const struct journal_options *options, bool ski
     if (status == JOURNAL_OK)
         status = journal_recover(journal, skip_damaged, replayer, &recovery, ret_error);
     if (status == JOURNAL_OK)
-        status = start_writers(journal, ret_error);
+        status = start_series(journal, ret_error);
     if (status == JOURNAL_OK)
         status = start_threads(journal, ret_error);
     if (status != JOURNAL_OK) {
@@ -285,57 +274,49 @@ static void stop_threads(struct journal *journal) {
 }
 
 /* The last records, and the room behind them given back. */
-static void finish_writer(struct journal_writer *writer) {
-    struct journal *journal = writer->journal;
-    size_t left = writer->buffered;
-    if (writer->file == NULL)
+static void finish_series(struct journal_series *series) {
+    struct journal *journal = series->journal;
+    size_t left = series->buffered;
+    if (!series->file)
         return;
-    if (!journal_writer_flush(writer))
+    if (!journal_series_flush(series))
         journal_log(journal, LOG_LEVEL_ERROR, "journal: %zu bytes of records could not be written to %s/%s",
-                    left, journal->folder, writer->file->name);
+                    left, journal->folder, series->file->name);
     else
-        journal->disk->truncate(journal->disk, writer->file->handle, writer->offset);
-    atomic_store_explicit(&writer->file->sealed, true, memory_order_release);
+        journal->disk->truncate(journal->disk, series->file->handle, series->offset);
+    atomic_store_explicit(&series->file->sealed, true, memory_order_release);
 }
 
 static void drop_unused(struct journal *journal, struct journal_file *file) {
     char path[JOURNAL_PATH_MAX];
-    if (file == NULL)
+    if (!file)
         return;
     journal_path(journal->folder, file->name, path);
     journal->disk->remove(journal->disk, path);
     journal_file_free(journal, file);
 }
 
-static void remove_blanks(struct journal *journal) {
-    char name[JOURNAL_NAME_MAX], path[JOURNAL_PATH_MAX];
-    for (size_t i = 0; i < journal->blank_count; i++) {
-        journal_format_blank(journal->blanks[i], name);
-        journal_path(journal->folder, name, path);
-        journal->disk->remove(journal->disk, path);
-    }
-}
-
 void journal_close(struct journal *journal) {
     stop_threads(journal);
-    for (unsigned i = 0; i < journal->writer_count; i++) {
-        finish_writer(&journal->writers[i]);
-        drop_unused(journal, journal->writers[i].ready);
-        drop_unused(journal, journal->writers[i].large);
+    for (unsigned i = 0; i < journal->series_count; i++) {
+        finish_series(&journal->series[i]);
+        drop_unused(journal, journal->series[i].ready);
+        drop_unused(journal, journal->series[i].large);
     }
     journal_sync_pass(journal, true, true);
-    journal->marks_us = 0; /* due */
+    journal->low_water_noted_us = 0; /* due */
     journal_recycle_pass(journal);
-    remove_blanks(journal);
+    for (size_t i = 0; i < journal->blank_count; i++)
+        journal_remove_blank(journal->disk, journal->folder, journal->blanks[i]);
     journal->disk->sync_folder(journal->disk, journal->folder);
     destroy(journal);
 }
 
 /* ---- Small things ---- */
 
-struct journal_writer *journal_writer(struct journal *journal, unsigned index) {
-    assert(index < journal->writer_count);
-    return &journal->writers[index];
+struct journal_series *journal_series(struct journal *journal, unsigned index) {
+    assert(index < journal->series_count);
+    return &journal->series[index];
 }
 
 void journal_set_low_water(struct journal *journal, uint64_t version) {
@@ -362,13 +343,13 @@ void journal_get_stats(struct journal *journal, struct journal_stats *ret_stats)
         .recycled = atomic_load_explicit(&journal->recycled, memory_order_relaxed),
         .failures = atomic_load_explicit(&journal->failures, memory_order_relaxed),
     };
-    for (unsigned i = 0; i < journal->writer_count; i++) {
-        stats.written_records += atomic_load_explicit(&journal->writers[i].records, memory_order_relaxed);
-        stats.written_bytes += atomic_load_explicit(&journal->writers[i].bytes, memory_order_relaxed);
-        stats.failures += atomic_load_explicit(&journal->writers[i].failures, memory_order_relaxed);
+    for (unsigned i = 0; i < journal->series_count; i++) {
+        stats.written_records += atomic_load_explicit(&journal->series[i].records, memory_order_relaxed);
+        stats.written_bytes += atomic_load_explicit(&journal->series[i].bytes, memory_order_relaxed);
+        stats.failures += atomic_load_explicit(&journal->series[i].failures, memory_order_relaxed);
     }
     pthread_mutex_lock(&journal->lock);
-    for (const struct journal_file *file = journal->files.first; file != NULL; file = file->next) {
+    for (const struct journal_file *file = journal->files.first; file; file = file->next) {
         stats.files++;
         stats.bytes += file->size;
     }

@@ -6,15 +6,14 @@
  *
  * Appending (worker thread): journal_reserve before the change is made in memory (so that a full disk refuses
  * the write instead of losing it), journal_append after it, journal_write once at the end of the turn, before
- * replies go out. A turn with records of mode `always` gets back a position; its replies wait for
- * journal_on_durable.
+ * replies go out. A turn with records of mode `always` gets back a position; its replies wait until
+ * journal_options.durable reports it.
  *
  * A change is refused (journal_reserve: false) while its record could not be written: the disk is full, a
- * write or a sync failed. The journal goes on trying by itself, says so on the log once, and again when it is
- * over.
+ * write or a sync failed. The journal keeps trying by itself; it logs the failure once, and its end.
  *
  * The low-water version: every change up to it is in its backend. Files wholly below it are recycled, records
- * below it are ignored at recovery. It counts for the namespaces that are configured when it is set; records
+ * below it are ignored at recovery. It holds for the namespaces that are configured when it is set; records
  * of others are kept until they are configured again.
  */
 #ifndef FOREBAY_POLICIES_JOURNAL_H
@@ -25,15 +24,17 @@
 #include <stdio.h>
 
 struct journal; /* all series of one data folder */
-struct journal_files;
-struct journal_writer; /* one series: one worker */
+struct journal_disk;
+struct journal_series; /* one worker's */
 
 /* When a record is on disk: never journaled, when the kernel likes, once an interval, before the reply. */
 enum journal_mode { JOURNAL_OFF, JOURNAL_OS, JOURNAL_INTERVAL, JOURNAL_ALWAYS };
 
+/* What users call them, by mode; NULL behind the last. */
+extern const char *const journal_mode_names[];
+
 enum journal_status {
     JOURNAL_OK,
-    JOURNAL_FULL,    /* no room for the record and none can be had now: disk full or an I/O error */
     JOURNAL_LOCKED,  /* another process has the folder */
     JOURNAL_DAMAGED, /* a record in the middle fails its check; error names file and offset */
     JOURNAL_FAILED,  /* an I/O error; error names file and reason */
@@ -48,30 +49,32 @@ enum journal_kind { JOURNAL_PUT = 1, JOURNAL_TOUCH = 2, JOURNAL_DELETE = 3 };
 struct journal_record {
     enum journal_kind kind;
     struct slice space; /* name of the namespace */
-    struct entry
-        entry; /* DELETE: key and version. TOUCH: key, version, client_cas, expires_at, and no value */
+    /* DELETE: key and version. TOUCH: key, version, client_cas, expires_at. PUT: all. */
+    struct entry entry;
 };
+
+enum { JOURNAL_FILE_SIZE_DEFAULT = 64 << 20, JOURNAL_FSYNC_INTERVAL_DEFAULT_MS = 1000 };
 
 struct journal_options {
     const char *folder;
-    unsigned writers;
-    size_t file_size;           /* bytes; a record longer than a file gets one of its own */
-    unsigned fsync_interval_ms; /* 1000 */
+    unsigned series_count;      /* one per worker */
+    size_t file_size;           /* bytes, 0: the default; a longer record gets a file of its own */
+    unsigned fsync_interval_ms; /* 0: the default */
     const struct slice *spaces; /* names, in the order of the numbers given to journal_append */
     size_t space_count;
-    void (*durable)(void *context, unsigned writer,
-                    uint64_t position); /* `always`: all up to position is on disk; any thread */
+    /* `always`: all of the series up to position is on disk. Any thread; MAY be NULL. */
+    void (*durable)(void *context, unsigned series, uint64_t position);
+    /* Any thread; MAY be NULL. */
     void (*log)(void *context, enum log_level level, const char *message);
     void *context;
-    const struct journal_files
-        *files; /* how files are reached (policies/journal/disk.h); NULL: the system's calls */
+    const struct journal_disk *disk; /* NULL: the system's calls */
 };
 
 /* Recovery calls this for every record above the low-water version of a configured namespace, in file order;
  * records of a key may come in any order of versions. The record's bytes are gone when it returns. */
 struct journal_replayer {
-    bool (*record)(struct journal_replayer *self,
-                   const struct journal_record *record); /* false: stop, failed */
+    /* False: stop, journal_open has failed. */
+    bool (*record)(struct journal_replayer *self, const struct journal_record *record);
 };
 
 struct journal_recovery {
@@ -82,9 +85,10 @@ struct journal_recovery {
     uint64_t highest_version;        /* of any record and any low-water version */
 };
 
-/* Locks the folder and reads what earlier processes left: shows every record to the replayer, reports
- * progress on the log, cuts torn tails. skip_damaged: a damaged record in the middle is skipped instead of
- * JOURNAL_DAMAGED. Then starts new series; the old files stay until the low-water version has passed them. */
+/* Locks the folder and reads what earlier processes left: shows every record to the replayer, logs progress,
+ * cuts torn tails. skip_damaged: a damaged record in the middle is skipped instead of JOURNAL_DAMAGED. Then
+ * starts new series; the old files stay until the low-water version has passed them. The options' names are
+ * copied. *ret_journal is for journal_close. */
 enum journal_status journal_open(const struct journal_options *options, bool skip_damaged,
                                  struct journal_replayer *replayer, struct journal_recovery *ret_recovery,
                                  struct journal **ret_journal, struct journal_error *ret_error);
@@ -93,25 +97,27 @@ enum journal_status journal_open(const struct journal_options *options, bool ski
  * calls of `durable` are over when it returns, the last of them made from here. */
 void journal_close(struct journal *journal);
 
-struct journal_writer *journal_writer(struct journal *journal, unsigned index);
+/* The series of a worker, below journal_options.series_count. It is the journal's. */
+struct journal_series *journal_series(struct journal *journal, unsigned number);
+
+enum { JOURNAL_RECORD_OVERHEAD = 96 };
 
 /* True if bytes of records (key + value + JOURNAL_RECORD_OVERHEAD each) fit now; else the caller refuses the
- * change. Costs a comparison. It counts for what is appended before the next call for this writer, and is not
+ * change. Costs a comparison. It counts for what is appended before the next call for this series, and is not
  * added to earlier ones. May write out what the turn has appended so far. */
-enum { JOURNAL_RECORD_OVERHEAD = 96 };
-bool journal_reserve(struct journal_writer *writer, size_t bytes);
+bool journal_reserve(struct journal_series *series, size_t bytes);
 
 /* Copies a record into the turn's buffer. Must have been reserved. mode is not JOURNAL_OFF. The value is
- * ignored but for JOURNAL_PUT. */
-void journal_append(struct journal_writer *writer, enum journal_mode mode, unsigned space,
+ * ignored except for JOURNAL_PUT. */
+void journal_append(struct journal_series *series, enum journal_mode mode, unsigned space,
                     enum journal_kind kind, const struct entry *entry);
 
 /* Writes the turn's records. *ret_position: 0, or what journal_options.durable has to reach before replies to
- * `always` writes may go (positions of a writer only grow; durable may be called before this returns).
+ * `always` writes may go (positions of a series only grow; durable may be called before this returns).
  * JOURNAL_FAILED: the records are not in the file; they stay in the buffer and are tried again at the next
  * call, which then returns the position of all of them, and journal_reserve answers false until that
  * succeeds. To be called at the end of every turn, also of those without records. */
-enum journal_status journal_write(struct journal_writer *writer, uint64_t *ret_position);
+enum journal_status journal_write(struct journal_series *series, uint64_t *ret_position);
 
 /* Every change up to version is in its backend, or was refused for good. Any thread. Lower versions than
  * before are ignored. */
@@ -121,6 +127,8 @@ struct journal_stats {
     uint64_t files, bytes; /* now, with the room that is allocated and not used yet */
     uint64_t written_records, written_bytes, fsyncs, fsync_us, fsync_max_us, recycled, failures;
 };
+
+/* Any thread. */
 void journal_get_stats(struct journal *journal, struct journal_stats *ret_stats);
 
 /* Prints the files of a folder readably, one record a line; returns 0, or 1 if any is damaged. Needs no lock.

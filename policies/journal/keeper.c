@@ -1,23 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The keeper: a thread that has the next file of each writer ready before it is needed, so that a worker
- * waits for no file to be made, and a full disk is noticed while there is still room in the current file.
+ * The keeper: a thread that has the next file of each series ready before it is needed, so that no worker
+ * waits for a file to be made, and a full disk is noticed while there is still room in the current file.
  *
- * A new file is allocated and then filled with zeros by writes of 64 KiB. That costs about as much as is
- * saved when the file is first written (fresh blocks need not be converted, and the page cache holds it in
- * larger pieces), and it is done here and not on a worker; a sync of filled blocks is also quicker, as no
+ * A new file is allocated and then filled with zeros by writes of 64 KiB. That costs about as much as it
+ * saves when the file is first written (fresh blocks need not be converted, and the page cache holds it in
+ * larger pieces), but it is done here and not on a worker; and a sync of filled blocks is quicker, because no
  * metadata changes with it.
  */
 #include "policies/journal/internal.h"
-
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
-#include <time.h>
 
 /* ---- Making a file ---- */
 
@@ -41,7 +38,7 @@ static bool take_blank(struct journal *journal, bool usual_size, uint64_t *ret_b
 
 static void return_blank(struct journal *journal, uint64_t blank) {
     pthread_mutex_lock(&journal->lock);
-    journal->blanks[journal->blank_count++] = blank; /* where it came from: there is room */
+    journal->blanks[journal->blank_count++] = blank; /* there is room: it was taken from here */
     pthread_mutex_unlock(&journal->lock);
 }
 
@@ -55,7 +52,7 @@ uint64_t journal_random_epoch(void) {
 
 static bool write_header(const struct making *making, struct journal_file *file, uint64_t sequence) {
     struct journal *journal = making->journal;
-    struct format_header header = {.writer = file->writer,
+    struct format_header header = {.series = file->series,
                                    .sequence = sequence,
                                    .epoch = journal_random_epoch(),
                                    .created_us = wall_us(),
@@ -67,10 +64,10 @@ static bool write_header(const struct making *making, struct journal_file *file,
     memcpy(header.boot, journal->boot, sizeof header.boot);
     file->key = format_key(header.epoch);
     char *bytes = malloc(header.size);
-    if (bytes == NULL)
+    if (!bytes)
         return false;
     format_encode_header(bytes, &header);
-    bool good = journal_files_write_synced(journal->disk, file->handle, bytes, header.size, 0) == 0;
+    bool good = journal_disk_write_synced(journal->disk, file->handle, bytes, header.size, 0) == 0;
     int failure = errno;
     free(bytes);
     errno = failure;
@@ -80,15 +77,15 @@ static bool write_header(const struct making *making, struct journal_file *file,
 static bool fill(const struct making *making, const struct journal_file *file) {
     if (making->reused || file->size != making->journal->file_size)
         return true;
-    char *zeros = calloc(1, JOURNAL_PREFILL);
-    if (zeros == NULL)
+    char *zeros = calloc(1, JOURNAL_PIECE);
+    if (!zeros)
         return false;
     bool good = true;
     for (uint64_t at = file->header_size; good && at < file->size;) {
         /* Whole pieces, aligned: the page cache follows the size of the writes. */
-        uint64_t end = (at / JOURNAL_PREFILL + 1) * JOURNAL_PREFILL;
+        uint64_t end = (at / JOURNAL_PIECE + 1) * JOURNAL_PIECE;
         uint64_t size = (end < file->size ? end : file->size) - at;
-        good = journal_files_write(making->journal->disk, file->handle, zeros, size, at) == 0;
+        good = journal_disk_write(making->journal->disk, file->handle, zeros, size, at) == 0;
         at += size;
     }
     int failure = errno;
@@ -100,9 +97,9 @@ static bool fill(const struct making *making, const struct journal_file *file) {
 /* Allocation, header (synced), filling, and only then the name. */
 static bool make(struct making *making, struct journal_file *file, uint64_t sequence) {
     struct journal *journal = making->journal;
-    const struct journal_files *disk = journal->disk;
+    const struct journal_disk *disk = journal->disk;
     char named[JOURNAL_PATH_MAX];
-    journal_format_name(file->writer, sequence, file->name);
+    journal_format_name(file->series, sequence, file->name);
     journal_path(journal->folder, file->name, named);
     file->handle = disk->open(disk, making->path, O_RDWR | O_CREAT);
     return file->handle >= 0 && disk->allocate(disk, file->handle, file->size) == 0 && fill(making, file) &&
@@ -117,7 +114,7 @@ static void unmake(struct making *making, struct journal_file *file) {
     journal_path(journal->folder, file->name, named);
     if (file->handle >= 0)
         journal->disk->close(journal->disk, file->handle);
-    journal->disk->rename(journal->disk, named, making->path); /* if it came so far */
+    journal->disk->rename(journal->disk, named, making->path); /* if it got that far */
     if (making->reused)
         return_blank(journal, making->blank);
     else
@@ -126,12 +123,12 @@ static void unmake(struct making *making, struct journal_file *file) {
     errno = failure;
 }
 
-struct journal_file *journal_file_create(struct journal *journal, unsigned writer, size_t record_size) {
+struct journal_file *journal_file_create(struct journal *journal, unsigned series, size_t record_size) {
     struct journal_file *file = calloc(1, sizeof *file);
-    if (file == NULL)
+    if (!file)
         return NULL;
     file->handle = -1;
-    file->writer = writer;
+    file->series = series;
     file->header_size = format_header_size(journal->spaces, journal->space_count);
     uint64_t least = file->header_size + record_size + FORMAT_END_SIZE;
     file->size = least <= journal->file_size
@@ -153,56 +150,55 @@ struct journal_file *journal_file_create(struct journal *journal, unsigned write
 
 /* ---- The thread ---- */
 
-/* A writer that wants a file now, or NULL; *ret_retry_us: when to look again, 0: when woken. */
-static struct journal_writer *next_wish(struct journal *journal, uint64_t *ret_retry_us) {
+/* A series that wants a file now, or NULL; *ret_retry_us: when to look again, 0: when woken. */
+static struct journal_series *next_wish(struct journal *journal, uint64_t *ret_retry_us) {
     uint64_t now = monotonic_us();
     *ret_retry_us = 0;
-    for (unsigned i = 0; i < journal->writer_count; i++) {
-        struct journal_writer *writer = &journal->writers[i];
-        if (writer->wanted_large > 0)
-            return writer;
-        if (!writer->wanted)
+    for (unsigned i = 0; i < journal->series_count; i++) {
+        struct journal_series *series = &journal->series[i];
+        if (series->wanted_large > 0)
+            return series;
+        if (!series->wanted)
             continue;
-        if (!writer->starved || writer->retry_us <= now)
-            return writer;
-        if (*ret_retry_us == 0 || writer->retry_us < *ret_retry_us)
-            *ret_retry_us = writer->retry_us;
+        if (!series->starved || series->retry_us <= now)
+            return series;
+        if (*ret_retry_us == 0 || series->retry_us < *ret_retry_us)
+            *ret_retry_us = series->retry_us;
     }
     return NULL;
 }
 
 static void report(struct journal *journal, const struct journal_file *file, int failure) {
-    if (file == NULL) {
+    if (!file) {
         atomic_fetch_add_explicit(&journal->failures, 1, memory_order_relaxed);
         if (!journal->keeper_failing)
             journal_log(journal, LOG_LEVEL_ERROR,
-                        "journal: cannot make another file of %" PRIu64
-                        " bytes in %s: %s. Changes are refused as soon "
-                        "as the current files are full; make room on the disk",
+                        "journal: cannot make another file of %" PRIu64 " bytes in %s: %s. "
+                        "Changes are refused as soon as the current files are full; make room on the disk",
                         journal->file_size, journal->folder, strerror(failure));
     } else if (journal->keeper_failing) {
         journal_log(journal, LOG_LEVEL_NOTICE, "journal: there is room in %s again", journal->folder);
     }
-    journal->keeper_failing = file == NULL;
+    journal->keeper_failing = !file;
 }
 
-/* The lock is held, and let go meanwhile. */
-static void fulfil(struct journal *journal, struct journal_writer *writer) {
-    size_t large = writer->wanted_large;
+/* Called with the lock, which it gives up meanwhile. */
+static void fulfil(struct journal *journal, struct journal_series *series) {
+    size_t large = series->wanted_large;
     pthread_mutex_unlock(&journal->lock);
-    struct journal_file *file = journal_file_create(journal, writer->index, large);
+    struct journal_file *file = journal_file_create(journal, series->number, large);
     report(journal, file, errno);
     pthread_mutex_lock(&journal->lock);
-    assert(large > 0 ? writer->large == NULL : writer->ready == NULL);
+    assert(large > 0 ? !series->large : !series->ready);
     if (large > 0) {
-        writer->large = file;
-        writer->large_failed = file == NULL;
-        writer->wanted_large = 0;
+        series->large = file;
+        series->large_failed = !file;
+        series->wanted_large = 0;
     } else {
-        writer->ready = file;
-        writer->starved = file == NULL;
-        writer->wanted = file == NULL;
-        writer->retry_us = monotonic_us() + JOURNAL_RETRY_MS * 1000;
+        series->ready = file;
+        series->starved = !file;
+        series->wanted = !file;
+        series->retry_us = monotonic_us() + JOURNAL_RETRY_MS * 1000;
     }
     pthread_cond_broadcast(&journal->keeper_answered);
 }
@@ -212,9 +208,9 @@ void *journal_keeper_run(void *argument) {
     pthread_mutex_lock(&journal->lock);
     while (!journal->stopping) {
         uint64_t retry_us = 0;
-        struct journal_writer *writer = next_wish(journal, &retry_us);
-        if (writer != NULL) {
-            fulfil(journal, writer);
+        struct journal_series *series = next_wish(journal, &retry_us);
+        if (series) {
+            fulfil(journal, series);
         } else if (retry_us == 0) {
             pthread_cond_wait(&journal->keeper_wanted, &journal->lock);
         } else {
@@ -227,50 +223,50 @@ void *journal_keeper_run(void *argument) {
 
 /* ---- The worker's question ---- */
 
-static struct journal_file *take_large(struct journal *journal, struct journal_writer *writer,
+static struct journal_file *take_large(struct journal *journal, struct journal_series *series,
                                        size_t record_size) {
-    writer->wanted_large = record_size;
-    writer->large_failed = false;
+    series->wanted_large = record_size;
+    series->large_failed = false;
     pthread_cond_signal(&journal->keeper_wanted);
-    while (writer->large == NULL && !writer->large_failed)
+    while (!series->large && !series->large_failed)
         pthread_cond_wait(&journal->keeper_answered, &journal->lock);
-    struct journal_file *file = writer->large;
-    writer->large = NULL;
+    struct journal_file *file = series->large;
+    series->large = NULL;
     return file;
 }
 
-static struct journal_file *take_usual(struct journal *journal, struct journal_writer *writer) {
-    if (writer->ready == NULL && !writer->wanted) {
-        writer->wanted = true;
+static struct journal_file *take_usual(struct journal *journal, struct journal_series *series) {
+    if (!series->ready && !series->wanted) {
+        series->wanted = true;
         pthread_cond_signal(&journal->keeper_wanted);
     }
-    while (writer->ready == NULL && !writer->starved)
+    while (!series->ready && !series->starved)
         pthread_cond_wait(&journal->keeper_answered, &journal->lock);
-    struct journal_file *file = writer->ready;
-    writer->ready = NULL;
+    struct journal_file *file = series->ready;
+    series->ready = NULL;
     return file;
 }
 
-struct journal_file *journal_take_ready(struct journal_writer *writer) {
-    struct journal *journal = writer->journal;
+struct journal_file *journal_take_ready(struct journal_series *series) {
+    struct journal *journal = series->journal;
     pthread_mutex_lock(&journal->lock);
-    struct journal_file *file = writer->ready;
-    writer->ready = NULL;
-    if (file == NULL && !writer->wanted) {
-        writer->wanted = true;
+    struct journal_file *file = series->ready;
+    series->ready = NULL;
+    if (!file && !series->wanted) {
+        series->wanted = true;
         pthread_cond_signal(&journal->keeper_wanted);
     }
     pthread_mutex_unlock(&journal->lock);
     return file;
 }
 
-struct journal_file *journal_take_file(struct journal_writer *writer, size_t record_size) {
-    struct journal *journal = writer->journal;
+struct journal_file *journal_take_file(struct journal_series *series, size_t record_size) {
+    struct journal *journal = series->journal;
     size_t usual =
         journal->file_size - format_header_size(journal->spaces, journal->space_count) - FORMAT_END_SIZE;
     pthread_mutex_lock(&journal->lock);
     struct journal_file *file =
-        record_size > usual ? take_large(journal, writer, record_size) : take_usual(journal, writer);
+        record_size > usual ? take_large(journal, series, record_size) : take_usual(journal, series);
     pthread_mutex_unlock(&journal->lock);
     return file;
 }

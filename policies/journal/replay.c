@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reading what earlier processes left. Which bytes are a torn tail, which are damage, and why that can be
- * told, is reasoned in docs/journal.md; the short form:
+ * Reading what earlier processes left. docs/journal.md explains which bytes are a torn tail and which are
+ * damage, and why the two can be told apart; in short:
  *
- *     not a record, nothing whole behind it         the end, or a torn tail: cut
- *     not a record, whole records behind it         damage, but for one case: the system was started anew
- * since, and the place had not been synced. Then the disk has kept later pages and not this one: as good as
- * torn. The records behind are taken a header that fails its check                 damage: a file has its
- * name only when its header is on disk shorter than its header, or all zero          nothing was in it
+ *     no record, and no whole one behind it     the end of the file, or a torn tail, which is cut
+ *     no record, and whole ones behind it       damage, with one exception (*)
+ *     a header that fails its check             damage: a file gets its name when its header is on disk
+ *     shorter than its header, or all zeros     a file that nothing was written to
+ *
+ * (*) The system was started anew since, and the place had not been synced: the disk has kept later pages but
+ * not this one. That is as good as torn, and the records behind it are taken.
  */
 #include "policies/journal/internal.h"
-
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -28,7 +28,7 @@ struct recovering {
     struct journal_replayer *replayer;
     struct journal_recovery *recovery;
     struct journal_error *error;
-    struct journal_marks marks; /* as found */
+    struct low_waters low_waters; /* as found */
     struct journal_name *names;
     size_t name_count, name_index;
     char *data; /* the file at hand */
@@ -54,96 +54,6 @@ struct unknown {
     uint64_t records, files;
     const char *last_file; /* counted for */
 };
-
-/* ---- Names ---- */
-
-static bool parse_number(const char **at, uint64_t *ret_number) {
-    const char *start = *at;
-    uint64_t number = 0;
-    for (; **at >= '0' && **at <= '9' && *at - start < 19; (*at)++)
-        number = number * 10 + (uint64_t)(**at - '0');
-    *ret_number = number;
-    return *at > start;
-}
-
-bool journal_parse_name(const char *name, unsigned *ret_writer, uint64_t *ret_sequence) {
-    uint64_t writer = 0, sequence = 0;
-    if (strncmp(name, "journal-", 8) != 0)
-        return false;
-    const char *at = name + 8;
-    if (!parse_number(&at, &writer) || *at++ != '-' || !parse_number(&at, &sequence) ||
-        strcmp(at, ".fj") != 0)
-        return false;
-    *ret_writer = (unsigned)writer;
-    *ret_sequence = sequence;
-    return writer <= UINT32_MAX;
-}
-
-void journal_format_name(unsigned writer, uint64_t sequence, char ret_name[JOURNAL_NAME_MAX]) {
-    snprintf(ret_name, JOURNAL_NAME_MAX, "journal-%u-%010" PRIu64 ".fj", writer, sequence);
-}
-
-bool journal_parse_blank(const char *name, uint64_t *ret_number) {
-    const char *at = name + 6;
-    return strncmp(name, "blank-", 6) == 0 && parse_number(&at, ret_number) && *at == '\0';
-}
-
-void journal_format_blank(uint64_t number, char ret_name[JOURNAL_NAME_MAX]) {
-    snprintf(ret_name, JOURNAL_NAME_MAX, "blank-%" PRIu64, number);
-}
-
-static int compare_names(const void *left, const void *right) {
-    const struct journal_name *a = left, *b = right;
-    if (a->writer != b->writer)
-        return a->writer < b->writer ? -1 : 1;
-    return a->sequence < b->sequence ? -1 : a->sequence > b->sequence;
-}
-
-bool journal_list_folder(const char *folder, struct journal_name **ret_names, size_t *ret_count) {
-    DIR *stream = opendir(folder);
-    if (stream == NULL)
-        return false;
-    struct journal_name *names = NULL, name;
-    size_t count = 0;
-    bool good = true;
-    for (struct dirent *found; good && (found = readdir(stream)) != NULL;) {
-        if (strlen(found->d_name) >= JOURNAL_NAME_MAX ||
-            !journal_parse_name(found->d_name, &name.writer, &name.sequence))
-            continue;
-        memcpy(name.name, found->d_name, strlen(found->d_name) + 1);
-        struct journal_name *longer = realloc(names, (count + 1) * sizeof *names);
-        good = longer != NULL;
-        if (good) {
-            names = longer;
-            names[count++] = name;
-        }
-    }
-    closedir(stream);
-    if (!good) {
-        free(names);
-        return false;
-    }
-    if (count > 0)
-        qsort(names, count, sizeof *names, compare_names);
-    *ret_names = names;
-    *ret_count = count;
-    return true;
-}
-
-/* What a crash left of files that were in no series. */
-static void remove_blanks(struct journal *journal) {
-    char path[JOURNAL_PATH_MAX];
-    DIR *stream = opendir(journal->folder);
-    uint64_t number;
-    if (stream == NULL)
-        return;
-    for (struct dirent *found; (found = readdir(stream)) != NULL;)
-        if (journal_parse_blank(found->d_name, &number)) {
-            journal_path(journal->folder, found->d_name, path);
-            journal->disk->remove(journal->disk, path);
-        }
-    closedir(stream);
-}
 
 /* ---- Errors and progress ---- */
 
@@ -175,13 +85,12 @@ static void progress(struct recovering *self) {
                 self->name_index + 1, self->name_count, self->recovery->records, self->recovery->bytes >> 20);
 }
 
-/* A gap with records behind it, or a bad header. OK: go on behind it. */
+/* A gap with records behind it, or a bad header. JOURNAL_OK: go on behind it. */
 static enum journal_status damaged(struct recovering *self, const char *what, size_t offset, size_t extent) {
     if (!self->skip_damaged)
         return fail(self, JOURNAL_DAMAGED,
-                    "journal: %s/%s is damaged: %s at offset %zu (%zu bytes). What it held is lost; to start "
-                    "without it, "
-                    "use --recover=skip-damaged",
+                    "journal: %s/%s is damaged: %s at offset %zu (%zu bytes). "
+                    "What it held is lost; to start without it, use --recover=skip-damaged",
                     self->journal->folder, file_name(self), what, offset, extent);
     self->recovery->skipped_damaged++;
     journal_log(self->journal, LOG_LEVEL_WARNING,
@@ -207,12 +116,12 @@ static enum journal_status read_file(struct recovering *self, int handle) {
     size_t size = (size_t)status.st_size;
     if (size > self->capacity) {
         char *data = realloc(self->data, size);
-        if (data == NULL)
+        if (!data)
             return fail_file(self, "hold in memory");
         self->data = data;
         self->capacity = size;
     }
-    ssize_t n = size == 0 ? 0 : journal_files_read(self->journal->disk, handle, self->data, size, 0);
+    ssize_t n = size == 0 ? 0 : journal_disk_read(self->journal->disk, handle, self->data, size, 0);
     if (n < 0)
         return fail_file(self, "read");
     self->size = (size_t)n;
@@ -226,11 +135,11 @@ static bool find_unknown(struct recovering *self, struct slice space, size_t *re
             return true;
         }
     struct unknown *longer = realloc(self->unknown, (self->unknown_count + 1) * sizeof *longer);
-    if (longer == NULL)
+    if (!longer)
         return false;
     self->unknown = longer;
     char *name = malloc(space.size + 1);
-    if (name == NULL)
+    if (!name)
         return false;
     memcpy(name, space.data, space.size);
     name[space.size] = '\0';
@@ -243,10 +152,10 @@ static bool decide_fates(struct recovering *self) {
     const struct journal *journal = self->journal;
     free(self->fates);
     self->fates = calloc(self->header.space_count + 1, sizeof *self->fates);
-    for (size_t i = 0; self->fates != NULL && i < self->header.space_count; i++) {
+    for (size_t i = 0; self->fates && i < self->header.space_count; i++) {
         struct space_fate *fate = &self->fates[i];
-        const struct journal_mark *mark = journal_marks_find(&self->marks, self->header.spaces[i]);
-        fate->low_water = mark == NULL ? 0 : mark->version;
+        const struct low_water *low_water = low_waters_find(&self->low_waters, self->header.spaces[i]);
+        fate->low_water = low_water ? low_water->version : 0;
         for (size_t k = 0; k < journal->space_count && !fate->known; k++)
             fate->known = slice_equal(journal->spaces[k], self->header.spaces[i]);
         if (!fate->known && !find_unknown(self, self->header.spaces[i], &fate->unknown))
@@ -292,7 +201,7 @@ static enum journal_status take_record(struct recovering *self, const struct for
     return JOURNAL_OK;
 }
 
-/* Records behind it: damage, unless the disk can have lost just this. */
+/* There are records behind it: damage, unless the disk can have lost just this. */
 static enum journal_status take_hole(struct recovering *self, const struct scan *scan) {
     bool same_boot = memcmp(self->header.boot, self->journal->boot, JOURNAL_BOOT_SIZE) == 0;
     uint64_t synced = format_decode_note(self->data, self->header.size, &scan->key);
@@ -327,7 +236,7 @@ static enum journal_status take_records(struct recovering *self, struct journal_
 
 /* ---- Damaged files ---- */
 
-/* Out of the way, for whoever wants to look at it. */
+/* Out of the way, but kept for people to look at. */
 static bool move_aside(struct recovering *self) {
     char name[2 * JOURNAL_NAME_MAX], from[JOURNAL_PATH_MAX], to[JOURNAL_PATH_MAX];
     struct stat status;
@@ -350,7 +259,7 @@ static char *whole_records(const struct recovering *self, uint64_t sequence, siz
     struct entry none = {.key = slice_of(NULL, 0)};
     struct scan scan;
     char *image = malloc(self->size + FORMAT_END_SIZE);
-    if (image == NULL)
+    if (!image)
         return NULL;
     header.sequence = sequence;
     header.epoch = journal_random_epoch();
@@ -373,16 +282,16 @@ static char *whole_records(const struct recovering *self, uint64_t sequence, siz
     return image;
 }
 
-/* Under its name only when it is whole on the disk. */
+/* It gets its name only when all of it is on disk. */
 static bool write_image(struct recovering *self, const char *image, size_t size, const char *name) {
     struct journal *journal = self->journal;
-    const struct journal_files *disk = journal->disk;
+    const struct journal_disk *disk = journal->disk;
     char blank[JOURNAL_NAME_MAX], from[JOURNAL_PATH_MAX], to[JOURNAL_PATH_MAX];
     journal_format_blank(journal->next_blank++, blank);
     journal_path(journal->folder, blank, from);
     journal_path(journal->folder, name, to);
     int handle = disk->open(disk, from, O_RDWR | O_CREAT);
-    bool good = handle >= 0 && journal_files_write_synced(disk, handle, image, size, 0) == 0;
+    bool good = handle >= 0 && journal_disk_write_synced(disk, handle, image, size, 0) == 0;
     int failure = errno;
     if (handle >= 0)
         disk->close(disk, handle);
@@ -394,37 +303,36 @@ static bool write_image(struct recovering *self, const char *image, size_t size,
     return good;
 }
 
-/* A file with damaged places is read once: its whole records go into a new one, and it is set aside. In this
- * order, so that a crash in between leaves the records twice and not at all. */
+/* A file with damaged places is read once: its whole records go into a new one, then it is set aside. In this
+ * order, so that a crash in between leaves the records twice rather than not at all. */
 static void replace_damaged(struct recovering *self, struct journal_file *file) {
     char name[JOURNAL_NAME_MAX];
     size_t size = 0;
     uint64_t sequence = self->journal->next_sequence++;
-    journal_format_name(file->writer, sequence, name);
+    journal_format_name(file->series, sequence, name);
     char *image = whole_records(self, sequence, &size);
-    errno = image == NULL ? ENOMEM : 0;
-    if (image != NULL && write_image(self, image, size, name) && move_aside(self)) {
+    errno = image ? 0 : ENOMEM;
+    if (image && write_image(self, image, size, name) && move_aside(self)) {
         memcpy(file->name, name, sizeof file->name);
         file->size = size;
     } else {
-        journal_log(
-            self->journal, LOG_LEVEL_WARNING,
-            "journal: %s/%s cannot be set aside: %s. If it is still there at the next start it has to be "
-            "skipped again",
-            self->journal->folder, file_name(self), strerror(errno));
+        journal_log(self->journal, LOG_LEVEL_WARNING,
+                    "journal: %s/%s cannot be set aside: %s. "
+                    "If it is still there at the next start it has to be skipped again",
+                    self->journal->folder, file_name(self), strerror(errno));
     }
     free(image);
 }
 
 static enum journal_status add_file(struct recovering *self, int handle) {
     struct journal_file *file = calloc(1, sizeof *file);
-    if (file == NULL || !decide_fates(self)) {
+    if (!file || !decide_fates(self)) {
         free(file);
         return fail_file(self, "hold in memory");
     }
     memcpy(file->name, file_name(self), sizeof file->name);
     file->handle = -1;
-    file->writer = self->header.writer;
+    file->series = self->header.series;
     file->size = self->size;
     file->header_size = self->header.size;
     atomic_init(&file->sealed, true);
@@ -488,48 +396,49 @@ static enum journal_status recover_file(struct recovering *self) {
 
 /* ---- Low-water versions ---- */
 
-static enum journal_status read_marks(struct recovering *self) {
+static enum journal_status read_low_waters(struct recovering *self) {
     const struct journal *journal = self->journal;
-    enum marks_status status = journal_marks_read(journal->disk, journal->folder, &self->marks);
-    if (status == MARKS_FAILED)
+    enum low_water_status status = low_water_file_read(journal->disk, journal->folder, &self->low_waters);
+    if (status == LOW_WATER_FAILED)
         return fail(self, JOURNAL_FAILED, "journal: cannot read %s/low-water: %s", journal->folder,
                     strerror(errno));
-    if (status == MARKS_DAMAGED) {
+    if (status == LOW_WATER_DAMAGED) {
         if (!self->skip_damaged)
             return fail(self, JOURNAL_DAMAGED,
-                        "journal: %s/low-water is damaged: both copies fail their check, at offset 0. To "
-                        "apply all records "
-                        "again, also those that were flushed before, use --recover=skip-damaged",
+                        "journal: %s/low-water is damaged: both copies fail their check, at offset 0. "
+                        "To apply all records again, also those that were flushed before, "
+                        "use --recover=skip-damaged",
                         journal->folder);
         self->recovery->skipped_damaged++;
         journal_log(journal, LOG_LEVEL_WARNING,
                     "journal: %s/low-water is damaged: all records are applied again", journal->folder);
     }
-    for (size_t i = 0; i < self->marks.count; i++)
-        if (self->marks.list[i].version > self->recovery->highest_version)
-            self->recovery->highest_version = self->marks.list[i].version;
+    for (size_t i = 0; i < self->low_waters.count; i++)
+        if (self->low_waters.list[i].version > self->recovery->highest_version)
+            self->recovery->highest_version = self->low_waters.list[i].version;
     return JOURNAL_OK;
 }
 
-/* Those of the configuration, and of what else is mentioned in a file that is still there. */
-static enum journal_status start_marks(struct recovering *self) {
+/* Those of the configuration, and of other namespaces that a file still mentions. */
+static enum journal_status start_low_waters(struct recovering *self) {
     struct journal *journal = self->journal;
-    struct journal_marks *marks = &journal->marks;
+    struct low_waters *low_waters = &journal->low_waters;
     bool good = true;
     for (size_t i = 0; good && i < journal->space_count; i++) {
-        const struct journal_mark *old = journal_marks_find(&self->marks, journal->spaces[i]);
-        good = journal_marks_add(marks, journal->spaces[i], old == NULL ? 0 : old->version, true);
+        const struct low_water *old = low_waters_find(&self->low_waters, journal->spaces[i]);
+        good = low_waters_add(low_waters, journal->spaces[i], old ? old->version : 0, true);
     }
     for (size_t i = 0; good && i < self->unknown_count; i++) {
         struct slice space = slice_of(self->unknown[i].name, self->unknown[i].size);
-        const struct journal_mark *old = journal_marks_find(&self->marks, space);
-        good = old == NULL || journal_marks_add(marks, space, old->version, false);
+        const struct low_water *old = low_waters_find(&self->low_waters, space);
+        good = !old || low_waters_add(low_waters, space, old->version, false);
     }
-    marks->serial = self->marks.serial;
-    marks->on_disk = self->marks.on_disk;
+    low_waters->serial = self->low_waters.serial;
+    low_waters->on_disk = self->low_waters.on_disk;
     if (good)
-        good = journal_marks_create(journal->disk, journal->folder, marks) ||
-               (journal_marks_fit(marks) && journal_marks_update(journal->disk, journal->folder, marks));
+        good = low_water_file_create(journal->disk, journal->folder, low_waters) ||
+               (low_water_file_fits(low_waters) &&
+                low_water_file_update(journal->disk, journal->folder, low_waters));
     if (!good)
         return fail(self, JOURNAL_FAILED, "journal: cannot write %s/low-water: %s", journal->folder,
                     strerror(errno));
@@ -554,7 +463,7 @@ static void free_all(struct recovering *self) {
     free(self->fates);
     free(self->data);
     free(self->names);
-    journal_marks_free(&self->marks);
+    low_waters_free(&self->low_waters);
 }
 
 enum journal_status journal_recover(struct journal *journal, bool skip_damaged,
@@ -566,8 +475,8 @@ enum journal_status journal_recover(struct journal *journal, bool skip_damaged,
                               .recovery = recovery,
                               .error = error,
                               .progress_us = monotonic_us()};
-    remove_blanks(journal);
-    enum journal_status status = read_marks(&self);
+    journal_remove_blanks(journal->disk, journal->folder);
+    enum journal_status status = read_low_waters(&self);
     if (status == JOURNAL_OK && !journal_list_folder(journal->folder, &self.names, &self.name_count))
         status = fail(&self, JOURNAL_FAILED, "journal: cannot list %s: %s", journal->folder, strerror(errno));
     for (size_t i = 0; i < self.name_count; i++)
@@ -578,7 +487,7 @@ enum journal_status journal_recover(struct journal *journal, bool skip_damaged,
         status = recover_file(&self);
     }
     if (status == JOURNAL_OK)
-        status = start_marks(&self);
+        status = start_low_waters(&self);
     if (status == JOURNAL_OK)
         name_unknown(&self);
     free_all(&self);

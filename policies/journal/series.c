@@ -1,141 +1,142 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The worker's side of the journal. Nothing here takes a lock or makes a system call in the common case but
- * journal_write, which makes one.
+ * A series: the worker's side of the journal. In the common case nothing here takes a lock, and only
+ * journal_write makes a system call, one.
  *
- * The buffer holds what comes next in the current file. When a record does not fit any more, journal_reserve
- * writes the buffer out, seals the file with an END record and goes on in the next one, which the keeper has
- * made meanwhile. Invariants (writer_is_sane):
+ * The buffer holds what comes next in the current file. When a record no longer fits, journal_reserve writes
+ * the buffer out, seals the file with an END record and goes on in the next one, which the keeper has made
+ * meanwhile. Invariants (series_is_sane):
  *
  *     done <= placed <= buffered <= capacity
  *     offset + buffered + room + the END record <= size of the file
  *     buffered + room <= capacity
- *     no room while the state is WRITER_FAILING
+ *     no room while the state is SERIES_FAILING
  */
 #include "policies/journal/internal.h"
-
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
-__attribute__((unused)) static bool writer_is_sane(const struct journal_writer *writer) {
-    if (writer->done > writer->placed || writer->placed > writer->buffered ||
-        writer->buffered + writer->room > writer->capacity)
+enum { BUFFER_KEPT = 1 << 20 }; /* a buffer that one large value made longer than this is given back */
+
+__attribute__((unused)) static bool series_is_sane(const struct journal_series *series) {
+    if (series->done > series->placed || series->placed > series->buffered ||
+        series->buffered + series->room > series->capacity)
         return false;
-    if (writer->always_size > writer->buffered || writer->interval_size > writer->buffered)
+    if (series->always_size > series->buffered || series->interval_size > series->buffered)
         return false;
-    if (writer->file == NULL)
-        return writer->buffered == 0 && writer->room == 0;
-    uint64_t end = writer->offset + writer->buffered + writer->room;
-    return (writer->room == 0 || end + FORMAT_END_SIZE <= writer->file->size) &&
-           (writer->room == 0 || writer->state == WRITER_GOOD);
+    if (!series->file)
+        return series->buffered == 0 && series->room == 0;
+    uint64_t end = series->offset + series->buffered + series->room;
+    return (series->room == 0 || end + FORMAT_END_SIZE <= series->file->size) &&
+           (series->room == 0 || series->state == SERIES_GOOD);
 }
 
-static void set_room(struct journal_writer *writer) {
-    writer->room = 0;
-    if (writer->file != NULL && writer->state == WRITER_GOOD) {
-        uint64_t end = writer->offset + writer->buffered, limit = writer->file->size - FORMAT_END_SIZE;
+static void set_room(struct journal_series *series) {
+    series->room = 0;
+    if (series->file && series->state == SERIES_GOOD) {
+        uint64_t end = series->offset + series->buffered, limit = series->file->size - FORMAT_END_SIZE;
         uint64_t in_file = limit > end ? limit - end : 0;
-        size_t in_buffer = writer->capacity - writer->buffered;
-        writer->room = in_file < in_buffer ? (size_t)in_file : in_buffer;
+        size_t in_buffer = series->capacity - series->buffered;
+        series->room = in_file < in_buffer ? (size_t)in_file : in_buffer;
     }
-    assert(writer_is_sane(writer));
+    assert(series_is_sane(series));
 }
 
-static void add(_Atomic uint64_t *counter, uint64_t value) { /* of one writing thread */
+/* To a counter that only this thread writes. */
+static void add(atomic_uint_fast64_t *counter, uint64_t value) {
     atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + value,
                           memory_order_relaxed);
 }
 
 /* ---- Writing ---- */
 
-static bool failed(struct journal_writer *writer) {
+static bool failed(struct journal_series *series) {
     int failure = errno;
-    add(&writer->failures, 1);
-    if (writer->state == WRITER_GOOD)
-        journal_log(writer->journal, LOG_LEVEL_ERROR,
-                    "journal: cannot write to %s/%s: %s. Changes are refused until it can be written; make "
-                    "room on the "
-                    "disk, or repair it",
-                    writer->journal->folder, writer->file->name, strerror(errno));
-    if (writer->state == WRITER_GOOD) {
-        writer->failing_us = monotonic_us();
-        writer->moves = 0;
+    add(&series->failures, 1);
+    if (series->state == SERIES_GOOD)
+        journal_log(series->journal, LOG_LEVEL_ERROR,
+                    "journal: cannot write to %s/%s: %s. "
+                    "Changes are refused until it can be written; make room on the disk, or repair it",
+                    series->journal->folder, series->file->name, strerror(errno));
+    if (series->state == SERIES_GOOD) {
+        series->failing_us = monotonic_us();
+        series->moves = 0;
     }
-    writer->state = WRITER_FAILING;
-    set_room(writer);
+    series->state = SERIES_FAILING;
+    set_room(series);
     errno = failure;
     return false;
 }
 
-/* The buffer is in the file: lets the syncer know, and begins anew behind it. */
-static void written(struct journal_writer *writer) {
-    struct journal_file *file = writer->file;
-    if (writer->buffered_version > atomic_load_explicit(&file->max_version, memory_order_relaxed))
-        atomic_store_explicit(&file->max_version, writer->buffered_version, memory_order_relaxed);
-    if (writer->always_size > 0)
-        atomic_store_explicit(&file->always_end, writer->offset + writer->always_size, memory_order_release);
-    if (writer->interval_size > 0)
-        atomic_store_explicit(&file->interval_end, writer->offset + writer->interval_size,
+/* The buffer is in the file: tells the syncer, and begins anew behind it. */
+static void written(struct journal_series *series) {
+    struct journal_file *file = series->file;
+    if (series->buffered_version > atomic_load_explicit(&file->max_version, memory_order_relaxed))
+        atomic_store_explicit(&file->max_version, series->buffered_version, memory_order_relaxed);
+    if (series->always_size > 0)
+        atomic_store_explicit(&file->always_end, series->offset + series->always_size, memory_order_release);
+    if (series->interval_size > 0)
+        atomic_store_explicit(&file->interval_end, series->offset + series->interval_size,
                               memory_order_release);
     /* Last: whoever sees that so much is written sees whose mode it is, too. */
-    atomic_store_explicit(&file->written, writer->offset + writer->buffered, memory_order_release);
-    add(&writer->bytes, writer->buffered);
-    add(&writer->records, writer->buffered_records);
-    writer->offset += writer->buffered;
-    writer->buffered = writer->placed = writer->done = 0;
-    writer->buffered_records = writer->buffered_version = 0;
-    writer->always_size = writer->interval_size = 0;
-    if (writer->state != WRITER_GOOD)
-        journal_log(writer->journal, LOG_LEVEL_NOTICE, "journal: %s/%s can be written again",
-                    writer->journal->folder, file->name);
-    writer->state = WRITER_GOOD;
+    atomic_store_explicit(&file->written, series->offset + series->buffered, memory_order_release);
+    add(&series->bytes, series->buffered);
+    add(&series->records, series->buffered_records);
+    series->offset += series->buffered;
+    series->buffered = series->placed = series->done = 0;
+    series->buffered_records = series->buffered_version = 0;
+    series->always_size = series->interval_size = 0;
+    if (series->state != SERIES_GOOD)
+        journal_log(series->journal, LOG_LEVEL_NOTICE, "journal: %s/%s can be written again",
+                    series->journal->folder, file->name);
+    series->state = SERIES_GOOD;
 }
 
-/* The records get their CRCs here and not one by one: read at once, a record's bytes would still be on their
- * way through the processor's store buffer, behind those of the change itself, and each CRC would wait for
- * all of them (docs/benchmarks-write-behind.md). */
-static void place(struct journal_writer *writer) {
-    format_place_records(writer->buffer + writer->placed, writer->buffered - writer->placed,
-                         &writer->file->key, writer->offset + writer->placed);
-    writer->placed = writer->buffered;
+/* The records get their CRCs here and not one by one: read at once, a record's bytes would still be in the
+ * processor's store buffer, behind those of the change itself, and each CRC would wait for all of them
+ * (docs/benchmarks-write-behind.md). */
+static void place(struct journal_series *series) {
+    format_place_records(series->buffer + series->placed, series->buffered - series->placed,
+                         &series->file->key, series->offset + series->placed);
+    series->placed = series->buffered;
 }
 
-bool journal_writer_flush(struct journal_writer *writer) {
-    const struct journal_files *disk = writer->journal->disk;
-    if (writer->placed < writer->buffered)
-        place(writer);
-    while (writer->done < writer->buffered) {
-        ssize_t n = disk->write_at(disk, writer->file->handle, writer->buffer + writer->done,
-                                   writer->buffered - writer->done, writer->offset + writer->done);
+bool journal_series_flush(struct journal_series *series) {
+    const struct journal_disk *disk = series->journal->disk;
+    if (series->placed < series->buffered)
+        place(series);
+    while (series->done < series->buffered) {
+        ssize_t n = disk->write_at(disk, series->file->handle, series->buffer + series->done,
+                                   series->buffered - series->done, series->offset + series->done);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0) {
             if (n == 0)
                 errno = ENOSPC;
-            return failed(writer);
+            return failed(series);
         }
-        writer->done += (size_t)n;
+        series->done += (size_t)n;
     }
-    if (writer->buffered > 0)
-        written(writer);
-    set_room(writer);
+    if (series->buffered > 0)
+        written(series);
+    set_room(series);
     return true;
 }
 
 /* ---- Files ---- */
 
 /* Lets go of the current file, if there is one, and goes on in this one. */
-static void begin_file(struct journal_writer *writer, struct journal_file *file) {
-    struct journal *journal = writer->journal;
-    struct journal_file *before = writer->file;
-    file->base = before == NULL ? writer->end_position : before->base + writer->offset;
-    writer->file = file;
-    writer->offset = file->header_size;
-    writer->asked = false;
+static void begin_file(struct journal_series *series, struct journal_file *file) {
+    struct journal *journal = series->journal;
+    struct journal_file *before = series->file;
+    file->base = before ? before->base + series->offset : series->end_position;
+    series->file = file;
+    series->offset = file->header_size;
+    series->asked = false;
     pthread_mutex_lock(&journal->lock);
     journal_list_append(&journal->files, file);
-    if (before != NULL) {
+    if (before) {
         uint64_t version = atomic_load_explicit(&before->max_version, memory_order_relaxed);
         if (version < atomic_load_explicit(&journal->recyclable_from, memory_order_relaxed))
             atomic_store_explicit(&journal->recyclable_from, version, memory_order_relaxed);
@@ -145,43 +146,42 @@ static void begin_file(struct journal_writer *writer, struct journal_file *file)
     pthread_mutex_unlock(&journal->lock);
 }
 
-bool journal_writer_start(struct journal_writer *writer) {
-    struct journal_file *file = journal_file_create(writer->journal, writer->index, 0);
-    if (file == NULL)
+bool journal_series_start(struct journal_series *series) {
+    struct journal_file *file = journal_file_create(series->journal, series->number, 0);
+    if (!file)
         return false;
-    begin_file(writer, file);
-    set_room(writer);
+    begin_file(series, file);
+    set_room(series);
     return true;
 }
 
 /* Writes the END record. */
-static bool write_end(struct journal_writer *writer) {
+static bool write_end(struct journal_series *series) {
     struct entry none = {.key = slice_of(NULL, 0)};
-    assert(writer->buffered == 0 && writer->capacity >= FORMAT_END_SIZE);
-    writer->buffered = format_encode_record(writer->buffer, FORMAT_KIND_END, 0, &none);
-    writer->room = 0;
-    if (!journal_writer_flush(writer)) {
-        /* Nobody misses an END record; but what was written of it may not be taken for the rest of a record.
-         */
-        writer->buffered = writer->placed = 0;
+    assert(series->buffered == 0 && series->capacity >= FORMAT_END_SIZE);
+    series->buffered = format_encode_record(series->buffer, FORMAT_KIND_END, 0, &none);
+    series->room = 0;
+    if (!journal_series_flush(series)) {
+        /* Nobody misses an END record, but the part that was written must not pass for the end of another. */
+        series->buffered = series->placed = 0;
         return false;
     }
     return true;
 }
 
 /* There is no room for another file. If all that is in the current one has reached the backends, it is given
- * back, and can be the next. */
-static void give_back(struct journal_writer *writer, size_t bytes) {
-    struct journal *journal = writer->journal;
-    struct journal_file *file = writer->file;
+ * back and can become the next. */
+static void give_back(struct journal_series *series, size_t bytes) {
+    struct journal *journal = series->journal;
+    struct journal_file *file = series->file;
     uint64_t low_water = atomic_load_explicit(&journal->low_water, memory_order_acquire);
-    if (file == NULL || writer->offset == file->header_size ||
+    if (!file || series->offset == file->header_size ||
         file->header_size + bytes + FORMAT_END_SIZE > file->size ||
         atomic_load_explicit(&file->max_version, memory_order_relaxed) > low_water)
-        return; /* not at hand, empty, too short anyway, or needed */
-    writer->end_position = file->base + writer->offset;
-    writer->file = NULL;
-    set_room(writer);
+        return; /* none, empty, too short anyway, or needed */
+    series->end_position = file->base + series->offset;
+    series->file = NULL;
+    set_room(series);
     pthread_mutex_lock(&journal->lock);
     atomic_store_explicit(&file->sealed, true, memory_order_release);
     journal->recycle_wanted = true;
@@ -189,20 +189,20 @@ static void give_back(struct journal_writer *writer, size_t bytes) {
     pthread_mutex_unlock(&journal->lock);
 }
 
-static bool next_file(struct journal_writer *writer, size_t bytes) {
-    if (writer->file != NULL && !journal_writer_flush(writer))
+static bool next_file(struct journal_series *series, size_t bytes) {
+    if (series->file && !journal_series_flush(series))
         return false;
-    struct journal_file *file = journal_take_file(writer, bytes);
-    if (file == NULL) {
-        give_back(writer, bytes);
+    struct journal_file *file = journal_take_file(series, bytes);
+    if (!file) {
+        give_back(series, bytes);
         return false;
     }
-    if (writer->file != NULL && !write_end(writer)) {
-        /* The file at hand fails, the new one need not: leave the old without its END. */
-        writer->done = 0;
-        writer->state = WRITER_GOOD;
+    if (series->file && !write_end(series)) {
+        /* The current file fails, the new one need not: the old stays without its END. */
+        series->done = 0;
+        series->state = SERIES_GOOD;
     }
-    begin_file(writer, file);
+    begin_file(series, file);
     return true;
 }
 
@@ -212,132 +212,132 @@ static bool is_full(int failure) {
     return failure == ENOSPC || failure == EDQUOT || failure == EFBIG;
 }
 
-/* Is it time to leave the file at hand, because it, and perhaps not the disk, is bad? */
-static bool gives_up(const struct journal_writer *writer, int failure) {
-    unsigned doubled = writer->moves < 8 ? writer->moves : 8;
+/* Is it time to leave the current file, since it may be bad and the disk may not? */
+static bool gives_up(const struct journal_series *series, int failure) {
+    unsigned doubled = series->moves < 8 ? series->moves : 8;
     uint64_t patience_us = (uint64_t)(JOURNAL_RETRY_MS << doubled) * 1000;
-    size_t usual = writer->journal->file_size - FORMAT_END_SIZE -
-                   format_header_size(writer->journal->spaces, writer->journal->space_count);
-    return !is_full(failure) && writer->buffered <= usual &&
-           monotonic_us() - writer->failing_us >= patience_us;
+    size_t usual = series->journal->file_size - FORMAT_END_SIZE -
+                   format_header_size(series->journal->spaces, series->journal->space_count);
+    return !is_full(failure) && series->buffered <= usual &&
+           monotonic_us() - series->failing_us >= patience_us;
 }
 
-static void leave(struct journal_writer *writer, struct journal_file *next) {
-    struct journal_file *bad = writer->file;
+static void leave(struct journal_series *series, struct journal_file *next) {
+    struct journal_file *bad = series->file;
     atomic_store_explicit(&bad->suspect, true, memory_order_relaxed);
-    journal_log(writer->journal, LOG_LEVEL_WARNING, "journal: %s/%s is left as it is, %s is used instead",
-                writer->journal->folder, bad->name, next->name);
-    begin_file(writer, next);
+    journal_log(series->journal, LOG_LEVEL_WARNING, "journal: %s/%s is left as it is, %s is used instead",
+                series->journal->folder, bad->name, next->name);
+    begin_file(series, next);
 }
 
-/* What is in the buffer goes on in another file. What of it has reached the bad one is there twice, which
- * does no harm. */
-static bool move_buffer(struct journal_writer *writer) {
-    struct journal_file *next = journal_take_ready(writer);
-    if (next == NULL)
+/* The buffer goes to another file. What part of it has reached the bad one is there twice, which does no
+ * harm. */
+static bool move_buffer(struct journal_series *series) {
+    struct journal_file *next = journal_take_ready(series);
+    if (!next)
         return false;
-    leave(writer, next);
-    writer->moves++;
-    writer->failing_us = monotonic_us();
-    writer->done = writer->placed = 0;
-    if (writer->turn_position != 0)
-        writer->turn_position = next->base + writer->offset + writer->always_size;
-    return journal_writer_flush(writer);
+    leave(series, next);
+    series->moves++;
+    series->failing_us = monotonic_us();
+    series->done = series->placed = 0;
+    if (series->turn_position != 0)
+        series->turn_position = next->base + series->offset + series->always_size;
+    return journal_series_flush(series);
 }
 
-/* Writes the buffer, in another file if need be. */
-static bool flush_anywhere(struct journal_writer *writer) {
-    bool failing = writer->state != WRITER_GOOD;
-    if (journal_writer_flush(writer))
+/* Writes the buffer, into another file if need be. */
+static bool flush_anywhere(struct journal_series *series) {
+    bool failing = series->state != SERIES_GOOD;
+    if (journal_series_flush(series))
         return true;
-    return failing && gives_up(writer, errno) && move_buffer(writer);
+    return failing && gives_up(series, errno) && move_buffer(series);
 }
 
-/* The current file cannot be synced. When all that is in it has reached the backends it can go, but only if
- * it is not the current one any more. */
-static void leave_unsynced(struct journal_writer *writer) {
-    struct journal_file *next = journal_take_ready(writer);
-    if (next == NULL)
+/* The current file cannot be synced. It can go when all that is in it has reached the backends, but not while
+ * it is current. */
+static void leave_unsynced(struct journal_series *series) {
+    struct journal_file *next = journal_take_ready(series);
+    if (!next)
         return;
-    leave(writer, next);
-    set_room(writer);
+    leave(series, next);
+    set_room(series);
 }
 
-static bool grow(struct journal_writer *writer, size_t bytes) {
-    size_t capacity = writer->buffered + bytes + FORMAT_END_SIZE;
+static bool grow(struct journal_series *series, size_t bytes) {
+    size_t capacity = series->buffered + bytes + FORMAT_END_SIZE;
     if (capacity < JOURNAL_BUFFER)
         capacity = JOURNAL_BUFFER;
-    if (capacity <= writer->capacity)
+    if (capacity <= series->capacity)
         return true;
-    char *buffer = realloc(writer->buffer, capacity);
-    if (buffer == NULL)
+    char *buffer = realloc(series->buffer, capacity);
+    if (!buffer)
         return false;
-    writer->buffer = buffer;
-    writer->capacity = capacity;
+    series->buffer = buffer;
+    series->capacity = capacity;
     return true;
 }
 
-static void shrink(struct journal_writer *writer) {
-    assert(writer->buffered == 0);
-    char *buffer = realloc(writer->buffer, JOURNAL_BUFFER);
-    if (buffer == NULL)
+static void shrink(struct journal_series *series) {
+    assert(series->buffered == 0);
+    char *buffer = realloc(series->buffer, JOURNAL_BUFFER);
+    if (!buffer)
         return;
-    writer->buffer = buffer;
-    writer->capacity = JOURNAL_BUFFER;
-    set_room(writer);
+    series->buffer = buffer;
+    series->capacity = JOURNAL_BUFFER;
+    set_room(series);
 }
 
-static bool make_room(struct journal_writer *writer, size_t bytes) {
-    if (writer->state != WRITER_GOOD)
+static bool make_room(struct journal_series *series, size_t bytes) {
+    if (series->state != SERIES_GOOD)
         return false;
-    if (writer->buffered > 0 && writer->buffered + bytes > JOURNAL_BUFFER && !journal_writer_flush(writer))
+    if (series->buffered > 0 && series->buffered + bytes > JOURNAL_BUFFER && !journal_series_flush(series))
         return false;
-    if (!grow(writer, bytes))
+    if (!grow(series, bytes))
         return false;
-    set_room(writer);
-    uint64_t end = writer->offset + writer->buffered + FORMAT_END_SIZE;
-    if ((writer->file == NULL || end + bytes > writer->file->size) && !next_file(writer, bytes))
+    set_room(series);
+    uint64_t end = series->offset + series->buffered + FORMAT_END_SIZE;
+    if ((!series->file || end + bytes > series->file->size) && !next_file(series, bytes))
         return false;
-    set_room(writer);
-    return bytes <= writer->room;
+    set_room(series);
+    return bytes <= series->room;
 }
 
 /* ---- What the tier calls ---- */
 
-bool journal_reserve(struct journal_writer *writer, size_t bytes) {
-    if (atomic_load_explicit(&writer->refusing, memory_order_relaxed))
+bool journal_reserve(struct journal_series *series, size_t bytes) {
+    if (atomic_load_explicit(&series->refusing, memory_order_relaxed))
         return false;
-    return bytes <= writer->room || make_room(writer, bytes);
+    return bytes <= series->room || make_room(series, bytes);
 }
 
-void journal_append(struct journal_writer *writer, enum journal_mode mode, unsigned space,
+void journal_append(struct journal_series *series, enum journal_mode mode, unsigned space,
                     enum journal_kind kind, const struct entry *entry) {
-    assert(mode != JOURNAL_OFF && space < writer->journal->space_count);
+    assert(mode != JOURNAL_OFF && space < series->journal->space_count);
     assert(entry->key.size > 0 && entry->version != 0);
     size_t size = format_record_size(entry, kind == JOURNAL_PUT ? entry->value.size : 0);
-    if (size > writer->room)
-        abort(); /* not reserved: to go on would lose an acknowledged change */
-    format_encode_record(writer->buffer + writer->buffered, kind, space, entry);
-    writer->buffered += size;
-    writer->room -= size;
-    writer->buffered_records++;
-    if (entry->version > writer->buffered_version)
-        writer->buffered_version = entry->version;
+    if (size > series->room)
+        abort(); /* not reserved: going on would lose an acknowledged change */
+    format_encode_record(series->buffer + series->buffered, kind, space, entry);
+    series->buffered += size;
+    series->room -= size;
+    series->buffered_records++;
+    if (entry->version > series->buffered_version)
+        series->buffered_version = entry->version;
     if (mode >= JOURNAL_INTERVAL)
-        writer->interval_size = writer->buffered;
+        series->interval_size = series->buffered;
     if (mode == JOURNAL_ALWAYS) {
-        writer->always_size = writer->buffered;
-        writer->turn_position = writer->file->base + writer->offset + writer->buffered;
+        series->always_size = series->buffered;
+        series->turn_position = series->file->base + series->offset + series->buffered;
     }
 }
 
-/* From the middle of a file on, the next one is wanted. */
-static void ask_ahead(struct journal_writer *writer) {
-    struct journal *journal = writer->journal;
-    writer->asked = true;
+/* From the middle of a file on the next one is wanted. */
+static void ask_ahead(struct journal_series *series) {
+    struct journal *journal = series->journal;
+    series->asked = true;
     pthread_mutex_lock(&journal->lock);
-    if (writer->ready == NULL) { /* else a long record with a file of its own came between */
-        writer->wanted = true;
+    if (!series->ready) { /* else a long record with a file of its own came between */
+        series->wanted = true;
         pthread_cond_signal(&journal->keeper_wanted);
     }
     pthread_mutex_unlock(&journal->lock);
@@ -352,21 +352,21 @@ static void wake_syncer(struct journal *journal) {
     pthread_mutex_unlock(&journal->lock);
 }
 
-enum journal_status journal_write(struct journal_writer *writer, uint64_t *ret_position) {
+enum journal_status journal_write(struct journal_series *series, uint64_t *ret_position) {
     *ret_position = 0;
-    if (!flush_anywhere(writer))
+    if (!flush_anywhere(series))
         return JOURNAL_FAILED;
-    if (writer->turn_position != 0) {
-        *ret_position = writer->turn_position;
-        writer->turn_position = 0;
-        wake_syncer(writer->journal);
+    if (series->turn_position != 0) {
+        *ret_position = series->turn_position;
+        series->turn_position = 0;
+        wake_syncer(series->journal);
     }
-    if (atomic_load_explicit(&writer->refusing, memory_order_relaxed) && writer->file != NULL &&
-        atomic_load_explicit(&writer->file->suspect, memory_order_relaxed))
-        leave_unsynced(writer);
-    if (writer->capacity > JOURNAL_BUFFER_KEPT)
-        shrink(writer);
-    if (!writer->asked && (writer->file == NULL || writer->offset > writer->file->size / 2))
-        ask_ahead(writer);
+    if (atomic_load_explicit(&series->refusing, memory_order_relaxed) && series->file &&
+        atomic_load_explicit(&series->file->suspect, memory_order_relaxed))
+        leave_unsynced(series);
+    if (series->capacity > BUFFER_KEPT)
+        shrink(series);
+    if (!series->asked && (!series->file || series->offset > series->file->size / 2))
+        ask_ahead(series);
     return JOURNAL_OK;
 }

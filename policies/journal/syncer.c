@@ -1,25 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The syncer: a thread that makes records durable, and takes files out of the series when the low-water
- * version has passed them.
+ * The syncer: a thread that makes records durable, and recycles files when the low-water version has passed
+ * them (recycle.c).
  *
  * Group commit: while a sync runs, workers go on, and what they write meanwhile is the next group. One pass
- * syncs each file at most once, files of a writer in their order, so that a position reported as durable
- * covers all before it.
+ * syncs each file at most once, and the files of a series in their order, so that a position reported as
+ * durable covers all before it.
  *
- * After a failed sync the kernel counts the pages as clean though they are not on the disk, and the next sync
+ * After a failed sync the kernel counts the pages as clean though they are not on disk, and the next sync
  * would succeed without having written them. So what the failed sync should have covered is read back (from
- * the page cache) and written again before the next attempt; until one succeeds, the writer refuses changes
+ * the page cache) and written again before the next attempt; until one succeeds, the series refuses changes
  * and nothing is reported.
  */
 #include "policies/journal/internal.h"
-
+#include "policies/journal/recycle.h"
 #include <errno.h>
-#include <inttypes.h>
 #include <stdlib.h>
-#include <time.h>
-
-enum { BLANKS_PER_WRITER = 2, BLANKS_BESIDE = 4 };
 
 /* ---- Syncing ---- */
 
@@ -35,10 +31,10 @@ static uint64_t wish(const struct journal_file *file, struct sync_wish what) {
     return what.interval && interval > always ? interval : always;
 }
 
-/* Later files of a writer have to wait when this one holds records of mode `always` that are not synced: its
- * sync failed in this pass, or they were written after it. To report a position in a later file would report
- * them as well. (The turn that wrote them wakes us again at its end.) */
-static bool blocks_writer(const struct journal *journal, const struct journal_file *file) {
+/* Later files of a series have to wait when this one holds records of mode `always` that are not synced,
+ * because its sync failed in this pass or they were written after it: a position reported in a later file
+ * would cover them as well. (The turn that wrote them wakes the syncer again at its end.) */
+static bool blocks_series(const struct journal *journal, const struct journal_file *file) {
     return file->pass == journal->pass &&
            atomic_load_explicit(&file->always_end, memory_order_acquire) > file->synced;
 }
@@ -47,17 +43,17 @@ static bool blocks_writer(const struct journal *journal, const struct journal_fi
 static struct journal_file *next_file(struct journal *journal, struct sync_wish what) {
     struct journal_file *found = NULL;
     pthread_mutex_lock(&journal->lock);
-    for (struct journal_file *file = journal->files.first; file != NULL && found == NULL; file = file->next) {
+    for (struct journal_file *file = journal->files.first; file && !found; file = file->next) {
         if (file->handle < 0) /* of an earlier process */
             continue;
-        if (blocks_writer(journal, file))
-            journal->writers[file->writer].blocked_pass = journal->pass;
+        if (blocks_series(journal, file))
+            journal->series[file->series].blocked_pass = journal->pass;
         else if (file->pass != journal->pass && wish(file, what) > file->synced &&
-                 journal->writers[file->writer].blocked_pass != journal->pass)
+                 journal->series[file->series].blocked_pass != journal->pass)
             found = file;
     }
     pthread_mutex_unlock(&journal->lock);
-    if (found != NULL)
+    if (found)
         found->pass = journal->pass;
     return found;
 }
@@ -70,12 +66,12 @@ static void count_sync(struct journal *journal, uint64_t took_us) {
 }
 
 static bool write_again(struct journal *journal, const struct journal_file *file, uint64_t end) {
-    char *piece = malloc(JOURNAL_PREFILL);
+    char *piece = malloc(JOURNAL_PIECE);
     bool good = piece != NULL;
     for (uint64_t at = file->synced; good && at < end;) {
-        size_t size = end - at < JOURNAL_PREFILL ? (size_t)(end - at) : JOURNAL_PREFILL;
-        good = journal_files_read(journal->disk, file->handle, piece, size, at) == (ssize_t)size &&
-               journal_files_write(journal->disk, file->handle, piece, size, at) == 0;
+        size_t size = end - at < JOURNAL_PIECE ? (size_t)(end - at) : JOURNAL_PIECE;
+        good = journal_disk_read(journal->disk, file->handle, piece, size, at) == (ssize_t)size &&
+               journal_disk_write(journal->disk, file->handle, piece, size, at) == 0;
         at += size;
     }
     int failure = errno;
@@ -85,16 +81,16 @@ static bool write_again(struct journal *journal, const struct journal_file *file
 }
 
 static void sync_failed(struct journal *journal, struct journal_file *file) {
-    struct journal_writer *writer = &journal->writers[file->writer];
+    struct journal_series *series = &journal->series[file->series];
     atomic_fetch_add_explicit(&journal->failures, 1, memory_order_relaxed);
-    if (!atomic_exchange_explicit(&writer->refusing, true, memory_order_relaxed))
+    if (!atomic_exchange_explicit(&series->refusing, true, memory_order_relaxed))
         journal_log(
             journal, LOG_LEVEL_ERROR,
             "journal: cannot sync %s/%s: %s. Changes are refused until it succeeds; look after the disk",
             journal->folder, file->name, strerror(errno));
     file->unsynced = true;
     atomic_store_explicit(&file->suspect, true, memory_order_relaxed);
-    writer->blocked_pass = journal->pass;
+    series->blocked_pass = journal->pass;
     journal->sync_failing = true;
 }
 
@@ -102,22 +98,22 @@ static void report_durable(struct journal *journal, struct journal_file *file) {
     if (file->reported < file->synced &&
         atomic_load_explicit(&file->always_end, memory_order_relaxed) > file->reported) {
         file->reported = file->synced;
-        if (journal->durable != NULL)
-            journal->durable(journal->context, file->writer, file->base + file->synced);
+        if (journal->durable)
+            journal->durable(journal->context, file->series, file->base + file->synced);
     }
 }
 
-/* Takes changes again, if this was the last file of the writer that could not be synced. */
+/* Takes changes again, if this was the last file of the series that could not be synced. */
 static bool accept_again(struct journal *journal, struct journal_file *file) {
     bool refusing = false;
     if (!file->unsynced)
         return false;
     file->unsynced = false;
     pthread_mutex_lock(&journal->lock);
-    for (const struct journal_file *other = journal->files.first; other != NULL; other = other->next)
-        refusing |= other->writer == file->writer && other->handle >= 0 && other->unsynced;
+    for (const struct journal_file *other = journal->files.first; other; other = other->next)
+        refusing |= other->series == file->series && other->handle >= 0 && other->unsynced;
     pthread_mutex_unlock(&journal->lock);
-    atomic_store_explicit(&journal->writers[file->writer].refusing, refusing, memory_order_relaxed);
+    atomic_store_explicit(&journal->series[file->series].refusing, refusing, memory_order_relaxed);
     return !refusing;
 }
 
@@ -144,59 +140,30 @@ static bool sync_file(struct journal *journal, struct journal_file *file) {
     return true;
 }
 
-/* Leaves in the header how far the file is synced; it reaches the disk with the next sync. Recovery after a
- * power loss takes bad bytes below for damage, bytes behind for what had not been synced yet. */
+/* Notes in the header how far the file is synced; the note reaches the disk with the next sync. After a power
+ * loss bad bytes below that are damage, and bad bytes behind it are what had not been synced yet. */
 static void note_synced(struct journal *journal, struct journal_file *file) {
     char note[FORMAT_NOTE_SIZE];
     if (file->noted == file->synced)
         return;
     file->noted = file->synced;
     format_encode_note(note, &file->key, file->synced);
-    journal_files_write(journal->disk, file->handle, note, sizeof note, file->header_size - FORMAT_NOTE_SIZE);
+    journal_disk_write(journal->disk, file->handle, note, sizeof note, file->header_size - FORMAT_NOTE_SIZE);
 }
 
 void journal_sync_pass(struct journal *journal, bool interval, bool everything) {
     struct sync_wish what = {interval, everything};
     journal->sync_failing = false;
     journal->pass++;
-    for (struct journal_file *file; (file = next_file(journal, what)) != NULL;)
+    for (struct journal_file *file; (file = next_file(journal, what));)
         if (sync_file(journal, file) && (interval || everything))
             note_synced(journal, file);
 }
 
 /* ---- Recycling ---- */
 
-static bool is_passed(const struct journal_file *file, uint64_t low_water) {
-    return atomic_load_explicit(&file->sealed, memory_order_acquire) && !file->pinned &&
-           atomic_load_explicit(&file->max_version, memory_order_relaxed) <= low_water;
-}
-
-/* Durable before anything is recycled on its account: see journal_marks.c. */
-static bool note_low_water(struct journal *journal, uint64_t low_water) {
-    bool behind = false;
-    for (size_t i = 0; i < journal->marks.count; i++) {
-        struct journal_mark *mark = &journal->marks.list[i];
-        if (mark->configured && mark->version < low_water) {
-            mark->version = low_water;
-            behind = true;
-        }
-    }
-    if (!behind && !journal->marks_failing)
-        return true;
-    bool good = journal_marks_update(journal->disk, journal->folder, &journal->marks);
-    if (!good && !journal->marks_failing)
-        journal_log(journal, LOG_LEVEL_ERROR,
-                    "journal: cannot write %s/low-water: %s. No file is recycled until it succeeds",
-                    journal->folder, strerror(errno));
-    if (good && journal->marks_failing)
-        journal_log(journal, LOG_LEVEL_NOTICE, "journal: %s/low-water is written again", journal->folder);
-    journal->marks_failing = !good;
-    journal->marks_us = monotonic_us();
-    return good;
-}
-
-/* What was not synced, or could not be, is in the backends now, which is as good: replies that wait for it
- * may go, and the writer takes changes again, in the file that it has moved to. */
+/* What was not synced, or could not be, is in the backends now, which is as good. Replies that wait for it
+ * may go, and the series takes changes again in the file that it has moved to. */
 static void excuse(struct journal *journal, struct journal_file *file) {
     if (file->handle < 0)
         return;
@@ -208,144 +175,11 @@ static void excuse(struct journal *journal, struct journal_file *file) {
                     journal->folder, file->name);
 }
 
-/* Unlinks from the list what is passed, and finds when there will be more. */
-static struct journal_file *take_passed(struct journal *journal, uint64_t low_water) {
-    struct journal_file *passed = NULL, **passed_end = &passed, **place = &journal->files.first;
-    uint64_t from = UINT64_MAX;
-    pthread_mutex_lock(&journal->lock);
-    while (*place != NULL) {
-        struct journal_file *file = *place;
-        if (is_passed(file, low_water)) {
-            *place = file->next;
-            file->next = NULL;
-            *passed_end = file;
-            passed_end = &file->next;
-            continue;
-        }
-        uint64_t version = atomic_load_explicit(&file->max_version, memory_order_relaxed);
-        if (atomic_load_explicit(&file->sealed, memory_order_relaxed) && !file->pinned && version < from)
-            from = version;
-        place = &file->next;
-    }
-    journal->files.last = place;
-    atomic_store_explicit(&journal->recyclable_from, from, memory_order_relaxed);
-    pthread_mutex_unlock(&journal->lock);
-    return passed;
-}
-
-/* ---- The pool ---- */
-
-/* As many files as were in use at once in the last minutes are kept, whether in use or not: a burst between
- * two flushes finds again what the one before it has left, and nothing is made and filled anew. */
-static void size_pool(struct journal *journal, size_t in_use) {
-    uint64_t now = monotonic_us();
-    size_t least = BLANKS_BESIDE + BLANKS_PER_WRITER * journal->writer_count;
-    if (now - journal->peak_us >= JOURNAL_PEAK_MS * UINT64_C(1000)) {
-        journal->peak_us = now;
-        journal->peaks[1] = journal->peaks[0];
-        journal->peaks[0] = 0;
-    }
-    if (in_use > journal->peaks[0])
-        journal->peaks[0] = in_use;
-    size_t peak = journal->peaks[0] > journal->peaks[1] ? journal->peaks[0] : journal->peaks[1];
-    size_t limit = peak > in_use + least ? peak - in_use : least;
-    pthread_mutex_lock(&journal->lock);
-    journal->blank_limit = limit < JOURNAL_BLANKS_MAX ? limit : JOURNAL_BLANKS_MAX;
-    pthread_mutex_unlock(&journal->lock);
-}
-
-static size_t count_in_use(struct journal *journal) {
-    size_t in_use = 0;
-    pthread_mutex_lock(&journal->lock);
-    for (const struct journal_file *file = journal->files.first; file != NULL; file = file->next)
-        in_use += file->size == journal->file_size;
-    pthread_mutex_unlock(&journal->lock);
-    return in_use;
-}
-
-/* One file a pass. */
-static void trim_pool(struct journal *journal) {
-    char name[JOURNAL_NAME_MAX], path[JOURNAL_PATH_MAX];
-    uint64_t blank = 0;
-    pthread_mutex_lock(&journal->lock);
-    if (journal->blank_count > journal->blank_limit)
-        blank = journal->blanks[--journal->blank_count];
-    pthread_mutex_unlock(&journal->lock);
-    if (blank == 0)
-        return;
-    journal_format_blank(blank, name);
-    journal_path(journal->folder, name, path);
-    journal->disk->remove(journal->disk, path);
-}
-
-/* Renamed, so that no recovery reads it; given to the keeper when the folder is synced. False: removed
- * instead. */
-static bool make_blank(struct journal *journal, const struct journal_file *file, size_t held,
-                       uint64_t *ret_blank) {
-    char name[JOURNAL_NAME_MAX], from[JOURNAL_PATH_MAX], to[JOURNAL_PATH_MAX];
-    pthread_mutex_lock(&journal->lock);
-    bool room = journal->blank_count + held < journal->blank_limit && !journal->stopping;
-    *ret_blank = journal->next_blank++;
-    pthread_mutex_unlock(&journal->lock);
-    journal_path(journal->folder, file->name, from);
-    journal_format_blank(*ret_blank, name);
-    journal_path(journal->folder, name, to);
-    if (room && file->size == journal->file_size &&
-        !atomic_load_explicit(&file->suspect, memory_order_relaxed) &&
-        journal->disk->rename(journal->disk, from, to) == 0)
-        return true;
-    journal->disk->remove(journal->disk, from);
-    return false;
-}
-
-static void give_blanks(struct journal *journal, const uint64_t *blanks, size_t count) {
-    bool good = count == 0 || journal->disk->sync_folder(journal->disk, journal->folder) == 0;
-    pthread_mutex_lock(&journal->lock);
-    for (size_t i = 0; good && i < count; i++)
-        journal->blanks[journal->blank_count++] = blanks[i];
-    for (unsigned i = 0; i < journal->writer_count; i++)
-        journal->writers[i].retry_us = 0; /* the starved need not wait: there is room now */
-    pthread_cond_signal(&journal->keeper_wanted);
-    pthread_mutex_unlock(&journal->lock);
-}
-
-static bool wants_recycling(struct journal *journal, uint64_t low_water) {
-    if (low_water >= atomic_load_explicit(&journal->recyclable_from, memory_order_relaxed))
-        return true;
-    bool found = false;
-    pthread_mutex_lock(&journal->lock);
-    for (struct journal_file *file = journal->files.first; file != NULL && !found; file = file->next)
-        found = is_passed(file, low_water);
-    pthread_mutex_unlock(&journal->lock);
-    return found;
-}
-
 void journal_recycle_pass(struct journal *journal) {
-    uint64_t low_water = atomic_load_explicit(&journal->low_water, memory_order_acquire);
-    size_pool(journal, count_in_use(journal));
-    trim_pool(journal);
-    bool wanted = wants_recycling(journal, low_water);
-    bool due = monotonic_us() - journal->marks_us >= JOURNAL_MARKS_INTERVAL_MS * 1000;
-    if ((!wanted && !due) || !note_low_water(journal, low_water))
-        return;
-    struct journal_file *passed = take_passed(journal, low_water);
-    size_pool(journal, count_in_use(journal));
-    uint64_t *blanks = calloc(journal->blank_limit, sizeof *blanks);
-    size_t count = 0, recycled = 0;
-    while (passed != NULL) {
-        struct journal_file *file = passed;
-        uint64_t blank = 0;
-        passed = file->next;
+    struct journal_file *passed = recycle_take_passed(journal);
+    for (struct journal_file *file = passed; file; file = file->next)
         excuse(journal, file);
-        if (make_blank(journal, file, blanks == NULL ? journal->blank_limit : count, &blank))
-            blanks[count++] = blank;
-        journal_file_free(journal, file);
-        recycled++;
-    }
-    atomic_fetch_add_explicit(&journal->recycled, recycled, memory_order_relaxed);
-    if (recycled > 0)
-        give_blanks(journal, blanks, count);
-    free(blanks);
+    recycle_files(journal, passed);
 }
 
 /* ---- The thread ---- */

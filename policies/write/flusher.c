@@ -193,7 +193,7 @@ static void put_back_missed(struct collector *collector, struct dirty dirty) {
     struct space *space = collector->flusher->space;
     bool queue = false;
     for (size_t i = 0; i < collector->missed_count; i++)
-        queue |= cache_unsettle(space->tier->cache, space->number,
+        queue |= cache_unsettle(space->tier->cache,
                                 slice_of(collector->missed[i].key, collector->missed[i].key_size), dirty.hash,
                                 collector->missed[i].version);
     if (queue && !flusher_again(collector->flusher, dirty))
@@ -313,8 +313,8 @@ static void settle(struct flusher *flusher, size_t from, size_t to) {
         if (mutation->superseded)
             forget_ours(space, mutation, flusher->hashes[i], &now);
         else
-            cache_settle(space->tier->cache, space->number, mutation->entry.key, flusher->hashes[i],
-                         mutation->entry.version, &now);
+            cache_settle(space->tier->cache, mutation->entry.key, flusher->hashes[i], mutation->entry.version,
+                         &now);
         count_row(space, mutation);
     }
     flusher->begin = to;
@@ -335,8 +335,8 @@ static bool quarantine_one(struct writer *writer, struct flusher *flusher, size_
     service_log(&space->tier->service, LOG_LEVEL_ERROR,
                 "namespace %s: the backend refuses %.*s, it is in quarantine: %s", space->options.name,
                 (int)mutation->entry.key.size, mutation->entry.key.data, writer->error.message);
-    cache_settle(space->tier->cache, space->number, mutation->entry.key, flusher->hashes[index],
-                 mutation->entry.version, &now);
+    cache_settle(space->tier->cache, mutation->entry.key, flusher->hashes[index], mutation->entry.version,
+                 &now);
     count(&space->flushed.quarantined);
     flusher->begin = index + 1;
     return true;

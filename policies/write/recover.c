@@ -306,14 +306,14 @@ static void flush_restored(struct tier *tier) {
 
 /* ---- Opening ---- */
 
-static void on_durable(void *context, unsigned writer, uint64_t position) {
+static void on_durable(void *context, unsigned worker, uint64_t position) {
     struct tier *tier = context;
-    atomic_uint_fast64_t *durable = &tier->workers[writer].durable;
+    atomic_uint_fast64_t *durable = &tier->workers[worker].durable;
     uint64_t before = atomic_load_explicit(durable, memory_order_relaxed);
     while (before < position && !atomic_compare_exchange_weak_explicit(
                                     durable, &before, position, memory_order_acq_rel, memory_order_relaxed))
         continue;
-    service_wake(&tier->service, writer);
+    service_wake(&tier->service, worker);
 }
 
 static void on_log(void *context, enum log_level level, const char *message) {
@@ -326,16 +326,13 @@ static bool open_journal(struct recovery *recovery, struct slice *names, struct 
     struct tier *tier = recovery->tier;
     struct journal_error journal_error = {{0}};
     struct journal_options options = {.folder = tier->options.data,
-                                      .writers = tier->options.workers,
+                                      .series_count = tier->options.workers,
                                       .file_size = tier->options.journal_file_size,
-                                      .fsync_interval_ms = 1000,
                                       .spaces = names,
                                       .space_count = tier->space_count,
                                       .durable = on_durable,
                                       .log = on_log,
                                       .context = tier};
-    if (!options.file_size)
-        options.file_size = 64 << 20;
     for (size_t i = 0; i < tier->space_count; i++)
         names[i] = slice_string(tier->spaces[i].options.name);
     enum journal_status status = journal_open(&options, tier->options.recover_skip_damaged,

@@ -9,6 +9,8 @@
 #include "server/admin/stats.h"
 #include "server/admin/watch.h"
 #include "server/admin/words.h"
+#include "server/config/settings.h"
+#include "server/log.h"
 #include <stdio.h>
 #include <stdlib.h>
 

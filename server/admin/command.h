@@ -4,6 +4,7 @@
 #ifndef FOREBAY_SERVER_COMMAND_H
 #define FOREBAY_SERVER_COMMAND_H
 
+#include "policies/tier.h"
 #include "server/buffer.h"
 #include "server/server.h"
 
@@ -12,7 +13,7 @@ struct feed;
 enum command_result {
     COMMAND_ANSWERED,
     COMMAND_CLOSE,
-    COMMAND_FEED, /* the connection is to be fed (server/worker/feed.h): place->feed */
+    COMMAND_FEED, /* the connection is to be fed (server/admin/feed.h): place->feed */
 };
 
 /* Where a command stands, and what the caller is to go on with. */

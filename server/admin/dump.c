@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/admin/dump.h"
 #include "policies/request.h"
+#include "policies/tier.h"
+#include "server/admin/feed.h"
 #include "server/admin/watch.h"
 #include "server/admin/words.h"
 #include "server/protocol/base64.h"
-#include "server/worker/feed.h"
+#include "server/server.h"
 #include <stdlib.h>
 #include <time.h>
 

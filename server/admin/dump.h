@@ -4,10 +4,12 @@
 #ifndef FOREBAY_SERVER_DUMP_H
 #define FOREBAY_SERVER_DUMP_H
 
+#include "cache/base/slice.h"
 #include "server/buffer.h"
-#include "server/server.h"
+#include <stdint.h>
 
 struct feed;
+struct server;
 
 enum dump_form {
     DUMP_META,     /* a line of key=... exp=... la=... for each entry; then END */
@@ -22,8 +24,8 @@ enum dump_status {
     DUMP_NO_MEMORY,
 };
 
-/* Reads "all", "hash" or "1,2": a set of namespaces, one bit each. DUMP_NOTHING when they hold no entry, or,
- * ever, never held one. */
+/* Reads "all", "hash" or "1,2": a set of namespaces, one bit each. DUMP_NOTHING when they hold no entry;
+ * with ever: when they have never held one. */
 enum dump_status dump_classes(struct server *server, struct slice word, bool ever, uint64_t *ret_spaces);
 
 /* A dump of these namespaces, as a feed. server->dumping is true until it is freed. */

@@ -1,21 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/admin/observe.h"
+#include "policies/tier.h"
 #include "server/admin/stats.h"
 #include "server/admin/watch.h"
+#include "server/server.h"
 
-void observe_turn(struct worker *worker) {
-    worker->counts_detail = stats_detail_is_on(worker->server);
-    worker->watched = watch_wants(worker->server->watch);
-    worker->observes = worker->counts_detail || worker->watched || worker->server->settings->reply_limit > 0;
+bool observe_turn(struct observer *observer) {
+    observer->counts_detail = stats_detail_is_on(observer->server);
+    observer->watched = watch_wants(observer->server->watch);
+    return observer->counts_detail || observer->watched;
 }
 
-void observe_before(struct worker *worker, const struct request *request, struct observed *ret_observed) {
+void observe_before(struct observer *observer, const struct request *request, struct observed *ret_observed) {
     *ret_observed = (struct observed){0};
-    if (!(worker->watched & (WATCH_FETCHERS | WATCH_DELETIONS)))
+    if (!(observer->watched & (WATCH_FETCHERS | WATCH_DELETIONS)))
         return;
     struct cache_cursor cursor;
     int space = (int)space_number(request->space);
-    if (cache_seek(worker->cache, space, request->key, request->hash, &worker->now, &cursor) == CACHE_PRESENT)
+    if (cache_seek(tier_cache(observer->server->tier), space, request->key, request->hash, observer->now,
+                   &cursor) == CACHE_PRESENT)
         *ret_observed = (struct observed){true, cursor.view.value.size};
     cache_release(&cursor);
 }
@@ -83,41 +86,40 @@ static bool deletes(const struct request *request, const struct outcome *outcome
     return request->command == COMMAND_DELETE || !(request_has(request, 'I') || request_has(request, 'x'));
 }
 
-static uint32_t ttl_of(const struct worker *worker, const struct outcome *outcome) {
-    uint32_t now = worker->now.seconds, end = outcome->view.expires_at;
+static uint32_t ttl_of(const struct observer *observer, const struct outcome *outcome) {
+    uint32_t now = observer->now->seconds, end = outcome->view.expires_at;
     return outcome->status == OUTCOME_STORED && end > now ? end - now : 0;
 }
 
-static void log_request(struct worker *worker, int fd, const struct request *request,
+static void log_request(struct observer *observer, int fd, const struct request *request,
                         const struct outcome *outcome, const struct observed *observed) {
-    struct watch *watch = worker->server->watch;
+    struct watch *watch = observer->server->watch;
     struct watch_item item = {request->key, space_number(request->space), observed->size, fd};
     bool found = observed->found;
     if (is_lookup(request) && outcome->status == OUTCOME_HIT) { /* it may come from a backend */
         found = true;
         item.size = outcome->view.value.size;
     }
-    if (worker->watched & WATCH_FETCHERS)
+    if (observer->watched & WATCH_FETCHERS)
         watch_get(watch, &item, found);
     const char *store = name_of_store(request);
-    if (store && (worker->watched & WATCH_MUTATIONS)) {
+    if (store && (observer->watched & WATCH_MUTATIONS)) {
         item.size = request->value.size;
-        watch_store(watch, &item, name_of_status(request, outcome), store, ttl_of(worker, outcome));
-    } else if ((worker->watched & WATCH_DELETIONS) && deletes(request, outcome)) {
+        watch_store(watch, &item, name_of_status(request, outcome), store, ttl_of(observer, outcome));
+    } else if ((observer->watched & WATCH_DELETIONS) && deletes(request, outcome)) {
         watch_delete(watch, &item, request->command == COMMAND_DELETE ? "delete" : "md");
     }
 }
 
-void observe_after(struct worker *worker, const struct connection *connection, const struct request *request,
+void observe_after(struct observer *observer, int fd, const struct request *request,
                    const struct outcome *outcome, const struct observed *observed) {
-    if (worker->counts_detail)
-        stats_detail_count(worker->server->detail, request, outcome->status == OUTCOME_HIT);
-    if (worker->watched)
-        log_request(worker, connection->fd, request, outcome, observed);
+    if (observer->counts_detail)
+        stats_detail_count(observer->server->detail, request, outcome->status == OUTCOME_HIT);
+    if (observer->watched)
+        log_request(observer, fd, request, outcome, observed);
 }
 
-void observe_connection(const struct connection *connection, const char *reason) {
-    struct watch *watch = connection->worker->server->watch;
-    if (watch_wants(watch) & WATCH_CONNEVENTS)
-        watch_connection(watch, connection->fd, reason);
+void observe_connection(struct server *server, int fd, const char *reason) {
+    if (watch_wants(server->watch) & WATCH_CONNEVENTS)
+        watch_connection(server->watch, fd, reason);
 }

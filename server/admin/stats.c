@@ -9,19 +9,19 @@
  * namespace.
  */
 #include "server/admin/stats.h"
+#include "policies/tier.h"
 #include "server/admin/dump.h"
+#include "server/admin/feed.h"
 #include "server/admin/stats_detail.h"
 #include "server/admin/watch.h"
 #include "server/admin/words.h"
-#include "server/worker/feed.h"
-#include "server/worker/listener.h"
-#include "server/worker/worker.h"
+#include "server/config/settings.h"
+#include "server/listener.h"
+#include "server/worker/worker_stats.h"
 #include <ev.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
-
-enum { TURN_BUCKETS = 32 };
 
 struct report {
     struct stat_sink sink; /* first: for what the tier and the workers tell */
@@ -88,8 +88,7 @@ static void add_connections(struct report *report, const struct server *server,
         add_number(report, "rejected_connections", atomic_load(&server->connections_rejected));
     ADD_NUMBERS(report, {"connection_structures", open}, {"response_obj_oom", workers->replies_refused},
                 {"response_obj_count", 0}, {"response_obj_bytes", 0}, {"read_buf_count", 0},
-                {"read_buf_bytes", workers->buffer_bytes}, {"read_buf_bytes_free", 0}, {"read_buf_oom", 0},
-                {"reserved_fds", 0});
+                {"read_buf_bytes", 0}, {"read_buf_bytes_free", 0}, {"read_buf_oom", 0}, {"reserved_fds", 0});
 }
 
 static void add_commands(struct report *report, const struct tier_counters *counters,
@@ -98,7 +97,7 @@ static void add_commands(struct report *report, const struct tier_counters *coun
                 {"cmd_flush", counters->cmd_flush}, {"cmd_touch", counters->cmd_touch},
                 {"cmd_meta", counters->cmd_meta}, {"get_hits", counters->get_hits},
                 {"get_misses", counters->get_misses}, {"get_expired", cache->found_expired},
-                {"get_flushed", cache->found_flushed}, {"delete_misses", counters->delete_misses},
+                {"get_flushed", cache->found_voided}, {"delete_misses", counters->delete_misses},
                 {"delete_hits", counters->delete_hits}, {"incr_misses", counters->incr_misses},
                 {"incr_hits", counters->incr_hits}, {"decr_misses", counters->decr_misses},
                 {"decr_hits", counters->decr_hits}, {"cas_misses", counters->cas_misses},
@@ -161,10 +160,10 @@ static void add_items(struct report *report, const struct cache_stats *cache) {
 /* The upper bound of the bucket in which the turn of this rank (per ten thousand) lies. */
 static uint64_t turn_rank(const struct worker_stats *workers, uint64_t per_ten_thousand) {
     uint64_t total = 0, seen = 0;
-    for (int i = 0; i < TURN_BUCKETS; i++)
+    for (int i = 0; i < WORKER_TURN_BUCKETS; i++)
         total += workers->turn_us[i];
     uint64_t wanted = (total * per_ten_thousand + 9999) / 10000;
-    for (int i = 0; i < TURN_BUCKETS; i++) {
+    for (int i = 0; i < WORKER_TURN_BUCKETS; i++) {
         seen += workers->turn_us[i];
         if (total > 0 && seen >= wanted)
             return 1ull << i;

@@ -3,6 +3,7 @@
 #ifndef FOREBAY_SERVER_STATS_H
 #define FOREBAY_SERVER_STATS_H
 
+#include "policies/request.h"
 #include "server/buffer.h"
 #include "server/server.h"
 

@@ -5,6 +5,7 @@
  * beyond the bound are not counted.
  */
 #include "server/admin/stats_detail.h"
+#include "cache/cache.h"
 #include "server/admin/stats.h"
 #include <pthread.h>
 #include <stdlib.h>

@@ -6,10 +6,11 @@
  */
 #include "server/admin/watch.h"
 #include "cache/base/clock.h"
-#include "server/worker/feed.h"
+#include "server/admin/feed.h"
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>

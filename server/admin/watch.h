@@ -8,13 +8,13 @@
  * Each watcher has a buffer of its own. What does not fit is dropped for this watcher alone; as soon as there
  * is room again it is told how many lines it missed: "skipped=12".
  *
- * As long as nobody watches a kind of event nothing is done for it: callers ask watch_wants first, once for a
- * turn. A key's class is its namespace, counted from 1.
+ * While nobody watches a kind of event nothing is done for it: callers ask watch_wants first, once a turn. A
+ * key's class is its namespace, counted from 1.
  */
 #ifndef FOREBAY_SERVER_WATCH_H
 #define FOREBAY_SERVER_WATCH_H
 
-#include "server/server.h"
+#include "cache/cache.h"
 
 enum watch_kind {
     WATCH_FETCHERS = 1,    /* every look at an entry: item_get */
@@ -22,7 +22,7 @@ enum watch_kind {
     WATCH_DELETIONS = 4,   /* deleted */
     WATCH_EVICTIONS = 8,   /* eviction */
     WATCH_CONNEVENTS = 16, /* conn_new, conn_close */
-    WATCH_NOTHING = 32,    /* rawcmds, sysevents and the proxy's: known words, of which nothing is heard */
+    WATCH_NOTHING = 32,    /* rawcmds, sysevents and the proxy's: known words, but nothing is ever told */
 };
 
 struct feed;
@@ -48,7 +48,7 @@ struct feed *watch_begin(struct watch *watch, unsigned kinds, const char **ret_e
 /* The kinds that somebody watches. Any thread; one relaxed load. */
 unsigned watch_wants(const struct watch *watch);
 
-/* The cache whose evictions can be watched. It has to be destroyed before the watch is freed. */
+/* The cache whose evictions can be watched. It must be destroyed before the watch is freed. */
 void watch_attach(struct watch *watch, struct cache *cache);
 
 /* ---- Events. Any thread, also under a shard's lock. ---- */
@@ -65,11 +65,10 @@ void watch_store(struct watch *watch, const struct watch_item *item, const char 
                  uint32_t ttl);
 void watch_delete(struct watch *watch, const struct watch_item *item, const char *command);
 
-/* reason: NULL for a new connection, else why it is closed. The socket is open still. */
+/* reason: NULL for a new connection, else why it is closed. The socket is still open. */
 void watch_connection(struct watch *watch, int fd, const char *reason);
 
-/* A key as logs show it, memcached's way: what is no letter, no digit and none of -._~ is %XX. Ends with 0.
- */
+/* A key as memcached's logs show it: all but letters, digits and -._~ is written as %XX. Ends with a 0. */
 enum { WATCH_KEY_TEXT = 3 * ENTRY_KEY_MAX + 1 };
 void watch_write_key(char *out, struct slice key);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* What has to hold between the settings of a configuration. */
 #include "policies/policy.h"
+#include "server/config/address.h"
 #include "server/config/internal.h"
-#include "server/worker/listener.h"
 #include <ctype.h>
 #include <stdio.h>
 #include <strings.h>
@@ -19,13 +19,12 @@ static bool check_address(struct config_loading *loading, const struct config_se
     struct listen_address address, other;
     const struct config_value *value = &root->values[index];
     char why[300];
-    if (!listener_parse_address(value->text, &address, why, sizeof why) ||
-        !listener_resolve(&address, why, sizeof why))
+    if (!address_parse(value->text, &address, why, sizeof why) ||
+        !address_resolves(&address, why, sizeof why))
         return config_fail(&loading->report, value->line, "listen: %s", why);
     for (size_t i = 0; i < index; i++)
         if (strcmp(root->values[i].name, "listen") == 0 &&
-            listener_parse_address(root->values[i].text, &other, why, sizeof why) &&
-            same_address(&address, &other))
+            address_parse(root->values[i].text, &other, why, sizeof why) && same_address(&address, &other))
             return config_fail(&loading->report, value->line, "listen: \"%s\" is there twice; remove one",
                                value->text);
     return true;

@@ -4,9 +4,9 @@
  * bounds. getopt_long() walks the words; take_...() functions put the values where they belong.
  */
 #include "server/config/options.h"
+#include "server/config/address.h"
 #include "server/config/measure.h"
 #include "server/config/options_extended.h"
-#include "server/worker/listener.h"
 #include <getopt.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -246,7 +246,7 @@ static bool add_listen(struct reading *reading, const char *part) {
     struct options *options = reading->options;
     struct listen_address address;
     char why[300];
-    if (!listener_parse_address(part, &address, why, sizeof why)) {
+    if (!address_parse(part, &address, why, sizeof why)) {
         snprintf(reading->error, reading->error_size, "-l: %s", why);
         return false;
     }

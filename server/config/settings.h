@@ -1,9 +1,49 @@
 /* SPDX-License-Identifier: MIT */
-/* The settings as they are before anybody says otherwise, and what has to hold between them in the end. */
+/* The settings, as they are before anybody says otherwise, and what has to hold between them in the end. */
 #ifndef FOREBAY_SERVER_SETTINGS_H
 #define FOREBAY_SERVER_SETTINGS_H
 
-#include "server/server.h"
+#include "policies/tier.h"
+
+/* memcached's numbers: -p -1 takes a free port, -p 0 leaves TCP out, whatever -l says. */
+enum { PORT_NONE = 0, PORT_FREE = -1 };
+
+/* Filled by settings.c (defaults), config.c and options.c; constant once the server runs. */
+struct settings {
+    size_t item_max;             /* -I, bytes */
+    unsigned threads;            /* -t */
+    unsigned max_connections;    /* -c */
+    unsigned idle_timeout;       /* seconds, 0: none */
+    unsigned requests_per_event; /* -R: requests of one connection before others get their turn, */
+    bool limits_requests;        /* if it was given; else a turn ends with what one read brought */
+    unsigned backlog;            /* -b */
+    uint32_t sync_timeout;       /* ms, 0: none */
+    bool allow_shutdown;         /* -A */
+    bool allow_flush_all;        /* not -F */
+    bool cas_enabled;            /* not -C */
+    char stats_prefix_delimiter; /* -D */
+    const char *auth_file;       /* -Y, or NULL */
+    const char *config_file;     /* --config, or NULL */
+    const char *data;            /* folder, or NULL */
+    struct tier_options tier;
+
+    /* What only main.c, listener.c and stats.c look at. */
+    const char *const *listen; /* server/config/address.h; none: all interfaces, or the Unix socket alone */
+    size_t listen_count;
+    int port;                /* -p: for addresses without one; or PORT_FREE, PORT_NONE */
+    bool port_overrides;     /* -p was given over a configuration's listen: it replaces the ports there */
+    const char *unix_socket; /* -s, or NULL */
+    unsigned unix_mask;      /* -a: access bits */
+    int verbosity;           /* -v */
+    bool maxconns_fast;      /* over max_connections: an error and the end, instead of waiting */
+    bool allow_dump;         /* not -X */
+    bool allow_watch;        /* not -W */
+    bool crawler;            /* not -o no_lru_crawler */
+    size_t watch_buffer;     /* -o watcher_logbuf_size: bytes for each watcher */
+    size_t reply_limit;      /* -o read_buf_mem_limit: bytes of replies of all threads, 0: none */
+    bool detail;             /* -D: per-prefix statistics from the start */
+    bool ascii_only;         /* -B ascii, or -Y: as `stats settings` shows it */
+};
 
 /* Largest -I: what the engine takes (cache_options.item_max). memcached's own bound is 1024m. */
 enum { SETTINGS_ITEM_MIN = 1024, SETTINGS_ITEM_MAX = 128 << 20, SETTINGS_THREADS_MAX = 256 };

@@ -1,16 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One client's bytes. In: read into the worker's shared input when nothing is left over from before, so that
- * an idle connection owns no buffer; the rest of an unfinished (or parked) request is kept in a buffer of its
- * own. Out: sent at once; what the socket does not take is kept, and nothing more is read before it has gone.
+ * In: read into the worker's shared input when nothing is left over from before, so that an idle connection
+ * owns no buffer; the rest of an unfinished (or parked) request is kept in a buffer of its own. Out: sent at
+ * once; what the socket does not take is kept, and nothing more is read before it has gone.
  *
- * States: OPEN <-> PARKED (tier_submit, tier_next_ready); OPEN <-> held (replies wait for the disk, requests
- * for the replies); OPEN -> CLOSING (quit, endless line: close after
- * the last reply); any -> BROKEN (the socket failed, no memory: close at the end of the turn, or when the
- * ticket is back).
+ * States:
+ *
+ *     OPEN --quit, shutdown, endless line, client's end--> CLOSING    closed after the last reply
+ *     OPEN --begin_feed (watch, dumps)--> FED                         the feeds' thread has the socket
+ *     FED  --turn_end_feed--> OPEN, or BROKEN when the client has left
+ *     any  --the socket failed, no memory--> BROKEN                   closed at the end of the turn
+ *
+ * Two flags stop a connection for a while, whatever its state. It is not closed before both are down, unless
+ * the worker stops:
+ *
+ *     parked    from tier_submit until tier_next_ready returns its ticket
+ *     held      its replies wait for the disk, its requests for the replies
  */
+#include "server/worker/connection.h"
+#include "server/admin/feed.h"
 #include "server/admin/observe.h"
-#include "server/worker/feed.h"
+#include "server/config/settings.h"
+#include "server/log.h"
 #include "server/worker/internal.h"
 #include <assert.h>
 #include <errno.h>
@@ -21,11 +32,24 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { SEND_PIECES = 64 };
+enum {
+    SEND_PIECES = 64,
+    OWN_FIRST = 16 << 10, /* first size of a connection's own buffer */
+    AUTH_ITEM_MAX = 2048, /* longest data block read before a client has authenticated */
+};
+
+/* What could not be sent at once: owned bytes and held values, in order. */
+struct pending {
+    struct pending *next;
+    struct cache_large *large;
+    const char *data; /* large: into it; else: bytes */
+    size_t size, sent;
+    char bytes[];
+};
 
 /* The plain system calls. In a program with threads the C library wraps recv and send in two atomic
- * operations each, so that a thread can be cancelled inside; no thread is cancelled here, and a request is
- * small enough for that to show. */
+ * operations each, so that a thread can be cancelled inside. No thread is cancelled here, and a request is so
+ * small that they would show. */
 static ssize_t receive_now(int fd, void *data, size_t size) {
 #ifdef SYS_recvfrom
     return syscall(SYS_recvfrom, fd, data, size, MSG_DONTWAIT, NULL, NULL);
@@ -56,8 +80,8 @@ void connection_notice(struct connection *connection, uint32_t events) {
     connection_set_ready(connection);
 }
 
-/* EPOLLOUT is asked for only while it is waited for: a peer on a Unix socket would else cause an edge by each
- * reply it reads. Changing the interest reports again what is the case. */
+/* EPOLLOUT is asked for only while it is waited for: otherwise a peer on a Unix socket would cause an edge
+ * with each reply it reads. Changing the interest reports the present state again. */
 void connection_set_sends(struct connection *connection, bool sends) {
     if (connection->sends == sends)
         return;
@@ -131,8 +155,7 @@ struct connection *connection_open(struct worker *worker, int fd) {
         connection->next->previous = connection;
     worker->connections = connection;
     pthread_mutex_unlock(&worker->list_lock);
-    worker_count(&worker->connection_count, 1);
-    observe_connection(connection, NULL);
+    observe_connection(worker->server, fd, NULL);
     return connection;
 }
 
@@ -153,7 +176,7 @@ void connection_close(struct connection *connection) {
     static const char *const reasons[] = {"error", "normal", "idle_timeout", "shutdown"};
     if (connection->feed)
         feeds_abandon(worker->server->feeds, connection->feed);
-    observe_connection(connection, reasons[connection->closed_by]);
+    observe_connection(worker->server, connection->fd, reasons[connection->closed_by]);
     close(connection->fd); /* epoll forgets it with that */
     pthread_mutex_lock(&worker->list_lock);
     if (connection->previous)
@@ -163,7 +186,6 @@ void connection_close(struct connection *connection) {
     if (connection->next)
         connection->next->previous = connection->previous;
     pthread_mutex_unlock(&worker->list_lock);
-    worker_count(&worker->connection_count, (uint64_t)-1);
     atomic_fetch_sub_explicit(&worker->server->connections, 1, memory_order_relaxed);
     connection_drop_pending(connection);
     tier_ticket_destroy(connection->ticket);
@@ -180,7 +202,7 @@ static bool own_reserve(struct connection *connection, size_t more) {
     }
     if (connection->own_capacity - connection->own_size >= more)
         return true;
-    size_t capacity = connection->own_capacity ? connection->own_capacity : INPUT_GROWTH;
+    size_t capacity = connection->own_capacity ? connection->own_capacity : OWN_FIRST;
     while (capacity - connection->own_size < more)
         capacity *= 2;
     char *own = realloc(connection->own, capacity);
@@ -215,10 +237,10 @@ static void set_region(struct connection *connection, const char *data, size_t s
 static size_t read_size(const struct connection *connection) {
     size_t missing =
         connection->wanted > connection->own_size ? connection->wanted - connection->own_size : 0;
-    size_t trusted = connection->own_size > TURN_READ ? connection->own_size : TURN_READ;
+    size_t trusted = connection->own_size > CONNECTION_READ ? connection->own_size : CONNECTION_READ;
     if (missing > trusted)
         return trusted;
-    return missing > TURN_READ ? missing : TURN_READ;
+    return missing > CONNECTION_READ ? missing : CONNECTION_READ;
 }
 
 /* A read that got less than it asked for emptied the socket: what comes then is reported by an edge. */
@@ -241,11 +263,11 @@ static bool received(struct connection *connection, ssize_t got, size_t asked) {
 static bool read_shared(struct connection *connection) {
     struct worker *worker = connection->worker;
     char *at = worker->input + worker->input_used;
-    ssize_t got = receive_now(connection->fd, at, TURN_READ);
-    if (!received(connection, got, TURN_READ))
+    ssize_t got = receive_now(connection->fd, at, CONNECTION_READ);
+    if (!received(connection, got, CONNECTION_READ))
         return false;
     worker->input_used += (size_t)got;
-    if (got == TURN_READ)
+    if (got == CONNECTION_READ)
         worker_count(&worker->yields, 1);
     set_region(connection, at, (size_t)got, false);
     return true;

@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The replies of a turn: one run of bytes for all connections, in the order in which they were served, and a
- * list of pieces that says whose they are. As a connection is served at one go, its pieces stand together and
- * go out with one system call.
- */
-#include "server/worker/internal.h"
-#include <assert.h>
+#include "server/worker/output.h"
+#include "cache/cache.h"
+#include "server/worker/connection.h"
 #include <stdlib.h>
 
 enum { OUTPUT_FIRST = 128 << 10, PIECES_FIRST = 64, OUTPUT_KEEP = 4 << 20 };
@@ -92,19 +88,19 @@ void output_append(struct output *output, struct connection *connection, const c
     output_commit(output, connection, out + size);
 }
 
-struct output_mark output_mark(const struct output *output) {
-    return (struct output_mark){output->size, output->piece_count, output->owner};
+struct output_place output_here(const struct output *output) {
+    return (struct output_place){output->size, output->piece_count, output->owner};
 }
 
-bool output_cut(struct output *output, const struct output_mark *mark) {
-    if (mark->size > output->size || mark->piece_count > output->piece_count)
+bool output_cut(struct output *output, const struct output_place *place) {
+    if (place->size > output->size || place->piece_count > output->piece_count)
         return false;
-    for (size_t i = mark->piece_count; i < output->piece_count; i++)
+    for (size_t i = place->piece_count; i < output->piece_count; i++)
         if (output->pieces[i].large)
             cache_large_drop(output->pieces[i].large);
-    output->size = mark->size;
-    output->piece_count = mark->piece_count;
-    output->owner = mark->owner;
+    output->size = place->size;
+    output->piece_count = place->piece_count;
+    output->owner = place->owner;
     return true;
 }
 

@@ -19,14 +19,24 @@
  * Invariant: slices of the batch point into the worker's input or into a connection's own buffer; neither
  * moves before the batch was executed.
  */
-#include "policies/evaluate.h"
+#include "server/worker/turn.h"
 #include "server/admin/command.h"
+#include "server/admin/feed.h"
 #include "server/admin/observe.h"
+#include "server/config/settings.h"
+#include "server/log.h"
 #include "server/protocol/reply.h"
 #include "server/worker/auth.h"
-#include "server/worker/feed.h"
+#include "server/worker/connection.h"
 #include "server/worker/internal.h"
 #include <assert.h>
+
+enum {
+    TURN_AHEAD = 8,        /* requests that are parsed while the bucket of one is on its way */
+    TURN_AHEAD_VALUE = 4,  /* requests that are executed while the value of one is on its way */
+    TURN_OUTPUT = 1 << 20, /* bytes of replies before a turn writes its journal and sends */
+    REPLY_COST = 1024,     /* bytes that a reply counts beside its own, where there is a limit */
+};
 
 /* False once nothing more of this connection may be executed in this turn. */
 static bool goes_on(const struct connection *connection) {
@@ -119,13 +129,13 @@ static bool has_room_for_reply(struct worker *worker, size_t i) {
     if (share == 0)
         return true;
     if (slot->line_key == 0) {
-        worker->line_mark = output_mark(output);
+        worker->line_output = output_here(output);
         worker->line_replies = worker->replies;
     }
     if (++worker->replies * REPLY_COST + output->size <= share)
         return true;
     worker_count(&worker->replies_refused, 1);
-    if (!is_in_run(&slot->request) || !output_cut(output, &worker->line_mark)) {
+    if (!is_in_run(&slot->request) || !output_cut(output, &worker->line_output)) {
         connection_set_state(connection, CONNECTION_BROKEN);
         return false;
     }
@@ -147,7 +157,7 @@ static inline void execute_key(struct worker *worker, size_t i, bool observes) {
     if (observes && !has_room_for_reply(worker, i))
         return;
     if (observes)
-        observe_before(worker, request, &observed);
+        observe_before(&worker->observer, request, &observed);
     enum tier_status status = tier_execute(worker->tier, connection->ticket, request, &outcome);
     if (status == TIER_PARKED) {
         park(worker, i);
@@ -158,7 +168,7 @@ static inline void execute_key(struct worker *worker, size_t i, bool observes) {
     write_reply(worker, connection, request, &outcome);
     connection->skip_run = outcome.status == OUTCOME_ERROR && is_in_run(request) && !request->ends_run;
     if (observes)
-        observe_after(worker, connection, request, &outcome, &observed);
+        observe_after(&worker->observer, connection->fd, request, &outcome, &observed);
     if (outcome.holds_lock)
         tier_release(worker->tier, &outcome);
 }
@@ -209,7 +219,7 @@ static void begin_feed(struct worker *worker, size_t i, struct feed *feed) {
     bool kept = i + 1 < worker->slot_count && worker->slots[i + 1].connection == connection
                     ? hold_from(worker, i + 1)
                     : connection_keep(connection, connection->region + connection->region_at);
-    if (!kept || !feeds_begin(worker->server->feeds, feed, worker, connection, connection->fd)) {
+    if (!kept || !feeds_begin(worker->server->feeds, feed, &worker->feeds, connection, connection->fd)) {
         feed_free(feed);
         connection_set_state(connection, CONNECTION_BROKEN);
         return;
@@ -378,10 +388,10 @@ static void refuse_protocol(struct worker *worker, struct connection *connection
     if (!goes_on(connection))
         return;
     if (connection->parser.close_reason == CLOSE_BINARY)
-        server_log(worker->server, LOG_LEVEL_WARNING,
-                   "connection %d closed: it speaks memcached's binary protocol, which is not served; set "
-                   "the client to the text (ASCII) protocol",
-                   connection->fd);
+        server_log(
+            worker->server, LOG_LEVEL_WARNING,
+            "connection %d closed: it speaks memcached's binary protocol, which is not served; set the client to the text (ASCII) protocol",
+            connection->fd);
     if (connection->parser.close_reason == CLOSE_ENDLESS_LINE && request->error)
         answer_line(worker, connection, request->error);
     connection_set_state(connection, CONNECTION_CLOSING);
@@ -471,7 +481,7 @@ static void serve(struct worker *worker, struct connection *connection) {
     connection->stops &= (uint8_t)~STOP_DEFERRED;
     if (!connection->resumed && (worker->stopping || !connection->readable))
         return;
-    if (worker->input_used + TURN_READ > TURN_INPUT) {
+    if (worker->input_used + CONNECTION_READ > TURN_INPUT) {
         execute_batch(worker);
         worker->input_used = 0;
     }
@@ -520,7 +530,7 @@ static void settle(struct connection *connection) {
 static void note_duration(struct worker *worker) {
     uint64_t now_us = cache_time_now().us, us = now_us > worker->now.us ? now_us - worker->now.us : 0;
     unsigned bucket = us <= 1 ? 0 : 64 - (unsigned)__builtin_clzll(us - 1);
-    worker_count(&worker->turn_us[bucket < 31 ? bucket : 31], 1);
+    worker_count(&worker->turn_us[bucket < WORKER_TURN_BUCKETS ? bucket : WORKER_TURN_BUCKETS - 1], 1);
     worker_count(&worker->turns, 1);
 }
 
@@ -533,7 +543,7 @@ void turn_run(struct worker *worker) {
     worker->ready = NULL;
     worker->ready_tail = &worker->ready;
     worker->input_used = 0;
-    observe_turn(worker);
+    worker->observes = observe_turn(&worker->observer) || worker->server->settings->reply_limit > 0;
     tier_turn_begin(worker->tier, &worker->now);
     for (struct connection *connection = first; connection; connection = connection->next_ready)
         serve(worker, connection);

@@ -7,20 +7,21 @@
  * in which the kernel looks at a ready socket once a turn, not twice; a set that a libev loop watches would
  * cost more than it saves (docs/benchmarks.md). The libev loop of the worker runs its timers, once a second.
  */
+#include "server/worker/worker.h"
 #include "cache/base/thread.h"
-#include "server/worker/feed.h"
+#include "server/admin/feed.h"
+#include "server/config/settings.h"
+#include "server/worker/connection.h"
 #include "server/worker/internal.h"
-#include "server/worker/listener.h"
-#include <assert.h>
+#include "server/worker/turn.h"
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 enum { EVENTS_MAX = 128 };
-enum { STOP_SECONDS = 5, STOP_SEND_SECONDS = 1 };
+enum { STOP_SECONDS = 5, STOP_SEND_SECONDS = 1 }; /* to answer parked requests; to send */
 
 static void take_handed(struct worker *worker) {
     pthread_mutex_lock(&worker->hand_lock);
@@ -45,7 +46,7 @@ static bool has_pending(const struct worker *worker) {
     return false;
 }
 
-/* Ends the loop when every parked request is answered and every reply sent, or the patience is over. */
+/* Ends the loop when every parked request is answered and every reply sent, or after STOP_SECONDS. */
 static void try_to_finish(struct worker *worker) {
     uint32_t waited = worker->now.seconds - worker->stop_started;
     bool sent = waited > STOP_SEND_SECONDS || !has_pending(worker);
@@ -54,9 +55,21 @@ static void try_to_finish(struct worker *worker) {
         worker->finished = true;
 }
 
+void worker_wake(struct worker *worker) {
+    const uint64_t once = 1;
+    while (write(worker->wake, &once, sizeof once) < 0 && errno == EINTR)
+        continue;
+}
+
+static void on_feed_over(struct feed_owner *self) {
+    struct worker *worker = (struct worker *)self;
+    atomic_store_explicit(&worker->feed_is_over, true, memory_order_release);
+    worker_wake(worker);
+}
+
 static void collect_feeds(struct worker *worker) {
     struct feed *feed;
-    while ((feed = feeds_collect(worker->server->feeds, worker))) {
+    while ((feed = feeds_collect(worker->server->feeds, &worker->feeds))) {
         turn_end_feed(feed->connection, feed->broken);
         feed_free(feed);
     }
@@ -181,14 +194,15 @@ struct worker *worker_start(struct server *server, unsigned index) {
     struct worker *worker = calloc(1, sizeof *worker);
     if (!worker)
         return NULL;
+    worker->feeds.feed_is_over = on_feed_over;
     worker->server = server;
-    worker->index = index;
     worker->tier = tier_get_worker(server->tier, index);
     worker->cache = tier_cache(server->tier);
     worker->ready_tail = &worker->ready;
     worker->held_tail = &worker->held;
     worker->poll = worker->wake = -1;
     worker->now = cache_time_now();
+    worker->observer = (struct observer){.server = server, .now = &worker->now};
     pthread_mutex_init(&worker->list_lock, NULL);
     pthread_mutex_init(&worker->hand_lock, NULL);
     if (!worker_allocate(worker) || !worker_watch(worker)) {
@@ -202,17 +216,6 @@ struct worker *worker_start(struct server *server, unsigned index) {
         return NULL;
     }
     return worker;
-}
-
-void worker_wake(struct worker *worker) {
-    const uint64_t once = 1;
-    while (write(worker->wake, &once, sizeof once) < 0 && errno == EINTR)
-        continue;
-}
-
-void worker_feed_is_over(struct worker *worker) {
-    atomic_store_explicit(&worker->feed_is_over, true, memory_order_release);
-    worker_wake(worker);
 }
 
 static bool hand_over(struct worker *worker, int fd) {
@@ -240,8 +243,8 @@ void worker_hand(struct worker *worker, int fd) {
     atomic_fetch_sub_explicit(&worker->server->connections, 1, memory_order_relaxed);
 }
 
-/* A connection whose ticket never came back within the patience is left to the end of the process: the tier
- * may still write to the ticket. */
+/* A connection whose ticket has not come back in time is left to worker_free: until the tier is destroyed it
+ * may write to the ticket. */
 static void close_all(struct worker *worker) {
     struct connection *next;
     for (struct connection *c = worker->connections; c; c = next) {
@@ -259,78 +262,4 @@ void worker_stop(struct worker *worker) {
     worker_wake(worker);
     pthread_join(worker->thread, NULL);
     close_all(worker);
-}
-
-/* ---- Statistics ---- */
-
-static uint64_t counted(const worker_counter *counter) {
-    return atomic_load_explicit(counter, memory_order_relaxed);
-}
-
-void worker_add_stats(struct worker *worker, struct worker_stats *sum) {
-    sum->bytes_read += counted(&worker->bytes_read);
-    sum->bytes_written += counted(&worker->bytes_written);
-    sum->turns += counted(&worker->turns);
-    sum->requests += counted(&worker->requests);
-    sum->yields += counted(&worker->yields);
-    for (int i = 0; i < 32; i++)
-        sum->turn_us[i] += counted(&worker->turn_us[i]);
-    sum->replies_refused += counted(&worker->replies_refused);
-    sum->idle_kicks += counted(&worker->idle_kicks);
-    sum->auth_commands += counted(&worker->auth_commands);
-    sum->auth_errors += counted(&worker->auth_errors);
-    sum->connections += counted(&worker->connection_count);
-}
-
-void worker_reset_stats(struct worker *worker) {
-    worker_counter *counters[] = {&worker->bytes_read,      &worker->bytes_written, &worker->turns,
-                                  &worker->requests,        &worker->yields,        &worker->idle_kicks,
-                                  &worker->replies_refused, &worker->auth_commands, &worker->auth_errors};
-    for (size_t i = 0; i < sizeof counters / sizeof *counters; i++)
-        atomic_store_explicit(counters[i], 0, memory_order_relaxed);
-    for (int i = 0; i < 32; i++)
-        atomic_store_explicit(&worker->turn_us[i], 0, memory_order_relaxed);
-}
-
-/* Names that memcached has for what it does. */
-static const char *state_name(const struct worker *worker, const struct connection *connection) {
-    if (atomic_load_explicit(&worker->commanding, memory_order_relaxed) == connection)
-        return "conn_parse_cmd";
-    if (connection_is_parked(connection))
-        return "conn_io_queue";
-    if (connection_state(connection) == CONNECTION_FED)
-        return "conn_watch";
-    if (connection_state(connection) != CONNECTION_OPEN)
-        return "conn_closing";
-    bool awaits_value = atomic_load_explicit(&connection->awaits_value, memory_order_relaxed);
-    return awaits_value ? "conn_nread" : "conn_read";
-}
-
-typedef int name_of_socket(int fd, struct sockaddr *address, socklen_t *size); /* getpeername, getsockname */
-
-static void stat_address(struct stat_sink *sink, int fd, const char *name, name_of_socket *ask) {
-    struct sockaddr_storage address = {0};
-    socklen_t size = sizeof address;
-    char line[48], text[128] = "?";
-    if (ask(fd, (struct sockaddr *)&address, &size) == 0)
-        listener_name_address(&address, size, text, sizeof text);
-    snprintf(line, sizeof line, "%d:%s", fd, name);
-    sink->line(sink, line, text);
-}
-
-void worker_stat_connections(struct worker *worker, struct stat_sink *sink) {
-    pthread_mutex_lock(&worker->list_lock);
-    uint32_t now = (uint32_t)ev_time();
-    for (const struct connection *c = worker->connections; c; c = c->next) {
-        char name[48], value[32];
-        stat_address(sink, c->fd, "addr", getpeername);
-        stat_address(sink, c->fd, "listen_addr", getsockname);
-        snprintf(name, sizeof name, "%d:state", c->fd);
-        sink->line(sink, name, state_name(worker, c));
-        uint32_t last = atomic_load_explicit(&c->last_active, memory_order_relaxed);
-        snprintf(name, sizeof name, "%d:secs_since_last_cmd", c->fd);
-        snprintf(value, sizeof value, "%u", now > last ? now - last : 0);
-        sink->line(sink, name, value);
-    }
-    pthread_mutex_unlock(&worker->list_lock);
 }

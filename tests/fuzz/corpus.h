@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Conversations for the short runs of fuzzing: made of a corpus of lines, mutated, or noise; the same every
- * time. */
+/* Conversations for the short runs of fuzzing: lines of a corpus, mutated or not, and noise. Every run makes
+ * the same ones. */
 #ifndef FOREBAY_TESTS_FUZZ_CORPUS_H
 #define FOREBAY_TESTS_FUZZ_CORPUS_H
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The way of a request without its socket: parser, namespaces, policies, the real cache and replies, in
+ * The path of a request without its socket: parser, namespaces, policies, the real cache and replies, in
  * little memory.
  *
  * One server for all inputs, of 1 MiB and two namespaces (keys that begin with b: s3-fifo, with a quota),
  * filled before each input with some entries of many sizes, so that what the input asks for meets eviction,
- * cleaning, expiry and values outside the log. Looked for: a step beyond the bytes given (the parser gets
- * exact copies, the sanitizers watch), assertions, structures that are not sane, the limit of memory, and
- * answers longer than announced.
+ * cleaning, expiry and values outside the log. What it looks for: a step beyond the bytes given (the parser
+ * gets exact copies, the sanitizers watch), failing assertions, structures that are not sane, more memory
+ * than the limit, and answers longer than announced.
  */
 #ifndef FOREBAY_TESTS_FUZZ_ENGINE_H
 #define FOREBAY_TESTS_FUZZ_ENGINE_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * libFuzzer's way into the engine: parser, policies and the real cache, see engine.h. Built with clang and
- * -DFOREBAY_FUZZ=ON, as fuzz_parser.c:
+ * -DFOREBAY_FUZZ=ON, like fuzz_parser.c:
  *
  *     build/libfuzzer/tests/libfuzzer_engine -max_len=4096 -max_total_time=600
  */
@@ -10,8 +10,8 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 const char *__asan_default_options(void);
 
-/* The one engine lives to the end, and its shards in pages where leaks are not looked for; test_engine.c
- * frees its own, so leaks are found there. */
+/* The one engine is never freed, and its shards live in mapped pages, which the search for leaks does not
+ * enter. test_engine.c frees its own, so leaks are found there. */
 const char *__asan_default_options(void) {
     return "detect_leaks=0";
 }

@@ -2,16 +2,22 @@
 /* A short run of fuzz_engine.c's harness over the same conversations as test_parser.c's. */
 #include "tests/fuzz/corpus.h"
 #include "tests/fuzz/engine.h"
-#include <setjmp.h>
-#include <stdarg.h>
-
-#include <cmocka.h> /* needs the ones above */
+#include "tests/support/check.h"
 
 enum { MUTATED_RUNS = 6000, NOISE_RUNS = 1000 };
 
-static void conversations_under_pressure(void **state) {
-    (void)state;
-    struct engine *engine = engine_create();
+static int set_up(void **state) {
+    *state = engine_create();
+    return 0;
+}
+
+static int tear_down(void **state) {
+    engine_destroy(*state);
+    return 0;
+}
+
+TEST(conversations_under_pressure_break_nothing) {
+    struct engine *engine = *state;
     char bytes[CONVERSATION_MAX];
     for (size_t run = 0; run < MUTATED_RUNS; run++)
         engine_play(engine, bytes, mutate(bytes, make_conversation(bytes)));
@@ -20,12 +26,11 @@ static void conversations_under_pressure(void **state) {
     struct cache_stats stats;
     cache_get_stats(tier_cache(engine->tier), CACHE_ALL_SPACES, &stats);
     assert_true(engine->answers > MUTATED_RUNS);
-    assert_true(stats.evictions > MUTATED_RUNS && stats.expired > 0 &&
-                stats.cleaned_bytes > 0); /* it was under pressure */
-    engine_destroy(engine);
+    /* It was under pressure. */
+    assert_true(stats.evictions > MUTATED_RUNS && stats.expired > 0 && stats.cleaned_bytes > 0);
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(conversations_under_pressure)};
+    const struct CMUnitTest tests[] = {CASE(conversations_under_pressure_break_nothing)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,15 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "tests/support/journal_rig.h"
-
-#include "policies/journal/internal.h"
-
+#include "policies/journal/names.h"
+#include "tests/support/check.h"
 #include <dirent.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
-#include <unistd.h>
-
-#include <cmocka.h>
+#include <string.h>
 
 static const struct slice spaces[] = {{"plain", 5}, {"session", 7}};
 
@@ -21,11 +16,11 @@ static void keep_line(void *context, enum log_level level, const char *message) 
     pthread_mutex_unlock(&rig->lock);
 }
 
-static void keep_durable(void *context, unsigned writer, uint64_t position) {
+static void keep_durable(void *context, unsigned series, uint64_t position) {
     struct journal_rig *rig = context;
-    if (position < atomic_load(&rig->durable[writer]))
+    if (position < atomic_load(&rig->durable[series]))
         abort(); /* positions only grow */
-    atomic_store(&rig->durable[writer], position);
+    atomic_store(&rig->durable[series], position);
 }
 
 static char *copy_of(struct slice text) {
@@ -38,7 +33,7 @@ static char *copy_of(struct slice text) {
 
 static bool keep_record(struct journal_replayer *self, const struct journal_record *record) {
     struct journal_rig *rig = (struct journal_rig *)self;
-    if (rig->records == NULL)
+    if (!rig->records)
         rig->records = calloc(RIG_RECORDS_MAX, sizeof *rig->records);
     assert_non_null(rig->records);
     assert_true(rig->count < RIG_RECORDS_MAX && record->space.size < sizeof rig->records->space);
@@ -52,15 +47,29 @@ static bool keep_record(struct journal_replayer *self, const struct journal_reco
     return true;
 }
 
-void rig_setup(struct journal_rig *rig) {
+void *rig_allocate(struct journal_rig *rig, size_t size) {
+    struct rig_memory *memory = calloc(1, sizeof *memory + size);
+    assert_non_null(memory);
+    memory->next = rig->memory;
+    rig->memory = memory;
+    return memory->bytes;
+}
+
+char *rig_text(struct journal_rig *rig, char character, size_t size) {
+    char *text = rig_allocate(rig, size + 1);
+    memset(text, character, size);
+    return text;
+}
+
+void rig_set_up(struct journal_rig *rig) {
     *rig = (struct journal_rig){.replayer = {keep_record}};
     const char *base = getenv("TMPDIR");
-    if (base == NULL)
+    if (!base)
         base = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
     snprintf(rig->folder, sizeof rig->folder, "%s/forebay-journal-XXXXXX", base);
     assert_non_null(mkdtemp(rig->folder));
     rig->options = (struct journal_options){.folder = rig->folder,
-                                            .writers = 1,
+                                            .series_count = 1,
                                             .file_size = RIG_FILE_SIZE,
                                             .fsync_interval_ms = 1000,
                                             .spaces = spaces,
@@ -81,14 +90,26 @@ void rig_forget(struct journal_rig *rig) {
     rig->count = 0;
 }
 
-void rig_teardown(struct journal_rig *rig) {
-    if (rig->journal != NULL)
+static void free_memory(struct journal_rig *rig) {
+    while (rig->memory) {
+        struct rig_memory *memory = rig->memory;
+        rig->memory = memory->next;
+        free(memory);
+    }
+}
+
+void rig_tear_down(struct journal_rig *rig) {
+    if (!rig->log)
+        return;
+    if (rig->journal)
         rig_close(rig);
     rig_forget(rig);
     free(rig->records);
     rig_remove_files(rig);
     rmdir(rig->folder);
+    free_memory(rig);
     fclose(rig->log);
+    rig->log = NULL;
     free(rig->lines);
     pthread_mutex_destroy(&rig->lock);
 }
@@ -96,7 +117,7 @@ void rig_teardown(struct journal_rig *rig) {
 enum journal_status rig_try_open(struct journal_rig *rig, bool skip_damaged) {
     assert_null(rig->journal);
     rig_forget(rig);
-    for (unsigned i = 0; i < RIG_WRITERS_MAX; i++)
+    for (unsigned i = 0; i < RIG_SERIES_MAX; i++)
         atomic_store(&rig->durable[i], 0);
     return journal_open(&rig->options, skip_damaged, &rig->replayer, &rig->recovery, &rig->journal,
                         &rig->error);
@@ -114,24 +135,24 @@ void rig_close(struct journal_rig *rig) {
     rig->journal = NULL;
 }
 
-bool rig_append(struct journal_rig *rig, unsigned writer, enum journal_mode mode, unsigned space,
+bool rig_append(struct journal_rig *rig, unsigned series, enum journal_mode mode, unsigned space,
                 enum journal_kind kind, const struct entry *entry) {
-    struct journal_writer *to = journal_writer(rig->journal, writer);
+    struct journal_series *to = journal_series(rig->journal, series);
     if (!journal_reserve(to, entry->key.size + entry->value.size + JOURNAL_RECORD_OVERHEAD))
         return false;
     journal_append(to, mode, space, kind, entry);
     return true;
 }
 
-bool rig_put(struct journal_rig *rig, unsigned writer, enum journal_mode mode, uint64_t version,
+bool rig_put(struct journal_rig *rig, unsigned series, enum journal_mode mode, uint64_t version,
              const char *key, const char *value) {
     struct entry entry = {.key = slice_string(key), .value = slice_string(value), .version = version};
-    return rig_append(rig, writer, mode, 0, JOURNAL_PUT, &entry);
+    return rig_append(rig, series, mode, 0, JOURNAL_PUT, &entry);
 }
 
-uint64_t rig_write(struct journal_rig *rig, unsigned writer) {
+uint64_t rig_write(struct journal_rig *rig, unsigned series) {
     uint64_t position = 0;
-    assert_int_equal(journal_write(journal_writer(rig->journal, writer), &position), JOURNAL_OK);
+    assert_int_equal(journal_write(journal_series(rig->journal, series), &position), JOURNAL_OK);
     return position;
 }
 
@@ -145,7 +166,7 @@ const struct rig_record *rig_find(const struct journal_rig *rig, uint64_t versio
 size_t rig_count_logged(struct journal_rig *rig, const char *part) {
     size_t count = 0;
     pthread_mutex_lock(&rig->lock);
-    for (const char *at = rig->lines; at != NULL && (at = strstr(at, part)) != NULL; at += strlen(part))
+    for (const char *at = rig->lines; at && (at = strstr(at, part)); at += strlen(part))
         count++;
     pthread_mutex_unlock(&rig->lock);
     return count;
@@ -155,16 +176,26 @@ bool rig_logged(struct journal_rig *rig, const char *part) {
     return rig_count_logged(rig, part) > 0;
 }
 
-void rig_wait_durable(struct journal_rig *rig, unsigned writer, uint64_t position) {
-    while (atomic_load(&rig->durable[writer]) < position)
+void rig_wait_durable(struct journal_rig *rig, unsigned series, uint64_t position) {
+    uint64_t until_us = monotonic_us() + (uint64_t)EVENTUALLY_SECONDS * US_PER_SECOND;
+    while (atomic_load(&rig->durable[series]) < position) {
+        if (monotonic_us() > until_us)
+            abort();
         usleep(100);
+    }
+}
+
+struct journal_stats rig_stats(const struct journal_rig *rig) {
+    struct journal_stats stats;
+    journal_get_stats(rig->journal, &stats);
+    return stats;
 }
 
 static void path_of(const struct journal_rig *rig, const char *name, char ret_path[512]) {
     snprintf(ret_path, 512, "%s/%.200s", rig->folder, name);
 }
 
-char *rig_read_file(const struct journal_rig *rig, const char *name, size_t *ret_size) {
+char *rig_read_file(struct journal_rig *rig, const char *name, size_t *ret_size) {
     char path[512];
     path_of(rig, name, path);
     FILE *file = fopen(path, "rb");
@@ -172,10 +203,10 @@ char *rig_read_file(const struct journal_rig *rig, const char *name, size_t *ret
     assert_int_equal(fseek(file, 0, SEEK_END), 0);
     *ret_size = (size_t)ftell(file);
     rewind(file);
-    char *data = malloc(*ret_size + 1);
-    assert_non_null(data);
-    assert_int_equal(fread(data, 1, *ret_size, file), *ret_size);
+    char *data = rig_allocate(rig, *ret_size + 1);
+    size_t size = fread(data, 1, *ret_size, file);
     fclose(file);
+    assert_int_equal(size, *ret_size);
     return data;
 }
 
@@ -184,8 +215,9 @@ void rig_write_file(const struct journal_rig *rig, const char *name, const char 
     path_of(rig, name, path);
     FILE *file = fopen(path, "wb");
     assert_non_null(file);
-    assert_int_equal(fwrite(data, 1, size, file), size);
+    size_t written = fwrite(data, 1, size, file);
     assert_int_equal(fclose(file), 0);
+    assert_int_equal(written, size);
 }
 
 size_t rig_count_files(const struct journal_rig *rig) {
@@ -206,11 +238,21 @@ bool rig_file_name(const struct journal_rig *rig, size_t n, char ret_name[64]) {
     return n < count;
 }
 
+size_t rig_count_named(const struct journal_rig *rig, const char *prefix) {
+    DIR *stream = opendir(rig->folder);
+    size_t count = 0;
+    assert_non_null(stream);
+    for (struct dirent *found; (found = readdir(stream));)
+        count += strncmp(found->d_name, prefix, strlen(prefix)) == 0;
+    closedir(stream);
+    return count;
+}
+
 void rig_remove_files(const struct journal_rig *rig) {
     char path[512];
     DIR *stream = opendir(rig->folder);
     assert_non_null(stream);
-    for (struct dirent *found; (found = readdir(stream)) != NULL;) {
+    for (struct dirent *found; (found = readdir(stream));) {
         path_of(rig, found->d_name, path);
         if (strcmp(found->d_name, ".") != 0 && strcmp(found->d_name, "..") != 0)
             unlink(path);

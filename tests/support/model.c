@@ -165,7 +165,7 @@ static void apply(struct model *model, struct held *held, const struct request *
 
 /* ---- Requests ---- */
 
-/* evaluate_need is a promise: what it says is not needed, is not given. */
+/* evaluate_need is a promise: what it does not ask for is not given. */
 static const struct cache_view *base_for(const struct request *request, const struct held *held,
                                          struct cache_view *bare) {
     if (!held || evaluate_need(request) == NEED_NOTHING)
@@ -194,8 +194,10 @@ static void execute_key(struct model *model, const struct request *request) {
     evaluate(request, base_for(request, held, &bare), &context, &outcome, &change);
     assert(!evaluate_is_read(request) || change.kind == CHANGE_NONE || change.kind == CHANGE_MARKS);
     bool puts = change.kind == CHANGE_PUT || change.kind == CHANGE_VIVIFY;
-    if (puts) /* the scratch is used up; what is shown is what is stored */
-        store(model, held, request, &change), outcome.view.version = model->version;
+    if (puts) { /* first, for the reply shows the version */
+        store(model, held, request, &change);
+        outcome.view.version = model->version;
+    }
     reply(model, request, &outcome);
     if (!puts)
         apply(model, held, request, &change);
@@ -206,7 +208,7 @@ static void execute_key(struct model *model, const struct request *request) {
     }
 }
 
-/* Commands without a key that the server answers; here only what the tests of the protocol need. */
+/* Commands without a key, which the server answers: only what the tests of the protocol need. */
 static void execute_other(struct model *model, const struct request *request) {
     switch (request->command) {
     case COMMAND_QUIT:
@@ -239,7 +241,7 @@ void model_feed(struct model *model, const char *bytes, size_t size) {
     model->input_size += size;
     size_t at = 0;
     while (!model->closed && model->input_size - at >= model->wanted) {
-        /* an own copy of exactly these bytes: reading beyond them is found by the sanitizer */
+        /* A copy of exactly these bytes: the sanitizer finds whoever reads beyond them. */
         size_t there = model->input_size - at;
         char *exact = must(malloc(there + (there == 0)));
         memcpy(exact, model->input + at, there);

@@ -3,13 +3,14 @@
  * What a journal record costs: CPU time per record of a 20-byte key and a 300-byte value, of the worker and
  * of the journal's own threads, by mode and by records per turn; and how long a group waits for its sync.
  *
- *     bench_journal [folder [records]]        folder: on the disk to be measured; default: the working
- * directory
+ *     bench_journal [FOLDER [RECORDS]]
  *
- * The flusher is played by moving the low-water version along, some 200,000 records behind, so that files are
+ * FOLDER is on the disk to be measured; without it, the working directory is used.
+ *
+ * The low-water version follows 200,000 records behind, as a flusher would move it, so that files are
  * recycled as in a server at work. The first tenth of the records is not counted (new files are filled
- * meanwhile). For comparison: the same bytes into one preallocated file by pwrite, and into a mapping of it,
- * without any journal.
+ * meanwhile). For comparison, the same bytes are written into one preallocated file by pwrite, and into a
+ * mapping of it, without any journal.
  */
 #include "policies/journal/journal.h"
 
@@ -32,11 +33,11 @@ static double seconds(clockid_t clock) {
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-static _Atomic uint64_t durable_position;
+static atomic_uint_fast64_t durable_position;
 
-static void on_durable(void *context, unsigned writer, uint64_t position) {
+static void on_durable(void *context, unsigned series, uint64_t position) {
     (void)context;
-    (void)writer;
+    (void)series;
     atomic_store_explicit(&durable_position, position, memory_order_release);
 }
 
@@ -55,9 +56,7 @@ static bool no_record(struct journal_replayer *self, const struct journal_record
 static struct journal *open_journal(const char *folder) {
     static const struct slice spaces[] = {{"bench", 5}};
     struct journal_options options = {.folder = folder,
-                                      .writers = 1,
-                                      .file_size = 64 << 20,
-                                      .fsync_interval_ms = 1000,
+                                      .series_count = 1,
                                       .spaces = spaces,
                                       .space_count = 1,
                                       .durable = on_durable,
@@ -78,28 +77,27 @@ struct run {
     unsigned batch;
     uint64_t records;
     struct journal *journal;
-    struct journal_writer *writer;
+    struct journal_series *series;
     uint64_t version;
 };
 
 static void turn(struct run *run, struct entry *entry) {
     uint64_t position = 0;
     for (unsigned i = 0; i < run->batch; i++) {
-        if (!journal_reserve(run->writer, KEY_SIZE + VALUE_SIZE + JOURNAL_RECORD_OVERHEAD)) {
+        if (!journal_reserve(run->series, KEY_SIZE + VALUE_SIZE + JOURNAL_RECORD_OVERHEAD)) {
             fprintf(stderr, "refused\n");
             exit(1);
         }
         entry->version = ++run->version;
-        journal_append(run->writer, run->mode, 0, JOURNAL_PUT, entry);
+        journal_append(run->series, run->mode, 0, JOURNAL_PUT, entry);
     }
-    if (journal_write(run->writer, &position) != JOURNAL_OK)
+    if (journal_write(run->series, &position) != JOURNAL_OK)
         exit(1);
     while (position > atomic_load_explicit(&durable_position, memory_order_acquire))
         usleep(20);
 }
 
 static void measure(const char *folder, enum journal_mode mode, unsigned batch, uint64_t records) {
-    static const char *const names[] = {"off", "os", "interval", "always"};
     char key[KEY_SIZE], value[VALUE_SIZE];
     memset(key, 'k', sizeof key);
     memset(value, 'v', sizeof value);
@@ -108,7 +106,7 @@ static void measure(const char *folder, enum journal_mode mode, unsigned batch, 
     struct journal_stats stats;
     double thread = 0, process = 0, wall = 0;
     uint64_t counted = 0;
-    run.writer = journal_writer(run.journal, 0);
+    run.series = journal_series(run.journal, 0);
     atomic_store(&durable_position, 0);
     for (uint64_t done = 0; done < records; done += batch) {
         if (counted == 0 && done >= records / 10) {
@@ -125,9 +123,9 @@ static void measure(const char *folder, enum journal_mode mode, unsigned batch, 
     process = (seconds(CLOCK_PROCESS_CPUTIME_ID) - process) / (double)counted * 1e9;
     wall = (seconds(CLOCK_MONOTONIC) - wall) / (double)counted * 1e9;
     journal_get_stats(run.journal, &stats);
-    printf("%-9s %5u %9.0f %9.0f %9.0f %8" PRIu64 " %9.0f %8" PRIu64 "\n", names[mode], batch, thread,
-           process, wall, stats.fsyncs, stats.fsyncs ? (double)stats.fsync_us / (double)stats.fsyncs : 0.0,
-           stats.recycled);
+    printf("%-9s %5u %9.0f %9.0f %9.0f %8" PRIu64 " %9.0f %8" PRIu64 "\n", journal_mode_names[mode], batch,
+           thread, process, wall, stats.fsyncs,
+           stats.fsyncs ? (double)stats.fsync_us / (double)stats.fsyncs : 0.0, stats.recycled);
     fflush(stdout);
     journal_set_low_water(run.journal, run.version);
     journal_close(run.journal);
@@ -141,7 +139,7 @@ static void measure_plain(const char *folder, bool mapped, unsigned batch) {
     char *bytes = calloc(1, size);
     snprintf(path, sizeof path, "%s/plain", folder);
     int file = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (bytes == NULL || file < 0 || posix_fallocate(file, 0, PLAIN_SIZE) != 0)
+    if (!bytes || file < 0 || posix_fallocate(file, 0, PLAIN_SIZE) != 0)
         exit(1);
     double spent = 0;
     for (int pass = 0; pass < 2; pass++) {

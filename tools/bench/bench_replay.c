@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Replays a block trace against a server that speaks memcached's text protocol, look-aside: get, and on a
- * miss set.
+ * Replays a block trace against a server that speaks memcached's text protocol, look-aside: get, and set
+ * after a miss.
  *
  *     bench_replay PORT TRACE [requests]
  *
  * TRACE is in the format of the ARC paper's traces (OLTP.lis, P3.lis; "Traces used in ARC", Megiddo and
- * Modha): lines of "first-block block-count ignored request-number", one request per block. The size of a
- * block's value is fixed by its number: log-uniform from 40 to 800 bytes. Prints the misses beyond
- * each key's first, which no cache could have avoided: what is compared between servers of the same resident
- * memory.
+ * Modha): lines of "first-block block-count ignored request-number", one request per block. The number of a
+ * block determines the size of its value: log-uniform from 40 to 800 bytes. Prints the misses beyond the
+ * first of each key, which no cache could have avoided; they can be compared between servers of the same
+ * resident memory.
  */
 #include <arpa/inet.h>
 #include <math.h>

@@ -1,14 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Each function of the cache, and each transition of an entry's state, with cache_is_sane after every step.
- */
+/* Each function of the cache, and each transition of an entry's state, with cache_is_sane after every step. */
 #include "cache/cache.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
+#include "tests/support/check.h"
 #include <stdio.h>
-#include <stdlib.h>
-
-#include <cmocka.h> /* needs the ones above */
 
 #define MIB ((size_t)1 << 20)
 
@@ -18,27 +12,24 @@ struct fixture {
     struct cache_time now;
 };
 
-static struct cache *make_cache(size_t limit, bool no_eviction) {
-    struct cache_options options = {
-        .memory_limit = limit, .item_max = MIB, .threads = 2, .node = 5, .no_eviction = no_eviction};
-    struct cache *cache = NULL;
-    assert_int_equal(cache_create(&options, &cache), CACHE_OK);
-    return cache;
-}
+/* Between seek and release. After a test that failed there nobody can look at the cache. */
+static bool locked;
 
-static int setup(void **state) {
+static int set_up(void **state) {
     static struct fixture fixture;
-    struct cache_space_options options = {0};
-    fixture.cache = make_cache(16 * MIB, false);
-    fixture.space = cache_add_space(fixture.cache, &options);
+    struct cache_options options = {.memory_limit = 16 * MIB, .item_max = MIB, .threads = 2, .node = 5};
+    assert_int_equal(cache_create(&options, &fixture.cache), CACHE_OK);
+    fixture.space = cache_add_space(fixture.cache, &(struct cache_space_options){0});
     fixture.now = cache_time_from_us(1700000000000000u);
+    locked = false;
     *state = &fixture;
     return 0;
 }
 
-static int teardown(void **state) {
+static int tear_down(void **state) {
     struct fixture *fixture = *state;
-    assert_true(cache_is_sane(fixture->cache));
+    if (!locked)
+        assert_true(cache_is_sane(fixture->cache));
     cache_destroy(fixture->cache);
     return 0;
 }
@@ -49,14 +40,25 @@ static void wait_seconds(struct fixture *fixture, uint64_t seconds) {
 
 static enum cache_presence seek(struct fixture *fixture, const char *key, struct cache_cursor *ret_cursor) {
     struct slice name = slice_string(key);
+    locked = true;
     return cache_seek(fixture->cache, fixture->space, name, cache_hash(name), &fixture->now, ret_cursor);
+}
+
+static void release(struct cache_cursor *cursor) {
+    cache_release(cursor);
+    locked = false;
+}
+
+static void maintain(struct fixture *fixture) {
+    while (cache_maintain(fixture->cache, &fixture->now))
+        ;
 }
 
 /* What the cache says about a key; the view's slices are not to be used. */
 static struct cache_cursor look(struct fixture *fixture, const char *key) {
     struct cache_cursor cursor;
     seek(fixture, key, &cursor);
-    cache_release(&cursor);
+    release(&cursor);
     assert_true(cache_is_sane(fixture->cache));
     return cursor;
 }
@@ -66,7 +68,7 @@ static void assert_value(struct fixture *fixture, const char *key, struct slice 
     assert_int_equal(seek(fixture, key, &cursor), CACHE_PRESENT);
     assert_true(slice_equal(cursor.view.value, value));
     assert_true(slice_equal(cursor.view.key, slice_string(key)));
-    cache_release(&cursor);
+    release(&cursor);
     assert_true(cache_is_sane(fixture->cache));
 }
 
@@ -74,7 +76,7 @@ static struct cache_cursor store(struct fixture *fixture, const char *key, const
     struct cache_cursor cursor;
     seek(fixture, key, &cursor);
     assert_int_equal(cache_store(&cursor, write), CACHE_OK);
-    cache_release(&cursor);
+    release(&cursor);
     assert_true(cache_is_sane(fixture->cache));
     return cursor;
 }
@@ -86,7 +88,7 @@ static struct cache_cursor store_text(struct fixture *fixture, const char *key, 
 
 static bool settle(struct fixture *fixture, const char *key, uint64_t version) {
     struct slice name = slice_string(key);
-    bool done = cache_settle(fixture->cache, fixture->space, name, cache_hash(name), version, &fixture->now);
+    bool done = cache_settle(fixture->cache, name, cache_hash(name), version, &fixture->now);
     assert_true(cache_is_sane(fixture->cache));
     return done;
 }
@@ -131,13 +133,13 @@ static enum cache_status fill(struct fixture *fixture, const char *key, const ch
     return status;
 }
 
-static void test_unknown_at_first(void **state) {
+TEST(an_empty_cache_knows_nothing) {
     struct fixture *fixture = *state;
     assert_int_equal(look(fixture, "nothing").presence, CACHE_UNKNOWN);
     assert_int_equal(stats(fixture).entries, 0);
 }
 
-static void test_store_keeps_every_field(void **state) {
+TEST(a_store_keeps_every_field) {
     struct fixture *fixture = *state;
     struct cache_write write = {.value = SLICE("hello"),
                                 .client_cas = 77,
@@ -162,7 +164,7 @@ static void test_store_keeps_every_field(void **state) {
     assert_value(fixture, "k", SLICE("hello"));
 }
 
-static void test_overwrite_all_sizes(void **state) {
+TEST(an_overwrite_may_have_any_size) {
     struct fixture *fixture = *state;
     static char value[40000];
     memset(value, 'v', sizeof(value));
@@ -180,22 +182,21 @@ static void test_overwrite_all_sizes(void **state) {
     }
 }
 
-static void test_too_large(void **state) {
+TEST(a_value_beyond_item_max_is_refused) {
     struct fixture *fixture = *state;
     struct cache_cursor cursor;
-    char *value = calloc(1, MIB + 1);
+    static char value[MIB + 1];
     store_text(fixture, "k", "old", true);
     seek(fixture, "k", &cursor);
     assert_int_equal(cache_store(&cursor, &(struct cache_write){.value = {value, MIB + 1}, .dirty = true}),
                      CACHE_TOO_LARGE);
-    cache_release(&cursor);
+    release(&cursor);
     assert_value(fixture, "k", SLICE("old"));
     store(fixture, "k", &(struct cache_write){.value = {value, MIB}, .dirty = true});
     assert_value(fixture, "k", slice_of(value, MIB));
-    free(value);
 }
 
-static void test_large_value_is_held(void **state) {
+TEST(a_large_value_outlives_its_entry_while_it_is_held) {
     struct fixture *fixture = *state;
     static char value[100000];
     memset(value, 'x', sizeof(value));
@@ -207,7 +208,7 @@ static void test_large_value_is_held(void **state) {
     assert_non_null(large);
     cache_large_hold(large);
     cache_forget(&cursor);
-    cache_release(&cursor);
+    release(&cursor);
     assert_int_equal(look(fixture, "k").presence, CACHE_UNKNOWN);
     assert_true(slice_equal(held, slice_of(value, sizeof(value))));
     uint64_t before = stats(fixture).memory_used;
@@ -216,7 +217,7 @@ static void test_large_value_is_held(void **state) {
     assert_true(stats(fixture).memory_used + sizeof(value) <= before);
 }
 
-static void test_expiry(void **state) {
+TEST(what_has_expired_is_gone_but_still_collected_when_dirty) {
     struct fixture *fixture = *state;
     store(fixture, "clean",
           &(struct cache_write){.value = SLICE("c"), .expires_at = fixture->now.seconds + 2});
@@ -241,7 +242,7 @@ static void test_expiry(void **state) {
     assert_int_equal(stats(fixture).expired_unfetched, 2);
 }
 
-static void test_hit(void **state) {
+TEST(a_hit_is_remembered_until_the_next_store) {
     struct fixture *fixture = *state;
     store_text(fixture, "k", "v", false);
     wait_seconds(fixture, 100);
@@ -251,13 +252,13 @@ static void test_hit(void **state) {
         assert_int_equal(cursor.view.fetched, i > 0);
         assert_int_equal(cursor.view.last_access, fixture->now.seconds - (i ? 0 : 100));
         cache_hit(&cursor);
-        cache_release(&cursor);
+        release(&cursor);
     }
     cursor = store_text(fixture, "k", "w", false);
     assert_false(cursor.view.fetched);
 }
 
-static void test_dirty_cycle(void **state) {
+TEST(a_dirty_entry_is_collected_and_settled) {
     struct fixture *fixture = *state;
     struct catcher catcher;
     struct cache_cursor at = store_text(fixture, "k", "one", true);
@@ -288,21 +289,21 @@ static void test_dirty_cycle(void **state) {
     assert_false(settle(fixture, "other", 1));
 }
 
-static void test_unsettle(void **state) {
+TEST(an_unsettled_entry_is_dirty_again) {
     struct fixture *fixture = *state;
     struct catcher catcher;
     struct slice key = SLICE("k");
     uint64_t version = store_text(fixture, "k", "v", true).view.version;
-    assert_false(cache_unsettle(fixture->cache, fixture->space, key, cache_hash(key), version));
+    assert_false(cache_unsettle(fixture->cache, key, cache_hash(key), version));
     collect(fixture, "k", &catcher);
-    assert_false(cache_unsettle(fixture->cache, fixture->space, key, cache_hash(key), version + 1));
-    assert_true(cache_unsettle(fixture->cache, fixture->space, key, cache_hash(key), version));
+    assert_false(cache_unsettle(fixture->cache, key, cache_hash(key), version + 1));
+    assert_true(cache_unsettle(fixture->cache, key, cache_hash(key), version));
     assert_int_equal(look(fixture, "k").view.state, CACHE_DIRTY);
     assert_int_equal(collect(fixture, "k", &catcher), 1);
     assert_true(settle(fixture, "k", version));
 }
 
-static void test_tombstones(void **state) {
+TEST(a_tombstone_stays_until_it_is_settled) {
     struct fixture *fixture = *state;
     struct cache_cursor cursor;
     struct catcher catcher;
@@ -313,7 +314,7 @@ static void test_tombstones(void **state) {
         assert_int_equal(cache_bury(&cursor, 0), CACHE_OK);
         assert_true(cursor.queue);
         assert_int_equal(cursor.presence, CACHE_GONE);
-        cache_release(&cursor);
+        release(&cursor);
         cursor = look(fixture, keys[i]);
         assert_int_equal(cursor.presence, CACHE_GONE);
         assert_true(cursor.view.tombstone && cursor.view.state == CACHE_DIRTY);
@@ -328,12 +329,12 @@ static void test_tombstones(void **state) {
     }
     seek(fixture, "known", &cursor);
     assert_int_equal(cache_bury(&cursor, 0), CACHE_OK);
-    cache_release(&cursor);
+    release(&cursor);
     store_text(fixture, "known", "again", true); /* a write over a tombstone */
     assert_value(fixture, "known", SLICE("again"));
 }
 
-static void test_touch(void **state) {
+TEST(a_touch_changes_the_expiry_alone) {
     struct fixture *fixture = *state;
     struct cache_cursor cursor;
     struct catcher catcher;
@@ -342,7 +343,7 @@ static void test_touch(void **state) {
     seek(fixture, "k", &cursor);
     assert_int_equal(cache_touch(&cursor, soon, false), CACHE_OK);
     assert_false(cursor.queue);
-    cache_release(&cursor);
+    release(&cursor);
     cursor = look(fixture, "k");
     assert_int_equal(cursor.view.expires_at, soon);
     assert_int_equal(cursor.view.version, version);
@@ -350,7 +351,7 @@ static void test_touch(void **state) {
     seek(fixture, "k", &cursor);
     assert_int_equal(cache_touch(&cursor, later, true), CACHE_OK);
     assert_true(cursor.queue);
-    cache_release(&cursor);
+    release(&cursor);
     cursor = look(fixture, "k");
     assert_int_equal(cursor.view.expires_at, later);
     assert_true(cursor.view.version > version);
@@ -365,36 +366,36 @@ static void test_touch(void **state) {
     seek(fixture, "k", &cursor);
     assert_int_equal(cache_touch(&cursor, soon, true), CACHE_OK);
     assert_false(cursor.queue || cursor.view.ttl_only); /* its value is dirty too */
-    cache_release(&cursor);
+    release(&cursor);
     assert_value(fixture, "k", SLICE("dirty value"));
 }
 
-static void test_touch_of_large(void **state) {
+TEST(a_touch_keeps_a_large_value) {
     struct fixture *fixture = *state;
     static char value[50000];
     struct cache_cursor cursor;
     store(fixture, "k", &(struct cache_write){.value = {value, sizeof(value)}});
     seek(fixture, "k", &cursor);
     assert_int_equal(cache_touch(&cursor, fixture->now.seconds + 9, true), CACHE_OK);
-    cache_release(&cursor);
+    release(&cursor);
     assert_value(fixture, "k", slice_of(value, sizeof(value)));
     assert_int_equal(stats(fixture).large_entries, 1);
 }
 
-static void test_marks(void **state) {
+TEST(marks_change_neither_version_nor_state) {
     struct fixture *fixture = *state;
     struct cache_cursor cursor;
     uint64_t version = store_text(fixture, "k", "v", true).view.version;
     seek(fixture, "k", &cursor);
     cache_set_marks(&cursor, ENTRY_STALE);
-    cache_release(&cursor);
+    release(&cursor);
     cursor = look(fixture, "k");
     assert_int_equal(cursor.view.marks, ENTRY_STALE);
     assert_int_equal(cursor.view.version, version);
     assert_int_equal(cursor.view.state, CACHE_DIRTY);
 }
 
-static void test_fill(void **state) {
+TEST(a_fill_is_refused_after_a_change) {
     struct fixture *fixture = *state;
     struct cache_cursor cursor;
     uint64_t stamp = look(fixture, "k").stamp, high = version_from_us(fixture->now.us + 5000000, 9);
@@ -409,7 +410,7 @@ static void test_fill(void **state) {
     store_text(fixture, "gone", "new", false);
     seek(fixture, "gone", &cursor);
     cache_forget(&cursor);
-    cache_release(&cursor);
+    release(&cursor);
     assert_int_equal(look(fixture, "gone").presence, CACHE_UNKNOWN);
     assert_int_equal(fill(fixture, "gone", "old", 1, stamp), CACHE_CHANGED);
 
@@ -417,23 +418,23 @@ static void test_fill(void **state) {
     seek(fixture, "buried", &cursor);
     cache_bury(&cursor, 0);
     uint64_t version = cursor.view.version;
-    cache_release(&cursor);
+    release(&cursor);
     assert_true(settle(fixture, "buried", version));
     assert_int_equal(fill(fixture, "buried", "old", 1, stamp), CACHE_CHANGED);
 
     seek(fixture, "never", &cursor); /* forgotten while there was nothing */
     stamp = cursor.stamp;
     cache_forget(&cursor);
-    cache_release(&cursor);
+    release(&cursor);
     assert_int_equal(fill(fixture, "never", "old", 1, stamp), CACHE_CHANGED);
     stamp = look(fixture, "never").stamp;
     assert_int_equal(fill(fixture, "never", "current", 0, stamp), CACHE_OK);
     assert_true(look(fixture, "never").view.version > 0);
 }
 
-static void test_fill_limits(void **state) {
+TEST(a_fill_keeps_nothing_too_large_or_expired) {
     struct fixture *fixture = *state;
-    char *value = calloc(1, MIB + 1);
+    static char value[MIB + 1];
     struct entry entry = {.key = SLICE("k"), .value = {value, MIB + 1}, .version = 1};
     uint64_t hash = cache_hash(entry.key), stamp = look(fixture, "k").stamp;
     assert_int_equal(cache_fill(fixture->cache, fixture->space, &entry, hash, stamp, &fixture->now),
@@ -443,10 +444,9 @@ static void test_fill_limits(void **state) {
     assert_int_equal(cache_fill(fixture->cache, fixture->space, &entry, hash, stamp, &fixture->now),
                      CACHE_OK);
     assert_int_equal(look(fixture, "k").presence, CACHE_UNKNOWN);
-    free(value);
 }
 
-static void test_remembered_absence(void **state) {
+TEST(an_absence_is_remembered_for_its_time) {
     struct fixture *fixture = *state;
     struct slice key = SLICE("k");
     uint64_t hash = cache_hash(key), stamp = look(fixture, "k").stamp;
@@ -477,7 +477,7 @@ static void test_remembered_absence(void **state) {
     assert_int_equal(stats(fixture).negatives, 0);
 }
 
-static void test_versions(void **state) {
+TEST(versions_only_grow) {
     struct fixture *fixture = *state;
     uint64_t hash = cache_hash(SLICE("k")), last = 0;
     for (unsigned i = 0; i < 10; i++) {
@@ -497,7 +497,7 @@ static void test_versions(void **state) {
     assert_true(store_text(fixture, "k", "w", true).view.version > last + (1ull << 50));
 }
 
-static void test_flush_all(void **state) {
+TEST(flush_all_drops_the_clean_and_spares_the_dirty) {
     struct fixture *fixture = *state;
     struct catcher catcher;
     store_text(fixture, "clean", "c", false);
@@ -515,12 +515,11 @@ static void test_flush_all(void **state) {
     uint64_t version = store_text(fixture, "dirty", "e", true).view.version;
     assert_true(settle(fixture, "dirty", version));
     assert_value(fixture, "dirty", SLICE("e"));
-    while (cache_maintain(fixture->cache, &fixture->now))
-        ;
+    maintain(fixture);
     assert_int_equal(stats(fixture).entries, 1);
 }
 
-static void test_flush_all_later(void **state) {
+TEST(flush_all_may_come_later) {
     struct fixture *fixture = *state;
     store_text(fixture, "a", "1", false);
     cache_flush_all(fixture->cache, CACHE_ALL_SPACES, fixture->now.seconds + 5, &fixture->now);
@@ -535,7 +534,7 @@ static void test_flush_all_later(void **state) {
     assert_value(fixture, "a", SLICE("3"));
 }
 
-static void test_spaces_are_apart(void **state) {
+TEST(namespaces_are_apart) {
     struct fixture *fixture = *state;
     struct fixture other = *fixture;
     struct cache_space_options options = {.max_residency = 10};
@@ -560,22 +559,19 @@ static void test_spaces_are_apart(void **state) {
     assert_int_equal(look(&other, "c").presence, CACHE_UNKNOWN);
 }
 
-/* The sweeper passes by what is dirty: once that is settled it has to come back for it, though nobody reads.
- */
-static void test_settled_after_its_residency(void **state) {
-    struct fixture other = *(struct fixture *)*state;
+/* The sweeper passes by what is dirty: it has to come back once that is settled, even if nobody reads it. */
+TEST(what_is_settled_after_its_residency_is_swept) {
+    struct fixture *fixture = *state, other = *fixture;
     struct cache_space_options options = {.max_residency = 10};
     other.space = cache_add_space(other.cache, &options);
     store_text(&other, "k", "v", true);
     wait_seconds(&other, 11);
-    while (cache_maintain(other.cache, &other.now)) {
-    }
+    maintain(&other);
     assert_int_equal(stats(&other).entries, 1);
     struct catcher catcher;
     assert_int_equal(collect(&other, "k", &catcher), 1);
     assert_true(settle(&other, "k", catcher.view.version));
-    while (cache_maintain(other.cache, &other.now)) {
-    }
+    maintain(&other);
     assert_int_equal(stats(&other).entries, 0);
     assert_true(cache_is_sane(other.cache));
 }
@@ -596,19 +592,18 @@ static void assert_stale(struct fixture *fixture, const char *key, const char *v
         assert_true(slice_equal(cursor.view.value, slice_string(value)));
     if (value)
         cache_hit(&cursor);
-    cache_release(&cursor);
+    release(&cursor);
     assert_true(cache_is_sane(fixture->cache));
 }
 
-static void test_stale_is_kept(void **state) {
+TEST(a_stale_entry_is_kept_where_asked) {
     struct fixture *fixture = *state, keeping = keeping_space(fixture);
     store_text(&keeping, "a", "1", false);
     store(&keeping, "b", &(struct cache_write){.value = SLICE("2"), .expires_at = keeping.now.seconds + 15});
     store_text(&keeping, "d", "3", true);
     assert_value(&keeping, "a", SLICE("1"));
     wait_seconds(&keeping, 10);
-    while (cache_maintain(keeping.cache, &keeping.now)) {
-    }
+    maintain(&keeping);
     assert_stale(&keeping, "a", "1");
     assert_stale(&keeping, "b", "2");
     assert_stale(&keeping, "c", NULL);
@@ -621,31 +616,19 @@ static void test_stale_is_kept(void **state) {
     assert_stale(&keeping, "a", NULL);
 }
 
-static void test_stale_is_swept_at_its_expiry(void **state) {
+TEST(a_stale_entry_is_swept_at_its_expiry) {
     struct fixture *fixture = *state, keeping = keeping_space(fixture);
     store(&keeping, "b", &(struct cache_write){.value = SLICE("2"), .expires_at = keeping.now.seconds + 30});
     for (int i = 0; i < 3; i++, wait_seconds(&keeping, 11)) {
-        while (cache_maintain(keeping.cache, &keeping.now)) {
-        }
+        maintain(&keeping);
         assert_int_equal(stats(&keeping).entries, 1);
     }
-    while (cache_maintain(keeping.cache, &keeping.now)) {
-    }
+    maintain(&keeping);
     assert_int_equal(stats(&keeping).entries, 0);
 }
 
-static enum cache_status fill_over(struct fixture *fixture, const char *key, const char *value,
-                                   uint64_t stamp) {
-    struct slice name = slice_string(key);
-    struct entry entry = {.key = name, .value = slice_string(value), .version = 77};
-    enum cache_status status =
-        cache_fill(fixture->cache, fixture->space, &entry, cache_hash(name), stamp, &fixture->now);
-    assert_true(cache_is_sane(fixture->cache));
-    return status;
-}
-
-/* The backend's word replaces a stale entry, and so does every change. */
-static void test_stale_is_replaced(void **state) {
+/* What the backend says replaces a stale entry, and so does every change. */
+TEST(a_stale_entry_is_replaced_by_fills_and_changes) {
     struct fixture *fixture = *state, keeping = keeping_space(fixture);
     const char *keys[] = {"fill", "absent", "store", "bury", "forget"};
     for (int i = 0; i < 5; i++)
@@ -653,9 +636,9 @@ static void test_stale_is_replaced(void **state) {
     wait_seconds(&keeping, 10);
     uint64_t stamp = look(&keeping, "fill").stamp;
     keeping.now = cache_time_from_us(keeping.now.us - 5000000); /* the loader's clock lags */
-    assert_int_equal(fill_over(&keeping, "fill", "new", stamp + 1), CACHE_CHANGED);
+    assert_int_equal(fill(&keeping, "fill", "new", 77, stamp + 1), CACHE_CHANGED);
     assert_stale(&keeping, "fill", "old");
-    assert_int_equal(fill_over(&keeping, "fill", "new", stamp), CACHE_OK);
+    assert_int_equal(fill(&keeping, "fill", "new", 77, stamp), CACHE_OK);
     assert_value(&keeping, "fill", SLICE("new"));
     wait_seconds(&keeping, 5);
     stamp = look(&keeping, "absent").stamp;
@@ -669,17 +652,17 @@ static void test_stale_is_replaced(void **state) {
     assert_value(&keeping, "store", SLICE("new"));
     seek(&keeping, "bury", &cursor);
     assert_int_equal(cache_bury(&cursor, 0), CACHE_OK);
-    cache_release(&cursor);
+    release(&cursor);
     assert_int_equal(look(&keeping, "bury").presence, CACHE_GONE);
     stamp = look(&keeping, "forget").stamp;
     seek(&keeping, "forget", &cursor);
     cache_forget(&cursor);
-    cache_release(&cursor);
+    release(&cursor);
     assert_stale(&keeping, "forget", NULL);
-    assert_int_equal(fill_over(&keeping, "forget", "new", stamp), CACHE_CHANGED);
+    assert_int_equal(fill(&keeping, "forget", "new", 77, stamp), CACHE_CHANGED);
 }
 
-static void test_stale_gives_way(void **state) {
+TEST(a_stale_entry_gives_way_to_new_ones) {
     struct fixture *fixture = *state, keeping = keeping_space(fixture);
     char key[16], text[1000];
     memset(text, 'x', sizeof text - 1);
@@ -691,12 +674,12 @@ static void test_stale_gives_way(void **state) {
         snprintf(key, sizeof key, "k%d", i);
         seek(&keeping, key, &cursor);
         assert_int_equal(cache_store(&cursor, &(struct cache_write){.value = slice_string(text)}), CACHE_OK);
-        cache_release(&cursor);
+        release(&cursor);
     }
     assert_stale(&keeping, "first", NULL);
 }
 
-static void test_space_numbers_run_out(void **state) {
+TEST(namespace_numbers_run_out) {
     struct fixture *fixture = *state;
     struct cache_space_options options = {.eviction = CACHE_S3_FIFO};
     for (int i = 1; i < CACHE_SPACES_MAX; i++)
@@ -704,7 +687,7 @@ static void test_space_numbers_run_out(void **state) {
     assert_int_equal(cache_add_space(fixture->cache, &options), -1);
 }
 
-static void test_reset_stats(void **state) {
+TEST(a_reset_zeroes_counters_and_no_gauges) {
     struct fixture *fixture = *state;
     store_text(fixture, "a", "1", false);
     assert_int_equal(stats(fixture).total_stored, 1);
@@ -713,7 +696,7 @@ static void test_reset_stats(void **state) {
     assert_int_equal(stats(fixture).entries, 1);
 }
 
-static void test_prefetch_is_only_a_hint(void **state) {
+TEST(a_prefetch_is_only_a_hint) {
     struct fixture *fixture = *state;
     char key[32];
     for (unsigned i = 0; i < 1000; i++) {
@@ -729,36 +712,35 @@ static void test_prefetch_is_only_a_hint(void **state) {
 }
 
 int main(void) {
-#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        CASE(test_unknown_at_first),
-        CASE(test_store_keeps_every_field),
-        CASE(test_overwrite_all_sizes),
-        CASE(test_too_large),
-        CASE(test_large_value_is_held),
-        CASE(test_expiry),
-        CASE(test_hit),
-        CASE(test_dirty_cycle),
-        CASE(test_unsettle),
-        CASE(test_tombstones),
-        CASE(test_touch),
-        CASE(test_touch_of_large),
-        CASE(test_marks),
-        CASE(test_fill),
-        CASE(test_fill_limits),
-        CASE(test_remembered_absence),
-        CASE(test_versions),
-        CASE(test_flush_all),
-        CASE(test_flush_all_later),
-        CASE(test_spaces_are_apart),
-        CASE(test_settled_after_its_residency),
-        CASE(test_stale_is_kept),
-        CASE(test_stale_is_swept_at_its_expiry),
-        CASE(test_stale_is_replaced),
-        CASE(test_stale_gives_way),
-        CASE(test_space_numbers_run_out),
-        CASE(test_reset_stats),
-        CASE(test_prefetch_is_only_a_hint),
+        CASE(an_empty_cache_knows_nothing),
+        CASE(a_store_keeps_every_field),
+        CASE(an_overwrite_may_have_any_size),
+        CASE(a_value_beyond_item_max_is_refused),
+        CASE(a_large_value_outlives_its_entry_while_it_is_held),
+        CASE(what_has_expired_is_gone_but_still_collected_when_dirty),
+        CASE(a_hit_is_remembered_until_the_next_store),
+        CASE(a_dirty_entry_is_collected_and_settled),
+        CASE(an_unsettled_entry_is_dirty_again),
+        CASE(a_tombstone_stays_until_it_is_settled),
+        CASE(a_touch_changes_the_expiry_alone),
+        CASE(a_touch_keeps_a_large_value),
+        CASE(marks_change_neither_version_nor_state),
+        CASE(a_fill_is_refused_after_a_change),
+        CASE(a_fill_keeps_nothing_too_large_or_expired),
+        CASE(an_absence_is_remembered_for_its_time),
+        CASE(versions_only_grow),
+        CASE(flush_all_drops_the_clean_and_spares_the_dirty),
+        CASE(flush_all_may_come_later),
+        CASE(namespaces_are_apart),
+        CASE(what_is_settled_after_its_residency_is_swept),
+        CASE(a_stale_entry_is_kept_where_asked),
+        CASE(a_stale_entry_is_swept_at_its_expiry),
+        CASE(a_stale_entry_is_replaced_by_fills_and_changes),
+        CASE(a_stale_entry_gives_way_to_new_ones),
+        CASE(namespace_numbers_run_out),
+        CASE(a_reset_zeroes_counters_and_no_gauges),
+        CASE(a_prefetch_is_only_a_hint),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

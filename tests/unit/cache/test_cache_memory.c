@@ -1,24 +1,30 @@
 /* SPDX-License-Identifier: MIT */
 /* The memory limit and who gives way: eviction, quotas, -M, dirty entries, resizing, expiry, holes. */
 #include "cache/cache.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
+#include "tests/support/check.h"
 #include <stdio.h>
-#include <stdlib.h>
-
-#include <cmocka.h> /* needs the ones above */
 
 #define MIB ((size_t)1 << 20)
 
 static const struct cache_time now = {1700000000000000u, 1700000000u};
 static char value[MIB];
 
-static struct cache *make(size_t limit, bool no_eviction) {
+static int set_up(void **state) {
+    *state = NULL; /* each test makes a cache of its own size */
+    return 0;
+}
+
+static int tear_down(void **state) {
+    cache_destroy(*state);
+    return 0;
+}
+
+static struct cache *make(void **state, size_t limit, bool no_eviction) {
     struct cache_options options = {
         .memory_limit = limit, .item_max = MIB, .threads = 1, .no_eviction = no_eviction};
     struct cache *cache = NULL;
     assert_int_equal(cache_create(&options, &cache), CACHE_OK);
+    *state = cache;
     return cache;
 }
 
@@ -49,6 +55,20 @@ static bool has(struct cache *cache, int space, uint64_t number, bool hit) {
     return present;
 }
 
+static void forget(struct cache *cache, uint64_t number) {
+    char buffer[32];
+    struct slice key = key_of(number, buffer);
+    struct cache_cursor at;
+    cache_seek(cache, 0, key, cache_hash(key), &now, &at);
+    cache_forget(&at);
+    cache_release(&at);
+}
+
+static void maintain(struct cache *cache) {
+    while (cache_maintain(cache, &now))
+        ;
+}
+
 static struct cache_stats stats(struct cache *cache, int space) {
     struct cache_stats result;
     cache_get_stats(cache, space, &result);
@@ -61,33 +81,38 @@ static void check(struct cache *cache) {
     assert_true(cache_is_sane(cache));
 }
 
-/* What is read again and again survives a stream of new keys, under either eviction. */
-static void test_reads_protect(void **state) {
-    (void)state;
-    for (int eviction = 0; eviction < 2; eviction++) {
-        struct cache *cache = make(8 * MIB, false);
-        cache_add_space(cache, &(struct cache_space_options){.eviction = (enum cache_eviction)eviction});
-        for (uint64_t i = 0; i < 300000; i++) {
-            assert_int_equal(put(cache, 0, 1000 + i, 100, 0, false), CACHE_OK);
-            uint64_t hot = i % 1000;
-            if (!has(cache, 0, hot, true))
-                assert_true(i < 1000 && put(cache, 0, hot, 100, 0, false) == CACHE_OK);
-            if (i % 50000 == 0)
-                check(cache);
-        }
-        struct cache_stats all = stats(cache, CACHE_ALL_SPACES);
-        assert_true(all.evictions > 200000 && all.evicted_unfetched == all.evictions);
-        assert_true(all.bytes > all.memory_limit * 80 / 100);
-        assert_true(has(cache, 0, 1000 + 299999, false));
-        assert_false(has(cache, 0, 1000, false));
-        check(cache);
-        cache_destroy(cache);
+/* What is read again and again survives a stream of new keys. */
+static void read_among_new_keys(struct cache *cache) {
+    for (uint64_t i = 0; i < 300000; i++) {
+        assert_int_equal(put(cache, 0, 1000 + i, 100, 0, false), CACHE_OK);
+        uint64_t hot = i % 1000;
+        if (!has(cache, 0, hot, true))
+            assert_true(i < 1000 && put(cache, 0, hot, 100, 0, false) == CACHE_OK);
+        if (i % 50000 == 0)
+            check(cache);
     }
+    struct cache_stats all = stats(cache, CACHE_ALL_SPACES);
+    assert_true(all.evictions > 200000 && all.evicted_unfetched == all.evictions);
+    assert_true(all.bytes > all.memory_limit * 80 / 100);
+    assert_true(has(cache, 0, 1000 + 299999, false));
+    assert_false(has(cache, 0, 1000, false));
+    check(cache);
 }
 
-static void test_ceiling_and_floor(void **state) {
-    (void)state;
-    struct cache *cache = make(16 * MIB, false);
+TEST(reads_protect_under_lru) {
+    struct cache *cache = make(state, 8 * MIB, false);
+    cache_add_space(cache, &(struct cache_space_options){.eviction = CACHE_LRU});
+    read_among_new_keys(cache);
+}
+
+TEST(reads_protect_under_s3_fifo) {
+    struct cache *cache = make(state, 8 * MIB, false);
+    cache_add_space(cache, &(struct cache_space_options){.eviction = CACHE_S3_FIFO});
+    read_among_new_keys(cache);
+}
+
+TEST(ceilings_and_floors_hold) {
+    struct cache *cache = make(state, 16 * MIB, false);
     cache_add_space(cache, &(struct cache_space_options){.memory_ceiling = 4 * MIB});
     cache_add_space(cache, &(struct cache_space_options){.memory_floor = 6 * MIB});
     cache_add_space(cache, &(struct cache_space_options){0});
@@ -103,12 +128,10 @@ static void test_ceiling_and_floor(void **state) {
     assert_true(stats(cache, 1).memory_used + MIB / 2 >= 6 * MIB);
     assert_true(stats(cache, 1).entries > entries / 2 && stats(cache, 0).evictions > 0);
     assert_true(stats(cache, 2).memory_used > 3 * MIB);
-    cache_destroy(cache);
 }
 
-static void test_no_eviction(void **state) {
-    (void)state;
-    struct cache *cache = make(4 * MIB, true);
+TEST(without_eviction_a_full_cache_refuses) {
+    struct cache *cache = make(state, 4 * MIB, true);
     cache_add_space(cache, &(struct cache_space_options){0});
     uint64_t stored = 0;
     while (put(cache, 0, stored, 100, 0, false) == CACHE_OK)
@@ -117,23 +140,15 @@ static void test_no_eviction(void **state) {
     assert_int_equal(stats(cache, 0).entries, stored);
     assert_int_equal(stats(cache, 0).evictions, 0);
     assert_true(stats(cache, 0).no_memory > 0 && stored > 20000);
-    for (uint64_t i = 0; i < stored; i += 2) { /* room comes back when entries are deleted */
-        char buffer[32];
-        struct slice key = key_of(i, buffer);
-        struct cache_cursor at;
-        cache_seek(cache, 0, key, cache_hash(key), &now, &at);
-        cache_forget(&at);
-        cache_release(&at);
-    }
+    for (uint64_t i = 0; i < stored; i += 2) /* room comes back when entries are deleted */
+        forget(cache, i);
     for (uint64_t i = 0; i < stored / 3; i++)
         assert_int_equal(put(cache, 0, 1000000 + i, 100, 0, false), CACHE_OK);
     check(cache);
-    cache_destroy(cache);
 }
 
-static void test_dirty_is_never_evicted(void **state) {
-    (void)state;
-    struct cache *cache = make(4 * MIB, false);
+TEST(what_is_dirty_is_never_evicted) {
+    struct cache *cache = make(state, 4 * MIB, false);
     cache_add_space(cache, &(struct cache_space_options){0});
     uint64_t dirty = 0;
     while (put(cache, 0, dirty, 100, 0, true) == CACHE_OK)
@@ -150,25 +165,22 @@ static void test_dirty_is_never_evicted(void **state) {
         cache_seek(cache, 0, key, cache_hash(key), &now, &at);
         uint64_t version = at.view.version;
         cache_release(&at);
-        assert_true(cache_settle(cache, 0, key, cache_hash(key), version, &now));
+        assert_true(cache_settle(cache, key, cache_hash(key), version, &now));
     }
     for (uint64_t i = 0; i < 100000; i++)
         assert_int_equal(put(cache, 0, 1000000 + i, 100, 0, false), CACHE_OK);
     for (uint64_t i = 1; i < dirty; i += 2)
         assert_true(has(cache, 0, i, false));
     check(cache);
-    cache_destroy(cache);
 }
 
-static void test_resize(void **state) {
-    (void)state;
-    struct cache *cache = make(16 * MIB, false);
+TEST(the_limit_can_be_lowered_and_raised) {
+    struct cache *cache = make(state, 16 * MIB, false);
     cache_add_space(cache, &(struct cache_space_options){0});
     for (uint64_t i = 0; i < 200000; i++)
         put(cache, 0, i, 100, 0, false);
     assert_int_equal(cache_resize(cache, 6 * MIB), CACHE_OK);
-    while (cache_maintain(cache, &now))
-        ;
+    maintain(cache);
     check(cache);
     uint64_t few = stats(cache, 0).entries;
     assert_int_equal(cache_resize(cache, 64 * MIB), CACHE_OK);
@@ -177,12 +189,10 @@ static void test_resize(void **state) {
     check(cache);
     assert_true(stats(cache, 0).entries == 400000 && few < 60000);
     assert_int_equal(cache_resize(cache, 1000), CACHE_NO_MEMORY);
-    cache_destroy(cache);
 }
 
-static void test_expired_memory_returns(void **state) {
-    (void)state;
-    struct cache *cache = make(64 * MIB, false);
+TEST(the_memory_of_what_has_expired_comes_back) {
+    struct cache *cache = make(state, 64 * MIB, false);
     cache_add_space(cache, &(struct cache_space_options){0});
     uint64_t before = stats(cache, CACHE_ALL_SPACES).memory_used;
     for (uint64_t i = 0; i < 200000; i++)
@@ -195,58 +205,45 @@ static void test_expired_memory_returns(void **state) {
     assert_int_equal(stats(cache, 0).expired, 200000);
     assert_true(stats(cache, CACHE_ALL_SPACES).memory_used - before < full / 10);
     check(cache);
-    cache_destroy(cache);
 }
 
-static void test_holes_are_cleaned(void **state) {
-    (void)state;
-    struct cache *cache = make(64 * MIB, false);
+TEST(holes_are_cleaned) {
+    struct cache *cache = make(state, 64 * MIB, false);
     cache_add_space(cache, &(struct cache_space_options){0});
     for (uint64_t i = 0; i < 200000; i++)
         put(cache, 0, i, 100, 0, false);
     for (uint64_t i = 0; i < 200000; i++) /* longer: each leaves a hole */
         if (i % 3)
             put(cache, 0, i, 130, 0, false);
-    while (cache_maintain(cache, &now))
-        ;
+    maintain(cache);
     struct cache_stats all = stats(cache, CACHE_ALL_SPACES);
     assert_int_equal(all.entries, 200000);
     assert_true(all.cleaned_bytes > 0 && all.dead_bytes < all.segment_bytes / 16);
     for (uint64_t i = 0; i < 200000; i += 1000)
         assert_true(has(cache, 0, i, false));
     check(cache);
-    cache_destroy(cache);
 }
 
-/* Segments whose last record did not fit have room at their ends; moving that about must not be taken for
+/* Segments have room at their ends where the next record did not fit; moving that about must not be taken for
  * progress. */
-static void test_cleaning_ends(void **state) {
-    (void)state;
-    struct cache *cache = make(64 * MIB, false);
+TEST(cleaning_comes_to_an_end) {
+    struct cache *cache = make(state, 64 * MIB, false);
     cache_add_space(cache, &(struct cache_space_options){0});
     for (uint64_t i = 0; i < 2000; i++)
         put(cache, 0, i, 14000, 0, false);
     for (uint64_t i = 0; i < 130000; i++)
         put(cache, 0, 10000 + i, 100, 0, false);
-    for (uint64_t i = 0; i < 130000; i += 9) {
-        char buffer[32];
-        struct slice key = key_of(10000 + i, buffer);
-        struct cache_cursor at;
-        cache_seek(cache, 0, key, cache_hash(key), &now, &at);
-        cache_forget(&at);
-        cache_release(&at);
-    }
+    for (uint64_t i = 0; i < 130000; i += 9)
+        forget(cache, 10000 + i);
     unsigned calls = 0;
     while (cache_maintain(cache, &now))
         assert_true(calls++ < 1000);
     check(cache);
-    cache_destroy(cache);
 }
 
-/* Nearly everything is read between two turns of the log, so that drains carry more than they drop. */
-static void test_limit_holds_when_all_is_read(void **state) {
-    (void)state;
-    struct cache *cache = make(4 * MIB, false);
+/* Nearly everything is read between two rounds of the log: evacuations carry more than they drop. */
+TEST(the_limit_holds_when_everything_is_read) {
+    struct cache *cache = make(state, 4 * MIB, false);
     cache_add_space(cache, &(struct cache_space_options){0});
     uint64_t random = 88172645463325252u;
     for (uint64_t i = 0; i < 1000000; i++) {
@@ -259,12 +256,10 @@ static void test_limit_holds_when_all_is_read(void **state) {
             assert_true(stats(cache, CACHE_ALL_SPACES).memory_used <= 4 * MIB + 64 * 1024);
     }
     check(cache);
-    cache_destroy(cache);
 }
 
-static void test_floor_of_large_values(void **state) {
-    (void)state;
-    struct cache *cache = make(16 * MIB, false);
+TEST(floors_and_ceilings_count_large_values) {
+    struct cache *cache = make(state, 16 * MIB, false);
     cache_add_space(cache, &(struct cache_space_options){.memory_floor = 6 * MIB});
     cache_add_space(cache, &(struct cache_space_options){.memory_ceiling = 14 * MIB});
     cache_add_space(cache, &(struct cache_space_options){.memory_ceiling = 2 * MIB});
@@ -281,13 +276,11 @@ static void test_floor_of_large_values(void **state) {
     }
     assert_true(stats(cache, 2).entries >= 3);
     check(cache);
-    cache_destroy(cache);
 }
 
 /* The limit is lowered under load, below the sum of floors too, and is kept from then on. */
-static void test_resize_under_load(void **state) {
-    (void)state;
-    struct cache *cache = make(32 * MIB, false);
+TEST(the_limit_can_be_lowered_under_load) {
+    struct cache *cache = make(state, 32 * MIB, false);
     cache_add_space(cache, &(struct cache_space_options){.memory_floor = 6 * MIB});
     cache_add_space(cache, &(struct cache_space_options){.memory_floor = 6 * MIB, .eviction = CACHE_S3_FIFO});
     for (uint64_t i = 0; i < 200000; i++)
@@ -308,12 +301,10 @@ static void test_resize_under_load(void **state) {
         }
         check(cache);
     }
-    cache_destroy(cache);
 }
 
-static void test_large_values_take_turns(void **state) {
-    (void)state;
-    struct cache *cache = make(16 * MIB, false);
+TEST(large_values_evict_each_other) {
+    struct cache *cache = make(state, 16 * MIB, false);
     cache_add_space(cache, &(struct cache_space_options){0});
     for (uint64_t i = 0; i < 100; i++) {
         assert_int_equal(put(cache, 0, i, 700000, 0, false), CACHE_OK);
@@ -322,12 +313,10 @@ static void test_large_values_take_turns(void **state) {
     }
     struct cache_stats all = stats(cache, CACHE_ALL_SPACES);
     assert_true(all.large_entries >= 15 && all.evictions == 100 - all.entries);
-    cache_destroy(cache);
 }
 
-static void test_smallest_limit(void **state) {
-    (void)state;
-    struct cache *cache = make(1, false);
+TEST(the_smallest_limit_is_enough_to_work_with) {
+    struct cache *cache = make(state, 1, false);
     for (unsigned i = 0; i < 4; i++)
         cache_add_space(cache, &(struct cache_space_options){.eviction = i % 2 ? CACHE_S3_FIFO : CACHE_LRU});
     for (uint64_t i = 0; i < 100000; i++)
@@ -335,24 +324,24 @@ static void test_smallest_limit(void **state) {
                          CACHE_OK);
     check(cache);
     assert_true(stats(cache, CACHE_ALL_SPACES).bytes > MIB / 2);
-    cache_destroy(cache);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_reads_protect),
-        cmocka_unit_test(test_ceiling_and_floor),
-        cmocka_unit_test(test_no_eviction),
-        cmocka_unit_test(test_dirty_is_never_evicted),
-        cmocka_unit_test(test_resize),
-        cmocka_unit_test(test_expired_memory_returns),
-        cmocka_unit_test(test_holes_are_cleaned),
-        cmocka_unit_test(test_cleaning_ends),
-        cmocka_unit_test(test_limit_holds_when_all_is_read),
-        cmocka_unit_test(test_floor_of_large_values),
-        cmocka_unit_test(test_resize_under_load),
-        cmocka_unit_test(test_large_values_take_turns),
-        cmocka_unit_test(test_smallest_limit),
+        CASE(reads_protect_under_lru),
+        CASE(reads_protect_under_s3_fifo),
+        CASE(ceilings_and_floors_hold),
+        CASE(without_eviction_a_full_cache_refuses),
+        CASE(what_is_dirty_is_never_evicted),
+        CASE(the_limit_can_be_lowered_and_raised),
+        CASE(the_memory_of_what_has_expired_comes_back),
+        CASE(holes_are_cleaned),
+        CASE(cleaning_comes_to_an_end),
+        CASE(the_limit_holds_when_everything_is_read),
+        CASE(floors_and_ceilings_count_large_values),
+        CASE(the_limit_can_be_lowered_under_load),
+        CASE(large_values_evict_each_other),
+        CASE(the_smallest_limit_is_enough_to_work_with),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

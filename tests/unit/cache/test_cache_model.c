@@ -2,21 +2,16 @@
 /*
  * Random operations on a cache and on a model of it, side by side.
  *
- * The model knows for each key the last change. The cache may forget what is clean at any time, so it may
- * answer UNKNOWN for such keys; whatever it does answer must be what the model says, and what is dirty it
- * must know. Beside the entries the memory is looked at: the limit, which is changed now and then, ceilings,
- * and floors, below which no store of another namespace evicts. Runs for a few seconds; FOREBAY_TEST_SECONDS
- * makes each of the set-ups run longer, FOREBAY_TEST_SEED another way.
+ * The model knows the last change of each key. The cache may forget what is clean at any time, so it may
+ * answer UNKNOWN for such keys; whatever else it answers must be what the model says, and it must know what is
+ * dirty. Memory is checked too: the limit, which changes now and then, ceilings, and floors, below which no
+ * store of another namespace evicts. Runs for a few seconds; FOREBAY_TEST_SECONDS makes each test run longer,
+ * FOREBAY_TEST_SEED another way.
  */
 #include "cache/cache.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
+#include "tests/support/check.h"
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
-
-#include <cmocka.h> /* needs the ones above */
 
 #define MIB ((size_t)1 << 20)
 
@@ -31,7 +26,7 @@ struct model_key {
     uint32_t size, fill; /* of the value */
     uint32_t flags, expires_at, until;
     uint64_t client_cas;
-    bool flushed; /* dropped when it is settled */
+    bool voided; /* dropped when it is settled */
     bool ttl_only;
 };
 
@@ -86,11 +81,8 @@ static bool expired(const struct world *world, uint32_t second) {
     return second && second <= world->now.seconds;
 }
 
-static bool may_be_unknown(const struct world *world, const struct model_key *key) {
-    if (key->what == NOTHING || key->what == ABSENT)
-        return true;
-    (void)world;
-    return key->state == CACHE_CLEAN;
+static bool may_be_unknown(const struct model_key *key) {
+    return key->what == NOTHING || key->what == ABSENT || key->state == CACHE_CLEAN;
 }
 
 static void check_view(struct world *world, const struct model_key *key, const struct cache_cursor *at) {
@@ -115,7 +107,7 @@ static void seek_and_check(struct world *world, unsigned number, char *buffer,
         cache_seek(world->cache, space_of(number), name, cache_hash(name), &world->now, ret_cursor);
     assert_int_equal(presence, ret_cursor->presence);
     if (presence == CACHE_UNKNOWN) {
-        assert_true(may_be_unknown(world, key));
+        assert_true(may_be_unknown(key));
         key->what = NOTHING;
         world->unknown++;
         return;
@@ -164,8 +156,8 @@ static struct cache_stats stats_of(struct world *world, int space) {
     return stats;
 }
 
-/* A change in one namespace evicts nothing from another one that is below its floor (by more than what a
- * drain that has not ended holds of it). */
+/* A change in one namespace evicts nothing from another one that is below its floor (by more than what
+ * an evacuation under way holds of it). */
 static void check_floors(struct world *world, int changed_space, const struct cache_stats *before) {
     for (int i = 0; i < SPACES; i++)
         if (i != changed_space &&
@@ -338,21 +330,19 @@ static void do_settle(struct world *world, unsigned number) {
     struct model_key *key = &world->keys[number];
     if ((key->what != VALUE && key->what != TOMBSTONE) || key->state != CACHE_FLUSHING)
         return;
-    int space = space_of(number);
     switch (roll(world, 3)) {
     case 0:
-        assert_true(cache_unsettle(world->cache, space, name, cache_hash(name), key->version));
+        assert_true(cache_unsettle(world->cache, name, cache_hash(name), key->version));
         key->state = CACHE_DIRTY;
         break;
     case 1:
-        assert_false(
-            cache_settle(world->cache, space, name, cache_hash(name), key->version - 1, &world->now));
+        assert_false(cache_settle(world->cache, name, cache_hash(name), key->version - 1, &world->now));
         break;
     default:
-        assert_true(cache_settle(world->cache, space, name, cache_hash(name), key->version, &world->now));
+        assert_true(cache_settle(world->cache, name, cache_hash(name), key->version, &world->now));
         key->state = CACHE_CLEAN;
         key->ttl_only = false;
-        if (key->what == TOMBSTONE || key->flushed || expired(world, key->expires_at))
+        if (key->what == TOMBSTONE || key->voided || expired(world, key->expires_at))
             key->what = NOTHING;
     }
 }
@@ -365,7 +355,7 @@ static void do_flush_all(struct world *world) {
         if (space_of(i) != space)
             continue;
         if ((key->what == VALUE || key->what == TOMBSTONE) && key->state != CACHE_CLEAN)
-            key->flushed = true;
+            key->voided = true;
         else
             key->what = NOTHING;
     }
@@ -450,34 +440,43 @@ static double run_seconds(void) {
     return text ? atof(text) : 1.0;
 }
 
-static double clock_seconds(void) {
-    struct timespec at;
-    clock_gettime(CLOCK_MONOTONIC, &at);
-    return (double)at.tv_sec + (double)at.tv_nsec / 1e9;
+static int set_up(void **state) {
+    struct world *world = *state = calloc(1, sizeof *world);
+    const char *seed = getenv("FOREBAY_TEST_SEED");
+    assert_non_null(world);
+    world->random = seed ? strtoull(seed, NULL, 10) | 1 : 88172645463325252ull;
+    world->now = cache_time_from_us(1700000000000000u);
+    world->value = malloc(VALUE_MAX);
+    assert_non_null(world->value);
+    return 0;
 }
 
-static void run(size_t limit, bool no_eviction, const struct cache_space_options *spaces,
-                unsigned large_percent) {
-    struct world *world = calloc(1, sizeof(*world));
+static int tear_down(void **state) {
+    struct world *world = *state;
+    cache_destroy(world->cache);
+    free(world->value);
+    free(world);
+    return 0;
+}
+
+static void create_cache(struct world *world, size_t limit) {
     struct cache_options options = {.memory_limit = limit,
                                     .item_max = MIB,
                                     .threads = limit > 4 * MIB ? 4 : 1,
                                     .node = 3,
-                                    .no_eviction = no_eviction};
-    const char *seed = getenv("FOREBAY_TEST_SEED");
-    world->random = seed ? strtoull(seed, NULL, 10) | 1 : 88172645463325252ull;
-    world->now = cache_time_from_us(1700000000000000u);
+                                    .no_eviction = world->no_eviction};
     world->limit = world->first_limit = limit;
     world->segment_max = limit / 256 < 16384 ? 16384 : limit / 256;
-    world->spaces = spaces;
-    world->no_eviction = no_eviction;
-    world->large_percent = large_percent;
-    world->value = malloc(VALUE_MAX);
     assert_int_equal(cache_create(&options, &world->cache), CACHE_OK);
     for (int i = 0; i < SPACES; i++)
-        assert_int_equal(cache_add_space(world->cache, &spaces[i]), i);
-    double end = clock_seconds() + run_seconds();
-    for (unsigned steps = 1; steps <= 2 * LIMIT_EVERY || clock_seconds() < end; steps++) {
+        assert_int_equal(cache_add_space(world->cache, &world->spaces[i]), i);
+}
+
+static void run(struct world *world, size_t limit, const struct cache_space_options *spaces) {
+    world->spaces = spaces;
+    create_cache(world, limit);
+    uint64_t end_us = monotonic_us() + (uint64_t)(run_seconds() * US_PER_SECOND);
+    for (unsigned steps = 1; steps <= 2 * LIMIT_EVERY || monotonic_us() < end_us; steps++) {
         for (unsigned i = 0; i < CHECK_EVERY; i++)
             step(world);
         check_all(world);
@@ -487,52 +486,48 @@ static void run(size_t limit, bool no_eviction, const struct cache_space_options
             change_limit(world);
     }
     assert_true(world->known > 0 && world->unknown > 0);
-    cache_destroy(world->cache);
-    free(world->value);
-    free(world);
 }
 
-static void test_small_and_mixed(void **state) {
-    (void)state;
-    run(MIB, false,
-        (struct cache_space_options[]){{0}, {.eviction = CACHE_S3_FIFO}, {.memory_ceiling = 300 << 10}}, 0);
+TEST(the_cache_agrees_in_little_memory) {
+    run(*state, MIB,
+        (struct cache_space_options[]){{0}, {.eviction = CACHE_S3_FIFO}, {.memory_ceiling = 300 << 10}});
 }
 
-static void test_quotas_and_residency(void **state) {
-    (void)state;
-    run(2 * MIB, false,
+TEST(the_cache_agrees_with_quotas_and_a_residency) {
+    struct world *world = *state;
+    world->large_percent = 1;
+    run(world, 2 * MIB,
         (struct cache_space_options[]){{.memory_floor = 800 << 10, .max_residency = 20},
                                        {.eviction = CACHE_S3_FIFO, .memory_ceiling = 600 << 10},
-                                       {.eviction = CACHE_S3_FIFO}},
-        1);
+                                       {.eviction = CACHE_S3_FIFO}});
 }
 
-static void test_large_values_and_several_shards(void **state) {
-    (void)state;
-    run(32 * MIB, false,
+TEST(the_cache_agrees_with_large_values_and_several_shards) {
+    struct world *world = *state;
+    world->large_percent = 30;
+    run(world, 32 * MIB,
         (struct cache_space_options[]){{.memory_floor = 12 * MIB},
                                        {.eviction = CACHE_S3_FIFO},
-                                       {.memory_floor = 4 * MIB, .memory_ceiling = 8 * MIB}},
-        30);
+                                       {.memory_floor = 4 * MIB, .memory_ceiling = 8 * MIB}});
 }
 
-static void test_plenty_of_room(void **state) {
-    (void)state;
-    run(64 * MIB, false, (struct cache_space_options[]){{0}, {.eviction = CACHE_S3_FIFO}, {0}}, 0);
+TEST(the_cache_agrees_with_plenty_of_room) {
+    run(*state, 64 * MIB, (struct cache_space_options[]){{0}, {.eviction = CACHE_S3_FIFO}, {0}});
 }
 
-static void test_no_eviction(void **state) {
-    (void)state;
-    run(MIB, true, (struct cache_space_options[]){{0}, {.eviction = CACHE_S3_FIFO}, {0}}, 0);
+TEST(the_cache_agrees_without_eviction) {
+    struct world *world = *state;
+    world->no_eviction = true;
+    run(world, MIB, (struct cache_space_options[]){{0}, {.eviction = CACHE_S3_FIFO}, {0}});
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_small_and_mixed),
-        cmocka_unit_test(test_quotas_and_residency),
-        cmocka_unit_test(test_large_values_and_several_shards),
-        cmocka_unit_test(test_plenty_of_room),
-        cmocka_unit_test(test_no_eviction),
+        CASE(the_cache_agrees_in_little_memory),
+        CASE(the_cache_agrees_with_quotas_and_a_residency),
+        CASE(the_cache_agrees_with_large_values_and_several_shards),
+        CASE(the_cache_agrees_with_plenty_of_room),
+        CASE(the_cache_agrees_without_eviction),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

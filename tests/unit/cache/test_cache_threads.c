@@ -5,20 +5,26 @@
  * FOREBAY_TEST_SECONDS makes it run longer.
  */
 #include "cache/cache.h"
-
+#include "tests/support/check.h"
 #include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
-#include <cmocka.h> /* needs the ones above */
-
 #define MIB ((size_t)1 << 20)
 
 enum { WORKERS = 4, KEYS = 60000, LARGE = 40000 };
+
+struct shared;
+
+struct worker {
+    pthread_t thread;
+    bool started;
+    struct shared *shared;
+    uint64_t random;
+    char value[LARGE];
+};
 
 struct shared {
     struct cache *cache;
@@ -26,13 +32,7 @@ struct shared {
     _Atomic uint64_t clock_us;
     _Atomic uint64_t hits, stores;
     _Atomic bool wrong;
-};
-
-struct worker {
-    pthread_t thread;
-    struct shared *shared;
-    uint64_t random;
-    char *value;
+    struct worker workers[WORKERS + 2]; /* one flushes, one maintains */
 };
 
 static uint64_t roll(struct worker *worker, uint64_t below) {
@@ -151,9 +151,9 @@ static void *flush(void *argument) {
         if (!cache_collect(shared->cache, (int)(number % 2), cache_hash(key), &now, &flushed.collector))
             continue;
         if (roll(worker, 10))
-            cache_settle(shared->cache, (int)(number % 2), key, cache_hash(key), flushed.version, &now);
+            cache_settle(shared->cache, key, cache_hash(key), flushed.version, &now);
         else
-            cache_unsettle(shared->cache, (int)(number % 2), key, cache_hash(key), flushed.version);
+            cache_unsettle(shared->cache, key, cache_hash(key), flushed.version);
     }
     return NULL;
 }
@@ -181,34 +181,59 @@ static void nap(double seconds) {
     nanosleep(&span, NULL);
 }
 
-static void test_threads(void **state) {
-    (void)state;
-    struct shared shared = {.clock_us = 1700000000000000u};
+static int set_up(void **state) {
     struct cache_options options = {.memory_limit = 17 * MIB, .item_max = MIB, .threads = 4, .node = 1};
     struct cache_space_options first = {.memory_floor = 4 * MIB}, second = {.eviction = CACHE_S3_FIFO};
-    assert_int_equal(cache_create(&options, &shared.cache), CACHE_OK);
-    cache_add_space(shared.cache, &first);
-    cache_add_space(shared.cache, &second);
-    struct worker workers[WORKERS + 2];
+    struct shared *shared = *state = calloc(1, sizeof *shared);
+    assert_non_null(shared);
+    shared->clock_us = 1700000000000000u;
+    assert_int_equal(cache_create(&options, &shared->cache), CACHE_OK);
+    cache_add_space(shared->cache, &first);
+    cache_add_space(shared->cache, &second);
+    return 0;
+}
+
+static void start(struct shared *shared, unsigned number, void *(*job)(void *)) {
+    struct worker *worker = &shared->workers[number];
+    worker->shared = shared;
+    worker->random = number * 7919 + 1;
+    worker->started = pthread_create(&worker->thread, NULL, job, worker) == 0;
+    assert_true(worker->started);
+}
+
+static void join_all(struct shared *shared) {
+    atomic_store(&shared->stop, true);
     for (unsigned i = 0; i < WORKERS + 2; i++) {
-        workers[i] = (struct worker){.shared = &shared, .random = i * 7919 + 1, .value = malloc(LARGE)};
-        void *(*job)(void *) = i < WORKERS ? work : i == WORKERS ? flush : maintain;
-        assert_int_equal(pthread_create(&workers[i].thread, NULL, job, &workers[i]), 0);
+        struct worker *worker = &shared->workers[i];
+        if (worker->started)
+            pthread_join(worker->thread, NULL);
+        worker->started = false;
     }
+}
+
+static int tear_down(void **state) {
+    struct shared *shared = *state;
+    join_all(shared);
+    cache_destroy(shared->cache);
+    free(shared);
+    return 0;
+}
+
+TEST(threads_see_only_what_was_written) {
+    struct shared *shared = *state;
+    for (unsigned i = 0; i < WORKERS; i++)
+        start(shared, i, work);
+    start(shared, WORKERS, flush);
+    start(shared, WORKERS + 1, maintain);
     const char *seconds = getenv("FOREBAY_TEST_SECONDS");
     nap(seconds ? atof(seconds) : 2.0);
-    atomic_store(&shared.stop, true);
-    for (unsigned i = 0; i < WORKERS + 2; i++) {
-        pthread_join(workers[i].thread, NULL);
-        free(workers[i].value);
-    }
-    assert_true(cache_is_sane(shared.cache));
-    assert_false(atomic_load(&shared.wrong));
-    assert_true(atomic_load(&shared.hits) > 0 && atomic_load(&shared.stores) > 0);
-    cache_destroy(shared.cache);
+    join_all(shared);
+    assert_true(cache_is_sane(shared->cache));
+    assert_false(atomic_load(&shared->wrong));
+    assert_true(atomic_load(&shared->hits) > 0 && atomic_load(&shared->stores) > 0);
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_threads)};
+    const struct CMUnitTest tests[] = {CASE(threads_see_only_what_was_written)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

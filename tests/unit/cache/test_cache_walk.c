@@ -1,21 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Looking at entries without asking for them: the walk over all, and the evictions that are watched. */
 #include "cache/cache.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
+#include "tests/support/check.h"
 #include <stdio.h>
-#include <stdlib.h>
-
-#include <cmocka.h> /* needs the ones above */
 
 enum { KEYS = 20000, SPACES = 2 };
-
-struct fixture {
-    struct cache *cache;
-    int space[SPACES];
-    struct cache_time now;
-};
 
 /* Counts what it is shown: keys are "key-N", of the namespace N % SPACES. */
 struct counter {
@@ -24,8 +13,15 @@ struct counter {
     unsigned char seen[KEYS];
 };
 
+struct fixture {
+    struct cache *cache;
+    int space[SPACES];
+    struct cache_time now;
+    struct counter counter;
+};
+
 static void count(struct cache_visitor *self, int space, const struct cache_view *view) {
-    struct counter *counter = (struct counter *)self;
+    struct counter *counter = (struct counter *)(void *)self;
     char key[32];
     unsigned number = KEYS;
     snprintf(key, sizeof key, "%.*s", (int)view->key.size, view->key.data);
@@ -37,8 +33,9 @@ static void count(struct cache_visitor *self, int space, const struct cache_view
         counter->seen[number]++;
 }
 
-static int setup(void **state) {
+static int set_up(void **state) {
     static struct fixture fixture;
+    fixture = (struct fixture){.counter = {.visitor = {count}}};
     struct cache_options options = {.memory_limit = 16 << 20, .item_max = 1 << 20, .threads = 2};
     struct cache_space_options space = {0};
     assert_int_equal(cache_create(&options, &fixture.cache), CACHE_OK);
@@ -49,7 +46,7 @@ static int setup(void **state) {
     return 0;
 }
 
-static int teardown(void **state) {
+static int tear_down(void **state) {
     struct fixture *fixture = *state;
     assert_true(cache_is_sane(fixture->cache));
     cache_destroy(fixture->cache);
@@ -65,72 +62,66 @@ static void store(struct fixture *fixture, unsigned number, size_t size, uint32_
     struct slice name = slice_string(key);
     cache_seek(fixture->cache, fixture->space[number % SPACES], name, cache_hash(name), &fixture->now,
                &cursor);
-    assert_int_equal(cache_store(&cursor, &write), CACHE_OK);
+    enum cache_status status = cache_store(&cursor, &write);
     cache_release(&cursor);
+    assert_int_equal(status, CACHE_OK);
 }
 
-static struct counter *walk_all(struct fixture *fixture, int space) {
-    struct counter *counter = calloc(1, sizeof *counter);
+/* Counts from zero. */
+static const struct counter *walk_all(struct fixture *fixture, int space) {
+    struct counter *counter = &fixture->counter;
     struct cache_walk walk = {0};
-    assert_non_null(counter);
-    counter->visitor.entry = count;
+    *counter = (struct counter){.visitor = {count}};
     while (cache_walk(fixture->cache, space, &walk, &fixture->now, &counter->visitor))
         ;
     assert_int_equal(counter->wrong, 0);
     return counter;
 }
 
-static void nothing_is_shown_of_an_empty_cache(void **state) {
-    struct counter *counter = walk_all(*state, CACHE_ALL_SPACES);
+TEST(nothing_is_shown_of_an_empty_cache) {
+    const struct counter *counter = walk_all(*state, CACHE_ALL_SPACES);
     assert_int_equal(counter->total, 0);
-    free(counter);
 }
 
-static void every_entry_is_shown_once(void **state) {
+TEST(every_entry_is_shown_once) {
     struct fixture *fixture = *state;
     for (unsigned i = 0; i < KEYS; i++)
         store(fixture, i, 10, 0);
-    struct counter *counter = walk_all(fixture, CACHE_ALL_SPACES);
+    const struct counter *counter = walk_all(fixture, CACHE_ALL_SPACES);
     for (unsigned i = 0; i < KEYS; i++)
         assert_int_equal(counter->seen[i], 1);
-    free(counter);
 }
 
-static void one_namespace_alone_is_shown(void **state) {
+TEST(one_namespace_alone_is_shown) {
     struct fixture *fixture = *state;
     for (unsigned i = 0; i < 1000; i++)
         store(fixture, i, 10, 0);
-    struct counter *counter = walk_all(fixture, fixture->space[1]);
+    const struct counter *counter = walk_all(fixture, fixture->space[1]);
     assert_int_equal(counter->total, 500);
     assert_int_equal(counter->seen[1], 1);
     assert_int_equal(counter->seen[2], 0);
-    free(counter);
 }
 
-static void what_is_over_is_not_shown(void **state) {
+TEST(what_is_over_is_not_shown) {
     struct fixture *fixture = *state;
     store(fixture, 0, 10, 0);
     store(fixture, 1, 10, fixture->now.seconds + 5);
     store(fixture, 2, 40 << 10, 0); /* a large value */
     fixture->now = cache_time_from_us(fixture->now.us + 10 * 1000000u);
-    struct counter *counter = walk_all(fixture, CACHE_ALL_SPACES);
+    const struct counter *counter = walk_all(fixture, CACHE_ALL_SPACES);
     assert_int_equal(counter->total, 2);
     assert_int_equal(counter->seen[1], 0);
-    free(counter);
     cache_flush_all(fixture->cache, CACHE_ALL_SPACES, fixture->now.seconds, &fixture->now);
     counter = walk_all(fixture, CACHE_ALL_SPACES);
     assert_int_equal(counter->total, 0);
-    free(counter);
 }
 
 /* The index grows under the walk: what was there from its beginning is shown all the same. */
-static void growth_hides_nothing(void **state) {
+TEST(growth_hides_nothing) {
     struct fixture *fixture = *state;
-    struct counter *counter = calloc(1, sizeof *counter);
+    struct counter *counter = &fixture->counter;
     struct cache_walk walk = {0};
     unsigned stored = 2000;
-    assert_non_null(counter);
-    counter->visitor.entry = count;
     for (unsigned i = 0; i < stored; i++)
         store(fixture, i, 10, 0);
     while (cache_walk(fixture->cache, CACHE_ALL_SPACES, &walk, &fixture->now, &counter->visitor))
@@ -139,15 +130,12 @@ static void growth_hides_nothing(void **state) {
     for (unsigned i = 0; i < 2000; i++)
         assert_true(counter->seen[i] >= 1);
     assert_int_equal(counter->wrong, 0);
-    free(counter);
 }
 
-static void evictions_are_shown_as_long_as_they_are_watched(void **state) {
+TEST(evictions_are_shown_as_long_as_they_are_watched) {
     struct fixture *fixture = *state;
     struct cache_stats stats;
-    struct counter *counter = calloc(1, sizeof *counter);
-    assert_non_null(counter);
-    counter->visitor.entry = count;
+    struct counter *counter = &fixture->counter;
     cache_watch_evictions(fixture->cache, &counter->visitor);
     for (unsigned i = 0; i < 4000; i++)
         store(fixture, i, i % 40 ? 8000 : 40 << 10, 0);
@@ -163,17 +151,16 @@ static void evictions_are_shown_as_long_as_they_are_watched(void **state) {
     for (unsigned i = 4000; i < 6000; i++)
         store(fixture, i, 8000, 0);
     assert_int_equal(counter->total, before);
-    free(counter);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(nothing_is_shown_of_an_empty_cache, setup, teardown),
-        cmocka_unit_test_setup_teardown(every_entry_is_shown_once, setup, teardown),
-        cmocka_unit_test_setup_teardown(one_namespace_alone_is_shown, setup, teardown),
-        cmocka_unit_test_setup_teardown(what_is_over_is_not_shown, setup, teardown),
-        cmocka_unit_test_setup_teardown(growth_hides_nothing, setup, teardown),
-        cmocka_unit_test_setup_teardown(evictions_are_shown_as_long_as_they_are_watched, setup, teardown),
+        CASE(nothing_is_shown_of_an_empty_cache),
+        CASE(every_entry_is_shown_once),
+        CASE(one_namespace_alone_is_shown),
+        CASE(what_is_over_is_not_shown),
+        CASE(growth_hides_nothing),
+        CASE(evictions_are_shown_as_long_as_they_are_watched),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,14 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* CRC-32C against published values, against its definition, and the two implementations against each other.
- */
+/* CRC-32C against published values, its definition, and one implementation against the other. */
 #include "policies/journal/crc32c.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdlib.h>
+#include "tests/support/check.h"
 #include <string.h>
-
-#include <cmocka.h>
 
 enum { LONGEST = 9000 };
 
@@ -16,8 +10,7 @@ typedef uint32_t implementation(uint32_t crc, const void *data, size_t size);
 static implementation *const both[] = {crc32c, crc32c_portable};
 
 /* RFC 3720, B.4, and the check value of the catalogues. */
-static void published_values(void **state) {
-    (void)state;
+TEST(the_published_values_come_out) {
     unsigned char zeros[32] = {0}, ones[32], up[32], down[32];
     memset(ones, 0xff, sizeof ones);
     for (unsigned i = 0; i < 32; i++) {
@@ -57,11 +50,9 @@ static void fill(unsigned char *data, size_t size) {
 }
 
 /* Every length up to beyond the longest lanes, at different alignments. */
-static void every_length(void **state) {
-    (void)state;
-    unsigned char *data = malloc(LONGEST + 16);
-    assert_non_null(data);
-    fill(data, LONGEST + 16);
+TEST(every_length_agrees_with_the_definition) {
+    static unsigned char data[LONGEST + 16];
+    fill(data, sizeof data);
     uint32_t seed = 0x12345678;
     for (size_t size = 0; size <= LONGEST; size += size < 1300 ? 1 : 97) {
         const unsigned char *at = data + size % 13;
@@ -70,11 +61,9 @@ static void every_length(void **state) {
         assert_int_equal(crc32c_portable(seed, at, size), expected);
         seed = expected;
     }
-    free(data);
 }
 
-static void in_pieces(void **state) {
-    (void)state;
+TEST(a_crc_can_be_taken_in_pieces) {
     unsigned char data[700];
     fill(data, sizeof data);
     uint32_t whole = by_definition(0, data, sizeof data);
@@ -85,9 +74,9 @@ static void in_pieces(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(published_values),
-        cmocka_unit_test(every_length),
-        cmocka_unit_test(in_pieces),
+        cmocka_unit_test(the_published_values_come_out),
+        cmocka_unit_test(every_length_agrees_with_the_definition),
+        cmocka_unit_test(a_crc_can_be_taken_in_pieces),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,29 +3,41 @@
  * Journals that were cut short, decayed, or lie in files with a past. What is asked for everywhere: no record
  * comes out that did not go in, what is whole comes out, and what is missing is said.
  */
-#include "tests/support/journal_rig.h"
-
 #include "policies/journal/crc32c.h"
 #include "policies/journal/format.h"
-
-#include <dirent.h>
-#include <setjmp.h>
-#include <stdarg.h>
+#include "tests/support/check.h"
+#include "tests/support/journal_rig.h"
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 enum { RECORDS = 9, HEADER = 4096 };
 
 /* The journal under test: its bytes, and where each record begins and ends. */
 struct specimen {
-    struct journal_rig rig;
+    struct journal_rig rig; /* first */
+    struct journal_rig other;
     char name[64];
     char *bytes;
     size_t size;
     size_t ends[RECORDS + 1]; /* [0]: of the header */
 };
+
+static int set_up(void **state) {
+    struct specimen *specimen = calloc(1, sizeof *specimen);
+    assert_non_null(specimen);
+    rig_set_up(&specimen->rig);
+    *state = specimen;
+    return 0;
+}
+
+static int tear_down(void **state) {
+    struct specimen *specimen = *state;
+    rig_tear_down(&specimen->other);
+    rig_tear_down(&specimen->rig);
+    free(specimen);
+    return 0;
+}
 
 static void put_numbered(struct journal_rig *rig, uint64_t version) {
     char key[32], value[64];
@@ -48,8 +60,7 @@ static bool is_genuine(const struct rig_record *record) {
     snprintf(value, sizeof value, "value %u ", (unsigned)version);
     bool deleted = version % 4 == 0;
     return strcmp(record->key, key) == 0 && (record->kind == JOURNAL_DELETE) == deleted &&
-           (deleted ? record->value_size + record->entry.value.size == 0
-                    : strncmp(record->value, value, strlen(value)) == 0) &&
+           (deleted ? record->entry.value.size == 0 : strncmp(record->value, value, strlen(value)) == 0) &&
            strcmp(record->space, version % 2 ? "session" : "plain") == 0 &&
            record->entry.client_cas == (version % 3 == 0 ? version * 1000 : 0);
 }
@@ -75,29 +86,32 @@ enum past {
     REUSED, /* records of an earlier use, of the same keys, at all places */
 };
 
-/* Under what the specimen has written: a file full of whole records with the epoch that it had before. */
-static void give_a_past(struct specimen *specimen) {
+/* A file full of whole records with the epoch that it had before; its header is left out. */
+static char *old_records(struct specimen *specimen) {
     struct format_key old_key = format_key(0x1234567890abcdef);
-    struct format_header header;
-    char *bytes = calloc(1, specimen->size);
-    assert_non_null(bytes);
+    char *bytes = rig_allocate(&specimen->rig, specimen->size);
     struct entry entry = {.key = SLICE("key 1"), .value = SLICE("stale"), .version = 1000};
     size_t at = HEADER;
     for (; at + format_record_size(&entry, entry.value.size) <= specimen->size; entry.version++)
         at += format_encode_record(bytes + at, JOURNAL_PUT, 0, &entry);
     format_place_records(bytes + HEADER, at - HEADER, &old_key, HEADER);
+    return bytes;
+}
+
+/* Puts such a file under what the specimen has written. */
+static void give_a_past(struct specimen *specimen) {
+    struct format_header header;
+    char *bytes = old_records(specimen);
     assert_int_equal(format_decode_header(specimen->bytes, specimen->size, &header), FORMAT_GOOD);
     header.fresh = false;
     format_encode_header(bytes, &header);
     free((void *)(uintptr_t)header.spaces);
     memcpy(bytes + HEADER, specimen->bytes + HEADER, specimen->ends[RECORDS] - HEADER);
-    free(specimen->bytes);
     specimen->bytes = bytes;
 }
 
 static void make(struct specimen *specimen, enum past past) {
     struct journal_rig *rig = &specimen->rig;
-    rig_setup(rig);
     rig_open(rig);
     for (uint64_t version = 1; version <= RECORDS; version++)
         put_numbered(rig, version);
@@ -112,11 +126,6 @@ static void make(struct specimen *specimen, enum past past) {
     if (past == REUSED)
         give_a_past(specimen);
     assert_int_equal(specimen->size == specimen->ends[RECORDS], past == CLOSED);
-}
-
-static void unmake(struct specimen *specimen) {
-    free(specimen->bytes);
-    rig_teardown(&specimen->rig);
 }
 
 /* Recovery of these bytes alone. */
@@ -151,78 +160,61 @@ static bool is_unseen(const char *record, size_t size) {
     return size > 0 && size <= 4 && memcmp(record, "\0\0\0\0", size) == 0;
 }
 
-static void cut_at_every_byte(enum past past) {
-    struct specimen specimen;
-    make(&specimen, past);
+static void cut_at_every_byte(struct specimen *specimen, enum past past) {
+    make(specimen, past);
     size_t whole = 0;
-    for (size_t size = 0; size <= specimen.ends[RECORDS]; size++) {
-        while (whole < RECORDS && size >= specimen.ends[whole + 1])
+    for (size_t size = 0; size <= specimen->ends[RECORDS]; size++) {
+        while (whole < RECORDS && size >= specimen->ends[whole + 1])
             whole++;
-        assert_int_equal(recover(&specimen, specimen.bytes, size, false), JOURNAL_OK);
-        assert_recovered(&specimen, 1, whole, 0);
-        bool at_an_end = size == specimen.ends[whole] || size == 0;
-        if (size >= HEADER && is_unseen(specimen.bytes + specimen.ends[whole], size - specimen.ends[whole]))
+        assert_int_equal(recover(specimen, specimen->bytes, size, false), JOURNAL_OK);
+        assert_recovered(specimen, 1, whole, 0);
+        bool at_an_end = size == specimen->ends[whole] || size == 0;
+        if (size >= HEADER &&
+            is_unseen(specimen->bytes + specimen->ends[whole], size - specimen->ends[whole]))
             continue;
-        assert_int_equal(specimen.rig.recovery.torn_files, at_an_end ? 0 : 1);
-        assert_int_equal(specimen.rig.recovery.torn_bytes,
-                         size < HEADER ? size : size - specimen.ends[whole]);
+        assert_int_equal(specimen->rig.recovery.torn_files, at_an_end ? 0 : 1);
+        assert_int_equal(specimen->rig.recovery.torn_bytes,
+                         size < HEADER ? size : size - specimen->ends[whole]);
         if (size < HEADER && size % 512 != 0)
             size += 15; /* the header is long and all the same in this */
     }
-    unmake(&specimen);
 }
 
-static void closed_and_cut(void **state) {
-    (void)state;
-    cut_at_every_byte(CLOSED);
+TEST(a_closed_file_may_be_cut_anywhere) {
+    cut_at_every_byte(*state, CLOSED);
 }
 
-static void reused_and_cut(void **state) {
-    (void)state;
-    cut_at_every_byte(REUSED);
+TEST(a_reused_file_may_be_cut_anywhere) {
+    cut_at_every_byte(*state, REUSED);
 }
 
 /* The write stopped at any byte, and behind it lies what lay there before. */
-static void stopped_at_every_byte(enum past past) {
-    struct specimen specimen;
-    make(&specimen, past);
-    char *bytes = malloc(specimen.size), *before = calloc(1, specimen.size);
-    assert_non_null(bytes);
-    assert_non_null(before);
-    if (past == REUSED) {
-        struct format_key old_key = format_key(0x1234567890abcdef);
-        struct entry entry = {.key = SLICE("key 1"), .value = SLICE("stale"), .version = 1000};
-        size_t at = HEADER;
-        for (; at + format_record_size(&entry, entry.value.size) <= specimen.size; entry.version++)
-            at += format_encode_record(before + at, JOURNAL_PUT, 0, &entry);
-        format_place_records(before + HEADER, at - HEADER, &old_key, HEADER);
-    }
+static void stopped_at_every_byte(struct specimen *specimen, enum past past) {
+    make(specimen, past);
+    char *bytes = rig_allocate(&specimen->rig, specimen->size);
+    const char *before =
+        past == REUSED ? old_records(specimen) : rig_allocate(&specimen->rig, specimen->size);
     size_t whole = 0;
-    for (size_t stop = HEADER; stop <= specimen.ends[RECORDS]; stop++) {
-        while (whole < RECORDS && stop >= specimen.ends[whole + 1])
+    for (size_t stop = HEADER; stop <= specimen->ends[RECORDS]; stop++) {
+        while (whole < RECORDS && stop >= specimen->ends[whole + 1])
             whole++;
-        memcpy(bytes, specimen.bytes, stop);
-        memcpy(bytes + stop, before + stop, specimen.size - stop);
-        assert_int_equal(recover(&specimen, bytes, specimen.size, false), JOURNAL_OK);
+        memcpy(bytes, specimen->bytes, stop);
+        memcpy(bytes + stop, before + stop, specimen->size - stop);
+        assert_int_equal(recover(specimen, bytes, specimen->size, false), JOURNAL_OK);
         /* The last bytes of a record may be what was there before. */
-        bool completed = whole < RECORDS && memcmp(bytes, specimen.bytes, specimen.ends[whole + 1]) == 0;
-        assert_recovered(&specimen, 1, completed ? whole + 1 : whole, 0);
-        if (!completed && stop - specimen.ends[whole] >= 8)
-            assert_int_equal(specimen.rig.recovery.torn_files, 1);
+        bool completed = whole < RECORDS && memcmp(bytes, specimen->bytes, specimen->ends[whole + 1]) == 0;
+        assert_recovered(specimen, 1, completed ? whole + 1 : whole, 0);
+        if (!completed && stop - specimen->ends[whole] >= 8)
+            assert_int_equal(specimen->rig.recovery.torn_files, 1);
     }
-    free(bytes);
-    free(before);
-    unmake(&specimen);
 }
 
-static void stopped_over_zeros(void **state) {
-    (void)state;
-    stopped_at_every_byte(KILLED);
+TEST(a_write_may_stop_anywhere_over_zeros) {
+    stopped_at_every_byte(*state, KILLED);
 }
 
-static void stopped_over_old_records(void **state) {
-    (void)state;
-    stopped_at_every_byte(REUSED);
+TEST(a_write_may_stop_anywhere_over_old_records) {
+    stopped_at_every_byte(*state, REUSED);
 }
 
 /* ---- Decayed ---- */
@@ -269,303 +261,254 @@ static void check_flip(struct specimen *specimen, size_t at) {
     }
 }
 
-static void flip_every_bit(enum past past) {
-    struct specimen specimen;
-    make(&specimen, past);
-    for (size_t at = 0; at < specimen.ends[RECORDS]; at++) {
+static void flip_every_bit(struct specimen *specimen, enum past past) {
+    make(specimen, past);
+    for (size_t at = 0; at < specimen->ends[RECORDS]; at++) {
         bool dull = at >= 128 && at < HEADER - 32; /* zeros of the header */
         if (dull && at % 61 != 0)
             continue;
         for (unsigned bit = 0; bit < 8; bit += dull ? 8 : 1) {
-            specimen.bytes[at] = (char)(specimen.bytes[at] ^ (1 << bit));
-            check_flip(&specimen, at);
-            specimen.bytes[at] = (char)(specimen.bytes[at] ^ (1 << bit));
+            specimen->bytes[at] = (char)(specimen->bytes[at] ^ (1 << bit));
+            check_flip(specimen, at);
+            specimen->bytes[at] = (char)(specimen->bytes[at] ^ (1 << bit));
         }
     }
-    unmake(&specimen);
 }
 
-static void flips_when_closed(void **state) {
-    (void)state;
-    flip_every_bit(CLOSED);
+TEST(a_flipped_bit_is_found_in_a_closed_file) {
+    flip_every_bit(*state, CLOSED);
 }
 
-static void flips_when_killed(void **state) {
-    (void)state;
-    flip_every_bit(KILLED);
+TEST(a_flipped_bit_is_found_in_a_killed_file) {
+    flip_every_bit(*state, KILLED);
 }
 
-static void flips_when_reused(void **state) {
-    (void)state;
-    flip_every_bit(REUSED);
-}
-
-/* In a file that the writer has left, its END record shows that the last record was complete. */
-static size_t count_named(const struct journal_rig *rig, const char *prefix) {
-    DIR *stream = opendir(rig->folder);
-    size_t count = 0;
-    assert_non_null(stream);
-    for (struct dirent *found; (found = readdir(stream)) != NULL;)
-        count += strncmp(found->d_name, prefix, strlen(prefix)) == 0;
-    closedir(stream);
-    return count;
+TEST(a_flipped_bit_is_found_in_a_reused_file) {
+    flip_every_bit(*state, REUSED);
 }
 
 /* What --recover=skip-damaged has skipped once does not stop the next start; the file is kept for people, and
  * what was whole in it is still there. */
-static void skipped_once_is_enough(void **state) {
-    struct specimen specimen;
-    struct journal_rig *rig = &specimen.rig;
-    (void)state;
-    make(&specimen, CLOSED);
+TEST(skipped_once_is_enough) {
+    struct specimen *specimen = *state;
+    struct journal_rig *rig = &specimen->rig;
+    make(specimen, CLOSED);
     for (size_t at = 0; at < 2; at++) { /* in the second record; in the header */
-        char *bytes = malloc(specimen.size);
-        assert_non_null(bytes);
-        memcpy(bytes, specimen.bytes, specimen.size);
-        bytes[at == 0 ? specimen.ends[1] + 20 : 16] ^= 1;
-        assert_int_equal(recover(&specimen, bytes, specimen.size, false), JOURNAL_DAMAGED);
-        assert_int_equal(recover(&specimen, bytes, specimen.size, true), JOURNAL_OK);
+        char *bytes = rig_allocate(rig, specimen->size);
+        memcpy(bytes, specimen->bytes, specimen->size);
+        bytes[at == 0 ? specimen->ends[1] + 20 : 16] ^= 1;
+        assert_int_equal(recover(specimen, bytes, specimen->size, false), JOURNAL_DAMAGED);
+        assert_int_equal(recover(specimen, bytes, specimen->size, true), JOURNAL_OK);
         assert_int_equal(rig->recovery.skipped_damaged, 1);
-        assert_int_equal(count_named(rig, "damaged-"), 1);
+        assert_int_equal(rig_count_named(rig, "damaged-"), 1);
         assert_true(rig_logged(rig, "is kept as"));
         for (int again = 0; again < 2; again++) {
             assert_int_equal(rig_try_open(rig, false), JOURNAL_OK);
             rig_close(rig);
             if (at == 0)
-                assert_recovered(&specimen, 1, RECORDS, 2);
+                assert_recovered(specimen, 1, RECORDS, 2);
             else
                 assert_int_equal(rig->count, 0);
             assert_int_equal(rig->recovery.torn_files, 0);
         }
-        free(bytes);
     }
-    unmake(&specimen);
 }
 
-static void last_record_of_a_full_file(void **state) {
-    (void)state;
-    struct journal_rig rig;
-    static char value[5000];
-    memset(value, 'v', sizeof value - 1);
-    rig_setup(&rig);
-    rig_open(&rig);
+/* In a file that the series has left, its END record shows that the last record was complete. */
+TEST(the_last_record_of_a_full_file_can_be_damaged) {
+    struct journal_rig *rig = *state;
+    const char *value = rig_text(rig, 'v', 4999);
+    rig_open(rig);
     for (uint64_t version = 1; version <= 4; version++) /* two fit */
-        assert_true(rig_put(&rig, 0, JOURNAL_OS, version, "key", value));
-    rig_write(&rig, 0);
-    rig_close(&rig);
+        assert_true(rig_put(rig, 0, JOURNAL_OS, version, "key", value));
+    rig_write(rig, 0);
+    rig_close(rig);
     char name[64];
     size_t size;
-    assert_true(rig_file_name(&rig, 0, name));
-    char *bytes = rig_read_file(&rig, name, &size);
+    assert_true(rig_file_name(rig, 0, name));
+    char *bytes = rig_read_file(rig, name, &size);
     bytes[HEADER + 5100] ^= 4; /* in the second */
-    rig_write_file(&rig, name, bytes, size);
-    assert_int_equal(rig_try_open(&rig, false), JOURNAL_DAMAGED);
-    assert_int_equal(rig_try_open(&rig, true), JOURNAL_OK);
-    assert_int_equal(rig.count, 3);
-    assert_null(rig_find(&rig, 2));
-    free(bytes);
-    rig_teardown(&rig);
+    rig_write_file(rig, name, bytes, size);
+    assert_int_equal(rig_try_open(rig, false), JOURNAL_DAMAGED);
+    assert_int_equal(rig_try_open(rig, true), JOURNAL_OK);
+    assert_int_equal(rig->count, 3);
+    assert_null(rig_find(rig, 2));
 }
 
 /* Both copies of the low-water versions have to go before it is missed. */
-static void flips_in_the_low_water_file(void **state) {
-    (void)state;
-    struct journal_rig rig;
-    rig_setup(&rig);
-    rig_open(&rig);
+TEST(the_low_water_file_survives_in_either_copy) {
+    struct journal_rig *rig = *state;
+    rig_open(rig);
     for (uint64_t version = 1; version <= 5; version++)
-        assert_true(rig_put(&rig, 0, JOURNAL_OS, version, "key", "value"));
-    rig_write(&rig, 0);
-    journal_set_low_water(rig.journal, 3);
-    rig_close(&rig);
+        assert_true(rig_put(rig, 0, JOURNAL_OS, version, "key", "value"));
+    rig_write(rig, 0);
+    journal_set_low_water(rig->journal, 3);
+    rig_close(rig);
     size_t size;
-    char *bytes = rig_read_file(&rig, "low-water", &size);
+    char *bytes = rig_read_file(rig, "low-water", &size);
     for (size_t at = 0; at < size; at += at % (size / 2) < 80 ? 1 : 1021) {
         bytes[at] ^= 16;
-        rig_write_file(&rig, "low-water", bytes, size);
-        rig_open(&rig);
-        assert_int_equal(rig.count, 2);
-        rig_close(&rig);
+        rig_write_file(rig, "low-water", bytes, size);
+        rig_open(rig);
+        assert_int_equal(rig->count, 2);
+        rig_close(rig);
         bytes[at] ^= 16;
     }
     bytes[30] ^= 1;
     bytes[size / 2 + 70] ^= 1;
-    rig_write_file(&rig, "low-water", bytes, size);
-    assert_int_equal(rig_try_open(&rig, false), JOURNAL_DAMAGED);
-    assert_non_null(strstr(rig.error.message, "low-water"));
-    assert_int_equal(rig_try_open(&rig, true), JOURNAL_OK);
-    assert_int_equal(rig.count, 5);
-    free(bytes);
-    rig_teardown(&rig);
+    rig_write_file(rig, "low-water", bytes, size);
+    assert_int_equal(rig_try_open(rig, false), JOURNAL_DAMAGED);
+    assert_non_null(strstr(rig->error.message, "low-water"));
+    assert_int_equal(rig_try_open(rig, true), JOURNAL_OK);
+    assert_int_equal(rig->count, 5);
 }
 
 /* ---- What looks like records and is none ---- */
 
 /* A client stores a whole journal, and the record around it decays. */
-static void journal_inside_a_value(void **state) {
-    (void)state;
-    struct specimen specimen;
-    struct journal_rig rig;
-    make(&specimen, KILLED);
-    rig_setup(&rig);
-    rig.options.file_size = 4 * RIG_FILE_SIZE;
-    rig_open(&rig);
+TEST(a_journal_inside_a_value_is_a_value) {
+    struct specimen *specimen = *state;
+    struct journal_rig *rig = &specimen->other;
+    make(specimen, KILLED);
+    rig_set_up(rig);
+    rig->options.file_size = 4 * RIG_FILE_SIZE;
+    rig_open(rig);
     struct entry entry = {.key = SLICE("key"), .version = 500};
-    entry.value = slice_of(specimen.bytes, specimen.size);
-    assert_true(rig_append(&rig, 0, JOURNAL_OS, 0, JOURNAL_PUT, &entry));
-    assert_true(rig_put(&rig, 0, JOURNAL_OS, 501, "behind", "it"));
-    rig_write(&rig, 0);
-    rig_close(&rig);
+    entry.value = slice_of(specimen->bytes, specimen->size);
+    assert_true(rig_append(rig, 0, JOURNAL_OS, 0, JOURNAL_PUT, &entry));
+    assert_true(rig_put(rig, 0, JOURNAL_OS, 501, "behind", "it"));
+    rig_write(rig, 0);
+    rig_close(rig);
     char name[64];
     size_t size;
-    assert_true(rig_file_name(&rig, 0, name));
-    char *bytes = rig_read_file(&rig, name, &size);
+    assert_true(rig_file_name(rig, 0, name));
+    char *bytes = rig_read_file(rig, name, &size);
     bytes[HEADER + 20] ^= 1;
-    rig_write_file(&rig, name, bytes, size);
-    assert_int_equal(rig_try_open(&rig, false), JOURNAL_DAMAGED);
-    assert_int_equal(rig_try_open(&rig, true), JOURNAL_OK);
-    assert_int_equal(rig.count, 1);
-    assert_non_null(rig_find(&rig, 501));
-    free(bytes);
-    rig_teardown(&rig);
-    unmake(&specimen);
+    rig_write_file(rig, name, bytes, size);
+    assert_int_equal(rig_try_open(rig, false), JOURNAL_DAMAGED);
+    assert_int_equal(rig_try_open(rig, true), JOURNAL_OK);
+    assert_int_equal(rig->count, 1);
+    assert_non_null(rig_find(rig, 501));
 }
 
 /* Whole records of this very file, in places where they were not written. */
-static void records_in_the_wrong_place(void **state) {
-    (void)state;
-    struct specimen specimen;
-    make(&specimen, KILLED);
+TEST(records_in_the_wrong_place_are_none) {
+    struct specimen *specimen = *state;
+    make(specimen, KILLED);
     for (size_t record = 1; record <= RECORDS; record++) {
-        size_t from = specimen.ends[record - 1], length = specimen.ends[record] - from;
-        memcpy(specimen.bytes + specimen.ends[RECORDS], specimen.bytes + from, length);
-        assert_int_equal(recover(&specimen, specimen.bytes, specimen.size, false), JOURNAL_OK);
-        assert_recovered(&specimen, 1, RECORDS, 0);
-        assert_int_equal(specimen.rig.recovery.torn_files, 1);
+        size_t from = specimen->ends[record - 1], length = specimen->ends[record] - from;
+        memcpy(specimen->bytes + specimen->ends[RECORDS], specimen->bytes + from, length);
+        assert_int_equal(recover(specimen, specimen->bytes, specimen->size, false), JOURNAL_OK);
+        assert_recovered(specimen, 1, RECORDS, 0);
+        assert_int_equal(specimen->rig.recovery.torn_files, 1);
     }
-    unmake(&specimen);
 }
 
 /* Files go round and round; what is in one is what was written to it since it was last begun. */
-static void no_record_rises_again(void **state) {
-    (void)state;
-    struct journal_rig rig;
-    struct journal_stats stats = {0};
-    rig_setup(&rig);
-    rig.options.fsync_interval_ms = 2;
+TEST(no_record_rises_again) {
+    struct journal_rig *rig = *state;
+    rig->options.fsync_interval_ms = 2;
     uint64_t version = 0;
     for (int round = 0; round < 20; round++) {
-        rig_open(&rig);
-        assert_int_equal(rig.recovery.torn_files, 0);
-        for (size_t i = 1; i < rig.count; i++) /* one writer: without a gap, and each once */
-            assert_int_equal(rig.records[i].entry.version, rig.records[i - 1].entry.version + 1);
-        assert_true(round == 0 || rig.records[rig.count - 1].entry.version == version);
+        rig_open(rig);
+        assert_int_equal(rig->recovery.torn_files, 0);
+        for (size_t i = 1; i < rig->count; i++) /* one series: without a gap, and each once */
+            assert_int_equal(rig->records[i].entry.version, rig->records[i - 1].entry.version + 1);
+        assert_true(round == 0 || rig->records[rig->count - 1].entry.version == version);
         do {
             for (int i = 0; i < 40; i++)
                 assert_true(
-                    rig_put(&rig, 0, JOURNAL_OS, ++version, "key", round % 2 ? "short" : "somewhat longer"));
-            rig_write(&rig, 0);
-            journal_set_low_water(rig.journal, version - 25);
-            journal_get_stats(rig.journal, &stats);
-        } while (stats.recycled < 10);
-        rig_close(&rig);
+                    rig_put(rig, 0, JOURNAL_OS, ++version, "key", round % 2 ? "short" : "somewhat longer"));
+            rig_write(rig, 0);
+            journal_set_low_water(rig->journal, version - 25);
+        } while (rig_stats(rig).recycled < 10);
+        rig_close(rig);
         char path[512];
-        snprintf(path, sizeof path, "%s/low-water", rig.folder);
+        snprintf(path, sizeof path, "%s/low-water", rig->folder);
         unlink(path); /* nothing is ignored: all that can be read comes out */
     }
-    rig_teardown(&rig);
 }
 
 /* ---- Headers ---- */
 
 /* A later format is not damage, and nothing may skip it. */
-static void later_formats_are_refused(void **state) {
-    (void)state;
-    struct specimen specimen;
+TEST(later_formats_are_refused) {
+    struct specimen *specimen = *state;
     static const char zeros[4] = {0};
-    make(&specimen, CLOSED);
-    char *header = specimen.bytes;
+    make(specimen, CLOSED);
+    char *header = specimen->bytes;
     header[8] = 2;
     uint32_t crc = crc32c(crc32c(0, header, 16), header + 20, 80 - 20);
     memcpy(header + 80, &crc, 4);
     crc = crc32c(crc32c(crc32c(0, header, 16), zeros, 4), header + 20, HEADER - 32 - 20);
     memcpy(header + 16, &crc, 4);
-    assert_int_equal(recover(&specimen, header, specimen.size, true), JOURNAL_FAILED);
-    assert_non_null(strstr(specimen.rig.error.message, "format"));
-    unmake(&specimen);
+    assert_int_equal(recover(specimen, header, specimen->size, true), JOURNAL_FAILED);
+    assert_non_null(strstr(specimen->rig.error.message, "format"));
 }
 
-static void what_is_not_ours(void **state) {
-    (void)state;
-    struct journal_rig rig;
-    rig_setup(&rig);
-    rig_write_file(&rig, "journal-0-0000000007.fj", "", 0); /* made and never written */
-    rig_write_file(&rig, "journal-x-1.fj", "not ours", 8);
-    rig_write_file(&rig, "blank-3", "of an earlier process", 21);
-    rig_open(&rig);
-    assert_int_equal(rig.recovery.files, 1);
-    rig_close(&rig);
+TEST(files_of_others_are_left_alone) {
+    struct journal_rig *rig = *state;
+    rig_write_file(rig, "journal-0-0000000007.fj", "", 0); /* made and never written */
+    rig_write_file(rig, "journal-x-1.fj", "not ours", 8);
+    rig_write_file(rig, "blank-3", "of an earlier process", 21);
+    rig_open(rig);
+    assert_int_equal(rig->recovery.files, 1);
+    rig_close(rig);
     size_t size;
-    char *bytes = rig_read_file(&rig, "journal-x-1.fj", &size);
+    rig_read_file(rig, "journal-x-1.fj", &size);
     assert_int_equal(size, 8);
-    free(bytes);
-    assert_int_equal(rig_count_files(&rig), 0);
-    rig_teardown(&rig);
+    assert_int_equal(rig_count_files(rig), 0);
 }
 
 /* A table of namespaces longer than a page, cut inside. */
-static void long_header_cut(void **state) {
-    (void)state;
+TEST(a_long_header_may_be_cut_anywhere) {
     enum { SPACES = 300 };
-    struct journal_rig rig;
+    struct journal_rig *rig = *state;
     static char names[SPACES][41];
     static struct slice spaces[SPACES];
     for (unsigned i = 0; i < SPACES; i++) {
         snprintf(names[i], sizeof names[i], "namespace number %03u with a long name", i);
         spaces[i] = slice_string(names[i]);
     }
-    rig_setup(&rig);
-    rig.options.spaces = spaces;
-    rig.options.space_count = SPACES;
-    rig.options.file_size = 65536;
-    rig_open(&rig);
+    rig->options.spaces = spaces;
+    rig->options.space_count = SPACES;
+    rig->options.file_size = 65536;
+    rig_open(rig);
     struct entry entry = {.key = SLICE("key"), .version = 1};
-    assert_true(rig_append(&rig, 0, JOURNAL_OS, SPACES - 1, JOURNAL_DELETE, &entry));
-    rig_write(&rig, 0);
-    rig_close(&rig);
+    assert_true(rig_append(rig, 0, JOURNAL_OS, SPACES - 1, JOURNAL_DELETE, &entry));
+    rig_write(rig, 0);
+    rig_close(rig);
     char name[64];
     size_t size;
-    assert_true(rig_file_name(&rig, 0, name));
-    char *bytes = rig_read_file(&rig, name, &size);
+    assert_true(rig_file_name(rig, 0, name));
+    char *bytes = rig_read_file(rig, name, &size);
     assert_true(size > 3 * 4096);
     for (size_t cut = 0; cut <= size; cut += cut + 1 < size - 64 ? 61 : 1) {
-        rig_write_file(&rig, name, bytes, cut);
-        rig_open(&rig);
-        assert_int_equal(rig.count, cut == size);
-        rig_close(&rig);
+        rig_write_file(rig, name, bytes, cut);
+        rig_open(rig);
+        assert_int_equal(rig->count, cut == size);
+        rig_close(rig);
     }
-    free(bytes);
-    rig_teardown(&rig);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(closed_and_cut),
-        cmocka_unit_test(reused_and_cut),
-        cmocka_unit_test(stopped_over_zeros),
-        cmocka_unit_test(stopped_over_old_records),
-        cmocka_unit_test(flips_when_closed),
-        cmocka_unit_test(flips_when_killed),
-        cmocka_unit_test(flips_when_reused),
-        cmocka_unit_test(skipped_once_is_enough),
-        cmocka_unit_test(last_record_of_a_full_file),
-        cmocka_unit_test(flips_in_the_low_water_file),
-        cmocka_unit_test(journal_inside_a_value),
-        cmocka_unit_test(records_in_the_wrong_place),
-        cmocka_unit_test(no_record_rises_again),
-        cmocka_unit_test(later_formats_are_refused),
-        cmocka_unit_test(what_is_not_ours),
-        cmocka_unit_test(long_header_cut),
+        CASE(a_closed_file_may_be_cut_anywhere),
+        CASE(a_reused_file_may_be_cut_anywhere),
+        CASE(a_write_may_stop_anywhere_over_zeros),
+        CASE(a_write_may_stop_anywhere_over_old_records),
+        CASE(a_flipped_bit_is_found_in_a_closed_file),
+        CASE(a_flipped_bit_is_found_in_a_killed_file),
+        CASE(a_flipped_bit_is_found_in_a_reused_file),
+        CASE(skipped_once_is_enough),
+        CASE(the_last_record_of_a_full_file_can_be_damaged),
+        CASE(the_low_water_file_survives_in_either_copy),
+        CASE(a_journal_inside_a_value_is_a_value),
+        CASE(records_in_the_wrong_place_are_none),
+        CASE(no_record_rises_again),
+        CASE(later_formats_are_refused),
+        CASE(files_of_others_are_left_alone),
+        CASE(a_long_header_may_be_cut_anywhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,61 +3,66 @@
  * The journal on disks that are full, broken or without power. What was refused may be missing, what was
  * acknowledged may not, and everything goes on by itself when the disk does.
  */
-#include "tests/support/journal_disk.h"
+#include "tests/support/check.h"
+#include "tests/support/faulty_disk.h"
 #include "tests/support/journal_rig.h"
-
 #include <errno.h>
 #include <fcntl.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
-struct bench {
-    struct journal_rig rig; /* first */
-    struct journal_disk disk;
+struct fixture {
+    struct journal_rig rig;
+    struct journal_rig after; /* in the folder that a power loss leaves; not set up until there is one */
+    struct faulty_disk disk;
+    bool mounted; /* a file system of its own on the rig's folder */
 };
 
-static int setup_with(void **state, bool remembers) {
-    struct bench *bench = malloc(sizeof *bench);
-    assert_non_null(bench);
-    rig_setup(&bench->rig);
-    journal_disk_init(&bench->disk, remembers);
-    bench->rig.options.files = &bench->disk.files;
-    *state = bench;
+static int set_up_with(void **state, bool remembers) {
+    struct fixture *fixture = calloc(1, sizeof *fixture);
+    assert_non_null(fixture);
+    rig_set_up(&fixture->rig);
+    faulty_disk_init(&fixture->disk, remembers);
+    fixture->rig.options.disk = &fixture->disk.calls;
+    *state = fixture;
     return 0;
 }
 
-static int setup(void **state) {
-    return setup_with(state, false);
-}
-static int setup_remembering(void **state) {
-    return setup_with(state, true);
+static int set_up(void **state) {
+    return set_up_with(state, false);
 }
 
-static int teardown(void **state) {
-    struct bench *bench = *state;
-    rig_teardown(&bench->rig);
-    journal_disk_free(&bench->disk);
-    free(bench);
+static int set_up_remembering(void **state) {
+    return set_up_with(state, true);
+}
+
+static int tear_down(void **state) {
+    struct fixture *fixture = *state;
+    faulty_disk_heal(&fixture->disk);
+    rig_tear_down(&fixture->after);
+    if (fixture->rig.journal)
+        rig_close(&fixture->rig);
+    if (fixture->mounted)
+        umount2(fixture->rig.folder, MNT_DETACH);
+    rig_tear_down(&fixture->rig);
+    faulty_disk_free(&fixture->disk);
+    free(fixture);
     return 0;
 }
 
 /* One put and one write; false: refused, or not in the file. */
 static bool put_one(struct journal_rig *rig, enum journal_mode mode, uint64_t version) {
-    char value[500];
+    char value[500] = {0};
     uint64_t position;
     memset(value, 'v', sizeof value - 1);
-    value[sizeof value - 1] = '\0';
     bool taken = rig_put(rig, 0, mode, version, "key", value);
-    return journal_write(journal_writer(rig->journal, 0), &position) == JOURNAL_OK && taken;
+    return journal_write(journal_series(rig->journal, 0), &position) == JOURNAL_OK && taken;
 }
 
 static uint64_t fill_until_refused(struct journal_rig *rig, uint64_t version) {
@@ -67,8 +72,7 @@ static uint64_t fill_until_refused(struct journal_rig *rig, uint64_t version) {
 }
 
 static void wait_until_taken(struct journal_rig *rig, uint64_t version) {
-    while (!put_one(rig, JOURNAL_OS, version))
-        usleep(1000);
+    eventually(put_one(rig, JOURNAL_OS, version));
 }
 
 static void assert_all(struct journal_rig *rig, uint64_t first, uint64_t last) {
@@ -78,19 +82,19 @@ static void assert_all(struct journal_rig *rig, uint64_t first, uint64_t last) {
 
 /* ---- Full ---- */
 
-static void full_disk_refuses_and_recovers(void **state) {
-    struct bench *bench = *state;
-    struct journal_rig *rig = &bench->rig;
+TEST(a_full_disk_refuses_until_there_is_room) {
+    struct fixture *fixture = *state;
+    struct journal_rig *rig = &fixture->rig;
     rig_open(rig);
     assert_true(put_one(rig, JOURNAL_OS, 1));
-    atomic_store(&bench->disk.allocate_failure, ENOSPC);
+    atomic_store(&fixture->disk.allocate_failure, ENOSPC);
     uint64_t refused = fill_until_refused(rig, 2);
     assert_true(refused > 20); /* the current file was still used */
     for (int i = 0; i < 1000; i++)
         assert_false(put_one(rig, JOURNAL_OS, refused));
     assert_int_equal(rig_count_logged(rig, "No space left"), 1);
     assert_true(rig_logged(rig, rig->folder));
-    atomic_store(&bench->disk.allocate_failure, 0);
+    atomic_store(&fixture->disk.allocate_failure, 0);
     wait_until_taken(rig, refused);
     assert_int_equal(rig_count_logged(rig, "there is room in"), 1);
     for (uint64_t version = refused + 1; version < refused + 100; version++)
@@ -102,45 +106,42 @@ static void full_disk_refuses_and_recovers(void **state) {
 }
 
 /* It is said as soon as the next file cannot be made, not when it is needed. */
-static void full_disk_is_noticed_ahead(void **state) {
-    struct bench *bench = *state;
-    struct journal_rig *rig = &bench->rig;
+TEST(a_full_disk_is_noticed_ahead) {
+    struct fixture *fixture = *state;
+    struct journal_rig *rig = &fixture->rig;
     uint64_t version = 1;
     rig_open(rig);
-    atomic_store(&bench->disk.allocate_failure, ENOSPC);
+    atomic_store(&fixture->disk.allocate_failure, ENOSPC);
     for (; version < 14; version++) /* half of the file is 8 KiB */
         assert_true(put_one(rig, JOURNAL_OS, version));
-    while (!rig_logged(rig, "No space left"))
-        usleep(1000);
+    eventually(rig_logged(rig, "No space left"));
     assert_true(put_one(rig, JOURNAL_OS, version));
 }
 
 /* Room that flushing makes is as good as room on the disk. */
-static void recycling_ends_a_full_disk(void **state) {
-    struct bench *bench = *state;
-    struct journal_rig *rig = &bench->rig;
+TEST(recycling_ends_a_full_disk) {
+    struct fixture *fixture = *state;
+    struct journal_rig *rig = &fixture->rig;
     rig_open(rig);
     uint64_t version = 1;
     for (; version < 200; version++)
         assert_true(put_one(rig, JOURNAL_OS, version));
-    atomic_store(&bench->disk.allocate_failure, ENOSPC);
+    atomic_store(&fixture->disk.allocate_failure, ENOSPC);
     version = fill_until_refused(rig, version);
     journal_set_low_water(rig->journal, version - 5);
     wait_until_taken(rig, version);
-    struct journal_stats stats;
-    journal_get_stats(rig->journal, &stats);
-    assert_true(stats.recycled > 0);
+    assert_true(rig_stats(rig).recycled > 0);
     rig_close(rig);
     rig_open(rig);
     assert_all(rig, version - 4, version);
 }
 
 /* Also where there is but the current file. */
-static void current_file_is_given_back(void **state) {
-    struct bench *bench = *state;
-    struct journal_rig *rig = &bench->rig;
+TEST(the_current_file_is_given_back) {
+    struct fixture *fixture = *state;
+    struct journal_rig *rig = &fixture->rig;
     rig_open(rig);
-    atomic_store(&bench->disk.allocate_failure, ENOSPC);
+    atomic_store(&fixture->disk.allocate_failure, ENOSPC);
     uint64_t version = 1;
     for (int round = 0; round < 5; round++) {
         uint64_t refused = fill_until_refused(rig, version);
@@ -152,7 +153,7 @@ static void current_file_is_given_back(void **state) {
         wait_until_taken(rig, refused);
         uint64_t position;
         assert_true(rig_put(rig, 0, JOURNAL_ALWAYS, refused + 1, "key", "value"));
-        assert_int_equal(journal_write(journal_writer(rig->journal, 0), &position), JOURNAL_OK);
+        assert_int_equal(journal_write(journal_series(rig->journal, 0), &position), JOURNAL_OK);
         rig_wait_durable(rig, 0, position);
         version = refused + 2;
     }
@@ -161,18 +162,18 @@ static void current_file_is_given_back(void **state) {
     assert_all(rig, version - 2, version - 1);
 }
 
-static void starts_on_a_full_disk(void **state) {
-    struct bench *bench = *state;
-    struct journal_rig *rig = &bench->rig;
+TEST(a_journal_starts_on_a_full_disk) {
+    struct fixture *fixture = *state;
+    struct journal_rig *rig = &fixture->rig;
     rig_open(rig);
     assert_true(put_one(rig, JOURNAL_OS, 1));
     rig_close(rig);
-    atomic_store(&bench->disk.allocate_failure, ENOSPC);
+    atomic_store(&fixture->disk.allocate_failure, ENOSPC);
     rig_open(rig);
     assert_int_equal(rig->count, 1);
     assert_false(put_one(rig, JOURNAL_OS, 2));
     assert_true(rig_logged(rig, "No space left"));
-    atomic_store(&bench->disk.allocate_failure, 0);
+    atomic_store(&fixture->disk.allocate_failure, 0);
     wait_until_taken(rig, 2);
     rig_close(rig);
     rig_open(rig);
@@ -180,16 +181,15 @@ static void starts_on_a_full_disk(void **state) {
 }
 
 /* A value that needs a file of its own meets a full disk: only that value is refused. */
-static void no_room_for_one_long_record(void **state) {
-    struct bench *bench = *state;
-    struct journal_rig *rig = &bench->rig;
-    static char value[50000];
-    memset(value, 'v', sizeof value - 1);
+TEST(only_the_record_that_finds_no_room_is_refused) {
+    struct fixture *fixture = *state;
+    struct journal_rig *rig = &fixture->rig;
+    const char *value = rig_text(rig, 'v', 49999);
     rig_open(rig);
-    atomic_store(&bench->disk.allocate_failure, ENOSPC);
+    atomic_store(&fixture->disk.allocate_failure, ENOSPC);
     assert_false(rig_put(rig, 0, JOURNAL_OS, 1, "long", value));
     assert_true(put_one(rig, JOURNAL_OS, 2));
-    atomic_store(&bench->disk.allocate_failure, 0);
+    atomic_store(&fixture->disk.allocate_failure, 0);
     assert_true(rig_put(rig, 0, JOURNAL_OS, 3, "long", value));
     rig_write(rig, 0);
     rig_close(rig);
@@ -199,10 +199,10 @@ static void no_room_for_one_long_record(void **state) {
 }
 
 /* The system itself says no: a limit on the size of files. */
-static void limited_by_the_system(void **state) {
-    struct bench *bench = *state;
-    struct journal_rig *rig = &bench->rig;
-    rig->options.files = NULL;
+TEST(a_limit_of_the_system_refuses_until_it_is_lifted) {
+    struct fixture *fixture = *state;
+    struct journal_rig *rig = &fixture->rig;
+    rig->options.disk = NULL;
     fflush(NULL);
     pid_t child = fork();
     if (child == 0) {
@@ -231,15 +231,16 @@ static void limited_by_the_system(void **state) {
 }
 
 /* A file system that is really full: a small one of its own. */
-static void really_full(void **state) {
-    struct bench *bench = *state;
-    struct journal_rig *rig = &bench->rig;
+TEST(a_file_system_that_is_really_full_refuses) {
+    struct fixture *fixture = *state;
+    struct journal_rig *rig = &fixture->rig;
     char filler[300];
     if (mount("tmpfs", rig->folder, "tmpfs", 0, "size=512k") != 0) {
         print_message("skipped: a small file system can be mounted by root alone: %s\n", strerror(errno));
         skip();
     }
-    rig->options.files = NULL;
+    fixture->mounted = true;
+    rig->options.disk = NULL;
     rig_open(rig);
     uint64_t version = 1;
     for (; version <= 20; version++)
@@ -267,38 +268,36 @@ static void really_full(void **state) {
     rig_close(rig);
     rig_open(rig);
     assert_all(rig, version, version + 50);
-    rig_close(rig);
-    assert_int_equal(umount2(rig->folder, MNT_DETACH), 0);
 }
 
 /* ---- Broken ---- */
 
 /* A write fails, or ends early at any byte: the records stay in the buffer and reach the file later, once. */
-static void failed_writes_are_repeated(void **state) {
-    struct bench *bench = *state;
-    struct journal_rig *rig = &bench->rig;
+TEST(failed_writes_are_repeated) {
+    struct fixture *fixture = *state;
+    struct journal_rig *rig = &fixture->rig;
     uint64_t version = 1, position;
     rig_open(rig);
-    struct journal_writer *writer = journal_writer(rig->journal, 0);
+    struct journal_series *series = journal_series(rig->journal, 0);
     for (long after = 0; after < 1700; after += 37) {
         for (int i = 0; i < 3; i++)
             assert_true(
                 rig_put(rig, 0, JOURNAL_ALWAYS, version++, "key", "some value that is not very long"));
-        atomic_store(&bench->disk.fail_write_after, after % 300);
-        atomic_store(&bench->disk.write_failure, EIO);
-        enum journal_status status = journal_write(writer, &position);
+        atomic_store(&fixture->disk.fail_write_after, after % 300);
+        atomic_store(&fixture->disk.write_failure, EIO);
+        enum journal_status status = journal_write(series, &position);
         assert_int_equal(status, after % 300 < 3 * 72 ? JOURNAL_FAILED : JOURNAL_OK);
         if (status == JOURNAL_FAILED) {
             assert_int_equal(position, 0);
-            assert_false(journal_reserve(writer, 1));
-            assert_int_equal(journal_write(writer, &position), JOURNAL_FAILED);
+            assert_false(journal_reserve(series, 1));
+            assert_int_equal(journal_write(series, &position), JOURNAL_FAILED);
         }
-        atomic_store(&bench->disk.write_failure, 0);
+        atomic_store(&fixture->disk.write_failure, 0);
         if (status == JOURNAL_FAILED)
-            assert_int_equal(journal_write(writer, &position), JOURNAL_OK);
+            assert_int_equal(journal_write(series, &position), JOURNAL_OK);
         assert_true(position > 0);
         rig_wait_durable(rig, 0, position);
-        assert_true(journal_reserve(writer, 1000));
+        assert_true(journal_reserve(series, 1000));
     }
     assert_true(rig_logged(rig, "Input/output error"));
     assert_int_equal(rig_count_logged(rig, "cannot write to"), rig_count_logged(rig, "can be written again"));
@@ -310,23 +309,22 @@ static void failed_writes_are_repeated(void **state) {
 }
 
 /* The write fails at the change from one file to the next. */
-static void failed_writes_between_files(void **state) {
-    struct bench *bench = *state;
-    struct journal_rig *rig = &bench->rig;
-    static char value[1000];
-    memset(value, 'v', sizeof value - 1);
+TEST(a_write_may_fail_between_two_files) {
+    struct fixture *fixture = *state;
+    struct journal_rig *rig = &fixture->rig;
+    const char *value = rig_text(rig, 'v', 999);
     uint64_t version = 1, position;
     rig_open(rig);
-    struct journal_writer *writer = journal_writer(rig->journal, 0);
+    struct journal_series *series = journal_series(rig->journal, 0);
     for (int round = 0; round < 60; round++) {
-        atomic_store(&bench->disk.fail_write_after, round * 31);
-        atomic_store(&bench->disk.write_failure, round % 2 ? EIO : 0);
+        atomic_store(&fixture->disk.fail_write_after, round * 31);
+        atomic_store(&fixture->disk.write_failure, round % 2 ? EIO : 0);
         for (int i = 0; i < 20; i++)
             if (rig_put(rig, 0, JOURNAL_OS, version, "key", value))
                 version++;
-        journal_write(writer, &position);
-        atomic_store(&bench->disk.write_failure, 0);
-        while (journal_write(writer, &position) != JOURNAL_OK)
+        journal_write(series, &position);
+        atomic_store(&fixture->disk.write_failure, 0);
+        while (journal_write(series, &position) != JOURNAL_OK)
             continue;
     }
     rig_close(rig);
@@ -337,25 +335,23 @@ static void failed_writes_between_files(void **state) {
 
 /* Nothing is reported durable before a sync succeeded that covers it, and a sync that failed is not believed
  * when it succeeds without anything having been written again. */
-static void failed_syncs_are_not_forgotten(void **state) {
-    struct bench *bench = *state;
-    struct journal_rig *rig = &bench->rig;
+TEST(failed_syncs_are_not_forgotten) {
+    struct fixture *fixture = *state;
+    struct journal_rig *rig = &fixture->rig;
     rig_open(rig);
     assert_true(put_one(rig, JOURNAL_ALWAYS, 1));
-    while (atomic_load(&rig->durable[0]) == 0)
-        usleep(100);
+    eventually(atomic_load(&rig->durable[0]) > 0);
     uint64_t before = atomic_load(&rig->durable[0]);
-    atomic_store(&bench->disk.sync_failure, EIO);
+    atomic_store(&fixture->disk.sync_failure, EIO);
     assert_true(rig_put(rig, 0, JOURNAL_ALWAYS, 2, "key", "value"));
     uint64_t position = rig_write(rig, 0);
-    while (!rig_logged(rig, "cannot sync"))
-        usleep(100);
+    eventually(rig_logged(rig, "cannot sync"));
     assert_false(put_one(rig, JOURNAL_ALWAYS, 3));
     assert_int_equal(atomic_load(&rig->durable[0]), before);
-    unsigned long writes = atomic_load(&bench->disk.writes);
-    atomic_store(&bench->disk.sync_failure, 0);
+    unsigned long writes = atomic_load(&fixture->disk.writes);
+    atomic_store(&fixture->disk.sync_failure, 0);
     rig_wait_durable(rig, 0, position);
-    assert_true(atomic_load(&bench->disk.writes) > writes);
+    assert_true(atomic_load(&fixture->disk.writes) > writes);
     wait_until_taken(rig, 3);
     assert_int_equal(rig_count_logged(rig, "cannot sync"), 1);
     assert_int_equal(rig_count_logged(rig, "is synced again"), 1);
@@ -365,24 +361,20 @@ static void failed_syncs_are_not_forgotten(void **state) {
 }
 
 /* The low-water version cannot be noted: nothing is recycled. */
-static void nothing_is_recycled_unnoted(void **state) {
-    struct bench *bench = *state;
-    struct journal_rig *rig = &bench->rig;
-    struct journal_stats stats;
+TEST(nothing_is_recycled_unnoted) {
+    struct fixture *fixture = *state;
+    struct journal_rig *rig = &fixture->rig;
     rig->options.fsync_interval_ms = 5;
     rig_open(rig);
     for (uint64_t version = 1; version <= 200; version++)
         assert_true(put_one(rig, JOURNAL_OS, version));
-    atomic_store(&bench->disk.fail_write_after, 0);
-    atomic_store(&bench->disk.write_failure, EIO);
+    atomic_store(&fixture->disk.fail_write_after, 0);
+    atomic_store(&fixture->disk.write_failure, EIO);
     journal_set_low_water(rig->journal, 150);
-    while (!rig_logged(rig, "low-water: Input/output error"))
-        usleep(1000);
-    journal_get_stats(rig->journal, &stats);
-    assert_int_equal(stats.recycled, 0);
-    atomic_store(&bench->disk.write_failure, 0);
-    while (stats.recycled == 0)
-        journal_get_stats(rig->journal, &stats);
+    eventually(rig_logged(rig, "low-water: Input/output error"));
+    assert_int_equal(rig_stats(rig).recycled, 0);
+    atomic_store(&fixture->disk.write_failure, 0);
+    eventually(rig_stats(rig).recycled > 0);
     rig_close(rig);
     rig_open(rig);
     assert_int_equal(rig->count, 50);
@@ -403,21 +395,20 @@ static uint64_t inode_of_current(struct journal_rig *rig) {
 
 /* One file that cannot be written: its records go on in another one, changes are taken again, and nothing
  * that was acknowledged is lost. */
-static void bad_file_is_left(void **state) {
-    struct bench *bench = *state;
-    struct journal_rig *rig = &bench->rig;
+TEST(a_file_that_cannot_be_written_is_left) {
+    struct fixture *fixture = *state;
+    struct journal_rig *rig = &fixture->rig;
     rig_open(rig);
-    struct journal_writer *writer = journal_writer(rig->journal, 0);
+    struct journal_series *series = journal_series(rig->journal, 0);
     uint64_t version = 1, position = 0;
     for (; version <= 5; version++)
         assert_true(put_one(rig, JOURNAL_ALWAYS, version));
-    atomic_store(&bench->disk.bad_to_write, inode_of_current(rig));
+    atomic_store(&fixture->disk.bad_to_write, inode_of_current(rig));
     for (; version <= 8; version++)
         assert_true(rig_put(rig, 0, JOURNAL_ALWAYS, version, "key", "of the turn that fails"));
-    assert_int_equal(journal_write(writer, &position), JOURNAL_FAILED);
-    assert_false(journal_reserve(writer, 1));
-    while (journal_write(writer, &position) != JOURNAL_OK)
-        usleep(1000);
+    assert_int_equal(journal_write(series, &position), JOURNAL_FAILED);
+    assert_false(journal_reserve(series, 1));
+    eventually(journal_write(series, &position) == JOURNAL_OK);
     assert_true(position > 0);
     rig_wait_durable(rig, 0, position);
     for (; version <= 200; version++)
@@ -432,19 +423,18 @@ static void bad_file_is_left(void **state) {
 
 /* One file that cannot be synced: changes are refused until all that is in it has reached the backends; then
  * the replies that waited go, and the journal goes on in another file. */
-static void unsynced_file_is_left(void **state) {
-    struct bench *bench = *state;
-    struct journal_rig *rig = &bench->rig;
+TEST(a_file_that_cannot_be_synced_is_left) {
+    struct fixture *fixture = *state;
+    struct journal_rig *rig = &fixture->rig;
     rig_open(rig);
     assert_true(put_one(rig, JOURNAL_ALWAYS, 1));
-    while (atomic_load(&rig->durable[0]) == 0)
-        usleep(100);
+    eventually(atomic_load(&rig->durable[0]) > 0);
     uint64_t before = atomic_load(&rig->durable[0]), position = 0;
-    atomic_store(&bench->disk.bad_to_sync, inode_of_current(rig));
+    atomic_store(&fixture->disk.bad_to_sync, inode_of_current(rig));
     assert_true(rig_put(rig, 0, JOURNAL_ALWAYS, 2, "key", "value"));
     uint64_t waiting = rig_write(rig, 0);
     while (!rig_logged(rig, "is left as it is")) {
-        journal_write(journal_writer(rig->journal, 0), &position);
+        journal_write(journal_series(rig->journal, 0), &position);
         usleep(1000);
     }
     assert_false(put_one(rig, JOURNAL_ALWAYS, 3));
@@ -463,14 +453,14 @@ static void unsynced_file_is_left(void **state) {
     assert_all(rig, 3, 4);
 }
 
-static void journal_that_cannot_be_opened(void **state) {
-    struct bench *bench = *state;
-    struct journal_rig *rig = &bench->rig;
-    atomic_store(&bench->disk.sync_failure, EIO);
+TEST(a_journal_that_cannot_be_opened_says_why) {
+    struct fixture *fixture = *state;
+    struct journal_rig *rig = &fixture->rig;
+    atomic_store(&fixture->disk.sync_failure, EIO);
     assert_int_equal(rig_try_open(rig, false), JOURNAL_FAILED);
     assert_non_null(strstr(rig->error.message, rig->folder));
     assert_non_null(strstr(rig->error.message, "Input/output error"));
-    atomic_store(&bench->disk.sync_failure, 0);
+    atomic_store(&fixture->disk.sync_failure, 0);
     rig_open(rig);
     rig_close(rig);
     rig->options.folder = "/proc/none/such";
@@ -482,30 +472,34 @@ static void journal_that_cannot_be_opened(void **state) {
 
 enum { POWER_RECORDS = 400 };
 
+/* An empty folder, and a disk that remembers nothing of it. */
+static void begin_anew(struct fixture *fixture) {
+    rig_tear_down(&fixture->after);
+    if (fixture->rig.journal)
+        rig_close(&fixture->rig);
+    rig_remove_files(&fixture->rig);
+    faulty_disk_free(&fixture->disk);
+    faulty_disk_init(&fixture->disk, true);
+}
+
 /* A record whose first sync failed, then the power goes when the second has succeeded. */
-static void power_loss_after_a_failed_sync(void **state) {
-    struct bench *bench = *state;
-    struct journal_rig *rig = &bench->rig;
+TEST(a_sync_after_a_failed_one_survives_a_power_loss) {
+    struct fixture *fixture = *state;
+    struct journal_rig *rig = &fixture->rig, *after = &fixture->after;
     for (unsigned seed = 1; seed <= 12; seed++) {
-        struct journal_rig after;
         rig_open(rig);
-        atomic_store(&bench->disk.sync_failure, EIO);
+        atomic_store(&fixture->disk.sync_failure, EIO);
         assert_true(rig_put(rig, 0, JOURNAL_ALWAYS, 2, "key", "value"));
         uint64_t position = rig_write(rig, 0);
-        while (rig_count_logged(rig, "cannot sync") < seed)
-            usleep(100);
-        atomic_store(&bench->disk.sync_failure, 0);
+        eventually(rig_count_logged(rig, "cannot sync") >= seed);
+        atomic_store(&fixture->disk.sync_failure, 0);
         rig_wait_durable(rig, 0, position);
-        rig_setup(&after);
         unsigned luck = seed;
-        journal_disk_lose_power(&bench->disk, rig->folder, after.folder, &luck);
-        rig_open(&after);
-        assert_int_equal(after.count, 1);
-        rig_teardown(&after);
-        rig_close(rig);
-        rig_remove_files(rig);
-        journal_disk_free(&bench->disk);
-        journal_disk_init(&bench->disk, true);
+        rig_set_up(after);
+        faulty_disk_lose_power(&fixture->disk, rig->folder, after->folder, &luck);
+        rig_open(after);
+        assert_int_equal(after->count, 1);
+        begin_anew(fixture);
     }
 }
 
@@ -517,10 +511,10 @@ struct ledger {
     uint64_t count, low_water, synced_version;
 };
 
-static void write_turns(struct bench *bench, struct ledger *ledger, unsigned turns, unsigned *seed) {
+static void write_turns(struct fixture *fixture, struct ledger *ledger, unsigned turns, unsigned *seed) {
     static const enum journal_mode modes[] = {JOURNAL_OS, JOURNAL_INTERVAL, JOURNAL_ALWAYS, JOURNAL_ALWAYS};
-    struct journal_rig *rig = &bench->rig;
-    static char value[3000];
+    struct journal_rig *rig = &fixture->rig;
+    char value[3000];
     for (unsigned turn = 0; turn < turns && ledger->count < POWER_RECORDS - 10; turn++) {
         uint64_t first = ledger->count + 1;
         for (unsigned i = 0, n = 1 + (unsigned)rand_r(seed) % 6; i < n; i++) {
@@ -544,62 +538,54 @@ static void write_turns(struct bench *bench, struct ledger *ledger, unsigned tur
 }
 
 /* A second interval has passed: what is written now was synced by it. */
-static void wait_for_interval(struct bench *bench, struct ledger *ledger) {
-    unsigned long syncs = atomic_load(&bench->disk.syncs);
+static void wait_for_interval(struct fixture *fixture, struct ledger *ledger) {
+    unsigned long syncs = atomic_load(&fixture->disk.syncs);
     uint64_t version = ledger->count;
-    struct journal_rig *rig = &bench->rig;
+    struct journal_rig *rig = &fixture->rig;
     for (int i = 0; i < 2; i++) { /* the first may have begun before */
         ledger->modes[++ledger->count] = JOURNAL_INTERVAL;
         assert_true(rig_put(rig, 0, JOURNAL_INTERVAL, ledger->count, "key", "a"));
         rig_write(rig, 0);
-        while (atomic_load(&bench->disk.syncs) == syncs)
-            usleep(100);
+        eventually(atomic_load(&fixture->disk.syncs) > syncs);
         usleep(20000); /* the interval is 2 ms: many of them */
-        syncs = atomic_load(&bench->disk.syncs);
+        syncs = atomic_load(&fixture->disk.syncs);
     }
     ledger->synced_version = version;
 }
 
-static void check_after_power_loss(struct bench *bench, const char *target, const struct ledger *ledger,
+static void check_after_power_loss(struct fixture *fixture, const struct ledger *ledger,
                                    uint64_t acknowledged) {
-    struct journal_rig after;
-    rig_setup(&after);
-    after.options.files = &bench->disk.files;
-    after.options.folder = target;
-    bench->disk.boot[0]++; /* the system was started anew */
-    rig_open(&after);
-    uint64_t forgotten =
-        0; /* the highest version that was safe and is not shown: only because it was flushed */
+    struct journal_rig *after = &fixture->after;
+    after->options.disk = &fixture->disk.calls;
+    fixture->disk.boot[0]++; /* the system was started anew */
+    rig_open(after);
+    uint64_t forgotten = 0; /* the highest version that was safe and is not shown: it was flushed */
     for (uint64_t version = 1; version <= ledger->count; version++) {
-        const struct rig_record *record = rig_find(&after, version);
+        const struct rig_record *record = rig_find(after, version);
         bool always = ledger->modes[version] == JOURNAL_ALWAYS && ledger->positions[version] != 0 &&
                       ledger->positions[version] <= acknowledged;
         bool interval = ledger->modes[version] >= JOURNAL_INTERVAL && version <= ledger->synced_version;
-        if ((always || interval) && record == NULL)
+        if ((always || interval) && !record)
             forgotten = version;
-        for (size_t i = 0; record != NULL && i < record->entry.value.size && ledger->positions[version] != 0;
-             i++)
+        for (size_t i = 0; record && i < record->entry.value.size && ledger->positions[version] != 0; i++)
             assert_int_equal(record->value[i], 'a' + (int)(version % 26));
     }
     assert_true(forgotten <= ledger->low_water);
-    for (size_t i = 0; i < after.count; i++) { /* what is flushed is so for all that came before it */
-        assert_true(after.records[i].entry.version > forgotten);
-        assert_true(after.records[i].entry.version <= ledger->count);
+    for (size_t i = 0; i < after->count; i++) { /* what is flushed is so for all that came before it */
+        assert_true(after->records[i].entry.version > forgotten);
+        assert_true(after->records[i].entry.version <= ledger->count);
     }
-    rig_close(&after);
-    bench->disk.boot[0]--;
-    rig_teardown(&after);
+    rig_close(after);
+    fixture->disk.boot[0]--;
 }
 
 /* A file has its name for good only when the folder was synced after it was given: nothing is acknowledged in
  * a file that a power loss would take the name of. */
-static void names_are_synced(void **state) {
-    struct bench *bench = *state;
-    struct journal_rig *rig = &bench->rig;
-    static char value[3000];
-    memset(value, 'v', sizeof value - 1);
+TEST(names_are_synced) {
+    struct fixture *fixture = *state;
+    struct journal_rig *rig = &fixture->rig, *after = &fixture->after;
+    const char *value = rig_text(rig, 'v', 2999);
     for (unsigned round = 1; round <= 8; round++) {
-        struct journal_rig after;
         unsigned seed = 0;
         rig_open(rig);
         uint64_t version = 1, position = 0, files = rig_count_files(rig);
@@ -612,68 +598,50 @@ static void names_are_synced(void **state) {
             if (round % 2 == 0 && version > 60)
                 break;
         }
-        rig_setup(&after);
-        journal_disk_lose_names(&bench->disk, after.folder, &seed);
-        rig_open(&after);
+        rig_set_up(after);
+        faulty_disk_lose_names(&fixture->disk, after->folder, &seed);
+        rig_open(after);
         for (uint64_t kept = version > 10 && round % 2 == 0 ? version - 10 : 1; kept < version; kept++)
-            assert_non_null(rig_find(&after, kept));
-        rig_teardown(&after);
-        rig_close(rig);
-        rig_remove_files(rig);
-        journal_disk_free(&bench->disk);
-        journal_disk_init(&bench->disk, true);
+            assert_non_null(rig_find(after, kept));
+        begin_anew(fixture);
     }
 }
 
-static void power_losses(void **state) {
-    struct bench *bench = *state;
-    struct journal_rig *rig = &bench->rig;
-    bench->disk.remembers = true;
+TEST(what_was_acknowledged_survives_a_power_loss) {
+    struct fixture *fixture = *state;
+    struct journal_rig *rig = &fixture->rig;
     for (unsigned round = 0; round < 60; round++) {
         unsigned seed = 1000 + round;
         struct ledger ledger = {0};
-        char target[300];
-        snprintf(target, sizeof target, "%s-after-XXXXXX", rig->folder);
-        assert_non_null(mkdtemp(target));
         rig->options.fsync_interval_ms = 2;
         rig_open(rig);
-        write_turns(bench, &ledger, 5 + (unsigned)rand_r(&seed) % 40, &seed);
+        write_turns(fixture, &ledger, 5 + (unsigned)rand_r(&seed) % 40, &seed);
         if (round % 3 == 0)
-            wait_for_interval(bench, &ledger);
-        write_turns(bench, &ledger, (unsigned)rand_r(&seed) % 10, &seed);
+            wait_for_interval(fixture, &ledger);
+        write_turns(fixture, &ledger, (unsigned)rand_r(&seed) % 10, &seed);
         uint64_t acknowledged = atomic_load(&rig->durable[0]);
-        journal_disk_lose_power(&bench->disk, rig->folder, target, &seed);
+        rig_set_up(&fixture->after);
+        faulty_disk_lose_power(&fixture->disk, rig->folder, fixture->after.folder, &seed);
         rig_close(rig);
-        check_after_power_loss(bench, target, &ledger, acknowledged);
-        const char *folder = rig->folder;
-        char kept[256];
-        memcpy(kept, folder, sizeof kept);
-        rig_remove_files(rig);
-        snprintf(rig->folder, sizeof rig->folder, "%.255s", target);
-        rig_remove_files(rig);
-        rmdir(target);
-        memcpy(rig->folder, kept, sizeof kept);
-        journal_disk_free(&bench->disk);
-        journal_disk_init(&bench->disk, true);
+        check_after_power_loss(fixture, &ledger, acknowledged);
+        begin_anew(fixture);
     }
 }
 
 /* The same bytes, in a place that had not been synced and in one that had: torn in the one, damaged in the
  * other; and without a new start of the system, damaged in both. */
-static void lost_pages_are_no_damage(void **state) {
-    struct bench *bench = *state;
-    struct journal_rig *rig = &bench->rig;
-    static char value[3000];
-    memset(value, 'v', sizeof value - 1);
+TEST(lost_pages_are_no_damage) {
+    struct fixture *fixture = *state;
+    struct journal_rig *rig = &fixture->rig;
+    const char *value = rig_text(rig, 'v', 2999);
     for (int synced = 0; synced < 2; synced++) {
         rig->options.fsync_interval_ms = synced ? 2 : 3600000;
         rig_open(rig);
         for (uint64_t version = 1; version <= 3; version++)
             assert_true(rig_put(rig, 0, JOURNAL_INTERVAL, version, "key", value));
         rig_write(rig, 0);
-        struct journal_stats stats = {0};
-        while (synced && stats.fsyncs < 1)
-            journal_get_stats(rig->journal, &stats);
+        if (synced)
+            eventually(rig_stats(rig).fsyncs > 0);
         char name[64];
         size_t size;
         usleep(synced ? 20000 : 0); /* for the note in the header */
@@ -684,7 +652,7 @@ static void lost_pages_are_no_damage(void **state) {
         rig_remove_files(rig);
         rig_write_file(rig, name, bytes, size);
         assert_int_equal(rig_try_open(rig, false), JOURNAL_DAMAGED);
-        bench->disk.boot[0]++;
+        fixture->disk.boot[0]++;
         if (synced) {
             assert_int_equal(rig_try_open(rig, false), JOURNAL_DAMAGED);
         } else {
@@ -695,33 +663,34 @@ static void lost_pages_are_no_damage(void **state) {
             assert_true(rig_logged(rig, "was not completed"));
             rig_close(rig);
         }
-        bench->disk.boot[0]--;
+        fixture->disk.boot[0]--;
         rig_remove_files(rig);
-        free(bytes);
     }
 }
 
+#define REMEMBERING(name) cmocka_unit_test_setup_teardown(name, set_up_remembering, tear_down)
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(full_disk_refuses_and_recovers, setup, teardown),
-        cmocka_unit_test_setup_teardown(full_disk_is_noticed_ahead, setup, teardown),
-        cmocka_unit_test_setup_teardown(recycling_ends_a_full_disk, setup, teardown),
-        cmocka_unit_test_setup_teardown(current_file_is_given_back, setup, teardown),
-        cmocka_unit_test_setup_teardown(starts_on_a_full_disk, setup, teardown),
-        cmocka_unit_test_setup_teardown(no_room_for_one_long_record, setup, teardown),
-        cmocka_unit_test_setup_teardown(limited_by_the_system, setup, teardown),
-        cmocka_unit_test_setup_teardown(failed_writes_are_repeated, setup, teardown),
-        cmocka_unit_test_setup_teardown(failed_writes_between_files, setup, teardown),
-        cmocka_unit_test_setup_teardown(failed_syncs_are_not_forgotten, setup, teardown),
-        cmocka_unit_test_setup_teardown(nothing_is_recycled_unnoted, setup, teardown),
-        cmocka_unit_test_setup_teardown(bad_file_is_left, setup, teardown),
-        cmocka_unit_test_setup_teardown(unsynced_file_is_left, setup, teardown),
-        cmocka_unit_test_setup_teardown(really_full, setup, teardown),
-        cmocka_unit_test_setup_teardown(journal_that_cannot_be_opened, setup, teardown),
-        cmocka_unit_test_setup_teardown(power_loss_after_a_failed_sync, setup_remembering, teardown),
-        cmocka_unit_test_setup_teardown(names_are_synced, setup_remembering, teardown),
-        cmocka_unit_test_setup_teardown(power_losses, setup_remembering, teardown),
-        cmocka_unit_test_setup_teardown(lost_pages_are_no_damage, setup, teardown),
+        CASE(a_full_disk_refuses_until_there_is_room),
+        CASE(a_full_disk_is_noticed_ahead),
+        CASE(recycling_ends_a_full_disk),
+        CASE(the_current_file_is_given_back),
+        CASE(a_journal_starts_on_a_full_disk),
+        CASE(only_the_record_that_finds_no_room_is_refused),
+        CASE(a_limit_of_the_system_refuses_until_it_is_lifted),
+        CASE(failed_writes_are_repeated),
+        CASE(a_write_may_fail_between_two_files),
+        CASE(failed_syncs_are_not_forgotten),
+        CASE(nothing_is_recycled_unnoted),
+        CASE(a_file_that_cannot_be_written_is_left),
+        CASE(a_file_that_cannot_be_synced_is_left),
+        CASE(a_file_system_that_is_really_full_refuses),
+        CASE(a_journal_that_cannot_be_opened_says_why),
+        REMEMBERING(a_sync_after_a_failed_one_survives_a_power_loss),
+        REMEMBERING(names_are_synced),
+        REMEMBERING(what_was_acknowledged_survives_a_power_loss),
+        CASE(lost_pages_are_no_damage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

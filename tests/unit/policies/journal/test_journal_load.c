@@ -5,28 +5,25 @@
  * in the end (for the thread sanitizer), and many times in a process that is killed at a random moment, each
  * time on what the last one left.
  */
+#include "tests/support/check.h"
 #include "tests/support/journal_rig.h"
-
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 enum { WORKERS = 3, VERSIONS_MAX = RIG_RECORDS_MAX, ROUNDS = 25, VALUE_MAX = 900 };
 
 /* Shared with the process that is killed. */
 struct model {
-    _Atomic uint64_t limit;              /* of versions: there they wait to be killed */
-    _Atomic uint64_t next;               /* version */
-    _Atomic uint64_t in_flight[WORKERS]; /* no version below is still to be written by that worker */
-    _Atomic uint64_t low_water;          /* never lower than what the journal was told */
-    _Atomic bool stop, broken;
-    _Atomic unsigned char written[VERSIONS_MAX];
+    atomic_uint_fast64_t limit;              /* of versions: there they wait to be killed */
+    atomic_uint_fast64_t next;               /* version */
+    atomic_uint_fast64_t in_flight[WORKERS]; /* no version below is still to be written by that worker */
+    atomic_uint_fast64_t low_water;          /* never lower than what the journal was told */
+    atomic_bool stop, broken;
+    atomic_uchar written[VERSIONS_MAX];
 };
 
 struct worker {
@@ -37,6 +34,33 @@ struct worker {
     unsigned seed;
     pthread_t thread;
 };
+
+struct fixture {
+    struct journal_rig rig;
+    struct model *model; /* in memory that processes share */
+};
+
+static int set_up(void **state) {
+    struct fixture *fixture = calloc(1, sizeof *fixture);
+    assert_non_null(fixture);
+    rig_set_up(&fixture->rig);
+    fixture->rig.options.series_count = WORKERS;
+    fixture->rig.options.fsync_interval_ms = 3;
+    fixture->model =
+        mmap(NULL, sizeof *fixture->model, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_true(fixture->model != MAP_FAILED);
+    atomic_store(&fixture->model->next, 1);
+    *state = fixture;
+    return 0;
+}
+
+static int tear_down(void **state) {
+    struct fixture *fixture = *state;
+    munmap(fixture->model, sizeof *fixture->model);
+    rig_tear_down(&fixture->rig);
+    free(fixture);
+    return 0;
+}
 
 /* Length and contents follow from the version. */
 static size_t value_of(uint64_t version, char to[VALUE_MAX]) {
@@ -70,7 +94,7 @@ static void turn(struct worker *worker) {
         if (versions[i] >= VERSIONS_MAX || !append_one(worker, versions[i]))
             atomic_store(&model->broken, true);
     }
-    if (journal_write(journal_writer(worker->rig->journal, worker->index), &position) != JOURNAL_OK)
+    if (journal_write(journal_series(worker->rig->journal, worker->index), &position) != JOURNAL_OK)
         atomic_store(&model->broken, true);
     for (unsigned i = 0; i < count; i++)
         atomic_store(&model->written[versions[i]], 1);
@@ -110,9 +134,8 @@ static void flush_some(struct worker *worker) {
 static void *flush(void *argument) {
     struct worker *worker = argument;
     while (!atomic_load(&worker->model->stop)) {
-        struct journal_stats stats;
         flush_some(worker);
-        journal_get_stats(worker->rig->journal, &stats);
+        rig_stats(worker->rig);
         usleep(500);
     }
     return NULL;
@@ -138,8 +161,8 @@ static void run_load(struct journal_rig *rig, struct model *model, uint64_t vers
 /* Returns how many of the versions had to be there. */
 static size_t check(struct journal_rig *rig, struct model *model) {
     size_t required = 0;
-    unsigned char *found = calloc(1, VERSIONS_MAX);
-    assert_non_null(found);
+    static unsigned char found[VERSIONS_MAX];
+    memset(found, 0, sizeof found);
     for (size_t i = 0; i < rig->count; i++) {
         const struct rig_record *record = &rig->records[i];
         uint64_t version = record->entry.version;
@@ -157,41 +180,25 @@ static size_t check(struct journal_rig *rig, struct model *model) {
             assert_int_equal(found[version], 1);
             required++;
         }
-    free(found);
     return required;
 }
 
-static struct model *new_model(void) {
-    struct model *model =
-        mmap(NULL, sizeof *model, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    assert_true(model != MAP_FAILED);
-    atomic_store(&model->next, 1);
-    return model;
-}
-
-static void load_and_close(void **state) {
-    (void)state;
-    struct journal_rig rig;
-    struct model *model = new_model();
-    struct journal_stats stats;
-    rig_setup(&rig);
-    rig.options.writers = WORKERS;
-    rig.options.fsync_interval_ms = 3;
+TEST(load_loses_nothing) {
+    struct fixture *fixture = *state;
+    struct journal_rig *rig = &fixture->rig;
+    struct model *model = fixture->model;
     for (unsigned round = 1; round <= 3; round++) {
-        rig_open(&rig);
+        rig_open(rig);
         if (round > 1)
-            assert_true(check(&rig, model) > 0);
+            assert_true(check(rig, model) > 0);
         atomic_store(&model->stop, false);
-        run_load(&rig, model, round * 15000, round);
+        run_load(rig, model, round * 15000, round);
         assert_false(atomic_load(&model->broken));
-        journal_get_stats(rig.journal, &stats);
-        assert_true(stats.recycled > 0);
-        rig_close(&rig);
+        assert_true(rig_stats(rig).recycled > 0);
+        rig_close(rig);
     }
-    rig_open(&rig);
-    check(&rig, model);
-    rig_teardown(&rig);
-    munmap(model, sizeof *model);
+    rig_open(rig);
+    check(rig, model);
 }
 
 static void child(struct journal_rig *rig, struct model *model, unsigned seed) {
@@ -201,15 +208,12 @@ static void child(struct journal_rig *rig, struct model *model, unsigned seed) {
     _exit(1); /* not killed: something is broken */
 }
 
-static void load_and_kill(void **state) {
-    (void)state;
-    struct journal_rig rig;
-    struct model *model = new_model();
+TEST(a_kill_under_load_loses_nothing) {
+    struct fixture *fixture = *state;
+    struct journal_rig *rig = &fixture->rig;
+    struct model *model = fixture->model;
     unsigned seed = 7;
     size_t required = 0;
-    rig_setup(&rig);
-    rig.options.writers = WORKERS;
-    rig.options.fsync_interval_ms = 3;
     for (unsigned round = 0; round < ROUNDS; round++) {
         uint64_t before = atomic_load(&model->next), wanted = before + 200 + (unsigned)rand_r(&seed) % 6000;
         int status = 0;
@@ -218,25 +222,23 @@ static void load_and_kill(void **state) {
         pid_t pid = fork();
         assert_true(pid >= 0);
         if (pid == 0)
-            child(&rig, model, round);
+            child(rig, model, round);
         while (atomic_load(&model->next) < wanted && waitpid(pid, &status, WNOHANG) == 0)
             usleep(50);
         kill(pid, SIGKILL);
         assert_true(waitpid(pid, &status, 0) == pid);
         assert_true(WIFSIGNALED(status) && !atomic_load(&model->broken));
-        rig_open(&rig);
-        required += check(&rig, model);
-        rig_close(&rig);
+        rig_open(rig);
+        required += check(rig, model);
+        rig_close(rig);
     }
     assert_true(required > ROUNDS * 20);
-    rig_teardown(&rig);
-    munmap(model, sizeof *model);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(load_and_close),
-        cmocka_unit_test(load_and_kill),
+        CASE(load_loses_nothing),
+        CASE(a_kill_under_load_loses_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

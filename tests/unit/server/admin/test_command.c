@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Commands without a key and the statistics, over a real tier without backends and without workers. */
 #include "server/admin/command.h"
+#include "server/admin/feed.h"
 #include "server/admin/stats.h"
 #include "server/admin/watch.h"
-#include "server/worker/feed.h"
+#include "server/config/settings.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -2,8 +2,10 @@
 /* The small parts that deal with text: buffer, measures, words of a command, addresses, log lines. */
 #include "server/admin/words.h"
 #include "server/buffer.h"
+#include "server/config/address.h"
 #include "server/config/measure.h"
-#include "server/worker/listener.h"
+#include "server/log.h"
+#include "server/server.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -144,10 +146,10 @@ static void addresses(void **state) {
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         struct listen_address address = {0};
         char error[300] = "";
-        if (listener_parse_address(table[i].text, &address, error, sizeof error) != table[i].good)
+        if (address_parse(table[i].text, &address, error, sizeof error) != table[i].good)
             fail_msg("\"%s\": %s", table[i].text, error);
         if (!table[i].good) {
-            assert_non_null(strstr(error, "is no address"));
+            assert_non_null(strstr(error, "is not an address"));
             continue;
         }
         assert_int_equal(address.is_unix, table[i].is_unix);

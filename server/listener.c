@@ -3,22 +3,22 @@
  * Accepting goes in batches: up to ACCEPT_BATCH connections per readiness, then the loop sees to signals and
  * timers.
  *
- * At the connection limit there are two manners, as with memcached: with maxconns_fast (the default) a client
- * is told so and closed; without it the sockets are paused, new clients wait in the backlog, and a timer
- * looks every RESUME_SECONDS whether somebody left. A process out of descriptors is paused in the same way.
+ * At the connection limit there are two ways, as with memcached: with maxconns_fast (the default) a client is
+ * told so and closed; without it the sockets are paused, new clients wait in the backlog, and a timer looks
+ * every RESUME_SECONDS whether somebody has left. A process out of descriptors pauses in the same way.
  *
  *     created --listener_start--> accepting <--pause/resume--> paused --listener_stop--> stopped
  */
-#include "server/worker/listener.h"
-#include "server/config/measure.h"
-#include "server/worker/worker.h"
-#include <arpa/inet.h>
+#include "server/listener.h"
+#include "server/config/address.h"
+#include "server/config/settings.h"
+#include "server/log.h"
+#include "server/server.h"
 #include <errno.h>
 #include <ev.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -34,12 +34,13 @@ struct listening {
     struct listener *listener;
     int fd;
     bool is_unix;
-    char text[ADDRESS_TEXT]; /* "tcp:127.0.0.1:11211", "tcp6:[::1]:11211", "unix:/path" */
+    char text[ADDRESS_TEXT]; /* as address_name writes it */
 };
 
 struct listener {
     const struct settings *settings;
     struct server *server;
+    listener_hand *hand;
     struct ev_loop *loop;
     struct listening sockets[LISTENERS_MAX];
     size_t count;
@@ -50,119 +51,13 @@ struct listener {
     bool started;
 };
 
-/* ---- Addresses -------------------------------------------------------------------------------------- */
-
-static bool refuse(char *ret_error, size_t error_size, const char *text, const char *why) {
-    snprintf(
-        ret_error, error_size,
-        "\"%s\" is no address to listen on (%s): write host, host:port, [ipv6]:port, *:port or unix:/path",
-        text, why);
-    return false;
-}
-
-static bool parse_port(const char *text, int *ret_port) {
-    uint64_t port;
-    if (!measure_number(text, &port) || port > 65535)
-        return false;
-    *ret_port = (int)port;
-    return true;
-}
-
-/* memcached allows "proto[ascii]:tag[name]:" before the address. */
-static const char *skip_prefixes(const char *text, const char **ret_why) {
-    static const char *const names[] = {"proto[", "tag["};
-    *ret_why = NULL;
-    for (size_t i = 0; i < 2; i++) {
-        size_t length = strlen(names[i]);
-        if (strncmp(text, names[i], length) != 0)
-            continue;
-        const char *end = strstr(text, "]:");
-        if (!end)
-            return *ret_why = "the ']:' is missing", text;
-        struct slice word = slice_of(text + length, (size_t)(end - text) - length);
-        bool known = slice_equal(word, SLICE("ascii")) || slice_equal(word, SLICE("negotiating"));
-        if (i == 0 && !known)
-            return *ret_why = "only the ascii protocol is spoken here", text;
-        text = end + 2;
-    }
-    return text;
-}
-
-static bool split_host(const char *text, struct listen_address *address, const char **ret_why) {
-    const char *host = text, *end = strchr(text, '\0'), *port = NULL;
-    if (*text == '[') {
-        host = text + 1;
-        end = strchr(text, ']');
-        if (!end)
-            return *ret_why = "the ']' is missing", false;
-        if (end[1] != '\0' && end[1] != ':')
-            return *ret_why = "only a port may follow ']'", false;
-        port = end[1] == ':' ? end + 2 : NULL;
-    } else {
-        const char *colon = strchr(text, ':');
-        if (colon && !strchr(colon + 1, ':')) { /* several colons: a bare IPv6 address */
-            end = colon;
-            port = colon + 1;
-        }
-    }
-    if (port && !parse_port(port, &address->port))
-        return *ret_why = "a port is a number from 0 to 65535", false;
-    size_t length = (size_t)(end - host);
-    if (length >= sizeof address->host)
-        return *ret_why = "too long", false;
-    if (!(length == 1 && *host == '*')) {
-        memcpy(address->host, host, length);
-        address->host[length] = '\0';
-    }
-    return length > 0 || (*ret_why = "the host is missing", false);
-}
-
-bool listener_parse_address(const char *text, struct listen_address *ret_address, char *ret_error,
-                            size_t error_size) {
-    struct listen_address address = {.port = -1};
-    const char *why = NULL;
-    const char *rest = skip_prefixes(text, &why);
-    if (why)
-        return refuse(ret_error, error_size, text, why);
-    if (strncmp(rest, "unix:", 5) == 0) {
-        struct sockaddr_un un;
-        if (rest[5] == '\0' || strlen(rest + 5) >= sizeof un.sun_path)
-            return refuse(ret_error, error_size, text, "a socket's path has 1 to 107 bytes");
-        address.is_unix = true;
-        snprintf(address.host, sizeof address.host, "%s", rest + 5);
-    } else if (!split_host(rest, &address, &why)) {
-        return refuse(ret_error, error_size, text, why);
-    }
-    *ret_address = address;
-    return true;
-}
-
 /* ---- Sockets ---------------------------------------------------------------------------------------- */
-
-void listener_name_address(const struct sockaddr_storage *address, socklen_t size, char *ret_text,
-                           size_t text_size) {
-    char host[INET6_ADDRSTRLEN] = "?";
-    if (address->ss_family == AF_INET) {
-        const struct sockaddr_in *in = (const struct sockaddr_in *)address;
-        inet_ntop(AF_INET, &in->sin_addr, host, sizeof host);
-        snprintf(ret_text, text_size, "tcp:%s:%u", host, ntohs(in->sin_port));
-    } else if (address->ss_family == AF_INET6) {
-        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)address;
-        inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof host);
-        snprintf(ret_text, text_size, "tcp6:[%s]:%u", host, ntohs(in6->sin6_port));
-    } else if (address->ss_family == AF_UNIX && size > offsetof(struct sockaddr_un, sun_path)) {
-        const struct sockaddr_un *un = (const struct sockaddr_un *)address;
-        snprintf(ret_text, text_size, "unix:%.*s", (int)sizeof un->sun_path, un->sun_path);
-    } else {
-        snprintf(ret_text, text_size, "?:<AF 0>");
-    }
-}
 
 static void name_socket(struct listening *socket) {
     struct sockaddr_storage address;
     socklen_t size = sizeof address;
     if (getsockname(socket->fd, (struct sockaddr *)&address, &size) == 0)
-        listener_name_address(&address, size, socket->text, sizeof socket->text);
+        address_name(&address, size, socket->text, sizeof socket->text);
 }
 
 static const char *remedy(int error) {
@@ -224,33 +119,9 @@ static bool bind_all(struct listener *listener, const struct addrinfo *list, boo
     return listener->count > before;
 }
 
-/* NULL with a whole sentence. */
-static struct addrinfo *resolve(const char *host, int port, char *ret_error, size_t error_size) {
-    struct addrinfo hints = {.ai_flags = AI_PASSIVE, .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
-    struct addrinfo *list = NULL;
-    char service[16];
-    snprintf(service, sizeof service, "%d", port);
-    int error = getaddrinfo(*host ? host : NULL, service, &hints, &list);
-    if (error == 0)
-        return list;
-    snprintf(ret_error, error_size, "cannot listen on %s:%d: %s; correct -l or listen", *host ? host : "*",
-             port, gai_strerror(error));
-    return NULL;
-}
-
-bool listener_resolve(const struct listen_address *address, char *ret_error, size_t error_size) {
-    if (address->is_unix)
-        return true;
-    struct addrinfo *list =
-        resolve(address->host, address->port < 0 ? 0 : address->port, ret_error, error_size);
-    if (list)
-        freeaddrinfo(list);
-    return list != NULL;
-}
-
 static bool bind_tcp(struct listener *listener, const char *host, int port, char *ret_error,
                      size_t error_size) {
-    struct addrinfo *list = resolve(host, port, ret_error, error_size);
+    struct addrinfo *list = address_lookup(host, port, ret_error, error_size);
     if (!list)
         return false;
     int failed = EAFNOSUPPORT;
@@ -279,7 +150,7 @@ static bool bind_addresses(struct listener *listener, char *ret_error, size_t er
         return bind_tcp(listener, "", port_to_bind(settings->port), ret_error, error_size);
     for (size_t i = 0; i < settings->listen_count; i++) {
         struct listen_address address;
-        if (!listener_parse_address(settings->listen[i], &address, ret_error, error_size))
+        if (!address_parse(settings->listen[i], &address, ret_error, error_size))
             return false;
         if (!address.is_unix &&
             !bind_tcp(listener, address.host, port_to_bind(effective_port(settings, &address)), ret_error,
@@ -341,7 +212,7 @@ static bool bind_unix(struct listener *listener, const char *path, char *ret_err
     if (fd < 0) {
         snprintf(ret_error, error_size, "cannot listen on the Unix socket %s: %s; %s", path, strerror(errno),
                  errno == EADDRINUSE
-                     ? "another server has it, or it is no socket; stop that one or remove the file"
+                     ? "another server has it, or it is not a socket; stop that one or remove the file"
                      : "correct -s or listen");
         return false;
     }
@@ -356,7 +227,7 @@ bool listener_bind_unix(struct listener *listener, char *ret_error, size_t error
         return false;
     for (size_t i = 0; i < settings->listen_count; i++) {
         struct listen_address address;
-        if (!listener_parse_address(settings->listen[i], &address, ret_error, error_size))
+        if (!address_parse(settings->listen[i], &address, ret_error, error_size))
             return false;
         if (address.is_unix && !bind_unix(listener, address.host, ret_error, error_size))
             return false;
@@ -406,7 +277,7 @@ static void hand_over(struct listener *listener, int fd) {
     struct server *server = listener->server;
     atomic_fetch_add_explicit(&server->connections, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&server->connections_total, 1, memory_order_relaxed);
-    worker_hand(server->workers[listener->next_worker], fd);
+    listener->hand(server->workers[listener->next_worker], fd);
     listener->next_worker = (listener->next_worker + 1) % server->worker_count;
 }
 
@@ -451,8 +322,9 @@ static void accept_some(struct ev_loop *loop, ev_io *io, int events) {
     }
 }
 
-bool listener_start(struct listener *listener, struct ev_loop *loop, struct server *server, char *ret_error,
-                    size_t error_size) {
+bool listener_start(struct listener *listener, struct ev_loop *loop, struct server *server,
+                    listener_hand *hand, char *ret_error, size_t error_size) {
+    listener->hand = hand;
     listener->loop = loop;
     listener->server = server;
     ev_init(&listener->resume, resume_accepting);
@@ -500,7 +372,7 @@ void listener_free(struct listener *listener) {
     free(listener);
 }
 
-/* ---- What is told about it -------------------------------------------------------------------------- */
+/* ---- What it tells of itself -------------------------------------------------------------------------- */
 
 static const char *bare_text(const struct listening *socket) {
     return socket->is_unix ? socket->text : strchr(socket->text, ':') + 1;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Feeds: what is sent to a connection for long, without a request for each piece: the log that a watcher
- * watches, a dump of all keys. One thread of its own writes to all of them, so that no worker is held up by
- * what a feed has to say or by who reads it slowly.
+ * Feeds: what goes on being sent to a connection, without a request for each piece: the log that a watcher
+ * watches, a dump of all keys. One thread writes all of them, so that no worker is held up by what a feed has
+ * to say or by a client that reads it slowly.
  *
  * While a connection is fed its worker neither reads from it nor writes to it. A feed ends when it has
- * nothing more to say, or when the client leaves; the worker then has its connection back (feeds_collect).
+ * nothing more to say, or when the client leaves; its owner, the worker, is told and takes the connection
+ * back (feeds_collect).
  *
  * Locks: the feeds' lock is taken before a shard's (a dump walks the cache under it) and before a log's
  * (server/admin/watch.h), never after one.
@@ -14,7 +15,7 @@
 #define FOREBAY_SERVER_FEED_H
 
 #include "server/buffer.h"
-#include "server/server.h"
+#include <stdint.h>
 
 struct connection;
 struct feed;
@@ -32,12 +33,20 @@ struct feed_kind {
     void (*free)(struct feed *feed);
 };
 
+/* Whose connections are fed. */
+struct feed_owner {
+    /* A feed of this owner is over: feeds_collect has it. Called on any thread, under the feeds' lock. */
+    void (*feed_is_over)(struct feed_owner *self);
+};
+
 /* The first member of each kind of feed. */
 struct feed {
     const struct feed_kind *kind;
-    struct feed *next; /* private from here on */
-    struct connection *connection;
-    struct worker *worker;
+    struct connection *connection; /* as feeds_begin was given it; never looked into */
+
+    /* Private. */
+    struct feed *next;
+    struct feed_owner *owner;
     int fd;
     uint64_t number;
     struct buffer unsent;
@@ -51,17 +60,17 @@ struct feeds *feeds_create(void);
 /* Ends the thread. All feeds must have been collected or abandoned. */
 void feeds_free(struct feeds *feeds);
 
-/* Takes a feed over, to be written to fd, beginning with "OK". False: there is no thread, and the feed is the
- * caller's still. */
-bool feeds_begin(struct feeds *feeds, struct feed *feed, struct worker *worker, struct connection *connection,
-                 int fd);
+/* Takes a feed over, to be written to fd, beginning with "OK". False: no thread could be started, and the
+ * feed is still the caller's. */
+bool feeds_begin(struct feeds *feeds, struct feed *feed, struct feed_owner *owner,
+                 struct connection *connection, int fd);
 
-/* Something waits to be said. Any thread; takes no lock. */
+/* There is something to say. Any thread; takes no lock. */
 void feeds_wake(struct feeds *feeds);
 
-/* A feed of this worker that is over, now unlinked: whose connection it fed, and whether that can go on.
- * Freed with feed_free. NULL: none. */
-struct feed *feeds_collect(struct feeds *feeds, struct worker *worker);
+/* A feed of this owner that is over, now unlinked: `connection` is whom it fed, `broken` whether that must be
+ * closed. The caller frees it with feed_free. NULL: there is none. */
+struct feed *feeds_collect(struct feeds *feeds, struct feed_owner *owner);
 
 /* Ends and frees a feed whose connection is about to be closed. */
 void feeds_abandon(struct feeds *feeds, struct feed *feed);

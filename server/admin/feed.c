@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-#include "server/worker/feed.h"
+#include "server/admin/feed.h"
 #include "cache/base/thread.h"
-#include "server/worker/worker.h"
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -15,7 +14,7 @@ enum {
     FEEDS_MAX = 64,         /* more than watchers and dumps together may be */
     FEED_AHEAD = 64 << 10,  /* bytes asked of a feed before they are sent */
     FEED_ROUNDS = 16,       /* times that one feed sends before the others do */
-    FEED_BUFFER = 128 << 10 /* a buffer that grew beyond is given back */
+    FEED_BUFFER = 128 << 10 /* a buffer that has grown beyond is freed once it is empty */
 };
 
 struct feeds {
@@ -44,7 +43,7 @@ void feed_free(struct feed *feed) {
 static void end(struct feed *feed, bool broken) {
     feed->over = true;
     feed->broken = broken;
-    worker_feed_is_over(feed->worker);
+    feed->owner->feed_is_over(feed->owner);
 }
 
 /* False: the socket takes no more now, or the feed is over. */
@@ -192,9 +191,9 @@ void feeds_free(struct feeds *feeds) {
     free(feeds);
 }
 
-bool feeds_begin(struct feeds *feeds, struct feed *feed, struct worker *worker, struct connection *connection,
-                 int fd) {
-    feed->worker = worker;
+bool feeds_begin(struct feeds *feeds, struct feed *feed, struct feed_owner *owner,
+                 struct connection *connection, int fd) {
+    feed->owner = owner;
     feed->connection = connection;
     feed->fd = fd;
     buffer_append(&feed->unsent, "OK\r\n", 4);
@@ -219,10 +218,10 @@ static void unlink_feed(struct feeds *feeds, struct feed *feed) {
     *link = feed->next;
 }
 
-struct feed *feeds_collect(struct feeds *feeds, struct worker *worker) {
+struct feed *feeds_collect(struct feeds *feeds, struct feed_owner *owner) {
     pthread_mutex_lock(&feeds->lock);
     struct feed *feed = feeds->first;
-    while (feed && !(feed->over && feed->worker == worker))
+    while (feed && !(feed->over && feed->owner == owner))
         feed = feed->next;
     if (feed)
         unlink_feed(feeds, feed);

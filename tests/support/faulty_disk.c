@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "tests/support/journal_disk.h"
-
+#include "tests/support/faulty_disk.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -13,11 +12,11 @@
 
 enum { PAGE = DISK_PAGE, PATH_SIZE = 512 };
 
-static const struct journal_files *real(void) {
-    return &journal_files_system;
+static const struct journal_disk *real(void) {
+    return &journal_disk_system;
 }
-static struct journal_disk *disk_of(const struct journal_files *self) {
-    return (struct journal_disk *)(uintptr_t)self;
+static struct faulty_disk *disk_of(const struct journal_disk *self) {
+    return (struct faulty_disk *)(uintptr_t)self;
 }
 
 static void must(bool good, const char *what) {
@@ -33,7 +32,7 @@ static uint64_t inode_of(int file) {
     return status.st_ino;
 }
 
-static struct disk_file *find_file(struct journal_disk *disk, uint64_t inode) {
+static struct disk_file *find_file(struct faulty_disk *disk, uint64_t inode) {
     for (size_t i = 0; i < disk->count; i++)
         if (disk->list[i].inode == inode)
             return &disk->list[i];
@@ -44,8 +43,8 @@ static char *contents(int file, size_t *ret_size) {
     struct stat status;
     must(fstat(file, &status) == 0, "fstat");
     char *data = malloc((size_t)status.st_size + 1);
-    must(data != NULL, "malloc");
-    ssize_t n = journal_files_read(real(), file, data, (size_t)status.st_size, 0);
+    must(data, "malloc");
+    ssize_t n = journal_disk_read(real(), file, data, (size_t)status.st_size, 0);
     must(n >= 0, "read");
     *ret_size = (size_t)n;
     return data;
@@ -53,13 +52,13 @@ static char *contents(int file, size_t *ret_size) {
 
 /* ---- The table ---- */
 
-static int disk_open(const struct journal_files *self, const char *path, int flags) {
-    struct journal_disk *disk = disk_of(self);
+static int disk_open(const struct journal_disk *self, const char *path, int flags) {
+    struct faulty_disk *disk = disk_of(self);
     int file = real()->open(real(), path, flags);
     if (file < 0 || !disk->remembers)
         return file;
     pthread_mutex_lock(&disk->lock);
-    if (find_file(disk, inode_of(file)) == NULL) {
+    if (!find_file(disk, inode_of(file))) {
         must(disk->count < DISK_FILES_MAX, "files");
         struct disk_file *kept = &disk->list[disk->count++];
         *kept = (struct disk_file){.inode = inode_of(file), .handle = open(path, O_RDONLY | O_CLOEXEC)};
@@ -71,29 +70,29 @@ static int disk_open(const struct journal_files *self, const char *path, int fla
     return file;
 }
 
-static void disk_close(const struct journal_files *self, int file) {
+static void disk_close(const struct journal_disk *self, int file) {
     (void)self;
     real()->close(real(), file);
 }
 
-static ssize_t disk_read_at(const struct journal_files *self, int file, void *to, size_t size,
+static ssize_t disk_read_at(const struct journal_disk *self, int file, void *to, size_t size,
                             uint64_t offset) {
     (void)self;
     return real()->read_at(real(), file, to, size, offset);
 }
 
-static void mark_dirty(struct journal_disk *disk, int file, size_t size, uint64_t offset) {
+static void mark_dirty(struct faulty_disk *disk, int file, size_t size, uint64_t offset) {
     pthread_mutex_lock(&disk->lock);
     struct disk_file *kept = find_file(disk, inode_of(file));
-    must(kept != NULL && size > 0 && (offset + size - 1) / PAGE < DISK_PAGES_MAX, "a write to a known page");
+    must(kept && size > 0 && (offset + size - 1) / PAGE < DISK_PAGES_MAX, "a write to a known page");
     for (uint64_t page = offset / PAGE; page <= (offset + size - 1) / PAGE; page++)
         kept->dirty[page] = true;
     pthread_mutex_unlock(&disk->lock);
 }
 
-static ssize_t disk_write_at(const struct journal_files *self, int file, const void *from, size_t size,
+static ssize_t disk_write_at(const struct journal_disk *self, int file, const void *from, size_t size,
                              uint64_t offset) {
-    struct journal_disk *disk = disk_of(self);
+    struct faulty_disk *disk = disk_of(self);
     atomic_fetch_add(&disk->writes, 1);
     int failure = atomic_load(&disk->write_failure);
     if (atomic_load(&disk->bad_to_write) == inode_of(file)) {
@@ -116,14 +115,14 @@ static ssize_t disk_write_at(const struct journal_files *self, int file, const v
 }
 
 /* The range, in what counts as synced. */
-static void remember_range(struct journal_disk *disk, int file, const void *from, size_t size,
+static void remember_range(struct faulty_disk *disk, int file, const void *from, size_t size,
                            uint64_t offset) {
     pthread_mutex_lock(&disk->lock);
     struct disk_file *kept = find_file(disk, inode_of(file));
-    must(kept != NULL, "a write to an unknown file");
+    must(kept, "a write to an unknown file");
     if (kept->synced_size < offset + size) {
         char *longer = realloc(kept->synced, offset + size);
-        must(longer != NULL, "realloc");
+        must(longer, "realloc");
         memset(longer + kept->synced_size, 0, offset + size - kept->synced_size);
         kept->synced = longer;
         kept->synced_size = offset + size;
@@ -132,9 +131,9 @@ static void remember_range(struct journal_disk *disk, int file, const void *from
     pthread_mutex_unlock(&disk->lock);
 }
 
-static ssize_t disk_write_synced_at(const struct journal_files *self, int file, const void *from, size_t size,
+static ssize_t disk_write_synced_at(const struct journal_disk *self, int file, const void *from, size_t size,
                                     uint64_t offset) {
-    struct journal_disk *disk = disk_of(self);
+    struct faulty_disk *disk = disk_of(self);
     atomic_fetch_add(&disk->syncs, 1);
     if (atomic_load(&disk->sync_failure) != 0) {
         errno = atomic_load(&disk->sync_failure);
@@ -148,7 +147,7 @@ static ssize_t disk_write_synced_at(const struct journal_files *self, int file, 
     return n;
 }
 
-static int disk_allocate(const struct journal_files *self, int file, uint64_t size) {
+static int disk_allocate(const struct journal_disk *self, int file, uint64_t size) {
     struct stat status;
     must(fstat(file, &status) == 0, "fstat");
     errno = atomic_load(&disk_of(self)->allocate_failure);
@@ -157,7 +156,7 @@ static int disk_allocate(const struct journal_files *self, int file, uint64_t si
     return real()->allocate(real(), file, size);
 }
 
-static int disk_truncate(const struct journal_files *self, int file, uint64_t size) {
+static int disk_truncate(const struct journal_disk *self, int file, uint64_t size) {
     (void)self;
     return real()->truncate(real(), file, size);
 }
@@ -167,7 +166,7 @@ static void take_pages(struct disk_file *kept) {
     size_t size = 0;
     char *now = contents(kept->handle, &size);
     char *synced = calloc(1, size + 1);
-    must(synced != NULL, "calloc");
+    must(synced, "calloc");
     memcpy(synced, kept->synced_size > 0 ? kept->synced : "",
            kept->synced_size < size ? kept->synced_size : size);
     for (size_t at = 0; at < size; at += PAGE)
@@ -179,8 +178,8 @@ static void take_pages(struct disk_file *kept) {
     kept->synced_size = size;
 }
 
-static int disk_sync(const struct journal_files *self, int file) {
-    struct journal_disk *disk = disk_of(self);
+static int disk_sync(const struct journal_disk *self, int file) {
+    struct faulty_disk *disk = disk_of(self);
     atomic_fetch_add(&disk->syncs, 1);
     int failure = atomic_load(&disk->bad_to_sync) == inode_of(file) ? EIO : atomic_load(&disk->sync_failure);
     if (!disk->remembers && failure == 0)
@@ -188,7 +187,7 @@ static int disk_sync(const struct journal_files *self, int file) {
     if (disk->remembers) {
         pthread_mutex_lock(&disk->lock);
         struct disk_file *kept = find_file(disk, inode_of(file));
-        must(kept != NULL, "sync of an unknown file");
+        must(kept, "sync of an unknown file");
         if (failure == 0)
             take_pages(kept);
         memset(kept->dirty, 0, sizeof kept->dirty);
@@ -203,8 +202,8 @@ static size_t list_names(const char *folder, struct disk_name *ret_names) {
     struct stat status;
     size_t count = 0;
     DIR *stream = opendir(folder);
-    must(stream != NULL, "opendir");
-    for (struct dirent *found; (found = readdir(stream)) != NULL;) {
+    must(stream, "opendir");
+    for (struct dirent *found; (found = readdir(stream));) {
         snprintf(path, sizeof path, "%s/%.63s", folder, found->d_name);
         if (found->d_name[0] == '.' || stat(path, &status) != 0) /* gone meanwhile */
             continue;
@@ -216,8 +215,8 @@ static size_t list_names(const char *folder, struct disk_name *ret_names) {
     return count;
 }
 
-static int disk_sync_folder(const struct journal_files *self, const char *path) {
-    struct journal_disk *disk = disk_of(self);
+static int disk_sync_folder(const struct journal_disk *self, const char *path) {
+    struct faulty_disk *disk = disk_of(self);
     if (!disk->remembers)
         return real()->sync_folder(real(), path);
     pthread_mutex_lock(&disk->lock);
@@ -226,8 +225,8 @@ static int disk_sync_folder(const struct journal_files *self, const char *path) 
     return 0;
 }
 
-static int disk_rename(const struct journal_files *self, const char *from, const char *to) {
-    struct journal_disk *disk = disk_of(self);
+static int disk_rename(const struct journal_disk *self, const char *from, const char *to) {
+    struct faulty_disk *disk = disk_of(self);
     errno = atomic_load(&disk->rename_failure);
     if (errno != 0)
         return -1;
@@ -237,38 +236,47 @@ static int disk_rename(const struct journal_files *self, const char *from, const
     return result;
 }
 
-static int disk_remove(const struct journal_files *self, const char *path) {
-    struct journal_disk *disk = disk_of(self);
+static int disk_remove(const struct journal_disk *self, const char *path) {
+    struct faulty_disk *disk = disk_of(self);
     pthread_mutex_lock(&disk->lock);
     int result = real()->remove(real(), path);
     pthread_mutex_unlock(&disk->lock);
     return result;
 }
 
-static void disk_boot(const struct journal_files *self, uint8_t ret_boot[JOURNAL_BOOT_SIZE]) {
+static void disk_boot(const struct journal_disk *self, uint8_t ret_boot[JOURNAL_BOOT_SIZE]) {
     memcpy(ret_boot, disk_of(self)->boot, JOURNAL_BOOT_SIZE);
 }
 
-void journal_disk_init(struct journal_disk *disk, bool remembers) {
+void faulty_disk_init(struct faulty_disk *disk, bool remembers) {
     memset(disk, 0, sizeof *disk);
-    disk->files = (struct journal_files){.open = disk_open,
-                                         .close = disk_close,
-                                         .read_at = disk_read_at,
-                                         .write_at = disk_write_at,
-                                         .write_synced_at = disk_write_synced_at,
-                                         .allocate = disk_allocate,
-                                         .truncate = disk_truncate,
-                                         .sync = disk_sync,
-                                         .sync_folder = disk_sync_folder,
-                                         .rename = disk_rename,
-                                         .remove = disk_remove,
-                                         .boot = disk_boot};
+    disk->calls = (struct journal_disk){.open = disk_open,
+                                        .close = disk_close,
+                                        .read_at = disk_read_at,
+                                        .write_at = disk_write_at,
+                                        .write_synced_at = disk_write_synced_at,
+                                        .allocate = disk_allocate,
+                                        .truncate = disk_truncate,
+                                        .sync = disk_sync,
+                                        .sync_folder = disk_sync_folder,
+                                        .rename = disk_rename,
+                                        .remove = disk_remove,
+                                        .boot = disk_boot};
     disk->boot[0] = 1;
     disk->remembers = remembers;
     pthread_mutex_init(&disk->lock, NULL);
 }
 
-void journal_disk_free(struct journal_disk *disk) {
+void faulty_disk_heal(struct faulty_disk *disk) {
+    atomic_store(&disk->write_failure, 0);
+    atomic_store(&disk->sync_failure, 0);
+    atomic_store(&disk->allocate_failure, 0);
+    atomic_store(&disk->rename_failure, 0);
+    atomic_store(&disk->bad_to_write, 0);
+    atomic_store(&disk->bad_to_sync, 0);
+}
+
+void faulty_disk_free(struct faulty_disk *disk) {
     for (size_t i = 0; i < disk->count; i++) {
         close(disk->list[i].handle);
         free(disk->list[i].synced);
@@ -300,34 +308,34 @@ static void leave(const struct disk_file *kept, const char *target, const char *
         mood = 0;
     snprintf(path, sizeof path, "%s/%.63s", target, name);
     FILE *file = fopen(path, "wb");
-    must(file != NULL, path);
+    must(file, path);
     const char *bytes = size < kept->synced_size ? kept->synced : now;
     size_t left = size < kept->synced_size ? kept->synced_size : size;
     must(fwrite(bytes, 1, left, file) == left && fclose(file) == 0, path);
     free(now);
 }
 
-static void leave_all(struct journal_disk *disk, const struct disk_name *names, size_t count,
+static void leave_all(struct faulty_disk *disk, const struct disk_name *names, size_t count,
                       const char *target, unsigned *seed) {
     for (size_t i = 0; i < count; i++) {
         const struct disk_file *kept = find_file(disk, names[i].inode);
-        if (kept != NULL) /* the lock file goes past the table */
+        if (kept) /* the lock file goes past the table */
             leave(kept, target, names[i].name, seed);
     }
 }
 
-void journal_disk_lose_names(struct journal_disk *disk, const char *target, unsigned *seed) {
+void faulty_disk_lose_names(struct faulty_disk *disk, const char *target, unsigned *seed) {
     pthread_mutex_lock(&disk->lock);
     leave_all(disk, disk->names, disk->name_count, target, seed);
     pthread_mutex_unlock(&disk->lock);
 }
 
-void journal_disk_lose_power(struct journal_disk *disk, const char *folder, const char *target,
-                             unsigned *seed) {
+void faulty_disk_lose_power(struct faulty_disk *disk, const char *folder, const char *target,
+                            unsigned *seed) {
     struct disk_name *now = calloc(DISK_FILES_MAX, sizeof *now);
-    must(now != NULL, "calloc");
+    must(now, "calloc");
     if (rand_r(seed) % 2 == 0) {
-        journal_disk_lose_names(disk, target, seed);
+        faulty_disk_lose_names(disk, target, seed);
     } else {
         pthread_mutex_lock(&disk->lock);
         leave_all(disk, now, list_names(folder, now), target, seed);

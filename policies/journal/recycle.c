@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Recycling: the low-water version is noted on disk, then the files below it leave the list and are made
+ * blank, so that the keeper need not make and fill new ones.
+ */
+#include "policies/journal/recycle.h"
+#include <errno.h>
+#include <stdlib.h>
+
+enum {
+    LOW_WATER_INTERVAL_MS = 5000, /* it is noted at least so often */
+    PEAK_MS = 60000,              /* files in use at once so long ago are kept for their next use */
+    BLANKS_PER_SERIES = 2,
+    BLANKS_BESIDE = 4,
+};
+
+/* ---- What is passed ---- */
+
+static bool is_passed(const struct journal_file *file, uint64_t low_water) {
+    return atomic_load_explicit(&file->sealed, memory_order_acquire) && !file->pinned &&
+           atomic_load_explicit(&file->max_version, memory_order_relaxed) <= low_water;
+}
+
+static bool wants_recycling(struct journal *journal, uint64_t low_water) {
+    if (low_water >= atomic_load_explicit(&journal->recyclable_from, memory_order_relaxed))
+        return true;
+    bool found = false;
+    pthread_mutex_lock(&journal->lock);
+    for (struct journal_file *file = journal->files.first; file && !found; file = file->next)
+        found = is_passed(file, low_water);
+    pthread_mutex_unlock(&journal->lock);
+    return found;
+}
+
+/* Durable before anything is recycled on its account: see low_water_file.c. */
+static bool note_low_water(struct journal *journal, uint64_t low_water) {
+    bool behind = false;
+    for (size_t i = 0; i < journal->low_waters.count; i++) {
+        struct low_water *one = &journal->low_waters.list[i];
+        if (one->configured && one->version < low_water) {
+            one->version = low_water;
+            behind = true;
+        }
+    }
+    if (!behind && !journal->low_water_failing)
+        return true;
+    bool good = low_water_file_update(journal->disk, journal->folder, &journal->low_waters);
+    if (!good && !journal->low_water_failing)
+        journal_log(journal, LOG_LEVEL_ERROR,
+                    "journal: cannot write %s/low-water: %s. No file is recycled until it succeeds",
+                    journal->folder, strerror(errno));
+    if (good && journal->low_water_failing)
+        journal_log(journal, LOG_LEVEL_NOTICE, "journal: %s/low-water is written again", journal->folder);
+    journal->low_water_failing = !good;
+    journal->low_water_noted_us = monotonic_us();
+    return good;
+}
+
+/* Unlinks from the list what is passed, and finds when there will be more. */
+static struct journal_file *take_passed(struct journal *journal, uint64_t low_water) {
+    struct journal_file *passed = NULL, **passed_end = &passed, **place = &journal->files.first;
+    uint64_t from = UINT64_MAX;
+    pthread_mutex_lock(&journal->lock);
+    while (*place) {
+        struct journal_file *file = *place;
+        if (is_passed(file, low_water)) {
+            *place = file->next;
+            file->next = NULL;
+            *passed_end = file;
+            passed_end = &file->next;
+            continue;
+        }
+        uint64_t version = atomic_load_explicit(&file->max_version, memory_order_relaxed);
+        if (atomic_load_explicit(&file->sealed, memory_order_relaxed) && !file->pinned && version < from)
+            from = version;
+        place = &file->next;
+    }
+    journal->files.last = place;
+    atomic_store_explicit(&journal->recyclable_from, from, memory_order_relaxed);
+    pthread_mutex_unlock(&journal->lock);
+    return passed;
+}
+
+/* ---- The pool ---- */
+
+/* As many files are kept, in use or blank, as were in use at once in the last minutes: a burst between two
+ * flushes finds the files of the one before it, and none is made and filled anew. */
+static void size_pool(struct journal *journal, size_t in_use) {
+    uint64_t now = monotonic_us();
+    size_t least = BLANKS_BESIDE + BLANKS_PER_SERIES * journal->series_count;
+    if (now - journal->peak_us >= PEAK_MS * UINT64_C(1000)) {
+        journal->peak_us = now;
+        journal->peaks[1] = journal->peaks[0];
+        journal->peaks[0] = 0;
+    }
+    if (in_use > journal->peaks[0])
+        journal->peaks[0] = in_use;
+    size_t peak = journal->peaks[0] > journal->peaks[1] ? journal->peaks[0] : journal->peaks[1];
+    size_t limit = peak > in_use + least ? peak - in_use : least;
+    pthread_mutex_lock(&journal->lock);
+    journal->blank_limit = limit < JOURNAL_BLANKS_MAX ? limit : JOURNAL_BLANKS_MAX;
+    pthread_mutex_unlock(&journal->lock);
+}
+
+static size_t count_in_use(struct journal *journal) {
+    size_t in_use = 0;
+    pthread_mutex_lock(&journal->lock);
+    for (const struct journal_file *file = journal->files.first; file; file = file->next)
+        in_use += file->size == journal->file_size;
+    pthread_mutex_unlock(&journal->lock);
+    return in_use;
+}
+
+/* One file a pass. */
+static void trim_pool(struct journal *journal) {
+    uint64_t blank = 0;
+    pthread_mutex_lock(&journal->lock);
+    if (journal->blank_count > journal->blank_limit)
+        blank = journal->blanks[--journal->blank_count];
+    pthread_mutex_unlock(&journal->lock);
+    if (blank != 0)
+        journal_remove_blank(journal->disk, journal->folder, blank);
+}
+
+/* Renames the file, so that no recovery reads it; the keeper gets it when the folder is synced. held: blanks
+ * that the keeper is going to get. False: there are enough, or it failed; the file is removed instead. */
+static bool make_blank(struct journal *journal, const struct journal_file *file, size_t held,
+                       uint64_t *ret_blank) {
+    char name[JOURNAL_NAME_MAX], from[JOURNAL_PATH_MAX], to[JOURNAL_PATH_MAX];
+    pthread_mutex_lock(&journal->lock);
+    bool room = journal->blank_count + held < journal->blank_limit && !journal->stopping;
+    *ret_blank = journal->next_blank++;
+    pthread_mutex_unlock(&journal->lock);
+    journal_path(journal->folder, file->name, from);
+    journal_format_blank(*ret_blank, name);
+    journal_path(journal->folder, name, to);
+    if (room && file->size == journal->file_size &&
+        !atomic_load_explicit(&file->suspect, memory_order_relaxed) &&
+        journal->disk->rename(journal->disk, from, to) == 0)
+        return true;
+    journal->disk->remove(journal->disk, from);
+    return false;
+}
+
+static void give_blanks(struct journal *journal, const uint64_t *blanks, size_t count) {
+    bool good = count == 0 || journal->disk->sync_folder(journal->disk, journal->folder) == 0;
+    pthread_mutex_lock(&journal->lock);
+    for (size_t i = 0; good && i < count; i++)
+        journal->blanks[journal->blank_count++] = blanks[i];
+    for (unsigned i = 0; i < journal->series_count; i++)
+        journal->series[i].retry_us = 0; /* there is room now: those that have none need not wait */
+    pthread_cond_signal(&journal->keeper_wanted);
+    pthread_mutex_unlock(&journal->lock);
+}
+
+/* ---- The pass ---- */
+
+struct journal_file *recycle_take_passed(struct journal *journal) {
+    uint64_t low_water = atomic_load_explicit(&journal->low_water, memory_order_acquire);
+    size_pool(journal, count_in_use(journal));
+    trim_pool(journal);
+    bool wanted = wants_recycling(journal, low_water);
+    bool due = monotonic_us() - journal->low_water_noted_us >= LOW_WATER_INTERVAL_MS * 1000;
+    if ((!wanted && !due) || !note_low_water(journal, low_water))
+        return NULL;
+    return take_passed(journal, low_water);
+}
+
+void recycle_files(struct journal *journal, struct journal_file *passed) {
+    size_t count = 0, recycled = 0;
+    if (!passed)
+        return;
+    size_pool(journal, count_in_use(journal));
+    uint64_t *blanks = calloc(journal->blank_limit, sizeof *blanks);
+    while (passed) {
+        struct journal_file *file = passed;
+        uint64_t blank = 0;
+        passed = file->next;
+        if (make_blank(journal, file, blanks ? count : journal->blank_limit, &blank))
+            blanks[count++] = blank;
+        journal_file_free(journal, file);
+        recycled++;
+    }
+    atomic_fetch_add_explicit(&journal->recycled, recycled, memory_order_relaxed);
+    give_blanks(journal, blanks, count);
+    free(blanks);
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Files that the low-water version has passed: out of the list, and blank for their next use.
+ *
+ * The syncer's thread alone, or journal_close when that has ended.
+ */
+#ifndef FOREBAY_POLICIES_JOURNAL_RECYCLE_H
+#define FOREBAY_POLICIES_JOURNAL_RECYCLE_H
+
+#include "policies/journal/internal.h"
+
+/* Takes out of the list the files that hold nothing above the low-water version, when that is on disk. NULL:
+ * there are none, or it could not be written. The caller gives them to recycle_files. */
+struct journal_file *recycle_take_passed(struct journal *journal);
+
+/* Makes blanks of the files, as many as will be wanted, and removes the others; frees them all. */
+void recycle_files(struct journal *journal, struct journal_file *passed);
+
+#endif

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/config/address.h"
+#include "cache/base/slice.h"
+#include "server/config/measure.h"
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <sys/un.h>
+
+static bool refuse(char *ret_error, size_t error_size, const char *text, const char *why) {
+    snprintf(
+        ret_error, error_size,
+        "\"%s\" is not an address to listen on (%s): write host, host:port, [ipv6]:port, *:port or unix:/path",
+        text, why);
+    return false;
+}
+
+static bool parse_port(const char *text, int *ret_port) {
+    uint64_t port;
+    if (!measure_number(text, &port) || port > 65535)
+        return false;
+    *ret_port = (int)port;
+    return true;
+}
+
+/* memcached allows "proto[ascii]:tag[name]:" before the address. */
+static const char *skip_prefixes(const char *text, const char **ret_why) {
+    static const char *const names[] = {"proto[", "tag["};
+    *ret_why = NULL;
+    for (size_t i = 0; i < 2; i++) {
+        size_t length = strlen(names[i]);
+        if (strncmp(text, names[i], length) != 0)
+            continue;
+        const char *end = strstr(text, "]:");
+        if (!end)
+            return *ret_why = "the ']:' is missing", text;
+        struct slice word = slice_of(text + length, (size_t)(end - text) - length);
+        bool known = slice_equal(word, SLICE("ascii")) || slice_equal(word, SLICE("negotiating"));
+        if (i == 0 && !known)
+            return *ret_why = "only the ascii protocol is spoken here", text;
+        text = end + 2;
+    }
+    return text;
+}
+
+static bool split_host(const char *text, struct listen_address *address, const char **ret_why) {
+    const char *host = text, *end = strchr(text, '\0'), *port = NULL;
+    if (*text == '[') {
+        host = text + 1;
+        end = strchr(text, ']');
+        if (!end)
+            return *ret_why = "the ']' is missing", false;
+        if (end[1] != '\0' && end[1] != ':')
+            return *ret_why = "only a port may follow ']'", false;
+        port = end[1] == ':' ? end + 2 : NULL;
+    } else {
+        const char *colon = strchr(text, ':');
+        if (colon && !strchr(colon + 1, ':')) { /* several colons: a bare IPv6 address */
+            end = colon;
+            port = colon + 1;
+        }
+    }
+    if (port && !parse_port(port, &address->port))
+        return *ret_why = "a port is a number from 0 to 65535", false;
+    size_t length = (size_t)(end - host);
+    if (length >= sizeof address->host)
+        return *ret_why = "too long", false;
+    if (!(length == 1 && *host == '*')) {
+        memcpy(address->host, host, length);
+        address->host[length] = '\0';
+    }
+    return length > 0 || (*ret_why = "the host is missing", false);
+}
+
+bool address_parse(const char *text, struct listen_address *ret_address, char *ret_error, size_t error_size) {
+    struct listen_address address = {.port = -1};
+    const char *why = NULL;
+    const char *rest = skip_prefixes(text, &why);
+    if (why)
+        return refuse(ret_error, error_size, text, why);
+    if (strncmp(rest, "unix:", 5) == 0) {
+        struct sockaddr_un un;
+        if (rest[5] == '\0' || strlen(rest + 5) >= sizeof un.sun_path)
+            return refuse(ret_error, error_size, text, "a socket's path has 1 to 107 bytes");
+        address.is_unix = true;
+        snprintf(address.host, sizeof address.host, "%s", rest + 5);
+    } else if (!split_host(rest, &address, &why)) {
+        return refuse(ret_error, error_size, text, why);
+    }
+    *ret_address = address;
+    return true;
+}
+
+struct addrinfo *address_lookup(const char *host, int port, char *ret_error, size_t error_size) {
+    struct addrinfo hints = {.ai_flags = AI_PASSIVE, .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+    struct addrinfo *list = NULL;
+    char service[16];
+    snprintf(service, sizeof service, "%d", port);
+    int error = getaddrinfo(*host ? host : NULL, service, &hints, &list);
+    if (error == 0)
+        return list;
+    snprintf(ret_error, error_size, "cannot listen on %s:%d: %s; correct -l or listen", *host ? host : "*",
+             port, gai_strerror(error));
+    return NULL;
+}
+
+bool address_resolves(const struct listen_address *address, char *ret_error, size_t error_size) {
+    if (address->is_unix)
+        return true;
+    struct addrinfo *list =
+        address_lookup(address->host, address->port < 0 ? 0 : address->port, ret_error, error_size);
+    if (list)
+        freeaddrinfo(list);
+    return list != NULL;
+}
+
+void address_name(const struct sockaddr_storage *address, socklen_t size, char *ret_text, size_t text_size) {
+    char host[INET6_ADDRSTRLEN] = "?";
+    if (address->ss_family == AF_INET) {
+        const struct sockaddr_in *in = (const struct sockaddr_in *)address;
+        inet_ntop(AF_INET, &in->sin_addr, host, sizeof host);
+        snprintf(ret_text, text_size, "tcp:%s:%u", host, ntohs(in->sin_port));
+    } else if (address->ss_family == AF_INET6) {
+        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)address;
+        inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof host);
+        snprintf(ret_text, text_size, "tcp6:[%s]:%u", host, ntohs(in6->sin6_port));
+    } else if (address->ss_family == AF_UNIX && size > offsetof(struct sockaddr_un, sun_path)) {
+        const struct sockaddr_un *un = (const struct sockaddr_un *)address;
+        snprintf(ret_text, text_size, "unix:%.*s", (int)sizeof un->sun_path, un->sun_path);
+    } else {
+        snprintf(ret_text, text_size, "?:<AF 0>");
+    }
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Addresses to listen on, written as for memcached's -l: "127.0.0.1", "localhost:11212", "[::1]:11211", "::1",
+ * "*" or "*:11211" for all interfaces; and "unix:/path" for a Unix socket.
+ */
+#ifndef FOREBAY_SERVER_ADDRESS_H
+#define FOREBAY_SERVER_ADDRESS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/socket.h>
+
+struct addrinfo; /* <netdb.h> */
+
+struct listen_address {
+    bool is_unix;
+    char host[256]; /* or the path; empty: all interfaces */
+    int port;       /* -1: none given */
+};
+
+/* False with a whole sentence when text is not an address. Resolves no names. */
+bool address_parse(const char *text, struct listen_address *ret_address, char *ret_error, size_t error_size);
+
+/* What the host stands for, to be freed with freeaddrinfo; an empty host is all interfaces. Asks the resolver.
+ * NULL with a whole sentence. */
+struct addrinfo *address_lookup(const char *host, int port, char *ret_error, size_t error_size);
+
+/* False with a whole sentence when the host is a name that stands for no address. Asks the resolver. */
+bool address_resolves(const struct listen_address *address, char *ret_error, size_t error_size);
+
+/* "tcp:127.0.0.1:11211", "tcp6:[::1]:11211", "unix:/path"; memcached's "?:<AF 0>" for a Unix socket without a
+ * name, such as a client's. */
+void address_name(const struct sockaddr_storage *address, socklen_t size, char *ret_text, size_t text_size);
+
+#endif

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The listening sockets and the acceptor: takes connections on the main thread's loop and hands them to the
+ * workers in rotation. How addresses are written: server/config/address.h.
+ */
+#ifndef FOREBAY_SERVER_LISTENER_H
+#define FOREBAY_SERVER_LISTENER_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+struct ev_loop;
+struct listener;
+struct server;
+struct settings;
+struct stat_sink; /* policies/tier.h */
+struct worker;
+
+/* Makes and binds the TCP sockets (before privileges are dropped: a port below 1024 may be wanted). Nobody
+ * can connect yet. NULL with a whole sentence naming the address and the remedy. */
+struct listener *listener_create(const struct settings *settings, char *ret_error, size_t error_size);
+
+/* The same for the Unix sockets (after privileges were dropped, so that the files belong to the user the
+ * server runs as). Removes a socket file that nobody listens on. */
+bool listener_bind_unix(struct listener *listener, char *ret_error, size_t error_size);
+
+/* Takes an accepted, non-blocking socket for this worker, and counts it down from server->connections when it
+ * is closed: worker_hand. */
+typedef void listener_hand(struct worker *worker, int fd);
+
+/* Listens, and accepts from now on. False with a whole sentence. */
+bool listener_start(struct listener *listener, struct ev_loop *loop, struct server *server,
+                    listener_hand *hand, char *ret_error, size_t error_size);
+
+/* Stops accepting and closes the sockets. */
+void listener_stop(struct listener *listener);
+void listener_free(struct listener *listener);
+
+/* "127.0.0.1:11211, unix:/run/f.sock" as they were bound; for people. */
+void listener_describe(const struct listener *listener, char *ret_text, size_t size);
+
+/* Lines for MEMCACHED_PORT_FILENAME: "TCP INET: 11211". */
+void listener_print_ports(const struct listener *listener, FILE *out);
+
+/* False while accepting is paused because of the connection limit. Any thread. */
+bool listener_is_accepting(const struct listener *listener);
+
+/* The listening sockets for `stats conns`. Any thread, while it is started. */
+void listener_stat(const struct listener *listener, struct stat_sink *sink);
+
+#endif

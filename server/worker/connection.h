@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One client's bytes in and out. All of it belongs to the worker's thread, but for the members marked
+ * otherwise. The states and who changes them: connection.c.
+ */
+#ifndef FOREBAY_SERVER_CONNECTION_H
+#define FOREBAY_SERVER_CONNECTION_H
+
+#include "server/protocol/parser.h"
+#include <stdatomic.h>
+
+struct feed;
+struct pending;
+struct piece; /* server/worker/output.h */
+struct tier_ticket;
+struct worker;
+
+/* What a turn reads from one connection, unless a long value is awaited; in bytes. */
+enum { CONNECTION_READ = 16 << 10 };
+
+enum connection_state {
+    CONNECTION_OPEN,
+    CONNECTION_CLOSING,
+    CONNECTION_BROKEN,
+    CONNECTION_FED,
+};
+
+/* As a watcher is told. */
+enum close_reason {
+    CLOSED_BY_ERROR,
+    CLOSED_BY_CLIENT,
+    CLOSED_IDLE,
+    CLOSED_BY_SHUTDOWN,
+};
+
+enum {
+    STOP_STATE = 1,    /* it is not OPEN */
+    STOP_PARKED = 2,   /* its ticket is with the tier */
+    STOP_DEFERRED = 4, /* the rest of its requests waits until its replies could be sent */
+};
+
+struct connection {
+    int fd;
+    struct worker *worker;
+    struct connection *previous, *next; /* all of the worker, under worker->list_lock */
+    struct connection *next_ready;
+    struct connection *next_held; /* of worker->undated or worker->held */
+    /* Its replies may go when so much of the journal is on the disk. 0: this part of the turn is still going
+     * on; UINT64_MAX: it could not be written yet. */
+    uint64_t held_position;
+    struct tier_ticket *ticket;
+    struct feed *feed;  /* FED: what it is fed */
+    const char *region; /* the bytes being parsed in this turn: worker input or own buffer */
+    size_t region_size, region_at;
+    char *own; /* bytes of an unfinished or parked request, or NULL */
+    size_t own_start, own_size, own_capacity;
+    size_t wanted; /* bytes that the request at the front needs, as far as is known */
+    struct pending *pending, **pending_tail;
+    size_t skip_keys; /* of the multi-key line at the front: keys answered before it parked */
+    size_t line_key;  /* number of the key last parsed in the line at line_start */
+    const char *line_start;
+    bool skip_run; /* a key of the multi-key line at hand failed: no answer for the rest */
+    bool in_ready; /* is on worker->ready */
+    bool readable; /* the socket may hold bytes: edges are reported once, so this remembers them */
+    bool hung_up;  /* the peer ended or the socket failed: after the bytes comes the end, without an edge */
+    bool writable; /* of a connection that sends: the socket may take bytes */
+    bool sends;    /* waits for the socket to take what is pending */
+    bool held;     /* its replies wait for the disk */
+    bool resumed;  /* its own buffer holds whole requests that are to be parsed before the socket is read */
+    uint8_t stops; /* why nothing more of it is executed in this turn, STOP_...; 0: nothing stops it */
+    bool region_is_own; /* the region is the own buffer, not the worker's input */
+    bool authenticated;
+    enum close_reason closed_by;
+    /* Written by the worker, read by any thread for `stats conns`. */
+    _Atomic bool awaits_value; /* a command line is there, its data block not yet */
+    _Atomic bool parked;       /* its ticket is with the tier: nothing is parsed, it is not closed */
+    _Atomic enum connection_state state;
+    _Atomic uint32_t last_active; /* Unix seconds */
+    struct parser parser;
+};
+
+/* Takes over the socket and enters it in the worker's epoll set and list. NULL when there is no memory or no
+ * place in the set: the socket is then still the caller's. */
+struct connection *connection_open(struct worker *worker, int fd);
+
+/* Frees the connection; it must be neither parked nor on worker->ready. */
+void connection_close(struct connection *connection);
+
+/* Puts it on worker->ready, to be served in the next turn. */
+void connection_set_ready(struct connection *connection);
+
+enum connection_state connection_state(const struct connection *connection);
+void connection_set_state(struct connection *connection, enum connection_state state);
+bool connection_is_parked(const struct connection *connection);
+void connection_set_parked(struct connection *connection, bool parked);
+
+/* Takes what epoll reported of it. */
+void connection_notice(struct connection *connection, uint32_t events);
+
+/* Whether there is something to do for it that no edge will report any more. */
+bool connection_is_due(const struct connection *connection);
+
+/* ---- In ---- */
+
+/* Reads once and sets the region to what there is to parse. False: nothing to do now. */
+bool connection_read(struct connection *connection);
+
+/* Keeps the region's bytes from `from` on for later turns; frees the own buffer when nothing is left. False:
+ * no memory, the connection is broken. */
+bool connection_keep(struct connection *connection, const char *from);
+
+/* ---- Out ---- */
+
+/* Sends pieces in order, and keeps what does not go; keeps all of it while the connection is held. Takes over
+ * the large values that the pieces hold. base: what their offsets count from. */
+void connection_send(struct connection *connection, const char *base, struct piece *pieces, size_t count);
+
+/* Sends what was kept; true when all of it went. */
+bool connection_send_pending(struct connection *connection);
+
+/* Forgets what was to be sent. */
+void connection_drop_pending(struct connection *connection);
+
+#endif

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/* A worker's turn: all that is ready is read, parsed, executed, written to the journal and answered. */
+#ifndef FOREBAY_SERVER_TURN_H
+#define FOREBAY_SERVER_TURN_H
+
+#include <stdbool.h>
+
+struct connection;
+struct worker;
+
+/* Serves the connections on worker->ready, and those whose tickets are back or whose replies may be sent now.
+ * On the worker's thread. */
+void turn_run(struct worker *worker);
+
+/* The feed of a connection is over: it is served again, or, broken, it is closed. Frees no feed. */
+void turn_end_feed(struct connection *connection, bool broken);
+
+#endif

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/worker/worker_stats.h"
+#include "server/config/address.h"
+#include "server/worker/connection.h"
+#include "server/worker/internal.h"
+#include <stdio.h>
+
+static uint64_t counted(const worker_counter *counter) {
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+void worker_add_stats(struct worker *worker, struct worker_stats *sum) {
+    sum->bytes_read += counted(&worker->bytes_read);
+    sum->bytes_written += counted(&worker->bytes_written);
+    sum->turns += counted(&worker->turns);
+    sum->requests += counted(&worker->requests);
+    sum->yields += counted(&worker->yields);
+    for (int i = 0; i < WORKER_TURN_BUCKETS; i++)
+        sum->turn_us[i] += counted(&worker->turn_us[i]);
+    sum->replies_refused += counted(&worker->replies_refused);
+    sum->idle_kicks += counted(&worker->idle_kicks);
+    sum->auth_commands += counted(&worker->auth_commands);
+    sum->auth_errors += counted(&worker->auth_errors);
+}
+
+void worker_reset_stats(struct worker *worker) {
+    worker_counter *counters[] = {&worker->bytes_read,      &worker->bytes_written, &worker->turns,
+                                  &worker->requests,        &worker->yields,        &worker->idle_kicks,
+                                  &worker->replies_refused, &worker->auth_commands, &worker->auth_errors};
+    for (size_t i = 0; i < sizeof counters / sizeof *counters; i++)
+        atomic_store_explicit(counters[i], 0, memory_order_relaxed);
+    for (int i = 0; i < WORKER_TURN_BUCKETS; i++)
+        atomic_store_explicit(&worker->turn_us[i], 0, memory_order_relaxed);
+}
+
+/* Names that memcached has for what it does. */
+static const char *state_name(const struct worker *worker, const struct connection *connection) {
+    if (atomic_load_explicit(&worker->commanding, memory_order_relaxed) == connection)
+        return "conn_parse_cmd";
+    if (connection_is_parked(connection))
+        return "conn_io_queue";
+    if (connection_state(connection) == CONNECTION_FED)
+        return "conn_watch";
+    if (connection_state(connection) != CONNECTION_OPEN)
+        return "conn_closing";
+    bool awaits_value = atomic_load_explicit(&connection->awaits_value, memory_order_relaxed);
+    return awaits_value ? "conn_nread" : "conn_read";
+}
+
+typedef int name_of_socket(int fd, struct sockaddr *address, socklen_t *size); /* getpeername, getsockname */
+
+static void stat_address(struct stat_sink *sink, int fd, const char *name, name_of_socket *ask) {
+    struct sockaddr_storage address = {0};
+    socklen_t size = sizeof address;
+    char line[48], text[128] = "?";
+    if (ask(fd, (struct sockaddr *)&address, &size) == 0)
+        address_name(&address, size, text, sizeof text);
+    snprintf(line, sizeof line, "%d:%s", fd, name);
+    sink->line(sink, line, text);
+}
+
+void worker_stat_connections(struct worker *worker, struct stat_sink *sink) {
+    pthread_mutex_lock(&worker->list_lock);
+    uint32_t now = (uint32_t)ev_time();
+    for (const struct connection *c = worker->connections; c; c = c->next) {
+        char name[48], value[32];
+        stat_address(sink, c->fd, "addr", getpeername);
+        stat_address(sink, c->fd, "listen_addr", getsockname);
+        snprintf(name, sizeof name, "%d:state", c->fd);
+        sink->line(sink, name, state_name(worker, c));
+        uint32_t last = atomic_load_explicit(&c->last_active, memory_order_relaxed);
+        snprintf(name, sizeof name, "%d:secs_since_last_cmd", c->fd);
+        snprintf(value, sizeof value, "%u", now > last ? now - last : 0);
+        sink->line(sink, name, value);
+    }
+    pthread_mutex_unlock(&worker->list_lock);
+}

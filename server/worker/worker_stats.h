@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/* What `stats` tells of a worker. Any thread, from worker_start to worker_free. */
+#ifndef FOREBAY_SERVER_WORKER_STATS_H
+#define FOREBAY_SERVER_WORKER_STATS_H
+
+#include <stdint.h>
+
+struct stat_sink; /* policies/tier.h */
+struct worker;
+
+enum { WORKER_TURN_BUCKETS = 32 };
+
+struct worker_stats {
+    uint64_t bytes_read, bytes_written;
+    uint64_t turns, requests, yields;      /* yields: a connection had more than a turn takes of one */
+    uint64_t turn_us[WORKER_TURN_BUCKETS]; /* turns that took at most 2^i microseconds; the last: or longer */
+    uint64_t replies_refused;              /* more than the memory that replies may take */
+    uint64_t idle_kicks, auth_commands, auth_errors;
+};
+
+/* Adds this worker's counters to *sum. */
+void worker_add_stats(struct worker *worker, struct worker_stats *sum);
+void worker_reset_stats(struct worker *worker);
+
+/* For stats conns: calls line(sink, "<fd>:<name>", value) for each connection of this worker, under its
+ * list_lock, so connections are opened and closed before or after. */
+void worker_stat_connections(struct worker *worker, struct stat_sink *sink);
+
+#endif
