@@ -7,8 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-/* Writes the message (cut at its size) and returns status, so that a failing function can end with one line.
- */
+/* Writes the message, cut at its size, and returns status, so that a failing function can end with one line. */
 __attribute__((format(printf, 3, 4))) static inline enum backend_status
 backend_fail(struct backend_error *ret_error, enum backend_status status, const char *format, ...) {
     va_list arguments;

@@ -104,8 +104,7 @@ static enum redis_step hear_info(const struct redis_connection *connection, cons
     else if (is_too_old(reply->str, version))
         *ret_status =
             backend_fail(ret_error, BACKEND_REFUSED,
-                         "backend \"%s\", redis at %s: it is Redis %s, %d.0 or "
-                         "later is needed",
+                         "backend \"%s\", redis at %s: it is Redis %s, %d.0 or later is needed",
                          connection->name, connection->address.shown, version, (int)REDIS_MAJOR_LEAST);
     else
         return REDIS_DONE;

@@ -213,11 +213,10 @@ static enum backend_status check_schema_version(struct sqlite_connection *connec
     sqlite3_int64 stored;
     enum backend_status status = read_meta(connection, "schema", &stored, ret_error);
     if (status == BACKEND_OK && stored > SQLITE_STORE_SCHEMA)
-        status =
-            backend_fail(ret_error, BACKEND_REFUSED,
-                         "backend \"%s\", %s: its schema has version %lld, this Forebay knows version %d; "
-                         "use a newer Forebay or another file",
-                         connection->name, connection->path, stored, (int)SQLITE_STORE_SCHEMA);
+        status = backend_fail(
+            ret_error, BACKEND_REFUSED,
+            "backend \"%s\", %s: its schema has version %lld, this Forebay knows version %d; use a newer Forebay or another file",
+            connection->name, connection->path, stored, (int)SQLITE_STORE_SCHEMA);
     return status;
 }
 

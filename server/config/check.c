@@ -114,8 +114,7 @@ static bool check_same_store(struct config_loading *loading, size_t index) {
         if (strcmp(loading->backends[i].options.store.uri, draft->options.store.uri) == 0)
             return config_fail(
                 &loading->report, config_line(draft->section, "uri"),
-                "backends \"%s\" and \"%s\" have the same uri: a store has one writer; use one backend "
-                "for both",
+                "backends \"%s\" and \"%s\" have the same uri: a store has one writer; use one backend for both",
                 loading->backends[i].options.store.name, draft->options.store.name);
     return true;
 }
@@ -181,8 +180,7 @@ static bool find_backend(struct config_loading *loading, struct space_draft *dra
     if (!draft->backend && needs)
         return config_fail(
             &loading->report, config_line(draft->section, "policy"),
-            "namespace \"%s\" is %s and names no backend: write backend = \"name\" of one that is "
-            "defined in this file",
+            "namespace \"%s\" is %s and names no backend: write backend = \"name\" of one that is defined in this file",
             draft->options.name, draft->options.policy->name);
     if (!draft->backend)
         return true;
@@ -196,43 +194,43 @@ static bool find_backend(struct config_loading *loading, struct space_draft *dra
         if (strcmp(loading->backends[i].options.store.name, draft->backend) == 0)
             draft->options.backend = (int)i;
     return draft->options.backend >= 0 ||
-           config_fail(&loading->report, line,
-                       "backend = \"%s\": there is no such backend; define it with backend \"%s\" { uri "
-                       "= ... }",
-                       draft->backend, draft->backend);
+           config_fail(
+               &loading->report, line,
+               "backend = \"%s\": there is no such backend; define it with backend \"%s\" { uri = ... }",
+               draft->backend, draft->backend);
 }
 
-static bool need_is_met(const struct space_draft *draft, unsigned need) {
-    return need == SPACE_NEEDS_BACKEND        ? draft->options.backend >= 0
-           : need == SPACE_NEEDS_HOLDING_BACK ? draft->options.policy->holds_back
-                                              : true;
-}
-
-/* What would give meaning to a setting that has none here. False: it has one. */
-static bool find_remedy(const struct space_draft *draft, const char *name, char *ret_remedy, size_t size) {
-    const struct setting *setting = config_common_setting(SECTION_NAMESPACE, name);
-    if (setting ? need_is_met(draft, setting->need)
-                : draft->type && setting_find(draft->type->table_options.settings, name))
-        return false;
-    if (!setting) {
-        const struct backend_type *owner = config_owner(SECTION_NAMESPACE, name);
-        snprintf(ret_remedy, size, "%s %s backend", owner->article, owner->title);
-    } else if (setting->need == SPACE_NEEDS_BACKEND) {
+/* Whether a setting of all namespaces lacks what it needs; if so, what that is. */
+static bool lacks_need(const struct space_draft *draft, unsigned need, char *ret_remedy, size_t size) {
+    char names[LIST_SHOWN];
+    switch (need) {
+    case SPACE_NEEDS_BACKEND:
         snprintf(ret_remedy, size, "a policy with a backend");
-    } else {
-        char names[LIST_SHOWN];
+        return draft->options.backend < 0;
+    case SPACE_NEEDS_HOLDING_BACK:
         policy_list(policy_holds_back, "\"", names, sizeof names);
         snprintf(ret_remedy, size, "policy = %s", names);
+        return !draft->options.policy->holds_back;
+    default:
+        return false;
     }
-    return true;
+}
+
+/* The same of a setting that only some kind of backend has. */
+static bool lacks_kind(const struct space_draft *draft, const char *name, char *ret_remedy, size_t size) {
+    const struct backend_type *owner = config_owner(SECTION_NAMESPACE, name);
+    snprintf(ret_remedy, size, "%s %s backend", owner->article, owner->title);
+    return !draft->type || !setting_find(draft->type->table_options.settings, name);
 }
 
 /* Settings that mean nothing under this policy or backend would only deceive. */
 static bool check_needs(struct config_loading *loading, const struct space_draft *draft) {
     for (size_t i = 0; i < draft->section->count; i++) {
         const struct config_value *value = &draft->section->values[i];
+        const struct setting *setting = config_common_setting(SECTION_NAMESPACE, value->name);
         char remedy[LIST_SHOWN + 20];
-        if (find_remedy(draft, value->name, remedy, sizeof remedy))
+        if (setting ? lacks_need(draft, setting->need, remedy, sizeof remedy)
+                    : lacks_kind(draft, value->name, remedy, sizeof remedy))
             return config_fail(&loading->report, value->line,
                                "%s needs %s, and namespace \"%s\" is %s%s%s: remove it or change that",
                                value->name, remedy, draft->options.name, draft->options.policy->name,
@@ -251,8 +249,7 @@ static bool check_journal(struct config_loading *loading, struct space_draft *dr
     const char *at = config_find(draft->section, "journal") ? "journal" : "policy";
     return config_fail(
         &loading->report, config_line(draft->section, at),
-        "the journal of namespace \"%s\" needs a folder: write data = \"/path\" at the top, or journal "
-        "= \"off\" here",
+        "the journal of namespace \"%s\" needs a folder: write data = \"/path\" at the top, or journal = \"off\" here",
         draft->options.name);
 }
 
@@ -311,8 +308,7 @@ static bool check_memory(struct config_loading *loading, const struct space_draf
     if (draft->options.dirty_limit > memory / 4 * 3)
         return config_fail(
             &loading->report, config_line(draft->section, "dirty_limit"),
-            "dirty_limit is %zu bytes, more than three quarters of the %zu bytes that namespace \"%s\" "
-            "may use: lower it or give more memory",
+            "dirty_limit is %zu bytes, more than three quarters of the %zu bytes that namespace \"%s\" may use: lower it or give more memory",
             draft->options.dirty_limit, memory, draft->options.name);
     return true;
 }
@@ -325,8 +321,7 @@ static bool check_quotas(struct config_loading *loading) {
         if (sum > total)
             return config_fail(
                 &loading->report, config_line(draft->section, "memory"),
-                "the quotas up to namespace \"%s\" add up to %zu bytes, more than the total memory of "
-                "%zu: lower them or raise memory at the top",
+                "the quotas up to namespace \"%s\" add up to %zu bytes, more than the total memory of %zu: lower them or raise memory at the top",
                 draft->options.name, sum, total);
     }
     return true;

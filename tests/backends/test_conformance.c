@@ -5,16 +5,10 @@
  * A kind brings a way to make an empty store and to make it go away; the tests know nothing else of it.
  * Versions are small numbers, times lie around the real clock, for stores that look at it themselves.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include "backends/kinds.h"
 #include "backends/redis/options.h"
 #include "backends/sqlite/options.h"
+#include "tests/support/check.h"
 #include "tests/support/redis_server.h"
 #include "tests/support/temp_folder.h"
 #include <assert.h>
@@ -38,6 +32,12 @@ struct store {
     struct backend_options options;
     struct backend_connection *writer, *reader;
     uint32_t now;
+
+    /* A thread that reads while the test writes. */
+    pthread_t race;
+    bool racing;
+    atomic_bool stop;
+    unsigned reads;
 };
 
 struct kind {
@@ -131,9 +131,20 @@ static int set_up(void **state) {
     return 0;
 }
 
+/* What the thread has to complain of; NULL: nothing. */
+static const char *end_race(struct store *store) {
+    void *complaint = NULL;
+    atomic_store(&store->stop, true);
+    if (store->racing)
+        pthread_join(store->race, &complaint);
+    store->racing = false;
+    return complaint;
+}
+
 static int tear_down(void **state) {
     struct store *store = *state;
     const struct kind *kind = store->kind;
+    end_race(store);
     disconnect(store);
     kind->stop(store);
     free(store);
@@ -226,13 +237,13 @@ static void store_and_compare(struct store *store, unsigned table, struct entry 
 
 /* ---- Round trips ---- */
 
-static void an_absent_key_is_not_found(void **state) {
+TEST(an_absent_key_is_not_found) {
     struct store *store = *state;
     assert_absent(store, "sess:nobody");
     assert_absent(store, "s");
 }
 
-static void every_field_comes_back(void **state) {
+TEST(every_field_comes_back) {
     struct store *store = *state;
     store_and_compare(store, 0,
                       (struct entry){.key = SLICE("sess:a"),
@@ -253,7 +264,7 @@ static void every_field_comes_back(void **state) {
                                      .expires_at = UINT32_MAX});
 }
 
-static void an_overwrite_resets_every_field(void **state) {
+TEST(an_overwrite_resets_every_field) {
     struct store *store = *state;
     struct entry entry = {.key = SLICE("sess:a"),
                           .value = SLICE("long value, long value"),
@@ -267,7 +278,7 @@ static void an_overwrite_resets_every_field(void **state) {
                       (struct entry){.key = SLICE("sess:a"), .value = SLICE("short"), .version = 6});
 }
 
-static void keys_and_values_may_hold_any_bytes(void **state) {
+TEST(keys_and_values_may_hold_any_bytes) {
     struct store *store = *state;
     char bytes[256];
     for (unsigned i = 0; i < sizeof bytes; i++)
@@ -284,7 +295,7 @@ static void keys_and_values_may_hold_any_bytes(void **state) {
     assert_slice(result.entry.value, SLICE("zero"));
 }
 
-static void a_value_may_be_empty(void **state) {
+TEST(a_value_may_be_empty) {
     struct store *store = *state;
     struct entry entry = {.key = SLICE("sess:a"), .value = {NULL, 0}, .version = 1};
     struct mutation mutation = {.table = store->list[0], .kind = MUTATION_PUT, .entry = entry};
@@ -294,7 +305,7 @@ static void a_value_may_be_empty(void **state) {
     assert_int_equal(result.entry.value.size, 0);
 }
 
-static void a_value_may_be_large(void **state) {
+TEST(a_value_may_be_large) {
     struct store *store = *state;
     size_t sizes[] = {1 << 20, (1 << 20) + 1, 17 << 20};
     char *bytes = malloc(sizes[2]);
@@ -307,7 +318,7 @@ static void a_value_may_be_large(void **state) {
     free(bytes);
 }
 
-static void many_keys_are_loaded_together(void **state) {
+TEST(many_keys_are_loaded_together) {
     enum { COUNT = 1000 };
     struct store *store = *state;
     static char names[COUNT][16];
@@ -333,7 +344,7 @@ static void many_keys_are_loaded_together(void **state) {
                      BACKEND_OK);
 }
 
-static void tables_keep_apart_and_share_a_batch(void **state) {
+TEST(tables_keep_apart_and_share_a_batch) {
     struct store *store = *state;
     struct mutation mutations[] = {put(store, "sess:x", "one", 1), put(store, "other:x", "two", 2),
                                    put(store, "sess:y", "three", 3)};
@@ -347,7 +358,7 @@ static void tables_keep_apart_and_share_a_batch(void **state) {
     assert_false(result.found);
 }
 
-static void the_writer_can_load_too(void **state) {
+TEST(the_writer_can_load_too) {
     struct store *store = *state;
     assert_false(apply(store, put(store, "sess:a", "one", 1)));
     assert_true(load_from(store, store->writer, 0, SLICE("sess:a"), store->now).found);
@@ -355,7 +366,7 @@ static void the_writer_can_load_too(void **state) {
 
 /* ---- The version guard ---- */
 
-static void a_put_needs_a_higher_version(void **state) {
+TEST(a_put_needs_a_higher_version) {
     struct store *store = *state;
     assert_false(apply(store, put(store, "sess:a", "five", 5)));
     assert_true(apply(store, put(store, "sess:a", "four", 4)));
@@ -366,7 +377,7 @@ static void a_put_needs_a_higher_version(void **state) {
     assert_value(store, "sess:a", "six", 6);
 }
 
-static void a_delete_needs_no_lower_version(void **state) {
+TEST(a_delete_needs_no_lower_version) {
     struct store *store = *state;
     assert_false(apply(store, put(store, "sess:a", "five", 5)));
     assert_true(apply(store, delete (store, "sess:a", 4)));
@@ -380,7 +391,7 @@ static void a_delete_needs_no_lower_version(void **state) {
     assert_absent(store, "sess:b");
 }
 
-static void a_put_after_a_delete_is_a_new_row(void **state) {
+TEST(a_put_after_a_delete_is_a_new_row) {
     struct store *store = *state;
     apply(store, put(store, "sess:a", "one", 1));
     apply(store, delete (store, "sess:a", 2));
@@ -388,7 +399,7 @@ static void a_put_after_a_delete_is_a_new_row(void **state) {
     assert_value(store, "sess:a", "three", 3);
 }
 
-static void a_touch_changes_all_but_value_and_flags(void **state) {
+TEST(a_touch_changes_all_but_value_and_flags) {
     struct store *store = *state;
     struct mutation first = put(store, "sess:a", "value", 5);
     first.entry.flags = 9;
@@ -411,7 +422,7 @@ static void a_touch_changes_all_but_value_and_flags(void **state) {
     assert_int_equal(load(store, "sess:a").entry.expires_at, 0);
 }
 
-static void a_touch_of_a_lost_row_stores_the_entry(void **state) {
+TEST(a_touch_of_a_lost_row_stores_the_entry) {
     struct store *store = *state;
     struct mutation mutation = touch(store, "sess:a", "whole", store->now + 700, 6);
     mutation.entry.flags = 4;
@@ -422,7 +433,7 @@ static void a_touch_of_a_lost_row_stores_the_entry(void **state) {
 }
 
 /* Block statements and single ones both, with superseded ones sprinkled in. */
-static void superseded_is_told_of_each_mutation(void **state) {
+TEST(superseded_is_told_of_each_mutation) {
     enum { COUNT = 333 };
     struct store *store = *state;
     static char names[COUNT][16];
@@ -452,7 +463,7 @@ static void superseded_is_told_of_each_mutation(void **state) {
     }
 }
 
-static void a_key_may_occur_often_in_a_batch(void **state) {
+TEST(a_key_may_occur_often_in_a_batch) {
     struct store *store = *state;
     struct mutation mutations[] = {
         put(store, "sess:a", "one", 1),    put(store, "sess:b", "two", 2),
@@ -471,7 +482,7 @@ static void a_key_may_occur_often_in_a_batch(void **state) {
     assert_value(store, "sess:c", "seven", 7);
 }
 
-static void a_batch_can_be_repeated(void **state) {
+TEST(a_batch_can_be_repeated) {
     struct store *store = *state;
     for (unsigned round = 0; round < 3; round++) {
         struct mutation mutations[] = {put(store, "sess:a", "one", 1), put(store, "sess:b", "two", 2),
@@ -487,7 +498,7 @@ static void a_batch_can_be_repeated(void **state) {
 
 /* ---- Expiry ---- */
 
-static void a_row_past_its_expiry_is_not_found(void **state) {
+TEST(a_row_past_its_expiry_is_not_found) {
     struct store *store = *state;
     struct mutation mutation = put(store, "sess:a", "one", 1);
     mutation.entry.expires_at = store->now + 1000;
@@ -497,7 +508,7 @@ static void a_row_past_its_expiry_is_not_found(void **state) {
     assert_false(load_from(store, store->reader, 0, SLICE("sess:a"), store->now + 1001).found);
 }
 
-static void an_entry_written_past_its_expiry_is_not_found(void **state) {
+TEST(an_entry_written_past_its_expiry_is_not_found) {
     struct store *store = *state;
     apply(store, put(store, "sess:a", "lives", 1));
     struct mutation mutation = put(store, "sess:a", "dead", 2);
@@ -520,7 +531,7 @@ static void maintain_to_the_end(struct store *store, uint32_t now) {
     assert_false(more);
 }
 
-static void upkeep_spares_the_living(void **state) {
+TEST(upkeep_spares_the_living) {
     struct store *store = *state;
     struct mutation mutations[] = {put(store, "sess:a", "one", 1), put(store, "sess:b", "two", 2),
                                    put(store, "sess:c", "three", 3)};
@@ -544,7 +555,7 @@ static uint64_t high_version(struct store *store, struct backend_connection *con
     return version;
 }
 
-static void the_high_version_never_falls(void **state) {
+TEST(the_high_version_never_falls) {
     struct store *store = *state;
     assert_int_equal(high_version(store, store->writer), 0);
     apply(store, put(store, "sess:a", "one", 70));
@@ -561,7 +572,7 @@ static void the_high_version_never_falls(void **state) {
     assert_int_equal(high_version(store, store->writer), (1ull << 62) + 1);
 }
 
-static void rows_survive_the_connection(void **state) {
+TEST(rows_survive_the_connection) {
     struct store *store = *state;
     apply(store, put(store, "sess:a", "one", 1));
     apply(store, put(store, "sess:b", "two", 2));
@@ -612,7 +623,7 @@ static struct collector scan(struct store *store, size_t limit, size_t stop_at) 
     return scan_for(store, limit, stop_at, false);
 }
 
-static void a_scan_shows_the_newest_first(void **state) {
+TEST(a_scan_shows_the_newest_first) {
     struct store *store = *state;
     char name[16], value[16];
     assert_int_equal(scan(store, 10, 0).count, 0);
@@ -646,22 +657,15 @@ static void a_scan_shows_the_newest_first(void **state) {
 
 /* ---- A reader beside the writer ---- */
 
-struct race {
-    struct store *store;
-    atomic_bool stop;
-    unsigned reads;
-};
-
 static void *read_on(void *context) {
-    struct race *race = context;
+    struct store *store = context;
     struct slice keys[] = {SLICE("sess:a"), SLICE("sess:b")};
     uint64_t seen[2] = {0};
     do {
         struct load_result results[2];
         struct backend_error error;
         enum backend_status status =
-            type(race->store)
-                ->load(race->store->reader, race->store->list[0], keys, 2, race->store->now, results, &error);
+            type(store)->load(store->reader, store->list[0], keys, 2, store->now, results, &error);
         for (unsigned i = 0; i < 2; i++) {
             uint64_t version = results[i].found ? results[i].entry.version : 0;
             if (status != BACKEND_OK || version < seen[i] ||
@@ -669,19 +673,17 @@ static void *read_on(void *context) {
                 return "a read failed or went back";
             seen[i] = version;
         }
-        race->reads++;
-    } while (!atomic_load(&race->stop));
+        store->reads++;
+    } while (!atomic_load(&store->stop));
     return NULL;
 }
 
-static void a_reader_beside_the_writer_only_moves_forward(void **state) {
+TEST(a_reader_beside_the_writer_only_moves_forward) {
     struct store *store = *state;
-    struct race race = {.store = store};
-    pthread_t thread;
-    void *complaint = NULL;
     struct mutation first[] = {put(store, "sess:a", "1", 1), put(store, "sess:b", "1", 1)};
     apply_all(store, first, 2);
-    assert_int_equal(pthread_create(&thread, NULL, read_on, &race), 0);
+    assert_int_equal(pthread_create(&store->race, NULL, read_on, store), 0);
+    store->racing = true;
     for (unsigned version = 2; version < 500; version++) {
         char value[16] = {0};
         sprintf(value, "%u", version);
@@ -690,14 +692,11 @@ static void a_reader_beside_the_writer_only_moves_forward(void **state) {
         mutations[0].entry.value.size = mutations[1].entry.value.size = sizeof value;
         apply_all(store, mutations, 2);
     }
-    atomic_store(&race.stop, true);
-    pthread_join(thread, &complaint);
+    const char *complaint = end_race(store);
     if (complaint)
-        fail_msg("%s", (const char *)complaint);
-    assert_true(race.reads > 0);
+        fail_msg("%s", complaint);
+    assert_true(store->reads > 0);
 }
-
-#define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 static int run(const struct kind *kind) {
     struct CMUnitTest tests[] = {

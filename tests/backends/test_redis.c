@@ -3,16 +3,10 @@
  * What is particular to Redis: outages of every kind, refusals, what others see of the layouts and do to
  * them, and tombstones. What every backend owes is in test_conformance.c.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include "backends/kinds.h"
 #include "backends/redis/options.h"
 #include "backends/sqlite/options.h"
+#include "tests/support/check.h"
 #include "tests/support/redis_server.h"
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -37,6 +31,9 @@ struct fixture {
     struct backend_connection *writer, *reader;
     struct backend_error error;
     uint32_t now;
+    struct redis_server other_server; /* a second one, where a test has it */
+    struct backend_connection *other; /* of a second node */
+    pid_t child;                      /* 0: none */
 };
 
 enum { HASH, STRING, DEFAULT };
@@ -70,6 +67,13 @@ static int tear_down(void **state) {
     struct fixture *fixture = *state;
     redis_backend.close(fixture->reader);
     redis_backend.close(fixture->writer);
+    redis_backend.close(fixture->other);
+    if (fixture->child > 0) {
+        kill(fixture->child, SIGKILL);
+        waitpid(fixture->child, NULL, 0);
+    }
+    if (fixture->other_server.port)
+        redis_server_stop(&fixture->other_server);
     redis_server_stop(&fixture->server);
     free(fixture);
     return 0;
@@ -173,7 +177,7 @@ static struct counter scan(struct fixture *fixture, unsigned table, size_t limit
 
 /* ---- Outages ---- */
 
-static void a_server_that_is_down_at_the_start_is_waited_for(void **state) {
+TEST(a_server_that_is_down_at_the_start_is_waited_for) {
     struct fixture *fixture = *state;
     struct load_result result;
     redis_server_kill(&fixture->server);
@@ -189,7 +193,7 @@ static void a_server_that_is_down_at_the_start_is_waited_for(void **state) {
     assert_value(fixture, HASH, "sess:a", "one");
 }
 
-static void a_server_that_hangs_is_transient(void **state) {
+TEST(a_server_that_hangs_is_transient) {
     struct fixture *fixture = *state;
     struct load_result result;
     open_both(fixture);
@@ -206,7 +210,7 @@ static void a_server_that_hangs_is_transient(void **state) {
     assert_value(fixture, HASH, "sess:a", "three");
 }
 
-static void a_restarted_server_is_found_again(void **state) {
+TEST(a_restarted_server_is_found_again) {
     struct fixture *fixture = *state;
     open_both(fixture);
     assert_int_equal(put(fixture, HASH, "sess:a", "one", 1), BACKEND_OK);
@@ -221,7 +225,7 @@ static void a_restarted_server_is_found_again(void **state) {
     assert_string_equal(ask(fixture, "GET forebay:high_version"), "2");
 }
 
-static void an_idle_connection_that_was_cut_is_not_noticed(void **state) {
+TEST(an_idle_connection_that_was_cut_is_not_noticed) {
     struct fixture *fixture = *state;
     open_both(fixture);
     assert_int_equal(put(fixture, HASH, "sess:a", "one", 1), BACKEND_OK);
@@ -239,7 +243,7 @@ static void an_idle_connection_that_was_cut_is_not_noticed(void **state) {
     assert_value(fixture, STRING, "sh:a", "four");
 }
 
-static void an_append_only_server_keeps_entries_and_versions(void **state) {
+TEST(an_append_only_server_keeps_entries_and_versions) {
     struct fixture *fixture = *state;
     open_both(fixture);
     assert_int_equal(put(fixture, HASH, "sess:a", "one", 10), BACKEND_OK);
@@ -254,7 +258,7 @@ static void an_append_only_server_keeps_entries_and_versions(void **state) {
     assert_int_equal(version, 20);
 }
 
-static void states_of_the_server_that_pass_are_transient(void **state) {
+TEST(states_of_the_server_that_pass_are_transient) {
     struct fixture *fixture = *state;
     open_both(fixture);
     assert_int_equal(put(fixture, HASH, "sess:a", "before", 1), BACKEND_OK);
@@ -283,17 +287,7 @@ static void states_of_the_server_that_pass_are_transient(void **state) {
     assert_says(fixture, "NOAUTH");
 }
 
-/* Tries until something is so, for half a minute. */
-#define eventually(condition)                                                                                \
-    do {                                                                                                     \
-        for (unsigned tries = 0; !(condition); tries++) {                                                    \
-            if (tries == 600)                                                                                \
-                fail_msg("never became true: %s", #condition);                                               \
-            usleep(50000);                                                                                   \
-        }                                                                                                    \
-    } while (0)
-
-static void a_server_that_loads_its_file_is_waited_for(void **state) {
+TEST(a_server_that_loads_its_file_is_waited_for) {
     enum { COUNT = 400 };
     static const char *const slow[] = {"--key-load-delay", "10000", /* us a key */
                                        "--loading-process-events-interval-bytes", "1024", NULL};
@@ -324,7 +318,7 @@ static void a_server_that_loads_its_file_is_waited_for(void **state) {
     assert_value(fixture, HASH, "sess:7", value);
 }
 
-static void a_server_that_cannot_save_is_waited_for(void **state) {
+TEST(a_server_that_cannot_save_is_waited_for) {
     struct fixture *fixture = *state;
     char path[400];
     open_both(fixture);
@@ -345,13 +339,13 @@ static void a_server_that_cannot_save_is_waited_for(void **state) {
     assert_value(fixture, HASH, "sess:a", "after");
 }
 
-static void a_server_that_runs_anothers_script_is_waited_for(void **state) {
+TEST(a_server_that_runs_anothers_script_is_waited_for) {
     struct fixture *fixture = *state;
     struct load_result result;
     open_both(fixture);
     ask(fixture, "CONFIG SET busy-reply-threshold 10");
-    pid_t other = fork();
-    if (other == 0) {
+    fixture->child = fork();
+    if (fixture->child == 0) {
         ask(fixture, "EVAL %s 0", "while true do end");
         _exit(0);
     }
@@ -360,12 +354,13 @@ static void a_server_that_runs_anothers_script_is_waited_for(void **state) {
     assert_says(fixture, "BUSY");
     assert_int_equal(load(fixture, HASH, "sess:a", &result), BACKEND_TRANSIENT);
     assert_string_equal(ask(fixture, "SCRIPT KILL"), "OK");
-    waitpid(other, NULL, 0);
+    waitpid(fixture->child, NULL, 0);
+    fixture->child = 0;
     assert_int_equal(put(fixture, HASH, "sess:a", "one", 1), BACKEND_OK);
     assert_value(fixture, HASH, "sess:a", "one");
 }
 
-static void a_key_of_another_type_is_permanent_and_alone(void **state) {
+TEST(a_key_of_another_type_is_permanent_and_alone) {
     struct fixture *fixture = *state;
     struct load_result result;
     open_both(fixture);
@@ -394,7 +389,7 @@ static void assert_refused(struct fixture *fixture, const char *uri, const char 
     assert_silent_about(fixture, "secret");
 }
 
-static void wrong_credentials_are_refused_and_never_told(void **state) {
+TEST(wrong_credentials_are_refused_and_never_told) {
     struct fixture *fixture = *state;
     char uri[400];
     int port = fixture->server.port;
@@ -420,7 +415,7 @@ static void wrong_credentials_are_refused_and_never_told(void **state) {
     "+script|load +evalsha +get +set +del +exists +hget +hset +hmget +hdel +hexists +expire +pexpireat "     \
     "+pexpiretime +persist +scan +info +select"
 
-static void a_user_of_the_access_list_may_serve(void **state) {
+TEST(a_user_of_the_access_list_may_serve) {
     struct fixture *fixture = *state;
     char uri[400];
     assert_string_equal(
@@ -452,7 +447,7 @@ static void a_user_of_the_access_list_may_serve(void **state) {
 }
 
 /* A server that knows no AUTH repeats what it was told. */
-static void a_password_that_the_server_repeats_is_not_told(void **state) {
+TEST(a_password_that_the_server_repeats_is_not_told) {
     static const char *const options[] = {"--rename-command", "AUTH", "", NULL};
     struct fixture *fixture = *state;
     char uri[400];
@@ -465,15 +460,15 @@ static void a_password_that_the_server_repeats_is_not_told(void **state) {
 }
 
 /* Says the same about itself to everyone, as a Redis of another version would. Returns the port. */
-static int pretend(const char *info, pid_t *ret_pid) {
+static int pretend(struct fixture *fixture, const char *info) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof address;
     int door = socket(AF_INET, SOCK_STREAM, 0);
     assert_int_equal(bind(door, (struct sockaddr *)&address, sizeof address), 0);
     assert_int_equal(listen(door, 4), 0);
     getsockname(door, (struct sockaddr *)&address, &size);
-    *ret_pid = fork();
-    if (*ret_pid == 0) {
+    fixture->child = fork();
+    if (fixture->child == 0) {
         char asked[4096];
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         for (int client; (client = accept(door, NULL, NULL)) >= 0; close(client))
@@ -485,21 +480,18 @@ static int pretend(const char *info, pid_t *ret_pid) {
     return ntohs(address.sin_port);
 }
 
-static void an_old_server_is_refused_by_its_version(void **state) {
+TEST(an_old_server_is_refused_by_its_version) {
     struct fixture *fixture = *state;
     char uri[400];
-    pid_t pid;
-    int port = pretend("# Server\r\nredis_version:6.2.14\r\nredis_mode:standalone\r\n", &pid);
+    int port = pretend(fixture, "# Server\r\nredis_version:6.2.14\r\nredis_mode:standalone\r\n");
     snprintf(uri, sizeof uri, "redis://127.0.0.1:%d", port);
     assert_refused(fixture, uri, "Redis 6.2.14");
     assert_says(fixture, "7.0 or later");
-    kill(pid, SIGKILL);
-    waitpid(pid, NULL, 0);
 }
 
 /* ---- A Redis Cluster ---- */
 
-static void a_node_of_a_cluster_is_refused(void **state) {
+TEST(a_node_of_a_cluster_is_refused) {
     struct fixture *fixture = *state;
     struct backend_error error;
     uint64_t version;
@@ -515,17 +507,18 @@ static void a_node_of_a_cluster_is_refused(void **state) {
 }
 
 /* Who may not ask INFO learns it from the answers: MOVED, CROSSSLOT. */
-static void keys_that_moved_away_are_unknown_not_missing(void **state) {
+TEST(keys_that_moved_away_are_unknown_not_missing) {
     struct fixture *fixture = *state;
-    struct redis_server other = {.cluster = true};
+    struct redis_server *other = &fixture->other_server;
     struct load_result result;
     char uri[400];
     redis_server_kill(&fixture->server);
     fixture->server.cluster = true;
     assert_true(redis_server_restart(&fixture->server));
-    assert_true(redis_server_start(&other));
-    assert_string_equal(redis_server_ask(&other, "CLUSTER ADDSLOTSRANGE 0 16383"), "OK");
-    assert_string_equal(ask(fixture, "CLUSTER MEET 127.0.0.1 %d %d", other.port, other.cluster_port), "OK");
+    other->cluster = true;
+    assert_true(redis_server_start(other));
+    assert_string_equal(redis_server_ask(other, "CLUSTER ADDSLOTSRANGE 0 16383"), "OK");
+    assert_string_equal(ask(fixture, "CLUSTER MEET 127.0.0.1 %d %d", other->port, other->cluster_port), "OK");
     eventually(strncmp(ask(fixture, "GET x"), "-MOVED", 6) == 0);
     ask(fixture, "ACL SETUSER forebay on >secret ~* +@all -info");
     snprintf(uri, sizeof uri, "redis://forebay:secret@127.0.0.1:%d", fixture->server.port);
@@ -535,10 +528,9 @@ static void keys_that_moved_away_are_unknown_not_missing(void **state) {
     assert_says(fixture, "MOVED");
     assert_int_equal(load(fixture, STRING, "sh:a", &result), BACKEND_TRANSIENT);
     assert_int_equal(put(fixture, HASH, "sess:a", "one", 1), BACKEND_TRANSIENT);
-    redis_server_stop(&other);
 }
 
-static void what_cannot_work_is_refused(void **state) {
+TEST(what_cannot_work_is_refused) {
     struct fixture *fixture = *state;
     char uri[400];
     snprintf(uri, sizeof uri, "redis://127.0.0.1:%d/999", fixture->server.port);
@@ -556,7 +548,7 @@ static void what_cannot_work_is_refused(void **state) {
 
 /* ---- What others see and do ---- */
 
-static void a_hash_is_plain_to_read(void **state) {
+TEST(a_hash_is_plain_to_read) {
     struct fixture *fixture = *state;
     open_both(fixture);
     struct mutation one = mutation(fixture, HASH, MUTATION_PUT, "sess:a", "hello", 77);
@@ -576,7 +568,7 @@ static void a_hash_is_plain_to_read(void **state) {
     assert_string_equal(ask(fixture, "HGET app*:x value"), "y");
 }
 
-static void a_string_is_shared_with_others(void **state) {
+TEST(a_string_is_shared_with_others) {
     struct fixture *fixture = *state;
     struct load_result result;
     open_both(fixture);
@@ -606,7 +598,7 @@ static void a_string_is_shared_with_others(void **state) {
 
 /* ---- Tombstones ---- */
 
-static void a_late_put_does_not_bring_back_what_was_deleted(void **state) {
+TEST(a_late_put_does_not_bring_back_what_was_deleted) {
     struct fixture *fixture = *state;
     open_both(fixture);
     const char *names[] = {"sess:a", "sh:a"};
@@ -622,7 +614,7 @@ static void a_late_put_does_not_bring_back_what_was_deleted(void **state) {
     }
 }
 
-static void tombstones_live_as_long_as_told(void **state) {
+TEST(tombstones_live_as_long_as_told) {
     struct fixture *fixture = *state;
     const struct redis_options own = {{&redis_backend}, .tombstone_seconds = 5000};
     fixture->options.specific = &own.base;
@@ -639,11 +631,10 @@ static void tombstones_live_as_long_as_told(void **state) {
 }
 
 /* Node A wrote last, died with its journal, node B went on; then the journal of A is replayed. */
-static void a_late_replay_of_another_node_changes_nothing(void **state) {
+TEST(a_late_replay_of_another_node_changes_nothing) {
     struct fixture *fixture = *state;
     open_both(fixture);
-    struct backend_connection *other = NULL;
-    assert_int_equal(redis_backend.open(&fixture->options, BACKEND_WRITER, &other, &fixture->error),
+    assert_int_equal(redis_backend.open(&fixture->options, BACKEND_WRITER, &fixture->other, &fixture->error),
                      BACKEND_OK);
     struct mutation late[] = {mutation(fixture, HASH, MUTATION_PUT, "sess:a", "of A", 100),
                               mutation(fixture, HASH, MUTATION_PUT, "sess:b", "of A", 101),
@@ -653,8 +644,7 @@ static void a_late_replay_of_another_node_changes_nothing(void **state) {
                                mutation(fixture, HASH, MUTATION_DELETE, "sess:b", "", 201),
                                mutation(fixture, HASH, MUTATION_PUT, "sess:c", "of B", 202)};
     assert_int_equal(apply(fixture, newer, 3), BACKEND_OK);
-    assert_int_equal(redis_backend.apply(other, late, 4, fixture->now, &fixture->error), BACKEND_OK);
-    redis_backend.close(other);
+    assert_int_equal(redis_backend.apply(fixture->other, late, 4, fixture->now, &fixture->error), BACKEND_OK);
     bool expected[] = {true, true, true, false};
     for (unsigned i = 0; i < 4; i++)
         assert_int_equal(late[i].superseded, expected[i]);
@@ -666,7 +656,7 @@ static void a_late_replay_of_another_node_changes_nothing(void **state) {
 
 /* ---- Scans ---- */
 
-static void a_scan_shows_the_newest_of_one_namespace(void **state) {
+TEST(a_scan_shows_the_newest_of_one_namespace) {
     enum { COUNT = 5000 };
     struct fixture *fixture = *state;
     static char names[COUNT][16];
@@ -694,7 +684,6 @@ static void a_scan_shows_the_newest_of_one_namespace(void **state) {
     assert_int_equal(newer, 100);
 }
 
-#define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 #define CASE_APPEND_ONLY(test)                                                                               \
     cmocka_unit_test_prestate_setup_teardown(test, set_up, tear_down, (void *)"append only")
 

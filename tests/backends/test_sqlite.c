@@ -3,15 +3,9 @@
  * What is particular to SQLite: refusals, locks and full disks, the rows as the sqlite3 shell sees them,
  * upkeep, and the application's own SQL. What every backend owes is in test_conformance.c.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include "backends/kinds.h"
 #include "backends/sqlite/internal.h"
+#include "tests/support/check.h"
 #include "tests/support/temp_folder.h"
 #include <fcntl.h>
 #include <pthread.h>
@@ -37,6 +31,13 @@ struct fixture {
     struct backend_connection *writer, *reader;
     struct backend_error error;
     sqlite3 *shell; /* somebody else's connection to the same file */
+    pid_t child;    /* somebody else's process; 0: none */
+
+    /* A thread that reads while the test writes. */
+    pthread_t race;
+    bool racing, torn;
+    atomic_bool stop;
+    unsigned reads;
 };
 
 /* ---- A store and somebody beside it ---- */
@@ -62,8 +63,32 @@ static int set_up(void **state) {
     return 0;
 }
 
+static void end_race(struct fixture *fixture) {
+    atomic_store(&fixture->stop, true);
+    if (fixture->racing)
+        pthread_join(fixture->race, NULL);
+    fixture->racing = false;
+}
+
+/* As a failed assertion left it: the file may grow, root is root again. */
+static void undo_limits(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_FSIZE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_FSIZE, &limit);
+    }
+    if (getuid() == 0 && geteuid() != 0 && seteuid(0) != 0)
+        abort();
+}
+
 static int tear_down(void **state) {
     struct fixture *fixture = *state;
+    undo_limits();
+    end_race(fixture);
+    if (fixture->child > 0) {
+        kill(fixture->child, SIGKILL);
+        waitpid(fixture->child, NULL, 0);
+    }
     sqlite3_close(fixture->shell);
     sqlite_backend.close(fixture->reader);
     sqlite_backend.close(fixture->writer);
@@ -159,7 +184,7 @@ static void write_file(const char *path, const char *text, mode_t mode) {
 
 /* ---- Refusals at the start ---- */
 
-static void a_bad_place_is_refused_by_name(void **state) {
+TEST(a_bad_place_is_refused_by_name) {
     struct fixture *fixture = *state;
     fixture->options.uri = "sqlite:.";
     assert_refused(fixture, "directory", fixture->folder.path);
@@ -174,7 +199,7 @@ static void a_bad_place_is_refused_by_name(void **state) {
     assert_refused(fixture, "sometimes", "normal");
 }
 
-static void an_absolute_path_ignores_the_data_folder(void **state) {
+TEST(an_absolute_path_ignores_the_data_folder) {
     struct fixture *fixture = *state;
     char uri[320];
     snprintf(uri, sizeof uri, "sqlite:%s", fixture->path);
@@ -184,7 +209,7 @@ static void an_absolute_path_ignores_the_data_folder(void **state) {
     assert_int_equal(access(fixture->path, F_OK), 0);
 }
 
-static void a_file_that_is_no_database_is_refused(void **state) {
+TEST(a_file_that_is_no_database_is_refused) {
     struct fixture *fixture = *state;
     char text[5000];
     memset(text, 'x', sizeof text);
@@ -194,7 +219,7 @@ static void a_file_that_is_no_database_is_refused(void **state) {
 }
 
 /* As a user who may not: root may everything. */
-static void a_file_without_permission_is_refused(void **state) {
+TEST(a_file_without_permission_is_refused) {
     enum { NOBODY = 65534 };
     struct fixture *fixture = *state;
     open_both(fixture);
@@ -224,7 +249,7 @@ static void a_file_without_permission_is_refused(void **state) {
     assert_says(fixture, fixture->path);
 }
 
-static void a_newer_schema_is_refused(void **state) {
+TEST(a_newer_schema_is_refused) {
     struct fixture *fixture = *state;
     open_both(fixture);
     shell(fixture, "UPDATE forebay_meta SET value = 7 WHERE name = 'schema'");
@@ -236,7 +261,7 @@ static void a_newer_schema_is_refused(void **state) {
     assert_int_equal(open_reader(fixture), BACKEND_REFUSED);
 }
 
-static void a_foreign_table_of_that_name_is_refused(void **state) {
+TEST(a_foreign_table_of_that_name_is_refused) {
     struct fixture *fixture = *state;
     shell(fixture, "CREATE TABLE sessions (id INTEGER PRIMARY KEY, data TEXT)");
     assert_refused(fixture, "id, data", "\"sessions\"");
@@ -247,7 +272,7 @@ static void a_foreign_table_of_that_name_is_refused(void **state) {
     assert_string_equal(ask(fixture, "SELECT count(*) FROM sqlite_schema WHERE name = 'sessions'"), "0");
 }
 
-static void names_that_cannot_be_tables_are_refused(void **state) {
+TEST(names_that_cannot_be_tables_are_refused) {
     struct fixture *fixture = *state;
     fixture->tables[1].name = "FOREBAY_meta";
     assert_refused(fixture, "FOREBAY_meta", "taken");
@@ -259,7 +284,7 @@ static void names_that_cannot_be_tables_are_refused(void **state) {
 
 /* ---- The rows as others see them ---- */
 
-static void rows_are_plain_to_read(void **state) {
+TEST(rows_are_plain_to_read) {
     struct fixture *fixture = *state;
     open_both(fixture);
     struct mutation mutation = put(fixture, "sess:a", "hello", 77);
@@ -291,7 +316,7 @@ static void rows_are_plain_to_read(void **state) {
     assert_string_equal(ask(fixture, "SELECT count(*) FROM \"Qu\"\"oted 'name'; --\""), "1");
 }
 
-static void a_row_that_somebody_put_there_is_served_and_overwritten(void **state) {
+TEST(a_row_that_somebody_put_there_is_served_and_overwritten) {
     struct fixture *fixture = *state;
     open_both(fixture);
     shell(fixture, "INSERT INTO sessions(key, value) VALUES ('sess:text', 'as text'), (x'736573733a62', 42)");
@@ -301,7 +326,7 @@ static void a_row_that_somebody_put_there_is_served_and_overwritten(void **state
     assert_value(fixture, "sess:b", "ours");
 }
 
-static void a_commit_survives_the_death_of_the_process(void **state) {
+TEST(a_commit_survives_the_death_of_the_process) {
     struct fixture *fixture = *state;
     pid_t child = fork();
     if (child == 0) {
@@ -320,7 +345,7 @@ static void a_commit_survives_the_death_of_the_process(void **state) {
     assert_false(load(fixture, "0").found);
 }
 
-static void synchronous_is_full_unless_told(void **state) {
+TEST(synchronous_is_full_unless_told) {
     struct fixture *fixture = *state;
     const char *settings[] = {NULL, "full", "normal"}, *expected[] = {"2", "2", "1"};
     for (unsigned i = 0; i < 3; i++) {
@@ -340,7 +365,7 @@ static void synchronous_is_full_unless_told(void **state) {
 
 /* ---- Failures while running ---- */
 
-static void a_locked_database_is_transient(void **state) {
+TEST(a_locked_database_is_transient) {
     struct fixture *fixture = *state;
     open_both(fixture);
     shell(fixture, "BEGIN IMMEDIATE");
@@ -353,25 +378,31 @@ static void a_locked_database_is_transient(void **state) {
     assert_value(fixture, "sess:a", "one");
 }
 
-static void a_database_locked_by_another_process_at_the_start_is_transient(void **state) {
+/* Holds the database locked until it is told to go. */
+static void lock_in_child(struct fixture *fixture, int ready, int go) {
+    char byte = 0;
+    fixture->child = fork();
+    if (fixture->child != 0)
+        return;
+    sqlite3 *db;
+    sqlite3_open(fixture->path, &db);
+    sqlite3_exec(db, "CREATE TABLE t(a); BEGIN EXCLUSIVE", NULL, NULL, NULL);
+    byte = (char)(write(ready, &byte, 1) == 1 && read(go, &byte, 1) == 1);
+    _exit(byte ? 0 : 1);
+}
+
+TEST(a_database_locked_by_another_process_at_the_start_is_transient) {
     struct fixture *fixture = *state;
-    int ready[2], go[2];
+    int ready[2], go[2], status;
     char byte = 0;
     assert_int_equal(pipe(ready) | pipe(go), 0);
-    pid_t child = fork();
-    if (child == 0) {
-        sqlite3 *db;
-        sqlite3_open(fixture->path, &db);
-        sqlite3_exec(db, "CREATE TABLE t(a); BEGIN EXCLUSIVE", NULL, NULL, NULL);
-        byte = (char)(write(ready[1], &byte, 1) == 1 && read(go[0], &byte, 1) == 1);
-        _exit(byte ? 0 : 1);
-    }
+    lock_in_child(fixture, ready[1], go[0]);
     assert_int_equal(read(ready[0], &byte, 1), 1);
     assert_int_equal(open_writer(fixture), BACKEND_TRANSIENT);
     assert_says(fixture, "locked");
-    int status;
     assert_int_equal(write(go[1], &byte, 1), 1);
-    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(waitpid(fixture->child, &status, 0), fixture->child);
+    fixture->child = 0;
     assert_int_equal(status, 0);
     open_both(fixture);
     close(ready[0]), close(ready[1]), close(go[0]), close(go[1]);
@@ -391,7 +422,7 @@ static enum backend_status apply_large(struct fixture *fixture, uint64_t version
     return apply(fixture, mutations, 2);
 }
 
-static void a_full_database_is_transient_and_recovers(void **state) {
+TEST(a_full_database_is_transient_and_recovers) {
     struct fixture *fixture = *state;
     open_both(fixture);
     assert_int_equal(apply_one(fixture, put(fixture, "sess:a", "before", 1)), BACKEND_OK);
@@ -406,7 +437,7 @@ static void a_full_database_is_transient_and_recovers(void **state) {
 }
 
 /* The kernel refuses to let files grow: an error of the file system instead of one of SQLite. */
-static void a_file_that_cannot_grow_is_transient(void **state) {
+TEST(a_file_that_cannot_grow_is_transient) {
     struct fixture *fixture = *state;
     struct rlimit before, limit;
     open_both(fixture);
@@ -425,7 +456,7 @@ static void a_file_that_cannot_grow_is_transient(void **state) {
     assert_value(fixture, "sess:a", "before");
 }
 
-static void a_refused_row_is_permanent_and_undoes_its_batch(void **state) {
+TEST(a_refused_row_is_permanent_and_undoes_its_batch) {
     struct fixture *fixture = *state;
     open_both(fixture);
     shell(fixture, "CREATE TRIGGER no BEFORE INSERT ON sessions WHEN new.key = x'736573733a626164' "
@@ -441,7 +472,7 @@ static void a_refused_row_is_permanent_and_undoes_its_batch(void **state) {
     assert_value(fixture, "sess:a", "one");
 }
 
-static void a_dropped_table_is_transient(void **state) {
+TEST(a_dropped_table_is_transient) {
     struct fixture *fixture = *state;
     open_both(fixture);
     shell(fixture, "ALTER TABLE sessions RENAME TO kept");
@@ -453,39 +484,31 @@ static void a_dropped_table_is_transient(void **state) {
 
 /* ---- Readers and atomic batches ---- */
 
-struct race {
-    struct fixture *fixture;
-    atomic_bool stop;
-    bool torn;
-    unsigned reads;
-};
-
 static void *look_for_torn_batches(void *context) {
-    struct race *race = context;
+    struct fixture *fixture = context;
     struct slice keys[] = {SLICE("sess:a"), SLICE("sess:b"), SLICE("sess:c")};
     do {
         struct load_result results[3];
         struct backend_error error;
-        if (sqlite_backend.load(race->fixture->reader, race->fixture->list[0], keys, 3, NOW, results,
-                                &error) != BACKEND_OK)
-            race->torn = true;
+        if (sqlite_backend.load(fixture->reader, fixture->list[0], keys, 3, NOW, results, &error) !=
+            BACKEND_OK)
+            fixture->torn = true;
         for (unsigned i = 1; i < 3; i++)
             if (results[i].found != results[0].found ||
                 (results[0].found && results[i].entry.version != results[0].entry.version))
-                race->torn = true;
-        race->reads++;
-    } while (!atomic_load(&race->stop));
+                fixture->torn = true;
+        fixture->reads++;
+    } while (!atomic_load(&fixture->stop));
     return NULL;
 }
 
-static void a_load_never_sees_half_a_batch(void **state) {
+TEST(a_load_never_sees_half_a_batch) {
     struct fixture *fixture = *state;
-    struct race race = {.fixture = fixture};
-    pthread_t thread;
     fixture->options.timeout_ms = 5000;
     fixture->own.synchronous = "normal";
     open_both(fixture);
-    assert_int_equal(pthread_create(&thread, NULL, look_for_torn_batches, &race), 0);
+    assert_int_equal(pthread_create(&fixture->race, NULL, look_for_torn_batches, fixture), 0);
+    fixture->racing = true;
     for (unsigned version = 1; version < 1000; version++) {
         struct mutation mutations[] = {put(fixture, "sess:c", "x", version),
                                        put(fixture, "sess:a", "x", version),
@@ -496,10 +519,9 @@ static void a_load_never_sees_half_a_batch(void **state) {
         bool more;
         assert_int_equal(sqlite_backend.maintain(fixture->writer, NOW, &more, &fixture->error), BACKEND_OK);
     }
-    atomic_store(&race.stop, true);
-    pthread_join(thread, NULL);
-    assert_false(race.torn);
-    assert_true(race.reads > 0);
+    end_race(fixture);
+    assert_false(fixture->torn);
+    assert_true(fixture->reads > 0);
 }
 
 /* ---- Upkeep ---- */
@@ -523,7 +545,7 @@ static void fill(struct fixture *fixture, unsigned count, uint32_t expires_at, u
     }
 }
 
-static void expired_rows_are_purged_in_steps(void **state) {
+TEST(expired_rows_are_purged_in_steps) {
     struct fixture *fixture = *state;
     open_both(fixture);
     fill(fixture, 3000, NOW + 10, 1);
@@ -540,7 +562,7 @@ static void expired_rows_are_purged_in_steps(void **state) {
     assert_string_equal(ask(fixture, "SELECT count(*) FROM sessions"), "1000");
 }
 
-static void rows_that_never_expire_are_left_alone(void **state) {
+TEST(rows_that_never_expire_are_left_alone) {
     struct fixture *fixture = *state;
     open_both(fixture);
     fill(fixture, 2500, 0, 1);
@@ -559,7 +581,7 @@ static off_t size_of(const struct fixture *fixture, const char *ending) {
     return stat(path, &status) == 0 ? status.st_size : -1;
 }
 
-static void an_idle_writer_checkpoints(void **state) {
+TEST(an_idle_writer_checkpoints) {
     struct fixture *fixture = *state;
     open_both(fixture);
     fill(fixture, 500, 0, 1);
@@ -571,7 +593,7 @@ static void an_idle_writer_checkpoints(void **state) {
                      sqlite_connection_of(fixture->writer)->wal_pages);
 }
 
-static void the_log_is_bounded_without_maintain(void **state) {
+TEST(the_log_is_bounded_without_maintain) {
     enum { BOUND = 200, PAGE = 4096 };
     struct fixture *fixture = *state;
     open_both(fixture);
@@ -603,8 +625,7 @@ static const char DELETE[] = "DELETE FROM app WHERE id = :key AND version <= :ve
 
 static void with_own_sql(struct fixture *fixture) {
     shell(fixture, "CREATE TABLE IF NOT EXISTS app (id TEXT PRIMARY KEY, data TEXT CHECK(data <> 'bad'), "
-                   "expire INTEGER, "
-                   "version INTEGER NOT NULL DEFAULT 0, who TEXT);"
+                   "expire INTEGER, version INTEGER NOT NULL DEFAULT 0, who TEXT);"
                    "INSERT OR IGNORE INTO app VALUES ('theirs', 'from the application', 0, 0, 'app')");
     fixture->tables[0].specific = &fixture->sql.base;
     fixture->sql.base.type = &sqlite_backend;
@@ -613,7 +634,7 @@ static void with_own_sql(struct fixture *fixture) {
     fixture->sql.delete_sql = DELETE;
 }
 
-static void own_sql_serves_the_applications_table(void **state) {
+TEST(own_sql_serves_the_applications_table) {
     struct fixture *fixture = *state;
     with_own_sql(fixture);
     open_both(fixture);
@@ -633,7 +654,7 @@ static void own_sql_serves_the_applications_table(void **state) {
     assert_string_equal(ask(fixture, "SELECT count(*) FROM sqlite_schema WHERE name = 'sessions'"), "0");
 }
 
-static void own_sql_guards_versions_if_it_says_so(void **state) {
+TEST(own_sql_guards_versions_if_it_says_so) {
     struct fixture *fixture = *state;
     with_own_sql(fixture);
     open_both(fixture);
@@ -656,7 +677,7 @@ static void own_sql_guards_versions_if_it_says_so(void **state) {
     assert_false(load(fixture, "sess:a").found);
 }
 
-static void own_sql_that_is_wrong_is_refused(void **state) {
+TEST(own_sql_that_is_wrong_is_refused) {
     static const struct {
         const char *load, *store, *delete, *which, *why;
     } cases[] = {
@@ -683,7 +704,7 @@ static void own_sql_that_is_wrong_is_refused(void **state) {
     assert_string_equal(ask(fixture, "SELECT count(*) FROM app"), "1");
 }
 
-static void own_sql_failures_are_told_apart(void **state) {
+TEST(own_sql_failures_are_told_apart) {
     struct fixture *fixture = *state;
     with_own_sql(fixture);
     fixture->sql.store_sql = "INSERT OR REPLACE INTO app(id, data) VALUES (:key, "
@@ -706,7 +727,7 @@ static bool see_nothing(struct backend_visitor *visitor, const struct entry *ent
     return true;
 }
 
-static void own_sql_is_neither_scanned_nor_purged(void **state) {
+TEST(own_sql_is_neither_scanned_nor_purged) {
     struct fixture *fixture = *state;
     struct backend_visitor visitor = {.entry = see_nothing};
     with_own_sql(fixture);
@@ -718,8 +739,6 @@ static void own_sql_is_neither_scanned_nor_purged(void **state) {
     maintain_to_the_end(fixture, NOW);
     assert_string_equal(ask(fixture, "SELECT count(*) FROM app"), "2");
 }
-
-#define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void) {
     const struct CMUnitTest tests[] = {

@@ -1,19 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* URIs: which kind of store serves them (backends/registry.c), and what a Redis URI says (redis_address.h).
- */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
+/* URIs: which kind of store serves them (backends/registry.c), what a Redis URI says (backends/redis/address.h). */
 #include "backends/kinds.h"
 #include "backends/redis/address.h"
+#include "tests/support/check.h"
 #include <stdio.h>
 
-static void a_scheme_finds_its_kind(void **state) {
-    (void)state;
+TEST(a_scheme_finds_its_kind) {
     assert_ptr_equal(backend_find("sqlite:store.db"), &sqlite_backend);
     assert_ptr_equal(backend_find("redis://host"), &redis_backend);
     assert_ptr_equal(backend_find("redis+unix:///run/redis.sock"), &redis_backend);
@@ -26,7 +18,7 @@ static void a_scheme_finds_its_kind(void **state) {
     assert_string_equal(schemes, "sqlite, redis, redis+unix");
 }
 
-static void every_part_of_an_address_is_found(void **state) {
+TEST(every_part_of_an_address_is_found) {
     static const struct {
         const char *uri, *host, *path;
         int port;
@@ -45,7 +37,6 @@ static void every_part_of_an_address_is_found(void **state) {
         {"redis+unix:///r?db=4", "", "/r", 6379, 4, "", "", "/r?db=4"},
         {"redis+unix://u:p@/r@x", "", "/r@x", 6379, 0, "u", "p", "/r@x?db=0"},
     };
-    (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct redis_address address;
         const char *problem = "";
@@ -61,7 +52,7 @@ static void every_part_of_an_address_is_found(void **state) {
     }
 }
 
-static void bad_addresses_have_a_problem_without_secrets(void **state) {
+TEST(bad_addresses_have_a_problem_without_secrets) {
     static const char *const uris[] = {
         "",
         "redis:",
@@ -89,7 +80,6 @@ static void bad_addresses_have_a_problem_without_secrets(void **state) {
         "redis+unix:///r?db=",
         "REDIS://h",
     };
-    (void)state;
     for (size_t i = 0; i < sizeof uris / sizeof uris[0]; i++) {
         struct redis_address address = {.port = 77};
         const char *problem = NULL;
@@ -101,11 +91,10 @@ static void bad_addresses_have_a_problem_without_secrets(void **state) {
     }
 }
 
-static void parts_that_are_too_long_are_refused(void **state) {
+TEST(parts_that_are_too_long_are_refused) {
     static char uri[2000];
     struct redis_address address;
     const char *problem;
-    (void)state;
     for (int size = 1; size < 600; size++) {
         snprintf(uri, sizeof uri, "redis://%0*d", size, 0);
         assert_int_equal(redis_address_parse(uri, &address, &problem), size < (int)sizeof address.host);
@@ -116,7 +105,7 @@ static void parts_that_are_too_long_are_refused(void **state) {
     }
 }
 
-static void a_uri_is_shown_without_user_and_password(void **state) {
+TEST(a_uri_is_shown_without_user_and_password) {
     static const char *const cases[][2] = {
         {"redis://host:1/2", "redis://host:1/2"},
         {"redis://user:secret@host:1/2", "redis://***@host:1/2"},
@@ -132,7 +121,6 @@ static void a_uri_is_shown_without_user_and_password(void **state) {
         {"", ""},
     };
     char shown[64];
-    (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         backend_show_uri(cases[i][0], shown, sizeof shown);
         assert_string_equal(shown, cases[i][1]);

@@ -1,14 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The order of a batch (backends/batch_order.h) and the arena of loaded bytes (backends/arena.h). */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include "backends/arena.h"
 #include "backends/batch_order.h"
+#include "tests/support/check.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -75,10 +69,9 @@ static void check(const struct mutation *mutations, size_t count) {
 }
 
 /* Few different bytes and lengths, so that keys collide, are prefixes of each other and hold zeros. */
-static void random_batches_come_out_in_order(void **state) {
+TEST(random_batches_come_out_in_order) {
     static char bytes[BATCH_MAX][KEY_MAX];
     static struct mutation mutations[BATCH_MAX];
-    (void)state;
     srand(1);
     for (unsigned trial = 0; trial < 2000; trial++) {
         size_t count = (size_t)rand() % (trial % 20 ? 30 : BATCH_MAX);
@@ -98,12 +91,11 @@ static void random_batches_come_out_in_order(void **state) {
     }
 }
 
-static void arena_bytes_stay_where_they_are(void **state) {
+TEST(arena_bytes_stay_where_they_are) {
     enum { COUNT = 300 };
     struct arena arena = {NULL};
     struct slice copies[COUNT];
     char original[5000];
-    (void)state;
     for (unsigned round = 0; round < 3; round++) {
         for (unsigned i = 0; i < COUNT; i++) {
             memset(original, (int)(i + round), sizeof original);

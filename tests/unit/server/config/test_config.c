@@ -5,25 +5,39 @@
 #include "backends/sqlite/options.h"
 #include "policies/policy.h"
 #include "server/config/config.h"
+#include "tests/support/check.h"
 #include "tests/support/temp_folder.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-
-struct entry_copy {
+struct loaded {
     struct temp_folder folder;
     char path[300], error[1024];
     struct settings settings;
     struct config *config; /* NULL: refused */
 };
 
-static void load_bytes(struct entry_copy *loaded, const char *bytes, size_t size) {
+static int set_up(void **state) {
+    struct loaded *loaded = calloc(1, sizeof *loaded);
+    if (!loaded)
+        return -1;
     temp_folder_make(&loaded->folder);
     snprintf(loaded->path, sizeof loaded->path, "%s/f.conf", loaded->folder.path);
+    *state = loaded;
+    return 0;
+}
+
+static int tear_down(void **state) {
+    struct loaded *loaded = *state;
+    config_free(loaded->config);
+    temp_folder_remove(&loaded->folder);
+    free(loaded);
+    return 0;
+}
+
+static void load_bytes(struct loaded *loaded, const char *bytes, size_t size) {
+    config_free(loaded->config);
+    loaded->config = NULL;
     FILE *file = fopen(loaded->path, "w");
     assert_non_null(file);
     assert_int_equal(fwrite(bytes, 1, size, file), size);
@@ -35,19 +49,14 @@ static void load_bytes(struct entry_copy *loaded, const char *bytes, size_t size
         config_derive(loaded->config, &loaded->settings);
 }
 
-static void load(struct entry_copy *loaded, const char *text) {
+static void load(struct loaded *loaded, const char *text) {
     load_bytes(loaded, text, strlen(text));
 }
 
-static void load_good(struct entry_copy *loaded, const char *text) {
+static void load_good(struct loaded *loaded, const char *text) {
     load(loaded, text);
     if (!loaded->config)
         fail_msg("refused: %s", loaded->error);
-}
-
-static void unload(struct entry_copy *loaded) {
-    config_free(loaded->config);
-    temp_folder_remove(&loaded->folder);
 }
 
 static const char whole[] =
@@ -107,7 +116,12 @@ static void check_top(const struct settings *settings) {
     assert_int_equal(settings->verbosity, 1);
 }
 
-static const struct redis_table_options *redis_table(const struct space_options *space) {
+static const struct sqlite_options *sqlite_part(const struct tier_backend_options *backend) {
+    assert_ptr_equal(backend->store.specific->type, &sqlite_backend);
+    return (const struct sqlite_options *)backend->store.specific;
+}
+
+static const struct redis_table_options *redis_part(const struct space_options *space) {
     assert_ptr_equal(space->table.specific->type, &redis_backend);
     return (const struct redis_table_options *)space->table.specific;
 }
@@ -137,42 +151,38 @@ static void check_sessions(const struct space_options *space) {
     assert_string_equal(space->table.key_prefix, "sess:");
 }
 
-static void everything_arrives(void **state) {
-    (void)state;
-    struct entry_copy loaded;
-    load_good(&loaded, whole);
-    const struct tier_options *tier = &loaded.settings.tier;
-    check_top(&loaded.settings);
+TEST(every_setting_arrives) {
+    struct loaded *loaded = *state;
+    load_good(loaded, whole);
+    const struct tier_options *tier = &loaded->settings.tier;
+    check_top(&loaded->settings);
     assert_int_equal(tier->space_count, 3);
     assert_int_equal(tier->backend_count, 2);
     check_sessions(&tier->spaces[0]);
     assert_int_equal(tier->backends[0].readers, 3);
-    assert_string_equal(((const struct sqlite_options *)tier->backends[0].store.specific)->synchronous,
-                        "normal");
+    assert_string_equal(sqlite_part(&tier->backends[0])->synchronous, "normal");
     assert_int_equal(tier->backends[0].store.timeout_ms, 1500); /* its namespace's backend_timeout */
     assert_string_equal(tier->backends[0].store.data, "/var/lib/forebay");
     assert_int_equal(tier->backends[1].store.timeout_ms, 3000);
     assert_int_equal(tier->spaces[1].backend, 1);
-    assert_string_equal(redis_table(&tier->spaces[1])->layout, "string");
-    assert_string_equal(redis_table(&tier->spaces[1])->store_prefix, "shop:");
+    assert_string_equal(redis_part(&tier->spaces[1])->layout, "string");
+    assert_string_equal(redis_part(&tier->spaces[1])->store_prefix, "shop:");
     assert_ptr_equal(tier->spaces[2].policy, &policy_cache_aside);
     assert_int_equal(tier->spaces[2].backend, -1);
     char error[300];
-    assert_true(settings_check(&loaded.settings, error, sizeof error));
-    unload(&loaded);
+    assert_true(settings_check(&loaded->settings, error, sizeof error));
 }
 
-static void defaults(void **state) {
-    (void)state;
-    struct entry_copy loaded;
-    load_good(&loaded, "data = \"/tmp\"\n"
-                       "backend \"b\" { uri = \"sqlite:b.db\" }\n"
-                       "backend \"r\" { uri = \"redis://localhost\" }\n"
-                       "namespace \"n\" { prefix = \"n:\" policy = \"write-behind\" backend = \"b\" }\n"
-                       "namespace \"m\" { prefix = \"m:\" policy = \"write-behind\" backend = \"r\" }\n");
-    const struct space_options *space = &loaded.settings.tier.spaces[0];
-    assert_int_equal(loaded.settings.listen_count, 1);
-    assert_string_equal(loaded.settings.listen[0], "127.0.0.1");
+TEST(what_is_not_said_has_its_default) {
+    struct loaded *loaded = *state;
+    load_good(loaded, "data = \"/tmp\"\n"
+                      "backend \"b\" { uri = \"sqlite:b.db\" }\n"
+                      "backend \"r\" { uri = \"redis://localhost\" }\n"
+                      "namespace \"n\" { prefix = \"n:\" policy = \"write-behind\" backend = \"b\" }\n"
+                      "namespace \"m\" { prefix = \"m:\" policy = \"write-behind\" backend = \"r\" }\n");
+    const struct space_options *space = &loaded->settings.tier.spaces[0];
+    assert_int_equal(loaded->settings.listen_count, 1);
+    assert_string_equal(loaded->settings.listen[0], "127.0.0.1");
     assert_int_equal(space->flush_delay, 1000);
     assert_int_equal(space->flush_batch, 200000);
     assert_int_equal(space->dirty_limit, 16 << 20); /* a quarter of the 64 MB */
@@ -181,33 +191,27 @@ static void defaults(void **state) {
     assert_int_equal(space->existence, EXISTENCE_BACKEND);
     assert_int_equal(space->on_backend_down, DOWN_ERROR);
     assert_int_equal(space->negative_ttl, 0);
-    assert_string_equal(redis_table(space + 1)->layout, "hash");
-    assert_string_equal(redis_table(space + 1)->store_prefix, "");
-    assert_int_equal(loaded.settings.tier.backends[0].store.timeout_ms, 2000);
-    unload(&loaded);
+    assert_string_equal(redis_part(space + 1)->layout, "hash");
+    assert_string_equal(redis_part(space + 1)->store_prefix, "");
+    assert_int_equal(loaded->settings.tier.backends[0].store.timeout_ms, 2000);
 }
 
-static void an_empty_file_is_memcached(void **state) {
-    (void)state;
+TEST(an_empty_file_is_memcached) {
     static const char *const texts[] = {"", "\n", "# nothing\n", "/* nothing */", "// no newline at the end"};
+    struct loaded *loaded = *state;
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
-        struct entry_copy loaded;
-        load_good(&loaded, texts[i]);
-        assert_int_equal(loaded.settings.tier.space_count, 0);
-        assert_int_equal(loaded.settings.threads, 4);
-        unload(&loaded);
+        load_good(loaded, texts[i]);
+        assert_int_equal(loaded->settings.tier.space_count, 0);
+        assert_int_equal(loaded->settings.threads, 4);
     }
 }
 
-static void variables_and_quotes(void **state) {
-    (void)state;
-    struct entry_copy loaded;
+TEST(variables_stand_for_their_values_except_in_single_quotes) {
+    struct loaded *loaded = *state;
     setenv("FOREBAY_TEST_FOLDER", "/srv/data", 1);
-    load_good(&loaded,
-              "data = \"${FOREBAY_TEST_FOLDER}/f\"\nauth_file = '${FOREBAY_TEST_FOLDER} # // /* '\n");
-    assert_string_equal(loaded.settings.data, "/srv/data/f");
-    assert_string_equal(loaded.settings.auth_file, "${FOREBAY_TEST_FOLDER} # // /* ");
-    unload(&loaded);
+    load_good(loaded, "data = \"${FOREBAY_TEST_FOLDER}/f\"\nauth_file = '${FOREBAY_TEST_FOLDER} # // /* '\n");
+    assert_string_equal(loaded->settings.data, "/srv/data/f");
+    assert_string_equal(loaded->settings.auth_file, "${FOREBAY_TEST_FOLDER} # // /* ");
 }
 
 #define DATA     "data = \"/tmp\"\n"
@@ -304,63 +308,55 @@ static const struct bad {
     {OVER("write-behind", "b", "load = \"l\" store = \"s\" delete = \"d\"\n preload = 5"), 9,
      "does not list rows", "remove preload"},
     {BACKEND, 1, "relative path", ""},
-    {"backend \"b\" { uri = \"sqlite:/b\" }\nnamespace \"n\" { prefix = \"n:\" backend = \"b\"\n policy = "
-     "\"write-behind\" }\n",
+    {"backend \"b\" { uri = \"sqlite:/b\" }\nnamespace \"n\" { prefix = \"n:\" backend = \"b\"\n "
+     "policy = \"write-behind\" }\n",
      3, "journal of namespace \"n\" needs a folder", "journal = \"off\""},
     {OVER("write-behind", "b", "dirty_limit = \"60mb\""), 8, "dirty_limit", "three quarters"},
     {OVER("write-behind", "b",
-          "backend_timeout = \"2s\"\n}\nnamespace \"m\" {\n prefix = \"m:\"\n policy = "
-          "\"read-through\"\n backend = \"b\"\n backend_timeout = \"3s\""),
+          "backend_timeout = \"2s\"\n}\nnamespace \"m\" {\n prefix = \"m:\"\n policy = \"read-through\"\n"
+          " backend = \"b\"\n backend_timeout = \"3s\""),
      14, "backend_timeout is 3000 ms here and 2000 ms elsewhere", "same value"},
     {ASIDE("memory = \"65mb\""), 3, "quotas", "more than the total"},
     {"memory = 64mb\nnamespace \"a\" { prefix = \"a\" memory = 40mb }\nnamespace \"b\" { prefix = \"b\"\n "
-     "memory = "
-     "40mb }\n",
+     "memory = 40mb }\n",
      4, "up to namespace \"b\"", "raise memory"},
 };
 
-static void bad_ones_are_refused(void **state) {
-    (void)state;
+TEST(a_bad_file_is_refused_with_its_line_and_the_remedy) {
+    struct loaded *loaded = *state;
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
-        struct entry_copy loaded;
         char where[400];
-        load(&loaded, table[i].text);
-        if (loaded.config)
+        load(loaded, table[i].text);
+        if (loaded->config)
             fail_msg("accepted: %s", table[i].text);
-        snprintf(where, sizeof where, "%s:%d: ", loaded.path, table[i].line);
-        if (strncmp(loaded.error, where, strlen(where)) != 0 || !strstr(loaded.error, table[i].says) ||
-            !strstr(loaded.error, table[i].also))
+        snprintf(where, sizeof where, "%s:%d: ", loaded->path, table[i].line);
+        if (strncmp(loaded->error, where, strlen(where)) != 0 || !strstr(loaded->error, table[i].says) ||
+            !strstr(loaded->error, table[i].also))
             fail_msg("expected line %d, \"%s\", \"%s\"; got: %s\nfor:\n%s", table[i].line, table[i].says,
-                     table[i].also, loaded.error, table[i].text);
-        unload(&loaded);
+                     table[i].also, loaded->error, table[i].text);
     }
 }
 
-static void too_many_namespaces(void **state) {
-    (void)state;
+TEST(more_namespaces_than_the_cache_takes_are_refused) {
     char text[64 * 64] = "";
     size_t used = 0;
     for (int i = 0; i < CACHE_SPACES_MAX; i++)
         used += (size_t)snprintf(text + used, sizeof text - used, "namespace \"n%d\" { prefix = \"%d:\" }\n",
                                  i, i);
-    struct entry_copy loaded;
-    load(&loaded, text);
-    assert_null(loaded.config);
-    assert_non_null(strstr(loaded.error, "f.conf:64: at most 63 namespaces"));
-    unload(&loaded);
+    struct loaded *loaded = *state;
+    load(loaded, text);
+    assert_null(loaded->config);
+    assert_non_null(strstr(loaded->error, "f.conf:64: at most 63 namespaces"));
 }
 
-static void what_is_no_text(void **state) {
-    (void)state;
-    struct entry_copy loaded;
-    load_bytes(&loaded, "memory = 64mb\n\0\n", 16);
-    assert_null(loaded.config);
-    assert_non_null(strstr(loaded.error, "f.conf:2: contains a zero byte"));
-    unload(&loaded);
+TEST(a_file_with_a_zero_byte_is_refused) {
+    struct loaded *loaded = *state;
+    load_bytes(loaded, "memory = 64mb\n\0\n", 16);
+    assert_null(loaded->config);
+    assert_non_null(strstr(loaded->error, "f.conf:2: contains a zero byte"));
 }
 
-static void what_is_not_there(void **state) {
-    (void)state;
+TEST(a_missing_file_is_refused) {
     struct settings settings;
     char error[300];
     settings_defaults(&settings);
@@ -369,53 +365,47 @@ static void what_is_not_there(void **state) {
 }
 
 /* Whatever is cut off or damaged: refused or accepted, never more. */
-static void damaged_files_do_no_harm(void **state) {
-    (void)state;
+TEST(damaged_files_do_no_harm) {
     char text[sizeof whole];
+    struct loaded *loaded = *state;
     for (size_t cut = 0; cut < sizeof whole; cut += 7) {
-        struct entry_copy loaded;
-        load_bytes(&loaded, whole, cut);
-        assert_true(loaded.config || strstr(loaded.error, "f.conf:"));
-        unload(&loaded);
+        load_bytes(loaded, whole, cut);
+        assert_true(loaded->config || strstr(loaded->error, "f.conf:"));
     }
     for (size_t at = 0; at < sizeof whole - 1; at += 3) {
-        struct entry_copy loaded;
         memcpy(text, whole, sizeof whole);
         text[at] = "{}\"=#/\\x\n\x80"[at % 10];
-        load_bytes(&loaded, text, sizeof whole - 1);
-        assert_true(loaded.config || strstr(loaded.error, "f.conf:"));
-        unload(&loaded);
+        load_bytes(loaded, text, sizeof whole - 1);
+        assert_true(loaded->config || strstr(loaded->error, "f.conf:"));
     }
 }
 
-static void the_whole_is_checked(void **state) {
-    (void)state;
-    struct entry_copy loaded;
+TEST(limits_are_checked_against_each_other_in_the_end) {
+    struct loaded *loaded = *state;
     char error[400];
-    load_good(&loaded, "memory = 64mb\nnamespace \"a\" { prefix = \"a\" memory = 40mb }\n");
-    assert_true(settings_check(&loaded.settings, error, sizeof error));
-    loaded.settings.tier.cache.memory_limit = 32 << 20; /* as -m 32 does */
-    assert_false(settings_check(&loaded.settings, error, sizeof error));
+    load_good(loaded, "memory = 64mb\nnamespace \"a\" { prefix = \"a\" memory = 40mb }\n");
+    assert_true(settings_check(&loaded->settings, error, sizeof error));
+    loaded->settings.tier.cache.memory_limit = 32 << 20; /* as -m 32 does */
+    assert_false(settings_check(&loaded->settings, error, sizeof error));
     assert_non_null(strstr(error, "quotas"));
-    loaded.settings.tier.space_count = 0;
-    loaded.settings.item_max = 17 << 20;
-    assert_false(settings_check(&loaded.settings, error, sizeof error));
+    loaded->settings.tier.space_count = 0;
+    loaded->settings.item_max = 17 << 20;
+    assert_false(settings_check(&loaded->settings, error, sizeof error));
     assert_non_null(strstr(error, "at most half of the memory"));
-    unload(&loaded);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(everything_arrives),
-        cmocka_unit_test(defaults),
-        cmocka_unit_test(an_empty_file_is_memcached),
-        cmocka_unit_test(variables_and_quotes),
-        cmocka_unit_test(bad_ones_are_refused),
-        cmocka_unit_test(too_many_namespaces),
-        cmocka_unit_test(what_is_no_text),
-        cmocka_unit_test(what_is_not_there),
-        cmocka_unit_test(damaged_files_do_no_harm),
-        cmocka_unit_test(the_whole_is_checked),
+        CASE(every_setting_arrives),
+        CASE(what_is_not_said_has_its_default),
+        CASE(an_empty_file_is_memcached),
+        CASE(variables_stand_for_their_values_except_in_single_quotes),
+        CASE(a_bad_file_is_refused_with_its_line_and_the_remedy),
+        CASE(more_namespaces_than_the_cache_takes_are_refused),
+        CASE(a_file_with_a_zero_byte_is_refused),
+        CASE(a_missing_file_is_refused),
+        CASE(damaged_files_do_no_harm),
+        CASE(limits_are_checked_against_each_other_in_the_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

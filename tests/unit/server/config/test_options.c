@@ -1,12 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The command line: what memcached accepts is accepted, and what is refused is refused with a reason. */
 #include "server/config/options.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
+#include "tests/support/check.h"
 #include <stdlib.h>
-
-#include <cmocka.h>
 
 enum { WORDS_MAX = 24 };
 
@@ -20,9 +16,22 @@ struct command_line {
     bool good;
 };
 
+static int set_up(void **state) {
+    *state = calloc(1, sizeof(struct command_line));
+    return *state ? 0 : -1;
+}
+
+static int tear_down(void **state) {
+    struct command_line *line = *state;
+    options_free(&line->options);
+    free(line);
+    return 0;
+}
+
 /* Words are parted by spaces; "''" is an empty word. */
 static void read_over(struct command_line *line, const char *words) {
     char *rest = NULL;
+    options_free(&line->options);
     snprintf(line->text, sizeof line->text, "forebay %s", words);
     line->argc = 0;
     for (char *word = strtok_r(line->text, " ", &rest); word; word = strtok_r(NULL, " ", &rest)) {
@@ -50,12 +59,11 @@ static const char *notices(const struct command_line *line) {
     return line->options.notices.data ? line->options.notices.data : "";
 }
 
-static void without_any(void **state) {
-    (void)state;
-    struct command_line line;
-    read_good(&line, "");
-    const struct settings *settings = &line.settings;
-    assert_int_equal(line.options.action, OPTIONS_SERVE);
+TEST(without_options_all_is_as_with_memcached) {
+    struct command_line *line = *state;
+    read_good(line, "");
+    const struct settings *settings = &line->settings;
+    assert_int_equal(line->options.action, OPTIONS_SERVE);
     assert_int_equal(settings->port, 11211);
     assert_int_equal(settings->listen_count, 0);
     assert_int_equal(settings->tier.cache.memory_limit, 64 << 20);
@@ -70,26 +78,23 @@ static void without_any(void **state) {
     assert_true(settings->allow_dump && settings->allow_watch && !settings->allow_shutdown);
     char error[300];
     assert_true(settings_check(settings, error, sizeof error));
-    options_free(&line.options);
 }
 
-static void each_arrives(void **state) {
-    (void)state;
-    struct command_line line;
-    read_good(&line, "-p 11300 -U 0 -a 770 -A -d -r -u nobody -m 128 -M -c 500 -k -vv -P /run/f.pid");
-    const struct settings *settings = &line.settings;
+TEST(every_letter_arrives) {
+    struct command_line *line = *state;
+    read_good(line, "-p 11300 -U 0 -a 770 -A -d -r -u nobody -m 128 -M -c 500 -k -vv -P /run/f.pid");
+    const struct settings *settings = &line->settings;
     assert_int_equal(settings->port, 11300);
     assert_int_equal(settings->unix_mask, 0770);
     assert_true(settings->allow_shutdown);
-    assert_true(line.options.daemonize && line.options.core_dumps && line.options.lock_memory);
-    assert_string_equal(line.options.user, "nobody");
-    assert_string_equal(line.options.pid_file, "/run/f.pid");
+    assert_true(line->options.daemonize && line->options.core_dumps && line->options.lock_memory);
+    assert_string_equal(line->options.user, "nobody");
+    assert_string_equal(line->options.pid_file, "/run/f.pid");
     assert_int_equal(settings->tier.cache.memory_limit, 128 << 20);
     assert_true(settings->tier.cache.no_eviction);
     assert_int_equal(settings->max_connections, 500);
     assert_int_equal(settings->verbosity, 2);
-    options_free(&line.options);
-    read_good(&line, "-t 8 -R 40 -C -b 99 -B ascii -I 2m -F -X -W -D / -s /tmp/f.sock -Y /tmp/auth");
+    read_good(line, "-t 8 -R 40 -C -b 99 -B ascii -I 2m -F -X -W -D / -s /tmp/f.sock -Y /tmp/auth");
     assert_int_equal(settings->threads, 8);
     assert_int_equal(settings->requests_per_event, 40);
     assert_int_equal(settings->backlog, 99);
@@ -100,103 +105,87 @@ static void each_arrives(void **state) {
     assert_int_equal(settings->stats_prefix_delimiter, '/');
     assert_string_equal(settings->unix_socket, "/tmp/f.sock");
     assert_string_equal(settings->auth_file, "/tmp/auth");
-    options_free(&line.options);
 }
 
-static void long_forms(void **state) {
-    (void)state;
-    struct command_line line;
-    read_good(&line,
+TEST(long_names_mean_the_same) {
+    struct command_line *line = *state;
+    read_good(line,
               "--port=1 --udp-port=0 --unix-mask=700 --enable-shutdown --memory-limit=65 --disable-evictions "
               "--conn-limit=7 --lock-memory --verbose --verbose --threads=3 --max-reqs-per-event=9 "
               "--disable-cas --listen-backlog=5 --protocol=auto --max-item-size=512k --disable-flush-all");
-    assert_int_equal(line.settings.port, 1);
-    assert_int_equal(line.settings.max_connections, 7);
-    assert_int_equal(line.settings.verbosity, 2);
-    assert_int_equal(line.settings.item_max, 512 << 10);
-    assert_false(line.settings.ascii_only);
-    options_free(&line.options);
-    read_good(&line, "--daemon --enable-coredumps --user=u --pidfile=p --disable-dumping --disable-watch "
-                     "--auth-file=a --extended=idle_timeout=5 --slab-growth-factor=1.5 --slab-min-size=48 "
-                     "--enable-largepages --listen=127.0.0.1 --unix-socket=s");
-    assert_int_equal(line.settings.idle_timeout, 5);
-    assert_non_null(strstr(notices(&line), "-f (--slab-growth-factor) has no meaning here"));
-    assert_non_null(strstr(notices(&line), "-n (--slab-min-size)"));
-    assert_non_null(strstr(notices(&line), "-L (--enable-largepages)"));
-    options_free(&line.options);
+    assert_int_equal(line->settings.port, 1);
+    assert_int_equal(line->settings.max_connections, 7);
+    assert_int_equal(line->settings.verbosity, 2);
+    assert_int_equal(line->settings.item_max, 512 << 10);
+    assert_false(line->settings.ascii_only);
+    read_good(line, "--daemon --enable-coredumps --user=u --pidfile=p --disable-dumping --disable-watch "
+                    "--auth-file=a --extended=idle_timeout=5 --slab-growth-factor=1.5 --slab-min-size=48 "
+                    "--enable-largepages --listen=127.0.0.1 --unix-socket=s");
+    assert_int_equal(line->settings.idle_timeout, 5);
+    assert_non_null(strstr(notices(line), "-f (--slab-growth-factor) has no meaning here"));
+    assert_non_null(strstr(notices(line), "-n (--slab-min-size)"));
+    assert_non_null(strstr(notices(line), "-L (--enable-largepages)"));
 }
 
-static void several_addresses(void **state) {
-    (void)state;
-    struct command_line line;
+TEST(several_addresses_may_be_given) {
+    struct command_line *line = *state;
     read_good(
-        &line,
+        line,
         "-l 127.0.0.1:11300,[::1]:11301;localhost -l *:11302 -l 127.0.0.1:11300 -l proto[ascii]:::1 -p 0");
-    assert_int_equal(line.settings.listen_count, 5);
-    assert_string_equal(line.settings.listen[0], "127.0.0.1:11300");
-    assert_string_equal(line.settings.listen[1], "[::1]:11301");
-    assert_string_equal(line.settings.listen[2], "localhost");
-    assert_string_equal(line.settings.listen[3], "*:11302");
-    assert_int_equal(line.settings.port, PORT_NONE);
-    assert_false(line.settings.port_overrides);
-    options_free(&line.options);
-    read_good(&line, "-p -1");
-    assert_int_equal(line.settings.port, PORT_FREE);
-    options_free(&line.options);
+    assert_int_equal(line->settings.listen_count, 5);
+    assert_string_equal(line->settings.listen[0], "127.0.0.1:11300");
+    assert_string_equal(line->settings.listen[1], "[::1]:11301");
+    assert_string_equal(line->settings.listen[2], "localhost");
+    assert_string_equal(line->settings.listen[3], "*:11302");
+    assert_int_equal(line->settings.port, PORT_NONE);
+    assert_false(line->settings.port_overrides);
+    read_good(line, "-p -1");
+    assert_int_equal(line->settings.port, PORT_FREE);
 }
 
-static void over_a_configuration(void **state) {
-    (void)state;
+TEST(options_win_over_a_configuration) {
     static const char *const listen[] = {"127.0.0.1:1", "127.0.0.1:2"};
-    struct command_line line;
-    settings_defaults(&line.settings);
-    line.settings.listen = listen;
-    line.settings.listen_count = 2;
-    line.settings.verbosity = 1;
-    line.settings.threads = 6;
-    read_over(&line, "--config f.conf");
-    assert_true(line.good);
-    assert_string_equal(line.settings.config_file, "f.conf");
-    assert_ptr_equal(line.settings.listen, listen);
-    assert_int_equal(line.settings.verbosity, 1);
-    assert_int_equal(line.settings.threads, 6);
-    assert_false(line.settings.port_overrides);
-    options_free(&line.options);
-    read_over(&line, "-p 5 -t 2 -vvv");
-    assert_true(line.settings.port_overrides);
-    assert_int_equal(line.settings.listen_count, 2);
-    assert_int_equal(line.settings.threads, 2);
-    assert_int_equal(line.settings.verbosity, 3);
-    options_free(&line.options);
-    read_over(&line, "-l 127.0.0.9 -p 5");
-    assert_int_equal(line.settings.listen_count, 1);
-    options_free(&line.options);
-    line.settings.listen = listen;
-    line.settings.listen_count = 2;
-    read_over(&line, "-s /tmp/s");
-    assert_int_equal(line.settings.listen_count, 0);
-    options_free(&line.options);
+    struct command_line *line = *state;
+    settings_defaults(&line->settings);
+    line->settings.listen = listen;
+    line->settings.listen_count = 2;
+    line->settings.verbosity = 1;
+    line->settings.threads = 6;
+    read_over(line, "--config f.conf");
+    assert_true(line->good);
+    assert_string_equal(line->settings.config_file, "f.conf");
+    assert_ptr_equal(line->settings.listen, listen);
+    assert_int_equal(line->settings.verbosity, 1);
+    assert_int_equal(line->settings.threads, 6);
+    assert_false(line->settings.port_overrides);
+    read_over(line, "-p 5 -t 2 -vvv");
+    assert_true(line->settings.port_overrides);
+    assert_int_equal(line->settings.listen_count, 2);
+    assert_int_equal(line->settings.threads, 2);
+    assert_int_equal(line->settings.verbosity, 3);
+    read_over(line, "-l 127.0.0.9 -p 5");
+    assert_int_equal(line->settings.listen_count, 1);
+    line->settings.listen = listen;
+    line->settings.listen_count = 2;
+    read_over(line, "-s /tmp/s");
+    assert_int_equal(line->settings.listen_count, 0);
 }
 
-static void extended(void **state) {
-    (void)state;
-    struct command_line line;
-    read_good(&line,
+TEST(extended_options_arrive_or_are_named_as_ignored) {
+    struct command_line *line = *state;
+    read_good(line,
               "-o idle_timeout=9,no_maxconns_fast,hashpower=20,slab_automove,lru_crawler,modern,track_sizes "
               "-o slab_automove=2,hash_algorithm=xxh3,hot_max_factor=0.5,slab_chunk_max=16");
-    assert_int_equal(line.settings.idle_timeout, 9);
-    assert_false(line.settings.maxconns_fast);
-    assert_non_null(strstr(notices(&line), "-o hashpower has no meaning here and is ignored"));
-    assert_null(strstr(notices(&line), "idle_timeout"));
-    assert_null(strstr(notices(&line), "modern"));
-    options_free(&line.options);
-    read_good(&line, "-o maxconns_fast,no_modern");
-    assert_false(line.settings.maxconns_fast); /* as memcached: the 1.4 default */
-    options_free(&line.options);
+    assert_int_equal(line->settings.idle_timeout, 9);
+    assert_false(line->settings.maxconns_fast);
+    assert_non_null(strstr(notices(line), "-o hashpower has no meaning here and is ignored"));
+    assert_null(strstr(notices(line), "idle_timeout"));
+    assert_null(strstr(notices(line), "modern"));
+    read_good(line, "-o maxconns_fast,no_modern");
+    assert_false(line->settings.maxconns_fast); /* as memcached: the 1.4 default */
 }
 
-static void actions(void **state) {
-    (void)state;
+TEST(an_option_may_ask_for_another_action) {
     static const struct {
         const char *words;
         enum options_action action;
@@ -211,14 +200,13 @@ static void actions(void **state) {
         {"--journal-dump /var/lib/forebay", OPTIONS_JOURNAL_DUMP},
         {"--recover=skip-damaged", OPTIONS_SERVE},
     };
+    struct command_line *line = *state;
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
-        struct command_line line;
-        read_good(&line, table[i].words);
-        assert_int_equal(line.options.action, table[i].action);
+        read_good(line, table[i].words);
+        assert_int_equal(line->options.action, table[i].action);
         if (table[i].action == OPTIONS_JOURNAL_DUMP)
-            assert_string_equal(line.options.journal_folder, "/var/lib/forebay");
-        assert_int_equal(line.settings.tier.recover_skip_damaged, strstr(table[i].words, "recover") != NULL);
-        options_free(&line.options);
+            assert_string_equal(line->options.journal_folder, "/var/lib/forebay");
+        assert_int_equal(line->settings.tier.recover_skip_damaged, strstr(table[i].words, "recover") != NULL);
     }
 }
 
@@ -282,37 +270,30 @@ static const struct bad {
     {"--recover=hope", "--recover=hope", "skip-damaged"},
 };
 
-static void bad_ones_are_refused(void **state) {
-    (void)state;
+TEST(a_bad_option_is_refused_with_the_reason) {
+    struct command_line *line = *state;
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
-        struct command_line line;
-        read_line(&line, table[i].words);
-        if (line.good)
+        read_line(line, table[i].words);
+        if (line->good)
             fail_msg("accepted: %s", table[i].words);
-        if (!strstr(line.error, table[i].says) || !strstr(line.error, table[i].also))
+        if (!strstr(line->error, table[i].says) || !strstr(line->error, table[i].also))
             fail_msg("%s: expected \"%s\", \"%s\"; got: %s", table[i].words, table[i].says, table[i].also,
-                     line.error);
-        options_free(&line.options);
+                     line->error);
     }
 }
 
-/* As memcached: an item may take half of the memory at most. */
-static void items_fit_into_memory(void **state) {
-    (void)state;
-    struct command_line line;
+/* As with memcached. */
+TEST(an_item_takes_half_of_the_memory_at_most) {
+    struct command_line *line = *state;
     char error[300];
-    read_good(&line, "-m 8 -I 4m");
-    assert_true(settings_check(&line.settings, error, sizeof error));
-    options_free(&line.options);
-    read_good(&line, "-m 8 -I 5m");
-    assert_false(settings_check(&line.settings, error, sizeof error));
+    read_good(line, "-m 8 -I 4m");
+    assert_true(settings_check(&line->settings, error, sizeof error));
+    read_good(line, "-m 8 -I 5m");
+    assert_false(settings_check(&line->settings, error, sizeof error));
     assert_non_null(strstr(error, "-m (memory)"));
-    options_free(&line.options);
 }
 
-/* Every option of the table stands in the help. */
-static void help_names_them(void **state) {
-    (void)state;
+TEST(the_help_names_every_option) {
     static const char *const names[] = {"--config", "--check", "--recover", "--journal-dump",
                                         "-l,",      "-p,",     "-s,",       "-a,",
                                         "-c,",      "-b,",     "-R,",       "-B,",
@@ -336,16 +317,16 @@ static void help_names_them(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(without_any),
-        cmocka_unit_test(each_arrives),
-        cmocka_unit_test(long_forms),
-        cmocka_unit_test(several_addresses),
-        cmocka_unit_test(over_a_configuration),
-        cmocka_unit_test(extended),
-        cmocka_unit_test(actions),
-        cmocka_unit_test(bad_ones_are_refused),
-        cmocka_unit_test(items_fit_into_memory),
-        cmocka_unit_test(help_names_them),
+        CASE(without_options_all_is_as_with_memcached),
+        CASE(every_letter_arrives),
+        CASE(long_names_mean_the_same),
+        CASE(several_addresses_may_be_given),
+        CASE(options_win_over_a_configuration),
+        CASE(extended_options_arrive_or_are_named_as_ignored),
+        CASE(an_option_may_ask_for_another_action),
+        CASE(a_bad_option_is_refused_with_the_reason),
+        CASE(an_item_takes_half_of_the_memory_at_most),
+        CASE(the_help_names_every_option),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
