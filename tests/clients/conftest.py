@@ -16,23 +16,12 @@ import subprocess
 import time
 
 import pytest
-
-import forebay
-from forebay import Config, Server, namespace
+from forebay import Config, Memcached, Server, namespace
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PEER = os.environ.get("CLIENTS_AGAINST")
 PREFIXES = {"cache-aside": "plain:", "write-behind": "sess:"}
 SECONDS = 120  # for one client program
-
-
-class Peer(Server):
-    """memcached in Forebay's place."""
-
-    what = "memcached"
-
-    def command(self):
-        return [PEER, "-l", "127.0.0.1", "-p", str(self.port), *self.root_options()]
 
 
 def write_behind(**options):
@@ -51,8 +40,7 @@ def prefix(policy):
 
 @pytest.fixture
 def server(tmp_path):
-    kind = Peer if PEER else Server
-    with kind(tmp_path, config=write_behind()) as started:
+    with Memcached(tmp_path, program=PEER) if PEER else Server(tmp_path, config=write_behind()) as started:
         yield started
 
 
@@ -138,6 +126,3 @@ def flow(restart):
         read(restart.port)
 
     return through
-
-
-assert forebay  # re-exported for the tests of this folder

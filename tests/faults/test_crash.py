@@ -13,23 +13,17 @@ ROUNDS = 20
 def test_kill_rounds(tmp_path, store):
     if store == "redis" and Redis.missing():
         pytest.skip(Redis.missing())
-    rounds = Rounds(tmp_path, seed=20, store=store)
-    try:
+    with Rounds(tmp_path, seed=20, store=store) as rounds:
         rounds.run(ROUNDS)
-    finally:
-        rounds.close()
     assert rounds.kills >= ROUNDS
     assert rounds.answered > ROUNDS * 20, "hardly anything was acknowledged: this run shows nothing"
 
 
 def test_the_model_sees_what_is_lost(tmp_path):
     """Without a journal a kill -9 loses what was not flushed, and these rounds must notice."""
-    rounds = Rounds(tmp_path, seed=1, modes=("off",), through=False)
-    try:
+    with Rounds(tmp_path, seed=1, modes=("off",), through=False) as rounds:
         with pytest.raises(Violation):
             rounds.run(ROUNDS)
-    finally:
-        rounds.close()
 
 
 KEYS = 40000  # several commits of 10,000

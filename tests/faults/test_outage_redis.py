@@ -8,7 +8,7 @@ import threading
 
 import pytest
 from crash import Owner
-from forebay import Config, Redis, Row, eventually, namespace, section
+from forebay import Config, Redis, eventually, namespace, section
 
 pytestmark = pytest.mark.skipif(Redis.missing() is not None, reason=str(Redis.missing()))
 
@@ -35,30 +35,8 @@ def fill(client, first, last):
     assert set(replies) == {b"STORED"}, set(replies)
 
 
-def rows(redis, prefix):
-    """What Redis has under a prefix, as anyone can see it: {key: Row}. Versions are left out."""
-    client = redis.connect()
-    names = list(client.scan_iter(match=prefix + "*", count=1000))
-    pipe = client.pipeline(transaction=False)
-    for name in names:
-        if PREFIXES[prefix] == "hash":
-            pipe.hmget(name, "value", "flags")
-        else:
-            pipe.get(name)
-            pipe.hget(b"forebay:beside:" + name, "flags")
-        pipe.execute_command("PEXPIRETIME", name)
-    answers = iter(pipe.execute())
-    found = {}
-    for name in names:
-        value, flags = next(answers) if PREFIXES[prefix] == "hash" else (next(answers), next(answers))
-        expires = next(answers)
-        if value is not None:  # else the tombstone of a delete
-            found[name] = Row(value, int(flags or 0), max(0, expires // 1000), 0)
-    return found
-
-
 def all_rows(redis):
-    return {key: row for prefix in PREFIXES for key, row in rows(redis, prefix).items()}
+    return {key: row for prefix, layout in PREFIXES.items() for key, row in redis.rows(prefix, layout).items()}
 
 
 def all_values(redis, keys):
@@ -265,9 +243,7 @@ class Traffic:
 def start(serve, redis, options=()):
     """A server over a Redis with these options, and HELD keys of each layout in both."""
     if options:
-        redis.stop()
-        redis.options = list(options)
-        redis.start()
+        redis.restart(*options)
     server = serve(config(redis))
     fill(server.client(), 0, HELD)
     server.client().sync()

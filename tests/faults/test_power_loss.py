@@ -18,20 +18,14 @@ def library():
 
 
 def test_power_cuts(tmp_path, library):
-    rounds = Rounds(tmp_path, seed=6, modes=("always",), power_library=library)
-    try:
+    with Rounds(tmp_path, seed=6, modes=("always",), power_library=library) as rounds:
         rounds.run(ROUNDS)
-    finally:
-        rounds.close()
     assert rounds.kills >= ROUNDS
     assert rounds.answered > ROUNDS * 20, "hardly anything was acknowledged: this run shows nothing"
 
 
 def test_the_disk_loses_what_was_not_synced(tmp_path, library):
     """Under journal = "os" it may, so these rounds must notice."""
-    rounds = Rounds(tmp_path, seed=1, modes=("os",), through=False, power_library=library)
-    try:
+    with Rounds(tmp_path, seed=1, modes=("os",), through=False, power_library=library) as rounds:
         with pytest.raises(Violation):
             rounds.run(ROUNDS)
-    finally:
-        rounds.close()

@@ -17,12 +17,6 @@ def config(uri):
                   backends=[section("backend", "remote", uri=uri, timeout="300ms")], drain_timeout="1s")
 
 
-def restart(redis, *options):
-    redis.stop()
-    redis.options = list(options)
-    redis.start()
-
-
 def refusal(tmp_path, uri):
     said = Server(tmp_path, config=config(uri)).refuses()
     assert '"remote"' in said, said
@@ -51,7 +45,7 @@ def test_unknown_scheme(tmp_path):
 
 
 def test_node_of_a_cluster(tmp_path, redis):
-    restart(redis, "--cluster-enabled", "yes", "--cluster-port", str(free_port()))
+    redis.restart("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
     assert "Redis Cluster" in refusal(tmp_path, redis.uri)
 
 

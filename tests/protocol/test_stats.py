@@ -1,25 +1,20 @@
 # SPDX-License-Identifier: MIT
 """What statistics count, where one answer cannot tell: against Forebay in memory and write-behind, and against memcached."""
 
-import os
 import re
-import sys
 import time
 
+import forebay
 import pytest
+from forebay import Memcached
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-import forebay  # noqa: E402
-from test_transcripts import Memcached  # noqa: E402
-
-REFERENCE = Memcached.program() and Memcached.version() >= (1, 6, 45)
 
 
 @pytest.fixture(params=["memory", "write-behind", "memcached"])
 def server(request, tmp_path):
-    if request.param == "memcached" and not REFERENCE:
-        pytest.skip("no memcached of that version")
+    if request.param == "memcached" and Memcached.missing():
+        pytest.skip(Memcached.missing())
     options = ["-o", "no_lru_crawler,no_lru_maintainer", "-D", ":"]
     if request.param == "memcached":
         server = Memcached(tmp_path, options)

@@ -15,57 +15,16 @@ FOREBAY_NAMESPACE_CONFIG=PREFIX:/FILE adds one with a configuration of your own,
 """
 
 import concurrent.futures
-import functools
 import os
-import re
-import shutil
 import socket
-import subprocess
-import sys
 
+import forebay
 import pytest
-
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-
-import forebay  # noqa: E402
-import transcripts  # noqa: E402
+import transcripts
+from forebay import Memcached
 
 OPTIONS = ["-U", "0", "-m", "64"]
 POLICIES = ["cache-aside", "read-through", "write-through", "write-behind"]
-
-
-class Memcached(forebay.Process):
-    """The reference."""
-
-    what = "memcached"
-
-    def __init__(self, folder, options=()):
-        super().__init__(folder)
-        self.options = list(options)
-
-    @staticmethod
-    def program():
-        return os.environ.get("MEMCACHED") or shutil.which("memcached")
-
-    def command(self):
-        root = ["-u", "root"] if os.geteuid() == 0 else []
-        return [self.program(), "-l", "127.0.0.1", "-p", str(self.port), *OPTIONS, *root, *self.options]
-
-    def answers(self):
-        try:
-            with socket.create_connection(("127.0.0.1", self.port), 1):
-                return True
-        except OSError:
-            return False
-
-    def stop(self):
-        self.kill()  # its way out takes seconds, and is not what is tested
-
-    @classmethod
-    @functools.lru_cache
-    def version(cls):
-        said = subprocess.run([cls.program(), "-V"], stdout=subprocess.PIPE, check=True, timeout=10).stdout
-        return tuple(map(int, re.search(rb"(\d+)\.(\d+)\.(\d+)", said).groups()))
 
 
 class Place:

@@ -4,20 +4,15 @@
 Each test is played against Forebay and, where the behaviour is common, against memcached ($MEMCACHED or the installed one).
 """
 
-import os
 import re
 import socket
-import sys
 import time
 
+import forebay
 import pytest
+from forebay import Memcached
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-import forebay  # noqa: E402
-from test_transcripts import Memcached  # noqa: E402
-
-REFERENCE = Memcached.program() and Memcached.version() >= (1, 6, 45)
 HEAD = rb"ts=\d+\.\d+ gid=\d+ "
 
 
@@ -54,8 +49,8 @@ class Line(forebay.Client):
 
 @pytest.fixture(params=["forebay", "memcached"])
 def kind(request):
-    if request.param == "memcached" and not REFERENCE:
-        pytest.skip("no memcached of that version")
+    if request.param == "memcached" and Memcached.missing():
+        pytest.skip(Memcached.missing())
     return request.param
 
 

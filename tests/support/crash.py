@@ -22,7 +22,7 @@ import threading
 import time
 import uuid
 
-from forebay import Client, Config, Redis, Row, Server, namespace, section
+from forebay import Client, Config, Redis, Server, namespace, section
 
 FAR = int(time.time()) // 1000 * 1000 + 60 * 86400
 JOURNALED = ("os", "interval", "always")
@@ -258,31 +258,19 @@ class RedisStore:
 
     def __init__(self, folder):
         self.server = Redis(os.path.join(folder, "redis")).start()
-        self.client = self.server.connect()
 
     def backend(self):
         return section("backend", "local", uri=self.server.uri)
 
-    def rows(self, server, table):
-        found = {}
-        names = list(self.client.scan_iter(match=f"{table}:*", count=1000))
-        for start in range(0, len(names), 500):
-            pipe = self.client.pipeline(transaction=False)
-            for name in names[start:start + 500]:
-                pipe.hmget(name, "value", "flags", "version")
-                pipe.execute_command("PEXPIRETIME", name)
-            answers = pipe.execute()
-            for name, (value, flags, version), expires in zip(names[start:], answers[0::2], answers[1::2]):
-                if value is not None:  # else the tombstone of a delete
-                    found[name] = Row(value, int(flags or 0), max(0, expires // 1000) if expires > 0 else 0, int(version or 0))
-        return found
+    def rows(self, _, table):
+        return self.server.rows(f"{table}:")
 
     def stop(self):
         self.server.stop()
 
     def checkpoint_began(self, last):
         """Redis has none for us; the moment that takes its place is a batch on its way, a script call per 16 changes."""
-        return self.client.info("commandstats").get("cmdstat_evalsha", {}).get("calls", last)
+        return self.server.connect().info("commandstats").get("cmdstat_evalsha", {}).get("calls", last)
 
 
 STORES = {"sqlite": SqliteStore, "redis": RedisStore}
@@ -418,3 +406,9 @@ class Rounds:
         if self.server.running():
             self.server.kill()
         self.store.stop()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()

@@ -17,6 +17,7 @@ Everything is bounded: reading from a socket, waiting for a start or an end. A s
 import collections
 import contextlib
 import ctypes
+import functools
 import glob
 import os
 import random
@@ -322,6 +323,37 @@ def locked(server):
         other.close()
 
 
+class Memcached(Server):
+    """The real one, $MEMCACHED or the one that is installed, with the options of the server it stands beside."""
+
+    what = "memcached"
+
+    def __init__(self, folder, options=(), program=None):
+        super().__init__(folder, options=options)
+        self.path = program or self.program()
+
+    @staticmethod
+    def program():
+        return os.environ.get("MEMCACHED") or shutil.which("memcached")
+
+    @classmethod
+    def missing(cls):
+        """A reason why there is no memcached of the version whose answers Forebay gives, or None."""
+        return None if cls.program() and cls.version() >= (1, 6, 45) else "no memcached of that version"
+
+    @classmethod
+    @functools.lru_cache
+    def version(cls):
+        said = subprocess.run([cls.program(), "-V"], stdout=subprocess.PIPE, check=True, timeout=10).stdout
+        return tuple(map(int, re.search(rb"(\d+)\.(\d+)\.(\d+)", said).groups()))
+
+    def command(self):
+        return [self.path, "-l", "127.0.0.1", "-p", str(self.port), "-U", "0", "-m", "64", *self.root_options(), *self.options]
+
+    def stop(self, *_, **__):
+        self.kill()  # its own end takes seconds, and is not what is tested
+
+
 class Closed(ConnectionError):
     """The server closed the connection."""
 
@@ -516,10 +548,39 @@ class Redis(Process):
             self.resume()  # a stopped process is killed all the same, but its parent may be waiting for it
         super().kill()
 
+    def restart(self, *options):
+        """With these options instead of those it had."""
+        self.stop()
+        self.options = list(options)
+        self.start()
+
     def connect(self):
         """A redis-py client; its module is only needed here."""
         import redis  # pylint: disable=import-outside-toplevel
         return redis.Redis(port=self.port, socket_timeout=PATIENCE)
+
+    def rows(self, prefix, layout="hash"):
+        """What it has under a prefix, as anyone can see it: {key: Row}; no tombstones. A string's version is left out."""
+        client = self.connect()
+        names = list(client.scan_iter(match=prefix + "*", count=1000))
+        found = {}
+        for start in range(0, len(names), 500):
+            some = names[start:start + 500]
+            pipe = client.pipeline(transaction=False)
+            for name in some:
+                if layout == "hash":
+                    pipe.hmget(name, "value", "flags", "version")
+                else:
+                    pipe.get(name)
+                    pipe.hget(b"forebay:beside:" + name, "flags")
+                pipe.execute_command("PEXPIRETIME", name)
+            answers = iter(pipe.execute())
+            for name in some:
+                value, flags, version = next(answers) if layout == "hash" else (next(answers), next(answers), 0)
+                expires = max(0, next(answers) // 1000)
+                if value is not None:  # else the tombstone of a delete
+                    found[name] = Row(value, int(flags or 0), expires, int(version or 0))
+        return found
 
     @property
     def uri(self):
