@@ -107,8 +107,7 @@ struct backend_type {
     /* What follows the scheme is a path: an '@' in it ends no login. */
     bool uri_is_path;
 
-    /* How names of namespaces and backends must not begin, in any case of letters; ended by NULL. NULL: all are
-     * good. */
+    /* How names of namespaces and backends must not begin, in upper or lower case; ended by NULL. NULL: no rule. */
     const char *const *taken_prefixes;
 
     /* Settings that only this kind has: of a backend, and of a namespace in it. */

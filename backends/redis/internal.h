@@ -84,11 +84,11 @@ void redis_forget_loaded(struct redis_connection *connection);
 
 /* ---- link.c ---- */
 
-/* Work that can be begun anew: it must not depend on how far it came before. */
+/* Work that can be started over: it must not depend on how far it came before. */
 typedef enum redis_step (*redis_work)(struct redis_connection *connection, void *task,
                                       enum backend_status *ret_status, struct backend_error *ret_error);
 
-/* Does the work over a working connection: connects where necessary, and begins anew after a lost connection
+/* Does the work over a working connection: connects where necessary, and starts over after a lost connection
  * or forgotten scripts, until the timeout of the call is over. */
 enum backend_status redis_do(struct redis_connection *connection, redis_work work, void *task,
                              struct backend_error *ret_error);

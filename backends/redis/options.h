@@ -8,7 +8,7 @@
 /* Of a backend. */
 struct redis_options {
     struct backend_specific base;
-    uint32_t tombstone_seconds; /* life of a delete's version; 0: the default */
+    uint32_t tombstone_seconds; /* life of a delete's version, above 0 */
 };
 
 /* Of a namespace. */

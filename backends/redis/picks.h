@@ -12,7 +12,7 @@ struct picked {
     char *key; /* the whole key as the client knows it; ours */
 };
 
-/* Zero but for limit: empty. */
+/* All zero except limit: empty. */
 struct picks {
     struct picked *heap;
     size_t count, room, limit;

@@ -15,7 +15,7 @@
  * forebay:high_version, kept by the scripts, is the highest version ever applied to this database.
  *
  * A batch is one pipeline of script calls with several mutations each; each mutation is atomic, the batch is
- * not, and all of it can be repeated. A connection that breaks is made anew inside the call (link.c), as long
+ * not, and all of it can be repeated. A connection that breaks is reopened inside the call (link.c), as long
  * as the call's timeout allows. Redis may be down when Forebay starts: open answers OK then, and the calls
  * fail.
  *

@@ -130,7 +130,7 @@ static enum redis_step pick_from_page(struct redis_connection *connection, struc
     return step;
 }
 
-/* One page. When it has to begin anew, keys of the page may be picked twice: picks_sort takes them out. */
+/* One page. When it is started over, keys of the page may be picked twice: picks_sort takes them out. */
 static enum redis_step page_work(struct redis_connection *connection, void *context,
                                  enum backend_status *ret_status, struct backend_error *ret_error) {
     struct scan_task *task = context;

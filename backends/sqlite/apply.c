@@ -114,7 +114,7 @@ static enum backend_status delete_run(const struct batch *batch, struct sqlite_t
 /* ---- The application's own statements ---- */
 
 /* SQLITE_ERROR comes from functions that refuse a value (the row's fault) and from tables that are gone (not
- * its fault). The latter show when the statement is prepared anew. */
+ * its fault). The latter show when the statement is prepared again. */
 static enum backend_status fail_own(const struct batch *batch, sqlite3_stmt *statement, const char *doing) {
     sqlite3 *db = batch->connection->db;
     bool refused = (sqlite3_errcode(db) & 0xff) == SQLITE_ERROR;

@@ -4,7 +4,7 @@
  *
  * Checkpoints. Committed pages gather in the log until WAL_CHECKPOINT_PAGES wait there (a page that was
  * written in several batches is then copied once), or until the writer is idle. A log beyond
- * WAL_BOUND_PAGES, because nobody calls maintain() or readers keep it from starting anew, is checkpointed
+ * WAL_BOUND_PAGES, because nobody calls maintain() or readers keep it from restarting, is checkpointed
  * before each batch. Beyond twice that, a batch waits for the readers, at most as long as for a lock; when
  * that fails, not again before the log has grown by a quarter of the bound: a reader that never ends must not
  * stop the writes.
@@ -34,7 +34,7 @@ static int committed(void *context, sqlite3 *db, const char *name, int pages) {
     struct sqlite_connection *connection = context;
     (void)db, (void)name;
     if (pages < connection->wal_pages)
-        connection->wal_done = 0; /* the log began anew */
+        connection->wal_done = 0; /* the log was restarted */
     connection->wal_pages = pages;
     return SQLITE_OK;
 }

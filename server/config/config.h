@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The configuration file (--config): grammar, defaults and checks. docs/operating.md describes every setting.
+ * The configuration file (--config): grammar, values and checks. docs/operating.md describes every setting.
  *
  * Every error names file and line, the thing, and what to do about it.
  */

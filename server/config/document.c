@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * libconfuse parses; its callbacks note each value with its line. It hands its callbacks nothing but the
- * section, so the way to our own state is the first entry of every option table (CARRIER): its simple_value,
+ * section, so the way to our own state is the first entry of every option table (the carrier): its simple_value,
  * which libconfuse copies along and never looks at, because a file cannot set an option of that name.
  *
  * What libconfuse would let pass is refused here: options given twice, and braces, strings or comments that
@@ -100,7 +100,7 @@ static void fail_unknown(struct reader *reader, const cfg_t *section, const char
                     where);
 }
 
-/* Copies what stands between the first two single quotes. */
+/* Copies what is between the first two single quotes. */
 static bool quoted(const char *message, char *ret_word, size_t size) {
     const char *start = strchr(message, '\'');
     const char *end = start ? strrchr(message, '\'') : NULL;

@@ -130,7 +130,7 @@ static const struct extended *find(struct slice name) {
     return NULL;
 }
 
-/* False when the value is none or out of range; says which range in ret_error. */
+/* False when the value is not a number or out of range; ret_error says which range. */
 static bool check_value(const struct extended *entry, const char *value, uint64_t *ret_number,
                         char *ret_error, size_t error_size) {
     bool wants_value = entry->kind != EXTENDED_FLAG && entry->kind != EXTENDED_MAYBE;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Texts to values, and what is said about a text that is none. */
+/* Turns texts into values, or says what was expected instead. */
 #include "server/config/internal.h"
 #include "server/config/measure.h"
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A backend in memory for tests of the policies: rows of all tables in one list, with the version guard of
+ * A backend in memory for tests of the policies: rows of all tables in one hash table, with the version guard of
  * the interface. A test sees and changes rows directly. Failures come from support/faulty.h, around it.
  */
 #ifndef FOREBAY_TESTS_SUPPORT_MEMORY_STORE_H
