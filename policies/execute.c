@@ -311,7 +311,7 @@ static bool read_quickly(struct tier_worker *worker, const struct request *reque
 
 enum tier_status execution_read(struct tier_worker *worker, struct tier_ticket *ticket,
                                 struct request *request, struct outcome *ret_outcome) {
-    if (request->command == COMMAND_GET && !ticket->has_loads && read_quickly(worker, request, ret_outcome))
+    if (request->command == COMMAND_GET && !ticket->loads.arrived && read_quickly(worker, request, ret_outcome))
         return TIER_DONE;
     struct execution e;
     execution_init(&e, worker, ticket, request, ret_outcome);

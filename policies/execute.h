@@ -38,7 +38,7 @@ static inline void execution_init(struct execution *e, struct tier_worker *worke
     e->space = request->space;
     e->base = NULL;
     e->unknown = false;
-    e->load = ticket->has_loads ? ticket_take_load(ticket, request) : NULL;
+    e->load = ticket->loads.arrived ? ticket_take_load(ticket, request) : NULL;
     outcome->holds_lock = false;
     outcome->hit = false;
 }

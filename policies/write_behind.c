@@ -9,6 +9,7 @@
  * the queue and in the journal.
  */
 #include "policies/execute.h"
+#include "policies/write/touches.h"
 #include "policies/write/writer.h"
 #include <assert.h>
 
@@ -145,7 +146,7 @@ static void queue_entry(struct execution *e) {
     count(&space->by_worker[worker->index].changes);
     if (e->outcome->cursor.queue)
         queue_push(&space->queues[worker->index], (struct dirty){e->request->hash, worker->turn_floor});
-    worker->touched |= 1ull << space->number;
+    worker->queued_spaces |= 1ull << space->number;
     if (cache_dirty_bytes(worker->tier->cache, space->number) >= space->options.dirty_limit)
         atomic_store_explicit(&space->full, true, memory_order_relaxed);
 }
@@ -157,9 +158,9 @@ static enum tier_status wait_for_commit(struct execution *e) {
     assert(kept); /* its bytes were reserved before the change */
     (void)kept;
     ticket->park = PARK_BARRIER;
-    ticket->barrier_space = e->space;
-    ticket->barrier_holds_outcome = true;
-    ticket->barrier_timeout = e->space->backend->timeout_ms;
+    ticket->barrier.space = e->space;
+    ticket->barrier.holds_outcome = true;
+    ticket->barrier.timeout_ms = e->space->backend->timeout_ms;
     return TIER_PARKED;
 }
 
@@ -213,8 +214,8 @@ static enum tier_status touch_blindly(struct execution *e) {
                           .version = cache_next_version(worker->tier->cache, request->hash, &worker->now),
                           .expires_at =
                               evaluate_expiry(request->exptime, e->space->options.ttl, worker->now.seconds)};
-    if (!writer_touch_later(e->space->backend->writer, e->space, entry.key, request->hash, entry.version,
-                            entry.expires_at)) {
+    if (!touches_add(e->space->backend->writer, e->space, entry.key, request->hash, entry.version,
+                     entry.expires_at)) {
         outcome_error(e->outcome, error_full);
         return TIER_DONE;
     }

@@ -15,12 +15,18 @@
  * (same versions), never evaluated anew. If that is given up, the answer is an error and memory forgets the
  * keys, so that the next read asks the backend what became of them.
  */
+#include "policies/write/group.h"
 #include "policies/execute.h"
 #include "policies/write/internal.h"
-#include <assert.h>
 #include <stdlib.h>
 
-enum { CHAINS = 2 * GROUP_MAX, NO_ITEM = -1 };
+enum {
+    GROUP_MAX = 1024,           /* changes that share a commit */
+    GROUP_BYTES_MAX = 16 << 20, /* and their values */
+    LOAD_MAX = 128,             /* keys per lookup */
+    CHAINS = 2 * GROUP_MAX,
+    NO_ITEM = -1
+};
 
 enum item_fate { ITEM_FINE, ITEM_REFUSED, ITEM_FAILED };
 
@@ -88,15 +94,19 @@ static struct tier_ticket *pop_job(struct writer *writer) {
     return ticket;
 }
 
+void group_fail_job(const struct writer *writer, struct tier_ticket *ticket) {
+    ticket_fail(ticket, "%s", writer->backend->down);
+    ticket_return(ticket);
+}
+
 /* Jobs whose time is over; all of them, while the backend is known to be away. */
 static void expire_jobs(struct writer *writer, uint64_t now_us) {
     struct tier_ticket *kept = NULL, **end = &kept, *next;
-    bool hopeful =
-        breaker_hopeful(&writer->breaker, now_us) || breaker_state(&writer->breaker) == BREAKER_HALF_OPEN;
+    bool hopeful = writer_is_hopeful(writer);
     for (struct tier_ticket *ticket = writer->jobs; ticket; ticket = next) {
         next = ticket->next;
         if (!hopeful || now_us >= ticket->deadline_us) {
-            writer_fail_job(writer, ticket);
+            group_fail_job(writer, ticket);
         } else {
             *end = ticket;
             end = &ticket->next;
@@ -188,7 +198,7 @@ static enum backend_status load_rows(struct writer *writer, const size_t *indice
     struct space *space = request_of(&group->items[indices[0]])->space;
     for (size_t i = 0; i < count_rows; i++)
         keys[i] = request_of(&group->items[indices[i]])->key;
-    enum backend_status status = writer_load(writer, space, keys, count_rows, results);
+    enum backend_status status = call_load(writer, space, keys, count_rows, results);
     for (size_t i = 0; status == BACKEND_OK && i < count_rows; i++)
         if (!keep_row(group, &group->items[indices[i]], &results[i]))
             return BACKEND_TRANSIENT;
@@ -411,7 +421,7 @@ static void keep_answer(struct writer *writer, struct group_item *item) {
     item->outcome.ttl_now = item->outcome.ttl_now ? item->outcome.ttl_now : cache_time_now().seconds;
     if (item->fate == ITEM_REFUSED)
         ticket_fail(ticket, "SERVER_ERROR backend %s refuses it: %.80s",
-                    writer->backend->options.options.name, writer->error.message);
+                    writer->backend->options.options.name, writer->session.error.message);
     else if (item->fate == ITEM_FAILED || !ticket_keep_outcome(ticket, &item->outcome))
         ticket_fail(ticket, "%s", writer->backend->down);
 }
@@ -469,7 +479,7 @@ static enum backend_status commit_one_by_one(struct writer *writer) {
             continue;
         enum backend_status status = BACKEND_PERMANENT;
         if (!earlier_was_refused(group, i))
-            status = writer_apply(writer, &group->mutations[item->mutation], 1);
+            status = call_apply(writer, &group->mutations[item->mutation], 1);
         if (status == BACKEND_TRANSIENT)
             return status;
         if (status == BACKEND_PERMANENT) {
@@ -484,7 +494,7 @@ static enum backend_status commit(struct writer *writer) {
     struct group *group = &writer->group;
     if (group->mutation_count == 0)
         return BACKEND_OK;
-    enum backend_status status = writer_apply(writer, group->mutations, group->mutation_count);
+    enum backend_status status = call_apply(writer, group->mutations, group->mutation_count);
     if (status != BACKEND_PERMANENT)
         return status;
     if (group->mutation_count > 1)
@@ -520,7 +530,7 @@ void group_run(struct writer *writer) {
             give_up(writer);
             continue;
         }
-        if (!writer_admits(writer))
+        if (!call_is_admitted(writer))
             break;
         if ((!group->prepared && !prepare(writer)) || commit(writer) != BACKEND_OK)
             continue; /* the breaker says when to go on */
@@ -536,5 +546,5 @@ void group_fail_all(struct writer *writer) {
     if (writer->group.count)
         give_up(writer);
     while (writer->jobs)
-        writer_fail_job(writer, pop_job(writer));
+        group_fail_job(writer, pop_job(writer));
 }
