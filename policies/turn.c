@@ -36,11 +36,7 @@ static void wait_in_space(struct tier_ticket *ticket) {
     struct space *space = ticket->request.space;
     if (ticket->deadline_us == 0)
         ticket->deadline_us = monotonic_us() + (uint64_t)space->backend->timeout_ms * 1000;
-    pthread_mutex_lock(&space->waiting_mutex);
-    ticket->next = space->waiting;
-    space->waiting = ticket;
-    atomic_fetch_add(&space->waiting_count, 1);
-    pthread_mutex_unlock(&space->waiting_mutex);
+    fullness_wait(&space->fullness, ticket);
     writer_poke(space->backend->writer);
 }
 
@@ -130,8 +126,7 @@ enum tier_status tier_execute(struct tier_worker *worker, struct tier_ticket *ti
     return TIER_PARKED;
 }
 
-void tier_release(struct tier_worker *worker, struct outcome *outcome) {
-    (void)worker;
+void tier_release(struct outcome *outcome) {
     assert(outcome->holds_lock);
     if (outcome->hit)
         cache_hit(&outcome->cursor);
@@ -213,8 +208,7 @@ struct tier_ticket *tier_next_ready(struct tier_worker *worker) {
     return ticket;
 }
 
-void tier_abandon(struct tier_worker *worker, struct tier_ticket *ticket) {
-    (void)worker;
+void tier_abandon(struct tier_ticket *ticket) {
     ticket_clear_loads(ticket);
     ticket_clear_ahead(ticket);
     ticket->park = PARK_NONE;

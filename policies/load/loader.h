@@ -38,7 +38,7 @@ enum backend_status loader_fill(struct backend_connection *connection, struct sp
                                 struct backend_error *ret_error);
 
 struct loader_stats {
-    uint64_t loads, keys, joined, failures, reconnects, in_flight, breaker_opened;
+    uint64_t loads, joined, failures, in_flight, breaker_opened;
     enum breaker_state breaker;
 };
 void loader_get_stats(struct loader *loader, struct loader_stats *ret_stats);

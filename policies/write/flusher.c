@@ -129,7 +129,7 @@ uint64_t flusher_due(struct flusher *flusher, uint64_t now_us, bool forced) {
         return UINT64_MAX;
     uint64_t age = flusher_age(flusher, now_us);
     if (forced || flusher->count > 0 || flusher->again_count > 0 || age >= space->flush_delay_us ||
-        atomic_load_explicit(&space->full, memory_order_relaxed) ||
+        fullness_is_full(&space->fullness) ||
         cache_dirty_entries(space->tier->cache, space->number) >= space->options.flush_batch ||
         cache_dirty_bytes(space->tier->cache, space->number) >= space->flush_bytes)
         return 0;

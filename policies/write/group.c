@@ -17,6 +17,7 @@
  */
 #include "policies/write/group.h"
 #include "policies/execute.h"
+#include "policies/write/concern.h"
 #include "policies/write/internal.h"
 #include <stdlib.h>
 
@@ -312,21 +313,6 @@ static bool mutate(struct group *group, struct group_item *item, const struct ca
     return true;
 }
 
-static bool concerns_backend(const struct group_item *item, const struct cache_view *base) {
-    switch (item->change.kind) {
-    case CHANGE_PUT:
-    case CHANGE_DELETE:
-        return true;
-    case CHANGE_TOUCH:
-        return !within_touch_slack(request_of(item)->space, base, &item->change);
-    case CHANGE_NONE:
-    case CHANGE_MARKS:
-    case CHANGE_VIVIFY:
-        return false;
-    }
-    return true;
-}
-
 /* existence = memory: delete and touch of a key that memory does not know are answered NOT_FOUND and done
  * nevertheless. */
 static void answer_blindly(struct group_item *item) {
@@ -359,11 +345,11 @@ static void evaluate_item(struct writer *writer, size_t index, const struct cach
         item->result = *base;
     if (item->answered_blindly)
         answer_blindly(item);
-    if (concerns_backend(item, base)) {
+    if (change_concerns_backend(request->space, base, &item->change)) {
         if (!mutate(group, item, base, now))
             item->fate = ITEM_FAILED;
     } else if (item->change.kind == CHANGE_TOUCH) {
-        touch_not_worth_it(&item->change, base);
+        change_stay_in_memory(&item->change, base);
         item->result.marks = item->change.marks;
     }
 }

@@ -89,7 +89,7 @@ static void flush_due(struct writer *writer, uint64_t now_us) {
         if (!call_is_admitted(writer))
             break;
         if (flusher_flush(writer, flusher))
-            atomic_store(&flusher->space->starved, false);
+            fullness_relieve(&flusher->space->fullness);
     }
     writer->next_flusher++;
 }
@@ -107,9 +107,10 @@ static void look_after_fullness(struct writer *writer, uint64_t now_us, uint64_t
         uint64_t since = flusher_since(flusher);
         atomic_store(&space->oldest_since, since == UINT64_MAX ? 0 : since);
         if (cache_dirty_entries(space->tier->cache, space->number) == 0)
-            atomic_store(&space->starved, false); /* it is not for want of flushing */
-        space_judge_full(space, flusher_age(flusher, now_us));
-        uint64_t next = space_release_waiting(space, now_us);
+            fullness_relieve(&space->fullness); /* it is not for want of flushing */
+        fullness_judge(&space->fullness, &space->options,
+                       cache_dirty_bytes(space->tier->cache, space->number), flusher_age(flusher, now_us));
+        uint64_t next = fullness_release(&space->fullness, now_us);
         if (next)
             *wake_at = earlier(*wake_at, next);
     }

@@ -238,7 +238,7 @@ static void run(struct rig_call *call) {
     call->held = status == TIER_HELD;
     call->done = !call->held;
     if (outcome.holds_lock)
-        tier_release(worker_of(call), &outcome);
+        tier_release(&outcome);
 }
 
 /* The position of a turn is that of all that are held in it, or, for lack of a better one, a later one. */
@@ -335,7 +335,7 @@ static size_t pipeline_turn(struct tier_rig *rig, struct rig_call *calls, size_t
             break;
         write_reply(&calls[at], &outcome);
         if (outcome.holds_lock)
-            tier_release(worker, &outcome);
+            tier_release(&outcome);
     }
     if (at < count) {
         for (size_t i = at + 1; i < count; i++)

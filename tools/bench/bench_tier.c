@@ -89,7 +89,7 @@ static void run(struct tier *tier, struct tier_ticket *ticket, enum command comm
                     tier_turn_begin(worker, &now);
                     i--;
                 } else if (outcome.holds_lock) {
-                    tier_release(worker, &outcome);
+                    tier_release(&outcome);
                 }
             }
             tier_turn_end(worker, NULL);

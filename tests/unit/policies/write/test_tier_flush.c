@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Write-behind: what is flushed when, what happens to entries on the way, fullness, failures, the quarantine.
  */
-#include "policies/tier_parts.h"
-#include "policies/write/writer.h"
 #include "tests/support/tier_rig.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -338,34 +336,6 @@ static void test_full_wait(void **state) {
     rig_do(&rig, "sync");
     assert_int_equal(memory_store_rows(rig.store), (size_t)count + 1);
     assert_int_equal(rig_stat(&rig, "test:full"), 0);
-    rig_stop(&rig);
-}
-
-/* Once full it is full until the dirty bytes are well below the bound, and not with every batch anew. */
-static void test_full_hysteresis(void **state) {
-    struct tier_rig rig;
-    (void)state;
-    begin(&rig, 600000);
-    rig_start(&rig);
-    faulty_fail_all(rig.faulty, FAULTY_APPLY, BACKEND_TRANSIENT);
-    for (int i = 0; i < 100; i++) {
-        char command[64];
-        snprintf(command, sizeof command, "set key%d value", i);
-        rig_expect(&rig, command, "STORED");
-    }
-    struct space *space = tier_space(rig.tier, 0);
-    writer_stop(space->backend->writer); /* it judges as well */
-    size_t dirty = cache_dirty_bytes(tier_cache(rig.tier), 0);
-    const struct {
-        size_t percent; /* of the dirty bytes */
-        bool full;
-    } limits[] = {{200, false}, {120, false}, {100, true},  {120, true},
-                  {130, true},  {140, false}, {101, false}, {90, true}};
-    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
-        space->options.dirty_limit = dirty * limits[i].percent / 100;
-        space_judge_full(space, 0);
-        assert_int_equal(atomic_load(&space->full), limits[i].full);
-    }
     rig_stop(&rig);
 }
 
@@ -710,7 +680,6 @@ int main(void) {
         cmocka_unit_test(test_transient_failures_lose_nothing),
         cmocka_unit_test(test_reconnects),
         cmocka_unit_test(test_full_wait),
-        cmocka_unit_test(test_full_hysteresis),
         cmocka_unit_test(test_full_wait_ends),
         cmocka_unit_test(test_full_reject),
         cmocka_unit_test(test_full_write_through),
