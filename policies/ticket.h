@@ -86,10 +86,9 @@ struct tier_ticket {
     void *owner;
     struct tier_ticket *next; /* in whatever list it is */
     enum park park;           /* what it is about to wait for, until it is handed over */
-    bool
-        has_outcome; /* the answer to the request that is executed next is here: `outcome`, or the first of ahead */
-    bool room_denied; /* it waited for room until its deadline */
-    uint8_t tries;    /* loads of one key for the request at hand */
+    bool has_outcome;         /* the answer to what is executed next is here: outcome, or ahead's first */
+    bool room_denied;         /* it waited for room until its deadline */
+    uint8_t tries;            /* loads of one key for the request at hand */
     struct ticket_loads loads;
     uint64_t deadline_us; /* PARK_ROOM, PARK_WRITE: monotonic, 0: not set */
     struct ticket_ahead ahead;

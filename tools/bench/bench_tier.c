@@ -2,8 +2,7 @@
 /*
  * What the policies cost over the bare cache: nanoseconds per get and per set on one thread.
  *
- *     bench_tier [folder]     folder: for the SQLite file and the journal of the write-behind case, default
- * /tmp
+ *     bench_tier [folder]     for the SQLite file and the journal of the write-behind case; /tmp
  */
 #include "policies/policy.h"
 #include "policies/tier.h"
