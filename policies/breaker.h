@@ -7,8 +7,8 @@
  *     CLOSED --BREAKER_PATIENCE failures--> OPEN --pause over--> HALF_OPEN --success--> CLOSED
  *                                             ^------failure--------'
  *
- * Each failure sets a pause, also before the breaker opens: retry_at. Not thread-safe: its owner's lock, or its
- * owner's thread; but any thread may read state, retry_at and opened.
+ * Each failure sets a pause, also before the breaker opens: retry_at. Not thread-safe: its owner's lock, or
+ * its owner's thread; but any thread may read state, retry_at and opened.
  */
 #ifndef FOREBAY_POLICIES_BREAKER_H
 #define FOREBAY_POLICIES_BREAKER_H
@@ -38,7 +38,8 @@ void breaker_init(struct breaker *breaker, uint64_t seed);
 /* May the backend be asked now? When the pause of an open breaker is over, the first to ask is the probe. */
 bool breaker_admits(struct breaker *breaker, uint64_t now_us);
 
-/* Is there any use in queueing work for it? False while it is open and its pause lasts, or the probe is out. */
+/* Is there any use in queueing work for it? False while it is open and its pause lasts, or the probe is
+ * out. */
 bool breaker_hopeful(const struct breaker *breaker, uint64_t now_us);
 
 /* A call was answered. True: this has closed it. */

@@ -3,7 +3,7 @@
 #include "policies/fullness.h"
 #include "policies/ticket.h"
 
-enum { STARVED_PAUSE_US = 50000 }; /* how long those wait at most whom the cache refused */
+enum { STARVED_PAUSE_US = 50000 }; /* those whom the cache refused try again that often */
 
 void fullness_init(struct fullness *fullness) {
     pthread_mutex_init(&fullness->mutex, NULL);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * When a write-behind namespace is full, and who waits for room. What is done then (on_full) is write_behind.c's.
+ * When a write-behind namespace is full, and who waits for room. What is done then (on_full) is
+ * write_behind.c's.
  *
  *     room --dirty bytes at dirty_limit, or the oldest at dirty_age_limit, or the cache has no memory--> full
  *          <--both well below, and something was flushed since the cache had none--'
@@ -56,8 +57,9 @@ void fullness_relieve(struct fullness *fullness);
 /* Worker: the ticket waits for room until its deadline_us. */
 void fullness_wait(struct fullness *fullness, struct tier_ticket *ticket);
 
-/* Returns those who wait: all when there is room again, else those whose deadline is over, with room_denied set.
- * Returns the time until which some that remain can be left alone (monotonic us), 0: none remains. Writer thread. */
+/* Returns those who wait: all when there is room again, else those whose deadline is over, with
+ * room_denied set. Returns the time until which some that remain can be left alone (monotonic us), 0: none
+ * remains. Writer thread. */
 uint64_t fullness_release(struct fullness *fullness, uint64_t now_us);
 
 #endif

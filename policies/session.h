@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A thread's connection to a backend: opened when it is needed, closed after some failures in a row, as it may be
- * the connection alone that fails, and then opened anew.
+ * A thread's connection to a backend: opened when it is needed, closed after some failures in a row, as it
+ * may be the connection alone that fails, and then opened anew.
  *
  *     session_open     before each call; a call that opens nothing costs nothing
  *     session_worked   after a call that the backend answered, be it with a refusal of what was asked
  *     session_failed   after one that it did not
  *
- * Whether a backend is worth asking at all is the breaker's business (breaker.h): the readers of a backend have a
- * connection each and one breaker together. Not thread-safe: its thread's alone.
+ * Whether a backend is worth asking at all is the breaker's business (breaker.h): the readers of a backend
+ * have a connection each and one breaker together. Not thread-safe: its thread's alone.
  */
 #ifndef FOREBAY_POLICIES_SESSION_H
 #define FOREBAY_POLICIES_SESSION_H

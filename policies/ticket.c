@@ -3,12 +3,12 @@
  * Tickets: what a connection brings along when its request has to wait, and what comes back with it.
  *
  *                      tier_submit, tier_turn_end
- *     the worker's  --------------------------------->  a loader's, a writer's, or in a namespace's list for room
+ *     the worker's  --------------------------------->  a loader's or a writer's, or waiting for room
  *                   <---------------------------------
  *                      ticket_return: by way of the worker's ready stack
  *
- * Loads of several keys, changes that go ahead, and barriers at several writers count down; the last one returns the
- * ticket.
+ * Loads of several keys, changes that go ahead, and barriers at several writers count down; the last one
+ * returns the ticket.
  */
 #include "policies/ticket.h"
 #include "policies/tier_parts.h"

@@ -2,10 +2,10 @@
 /*
  * Tickets: what a connection brings along when its request has to wait, and what comes back with it.
  *
- * A ticket is its worker's until tier_turn_end hands it over (turn.c), then belongs to whoever works on it, and is
- * the worker's again once ticket_return has put it on the worker's ready stack. There is a struct for each kind of wait;
- * of what it does not name, `next`, `deadline_us`, `request`, `outcome`, `bytes` and `error` go along with the ticket,
- * and the rest stays the worker's.
+ * A ticket is its worker's until tier_turn_end hands it over (turn.c), then belongs to whoever works on it,
+ * and is the worker's again once ticket_return has put it on the worker's ready stack. There is a struct for
+ * each kind of wait; of what it does not name, `next`, `deadline_us`, `request`, `outcome`, `bytes` and
+ * `error` go along with the ticket, and the rest stays the worker's.
  */
 #ifndef FOREBAY_POLICIES_TICKET_H
 #define FOREBAY_POLICIES_TICKET_H
@@ -49,8 +49,9 @@ struct load {
     char key[ENTRY_KEY_MAX];
 };
 
-/* PARK_LOADS: the keys that are looked up together. While parked each load is the flight's that it has joined, and
- * whoever lands that gives it back by counting `pending` down; list, count and capacity stay as they are. */
+/* PARK_LOADS: the keys that are looked up together. While parked each load is the flight's that it has
+ * joined, and whoever lands that gives it back by counting `pending` down; list, count and capacity stay
+ * as they are. */
 struct ticket_loads {
     bool arrived; /* results are there that were not taken yet */
     unsigned count, capacity;
@@ -59,9 +60,9 @@ struct ticket_loads {
     atomic_uint pending; /* that have not been answered */
 };
 
-/* PARK_WRITE: changes that follow on the connection go to the writer together with the first, each with a ticket of
- * its own; the first comes back when all are answered, and brings their answers along. While parked all of them are
- * the writer's; the list itself stays as it is. */
+/* PARK_WRITE: changes that follow on the connection go to the writer together with the first, each with a
+ * ticket of its own; the first comes back when all are answered, and brings their answers along. While
+ * parked all of them are the writer's; the list itself stays as it is. */
 struct ticket_ahead {
     struct tier_ticket *list, **end; /* in order; `following` links them */
     unsigned count;
@@ -70,8 +71,8 @@ struct ticket_ahead {
     atomic_uint unanswered;    /* of the first and the list, while they are with the writer */
 };
 
-/* PARK_BARRIER: what is waited for is asked by the worker, before; the rest is the writers', while it is parked
- * (barrier.h). */
+/* PARK_BARRIER: what is waited for is asked by the worker, before; the rest is the writers', while it is
+ * parked (barrier.h). */
 struct ticket_barrier {
     struct space *space; /* NULL: all */
     uint32_t timeout_ms; /* 0: none */
@@ -93,7 +94,7 @@ struct tier_ticket {
     uint64_t deadline_us; /* PARK_ROOM, PARK_WRITE: monotonic, 0: not set */
     struct ticket_ahead ahead;
     struct ticket_barrier barrier;
-    /* of a change that goes ahead of its turn: the connection's ticket, and the next in ahead.list; else NULL */
+    /* of a change that goes ahead: the connection's ticket, and the next in its list; else NULL */
     struct tier_ticket *first, *following;
     /* what goes along (PARK_WRITE), and what comes back */
     struct request request; /* its slices point into bytes */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Preload: at start the newest entries of a namespace are brought into memory in the background, by a thread
- * and a connection of its own.
+ * with its own connection.
  *
  *     SCAN --all names--> FILL --last name, or memory is nearly full--> done
  *       `-- no answer --> pause, again --'
@@ -101,7 +101,7 @@ static bool is_nearly(size_t used, size_t limit) {
     return used >= limit - limit / KEEP_FREE;
 }
 
-/* Entries dropped for room: of this namespace, and of those that share the whole memory with it. */
+/* Entries evicted from this namespace, and from those that share the whole memory with it. */
 static uint64_t count_evictions(const struct space *space) {
     const struct tier *tier = space->tier;
     uint64_t sum = 0;
@@ -198,7 +198,7 @@ static enum backend_status fill_step(struct preload *preload) {
     return BACKEND_OK;
 }
 
-/* As far as the backend answers. */
+/* Until all is done, memory is nearly full, or the backend does not answer. */
 static enum backend_status advance(struct preload *preload) {
     enum backend_status status = connect_and_scan(preload);
     while (status == BACKEND_OK && preload->at < preload->names.size && !atomic_load(preload->stop)) {

@@ -43,7 +43,7 @@ static void set_targets(struct barrier *barrier, const struct writer *writer) {
     }
 }
 
-/* What is queued now at one writer, as a barrier; NULL: nothing, or no memory (then the ticket has failed). */
+/* What is queued now at one writer; NULL: nothing, or no memory (then the ticket has failed). */
 static struct barrier *make_barrier(struct writer *writer, struct tier_ticket *ticket) {
     struct tier *tier = writer->tier;
     bool any = false;

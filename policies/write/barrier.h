@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Barriers: "all that is queued now is in its backend" (sync, and a change that is to be committed before it is
- * answered, on_full = write-through).
+ * Barriers: "all that is queued now is in its backend" (sync, and a change that is to be committed before it
+ * is answered, on_full = write-through).
  *
- * A ticket that waits for one has a barrier at each writer that it concerns; these count ticket->barrier.pending
- * down, and the last one makes the answer and returns the ticket. A barrier is reached when the queues have been
- * popped as far as they were filled when it was made, and all that was popped is in the backend, or in quarantine:
- * then it is reached too, but the answer is an error.
+ * A ticket that waits for one has a barrier at each writer that it concerns; these count
+ * ticket->barrier.pending down, and the last one makes the answer and returns the ticket. A barrier is
+ * reached when the queues have been popped as far as they were filled when it was made, and all that was
+ * popped is in the backend, or in quarantine: then it is reached too, but the answer is an error.
  */
 #ifndef FOREBAY_POLICIES_BARRIER_H
 #define FOREBAY_POLICIES_BARRIER_H
@@ -17,8 +17,8 @@ struct barrier;
 struct flusher;
 struct writer;
 
-/* Worker: hands a ticket with ticket->barrier filled in (space, timeout_ms, holds_outcome) to all writers that it
- * concerns. It comes back at once where there are none. */
+/* Worker: hands a ticket with ticket->barrier filled in (space, timeout_ms, holds_outcome) to all writers
+ * that it concerns. It comes back at once where there are none. */
 void barrier_submit(struct tier *tier, struct tier_ticket *ticket);
 
 /* ---- Writer thread ---- */

@@ -55,7 +55,7 @@ static bool put_back(struct flusher *flusher, struct dirty dirty) {
     return true;
 }
 
-/* ---- What is there ---- */
+/* ---- What waits ---- */
 
 /* The queue with the oldest front, or NULL. */
 static struct queue *oldest_queue(struct space *space, struct dirty *ret_front) {
@@ -138,7 +138,7 @@ uint64_t flusher_due(struct flusher *flusher, uint64_t now_us, bool forced) {
 
 /* ---- Collecting ---- */
 
-/* An entry that had turned FLUSHING and for which there was no memory. Only when several keys share a hash. */
+/* An entry that turned FLUSHING and for which there was no memory: only where keys share a hash. */
 struct missed {
     uint64_t version;
     size_t key_size;

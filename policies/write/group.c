@@ -245,7 +245,7 @@ static enum backend_status load_all(struct writer *writer, const struct cache_ti
 
 /* ---- Evaluating ---- */
 
-/* What stands before this item; NULL: nothing. */
+/* The entry as it is before this item; NULL: there is none. */
 static const struct cache_view *base_of(struct group *group, size_t index, const struct cache_time *now,
                                         struct cache_view *storage) {
     struct group_item *item = &group->items[index], *earlier = earlier_item(group, index);
@@ -329,7 +329,7 @@ static void evaluate_item(struct writer *writer, size_t index, const struct cach
     struct cache_view storage;
     const struct group_item *earlier = earlier_item(group, index);
     if (earlier && earlier->fate != ITEM_FINE && evaluate_need(request) != NEED_NOTHING)
-        item->fate = ITEM_FAILED; /* what stands is not known */
+        item->fate = ITEM_FAILED; /* nobody knows what is there */
     if (item->fate != ITEM_FINE)
         return;
     const struct cache_view *base = base_of(group, index, now, &storage);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The inside of a writer, for the files that are parts of it: writer.c (the thread and its schedule), call.c (calls to
- * the backend), group.c (write-through), flusher.c (write-behind), touches.c (rows that memory does not hold),
- * barrier.c (sync). Each promises in a header of its own what the schedule may ask of it.
+ * The inside of a writer, for the files that are parts of it: writer.c (the thread and its schedule), call.c
+ * (calls to the backend), group.c (write-through), flusher.c (write-behind), touches.c (rows that memory does
+ * not hold), barrier.c (sync). The header of each says what the schedule may ask of it.
  */
 #ifndef FOREBAY_POLICIES_WRITE_INTERNAL_H
 #define FOREBAY_POLICIES_WRITE_INTERNAL_H
@@ -26,7 +26,7 @@ struct writer {
     struct flusher *flushers; /* of the write-behind namespaces of this backend */
     size_t flusher_count;
 
-    /* its thread's, but that anyone may read the state of the breaker */
+    /* its thread's; the state of the breaker may be read by anyone */
     struct session session;
     struct breaker breaker;
     uint64_t upkeep_at;

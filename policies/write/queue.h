@@ -69,7 +69,8 @@ static inline uint64_t queue_pushed(const struct queue *queue) {
 /* Consumer: the front without taking it. False: empty. */
 bool queue_peek(struct queue *queue, struct dirty *ret_front);
 
-/* Consumer: the element n places behind the front, as a hint: false also where it would be work to find it. */
+/* Consumer: the element n places behind the front, as a hint: false also where it would be work to find
+ * it. */
 static inline bool queue_peek_ahead(const struct queue *queue, unsigned n, struct dirty *ret_element) {
     if (queue->head_used + n >= QUEUE_CHUNK_ELEMENTS || queue->popped + n >= queue_pushed(queue))
         return false;

@@ -10,7 +10,8 @@
  * keeps that.
  *
  *     touches_add --> fresh --touches_take--> taken --touches_run--> done
- *                                               `-- its entry has to be flushed first, or the backend is away: stays
+ *                                             `-- stays while its entry has to be flushed first, or the
+ *                                                 backend is away
  */
 #include "policies/write/touches.h"
 #include "policies/write/internal.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Touches in the background, of rows that memory does not hold. The design stands at the head of touches.c. */
+/* Touches in the background, of rows that memory does not hold. Design: at the head of touches.c. */
 #ifndef FOREBAY_POLICIES_TOUCHES_H
 #define FOREBAY_POLICIES_TOUCHES_H
 
@@ -28,11 +28,13 @@ struct touches {
 
 /* ---- Any thread ---- */
 
-/* Worker: a touch of a row, with the version of its journal record. False: too many wait already, or no memory. */
+/* Worker: a touch of a row, with the version of its journal record. False: too many wait already, or no
+ * memory. */
 bool touches_add(struct writer *writer, struct space *space, struct slice key, uint64_t hash,
                  uint64_t version, uint32_t expires_at);
 
-/* A row as it was loaded, with the expiry of a touch that has yet to reach it. Costs a load when none waits. */
+/* A row as it was loaded, with the expiry of a touch that has yet to reach it. Costs a load when none
+ * waits. */
 void touches_amend(struct writer *writer, const struct space *space, struct entry *entry, uint64_t hash);
 
 /* Is one not done yet? */
@@ -51,7 +53,8 @@ void touches_settle(struct writer *writer);
 /* With the writer's mutex: takes over what others have added. */
 void touches_take(struct writer *writer);
 
-/* Applies those that were taken, except where their entry has to be flushed first; stops at the first failure. */
+/* Applies those that were taken, except where their entry has to be flushed first; stops at the first
+ * failure. */
 void touches_run(struct writer *writer);
 
 /* Is a touch of this namespace (NULL: any) taken and not done? */

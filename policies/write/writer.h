@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The writer of a backend: one thread, one connection with the role BACKEND_WRITER. It takes write-through
- * changes first (group.h), then due batches of its write-behind namespaces (flusher.h), touches of rows that memory
- * does not hold (touches.h), barriers (barrier.h), then upkeep.
+ * changes first (group.h), then due batches of its write-behind namespaces (flusher.h), touches of rows that
+ * memory does not hold (touches.h), barriers (barrier.h), then upkeep.
  */
 #ifndef FOREBAY_POLICIES_WRITER_H
 #define FOREBAY_POLICIES_WRITER_H
@@ -10,8 +10,9 @@
 #include "policies/breaker.h"
 #include "policies/tier_parts.h"
 
-/* Opens the connection, and lifts the cache's versions above the store's. A backend that is not there after a few
- * seconds is left to come later. NULL with a sentence in error: it refuses, or there is no memory. */
+/* Opens the connection, and lifts the cache's versions above the store's. A backend that is not there
+ * after a few seconds is left to come later. NULL with a sentence in error: it refuses, or there is no
+ * memory. */
 struct writer *writer_create(struct tier_backend *backend, char *error, size_t error_size);
 bool writer_start(struct writer *writer);
 

@@ -11,7 +11,8 @@
  *     }
  *     ... RIG_CASE(what_was_set_can_be_read) in the list of tests
  *
- * Whatever a test makes with a rig (threads, tickets, the data folder) ends with it, also when an assertion fails.
+ * Whatever a test makes with a rig (threads, tickets, the data folder) ends with it, also when an assertion
+ * fails.
  *
  * A command is words: set|add|replace|append|prepend KEY VALUE [EXPTIME], cas KEY VALUE CAS, get|gets KEY,
  * gat KEY EXPTIME, touch KEY EXPTIME, delete KEY, incr|decr KEY DELTA, vivify KEY TTL (mg N), flush_all, sync
