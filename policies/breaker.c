@@ -6,14 +6,14 @@ void breaker_init(struct breaker *breaker, uint64_t seed) {
     atomic_init(&breaker->state, BREAKER_CLOSED);
     atomic_init(&breaker->opened, 0);
     breaker->failures = 0;
-    breaker->retry_at = 0;
+    atomic_init(&breaker->retry_at, 0);
     breaker->random = seed | 1;
 }
 
 bool breaker_admits(struct breaker *breaker, uint64_t now_us) {
     if (breaker_state(breaker) == BREAKER_CLOSED)
-        return now_us >= breaker->retry_at;
-    if (breaker_state(breaker) == BREAKER_HALF_OPEN || now_us < breaker->retry_at)
+        return now_us >= breaker_retry_at(breaker);
+    if (breaker_state(breaker) == BREAKER_HALF_OPEN || now_us < breaker_retry_at(breaker))
         return false;
     atomic_store_explicit(&breaker->state, BREAKER_HALF_OPEN, memory_order_relaxed);
     return true;
@@ -24,17 +24,19 @@ bool breaker_hopeful(const struct breaker *breaker, uint64_t now_us) {
     case BREAKER_CLOSED:
         return true;
     case BREAKER_OPEN:
-        return now_us >= breaker->retry_at;
+        return now_us >= breaker_retry_at(breaker);
     case BREAKER_HALF_OPEN:
         return false;
     }
     return true;
 }
 
-void breaker_success(struct breaker *breaker) {
+bool breaker_success(struct breaker *breaker) {
+    bool was_closed = breaker_state(breaker) == BREAKER_CLOSED;
     breaker->failures = 0;
-    breaker->retry_at = 0;
+    atomic_store_explicit(&breaker->retry_at, 0, memory_order_relaxed);
     atomic_store_explicit(&breaker->state, BREAKER_CLOSED, memory_order_relaxed);
+    return !was_closed;
 }
 
 /* xorshift64: good enough to spread retries. */
@@ -46,20 +48,22 @@ static uint64_t next_random(struct breaker *breaker) {
     return breaker->random = x;
 }
 
-void breaker_failure(struct breaker *breaker, uint64_t now_us) {
+bool breaker_failure(struct breaker *breaker, uint64_t now_us) {
     unsigned doublings = breaker->failures < 10 ? breaker->failures : 10;
     uint64_t pause = (uint64_t)BREAKER_FIRST_PAUSE << doublings;
     if (pause > BREAKER_LONGEST_PAUSE)
         pause = BREAKER_LONGEST_PAUSE;
     pause *= 1000;                                              /* us */
     pause = pause / 2 + next_random(breaker) % (pause / 2 + 1); /* half of it is jitter */
-    breaker->retry_at = now_us + pause;
+    atomic_store_explicit(&breaker->retry_at, now_us + pause, memory_order_relaxed);
     breaker->failures++;
     if (breaker->failures < BREAKER_PATIENCE)
-        return;
-    if (breaker_state(breaker) == BREAKER_CLOSED)
+        return false;
+    bool was_closed = breaker_state(breaker) == BREAKER_CLOSED;
+    if (was_closed)
         atomic_fetch_add_explicit(&breaker->opened, 1, memory_order_relaxed);
     atomic_store_explicit(&breaker->state, BREAKER_OPEN, memory_order_relaxed);
+    return was_closed;
 }
 
 const char *breaker_state_name(enum breaker_state state) {

@@ -7,8 +7,8 @@
  *     CLOSED --BREAKER_PATIENCE failures--> OPEN --pause over--> HALF_OPEN --success--> CLOSED
  *                                             ^------failure--------'
  *
- * Also before it opens each failure sets a (short) pause: breaker_wait tells it. Not thread-safe: its owner's
- * lock, or its owner's thread. The state alone may be read by any thread.
+ * Each failure sets a pause, also before the breaker opens: retry_at. Not thread-safe: its owner's lock, or
+ * its owner's thread; but any thread may read state, retry_at and opened.
  */
 #ifndef FOREBAY_POLICIES_BREAKER_H
 #define FOREBAY_POLICIES_BREAKER_H
@@ -26,28 +26,34 @@ enum {
 };
 
 struct breaker {
-    atomic_int state;  /* enum breaker_state */
-    unsigned failures; /* in a row */
-    uint64_t retry_at; /* monotonic us: nothing is to be asked before */
+    atomic_int state;              /* enum breaker_state */
+    unsigned failures;             /* in a row */
+    atomic_uint_fast64_t retry_at; /* monotonic us: nothing is to be asked before */
     uint64_t random;
     atomic_uint_fast64_t opened; /* times, for statistics */
 };
 
 void breaker_init(struct breaker *breaker, uint64_t seed);
 
-/* May the backend be asked now? When the pause of an open breaker is over the first to ask becomes the probe.
- */
+/* May the backend be asked now? When the pause of an open breaker is over, the first to ask is the probe. */
 bool breaker_admits(struct breaker *breaker, uint64_t now_us);
 
-/* Is there any use in queueing work for it? False while it is open and its pause lasts, or the probe is out.
- */
+/* Is there any use in queueing work for it? False while it is open and its pause lasts, or the probe is
+ * out. */
 bool breaker_hopeful(const struct breaker *breaker, uint64_t now_us);
 
-void breaker_success(struct breaker *breaker);
-void breaker_failure(struct breaker *breaker, uint64_t now_us);
+/* A call was answered. True: this has closed it. */
+bool breaker_success(struct breaker *breaker);
+
+/* A call failed. True: this has opened it; false where a probe failed. */
+bool breaker_failure(struct breaker *breaker, uint64_t now_us);
 
 static inline enum breaker_state breaker_state(const struct breaker *breaker) {
     return (enum breaker_state)atomic_load_explicit(&breaker->state, memory_order_relaxed);
+}
+
+static inline uint64_t breaker_retry_at(const struct breaker *breaker) {
+    return atomic_load_explicit(&breaker->retry_at, memory_order_relaxed);
 }
 
 /* "closed", "open", "half-open" */

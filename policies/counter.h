@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A counter: one thread writes it, anyone reads it. Costs no locked instruction. */
+/* A counter: one thread writes it, anyone reads it. Costs no locked instruction (except count_shared). */
 #ifndef FOREBAY_POLICIES_COUNTER_H
 #define FOREBAY_POLICIES_COUNTER_H
 
@@ -13,6 +13,10 @@ static inline void count_add(counter *c, uint64_t n) {
 }
 static inline void count(counter *c) {
     count_add(c, 1);
+}
+/* Where several threads write it. */
+static inline void count_shared(counter *c) {
+    atomic_fetch_add_explicit(c, 1, memory_order_relaxed);
 }
 static inline uint64_t counted(const counter *c) {
     return atomic_load_explicit(c, memory_order_relaxed);

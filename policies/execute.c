@@ -34,20 +34,6 @@ struct cache_view view_of_entry(const struct entry *entry, uint32_t now) {
                                .marks = entry->marks};
 }
 
-bool within_touch_slack(const struct space *space, const struct cache_view *base,
-                        const struct change *change) {
-    uint32_t slack = space->options.touch_slack, old = base->expires_at, new = change->expires_at;
-    if (slack == 0 || old == 0 || new == 0)
-        return false;
-    return (old > new ? old - new : new - old) < slack;
-}
-
-void touch_not_worth_it(struct change *change, const struct cache_view *base) {
-    uint8_t marks = base->marks | change->marks;
-    change->kind = marks == base->marks ? CHANGE_NONE : CHANGE_MARKS;
-    change->marks = marks;
-}
-
 /* ---- Looking ---- */
 
 static enum look answer(struct execution *e, const char *line) {
@@ -311,7 +297,8 @@ static bool read_quickly(struct tier_worker *worker, const struct request *reque
 
 enum tier_status execution_read(struct tier_worker *worker, struct tier_ticket *ticket,
                                 struct request *request, struct outcome *ret_outcome) {
-    if (request->command == COMMAND_GET && !ticket->has_loads && read_quickly(worker, request, ret_outcome))
+    if (request->command == COMMAND_GET && !ticket->loads.arrived &&
+        read_quickly(worker, request, ret_outcome))
         return TIER_DONE;
     struct execution e;
     execution_init(&e, worker, ticket, request, ret_outcome);

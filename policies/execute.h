@@ -38,7 +38,7 @@ static inline void execution_init(struct execution *e, struct tier_worker *worke
     e->space = request->space;
     e->base = NULL;
     e->unknown = false;
-    e->load = ticket->has_loads ? ticket_take_load(ticket, request) : NULL;
+    e->load = ticket->loads.arrived ? ticket_take_load(ticket, request) : NULL;
     outcome->holds_lock = false;
     outcome->hit = false;
 }
@@ -75,14 +75,7 @@ const char *store_error(enum cache_status status);
 /* Delete, or md that only deletes: what can be applied to a row that nobody has looked at. */
 bool is_plain_delete(const struct request *request);
 
-/* Is the touch so small that it is answered and not recorded? */
-bool within_touch_slack(const struct space *space, const struct cache_view *base,
-                        const struct change *change);
-
-/* What is left of such a touch: the expiry stays, the token that it won is kept. */
-void touch_not_worth_it(struct change *change, const struct cache_view *base);
-
-/* An entry as a view, and the other way round. */
+/* An entry as a view. */
 struct cache_view view_of_entry(const struct entry *entry, uint32_t now);
 
 #endif

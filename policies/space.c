@@ -1,14 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Namespaces: finding the one of a key, and when one is full.
- *
- * Fullness has hysteresis: FULL is set when the dirty bytes reach dirty_limit, or the oldest dirty entry
- * dirty_age_limit, and cleared when both are below three quarters of that; so writers are not let in and
- * stopped again with every batch.
- */
+/* Namespaces: which key is whose, and what one is made of. */
+#include "policies/space.h"
 #include "policies/tier_parts.h"
 #include "policies/write/quarantine.h"
-#include <assert.h>
 #include <stdlib.h>
 
 enum {
@@ -16,7 +10,6 @@ enum {
     BATCH_BYTES_MIN = 1 << 20,
     BATCH_BYTES_MAX = 32 << 20, /* memory of a batch: this, or a part of the cache's if that is less */
     BATCH_SHARE = 32,
-    STARVED_PAUSE_US = 50000, /* how long those wait at most whom the cache refused */
 };
 
 struct space *space_of_key(const struct tier *tier, struct slice key) {
@@ -79,7 +72,7 @@ bool space_init(struct space *space, struct tier *tier, const struct space_optio
     space->flush_bytes =
         space->options.dirty_limit / 2 < FLUSH_BYTES_MAX ? space->options.dirty_limit / 2 : FLUSH_BYTES_MAX;
     space->batch_bytes = batch_bytes(tier->options.cache.memory_limit);
-    pthread_mutex_init(&space->waiting_mutex, NULL);
+    fullness_init(&space->fullness);
     return !space->policy->holds_back || init_dirty(space, error, error_size);
 }
 
@@ -90,62 +83,5 @@ void space_destroy(struct space *space) {
     free(space->queues);
     free(space->by_worker);
     quarantine_close(space->quarantine);
-    pthread_mutex_destroy(&space->waiting_mutex);
-}
-
-/* ---- Fullness ---- */
-
-void space_judge_full(struct space *space, uint64_t oldest_age_us) {
-    size_t bytes = cache_dirty_bytes(space->tier->cache, space->number), limit = space->options.dirty_limit;
-    uint64_t age_limit = (uint64_t)space->options.dirty_age_limit * 1000;
-    if (bytes >= limit || (age_limit && oldest_age_us >= age_limit))
-        atomic_store(&space->full, true);
-    else if (bytes < limit / 4 * 3 && (!age_limit || oldest_age_us < age_limit / 4 * 3) &&
-             !atomic_load(&space->starved))
-        atomic_store(&space->full, false);
-}
-
-static struct tier_ticket *take_waiting(struct space *space) {
-    pthread_mutex_lock(&space->waiting_mutex);
-    struct tier_ticket *list = space->waiting;
-    space->waiting = NULL;
-    atomic_store(&space->waiting_count, 0);
-    pthread_mutex_unlock(&space->waiting_mutex);
-    return list;
-}
-
-static void put_waiting(struct space *space, struct tier_ticket *first, struct tier_ticket **end,
-                        unsigned n) {
-    pthread_mutex_lock(&space->waiting_mutex);
-    *end = space->waiting;
-    space->waiting = first;
-    atomic_fetch_add(&space->waiting_count, n);
-    pthread_mutex_unlock(&space->waiting_mutex);
-}
-
-uint64_t space_release_waiting(struct space *space, uint64_t now_us) {
-    struct tier_ticket *kept = NULL, **end = &kept, *next;
-    uint64_t earliest = 0;
-    unsigned count_kept = 0;
-    if (atomic_load(&space->waiting_count) == 0)
-        return 0;
-    bool full = atomic_load(&space->full);
-    for (struct tier_ticket *ticket = take_waiting(space); ticket; ticket = next) {
-        next = ticket->next;
-        if (!full || now_us >= ticket->deadline_us) {
-            ticket->room_denied = full;
-            ticket_return(ticket);
-            continue;
-        }
-        if (!earliest || ticket->deadline_us < earliest)
-            earliest = ticket->deadline_us;
-        *end = ticket;
-        end = &ticket->next;
-        count_kept++;
-    }
-    if (kept)
-        put_waiting(space, kept, end, count_kept);
-    if (atomic_load(&space->starved) && (!earliest || now_us + STARVED_PAUSE_US < earliest))
-        return now_us + STARVED_PAUSE_US;
-    return earliest;
+    fullness_destroy(&space->fullness);
 }

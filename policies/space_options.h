@@ -34,7 +34,8 @@ struct space_options {
     uint32_t ttl;           /* seconds, when the client gives none; 0: for ever */
     uint32_t max_residency; /* seconds; 0: for ever */
     uint32_t negative_ttl;  /* ms; 0: absence is not remembered. Rounded up to whole seconds in the cache */
-    uint32_t touch_slack;   /* seconds: a touch that moves the expiry by less is answered, not recorded */
+    /* seconds: a touch that moves the expiry by less is answered but not recorded; 0: exact */
+    uint32_t touch_slack;
     enum existence existence;
     enum on_backend_down on_backend_down;
     uint32_t flush_delay; /* ms */

@@ -2,10 +2,15 @@
 /*
  * Tickets: what a connection brings along when its request has to wait, and what comes back with it.
  *
- * A ticket belongs to its worker until tier_turn_end hands it over (turn.c), then to whoever works on it,
- * and again to the worker once ticket_return has put it on the worker's ready stack. Loads of several keys,
- * and barriers at several writers, count down `pending`; the last one returns the ticket.
+ *                      tier_submit, tier_turn_end
+ *     the worker's  --------------------------------->  a loader's or a writer's, or waiting for room
+ *                   <---------------------------------
+ *                      ticket_return: by way of the worker's ready stack
+ *
+ * Loads of several keys, changes that go ahead, and barriers at several writers count down; the last one
+ * returns the ticket.
  */
+#include "policies/ticket.h"
 #include "policies/tier_parts.h"
 #include <assert.h>
 #include <stdarg.h>
@@ -27,7 +32,7 @@ void tier_ticket_destroy(struct tier_ticket *ticket) {
         return;
     ticket_clear_loads(ticket);
     ticket_clear_ahead(ticket);
-    free(ticket->loads);
+    free(ticket->loads.list);
     free(ticket->bytes);
     free(ticket);
 }
@@ -103,7 +108,7 @@ void ticket_fail(struct tier_ticket *ticket, const char *format, ...) {
 /* ---- Changes that go ahead ---- */
 
 bool ticket_add_ahead(struct tier_ticket *ticket, const struct request *request) {
-    if (ticket->ahead_count == TICKET_AHEAD_MAX)
+    if (ticket->ahead.count == TICKET_AHEAD_MAX)
         return false;
     struct tier_ticket *next = tier_ticket_create(ticket->worker, ticket->owner);
     if (!next || !ticket_keep_request(next, request)) {
@@ -111,84 +116,83 @@ bool ticket_add_ahead(struct tier_ticket *ticket, const struct request *request)
         return false;
     }
     next->first = ticket;
-    if (!ticket->ahead)
-        ticket->ahead_last = &ticket->ahead;
-    *ticket->ahead_last = next;
-    ticket->ahead_last = &next->following;
-    ticket->ahead_count++;
+    if (!ticket->ahead.list)
+        ticket->ahead.end = &ticket->ahead.list;
+    *ticket->ahead.end = next;
+    ticket->ahead.end = &next->following;
+    ticket->ahead.count++;
     return true;
 }
 
 static void drop_taken(struct tier_ticket *ticket) {
-    tier_ticket_destroy(ticket->taken);
-    ticket->taken = NULL;
+    tier_ticket_destroy(ticket->ahead.taken);
+    ticket->ahead.taken = NULL;
 }
 
 void ticket_take_outcome(struct tier_ticket *ticket, struct outcome *ret_outcome) {
     drop_taken(ticket);
-    if (!ticket->answered) {
+    if (!ticket->ahead.begun) {
         *ret_outcome = ticket->outcome;
-        ticket->answered = true;
+        ticket->ahead.begun = true;
     } else {
-        ticket->taken = ticket->ahead;
-        ticket->ahead = ticket->taken->following;
-        ticket->ahead_count--;
-        *ret_outcome = ticket->taken->outcome;
+        ticket->ahead.taken = ticket->ahead.list;
+        ticket->ahead.list = ticket->ahead.taken->following;
+        ticket->ahead.count--;
+        *ret_outcome = ticket->ahead.taken->outcome;
     }
-    if (!ticket->ahead)
-        ticket->has_outcome = ticket->answered = false;
+    if (!ticket->ahead.list)
+        ticket->has_outcome = ticket->ahead.begun = false;
 }
 
 void ticket_clear_ahead(struct tier_ticket *ticket) {
     drop_taken(ticket);
-    while (ticket->ahead) {
-        struct tier_ticket *next = ticket->ahead;
-        ticket->ahead = next->following;
+    while (ticket->ahead.list) {
+        struct tier_ticket *next = ticket->ahead.list;
+        ticket->ahead.list = next->following;
         tier_ticket_destroy(next);
     }
-    ticket->ahead_count = 0;
-    ticket->answered = false;
+    ticket->ahead.count = 0;
+    ticket->ahead.begun = false;
 }
 
 /* ---- Loads ---- */
 
 void ticket_clear_loads(struct tier_ticket *ticket) {
-    for (unsigned i = 0; i < ticket->load_count; i++)
-        entry_copy_drop(ticket->loads[i].copy);
-    ticket->load_count = ticket->load_at = 0;
-    ticket->has_loads = false;
-    if (ticket->load_capacity > LOADS_KEPT) {
-        free(ticket->loads);
-        ticket->loads = NULL;
-        ticket->load_capacity = 0;
+    for (unsigned i = 0; i < ticket->loads.count; i++)
+        entry_copy_drop(ticket->loads.list[i].copy);
+    ticket->loads.count = ticket->loads.at = 0;
+    ticket->loads.arrived = false;
+    if (ticket->loads.capacity > LOADS_KEPT) {
+        free(ticket->loads.list);
+        ticket->loads.list = NULL;
+        ticket->loads.capacity = 0;
     }
 }
 
 static bool grow_loads(struct tier_ticket *ticket) {
-    unsigned capacity = ticket->load_capacity ? ticket->load_capacity * 4 : 1;
+    unsigned capacity = ticket->loads.capacity ? ticket->loads.capacity * 4 : 1;
     if (capacity > TICKET_LOADS_MAX)
         capacity = TICKET_LOADS_MAX;
-    struct load *loads = realloc(ticket->loads, capacity * sizeof *loads);
-    if (!loads)
+    struct load *list = realloc(ticket->loads.list, capacity * sizeof *list);
+    if (!list)
         return false;
-    ticket->loads = loads;
-    ticket->load_capacity = capacity;
+    ticket->loads.list = list;
+    ticket->loads.capacity = capacity;
     return true;
 }
 
 bool ticket_want(struct tier_ticket *ticket, const struct request *request, uint64_t stamp, bool keep) {
-    if (ticket->park !=
-        PARK_LOADS) { /* the first of a new round: what was not taken of the last is outdated */
+    if (ticket->park != PARK_LOADS) { /* a new round: what was not taken of the last is outdated */
         ticket_clear_loads(ticket);
         ticket->park = PARK_LOADS;
     }
-    if (ticket->load_count == TICKET_LOADS_MAX ||
-        (ticket->load_count == ticket->load_capacity && !grow_loads(ticket))) {
-        if (ticket->load_count == 0)
+    if (ticket->loads.count == TICKET_LOADS_MAX ||
+        (ticket->loads.count == ticket->loads.capacity && !grow_loads(ticket))) {
+        if (ticket->loads.count == 0)
             ticket->park = PARK_NONE;
         return false;
     }
-    struct load *load = &ticket->loads[ticket->load_count++];
+    struct load *load = &ticket->loads.list[ticket->loads.count++];
     load->ticket = ticket;
     load->next = NULL;
     load->space = request->space;
@@ -210,13 +214,13 @@ static bool load_is_for(const struct load *load, const struct request *request) 
 /* Loads were wanted in the order of their requests and are executed in that order, so the search goes forward
  * from the last one taken, and in the common case finds its own at once. */
 struct load *ticket_take_load(struct tier_ticket *ticket, const struct request *request) {
-    for (unsigned i = ticket->load_at; i < ticket->load_count; i++) {
-        if (!load_is_for(&ticket->loads[i], request))
+    for (unsigned i = ticket->loads.at; i < ticket->loads.count; i++) {
+        if (!load_is_for(&ticket->loads.list[i], request))
             continue;
-        ticket->load_at = i + 1;
-        return &ticket->loads[i];
+        ticket->loads.at = i + 1;
+        return &ticket->loads.list[i];
     }
-    if (ticket->load_at == ticket->load_count)
+    if (ticket->loads.at == ticket->loads.count)
         ticket_clear_loads(ticket);
     return NULL;
 }
@@ -227,7 +231,8 @@ void ticket_return(struct tier_ticket *ticket) {
     struct tier_worker *worker = ticket->worker;
     if (ticket->first)
         ticket = ticket->first;
-    if (ticket->ahead && atomic_fetch_sub_explicit(&ticket->unanswered, 1, memory_order_acq_rel) != 1)
+    if (ticket->ahead.list &&
+        atomic_fetch_sub_explicit(&ticket->ahead.unanswered, 1, memory_order_acq_rel) != 1)
         return;
     struct tier_ticket *first = atomic_load_explicit(&worker->ready, memory_order_relaxed);
     do {
@@ -238,7 +243,7 @@ void ticket_return(struct tier_ticket *ticket) {
         service_wake(&worker->tier->service, worker->index);
 }
 
-void ticket_pending_done(struct tier_ticket *ticket) {
-    if (atomic_fetch_sub_explicit(&ticket->pending, 1, memory_order_acq_rel) == 1)
+void ticket_load_done(struct tier_ticket *ticket) {
+    if (atomic_fetch_sub_explicit(&ticket->loads.pending, 1, memory_order_acq_rel) == 1)
         ticket_return(ticket);
 }

@@ -2,8 +2,10 @@
 /*
  * Tickets: what a connection brings along when its request has to wait, and what comes back with it.
  *
- * A ticket is its worker's until tier_turn_end hands it over (turn.c), then belongs to whoever works on it, and is
- * the worker's again once ticket_return has put it on the worker's ready stack.
+ * A ticket is its worker's until tier_turn_end hands it over (turn.c), then belongs to whoever works on it,
+ * and is the worker's again once ticket_return has put it on the worker's ready stack. There is a struct for
+ * each kind of wait; of what it does not name, `next`, `deadline_us`, `request`, `outcome`, `bytes` and
+ * `error` go along with the ticket, and the rest stays the worker's.
  */
 #ifndef FOREBAY_POLICIES_TICKET_H
 #define FOREBAY_POLICIES_TICKET_H
@@ -47,52 +49,59 @@ struct load {
     char key[ENTRY_KEY_MAX];
 };
 
-/* What a barrier waits for at one writer. */
-struct barrier {
-    struct barrier *next;
-    struct tier_ticket *ticket;
-    uint64_t deadline_us; /* monotonic, 0: none */
-    uint64_t quarantined; /* entries ever quarantined in its namespaces when it began */
-    uint64_t
-        targets[]; /* per namespace of the tier and worker: queue_pushed at the time, 0: not waited for */
+/* PARK_LOADS: the keys that are looked up together. While parked each load is the flight's that it has
+ * joined, and whoever lands that gives it back by counting `pending` down; list, count and capacity stay
+ * as they are. */
+struct ticket_loads {
+    bool arrived; /* results are there that were not taken yet */
+    unsigned count, capacity;
+    unsigned at; /* the first that was not taken yet */
+    struct load *list;
+    atomic_uint pending; /* that have not been answered */
+};
+
+/* PARK_WRITE: changes that follow on the connection go to the writer together with the first, each with a
+ * ticket of its own; the first comes back when all are answered, and brings their answers along. While
+ * parked all of them are the writer's; the list itself stays as it is. */
+struct ticket_ahead {
+    struct tier_ticket *list, **end; /* in order; `following` links them */
+    unsigned count;
+    bool begun;                /* the first's own answer was given, those of the list follow */
+    struct tier_ticket *taken; /* was of the list, its answer is being given */
+    atomic_uint unanswered;    /* of the first and the list, while they are with the writer */
+};
+
+/* PARK_BARRIER: what is waited for is asked by the worker, before; the rest is the writers', while it is
+ * parked (barrier.h). */
+struct ticket_barrier {
+    struct space *space; /* NULL: all */
+    uint32_t timeout_ms; /* 0: none */
+    bool holds_outcome;  /* the outcome stands and is told if all goes well (on_full = write-through) */
+    uint64_t entries;    /* that were dirty when it began: the answer, otherwise */
+    atomic_uint pending; /* writers that have not answered */
+    atomic_bool failed;
 };
 
 struct tier_ticket {
     struct tier_worker *worker;
     void *owner;
     struct tier_ticket *next; /* in whatever list it is */
-    enum park park;
-    bool has_outcome; /* the answer to the request that is executed next is here, or the first of `ahead` */
-    bool room_denied; /* it waited for room until its deadline */
-    bool has_loads;   /* results not yet taken */
-    uint8_t tries;
-    /* PARK_LOADS */
-    struct load *loads;
-    unsigned load_count, load_at, load_capacity;
-    atomic_uint pending; /* loads (or writers, for a barrier) that have not answered yet */
-    /* PARK_WRITE: changes that follow on the connection go to the writer together with the first, each with a
-     * ticket of its own; the first comes back when all are answered, and brings their answers along */
-    struct tier_ticket *first;               /* of such a one: the connection's ticket; else NULL */
-    struct tier_ticket *ahead, **ahead_last; /* in order; `following` links them */
-    struct tier_ticket *following;
-    struct tier_ticket *taken; /* was of `ahead`, its answer is being given */
-    unsigned ahead_count;
-    bool answered;          /* its own outcome was given, those of `ahead` follow */
-    atomic_uint unanswered; /* of itself and `ahead`, while they are with the writer */
-    /* PARK_WRITE, and whatever comes back with an outcome */
-    struct request request; /* copy; slices point into bytes */
-    struct outcome outcome;
+    enum park park;           /* what it is about to wait for, until it is handed over */
+    bool has_outcome;         /* the answer to what is executed next is here: outcome, or ahead's first */
+    bool room_denied;         /* it waited for room until its deadline */
+    uint8_t tries;            /* loads of one key for the request at hand */
+    struct ticket_loads loads;
+    uint64_t deadline_us; /* PARK_ROOM, PARK_WRITE: monotonic, 0: not set */
+    struct ticket_ahead ahead;
+    struct ticket_barrier barrier;
+    /* of a change that goes ahead: the connection's ticket, and the next in its list; else NULL */
+    struct tier_ticket *first, *following;
+    /* what goes along (PARK_WRITE), and what comes back */
+    struct request request; /* its slices point into bytes */
+    struct outcome outcome; /* its slices point into bytes */
     char *bytes;
     size_t bytes_capacity;
-    char error[160];
-    /* times and places */
-    uint64_t deadline_us; /* PARK_ROOM, PARK_WRITE: monotonic, 0: not set */
-    /* PARK_BARRIER */
-    struct space *barrier_space; /* NULL: all */
-    uint64_t barrier_entries;
-    uint32_t barrier_timeout; /* ms */
-    atomic_bool barrier_failed;
-    bool barrier_holds_outcome; /* on_full = write-through */
+    char error[160]; /* what an outcome of ticket_fail says */
 };
 
 /* Room for size bytes in ticket->bytes (what was there is lost), or NULL. */
@@ -131,7 +140,7 @@ void ticket_clear_loads(struct tier_ticket *ticket);
  * last of them, or itself, does. */
 void ticket_return(struct tier_ticket *ticket);
 
-/* One of ticket->pending is done; returns the ticket when it was the last. */
-void ticket_pending_done(struct tier_ticket *ticket);
+/* A load of the ticket has its answer; returns the ticket when it was the last. */
+void ticket_load_done(struct tier_ticket *ticket);
 
 #endif

@@ -258,8 +258,8 @@ static bool start_threads(struct tier *tier, char *error, size_t error_size) {
     count_preloads(tier);
     for (size_t i = 0; i < tier->backend_count; i++)
         if (!writer_start(tier->backends[i].writer) || !loader_start(tier->backends[i].loader)) {
-            snprintf(error, error_size, "No threads can be had for backend \"%s\".",
-                     tier->backends[i].options.store.name);
+            snprintf(error, error_size, "Cannot start threads for backend \"%s\".",
+                     tier->backends[i].options.options.name);
             return false;
         }
     return true;

@@ -48,8 +48,8 @@ void tier_backend_options_complete(struct tier_backend_options *options);
 struct tier_options {
     struct cache_options cache;
     unsigned workers; /* 1 to 256 */
-    const struct space_options
-        *spaces; /* in the order of the configuration; a default one with prefix "" is added if missing */
+    /* in the order of the configuration; a default one with prefix "" is added if missing */
+    const struct space_options *spaces;
     size_t space_count;
     const struct tier_backend_options *backends;
     size_t backend_count;
@@ -108,7 +108,7 @@ void tier_prepare(struct tier_worker *worker, struct request *request);
 enum tier_status tier_execute(struct tier_worker *worker, struct tier_ticket *ticket, struct request *request,
                               struct outcome *ret_outcome);
 
-void tier_release(struct tier_worker *worker, struct outcome *outcome);
+void tier_release(struct outcome *outcome);
 
 /* After a request parked, for those that follow it on the same connection, in their order, until one answers
  * false: a read whose key is not in memory, behind parked reads, is loaded together with them; a
@@ -124,9 +124,8 @@ void tier_submit(struct tier_worker *worker, struct tier_ticket *ticket);
 /* The next ticket that came back, or NULL. */
 struct tier_ticket *tier_next_ready(struct tier_worker *worker);
 
-/* The request of a returned ticket will not be executed again (the client went away): forget what it brought.
- */
-void tier_abandon(struct tier_worker *worker, struct tier_ticket *ticket);
+/* The request of a returned ticket will not be executed again (the client went away): forget what it brought. */
+void tier_abandon(struct tier_ticket *ticket);
 
 /* ---- Tickets ---- */
 

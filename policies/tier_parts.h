@@ -2,14 +2,14 @@
 /*
  * What a tier is made of: who owns what, and which thread may touch it. For the files of policies alone.
  *
- *     struct tier            one; constant after tier_create but for its atomics
+ *     struct tier            one; constant after tier_create, except its atomics
  *       struct space         a namespace: options, dirty queues (one per worker), fullness, quarantine
  *       struct tier_backend  a backend: one loader (reader threads) and one writer (one thread)
- *     struct tier_worker     one per worker thread: that thread alone, but for the members marked "shared"
+ *     struct tier_worker     one per worker thread: that thread alone, except the members marked "shared"
  *     struct tier_ticket     one per connection: its worker's thread; while parked, whoever works on it
  *
  * Locks, none of which is ever held together with another one or across a call of a backend or of the cache:
- * loader.mutex, writer.mutex, space.waiting_mutex, quarantine.mutex, tier.stats_mutex.
+ * loader.mutex, writer.mutex, fullness.mutex, quarantine.mutex, tier.stats_mutex.
  */
 #ifndef FOREBAY_POLICIES_TIER_PARTS_H
 #define FOREBAY_POLICIES_TIER_PARTS_H

@@ -242,11 +242,11 @@ static void stat_write_behind(struct space *space, struct stat_sink *sink) {
     number(sink, name, "dirty_bytes", cache_dirty_bytes(cache, space->number));
     number(sink, name, "dirty_limit", space->options.dirty_limit);
     number(sink, name, "oldest_dirty_ms", oldest_age_ms(space));
-    number(sink, name, "full", atomic_load(&space->full));
-    number(sink, name, "waiting_requests", atomic_load(&space->waiting_count));
-    number(sink, name, "full_waits", counted(&space->full_waits));
-    number(sink, name, "full_rejects", counted(&space->full_rejects));
-    number(sink, name, "full_write_throughs", counted(&space->full_throughs));
+    number(sink, name, "full", atomic_load(&space->fullness.full));
+    number(sink, name, "waiting_requests", atomic_load(&space->fullness.waiting_count));
+    number(sink, name, "full_waits", counted(&space->fullness.waits));
+    number(sink, name, "full_rejects", counted(&space->fullness.rejects));
+    number(sink, name, "full_write_throughs", counted(&space->fullness.throughs));
     number(sink, name, "changes", changes);
     number(sink, name, "coalesced", changes > queued ? changes - queued : 0);
     number(sink, name, "batches", counted(&flushed->batches));

@@ -8,6 +8,7 @@
 #include "policies/execute.h"
 #include "policies/load/loader.h"
 #include "policies/tier_stats.h"
+#include "policies/write/barrier.h"
 #include "policies/write/low_water.h"
 #include "policies/write/writer.h"
 #include <assert.h>
@@ -35,11 +36,7 @@ static void wait_in_space(struct tier_ticket *ticket) {
     struct space *space = ticket->request.space;
     if (ticket->deadline_us == 0)
         ticket->deadline_us = monotonic_us() + (uint64_t)space->backend->timeout_ms * 1000;
-    pthread_mutex_lock(&space->waiting_mutex);
-    ticket->next = space->waiting;
-    space->waiting = ticket;
-    atomic_fetch_add(&space->waiting_count, 1);
-    pthread_mutex_unlock(&space->waiting_mutex);
+    fullness_wait(&space->fullness, ticket);
     writer_poke(space->backend->writer);
 }
 
@@ -49,8 +46,8 @@ static void dispatch(struct tier_worker *worker, struct tier_ticket *ticket) {
     ticket->park = PARK_NONE;
     switch (park) {
     case PARK_LOADS:
-        count_add(&worker->counters.loads, ticket->load_count);
-        ticket->has_loads = true;
+        count_add(&worker->counters.loads, ticket->loads.count);
+        ticket->loads.arrived = true;
         loader_submit(ticket);
         break;
     case PARK_WRITE:
@@ -60,7 +57,7 @@ static void dispatch(struct tier_worker *worker, struct tier_ticket *ticket) {
         wait_in_space(ticket);
         break;
     case PARK_BARRIER:
-        writer_barrier(worker->tier, ticket);
+        barrier_submit(worker->tier, ticket);
         break;
     case PARK_NONE:
         assert(false);
@@ -70,8 +67,8 @@ static void dispatch(struct tier_worker *worker, struct tier_ticket *ticket) {
 
 static void wake_writers(struct tier_worker *worker) {
     struct tier *tier = worker->tier;
-    for (uint64_t touched = worker->touched; touched; touched &= touched - 1) {
-        struct space *space = &tier->spaces[__builtin_ctzll(touched)];
+    for (uint64_t queued = worker->queued_spaces; queued; queued &= queued - 1) {
+        struct space *space = &tier->spaces[__builtin_ctzll(queued)];
         bool due = !atomic_load(&space->armed);
         if (!due && (cache_dirty_entries(tier->cache, space->number) >= space->options.flush_batch ||
                      cache_dirty_bytes(tier->cache, space->number) >= space->flush_bytes))
@@ -79,14 +76,14 @@ static void wake_writers(struct tier_worker *worker) {
         if (due)
             writer_poke(space->backend->writer);
     }
-    worker->touched = 0;
+    worker->queued_spaces = 0;
 }
 
 bool tier_turn_end(struct tier_worker *worker, uint64_t *ret_position) {
     uint64_t position;
     bool kept = write_journal(worker, ret_position ? ret_position : &position);
     low_water_leave(worker);
-    if (worker->touched)
+    if (worker->queued_spaces)
         wake_writers(worker);
     struct tier_ticket *ticket = worker->submitted, *next;
     worker->submitted = NULL;
@@ -129,8 +126,7 @@ enum tier_status tier_execute(struct tier_worker *worker, struct tier_ticket *ti
     return TIER_PARKED;
 }
 
-void tier_release(struct tier_worker *worker, struct outcome *outcome) {
-    (void)worker;
+void tier_release(struct outcome *outcome) {
     assert(outcome->holds_lock);
     if (outcome->hit)
         cache_hit(&outcome->cursor);
@@ -142,7 +138,7 @@ static void anticipate_read(struct tier_worker *worker, struct tier_ticket *tick
                             const struct request *request) {
     struct cache_cursor cursor;
     const struct space *space = request->space;
-    if (!space->backend || ticket->load_count == TICKET_LOADS_MAX)
+    if (!space->backend || ticket->loads.count == TICKET_LOADS_MAX)
         return;
     enum cache_presence presence =
         cache_seek(worker->tier->cache, space->number, request->key, request->hash, &worker->now, &cursor);
@@ -212,8 +208,7 @@ struct tier_ticket *tier_next_ready(struct tier_worker *worker) {
     return ticket;
 }
 
-void tier_abandon(struct tier_worker *worker, struct tier_ticket *ticket) {
-    (void)worker;
+void tier_abandon(struct tier_ticket *ticket) {
     ticket_clear_loads(ticket);
     ticket_clear_ahead(ticket);
     ticket->park = PARK_NONE;
@@ -231,13 +226,13 @@ enum tier_status tier_sync(struct tier_worker *worker, struct tier_ticket *ticke
         ticket_take_outcome(ticket, ret_outcome);
         return TIER_DONE;
     }
-    ticket->barrier_space = NULL;
-    if (space.size && !(ticket->barrier_space = space_by_name(worker->tier, space))) {
+    ticket->barrier.space = NULL;
+    if (space.size && !(ticket->barrier.space = space_by_name(worker->tier, space))) {
         outcome_error(ret_outcome, "CLIENT_ERROR no such namespace");
         return TIER_DONE;
     }
-    ticket->barrier_timeout = timeout_ms;
-    ticket->barrier_holds_outcome = false;
+    ticket->barrier.timeout_ms = timeout_ms;
+    ticket->barrier.holds_outcome = false;
     ticket->park = PARK_BARRIER;
     count(&worker->counters.parked);
     return TIER_PARKED;

@@ -30,13 +30,12 @@ struct tier_worker {
     struct journal_series *journal;
     struct tier_ticket *submitted, **submitted_end; /* of this turn, in order */
     struct tier_ticket *returned;                   /* taken off `ready`, in order */
-    uint64_t touched;                               /* bit per namespace: something was queued in this turn */
-    bool appended;                                  /* this turn has records in the journal's buffer */
+    uint64_t queued_spaces; /* a bit for each namespace of which something was queued in this turn */
+    bool appended;          /* this turn has records in the journal's buffer */
     struct worker_counters counters;
     /* shared */
     _Alignas(64) _Atomic(struct tier_ticket *) ready; /* tickets that came back, newest first */
-    atomic_uint_fast64_t
-        floor; /* low_water.c: 0 entering a turn, turn_floor in one, UINT64_MAX between turns */
+    atomic_uint_fast64_t floor;   /* low_water.c: 0 entering a turn, turn_floor in one, else UINT64_MAX */
     atomic_uint_fast64_t durable; /* position up to which its journal is on disk */
     atomic_bool journal_stuck;    /* a journal_write failed: the worker has to be woken to try again */
 };

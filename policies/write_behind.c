@@ -9,6 +9,8 @@
  * the queue and in the journal.
  */
 #include "policies/execute.h"
+#include "policies/write/concern.h"
+#include "policies/write/touches.h"
 #include "policies/write/writer.h"
 #include <assert.h>
 
@@ -22,24 +24,13 @@ static enum tier_status refuse(struct execution *e, const char *line) {
     return TIER_DONE;
 }
 
-/* Does the backend have to learn of the change? A placeholder (mg N) does not concern it; but where a delete
- * still waits to be written, memory can hold only one of the two, and the placeholder takes the tombstone's
- * place. */
+/* A placeholder (mg N) does not concern the backend; but where a delete still waits to be written, memory can
+ * hold only one of the two, and the placeholder takes the tombstone's place. */
 static bool concerns_backend(const struct execution *e) {
     const struct cache_cursor *cursor = &e->outcome->cursor;
-    switch (e->change.kind) {
-    case CHANGE_PUT:
-    case CHANGE_DELETE:
-        return true;
-    case CHANGE_TOUCH:
-        return !within_touch_slack(e->space, e->base, &e->change);
-    case CHANGE_VIVIFY:
+    if (e->change.kind == CHANGE_VIVIFY)
         return cursor->presence == CACHE_GONE && cursor->view.state != CACHE_CLEAN;
-    case CHANGE_NONE:
-    case CHANGE_MARKS:
-        return false;
-    }
-    return true;
+    return change_concerns_backend(e->space, e->base, &e->change);
 }
 
 /* ---- Room ---- */
@@ -65,9 +56,8 @@ static enum tier_status no_memory(struct execution *e) {
     struct space *space = e->space;
     if (!anything_dirty(e->worker->tier) || space->options.on_full != FULL_WAIT)
         return refuse(e, store_error(CACHE_NO_MEMORY));
-    atomic_store(&space->starved, true);
-    atomic_store(&space->full, true);
-    atomic_fetch_add_explicit(&space->full_waits, 1, memory_order_relaxed);
+    fullness_starve(&space->fullness);
+    count_shared(&space->fullness.waits);
     return wait_for_room(e);
 }
 
@@ -75,7 +65,7 @@ static enum tier_status no_memory(struct execution *e) {
 static bool has_room(struct execution *e, bool *ret_through, enum tier_status *ret_status) {
     struct space *space = e->space;
     *ret_through = false;
-    if (!atomic_load_explicit(&space->full, memory_order_relaxed))
+    if (!fullness_is_full(&space->fullness))
         return true;
     switch (space->options.on_full) {
     case FULL_WRITE_THROUGH:
@@ -83,18 +73,18 @@ static bool has_room(struct execution *e, bool *ret_through, enum tier_status *r
             *ret_status = refuse(e, space->backend->down);
             return false;
         }
-        atomic_fetch_add_explicit(&space->full_throughs, 1, memory_order_relaxed);
+        count_shared(&space->fullness.throughs);
         *ret_through = true;
         return true;
     case FULL_REJECT:
-        atomic_fetch_add_explicit(&space->full_rejects, 1, memory_order_relaxed);
+        count_shared(&space->fullness.rejects);
         *ret_status = refuse(e, error_full);
         return false;
     case FULL_WAIT:
         break;
     }
     if (!e->ticket->room_denied && e->ticket->deadline_us == 0)
-        atomic_fetch_add_explicit(&space->full_waits, 1, memory_order_relaxed);
+        count_shared(&space->fullness.waits);
     *ret_status = wait_for_room(e);
     return false;
 }
@@ -145,9 +135,8 @@ static void queue_entry(struct execution *e) {
     count(&space->by_worker[worker->index].changes);
     if (e->outcome->cursor.queue)
         queue_push(&space->queues[worker->index], (struct dirty){e->request->hash, worker->turn_floor});
-    worker->touched |= 1ull << space->number;
-    if (cache_dirty_bytes(worker->tier->cache, space->number) >= space->options.dirty_limit)
-        atomic_store_explicit(&space->full, true, memory_order_relaxed);
+    worker->queued_spaces |= 1ull << space->number;
+    fullness_note(&space->fullness, &space->options, cache_dirty_bytes(worker->tier->cache, space->number));
 }
 
 /* The answer stands, but may go out only when it is committed. */
@@ -157,9 +146,9 @@ static enum tier_status wait_for_commit(struct execution *e) {
     assert(kept); /* its bytes were reserved before the change */
     (void)kept;
     ticket->park = PARK_BARRIER;
-    ticket->barrier_space = e->space;
-    ticket->barrier_holds_outcome = true;
-    ticket->barrier_timeout = e->space->backend->timeout_ms;
+    ticket->barrier.space = e->space;
+    ticket->barrier.holds_outcome = true;
+    ticket->barrier.timeout_ms = e->space->backend->timeout_ms;
     return TIER_PARKED;
 }
 
@@ -213,8 +202,8 @@ static enum tier_status touch_blindly(struct execution *e) {
                           .version = cache_next_version(worker->tier->cache, request->hash, &worker->now),
                           .expires_at =
                               evaluate_expiry(request->exptime, e->space->options.ttl, worker->now.seconds)};
-    if (!writer_touch_later(e->space->backend->writer, e->space, entry.key, request->hash, entry.version,
-                            entry.expires_at)) {
+    if (!touches_add(e->space->backend->writer, e->space, entry.key, request->hash, entry.version,
+                     entry.expires_at)) {
         outcome_error(e->outcome, error_full);
         return TIER_DONE;
     }
@@ -232,8 +221,7 @@ static enum tier_status change_ready(struct execution *e) {
         return change_dirty(e);
     if (touches_row)
         return touch_blindly(e);
-    if (e->change.kind == CHANGE_TOUCH)
-        touch_not_worth_it(&e->change, e->base);
+    change_stay_in_memory(&e->change, e->base);
     if (e->change.kind != CHANGE_NONE)
         execution_change(e, false);
     return execution_done(e);

@@ -9,6 +9,7 @@
  * committed value.
  */
 #include "policies/execute.h"
+#include "policies/write/concern.h"
 
 static enum tier_status to_writer(struct execution *e) {
     if (!ticket_keep_request(e->ticket, e->request)) {
@@ -18,22 +19,6 @@ static enum tier_status to_writer(struct execution *e) {
     e->ticket->deadline_us = 0;
     e->ticket->park = PARK_WRITE;
     return TIER_PARKED;
-}
-
-/* Does the backend have to learn of the change? */
-static bool concerns_backend(const struct execution *e) {
-    switch (e->change.kind) {
-    case CHANGE_PUT:
-    case CHANGE_DELETE:
-        return true;
-    case CHANGE_TOUCH:
-        return !within_touch_slack(e->space, e->base, &e->change);
-    case CHANGE_NONE:
-    case CHANGE_MARKS:
-    case CHANGE_VIVIFY:
-        return false;
-    }
-    return true;
 }
 
 /* True when memory knows the key and the shard is locked; a get that changes something loads it first. */
@@ -65,12 +50,11 @@ static enum tier_status change(struct tier_worker *worker, struct tier_ticket *t
     if (!known(&e, &status))
         return status;
     execution_evaluate(&e);
-    if (concerns_backend(&e)) {
+    if (change_concerns_backend(e.space, e.base, &e.change)) {
         cache_release(&ret_outcome->cursor);
         return to_writer(&e);
     }
-    if (e.change.kind == CHANGE_TOUCH)
-        touch_not_worth_it(&e.change, e.base);
+    change_stay_in_memory(&e.change, e.base);
     if (e.change.kind != CHANGE_NONE)
         execution_change(&e, false);
     return execution_done(&e);

@@ -10,8 +10,10 @@
  * what was loaded was current at a moment after every passenger had boarded.
  */
 #include "policies/load/loader.h"
+#include "policies/load/preload.h"
+#include "policies/session.h"
 #include "policies/write/quarantine.h"
-#include "policies/write/writer.h"
+#include "policies/write/touches.h"
 #include <assert.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -40,8 +42,7 @@ struct reader {
     struct loader *loader;
     pthread_t thread;
     bool started;
-    struct backend_connection *connection;
-    unsigned failures;  /* in a row, on this connection */
+    struct session session;
     struct batch batch; /* in hand; here, because without it a reader could not even fail its loads */
 };
 
@@ -126,14 +127,14 @@ static bool board(struct loader *loader, struct load *load, uint64_t now_us) {
 
 /* All loads of the ticket from index on that go to the same loader; returns the first that does not. */
 static unsigned board_run(struct tier_ticket *ticket, unsigned from, unsigned *failed, uint64_t now_us) {
-    struct loader *loader = ticket->loads[from].space->backend->loader;
+    struct loader *loader = ticket->loads.list[from].space->backend->loader;
     unsigned i = from, boarded = 0;
     pthread_mutex_lock(&loader->mutex);
-    for (; i < ticket->load_count && ticket->loads[i].space->backend->loader == loader; i++) {
-        if (board(loader, &ticket->loads[i], now_us)) {
+    for (; i < ticket->loads.count && ticket->loads.list[i].space->backend->loader == loader; i++) {
+        if (board(loader, &ticket->loads.list[i], now_us)) {
             boarded++;
         } else {
-            ticket->loads[i].result = LOAD_FAILED;
+            ticket->loads.list[i].result = LOAD_FAILED;
             *failed += 1;
         }
     }
@@ -148,11 +149,11 @@ static unsigned board_run(struct tier_ticket *ticket, unsigned from, unsigned *f
 void loader_submit(struct tier_ticket *ticket) {
     uint64_t now_us = monotonic_us();
     unsigned failed = 1; /* one for this function: the ticket must not return while it is being submitted */
-    unsigned count_all = ticket->load_count;
-    atomic_store(&ticket->pending, count_all + 1);
+    unsigned count_all = ticket->loads.count;
+    atomic_store(&ticket->loads.pending, count_all + 1);
     for (unsigned i = 0; i < count_all;)
         i = board_run(ticket, i, &failed, now_us);
-    if (atomic_fetch_sub_explicit(&ticket->pending, failed, memory_order_acq_rel) == failed)
+    if (atomic_fetch_sub_explicit(&ticket->loads.pending, failed, memory_order_acq_rel) == failed)
         ticket_return(ticket);
 }
 
@@ -162,13 +163,13 @@ void loader_submit(struct tier_ticket *ticket) {
 static void disembark(struct flight *flight, enum load_answer result, struct entry_copy *copy) {
     struct load *next;
     for (struct load *load = flight->passengers; load; load = next) {
-        next = load->next; /* the load is its ticket's again after pending_done */
+        next = load->next; /* the load is its ticket's again after ticket_load_done */
         load->result = result;
         load->stamp = flight->stamp;
         load->copy = copy;
         if (copy)
-            atomic_fetch_add_explicit(&copy->references, 1, memory_order_relaxed);
-        ticket_pending_done(load->ticket);
+            entry_copy_share(copy);
+        ticket_load_done(load->ticket);
     }
     flight->passengers = NULL;
     entry_copy_drop(copy);
@@ -213,7 +214,7 @@ static void land_absent(struct flight *flight, const struct cache_time *now) {
 /* A touch that has yet to reach the row counts already. */
 static void land_found(struct flight *flight, const struct entry *entry, const struct cache_time *now) {
     struct entry current = *entry;
-    writer_amend(flight->space->backend->writer, flight->space, &current, flight->hash);
+    touches_amend(flight->space->backend->writer, flight->space, &current, flight->hash);
     if (current.expires_at && current.expires_at <= now->seconds)
         land_absent(flight, now);
     else
@@ -311,26 +312,40 @@ static void land_batch(struct loader *loader, struct batch *batch) {
     recycle(loader, batch);
 }
 
-/* One call of the backend for flights [from, from + count). */
-static enum backend_status look_up(struct reader *reader, struct batch *batch, struct backend_error *error) {
-    struct tier_backend *backend = reader->loader->backend;
-    if (!reader->connection) {
-        enum backend_status status =
-            backend->type->open(&backend->options.store, BACKEND_READER, &reader->connection, error);
-        if (status != BACKEND_OK)
-            return status == BACKEND_REFUSED ? BACKEND_TRANSIENT : status;
-        reader->failures = 0;
-    }
-    for (size_t i = 0; i < batch->count; i++)
-        batch->keys[i] = slice_of(batch->flights[i]->key, batch->flights[i]->key_size);
-    return backend->type->load(reader->connection, &batch->space->options.table, batch->keys, batch->count,
-                               cache_time_now().seconds, batch->results, error);
+/* A fresh connection begins with all the patience there is. */
+static enum backend_status connect_reader(struct session *session) {
+    if (session_is_open(session))
+        return BACKEND_OK;
+    enum backend_status status = session_open(session);
+    if (status == BACKEND_OK)
+        session_worked(session);
+    return status == BACKEND_REFUSED ? BACKEND_TRANSIENT : status;
 }
 
-static void drop_connection(struct reader *reader) {
-    if (reader->connection)
-        reader->loader->backend->type->close(reader->connection);
-    reader->connection = NULL;
+/* One call of the backend for all flights of the batch. */
+static enum backend_status look_up(struct reader *reader, struct batch *batch) {
+    struct session *session = &reader->session;
+    enum backend_status status = connect_reader(session);
+    if (status != BACKEND_OK)
+        return status;
+    for (size_t i = 0; i < batch->count; i++)
+        batch->keys[i] = slice_of(batch->flights[i]->key, batch->flights[i]->key_size);
+    return session->backend->type->load(session->connection, &batch->space->options.table, batch->keys,
+                                        batch->count, cache_time_now().seconds, batch->results,
+                                        &session->error);
+}
+
+/* Once more on a new connection, if there is reason to think that it is only the old one. */
+static enum backend_status look_up_patiently(struct reader *reader, struct batch *batch) {
+    enum backend_status status = look_up(reader, batch);
+    if (status == BACKEND_TRANSIENT && session_failed(&reader->session)) {
+        status = look_up(reader, batch);
+        if (status == BACKEND_TRANSIENT)
+            session_failed(&reader->session);
+    }
+    if (status != BACKEND_TRANSIENT)
+        session_worked(&reader->session);
+    return status;
 }
 
 /* True: the loader may ask its backend now. */
@@ -342,26 +357,22 @@ static bool admitted(struct loader *loader) {
     return admits;
 }
 
-static void report(struct reader *reader, enum backend_status status, const struct backend_error *error) {
+static void report(struct reader *reader, enum backend_status status) {
     struct loader *loader = reader->loader;
     bool opened = false;
     pthread_mutex_lock(&loader->mutex);
     loader->stats.loads++;
     if (status == BACKEND_TRANSIENT) {
-        enum breaker_state before = breaker_state(&loader->breaker);
-        breaker_failure(&loader->breaker, monotonic_us());
-        opened = before == BREAKER_CLOSED && breaker_state(&loader->breaker) == BREAKER_OPEN;
+        opened = breaker_failure(&loader->breaker, monotonic_us());
         loader->stats.failures++;
-        reader->failures++;
     } else {
         breaker_success(&loader->breaker);
-        reader->failures = 0;
     }
     pthread_mutex_unlock(&loader->mutex);
     if (opened)
         service_log(&loader->backend->tier->service, LOG_LEVEL_WARNING,
                     "backend %s: reads fail and are refused for a while: %s",
-                    loader->backend->options.store.name, error->message);
+                    loader->backend->options.options.name, reader->session.error.message);
 }
 
 void loader_backend_answers(struct loader *loader) {
@@ -404,7 +415,6 @@ static void sort_out(struct loader *loader, struct batch *batch) {
 /* A row that cannot be read fails alone. */
 static void run_one_by_one(struct reader *reader, struct batch *batch) {
     struct batch *one = calloc(1, sizeof *one);
-    struct backend_error error;
     if (!one) {
         fail_batch(reader->loader, batch);
         return;
@@ -413,7 +423,7 @@ static void run_one_by_one(struct reader *reader, struct batch *batch) {
         one->space = batch->space;
         one->flights[0] = batch->flights[i];
         one->count = 1;
-        if (look_up(reader, one, &error) == BACKEND_OK)
+        if (look_up(reader, one) == BACKEND_OK)
             land_batch(reader->loader, one);
         else
             fail_batch(reader->loader, one);
@@ -423,7 +433,6 @@ static void run_one_by_one(struct reader *reader, struct batch *batch) {
 
 static void run_batch(struct reader *reader, struct batch *batch) {
     struct loader *loader = reader->loader;
-    struct backend_error error = {{0}};
     sort_out(loader, batch);
     if (batch->count == 0)
         return;
@@ -431,12 +440,8 @@ static void run_batch(struct reader *reader, struct batch *batch) {
         fail_batch(loader, batch);
         return;
     }
-    enum backend_status status = look_up(reader, batch, &error);
-    if (status == BACKEND_TRANSIENT && reader->failures + 1 >= RECONNECT_AFTER) {
-        drop_connection(reader); /* perhaps it is only the connection */
-        status = look_up(reader, batch, &error);
-    }
-    report(reader, status, &error);
+    enum backend_status status = look_up_patiently(reader, batch);
+    report(reader, status);
     if (status == BACKEND_OK)
         land_batch(loader, batch);
     else if (status == BACKEND_PERMANENT && batch->count > 1)
@@ -468,7 +473,7 @@ static void *reader_main(void *argument) {
         pthread_mutex_lock(&loader->mutex);
     }
     pthread_mutex_unlock(&loader->mutex);
-    drop_connection(reader);
+    session_close(&reader->session);
     return NULL;
 }
 
@@ -490,8 +495,10 @@ struct loader *loader_create(struct tier_backend *backend) {
     }
     for (size_t i = 0; i < lines; i++)
         loader->lines[i].end = &loader->lines[i].first;
-    for (unsigned i = 0; i < loader->reader_count; i++)
+    for (unsigned i = 0; i < loader->reader_count; i++) {
         loader->readers[i].loader = loader;
+        session_init(&loader->readers[i].session, backend, BACKEND_READER, RECONNECT_AFTER);
+    }
     return loader;
 }
 
@@ -566,7 +573,7 @@ void loader_get_stats(struct loader *loader, struct loader_stats *ret_stats) {
 
 static bool fill(struct space *space, struct entry *entry, uint64_t stamp, const struct cache_time *now) {
     uint64_t hash = cache_hash(entry->key);
-    writer_amend(space->backend->writer, space, entry, hash);
+    touches_amend(space->backend->writer, space, entry, hash);
     return cache_fill(space->tier->cache, space->number, entry, hash, stamp, now) == CACHE_OK;
 }
 

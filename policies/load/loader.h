@@ -14,7 +14,7 @@
 
 struct loader *loader_create(struct tier_backend *backend);
 
-/* Starts the threads; false: none could be had. */
+/* Starts the threads; false: not all could be started. */
 bool loader_start(struct loader *loader);
 
 /* Ends the threads. Tickets that still wait are returned as failed. */
@@ -27,27 +27,20 @@ void loader_submit(struct tier_ticket *ticket);
 /* The writer had an answer: whatever the readers found before, the backend can be asked. Any thread. */
 void loader_backend_answers(struct loader *loader);
 
-/* Asks for the preload (preload.c), which comes to one count of tier->preloads less once all is preloaded
- * that is waited for. True: this is the first that `waits`, and has to be counted. Before loader_start. */
+/* Asks for the preload (preload.h). True: this is the first that `waits`, to be counted in tier->preloads,
+ * which the preload takes down once all is preloaded that is waited for. Before loader_start. */
 bool loader_preload(struct loader *loader, bool waits);
 
 /* Looks up those of the keys of one namespace that memory does not know, and fills the cache with them, as a
- * reader does. *filled grows by the entries that were stored. For preload.c. */
+ * reader does. *filled grows by the entries that were stored. For the preload. */
 enum backend_status loader_fill(struct backend_connection *connection, struct space *space,
                                 const struct slice *keys, size_t count, size_t *filled,
                                 struct backend_error *ret_error);
 
 struct loader_stats {
-    uint64_t loads, keys, joined, failures, reconnects, in_flight, breaker_opened;
+    uint64_t loads, joined, failures, in_flight, breaker_opened;
     enum breaker_state breaker;
 };
 void loader_get_stats(struct loader *loader, struct loader_stats *ret_stats);
-
-enum { PRELOAD_PATIENCE_MS = 10000 }; /* how long a preload without an answer is waited for */
-
-/* preload.c: runs in a thread of the loader's, for all namespaces of the backend that want it; those that are
- * waited for come first, and then tier->preloads is taken down if it `waits`. `stop` is looked at between
- * steps. */
-void preload_run(struct tier_backend *backend, bool waits, const atomic_bool *stop);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Preload: at start the newest entries of a namespace are brought into memory in the background, by a thread
- * and a connection of its own.
+ * with its own connection.
  *
  *     SCAN --all names--> FILL --last name, or memory is nearly full--> done
  *       `-- no answer --> pause, again --'
@@ -14,9 +14,11 @@
  * newest.
  *
  * A backend that does not answer is asked again until it does. Who waits for the preload (preload_wait) waits
- * no longer than PRELOAD_PATIENCE without an answer: a server without its backend still takes writes.
+ * no longer than PRELOAD_PATIENCE_MS without an answer: a server without its backend still takes writes.
  */
+#include "policies/load/preload.h"
 #include "policies/load/loader.h"
+#include "policies/session.h"
 #include "policies/write/quarantine.h"
 #include <stdlib.h>
 #include <unistd.h>
@@ -43,10 +45,9 @@ struct names {
 
 /* The preload of one namespace. */
 struct preload {
-    struct tier_backend *backend;
     struct space *space;
     const atomic_bool *stop;
-    struct backend_connection *connection; /* NULL: to be opened */
+    struct session session;
     struct names names;
     bool scanned;             /* names is complete */
     size_t step;              /* keys of the next step */
@@ -56,8 +57,7 @@ struct preload {
     uint64_t evictions;       /* at the beginning */
     bool full;                /* ended because memory is nearly full */
     uint64_t silent_since_us; /* the first failure since the last answer; 0: none */
-    struct backend_error error;
-    bool *waited_for; /* of the whole backend: the tier is not ready before */
+    bool *waited_for;         /* of the whole backend: the tier is not ready before */
 };
 
 /* ---- Names ---- */
@@ -101,7 +101,7 @@ static bool is_nearly(size_t used, size_t limit) {
     return used >= limit - limit / KEEP_FREE;
 }
 
-/* Entries dropped for room: of this namespace, and of those that share the whole memory with it. */
+/* Entries evicted from this namespace, and from those that share the whole memory with it. */
 static uint64_t count_evictions(const struct space *space) {
     const struct tier *tier = space->tier;
     uint64_t sum = 0;
@@ -132,21 +132,13 @@ static void look_at_memory(struct preload *preload) {
 
 /* ---- Steps ---- */
 
-static enum backend_status connect_and_scan(struct preload *preload) {
-    struct tier_backend *backend = preload->backend;
+static enum backend_status scan_names(struct preload *preload) {
     struct space *space = preload->space;
-    enum backend_status status = BACKEND_OK;
-    if (!preload->connection)
-        status = backend->type->open(&backend->options.store, BACKEND_READER, &preload->connection,
-                                     &preload->error);
-    if (status ==
-        BACKEND_REFUSED) /* the writer may not have made the tables yet, if it had to wait as well */
-        status = BACKEND_TRANSIENT;
-    if (status != BACKEND_OK || preload->scanned)
-        return status;
+    struct session *session = &preload->session;
     preload->names.size = preload->names.count = 0;
-    status = backend->type->scan(preload->connection, &space->options.table, space->options.preload,
-                                 cache_time_now().seconds, &preload->names.visitor, &preload->error);
+    enum backend_status status =
+        session->backend->type->scan(session->connection, &space->options.table, space->options.preload,
+                                     cache_time_now().seconds, &preload->names.visitor, &session->error);
     if (status != BACKEND_OK)
         return status;
     preload->scanned = true;
@@ -155,6 +147,14 @@ static enum backend_status connect_and_scan(struct preload *preload) {
     service_log(&space->tier->service, LOG_LEVEL_NOTICE, "namespace %s: preloading %zu entries",
                 space->options.name, preload->names.count);
     return BACKEND_OK;
+}
+
+static enum backend_status connect_and_scan(struct preload *preload) {
+    enum backend_status status = session_open(&preload->session);
+    if (status ==
+        BACKEND_REFUSED) /* perhaps the writer has not made the tables yet: it may have to wait too */
+        return BACKEND_TRANSIENT;
+    return status != BACKEND_OK || preload->scanned ? status : scan_names(preload);
 }
 
 static void tell_progress(struct preload *preload) {
@@ -167,12 +167,17 @@ static void tell_progress(struct preload *preload) {
                 preload->names.count);
 }
 
+static enum backend_status fill(struct preload *preload, const struct slice *keys, size_t count_keys) {
+    struct session *session = &preload->session;
+    return loader_fill(session->connection, preload->space, keys, count_keys, &preload->filled,
+                       &session->error);
+}
+
 /* A row that cannot be read is left to whoever asks for it. */
 static enum backend_status fill_one_by_one(struct preload *preload, const struct slice *keys,
                                            size_t count_keys) {
     for (size_t i = 0; i < count_keys; i++)
-        if (loader_fill(preload->connection, preload->space, &keys[i], 1, &preload->filled,
-                        &preload->error) == BACKEND_TRANSIENT)
+        if (fill(preload, &keys[i], 1) == BACKEND_TRANSIENT)
             return BACKEND_TRANSIENT;
     return BACKEND_OK;
 }
@@ -181,8 +186,7 @@ static enum backend_status fill_step(struct preload *preload) {
     struct slice keys[STEP_KEYS];
     size_t at = preload->at, passed;
     size_t count_keys = next_keys(preload->space, &preload->names, preload->step, &at, keys, &passed);
-    enum backend_status status =
-        loader_fill(preload->connection, preload->space, keys, count_keys, &preload->filled, &preload->error);
+    enum backend_status status = fill(preload, keys, count_keys);
     if (status == BACKEND_PERMANENT)
         status = fill_one_by_one(preload, keys, count_keys);
     if (status != BACKEND_OK)
@@ -194,7 +198,7 @@ static enum backend_status fill_step(struct preload *preload) {
     return BACKEND_OK;
 }
 
-/* As far as the backend answers. */
+/* Until all is done, memory is nearly full, or the backend does not answer. */
 static enum backend_status advance(struct preload *preload) {
     enum backend_status status = connect_and_scan(preload);
     while (status == BACKEND_OK && preload->at < preload->names.size && !atomic_load(preload->stop)) {
@@ -207,12 +211,6 @@ static enum backend_status advance(struct preload *preload) {
 }
 
 /* ---- The whole ---- */
-
-static void drop_connection(struct preload *preload) {
-    if (preload->connection)
-        preload->backend->type->close(preload->connection);
-    preload->connection = NULL;
-}
 
 static void stop_waiting(struct tier *tier, bool *waited_for) {
     if (*waited_for)
@@ -228,7 +226,7 @@ static bool note_silence(struct preload *preload) {
         preload->silent_since_us = now_us;
         service_log(&space->tier->service, LOG_LEVEL_WARNING,
                     "namespace %s: the preload waits for its backend: %s", space->options.name,
-                    preload->error.message);
+                    preload->session.error.message);
         return true;
     }
     if (*preload->waited_for && now_us - preload->silent_since_us >= PRELOAD_PATIENCE_MS * 1000ull) {
@@ -250,7 +248,7 @@ static void tell_end(const struct preload *preload, enum backend_status status) 
     if (status != BACKEND_OK)
         service_log(&space->tier->service, LOG_LEVEL_WARNING,
                     "namespace %s: the preload ended after %zu entries: %s", space->options.name,
-                    preload->filled, atomic_load(preload->stop) ? "stopped" : preload->error.message);
+                    preload->filled, atomic_load(preload->stop) ? "stopped" : preload->session.error.message);
     else
         service_log(&space->tier->service, LOG_LEVEL_NOTICE, "namespace %s: preloaded %zu entries%s",
                     space->options.name, preload->filled, preload->full ? ", memory is nearly full" : "");
@@ -260,14 +258,14 @@ static void preload_space(struct preload *preload) {
     enum backend_status status;
     useconds_t pause_us = FIRST_PAUSE_US;
     while ((status = advance(preload)) == BACKEND_TRANSIENT && !atomic_load(preload->stop)) {
-        drop_connection(preload);
+        session_failed(&preload->session);
         if (note_silence(preload))
             pause_us = FIRST_PAUSE_US;
         pause_for(preload->stop, pause_us);
         pause_us = pause_us * 2 < LONGEST_PAUSE_US ? pause_us * 2 : LONGEST_PAUSE_US;
     }
     tell_end(preload, status);
-    drop_connection(preload);
+    session_close(&preload->session);
     free(preload->names.bytes);
 }
 
@@ -279,12 +277,12 @@ static void preload_some(struct tier_backend *backend, bool waits, bool *waited_
         struct space *space = &tier->spaces[i];
         if (space->backend != backend || !space->options.preload || space->options.preload_wait != waits)
             continue;
-        struct preload preload = {.backend = backend,
-                                  .space = space,
+        struct preload preload = {.space = space,
                                   .stop = stop,
                                   .step = FIRST_STEP_KEYS,
                                   .names = {.visitor = {.entry = take_name, .keys_only = true}, .stop = stop},
                                   .waited_for = waited_for};
+        session_init(&preload.session, backend, BACKEND_READER, 1);
         preload_space(&preload);
     }
 }

@@ -14,17 +14,24 @@
  * A row that the backend held in a newer version (another node wrote it) is dropped from memory, if memory
  * still has ours, so that the next read finds the newer one.
  */
+#include "policies/write/flusher.h"
 #include "backends/batch_order.h"
 #include "policies/write/internal.h"
-#include <assert.h>
+#include "policies/write/quarantine.h"
 #include <stdlib.h>
 
-enum { FIRST_CAPACITY = 256, CAPACITY_KEPT = 16384, MISSED_MAX = 4, AHEAD = 6 };
+enum {
+    COMMIT_MAX = 10000, /* entries that share a commit: write-through groups go between */
+    FIRST_CAPACITY = 256,
+    CAPACITY_KEPT = 16384,
+    MISSED_MAX = 4,
+    AHEAD = 6,
+    PROGRESS_US = 2000000
+};
 
-bool flusher_init(struct flusher *flusher, struct space *space) {
+void flusher_init(struct flusher *flusher, struct space *space) {
     flusher->space = space;
     flusher->batch_since = UINT64_MAX;
-    return true;
 }
 
 void flusher_free(struct flusher *flusher) {
@@ -34,7 +41,8 @@ void flusher_free(struct flusher *flusher) {
     bytes_free(&flusher->bytes);
 }
 
-bool flusher_again(struct flusher *flusher, struct dirty dirty) {
+/* Something that has to be flushed beside the queues. False: no memory. */
+static bool put_back(struct flusher *flusher, struct dirty dirty) {
     if (flusher->again_count == flusher->again_capacity) {
         size_t capacity = flusher->again_capacity ? flusher->again_capacity * 2 : 64;
         struct dirty *again = realloc(flusher->again, capacity * sizeof *again);
@@ -47,7 +55,7 @@ bool flusher_again(struct flusher *flusher, struct dirty dirty) {
     return true;
 }
 
-/* ---- What is there ---- */
+/* ---- What waits ---- */
 
 /* The queue with the oldest front, or NULL. */
 static struct queue *oldest_queue(struct space *space, struct dirty *ret_front) {
@@ -73,16 +81,29 @@ uint64_t flusher_since(struct flusher *flusher) {
     return since;
 }
 
-bool flusher_has_work(struct flusher *flusher) {
+/* Is there anything queued, put back or in flight? */
+static bool has_work(const struct flusher *flusher) {
     struct dirty front;
     return flusher->count > 0 || flusher->again_count > 0 || oldest_queue(flusher->space, &front) != NULL;
 }
 
+/* How much has ever left the queues. */
 static uint64_t popped(const struct space *space) {
     uint64_t sum = 0;
     for (unsigned i = 0; i < space->tier->options.workers; i++)
         sum += space->queues[i].popped;
     return sum;
+}
+
+bool flusher_has_written(const struct flusher *flusher, const uint64_t *pushed) {
+    unsigned workers = flusher->space->tier->options.workers;
+    bool is_asked = false;
+    for (unsigned i = 0; i < workers; i++) {
+        if (pushed[i] > flusher->space->queues[i].popped)
+            return false;
+        is_asked |= pushed[i] > 0;
+    }
+    return !is_asked || (flusher->count == 0 && flusher->again_count == 0);
 }
 
 /* By the wall clock, or by how long the front has been seen: the wall clock may have been set back. */
@@ -104,11 +125,11 @@ uint64_t flusher_age(struct flusher *flusher, uint64_t now_us) {
 
 uint64_t flusher_due(struct flusher *flusher, uint64_t now_us, bool forced) {
     struct space *space = flusher->space;
-    if (!flusher_has_work(flusher))
+    if (!has_work(flusher))
         return UINT64_MAX;
     uint64_t age = flusher_age(flusher, now_us);
     if (forced || flusher->count > 0 || flusher->again_count > 0 || age >= space->flush_delay_us ||
-        atomic_load_explicit(&space->full, memory_order_relaxed) ||
+        fullness_is_full(&space->fullness) ||
         cache_dirty_entries(space->tier->cache, space->number) >= space->options.flush_batch ||
         cache_dirty_bytes(space->tier->cache, space->number) >= space->flush_bytes)
         return 0;
@@ -117,8 +138,7 @@ uint64_t flusher_due(struct flusher *flusher, uint64_t now_us, bool forced) {
 
 /* ---- Collecting ---- */
 
-/* An entry that had turned FLUSHING and for which there was no memory. Only when several keys share a hash.
- */
+/* An entry that turned FLUSHING and for which there was no memory: only where keys share a hash. */
 struct missed {
     uint64_t version;
     size_t key_size;
@@ -196,7 +216,7 @@ static void put_back_missed(struct collector *collector, struct dirty dirty) {
         queue |= cache_unsettle(space->tier->cache,
                                 slice_of(collector->missed[i].key, collector->missed[i].key_size), dirty.hash,
                                 collector->missed[i].version);
-    if (queue && !flusher_again(collector->flusher, dirty))
+    if (queue && !put_back(collector->flusher, dirty))
         abort(); /* as above */
     collector->missed_count = 0;
 }
@@ -325,8 +345,8 @@ static bool quarantine_one(struct writer *writer, struct flusher *flusher, size_
     struct space *space = flusher->space;
     struct mutation *mutation = &flusher->mutations[index];
     struct cache_time now = cache_time_now();
-    if (!quarantine_add(space->quarantine, mutation->kind, &mutation->entry, writer->error.message)) {
-        breaker_failure(&writer->breaker, monotonic_us());
+    if (!quarantine_add(space->quarantine, mutation->kind, &mutation->entry, writer->session.error.message)) {
+        call_put_off(writer);
         service_log(&space->tier->service, LOG_LEVEL_ERROR,
                     "namespace %s: a refused entry cannot be put into the quarantine file",
                     space->options.name);
@@ -334,9 +354,9 @@ static bool quarantine_one(struct writer *writer, struct flusher *flusher, size_
     }
     service_log(&space->tier->service, LOG_LEVEL_ERROR,
                 "namespace %s: the backend refuses %.*s, it is in quarantine: %s", space->options.name,
-                (int)mutation->entry.key.size, mutation->entry.key.data, writer->error.message);
-    cache_settle(space->tier->cache, mutation->entry.key, flusher->hashes[index], mutation->entry.version,
-                 &now);
+                (int)mutation->entry.key.size, mutation->entry.key.data, writer->session.error.message);
+    cache_settle(space->tier->cache, space->number, mutation->entry.key, flusher->hashes[index],
+                 mutation->entry.version, &now);
     count(&space->flushed.quarantined);
     flusher->begin = index + 1;
     return true;
@@ -344,7 +364,7 @@ static bool quarantine_one(struct writer *writer, struct flusher *flusher, size_
 
 /* Applies [from, to), halving where the backend refuses. False: it cannot be written now. */
 static bool apply(struct writer *writer, struct flusher *flusher, size_t from, size_t to) {
-    switch (writer_apply(writer, flusher->mutations + from, to - from)) {
+    switch (call_apply(writer, flusher->mutations + from, to - from)) {
     case BACKEND_OK:
         settle(flusher, from, to);
         return true;
@@ -390,24 +410,53 @@ bool flusher_flush(struct writer *writer, struct flusher *flusher) {
     return written;
 }
 
+/* A long recovery says what it is doing. Returns when it last did. */
+static uint64_t tell_progress(const struct writer *writer, const struct space *space, uint64_t told_us) {
+    uint64_t now_us = monotonic_us();
+    if (now_us - told_us < PROGRESS_US)
+        return told_us;
+    service_log(&writer->tier->service, LOG_LEVEL_NOTICE,
+                "journal: recovering, %zu entries of namespace %s have yet to be written to backend %s",
+                cache_dirty_entries(writer->tier->cache, space->number), space->options.name,
+                writer->backend->options.options.name);
+    return now_us;
+}
+
+/* Where nothing leaves the queues for good, there is no memory for a batch. */
+static uint64_t taken(const struct flusher *flusher) {
+    return popped(flusher->space) - flusher->again_count;
+}
+
+bool flusher_flush_all(struct writer *writer, struct flusher *flusher) {
+    uint64_t told_us = monotonic_us();
+    while (has_work(flusher)) {
+        uint64_t before = taken(flusher);
+        bool held = flusher->count > 0;
+        if (!flusher_flush(writer, flusher) || (!held && taken(flusher) == before && has_work(flusher)))
+            return false;
+        told_us = tell_progress(writer, flusher->space, told_us);
+    }
+    return true;
+}
+
 /* ---- The quarantine ---- */
 
 void flusher_retry_quarantine(struct writer *writer, struct flusher *flusher) {
     struct space *space = flusher->space;
-    struct entry_copy *loaded;
+    struct entry_copy *copy;
     enum mutation_kind kind;
-    while ((loaded = quarantine_next_marked(space->quarantine, &kind))) {
-        struct mutation mutation = {.table = &space->options.table, .kind = kind, .entry = loaded->entry};
+    while ((copy = quarantine_next_marked(space->quarantine, &kind))) {
+        struct mutation mutation = {.table = &space->options.table, .kind = kind, .entry = copy->entry};
         struct cache_time now = cache_time_now();
-        enum backend_status status = writer_apply(writer, &mutation, 1);
+        enum backend_status status = call_apply(writer, &mutation, 1);
         if (status == BACKEND_OK) {
-            quarantine_supersede(space->quarantine, loaded->entry.key, loaded->entry.version);
+            quarantine_supersede(space->quarantine, copy->entry.key, copy->entry.version);
             if (mutation.superseded)
-                forget_ours(space, &mutation, cache_hash(loaded->entry.key), &now);
+                forget_ours(space, &mutation, cache_hash(copy->entry.key), &now);
         } else if (status == BACKEND_TRANSIENT) {
-            quarantine_mark(space->quarantine, loaded->entry.key);
+            quarantine_mark(space->quarantine, copy->entry.key);
         }
-        entry_copy_drop(loaded);
+        entry_copy_drop(copy);
         if (status == BACKEND_TRANSIENT)
             return;
     }

@@ -15,12 +15,19 @@
  * (same versions), never evaluated anew. If that is given up, the answer is an error and memory forgets the
  * keys, so that the next read asks the backend what became of them.
  */
+#include "policies/write/group.h"
 #include "policies/execute.h"
+#include "policies/write/concern.h"
 #include "policies/write/internal.h"
-#include <assert.h>
 #include <stdlib.h>
 
-enum { CHAINS = 2 * GROUP_MAX, NO_ITEM = -1 };
+enum {
+    GROUP_MAX = 1024,           /* changes that share a commit */
+    GROUP_BYTES_MAX = 16 << 20, /* and their values */
+    LOAD_MAX = 128,             /* keys per lookup */
+    CHAINS = 2 * GROUP_MAX,
+    NO_ITEM = -1
+};
 
 enum item_fate { ITEM_FINE, ITEM_REFUSED, ITEM_FAILED };
 
@@ -88,15 +95,19 @@ static struct tier_ticket *pop_job(struct writer *writer) {
     return ticket;
 }
 
+void group_fail_job(const struct writer *writer, struct tier_ticket *ticket) {
+    ticket_fail(ticket, "%s", writer->backend->down);
+    ticket_return(ticket);
+}
+
 /* Jobs whose time is over; all of them, while the backend is known to be away. */
 static void expire_jobs(struct writer *writer, uint64_t now_us) {
     struct tier_ticket *kept = NULL, **end = &kept, *next;
-    bool hopeful =
-        breaker_hopeful(&writer->breaker, now_us) || breaker_state(&writer->breaker) == BREAKER_HALF_OPEN;
+    bool hopeful = writer_is_hopeful(writer);
     for (struct tier_ticket *ticket = writer->jobs; ticket; ticket = next) {
         next = ticket->next;
         if (!hopeful || now_us >= ticket->deadline_us) {
-            writer_fail_job(writer, ticket);
+            group_fail_job(writer, ticket);
         } else {
             *end = ticket;
             end = &ticket->next;
@@ -188,7 +199,7 @@ static enum backend_status load_rows(struct writer *writer, const size_t *indice
     struct space *space = request_of(&group->items[indices[0]])->space;
     for (size_t i = 0; i < count_rows; i++)
         keys[i] = request_of(&group->items[indices[i]])->key;
-    enum backend_status status = writer_load(writer, space, keys, count_rows, results);
+    enum backend_status status = call_load(writer, space, keys, count_rows, results);
     for (size_t i = 0; status == BACKEND_OK && i < count_rows; i++)
         if (!keep_row(group, &group->items[indices[i]], &results[i]))
             return BACKEND_TRANSIENT;
@@ -234,7 +245,7 @@ static enum backend_status load_all(struct writer *writer, const struct cache_ti
 
 /* ---- Evaluating ---- */
 
-/* What stands before this item; NULL: nothing. */
+/* The entry as it is before this item; NULL: there is none. */
 static const struct cache_view *base_of(struct group *group, size_t index, const struct cache_time *now,
                                         struct cache_view *storage) {
     struct group_item *item = &group->items[index], *earlier = earlier_item(group, index);
@@ -302,21 +313,6 @@ static bool mutate(struct group *group, struct group_item *item, const struct ca
     return true;
 }
 
-static bool concerns_backend(const struct group_item *item, const struct cache_view *base) {
-    switch (item->change.kind) {
-    case CHANGE_PUT:
-    case CHANGE_DELETE:
-        return true;
-    case CHANGE_TOUCH:
-        return !within_touch_slack(request_of(item)->space, base, &item->change);
-    case CHANGE_NONE:
-    case CHANGE_MARKS:
-    case CHANGE_VIVIFY:
-        return false;
-    }
-    return true;
-}
-
 /* existence = memory: delete and touch of a key that memory does not know are answered NOT_FOUND and done
  * nevertheless. */
 static void answer_blindly(struct group_item *item) {
@@ -333,7 +329,7 @@ static void evaluate_item(struct writer *writer, size_t index, const struct cach
     struct cache_view storage;
     const struct group_item *earlier = earlier_item(group, index);
     if (earlier && earlier->fate != ITEM_FINE && evaluate_need(request) != NEED_NOTHING)
-        item->fate = ITEM_FAILED; /* what stands is not known */
+        item->fate = ITEM_FAILED; /* nobody knows what is there */
     if (item->fate != ITEM_FINE)
         return;
     const struct cache_view *base = base_of(group, index, now, &storage);
@@ -349,11 +345,11 @@ static void evaluate_item(struct writer *writer, size_t index, const struct cach
         item->result = *base;
     if (item->answered_blindly)
         answer_blindly(item);
-    if (concerns_backend(item, base)) {
+    if (change_concerns_backend(request->space, base, &item->change)) {
         if (!mutate(group, item, base, now))
             item->fate = ITEM_FAILED;
     } else if (item->change.kind == CHANGE_TOUCH) {
-        touch_not_worth_it(&item->change, base);
+        change_stay_in_memory(&item->change, base);
         item->result.marks = item->change.marks;
     }
 }
@@ -410,8 +406,8 @@ static void keep_answer(struct writer *writer, struct group_item *item) {
     struct tier_ticket *ticket = item->ticket;
     item->outcome.ttl_now = item->outcome.ttl_now ? item->outcome.ttl_now : cache_time_now().seconds;
     if (item->fate == ITEM_REFUSED)
-        ticket_fail(ticket, "SERVER_ERROR backend %s refuses it: %.80s", writer->backend->options.store.name,
-                    writer->error.message);
+        ticket_fail(ticket, "SERVER_ERROR backend %s refuses it: %.80s",
+                    writer->backend->options.options.name, writer->session.error.message);
     else if (item->fate == ITEM_FAILED || !ticket_keep_outcome(ticket, &item->outcome))
         ticket_fail(ticket, "%s", writer->backend->down);
 }
@@ -469,7 +465,7 @@ static enum backend_status commit_one_by_one(struct writer *writer) {
             continue;
         enum backend_status status = BACKEND_PERMANENT;
         if (!earlier_was_refused(group, i))
-            status = writer_apply(writer, &group->mutations[item->mutation], 1);
+            status = call_apply(writer, &group->mutations[item->mutation], 1);
         if (status == BACKEND_TRANSIENT)
             return status;
         if (status == BACKEND_PERMANENT) {
@@ -484,7 +480,7 @@ static enum backend_status commit(struct writer *writer) {
     struct group *group = &writer->group;
     if (group->mutation_count == 0)
         return BACKEND_OK;
-    enum backend_status status = writer_apply(writer, group->mutations, group->mutation_count);
+    enum backend_status status = call_apply(writer, group->mutations, group->mutation_count);
     if (status != BACKEND_PERMANENT)
         return status;
     if (group->mutation_count > 1)
@@ -520,7 +516,7 @@ void group_run(struct writer *writer) {
             give_up(writer);
             continue;
         }
-        if (!writer_admits(writer))
+        if (!call_is_admitted(writer))
             break;
         if ((!group->prepared && !prepare(writer)) || commit(writer) != BACKEND_OK)
             continue; /* the breaker says when to go on */
@@ -536,5 +532,5 @@ void group_fail_all(struct writer *writer) {
     if (writer->group.count)
         give_up(writer);
     while (writer->jobs)
-        writer_fail_job(writer, pop_job(writer));
+        group_fail_job(writer, pop_job(writer));
 }

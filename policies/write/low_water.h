@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The low-water version: every change up to it is in its backend. The proof stands at the head of low_water.c. */
+/* The low-water version: every change up to it is in its backend. Proof: at the head of low_water.c. */
 #ifndef FOREBAY_POLICIES_WRITE_LOW_WATER_H
 #define FOREBAY_POLICIES_WRITE_LOW_WATER_H
 

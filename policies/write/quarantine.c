@@ -374,8 +374,7 @@ struct entry_copy *quarantine_find(struct quarantine *quarantine, struct slice k
     pthread_mutex_lock(&quarantine->mutex);
     struct kept *kept = *find(quarantine, key);
     if (kept) {
-        loaded = kept->loaded;
-        atomic_fetch_add_explicit(&loaded->references, 1, memory_order_relaxed);
+        loaded = entry_copy_share(kept->loaded);
         *ret_deleted = kept->kind == MUTATION_DELETE;
     }
     pthread_mutex_unlock(&quarantine->mutex);
@@ -406,8 +405,7 @@ struct entry_copy *quarantine_next_marked(struct quarantine *quarantine, enum mu
         if (!kept->marked)
             continue;
         kept->marked = false;
-        loaded = kept->loaded;
-        atomic_fetch_add_explicit(&loaded->references, 1, memory_order_relaxed);
+        loaded = entry_copy_share(kept->loaded);
         *ret_kind = kept->kind;
     }
     pthread_mutex_unlock(&quarantine->mutex);

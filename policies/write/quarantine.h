@@ -31,19 +31,20 @@ uint64_t quarantine_high_version(struct quarantine *quarantine);
 bool quarantine_add(struct quarantine *quarantine, enum mutation_kind kind, const struct entry *entry,
                     const char *reason);
 
-/* A change of the key with this version has reached the backend: forgets the key's entry if it is not newer.
- */
+/* A change of the key with this version has reached the backend: forgets the key's entry if it is not
+ * newer. */
 void quarantine_supersede(struct quarantine *quarantine, struct slice key, uint64_t version);
 
 bool quarantine_has(struct quarantine *quarantine, struct slice key);
 
-/* A copy of the entry of a key, or NULL; *ret_deleted: it is a refused delete. To be given to loaded_drop. */
+/* A copy of the entry of a key, or NULL; *ret_deleted: it is a refused delete. To be given to
+ * entry_copy_drop. */
 struct entry_copy *quarantine_find(struct quarantine *quarantine, struct slice key, bool *ret_deleted);
 
 /* Marks the entry of the key, or all (key.size 0), to be tried again; returns how many. */
 size_t quarantine_mark(struct quarantine *quarantine, struct slice key);
 
-/* The next entry marked, unmarked by this, or NULL; *ret_kind is its kind. To be given to loaded_drop. */
+/* The next entry marked, unmarked by this, or NULL; *ret_kind is its kind. To be given to entry_copy_drop. */
 struct entry_copy *quarantine_next_marked(struct quarantine *quarantine, enum mutation_kind *ret_kind);
 
 /* Forgets the entry of a key; *ret_version is its version. False: there is none. */

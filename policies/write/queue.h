@@ -20,16 +20,16 @@
 
 struct dirty {
     uint64_t hash;
-    uint64_t
-        since; /* a version: the lower bound of the versions of the turn in which the entry turned dirty */
+    /* a version: the lower bound of the versions of the turn in which the entry turned dirty */
+    uint64_t since;
 };
 
 enum { QUEUE_CHUNK_ELEMENTS = 510 };
 
 struct queue_chunk {
     struct dirty elements[QUEUE_CHUNK_ELEMENTS];
-    struct queue_chunk
-        *next; /* written by the producer before it publishes the first element of the next chunk */
+    /* written by the producer before it publishes the first element of the next chunk */
+    struct queue_chunk *next;
 };
 
 struct queue {
@@ -69,8 +69,8 @@ static inline uint64_t queue_pushed(const struct queue *queue) {
 /* Consumer: the front without taking it. False: empty. */
 bool queue_peek(struct queue *queue, struct dirty *ret_front);
 
-/* Consumer: the element n places behind the front, as a hint: false also where it would be work to find it.
- */
+/* Consumer: the element n places behind the front, as a hint: false also where it would be work to find
+ * it. */
 static inline bool queue_peek_ahead(const struct queue *queue, unsigned n, struct dirty *ret_element) {
     if (queue->head_used + n >= QUEUE_CHUNK_ELEMENTS || queue->popped + n >= queue_pushed(queue))
         return false;

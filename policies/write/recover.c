@@ -23,13 +23,15 @@
  */
 #include "policies/write/recover.h"
 #include "policies/write/quarantine.h"
+#include "policies/write/touches.h"
 #include "policies/write/writer.h"
 #include <assert.h>
 #include <stdlib.h>
 
 enum { SINCE_RECOVERY = 1 << ENTRY_VERSION_NODE_BITS };
 
-struct touched {
+/* What of a record has to wait until all records are read. */
+struct noted {
     struct space *space;
     uint64_t version, client_cas;
     uint32_t expires_at;
@@ -37,16 +39,16 @@ struct touched {
     char key[ENTRY_KEY_MAX];
 };
 
-struct touched_list {
-    struct touched *list;
+struct noted_list {
+    struct noted *list;
     size_t count, capacity;
 };
 
 struct recovery {
     struct journal_replayer replayer;
     struct tier *tier;
-    struct touched_list touches;
-    struct touched_list expired; /* restored without their expiry, which has passed */
+    struct noted_list touches;
+    struct noted_list expired; /* restored without their expiry, which has passed */
     uint64_t restored;
     char error[256];
 };
@@ -109,11 +111,11 @@ static bool restore(struct recovery *recovery, struct space *space, bool deleted
 }
 
 /* Notes key, version, client_cas and expiry of an entry. */
-static bool note(struct recovery *recovery, struct touched_list *list, struct space *space,
+static bool note(struct recovery *recovery, struct noted_list *list, struct space *space,
                  const struct entry *entry) {
     if (list->count == list->capacity) {
         size_t capacity = list->capacity ? list->capacity * 2 : 256;
-        struct touched *longer = realloc(list->list, capacity * sizeof *longer);
+        struct noted *longer = realloc(list->list, capacity * sizeof *longer);
         if (!longer) {
             snprintf(recovery->error, sizeof recovery->error, "out of memory");
             return false;
@@ -121,13 +123,13 @@ static bool note(struct recovery *recovery, struct touched_list *list, struct sp
         list->list = longer;
         list->capacity = capacity;
     }
-    struct touched *touched = &list->list[list->count++];
-    *touched = (struct touched){.space = space,
-                                .version = entry->version,
-                                .client_cas = entry->client_cas,
-                                .expires_at = entry->expires_at,
-                                .key_size = (uint8_t)entry->key.size};
-    memcpy(touched->key, entry->key.data, entry->key.size);
+    struct noted *noted = &list->list[list->count++];
+    *noted = (struct noted){.space = space,
+                            .version = entry->version,
+                            .client_cas = entry->client_cas,
+                            .expires_at = entry->expires_at,
+                            .key_size = (uint8_t)entry->key.size};
+    memcpy(noted->key, entry->key.data, entry->key.size);
     return true;
 }
 
@@ -148,8 +150,8 @@ static bool refuse_policy(struct recovery *recovery, const struct space *space) 
                  space->options.name);
     else
         snprintf(recovery->error, sizeof recovery->error,
-                 "the journal holds changes of namespace \"%s\", which is not write-behind any more: start "
-                 "once with its old policy, so that they reach the backend",
+                 "the journal holds changes of namespace \"%s\", which is not write-behind any more: "
+                 "start once with its old policy, so that they reach the backend",
                  space->options.name);
     return false;
 }
@@ -175,28 +177,28 @@ static bool replay(struct journal_replayer *self, const struct journal_record *r
 /* ---- Touches ---- */
 
 static int by_version(const void *a, const void *b) {
-    const struct touched *x = a, *y = b;
+    const struct noted *x = a, *y = b;
     return x->version < y->version ? -1 : x->version > y->version;
 }
 
-static struct slice key_of(const struct touched *touched) {
-    return slice_of(touched->key, touched->key_size);
+static struct slice key_of(const struct noted *noted) {
+    return slice_of(noted->key, noted->key_size);
 }
 
-static void seek(const struct touched *touched, uint64_t hash, struct cache_cursor *ret_cursor) {
+static void seek(const struct noted *noted, uint64_t hash, struct cache_cursor *ret_cursor) {
     struct cache_time now = cache_time_now();
-    cache_seek(touched->space->tier->cache, touched->space->number, key_of(touched), hash, &now, ret_cursor);
+    cache_seek(noted->space->tier->cache, noted->space->number, key_of(noted), hash, &now, ret_cursor);
 }
 
 /* A copy of the entry in memory that the touch was made on, or NULL. *ret_settled: nothing is to be done. */
-static char *touched_value(const struct touched *touched, uint64_t hash, struct entry *ret_entry,
+static char *touched_value(const struct noted *noted, uint64_t hash, struct entry *ret_entry,
                            bool *ret_settled) {
     struct cache_cursor cursor;
     const struct cache_view *view = &cursor.view;
     char *copy = NULL;
-    seek(touched, hash, &cursor);
-    *ret_settled = cursor.presence != CACHE_UNKNOWN && view->version >= touched->version;
-    if (cursor.presence == CACHE_PRESENT && !*ret_settled && cache_view_cas(view) == touched->client_cas &&
+    seek(noted, hash, &cursor);
+    *ret_settled = cursor.presence != CACHE_UNKNOWN && view->version >= noted->version;
+    if (cursor.presence == CACHE_PRESENT && !*ret_settled && cache_view_cas(view) == noted->client_cas &&
         (copy = malloc(view->value.size + 1))) {
         if (view->value.size)
             memcpy(copy, view->value.data, view->value.size);
@@ -207,19 +209,19 @@ static char *touched_value(const struct touched *touched, uint64_t hash, struct 
     return copy;
 }
 
-static bool replay_touch(struct recovery *recovery, const struct touched *touched) {
-    uint64_t hash = cache_hash(key_of(touched));
+static bool replay_touch(struct recovery *recovery, const struct noted *noted) {
+    uint64_t hash = cache_hash(key_of(noted));
     struct entry entry = {0};
     bool settled, fine = true;
-    char *copy = touched_value(touched, hash, &entry, &settled);
-    entry.key = key_of(touched);
-    entry.version = touched->version;
-    entry.client_cas = touched->client_cas;
-    entry.expires_at = touched->expires_at;
+    char *copy = touched_value(noted, hash, &entry, &settled);
+    entry.key = key_of(noted);
+    entry.version = noted->version;
+    entry.client_cas = noted->client_cas;
+    entry.expires_at = noted->expires_at;
     if (copy)
-        fine = restore_value(recovery, touched->space, &entry);
+        fine = restore_value(recovery, noted->space, &entry);
     else if (!settled)
-        fine = writer_recover_touch(touched->space->backend->writer, touched->space, &entry);
+        fine = touches_recover(noted->space->backend->writer, noted->space, &entry);
     if (!fine && !recovery->error[0])
         snprintf(recovery->error, sizeof recovery->error, "out of memory");
     free(copy);
@@ -227,7 +229,7 @@ static bool replay_touch(struct recovery *recovery, const struct touched *touche
 }
 
 static bool replay_touches(struct recovery *recovery) {
-    struct touched_list *touches = &recovery->touches;
+    struct noted_list *touches = &recovery->touches;
     if (touches->count > 1)
         qsort(touches->list, touches->count, sizeof *touches->list, by_version);
     for (size_t i = 0; i < touches->count; i++)
@@ -237,15 +239,15 @@ static bool replay_touches(struct recovery *recovery) {
 }
 
 /* A touch waits for the row that this entry was flushed to when memory was full. */
-static bool row_is_touched(const struct touched *expired, uint64_t hash) {
+static bool row_is_touched(const struct noted *expired, uint64_t hash) {
     struct entry entry = {.key = key_of(expired), .version = expired->version};
     uint32_t mark = entry.expires_at = UINT32_MAX;
-    writer_amend(expired->space->backend->writer, expired->space, &entry, hash);
+    touches_amend(expired->space->backend->writer, expired->space, &entry, hash);
     return entry.expires_at != mark;
 }
 
 /* No touch has prolonged it: its life is over. It may have been flushed as if alive: then its row goes. */
-static bool expire(struct recovery *recovery, const struct touched *expired) {
+static bool expire(struct recovery *recovery, const struct noted *expired) {
     uint64_t hash = cache_hash(key_of(expired));
     if (row_is_touched(expired, hash))
         return true;
@@ -297,10 +299,9 @@ static void flush_restored(struct tier *tier) {
             service_log(
                 &tier->service, LOG_LEVEL_WARNING,
                 "backend %s cannot be written to now: reads are answered with what the journal holds. "
-                "After a "
-                "power loss that may be older than what the backend has, until it can be written to",
-                backend->options.store.name);
-        writer_settle_touches(backend->writer);
+                "After a power loss that may be older than what the backend has, until it can be written to",
+                backend->options.options.name);
+        touches_settle(backend->writer);
     }
 }
 

@@ -6,54 +6,162 @@
  * A touch has its version, and its record in the journal, from the moment it was answered, and holds the
  * low-water version back until it is done. So a write that comes later has a higher version and wins in the
  * backend, one that came before is older and is touched, and a crash in between loses nothing. What readers
- * load meanwhile gets the touch's expiry on its way into memory (writer_amend): a change made on top of it
+ * load meanwhile gets the touch's expiry on its way into memory (touches_amend): a change made on top of it
  * keeps that.
+ *
+ *     touches_add --> fresh --touches_take--> taken --touches_run--> done
+ *                                             `-- stays while its entry has to be flushed first, or the
+ *                                                 backend is away
  */
+#include "policies/write/touches.h"
 #include "policies/write/internal.h"
-#include <assert.h>
+#include "policies/write/quarantine.h"
 #include <stdlib.h>
 
-void touches_free(struct touch_later *touches) {
-    while (touches) {
-        struct touch_later *next = touches->next;
-        free(touches);
-        touches = next;
-    }
-}
+enum { TOUCHES_MAX = 4096 }; /* that workers may leave to a writer; of those of a journal, all are taken */
 
-static struct slice key_of(const struct touch_later *touch) {
+struct touch {
+    struct touch *next;  /* fresh, or taken */
+    struct touch *chain; /* in by_hash */
+    struct space *space;
+    uint64_t hash, version, client_cas;
+    uint32_t expires_at;
+    uint8_t key_size;
+    char key[ENTRY_KEY_MAX];
+};
+
+/* ---- The lists ---- */
+
+static struct slice key_of(const struct touch *touch) {
     return slice_of(touch->key, touch->key_size);
 }
 
-static struct entry_copy *quarantined(const struct touch_later *touch) {
-    bool deleted = false;
-    struct entry_copy *loaded = quarantine_find(touch->space->quarantine, key_of(touch), &deleted);
-    if (deleted) {
-        entry_copy_drop(loaded);
-        return NULL;
-    }
-    return loaded;
+static struct touch **bucket_of(struct touches *touches, uint64_t hash) {
+    return &touches->by_hash[hash % TOUCH_BUCKETS];
 }
 
-enum touched { TOUCH_DONE, TOUCH_ROW, TOUCH_WAITS, TOUCH_FAILED };
+/* With the mutex. */
+static void link_touch(struct touches *touches, struct touch *touch) {
+    struct touch **bucket = bucket_of(touches, touch->hash);
+    touch->next = touches->fresh;
+    touches->fresh = touch;
+    touch->chain = *bucket;
+    *bucket = touch;
+    atomic_fetch_add(&touches->waiting, 1);
+}
+
+static bool add(struct writer *writer, struct touch wanted, struct slice key, bool bounded) {
+    struct touch *touch = malloc(sizeof *touch);
+    if (!touch)
+        return false;
+    *touch = wanted;
+    touch->key_size = (uint8_t)key.size;
+    memcpy(touch->key, key.data, key.size);
+    pthread_mutex_lock(&writer->mutex);
+    bool room = !bounded || atomic_load(&writer->touches.waiting) < TOUCHES_MAX;
+    if (room) {
+        link_touch(&writer->touches, touch);
+        writer_rouse(writer);
+    }
+    pthread_mutex_unlock(&writer->mutex);
+    if (!room)
+        free(touch);
+    return room;
+}
+
+bool touches_add(struct writer *writer, struct space *space, struct slice key, uint64_t hash,
+                 uint64_t version, uint32_t expires_at) {
+    struct touch touch = {.space = space, .hash = hash, .version = version, .expires_at = expires_at};
+    return add(writer, touch, key, true);
+}
+
+bool touches_recover(struct writer *writer, struct space *space, const struct entry *entry) {
+    struct touch touch = {.space = space,
+                          .hash = cache_hash(entry->key),
+                          .version = entry->version,
+                          .client_cas = entry->client_cas,
+                          .expires_at = entry->expires_at};
+    return add(writer, touch, entry->key, false);
+}
+
+bool touches_are_waiting(const struct writer *writer) {
+    return atomic_load(&writer->touches.waiting) > 0;
+}
+
+void touches_amend(struct writer *writer, const struct space *space, struct entry *entry, uint64_t hash) {
+    uint64_t latest = entry->version;
+    if (!touches_are_waiting(writer))
+        return;
+    pthread_mutex_lock(&writer->mutex);
+    for (const struct touch *touch = *bucket_of(&writer->touches, hash); touch; touch = touch->chain)
+        if (touch->hash == hash && touch->space == space && touch->version > latest &&
+            slice_equal(key_of(touch), entry->key)) {
+            latest = touch->version;
+            entry->expires_at = touch->expires_at;
+        }
+    pthread_mutex_unlock(&writer->mutex);
+}
+
+void touches_take(struct writer *writer) {
+    struct touches *touches = &writer->touches;
+    while (touches->fresh) {
+        struct touch *touch = touches->fresh;
+        touches->fresh = touch->next;
+        touch->next = touches->taken;
+        touches->taken = touch;
+    }
+}
+
+static void free_list(struct touch *list) {
+    while (list) {
+        struct touch *next = list->next;
+        free(list);
+        list = next;
+    }
+}
+
+void touches_free(struct writer *writer) {
+    free_list(writer->touches.taken);
+    free_list(writer->touches.fresh);
+}
+
+/* ---- Touching ---- */
+
+/* The entry that is quarantined under the key, unless that is a delete. */
+static struct entry_copy *quarantined(const struct touch *touch) {
+    bool deleted = false;
+    struct entry_copy *copy = quarantine_find(touch->space->quarantine, key_of(touch), &deleted);
+    if (deleted) {
+        entry_copy_drop(copy);
+        return NULL;
+    }
+    return copy;
+}
+
+enum touch_fate {
+    TOUCH_DONE,
+    TOUCH_ROW,    /* the row has to be touched */
+    TOUCH_WAITS,  /* for its entry to be flushed */
+    TOUCH_FAILED, /* the backend cannot be asked now */
+};
 
 /* What memory has is newer: nothing is left to do. What it has is older and not in the backend yet: that has
  * to get there first, where it may turn out that the row is newer still, and the one that was touched. */
-static enum touched touch_memory(struct writer *writer, const struct touch_later *touch) {
+static enum touch_fate touch_memory(struct writer *writer, const struct touch *touch) {
     struct cache_time now = cache_time_now();
     struct cache_cursor cursor;
-    enum touched touched = TOUCH_ROW;
+    enum touch_fate fate = TOUCH_ROW;
     cache_seek(writer->tier->cache, touch->space->number, key_of(touch), touch->hash, &now, &cursor);
     if (cursor.presence != CACHE_UNKNOWN && cursor.view.version >= touch->version)
-        touched = TOUCH_DONE;
+        fate = TOUCH_DONE;
     else if (cursor.presence != CACHE_UNKNOWN && cursor.view.state != CACHE_CLEAN)
-        touched = TOUCH_WAITS;
+        fate = TOUCH_WAITS;
     cache_release(&cursor);
-    return touched;
+    return fate;
 }
 
 /* What memory may have of the row meanwhile is older than the touch. */
-static void forget_older(const struct touch_later *touch) {
+static void forget_older(const struct touch *touch) {
     struct cache_time now = cache_time_now();
     struct cache_cursor cursor;
     cache_seek(touch->space->tier->cache, touch->space->number, key_of(touch), touch->hash, &now, &cursor);
@@ -64,15 +172,45 @@ static void forget_older(const struct touch_later *touch) {
 }
 
 /* The row, as of the moment of the touch: it may have kept alive what has expired since. */
-static enum backend_status load_row(struct writer *writer, const struct touch_later *touch,
+static enum backend_status load_row(struct writer *writer, const struct touch *touch,
                                     struct load_result *result) {
     struct slice key = key_of(touch);
     uint32_t then = (uint32_t)(version_us(touch->version) / 1000000);
-    return writer_load_at(writer, touch->space, &key, 1, then, result);
+    return call_load_at(writer, touch->space, &key, 1, then, result);
 }
 
-static enum backend_status touch_row(struct writer *writer, const struct touch_later *touch) {
-    struct slice key = key_of(touch);
+static struct mutation mutation_of(const struct touch *touch, const struct entry *row) {
+    struct mutation mutation = {.table = &touch->space->options.table, .kind = MUTATION_TOUCH, .entry = *row};
+    mutation.entry.key = key_of(touch);
+    mutation.entry.client_cas = touch->client_cas ? touch->client_cas
+                                : row->client_cas ? row->client_cas
+                                                  : row->version;
+    mutation.entry.version = touch->version;
+    mutation.entry.expires_at = touch->expires_at;
+    return mutation;
+}
+
+static enum backend_status apply_touch(struct writer *writer, const struct touch *touch,
+                                       const struct entry *row) {
+    struct mutation mutation = mutation_of(touch, row);
+    struct bytes copy = {
+        0}; /* the row's bytes live until the next call on the connection, which is this one */
+    enum backend_status status = BACKEND_TRANSIENT;
+    mutation.entry.value = bytes_copy(&copy, row->value);
+    if (mutation.entry.value.data || !row->value.size)
+        status = call_apply(writer, &mutation, 1);
+    bytes_free(&copy);
+    if (status == BACKEND_PERMANENT)
+        status = quarantine_add(touch->space->quarantine, MUTATION_TOUCH, &mutation.entry,
+                                writer->session.error.message)
+                     ? BACKEND_OK
+                     : BACKEND_TRANSIENT;
+    if (status == BACKEND_OK)
+        forget_older(touch);
+    return status;
+}
+
+static enum backend_status touch_row(struct writer *writer, const struct touch *touch) {
     struct load_result result = {0};
     struct entry_copy *held = quarantined(touch);
     enum backend_status status = BACKEND_OK;
@@ -82,76 +220,65 @@ static enum backend_status touch_row(struct writer *writer, const struct touch_l
     } else {
         status = load_row(writer, touch, &result);
     }
-    if (status == BACKEND_OK && result.found && result.entry.version < touch->version) {
-        struct mutation mutation = {
-            .table = &touch->space->options.table, .kind = MUTATION_TOUCH, .entry = result.entry};
-        mutation.entry.key = key;
-        mutation.entry.client_cas = touch->client_cas         ? touch->client_cas
-                                    : result.entry.client_cas ? result.entry.client_cas
-                                                              : result.entry.version;
-        mutation.entry.version = touch->version;
-        mutation.entry.expires_at = touch->expires_at;
-        struct bytes copy = {
-            0}; /* the row's bytes live until the next call on the connection, which is this one */
-        mutation.entry.value = bytes_copy(&copy, result.entry.value);
-        status = mutation.entry.value.data || !result.entry.value.size ? writer_apply(writer, &mutation, 1)
-                                                                       : BACKEND_TRANSIENT;
-        bytes_free(&copy);
-        if (status == BACKEND_PERMANENT)
-            status = quarantine_add(touch->space->quarantine, MUTATION_TOUCH, &mutation.entry,
-                                    writer->error.message)
-                         ? BACKEND_OK
-                         : BACKEND_TRANSIENT;
-        if (status == BACKEND_OK)
-            forget_older(touch);
-    }
+    if (status == BACKEND_OK && result.found && result.entry.version < touch->version)
+        status = apply_touch(writer, touch, &result.entry);
     entry_copy_drop(held);
     return status;
 }
 
-static void touch_done(struct writer *writer, struct touch_later *touch) {
-    struct touch_later **at = &writer->pending[touch->hash % TOUCH_BUCKETS];
-    atomic_fetch_add(&writer->touched, 1);
+static void end_touch(struct writer *writer, struct touch *touch) {
+    struct touch **at = bucket_of(&writer->touches, touch->hash);
+    atomic_fetch_add(&writer->touches.done, 1);
     pthread_mutex_lock(&writer->mutex);
     while (*at != touch)
         at = &(*at)->chain;
     *at = touch->chain;
-    atomic_fetch_sub(&writer->detached, 1);
+    atomic_fetch_sub(&writer->touches.waiting, 1);
     pthread_mutex_unlock(&writer->mutex);
     free(touch);
 }
 
-static enum touched run_one(struct writer *writer, const struct touch_later *touch) {
-    enum touched touched = touch_memory(writer, touch);
-    if (touched != TOUCH_ROW)
-        return touched;
-    if (!writer_admits(writer))
+static enum touch_fate run_one(struct writer *writer, const struct touch *touch) {
+    enum touch_fate fate = touch_memory(writer, touch);
+    if (fate != TOUCH_ROW)
+        return fate;
+    if (!call_is_admitted(writer))
         return TOUCH_FAILED;
     enum backend_status status = touch_row(writer, touch);
     if (status == BACKEND_PERMANENT)
         service_log(&writer->tier->service, LOG_LEVEL_ERROR,
                     "namespace %s: the row of %.*s cannot be read and is not touched: %s",
-                    touch->space->options.name, (int)touch->key_size, touch->key, writer->error.message);
+                    touch->space->options.name, (int)touch->key_size, touch->key,
+                    writer->session.error.message);
     return status == BACKEND_TRANSIENT ? TOUCH_FAILED : TOUCH_DONE;
 }
 
-bool touches_run(struct writer *writer) {
-    enum touched touched = TOUCH_DONE;
-    for (struct touch_later **at = &writer->touches; *at && touched != TOUCH_FAILED;) {
-        struct touch_later *touch = *at;
-        touched = run_one(writer, touch);
-        if (touched == TOUCH_DONE) {
+void touches_run(struct writer *writer) {
+    enum touch_fate fate = TOUCH_DONE;
+    for (struct touch **at = &writer->touches.taken; *at && fate != TOUCH_FAILED;) {
+        struct touch *touch = *at;
+        fate = run_one(writer, touch);
+        if (fate == TOUCH_DONE) {
             *at = touch->next;
-            touch_done(writer, touch);
+            end_touch(writer, touch);
         } else {
             at = &touch->next;
         }
     }
-    return touched != TOUCH_FAILED;
+    writer->touches.failed = fate == TOUCH_FAILED;
 }
 
+void touches_settle(struct writer *writer) {
+    pthread_mutex_lock(&writer->mutex);
+    touches_take(writer);
+    pthread_mutex_unlock(&writer->mutex);
+    touches_run(writer);
+}
+
+/* ---- What is left ---- */
+
 bool touches_wait(const struct writer *writer, const struct space *space) {
-    for (const struct touch_later *touch = writer->touches; touch; touch = touch->next)
+    for (const struct touch *touch = writer->touches.taken; touch; touch = touch->next)
         if (!space || touch->space == space)
             return true;
     return false;
@@ -159,12 +286,12 @@ bool touches_wait(const struct writer *writer, const struct space *space) {
 
 uint64_t touches_bound(struct writer *writer) {
     uint64_t bound = UINT64_MAX;
-    if (atomic_load(&writer->detached) == 0)
+    if (!touches_are_waiting(writer))
         return bound;
-    for (const struct touch_later *touch = writer->touches; touch; touch = touch->next)
+    for (const struct touch *touch = writer->touches.taken; touch; touch = touch->next)
         bound = touch->version < bound ? touch->version : bound;
     pthread_mutex_lock(&writer->mutex);
-    for (const struct touch_later *touch = writer->new_touches; touch; touch = touch->next)
+    for (const struct touch *touch = writer->touches.fresh; touch; touch = touch->next)
         bound = touch->version < bound ? touch->version : bound;
     pthread_mutex_unlock(&writer->mutex);
     return bound;

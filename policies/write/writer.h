@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The writer of a backend: one thread, one connection with the role BACKEND_WRITER. It takes write-through
- * changes first (group.c), then due batches of its write-behind namespaces (flusher.c), then upkeep.
+ * changes first (group.h), then due batches of its write-behind namespaces (flusher.h), touches of rows that
+ * memory does not hold (touches.h), barriers (barrier.h), then upkeep.
  */
 #ifndef FOREBAY_POLICIES_WRITER_H
 #define FOREBAY_POLICIES_WRITER_H
@@ -9,8 +10,9 @@
 #include "policies/breaker.h"
 #include "policies/tier_parts.h"
 
-/* Opens the connection, and lifts the cache's versions above the store's. NULL with a sentence in error when
- * the backend refuses, or is not there after a few seconds and cannot be expected to come (a locked file). */
+/* Opens the connection, and lifts the cache's versions above the store's. A backend that is not there
+ * after a few seconds is left to come later. NULL with a sentence in error: it refuses, or there is no
+ * memory. */
 struct writer *writer_create(struct tier_backend *backend, char *error, size_t error_size);
 bool writer_start(struct writer *writer);
 
@@ -26,32 +28,14 @@ void writer_poke(struct writer *writer);
 /* A write-through change (ticket->request). */
 void writer_submit(struct writer *writer, struct tier_ticket *ticket);
 
-/* A barrier, at all writers that it concerns. */
-void writer_barrier(struct tier *tier, struct tier_ticket *ticket);
-
-/* A touch of a row that memory does not hold, in the background, with the version of its journal record.
- * False: too many wait already, or no memory. */
-bool writer_touch_later(struct writer *writer, struct space *space, struct slice key, uint64_t hash,
-                        uint64_t version, uint32_t expires_at);
-
-/* A row as it was loaded, with the expiry of a touch that has yet to reach it. Any thread; costs a load when
- * none waits. */
-void writer_amend(struct writer *writer, const struct space *space, struct entry *entry, uint64_t hash);
-
-/* Is there any hope that a write would be committed soon? */
+/* Is there any hope that a write would be committed soon? Any thread. */
 bool writer_is_hopeful(const struct writer *writer);
 
 /* ---- Recovery and drain ---- */
 
-/* Before writer_start, on the caller's thread. A recovered touch: its version and client_cas are given. */
-bool writer_recover_touch(struct writer *writer, struct space *space, const struct entry *entry);
-
 /* Before writer_start: flushes everything of the namespace once, with progress on the log; false: the backend
  * cannot be written to now. */
 bool writer_flush_now(struct writer *writer, struct space *space);
-
-/* Before writer_start: applies recovered touches; those that fail now are tried again by the thread. */
-void writer_settle_touches(struct writer *writer);
 
 /* True when nothing of its namespaces is dirty, queued or in flight. */
 bool writer_is_drained(struct writer *writer);

@@ -66,7 +66,7 @@ static void park(struct worker *worker, size_t i) {
             break;
     }
     if (!hold_from(worker, i)) {
-        tier_abandon(worker->tier, connection->ticket);
+        tier_abandon(connection->ticket);
         return;
     }
     connection_set_parked(connection, true);
@@ -170,7 +170,7 @@ static inline void execute_key(struct worker *worker, size_t i, bool observes) {
     if (observes)
         observe_after(&worker->observer, connection->fd, request, &outcome, &observed);
     if (outcome.holds_lock)
-        tier_release(worker->tier, &outcome);
+        tier_release(&outcome);
 }
 
 static void execute_sync(struct worker *worker, size_t i) {
@@ -501,7 +501,7 @@ static void collect_tickets(struct worker *worker) {
         connection->resumed = true;
         connection_set_parked(connection, false);
         if (connection_state(connection) != CONNECTION_OPEN)
-            tier_abandon(worker->tier, ticket);
+            tier_abandon(ticket);
         connection_set_ready(connection);
     }
 }

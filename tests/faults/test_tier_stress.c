@@ -3,30 +3,32 @@
  * Workers, readers and the writer at the same time, over little memory and a backend that fails now and then;
  * for the thread sanitizer, and for what must hold whatever happens:
  *
- *   - every increment that was acknowledged is in the final value, once: the numbers answered for a key are
- * all different, and where errors leave the outcome open, the final value is within what is possible
- *   - a reader never sees an older value of a key than it has seen before
- *   - when all is flushed, the backend has what memory says
+ *   - Every increment that was acknowledged is in the final value, once: the numbers answered for a key are all
+ *     different. Where errors leave the outcome open, the final value is within what is possible.
+ *   - A reader never sees an older value of a key than it has seen before.
+ *   - When all is flushed, the backend has what memory says.
  */
 #include "tests/support/tier_rig.h"
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
-#include <cmocka.h>
-
-enum { WORKERS = 2, IN_FLIGHT = 8, COUNTERS = 6, REGISTERS = 40, STEPS = 3000, VALUES_MAX = 40000 };
+enum {
+    WORKERS = 2,
+    IN_FLIGHT = 8,
+    COUNTERS = 6,
+    REGISTERS = 40,
+    STEPS = 3000,
+    VALUES_MAX = 40000,
+    PADDING_MAX = 299
+};
 
 struct shared {
     struct tier_rig rig;
     bool errors_leave_it_open;
-    unsigned char seen[COUNTERS]
-                      [VALUES_MAX]; /* numbers answered; each worker writes its own bits under the lock */
     pthread_mutex_t lock;
-    uint64_t acknowledged[COUNTERS], errors[COUNTERS];
+    unsigned char seen[COUNTERS][VALUES_MAX];          /* numbers answered; under the lock */
+    uint64_t acknowledged[COUNTERS], errors[COUNTERS]; /* under the lock */
     atomic_bool stop;
     atomic_uint problems;
 };
@@ -39,6 +41,7 @@ struct slot {
 };
 
 struct driver {
+    pthread_t thread;
     struct shared *shared;
     unsigned worker;
     uint64_t random;
@@ -110,15 +113,10 @@ static void begin_slot(struct driver *driver, struct slot *slot) {
         slot->kind = WRITE;
         slot->value = ++driver->written[slot->key];
         driver->busy[slot->key] = true;
-        int padding = (int)(next_random(driver) % 300);
-        snprintf(
-            command, sizeof command, "set register%d %llu-%.*s", slot->key, (unsigned long long)slot->value,
-            padding,
-            "pppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppp"
-            "ppppp"
-            "pppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppp"
-            "ppppp"
-            "pppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppp");
+        char padding[PADDING_MAX + 1] = {0};
+        memset(padding, 'p', next_random(driver) % (PADDING_MAX + 1));
+        snprintf(command, sizeof command, "set register%d %llu-%s", slot->key,
+                 (unsigned long long)slot->value, padding);
     } else if (dice < 96) {
         slot->kind = READ;
         slot->least = driver->last_seen[slot->key];
@@ -236,47 +234,66 @@ static void check_registers(struct shared *shared, struct driver *drivers) {
     }
 }
 
-static void run(struct shared *shared, bool with_trouble) {
-    pthread_t threads[WORKERS], troubling;
-    struct driver *drivers = calloc(WORKERS, sizeof *drivers);
-    struct tier_rig *rig = &shared->rig;
-    char command[64];
-    pthread_mutex_init(&shared->lock, NULL);
-    rig->options.workers = WORKERS;
-    rig_start(rig);
-    for (int key = 0; key < COUNTERS; key++) {
-        snprintf(command, sizeof command, "set counter%d 0", key);
-        assert_string_equal(rig_do(rig, command), "STORED");
-    }
+/* All threads have ended when it returns. */
+static void drive_all(struct shared *shared, struct driver *drivers, bool with_trouble) {
+    pthread_t troubling;
     if (with_trouble)
         pthread_create(&troubling, NULL, trouble, shared);
     for (unsigned i = 0; i < WORKERS; i++) {
         drivers[i].shared = shared;
         drivers[i].worker = i;
         drivers[i].random = 88172645463325252ull + i * 7919;
-        pthread_create(&threads[i], NULL, drive, &drivers[i]);
+        pthread_create(&drivers[i].thread, NULL, drive, &drivers[i]);
     }
     for (unsigned i = 0; i < WORKERS; i++)
-        pthread_join(threads[i], NULL);
+        pthread_join(drivers[i].thread, NULL);
     atomic_store(&shared->stop, true);
     if (with_trouble)
         pthread_join(troubling, NULL);
+}
+
+static void run(struct shared *shared, bool with_trouble) {
+    struct driver drivers[WORKERS] = {0};
+    struct tier_rig *rig = &shared->rig;
+    rig_start(rig);
+    for (int key = 0; key < COUNTERS; key++)
+        rig_store(rig, "set counter%d 0", key);
+    drive_all(shared, drivers, with_trouble);
     faulty_fail_all(rig->faulty, FAULTY_ANY, BACKEND_OK);
     assert_int_equal(atomic_load(&shared->problems), 0);
     assert_false(is_error(ask(rig, "sync")));
     check_counters(shared);
     check_registers(shared, drivers);
     assert_true(cache_is_sane(tier_cache(rig->tier)));
-    free(drivers);
-    pthread_mutex_destroy(&shared->lock);
-    rig_stop(rig);
-    free(shared);
 }
 
-static struct shared *make(const struct policy *policy) {
+/* ---- Tests ---- */
+
+static int set_up(void **state) {
     struct shared *shared = calloc(1, sizeof *shared);
-    assert_non_null(shared);
-    rig_init(&shared->rig, policy);
+    if (!shared)
+        return -1;
+    *state = shared;
+    pthread_mutex_init(&shared->lock, NULL);
+    rig_init(&shared->rig, &policy_write_behind);
+    return 0;
+}
+
+static int tear_down(void **state) {
+    struct shared *shared = *state;
+    rig_stop(&shared->rig);
+    pthread_mutex_destroy(&shared->lock);
+    free(shared);
+    return 0;
+}
+
+/* A rig with little memory and small batches, nothing acknowledged yet. */
+static struct shared *begin(void **state, const struct policy *policy) {
+    tear_down(state);
+    assert_int_equal(set_up(state), 0);
+    struct shared *shared = *state;
+    shared->rig.spaces[0].policy = policy;
+    shared->rig.options.workers = WORKERS;
     shared->rig.options.cache.memory_limit = 4 << 20;
     shared->rig.options.cache.item_max = 4096;
     shared->rig.spaces[0].flush_delay = 5;
@@ -285,39 +302,33 @@ static struct shared *make(const struct policy *policy) {
     return shared;
 }
 
-static void test_write_through(void **state) {
-    (void)state;
-    run(make(&policy_write_through), false);
+TEST(write_through_holds) {
+    run(begin(state, &policy_write_through), false);
 }
 
-static void test_write_through_in_trouble(void **state) {
-    (void)state;
-    run(make(&policy_write_through), true);
+TEST(write_through_holds_in_trouble) {
+    run(begin(state, &policy_write_through), true);
 }
 
-static void test_write_behind(void **state) {
-    (void)state;
-    run(make(&policy_write_behind), false);
+TEST(write_behind_holds) {
+    run(begin(state, &policy_write_behind), false);
 }
 
-static void test_write_behind_in_trouble(void **state) {
-    (void)state;
-    run(make(&policy_write_behind), true);
+TEST(write_behind_holds_in_trouble) {
+    run(begin(state, &policy_write_behind), true);
 }
 
-static void test_write_behind_journal_always(void **state) {
-    struct shared *shared = make(&policy_write_behind);
-    (void)state;
+TEST(write_behind_with_a_journal_holds) {
+    struct shared *shared = begin(state, &policy_write_behind);
     rig_use_folder(&shared->rig);
     shared->rig.spaces[0].journal = JOURNAL_ALWAYS;
     run(shared, true);
 }
 
-static void test_write_behind_mostly_full(void **state) {
+TEST(write_behind_that_is_mostly_full_holds) {
     enum on_full answers[] = {FULL_WAIT, FULL_WRITE_THROUGH, FULL_REJECT};
-    (void)state;
     for (int i = 0; i < 3; i++) {
-        struct shared *shared = make(&policy_write_behind);
+        struct shared *shared = begin(state, &policy_write_behind);
         shared->rig.spaces[0].dirty_limit = 3000;
         shared->rig.spaces[0].on_full = answers[i];
         shared->errors_leave_it_open = answers[i] == FULL_WRITE_THROUGH;
@@ -327,12 +338,12 @@ static void test_write_behind_mostly_full(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_write_through),
-        cmocka_unit_test(test_write_through_in_trouble),
-        cmocka_unit_test(test_write_behind),
-        cmocka_unit_test(test_write_behind_in_trouble),
-        cmocka_unit_test(test_write_behind_journal_always),
-        cmocka_unit_test(test_write_behind_mostly_full),
+        CASE(write_through_holds),
+        CASE(write_through_holds_in_trouble),
+        CASE(write_behind_holds),
+        CASE(write_behind_holds_in_trouble),
+        CASE(write_behind_with_a_journal_holds),
+        CASE(write_behind_that_is_mostly_full_holds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -111,7 +111,7 @@ static inline void engine_execute(struct engine *engine, struct request *request
         ENGINE_CHECK(tier_execute(engine->worker, engine->ticket, request, &outcome) == TIER_DONE);
         engine_reply(engine, request, &outcome);
         if (outcome.holds_lock)
-            tier_release(engine->worker, &outcome);
+            tier_release(&outcome);
     }
 }
 

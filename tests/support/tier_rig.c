@@ -2,14 +2,8 @@
 #include "tests/support/tier_rig.h"
 #include <assert.h>
 #include <inttypes.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
-#include <unistd.h>
-
-#include <cmocka.h> /* needs the ones above */
 
 static void wake(void *context, unsigned worker) {
     struct rig_worker *waiting = &((struct tier_rig *)context)->workers[worker];
@@ -21,10 +15,10 @@ static void wake(void *context, unsigned worker) {
 
 static void log_line(void *context, enum log_level level, const char *message) {
     struct tier_rig *rig = context;
-    pthread_mutex_lock(&rig->log_mutex);
+    pthread_mutex_lock(&rig->mutex);
     snprintf(rig->last_log, sizeof rig->last_log, "%s", message);
     rig->awaited_logs += rig->awaited_log && strstr(message, rig->awaited_log);
-    pthread_mutex_unlock(&rig->log_mutex);
+    pthread_mutex_unlock(&rig->mutex);
     if (getenv("RIG_LOG"))
         fprintf(stderr, "%d %s\n", (int)level, message);
 }
@@ -60,7 +54,7 @@ void rig_init(struct tier_rig *rig, const struct policy *policy) {
                                          .journal_file_size = 1 << 20,
                                          .wake = wake,
                                          .log = log_line};
-    pthread_mutex_init(&rig->log_mutex, NULL);
+    pthread_mutex_init(&rig->mutex, NULL);
     for (unsigned i = 0; i < RIG_WORKERS; i++) {
         pthread_mutex_init(&rig->workers[i].mutex, NULL);
         pthread_cond_init(&rig->workers[i].woken, NULL);
@@ -69,10 +63,7 @@ void rig_init(struct tier_rig *rig, const struct policy *policy) {
 }
 
 void rig_use_folder(struct tier_rig *rig) {
-    snprintf(rig->folder, sizeof rig->folder, "/tmp/forebay-tier-XXXXXX");
-    char *made = mkdtemp(rig->folder);
-    assert(made);
-    (void)made;
+    temp_folder_make(&rig->folder);
 }
 
 const char *rig_try_start(struct tier_rig *rig) {
@@ -80,7 +71,7 @@ const char *rig_try_start(struct tier_rig *rig) {
     rig->options.space_count = rig->space_count;
     rig->options.backends = &rig->backend;
     rig->options.backend_count = 1;
-    rig->options.data = rig->folder[0] ? rig->folder : NULL;
+    rig->options.data = rig->folder.path[0] ? rig->folder.path : NULL;
     rig->options.context = rig;
     return tier_create(&rig->options, &rig->tier, rig->reply, sizeof rig->reply) ? NULL : rig->reply;
 }
@@ -88,8 +79,7 @@ const char *rig_try_start(struct tier_rig *rig) {
 void rig_start(struct tier_rig *rig) {
     const char *error = rig_try_start(rig);
     if (error)
-        fprintf(stderr, "tier_create: %s\n", error);
-    assert(!error);
+        fail_msg("tier_create: %s", error);
 }
 
 void rig_end_tier(struct tier_rig *rig) {
@@ -98,20 +88,39 @@ void rig_end_tier(struct tier_rig *rig) {
 }
 
 void rig_stop(struct tier_rig *rig) {
-    char command[128];
+    faulty_hold(rig->faulty, FAULTY_ANY, false);
+    faulty_delay(rig->faulty, FAULTY_ANY, 0);
     rig_end_tier(rig);
+    while (rig->calls)
+        rig_free(rig->calls);
     faulty_destroy(rig->faulty);
     memory_store_destroy(rig->store);
-    if (rig->folder[0]) {
-        snprintf(command, sizeof command, "rm -rf %s", rig->folder);
-        int status = system(command);
-        (void)status;
-    }
+    if (rig->folder.path[0])
+        temp_folder_remove(&rig->folder);
     for (unsigned i = 0; i < RIG_WORKERS; i++) {
         pthread_mutex_destroy(&rig->workers[i].mutex);
         pthread_cond_destroy(&rig->workers[i].woken);
     }
-    pthread_mutex_destroy(&rig->log_mutex);
+    pthread_mutex_destroy(&rig->mutex);
+}
+
+int rig_set_up(void **state) {
+    struct tier_rig *rig = calloc(1, sizeof *rig);
+    assert(rig);
+    rig_init(rig, *state);
+    *state = rig;
+    return 0;
+}
+
+int rig_tear_down(void **state) {
+    rig_stop(*state);
+    free(*state);
+    return 0;
+}
+
+void rig_renew(struct tier_rig *rig, const struct policy *policy) {
+    rig_stop(rig);
+    rig_init(rig, policy);
 }
 
 /* ---- Commands ---- */
@@ -237,7 +246,7 @@ static void run(struct rig_call *call) {
     call->held = status == TIER_HELD;
     call->done = !call->held;
     if (outcome.holds_lock)
-        tier_release(worker_of(call), &outcome);
+        tier_release(&outcome);
 }
 
 /* The position of a turn is that of all that are held in it, or, for lack of a better one, a later one. */
@@ -251,12 +260,24 @@ static void end_turn(struct rig_call *call) {
         call->position = worker->position;
 }
 
-struct rig_call *rig_begin(struct tier_rig *rig, unsigned worker, const char *command) {
+static struct rig_call *make_call(struct tier_rig *rig, unsigned worker) {
     struct rig_call *call = calloc(1, sizeof *call);
-    struct cache_time now = rig_now(rig);
     assert(call);
     call->rig = rig;
     call->worker = worker;
+    pthread_mutex_lock(&rig->mutex);
+    call->next = rig->calls;
+    call->link = &rig->calls;
+    if (call->next)
+        call->next->link = &call->next;
+    rig->calls = call;
+    pthread_mutex_unlock(&rig->mutex);
+    return call;
+}
+
+struct rig_call *rig_begin(struct tier_rig *rig, unsigned worker, const char *command) {
+    struct rig_call *call = make_call(rig, worker);
+    struct cache_time now = rig_now(rig);
     parse(call, command);
     tier_turn_begin(worker_of(call), &now);
     call->ticket = tier_ticket_create(worker_of(call), call);
@@ -301,6 +322,11 @@ const char *rig_finish(struct rig_call *call) {
 }
 
 void rig_free(struct rig_call *call) {
+    pthread_mutex_lock(&call->rig->mutex);
+    *call->link = call->next;
+    if (call->next)
+        call->next->link = call->link;
+    pthread_mutex_unlock(&call->rig->mutex);
     tier_ticket_destroy(call->ticket);
     free(call);
 }
@@ -316,6 +342,15 @@ void rig_expect(struct tier_rig *rig, const char *command, const char *reply) {
     const char *got = rig_do(rig, command);
     if (strcmp(got, reply) != 0)
         fail_msg("%s: %s, not %s", command, got, reply);
+}
+
+void rig_store(struct tier_rig *rig, const char *format, ...) {
+    char command[RIG_REPLY];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(command, sizeof command, format, arguments);
+    va_end(arguments);
+    rig_expect(rig, command, "STORED");
 }
 
 /* ---- Pipelines ---- */
@@ -334,7 +369,7 @@ static size_t pipeline_turn(struct tier_rig *rig, struct rig_call *calls, size_t
             break;
         write_reply(&calls[at], &outcome);
         if (outcome.holds_lock)
-            tier_release(worker, &outcome);
+            tier_release(&outcome);
     }
     if (at < count) {
         for (size_t i = at + 1; i < count; i++)
@@ -406,6 +441,29 @@ uint64_t rig_stat(struct tier_rig *rig, const char *name) {
     tier_stat_spaces(rig->tier, &finder.sink);
     assert(finder.found);
     return finder.value;
+}
+
+bool rig_said(struct tier_rig *rig, const char *text) {
+    pthread_mutex_lock(&rig->mutex);
+    bool found = strstr(rig->last_log, text) != NULL;
+    pthread_mutex_unlock(&rig->mutex);
+    return found;
+}
+
+/* ---- The store ---- */
+
+void rig_put_row(struct tier_rig *rig, const char *key, const char *value) {
+    memory_store_put(rig->store, "test", key, value, 1000);
+}
+
+uint32_t rig_row_expiry(struct tier_rig *rig, const char *key) {
+    uint32_t expires_at = 0;
+    free(memory_store_get(rig->store, "test", key, NULL, &expires_at));
+    return expires_at;
+}
+
+size_t rig_mutations(struct tier_rig *rig) {
+    return memory_store_counts(rig->store).mutations;
 }
 
 char *rig_row(struct tier_rig *rig, const char *key) {

@@ -2,8 +2,7 @@
 /*
  * What the policies cost over the bare cache: nanoseconds per get and per set on one thread.
  *
- *     bench_tier [folder]     folder: for the SQLite file and the journal of the write-behind case, default
- * /tmp
+ *     bench_tier [folder]     for the SQLite file and the journal of the write-behind case; /tmp
  */
 #include "policies/policy.h"
 #include "policies/tier.h"
@@ -89,7 +88,7 @@ static void run(struct tier *tier, struct tier_ticket *ticket, enum command comm
                     tier_turn_begin(worker, &now);
                     i--;
                 } else if (outcome.holds_lock) {
-                    tier_release(worker, &outcome);
+                    tier_release(&outcome);
                 }
             }
             tier_turn_end(worker, NULL);

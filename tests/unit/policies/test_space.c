@@ -1,13 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Namespaces: which one a key belongs to, what a configuration may not say. */
-#include "policies/tier_parts.h"
+/* Namespaces: which one a key belongs to, what a configuration may not say; and what is counted. */
 #include "tests/support/tier_rig.h"
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-
-#include <cmocka.h>
 
 static const char *space_name(struct tier_rig *rig, const char *key) {
     struct request request = {.command = COMMAND_GET, .key = slice_string(key)};
@@ -15,70 +8,55 @@ static const char *space_name(struct tier_rig *rig, const char *key) {
     return space_options(request.space)->name;
 }
 
-static void test_longest_prefix_wins(void **state) {
-    struct tier_rig rig;
-    (void)state;
-    rig_init(&rig, &policy_cache_aside);
-    rig_add_space(&rig, "a", "a:", &policy_cache_aside);
-    rig_add_space(&rig, "ab", "a:b:", &policy_cache_aside);
-    rig_add_space(&rig, "long", "a:b:c:d:e:f", &policy_cache_aside);
-    rig_start(&rig);
-    assert_string_equal(space_name(&rig, "x"), "test");
-    assert_string_equal(space_name(&rig, "a"), "test");
-    assert_string_equal(space_name(&rig, "a:"), "a");
-    assert_string_equal(space_name(&rig, "a:b"), "a");
-    assert_string_equal(space_name(&rig, "a:b:"), "ab");
-    assert_string_equal(space_name(&rig, "a:b:c:d:e:"), "ab");
-    assert_string_equal(space_name(&rig, "a:b:c:d:e:fgh"), "long");
-    rig_stop(&rig);
+RIG_TEST(the_longest_prefix_wins, cache_aside) {
+    rig_add_space(rig, "a", "a:", &policy_cache_aside);
+    rig_add_space(rig, "ab", "a:b:", &policy_cache_aside);
+    rig_add_space(rig, "long", "a:b:c:d:e:f", &policy_cache_aside);
+    rig_start(rig);
+    assert_string_equal(space_name(rig, "x"), "test");
+    assert_string_equal(space_name(rig, "a"), "test");
+    assert_string_equal(space_name(rig, "a:"), "a");
+    assert_string_equal(space_name(rig, "a:b"), "a");
+    assert_string_equal(space_name(rig, "a:b:"), "ab");
+    assert_string_equal(space_name(rig, "a:b:c:d:e:"), "ab");
+    assert_string_equal(space_name(rig, "a:b:c:d:e:fgh"), "long");
 }
 
-static void test_a_default_is_added(void **state) {
-    struct tier_rig rig;
-    (void)state;
-    rig_init(&rig, &policy_cache_aside);
-    rig.spaces[0].prefix = "t:";
-    rig_start(&rig);
-    assert_int_equal(tier_space_count(rig.tier), 2);
-    assert_string_equal(space_name(&rig, "t:x"), "test");
-    assert_string_equal(space_name(&rig, "x"), "default");
-    assert_string_equal(rig_do(&rig, "set x 1"), "STORED");
-    assert_string_equal(rig_do(&rig, "set t:x 2"), "STORED");
-    assert_string_equal(rig_do(&rig, "get x"), "1");
-    rig_stop(&rig);
+RIG_TEST(a_default_namespace_is_added, cache_aside) {
+    rig->spaces[0].prefix = "t:";
+    rig_start(rig);
+    assert_int_equal(tier_space_count(rig->tier), 2);
+    assert_string_equal(space_name(rig, "t:x"), "test");
+    assert_string_equal(space_name(rig, "x"), "default");
+    assert_string_equal(rig_do(rig, "set x 1"), "STORED");
+    assert_string_equal(rig_do(rig, "set t:x 2"), "STORED");
+    assert_string_equal(rig_do(rig, "get x"), "1");
 }
 
+/* The rig is new afterwards, of cache-aside. */
 static void assert_refused(struct tier_rig *rig, const char *part) {
     const char *error = rig_try_start(rig);
     assert_non_null(error);
     if (!strstr(error, part))
         fail_msg("%s", error);
-    rig_stop(rig);
+    rig_renew(rig, &policy_cache_aside);
 }
 
-static void test_contradictions_are_refused(void **state) {
-    struct tier_rig rig;
-    (void)state;
-    rig_init(&rig, &policy_write_behind);
-    rig.spaces[0].backend = -1;
-    assert_refused(&rig, "needs a backend");
-    rig_init(&rig, &policy_cache_aside);
-    rig_add_space(&rig, "other", "", &policy_cache_aside);
-    assert_refused(&rig, "same prefix");
-    rig_init(&rig, &policy_cache_aside);
-    rig_add_space(&rig, "test", "x", &policy_cache_aside);
-    assert_refused(&rig, "same name");
-    rig_init(&rig, &policy_cache_aside);
-    rig.backend.store.type = NULL;
-    rig.backend.store.uri = "nonsense:here";
-    assert_refused(&rig, "nonsense:here");
-    rig_init(&rig, &policy_cache_aside);
-    rig.backend.store.uri = "wrong";
-    assert_refused(&rig, "\"store\"");
+RIG_TEST(contradictions_are_refused, write_behind) {
+    rig->spaces[0].backend = -1;
+    assert_refused(rig, "needs a backend");
+    rig_add_space(rig, "other", "", &policy_cache_aside);
+    assert_refused(rig, "same prefix");
+    rig_add_space(rig, "test", "x", &policy_cache_aside);
+    assert_refused(rig, "same name");
+    rig->backend.options.type = NULL;
+    rig->backend.options.uri = "nonsense:here";
+    assert_refused(rig, "nonsense:here");
+    rig->backend.options.uri = "wrong";
+    assert_refused(rig, "\"store\"");
 }
 
-static void test_policies_by_name(void **state) {
-    (void)state;
+TEST(policies_are_found_by_name) {
     assert_ptr_equal(policy_find("cache-aside"), &policy_cache_aside);
     assert_ptr_equal(policy_find("read-through"), &policy_read_through);
     assert_ptr_equal(policy_find("write-through"), &policy_write_through);
@@ -86,23 +64,20 @@ static void test_policies_by_name(void **state) {
     assert_null(policy_find("write-around"));
 }
 
-static void test_counters(void **state) {
-    struct tier_rig rig;
+RIG_TEST(what_was_answered_is_counted, cache_aside) {
     struct tier_counters counters;
-    (void)state;
-    rig_init(&rig, &policy_cache_aside);
-    rig_start(&rig);
-    rig_do(&rig, "set a 1");
-    rig_do(&rig, "get a");
-    rig_do(&rig, "get b");
-    rig_do(&rig, "incr a 1");
-    rig_do(&rig, "decr b 1");
-    rig_do(&rig, "cas a 1 1");
-    rig_do(&rig, "cas b 1 1");
-    rig_do(&rig, "delete a");
-    rig_do(&rig, "delete a");
-    rig_do(&rig, "touch a 1");
-    tier_get_counters(rig.tier, &counters);
+    rig_start(rig);
+    rig_do(rig, "set a 1");
+    rig_do(rig, "get a");
+    rig_do(rig, "get b");
+    rig_do(rig, "incr a 1");
+    rig_do(rig, "decr b 1");
+    rig_do(rig, "cas a 1 1");
+    rig_do(rig, "cas b 1 1");
+    rig_do(rig, "delete a");
+    rig_do(rig, "delete a");
+    rig_do(rig, "touch a 1");
+    tier_get_counters(rig->tier, &counters);
     assert_int_equal(counters.cmd_get, 2);
     assert_int_equal(counters.get_hits, 1);
     assert_int_equal(counters.get_misses, 1);
@@ -113,22 +88,19 @@ static void test_counters(void **state) {
     assert_int_equal(counters.delete_hits, 1);
     assert_int_equal(counters.delete_misses, 1);
     assert_int_equal(counters.touch_misses, 1);
-    tier_reset_stats(rig.tier);
-    tier_get_counters(rig.tier, &counters);
+    tier_reset_stats(rig->tier);
+    tier_get_counters(rig->tier, &counters);
     assert_int_equal(counters.cmd_get, 0);
-    rig_do(&rig, "get b");
-    tier_get_counters(rig.tier, &counters);
+    rig_do(rig, "get b");
+    tier_get_counters(rig->tier, &counters);
     assert_int_equal(counters.cmd_get, 1);
-    rig_stop(&rig);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_longest_prefix_wins),
-        cmocka_unit_test(test_a_default_is_added),
-        cmocka_unit_test(test_contradictions_are_refused),
-        cmocka_unit_test(test_policies_by_name),
-        cmocka_unit_test(test_counters),
+        RIG_CASE(the_longest_prefix_wins),      RIG_CASE(a_default_namespace_is_added),
+        RIG_CASE(contradictions_are_refused),   cmocka_unit_test(policies_are_found_by_name),
+        RIG_CASE(what_was_answered_is_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

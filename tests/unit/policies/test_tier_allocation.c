@@ -6,14 +6,10 @@
  * The program is linked so that its calls of malloc, calloc and realloc come here (tests/CMakeLists.txt).
  * What the tests themselves need is spared: their store, and the calls of the rig.
  */
-#include "policies/tier_parts.h"
 #include "tests/support/tier_rig.h"
-#include <setjmp.h>
-#include <stdarg.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 static _Atomic long allowed = -1; /* calls that still succeed; negative: all */
 static _Atomic long one_of;       /* of those beyond, one in so many fails; 0: each */
@@ -118,13 +114,32 @@ static void spare_store(struct tier_rig *rig) {
     rig->backend.store.type = &spared_type;
 }
 
-static void begin(struct tier_rig *rig) {
-    rig_init(rig, &policy_write_behind);
+static void prepare(struct tier_rig *rig) {
     spare_store(rig);
     rig_use_folder(rig);
     rig->spaces[0].journal = JOURNAL_OS;
     rig->options.drain_timeout = 50;
 }
+
+static int set_up(void **state) {
+    rig_set_up(state);
+    prepare(*state);
+    return 0;
+}
+
+static int tear_down(void **state) {
+    allow(-1, 0);
+    return rig_tear_down(state);
+}
+
+/* Anew, for what a test does several times. */
+static void renew(struct tier_rig *rig, const struct policy *policy) {
+    rig_renew(rig, policy);
+    prepare(rig);
+}
+
+/* In the list of tests. */
+#define MEMORY_CASE(name) RIG_CASE_WITH(name, set_up, tear_down)
 
 /* Sets and touches; what was acknowledged is noted. */
 static void write_some(struct tier_rig *rig, bool *stored, int count) {
@@ -153,28 +168,24 @@ static void check_rows(struct tier_rig *rig, const bool *stored, int count) {
 enum { COUNT = 3000 };
 
 /* The batches of the flusher cannot grow, at any of the first places where they would. */
-static void test_flushing_without_memory(void **state) {
+RIG_TEST(flushing_without_memory_loses_nothing, write_behind) {
     static bool stored[COUNT];
-    (void)state;
     for (long calls = 0; calls < 12; calls++) {
-        struct tier_rig rig;
-        begin(&rig);
-        rig.spaces[0].flush_delay = 1;
-        rig_start(&rig);
+        renew(rig, &policy_write_behind);
+        rig->spaces[0].flush_delay = 1;
+        rig_start(rig);
         allow(calls, 0);
-        write_some(&rig, stored, COUNT);
+        write_some(rig, stored, COUNT);
         usleep(20000);
         allow(-1, 0);
-        rig_do(&rig, "sync");
-        assert_int_equal(cache_dirty_entries(tier_cache(rig.tier), 0), 0);
-        check_rows(&rig, stored, COUNT);
-        rig_stop(&rig);
+        rig_do(rig, "sync");
+        assert_int_equal(cache_dirty_entries(tier_cache(rig->tier), 0), 0);
+        check_rows(rig, stored, COUNT);
     }
     assert_true(atomic_load(&refused) > 0);
 }
 
-/* Through the store, hot and cold: an answer of success is true, an error changes nothing that is not told.
- */
+/* Through the store, hot and cold: an answer of success is true, an error changes nothing that is not told. */
 static void use_some(struct tier_rig *rig, int *values, int count) {
     char command[64], value[32];
     for (int i = 0; i < count; i++) {
@@ -199,28 +210,23 @@ static void check_values(struct tier_rig *rig, const int *values, int count) {
 }
 
 static void set_values(struct tier_rig *rig, int *values, int count) {
-    char command[64];
     for (int i = 0; i < count; i++) {
         values[i] = i * 100;
-        snprintf(command, sizeof command, "set key%d %d", i, values[i]);
-        rig_expect(rig, command, "STORED");
+        rig_store(rig, "set key%d %d", i, values[i]);
     }
     rig_do(rig, "sync");
 }
 
 /* Changes of a pipeline that cannot go together go one by one. */
-static void test_pipelines_without_memory(void **state) {
+RIG_TEST(changes_of_a_pipeline_without_memory_go_one_by_one, write_through) {
     unsigned long before = atomic_load(&refused);
-    (void)state;
     for (long calls = 0; calls < 40; calls++) {
-        struct tier_rig rig;
-        begin(&rig);
-        rig.spaces[0].policy = &policy_write_through;
-        rig.backend.store.timeout_ms = 100;
-        rig_start(&rig);
-        rig_expect(&rig, "set n 0", "STORED");
+        renew(rig, &policy_write_through);
+        rig->backend.options.timeout_ms = 100;
+        rig_start(rig);
+        rig_expect(rig, "set n 0", "STORED");
         allow(calls + 1, calls % 3 + 2); /* the client's own ticket is not missing */
-        const char *replies = rig_pipeline(&rig, "incr n 1;incr n 1;incr n 1;incr n 1;incr n 1;incr n 1");
+        const char *replies = rig_pipeline(rig, "incr n 1;incr n 1;incr n 1;incr n 1;incr n 1;incr n 1");
         allow(-1, 0);
         long last = 0;
         for (const char *at = replies; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
@@ -231,74 +237,65 @@ static void test_pipelines_without_memory(void **state) {
         }
         char value[16];
         snprintf(value, sizeof value, "%ld", last);
-        rig_assert_row(&rig, "n", value);
-        rig_stop(&rig);
+        rig_assert_row(rig, "n", value);
     }
     assert_true(atomic_load(&refused) > before);
 }
 
-static void test_using_the_store_without_memory(void **state) {
+RIG_TEST(answers_are_true_without_memory, write_behind) {
     enum { KEYS = 40, ROUNDS = 30 };
     const struct policy *policies[] = {&policy_write_through, &policy_write_behind};
     int values[KEYS];
-    (void)state;
     for (int round = 0; round < 2 * ROUNDS; round++) {
-        struct tier_rig rig;
         unsigned long before = atomic_load(&refused);
-        begin(&rig);
-        rig.spaces[0].policy = policies[round % 2];
-        rig.spaces[0].journal = round % 2 ? JOURNAL_OS : JOURNAL_OFF;
-        rig.backend.store.timeout_ms = 100; /* what finds no memory is not tried for long */
-        rig_start(&rig);
-        set_values(&rig, values, KEYS);
-        rig_end_tier(&rig);
-        rig_start(&rig); /* memory knows none of them */
+        renew(rig, policies[round % 2]);
+        rig->spaces[0].journal = round % 2 ? JOURNAL_OS : JOURNAL_OFF;
+        rig->backend.options.timeout_ms = 100; /* what finds no memory is not tried for long */
+        rig_start(rig);
+        set_values(rig, values, KEYS);
+        rig_end_tier(rig);
+        rig_start(rig); /* memory knows none of them */
         allow(round / 2, round % 4 + 1);
-        use_some(&rig, values, KEYS);
+        use_some(rig, values, KEYS);
         allow(-1, 0);
-        rig_do(&rig, "sync");
-        check_values(&rig, values, KEYS);
+        rig_do(rig, "sync");
+        check_values(rig, values, KEYS);
         assert_true(atomic_load(&refused) > before);
-        rig_stop(&rig);
     }
 }
 
 /* A start that finds no memory says so, and leaves everything as it was for the next one. */
-static void test_recovery_without_memory(void **state) {
+RIG_TEST(a_start_without_memory_leaves_all_as_it_was, write_behind) {
     static bool stored[COUNT];
     unsigned failed = 0;
-    struct tier_rig rig;
-    (void)state;
-    begin(&rig);
-    rig_start(&rig);
-    write_some(&rig, stored, COUNT);
-    faulty_fail_all(rig.faulty, FAULTY_APPLY, BACKEND_TRANSIENT);
-    rig_end_tier(&rig);
+    rig_start(rig);
+    write_some(rig, stored, COUNT);
+    faulty_fail_all(rig->faulty, FAULTY_APPLY, BACKEND_TRANSIENT);
+    rig_end_tier(rig);
     for (long calls = 0; calls < 400; calls += calls < 100 ? 1 : 9) {
         allow(calls, 0);
-        const char *error = rig_try_start(&rig);
+        const char *error = rig_try_start(rig);
         allow(-1, 0);
         if (error)
             failed++;
         else
-            rig_end_tier(&rig);
+            rig_end_tier(rig);
     }
     assert_true(failed > 0);
-    faulty_fail_all(rig.faulty, FAULTY_APPLY, BACKEND_OK);
-    rig_start(&rig);
-    rig_do(&rig, "sync");
-    check_rows(&rig, stored, COUNT);
+    faulty_fail_all(rig->faulty, FAULTY_APPLY, BACKEND_OK);
+    rig_start(rig);
+    rig_do(rig, "sync");
+    check_rows(rig, stored, COUNT);
     for (int i = 0; i < COUNT; i++)
         assert_true(stored[i]);
-    rig_stop(&rig);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_flushing_without_memory),
-        cmocka_unit_test(test_pipelines_without_memory),
-        cmocka_unit_test(test_using_the_store_without_memory),
-        cmocka_unit_test(test_recovery_without_memory),
+        MEMORY_CASE(flushing_without_memory_loses_nothing),
+        MEMORY_CASE(changes_of_a_pipeline_without_memory_go_one_by_one),
+        MEMORY_CASE(answers_are_true_without_memory),
+        MEMORY_CASE(a_start_without_memory_leaves_all_as_it_was),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

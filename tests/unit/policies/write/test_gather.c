@@ -2,14 +2,9 @@
 /* Group commit: the pause before a commit, against a model of clients that send their next change `away`
  * after the answer to the last one. Time is a number, nothing sleeps. */
 #include "policies/write/gather.h"
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <string.h>
+#include "tests/support/check.h"
 
-#include <cmocka.h>
-
-enum { CLIENTS_MAX = 64, US_A_SECOND = 1000000 };
+enum { CLIENTS_MAX = 64 };
 
 struct model {
     unsigned clients;
@@ -57,7 +52,7 @@ static uint64_t wait_for_work(struct gather *gather, const uint64_t *ready_at, u
 static struct outcome run(struct model model, bool may_pause, unsigned commits) {
     struct gather gather = {0};
     struct outcome outcome = {0};
-    uint64_t ready_at[CLIENTS_MAX] = {0}, now = US_A_SECOND, changes = 0;
+    uint64_t ready_at[CLIENTS_MAX] = {0}, now = US_PER_SECOND, changes = 0;
     for (unsigned i = 0; i < commits; i++) {
         uint64_t begun = wait_for_work(&gather, ready_at, model.clients, now);
         size_t group = 0;
@@ -83,7 +78,7 @@ static struct outcome run(struct model model, bool may_pause, unsigned commits) 
         if (may_pause)
             gather_begin(&gather, group, count_arrived(ready_at, model.clients, now), commit_us, now);
     }
-    outcome.rate = (double)changes * US_A_SECOND / (double)(now - US_A_SECOND);
+    outcome.rate = (double)changes * US_PER_SECOND / (double)(now - US_PER_SECOND);
     outcome.pauses_at_end = gather.pauses;
     return outcome;
 }
@@ -93,41 +88,36 @@ static const struct model slow_sync = {
 static const struct model slow_rows = {
     .clients = 32, .away_us = 100, .spread_us = 10, .sync_us = 100, .row_us = 20};
 
-static void test_a_slow_sync_is_shared_by_all(void **state) {
+TEST(a_slow_sync_is_shared_by_all) {
     struct outcome with = run(slow_sync, true, 5000), without = run(slow_sync, false, 5000);
-    (void)state;
     print_message("with pauses %.0f, without %.0f changes a second\n", with.rate, without.rate);
     assert_true(with.rate > 1.4 * without.rate);
     assert_true(with.longest_us <= (4000 + 32 * 15) / 2);
 }
 
-static void test_clients_work_while_rows_are_written(void **state) {
+TEST(clients_work_while_rows_are_written) {
     struct outcome with = run(slow_rows, true, 5000), without = run(slow_rows, false, 5000);
-    (void)state;
     print_message("with pauses %.0f, without %.0f changes a second\n", with.rate, without.rate);
     assert_false(with.pauses_at_end);
     assert_true(with.rate > 0.98 * without.rate);
 }
 
-static void test_a_lone_client_never_waits(void **state) {
+TEST(a_lone_client_never_waits) {
     struct model model = slow_sync;
     model.clients = 1;
-    (void)state;
     assert_int_equal(run(model, true, 3000).longest_us, 0);
 }
 
 /* One answers at once, the other thinks for much longer than a commit takes. */
-static void test_nobody_waits_for_one_who_thinks(void **state) {
+TEST(nobody_waits_for_one_who_thinks) {
     struct model model = {.clients = 2, .away_us = 50, .spread_us = 100000, .sync_us = 4000};
     struct outcome with = run(model, true, 3000), without = run(model, false, 3000);
-    (void)state;
     assert_true(with.rate > 0.97 * without.rate);
 }
 
-static void test_the_load_may_change(void **state) {
+TEST(the_load_may_change) {
     struct gather gather = {0};
-    uint64_t now = US_A_SECOND;
-    (void)state;
+    uint64_t now = US_PER_SECOND;
     for (int i = 0; i < 2 * GATHER_TRIAL; i++) /* the pause pays */
         gather_begin(&gather, gather.pauses ? 32 : 16, gather.pauses ? 0 : 16, 4000,
                      now += gather.pauses ? 4500 : 4000);
@@ -140,20 +130,18 @@ static void test_the_load_may_change(void **state) {
     assert_false(gather.pauses);
 }
 
-static void test_no_pause_is_worth_it(void **state) {
+TEST(no_pause_is_worth_it) {
     struct gather gather = {0};
-    uint64_t now = US_A_SECOND;
-    (void)state;
+    uint64_t now = US_PER_SECOND;
     for (int i = 0; i < 100; i++) { /* a commit that is over at once */
         gather_begin(&gather, 16, 16, GATHER_COMMIT_MIN - 1, now += 250);
         assert_true(gather_enough(&gather, 1));
     }
 }
 
-static void test_bounds(void **state) {
+TEST(a_pause_has_its_bounds) {
     struct gather gather = {0};
-    uint64_t now = US_A_SECOND;
-    (void)state;
+    uint64_t now = US_PER_SECOND;
     for (int i = 0; i < GATHER_TRIAL; i++)
         gather_begin(&gather, 10, 5, 100000, now += 100000);
     assert_true(gather.pauses);
@@ -166,13 +154,10 @@ static void test_bounds(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_a_slow_sync_is_shared_by_all),
-        cmocka_unit_test(test_clients_work_while_rows_are_written),
-        cmocka_unit_test(test_a_lone_client_never_waits),
-        cmocka_unit_test(test_nobody_waits_for_one_who_thinks),
-        cmocka_unit_test(test_the_load_may_change),
-        cmocka_unit_test(test_no_pause_is_worth_it),
-        cmocka_unit_test(test_bounds),
+        cmocka_unit_test(a_slow_sync_is_shared_by_all), cmocka_unit_test(clients_work_while_rows_are_written),
+        cmocka_unit_test(a_lone_client_never_waits),    cmocka_unit_test(nobody_waits_for_one_who_thinks),
+        cmocka_unit_test(the_load_may_change),          cmocka_unit_test(no_pause_is_worth_it),
+        cmocka_unit_test(a_pause_has_its_bounds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,24 +3,20 @@
  * breaker. */
 #include "policies/breaker.h"
 #include "policies/write/queue.h"
+#include "tests/support/check.h"
 #include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-
-static struct queue *make(void) {
+static int set_up(void **state) {
     struct queue *queue = aligned_alloc(64, sizeof *queue);
-    assert_non_null(queue);
-    assert_true(queue_init(queue));
-    return queue;
+    *state = queue;
+    return queue && queue_init(queue) ? 0 : -1;
 }
 
-static void drop(struct queue *queue) {
-    queue_clear(queue);
-    free(queue);
+static int tear_down(void **state) {
+    queue_clear(*state);
+    free(*state);
+    return 0;
 }
 
 static void push(struct queue *queue, uint64_t n) {
@@ -28,11 +24,10 @@ static void push(struct queue *queue, uint64_t n) {
     queue_push(queue, (struct dirty){n, n + 1});
 }
 
-static void test_order_over_chunks(void **state) {
-    struct queue *queue = make();
+TEST(the_order_holds_over_chunks) {
+    struct queue *queue = *state;
     struct dirty front;
     uint64_t pushed = 0, popped = 0;
-    (void)state;
     assert_false(queue_peek(queue, &front));
     for (int round = 0; round < 50; round++) {
         for (int i = 0; i < round * 37 + 1; i++)
@@ -53,13 +48,11 @@ static void test_order_over_chunks(void **state) {
     while (queue_pop(queue, &front))
         assert_int_equal(front.hash, popped++);
     assert_int_equal(popped, pushed);
-    drop(queue);
 }
 
-static void test_exactly_a_chunk(void **state) {
-    struct queue *queue = make();
+TEST(a_chunk_can_be_filled_and_drained_exactly) {
+    struct queue *queue = *state;
     struct dirty front;
-    (void)state;
     for (int round = 0; round < 3; round++) {
         for (uint64_t i = 0; i < QUEUE_CHUNK_ELEMENTS; i++)
             push(queue, i);
@@ -68,7 +61,6 @@ static void test_exactly_a_chunk(void **state) {
         assert_false(queue_pop(queue, &front));
         assert_true(queue_is_sane(queue));
     }
-    drop(queue);
 }
 
 enum { MANY = 300000 };
@@ -83,12 +75,11 @@ static void *produce(void *argument) {
     return NULL;
 }
 
-static void test_two_threads(void **state) {
-    struct queue *queue = make();
+TEST(one_thread_pushes_while_another_pops) {
+    struct queue *queue = *state;
     pthread_t thread;
     struct dirty front;
     uint64_t seen = 0;
-    (void)state;
     assert_int_equal(pthread_create(&thread, NULL, produce, queue), 0);
     while (seen < MANY) {
         if (!queue_pop(queue, &front))
@@ -99,13 +90,11 @@ static void test_two_threads(void **state) {
     }
     pthread_join(thread, NULL);
     assert_true(queue_is_sane(queue));
-    drop(queue);
 }
 
-static void test_breaker(void **state) {
+TEST(a_breaker_opens_probes_and_closes) {
     struct breaker breaker;
     uint64_t now = 1000000;
-    (void)state;
     breaker_init(&breaker, 7);
     assert_true(breaker_admits(&breaker, now));
     breaker_failure(&breaker, now);
@@ -138,10 +127,10 @@ static void test_breaker(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_order_over_chunks),
-        cmocka_unit_test(test_exactly_a_chunk),
-        cmocka_unit_test(test_two_threads),
-        cmocka_unit_test(test_breaker),
+        CASE(the_order_holds_over_chunks),
+        CASE(a_chunk_can_be_filled_and_drained_exactly),
+        CASE(one_thread_pushes_while_another_pops),
+        cmocka_unit_test(a_breaker_opens_probes_and_closes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

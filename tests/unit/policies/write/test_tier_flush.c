@@ -1,300 +1,226 @@
 /* SPDX-License-Identifier: MIT */
 /* Write-behind: what is flushed when, what happens to entries on the way, fullness, failures, the quarantine.
  */
-#include "policies/tier_parts.h"
-#include "policies/write/writer.h"
 #include "tests/support/tier_rig.h"
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
-#include <cmocka.h>
-
-/* Waits until the condition holds, for some seconds. */
-#define eventually(condition)                                                                                \
-    do {                                                                                                     \
-        bool holds_ = false;                                                                                 \
-        for (int tries_ = 0; tries_ < 10000 && !(holds_ = (condition)); tries_++)                            \
-            usleep(1000);                                                                                    \
-        assert_true(holds_);                                                                                 \
-    } while (0)
-
-static size_t mutations(struct tier_rig *rig) {
-    return memory_store_counts(rig->store).mutations;
+/* Nothing is due but by age, and that not before the test is over. */
+static int set_up(void **state) {
+    rig_set_up(state);
+    ((struct tier_rig *)*state)->spaces[0].flush_delay = 600000;
+    return 0;
 }
 
-static void begin(struct tier_rig *rig, uint32_t flush_delay) {
-    rig_init(rig, &policy_write_behind);
-    rig->spaces[0].flush_delay = flush_delay;
-}
+/* In the list of tests. */
+#define FLUSH_CASE(name) RIG_CASE_WITH(name, set_up, rig_tear_down)
 
 /* ---- When ---- */
 
-static void test_due_by_age(void **state) {
-    struct tier_rig rig;
-    (void)state;
-    begin(&rig, 20);
-    rig_start(&rig);
-    rig_expect(&rig, "set a 1", "STORED");
-    eventually(mutations(&rig) == 1);
-    rig_assert_row(&rig, "a", "1");
-    rig_stop(&rig);
+RIG_TEST(a_flush_is_due_by_age, write_behind) {
+    rig->spaces[0].flush_delay = 20;
+    rig_start(rig);
+    rig_expect(rig, "set a 1", "STORED");
+    eventually(rig_mutations(rig) == 1);
+    rig_assert_row(rig, "a", "1");
 }
 
-static void test_due_by_count(void **state) {
-    struct tier_rig rig;
-    char command[64];
-    (void)state;
-    begin(&rig, 600000);
-    rig.spaces[0].flush_batch = 50;
-    rig_start(&rig);
-    for (int i = 0; i < 120; i++) {
-        snprintf(command, sizeof command, "set key%d %d", i, i);
-        rig_expect(&rig, command, "STORED");
-    }
-    eventually(mutations(&rig) >= 100);
-    assert_true(faulty_largest_batch(rig.faulty) <= 50);
-    rig_stop(&rig);
+RIG_TEST(a_flush_is_due_by_count, write_behind) {
+    rig->spaces[0].flush_batch = 50;
+    rig_start(rig);
+    for (int i = 0; i < 120; i++)
+        rig_store(rig, "set key%d %d", i, i);
+    eventually(rig_mutations(rig) >= 100);
+    assert_true(faulty_largest_batch(rig->faulty) <= 50);
 }
 
-static void test_due_by_bytes(void **state) {
-    struct tier_rig rig;
-    char command[4000], value[3000];
-    (void)state;
-    begin(&rig, 600000);
-    rig.spaces[0].dirty_limit = 100000; /* a flush is due from half of it */
-    rig_start(&rig);
+RIG_TEST(a_flush_is_due_by_bytes, write_behind) {
+    char value[3000];
+    rig->spaces[0].dirty_limit = 100000; /* a flush is due from half of it */
+    rig_start(rig);
     memset(value, 'x', sizeof value - 1);
     value[sizeof value - 1] = 0;
-    for (int i = 0; i < 25; i++) {
-        snprintf(command, sizeof command, "set key%d %s", i, value);
-        rig_expect(&rig, command, "STORED");
-    }
-    eventually(mutations(&rig) > 0);
-    rig_stop(&rig);
+    for (int i = 0; i < 25; i++)
+        rig_store(rig, "set key%d %s", i, value);
+    eventually(rig_mutations(rig) > 0);
 }
 
 enum { MANY = 25000, COMMIT = 10000 }; /* more than one commit takes */
 
 /* With the memory that such a batch needs. */
-static void begin_large(struct tier_rig *rig) {
-    begin(rig, 600000);
+static void enlarge(struct tier_rig *rig) {
     rig->options.cache.memory_limit = 256 << 20;
 }
 
 static void set_many(struct tier_rig *rig) {
-    char command[64];
-    for (int i = 0; i < MANY; i++) {
-        snprintf(command, sizeof command, "set key%d %d", i * 7919 % MANY, i);
-        rig_expect(rig, command, "STORED");
-    }
+    for (int i = 0; i < MANY; i++)
+        rig_store(rig, "set key%d %d", i * 7919 % MANY, i);
 }
 
 /* Several commits, in the order of the keys, with a failure in the second and a refused row in the last. */
-static void test_a_batch_of_several_commits(void **state) {
-    struct tier_rig rig;
-    (void)state;
-    begin_large(&rig);
-    rig_start(&rig);
-    set_many(&rig);
-    faulty_refuse_keys(rig.faulty, "key9999");
-    faulty_fail_call(rig.faulty, FAULTY_APPLY, 2, BACKEND_TRANSIENT);
-    assert_memory_equal(rig_do(&rig, "sync"), "SERVER_ERROR", 12);
-    assert_int_equal(memory_store_rows(rig.store), MANY - 1);
-    assert_int_equal(faulty_largest_batch(rig.faulty), COMMIT);
-    assert_int_equal(mutations(&rig), MANY - 1); /* none twice */
-    assert_int_equal(rig_stat(&rig, "test:retries"), 1);
-    assert_int_equal(rig_stat(&rig, "test:quarantine"), 1);
-    assert_int_equal(cache_dirty_entries(tier_cache(rig.tier), 0), 0);
-    rig_assert_row(&rig, "key7919", "1");
-    rig_stop(&rig);
+RIG_TEST(a_batch_of_several_commits_survives_failures, write_behind) {
+    enlarge(rig);
+    rig_start(rig);
+    set_many(rig);
+    faulty_refuse_keys(rig->faulty, "key9999");
+    faulty_fail_call(rig->faulty, FAULTY_APPLY, 2, BACKEND_TRANSIENT);
+    assert_memory_equal(rig_do(rig, "sync"), "SERVER_ERROR", 12);
+    assert_int_equal(memory_store_rows(rig->store), MANY - 1);
+    assert_int_equal(faulty_largest_batch(rig->faulty), COMMIT);
+    assert_int_equal(rig_mutations(rig), MANY - 1); /* none twice */
+    assert_int_equal(rig_stat(rig, "test:retries"), 1);
+    assert_int_equal(rig_stat(rig, "test:quarantine"), 1);
+    assert_int_equal(cache_dirty_entries(tier_cache(rig->tier), 0), 0);
+    rig_assert_row(rig, "key7919", "1");
 }
 
 /* What changes between two commits of a batch is not overwritten by the later one. */
-static void test_write_between_two_commits(void **state) {
-    struct tier_rig rig;
-    (void)state;
-    begin_large(&rig);
-    rig_start(&rig);
-    set_many(&rig);
-    faulty_hold(rig.faulty, FAULTY_APPLY, true);
-    struct rig_call *sync = rig_begin(&rig, 0, "sync");
-    faulty_wait_held(rig.faulty, FAULTY_APPLY);
-    rig_expect(&rig, "set key0 early", "STORED");
-    rig_expect(&rig, "set key9998 late", "STORED");
-    rig_expect(&rig, "delete key9997", "DELETED");
-    faulty_hold(rig.faulty, FAULTY_APPLY, false);
+RIG_TEST(a_write_between_two_commits_is_not_overwritten, write_behind) {
+    enlarge(rig);
+    rig_start(rig);
+    set_many(rig);
+    faulty_hold(rig->faulty, FAULTY_APPLY, true);
+    struct rig_call *sync = rig_begin(rig, 0, "sync");
+    faulty_wait_held(rig->faulty, FAULTY_APPLY);
+    rig_expect(rig, "set key0 early", "STORED");
+    rig_expect(rig, "set key9998 late", "STORED");
+    rig_expect(rig, "delete key9997", "DELETED");
+    faulty_hold(rig->faulty, FAULTY_APPLY, false);
     rig_finish(sync);
-    rig_free(sync);
-    rig_do(&rig, "sync");
-    rig_assert_row(&rig, "key0", "early");
-    rig_assert_row(&rig, "key9998", "late");
-    rig_assert_row(&rig, "key9997", NULL);
-    assert_int_equal(memory_store_rows(rig.store), MANY - 1);
-    rig_stop(&rig);
+    rig_do(rig, "sync");
+    rig_assert_row(rig, "key0", "early");
+    rig_assert_row(rig, "key9998", "late");
+    rig_assert_row(rig, "key9997", NULL);
+    assert_int_equal(memory_store_rows(rig->store), MANY - 1);
 }
 
 /* Write-through changes do not wait for a whole batch. */
-static void test_write_through_between_two_commits(void **state) {
-    struct tier_rig rig;
-    (void)state;
-    begin_large(&rig);
-    rig_add_space(&rig, "through", "w:", &policy_write_through);
-    rig_start(&rig);
-    set_many(&rig);
-    faulty_delay(rig.faulty, FAULTY_APPLY, 300);
-    faulty_hold(rig.faulty, FAULTY_APPLY, true);
-    struct rig_call *sync = rig_begin(&rig, 0, "sync");
-    faulty_wait_held(rig.faulty, FAULTY_APPLY);
-    struct rig_call *through = rig_begin(&rig, 0, "set w:a 1");
-    faulty_hold(rig.faulty, FAULTY_APPLY, false);
+RIG_TEST(write_through_does_not_wait_for_a_whole_batch, write_behind) {
+    enlarge(rig);
+    rig_add_space(rig, "through", "w:", &policy_write_through);
+    rig_start(rig);
+    set_many(rig);
+    faulty_delay(rig->faulty, FAULTY_APPLY, 300);
+    faulty_hold(rig->faulty, FAULTY_APPLY, true);
+    struct rig_call *sync = rig_begin(rig, 0, "sync");
+    faulty_wait_held(rig->faulty, FAULTY_APPLY);
+    struct rig_call *through = rig_begin(rig, 0, "set w:a 1");
+    faulty_hold(rig->faulty, FAULTY_APPLY, false);
     assert_string_equal(rig_finish(through), "STORED");
-    rig_free(through);
-    assert_true(cache_dirty_entries(tier_cache(rig.tier), 0) >= MANY - 2 * COMMIT);
-    rig_assert_row(&rig, "key1001", "21679"); /* among the last that were set, but the first in order */
-    faulty_delay(rig.faulty, FAULTY_APPLY, 0);
+    assert_true(cache_dirty_entries(tier_cache(rig->tier), 0) >= MANY - 2 * COMMIT);
+    rig_assert_row(rig, "key1001", "21679"); /* among the last that were set, but the first in order */
+    faulty_delay(rig->faulty, FAULTY_APPLY, 0);
     rig_finish(sync);
-    rig_free(sync);
-    assert_int_equal(cache_dirty_entries(tier_cache(rig.tier), 0), 0);
-    rig_stop(&rig);
+    assert_int_equal(cache_dirty_entries(tier_cache(rig->tier), 0), 0);
 }
 
 /* The first dirty time does not move: a key that is written all the time is flushed nevertheless. */
-static void test_hot_key_does_not_starve(void **state) {
-    struct tier_rig rig;
-    (void)state;
-    begin(&rig, 100);
-    rig_start(&rig);
-    for (int i = 0; i < 5000 && mutations(&rig) < 3; i++) {
-        rig_expect(&rig, "set hot x", "STORED");
+RIG_TEST(a_hot_key_is_flushed_nevertheless, write_behind) {
+    rig->spaces[0].flush_delay = 100;
+    rig_start(rig);
+    for (int i = 0; i < 5000 && rig_mutations(rig) < 3; i++) {
+        rig_expect(rig, "set hot x", "STORED");
         usleep(1000);
     }
-    assert_true(mutations(&rig) >= 3);
-    rig_stop(&rig);
+    assert_true(rig_mutations(rig) >= 3);
 }
 
-static void test_clock_steps_back(void **state) {
-    struct tier_rig rig;
-    (void)state;
-    begin(&rig, 50);
-    rig_start(&rig);
-    rig_expect(&rig, "set a 1", "STORED");
-    rig.clock_shift_us = -3600ll * 1000000;
-    rig_expect(&rig, "set a 2", "STORED");
-    rig_expect(&rig, "set b 1", "STORED");
-    eventually(mutations(&rig) >= 2 && cache_dirty_entries(tier_cache(rig.tier), 0) == 0);
-    rig_assert_row(&rig, "a", "2");
-    rig_assert_row(&rig, "b", "1");
-    rig.clock_shift_us = 3600ll * 1000000;
-    rig_expect(&rig, "set a 3", "STORED");
-    rig.clock_shift_us = 0;
-    rig_expect(&rig, "set a 4", "STORED");
-    rig_do(&rig, "sync");
-    rig_assert_row(&rig, "a", "4");
-    rig_stop(&rig);
+RIG_TEST(the_clock_may_step_back, write_behind) {
+    rig->spaces[0].flush_delay = 50;
+    rig_start(rig);
+    rig_expect(rig, "set a 1", "STORED");
+    rig->clock_shift_us = -3600ll * 1000000;
+    rig_expect(rig, "set a 2", "STORED");
+    rig_expect(rig, "set b 1", "STORED");
+    eventually(rig_mutations(rig) >= 2 && cache_dirty_entries(tier_cache(rig->tier), 0) == 0);
+    rig_assert_row(rig, "a", "2");
+    rig_assert_row(rig, "b", "1");
+    rig->clock_shift_us = 3600ll * 1000000;
+    rig_expect(rig, "set a 3", "STORED");
+    rig->clock_shift_us = 0;
+    rig_expect(rig, "set a 4", "STORED");
+    rig_do(rig, "sync");
+    rig_assert_row(rig, "a", "4");
 }
 
 /* ---- On the way ---- */
 
-static void test_write_during_flushing(void **state) {
-    struct tier_rig rig;
-    (void)state;
-    begin(&rig, 600000);
-    rig_start(&rig);
-    rig_expect(&rig, "set a 1", "STORED");
-    rig_expect(&rig, "set gone 1", "STORED");
-    faulty_hold(rig.faulty, FAULTY_APPLY, true);
-    struct rig_call *sync = rig_begin(&rig, 0, "sync");
-    faulty_wait_held(rig.faulty, FAULTY_APPLY);
-    rig_expect(&rig, "set a 2", "STORED");
-    rig_expect(&rig, "delete gone", "DELETED");
-    rig_expect(&rig, "get a", "2");
-    faulty_hold(rig.faulty, FAULTY_APPLY, false);
+RIG_TEST(what_is_written_during_a_flush_is_flushed_next, write_behind) {
+    rig_start(rig);
+    rig_expect(rig, "set a 1", "STORED");
+    rig_expect(rig, "set gone 1", "STORED");
+    faulty_hold(rig->faulty, FAULTY_APPLY, true);
+    struct rig_call *sync = rig_begin(rig, 0, "sync");
+    faulty_wait_held(rig->faulty, FAULTY_APPLY);
+    rig_expect(rig, "set a 2", "STORED");
+    rig_expect(rig, "delete gone", "DELETED");
+    rig_expect(rig, "get a", "2");
+    faulty_hold(rig->faulty, FAULTY_APPLY, false);
     assert_string_equal(rig_finish(sync), "2");
-    rig_free(sync);
-    rig_assert_row(&rig, "a", "1");
-    rig_assert_row(&rig, "gone", "1");
-    assert_int_equal(cache_dirty_entries(tier_cache(rig.tier), 0), 2);
-    rig_expect(&rig, "get a", "2");
-    rig_expect(&rig, "get gone", "MISS");
-    rig_expect(&rig, "sync", "2");
-    rig_assert_row(&rig, "a", "2");
-    rig_assert_row(&rig, "gone", NULL);
-    rig_stop(&rig);
+    rig_assert_row(rig, "a", "1");
+    rig_assert_row(rig, "gone", "1");
+    assert_int_equal(cache_dirty_entries(tier_cache(rig->tier), 0), 2);
+    rig_expect(rig, "get a", "2");
+    rig_expect(rig, "get gone", "MISS");
+    rig_expect(rig, "sync", "2");
+    rig_assert_row(rig, "a", "2");
+    rig_assert_row(rig, "gone", NULL);
 }
 
-static void test_expired_while_dirty(void **state) {
-    struct tier_rig rig;
-    (void)state;
-    begin(&rig, 600000);
-    rig_start(&rig);
-    rig_expect(&rig, "set a 1", "STORED");
-    rig_do(&rig, "sync");
-    rig_expect(&rig, "set a 2 1", "STORED"); /* dies before it is flushed */
+RIG_TEST(what_expired_while_it_was_dirty_deletes_its_row, write_behind) {
+    rig_start(rig);
+    rig_expect(rig, "set a 1", "STORED");
+    rig_do(rig, "sync");
+    rig_expect(rig, "set a 2 1", "STORED"); /* dies before it is flushed */
     sleep(2);
-    rig_expect(&rig, "get a", "MISS"); /* and the row must not come back */
-    rig_do(&rig, "sync");
-    rig_assert_row(&rig, "a", NULL);
-    rig_expect(&rig, "get a", "MISS");
-    assert_int_equal(rig_stat(&rig, "test:rows_deleted"), 1);
-    rig_stop(&rig);
+    rig_expect(rig, "get a", "MISS"); /* and the row must not come back */
+    rig_do(rig, "sync");
+    rig_assert_row(rig, "a", NULL);
+    rig_expect(rig, "get a", "MISS");
+    assert_int_equal(rig_stat(rig, "test:rows_deleted"), 1);
 }
 
-static void test_superseded_by_another_node(void **state) {
-    struct tier_rig rig;
-    (void)state;
-    begin(&rig, 600000);
-    rig_start(&rig);
-    rig_expect(&rig, "set a ours", "STORED");
-    memory_store_put(rig.store, "test", "a", "theirs", UINT64_MAX - 4096);
-    rig_do(&rig, "sync");
-    rig_assert_row(&rig, "a", "theirs");
-    rig_expect(&rig, "get a", "theirs");
-    assert_int_equal(rig_stat(&rig, "test:rows_superseded"), 1);
-    rig_stop(&rig);
+RIG_TEST(the_newer_row_of_another_node_wins, write_behind) {
+    rig_start(rig);
+    rig_expect(rig, "set a ours", "STORED");
+    memory_store_put(rig->store, "test", "a", "theirs", UINT64_MAX - 4096);
+    rig_do(rig, "sync");
+    rig_assert_row(rig, "a", "theirs");
+    rig_expect(rig, "get a", "theirs");
+    assert_int_equal(rig_stat(rig, "test:rows_superseded"), 1);
 }
 
-static void test_transient_failures_lose_nothing(void **state) {
-    struct tier_rig rig;
+RIG_TEST(transient_failures_lose_nothing, write_behind) {
     char command[64], value[16];
-    (void)state;
-    begin(&rig, 10);
-    rig_start(&rig);
-    faulty_fail_all(rig.faulty, FAULTY_APPLY, BACKEND_TRANSIENT);
-    for (int i = 0; i < 200; i++) {
-        snprintf(command, sizeof command, "set key%d %d", i, i);
-        rig_expect(&rig, command, "STORED");
-    }
-    eventually(rig_stat(&rig, "store:write_breaker_opened") >= 1);
-    rig_expect(&rig, "get key7", "7");
-    rig_expect(&rig, "set key7 new", "STORED");
-    faulty_fail_all(rig.faulty, FAULTY_APPLY, BACKEND_OK);
-    faulty_tear(rig.faulty, 100);
-    assert_true(rig_wait_clean(&rig));
+    rig->spaces[0].flush_delay = 10;
+    rig_start(rig);
+    faulty_fail_all(rig->faulty, FAULTY_APPLY, BACKEND_TRANSIENT);
+    for (int i = 0; i < 200; i++)
+        rig_store(rig, "set key%d %d", i, i);
+    eventually(rig_stat(rig, "store:write_breaker_opened") >= 1);
+    rig_expect(rig, "get key7", "7");
+    rig_expect(rig, "set key7 new", "STORED");
+    faulty_fail_all(rig->faulty, FAULTY_APPLY, BACKEND_OK);
+    faulty_tear(rig->faulty, 100);
+    assert_true(rig_wait_clean(rig));
     for (int i = 0; i < 200; i++) {
         snprintf(command, sizeof command, "key%d", i);
         snprintf(value, sizeof value, "%d", i);
-        rig_assert_row(&rig, command, i == 7 ? "new" : value);
+        rig_assert_row(rig, command, i == 7 ? "new" : value);
     }
-    assert_true(rig_stat(&rig, "test:retries") >= 2);
-    rig_stop(&rig);
+    assert_true(rig_stat(rig, "test:retries") >= 2);
 }
 
-static void test_reconnects(void **state) {
-    struct tier_rig rig;
-    (void)state;
-    begin(&rig, 10);
-    rig_start(&rig);
-    faulty_fail_all(rig.faulty, FAULTY_ANY, BACKEND_TRANSIENT);
-    rig_expect(&rig, "set a 1", "STORED");
-    eventually(rig_stat(&rig, "store:write_failures") >= 5);
-    faulty_fail_all(rig.faulty, FAULTY_ANY, BACKEND_OK);
-    assert_true(rig_wait_clean(&rig));
-    rig_assert_row(&rig, "a", "1");
-    assert_true(rig_stat(&rig, "store:write_connects") >= 1);
-    rig_stop(&rig);
+RIG_TEST(a_connection_that_fails_is_opened_anew, write_behind) {
+    rig->spaces[0].flush_delay = 10;
+    rig_start(rig);
+    faulty_fail_all(rig->faulty, FAULTY_ANY, BACKEND_TRANSIENT);
+    rig_expect(rig, "set a 1", "STORED");
+    eventually(rig_stat(rig, "store:write_failures") >= 5);
+    faulty_fail_all(rig->faulty, FAULTY_ANY, BACKEND_OK);
+    assert_true(rig_wait_clean(rig));
+    rig_assert_row(rig, "a", "1");
+    assert_true(rig_stat(rig, "store:write_connects") >= 1);
 }
 
 /* ---- Fullness ---- */
@@ -317,175 +243,115 @@ static struct rig_call *fill_up(struct tier_rig *rig, int *ret_count) {
     return NULL;
 }
 
-static void test_full_wait(void **state) {
-    struct tier_rig rig;
+RIG_TEST(a_change_waits_for_room, write_behind) {
     int count;
-    (void)state;
-    begin(&rig, 600000);
-    rig.spaces[0].dirty_limit = 50000;
-    rig_start(&rig);
-    faulty_hold(rig.faulty, FAULTY_APPLY, true);
-    struct rig_call *call = fill_up(&rig, &count);
+    rig->spaces[0].dirty_limit = 50000;
+    rig_start(rig);
+    faulty_hold(rig->faulty, FAULTY_APPLY, true);
+    struct rig_call *call = fill_up(rig, &count);
     assert_false(call->done);
     assert_true(count >= 40 && count <= 51);
-    assert_int_equal(strlen(rig_do(&rig, "get fill1")), 1000); /* reads go on */
-    rig_expect(&rig, "add fill1 x", "NOT_STORED");             /* so does what changes nothing */
-    assert_int_equal(rig_stat(&rig, "test:full"), 1);
-    faulty_hold(rig.faulty, FAULTY_APPLY, false);
+    assert_int_equal(strlen(rig_do(rig, "get fill1")), 1000); /* reads go on */
+    rig_expect(rig, "add fill1 x", "NOT_STORED");             /* so does what changes nothing */
+    assert_int_equal(rig_stat(rig, "test:full"), 1);
+    faulty_hold(rig->faulty, FAULTY_APPLY, false);
     assert_string_equal(rig_finish(call), "STORED");
-    rig_free(call);
-    assert_int_equal(rig_stat(&rig, "test:full_waits"), 1);
-    rig_do(&rig, "sync");
-    assert_int_equal(memory_store_rows(rig.store), (size_t)count + 1);
-    assert_int_equal(rig_stat(&rig, "test:full"), 0);
-    rig_stop(&rig);
+    assert_int_equal(rig_stat(rig, "test:full_waits"), 1);
+    rig_do(rig, "sync");
+    assert_int_equal(memory_store_rows(rig->store), (size_t)count + 1);
+    assert_int_equal(rig_stat(rig, "test:full"), 0);
 }
 
-/* Once full it is full until the dirty bytes are well below the bound, and not with every batch anew. */
-static void test_full_hysteresis(void **state) {
-    struct tier_rig rig;
-    (void)state;
-    begin(&rig, 600000);
-    rig_start(&rig);
-    faulty_fail_all(rig.faulty, FAULTY_APPLY, BACKEND_TRANSIENT);
-    for (int i = 0; i < 100; i++) {
-        char command[64];
-        snprintf(command, sizeof command, "set key%d value", i);
-        rig_expect(&rig, command, "STORED");
-    }
-    struct space *space = tier_space(rig.tier, 0);
-    writer_stop(space->backend->writer); /* it judges as well */
-    size_t dirty = cache_dirty_bytes(tier_cache(rig.tier), 0);
-    const struct {
-        size_t percent; /* of the dirty bytes */
-        bool full;
-    } limits[] = {{200, false}, {120, false}, {100, true},  {120, true},
-                  {130, true},  {140, false}, {101, false}, {90, true}};
-    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
-        space->options.dirty_limit = dirty * limits[i].percent / 100;
-        space_judge_full(space, 0);
-        assert_int_equal(atomic_load(&space->full), limits[i].full);
-    }
-    rig_stop(&rig);
-}
-
-static void test_full_wait_ends(void **state) {
-    struct tier_rig rig;
+RIG_TEST(waiting_for_room_ends, write_behind) {
     int count;
-    (void)state;
-    begin(&rig, 600000);
-    rig.spaces[0].dirty_limit = 50000;
-    rig.backend.store.timeout_ms = 200;
-    rig_start(&rig);
-    faulty_fail_all(rig.faulty, FAULTY_APPLY, BACKEND_TRANSIENT);
-    struct rig_call *call = fill_up(&rig, &count);
+    rig->spaces[0].dirty_limit = 50000;
+    rig->backend.options.timeout_ms = 200;
+    rig_start(rig);
+    faulty_fail_all(rig->faulty, FAULTY_APPLY, BACKEND_TRANSIENT);
+    struct rig_call *call = fill_up(rig, &count);
     assert_memory_equal(rig_finish(call), "SERVER_ERROR", 12);
-    assert_null(rig_row(&rig, "fill0"));
-    rig_free(call);
-    faulty_fail_all(rig.faulty, FAULTY_APPLY, BACKEND_OK);
-    rig_do(&rig, "sync");
-    assert_int_equal(memory_store_rows(rig.store), (size_t)count); /* the refused one changed nothing */
-    rig_stop(&rig);
+    assert_null(rig_row(rig, "fill0"));
+    faulty_fail_all(rig->faulty, FAULTY_APPLY, BACKEND_OK);
+    rig_do(rig, "sync");
+    assert_int_equal(memory_store_rows(rig->store), (size_t)count); /* the refused one changed nothing */
 }
 
-static void test_full_reject(void **state) {
-    struct tier_rig rig;
+RIG_TEST(a_change_without_room_is_refused_where_that_is_wanted, write_behind) {
     int count;
-    (void)state;
-    begin(&rig, 600000);
-    rig.spaces[0].dirty_limit = 50000;
-    rig.spaces[0].on_full = FULL_REJECT;
-    rig_start(&rig);
-    faulty_hold(rig.faulty, FAULTY_APPLY, true);
-    struct rig_call *call = fill_up(&rig, &count);
+    rig->spaces[0].dirty_limit = 50000;
+    rig->spaces[0].on_full = FULL_REJECT;
+    rig_start(rig);
+    faulty_hold(rig->faulty, FAULTY_APPLY, true);
+    struct rig_call *call = fill_up(rig, &count);
     assert_true(call->done);
     assert_memory_equal(call->reply, "SERVER_ERROR", 12);
-    rig_free(call);
-    faulty_hold(rig.faulty, FAULTY_APPLY, false);
-    rig_do(&rig, "sync");
-    eventually(rig_stat(&rig, "test:full") == 0);
-    rig_expect(&rig, "set again 1", "STORED");
-    rig_stop(&rig);
+    faulty_hold(rig->faulty, FAULTY_APPLY, false);
+    rig_do(rig, "sync");
+    eventually(rig_stat(rig, "test:full") == 0);
+    rig_expect(rig, "set again 1", "STORED");
 }
 
-static void test_full_write_through(void **state) {
-    struct tier_rig rig;
+RIG_TEST(a_change_without_room_is_committed_where_that_is_wanted, write_behind) {
     int count;
-    (void)state;
-    begin(&rig, 600000);
-    rig.spaces[0].dirty_limit = 50000;
-    rig.spaces[0].on_full = FULL_WRITE_THROUGH;
-    rig_start(&rig);
-    faulty_hold(rig.faulty, FAULTY_APPLY, true);
-    struct rig_call *call = fill_up(&rig, &count);
+    rig->spaces[0].dirty_limit = 50000;
+    rig->spaces[0].on_full = FULL_WRITE_THROUGH;
+    rig_start(rig);
+    faulty_hold(rig->faulty, FAULTY_APPLY, true);
+    struct rig_call *call = fill_up(rig, &count);
     assert_false(call->done);
-    faulty_hold(rig.faulty, FAULTY_APPLY, false);
+    faulty_hold(rig->faulty, FAULTY_APPLY, false);
     assert_string_equal(rig_finish(call), "STORED");
     char name[16];
     snprintf(name, sizeof name, "fill%d", count);
-    char *row = rig_row(&rig, name);
+    char *row = rig_row(rig, name);
     assert_non_null(row); /* committed when it was answered */
     free(row);
-    rig_free(call);
-    rig_stop(&rig);
 }
 
-static void test_full_write_through_backend_down(void **state) {
-    struct tier_rig rig;
+RIG_TEST(a_change_without_room_or_backend_is_refused, write_behind) {
     int count;
-    (void)state;
-    begin(&rig, 10);
-    rig.spaces[0].dirty_limit = 50000;
-    rig.spaces[0].on_full = FULL_WRITE_THROUGH;
-    rig.backend.store.timeout_ms = 200;
-    rig_start(&rig);
-    faulty_fail_all(rig.faulty, FAULTY_APPLY, BACKEND_TRANSIENT);
-    struct rig_call *call = fill_up(&rig, &count);
+    rig->spaces[0].flush_delay = 10;
+    rig->spaces[0].dirty_limit = 50000;
+    rig->spaces[0].on_full = FULL_WRITE_THROUGH;
+    rig->backend.options.timeout_ms = 200;
+    rig_start(rig);
+    faulty_fail_all(rig->faulty, FAULTY_APPLY, BACKEND_TRANSIENT);
+    struct rig_call *call = fill_up(rig, &count);
     assert_memory_equal(rig_finish(call), "SERVER_ERROR", 12);
-    rig_free(call);
-    faulty_fail_all(rig.faulty, FAULTY_APPLY, BACKEND_OK);
-    assert_true(rig_wait_clean(&rig));
-    assert_true(memory_store_rows(rig.store) >= (size_t)count);
-    rig_stop(&rig);
+    faulty_fail_all(rig->faulty, FAULTY_APPLY, BACKEND_OK);
+    assert_true(rig_wait_clean(rig));
+    assert_true(memory_store_rows(rig->store) >= (size_t)count);
 }
 
-static void test_full_by_age(void **state) {
-    struct tier_rig rig;
-    (void)state;
-    begin(&rig, 10);
-    rig.spaces[0].dirty_age_limit = 100;
-    rig.spaces[0].on_full = FULL_REJECT;
-    rig_start(&rig);
-    faulty_fail_all(rig.faulty, FAULTY_APPLY, BACKEND_TRANSIENT);
-    rig_expect(&rig, "set a 1", "STORED");
-    eventually(rig_stat(&rig, "test:full") == 1);
-    assert_memory_equal(rig_do(&rig, "set b 1"), "SERVER_ERROR", 12);
-    faulty_fail_all(rig.faulty, FAULTY_APPLY, BACKEND_OK);
-    eventually(rig_stat(&rig, "test:full") == 0);
-    rig_expect(&rig, "set b 1", "STORED");
-    rig_stop(&rig);
+RIG_TEST(an_old_change_makes_it_full, write_behind) {
+    rig->spaces[0].flush_delay = 10;
+    rig->spaces[0].dirty_age_limit = 100;
+    rig->spaces[0].on_full = FULL_REJECT;
+    rig_start(rig);
+    faulty_fail_all(rig->faulty, FAULTY_APPLY, BACKEND_TRANSIENT);
+    rig_expect(rig, "set a 1", "STORED");
+    eventually(rig_stat(rig, "test:full") == 1);
+    assert_memory_equal(rig_do(rig, "set b 1"), "SERVER_ERROR", 12);
+    faulty_fail_all(rig->faulty, FAULTY_APPLY, BACKEND_OK);
+    eventually(rig_stat(rig, "test:full") == 0);
+    rig_expect(rig, "set b 1", "STORED");
 }
 
 /* All memory is dirty: that is fullness too, whatever the limit says. */
-static void test_memory_full_of_dirty(void **state) {
-    struct tier_rig rig;
-    char command[4096], value[3000];
-    (void)state;
-    begin(&rig, 600000);
-    rig.options.cache.memory_limit = 4 << 20;
-    rig.options.cache.item_max = 8192;
-    rig.spaces[0].dirty_limit = 1 << 30;
-    rig.spaces[0].flush_batch = 1000000;
-    rig_start(&rig);
+RIG_TEST(memory_full_of_dirty_entries_is_fullness_too, write_behind) {
+    char value[3000];
+    rig->options.cache.memory_limit = 4 << 20;
+    rig->options.cache.item_max = 8192;
+    rig->spaces[0].dirty_limit = 1 << 30;
+    rig->spaces[0].flush_batch = 1000000;
+    rig_start(rig);
     memset(value, 'x', sizeof value - 1);
     value[sizeof value - 1] = 0;
     for (int i = 0; i < 4000; i++) { /* three times the memory */
-        snprintf(command, sizeof command, "set key%d %s", i, value);
-        rig_expect(&rig, command, "STORED");
+        rig_store(rig, "set key%d %s", i, value);
     }
-    rig_do(&rig, "sync");
-    assert_int_equal(memory_store_rows(rig.store), 4000);
-    rig_stop(&rig);
+    rig_do(rig, "sync");
+    assert_int_equal(memory_store_rows(rig->store), 4000);
 }
 
 /* ---- The quarantine ---- */
@@ -524,129 +390,103 @@ static void quarantine_one(struct tier_rig *rig) {
     assert_int_equal(cache_dirty_entries(tier_cache(rig->tier), 0), 0);
 }
 
-static void test_quarantine_keeps_the_value(void **state) {
-    struct tier_rig rig;
-    (void)state;
-    begin(&rig, 600000);
-    rig_start(&rig);
-    quarantine_one(&rig);
-    assert_quarantine(&rig, "list test", "QUARANTINED bad put 7 ");
-    rig_expect(&rig, "get bad", "refused");
-    rig_expect(&rig, "flush_all", "OK");
-    rig_expect(&rig, "get bad", "refused"); /* not what the backend has */
-    rig_expect(&rig, "sync", "0");
-    rig_stop(&rig);
+RIG_TEST(the_quarantine_keeps_the_value, write_behind) {
+    rig_start(rig);
+    quarantine_one(rig);
+    assert_quarantine(rig, "list test", "QUARANTINED bad put 7 ");
+    rig_expect(rig, "get bad", "refused");
+    rig_expect(rig, "flush_all", "OK");
+    rig_expect(rig, "get bad", "refused"); /* not what the backend has */
+    rig_expect(rig, "sync", "0");
 }
 
 /* Of a batch the refused rows alone are put aside, however they lie in it. */
-static void test_bisection(void **state) {
-    struct tier_rig rig;
-    char command[64], key[32];
-    (void)state;
-    begin(&rig, 600000);
-    rig_start(&rig);
-    faulty_refuse_keys(rig.faulty, "bad");
-    for (int i = 0; i < 100; i++) {
-        snprintf(command, sizeof command, "set %s%d %d",
-                 i == 0 || i == 50 || i == 51 || i == 99 ? "bad" : "good", i, i);
-        rig_expect(&rig, command, "STORED");
-    }
-    rig_do(&rig, "sync");
-    assert_int_equal(memory_store_rows(rig.store), 96);
-    assert_int_equal(rig_stat(&rig, "test:quarantine"), 4);
-    assert_in_range(rig_stat(&rig, "test:bisections"), 4, 4 * 7);
-    assert_int_equal(cache_dirty_entries(tier_cache(rig.tier), 0), 0);
+RIG_TEST(refused_rows_alone_are_quarantined, write_behind) {
+    char key[32];
+    rig_start(rig);
+    faulty_refuse_keys(rig->faulty, "bad");
+    for (int i = 0; i < 100; i++)
+        rig_store(rig, "set %s%d %d", i == 0 || i == 50 || i == 51 || i == 99 ? "bad" : "good", i, i);
+    rig_do(rig, "sync");
+    assert_int_equal(memory_store_rows(rig->store), 96);
+    assert_int_equal(rig_stat(rig, "test:quarantine"), 4);
+    assert_in_range(rig_stat(rig, "test:bisections"), 4, 4 * 7);
+    assert_int_equal(cache_dirty_entries(tier_cache(rig->tier), 0), 0);
     for (int i = 0; i < 100; i++) {
         char value[16];
         bool bad = i == 0 || i == 50 || i == 51 || i == 99;
         snprintf(key, sizeof key, "%s%d", bad ? "bad" : "good", i);
         snprintf(value, sizeof value, "%d", i);
-        rig_assert_row(&rig, key, bad ? NULL : value);
+        rig_assert_row(rig, key, bad ? NULL : value);
     }
-    rig_stop(&rig);
 }
 
-static void test_quarantine_retry_and_supersede(void **state) {
-    struct tier_rig rig;
-    (void)state;
-    begin(&rig, 600000);
-    rig_start(&rig);
-    quarantine_one(&rig);
-    assert_quarantine(&rig, "retry test bad", "OK 1");
+RIG_TEST(what_is_quarantined_is_retried_or_superseded, write_behind) {
+    rig_start(rig);
+    quarantine_one(rig);
+    assert_quarantine(rig, "retry test bad", "OK 1");
     usleep(50000);
-    assert_int_equal(rig_stat(&rig, "test:quarantine"), 1); /* refused again */
-    faulty_refuse_keys(rig.faulty, NULL);
-    assert_quarantine(&rig, "retry test", "OK 1");
-    eventually(rig_stat(&rig, "test:quarantine") == 0);
-    rig_assert_row(&rig, "bad", "refused");
+    assert_int_equal(rig_stat(rig, "test:quarantine"), 1); /* refused again */
+    faulty_refuse_keys(rig->faulty, NULL);
+    assert_quarantine(rig, "retry test", "OK 1");
+    eventually(rig_stat(rig, "test:quarantine") == 0);
+    rig_assert_row(rig, "bad", "refused");
 
-    faulty_refuse_keys(rig.faulty, "bad");
-    rig_expect(&rig, "set bad refused2", "STORED");
-    rig_do(&rig, "sync");
-    assert_int_equal(rig_stat(&rig, "test:quarantine"), 1);
-    rig_expect(&rig, "append bad +", "STORED");
-    rig_do(&rig, "sync");
-    assert_int_equal(rig_stat(&rig, "test:quarantine"), 1); /* the newer one takes its place */
-    assert_quarantine(&rig, "list test", "QUARANTINED bad put 9 ");
-    faulty_refuse_keys(rig.faulty, NULL);
-    rig_expect(&rig, "set bad good", "STORED");
-    rig_expect(&rig, "sync", "1");
-    assert_int_equal(rig_stat(&rig, "test:quarantine"), 0);
-    rig_assert_row(&rig, "bad", "good");
-    rig_stop(&rig);
+    faulty_refuse_keys(rig->faulty, "bad");
+    rig_expect(rig, "set bad refused2", "STORED");
+    rig_do(rig, "sync");
+    assert_int_equal(rig_stat(rig, "test:quarantine"), 1);
+    rig_expect(rig, "append bad +", "STORED");
+    rig_do(rig, "sync");
+    assert_int_equal(rig_stat(rig, "test:quarantine"), 1); /* the newer one takes its place */
+    assert_quarantine(rig, "list test", "QUARANTINED bad put 9 ");
+    faulty_refuse_keys(rig->faulty, NULL);
+    rig_expect(rig, "set bad good", "STORED");
+    rig_expect(rig, "sync", "1");
+    assert_int_equal(rig_stat(rig, "test:quarantine"), 0);
+    rig_assert_row(rig, "bad", "good");
 }
 
-static void test_quarantine_drop(void **state) {
-    struct tier_rig rig;
-    (void)state;
-    begin(&rig, 600000);
-    rig_start(&rig);
-    memory_store_put(rig.store, "test", "bad", "row", 5);
-    faulty_refuse_keys(rig.faulty, "bad");
-    rig_expect(&rig, "set bad refused", "STORED");
-    rig_do(&rig, "sync");
-    assert_quarantine(&rig, "drop test bad", "OK 1");
-    assert_quarantine(&rig, "drop test bad", "OK 0");
-    rig_expect(&rig, "get bad", "row");
-    rig_stop(&rig);
+RIG_TEST(what_is_quarantined_can_be_dropped, write_behind) {
+    rig_start(rig);
+    memory_store_put(rig->store, "test", "bad", "row", 5);
+    faulty_refuse_keys(rig->faulty, "bad");
+    rig_expect(rig, "set bad refused", "STORED");
+    rig_do(rig, "sync");
+    assert_quarantine(rig, "drop test bad", "OK 1");
+    assert_quarantine(rig, "drop test bad", "OK 0");
+    rig_expect(rig, "get bad", "row");
 }
 
-static void test_quarantine_survives_a_restart(void **state) {
-    struct tier_rig rig;
+RIG_TEST(the_quarantine_survives_a_restart, write_behind) {
     size_t journaled;
-    (void)state;
-    begin(&rig, 600000);
-    rig_use_folder(&rig);
-    rig.spaces[0].journal = JOURNAL_OS;
-    rig_start(&rig);
-    quarantine_one(&rig);
-    assert_int_equal(tier_drain(rig.tier, &journaled), 0);
-    rig_end_tier(&rig);
-    rig_start(&rig);
-    assert_int_equal(rig_stat(&rig, "test:quarantine"), 1);
-    rig_expect(&rig, "get bad", "refused");
-    faulty_refuse_keys(rig.faulty, NULL);
-    assert_quarantine(&rig, "retry test bad", "OK 1");
-    eventually(rig_stat(&rig, "test:quarantine") == 0);
-    rig_assert_row(&rig, "bad", "refused");
-    rig_end_tier(&rig);
-    rig_start(&rig);
-    assert_int_equal(rig_stat(&rig, "test:quarantine"), 0);
-    rig_stop(&rig);
+    rig_use_folder(rig);
+    rig->spaces[0].journal = JOURNAL_OS;
+    rig_start(rig);
+    quarantine_one(rig);
+    assert_int_equal(tier_drain(rig->tier, &journaled), 0);
+    rig_end_tier(rig);
+    rig_start(rig);
+    assert_int_equal(rig_stat(rig, "test:quarantine"), 1);
+    rig_expect(rig, "get bad", "refused");
+    faulty_refuse_keys(rig->faulty, NULL);
+    assert_quarantine(rig, "retry test bad", "OK 1");
+    eventually(rig_stat(rig, "test:quarantine") == 0);
+    rig_assert_row(rig, "bad", "refused");
+    rig_end_tier(rig);
+    rig_start(rig);
+    assert_int_equal(rig_stat(rig, "test:quarantine"), 0);
 }
 
 /* ---- Sync, drain ---- */
 
-static void test_sync_waits_and_fails(void **state) {
-    struct tier_rig rig;
+RIG_TEST(a_sync_waits_and_fails, write_behind) {
     struct outcome outcome;
-    (void)state;
-    begin(&rig, 600000);
-    rig_start(&rig);
-    rig_expect(&rig, "set a 1", "STORED");
-    faulty_fail_all(rig.faulty, FAULTY_APPLY, BACKEND_TRANSIENT);
+    rig_start(rig);
+    rig_expect(rig, "set a 1", "STORED");
+    faulty_fail_all(rig->faulty, FAULTY_APPLY, BACKEND_TRANSIENT);
     struct cache_time now = cache_time_from_us(1);
-    struct tier_worker *worker = tier_get_worker(rig.tier, 0);
+    struct tier_worker *worker = tier_get_worker(rig->tier, 0);
     struct tier_ticket *ticket = tier_ticket_create(worker, NULL);
     tier_turn_begin(worker, &now);
     assert_int_equal(tier_sync(worker, ticket, SLICE("test"), 100, &outcome), TIER_PARKED);
@@ -658,73 +498,63 @@ static void test_sync_waits_and_fails(void **state) {
     assert_int_equal(tier_sync(worker, ticket, SLICE("nonsense"), 100, &outcome), TIER_DONE);
     assert_int_equal(outcome.status, OUTCOME_ERROR);
     tier_ticket_destroy(ticket);
-    faulty_fail_all(rig.faulty, FAULTY_APPLY, BACKEND_OK);
-    rig_expect(&rig, "sync test", "1");
-    rig_stop(&rig);
+    faulty_fail_all(rig->faulty, FAULTY_APPLY, BACKEND_OK);
+    rig_expect(rig, "sync test", "1");
 }
 
-static void test_drain(void **state) {
-    struct tier_rig rig;
+RIG_TEST(a_drain_leaves_nothing, write_behind) {
     size_t journaled;
-    (void)state;
-    begin(&rig, 600000);
-    rig_start(&rig);
-    rig_expect(&rig, "set a 1", "STORED");
-    rig_expect(&rig, "delete b", "NOT_FOUND");
-    assert_int_equal(tier_drain(rig.tier, &journaled), 0);
-    rig_assert_row(&rig, "a", "1");
-    rig_stop(&rig);
+    rig_start(rig);
+    rig_expect(rig, "set a 1", "STORED");
+    rig_expect(rig, "delete b", "NOT_FOUND");
+    assert_int_equal(tier_drain(rig->tier, &journaled), 0);
+    rig_assert_row(rig, "a", "1");
 }
 
-static void test_drain_is_bounded(void **state) {
-    struct tier_rig rig;
+RIG_TEST(a_drain_is_bounded, write_behind) {
     size_t journaled;
-    (void)state;
-    begin(&rig, 600000);
-    rig_use_folder(&rig);
-    rig.options.drain_timeout = 100;
-    rig.spaces[0].journal = JOURNAL_OS;
-    rig_add_space(&rig, "second", "2:", &policy_write_behind);
-    rig_start(&rig);
-    faulty_fail_all(rig.faulty, FAULTY_APPLY, BACKEND_TRANSIENT);
-    rig_expect(&rig, "set a 1", "STORED");
-    rig_expect(&rig, "set 2:a 1", "STORED");
-    assert_int_equal(tier_drain(rig.tier, &journaled), 2);
+    rig_use_folder(rig);
+    rig->options.drain_timeout = 100;
+    rig->spaces[0].journal = JOURNAL_OS;
+    rig_add_space(rig, "second", "2:", &policy_write_behind);
+    rig_start(rig);
+    faulty_fail_all(rig->faulty, FAULTY_APPLY, BACKEND_TRANSIENT);
+    rig_expect(rig, "set a 1", "STORED");
+    rig_expect(rig, "set 2:a 1", "STORED");
+    assert_int_equal(tier_drain(rig->tier, &journaled), 2);
     assert_int_equal(journaled, 1);
-    rig_stop(&rig);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_due_by_age),
-        cmocka_unit_test(test_due_by_count),
-        cmocka_unit_test(test_due_by_bytes),
-        cmocka_unit_test(test_a_batch_of_several_commits),
-        cmocka_unit_test(test_write_between_two_commits),
-        cmocka_unit_test(test_write_through_between_two_commits),
-        cmocka_unit_test(test_hot_key_does_not_starve),
-        cmocka_unit_test(test_clock_steps_back),
-        cmocka_unit_test(test_write_during_flushing),
-        cmocka_unit_test(test_expired_while_dirty),
-        cmocka_unit_test(test_superseded_by_another_node),
-        cmocka_unit_test(test_transient_failures_lose_nothing),
-        cmocka_unit_test(test_reconnects),
-        cmocka_unit_test(test_full_wait),
-        cmocka_unit_test(test_full_hysteresis),
-        cmocka_unit_test(test_full_wait_ends),
-        cmocka_unit_test(test_full_reject),
-        cmocka_unit_test(test_full_write_through),
-        cmocka_unit_test(test_full_write_through_backend_down),
-        cmocka_unit_test(test_full_by_age),
-        cmocka_unit_test(test_memory_full_of_dirty),
-        cmocka_unit_test(test_quarantine_keeps_the_value),
-        cmocka_unit_test(test_bisection),
-        cmocka_unit_test(test_quarantine_retry_and_supersede),
-        cmocka_unit_test(test_quarantine_drop),
-        cmocka_unit_test(test_quarantine_survives_a_restart),
-        cmocka_unit_test(test_sync_waits_and_fails),
-        cmocka_unit_test(test_drain),
-        cmocka_unit_test(test_drain_is_bounded),
+        FLUSH_CASE(a_flush_is_due_by_age),
+        FLUSH_CASE(a_flush_is_due_by_count),
+        FLUSH_CASE(a_flush_is_due_by_bytes),
+        FLUSH_CASE(a_batch_of_several_commits_survives_failures),
+        FLUSH_CASE(a_write_between_two_commits_is_not_overwritten),
+        FLUSH_CASE(write_through_does_not_wait_for_a_whole_batch),
+        FLUSH_CASE(a_hot_key_is_flushed_nevertheless),
+        FLUSH_CASE(the_clock_may_step_back),
+        FLUSH_CASE(what_is_written_during_a_flush_is_flushed_next),
+        FLUSH_CASE(what_expired_while_it_was_dirty_deletes_its_row),
+        FLUSH_CASE(the_newer_row_of_another_node_wins),
+        FLUSH_CASE(transient_failures_lose_nothing),
+        FLUSH_CASE(a_connection_that_fails_is_opened_anew),
+        FLUSH_CASE(a_change_waits_for_room),
+        FLUSH_CASE(waiting_for_room_ends),
+        FLUSH_CASE(a_change_without_room_is_refused_where_that_is_wanted),
+        FLUSH_CASE(a_change_without_room_is_committed_where_that_is_wanted),
+        FLUSH_CASE(a_change_without_room_or_backend_is_refused),
+        FLUSH_CASE(an_old_change_makes_it_full),
+        FLUSH_CASE(memory_full_of_dirty_entries_is_fullness_too),
+        FLUSH_CASE(the_quarantine_keeps_the_value),
+        FLUSH_CASE(refused_rows_alone_are_quarantined),
+        FLUSH_CASE(what_is_quarantined_is_retried_or_superseded),
+        FLUSH_CASE(what_is_quarantined_can_be_dropped),
+        FLUSH_CASE(the_quarantine_survives_a_restart),
+        FLUSH_CASE(a_sync_waits_and_fails),
+        FLUSH_CASE(a_drain_leaves_nothing),
+        FLUSH_CASE(a_drain_is_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A thread's connection to a backend: opened when it is needed, closed after some failures in a row, as it
+ * may be the connection alone that fails, and then opened anew.
+ *
+ *     session_open     before each call; a call that opens nothing costs nothing
+ *     session_worked   after a call that the backend answered, be it with a refusal of what was asked
+ *     session_failed   after one that it did not
+ *
+ * Whether a backend is worth asking at all is the breaker's business (breaker.h): the readers of a backend
+ * have a connection each and one breaker together. Not thread-safe: its thread's alone.
+ */
+#ifndef FOREBAY_POLICIES_SESSION_H
+#define FOREBAY_POLICIES_SESSION_H
+
+#include "policies/tier_parts.h"
+
+struct session {
+    const struct tier_backend *backend;
+    enum backend_role role;
+    unsigned patience;                     /* failures in a row after which the connection is closed */
+    unsigned failures;                     /* in a row, so far */
+    struct backend_connection *connection; /* NULL: to be opened */
+    struct backend_error error;            /* of the last call that failed */
+};
+
+/* Makes one in place, not connected. */
+void session_init(struct session *session, const struct tier_backend *backend, enum backend_role role,
+                  unsigned patience);
+
+/* Opens the connection unless it is open; what the backend said is in error. */
+enum backend_status session_open(struct session *session);
+
+static inline bool session_is_open(const struct session *session) {
+    return session->connection != NULL;
+}
+
+void session_worked(struct session *session);
+
+/* True: patience is over and the connection is closed. */
+bool session_failed(struct session *session);
+
+/* Closes the connection if it is open. */
+void session_close(struct session *session);
+
+#endif

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+/* See call.h. */
+#include "policies/write/call.h"
+#include "policies/load/loader.h"
+#include "policies/write/internal.h"
+#include <unistd.h>
+
+enum { OPEN_PATIENCE_US = 3000000, UPKEEP_US = 1000000 };
+
+static const char *name_of(const struct writer *writer) {
+    return writer->backend->options.options.name;
+}
+
+/* A connection counts only when it has said which versions the store holds: what is written from then on is
+ * above them. */
+static enum backend_status open_connection(struct writer *writer) {
+    struct session *session = &writer->session;
+    uint64_t version = 0;
+    enum backend_status status = session_open(session);
+    if (status != BACKEND_OK)
+        return status;
+    status = writer->backend->type->high_version(session->connection, &version, &session->error);
+    if (status == BACKEND_OK)
+        cache_raise_version(writer->tier->cache, version);
+    else
+        session_close(session);
+    return status;
+}
+
+bool call_first(struct writer *writer, char *error, size_t error_size) {
+    uint64_t until = monotonic_us() + OPEN_PATIENCE_US;
+    enum backend_status status;
+    while ((status = open_connection(writer)) == BACKEND_TRANSIENT && monotonic_us() < until)
+        usleep(100000);
+    if (status == BACKEND_TRANSIENT)
+        service_log(&writer->tier->service, LOG_LEVEL_WARNING, "backend %s: not available yet: %s",
+                    name_of(writer), writer->session.error.message);
+    if (status == BACKEND_OK || status == BACKEND_TRANSIENT)
+        return true;
+    snprintf(error, error_size, "Backend \"%s\": %s", name_of(writer), writer->session.error.message);
+    return false;
+}
+
+static enum backend_status connect_again(struct writer *writer) {
+    if (session_is_open(&writer->session))
+        return BACKEND_OK;
+    if (open_connection(writer) != BACKEND_OK)
+        return BACKEND_TRANSIENT;
+    atomic_fetch_add(&writer->reconnects, 1);
+    return BACKEND_OK;
+}
+
+/* ---- How a call ended ---- */
+
+static void succeed(struct writer *writer) {
+    if (breaker_success(&writer->breaker))
+        service_log(&writer->tier->service, LOG_LEVEL_NOTICE, "backend %s: takes writes again",
+                    name_of(writer));
+    session_worked(&writer->session);
+    if (writer->backend->loader) /* not yet made during the recovery */
+        loader_backend_answers(writer->backend->loader);
+}
+
+static void fail(struct writer *writer) {
+    atomic_fetch_add(&writer->failure_count, 1);
+    if (breaker_failure(&writer->breaker, monotonic_us()))
+        service_log(&writer->tier->service, LOG_LEVEL_WARNING,
+                    "backend %s: writes fail and are tried again: %s", name_of(writer),
+                    writer->session.error.message);
+    session_failed(&writer->session);
+}
+
+static enum backend_status judged(struct writer *writer, enum backend_status status) {
+    if (status == BACKEND_TRANSIENT || status == BACKEND_REFUSED)
+        fail(writer);
+    else
+        succeed(writer);
+    return status == BACKEND_REFUSED ? BACKEND_TRANSIENT : status;
+}
+
+bool call_is_admitted(struct writer *writer) {
+    return breaker_state(&writer->breaker) == BREAKER_HALF_OPEN ||
+           breaker_admits(&writer->breaker, monotonic_us());
+}
+
+void call_put_off(struct writer *writer) {
+    breaker_failure(&writer->breaker, monotonic_us());
+}
+
+/* ---- The calls ---- */
+
+enum backend_status call_apply(struct writer *writer, struct mutation *mutations, size_t count_mutations) {
+    enum backend_status status = connect_again(writer);
+    uint64_t start = monotonic_us();
+    if (status == BACKEND_OK)
+        status = writer->backend->type->apply(writer->session.connection, mutations, count_mutations,
+                                              cache_time_now().seconds, &writer->session.error);
+    uint64_t took = monotonic_us() - start;
+    atomic_fetch_add(&writer->apply_us, took);
+    if (took > atomic_load(&writer->apply_max_us))
+        atomic_store(&writer->apply_max_us, took);
+    return judged(writer, status);
+}
+
+enum backend_status call_load_at(struct writer *writer, struct space *space, const struct slice *keys,
+                                 size_t count_keys, uint32_t now, struct load_result *results) {
+    enum backend_status status = connect_again(writer);
+    if (status == BACKEND_OK)
+        status = writer->backend->type->load(writer->session.connection, &space->options.table, keys,
+                                             count_keys, now, results, &writer->session.error);
+    return judged(writer, status);
+}
+
+enum backend_status call_load(struct writer *writer, struct space *space, const struct slice *keys,
+                              size_t count_keys, struct load_result *results) {
+    return call_load_at(writer, space, keys, count_keys, cache_time_now().seconds, results);
+}
+
+bool call_upkeep(struct writer *writer, uint64_t now_us) {
+    bool more = false;
+    if (now_us < writer->upkeep_at || !session_is_open(&writer->session) ||
+        breaker_state(&writer->breaker) != BREAKER_CLOSED)
+        return false;
+    enum backend_status status = writer->backend->type->maintain(
+        writer->session.connection, cache_time_now().seconds, &more, &writer->session.error);
+    atomic_fetch_add(&writer->upkeep, 1);
+    writer->upkeep_at = monotonic_us() + (status == BACKEND_OK && more ? 0 : UPKEEP_US);
+    return status == BACKEND_OK && more;
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A writer's calls to its backend. Each opens the connection if need be, and tells the breaker, the
+ * statistics and, where the breaker opens or closes, the log how it ended. What the backend said of a failure
+ * is in writer->session.error until the next one.
+ *
+ * The writer's thread alone, and before that starts, whoever made the writer.
+ */
+#ifndef FOREBAY_POLICIES_WRITE_CALL_H
+#define FOREBAY_POLICIES_WRITE_CALL_H
+
+#include "policies/space.h"
+
+struct writer;
+
+/* The first connection. A backend that does not answer now is waited for a few seconds; then the server
+ * goes on without it, and the writer goes on trying. False with a sentence in error: it refuses, and the
+ * server must not start. */
+bool call_first(struct writer *writer, char *error, size_t error_size);
+
+/* May the backend be asked now? If the breaker was open this is its probe, and a call must follow. */
+bool call_is_admitted(struct writer *writer);
+
+/* For what follows on a call and failed: nothing is to be called for a while, as after a failed call. */
+void call_put_off(struct writer *writer);
+
+enum backend_status call_apply(struct writer *writer, struct mutation *mutations, size_t count);
+
+/* The rows of these keys, as they are now. */
+enum backend_status call_load(struct writer *writer, struct space *space, const struct slice *keys,
+                              size_t count, struct load_result *results);
+
+/* What was alive at the second `now`, as far as the store still has it. */
+enum backend_status call_load_at(struct writer *writer, struct space *space, const struct slice *keys,
+                                 size_t count, uint32_t now, struct load_result *results);
+
+/* A step of the store's upkeep, unless the backend is away or the last step was a moment ago. True: it has
+ * more to do at once. */
+bool call_upkeep(struct writer *writer, uint64_t now_us);
+
+#endif

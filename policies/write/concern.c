@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/* See concern.h. */
+#include "policies/write/concern.h"
+
+/* Is the touch so small that it is answered and not recorded? */
+static bool is_within_slack(const struct space *space, const struct cache_view *base,
+                            const struct change *change) {
+    uint32_t slack = space->options.touch_slack, old = base->expires_at, new = change->expires_at;
+    if (slack == 0 || old == 0 || new == 0)
+        return false;
+    return (old > new ? old - new : new - old) < slack;
+}
+
+bool change_concerns_backend(const struct space *space, const struct cache_view *base,
+                             const struct change *change) {
+    switch (change->kind) {
+    case CHANGE_PUT:
+    case CHANGE_DELETE:
+        return true;
+    case CHANGE_TOUCH:
+        return !is_within_slack(space, base, change);
+    case CHANGE_NONE:
+    case CHANGE_MARKS:
+    case CHANGE_VIVIFY:
+        return false;
+    }
+    return true;
+}
+
+void change_stay_in_memory(struct change *change, const struct cache_view *base) {
+    if (change->kind != CHANGE_TOUCH)
+        return;
+    change->marks |= base->marks;
+    change->kind = change->marks == base->marks ? CHANGE_NONE : CHANGE_MARKS;
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Which changes the backend has to learn of, and what is left of the others. The same for write-through, on
+ * the worker and on the writer's thread, and for write-behind, which has one more case (write_behind.c).
+ */
+#ifndef FOREBAY_POLICIES_WRITE_CONCERN_H
+#define FOREBAY_POLICIES_WRITE_CONCERN_H
+
+#include "policies/evaluate.h"
+#include "policies/space.h"
+
+/* Does the backend have to learn of the change? base is the entry as it stands; a touch has one. */
+bool change_concerns_backend(const struct space *space, const struct cache_view *base,
+                             const struct change *change);
+
+/* Makes of a change that does not concern the backend what is made in memory alone: of a touch below the
+ * slack that is the token that it won, or nothing; the expiry stays. */
+void change_stay_in_memory(struct change *change, const struct cache_view *base);
+
+#endif

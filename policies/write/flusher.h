@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Write-behind of one namespace: from the dirty queues to the backend. The states of an entry on this way are
+ * drawn at the head of flusher.c. The writer's thread alone.
+ */
+#ifndef FOREBAY_POLICIES_FLUSHER_H
+#define FOREBAY_POLICIES_FLUSHER_H
+
+#include "policies/space.h"
+#include "policies/write/bytes.h"
+
+struct writer;
+
+struct flusher {
+    struct space *space;
+    /* the batch in flight, in the order of its writing; those before `begin` have reached the backend */
+    struct mutation *mutations;
+    uint64_t *hashes;
+    size_t begin, count, capacity;
+    struct bytes bytes;
+    uint64_t batch_since; /* `since` of the oldest element in it, UINT64_MAX: none */
+    /* what has to be flushed beside the queues: put back for want of memory */
+    struct dirty *again;
+    size_t again_count, again_capacity;
+    /* the front that was seen last, and when: an age that does not depend on the wall clock */
+    uint64_t front_popped, front_seen_us;
+};
+
+/* Readies one, all zero before. */
+void flusher_init(struct flusher *flusher, struct space *space);
+void flusher_free(struct flusher *flusher);
+
+/* When a flush is due, monotonic us: 0 now, UINT64_MAX never. forced: whatever there is, is due. */
+uint64_t flusher_due(struct flusher *flusher, uint64_t now_us, bool forced);
+
+/* Collects a batch if none is held, and takes as much of it to the backend as shares a commit:
+ * write-through groups go between. False: it could not be written now, and is held. */
+bool flusher_flush(struct writer *writer, struct flusher *flusher);
+
+/* Flushes all there is, with progress on the log. False: it cannot be written now, or there is no memory
+ * for a batch. Before writer_start. */
+bool flusher_flush_all(struct writer *writer, struct flusher *flusher);
+
+/* Age of the oldest change that is not in the backend, us. */
+uint64_t flusher_age(struct flusher *flusher, uint64_t now_us);
+
+/* The least `since` of all that is not in the backend, UINT64_MAX: none. */
+uint64_t flusher_since(struct flusher *flusher);
+
+/* Is all in the backend that was pushed before the queues had these counts (one per worker; all 0: nothing
+ * is asked for)? */
+bool flusher_has_written(const struct flusher *flusher, const uint64_t *pushed);
+
+/* Tries what is marked in the quarantine. */
+void flusher_retry_quarantine(struct writer *writer, struct flusher *flusher);
+
+#endif
