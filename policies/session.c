@@ -11,8 +11,7 @@ enum backend_status session_open(struct session *session) {
     const struct tier_backend *backend = session->backend;
     if (session->connection)
         return BACKEND_OK;
-    return backend->type->open(&backend->options.options, session->role, &session->connection,
-                               &session->error);
+    return backend->type->open(&backend->options.store, session->role, &session->connection, &session->error);
 }
 
 void session_worked(struct session *session) {

@@ -259,7 +259,7 @@ static bool start_threads(struct tier *tier, char *error, size_t error_size) {
     for (size_t i = 0; i < tier->backend_count; i++)
         if (!writer_start(tier->backends[i].writer) || !loader_start(tier->backends[i].loader)) {
             snprintf(error, error_size, "Cannot start threads for backend \"%s\".",
-                     tier->backends[i].options.options.name);
+                     tier->backends[i].options.store.name);
             return false;
         }
     return true;

@@ -372,7 +372,7 @@ static void report(struct reader *reader, enum backend_status status) {
     if (opened)
         service_log(&loader->backend->tier->service, LOG_LEVEL_WARNING,
                     "backend %s: reads fail and are refused for a while: %s",
-                    loader->backend->options.options.name, reader->session.error.message);
+                    loader->backend->options.store.name, reader->session.error.message);
 }
 
 void loader_backend_answers(struct loader *loader) {

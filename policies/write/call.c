@@ -8,7 +8,7 @@
 enum { OPEN_PATIENCE_US = 3000000, UPKEEP_US = 1000000 };
 
 static const char *name_of(const struct writer *writer) {
-    return writer->backend->options.options.name;
+    return writer->backend->options.store.name;
 }
 
 /* A connection counts only when it has said which versions the store holds: what is written from then on is

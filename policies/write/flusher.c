@@ -355,8 +355,8 @@ static bool quarantine_one(struct writer *writer, struct flusher *flusher, size_
     service_log(&space->tier->service, LOG_LEVEL_ERROR,
                 "namespace %s: the backend refuses %.*s, it is in quarantine: %s", space->options.name,
                 (int)mutation->entry.key.size, mutation->entry.key.data, writer->session.error.message);
-    cache_settle(space->tier->cache, space->number, mutation->entry.key, flusher->hashes[index],
-                 mutation->entry.version, &now);
+    cache_settle(space->tier->cache, mutation->entry.key, flusher->hashes[index], mutation->entry.version,
+                 &now);
     count(&space->flushed.quarantined);
     flusher->begin = index + 1;
     return true;
@@ -418,7 +418,7 @@ static uint64_t tell_progress(const struct writer *writer, const struct space *s
     service_log(&writer->tier->service, LOG_LEVEL_NOTICE,
                 "journal: recovering, %zu entries of namespace %s have yet to be written to backend %s",
                 cache_dirty_entries(writer->tier->cache, space->number), space->options.name,
-                writer->backend->options.options.name);
+                writer->backend->options.store.name);
     return now_us;
 }
 

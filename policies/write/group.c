@@ -406,8 +406,8 @@ static void keep_answer(struct writer *writer, struct group_item *item) {
     struct tier_ticket *ticket = item->ticket;
     item->outcome.ttl_now = item->outcome.ttl_now ? item->outcome.ttl_now : cache_time_now().seconds;
     if (item->fate == ITEM_REFUSED)
-        ticket_fail(ticket, "SERVER_ERROR backend %s refuses it: %.80s",
-                    writer->backend->options.options.name, writer->session.error.message);
+        ticket_fail(ticket, "SERVER_ERROR backend %s refuses it: %.80s", writer->backend->options.store.name,
+                    writer->session.error.message);
     else if (item->fate == ITEM_FAILED || !ticket_keep_outcome(ticket, &item->outcome))
         ticket_fail(ticket, "%s", writer->backend->down);
 }

@@ -300,7 +300,7 @@ static void flush_restored(struct tier *tier) {
                 &tier->service, LOG_LEVEL_WARNING,
                 "backend %s cannot be written to now: reads are answered with what the journal holds. "
                 "After a power loss that may be older than what the backend has, until it can be written to",
-                backend->options.options.name);
+                backend->options.store.name);
         touches_settle(backend->writer);
     }
 }

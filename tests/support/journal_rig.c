@@ -37,8 +37,8 @@ static bool keep_record(struct journal_replayer *self, const struct journal_reco
         rig->records = calloc(RIG_RECORDS_MAX, sizeof *rig->records);
     assert_non_null(rig->records);
     assert_true(rig->count < RIG_RECORDS_MAX && record->space.size < sizeof rig->records->space);
-    struct rig_record *kept = &rig->records[rig->count++];
-    *kept = (struct rig_record){.kind = record->kind, .entry = record->entry};
+    struct journal_rig_record *kept = &rig->records[rig->count++];
+    *kept = (struct journal_rig_record){.kind = record->kind, .entry = record->entry};
     memcpy(kept->space, record->space.data, record->space.size);
     kept->key = copy_of(record->entry.key);
     kept->value = copy_of(record->entry.value);
@@ -47,21 +47,21 @@ static bool keep_record(struct journal_replayer *self, const struct journal_reco
     return true;
 }
 
-void *rig_allocate(struct journal_rig *rig, size_t size) {
-    struct rig_memory *memory = calloc(1, sizeof *memory + size);
+void *journal_rig_allocate(struct journal_rig *rig, size_t size) {
+    struct journal_rig_memory *memory = calloc(1, sizeof *memory + size);
     assert_non_null(memory);
     memory->next = rig->memory;
     rig->memory = memory;
     return memory->bytes;
 }
 
-char *rig_text(struct journal_rig *rig, char character, size_t size) {
-    char *text = rig_allocate(rig, size + 1);
+char *journal_rig_text(struct journal_rig *rig, char character, size_t size) {
+    char *text = journal_rig_allocate(rig, size + 1);
     memset(text, character, size);
     return text;
 }
 
-void rig_set_up(struct journal_rig *rig) {
+void journal_rig_set_up(struct journal_rig *rig) {
     *rig = (struct journal_rig){.replayer = {keep_record}};
     const char *base = getenv("TMPDIR");
     if (!base)
@@ -82,7 +82,7 @@ void rig_set_up(struct journal_rig *rig) {
     assert_non_null(rig->log);
 }
 
-void rig_forget(struct journal_rig *rig) {
+void journal_rig_forget(struct journal_rig *rig) {
     for (size_t i = 0; i < rig->count; i++) {
         free(rig->records[i].key);
         free(rig->records[i].value);
@@ -92,20 +92,20 @@ void rig_forget(struct journal_rig *rig) {
 
 static void free_memory(struct journal_rig *rig) {
     while (rig->memory) {
-        struct rig_memory *memory = rig->memory;
+        struct journal_rig_memory *memory = rig->memory;
         rig->memory = memory->next;
         free(memory);
     }
 }
 
-void rig_tear_down(struct journal_rig *rig) {
+void journal_rig_tear_down(struct journal_rig *rig) {
     if (!rig->log)
         return;
     if (rig->journal)
-        rig_close(rig);
-    rig_forget(rig);
+        journal_rig_close(rig);
+    journal_rig_forget(rig);
     free(rig->records);
-    rig_remove_files(rig);
+    journal_rig_remove_files(rig);
     rmdir(rig->folder);
     free_memory(rig);
     fclose(rig->log);
@@ -114,29 +114,29 @@ void rig_tear_down(struct journal_rig *rig) {
     pthread_mutex_destroy(&rig->lock);
 }
 
-enum journal_status rig_try_open(struct journal_rig *rig, bool skip_damaged) {
+enum journal_status journal_rig_try_open(struct journal_rig *rig, bool skip_damaged) {
     assert_null(rig->journal);
-    rig_forget(rig);
+    journal_rig_forget(rig);
     for (unsigned i = 0; i < RIG_SERIES_MAX; i++)
         atomic_store(&rig->durable[i], 0);
     return journal_open(&rig->options, skip_damaged, &rig->replayer, &rig->recovery, &rig->journal,
                         &rig->error);
 }
 
-void rig_open(struct journal_rig *rig) {
-    enum journal_status status = rig_try_open(rig, false);
+void journal_rig_open(struct journal_rig *rig) {
+    enum journal_status status = journal_rig_try_open(rig, false);
     if (status != JOURNAL_OK)
         print_error("journal_open: %s\n", rig->error.message);
     assert_int_equal(status, JOURNAL_OK);
 }
 
-void rig_close(struct journal_rig *rig) {
+void journal_rig_close(struct journal_rig *rig) {
     journal_close(rig->journal);
     rig->journal = NULL;
 }
 
-bool rig_append(struct journal_rig *rig, unsigned series, enum journal_mode mode, unsigned space,
-                enum journal_kind kind, const struct entry *entry) {
+bool journal_rig_append(struct journal_rig *rig, unsigned series, enum journal_mode mode, unsigned space,
+                        enum journal_kind kind, const struct entry *entry) {
     struct journal_series *to = journal_series(rig->journal, series);
     if (!journal_reserve(to, entry->key.size + entry->value.size + JOURNAL_RECORD_OVERHEAD))
         return false;
@@ -144,26 +144,26 @@ bool rig_append(struct journal_rig *rig, unsigned series, enum journal_mode mode
     return true;
 }
 
-bool rig_put(struct journal_rig *rig, unsigned series, enum journal_mode mode, uint64_t version,
-             const char *key, const char *value) {
+bool journal_rig_put(struct journal_rig *rig, unsigned series, enum journal_mode mode, uint64_t version,
+                     const char *key, const char *value) {
     struct entry entry = {.key = slice_string(key), .value = slice_string(value), .version = version};
-    return rig_append(rig, series, mode, 0, JOURNAL_PUT, &entry);
+    return journal_rig_append(rig, series, mode, 0, JOURNAL_PUT, &entry);
 }
 
-uint64_t rig_write(struct journal_rig *rig, unsigned series) {
+uint64_t journal_rig_write(struct journal_rig *rig, unsigned series) {
     uint64_t position = 0;
     assert_int_equal(journal_write(journal_series(rig->journal, series), &position), JOURNAL_OK);
     return position;
 }
 
-const struct rig_record *rig_find(const struct journal_rig *rig, uint64_t version) {
+const struct journal_rig_record *journal_rig_find(const struct journal_rig *rig, uint64_t version) {
     for (size_t i = 0; i < rig->count; i++)
         if (rig->records[i].entry.version == version)
             return &rig->records[i];
     return NULL;
 }
 
-size_t rig_count_logged(struct journal_rig *rig, const char *part) {
+size_t journal_rig_count_logged(struct journal_rig *rig, const char *part) {
     size_t count = 0;
     pthread_mutex_lock(&rig->lock);
     for (const char *at = rig->lines; at && (at = strstr(at, part)); at += strlen(part))
@@ -172,11 +172,11 @@ size_t rig_count_logged(struct journal_rig *rig, const char *part) {
     return count;
 }
 
-bool rig_logged(struct journal_rig *rig, const char *part) {
-    return rig_count_logged(rig, part) > 0;
+bool journal_rig_logged(struct journal_rig *rig, const char *part) {
+    return journal_rig_count_logged(rig, part) > 0;
 }
 
-void rig_wait_durable(struct journal_rig *rig, unsigned series, uint64_t position) {
+void journal_rig_wait_durable(struct journal_rig *rig, unsigned series, uint64_t position) {
     uint64_t until_us = monotonic_us() + (uint64_t)EVENTUALLY_SECONDS * US_PER_SECOND;
     while (atomic_load(&rig->durable[series]) < position) {
         if (monotonic_us() > until_us)
@@ -185,7 +185,7 @@ void rig_wait_durable(struct journal_rig *rig, unsigned series, uint64_t positio
     }
 }
 
-struct journal_stats rig_stats(const struct journal_rig *rig) {
+struct journal_stats journal_rig_stats(const struct journal_rig *rig) {
     struct journal_stats stats;
     journal_get_stats(rig->journal, &stats);
     return stats;
@@ -195,7 +195,7 @@ static void path_of(const struct journal_rig *rig, const char *name, char ret_pa
     snprintf(ret_path, 512, "%s/%.200s", rig->folder, name);
 }
 
-char *rig_read_file(struct journal_rig *rig, const char *name, size_t *ret_size) {
+char *journal_rig_read_file(struct journal_rig *rig, const char *name, size_t *ret_size) {
     char path[512];
     path_of(rig, name, path);
     FILE *file = fopen(path, "rb");
@@ -203,14 +203,14 @@ char *rig_read_file(struct journal_rig *rig, const char *name, size_t *ret_size)
     assert_int_equal(fseek(file, 0, SEEK_END), 0);
     *ret_size = (size_t)ftell(file);
     rewind(file);
-    char *data = rig_allocate(rig, *ret_size + 1);
+    char *data = journal_rig_allocate(rig, *ret_size + 1);
     size_t size = fread(data, 1, *ret_size, file);
     fclose(file);
     assert_int_equal(size, *ret_size);
     return data;
 }
 
-void rig_write_file(const struct journal_rig *rig, const char *name, const char *data, size_t size) {
+void journal_rig_write_file(const struct journal_rig *rig, const char *name, const char *data, size_t size) {
     char path[512];
     path_of(rig, name, path);
     FILE *file = fopen(path, "wb");
@@ -220,7 +220,7 @@ void rig_write_file(const struct journal_rig *rig, const char *name, const char 
     assert_int_equal(written, size);
 }
 
-size_t rig_count_files(const struct journal_rig *rig) {
+size_t journal_rig_count_files(const struct journal_rig *rig) {
     struct journal_name *names = NULL;
     size_t count = 0;
     assert_true(journal_list_folder(rig->folder, &names, &count));
@@ -228,7 +228,7 @@ size_t rig_count_files(const struct journal_rig *rig) {
     return count;
 }
 
-bool rig_file_name(const struct journal_rig *rig, size_t n, char ret_name[64]) {
+bool journal_rig_file_name(const struct journal_rig *rig, size_t n, char ret_name[64]) {
     struct journal_name *names = NULL;
     size_t count = 0;
     assert_true(journal_list_folder(rig->folder, &names, &count));
@@ -238,7 +238,7 @@ bool rig_file_name(const struct journal_rig *rig, size_t n, char ret_name[64]) {
     return n < count;
 }
 
-size_t rig_count_named(const struct journal_rig *rig, const char *prefix) {
+size_t journal_rig_count_named(const struct journal_rig *rig, const char *prefix) {
     DIR *stream = opendir(rig->folder);
     size_t count = 0;
     assert_non_null(stream);
@@ -248,7 +248,7 @@ size_t rig_count_named(const struct journal_rig *rig, const char *prefix) {
     return count;
 }
 
-void rig_remove_files(const struct journal_rig *rig) {
+void journal_rig_remove_files(const struct journal_rig *rig) {
     char path[512];
     DIR *stream = opendir(rig->folder);
     assert_non_null(stream);

@@ -49,10 +49,10 @@ RIG_TEST(contradictions_are_refused, write_behind) {
     assert_refused(rig, "same prefix");
     rig_add_space(rig, "test", "x", &policy_cache_aside);
     assert_refused(rig, "same name");
-    rig->backend.options.type = NULL;
-    rig->backend.options.uri = "nonsense:here";
+    rig->backend.store.type = NULL;
+    rig->backend.store.uri = "nonsense:here";
     assert_refused(rig, "nonsense:here");
-    rig->backend.options.uri = "wrong";
+    rig->backend.store.uri = "wrong";
     assert_refused(rig, "\"store\"");
 }
 

@@ -222,7 +222,7 @@ RIG_TEST(changes_of_a_pipeline_without_memory_go_one_by_one, write_through) {
     unsigned long before = atomic_load(&refused);
     for (long calls = 0; calls < 40; calls++) {
         renew(rig, &policy_write_through);
-        rig->backend.options.timeout_ms = 100;
+        rig->backend.store.timeout_ms = 100;
         rig_start(rig);
         rig_expect(rig, "set n 0", "STORED");
         allow(calls + 1, calls % 3 + 2); /* the client's own ticket is not missing */
@@ -250,7 +250,7 @@ RIG_TEST(answers_are_true_without_memory, write_behind) {
         unsigned long before = atomic_load(&refused);
         renew(rig, policies[round % 2]);
         rig->spaces[0].journal = round % 2 ? JOURNAL_OS : JOURNAL_OFF;
-        rig->backend.options.timeout_ms = 100; /* what finds no memory is not tried for long */
+        rig->backend.store.timeout_ms = 100; /* what finds no memory is not tried for long */
         rig_start(rig);
         set_values(rig, values, KEYS);
         rig_end_tier(rig);

@@ -193,7 +193,7 @@ RIG_TEST(a_commit_whose_answer_was_lost_is_repeated, write_through) {
 }
 
 RIG_TEST(write_through_fails_while_the_backend_is_down, write_through) {
-    rig->backend.options.timeout_ms = 150;
+    rig->backend.store.timeout_ms = 150;
     rig_start(rig);
     rig_expect(rig, "set a 1", "STORED");
     faulty_fail_all(rig->faulty, FAULTY_APPLY, BACKEND_TRANSIENT);

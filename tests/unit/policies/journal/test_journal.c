@@ -15,20 +15,20 @@ struct fixture {
 static int set_up(void **state) {
     struct fixture *fixture = calloc(1, sizeof *fixture);
     assert_non_null(fixture);
-    rig_set_up(&fixture->rig);
+    journal_rig_set_up(&fixture->rig);
     *state = fixture;
     return 0;
 }
 
 static int tear_down(void **state) {
     struct fixture *fixture = *state;
-    rig_tear_down(&fixture->after);
-    rig_tear_down(&fixture->rig);
+    journal_rig_tear_down(&fixture->after);
+    journal_rig_tear_down(&fixture->rig);
     free(fixture);
     return 0;
 }
 
-static void assert_same(const struct rig_record *found, const struct entry *expected) {
+static void assert_same(const struct journal_rig_record *found, const struct entry *expected) {
     assert_non_null(found);
     assert_true(slice_equal(found->entry.key, expected->key));
     assert_true(slice_equal(found->entry.value, expected->value));
@@ -59,14 +59,14 @@ TEST(every_field_comes_back) {
                           .client_cas = 3};
     struct entry gone = {.key = SLICE("k"), .version = put.version + 2};
     struct entry empty = {.key = SLICE("empty"), .version = put.version + 3};
-    rig_open(rig);
-    assert_true(rig_append(rig, 0, JOURNAL_OS, 1, JOURNAL_PUT, &put));
-    assert_true(rig_append(rig, 0, JOURNAL_OS, 0, JOURNAL_TOUCH, &touch));
-    assert_true(rig_append(rig, 0, JOURNAL_OS, 1, JOURNAL_DELETE, &gone));
-    assert_true(rig_append(rig, 0, JOURNAL_OS, 0, JOURNAL_PUT, &empty));
-    assert_int_equal(rig_write(rig, 0), 0);
-    rig_close(rig);
-    rig_open(rig);
+    journal_rig_open(rig);
+    assert_true(journal_rig_append(rig, 0, JOURNAL_OS, 1, JOURNAL_PUT, &put));
+    assert_true(journal_rig_append(rig, 0, JOURNAL_OS, 0, JOURNAL_TOUCH, &touch));
+    assert_true(journal_rig_append(rig, 0, JOURNAL_OS, 1, JOURNAL_DELETE, &gone));
+    assert_true(journal_rig_append(rig, 0, JOURNAL_OS, 0, JOURNAL_PUT, &empty));
+    assert_int_equal(journal_rig_write(rig, 0), 0);
+    journal_rig_close(rig);
+    journal_rig_open(rig);
     assert_int_equal(rig->count, 4);
     assert_int_equal(rig->recovery.records, 4);
     assert_int_equal(rig->recovery.highest_version, empty.version);
@@ -86,12 +86,12 @@ TEST(every_field_comes_back) {
 TEST(only_puts_carry_values) {
     struct journal_rig *rig = *state;
     struct entry entry = {.key = SLICE("k"), .value = SLICE("left over"), .version = 5};
-    rig_open(rig);
-    assert_true(rig_append(rig, 0, JOURNAL_OS, 0, JOURNAL_TOUCH, &entry));
-    assert_true(rig_append(rig, 0, JOURNAL_OS, 0, JOURNAL_DELETE, &entry));
-    rig_write(rig, 0);
-    rig_close(rig);
-    rig_open(rig);
+    journal_rig_open(rig);
+    assert_true(journal_rig_append(rig, 0, JOURNAL_OS, 0, JOURNAL_TOUCH, &entry));
+    assert_true(journal_rig_append(rig, 0, JOURNAL_OS, 0, JOURNAL_DELETE, &entry));
+    journal_rig_write(rig, 0);
+    journal_rig_close(rig);
+    journal_rig_open(rig);
     assert_int_equal(rig->count, 2);
     assert_int_equal(rig->records[0].entry.value.size, 0);
     assert_int_equal(rig->records[1].entry.value.size, 0);
@@ -100,37 +100,37 @@ TEST(only_puts_carry_values) {
 TEST(records_of_many_files_and_series_come_back) {
     struct journal_rig *rig = *state;
     enum { RECORDS = 3000 };
-    const char *value = rig_text(rig, 'v', 299);
+    const char *value = journal_rig_text(rig, 'v', 299);
     char key[32];
     rig->options.series_count = 3;
-    rig_open(rig);
+    journal_rig_open(rig);
     for (uint64_t version = 1; version <= RECORDS; version++) {
         unsigned series = (unsigned)(version * 7 % 3);
         snprintf(key, sizeof key, "key %u", (unsigned)version);
-        assert_true(rig_put(rig, series, JOURNAL_OS, version, key, value));
+        assert_true(journal_rig_put(rig, series, JOURNAL_OS, version, key, value));
         if (version % 10 == 0)
-            rig_write(rig, series);
+            journal_rig_write(rig, series);
     }
     for (unsigned i = 0; i < 3; i++)
-        rig_write(rig, i);
-    struct journal_stats stats = rig_stats(rig);
+        journal_rig_write(rig, i);
+    struct journal_stats stats = journal_rig_stats(rig);
     assert_true(stats.written_records >= RECORDS);
     assert_true(stats.files > 50);
     assert_int_equal(stats.fsyncs, 0); /* `os` only */
-    rig_close(rig);
+    journal_rig_close(rig);
     rig->options.series_count = 1; /* another number than before */
-    rig_open(rig);
+    journal_rig_open(rig);
     assert_int_equal(rig->count, RECORDS);
-    char *seen = rig_allocate(rig, RECORDS + 1);
+    char *seen = journal_rig_allocate(rig, RECORDS + 1);
     for (size_t i = 0; i < rig->count; i++) {
         seen[rig->records[i].entry.version]++;
         assert_string_equal(rig->records[i].value, value);
     }
     for (size_t version = 1; version <= RECORDS; version++)
         assert_int_equal(seen[version], 1);
-    rig_close(rig);
+    journal_rig_close(rig);
     rig->options.series_count = 4;
-    rig_open(rig);
+    journal_rig_open(rig);
     assert_int_equal(rig->count, RECORDS);
 }
 
@@ -138,18 +138,18 @@ TEST(a_record_may_be_longer_than_a_file) {
     struct journal_rig *rig = *state;
     static const size_t sizes[] = {
         1, RIG_FILE_SIZE / 2, RIG_FILE_SIZE - 4096, RIG_FILE_SIZE, 100000, 20 << 20, 3};
-    char *value = rig_allocate(rig, (20 << 20) + 1);
-    rig_open(rig);
+    char *value = journal_rig_allocate(rig, (20 << 20) + 1);
+    journal_rig_open(rig);
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         memset(value, 'a' + (int)i, sizes[i]);
         value[sizes[i]] = '\0';
-        assert_true(rig_put(rig, 0, JOURNAL_ALWAYS, i + 1, "key", value));
+        assert_true(journal_rig_put(rig, 0, JOURNAL_ALWAYS, i + 1, "key", value));
         if (i % 2 == 0)
-            rig_wait_durable(rig, 0, rig_write(rig, 0));
+            journal_rig_wait_durable(rig, 0, journal_rig_write(rig, 0));
     }
-    rig_wait_durable(rig, 0, rig_write(rig, 0));
-    rig_close(rig);
-    rig_open(rig);
+    journal_rig_wait_durable(rig, 0, journal_rig_write(rig, 0));
+    journal_rig_close(rig);
+    journal_rig_open(rig);
     assert_int_equal(rig->count, sizeof sizes / sizeof *sizes);
     for (size_t i = 0; i < rig->count; i++) {
         assert_int_equal(rig->records[i].entry.version, i + 1);
@@ -157,8 +157,8 @@ TEST(a_record_may_be_longer_than_a_file) {
         assert_int_equal(rig->records[i].value[sizes[i] - 1], 'a' + (int)i);
     }
     journal_set_low_water(rig->journal, 100);
-    rig_close(rig);
-    assert_int_equal(rig_count_files(rig), 0);
+    journal_rig_close(rig);
+    assert_int_equal(journal_rig_count_files(rig), 0);
 }
 
 /* ---- Modes ---- */
@@ -167,73 +167,73 @@ TEST(positions_become_durable) {
     struct journal_rig *rig = *state;
     uint64_t last = 0, version = 0;
     rig->options.series_count = 2;
-    rig_open(rig);
+    journal_rig_open(rig);
     for (int turn = 0; turn < 300; turn++) {
         unsigned series = (unsigned)turn % 2;
-        assert_true(rig_put(rig, series, JOURNAL_INTERVAL, ++version, "a", "interval"));
-        assert_true(rig_put(rig, series, JOURNAL_ALWAYS, ++version, "b", "always"));
-        assert_true(rig_put(rig, series, JOURNAL_OS, ++version, "c", "os"));
-        uint64_t position = rig_write(rig, series);
+        assert_true(journal_rig_put(rig, series, JOURNAL_INTERVAL, ++version, "a", "interval"));
+        assert_true(journal_rig_put(rig, series, JOURNAL_ALWAYS, ++version, "b", "always"));
+        assert_true(journal_rig_put(rig, series, JOURNAL_OS, ++version, "c", "os"));
+        uint64_t position = journal_rig_write(rig, series);
         assert_true(position > 0);
         if (series == 0) {
             assert_true(position > last);
             last = position;
         }
         if (turn % 5 < 2)
-            rig_wait_durable(rig, series, position);
-        assert_true(rig_put(rig, series, JOURNAL_INTERVAL, ++version, "d", "interval"));
-        assert_int_equal(rig_write(rig, series), 0);
+            journal_rig_wait_durable(rig, series, position);
+        assert_true(journal_rig_put(rig, series, JOURNAL_INTERVAL, ++version, "d", "interval"));
+        assert_int_equal(journal_rig_write(rig, series), 0);
     }
-    rig_wait_durable(rig, 0, last);
-    rig_close(rig);
-    rig_open(rig);
+    journal_rig_wait_durable(rig, 0, last);
+    journal_rig_close(rig);
+    journal_rig_open(rig);
     assert_int_equal(rig->count, version);
 }
 
 /* The last record of mode `always` lies in the file before, what follows in the new one asks for nothing. */
 TEST(a_position_in_the_file_before_becomes_durable) {
     struct journal_rig *rig = *state;
-    const char *value = rig_text(rig, 'x', 6999);
-    rig_open(rig);
+    const char *value = journal_rig_text(rig, 'x', 6999);
+    journal_rig_open(rig);
     for (uint64_t version = 1; version < 200; version += 4) {
-        assert_true(rig_put(rig, 0, JOURNAL_ALWAYS, version, "a", value));
+        assert_true(journal_rig_put(rig, 0, JOURNAL_ALWAYS, version, "a", value));
         for (uint64_t i = 1; i < 4; i++)
-            assert_true(rig_put(rig, 0, JOURNAL_OS, version + i, "b", value));
-        rig_wait_durable(rig, 0, rig_write(rig, 0));
+            assert_true(journal_rig_put(rig, 0, JOURNAL_OS, version + i, "b", value));
+        journal_rig_wait_durable(rig, 0, journal_rig_write(rig, 0));
     }
-    rig_close(rig);
-    rig_open(rig);
+    journal_rig_close(rig);
+    journal_rig_open(rig);
     assert_int_equal(rig->count, 200);
 }
 
 TEST(an_interval_is_synced_in_time_and_once) {
     struct journal_rig *rig = *state;
     rig->options.fsync_interval_ms = 10;
-    rig_open(rig);
-    assert_true(rig_put(rig, 0, JOURNAL_INTERVAL, 1, "a", "b"));
-    assert_int_equal(rig_write(rig, 0), 0);
-    eventually(rig_stats(rig).fsyncs > 0);
+    journal_rig_open(rig);
+    assert_true(journal_rig_put(rig, 0, JOURNAL_INTERVAL, 1, "a", "b"));
+    assert_int_equal(journal_rig_write(rig, 0), 0);
+    eventually(journal_rig_stats(rig).fsyncs > 0);
     usleep(50000);
-    assert_int_equal(rig_stats(rig).fsyncs, 1); /* and not again for nothing */
+    assert_int_equal(journal_rig_stats(rig).fsyncs, 1); /* and not again for nothing */
     assert_int_equal(atomic_load(&rig->durable[0]), 0);
-    assert_true(rig_put(rig, 0, JOURNAL_OS, 2, "a", "b"));
-    rig_write(rig, 0);
+    assert_true(journal_rig_put(rig, 0, JOURNAL_OS, 2, "a", "b"));
+    journal_rig_write(rig, 0);
     usleep(50000);
-    assert_int_equal(rig_stats(rig).fsyncs, 1);
+    assert_int_equal(journal_rig_stats(rig).fsyncs, 1);
 }
 
 /* ---- Low water ---- */
 
 TEST(flushed_records_are_ignored) {
     struct journal_rig *rig = *state;
-    rig_open(rig);
+    journal_rig_open(rig);
     for (uint64_t version = 1; version <= 20; version++)
-        assert_true(rig_put(rig, 0, JOURNAL_OS, version, "key", "value"));
-    rig_write(rig, 0);
+        assert_true(journal_rig_put(rig, 0, JOURNAL_OS, version, "key", "value"));
+    journal_rig_write(rig, 0);
     journal_set_low_water(rig->journal, 12);
     journal_set_low_water(rig->journal, 5); /* does not go back */
-    rig_close(rig);
-    rig_open(rig);
+    journal_rig_close(rig);
+    journal_rig_open(rig);
     assert_int_equal(rig->recovery.records, 20);
     assert_int_equal(rig->recovery.ignored, 12);
     assert_int_equal(rig->count, 8);
@@ -244,55 +244,55 @@ TEST(flushed_records_are_ignored) {
 /* What one burst between two flushes has used is kept for the next. */
 TEST(a_burst_finds_the_files_of_the_last) {
     struct journal_rig *rig = *state;
-    const char *value = rig_text(rig, 'v', 2999);
-    rig_open(rig);
+    const char *value = journal_rig_text(rig, 'v', 2999);
+    journal_rig_open(rig);
     uint64_t version = 1;
     for (int burst = 0; burst < 3; burst++) {
-        size_t before = rig_count_files(rig);
-        while (rig_count_files(rig) < before + 30) {
-            assert_true(rig_put(rig, 0, JOURNAL_OS, version++, "key", value));
-            rig_write(rig, 0);
+        size_t before = journal_rig_count_files(rig);
+        while (journal_rig_count_files(rig) < before + 30) {
+            assert_true(journal_rig_put(rig, 0, JOURNAL_OS, version++, "key", value));
+            journal_rig_write(rig, 0);
         }
         journal_set_low_water(rig->journal, version - 1);
-        eventually(rig_count_named(rig, "blank-") >= 25);
+        eventually(journal_rig_count_named(rig, "blank-") >= 25);
     }
     /* 30 in use at once, and those that were ready or underway: not 90 */
-    assert_true(rig_count_named(rig, "blank-") + rig_count_files(rig) < 45);
+    assert_true(journal_rig_count_named(rig, "blank-") + journal_rig_count_files(rig) < 45);
 }
 
 TEST(a_clean_shutdown_leaves_nothing) {
     struct journal_rig *rig = *state;
-    const char *value = rig_text(rig, 'v', 999);
+    const char *value = journal_rig_text(rig, 'v', 999);
     rig->options.series_count = 2;
-    rig_open(rig);
+    journal_rig_open(rig);
     for (uint64_t version = 1; version <= 100; version++) {
-        assert_true(rig_put(rig, version % 2, JOURNAL_INTERVAL, version, "key", value));
-        rig_write(rig, version % 2);
+        assert_true(journal_rig_put(rig, version % 2, JOURNAL_INTERVAL, version, "key", value));
+        journal_rig_write(rig, version % 2);
     }
     journal_set_low_water(rig->journal, 100);
-    rig_close(rig);
-    assert_int_equal(rig_count_files(rig), 0);
-    rig_open(rig);
+    journal_rig_close(rig);
+    assert_int_equal(journal_rig_count_files(rig), 0);
+    journal_rig_open(rig);
     assert_int_equal(rig->recovery.files, 0);
     assert_int_equal(rig->recovery.highest_version, 100); /* time does not begin again */
-    rig_close(rig);
-    assert_int_equal(rig_count_files(rig), 0);
+    journal_rig_close(rig);
+    assert_int_equal(journal_rig_count_files(rig), 0);
 }
 
 TEST(recovered_files_go_when_passed) {
     struct journal_rig *rig = *state;
-    rig_open(rig);
-    assert_true(rig_put(rig, 0, JOURNAL_OS, 10, "key", "value"));
-    rig_write(rig, 0);
-    rig_close(rig);
-    rig_open(rig);
+    journal_rig_open(rig);
+    assert_true(journal_rig_put(rig, 0, JOURNAL_OS, 10, "key", "value"));
+    journal_rig_write(rig, 0);
+    journal_rig_close(rig);
+    journal_rig_open(rig);
     assert_int_equal(rig->count, 1);
-    rig_close(rig); /* nothing flushed: stays */
-    rig_open(rig);
+    journal_rig_close(rig); /* nothing flushed: stays */
+    journal_rig_open(rig);
     assert_int_equal(rig->count, 1);
     journal_set_low_water(rig->journal, 10);
-    rig_close(rig);
-    assert_int_equal(rig_count_files(rig), 0);
+    journal_rig_close(rig);
+    assert_int_equal(journal_rig_count_files(rig), 0);
 }
 
 /* A put lies in one file, the delete behind it in another that goes first: the put must not come back. */
@@ -300,33 +300,33 @@ TEST(no_put_outlives_its_delete) {
     struct fixture *fixture = *state;
     struct journal_rig *rig = &fixture->rig, *after = &fixture->after;
     rig->options.series_count = 2;
-    rig_open(rig);
-    assert_true(rig_put(rig, 0, JOURNAL_OS, 10, "key", "value"));
-    assert_true(rig_put(rig, 0, JOURNAL_OS, 1000, "other", "not flushed yet"));
-    rig_write(rig, 0);
+    journal_rig_open(rig);
+    assert_true(journal_rig_put(rig, 0, JOURNAL_OS, 10, "key", "value"));
+    assert_true(journal_rig_put(rig, 0, JOURNAL_OS, 1000, "other", "not flushed yet"));
+    journal_rig_write(rig, 0);
     struct entry gone = {.key = SLICE("key"), .version = 20};
-    assert_true(rig_append(rig, 1, JOURNAL_OS, 0, JOURNAL_DELETE, &gone));
-    const char *value = rig_text(rig, 'v', 5999);
+    assert_true(journal_rig_append(rig, 1, JOURNAL_OS, 0, JOURNAL_DELETE, &gone));
+    const char *value = journal_rig_text(rig, 'v', 5999);
     for (uint64_t version = 30; version < 50; version++) { /* until its file is full */
-        assert_true(rig_put(rig, 1, JOURNAL_OS, version, "filler", value));
-        rig_write(rig, 1);
+        assert_true(journal_rig_put(rig, 1, JOURNAL_OS, version, "filler", value));
+        journal_rig_write(rig, 1);
     }
     journal_set_low_water(rig->journal, 40);
-    eventually(rig_stats(rig).recycled > 0);
-    rig_set_up(after);
-    for (size_t i = 0; i < rig_count_files(rig); i++) { /* as it would be found after kill -9 */
+    eventually(journal_rig_stats(rig).recycled > 0);
+    journal_rig_set_up(after);
+    for (size_t i = 0; i < journal_rig_count_files(rig); i++) { /* as it would be found after kill -9 */
         char name[64];
         size_t size;
-        assert_true(rig_file_name(rig, i, name));
-        char *data = rig_read_file(rig, name, &size);
-        rig_write_file(after, name, data, size);
+        assert_true(journal_rig_file_name(rig, i, name));
+        char *data = journal_rig_read_file(rig, name, &size);
+        journal_rig_write_file(after, name, data, size);
     }
     size_t size;
-    char *low_water = rig_read_file(rig, "low-water", &size);
-    rig_write_file(after, "low-water", low_water, size);
-    rig_open(after);
-    assert_null(rig_find(after, 10));
-    assert_non_null(rig_find(after, 1000));
+    char *low_water = journal_rig_read_file(rig, "low-water", &size);
+    journal_rig_write_file(after, "low-water", low_water, size);
+    journal_rig_open(after);
+    assert_null(journal_rig_find(after, 10));
+    assert_non_null(journal_rig_find(after, 1000));
 }
 
 /* ---- Namespaces ---- */
@@ -335,38 +335,38 @@ TEST(records_of_unknown_namespaces_are_kept) {
     struct journal_rig *rig = *state;
     struct slice plain_only[] = {SLICE("plain")}, turned[] = {SLICE("session"), SLICE("plain")};
     struct entry entry = {.key = SLICE("k"), .value = SLICE("v"), .version = 1};
-    rig_open(rig);
+    journal_rig_open(rig);
     for (; entry.version <= 10; entry.version++)
-        assert_true(rig_append(rig, 0, JOURNAL_OS, entry.version % 2, JOURNAL_PUT, &entry));
-    rig_write(rig, 0);
+        assert_true(journal_rig_append(rig, 0, JOURNAL_OS, entry.version % 2, JOURNAL_PUT, &entry));
+    journal_rig_write(rig, 0);
     journal_set_low_water(rig->journal, 4);
-    rig_close(rig);
+    journal_rig_close(rig);
     rig->options.spaces = plain_only;
     rig->options.space_count = 1;
-    rig_open(rig);
+    journal_rig_open(rig);
     assert_int_equal(rig->count, 3); /* 6, 8, 10 */
     for (size_t i = 0; i < rig->count; i++)
         assert_string_equal(rig->records[i].space, "plain");
-    assert_true(rig_logged(rig, "3 records belong to namespace 'session'"));
+    assert_true(journal_rig_logged(rig, "3 records belong to namespace 'session'"));
     journal_set_low_water(rig->journal, 1000); /* true of what is configured, and of nothing else */
-    rig_close(rig);
-    assert_int_equal(rig_count_files(rig), 1);
+    journal_rig_close(rig);
+    assert_int_equal(journal_rig_count_files(rig), 1);
     rig->options.spaces = turned;
     rig->options.space_count = 2;
-    rig_open(rig);
+    journal_rig_open(rig);
     assert_int_equal(rig->count, 3); /* 5, 7, 9 */
     for (size_t i = 0; i < rig->count; i++)
         assert_string_equal(rig->records[i].space, "session");
     journal_set_low_water(rig->journal, 1001);
-    rig_close(rig);
-    assert_int_equal(rig_count_files(rig), 0);
+    journal_rig_close(rig);
+    assert_int_equal(journal_rig_count_files(rig), 0);
 }
 
 /* ---- Processes ---- */
 
 TEST(a_second_process_is_refused) {
     struct journal_rig *rig = *state;
-    rig_open(rig);
+    journal_rig_open(rig);
     fflush(NULL);
     pid_t child = fork();
     if (child == 0) {
@@ -382,10 +382,10 @@ TEST(a_second_process_is_refused) {
     int status = -1;
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(status, 0);
-    assert_true(rig_put(rig, 0, JOURNAL_OS, 1, "a", "b")); /* and the first did not suffer */
-    rig_write(rig, 0);
-    rig_close(rig);
-    rig_open(rig);
+    assert_true(journal_rig_put(rig, 0, JOURNAL_OS, 1, "a", "b")); /* and the first did not suffer */
+    journal_rig_write(rig, 0);
+    journal_rig_close(rig);
+    journal_rig_open(rig);
     assert_int_equal(rig->count, 1);
 }
 
@@ -394,33 +394,33 @@ TEST(a_process_that_ends_loses_nothing) {
     struct journal_rig *rig = *state;
     enum { ROUNDS = 12, RECORDS = 60 };
     static const enum journal_mode modes[] = {JOURNAL_OS, JOURNAL_INTERVAL, JOURNAL_ALWAYS};
-    const char *value = rig_text(rig, 'v', 699);
+    const char *value = journal_rig_text(rig, 'v', 699);
     for (uint64_t round = 0; round < ROUNDS; round++) {
         fflush(NULL);
         rig->options.series_count = 1 + (unsigned)round % 3;
         pid_t child = fork();
         if (child == 0) {
-            rig_open(rig);
+            journal_rig_open(rig);
             if (rig->count != round * RECORDS)
                 _exit(2);
             for (uint64_t i = 1; i <= RECORDS; i++) {
                 unsigned series = (unsigned)i % rig->options.series_count;
-                if (!rig_put(rig, series, modes[i % 3], round * RECORDS + i, "key", value))
+                if (!journal_rig_put(rig, series, modes[i % 3], round * RECORDS + i, "key", value))
                     _exit(3);
-                rig_write(rig, series);
+                journal_rig_write(rig, series);
             }
-            rig_put(rig, 0, JOURNAL_OS, UINT64_MAX, "never", "written");
+            journal_rig_put(rig, 0, JOURNAL_OS, UINT64_MAX, "never", "written");
             _exit(0);
         }
         int status = -1;
         assert_int_equal(waitpid(child, &status, 0), child);
         assert_int_equal(status, 0);
     }
-    rig_open(rig);
+    journal_rig_open(rig);
     assert_int_equal(rig->count, ROUNDS * RECORDS);
-    assert_null(rig_find(rig, UINT64_MAX));
+    assert_null(journal_rig_find(rig, UINT64_MAX));
     for (uint64_t version = 1; version <= ROUNDS * RECORDS; version++)
-        assert_non_null(rig_find(rig, version));
+        assert_non_null(journal_rig_find(rig, version));
     assert_int_equal(rig->recovery.torn_files, 0);
 }
 
@@ -435,15 +435,15 @@ static bool take_long(struct journal_replayer *self __attribute__((unused)),
 TEST(long_recoveries_tell_how_far_they_are) {
     struct journal_rig *rig = *state;
     struct journal_replayer slow = {take_long};
-    rig_open(rig);
-    assert_false(rig_logged(rig, "recovering"));
+    journal_rig_open(rig);
+    assert_false(journal_rig_logged(rig, "recovering"));
     for (uint64_t version = 1; version <= 4000; version++) {
-        assert_true(rig_put(rig, 0, JOURNAL_OS, version, "a", "b"));
+        assert_true(journal_rig_put(rig, 0, JOURNAL_OS, version, "a", "b"));
         if (version % 100 == 0)
-            rig_write(rig, 0);
+            journal_rig_write(rig, 0);
     }
-    rig_close(rig);
-    size_t files = rig_count_files(rig), file = 0, of = 0, records = 0, count = 0;
+    journal_rig_close(rig);
+    size_t files = journal_rig_count_files(rig), file = 0, of = 0, records = 0, count = 0;
     assert_int_equal(journal_open(&rig->options, false, &slow, &rig->recovery, &rig->journal, &rig->error),
                      JOURNAL_OK);
     for (const char *at = rig->lines; (at = strstr(at, "recovering, file ")); at++, count++) {
@@ -464,15 +464,15 @@ static bool refuse(struct journal_replayer *self __attribute__((unused)),
 
 TEST(a_replayer_may_stop_the_recovery) {
     struct journal_rig *rig = *state;
-    rig_open(rig);
-    assert_true(rig_put(rig, 0, JOURNAL_OS, 1, "a", "b"));
-    assert_true(rig_put(rig, 0, JOURNAL_OS, 2, "a", "b"));
-    rig_write(rig, 0);
-    rig_close(rig);
+    journal_rig_open(rig);
+    assert_true(journal_rig_put(rig, 0, JOURNAL_OS, 1, "a", "b"));
+    assert_true(journal_rig_put(rig, 0, JOURNAL_OS, 2, "a", "b"));
+    journal_rig_write(rig, 0);
+    journal_rig_close(rig);
     struct journal_replayer stop = {refuse};
     assert_int_equal(journal_open(&rig->options, false, &stop, &rig->recovery, &rig->journal, &rig->error),
                      JOURNAL_FAILED);
-    rig_open(rig);
+    journal_rig_open(rig);
     assert_int_equal(rig->count, 2);
 }
 
@@ -480,7 +480,7 @@ TEST(a_replayer_may_stop_the_recovery) {
 
 static char *dump(struct journal_rig *rig, int expected) {
     enum { SIZE = 1 << 16 };
-    char *text = rig_allocate(rig, SIZE);
+    char *text = journal_rig_allocate(rig, SIZE);
     FILE *out = fmemopen(text, SIZE, "w");
     assert_non_null(out);
     int result = journal_dump(rig->folder, out);
@@ -496,11 +496,11 @@ TEST(a_dump_is_readable) {
                         .version = version_from_us(1700000000123456, 0),
                         .expires_at = 1700000060,
                         .flags = 9};
-    rig_open(rig);
-    assert_true(rig_append(rig, 0, JOURNAL_OS, 1, JOURNAL_PUT, &put));
+    journal_rig_open(rig);
+    assert_true(journal_rig_append(rig, 0, JOURNAL_OS, 1, JOURNAL_PUT, &put));
     put.version++;
-    assert_true(rig_append(rig, 0, JOURNAL_OS, 1, JOURNAL_DELETE, &put));
-    rig_write(rig, 0);
+    assert_true(journal_rig_append(rig, 0, JOURNAL_OS, 1, JOURNAL_DELETE, &put));
+    journal_rig_write(rig, 0);
     char *text = dump(rig, 0); /* while it is open */
     assert_non_null(strstr(text, "journal-0-0000000001.fj format 1 writer 0 sequence 1 "));
     assert_non_null(strstr(text, "namespaces \"plain\" \"session\"\n"));
@@ -510,15 +510,15 @@ TEST(a_dump_is_readable) {
                            "2023-11-14T22:14:20.000000Z crc ok\n"));
     assert_non_null(strstr(text, " delete version 6963200000505675777 "));
     assert_non_null(strstr(text, " end, 2 records\n"));
-    rig_close(rig);
+    journal_rig_close(rig);
     size_t size;
-    char *data = rig_read_file(rig, "journal-0-0000000001.fj", &size);
+    char *data = journal_rig_read_file(rig, "journal-0-0000000001.fj", &size);
     data[4096 + 20] ^= 1;
-    rig_write_file(rig, "journal-0-0000000001.fj", data, size);
+    journal_rig_write_file(rig, "journal-0-0000000001.fj", data, size);
     text = dump(rig, 1);
     assert_non_null(strstr(text, "  4096 crc bad: 48 bytes are no record\n"));
     data[4096 + 20] ^= 1;
-    rig_write_file(rig, "journal-0-0000000001.fj", data, size - 1);
+    journal_rig_write_file(rig, "journal-0-0000000001.fj", data, size - 1);
     text = dump(rig, 0);
     assert_non_null(strstr(text, "  4144 torn tail: "));
 }

@@ -26,15 +26,15 @@ struct specimen {
 static int set_up(void **state) {
     struct specimen *specimen = calloc(1, sizeof *specimen);
     assert_non_null(specimen);
-    rig_set_up(&specimen->rig);
+    journal_rig_set_up(&specimen->rig);
     *state = specimen;
     return 0;
 }
 
 static int tear_down(void **state) {
     struct specimen *specimen = *state;
-    rig_tear_down(&specimen->other);
-    rig_tear_down(&specimen->rig);
+    journal_rig_tear_down(&specimen->other);
+    journal_rig_tear_down(&specimen->rig);
     free(specimen);
     return 0;
 }
@@ -49,11 +49,11 @@ static void put_numbered(struct journal_rig *rig, uint64_t version) {
     if (version % 3 == 0)
         entry.client_cas = version * 1000;
     enum journal_kind kind = version % 4 == 0 ? JOURNAL_DELETE : JOURNAL_PUT;
-    assert_true(rig_append(rig, 0, JOURNAL_OS, version % 2, kind, &entry));
+    assert_true(journal_rig_append(rig, 0, JOURNAL_OS, version % 2, kind, &entry));
 }
 
 /* What recovery showed of that version is what put_numbered put in. */
-static bool is_genuine(const struct rig_record *record) {
+static bool is_genuine(const struct journal_rig_record *record) {
     char key[32], value[64];
     uint64_t version = record->entry.version;
     snprintf(key, sizeof key, "key %u", (unsigned)version);
@@ -89,7 +89,7 @@ enum past {
 /* A file full of whole records with the epoch that it had before; its header is left out. */
 static char *old_records(struct specimen *specimen) {
     struct format_key old_key = format_key(0x1234567890abcdef);
-    char *bytes = rig_allocate(&specimen->rig, specimen->size);
+    char *bytes = journal_rig_allocate(&specimen->rig, specimen->size);
     struct entry entry = {.key = SLICE("key 1"), .value = SLICE("stale"), .version = 1000};
     size_t at = HEADER;
     for (; at + format_record_size(&entry, entry.value.size) <= specimen->size; entry.version++)
@@ -112,16 +112,16 @@ static void give_a_past(struct specimen *specimen) {
 
 static void make(struct specimen *specimen, enum past past) {
     struct journal_rig *rig = &specimen->rig;
-    rig_open(rig);
+    journal_rig_open(rig);
     for (uint64_t version = 1; version <= RECORDS; version++)
         put_numbered(rig, version);
-    rig_write(rig, 0);
+    journal_rig_write(rig, 0);
     if (past == CLOSED)
-        rig_close(rig);
-    assert_true(rig_file_name(rig, 0, specimen->name));
-    specimen->bytes = rig_read_file(rig, specimen->name, &specimen->size);
+        journal_rig_close(rig);
+    assert_true(journal_rig_file_name(rig, 0, specimen->name));
+    specimen->bytes = journal_rig_read_file(rig, specimen->name, &specimen->size);
     if (past != CLOSED)
-        rig_close(rig);
+        journal_rig_close(rig);
     find_ends(specimen);
     if (past == REUSED)
         give_a_past(specimen);
@@ -131,11 +131,11 @@ static void make(struct specimen *specimen, enum past past) {
 /* Recovery of these bytes alone. */
 static enum journal_status recover(struct specimen *specimen, const char *bytes, size_t size,
                                    bool skip_damaged) {
-    rig_remove_files(&specimen->rig);
-    rig_write_file(&specimen->rig, specimen->name, bytes, size);
-    enum journal_status status = rig_try_open(&specimen->rig, skip_damaged);
+    journal_rig_remove_files(&specimen->rig);
+    journal_rig_write_file(&specimen->rig, specimen->name, bytes, size);
+    enum journal_status status = journal_rig_try_open(&specimen->rig, skip_damaged);
     if (status == JOURNAL_OK)
-        rig_close(&specimen->rig);
+        journal_rig_close(&specimen->rig);
     for (size_t i = 0; i < specimen->rig.count; i++)
         assert_true(is_genuine(&specimen->rig.records[i]));
     return status;
@@ -191,9 +191,9 @@ TEST(a_reused_file_may_be_cut_anywhere) {
 /* The write stopped at any byte, and behind it lies what lay there before. */
 static void stopped_at_every_byte(struct specimen *specimen, enum past past) {
     make(specimen, past);
-    char *bytes = rig_allocate(&specimen->rig, specimen->size);
+    char *bytes = journal_rig_allocate(&specimen->rig, specimen->size);
     const char *before =
-        past == REUSED ? old_records(specimen) : rig_allocate(&specimen->rig, specimen->size);
+        past == REUSED ? old_records(specimen) : journal_rig_allocate(&specimen->rig, specimen->size);
     size_t whole = 0;
     for (size_t stop = HEADER; stop <= specimen->ends[RECORDS]; stop++) {
         while (whole < RECORDS && stop >= specimen->ends[whole + 1])
@@ -294,17 +294,17 @@ TEST(skipped_once_is_enough) {
     struct journal_rig *rig = &specimen->rig;
     make(specimen, CLOSED);
     for (size_t at = 0; at < 2; at++) { /* in the second record; in the header */
-        char *bytes = rig_allocate(rig, specimen->size);
+        char *bytes = journal_rig_allocate(rig, specimen->size);
         memcpy(bytes, specimen->bytes, specimen->size);
         bytes[at == 0 ? specimen->ends[1] + 20 : 16] ^= 1;
         assert_int_equal(recover(specimen, bytes, specimen->size, false), JOURNAL_DAMAGED);
         assert_int_equal(recover(specimen, bytes, specimen->size, true), JOURNAL_OK);
         assert_int_equal(rig->recovery.skipped_damaged, 1);
-        assert_int_equal(rig_count_named(rig, "damaged-"), 1);
-        assert_true(rig_logged(rig, "is kept as"));
+        assert_int_equal(journal_rig_count_named(rig, "damaged-"), 1);
+        assert_true(journal_rig_logged(rig, "is kept as"));
         for (int again = 0; again < 2; again++) {
-            assert_int_equal(rig_try_open(rig, false), JOURNAL_OK);
-            rig_close(rig);
+            assert_int_equal(journal_rig_try_open(rig, false), JOURNAL_OK);
+            journal_rig_close(rig);
             if (at == 0)
                 assert_recovered(specimen, 1, RECORDS, 2);
             else
@@ -317,49 +317,49 @@ TEST(skipped_once_is_enough) {
 /* In a file that the series has left, its END record shows that the last record was complete. */
 TEST(the_last_record_of_a_full_file_can_be_damaged) {
     struct journal_rig *rig = *state;
-    const char *value = rig_text(rig, 'v', 4999);
-    rig_open(rig);
+    const char *value = journal_rig_text(rig, 'v', 4999);
+    journal_rig_open(rig);
     for (uint64_t version = 1; version <= 4; version++) /* two fit */
-        assert_true(rig_put(rig, 0, JOURNAL_OS, version, "key", value));
-    rig_write(rig, 0);
-    rig_close(rig);
+        assert_true(journal_rig_put(rig, 0, JOURNAL_OS, version, "key", value));
+    journal_rig_write(rig, 0);
+    journal_rig_close(rig);
     char name[64];
     size_t size;
-    assert_true(rig_file_name(rig, 0, name));
-    char *bytes = rig_read_file(rig, name, &size);
+    assert_true(journal_rig_file_name(rig, 0, name));
+    char *bytes = journal_rig_read_file(rig, name, &size);
     bytes[HEADER + 5100] ^= 4; /* in the second */
-    rig_write_file(rig, name, bytes, size);
-    assert_int_equal(rig_try_open(rig, false), JOURNAL_DAMAGED);
-    assert_int_equal(rig_try_open(rig, true), JOURNAL_OK);
+    journal_rig_write_file(rig, name, bytes, size);
+    assert_int_equal(journal_rig_try_open(rig, false), JOURNAL_DAMAGED);
+    assert_int_equal(journal_rig_try_open(rig, true), JOURNAL_OK);
     assert_int_equal(rig->count, 3);
-    assert_null(rig_find(rig, 2));
+    assert_null(journal_rig_find(rig, 2));
 }
 
 /* Both copies of the low-water versions have to go before it is missed. */
 TEST(the_low_water_file_survives_in_either_copy) {
     struct journal_rig *rig = *state;
-    rig_open(rig);
+    journal_rig_open(rig);
     for (uint64_t version = 1; version <= 5; version++)
-        assert_true(rig_put(rig, 0, JOURNAL_OS, version, "key", "value"));
-    rig_write(rig, 0);
+        assert_true(journal_rig_put(rig, 0, JOURNAL_OS, version, "key", "value"));
+    journal_rig_write(rig, 0);
     journal_set_low_water(rig->journal, 3);
-    rig_close(rig);
+    journal_rig_close(rig);
     size_t size;
-    char *bytes = rig_read_file(rig, "low-water", &size);
+    char *bytes = journal_rig_read_file(rig, "low-water", &size);
     for (size_t at = 0; at < size; at += at % (size / 2) < 80 ? 1 : 1021) {
         bytes[at] ^= 16;
-        rig_write_file(rig, "low-water", bytes, size);
-        rig_open(rig);
+        journal_rig_write_file(rig, "low-water", bytes, size);
+        journal_rig_open(rig);
         assert_int_equal(rig->count, 2);
-        rig_close(rig);
+        journal_rig_close(rig);
         bytes[at] ^= 16;
     }
     bytes[30] ^= 1;
     bytes[size / 2 + 70] ^= 1;
-    rig_write_file(rig, "low-water", bytes, size);
-    assert_int_equal(rig_try_open(rig, false), JOURNAL_DAMAGED);
+    journal_rig_write_file(rig, "low-water", bytes, size);
+    assert_int_equal(journal_rig_try_open(rig, false), JOURNAL_DAMAGED);
     assert_non_null(strstr(rig->error.message, "low-water"));
-    assert_int_equal(rig_try_open(rig, true), JOURNAL_OK);
+    assert_int_equal(journal_rig_try_open(rig, true), JOURNAL_OK);
     assert_int_equal(rig->count, 5);
 }
 
@@ -370,25 +370,25 @@ TEST(a_journal_inside_a_value_is_a_value) {
     struct specimen *specimen = *state;
     struct journal_rig *rig = &specimen->other;
     make(specimen, KILLED);
-    rig_set_up(rig);
+    journal_rig_set_up(rig);
     rig->options.file_size = 4 * RIG_FILE_SIZE;
-    rig_open(rig);
+    journal_rig_open(rig);
     struct entry entry = {.key = SLICE("key"), .version = 500};
     entry.value = slice_of(specimen->bytes, specimen->size);
-    assert_true(rig_append(rig, 0, JOURNAL_OS, 0, JOURNAL_PUT, &entry));
-    assert_true(rig_put(rig, 0, JOURNAL_OS, 501, "behind", "it"));
-    rig_write(rig, 0);
-    rig_close(rig);
+    assert_true(journal_rig_append(rig, 0, JOURNAL_OS, 0, JOURNAL_PUT, &entry));
+    assert_true(journal_rig_put(rig, 0, JOURNAL_OS, 501, "behind", "it"));
+    journal_rig_write(rig, 0);
+    journal_rig_close(rig);
     char name[64];
     size_t size;
-    assert_true(rig_file_name(rig, 0, name));
-    char *bytes = rig_read_file(rig, name, &size);
+    assert_true(journal_rig_file_name(rig, 0, name));
+    char *bytes = journal_rig_read_file(rig, name, &size);
     bytes[HEADER + 20] ^= 1;
-    rig_write_file(rig, name, bytes, size);
-    assert_int_equal(rig_try_open(rig, false), JOURNAL_DAMAGED);
-    assert_int_equal(rig_try_open(rig, true), JOURNAL_OK);
+    journal_rig_write_file(rig, name, bytes, size);
+    assert_int_equal(journal_rig_try_open(rig, false), JOURNAL_DAMAGED);
+    assert_int_equal(journal_rig_try_open(rig, true), JOURNAL_OK);
     assert_int_equal(rig->count, 1);
-    assert_non_null(rig_find(rig, 501));
+    assert_non_null(journal_rig_find(rig, 501));
 }
 
 /* Whole records of this very file, in places where they were not written. */
@@ -410,19 +410,19 @@ TEST(no_record_rises_again) {
     rig->options.fsync_interval_ms = 2;
     uint64_t version = 0;
     for (int round = 0; round < 20; round++) {
-        rig_open(rig);
+        journal_rig_open(rig);
         assert_int_equal(rig->recovery.torn_files, 0);
         for (size_t i = 1; i < rig->count; i++) /* one series: without a gap, and each once */
             assert_int_equal(rig->records[i].entry.version, rig->records[i - 1].entry.version + 1);
         assert_true(round == 0 || rig->records[rig->count - 1].entry.version == version);
         do {
             for (int i = 0; i < 40; i++)
-                assert_true(
-                    rig_put(rig, 0, JOURNAL_OS, ++version, "key", round % 2 ? "short" : "somewhat longer"));
-            rig_write(rig, 0);
+                assert_true(journal_rig_put(rig, 0, JOURNAL_OS, ++version, "key",
+                                            round % 2 ? "short" : "somewhat longer"));
+            journal_rig_write(rig, 0);
             journal_set_low_water(rig->journal, version - 25);
-        } while (rig_stats(rig).recycled < 10);
-        rig_close(rig);
+        } while (journal_rig_stats(rig).recycled < 10);
+        journal_rig_close(rig);
         char path[512];
         snprintf(path, sizeof path, "%s/low-water", rig->folder);
         unlink(path); /* nothing is ignored: all that can be read comes out */
@@ -448,16 +448,16 @@ TEST(later_formats_are_refused) {
 
 TEST(files_of_others_are_left_alone) {
     struct journal_rig *rig = *state;
-    rig_write_file(rig, "journal-0-0000000007.fj", "", 0); /* made and never written */
-    rig_write_file(rig, "journal-x-1.fj", "not ours", 8);
-    rig_write_file(rig, "blank-3", "of an earlier process", 21);
-    rig_open(rig);
+    journal_rig_write_file(rig, "journal-0-0000000007.fj", "", 0); /* made and never written */
+    journal_rig_write_file(rig, "journal-x-1.fj", "not ours", 8);
+    journal_rig_write_file(rig, "blank-3", "of an earlier process", 21);
+    journal_rig_open(rig);
     assert_int_equal(rig->recovery.files, 1);
-    rig_close(rig);
+    journal_rig_close(rig);
     size_t size;
-    rig_read_file(rig, "journal-x-1.fj", &size);
+    journal_rig_read_file(rig, "journal-x-1.fj", &size);
     assert_int_equal(size, 8);
-    assert_int_equal(rig_count_files(rig), 0);
+    assert_int_equal(journal_rig_count_files(rig), 0);
 }
 
 /* A table of namespaces longer than a page, cut inside. */
@@ -473,21 +473,21 @@ TEST(a_long_header_may_be_cut_anywhere) {
     rig->options.spaces = spaces;
     rig->options.space_count = SPACES;
     rig->options.file_size = 65536;
-    rig_open(rig);
+    journal_rig_open(rig);
     struct entry entry = {.key = SLICE("key"), .version = 1};
-    assert_true(rig_append(rig, 0, JOURNAL_OS, SPACES - 1, JOURNAL_DELETE, &entry));
-    rig_write(rig, 0);
-    rig_close(rig);
+    assert_true(journal_rig_append(rig, 0, JOURNAL_OS, SPACES - 1, JOURNAL_DELETE, &entry));
+    journal_rig_write(rig, 0);
+    journal_rig_close(rig);
     char name[64];
     size_t size;
-    assert_true(rig_file_name(rig, 0, name));
-    char *bytes = rig_read_file(rig, name, &size);
+    assert_true(journal_rig_file_name(rig, 0, name));
+    char *bytes = journal_rig_read_file(rig, name, &size);
     assert_true(size > 3 * 4096);
     for (size_t cut = 0; cut <= size; cut += cut + 1 < size - 64 ? 61 : 1) {
-        rig_write_file(rig, name, bytes, cut);
-        rig_open(rig);
+        journal_rig_write_file(rig, name, bytes, cut);
+        journal_rig_open(rig);
         assert_int_equal(rig->count, cut == size);
-        rig_close(rig);
+        journal_rig_close(rig);
     }
 }
 

@@ -27,7 +27,7 @@ struct fixture {
 static int set_up_with(void **state, bool remembers) {
     struct fixture *fixture = calloc(1, sizeof *fixture);
     assert_non_null(fixture);
-    rig_set_up(&fixture->rig);
+    journal_rig_set_up(&fixture->rig);
     faulty_disk_init(&fixture->disk, remembers);
     fixture->rig.options.disk = &fixture->disk.calls;
     *state = fixture;
@@ -45,12 +45,12 @@ static int set_up_remembering(void **state) {
 static int tear_down(void **state) {
     struct fixture *fixture = *state;
     faulty_disk_heal(&fixture->disk);
-    rig_tear_down(&fixture->after);
+    journal_rig_tear_down(&fixture->after);
     if (fixture->rig.journal)
-        rig_close(&fixture->rig);
+        journal_rig_close(&fixture->rig);
     if (fixture->mounted)
         umount2(fixture->rig.folder, MNT_DETACH);
-    rig_tear_down(&fixture->rig);
+    journal_rig_tear_down(&fixture->rig);
     faulty_disk_free(&fixture->disk);
     free(fixture);
     return 0;
@@ -61,7 +61,7 @@ static bool put_one(struct journal_rig *rig, enum journal_mode mode, uint64_t ve
     char value[500] = {0};
     uint64_t position;
     memset(value, 'v', sizeof value - 1);
-    bool taken = rig_put(rig, 0, mode, version, "key", value);
+    bool taken = journal_rig_put(rig, 0, mode, version, "key", value);
     return journal_write(journal_series(rig->journal, 0), &position) == JOURNAL_OK && taken;
 }
 
@@ -77,7 +77,7 @@ static void wait_until_taken(struct journal_rig *rig, uint64_t version) {
 
 static void assert_all(struct journal_rig *rig, uint64_t first, uint64_t last) {
     for (uint64_t version = first; version <= last; version++)
-        assert_non_null(rig_find(rig, version));
+        assert_non_null(journal_rig_find(rig, version));
 }
 
 /* ---- Full ---- */
@@ -85,22 +85,22 @@ static void assert_all(struct journal_rig *rig, uint64_t first, uint64_t last) {
 TEST(a_full_disk_refuses_until_there_is_room) {
     struct fixture *fixture = *state;
     struct journal_rig *rig = &fixture->rig;
-    rig_open(rig);
+    journal_rig_open(rig);
     assert_true(put_one(rig, JOURNAL_OS, 1));
     atomic_store(&fixture->disk.allocate_failure, ENOSPC);
     uint64_t refused = fill_until_refused(rig, 2);
     assert_true(refused > 20); /* the current file was still used */
     for (int i = 0; i < 1000; i++)
         assert_false(put_one(rig, JOURNAL_OS, refused));
-    assert_int_equal(rig_count_logged(rig, "No space left"), 1);
-    assert_true(rig_logged(rig, rig->folder));
+    assert_int_equal(journal_rig_count_logged(rig, "No space left"), 1);
+    assert_true(journal_rig_logged(rig, rig->folder));
     atomic_store(&fixture->disk.allocate_failure, 0);
     wait_until_taken(rig, refused);
-    assert_int_equal(rig_count_logged(rig, "there is room in"), 1);
+    assert_int_equal(journal_rig_count_logged(rig, "there is room in"), 1);
     for (uint64_t version = refused + 1; version < refused + 100; version++)
         assert_true(put_one(rig, JOURNAL_OS, version));
-    rig_close(rig);
-    rig_open(rig);
+    journal_rig_close(rig);
+    journal_rig_open(rig);
     assert_int_equal(rig->count, refused + 99);
     assert_all(rig, 1, refused + 99);
 }
@@ -110,11 +110,11 @@ TEST(a_full_disk_is_noticed_ahead) {
     struct fixture *fixture = *state;
     struct journal_rig *rig = &fixture->rig;
     uint64_t version = 1;
-    rig_open(rig);
+    journal_rig_open(rig);
     atomic_store(&fixture->disk.allocate_failure, ENOSPC);
     for (; version < 14; version++) /* half of the file is 8 KiB */
         assert_true(put_one(rig, JOURNAL_OS, version));
-    eventually(rig_logged(rig, "No space left"));
+    eventually(journal_rig_logged(rig, "No space left"));
     assert_true(put_one(rig, JOURNAL_OS, version));
 }
 
@@ -122,7 +122,7 @@ TEST(a_full_disk_is_noticed_ahead) {
 TEST(recycling_ends_a_full_disk) {
     struct fixture *fixture = *state;
     struct journal_rig *rig = &fixture->rig;
-    rig_open(rig);
+    journal_rig_open(rig);
     uint64_t version = 1;
     for (; version < 200; version++)
         assert_true(put_one(rig, JOURNAL_OS, version));
@@ -130,9 +130,9 @@ TEST(recycling_ends_a_full_disk) {
     version = fill_until_refused(rig, version);
     journal_set_low_water(rig->journal, version - 5);
     wait_until_taken(rig, version);
-    assert_true(rig_stats(rig).recycled > 0);
-    rig_close(rig);
-    rig_open(rig);
+    assert_true(journal_rig_stats(rig).recycled > 0);
+    journal_rig_close(rig);
+    journal_rig_open(rig);
     assert_all(rig, version - 4, version);
 }
 
@@ -140,7 +140,7 @@ TEST(recycling_ends_a_full_disk) {
 TEST(the_current_file_is_given_back) {
     struct fixture *fixture = *state;
     struct journal_rig *rig = &fixture->rig;
-    rig_open(rig);
+    journal_rig_open(rig);
     atomic_store(&fixture->disk.allocate_failure, ENOSPC);
     uint64_t version = 1;
     for (int round = 0; round < 5; round++) {
@@ -152,31 +152,31 @@ TEST(the_current_file_is_given_back) {
         journal_set_low_water(rig->journal, refused - 1);
         wait_until_taken(rig, refused);
         uint64_t position;
-        assert_true(rig_put(rig, 0, JOURNAL_ALWAYS, refused + 1, "key", "value"));
+        assert_true(journal_rig_put(rig, 0, JOURNAL_ALWAYS, refused + 1, "key", "value"));
         assert_int_equal(journal_write(journal_series(rig->journal, 0), &position), JOURNAL_OK);
-        rig_wait_durable(rig, 0, position);
+        journal_rig_wait_durable(rig, 0, position);
         version = refused + 2;
     }
-    rig_close(rig);
-    rig_open(rig);
+    journal_rig_close(rig);
+    journal_rig_open(rig);
     assert_all(rig, version - 2, version - 1);
 }
 
 TEST(a_journal_starts_on_a_full_disk) {
     struct fixture *fixture = *state;
     struct journal_rig *rig = &fixture->rig;
-    rig_open(rig);
+    journal_rig_open(rig);
     assert_true(put_one(rig, JOURNAL_OS, 1));
-    rig_close(rig);
+    journal_rig_close(rig);
     atomic_store(&fixture->disk.allocate_failure, ENOSPC);
-    rig_open(rig);
+    journal_rig_open(rig);
     assert_int_equal(rig->count, 1);
     assert_false(put_one(rig, JOURNAL_OS, 2));
-    assert_true(rig_logged(rig, "No space left"));
+    assert_true(journal_rig_logged(rig, "No space left"));
     atomic_store(&fixture->disk.allocate_failure, 0);
     wait_until_taken(rig, 2);
-    rig_close(rig);
-    rig_open(rig);
+    journal_rig_close(rig);
+    journal_rig_open(rig);
     assert_all(rig, 1, 2);
 }
 
@@ -184,16 +184,16 @@ TEST(a_journal_starts_on_a_full_disk) {
 TEST(only_the_record_that_finds_no_room_is_refused) {
     struct fixture *fixture = *state;
     struct journal_rig *rig = &fixture->rig;
-    const char *value = rig_text(rig, 'v', 49999);
-    rig_open(rig);
+    const char *value = journal_rig_text(rig, 'v', 49999);
+    journal_rig_open(rig);
     atomic_store(&fixture->disk.allocate_failure, ENOSPC);
-    assert_false(rig_put(rig, 0, JOURNAL_OS, 1, "long", value));
+    assert_false(journal_rig_put(rig, 0, JOURNAL_OS, 1, "long", value));
     assert_true(put_one(rig, JOURNAL_OS, 2));
     atomic_store(&fixture->disk.allocate_failure, 0);
-    assert_true(rig_put(rig, 0, JOURNAL_OS, 3, "long", value));
-    rig_write(rig, 0);
-    rig_close(rig);
-    rig_open(rig);
+    assert_true(journal_rig_put(rig, 0, JOURNAL_OS, 3, "long", value));
+    journal_rig_write(rig, 0);
+    journal_rig_close(rig);
+    journal_rig_open(rig);
     assert_int_equal(rig->count, 2);
     assert_all(rig, 2, 3);
 }
@@ -208,12 +208,12 @@ TEST(a_limit_of_the_system_refuses_until_it_is_lifted) {
     if (child == 0) {
         struct rlimit limit = {8192, RLIM_INFINITY};
         signal(SIGXFSZ, SIG_IGN);
-        rig_open(rig);
+        journal_rig_open(rig);
         uint64_t version = 1;
         if (setrlimit(RLIMIT_FSIZE, &limit) != 0)
             _exit(2);
         version = fill_until_refused(rig, version);
-        if (rig_count_logged(rig, "File too large") == 0)
+        if (journal_rig_count_logged(rig, "File too large") == 0)
             _exit(3);
         limit.rlim_cur = RLIM_INFINITY;
         if (setrlimit(RLIMIT_FSIZE, &limit) != 0)
@@ -225,9 +225,9 @@ TEST(a_limit_of_the_system_refuses_until_it_is_lifted) {
     int status = -1;
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(status, 0);
-    rig_open(rig);
-    assert_non_null(rig_find(rig, 1));
-    assert_non_null(rig_find(rig, 1000));
+    journal_rig_open(rig);
+    assert_non_null(journal_rig_find(rig, 1));
+    assert_non_null(journal_rig_find(rig, 1000));
 }
 
 /* A file system that is really full: a small one of its own. */
@@ -241,7 +241,7 @@ TEST(a_file_system_that_is_really_full_refuses) {
     }
     fixture->mounted = true;
     rig->options.disk = NULL;
-    rig_open(rig);
+    journal_rig_open(rig);
     uint64_t version = 1;
     for (; version <= 20; version++)
         assert_true(put_one(rig, JOURNAL_ALWAYS, version));
@@ -255,7 +255,7 @@ TEST(a_file_system_that_is_really_full_refuses) {
     version = fill_until_refused(rig, version);
     for (int i = 0; i < 100; i++)
         assert_false(put_one(rig, JOURNAL_OS, version));
-    assert_true(rig_logged(rig, "No space left"));
+    assert_true(journal_rig_logged(rig, "No space left"));
     /* Room that flushing makes is enough; */
     journal_set_low_water(rig->journal, version - 1);
     wait_until_taken(rig, version);
@@ -265,8 +265,8 @@ TEST(a_file_system_that_is_really_full_refuses) {
     wait_until_taken(rig, version);
     for (uint64_t more = version + 1; more <= version + 50; more++)
         assert_true(put_one(rig, JOURNAL_ALWAYS, more));
-    rig_close(rig);
-    rig_open(rig);
+    journal_rig_close(rig);
+    journal_rig_open(rig);
     assert_all(rig, version, version + 50);
 }
 
@@ -277,12 +277,12 @@ TEST(failed_writes_are_repeated) {
     struct fixture *fixture = *state;
     struct journal_rig *rig = &fixture->rig;
     uint64_t version = 1, position;
-    rig_open(rig);
+    journal_rig_open(rig);
     struct journal_series *series = journal_series(rig->journal, 0);
     for (long after = 0; after < 1700; after += 37) {
         for (int i = 0; i < 3; i++)
-            assert_true(
-                rig_put(rig, 0, JOURNAL_ALWAYS, version++, "key", "some value that is not very long"));
+            assert_true(journal_rig_put(rig, 0, JOURNAL_ALWAYS, version++, "key",
+                                        "some value that is not very long"));
         atomic_store(&fixture->disk.fail_write_after, after % 300);
         atomic_store(&fixture->disk.write_failure, EIO);
         enum journal_status status = journal_write(series, &position);
@@ -296,13 +296,14 @@ TEST(failed_writes_are_repeated) {
         if (status == JOURNAL_FAILED)
             assert_int_equal(journal_write(series, &position), JOURNAL_OK);
         assert_true(position > 0);
-        rig_wait_durable(rig, 0, position);
+        journal_rig_wait_durable(rig, 0, position);
         assert_true(journal_reserve(series, 1000));
     }
-    assert_true(rig_logged(rig, "Input/output error"));
-    assert_int_equal(rig_count_logged(rig, "cannot write to"), rig_count_logged(rig, "can be written again"));
-    rig_close(rig);
-    rig_open(rig);
+    assert_true(journal_rig_logged(rig, "Input/output error"));
+    assert_int_equal(journal_rig_count_logged(rig, "cannot write to"),
+                     journal_rig_count_logged(rig, "can be written again"));
+    journal_rig_close(rig);
+    journal_rig_open(rig);
     assert_int_equal(rig->count, version - 1);
     assert_all(rig, 1, version - 1);
     assert_int_equal(rig->recovery.torn_files, 0);
@@ -312,23 +313,23 @@ TEST(failed_writes_are_repeated) {
 TEST(a_write_may_fail_between_two_files) {
     struct fixture *fixture = *state;
     struct journal_rig *rig = &fixture->rig;
-    const char *value = rig_text(rig, 'v', 999);
+    const char *value = journal_rig_text(rig, 'v', 999);
     uint64_t version = 1, position;
-    rig_open(rig);
+    journal_rig_open(rig);
     struct journal_series *series = journal_series(rig->journal, 0);
     for (int round = 0; round < 60; round++) {
         atomic_store(&fixture->disk.fail_write_after, round * 31);
         atomic_store(&fixture->disk.write_failure, round % 2 ? EIO : 0);
         for (int i = 0; i < 20; i++)
-            if (rig_put(rig, 0, JOURNAL_OS, version, "key", value))
+            if (journal_rig_put(rig, 0, JOURNAL_OS, version, "key", value))
                 version++;
         journal_write(series, &position);
         atomic_store(&fixture->disk.write_failure, 0);
         while (journal_write(series, &position) != JOURNAL_OK)
             continue;
     }
-    rig_close(rig);
-    rig_open(rig);
+    journal_rig_close(rig);
+    journal_rig_open(rig);
     assert_int_equal(rig->count, version - 1);
     assert_all(rig, 1, version - 1);
 }
@@ -338,25 +339,25 @@ TEST(a_write_may_fail_between_two_files) {
 TEST(failed_syncs_are_not_forgotten) {
     struct fixture *fixture = *state;
     struct journal_rig *rig = &fixture->rig;
-    rig_open(rig);
+    journal_rig_open(rig);
     assert_true(put_one(rig, JOURNAL_ALWAYS, 1));
     eventually(atomic_load(&rig->durable[0]) > 0);
     uint64_t before = atomic_load(&rig->durable[0]);
     atomic_store(&fixture->disk.sync_failure, EIO);
-    assert_true(rig_put(rig, 0, JOURNAL_ALWAYS, 2, "key", "value"));
-    uint64_t position = rig_write(rig, 0);
-    eventually(rig_logged(rig, "cannot sync"));
+    assert_true(journal_rig_put(rig, 0, JOURNAL_ALWAYS, 2, "key", "value"));
+    uint64_t position = journal_rig_write(rig, 0);
+    eventually(journal_rig_logged(rig, "cannot sync"));
     assert_false(put_one(rig, JOURNAL_ALWAYS, 3));
     assert_int_equal(atomic_load(&rig->durable[0]), before);
     unsigned long writes = atomic_load(&fixture->disk.writes);
     atomic_store(&fixture->disk.sync_failure, 0);
-    rig_wait_durable(rig, 0, position);
+    journal_rig_wait_durable(rig, 0, position);
     assert_true(atomic_load(&fixture->disk.writes) > writes);
     wait_until_taken(rig, 3);
-    assert_int_equal(rig_count_logged(rig, "cannot sync"), 1);
-    assert_int_equal(rig_count_logged(rig, "is synced again"), 1);
-    rig_close(rig);
-    rig_open(rig);
+    assert_int_equal(journal_rig_count_logged(rig, "cannot sync"), 1);
+    assert_int_equal(journal_rig_count_logged(rig, "is synced again"), 1);
+    journal_rig_close(rig);
+    journal_rig_open(rig);
     assert_all(rig, 1, 3);
 }
 
@@ -365,18 +366,18 @@ TEST(nothing_is_recycled_unnoted) {
     struct fixture *fixture = *state;
     struct journal_rig *rig = &fixture->rig;
     rig->options.fsync_interval_ms = 5;
-    rig_open(rig);
+    journal_rig_open(rig);
     for (uint64_t version = 1; version <= 200; version++)
         assert_true(put_one(rig, JOURNAL_OS, version));
     atomic_store(&fixture->disk.fail_write_after, 0);
     atomic_store(&fixture->disk.write_failure, EIO);
     journal_set_low_water(rig->journal, 150);
-    eventually(rig_logged(rig, "low-water: Input/output error"));
-    assert_int_equal(rig_stats(rig).recycled, 0);
+    eventually(journal_rig_logged(rig, "low-water: Input/output error"));
+    assert_int_equal(journal_rig_stats(rig).recycled, 0);
     atomic_store(&fixture->disk.write_failure, 0);
-    eventually(rig_stats(rig).recycled > 0);
-    rig_close(rig);
-    rig_open(rig);
+    eventually(journal_rig_stats(rig).recycled > 0);
+    journal_rig_close(rig);
+    journal_rig_open(rig);
     assert_int_equal(rig->count, 50);
 }
 
@@ -384,10 +385,10 @@ static uint64_t inode_of_current(struct journal_rig *rig) {
     struct stat status;
     char name[64], path[400];
     size_t last = 0;
-    while (rig_file_name(rig, last, name))
+    while (journal_rig_file_name(rig, last, name))
         last++;
     assert_true(last > 0);
-    assert_true(rig_file_name(rig, last - 1, name));
+    assert_true(journal_rig_file_name(rig, last - 1, name));
     snprintf(path, sizeof path, "%s/%s", rig->folder, name);
     assert_int_equal(stat(path, &status), 0);
     return status.st_ino;
@@ -398,26 +399,26 @@ static uint64_t inode_of_current(struct journal_rig *rig) {
 TEST(a_file_that_cannot_be_written_is_left) {
     struct fixture *fixture = *state;
     struct journal_rig *rig = &fixture->rig;
-    rig_open(rig);
+    journal_rig_open(rig);
     struct journal_series *series = journal_series(rig->journal, 0);
     uint64_t version = 1, position = 0;
     for (; version <= 5; version++)
         assert_true(put_one(rig, JOURNAL_ALWAYS, version));
     atomic_store(&fixture->disk.bad_to_write, inode_of_current(rig));
     for (; version <= 8; version++)
-        assert_true(rig_put(rig, 0, JOURNAL_ALWAYS, version, "key", "of the turn that fails"));
+        assert_true(journal_rig_put(rig, 0, JOURNAL_ALWAYS, version, "key", "of the turn that fails"));
     assert_int_equal(journal_write(series, &position), JOURNAL_FAILED);
     assert_false(journal_reserve(series, 1));
     eventually(journal_write(series, &position) == JOURNAL_OK);
     assert_true(position > 0);
-    rig_wait_durable(rig, 0, position);
+    journal_rig_wait_durable(rig, 0, position);
     for (; version <= 200; version++)
         assert_true(put_one(rig, JOURNAL_ALWAYS, version));
-    assert_int_equal(rig_count_logged(rig, "is left as it is"), 1);
-    assert_int_equal(rig_count_logged(rig, "can be written again"), 1);
+    assert_int_equal(journal_rig_count_logged(rig, "is left as it is"), 1);
+    assert_int_equal(journal_rig_count_logged(rig, "can be written again"), 1);
     journal_set_low_water(rig->journal, 100);
-    rig_close(rig);
-    rig_open(rig);
+    journal_rig_close(rig);
+    journal_rig_open(rig);
     assert_all(rig, 101, 200);
 }
 
@@ -426,14 +427,14 @@ TEST(a_file_that_cannot_be_written_is_left) {
 TEST(a_file_that_cannot_be_synced_is_left) {
     struct fixture *fixture = *state;
     struct journal_rig *rig = &fixture->rig;
-    rig_open(rig);
+    journal_rig_open(rig);
     assert_true(put_one(rig, JOURNAL_ALWAYS, 1));
     eventually(atomic_load(&rig->durable[0]) > 0);
     uint64_t before = atomic_load(&rig->durable[0]), position = 0;
     atomic_store(&fixture->disk.bad_to_sync, inode_of_current(rig));
-    assert_true(rig_put(rig, 0, JOURNAL_ALWAYS, 2, "key", "value"));
-    uint64_t waiting = rig_write(rig, 0);
-    while (!rig_logged(rig, "is left as it is")) {
+    assert_true(journal_rig_put(rig, 0, JOURNAL_ALWAYS, 2, "key", "value"));
+    uint64_t waiting = journal_rig_write(rig, 0);
+    while (!journal_rig_logged(rig, "is left as it is")) {
         journal_write(journal_series(rig->journal, 0), &position);
         usleep(1000);
     }
@@ -442,13 +443,13 @@ TEST(a_file_that_cannot_be_synced_is_left) {
     usleep(50000);
     assert_int_equal(atomic_load(&rig->durable[0]), before);
     journal_set_low_water(rig->journal, 2);
-    rig_wait_durable(rig, 0, waiting);
+    journal_rig_wait_durable(rig, 0, waiting);
     wait_until_taken(rig, 3);
-    assert_true(rig_put(rig, 0, JOURNAL_ALWAYS, 4, "key", "value"));
-    rig_wait_durable(rig, 0, rig_write(rig, 0));
-    assert_int_equal(rig_count_logged(rig, "changes are taken again"), 1);
-    rig_close(rig);
-    rig_open(rig);
+    assert_true(journal_rig_put(rig, 0, JOURNAL_ALWAYS, 4, "key", "value"));
+    journal_rig_wait_durable(rig, 0, journal_rig_write(rig, 0));
+    assert_int_equal(journal_rig_count_logged(rig, "changes are taken again"), 1);
+    journal_rig_close(rig);
+    journal_rig_open(rig);
     assert_int_equal(rig->count, 2);
     assert_all(rig, 3, 4);
 }
@@ -457,14 +458,14 @@ TEST(a_journal_that_cannot_be_opened_says_why) {
     struct fixture *fixture = *state;
     struct journal_rig *rig = &fixture->rig;
     atomic_store(&fixture->disk.sync_failure, EIO);
-    assert_int_equal(rig_try_open(rig, false), JOURNAL_FAILED);
+    assert_int_equal(journal_rig_try_open(rig, false), JOURNAL_FAILED);
     assert_non_null(strstr(rig->error.message, rig->folder));
     assert_non_null(strstr(rig->error.message, "Input/output error"));
     atomic_store(&fixture->disk.sync_failure, 0);
-    rig_open(rig);
-    rig_close(rig);
+    journal_rig_open(rig);
+    journal_rig_close(rig);
     rig->options.folder = "/proc/none/such";
-    assert_int_equal(rig_try_open(rig, false), JOURNAL_FAILED);
+    assert_int_equal(journal_rig_try_open(rig, false), JOURNAL_FAILED);
     assert_non_null(strstr(rig->error.message, "/proc/none/such"));
 }
 
@@ -474,10 +475,10 @@ enum { POWER_RECORDS = 400 };
 
 /* An empty folder, and a disk that remembers nothing of it. */
 static void begin_anew(struct fixture *fixture) {
-    rig_tear_down(&fixture->after);
+    journal_rig_tear_down(&fixture->after);
     if (fixture->rig.journal)
-        rig_close(&fixture->rig);
-    rig_remove_files(&fixture->rig);
+        journal_rig_close(&fixture->rig);
+    journal_rig_remove_files(&fixture->rig);
     faulty_disk_free(&fixture->disk);
     faulty_disk_init(&fixture->disk, true);
 }
@@ -487,17 +488,17 @@ TEST(a_sync_after_a_failed_one_survives_a_power_loss) {
     struct fixture *fixture = *state;
     struct journal_rig *rig = &fixture->rig, *after = &fixture->after;
     for (unsigned seed = 1; seed <= 12; seed++) {
-        rig_open(rig);
+        journal_rig_open(rig);
         atomic_store(&fixture->disk.sync_failure, EIO);
-        assert_true(rig_put(rig, 0, JOURNAL_ALWAYS, 2, "key", "value"));
-        uint64_t position = rig_write(rig, 0);
-        eventually(rig_count_logged(rig, "cannot sync") >= seed);
+        assert_true(journal_rig_put(rig, 0, JOURNAL_ALWAYS, 2, "key", "value"));
+        uint64_t position = journal_rig_write(rig, 0);
+        eventually(journal_rig_count_logged(rig, "cannot sync") >= seed);
         atomic_store(&fixture->disk.sync_failure, 0);
-        rig_wait_durable(rig, 0, position);
+        journal_rig_wait_durable(rig, 0, position);
         unsigned luck = seed;
-        rig_set_up(after);
+        journal_rig_set_up(after);
         faulty_disk_lose_power(&fixture->disk, rig->folder, after->folder, &luck);
-        rig_open(after);
+        journal_rig_open(after);
         assert_int_equal(after->count, 1);
         begin_anew(fixture);
     }
@@ -523,13 +524,13 @@ static void write_turns(struct fixture *fixture, struct ledger *ledger, unsigned
             memset(value, 'a' + (int)(version % 26), size);
             value[size] = '\0';
             ledger->modes[version] = modes[(unsigned)rand_r(seed) % 4];
-            assert_true(rig_put(rig, 0, ledger->modes[version], version, "key", value));
+            assert_true(journal_rig_put(rig, 0, ledger->modes[version], version, "key", value));
         }
-        uint64_t position = rig_write(rig, 0);
+        uint64_t position = journal_rig_write(rig, 0);
         for (uint64_t version = first; version <= ledger->count; version++)
             ledger->positions[version] = position;
         if (rand_r(seed) % 5 == 0 && position > 0)
-            rig_wait_durable(rig, 0, position);
+            journal_rig_wait_durable(rig, 0, position);
         if (rand_r(seed) % 20 == 0 && ledger->count > 60) {
             ledger->low_water = ledger->count - 50;
             journal_set_low_water(rig->journal, ledger->low_water);
@@ -544,8 +545,8 @@ static void wait_for_interval(struct fixture *fixture, struct ledger *ledger) {
     struct journal_rig *rig = &fixture->rig;
     for (int i = 0; i < 2; i++) { /* the first may have begun before */
         ledger->modes[++ledger->count] = JOURNAL_INTERVAL;
-        assert_true(rig_put(rig, 0, JOURNAL_INTERVAL, ledger->count, "key", "a"));
-        rig_write(rig, 0);
+        assert_true(journal_rig_put(rig, 0, JOURNAL_INTERVAL, ledger->count, "key", "a"));
+        journal_rig_write(rig, 0);
         eventually(atomic_load(&fixture->disk.syncs) > syncs);
         usleep(20000); /* the interval is 2 ms: many of them */
         syncs = atomic_load(&fixture->disk.syncs);
@@ -558,10 +559,10 @@ static void check_after_power_loss(struct fixture *fixture, const struct ledger 
     struct journal_rig *after = &fixture->after;
     after->options.disk = &fixture->disk.calls;
     fixture->disk.boot[0]++; /* the system was started anew */
-    rig_open(after);
+    journal_rig_open(after);
     uint64_t forgotten = 0; /* the highest version that was safe and is not shown: it was flushed */
     for (uint64_t version = 1; version <= ledger->count; version++) {
-        const struct rig_record *record = rig_find(after, version);
+        const struct journal_rig_record *record = journal_rig_find(after, version);
         bool always = ledger->modes[version] == JOURNAL_ALWAYS && ledger->positions[version] != 0 &&
                       ledger->positions[version] <= acknowledged;
         bool interval = ledger->modes[version] >= JOURNAL_INTERVAL && version <= ledger->synced_version;
@@ -575,7 +576,7 @@ static void check_after_power_loss(struct fixture *fixture, const struct ledger 
         assert_true(after->records[i].entry.version > forgotten);
         assert_true(after->records[i].entry.version <= ledger->count);
     }
-    rig_close(after);
+    journal_rig_close(after);
     fixture->disk.boot[0]--;
 }
 
@@ -584,25 +585,25 @@ static void check_after_power_loss(struct fixture *fixture, const struct ledger 
 TEST(names_are_synced) {
     struct fixture *fixture = *state;
     struct journal_rig *rig = &fixture->rig, *after = &fixture->after;
-    const char *value = rig_text(rig, 'v', 2999);
+    const char *value = journal_rig_text(rig, 'v', 2999);
     for (unsigned round = 1; round <= 8; round++) {
         unsigned seed = 0;
-        rig_open(rig);
-        uint64_t version = 1, position = 0, files = rig_count_files(rig);
-        for (; rig_count_files(rig) < files + round; version++) {
-            assert_true(rig_put(rig, 0, JOURNAL_ALWAYS, version, "key", value));
-            position = rig_write(rig, 0);
-            rig_wait_durable(rig, 0, position);
+        journal_rig_open(rig);
+        uint64_t version = 1, position = 0, files = journal_rig_count_files(rig);
+        for (; journal_rig_count_files(rig) < files + round; version++) {
+            assert_true(journal_rig_put(rig, 0, JOURNAL_ALWAYS, version, "key", value));
+            position = journal_rig_write(rig, 0);
+            journal_rig_wait_durable(rig, 0, position);
             if (round % 2 == 0 && version > 10) /* files are used again under other names */
                 journal_set_low_water(rig->journal, version - 10);
             if (round % 2 == 0 && version > 60)
                 break;
         }
-        rig_set_up(after);
+        journal_rig_set_up(after);
         faulty_disk_lose_names(&fixture->disk, after->folder, &seed);
-        rig_open(after);
+        journal_rig_open(after);
         for (uint64_t kept = version > 10 && round % 2 == 0 ? version - 10 : 1; kept < version; kept++)
-            assert_non_null(rig_find(after, kept));
+            assert_non_null(journal_rig_find(after, kept));
         begin_anew(fixture);
     }
 }
@@ -614,15 +615,15 @@ TEST(what_was_acknowledged_survives_a_power_loss) {
         unsigned seed = 1000 + round;
         struct ledger ledger = {0};
         rig->options.fsync_interval_ms = 2;
-        rig_open(rig);
+        journal_rig_open(rig);
         write_turns(fixture, &ledger, 5 + (unsigned)rand_r(&seed) % 40, &seed);
         if (round % 3 == 0)
             wait_for_interval(fixture, &ledger);
         write_turns(fixture, &ledger, (unsigned)rand_r(&seed) % 10, &seed);
         uint64_t acknowledged = atomic_load(&rig->durable[0]);
-        rig_set_up(&fixture->after);
+        journal_rig_set_up(&fixture->after);
         faulty_disk_lose_power(&fixture->disk, rig->folder, fixture->after.folder, &seed);
-        rig_close(rig);
+        journal_rig_close(rig);
         check_after_power_loss(fixture, &ledger, acknowledged);
         begin_anew(fixture);
     }
@@ -633,38 +634,38 @@ TEST(what_was_acknowledged_survives_a_power_loss) {
 TEST(lost_pages_are_no_damage) {
     struct fixture *fixture = *state;
     struct journal_rig *rig = &fixture->rig;
-    const char *value = rig_text(rig, 'v', 2999);
+    const char *value = journal_rig_text(rig, 'v', 2999);
     for (int synced = 0; synced < 2; synced++) {
         rig->options.fsync_interval_ms = synced ? 2 : 3600000;
-        rig_open(rig);
+        journal_rig_open(rig);
         for (uint64_t version = 1; version <= 3; version++)
-            assert_true(rig_put(rig, 0, JOURNAL_INTERVAL, version, "key", value));
-        rig_write(rig, 0);
+            assert_true(journal_rig_put(rig, 0, JOURNAL_INTERVAL, version, "key", value));
+        journal_rig_write(rig, 0);
         if (synced)
-            eventually(rig_stats(rig).fsyncs > 0);
+            eventually(journal_rig_stats(rig).fsyncs > 0);
         char name[64];
         size_t size;
         usleep(synced ? 20000 : 0); /* for the note in the header */
-        assert_true(rig_file_name(rig, 0, name));
-        char *bytes = rig_read_file(rig, name, &size);
-        rig_close(rig);
+        assert_true(journal_rig_file_name(rig, 0, name));
+        char *bytes = journal_rig_read_file(rig, name, &size);
+        journal_rig_close(rig);
         memset(bytes + 4096 + 3072, 0, 1024); /* part of the second */
-        rig_remove_files(rig);
-        rig_write_file(rig, name, bytes, size);
-        assert_int_equal(rig_try_open(rig, false), JOURNAL_DAMAGED);
+        journal_rig_remove_files(rig);
+        journal_rig_write_file(rig, name, bytes, size);
+        assert_int_equal(journal_rig_try_open(rig, false), JOURNAL_DAMAGED);
         fixture->disk.boot[0]++;
         if (synced) {
-            assert_int_equal(rig_try_open(rig, false), JOURNAL_DAMAGED);
+            assert_int_equal(journal_rig_try_open(rig, false), JOURNAL_DAMAGED);
         } else {
-            rig_open(rig);
+            journal_rig_open(rig);
             assert_int_equal(rig->count, 2);
-            assert_non_null(rig_find(rig, 3));
+            assert_non_null(journal_rig_find(rig, 3));
             assert_int_equal(rig->recovery.torn_files, 1);
-            assert_true(rig_logged(rig, "was not completed"));
-            rig_close(rig);
+            assert_true(journal_rig_logged(rig, "was not completed"));
+            journal_rig_close(rig);
         }
         fixture->disk.boot[0]--;
-        rig_remove_files(rig);
+        journal_rig_remove_files(rig);
     }
 }
 

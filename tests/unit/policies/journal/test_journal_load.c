@@ -43,7 +43,7 @@ struct fixture {
 static int set_up(void **state) {
     struct fixture *fixture = calloc(1, sizeof *fixture);
     assert_non_null(fixture);
-    rig_set_up(&fixture->rig);
+    journal_rig_set_up(&fixture->rig);
     fixture->rig.options.series_count = WORKERS;
     fixture->rig.options.fsync_interval_ms = 3;
     fixture->model =
@@ -57,7 +57,7 @@ static int set_up(void **state) {
 static int tear_down(void **state) {
     struct fixture *fixture = *state;
     munmap(fixture->model, sizeof *fixture->model);
-    rig_tear_down(&fixture->rig);
+    journal_rig_tear_down(&fixture->rig);
     free(fixture);
     return 0;
 }
@@ -81,7 +81,8 @@ static bool append_one(struct worker *worker, uint64_t version) {
     struct entry entry = {
         .key = slice_of(key, (size_t)length), .version = version, .flags = (uint32_t)version};
     entry.value = slice_of(value, value_of(version, value));
-    return rig_append(worker->rig, worker->index, modes[worker->index], version % 2, JOURNAL_PUT, &entry);
+    return journal_rig_append(worker->rig, worker->index, modes[worker->index], version % 2, JOURNAL_PUT,
+                              &entry);
 }
 
 static void turn(struct worker *worker) {
@@ -100,7 +101,7 @@ static void turn(struct worker *worker) {
         atomic_store(&model->written[versions[i]], 1);
     atomic_store(&model->in_flight[worker->index], atomic_load(&model->next));
     if (worker->versions != 0 && position != 0 && rand_r(&worker->seed) % 8 == 0)
-        rig_wait_durable(worker->rig, worker->index, position);
+        journal_rig_wait_durable(worker->rig, worker->index, position);
 }
 
 static void *work(void *argument) {
@@ -135,7 +136,7 @@ static void *flush(void *argument) {
     struct worker *worker = argument;
     while (!atomic_load(&worker->model->stop)) {
         flush_some(worker);
-        rig_stats(worker->rig);
+        journal_rig_stats(worker->rig);
         usleep(500);
     }
     return NULL;
@@ -164,7 +165,7 @@ static size_t check(struct journal_rig *rig, struct model *model) {
     static unsigned char found[VERSIONS_MAX];
     memset(found, 0, sizeof found);
     for (size_t i = 0; i < rig->count; i++) {
-        const struct rig_record *record = &rig->records[i];
+        const struct journal_rig_record *record = &rig->records[i];
         uint64_t version = record->entry.version;
         char value[VALUE_MAX];
         assert_true(version > 0 && version < atomic_load(&model->next));
@@ -188,21 +189,21 @@ TEST(load_loses_nothing) {
     struct journal_rig *rig = &fixture->rig;
     struct model *model = fixture->model;
     for (unsigned round = 1; round <= 3; round++) {
-        rig_open(rig);
+        journal_rig_open(rig);
         if (round > 1)
             assert_true(check(rig, model) > 0);
         atomic_store(&model->stop, false);
         run_load(rig, model, round * 15000, round);
         assert_false(atomic_load(&model->broken));
-        assert_true(rig_stats(rig).recycled > 0);
-        rig_close(rig);
+        assert_true(journal_rig_stats(rig).recycled > 0);
+        journal_rig_close(rig);
     }
-    rig_open(rig);
+    journal_rig_open(rig);
     check(rig, model);
 }
 
 static void child(struct journal_rig *rig, struct model *model, unsigned seed) {
-    rig_open(rig);
+    journal_rig_open(rig);
     atomic_store(&model->stop, false);
     run_load(rig, model, 0, seed);
     _exit(1); /* not killed: something is broken */
@@ -228,9 +229,9 @@ TEST(a_kill_under_load_loses_nothing) {
         kill(pid, SIGKILL);
         assert_true(waitpid(pid, &status, 0) == pid);
         assert_true(WIFSIGNALED(status) && !atomic_load(&model->broken));
-        rig_open(rig);
+        journal_rig_open(rig);
         required += check(rig, model);
-        rig_close(rig);
+        journal_rig_close(rig);
     }
     assert_true(required > ROUNDS * 20);
 }

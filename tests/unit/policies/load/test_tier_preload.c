@@ -134,8 +134,8 @@ RIG_TEST(it_ends_before_it_evicts, write_behind) {
 RIG_TEST(an_unknown_scheme_is_told_without_the_password, write_behind) {
     preload_rows(rig, 0);
     struct tier_backend_options working = rig->backend;
-    rig->backend.options.type = NULL;
-    rig->backend.options.uri = "rediss://user:secret@host";
+    rig->backend.store.type = NULL;
+    rig->backend.store.uri = "rediss://user:secret@host";
     const char *error = rig_try_start(rig);
     assert_non_null(error);
     assert_non_null(strstr(error, "rediss://***@host"));

@@ -23,7 +23,7 @@ struct fixture {
 static int set_up(void **state) {
     struct fixture *fixture = calloc(1, sizeof *fixture);
     assert_non_null(fixture);
-    rig_set_up(&fixture->rig);
+    journal_rig_set_up(&fixture->rig);
     faulty_disk_init(&fixture->disk, true);
     *state = fixture;
     return 0;
@@ -32,8 +32,8 @@ static int set_up(void **state) {
 static int tear_down(void **state) {
     struct fixture *fixture = *state;
     quarantine_close(fixture->quarantine);
-    rig_tear_down(&fixture->after);
-    rig_tear_down(&fixture->rig);
+    journal_rig_tear_down(&fixture->after);
+    journal_rig_tear_down(&fixture->rig);
     faulty_disk_free(&fixture->disk);
     free(fixture);
     return 0;
@@ -52,8 +52,8 @@ static void reopen(struct fixture *fixture) {
 
 /* Opens what is there after a power loss now. */
 static void reopen_after_power_loss(struct fixture *fixture, unsigned seed) {
-    rig_tear_down(&fixture->after);
-    rig_set_up(&fixture->after);
+    journal_rig_tear_down(&fixture->after);
+    journal_rig_set_up(&fixture->after);
     faulty_disk_lose_power(&fixture->disk, fixture->rig.folder, fixture->after.folder, &seed);
     open_in(fixture, fixture->after.folder);
 }
@@ -125,7 +125,7 @@ TEST(every_field_survives_a_restart) {
 
 TEST(what_was_added_survives_a_power_loss) {
     struct fixture *fixture = *state;
-    const char *value = rig_text(&fixture->rig, 'v', 6000); /* pages */
+    const char *value = journal_rig_text(&fixture->rig, 'v', 6000); /* pages */
     reopen(fixture);
     for (unsigned seed = 1; seed <= 12; seed++) {
         char key[16];
@@ -170,7 +170,7 @@ TEST(remains_of_a_failed_write_are_no_record) {
     struct fixture *fixture = *state;
     reopen(fixture);
     atomic_store(&fixture->disk.sync_failure, EIO);
-    assert_false(add(fixture, "long", rig_text(&fixture->rig, 'v', 3000), 1));
+    assert_false(add(fixture, "long", journal_rig_text(&fixture->rig, 'v', 3000), 1));
     faulty_disk_heal(&fixture->disk);
     assert_true(add(fixture, "short", "value", 2));
     reopen(fixture);
@@ -246,7 +246,8 @@ TEST(a_file_that_cannot_be_written_anew_stays) {
         assert_true(add(fixture, key, "value", i + 1));
         atomic_store(failures[i], EIO);
         reopen(fixture);
-        assert_int_equal(rig_count_named(&fixture->rig, "quarantine-"), 1); /* and no other beside it */
+        assert_int_equal(journal_rig_count_named(&fixture->rig, "quarantine-"),
+                         1); /* and no other beside it */
         faulty_disk_heal(disk);
         assert_int_equal(quarantine_count(fixture->quarantine), i + 1);
         assert_holds(fixture, key, "value", i + 1);

@@ -265,7 +265,7 @@ RIG_TEST(a_change_waits_for_room, write_behind) {
 RIG_TEST(waiting_for_room_ends, write_behind) {
     int count;
     rig->spaces[0].dirty_limit = 50000;
-    rig->backend.options.timeout_ms = 200;
+    rig->backend.store.timeout_ms = 200;
     rig_start(rig);
     faulty_fail_all(rig->faulty, FAULTY_APPLY, BACKEND_TRANSIENT);
     struct rig_call *call = fill_up(rig, &count);
@@ -313,7 +313,7 @@ RIG_TEST(a_change_without_room_or_backend_is_refused, write_behind) {
     rig->spaces[0].flush_delay = 10;
     rig->spaces[0].dirty_limit = 50000;
     rig->spaces[0].on_full = FULL_WRITE_THROUGH;
-    rig->backend.options.timeout_ms = 200;
+    rig->backend.store.timeout_ms = 200;
     rig_start(rig);
     faulty_fail_all(rig->faulty, FAULTY_APPLY, BACKEND_TRANSIENT);
     struct rig_call *call = fill_up(rig, &count);
