@@ -10,13 +10,7 @@
 
 #include "policies/request.h"
 
-/* What a command has to know of the entry before it can be evaluated. */
-enum need {
-    NEED_NOTHING,   /* set: overwrites whatever there is */
-    NEED_EXISTENCE, /* add, replace, delete, touch (and meta likes): whether it exists; design: `existence`
-                       decides */
-    NEED_ENTRY,     /* get, gat, cas, append, prepend, incr, decr, mg ...: the whole entry */
-};
+/* What the request has to know of the entry: never NEED_BY_FLAGS. */
 enum need evaluate_need(const struct request *request);
 
 /* True for requests that can change nothing but recency (get, gets, mg without T, N, R and E): the fast path.

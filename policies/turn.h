@@ -10,13 +10,10 @@
 #include "policies/journal/journal.h"
 #include "policies/ticket.h"
 
-struct worker_counters { /* in the order of struct tier_counters: stats.c sums them as an array */
-    counter cmd_get, cmd_set, cmd_touch, cmd_meta, cmd_flush;
-    counter get_hits, get_misses;
-    counter delete_hits, delete_misses, incr_hits, incr_misses, decr_hits, decr_misses;
-    counter cas_hits, cas_misses, cas_badval, touch_hits, touch_misses;
-    counter store_too_large, store_no_memory;
-    counter loads, load_errors, parked;
+struct worker_counters {
+#define WORKER_COUNTER(name) counter name;
+    TIER_COUNTERS(WORKER_COUNTER)
+#undef WORKER_COUNTER
 };
 
 struct tier_worker {
@@ -35,8 +32,8 @@ struct tier_worker {
     struct worker_counters counters;
     /* shared */
     _Alignas(64) _Atomic(struct tier_ticket *) ready; /* tickets that came back, newest first */
-    atomic_uint_fast64_t
-        floor; /* low_water.c: 0 entering a turn, turn_floor in one, UINT64_MAX between turns */
+    /* low_water.c: 0 entering a turn, turn_floor in one, UINT64_MAX between turns */
+    atomic_uint_fast64_t floor;
     atomic_uint_fast64_t durable; /* position up to which its journal is on disk */
     atomic_bool journal_stuck;    /* a journal_write failed: the worker has to be woken to try again */
 };

@@ -138,7 +138,7 @@ static void add_job(struct writer *writer, struct tier_ticket *ticket, uint64_t 
 }
 
 void writer_fail_job(const struct writer *writer, struct tier_ticket *ticket) {
-    ticket_fail(ticket, "%s", writer->backend->down);
+    ticket_fail(ticket, ERROR_BACKEND_DOWN, "%s", writer->backend->down);
     ticket_return(ticket);
 }
 
@@ -281,7 +281,7 @@ static void barrier_done(struct tier_ticket *ticket) {
     if (atomic_fetch_sub_explicit(&ticket->pending, 1, memory_order_acq_rel) != 1)
         return;
     if (atomic_load(&ticket->barrier_failed)) {
-        ticket_fail(ticket, "SERVER_ERROR %s",
+        ticket_fail(ticket, ERROR_UNCONFIRMED, "SERVER_ERROR %s",
                     ticket->barrier_holds_outcome ? "kept, but the backend has not confirmed it in time"
                                                   : "not all is in the backend");
     } else if (!ticket->barrier_holds_outcome) {

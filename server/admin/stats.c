@@ -59,6 +59,9 @@ static void add_numbers(struct report *report, const struct number *numbers, siz
     add_numbers(report, (const struct number[]){__VA_ARGS__},                                                \
                 sizeof((const struct number[]){__VA_ARGS__}) / sizeof(struct number))
 
+/* One of a list of TIER_COUNTERS, out of `counters`. */
+#define COUNTER(name) {#name, counters->name},
+
 /* ---- stats ---- */
 
 static void add_usage(struct report *report) {
@@ -94,18 +97,9 @@ static void add_connections(struct report *report, const struct server *server,
 
 static void add_commands(struct report *report, const struct tier_counters *counters,
                          const struct cache_stats *cache) {
-    ADD_NUMBERS(report, {"cmd_get", counters->cmd_get}, {"cmd_set", counters->cmd_set},
-                {"cmd_flush", counters->cmd_flush}, {"cmd_touch", counters->cmd_touch},
-                {"cmd_meta", counters->cmd_meta}, {"get_hits", counters->get_hits},
-                {"get_misses", counters->get_misses}, {"get_expired", cache->found_expired},
-                {"get_flushed", cache->found_flushed}, {"delete_misses", counters->delete_misses},
-                {"delete_hits", counters->delete_hits}, {"incr_misses", counters->incr_misses},
-                {"incr_hits", counters->incr_hits}, {"decr_misses", counters->decr_misses},
-                {"decr_hits", counters->decr_hits}, {"cas_misses", counters->cas_misses},
-                {"cas_hits", counters->cas_hits}, {"cas_badval", counters->cas_badval},
-                {"touch_hits", counters->touch_hits}, {"touch_misses", counters->touch_misses},
-                {"store_too_large", counters->store_too_large},
-                {"store_no_memory", counters->store_no_memory});
+    ADD_NUMBERS(report, TIER_COUNTERS_OF_GETS(COUNTER));
+    ADD_NUMBERS(report, {"get_expired", cache->found_expired}, {"get_flushed", cache->found_flushed});
+    ADD_NUMBERS(report, TIER_COUNTERS_OF_CHANGES(COUNTER));
 }
 
 static void add_traffic(struct report *report, const struct server *server,
@@ -180,9 +174,9 @@ static void add_own(struct report *report, const struct worker_stats *workers,
                 {"negatives", cache->negatives}, {"large_entries", cache->large_entries},
                 {"large_bytes", cache->large_bytes}, {"segments", cache->segments},
                 {"segment_bytes", cache->segment_bytes}, {"dead_bytes", cache->dead_bytes},
-                {"cleaned_bytes", cache->cleaned_bytes}, {"loads", counters->loads},
-                {"load_errors", counters->load_errors}, {"parked", counters->parked},
-                {"turns", workers->turns}, {"requests", workers->requests},
+                {"cleaned_bytes", cache->cleaned_bytes});
+    ADD_NUMBERS(report, TIER_COUNTERS_OF_OURS(COUNTER));
+    ADD_NUMBERS(report, {"turns", workers->turns}, {"requests", workers->requests},
                 {"turn_p99_us", turn_rank(workers, 9900)}, {"turn_p9999_us", turn_rank(workers, 9999)},
                 {"turn_max_us", turn_rank(workers, 10000)});
 }
@@ -407,14 +401,10 @@ static const struct {
     {"quarantine", false, report_quarantine}, {"forebay", false, report_own},
 };
 
-static bool is_beginning(struct slice word, const char *of) {
-    return word.size > 0 && slice_starts_with(slice_string(of), word);
-}
-
 static void run_report(struct server *server, struct slice word, struct buffer *out) {
     struct report report = {{add_line}, out};
     for (size_t i = 0; i < sizeof reports / sizeof *reports; i++) {
-        if (reports[i].by_beginning ? is_beginning(word, reports[i].word)
+        if (reports[i].by_beginning ? words_abbreviate(word, reports[i].word)
                                     : words_equal(word, reports[i].word)) {
             reports[i].report(&report, server);
             buffer_append(out, "END\r\n", 5);
@@ -431,12 +421,12 @@ void stats_run(struct server *server, struct slice argument, struct buffer *out)
     if (words.count == 0) {
         report_general(&report, server);
         buffer_append(out, "END\r\n", 5);
-    } else if (is_beginning(word, "reset")) {
+    } else if (words_abbreviate(word, "reset")) {
         reset(server);
         answer(out, "RESET");
-    } else if (is_beginning(word, "detail")) {
+    } else if (words_abbreviate(word, "detail")) {
         run_detail(server, words.word[1], out);
-    } else if (is_beginning(word, "cachedump")) {
+    } else if (words_abbreviate(word, "cachedump")) {
         run_cachedump(server, &words, out);
     } else {
         run_report(server, word, out);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Commands without a key and the statistics, over a real tier without backends and without workers. */
 #include "server/admin/command.h"
-#include "server/admin/stats.h"
+#include "server/admin/stats_detail.h"
 #include "server/admin/watch.h"
 #include "server/worker/feed.h"
 
@@ -96,8 +96,8 @@ static void check_answers(struct bench *bench, enum command command, const char 
 }
 
 /* Watchers and dumps are not answered: their connections are fed. */
-static void check_feeds(struct bench *bench, const char *argument) {
-    assert_int_equal(run(bench, COMMAND_OTHER, argument, false), COMMAND_FEED);
+static void check_feeds(struct bench *bench, enum command command, const char *argument) {
+    assert_int_equal(run(bench, command, argument, false), COMMAND_FEED);
     assert_non_null(bench->place.feed);
     assert_int_equal(bench->out.size, 0);
 }
@@ -111,38 +111,38 @@ static void watchers_and_dumps_are_fed(void **state) {
     struct bench *bench = *state;
     struct feed *watchers[WATCHERS_MAX];
     bench->settings.allow_watch = true;
-    check_feeds(bench, "watch");
+    check_feeds(bench, COMMAND_WATCH, "");
     assert_int_equal(watch_wants(bench->server.watch), WATCH_FETCHERS);
     end_feed(bench);
     assert_int_equal(watch_wants(bench->server.watch), 0);
-    check_feeds(bench,
-                "watch mut evict connevents deletions sysevents rawcmds proxyreqs proxyevents proxyuser");
+    check_feeds(bench, COMMAND_WATCH,
+                "mut evict connevents deletions sysevents rawcmds proxyreqs proxyevents proxyuser");
     assert_int_equal(watch_wants(bench->server.watch),
                      WATCH_MUTATIONS | WATCH_EVICTIONS | WATCH_CONNEVENTS | WATCH_DELETIONS | WATCH_NOTHING);
     end_feed(bench);
-    check_answers(bench, COMMAND_OTHER, "watch fetchers nonsense", "ERROR\r\n");
-    check_answers(bench, COMMAND_OTHER, "watch nonsense fetchers", "ERROR\r\n");
-    check_feeds(bench, "lru_crawler mgdump hash");
+    check_answers(bench, COMMAND_WATCH, "fetchers nonsense", "ERROR\r\n");
+    check_answers(bench, COMMAND_WATCH, "nonsense fetchers", "ERROR\r\n");
+    check_feeds(bench, COMMAND_LRU_CRAWLER, "mgdump hash");
     struct feed *dump = bench->place.feed;
     bench->place.feed = NULL;
-    check_answers(bench, COMMAND_OTHER, "lru_crawler metadump hash",
+    check_answers(bench, COMMAND_LRU_CRAWLER, "metadump hash",
                   "BUSY currently processing crawler request\r\n");
     feed_free(dump);
     for (int i = 0; i < WATCHERS_MAX; i++) {
-        check_feeds(bench, "watch evictions");
+        check_feeds(bench, COMMAND_WATCH, "evictions");
         watchers[i] = bench->place.feed;
         bench->place.feed = NULL;
     }
-    check_answers(bench, COMMAND_OTHER, "watch", "WATCHER_TOO_MANY log watcher limit reached\r\n");
+    check_answers(bench, COMMAND_WATCH, "", "WATCHER_TOO_MANY log watcher limit reached\r\n");
     for (int i = 0; i < WATCHERS_MAX; i++)
         feed_free(watchers[i]);
     bench->place.behind_replies = true;
-    check_answers(bench, COMMAND_OTHER, "watch", "ERROR cannot pipeline other commands before watch\r\n");
-    check_answers(bench, COMMAND_OTHER, "lru_crawler mgdump hash",
+    check_answers(bench, COMMAND_WATCH, "", "ERROR cannot pipeline other commands before watch\r\n");
+    check_answers(bench, COMMAND_LRU_CRAWLER, "mgdump hash",
                   "ERROR cannot pipeline other commands before mgdump\r\n");
     bench->settings.allow_dump = false;
-    check_answers(bench, COMMAND_OTHER, "lru_crawler metadump hash", "ERROR metadump not allowed\r\n");
-    check_answers(bench, COMMAND_OTHER, "lru_crawler mgdump hash", "ERROR key dump not allowed\r\n");
+    check_answers(bench, COMMAND_LRU_CRAWLER, "metadump hash", "ERROR metadump not allowed\r\n");
+    check_answers(bench, COMMAND_LRU_CRAWLER, "mgdump hash", "ERROR key dump not allowed\r\n");
 }
 
 static void answers_are_memcacheds(void **state) {
@@ -152,7 +152,6 @@ static void answers_are_memcacheds(void **state) {
     } table[] = {
         {COMMAND_VERSION, "", "VERSION 1.6.45\r\n"},
         {COMMAND_VERSION, "x", "VERSION 1.6.45\r\n"},
-        {COMMAND_META_NOOP, "", "MN\r\n"},
         {COMMAND_VERBOSITY, "", "CLIENT_ERROR bad command line format\r\n"},
         {COMMAND_VERBOSITY, "a b", "CLIENT_ERROR bad command line format\r\n"},
         {COMMAND_VERBOSITY, "1", "OK\r\n"},
@@ -171,34 +170,34 @@ static void answers_are_memcacheds(void **state) {
         {COMMAND_CACHE_MEMLIMIT, "32", "OK\r\n"},
         {COMMAND_SHUTDOWN, "", "SERVER_ERROR: shutdown not enabled\r\n"},
         {COMMAND_SHUTDOWN, "foo", "SERVER_ERROR: shutdown not enabled\r\n"},
-        {COMMAND_OTHER, "slabs", "ERROR\r\n"},
-        {COMMAND_OTHER, "slabs foo", "ERROR\r\n"},
-        {COMMAND_OTHER, "slabs automove", "ERROR\r\n"},
-        {COMMAND_OTHER, "slabs automove invalid", "CLIENT_ERROR bad command line format\r\n"},
-        {COMMAND_OTHER, "slabs automove 1", "CLIENT_ERROR slab reassignment disabled\r\n"},
-        {COMMAND_OTHER, "slabs reassign 1 2", "CLIENT_ERROR slab reassignment disabled\r\n"},
-        {COMMAND_OTHER, "lru mode flat", "ERROR\r\n"},
-        {COMMAND_OTHER, "lru_crawler", "ERROR\r\n"},
-        {COMMAND_OTHER, "lru_crawler enable", "OK\r\n"},
-        {COMMAND_OTHER, "lru_crawler enable now", "ERROR\r\n"},
-        {COMMAND_OTHER, "lru_crawler metadump all", "NOTSTARTED no items to crawl\r\n"},
-        {COMMAND_OTHER, "lru_crawler metadump 1,2", "NOTSTARTED no items to crawl\r\n"},
-        {COMMAND_OTHER, "lru_crawler metadump x", "BADCLASS invalid class id\r\n"},
-        {COMMAND_OTHER, "lru_crawler metadump 0", "BADCLASS invalid class id\r\n"},
-        {COMMAND_OTHER, "lru_crawler metadump", "ERROR\r\n"},
-        {COMMAND_OTHER, "lru_crawler mgdump all", "NOTSTARTED no items to crawl\r\n"},
-        {COMMAND_OTHER, "lru_crawler crawl 64", "BADCLASS invalid class id\r\n"},
-        {COMMAND_OTHER, "lru_crawler crawl 1", "NOTSTARTED no items to crawl\r\n"},
-        {COMMAND_OTHER, "lru_crawler sleep 100", "OK\r\n"},
-        {COMMAND_OTHER, "lru_crawler sleep 1000001", "CLIENT_ERROR sleep must be one second or less\r\n"},
-        {COMMAND_OTHER, "lru_crawler tocrawl x", "CLIENT_ERROR bad command line format\r\n"},
-        {COMMAND_OTHER, "lru_crawler tocrawl 7", "OK\r\n"},
-        {COMMAND_OTHER, "lru_crawler disable", "OK\r\n"},
-        {COMMAND_OTHER, "lru_crawler metadump all", "CLIENT_ERROR lru crawler disabled\r\n"},
-        {COMMAND_OTHER, "lru_crawler crawl 1", "CLIENT_ERROR lru crawler disabled\r\n"},
-        {COMMAND_OTHER, "lru_crawler sleep 100", "OK\r\n"},
-        {COMMAND_OTHER, "extstore item_age 1", "ERROR\r\n"},
-        {COMMAND_OTHER, "watch", "CLIENT_ERROR watch commands not allowed\r\n"},
+        {COMMAND_SLABS, "", "ERROR\r\n"},
+        {COMMAND_SLABS, "foo", "ERROR\r\n"},
+        {COMMAND_SLABS, "automove", "ERROR\r\n"},
+        {COMMAND_SLABS, "automove invalid", "CLIENT_ERROR bad command line format\r\n"},
+        {COMMAND_SLABS, "automove 1", "CLIENT_ERROR slab reassignment disabled\r\n"},
+        {COMMAND_SLABS, "reassign 1 2", "CLIENT_ERROR slab reassignment disabled\r\n"},
+        {COMMAND_LRU, "mode flat", "ERROR\r\n"},
+        {COMMAND_LRU_CRAWLER, "", "ERROR\r\n"},
+        {COMMAND_LRU_CRAWLER, "enable", "OK\r\n"},
+        {COMMAND_LRU_CRAWLER, "enable now", "ERROR\r\n"},
+        {COMMAND_LRU_CRAWLER, "metadump all", "NOTSTARTED no items to crawl\r\n"},
+        {COMMAND_LRU_CRAWLER, "metadump 1,2", "NOTSTARTED no items to crawl\r\n"},
+        {COMMAND_LRU_CRAWLER, "metadump x", "BADCLASS invalid class id\r\n"},
+        {COMMAND_LRU_CRAWLER, "metadump 0", "BADCLASS invalid class id\r\n"},
+        {COMMAND_LRU_CRAWLER, "metadump", "ERROR\r\n"},
+        {COMMAND_LRU_CRAWLER, "mgdump all", "NOTSTARTED no items to crawl\r\n"},
+        {COMMAND_LRU_CRAWLER, "crawl 64", "BADCLASS invalid class id\r\n"},
+        {COMMAND_LRU_CRAWLER, "crawl 1", "NOTSTARTED no items to crawl\r\n"},
+        {COMMAND_LRU_CRAWLER, "sleep 100", "OK\r\n"},
+        {COMMAND_LRU_CRAWLER, "sleep 1000001", "CLIENT_ERROR sleep must be one second or less\r\n"},
+        {COMMAND_LRU_CRAWLER, "tocrawl x", "CLIENT_ERROR bad command line format\r\n"},
+        {COMMAND_LRU_CRAWLER, "tocrawl 7", "OK\r\n"},
+        {COMMAND_LRU_CRAWLER, "disable", "OK\r\n"},
+        {COMMAND_LRU_CRAWLER, "metadump all", "CLIENT_ERROR lru crawler disabled\r\n"},
+        {COMMAND_LRU_CRAWLER, "crawl 1", "CLIENT_ERROR lru crawler disabled\r\n"},
+        {COMMAND_LRU_CRAWLER, "sleep 100", "OK\r\n"},
+        {COMMAND_EXTSTORE, "item_age 1", "ERROR\r\n"},
+        {COMMAND_WATCH, "", "CLIENT_ERROR watch commands not allowed\r\n"},
         {COMMAND_STATS, "nonsense", "ERROR\r\n"},
         {COMMAND_STATS, "sizes", "STAT sizes_status disabled\r\nEND\r\n"},
         {COMMAND_STATS, "sizes_enable", "ERROR\r\n"},
@@ -226,13 +225,9 @@ static void noreply_is_silent(void **state) {
         enum command command;
         const char *argument;
     } table[] = {
-        {COMMAND_VERBOSITY, "1"},
-        {COMMAND_VERBOSITY, ""},
-        {COMMAND_FLUSH_ALL, "0"},
-        {COMMAND_FLUSH_ALL, "x"},
-        {COMMAND_CACHE_MEMLIMIT, "9"},
-        {COMMAND_CACHE_MEMLIMIT, "1"},
-        {COMMAND_OTHER, "slabs automove 1"},
+        {COMMAND_VERBOSITY, "1"},      {COMMAND_VERBOSITY, ""},       {COMMAND_FLUSH_ALL, "0"},
+        {COMMAND_FLUSH_ALL, "x"},      {COMMAND_CACHE_MEMLIMIT, "9"}, {COMMAND_CACHE_MEMLIMIT, "1"},
+        {COMMAND_SLABS, "automove 1"},
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         assert_int_equal(run(bench, table[i].command, table[i].argument, true), COMMAND_ANSWERED);
@@ -428,7 +423,7 @@ static void general_statistics(void **state) {
     assert_non_null(strstr(bench->out.data, "STAT total_connections 0\r\n"));
     assert_non_null(strstr(bench->out.data, "STAT total_items 0\r\n"));
     assert_non_null(strstr(bench->out.data, "STAT curr_items 1\r\n"));
-    run(bench, COMMAND_OTHER, "lru_crawler disable", false);
+    run(bench, COMMAND_LRU_CRAWLER, "disable", false);
     run(bench, COMMAND_STATS, "", false);
     assert_int_equal(count_lines(bench), 84); /* ... and without crawler */
 }

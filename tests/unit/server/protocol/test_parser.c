@@ -61,10 +61,9 @@ static const struct request *request_of(const char *text, enum command command) 
     if (command != COMMAND_BAD && parsed->request.command == COMMAND_BAD)
         fail_msg("%s: %s", text, parsed->request.error);
     assert_int_equal(parsed->request.command, command);
-    bool stores = (command >= COMMAND_SET && command <= COMMAND_CAS) || command == COMMAND_META_SET;
-    if (command <= COMMAND_META_DEBUG && !stores)
-        assert_int_equal(parsed->request.value.size,
-                         0); /* may be kept with the request, so it must not be undefined */
+    if (command_has_key(command) &&
+        command_kind(command) != KIND_STORE) /* kept with the request, so: defined */
+        assert_int_equal(parsed->request.value.size, 0);
     return &parsed->request;
 }
 
@@ -458,11 +457,11 @@ static void commands_without_a_key(void **state) {
         {"sync\r\n", "", COMMAND_SYNC, false},
         {"sync sessions\r\n", "sessions", COMMAND_SYNC, false},
         {"quarantine list sessions\r\n", "list sessions", COMMAND_QUARANTINE, false},
-        {"slabs automove 1\r\n", "slabs automove 1", COMMAND_OTHER, false},
-        {"lru_crawler metadump all\r\n", "lru_crawler metadump all", COMMAND_OTHER, false},
-        {"lru mode flat noreply\r\n", "lru mode flat", COMMAND_OTHER, true},
-        {"watch fetchers\r\n", "watch fetchers", COMMAND_OTHER, false},
-        {"extstore\r\n", "extstore", COMMAND_OTHER, false},
+        {"slabs automove 1\r\n", "automove 1", COMMAND_SLABS, false},
+        {"lru_crawler metadump all\r\n", "metadump all", COMMAND_LRU_CRAWLER, false},
+        {"lru mode flat noreply\r\n", "mode flat", COMMAND_LRU, true},
+        {"watch fetchers\r\n", "fetchers", COMMAND_WATCH, false},
+        {"extstore\r\n", "", COMMAND_EXTSTORE, false},
     };
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
         const struct request *request = request_of(lines[i].line, lines[i].command);

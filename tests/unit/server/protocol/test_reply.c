@@ -2,7 +2,7 @@
 /* The exact bytes of each outcome of each command. Requests are parsed from text. */
 #include "server/protocol/base64.h"
 #include "server/protocol/parser.h"
-#include "server/protocol/reply.h"
+#include "tests/support/reply_room.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -24,12 +24,12 @@ static void parse_request(const char *text) {
 /* The request of text, with this outcome, is answered with expected, within its bound. */
 static void assert_reply(const char *text, const struct outcome *outcome, const char *expected) {
     parse_request(text);
-    char *out = malloc(reply_bound(&request, outcome));
+    char *out = malloc(reply_room(&request, outcome));
     assert_non_null(out);
     char *value_at = out;
     char *end = reply_write(out, &request, outcome, &value_at);
     assert_null(value_at);
-    assert_true((size_t)(end - out) <= reply_bound(&request, outcome));
+    assert_true((size_t)(end - out) <= reply_room(&request, outcome));
     if ((size_t)(end - out) != strlen(expected) || memcmp(out, expected, strlen(expected)) != 0)
         fail_msg("%s -> %.*s, expected %s", text, (int)(end - out), out, expected);
     free(out);
@@ -126,7 +126,7 @@ static void errors_of_the_parser(void **state) {
     char *end = reply_write(out, &request, NULL, &value_at);
     assert_int_equal(end - out, 7);
     assert_memory_equal(out, "ERROR\r\n", 7);
-    assert_true(reply_bound(&request, NULL) >= 7);
+    assert_true(reply_room(&request, NULL) >= 7);
     parse_request("bogus noreply\r\n");
     assert_ptr_equal(reply_write(out, &request, NULL, &value_at), out);
     parse_request("mn\r\n");
@@ -146,7 +146,7 @@ static void large_values_are_not_copied(void **state) {
     for (size_t i = 0; i < 2; i++) {
         char out[REPLY_LINE_MAX], *value_at;
         parse_request(texts[i]);
-        assert_true(reply_bound(&request, &outcome) <= sizeof out);
+        assert_true(reply_room(&request, &outcome) <= sizeof out);
         char *end = reply_write(out, &request, &outcome, &value_at);
         assert_int_equal(value_at - out, strlen(heads[i]));
         assert_memory_equal(out, heads[i], strlen(heads[i]));
@@ -255,9 +255,9 @@ static void the_longest_answers_fit(void **state) {
     outcome.won = outcome.stale = outcome.lost = true;
     outcome.last_access = UINT32_MAX;
     parse_request(text);
-    char *out = malloc(reply_bound(&request, &outcome)), *value_at;
+    char *out = malloc(reply_room(&request, &outcome)), *value_at;
     char *end = reply_write(out, &request, &outcome, &value_at);
-    assert_true((size_t)(end - out) <= reply_bound(&request, &outcome));
+    assert_true((size_t)(end - out) <= reply_room(&request, &outcome));
     free(out);
 }
 
