@@ -7,16 +7,11 @@
  */
 #include "tests/fuzz/corpus.h"
 #include "tests/fuzz/split.h"
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "tests/support/check.h"
 
 enum { MUTATED_RUNS = 6000, NOISE_RUNS = 3000 };
 
-static void every_line_cut_everywhere(void **state) {
-    (void)state;
+TEST(every_line_is_answered_the_same_cut_anywhere) {
     for (size_t i = 0; i < CORPUS_SIZE; i++) {
         char bytes[200];
         size_t size =
@@ -25,8 +20,7 @@ static void every_line_cut_everywhere(void **state) {
     }
 }
 
-static void all_lines_together(void **state) {
-    (void)state;
+TEST(all_lines_together_are_answered_the_same_cut_anywhere) {
     static char bytes[8192];
     size_t size = 0;
     for (size_t i = 0; i + 1 < CORPUS_SIZE; i++)
@@ -35,8 +29,7 @@ static void all_lines_together(void **state) {
         check_split(bytes, size, cut);
 }
 
-static void mutated_conversations(void **state) {
-    (void)state;
+TEST(mutated_conversations_are_answered_the_same_cut_anywhere) {
     for (size_t run = 0; run < MUTATED_RUNS; run++) {
         char bytes[CONVERSATION_MAX];
         size_t size = mutate(bytes, make_conversation(bytes));
@@ -44,8 +37,7 @@ static void mutated_conversations(void **state) {
     }
 }
 
-static void noise(void **state) {
-    (void)state;
+TEST(noise_is_answered_the_same_cut_anywhere) {
     for (size_t run = 0; run < NOISE_RUNS; run++) {
         char bytes[NOISE_MAX];
         size_t size = make_noise(bytes);
@@ -53,8 +45,7 @@ static void noise(void **state) {
     }
 }
 
-static void long_lines(void **state) {
-    (void)state;
+TEST(long_lines_are_answered_the_same_cut_at_their_end) {
     static char bytes[PARSER_LINE_MAX + 200];
     for (size_t length = PARSER_LINE_MAX - 2; length <= PARSER_LINE_MAX + 2; length++) {
         memset(bytes, 'a', length);
@@ -71,11 +62,11 @@ static void long_lines(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_line_cut_everywhere),
-        cmocka_unit_test(all_lines_together),
-        cmocka_unit_test(mutated_conversations),
-        cmocka_unit_test(noise),
-        cmocka_unit_test(long_lines),
+        cmocka_unit_test(every_line_is_answered_the_same_cut_anywhere),
+        cmocka_unit_test(all_lines_together_are_answered_the_same_cut_anywhere),
+        cmocka_unit_test(mutated_conversations_are_answered_the_same_cut_anywhere),
+        cmocka_unit_test(noise_is_answered_the_same_cut_anywhere),
+        cmocka_unit_test(long_lines_are_answered_the_same_cut_at_their_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

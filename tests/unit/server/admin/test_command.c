@@ -4,13 +4,9 @@
 #include "server/admin/stats_detail.h"
 #include "server/admin/watch.h"
 #include "server/worker/feed.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
+#include "tests/support/check.h"
 #include <stdio.h>
 #include <stdlib.h>
-
-#include <cmocka.h>
 
 struct bench {
     struct server server;
@@ -18,6 +14,8 @@ struct bench {
     struct cache_time now;
     struct buffer out;
     struct command_place place;
+    struct feed *feeds[WATCHERS_MAX]; /* begun by check_feeds */
+    unsigned feed_count;
     unsigned stops;
 };
 
@@ -62,8 +60,14 @@ static int set_up(void **state) {
     return 0;
 }
 
+static void end_feeds(struct bench *bench) {
+    while (bench->feed_count)
+        feed_free(bench->feeds[--bench->feed_count]);
+}
+
 static int tear_down(void **state) {
     struct bench *bench = *state;
+    end_feeds(bench);
     tier_destroy(bench->server.tier);
     stats_detail_free(bench->server.detail);
     feeds_free(bench->server.feeds);
@@ -99,43 +103,33 @@ static void check_answers(struct bench *bench, enum command command, const char 
 static void check_feeds(struct bench *bench, enum command command, const char *argument) {
     assert_int_equal(run(bench, command, argument, false), COMMAND_FEED);
     assert_non_null(bench->place.feed);
+    bench->feeds[bench->feed_count++] = bench->place.feed;
+    bench->place.feed = NULL;
     assert_int_equal(bench->out.size, 0);
 }
 
-static void end_feed(struct bench *bench) {
-    feed_free(bench->place.feed);
-    bench->place.feed = NULL;
-}
-
-static void watchers_and_dumps_are_fed(void **state) {
+TEST(watchers_and_dumps_are_fed) {
     struct bench *bench = *state;
-    struct feed *watchers[WATCHERS_MAX];
     bench->settings.allow_watch = true;
     check_feeds(bench, COMMAND_WATCH, "");
     assert_int_equal(watch_wants(bench->server.watch), WATCH_FETCHERS);
-    end_feed(bench);
+    end_feeds(bench);
     assert_int_equal(watch_wants(bench->server.watch), 0);
     check_feeds(bench, COMMAND_WATCH,
                 "mut evict connevents deletions sysevents rawcmds proxyreqs proxyevents proxyuser");
     assert_int_equal(watch_wants(bench->server.watch),
                      WATCH_MUTATIONS | WATCH_EVICTIONS | WATCH_CONNEVENTS | WATCH_DELETIONS | WATCH_NOTHING);
-    end_feed(bench);
+    end_feeds(bench);
     check_answers(bench, COMMAND_WATCH, "fetchers nonsense", "ERROR\r\n");
     check_answers(bench, COMMAND_WATCH, "nonsense fetchers", "ERROR\r\n");
     check_feeds(bench, COMMAND_LRU_CRAWLER, "mgdump hash");
-    struct feed *dump = bench->place.feed;
-    bench->place.feed = NULL;
     check_answers(bench, COMMAND_LRU_CRAWLER, "metadump hash",
                   "BUSY currently processing crawler request\r\n");
-    feed_free(dump);
-    for (int i = 0; i < WATCHERS_MAX; i++) {
-        check_feeds(bench, COMMAND_WATCH, "evictions");
-        watchers[i] = bench->place.feed;
-        bench->place.feed = NULL;
-    }
-    check_answers(bench, COMMAND_WATCH, "", "WATCHER_TOO_MANY log watcher limit reached\r\n");
+    end_feeds(bench);
     for (int i = 0; i < WATCHERS_MAX; i++)
-        feed_free(watchers[i]);
+        check_feeds(bench, COMMAND_WATCH, "evictions");
+    check_answers(bench, COMMAND_WATCH, "", "WATCHER_TOO_MANY log watcher limit reached\r\n");
+    end_feeds(bench);
     bench->place.behind_replies = true;
     check_answers(bench, COMMAND_WATCH, "", "ERROR cannot pipeline other commands before watch\r\n");
     check_answers(bench, COMMAND_LRU_CRAWLER, "mgdump hash",
@@ -145,7 +139,7 @@ static void watchers_and_dumps_are_fed(void **state) {
     check_answers(bench, COMMAND_LRU_CRAWLER, "mgdump hash", "ERROR key dump not allowed\r\n");
 }
 
-static void answers_are_memcacheds(void **state) {
+TEST(answers_are_memcacheds) {
     static const struct {
         enum command command;
         const char *argument, *answer;
@@ -219,7 +213,7 @@ static void answers_are_memcacheds(void **state) {
         check_answers(*state, table[i].command, table[i].argument, table[i].answer);
 }
 
-static void noreply_is_silent(void **state) {
+TEST(noreply_is_silent) {
     struct bench *bench = *state;
     static const struct {
         enum command command;
@@ -235,7 +229,7 @@ static void noreply_is_silent(void **state) {
     }
 }
 
-static void verbosity_is_set(void **state) {
+TEST(verbosity_is_set) {
     struct bench *bench = *state;
     check_answers(bench, COMMAND_VERBOSITY, "1", "OK\r\n");
     assert_int_equal(atomic_load(&bench->server.verbosity), 1);
@@ -243,7 +237,7 @@ static void verbosity_is_set(void **state) {
     assert_int_equal(atomic_load(&bench->server.verbosity), 2);
 }
 
-static void shutdown_is_asked_for(void **state) {
+TEST(shutdown_stops_the_server) {
     struct bench *bench = *state;
     bench->settings.allow_shutdown = true;
     check_answers(bench, COMMAND_SHUTDOWN, "foo", "CLIENT_ERROR invalid shutdown mode\r\n");
@@ -255,7 +249,7 @@ static void shutdown_is_asked_for(void **state) {
     assert_int_equal(bench->out.size, 0);
 }
 
-static void what_is_switched_off(void **state) {
+TEST(what_is_switched_off_is_refused) {
     struct bench *bench = *state;
     bench->settings.allow_flush_all = false;
     bench->settings.allow_dump = false;
@@ -287,7 +281,7 @@ static bool is_there(struct bench *bench, const char *key, uint64_t us) {
     return present;
 }
 
-static void flush_all_with_a_delay(void **state) {
+TEST(flush_all_may_be_delayed) {
     struct bench *bench = *state;
     uint64_t now = bench->now.us, second = 1000000;
     store(bench, "a", now - 2 * second);
@@ -302,7 +296,7 @@ static void flush_all_with_a_delay(void **state) {
     assert_false(is_there(bench, "b", now + 6 * second));
 }
 
-static void memory_limit_is_changed(void **state) {
+TEST(cache_memlimit_changes_the_limit) {
     struct bench *bench = *state;
     struct cache_stats stats;
     check_answers(bench, COMMAND_CACHE_MEMLIMIT, "128", "OK\r\n");
@@ -326,7 +320,7 @@ static void check_form(const char *text) {
     assert_string_equal(at, "END\r\n");
 }
 
-static void every_form_is_well_formed(void **state) {
+TEST(every_form_of_stats_is_well_formed) {
     struct bench *bench = *state;
     static const char *const forms[] = {"",         "settings",     "set",       "items", "forebay",
                                         "slabs",    "sizes",        "conns",     "c",     "namespaces",
@@ -346,7 +340,7 @@ static size_t count_lines(const struct bench *bench) {
     return lines;
 }
 
-static void general_statistics(void **state) {
+TEST(stats_has_the_lines_of_memcached) {
     struct bench *bench = *state;
     static const char *const names[] = {"pid",
                                         "uptime",
@@ -433,7 +427,7 @@ static void count(struct bench *bench, enum command command, const char *key, bo
     stats_detail_count(bench->server.detail, &request, hit);
 }
 
-static void detail_counts_per_prefix(void **state) {
+TEST(stats_detail_counts_per_prefix) {
     struct bench *bench = *state;
     assert_false(stats_detail_is_on(&bench->server));
     check_answers(bench, COMMAND_STATS, "detail on", "OK\r\n");
@@ -459,7 +453,7 @@ static void detail_counts_per_prefix(void **state) {
 }
 
 /* Prefixes come from outside: their number is bounded. */
-static void detail_is_bounded(void **state) {
+TEST(stats_detail_is_bounded) {
     struct bench *bench = *state;
     char key[32];
     for (int i = 0; i < 70000; i++) {
@@ -474,12 +468,19 @@ static void detail_is_bounded(void **state) {
 }
 
 int main(void) {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(answers_are_memcacheds),   TEST(noreply_is_silent),         TEST(verbosity_is_set),
-        TEST(shutdown_is_asked_for),    TEST(what_is_switched_off),      TEST(flush_all_with_a_delay),
-        TEST(memory_limit_is_changed),  TEST(every_form_is_well_formed), TEST(general_statistics),
-        TEST(detail_counts_per_prefix), TEST(detail_is_bounded),         TEST(watchers_and_dumps_are_fed),
+        CASE(answers_are_memcacheds),
+        CASE(noreply_is_silent),
+        CASE(verbosity_is_set),
+        CASE(shutdown_stops_the_server),
+        CASE(what_is_switched_off_is_refused),
+        CASE(flush_all_may_be_delayed),
+        CASE(cache_memlimit_changes_the_limit),
+        CASE(every_form_of_stats_is_well_formed),
+        CASE(stats_has_the_lines_of_memcached),
+        CASE(stats_detail_counts_per_prefix),
+        CASE(stats_detail_is_bounded),
+        CASE(watchers_and_dumps_are_fed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
