@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * One function per command: what the request means for the entry as it stands (base, NULL when there is
- * none). The reference is memcached 1.6.45; where its order of doing things shows in its answers (a t before
- * or behind a T, a CAS of 0), the order here is the same. docs/compatibility.md lists where it is not.
+ * none). The reference is memcached 1.6.45; where the order of its steps shows in its answers (a t before or
+ * behind a T, a CAS of 0), the order here is the same. docs/compatibility.md lists the exceptions.
  *
  * The pieces:
  *   - answer()  fills an outcome that changes nothing

@@ -29,8 +29,7 @@ enum change_kind {
 struct change {
     enum change_kind kind;
     uint8_t marks;
-    bool hit; /* count as an access: call cache_hit, after a PUT too (an entry changed in place stays fetched)
-               */
+    bool hit; /* counts as an access: call cache_hit, after a PUT too: what changes in place stays fetched */
     uint32_t flags;
     uint32_t expires_at; /* absolute */
     uint64_t client_cas; /* 0: none */
@@ -42,7 +41,8 @@ struct evaluate_context {
     struct cache_time now;
     uint32_t default_ttl; /* seconds for a client's exptime 0; 0: never */
     size_t item_max;      /* bytes of key + value + overhead, memcached's -I */
-    char *scratch; /* at least item_max + 32 bytes: built values (append, incr) live here; base must not */
+    char *scratch;        /* at least item_max + 32 bytes, for values that are built (append, incr): base must
+                             not lie there */
 };
 
 /* The absolute expiry of an exptime as sent (memcached's realtime()): 0 -> default_ttl or never, negative ->

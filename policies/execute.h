@@ -19,7 +19,7 @@ struct execution {
     struct load *load;             /* what the ticket brought for this key, or NULL */
     const struct cache_view *base; /* the entry as it stands, or NULL: there is none */
     struct cache_view loaded_view; /* base, when it comes from the ticket */
-    bool unknown;                  /* base is NULL because memory knows nothing and nobody was asked */
+    bool unknown; /* base is NULL because memory does not know the key and the backend was not asked */
     struct change change;
 };
 
@@ -77,7 +77,7 @@ bool within_touch_slack(const struct space *space, const struct cache_view *base
 /* What is left of such a touch: the expiry stays, the token that it won is kept. */
 void touch_not_worth_it(struct change *change, const struct cache_view *base);
 
-/* An entry as a view, and the other way round. */
+/* An entry as a view. */
 struct cache_view view_of_entry(const struct entry *entry, uint32_t now);
 
 #endif

@@ -42,8 +42,8 @@ struct tier_backend_options {
 struct tier_options {
     struct cache_options cache;
     unsigned workers; /* 1 to 256 */
-    const struct space_options
-        *spaces; /* in the order of the configuration; a default one with prefix "" is added if missing */
+    /* in the order of the configuration; a default one with prefix "" is added if missing */
+    const struct space_options *spaces;
     size_t space_count;
     const struct tier_backend_options *backends;
     size_t backend_count;
@@ -97,8 +97,8 @@ uint64_t tier_durable(const struct tier_worker *worker);
 /* Finds the namespace, hashes, prefetches. For every request with a key, before tier_execute. */
 void tier_prepare(struct tier_worker *worker, struct request *request);
 
-/* One request with a key. DONE, HELD: *ret_outcome is the answer; if holds_lock,
- * tier_release comes next. PARKED, HELD: see above. */
+/* One request with a key. DONE, HELD: *ret_outcome is the answer; if holds_lock, tier_release comes next.
+ * PARKED, HELD: see above. */
 enum tier_status tier_execute(struct tier_worker *worker, struct tier_ticket *ticket, struct request *request,
                               struct outcome *ret_outcome);
 
@@ -156,8 +156,8 @@ void tier_stat_write_behind(struct tier *tier, struct stat_sink *sink); /* <name
 void tier_stat_quarantine(struct tier *tier, struct stat_sink *sink);
 void tier_reset_stats(struct tier *tier);
 
-/* What workers count of requests: memcached's counters by its names, in the order in which it tells them (server/
- * admin/stats.c, which has two of the cache's own between the first list and the second), and ours. */
+/* What workers count of requests: memcached's counters by its names and in its order (between the first list and
+ * the second `stats` has two of the cache's), and our own. Adding one: its name here, and where it is counted. */
 #define TIER_COUNTERS_OF_GETS(X)                                                                             \
     X(cmd_get)                                                                                               \
     X(cmd_set)                                                                                               \
@@ -180,11 +180,11 @@ void tier_reset_stats(struct tier *tier);
     X(touch_misses)                                                                                          \
     X(store_too_large)                                                                                       \
     X(store_no_memory)
-#define TIER_COUNTERS_OF_OURS(X)                                                                             \
+#define TIER_COUNTERS_OF_OUR_OWN(X)                                                                          \
     X(loads)                                                                                                 \
     X(load_errors)                                                                                           \
     X(parked)
-#define TIER_COUNTERS(X) TIER_COUNTERS_OF_GETS(X) TIER_COUNTERS_OF_CHANGES(X) TIER_COUNTERS_OF_OURS(X)
+#define TIER_COUNTERS(X) TIER_COUNTERS_OF_GETS(X) TIER_COUNTERS_OF_CHANGES(X) TIER_COUNTERS_OF_OUR_OWN(X)
 
 /* Summed over workers. */
 struct tier_counters {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Counting and telling. Each counter has one writer (a worker, a writer thread) and is read by anyone; sums
- * are made when somebody asks. A reset remembers the sums of the moment and subtracts them.
+ * Counting and telling. Each counter is written by one thread (a worker, a writer) and read by any; sums are
+ * made when somebody asks. A reset remembers the sums of the moment, and they are subtracted from then on.
  */
 #include "policies/tier_stats.h"
 #include "policies/load/loader.h"

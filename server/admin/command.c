@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Commands without a key. Answers and errors are memcached's. What belongs to its slab classes is answered as
- * memcached answers when that part is switched off.
+ * Commands without a key. Answers and errors are memcached's; of its slab classes, those that it gives when
+ * they are switched off.
  */
 #include "server/admin/command.h"
 #include "policies/evaluate.h"
@@ -122,7 +122,7 @@ static void run_quarantine(struct call *call) {
 static void run_crawl(struct call *call, struct slice classes) {
     uint64_t spaces;
     switch (dump_classes(call->server, classes, true, &spaces)) {
-    case DUMP_OK: /* what has expired is swept away at all times: there may be nothing left to do */
+    case DUMP_OK: /* there is nothing to do: what has expired is swept away all the time */
         atomic_fetch_add(&call->server->crawler_starts, 1);
         answer(call, "OK");
         return;
@@ -169,7 +169,7 @@ static enum command_result run_dump(struct call *call, struct slice classes, enu
     return COMMAND_ANSWERED;
 }
 
-/* How fast and how far the crawler crawls: there is nothing to set, but the words are checked. */
+/* The crawler's speed and depth: there is nothing to set, but the words are checked. */
 static void run_crawler_setting(struct call *call, struct slice value, bool sleeps) {
     uint32_t number;
     if (!words_number(value, &number))

@@ -2,8 +2,8 @@
 /*
  * The command `stats`. The general form has exactly the keys of a memcached that runs without LRU maintainer,
  * with its names and units; what means nothing here is 0. Our own are in `stats forebay`.
- * Words behind `stats` are matched as memcached does: its older ones by any beginning of theirs
- * ("stats r" resets), all others whole.
+ * Words behind `stats` are matched as memcached does: its older ones by any beginning ("stats r" resets), all
+ * others whole.
  *
  * There are no slab classes. In `items` and `slabs` a namespace stands for one: class 1 is the first
  * namespace.
@@ -28,7 +28,7 @@ struct report {
     struct buffer *out;
 };
 
-/* Clients part a line into three words: an empty value is shown as "". */
+/* Clients split a line into three words: an empty value is shown as "". */
 static void add_line(struct stat_sink *sink, const char *name, const char *value) {
     buffer_print(((struct report *)sink)->out, "STAT %s %s\r\n", name, *value ? value : "\"\"");
 }
@@ -175,7 +175,7 @@ static void add_own(struct report *report, const struct worker_stats *workers,
                 {"large_bytes", cache->large_bytes}, {"segments", cache->segments},
                 {"segment_bytes", cache->segment_bytes}, {"dead_bytes", cache->dead_bytes},
                 {"cleaned_bytes", cache->cleaned_bytes});
-    ADD_NUMBERS(report, TIER_COUNTERS_OF_OURS(COUNTER));
+    ADD_NUMBERS(report, TIER_COUNTERS_OF_OUR_OWN(COUNTER));
     ADD_NUMBERS(report, {"turns", workers->turns}, {"requests", workers->requests},
                 {"turn_p99_us", turn_rank(workers, 9900)}, {"turn_p9999_us", turn_rank(workers, 9999)},
                 {"turn_max_us", turn_rank(workers, 10000)});
@@ -320,7 +320,7 @@ static void report_sizes(struct report *report, struct server *server) {
     add_text(report, "sizes_status", "disabled");
 }
 
-/* ---- Those of the tier ---- */
+/* ---- What the tier tells ---- */
 
 static void report_namespaces(struct report *report, struct server *server) {
     tier_stat_spaces(server->tier, &report->sink);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A chained hash table under one lock: it is there for looking at a server for a while, and costs a request
- * nothing but a load while it is off. The number of prefixes is bounded, as keys come from outside; keys
- * beyond the bound are not counted.
+ * A chained hash table under one lock: it is for looking at a server for a while, and while it is off it
+ * costs a request no more than a load. The number of prefixes is bounded, as keys come from outside; keys of
+ * prefixes beyond the bound are not counted.
  */
 #include "server/admin/stats_detail.h"
 #include <pthread.h>

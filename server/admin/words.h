@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The words of a command's argument. Pure. */
+/* The words of a command's argument, and what memcached takes for numbers and for abbreviations in them. Pure. */
 #ifndef FOREBAY_SERVER_WORDS_H
 #define FOREBAY_SERVER_WORDS_H
 
@@ -19,7 +19,7 @@ struct words words_of(struct slice argument);
 bool words_number(struct slice word, uint32_t *ret_number);
 bool words_signed_number(struct slice word, int32_t *ret_number);
 
-/* Whether the word is a beginning of text, of one letter at least: so memcached knows its older words. */
+/* Whether the word is a beginning of text, of one letter at least: memcached knows its older words by these. */
 static inline bool words_abbreviate(struct slice word, const char *text) {
     return word.size > 0 && slice_starts_with(slice_string(text), word);
 }

@@ -345,7 +345,7 @@ static enum parse_status parse_gat(struct parse_call *call, struct line *line, b
 
 /* ---- Classic commands on one key ---- */
 
-/* set, add, replace, append, prepend, cas */
+/* The storage commands, cas with one word more. */
 static enum parse_status parse_storage(struct parse_call *call, struct line *line, enum command command) {
     struct request *request = call->request;
     int64_t length;
@@ -394,7 +394,7 @@ static const char *decode_key(struct request *request, char *key_buffer) {
     return size > 0 ? NULL : "CLIENT_ERROR error decoding key";
 }
 
-/* The number behind the letter of a flag; a flag without one is an error. */
+/* The number behind the letter of a flag. False: there is none, or it is malformed. */
 static bool read_flag_ttl(struct slice word, int64_t *ret_ttl) {
     return word.size > 1 && number_read_int32(slice_of(word.data + 1, word.size - 1), ret_ttl);
 }
@@ -407,8 +407,7 @@ static bool read_flag_client_flags(struct slice word, uint32_t *ret_flags) {
     return word.size > 1 && number_read_u32(slice_of(word.data + 1, word.size - 1), ret_flags);
 }
 
-/* Takes one flag into the request. Returns an error line, or NULL; *ret_fatal: nothing behind it is looked
- * at. */
+/* Takes one flag into the request. Returns an error line, or NULL; *ret_fatal: what follows is not read. */
 static const char *take_flag(struct request *request, struct slice word, char *key_buffer, bool *ret_fatal) {
     static const char bad_token[] = "CLIENT_ERROR bad token in command line format";
     *ret_fatal = false;
@@ -486,7 +485,7 @@ static void set_meta(struct request *request, enum command command, const struct
 }
 
 /* Reads the flags from word first on. Returns an error line, or NULL. Of several errors the last one counts,
- * but for those that end the reading. */
+ * unless one ends the reading. */
 static const char *read_flags(struct request *request, const struct line *line, unsigned first,
                               char *key_buffer) {
     const char *error = NULL;
