@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * One function per command: what the request means for the entry as it stands (base, NULL when there is
- * none). The reference is memcached 1.6.45; where its order of doing things shows in its answers (a t before
- * or behind a T, a CAS of 0), the order here is the same. docs/compatibility.md lists where it is not.
+ * none). The reference is memcached 1.6.45; where the order of its steps shows in its answers (a t before or
+ * behind a T, a CAS of 0), the order here is the same. docs/compatibility.md lists the exceptions.
  *
  * The pieces:
  *   - answer()  fills an outcome that changes nothing
@@ -44,34 +44,27 @@ static enum need meta_delete_need(const struct request *request) {
 enum need evaluate_need(const struct request *request) {
     if (request->too_large)
         return NEED_NOTHING;
-    switch (request->command) {
-    case COMMAND_SET:
-        return NEED_NOTHING;
-    case COMMAND_ADD:
-    case COMMAND_REPLACE:
-    case COMMAND_DELETE:
-    case COMMAND_TOUCH:
-        return NEED_EXISTENCE;
-    case COMMAND_META_SET:
-        return meta_set_need(request);
-    case COMMAND_META_DELETE:
-        return meta_delete_need(request);
-    default:
-        return NEED_ENTRY;
-    }
+    const struct command_row *row = command_row(request->command);
+    if (row->need != NEED_BY_FLAGS)
+        return row->need;
+    return row->kind == KIND_STORE ? meta_set_need(request) : meta_delete_need(request);
 }
 
 bool evaluate_is_read(const struct request *request) {
     const uint64_t changing = meta_bit('T') | meta_bit('N') | meta_bit('R') | meta_bit('E');
-    switch (request->command) {
-    case COMMAND_GET:
-    case COMMAND_META_DEBUG:
-        return true;
-    case COMMAND_META_GET:
+    switch (command_kind(request->command)) {
+    case KIND_READ:
+    case KIND_INSPECT:
         return (request->meta & changing) == 0;
-    default:
-        return false;
+    case KIND_READ_AND_TOUCH:
+    case KIND_STORE:
+    case KIND_DELETE:
+    case KIND_COUNT:
+    case KIND_TOUCH:
+    case KIND_TALK:
+        break;
     }
+    return false;
 }
 
 uint32_t evaluate_expiry(int64_t exptime, uint32_t default_ttl, uint32_t now) {
@@ -101,11 +94,6 @@ static uint32_t expiry(const struct evaluation *e, int64_t exptime) {
 
 static void answer(struct evaluation *e, enum outcome_status status) {
     e->outcome->status = status;
-}
-
-static void fail(struct evaluation *e, const char *error) {
-    e->outcome->status = OUTCOME_ERROR;
-    e->outcome->error = error;
 }
 
 static bool is_too_large(const struct evaluation *e, uint32_t flags, size_t value_size) {
@@ -272,7 +260,7 @@ static void evaluate_store(struct evaluation *e, const struct store *store) {
 }
 
 static void refuse_too_large(struct evaluation *e) {
-    fail(e, "SERVER_ERROR object too large for cache");
+    outcome_fail(e->outcome, ERROR_TOO_LARGE, "SERVER_ERROR object too large for cache");
     e->change->kind = CHANGE_DELETE;
 }
 
@@ -390,7 +378,8 @@ static bool base_number(const struct evaluation *e, uint64_t *ret_number) {
 static void count(struct evaluation *e, bool up, uint32_t expires_at, uint64_t new_cas) {
     uint64_t number, delta = e->request->delta;
     if (!base_number(e, &number)) {
-        fail(e, "CLIENT_ERROR cannot increment or decrement non-numeric value");
+        outcome_fail(e->outcome, ERROR_NOT_A_NUMBER,
+                     "CLIENT_ERROR cannot increment or decrement non-numeric value");
         return;
     }
     number = up ? number + delta : number > delta ? number - delta : 0;
@@ -555,7 +544,7 @@ static void evaluate_command(struct evaluation *e) {
     case COMMAND_META_DEBUG:
         evaluate_meta_debug(e);
         return;
-    default:
+        COMMANDS_WITHOUT_KEY(COMMAND_CASE)
         assert(false && "a command without a key is not evaluated");
     }
 }

@@ -10,13 +10,7 @@
 
 #include "policies/request.h"
 
-/* What a command has to know of the entry before it can be evaluated. */
-enum need {
-    NEED_NOTHING,   /* set: overwrites whatever there is */
-    NEED_EXISTENCE, /* add, replace, delete, touch (and meta likes): whether it exists; design: `existence`
-                       decides */
-    NEED_ENTRY,     /* get, gat, cas, append, prepend, incr, decr, mg ...: the whole entry */
-};
+/* What the request has to know of the entry: never NEED_BY_FLAGS. */
 enum need evaluate_need(const struct request *request);
 
 /* True for requests that can change nothing but recency (get, gets, mg without T, N, R and E): the fast path.
@@ -35,8 +29,7 @@ enum change_kind {
 struct change {
     enum change_kind kind;
     uint8_t marks;
-    bool hit; /* count as an access: call cache_hit, after a PUT too (an entry changed in place stays fetched)
-               */
+    bool hit; /* counts as an access: call cache_hit, after a PUT too: what changes in place stays fetched */
     uint32_t flags;
     uint32_t expires_at; /* absolute */
     uint64_t client_cas; /* 0: none */
@@ -48,7 +41,8 @@ struct evaluate_context {
     struct cache_time now;
     uint32_t default_ttl; /* seconds for a client's exptime 0; 0: never */
     size_t item_max;      /* bytes of key + value + overhead, memcached's -I */
-    char *scratch; /* at least item_max + 32 bytes: built values (append, incr) live here; base must not */
+    char *scratch;        /* at least item_max + 32 bytes, for values that are built (append, incr): base must
+                             not lie there */
 };
 
 /* The absolute expiry of an exptime as sent (memcached's realtime()): 0 -> default_ttl or never, negative ->

@@ -6,19 +6,15 @@
 
 enum { TRIES_MAX = 16 }; /* loads of one key for one request before it is given up */
 
-static const char error_out_of_memory[] = "SERVER_ERROR out of memory storing object";
-static const char error_too_large[] = "SERVER_ERROR object too large for cache";
-static const char error_no_ticket[] = "SERVER_ERROR out of memory";
-static const char error_too_busy[] = "SERVER_ERROR the key is changing too fast, try again";
-
-const char *store_error(enum cache_status status) {
-    return status == CACHE_TOO_LARGE ? error_too_large : error_out_of_memory;
+void outcome_fail_store(struct outcome *outcome, enum cache_status status) {
+    if (status == CACHE_TOO_LARGE)
+        outcome_fail(outcome, ERROR_TOO_LARGE, "SERVER_ERROR object too large for cache");
+    else
+        outcome_fail(outcome, ERROR_NO_MEMORY, "SERVER_ERROR out of memory storing object");
 }
 
 bool is_plain_delete(const struct request *request) {
-    if (request->command == COMMAND_DELETE)
-        return true;
-    return request->command == COMMAND_META_DELETE && !request_has(request, 'I') &&
+    return command_kind(request->command) == KIND_DELETE && !request_has(request, 'I') &&
            !request_has(request, 'x') && !request_has(request, 'C');
 }
 
@@ -36,9 +32,9 @@ struct cache_view view_of_entry(const struct entry *entry, uint32_t now) {
 
 /* ---- Looking ---- */
 
-static enum look answer(struct execution *e, const char *line) {
+static enum look refuse(struct execution *e, enum outcome_error kind, const char *line) {
     cache_release(&e->outcome->cursor);
-    outcome_error(e->outcome, line);
+    outcome_fail(e->outcome, kind, line);
     return LOOK_ANSWERED;
 }
 
@@ -48,17 +44,12 @@ static enum look ask(struct execution *e) {
     struct tier_ticket *ticket = e->ticket;
     uint8_t tries = e->load ? (uint8_t)(ticket->tries + 1) : 0;
     if (tries >= TRIES_MAX)
-        return answer(e, error_too_busy);
+        return refuse(e, ERROR_TOO_BUSY, "SERVER_ERROR the key is changing too fast, try again");
     if (!ticket_want(ticket, e->request, e->outcome->cursor.stamp, tries > 0))
-        return answer(e, error_no_ticket);
+        return refuse(e, ERROR_NO_MEMORY, "SERVER_ERROR out of memory");
     ticket->tries = tries;
     cache_release(&e->outcome->cursor);
     return LOOK_PARKED;
-}
-
-static bool is_get(const struct request *request) {
-    return request->command == COMMAND_GET || request->command == COMMAND_GAT ||
-           request->command == COMMAND_META_GET;
 }
 
 /* The backend cannot be asked: unknown is not a miss, unless the namespace says so. What has outstayed its
@@ -70,8 +61,8 @@ static enum look backend_down(struct execution *e) {
         e->base = &e->outcome->cursor.view;
         return LOOK_READY;
     }
-    if (space->options.on_backend_down != DOWN_MISS || !is_get(e->request))
-        return answer(e, space->backend->down);
+    if (space->options.on_backend_down != DOWN_MISS || !command_is_lookup(e->request->command))
+        return refuse(e, ERROR_BACKEND_DOWN, space->backend->down);
     e->unknown = true;
     return LOOK_READY;
 }
@@ -217,7 +208,7 @@ enum cache_status execution_change(struct execution *e, bool dirty) {
     }
     enum cache_status status = change_memory(e, dirty);
     if (status != CACHE_OK)
-        outcome_error(outcome, store_error(status));
+        outcome_fail_store(outcome, status);
     return status;
 }
 
@@ -235,10 +226,6 @@ enum tier_status execution_done(struct execution *e) {
     return TIER_DONE;
 }
 
-static bool is_store(const struct request *request) {
-    return request->command == COMMAND_SET || request->command == COMMAND_META_SET;
-}
-
 enum tier_status execution_in_memory(struct execution *e) {
     switch (execution_look(e)) {
     case LOOK_PARKED:
@@ -249,9 +236,9 @@ enum tier_status execution_in_memory(struct execution *e) {
         break;
     }
     execution_evaluate(e);
-    if (e->change.kind != CHANGE_NONE && execution_change(e, false) != CACHE_OK && is_store(e->request)) {
-        cache_forget(
-            &e->outcome->cursor); /* as memcached: a value that was to be replaced must not live on */
+    if (e->change.kind != CHANGE_NONE && execution_change(e, false) != CACHE_OK &&
+        command_row(e->request->command)->overwrites) {
+        cache_forget(&e->outcome->cursor);
         e->base = NULL;
     }
     return execution_done(e);

@@ -19,7 +19,7 @@ struct execution {
     struct load *load;             /* what the ticket brought for this key, or NULL */
     const struct cache_view *base; /* the entry as it stands, or NULL: there is none */
     struct cache_view loaded_view; /* base, when it comes from the ticket */
-    bool unknown;                  /* base is NULL because memory knows nothing and nobody was asked */
+    bool unknown; /* base is NULL because memory does not know the key and the backend was not asked */
     struct change change;
 };
 
@@ -64,13 +64,8 @@ enum tier_status execution_in_memory(struct execution *e);
 enum tier_status execution_read(struct tier_worker *worker, struct tier_ticket *ticket,
                                 struct request *request, struct outcome *ret_outcome);
 
-static inline void outcome_error(struct outcome *outcome, const char *line) {
-    outcome->status = OUTCOME_ERROR;
-    outcome->error = line;
-}
-
-/* The line for a store that did not fit. */
-const char *store_error(enum cache_status status);
+/* The error of a change that the cache did not take. */
+void outcome_fail_store(struct outcome *outcome, enum cache_status status);
 
 /* Delete, or md that only deletes: what can be applied to a row that nobody has looked at. */
 bool is_plain_delete(const struct request *request);

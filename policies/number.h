@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Numbers as memcached 1.6 reads them from a client, which it does in two ways: strictly in most words of a
- * command line, and loosely, like the C library's strtoul family, in the flags and exptime of the storage
- * commands and in the values that incr and decr count.
+ * Numbers as memcached 1.6 reads them from a client, in two ways: strictly in most words of a command line;
+ * loosely, like the C library's strtoul family, in the flags and exptime of the storage commands and in the
+ * values that incr and decr count. Pure.
  */
 #ifndef FOREBAY_POLICIES_NUMBER_H
 #define FOREBAY_POLICIES_NUMBER_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The registry of policies. Adding one: a file with its const struct policy, a line here, one in policy.h. */
+/* The registry of policies. Adding one: a file with its const struct policy, its name here and in policy.h. */
 #include "policies/policy.h"
 #include <stdio.h>
 

@@ -5,8 +5,8 @@
  *
  * It runs on a worker thread, never blocks, and either finishes (TIER_DONE, or TIER_HELD when the answer has
  * to wait for the disk) or leaves the work with the request's ticket (TIER_PARKED). A parked request is
- * executed again, from the start, when its ticket comes back; what the ticket brought decides then. Reads go
- * the same way under all four (execution_read).
+ * executed again, from the start, when its ticket comes back; what the ticket brought decides then. Reads are
+ * the same under all four (execution_read).
  */
 #ifndef FOREBAY_POLICIES_POLICY_H
 #define FOREBAY_POLICIES_POLICY_H

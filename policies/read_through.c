@@ -3,13 +3,12 @@
  * read-through: a miss is loaded from the backend and kept; changes are made in memory alone, over the
  * logical state, because the rows belong to the application.
  *
- * A delete is how the application says that a row has changed. So it always leaves a mark that refuses what
- * is being loaded at the moment, and a remembered absence is forgotten, before anyone is asked whether the
- * row exists.
+ * A delete is how the application says that a row has changed. So before anyone is asked whether the row
+ * exists, a delete refuses what is being loaded at the moment, and forgets a remembered absence.
  */
 #include "policies/execute.h"
 
-/* Makes sure that nothing read from the backend before now enters memory. */
+/* From now on, nothing that was read from the backend before enters memory. */
 static void invalidate(struct execution *e) {
     struct cache_cursor *cursor = &e->outcome->cursor;
     if (cache_seek(e->worker->tier->cache, e->space->number, e->request->key, e->request->hash,

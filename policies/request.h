@@ -8,43 +8,9 @@
 #define FOREBAY_POLICIES_REQUEST_H
 
 #include "cache/cache.h"
+#include "policies/commands.h"
 
 struct space; /* policies/space.h */
-
-enum command {
-    /* on a key, handled by tier_execute */
-    COMMAND_GET, /* get, gets: ret_cas tells them apart */
-    COMMAND_GAT, /* gat, gats */
-    COMMAND_SET,
-    COMMAND_ADD,
-    COMMAND_REPLACE,
-    COMMAND_APPEND,
-    COMMAND_PREPEND,
-    COMMAND_CAS,
-    COMMAND_DELETE,
-    COMMAND_INCR,
-    COMMAND_DECR,
-    COMMAND_TOUCH,
-    COMMAND_META_GET,
-    COMMAND_META_SET,
-    COMMAND_META_DELETE,
-    COMMAND_META_ARITHMETIC,
-    COMMAND_META_DEBUG, /* me */
-    /* without a key, handled by the server */
-    COMMAND_META_NOOP,
-    COMMAND_FLUSH_ALL,
-    COMMAND_VERSION,
-    COMMAND_VERBOSITY,
-    COMMAND_STATS,
-    COMMAND_SYNC,
-    COMMAND_QUARANTINE,
-    COMMAND_CACHE_MEMLIMIT,
-    COMMAND_SHUTDOWN,
-    COMMAND_QUIT,
-    COMMAND_OTHER, /* known words that memcached answers and that mean nothing here (slabs, lru, lru_crawler,
-                      ...) */
-    COMMAND_BAD,   /* malformed: error is the reply line */
-};
 
 /* Meta flags, one bit per letter; both cases. Values are in the request's fields, the raw tokens in
  * meta_flags (the reply repeats some in the order they were sent). */
@@ -55,14 +21,14 @@ static inline uint64_t meta_bit(char letter) {
 struct request {
     /* what every command uses, in the first cache line */
     enum command command;
-    bool noreply;        /* classic: no answer at all, COMMAND_BAD included. Meta quiet (q): see meta */
-    bool ret_cas;        /* gets, gats */
-    bool ends_run;       /* get, gets, gat, gats: the last key of the line, END follows */
-    bool has_exptime;    /* meta: the T flag was given (classic commands that take one always set it) */
-    char mode;           /* ms: S E(add) A P R, 0: default (set); ma: I or D */
-    bool too_large;      /* set, ms: the value was too large and is not there (value is empty): an error is
-                            answered, and what the key held is deleted, as memcached does lest stale data
-                            stay */
+    bool noreply;     /* classic: no answer at all, COMMAND_BAD included. Meta quiet (q): see meta */
+    bool ret_cas;     /* gets, gats */
+    bool ends_run;    /* get, gets, gat, gats: the last key of the line, END follows */
+    bool has_exptime; /* meta: the T flag was given (classic commands that take one always set it) */
+    char mode;        /* ms: S E(add) A P R, 0: default (set); ma: I or D */
+    /* set, ms: the value was too large and is not there (value is empty): an error is answered, and what the
+     * key held is deleted, as memcached does lest stale data stay */
+    bool too_large;
     uint32_t flags;      /* client flags */
     struct slice key;    /* decoded when the meta flag b was given */
     uint64_t hash;       /* set by tier_prepare */
@@ -81,8 +47,7 @@ struct request {
     struct slice raw_key;    /* as sent (still base64 with b) */
     struct slice meta_flags; /* the tokens behind the key (and the length), as sent */
     /* commands without a key */
-    struct slice argument; /* the words behind the command, as sent, trimmed, without a closing "noreply";
-                              COMMAND_OTHER: the command's own word is the first of them */
+    struct slice argument; /* the words behind the command, as sent, trimmed, without a closing "noreply" */
     const char *error;     /* COMMAND_BAD: the whole reply line without CRLF; static */
 };
 
@@ -106,26 +71,46 @@ enum outcome_status {
     OUTCOME_DELETED,    /* DELETED, HD */
     OUTCOME_TOUCHED,    /* TOUCHED */
     OUTCOME_NUMBER,     /* incr, decr, ma: number */
-    OUTCOME_ERROR,      /* error is the reply line */
+    OUTCOME_ERROR,      /* error is the reply line, error_kind what it is about */
+};
+
+/* What an error is about, for those who count errors or tell them apart: lines are for people. */
+enum outcome_error {
+    ERROR_NO_MEMORY,
+    ERROR_TOO_LARGE,
+    ERROR_NOT_A_NUMBER, /* incr, decr, ma of another value */
+    ERROR_TOO_BUSY,     /* the key changes faster than it can be loaded */
+    ERROR_NO_NAMESPACE,
+    ERROR_FULL,         /* the namespace takes no more changes before the backend has some */
+    ERROR_JOURNAL_FULL, /* or it cannot be written */
+    ERROR_BACKEND_DOWN,
+    ERROR_BACKEND_REFUSES,
+    ERROR_UNCONFIRMED, /* the change is kept, but the backend has not got it in time */
 };
 
 struct outcome {
     enum outcome_status status;
     bool holds_lock; /* a cursor is open: tier_release must be called before anything else of the tier */
     bool hit;        /* private to the tier: the release counts an access */
-    bool won, stale, lost; /* meta W, X, Z */
-    bool hit_before;       /* meta h, as of before this request */
-    uint32_t last_access;  /* meta l: seconds since the last access before this request */
-    uint32_t ttl_now;      /* the second that ttls are counted from */
-    uint32_t
-        expires_before; /* mg, ma: the expiry before this request: what t tells when sent before T or N */
-    uint64_t number;    /* OUTCOME_NUMBER */
+    bool won, stale, lost;   /* meta W, X, Z */
+    bool hit_before;         /* meta h, as of before this request */
+    uint32_t last_access;    /* meta l: seconds since the last access before this request */
+    uint32_t ttl_now;        /* the second that ttls are counted from */
+    uint32_t expires_before; /* mg, ma: before this request; what t tells when sent before T or N */
+    uint64_t number;         /* OUTCOME_NUMBER */
     /* HIT: the entry (value, flags, expires_at). STORED, NUMBER of meta commands: version/client_cas,
      * expires_at, flags and the value's size as they are now. Values that do not live in the cache point into
      * the ticket or the worker's scratch. */
     struct cache_view view;
-    const char *error;          /* OUTCOME_ERROR: without CRLF; static, or in the ticket */
-    struct cache_cursor cursor; /* private to the tier */
+    enum outcome_error error_kind; /* OUTCOME_ERROR */
+    const char *error;             /* OUTCOME_ERROR: without CRLF; static, or in the ticket */
+    struct cache_cursor cursor;    /* private to the tier */
 };
+
+static inline void outcome_fail(struct outcome *outcome, enum outcome_error kind, const char *line) {
+    outcome->status = OUTCOME_ERROR;
+    outcome->error_kind = kind;
+    outcome->error = line;
+}
 
 #endif

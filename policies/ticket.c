@@ -62,8 +62,8 @@ static struct slice put_bytes(char **at, struct slice slice) {
 }
 
 bool ticket_keep_request(struct tier_ticket *ticket, const struct request *request) {
-    bool is_meta = request->command >= COMMAND_META_GET; /* their flags mean something in their order */
-    struct slice flags = is_meta ? request->meta_flags : slice_of("", 0);
+    bool has_flags = command_is_meta(request->command); /* which mean something in their order */
+    struct slice flags = has_flags ? request->meta_flags : slice_of("", 0);
     char *at = ticket_bytes(ticket, request->key.size + request->value.size + flags.size);
     if (!at)
         return false;
@@ -91,7 +91,7 @@ bool ticket_keep_outcome(struct tier_ticket *ticket, const struct outcome *outco
     return true;
 }
 
-void ticket_fail(struct tier_ticket *ticket, const char *format, ...) {
+void ticket_fail(struct tier_ticket *ticket, enum outcome_error kind, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(ticket->error, sizeof ticket->error, format, arguments);
@@ -100,8 +100,7 @@ void ticket_fail(struct tier_ticket *ticket, const char *format, ...) {
         if ((unsigned char)*c < ' ')
             *c = ' ';
     memset(&ticket->outcome, 0, sizeof ticket->outcome);
-    ticket->outcome.status = OUTCOME_ERROR;
-    ticket->outcome.error = ticket->error;
+    outcome_fail(&ticket->outcome, kind, ticket->error);
     ticket->has_outcome = true;
 }
 

@@ -114,7 +114,8 @@ bool ticket_keep_request(struct tier_ticket *ticket, const struct request *reque
 bool ticket_keep_outcome(struct tier_ticket *ticket, const struct outcome *outcome);
 
 /* Answers with an error line that is formatted into the ticket. */
-__attribute__((format(printf, 2, 3))) void ticket_fail(struct tier_ticket *ticket, const char *format, ...);
+__attribute__((format(printf, 3, 4))) void ticket_fail(struct tier_ticket *ticket, enum outcome_error kind,
+                                                       const char *format, ...);
 
 /* Adds a change that goes to the writer behind the ticket's own; false: no memory, or TICKET_AHEAD_MAX
  * reached. */

@@ -103,8 +103,8 @@ uint64_t tier_durable(const struct tier_worker *worker);
 /* Finds the namespace, hashes, prefetches. For every request with a key, before tier_execute. */
 void tier_prepare(struct tier_worker *worker, struct request *request);
 
-/* One request with a key (up to COMMAND_META_DEBUG). DONE, HELD: *ret_outcome is the answer; if holds_lock,
- * tier_release comes next. PARKED, HELD: see above. */
+/* One request with a key. DONE, HELD: *ret_outcome is the answer; if holds_lock, tier_release comes next.
+ * PARKED, HELD: see above. */
 enum tier_status tier_execute(struct tier_worker *worker, struct tier_ticket *ticket, struct request *request,
                               struct outcome *ret_outcome);
 
@@ -161,14 +161,41 @@ void tier_stat_write_behind(struct tier *tier, struct stat_sink *sink); /* <name
 void tier_stat_quarantine(struct tier *tier, struct stat_sink *sink);
 void tier_reset_stats(struct tier *tier);
 
-/* memcached's counters, summed over workers. */
+/* What workers count of requests: memcached's counters by its names and in its order (between the first list and
+ * the second `stats` has two of the cache's), and our own. Adding one: its name here, and where it is counted. */
+#define TIER_COUNTERS_OF_GETS(X)                                                                             \
+    X(cmd_get)                                                                                               \
+    X(cmd_set)                                                                                               \
+    X(cmd_flush)                                                                                             \
+    X(cmd_touch)                                                                                             \
+    X(cmd_meta)                                                                                              \
+    X(get_hits)                                                                                              \
+    X(get_misses)
+#define TIER_COUNTERS_OF_CHANGES(X)                                                                          \
+    X(delete_misses)                                                                                         \
+    X(delete_hits)                                                                                           \
+    X(incr_misses)                                                                                           \
+    X(incr_hits)                                                                                             \
+    X(decr_misses)                                                                                           \
+    X(decr_hits)                                                                                             \
+    X(cas_misses)                                                                                            \
+    X(cas_hits)                                                                                              \
+    X(cas_badval)                                                                                            \
+    X(touch_hits)                                                                                            \
+    X(touch_misses)                                                                                          \
+    X(store_too_large)                                                                                       \
+    X(store_no_memory)
+#define TIER_COUNTERS_OF_OUR_OWN(X)                                                                          \
+    X(loads)                                                                                                 \
+    X(load_errors)                                                                                           \
+    X(parked)
+#define TIER_COUNTERS(X) TIER_COUNTERS_OF_GETS(X) TIER_COUNTERS_OF_CHANGES(X) TIER_COUNTERS_OF_OUR_OWN(X)
+
+/* Summed over workers. */
 struct tier_counters {
-    uint64_t cmd_get, cmd_set, cmd_touch, cmd_meta, cmd_flush;
-    uint64_t get_hits, get_misses;
-    uint64_t delete_hits, delete_misses, incr_hits, incr_misses, decr_hits, decr_misses;
-    uint64_t cas_hits, cas_misses, cas_badval, touch_hits, touch_misses;
-    uint64_t store_too_large, store_no_memory;
-    uint64_t loads, load_errors, parked;
+#define TIER_COUNTER(name) uint64_t name;
+    TIER_COUNTERS(TIER_COUNTER)
+#undef TIER_COUNTER
 };
 void tier_get_counters(struct tier *tier, struct tier_counters *ret_counters);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Counting and telling. Each counter has one writer (a worker, a writer thread) and is read by anyone; sums
- * are made when somebody asks. A reset remembers the sums of the moment and subtracts them.
+ * Counting and telling. Each counter is written by one thread (a worker, a writer) and read by any; sums are
+ * made when somebody asks. A reset remembers the sums of the moment, and they are subtracted from then on.
  */
 #include "policies/tier_stats.h"
 #include "policies/load/loader.h"
@@ -11,9 +11,6 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdlib.h>
-
-enum { COUNTERS = sizeof(struct tier_counters) / sizeof(uint64_t) };
-_Static_assert(sizeof(struct worker_counters) == COUNTERS * sizeof(counter), "both have the same counters");
 
 /* ---- memcached's counters ---- */
 
@@ -47,9 +44,7 @@ static void count_hit(counter *hits, counter *misses, const struct outcome *outc
 static void count_store(struct worker_counters *counters, const struct request *request,
                         const struct outcome *outcome) {
     count(&counters->cmd_set);
-    bool compares = request->command == COMMAND_CAS ||
-                    (request->command == COMMAND_META_SET && request_has(request, 'C'));
-    if (!compares)
+    if (!command_row(request->command)->compares && !request_has(request, 'C'))
         return;
     if (outcome->status == OUTCOME_STORED)
         count(&counters->cas_hits);
@@ -60,87 +55,105 @@ static void count_store(struct worker_counters *counters, const struct request *
 }
 
 static bool decrements(const struct request *request) {
-    return request->command == COMMAND_DECR ||
-           (request->command == COMMAND_META_ARITHMETIC && request->mode == 'D');
+    return command_row(request->command)->decrements || request->mode == 'D';
 }
 
-static void count_error(struct worker_counters *counters, const struct outcome *outcome) {
-    if (strstr(outcome->error, "out of memory"))
+static void count_error(struct worker_counters *counters, enum outcome_error kind) {
+    switch (kind) {
+    case ERROR_NO_MEMORY:
         count(&counters->store_no_memory);
-    else if (strstr(outcome->error, "too large"))
+        return;
+    case ERROR_TOO_LARGE:
         count(&counters->store_too_large);
-    else if (strstr(outcome->error, "not available"))
+        return;
+    case ERROR_BACKEND_DOWN:
         count(&counters->load_errors);
+        return;
+    case ERROR_NOT_A_NUMBER:
+    case ERROR_TOO_BUSY:
+    case ERROR_NO_NAMESPACE:
+    case ERROR_FULL:
+    case ERROR_JOURNAL_FULL:
+    case ERROR_BACKEND_REFUSES:
+    case ERROR_UNCONFIRMED:
+        return;
+    }
 }
 
-void count_outcome(struct tier_worker *worker, const struct request *request, const struct outcome *outcome) {
-    struct worker_counters *counters = &worker->counters;
-    if (request->command >= COMMAND_META_GET)
-        count(&counters->cmd_meta);
-    switch (request->command) {
-    case COMMAND_GET:
-        count_get(counters, outcome);
-        break;
-    case COMMAND_GAT:
-        count_touching_get(counters, outcome);
-        break;
-    case COMMAND_META_GET:
-        if (request->has_exptime)
+static void count_kind(struct worker_counters *counters, const struct request *request,
+                       const struct outcome *outcome) {
+    switch (command_kind(request->command)) {
+    case KIND_READ:
+        if (request_has(request, 'T'))
             count_touching_get(counters, outcome);
         else
             count_get(counters, outcome);
-        break;
-    case COMMAND_TOUCH:
-        count(&counters->cmd_touch);
-        count_hit(&counters->touch_hits, &counters->touch_misses, outcome);
-        break;
-    case COMMAND_DELETE:
-    case COMMAND_META_DELETE:
+        return;
+    case KIND_READ_AND_TOUCH:
+        count_touching_get(counters, outcome);
+        return;
+    case KIND_STORE:
+        count_store(counters, request, outcome);
+        return;
+    case KIND_DELETE:
         count_hit(&counters->delete_hits, &counters->delete_misses, outcome);
-        break;
-    case COMMAND_INCR:
-    case COMMAND_DECR:
-    case COMMAND_META_ARITHMETIC:
+        return;
+    case KIND_COUNT:
         if (decrements(request))
             count_hit(&counters->decr_hits, &counters->decr_misses, outcome);
         else
             count_hit(&counters->incr_hits, &counters->incr_misses, outcome);
-        break;
-    case COMMAND_META_DEBUG:
-        break;
-    default:
-        count_store(counters, request, outcome);
-        break;
+        return;
+    case KIND_TOUCH:
+        count(&counters->cmd_touch);
+        count_hit(&counters->touch_hits, &counters->touch_misses, outcome);
+        return;
+    case KIND_INSPECT:
+    case KIND_TALK:
+        return;
     }
-    if (outcome->status == OUTCOME_ERROR)
-        count_error(counters, outcome);
 }
 
-static void sum_counters(struct tier *tier, uint64_t sums[COUNTERS]) {
-    memset(sums, 0, COUNTERS * sizeof *sums);
-    for (unsigned i = 0; i < tier->options.workers; i++) {
-        const counter *counters = (const counter *)&tier->workers[i].counters;
-        for (unsigned c = 0; c < COUNTERS; c++)
-            sums[c] += counted(&counters[c]);
-    }
+void count_outcome(struct tier_worker *worker, const struct request *request, const struct outcome *outcome) {
+    struct worker_counters *counters = &worker->counters;
+    if (command_is_meta(request->command))
+        count(&counters->cmd_meta);
+    count_kind(counters, request, outcome);
+    if (outcome->status == OUTCOME_ERROR)
+        count_error(counters, outcome->error_kind);
+}
+
+static void add_counters(struct tier_counters *sum, const struct worker_counters *counters) {
+#define ADD(name) sum->name += counted(&counters->name);
+    TIER_COUNTERS(ADD)
+#undef ADD
+}
+
+static void subtract_counters(struct tier_counters *sum, const struct tier_counters *base) {
+#define SUBTRACT(name) sum->name -= base->name;
+    TIER_COUNTERS(SUBTRACT)
+#undef SUBTRACT
+}
+
+static struct tier_counters sum_counters(const struct tier *tier) {
+    struct tier_counters sum = {0};
+    for (unsigned i = 0; i < tier->options.workers; i++)
+        add_counters(&sum, &tier->workers[i].counters);
+    return sum;
 }
 
 void tier_get_counters(struct tier *tier, struct tier_counters *ret_counters) {
-    uint64_t sums[COUNTERS], base[COUNTERS];
-    sum_counters(tier, sums);
+    struct tier_counters sum = sum_counters(tier);
     pthread_mutex_lock(&tier->stats_mutex);
-    memcpy(base, &tier->counters_base, sizeof base);
+    subtract_counters(&sum, &tier->counters_base);
     pthread_mutex_unlock(&tier->stats_mutex);
-    for (unsigned c = 0; c < COUNTERS; c++)
-        sums[c] -= base[c];
-    memcpy(ret_counters, sums, sizeof sums);
+    *ret_counters = sum;
 }
 
 void tier_reset_stats(struct tier *tier) {
-    uint64_t sums[COUNTERS];
-    sum_counters(tier, sums);
+    struct tier_counters sum = sum_counters(tier);
     pthread_mutex_lock(&tier->stats_mutex);
-    memcpy(&tier->counters_base, sums, sizeof sums);
+    tier->counters_base = sum;
     pthread_mutex_unlock(&tier->stats_mutex);
     cache_reset_stats(tier->cache);
 }

@@ -112,7 +112,8 @@ enum tier_status tier_execute(struct tier_worker *worker, struct tier_ticket *ti
     enum tier_status status = TIER_DONE;
     if (ticket->has_outcome) {
         ticket_take_outcome(ticket, ret_outcome);
-    } else if (request->command == COMMAND_GET || evaluate_is_read(request)) {
+    } else if (request->command == COMMAND_GET ||
+               evaluate_is_read(request)) { /* most are gets: asked first */
         status = execution_read(worker, ticket, request, ret_outcome);
     } else {
         status = request->space->policy->change(worker, ticket, request, ret_outcome);
@@ -149,24 +150,27 @@ static void anticipate_read(struct tier_worker *worker, struct tier_ticket *tick
 
 /* A get that waits to be loaded does not mind what other gets bring. A read behind a change would. */
 static bool is_plain_read(const struct request *request) {
-    return (request->command == COMMAND_GET || request->command == COMMAND_META_GET) &&
-           evaluate_is_read(request);
+    return command_kind(request->command) == KIND_READ && evaluate_is_read(request);
 }
 
 /* Changes that the writer of the parked one evaluates as well: in their order, so that each sees what those
  * before it did. Left out are gat (a line of many keys may end early) and mg (it may have to load first). */
 static bool anticipate_change(struct tier_ticket *ticket, const struct request *request) {
     const struct space *space = request->space, *first = ticket->request.space;
-    switch (request->command) {
-    case COMMAND_GET:
-    case COMMAND_GAT:
-    case COMMAND_META_GET:
-    case COMMAND_META_DEBUG:
-        return false;
-    default:
+    switch (command_kind(request->command)) {
+    case KIND_STORE:
+    case KIND_DELETE:
+    case KIND_COUNT:
+    case KIND_TOUCH:
         return space->policy == first->policy && space->backend == first->backend &&
                ticket_add_ahead(ticket, request);
+    case KIND_READ:
+    case KIND_READ_AND_TOUCH:
+    case KIND_INSPECT:
+    case KIND_TALK:
+        break;
     }
+    return false;
 }
 
 bool tier_anticipate(struct tier_worker *worker, struct tier_ticket *ticket, const struct request *parked,
@@ -228,7 +232,7 @@ enum tier_status tier_sync(struct tier_worker *worker, struct tier_ticket *ticke
     }
     ticket->barrier.space = NULL;
     if (space.size && !(ticket->barrier.space = space_by_name(worker->tier, space))) {
-        outcome_error(ret_outcome, "CLIENT_ERROR no such namespace");
+        outcome_fail(ret_outcome, ERROR_NO_NAMESPACE, "CLIENT_ERROR no such namespace");
         return TIER_DONE;
     }
     ticket->barrier.timeout_ms = timeout_ms;

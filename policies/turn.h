@@ -10,13 +10,10 @@
 #include "policies/journal/journal.h"
 #include "policies/ticket.h"
 
-struct worker_counters { /* in the order of struct tier_counters: stats.c sums them as an array */
-    counter cmd_get, cmd_set, cmd_touch, cmd_meta, cmd_flush;
-    counter get_hits, get_misses;
-    counter delete_hits, delete_misses, incr_hits, incr_misses, decr_hits, decr_misses;
-    counter cas_hits, cas_misses, cas_badval, touch_hits, touch_misses;
-    counter store_too_large, store_no_memory;
-    counter loads, load_errors, parked;
+struct worker_counters {
+#define WORKER_COUNTER(name) counter name;
+    TIER_COUNTERS(WORKER_COUNTER)
+#undef WORKER_COUNTER
 };
 
 struct tier_worker {

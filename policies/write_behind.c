@@ -18,9 +18,9 @@ static const char error_full[] = "SERVER_ERROR too many writes wait for the back
 static const char error_journal[] = "SERVER_ERROR out of journal space";
 static const char error_memory[] = "SERVER_ERROR out of memory";
 
-static enum tier_status refuse(struct execution *e, const char *line) {
+static enum tier_status refuse(struct execution *e, enum outcome_error kind, const char *line) {
     cache_release(&e->outcome->cursor);
-    outcome_error(e->outcome, line);
+    outcome_fail(e->outcome, kind, line);
     return TIER_DONE;
 }
 
@@ -38,7 +38,7 @@ static bool concerns_backend(const struct execution *e) {
 static enum tier_status wait_for_room(struct execution *e) {
     struct tier_ticket *ticket = e->ticket;
     if (ticket->room_denied)
-        return refuse(e, error_full);
+        return refuse(e, ERROR_FULL, error_full);
     cache_release(&e->outcome->cursor);
     ticket->park = PARK_ROOM; /* its deadline is set when it is handed over, the first time */
     return TIER_PARKED;
@@ -54,8 +54,11 @@ static bool anything_dirty(const struct tier *tier) {
 /* The cache could not take it. That is fullness too, if flushing can make room. */
 static enum tier_status no_memory(struct execution *e) {
     struct space *space = e->space;
-    if (!anything_dirty(e->worker->tier) || space->options.on_full != FULL_WAIT)
-        return refuse(e, store_error(CACHE_NO_MEMORY));
+    if (!anything_dirty(e->worker->tier) || space->options.on_full != FULL_WAIT) {
+        cache_release(&e->outcome->cursor);
+        outcome_fail_store(e->outcome, CACHE_NO_MEMORY);
+        return TIER_DONE;
+    }
     fullness_starve(&space->fullness);
     count_shared(&space->fullness.waits);
     return wait_for_room(e);
@@ -70,7 +73,7 @@ static bool has_room(struct execution *e, bool *ret_through, enum tier_status *r
     switch (space->options.on_full) {
     case FULL_WRITE_THROUGH:
         if (!writer_is_hopeful(space->backend->writer)) {
-            *ret_status = refuse(e, space->backend->down);
+            *ret_status = refuse(e, ERROR_BACKEND_DOWN, space->backend->down);
             return false;
         }
         count_shared(&space->fullness.throughs);
@@ -78,7 +81,7 @@ static bool has_room(struct execution *e, bool *ret_through, enum tier_status *r
         return true;
     case FULL_REJECT:
         count_shared(&space->fullness.rejects);
-        *ret_status = refuse(e, error_full);
+        *ret_status = refuse(e, ERROR_FULL, error_full);
         return false;
     case FULL_WAIT:
         break;
@@ -159,11 +162,11 @@ static enum tier_status change_dirty(struct execution *e) {
         return status;
     if (through &&
         !ticket_bytes(e->ticket, e->outcome->status == OUTCOME_HIT ? e->outcome->view.value.size : 0))
-        return refuse(e, error_memory);
+        return refuse(e, ERROR_NO_MEMORY, error_memory);
     if (!queue_reserve(&e->space->queues[e->worker->index]))
-        return refuse(e, error_memory);
+        return refuse(e, ERROR_NO_MEMORY, error_memory);
     if (!reserve_journal(e))
-        return refuse(e, error_journal);
+        return refuse(e, ERROR_JOURNAL_FULL, error_journal);
     uint64_t touch_cas = e->change.kind == CHANGE_TOUCH ? cache_view_cas(e->base) : 0;
     enum cache_status stored = execution_change(e, true);
     if (stored == CACHE_NO_MEMORY)
@@ -186,7 +189,7 @@ static bool change_blindly(struct execution *e) {
         return false;
     if (is_plain_delete(e->request))
         e->change.kind = CHANGE_DELETE;
-    return e->request->command == COMMAND_TOUCH;
+    return command_kind(e->request->command) == KIND_TOUCH;
 }
 
 /* The touch of a row that nobody has looked at: noted in the journal, done by the writer. What memory has
@@ -195,7 +198,7 @@ static enum tier_status touch_blindly(struct execution *e) {
     struct tier_worker *worker = e->worker;
     const struct request *request = e->request;
     if (!reserve_journal(e))
-        return refuse(e, error_journal);
+        return refuse(e, ERROR_JOURNAL_FULL, error_journal);
     cache_forget(&e->outcome->cursor);
     cache_release(&e->outcome->cursor);
     struct entry entry = {.key = request->key,
@@ -204,7 +207,7 @@ static enum tier_status touch_blindly(struct execution *e) {
                               evaluate_expiry(request->exptime, e->space->options.ttl, worker->now.seconds)};
     if (!touches_add(e->space->backend->writer, e->space, entry.key, request->hash, entry.version,
                      entry.expires_at)) {
-        outcome_error(e->outcome, error_full);
+        outcome_fail(e->outcome, ERROR_FULL, error_full);
         return TIER_DONE;
     }
     if (journal_mode(e) != JOURNAL_OFF) {

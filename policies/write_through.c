@@ -13,7 +13,7 @@
 
 static enum tier_status to_writer(struct execution *e) {
     if (!ticket_keep_request(e->ticket, e->request)) {
-        outcome_error(e->outcome, "SERVER_ERROR out of memory");
+        outcome_fail(e->outcome, ERROR_NO_MEMORY, "SERVER_ERROR out of memory");
         return TIER_DONE;
     }
     e->ticket->deadline_us = 0;
@@ -24,7 +24,7 @@ static enum tier_status to_writer(struct execution *e) {
 /* True when memory knows the key and the shard is locked; a get that changes something loads it first. */
 static bool known(struct execution *e, enum tier_status *ret_status) {
     struct cache_cursor *cursor = &e->outcome->cursor;
-    if (evaluate_need(e->request) == NEED_ENTRY && (e->request->command == COMMAND_META_GET)) {
+    if (command_kind(e->request->command) == KIND_READ) {
         enum look look = execution_look(e);
         *ret_status = look == LOOK_PARKED ? TIER_PARKED : TIER_DONE;
         return look == LOOK_READY;

@@ -17,6 +17,7 @@
 #include "policies/policy.h"
 #include "server/admin/feed.h"
 #include "server/admin/stats.h"
+#include "server/admin/stats_detail.h"
 #include "server/admin/watch.h"
 #include "server/config/config.h"
 #include "server/config/options.h"

@@ -83,7 +83,7 @@ static void part_done(struct tier_ticket *ticket) {
     if (atomic_fetch_sub_explicit(&ticket->barrier.pending, 1, memory_order_acq_rel) != 1)
         return;
     if (atomic_load(&ticket->barrier.failed)) {
-        ticket_fail(ticket, "SERVER_ERROR %s",
+        ticket_fail(ticket, ERROR_UNCONFIRMED, "SERVER_ERROR %s",
                     ticket->barrier.holds_outcome ? "kept, but the backend has not confirmed it in time"
                                                   : "not all is in the backend");
     } else if (!ticket->barrier.holds_outcome) {

@@ -96,7 +96,7 @@ static struct tier_ticket *pop_job(struct writer *writer) {
 }
 
 void group_fail_job(const struct writer *writer, struct tier_ticket *ticket) {
-    ticket_fail(ticket, "%s", writer->backend->down);
+    ticket_fail(ticket, ERROR_BACKEND_DOWN, "%s", writer->backend->down);
     ticket_return(ticket);
 }
 
@@ -406,10 +406,10 @@ static void keep_answer(struct writer *writer, struct group_item *item) {
     struct tier_ticket *ticket = item->ticket;
     item->outcome.ttl_now = item->outcome.ttl_now ? item->outcome.ttl_now : cache_time_now().seconds;
     if (item->fate == ITEM_REFUSED)
-        ticket_fail(ticket, "SERVER_ERROR backend %s refuses it: %.80s", writer->backend->options.store.name,
-                    writer->session.error.message);
+        ticket_fail(ticket, ERROR_BACKEND_REFUSES, "SERVER_ERROR backend %s refuses it: %.80s",
+                    writer->backend->options.store.name, writer->session.error.message);
     else if (item->fate == ITEM_FAILED || !ticket_keep_outcome(ticket, &item->outcome))
-        ticket_fail(ticket, "%s", writer->backend->down);
+        ticket_fail(ticket, ERROR_BACKEND_DOWN, "%s", writer->backend->down);
 }
 
 /* Items point into the tickets of earlier ones: of a key that was set and read in one group the answer to the

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Commands without a key. Answers and errors are memcached's. What belongs to its slab classes is answered as
- * memcached answers when that part is switched off.
+ * Commands without a key. Answers and errors are memcached's; of its slab classes, those that it gives when
+ * they are switched off.
  */
 #include "server/admin/command.h"
 #include "policies/evaluate.h"
@@ -11,6 +11,7 @@
 #include "server/admin/words.h"
 #include "server/config/settings.h"
 #include "server/log.h"
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -29,11 +30,6 @@ struct call {
 static void answer(struct call *call, const char *line) {
     if (!call->request->noreply)
         buffer_print(call->out, "%s\r\n", line);
-}
-
-/* memcached knows such words by any beginning of theirs. */
-static bool is_word(struct slice word, const char *name) {
-    return word.size > 0 && slice_starts_with(slice_string(name), word);
 }
 
 static void run_verbosity(struct call *call) {
@@ -128,7 +124,7 @@ static void run_quarantine(struct call *call) {
 static void run_crawl(struct call *call, struct slice classes) {
     uint64_t spaces;
     switch (dump_classes(call->server, classes, true, &spaces)) {
-    case DUMP_OK: /* what has expired is swept away at all times: there may be nothing left to do */
+    case DUMP_OK: /* there is nothing to do: what has expired is swept away all the time */
         atomic_fetch_add(&call->server->crawler_starts, 1);
         answer(call, "OK");
         return;
@@ -175,7 +171,7 @@ static enum command_result run_dump(struct call *call, struct slice classes, enu
     return COMMAND_ANSWERED;
 }
 
-/* How fast and how far the crawler crawls: there is nothing to set, but the words are checked. */
+/* The crawler's speed and depth: there is nothing to set, but the words are checked. */
 static void run_crawler_setting(struct call *call, struct slice value, bool sleeps) {
     uint32_t number;
     if (!words_number(value, &number))
@@ -187,12 +183,13 @@ static void run_crawler_setting(struct call *call, struct slice value, bool slee
 }
 
 static enum command_result run_crawler_job(struct call *call) {
-    struct slice what = call->words.word[1], value = call->words.word[2];
-    if (is_word(what, "tocrawl") || is_word(what, "sleep")) {
-        run_crawler_setting(call, value, is_word(what, "sleep"));
+    struct slice what = call->words.word[0], value = call->words.word[1];
+    if (words_abbreviate(what, "tocrawl") || words_abbreviate(what, "sleep")) {
+        run_crawler_setting(call, value, words_abbreviate(what, "sleep"));
         return COMMAND_ANSWERED;
     }
-    bool crawl = is_word(what, "crawl"), meta = is_word(what, "metadump"), keys = is_word(what, "mgdump");
+    bool crawl = words_abbreviate(what, "crawl"), meta = words_abbreviate(what, "metadump"),
+         keys = words_abbreviate(what, "mgdump");
     if (!crawl && !meta && !keys)
         answer(call, "ERROR");
     else if (!atomic_load(&call->server->crawler))
@@ -205,11 +202,11 @@ static enum command_result run_crawler_job(struct call *call) {
 }
 
 static enum command_result run_lru_crawler(struct call *call) {
-    struct slice what = call->words.word[1];
-    bool enable = is_word(what, "enable");
-    if (call->words.count == 3)
+    struct slice what = call->words.word[0];
+    bool enable = words_abbreviate(what, "enable");
+    if (call->words.count == 2)
         return run_crawler_job(call);
-    if (call->words.count != 2 || !(enable || is_word(what, "disable"))) {
+    if (call->words.count != 1 || !(enable || words_abbreviate(what, "disable"))) {
         answer(call, "ERROR");
     } else {
         atomic_store(&call->server->crawler, enable);
@@ -220,10 +217,10 @@ static enum command_result run_lru_crawler(struct call *call) {
 
 static enum command_result run_watch(struct call *call) {
     const char *error = "ERROR";
-    unsigned kinds = call->words.count < 2 ? WATCH_FETCHERS : 0;
-    for (size_t i = 1; i < call->words.count; i++) {
+    unsigned kinds = call->words.count == 0 ? WATCH_FETCHERS : 0;
+    for (size_t i = 0; i < call->words.count; i++) {
         unsigned kind = watch_kind_of(call->words.word[i]);
-        kinds = kind && (kinds || i == 1) ? kinds | kind : 0;
+        kinds = kind && (kinds || i == 0) ? kinds | kind : 0;
     }
     if (!call->server->settings->allow_watch)
         error = "CLIENT_ERROR watch commands not allowed";
@@ -237,30 +234,61 @@ static enum command_result run_watch(struct call *call) {
     return COMMAND_ANSWERED;
 }
 
-/* ---- Known words that mean nothing here; the first word is the command ---- */
+/* ---- All ---- */
 
+/* What memcached answers where it moves no slabs. */
 static void run_slabs(struct call *call) {
     const struct words *words = &call->words;
-    bool automove = words->count > 2 && words_equal(words->word[1], "automove");
+    bool automove = words->count > 1 && words_equal(words->word[0], "automove");
     int32_t number;
-    if (automove && !words_signed_number(words->word[2], &number))
+    if (automove && !words_signed_number(words->word[1], &number))
         answer(call, "CLIENT_ERROR bad command line format");
-    else if (automove || (words->count > 2 && words_equal(words->word[1], "reassign")))
+    else if (automove || (words->count > 1 && words_equal(words->word[0], "reassign")))
         answer(call, "CLIENT_ERROR slab reassignment disabled");
     else
         answer(call, "ERROR");
 }
 
-static enum command_result run_other(struct call *call) {
-    struct slice command = call->words.word[0];
-    if (words_equal(command, "watch"))
+static enum command_result run(struct call *call) {
+    switch (call->request->command) {
+    case COMMAND_VERSION:
+        answer(call, "VERSION " STATS_MEMCACHED_VERSION);
+        break;
+    case COMMAND_VERBOSITY:
+        run_verbosity(call);
+        break;
+    case COMMAND_FLUSH_ALL:
+        run_flush_all(call);
+        break;
+    case COMMAND_CACHE_MEMLIMIT:
+        run_cache_memlimit(call);
+        break;
+    case COMMAND_STATS:
+        stats_run(call->server, call->request->argument, call->out);
+        break;
+    case COMMAND_QUARANTINE:
+        run_quarantine(call);
+        break;
+    case COMMAND_SHUTDOWN:
+        return run_shutdown(call);
+    case COMMAND_WATCH:
         return run_watch(call);
-    if (words_equal(command, "lru_crawler"))
+    case COMMAND_LRU_CRAWLER:
         return run_lru_crawler(call);
-    if (words_equal(command, "slabs"))
+    case COMMAND_SLABS:
         run_slabs(call);
-    else
+        break;
+    case COMMAND_LRU:
+    case COMMAND_EXTSTORE:
         answer(call, "ERROR");
+        break;
+    case COMMAND_META_NOOP:
+    case COMMAND_QUIT:
+    case COMMAND_SYNC:
+    case COMMAND_BAD:
+        COMMANDS_WITH_KEY(COMMAND_CASE)
+        assert(false && "the worker's turn answers it");
+    }
     return COMMAND_ANSWERED;
 }
 
@@ -268,36 +296,5 @@ enum command_result command_run(struct server *server, struct tier_worker *worke
                                 const struct request *request, const struct cache_time *now,
                                 struct command_place *place, struct buffer *out) {
     struct call call = {server, worker, request, now, words_of(request->argument), place, out};
-    switch (request->command) {
-    case COMMAND_VERSION:
-        answer(&call, "VERSION " STATS_MEMCACHED_VERSION);
-        break;
-    case COMMAND_VERBOSITY:
-        run_verbosity(&call);
-        break;
-    case COMMAND_FLUSH_ALL:
-        run_flush_all(&call);
-        break;
-    case COMMAND_CACHE_MEMLIMIT:
-        run_cache_memlimit(&call);
-        break;
-    case COMMAND_STATS:
-        stats_run(server, request->argument, out);
-        break;
-    case COMMAND_QUARANTINE:
-        run_quarantine(&call);
-        break;
-    case COMMAND_SHUTDOWN:
-        return run_shutdown(&call);
-    case COMMAND_QUIT:
-        return COMMAND_CLOSE;
-    case COMMAND_META_NOOP:
-        answer(&call, "MN");
-        break;
-    case COMMAND_OTHER:
-        return run_other(&call);
-    default:
-        answer(&call, "ERROR");
-    }
-    return COMMAND_ANSWERED;
+    return run(&call);
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The commands without a key: stats, flush_all, version, verbosity, cache_memlimit, quarantine, shutdown ...
- */
+/* The commands without a key: stats, flush_all, version, verbosity, cache_memlimit, quarantine, shutdown ... */
 #ifndef FOREBAY_SERVER_COMMAND_H
 #define FOREBAY_SERVER_COMMAND_H
 
@@ -22,8 +21,9 @@ struct command_place {
     struct feed *feed;
 };
 
-/* Runs one on a worker's thread and appends its whole answer (with CRLF; nothing for noreply) to out. SYNC is
- * not among them: it parks (tier_sync), which is the worker's business. */
+/* Runs one on a worker's thread and appends its whole answer (with CRLF; nothing for noreply) to out. Those that
+ * are about the connection itself the worker's turn answers, and they must not come here: META_NOOP, QUIT, SYNC
+ * (which parks) and BAD. */
 enum command_result command_run(struct server *server, struct tier_worker *worker,
                                 const struct request *request, const struct cache_time *now,
                                 struct command_place *place, struct buffer *out);

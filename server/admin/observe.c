@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/admin/observe.h"
 #include "policies/tier.h"
-#include "server/admin/stats.h"
+#include "server/admin/stats_detail.h"
 #include "server/admin/watch.h"
 #include "server/server.h"
 
@@ -23,33 +23,12 @@ void observe_before(struct observer *observer, const struct request *request, st
     cache_release(&cursor);
 }
 
-static bool is_lookup(const struct request *request) {
-    return request->command == COMMAND_GET || request->command == COMMAND_GAT ||
-           request->command == COMMAND_META_GET;
-}
-
-/* NULL: not one that stores. */
+/* A store by memcached's word for it; that of ms is in its flags. */
 static const char *name_of_store(const struct request *request) {
-    switch (request->command) {
-    case COMMAND_SET:
-        return "set";
-    case COMMAND_ADD:
-        return "add";
-    case COMMAND_REPLACE:
-        return "replace";
-    case COMMAND_APPEND:
-        return "append";
-    case COMMAND_PREPEND:
-        return "prepend";
-    case COMMAND_CAS:
-        return "cas";
-    case COMMAND_META_SET:
-        break;
-    default:
-        return NULL;
-    }
     if (request_has(request, 'C'))
         return "cas";
+    if (!command_is_meta(request->command))
+        return command_row(request->command)->word.data;
     switch (request->mode) {
     case 'E':
         return "add";
@@ -73,7 +52,7 @@ static const char *name_of_status(const struct request *request, const struct ou
     case OUTCOME_NOT_FOUND:
         return "not_found";
     case OUTCOME_ERROR:
-        return request->too_large || strstr(outcome->error, "too large") ? "too_large" : "no_memory";
+        return request->too_large || outcome->error_kind == ERROR_TOO_LARGE ? "too_large" : "no_memory";
     default:
         return "not_stored";
     }
@@ -81,9 +60,7 @@ static const char *name_of_status(const struct request *request, const struct ou
 
 /* md with I or x leaves an entry. */
 static bool deletes(const struct request *request, const struct outcome *outcome) {
-    if (outcome->status != OUTCOME_DELETED)
-        return false;
-    return request->command == COMMAND_DELETE || !(request_has(request, 'I') || request_has(request, 'x'));
+    return outcome->status == OUTCOME_DELETED && !request_has(request, 'I') && !request_has(request, 'x');
 }
 
 static uint32_t ttl_of(const struct observer *observer, const struct outcome *outcome) {
@@ -96,18 +73,20 @@ static void log_request(struct observer *observer, int fd, const struct request 
     struct watch *watch = observer->server->watch;
     struct watch_item item = {request->key, space_number(request->space), observed->size, fd};
     bool found = observed->found;
-    if (is_lookup(request) && outcome->status == OUTCOME_HIT) { /* it may come from a backend */
+    if (command_is_lookup(request->command) &&
+        outcome->status == OUTCOME_HIT) { /* it may come from a backend */
         found = true;
         item.size = outcome->view.value.size;
     }
     if (observer->watched & WATCH_FETCHERS)
         watch_get(watch, &item, found);
-    const char *store = name_of_store(request);
-    if (store && (observer->watched & WATCH_MUTATIONS)) {
+    const struct command_row *row = command_row(request->command);
+    if (row->kind == KIND_STORE && (observer->watched & WATCH_MUTATIONS)) {
         item.size = request->value.size;
-        watch_store(watch, &item, name_of_status(request, outcome), store, ttl_of(observer, outcome));
+        watch_store(watch, &item, name_of_status(request, outcome), name_of_store(request),
+                    ttl_of(observer, outcome));
     } else if ((observer->watched & WATCH_DELETIONS) && deletes(request, outcome)) {
-        watch_delete(watch, &item, request->command == COMMAND_DELETE ? "delete" : "md");
+        watch_delete(watch, &item, row->word.data);
     }
 }
 

@@ -2,8 +2,8 @@
 /*
  * The command `stats`. The general form has exactly the keys of a memcached that runs without LRU maintainer,
  * with its names and units; what means nothing here is 0. Our own are in `stats forebay`.
- * Words behind `stats` are matched as memcached does: its older ones by any beginning of theirs
- * ("stats r" resets), all others whole.
+ * Words behind `stats` are matched as memcached does: its older ones by any beginning ("stats r" resets), all
+ * others whole.
  *
  * There are no slab classes. In `items` and `slabs` a namespace stands for one: class 1 is the first
  * namespace.
@@ -28,7 +28,7 @@ struct report {
     struct buffer *out;
 };
 
-/* Clients part a line into three words: an empty value is shown as "". */
+/* Clients split a line into three words: an empty value is shown as "". */
 static void add_line(struct stat_sink *sink, const char *name, const char *value) {
     buffer_print(((struct report *)sink)->out, "STAT %s %s\r\n", name, *value ? value : "\"\"");
 }
@@ -58,6 +58,9 @@ static void add_numbers(struct report *report, const struct number *numbers, siz
 #define ADD_NUMBERS(report, ...)                                                                             \
     add_numbers(report, (const struct number[]){__VA_ARGS__},                                                \
                 sizeof((const struct number[]){__VA_ARGS__}) / sizeof(struct number))
+
+/* One of a list of TIER_COUNTERS, out of `counters`. */
+#define COUNTER(name) {#name, counters->name},
 
 /* ---- stats ---- */
 
@@ -93,18 +96,9 @@ static void add_connections(struct report *report, const struct server *server,
 
 static void add_commands(struct report *report, const struct tier_counters *counters,
                          const struct cache_stats *cache) {
-    ADD_NUMBERS(report, {"cmd_get", counters->cmd_get}, {"cmd_set", counters->cmd_set},
-                {"cmd_flush", counters->cmd_flush}, {"cmd_touch", counters->cmd_touch},
-                {"cmd_meta", counters->cmd_meta}, {"get_hits", counters->get_hits},
-                {"get_misses", counters->get_misses}, {"get_expired", cache->found_expired},
-                {"get_flushed", cache->found_voided}, {"delete_misses", counters->delete_misses},
-                {"delete_hits", counters->delete_hits}, {"incr_misses", counters->incr_misses},
-                {"incr_hits", counters->incr_hits}, {"decr_misses", counters->decr_misses},
-                {"decr_hits", counters->decr_hits}, {"cas_misses", counters->cas_misses},
-                {"cas_hits", counters->cas_hits}, {"cas_badval", counters->cas_badval},
-                {"touch_hits", counters->touch_hits}, {"touch_misses", counters->touch_misses},
-                {"store_too_large", counters->store_too_large},
-                {"store_no_memory", counters->store_no_memory});
+    ADD_NUMBERS(report, TIER_COUNTERS_OF_GETS(COUNTER));
+    ADD_NUMBERS(report, {"get_expired", cache->found_expired}, {"get_flushed", cache->found_voided});
+    ADD_NUMBERS(report, TIER_COUNTERS_OF_CHANGES(COUNTER));
 }
 
 static void add_traffic(struct report *report, const struct server *server,
@@ -179,9 +173,9 @@ static void add_own(struct report *report, const struct worker_stats *workers,
                 {"negatives", cache->negatives}, {"large_entries", cache->large_entries},
                 {"large_bytes", cache->large_bytes}, {"segments", cache->segments},
                 {"segment_bytes", cache->segment_bytes}, {"dead_bytes", cache->dead_bytes},
-                {"cleaned_bytes", cache->cleaned_bytes}, {"loads", counters->loads},
-                {"load_errors", counters->load_errors}, {"parked", counters->parked},
-                {"turns", workers->turns}, {"requests", workers->requests},
+                {"cleaned_bytes", cache->cleaned_bytes});
+    ADD_NUMBERS(report, TIER_COUNTERS_OF_OUR_OWN(COUNTER));
+    ADD_NUMBERS(report, {"turns", workers->turns}, {"requests", workers->requests},
                 {"turn_p99_us", turn_rank(workers, 9900)}, {"turn_p9999_us", turn_rank(workers, 9999)},
                 {"turn_max_us", turn_rank(workers, 10000)});
 }
@@ -325,7 +319,7 @@ static void report_sizes(struct report *report, struct server *server) {
     add_text(report, "sizes_status", "disabled");
 }
 
-/* ---- Those of the tier ---- */
+/* ---- What the tier tells ---- */
 
 static void report_namespaces(struct report *report, struct server *server) {
     tier_stat_spaces(server->tier, &report->sink);
@@ -406,14 +400,10 @@ static const struct {
     {"quarantine", false, report_quarantine}, {"forebay", false, report_own},
 };
 
-static bool is_beginning(struct slice word, const char *of) {
-    return word.size > 0 && slice_starts_with(slice_string(of), word);
-}
-
 static void run_report(struct server *server, struct slice word, struct buffer *out) {
     struct report report = {{add_line}, out};
     for (size_t i = 0; i < sizeof reports / sizeof *reports; i++) {
-        if (reports[i].by_beginning ? is_beginning(word, reports[i].word)
+        if (reports[i].by_beginning ? words_abbreviate(word, reports[i].word)
                                     : words_equal(word, reports[i].word)) {
             reports[i].report(&report, server);
             buffer_append(out, "END\r\n", 5);
@@ -430,12 +420,12 @@ void stats_run(struct server *server, struct slice argument, struct buffer *out)
     if (words.count == 0) {
         report_general(&report, server);
         buffer_append(out, "END\r\n", 5);
-    } else if (is_beginning(word, "reset")) {
+    } else if (words_abbreviate(word, "reset")) {
         reset(server);
         answer(out, "RESET");
-    } else if (is_beginning(word, "detail")) {
+    } else if (words_abbreviate(word, "detail")) {
         run_detail(server, words.word[1], out);
-    } else if (is_beginning(word, "cachedump")) {
+    } else if (words_abbreviate(word, "cachedump")) {
         run_cachedump(server, &words, out);
     } else {
         run_report(server, word, out);

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A chained hash table under one lock: it is there for looking at a server for a while, and costs a request
- * nothing but a load while it is off. The number of prefixes is bounded, as keys come from outside; keys
- * beyond the bound are not counted.
+ * A chained hash table under one lock: it is for looking at a server for a while, and while it is off it
+ * costs a request no more than a load. The number of prefixes is bounded, as keys come from outside; keys of
+ * prefixes beyond the bound are not counted.
  */
 #include "server/admin/stats_detail.h"
 #include "cache/cache.h"
-#include "server/admin/stats.h"
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -91,22 +90,23 @@ static struct prefix *find_prefix(struct stats_detail *detail, struct slice text
 enum counted { COUNTED_NOT, COUNTED_GET, COUNTED_SET, COUNTED_DELETE };
 
 static enum counted counted_as(enum command command) {
-    switch (command) {
-    case COMMAND_GET:
-    case COMMAND_GAT:
-        return COUNTED_GET;
-    case COMMAND_SET:
-    case COMMAND_ADD:
-    case COMMAND_REPLACE:
-    case COMMAND_APPEND:
-    case COMMAND_PREPEND:
-    case COMMAND_CAS:
-        return COUNTED_SET;
-    case COMMAND_DELETE:
-        return COUNTED_DELETE;
-    default:
+    if (command_is_meta(command))
         return COUNTED_NOT;
+    switch (command_kind(command)) {
+    case KIND_READ:
+    case KIND_READ_AND_TOUCH:
+        return COUNTED_GET;
+    case KIND_STORE:
+        return COUNTED_SET;
+    case KIND_DELETE:
+        return COUNTED_DELETE;
+    case KIND_INSPECT:
+    case KIND_COUNT:
+    case KIND_TOUCH:
+    case KIND_TALK:
+        break;
     }
+    return COUNTED_NOT;
 }
 
 void stats_detail_count(struct stats_detail *detail, const struct request *request, bool hit) {

@@ -3,18 +3,19 @@
  * The parser has two storeys. On the lower one, two functions take the lines that nearly all traffic consists
  * of, `get <key>` with one key and `set <key> <flags> <exptime> <bytes> [noreply]` with small plain numbers,
  * in one scan from left to right. Whatever they do not recognise at once (several blanks, signs, long
- * numbers, no end of line yet) they leave alone: the upper storey finds the end of the line, cuts it into
- * words and goes through the commands one by one. Both give the same requests for the same bytes; the lower
- * one is only faster.
+ * numbers, no end of line yet) they leave alone: the upper storey finds the end of the line, looks its word
+ * up in the table of commands and reads the arguments as that command has them. Both make the same requests
+ * of the same bytes; the lower one is only faster.
  *
  * Invariants
- *   - Nothing behind bytes + size is looked at, and nothing is remembered but swallow, run and started: so it
- * does not matter in which pieces a request arrives.
- *   - A line is judged whole before anything of it is handed out. A get with one bad key among a hundred good
- * ones yields an error and no key.
- *   - Numbers are read as memcached reads them, in two ways: the words of most commands are digits and
- * nothing else (read_unsigned, read_int32); flags and exptime of the storage commands go through the rules of
- * strtoul (a sign, an end at any white space, truncation to 32 bits).
+ *
+ *   pieces    Nothing behind bytes + size is looked at, and nothing is remembered but swallow, run and
+ *             started: so the pieces in which a request arrives do not matter.
+ *   lines     A line is judged whole before anything of it is handed out. A get with one bad key among a
+ *             hundred good ones yields an error and no key.
+ *   numbers   They are read as memcached reads them, in two ways (policies/number.h): the words of most
+ *             commands are digits and nothing else; flags and exptime of the storage commands follow the
+ *             rules of strtoul (a sign, an end at any white space, truncation to 32 bits).
  */
 #include "server/protocol/parser.h"
 #include "policies/number.h"
@@ -37,6 +38,7 @@ static const char BAD_FORMAT[] = "CLIENT_ERROR bad command line format";
 static const char BAD_CHUNK[] = "CLIENT_ERROR bad data chunk";
 static const char BAD_EXPTIME[] = "CLIENT_ERROR invalid exptime argument";
 static const char BAD_DELTA[] = "CLIENT_ERROR invalid numeric delta argument";
+static const char LONG_OPAQUE[] = "CLIENT_ERROR opaque token too long";
 static const char TOO_LARGE[] = "SERVER_ERROR object too large for cache";
 
 /* A line of which the end is known, cut into words at blanks. */
@@ -48,8 +50,8 @@ struct line {
     struct slice words[WORDS_MAX];
 };
 
-/* What a call of parse() carries about. */
-struct turn {
+/* What a call of parse() works on. */
+struct parse_call {
     struct parser *parser;
     const char *bytes, *end;
     char *key_buffer;
@@ -63,42 +65,43 @@ void parser_init(struct parser *parser, size_t item_max) {
 
 /* ---- Results ---- */
 
-static enum parse_status need_more(struct turn *turn, size_t wanted) {
-    *turn->wanted = wanted;
+static enum parse_status need_more(struct parse_call *call, size_t wanted) {
+    *call->wanted = wanted;
     return PARSE_MORE;
 }
 
-static enum parse_status close_for(struct turn *turn, enum parse_close_reason reason) {
-    turn->parser->close_reason = reason;
-    turn->request->command = COMMAND_BAD;
-    turn->request->error = NULL;
+static enum parse_status close_for(struct parse_call *call, enum parse_close_reason reason) {
+    call->parser->close_reason = reason;
+    call->request->command = COMMAND_BAD;
+    call->request->error = NULL;
     return PARSE_CLOSE;
 }
 
 /* The request ends at `next`. */
-static enum parse_status done_at(struct turn *turn, const char *next) {
-    assert(next > turn->bytes && next <= turn->end);
-    *turn->consumed = (size_t)(next - turn->bytes);
+static enum parse_status done_at(struct parse_call *call, const char *next) {
+    assert(next > call->bytes && next <= call->end);
+    *call->consumed = (size_t)(next - call->bytes);
     return PARSE_OK;
 }
 
-static enum parse_status refuse(struct turn *turn, const char *next, const char *error) {
-    turn->request->command = COMMAND_BAD;
-    turn->request->error = error;
-    return done_at(turn, next);
+static enum parse_status refuse(struct parse_call *call, const char *next, const char *error) {
+    call->request->command = COMMAND_BAD;
+    call->request->error = error;
+    return done_at(call, next);
 }
 
 /* The request's data block, of which the line promised length bytes and CRLF, is not wanted. */
-static enum parse_status skip_data(struct turn *turn, const char *next, size_t length) {
-    size_t there = (size_t)(turn->end - next), skip = length + 2;
-    turn->parser->swallow = skip > there ? skip - there : 0;
-    return done_at(turn, skip > there ? turn->end : next + skip);
+static enum parse_status skip_data(struct parse_call *call, const char *next, size_t length) {
+    size_t there = (size_t)(call->end - next), skip = length + 2;
+    call->parser->swallow = skip > there ? skip - there : 0;
+    return done_at(call, skip > there ? call->end : next + skip);
 }
 
-static enum parse_status refuse_data(struct turn *turn, const char *next, size_t length, const char *error) {
-    turn->request->command = COMMAND_BAD;
-    turn->request->error = error;
-    return skip_data(turn, next, length);
+static enum parse_status refuse_data(struct parse_call *call, const char *next, size_t length,
+                                     const char *error) {
+    call->request->command = COMMAND_BAD;
+    call->request->error = error;
+    return skip_data(call, next, length);
 }
 
 /* ---- Scanning ---- */
@@ -146,12 +149,8 @@ static void cut_into_words(struct line *line) {
     }
 }
 
-static bool is_word(struct slice word, const char *text) {
-    return slice_equal(word, slice_string(text));
-}
-
 static bool ends_with_noreply(const struct line *line) {
-    return line->count > 0 && is_word(line->words[line->count - 1], "noreply");
+    return line->count > 0 && slice_equal(line->words[line->count - 1], SLICE("noreply"));
 }
 
 static bool is_digit(char c) {
@@ -177,22 +176,22 @@ static bool read_storage_exptime(struct slice word, int64_t *ret_exptime) {
 /* ---- Data blocks ---- */
 
 /* A storage command whose line is read whole and ends at next: waits for its data block and takes it. */
-static inline enum parse_status take_data(struct turn *turn, const char *next, size_t length) {
-    struct request *request = turn->request;
+static inline enum parse_status take_data(struct parse_call *call, const char *next, size_t length) {
+    struct request *request = call->request;
     request->too_large = false;
     if (__builtin_expect(
-            request_item_size(request->key.size, request->flags, length) > turn->parser->item_max, 0)) {
-        if (request->command != COMMAND_SET && request->command != COMMAND_META_SET)
-            return refuse_data(turn, next, length, TOO_LARGE);
+            request_item_size(request->key.size, request->flags, length) > call->parser->item_max, 0)) {
+        if (!command_row(request->command)->overwrites)
+            return refuse_data(call, next, length, TOO_LARGE);
         request->too_large = true;
-        return skip_data(turn, next, length);
+        return skip_data(call, next, length);
     }
-    if ((size_t)(turn->end - next) < length + 2)
-        return need_more(turn, (size_t)(next - turn->bytes) + length + 2);
+    if ((size_t)(call->end - next) < length + 2)
+        return need_more(call, (size_t)(next - call->bytes) + length + 2);
     if (next[length] != '\r' || next[length + 1] != '\n')
-        return refuse(turn, next + length + 2, BAD_CHUNK);
+        return refuse(call, next + length + 2, BAD_CHUNK);
     request->value = slice_of(next, length);
-    return done_at(turn, next + length + 2);
+    return done_at(call, next + length + 2);
 }
 
 /* ---- The quick storey ---- */
@@ -256,8 +255,8 @@ static inline bool quick_end(const char **at, const char *end, bool *ret_noreply
 }
 
 /* `set <key> <flags> <exptime> <bytes>[ noreply]\r\n`; *ret_next and *ret_length: where its data block is. */
-static inline bool quick_set(struct turn *turn, const char **ret_next, size_t *ret_length) {
-    const char *key = turn->bytes + 4, *end = turn->end;
+static inline bool quick_set(struct parse_call *call, const char **ret_next, size_t *ret_length) {
+    const char *key = call->bytes + 4, *end = call->end;
     const char *at = find_word_end(key, end);
     size_t size = (size_t)(at - key);
     uint32_t flags, exptime, length;
@@ -266,7 +265,7 @@ static inline bool quick_set(struct turn *turn, const char **ret_next, size_t *r
         !quick_blank(&at, end) || !quick_number(&at, end, &exptime) || !quick_blank(&at, end) ||
         !quick_number(&at, end, &length) || !quick_end(&at, end, &noreply))
         return false;
-    struct request *request = turn->request;
+    struct request *request = call->request;
     set_plain(request, COMMAND_SET);
     request->noreply = noreply;
     request->has_exptime = true;
@@ -281,13 +280,13 @@ static inline bool quick_set(struct turn *turn, const char **ret_next, size_t *r
 /* ---- Keys in a run ---- */
 
 /* The next key of the line that is being handed out. */
-static enum parse_status next_key(struct turn *turn) {
-    struct parser *parser = turn->parser;
-    struct request *request = turn->request;
-    const char *next = turn->bytes + parser->run.left;
-    assert(next <= turn->end && next[-1] == '\n');
-    const char *end = trim_line_end(turn->bytes, next - 1);
-    const char *key = skip_blanks(turn->bytes, end), *stop = find_blank(key, end);
+static enum parse_status next_key(struct parse_call *call) {
+    struct parser *parser = call->parser;
+    struct request *request = call->request;
+    const char *next = call->bytes + parser->run.left;
+    assert(next <= call->end && next[-1] == '\n');
+    const char *end = trim_line_end(call->bytes, next - 1);
+    const char *key = skip_blanks(call->bytes, end), *stop = find_blank(key, end);
     assert(stop > key);
 
     set_plain(request, parser->run.command);
@@ -298,9 +297,9 @@ static enum parse_status next_key(struct turn *turn) {
     request->ends_run = skip_blanks(stop, end) == end;
     parser->in_run = !request->ends_run;
     if (request->ends_run)
-        return done_at(turn, next);
-    parser->run.left -= (size_t)(stop - turn->bytes);
-    return done_at(turn, stop);
+        return done_at(call, next);
+    parser->run.left -= (size_t)(stop - call->bytes);
+    return done_at(call, stop);
 }
 
 /* Whether [keys, end) holds one key or more, and none too long. */
@@ -318,41 +317,41 @@ static bool are_keys_good(const char *keys, const char *end) {
 }
 
 /* Begins to hand out the keys from `keys` to the end of the line. */
-static enum parse_status start_run(struct turn *turn, const struct line *line, const char *keys,
+static enum parse_status start_run(struct parse_call *call, const struct line *line, const char *keys,
                                    enum command command, bool ret_cas, int64_t exptime) {
     if (!are_keys_good(keys, line->end))
-        return refuse(turn, line->next, BAD_FORMAT);
-    turn->parser->run = (struct parser_run){command, ret_cas, exptime, (size_t)(line->next - keys)};
-    struct turn rest = *turn;
+        return refuse(call, line->next, BAD_FORMAT);
+    call->parser->run = (struct parser_run){command, ret_cas, exptime, (size_t)(line->next - keys)};
+    struct parse_call rest = *call;
     rest.bytes = keys;
     enum parse_status status = next_key(&rest);
-    *turn->consumed += (size_t)(keys - turn->bytes);
+    *call->consumed += (size_t)(keys - call->bytes);
     return status;
 }
 
-static enum parse_status parse_get(struct turn *turn, const struct line *line, bool ret_cas) {
-    return start_run(turn, line, line->start + line->words[0].size, COMMAND_GET, ret_cas, 0);
+static enum parse_status parse_get(struct parse_call *call, const struct line *line, bool ret_cas) {
+    return start_run(call, line, line->start + line->words[0].size, COMMAND_GET, ret_cas, 0);
 }
 
-static enum parse_status parse_gat(struct turn *turn, struct line *line, bool ret_cas) {
+static enum parse_status parse_gat(struct parse_call *call, struct line *line, bool ret_cas) {
     cut_into_words(line);
     if (line->count < 3)
-        return refuse(turn, line->next, BAD_FORMAT);
+        return refuse(call, line->next, BAD_FORMAT);
     int64_t exptime;
     if (!number_read_int32(line->words[1], &exptime))
-        return refuse(turn, line->next, BAD_EXPTIME);
-    return start_run(turn, line, line->words[2].data, COMMAND_GAT, ret_cas, exptime);
+        return refuse(call, line->next, BAD_EXPTIME);
+    return start_run(call, line, line->words[2].data, COMMAND_GAT, ret_cas, exptime);
 }
 
 /* ---- Classic commands on one key ---- */
 
-/* set, add, replace, append, prepend, cas */
-static enum parse_status parse_storage(struct turn *turn, struct line *line, enum command command) {
-    struct request *request = turn->request;
+/* The storage commands, cas with one word more. */
+static enum parse_status parse_storage(struct parse_call *call, struct line *line, enum command command) {
+    struct request *request = call->request;
     int64_t length;
     cut_into_words(line);
     if (line->count < 5 || !number_read_int32(line->words[4], &length) || length < 0 || length > VALUE_MAX)
-        return refuse(turn, line->next, BAD_FORMAT);
+        return refuse(call, line->next, BAD_FORMAT);
     set_plain(request, command);
     request->noreply = ends_with_noreply(line);
     request->has_exptime = true;
@@ -360,31 +359,31 @@ static enum parse_status parse_storage(struct turn *turn, struct line *line, enu
     if (request->key.size > ENTRY_KEY_MAX || !read_client_flags(line->words[2], &request->flags) ||
         !read_storage_exptime(line->words[3], &request->exptime) ||
         (command == COMMAND_CAS && (line->count < 6 || !number_read_u64(line->words[5], &request->cas))))
-        return refuse_data(turn, line->next, (size_t)length, BAD_FORMAT);
-    return take_data(turn, line->next, (size_t)length);
+        return refuse_data(call, line->next, (size_t)length, BAD_FORMAT);
+    return take_data(call, line->next, (size_t)length);
 }
 
 /* delete, incr, decr, touch: words is how many the line must have */
-static enum parse_status parse_simple(struct turn *turn, struct line *line, enum command command,
+static enum parse_status parse_simple(struct parse_call *call, struct line *line, enum command command,
                                       unsigned words) {
-    struct request *request = turn->request;
+    struct request *request = call->request;
     cut_into_words(line);
     if (line->count < words)
-        return refuse(turn, line->next, BAD_FORMAT);
+        return refuse(call, line->next, BAD_FORMAT);
     set_plain(request, command);
     request->noreply = ends_with_noreply(line);
     request->key = line->words[1];
     if (request->key.size > ENTRY_KEY_MAX)
-        return refuse(turn, line->next, BAD_FORMAT);
+        return refuse(call, line->next, BAD_FORMAT);
     if (command == COMMAND_TOUCH) {
         request->has_exptime = true;
         if (!number_read_int32(line->words[2], &request->exptime))
-            return refuse(turn, line->next, BAD_EXPTIME);
+            return refuse(call, line->next, BAD_EXPTIME);
     }
     if ((command == COMMAND_INCR || command == COMMAND_DECR) &&
         !number_read_u64(line->words[2], &request->delta))
-        return refuse(turn, line->next, BAD_DELTA);
-    return done_at(turn, line->next);
+        return refuse(call, line->next, BAD_DELTA);
+    return done_at(call, line->next);
 }
 
 /* ---- Meta commands ---- */
@@ -395,7 +394,7 @@ static const char *decode_key(struct request *request, char *key_buffer) {
     return size > 0 ? NULL : "CLIENT_ERROR error decoding key";
 }
 
-/* The number behind the letter of a flag; a flag without one is an error. */
+/* The number behind the letter of a flag. False: there is none, or it is malformed. */
 static bool read_flag_ttl(struct slice word, int64_t *ret_ttl) {
     return word.size > 1 && number_read_int32(slice_of(word.data + 1, word.size - 1), ret_ttl);
 }
@@ -408,8 +407,7 @@ static bool read_flag_client_flags(struct slice word, uint32_t *ret_flags) {
     return word.size > 1 && number_read_u32(slice_of(word.data + 1, word.size - 1), ret_flags);
 }
 
-/* Takes one flag into the request. Returns an error line, or NULL; *ret_fatal: nothing behind it is looked
- * at. */
+/* Takes one flag into the request. Returns an error line, or NULL; *ret_fatal: what follows is not read. */
 static const char *take_flag(struct request *request, struct slice word, char *key_buffer, bool *ret_fatal) {
     static const char bad_token[] = "CLIENT_ERROR bad token in command line format";
     *ret_fatal = false;
@@ -438,7 +436,7 @@ static const char *take_flag(struct request *request, struct slice word, char *k
         request->mode = word.size > 1 ? word.data[1] : ' '; /* ' ': none of the modes */
         return NULL;
     case 'O':
-        return word.size <= OPAQUE_MAX ? NULL : "CLIENT_ERROR opaque token too long";
+        return word.size <= OPAQUE_MAX ? NULL : LONG_OPAQUE;
     case 'c':
     case 'f':
     case 'h':
@@ -487,7 +485,7 @@ static void set_meta(struct request *request, enum command command, const struct
 }
 
 /* Reads the flags from word first on. Returns an error line, or NULL. Of several errors the last one counts,
- * but for those that end the reading. */
+ * unless one ends the reading. */
 static const char *read_flags(struct request *request, const struct line *line, unsigned first,
                               char *key_buffer) {
     const char *error = NULL;
@@ -513,276 +511,205 @@ static const char *read_flags(struct request *request, const struct line *line, 
 }
 
 /* mg, md */
-static enum parse_status parse_meta(struct turn *turn, struct line *line, enum command command) {
+static enum parse_status parse_meta(struct parse_call *call, struct line *line, enum command command) {
     cut_into_words(line);
     if (line->count < 2 || !are_flags_letters(line, 2))
-        return refuse(turn, line->next, BAD_FORMAT);
-    set_meta(turn->request, command, line, 2);
-    const char *error = read_flags(turn->request, line, 2, turn->key_buffer);
-    return error ? refuse(turn, line->next, error) : done_at(turn, line->next);
+        return refuse(call, line->next, BAD_FORMAT);
+    set_meta(call->request, command, line, 2);
+    const char *error = read_flags(call->request, line, 2, call->key_buffer);
+    return error ? refuse(call, line->next, error) : done_at(call, line->next);
 }
 
-static bool is_opaque_error(const char *error) {
-    return strstr(error, "opaque") != NULL;
-}
-
-static enum parse_status parse_meta_arithmetic(struct turn *turn, struct line *line) {
-    struct request *request = turn->request;
+static enum parse_status parse_meta_arithmetic(struct parse_call *call, struct line *line) {
+    struct request *request = call->request;
     cut_into_words(line);
     if (line->count < 2 || !are_flags_letters(line, 2))
-        return refuse(turn, line->next, BAD_FORMAT);
+        return refuse(call, line->next, BAD_FORMAT);
     set_meta(request, COMMAND_META_ARITHMETIC, line, 2);
-    const char *error = read_flags(request, line, 2, turn->key_buffer);
-    if (error)
-        return refuse(turn, line->next,
-                      is_opaque_error(error) ? error : "CLIENT_ERROR invalid or duplicate flag");
+    const char *error = read_flags(request, line, 2, call->key_buffer);
+    if (error) /* of ma, memcached tells no other error apart */
+        return refuse(call, line->next,
+                      error == LONG_OPAQUE ? error : "CLIENT_ERROR invalid or duplicate flag");
     if (request->mode == 0 || request->mode == '+')
         request->mode = 'I';
     if (request->mode == '-')
         request->mode = 'D';
     if (request->mode != 'I' && request->mode != 'D')
-        return refuse(turn, line->next, "CLIENT_ERROR invalid mode for ma M token");
-    return done_at(turn, line->next);
+        return refuse(call, line->next, "CLIENT_ERROR invalid mode for ma M token");
+    return done_at(call, line->next);
 }
 
-static enum parse_status parse_meta_set(struct turn *turn, struct line *line) {
-    struct request *request = turn->request;
+static enum parse_status parse_meta_set(struct parse_call *call, struct line *line) {
+    struct request *request = call->request;
     int64_t length;
     cut_into_words(line);
     if (line->count < 3 || !are_flags_letters(line, 3) || !number_read_int32(line->words[2], &length) ||
         length < 0 || length > VALUE_MAX)
-        return refuse(turn, line->next, BAD_FORMAT);
+        return refuse(call, line->next, BAD_FORMAT);
     set_meta(request, COMMAND_META_SET, line, 3);
-    const char *error = read_flags(request, line, 3, turn->key_buffer);
+    const char *error = read_flags(request, line, 3, call->key_buffer);
     if (!error && request->mode && !strchr("EAPRS", request->mode))
         error = "CLIENT_ERROR invalid mode for ms M token";
     if (error)
-        return refuse_data(turn, line->next, (size_t)length, error);
-    return take_data(turn, line->next, (size_t)length);
+        return refuse_data(call, line->next, (size_t)length, error);
+    return take_data(call, line->next, (size_t)length);
 }
 
 /* me: of its flags only b means something, and the rest may be anything. */
-static enum parse_status parse_meta_debug(struct turn *turn, struct line *line) {
-    struct request *request = turn->request;
+static enum parse_status parse_meta_debug(struct parse_call *call, struct line *line) {
+    struct request *request = call->request;
     cut_into_words(line);
     if (line->count < 2 || line->words[1].size > ENTRY_KEY_MAX || !are_flags_letters(line, 2))
-        return refuse(turn, line->next, BAD_FORMAT);
+        return refuse(call, line->next, BAD_FORMAT);
     set_meta(request, COMMAND_META_DEBUG, line, 2);
     for (unsigned i = 2; i < line->count; i++) {
-        if (!is_word(line->words[i], "b"))
+        if (!slice_equal(line->words[i], SLICE("b")))
             continue;
         request->meta = meta_bit('b');
-        if (decode_key(request, turn->key_buffer))
-            return refuse(turn, line->next, BAD_FORMAT);
+        if (decode_key(request, call->key_buffer))
+            return refuse(call, line->next, BAD_FORMAT);
     }
-    return done_at(turn, line->next);
+    return done_at(call, line->next);
 }
 
 /* ---- Commands without a key ---- */
 
-/* The words from `first` on, without a closing "noreply" when that was understood as such. */
-static struct slice argument_of(const struct line *line, unsigned first, bool noreply) {
+/* The words behind the command, without a closing "noreply" when that was understood as such. */
+static struct slice argument_of(const struct line *line, bool noreply) {
     unsigned count = line->count - noreply;
-    if (first >= count)
+    if (count <= 1)
         return slice_of(line->end, 0);
-    const char *start = line->words[first].data;
+    const char *start = line->words[1].data;
     bool is_whole = line->count == WORDS_MAX && !noreply; /* there may be more words than were cut */
     const char *end = is_whole ? line->end : line->words[count - 1].data + line->words[count - 1].size;
     return slice_of(start, (size_t)(end - start));
 }
 
-static enum parse_status parse_plain(struct turn *turn, struct line *line, enum command command,
-                                     bool noreply) {
-    set_plain(turn->request, command);
-    turn->request->noreply = noreply;
-    turn->request->argument = argument_of(line, command == COMMAND_OTHER ? 0 : 1, noreply);
-    return done_at(turn, line->next);
+/* A word that does not begin its line. */
+static enum command indented_command(const struct line *line) {
+    bool ret_cas;
+    enum command command = line->count > 0 ? command_of_word(line->words[0], &ret_cas) : COMMAND_BAD;
+    return command_row(command)->may_be_indented ? command : COMMAND_BAD;
 }
 
-/* Words that may have blanks before them and "noreply" at their end, as memcached's late table of commands.
- */
-static enum command find_late_command(struct slice word) {
-    static const struct {
-        const char *word;
-        enum command command;
-    } table[] = {
-        {"flush_all", COMMAND_FLUSH_ALL},
-        {"verbosity", COMMAND_VERBOSITY},
-        {"cache_memlimit", COMMAND_CACHE_MEMLIMIT},
-        {"shutdown", COMMAND_SHUTDOWN},
-        {"slabs", COMMAND_OTHER},
-        {"lru", COMMAND_OTHER},
-        {"lru_crawler", COMMAND_OTHER},
-        {"extstore", COMMAND_OTHER},
-        {"sync", COMMAND_SYNC},
-        {"quarantine", COMMAND_QUARANTINE},
-    };
-    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
-        if (is_word(word, table[i].word))
-            return table[i].command;
-    return COMMAND_BAD;
-}
-
-/* No command that has its own function: the late ones, HTTP, or nothing known. */
-static enum parse_status parse_rest(struct turn *turn, struct line *line) {
-    cut_into_words(line);
-    enum command command = line->count > 0 ? find_late_command(line->words[0]) : COMMAND_BAD;
-    bool noreply = ends_with_noreply(line);
-    if (command == COMMAND_SHUTDOWN)
-        return parse_plain(turn, line, command, false); /* "shutdown noreply" is a mode that does not exist */
-    if (command != COMMAND_BAD)
-        return parse_plain(turn, line, command, noreply);
+static enum parse_status refuse_unknown(struct parse_call *call, const struct line *line) {
     if (line->count > 1 && slice_starts_with(line->words[line->count - 1], SLICE("HTTP/")))
-        return close_for(turn, CLOSE_HTTP);
-    set_plain(turn->request, COMMAND_BAD);
-    turn->request->noreply = noreply;
-    return refuse(turn, line->next, "ERROR");
+        return close_for(call, CLOSE_HTTP);
+    set_plain(call->request, COMMAND_BAD);
+    call->request->noreply = ends_with_noreply(line);
+    return refuse(call, line->next, "ERROR");
 }
 
-/* stats, version, quit, watch: the word begins the line, and "noreply" is an argument like others. */
-static enum parse_status parse_talk(struct turn *turn, struct line *line, enum command command) {
+/* command: that of the word at the beginning of the line, COMMAND_BAD if there is none */
+static enum parse_status parse_talk(struct parse_call *call, struct line *line, enum command command) {
     cut_into_words(line);
-    return parse_plain(turn, line, command, false);
+    if (command == COMMAND_BAD)
+        command = indented_command(line);
+    if (command == COMMAND_BAD)
+        return refuse_unknown(call, line);
+    bool noreply = command_row(command)->takes_noreply && ends_with_noreply(line);
+    set_plain(call->request, command);
+    call->request->noreply = noreply;
+    call->request->argument = argument_of(line, noreply);
+    return done_at(call, line->next);
 }
 
 /* ---- Dispatch ---- */
 
-static enum parse_status parse_meta_line(struct turn *turn, struct line *line) {
-    switch (line->start[1]) {
-    case 'g':
-        return parse_meta(turn, line, COMMAND_META_GET);
-    case 's':
-        return parse_meta_set(turn, line);
-    case 'd':
-        return parse_meta(turn, line, COMMAND_META_DELETE);
-    case 'a':
-        return parse_meta_arithmetic(turn, line);
-    case 'e':
-        return parse_meta_debug(turn, line);
-    case 'n':
-        set_plain(turn->request, COMMAND_META_NOOP);
-        return done_at(turn, line->next);
-    default:
-        return parse_rest(turn, line);
+static enum parse_status parse_command(struct parse_call *call, struct line *line) {
+    bool ret_cas;
+    enum command command = command_of_word(line->words[0], &ret_cas);
+    switch (command) {
+    case COMMAND_GET:
+        return parse_get(call, line, ret_cas);
+    case COMMAND_GAT:
+        return parse_gat(call, line, ret_cas);
+    case COMMAND_SET:
+    case COMMAND_ADD:
+    case COMMAND_REPLACE:
+    case COMMAND_APPEND:
+    case COMMAND_PREPEND:
+    case COMMAND_CAS:
+        return parse_storage(call, line, command);
+    case COMMAND_DELETE:
+        return parse_simple(call, line, command, 2);
+    case COMMAND_INCR:
+    case COMMAND_DECR:
+    case COMMAND_TOUCH:
+        return parse_simple(call, line, command, 3);
+    case COMMAND_META_GET:
+    case COMMAND_META_DELETE:
+        return parse_meta(call, line, command);
+    case COMMAND_META_SET:
+        return parse_meta_set(call, line);
+    case COMMAND_META_ARITHMETIC:
+        return parse_meta_arithmetic(call, line);
+    case COMMAND_META_DEBUG:
+        return parse_meta_debug(call, line);
+        COMMANDS_WITHOUT_KEY(COMMAND_CASE)
+        break;
     }
+    return parse_talk(call, line, command);
 }
 
-static enum parse_status parse_three(struct turn *turn, struct line *line) {
-    if (is_word(line->words[0], "get"))
-        return parse_get(turn, line, false);
-    if (is_word(line->words[0], "set"))
-        return parse_storage(turn, line, COMMAND_SET);
-    if (is_word(line->words[0], "add"))
-        return parse_storage(turn, line, COMMAND_ADD);
-    if (is_word(line->words[0], "cas"))
-        return parse_storage(turn, line, COMMAND_CAS);
-    if (is_word(line->words[0], "gat"))
-        return parse_gat(turn, line, false);
-    return parse_rest(turn, line);
-}
-
-static enum parse_status parse_four(struct turn *turn, struct line *line) {
-    if (is_word(line->words[0], "gets"))
-        return parse_get(turn, line, true);
-    if (is_word(line->words[0], "incr"))
-        return parse_simple(turn, line, COMMAND_INCR, 3);
-    if (is_word(line->words[0], "decr"))
-        return parse_simple(turn, line, COMMAND_DECR, 3);
-    if (is_word(line->words[0], "gats"))
-        return parse_gat(turn, line, true);
-    if (is_word(line->words[0], "quit"))
-        return parse_talk(turn, line, COMMAND_QUIT);
-    return parse_rest(turn, line);
-}
-
-static enum parse_status parse_longer(struct turn *turn, struct line *line) {
-    struct slice word = line->words[0];
-    if (is_word(word, "delete"))
-        return parse_simple(turn, line, COMMAND_DELETE, 2);
-    if (is_word(word, "touch"))
-        return parse_simple(turn, line, COMMAND_TOUCH, 3);
-    if (is_word(word, "replace"))
-        return parse_storage(turn, line, COMMAND_REPLACE);
-    if (is_word(word, "append"))
-        return parse_storage(turn, line, COMMAND_APPEND);
-    if (is_word(word, "prepend"))
-        return parse_storage(turn, line, COMMAND_PREPEND);
-    if (is_word(word, "version"))
-        return parse_talk(turn, line, COMMAND_VERSION);
-    if (is_word(word, "stats"))
-        return parse_talk(turn, line, COMMAND_STATS);
-    if (is_word(word, "watch"))
-        return parse_talk(turn, line, COMMAND_OTHER);
-    return parse_rest(turn, line);
-}
-
-static enum parse_status parse_line(struct turn *turn, struct line *line) {
-    turn->request->noreply = false; /* errors of the line's form are answered in any case */
+static enum parse_status parse_line(struct parse_call *call, struct line *line) {
+    call->request->noreply = false; /* errors of the line's form are answered in any case */
     if (line->next - line->start < SHORT_LINE)
-        return refuse(turn, line->next, BAD_FORMAT);
+        return refuse(call, line->next, BAD_FORMAT);
     line->words[0] = slice_of(line->start, (size_t)(find_blank(line->start, line->end) - line->start));
-    switch (line->words[0].size) {
-    case 0:
-    case 1:
-        return parse_rest(turn, line);
-    case 2:
-        return line->start[0] == 'm' ? parse_meta_line(turn, line) : parse_rest(turn, line);
-    case 3:
-        return parse_three(turn, line);
-    case 4:
-        return parse_four(turn, line);
-    default:
-        return parse_longer(turn, line);
-    }
+    return parse_command(call, line);
 }
 
+/* bytes: PARSER_LINE_MAX at least, and of a line that is longer */
 static bool may_be_long(const char *bytes) {
-    return memcmp(bytes, "get ", 4) == 0 || memcmp(bytes, "gets ", 5) == 0 || memcmp(bytes, "gat ", 4) == 0 ||
-           memcmp(bytes, "gats ", 5) == 0;
+    bool ret_cas;
+    const char *word_end = find_blank(bytes, bytes + PARSER_LINE_MAX);
+    enum command command = command_of_word(slice_of(bytes, (size_t)(word_end - bytes)), &ret_cas);
+    return command_row(command)->comes_in_runs;
 }
 
 /* The upper storey: any line. */
-static enum parse_status parse_any(struct turn *turn) {
-    size_t size = (size_t)(turn->end - turn->bytes);
-    const char *newline = memchr(turn->bytes, '\n', size);
-    size_t length = newline ? (size_t)(newline - turn->bytes) : size; /* without the '\n' */
-    if (length > PARSER_LINE_MAX && (length > PARSER_GET_LINE_MAX || !may_be_long(turn->bytes)))
-        return close_for(turn, CLOSE_ENDLESS_LINE);
+static enum parse_status parse_any(struct parse_call *call) {
+    size_t size = (size_t)(call->end - call->bytes);
+    const char *newline = memchr(call->bytes, '\n', size);
+    size_t length = newline ? (size_t)(newline - call->bytes) : size; /* without the '\n' */
+    if (length > PARSER_LINE_MAX && (length > PARSER_GET_LINE_MAX || !may_be_long(call->bytes)))
+        return close_for(call, CLOSE_ENDLESS_LINE);
     if (!newline)
-        return need_more(turn, size + 1);
+        return need_more(call, size + 1);
     struct line line; /* its words are not worth clearing */
-    line.start = turn->bytes;
-    line.end = trim_line_end(turn->bytes, newline);
+    line.start = call->bytes;
+    line.end = trim_line_end(call->bytes, newline);
     line.next = newline + 1;
-    return parse_line(turn, &line);
+    return parse_line(call, &line);
 }
 
 /* Skips what is there of a refused data block. */
-static void swallow(struct turn *turn) {
-    size_t there = (size_t)(turn->end - turn->bytes);
-    size_t skip = turn->parser->swallow < there ? (size_t)turn->parser->swallow : there;
-    turn->parser->swallow -= skip;
-    turn->bytes += skip;
+static void swallow(struct parse_call *call) {
+    size_t there = (size_t)(call->end - call->bytes);
+    size_t skip = call->parser->swallow < there ? (size_t)call->parser->swallow : there;
+    call->parser->swallow -= skip;
+    call->bytes += skip;
 }
 
-static enum parse_status parse_request(struct turn *turn) {
-    struct parser *parser = turn->parser;
+static enum parse_status parse_request(struct parse_call *call) {
+    struct parser *parser = call->parser;
     if (parser->in_run)
-        return next_key(turn);
-    if (turn->end == turn->bytes)
-        return need_more(turn, 1);
+        return next_key(call);
+    if (call->end == call->bytes)
+        return need_more(call, 1);
     if (!parser->started) {
         parser->started = true;
-        if ((unsigned char)turn->bytes[0] == 0x80)
-            return close_for(turn, CLOSE_BINARY);
+        if ((unsigned char)call->bytes[0] == 0x80)
+            return close_for(call, CLOSE_BINARY);
     }
-    if (turn->end - turn->bytes > 4) {
+    if (call->end - call->bytes > 4) {
         const char *next;
         size_t length;
-        if (memcmp(turn->bytes, "set ", 4) == 0 && quick_set(turn, &next, &length))
-            return take_data(turn, next, length);
+        if (memcmp(call->bytes, "set ", 4) == 0 && quick_set(call, &next, &length))
+            return take_data(call, next, length);
     }
-    return parse_any(turn);
+    return parse_any(call);
 }
 
 enum parse_status parse(struct parser *parser, const char *bytes, size_t size,
@@ -793,12 +720,12 @@ enum parse_status parse(struct parser *parser, const char *bytes, size_t size,
         parser->started = true;
         return PARSE_OK;
     }
-    struct turn turn = {parser, bytes, bytes + size, key_buffer, ret_request, ret_consumed, ret_wanted};
+    struct parse_call call = {parser, bytes, bytes + size, key_buffer, ret_request, ret_consumed, ret_wanted};
     *ret_consumed = 0;
     if (__builtin_expect(parser->swallow == 0, 1))
-        return parse_request(&turn);
-    swallow(&turn);
-    enum parse_status status = parse_request(&turn);
-    *ret_consumed += (size_t)(turn.bytes - bytes);
+        return parse_request(&call);
+    swallow(&call);
+    enum parse_status status = parse_request(&call);
+    *ret_consumed += (size_t)(call.bytes - bytes);
     return status;
 }

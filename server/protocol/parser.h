@@ -13,17 +13,17 @@
 #include "policies/request.h"
 
 enum {
-    PARSER_LINE_MAX =
-        2048, /* a line that has no end within these bytes is no memcached command (but for gets) */
-    PARSER_GET_LINE_MAX =
-        192 << 10, /* the longest get, gets, gat, gats line: 700 keys of 250 bytes and more */
+    /* a line without an end within these bytes is no memcached command, unless it may have many keys */
+    PARSER_LINE_MAX = 2048,
+    /* the longest line of many keys (get, gets, gat, gats): 700 keys of 250 bytes and more */
+    PARSER_GET_LINE_MAX = 192 << 10,
 };
 
 enum parse_status {
     PARSE_OK,    /* a request (perhaps COMMAND_BAD: answer its error and go on) */
     PARSE_MORE,  /* the bytes end inside a request */
-    PARSE_CLOSE, /* not this protocol, or an endless line: close the connection; request.error may hold a last
-                    line */
+    PARSE_CLOSE, /* not this protocol, or an endless line: close the connection after request.error, unless
+                    that is NULL */
 };
 
 enum parse_close_reason { CLOSE_BINARY, CLOSE_HTTP, CLOSE_ENDLESS_LINE };
@@ -47,14 +47,16 @@ struct parser {
 
 void parser_init(struct parser *parser, size_t item_max);
 
-/* Takes one request from the front of bytes. PARSE_OK: *ret_consumed bytes are used up (a key of a multi-key
- * line uses up to the end of that key; a refused data block uses what is there of it and sets swallow).
- * PARSE_MORE: *ret_consumed may be > 0 (swallowed) and *ret_wanted is how many bytes beyond those have to be
- * there before another call is worthwhile, as far as is known. key_buffer takes a decoded base64 key and must
- * live as long as the request.
+/* Takes one request from the front of bytes.
  *
- * Of *ret_request only those fields are written that the command uses (see struct request). Whatever the
- * pieces in which bytes arrive, the same requests come out. */
+ *     PARSE_OK    *ret_consumed bytes are used up: of a line of many keys, up to the end of this key; of a
+ *                 refused data block, what is there of it (swallow is the rest).
+ *     PARSE_MORE  *ret_consumed may be > 0 (swallowed), and *ret_wanted is how many bytes beyond those must
+ *                 be there before another call is worthwhile, as far as is known.
+ *
+ * key_buffer takes a decoded base64 key and must live as long as the request. Of *ret_request only those
+ * fields are written that the command uses (see struct request). Whatever the pieces in which bytes arrive,
+ * the same requests come out. */
 enum parse_status parse(struct parser *parser, const char *bytes, size_t size,
                         char key_buffer[ENTRY_KEY_MAX + 2], struct request *ret_request, size_t *ret_consumed,
                         size_t *ret_wanted);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Replies are written front to back into room that the caller has reserved (reply_bound). A hit of a get and
+ * Replies are written front to back into room that the caller has reserved. A hit of a get and
  * the fixed words (STORED, END ...) come first and cost a few copies; the meta commands go through the flags
  * as they were sent and answer those that ask for something, in that order.
  *
@@ -325,32 +325,34 @@ static char *write_meta(char *out, const struct request *request, const struct o
                         char **ret_value_at) {
     if (outcome->status == OUTCOME_ERROR)
         return write_line(out, outcome->error);
-    switch (request->command) {
-    case COMMAND_META_GET:
+    switch (command_kind(request->command)) {
+    case KIND_READ:
         return write_meta_get(out, request, outcome, ret_value_at);
-    case COMMAND_META_SET:
+    case KIND_STORE:
         return write_meta_set(out, request, outcome);
-    case COMMAND_META_DELETE:
+    case KIND_DELETE:
         return write_meta_delete(out, request, outcome);
-    case COMMAND_META_ARITHMETIC:
+    case KIND_COUNT:
         return write_meta_arithmetic(out, request, outcome);
-    default:
-        assert(request->command == COMMAND_META_DEBUG);
+    case KIND_INSPECT:
         return write_meta_debug(out, request, outcome);
+    case KIND_READ_AND_TOUCH:
+    case KIND_TOUCH:
+    case KIND_TALK:
+        break;
     }
+    assert(false && "no meta command is of this kind");
+    return out;
 }
 
 /* ---- All ---- */
 
-size_t reply_bound(const struct request *request, const struct outcome *outcome) {
-    if (request->command == COMMAND_BAD)
-        return request->error ? strlen(request->error) + 2 : 0;
+/* The two that nobody has to be asked for. */
+static char *write_without_key(char *out, const struct request *request) {
     if (request->command == COMMAND_META_NOOP)
-        return REPLY_LINE_MAX;
-    if (outcome->status == OUTCOME_ERROR)
-        return strlen(outcome->error) + 2;
-    bool copies = outcome->status == OUTCOME_HIT && !outcome->view.large;
-    return REPLY_LINE_MAX + (copies ? outcome->view.value.size : 0);
+        return WRITE(out, "MN\r\n");
+    assert(request->command == COMMAND_BAD && "the server answers it");
+    return request->noreply ? out : write_line(out, request->error);
 }
 
 char *reply_write(char *out, const struct request *request, const struct outcome *outcome,
@@ -360,18 +362,25 @@ char *reply_write(char *out, const struct request *request, const struct outcome
     case COMMAND_GET:
     case COMMAND_GAT:
         return write_get(out, request, outcome, ret_value_at);
+    case COMMAND_SET:
+    case COMMAND_ADD:
+    case COMMAND_REPLACE:
+    case COMMAND_APPEND:
+    case COMMAND_PREPEND:
+    case COMMAND_CAS:
+    case COMMAND_DELETE:
+    case COMMAND_INCR:
+    case COMMAND_DECR:
+    case COMMAND_TOUCH:
+        return write_classic(out, request, outcome);
     case COMMAND_META_GET:
     case COMMAND_META_SET:
     case COMMAND_META_DELETE:
     case COMMAND_META_ARITHMETIC:
     case COMMAND_META_DEBUG:
         return write_meta(out, request, outcome, ret_value_at);
-    case COMMAND_META_NOOP:
-        return WRITE(out, "MN\r\n");
-    case COMMAND_BAD:
-        return request->noreply ? out : write_line(out, request->error);
-    default:
-        assert(request->command <= COMMAND_TOUCH && "only commands with a key have outcomes");
-        return write_classic(out, request, outcome);
+        COMMANDS_WITHOUT_KEY(COMMAND_CASE)
+        break;
     }
+    return write_without_key(out, request);
 }

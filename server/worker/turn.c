@@ -61,7 +61,7 @@ static void park(struct worker *worker, size_t i) {
     const struct request *request = &worker->slots[i].request;
     for (size_t j = i + 1; j < worker->slot_count; j++) {
         struct slot *next = &worker->slots[j];
-        if (next->connection != connection || next->request.command > COMMAND_META_DEBUG ||
+        if (next->connection != connection || !command_has_key(next->request.command) ||
             !tier_anticipate(worker->tier, connection->ticket, request, &next->request))
             break;
     }
@@ -113,9 +113,9 @@ static void answer_line(struct worker *worker, struct connection *connection, co
     output_append(&worker->output, connection, "\r\n", 2);
 }
 
-/* get, gets, gat and gats come key by key. */
+/* The keys of a line of gets come one by one. */
 static bool is_in_run(const struct request *request) {
-    return request->command == COMMAND_GET || request->command == COMMAND_GAT;
+    return command_row(request->command)->comes_in_runs;
 }
 
 /* -o read_buf_mem_limit: replies that are not sent yet may take so much of memory, and each counts REPLY_COST
@@ -333,7 +333,7 @@ static void execute_slot(struct worker *worker, size_t i) {
     const struct request *request = &worker->slots[i].request;
     if (!connection->authenticated)
         authenticate(worker, connection, request);
-    else if (request->command > COMMAND_META_DEBUG)
+    else if (!command_has_key(request->command))
         execute_command(worker, i);
     else if (__builtin_expect(worker->observes, false))
         execute_key(worker, i, true);
@@ -344,7 +344,7 @@ static void execute_slot(struct worker *worker, size_t i) {
 /* By now the bucket that tier_prepare asked for is near: ask for the entry it points to. */
 static void prefetch_entry(struct worker *worker, size_t i) {
     struct slot *slot = &worker->slots[i];
-    slot->entry = slot->request.command <= COMMAND_META_DEBUG
+    slot->entry = command_has_key(slot->request.command)
                       ? cache_prefetch_entry(worker->cache, slot->request.hash)
                       : NULL;
 }
@@ -433,7 +433,7 @@ static bool parse_one(struct worker *worker, struct connection *connection) {
     if (note_line(connection, slot, start, continues))
         return true;
     slot->connection = connection;
-    if (slot->request.command <= COMMAND_META_DEBUG)
+    if (command_has_key(slot->request.command))
         tier_prepare(worker->tier, &slot->request);
     if (worker->slot_count >= TURN_AHEAD)
         prefetch_entry(worker, worker->slot_count - TURN_AHEAD);

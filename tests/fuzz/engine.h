@@ -15,7 +15,7 @@
 #include "policies/policy.h"
 #include "policies/tier.h"
 #include "server/protocol/parser.h"
-#include "server/protocol/reply.h"
+#include "tests/support/reply_room.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -86,7 +86,7 @@ static inline uint64_t engine_roll(struct engine *engine, uint64_t below) {
 
 static inline void engine_reply(struct engine *engine, const struct request *request,
                                 const struct outcome *outcome) {
-    size_t bound = reply_bound(request, outcome);
+    size_t bound = reply_room(request, outcome);
     char *out = malloc(bound + 1), *value_at = NULL;
     ENGINE_CHECK(out);
     char *end = reply_write(out, request, outcome, &value_at);
@@ -106,7 +106,7 @@ static inline void engine_execute(struct engine *engine, struct request *request
         engine_reply(engine, request, NULL);
     } else if (request->command == COMMAND_FLUSH_ALL) {
         tier_flush_all(engine->worker, engine->now.seconds);
-    } else if (request->command <= COMMAND_META_DEBUG) {
+    } else if (command_has_key(request->command)) {
         tier_prepare(engine->worker, request);
         ENGINE_CHECK(tier_execute(engine->worker, engine->ticket, request, &outcome) == TIER_DONE);
         engine_reply(engine, request, &outcome);

@@ -11,7 +11,7 @@
 
 enum { MUTATED_RUNS = 6000, NOISE_RUNS = 3000 };
 
-TEST(every_line_is_answered_alike_wherever_it_is_cut) {
+TEST(every_line_is_answered_the_same_cut_anywhere) {
     for (size_t i = 0; i < CORPUS_SIZE; i++) {
         char bytes[200];
         size_t size =
@@ -20,7 +20,7 @@ TEST(every_line_is_answered_alike_wherever_it_is_cut) {
     }
 }
 
-TEST(all_lines_together_are_answered_alike) {
+TEST(all_lines_together_are_answered_the_same_cut_anywhere) {
     static char bytes[8192];
     size_t size = 0;
     for (size_t i = 0; i + 1 < CORPUS_SIZE; i++)
@@ -29,7 +29,7 @@ TEST(all_lines_together_are_answered_alike) {
         check_split(bytes, size, cut);
 }
 
-TEST(mutated_conversations_are_answered_alike) {
+TEST(mutated_conversations_are_answered_the_same_cut_anywhere) {
     for (size_t run = 0; run < MUTATED_RUNS; run++) {
         char bytes[CONVERSATION_MAX];
         size_t size = mutate(bytes, make_conversation(bytes));
@@ -37,7 +37,7 @@ TEST(mutated_conversations_are_answered_alike) {
     }
 }
 
-TEST(noise_is_answered_alike) {
+TEST(noise_is_answered_the_same_cut_anywhere) {
     for (size_t run = 0; run < NOISE_RUNS; run++) {
         char bytes[NOISE_MAX];
         size_t size = make_noise(bytes);
@@ -45,7 +45,7 @@ TEST(noise_is_answered_alike) {
     }
 }
 
-TEST(lines_about_as_long_as_allowed_are_answered_alike) {
+TEST(long_lines_are_answered_the_same_cut_at_their_end) {
     static char bytes[PARSER_LINE_MAX + 200];
     for (size_t length = PARSER_LINE_MAX - 2; length <= PARSER_LINE_MAX + 2; length++) {
         memset(bytes, 'a', length);
@@ -62,11 +62,11 @@ TEST(lines_about_as_long_as_allowed_are_answered_alike) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_line_is_answered_alike_wherever_it_is_cut),
-        cmocka_unit_test(all_lines_together_are_answered_alike),
-        cmocka_unit_test(mutated_conversations_are_answered_alike),
-        cmocka_unit_test(noise_is_answered_alike),
-        cmocka_unit_test(lines_about_as_long_as_allowed_are_answered_alike),
+        cmocka_unit_test(every_line_is_answered_the_same_cut_anywhere),
+        cmocka_unit_test(all_lines_together_are_answered_the_same_cut_anywhere),
+        cmocka_unit_test(mutated_conversations_are_answered_the_same_cut_anywhere),
+        cmocka_unit_test(noise_is_answered_the_same_cut_anywhere),
+        cmocka_unit_test(long_lines_are_answered_the_same_cut_at_their_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "tests/support/model.h"
+#include "tests/support/reply_room.h"
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -177,7 +178,7 @@ static const struct cache_view *base_for(const struct request *request, const st
 }
 
 static void reply(struct model *model, const struct request *request, const struct outcome *outcome) {
-    size_t bound = reply_bound(request, outcome);
+    size_t bound = reply_room(request, outcome);
     char *out = reserve(model, bound), *value_at;
     char *end = reply_write(out, request, outcome, &value_at);
     assert((size_t)(end - out) <= bound && !value_at);
@@ -225,7 +226,7 @@ static void execute_other(struct model *model, const struct request *request) {
 }
 
 static void execute(struct model *model, const struct request *request) {
-    if (request->command <= COMMAND_META_DEBUG)
+    if (command_has_key(request->command))
         execute_key(model, request);
     else if (request->command == COMMAND_BAD || request->command == COMMAND_META_NOOP)
         reply(model, request, NULL);

@@ -6,12 +6,8 @@
 #include "policies/evaluate.h"
 #include "policies/number.h"
 #include "server/protocol/parser.h"
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
+#include "tests/support/check.h"
 #include <stdlib.h>
-
-#include <cmocka.h>
 
 enum { NOW = 1700000000, ITEM_MAX = 1 << 20, DAY = 86400 };
 
@@ -22,6 +18,11 @@ static struct outcome outcome;
 static struct change change;
 static char scratch[ITEM_MAX + 32];
 static uint32_t default_ttl;
+
+static int reset_default_ttl(void **state __attribute__((unused))) {
+    default_ttl = 0;
+    return 0;
+}
 
 /* An entry as a cache would show it. */
 static struct cache_view entry(const char *value) {
@@ -93,8 +94,7 @@ static void assert_put(const char *value, uint32_t flags, uint32_t expires_at, u
 
 /* ---- Expiry and needs ---- */
 
-static void expiry_as_memcached_reckons(void **state) {
-    (void)state;
+TEST(an_expiry_is_reckoned_as_memcached_does) {
     assert_int_equal(evaluate_expiry(0, 0, NOW), 0);
     assert_int_equal(evaluate_expiry(0, 60, NOW), NOW + 60);
     assert_int_equal(evaluate_expiry(1, 60, NOW), NOW + 1);
@@ -106,8 +106,7 @@ static void expiry_as_memcached_reckons(void **state) {
     assert_int_equal(evaluate_expiry(INT64_MAX, 0, NOW), UINT32_MAX);
 }
 
-static void what_commands_need(void **state) {
-    (void)state;
+TEST(commands_need_what_their_answer_hangs_on) {
     static const struct {
         const char *text;
         enum need need;
@@ -153,8 +152,7 @@ static void what_commands_need(void **state) {
 
 /* ---- Classic ---- */
 
-static void get_and_gat(void **state) {
-    (void)state;
+TEST(a_get_shows_the_entry_and_a_gat_touches_it) {
     on_nothing("get k\r\n", OUTCOME_MISS, CHANGE_NONE);
     on_value("get k\r\n", "value", OUTCOME_HIT, CHANGE_NONE);
     assert_value(outcome.view.value, "value");
@@ -170,8 +168,7 @@ static void get_and_gat(void **state) {
     assert_value(outcome.view.value, "value");
 }
 
-static void touch_and_delete(void **state) {
-    (void)state;
+TEST(a_touch_and_a_delete_change_what_exists) {
     on_nothing("touch k 5\r\n", OUTCOME_NOT_FOUND, CHANGE_NONE);
     on_value("touch k 5\r\n", "v", OUTCOME_TOUCHED, CHANGE_TOUCH);
     assert_int_equal(change.expires_at, NOW + 5);
@@ -181,8 +178,7 @@ static void touch_and_delete(void **state) {
     on_value("delete k\r\n", "v", OUTCOME_DELETED, CHANGE_DELETE);
 }
 
-static void stores(void **state) {
-    (void)state;
+TEST(each_store_has_its_condition) {
     on_nothing("set k 7 60 3\r\nnew\r\n", OUTCOME_STORED, CHANGE_PUT);
     assert_put("new", 7, NOW + 60, 0, 0);
     on_nothing("add k 7 60 3\r\nnew\r\n", OUTCOME_STORED, CHANGE_PUT);
@@ -198,8 +194,7 @@ static void stores(void **state) {
     assert_put("newold", 5, NOW + 100, 0, 0);
 }
 
-static void the_default_ttl(void **state) {
-    (void)state;
+TEST(an_exptime_of_zero_is_the_default_ttl) {
     default_ttl = 600;
     on_nothing("set k 0 0 1\r\nx\r\n", OUTCOME_STORED, CHANGE_PUT);
     assert_int_equal(change.expires_at, NOW + 600);
@@ -212,8 +207,7 @@ static void the_default_ttl(void **state) {
     assert_int_equal(change.expires_at, 0);
 }
 
-static void cas(void **state) {
-    (void)state;
+TEST(a_cas_stores_over_the_version_it_names) {
     on_nothing("cas k 0 0 1 1000\r\nx\r\n", OUTCOME_NOT_FOUND, CHANGE_NONE);
     on_value("cas k 0 0 1 1000\r\nx\r\n", "old", OUTCOME_STORED, CHANGE_PUT);
     assert_put("x", 0, 0, 0, 0);
@@ -227,10 +221,10 @@ static void cas(void **state) {
     assert_int_equal(outcome.status, OUTCOME_EXISTS);
 }
 
-static void too_large(void **state) {
-    (void)state;
+TEST(what_is_too_large_is_refused) {
     on_nothing("set k 0 0 2000000\r\n", OUTCOME_ERROR, CHANGE_DELETE);
     assert_string_equal(outcome.error, "SERVER_ERROR object too large for cache");
+    assert_int_equal(outcome.error_kind, ERROR_TOO_LARGE);
     on_nothing("ms k 2000000 ME\r\n", OUTCOME_ERROR, CHANGE_DELETE);
     static char large[ITEM_MAX];
     memset(large, 'x', sizeof large);
@@ -246,8 +240,7 @@ static void too_large(void **state) {
 
 /* ---- Counting ---- */
 
-static void counts(void **state) {
-    (void)state;
+TEST(a_number_is_counted_in_its_place) {
     static const struct {
         const char *text, *value, *result;
         uint64_t number;
@@ -272,17 +265,16 @@ static void counts(void **state) {
     on_nothing("incr k 1\r\n", OUTCOME_NOT_FOUND, CHANGE_NONE);
 }
 
-static void what_cannot_be_counted(void **state) {
-    (void)state;
+TEST(what_is_no_number_is_not_counted) {
     static const char *values[] = {"", " ", "abc", "1x", "-1", "18446744073709551616", "+", "0x10", "1.5"};
     for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
         on_value("incr k 1\r\n", values[i], OUTCOME_ERROR, CHANGE_NONE);
         assert_string_equal(outcome.error, NON_NUMERIC);
+        assert_int_equal(outcome.error_kind, ERROR_NOT_A_NUMBER);
     }
 }
 
-static void counting_in_place_keeps_marks_and_fetched(void **state) {
-    (void)state;
+TEST(counting_in_place_keeps_marks_and_fetched) {
     struct cache_view base = entry("10");
     base.marks = ENTRY_STALE;
     base.fetched = true;
@@ -294,8 +286,7 @@ static void counting_in_place_keeps_marks_and_fetched(void **state) {
     assert_false(change.hit);
 }
 
-static void meta_arithmetic(void **state) {
-    (void)state;
+TEST(ma_counts_as_its_flags_say) {
     on_nothing("ma k\r\n", OUTCOME_NOT_FOUND, CHANGE_NONE);
     on_nothing("ma k N60 J7 E5\r\n", OUTCOME_NUMBER, CHANGE_PUT);
     assert_put("7", 0, NOW + 60, 5, 0);
@@ -318,8 +309,7 @@ static void meta_arithmetic(void **state) {
 
 /* ---- mg ---- */
 
-static void meta_get(void **state) {
-    (void)state;
+TEST(mg_shows_and_touches_as_its_flags_say) {
     on_nothing("mg k v\r\n", OUTCOME_MISS, CHANGE_NONE);
     on_value("mg k v\r\n", "value", OUTCOME_HIT, CHANGE_NONE);
     assert_true(change.hit);
@@ -334,8 +324,7 @@ static void meta_get(void **state) {
     assert_false(change.hit);
 }
 
-static void vivifying(void **state) {
-    (void)state;
+TEST(mg_N_makes_what_is_missing_and_wins_it) {
     on_nothing("mg k N30 E5 t\r\n", OUTCOME_HIT, CHANGE_VIVIFY);
     assert_int_equal(change.expires_at, NOW + 30);
     assert_int_equal(change.marks, ENTRY_TOKEN_SENT);
@@ -349,8 +338,7 @@ static void vivifying(void **state) {
     assert_false(outcome.won);
 }
 
-static void winning_by_ttl(void **state) {
-    (void)state;
+TEST(mg_R_wins_what_expires_soon) {
     on_value("mg k R101\r\n", "value", OUTCOME_HIT, CHANGE_MARKS);
     assert_true(outcome.won);
     assert_int_equal(change.marks, ENTRY_TOKEN_SENT);
@@ -371,8 +359,7 @@ static void winning_by_ttl(void **state) {
     assert_false(outcome.won);
 }
 
-static void stale_entries(void **state) {
-    (void)state;
+TEST(a_stale_entry_is_won_once) {
     on_marked("mg k v\r\n", ENTRY_STALE, OUTCOME_HIT, CHANGE_MARKS);
     assert_true(outcome.stale && outcome.won && !outcome.lost);
     assert_int_equal(change.marks, ENTRY_STALE | ENTRY_TOKEN_SENT);
@@ -387,8 +374,7 @@ static void stale_entries(void **state) {
 
 /* ---- ms ---- */
 
-static void meta_set_modes(void **state) {
-    (void)state;
+TEST(ms_stores_by_its_mode) {
     on_nothing("ms k 1 T60 F7 E5\r\nx\r\n", OUTCOME_STORED, CHANGE_PUT);
     assert_put("x", 7, NOW + 60, 5, 0);
     on_value("ms k 1 ME\r\nx\r\n", "old", OUTCOME_NOT_STORED, CHANGE_NONE);
@@ -405,8 +391,7 @@ static void meta_set_modes(void **state) {
     assert_put("x", 9, NOW + 30, 0, 0);
 }
 
-static void meta_set_with_cas(void **state) {
-    (void)state;
+TEST(ms_C_compares) {
     on_nothing("ms k 1 C1000\r\nx\r\n", OUTCOME_NOT_FOUND, CHANGE_NONE);
     on_nothing("ms k 1 C1000 MR\r\nx\r\n", OUTCOME_NOT_FOUND, CHANGE_NONE);
     on_value("ms k 1 C1000 E1001\r\nx\r\n", "old", OUTCOME_STORED, CHANGE_PUT);
@@ -418,8 +403,7 @@ static void meta_set_with_cas(void **state) {
     on_value("ms k 1 C1000 MA\r\nx\r\n", "old", OUTCOME_STORED, CHANGE_PUT);
 }
 
-static void meta_set_of_a_stale_value(void **state) {
-    (void)state;
+TEST(ms_I_stores_an_older_value_as_stale) {
     on_marked("ms k 1 C999 I T5\r\nx\r\n", 0, OUTCOME_STORED, CHANGE_PUT);
     assert_put("x", 0, NOW + 100, 0, ENTRY_STALE);
     on_marked("ms k 1 C999 I\r\nx\r\n", ENTRY_TOKEN_SENT, OUTCOME_STORED, CHANGE_PUT);
@@ -434,8 +418,7 @@ static void meta_set_of_a_stale_value(void **state) {
 
 /* ---- md ---- */
 
-static void meta_delete(void **state) {
-    (void)state;
+TEST(md_deletes_what_its_C_names) {
     on_nothing("md k\r\n", OUTCOME_NOT_FOUND, CHANGE_NONE);
     on_nothing("md k I x C5\r\n", OUTCOME_NOT_FOUND, CHANGE_NONE);
     on_value("md k\r\n", "v", OUTCOME_DELETED, CHANGE_DELETE);
@@ -444,8 +427,7 @@ static void meta_delete(void **state) {
     on_value("md k C0\r\n", "v", OUTCOME_EXISTS, CHANGE_NONE);
 }
 
-static void meta_delete_that_invalidates(void **state) {
-    (void)state;
+TEST(md_I_marks_the_entry_stale) {
     on_marked("md k I\r\n", ENTRY_TOKEN_SENT, OUTCOME_DELETED, CHANGE_PUT);
     assert_put("value", 5, NOW + 100, 0, ENTRY_STALE);
     on_value("md k I T30 E7\r\n", "v", OUTCOME_DELETED, CHANGE_PUT);
@@ -453,8 +435,7 @@ static void meta_delete_that_invalidates(void **state) {
     assert_ptr_equal(change.value.data, scratch);
 }
 
-static void meta_delete_that_clears(void **state) {
-    (void)state;
+TEST(md_x_clears_the_value) {
     on_value("md k x\r\n", "v", OUTCOME_DELETED, CHANGE_PUT);
     assert_put("", 0, 0, 1000, 0);
     on_value("md k x E7 T30\r\n", "v", OUTCOME_DELETED, CHANGE_PUT);
@@ -465,28 +446,28 @@ static void meta_delete_that_clears(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(expiry_as_memcached_reckons),
-        cmocka_unit_test(what_commands_need),
-        cmocka_unit_test(get_and_gat),
-        cmocka_unit_test(touch_and_delete),
-        cmocka_unit_test(stores),
-        cmocka_unit_test(the_default_ttl),
-        cmocka_unit_test(cas),
-        cmocka_unit_test(too_large),
-        cmocka_unit_test(counts),
-        cmocka_unit_test(what_cannot_be_counted),
+        cmocka_unit_test(an_expiry_is_reckoned_as_memcached_does),
+        cmocka_unit_test(commands_need_what_their_answer_hangs_on),
+        cmocka_unit_test(a_get_shows_the_entry_and_a_gat_touches_it),
+        cmocka_unit_test(a_touch_and_a_delete_change_what_exists),
+        cmocka_unit_test(each_store_has_its_condition),
+        cmocka_unit_test_teardown(an_exptime_of_zero_is_the_default_ttl, reset_default_ttl),
+        cmocka_unit_test(a_cas_stores_over_the_version_it_names),
+        cmocka_unit_test(what_is_too_large_is_refused),
+        cmocka_unit_test(a_number_is_counted_in_its_place),
+        cmocka_unit_test(what_is_no_number_is_not_counted),
         cmocka_unit_test(counting_in_place_keeps_marks_and_fetched),
-        cmocka_unit_test(meta_arithmetic),
-        cmocka_unit_test(meta_get),
-        cmocka_unit_test(vivifying),
-        cmocka_unit_test(winning_by_ttl),
-        cmocka_unit_test(stale_entries),
-        cmocka_unit_test(meta_set_modes),
-        cmocka_unit_test(meta_set_with_cas),
-        cmocka_unit_test(meta_set_of_a_stale_value),
-        cmocka_unit_test(meta_delete),
-        cmocka_unit_test(meta_delete_that_invalidates),
-        cmocka_unit_test(meta_delete_that_clears),
+        cmocka_unit_test(ma_counts_as_its_flags_say),
+        cmocka_unit_test(mg_shows_and_touches_as_its_flags_say),
+        cmocka_unit_test(mg_N_makes_what_is_missing_and_wins_it),
+        cmocka_unit_test(mg_R_wins_what_expires_soon),
+        cmocka_unit_test(a_stale_entry_is_won_once),
+        cmocka_unit_test(ms_stores_by_its_mode),
+        cmocka_unit_test(ms_C_compares),
+        cmocka_unit_test(ms_I_stores_an_older_value_as_stale),
+        cmocka_unit_test(md_deletes_what_its_C_names),
+        cmocka_unit_test(md_I_marks_the_entry_stale),
+        cmocka_unit_test(md_x_clears_the_value),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,15 +3,12 @@
 #include "server/admin/command.h"
 #include "server/admin/feed.h"
 #include "server/admin/stats.h"
+#include "server/admin/stats_detail.h"
 #include "server/admin/watch.h"
 #include "server/config/settings.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
+#include "tests/support/check.h"
 #include <stdio.h>
 #include <stdlib.h>
-
-#include <cmocka.h>
 
 struct bench {
     struct server server;
@@ -19,6 +16,8 @@ struct bench {
     struct cache_time now;
     struct buffer out;
     struct command_place place;
+    struct feed *feeds[WATCHERS_MAX]; /* begun by check_feeds */
+    unsigned feed_count;
     unsigned stops;
 };
 
@@ -63,8 +62,14 @@ static int set_up(void **state) {
     return 0;
 }
 
+static void end_feeds(struct bench *bench) {
+    while (bench->feed_count)
+        feed_free(bench->feeds[--bench->feed_count]);
+}
+
 static int tear_down(void **state) {
     struct bench *bench = *state;
+    end_feeds(bench);
     tier_destroy(bench->server.tier);
     stats_detail_free(bench->server.detail);
     feeds_free(bench->server.feeds);
@@ -97,63 +102,52 @@ static void check_answers(struct bench *bench, enum command command, const char 
 }
 
 /* Watchers and dumps are not answered: their connections are fed. */
-static void check_feeds(struct bench *bench, const char *argument) {
-    assert_int_equal(run(bench, COMMAND_OTHER, argument, false), COMMAND_FEED);
+static void check_feeds(struct bench *bench, enum command command, const char *argument) {
+    assert_int_equal(run(bench, command, argument, false), COMMAND_FEED);
     assert_non_null(bench->place.feed);
+    bench->feeds[bench->feed_count++] = bench->place.feed;
+    bench->place.feed = NULL;
     assert_int_equal(bench->out.size, 0);
 }
 
-static void end_feed(struct bench *bench) {
-    feed_free(bench->place.feed);
-    bench->place.feed = NULL;
-}
-
-static void watchers_and_dumps_are_fed(void **state) {
+TEST(watchers_and_dumps_are_fed) {
     struct bench *bench = *state;
-    struct feed *watchers[WATCHERS_MAX];
     bench->settings.allow_watch = true;
-    check_feeds(bench, "watch");
+    check_feeds(bench, COMMAND_WATCH, "");
     assert_int_equal(watch_wants(bench->server.watch), WATCH_FETCHERS);
-    end_feed(bench);
+    end_feeds(bench);
     assert_int_equal(watch_wants(bench->server.watch), 0);
-    check_feeds(bench,
-                "watch mut evict connevents deletions sysevents rawcmds proxyreqs proxyevents proxyuser");
+    check_feeds(bench, COMMAND_WATCH,
+                "mut evict connevents deletions sysevents rawcmds proxyreqs proxyevents proxyuser");
     assert_int_equal(watch_wants(bench->server.watch),
                      WATCH_MUTATIONS | WATCH_EVICTIONS | WATCH_CONNEVENTS | WATCH_DELETIONS | WATCH_NOTHING);
-    end_feed(bench);
-    check_answers(bench, COMMAND_OTHER, "watch fetchers nonsense", "ERROR\r\n");
-    check_answers(bench, COMMAND_OTHER, "watch nonsense fetchers", "ERROR\r\n");
-    check_feeds(bench, "lru_crawler mgdump hash");
-    struct feed *dump = bench->place.feed;
-    bench->place.feed = NULL;
-    check_answers(bench, COMMAND_OTHER, "lru_crawler metadump hash",
+    end_feeds(bench);
+    check_answers(bench, COMMAND_WATCH, "fetchers nonsense", "ERROR\r\n");
+    check_answers(bench, COMMAND_WATCH, "nonsense fetchers", "ERROR\r\n");
+    check_feeds(bench, COMMAND_LRU_CRAWLER, "mgdump hash");
+    check_answers(bench, COMMAND_LRU_CRAWLER, "metadump hash",
                   "BUSY currently processing crawler request\r\n");
-    feed_free(dump);
-    for (int i = 0; i < WATCHERS_MAX; i++) {
-        check_feeds(bench, "watch evictions");
-        watchers[i] = bench->place.feed;
-        bench->place.feed = NULL;
-    }
-    check_answers(bench, COMMAND_OTHER, "watch", "WATCHER_TOO_MANY log watcher limit reached\r\n");
+    end_feeds(bench);
     for (int i = 0; i < WATCHERS_MAX; i++)
-        feed_free(watchers[i]);
+        check_feeds(bench, COMMAND_WATCH, "evictions");
+    check_answers(bench, COMMAND_WATCH, "", "WATCHER_TOO_MANY log watcher limit reached\r\n");
+    end_feeds(bench);
     bench->place.behind_replies = true;
-    check_answers(bench, COMMAND_OTHER, "watch", "ERROR cannot pipeline other commands before watch\r\n");
-    check_answers(bench, COMMAND_OTHER, "lru_crawler mgdump hash",
+    check_answers(bench, COMMAND_WATCH, "", "ERROR cannot pipeline other commands before watch\r\n");
+    check_answers(bench, COMMAND_LRU_CRAWLER, "mgdump hash",
                   "ERROR cannot pipeline other commands before mgdump\r\n");
     bench->settings.allow_dump = false;
-    check_answers(bench, COMMAND_OTHER, "lru_crawler metadump hash", "ERROR metadump not allowed\r\n");
-    check_answers(bench, COMMAND_OTHER, "lru_crawler mgdump hash", "ERROR key dump not allowed\r\n");
+    check_answers(bench, COMMAND_LRU_CRAWLER, "metadump hash", "ERROR metadump not allowed\r\n");
+    check_answers(bench, COMMAND_LRU_CRAWLER, "mgdump hash", "ERROR key dump not allowed\r\n");
 }
 
-static void answers_are_memcacheds(void **state) {
+TEST(answers_are_memcacheds) {
     static const struct {
         enum command command;
         const char *argument, *answer;
     } table[] = {
         {COMMAND_VERSION, "", "VERSION 1.6.45\r\n"},
         {COMMAND_VERSION, "x", "VERSION 1.6.45\r\n"},
-        {COMMAND_META_NOOP, "", "MN\r\n"},
         {COMMAND_VERBOSITY, "", "CLIENT_ERROR bad command line format\r\n"},
         {COMMAND_VERBOSITY, "a b", "CLIENT_ERROR bad command line format\r\n"},
         {COMMAND_VERBOSITY, "1", "OK\r\n"},
@@ -172,34 +166,34 @@ static void answers_are_memcacheds(void **state) {
         {COMMAND_CACHE_MEMLIMIT, "32", "OK\r\n"},
         {COMMAND_SHUTDOWN, "", "SERVER_ERROR: shutdown not enabled\r\n"},
         {COMMAND_SHUTDOWN, "foo", "SERVER_ERROR: shutdown not enabled\r\n"},
-        {COMMAND_OTHER, "slabs", "ERROR\r\n"},
-        {COMMAND_OTHER, "slabs foo", "ERROR\r\n"},
-        {COMMAND_OTHER, "slabs automove", "ERROR\r\n"},
-        {COMMAND_OTHER, "slabs automove invalid", "CLIENT_ERROR bad command line format\r\n"},
-        {COMMAND_OTHER, "slabs automove 1", "CLIENT_ERROR slab reassignment disabled\r\n"},
-        {COMMAND_OTHER, "slabs reassign 1 2", "CLIENT_ERROR slab reassignment disabled\r\n"},
-        {COMMAND_OTHER, "lru mode flat", "ERROR\r\n"},
-        {COMMAND_OTHER, "lru_crawler", "ERROR\r\n"},
-        {COMMAND_OTHER, "lru_crawler enable", "OK\r\n"},
-        {COMMAND_OTHER, "lru_crawler enable now", "ERROR\r\n"},
-        {COMMAND_OTHER, "lru_crawler metadump all", "NOTSTARTED no items to crawl\r\n"},
-        {COMMAND_OTHER, "lru_crawler metadump 1,2", "NOTSTARTED no items to crawl\r\n"},
-        {COMMAND_OTHER, "lru_crawler metadump x", "BADCLASS invalid class id\r\n"},
-        {COMMAND_OTHER, "lru_crawler metadump 0", "BADCLASS invalid class id\r\n"},
-        {COMMAND_OTHER, "lru_crawler metadump", "ERROR\r\n"},
-        {COMMAND_OTHER, "lru_crawler mgdump all", "NOTSTARTED no items to crawl\r\n"},
-        {COMMAND_OTHER, "lru_crawler crawl 64", "BADCLASS invalid class id\r\n"},
-        {COMMAND_OTHER, "lru_crawler crawl 1", "NOTSTARTED no items to crawl\r\n"},
-        {COMMAND_OTHER, "lru_crawler sleep 100", "OK\r\n"},
-        {COMMAND_OTHER, "lru_crawler sleep 1000001", "CLIENT_ERROR sleep must be one second or less\r\n"},
-        {COMMAND_OTHER, "lru_crawler tocrawl x", "CLIENT_ERROR bad command line format\r\n"},
-        {COMMAND_OTHER, "lru_crawler tocrawl 7", "OK\r\n"},
-        {COMMAND_OTHER, "lru_crawler disable", "OK\r\n"},
-        {COMMAND_OTHER, "lru_crawler metadump all", "CLIENT_ERROR lru crawler disabled\r\n"},
-        {COMMAND_OTHER, "lru_crawler crawl 1", "CLIENT_ERROR lru crawler disabled\r\n"},
-        {COMMAND_OTHER, "lru_crawler sleep 100", "OK\r\n"},
-        {COMMAND_OTHER, "extstore item_age 1", "ERROR\r\n"},
-        {COMMAND_OTHER, "watch", "CLIENT_ERROR watch commands not allowed\r\n"},
+        {COMMAND_SLABS, "", "ERROR\r\n"},
+        {COMMAND_SLABS, "foo", "ERROR\r\n"},
+        {COMMAND_SLABS, "automove", "ERROR\r\n"},
+        {COMMAND_SLABS, "automove invalid", "CLIENT_ERROR bad command line format\r\n"},
+        {COMMAND_SLABS, "automove 1", "CLIENT_ERROR slab reassignment disabled\r\n"},
+        {COMMAND_SLABS, "reassign 1 2", "CLIENT_ERROR slab reassignment disabled\r\n"},
+        {COMMAND_LRU, "mode flat", "ERROR\r\n"},
+        {COMMAND_LRU_CRAWLER, "", "ERROR\r\n"},
+        {COMMAND_LRU_CRAWLER, "enable", "OK\r\n"},
+        {COMMAND_LRU_CRAWLER, "enable now", "ERROR\r\n"},
+        {COMMAND_LRU_CRAWLER, "metadump all", "NOTSTARTED no items to crawl\r\n"},
+        {COMMAND_LRU_CRAWLER, "metadump 1,2", "NOTSTARTED no items to crawl\r\n"},
+        {COMMAND_LRU_CRAWLER, "metadump x", "BADCLASS invalid class id\r\n"},
+        {COMMAND_LRU_CRAWLER, "metadump 0", "BADCLASS invalid class id\r\n"},
+        {COMMAND_LRU_CRAWLER, "metadump", "ERROR\r\n"},
+        {COMMAND_LRU_CRAWLER, "mgdump all", "NOTSTARTED no items to crawl\r\n"},
+        {COMMAND_LRU_CRAWLER, "crawl 64", "BADCLASS invalid class id\r\n"},
+        {COMMAND_LRU_CRAWLER, "crawl 1", "NOTSTARTED no items to crawl\r\n"},
+        {COMMAND_LRU_CRAWLER, "sleep 100", "OK\r\n"},
+        {COMMAND_LRU_CRAWLER, "sleep 1000001", "CLIENT_ERROR sleep must be one second or less\r\n"},
+        {COMMAND_LRU_CRAWLER, "tocrawl x", "CLIENT_ERROR bad command line format\r\n"},
+        {COMMAND_LRU_CRAWLER, "tocrawl 7", "OK\r\n"},
+        {COMMAND_LRU_CRAWLER, "disable", "OK\r\n"},
+        {COMMAND_LRU_CRAWLER, "metadump all", "CLIENT_ERROR lru crawler disabled\r\n"},
+        {COMMAND_LRU_CRAWLER, "crawl 1", "CLIENT_ERROR lru crawler disabled\r\n"},
+        {COMMAND_LRU_CRAWLER, "sleep 100", "OK\r\n"},
+        {COMMAND_EXTSTORE, "item_age 1", "ERROR\r\n"},
+        {COMMAND_WATCH, "", "CLIENT_ERROR watch commands not allowed\r\n"},
         {COMMAND_STATS, "nonsense", "ERROR\r\n"},
         {COMMAND_STATS, "sizes", "STAT sizes_status disabled\r\nEND\r\n"},
         {COMMAND_STATS, "sizes_enable", "ERROR\r\n"},
@@ -221,19 +215,15 @@ static void answers_are_memcacheds(void **state) {
         check_answers(*state, table[i].command, table[i].argument, table[i].answer);
 }
 
-static void noreply_is_silent(void **state) {
+TEST(noreply_is_silent) {
     struct bench *bench = *state;
     static const struct {
         enum command command;
         const char *argument;
     } table[] = {
-        {COMMAND_VERBOSITY, "1"},
-        {COMMAND_VERBOSITY, ""},
-        {COMMAND_FLUSH_ALL, "0"},
-        {COMMAND_FLUSH_ALL, "x"},
-        {COMMAND_CACHE_MEMLIMIT, "9"},
-        {COMMAND_CACHE_MEMLIMIT, "1"},
-        {COMMAND_OTHER, "slabs automove 1"},
+        {COMMAND_VERBOSITY, "1"},      {COMMAND_VERBOSITY, ""},       {COMMAND_FLUSH_ALL, "0"},
+        {COMMAND_FLUSH_ALL, "x"},      {COMMAND_CACHE_MEMLIMIT, "9"}, {COMMAND_CACHE_MEMLIMIT, "1"},
+        {COMMAND_SLABS, "automove 1"},
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         assert_int_equal(run(bench, table[i].command, table[i].argument, true), COMMAND_ANSWERED);
@@ -241,7 +231,7 @@ static void noreply_is_silent(void **state) {
     }
 }
 
-static void verbosity_is_set(void **state) {
+TEST(verbosity_is_set) {
     struct bench *bench = *state;
     check_answers(bench, COMMAND_VERBOSITY, "1", "OK\r\n");
     assert_int_equal(atomic_load(&bench->server.verbosity), 1);
@@ -249,7 +239,7 @@ static void verbosity_is_set(void **state) {
     assert_int_equal(atomic_load(&bench->server.verbosity), 2);
 }
 
-static void shutdown_is_asked_for(void **state) {
+TEST(shutdown_stops_the_server) {
     struct bench *bench = *state;
     bench->settings.allow_shutdown = true;
     check_answers(bench, COMMAND_SHUTDOWN, "foo", "CLIENT_ERROR invalid shutdown mode\r\n");
@@ -261,7 +251,7 @@ static void shutdown_is_asked_for(void **state) {
     assert_int_equal(bench->out.size, 0);
 }
 
-static void what_is_switched_off(void **state) {
+TEST(what_is_switched_off_is_refused) {
     struct bench *bench = *state;
     bench->settings.allow_flush_all = false;
     bench->settings.allow_dump = false;
@@ -293,7 +283,7 @@ static bool is_there(struct bench *bench, const char *key, uint64_t us) {
     return present;
 }
 
-static void flush_all_with_a_delay(void **state) {
+TEST(flush_all_may_be_delayed) {
     struct bench *bench = *state;
     uint64_t now = bench->now.us, second = 1000000;
     store(bench, "a", now - 2 * second);
@@ -308,7 +298,7 @@ static void flush_all_with_a_delay(void **state) {
     assert_false(is_there(bench, "b", now + 6 * second));
 }
 
-static void memory_limit_is_changed(void **state) {
+TEST(cache_memlimit_changes_the_limit) {
     struct bench *bench = *state;
     struct cache_stats stats;
     check_answers(bench, COMMAND_CACHE_MEMLIMIT, "128", "OK\r\n");
@@ -332,7 +322,7 @@ static void check_form(const char *text) {
     assert_string_equal(at, "END\r\n");
 }
 
-static void every_form_is_well_formed(void **state) {
+TEST(every_form_of_stats_is_well_formed) {
     struct bench *bench = *state;
     static const char *const forms[] = {"",         "settings",     "set",       "items", "forebay",
                                         "slabs",    "sizes",        "conns",     "c",     "namespaces",
@@ -352,7 +342,7 @@ static size_t count_lines(const struct bench *bench) {
     return lines;
 }
 
-static void general_statistics(void **state) {
+TEST(stats_has_the_lines_of_memcached) {
     struct bench *bench = *state;
     static const char *const names[] = {"pid",
                                         "uptime",
@@ -429,7 +419,7 @@ static void general_statistics(void **state) {
     assert_non_null(strstr(bench->out.data, "STAT total_connections 0\r\n"));
     assert_non_null(strstr(bench->out.data, "STAT total_items 0\r\n"));
     assert_non_null(strstr(bench->out.data, "STAT curr_items 1\r\n"));
-    run(bench, COMMAND_OTHER, "lru_crawler disable", false);
+    run(bench, COMMAND_LRU_CRAWLER, "disable", false);
     run(bench, COMMAND_STATS, "", false);
     assert_int_equal(count_lines(bench), 84); /* ... and without crawler */
 }
@@ -439,7 +429,7 @@ static void count(struct bench *bench, enum command command, const char *key, bo
     stats_detail_count(bench->server.detail, &request, hit);
 }
 
-static void detail_counts_per_prefix(void **state) {
+TEST(stats_detail_counts_per_prefix) {
     struct bench *bench = *state;
     assert_false(stats_detail_is_on(&bench->server));
     check_answers(bench, COMMAND_STATS, "detail on", "OK\r\n");
@@ -465,7 +455,7 @@ static void detail_counts_per_prefix(void **state) {
 }
 
 /* Prefixes come from outside: their number is bounded. */
-static void detail_is_bounded(void **state) {
+TEST(stats_detail_is_bounded) {
     struct bench *bench = *state;
     char key[32];
     for (int i = 0; i < 70000; i++) {
@@ -480,12 +470,19 @@ static void detail_is_bounded(void **state) {
 }
 
 int main(void) {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(answers_are_memcacheds),   TEST(noreply_is_silent),         TEST(verbosity_is_set),
-        TEST(shutdown_is_asked_for),    TEST(what_is_switched_off),      TEST(flush_all_with_a_delay),
-        TEST(memory_limit_is_changed),  TEST(every_form_is_well_formed), TEST(general_statistics),
-        TEST(detail_counts_per_prefix), TEST(detail_is_bounded),         TEST(watchers_and_dumps_are_fed),
+        CASE(answers_are_memcacheds),
+        CASE(noreply_is_silent),
+        CASE(verbosity_is_set),
+        CASE(shutdown_stops_the_server),
+        CASE(what_is_switched_off_is_refused),
+        CASE(flush_all_may_be_delayed),
+        CASE(cache_memlimit_changes_the_limit),
+        CASE(every_form_of_stats_is_well_formed),
+        CASE(stats_has_the_lines_of_memcached),
+        CASE(stats_detail_counts_per_prefix),
+        CASE(stats_detail_is_bounded),
+        CASE(watchers_and_dumps_are_fed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

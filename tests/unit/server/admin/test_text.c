@@ -6,45 +6,48 @@
 #include "server/config/measure.h"
 #include "server/log.h"
 #include "server/server.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
+#include "tests/support/check.h"
 #include <stdlib.h>
-#include <unistd.h>
 
-#include <cmocka.h>
+static int set_up(void **state) {
+    *state = calloc(1, sizeof(struct buffer));
+    assert_non_null(*state);
+    return 0;
+}
 
-static void a_buffer_grows(void **state) {
-    (void)state;
-    struct buffer buffer = {0};
+static int tear_down(void **state) {
+    buffer_free(*state);
+    free(*state);
+    return 0;
+}
+
+TEST(a_buffer_grows) {
+    struct buffer *buffer = *state;
     for (int i = 0; i < 1000; i++) {
-        buffer_print(&buffer, "%03d", i);
-        buffer_append(&buffer, ",x", 1);
+        buffer_print(buffer, "%03d", i);
+        buffer_append(buffer, ",x", 1);
     }
-    assert_int_equal(buffer.size, 4000);
-    assert_memory_equal(buffer.data, "000,001,", 8);
-    assert_memory_equal(buffer.data + 3996, "999,", 4);
-    buffer_append(&buffer, NULL, 0);
-    assert_int_equal(buffer.size, 4000);
-    assert_false(buffer.failed);
-    buffer_free(&buffer);
-    assert_null(buffer.data);
+    assert_int_equal(buffer->size, 4000);
+    assert_memory_equal(buffer->data, "000,001,", 8);
+    assert_memory_equal(buffer->data + 3996, "999,", 4);
+    buffer_append(buffer, NULL, 0);
+    assert_int_equal(buffer->size, 4000);
+    assert_false(buffer->failed);
+    buffer_free(buffer);
+    assert_null(buffer->data);
 }
 
-static void a_buffer_that_failed_takes_no_more(void **state) {
-    (void)state;
-    struct buffer buffer = {0};
-    buffer_append(&buffer, "abc", 3);
-    assert_null(buffer_reserve(&buffer, SIZE_MAX - 1));
-    assert_true(buffer.failed);
-    buffer_append(&buffer, "def", 3);
-    buffer_print(&buffer, "%d", 1);
-    assert_int_equal(buffer.size, 3);
-    buffer_free(&buffer);
+TEST(a_buffer_that_failed_takes_no_more) {
+    struct buffer *buffer = *state;
+    buffer_append(buffer, "abc", 3);
+    assert_null(buffer_reserve(buffer, SIZE_MAX - 1));
+    assert_true(buffer->failed);
+    buffer_append(buffer, "def", 3);
+    buffer_print(buffer, "%d", 1);
+    assert_int_equal(buffer->size, 3);
 }
 
-static void measures(void **state) {
-    (void)state;
+TEST(measures_are_read_with_their_units) {
     static const struct {
         bool (*measure)(const char *, uint64_t *);
         const char *text;
@@ -89,8 +92,7 @@ static void measures(void **state) {
     }
 }
 
-static void words(void **state) {
-    (void)state;
+TEST(words_are_cut_at_blanks_and_read_as_numbers) {
     struct words found = words_of(SLICE("  a bb   ccc "));
     assert_int_equal(found.count, 3);
     assert_true(words_equal(found.word[1], "bb"));
@@ -112,8 +114,7 @@ static void words(void **state) {
     assert_false(words_signed_number(SLICE("-"), &signed_number));
 }
 
-static void addresses(void **state) {
-    (void)state;
+TEST(addresses_are_read_in_all_their_forms) {
     static const struct {
         const char *text;
         bool good, is_unix;
@@ -182,8 +183,7 @@ static void log_some(struct server *server) {
     server_log(server, LOG_LEVEL_WARNING, "%s", endless);
 }
 
-static void log_lines(void **state) {
-    (void)state;
+TEST(a_log_line_is_one_line_of_printable_text) {
     struct server server = {0};
     char text[8192];
     captured(&server, log_some, text, sizeof text);
@@ -200,9 +200,12 @@ static void log_lines(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_buffer_grows), cmocka_unit_test(a_buffer_that_failed_takes_no_more),
-        cmocka_unit_test(measures),       cmocka_unit_test(words),
-        cmocka_unit_test(addresses),      cmocka_unit_test(log_lines),
+        CASE(a_buffer_grows),
+        CASE(a_buffer_that_failed_takes_no_more),
+        cmocka_unit_test(measures_are_read_with_their_units),
+        cmocka_unit_test(words_are_cut_at_blanks_and_read_as_numbers),
+        cmocka_unit_test(addresses_are_read_in_all_their_forms),
+        cmocka_unit_test(a_log_line_is_one_line_of_printable_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,15 +2,11 @@
 /* The parser: what each line becomes, what each malformed one is answered, and how pieces of lines are waited
  * for. */
 #include "server/protocol/parser.h"
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
+#include "tests/support/check.h"
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-
-enum { ITEM_MAX = 1 << 20 };
+enum { ITEM_MAX = 1 << 20, LINE_ROOM = 200 << 10 };
 
 #define K50        "kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk"
 #define KEY_250    K50 K50 K50 K50 K50
@@ -25,6 +21,18 @@ struct parsed {
     size_t consumed, wanted;
     char key_buffer[ENTRY_KEY_MAX + 2];
 };
+
+/* Room for a long line. */
+static int set_up(void **state) {
+    *state = malloc(LINE_ROOM);
+    assert_non_null(*state);
+    return 0;
+}
+
+static int tear_down(void **state) {
+    free(*state);
+    return 0;
+}
 
 /* Parses one request of a copy that is exactly as long as the text, so that the sanitizer sees every step
  * beyond. The copy lives until the next call. */
@@ -61,10 +69,9 @@ static const struct request *request_of(const char *text, enum command command) 
     if (command != COMMAND_BAD && parsed->request.command == COMMAND_BAD)
         fail_msg("%s: %s", text, parsed->request.error);
     assert_int_equal(parsed->request.command, command);
-    bool stores = (command >= COMMAND_SET && command <= COMMAND_CAS) || command == COMMAND_META_SET;
-    if (command <= COMMAND_META_DEBUG && !stores)
-        assert_int_equal(parsed->request.value.size,
-                         0); /* may be kept with the request, so it must not be undefined */
+    if (command_has_key(command) &&
+        command_kind(command) != KIND_STORE) /* kept with the request, so: defined */
+        assert_int_equal(parsed->request.value.size, 0);
     return &parsed->request;
 }
 
@@ -81,8 +88,7 @@ static void assert_bad(const char *text, const char *error, bool noreply) {
 
 /* ---- Reading ---- */
 
-static void get_of_one_key(void **state) {
-    (void)state;
+TEST(a_get_has_one_key) {
     static const char *lines[] = {"get foo\r\n", "get foo\n", "get  foo\r\n", "get foo  \r\n"};
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
         const struct request *request = request_of(lines[i], COMMAND_GET);
@@ -97,8 +103,7 @@ static void get_of_one_key(void **state) {
     assert_slice(request_of("get a\tb\rc\r\n", COMMAND_GET)->key, "a\tb\rc");
 }
 
-static void keys_of_a_line_come_one_by_one(void **state) {
-    (void)state;
+TEST(keys_of_a_line_come_one_by_one) {
     static const char line[] = "gets  a bb   ccc  \r\nget next\r\n";
     static const char *keys[] = {"a", "bb", "ccc", "next"};
     struct parser parser = new_parser();
@@ -116,8 +121,7 @@ static void keys_of_a_line_come_one_by_one(void **state) {
     assert_int_equal(at, sizeof line - 1);
 }
 
-static void a_copy_of_the_parser_is_a_position(void **state) {
-    (void)state;
+TEST(a_copy_of_the_parser_is_a_position) {
     static const char line[] = "get a b c\r\n";
     struct parsed *first = parse_with(new_parser(), line, sizeof line - 1);
     struct parser position = first->parser;
@@ -126,8 +130,7 @@ static void a_copy_of_the_parser_is_a_position(void **state) {
         assert_slice(parse_with(position, line + at, sizeof line - 1 - at)->request.key, "b");
 }
 
-static void gat_has_an_exptime(void **state) {
-    (void)state;
+TEST(a_gat_has_an_exptime) {
     const struct request *request = request_of("gat -1 foo\r\n", COMMAND_GAT);
     assert_int_equal(request->exptime, -1);
     assert_slice(request->key, "foo");
@@ -143,8 +146,7 @@ static void gat_has_an_exptime(void **state) {
     assert_bad("gat 2147483648 foo\r\n", "CLIENT_ERROR invalid exptime argument", false);
 }
 
-static void one_bad_key_spoils_the_line(void **state) {
-    (void)state;
+TEST(one_bad_key_spoils_the_line) {
     assert_bad("get a b " KEY_250 "k c\r\n", BAD_FORMAT, false);
     assert_bad("gat 0 a " KEY_250 "k\r\n", BAD_FORMAT, false);
     assert_bad("get " KEY_250 "k noreply\r\n", BAD_FORMAT, false);
@@ -152,9 +154,8 @@ static void one_bad_key_spoils_the_line(void **state) {
     assert_bad("get  \r\n", BAD_FORMAT, false);
 }
 
-static void get_lines_may_be_long(void **state) {
-    (void)state;
-    char *line = malloc(200 << 10);
+TEST(a_get_line_may_be_long) {
+    char *line = *state;
     size_t size = (size_t)sprintf(line, "get");
     unsigned keys = 0;
     for (; size < 187000; keys++)
@@ -173,13 +174,11 @@ static void get_lines_may_be_long(void **state) {
         parser = parsed->parser;
     }
     assert_int_equal(keys, 0);
-    free(line);
 }
 
 /* ---- Storing ---- */
 
-static void set_in_its_usual_form(void **state) {
-    (void)state;
+TEST(a_set_is_read_in_its_usual_form) {
     const struct request *request = request_of("set foo 42 300 5\r\nhello\r\n", COMMAND_SET);
     assert_slice(request->key, "foo");
     assert_slice(request->value, "hello");
@@ -193,8 +192,7 @@ static void set_in_its_usual_form(void **state) {
     assert_slice(request_of("set foo 0 0 5\n\r\n\r\nx\r\n", COMMAND_SET)->value, "\r\n\r\nx");
 }
 
-static void set_in_its_odd_forms(void **state) {
-    (void)state;
+TEST(a_set_is_read_in_its_odd_forms) {
     assert_int_equal(request_of("set  foo  4294967295 -1 1 \r\nx\r\n", COMMAND_SET)->flags, UINT32_MAX);
     assert_int_equal(request_of("set foo 0 -1 1\r\nx\r\n", COMMAND_SET)->exptime, -1);
     assert_int_equal(request_of("set foo +7 0 1\r\nx\r\n", COMMAND_SET)->flags, 7);
@@ -207,8 +205,7 @@ static void set_in_its_odd_forms(void **state) {
     assert_true(request_of("set foo 0 0 1 more noreply\r\nx\r\n", COMMAND_SET)->noreply);
 }
 
-static void each_storage_command(void **state) {
-    (void)state;
+TEST(each_storage_command_is_read) {
     static const struct {
         const char *word;
         enum command command;
@@ -229,8 +226,7 @@ static void each_storage_command(void **state) {
 }
 
 /* Lines refused so that what follows is a command again. */
-static void malformed_storage_lines(void **state) {
-    (void)state;
+TEST(a_malformed_storage_line_has_no_data) {
     static const char *lines[] = {
         "set k 0 0\r\n",    "set k 0 0 x\r\n",          "set k 0 0 -1\r\n",          "set\r\n",
         "set k 0 0 1x\r\n", "set k 0 0 2147483646\r\n", "set k 0 0 99999999999\r\n", "set k 0 0 noreply\r\n",
@@ -241,8 +237,7 @@ static void malformed_storage_lines(void **state) {
 }
 
 /* Lines refused together with their data block. */
-static void refused_data_is_skipped(void **state) {
-    (void)state;
+TEST(refused_data_is_skipped) {
     assert_bad("set k x 0 3\r\nabc\r\n", BAD_FORMAT, false);
     assert_bad("set k -1 0 3\r\nabc\r\n", BAD_FORMAT, false);
     assert_bad("set k 0 x 3\r\nabc\r\n", BAD_FORMAT, false);
@@ -255,8 +250,7 @@ static void refused_data_is_skipped(void **state) {
     assert_bad("ms k 3 z\r\nabc\r\n", "CLIENT_ERROR invalid flag", false);
 }
 
-static void a_bad_data_chunk_ends_where_it_was_announced(void **state) {
-    (void)state;
+TEST(a_bad_data_chunk_ends_where_it_was_announced) {
     struct parsed *parsed = parse_text("set k 0 0 3\r\nabcdefg\r\n");
     assert_int_equal(parsed->status, PARSE_OK);
     assert_int_equal(parsed->request.command, COMMAND_BAD);
@@ -267,8 +261,7 @@ static void a_bad_data_chunk_ends_where_it_was_announced(void **state) {
 }
 
 /* memcached's item limit: 59 bytes beside key and value, 63 with client flags. */
-static void the_item_limit(void **state) {
-    (void)state;
+TEST(the_item_limit_is_memcacheds) {
     struct parser parser;
     parser_init(&parser, 1024);
     char text[2000], data[1001];
@@ -296,8 +289,7 @@ static void the_item_limit(void **state) {
     }
 }
 
-static void a_large_refused_value_is_swallowed_as_it_comes(void **state) {
-    (void)state;
+TEST(a_large_refused_value_is_swallowed_as_it_comes) {
     struct parsed *parsed = parse_text("set k 0 0 2000000\r\nabc");
     assert_int_equal(parsed->status, PARSE_OK);
     assert_true(parsed->request.too_large);
@@ -317,8 +309,7 @@ static void a_large_refused_value_is_swallowed_as_it_comes(void **state) {
 
 /* ---- Other commands on a key ---- */
 
-static void delete_incr_decr_touch(void **state) {
-    (void)state;
+TEST(delete_incr_decr_and_touch_are_read) {
     assert_slice(request_of("delete k\r\n", COMMAND_DELETE)->key, "k");
     assert_slice(request_of("delete k 0\r\n", COMMAND_DELETE)->key, "k");
     assert_true(request_of("delete k 0 noreply\r\n", COMMAND_DELETE)->noreply);
@@ -340,8 +331,7 @@ static void delete_incr_decr_touch(void **state) {
 
 /* ---- Meta commands ---- */
 
-static void meta_get_flags(void **state) {
-    (void)state;
+TEST(the_flags_of_mg_are_read) {
     const struct request *request =
         request_of("mg foo s v T300 N30 R-5 C7 E18446744073709551615 Oab q \r\n", COMMAND_META_GET);
     assert_slice(request->key, "foo");
@@ -364,8 +354,7 @@ static void meta_get_flags(void **state) {
     assert_false(bare->has_exptime);
 }
 
-static void meta_keys_in_base64(void **state) {
-    (void)state;
+TEST(a_meta_key_may_be_base64) {
     assert_slice(request_of("mg Zm9v b k\r\n", COMMAND_META_GET)->key, "foo");
     assert_slice(request_of("mg Zm9vYg== b\r\n", COMMAND_META_GET)->key, "foob");
     assert_slice(request_of("mg Zm9vYmE= b\r\n", COMMAND_META_GET)->raw_key, "Zm9vYmE=");
@@ -377,8 +366,7 @@ static void meta_keys_in_base64(void **state) {
     assert_bad("ma Zm9 b\r\n", "CLIENT_ERROR invalid or duplicate flag", false);
 }
 
-static void meta_set(void **state) {
-    (void)state;
+TEST(ms_is_read_with_its_flags_and_data) {
     const struct request *request = request_of("ms foo 3 T60 F5 MA N9 I q\r\nabc\r\n", COMMAND_META_SET);
     assert_slice(request->value, "abc");
     assert_int_equal(request->flags, 5);
@@ -397,8 +385,7 @@ static void meta_set(void **state) {
     assert_true(parsed->request.too_large);
 }
 
-static void meta_arithmetic(void **state) {
-    (void)state;
+TEST(ma_is_read_with_its_defaults) {
     const struct request *request = request_of("ma n D5 J7 N0 M-\r\n", COMMAND_META_ARITHMETIC);
     assert_int_equal(request->delta, 5);
     assert_int_equal(request->initial, 7);
@@ -414,8 +401,7 @@ static void meta_arithmetic(void **state) {
     assert_bad("ma n v v\r\n", "CLIENT_ERROR invalid or duplicate flag", false);
 }
 
-static void meta_errors(void **state) {
-    (void)state;
+TEST(malformed_meta_lines_are_refused) {
     assert_bad("mg\r\n", BAD_FORMAT, false);
     assert_bad("mg k !\r\n", BAD_FORMAT, false);
     assert_bad("mg " KEY_250 "k v\r\n", BAD_FORMAT, false);
@@ -436,8 +422,7 @@ static void meta_errors(void **state) {
 
 /* ---- Without a key ---- */
 
-static void commands_without_a_key(void **state) {
-    (void)state;
+TEST(commands_without_a_key_have_an_argument) {
     static const struct {
         const char *line, *argument;
         enum command command;
@@ -458,11 +443,11 @@ static void commands_without_a_key(void **state) {
         {"sync\r\n", "", COMMAND_SYNC, false},
         {"sync sessions\r\n", "sessions", COMMAND_SYNC, false},
         {"quarantine list sessions\r\n", "list sessions", COMMAND_QUARANTINE, false},
-        {"slabs automove 1\r\n", "slabs automove 1", COMMAND_OTHER, false},
-        {"lru_crawler metadump all\r\n", "lru_crawler metadump all", COMMAND_OTHER, false},
-        {"lru mode flat noreply\r\n", "lru mode flat", COMMAND_OTHER, true},
-        {"watch fetchers\r\n", "watch fetchers", COMMAND_OTHER, false},
-        {"extstore\r\n", "extstore", COMMAND_OTHER, false},
+        {"slabs automove 1\r\n", "automove 1", COMMAND_SLABS, false},
+        {"lru_crawler metadump all\r\n", "metadump all", COMMAND_LRU_CRAWLER, false},
+        {"lru mode flat noreply\r\n", "mode flat", COMMAND_LRU, true},
+        {"watch fetchers\r\n", "fetchers", COMMAND_WATCH, false},
+        {"extstore\r\n", "", COMMAND_EXTSTORE, false},
     };
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
         const struct request *request = request_of(lines[i].line, lines[i].command);
@@ -471,8 +456,7 @@ static void commands_without_a_key(void **state) {
     }
 }
 
-static void unknown_words(void **state) {
-    (void)state;
+TEST(unknown_words_are_refused) {
     assert_bad("bogus\r\n", "ERROR", false);
     assert_bad("bogus noreply\r\n", "ERROR", true);
     assert_bad("GET foo\r\n", "ERROR", false);
@@ -485,8 +469,7 @@ static void unknown_words(void **state) {
     assert_bad("mn\n", BAD_FORMAT, false);
 }
 
-static void other_protocols_are_closed(void **state) {
-    (void)state;
+TEST(another_protocol_closes_the_connection) {
     struct parsed *parsed = parse_with(new_parser(), "\x80\x01", 2);
     assert_int_equal(parsed->status, PARSE_CLOSE);
     assert_int_equal(parsed->parser.close_reason, CLOSE_BINARY);
@@ -502,10 +485,9 @@ static void other_protocols_are_closed(void **state) {
     }
 }
 
-static void endless_lines_are_closed(void **state) {
-    (void)state;
-    char *bytes = malloc(PARSER_GET_LINE_MAX + 10);
-    memset(bytes, 'a', PARSER_GET_LINE_MAX + 10);
+TEST(an_endless_line_closes_the_connection) {
+    char *bytes = *state;
+    memset(bytes, 'a', LINE_ROOM);
     assert_int_equal(parse_with(new_parser(), bytes, PARSER_LINE_MAX)->status, PARSE_MORE);
     bytes[PARSER_LINE_MAX] = '\n';
     assert_int_equal(parse_with(new_parser(), bytes, PARSER_LINE_MAX + 1)->status, PARSE_OK);
@@ -516,13 +498,11 @@ static void endless_lines_are_closed(void **state) {
     memcpy(bytes, "get ", 4);
     assert_int_equal(parse_with(new_parser(), bytes, PARSER_GET_LINE_MAX)->status, PARSE_MORE);
     assert_int_equal(parse_with(new_parser(), bytes, PARSER_GET_LINE_MAX + 1)->status, PARSE_CLOSE);
-    free(bytes);
 }
 
 /* ---- Pieces ---- */
 
-static void more_is_wanted_until_all_is_there(void **state) {
-    (void)state;
+TEST(more_is_wanted_until_all_is_there) {
     static const char text[] = "set foo 0 0 10\r\n0123456789\r\n";
     for (size_t size = 0; size < sizeof text - 1; size++) {
         struct parsed *parsed = parse_with(new_parser(), text, size);
@@ -535,8 +515,7 @@ static void more_is_wanted_until_all_is_there(void **state) {
     assert_int_equal(parse_text(text)->status, PARSE_OK);
 }
 
-static void requests_follow_each_other(void **state) {
-    (void)state;
+TEST(requests_follow_each_other) {
     static const char text[] = "get a\r\nset b 0 0 3\r\nget\r\nms c 1\r\nx\r\nmg d v\r\nfoo\r\n";
     static const enum command commands[] = {COMMAND_GET, COMMAND_SET, COMMAND_META_SET, COMMAND_META_GET,
                                             COMMAND_BAD};
@@ -553,30 +532,30 @@ static void requests_follow_each_other(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(get_of_one_key),
+        cmocka_unit_test(a_get_has_one_key),
         cmocka_unit_test(keys_of_a_line_come_one_by_one),
         cmocka_unit_test(a_copy_of_the_parser_is_a_position),
-        cmocka_unit_test(gat_has_an_exptime),
+        cmocka_unit_test(a_gat_has_an_exptime),
         cmocka_unit_test(one_bad_key_spoils_the_line),
-        cmocka_unit_test(get_lines_may_be_long),
-        cmocka_unit_test(set_in_its_usual_form),
-        cmocka_unit_test(set_in_its_odd_forms),
-        cmocka_unit_test(each_storage_command),
-        cmocka_unit_test(malformed_storage_lines),
+        CASE(a_get_line_may_be_long),
+        cmocka_unit_test(a_set_is_read_in_its_usual_form),
+        cmocka_unit_test(a_set_is_read_in_its_odd_forms),
+        cmocka_unit_test(each_storage_command_is_read),
+        cmocka_unit_test(a_malformed_storage_line_has_no_data),
         cmocka_unit_test(refused_data_is_skipped),
         cmocka_unit_test(a_bad_data_chunk_ends_where_it_was_announced),
-        cmocka_unit_test(the_item_limit),
+        cmocka_unit_test(the_item_limit_is_memcacheds),
         cmocka_unit_test(a_large_refused_value_is_swallowed_as_it_comes),
-        cmocka_unit_test(delete_incr_decr_touch),
-        cmocka_unit_test(meta_get_flags),
-        cmocka_unit_test(meta_keys_in_base64),
-        cmocka_unit_test(meta_set),
-        cmocka_unit_test(meta_arithmetic),
-        cmocka_unit_test(meta_errors),
-        cmocka_unit_test(commands_without_a_key),
-        cmocka_unit_test(unknown_words),
-        cmocka_unit_test(other_protocols_are_closed),
-        cmocka_unit_test(endless_lines_are_closed),
+        cmocka_unit_test(delete_incr_decr_and_touch_are_read),
+        cmocka_unit_test(the_flags_of_mg_are_read),
+        cmocka_unit_test(a_meta_key_may_be_base64),
+        cmocka_unit_test(ms_is_read_with_its_flags_and_data),
+        cmocka_unit_test(ma_is_read_with_its_defaults),
+        cmocka_unit_test(malformed_meta_lines_are_refused),
+        cmocka_unit_test(commands_without_a_key_have_an_argument),
+        cmocka_unit_test(unknown_words_are_refused),
+        cmocka_unit_test(another_protocol_closes_the_connection),
+        CASE(an_endless_line_closes_the_connection),
         cmocka_unit_test(more_is_wanted_until_all_is_there),
         cmocka_unit_test(requests_follow_each_other),
     };

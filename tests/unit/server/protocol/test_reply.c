@@ -2,14 +2,10 @@
 /* The exact bytes of each outcome of each command. Requests are parsed from text. */
 #include "server/protocol/base64.h"
 #include "server/protocol/parser.h"
-#include "server/protocol/reply.h"
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
+#include "tests/support/check.h"
+#include "tests/support/reply_room.h"
 #include <stdio.h>
 #include <stdlib.h>
-
-#include <cmocka.h>
 
 static struct request request;
 
@@ -21,18 +17,33 @@ static void parse_request(const char *text) {
     assert_int_equal(parse(&parser, text, strlen(text), key_buffer, &request, &consumed, &wanted), PARSE_OK);
 }
 
+static char *answer; /* of exactly the room that it may take, so that the sanitizer sees every step beyond */
+
+static int free_answer(void **state __attribute__((unused))) {
+    free(answer);
+    answer = NULL;
+    return 0;
+}
+
+/* Writes the answer to `request`; returns its end. */
+static char *write_answer(const struct outcome *outcome, char **ret_value_at) {
+    size_t room = reply_room(&request, outcome);
+    free(answer);
+    answer = malloc(room);
+    assert_non_null(answer);
+    char *end = reply_write(answer, &request, outcome, ret_value_at);
+    assert_true((size_t)(end - answer) <= room);
+    return end;
+}
+
 /* The request of text, with this outcome, is answered with expected, within its bound. */
 static void assert_reply(const char *text, const struct outcome *outcome, const char *expected) {
+    char *value_at;
     parse_request(text);
-    char *out = malloc(reply_bound(&request, outcome));
-    assert_non_null(out);
-    char *value_at = out;
-    char *end = reply_write(out, &request, outcome, &value_at);
+    size_t size = (size_t)(write_answer(outcome, &value_at) - answer);
     assert_null(value_at);
-    assert_true((size_t)(end - out) <= reply_bound(&request, outcome));
-    if ((size_t)(end - out) != strlen(expected) || memcmp(out, expected, strlen(expected)) != 0)
-        fail_msg("%s -> %.*s, expected %s", text, (int)(end - out), out, expected);
-    free(out);
+    if (size != strlen(expected) || memcmp(answer, expected, size) != 0)
+        fail_msg("%s -> %.*s, expected %s", text, (int)size, answer, expected);
 }
 
 static struct outcome status(enum outcome_status status_) {
@@ -63,8 +74,7 @@ static void assert_hit(const char *text, const char *expected) {
 
 /* ---- Classic ---- */
 
-static void gets_and_ends(void **state) {
-    (void)state;
+TEST(gets_are_answered_key_by_key_up_to_END) {
     assert_hit("get k\r\n", "VALUE k 4294967295 5\r\nvalue\r\nEND\r\n");
     assert_hit("gets k\r\n", "VALUE k 4294967295 5 18446744073709551615\r\nvalue\r\nEND\r\n");
     assert_hit("gat 0 k\r\n", "VALUE k 4294967295 5\r\nvalue\r\nEND\r\n");
@@ -79,8 +89,7 @@ static void gets_and_ends(void **state) {
     assert_reply("get k\r\n", &empty, "VALUE k 0 0\r\n\r\nEND\r\n");
 }
 
-static void words_of_classic_commands(void **state) {
-    (void)state;
+TEST(classic_commands_are_answered_by_words) {
     static const char set[] = "set k 0 0 1\r\nx\r\n", quiet[] = "set k 0 0 1 noreply\r\nx\r\n";
     assert_status(set, OUTCOME_STORED, "STORED\r\n");
     assert_status(set, OUTCOME_NOT_STORED, "NOT_STORED\r\n");
@@ -98,8 +107,7 @@ static void words_of_classic_commands(void **state) {
     assert_reply("get k more\r\n", &error, "SERVER_ERROR backend down\r\n");
 }
 
-static void numbers(void **state) {
-    (void)state;
+TEST(numbers_are_written_whole) {
     static const struct {
         uint64_t number;
         const char *text;
@@ -119,14 +127,13 @@ static void numbers(void **state) {
     }
 }
 
-static void errors_of_the_parser(void **state) {
-    (void)state;
+TEST(what_the_parser_refused_is_answered_by_its_error) {
     parse_request("bogus\r\n");
     char out[100], *value_at;
     char *end = reply_write(out, &request, NULL, &value_at);
     assert_int_equal(end - out, 7);
     assert_memory_equal(out, "ERROR\r\n", 7);
-    assert_true(reply_bound(&request, NULL) >= 7);
+    assert_true(reply_room(&request, NULL) >= 7);
     parse_request("bogus noreply\r\n");
     assert_ptr_equal(reply_write(out, &request, NULL, &value_at), out);
     parse_request("mn\r\n");
@@ -135,8 +142,7 @@ static void errors_of_the_parser(void **state) {
     assert_int_equal(end - out, 4);
 }
 
-static void large_values_are_not_copied(void **state) {
-    (void)state;
+TEST(large_values_are_not_copied) {
     struct outcome outcome = hit();
     outcome.view.value = slice_of(NULL, 1000000);
     outcome.view.large = (struct cache_large *)&outcome;
@@ -146,7 +152,7 @@ static void large_values_are_not_copied(void **state) {
     for (size_t i = 0; i < 2; i++) {
         char out[REPLY_LINE_MAX], *value_at;
         parse_request(texts[i]);
-        assert_true(reply_bound(&request, &outcome) <= sizeof out);
+        assert_true(reply_room(&request, &outcome) <= sizeof out);
         char *end = reply_write(out, &request, &outcome, &value_at);
         assert_int_equal(value_at - out, strlen(heads[i]));
         assert_memory_equal(out, heads[i], strlen(heads[i]));
@@ -157,8 +163,7 @@ static void large_values_are_not_copied(void **state) {
 
 /* ---- Meta ---- */
 
-static void meta_get(void **state) {
-    (void)state;
+TEST(mg_answers_its_flags_in_their_order) {
     assert_hit("mg k\r\n", "HD\r\n");
     assert_hit("mg k v\r\n", "VA 5\r\nvalue\r\n");
     assert_hit("mg k s t c f l h k v Oxyz\r\n",
@@ -176,16 +181,14 @@ static void meta_get(void **state) {
     assert_reply("mg k t\r\n", &immortal, "HD t-1\r\n");
 }
 
-static void the_ttl_before_and_after_its_change(void **state) {
-    (void)state;
+TEST(t_tells_the_ttl_as_it_was_at_its_place) {
     assert_hit("mg k t T30\r\n", "HD t10\r\n");
     assert_hit("mg k T30 t\r\n", "HD t30\r\n");
     assert_hit("mg k t N30\r\n", "HD t10\r\n");
     assert_hit("mg k N30 t\r\n", "HD t30\r\n");
 }
 
-static void marks(void **state) {
-    (void)state;
+TEST(marks_are_told_behind_the_flags) {
     struct outcome outcome = hit();
     outcome.won = true;
     assert_reply("mg k t\r\n", &outcome, "HD t30 W\r\n");
@@ -196,8 +199,7 @@ static void marks(void **state) {
     assert_reply("mg k v\r\n", &outcome, "VA 5 Z X\r\nvalue\r\n");
 }
 
-static void meta_set(void **state) {
-    (void)state;
+TEST(ms_answers_its_flags) {
     struct outcome stored = hit();
     stored.status = OUTCOME_STORED;
     assert_reply("ms k 1\r\nx\r\n", &stored, "HD\r\n");
@@ -210,8 +212,7 @@ static void meta_set(void **state) {
     assert_reply("ms k 1 q\r\nx\r\n", &error, "SERVER_ERROR x\r\n");
 }
 
-static void meta_delete(void **state) {
-    (void)state;
+TEST(md_answers_its_flags) {
     assert_status("md k\r\n", OUTCOME_DELETED, "HD\r\n");
     assert_status("md k Oab k\r\n", OUTCOME_DELETED, "HD Oab kk\r\n");
     assert_status("md k q\r\n", OUTCOME_DELETED, "");
@@ -219,8 +220,7 @@ static void meta_delete(void **state) {
     assert_status("md k q\r\n", OUTCOME_EXISTS, "EX\r\n");
 }
 
-static void meta_arithmetic(void **state) {
-    (void)state;
+TEST(ma_answers_its_flags_and_the_number) {
     struct outcome number = hit();
     number.status = OUTCOME_NUMBER;
     number.number = 1234;
@@ -233,8 +233,7 @@ static void meta_arithmetic(void **state) {
     assert_status("ma k k v\r\n", OUTCOME_EXISTS, "EX kk\r\n");
 }
 
-static void meta_debug(void **state) {
-    (void)state;
+TEST(me_tells_all_of_an_entry) {
     struct outcome outcome = hit();
     outcome.view.version = 9;
     assert_reply("me k\r\n", &outcome, "ME k exp=30 la=12 cas=9 fetch=yes cls=1 size=69\r\n");
@@ -245,8 +244,7 @@ static void meta_debug(void **state) {
     assert_status("me k\r\n", OUTCOME_MISS, "EN\r\n");
 }
 
-static void the_longest_answers_fit(void **state) {
-    (void)state;
+TEST(the_longest_answer_fits) {
     char text[600], key[ENTRY_KEY_MAX + 1];
     memset(key, 'k', ENTRY_KEY_MAX);
     key[ENTRY_KEY_MAX] = 0;
@@ -255,16 +253,13 @@ static void the_longest_answers_fit(void **state) {
     outcome.won = outcome.stale = outcome.lost = true;
     outcome.last_access = UINT32_MAX;
     parse_request(text);
-    char *out = malloc(reply_bound(&request, &outcome)), *value_at;
-    char *end = reply_write(out, &request, &outcome, &value_at);
-    assert_true((size_t)(end - out) <= reply_bound(&request, &outcome));
-    free(out);
+    char *value_at;
+    write_answer(&outcome, &value_at);
 }
 
 /* ---- Base64 ---- */
 
-static void base64_there_and_back(void **state) {
-    (void)state;
+TEST(base64_is_read_as_it_is_written) {
     char raw[100], encoded[BASE64_SIZE(100)], decoded[BASE64_SIZE(100)];
     for (size_t i = 0; i < sizeof raw; i++)
         raw[i] = (char)(i * 37);
@@ -284,20 +279,20 @@ static void base64_there_and_back(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(gets_and_ends),
-        cmocka_unit_test(words_of_classic_commands),
-        cmocka_unit_test(numbers),
-        cmocka_unit_test(errors_of_the_parser),
+        cmocka_unit_test(gets_are_answered_key_by_key_up_to_END),
+        cmocka_unit_test(classic_commands_are_answered_by_words),
+        cmocka_unit_test(numbers_are_written_whole),
+        cmocka_unit_test(what_the_parser_refused_is_answered_by_its_error),
         cmocka_unit_test(large_values_are_not_copied),
-        cmocka_unit_test(meta_get),
-        cmocka_unit_test(the_ttl_before_and_after_its_change),
-        cmocka_unit_test(marks),
-        cmocka_unit_test(meta_set),
-        cmocka_unit_test(meta_delete),
-        cmocka_unit_test(meta_arithmetic),
-        cmocka_unit_test(meta_debug),
-        cmocka_unit_test(the_longest_answers_fit),
-        cmocka_unit_test(base64_there_and_back),
+        cmocka_unit_test(mg_answers_its_flags_in_their_order),
+        cmocka_unit_test(t_tells_the_ttl_as_it_was_at_its_place),
+        cmocka_unit_test(marks_are_told_behind_the_flags),
+        cmocka_unit_test(ms_answers_its_flags),
+        cmocka_unit_test(md_answers_its_flags),
+        cmocka_unit_test(ma_answers_its_flags_and_the_number),
+        cmocka_unit_test(me_tells_all_of_an_entry),
+        cmocka_unit_test(the_longest_answer_fits),
+        cmocka_unit_test(base64_is_read_as_it_is_written),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, NULL, free_answer);
 }
