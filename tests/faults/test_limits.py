@@ -2,6 +2,7 @@
 """Clients that misbehave: too many, too slow, endless, half-closed, or plain noise. Whatever they do costs them their own
 connection and the server a bounded amount of memory."""
 
+import contextlib
 import random
 import socket
 import threading
@@ -222,14 +223,12 @@ def test_noise(serve, config):
             except OSError:
                 pass
 
-    makers = [Background(make_noise, seed) for seed in range(4)]
-    end = time.monotonic() + 4
-    for maker in makers:
-        maker.thread.start()
-    while time.monotonic() < end:
-        assert honest.get_many(list(kept)) == kept
-    for maker in makers:
-        maker.join()
+    with contextlib.ExitStack() as makers:
+        for seed in range(4):
+            makers.enter_context(Background(make_noise, seed))
+        end = time.monotonic() + 4
+        while time.monotonic() < end:
+            assert honest.get_many(list(kept)) == kept
     check_served(server)
     eventually(lambda: connections(server) < 10)
 

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: MIT
 """The life of the process: how it starts, in the background too, what signals do, and how it ends."""
 
+import contextlib
 import os
 import re
 import signal
 import socket
-import sqlite3
 import subprocess
 import time
 
 import pytest
-from forebay import SANITIZER_REPORT, Client, Config, Server, binary, eventually, free_port, namespace
+from forebay import SANITIZER_REPORT, Client, Config, Server, binary, eventually, free_port, locked, namespace
 
 SESSIONS = namespace("sessions", "sess:", "write-behind", flush_delay="50ms")
 
@@ -20,6 +20,20 @@ def run(*options, seconds=60, **more):
     done = subprocess.run([binary(), *options], capture_output=True, text=True, timeout=seconds, check=False, **more)
     assert not SANITIZER_REPORT.search(done.stderr), done.stderr
     return done.returncode, done.stdout, done.stderr
+
+
+@contextlib.contextmanager
+def running(folder, *options, **environment):
+    """The server with these options alone; it has to end well at SIGTERM. What it said is in folder/said afterwards."""
+    with open(folder / "said", "wb") as said:
+        process = subprocess.Popen([binary(), *options], stderr=said, env={**os.environ, **environment})
+    try:
+        yield process
+        process.terminate()
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.wait()
 
 
 def alive(pid):
@@ -97,34 +111,25 @@ def test_a_background_start_that_fails_is_told(background, serve):
 def test_without_tcp(tmp_path):
     """-p 0 leaves TCP out whatever -l says; the Unix socket of an address list is served all the same."""
     path, ports = tmp_path / "socket", tmp_path / "ports"
-    process = subprocess.Popen([binary(), "-p", "0", "-l", f"127.0.0.1:{free_port()},unix:{path}"], stderr=subprocess.PIPE,
-                               env={**os.environ, "MEMCACHED_PORT_FILENAME": str(ports)})
-    try:
+    with running(tmp_path, "-p", "0", "-l", f"127.0.0.1:{free_port()},unix:{path}", MEMCACHED_PORT_FILENAME=str(ports)):
         eventually(ports.exists)
         assert ports.read_text() == ""
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(str(path))
             client.sendall(b"stats settings\r\n")
             assert b"STAT tcpport 0\r\n" in client.makefile("rb").read(100)
-    finally:
-        process.terminate()
-        said = process.communicate(timeout=60)[1].decode()
-    assert process.returncode == 0 and f"serves unix:{path} with" in said, said
+    said = (tmp_path / "said").read_text()
+    assert f"serves unix:{path} with" in said, said
 
 
 def test_port_file(tmp_path):
     """As memcached's: MEMCACHED_PORT_FILENAME tells which free port was taken."""
     path = tmp_path / "ports"
-    process = subprocess.Popen([binary(), "-l", "127.0.0.1", "-p", "-1"], stderr=subprocess.DEVNULL,
-                               env={**os.environ, "MEMCACHED_PORT_FILENAME": str(path)})
-    try:
+    with running(tmp_path, "-l", "127.0.0.1", "-p", "-1", MEMCACHED_PORT_FILENAME=str(path)):
         eventually(path.exists)
         found = re.fullmatch(r"TCP INET: (\d+)\n", path.read_text())
         assert found
         assert Client(int(found.group(1))).command("version").startswith(b"VERSION ")
-    finally:
-        process.terminate()
-        assert process.wait(60) == 0
 
 
 def unix_command(path, text):
@@ -147,18 +152,13 @@ def test_unix_socket(tmp_path):
     path = tmp_path / "f.sock"
     with socket.socket(socket.AF_UNIX) as left_behind:
         left_behind.bind(str(path))
-    command = [binary(), "-s", str(path), "-a", "770"]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    try:
+    with running(tmp_path, "-s", str(path), "-a", "770") as process:
         eventually(lambda: process.poll() is not None or path.exists() and os.stat(path).st_mode & 0o777 == 0o770)
         answer = eventually(lambda: unix_command_if_served(path, b"version\r\n"))
         assert answer.startswith(b"VERSION ")
         status, _, said = run("-s", str(path))
         assert status == 1 and str(path) in said, "a socket that is served is not taken away"
         assert unix_command(path, b"version\r\n").startswith(b"VERSION ")
-    finally:
-        process.terminate()
-        assert process.wait(60) == 0
     assert not path.exists()
 
 
@@ -205,16 +205,13 @@ def test_a_second_sigterm_ends_the_drain(serve):
     client = server.client()
     for i in range(20):
         assert client.set(f"sess:{i}", b"v") == b"STORED"
-    lock = sqlite3.connect(os.path.join(server.folder, "store.db"), isolation_level=None)
-    lock.execute("BEGIN EXCLUSIVE")
-    server.signal(signal.SIGTERM)
-    eventually(lambda: "draining for at most 600000 ms" in server.log())
-    time.sleep(1)
-    server.check_alive()
-    server.stop()
-    assert re.search(r"20 left, all of them in the journal", server.log())
-    lock.execute("ROLLBACK")
-    lock.close()
+    with locked(server):
+        server.signal(signal.SIGTERM)
+        eventually(lambda: "draining for at most 600000 ms" in server.log())
+        time.sleep(1)
+        server.check_alive()
+        server.stop()
+        assert re.search(r"20 left, all of them in the journal", server.log())
     server.start()
     assert server.client().get("sess:7") == b"v"
 
@@ -222,12 +219,9 @@ def test_a_second_sigterm_ends_the_drain(serve):
 def test_no_client_is_accepted_while_draining(serve):
     server = serve(Config(namespace("sessions", "sess:", "write-behind", flush_delay="1h"), drain_timeout="10m"))
     assert server.client().set("sess:1", b"v") == b"STORED"
-    lock = sqlite3.connect(os.path.join(server.folder, "store.db"), isolation_level=None)
-    lock.execute("BEGIN EXCLUSIVE")
-    server.signal(signal.SIGTERM)
-    eventually(lambda: not server.answers())
-    lock.execute("ROLLBACK")
-    lock.close()
+    with locked(server):
+        server.signal(signal.SIGTERM)
+        eventually(lambda: not server.answers())
     eventually(lambda: not server.running())  # another SIGTERM would end the drain
     assert len(server.rows()) == 1
 
