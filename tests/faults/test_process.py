@@ -61,7 +61,7 @@ def background(tmp_path):
         os.kill(int(pid_file.read_text()), signal.SIGKILL)
 
 
-def test_words_about_itself():
+def test_it_tells_its_version_its_options_and_its_licence():
     status, out, _ = run("--version")
     assert status == 0 and re.match(r"forebay \d+\.\d+\.\d+", out)
     assert run("-V")[1] == out
@@ -79,7 +79,7 @@ def test_words_about_itself():
     (["-Y", "/nowhere/auth"], 1, "/nowhere/auth"),
     (["--journal-dump", "/nowhere"], 1, "/nowhere"),
 ])
-def test_exit_status(options, status, word):
+def test_a_start_that_fails_has_a_status_and_a_reason(options, status, word):
     if word == "no-such-user" and os.geteuid() != 0:
         pytest.skip("-u means something for root alone")
     found, out, said = run("-l", "127.0.0.1", "-p", "-1", *options)
@@ -87,8 +87,8 @@ def test_exit_status(options, status, word):
     assert (found, word in said) == (status, True), said
 
 
-def test_in_the_background(background):
-    """The parent waits until clients can connect; the process it leaves behind ends at SIGTERM and takes its pid file away."""
+def test_the_background_start_returns_when_clients_can_connect(background):
+    """The parent waits until clients can connect; the process it leaves behind ends at SIGTERM and removes its pid file."""
     status, said, port = background()
     assert status == 0, said
     client = Client(port)
@@ -108,7 +108,7 @@ def test_a_background_start_that_fails_is_told(background, serve):
     assert not background.pid_file.exists()
 
 
-def test_without_tcp(tmp_path):
+def test_without_tcp_the_unix_socket_is_served(tmp_path):
     """-p 0 leaves TCP out whatever -l says; the Unix socket of an address list is served all the same."""
     path, ports = tmp_path / "socket", tmp_path / "ports"
     with running(tmp_path, "-p", "0", "-l", f"127.0.0.1:{free_port()},unix:{path}", MEMCACHED_PORT_FILENAME=str(ports)):
@@ -122,8 +122,8 @@ def test_without_tcp(tmp_path):
     assert f"serves unix:{path} with" in said, said
 
 
-def test_port_file(tmp_path):
-    """As memcached's: MEMCACHED_PORT_FILENAME tells which free port was taken."""
+def test_the_port_file_tells_which_port_was_taken(tmp_path):
+    """MEMCACHED_PORT_FILENAME names a file for it, as with memcached."""
     path = tmp_path / "ports"
     with running(tmp_path, "-l", "127.0.0.1", "-p", "-1", MEMCACHED_PORT_FILENAME=str(path)):
         eventually(path.exists)
@@ -148,7 +148,7 @@ def unix_command_if_served(path, text):
         return None
 
 
-def test_unix_socket(tmp_path):
+def test_a_unix_socket_that_nobody_serves_is_replaced(tmp_path):
     path = tmp_path / "f.sock"
     with socket.socket(socket.AF_UNIX) as left_behind:
         left_behind.bind(str(path))
@@ -162,7 +162,7 @@ def test_unix_socket(tmp_path):
     assert not path.exists()
 
 
-def test_a_file_that_is_no_socket_is_left_alone(tmp_path):
+def test_a_file_that_is_not_a_socket_is_left_alone(tmp_path):
     path = tmp_path / "precious"
     path.write_text("data")
     status, _, said = run("-s", str(path))
@@ -227,7 +227,7 @@ def test_no_client_is_accepted_while_draining(serve):
 
 
 @pytest.mark.parametrize("words", ["shutdown", "shutdown graceful"])
-def test_shutdown(serve, words):
+def test_shutdown_ends_the_server(serve, words):
     server = serve(options=["-A"])
     assert server.client().command("shutdown now").startswith(b"CLIENT_ERROR")
     client = server.client()
@@ -236,7 +236,7 @@ def test_shutdown(serve, words):
     server.check_end(server.wait())
 
 
-def test_signals_that_end_nothing(serve):
+def test_other_signals_end_nothing(serve):
     server = serve()
     client = server.client()
     for number in (signal.SIGUSR1, signal.SIGHUP, signal.SIGPIPE, signal.SIGHUP):
@@ -284,7 +284,7 @@ def test_too_many_connections_are_told(serve):
 
 
 def test_too_many_connections_wait(serve):
-    """no_maxconns_fast: who comes too late waits in the backlog until somebody leaves."""
+    """no_maxconns_fast: a client that comes too late waits in the backlog until another leaves."""
     server = serve(options=["-c", "5", "-o", "no_maxconns_fast"])
     eventually(lambda: server.client().stats()["curr_connections"] == "1")
     held = []
@@ -302,7 +302,7 @@ def test_too_many_connections_wait(serve):
     eventually(lambda: held[0].stats()["accepting_conns"] == "1")
 
 
-def test_as_many_descriptors_as_there_are(tmp_path):
+def test_a_limit_of_descriptors_is_told_with_its_remedy(tmp_path):
     """A limit that cannot be raised is told, with the remedy."""
     if os.geteuid() == 0:
         command = ["setpriv", "--reuid=65534", "--clear-groups", "--inh-caps=-all", binary()]

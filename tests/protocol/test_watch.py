@@ -4,6 +4,7 @@
 Each test is played against Forebay and, where the behaviour is common, against memcached ($MEMCACHED or the installed one).
 """
 
+import contextlib
 import re
 import socket
 import time
@@ -45,17 +46,13 @@ def kind(request):
 @pytest.fixture
 def start(kind, tmp_path):
     """Starts a server with these options."""
-    servers = []
+    with contextlib.ExitStack() as servers:
+        def begin(*options):
+            server = forebay.Server(tmp_path, options=options) if kind == "forebay" else Memcached(tmp_path, options)
+            servers.callback(server.stop)
+            return server.start()
 
-    def begin(*options):
-        folder = tmp_path / str(len(servers))
-        server = forebay.Server(folder, options=options) if kind == "forebay" else Memcached(folder, options)
-        servers.append(server.start())
-        return servers[-1]
-
-    yield begin
-    for server in servers:
-        server.stop()
+        yield begin
 
 
 @pytest.fixture
@@ -65,15 +62,8 @@ def server(start):
 
 @pytest.fixture
 def connect(server):
-    made = []
-
-    def make():
-        made.append(Listener(server.port))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
+    with contextlib.ExitStack() as clients:
+        yield lambda: clients.enter_context(Listener(server.port))
 
 
 def watch(connect, kinds=b""):
@@ -82,7 +72,7 @@ def watch(connect, kinds=b""):
     return watcher
 
 
-def test_fetchers(connect):
+def test_fetchers_are_told_of_every_look_at_an_entry(connect):
     watcher, client = watch(connect), connect()
     assert client.command(b"set k 0 0 3\r\nabc") == b"STORED"
     client.send(b"get k missing\r\nmg k v\r\nmn\r\n")
@@ -104,13 +94,13 @@ def test_fetchers(connect):
     (b"ms k 2 ME\r\nab", b"stored", b"add", b"0", 2),
     (b"ms k 2 MR\r\nab", b"not_stored", b"replace", b"0", 2),
 ])
-def test_mutations(connect, command, status, name, ttl, size):
+def test_mutations_are_told_with_their_status(connect, command, status, name, ttl, size):
     watcher, client = watch(connect, b"mutations"), connect()
     client.command(command)
     watcher.event(rb"type=item_store key=k status=%s cmd=%s ttl=%s clsid=\d+ cfd=\d+ size=%d" % (status, name, ttl, size))
 
 
-def test_a_cas_that_lost(connect):
+def test_a_cas_that_lost_is_told(connect):
     client = connect()
     assert client.command(b"set k 0 0 1\r\nx") == b"STORED"
     watcher = watch(connect, b"mutations")
@@ -118,7 +108,7 @@ def test_a_cas_that_lost(connect):
     watcher.event(rb"type=item_store key=k status=exists cmd=cas ttl=0 clsid=1 cfd=\d+ size=1")
 
 
-def test_deletions(connect):
+def test_only_deletes_that_delete_are_told(connect):
     watcher, client = watch(connect, b"deletions"), connect()
     for command, name in ((b"delete k", b"delete"), (b"md k", b"md")):
         client.command(command)  # there is nothing: no line
@@ -137,7 +127,7 @@ def watch_connections(server):
     return watcher
 
 
-def test_connections(server):
+def test_connections_are_told_when_they_begin_and_end(server):
     with watch_connections(server) as watcher:
         for farewell, reason in ((b"quit\r\n", b"normal"), (b"", b"normal"), (b"GET / HTTP/1.1\r\n", b"error")):
             with Listener(server.port) as client:
@@ -163,7 +153,7 @@ def test_idle_connections_are_told_and_watchers_are_never_idle(start):
             watcher.event(rb"type=conn_new .*")
 
 
-def test_evictions(start):
+def test_evictions_are_told(start):
     server = start("-m", "8")
     with Listener(server.port) as client, Listener(server.port) as watcher:
         assert watcher.command(b"watch evictions") == b"OK"
@@ -175,7 +165,7 @@ def test_evictions(start):
             watcher.event(rb"type=eviction key=key-\d+ fetch=no ttl=-1 la=\d+ clsid=\d+ size=8000")
 
 
-def test_several_kinds_and_beginnings_of_their_names(connect):
+def test_several_kinds_are_watched_by_beginnings_of_their_names(connect):
     watcher, client = watch(connect, b"fetch mutat sys"), connect()
     client.command(b"set k 0 0 1\r\nx")
     watcher.event(rb"type=item_get key=k .*")
@@ -190,7 +180,7 @@ def test_keys_are_escaped(connect):
     watcher.event(rb"type=item_store key=%00%01%02 .*")
 
 
-def test_words_that_are_no_events(connect):
+def test_words_that_are_not_events_are_refused(connect):
     client = connect()
     assert client.command(b"watch nonsense") == b"ERROR"
     assert client.command(b"watch fetchers nonsense") == b"ERROR"
@@ -199,7 +189,7 @@ def test_words_that_are_no_events(connect):
     assert client.line() == b"ERROR cannot pipeline other commands before watch"
 
 
-def test_no_watching_allowed(start):
+def test_watching_can_be_forbidden(start):
     server = start("-W")
     with Listener(server.port) as client:
         assert client.command(b"watch") == b"CLIENT_ERROR watch commands not allowed"
@@ -263,7 +253,7 @@ def fill(client, count):
 
 
 @pytest.mark.parametrize("count", [1, 5000])
-def test_metadump(connect, count):
+def test_a_metadump_has_a_line_for_every_key(connect, count):
     client = connect()
     fill(client, count)
     now = int(time.time())
@@ -285,7 +275,7 @@ def test_metadump(connect, count):
     assert client.command(b"version").startswith(b"VERSION")  # the connection goes on
 
 
-def test_mgdump(connect):
+def test_an_mgdump_can_be_sent_back(connect):
     client = connect()
     fill(client, 1000)
     assert client.command(b"ms AAEC 3 b\r\nabc") == b"HD"
@@ -307,7 +297,7 @@ def test_what_a_client_sends_behind_a_dump_is_answered(connect, kind):
     assert client.line() == b"VALUE key-1 1 3"
 
 
-def test_a_dump_that_cannot_be(connect):
+def test_a_dump_that_cannot_be_is_refused(connect):
     client = connect()
     assert client.command(b"lru_crawler metadump all") == b"NOTSTARTED no items to crawl"
     assert client.command(b"lru_crawler metadump 99") == b"BADCLASS invalid class id"
@@ -318,7 +308,7 @@ def test_a_dump_that_cannot_be(connect):
     assert client.command(b"lru_crawler metadump all") == b"CLIENT_ERROR lru crawler disabled"
 
 
-def test_no_dumping_allowed(start):
+def test_dumping_can_be_forbidden(start):
     server = start("-X")
     with Listener(server.port) as client:
         assert client.command(b"lru_crawler metadump all") == b"ERROR metadump not allowed"
@@ -326,7 +316,7 @@ def test_no_dumping_allowed(start):
         assert client.command(b"stats cachedump 1 1") == b"CLIENT_ERROR stats cachedump not allowed"
 
 
-def test_cachedump(connect, kind):
+def test_a_cachedump_shows_the_keys_of_a_class(connect, kind):
     client = connect()
     fill(client, 40)
     client.send(b"stats cachedump 1 0\r\n")
@@ -343,7 +333,7 @@ def test_cachedump(connect, kind):
     assert client.until(b"END") == []
 
 
-def test_dumps_are_of_all_namespaces_in_every_policy(tmp_path):
+def test_dumps_have_the_namespaces_of_every_policy(tmp_path):
     spaces = [forebay.namespace(policy, policy + ":", policy)
               for policy in ("cache-aside", "read-through", "write-through", "write-behind")]
     with forebay.Server(tmp_path, config=forebay.Config(*spaces)) as server, Listener(server.port) as client:
