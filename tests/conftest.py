@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Fixtures for all pytest layers, and how ctest learns that a whole file was skipped."""
 
+import contextlib
 import os
 import sys
 
@@ -17,19 +18,19 @@ SKIPPED = 77  # SKIP_RETURN_CODE in tests/CMakeLists.txt
 @pytest.fixture
 def serve(tmp_path):
     """serve(config=..., options=...) starts a server in the test's folder; all are stopped, and checked, afterwards."""
-    servers = []
-
-    def start(config=None, options=(), folder=None, **more):
-        server = forebay.Server(folder or tmp_path, config=config, options=options, **more)
-        servers.append(server)
-        return server.start()
-
-    yield start
-    for server in servers:
+    def end(server):
         if server.running():
             server.stop()
         elif forebay.SANITIZER_REPORT.search(server.log()):
             raise forebay.ServerFailed(server.log()[-8000:])
+
+    with contextlib.ExitStack() as servers:
+        def start(config=None, options=(), folder=None, **more):
+            server = forebay.Server(folder or tmp_path, config=config, options=options, **more)
+            servers.callback(end, server)
+            return server.start()
+
+        yield start
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def redis(tmp_path):
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session, exitstatus):
-    """A run of which nothing was left is neither a success nor a failure."""
+    """A run in which every test was skipped is neither a success nor a failure."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if reporter and exitstatus == 0 and "skipped" in reporter.stats and "passed" not in reporter.stats:
         session.exitstatus = SKIPPED

@@ -5,8 +5,8 @@ Each client goes through two things: its commands, on a cache-aside and on a wri
 is restarted under it. CLIENTS_AGAINST=/usr/bin/memcached runs the commands against memcached instead, to see that a
 test asks for nothing that memcached would not answer.
 
-A session flow has two halves, written in the client's own language: `write` stores what KEPT and the rest below say,
-`read` checks it through the same client after the restart. The rows are looked at with the sqlite3 shell.
+A session flow has two halves, written in the client's own language: `write` stores the keys that check_rows below looks for,
+`read` checks them through the same client after the restart. The rows are looked at with the sqlite3 shell.
 """
 
 import os
@@ -83,7 +83,7 @@ BIG = b"0123456789" * 20000
 
 
 def check_rows(server, prefix="sess:", client_keeps_bytes=True, client_escapes=False):
-    """What `write` stored, as an operator sees it: with the sqlite3 shell, once the write-behind is through."""
+    """What `write` stored, as an operator sees it: with the sqlite3 shell, once all is flushed."""
     server.client().sync("sessions")
     found = shell(server, "select cast(key as text), hex(substr(value, 1, 100)), expires_at from sessions "
                           f"where key between cast('{prefix}' as blob) and cast('{prefix}~' as blob)")

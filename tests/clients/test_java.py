@@ -21,7 +21,7 @@ def java(*arguments, port):
     return run("java", "-cp", JAR, "java/Client.java", *arguments, port=port)
 
 
-def test_commands(server, prefix):
+def test_every_command_is_answered(server, prefix):
     java("commands", prefix, port=server.port)
 
 

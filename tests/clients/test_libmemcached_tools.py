@@ -30,7 +30,7 @@ def put(server, folder, **files):
         tool(server, "memccp", "--set", "--expire=600", name, cwd=folder)
 
 
-def test_put_and_show(server, tmp_path):
+def test_what_memccp_put_memccat_shows(server, tmp_path):
     put(server, tmp_path / "f", one=b"first", two=BINARY, big=BIG)
     assert tool(server, "memccat", "one") == b"first\n"
     assert tool(server, "memccat", "two") == BINARY + b"\n"
@@ -39,7 +39,7 @@ def test_put_and_show(server, tmp_path):
     assert b"first" in tool(server, "memccat", "--verbose", "one")
 
 
-def test_add_and_replace(server, tmp_path):
+def test_add_and_replace_look_whether_there_is_one(server, tmp_path):
     folder = tmp_path / "f"
     put(server, folder, one=b"first")
     (folder / "one").write_bytes(b"second")
@@ -49,7 +49,7 @@ def test_add_and_replace(server, tmp_path):
     assert tool(server, "memccat", "one") == b"second\n"
 
 
-def test_exist_touch_remove(server, tmp_path):
+def test_an_item_exists_until_it_is_removed(server, tmp_path):
     tool(server, "memcexist", "one", status=1)
     put(server, tmp_path / "f", one=b"first")
     tool(server, "memcexist", "one")
@@ -58,7 +58,7 @@ def test_exist_touch_remove(server, tmp_path):
     tool(server, "memcexist", "one", status=1)
 
 
-def test_ping_statistics_flush(server, tmp_path):
+def test_ping_statistics_and_flush_are_answered(server, tmp_path):
     tool(server, "memcping")
     put(server, tmp_path / "f", one=b"first")
     assert b"curr_items: 1" in tool(server, "memcstat")
@@ -73,7 +73,7 @@ CAPABLE = {"version", "quit", "verbosity", "set", "set noreply", "get", "gets", 
            "decr noreply", "append", "append noreply", "prepend", "prepend noreply", "stat"}
 
 
-def test_capable_in_text(server):
+def test_memccapable_finds_all_its_commands(server):
     """memccapable -a: every ASCII test of libmemcached."""
     done = subprocess.run(["memccapable", "-h", "127.0.0.1", "-p", str(server.port), "-a"], timeout=SECONDS, check=False,
                           stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)

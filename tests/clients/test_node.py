@@ -26,7 +26,7 @@ def program(request):
     return PROGRAMS[request.param]
 
 
-def test_commands(server, program, prefix):
+def test_every_command_is_answered(server, program, prefix):
     run("node", program, "commands", prefix, port=server.port)
 
 
@@ -49,7 +49,7 @@ def application(port, cookies):
             process.stdin.close()
 
 
-def test_express_sessions(restart):
+def test_express_sessions_survive_restarts(restart):
     """One browser, an application that is started anew each time (its client would not notice at once that its connection
     is gone), and a server that is restarted under it."""
     cookies = http.cookiejar.CookieJar()

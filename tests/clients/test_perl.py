@@ -15,7 +15,7 @@ def module(request):
     return request.param
 
 
-def test_commands(server, module, prefix):
+def test_every_command_is_answered(server, module, prefix):
     run("perl", "perl/client.pl", module, "commands", prefix, port=server.port)
 
 

@@ -27,7 +27,7 @@ def visit(port, extension, what="visits", name="abc123", seconds="0.02"):
     return run("php", "-d", prefix, "php/session.php", extension, name, what, seconds, port=port).strip()
 
 
-def test_commands(server, extension, prefix):
+def test_every_command_is_answered(server, extension, prefix):
     php(extension, "commands", prefix, port=server.port)
 
 
@@ -35,7 +35,7 @@ def test_sessions_survive_a_restart(flow, extension):
     flow(lambda port: php(extension, "write", "sess:", port=port), lambda port: php(extension, "read", "sess:", port=port))
 
 
-def test_session_handler(restart, extension):
+def test_the_session_handler_keeps_sessions(restart, extension):
     assert [visit(restart.port, extension) for _ in range(3)] == ["1", "2", "3"]
     restart.again()
     assert visit(restart.port, extension) == "4"
@@ -49,7 +49,7 @@ def test_session_handler(restart, extension):
     assert visit(restart.port, extension) == "1"
 
 
-def test_session_lock(server, extension):
+def test_the_session_lock_lets_one_in_at_a_time(server, extension):
     """Requests of one session at the same time: the lock makes them one after the other, so no visit is lost."""
     with concurrent.futures.ThreadPoolExecutor(6) as pool:
         counted = list(pool.map(lambda _: int(visit(server.port, extension, "slow")), range(18)))

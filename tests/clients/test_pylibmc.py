@@ -20,7 +20,7 @@ def client(request, server):
     return connect(server.port, **request.param)
 
 
-def test_set_and_get(client, prefix):
+def test_what_is_set_is_got(client, prefix):
     assert client.get(prefix + "k") is None
     assert client.set(prefix + "k", b"v")
     assert client.get(prefix + "k") == b"v"
@@ -29,7 +29,7 @@ def test_set_and_get(client, prefix):
     assert client[prefix + "k"] == "text"
 
 
-def test_many_keys_at_once(client, prefix):
+def test_many_keys_go_at_once(client, prefix):
     values = {f"{prefix}{i}": b"%d" % i for i in range(500)}
     assert client.set_multi(values) == []
     assert client.get_multi(list(values)) == values
@@ -38,7 +38,7 @@ def test_many_keys_at_once(client, prefix):
     assert len(client.get_multi(list(values))) == 498
 
 
-def test_add_and_replace(client, prefix):
+def test_add_and_replace_look_whether_there_is_one(client, prefix):
     assert not client.replace(prefix + "k", b"0")
     assert client.add(prefix + "k", b"1")
     assert not client.add(prefix + "k", b"2")
@@ -46,14 +46,14 @@ def test_add_and_replace(client, prefix):
     assert client.get(prefix + "k") == b"3"
 
 
-def test_append_and_prepend(client, prefix):
+def test_append_and_prepend_grow_a_value(client, prefix):
     client.set(prefix + "k", b"middle")
     assert client.append(prefix + "k", b"-end")
     assert client.prepend(prefix + "k", b"start-")
     assert client.get(prefix + "k") == b"start-middle-end"
 
 
-def test_cas(client, prefix):
+def test_a_cas_with_an_old_token_fails(client, prefix):
     client.set(prefix + "k", b"1")
     value, token = client.gets(prefix + "k")
     assert value == b"1"
@@ -62,7 +62,7 @@ def test_cas(client, prefix):
     assert client.get(prefix + "k") == b"2"
 
 
-def test_counters(client, prefix):
+def test_counters_count(client, prefix):
     with pytest.raises(pylibmc.NotFound):
         client.incr(prefix + "n")
     client.set(prefix + "n", b"10")
@@ -74,7 +74,7 @@ def test_counters(client, prefix):
         client.incr(prefix + "text")
 
 
-def test_delete_and_touch(client, prefix):
+def test_delete_and_touch_tell_whether_there_was_one(client, prefix):
     assert not client.delete(prefix + "k")
     client.set(prefix + "k", b"v")
     assert client.touch(prefix + "k", 100)
@@ -83,7 +83,7 @@ def test_delete_and_touch(client, prefix):
     assert not client.touch(prefix + "k", 100)
 
 
-def test_expiry(client, prefix):
+def test_entries_expire(client, prefix):
     client.set(prefix + "short", b"v", time=1)
     client.set(prefix + "long", b"v", time=100)
     client.set(prefix + "absolute", b"v", time=int(time.time()) + 1)
@@ -99,12 +99,12 @@ def test_types_travel_in_the_flags(client, prefix):
     assert {name: client.get(prefix + name) for name in values} == values
 
 
-def test_compressed_values(client, prefix):
+def test_compressed_values_come_back(client, prefix):
     client.set(prefix + "big", BIG, min_compress_len=100)
     assert client.get(prefix + "big") == BIG
 
 
-def test_statistics(client):
+def test_statistics_are_read(client):
     [(where, stats)] = client.get_stats()
     assert where.startswith(b"127.0.0.1")
     assert int(stats["curr_connections"]) >= 1

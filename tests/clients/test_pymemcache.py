@@ -34,7 +34,7 @@ def client(make, server):
     return make(server.port)
 
 
-def test_set_and_get(client, prefix):
+def test_what_is_set_is_got(client, prefix):
     assert client.get(prefix + "k") is None
     assert client.get(prefix + "k", "default") == "default"
     assert client.set(prefix + "k", b"v") is True
@@ -43,7 +43,7 @@ def test_set_and_get(client, prefix):
     assert client.get(prefix + "k") == b""
 
 
-def test_many_keys_at_once(client, prefix):
+def test_many_keys_go_at_once(client, prefix):
     values = {f"{prefix}{i}": b"%d" % i for i in range(500)}
     assert client.set_many(values) == []
     assert client.get_many(list(values)) == values
@@ -52,7 +52,7 @@ def test_many_keys_at_once(client, prefix):
     assert len(client.get_many(list(values))) == 498
 
 
-def test_add_and_replace(client, prefix):
+def test_add_and_replace_look_whether_there_is_one(client, prefix):
     assert client.replace(prefix + "k", b"0") is False
     assert client.add(prefix + "k", b"1") is True
     assert client.add(prefix + "k", b"2") is False
@@ -61,7 +61,7 @@ def test_add_and_replace(client, prefix):
     assert client.get(prefix + "k") == b"3"
 
 
-def test_append_and_prepend(client, prefix):
+def test_append_and_prepend_grow_a_value(client, prefix):
     assert client.append(prefix + "k", b"x") is False
     client.set(prefix + "k", b"middle")
     assert client.append(prefix + "k", b"-end") is True
@@ -69,7 +69,7 @@ def test_append_and_prepend(client, prefix):
     assert client.get(prefix + "k") == b"start-middle-end"
 
 
-def test_cas(client, prefix):
+def test_a_cas_with_an_old_token_fails(client, prefix):
     assert client.cas(prefix + "k", b"x", b"1") is None
     client.set(prefix + "k", b"1")
     value, token = client.gets(prefix + "k")
@@ -79,7 +79,7 @@ def test_cas(client, prefix):
     assert client.get(prefix + "k") == b"2"
 
 
-def test_gets_many(client, prefix):
+def test_gets_many_has_a_token_for_each(client, prefix):
     client.set(prefix + "a", b"1")
     client.set(prefix + "b", b"2")
     found = client.gets_many([prefix + "a", prefix + "b", prefix + "c"])
@@ -87,7 +87,7 @@ def test_gets_many(client, prefix):
     assert len({token for _, token in found.values()}) == 2
 
 
-def test_counters(client, prefix):
+def test_counters_count(client, prefix):
     assert client.incr(prefix + "n", 1) is None
     client.set(prefix + "n", b"10")
     assert client.incr(prefix + "n", 5) == 15
@@ -97,13 +97,13 @@ def test_counters(client, prefix):
     assert client.incr(prefix + "n", 2) == 1
 
 
-def test_a_counter_that_is_no_number(client, prefix):
+def test_what_is_not_a_number_does_not_count(client, prefix):
     client.set(prefix + "n", b"ten")
     with pytest.raises(Exception, match="(?i)non-numeric"):
         client.incr(prefix + "n", 1)
 
 
-def test_delete_and_touch(client, prefix):
+def test_delete_and_touch_tell_whether_there_was_one(client, prefix):
     assert client.delete(prefix + "k") is False
     assert client.touch(prefix + "k", 10) is False
     client.set(prefix + "k", b"v")
@@ -112,7 +112,7 @@ def test_delete_and_touch(client, prefix):
     assert client.get(prefix + "k") is None
 
 
-def test_expiry(client, prefix):
+def test_entries_expire(client, prefix):
     client.set(prefix + "short", b"v", expire=1)
     client.set(prefix + "long", b"v", expire=100)
     client.set(prefix + "past", b"v", expire=-1)
@@ -122,7 +122,7 @@ def test_expiry(client, prefix):
     assert client.get(prefix + "long") == b"v"
 
 
-def test_big_and_binary_values(client, prefix):
+def test_big_and_binary_values_come_back(client, prefix):
     client.set(prefix + "big", BIG)
     client.set(prefix + "binary", BINARY)
     assert client.get(prefix + "big") == BIG
@@ -132,7 +132,7 @@ def test_big_and_binary_values(client, prefix):
     assert client.get(prefix + "binary") == BINARY
 
 
-def test_keys_at_the_limit(client, prefix):
+def test_a_key_may_have_250_bytes(client, prefix):
     key = prefix + "k" * (250 - len(prefix))
     assert client.set(key, b"v") is True
     assert client.get(key) == b"v"
@@ -140,7 +140,7 @@ def test_keys_at_the_limit(client, prefix):
         client.set(key + "k", b"v")
 
 
-def test_flags_through_a_serializer(make, server, prefix):
+def test_types_travel_through_a_serializer(make, server, prefix):
     client = make(server.port, serde=pickle_serde)
     values = {"text": "grün", "number": 17, "list": [1, {"a": None}], "bytes": b"\0\1"}
     for name, value in values.items():
@@ -148,7 +148,7 @@ def test_flags_through_a_serializer(make, server, prefix):
     assert {name: client.get(prefix + name) for name in values} == values
 
 
-def test_noreply(client, prefix):
+def test_noreply_is_not_answered(client, prefix):
     for i in range(1000):
         client.set(f"{prefix}{i}", b"v", noreply=True)
     client.delete(prefix + "1", noreply=True)
@@ -158,7 +158,7 @@ def test_noreply(client, prefix):
     assert client.get(prefix + "999") == b"v"
 
 
-def test_statistics_and_version(server):
+def test_statistics_and_version_are_read(server):
     client = MAKERS["plain"](server.port)
     client.set("k", b"v")
     client.get("k")
@@ -168,7 +168,7 @@ def test_statistics_and_version(server):
     assert client.version()
 
 
-def test_flush_all(client, prefix):
+def test_flush_all_empties_memory(client, prefix):
     client.set(prefix + "k", b"v")
     client.flush_all()
     # Write-behind: what was accepted reaches the backend, and is only dropped from memory.

@@ -19,13 +19,13 @@ def client(server):
     return connect(server.port)
 
 
-def test_set_and_get(client, prefix):
+def test_what_is_set_is_got(client, prefix):
     assert client.get(prefix + "k") is None
     assert client.set(prefix + "k", "v")
     assert client.get(prefix + "k") == "v"
 
 
-def test_many_keys_at_once(client, prefix):
+def test_many_keys_go_at_once(client, prefix):
     values = {f"{prefix}{i}": f"{i}" for i in range(500)}
     assert client.set_multi(values) == []
     assert client.get_multi(list(values)) == values
@@ -33,7 +33,7 @@ def test_many_keys_at_once(client, prefix):
     assert len(client.get_multi(list(values))) == 498
 
 
-def test_add_replace_append_prepend(client, prefix):
+def test_add_replace_append_and_prepend_look_first(client, prefix):
     assert not client.replace(prefix + "k", "0")
     assert client.add(prefix + "k", "1")
     assert not client.add(prefix + "k", "2")
@@ -43,7 +43,7 @@ def test_add_replace_append_prepend(client, prefix):
     assert client.get(prefix + "k") == "start-3-end"
 
 
-def test_cas(client, prefix):
+def test_a_cas_with_an_old_token_fails(client, prefix):
     client.set(prefix + "k", "1")
     assert client.gets(prefix + "k") == "1"
     assert client.cas(prefix + "k", "2")
@@ -51,7 +51,7 @@ def test_cas(client, prefix):
     assert client.get(prefix + "k") == "2"
 
 
-def test_counters_delete_touch(client, prefix):
+def test_counters_deletes_and_touches_work(client, prefix):
     assert client.incr(prefix + "n") is None
     client.set(prefix + "n", "10")
     assert client.incr(prefix + "n", 5) == 15
@@ -61,7 +61,7 @@ def test_counters_delete_touch(client, prefix):
     assert client.get(prefix + "n") is None
 
 
-def test_expiry(client, prefix):
+def test_entries_expire(client, prefix):
     client.set(prefix + "short", "v", time=1)
     client.set(prefix + "long", "v", time=100)
     time.sleep(2.1)
@@ -75,12 +75,12 @@ def test_types_travel_in_the_flags(client, prefix):
     assert client.get_multi(list(values), key_prefix=prefix) == values
 
 
-def test_compressed_values(client, prefix):
+def test_compressed_values_come_back(client, prefix):
     client.set(prefix + "big", BIG, min_compress_len=100)
     assert client.get(prefix + "big") == BIG
 
 
-def test_statistics(client):
+def test_statistics_are_read(client):
     [(_, stats)] = client.get_stats()
     assert int(stats["curr_connections"]) >= 1
 

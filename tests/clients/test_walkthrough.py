@@ -18,7 +18,7 @@ def blocks(language):
 
 
 @pytest.mark.parametrize("store", ["sqlite", "redis"])
-def test_walk(tmp_path, store, request):
+def test_the_walkthrough_works_as_written(tmp_path, store, request):
     text, other_line = blocks("conf")
     store_line = re.search(r"^backend .*\n", text, re.MULTILINE).group(0)
     if store == "redis":

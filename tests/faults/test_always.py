@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""journal = always: replies wait for the disk, and the changes of a pipeline wait together. (That they do wait, test_power_loss.py
-proves; here it is how.)"""
+"""journal = always: replies wait for the disk, and the changes of a pipeline wait together. (test_power_loss.py proves that they
+wait; this file shows how.)"""
 
 import contextlib
 import select
@@ -69,7 +69,7 @@ def test_a_lone_client_is_answered_when_the_disk_is_back(server):
     assert client.get("sess:a") == b"2"
 
 
-def test_clients_that_vanish_while_held(server):
+def test_clients_that_vanish_while_held_leave_nothing_behind(server):
     with no_file_can_be_written(server):
         for i in range(20):
             client = server.client()

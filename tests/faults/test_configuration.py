@@ -42,7 +42,7 @@ BAD = {
 
 @pytest.mark.parametrize("case", BAD)
 @pytest.mark.parametrize("options", [[], ["--check"]], ids=["start", "check"])
-def test_refused(tmp_path, case, options):
+def test_a_bad_configuration_is_refused_with_its_line(tmp_path, case, options):
     old, new, line, word = BAD[case]
     assert old in GOOD
     server = Server(tmp_path)
@@ -62,18 +62,18 @@ def test_the_good_one_is_good(tmp_path):
     assert not (tmp_path / "store.db").exists(), "--check only looks"
 
 
-def test_no_such_file(tmp_path):
+def test_a_missing_file_is_named(tmp_path):
     server = Server(tmp_path)
     server.command = lambda: [binary(), "--config", str(tmp_path / "missing.conf")]
     assert "missing.conf" in server.refuses()
 
 
-def test_an_unknown_option(tmp_path):
+def test_an_unknown_option_is_named(tmp_path):
     server = Server(tmp_path, options=["--no-such-option"])
     assert "no-such-option" in server.refuses()
 
 
-def test_a_port_that_is_taken(serve, tmp_path):
+def test_a_port_that_is_taken_is_named(serve, tmp_path):
     first = serve(Config(namespace("plain", "plain:", "cache-aside")))
     second = Server(tmp_path / "second", port=first.port)
     assert str(first.port) in second.refuses()

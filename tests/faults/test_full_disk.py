@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A disk that is full, under SQLite and under the journal: a small tmpfs, so these tests need root."""
 
+import contextlib
 import os
 import subprocess
 
@@ -13,7 +14,7 @@ MIB = 1024 * 1024
 @pytest.fixture
 def disk(tmp_path):
     """disk(name, mib) mounts a tmpfs of that size and returns its path; all are unmounted afterwards."""
-    mounted = []
+    mounted = contextlib.ExitStack()
 
     def mount(name, mib):
         path = tmp_path / name
@@ -22,14 +23,13 @@ def disk(tmp_path):
                               check=False)
         if done.returncode:
             pytest.skip(f"cannot mount a tmpfs: {done.stderr.strip()}")
-        mounted.append(path)
+        mounted.callback(subprocess.run, ["umount", "--lazy", path], check=True)
         return path
 
     if os.geteuid() != 0:
         pytest.skip("only root may mount a small disk")
-    yield mount
-    for path in mounted:
-        subprocess.run(["umount", "--lazy", path], check=True)
+    with mounted:
+        yield mount
 
 
 def resize(path, mib):
@@ -47,7 +47,7 @@ def fill(path):
 
 
 @pytest.mark.parametrize("killed", [False, True], ids=["stays", "killed"])
-def test_sqlite_on_a_full_disk(disk, tmp_path, killed):
+def test_sqlite_on_a_full_disk_loses_nothing(disk, tmp_path, killed):
     store = disk("store", 3)
     config = Config(namespace("sessions", "sess:", "write-behind", flush_delay="20ms", dirty_limit="32mb"),
                     backends=[section("backend", "local", uri=f"sqlite:{store}/store.db")], memory="128mb")
@@ -70,7 +70,7 @@ def test_sqlite_on_a_full_disk(disk, tmp_path, killed):
         assert {key: row.value for key, row in server.rows(path=f"{store}/store.db").items()} == expected
 
 
-def test_journal_on_a_full_disk(disk, tmp_path):
+def test_a_journal_on_a_full_disk_refuses_and_recovers(disk, tmp_path):
     data = disk("data", 12)
     store = tmp_path / "store.db"
     config = Config(namespace("sessions", "sess:", "write-behind", flush_delay="1h", flush_batch=1000000, dirty_limit="64mb"),
@@ -108,7 +108,7 @@ def test_journal_on_a_full_disk(disk, tmp_path):
         assert set(found) <= set(rows)
 
 
-def test_no_room_for_the_journal_at_the_start(disk, tmp_path):
+def test_a_start_without_room_for_the_journal_promises_nothing(disk, tmp_path):
     data = disk("data", 1)
     fill(data)
     config = Config(namespace("sessions", "sess:", "write-behind"),
@@ -118,12 +118,11 @@ def test_no_room_for_the_journal_at_the_start(disk, tmp_path):
     text = config.text(server.port, data)
     (tmp_path / "full.conf").write_text(text)
     server.write_config = lambda: str(tmp_path / "full.conf")
-    server.spawn()
-    try:
-        server.await_answer()
-    except AssertionError:
-        assert server.process.returncode not in (0, None) and str(data) in server.log(), server.log()
-        return
-    reply = server.client().set("sess:1", b"v")  # it may also serve and refuse what it cannot keep
-    assert reply.startswith(b"SERVER_ERROR"), reply
-    server.stop()
+    with server.spawn():
+        try:
+            server.await_answer()
+        except AssertionError:
+            assert server.process.returncode not in (0, None) and str(data) in server.log(), server.log()
+            return
+        reply = server.client().set("sess:1", b"v")  # it may also serve and refuse what it cannot keep
+        assert reply.startswith(b"SERVER_ERROR"), reply

@@ -2,6 +2,7 @@
 """Clients that misbehave: too many, too slow, endless, half-closed, or plain noise. Whatever they do costs them their own
 connection and the server a bounded amount of memory."""
 
+import contextlib
 import random
 import socket
 import threading
@@ -44,7 +45,7 @@ def answers(client):
         return False
 
 
-def test_connection_limit(serve):
+def test_the_connection_limit_holds(serve):
     """Beyond -c connections are refused or wait, those that were served do not notice, and room that is made is given
     away."""
     server = serve(options=["-c", "200", "-t", "2"])
@@ -60,18 +61,18 @@ def test_connection_limit(serve):
     server.check_alive()
 
 
-def test_idle_timeout(serve):
+def test_an_idle_connection_is_closed(serve):
     server = serve(options=["-o", "idle_timeout=1"])
     idle, busy = server.client(), server.client()
     idle.set("k", b"v")
     began = time.monotonic()
     while time.monotonic() - began < 4:
-        assert busy.get("k") == b"v", "who speaks stays"
+        assert busy.get("k") == b"v", "a client that speaks stays"
         time.sleep(0.2)
     assert idle.is_closed()
 
 
-def test_many_connections(serve):
+def test_many_connections_are_served(serve):
     server = serve(options=["-c", "2000", "-t", "2"])
     clients = [server.client() for _ in range(800)]
     for i, client in enumerate(clients):
@@ -85,7 +86,7 @@ def test_many_connections(serve):
     eventually(lambda: connections(server) < 20)
 
 
-def test_connections_come_and_go(serve):
+def test_connections_that_come_and_go_leave_nothing_behind(serve):
     server = serve(options=["-t", "2"])
     for i in range(2000):
         client = server.client()
@@ -97,8 +98,8 @@ def test_connections_come_and_go(serve):
 
 
 @pytest.mark.parametrize("prefix", ["plain:", "sess:"])
-def test_a_reader_that_does_not_read(serve, config, prefix):
-    """2 GB of replies are asked for in one pipeline and not collected: they must not pile up in the server."""
+def test_a_reader_that_does_not_read_costs_little(serve, config, prefix):
+    """2 GB of replies are asked for in one pipeline and not read: they must not pile up in the server."""
     server = serve(config)
     client = server.client()
     value = b"x" * 100000
@@ -119,7 +120,7 @@ def test_a_reader_that_does_not_read(serve, config, prefix):
     eventually(lambda: connections(server) < 10)
 
 
-def test_a_pipeline_that_is_read_later(serve, config):
+def test_a_pipeline_is_answered_however_late_it_is_read(serve, config):
     """Everything comes, in order, however late it is read."""
     server = serve(config)
     client = server.client()
@@ -135,7 +136,7 @@ def test_a_pipeline_that_is_read_later(serve, config):
 
 
 @pytest.mark.parametrize("start", [b"get ", b"", b"set k 0 0 10 ", b"mg "], ids=["get", "nothing", "set", "mg"])
-def test_an_endless_line(serve, config, start):
+def test_an_endless_line_is_refused(serve, config, start):
     """Refused or closed long before the 64 MB are through."""
     server = serve(config)
     before = server.resident()
@@ -152,7 +153,7 @@ def test_an_endless_line(serve, config, start):
     client.close()
 
 
-def test_many_keys_in_one_endless_get(serve, config):
+def test_a_get_without_end_is_refused(serve, config):
     server = serve(config)
     before = server.resident()
     client = server.client(timeout=20)
@@ -166,8 +167,8 @@ def test_many_keys_in_one_endless_get(serve, config):
     check_served(server)
 
 
-def test_values_that_never_come(serve, config):
-    """Many announced large values, of which a part is sent."""
+def test_values_that_never_come_cost_little(serve, config):
+    """Many large values are announced, and only the first bytes of each are sent."""
     server = serve(config)
     before = server.resident()
     clients = [server.client() for _ in range(100)]
@@ -182,7 +183,7 @@ def test_values_that_never_come(serve, config):
 
 
 @pytest.mark.parametrize("size", [b"-1", b"4294967297", b"99999999999999999999", b"1048577000", b"abc", b"2147483647"])
-def test_announced_sizes_without_sense(serve, config, size):
+def test_sizes_without_sense_are_refused(serve, config, size):
     server = serve(config)
     client = server.client(timeout=20)
     client.send(b"set k 0 0 " + size + b"\r\n")
@@ -204,7 +205,7 @@ def noise(chooser):
     return glue.join(chooser.choices(words, k=chooser.randrange(1, 12))) + chooser.choice((b"\r\n", b"\n", b""))
 
 
-def test_noise(serve, config):
+def test_noise_harms_nobody(serve, config):
     """Four seconds of it on several connections, while an honest client is served and its keys stay as they are."""
     server = serve(config)
     honest = server.client()
@@ -222,21 +223,19 @@ def test_noise(serve, config):
             except OSError:
                 pass
 
-    makers = [Background(make_noise, seed) for seed in range(4)]
-    end = time.monotonic() + 4
-    for maker in makers:
-        maker.thread.start()
-    while time.monotonic() < end:
-        assert honest.get_many(list(kept)) == kept
-    for maker in makers:
-        maker.join()
+    with contextlib.ExitStack() as makers:
+        for seed in range(4):
+            makers.enter_context(Background(make_noise, seed))
+        end = time.monotonic() + 4
+        while time.monotonic() < end:
+            assert honest.get_many(list(kept)) == kept
     check_served(server)
     eventually(lambda: connections(server) < 10)
 
 
 @pytest.mark.parametrize("key", ["plain:k", "sess:k", "sess:absent"])
-def test_a_half_closed_connection(serve, config, key):
-    """Who closes his sending side still gets the replies to what he sent."""
+def test_a_half_closed_connection_gets_its_replies(serve, config, key):
+    """A client that closes its sending side still gets the replies to what it sent."""
     server = serve(config)
     with server.client() as client:
         client.set("plain:k", b"v")
@@ -251,7 +250,7 @@ def test_a_half_closed_connection(serve, config, key):
     eventually(lambda: connections(server) < 5)
 
 
-def test_clients_that_vanish_while_parked(serve, config):
+def test_clients_that_vanish_while_parked_leave_nothing_behind(serve, config):
     """Their requests are with the store when the connection goes away."""
     server = serve(config)
     for i in range(300):
@@ -262,7 +261,7 @@ def test_clients_that_vanish_while_parked(serve, config):
     check_served(server)
 
 
-def test_one_byte_at_a_time(serve, config):
+def test_requests_may_come_byte_by_byte(serve, config):
     server = serve(config)
     client = server.client()
     for byte in b"set sess:slow 7 0 5\r\nhello\r\ngets sess:slow absent\r\nmg sess:slow f v\r\ndelete sess:slow\r\n":
@@ -277,7 +276,7 @@ def test_one_byte_at_a_time(serve, config):
 
 @pytest.mark.parametrize("requests", [1, 7])
 def test_a_pipeline_lets_others_in_between(serve, requests):
-    """-R: of a long pipeline so many requests are served in a turn; all are answered, in order."""
+    """-R: that many requests of a long pipeline are served in a turn; all are answered, in order."""
     server = serve(options=["-R", str(requests), "-t", "1"])
     with server.client() as client, server.client() as other:
         before = int(client.stats()["conn_yields"])
@@ -288,11 +287,11 @@ def test_a_pipeline_lets_others_in_between(serve, requests):
             line = [part for i in range(1, 10) for part in (b"VALUE k%d 0 1" % i, b"x")] + [b"END"]
             assert [client.line() for _ in range(100 * len(line))] == line * 100
         yields = int(client.stats()["conn_yields"]) - before
-        assert yields >= 3 * 600 // requests - 3 * 2 * 10  # a read that ends early ends a turn, too
+        assert yields >= 3 * 600 // requests - 3 * 2 * 10  # a read that ends early ends a turn as well
     check_served(server)
 
 
-def test_a_limit_of_replies(serve):
+def test_replies_have_a_limit(serve):
     """read_buf_mem_limit: a get line whose answer would take more is an error, alone; other requests end the connection."""
     server = serve(options=["-o", "read_buf_mem_limit=1", "-t", "16"])  # 64 KiB for each worker
     with server.client() as client:

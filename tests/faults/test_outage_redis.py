@@ -251,7 +251,7 @@ def start(serve, redis, options=()):
 
 
 @pytest.mark.parametrize("kind", OUTAGES)
-def test_outage_under_traffic(serve, redis, kind):
+def test_an_outage_under_traffic_loses_nothing(serve, redis, kind):
     outage = kind(redis)
     server = start(serve, redis, kind.options)
     pid = server.pid
@@ -275,7 +275,7 @@ def test_outage_under_traffic(serve, redis, kind):
         traffic.check("after a kill -9, from Redis")
 
 
-def test_one_outage_after_the_other(serve, redis):
+def test_one_outage_after_the_other_loses_nothing(serve, redis):
     server = start(serve, redis)
     with Traffic(server, "many") as traffic:
         for kind in [Stopped, OutOfMemory, ReadOnly, MasterDown] * 2:
@@ -304,7 +304,7 @@ def test_reads_go_on_at_once_after_a_long_outage(serve, redis):
         assert client.ask(f"sess:other-{i}") == ("miss", None)
 
 
-def test_away_at_the_start(serve, redis):
+def test_it_starts_without_its_redis(serve, redis):
     """Forebay starts without its Redis, takes writes, knows no misses, and catches up."""
     redis.stop()
     server = serve(config(redis))
@@ -315,7 +315,7 @@ def test_away_at_the_start(serve, redis):
     check_recovery(server, redis)
 
 
-def test_killed_during_the_outage(serve, redis):
+def test_a_kill_during_the_outage_loses_nothing(serve, redis):
     """Both go: the journal has what Redis has not."""
     server = start(serve, redis)
     redis.pause()
@@ -326,7 +326,7 @@ def test_killed_during_the_outage(serve, redis):
     check_recovery(server, redis)
 
 
-def test_on_backend_down_miss(serve, redis):
+def test_on_backend_down_may_answer_a_miss(serve, redis):
     server = serve(config(redis, on_backend_down="miss"))
     redis.kill()
     for prefix in PREFIXES:

@@ -30,7 +30,7 @@ def expect(rows, count, prefix="sess:", value=b"value %d"):
     assert {key: row.value for key, row in rows.items()} == {b"%s%d" % (prefix.encode(), i): value % i for i in range(count)}
 
 
-def test_locked_database(serve):
+def test_a_locked_database_stops_no_write_behind(serve):
     server = serve(Config(*spaces()))
     client = server.client()
     client.set("sess:before", b"there")
@@ -68,7 +68,7 @@ def test_sync_waits_for_the_lock(serve):
     expect(server.rows(), 10)
 
 
-def test_sync_with_a_timeout(serve):
+def test_a_sync_gives_up_after_its_timeout(serve):
     server = serve(Config(*spaces(), sync_timeout="300ms"))
     client = server.client()
     client.sync()
@@ -79,7 +79,7 @@ def test_sync_with_a_timeout(serve):
     expect(server.rows(), 10)
 
 
-def test_killed_while_locked(serve):
+def test_a_kill_while_the_store_is_locked_loses_nothing(serve):
     server = serve(Config(*spaces()))
     server.client().sync()
     with locked(server):
@@ -92,7 +92,7 @@ def test_killed_while_locked(serve):
     expect(server.rows(), 300)
 
 
-def test_started_while_locked(serve):
+def test_a_start_while_the_store_is_locked_guesses_nothing(serve):
     """The store does not answer at the start: what it will be asked for must not be guessed."""
     server = serve(Config(*spaces(**HELD)))
     client = server.client()
@@ -115,7 +115,7 @@ def test_started_while_locked(serve):
     assert client.get("sess:7") == b"value 7"
 
 
-def test_drain_at_sigterm(serve):
+def test_sigterm_drains(serve):
     server = serve(Config(*spaces(**HELD)))
     fill(server.client(), 2000)
     assert server.rows() == {}
@@ -136,7 +136,7 @@ def test_drain_gives_up_in_time_and_the_journal_has_the_rest(serve):
     expect(server.rows(), 100)
 
 
-def test_second_sigterm_ends_the_drain(serve):
+def test_what_a_second_sigterm_leaves_comes_back(serve):
     server = serve(Config(*spaces(), drain_timeout="1h"))
     server.client().sync()
     with locked(server):
@@ -151,7 +151,7 @@ def test_second_sigterm_ends_the_drain(serve):
     expect(server.rows(), 100)
 
 
-def test_other_thread_counts(serve):
+def test_a_journal_is_read_with_any_number_of_threads(serve):
     server = serve(Config(*spaces(**HELD), threads=4))
     fill(server.client(), 400)
     for threads in (1, 3, 2):
@@ -164,7 +164,7 @@ def test_other_thread_counts(serve):
     expect(server.rows(), 400)
 
 
-def test_second_server_on_the_same_folder(serve, tmp_path):
+def test_a_second_server_on_the_same_folder_is_refused(serve, tmp_path):
     first = serve(Config(*spaces()))
     fill(first.client(), 10)
     second = Server(tmp_path, config=Config(*spaces()))
@@ -174,7 +174,7 @@ def test_second_server_on_the_same_folder(serve, tmp_path):
     assert first.client().get("sess:3") == b"value 3"
 
 
-def test_journal_of_a_namespace_that_is_gone(serve):
+def test_the_journal_of_a_namespace_that_is_gone_is_kept(serve):
     """Its changes are kept, and named, until the configuration has it again."""
     server = serve(Config(*spaces(**HELD)))
     fill(server.client(), 20)
@@ -190,7 +190,7 @@ def test_journal_of_a_namespace_that_is_gone(serve):
     expect(server.rows(), 20)
 
 
-def test_memory_only_journal_is_drained_as_well(serve):
+def test_without_a_journal_sigterm_drains_as_well(serve):
     server = serve(Config(*spaces(journal="off", **HELD)))
     fill(server.client(), 100)
     server.stop()
@@ -198,7 +198,7 @@ def test_memory_only_journal_is_drained_as_well(serve):
 
 
 @pytest.mark.parametrize("on_full", ["reject", "wait", "write-through"])
-def test_full_queue(serve, on_full):
+def test_a_full_queue_drops_nothing(serve, on_full):
     """dirty_limit is a bound: what does not fit is refused, waits, or goes through; nothing accepted is dropped."""
     server = serve(Config(*spaces(dirty_limit="64kb", on_full=on_full)))
     client = server.client(timeout=60)
@@ -222,19 +222,19 @@ def test_full_queue(serve, on_full):
     assert client.set("sess:again", b"fits") == b"STORED"
 
 
-def test_read_only_folder(tmp_path):
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     """Root may write anywhere, so the folder is in a place that nobody can write to."""
     server = Server(tmp_path, config=Config(*spaces(), backends=['backend "local" { uri = "sqlite:/proc/store.db" }\n']))
     assert "/proc/store.db" in server.refuses()
 
 
-def test_not_a_database(tmp_path):
+def test_a_file_that_is_not_a_database_is_named(tmp_path):
     (tmp_path / "store.db").write_bytes(b"this is no database, whatever its name says" * 100)
     said = Server(tmp_path, config=Config(*spaces())).refuses()
     assert "store.db" in said and "not a database" in said
 
 
-def test_newer_schema(serve):
+def test_a_newer_schema_is_refused(serve):
     server = serve(Config(*spaces()))
     server.stop()
     database = sqlite3.connect(os.path.join(server.folder, "store.db"))
@@ -244,6 +244,6 @@ def test_newer_schema(serve):
     assert "999" in server.refuses()
 
 
-def test_missing_folder(tmp_path):
+def test_a_missing_folder_is_named(tmp_path):
     server = Server(tmp_path, config=Config(*spaces(), backends=['backend "local" { uri = "sqlite:no/such/store.db" }\n']))
     assert "no/such/store.db" in server.refuses()

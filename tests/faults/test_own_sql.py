@@ -42,7 +42,7 @@ def application(tmp_path):
     return Application(tmp_path)
 
 
-def test_the_documented_example(serve, application):
+def test_the_documented_example_works(serve, application):
     server = serve(Config(example()))
     client = server.client()
     assert client.get("profile:ann") == b"of the application"
@@ -110,7 +110,7 @@ def test_a_preload_is_refused(tmp_path, application):
     assert "forebay_meta" not in application.tables()
 
 
-def test_some_statements_but_not_all(tmp_path):
+def test_some_statements_without_the_others_are_refused(tmp_path):
     space = namespace("profiles", "profile:", "write-behind", load="SELECT body FROM profile WHERE id = :key")
     message = Server(tmp_path, config=Config(space)).refuses()
     assert "load, store and delete" in message

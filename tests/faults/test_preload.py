@@ -13,7 +13,7 @@ STORES = ["sqlite", "hash", "string"]
 
 
 class Store:
-    """A store that can be made to answer nobody."""
+    """A store that can be made to stop answering."""
 
     def __init__(self, kind, tmp_path, redis):
         self.kind = kind
@@ -98,7 +98,7 @@ def test_the_newest_come_first_and_not_more_than_asked_for(serve, store):
     assert "preloaded 1000 entries" in server.log()
 
 
-def test_progress(serve, store):
+def test_progress_is_told(serve, store):
     server = filled(serve, store, 25000)
     with_options(server, store, preload=100000, preload_wait="true").start()
     told = re.findall(r"preload[^\n]*?(\d+) (?:of \d+ )?entries", server.log())
@@ -107,7 +107,7 @@ def test_progress(serve, store):
     assert told[3:] == ["25000"], "how many there were"
 
 
-def test_nobody_is_served_before(serve, store):
+def test_nobody_is_served_before_a_preload_that_is_waited_for(serve, store):
     server = filled(serve, store, 500)
     before = len(server.log())
     store.hang()

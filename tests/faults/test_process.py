@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: MIT
 """The life of the process: how it starts, in the background too, what signals do, and how it ends."""
 
+import contextlib
 import os
 import re
 import signal
 import socket
-import sqlite3
 import subprocess
 import time
 
 import pytest
-from forebay import SANITIZER_REPORT, Client, Config, Server, binary, eventually, free_port, namespace
+from forebay import SANITIZER_REPORT, Client, Config, Server, binary, eventually, free_port, locked, namespace
 
 SESSIONS = namespace("sessions", "sess:", "write-behind", flush_delay="50ms")
 
@@ -20,6 +20,20 @@ def run(*options, seconds=60, **more):
     done = subprocess.run([binary(), *options], capture_output=True, text=True, timeout=seconds, check=False, **more)
     assert not SANITIZER_REPORT.search(done.stderr), done.stderr
     return done.returncode, done.stdout, done.stderr
+
+
+@contextlib.contextmanager
+def running(folder, *options, **environment):
+    """The server with these options alone; it has to end well at SIGTERM. What it said is in folder/said afterwards."""
+    with open(folder / "said", "wb") as said:
+        process = subprocess.Popen([binary(), *options], stderr=said, env={**os.environ, **environment})
+    try:
+        yield process
+        process.terminate()
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.wait()
 
 
 def alive(pid):
@@ -47,7 +61,7 @@ def background(tmp_path):
         os.kill(int(pid_file.read_text()), signal.SIGKILL)
 
 
-def test_words_about_itself():
+def test_it_tells_its_version_its_options_and_its_licence():
     status, out, _ = run("--version")
     assert status == 0 and re.match(r"forebay \d+\.\d+\.\d+", out)
     assert run("-V")[1] == out
@@ -65,7 +79,7 @@ def test_words_about_itself():
     (["-Y", "/nowhere/auth"], 1, "/nowhere/auth"),
     (["--journal-dump", "/nowhere"], 1, "/nowhere"),
 ])
-def test_exit_status(options, status, word):
+def test_a_start_that_fails_has_a_status_and_a_reason(options, status, word):
     if word == "no-such-user" and os.geteuid() != 0:
         pytest.skip("-u means something for root alone")
     found, out, said = run("-l", "127.0.0.1", "-p", "-1", *options)
@@ -73,8 +87,8 @@ def test_exit_status(options, status, word):
     assert (found, word in said) == (status, True), said
 
 
-def test_in_the_background(background):
-    """The parent waits until clients can connect; the process it leaves behind ends at SIGTERM and takes its pid file away."""
+def test_the_background_start_returns_when_clients_can_connect(background):
+    """The parent waits until clients can connect; the process it leaves behind ends at SIGTERM and removes its pid file."""
     status, said, port = background()
     assert status == 0, said
     client = Client(port)
@@ -94,37 +108,28 @@ def test_a_background_start_that_fails_is_told(background, serve):
     assert not background.pid_file.exists()
 
 
-def test_without_tcp(tmp_path):
+def test_without_tcp_the_unix_socket_is_served(tmp_path):
     """-p 0 leaves TCP out whatever -l says; the Unix socket of an address list is served all the same."""
     path, ports = tmp_path / "socket", tmp_path / "ports"
-    process = subprocess.Popen([binary(), "-p", "0", "-l", f"127.0.0.1:{free_port()},unix:{path}"], stderr=subprocess.PIPE,
-                               env={**os.environ, "MEMCACHED_PORT_FILENAME": str(ports)})
-    try:
+    with running(tmp_path, "-p", "0", "-l", f"127.0.0.1:{free_port()},unix:{path}", MEMCACHED_PORT_FILENAME=str(ports)):
         eventually(ports.exists)
         assert ports.read_text() == ""
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(str(path))
             client.sendall(b"stats settings\r\n")
             assert b"STAT tcpport 0\r\n" in client.makefile("rb").read(100)
-    finally:
-        process.terminate()
-        said = process.communicate(timeout=60)[1].decode()
-    assert process.returncode == 0 and f"serves unix:{path} with" in said, said
+    said = (tmp_path / "said").read_text()
+    assert f"serves unix:{path} with" in said, said
 
 
-def test_port_file(tmp_path):
-    """As memcached's: MEMCACHED_PORT_FILENAME tells which free port was taken."""
+def test_the_port_file_tells_which_port_was_taken(tmp_path):
+    """MEMCACHED_PORT_FILENAME names a file for it, as with memcached."""
     path = tmp_path / "ports"
-    process = subprocess.Popen([binary(), "-l", "127.0.0.1", "-p", "-1"], stderr=subprocess.DEVNULL,
-                               env={**os.environ, "MEMCACHED_PORT_FILENAME": str(path)})
-    try:
+    with running(tmp_path, "-l", "127.0.0.1", "-p", "-1", MEMCACHED_PORT_FILENAME=str(path)):
         eventually(path.exists)
         found = re.fullmatch(r"TCP INET: (\d+)\n", path.read_text())
         assert found
         assert Client(int(found.group(1))).command("version").startswith(b"VERSION ")
-    finally:
-        process.terminate()
-        assert process.wait(60) == 0
 
 
 def unix_command(path, text):
@@ -143,26 +148,21 @@ def unix_command_if_served(path, text):
         return None
 
 
-def test_unix_socket(tmp_path):
+def test_a_unix_socket_that_nobody_serves_is_replaced(tmp_path):
     path = tmp_path / "f.sock"
     with socket.socket(socket.AF_UNIX) as left_behind:
         left_behind.bind(str(path))
-    command = [binary(), "-s", str(path), "-a", "770"]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    try:
+    with running(tmp_path, "-s", str(path), "-a", "770") as process:
         eventually(lambda: process.poll() is not None or path.exists() and os.stat(path).st_mode & 0o777 == 0o770)
         answer = eventually(lambda: unix_command_if_served(path, b"version\r\n"))
         assert answer.startswith(b"VERSION ")
         status, _, said = run("-s", str(path))
         assert status == 1 and str(path) in said, "a socket that is served is not taken away"
         assert unix_command(path, b"version\r\n").startswith(b"VERSION ")
-    finally:
-        process.terminate()
-        assert process.wait(60) == 0
     assert not path.exists()
 
 
-def test_a_file_that_is_no_socket_is_left_alone(tmp_path):
+def test_a_file_that_is_not_a_socket_is_left_alone(tmp_path):
     path = tmp_path / "precious"
     path.write_text("data")
     status, _, said = run("-s", str(path))
@@ -205,16 +205,13 @@ def test_a_second_sigterm_ends_the_drain(serve):
     client = server.client()
     for i in range(20):
         assert client.set(f"sess:{i}", b"v") == b"STORED"
-    lock = sqlite3.connect(os.path.join(server.folder, "store.db"), isolation_level=None)
-    lock.execute("BEGIN EXCLUSIVE")
-    server.signal(signal.SIGTERM)
-    eventually(lambda: "draining for at most 600000 ms" in server.log())
-    time.sleep(1)
-    server.check_alive()
-    server.stop()
-    assert re.search(r"20 left, all of them in the journal", server.log())
-    lock.execute("ROLLBACK")
-    lock.close()
+    with locked(server):
+        server.signal(signal.SIGTERM)
+        eventually(lambda: "draining for at most 600000 ms" in server.log())
+        time.sleep(1)
+        server.check_alive()
+        server.stop()
+        assert re.search(r"20 left, all of them in the journal", server.log())
     server.start()
     assert server.client().get("sess:7") == b"v"
 
@@ -222,18 +219,15 @@ def test_a_second_sigterm_ends_the_drain(serve):
 def test_no_client_is_accepted_while_draining(serve):
     server = serve(Config(namespace("sessions", "sess:", "write-behind", flush_delay="1h"), drain_timeout="10m"))
     assert server.client().set("sess:1", b"v") == b"STORED"
-    lock = sqlite3.connect(os.path.join(server.folder, "store.db"), isolation_level=None)
-    lock.execute("BEGIN EXCLUSIVE")
-    server.signal(signal.SIGTERM)
-    eventually(lambda: not server.answers())
-    lock.execute("ROLLBACK")
-    lock.close()
+    with locked(server):
+        server.signal(signal.SIGTERM)
+        eventually(lambda: not server.answers())
     eventually(lambda: not server.running())  # another SIGTERM would end the drain
     assert len(server.rows()) == 1
 
 
 @pytest.mark.parametrize("words", ["shutdown", "shutdown graceful"])
-def test_shutdown(serve, words):
+def test_shutdown_ends_the_server(serve, words):
     server = serve(options=["-A"])
     assert server.client().command("shutdown now").startswith(b"CLIENT_ERROR")
     client = server.client()
@@ -242,7 +236,7 @@ def test_shutdown(serve, words):
     server.check_end(server.wait())
 
 
-def test_signals_that_end_nothing(serve):
+def test_other_signals_end_nothing(serve):
     server = serve()
     client = server.client()
     for number in (signal.SIGUSR1, signal.SIGHUP, signal.SIGPIPE, signal.SIGHUP):
@@ -290,7 +284,7 @@ def test_too_many_connections_are_told(serve):
 
 
 def test_too_many_connections_wait(serve):
-    """no_maxconns_fast: who comes too late waits in the backlog until somebody leaves."""
+    """no_maxconns_fast: a client that comes too late waits in the backlog until another leaves."""
     server = serve(options=["-c", "5", "-o", "no_maxconns_fast"])
     eventually(lambda: server.client().stats()["curr_connections"] == "1")
     held = []
@@ -308,7 +302,7 @@ def test_too_many_connections_wait(serve):
     eventually(lambda: held[0].stats()["accepting_conns"] == "1")
 
 
-def test_as_many_descriptors_as_there_are(tmp_path):
+def test_a_limit_of_descriptors_is_told_with_its_remedy(tmp_path):
     """A limit that cannot be raised is told, with the remedy."""
     if os.geteuid() == 0:
         command = ["setpriv", "--reuid=65534", "--clear-groups", "--inh-caps=-all", binary()]

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""A Redis that cannot ever serve stops the start with a sentence that names it; and no password is told anywhere: not by that
-sentence, the log, the check of the configuration, nor the statistics."""
+"""A Redis that can never serve stops the start with a sentence that names it; and no password is shown anywhere: not in that
+sentence, the log, the check of the configuration or the statistics."""
 
 import subprocess
 
@@ -24,27 +24,27 @@ def refusal(tmp_path, uri):
     return said
 
 
-def test_wrong_password(tmp_path, redis):
+def test_a_wrong_password_stops_the_start(tmp_path, redis):
     redis.connect().config_set("requirepass", "right")
     said = refusal(tmp_path, f"redis://:secret@127.0.0.1:{redis.port}/0")
     assert "WRONGPASS" in said and f"127.0.0.1:{redis.port}" in said
     assert "NOAUTH" in refusal(tmp_path, redis.uri)
 
 
-def test_unknown_database(tmp_path, redis):
+def test_an_unknown_database_stops_the_start(tmp_path, redis):
     assert "DB index" in refusal(tmp_path, f"redis://127.0.0.1:{redis.port}/4711")
 
 
-def test_bad_address(tmp_path):
+def test_a_bad_address_stops_the_start(tmp_path):
     assert "port" in refusal(tmp_path, "redis://user:secret@127.0.0.1:port/0")
 
 
-def test_unknown_scheme(tmp_path):
+def test_an_unknown_scheme_stops_the_start(tmp_path):
     said = Server(tmp_path, config=config("rediss://user:secret@127.0.0.1:1")).refuses()
     assert "rediss://***@127.0.0.1:1" in said and "secret" not in said, said
 
 
-def test_node_of_a_cluster(tmp_path, redis):
+def test_a_node_of_a_cluster_stops_the_start(tmp_path, redis):
     redis.restart("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
     assert "Redis Cluster" in refusal(tmp_path, redis.uri)
 

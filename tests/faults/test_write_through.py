@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Pipelines into a write-through namespace: changes that follow each other go to the store together, and every answer is the one
-that a client would get who waits for each."""
+"""Pipelines into a write-through namespace: changes that follow each other go to the store together, and every answer is what a
+client would get that waits for each."""
 
 import random
 
@@ -56,7 +56,7 @@ def test_each_change_sees_those_before_it(server):
         assert rows == {key: state[:2] for key, state in states.items() if key.startswith(prefix) and state}
 
 
-def test_answers_with_values(server):
+def test_an_answer_has_the_value_of_its_place_in_the_pipeline(server):
     """The value that an answer brings is that of an earlier change of the pipeline, long ones too, with quiet ones between."""
     client = server.client()
     for size in (10, 5000, 70000, 200000):
@@ -72,7 +72,7 @@ def test_answers_with_values(server):
         assert client.values() == []
 
 
-def test_a_store_that_refuses(server):
+def test_a_store_that_refuses_refuses_the_whole_pipeline(server):
     """All of the pipeline is refused, and what is sent afterwards gets answers of its own."""
     client = server.client()
     assert client.set("wt:a", b"1") == b"STORED"
@@ -85,7 +85,7 @@ def test_a_store_that_refuses(server):
     assert set(server.rows("through")) == {b"wt:a"}
 
 
-def test_clients_that_vanish(server):
+def test_clients_that_vanish_leave_nothing_behind(server):
     """What they had sent is done or not, and nothing is left behind."""
     for i in range(200):
         client = server.client()

@@ -41,7 +41,7 @@ def counted(client, run, *names):
     return tuple(int(after[name]) - int(before[name]) for name in names)
 
 
-def test_gets(client):
+def test_gets_and_touches_are_counted(client):
     def run():
         client.set("k", b"v")
         client.command("get k missing")
@@ -55,7 +55,7 @@ def test_gets(client):
         (3, 2, 1, 1, 2, 1, 1)
 
 
-def test_arithmetic_deletes_and_cas(client):
+def test_arithmetic_deletes_and_cas_are_counted(client):
     def run():
         client.set("n", b"5")
         for command in ("incr n 1", "incr missing 1", "decr n 1", "decr missing 1", "delete n", "delete n"):
@@ -68,7 +68,7 @@ def test_arithmetic_deletes_and_cas(client):
                    "cas_badval", "cas_misses", "cas_hits") == (1, 1, 1, 1, 1, 1, 1, 1, 0)
 
 
-def test_expired(server, client):
+def test_a_get_of_an_expired_key_is_a_miss(server, client):
     client.set("k", b"v", ttl=1)
     time.sleep(2.1)
     expired, misses, hits = counted(client, lambda: client.command("get k"), "get_expired", "get_misses", "get_hits")
@@ -82,7 +82,7 @@ def test_flush_all_is_counted(client):
     assert counted(client, lambda: client.command("flush_all"), "cmd_flush") == (1,)
 
 
-def test_reset(client):
+def test_a_reset_sets_counters_to_zero(client):
     client.set("k", b"v")
     client.command("stats reset")
     told = client.stats()

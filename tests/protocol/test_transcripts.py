@@ -15,6 +15,7 @@ FOREBAY_NAMESPACE_CONFIG=PREFIX:/FILE adds one with a configuration of your own,
 """
 
 import concurrent.futures
+import contextlib
 import os
 import socket
 
@@ -146,9 +147,10 @@ class Stage:
 
     def end(self):
         self.pool.shutdown()
-        for server in self.servers:
-            if server.running():
-                server.stop()
+        with contextlib.ExitStack() as all_of_them:
+            for server in self.servers:
+                if server.running():
+                    all_of_them.callback(server.stop)
 
 
 @pytest.fixture(scope="module")
@@ -162,8 +164,9 @@ def stages(tmp_path_factory):
         return made[place.name]
 
     yield stage
-    for one in made.values():
-        one.end()
+    with contextlib.ExitStack() as all_of_them:
+        for one in made.values():
+            all_of_them.callback(one.end)
 
 
 def _played():
@@ -175,5 +178,5 @@ def _played():
 
 
 @pytest.mark.parametrize("place, case", _played())
-def test_transcript(stages, place, case):
+def test_the_answers_are_those_of_the_transcript(stages, place, case):
     stages(place).play(case)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Transcripts: what a client sends and what it is answered, in text files that are short to read and to add to.
 
-    # Comments. The form of these files is told in tests/protocol/README.md.
+    # Comments. The form of these files is described in tests/protocol/README.md.
 
     == a value is stored and read
     > set {k} 5 0 3
@@ -26,7 +26,7 @@ import socket
 import time
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))
-SUITE_TABLE = os.path.join(FOLDER, "memcached-suite.txt")  # of tools/memcached-suite: no transcripts
+SUITE_TABLE = os.path.join(FOLDER, "memcached-suite.txt")  # the table of tools/memcached-suite, not a transcript
 PATIENCE = float(os.environ.get("TRANSCRIPT_PATIENCE", "20"))  # seconds that an answer may take
 
 Step = collections.namedtuple("Step", "number kind text")
@@ -36,7 +36,7 @@ DIRECTIVES = {"since", "needs", "only", "alone", "options"}
 
 
 class TranscriptError(Exception):
-    """The file itself is wrong."""
+    """The transcript itself is wrong."""
 
 
 class Mismatch(AssertionError):

@@ -8,7 +8,7 @@ Each key belongs to one client, so its history is a line. The model keeps, for e
     refused        (SERVER_ERROR) both as well, where the caller allows refusals; else a violation
 
 After a restart the key is read. A value that is not in the set is a lost or an undone change; what was read is then the
-only state: nobody may see an older one any more. Afterwards `sync`, and the rows of the store must say the same, key for
+only state: from then on nobody may see an older one. Afterwards `sync`, and the rows of the store must say the same, key for
 key.
 
 Expiries are absolute seconds far ahead, so that they can be compared exactly; -1 (expired at once) stands for the rest.
