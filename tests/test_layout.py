@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The house rules that a compiler does not check: which folder may include what, and the SPDX line of each source.
+"""The house rules that a compiler does not check: which folder may include what, the SPDX line of each source, and the
+layout of text: nothing that a formatter or a hand has torn.
 
 Includes go one way, server -> policies -> {policies/journal, backends, cache}; all of them may know cache/base, the value
 types, clock and log levels, which know nothing. What else goes on inside a library is said in docs/design.md.
@@ -116,6 +117,128 @@ def test_a_missing_licence_line_is_found(tmp_path):
     assert sorted(unlicensed(tmp_path)) == ["a.c", "run"]
 
 
+# A diagram or a table in a comment: indented by four or more. What follows it in the same comment stands behind an empty
+# line, or the two have been joined by a formatter.
+DIAGRAM = re.compile(r"^ \* {4,}\S")
+TEXT = re.compile(r"^ \* ?[^\s*/]")
+
+# A declaration whose type was left behind, because the comment beside it is too long: it belongs above.
+TYPE_ALONE = re.compile(r"^\s+(?!(?:return|else|do|goto|case)\b)[A-Za-z_]\w*(?:[ *]+[A-Za-z_]\w*)*[ *]*$")
+NAME_ALONE = re.compile(r"^\s+\**\w+(?:\[\w*\])*;")
+
+# A sentence that goes on in another literal is not found by grep. Lines that end on purpose (\\n, SQL's and Lua's, which
+# begin with a keyword in capitals or end a clause) are no sentences.
+CUT = re.compile(r'(?:^|[^\\])"(?:[^"\\]|\\.)*[a-z,;:] ?"$')
+CONTINUED = re.compile(r'^\s*" ?[a-z]')
+
+
+def torn_comments(lines):
+    return [number + 2 for number, (line, following) in enumerate(zip(lines, lines[1:]))
+            if DIAGRAM.match(line) and TEXT.match(following) and not DIAGRAM.match(following)]
+
+
+def torn_declarations(lines):
+    return [number + 2 for number, (line, following) in enumerate(zip(lines, lines[1:]))
+            if TYPE_ALONE.match(line) and NAME_ALONE.match(following)]
+
+
+def torn_strings(lines):
+    return [number + 2 for number, (line, following) in enumerate(zip(lines, lines[1:]))
+            if CUT.search(line) and CONTINUED.match(following)]
+
+
+def torn(root, find, *folders):
+    return [f"{path}:{number}" for path in sorted(files(root, *folders)) if path.endswith((".c", ".h"))
+            for number in find(read(root, path).split("\n"))]
+
+
+def test_no_comment_is_torn():
+    assert torn(ROOT, torn_comments, *FOLDERS, "tests", "tools") == []
+
+
+def test_no_declaration_is_torn():
+    assert torn(ROOT, torn_declarations, *FOLDERS, "tests", "tools") == []
+
+
+def test_no_message_is_cut():
+    assert torn(ROOT, torn_strings, *FOLDERS) == []
+
+
+@pytest.mark.parametrize("find, text, line", [
+    (torn_comments, "/*\n *     a  the first\n * byte of it\n */", 3),
+    (torn_declarations, "struct x {\n    uint64_t\n        since; /* long */\n};", 3),
+    (torn_declarations, "struct x {\n    const char *\n        name;\n};", 3),
+    (torn_strings, 'log("the disk is "\n    "full");', 2),
+    (torn_strings, 'log("in file %s, "\n    "line %d", a, b);', 2),
+])
+def test_a_tear_is_found(find, text, line):
+    assert find(text.split("\n")) == [line]
+
+
+@pytest.mark.parametrize("find, text", [
+    (torn_comments, "/*\n *     a  the first\n *     b  the second\n *\n * Text.\n */"),
+    (torn_comments, "/*\n * Text\n *     a  the first\n */"),
+    (torn_declarations, "    uint64_t since;\n    return\n        x;"),
+    (torn_strings, 'puts("one line\\n"\n     "another\\n");'),
+    (torn_strings, 'run("SELECT a "\n    "FROM b");'),
+])
+def test_what_is_whole_is_not_found(find, text):
+    assert find(text.split("\n")) == []
+
+
+# ---- Documents ----
+
+WIDTH = 120
+
+
+def wide_lines(text):
+    """Numbers of prose lines that are too long. Tables, code and links that cannot be broken are no prose."""
+    found, fenced = [], False
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.startswith("```"):
+            fenced = not fenced
+        prose = not fenced and not line.startswith(("|", "    ")) and " " in line.strip()
+        if prose and len(line) > WIDTH:
+            found.append(number)
+    return found
+
+
+def documents(root):
+    yield "README.md"
+    yield from (path for path in files(root, "docs", "tests") if path.endswith(".md"))
+
+
+def test_prose_is_wrapped():
+    assert [f"{path}:{number}" for path in documents(ROOT) for number in wide_lines(read(ROOT, path))] == []
+
+
+def test_a_wide_line_is_found():
+    wide = "word " * 30
+    assert wide_lines(f"{wide}\n| {wide} |\n    {wide}\n```\n{wide}\n```\n{wide}") == [1, 7]
+
+
+LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
+
+
+def dead_links(root):
+    """Links of the documents to files of the project that are not there."""
+    return [f"{path}: {target}" for path in documents(root) for target in LINK.findall(read(root, path))
+            if "://" not in target and not os.path.exists(os.path.join(root, os.path.dirname(path), target))]
+
+
+def test_documents_link_to_what_is_there():
+    assert dead_links(ROOT) == []
+
+
+def test_a_dead_link_is_found(tmp_path):
+    (tmp_path / "README.md").write_text("[there](there.md#part), [gone](gone.c), [web](https://example.org)\n")
+    (tmp_path / "there.md").write_text("x\n")
+    assert dead_links(tmp_path) == ["README.md: gone.c"]
+
+
+# ---- Formatting ----
+
+
 def clang_format():
     """clang-format 14, Debian 12's: other versions lay out some constructs differently."""
     for name in ("clang-format-14", "clang-format"):
@@ -128,6 +251,6 @@ def test_c_sources_are_formatted():
     program = clang_format()
     if not program:
         pytest.skip("clang-format 14 is not installed")
-    sources = [path for path in files(ROOT, *FOLDERS, "tests", "tools") if path.endswith(".c")]
+    sources = [path for path in files(ROOT, *FOLDERS, "tests", "tools") if path.endswith((".c", ".h"))]
     done = subprocess.run([program, "--dry-run", *sources], cwd=ROOT, capture_output=True, text=True, check=True)
     assert sorted({line.split(":")[0] for line in done.stderr.splitlines() if "[-Wclang-format-violations]" in line}) == []
