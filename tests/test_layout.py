@@ -126,10 +126,9 @@ TEXT = re.compile(r"^ \* ?[^\s*/]")
 TYPE_ALONE = re.compile(r"^\s+(?!(?:return|else|do|goto|case)\b)[A-Za-z_]\w*(?:[ *]+[A-Za-z_]\w*)*[ *]*$")
 NAME_ALONE = re.compile(r"^\s+\**\w+(?:\[\w*\])*;")
 
-# A sentence that goes on in another literal is not found by grep. Lines that end on purpose (\\n, SQL's and Lua's, which
-# begin with a keyword in capitals or end a clause) are no sentences.
-CUT = re.compile(r'(?:^|[^\\])"(?:[^"\\]|\\.)*[a-z,;:] ?"$')
-CONTINUED = re.compile(r'^\s*" ?[a-z]')
+# A phrase that goes on in another literal is not found by grep. A cut behind a comma or a full stop does no harm.
+CUT = re.compile(r'(?:^|[^\\])"(?:[^"\\]|\\.)*[a-z] ?"$')
+CONTINUED = re.compile(r'^\s*" ?[a-z%]')
 
 
 def torn_comments(lines):
@@ -169,7 +168,7 @@ def test_no_message_is_cut():
     (torn_declarations, "struct x {\n    uint64_t\n        since; /* long */\n};", 3),
     (torn_declarations, "struct x {\n    const char *\n        name;\n};", 3),
     (torn_strings, 'log("the disk is "\n    "full");', 2),
-    (torn_strings, 'log("in file %s, "\n    "line %d", a, b);', 2),
+    (torn_strings, 'log("it stands in"\n    " %s", a);', 2),
 ])
 def test_a_tear_is_found(find, text, line):
     assert find(text.split("\n")) == [line]
@@ -181,6 +180,7 @@ def test_a_tear_is_found(find, text, line):
     (torn_declarations, "    uint64_t since;\n    return\n        x;"),
     (torn_strings, 'puts("one line\\n"\n     "another\\n");'),
     (torn_strings, 'run("SELECT a "\n    "FROM b");'),
+    (torn_strings, 'log("%s is full, "\n    "make room");'),
 ])
 def test_what_is_whole_is_not_found(find, text):
     assert find(text.split("\n")) == []

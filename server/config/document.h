@@ -26,8 +26,7 @@ struct config_section {
 };
 
 struct config_document {
-    struct config_section
-        *sections; /* the root, then backends, then namespaces, each in the order of the file */
+    struct config_section *sections; /* the root, then backends, namespaces, each in the file's order */
     size_t count;
 };
 

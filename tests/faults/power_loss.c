@@ -5,8 +5,7 @@
  *
  *     POWER_FOLDER  the folder whose files are watched, as an absolute path
  *     POWER_DISK    where the copy is kept: what was synced, file by file
- *     POWER_BOOT    a file that stands for /proc/sys/kernel/random/boot_id, so that a restart looks like a
- * reboot
+ *     POWER_BOOT    a file that stands for /proc/sys/kernel/random/boot_id: a restart looks like a reboot
  *
  * A file's content enters the copy when it is synced (whole by fsync and fdatasync, a range by pwritev2 with
  * RWF_DSYNC), and not before; names change at once (rename, unlink), which is as unkind as a journaling file
