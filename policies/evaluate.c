@@ -67,6 +67,23 @@ bool evaluate_is_read(const struct request *request) {
     return false;
 }
 
+bool evaluate_is_plain_delete(const struct request *request) {
+    return command_kind(request->command) == KIND_DELETE && !request_has(request, 'I') &&
+           !request_has(request, 'x') && !request_has(request, 'C');
+}
+
+struct cache_view view_of_entry(const struct entry *entry, uint32_t now) {
+    return (struct cache_view){.key = entry->key,
+                               .value = entry->value,
+                               .version = entry->version,
+                               .client_cas = entry->client_cas,
+                               .flags = entry->flags,
+                               .expires_at = entry->expires_at,
+                               .last_access = now,
+                               .state = CACHE_CLEAN,
+                               .marks = entry->marks};
+}
+
 uint32_t evaluate_expiry(int64_t exptime, uint32_t default_ttl, uint32_t now) {
     if (exptime == 0)
         return default_ttl == 0 ? 0 : now + default_ttl;

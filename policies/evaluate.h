@@ -17,6 +17,9 @@ enum need evaluate_need(const struct request *request);
  * An mg on an entry with marks may still change them. */
 bool evaluate_is_read(const struct request *request);
 
+/* Delete, or md that only deletes: what can be applied to a row that nobody has looked at. */
+bool evaluate_is_plain_delete(const struct request *request);
+
 enum change_kind {
     CHANGE_NONE,
     CHANGE_PUT,   /* value, flags, expires_at, client_cas, marks; a new version */
@@ -35,6 +38,9 @@ struct change {
     uint64_t client_cas; /* 0: none */
     struct slice value;  /* into the request or the scratch, never into the cache */
 };
+
+/* A loaded entry as evaluate takes it. */
+struct cache_view view_of_entry(const struct entry *entry, uint32_t now);
 
 /* What evaluation may need beside the entry. */
 struct evaluate_context {

@@ -13,23 +13,6 @@ void outcome_fail_store(struct outcome *outcome, enum cache_status status) {
         outcome_fail(outcome, ERROR_NO_MEMORY, "SERVER_ERROR out of memory storing object");
 }
 
-bool is_plain_delete(const struct request *request) {
-    return command_kind(request->command) == KIND_DELETE && !request_has(request, 'I') &&
-           !request_has(request, 'x') && !request_has(request, 'C');
-}
-
-struct cache_view view_of_entry(const struct entry *entry, uint32_t now) {
-    return (struct cache_view){.key = entry->key,
-                               .value = entry->value,
-                               .version = entry->version,
-                               .client_cas = entry->client_cas,
-                               .flags = entry->flags,
-                               .expires_at = entry->expires_at,
-                               .last_access = now,
-                               .state = CACHE_CLEAN,
-                               .marks = entry->marks};
-}
-
 /* ---- Looking ---- */
 
 static enum look refuse(struct execution *e, enum outcome_error kind, const char *line) {

@@ -67,10 +67,4 @@ enum tier_status execution_read(struct tier_worker *worker, struct tier_ticket *
 /* The error of a change that the cache did not take. */
 void outcome_fail_store(struct outcome *outcome, enum cache_status status);
 
-/* Delete, or md that only deletes: what can be applied to a row that nobody has looked at. */
-bool is_plain_delete(const struct request *request);
-
-/* An entry as a view. */
-struct cache_view view_of_entry(const struct entry *entry, uint32_t now);
-
 #endif

@@ -21,7 +21,7 @@ static enum tier_status change(struct tier_worker *worker, struct tier_ticket *t
                                struct request *request, struct outcome *ret_outcome) {
     struct execution e;
     execution_init(&e, worker, ticket, request, ret_outcome);
-    if (is_plain_delete(request) && !e.load)
+    if (evaluate_is_plain_delete(request) && !e.load)
         invalidate(&e);
     return execution_in_memory(&e);
 }

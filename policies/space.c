@@ -3,6 +3,7 @@
 #include "policies/space.h"
 #include "policies/tier_parts.h"
 #include "policies/write/quarantine.h"
+#include "policies/write/queue.h"
 #include <stdlib.h>
 
 enum {

@@ -11,10 +11,10 @@
 #include "policies/fullness.h"
 #include "policies/policy.h"
 #include "policies/space_options.h"
-#include "policies/write/queue.h"
 #include <stdatomic.h>
 
 struct quarantine;
+struct queue;
 struct tier;
 struct tier_backend;
 

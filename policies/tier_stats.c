@@ -6,6 +6,7 @@
 #include "policies/tier_stats.h"
 #include "policies/load/loader.h"
 #include "policies/write/quarantine.h"
+#include "policies/write/queue.h"
 #include "policies/write/writer.h"
 #include <assert.h>
 #include <inttypes.h>

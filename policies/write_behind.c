@@ -10,6 +10,7 @@
  */
 #include "policies/execute.h"
 #include "policies/write/concern.h"
+#include "policies/write/queue.h"
 #include "policies/write/touches.h"
 #include "policies/write/writer.h"
 #include <assert.h>
@@ -187,7 +188,7 @@ static enum tier_status change_dirty(struct execution *e) {
 static bool change_blindly(struct execution *e) {
     if (!e->unknown || e->change.kind != CHANGE_NONE || evaluate_need(e->request) != NEED_EXISTENCE)
         return false;
-    if (is_plain_delete(e->request))
+    if (evaluate_is_plain_delete(e->request))
         e->change.kind = CHANGE_DELETE;
     return command_kind(e->request->command) == KIND_TOUCH;
 }

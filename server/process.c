@@ -69,7 +69,7 @@ bool process_check_folder(const char *path, char *ret_error, size_t error_size) 
         return false;
     }
     if (stat(path, &status) != 0 || !S_ISDIR(status.st_mode)) {
-        snprintf(ret_error, error_size, "the data folder %s is no folder; correct data", path);
+        snprintf(ret_error, error_size, "the data folder %s is not a folder; correct data", path);
         return false;
     }
     if (access(path, W_OK | X_OK) == 0)

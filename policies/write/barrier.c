@@ -2,6 +2,7 @@
 /* See barrier.h. */
 #include "policies/write/barrier.h"
 #include "policies/write/internal.h"
+#include "policies/write/queue.h"
 #include <stdlib.h>
 
 struct barrier {

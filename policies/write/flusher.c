@@ -18,6 +18,7 @@
 #include "backends/batch_order.h"
 #include "policies/write/internal.h"
 #include "policies/write/quarantine.h"
+#include "policies/write/queue.h"
 #include <stdlib.h>
 
 enum {

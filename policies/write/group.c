@@ -16,7 +16,7 @@
  * keys, so that the next read asks the backend what became of them.
  */
 #include "policies/write/group.h"
-#include "policies/execute.h"
+#include "policies/evaluate.h"
 #include "policies/write/concern.h"
 #include "policies/write/internal.h"
 #include <stdlib.h>
@@ -177,7 +177,7 @@ static bool look(struct group *group, size_t index, const struct cache_time *now
     if (item->known)
         return true;
     item->answered_blindly = need == NEED_EXISTENCE && request->space->options.existence == EXISTENCE_MEMORY;
-    item->needs_row = !item->answered_blindly || request->command == COMMAND_TOUCH;
+    item->needs_row = !item->answered_blindly || command_kind(request->command) == KIND_TOUCH;
     return true;
 }
 
@@ -316,9 +316,9 @@ static bool mutate(struct group *group, struct group_item *item, const struct ca
 /* existence = memory: delete and touch of a key that memory does not know are answered NOT_FOUND and done
  * nevertheless. */
 static void answer_blindly(struct group_item *item) {
-    if (is_plain_delete(request_of(item)) && item->change.kind == CHANGE_NONE)
+    if (evaluate_is_plain_delete(request_of(item)) && item->change.kind == CHANGE_NONE)
         item->change.kind = CHANGE_DELETE;
-    if (request_of(item)->command == COMMAND_TOUCH)
+    if (command_kind(request_of(item)->command) == KIND_TOUCH)
         item->outcome.status = OUTCOME_NOT_FOUND;
 }
 

@@ -23,6 +23,7 @@
  */
 #include "policies/write/recover.h"
 #include "policies/write/quarantine.h"
+#include "policies/write/queue.h"
 #include "policies/write/touches.h"
 #include "policies/write/writer.h"
 #include <assert.h>
