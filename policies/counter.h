@@ -14,6 +14,11 @@ static inline void count_add(counter *c, uint64_t n) {
 static inline void count(counter *c) {
     count_add(c, 1);
 }
+/* A counter that holds the most of all values. */
+static inline void count_most(counter *c, uint64_t value) {
+    if (value > atomic_load_explicit(c, memory_order_relaxed))
+        atomic_store_explicit(c, value, memory_order_relaxed);
+}
 /* Where several threads write it. */
 static inline void count_shared(counter *c) {
     atomic_fetch_add_explicit(c, 1, memory_order_relaxed);

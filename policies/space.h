@@ -18,8 +18,22 @@ struct queue;
 struct tier;
 struct tier_backend;
 
-struct space_counters { /* written by the writer's thread */
-    counter batches, rows, deletes, touches, superseded, retries, bisections, quarantined, flush_us;
+/* What the writer counts of a namespace, under the names and in the order of `stats write_behind`. */
+#define FLUSH_COUNTERS(X)                                                                                    \
+    X(batches)                                                                                               \
+    X(rows)                                                                                                  \
+    X(rows_deleted)                                                                                          \
+    X(rows_touched)                                                                                          \
+    X(rows_superseded)                                                                                       \
+    X(flush_us)                                                                                              \
+    X(retries)                                                                                               \
+    X(bisections)
+
+struct flush_counters { /* written by the writer's thread */
+#define FLUSH_COUNTER(name) counter name;
+    FLUSH_COUNTERS(FLUSH_COUNTER)
+#undef FLUSH_COUNTER
+    counter quarantined;
 };
 
 struct space_worker_counters {    /* written by one worker */
@@ -46,7 +60,7 @@ struct space {
     /* by the writer: version time of the oldest unflushed change, 0: none */
     atomic_uint_fast64_t oldest_since;
     struct quarantine *quarantine;
-    struct space_counters flushed;
+    struct flush_counters flushed;
     counter loads, load_hits, load_errors; /* by readers, with fetch_add */
 };
 

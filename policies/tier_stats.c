@@ -216,16 +216,9 @@ static void stat_backend(struct tier_backend *backend, struct stat_sink *sink) {
     number(sink, name, "read_failures", loads.failures);
     line(sink, name, "write_breaker", "%s", breaker_state_name(writes.breaker));
     number(sink, name, "write_breaker_opened", writes.breaker_opened);
-    number(sink, name, "write_failures", writes.failures);
-    number(sink, name, "write_connects", writes.reconnects);
-    number(sink, name, "write_through_commits", writes.groups);
-    number(sink, name, "write_through_changes", writes.grouped);
-    number(sink, name, "write_through_refused", writes.group_refused);
-    number(sink, name, "apply_us", writes.apply_us);
-    number(sink, name, "apply_max_us", writes.apply_max_us);
-    number(sink, name, "background_touches", writes.touches);
-    number(sink, name, "barriers", writes.barriers);
-    number(sink, name, "upkeep_steps", writes.upkeep);
+#define TELL(counter_name) number(sink, name, #counter_name, writes.counter_name);
+    WRITER_COUNTERS(TELL)
+#undef TELL
 }
 
 void tier_stat_backends(struct tier *tier, struct stat_sink *sink) {
@@ -244,7 +237,7 @@ static uint64_t oldest_age_ms(const struct space *space) {
 static void stat_write_behind(struct space *space, struct stat_sink *sink) {
     const char *name = space->options.name;
     struct cache *cache = space->tier->cache;
-    const struct space_counters *flushed = &space->flushed;
+    const struct flush_counters *flushed = &space->flushed;
     uint64_t changes = 0, queued = 0;
     struct writer_stats writes;
     for (unsigned i = 0; i < space->tier->options.workers; i++) {
@@ -263,14 +256,9 @@ static void stat_write_behind(struct space *space, struct stat_sink *sink) {
     number(sink, name, "full_write_throughs", counted(&space->fullness.throughs));
     number(sink, name, "changes", changes);
     number(sink, name, "coalesced", changes > queued ? changes - queued : 0);
-    number(sink, name, "batches", counted(&flushed->batches));
-    number(sink, name, "rows", counted(&flushed->rows));
-    number(sink, name, "rows_deleted", counted(&flushed->deletes));
-    number(sink, name, "rows_touched", counted(&flushed->touches));
-    number(sink, name, "rows_superseded", counted(&flushed->superseded));
-    number(sink, name, "flush_us", counted(&flushed->flush_us));
-    number(sink, name, "retries", counted(&flushed->retries));
-    number(sink, name, "bisections", counted(&flushed->bisections));
+#define TELL(counter_name) number(sink, name, #counter_name, counted(&flushed->counter_name));
+    FLUSH_COUNTERS(TELL)
+#undef TELL
     number(sink, name, "quarantine", quarantine_count(space->quarantine));
     number(sink, name, "quarantined", counted(&flushed->quarantined));
     line(sink, name, "breaker", "%s", breaker_state_name(writes.breaker));

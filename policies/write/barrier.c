@@ -106,7 +106,7 @@ void barrier_submit(struct tier *tier, struct tier_ticket *ticket) {
         if (!barrier)
             continue;
         atomic_fetch_add(&ticket->barrier.pending, 1);
-        atomic_fetch_add(&writer->barrier_count, 1);
+        count_shared(&writer->counters.barriers);
         if (!hand_over(writer, barrier)) {
             free(barrier);
             atomic_store(&ticket->barrier.failed, true);

@@ -46,7 +46,7 @@ static enum backend_status connect_again(struct writer *writer) {
         return BACKEND_OK;
     if (open_connection(writer) != BACKEND_OK)
         return BACKEND_TRANSIENT;
-    atomic_fetch_add(&writer->reconnects, 1);
+    count(&writer->counters.write_connects);
     return BACKEND_OK;
 }
 
@@ -62,7 +62,7 @@ static void succeed(struct writer *writer) {
 }
 
 static void fail(struct writer *writer) {
-    atomic_fetch_add(&writer->failure_count, 1);
+    count(&writer->counters.write_failures);
     if (breaker_failure(&writer->breaker, monotonic_us()))
         service_log(&writer->tier->service, LOG_LEVEL_WARNING,
                     "backend %s: writes fail and are tried again: %s", name_of(writer),
@@ -96,9 +96,8 @@ enum backend_status call_apply(struct writer *writer, struct mutation *mutations
         status = writer->backend->type->apply(writer->session.connection, mutations, count_mutations,
                                               cache_time_now().seconds, &writer->session.error);
     uint64_t took = monotonic_us() - start;
-    atomic_fetch_add(&writer->apply_us, took);
-    if (took > atomic_load(&writer->apply_max_us))
-        atomic_store(&writer->apply_max_us, took);
+    count_add(&writer->counters.apply_us, took);
+    count_most(&writer->counters.apply_max_us, took);
     return judged(writer, status);
 }
 
@@ -123,7 +122,7 @@ bool call_upkeep(struct writer *writer, uint64_t now_us) {
         return false;
     enum backend_status status = writer->backend->type->maintain(
         writer->session.connection, cache_time_now().seconds, &more, &writer->session.error);
-    atomic_fetch_add(&writer->upkeep, 1);
+    count(&writer->counters.upkeep_steps);
     writer->upkeep_at = monotonic_us() + (status == BACKEND_OK && more ? 0 : UPKEEP_US);
     return status == BACKEND_OK && more;
 }

@@ -311,14 +311,14 @@ static void forget_ours(struct space *space, const struct mutation *mutation, ui
 }
 
 static void count_row(struct space *space, const struct mutation *mutation) {
-    struct space_counters *counters = &space->flushed;
+    struct flush_counters *counters = &space->flushed;
     count(&counters->rows);
     if (mutation->kind == MUTATION_DELETE)
-        count(&counters->deletes);
+        count(&counters->rows_deleted);
     else if (mutation->kind == MUTATION_TOUCH)
-        count(&counters->touches);
+        count(&counters->rows_touched);
     if (mutation->superseded)
-        count(&counters->superseded);
+        count(&counters->rows_superseded);
 }
 
 static void settle(struct flusher *flusher, size_t from, size_t to) {

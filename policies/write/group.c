@@ -427,8 +427,8 @@ static void finish(struct writer *writer) {
     struct cache_time now = cache_time_now();
     for (size_t i = 0; i < group->count; i++)
         update_memory(group, &group->items[i], &now);
-    atomic_fetch_add(&writer->groups, 1);
-    atomic_fetch_add(&writer->grouped, group->count);
+    count(&writer->counters.write_through_commits);
+    count_add(&writer->counters.write_through_changes, group->count);
     answer_all(writer);
     group->count = 0;
     bytes_reset(&group->bytes);
@@ -470,7 +470,7 @@ static enum backend_status commit_one_by_one(struct writer *writer) {
             return status;
         if (status == BACKEND_PERMANENT) {
             item->fate = ITEM_REFUSED;
-            atomic_fetch_add(&writer->group_refused, 1);
+            count(&writer->counters.write_through_refused);
         }
     }
     return BACKEND_OK;
@@ -488,7 +488,7 @@ static enum backend_status commit(struct writer *writer) {
     for (size_t i = 0; i < group->count; i++)
         if (group->items[i].mutation >= 0)
             group->items[i].fate = ITEM_REFUSED;
-    atomic_fetch_add(&writer->group_refused, 1);
+    count(&writer->counters.write_through_refused);
     return BACKEND_OK;
 }
 

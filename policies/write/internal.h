@@ -17,6 +17,12 @@
 #include "policies/write/touches.h"
 #include "policies/write/writer.h"
 
+struct writer_counters { /* by its thread, except barriers, which workers count; read by anyone */
+#define WRITER_COUNTER(name) counter name;
+    WRITER_COUNTERS(WRITER_COUNTER)
+#undef WRITER_COUNTER
+};
+
 struct writer {
     /* constant once it has started */
     struct tier_backend *backend;
@@ -35,10 +41,9 @@ struct writer {
     struct tier_ticket *jobs, **jobs_end; /* taken, not yet in a group */
     struct barrier *barriers;             /* taken, not yet reached */
 
-    /* written by its thread, or by workers where several do with fetch_add; read by anyone */
+    /* written by its thread, read by anyone */
     atomic_uint_fast64_t bound; /* low_water.c */
-    atomic_uint_fast64_t groups, grouped, group_refused, failure_count, reconnects, upkeep, barrier_count;
-    atomic_uint_fast64_t apply_us, apply_max_us;
+    struct writer_counters counters;
 
     pthread_mutex_t mutex; /* of all below */
     pthread_cond_t work;

@@ -228,7 +228,7 @@ static enum backend_status touch_row(struct writer *writer, const struct touch *
 
 static void end_touch(struct writer *writer, struct touch *touch) {
     struct touch **at = bucket_of(&writer->touches, touch->hash);
-    atomic_fetch_add(&writer->touches.done, 1);
+    count(&writer->counters.background_touches);
     pthread_mutex_lock(&writer->mutex);
     while (*at != touch)
         at = &(*at)->chain;

@@ -22,8 +22,7 @@ struct touches {
     struct touch *fresh;                  /* not yet taken */
     struct touch *by_hash[TOUCH_BUCKETS]; /* all that are not done, taken or not */
     /* shared */
-    atomic_uint waiting;       /* how many are not done; changes under the mutex */
-    atomic_uint_fast64_t done; /* ever */
+    atomic_uint waiting; /* how many are not done; changes under the mutex */
 };
 
 /* ---- Any thread ---- */

@@ -329,16 +329,9 @@ uint64_t writer_bound(struct writer *writer) {
 }
 
 void writer_get_stats(struct writer *writer, struct writer_stats *ret_stats) {
-    ret_stats->groups = counted(&writer->groups);
-    ret_stats->grouped = counted(&writer->grouped);
-    ret_stats->group_refused = counted(&writer->group_refused);
-    ret_stats->failures = counted(&writer->failure_count);
-    ret_stats->reconnects = counted(&writer->reconnects);
+#define COPY(name) ret_stats->name = counted(&writer->counters.name);
+    WRITER_COUNTERS(COPY)
+#undef COPY
     ret_stats->breaker_opened = counted(&writer->breaker.opened);
-    ret_stats->upkeep = counted(&writer->upkeep);
-    ret_stats->touches = counted(&writer->touches.done);
-    ret_stats->barriers = counted(&writer->barrier_count);
-    ret_stats->apply_us = counted(&writer->apply_us);
-    ret_stats->apply_max_us = counted(&writer->apply_max_us);
     ret_stats->breaker = breaker_state(&writer->breaker);
 }

@@ -46,9 +46,24 @@ bool writer_is_connected(const struct writer *writer);
 /* The bound of low_water.c over what this writer has yet to write. */
 uint64_t writer_bound(struct writer *writer);
 
+/* The counters of a writer, under their names in `stats backends` and in that order. */
+#define WRITER_COUNTERS(X)                                                                                   \
+    X(write_failures)                                                                                        \
+    X(write_connects)                                                                                        \
+    X(write_through_commits)                                                                                 \
+    X(write_through_changes)                                                                                 \
+    X(write_through_refused)                                                                                 \
+    X(apply_us)                                                                                              \
+    X(apply_max_us)                                                                                          \
+    X(background_touches)                                                                                    \
+    X(barriers)                                                                                              \
+    X(upkeep_steps)
+
 struct writer_stats {
-    uint64_t groups, grouped, group_refused, failures, reconnects, breaker_opened, upkeep, touches, barriers;
-    uint64_t apply_us, apply_max_us;
+#define WRITER_COUNTER(name) uint64_t name;
+    WRITER_COUNTERS(WRITER_COUNTER)
+#undef WRITER_COUNTER
+    uint64_t breaker_opened;
     enum breaker_state breaker;
 };
 void writer_get_stats(struct writer *writer, struct writer_stats *ret_stats);
