@@ -14,8 +14,6 @@
 #include "cache/shard.h"
 #include "cache/view.h"
 
-#include <assert.h>
-
 unsigned cache_collect(struct cache *cache, int space, uint64_t hash, const struct cache_time *now,
                        struct cache_collector *collector) {
     struct cache_shard *shard = cache_shard_of(cache, hash);

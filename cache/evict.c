@@ -28,7 +28,6 @@
 #include "cache/memory.h"
 #include "cache/shard.h"
 #include "cache/walk.h"
-
 #include <assert.h>
 
 enum {

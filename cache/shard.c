@@ -3,7 +3,6 @@
 #include "cache/shard.h"
 #include "cache/large.h"
 #include "cache/memory.h"
-
 #include <assert.h>
 #include <stdlib.h>
 #include <sys/mman.h>

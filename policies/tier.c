@@ -6,6 +6,7 @@
  * (and recovery), then threads. Taken down in the opposite order. Whatever fails on the way up is undone by
  * tier_destroy.
  */
+#include "policies/tier.h"
 #include "policies/journal/disk.h"
 #include "policies/load/loader.h"
 #include "policies/write/low_water.h"

@@ -8,10 +8,8 @@
 #include "policies/write/quarantine.h"
 #include "policies/write/queue.h"
 #include "policies/write/writer.h"
-#include <assert.h>
 #include <inttypes.h>
 #include <stdarg.h>
-#include <stdlib.h>
 
 /* ---- memcached's counters ---- */
 

@@ -5,6 +5,7 @@
  * Tickets that were submitted in a turn leave it together at its end, so that misses of many connections
  * reach the loader, and changes of many connections the writer, as one group and under one lock.
  */
+#include "policies/turn.h"
 #include "policies/execute.h"
 #include "policies/load/loader.h"
 #include "policies/tier_stats.h"

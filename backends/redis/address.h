@@ -11,7 +11,6 @@
 #define FOREBAY_BACKENDS_REDIS_ADDRESS_H
 
 #include <stdbool.h>
-#include <stddef.h>
 
 struct redis_address {
     char host[256]; /* "" for a socket file */

@@ -13,7 +13,6 @@
 #include "cache/base/clock.h"
 #include <assert.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <time.h>
 
 enum {

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Connections: the file opened and set up, and closed. */
 #include "backends/failure.h"
-#include "backends/kinds.h"
 #include "backends/sqlite/internal.h"
 #include <assert.h>
 #include <errno.h>

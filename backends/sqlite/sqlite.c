@@ -29,7 +29,6 @@
  *
  * forebay_meta holds the layout's version and the highest version ever applied.
  */
-#include "backends/kinds.h"
 #include "backends/sqlite/internal.h"
 #include <assert.h>
 #include <stdio.h>

@@ -16,9 +16,9 @@
  *
  *     resting --next_due passed, not_before passed--> running --end of table--> resting
  */
-#include "backends/failure.h"
 #include "backends/sqlite/internal.h"
 #include <assert.h>
+#include <stdio.h>
 
 enum {
     WAL_CHECKPOINT_PAGES = 16000, /* 64 MiB */

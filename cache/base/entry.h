@@ -8,8 +8,8 @@
  * the upper part, 12 bits of node id in the lower. 0 is "no version". It is also the CAS value that clients
  * see, unless a client dictated one (client_cas).
  */
-#ifndef FOREBAY_CACHE_ENTRY_H
-#define FOREBAY_CACHE_ENTRY_H
+#ifndef FOREBAY_CACHE_BASE_ENTRY_H
+#define FOREBAY_CACHE_BASE_ENTRY_H
 
 #include "cache/base/clock.h"
 #include "cache/base/slice.h"

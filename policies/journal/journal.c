@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Opening and closing a journal, and what concerns all of it. The tour of its parts is in internal.h. */
+#include "policies/journal/journal.h"
 #include "policies/journal/internal.h"
 #include <assert.h>
 #include <errno.h>

@@ -16,8 +16,8 @@
  * below it are ignored at recovery. It holds for the namespaces that are configured when it is set; records
  * of others are kept until they are configured again.
  */
-#ifndef FOREBAY_POLICIES_JOURNAL_H
-#define FOREBAY_POLICIES_JOURNAL_H
+#ifndef FOREBAY_POLICIES_JOURNAL_JOURNAL_H
+#define FOREBAY_POLICIES_JOURNAL_JOURNAL_H
 
 #include "cache/base/entry.h"
 #include "cache/base/log.h"

@@ -16,7 +16,6 @@
 #include "policies/write/touches.h"
 #include <assert.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 enum { BATCH_KEYS = 128, TABLE_BUCKETS = 4096, RECONNECT_AFTER = 2 };
 

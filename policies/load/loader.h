@@ -6,8 +6,8 @@
  * Single flight: a key that is being looked up is not looked up again; later tickets join the flight. A
  * flight that has landed takes no more passengers: what it brought may be older than their question.
  */
-#ifndef FOREBAY_POLICIES_LOADER_H
-#define FOREBAY_POLICIES_LOADER_H
+#ifndef FOREBAY_POLICIES_LOAD_LOADER_H
+#define FOREBAY_POLICIES_LOAD_LOADER_H
 
 #include "policies/breaker.h"
 #include "policies/tier_parts.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The preload of a backend's namespaces, at the start and in the background. */
-#ifndef FOREBAY_POLICIES_PRELOAD_H
-#define FOREBAY_POLICIES_PRELOAD_H
+#ifndef FOREBAY_POLICIES_LOAD_PRELOAD_H
+#define FOREBAY_POLICIES_LOAD_PRELOAD_H
 
 #include "policies/tier_parts.h"
 

@@ -3,8 +3,8 @@
  * Write-behind of one namespace: from the dirty queues to the backend. The states of an entry on this way are
  * drawn at the head of flusher.c. The writer's thread alone.
  */
-#ifndef FOREBAY_POLICIES_FLUSHER_H
-#define FOREBAY_POLICIES_FLUSHER_H
+#ifndef FOREBAY_POLICIES_WRITE_FLUSHER_H
+#define FOREBAY_POLICIES_WRITE_FLUSHER_H
 
 #include "policies/space.h"
 #include "policies/write/bytes.h"

@@ -17,8 +17,8 @@
  * A client that is alone never waits: it is itself all that can be waited for. All zero is a fresh start.
  * Pure bookkeeping, the time comes in as a parameter (monotonic us). Not thread-safe: its owner's lock.
  */
-#ifndef FOREBAY_POLICIES_GATHER_H
-#define FOREBAY_POLICIES_GATHER_H
+#ifndef FOREBAY_POLICIES_WRITE_GATHER_H
+#define FOREBAY_POLICIES_WRITE_GATHER_H
 
 #include <stdbool.h>
 #include <stddef.h>

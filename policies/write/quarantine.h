@@ -6,8 +6,8 @@
  *
  * Any thread. Few entries are expected; the case of none costs one relaxed load.
  */
-#ifndef FOREBAY_POLICIES_QUARANTINE_H
-#define FOREBAY_POLICIES_QUARANTINE_H
+#ifndef FOREBAY_POLICIES_WRITE_QUARANTINE_H
+#define FOREBAY_POLICIES_WRITE_QUARANTINE_H
 
 #include "backends/backend.h"
 #include "policies/entry_copy.h"

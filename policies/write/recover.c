@@ -26,7 +26,6 @@
 #include "policies/write/queue.h"
 #include "policies/write/touches.h"
 #include "policies/write/writer.h"
-#include <assert.h>
 #include <stdlib.h>
 
 enum { SINCE_RECOVERY = 1 << ENTRY_VERSION_NODE_BITS };

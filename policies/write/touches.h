@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Touches in the background, of rows that memory does not hold. Design: at the head of touches.c. */
-#ifndef FOREBAY_POLICIES_TOUCHES_H
-#define FOREBAY_POLICIES_TOUCHES_H
+#ifndef FOREBAY_POLICIES_WRITE_TOUCHES_H
+#define FOREBAY_POLICIES_WRITE_TOUCHES_H
 
 #include "cache/base/entry.h"
 #include <stdatomic.h>

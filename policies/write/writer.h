@@ -4,8 +4,8 @@
  * changes first (group.h), then due batches of its write-behind namespaces (flusher.h), touches of rows that
  * memory does not hold (touches.h), barriers (barrier.h), then upkeep.
  */
-#ifndef FOREBAY_POLICIES_WRITER_H
-#define FOREBAY_POLICIES_WRITER_H
+#ifndef FOREBAY_POLICIES_WRITE_WRITER_H
+#define FOREBAY_POLICIES_WRITE_WRITER_H
 
 #include "policies/breaker.h"
 #include "policies/tier_parts.h"

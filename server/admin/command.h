@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The commands without a key: stats, flush_all, version, verbosity, cache_memlimit, quarantine, shutdown ... */
-#ifndef FOREBAY_SERVER_COMMAND_H
-#define FOREBAY_SERVER_COMMAND_H
+#ifndef FOREBAY_SERVER_ADMIN_COMMAND_H
+#define FOREBAY_SERVER_ADMIN_COMMAND_H
 
 #include "policies/tier.h"
 #include "server/buffer.h"

@@ -8,7 +8,6 @@
 #include "server/protocol/base64.h"
 #include "server/server.h"
 #include <stdlib.h>
-#include <time.h>
 
 enum { KEYS_BYTES = 2 << 20, CLASSES = 64 };
 

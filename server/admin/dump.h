@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* What is told of entries that nobody asked for by key: lru_crawler metadump and mgdump (as feeds), stats
  * cachedump. A class is a namespace, counted from 1. */
-#ifndef FOREBAY_SERVER_DUMP_H
-#define FOREBAY_SERVER_DUMP_H
+#ifndef FOREBAY_SERVER_ADMIN_DUMP_H
+#define FOREBAY_SERVER_ADMIN_DUMP_H
 
 #include "cache/base/slice.h"
 #include "server/buffer.h"

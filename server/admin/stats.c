@@ -20,7 +20,6 @@
 #include "server/worker/worker_stats.h"
 #include <ev.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 struct report {

@@ -5,8 +5,8 @@
  *
  * Any thread may call any of these but stats_detail_free.
  */
-#ifndef FOREBAY_SERVER_STATS_DETAIL_H
-#define FOREBAY_SERVER_STATS_DETAIL_H
+#ifndef FOREBAY_SERVER_ADMIN_STATS_DETAIL_H
+#define FOREBAY_SERVER_ADMIN_STATS_DETAIL_H
 
 #include "policies/request.h"
 #include "server/buffer.h"

@@ -11,8 +11,8 @@
  * While nobody watches a kind of event nothing is done for it: callers ask watch_wants first, once a turn. A
  * key's class is its namespace, counted from 1.
  */
-#ifndef FOREBAY_SERVER_WATCH_H
-#define FOREBAY_SERVER_WATCH_H
+#ifndef FOREBAY_SERVER_ADMIN_WATCH_H
+#define FOREBAY_SERVER_ADMIN_WATCH_H
 
 #include "cache/cache.h"
 

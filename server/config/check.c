@@ -9,7 +9,7 @@
 
 enum { NAME_LONGEST = 63, URI_SHOWN = 300, LIST_SHOWN = 200 };
 
-/* ---- listen ----------------------------------------------------------------------------------------- */
+/* ---- listen ---- */
 
 static bool same_address(const struct listen_address *a, const struct listen_address *b) {
     return a->is_unix == b->is_unix && strcmp(a->host, b->host) == 0 && (a->port == b->port && a->port != 0);
@@ -38,7 +38,7 @@ bool config_check_listen(struct config_loading *loading) {
     return true;
 }
 
-/* ---- Backends --------------------------------------------------------------------------------------- */
+/* ---- Backends ---- */
 
 /* Names stand in `stats` lines, in commands, and become tables. */
 static bool is_name(const char *text) {
@@ -130,7 +130,7 @@ bool config_check_backends(struct config_loading *loading) {
     return true;
 }
 
-/* ---- Namespaces ------------------------------------------------------------------------------------- */
+/* ---- Namespaces ---- */
 
 static bool check_prefix(struct config_loading *loading, const struct space_draft *draft) {
     const char *prefix = draft->options.prefix;

@@ -3,6 +3,7 @@
  * From a document to settings: each section is read into a draft, the drafts are checked, and what is left of
  * them is handed to the tier.
  */
+#include "server/config/config.h"
 #include "policies/policy.h"
 #include "server/config/internal.h"
 #include <stdio.h>
@@ -17,7 +18,7 @@ struct config {
     struct arena memory; /* what only kinds of backends have */
 };
 
-/* ---- Reading ---------------------------------------------------------------------------------------- */
+/* ---- Reading ---- */
 
 /* What only this kind has: its defaults, to be read over. NULL when there is no kind. */
 static bool make_specific(struct config_loading *loading, const struct backend_type *type,
@@ -105,7 +106,7 @@ static bool read_sections(struct config_loading *loading) {
     return good;
 }
 
-/* ---- Handing over ----------------------------------------------------------------------------------- */
+/* ---- Handing over ---- */
 
 static bool take_listen(struct config *config, struct config_loading *loading) {
     const struct config_section *root = &loading->document->sections[0];
@@ -145,7 +146,7 @@ static bool take_drafts(struct config *config, struct config_loading *loading) {
     return true;
 }
 
-/* ---- The whole -------------------------------------------------------------------------------------- */
+/* ---- The whole ---- */
 
 static bool read_config(struct config *config, struct config_loading *loading) {
     size_t sections = loading->document->count;

@@ -7,8 +7,8 @@
  * caller's key_buffer. struct parser is a plain value: copy it to remember a position, assign it back to
  * parse the same request again.
  */
-#ifndef FOREBAY_SERVER_PARSER_H
-#define FOREBAY_SERVER_PARSER_H
+#ifndef FOREBAY_SERVER_PROTOCOL_PARSER_H
+#define FOREBAY_SERVER_PROTOCOL_PARSER_H
 
 #include "policies/request.h"
 

@@ -3,8 +3,8 @@
  * One client's bytes in and out. All of it belongs to the worker's thread, but for the members marked
  * otherwise. The states and who changes them: connection.c.
  */
-#ifndef FOREBAY_SERVER_CONNECTION_H
-#define FOREBAY_SERVER_CONNECTION_H
+#ifndef FOREBAY_SERVER_WORKER_CONNECTION_H
+#define FOREBAY_SERVER_WORKER_CONNECTION_H
 
 #include "server/protocol/parser.h"
 #include <stdatomic.h>

@@ -11,7 +11,6 @@
 #include "tests/support/check.h"
 #include "tests/support/redis_server.h"
 #include "tests/support/temp_folder.h"
-#include <assert.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>

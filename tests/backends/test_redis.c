@@ -8,7 +8,6 @@
 #include "backends/sqlite/options.h"
 #include "tests/support/check.h"
 #include "tests/support/redis_server.h"
-#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
