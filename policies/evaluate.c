@@ -277,7 +277,7 @@ static void evaluate_store(struct evaluation *e, const struct store *store) {
 }
 
 static void refuse_too_large(struct evaluation *e) {
-    outcome_fail(e->outcome, ERROR_TOO_LARGE, "SERVER_ERROR object too large for cache");
+    outcome_fail(e->outcome, ERROR_TOO_LARGE, REPLY_TOO_LARGE);
     e->change->kind = CHANGE_DELETE;
 }
 

@@ -8,16 +8,20 @@ enum { TRIES_MAX = 16 }; /* loads of one key for one request before it is given 
 
 void outcome_fail_store(struct outcome *outcome, enum cache_status status) {
     if (status == CACHE_TOO_LARGE)
-        outcome_fail(outcome, ERROR_TOO_LARGE, "SERVER_ERROR object too large for cache");
+        outcome_fail(outcome, ERROR_TOO_LARGE, REPLY_TOO_LARGE);
     else
         outcome_fail(outcome, ERROR_NO_MEMORY, "SERVER_ERROR out of memory storing object");
 }
 
 /* ---- Looking ---- */
 
-static enum look refuse(struct execution *e, enum outcome_error kind, const char *line) {
+void execution_refuse(struct execution *e, enum outcome_error kind, const char *line) {
     cache_release(&e->outcome->cursor);
     outcome_fail(e->outcome, kind, line);
+}
+
+static enum look refuse(struct execution *e, enum outcome_error kind, const char *line) {
+    execution_refuse(e, kind, line);
     return LOOK_ANSWERED;
 }
 
@@ -29,7 +33,7 @@ static enum look ask(struct execution *e) {
     if (tries >= TRIES_MAX)
         return refuse(e, ERROR_TOO_BUSY, "SERVER_ERROR the key is changing too fast, try again");
     if (!ticket_want(ticket, e->request, e->outcome->cursor.stamp, tries > 0))
-        return refuse(e, ERROR_NO_MEMORY, "SERVER_ERROR out of memory");
+        return refuse(e, ERROR_NO_MEMORY, REPLY_NO_MEMORY);
     ticket->tries = tries;
     cache_release(&e->outcome->cursor);
     return LOOK_PARKED;

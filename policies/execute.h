@@ -64,6 +64,9 @@ enum tier_status execution_in_memory(struct execution *e);
 enum tier_status execution_read(struct tier_worker *worker, struct tier_ticket *ticket,
                                 struct request *request, struct outcome *ret_outcome);
 
+/* Ends an execution with an error: unlocks. */
+void execution_refuse(struct execution *e, enum outcome_error kind, const char *line);
+
 /* The error of a change that the cache did not take. */
 void outcome_fail_store(struct outcome *outcome, enum cache_status status);
 

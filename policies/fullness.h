@@ -13,7 +13,7 @@
 #ifndef FOREBAY_POLICIES_FULLNESS_H
 #define FOREBAY_POLICIES_FULLNESS_H
 
-#include "policies/counter.h"
+#include "cache/base/counter.h"
 #include "policies/space_options.h"
 #include <pthread.h>
 #include <stdatomic.h>

@@ -7,7 +7,7 @@
 #ifndef FOREBAY_POLICIES_SPACE_H
 #define FOREBAY_POLICIES_SPACE_H
 
-#include "policies/counter.h"
+#include "cache/base/counter.h"
 #include "policies/fullness.h"
 #include "policies/policy.h"
 #include "policies/space_options.h"

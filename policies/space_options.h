@@ -55,7 +55,7 @@ extern const struct setting space_settings[];
 /* A namespace without name, prefix and policy, of which nothing else is said. */
 void space_options_set_defaults(struct space_options *ret_options);
 
-/* Gives what was left 0 and makes no sense so its default: flush_delay, flush_batch, dirty_limit. */
+/* Gives those that are 0 and cannot be their defaults: flush_delay, flush_batch, dirty_limit. */
 void space_options_complete(struct space_options *options);
 
 #endif

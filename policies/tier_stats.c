@@ -390,7 +390,7 @@ bool tier_quarantine(struct tier_worker *worker, struct slice argument, FILE *ou
         quarantine_visit(space->quarantine, &lister.base);
         fprintf(out, "END\r\n");
     } else if (slice_equal(verb, SLICE("retry"))) {
-        fprintf(out, "OK %zu\r\n", quarantine_mark(space->quarantine, key));
+        fprintf(out, "OK %zu\r\n", quarantine_ask_retry(space->quarantine, key));
         writer_poke(space->backend->writer);
     } else if (slice_equal(verb, SLICE("drop"))) {
         fprintf(out, "OK %zu\r\n", drop(worker, space, key));

@@ -17,11 +17,9 @@
 
 static const char error_full[] = "SERVER_ERROR too many writes wait for the backend";
 static const char error_journal[] = "SERVER_ERROR out of journal space";
-static const char error_memory[] = "SERVER_ERROR out of memory";
 
 static enum tier_status refuse(struct execution *e, enum outcome_error kind, const char *line) {
-    cache_release(&e->outcome->cursor);
-    outcome_fail(e->outcome, kind, line);
+    execution_refuse(e, kind, line);
     return TIER_DONE;
 }
 
@@ -163,9 +161,9 @@ static enum tier_status change_dirty(struct execution *e) {
         return status;
     if (through &&
         !ticket_bytes(e->ticket, e->outcome->status == OUTCOME_HIT ? e->outcome->view.value.size : 0))
-        return refuse(e, ERROR_NO_MEMORY, error_memory);
+        return refuse(e, ERROR_NO_MEMORY, REPLY_NO_MEMORY);
     if (!queue_reserve(&e->space->queues[e->worker->index]))
-        return refuse(e, ERROR_NO_MEMORY, error_memory);
+        return refuse(e, ERROR_NO_MEMORY, REPLY_NO_MEMORY);
     if (!reserve_journal(e))
         return refuse(e, ERROR_JOURNAL_FULL, error_journal);
     uint64_t touch_cas = e->change.kind == CHANGE_TOUCH ? cache_view_cas(e->base) : 0;

@@ -13,7 +13,7 @@
 
 static enum tier_status to_writer(struct execution *e) {
     if (!ticket_keep_request(e->ticket, e->request)) {
-        outcome_fail(e->outcome, ERROR_NO_MEMORY, "SERVER_ERROR out of memory");
+        outcome_fail(e->outcome, ERROR_NO_MEMORY, REPLY_NO_MEMORY);
         return TIER_DONE;
     }
     e->ticket->deadline_us = 0;

@@ -102,7 +102,7 @@ bool redis_append(struct redis_connection *connection, size_t count, const char 
     return false;
 }
 
-enum redis_step redis_flush(struct redis_connection *connection) {
+enum redis_step redis_send(struct redis_connection *connection) {
     int done = 0;
     while (!done)
         if (redisBufferWrite(connection->link, &done) != REDIS_OK)

@@ -82,7 +82,7 @@ struct sqlite_connection {
     int wal_pages;            /* in the log since it was last restarted */
     int wal_done;             /* of these, copied to the database */
     bool busy_since_maintain; /* a batch was applied since */
-    size_t sweep_turn;        /* the table whose turn it is */
+    size_t sweep_next_table;  /* the table whose turn it is */
 };
 
 static inline struct sqlite_connection *sqlite_connection_of(struct backend_connection *base) {

@@ -150,8 +150,8 @@ static enum backend_status sweep_step(struct sqlite_connection *connection, stru
 static enum backend_status sweep_some(struct sqlite_connection *connection, uint32_t now, bool *ret_swept,
                                       struct backend_error *ret_error) {
     for (size_t i = 0; i < connection->table_count; i++) {
-        struct sqlite_table *table = &connection->tables[connection->sweep_turn];
-        connection->sweep_turn = (connection->sweep_turn + 1) % connection->table_count;
+        struct sqlite_table *table = &connection->tables[connection->sweep_next_table];
+        connection->sweep_next_table = (connection->sweep_next_table + 1) % connection->table_count;
         if (table->own_sql || !sweep_is_due(&table->sweep, now))
             continue;
         *ret_swept = true;

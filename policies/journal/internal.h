@@ -30,6 +30,7 @@
 #ifndef FOREBAY_POLICIES_JOURNAL_INTERNAL_H
 #define FOREBAY_POLICIES_JOURNAL_INTERNAL_H
 
+#include "cache/base/counter.h"
 #include "cache/base/thread.h"
 #include "policies/journal/disk.h"
 #include "policies/journal/format.h"
@@ -181,7 +182,7 @@ void journal_file_free(const struct journal *journal, struct journal_file *file)
 
 /* ---- series.c ---- */
 
-bool journal_series_flush(struct journal_series *series);
+bool journal_series_write_out(struct journal_series *series);
 /* Gives it a first file. False: none can be made; errno. */
 bool journal_series_start(struct journal_series *series);
 

@@ -280,7 +280,7 @@ static void finish_series(struct journal_series *series) {
     size_t left = series->buffered;
     if (!series->file)
         return;
-    if (!journal_series_flush(series))
+    if (!journal_series_write_out(series))
         journal_log(journal, LOG_LEVEL_ERROR, "journal: %zu bytes of records could not be written to %s/%s",
                     left, journal->folder, series->file->name);
     else

@@ -43,17 +43,11 @@ static void set_room(struct journal_series *series) {
     assert(series_is_sane(series));
 }
 
-/* To a counter that only this thread writes. */
-static void add(atomic_uint_fast64_t *counter, uint64_t value) {
-    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + value,
-                          memory_order_relaxed);
-}
-
 /* ---- Writing ---- */
 
 static bool failed(struct journal_series *series) {
     int failure = errno;
-    add(&series->failures, 1);
+    count(&series->failures);
     if (series->state == SERIES_GOOD)
         journal_log(series->journal, LOG_LEVEL_ERROR,
                     "journal: cannot write to %s/%s: %s. "
@@ -81,8 +75,8 @@ static void written(struct journal_series *series) {
                               memory_order_release);
     /* Last: whoever sees that so much is written sees whose mode it is, too. */
     atomic_store_explicit(&file->written, series->offset + series->buffered, memory_order_release);
-    add(&series->bytes, series->buffered);
-    add(&series->records, series->buffered_records);
+    count_add(&series->bytes, series->buffered);
+    count_add(&series->records, series->buffered_records);
     series->offset += series->buffered;
     series->buffered = series->placed = series->done = 0;
     series->buffered_records = series->buffered_version = 0;
@@ -102,7 +96,7 @@ static void place(struct journal_series *series) {
     series->placed = series->buffered;
 }
 
-bool journal_series_flush(struct journal_series *series) {
+bool journal_series_write_out(struct journal_series *series) {
     const struct journal_disk *disk = series->journal->disk;
     if (series->placed < series->buffered)
         place(series);
@@ -161,7 +155,7 @@ static bool write_end(struct journal_series *series) {
     assert(series->buffered == 0 && series->capacity >= FORMAT_END_SIZE);
     series->buffered = format_encode_record(series->buffer, FORMAT_KIND_END, 0, &none);
     series->room = 0;
-    if (!journal_series_flush(series)) {
+    if (!journal_series_write_out(series)) {
         /* Nobody misses an END record, but the part that was written must not pass for the end of another. */
         series->buffered = series->placed = 0;
         return false;
@@ -190,7 +184,7 @@ static void give_back(struct journal_series *series, size_t bytes) {
 }
 
 static bool next_file(struct journal_series *series, size_t bytes) {
-    if (series->file && !journal_series_flush(series))
+    if (series->file && !journal_series_write_out(series))
         return false;
     struct journal_file *file = journal_take_file(series, bytes);
     if (!file) {
@@ -242,13 +236,13 @@ static bool move_buffer(struct journal_series *series) {
     series->done = series->placed = 0;
     if (series->turn_position != 0)
         series->turn_position = next->base + series->offset + series->always_size;
-    return journal_series_flush(series);
+    return journal_series_write_out(series);
 }
 
 /* Writes the buffer, into another file if need be. */
-static bool flush_anywhere(struct journal_series *series) {
+static bool write_out_anywhere(struct journal_series *series) {
     bool failing = series->state != SERIES_GOOD;
-    if (journal_series_flush(series))
+    if (journal_series_write_out(series))
         return true;
     return failing && gives_up(series, errno) && move_buffer(series);
 }
@@ -290,7 +284,8 @@ static void shrink(struct journal_series *series) {
 static bool make_room(struct journal_series *series, size_t bytes) {
     if (series->state != SERIES_GOOD)
         return false;
-    if (series->buffered > 0 && series->buffered + bytes > JOURNAL_BUFFER && !journal_series_flush(series))
+    if (series->buffered > 0 && series->buffered + bytes > JOURNAL_BUFFER &&
+        !journal_series_write_out(series))
         return false;
     if (!grow(series, bytes))
         return false;
@@ -354,7 +349,7 @@ static void wake_syncer(struct journal *journal) {
 
 enum journal_status journal_write(struct journal_series *series, uint64_t *ret_position) {
     *ret_position = 0;
-    if (!flush_anywhere(series))
+    if (!write_out_anywhere(series))
         return JOURNAL_FAILED;
     if (series->turn_position != 0) {
         *ret_position = series->turn_position;

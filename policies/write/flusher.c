@@ -446,7 +446,7 @@ void flusher_retry_quarantine(struct writer *writer, struct flusher *flusher) {
     struct space *space = flusher->space;
     struct entry_copy *copy;
     enum mutation_kind kind;
-    while ((copy = quarantine_next_marked(space->quarantine, &kind))) {
+    while ((copy = quarantine_next_retry(space->quarantine, &kind))) {
         struct mutation mutation = {.table = &space->options.table, .kind = kind, .entry = copy->entry};
         struct cache_time now = cache_time_now();
         enum backend_status status = call_apply(writer, &mutation, 1);
@@ -455,7 +455,7 @@ void flusher_retry_quarantine(struct writer *writer, struct flusher *flusher) {
             if (mutation.superseded)
                 forget_ours(space, &mutation, cache_hash(copy->entry.key), &now);
         } else if (status == BACKEND_TRANSIENT) {
-            quarantine_mark(space->quarantine, copy->entry.key);
+            quarantine_ask_retry(space->quarantine, copy->entry.key);
         }
         entry_copy_drop(copy);
         if (status == BACKEND_TRANSIENT)

@@ -51,7 +51,7 @@ uint64_t flusher_since(struct flusher *flusher);
  * is asked for)? */
 bool flusher_has_written(const struct flusher *flusher, const uint64_t *pushed);
 
-/* Tries what is marked in the quarantine. */
+/* Tries what an operator asked for in the quarantine. */
 void flusher_retry_quarantine(struct writer *writer, struct flusher *flusher);
 
 #endif

@@ -3,7 +3,7 @@
  * The writer's thread and its schedule. A pass:
  *
  *     take what workers handed over (one lock) -> write-through groups -> due batches, one per namespace in
- *     turn -> touches -> marked quarantine entries -> barriers -> fullness, those who wait for room
+ *     turn -> touches -> quarantine entries to be retried -> barriers -> fullness, those who wait for room
  *     -> low-water version -> upkeep
  *
  * and then it sleeps until the earliest thing is due, or a worker pokes it. Workers poke when something

@@ -3,6 +3,7 @@
 #include "policies/policy.h"
 #include "server/config/address.h"
 #include "server/config/internal.h"
+#include <assert.h>
 #include <ctype.h>
 #include <stdio.h>
 #include <strings.h>
@@ -201,9 +202,11 @@ static bool find_backend(struct config_loading *loading, struct space_draft *dra
 }
 
 /* Whether a setting of all namespaces lacks what it needs; if so, what that is. */
-static bool lacks_need(const struct space_draft *draft, unsigned need, char *ret_remedy, size_t size) {
+static bool lacks_need(const struct space_draft *draft, enum space_need need, char *ret_remedy, size_t size) {
     char names[LIST_SHOWN];
     switch (need) {
+    case SPACE_NEEDS_NOTHING:
+        return false;
     case SPACE_NEEDS_BACKEND:
         snprintf(ret_remedy, size, "a policy with a backend");
         return draft->options.backend < 0;
@@ -211,9 +214,9 @@ static bool lacks_need(const struct space_draft *draft, unsigned need, char *ret
         policy_list(policy_holds_back, "\"", names, sizeof names);
         snprintf(ret_remedy, size, "policy = %s", names);
         return !draft->options.policy->holds_back;
-    default:
-        return false;
     }
+    assert(!"a table names another need");
+    return false;
 }
 
 /* The same of a setting that only some kind of backend has. */

@@ -99,8 +99,11 @@ static bool read_sections(struct config_loading *loading) {
         case SECTION_NAMESPACE:
             good = read_namespace(loading, section);
             break;
-        default:
+        case SECTION_ROOT:
             good = read_section(loading, section, loading->settings, NULL);
+            break;
+        case SECTION_KINDS:
+            break;
         }
     }
     return good;

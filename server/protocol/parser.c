@@ -39,7 +39,6 @@ static const char BAD_CHUNK[] = "CLIENT_ERROR bad data chunk";
 static const char BAD_EXPTIME[] = "CLIENT_ERROR invalid exptime argument";
 static const char BAD_DELTA[] = "CLIENT_ERROR invalid numeric delta argument";
 static const char LONG_OPAQUE[] = "CLIENT_ERROR opaque token too long";
-static const char TOO_LARGE[] = "SERVER_ERROR object too large for cache";
 
 /* A line of which the end is known, cut into words at blanks. */
 struct line {
@@ -182,7 +181,7 @@ static inline enum parse_status take_data(struct parse_call *call, const char *n
     if (__builtin_expect(
             request_item_size(request->key.size, request->flags, length) > call->parser->item_max, 0)) {
         if (!command_row(request->command)->overwrites)
-            return refuse_data(call, next, length, TOO_LARGE);
+            return refuse_data(call, next, length, REPLY_TOO_LARGE);
         request->too_large = true;
         return skip_data(call, next, length);
     }

@@ -3,7 +3,7 @@
  * Bytes to requests: memcached's text protocol, classic and meta (the reference is doc/protocol.txt of
  * memcached 1.6.45 and its observed behaviour). Pure: no socket, no allocation, no clock.
  *
- * The slices of a request point into the bytes given, but for base64 keys, which are decoded into the
+ * The slices of a request point into the bytes given, except base64 keys, which are decoded into the
  * caller's key_buffer. struct parser is a plain value: copy it to remember a position, assign it back to
  * parse the same request again.
  */

@@ -247,7 +247,7 @@ static size_t read_size(const struct connection *connection) {
 static bool received(struct connection *connection, ssize_t got, size_t asked) {
     connection->readable = got > 0 && ((size_t)got == asked || connection->hung_up);
     if (got > 0) {
-        worker_count(&connection->worker->bytes_read, (uint64_t)got);
+        count_add(&connection->worker->bytes_read, (uint64_t)got);
         return true;
     }
     if (got < 0 && errno == EINTR)
@@ -268,7 +268,7 @@ static bool read_shared(struct connection *connection) {
         return false;
     worker->input_used += (size_t)got;
     if (got == CONNECTION_READ)
-        worker_count(&worker->yields, 1);
+        count(&worker->yields);
     set_region(connection, at, (size_t)got, false);
     return true;
 }
@@ -364,7 +364,7 @@ static ssize_t send_pieces(struct connection *connection, const char *base, cons
         sent = sendmsg(connection->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
     }
     if (sent >= 0) {
-        worker_count(&connection->worker->bytes_written, (uint64_t)sent);
+        count_add(&connection->worker->bytes_written, (uint64_t)sent);
         return sent;
     }
     return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? 0 : -1;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One client's bytes in and out. All of it belongs to the worker's thread, but for the members marked
+ * One client's bytes in and out. All of it belongs to the worker's thread, except the members marked
  * otherwise. The states and who changes them: connection.c.
  */
 #ifndef FOREBAY_SERVER_WORKER_CONNECTION_H

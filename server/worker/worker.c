@@ -97,7 +97,7 @@ static void kick_idle(struct worker *worker, unsigned timeout) {
         if (connection_is_parked(c) || c->held || c->in_ready || connection_state(c) == CONNECTION_FED ||
             last + timeout >= worker->now.seconds)
             continue;
-        worker_count(&worker->idle_kicks, 1);
+        count(&worker->idle_kicks);
         c->closed_by = CLOSED_IDLE;
         connection_close(c);
     }

@@ -5,10 +5,6 @@
 #include "server/worker/internal.h"
 #include <stdio.h>
 
-static uint64_t counted(const worker_counter *counter) {
-    return atomic_load_explicit(counter, memory_order_relaxed);
-}
-
 void worker_add_stats(struct worker *worker, struct worker_stats *sum) {
     sum->bytes_read += counted(&worker->bytes_read);
     sum->bytes_written += counted(&worker->bytes_written);
@@ -24,9 +20,9 @@ void worker_add_stats(struct worker *worker, struct worker_stats *sum) {
 }
 
 void worker_reset_stats(struct worker *worker) {
-    worker_counter *counters[] = {&worker->bytes_read,      &worker->bytes_written, &worker->turns,
-                                  &worker->requests,        &worker->yields,        &worker->idle_kicks,
-                                  &worker->replies_refused, &worker->auth_commands, &worker->auth_errors};
+    counter *counters[] = {&worker->bytes_read,      &worker->bytes_written, &worker->turns,
+                           &worker->requests,        &worker->yields,        &worker->idle_kicks,
+                           &worker->replies_refused, &worker->auth_commands, &worker->auth_errors};
     for (size_t i = 0; i < sizeof counters / sizeof *counters; i++)
         atomic_store_explicit(counters[i], 0, memory_order_relaxed);
     for (int i = 0; i < WORKER_TURN_BUCKETS; i++)
