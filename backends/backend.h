@@ -71,7 +71,7 @@ enum backend_role { BACKEND_WRITER, BACKEND_READER };
 
 enum mutation_kind {
     MUTATION_PUT,   /* all of entry */
-    MUTATION_TOUCH, /* expires_at, version, client_cas changed; all of entry is given in case the row is gone */
+    MUTATION_TOUCH, /* all but value and flags changed; they are given in case the row is gone */
     MUTATION_DELETE /* entry.key and entry.version */
 };
 
@@ -99,7 +99,8 @@ struct backend_connection {
 };
 
 struct backend_type {
-    const char *scheme; /* of its URIs, up to a ':' or '+' */
+    /* Of its URIs, up to a ':' or '+'. Whatever follows is the kind's: check says whether it makes sense. */
+    const char *scheme;
 
     /* For messages: the name, its article ("an SQLite backend"), all schemes, a URI to copy. */
     const char *title, *article, *schemes, *example;
@@ -110,7 +111,8 @@ struct backend_type {
     /* How names of namespaces and backends must not begin, in upper or lower case; ended by NULL. NULL: no rule. */
     const char *const *taken_prefixes;
 
-    /* Settings that only this kind has: of a backend, and of a namespace in it. */
+    /* Settings that only this kind has: of a backend, and of a namespace in it. Sizes are those of the structs that
+     * embed backend_specific, at the least its own. */
     struct setting_table options, table_options;
 
     /* Whether such a backend makes sense, and such a namespace; preload: its entries are to be scanned. False with

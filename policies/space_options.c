@@ -25,7 +25,7 @@ const struct setting space_settings[] = {
      .need = SPACE_NEEDS_BACKEND},
     {"on_backend_down", SETTING_WORD, IN(on_backend_down), .words = down_words, .standard = DOWN_ERROR,
      .need = SPACE_NEEDS_BACKEND},
-    {"flush_delay", SETTING_MILLISECONDS, IN(flush_delay), 0, DAY_MS, .standard = 1000,
+    {"flush_delay", SETTING_MILLISECONDS, IN(flush_delay), 1, DAY_MS, .standard = 1000,
      .need = SPACE_NEEDS_HOLDING_BACK},
     {"flush_batch", SETTING_COUNT, IN(flush_batch), 1, 1000000, .standard = 200000,
      .need = SPACE_NEEDS_HOLDING_BACK},

@@ -21,6 +21,9 @@ enum space_need {
     SPACE_NEEDS_HOLDING_BACK, /* a policy that holds writes back */
 };
 
+/* Of the namespace that is added where none has the prefix "". */
+#define SPACE_DEFAULT_NAME "default"
+
 struct policy; /* policies/policy.h */
 
 /* As configured. Strings live as long as the tier. */

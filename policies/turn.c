@@ -117,6 +117,7 @@ enum tier_status tier_execute(struct tier_worker *worker, struct tier_ticket *ti
                evaluate_is_read(request)) { /* most are gets: asked first */
         status = execution_read(worker, ticket, request, ret_outcome);
     } else {
+        ret_outcome->holds_lock = ret_outcome->hit = false;
         status = request->space->policy->change(worker, ticket, request, ret_outcome);
     }
     if (status != TIER_PARKED) {

@@ -330,12 +330,29 @@ static bool check_quotas(struct config_loading *loading) {
     return true;
 }
 
+static bool has_default(const struct config_loading *loading) {
+    for (size_t i = 0; i < loading->space_count; i++)
+        if (!*loading->spaces[i].options.prefix)
+            return true;
+    return false;
+}
+
+/* Without a namespace of all other keys one is added, under a name of its own. */
+static bool check_default(struct config_loading *loading) {
+    for (size_t i = 0; i < loading->space_count && !has_default(loading); i++) {
+        const struct space_draft *draft = &loading->spaces[i];
+        if (strcasecmp(draft->options.name, SPACE_DEFAULT_NAME) == 0)
+            return config_fail(
+                &loading->report, draft->section->line,
+                "namespace \"%s\": the namespace of all other keys has this name: choose another, or write prefix = \"\"",
+                draft->options.name);
+    }
+    return true;
+}
+
 /* The tier adds a default namespace when there is none: it needs a place too. */
 static bool check_count(struct config_loading *loading) {
-    bool has_default = false;
-    for (size_t i = 0; i < loading->space_count; i++)
-        has_default |= !*loading->spaces[i].options.prefix;
-    size_t most = (size_t)CACHE_SPACES_MAX - !has_default;
+    size_t most = (size_t)CACHE_SPACES_MAX - !has_default(loading);
     return loading->space_count <= most ||
            config_fail(&loading->report, loading->spaces[most].section->line,
                        "at most %zu namespaces: merge some, or start a second server", most);
@@ -355,5 +372,5 @@ bool config_check_spaces(struct config_loading *loading) {
     for (size_t i = 0; i < loading->space_count; i++)
         if (!check_space(loading, i))
             return false;
-    return check_quotas(loading) && check_count(loading);
+    return check_default(loading) && check_quotas(loading) && check_count(loading);
 }

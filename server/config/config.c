@@ -53,6 +53,9 @@ static bool read_backend(struct config_loading *loading, const struct config_sec
     struct backend_draft *draft = &loading->backends[loading->backend_count++];
     const struct config_value *uri = config_find(section, "uri");
     struct backend_specific *specific;
+    setting_set_defaults(tier_backend_settings, draft);
+    draft->options.store.timeout_ms =
+        0; /* not given: a namespace may give it, or its default is taken in the end */
     draft->section = section;
     draft->type = uri ? backend_find(uri->text) : NULL;
     if (!make_specific(loading, draft->type, section, &specific))

@@ -41,7 +41,7 @@ _PR_SET_PDEATHSIG = 1
 def binary():
     """The server under test."""
     if os.environ.get("FOREBAY"):
-        return os.environ["FOREBAY"]
+        return os.path.abspath(os.environ["FOREBAY"])
     built = glob.glob(os.path.join(ROOT, "build", "*", "forebay"))
     if not built:
         raise RuntimeError("no server to test: build one, or name it in FOREBAY")
