@@ -6,7 +6,7 @@
  * Threads: one struct tier shared by all; one struct tier_worker per worker thread, used by that thread
  * alone; one struct tier_ticket per connection, used by its worker's thread except while it is parked.
  *
- * The way of a request on a worker:
+ * The path of a request on a worker:
  *
  *     tier_turn_begin(worker, &now)
  *     for each request of the turn:  tier_prepare (namespace, hash, prefetch)
@@ -89,7 +89,7 @@ size_t space_number(const struct space *space); /* tier_space(tier, number) is t
 void tier_turn_begin(struct tier_worker *worker, const struct cache_time *now);
 
 /* Writes the journal, publishes dirty entries, wakes backend threads that have work. True: the replies of the
- * turn may now be sent, but for those of connections for which tier_execute answered TIER_HELD: these may go
+ * turn may now be sent, except those of connections for which tier_execute answered TIER_HELD: these may go
  * when tier_durable has reached *ret_position; where that is 0, the position that a later turn gives (they
  * only grow; NULL if none is ever held). False: the turn made changes whose records could not be written to
  * the journal, so none of its replies may be sent; what they would have said is true of memory, but a kill -9
