@@ -31,7 +31,7 @@ enum backend_status {
     BACKEND_REFUSED,
 };
 
-/* Filled on every status but BACKEND_OK: names the thing, the place and where possible the remedy. */
+/* Filled on every status except BACKEND_OK: names the thing, the place and where possible the remedy. */
 struct backend_error {
     char message[320];
 };

@@ -62,7 +62,7 @@ struct cache_space_options {
     bool keep_stale;        /* entries stay beyond max_residency until room is needed: cache_cursor.stale */
 };
 
-/* Makes an empty cache. CACHE_NO_MEMORY when the address space cannot be had. */
+/* Makes an empty cache. CACHE_NO_MEMORY: no memory, or no address space. */
 enum cache_status cache_create(const struct cache_options *options, struct cache **ret_cache);
 
 /* Frees everything. No other thread may be using the cache, and no large value may still be held. */

@@ -46,7 +46,7 @@ struct command_row {
     bool compares;      /* always with a CAS; meta commands do so by their flag C */
     bool decrements;    /* always; ma does so by its mode */
     /* without a key */
-    bool may_be_indented; /* blanks may stand before it */
+    bool may_be_indented; /* blanks may come before it */
     bool takes_noreply;   /* a closing "noreply" is not an argument */
 };
 

@@ -415,7 +415,7 @@ static void evaluate_count(struct evaluation *e, bool up) {
         answer(e, OUTCOME_NOT_FOUND);
 }
 
-/* Whether flag a stands before flag b among those sent. */
+/* Whether flag a comes before flag b among those sent. */
 static bool comes_before(const struct request *request, char a, char b) {
     const char *at = request->meta_flags.data, *end = at + request->meta_flags.size;
     for (bool starts = true; at < end; at++) {

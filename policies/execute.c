@@ -252,7 +252,7 @@ static void hit(struct outcome *outcome, const struct tier_worker *worker) {
     outcome->view.large = view->large;
 }
 
-/* The way of most requests: a get that memory alone can answer. */
+/* The path of most requests: a get that memory alone can answer. */
 static bool read_quickly(struct tier_worker *worker, const struct request *request, struct outcome *outcome) {
     struct space *space = request->space;
     enum cache_presence presence = cache_seek_value(worker->tier->cache, space->number, request->key,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the policies have in common: finding out what stands under a key, evaluating the command, making the
+ * What the policies have in common: finding out what there is under a key, evaluating the command, making the
  * change in memory. A policy is these steps in its own order.
  */
 #ifndef FOREBAY_POLICIES_EXECUTE_H
@@ -24,7 +24,7 @@ struct execution {
 };
 
 enum look {
-    LOOK_READY,    /* the shard is locked (outcome->cursor), base tells what stands */
+    LOOK_READY,    /* the shard is locked (outcome->cursor), base tells what there is */
     LOOK_PARKED,   /* unlocked; the ticket waits for loads */
     LOOK_ANSWERED, /* unlocked; the outcome is an error or, by on_backend_down, a miss */
 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The settings of a namespace: one row each. What a kind of backend adds stands in that kind's own table. */
+/* The settings of a namespace: one row each. What a kind of backend adds is in that kind's own table. */
 #include "policies/space_options.h"
 
 static const char *const eviction_words[] = {"lru", "s3-fifo", NULL};

@@ -6,7 +6,7 @@
  * Threads: one struct tier shared by all; one struct tier_worker per worker thread, used by that thread
  * alone; one struct tier_ticket per connection, used by its worker's thread except while it is parked.
  *
- * The way of a request on a worker:
+ * The path of a request on a worker:
  *
  *     tier_turn_begin(worker, &now)
  *     for each request of the turn:  tier_prepare (namespace, hash, prefetch)

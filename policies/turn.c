@@ -113,8 +113,7 @@ enum tier_status tier_execute(struct tier_worker *worker, struct tier_ticket *ti
     enum tier_status status = TIER_DONE;
     if (ticket->has_outcome) {
         ticket_take_outcome(ticket, ret_outcome);
-    } else if (request->command == COMMAND_GET ||
-               evaluate_is_read(request)) { /* most are gets: asked first */
+    } else if (request->command == COMMAND_GET || evaluate_is_read(request)) { /* most are gets */
         status = execution_read(worker, ticket, request, ret_outcome);
     } else {
         ret_outcome->holds_lock = ret_outcome->hit = false;

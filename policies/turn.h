@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A worker, as the tier sees it: what its turn has gathered so far. That worker's thread alone, except the members
- * marked "shared".
+ * A worker, as the tier sees it: what its turn has gathered so far. That worker's thread alone, except the
+ * members marked "shared".
  */
 #ifndef FOREBAY_POLICIES_TURN_H
 #define FOREBAY_POLICIES_TURN_H
 
-#include "cache/base/counter.h"
+#include "policies/counter.h"
 #include "policies/journal/journal.h"
 #include "policies/ticket.h"
 

@@ -104,7 +104,7 @@ static bool reserve_journal(struct execution *e) {
     return journal_reserve(e->worker->journal, e->request->key.size + value + JOURNAL_RECORD_OVERHEAD);
 }
 
-/* client_cas: of the entry before, kept by a touch. */
+/* touch_cas: of the entry before, which a touch keeps. */
 static void append_journal(struct execution *e, uint64_t touch_cas) {
     const struct change *change = &e->change;
     struct entry entry = {.key = e->request->key, .version = e->outcome->cursor.view.version};

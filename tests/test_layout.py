@@ -30,7 +30,7 @@ ALLOWED = {
 OWNED = {"ev.h": "server", "confuse.h": "server", "sqlite3.h": "backends", "hiredis": "backends"}
 
 # Inside a library: its rooms, lowest first. A room is a folder or a list of modules; a module goes into the first room that
-# names it. A header of a higher room is out of reach but for the EXCEPTIONS, each with its reason in docs/design.md.
+# names it. A header of a higher room is out of reach, except as EXCEPTIONS say, each with its reason in docs/design.md.
 ROOMS = {
     "policies": (
         # what is asked and what it means, and small parts that know no tier
@@ -194,7 +194,7 @@ def test_a_missing_licence_line_is_found(tmp_path):
     assert sorted(unlicensed(tmp_path)) == ["a.c", "run"]
 
 
-# A diagram or a table in a comment: indented by four or more. What follows it in the same comment stands behind an empty
+# A diagram or a table in a comment: indented by four or more. What follows it in the same comment comes after an empty
 # line, or the two have been joined by a formatter.
 DIAGRAM = re.compile(r"^ \* {4,}\S")
 TEXT = re.compile(r"^ \* ?[^\s*/]")

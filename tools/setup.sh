@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=bash
 # What tools/run and tools/test share: saying what happens, failing with a reason, and installing what is missing.
-# Sourced, never run. It expects the caller to have set -euo pipefail and to stand in the project's root.
+# Sourced, never run. It expects the caller to have set -euo pipefail and to be in the project's root.
 #
 # Nothing is installed that is there already, so a second run costs one dpkg-query. Debian starts the services of the
 # packages it installs (memcached, redis-server); a temporary policy-rc.d forbids that and goes away again however

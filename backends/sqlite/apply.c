@@ -11,7 +11,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-/* A batch being applied. places: those of the run in hand. */
+/* A batch being applied. */
 struct batch {
     struct sqlite_connection *connection;
     struct mutation *mutations;

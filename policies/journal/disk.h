@@ -33,8 +33,8 @@ struct journal_disk {
     int (*sync_folder)(const struct journal_disk *self, const char *path);
     int (*rename)(const struct journal_disk *self, const char *from, const char *to);
     int (*remove)(const struct journal_disk *self, const char *path);
-    /* A number that changes only when the system is started anew: where two are equal, all that was written
-     * in between is there, synced or not. All zero if unknown. */
+    /* A number that changes only when the system is rebooted: where two are equal, nothing that was written
+     * in between is lost, synced or not. All zero if unknown. */
     void (*boot)(const struct journal_disk *self, uint8_t ret_boot[JOURNAL_BOOT_SIZE]);
 };
 

@@ -194,7 +194,7 @@ void *journal_keeper_run(void *journal);
 struct journal_file *journal_file_create(struct journal *journal, unsigned series, size_t record_size);
 
 /* The file that the keeper has ready for a series, or the one that it makes for a record longer than a file.
- * Waits for its answer. NULL: none can be had. */
+ * Waits for its answer. NULL: it could not make one. */
 struct journal_file *journal_take_file(struct journal_series *series, size_t record_size);
 
 /* The file that the keeper has ready, or NULL: it has been asked for one. Does not wait. */

@@ -112,8 +112,8 @@ static bool make_series(struct journal *journal) {
         if (!journal->series[i].buffer)
             return false;
     }
-    journal->blanks =
-        calloc(JOURNAL_BLANKS_MAX + 2, sizeof *journal->blanks); /* and what the keeper gives back */
+    /* Two more: what the keeper gives back. */
+    journal->blanks = calloc(JOURNAL_BLANKS_MAX + 2, sizeof *journal->blanks);
     return journal->blanks != NULL;
 }
 

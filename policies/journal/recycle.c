@@ -8,8 +8,8 @@
 #include <stdlib.h>
 
 enum {
-    LOW_WATER_INTERVAL_MS = 5000, /* it is noted at least so often */
-    PEAK_MS = 60000,              /* files in use at once so long ago are kept for their next use */
+    LOW_WATER_INTERVAL_MS = 5000, /* it is noted at least this often */
+    PEAK_MS = 60000, /* files that were in use at once in this time are kept for their next use */
     BLANKS_PER_SERIES = 2,
     BLANKS_BESIDE = 4,
 };

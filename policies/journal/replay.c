@@ -8,7 +8,7 @@
  *     a header that fails its check             damage: a file gets its name when its header is on disk
  *     shorter than its header, or all zeros     a file that nothing was written to
  *
- * (*) The system was started anew since, and the place had not been synced: the disk has kept later pages but
+ * (*) The system was rebooted since, and the place had not been synced: the disk has kept later pages but
  * not this one. That is as good as torn, and the records behind it are taken.
  */
 #include "policies/journal/internal.h"

@@ -73,7 +73,7 @@ static void written(struct journal_series *series) {
     if (series->interval_size > 0)
         atomic_store_explicit(&file->interval_end, series->offset + series->interval_size,
                               memory_order_release);
-    /* Last: whoever sees that so much is written sees whose mode it is, too. */
+    /* Last: whoever sees how much is written also sees of which mode it is. */
     atomic_store_explicit(&file->written, series->offset + series->buffered, memory_order_release);
     count_add(&series->bytes, series->buffered);
     count_add(&series->records, series->buffered_records);

@@ -28,7 +28,7 @@ void loader_submit(struct tier_ticket *ticket);
 void loader_backend_answers(struct loader *loader);
 
 /* Asks for the preload (preload.h). True: this is the first that `waits`, to be counted in tier->preloads,
- * which the preload takes down once all is preloaded that is waited for. Before loader_start. */
+ * which the preload counts down once everything that is waited for is preloaded. Before loader_start. */
 bool loader_preload(struct loader *loader, bool waits);
 
 /* Looks up those of the keys of one namespace that memory does not know, and fills the cache with them, as a

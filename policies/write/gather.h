@@ -10,7 +10,7 @@
  * the better one is kept for a longer while. (PostgreSQL leaves it to its settings commit_delay and
  * commit_siblings.)
  *
- *     gather_begin   a commit is over: so many were answered, so many more are waiting
+ *     gather_begin   a commit is over: how many were answered, how many more are waiting
  *     gather_enough  worth starting now?
  *     gather_end     the next group is taken
  *
@@ -36,7 +36,7 @@ enum gather_phase { GATHER_TRY_WITHOUT, GATHER_TRY_WITH, GATHER_KEEP };
 
 struct gather {
     uint64_t until_us; /* the end of the pause, 0: there is none */
-    size_t target;     /* so many changes end it */
+    size_t target;     /* this many changes end it */
     enum gather_phase phase;
     unsigned commits; /* in this phase */
     bool pauses;      /* in this phase */

@@ -191,7 +191,7 @@ static bool keep_row(struct group *group, struct group_item *item, const struct 
     return item->row.value.data != NULL || result->entry.value.size == 0;
 }
 
-/* Loads the rows of the items from..to (of one namespace, at most LOAD_MAX that need one). */
+/* Loads the rows of these items: at most LOAD_MAX, all of one namespace. */
 static enum backend_status load_rows(struct writer *writer, const size_t *indices, size_t count_rows) {
     struct group *group = &writer->group;
     struct slice keys[LOAD_MAX] = {{0}};
@@ -313,8 +313,8 @@ static bool mutate(struct group *group, struct group_item *item, const struct ca
     return true;
 }
 
-/* existence = memory: delete and touch of a key that memory does not know are answered NOT_FOUND and done
- * nevertheless. */
+/* existence = memory: delete and touch of a key that memory does not know are answered NOT_FOUND, and done all
+ * the same. */
 static void answer_blindly(struct group_item *item) {
     if (evaluate_is_plain_delete(request_of(item)) && item->change.kind == CHANGE_NONE)
         item->change.kind = CHANGE_DELETE;

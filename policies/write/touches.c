@@ -193,8 +193,8 @@ static struct mutation mutation_of(const struct touch *touch, const struct entry
 static enum backend_status apply_touch(struct writer *writer, const struct touch *touch,
                                        const struct entry *row) {
     struct mutation mutation = mutation_of(touch, row);
-    struct bytes copy = {
-        0}; /* the row's bytes live until the next call on the connection, which is this one */
+    /* The row's bytes live until the next call on the connection, which is this one. */
+    struct bytes copy = {0};
     enum backend_status status = BACKEND_TRANSIENT;
     mutation.entry.value = bytes_copy(&copy, row->value);
     if (mutation.entry.value.data || !row->value.size)

@@ -10,8 +10,8 @@
 #include "policies/breaker.h"
 #include "policies/tier_parts.h"
 
-/* Opens the connection, and lifts the cache's versions above the store's. A backend that is not there
- * after a few seconds is left to come later. NULL with a sentence in error: it refuses, or there is no
+/* Opens the connection, and lifts the cache's versions above the store's. A backend that does not answer
+ * within a few seconds may come later. NULL with a sentence in error: it refuses, or there is no
  * memory. */
 struct writer *writer_create(struct tier_backend *backend, char *error, size_t error_size);
 bool writer_start(struct writer *writer);
@@ -40,7 +40,7 @@ bool writer_flush_now(struct writer *writer, struct space *space);
 /* True when nothing of its namespaces is dirty, queued or in flight. */
 bool writer_is_drained(struct writer *writer);
 
-/* Before writer_start: was the backend there? */
+/* Before writer_start: did the backend answer? */
 bool writer_is_connected(const struct writer *writer);
 
 /* The bound of low_water.c over what this writer has yet to write. */

@@ -15,7 +15,7 @@ enum command_result {
     COMMAND_FEED, /* the connection is to be fed (server/admin/feed.h): place->feed */
 };
 
-/* Where a command stands, and what the caller is to go on with. */
+/* Where a command is on its connection, and what the caller is to go on with. */
 struct command_place {
     bool behind_replies; /* answers to earlier requests of the connection are not sent yet */
     struct feed *feed;

@@ -41,7 +41,7 @@ bool config_check_listen(struct config_loading *loading) {
 
 /* ---- Backends ---- */
 
-/* Names stand in `stats` lines, in commands, and become tables. */
+/* Names appear in `stats` lines and in commands, and become tables. */
 static bool is_name(const char *text) {
     size_t length = strlen(text);
     if (length == 0 || length > NAME_LONGEST || (!isalpha((unsigned char)*text) && *text != '_'))

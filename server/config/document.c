@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * libconfuse parses; its callbacks note each value with its line. It hands its callbacks nothing but the
- * section, so the way to our own state is the first entry of every option table (the carrier): its simple_value,
+ * section, so the path to our own state is the first entry of every option table (the carrier): its simple_value,
  * which libconfuse copies along and never looks at, because a file cannot set an option of that name.
  *
  * What libconfuse would let pass is refused here: options given twice, and braces, strings or comments that

@@ -368,7 +368,7 @@ static bool read_words(struct reading *reading, int argc, char *const *argv) {
     struct option longs[KINDS + 1] = {{0}};
     fill_tables(letters, longs);
     opterr = 0;
-    optind = 0; /* GNU: begin anew */
+    optind = 0; /* GNU: start over */
     int found;
     while ((found = getopt_long(argc, argv, letters, longs, NULL)) != -1) {
         const struct option_kind *kind = found == '?' || found == ':' ? NULL : find_kind(found);

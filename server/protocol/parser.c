@@ -9,8 +9,8 @@
  *
  * Invariants
  *
- *   pieces    Nothing behind bytes + size is looked at, and nothing is remembered but swallow, run and
- *             started: so the pieces in which a request arrives do not matter.
+ *   pieces    Nothing behind bytes + size is looked at, and nothing is remembered except what
+ *             struct parser holds: so the pieces in which a request arrives do not matter.
  *   lines     A line is judged whole before anything of it is handed out. A get with one bad key among a
  *             hundred good ones yields an error and no key.
  *   numbers   They are read as memcached reads them, in two ways (policies/number.h): the words of most
@@ -683,7 +683,7 @@ static enum parse_status parse_any(struct parse_call *call) {
     return parse_line(call, &line);
 }
 
-/* Skips what is there of a refused data block. */
+/* Skips what has come of a refused data block. */
 static void swallow(struct parse_call *call) {
     size_t there = (size_t)(call->end - call->bytes);
     size_t skip = call->parser->swallow < there ? (size_t)call->parser->swallow : there;

@@ -50,9 +50,9 @@ void parser_init(struct parser *parser, size_t item_max);
 /* Takes one request from the front of bytes.
  *
  *     PARSE_OK    *ret_consumed bytes are used up: of a line of many keys, up to the end of this key; of a
- *                 refused data block, what is there of it (swallow is the rest).
+ *                 refused data block, what has come of it (swallow is the rest).
  *     PARSE_MORE  *ret_consumed may be > 0 (swallowed), and *ret_wanted is how many bytes beyond those must
- *                 be there before another call is worthwhile, as far as is known.
+ *                 have come before another call is worthwhile, as far as is known.
  *
  * key_buffer takes a decoded base64 key and must live as long as the request. Of *ret_request only those
  * fields are written that the command uses (see struct request). Whatever the pieces in which bytes arrive,

@@ -289,8 +289,7 @@ static bool read_own(struct connection *connection) {
 }
 
 bool connection_read(struct connection *connection) {
-    bool kept_whole =
-        connection->resumed; /* requests are waiting in the own buffer: the socket comes later */
+    bool kept_whole = connection->resumed; /* requests wait in the own buffer: the socket comes later */
     connection->resumed = false;
     if (!connection->own)
         return !kept_whole && read_shared(connection);

@@ -118,7 +118,7 @@ static bool is_in_run(const struct request *request) {
     return command_row(request->command)->comes_in_runs;
 }
 
-/* -o read_buf_mem_limit: replies that are not sent yet may take so much of memory, and each counts REPLY_COST
+/* -o read_buf_mem_limit: replies that are not sent yet may take this much memory, and each counts REPLY_COST
  * beside its bytes, as with memcached. Where they would take more, a get line is answered by an error alone;
  * other requests cannot be told apart by their answers, so the connection is closed without any. */
 static bool has_room_for_reply(struct worker *worker, size_t i) {

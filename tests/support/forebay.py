@@ -324,7 +324,7 @@ def locked(server):
 
 
 class Memcached(Server):
-    """The real one, $MEMCACHED or the one that is installed, with the options of the server it stands beside."""
+    """The real one, $MEMCACHED or the one that is installed, with the options of the server it is compared with."""
 
     what = "memcached"
 

@@ -558,7 +558,7 @@ static void check_after_power_loss(struct fixture *fixture, const struct ledger 
                                    uint64_t acknowledged) {
     struct journal_rig *after = &fixture->after;
     after->options.disk = &fixture->disk.calls;
-    fixture->disk.boot[0]++; /* the system was started anew */
+    fixture->disk.boot[0]++; /* the system was rebooted */
     journal_rig_open(after);
     uint64_t forgotten = 0; /* the highest version that was safe and is not shown: it was flushed */
     for (uint64_t version = 1; version <= ledger->count; version++) {

@@ -60,7 +60,7 @@ static void renew(struct tier_rig *rig, enum journal_mode mode) {
 #define RECOVERY_CASE(name) RIG_CASE_WITH(name, set_up, tear_down)
 
 /* Ends the tier without a drain, and without its writer having written anything: as if the process had died,
- * but for what the journal's own buffers hold. */
+ * except what the journal's own buffers hold. */
 static void crash(struct tier_rig *rig) {
     rig_end_tier(rig);
     faulty_fail_all(rig->faulty, FAULTY_ANY, BACKEND_OK);
