@@ -6,7 +6,7 @@
 #ifndef FOREBAY_POLICIES_TURN_H
 #define FOREBAY_POLICIES_TURN_H
 
-#include "policies/counter.h"
+#include "cache/base/counter.h"
 #include "policies/journal/journal.h"
 #include "policies/ticket.h"
 
