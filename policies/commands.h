@@ -5,9 +5,9 @@
  *
  * Adding a command on a key: a row here, its arguments in server/protocol/parser.c, its meaning in policies/evaluate.c,
  * its answer in server/protocol/reply.c. Adding one without a key: a row here, its answer in server/admin/command.c.
- * The compiler asks for each of these: no switch that answers, counts or tells by command or kind has a `default`, and
- * those about commands with a key list the others by COMMANDS_WITHOUT_KEY(COMMAND_CASE). (server/worker/turn.c picks
- * out the few that are its own.)
+ * The compiler asks for each of these: no switch over commands or kinds has a `default` (except the one in the
+ * worker's turn, which hands to command.c what it does not answer itself), and those that are about commands with a
+ * key list the others by COMMANDS_WITHOUT_KEY(COMMAND_CASE).
  */
 #ifndef FOREBAY_POLICIES_COMMANDS_H
 #define FOREBAY_POLICIES_COMMANDS_H

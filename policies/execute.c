@@ -153,13 +153,6 @@ static enum cache_status touch(struct execution *e, bool dirty) {
     return store(e, dirty, e->base->value, cache_view_cas(e->base), e->base->flags);
 }
 
-static enum cache_status vivify(struct execution *e, bool dirty) {
-    enum cache_status status = store(e, dirty, slice_of("", 0), e->change.client_cas, e->change.flags);
-    if (status == CACHE_OK)
-        e->outcome->view.version = e->outcome->cursor.view.version;
-    return status;
-}
-
 static enum cache_status bury_or_forget(struct execution *e, bool dirty) {
     if (dirty)
         return cache_bury(&e->outcome->cursor, 0);
@@ -172,6 +165,7 @@ static enum cache_status change_memory(struct execution *e, bool dirty) {
     case CHANGE_NONE:
         return CACHE_OK;
     case CHANGE_PUT:
+    case CHANGE_VIVIFY:
         return put(e, dirty);
     case CHANGE_TOUCH:
         return touch(e, dirty);
@@ -181,8 +175,6 @@ static enum cache_status change_memory(struct execution *e, bool dirty) {
         if (e->outcome->cursor.presence == CACHE_PRESENT && e->base && in_cache(e))
             cache_set_marks(&e->outcome->cursor, e->change.marks);
         return CACHE_OK;
-    case CHANGE_VIVIFY:
-        return vivify(e, dirty);
     }
     return CACHE_OK;
 }
@@ -214,14 +206,9 @@ enum tier_status execution_done(struct execution *e) {
 }
 
 enum tier_status execution_in_memory(struct execution *e) {
-    switch (execution_look(e)) {
-    case LOOK_PARKED:
-        return TIER_PARKED;
-    case LOOK_ANSWERED:
-        return TIER_DONE;
-    case LOOK_READY:
-        break;
-    }
+    enum look look = execution_look(e);
+    if (look != LOOK_READY)
+        return look_status(look);
     execution_evaluate(e);
     if (e->change.kind != CHANGE_NONE && execution_change(e, false) != CACHE_OK &&
         command_row(e->request->command)->overwrites) {
@@ -278,14 +265,9 @@ enum tier_status execution_read(struct tier_worker *worker, struct tier_ticket *
     execution_init(&e, worker, ticket, request, ret_outcome);
     if (request->command != COMMAND_GET)
         return execution_in_memory(&e);
-    switch (execution_look(&e)) {
-    case LOOK_PARKED:
-        return TIER_PARKED;
-    case LOOK_ANSWERED:
-        return TIER_DONE;
-    case LOOK_READY:
-        break;
-    }
+    enum look look = execution_look(&e);
+    if (look != LOOK_READY)
+        return look_status(look);
     if (e.base && in_cache(&e)) {
         hit(ret_outcome, worker);
         return TIER_DONE;

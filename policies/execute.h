@@ -29,6 +29,11 @@ enum look {
     LOOK_ANSWERED, /* unlocked; the outcome is an error or, by on_backend_down, a miss */
 };
 
+/* How an execution ends whose look was not LOOK_READY. */
+static inline enum tier_status look_status(enum look look) {
+    return look == LOOK_PARKED ? TIER_PARKED : TIER_DONE;
+}
+
 static inline void execution_init(struct execution *e, struct tier_worker *worker, struct tier_ticket *ticket,
                                   const struct request *request, struct outcome *outcome) {
     e->worker = worker;

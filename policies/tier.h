@@ -159,7 +159,7 @@ void tier_stat_spaces(struct tier *tier, struct stat_sink *sink);       /* <name
 void tier_stat_backends(struct tier *tier, struct stat_sink *sink);     /* <backend>:<name> value */
 void tier_stat_write_behind(struct tier *tier, struct stat_sink *sink); /* <namespace>:<name> value */
 void tier_stat_quarantine(struct tier *tier, struct stat_sink *sink);
-void tier_reset_stats(struct tier *tier);
+void tier_reset_stats(struct tier *tier); /* tier_counters and the cache's begin at 0 again */
 
 /* What workers count of requests: memcached's counters by its names and in its order (between the first list and
  * the second `stats` has two of the cache's), and our own. Adding one: its name here, and where it is counted. */

@@ -234,9 +234,7 @@ static enum tier_status change(struct tier_worker *worker, struct tier_ticket *t
     struct execution e;
     execution_init(&e, worker, ticket, request, ret_outcome);
     enum look look = execution_look(&e);
-    enum tier_status status = look == LOOK_PARKED     ? TIER_PARKED
-                              : look == LOOK_ANSWERED ? TIER_DONE
-                                                      : change_ready(&e);
+    enum tier_status status = look == LOOK_READY ? change_ready(&e) : look_status(look);
     if (status != TIER_PARKED) {
         ticket->room_denied = false;
         ticket->deadline_us = 0;

@@ -63,7 +63,7 @@ bool process_check_folder(const char *path, char *ret_error, size_t error_size) 
     struct stat status;
     if (mkdir(path, 0750) != 0 && errno != EEXIST) {
         snprintf(ret_error, error_size,
-                 "the data folder %s is not there and cannot be made: %s; make it, or correct data", path,
+                 "the data folder %s does not exist and cannot be made: %s; make it, or correct data", path,
                  strerror(errno));
         return false;
     }

@@ -78,7 +78,7 @@ install_missing() {
     forbid_services
     as_root apt-get update -qq || say "apt-get update failed; trying with the package lists that are there"
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${packages[@]}" \
-        >/dev/null || fail "apt-get could not install: ${packages[*]} (its messages stand above)"
+        >/dev/null || fail "apt-get could not install: ${packages[*]} (see its messages above)"
     allow_services
     trap - EXIT INT TERM
 }

@@ -143,8 +143,7 @@ static enum backend_status make_table(struct sqlite_connection *connection, cons
     return result == SQLITE_OK ? BACKEND_OK : sqlite_refuse(connection, "cannot make a table", ret_error);
 }
 
-static enum backend_status prepare_ours(struct sqlite_connection *connection, struct sqlite_table *table,
-                                        struct backend_error *ret_error) {
+static int prepare_reading(struct sqlite_connection *connection, struct sqlite_table *table) {
     const char *name = table->table->name;
     int result = prepare_for(
         connection, "SELECT value, flags, expires_at, version, client_cas, marks FROM \"%w\" WHERE key = ?",
@@ -154,32 +153,44 @@ static enum backend_status prepare_ours(struct sqlite_connection *connection, st
                              "SELECT key FROM \"%w\" WHERE expires_at = 0 OR expires_at > ?1 "
                              "ORDER BY version DESC LIMIT ?2",
                              name, &table->pick);
-    if (result == SQLITE_OK && connection->role == BACKEND_WRITER) {
-        const struct {
-            int kind, rows;
-            sqlite3_stmt **statement;
-        } upserts[] = {{PUT, SQLITE_BLOCK_ROWS, &table->put_block},
-                       {PUT, 1, &table->put_row},
-                       {TOUCH, SQLITE_BLOCK_ROWS, &table->touch_block},
-                       {TOUCH, 1, &table->touch_row}};
-        const struct {
-            const char *format;
-            sqlite3_stmt **statement;
-        } others[] = {
-            {"DELETE FROM \"%w\" WHERE key = ?1 AND version <= ?2", &table->delete_row},
-            {"SELECT version FROM \"%w\" WHERE key = ?", &table->stored_version},
-            {"SELECT count(*), total(expires_at <> 0 AND expires_at <= ?3), max(at), "
-             "min(CASE WHEN expires_at > ?3 THEN expires_at END) "
-             "FROM (SELECT rowid AS at, expires_at FROM \"%w\" WHERE rowid > ?1 ORDER BY rowid LIMIT ?2)",
-             &table->sweep_look},
-            {"DELETE FROM \"%w\" WHERE rowid > ?1 AND rowid <= ?2 AND expires_at <> 0 AND expires_at <= ?3",
-             &table->sweep_purge},
-        };
-        for (size_t i = 0; i < sizeof upserts / sizeof upserts[0] && result == SQLITE_OK; i++)
-            result = prepare_upsert(connection, name, upserts[i].kind, upserts[i].rows, upserts[i].statement);
-        for (size_t i = 0; i < sizeof others / sizeof others[0] && result == SQLITE_OK; i++)
-            result = prepare_for(connection, others[i].format, name, others[i].statement);
-    }
+    return result;
+}
+
+static int prepare_writing(struct sqlite_connection *connection, struct sqlite_table *table) {
+    const char *name = table->table->name;
+    int result = SQLITE_OK;
+    const struct {
+        int kind, rows;
+        sqlite3_stmt **statement;
+    } upserts[] = {{PUT, SQLITE_BLOCK_ROWS, &table->put_block},
+                   {PUT, 1, &table->put_row},
+                   {TOUCH, SQLITE_BLOCK_ROWS, &table->touch_block},
+                   {TOUCH, 1, &table->touch_row}};
+    const struct {
+        const char *format;
+        sqlite3_stmt **statement;
+    } others[] = {
+        {"DELETE FROM \"%w\" WHERE key = ?1 AND version <= ?2", &table->delete_row},
+        {"SELECT version FROM \"%w\" WHERE key = ?", &table->stored_version},
+        {"SELECT count(*), total(expires_at <> 0 AND expires_at <= ?3), max(at), "
+         "min(CASE WHEN expires_at > ?3 THEN expires_at END) "
+         "FROM (SELECT rowid AS at, expires_at FROM \"%w\" WHERE rowid > ?1 ORDER BY rowid LIMIT ?2)",
+         &table->sweep_look},
+        {"DELETE FROM \"%w\" WHERE rowid > ?1 AND rowid <= ?2 AND expires_at <> 0 AND expires_at <= ?3",
+         &table->sweep_purge},
+    };
+    for (size_t i = 0; i < sizeof upserts / sizeof upserts[0] && result == SQLITE_OK; i++)
+        result = prepare_upsert(connection, name, upserts[i].kind, upserts[i].rows, upserts[i].statement);
+    for (size_t i = 0; i < sizeof others / sizeof others[0] && result == SQLITE_OK; i++)
+        result = prepare_for(connection, others[i].format, name, others[i].statement);
+    return result;
+}
+
+static enum backend_status prepare_ours(struct sqlite_connection *connection, struct sqlite_table *table,
+                                        struct backend_error *ret_error) {
+    int result = prepare_reading(connection, table);
+    if (result == SQLITE_OK && connection->role == BACKEND_WRITER)
+        result = prepare_writing(connection, table);
     return result == SQLITE_OK ? BACKEND_OK : sqlite_refuse(connection, "cannot prepare", ret_error);
 }
 

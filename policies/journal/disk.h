@@ -9,6 +9,7 @@
 #ifndef FOREBAY_POLICIES_JOURNAL_DISK_H
 #define FOREBAY_POLICIES_JOURNAL_DISK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -45,6 +46,9 @@ int journal_disk_write(const struct journal_disk *disk, int file, const void *fr
                        uint64_t offset);
 int journal_disk_write_synced(const struct journal_disk *disk, int file, const void *from, size_t size,
                               uint64_t offset);
+
+/* Whether a call failed for want of room (errno): it may succeed once there is some, without a repair. */
+bool journal_disk_is_full(int failure);
 
 /* Reads up to size bytes and returns how many there were, or -1 and errno. */
 ssize_t journal_disk_read(const struct journal_disk *disk, int file, void *to, size_t size, uint64_t offset);

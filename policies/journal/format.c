@@ -97,7 +97,7 @@ size_t format_header_size(const struct slice *spaces, size_t count) {
     size_t size = AT_SPACES + FORMAT_NOTE_SIZE;
     for (size_t i = 0; i < count; i++)
         size += 2 + spaces[i].size;
-    return (size + FORMAT_HEADER_UNIT - 1) / FORMAT_HEADER_UNIT * FORMAT_HEADER_UNIT;
+    return format_whole_units(size);
 }
 
 static uint32_t header_crc(const char *data, size_t size) {

@@ -20,6 +20,11 @@ enum {
     FORMAT_KIND_END = 15, /* the series went on in another file */
 };
 
+/* The least whole number of header units that holds that many bytes: what files and headers are sized in. */
+static inline uint64_t format_whole_units(uint64_t bytes) {
+    return (bytes + FORMAT_HEADER_UNIT - 1) / FORMAT_HEADER_UNIT * FORMAT_HEADER_UNIT;
+}
+
 struct format_header {
     unsigned series;
     uint64_t sequence, epoch, created_us, file_size;

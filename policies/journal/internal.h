@@ -171,6 +171,11 @@ struct journal {
     atomic_uint_fast64_t fsyncs, fsync_us, fsync_max_us, recycled, failures;
 };
 
+/* Bytes of records that a file of the usual size takes. */
+static inline size_t journal_usual_room(const struct journal *journal) {
+    return journal->file_size - format_header_size(journal->spaces, journal->space_count) - FORMAT_END_SIZE;
+}
+
 /* ---- journal.c ---- */
 
 void journal_log(const struct journal *journal, enum log_level level, const char *format, ...)

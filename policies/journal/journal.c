@@ -120,8 +120,7 @@ static bool make_series(struct journal *journal) {
 static uint64_t whole_pages(const struct journal *journal, uint64_t wanted) {
     uint64_t least = format_header_size(journal->spaces, journal->space_count) + FORMAT_HEADER_UNIT;
     uint64_t size = wanted ? wanted : JOURNAL_FILE_SIZE_DEFAULT;
-    size = size < least ? least : size;
-    return (size + FORMAT_HEADER_UNIT - 1) / FORMAT_HEADER_UNIT * FORMAT_HEADER_UNIT;
+    return format_whole_units(size < least ? least : size);
 }
 
 static void init_sync(struct journal *journal) {
@@ -183,7 +182,7 @@ static enum journal_status start_series(struct journal *journal, struct journal_
         struct journal_series *series = &journal->series[i];
         if (journal_series_start(series))
             continue;
-        bool full = errno == ENOSPC || errno == EDQUOT || errno == EFBIG;
+        bool full = journal_disk_is_full(errno);
         journal_log(journal, LOG_LEVEL_ERROR, "journal: cannot make a file of %" PRIu64 " bytes in %s: %s%s",
                     journal->file_size, journal->folder, strerror(errno),
                     full ? ". Changes are refused until there is room" : "");
@@ -315,9 +314,9 @@ void journal_close(struct journal *journal) {
 
 /* ---- Small things ---- */
 
-struct journal_series *journal_series(struct journal *journal, unsigned index) {
-    assert(index < journal->series_count);
-    return &journal->series[index];
+struct journal_series *journal_series(struct journal *journal, unsigned number) {
+    assert(number < journal->series_count);
+    return &journal->series[number];
 }
 
 void journal_set_low_water(struct journal *journal, uint64_t version) {

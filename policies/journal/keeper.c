@@ -131,9 +131,7 @@ struct journal_file *journal_file_create(struct journal *journal, unsigned serie
     file->series = series;
     file->header_size = format_header_size(journal->spaces, journal->space_count);
     uint64_t least = file->header_size + record_size + FORMAT_END_SIZE;
-    file->size = least <= journal->file_size
-                     ? journal->file_size
-                     : (least + FORMAT_HEADER_UNIT - 1) / FORMAT_HEADER_UNIT * FORMAT_HEADER_UNIT;
+    file->size = least <= journal->file_size ? journal->file_size : format_whole_units(least);
     atomic_init(&file->written, file->header_size);
     struct making making = {.journal = journal};
     uint64_t sequence = 0;
@@ -262,11 +260,10 @@ struct journal_file *journal_take_ready(struct journal_series *series) {
 
 struct journal_file *journal_take_file(struct journal_series *series, size_t record_size) {
     struct journal *journal = series->journal;
-    size_t usual =
-        journal->file_size - format_header_size(journal->spaces, journal->space_count) - FORMAT_END_SIZE;
+    bool large = record_size > journal_usual_room(journal);
     pthread_mutex_lock(&journal->lock);
     struct journal_file *file =
-        record_size > usual ? take_large(journal, series, record_size) : take_usual(journal, series);
+        large ? take_large(journal, series, record_size) : take_usual(journal, series);
     pthread_mutex_unlock(&journal->lock);
     return file;
 }

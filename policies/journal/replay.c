@@ -66,13 +66,13 @@ fail(struct recovering *self, enum journal_status status, const char *format, ..
     return status;
 }
 
-static enum journal_status fail_file(struct recovering *self, const char *what) {
-    return fail(self, JOURNAL_FAILED, "journal: cannot %s %s/%s: %s", what, self->journal->folder,
-                self->names[self->name_index].name, strerror(errno));
-}
-
 static const char *file_name(const struct recovering *self) {
     return self->names[self->name_index].name;
+}
+
+static enum journal_status fail_file(struct recovering *self, const char *what) {
+    return fail(self, JOURNAL_FAILED, "journal: cannot %s %s/%s: %s", what, self->journal->folder,
+                file_name(self), strerror(errno));
 }
 
 static void progress(struct recovering *self) {

@@ -202,17 +202,11 @@ static bool next_file(struct journal_series *series, size_t bytes) {
 
 /* ---- A file that fails ---- */
 
-static bool is_full(int failure) {
-    return failure == ENOSPC || failure == EDQUOT || failure == EFBIG;
-}
-
 /* Is it time to leave the current file, since it may be bad and the disk may not? */
 static bool gives_up(const struct journal_series *series, int failure) {
     unsigned doubled = series->moves < 8 ? series->moves : 8;
     uint64_t patience_us = (uint64_t)(JOURNAL_RETRY_MS << doubled) * 1000;
-    size_t usual = series->journal->file_size - FORMAT_END_SIZE -
-                   format_header_size(series->journal->spaces, series->journal->space_count);
-    return !is_full(failure) && series->buffered <= usual &&
+    return !journal_disk_is_full(failure) && series->buffered <= journal_usual_room(series->journal) &&
            monotonic_us() - series->failing_us >= patience_us;
 }
 

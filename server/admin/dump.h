@@ -11,6 +11,8 @@
 struct feed;
 struct server;
 
+enum { DUMP_CLASSES_MAX = 64 }; /* memcached's: the number of a class is below */
+
 enum dump_form {
     DUMP_META,     /* a line of key=... exp=... la=... for each entry; then END */
     DUMP_REQUESTS, /* mg KEY for each entry; then EN */

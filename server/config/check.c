@@ -26,7 +26,7 @@ static bool check_address(struct config_loading *loading, const struct config_se
     for (size_t i = 0; i < index; i++)
         if (strcmp(root->values[i].name, "listen") == 0 &&
             address_parse(root->values[i].text, &other, why, sizeof why) && same_address(&address, &other))
-            return config_fail(&loading->report, value->line, "listen: \"%s\" is there twice; remove one",
+            return config_fail(&loading->report, value->line, "listen: \"%s\" is given twice; remove one",
                                value->text);
     return true;
 }

@@ -127,6 +127,28 @@ void connection_set_ready(struct connection *connection) {
     worker->ready_tail = &connection->next_ready;
 }
 
+static void enter_list(struct connection *connection) {
+    struct worker *worker = connection->worker;
+    pthread_mutex_lock(&worker->list_lock);
+    connection->next = worker->connections;
+    if (connection->next)
+        connection->next->previous = connection;
+    worker->connections = connection;
+    pthread_mutex_unlock(&worker->list_lock);
+}
+
+static void leave_list(struct connection *connection) {
+    struct worker *worker = connection->worker;
+    pthread_mutex_lock(&worker->list_lock);
+    if (connection->previous)
+        connection->previous->next = connection->next;
+    else
+        worker->connections = connection->next;
+    if (connection->next)
+        connection->next->previous = connection->previous;
+    pthread_mutex_unlock(&worker->list_lock);
+}
+
 struct connection *connection_open(struct worker *worker, int fd) {
     struct connection *connection = calloc(1, sizeof *connection);
     if (!connection)
@@ -149,12 +171,7 @@ struct connection *connection_open(struct worker *worker, int fd) {
         free(connection);
         return NULL;
     }
-    pthread_mutex_lock(&worker->list_lock);
-    connection->next = worker->connections;
-    if (connection->next)
-        connection->next->previous = connection;
-    worker->connections = connection;
-    pthread_mutex_unlock(&worker->list_lock);
+    enter_list(connection);
     observe_connection(worker->server, fd, NULL);
     return connection;
 }
@@ -178,14 +195,7 @@ void connection_close(struct connection *connection) {
         feeds_abandon(worker->server->feeds, connection->feed);
     observe_connection(worker->server, connection->fd, reasons[connection->closed_by]);
     close(connection->fd); /* epoll forgets it with that */
-    pthread_mutex_lock(&worker->list_lock);
-    if (connection->previous)
-        connection->previous->next = connection->next;
-    else
-        worker->connections = connection->next;
-    if (connection->next)
-        connection->next->previous = connection->previous;
-    pthread_mutex_unlock(&worker->list_lock);
+    leave_list(connection);
     atomic_fetch_sub_explicit(&worker->server->connections, 1, memory_order_relaxed);
     connection_drop_pending(connection);
     tier_ticket_destroy(connection->ticket);

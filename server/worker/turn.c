@@ -237,27 +237,10 @@ void turn_end_feed(struct connection *connection, bool broken) {
     connection_set_ready(connection);
 }
 
-static void execute_command(struct worker *worker, size_t i) {
+/* A command that is not about the connection itself: command.c answers it. */
+static void run_command(struct worker *worker, size_t i) {
     struct connection *connection = worker->slots[i].connection;
     const struct request *request = &worker->slots[i].request;
-    switch (request->command) {
-    case COMMAND_META_NOOP:
-        output_append(&worker->output, connection, "MN\r\n", 4);
-        return;
-    case COMMAND_BAD:
-        if (!request->noreply)
-            answer_line(worker, connection, request->error);
-        return;
-    case COMMAND_QUIT:
-        connection->closed_by = CLOSED_BY_CLIENT;
-        connection_set_state(connection, CONNECTION_CLOSING);
-        return;
-    case COMMAND_SYNC:
-        execute_sync(worker, i);
-        return;
-    default:
-        break;
-    }
     struct command_place place = {.behind_replies = worker->output.owner == connection || connection->held};
     worker->text.size = 0;
     atomic_store_explicit(&worker->commanding, connection, memory_order_relaxed);
@@ -277,6 +260,26 @@ static void execute_command(struct worker *worker, size_t i) {
     else
         output_append(&worker->output, connection, worker->text.data, worker->text.size);
     worker->text.failed = false;
+}
+
+static void execute_command(struct worker *worker, size_t i) {
+    struct connection *connection = worker->slots[i].connection;
+    const struct request *request = &worker->slots[i].request;
+    switch (request->command) {
+    case COMMAND_META_NOOP:
+    case COMMAND_BAD:
+        write_reply(worker, connection, request, &(struct outcome){0}); /* which they do not need */
+        return;
+    case COMMAND_QUIT:
+        connection->closed_by = CLOSED_BY_CLIENT;
+        connection_set_state(connection, CONNECTION_CLOSING);
+        return;
+    case COMMAND_SYNC:
+        execute_sync(worker, i);
+        return;
+    default:
+        run_command(worker, i);
+    }
 }
 
 /* Lets those go on whose replies may be sent now. */
