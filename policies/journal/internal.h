@@ -65,7 +65,6 @@ struct journal_file {
     /* The worker stores, others load. */
     atomic_uint_fast64_t written;                  /* offset up to which records are in the file */
     atomic_uint_fast64_t always_end, interval_end; /* the same for records of that mode */
-    atomic_uint_fast64_t max_version;
     atomic_bool sealed;
     /* It could not be written (says the worker) or synced (says the syncer): it is not used again. */
     atomic_bool suspect;
@@ -74,6 +73,9 @@ struct journal_file {
     uint64_t synced, noted, reported;
     bool unsynced; /* the last sync failed */
     unsigned pass;
+
+    /* The highest version of each namespace, 0: it has no record here. The worker stores, others load. */
+    atomic_uint_fast64_t max_versions[];
 };
 
 struct journal_list {
@@ -99,7 +101,7 @@ struct journal_series {
     size_t placed;   /* of the buffered bytes: these have the tags and CRCs of their place in the file */
     size_t done;     /* and these are in the file already (a write ended early) */
     uint64_t offset; /* in the file, where buffer[0] goes */
-    uint64_t buffered_version; /* highest in the buffer */
+    uint64_t *buffered_versions; /* of each namespace, the highest in the buffer; 0: none */
     uint64_t buffered_records;
     /* Of the buffered bytes: up to the end of the last record of that mode. */
     size_t always_size, interval_size;
@@ -123,6 +125,14 @@ struct journal_series {
 } __attribute__((aligned(128)));
 
 /* ---- The whole ---- */
+
+/* How far a namespace is passed. */
+struct journal_passing {
+    atomic_uint_fast64_t low_water;
+    /* The least of its versions that a sealed file ends with and that is not passed: there may be something to
+     * recycle from there on; UINT64_MAX: none. */
+    atomic_uint_fast64_t next;
+};
 
 struct journal {
     /* Set by journal_open. */
@@ -164,9 +174,7 @@ struct journal {
     /* The keeper's alone. */
     bool keeper_failing;
 
-    atomic_uint_fast64_t low_water;
-    /* The low-water version at which a sealed file can go; UINT64_MAX: none. */
-    atomic_uint_fast64_t recyclable_from;
+    struct journal_passing *passing; /* of each namespace */
     atomic_uint_fast64_t fsyncs, fsync_us, fsync_max_us, recycled, failures;
 };
 
@@ -177,7 +185,14 @@ void journal_log(const struct journal *journal, enum log_level level, const char
 
 void journal_list_init(struct journal_list *list);
 void journal_list_append(struct journal_list *list, struct journal_file *file);
+/* A file of zeros that is not open. NULL: no memory. */
+struct journal_file *journal_file_new(const struct journal *journal);
 void journal_file_free(const struct journal *journal, struct journal_file *file);
+
+/* Has the low-water version of every namespace passed what the file holds of it? */
+bool journal_file_is_passed(const struct journal *journal, const struct journal_file *file);
+/* A file is sealed: from which versions on the syncer is to look at it. With the lock. */
+void journal_expect_passing(struct journal *journal, const struct journal_file *file);
 
 /* ---- series.c ---- */
 

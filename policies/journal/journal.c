@@ -38,10 +38,39 @@ void journal_list_append(struct journal_list *list, struct journal_file *file) {
     list->last = &file->next;
 }
 
+struct journal_file *journal_file_new(const struct journal *journal) {
+    struct journal_file *file = calloc(1, sizeof *file + journal->space_count * sizeof *file->max_versions);
+    if (file)
+        file->handle = -1;
+    return file;
+}
+
 void journal_file_free(const struct journal *journal, struct journal_file *file) {
     if (file->handle >= 0)
         journal->disk->close(journal->disk, file->handle);
     free(file);
+}
+
+/* ---- What is passed ---- */
+
+static uint64_t max_version(const struct journal_file *file, size_t space) {
+    return atomic_load_explicit(&file->max_versions[space], memory_order_relaxed);
+}
+
+bool journal_file_is_passed(const struct journal *journal, const struct journal_file *file) {
+    for (size_t i = 0; i < journal->space_count; i++)
+        if (max_version(file, i) > atomic_load_explicit(&journal->passing[i].low_water, memory_order_acquire))
+            return false;
+    return true;
+}
+
+void journal_expect_passing(struct journal *journal, const struct journal_file *file) {
+    for (size_t i = 0; i < journal->space_count; i++) {
+        atomic_uint_fast64_t *next = &journal->passing[i].next;
+        uint64_t version = max_version(file, i);
+        if (version != 0 && version < atomic_load_explicit(next, memory_order_relaxed))
+            atomic_store_explicit(next, version, memory_order_relaxed);
+    }
 }
 
 /* ---- The lock ---- */
@@ -86,15 +115,19 @@ static enum journal_status lock_folder(struct journal *journal, struct journal_e
 
 static bool copy_spaces(struct journal *journal, const struct slice *spaces, size_t count) {
     journal->spaces = calloc(count + 1, sizeof *journal->spaces);
-    for (size_t i = 0; journal->spaces && i < count; i++) {
+    journal->passing = calloc(count + 1, sizeof *journal->passing);
+    if (!journal->spaces || !journal->passing)
+        return false;
+    for (size_t i = 0; i < count; i++) {
         char *name = malloc(spaces[i].size + 1);
         if (!name)
             return false;
         memcpy(name, spaces[i].data, spaces[i].size);
         journal->spaces[i] = slice_of(name, spaces[i].size);
+        atomic_init(&journal->passing[i].next, UINT64_MAX);
         journal->space_count++;
     }
-    return journal->spaces != NULL;
+    return true;
 }
 
 static bool make_series(struct journal *journal) {
@@ -108,7 +141,8 @@ static bool make_series(struct journal *journal) {
         journal->series[i].number = i;
         journal->series[i].capacity = JOURNAL_BUFFER;
         journal->series[i].buffer = malloc(JOURNAL_BUFFER);
-        if (!journal->series[i].buffer)
+        journal->series[i].buffered_versions = calloc(journal->space_count + 1, sizeof(uint64_t));
+        if (!journal->series[i].buffer || !journal->series[i].buffered_versions)
             return false;
     }
     journal->blanks =
@@ -144,7 +178,6 @@ static struct journal *create(const struct journal_options *options) {
     journal->context = options->context;
     journal->next_sequence = journal->next_blank = 1;
     journal->low_water_noted_us = journal->peak_us = monotonic_us();
-    atomic_init(&journal->recyclable_from, UINT64_MAX);
     journal->disk->boot(journal->disk, journal->boot);
     journal_list_init(&journal->files);
     init_sync(journal);
@@ -158,13 +191,16 @@ static void destroy(struct journal *journal) {
         journal_file_free(journal, file);
         file = next;
     }
-    for (unsigned i = 0; journal->series && i < journal->series_count; i++)
+    for (unsigned i = 0; journal->series && i < journal->series_count; i++) {
         free(journal->series[i].buffer);
+        free(journal->series[i].buffered_versions);
+    }
     free(journal->series);
     free(journal->blanks);
     for (size_t i = 0; i < journal->space_count; i++)
         free((void *)(uintptr_t)journal->spaces[i].data);
     free(journal->spaces);
+    free(journal->passing);
     low_waters_free(&journal->low_waters);
     pthread_mutex_destroy(&journal->lock);
     pthread_cond_destroy(&journal->keeper_wanted);
@@ -319,13 +355,15 @@ struct journal_series *journal_series(struct journal *journal, unsigned index) {
     return &journal->series[index];
 }
 
-void journal_set_low_water(struct journal *journal, uint64_t version) {
-    uint64_t before = atomic_load_explicit(&journal->low_water, memory_order_relaxed);
+void journal_pass(struct journal *journal, unsigned space, uint64_t version) {
+    assert(space < journal->space_count);
+    struct journal_passing *passing = &journal->passing[space];
+    uint64_t before = atomic_load_explicit(&passing->low_water, memory_order_relaxed);
     while (before < version &&
-           !atomic_compare_exchange_weak_explicit(&journal->low_water, &before, version, memory_order_release,
+           !atomic_compare_exchange_weak_explicit(&passing->low_water, &before, version, memory_order_release,
                                                   memory_order_relaxed))
         continue;
-    if (version < atomic_load_explicit(&journal->recyclable_from, memory_order_relaxed))
+    if (version < atomic_load_explicit(&passing->next, memory_order_relaxed))
         return;
     pthread_mutex_lock(&journal->lock);
     if (!journal->recycle_wanted) {
@@ -333,6 +371,11 @@ void journal_set_low_water(struct journal *journal, uint64_t version) {
         pthread_cond_signal(&journal->syncer_wanted);
     }
     pthread_mutex_unlock(&journal->lock);
+}
+
+void journal_set_low_water(struct journal *journal, uint64_t version) {
+    for (unsigned i = 0; i < journal->space_count; i++)
+        journal_pass(journal, i, version);
 }
 
 void journal_get_stats(struct journal *journal, struct journal_stats *ret_stats) {

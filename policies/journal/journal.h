@@ -12,9 +12,9 @@
  * A change is refused (journal_reserve: false) while its record could not be written: the disk is full, a
  * write or a sync failed. The journal keeps trying by itself; it logs the failure once, and its end.
  *
- * The low-water version: every change up to it is in its backend. Files wholly below it are recycled, records
- * below it are ignored at recovery. It holds for the namespaces that are configured when it is set; records
- * of others are kept until they are configured again.
+ * The low-water version of a namespace: every change of it up to that version is in its backend. Records below
+ * it are ignored at recovery, and files that hold nothing else are recycled. Records of namespaces that are not
+ * configured are kept until they are configured again.
  */
 #ifndef FOREBAY_POLICIES_JOURNAL_H
 #define FOREBAY_POLICIES_JOURNAL_H
@@ -119,8 +119,11 @@ void journal_append(struct journal_series *series, enum journal_mode mode, unsig
  * succeeds. To be called at the end of every turn, also of those without records. */
 enum journal_status journal_write(struct journal_series *series, uint64_t *ret_position);
 
-/* Every change up to version is in its backend, or was refused for good. Any thread. Lower versions than
- * before are ignored. */
+/* Every change of the namespace up to version is in its backend, or was refused for good. Any thread. Lower
+ * versions than before are ignored. */
+void journal_pass(struct journal *journal, unsigned space, uint64_t version);
+
+/* The same of all namespaces. */
 void journal_set_low_water(struct journal *journal, uint64_t version);
 
 struct journal_stats {

@@ -124,10 +124,9 @@ static void unmake(struct making *making, struct journal_file *file) {
 }
 
 struct journal_file *journal_file_create(struct journal *journal, unsigned series, size_t record_size) {
-    struct journal_file *file = calloc(1, sizeof *file);
+    struct journal_file *file = journal_file_new(journal);
     if (!file)
         return NULL;
-    file->handle = -1;
     file->series = series;
     file->header_size = format_header_size(journal->spaces, journal->space_count);
     uint64_t least = file->header_size + record_size + FORMAT_END_SIZE;
