@@ -111,8 +111,11 @@ struct journal_series {
     unsigned moves;         /* to other files since it began to fail */
     bool asked;             /* for the file after this one */
 
-    unsigned blocked_pass; /* the syncer's alone: the pass in which later files of the series had to wait */
-    atomic_bool refusing;  /* by the syncer: a sync of what this series wrote failed */
+    /* The syncer's alone. */
+    unsigned blocked_pass; /* the pass in which later files of the series had to wait */
+    bool awaited;          /* an earlier file than the one at hand has records of mode `always` to sync */
+
+    atomic_bool refusing; /* by the syncer: a sync of what this series wrote failed */
     atomic_uint_fast64_t records, bytes, failures;
 
     /* Between the worker and the keeper, under journal.lock. */

@@ -88,22 +88,46 @@ static void wait_for(struct journal *journal, const struct journal_file *file) {
     }
 }
 
+/* Replies to records of mode `always` still wait for a sync of the file. */
+static bool is_awaited(const struct journal_file *file) {
+    return file->handle >= 0 && atomic_load_explicit(&file->always_end, memory_order_acquire) > file->synced;
+}
+
+/* A position that is reported when the file goes covers those before it, so it stays while an earlier file of
+ * its series is awaited. */
+static bool must_wait(const struct journal *journal, const struct journal_file *file) {
+    return file->handle >= 0 && journal->series[file->series].awaited;
+}
+
+/* Before the list is walked, first file first. With the lock. */
+static void begin_walk(struct journal *journal) {
+    for (size_t i = 0; i < journal->space_count; i++)
+        atomic_store_explicit(&journal->passing[i].next, UINT64_MAX, memory_order_relaxed);
+    for (unsigned i = 0; i < journal->series_count; i++)
+        journal->series[i].awaited = false;
+}
+
+static void leave_in_list(struct journal *journal, const struct journal_file *file) {
+    wait_for(journal, file);
+    if (is_awaited(file))
+        journal->series[file->series].awaited = true;
+}
+
 /* Unlinks from the list what is passed, and finds when there will be more. */
 static struct journal_file *take_passed(struct journal *journal) {
     struct journal_file *passed = NULL, **passed_end = &passed, **place = &journal->files.first;
     pthread_mutex_lock(&journal->lock);
-    for (size_t i = 0; i < journal->space_count; i++)
-        atomic_store_explicit(&journal->passing[i].next, UINT64_MAX, memory_order_relaxed);
+    begin_walk(journal);
     while (*place) {
         struct journal_file *file = *place;
-        if (can_go(journal, file)) {
+        if (can_go(journal, file) && !must_wait(journal, file)) {
             *place = file->next;
             file->next = NULL;
             *passed_end = file;
             passed_end = &file->next;
             continue;
         }
-        wait_for(journal, file);
+        leave_in_list(journal, file);
         place = &file->next;
     }
     journal->files.last = place;
