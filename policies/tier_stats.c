@@ -278,6 +278,7 @@ static void stat_journal(struct tier *tier, struct stat_sink *sink) {
     number(sink, "journal", "fsync_us", stats.fsync_us);
     number(sink, "journal", "fsync_max_us", stats.fsync_max_us);
     number(sink, "journal", "recycled_files", stats.recycled);
+    number(sink, "journal", "compactions", stats.compactions);
     number(sink, "journal", "failures", stats.failures);
     number(sink, "journal", "low_water", low_water_least(tier));
     number(sink, "journal", "replayed_records", tier->replayed);

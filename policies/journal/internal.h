@@ -6,7 +6,9 @@
  *     series.c            a worker's side: reserve, append, write
  *     keeper.c            a thread that makes the next files before they are needed
  *     syncer.c            a thread that makes records durable
- *     recycle.c           what the syncer does with files that the low-water version has passed
+ *     recycle.c           what the syncer does with files that the low-water versions have passed
+ *     compact.c           a thread that copies what is needed of files that are held back into fewer
+ *     kept.c              which records of such files are needed
  *     replay.c            reading at the start
  *     low_water_file.c    the file that holds the low-water versions
  *     names.c             the names in the folder
@@ -19,6 +21,9 @@
  *                             |              files of earlier       |                  |
  *                             |              processes: replay -----+                  |
  *                             +------------------------ keeper ------------------------+
+ *
+ * Or the compactor copies what is needed of sealed files into new ones, which are sealed from the start, and
+ * the syncer makes blanks of the old.
  *
  * Ready, current and sealed files are named journal-<series>-<sequence>.fj and are read at the start. A file
  * gets that name only when its header is on disk; while it is being made, and while it waits for its next
@@ -59,8 +64,15 @@ struct journal_file {
     size_t header_size;
     struct format_key key;
     uint64_t base; /* position in the series = base + offset in the file */
-    /* Holds what a namespace wrote that is not configured now: stays whatever the low-water version. */
+    /* Holds what a namespace wrote that is not configured now: stays whatever the low-water versions. */
     bool pinned;
+    uint8_t boot[JOURNAL_BOOT_SIZE]; /* of the system, when it was begun */
+
+    /* Under the lock. */
+    uint64_t sealed_us; /* monotonic; 0: by an earlier process */
+    bool is_compacted;  /* the compactor reads it: it must not go meanwhile */
+    bool is_replaced;   /* what is needed of it is in another file: it can go */
+    bool is_unreadable; /* the compactor has tried in vain */
 
     /* The worker stores, others load. */
     atomic_uint_fast64_t written;                  /* offset up to which records are in the file */
@@ -146,6 +158,7 @@ struct journal {
     struct journal_series *series;
     uint64_t file_size;
     unsigned fsync_interval_ms;
+    int compact_after_ms;
     struct slice *spaces;
     size_t space_count;
     uint8_t boot[JOURNAL_BOOT_SIZE];
@@ -154,8 +167,8 @@ struct journal {
     void *context;
 
     pthread_mutex_t lock;
-    pthread_cond_t keeper_wanted, keeper_answered, syncer_wanted;
-    pthread_t keeper, syncer;
+    pthread_cond_t keeper_wanted, keeper_answered, syncer_wanted, compactor_wanted;
+    pthread_t keeper, syncer, compactor;
 
     /* Under the lock. */
     bool stopping;
@@ -165,6 +178,10 @@ struct journal {
     uint64_t next_blank;
     uint64_t *blanks; /* numbers of files that wait for their next use; JOURNAL_BLANKS_MAX places and two */
     size_t blank_count, blank_limit;
+    bool compacting;              /* the compactor is at work, or is to begin */
+    uint64_t compact_us;          /* not before, monotonic */
+    uint64_t compacted_bytes;     /* that the last compaction has left, or would have */
+    uint64_t *compact_low_waters; /* those that are on disk, of each namespace; constant while compacting */
 
     /* The syncer's alone. */
     struct low_waters low_waters;
@@ -177,8 +194,11 @@ struct journal {
     /* The keeper's alone. */
     bool keeper_failing;
 
+    /* The compactor's alone. */
+    bool compact_failing;
+
     struct journal_passing *passing; /* of each namespace */
-    atomic_uint_fast64_t fsyncs, fsync_us, fsync_max_us, recycled, failures;
+    atomic_uint_fast64_t fsyncs, fsync_us, fsync_max_us, recycled, compactions, failures;
 };
 
 /* ---- journal.c ---- */
@@ -196,6 +216,8 @@ void journal_file_free(const struct journal *journal, struct journal_file *file)
 bool journal_file_is_passed(const struct journal *journal, const struct journal_file *file);
 /* A file is sealed: from which versions on the syncer is to look at it. With the lock. */
 void journal_expect_passing(struct journal *journal, const struct journal_file *file);
+/* Is there a series for which the keeper could make no file? With the lock. */
+bool journal_is_starved(const struct journal *journal);
 
 /* ---- series.c ---- */
 

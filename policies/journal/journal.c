@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Opening and closing a journal, and what concerns all of it. The tour of its parts is in internal.h. */
+#include "policies/journal/compact.h"
 #include "policies/journal/internal.h"
 #include <assert.h>
 #include <errno.h>
@@ -11,6 +12,8 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+enum { JOURNAL_THREADS = 3 };
 
 const char *const journal_mode_names[] = {"off", "os", "interval", "always", NULL};
 
@@ -71,6 +74,13 @@ void journal_expect_passing(struct journal *journal, const struct journal_file *
         if (version != 0 && version < atomic_load_explicit(next, memory_order_relaxed))
             atomic_store_explicit(next, version, memory_order_relaxed);
     }
+}
+
+bool journal_is_starved(const struct journal *journal) {
+    for (unsigned i = 0; i < journal->series_count; i++)
+        if (journal->series[i].starved)
+            return true;
+    return false;
 }
 
 /* ---- The lock ---- */
@@ -147,7 +157,8 @@ static bool make_series(struct journal *journal) {
     }
     journal->blanks =
         calloc(JOURNAL_BLANKS_MAX + 2, sizeof *journal->blanks); /* and what the keeper gives back */
-    return journal->blanks != NULL;
+    journal->compact_low_waters = calloc(journal->space_count + 1, sizeof *journal->compact_low_waters);
+    return journal->blanks && journal->compact_low_waters;
 }
 
 static uint64_t whole_pages(const struct journal *journal, uint64_t wanted) {
@@ -162,6 +173,7 @@ static void init_sync(struct journal *journal) {
     condition_init(&journal->keeper_wanted);
     condition_init(&journal->keeper_answered);
     condition_init(&journal->syncer_wanted);
+    condition_init(&journal->compactor_wanted);
 }
 
 static struct journal *create(const struct journal_options *options) {
@@ -173,6 +185,8 @@ static struct journal *create(const struct journal_options *options) {
     journal->series_count = options->series_count;
     journal->fsync_interval_ms =
         options->fsync_interval_ms ? options->fsync_interval_ms : JOURNAL_FSYNC_INTERVAL_DEFAULT_MS;
+    journal->compact_after_ms =
+        options->compact_after_ms ? options->compact_after_ms : JOURNAL_COMPACT_AFTER_DEFAULT_MS;
     journal->durable = options->durable;
     journal->log = options->log;
     journal->context = options->context;
@@ -197,6 +211,7 @@ static void destroy(struct journal *journal) {
     }
     free(journal->series);
     free(journal->blanks);
+    free(journal->compact_low_waters);
     for (size_t i = 0; i < journal->space_count; i++)
         free((void *)(uintptr_t)journal->spaces[i].data);
     free(journal->spaces);
@@ -206,6 +221,7 @@ static void destroy(struct journal *journal) {
     pthread_cond_destroy(&journal->keeper_wanted);
     pthread_cond_destroy(&journal->keeper_answered);
     pthread_cond_destroy(&journal->syncer_wanted);
+    pthread_cond_destroy(&journal->compactor_wanted);
     if (journal->lock_file >= 0)
         close(journal->lock_file);
     free(journal->folder);
@@ -233,20 +249,36 @@ static enum journal_status start_series(struct journal *journal, struct journal_
     return JOURNAL_OK;
 }
 
+/* The first `started` of its threads. */
+static void stop_threads(struct journal *journal, unsigned started) {
+    const pthread_t threads[] = {journal->keeper, journal->syncer, journal->compactor};
+    pthread_mutex_lock(&journal->lock);
+    journal->stopping = true;
+    pthread_cond_broadcast(&journal->keeper_wanted);
+    pthread_cond_broadcast(&journal->syncer_wanted);
+    pthread_cond_broadcast(&journal->compactor_wanted);
+    pthread_mutex_unlock(&journal->lock);
+    for (unsigned i = 0; i < started; i++)
+        pthread_join(threads[i], NULL);
+}
+
 static enum journal_status start_threads(struct journal *journal, struct journal_error *error) {
-    int failure = thread_start(&journal->keeper, "journal keeper", journal_keeper_run, journal);
-    if (failure == 0) {
-        failure = thread_start(&journal->syncer, "journal syncer", journal_syncer_run, journal);
-        if (failure != 0) {
-            pthread_mutex_lock(&journal->lock);
-            journal->stopping = true;
-            pthread_cond_broadcast(&journal->keeper_wanted);
-            pthread_mutex_unlock(&journal->lock);
-            pthread_join(journal->keeper, NULL);
-        }
-    }
+    const struct {
+        pthread_t *thread;
+        const char *name;
+        void *(*run)(void *journal);
+    } threads[JOURNAL_THREADS] = {{&journal->keeper, "journal keeper", journal_keeper_run},
+                                  {&journal->syncer, "journal syncer", journal_syncer_run},
+                                  {&journal->compactor, "journal compact", journal_compactor_run}};
+    int failure = 0;
+    unsigned started = 0;
+    while (started < JOURNAL_THREADS &&
+           (failure = thread_start(threads[started].thread, threads[started].name, threads[started].run,
+                                   journal)) == 0)
+        started++;
     if (failure == 0)
         return JOURNAL_OK;
+    stop_threads(journal, started);
     snprintf(error->message, sizeof error->message, "journal: cannot start a thread: %s", strerror(failure));
     return JOURNAL_FAILED;
 }
@@ -299,16 +331,6 @@ enum journal_status journal_open(const struct journal_options *options, bool ski
 
 /* ---- Closing ---- */
 
-static void stop_threads(struct journal *journal) {
-    pthread_mutex_lock(&journal->lock);
-    journal->stopping = true;
-    pthread_cond_broadcast(&journal->keeper_wanted);
-    pthread_cond_broadcast(&journal->syncer_wanted);
-    pthread_mutex_unlock(&journal->lock);
-    pthread_join(journal->keeper, NULL);
-    pthread_join(journal->syncer, NULL);
-}
-
 /* The last records, and the room behind them given back. */
 static void finish_series(struct journal_series *series) {
     struct journal *journal = series->journal;
@@ -333,7 +355,7 @@ static void drop_unused(struct journal *journal, struct journal_file *file) {
 }
 
 void journal_close(struct journal *journal) {
-    stop_threads(journal);
+    stop_threads(journal, JOURNAL_THREADS);
     for (unsigned i = 0; i < journal->series_count; i++) {
         finish_series(&journal->series[i]);
         drop_unused(journal, journal->series[i].ready);
@@ -384,6 +406,7 @@ void journal_get_stats(struct journal *journal, struct journal_stats *ret_stats)
         .fsync_us = atomic_load_explicit(&journal->fsync_us, memory_order_relaxed),
         .fsync_max_us = atomic_load_explicit(&journal->fsync_max_us, memory_order_relaxed),
         .recycled = atomic_load_explicit(&journal->recycled, memory_order_relaxed),
+        .compactions = atomic_load_explicit(&journal->compactions, memory_order_relaxed),
         .failures = atomic_load_explicit(&journal->failures, memory_order_relaxed),
     };
     for (unsigned i = 0; i < journal->series_count; i++) {

@@ -21,12 +21,14 @@ static bool is_sealed(const struct journal_file *file) {
 }
 
 static bool is_passed(const struct journal *journal, const struct journal_file *file) {
-    return is_sealed(file) && !file->pinned && journal_file_is_passed(journal, file);
+    return is_sealed(file) && !file->pinned && !file->is_compacted &&
+           (file->is_replaced || journal_file_is_passed(journal, file));
 }
 
+/* Where there is no room it is noted at once what a compaction may leave out. */
 static bool wants_recycling(struct journal *journal) {
-    bool found = false;
     pthread_mutex_lock(&journal->lock);
+    bool found = journal_is_starved(journal);
     for (struct journal_file *file = journal->files.first; file && !found; file = file->next)
         found = is_passed(journal, file);
     pthread_mutex_unlock(&journal->lock);
@@ -70,8 +72,8 @@ static bool is_noted(const struct journal *journal, const struct journal_file *f
 }
 
 static bool can_go(const struct journal *journal, const struct journal_file *file) {
-    bool passed = is_sealed(file) && !file->pinned;
-    for (size_t i = 0; passed && i < journal->space_count; i++)
+    bool passed = is_sealed(file) && !file->pinned && !file->is_compacted;
+    for (size_t i = 0; passed && !file->is_replaced && i < journal->space_count; i++)
         passed = is_noted(journal, file, i);
     return passed;
 }

@@ -224,13 +224,16 @@ static enum journal_status take_records(struct recovering *self, struct journal_
             status = take_record(self, &scan.record, file);
             break;
         case SCAN_HOLE:
+            file->is_unreadable = true; /* in one piece */
             status = take_hole(self, &scan);
             break;
         case SCAN_TORN:
             torn(self, scan.at, scan.extent);
             self->journal->disk->truncate(self->journal->disk, handle, scan.at);
+            atomic_store_explicit(&file->written, scan.at, memory_order_relaxed);
             return JOURNAL_OK;
         case SCAN_END:
+            atomic_store_explicit(&file->written, scan.at, memory_order_relaxed);
             return JOURNAL_OK;
         }
     }
@@ -335,6 +338,7 @@ static enum journal_status add_file(struct recovering *self, int handle) {
     }
     memcpy(file->name, file_name(self), sizeof file->name);
     file->series = self->header.series;
+    memcpy(file->boot, self->header.boot, sizeof file->boot);
     file->size = self->size;
     file->header_size = self->header.size;
     atomic_init(&file->sealed, true);

@@ -146,6 +146,7 @@ static void begin_file(struct journal_series *series, struct journal_file *file)
     journal_list_append(&journal->files, file);
     if (before) {
         journal_expect_passing(journal, before);
+        before->sealed_us = monotonic_us();
         /* Last, and under the lock: once it is sealed the syncer may recycle and free it. */
         atomic_store_explicit(&before->sealed, true, memory_order_release);
     }
