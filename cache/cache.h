@@ -206,6 +206,11 @@ uint64_t cache_next_version(struct cache *cache, uint64_t hash, const struct cac
  * backends hold. */
 void cache_raise_version(struct cache *cache, uint64_t version);
 
+/* The time of the highest version drawn or seen so far, in microseconds: ahead of the wall clock where that
+ * was ahead before, here or on another node. A hint: takes no lock, and a version that is being drawn now may
+ * be higher. */
+uint64_t cache_last_version_us(const struct cache *cache);
+
 /* ---- Filling from a backend ---- */
 
 /* Stores a clean entry as loaded, if the key is still unknown and unchanged since the stamp was taken at the

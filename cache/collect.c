@@ -95,6 +95,15 @@ uint64_t cache_next_version(struct cache *cache, uint64_t hash, const struct cac
     return version;
 }
 
+uint64_t cache_last_version_us(const struct cache *cache) {
+    uint64_t last_us = 0;
+    for (unsigned i = 0; i < cache->shards; i++) {
+        uint64_t us = shard_last_us(cache->shard[i]);
+        last_us = us > last_us ? us : last_us;
+    }
+    return last_us;
+}
+
 void cache_raise_version(struct cache *cache, uint64_t version) {
     for (unsigned i = 0; i < cache->shards; i++) {
         lock_take(&cache->shard[i]->lock);

@@ -57,8 +57,9 @@ struct space {
     struct fullness fullness;
     atomic_bool armed;  /* the writer has seen that something is queued and looks again in time */
     atomic_bool urgent; /* the writer was told that a batch is full */
-    /* by the writer: version time of the oldest unflushed change, 0: none */
-    atomic_uint_fast64_t oldest_since;
+    /* by the writer */
+    atomic_uint_fast64_t oldest_us; /* when the oldest unflushed change was made, monotonic; 0: none */
+    atomic_uint_fast64_t low_water; /* low_water.c */
     struct quarantine *quarantine;
     struct flush_counters flushed;
     counter loads, load_hits, load_errors; /* by readers, with fetch_add */

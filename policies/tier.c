@@ -9,7 +9,6 @@
 #include "policies/tier.h"
 #include "policies/journal/disk.h"
 #include "policies/load/loader.h"
-#include "policies/write/low_water.h"
 #include "policies/write/quarantine.h"
 #include "policies/write/recover.h"
 #include "policies/write/writer.h"
@@ -359,10 +358,8 @@ void tier_destroy(struct tier *tier) {
         return;
     if (tier->backends)
         stop_threads(tier);
-    if (tier->journal) {
-        low_water_advance(tier);
+    if (tier->journal)
         journal_close(tier->journal);
-    }
     for (size_t i = 0; tier->backends && i < tier->backend_count; i++)
         destroy_backend(&tier->backends[i]);
     for (size_t i = 0; tier->spaces && i < tier->space_count; i++)

@@ -5,6 +5,7 @@
  */
 #include "policies/tier_stats.h"
 #include "policies/load/loader.h"
+#include "policies/write/low_water.h"
 #include "policies/write/quarantine.h"
 #include "policies/write/queue.h"
 #include "policies/write/writer.h"
@@ -226,10 +227,10 @@ void tier_stat_backends(struct tier *tier, struct stat_sink *sink) {
 
 /* The loss window without a journal: the age of the oldest change that is not in the backend. */
 static uint64_t oldest_age_ms(const struct space *space) {
-    uint64_t since = atomic_load(&space->oldest_since), now = cache_time_now().us;
-    if (since == 0 || cache_dirty_entries(space->tier->cache, space->number) == 0)
+    uint64_t oldest_us = atomic_load(&space->oldest_us);
+    if (oldest_us == 0 || cache_dirty_entries(space->tier->cache, space->number) == 0)
         return 0;
-    return now > version_us(since) ? (now - version_us(since)) / 1000 : 0;
+    return (monotonic_us() - oldest_us) / US_PER_MS;
 }
 
 static void stat_write_behind(struct space *space, struct stat_sink *sink) {
@@ -275,8 +276,9 @@ static void stat_journal(struct tier *tier, struct stat_sink *sink) {
     number(sink, "journal", "fsync_us", stats.fsync_us);
     number(sink, "journal", "fsync_max_us", stats.fsync_max_us);
     number(sink, "journal", "recycled_files", stats.recycled);
+    number(sink, "journal", "compactions", stats.compactions);
     number(sink, "journal", "failures", stats.failures);
-    number(sink, "journal", "low_water", atomic_load(&tier->low_water));
+    number(sink, "journal", "low_water", low_water_least(tier));
     number(sink, "journal", "replayed_records", tier->replayed);
     number(sink, "journal", "replayed_files", tier->replayed_files);
     number(sink, "journal", "replay_ms", tier->replay_ms);

@@ -20,9 +20,10 @@ struct tier_worker {
     /* its thread's alone */
     struct tier *tier;
     unsigned index;
-    struct cache_time now; /* of the turn; us never goes back, whatever the clock does */
-    uint64_t turn_floor;   /* no version drawn in this turn is below */
-    char *scratch;         /* item_max + some: built and copied values */
+    /* of the turn; us is the versions' time: it never goes back, whatever the clock does (low_water.c) */
+    struct cache_time now;
+    uint64_t turn_floor; /* no version drawn in this turn is below */
+    char *scratch;       /* item_max + some: built and copied values */
     size_t scratch_size;
     struct journal_series *journal;
     struct tier_ticket *submitted, **submitted_end; /* of this turn, in order */

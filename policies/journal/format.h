@@ -84,6 +84,10 @@ void format_place_records(char *records, size_t size, const struct format_key *k
 bool format_decode_record(const char *data, size_t size, uint64_t offset, const struct format_key *key,
                           size_t space_count, struct format_record *ret_record);
 
+/* The same of bytes that were read at offset: there are `room` of them. */
+bool format_decode_record_at(const char *record, size_t room, uint64_t offset, const struct format_key *key,
+                             size_t space_count, struct format_record *ret_record);
+
 enum scan_status {
     SCAN_RECORD,
     SCAN_HOLE, /* bytes that are no record, with records behind them: those come next */

@@ -44,7 +44,7 @@ struct recovering {
 struct space_fate {
     bool known;
     uint64_t low_water;
-    size_t unknown; /* else: index */
+    size_t index; /* of journal.spaces, or else of recovering.unknown */
 };
 
 /* A namespace that is not configured. */
@@ -156,9 +156,11 @@ static bool decide_fates(struct recovering *self) {
         struct space_fate *fate = &self->fates[i];
         const struct low_water *low_water = low_waters_find(&self->low_waters, self->header.spaces[i]);
         fate->low_water = low_water ? low_water->version : 0;
-        for (size_t k = 0; k < journal->space_count && !fate->known; k++)
+        for (size_t k = 0; k < journal->space_count && !fate->known; k++) {
             fate->known = slice_equal(journal->spaces[k], self->header.spaces[i]);
-        if (!fate->known && !find_unknown(self, self->header.spaces[i], &fate->unknown))
+            fate->index = k;
+        }
+        if (!fate->known && !find_unknown(self, self->header.spaces[i], &fate->index))
             return false;
     }
     return self->fates != NULL;
@@ -187,11 +189,12 @@ static enum journal_status take_record(struct recovering *self, const struct for
         return JOURNAL_OK;
     }
     if (!fate->known) {
-        keep_unknown(self, file, fate->unknown);
+        keep_unknown(self, file, fate->index);
         return JOURNAL_OK;
     }
-    if (found->entry.version > atomic_load_explicit(&file->max_version, memory_order_relaxed))
-        atomic_store_explicit(&file->max_version, found->entry.version, memory_order_relaxed);
+    atomic_uint_fast64_t *highest = &file->max_versions[fate->index];
+    if (found->entry.version > atomic_load_explicit(highest, memory_order_relaxed))
+        atomic_store_explicit(highest, found->entry.version, memory_order_relaxed);
     struct journal_record record = {.kind = (enum journal_kind)found->kind,
                                     .space = self->header.spaces[found->space],
                                     .entry = found->entry};
@@ -221,13 +224,16 @@ static enum journal_status take_records(struct recovering *self, struct journal_
             status = take_record(self, &scan.record, file);
             break;
         case SCAN_HOLE:
+            file->is_unreadable = true; /* in one piece */
             status = take_hole(self, &scan);
             break;
         case SCAN_TORN:
             torn(self, scan.at, scan.extent);
             self->journal->disk->truncate(self->journal->disk, handle, scan.at);
+            atomic_store_explicit(&file->written, scan.at, memory_order_relaxed);
             return JOURNAL_OK;
         case SCAN_END:
+            atomic_store_explicit(&file->written, scan.at, memory_order_relaxed);
             return JOURNAL_OK;
         }
     }
@@ -325,14 +331,14 @@ static void replace_damaged(struct recovering *self, struct journal_file *file) 
 }
 
 static enum journal_status add_file(struct recovering *self, int handle) {
-    struct journal_file *file = calloc(1, sizeof *file);
+    struct journal_file *file = journal_file_new(self->journal);
     if (!file || !decide_fates(self)) {
         free(file);
         return fail_file(self, "hold in memory");
     }
     memcpy(file->name, file_name(self), sizeof file->name);
-    file->handle = -1;
     file->series = self->header.series;
+    memcpy(file->boot, self->header.boot, sizeof file->boot);
     file->size = self->size;
     file->header_size = self->header.size;
     atomic_init(&file->sealed, true);
@@ -426,12 +432,12 @@ static enum journal_status start_low_waters(struct recovering *self) {
     bool good = true;
     for (size_t i = 0; good && i < journal->space_count; i++) {
         const struct low_water *old = low_waters_find(&self->low_waters, journal->spaces[i]);
-        good = low_waters_add(low_waters, journal->spaces[i], old ? old->version : 0, true);
+        good = low_waters_add(low_waters, journal->spaces[i], old ? old->version : 0);
     }
     for (size_t i = 0; good && i < self->unknown_count; i++) {
         struct slice space = slice_of(self->unknown[i].name, self->unknown[i].size);
         const struct low_water *old = low_waters_find(&self->low_waters, space);
-        good = !old || low_waters_add(low_waters, space, old->version, false);
+        good = !old || low_waters_add(low_waters, space, old->version);
     }
     low_waters->serial = self->low_waters.serial;
     low_waters->on_disk = self->low_waters.on_disk;

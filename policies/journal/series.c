@@ -63,11 +63,19 @@ static bool failed(struct journal_series *series) {
     return false;
 }
 
+static void note_versions(struct journal_series *series) {
+    for (size_t i = 0; i < series->journal->space_count; i++) {
+        atomic_uint_fast64_t *highest = &series->file->max_versions[i];
+        if (series->buffered_versions[i] > atomic_load_explicit(highest, memory_order_relaxed))
+            atomic_store_explicit(highest, series->buffered_versions[i], memory_order_relaxed);
+        series->buffered_versions[i] = 0;
+    }
+}
+
 /* The buffer is in the file: tells the syncer, and begins anew behind it. */
 static void written(struct journal_series *series) {
     struct journal_file *file = series->file;
-    if (series->buffered_version > atomic_load_explicit(&file->max_version, memory_order_relaxed))
-        atomic_store_explicit(&file->max_version, series->buffered_version, memory_order_relaxed);
+    note_versions(series);
     if (series->always_size > 0)
         atomic_store_explicit(&file->always_end, series->offset + series->always_size, memory_order_release);
     if (series->interval_size > 0)
@@ -79,7 +87,7 @@ static void written(struct journal_series *series) {
     count_add(&series->records, series->buffered_records);
     series->offset += series->buffered;
     series->buffered = series->placed = series->done = 0;
-    series->buffered_records = series->buffered_version = 0;
+    series->buffered_records = 0;
     series->always_size = series->interval_size = 0;
     if (series->state != SERIES_GOOD)
         journal_log(series->journal, LOG_LEVEL_NOTICE, "journal: %s/%s can be written again",
@@ -131,9 +139,8 @@ static void begin_file(struct journal_series *series, struct journal_file *file)
     pthread_mutex_lock(&journal->lock);
     journal_list_append(&journal->files, file);
     if (before) {
-        uint64_t version = atomic_load_explicit(&before->max_version, memory_order_relaxed);
-        if (version < atomic_load_explicit(&journal->recyclable_from, memory_order_relaxed))
-            atomic_store_explicit(&journal->recyclable_from, version, memory_order_relaxed);
+        journal_expect_passing(journal, before);
+        before->sealed_us = monotonic_us();
         /* Last, and under the lock: once it is sealed the syncer may recycle and free it. */
         atomic_store_explicit(&before->sealed, true, memory_order_release);
     }
@@ -168,10 +175,8 @@ static bool write_end(struct journal_series *series) {
 static void give_back(struct journal_series *series, size_t bytes) {
     struct journal *journal = series->journal;
     struct journal_file *file = series->file;
-    uint64_t low_water = atomic_load_explicit(&journal->low_water, memory_order_acquire);
     if (!file || series->offset == file->header_size ||
-        file->header_size + bytes + FORMAT_END_SIZE > file->size ||
-        atomic_load_explicit(&file->max_version, memory_order_relaxed) > low_water)
+        file->header_size + bytes + FORMAT_END_SIZE > file->size || !journal_file_is_passed(journal, file))
         return; /* none, empty, too short anyway, or needed */
     series->end_position = file->base + series->offset;
     series->file = NULL;
@@ -310,8 +315,8 @@ void journal_append(struct journal_series *series, enum journal_mode mode, unsig
     series->buffered += size;
     series->room -= size;
     series->buffered_records++;
-    if (entry->version > series->buffered_version)
-        series->buffered_version = entry->version;
+    if (entry->version > series->buffered_versions[space])
+        series->buffered_versions[space] = entry->version;
     if (mode >= JOURNAL_INTERVAL)
         series->interval_size = series->buffered;
     if (mode == JOURNAL_ALWAYS) {

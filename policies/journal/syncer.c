@@ -12,6 +12,7 @@
  * the page cache) and written again before the next attempt; until one succeeds, the series refuses changes
  * and nothing is reported.
  */
+#include "policies/journal/compact.h"
 #include "policies/journal/internal.h"
 #include "policies/journal/recycle.h"
 #include <errno.h>
@@ -180,6 +181,7 @@ void journal_recycle_pass(struct journal *journal) {
     for (struct journal_file *file = passed; file; file = file->next)
         excuse(journal, file);
     recycle_files(journal, passed);
+    compact_when_due(journal);
 }
 
 /* ---- The thread ---- */

@@ -42,7 +42,6 @@ struct writer {
     struct barrier *barriers;             /* taken, not yet reached */
 
     /* written by its thread, read by anyone */
-    atomic_uint_fast64_t bound; /* low_water.c */
     struct writer_counters counters;
 
     pthread_mutex_t mutex; /* of all below */

@@ -34,7 +34,7 @@ enum { SINCE_RECOVERY = 1 << ENTRY_VERSION_NODE_BITS };
 struct noted {
     struct space *space;
     uint64_t version, client_cas;
-    uint32_t expires_at;
+    uint32_t flags, expires_at;
     uint8_t key_size;
     char key[ENTRY_KEY_MAX];
 };
@@ -110,7 +110,7 @@ static bool restore(struct recovery *recovery, struct space *space, bool deleted
     return (status == CACHE_OK && queued) || refuse_entry(recovery, space, entry, status);
 }
 
-/* Notes key, version, client_cas and expiry of an entry. */
+/* Notes key, version, client_cas, flags and expiry of an entry. */
 static bool note(struct recovery *recovery, struct noted_list *list, struct space *space,
                  const struct entry *entry) {
     if (list->count == list->capacity) {
@@ -127,6 +127,7 @@ static bool note(struct recovery *recovery, struct noted_list *list, struct spac
     *noted = (struct noted){.space = space,
                             .version = entry->version,
                             .client_cas = entry->client_cas,
+                            .flags = entry->flags,
                             .expires_at = entry->expires_at,
                             .key_size = (uint8_t)entry->key.size};
     memcpy(noted->key, entry->key.data, entry->key.size);
@@ -220,8 +221,10 @@ static bool replay_touch(struct recovery *recovery, const struct noted *noted) {
     entry.expires_at = noted->expires_at;
     if (copy)
         fine = restore_value(recovery, noted->space, &entry);
-    else if (!settled)
+    else if (!settled) {
+        entry.flags = noted->flags;
         fine = touches_recover(noted->space->backend->writer, noted->space, &entry);
+    }
     if (!fine && !recovery->error[0])
         snprintf(recovery->error, sizeof recovery->error, "out of memory");
     free(copy);

@@ -25,6 +25,7 @@ struct touch {
     struct touch *chain; /* in by_hash */
     struct space *space;
     uint64_t hash, version, client_cas;
+    uint32_t made_at; /* by the wall clock, by which rows live: versions may be ahead of it */
     uint32_t expires_at;
     uint8_t key_size;
     char key[ENTRY_KEY_MAX];
@@ -69,10 +70,22 @@ static bool add(struct writer *writer, struct touch wanted, struct slice key, bo
     return room;
 }
 
-bool touches_add(struct writer *writer, struct space *space, struct slice key, uint64_t hash,
-                 uint64_t version, uint32_t expires_at) {
-    struct touch touch = {.space = space, .hash = hash, .version = version, .expires_at = expires_at};
-    return add(writer, touch, key, true);
+bool touches_add(struct writer *writer, struct space *space, const struct entry *entry, uint64_t hash) {
+    struct touch touch = {.space = space,
+                          .hash = hash,
+                          .version = entry->version,
+                          .made_at = entry->flags,
+                          .expires_at = entry->expires_at};
+    return add(writer, touch, entry->key, true);
+}
+
+/* When it was made. Records of earlier versions do not say; then it is by its version, but not after now. */
+static uint32_t second_of(const struct entry *entry) {
+    uint64_t second = version_us(entry->version) / US_PER_SECOND;
+    uint32_t now = cache_time_now().seconds;
+    if (!entry->client_cas && entry->flags)
+        return entry->flags;
+    return second < now ? (uint32_t)second : now;
 }
 
 bool touches_recover(struct writer *writer, struct space *space, const struct entry *entry) {
@@ -80,6 +93,7 @@ bool touches_recover(struct writer *writer, struct space *space, const struct en
                           .hash = cache_hash(entry->key),
                           .version = entry->version,
                           .client_cas = entry->client_cas,
+                          .made_at = second_of(entry),
                           .expires_at = entry->expires_at};
     return add(writer, touch, entry->key, false);
 }
@@ -171,12 +185,22 @@ static void forget_older(const struct touch *touch) {
     cache_release(&cursor);
 }
 
+/* Did the row live when it was touched? That with the CAS that the touch was made on did, whatever the clock
+ * was then. */
+static bool was_alive(const struct touch *touch, const struct entry *row) {
+    uint64_t cas = row->client_cas ? row->client_cas : row->version;
+    return row->expires_at == 0 || row->expires_at > touch->made_at || cas == touch->client_cas;
+}
+
 /* The row, as of the moment of the touch: it may have kept alive what has expired since. */
 static enum backend_status load_row(struct writer *writer, const struct touch *touch,
                                     struct load_result *result) {
     struct slice key = key_of(touch);
-    uint32_t then = (uint32_t)(version_us(touch->version) / 1000000);
-    return call_load_at(writer, touch->space, &key, 1, then, result);
+    uint32_t then = touch->client_cas ? 0 : touch->made_at;
+    enum backend_status status = call_load_at(writer, touch->space, &key, 1, then, result);
+    if (status == BACKEND_OK && result->found && !was_alive(touch, &result->entry))
+        result->found = false;
+    return status;
 }
 
 static struct mutation mutation_of(const struct touch *touch, const struct entry *row) {
@@ -284,15 +308,20 @@ bool touches_wait(const struct writer *writer, const struct space *space) {
     return false;
 }
 
-uint64_t touches_bound(struct writer *writer) {
-    uint64_t bound = UINT64_MAX;
+static uint64_t least_version(const struct touch *touch, const struct space *space) {
+    uint64_t least = UINT64_MAX;
+    for (; touch; touch = touch->next)
+        if (touch->space == space && touch->version < least)
+            least = touch->version;
+    return least;
+}
+
+uint64_t touches_bound(struct writer *writer, const struct space *space) {
     if (!touches_are_waiting(writer))
-        return bound;
-    for (const struct touch *touch = writer->touches.taken; touch; touch = touch->next)
-        bound = touch->version < bound ? touch->version : bound;
+        return UINT64_MAX;
+    uint64_t taken = least_version(writer->touches.taken, space);
     pthread_mutex_lock(&writer->mutex);
-    for (const struct touch *touch = writer->touches.fresh; touch; touch = touch->next)
-        bound = touch->version < bound ? touch->version : bound;
+    uint64_t fresh = least_version(writer->touches.fresh, space);
     pthread_mutex_unlock(&writer->mutex);
-    return bound;
+    return taken < fresh ? taken : fresh;
 }

@@ -27,10 +27,9 @@ struct touches {
 
 /* ---- Any thread ---- */
 
-/* Worker: a touch of a row, with the version of its journal record. False: too many wait already, or no
- * memory. */
-bool touches_add(struct writer *writer, struct space *space, struct slice key, uint64_t hash,
-                 uint64_t version, uint32_t expires_at);
+/* Worker: a touch of a row, as its journal record has it: key, version, expires_at, and in place of flags the
+ * second in which it was made. False: too many wait already, or no memory. */
+bool touches_add(struct writer *writer, struct space *space, const struct entry *entry, uint64_t hash);
 
 /* A row as it was loaded, with the expiry of a touch that has yet to reach it. Costs a load when none
  * waits. */
@@ -41,7 +40,7 @@ bool touches_are_waiting(const struct writer *writer);
 
 /* ---- Recovery: before writer_start ---- */
 
-/* A touch with the version and client_cas of its journal record; as many as there are. False: no memory. */
+/* A touch as its journal record has it; as many as there are. False: no memory. */
 bool touches_recover(struct writer *writer, struct space *space, const struct entry *entry);
 
 /* Applies them; those that fail now are tried again by the writer's thread. */
@@ -59,8 +58,8 @@ void touches_run(struct writer *writer);
 /* Is a touch of this namespace (NULL: any) taken and not done? */
 bool touches_wait(const struct writer *writer, const struct space *space);
 
-/* The least version among the touches that are not done, taken or not; UINT64_MAX: none. */
-uint64_t touches_bound(struct writer *writer);
+/* The least version among the touches of this namespace that are not done, taken or not; UINT64_MAX: none. */
+uint64_t touches_bound(struct writer *writer, const struct space *space);
 
 /* The writer ends: what is left is in the journal. */
 void touches_free(struct writer *writer);

@@ -4,7 +4,7 @@
  *
  *     take what workers handed over (one lock) -> write-through groups -> due batches, one per namespace in
  *     turn -> touches -> quarantine entries to be retried -> barriers -> fullness, those who wait for room
- *     -> low-water version -> upkeep
+ *     -> low-water versions -> upkeep
  *
  * and then it sleeps until the earliest thing is due, or a worker pokes it. Workers poke when something
  * turned dirty and the thread is not `armed` for that namespace, when a batch is full (`urgent`), for
@@ -104,27 +104,27 @@ static void look_after_fullness(struct writer *writer, uint64_t now_us, uint64_t
     for (size_t i = 0; i < writer->flusher_count; i++) {
         struct flusher *flusher = &writer->flushers[i];
         struct space *space = flusher->space;
-        uint64_t since = flusher_since(flusher);
-        atomic_store(&space->oldest_since, since == UINT64_MAX ? 0 : since);
+        bool waits = flusher_since(flusher) != UINT64_MAX;
+        uint64_t age = flusher_age(flusher, now_us);
+        atomic_store(&space->oldest_us, waits ? now_us - age : 0);
         if (cache_dirty_entries(space->tier->cache, space->number) == 0)
             fullness_relieve(&space->fullness); /* it is not for want of flushing */
         fullness_judge(&space->fullness, &space->options,
-                       cache_dirty_bytes(space->tier->cache, space->number), flusher_age(flusher, now_us));
+                       cache_dirty_bytes(space->tier->cache, space->number), age);
         uint64_t next = fullness_release(&space->fullness, now_us);
         if (next)
             *wake_at = earlier(*wake_at, next);
     }
 }
 
-/* After this the bound holds for ever: see low_water.c. */
-static void publish_bound(struct writer *writer) {
+/* Each namespace by itself, so that one whose backend is away holds back no other. */
+static void pass_what_is_written(struct writer *writer) {
     uint64_t bound = low_water_bound(writer->tier);
-    for (size_t i = 0; i < writer->flusher_count; i++)
-        bound = earlier(bound, flusher_since(&writer->flushers[i]));
-    bound = earlier(bound, touches_bound(writer));
-    if (bound > atomic_load(&writer->bound))
-        atomic_store(&writer->bound, bound);
-    low_water_advance(writer->tier);
+    for (size_t i = 0; i < writer->flusher_count; i++) {
+        struct flusher *flusher = &writer->flushers[i];
+        uint64_t waiting = earlier(flusher_since(flusher), touches_bound(writer, flusher->space));
+        low_water_pass(flusher->space, earlier(bound, waiting));
+    }
 }
 
 static bool has_busy_work(const struct writer *writer) {
@@ -170,7 +170,7 @@ static uint64_t pass(struct writer *writer) {
     now_us = monotonic_us();
     barriers_check(writer, now_us, false);
     look_after_fullness(writer, now_us, &wake_at);
-    publish_bound(writer);
+    pass_what_is_written(writer);
     wake_stuck_workers(writer->tier);
     if (call_upkeep(writer, now_us))
         return now_us;
@@ -231,7 +231,7 @@ static void *writer_main(void *argument) {
     }
     take_work(writer);
     pthread_mutex_unlock(&writer->mutex);
-    publish_bound(writer);
+    pass_what_is_written(writer);
     group_fail_all(writer);
     barriers_check(writer, monotonic_us(), true);
     return NULL;
@@ -322,10 +322,6 @@ bool writer_is_drained(struct writer *writer) {
         if (cache_dirty_entries(writer->tier->cache, writer->flushers[i].space->number) > 0)
             return false;
     return !touches_are_waiting(writer);
-}
-
-uint64_t writer_bound(struct writer *writer) {
-    return atomic_load(&writer->bound);
 }
 
 void writer_get_stats(struct writer *writer, struct writer_stats *ret_stats) {

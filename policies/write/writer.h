@@ -43,9 +43,6 @@ bool writer_is_drained(struct writer *writer);
 /* Before writer_start: did the backend answer? */
 bool writer_is_connected(const struct writer *writer);
 
-/* The bound of low_water.c over what this writer has yet to write. */
-uint64_t writer_bound(struct writer *writer);
-
 /* The counters of a writer, under their names in `stats backends` and in that order. */
 #define WRITER_COUNTERS(X)                                                                                   \
     X(write_failures)                                                                                        \

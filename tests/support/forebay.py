@@ -313,9 +313,10 @@ def rows(path, table):
 
 
 @contextlib.contextmanager
-def locked(server):
-    """Another process's transaction, as far as SQLite is concerned."""
-    other = sqlite3.connect(os.path.join(server.folder, "store.db"), isolation_level=None)
+def locked(where):
+    """Another process's transaction in store.db of a server, or of a folder, as far as SQLite is concerned."""
+    folder = where if isinstance(where, str) else where.folder
+    other = sqlite3.connect(os.path.join(folder, "store.db"), isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
     try:
         yield other
