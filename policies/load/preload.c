@@ -150,7 +150,7 @@ static enum backend_status scan_names(struct preload *preload) {
 }
 
 static enum backend_status connect_and_scan(struct preload *preload) {
-    enum backend_status status = session_open(&preload->session);
+    enum backend_status status = session_open(&preload->session, 0);
     if (status ==
         BACKEND_REFUSED) /* perhaps the writer has not made the tables yet: it may have to wait too */
         return BACKEND_TRANSIENT;
