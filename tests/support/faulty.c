@@ -151,7 +151,8 @@ static bool is_spoilt(struct faulty *faulty, const struct slice *keys, size_t co
     return spoilt;
 }
 
-static void note_until(struct faulty_connection *connection, enum faulty_call call) {
+static void pass_on_until(struct faulty_connection *connection, enum faulty_call call) {
+    connection->inner->call_until_us = connection->base.call_until_us;
     pthread_mutex_lock(&connection->faulty->lock);
     connection->faulty->orders[call].until_us = connection->base.call_until_us;
     pthread_mutex_unlock(&connection->faulty->lock);
@@ -161,7 +162,7 @@ static enum backend_status faulty_load(struct backend_connection *base, const st
                                        const struct slice *keys, size_t count, uint32_t now,
                                        struct load_result *results, struct backend_error *ret_error) {
     struct faulty_connection *connection = of(base);
-    note_until(connection, FAULTY_LOAD);
+    pass_on_until(connection, FAULTY_LOAD);
     enum backend_status status = enter(connection->faulty, FAULTY_LOAD, ret_error);
     if (status == BACKEND_OK && table_fails(connection->faulty, table))
         return failing(ret_error, BACKEND_TABLE_FAILED);
@@ -204,7 +205,7 @@ static void count_applied(struct faulty *faulty, size_t count) {
 static enum backend_status faulty_apply(struct backend_connection *base, struct mutation *mutations,
                                         size_t count, uint32_t now, struct backend_error *ret_error) {
     struct faulty *faulty = of(base)->faulty;
-    note_until(of(base), FAULTY_APPLY);
+    pass_on_until(of(base), FAULTY_APPLY);
     enum backend_status status = enter(faulty, FAULTY_APPLY, ret_error);
     if (status != BACKEND_OK)
         return status;
