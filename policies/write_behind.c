@@ -71,7 +71,7 @@ static bool has_room(struct execution *e, bool *ret_through, enum tier_status *r
         return true;
     switch (space->options.on_full) {
     case FULL_WRITE_THROUGH:
-        if (!writer_is_hopeful(space->backend->writer)) {
+        if (!writer_is_hopeful(space->backend->writer, space)) {
             *ret_status = refuse(e, ERROR_BACKEND_DOWN, space->backend->down);
             return false;
         }

@@ -24,8 +24,9 @@ void loader_destroy(struct loader *loader);
 /* Takes the loads of a ticket to the loaders of their backends. Any worker. */
 void loader_submit(struct tier_ticket *ticket);
 
-/* The writer had an answer: whatever the readers found before, the backend can be asked. Any thread. */
-void loader_backend_answers(struct loader *loader);
+/* The writer had an answer: whatever the readers found before, the backend can be asked, and for keys of this
+ * namespace; NULL: of none in particular. Any thread. */
+void loader_backend_answers(struct loader *loader, struct space *space);
 
 /* Asks for the preload (preload.h). True: this is the first that `waits`, to be counted in tier->preloads,
  * which the preload counts down once everything that is waited for is preloaded. Before loader_start. */

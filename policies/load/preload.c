@@ -150,7 +150,7 @@ static enum backend_status scan_names(struct preload *preload) {
 }
 
 static enum backend_status connect_and_scan(struct preload *preload) {
-    enum backend_status status = session_open(&preload->session);
+    enum backend_status status = session_open(&preload->session, 0);
     /* refused: perhaps the writer, which may have to wait too, has made no tables yet */
     if (status == BACKEND_REFUSED)
         return BACKEND_TRANSIENT;

@@ -35,6 +35,7 @@ struct writer {
     /* its thread's; the state of the breaker may be read by anyone */
     struct session session;
     struct breaker breaker;
+    uint64_t call_until_us; /* see call_limit */
     uint64_t upkeep_at;
     size_t next_flusher;
     struct group group;

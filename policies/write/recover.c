@@ -277,13 +277,27 @@ static bool expire_all(struct recovery *recovery) {
 
 /* ---- The store ---- */
 
-/* True: the store has everything, or has shown what is newer. */
+static void warn_of_table(const struct space *space) {
+    service_log(
+        &space->tier->service, LOG_LEVEL_WARNING,
+        "namespace %s, keys \"%s*\": cannot be written to now: its reads are answered with what the journal holds. After a power loss that may be older than what backend %s has, until it can be written to",
+        space->options.name, space->options.prefix, space->backend->options.store.name);
+}
+
+/* True: the store has everything, or has shown what is newer; but for namespaces that were warned of. */
 static bool flush_backend(struct tier_backend *backend) {
     struct tier *tier = backend->tier;
     bool fine = writer_is_connected(backend->writer);
-    for (size_t i = 0; fine && i < tier->space_count; i++)
-        if (tier->spaces[i].backend == backend && tier->spaces[i].policy->holds_back)
-            fine = writer_flush_now(backend->writer, &tier->spaces[i]);
+    for (size_t i = 0; fine && i < tier->space_count; i++) {
+        struct space *space = &tier->spaces[i];
+        if (space->backend != backend || !space->policy->holds_back)
+            continue;
+        bool flushed = writer_flush_now(backend->writer, space);
+        bool table_failed = !flushed && space->write_breaker.failures > 0;
+        if (table_failed)
+            warn_of_table(space);
+        fine = flushed || table_failed; /* the others do not wait for it */
+    }
     return fine;
 }
 

@@ -60,9 +60,12 @@ void writer_submit(struct writer *writer, struct tier_ticket *ticket) {
     group_fail_job(writer, ticket);
 }
 
-bool writer_is_hopeful(const struct writer *writer) {
-    return breaker_state(&writer->breaker) == BREAKER_CLOSED ||
-           monotonic_us() >= breaker_retry_at(&writer->breaker);
+static bool is_hopeful(const struct breaker *breaker) {
+    return breaker_state(breaker) == BREAKER_CLOSED || monotonic_us() >= breaker_retry_at(breaker);
+}
+
+bool writer_is_hopeful(const struct writer *writer, const struct space *space) {
+    return is_hopeful(&writer->breaker) && is_hopeful(&space->write_breaker);
 }
 
 /* ---- A pass ---- */
@@ -86,8 +89,8 @@ static void flush_due(struct writer *writer, uint64_t now_us) {
         bool forced = is_draining(writer) || barriers_await(writer, flusher);
         if (flusher_due(flusher, now_us, forced) != 0)
             continue;
-        if (!call_is_admitted(writer))
-            break;
+        if (!call_is_admitted_for(writer, flusher->space))
+            continue;
         if (flusher_flush(writer, flusher))
             fullness_relieve(&flusher->space->fullness);
     }
@@ -95,9 +98,11 @@ static void flush_due(struct writer *writer, uint64_t now_us) {
 }
 
 static void retry_quarantines(struct writer *writer) {
-    for (size_t i = 0; i < writer->flusher_count; i++)
-        if (quarantine_count(writer->flushers[i].space->quarantine) && call_is_admitted(writer))
+    for (size_t i = 0; i < writer->flusher_count; i++) {
+        struct space *space = writer->flushers[i].space;
+        if (quarantine_count(space->quarantine) && call_is_admitted_for(writer, space))
             flusher_retry_quarantine(writer, &writer->flushers[i]);
+    }
 }
 
 static void look_after_fullness(struct writer *writer, uint64_t now_us, uint64_t *wake_at) {
@@ -127,28 +132,33 @@ static void pass_what_is_written(struct writer *writer) {
     }
 }
 
-static bool has_busy_work(const struct writer *writer) {
-    return writer->jobs || writer->group.count || writer->touches.failed;
+/* When something that could not be done, or is to be done at once, is to be tried: when its namespace's breaker lets
+ * it; UINT64_MAX: there is nothing. */
+static uint64_t pending_since(const struct writer *writer, uint64_t now_us) {
+    if (writer->jobs || writer->group.count)
+        return now_us;
+    return writer->touches.retry_us ? later(writer->touches.retry_us, now_us) : UINT64_MAX;
 }
 
 /* Arms the namespaces and finds out when the next thing is due. Arming comes before looking: what is pushed
  * after the look finds the namespace unarmed and pokes. */
 static uint64_t next_due(struct writer *writer, uint64_t now_us) {
-    uint64_t due = now_us + POLL_US;
-    bool pending = has_busy_work(writer);
+    uint64_t due = now_us + POLL_US, pending = pending_since(writer, now_us);
     for (size_t i = 0; i < writer->flusher_count; i++) {
         struct flusher *flusher = &writer->flushers[i];
-        atomic_exchange(&flusher->space->armed, false);
+        struct space *space = flusher->space;
+        atomic_exchange(&space->armed, false);
         uint64_t at = flusher_due(flusher, now_us, is_draining(writer) || barriers_await(writer, flusher));
         if (at == UINT64_MAX)
             continue;
-        atomic_exchange(&flusher->space->armed, true);
-        pending |= at == 0;
+        atomic_exchange(&space->armed, true);
         if (at)
             due = earlier(due, at);
+        else
+            pending = earlier(pending, later(breaker_retry_at(&space->write_breaker), now_us));
     }
-    if (pending) /* at once, or when the breaker lets it */
-        due = later(breaker_retry_at(&writer->breaker), now_us);
+    if (pending != UINT64_MAX) /* nothing else is due before the breaker of the backend lets it */
+        due = later(breaker_retry_at(&writer->breaker), earlier(due, pending));
     due = earlier(due, barriers_deadline(writer));
     for (const struct tier_ticket *job = writer->jobs; job; job = job->next)
         due = earlier(due, job->deadline_us);

@@ -28,8 +28,8 @@ void writer_poke(struct writer *writer);
 /* A write-through change (ticket->request). */
 void writer_submit(struct writer *writer, struct tier_ticket *ticket);
 
-/* Is there any hope that a write would be committed soon? Any thread. */
-bool writer_is_hopeful(const struct writer *writer);
+/* Is there any hope that a write of this namespace would be committed soon? Any thread. */
+bool writer_is_hopeful(const struct writer *writer, const struct space *space);
 
 /* ---- Recovery and drain ---- */
 
