@@ -9,6 +9,8 @@
  *
  * The version guard: a put or a touch takes effect only if the stored version is lower, a delete only if the
  * stored version is lower or equal. So per key a store only moves forward, whatever is retried or replayed.
+ * Somebody else may have written to the store: a stored version that is no number, or is above
+ * ENTRY_VERSION_HIGHEST, counts as 0, loaded or as a guard.
  *
  * Adding a kind: a folder with a `const struct backend_type`, a line in kinds.h, and one in
  * tests/backends/test_conformance.c. Settings that only this kind has are rows of its own tables.
@@ -27,7 +29,8 @@ enum backend_status {
     BACKEND_TRANSIENT,
     /* This batch will never be accepted as it is: some row is refused. Bisect to find it. */
     BACKEND_PERMANENT,
-    /* From open only: bad path or address, no permission, not a database, newer schema, bad SQL. */
+    /* From open and high_version only: bad path or address, no permission, not a database, newer schema, bad SQL, a high
+     * version that is none. */
     BACKEND_REFUSED,
 };
 
@@ -78,7 +81,8 @@ enum mutation_kind {
 struct mutation {
     const struct backend_table *table;
     enum mutation_kind kind;
-    bool superseded; /* out: the store held a newer version, this one was not applied */
+    bool superseded;        /* out: the store held a newer version, this one was not applied */
+    uint64_t superseded_by; /* out, where superseded: that version */
     struct entry entry;
 };
 
@@ -125,7 +129,8 @@ struct backend_type {
     enum backend_status (*open)(const struct backend_options *options, enum backend_role role,
                                 struct backend_connection **ret_connection, struct backend_error *ret_error);
 
-    /* The highest version ever applied through this store, 0: none. New versions start above it. */
+    /* The highest version ever applied through this store, 0: none; at most ENTRY_VERSION_HIGHEST. New versions start above
+     * it. BACKEND_REFUSED: what the store has in its place is none, and the message names where and what. */
     enum backend_status (*high_version)(struct backend_connection *connection, uint64_t *ret_version,
                                         struct backend_error *ret_error);
 
@@ -135,7 +140,7 @@ struct backend_type {
                                 struct load_result *results, struct backend_error *ret_error);
 
     /* Applies count mutations in one atomic batch (Redis: one pipeline, each mutation atomic) and sets
-     * superseded of each. A key may occur more than once: applied in the order given. On failure nothing may
+     * superseded (and superseded_by) of each. A key may occur more than once: applied in the order given. On failure nothing may
      * be assumed, neither applied nor not; all may be repeated. The array keeps its order. */
     enum backend_status (*apply)(struct backend_connection *connection, struct mutation *mutations,
                                  size_t count, uint32_t now, struct backend_error *ret_error);

@@ -203,8 +203,8 @@ void cache_forget(struct cache_cursor *cursor);
 uint64_t cache_next_version(struct cache *cache, uint64_t hash, const struct cache_time *now);
 
 /* Every version drawn from now on is larger than this one. Called at start with the highest that journals and
- * backends hold. */
-void cache_raise_version(struct cache *cache, uint64_t version);
+ * backends hold. False: it is above ENTRY_VERSION_HIGHEST, no clock gave it, and nothing is changed. */
+bool cache_raise_version(struct cache *cache, uint64_t version);
 
 /* ---- Filling from a backend ---- */
 

@@ -241,6 +241,6 @@ uint64_t shard_next_version(struct cache_shard *shard, uint64_t now_us) {
 }
 
 void shard_saw_version(struct cache_shard *shard, uint64_t version) {
-    if (version_us(version) > shard->last_us)
+    if (version_us(version) > shard->last_us && version <= ENTRY_VERSION_HIGHEST)
         shard->last_us = version_us(version);
 }

@@ -13,6 +13,7 @@
 #include "policies/write/recover.h"
 #include "policies/write/writer.h"
 #include <assert.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -228,7 +229,16 @@ static bool make_quarantines(struct tier *tier, char *error, size_t error_size) 
             quarantine_open(&journal_disk_system, tier->options.data, space->options.name, error, error_size);
         if (!space->quarantine)
             return false;
-        cache_raise_version(tier->cache, quarantine_high_version(space->quarantine));
+        uint64_t version = quarantine_high_version(space->quarantine);
+        if (!cache_raise_version(tier->cache, version)) {
+            snprintf(error, error_size,
+                     "The quarantine of namespace \"%s\" in %s holds a change of version %" PRIu64
+                     ", which no clock gives: move its file away.",
+                     space->options.name, tier->options.data, version);
+            return false;
+        }
+        if (version > tier->recovered_version)
+            tier->recovered_version = version;
     }
     return true;
 }

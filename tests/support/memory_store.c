@@ -81,6 +81,7 @@ static void apply_one(struct memory_store *store, struct mutation *mutation) {
     uint64_t version = mutation->entry.version;
     bool deletes = mutation->kind == MUTATION_DELETE;
     mutation->superseded = row->entry.version > version;
+    mutation->superseded_by = mutation->superseded ? row->entry.version : 0;
     if (mutation->superseded || (!deletes && row->entry.version == version))
         return;
     store->counts.mutations++;
