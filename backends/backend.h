@@ -70,6 +70,19 @@ struct backend_complaint {
     char message[600];
 };
 
+/* Whether two things are one and the same. */
+enum backend_nearness {
+    BACKEND_APART,
+    BACKEND_UNKNOWN, /* it cannot be known from settings */
+    BACKEND_SAME
+};
+
+/* How entries of two namespaces, a and b, may have one place. */
+struct backend_meeting {
+    char start[ENTRY_KEY_MAX + 1]; /* it is keys of a that begin so; "": whatever they begin with */
+    struct backend_complaint complaint;
+};
+
 enum backend_role { BACKEND_WRITER, BACKEND_READER };
 
 enum mutation_kind {
@@ -122,6 +135,15 @@ struct backend_type {
     bool (*check)(const struct backend_options *options, struct backend_complaint *ret_complaint);
     bool (*check_table)(const struct backend_table *table, bool preload,
                         struct backend_complaint *ret_complaint);
+
+    /* Whether two backends of this kind keep their rows in one store. Files may be looked at, nothing is opened. */
+    enum backend_nearness (*same_store)(const struct backend_options *a, const struct backend_options *b);
+    bool one_backend_only; /* two over one store would be in each other's way, even with different rows */
+
+    /* Whether keys of namespace a would be kept in one store where those of b are; asked in both orders. With a meeting,
+     * unless they are apart. */
+    enum backend_nearness (*overlap)(const struct backend_table *a, const struct backend_table *b,
+                                     struct backend_meeting *ret_meeting);
 
     /* Opens a connection. BACKEND_REFUSED: it cannot ever work; BACKEND_TRANSIENT: the store does not answer
      * now (the caller may retry). A store that reconnects by itself may also answer BACKEND_OK and fail in

@@ -5,6 +5,7 @@
  *     redis.c       the kind: its settings
  *     connection.c  opening and closing, the highest version
  *     address.c     URIs
+ *     overlap.c     two backends over one database, two namespaces with one name for their entries
  *     link.c        the link: made when needed, lost, pipelines, what an error means
  *     greeting.c    what is said over a new link
  *     words.c       the words of commands
@@ -134,6 +135,12 @@ enum redis_step redis_out_of_memory(struct redis_connection *connection, enum ba
 /* Makes a new link ours: login, database, scripts. REDIS_FAILED with BACKEND_REFUSED: this Redis cannot serve. */
 enum redis_step redis_greet(struct redis_connection *connection, enum backend_status *ret_status,
                             struct backend_error *ret_error);
+
+/* ---- overlap.c ---- */
+
+enum backend_nearness redis_same_store(const struct backend_options *a, const struct backend_options *b);
+enum backend_nearness redis_overlap(const struct backend_table *a, const struct backend_table *b,
+                                    struct backend_meeting *ret_meeting);
 
 /* ---- words.c: words of commands, in the arena connection->words; NULL data: out of memory ---- */
 

@@ -223,6 +223,16 @@ static bool check(const struct backend_options *options, struct backend_complain
     return true;
 }
 
+static enum backend_nearness same_store(const struct backend_options *a, const struct backend_options *b) {
+    return strcmp(a->uri, b->uri) == 0 ? BACKEND_SAME : BACKEND_APART;
+}
+
+static enum backend_nearness overlap(const struct backend_table *a, const struct backend_table *b,
+                                     struct backend_meeting *ret_meeting) {
+    (void)a, (void)b, (void)ret_meeting;
+    return BACKEND_APART;
+}
+
 static bool check_table(const struct backend_table *table, bool preload,
                         struct backend_complaint *ret_complaint) {
     (void)table, (void)preload, (void)ret_complaint;
@@ -239,6 +249,8 @@ const struct backend_type memory_store_type = {
     .table_options = {.size = sizeof(struct backend_specific)},
     .check = check,
     .check_table = check_table,
+    .same_store = same_store,
+    .overlap = overlap,
     .open = open_store,
     .high_version = high_version,
     .load = load,
