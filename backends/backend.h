@@ -145,6 +145,10 @@ struct backend_type {
     enum backend_nearness (*overlap)(const struct backend_table *a, const struct backend_table *b,
                                      struct backend_meeting *ret_meeting);
 
+    /* Says in a few words where in a store the entries of a namespace are: two texts differ exactly if what is kept under
+     * one is not found under the other. Cut at size. */
+    void (*place)(const struct backend_table *table, char *ret_text, size_t size);
+
     /* Opens a connection. BACKEND_REFUSED: it cannot ever work; BACKEND_TRANSIENT: the store does not answer
      * now (the caller may retry). A store that reconnects by itself may also answer BACKEND_OK and fail in
      * the calls. */

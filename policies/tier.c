@@ -9,6 +9,7 @@
 #include "policies/journal/disk.h"
 #include "policies/load/loader.h"
 #include "policies/write/low_water.h"
+#include "policies/write/places.h"
 #include "policies/write/quarantine.h"
 #include "policies/write/recover.h"
 #include "policies/write/writer.h"
@@ -244,8 +245,10 @@ static bool make_quarantines(struct tier *tier, char *error, size_t error_size) 
 }
 
 static bool make_journal(struct tier *tier, char *error, size_t error_size) {
-    if (!wants_journal(tier))
+    if (!wants_journal(tier)) {
+        places_tell_pending(tier); /* of quarantines */
         return true;
+    }
     if (!recover(tier, error, error_size))
         return false;
     for (unsigned i = 0; i < tier->options.workers; i++)
@@ -297,6 +300,7 @@ bool tier_create(const struct tier_options *options, struct tier **ret_tier, cha
         tier_destroy(tier);
         return false;
     }
+    places_note(tier);
     *ret_tier = tier;
     return true;
 }

@@ -62,3 +62,9 @@ enum backend_nearness redis_overlap(const struct backend_table *a, const struct 
         ret_meeting->start, a->name, b->key_prefix, b->name, second);
     return BACKEND_SAME;
 }
+
+void redis_place(const struct backend_table *table, char *ret_text, size_t size) {
+    struct redis_table_options own = {.layout = "hash", .store_prefix = ""};
+    backend_take_specific(&redis_backend, &redis_backend.table_options, table->specific, &own);
+    snprintf(ret_text, size, "layout %s, key_prefix \"%s\"", own.layout, own.store_prefix);
+}

@@ -85,6 +85,7 @@ const struct backend_type redis_backend = {
     .check_table = check_table,
     .same_store = redis_same_store,
     .overlap = redis_overlap,
+    .place = redis_place,
     .open = redis_open,
     .high_version = redis_high_version,
     .load = redis_load,

@@ -148,6 +148,7 @@ void sqlite_bind_own(sqlite3_stmt *statement, const struct sqlite_parameters *at
 enum backend_nearness sqlite_same_store(const struct backend_options *a, const struct backend_options *b);
 enum backend_nearness sqlite_overlap(const struct backend_table *a, const struct backend_table *b,
                                      struct backend_meeting *ret_meeting);
+void sqlite_place(const struct backend_table *table, char *ret_text, size_t size);
 
 /* ---- upkeep.c ---- */
 

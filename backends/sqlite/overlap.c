@@ -200,3 +200,13 @@ enum backend_nearness sqlite_overlap(const struct backend_table *a, const struct
         return tell(BACKEND_UNKNOWN, a, b, slice_string(b->name), ret_meeting);
     return BACKEND_APART;
 }
+
+/* The application's own SQL may be written anew over the same rows. */
+void sqlite_place(const struct backend_table *table, char *ret_text, size_t size) {
+    struct sqlite_table_options own;
+    bool ours = backend_take_specific(&sqlite_backend, &sqlite_backend.table_options, table->specific, &own);
+    if (ours && has_own_sql(&own))
+        snprintf(ret_text, size, "by SQL of its own");
+    else
+        snprintf(ret_text, size, "table %s", table->name);
+}

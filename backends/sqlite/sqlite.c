@@ -132,6 +132,7 @@ const struct backend_type sqlite_backend = {
     .same_store = sqlite_same_store,
     .one_backend_only = true,
     .overlap = sqlite_overlap,
+    .place = sqlite_place,
     .open = sqlite_open,
     .high_version = sqlite_high_version,
     .load = sqlite_load,

@@ -22,6 +22,7 @@
  * cannot be written to now does not keep the server from starting: see docs/design.md, "Promises".
  */
 #include "policies/write/recover.h"
+#include "policies/write/places.h"
 #include "policies/write/quarantine.h"
 #include "policies/write/queue.h"
 #include "policies/write/touches.h"
@@ -392,6 +393,7 @@ bool recover(struct tier *tier, char *error, size_t error_size) {
             snprintf(error, error_size, "The journal in %s: %s", tier->options.data, recovery.error);
     }
     if (fine) {
+        places_tell_pending(tier);
         flush_restored(tier);
         report(&recovery, &found, start_us);
     }

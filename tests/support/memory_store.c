@@ -233,6 +233,10 @@ static enum backend_nearness overlap(const struct backend_table *a, const struct
     return BACKEND_APART;
 }
 
+static void place(const struct backend_table *table, char *ret_text, size_t size) {
+    snprintf(ret_text, size, "table %s", table->name);
+}
+
 static bool check_table(const struct backend_table *table, bool preload,
                         struct backend_complaint *ret_complaint) {
     (void)table, (void)preload, (void)ret_complaint;
@@ -251,6 +255,7 @@ const struct backend_type memory_store_type = {
     .check_table = check_table,
     .same_store = same_store,
     .overlap = overlap,
+    .place = place,
     .open = open_store,
     .high_version = high_version,
     .load = load,
