@@ -203,8 +203,8 @@ void cache_forget(struct cache_cursor *cursor);
 uint64_t cache_next_version(struct cache *cache, uint64_t hash, const struct cache_time *now);
 
 /* Every version drawn from now on is larger than this one. Called at start with the highest that journals and
- * backends hold. */
-void cache_raise_version(struct cache *cache, uint64_t version);
+ * backends hold. False: it is above ENTRY_VERSION_HIGHEST, no clock gave it, and nothing is changed. */
+bool cache_raise_version(struct cache *cache, uint64_t version);
 
 /* The time of the highest version drawn or seen so far, in microseconds: ahead of the wall clock where that
  * was ahead before, here or on another node. A hint: takes no lock, and a version that is being drawn now may

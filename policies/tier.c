@@ -9,10 +9,13 @@
 #include "policies/tier.h"
 #include "policies/journal/disk.h"
 #include "policies/load/loader.h"
+#include "policies/write/low_water.h"
+#include "policies/write/places.h"
 #include "policies/write/quarantine.h"
 #include "policies/write/recover.h"
 #include "policies/write/writer.h"
 #include <assert.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -235,14 +238,25 @@ static bool make_quarantines(struct tier *tier, char *error, size_t error_size) 
             quarantine_open(&journal_disk_system, tier->options.data, space->options.name, error, error_size);
         if (!space->quarantine)
             return false;
-        cache_raise_version(tier->cache, quarantine_high_version(space->quarantine));
+        uint64_t version = quarantine_high_version(space->quarantine);
+        if (!cache_raise_version(tier->cache, version)) {
+            snprintf(error, error_size,
+                     "The quarantine of namespace \"%s\" in %s holds a change of version %" PRIu64
+                     ", which no clock gives: move its file away.",
+                     space->options.name, tier->options.data, version);
+            return false;
+        }
+        if (version > tier->recovered_version)
+            tier->recovered_version = version;
     }
     return true;
 }
 
 static bool make_journal(struct tier *tier, char *error, size_t error_size) {
-    if (!wants_journal(tier))
+    if (!wants_journal(tier)) {
+        places_tell_pending(tier); /* of quarantines */
         return true;
+    }
     if (!recover(tier, error, error_size))
         return false;
     for (unsigned i = 0; i < tier->options.workers; i++)
@@ -294,6 +308,7 @@ bool tier_create(const struct tier_options *options, struct tier **ret_tier, cha
         tier_destroy(tier);
         return false;
     }
+    places_note(tier);
     *ret_tier = tier;
     return true;
 }

@@ -35,11 +35,11 @@ static bool read_fields(const redisReply *reply, struct entry *entry) {
     if (field[VALUE]->type != REDIS_REPLY_STRING)
         return false;
     entry->value = slice_of(field[VALUE]->str, (size_t)field[VALUE]->len);
-    entry->version = redis_number_in(field[VERSION]);
-    entry->flags = (uint32_t)redis_number_in(field[FLAGS]);
-    entry->expires_at = (uint32_t)redis_number_in(field[EXPIRES_AT]);
-    entry->client_cas = redis_number_in(field[CAS]);
-    entry->marks = (uint8_t)redis_number_in(field[MARKS]);
+    entry->version = redis_number_in(field[VERSION], ENTRY_VERSION_HIGHEST);
+    entry->flags = (uint32_t)redis_number_in(field[FLAGS], UINT32_MAX);
+    entry->expires_at = (uint32_t)redis_number_in(field[EXPIRES_AT], UINT32_MAX);
+    entry->client_cas = redis_number_in(field[CAS], UINT64_MAX);
+    entry->marks = (uint8_t)redis_number_in(field[MARKS], UINT8_MAX);
     return true;
 }
 

@@ -41,14 +41,20 @@ static void bind_row(sqlite3_stmt *statement, int row, const struct entry *entry
     bind_number_or_null(statement, first + 6, entry->marks);
 }
 
+/* The statement is on the row that the mutation did not change. */
+static void compare_versions(sqlite3_stmt *row, int column, struct mutation *mutation) {
+    sqlite3_int64 stored = sqlite3_column_int64(row, column);
+    mutation->superseded = stored > (sqlite3_int64)mutation->entry.version;
+    mutation->superseded_by = mutation->superseded ? (uint64_t)stored : 0;
+}
+
 /* Asks the stored row whether it is newer than the mutation. */
 static enum backend_status look_superseded(const struct batch *batch, struct sqlite_table *table,
                                            struct mutation *mutation) {
     sqlite_bind_bytes(table->stored_version, 1, mutation->entry.key);
     int result = sqlite3_step(table->stored_version);
     if (result == SQLITE_ROW)
-        mutation->superseded =
-            sqlite3_column_int64(table->stored_version, 0) > (sqlite3_int64)mutation->entry.version;
+        compare_versions(table->stored_version, 0, mutation);
     enum backend_status status = BACKEND_OK;
     if (result != SQLITE_ROW && result != SQLITE_DONE)
         status = sqlite_fail_writing(batch->connection, table, table->stored_version, "reading a version",
@@ -123,7 +129,7 @@ static enum backend_status look_superseded_own(const struct batch *batch, struct
     sqlite_bind_own(table->load, &table->load_at, table->table, &mutation->entry, batch->now);
     int result = sqlite3_step(table->load);
     if (result == SQLITE_ROW)
-        mutation->superseded = sqlite3_column_int64(table->load, 3) > (sqlite3_int64)mutation->entry.version;
+        compare_versions(table->load, 3, mutation);
     enum backend_status status = BACKEND_OK;
     if (result != SQLITE_ROW && result != SQLITE_DONE)
         status =
@@ -227,7 +233,7 @@ enum backend_status sqlite_apply(struct backend_connection *base, struct mutatio
     if (count == 0)
         return BACKEND_OK;
     for (size_t i = 0; i < count; i++)
-        mutations[i].superseded = false;
+        mutations[i].superseded = false, mutations[i].superseded_by = 0;
     if (!order_batch(connection, mutations, count))
         return backend_fail(ret_error, BACKEND_TRANSIENT, "backend \"%s\": out of memory for a batch of %zu",
                             connection->name, count);

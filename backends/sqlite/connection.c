@@ -10,8 +10,7 @@
 
 enum { WRITER_CACHE = 8 << 10 /* KiB of pages the writer may keep: the upper levels of some large tables */ };
 
-/* The path of a URI, relative ones below the data folder. NULL: out of memory. */
-static char *path_of(const struct backend_options *options) {
+char *sqlite_path_of(const struct backend_options *options) {
     const char *path = options->uri + strlen("sqlite:");
     char *whole = NULL;
     const char *folder = options->data && *options->data ? options->data : ".";
@@ -146,7 +145,7 @@ static struct sqlite_connection *allocate(const struct backend_options *options,
     connection->timeout_ms = options->timeout_ms;
     connection->running = options->running;
     connection->name = strdup(options->name);
-    connection->path = path_of(options);
+    connection->path = sqlite_path_of(options);
     connection->tables = calloc(options->table_count + 1, sizeof *connection->tables);
     if (!connection->name || !connection->path || !connection->tables) {
         sqlite_close(&connection->base);

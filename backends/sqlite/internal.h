@@ -7,6 +7,7 @@
  *     statement.c   statements: run, bound, failed
  *     schema.c      tables: made, checked, their statements prepared
  *     own_sql.c     tables of the application's own, seen through its own statements
+ *     overlap.c     two backends over one file, two namespaces over one table
  *     load.c        reading: by key, the newest, the highest version
  *     apply.c       batches
  *     upkeep.c      checkpoints and the purge
@@ -101,6 +102,11 @@ static inline struct sqlite_table *sqlite_table_of(struct sqlite_connection *con
     return &connection->tables[table->index];
 }
 
+/* ---- connection.c ---- */
+
+/* The path of a URI, relative ones below the data folder; to be freed. NULL: out of memory. */
+char *sqlite_path_of(const struct backend_options *options);
+
 /* ---- statement.c ---- */
 
 /* Says what SQLite said, with the place; returns what the code means where a batch or no table is concerned: the
@@ -158,6 +164,13 @@ enum backend_status sqlite_prepare_own(struct sqlite_connection *connection, str
 /* Binds what the application's statement asks for. The key goes without the namespace's prefix. */
 void sqlite_bind_own(sqlite3_stmt *statement, const struct sqlite_parameters *at,
                      const struct backend_table *table, const struct entry *entry, uint32_t now);
+
+/* ---- overlap.c ---- */
+
+enum backend_nearness sqlite_same_store(const struct backend_options *a, const struct backend_options *b);
+enum backend_nearness sqlite_overlap(const struct backend_table *a, const struct backend_table *b,
+                                     struct backend_meeting *ret_meeting);
+void sqlite_place(const struct backend_table *table, char *ret_text, size_t size);
 
 /* ---- upkeep.c ---- */
 

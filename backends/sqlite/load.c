@@ -3,19 +3,41 @@
 #include "backends/failure.h"
 #include "backends/sqlite/internal.h"
 
+/* Of the row that high_get is on. The number is ours alone, so somebody else put there what is no version, and whoever
+ * knows the file has to judge it. */
+static enum backend_status read_high(const struct sqlite_connection *connection, uint64_t *ret_version,
+                                     struct backend_error *ret_error) {
+    sqlite3_stmt *row = connection->high_get;
+    sqlite3_int64 version = sqlite3_column_int64(row, 0);
+    if (sqlite3_column_type(row, 0) != SQLITE_INTEGER || version < 0 ||
+        (uint64_t)version > ENTRY_VERSION_HIGHEST)
+        return backend_fail(
+            ret_error, BACKEND_REFUSED,
+            "backend \"%s\", %s: high_version in forebay_meta is %.40s, which is no version: set it to the highest of the tables, or to 0, and versions start from the clock",
+            connection->name, connection->path, (const char *)sqlite3_column_text(row, 0));
+    *ret_version = (uint64_t)version;
+    return BACKEND_OK;
+}
+
 enum backend_status sqlite_high_version(struct backend_connection *base, uint64_t *ret_version,
                                         struct backend_error *ret_error) {
     struct sqlite_connection *connection = sqlite_connection_of(base);
     int result = sqlite3_step(connection->high_get);
-    uint64_t version = result == SQLITE_ROW ? (uint64_t)sqlite3_column_int64(connection->high_get, 0) : 0;
-    if (result != SQLITE_ROW && result != SQLITE_DONE) {
-        enum backend_status status = sqlite_fail(connection, "reading the high version", ret_error);
-        sqlite3_reset(connection->high_get);
-        return status;
-    }
+    enum backend_status status = BACKEND_OK;
+    if (result == SQLITE_ROW)
+        status = read_high(connection, ret_version, ret_error);
+    else if (result == SQLITE_DONE)
+        *ret_version = 0;
+    else
+        status = sqlite_fail(connection, "reading the high version", ret_error);
     sqlite3_reset(connection->high_get);
-    *ret_version = version;
-    return BACKEND_OK;
+    return status;
+}
+
+/* What is no version was put there by somebody else. */
+static uint64_t sane_version(sqlite3_stmt *statement, int column) {
+    sqlite3_int64 version = sqlite3_column_int64(statement, column);
+    return version > 0 && (uint64_t)version <= ENTRY_VERSION_HIGHEST ? (uint64_t)version : 0;
 }
 
 static uint32_t limited_to_32_bits(sqlite3_int64 number) {
@@ -29,8 +51,7 @@ static void read_row(sqlite3_stmt *statement, struct entry *entry) {
     entry->value = slice_of(value ? value : "", (size_t)sqlite3_column_bytes(statement, 0));
     entry->flags = (uint32_t)sqlite3_column_int64(statement, 1);
     entry->expires_at = limited_to_32_bits(sqlite3_column_int64(statement, 2));
-    sqlite3_int64 version = sqlite3_column_int64(statement, 3);
-    entry->version = version > 0 ? (uint64_t)version : 0;
+    entry->version = sane_version(statement, 3);
     entry->client_cas = (uint64_t)sqlite3_column_int64(statement, 4);
     entry->marks = (uint8_t)sqlite3_column_int64(statement, 5);
 }

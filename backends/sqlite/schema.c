@@ -4,7 +4,7 @@
  *
  * A namespace is a table of its name:
  *
- *     key         BLOB PRIMARY KEY NOT NULL
+ *     key         BLOB PRIMARY KEY NOT NULL, and nothing else than a BLOB
  *     value       BLOB NOT NULL
  *     flags       INTEGER NOT NULL DEFAULT 0
  *     expires_at  INTEGER NOT NULL DEFAULT 0
@@ -23,6 +23,10 @@ static const char ROW_COLUMNS[] = "key, value, flags, expires_at, version, clien
 
 /* ---- SQL ---- */
 
+/* ENTRY_VERSION_HIGHEST in SQL. What somebody else put into the column and is no number is above it, too. */
+#define HIGHEST "9079256848778919936"
+_Static_assert(ENTRY_VERSION_HIGHEST == 9079256848778919936u, "HIGHEST is another number");
+
 /* The table's name as SQL writes it, quoted by SQLite itself, is "%w" between double quotes. */
 
 enum { PUT, TOUCH };
@@ -33,7 +37,7 @@ static void append_upsert_tail(sqlite3_str *sql, int kind) {
         sqlite3_str_appendall(sql, "value = excluded.value, flags = excluded.flags, ");
     sqlite3_str_appendall(sql, "expires_at = excluded.expires_at, version = excluded.version, "
                                "client_cas = excluded.client_cas, marks = excluded.marks "
-                               "WHERE excluded.version > version");
+                               "WHERE excluded.version > version OR version > " HIGHEST);
 }
 
 /* A touch is an upsert too: when the row is gone the whole entry is inserted. NULL: out of memory. */
@@ -69,6 +73,10 @@ static int prepare_upsert(struct sqlite_connection *connection, const char *tabl
 }
 
 /* ---- Tables of ours ---- */
+
+/* 'k' is another key than x'6b': a row inserted with it would never be found. The name is what SQLite says. Tables of
+ * earlier versions have no such check, and are used as they are. */
+#define KEY_CHECK "CONSTRAINT \"a key is a BLOB: CAST('...' AS BLOB)\" CHECK (typeof(key) = 'blob')"
 
 static enum backend_status refuse_name(const struct sqlite_connection *connection, const char *table,
                                        const char *why, struct backend_error *ret_error) {
@@ -134,7 +142,7 @@ static enum backend_status check_columns(struct sqlite_connection *connection, c
 static enum backend_status make_table(struct sqlite_connection *connection, const char *table,
                                       struct backend_error *ret_error) {
     char *sql = sqlite3_mprintf("CREATE TABLE IF NOT EXISTS \"%w\" ("
-                                "key BLOB PRIMARY KEY NOT NULL, value BLOB NOT NULL, "
+                                "key BLOB PRIMARY KEY NOT NULL " KEY_CHECK ", value BLOB NOT NULL, "
                                 "flags INTEGER NOT NULL DEFAULT 0, expires_at INTEGER NOT NULL DEFAULT 0, "
                                 "version INTEGER NOT NULL DEFAULT 0, client_cas INTEGER, marks INTEGER)",
                                 table);
@@ -170,7 +178,8 @@ static int prepare_writing(struct sqlite_connection *connection, struct sqlite_t
         const char *format;
         sqlite3_stmt **statement;
     } others[] = {
-        {"DELETE FROM \"%w\" WHERE key = ?1 AND version <= ?2", &table->delete_row},
+        {"DELETE FROM \"%w\" WHERE key = ?1 AND (version <= ?2 OR version > " HIGHEST ")",
+         &table->delete_row},
         {"SELECT version FROM \"%w\" WHERE key = ?", &table->stored_version},
         {"SELECT count(*), total(expires_at <> 0 AND expires_at <= ?3), max(at), "
          "min(CASE WHEN expires_at > ?3 THEN expires_at END) "
@@ -325,7 +334,6 @@ enum backend_status sqlite_ready_table(struct sqlite_connection *connection, str
 
 static enum backend_status make_and_prepare(struct sqlite_connection *connection,
                                             struct backend_error *ret_error) {
-    sqlite3_int64 high = 0;
     enum backend_status status = connection->role == BACKEND_WRITER
                                      ? make_all(connection, ret_error)
                                      : check_schema_version(connection, ret_error);
@@ -333,10 +341,8 @@ static enum backend_status make_and_prepare(struct sqlite_connection *connection
         status = prepare_common(connection, ret_error);
     if (status == BACKEND_OK)
         status = prepare_tables(connection, ret_error);
-    if (status == BACKEND_OK)
-        status = read_meta(connection, "high_version", &high, ret_error);
-    if (status == BACKEND_OK)
-        connection->high_version = high > 0 ? (uint64_t)high : 0;
+    if (status == BACKEND_OK && connection->role == BACKEND_WRITER)
+        status = sqlite_high_version(&connection->base, &connection->high_version, ret_error);
     return status;
 }
 

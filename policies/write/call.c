@@ -3,9 +3,14 @@
 #include "policies/write/call.h"
 #include "policies/load/loader.h"
 #include "policies/write/internal.h"
+#include <inttypes.h>
 #include <unistd.h>
 
-enum { OPEN_PATIENCE_US = 3000000, UPKEEP_US = 1000000 };
+enum {
+    OPEN_PATIENCE_US = 3000000,
+    UPKEEP_US = 1000000,
+    SUPERSEDED_PAUSE_US = 60000000 /* between two lines of the log */
+};
 
 static const char *name_of(const struct writer *writer) {
     return writer->backend->options.store.name;
@@ -21,9 +26,13 @@ static enum backend_status open_connection(struct writer *writer) {
         return status;
     session->connection->call_until_us = writer->call_until_us;
     status = writer->backend->type->high_version(session->connection, &version, &session->error);
-    if (status == BACKEND_OK)
-        cache_raise_version(writer->tier->cache, version);
-    else
+    if (status == BACKEND_OK && !cache_raise_version(writer->tier->cache, version)) {
+        snprintf(session->error.message, sizeof session->error.message,
+                 "backend \"%s\": its highest version is %" PRIu64 ", which no clock gives", name_of(writer),
+                 version);
+        status = BACKEND_REFUSED;
+    }
+    if (status != BACKEND_OK)
         session_close(session);
     return status;
 }
@@ -57,6 +66,65 @@ static enum backend_status connect_again(struct writer *writer) {
 
 void call_limit(struct writer *writer, uint64_t until_us) {
     writer->call_until_us = until_us;
+}
+
+/* ---- What was superseded ---- */
+
+static uint64_t highest_version(const struct mutation *mutations, size_t count) {
+    uint64_t highest = 0;
+    for (size_t i = 0; i < count; i++)
+        if (mutations[i].entry.version > highest)
+            highest = mutations[i].entry.version;
+    return highest;
+}
+
+/* A batch that is repeated meets what it wrote itself. */
+static bool is_of_batch(const struct mutation *mutations, size_t count, uint64_t version) {
+    for (size_t i = 0; i < count; i++)
+        if (mutations[i].entry.version == version)
+            return true;
+    return false;
+}
+
+/* Another node's write explains it, and so does a journal that the store was ahead of. A higher version of our own node
+ * that this process did not write does not: versions only grow. */
+static bool is_unexplained(const struct tier *tier, const struct mutation *mutation) {
+    return mutation->superseded && version_node(mutation->superseded_by) == tier->options.cache.node &&
+           mutation->entry.version > tier->recovered_version;
+}
+
+static void tell_superseded(struct writer *writer, const struct mutation *mutation) {
+    uint64_t now_us = monotonic_us(), all = counted(&writer->counters.superseded_unexplained);
+    if (writer->superseded_told && now_us - writer->superseded_told_us < SUPERSEDED_PAUSE_US)
+        return;
+    service_log(
+        &writer->tier->service, LOG_LEVEL_ERROR,
+        "backend %s: %" PRIu64
+        " changes were not written, as the store has newer versions of this node (%u) that it did not make; last %.*s: here %" PRIu64
+        ", there %" PRIu64
+        ". Does another server use the same node number, or has somebody changed versions there?",
+        name_of(writer), all - writer->superseded_told, writer->tier->options.cache.node,
+        (int)mutation->entry.key.size, mutation->entry.key.data, mutation->entry.version,
+        mutation->superseded_by);
+    writer->superseded_told = all;
+    writer->superseded_told_us = now_us;
+}
+
+static void look_for_superseded(struct writer *writer, const struct mutation *mutations, size_t count_all) {
+    uint64_t highest = 0;
+    const struct mutation *last = NULL;
+    for (size_t i = 0; i < count_all; i++) {
+        if (!is_unexplained(writer->tier, &mutations[i]))
+            continue;
+        highest = highest ? highest : highest_version(mutations, count_all);
+        if (mutations[i].superseded_by <= highest &&
+            is_of_batch(mutations, count_all, mutations[i].superseded_by))
+            continue;
+        count(&writer->counters.superseded_unexplained);
+        last = &mutations[i];
+    }
+    if (last)
+        tell_superseded(writer, last);
 }
 
 /* ---- How a call ended ---- */
@@ -149,6 +217,8 @@ enum backend_status call_apply(struct writer *writer, struct space *space, struc
     uint64_t took = monotonic_us() - start;
     count_add(&writer->counters.apply_us, took);
     count_most(&writer->counters.apply_max_us, took);
+    if (status == BACKEND_OK)
+        look_for_superseded(writer, mutations, count_mutations);
     return judged(writer, space, status);
 }
 

@@ -38,6 +38,7 @@ struct writer {
     uint64_t call_until_us; /* see call_limit */
     uint64_t upkeep_at;
     size_t next_flusher;
+    uint64_t superseded_told, superseded_told_us; /* of counters.superseded_unexplained; when, monotonic */
     struct group group;
     struct tier_ticket *jobs, **jobs_end; /* taken, not yet in a group */
     struct barrier *barriers;             /* taken, not yet reached */

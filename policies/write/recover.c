@@ -22,10 +22,13 @@
  * cannot be written to now does not keep the server from starting: see docs/design.md, "Promises".
  */
 #include "policies/write/recover.h"
+#include "policies/write/places.h"
 #include "policies/write/quarantine.h"
 #include "policies/write/queue.h"
 #include "policies/write/touches.h"
 #include "policies/write/writer.h"
+#include <assert.h>
+#include <inttypes.h>
 #include <stdlib.h>
 
 enum { SINCE_RECOVERY = 1 << ENTRY_VERSION_NODE_BITS };
@@ -157,6 +160,16 @@ static bool refuse_policy(struct recovery *recovery, const struct space *space) 
     return false;
 }
 
+/* Versions of before ENTRY_VERSION_HIGHEST was known, drawn above what somebody had put into a store. */
+static bool refuse_version(struct recovery *recovery, const struct journal_record *record) {
+    snprintf(recovery->error, sizeof recovery->error,
+             "its change of key %.*s has version %" PRIu64
+             ", which no clock gives: move the journal away, and what it alone holds is lost",
+             (int)(record->entry.key.size < 100 ? record->entry.key.size : 100), record->entry.key.data,
+             record->entry.version);
+    return false;
+}
+
 static bool replay(struct journal_replayer *self, const struct journal_record *record) {
     struct recovery *recovery = (struct recovery *)(void *)self;
     struct space *space = space_by_name(recovery->tier, record->space);
@@ -164,6 +177,8 @@ static bool replay(struct journal_replayer *self, const struct journal_record *r
         return true; /* kept and named by the journal */
     if (!space->policy->holds_back)
         return refuse_policy(recovery, space);
+    if (record->entry.version > ENTRY_VERSION_HIGHEST)
+        return refuse_version(recovery, record);
     switch (record->kind) {
     case JOURNAL_PUT:
         return restore_value(recovery, space, &record->entry);
@@ -383,12 +398,19 @@ bool recover(struct tier *tier, char *error, size_t error_size) {
     if (!names)
         snprintf(error, error_size, "Out of memory.");
     if (fine) {
-        cache_raise_version(tier->cache, found.highest_version);
-        fine = replay_touches(&recovery) && expire_all(&recovery);
+        fine = cache_raise_version(tier->cache, found.highest_version);
+        if (!fine)
+            snprintf(recovery.error, sizeof recovery.error,
+                     "its low-water version is %" PRIu64 ", which no clock gives: move it away",
+                     found.highest_version);
+        if (found.highest_version > tier->recovered_version)
+            tier->recovered_version = found.highest_version;
+        fine = fine && replay_touches(&recovery) && expire_all(&recovery);
         if (!fine)
             snprintf(error, error_size, "The journal in %s: %s", tier->options.data, recovery.error);
     }
     if (fine) {
+        places_tell_pending(tier);
         flush_restored(tier);
         report(&recovery, &found, start_us);
     }

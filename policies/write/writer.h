@@ -54,7 +54,8 @@ bool writer_is_connected(const struct writer *writer);
     X(apply_max_us)                                                                                          \
     X(background_touches)                                                                                    \
     X(barriers)                                                                                              \
-    X(upkeep_steps)
+    X(upkeep_steps)                                                                                          \
+    X(superseded_unexplained)
 
 struct writer_stats {
 #define WRITER_COUNTER(name) uint64_t name;

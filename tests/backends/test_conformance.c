@@ -328,7 +328,7 @@ TEST(every_field_comes_back) {
     store_and_compare(store, 0,
                       (struct entry){.key = SLICE("sess:b"),
                                      .value = SLICE("y"),
-                                     .version = INT64_MAX,
+                                     .version = ENTRY_VERSION_HIGHEST,
                                      .client_cas = 1,
                                      .expires_at = UINT32_MAX});
 }
@@ -518,10 +518,12 @@ TEST(superseded_is_told_of_each_mutation) {
                        : i % 3 == 1 ? touch(store, names[i], "older", 0, 500 + i)
                                     : delete (store, names[i], 500 + i);
         mutations[i].superseded = i % 2;
+        mutations[i].superseded_by = i;
     }
     apply_all(store, mutations, COUNT);
     for (unsigned i = 0; i < COUNT; i++) {
         assert_int_equal(mutations[i].superseded, i % 10 == 0);
+        assert_int_equal(mutations[i].superseded_by, i % 10 == 0 ? 1000 : 0);
         assert_string_equal(mutations[i].entry.key.data, names[i]); /* the array kept its order */
         if (i % 10 == 0)
             assert_value(store, names[i], "newer", 1000);

@@ -319,11 +319,39 @@ TEST(rows_are_plain_to_read) {
 TEST(a_row_that_somebody_put_there_is_served_and_overwritten) {
     struct fixture *fixture = *state;
     open_both(fixture);
-    shell(fixture, "INSERT INTO sessions(key, value) VALUES ('sess:text', 'as text'), (x'736573733a62', 42)");
+    shell(
+        fixture,
+        "INSERT INTO sessions(key, value) VALUES (CAST('sess:a' AS BLOB), 'as text'), (x'736573733a62', 42)");
+    assert_value(fixture, "sess:a", "as text");
     assert_value(fixture, "sess:b", "42");
     assert_int_equal(load(fixture, "sess:b").entry.version, 0);
     assert_int_equal(apply_one(fixture, put(fixture, "sess:b", "ours", 1)), BACKEND_OK);
     assert_value(fixture, "sess:b", "ours");
+}
+
+/* It would be another key than the same text as a BLOB, and never be found. */
+TEST(a_row_with_a_key_of_text_is_refused) {
+    struct fixture *fixture = *state;
+    open_both(fixture);
+    shell(fixture, "");
+    static const char insert[] = "INSERT INTO sessions(key, value) VALUES ('sess:a', 'as text')";
+    assert_int_equal(sqlite3_exec(fixture->shell, insert, NULL, NULL, NULL), SQLITE_CONSTRAINT);
+    assert_non_null(strstr(sqlite3_errmsg(fixture->shell), "CAST('...' AS BLOB)"));
+    assert_string_equal(ask(fixture, "SELECT count(*) FROM sessions"), "0");
+}
+
+/* Made by a version without that check. */
+TEST(a_table_of_before_is_used_as_it_is) {
+    struct fixture *fixture = *state;
+    shell(fixture, "CREATE TABLE sessions (key BLOB PRIMARY KEY NOT NULL, value BLOB NOT NULL, "
+                   "flags INTEGER NOT NULL DEFAULT 0, expires_at INTEGER NOT NULL DEFAULT 0, "
+                   "version INTEGER NOT NULL DEFAULT 0, client_cas INTEGER, marks INTEGER);"
+                   "INSERT INTO sessions(key, value) VALUES ('sess:text', 'lost'), (x'736573733a62', 42)");
+    open_both(fixture);
+    assert_value(fixture, "sess:b", "42");
+    assert_false(load(fixture, "sess:text").found);
+    shell(fixture, "UPDATE sessions SET key = CAST(key AS BLOB) WHERE typeof(key) <> 'blob'");
+    assert_value(fixture, "sess:text", "lost");
 }
 
 TEST(a_commit_survives_the_death_of_the_process) {
@@ -792,6 +820,8 @@ int main(void) {
         CASE(names_that_cannot_be_tables_are_refused),
         CASE(rows_are_plain_to_read),
         CASE(a_row_that_somebody_put_there_is_served_and_overwritten),
+        CASE(a_row_with_a_key_of_text_is_refused),
+        CASE(a_table_of_before_is_used_as_it_is),
         CASE(a_commit_survives_the_death_of_the_process),
         CASE(synchronous_is_full_unless_told),
         CASE(a_locked_database_is_transient),

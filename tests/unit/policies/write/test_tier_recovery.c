@@ -324,7 +324,7 @@ RIG_TEST(blind_touches_come_back, write_behind) {
 
 /* New versions begin above those of the store, also when the store did not say at once which those are. */
 RIG_TEST(versions_begin_above_the_store, write_behind) {
-    uint64_t far = UINT64_C(4102444800000000) << ENTRY_VERSION_NODE_BITS; /* 2100 */
+    uint64_t far = UINT64_C(2051222400000000) << ENTRY_VERSION_NODE_BITS; /* 2035 */
     for (int failing = 0; failing < 2; failing++) {
         renew(rig, JOURNAL_OS);
         memory_store_put(rig->store, "test", "a", "old", far);
@@ -336,6 +336,34 @@ RIG_TEST(versions_begin_above_the_store, write_behind) {
         rig_assert_row(rig, "a", "new");
         rig_expect(rig, "get a", "new");
     }
+}
+
+/* Above it versions would come to their end. */
+RIG_TEST(a_store_with_a_version_that_no_clock_gives_stops_the_start, write_behind) {
+    memory_store_put(rig->store, "test", "a", "old", ENTRY_VERSION_HIGHEST + 1);
+    const char *error = rig_try_start(rig);
+    assert_non_null(error);
+    assert_non_null(strstr(error, "no clock gives"));
+    assert_non_null(strstr(error, "store"));
+    assert_non_null(strstr(error, "9079256848778919937"));
+    memory_store_put(rig->store, "test", "a", "old", ENTRY_VERSION_HIGHEST);
+    rig_start(rig);
+    rig_expect(rig, "set a new", "STORED");
+    rig_do(rig, "sync");
+    rig_assert_row(rig, "a", "new");
+}
+
+RIG_TEST(a_journal_with_a_version_that_no_clock_gives_stops_the_start, write_behind) {
+    rig->spaces[0].flush_delay = 3600000;
+    rig_start(rig);
+    rig->clock_shift_us = (int64_t)(version_us(ENTRY_VERSION_HIGHEST) + US_PER_SECOND - wall_us());
+    rig_expect(rig, "set late 1", "STORED");
+    faulty_fail_all(rig->faulty, FAULTY_APPLY, BACKEND_TRANSIENT);
+    crash(rig);
+    const char *error = rig_try_start(rig);
+    assert_non_null(error);
+    assert_non_null(strstr(error, "late has version"));
+    assert_non_null(strstr(error, "no clock gives"));
 }
 
 RIG_TEST(the_journal_may_hold_more_than_memory, write_behind) {
@@ -624,6 +652,8 @@ int main(void) {
         RECOVERY_CASE(what_was_touched_in_time_is_alive),
         RECOVERY_CASE(blind_touches_come_back),
         RECOVERY_CASE(versions_begin_above_the_store),
+        RECOVERY_CASE(a_store_with_a_version_that_no_clock_gives_stops_the_start),
+        RECOVERY_CASE(a_journal_with_a_version_that_no_clock_gives_stops_the_start),
         RECOVERY_CASE(the_journal_may_hold_more_than_memory),
         RECOVERY_CASE(a_long_recovery_tells_its_progress),
         RECOVERY_CASE(the_number_of_workers_may_change),
