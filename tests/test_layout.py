@@ -38,7 +38,7 @@ ROOMS = {
          "policies/entry_copy", "policies/service", "policies/breaker", "policies/space_options"),
         # what a tier is made of
         ("policies/tier", "policies/tier_options", "policies/policy", "policies/fullness", "policies/space", "policies/ticket", "policies/turn",
-         "policies/tier_parts", "policies/session", "policies/tier_stats"),
+         "policies/tier_parts", "policies/row", "policies/session", "policies/tier_stats"),
         ("policies/write/",),
         ("policies/load/",),
         # the policies themselves

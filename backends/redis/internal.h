@@ -142,7 +142,8 @@ struct slice redis_key(struct redis_connection *connection, const struct redis_t
 struct slice redis_companion(struct redis_connection *connection, const struct redis_table *table,
                              struct slice key);
 
-/* The other way: the number that an answer holds; 0 when it is none. */
+/* The other way: the number that an answer holds; 0 when it is anything but digits, UINT64_MAX when there are too
+ * many of them. */
 uint64_t redis_number_in(const redisReply *reply);
 
 /* ---- Functions of the type: connection.c, load.c, apply.c, scan.c ---- */

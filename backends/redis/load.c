@@ -23,6 +23,10 @@ void redis_forget_loaded(struct redis_connection *connection) {
     connection->kept_count = 0;
 }
 
+static uint32_t limited_to_32_bits(uint64_t number) {
+    return number > UINT32_MAX ? UINT32_MAX : (uint32_t)number;
+}
+
 /* value, version, flags, expires_at, cas, marks; NIL where missing. No value: absent, or a tombstone. */
 static bool read_fields(const redisReply *reply, struct entry *entry) {
     enum { VALUE, VERSION, FLAGS, EXPIRES_AT, CAS, MARKS, FIELDS };
@@ -34,8 +38,8 @@ static bool read_fields(const redisReply *reply, struct entry *entry) {
         return false;
     entry->value = slice_of(field[VALUE]->str, (size_t)field[VALUE]->len);
     entry->version = redis_number_in(field[VERSION]);
-    entry->flags = (uint32_t)redis_number_in(field[FLAGS]);
-    entry->expires_at = (uint32_t)redis_number_in(field[EXPIRES_AT]);
+    entry->flags = limited_to_32_bits(redis_number_in(field[FLAGS]));
+    entry->expires_at = limited_to_32_bits(redis_number_in(field[EXPIRES_AT]));
     entry->client_cas = redis_number_in(field[CAS]);
     entry->marks = (uint8_t)redis_number_in(field[MARKS]);
     return true;

@@ -4,7 +4,16 @@
 #include <stdlib.h>
 
 uint64_t redis_number_in(const redisReply *reply) {
-    return reply->type == REDIS_REPLY_STRING ? strtoull(reply->str, NULL, 10) : 0;
+    uint64_t number = 0;
+    if (reply->type != REDIS_REPLY_STRING)
+        return 0;
+    for (size_t i = 0; i < (size_t)reply->len; i++) {
+        unsigned digit = (unsigned)((unsigned char)reply->str[i] - '0');
+        if (digit > 9)
+            return 0;
+        number = number > (UINT64_MAX - digit) / 10 ? UINT64_MAX : number * 10 + digit;
+    }
+    return number;
 }
 
 struct slice redis_number(struct redis_connection *connection, uint64_t number) {

@@ -27,7 +27,7 @@ static uint32_t limited_to_32_bits(sqlite3_int64 number) {
 static void read_row(sqlite3_stmt *statement, struct entry *entry) {
     const char *value = sqlite3_column_blob(statement, 0);
     entry->value = slice_of(value ? value : "", (size_t)sqlite3_column_bytes(statement, 0));
-    entry->flags = (uint32_t)sqlite3_column_int64(statement, 1);
+    entry->flags = limited_to_32_bits(sqlite3_column_int64(statement, 1));
     entry->expires_at = limited_to_32_bits(sqlite3_column_int64(statement, 2));
     sqlite3_int64 version = sqlite3_column_int64(statement, 3);
     entry->version = version > 0 ? (uint64_t)version : 0;
@@ -125,6 +125,7 @@ enum backend_status sqlite_scan(struct backend_connection *base, const struct ba
         return BACKEND_OK; /* there is no statement that lists the application's rows */
     sqlite3_bind_int64(from->pick, 1, now);
     sqlite3_bind_int64(from->pick, 2, limit > INT64_MAX ? INT64_MAX : (sqlite3_int64)limit);
+    sqlite3_bind_int64(from->pick, 3, ENTRY_KEY_MAX);
     enum backend_status status = show_picked(connection, from, now, visitor, ret_error);
     sqlite3_reset(from->load);
     sqlite3_reset(from->pick);

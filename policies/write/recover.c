@@ -51,7 +51,7 @@ struct recovery {
     struct noted_list touches;
     struct noted_list expired; /* restored without their expiry, which has passed */
     uint64_t restored;
-    char error[256];
+    char error[640];
 };
 
 static bool queue_restored(struct space *space, uint64_t hash) {
@@ -92,8 +92,9 @@ static bool refuse_entry(struct recovery *recovery, const struct space *space, c
                          enum cache_status status) {
     if (status == CACHE_TOO_LARGE)
         snprintf(recovery->error, sizeof recovery->error,
-                 "the journal holds an entry of %zu bytes, more than the item size limit of now",
-                 entry->value.size);
+                 "the value of %.*s (namespace \"%s\") has %zu bytes, more than item_max allows now, "
+                 "and has to reach the backend: start once with an item_max of at least that",
+                 (int)entry->key.size, entry->key.data, space->options.name, entry->value.size);
     else
         snprintf(recovery->error, sizeof recovery->error,
                  "the journal holds more than memory can, and backend \"%s\" cannot be written to now",

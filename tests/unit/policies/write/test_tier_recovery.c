@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The journal's way back: what was acknowledged is there after the process is gone. */
+#include "policies/row.h"
 #include "tests/support/tier_rig.h"
 #include <signal.h>
 #include <stdio.h>
@@ -94,6 +95,42 @@ RIG_TEST(changes_come_back, write_behind) {
     rig_assert_row(rig, "gone", NULL);
     rig_assert_row(rig, "b", "2");
     assert_true(rig_row_expiry(rig, "b") > 0);
+}
+
+/* item_max has become smaller meanwhile: what was acknowledged before is not dropped for it. */
+RIG_TEST(a_value_beyond_the_item_max_of_now_stops_the_start, write_behind) {
+    char value[2001] = {0};
+    memset(value, 'v', sizeof value - 1);
+    rig_start(rig);
+    rig_store(rig, "set long %s", value);
+    crash(rig);
+    rig->options.cache.item_max = 1024;
+    const char *error = rig_try_start(rig);
+    assert_non_null(error);
+    assert_non_null(strstr(error, "value of long"));
+    assert_non_null(strstr(error, "item_max"));
+    rig->options.cache.item_max = 1 << 20;
+    rig_start(rig);
+    rig_expect(rig, "get long", value);
+}
+
+/* The same of what is quarantined: it stays there, and is answered as a row that is too long. */
+RIG_TEST(a_quarantined_value_beyond_the_item_max_of_now_is_unfit, write_behind) {
+    char value[2001] = {0};
+    memset(value, 'v', sizeof value - 1);
+    faulty_refuse_keys(rig->faulty, "long");
+    rig_start(rig);
+    rig_store(rig, "set long %s", value);
+    rig_do(rig, "sync");
+    rig_expect(rig, "get long", value);
+    crash(rig);
+    rig->options.cache.item_max = 1024;
+    rig_start(rig);
+    rig_expect(rig, "get long", row_unfit_line);
+    rig_expect(rig, "append long x", row_unfit_line);
+    rig_expect(rig, "add long x", "NOT_STORED");
+    rig_expect(rig, "replace long x", "STORED");
+    rig_expect(rig, "get long", "x");
 }
 
 /* Versions survive: a client's CAS is still good, and a newer write is newer. */
@@ -513,6 +550,8 @@ RIG_TEST(a_changed_policy_is_refused, write_behind) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         RECOVERY_CASE(changes_come_back),
+        RECOVERY_CASE(a_value_beyond_the_item_max_of_now_stops_the_start),
+        RECOVERY_CASE(a_quarantined_value_beyond_the_item_max_of_now_is_unfit),
         RECOVERY_CASE(versions_survive),
         RECOVERY_CASE(touches_come_back),
         RECOVERY_CASE(a_recovered_touch_waits_for_an_absent_backend),
