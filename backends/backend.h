@@ -110,6 +110,7 @@ struct mutation {
 
 struct load_result {
     bool found;         /* false: no row, or its life is over */
+    bool unfit;         /* the caller's, who checks what the store gives; the store leaves it alone */
     struct entry entry; /* bytes valid until the next call on the same connection */
 };
 

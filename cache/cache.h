@@ -192,6 +192,9 @@ enum cache_status cache_touch(struct cache_cursor *cursor, uint32_t expires_at, 
 /* Changes the lease marks in memory alone; the version and the state stay. */
 void cache_set_marks(struct cache_cursor *cursor, uint8_t marks);
 
+/* Of a dirty entry that was just stored: the backend has its value, so it becomes ttl_only (recovery of a touch). */
+void cache_set_ttl_only(struct cache_cursor *cursor);
+
 /* Leaves a dirty tombstone with the shard's next version (or the given one), whether there was an entry or
  * not. */
 enum cache_status cache_bury(struct cache_cursor *cursor, uint64_t version);

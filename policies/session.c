@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* See session.h. */
 #include "policies/session.h"
+#include "policies/row.h"
 
 void session_init(struct session *session, const struct tier_backend *backend, enum backend_role role,
                   unsigned patience) {
@@ -27,6 +28,15 @@ bool session_failed(struct session *session) {
     session_close(session);
     session->failures = 0;
     return true;
+}
+
+enum backend_status session_load(struct session *session, struct space *space, const struct slice *keys,
+                                 size_t count, uint32_t now, struct load_result *results) {
+    enum backend_status status = session->backend->type->load(session->connection, &space->options.table,
+                                                              keys, count, now, results, &session->error);
+    for (size_t i = 0; status == BACKEND_OK && i < count; i++)
+        row_check(space, &results[i]);
+    return status;
 }
 
 void session_close(struct session *session) {

@@ -44,6 +44,11 @@ void session_worked(struct session *session);
 /* True: patience is over and the connection is closed. */
 bool session_failed(struct session *session);
 
+/* Asks the store for keys of a namespace, over the open connection, and looks at what it gives (row.h). The bytes of
+ * the results are valid until the next call on it. */
+enum backend_status session_load(struct session *session, struct space *space, const struct slice *keys,
+                                 size_t count, uint32_t now, struct load_result *results);
+
 /* Closes the connection if it is open. */
 void session_close(struct session *session);
 

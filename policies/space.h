@@ -69,6 +69,8 @@ struct space {
     struct breaker write_breaker;          /* the same; the writer's thread */
     counter loads, load_hits, load_errors; /* by readers, with fetch_add */
     counter rows_unreadable;               /* by readers and the writer, with fetch_add */
+    counter load_unfit;                    /* rows that memory cannot take (row.h): readers and the writer */
+    atomic_uint_fast64_t unfit_told_us;    /* when the log was last told of one, monotonic; 0: never */
 };
 
 /* The namespace of a key: the one with the longest prefix. */

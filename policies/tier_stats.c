@@ -69,6 +69,7 @@ static void count_error(struct worker_counters *counters, enum outcome_error kin
     case ERROR_BACKEND_DOWN:
         count(&counters->load_errors);
         return;
+    case ERROR_ROW_UNFIT:
     case ERROR_NOT_A_NUMBER:
     case ERROR_TOO_BUSY:
     case ERROR_NO_NAMESPACE:
@@ -206,6 +207,7 @@ void tier_stat_spaces(struct tier *tier, struct stat_sink *sink) {
         number(sink, name, "loads", counted(&space->loads));
         number(sink, name, "load_hits", counted(&space->load_hits));
         number(sink, name, "load_errors", counted(&space->load_errors));
+        number(sink, name, "load_unfit", counted(&space->load_unfit));
         number(sink, name, "rows_unreadable", counted(&space->rows_unreadable));
         stat_breaker(sink, name, "read", &space->read_breaker);
         stat_breaker(sink, name, "write", &space->write_breaker);

@@ -49,7 +49,7 @@ static uint32_t limited_to_32_bits(sqlite3_int64 number) {
 static void read_row(sqlite3_stmt *statement, struct entry *entry) {
     const char *value = sqlite3_column_blob(statement, 0);
     entry->value = slice_of(value ? value : "", (size_t)sqlite3_column_bytes(statement, 0));
-    entry->flags = (uint32_t)sqlite3_column_int64(statement, 1);
+    entry->flags = limited_to_32_bits(sqlite3_column_int64(statement, 1));
     entry->expires_at = limited_to_32_bits(sqlite3_column_int64(statement, 2));
     entry->version = sane_version(statement, 3);
     entry->client_cas = (uint64_t)sqlite3_column_int64(statement, 4);
@@ -152,6 +152,7 @@ enum backend_status sqlite_scan(struct backend_connection *base, const struct ba
         return status;
     sqlite3_bind_int64(from->pick, 1, now);
     sqlite3_bind_int64(from->pick, 2, limit > INT64_MAX ? INT64_MAX : (sqlite3_int64)limit);
+    sqlite3_bind_int64(from->pick, 3, ENTRY_KEY_MAX);
     status = show_picked(connection, from, now, visitor, ret_error);
     sqlite3_reset(from->load);
     sqlite3_reset(from->pick);

@@ -158,7 +158,8 @@ static int prepare_reading(struct sqlite_connection *connection, struct sqlite_t
         name, &table->load);
     if (result == SQLITE_OK)
         result = prepare_for(connection,
-                             "SELECT key FROM \"%w\" WHERE expires_at = 0 OR expires_at > ?1 "
+                             "SELECT key FROM \"%w\" WHERE (expires_at = 0 OR expires_at > ?1) "
+                             "AND typeof(key) = 'blob' AND length(key) BETWEEN 1 AND ?3 "
                              "ORDER BY version DESC LIMIT ?2",
                              name, &table->pick);
     return result;

@@ -45,12 +45,24 @@ struct journal_error {
     char message[1024];
 };
 
-enum journal_kind { JOURNAL_PUT = 1, JOURNAL_TOUCH = 2, JOURNAL_DELETE = 3 };
+enum journal_kind {
+    JOURNAL_PUT = 1,
+    JOURNAL_TOUCH =
+        2, /* of an entry whose value is in an earlier record, or of a row that nobody has looked at */
+    JOURNAL_DELETE = 3,
+    JOURNAL_TOUCH_WHOLE = 4, /* of a row, with the whole entry: the row may be gone before it is touched */
+};
+
+/* Whether a record of this kind has flags and a value. */
+static inline bool journal_kind_is_whole(enum journal_kind kind) {
+    return kind == JOURNAL_PUT || kind == JOURNAL_TOUCH_WHOLE;
+}
 
 struct journal_record {
     enum journal_kind kind;
     struct slice space; /* name of the namespace */
-    /* DELETE: key and version. TOUCH: key, version, client_cas, expires_at. PUT: all. */
+    /* DELETE: key and version. TOUCH: key, version, client_cas, expires_at. The
+     * others: all. */
     struct entry entry;
 };
 
@@ -115,7 +127,7 @@ enum { JOURNAL_RECORD_OVERHEAD = 96 };
 bool journal_reserve(struct journal_series *series, size_t bytes);
 
 /* Copies a record into the turn's buffer. Must have been reserved. mode is not JOURNAL_OFF. The value is
- * ignored except for JOURNAL_PUT. */
+ * ignored where the kind is not whole. */
 void journal_append(struct journal_series *series, enum journal_mode mode, unsigned space,
                     enum journal_kind kind, const struct entry *entry);
 

@@ -308,7 +308,7 @@ void journal_append(struct journal_series *series, enum journal_mode mode, unsig
                     enum journal_kind kind, const struct entry *entry) {
     assert(mode != JOURNAL_OFF && space < series->journal->space_count);
     assert(entry->key.size > 0 && entry->version != 0);
-    size_t size = format_record_size(entry, kind == JOURNAL_PUT ? entry->value.size : 0);
+    size_t size = format_record_size(entry, journal_kind_is_whole(kind) ? entry->value.size : 0);
     if (size > series->room)
         abort(); /* not reserved: going on would lose an acknowledged change */
     format_encode_record(series->buffer + series->buffered, kind, space, entry);

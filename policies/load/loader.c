@@ -17,6 +17,7 @@
  */
 #include "policies/load/loader.h"
 #include "policies/load/preload.h"
+#include "policies/row.h"
 #include "policies/session.h"
 #include "policies/write/quarantine.h"
 #include "policies/write/touches.h"
@@ -226,6 +227,15 @@ static void land_absent(struct flight *flight, const struct cache_time *now) {
     disembark(flight, status == CACHE_CHANGED ? LOAD_CHANGED : LOAD_ABSENT, NULL);
 }
 
+/* Nothing is kept: whoever asks next asks the backend again. */
+static void land_unfit(struct flight *flight, const struct cache_time *now) {
+    const struct space *space = flight->space;
+    enum cache_status status =
+        cache_fill_absent(space->tier->cache, space->number, slice_of(flight->key, flight->key_size),
+                          flight->hash, flight->stamp, 0, now);
+    disembark(flight, status == CACHE_CHANGED ? LOAD_CHANGED : LOAD_UNFIT, NULL);
+}
+
 /* A touch that has yet to reach the row counts already. */
 static void land_found(struct flight *flight, const struct entry *entry, const struct cache_time *now) {
     struct entry current = *entry;
@@ -245,6 +255,8 @@ static bool land_quarantined(struct flight *flight, const struct cache_time *now
         return false;
     if (deleted)
         land_absent(flight, now);
+    else if (!row_is_fit(flight->space, &copy->entry)) /* item_max was larger when it was refused */
+        land_unfit(flight, now);
     else
         land_found(flight, &copy->entry, now);
     entry_copy_drop(copy);
@@ -316,7 +328,9 @@ static void land_batch(struct loader *loader, struct batch *batch) {
     uint64_t hits = 0;
     close_flights(loader, batch);
     for (size_t i = 0; i < batch->count; i++) {
-        if (batch->results[i].found)
+        if (batch->results[i].unfit)
+            land_unfit(batch->flights[i], &now);
+        else if (batch->results[i].found)
             land_found(batch->flights[i], &batch->results[i].entry, &now);
         else
             land_absent(batch->flights[i], &now);
@@ -360,9 +374,8 @@ static enum backend_status look_up(struct reader *reader, struct batch *batch) {
     session->connection->call_until_us = until_us;
     for (size_t i = 0; i < batch->count; i++)
         batch->keys[i] = slice_of(batch->flights[i]->key, batch->flights[i]->key_size);
-    return session->backend->type->load(session->connection, &batch->space->options.table, batch->keys,
-                                        batch->count, cache_time_now().seconds, batch->results,
-                                        &session->error);
+    return session_load(session, batch->space, batch->keys, batch->count, cache_time_now().seconds,
+                        batch->results);
 }
 
 /* Once more on a new connection, if there is reason to think that it is only the old one, and time. */
@@ -674,9 +687,8 @@ static bool fill(struct space *space, struct entry *entry, uint64_t stamp, const
     return cache_fill(space->tier->cache, space->number, entry, hash, stamp, now) == CACHE_OK;
 }
 
-enum backend_status loader_fill(struct backend_connection *connection, struct space *space,
-                                const struct slice *keys, size_t count, size_t *filled,
-                                struct backend_error *ret_error) {
+enum backend_status loader_fill(struct session *session, struct space *space, const struct slice *keys,
+                                size_t count, size_t *filled) {
     struct load_result results[BATCH_KEYS];
     struct slice unknown[BATCH_KEYS];
     uint64_t stamps[BATCH_KEYS];
@@ -694,9 +706,8 @@ enum backend_status loader_fill(struct backend_connection *connection, struct sp
     }
     if (count_unknown == 0)
         return BACKEND_OK;
-    enum backend_status status = connection->type->load(connection, &space->options.table, unknown,
-                                                        count_unknown, now.seconds, results, ret_error);
+    enum backend_status status = session_load(session, space, unknown, count_unknown, now.seconds, results);
     for (size_t i = 0; status == BACKEND_OK && i < count_unknown; i++)
-        *filled += results[i].found && fill(space, &results[i].entry, stamps[i], &now);
+        *filled += results[i].found && !results[i].unfit && fill(space, &results[i].entry, stamps[i], &now);
     return status;
 }

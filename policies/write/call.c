@@ -226,8 +226,7 @@ enum backend_status call_load_at(struct writer *writer, struct space *space, con
                                  size_t count_keys, uint32_t now, struct load_result *results) {
     enum backend_status status = connect_again(writer);
     if (status == BACKEND_OK)
-        status = writer->backend->type->load(writer->session.connection, &space->options.table, keys,
-                                             count_keys, now, results, &writer->session.error);
+        status = session_load(&writer->session, space, keys, count_keys, now, results);
     return judged(writer, space, status);
 }
 

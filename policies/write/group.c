@@ -21,6 +21,7 @@
  */
 #include "policies/write/group.h"
 #include "policies/evaluate.h"
+#include "policies/row.h"
 #include "policies/write/concern.h"
 #include "policies/write/internal.h"
 #include <stdlib.h>
@@ -34,7 +35,12 @@ enum {
     NO_ITEM = -1
 };
 
-enum item_fate { ITEM_FINE, ITEM_REFUSED, ITEM_FAILED };
+enum item_fate {
+    ITEM_FINE,
+    ITEM_UNFIT, /* needs a row that is unfit (row.h); changes nothing */
+    ITEM_REFUSED,
+    ITEM_FAILED
+};
 
 struct group_item {
     struct tier_ticket *ticket;
@@ -47,6 +53,7 @@ struct group_item {
     struct cache_view before; /* copied out of the cache */
     bool needs_row;           /* memory does not know it: row, once loaded, says what the backend has */
     bool row_found;
+    bool unfit; /* the row; once evaluated: such a row stands after this item too, and result is empty */
     bool answered_blindly; /* existence = memory: whatever the row says, the reply is as for an absent key */
     struct entry row;
     int mutation; /* index, -1: the backend has nothing to learn */
@@ -175,7 +182,7 @@ static bool look(struct group *group, size_t index, const struct cache_time *now
     struct group_item *item = &group->items[index];
     const struct request *request = request_of(item);
     enum need need = evaluate_need(request);
-    item->needs_row = item->known = item->before_exists = false;
+    item->needs_row = item->known = item->before_exists = item->unfit = false;
     if (need == NEED_NOTHING || earlier_item(group, index))
         return true;
     if (!look_into_memory(group, item, now))
@@ -189,7 +196,8 @@ static bool look(struct group *group, size_t index, const struct cache_time *now
 
 static bool keep_row(struct group *group, struct group_item *item, const struct load_result *result) {
     item->row_found = result->found;
-    if (!result->found)
+    item->unfit = result->unfit;
+    if (!result->found || result->unfit)
         return true;
     item->row = result->entry;
     item->row.key = request_of(item)->key;
@@ -271,7 +279,8 @@ static const struct cache_view *base_of(struct group *group, size_t index, const
         return item->before_exists ? &item->before : NULL;
     if (!item->needs_row || !item->row_found)
         return NULL;
-    *storage = view_of_entry(&item->row, now->seconds);
+    *storage = item->unfit ? row_unfit_view(request_of(item), now->seconds)
+                           : view_of_entry(&item->row, now->seconds);
     return storage;
 }
 
@@ -338,14 +347,31 @@ static void answer_blindly(struct group_item *item) {
         item->outcome.status = OUTCOME_NOT_FOUND;
 }
 
+/* True: an unfit row stands before this item, and the item needs what is in it. Nothing changes by it. */
+static bool needs_unfit(const struct group_item *earlier, struct group_item *item,
+                        const struct cache_view *base) {
+    item->unfit = base && (earlier ? earlier->unfit : item->unfit);
+    if (!item->unfit || row_can_be_unfit(request_of(item)))
+        return false;
+    item->fate = ITEM_UNFIT;
+    item->exists = true;
+    item->result = *base;
+    return true;
+}
+
+static bool nobody_knows_the_base(const struct group_item *earlier, const struct request *request) {
+    return earlier && earlier->fate != ITEM_FINE && earlier->fate != ITEM_UNFIT &&
+           evaluate_need(request) != NEED_NOTHING;
+}
+
 static void evaluate_item(struct writer *writer, size_t index, const struct cache_time *now) {
     struct group *group = &writer->group;
     struct group_item *item = &group->items[index];
     const struct request *request = request_of(item);
     struct cache_view storage;
     const struct group_item *earlier = earlier_item(group, index);
-    if (earlier && earlier->fate != ITEM_FINE && evaluate_need(request) != NEED_NOTHING)
-        item->fate = ITEM_FAILED; /* nobody knows what is there */
+    if (nobody_knows_the_base(earlier, request))
+        item->fate = ITEM_FAILED;
     if (item->fate != ITEM_FINE)
         return;
     const struct cache_view *base = base_of(group, index, now, &storage);
@@ -355,7 +381,10 @@ static void evaluate_item(struct writer *writer, size_t index, const struct cach
                                        .scratch = group->scratch};
     if (base && base->expires_at && base->expires_at <= now->seconds)
         base = NULL;
+    if (needs_unfit(earlier, item, base))
+        return;
     evaluate(request, base, &context, &item->outcome, &item->change);
+    item->unfit &= item->change.kind == CHANGE_NONE;
     item->exists = base != NULL;
     if (base)
         item->result = *base;
@@ -424,6 +453,8 @@ static void keep_answer(struct writer *writer, struct group_item *item) {
     if (item->fate == ITEM_REFUSED)
         ticket_fail(ticket, ERROR_BACKEND_REFUSES, "SERVER_ERROR backend %s refuses it: %.80s",
                     writer->backend->options.store.name, writer->session.error.message);
+    else if (item->fate == ITEM_UNFIT)
+        ticket_fail(ticket, ERROR_ROW_UNFIT, "%s", row_unfit_line);
     else if (item->fate == ITEM_FAILED || !ticket_keep_outcome(ticket, &item->outcome))
         ticket_fail(ticket, ERROR_BACKEND_DOWN, "%s", writer->backend->down);
 }

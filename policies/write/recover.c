@@ -4,9 +4,10 @@
  * takes the ordinary way to the backend.
  *
  * Records of a key come in any order; the highest version wins. A put or a delete is compared with what the
- * cache holds of the key. A touch says nothing about the value, so touches wait until all is read. A touch
- * names the CAS value of the entry that it was made on: if that is what memory holds, it is applied there;
- * else its entry is in the backend alone, and the writer touches the row, after what memory holds of the key
+ * cache holds of the key. So is a whole touch, which has the entry with it; it is written as a touch, so that
+ * another node's value in the row stays. Other touches say nothing about the value, and wait until all is read.
+ * Such a touch names the CAS value of the entry that it was made on: if that is what memory holds, it is applied
+ * there; else its entry is in the backend alone, and the writer touches the row, after what memory holds of the key
  * was flushed (an older put whose flush the journal does not know of, perhaps).
  *
  * A put or a touch whose expiry has passed may have been kept alive by a later touch, so its value is kept
@@ -53,7 +54,7 @@ struct recovery {
     struct noted_list touches;
     struct noted_list expired; /* restored without their expiry, which has passed */
     uint64_t restored;
-    char error[256];
+    char error[640];
 };
 
 static bool queue_restored(struct space *space, uint64_t hash) {
@@ -63,7 +64,8 @@ static bool queue_restored(struct space *space, uint64_t hash) {
     return true;
 }
 
-static enum cache_status write_entry(struct cache_cursor *cursor, bool deleted, const struct entry *entry) {
+static enum cache_status write_entry(struct cache_cursor *cursor, enum mutation_kind kind,
+                                     const struct entry *entry) {
     struct cache_write write = {.value = entry->value,
                                 .version = entry->version,
                                 .client_cas = entry->client_cas,
@@ -71,11 +73,16 @@ static enum cache_status write_entry(struct cache_cursor *cursor, bool deleted, 
                                 .expires_at = entry->expires_at,
                                 .marks = entry->marks,
                                 .dirty = true};
-    return deleted ? cache_bury(cursor, entry->version) : cache_store(cursor, &write);
+    if (kind == MUTATION_DELETE)
+        return cache_bury(cursor, entry->version);
+    enum cache_status status = cache_store(cursor, &write);
+    if (status == CACHE_OK && kind == MUTATION_TOUCH)
+        cache_set_ttl_only(cursor);
+    return status;
 }
 
 /* Stores the change if memory has nothing newer. */
-static enum cache_status restore_once(struct space *space, bool deleted, const struct entry *entry,
+static enum cache_status restore_once(struct space *space, enum mutation_kind kind, const struct entry *entry,
                                       uint64_t hash, bool *ret_queued) {
     struct cache_time now = cache_time_now();
     struct cache_cursor cursor;
@@ -83,7 +90,7 @@ static enum cache_status restore_once(struct space *space, bool deleted, const s
     cache_seek(space->tier->cache, space->number, entry->key, hash, &now, &cursor);
     bool newer = cursor.presence == CACHE_UNKNOWN || cursor.view.version < entry->version;
     if (newer)
-        status = write_entry(&cursor, deleted, entry);
+        status = write_entry(&cursor, kind, entry);
     bool queue = newer && status == CACHE_OK && cursor.queue;
     cache_release(&cursor);
     *ret_queued = !queue || queue_restored(space, hash);
@@ -94,8 +101,9 @@ static bool refuse_entry(struct recovery *recovery, const struct space *space, c
                          enum cache_status status) {
     if (status == CACHE_TOO_LARGE)
         snprintf(recovery->error, sizeof recovery->error,
-                 "the journal holds an entry of %zu bytes, more than the item size limit of now",
-                 entry->value.size);
+                 "the value of %.*s (namespace \"%s\") has %zu bytes, more than item_max allows now, "
+                 "and has to reach the backend: start once with an item_max of at least that",
+                 (int)entry->key.size, entry->key.data, space->options.name, entry->value.size);
     else
         snprintf(recovery->error, sizeof recovery->error,
                  "the journal holds more than memory can, and backend \"%s\" cannot be written to now",
@@ -103,12 +111,13 @@ static bool refuse_entry(struct recovery *recovery, const struct space *space, c
     return false;
 }
 
-static bool restore(struct recovery *recovery, struct space *space, bool deleted, const struct entry *entry) {
+static bool restore(struct recovery *recovery, struct space *space, enum mutation_kind kind,
+                    const struct entry *entry) {
     uint64_t hash = cache_hash(entry->key);
     bool queued;
-    enum cache_status status = restore_once(space, deleted, entry, hash, &queued);
+    enum cache_status status = restore_once(space, kind, entry, hash, &queued);
     if (status == CACHE_NO_MEMORY && writer_flush_now(space->backend->writer, space))
-        status = restore_once(space, deleted, entry, hash, &queued);
+        status = restore_once(space, kind, entry, hash, &queued);
     recovery->restored++;
     return (status == CACHE_OK && queued) || refuse_entry(recovery, space, entry, status);
 }
@@ -137,13 +146,14 @@ static bool note(struct recovery *recovery, struct noted_list *list, struct spac
     return true;
 }
 
-/* A put, or the result of a touch. */
-static bool restore_value(struct recovery *recovery, struct space *space, const struct entry *entry) {
+/* A put or a touch, with its value. */
+static bool restore_value(struct recovery *recovery, struct space *space, enum mutation_kind kind,
+                          const struct entry *entry) {
     struct entry alive = *entry;
     if (entry->expires_at == 0 || entry->expires_at > cache_time_now().seconds)
-        return restore(recovery, space, false, entry);
+        return restore(recovery, space, kind, entry);
     alive.expires_at = 0;
-    return note(recovery, &recovery->expired, space, entry) && restore(recovery, space, false, &alive);
+    return note(recovery, &recovery->expired, space, entry) && restore(recovery, space, kind, &alive);
 }
 
 /* A namespace that no longer holds writes back, but has a backend: its old changes still belong there. */
@@ -181,9 +191,11 @@ static bool replay(struct journal_replayer *self, const struct journal_record *r
         return refuse_version(recovery, record);
     switch (record->kind) {
     case JOURNAL_PUT:
-        return restore_value(recovery, space, &record->entry);
+        return restore_value(recovery, space, MUTATION_PUT, &record->entry);
+    case JOURNAL_TOUCH_WHOLE:
+        return restore_value(recovery, space, MUTATION_TOUCH, &record->entry);
     case JOURNAL_DELETE:
-        return restore(recovery, space, true, &record->entry);
+        return restore(recovery, space, MUTATION_DELETE, &record->entry);
     case JOURNAL_TOUCH:
         return note(recovery, &recovery->touches, space, &record->entry);
     }
@@ -206,9 +218,10 @@ static void seek(const struct noted *noted, uint64_t hash, struct cache_cursor *
     cache_seek(noted->space->tier->cache, noted->space->number, key_of(noted), hash, &now, ret_cursor);
 }
 
-/* A copy of the entry in memory that the touch was made on, or NULL. *ret_settled: nothing is to be done. */
+/* A copy of the entry in memory that the touch was made on, or NULL. *ret_settled: nothing is to be done.
+ * *ret_kind: how the entry is written, by which the touch of it is. */
 static char *touched_value(const struct noted *noted, uint64_t hash, struct entry *ret_entry,
-                           bool *ret_settled) {
+                           enum mutation_kind *ret_kind, bool *ret_settled) {
     struct cache_cursor cursor;
     const struct cache_view *view = &cursor.view;
     char *copy = NULL;
@@ -220,6 +233,7 @@ static char *touched_value(const struct noted *noted, uint64_t hash, struct entr
             memcpy(copy, view->value.data, view->value.size);
         *ret_entry = (struct entry){
             .value = slice_of(copy, view->value.size), .flags = view->flags, .marks = view->marks};
+        *ret_kind = view->ttl_only ? MUTATION_TOUCH : MUTATION_PUT;
     }
     cache_release(&cursor);
     return copy;
@@ -228,14 +242,15 @@ static char *touched_value(const struct noted *noted, uint64_t hash, struct entr
 static bool replay_touch(struct recovery *recovery, const struct noted *noted) {
     uint64_t hash = cache_hash(key_of(noted));
     struct entry entry = {0};
+    enum mutation_kind kind = MUTATION_PUT;
     bool settled, fine = true;
-    char *copy = touched_value(noted, hash, &entry, &settled);
+    char *copy = touched_value(noted, hash, &entry, &kind, &settled);
     entry.key = key_of(noted);
     entry.version = noted->version;
     entry.client_cas = noted->client_cas;
     entry.expires_at = noted->expires_at;
     if (copy)
-        fine = restore_value(recovery, noted->space, &entry);
+        fine = restore_value(recovery, noted->space, kind, &entry);
     else if (!settled) {
         entry.flags = noted->flags;
         fine = touches_recover(noted->space->backend->writer, noted->space, &entry);

@@ -59,22 +59,27 @@ TEST(every_field_comes_back) {
                           .client_cas = 3};
     struct entry gone = {.key = SLICE("k"), .version = put.version + 2};
     struct entry empty = {.key = SLICE("empty"), .version = put.version + 3};
+    struct entry whole = put;
+    whole.version = put.version + 4;
     journal_rig_open(rig);
     assert_true(journal_rig_append(rig, 0, JOURNAL_OS, 1, JOURNAL_PUT, &put));
     assert_true(journal_rig_append(rig, 0, JOURNAL_OS, 0, JOURNAL_TOUCH, &touch));
     assert_true(journal_rig_append(rig, 0, JOURNAL_OS, 1, JOURNAL_DELETE, &gone));
     assert_true(journal_rig_append(rig, 0, JOURNAL_OS, 0, JOURNAL_PUT, &empty));
+    assert_true(journal_rig_append(rig, 0, JOURNAL_OS, 1, JOURNAL_TOUCH_WHOLE, &whole));
     assert_int_equal(journal_rig_write(rig, 0), 0);
     journal_rig_close(rig);
     journal_rig_open(rig);
-    assert_int_equal(rig->count, 4);
-    assert_int_equal(rig->recovery.records, 4);
-    assert_int_equal(rig->recovery.highest_version, empty.version);
+    assert_int_equal(rig->count, 5);
+    assert_int_equal(rig->recovery.records, 5);
+    assert_int_equal(rig->recovery.highest_version, whole.version);
     assert_int_equal(rig->recovery.torn_files, 0);
     assert_same(&rig->records[0], &put);
     assert_same(&rig->records[1], &touch);
     assert_same(&rig->records[2], &gone);
     assert_same(&rig->records[3], &empty);
+    assert_same(&rig->records[4], &whole);
+    assert_int_equal(rig->records[4].kind, JOURNAL_TOUCH_WHOLE);
     assert_int_equal(rig->records[0].kind, JOURNAL_PUT);
     assert_int_equal(rig->records[1].kind, JOURNAL_TOUCH);
     assert_int_equal(rig->records[2].kind, JOURNAL_DELETE);
@@ -83,7 +88,7 @@ TEST(every_field_comes_back) {
 }
 
 /* The caller may hand over the entry as it has it. */
-TEST(only_puts_carry_values) {
+TEST(only_whole_records_carry_values) {
     struct journal_rig *rig = *state;
     struct entry entry = {.key = SLICE("k"), .value = SLICE("left over"), .version = 5};
     journal_rig_open(rig);
@@ -554,7 +559,7 @@ TEST(a_dump_is_readable) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         CASE(every_field_comes_back),
-        CASE(only_puts_carry_values),
+        CASE(only_whole_records_carry_values),
         CASE(records_of_many_files_and_series_come_back),
         CASE(a_record_may_be_longer_than_a_file),
         CASE(positions_become_durable),

@@ -183,7 +183,7 @@ RIG_TEST(what_expired_while_it_was_dirty_deletes_its_row, write_behind) {
 RIG_TEST(the_newer_row_of_another_node_wins, write_behind) {
     rig_start(rig);
     rig_expect(rig, "set a ours", "STORED");
-    memory_store_put(rig->store, "test", "a", "theirs", ENTRY_VERSION_HIGHEST - 1);
+    memory_store_put(rig->store, "test", "a", "theirs", version_from_us(wall_us() + 3600000000ull, 2));
     rig_do(rig, "sync");
     rig_assert_row(rig, "a", "theirs");
     rig_expect(rig, "get a", "theirs");
