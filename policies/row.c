@@ -3,14 +3,13 @@
 #include "policies/row.h"
 #include "policies/evaluate.h"
 #include "policies/tier_parts.h"
-#include <inttypes.h>
 
 enum { TOLD_EVERY_US = 60000000 };
 
 const char row_unfit_line[] = "SERVER_ERROR the row in the backend is unfit to be used, the log says why";
 
 bool row_is_fit(const struct space *space, const struct entry *entry) {
-    return entry->value.size <= space->tier->options.cache.item_max && entry->version <= ROW_VERSION_MAX;
+    return entry->value.size <= space->tier->options.cache.item_max;
 }
 
 /* True: nobody has told of this namespace for a while, and the caller is to. */
@@ -25,16 +24,10 @@ static void tell(struct space *space, const struct entry *entry) {
     const char *name = space->options.name, *store = space->backend->options.store.name;
     int key_size = (int)entry->key.size;
     size_t item_max = space->tier->options.cache.item_max;
-    if (entry->version > ROW_VERSION_MAX)
-        service_log(service, LOG_LEVEL_ERROR,
-                    "namespace %s: the row of %.*s in backend %s has version %" PRIu64
-                    ", which no server gives: it is not read, and stays above what is written; mend the row",
-                    name, key_size, entry->key.data, store, entry->version);
-    else
-        service_log(service, LOG_LEVEL_ERROR,
-                    "namespace %s: the row of %.*s in backend %s has %zu bytes, more than item_max (%zu), "
-                    "and is not read: raise item_max, or set or delete the key",
-                    name, key_size, entry->key.data, store, entry->value.size, item_max);
+    service_log(service, LOG_LEVEL_ERROR,
+                "namespace %s: the row of %.*s in backend %s has %zu bytes, more than item_max (%zu), "
+                "and is not read: raise item_max, or set or delete the key",
+                name, key_size, entry->key.data, store, entry->value.size, item_max);
 }
 
 void row_check(struct space *space, struct load_result *result) {
@@ -42,6 +35,8 @@ void row_check(struct space *space, struct load_result *result) {
     if (!result->found)
         return;
     result->entry.marks &= ENTRY_STALE | ENTRY_TOKEN_SENT;
+    if (result->entry.version > ENTRY_VERSION_HIGHEST)
+        result->entry.version = 0;
     if (row_is_fit(space, &result->entry))
         return;
     result->unfit = true;

@@ -4,7 +4,7 @@
  * larger when a row was written. Behind session_load and preload.c nobody has to expect
  *
  *     - a value longer than item_max, for which no buffer is made;
- *     - a version that none of ours would reach (ROW_VERSION_MAX): taking it over would end the versions to come;
+ *     - a version that no clock gives (ENTRY_VERSION_HIGHEST): it counts as 0, as if the row had none;
  *     - marks that do not exist;
  *     - a key that no client can ask for, or that belongs to another namespace.
  *
@@ -17,16 +17,13 @@
 #include "policies/request.h"
 #include "policies/space.h"
 
-/* The highest version that a row may have: a year of microseconds below the end of the 63 bits that stores keep. */
-#define ROW_VERSION_MAX ((UINT64_C(1) << 63) - version_from_us(UINT64_C(366) * 24 * 60 * 60 * 1000000, 0))
-
 /* What a command is told that needs the value of an unfit row. */
 extern const char row_unfit_line[];
 
 /* Whether memory can take this entry of a store or of the quarantine. */
 bool row_is_fit(const struct space *space, const struct entry *entry);
 
-/* Looks at what was loaded: sets result->unfit, leaves of the marks those that exist. An unfit row is counted, and
+/* Looks at what was loaded: sets result->unfit, leaves of marks and version what makes sense. An unfit row is counted, and
  * told on the log, at most once a minute for a namespace. */
 void row_check(struct space *space, struct load_result *result);
 

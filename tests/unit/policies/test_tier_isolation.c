@@ -157,7 +157,7 @@ RIG_TEST(a_shared_commit_beside_a_failing_table_finds_newer_rows, write_through)
     add_other(rig, &policy_write_through);
     rig_start(rig);
     faulty_fail_table(rig->faulty, "test");
-    memory_store_put(rig->store, "other", "o:a", "newer", INT64_MAX);
+    memory_store_put(rig->store, "other", "o:a", "newer", version_from_us(wall_us() + 3600000000ull, 2));
     assert_string_equal(rig_pipeline(rig, "set a 1;set o:b 2;set o:a 3"),
                         "SERVER_ERROR backend store is not available,STORED,STORED");
     rig_expect(rig, "get o:a", "newer");
