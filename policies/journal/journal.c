@@ -185,7 +185,7 @@ static enum journal_status start_series(struct journal *journal, struct journal_
             continue;
         bool full = errno == ENOSPC || errno == EDQUOT || errno == EFBIG;
         journal_log(journal, LOG_LEVEL_ERROR, "journal: cannot make a file of %" PRIu64 " bytes in %s: %s%s",
-                    journal->file_size, journal->folder, strerror(errno),
+                    series->next_size, journal->folder, strerror(errno),
                     full ? ". Changes are refused until there is room" : "");
         if (!full) {
             snprintf(error->message, sizeof error->message, "journal: cannot make a file in %s: %s",
@@ -233,6 +233,8 @@ static enum journal_status prepare(struct journal *journal, const struct journal
         return JOURNAL_FAILED;
     }
     journal->file_size = whole_pages(journal, options->file_size);
+    for (unsigned i = 0; i < journal->series_count; i++)
+        journal->series[i].next_size = journal_size_after(journal, NULL);
     return lock_folder(journal, error);
 }
 
@@ -249,8 +251,10 @@ enum journal_status journal_open(const struct journal_options *options, bool ski
     enum journal_status status = prepare(journal, options, ret_error);
     if (status == JOURNAL_OK)
         status = journal_recover(journal, skip_damaged, replayer, &recovery, ret_error);
-    if (status == JOURNAL_OK)
+    if (status == JOURNAL_OK) {
+        journal_recycle_pass(journal); /* what holds nothing any more is used again at once */
         status = start_series(journal, ret_error);
+    }
     if (status == JOURNAL_OK)
         status = start_threads(journal, ret_error);
     if (status != JOURNAL_OK) {
@@ -288,21 +292,12 @@ static void finish_series(struct journal_series *series) {
     atomic_store_explicit(&series->file->sealed, true, memory_order_release);
 }
 
-static void drop_unused(struct journal *journal, struct journal_file *file) {
-    char path[JOURNAL_PATH_MAX];
-    if (!file)
-        return;
-    journal_path(journal->folder, file->name, path);
-    journal->disk->remove(journal->disk, path);
-    journal_file_free(journal, file);
-}
-
 void journal_close(struct journal *journal) {
     stop_threads(journal);
     for (unsigned i = 0; i < journal->series_count; i++) {
         finish_series(&journal->series[i]);
-        drop_unused(journal, journal->series[i].ready);
-        drop_unused(journal, journal->series[i].large);
+        journal_file_drop(journal, journal->series[i].ready);
+        journal_file_drop(journal, journal->series[i].large);
     }
     journal_sync_pass(journal, true, true);
     journal->low_water_noted_us = 0; /* due */

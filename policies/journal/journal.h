@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The journal: what was acknowledged under write-behind and has not reached a backend yet, in files that
- * survive the process. One series of fixed-size, preallocated files per worker, so appending takes no lock.
+ * survive the process. One series of preallocated files per worker, so appending takes no lock.
  * The format is described in docs/journal.md.
  *
  * Appending (worker thread): journal_reserve before the change is made in memory (so that a full disk refuses
@@ -58,7 +58,7 @@ enum { JOURNAL_FILE_SIZE_DEFAULT = 64 << 20, JOURNAL_FSYNC_INTERVAL_DEFAULT_MS =
 struct journal_options {
     const char *folder;
     unsigned series_count;      /* one per worker */
-    size_t file_size;           /* bytes, 0: the default; a longer record gets a file of its own */
+    size_t file_size;           /* bytes that files grow to, 0: the default; a longer record gets its own */
     unsigned fsync_interval_ms; /* 0: the default */
     const struct slice *spaces; /* names, in the order of the numbers given to journal_append */
     size_t space_count;

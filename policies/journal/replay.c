@@ -12,6 +12,7 @@
  * not this one. That is as good as torn, and the records behind it are taken.
  */
 #include "policies/journal/internal.h"
+#include "policies/journal/recycle.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -475,7 +476,7 @@ enum journal_status journal_recover(struct journal *journal, bool skip_damaged,
                               .recovery = recovery,
                               .error = error,
                               .progress_us = monotonic_us()};
-    journal_remove_blanks(journal->disk, journal->folder);
+    recycle_adopt_blanks(journal);
     enum journal_status status = read_low_waters(&self);
     if (status == JOURNAL_OK && !journal_list_folder(journal->folder, &self.names, &self.name_count))
         status = fail(&self, JOURNAL_FAILED, "journal: cannot list %s: %s", journal->folder, strerror(errno));
