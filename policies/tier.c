@@ -8,7 +8,9 @@
  */
 #include "policies/tier.h"
 #include "policies/journal/disk.h"
+#include "policies/journal/survey.h"
 #include "policies/load/loader.h"
+#include "policies/write/leftover.h"
 #include "policies/write/low_water.h"
 #include "policies/write/quarantine.h"
 #include "policies/write/recover.h"
@@ -227,6 +229,11 @@ static bool wants_journal(const struct tier *tier) {
     return false;
 }
 
+/* What lies in the folder is looked at even if nobody writes a journal now: leftover.h. */
+static bool needs_journal(const struct tier *tier) {
+    return wants_journal(tier) || (tier->options.data && survey_finds_files(tier->options.data));
+}
+
 static bool make_quarantines(struct tier *tier, char *error, size_t error_size) {
     for (size_t i = 0; i < tier->space_count; i++) {
         struct space *space = &tier->spaces[i];
@@ -241,11 +248,21 @@ static bool make_quarantines(struct tier *tier, char *error, size_t error_size) 
     return true;
 }
 
+static void retry_quarantines(struct tier *tier) {
+    for (size_t i = 0; i < tier->space_count; i++) {
+        struct space *space = &tier->spaces[i];
+        if (quarantine_ask_retry(space->quarantine, slice_of("", 0)) > 0)
+            writer_retry_quarantine(space->backend->writer, space);
+    }
+}
+
 static bool make_journal(struct tier *tier, char *error, size_t error_size) {
-    if (!wants_journal(tier))
+    if (!needs_journal(tier))
         return true;
     if (!recover(tier, error, error_size))
         return false;
+    if (tier->options.recovery.writes_back)
+        retry_quarantines(tier);
     for (unsigned i = 0; i < tier->options.workers; i++)
         tier->workers[i].journal = journal_series(tier->journal, i);
     return true;
@@ -275,6 +292,8 @@ static bool start_threads(struct tier *tier, char *error, size_t error_size) {
 
 bool tier_create(const struct tier_options *options, struct tier **ret_tier, char *ret_error,
                  size_t error_size) {
+    if (!leftovers_settle(options, ret_error, error_size))
+        return false;
     struct tier *tier = calloc(1, sizeof *tier);
     assert(options->workers > 0);
     if (!tier)

@@ -227,8 +227,8 @@ void journal_recycle_pass(struct journal *journal);
 /* ---- replay.c ---- */
 
 /* Reads what is in the folder; fills files, low_waters, next_sequence. */
-enum journal_status journal_recover(struct journal *journal, bool skip_damaged,
-                                    struct journal_replayer *replayer, struct journal_recovery *recovery,
-                                    struct journal_error *error);
+enum journal_status journal_recover(struct journal *journal, const struct journal_options *options,
+                                    bool skip_damaged, struct journal_replayer *replayer,
+                                    struct journal_recovery *recovery, struct journal_error *error);
 
 #endif

@@ -47,15 +47,14 @@ void journal_file_free(const struct journal *journal, struct journal_file *file)
 
 /* ---- The lock ---- */
 
-static enum journal_status lock_refused(const struct journal *journal, int file,
-                                        struct journal_error *error) {
+static enum journal_status lock_refused(const char *folder, int file, struct journal_error *error) {
     char holder[32] = "";
     ssize_t n = pread(file, holder, sizeof holder - 1, 0);
     holder[n < 0 ? 0 : n] = '\0';
     holder[strcspn(holder, "\n")] = '\0';
     snprintf(error->message, sizeof error->message,
              "journal: the folder %s is in use by another process (pid %s); two servers must not share one",
-             journal->folder, holder[0] == '\0' ? "unknown" : holder);
+             folder, holder[0] == '\0' ? "unknown" : holder);
     return JOURNAL_LOCKED;
 }
 
@@ -71,7 +70,7 @@ static enum journal_status lock_folder(struct journal *journal, struct journal_e
         return JOURNAL_FAILED;
     }
     if (flock(file, LOCK_EX | LOCK_NB) != 0) {
-        enum journal_status status = lock_refused(journal, file, error);
+        enum journal_status status = lock_refused(journal->folder, file, error);
         close(file);
         return status;
     }
@@ -81,6 +80,20 @@ static enum journal_status lock_folder(struct journal *journal, struct journal_e
                     strerror(errno));
     journal->lock_file = file;
     return JOURNAL_OK;
+}
+
+bool journal_is_in_use(const char *folder, struct journal_error *ret_error) {
+    char path[JOURNAL_PATH_MAX];
+    if (snprintf(path, sizeof path, "%s/lock", folder) >= (int)sizeof path)
+        return false; /* journal_open says that it is too long */
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0)
+        return false;
+    bool in_use = flock(file, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    if (in_use)
+        lock_refused(folder, file, ret_error);
+    close(file);
+    return in_use;
 }
 
 /* ---- Opening ---- */
@@ -250,7 +263,7 @@ enum journal_status journal_open(const struct journal_options *options, bool ski
     }
     enum journal_status status = prepare(journal, options, ret_error);
     if (status == JOURNAL_OK)
-        status = journal_recover(journal, skip_damaged, replayer, &recovery, ret_error);
+        status = journal_recover(journal, options, skip_damaged, replayer, &recovery, ret_error);
     if (status == JOURNAL_OK) {
         journal_recycle_pass(journal); /* what holds nothing any more is used again at once */
         status = start_series(journal, ret_error);

@@ -22,6 +22,7 @@
  * cannot be written to now does not keep the server from starting: see docs/design.md, "Promises".
  */
 #include "policies/write/recover.h"
+#include "policies/write/leftover.h"
 #include "policies/write/quarantine.h"
 #include "policies/write/queue.h"
 #include "policies/write/touches.h"
@@ -50,7 +51,7 @@ struct recovery {
     struct noted_list touches;
     struct noted_list expired; /* restored without their expiry, which has passed */
     uint64_t restored;
-    char error[256];
+    char error[1024];
 };
 
 static bool queue_restored(struct space *space, uint64_t hash) {
@@ -142,27 +143,16 @@ static bool restore_value(struct recovery *recovery, struct space *space, const 
     return note(recovery, &recovery->expired, space, entry) && restore(recovery, space, false, &alive);
 }
 
-/* A namespace that no longer holds writes back, but has a backend: its old changes still belong there. */
-static bool refuse_policy(struct recovery *recovery, const struct space *space) {
-    if (!space->backend)
-        snprintf(recovery->error, sizeof recovery->error,
-                 "the journal holds changes of namespace \"%s\", which has no backend any more",
-                 space->options.name);
-    else
-        snprintf(recovery->error, sizeof recovery->error,
-                 "the journal holds changes of namespace \"%s\", which is not write-behind any more: "
-                 "start once with its old policy, so that they reach the backend",
-                 space->options.name);
-    return false;
-}
-
 static bool replay(struct journal_replayer *self, const struct journal_record *record) {
     struct recovery *recovery = (struct recovery *)(void *)self;
     struct space *space = space_by_name(recovery->tier, record->space);
     if (!space)
         return true; /* kept and named by the journal */
-    if (!space->policy->holds_back)
-        return refuse_policy(recovery, space);
+    if (!space->policy->holds_back) {
+        leftovers_refuse(&recovery->tier->options, space->options.name, recovery->error,
+                         sizeof recovery->error);
+        return false;
+    }
     switch (record->kind) {
     case JOURNAL_PUT:
         return restore_value(recovery, space, &record->entry);
@@ -326,17 +316,22 @@ static bool open_journal(struct recovery *recovery, struct slice *names, struct 
                          char *error, size_t error_size) {
     struct tier *tier = recovery->tier;
     struct journal_error journal_error = {{0}};
+    struct slice discarded[TIER_DISCARDS_MAX];
+    for (size_t i = 0; i < tier->options.recovery.discard_count; i++)
+        discarded[i] = slice_string(tier->options.recovery.discard[i]);
     struct journal_options options = {.folder = tier->options.data,
                                       .series_count = tier->options.workers,
                                       .file_size = tier->options.journal_file_size,
                                       .spaces = names,
                                       .space_count = tier->space_count,
+                                      .discarded = discarded,
+                                      .discarded_count = tier->options.recovery.discard_count,
                                       .durable = on_durable,
                                       .log = on_log,
                                       .context = tier};
     for (size_t i = 0; i < tier->space_count; i++)
         names[i] = slice_string(tier->spaces[i].options.name);
-    enum journal_status status = journal_open(&options, tier->options.recover_skip_damaged,
+    enum journal_status status = journal_open(&options, tier->options.recovery.skip_damaged,
                                               &recovery->replayer, ret_found, &tier->journal, &journal_error);
     if (status == JOURNAL_OK)
         return true;

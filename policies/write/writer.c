@@ -313,6 +313,12 @@ bool writer_flush_now(struct writer *writer, struct space *space) {
     return true;
 }
 
+void writer_retry_quarantine(struct writer *writer, struct space *space) {
+    for (size_t i = 0; i < writer->flusher_count; i++)
+        if (writer->flushers[i].space == space)
+            flusher_retry_quarantine(writer, &writer->flushers[i]);
+}
+
 bool writer_is_connected(const struct writer *writer) {
     return session_is_open(&writer->session);
 }

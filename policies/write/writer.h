@@ -37,6 +37,9 @@ bool writer_is_hopeful(const struct writer *writer);
  * cannot be written to now. */
 bool writer_flush_now(struct writer *writer, struct space *space);
 
+/* Before writer_start: tries once what was asked of the namespace's quarantine. */
+void writer_retry_quarantine(struct writer *writer, struct space *space);
+
 /* True when nothing of its namespaces is dirty, queued or in flight. */
 bool writer_is_drained(struct writer *writer);
 
