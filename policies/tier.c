@@ -139,6 +139,9 @@ static bool make_spaces(struct tier *tier, char *error, size_t error_size) {
 
 /* ---- Making: backends ---- */
 
+/* A store that is there answers in this time, with what refuses the start if something does. */
+enum { OPEN_PATIENCE_US = 500000 };
+
 static bool list_tables(struct tier *tier, struct tier_backend *backend) {
     backend->tables = calloc(tier->space_count, sizeof(struct backend_table *));
     if (!backend->tables)
@@ -179,11 +182,15 @@ static bool make_backend(struct tier *tier, size_t index, char *error, size_t er
     return backend->loader || out_of_memory(error, error_size);
 }
 
+/* They connect at the same time. One that is away is not waited for: it may be away for long. */
 static bool make_backends(struct tier *tier, char *error, size_t error_size) {
-    for (size_t i = 0; i < tier->options.backend_count; i++)
-        if (!make_backend(tier, i, error, error_size))
-            return false;
-    return true;
+    bool good = true;
+    for (size_t i = 0; good && i < tier->options.backend_count; i++)
+        good = make_backend(tier, i, error, error_size);
+    uint64_t until_us = monotonic_us() + OPEN_PATIENCE_US;
+    for (size_t i = 0; good && i < tier->options.backend_count; i++)
+        good = writer_await(tier->backends[i].writer, until_us, error, error_size);
+    return good;
 }
 
 /* Backends have to exist as structs before the namespaces point to them. */

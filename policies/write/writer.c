@@ -147,7 +147,7 @@ static uint64_t next_due(struct writer *writer, uint64_t now_us) {
         if (at)
             due = earlier(due, at);
     }
-    if (pending) /* at once, or when the breaker lets it */
+    if (pending || !writer->reached) /* at once, or when the breaker lets it */
         due = later(breaker_retry_at(&writer->breaker), now_us);
     due = earlier(due, barriers_deadline(writer));
     for (const struct tier_ticket *job = writer->jobs; job; job = job->next)
@@ -163,6 +163,7 @@ static void wake_stuck_workers(const struct tier *tier) {
 
 static uint64_t pass(struct writer *writer) {
     uint64_t now_us = monotonic_us(), wake_at = UINT64_MAX;
+    call_reach(writer);
     group_run(writer);
     flush_due(writer, now_us);
     touches_run(writer);
@@ -216,6 +217,7 @@ static void sleep_until(struct writer *writer, uint64_t due_us) {
 static void *writer_main(void *argument) {
     struct writer *writer = argument;
     uint64_t due_us = 0;
+    call_end_first(writer);
     pthread_mutex_lock(&writer->mutex);
     for (;;) {
         sleep_until(writer, due_us);
@@ -265,13 +267,17 @@ struct writer *writer_create(struct tier_backend *backend, char *error, size_t e
     breaker_init(&writer->breaker, monotonic_us());
     session_init(&writer->session, backend, BACKEND_WRITER, RECONNECT_AFTER);
     bool ready = init_flushers(writer) && group_init(&writer->group, writer->tier->options.cache.item_max);
-    if (!ready)
+    if (!ready) {
         snprintf(error, error_size, "Out of memory.");
-    if (!ready || !call_first(writer, error, error_size)) {
         writer_destroy(writer);
         return NULL;
     }
+    call_begin_first(writer);
     return writer;
+}
+
+bool writer_await(struct writer *writer, uint64_t until_us, char *error, size_t error_size) {
+    return call_await_first(writer, until_us, error, error_size);
 }
 
 bool writer_start(struct writer *writer) {
@@ -293,6 +299,7 @@ void writer_stop(struct writer *writer) {
 void writer_destroy(struct writer *writer) {
     if (!writer)
         return;
+    call_end_first(writer);
     session_close(&writer->session);
     for (size_t i = 0; i < writer->flusher_count; i++)
         flusher_free(&writer->flushers[i]);
@@ -319,8 +326,10 @@ void writer_retry_quarantine(struct writer *writer, struct space *space) {
             flusher_retry_quarantine(writer, &writer->flushers[i]);
 }
 
-bool writer_is_connected(const struct writer *writer) {
-    return session_is_open(&writer->session);
+bool writer_is_connected(struct writer *writer) {
+    call_end_first(writer);
+    writer->reached = session_is_open(&writer->session);
+    return writer->reached;
 }
 
 bool writer_is_drained(struct writer *writer) {

@@ -254,3 +254,37 @@ def test_after_a_clean_stop_any_policy_may_follow(serve):
 def test_a_discard_of_nothing_says_so(serve):
     server = serve(write_behind(), options=["--recover=discard:typo"])
     assert "typo" in server.log()
+
+
+# ---- While a store is away ----
+
+def over_redis(redis, **options):
+    return Config(namespace("sessions", "sess:", "write-behind", "remote", flush_delay="20ms"),
+                  namespace("files", "file:", "read-through", "remote"),
+                  backends=[section("backend", "remote", uri=redis.uri, **options)])
+
+
+def test_a_redis_that_hangs_is_not_waited_for(serve, redis):
+    """It takes connections and answers none; its timeout is longer than this test is patient."""
+    redis.pause()
+    server = serve(over_redis(redis, timeout="5m"))
+    client = server.client()
+    assert client.set("sess:a", b"1") == b"STORED"
+    assert client.get("sess:a") == b"1"
+    assert "remote" in server.log()
+    redis.resume()
+    client.sync()
+    assert redis.rows("sess:")[b"sess:a"].value == b"1"
+    assert client.ask("file:x") == ("miss", None)
+
+
+def test_several_stores_that_hang_are_not_waited_for(serve, redis):
+    redis.pause()
+    backends = [section("backend", f"remote{i}", uri=f"redis://127.0.0.1:{redis.port}/{i}", timeout="5m") for i in range(5)]
+    spaces = [namespace(f"space{i}", f"s{i}:", "write-behind", f"remote{i}", flush_delay="20ms") for i in range(5)]
+    server = serve(Config(*spaces, backends=backends))
+    client = server.client()
+    for i in range(5):
+        assert client.set(f"s{i}:a", b"1") == b"STORED"
+    redis.resume()
+    client.sync()
