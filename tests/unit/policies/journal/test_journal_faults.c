@@ -422,6 +422,17 @@ TEST(a_file_that_cannot_be_written_is_left) {
     assert_all(rig, 101, 200);
 }
 
+/* No file has grown beyond what was allocated: 1, 4 or 16 MiB. */
+static void assert_all_as_allocated(struct journal_rig *rig) {
+    struct stat status;
+    char name[64], path[400];
+    for (size_t i = 0; journal_rig_file_name(rig, i, name); i++) {
+        snprintf(path, sizeof path, "%s/%s", rig->folder, name);
+        assert_int_equal(stat(path, &status), 0);
+        assert_true(status.st_size == 1 << 20 || status.st_size == 4 << 20 || status.st_size == 16 << 20);
+    }
+}
+
 /* What a file that fails leaves behind may be longer than the file that is ready: a longer one is made. */
 TEST(a_long_record_leaves_a_failing_file_too) {
     struct fixture *fixture = *state;
@@ -438,6 +449,7 @@ TEST(a_long_record_leaves_a_failing_file_too) {
     assert_true(journal_rig_put(rig, 0, JOURNAL_OS, 3, "key", value));
     while (journal_write(journal_series(rig->journal, 0), &position) != JOURNAL_OK)
         usleep(1000);
+    assert_all_as_allocated(rig);
     journal_rig_close(rig);
     journal_rig_open(rig);
     assert_int_equal(rig->count, 3);
