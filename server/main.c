@@ -15,6 +15,7 @@
  */
 #include "policies/journal/journal.h"
 #include "policies/policy.h"
+#include "policies/write/leftover.h"
 #include "server/admin/feed.h"
 #include "server/admin/stats_detail.h"
 #include "server/admin/watch.h"
@@ -480,13 +481,19 @@ static bool prepare_process(struct program *program, char *error, size_t error_s
            listener_bind_unix(server->listener, error, error_size);
 }
 
+static int check(const struct settings *settings) {
+    if (!leftovers_check(&settings->tier, stdout, stderr))
+        return EXIT_FAILURE;
+    printf("%s: ok\n", settings->config_file);
+    return EXIT_SUCCESS;
+}
+
 static int start(struct program *program) {
     char error[ERROR_MAX];
     connect_parts(program);
     if (program->options.action == OPTIONS_CHECK) {
         fputs(config_warnings(program->config), stderr);
-        printf("%s: ok\n", program->settings.config_file);
-        return EXIT_SUCCESS;
+        return check(&program->settings);
     }
     if (!prepare_process(program, error, sizeof error))
         return complain(error, EXIT_FAILURE);

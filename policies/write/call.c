@@ -1,19 +1,33 @@
 /* SPDX-License-Identifier: MIT */
 /* See call.h. */
 #include "policies/write/call.h"
+#include "cache/base/thread.h"
 #include "policies/load/loader.h"
 #include "policies/write/internal.h"
 #include <inttypes.h>
 #include <unistd.h>
 
 enum {
-    OPEN_PATIENCE_US = 3000000,
+    HICCUP_US = 200000, /* for so long a first connection is tried again before the store counts as away */
+    HICCUP_PAUSE_US = 40000,
     UPKEEP_US = 1000000,
-    SUPERSEDED_PAUSE_US = 60000000 /* between two lines of the log */
+    SUPERSEDED_PAUSE_US = 60000000, /* between two lines of the log */
 };
 
 static const char *name_of(const struct writer *writer) {
     return writer->backend->options.store.name;
+}
+
+/* The store was reached late, and is ahead of what this server draws from its clock: another server's clock is ahead, or
+ * this one's has been set back. */
+static void tell_ahead(const struct writer *writer) {
+    uint64_t now_us = cache_time_now().us, us = version_us(writer->high_version);
+    if (us <= now_us)
+        return;
+    service_log(
+        &writer->tier->service, LOG_LEVEL_WARNING,
+        "backend %s: holds versions that are %llu ms ahead of this server's clock. Changes that were accepted since the start, before it could be asked, give way to rows that are newer by their versions; set the clocks right",
+        name_of(writer), (unsigned long long)(us - now_us) / 1000);
 }
 
 /* A connection counts only when it has said which versions the store holds: what is written from then on is
@@ -32,18 +46,64 @@ static enum backend_status open_connection(struct writer *writer) {
                  version);
         status = BACKEND_REFUSED;
     }
-    if (status != BACKEND_OK)
+    if (status != BACKEND_OK) {
         session_close(session);
-    return status;
+        return status;
+    }
+    writer->high_version = version;
+    return BACKEND_OK;
 }
 
-bool call_first(struct writer *writer, char *error, size_t error_size) {
-    uint64_t until = monotonic_us() + OPEN_PATIENCE_US;
+/* ---- The first one ---- */
+
+static void *open_first(void *argument) {
+    struct writer *writer = argument;
+    uint64_t until_us = monotonic_us() + HICCUP_US;
     enum backend_status status;
     writer->session.starting = true;
-    while ((status = open_connection(writer)) == BACKEND_TRANSIENT && monotonic_us() < until)
-        usleep(100000);
+    while ((status = open_connection(writer)) == BACKEND_TRANSIENT && monotonic_us() < until_us)
+        usleep(HICCUP_PAUSE_US);
     writer->session.starting = false;
+    pthread_mutex_lock(&writer->mutex);
+    writer->opening.status = status;
+    writer->opening.done = true;
+    pthread_cond_signal(&writer->work);
+    pthread_mutex_unlock(&writer->mutex);
+    return NULL;
+}
+
+void call_begin_first(struct writer *writer) {
+    struct opening *opening = &writer->opening;
+    opening->runs =
+        service_start_thread(&opening->thread, "opener", name_of(writer), open_first, writer) == 0;
+    if (!opening->runs)
+        open_first(writer);
+}
+
+void call_end_first(struct writer *writer) {
+    if (writer->opening.runs)
+        pthread_join(writer->opening.thread, NULL);
+    writer->opening.runs = false;
+}
+
+static bool is_done_until(struct writer *writer, uint64_t until_us) {
+    pthread_mutex_lock(&writer->mutex);
+    while (!writer->opening.done && condition_wait_until(&writer->work, &writer->mutex, until_us) == 0)
+        continue;
+    bool done = writer->opening.done;
+    pthread_mutex_unlock(&writer->mutex);
+    return done;
+}
+
+bool call_await_first(struct writer *writer, uint64_t until_us, char *error, size_t error_size) {
+    if (!is_done_until(writer, until_us)) {
+        service_log(&writer->tier->service, LOG_LEVEL_WARNING,
+                    "backend %s: has not answered yet, the start goes on without it", name_of(writer));
+        return true;
+    }
+    call_end_first(writer);
+    enum backend_status status = writer->opening.status;
+    writer->reached = status == BACKEND_OK;
     if (status == BACKEND_TRANSIENT)
         service_log(&writer->tier->service, LOG_LEVEL_WARNING, "backend %s: not available yet: %s",
                     name_of(writer), writer->session.error.message);
@@ -53,7 +113,10 @@ bool call_first(struct writer *writer, char *error, size_t error_size) {
     return false;
 }
 
+/* ---- The next ones ---- */
+
 static enum backend_status connect_again(struct writer *writer) {
+    call_end_first(writer);
     if (session_is_open(&writer->session)) {
         writer->session.connection->call_until_us = writer->call_until_us;
         return BACKEND_OK;
@@ -206,6 +269,17 @@ void call_put_off(struct space *space) {
 }
 
 /* ---- The calls ---- */
+
+void call_reach(struct writer *writer) {
+    if (writer->reached)
+        return;
+    if (!session_is_open(&writer->session) && monotonic_us() >= breaker_retry_at(&writer->breaker) &&
+        call_is_admitted(writer))
+        judged(writer, NULL, connect_again(writer));
+    writer->reached = session_is_open(&writer->session);
+    if (writer->reached)
+        tell_ahead(writer);
+}
 
 enum backend_status call_apply(struct writer *writer, struct space *space, struct mutation *mutations,
                                size_t count_mutations) {

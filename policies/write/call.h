@@ -13,10 +13,20 @@
 
 struct writer;
 
-/* The first connection. A backend that does not answer now is waited for a few seconds; then the server
- * goes on without it, and the writer goes on trying. False with a sentence in error: it refuses, and the
- * server must not start. */
-bool call_first(struct writer *writer, char *error, size_t error_size);
+/* Begins the first connection, in the background. */
+void call_begin_first(struct writer *writer);
+
+/* Waits for it until then (monotonic us). A backend that cannot be reached, or has not answered yet, does not keep
+ * the server from starting: the log says so, and the writer goes on trying. False with a sentence in error: it refuses,
+ * and the server must not start. */
+bool call_await_first(struct writer *writer, uint64_t until_us, char *error, size_t error_size);
+
+/* Waits for its end, at most as long as a call takes. Before the session is used; costs nothing later. */
+void call_end_first(struct writer *writer);
+
+/* Opens the connection if the backend has not been reached since the start, and it is time to try: versions are above
+ * what it holds as soon as it can be asked, also if nothing is to be written. */
+void call_reach(struct writer *writer);
 
 /* May the backend be asked now? If the breaker was open this is its probe. */
 bool call_is_admitted(struct writer *writer);

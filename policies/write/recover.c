@@ -23,6 +23,7 @@
  * cannot be written to now does not keep the server from starting: see docs/design.md, "Promises".
  */
 #include "policies/write/recover.h"
+#include "policies/write/leftover.h"
 #include "policies/write/places.h"
 #include "policies/write/quarantine.h"
 #include "policies/write/queue.h"
@@ -54,7 +55,7 @@ struct recovery {
     struct noted_list touches;
     struct noted_list expired; /* restored without their expiry, which has passed */
     uint64_t restored;
-    char error[640];
+    char error[1024];
 };
 
 static bool queue_restored(struct space *space, uint64_t hash) {
@@ -156,20 +157,6 @@ static bool restore_value(struct recovery *recovery, struct space *space, enum m
     return note(recovery, &recovery->expired, space, entry) && restore(recovery, space, kind, &alive);
 }
 
-/* A namespace that no longer holds writes back, but has a backend: its old changes still belong there. */
-static bool refuse_policy(struct recovery *recovery, const struct space *space) {
-    if (!space->backend)
-        snprintf(recovery->error, sizeof recovery->error,
-                 "the journal holds changes of namespace \"%s\", which has no backend any more",
-                 space->options.name);
-    else
-        snprintf(recovery->error, sizeof recovery->error,
-                 "the journal holds changes of namespace \"%s\", which is not write-behind any more: "
-                 "start once with its old policy, so that they reach the backend",
-                 space->options.name);
-    return false;
-}
-
 /* Versions of before ENTRY_VERSION_HIGHEST was known, drawn above what somebody had put into a store. */
 static bool refuse_version(struct recovery *recovery, const struct journal_record *record) {
     snprintf(recovery->error, sizeof recovery->error,
@@ -185,8 +172,11 @@ static bool replay(struct journal_replayer *self, const struct journal_record *r
     struct space *space = space_by_name(recovery->tier, record->space);
     if (!space)
         return true; /* kept and named by the journal */
-    if (!space->policy->holds_back)
-        return refuse_policy(recovery, space);
+    if (!space->policy->holds_back) {
+        leftovers_refuse(&recovery->tier->options, space->options.name, recovery->error,
+                         sizeof recovery->error);
+        return false;
+    }
     if (record->entry.version > ENTRY_VERSION_HIGHEST)
         return refuse_version(recovery, record);
     switch (record->kind) {
@@ -373,17 +363,22 @@ static bool open_journal(struct recovery *recovery, struct slice *names, struct 
                          char *error, size_t error_size) {
     struct tier *tier = recovery->tier;
     struct journal_error journal_error = {{0}};
+    struct slice discarded[TIER_DISCARDS_MAX];
+    for (size_t i = 0; i < tier->options.recovery.discard_count; i++)
+        discarded[i] = slice_string(tier->options.recovery.discard[i]);
     struct journal_options options = {.folder = tier->options.data,
                                       .series_count = tier->options.workers,
                                       .file_size = tier->options.journal_file_size,
                                       .spaces = names,
                                       .space_count = tier->space_count,
+                                      .discarded = discarded,
+                                      .discarded_count = tier->options.recovery.discard_count,
                                       .durable = on_durable,
                                       .log = on_log,
                                       .context = tier};
     for (size_t i = 0; i < tier->space_count; i++)
         names[i] = slice_string(tier->spaces[i].options.name);
-    enum journal_status status = journal_open(&options, tier->options.recover_skip_damaged,
+    enum journal_status status = journal_open(&options, tier->options.recovery.skip_damaged,
                                               &recovery->replayer, ret_found, &tier->journal, &journal_error);
     if (status == JOURNAL_OK)
         return true;

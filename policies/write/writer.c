@@ -157,6 +157,8 @@ static uint64_t next_due(struct writer *writer, uint64_t now_us) {
         else
             pending = earlier(pending, later(breaker_retry_at(&space->write_breaker), now_us));
     }
+    if (!writer->reached)
+        pending = earlier(pending, now_us);
     if (pending != UINT64_MAX) /* nothing else is due before the breaker of the backend lets it */
         due = later(breaker_retry_at(&writer->breaker), earlier(due, pending));
     due = earlier(due, barriers_deadline(writer));
@@ -173,6 +175,7 @@ static void wake_stuck_workers(const struct tier *tier) {
 
 static uint64_t pass(struct writer *writer) {
     uint64_t now_us = monotonic_us(), wake_at = UINT64_MAX;
+    call_reach(writer);
     group_run(writer);
     flush_due(writer, now_us);
     touches_run(writer);
@@ -226,6 +229,7 @@ static void sleep_until(struct writer *writer, uint64_t due_us) {
 static void *writer_main(void *argument) {
     struct writer *writer = argument;
     uint64_t due_us = 0;
+    call_end_first(writer);
     pthread_mutex_lock(&writer->mutex);
     for (;;) {
         sleep_until(writer, due_us);
@@ -275,13 +279,17 @@ struct writer *writer_create(struct tier_backend *backend, char *error, size_t e
     breaker_init(&writer->breaker, monotonic_us());
     session_init(&writer->session, backend, BACKEND_WRITER, RECONNECT_AFTER);
     bool ready = init_flushers(writer) && group_init(&writer->group, writer->tier->options.cache.item_max);
-    if (!ready)
+    if (!ready) {
         snprintf(error, error_size, "Out of memory.");
-    if (!ready || !call_first(writer, error, error_size)) {
         writer_destroy(writer);
         return NULL;
     }
+    call_begin_first(writer);
     return writer;
+}
+
+bool writer_await(struct writer *writer, uint64_t until_us, char *error, size_t error_size) {
+    return call_await_first(writer, until_us, error, error_size);
 }
 
 bool writer_start(struct writer *writer) {
@@ -303,6 +311,7 @@ void writer_stop(struct writer *writer) {
 void writer_destroy(struct writer *writer) {
     if (!writer)
         return;
+    call_end_first(writer);
     session_close(&writer->session);
     for (size_t i = 0; i < writer->flusher_count; i++)
         flusher_free(&writer->flushers[i]);
@@ -323,8 +332,16 @@ bool writer_flush_now(struct writer *writer, struct space *space) {
     return true;
 }
 
-bool writer_is_connected(const struct writer *writer) {
-    return session_is_open(&writer->session);
+void writer_retry_quarantine(struct writer *writer, struct space *space) {
+    for (size_t i = 0; i < writer->flusher_count; i++)
+        if (writer->flushers[i].space == space)
+            flusher_retry_quarantine(writer, &writer->flushers[i]);
+}
+
+bool writer_is_connected(struct writer *writer) {
+    call_end_first(writer);
+    writer->reached = session_is_open(&writer->session);
+    return writer->reached;
 }
 
 bool writer_is_drained(struct writer *writer) {

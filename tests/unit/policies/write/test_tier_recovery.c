@@ -377,6 +377,16 @@ RIG_TEST(the_first_read_is_as_new_as_the_store, write_behind) {
     rig_assert_row(rig, "put", "newer");
 }
 
+/* The same where it takes long to answer, longer than a start without changes to recover waits. */
+RIG_TEST(the_first_read_waits_for_a_slow_store, write_behind) {
+    write_and_get_ahead(rig);
+    faulty_delay(rig->faulty, FAULTY_OPEN, 900);
+    rig_start(rig);
+    faulty_delay(rig->faulty, FAULTY_OPEN, 0);
+    rig_expect(rig, "get put", "new");
+    rig_expect(rig, "get gone", "MISS");
+}
+
 /* A store that cannot be written to at the start: the journal's word, until it can be. */
 RIG_TEST(the_journal_counts_while_the_store_is_not_writable, write_behind) {
     for (int connected = 0; connected < 2; connected++) {
@@ -807,6 +817,7 @@ int main(void) {
         RECOVERY_CASE(touches_come_back),
         RECOVERY_CASE(a_recovered_touch_waits_for_an_absent_backend),
         RECOVERY_CASE(the_first_read_is_as_new_as_the_store),
+        RECOVERY_CASE(the_first_read_waits_for_a_slow_store),
         RECOVERY_CASE(the_journal_counts_while_the_store_is_not_writable),
         RECOVERY_CASE(a_touch_of_what_the_store_has_brings_no_old_value_back),
         RECOVERY_CASE(what_was_touched_in_time_is_alive),
