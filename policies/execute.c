@@ -26,12 +26,14 @@ static enum look refuse(struct execution *e, enum outcome_error kind, const char
 }
 
 /* Parks for a load. keep: a copy is wanted even if memory takes the entry, because it did not stay there
- * before. */
+ * before. A remembered absence goes first, so that what the backend says can take its place. */
 static enum look ask(struct execution *e) {
     struct tier_ticket *ticket = e->ticket;
     uint8_t tries = e->load ? (uint8_t)(ticket->tries + 1) : 0;
     if (tries >= TRIES_MAX)
         return refuse(e, ERROR_TOO_BUSY, "SERVER_ERROR the key is changing too fast, try again");
+    if (cache_is_absence(&e->outcome->cursor))
+        cache_forget(&e->outcome->cursor);
     if (!ticket_want(ticket, e->request, e->outcome->cursor.stamp, tries > 0))
         return refuse(e, ERROR_NO_MEMORY, REPLY_NO_MEMORY);
     ticket->tries = tries;
@@ -76,18 +78,8 @@ static enum look use_load(struct execution *e) {
     return LOOK_READY;
 }
 
-enum look execution_look(struct execution *e) {
-    struct cache_cursor *cursor = &e->outcome->cursor;
-    switch (cache_seek(e->worker->tier->cache, e->space->number, e->request->key, e->request->hash,
-                       &e->worker->now, cursor)) {
-    case CACHE_PRESENT:
-        e->base = &cursor->view;
-        return LOOK_READY;
-    case CACHE_GONE:
-        return LOOK_READY;
-    case CACHE_UNKNOWN:
-        break;
-    }
+/* Memory alone does not know enough of the key for this request. */
+static enum look look_further(struct execution *e) {
     if (!e->space->backend)
         return LOOK_READY;
     enum need need = evaluate_need(e->request);
@@ -96,6 +88,23 @@ enum look execution_look(struct execution *e) {
         return LOOK_READY;
     }
     return e->load ? use_load(e) : ask(e);
+}
+
+enum look execution_look(struct execution *e) {
+    struct cache_cursor *cursor = &e->outcome->cursor;
+    switch (cache_seek(e->worker->tier->cache, e->space->number, e->request->key, e->request->hash,
+                       &e->worker->now, cursor)) {
+    case CACHE_PRESENT:
+        e->base = &cursor->view;
+        return LOOK_READY;
+    case CACHE_GONE: /* others may have inserted the row since its absence was seen: a read alone may be that late */
+        if (!cache_is_absence(cursor) || evaluate_is_read(e->request))
+            return LOOK_READY;
+        break;
+    case CACHE_UNKNOWN:
+        break;
+    }
+    return look_further(e);
 }
 
 /* ---- Evaluating and changing ---- */

@@ -74,11 +74,61 @@ RIG_TEST(an_absence_is_remembered, read_through) {
     rig_start(rig);
     rig_expect(rig, "get nothing", "MISS");
     rig_expect(rig, "get nothing", "MISS");
-    rig_expect(rig, "replace nothing 1", "NOT_STORED");
     assert_int_equal(memory_store_counts(rig->store).keys, 1);
     rig_put_row(rig, "nothing", "something");
-    rig_expect(rig, "delete nothing", "DELETED"); /* the absence is forgotten first */
+    rig_expect(rig, "get nothing", "MISS");       /* a read believes it */
+    rig_expect(rig, "delete nothing", "DELETED"); /* a change does not */
     rig_expect(rig, "get nothing", "something");
+}
+
+/* Another program inserts a row whose absence is remembered: reads may be late, changes may not. */
+RIG_TEST(a_change_does_not_believe_a_remembered_absence, write_behind) {
+    static const char *const changes[][2] = {
+        {"add row 2", "NOT_STORED"},   {"replace row 2", "STORED"}, {"delete row", "DELETED"},
+        {"touch row 1000", "TOUCHED"}, {"incr row 1", "42"},        {"append row 0", "STORED"},
+        {"gat row 1000", "41"},        {"cas row 2 1", "EXISTS"},   {"vivify row 100", "41"}};
+    const struct policy *policies[] = {&policy_read_through, &policy_write_through, &policy_write_behind};
+    for (size_t i = 0; i < 3 * sizeof changes / sizeof changes[0]; i++) {
+        rig_renew(rig, policies[i % 3]);
+        rig->spaces[0].negative_ttl = 60000;
+        rig_start(rig);
+        rig_expect(rig, "get row", "MISS");
+        rig_put_row(rig, "row", "41");
+        rig_expect(rig, "get row", "MISS");
+        rig_expect(rig, changes[i / 3][0], changes[i / 3][1]);
+        if (strcmp(changes[i / 3][1], "NOT_STORED") == 0)
+            rig_expect(rig, "get row", "41"); /* and what it learnt, reads know as well */
+    }
+}
+
+/* With existence = memory a delete is answered NOT_FOUND, but the row goes all the same. */
+RIG_TEST(a_remembered_absence_does_not_protect_a_row_from_a_delete, write_behind) {
+    const struct policy *policies[] = {&policy_write_through, &policy_write_behind};
+    for (int i = 0; i < 2; i++) {
+        rig_renew(rig, policies[i]);
+        rig->spaces[0].negative_ttl = 60000;
+        rig->spaces[0].existence = EXISTENCE_MEMORY;
+        rig_start(rig);
+        rig_expect(rig, "get row", "MISS");
+        rig_put_row(rig, "row", "1");
+        rig_expect(rig, "delete row", "NOT_FOUND");
+        rig_do(rig, "sync");
+        rig_assert_row(rig, "row", NULL);
+    }
+}
+
+/* The absence that the change has just seen is remembered again, and is believed by this change: it is current. */
+RIG_TEST(a_change_over_an_absence_asks_once, write_behind) {
+    rig->spaces[0].negative_ttl = 60000;
+    rig_start(rig);
+    rig_expect(rig, "get nothing", "MISS");
+    rig_expect(rig, "replace nothing 1", "NOT_STORED");
+    assert_int_equal(memory_store_counts(rig->store).keys, 2);
+    rig_expect(rig, "get nothing", "MISS");
+    assert_int_equal(memory_store_counts(rig->store).keys, 2);
+    rig_expect(rig, "add nothing 1", "STORED");
+    rig_expect(rig, "get nothing", "1");
+    assert_int_equal(memory_store_counts(rig->store).keys, 3);
 }
 
 /* ---- write-through ---- */
@@ -546,6 +596,9 @@ int main(void) {
         RIG_CASE(read_through_changes_memory_over_what_the_backend_has),
         RIG_CASE(a_delete_refuses_a_late_fill),
         RIG_CASE(an_absence_is_remembered),
+        RIG_CASE(a_change_does_not_believe_a_remembered_absence),
+        RIG_CASE(a_remembered_absence_does_not_protect_a_row_from_a_delete),
+        RIG_CASE(a_change_over_an_absence_asks_once),
         RIG_CASE(write_through_is_in_the_backend_when_it_is_answered),
         RIG_CASE(write_through_looks_at_the_row_first),
         RIG_CASE(what_clients_compare_survives_an_eviction),
