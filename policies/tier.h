@@ -145,6 +145,18 @@ void tier_flush_all(struct tier_worker *worker, uint32_t at);
 /* A flush_all that is not allowed counts all the same. */
 void tier_count_flush(struct tier_worker *worker);
 
+/* What became of tier_forget. */
+enum tier_forgetting {
+    TIER_FORGOTTEN,
+    TIER_KNEW_NOTHING,
+    TIER_HOLDS_BACK, /* the backend has yet to learn what memory holds of the key: it stays */
+};
+
+/* forget: drops what memory knows of a key, an absence included, whatever the policy, and what is being loaded of it.
+ * Row and journal stay as they are. *ret_space: the key's namespace. Counts as no access. */
+enum tier_forgetting tier_forget(struct tier_worker *worker, struct slice key,
+                                 const struct space_options **ret_space);
+
 /* quarantine <list|retry|drop> <namespace> [key]: appends text lines (CRLF) to out and returns true, or false
  * with ret_error (a whole reply line). */
 bool tier_quarantine(struct tier_worker *worker, struct slice argument, FILE *out, const char **ret_error);

@@ -315,6 +315,81 @@ RIG_TEST(memory_alone_says_what_exists, write_behind) {
     rig_expect(rig, "get touched", "x");
 }
 
+/* ---- forget ---- */
+
+/* A row that another program has changed is read as it is now, under every policy, and no row is touched. */
+RIG_TEST(a_forgotten_key_is_read_again, write_behind) {
+    const struct policy *policies[] = {&policy_read_through, &policy_write_through, &policy_write_behind};
+    for (int i = 0; i < 3; i++) {
+        rig_renew(rig, policies[i]);
+        rig->spaces[0].negative_ttl = 60000;
+        rig_start(rig);
+        rig_put_row(rig, "row", "old");
+        rig_expect(rig, "get row", "old");
+        rig_expect(rig, "get absent", "MISS");
+        rig_put_row(rig, "row", "new");
+        rig_put_row(rig, "absent", "there");
+        rig_expect(rig, "get row", "old");
+        rig_expect(rig, "get absent", "MISS");
+        rig_expect(rig, "forget row", "FORGOTTEN");
+        rig_expect(rig, "forget absent", "FORGOTTEN");
+        rig_expect(rig, "forget row", "NOT_FOUND");
+        rig_expect(rig, "get row", "new");
+        rig_expect(rig, "get absent", "there");
+        assert_int_equal(rig_mutations(rig), 0);
+    }
+}
+
+RIG_TEST(without_a_backend_a_forgotten_key_is_gone, cache_aside) {
+    rig_start(rig);
+    rig_expect(rig, "set a 1", "STORED");
+    rig_expect(rig, "forget a", "FORGOTTEN");
+    rig_expect(rig, "get a", "MISS");
+}
+
+/* Whatever was acknowledged stays until the backend has it: a value, a delete, a touch; waiting or on its way. */
+RIG_TEST(what_the_backend_has_not_got_is_not_forgotten, write_behind) {
+    rig->spaces[0].flush_delay = 60000;
+    rig_start(rig);
+    rig_put_row(rig, "deleted", "x");
+    rig_put_row(rig, "touched", "x");
+    rig_expect(rig, "set stored 1", "STORED");
+    rig_expect(rig, "delete deleted", "DELETED");
+    rig_expect(rig, "touch touched 1000", "TOUCHED");
+    faulty_hold(rig->faulty, FAULTY_APPLY, true);
+    struct rig_call *sync = rig_begin(rig, 0, "sync");
+    rig_expect(rig, "forget stored", "HELD_BACK");
+    faulty_wait_held(rig->faulty, FAULTY_APPLY);
+    rig_expect(rig, "forget stored", "HELD_BACK");
+    rig_expect(rig, "forget deleted", "HELD_BACK");
+    rig_expect(rig, "forget touched", "HELD_BACK");
+    rig_expect(rig, "get stored", "1");
+    faulty_hold(rig->faulty, FAULTY_APPLY, false);
+    rig_finish(sync);
+    rig_expect(rig, "forget stored", "FORGOTTEN");
+    rig_expect(rig, "forget deleted", "NOT_FOUND"); /* once written, nothing is known of it */
+    rig_expect(rig, "forget touched", "FORGOTTEN");
+    rig_expect(rig, "get stored", "1");
+    rig_expect(rig, "get deleted", "MISS");
+    assert_true(rig_row_expiry(rig, "touched") > 1000);
+}
+
+/* A load that was under way when the key was forgotten does not bring back what was there before. */
+RIG_TEST(forgetting_refuses_a_late_fill, read_through) {
+    rig->options.workers = 2;
+    rig_start(rig);
+    rig_put_row(rig, "row", "old");
+    faulty_hold(rig->faulty, FAULTY_LOAD, true);
+    struct rig_call *get = rig_begin(rig, 0, "get row");
+    faulty_wait_held(rig->faulty, FAULTY_LOAD);
+    struct rig_call *forgets = rig_begin(rig, 1, "forget row");
+    assert_string_equal(rig_finish(forgets), "NOT_FOUND");
+    uint64_t asked = memory_store_counts(rig->store).keys;
+    faulty_hold(rig->faulty, FAULTY_LOAD, false);
+    assert_string_equal(rig_finish(get), "old");
+    assert_true(memory_store_counts(rig->store).keys >= asked + 2); /* the first answer was not good enough */
+}
+
 /* While the backend is away: what memory has kept of a row does not outlive a touch, no touch is dropped, and
  * what is loaded before the touch has reached the row has its expiry already. */
 RIG_TEST(blind_touches_wait_for_the_backend, write_behind) {
@@ -610,6 +685,10 @@ int main(void) {
         RIG_CASE(write_behind_looks_at_the_row_first),
         RIG_CASE(memory_alone_says_what_exists),
         RIG_CASE(blind_touches_wait_for_the_backend),
+        RIG_CASE(a_forgotten_key_is_read_again),
+        RIG_CASE(without_a_backend_a_forgotten_key_is_gone),
+        RIG_CASE(what_the_backend_has_not_got_is_not_forgotten),
+        RIG_CASE(forgetting_refuses_a_late_fill),
         RIG_CASE(small_touches_add_up),
         RIG_CASE(a_placeholder_does_not_hide_a_row),
         RIG_CASE(a_placeholder_may_take_the_place_of_a_pending_delete),
