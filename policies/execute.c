@@ -2,6 +2,7 @@
 /* See execute.h. Everything here runs on a worker; between execution_look and execution_done the key's shard
  * is locked, so nothing here blocks, allocates or logs. */
 #include "policies/execute.h"
+#include "policies/load/loader.h"
 #include <assert.h>
 
 enum { TRIES_MAX = 16 }; /* loads of one key for one request before it is given up */
@@ -78,12 +79,23 @@ static enum look use_load(struct execution *e) {
     return LOOK_READY;
 }
 
+/* What overwrites needs to know nothing of the row. But where the namespace says so, and there is reason to think that
+ * the backend is away, it is asked all the same, and if it cannot be, the store is refused: a client may have taken its
+ * failed read for a miss. */
+static bool may_stay_unknown(const struct execution *e) {
+    const struct space_options *options = &e->space->options;
+    enum need need = evaluate_need(e->request);
+    if (need == NEED_ENTRY || (need == NEED_EXISTENCE && options->existence == EXISTENCE_BACKEND))
+        return false;
+    return options->unknown_set == UNKNOWN_SET_ACCEPT || command_kind(e->request->command) != KIND_STORE ||
+           !loader_is_in_doubt(e->space->backend->loader);
+}
+
 /* Memory alone does not know enough of the key for this request. */
 static enum look look_further(struct execution *e) {
     if (!e->space->backend)
         return LOOK_READY;
-    enum need need = evaluate_need(e->request);
-    if (need == NEED_NOTHING || (need == NEED_EXISTENCE && e->space->options.existence == EXISTENCE_MEMORY)) {
+    if (may_stay_unknown(e)) {
         e->unknown = true;
         return LOOK_READY;
     }

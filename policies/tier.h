@@ -110,6 +110,10 @@ enum tier_status tier_execute(struct tier_worker *worker, struct tier_ticket *ti
 
 void tier_release(struct outcome *outcome);
 
+/* Must an error of this request end its connection instead of being told (on_backend_down = "close")? So it is for get,
+ * gat and mg, whose errors many clients take for a miss. */
+bool tier_closes_on_error(const struct request *request);
+
 /* After a request parked, for those that follow it on the same connection, in their order, until one answers
  * false: a read whose key is not in memory, behind parked reads, is loaded together with them; a
  * write-through change behind parked ones is made together with them, and its answer comes back with the
@@ -200,7 +204,8 @@ void tier_reset_stats(struct tier *tier); /* tier_counters and the cache's begin
 #define TIER_COUNTERS_OF_OUR_OWN(X)                                                                          \
     X(loads)                                                                                                 \
     X(load_errors)                                                                                           \
-    X(parked)
+    X(parked)                                                                                                \
+    X(closed_reads)
 #define TIER_COUNTERS(X) TIER_COUNTERS_OF_GETS(X) TIER_COUNTERS_OF_CHANGES(X) TIER_COUNTERS_OF_OUR_OWN(X)
 
 /* Summed over workers. */

@@ -136,6 +136,10 @@ void tier_release(struct outcome *outcome) {
     outcome->holds_lock = false;
 }
 
+bool tier_closes_on_error(const struct request *request) {
+    return request->space->options.on_backend_down == DOWN_CLOSE && command_is_lookup(request->command);
+}
+
 static void anticipate_read(struct tier_worker *worker, struct tier_ticket *ticket,
                             const struct request *request) {
     struct cache_cursor cursor;

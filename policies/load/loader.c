@@ -56,6 +56,7 @@ struct loader {
     pthread_t preloader; /* ends when all is preloaded */
     bool wants_preload, preload_waits, preloads;
     atomic_bool stop;
+    atomic_bool in_doubt; /* the last call of the backend failed, or there was none yet */
 
     pthread_mutex_t mutex;
     pthread_cond_t work;
@@ -367,6 +368,7 @@ static void report(struct reader *reader, enum backend_status status) {
     } else {
         breaker_success(&loader->breaker);
     }
+    atomic_store_explicit(&loader->in_doubt, status == BACKEND_TRANSIENT, memory_order_relaxed);
     pthread_mutex_unlock(&loader->mutex);
     if (opened)
         service_log(&loader->backend->tier->service, LOG_LEVEL_WARNING,
@@ -374,7 +376,16 @@ static void report(struct reader *reader, enum backend_status status) {
                     loader->backend->options.store.name, reader->session.error.message);
 }
 
+bool loader_is_in_doubt(const struct loader *loader) {
+    return atomic_load_explicit(&loader->in_doubt, memory_order_relaxed);
+}
+
+void loader_doubt(struct loader *loader) {
+    atomic_store_explicit(&loader->in_doubt, true, memory_order_relaxed);
+}
+
 void loader_backend_answers(struct loader *loader) {
+    atomic_store_explicit(&loader->in_doubt, false, memory_order_relaxed);
     if (breaker_state(&loader->breaker) == BREAKER_CLOSED)
         return;
     pthread_mutex_lock(&loader->mutex);
@@ -398,6 +409,7 @@ static void sort_out(struct loader *loader, struct batch *batch) {
         done.flights[0] = flight;
         done.count = 1;
         if (now_us >= flight->deadline_us) {
+            loader_doubt(loader);
             fail_batch(loader, &done);
         } else if (!quarantine_has(batch->space->quarantine, slice_of(flight->key, flight->key_size))) {
             batch->flights[kept++] = flight;
@@ -488,6 +500,7 @@ struct loader *loader_create(struct tier_backend *backend) {
     pthread_mutex_init(&loader->mutex, NULL);
     pthread_cond_init(&loader->work, NULL);
     breaker_init(&loader->breaker, monotonic_us());
+    atomic_init(&loader->in_doubt, true);
     if (!loader->readers || !loader->lines) {
         loader_destroy(loader);
         return NULL;

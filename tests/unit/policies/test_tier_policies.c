@@ -584,6 +584,57 @@ RIG_TEST(unknown_is_not_a_miss, write_behind) {
     }
 }
 
+/* unknown_set = "refuse": nothing is stored over a row that cannot be looked at. What memory knows is changed as ever, and
+ * while the backend answers, a set of an unknown key asks nothing. */
+RIG_TEST(a_set_over_an_unknown_row_is_refused_while_the_backend_is_down, write_behind) {
+    const enum existence decided_by[] = {EXISTENCE_BACKEND, EXISTENCE_MEMORY};
+    for (int i = 0; i < 2; i++) {
+        rig_renew(rig, &policy_write_behind);
+        rig->spaces[0].unknown_set = UNKNOWN_SET_REFUSE;
+        rig->spaces[0].existence = decided_by[i];
+        rig_start(rig);
+        rig_put_row(rig, "row", "1");
+        rig_expect(rig, "set first 1", "STORED"); /* the first of all asks whether the backend is there */
+        rig_do(rig, "sync");
+        uint64_t asked = memory_store_counts(rig->store).keys;
+        rig_expect(rig, "set known 1", "STORED");
+        assert_int_equal(memory_store_counts(rig->store).keys, asked);
+        rig_do(rig, "sync");
+        faulty_fail_all(rig->faulty, FAULTY_ANY, BACKEND_TRANSIENT);
+        assert_memory_equal(rig_do(rig, "get row"), "SERVER_ERROR", 12);
+        assert_memory_equal(rig_do(rig, "set row 2"), "SERVER_ERROR", 12);
+        assert_memory_equal(rig_do(rig, "add row 2"), "SERVER_ERROR", 12);
+        rig_expect(rig, "set known 2", "STORED");
+        rig_expect(rig, "get known", "2");
+        faulty_fail_all(rig->faulty, FAULTY_ANY, BACKEND_OK);
+        eventually(strcmp(rig_do(rig, "set row 3"), "STORED") == 0);
+        rig_do(rig, "sync");
+        rig_assert_row(rig, "row", "3");
+    }
+}
+
+/* Also where nothing was read yet, and where only the writer has noticed that the backend is away. */
+RIG_TEST(a_set_finds_out_whether_the_backend_is_there, write_behind) {
+    for (int noticed = 0; noticed < 2; noticed++) {
+        rig_renew(rig, &policy_write_behind);
+        rig->spaces[0].unknown_set = UNKNOWN_SET_REFUSE;
+        rig->spaces[0].flush_delay = 10;
+        rig_start(rig);
+        if (noticed) {
+            rig_expect(rig, "set known 1", "STORED");
+            rig_do(rig, "sync");
+        }
+        faulty_fail_all(rig->faulty, FAULTY_ANY, BACKEND_TRANSIENT);
+        if (noticed) {
+            rig_expect(rig, "set known 2", "STORED");
+            eventually(rig_stat(rig, "store:write_failures") > 0);
+        }
+        assert_memory_equal(rig_do(rig, "set unknown 1"), "SERVER_ERROR", 12);
+        faulty_fail_all(rig->faulty, FAULTY_ANY, BACKEND_OK);
+        eventually(strcmp(rig_do(rig, "set unknown 1"), "STORED") == 0);
+    }
+}
+
 /* on_backend_down = "stale": what has outstayed max_residency is shown while the backend cannot be asked. */
 RIG_TEST(stale_entries_are_read_while_the_backend_is_down, write_behind) {
     const struct policy *policies[] = {&policy_read_through, &policy_write_through, &policy_write_behind};
@@ -699,6 +750,8 @@ int main(void) {
         RIG_CASE(a_long_pipeline_of_changes_keeps_its_order),
         RIG_CASE(a_set_refuses_a_late_fill),
         RIG_CASE(unknown_is_not_a_miss),
+        RIG_CASE(a_set_over_an_unknown_row_is_refused_while_the_backend_is_down),
+        RIG_CASE(a_set_finds_out_whether_the_backend_is_there),
         RIG_CASE(stale_entries_are_read_while_the_backend_is_down),
         RIG_CASE(nobody_sees_a_stale_entry_after_a_change),
         RIG_CASE(reads_recover),
