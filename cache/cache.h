@@ -147,6 +147,11 @@ struct cache_cursor {
 enum cache_presence cache_seek(struct cache *cache, int space, struct slice key, uint64_t hash,
                                const struct cache_time *now, struct cache_cursor *ret_cursor);
 
+/* True: the cursor found a remembered absence (cache_fill_absent): at some moment the backend had no such row. */
+static inline bool cache_is_absence(const struct cache_cursor *cursor) {
+    return cursor->presence == CACHE_GONE && cursor->view.state == CACHE_CLEAN;
+}
+
 /* cache_seek for a get: on CACHE_PRESENT only value, version, client_cas, flags and large of the view are
  * filled. */
 enum cache_presence cache_seek_value(struct cache *cache, int space, struct slice key, uint64_t hash,
@@ -199,7 +204,8 @@ void cache_set_ttl_only(struct cache_cursor *cursor);
  * not. */
 enum cache_status cache_bury(struct cache_cursor *cursor, uint64_t version);
 
-/* Forgets the entry, whatever its state. To be called also when there is none: it refuses late fills. */
+/* Forgets the entry, whatever its state. To be called also when there is none: it refuses late fills. The cursor's stamp
+ * is that of the key from now on. */
 void cache_forget(struct cache_cursor *cursor);
 
 /* Draws the next version of the key's shard: larger than every one drawn or seen there. */

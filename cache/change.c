@@ -292,6 +292,7 @@ void cache_forget(struct cache_cursor *cursor) {
     cursor->ref = REF_NONE;
     cursor->presence = CACHE_UNKNOWN;
     change_end(cursor, CACHE_OK, true);
+    cursor->stamp = *shard_change_counter(cursor->shard, cursor->hash) + 1ull;
 }
 
 /* ---- Filling ---- */

@@ -82,6 +82,7 @@ struct command_row {
     X(SHUTDOWN, "shutdown", .may_be_indented = true) /* "shutdown noreply" is a mode that does not exist */  \
     X(SYNC, "sync", .may_be_indented = true, .takes_noreply = true)                                          \
     X(QUARANTINE, "quarantine", .may_be_indented = true, .takes_noreply = true)                              \
+    X(FORGET, "forget", .may_be_indented = true) /* "forget noreply" is about the key noreply */             \
     X(LRU_CRAWLER, "lru_crawler", .may_be_indented = true, .takes_noreply = true)                            \
     /* known to memcached, and about parts that do not exist here */                                         \
     X(SLABS, "slabs", .may_be_indented = true, .takes_noreply = true)                                        \

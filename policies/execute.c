@@ -2,6 +2,7 @@
 /* See execute.h. Everything here runs on a worker; between execution_look and execution_done the key's shard
  * is locked, so nothing here blocks, allocates or logs. */
 #include "policies/execute.h"
+#include "policies/load/loader.h"
 #include "policies/row.h"
 #include <assert.h>
 
@@ -27,12 +28,14 @@ static enum look refuse(struct execution *e, enum outcome_error kind, const char
 }
 
 /* Parks for a load. keep: a copy is wanted even if memory takes the entry, because it did not stay there
- * before. */
+ * before. A remembered absence goes first, so that what the backend says can take its place. */
 static enum look ask(struct execution *e) {
     struct tier_ticket *ticket = e->ticket;
     uint8_t tries = e->load ? (uint8_t)(ticket->tries + 1) : 0;
     if (tries >= TRIES_MAX)
         return refuse(e, ERROR_TOO_BUSY, "SERVER_ERROR the key is changing too fast, try again");
+    if (cache_is_absence(&e->outcome->cursor))
+        cache_forget(&e->outcome->cursor);
     if (!ticket_want(ticket, e->request, e->outcome->cursor.stamp, tries > 0))
         return refuse(e, ERROR_NO_MEMORY, REPLY_NO_MEMORY);
     ticket->tries = tries;
@@ -88,6 +91,34 @@ static enum look use_load(struct execution *e) {
     return LOOK_READY;
 }
 
+static bool is_known_to_answer(const struct space *space) {
+    return !loader_is_in_doubt(space->backend->loader) &&
+           breaker_state(&space->read_breaker) == BREAKER_CLOSED;
+}
+
+/* What overwrites needs to know nothing of the row. But where the namespace says so, and there is reason to think that
+ * the backend is away, it is asked all the same, and if it cannot be, the store is refused: a client may have taken its
+ * failed read for a miss. */
+static bool may_stay_unknown(const struct execution *e) {
+    const struct space_options *options = &e->space->options;
+    enum need need = evaluate_need(e->request);
+    if (need == NEED_ENTRY || (need == NEED_EXISTENCE && options->existence == EXISTENCE_BACKEND))
+        return false;
+    return options->unknown_set == UNKNOWN_SET_ACCEPT || command_kind(e->request->command) != KIND_STORE ||
+           is_known_to_answer(e->space);
+}
+
+/* Memory alone does not know enough of the key for this request. */
+static enum look look_further(struct execution *e) {
+    if (!e->space->backend)
+        return LOOK_READY;
+    if (may_stay_unknown(e)) {
+        e->unknown = true;
+        return LOOK_READY;
+    }
+    return e->load ? use_load(e) : ask(e);
+}
+
 enum look execution_look(struct execution *e) {
     struct cache_cursor *cursor = &e->outcome->cursor;
     switch (cache_seek(e->worker->tier->cache, e->space->number, e->request->key, e->request->hash,
@@ -95,19 +126,14 @@ enum look execution_look(struct execution *e) {
     case CACHE_PRESENT:
         e->base = &cursor->view;
         return LOOK_READY;
-    case CACHE_GONE:
-        return LOOK_READY;
+    case CACHE_GONE: /* others may have inserted the row since its absence was seen: a read alone may be that late */
+        if (!cache_is_absence(cursor) || evaluate_is_read(e->request))
+            return LOOK_READY;
+        break;
     case CACHE_UNKNOWN:
         break;
     }
-    if (!e->space->backend)
-        return LOOK_READY;
-    enum need need = evaluate_need(e->request);
-    if (need == NEED_NOTHING || (need == NEED_EXISTENCE && e->space->options.existence == EXISTENCE_MEMORY)) {
-        e->unknown = true;
-        return LOOK_READY;
-    }
-    return e->load ? use_load(e) : ask(e);
+    return look_further(e);
 }
 
 /* ---- Evaluating and changing ---- */

@@ -4,7 +4,8 @@
 
 static const char *const eviction_words[] = {"lru", "s3-fifo", NULL};
 static const char *const existence_words[] = {"backend", "memory", NULL};
-static const char *const down_words[] = {"error", "miss", "stale", NULL};
+static const char *const down_words[] = {"error", "miss", "stale", "close", NULL};
+static const char *const unknown_set_words[] = {"accept", "refuse", NULL};
 static const char *const full_words[] = {"wait", "write-through", "reject", NULL};
 
 #define IN(member) offsetof(struct space_options, member)
@@ -25,6 +26,8 @@ const struct setting space_settings[] = {
      .need = SPACE_NEEDS_BACKEND},
     {"on_backend_down", SETTING_WORD, IN(on_backend_down), .words = down_words, .standard = DOWN_ERROR,
      .need = SPACE_NEEDS_BACKEND},
+    {"unknown_set", SETTING_WORD, IN(unknown_set), .words = unknown_set_words, .standard = UNKNOWN_SET_ACCEPT,
+     .need = SPACE_NEEDS_HOLDING_BACK},
     {"flush_delay", SETTING_MILLISECONDS, IN(flush_delay), 1, DAY_MS, .standard = 1000,
      .need = SPACE_NEEDS_HOLDING_BACK},
     {"flush_batch", SETTING_COUNT, IN(flush_batch), 1, 1000000, .standard = 200000,

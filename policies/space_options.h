@@ -11,7 +11,8 @@
 #include "policies/journal/journal.h"
 
 enum existence { EXISTENCE_BACKEND, EXISTENCE_MEMORY };
-enum on_backend_down { DOWN_ERROR, DOWN_MISS, DOWN_STALE };
+enum on_backend_down { DOWN_ERROR, DOWN_MISS, DOWN_STALE, DOWN_CLOSE };
+enum unknown_set { UNKNOWN_SET_ACCEPT, UNKNOWN_SET_REFUSE };
 enum on_full { FULL_WAIT, FULL_WRITE_THROUGH, FULL_REJECT };
 
 /* What a setting of a namespace needs in order to mean something (setting.need). */
@@ -41,7 +42,8 @@ struct space_options {
     uint32_t touch_slack;
     enum existence existence;
     enum on_backend_down on_backend_down;
-    uint32_t flush_delay; /* ms */
+    enum unknown_set unknown_set; /* a store over a row that cannot be looked at */
+    uint32_t flush_delay;         /* ms */
     uint32_t flush_batch; /* entries: as many are due at once, and at most as many are collected together */
     size_t dirty_limit;   /* bytes */
     uint32_t dirty_age_limit; /* ms: older than this counts as full; 0: no bound */

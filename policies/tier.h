@@ -122,6 +122,10 @@ enum tier_status tier_execute(struct tier_worker *worker, struct tier_ticket *ti
 
 void tier_release(struct outcome *outcome);
 
+/* Must an error of this request end its connection instead of being told (on_backend_down = "close")? So it is for get,
+ * gat and mg, whose errors many clients take for a miss. */
+bool tier_closes_on_error(const struct request *request);
+
 /* After a request parked, for those that follow it on the same connection, in their order, until one answers
  * false: a read whose key is not in memory, behind parked reads, is loaded together with them; a
  * write-through change behind parked ones is made together with them, and its answer comes back with the
@@ -156,6 +160,18 @@ enum tier_status tier_sync(struct tier_worker *worker, struct tier_ticket *ticke
 void tier_flush_all(struct tier_worker *worker, uint32_t at);
 /* A flush_all that is not allowed counts all the same. */
 void tier_count_flush(struct tier_worker *worker);
+
+/* What became of tier_forget. */
+enum tier_forgetting {
+    TIER_FORGOTTEN,
+    TIER_KNEW_NOTHING,
+    TIER_HOLDS_BACK, /* the backend has yet to learn what memory holds of the key: it stays */
+};
+
+/* forget: drops what memory knows of a key, an absence included, whatever the policy, and what is being loaded of it.
+ * Row and journal stay as they are. *ret_space: the key's namespace. Counts as no access. */
+enum tier_forgetting tier_forget(struct tier_worker *worker, struct slice key,
+                                 const struct space_options **ret_space);
 
 /* quarantine <list|retry|drop> <namespace> [key]: appends text lines (CRLF) to out and returns true, or false
  * with ret_error (a whole reply line). */
@@ -200,7 +216,8 @@ void tier_reset_stats(struct tier *tier); /* tier_counters and the cache's begin
 #define TIER_COUNTERS_OF_OUR_OWN(X)                                                                          \
     X(loads)                                                                                                 \
     X(load_errors)                                                                                           \
-    X(parked)
+    X(parked)                                                                                                \
+    X(closed_reads)
 #define TIER_COUNTERS(X) TIER_COUNTERS_OF_GETS(X) TIER_COUNTERS_OF_CHANGES(X) TIER_COUNTERS_OF_OUR_OWN(X)
 
 /* Summed over workers. */

@@ -120,8 +120,11 @@ void count_outcome(struct tier_worker *worker, const struct request *request, co
     if (command_is_meta(request->command))
         count(&counters->cmd_meta);
     count_kind(counters, request, outcome);
-    if (outcome->status == OUTCOME_ERROR)
-        count_error(counters, outcome->error_kind);
+    if (outcome->status != OUTCOME_ERROR)
+        return;
+    count_error(counters, outcome->error_kind);
+    if (tier_closes_on_error(request))
+        count(&counters->closed_reads);
 }
 
 static void add_counters(struct tier_counters *sum, const struct worker_counters *counters) {

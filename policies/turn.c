@@ -136,6 +136,10 @@ void tier_release(struct outcome *outcome) {
     outcome->holds_lock = false;
 }
 
+bool tier_closes_on_error(const struct request *request) {
+    return request->space->options.on_backend_down == DOWN_CLOSE && command_is_lookup(request->command);
+}
+
 static void anticipate_read(struct tier_worker *worker, struct tier_ticket *ticket,
                             const struct request *request) {
     struct cache_cursor cursor;
@@ -241,6 +245,24 @@ enum tier_status tier_sync(struct tier_worker *worker, struct tier_ticket *ticke
     ticket->park = PARK_BARRIER;
     count(&worker->counters.parked);
     return TIER_PARKED;
+}
+
+enum tier_forgetting tier_forget(struct tier_worker *worker, struct slice key,
+                                 const struct space_options **ret_space) {
+    const struct space *space = space_of_key(worker->tier, key);
+    struct cache_cursor cursor;
+    enum tier_forgetting answer = TIER_FORGOTTEN;
+    enum cache_presence presence =
+        cache_seek(worker->tier->cache, space->number, key, cache_hash(key), &worker->now, &cursor);
+    *ret_space = &space->options;
+    if (presence == CACHE_UNKNOWN && !cursor.stale)
+        answer = TIER_KNEW_NOTHING;
+    if (presence != CACHE_UNKNOWN && cursor.view.state != CACHE_CLEAN)
+        answer = TIER_HOLDS_BACK;
+    else
+        cache_forget(&cursor); /* also where there is nothing: what is being loaded was read before this */
+    cache_release(&cursor);
+    return answer;
 }
 
 void tier_flush_all(struct tier_worker *worker, uint32_t at) {

@@ -21,7 +21,8 @@ static enum tier_status to_writer(struct execution *e) {
     return TIER_PARKED;
 }
 
-/* True when memory knows the key and the shard is locked; a get that changes something loads it first. */
+/* True when memory knows the key and the shard is locked; a get that changes something loads it first. A remembered
+ * absence is no ground for a change: the writer looks at the row. */
 static bool known(struct execution *e, enum tier_status *ret_status) {
     struct cache_cursor *cursor = &e->outcome->cursor;
     if (command_kind(e->request->command) == KIND_READ) {
@@ -33,7 +34,7 @@ static bool known(struct execution *e, enum tier_status *ret_status) {
                                               e->request->hash, &e->worker->now, cursor);
     if (presence == CACHE_PRESENT)
         e->base = &cursor->view;
-    if (presence != CACHE_UNKNOWN)
+    if (presence != CACHE_UNKNOWN && !cache_is_absence(cursor))
         return true;
     cache_release(cursor);
     *ret_status = to_writer(e);

@@ -68,6 +68,7 @@ struct loader {
     pthread_t preloader; /* ends when all is preloaded */
     bool wants_preload, preload_waits, preloads;
     atomic_bool stop;
+    atomic_bool in_doubt; /* the last call of the backend failed, or there was none yet */
 
     pthread_mutex_t mutex;
     pthread_cond_t work;
@@ -412,7 +413,9 @@ enum turn_of_breaker { BREAKER_STAYS, BREAKER_OPENS, BREAKER_CLOSES };
 /* With the mutex. What the answer means for the breaker of the backend. */
 static enum turn_of_breaker judge_store(struct loader *loader, enum backend_status status) {
     loader->stats.loads++;
-    loader->stats.failures += status == BACKEND_TRANSIENT || status == BACKEND_TABLE_FAILED;
+    bool failed = status == BACKEND_TRANSIENT || status == BACKEND_TABLE_FAILED;
+    loader->stats.failures += failed;
+    atomic_store_explicit(&loader->in_doubt, failed, memory_order_relaxed);
     if (status == BACKEND_TRANSIENT)
         return breaker_failure(&loader->breaker, monotonic_us()) ? BREAKER_OPENS : BREAKER_STAYS;
     breaker_success(&loader->breaker);
@@ -456,12 +459,21 @@ static void report(struct reader *reader, struct space *space, enum backend_stat
         tell_reads_again(space);
 }
 
+bool loader_is_in_doubt(const struct loader *loader) {
+    return atomic_load_explicit(&loader->in_doubt, memory_order_relaxed);
+}
+
+void loader_doubt(struct loader *loader) {
+    atomic_store_explicit(&loader->in_doubt, true, memory_order_relaxed);
+}
+
 static bool is_closed(const struct breaker *breaker) {
     return breaker_state(breaker) == BREAKER_CLOSED;
 }
 
 void loader_backend_answers(struct loader *loader, struct space *space) {
     bool closed = false;
+    atomic_store_explicit(&loader->in_doubt, false, memory_order_relaxed);
     if (is_closed(&loader->breaker) && (!space || is_closed(&space->read_breaker)))
         return;
     pthread_mutex_lock(&loader->mutex);
@@ -489,6 +501,7 @@ static void sort_out(struct loader *loader, struct batch *batch) {
         done.flights[0] = flight;
         done.count = 1;
         if (!in_time) {
+            loader_doubt(loader);
             fail_batch(loader, &done);
         } else if (!quarantine_has(batch->space->quarantine, slice_of(flight->key, flight->key_size))) {
             batch->flights[kept++] = flight;
@@ -599,6 +612,7 @@ struct loader *loader_create(struct tier_backend *backend) {
     pthread_mutex_init(&loader->mutex, NULL);
     pthread_cond_init(&loader->work, NULL);
     breaker_init(&loader->breaker, monotonic_us());
+    atomic_init(&loader->in_doubt, true);
     if (!loader->readers || !loader->lines) {
         loader_destroy(loader);
         return NULL;

@@ -232,6 +232,8 @@ static void fail(struct writer *writer) {
                     "backend %s: writes fail and are tried again: %s", name_of(writer),
                     writer->session.error.message);
     session_failed(&writer->session);
+    if (writer->backend->loader) /* not yet made during the recovery */
+        loader_doubt(writer->backend->loader);
 }
 
 static enum backend_status judged(struct writer *writer, struct space *space, enum backend_status status) {

@@ -157,12 +157,15 @@ static void take_jobs(struct writer *writer) {
 /* ---- Loading what memory does not know ---- */
 
 /* Takes what memory knows of the key out of it, at once: it may be evicted before it is evaluated. Nobody but
- * this thread changes the entry meanwhile. False: no memory. */
+ * this thread changes the entry meanwhile. A remembered absence is not knowledge: other writers may have inserted the
+ * row. False: no memory. */
 static bool look_into_memory(struct group *group, struct group_item *item, const struct cache_time *now) {
     const struct request *request = request_of(item);
     struct cache_cursor cursor;
     cache_seek(request->space->tier->cache, request->space->number, request->key, request->hash, now,
                &cursor);
+    if (cache_is_absence(&cursor))
+        cache_forget(&cursor);
     item->known = cursor.presence != CACHE_UNKNOWN;
     item->before_exists = cursor.presence == CACHE_PRESENT;
     bool copied = true;

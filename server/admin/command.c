@@ -11,6 +11,7 @@
 #include "server/admin/words.h"
 #include "server/config/settings.h"
 #include "server/log.h"
+#include "server/protocol/base64.h"
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -117,6 +118,44 @@ static void run_quarantine(struct call *call) {
     else if (!call->request->noreply)
         buffer_append(call->out, text, size);
     free(text);
+}
+
+/* The key, in base64 if a word b follows. False: there is no such key. */
+static bool forget_key(const struct words *words, char *buffer, struct slice *ret_key) {
+    struct slice key = words->word[0];
+    if (words->count == 0 || words->count > 2 || key.size > ENTRY_KEY_MAX)
+        return false;
+    if (words->count == 2) {
+        if (!words_equal(words->word[1], "b"))
+            return false;
+        key = slice_of(buffer, base64_decode(key, buffer));
+    }
+    *ret_key = key;
+    return key.size > 0;
+}
+
+static void run_forget(struct call *call) {
+    char buffer[ENTRY_KEY_MAX];
+    struct slice key;
+    const struct space_options *space;
+    if (!forget_key(&call->words, buffer, &key)) {
+        answer(call, "CLIENT_ERROR usage: forget <key> [b]");
+        return;
+    }
+    switch (tier_forget(call->worker, key, &space)) {
+    case TIER_FORGOTTEN:
+        answer(call, "FORGOTTEN");
+        return;
+    case TIER_KNEW_NOTHING:
+        answer(call, "NOT_FOUND");
+        return;
+    case TIER_HOLDS_BACK:
+        buffer_print(
+            call->out,
+            "SERVER_ERROR not forgotten: a change of the key waits for the backend; sync %s, then try again\r\n",
+            space->name);
+        return;
+    }
 }
 
 /* ---- The crawler and the watchers ---- */
@@ -268,6 +307,9 @@ static enum command_result run(struct call *call) {
         break;
     case COMMAND_QUARANTINE:
         run_quarantine(call);
+        break;
+    case COMMAND_FORGET:
+        run_forget(call);
         break;
     case COMMAND_SHUTDOWN:
         return run_shutdown(call);

@@ -135,7 +135,8 @@ static bool has_room_for_reply(struct worker *worker, size_t i) {
     if (++worker->replies * REPLY_COST + output->size <= share)
         return true;
     count(&worker->replies_refused);
-    if (!is_in_run(&slot->request) || !output_cut(output, &worker->line_output)) {
+    if (!is_in_run(&slot->request) || tier_closes_on_error(&slot->request) ||
+        !output_cut(output, &worker->line_output)) {
         connection_set_state(connection, CONNECTION_BROKEN);
         return false;
     }
@@ -143,6 +144,19 @@ static bool has_room_for_reply(struct worker *worker, size_t i) {
     answer_line(worker, connection, "SERVER_ERROR out of memory writing get response");
     connection->skip_run = !slot->request.ends_run;
     return false;
+}
+
+/* The answer to one key. Where the namespace wants that, an error of a read is not told: what was answered before it is
+ * sent, and then the connection is closed. */
+static inline void answer_key(struct worker *worker, struct connection *connection,
+                              const struct request *request, struct outcome *outcome) {
+    bool failed = outcome->status == OUTCOME_ERROR;
+    if (__builtin_expect(failed, false) && tier_closes_on_error(request)) {
+        connection_set_state(connection, CONNECTION_CLOSING);
+        return;
+    }
+    write_reply(worker, connection, request, outcome);
+    connection->skip_run = failed && is_in_run(request) && !request->ends_run;
 }
 
 static inline void execute_key(struct worker *worker, size_t i, bool observes) {
@@ -165,8 +179,7 @@ static inline void execute_key(struct worker *worker, size_t i, bool observes) {
     }
     if (status == TIER_HELD)
         hold(worker, connection);
-    write_reply(worker, connection, request, &outcome);
-    connection->skip_run = outcome.status == OUTCOME_ERROR && is_in_run(request) && !request->ends_run;
+    answer_key(worker, connection, request, &outcome);
     if (observes)
         observe_after(&worker->observer, connection->fd, request, &outcome, &observed);
     if (outcome.holds_lock)

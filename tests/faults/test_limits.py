@@ -197,7 +197,7 @@ def test_sizes_without_sense_are_refused(serve, config, size):
 def noise(chooser):
     """A piece of input: noise, or something that begins like a command."""
     words = [b"get", b"gets", b"set", b"add", b"cas", b"incr", b"touch", b"mg", b"ms", b"md", b"ma", b"me", b"delete", b"gat",
-             b"stats", b"verbosity", b"sync", b"quarantine", b"noreply", b"0", b"1", b"-1", b"5", b"99999999999999999999", b"k",
+             b"stats", b"verbosity", b"sync", b"quarantine", b"forget", b"noreply", b"0", b"1", b"-1", b"5", b"99999999999999999999", b"k",
              b"sess:k", b"\r\n", b"\r\n", b"\n", b" ", b"  ", b"\0", b"v", b"t", b"T0", b"S5", b"b", b"O1", b"q", b"N30", b"\xff\xfe"]
     if chooser.random() < 0.4:
         return chooser.randbytes(chooser.randrange(1, 400))

@@ -333,3 +333,38 @@ def test_on_backend_down_may_answer_a_miss(serve, redis):
         assert server.client().ask(prefix + "unknown") == ("miss", None)
         assert server.client().set(prefix + "1", b"v") == b"STORED"
         assert server.client().get(prefix + "1") == b"v"
+
+
+def test_on_backend_down_may_close_the_connection(serve, redis):
+    """Instead of a read's error. What was answered before it is sent; changes get their error line, and the connection stays."""
+    server = serve(config(redis, on_backend_down="close"))
+    redis.kill()
+    reads = [b"get %s", b"gets %s", b"gat 100 %s", b"gats 100 %s", b"mg %s v", b"mg %s v q", b"mg %s T30", b"mg %s N30 v"]
+    for prefix in PREFIXES:
+        client = server.client()
+        assert client.set(prefix + "1", b"v") == b"STORED"
+        for change in (b"add %s 0 0 1\r\nx", b"append %s 0 0 1\r\nx", b"incr %s 1", b"delete %s", b"touch %s 10", b"ma %s", b"md %s"):
+            assert client.command(change % (prefix.encode() + b"unknown")).startswith(b"SERVER_ERROR backend remote"), change
+        for read in reads:
+            client = server.client()
+            client.send(b"get %b1\r\n" % prefix.encode() + read % (prefix.encode() + b"unknown") + b"\r\nget %b1\r\n" % prefix.encode())
+            assert [client.line() for _ in range(3)] == [b"VALUE %b1 0 1" % prefix.encode(), b"v", b"END"], read
+            assert client.is_closed(), read
+        client = server.client()
+        client.send(f"get {prefix}1 {prefix}unknown\r\n")
+        assert [client.line(), client.line()] == [b"VALUE %b1 0 1" % prefix.encode(), b"v"]
+        assert client.is_closed()  # no END: the answer is not complete
+    assert server.client().get("plain:unknown") is None
+    assert server.client().command("get wt:unknown").startswith(b"SERVER_ERROR")
+    assert int(server.client().stats("forebay")["closed_reads"]) == 2 * (len(reads) + 1)
+
+
+def test_a_write_through_read_that_changes_something_closes_as_well(serve, redis):
+    space = namespace("through", "wt:", "write-through", backend="remote", on_backend_down="close")
+    server = serve(Config(space, backends=[section("backend", "remote", uri=redis.uri, timeout="300ms")]))
+    redis.kill()
+    for read in ("get wt:unknown", "gat 100 wt:unknown", "mg wt:unknown T30"):
+        client = server.client()
+        client.send(read + "\r\n")
+        assert client.is_closed(), read
+    assert server.client().set("wt:unknown", b"v").startswith(b"SERVER_ERROR")

@@ -139,7 +139,8 @@ static const struct {
              {"cas", COMMAND_CAS},       {"delete", COMMAND_DELETE},
              {"incr", COMMAND_INCR},     {"decr", COMMAND_DECR},
              {"touch", COMMAND_TOUCH},   {"vivify", COMMAND_META_GET},
-             {"sync", COMMAND_SYNC},     {"flush_all", COMMAND_FLUSH_ALL}};
+             {"sync", COMMAND_SYNC},     {"flush_all", COMMAND_FLUSH_ALL},
+             {"forget", COMMAND_FORGET}};
 
 static enum command command_of(const char *word) {
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
@@ -226,13 +227,26 @@ static enum tier_status execute(struct rig_call *call, struct outcome *outcome) 
     return tier_execute(worker, call->ticket, &call->request, outcome);
 }
 
+static const char *forget(struct rig_call *call) {
+    static const char *const texts[] = {
+        [TIER_FORGOTTEN] = "FORGOTTEN", [TIER_KNEW_NOTHING] = "NOT_FOUND", [TIER_HOLDS_BACK] = "HELD_BACK"};
+    const struct space_options *space;
+    return texts[tier_forget(worker_of(call), call->request.key, &space)];
+}
+
+static const char *flush_all(struct rig_call *call) {
+    struct cache_time now = rig_now(call->rig);
+    tier_flush_all(worker_of(call), now.seconds);
+    return "OK";
+}
+
 /* Within a turn. */
 static void run(struct rig_call *call) {
     struct outcome outcome;
-    if (call->request.command == COMMAND_FLUSH_ALL) {
-        struct cache_time now = rig_now(call->rig);
-        tier_flush_all(worker_of(call), now.seconds);
-        snprintf(call->reply, RIG_REPLY, "OK");
+    enum command command = call->request.command;
+    if (command == COMMAND_FLUSH_ALL || command == COMMAND_FORGET) {
+        const char *reply = command == COMMAND_FORGET ? forget(call) : flush_all(call);
+        snprintf(call->reply, RIG_REPLY, "%s", reply);
         call->done = true;
         return;
     }

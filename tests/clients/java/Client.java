@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Client.java commands|write|read PREFIX: spymemcached in its text mode (java -cp spymemcached.jar Client.java ...).
+// Client.java commands|write|read|down PREFIX: spymemcached in its text mode (java -cp spymemcached.jar Client.java ...).
 import java.net.InetSocketAddress;
 import java.util.*;
 import net.spy.memcached.*;
@@ -103,6 +103,23 @@ public final class Client {
         same(client.get(prefix + "big"), big(), "big");
     }
 
+    /** What test_backend_down.py asks. */
+    private void down() {
+        for (String what : List.of("get", "many")) {
+            String word = "miss";
+            try {
+                if (what.equals("get")) {
+                    client.get(prefix + "k");
+                } else {
+                    client.getBulk(List.of(prefix + "here", prefix + "k"));
+                }
+            } catch (RuntimeException failure) {
+                word = "failure";
+            }
+            System.out.println(what + " " + word);
+        }
+    }
+
     public static void main(String[] arguments) throws Exception {
         System.setProperty("net.spy.log.LoggerImpl", "net.spy.memcached.compat.log.SunLogger");
         java.util.logging.Logger.getLogger("net.spy").setLevel(java.util.logging.Level.WARNING);
@@ -110,6 +127,7 @@ public final class Client {
         switch (arguments[0]) {
             case "commands" -> self.commands();
             case "write" -> self.write();
+            case "down" -> self.down();
             default -> self.read();
         }
         self.client.shutdown();

@@ -43,4 +43,12 @@ async function read(get) {
     assert.equal(String(await get(prefix + 'touched')), 'longer');
 }
 
-module.exports = { assert, port, prefix, binary, big, sleep, main, write, read };
+// What test_backend_down.py asks: each request on a client of its own.
+async function down(makeGet, makeGetMulti) {
+    for (const [what, make, key] of [['get', makeGet, prefix + 'k'], ['many', makeGetMulti, [prefix + 'here', prefix + 'k']]]) {
+        const word = await Promise.race([make()(key).then(() => 'miss', () => 'failure'), sleep(5000).then(() => 'silence')]);
+        console.log(`${what} ${word}`);
+    }
+}
+
+module.exports = { down, assert, port, prefix, binary, big, sleep, main, write, read };

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// memcache_client.js commands|write|read PREFIX: the npm package memcache-client.
+// memcache_client.js commands|write|read|down PREFIX: the npm package memcache-client.
 'use strict';
 const { MemcacheClient } = require('memcache-client');
-const { assert, port, prefix, binary, big, sleep, main, write, read } = require('./check');
+const { assert, port, prefix, binary, big, sleep, main, write, read, down } = require('./check');
 
 const client = new MemcacheClient({ server: `127.0.0.1:${port}`, cmdTimeout: 20000, ignoreNotStored: false });
 const get = async (key) => (await client.get(key))?.value;
@@ -60,4 +60,5 @@ async function commands() {
 
 const calls = { set, del: (key) => client.delete(key), incr: (key, by) => client.incr(key, by),
     touch: (key, seconds) => client.touch(key, seconds) };
-main({ commands, write: () => write(calls), read: () => read(get) });
+const another = () => new MemcacheClient({ server: `127.0.0.1:${port}`, cmdTimeout: 2000 });
+main({ down: () => down(() => (key) => another().get(key), () => (keys) => another().get(keys)), commands, write: () => write(calls), read: () => read(get) });

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-// memcached.js commands|write|read PREFIX: the npm package memcached.
+// memcached.js commands|write|read|down PREFIX: the npm package memcached.
 'use strict';
 const { promisify } = require('util');
 const Memcached = require('memcached');
-const { assert, port, prefix, binary, big, sleep, main, write, read } = require('./check');
+const { assert, port, prefix, binary, big, sleep, main, write, read, down } = require('./check');
 
 const client = new Memcached(`127.0.0.1:${port}`, { retries: 0, timeout: 20000, maxValue: 2 * 1024 * 1024 });
 const names = ['get', 'gets', 'getMulti', 'set', 'add', 'replace', 'append', 'prepend', 'cas', 'incr', 'decr', 'del',
@@ -65,4 +65,9 @@ async function commands() {
     await flush();
 }
 
-main({ commands, write: () => write({ set, del, incr, touch }), read: () => read(get) });
+const another = (name) => {
+    const one = new Memcached(`127.0.0.1:${port}`, { retries: 0, timeout: 2000 });
+    return promisify(one[name].bind(one));
+};
+
+main({ down: () => down(() => another('get'), () => another('getMulti')), commands, write: () => write({ set, del, incr, touch }), read: () => read(get) });

@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: MIT
-# client.pl MODULE commands|write|read PREFIX: Cache::Memcached or Cache::Memcached::Fast against 127.0.0.1:$PORT.
+# client.pl MODULE commands|write|read|down PREFIX: Cache::Memcached or Cache::Memcached::Fast against 127.0.0.1:$PORT.
 # See tests/clients/conftest.py for what the halves of the session flow store.
 use strict;
 use warnings;
@@ -87,5 +87,12 @@ sub read_sessions {
     is($client->get("${prefix}counter") + 0, 12, 'counter');
 }
 
-{ commands => \&commands, write => \&write_sessions, read => \&read_sessions }->{$phase}->();
+# What test_backend_down.py asks. A failure would be an exception: they have no other way to tell it from a miss.
+sub ask_while_down {
+    print 'get ', (eval { $client->get("${prefix}k"); 1 } ? 'miss' : 'failure'), "\n";
+    print 'many ', (eval { $client->get_multi("${prefix}here", "${prefix}k"); 1 } ? 'miss' : 'failure'), "\n";
+    ok(1, 'asked');
+}
+
+{ down => \&ask_while_down, commands => \&commands, write => \&write_sessions, read => \&read_sessions }->{$phase}->();
 done_testing();

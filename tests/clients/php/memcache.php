@@ -1,6 +1,6 @@
 <?php
 // SPDX-License-Identifier: MIT
-// memcache.php commands|write|read PREFIX: the extension php-memcache, which is not php-memcached, in text mode.
+// memcache.php commands|write|read|down PREFIX: the extension php-memcache, which is not php-memcached, in text mode.
 
 require __DIR__ . '/check.php';
 
@@ -72,6 +72,18 @@ if ($phase == 'commands') {
     }
     same($client->delete($prefix . 'deleted'), true, 'delete');
     same($client->increment($prefix . 'counter', 2), 12, 'increment');
+} elseif ($phase == 'down') { // what test_backend_down.py asks; a notice is all that tells a failure from a miss
+    $noticed = false;
+    set_error_handler(function () use (&$noticed) {
+        return $noticed = true;
+    });
+    same($client->get($prefix . 'k'), false, 'get');
+    echo 'get ', $noticed ? 'notice' : 'miss', "\n";
+    $client = new Memcache();
+    $client->addServer('127.0.0.1', $port);
+    $noticed = false;
+    $client->get([$prefix . 'here', $prefix . 'k']);
+    echo 'many ', $noticed ? 'notice' : 'miss', "\n";
 } else {
     foreach ($kept as $name => $value) {
         same($client->get($prefix . $name), $value, $name);

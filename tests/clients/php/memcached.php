@@ -1,6 +1,6 @@
 <?php
 // SPDX-License-Identifier: MIT
-// memcached.php commands|write|read PREFIX: the extension php-memcached (libmemcached) in text mode.
+// memcached.php commands|write|read|down PREFIX: the extension php-memcached (libmemcached) in text mode.
 
 require __DIR__ . '/check.php';
 
@@ -77,6 +77,12 @@ if ($phase == 'commands') {
     same($client->delete($prefix . 'deleted'), true, 'delete');
     same($client->increment($prefix . 'counter', 2), 12, 'increment');
     same($client->touch($prefix . 'touched', 3600), true, 'touch');
+} elseif ($phase == 'down') { // what test_backend_down.py asks
+    $client->get($prefix . 'k');
+    echo 'get ', $client->getResultCode() == Memcached::RES_NOTFOUND ? 'miss' : 'failure', "\n";
+    $client->resetServerList(); // it would not ask a server that has just failed
+    $client->addServer('127.0.0.1', $port);
+    echo 'many ', $client->getMulti([$prefix . 'here', $prefix . 'k']) === false ? 'failure' : 'miss', "\n";
 } else {
     foreach ($kept as $name => $value) {
         same($client->get($prefix . $name), $value, $name);

@@ -74,11 +74,61 @@ RIG_TEST(an_absence_is_remembered, read_through) {
     rig_start(rig);
     rig_expect(rig, "get nothing", "MISS");
     rig_expect(rig, "get nothing", "MISS");
-    rig_expect(rig, "replace nothing 1", "NOT_STORED");
     assert_int_equal(memory_store_counts(rig->store).keys, 1);
     rig_put_row(rig, "nothing", "something");
-    rig_expect(rig, "delete nothing", "DELETED"); /* the absence is forgotten first */
+    rig_expect(rig, "get nothing", "MISS");       /* a read believes it */
+    rig_expect(rig, "delete nothing", "DELETED"); /* a change does not */
     rig_expect(rig, "get nothing", "something");
+}
+
+/* Another program inserts a row whose absence is remembered: reads may be late, changes may not. */
+RIG_TEST(a_change_does_not_believe_a_remembered_absence, write_behind) {
+    static const char *const changes[][2] = {
+        {"add row 2", "NOT_STORED"},   {"replace row 2", "STORED"}, {"delete row", "DELETED"},
+        {"touch row 1000", "TOUCHED"}, {"incr row 1", "42"},        {"append row 0", "STORED"},
+        {"gat row 1000", "41"},        {"cas row 2 1", "EXISTS"},   {"vivify row 100", "41"}};
+    const struct policy *policies[] = {&policy_read_through, &policy_write_through, &policy_write_behind};
+    for (size_t i = 0; i < 3 * sizeof changes / sizeof changes[0]; i++) {
+        rig_renew(rig, policies[i % 3]);
+        rig->spaces[0].negative_ttl = 60000;
+        rig_start(rig);
+        rig_expect(rig, "get row", "MISS");
+        rig_put_row(rig, "row", "41");
+        rig_expect(rig, "get row", "MISS");
+        rig_expect(rig, changes[i / 3][0], changes[i / 3][1]);
+        if (strcmp(changes[i / 3][1], "NOT_STORED") == 0)
+            rig_expect(rig, "get row", "41"); /* and what it learnt, reads know as well */
+    }
+}
+
+/* With existence = memory a delete is answered NOT_FOUND, but the row goes all the same. */
+RIG_TEST(a_remembered_absence_does_not_protect_a_row_from_a_delete, write_behind) {
+    const struct policy *policies[] = {&policy_write_through, &policy_write_behind};
+    for (int i = 0; i < 2; i++) {
+        rig_renew(rig, policies[i]);
+        rig->spaces[0].negative_ttl = 60000;
+        rig->spaces[0].existence = EXISTENCE_MEMORY;
+        rig_start(rig);
+        rig_expect(rig, "get row", "MISS");
+        rig_put_row(rig, "row", "1");
+        rig_expect(rig, "delete row", "NOT_FOUND");
+        rig_do(rig, "sync");
+        rig_assert_row(rig, "row", NULL);
+    }
+}
+
+/* The absence that the change has just seen is remembered again, and is believed by this change: it is current. */
+RIG_TEST(a_change_over_an_absence_asks_once, write_behind) {
+    rig->spaces[0].negative_ttl = 60000;
+    rig_start(rig);
+    rig_expect(rig, "get nothing", "MISS");
+    rig_expect(rig, "replace nothing 1", "NOT_STORED");
+    assert_int_equal(memory_store_counts(rig->store).keys, 2);
+    rig_expect(rig, "get nothing", "MISS");
+    assert_int_equal(memory_store_counts(rig->store).keys, 2);
+    rig_expect(rig, "add nothing 1", "STORED");
+    rig_expect(rig, "get nothing", "1");
+    assert_int_equal(memory_store_counts(rig->store).keys, 3);
 }
 
 /* ---- write-through ---- */
@@ -263,6 +313,81 @@ RIG_TEST(memory_alone_says_what_exists, write_behind) {
     rig_assert_row(rig, "replaced", NULL);
     eventually(rig_row_expiry(rig, "touched") > 1000);
     rig_expect(rig, "get touched", "x");
+}
+
+/* ---- forget ---- */
+
+/* A row that another program has changed is read as it is now, under every policy, and no row is touched. */
+RIG_TEST(a_forgotten_key_is_read_again, write_behind) {
+    const struct policy *policies[] = {&policy_read_through, &policy_write_through, &policy_write_behind};
+    for (int i = 0; i < 3; i++) {
+        rig_renew(rig, policies[i]);
+        rig->spaces[0].negative_ttl = 60000;
+        rig_start(rig);
+        rig_put_row(rig, "row", "old");
+        rig_expect(rig, "get row", "old");
+        rig_expect(rig, "get absent", "MISS");
+        rig_put_row(rig, "row", "new");
+        rig_put_row(rig, "absent", "there");
+        rig_expect(rig, "get row", "old");
+        rig_expect(rig, "get absent", "MISS");
+        rig_expect(rig, "forget row", "FORGOTTEN");
+        rig_expect(rig, "forget absent", "FORGOTTEN");
+        rig_expect(rig, "forget row", "NOT_FOUND");
+        rig_expect(rig, "get row", "new");
+        rig_expect(rig, "get absent", "there");
+        assert_int_equal(rig_mutations(rig), 0);
+    }
+}
+
+RIG_TEST(without_a_backend_a_forgotten_key_is_gone, cache_aside) {
+    rig_start(rig);
+    rig_expect(rig, "set a 1", "STORED");
+    rig_expect(rig, "forget a", "FORGOTTEN");
+    rig_expect(rig, "get a", "MISS");
+}
+
+/* Whatever was acknowledged stays until the backend has it: a value, a delete, a touch; waiting or on its way. */
+RIG_TEST(what_the_backend_has_not_got_is_not_forgotten, write_behind) {
+    rig->spaces[0].flush_delay = 60000;
+    rig_start(rig);
+    rig_put_row(rig, "deleted", "x");
+    rig_put_row(rig, "touched", "x");
+    rig_expect(rig, "set stored 1", "STORED");
+    rig_expect(rig, "delete deleted", "DELETED");
+    rig_expect(rig, "touch touched 1000", "TOUCHED");
+    faulty_hold(rig->faulty, FAULTY_APPLY, true);
+    struct rig_call *sync = rig_begin(rig, 0, "sync");
+    rig_expect(rig, "forget stored", "HELD_BACK");
+    faulty_wait_held(rig->faulty, FAULTY_APPLY);
+    rig_expect(rig, "forget stored", "HELD_BACK");
+    rig_expect(rig, "forget deleted", "HELD_BACK");
+    rig_expect(rig, "forget touched", "HELD_BACK");
+    rig_expect(rig, "get stored", "1");
+    faulty_hold(rig->faulty, FAULTY_APPLY, false);
+    rig_finish(sync);
+    rig_expect(rig, "forget stored", "FORGOTTEN");
+    rig_expect(rig, "forget deleted", "NOT_FOUND"); /* once written, nothing is known of it */
+    rig_expect(rig, "forget touched", "FORGOTTEN");
+    rig_expect(rig, "get stored", "1");
+    rig_expect(rig, "get deleted", "MISS");
+    assert_true(rig_row_expiry(rig, "touched") > 1000);
+}
+
+/* A load that was under way when the key was forgotten does not bring back what was there before. */
+RIG_TEST(forgetting_refuses_a_late_fill, read_through) {
+    rig->options.workers = 2;
+    rig_start(rig);
+    rig_put_row(rig, "row", "old");
+    faulty_hold(rig->faulty, FAULTY_LOAD, true);
+    struct rig_call *get = rig_begin(rig, 0, "get row");
+    faulty_wait_held(rig->faulty, FAULTY_LOAD);
+    struct rig_call *forgets = rig_begin(rig, 1, "forget row");
+    assert_string_equal(rig_finish(forgets), "NOT_FOUND");
+    uint64_t asked = memory_store_counts(rig->store).keys;
+    faulty_hold(rig->faulty, FAULTY_LOAD, false);
+    assert_string_equal(rig_finish(get), "old");
+    assert_true(memory_store_counts(rig->store).keys >= asked + 2); /* the first answer was not good enough */
 }
 
 /* While the backend is away: what memory has kept of a row does not outlive a touch, no touch is dropped, and
@@ -459,6 +584,57 @@ RIG_TEST(unknown_is_not_a_miss, write_behind) {
     }
 }
 
+/* unknown_set = "refuse": nothing is stored over a row that cannot be looked at. What memory knows is changed as ever, and
+ * while the backend answers, a set of an unknown key asks nothing. */
+RIG_TEST(a_set_over_an_unknown_row_is_refused_while_the_backend_is_down, write_behind) {
+    const enum existence decided_by[] = {EXISTENCE_BACKEND, EXISTENCE_MEMORY};
+    for (int i = 0; i < 2; i++) {
+        rig_renew(rig, &policy_write_behind);
+        rig->spaces[0].unknown_set = UNKNOWN_SET_REFUSE;
+        rig->spaces[0].existence = decided_by[i];
+        rig_start(rig);
+        rig_put_row(rig, "row", "1");
+        rig_expect(rig, "set first 1", "STORED"); /* the first of all asks whether the backend is there */
+        rig_do(rig, "sync");
+        uint64_t asked = memory_store_counts(rig->store).keys;
+        rig_expect(rig, "set known 1", "STORED");
+        assert_int_equal(memory_store_counts(rig->store).keys, asked);
+        rig_do(rig, "sync");
+        faulty_fail_all(rig->faulty, FAULTY_ANY, BACKEND_TRANSIENT);
+        assert_memory_equal(rig_do(rig, "get row"), "SERVER_ERROR", 12);
+        assert_memory_equal(rig_do(rig, "set row 2"), "SERVER_ERROR", 12);
+        assert_memory_equal(rig_do(rig, "add row 2"), "SERVER_ERROR", 12);
+        rig_expect(rig, "set known 2", "STORED");
+        rig_expect(rig, "get known", "2");
+        faulty_fail_all(rig->faulty, FAULTY_ANY, BACKEND_OK);
+        eventually(strcmp(rig_do(rig, "set row 3"), "STORED") == 0);
+        rig_do(rig, "sync");
+        rig_assert_row(rig, "row", "3");
+    }
+}
+
+/* Also where nothing was read yet, and where only the writer has noticed that the backend is away. */
+RIG_TEST(a_set_finds_out_whether_the_backend_is_there, write_behind) {
+    for (int noticed = 0; noticed < 2; noticed++) {
+        rig_renew(rig, &policy_write_behind);
+        rig->spaces[0].unknown_set = UNKNOWN_SET_REFUSE;
+        rig->spaces[0].flush_delay = 10;
+        rig_start(rig);
+        if (noticed) {
+            rig_expect(rig, "set known 1", "STORED");
+            rig_do(rig, "sync");
+        }
+        faulty_fail_all(rig->faulty, FAULTY_ANY, BACKEND_TRANSIENT);
+        if (noticed) {
+            rig_expect(rig, "set known 2", "STORED");
+            eventually(rig_stat(rig, "store:write_failures") > 0);
+        }
+        assert_memory_equal(rig_do(rig, "set unknown 1"), "SERVER_ERROR", 12);
+        faulty_fail_all(rig->faulty, FAULTY_ANY, BACKEND_OK);
+        eventually(strcmp(rig_do(rig, "set unknown 1"), "STORED") == 0);
+    }
+}
+
 /* on_backend_down = "stale": what has outstayed max_residency is shown while the backend cannot be asked. */
 RIG_TEST(stale_entries_are_read_while_the_backend_is_down, write_behind) {
     const struct policy *policies[] = {&policy_read_through, &policy_write_through, &policy_write_behind};
@@ -546,6 +722,9 @@ int main(void) {
         RIG_CASE(read_through_changes_memory_over_what_the_backend_has),
         RIG_CASE(a_delete_refuses_a_late_fill),
         RIG_CASE(an_absence_is_remembered),
+        RIG_CASE(a_change_does_not_believe_a_remembered_absence),
+        RIG_CASE(a_remembered_absence_does_not_protect_a_row_from_a_delete),
+        RIG_CASE(a_change_over_an_absence_asks_once),
         RIG_CASE(write_through_is_in_the_backend_when_it_is_answered),
         RIG_CASE(write_through_looks_at_the_row_first),
         RIG_CASE(what_clients_compare_survives_an_eviction),
@@ -557,6 +736,10 @@ int main(void) {
         RIG_CASE(write_behind_looks_at_the_row_first),
         RIG_CASE(memory_alone_says_what_exists),
         RIG_CASE(blind_touches_wait_for_the_backend),
+        RIG_CASE(a_forgotten_key_is_read_again),
+        RIG_CASE(without_a_backend_a_forgotten_key_is_gone),
+        RIG_CASE(what_the_backend_has_not_got_is_not_forgotten),
+        RIG_CASE(forgetting_refuses_a_late_fill),
         RIG_CASE(small_touches_add_up),
         RIG_CASE(a_placeholder_does_not_hide_a_row),
         RIG_CASE(a_placeholder_may_take_the_place_of_a_pending_delete),
@@ -567,6 +750,8 @@ int main(void) {
         RIG_CASE(a_long_pipeline_of_changes_keeps_its_order),
         RIG_CASE(a_set_refuses_a_late_fill),
         RIG_CASE(unknown_is_not_a_miss),
+        RIG_CASE(a_set_over_an_unknown_row_is_refused_while_the_backend_is_down),
+        RIG_CASE(a_set_finds_out_whether_the_backend_is_there),
         RIG_CASE(stale_entries_are_read_while_the_backend_is_down),
         RIG_CASE(nobody_sees_a_stale_entry_after_a_change),
         RIG_CASE(reads_recover),

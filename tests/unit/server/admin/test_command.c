@@ -209,6 +209,9 @@ TEST(answers_are_memcacheds) {
         {COMMAND_STATS, "cachedump 1 1", "END\r\n"},
         {COMMAND_STATS, "cachedump x 1", "CLIENT_ERROR bad command line format\r\n"},
         {COMMAND_STATS, "cachedump 64 1", "CLIENT_ERROR Illegal slab id\r\n"},
+        {COMMAND_FORGET, "", "CLIENT_ERROR usage: forget <key> [b]\r\n"},
+        {COMMAND_FORGET, "key x", "CLIENT_ERROR usage: forget <key> [b]\r\n"},
+        {COMMAND_FORGET, "key", "NOT_FOUND\r\n"},
         {COMMAND_QUARANTINE, "", "CLIENT_ERROR usage: quarantine <list|retry|drop> <namespace> [key]\r\n"},
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)

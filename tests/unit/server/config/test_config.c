@@ -83,6 +83,7 @@ static const char whole[] =
     "    negative_ttl = \"2s\"\n"
     "    existence = \"memory\"\n"
     "    on_backend_down = \"stale\"\n"
+    "    unknown_set = \"refuse\"\n"
     "    backend_timeout = \"1500ms\"\n"
     "    flush_delay = \"100ms\"\n"
     "    flush_batch = 500\n"
@@ -139,6 +140,7 @@ static void check_sessions(const struct space_options *space) {
     assert_int_equal(space->negative_ttl, 2000);
     assert_int_equal(space->existence, EXISTENCE_MEMORY);
     assert_int_equal(space->on_backend_down, DOWN_STALE);
+    assert_int_equal(space->unknown_set, UNKNOWN_SET_REFUSE);
     assert_int_equal(space->flush_delay, 100);
     assert_int_equal(space->flush_batch, 500);
     assert_int_equal(space->dirty_limit, 64 << 20);
@@ -314,6 +316,7 @@ static const struct bad {
     {HEAD ASIDE("backend = \"b\""), 6, "has a backend and no policy", "policy ="},
     {OVER("cache-aside", "b", ""), 7, "is cache-aside, which uses no backend", "remove it"},
     {ASIDE("journal = \"os\""), 3, "journal needs policy = \"write-behind\"", "remove it"},
+    {ASIDE("unknown_set = \"refuse\""), 3, "unknown_set needs", "write-behind"},
     {ASIDE("negative_ttl = \"2s\""), 3, "negative_ttl needs a policy with a backend", ""},
     {ASIDE("existence = \"memory\""), 3, "existence needs", ""},
     {OVER("write-through", "b", "flush_delay = \"1s\""), 8, "flush_delay needs", "write-behind"},

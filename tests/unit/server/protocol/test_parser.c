@@ -443,6 +443,8 @@ TEST(commands_without_a_key_have_an_argument) {
         {"sync\r\n", "", COMMAND_SYNC, false},
         {"sync sessions\r\n", "sessions", COMMAND_SYNC, false},
         {"quarantine list sessions\r\n", "list sessions", COMMAND_QUARANTINE, false},
+        {"forget key\r\n", "key", COMMAND_FORGET, false},
+        {"forget noreply\r\n", "noreply", COMMAND_FORGET, false},
         {"slabs automove 1\r\n", "automove 1", COMMAND_SLABS, false},
         {"lru_crawler metadump all\r\n", "metadump all", COMMAND_LRU_CRAWLER, false},
         {"lru mode flat noreply\r\n", "mode flat", COMMAND_LRU, true},

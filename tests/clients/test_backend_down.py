@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: MIT
+"""What each client makes of the answers of a namespace whose backend is away: which of them is a failure to it, which a miss.
+The table of docs/session-store.md says the same as the one here. And what keeps a session from being overwritten after a
+miss that was none."""
+
+import os
+import re
+import subprocess
+
+import pytest
+from conftest import HERE, PEER, SECONDS, need, run
+from forebay import Config, eventually, namespace, section
+
+pytestmark = pytest.mark.skipif(bool(PEER), reason="memcached has no backend")
+
+ANSWERS = ("error", "close", "miss")  # of on_backend_down
+
+# Of a get, and of a get of several keys, under on_backend_down = "error" and "close". notice: a miss to the application, of
+# which PHP says something in its log. silence: no answer as long as the test waits.
+MAKES = {
+    "pylibmc": {"get": ("miss", "failure"), "many": ("miss", "miss")},
+    "python-memcached": {"get": ("miss", "miss"), "many": ("miss", "miss")},
+    "memccat": {"get": ("miss", "failure"), "many": ("failure", "failure")},
+    "pymemcache": {"get": ("failure", "failure"), "many": ("failure", "failure")},
+    "php-memcached": {"get": ("miss", "failure"), "many": ("failure", "failure")},
+    "php-memcache": {"get": ("notice", "notice"), "many": ("miss", "miss")},
+    "Cache::Memcached": {"get": ("miss", "miss"), "many": ("miss", "miss")},
+    "Cache::Memcached::Fast": {"get": ("miss", "miss"), "many": ("miss", "miss")},
+    "memcached": {"get": ("miss", "silence"), "many": ("silence", "silence")},
+    "memcache-client": {"get": ("failure", "failure"), "many": ("failure", "failure")},
+    "spymemcached": {"get": ("failure", "failure"), "many": ("failure", "failure")},
+}
+
+
+@pytest.fixture
+def away(redis, serve):
+    """A server with a namespace for each answer (of the same name), the rows k and l in each, `here` in memory, and no Redis."""
+    spaces = [namespace(answer, answer + ":", "write-behind", backend="remote", flush_delay="10ms", on_backend_down=answer)
+              for answer in ANSWERS]
+    server = serve(Config(*spaces, backends=[section("backend", "remote", uri=redis.uri, timeout="300ms")], drain_timeout="1s"))
+    client = server.client()
+    client.set_many((f"{answer}:{name}".encode(), b"v") for answer in ANSWERS for name in ("k", "l"))
+    client.sync()
+    assert client.command("flush_all") == b"OK"
+    redis.kill()
+    client.set_many((f"{answer}:here".encode(), b"v") for answer in ANSWERS)
+    assert client.command("get error:k") == b"SERVER_ERROR backend remote is not available"
+    return server
+
+
+def words(said):
+    return dict(re.findall(r"^(get|many) (miss|failure|notice|silence)$", said, re.MULTILINE))
+
+
+def ask(get, get_many, prefix):
+    """The words of a Python client; each of the functions makes a client of its own."""
+    def word(request, key):
+        try:
+            request(key)
+        except Exception:  # pylint: disable=broad-except
+            return "failure"
+        return "miss"
+
+    return {"get": word(get, prefix + "k"), "many": word(get_many, [prefix + "here", prefix + "k"])}
+
+
+def pylibmc(port, prefix):
+    module = pytest.importorskip("pylibmc")
+    return ask(lambda key: module.Client([f"127.0.0.1:{port}"], binary=False).get(key),
+               lambda keys: module.Client([f"127.0.0.1:{port}"], binary=False).get_multi(keys), prefix)
+
+
+def memccat(port, prefix):
+    """It ends with 1 in both cases, and says something on standard error of a failure alone."""
+    need("memccat")
+
+    def word(*keys):
+        done = subprocess.run(["memccat", f"--servers=127.0.0.1:{port}", *keys], capture_output=True, timeout=SECONDS, check=False)
+        assert done.returncode == 1
+        return "failure" if done.stderr else "miss"
+
+    return {"get": word(prefix + "k"), "many": word(prefix + "here", prefix + "k")}
+
+
+def python_memcached(port, prefix):
+    module = pytest.importorskip("memcache")
+    return ask(lambda key: module.Client([f"127.0.0.1:{port}"], socket_timeout=SECONDS).get(key),
+               lambda keys: module.Client([f"127.0.0.1:{port}"], socket_timeout=SECONDS).get_multi(keys), prefix)
+
+
+def pymemcache(port, prefix):
+    module = pytest.importorskip("pymemcache.client.base")
+    return ask(lambda key: module.Client(("127.0.0.1", port), timeout=SECONDS).get(key),
+               lambda keys: module.Client(("127.0.0.1", port), timeout=SECONDS).get_many(keys), prefix)
+
+
+def php(extension):
+    def asked(port, prefix):
+        need("php")
+        if extension not in subprocess.run(["php", "-m"], capture_output=True, text=True, check=True).stdout.split():
+            pytest.skip(f"the PHP extension {extension} is not installed")
+        return words(run("php", f"php/{extension}.php", "down", prefix, port=port))
+    return asked
+
+
+def perl(module):
+    def asked(port, prefix):
+        need("perl")
+        if subprocess.run(["perl", f"-M{module}", "-e", "1"], capture_output=True, check=False).returncode:
+            pytest.skip(f"{module} is not installed")
+        return words(run("perl", "perl/client.pl", module, "down", prefix, port=port))
+    return asked
+
+
+def node(program):
+    def asked(port, prefix):
+        need("node")
+        if not os.path.isdir(os.path.join(HERE, "node", "node_modules")):
+            pytest.skip("the packages of tests/clients/node are not installed: tools/test does it with npm ci")
+        return words(run("node", f"node/{program}.js", "down", prefix, port=port))
+    return asked
+
+
+def java(port, prefix):
+    need("javac")
+    jar = "/usr/share/java/spymemcached.jar"
+    if not os.path.exists(jar):
+        pytest.skip("libspymemcached-java is not installed")
+    return words(run("java", "-cp", jar, "java/Client.java", "down", prefix, port=port))
+
+
+CLIENTS = {"pylibmc": pylibmc, "memccat": memccat, "python-memcached": python_memcached, "pymemcache": pymemcache,
+           "php-memcached": php("memcached"), "php-memcache": php("memcache"), "Cache::Memcached": perl("Cache::Memcached"),
+           "Cache::Memcached::Fast": perl("Cache::Memcached::Fast"), "memcached": node("memcached"),
+           "memcache-client": node("memcache_client"), "spymemcached": java}
+
+
+@pytest.mark.parametrize("client", MAKES)
+def test_a_client_makes_of_each_answer_what_the_table_says(away, client):
+    made = {answer: CLIENTS[client](away.port, answer + ":") for answer in ANSWERS}
+    assert made["miss"] == {"get": "miss", "many": "miss"}
+    assert {what: (made["error"][what], made["close"][what]) for what in ("get", "many")} == MAKES[client]
+
+
+# ---- What is written after a miss that was none ----
+
+KEEPING = {"close": {"on_backend_down": "close"}, "refuse": {"unknown_set": "refuse"}}
+
+
+@pytest.fixture
+def pausing(redis, serve):
+    """start(options): a server for sessions and their locks over a Redis that can be paused."""
+    def start(**options):
+        return serve(Config(namespace("sessions", "sess:", "write-behind", backend="remote", flush_delay="10ms", **options),
+                            namespace("locks", "sess:lock.", "cache-aside"),
+                            backends=[section("backend", "remote", uri=redis.uri, timeout="300ms")], drain_timeout="1s"))
+    return start
+
+
+def cool(server):
+    with server.client() as client:
+        client.sync()
+        assert client.command("flush_all") == b"OK"
+
+
+def visit(port):
+    """The visits that one request to a PHP application with sessions has counted; None: it got no session. PHP does not tell
+    the application whether the session was written."""
+    done = subprocess.run(["php", "php/session.php", "memcached", "abc123", "visits"], cwd=HERE, timeout=SECONDS,
+                          env=dict(os.environ, PORT=str(port)), capture_output=True, text=True, check=False)
+    return next(map(int, re.findall(r"^\d+$", done.stdout, re.MULTILINE)), None)
+
+
+@pytest.mark.parametrize("options, meanwhile, afterwards", [(KEEPING["close"], None, 4), (KEEPING["refuse"], 1, 4), ({}, 1, 2)],
+                         ids=["close", "refuse", "neither"])
+def test_a_php_session_is_not_overwritten_because_it_could_not_be_read(pausing, redis, options, meanwhile, afterwards):
+    """Without either setting it is: PHP takes the failed read for a new session, and writes that."""
+    need("php")
+    server = pausing(**options)
+    assert [visit(server.port) for _ in range(3)] == [1, 2, 3]
+    cool(server)
+    redis.pause()
+    assert visit(server.port) == meanwhile
+    redis.resume()
+    eventually(lambda: server.client().command("me sess:abc123").startswith(b"ME"))
+    assert visit(server.port) == afterwards
+
+
+@pytest.mark.parametrize("client", ["pylibmc", "memcache"])
+def test_a_set_after_such_a_miss_is_refused_until_the_backend_answers(pausing, redis, client):
+    module = pytest.importorskip(client)
+
+    def make():
+        more = {"binary": False} if client == "pylibmc" else {"socket_timeout": SECONDS}
+        return module.Client([f"127.0.0.1:{server.port}"], **more)
+
+    def stores(key):
+        try:
+            return bool(make().set(key, "new"))
+        except Exception:  # pylint: disable=broad-except
+            return False
+
+    server = pausing(unknown_set="refuse")
+    assert make().set("sess:alice", "old")
+    cool(server)
+    assert make().set("sess:bob", "old")
+    redis.pause()
+    assert make().get("sess:alice") is None
+    assert not stores("sess:alice")
+    assert stores("sess:bob")  # memory knows it: nothing is lost that was not read
+    redis.resume()
+    assert eventually(lambda: make().get("sess:alice")) == "old"
+    assert stores("sess:alice")
