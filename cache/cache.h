@@ -199,7 +199,8 @@ enum cache_status cache_bury(struct cache_cursor *cursor, uint64_t version);
 /* Forgets the entry, whatever its state. To be called also when there is none: it refuses late fills. */
 void cache_forget(struct cache_cursor *cursor);
 
-/* Draws the next version of the key's shard: larger than every one drawn or seen there. */
+/* Draws the next version of the key's shard: larger than every one drawn or seen there, and equal to none
+ * that was drawn for another key. */
 uint64_t cache_next_version(struct cache *cache, uint64_t hash, const struct cache_time *now);
 
 /* Every version drawn from now on is larger than this one. Called at start with the highest that journals and
