@@ -208,7 +208,8 @@ enum cache_status cache_bury(struct cache_cursor *cursor, uint64_t version);
  * is that of the key from now on. */
 void cache_forget(struct cache_cursor *cursor);
 
-/* Draws the next version of the key's shard: larger than every one drawn or seen there. */
+/* Draws the next version of the key's shard: larger than every one drawn or seen there, and equal to none
+ * that was drawn for another key. */
 uint64_t cache_next_version(struct cache *cache, uint64_t hash, const struct cache_time *now);
 
 /* Every version drawn from now on is larger than this one. Called at start with the highest that journals and

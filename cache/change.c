@@ -141,7 +141,7 @@ static enum cache_status change_end(struct cache_cursor *cursor, enum cache_stat
 
 static uint64_t draw_version(struct cache_cursor *cursor, uint64_t given) {
     if (given == 0)
-        return shard_next_version(cursor->shard, cursor->now.us);
+        return shard_next_version(cursor->shard, cursor->hash, cursor->now.us);
     shard_saw_version(cursor->shard, given);
     return given;
 }
@@ -253,7 +253,7 @@ enum cache_status cache_touch(struct cache_cursor *cursor, uint32_t expires_at, 
     struct draft draft = record_read(record, cursor->now.seconds);
     if (!draft.client_cas)
         draft.client_cas = draft.version;
-    draft.version = shard_next_version(shard, cursor->now.us);
+    draft.version = shard_next_version(shard, cursor->hash, cursor->now.us);
     draft.expires_at = expires_at;
     draft.ttl_only = draft.state == CACHE_CLEAN || draft.ttl_only;
     draft.state = CACHE_DIRTY;

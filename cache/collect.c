@@ -90,7 +90,7 @@ size_t cache_dirty_entries(const struct cache *cache, int space) {
 uint64_t cache_next_version(struct cache *cache, uint64_t hash, const struct cache_time *now) {
     struct cache_shard *shard = cache_shard_of(cache, hash);
     lock_take(&shard->lock);
-    uint64_t version = shard_next_version(shard, now->us);
+    uint64_t version = shard_next_version(shard, hash, now->us);
     lock_release(&shard->lock);
     return version;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * How the 64 bits of a key's hash are shared out: the lowest choose the bucket (up to 27), bits 28 to 39 the
- * change counter, 40 to 47 are the tag, the highest choose the shard (up to 12).
+ * change counter, 40 to 47 are the tag, the highest choose the shard (up to 12). The 12 highest are also in
+ * the versions of the key (base/entry.h), however many shards there are.
  */
 #ifndef FOREBAY_CACHE_HASH_H
 #define FOREBAY_CACHE_HASH_H

@@ -109,6 +109,33 @@ static uint32_t expiry(const struct evaluation *e, int64_t exptime) {
     return evaluate_expiry(exptime, e->context->default_ttl, e->context->now.seconds);
 }
 
+/* Whether flag a comes before flag b among those sent. */
+static bool comes_before(const struct request *request, char a, char b) {
+    const char *at = request->meta_flags.data, *end = at + request->meta_flags.size;
+    for (bool starts = true; at < end; at++) {
+        if (starts && (*at == a || *at == b))
+            return *at == a;
+        starts = *at == ' ';
+    }
+    return false;
+}
+
+static uint32_t expiry_by_flag(const struct evaluation *e, char flag, uint32_t before) {
+    if (flag == 'T')
+        return e->request->has_exptime ? expiry(e, e->request->exptime) : before;
+    bool makes = !e->base && request_has(e->request, 'N');
+    return makes ? expiry(e, e->request->vivify_ttl) : before;
+}
+
+/* mg, ma: T and N both set the expiry, in the order they were sent, but N only of an entry that it makes. */
+static uint32_t expiry_by_flags(struct evaluation *e) {
+    bool n_first = comes_before(e->request, 'N', 'T');
+    uint32_t before = e->base ? e->base->expires_at : 0;
+    e->outcome->expires_before = before;
+    e->outcome->expires_between = expiry_by_flag(e, n_first ? 'N' : 'T', before);
+    return expiry_by_flag(e, n_first ? 'T' : 'N', e->outcome->expires_between);
+}
+
 static void answer(struct evaluation *e, enum outcome_status status) {
     e->outcome->status = status;
 }
@@ -159,7 +186,7 @@ static void show(struct evaluation *e) {
     outcome->hit_before = e->base->fetched;
     uint32_t now = e->context->now.seconds;
     outcome->last_access = now > e->base->last_access ? now - e->base->last_access : 0;
-    outcome->expires_before = e->base->expires_at;
+    outcome->expires_before = outcome->expires_between = e->base->expires_at;
     answer(e, OUTCOME_HIT);
 }
 
@@ -405,7 +432,6 @@ static void count(struct evaluation *e, bool up, uint32_t expires_at, uint64_t n
     put(e, OUTCOME_NUMBER, value, e->base->flags, expires_at, new_cas, in_place ? e->base->marks : 0);
     e->change->hit = in_place && e->base->fetched;
     e->outcome->number = number;
-    e->outcome->expires_before = e->base->expires_at;
 }
 
 static void evaluate_count(struct evaluation *e, bool up) {
@@ -415,22 +441,10 @@ static void evaluate_count(struct evaluation *e, bool up) {
         answer(e, OUTCOME_NOT_FOUND);
 }
 
-/* Whether flag a comes before flag b among those sent. */
-static bool comes_before(const struct request *request, char a, char b) {
-    const char *at = request->meta_flags.data, *end = at + request->meta_flags.size;
-    for (bool starts = true; at < end; at++) {
-        if (starts && (*at == a || *at == b))
-            return *at == a;
-        starts = *at == ' ';
-    }
-    return false;
-}
-
-/* ma N on a missing entry. T and N both set its expiry, the later one for good. */
+/* ma N on a missing entry. */
 static void count_from_initial(struct evaluation *e) {
     const struct request *request = e->request;
-    bool last_is_ttl = request->has_exptime && comes_before(request, 'N', 'T');
-    uint32_t expires_at = expiry(e, last_is_ttl ? request->exptime : request->vivify_ttl);
+    uint32_t expires_at = expiry_by_flags(e);
     put(e, OUTCOME_NUMBER, number_in_scratch(e, request->initial, 0), 0, expires_at, request->new_cas, 0);
     e->outcome->number = request->initial;
 }
@@ -444,8 +458,7 @@ static void evaluate_meta_count(struct evaluation *e) {
     else if (request->cas != 0 && e->base->value.size > 0 && request->cas != cache_view_cas(e->base))
         answer(e, OUTCOME_EXISTS);
     else
-        count(e, request->mode != 'D',
-              request->has_exptime ? expiry(e, request->exptime) : e->base->expires_at, request->new_cas);
+        count(e, request->mode != 'D', expiry_by_flags(e), request->new_cas);
 }
 
 /* ---- mg, me ---- */
@@ -453,8 +466,7 @@ static void evaluate_meta_count(struct evaluation *e) {
 /* mg N on a missing entry: an empty one is made, and whoever made it has won. */
 static void vivify(struct evaluation *e) {
     const struct request *request = e->request;
-    bool last_is_ttl = request->has_exptime && comes_before(request, 'N', 'T');
-    uint32_t expires_at = expiry(e, last_is_ttl ? request->exptime : request->vivify_ttl);
+    uint32_t expires_at = expiry_by_flags(e);
     put(e, OUTCOME_HIT, slice_of(e->context->scratch, 0), 0, expires_at, request->new_cas, ENTRY_TOKEN_SENT);
     e->change->kind = CHANGE_VIVIFY;
     e->change->hit = !request_has(request, 'u');
@@ -489,7 +501,7 @@ static void evaluate_meta_get(struct evaluation *e) {
     e->outcome->stale = marks & ENTRY_STALE;
     e->outcome->won = wins_by_ttl(e) || (marks & (ENTRY_STALE | ENTRY_TOKEN_SENT)) == ENTRY_STALE;
     if (request->has_exptime) {
-        touch_to(e, expiry(e, request->exptime));
+        touch_to(e, expiry_by_flags(e));
         e->outcome->view.expires_at = e->change->expires_at;
         e->change->marks = e->outcome->won ? ENTRY_TOKEN_SENT : 0;
     } else if (e->outcome->won) {
@@ -576,7 +588,7 @@ void evaluate(const struct request *request, const struct cache_view *base,
     ret_outcome->hit_before = false;
     ret_outcome->last_access = 0;
     ret_outcome->ttl_now = context->now.seconds;
-    ret_outcome->expires_before = 0;
+    ret_outcome->expires_before = ret_outcome->expires_between = 0;
     ret_outcome->number = 0;
     ret_outcome->error = NULL;
     ret_outcome->view = (struct cache_view){.key = request->key};

@@ -97,12 +97,14 @@ struct outcome {
     enum outcome_status status;
     bool holds_lock; /* a cursor is open: tier_release must be called before anything else of the tier */
     bool hit;        /* private to the tier: the release counts an access */
-    bool won, stale, lost;   /* meta W, X, Z */
-    bool hit_before;         /* meta h, as of before this request */
-    uint32_t last_access;    /* meta l: seconds since the last access before this request */
-    uint32_t ttl_now;        /* the second that ttls are counted from */
-    uint32_t expires_before; /* mg, ma: before this request; what t tells when sent before T or N */
-    uint64_t number;         /* OUTCOME_NUMBER */
+    bool won, stale, lost; /* meta W, X, Z */
+    bool hit_before;       /* meta h, as of before this request */
+    uint32_t last_access;  /* meta l: seconds since the last access before this request */
+    uint32_t ttl_now;      /* the second that ttls are counted from */
+    /* mg, ma: before this request, and as the first of T and N has left it: what t tells when it was sent
+     * before both of them, and between them */
+    uint32_t expires_before, expires_between;
+    uint64_t number; /* OUTCOME_NUMBER */
     /* HIT: the entry (value, flags, expires_at). STORED, NUMBER of meta commands: version/client_cas,
      * expires_at, flags and the value's size as they are now. Values that do not live in the cache point into
      * the ticket or the worker's scratch. */

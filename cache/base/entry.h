@@ -5,8 +5,8 @@
  * Time is Unix time. An expiry is an absolute second; 0 is "never". An entry with expires_at <= now is dead.
  *
  * A version orders every change of a key (docs/design.md, "Versions"): 51 bits of microseconds since 1970 in
- * the upper part, 12 bits of node id in the lower. 0 is "no version". It is also the CAS value that clients
- * see, unless a client dictated one (client_cas).
+ * the upper part; in the lower, 12 bits of node id and the upper 12 bits of the key's hash, xor-ed. 0 is "no
+ * version". It is also the CAS value that clients see, unless a client dictated one (client_cas).
  */
 #ifndef FOREBAY_CACHE_BASE_ENTRY_H
 #define FOREBAY_CACHE_BASE_ENTRY_H
@@ -17,7 +17,7 @@
 
 enum {
     ENTRY_KEY_MAX = 250,         /* bytes, memcached's limit (doc/protocol.txt) */
-    ENTRY_VERSION_NODE_BITS = 12 /* lower bits of a version: the node that made it */
+    ENTRY_VERSION_NODE_BITS = 12 /* lower bits of a version: the node that made it, and the key's hash */
 };
 
 /* One reading of the clock; taken once per worker turn, never per request. */
@@ -35,8 +35,14 @@ static inline struct cache_time cache_time_now(void) {
     return cache_time_from_us(wall_us());
 }
 
-static inline uint64_t version_from_us(uint64_t us, unsigned node) {
-    return (us << ENTRY_VERSION_NODE_BITS) | node;
+/* lower: of version_lower; 0 for the least version of this time. */
+static inline uint64_t version_from_us(uint64_t us, unsigned lower) {
+    return (us << ENTRY_VERSION_NODE_BITS) | lower;
+}
+
+/* The lower bits of a node's versions of the key with this hash. Those of two nodes differ for every key. */
+static inline unsigned version_lower(unsigned node, uint64_t hash) {
+    return node ^ (unsigned)(hash >> (64 - ENTRY_VERSION_NODE_BITS));
 }
 
 static inline uint64_t version_us(uint64_t version) {

@@ -331,6 +331,7 @@ static bool mutate(struct group *group, struct group_item *item, const struct ca
     entry.version = cache_next_version(request->space->tier->cache, request->hash, now);
     item->exists = !deletes;
     item->result = view_of_entry(&entry, now->seconds);
+    item->result.fetched = item->change.hit || (item->change.kind == CHANGE_TOUCH && base->fetched);
     if (item->change.kind == CHANGE_PUT)
         item->outcome.view.version = entry.version;
     add_mutation(group, item,
@@ -391,6 +392,7 @@ static void evaluate_item(struct writer *writer, size_t index, const struct cach
     item->exists = base != NULL;
     if (base)
         item->result = *base;
+    item->result.fetched |= item->change.hit;
     if (item->answered_blindly)
         answer_blindly(item);
     if (change_concerns_backend(request->space, base, &item->change)) {
@@ -436,6 +438,9 @@ static void update_memory(struct group *group, const struct group_item *item, co
         return;
     cache_seek(request->space->tier->cache, request->space->number, request->key, request->hash, now,
                &cursor);
+    /* The result is stored over the entry; but what is touched is the same entry afterwards. */
+    bool was_fetched = item->change.kind == CHANGE_TOUCH && item->mutation >= 0 &&
+                       cursor.presence == CACHE_PRESENT && cursor.view.fetched;
     if (item->mutation < 0 && vivifies)
         vivify(&cursor, item);
     else if (item->mutation < 0 && marks && cursor.presence == CACHE_PRESENT)
@@ -445,7 +450,7 @@ static void update_memory(struct group *group, const struct group_item *item, co
         store_result(&cursor, item);
     else if (item->mutation >= 0)
         cache_forget(&cursor);
-    if (item->change.hit && cursor.presence == CACHE_PRESENT)
+    if ((item->change.hit || was_fetched) && cursor.presence == CACHE_PRESENT)
         cache_hit(&cursor);
     cache_release(&cursor);
 }

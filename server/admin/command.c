@@ -54,8 +54,8 @@ static void run_flush_all(struct call *call) {
         answer(call, "CLIENT_ERROR invalid exptime argument");
         return;
     }
-    uint32_t now = call->now->seconds;
-    tier_flush_all(call->worker, exptime > 0 ? evaluate_expiry(exptime, 0, now) : now);
+    uint32_t now = call->now->seconds; /* as in memcached, the second before the one asked for is the last */
+    tier_flush_all(call->worker, exptime > 0 ? evaluate_expiry(exptime, 0, now) - 1 : now);
     answer(call, "OK");
 }
 

@@ -171,19 +171,25 @@ static char *write_ttl(char *out, uint32_t expires_at, uint32_t now) {
     return write_flag(out, 't', expires_at > now ? expires_at - now : 0);
 }
 
+/* How many of T and N were sent in front of this flag. */
+static unsigned changers_before(const struct request *request, const char *flag) {
+    unsigned changers = 0;
+    bool starts = true;
+    for (const char *at = request->meta_flags.data; at < flag; at++) {
+        changers += starts && (*at == 'T' || *at == 'N');
+        starts = *at == ' ';
+    }
+    return changers;
+}
+
 /* The expiry as it stood where the t was among the flags: a T or N behind it had not been at work yet. */
 static uint32_t expiry_at_flag(const struct request *request, const struct outcome *outcome,
                                const char *flag) {
-    char changer = request_has(request, 'T') ? 'T' : 'N';
-    if (!request_has(request, changer))
+    unsigned sent = (unsigned)request_has(request, 'T') + request_has(request, 'N');
+    unsigned before = sent ? changers_before(request, flag) : 0;
+    if (before == sent)
         return outcome->view.expires_at;
-    const char *at = request->meta_flags.data;
-    for (bool starts = true; at < flag; at++) {
-        if (starts && *at == changer)
-            return outcome->view.expires_at;
-        starts = *at == ' ';
-    }
-    return outcome->expires_before;
+    return before ? outcome->expires_between : outcome->expires_before;
 }
 
 /* Which of the flags a command answers. */

@@ -52,6 +52,16 @@ def test_many_keys_go_at_once(client, prefix):
     assert len(client.get_many(list(values))) == 498
 
 
+def test_the_cas_of_each_key_is_its_own(client, prefix):
+    values = {f"{prefix}{i}": b"%d" % i for i in range(500)}
+    assert client.set_many(values) == []
+    got = client.gets_many(list(values))
+    assert {key: value for key, (value, _) in got.items()} == values
+    assert len({cas for _, cas in got.values()}) == len(values)
+    for key, (_, cas) in list(got.items())[:10]:
+        assert client.cas(key, b"new", cas) is True and client.cas(key, b"newer", cas) is False
+
+
 def test_add_and_replace_look_whether_there_is_one(client, prefix):
     assert client.replace(prefix + "k", b"0") is False
     assert client.add(prefix + "k", b"1") is True

@@ -3,6 +3,7 @@
 #include "cache/cache.h"
 #include "tests/support/check.h"
 #include <stdio.h>
+#include <stdlib.h>
 
 #define MIB ((size_t)1 << 20)
 
@@ -151,7 +152,7 @@ TEST(a_store_keeps_every_field) {
     assert_int_equal(at.presence, CACHE_PRESENT);
     assert_int_equal(at.view.version, version);
     assert_int_equal(version_us(version), fixture->now.us);
-    assert_int_equal(version & 0xfff, 5);
+    assert_int_equal((version ^ cache_hash(SLICE("k")) >> 52) & 0xfff, 5);
     assert_int_equal(at.view.client_cas, 77);
     assert_int_equal(cache_view_cas(&at.view), 77);
     assert_int_equal(at.view.flags, 0xdeadbeef);
@@ -483,7 +484,7 @@ TEST(versions_only_grow) {
     for (unsigned i = 0; i < 10; i++) {
         uint64_t version = cache_next_version(fixture->cache, hash, &fixture->now);
         assert_true(version > last);
-        assert_int_equal(version & 0xfff, 5);
+        assert_int_equal((version ^ hash >> 52) & 0xfff, 5);
         last = version;
         if (i == 5)
             fixture->now = cache_time_from_us(fixture->now.us - 1000000000u); /* the clock steps back */
@@ -509,6 +510,35 @@ TEST(a_version_never_wraps) {
     assert_true(cache_raise_version(fixture->cache, ENTRY_VERSION_HIGHEST));
     drawn = cache_next_version(fixture->cache, hash, &fixture->now);
     assert_true(drawn > ENTRY_VERSION_HIGHEST && drawn < INT64_MAX);
+}
+
+static int by_number(const void *left, const void *right) {
+    uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
+    return (a > b) - (a < b);
+}
+
+/* All at the same microsecond, and each of them changed in each way that draws a version. */
+TEST(no_two_keys_have_the_same_version) {
+    struct fixture *fixture = *state;
+    enum { KEYS = 500, WAYS = 4 };
+    uint64_t versions[KEYS * WAYS], *to = versions;
+    for (unsigned i = 0; i < KEYS; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "key%u", i);
+        *to++ = store_text(fixture, key, "first", true).view.version;
+        *to++ = store_text(fixture, key, "other", true).view.version; /* over one that is alike */
+        struct cache_cursor at;
+        struct slice name = slice_string(key);
+        cache_seek(fixture->cache, fixture->space, name, cache_hash(name), &fixture->now, &at);
+        assert_int_equal(cache_touch(&at, fixture->now.seconds + 9, true), CACHE_OK);
+        *to++ = at.view.version;
+        assert_int_equal(cache_bury(&at, 0), CACHE_OK);
+        *to++ = at.view.version;
+        cache_release(&at);
+    }
+    qsort(versions, KEYS * WAYS, sizeof *versions, by_number);
+    for (unsigned i = 1; i < KEYS * WAYS; i++)
+        assert_true(versions[i - 1] < versions[i]);
 }
 
 TEST(flush_all_drops_the_clean_and_spares_the_dirty) {
@@ -745,6 +775,7 @@ int main(void) {
         CASE(an_absence_is_remembered_for_its_time),
         CASE(versions_only_grow),
         CASE(a_version_never_wraps),
+        CASE(no_two_keys_have_the_same_version),
         CASE(flush_all_drops_the_clean_and_spares_the_dirty),
         CASE(flush_all_may_come_later),
         CASE(namespaces_are_apart),

@@ -291,8 +291,10 @@ TEST(ma_counts_as_its_flags_say) {
     assert_int_equal(outcome.number, 7);
     on_nothing("ma k N60 T90\r\n", OUTCOME_NUMBER, CHANGE_PUT);
     assert_put("0", 0, NOW + 90, 0, 0);
+    assert_int_equal(outcome.expires_between, NOW + 60);
     on_nothing("ma k T90 N60\r\n", OUTCOME_NUMBER, CHANGE_PUT);
     assert_put("0", 0, NOW + 60, 0, 0);
+    assert_int_equal(outcome.expires_between, NOW + 90);
     on_value("ma k D5 N60 T10 E9\r\n", "10", OUTCOME_NUMBER, CHANGE_PUT);
     assert_put("15", 5, NOW + 10, 9, 0);
     assert_int_equal(outcome.expires_before, NOW + 100);
@@ -332,8 +334,14 @@ TEST(mg_N_makes_what_is_missing_and_wins_it) {
     assert_false(outcome.lost);
     assert_int_equal(outcome.view.value.size, 0);
     assert_int_equal(outcome.expires_before, 0);
+    on_nothing("mg k N30 T90\r\n", OUTCOME_HIT, CHANGE_VIVIFY);
+    assert_int_equal(outcome.expires_between, NOW + 30);
+    assert_int_equal(change.expires_at, NOW + 90);
     on_value("mg k N30\r\n", "value", OUTCOME_HIT, CHANGE_NONE);
     assert_false(outcome.won);
+    on_value("mg k N30 T90\r\n", "value", OUTCOME_HIT, CHANGE_TOUCH);
+    assert_int_equal(outcome.expires_between, NOW + 100);
+    assert_int_equal(change.expires_at, NOW + 90);
 }
 
 TEST(mg_R_wins_what_expires_soon) {

@@ -291,14 +291,26 @@ TEST(flush_all_may_be_delayed) {
     uint64_t now = bench->now.us, second = 1000000;
     store(bench, "a", now - 2 * second);
     check_answers(bench, COMMAND_FLUSH_ALL, "5", "OK\r\n");
-    assert_true(is_there(bench, "a", now + 4 * second));
-    assert_false(is_there(bench, "a", now + 6 * second));
+    assert_true(is_there(bench, "a", now + 3 * second));
+    assert_false(is_there(bench, "a", now + 4 * second));
     store(bench, "b", now - 2 * second);
     char absolute[32];
-    snprintf(absolute, sizeof absolute, "%u", bench->now.seconds + 5); /* beyond 30 days: a point in time */
+    snprintf(absolute, sizeof absolute, "%u", bench->now.seconds + 9); /* beyond 30 days: a point in time */
     check_answers(bench, COMMAND_FLUSH_ALL, absolute, "OK\r\n");
-    assert_true(is_there(bench, "b", now + 4 * second));
-    assert_false(is_there(bench, "b", now + 6 * second));
+    assert_true(is_there(bench, "b", now + 7 * second));
+    assert_false(is_there(bench, "b", now + 8 * second));
+}
+
+TEST(a_flush_all_whose_time_has_come_is_at_once) {
+    struct bench *bench = *state;
+    const char *const arguments[] = {"", "0", "-5", "1", "2592001"};
+    for (size_t i = 0; i < sizeof arguments / sizeof *arguments; i++) {
+        store(bench, "a", bench->now.us);
+        check_answers(bench, COMMAND_FLUSH_ALL, arguments[i], "OK\r\n");
+        assert_false(is_there(bench, "a", bench->now.us));
+        store(bench, "a", bench->now.us);
+        assert_true(is_there(bench, "a", bench->now.us));
+    }
 }
 
 TEST(cache_memlimit_changes_the_limit) {
@@ -480,6 +492,7 @@ int main(void) {
         CASE(shutdown_stops_the_server),
         CASE(what_is_switched_off_is_refused),
         CASE(flush_all_may_be_delayed),
+        CASE(a_flush_all_whose_time_has_come_is_at_once),
         CASE(cache_memlimit_changes_the_limit),
         CASE(every_form_of_stats_is_well_formed),
         CASE(stats_has_the_lines_of_memcached),

@@ -61,6 +61,7 @@ static struct outcome hit(void) {
                             .last_access = 12,
                             .hit_before = true,
                             .expires_before = 1010,
+                            .expires_between = 1020,
                             .view = {.value = SLICE("value"),
                                      .version = 18446744073709551615ull,
                                      .flags = 4294967295u,
@@ -186,6 +187,10 @@ TEST(t_tells_the_ttl_as_it_was_at_its_place) {
     assert_hit("mg k T30 t\r\n", "HD t30\r\n");
     assert_hit("mg k t N30\r\n", "HD t10\r\n");
     assert_hit("mg k N30 t\r\n", "HD t30\r\n");
+    assert_hit("mg k t N20 T30\r\n", "HD t10\r\n");
+    assert_hit("mg k N20 t T30\r\n", "HD t20\r\n");
+    assert_hit("mg k T20 OT t N30\r\n", "HD OT t20\r\n");
+    assert_hit("mg k T20 N30 t\r\n", "HD t30\r\n");
 }
 
 TEST(marks_are_told_behind_the_flags) {
