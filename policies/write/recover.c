@@ -12,14 +12,17 @@
  * A put or a touch whose expiry has passed may have been kept alive by a later touch, so its value is kept
  * until all touches are applied; what has expired then becomes a tombstone of the same version.
  *
- * When memory is full the writer flushes at once. Elements are queued with the lowest `since`, so nothing of
- * the old journals is forgotten before they are in the backend.
+ * Nothing is written to a backend before all files are read: a delete that was written, and forgotten, would not
+ * be there any more for an older put of its key in a file that is read later, and SQLite keeps no trace of it
+ * either. So where memory is too small for all, it takes the keys in ranges, by their hashes:
  *
- * The store may be ahead of the journal: a flush that was committed durably while the journal's last records
- * were lost with the power (or, at a kill -9, were still in the buffer of a turn). So before the first client
- * is served all that was restored is flushed: where the store is ahead, the version guard says so, and memory
- * gives way to the newer row, be it a put, a touch, one that expired meanwhile, or a tombstone. A store that
- * cannot be written to now does not keep the server from starting: see docs/design.md, "Promises".
+ *     range = all keys
+ *     read all files --memory is full--> the upper half of the range is forgotten, reading goes on
+ *     touches, what has expired
+ *     more keys? all that is restored --> backends; the next range; read all files again
+ *
+ * Elements are queued with the lowest `since`, so nothing of the old journals is forgotten before they are in the
+ * backend.
  */
 #include "policies/write/recover.h"
 #include "policies/write/quarantine.h"
@@ -29,35 +32,126 @@
 #include <assert.h>
 #include <stdlib.h>
 
-enum { SINCE_RECOVERY = 1 << ENTRY_VERSION_NODE_BITS };
+enum {
+    NOTED_SHARE = 8,         /* of the memory there is: what may be noted beside it */
+    NOTED_LEAST = 256 << 10, /* bytes */
+    UNWRITTEN_PASSES = 256,  /* at most, in memory that is left by what waits for a backend */
+};
+
+#define TOO_MUCH "the journal holds more than memory can, and backend \"%s\" cannot be written to now"
 
 /* What of a record has to wait until all records are read. */
 struct noted {
     struct space *space;
     uint64_t version, client_cas;
+    uint64_t made; /* a touch: its version, or that of the first of those that it stands for */
     uint32_t expires_at;
     uint8_t key_size;
-    char key[ENTRY_KEY_MAX];
+    char key[];
 };
 
 struct noted_list {
-    struct noted *list;
+    struct noted **list;
     size_t count, capacity;
+    size_t bytes;
+};
+
+/* Keys, by their places, both inclusive. */
+struct range {
+    uint64_t first, last;
 };
 
 struct recovery {
     struct journal_replayer replayer;
     struct tier *tier;
+    struct range range; /* that is restored while the files are read */
+    bool reading;
+    bool unwritten; /* a backend could not be written to at the end of a pass */
     struct noted_list touches;
     struct noted_list expired; /* restored without their expiry, which has passed */
+    size_t noted_most;         /* bytes of both */
     uint64_t restored;
     char error[256];
 };
 
+/* ---- Ranges ---- */
+
+/* Keys of any range are spread over all shards, whichever bits of the hash choose those. */
+static uint64_t place_of(uint64_t hash) {
+    return hash * UINT64_C(0x9E3779B97F4A7C15);
+}
+
+static bool in_range(const struct recovery *recovery, uint64_t hash) {
+    uint64_t place = place_of(hash);
+    return place >= recovery->range.first && place <= recovery->range.last;
+}
+
+static struct slice key_of(const struct noted *noted) {
+    return slice_of(noted->key, noted->key_size);
+}
+
+static size_t noted_bytes(const struct noted *noted) {
+    return sizeof *noted + noted->key_size + sizeof noted;
+}
+
+static void drop_noted(struct noted_list *list, struct noted *noted) {
+    list->bytes -= noted_bytes(noted);
+    free(noted);
+}
+
+static void forget_noted(const struct recovery *recovery, struct noted_list *list) {
+    size_t kept = 0;
+    for (size_t i = 0; i < list->count; i++)
+        if (in_range(recovery, cache_hash(key_of(list->list[i]))))
+            list->list[kept++] = list->list[i];
+        else
+            drop_noted(list, list->list[i]);
+    list->count = kept;
+}
+
+/* No thread runs yet: this one is the queue's producer and its consumer. */
+static void forget_restored(const struct recovery *recovery, struct space *space) {
+    struct queue *queue = &space->queues[0];
+    struct dirty dirty;
+    for (uint64_t left = queue_pushed(queue) - queue->popped; left > 0 && queue_pop(queue, &dirty); left--)
+        if (in_range(recovery, dirty.hash) && queue_reserve(queue))
+            queue_push(queue, dirty);
+        else
+            cache_forget_dirty(space->tier->cache, space->number, dirty.hash);
+}
+
+/* Leaves the upper half of the range to a later pass. False: there would be too many of them. */
+static bool narrow(struct recovery *recovery) {
+    struct tier *tier = recovery->tier;
+    struct range *range = &recovery->range;
+    if (range->last - range->first < (recovery->unwritten ? UINT64_MAX / UNWRITTEN_PASSES : 1))
+        return false;
+    range->last = range->first + (range->last - range->first) / 2;
+    for (size_t i = 0; i < tier->space_count; i++)
+        if (tier->spaces[i].policy->holds_back)
+            forget_restored(recovery, &tier->spaces[i]);
+    forget_noted(recovery, &recovery->touches);
+    forget_noted(recovery, &recovery->expired);
+    return true;
+}
+
+/* False: that was the last. */
+static bool next_range(struct recovery *recovery) {
+    struct range *range = &recovery->range;
+    uint64_t width = range->last - range->first;
+    if (range->last == UINT64_MAX)
+        return false;
+    range->first = range->last + 1;
+    range->last = UINT64_MAX - range->first < width ? UINT64_MAX : range->first + width;
+    return true;
+}
+
+/* ---- Puts and deletes ---- */
+
 static bool queue_restored(struct space *space, uint64_t hash) {
     if (!queue_reserve(&space->queues[0]))
         return false;
-    queue_push(&space->queues[0], (struct dirty){hash, SINCE_RECOVERY});
+    queue_push(&space->queues[0], (struct dirty){hash, QUEUE_SINCE_RECOVERY});
     return true;
 }
 
@@ -95,43 +189,131 @@ static bool refuse_entry(struct recovery *recovery, const struct space *space, c
                  "the journal holds an entry of %zu bytes, more than the item size limit of now",
                  entry->value.size);
     else
-        snprintf(recovery->error, sizeof recovery->error,
-                 "the journal holds more than memory can, and backend \"%s\" cannot be written to now",
-                 space->backend->options.store.name);
+        snprintf(recovery->error, sizeof recovery->error, TOO_MUCH, space->backend->options.store.name);
     return false;
+}
+
+/* While files are read, room is made by leaving keys to a later pass; behind that, by writing. */
+static bool make_room(struct recovery *recovery, struct space *space) {
+    return recovery->reading ? narrow(recovery) : writer_flush_now(space->backend->writer, space);
 }
 
 static bool restore(struct recovery *recovery, struct space *space, bool deleted, const struct entry *entry) {
     uint64_t hash = cache_hash(entry->key);
-    bool queued;
+    bool queued, tried = false;
     enum cache_status status = restore_once(space, deleted, entry, hash, &queued);
-    if (status == CACHE_NO_MEMORY && writer_flush_now(space->backend->writer, space))
+    while (status == CACHE_NO_MEMORY && !tried && make_room(recovery, space)) {
+        if (recovery->reading && !in_range(recovery, hash))
+            return true;
+        tried = !recovery->reading;
         status = restore_once(space, deleted, entry, hash, &queued);
+    }
     recovery->restored++;
     return (status == CACHE_OK && queued) || refuse_entry(recovery, space, entry, status);
+}
+
+/* ---- What is noted ---- */
+
+static bool fail_memory(struct recovery *recovery) {
+    snprintf(recovery->error, sizeof recovery->error, "out of memory");
+    return false;
+}
+
+static int by_key_and_version(const void *a, const void *b) {
+    const struct noted *x = *(struct noted *const *)a, *y = *(struct noted *const *)b;
+    size_t shorter = x->key_size < y->key_size ? x->key_size : y->key_size;
+    int order = x->space->number - y->space->number;
+    if (order == 0)
+        order = memcmp(x->key, y->key, shorter);
+    if (order == 0)
+        order = (int)x->key_size - (int)y->key_size;
+    if (order == 0)
+        order = x->version < y->version ? -1 : x->version > y->version;
+    return order;
+}
+
+static bool is_same_key(const struct noted *a, const struct noted *b) {
+    return a->space == b->space && slice_equal(key_of(a), key_of(b));
+}
+
+/* A later touch of the same entry, made while the entry lived by the earlier one, stands for both; of the same put
+ * the last version counts. */
+static bool stands_for(struct noted *later, const struct noted *earlier) {
+    bool alive = earlier->expires_at == 0 || earlier->expires_at > version_us(later->version) / 1000000;
+    if (!is_same_key(later, earlier) ||
+        (earlier->made && (!alive || later->client_cas != earlier->client_cas)))
+        return false;
+    later->made = earlier->made;
+    return true;
+}
+
+static void fold(struct noted_list *list) {
+    size_t kept = 0;
+    if (list->count > 1)
+        qsort(list->list, list->count, sizeof *list->list, by_key_and_version);
+    for (size_t i = 0; i < list->count; i++) {
+        if (kept > 0 && stands_for(list->list[i], list->list[kept - 1]))
+            drop_noted(list, list->list[--kept]);
+        list->list[kept++] = list->list[i];
+    }
+    list->count = kept;
+}
+
+static size_t all_noted(const struct recovery *recovery) {
+    return recovery->touches.bytes + recovery->expired.bytes;
+}
+
+/* Behind this there is room for as much again, or what is noted belongs to a single key. */
+static void bound_noted(struct recovery *recovery) {
+    if (all_noted(recovery) <= recovery->noted_most || !recovery->reading)
+        return;
+    fold(&recovery->touches);
+    fold(&recovery->expired);
+    while (all_noted(recovery) > recovery->noted_most / 2)
+        if (!narrow(recovery))
+            recovery->noted_most = 2 * all_noted(recovery);
+}
+
+static bool append(struct noted_list *list, struct noted *noted) {
+    if (list->count == list->capacity) {
+        size_t capacity = list->capacity ? list->capacity * 2 : 256;
+        struct noted **longer = realloc(list->list, capacity * sizeof(struct noted *));
+        if (!longer)
+            return false;
+        list->list = longer;
+        list->capacity = capacity;
+    }
+    list->list[list->count++] = noted;
+    list->bytes += noted_bytes(noted);
+    return true;
 }
 
 /* Notes key, version, client_cas and expiry of an entry. */
 static bool note(struct recovery *recovery, struct noted_list *list, struct space *space,
                  const struct entry *entry) {
-    if (list->count == list->capacity) {
-        size_t capacity = list->capacity ? list->capacity * 2 : 256;
-        struct noted *longer = realloc(list->list, capacity * sizeof *longer);
-        if (!longer) {
-            snprintf(recovery->error, sizeof recovery->error, "out of memory");
-            return false;
-        }
-        list->list = longer;
-        list->capacity = capacity;
-    }
-    struct noted *noted = &list->list[list->count++];
+    struct noted *noted = malloc(sizeof *noted + entry->key.size);
+    if (!noted)
+        return fail_memory(recovery);
     *noted = (struct noted){.space = space,
                             .version = entry->version,
                             .client_cas = entry->client_cas,
+                            .made = list == &recovery->touches ? entry->version : 0,
                             .expires_at = entry->expires_at,
                             .key_size = (uint8_t)entry->key.size};
     memcpy(noted->key, entry->key.data, entry->key.size);
+    if (!append(list, noted)) {
+        free(noted);
+        return fail_memory(recovery);
+    }
+    bound_noted(recovery);
     return true;
+}
+
+static void clear_noted(struct noted_list *list) {
+    for (size_t i = 0; i < list->count; i++)
+        free(list->list[i]);
+    free(list->list);
+    *list = (struct noted_list){0};
 }
 
 /* A put, or the result of a touch. */
@@ -140,7 +322,9 @@ static bool restore_value(struct recovery *recovery, struct space *space, const 
     if (entry->expires_at == 0 || entry->expires_at > cache_time_now().seconds)
         return restore(recovery, space, false, entry);
     alive.expires_at = 0;
-    return note(recovery, &recovery->expired, space, entry) && restore(recovery, space, false, &alive);
+    if (!note(recovery, &recovery->expired, space, entry))
+        return false;
+    return !in_range(recovery, cache_hash(entry->key)) || restore(recovery, space, false, &alive);
 }
 
 /* A namespace that no longer holds writes back, but has a backend: its old changes still belong there. */
@@ -164,6 +348,8 @@ static bool replay(struct journal_replayer *self, const struct journal_record *r
         return true; /* kept and named by the journal */
     if (!space->policy->holds_back)
         return refuse_policy(recovery, space);
+    if (!in_range(recovery, cache_hash(record->entry.key)))
+        return true;
     switch (record->kind) {
     case JOURNAL_PUT:
         return restore_value(recovery, space, &record->entry);
@@ -176,15 +362,6 @@ static bool replay(struct journal_replayer *self, const struct journal_record *r
 }
 
 /* ---- Touches ---- */
-
-static int by_version(const void *a, const void *b) {
-    const struct noted *x = a, *y = b;
-    return x->version < y->version ? -1 : x->version > y->version;
-}
-
-static struct slice key_of(const struct noted *noted) {
-    return slice_of(noted->key, noted->key_size);
-}
 
 static void seek(const struct noted *noted, uint64_t hash, struct cache_cursor *ret_cursor) {
     struct cache_time now = cache_time_now();
@@ -222,19 +399,16 @@ static bool replay_touch(struct recovery *recovery, const struct noted *noted) {
     if (copy)
         fine = restore_value(recovery, noted->space, &entry);
     else if (!settled)
-        fine = touches_recover(noted->space->backend->writer, noted->space, &entry);
-    if (!fine && !recovery->error[0])
-        snprintf(recovery->error, sizeof recovery->error, "out of memory");
+        fine = touches_recover(noted->space->backend->writer, noted->space, &entry, noted->made);
     free(copy);
-    return fine;
+    return fine || (recovery->error[0] == '\0' && fail_memory(recovery));
 }
 
+/* Those of a key in the order of their versions. */
 static bool replay_touches(struct recovery *recovery) {
-    struct noted_list *touches = &recovery->touches;
-    if (touches->count > 1)
-        qsort(touches->list, touches->count, sizeof *touches->list, by_version);
-    for (size_t i = 0; i < touches->count; i++)
-        if (!replay_touch(recovery, &touches->list[i]))
+    fold(&recovery->touches);
+    for (size_t i = 0; i < recovery->touches.count; i++)
+        if (!replay_touch(recovery, recovery->touches.list[i]))
             return false;
     return true;
 }
@@ -262,13 +436,13 @@ static bool expire(struct recovery *recovery, const struct noted *expired) {
     cache_release(&cursor);
     if (status == CACHE_OK && (!queue || queue_restored(expired->space, hash)))
         return true;
-    snprintf(recovery->error, sizeof recovery->error, "out of memory");
-    return false;
+    return fail_memory(recovery);
 }
 
 static bool expire_all(struct recovery *recovery) {
+    fold(&recovery->expired);
     for (size_t i = 0; i < recovery->expired.count; i++)
-        if (!expire(recovery, &recovery->expired.list[i]))
+        if (!expire(recovery, recovery->expired.list[i]))
             return false;
     return true;
 }
@@ -293,17 +467,50 @@ static bool holds_restored(const struct tier_backend *backend) {
     return false;
 }
 
-static void flush_restored(struct tier *tier) {
-    for (size_t i = 0; i < tier->backend_count; i++) {
-        struct tier_backend *backend = &tier->backends[i];
-        if (holds_restored(backend) && !flush_backend(backend))
-            service_log(
-                &tier->service, LOG_LEVEL_WARNING,
+static void warn_unwritten(const struct tier_backend *backend) {
+    service_log(&backend->tier->service, LOG_LEVEL_WARNING,
                 "backend %s cannot be written to now: reads are answered with what the journal holds. "
                 "After a power loss that may be older than what the backend has, until it can be written to",
                 backend->options.store.name);
+}
+
+/* False: not all backends could be written to. */
+static bool flush_restored(const struct tier *tier) {
+    bool fine = true;
+    for (size_t i = 0; i < tier->backend_count; i++) {
+        struct tier_backend *backend = &tier->backends[i];
+        if (holds_restored(backend) && !flush_backend(backend)) {
+            warn_unwritten(backend);
+            fine = false;
+        }
         touches_settle(backend->writer);
     }
+    return fine;
+}
+
+/* ---- The end of a pass ---- */
+
+/* What waits in vain for a backend takes its memory from all passes that follow. */
+static bool write_out(struct recovery *recovery) {
+    recovery->unwritten |= !flush_restored(recovery->tier);
+    for (size_t i = 0; i < recovery->tier->backend_count; i++)
+        if (recovery->unwritten && touches_are_waiting(recovery->tier->backends[i].writer)) {
+            snprintf(recovery->error, sizeof recovery->error, TOO_MUCH,
+                     recovery->tier->backends[i].options.store.name);
+            return false;
+        }
+    return true;
+}
+
+/* All that the files say of the keys of the range has been read. */
+static bool end_pass(struct journal_replayer *self, bool *ret_again) {
+    struct recovery *recovery = (struct recovery *)(void *)self;
+    recovery->reading = false;
+    bool fine = replay_touches(recovery) && expire_all(recovery);
+    clear_noted(&recovery->touches);
+    clear_noted(&recovery->expired);
+    recovery->reading = *ret_again = next_range(recovery);
+    return fine && (!*ret_again || write_out(recovery));
 }
 
 /* ---- Opening ---- */
@@ -359,7 +566,12 @@ static void report(struct recovery *recovery, const struct journal_recovery *fou
 }
 
 bool recover(struct tier *tier, char *error, size_t error_size) {
-    struct recovery recovery = {.replayer = {replay}, .tier = tier};
+    size_t noted_most = tier->options.cache.memory_limit / NOTED_SHARE;
+    struct recovery recovery = {.replayer = {replay, end_pass},
+                                .tier = tier,
+                                .range = {0, UINT64_MAX},
+                                .reading = true,
+                                .noted_most = noted_most > NOTED_LEAST ? noted_most : NOTED_LEAST};
     struct journal_recovery found = {0};
     uint64_t start_us = monotonic_us();
     struct slice *names = calloc(tier->space_count, sizeof *names);
@@ -368,16 +580,11 @@ bool recover(struct tier *tier, char *error, size_t error_size) {
         snprintf(error, error_size, "Out of memory.");
     if (fine) {
         cache_raise_version(tier->cache, found.highest_version);
-        fine = replay_touches(&recovery) && expire_all(&recovery);
-        if (!fine)
-            snprintf(error, error_size, "The journal in %s: %s", tier->options.data, recovery.error);
-    }
-    if (fine) {
         flush_restored(tier);
         report(&recovery, &found, start_us);
     }
-    free(recovery.touches.list);
-    free(recovery.expired.list);
+    clear_noted(&recovery.touches);
+    clear_noted(&recovery.expired);
     free(names);
     return fine;
 }

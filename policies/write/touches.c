@@ -25,6 +25,7 @@ struct touch {
     struct touch *chain; /* in by_hash */
     struct space *space;
     uint64_t hash, version, client_cas;
+    uint64_t made; /* the version of the first touch that it stands for: mostly its own */
     uint32_t expires_at;
     uint8_t key_size;
     char key[ENTRY_KEY_MAX];
@@ -71,15 +72,17 @@ static bool add(struct writer *writer, struct touch wanted, struct slice key, bo
 
 bool touches_add(struct writer *writer, struct space *space, struct slice key, uint64_t hash,
                  uint64_t version, uint32_t expires_at) {
-    struct touch touch = {.space = space, .hash = hash, .version = version, .expires_at = expires_at};
+    struct touch touch = {
+        .space = space, .hash = hash, .version = version, .made = version, .expires_at = expires_at};
     return add(writer, touch, key, true);
 }
 
-bool touches_recover(struct writer *writer, struct space *space, const struct entry *entry) {
+bool touches_recover(struct writer *writer, struct space *space, const struct entry *entry, uint64_t made) {
     struct touch touch = {.space = space,
                           .hash = cache_hash(entry->key),
                           .version = entry->version,
                           .client_cas = entry->client_cas,
+                          .made = made,
                           .expires_at = entry->expires_at};
     return add(writer, touch, entry->key, false);
 }
@@ -175,7 +178,7 @@ static void forget_older(const struct touch *touch) {
 static enum backend_status load_row(struct writer *writer, const struct touch *touch,
                                     struct load_result *result) {
     struct slice key = key_of(touch);
-    uint32_t then = (uint32_t)(version_us(touch->version) / 1000000);
+    uint32_t then = (uint32_t)(version_us(touch->made) / 1000000);
     return call_load_at(writer, touch->space, &key, 1, then, result);
 }
 

@@ -41,8 +41,9 @@ bool touches_are_waiting(const struct writer *writer);
 
 /* ---- Recovery: before writer_start ---- */
 
-/* A touch with the version and client_cas of its journal record; as many as there are. False: no memory. */
-bool touches_recover(struct writer *writer, struct space *space, const struct entry *entry);
+/* A touch with the version and client_cas of its journal record; as many as there are. made: its version, or that of
+ * the first of several for which it stands: the row had to be alive then. False: no memory. */
+bool touches_recover(struct writer *writer, struct space *space, const struct entry *entry, uint64_t made);
 
 /* Applies them; those that fail now are tried again by the writer's thread. */
 void touches_settle(struct writer *writer);

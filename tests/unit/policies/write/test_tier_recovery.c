@@ -354,6 +354,161 @@ RIG_TEST(the_journal_may_hold_more_than_memory, write_behind) {
     assert_int_equal(memory_store_rows(rig->store), 3000);
 }
 
+/* ---- More than memory ---- */
+
+enum { LARGE = 3000 }; /* bytes of a value of which a few hundred are more than memory */
+
+/* A command on any worker. */
+static void expect_on(struct tier_rig *rig, unsigned worker, const char *command, const char *reply) {
+    struct rig_call *call = rig_begin(rig, worker, command);
+    assert_string_equal(rig_finish(call), reply);
+    rig_free(call);
+}
+
+/* set KEY with a large value that begins with `begin`. */
+static void set_large(struct tier_rig *rig, unsigned worker, const char *key, const char *begin) {
+    char command[LARGE + 100], value[LARGE];
+    memset(value, 'x', sizeof value - 1);
+    value[sizeof value - 1] = 0;
+    memcpy(value, begin, strlen(begin));
+    snprintf(command, sizeof command, "set %s %s", key, value);
+    expect_on(rig, worker, command, "STORED");
+}
+
+/* Two workers, a store that forgets what it deleted, and nothing flushed unless the test asks. */
+static void use_large_journal(struct tier_rig *rig) {
+    memory_store_forget_deletes(rig->store);
+    rig->options.workers = 2;
+    rig->options.cache.item_max = 8192;
+    rig->options.cache.memory_limit = 64 << 20;
+    rig->options.journal_file_size = 32 << 20; /* no file is full, so none is recycled */
+    rig->spaces[0].flush_batch = 1000000;
+    rig->spaces[0].flush_delay = 3600000;
+}
+
+/* A kill of which the journal's low-water version knows nothing: another backend was away, say. All that was ever
+ * written is read again, into memory that cannot hold it. */
+static void crash_into_small_memory(struct tier_rig *rig) {
+    char command[600];
+    keep_journal(rig);
+    snprintf(command, sizeof command, "rm %s/low-water", kept_of(rig).path);
+    assert_int_equal(system(command), 0);
+    lose_the_tail(rig);
+    rig->options.cache.memory_limit = 4 << 20;
+    rig_start(rig);
+}
+
+/* Its put is in a file that is read after memory was full, its delete in one that is read before. */
+RIG_TEST(what_was_deleted_stays_deleted_if_the_journal_is_larger_than_memory, write_behind) {
+    char command[64];
+    use_large_journal(rig);
+    rig_start(rig);
+    for (int i = 0; i < 50; i++) {
+        snprintf(command, sizeof command, "set dead%d 1", i);
+        expect_on(rig, 1, command, "STORED");
+    }
+    rig_do(rig, "sync");
+    for (int i = 0; i < 50; i++) {
+        snprintf(command, sizeof command, "delete dead%d", i);
+        expect_on(rig, 0, command, "DELETED");
+    }
+    for (int i = 0; i < 3000; i++) {
+        snprintf(command, sizeof command, "key%d", i);
+        set_large(rig, 0, command, "");
+    }
+    rig_do(rig, "sync");
+    crash_into_small_memory(rig);
+    for (int i = 0; i < 50; i++) {
+        snprintf(command, sizeof command, "get dead%d", i);
+        rig_expect(rig, command, "MISS");
+    }
+    rig_do(rig, "sync");
+    assert_int_equal(memory_store_rows(rig->store), 3000);
+}
+
+enum { MODEL_KEYS = 3500, MODEL_CHANGES = 8000 };
+
+/* What a key is to hold: the number at the beginning of its value, and its expiry. */
+struct wanted {
+    bool exists;
+    int number;
+    uint32_t expires_at;
+};
+
+static void set_wanted(struct tier_rig *rig, unsigned worker, int key, int number, struct wanted *wanted) {
+    char command[LARGE + 100], value[LARGE];
+    snprintf(value, sizeof value, "%d-%0*d", number, rand() % 4 ? LARGE - 20 : 10, 0);
+    wanted->expires_at = rand() % 2 ? (uint32_t)time(NULL) + 100000 + (uint32_t)number : 0;
+    snprintf(command, sizeof command, "set key%d %s %u", key, value, wanted->expires_at);
+    expect_on(rig, worker, command, "STORED");
+    wanted->exists = true;
+    wanted->number = number;
+}
+
+/* A random change of a random key by a random worker. */
+static void change_randomly(struct tier_rig *rig, struct wanted *all, int number) {
+    char command[64];
+    unsigned worker = (unsigned)rand() % 2;
+    int key = rand() % MODEL_KEYS, kind = rand() % 10;
+    struct wanted *wanted = &all[key];
+    if (kind < 6) {
+        set_wanted(rig, worker, key, number, wanted);
+    } else if (kind < 8) {
+        snprintf(command, sizeof command, "delete key%d", key);
+        expect_on(rig, worker, command, wanted->exists ? "DELETED" : "NOT_FOUND");
+        wanted->exists = false;
+    } else {
+        uint32_t expires_at = (uint32_t)time(NULL) + 200000 + (uint32_t)number;
+        snprintf(command, sizeof command, "touch key%d %u", key, expires_at);
+        expect_on(rig, worker, command, wanted->exists ? "TOUCHED" : "NOT_FOUND");
+        wanted->expires_at = expires_at;
+    }
+}
+
+static void check_wanted(struct tier_rig *rig, int key, const struct wanted *wanted, bool in_store) {
+    char command[64], name[32];
+    snprintf(name, sizeof name, "key%d", key);
+    snprintf(command, sizeof command, "get %s", name);
+    char *row = in_store ? rig_row(rig, name) : NULL;
+    const char *value = in_store ? row : rig_do(rig, command);
+    if (wanted->exists) {
+        assert_non_null(value);
+        assert_int_equal(atoi(value), wanted->number);
+        assert_int_equal(strcmp(value, "MISS") == 0, 0);
+    } else {
+        assert_true(value == NULL || strcmp(value, "MISS") == 0);
+    }
+    if (in_store && wanted->exists)
+        assert_int_equal(rig_row_expiry(rig, name), wanted->expires_at);
+    free(row);
+}
+
+/* Random changes by two workers, with a flush now and then; the last of each key is what comes back, although memory
+ * cannot hold what is read. */
+RIG_TEST(the_last_change_of_each_key_counts_if_the_journal_is_larger_than_memory, write_behind) {
+    struct wanted *all = calloc(MODEL_KEYS, sizeof *all);
+    assert_non_null(all);
+    for (unsigned seed = 1; seed <= 4; seed++) {
+        renew(rig, JOURNAL_OS);
+        use_large_journal(rig);
+        rig_start(rig);
+        srand(seed);
+        memset(all, 0, MODEL_KEYS * sizeof *all);
+        for (int i = 1; i <= MODEL_CHANGES; i++) {
+            change_randomly(rig, all, i);
+            if (rand() % 1000 == 0)
+                rig_do(rig, "sync");
+        }
+        crash_into_small_memory(rig);
+        for (int key = 0; key < MODEL_KEYS; key++)
+            check_wanted(rig, key, &all[key], false);
+        rig_do(rig, "sync");
+        for (int key = 0; key < MODEL_KEYS; key++)
+            check_wanted(rig, key, &all[key], true);
+    }
+    free(all);
+}
+
 /* The store takes its time: the operator is told how much is left. */
 RIG_TEST(a_long_recovery_tells_its_progress, write_behind) {
     enum { KEYS = 25000 }; /* three commits */
@@ -523,6 +678,8 @@ int main(void) {
         RECOVERY_CASE(blind_touches_come_back),
         RECOVERY_CASE(versions_begin_above_the_store),
         RECOVERY_CASE(the_journal_may_hold_more_than_memory),
+        RECOVERY_CASE(what_was_deleted_stays_deleted_if_the_journal_is_larger_than_memory),
+        RECOVERY_CASE(the_last_change_of_each_key_counts_if_the_journal_is_larger_than_memory),
         RECOVERY_CASE(a_long_recovery_tells_its_progress),
         RECOVERY_CASE(the_number_of_workers_may_change),
         RECOVERY_CASE(nothing_is_left_after_a_drain),
