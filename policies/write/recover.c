@@ -21,8 +21,10 @@
  *     touches, what has expired
  *     more keys? all that is restored --> backends; the next range; read all files again
  *
- * Elements are queued with the lowest `since`, so nothing of the old journals is forgotten before they are in the
- * backend.
+ * What is left in memory at the end is written by the writers, once they run, while clients are served. Elements
+ * are queued with the lowest `since`, so nothing of the old journals is forgotten before they are in the backend.
+ *
+ * The store may be ahead of what was restored, if the power was lost in between: see confirm.h.
  */
 #include "policies/write/recover.h"
 #include "policies/write/quarantine.h"
@@ -74,6 +76,11 @@ struct recovery {
     char error[256];
 };
 
+static bool fail_memory(struct recovery *recovery) {
+    snprintf(recovery->error, sizeof recovery->error, "out of memory");
+    return false;
+}
+
 /* ---- Ranges ---- */
 
 /* Keys of any range are spread over all shards, whichever bits of the hash choose those. */
@@ -84,6 +91,11 @@ static uint64_t place_of(uint64_t hash) {
 static bool in_range(const struct recovery *recovery, uint64_t hash) {
     uint64_t place = place_of(hash);
     return place >= recovery->range.first && place <= recovery->range.last;
+}
+
+/* Left to a later pass. What an earlier one has restored, and could not write, stays. */
+static bool is_beyond(const struct recovery *recovery, uint64_t hash) {
+    return place_of(hash) > recovery->range.last;
 }
 
 static struct slice key_of(const struct noted *noted) {
@@ -102,25 +114,29 @@ static void drop_noted(struct noted_list *list, struct noted *noted) {
 static void forget_noted(const struct recovery *recovery, struct noted_list *list) {
     size_t kept = 0;
     for (size_t i = 0; i < list->count; i++)
-        if (in_range(recovery, cache_hash(key_of(list->list[i]))))
-            list->list[kept++] = list->list[i];
-        else
+        if (is_beyond(recovery, cache_hash(key_of(list->list[i]))))
             drop_noted(list, list->list[i]);
+        else
+            list->list[kept++] = list->list[i];
     list->count = kept;
 }
 
-/* No thread runs yet: this one is the queue's producer and its consumer. */
-static void forget_restored(const struct recovery *recovery, struct space *space) {
+/* No thread runs yet: this one is the queue's producer and its consumer. False: no memory. */
+static bool forget_restored(const struct recovery *recovery, struct space *space) {
     struct queue *queue = &space->queues[0];
     struct dirty dirty;
     for (uint64_t left = queue_pushed(queue) - queue->popped; left > 0 && queue_pop(queue, &dirty); left--)
-        if (in_range(recovery, dirty.hash) && queue_reserve(queue))
+        if (is_beyond(recovery, dirty.hash))
+            cache_forget_dirty(space->tier->cache, space->number, dirty.hash);
+        else if (queue_reserve(queue))
             queue_push(queue, dirty);
         else
-            cache_forget_dirty(space->tier->cache, space->number, dirty.hash);
+            return false;
+    return true;
 }
 
-/* Leaves the upper half of the range to a later pass. False: there would be too many of them. */
+/* Leaves the upper half of the range to a later pass. False: there would be too many of them, or no
+ * memory (then there is an error). */
 static bool narrow(struct recovery *recovery) {
     struct tier *tier = recovery->tier;
     struct range *range = &recovery->range;
@@ -128,8 +144,8 @@ static bool narrow(struct recovery *recovery) {
         return false;
     range->last = range->first + (range->last - range->first) / 2;
     for (size_t i = 0; i < tier->space_count; i++)
-        if (tier->spaces[i].policy->holds_back)
-            forget_restored(recovery, &tier->spaces[i]);
+        if (tier->spaces[i].policy->holds_back && !forget_restored(recovery, &tier->spaces[i]))
+            return fail_memory(recovery);
     forget_noted(recovery, &recovery->touches);
     forget_noted(recovery, &recovery->expired);
     return true;
@@ -184,6 +200,8 @@ static enum cache_status restore_once(struct space *space, bool deleted, const s
 
 static bool refuse_entry(struct recovery *recovery, const struct space *space, const struct entry *entry,
                          enum cache_status status) {
+    if (recovery->error[0])
+        return false;
     if (status == CACHE_TOO_LARGE)
         snprintf(recovery->error, sizeof recovery->error,
                  "the journal holds an entry of %zu bytes, more than the item size limit of now",
@@ -213,11 +231,6 @@ static bool restore(struct recovery *recovery, struct space *space, bool deleted
 }
 
 /* ---- What is noted ---- */
-
-static bool fail_memory(struct recovery *recovery) {
-    snprintf(recovery->error, sizeof recovery->error, "out of memory");
-    return false;
-}
 
 static int by_key_and_version(const void *a, const void *b) {
     const struct noted *x = *(struct noted *const *)a, *y = *(struct noted *const *)b;
@@ -306,7 +319,7 @@ static bool note(struct recovery *recovery, struct noted_list *list, struct spac
         return fail_memory(recovery);
     }
     bound_noted(recovery);
-    return true;
+    return recovery->error[0] == '\0';
 }
 
 static void clear_noted(struct noted_list *list) {
@@ -350,6 +363,8 @@ static bool replay(struct journal_replayer *self, const struct journal_record *r
         return refuse_policy(recovery, space);
     if (!in_range(recovery, cache_hash(record->entry.key)))
         return true;
+    if (record->from_earlier_boot && record->entry.version > atomic_load(&space->unconfirmed))
+        atomic_store(&space->unconfirmed, record->entry.version);
     switch (record->kind) {
     case JOURNAL_PUT:
         return restore_value(recovery, space, &record->entry);
@@ -467,25 +482,37 @@ static bool holds_restored(const struct tier_backend *backend) {
     return false;
 }
 
-static void warn_unwritten(const struct tier_backend *backend) {
-    service_log(&backend->tier->service, LOG_LEVEL_WARNING,
-                "backend %s cannot be written to now: reads are answered with what the journal holds. "
-                "After a power loss that may be older than what the backend has, until it can be written to",
-                backend->options.store.name);
-}
-
 /* False: not all backends could be written to. */
 static bool flush_restored(const struct tier *tier) {
     bool fine = true;
     for (size_t i = 0; i < tier->backend_count; i++) {
         struct tier_backend *backend = &tier->backends[i];
-        if (holds_restored(backend) && !flush_backend(backend)) {
-            warn_unwritten(backend);
-            fine = false;
-        }
+        if (holds_restored(backend))
+            fine &= flush_backend(backend);
         touches_settle(backend->writer);
     }
     return fine;
+}
+
+/* Memory that is full of it has no room for what clients change. */
+static bool fills_memory(const struct tier *tier) {
+    size_t bytes = 0;
+    for (size_t i = 0; i < tier->space_count; i++)
+        bytes += cache_dirty_bytes(tier->cache, (int)i);
+    return bytes > tier->options.cache.memory_limit / 2;
+}
+
+/* Writers write it once they run. What is from an earlier boot is asked for before it is believed, if they can. */
+static void warn_of_absent(const struct tier *tier) {
+    for (size_t i = 0; i < tier->space_count; i++) {
+        const struct space *space = &tier->spaces[i];
+        if (atomic_load(&space->unconfirmed) && !writer_is_connected(space->backend->writer))
+            service_log(
+                &tier->service, LOG_LEVEL_WARNING,
+                "backend %s is away and may have newer rows, as the system was started anew: until it is back, "
+                "reads of namespace %s are answered with what the journal holds",
+                space->backend->options.store.name, space->options.name);
+    }
 }
 
 /* ---- The end of a pass ---- */
@@ -580,7 +607,9 @@ bool recover(struct tier *tier, char *error, size_t error_size) {
         snprintf(error, error_size, "Out of memory.");
     if (fine) {
         cache_raise_version(tier->cache, found.highest_version);
-        flush_restored(tier);
+        if (fills_memory(tier))
+            flush_restored(tier);
+        warn_of_absent(tier);
         report(&recovery, &found, start_us);
     }
     clear_noted(&recovery.touches);

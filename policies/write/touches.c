@@ -12,13 +12,25 @@
  *     touches_add --> fresh --touches_take--> taken --touches_run--> done
  *                                             `-- stays while its entry has to be flushed first, or the
  *                                                 backend is away
+ *
+ * A run takes a batch off the front, whose rows are loaded together and written in one commit. Several touches
+ * of one row become one: each is applied to what the one before has made of it.
  */
 #include "policies/write/touches.h"
+#include "policies/write/bytes.h"
 #include "policies/write/internal.h"
 #include "policies/write/quarantine.h"
 #include <stdlib.h>
 
-enum { TOUCHES_MAX = 4096 }; /* that workers may leave to a writer; of those of a journal, all are taken */
+enum {
+    TOUCHES_MAX = 4096, /* that workers may leave to a writer; of those of a journal, all are taken */
+    BATCH_TOUCHES = 1000,
+    BATCH_SLOTS = 4096,         /* of the table of a batch's keys: more than twice as many */
+    BATCH_BYTES_MAX = 16 << 20, /* values of a batch; one more may be above */
+    LOOKED_AT_MAX = 8192,       /* touches that a run looks at */
+    LOAD_MAX = 128,             /* keys per lookup */
+    BOUND_EXACT = 1024,         /* up to so many, the bound is always the least version */
+};
 
 struct touch {
     struct touch *next;  /* fresh, or taken */
@@ -31,7 +43,32 @@ struct touch {
     char key[ENTRY_KEY_MAX];
 };
 
+/* A row that touches of a batch are about. */
+struct touched {
+    const struct touch *touch; /* the first of them */
+    struct slice key;
+    uint32_t then; /* when it has to be looked up */
+    bool loaded, found, changed;
+    struct entry row; /* as the touches so far have left it */
+};
+
+/* In memory of the heap, for the time of a run. */
+struct touch_batch {
+    struct touch *touches[BATCH_TOUCHES];
+    size_t count;
+    struct touched rows[BATCH_TOUCHES];
+    size_t row_count;
+    uint16_t slots[BATCH_SLOTS]; /* by hash: index of a row, and one; 0: none */
+    struct mutation mutations[BATCH_TOUCHES];
+    size_t mutation_count;
+    struct bytes bytes;
+};
+
 /* ---- The lists ---- */
+
+static uint32_t second_of(uint64_t version) {
+    return (uint32_t)(version_us(version) / 1000000);
+}
 
 static struct slice key_of(const struct touch *touch) {
     return slice_of(touch->key, touch->key_size);
@@ -41,11 +78,31 @@ static struct touch **bucket_of(struct touches *touches, uint64_t hash) {
     return &touches->by_hash[hash % TOUCH_BUCKETS];
 }
 
+static void push(struct touch_list *list, struct touch *touch) {
+    touch->next = NULL;
+    if (list->last)
+        list->last->next = touch;
+    else
+        list->first = touch;
+    list->last = touch;
+    list->count++;
+}
+
+static struct touch *pop(struct touch_list *list) {
+    struct touch *touch = list->first;
+    if (!touch)
+        return NULL;
+    list->first = touch->next;
+    if (!list->first)
+        list->last = NULL;
+    list->count--;
+    return touch;
+}
+
 /* With the mutex. */
 static void link_touch(struct touches *touches, struct touch *touch) {
     struct touch **bucket = bucket_of(touches, touch->hash);
-    touch->next = touches->fresh;
-    touches->fresh = touch;
+    push(&touches->fresh, touch);
     touch->chain = *bucket;
     *bucket = touch;
     atomic_fetch_add(&touches->waiting, 1);
@@ -105,27 +162,37 @@ void touches_amend(struct writer *writer, const struct space *space, struct entr
     pthread_mutex_unlock(&writer->mutex);
 }
 
+uint32_t touches_made_at(struct writer *writer, const struct space *space, struct slice key, uint64_t hash) {
+    uint64_t made = UINT64_MAX;
+    if (!touches_are_waiting(writer))
+        return 0;
+    pthread_mutex_lock(&writer->mutex);
+    for (const struct touch *touch = *bucket_of(&writer->touches, hash); touch; touch = touch->chain)
+        if (touch->hash == hash && touch->space == space && touch->made < made &&
+            slice_equal(key_of(touch), key))
+            made = touch->made;
+    pthread_mutex_unlock(&writer->mutex);
+    return made == UINT64_MAX ? 0 : second_of(made);
+}
+
 void touches_take(struct writer *writer) {
     struct touches *touches = &writer->touches;
-    while (touches->fresh) {
-        struct touch *touch = touches->fresh;
-        touches->fresh = touch->next;
-        touch->next = touches->taken;
-        touches->taken = touch;
+    if (touches->taken.count == 0)
+        touches->bound = UINT64_MAX;
+    for (struct touch *touch; (touch = pop(&touches->fresh));) {
+        touches->bound = touch->version < touches->bound ? touch->version : touches->bound;
+        push(&touches->taken, touch);
     }
 }
 
-static void free_list(struct touch *list) {
-    while (list) {
-        struct touch *next = list->next;
-        free(list);
-        list = next;
-    }
+static void free_list(struct touch_list *list) {
+    for (struct touch *touch; (touch = pop(list));)
+        free(touch);
 }
 
 void touches_free(struct writer *writer) {
-    free_list(writer->touches.taken);
-    free_list(writer->touches.fresh);
+    free_list(&writer->touches.taken);
+    free_list(&writer->touches.fresh);
 }
 
 /* ---- Touching ---- */
@@ -143,9 +210,8 @@ static struct entry_copy *quarantined(const struct touch *touch) {
 
 enum touch_fate {
     TOUCH_DONE,
-    TOUCH_ROW,    /* the row has to be touched */
-    TOUCH_WAITS,  /* for its entry to be flushed */
-    TOUCH_FAILED, /* the backend cannot be asked now */
+    TOUCH_ROW,   /* the row has to be touched */
+    TOUCH_WAITS, /* for its entry to be flushed */
 };
 
 /* What memory has is newer: nothing is left to do. What it has is older and not in the backend yet: that has
@@ -174,59 +240,153 @@ static void forget_older(const struct touch *touch) {
     cache_release(&cursor);
 }
 
-/* The row, as of the moment of the touch: it may have kept alive what has expired since. */
-static enum backend_status load_row(struct writer *writer, const struct touch *touch,
-                                    struct load_result *result) {
-    struct slice key = key_of(touch);
-    uint32_t then = (uint32_t)(version_us(touch->made) / 1000000);
-    return call_load_at(writer, touch->space, &key, 1, then, result);
-}
+/* ---- A batch: its rows ---- */
 
-static struct mutation mutation_of(const struct touch *touch, const struct entry *row) {
-    struct mutation mutation = {.table = &touch->space->options.table, .kind = MUTATION_TOUCH, .entry = *row};
-    mutation.entry.key = key_of(touch);
-    mutation.entry.client_cas = touch->client_cas ? touch->client_cas
-                                : row->client_cas ? row->client_cas
-                                                  : row->version;
-    mutation.entry.version = touch->version;
-    mutation.entry.expires_at = touch->expires_at;
-    return mutation;
-}
-
-static enum backend_status apply_touch(struct writer *writer, const struct touch *touch,
-                                       const struct entry *row) {
-    struct mutation mutation = mutation_of(touch, row);
-    struct bytes copy = {
-        0}; /* the row's bytes live until the next call on the connection, which is this one */
-    enum backend_status status = BACKEND_TRANSIENT;
-    mutation.entry.value = bytes_copy(&copy, row->value);
-    if (mutation.entry.value.data || !row->value.size)
-        status = call_apply(writer, &mutation, 1);
-    bytes_free(&copy);
-    if (status == BACKEND_PERMANENT)
-        status = quarantine_add(touch->space->quarantine, MUTATION_TOUCH, &mutation.entry,
-                                writer->session.error.message)
-                     ? BACKEND_OK
-                     : BACKEND_TRANSIENT;
-    if (status == BACKEND_OK)
-        forget_older(touch);
-    return status;
-}
-
-static enum backend_status touch_row(struct writer *writer, const struct touch *touch) {
-    struct load_result result = {0};
-    struct entry_copy *held = quarantined(touch);
-    enum backend_status status = BACKEND_OK;
-    if (held) {
-        result.found = true;
-        result.entry = held->entry;
-    } else {
-        status = load_row(writer, touch, &result);
+/* The row of the touch, added if it is the first of its key. Of an earlier touch that comes later: as of that. */
+static struct touched *row_of(struct touch_batch *batch, const struct touch *touch) {
+    size_t slot = (touch->hash >> 8) % BATCH_SLOTS;
+    for (; batch->slots[slot]; slot = (slot + 1) % BATCH_SLOTS) {
+        struct touched *row = &batch->rows[batch->slots[slot] - 1];
+        if (row->touch->hash == touch->hash && row->touch->space == touch->space &&
+            slice_equal(row->key, key_of(touch))) {
+            if (second_of(touch->made) < row->then)
+                row->then = second_of(touch->made);
+            return row;
+        }
     }
-    if (status == BACKEND_OK && result.found && result.entry.version < touch->version)
-        status = apply_touch(writer, touch, &result.entry);
+    struct touched *row = &batch->rows[batch->row_count++];
+    batch->slots[slot] = (uint16_t)batch->row_count;
+    *row = (struct touched){.touch = touch, .key = key_of(touch), .then = second_of(touch->made)};
+    return row;
+}
+
+static bool keep_row(struct touch_batch *batch, struct touched *row, const struct entry *entry) {
+    row->loaded = row->found = true;
+    row->row = *entry;
+    row->row.key = row->key;
+    row->row.value = bytes_copy(&batch->bytes, entry->value);
+    return row->row.value.data || !entry->value.size;
+}
+
+/* What the quarantine holds is newer than the row. */
+static bool take_quarantined(struct touch_batch *batch, struct touched *row, bool *ret_taken) {
+    struct entry_copy *held = quarantined(row->touch);
+    *ret_taken = held != NULL;
+    bool kept = !held || keep_row(batch, row, &held->entry);
     entry_copy_drop(held);
+    return kept;
+}
+
+/* Looks up rows of one namespace, as of the earliest of their moments: a touch may have kept alive what has expired
+ * since. What was dead at its own moment is sorted out later. */
+static enum backend_status load_rows(struct writer *writer, struct touch_batch *batch, struct touched **rows,
+                                     size_t count_rows) {
+    struct slice keys[LOAD_MAX];
+    struct load_result results[LOAD_MAX] = {{0}};
+    uint32_t then = UINT32_MAX;
+    for (size_t i = 0; i < count_rows; i++) {
+        keys[i] = rows[i]->key;
+        then = rows[i]->then < then ? rows[i]->then : then;
+    }
+    enum backend_status status = call_load_at(writer, rows[0]->touch->space, keys, count_rows, then, results);
+    for (size_t i = 0; status == BACKEND_OK && i < count_rows; i++)
+        rows[i]->loaded = true;
+    for (size_t i = 0; status == BACKEND_OK && i < count_rows; i++)
+        if (results[i].found && !keep_row(batch, rows[i], &results[i].entry))
+            status = BACKEND_TRANSIENT;
     return status;
+}
+
+/* A row that cannot be read is not touched, and the others are. */
+static enum backend_status load_patiently(struct writer *writer, struct touch_batch *batch,
+                                          struct touched **rows, size_t count_rows) {
+    enum backend_status status = load_rows(writer, batch, rows, count_rows);
+    if (status != BACKEND_PERMANENT)
+        return status;
+    for (size_t i = 0; i < count_rows && status != BACKEND_TRANSIENT; i++) {
+        status = load_rows(writer, batch, &rows[i], 1);
+        rows[i]->loaded = true;
+        if (status == BACKEND_PERMANENT)
+            service_log(&writer->tier->service, LOG_LEVEL_ERROR,
+                        "namespace %s: the row of %.*s cannot be read and is not touched: %s",
+                        rows[i]->touch->space->options.name, (int)rows[i]->key.size, rows[i]->key.data,
+                        writer->session.error.message);
+    }
+    return status == BACKEND_TRANSIENT ? status : BACKEND_OK;
+}
+
+/* As many rows as may be held in memory. */
+static enum backend_status load_batch(struct writer *writer, struct touch_batch *batch) {
+    struct touched *rows[LOAD_MAX];
+    size_t count_rows = 0;
+    enum backend_status status = BACKEND_OK;
+    for (size_t i = 0; i < batch->row_count && status == BACKEND_OK; i++) {
+        struct touched *row = &batch->rows[i];
+        bool taken;
+        if (!take_quarantined(batch, row, &taken))
+            return BACKEND_TRANSIENT;
+        if (taken)
+            continue;
+        if (count_rows == LOAD_MAX || (count_rows > 0 && rows[0]->touch->space != row->touch->space)) {
+            status = load_patiently(writer, batch, rows, count_rows);
+            count_rows = 0;
+        }
+        if (batch->bytes.used >= BATCH_BYTES_MAX)
+            break;
+        rows[count_rows++] = row;
+    }
+    return status == BACKEND_OK && count_rows > 0 ? load_patiently(writer, batch, rows, count_rows) : status;
+}
+
+/* ---- A batch: its touches ---- */
+
+/* Over what the touches before have made of the row, if it was alive at the time. */
+static void touch_over(struct touched *row, const struct touch *touch) {
+    struct entry *entry = &row->row;
+    if (!row->found || entry->version >= touch->version ||
+        (entry->expires_at && entry->expires_at <= second_of(touch->made)))
+        return;
+    entry->client_cas = touch->client_cas   ? touch->client_cas
+                        : entry->client_cas ? entry->client_cas
+                                            : entry->version;
+    entry->version = touch->version;
+    entry->expires_at = touch->expires_at;
+    row->changed = true;
+}
+
+static void make_mutations(struct touch_batch *batch) {
+    for (size_t i = 0; i < batch->count; i++)
+        touch_over(row_of(batch, batch->touches[i]), batch->touches[i]);
+    for (size_t i = 0; i < batch->row_count; i++)
+        if (batch->rows[i].changed)
+            batch->mutations[batch->mutation_count++] =
+                (struct mutation){.table = &batch->rows[i].touch->space->options.table,
+                                  .kind = MUTATION_TOUCH,
+                                  .entry = batch->rows[i].row};
+}
+
+static struct space *space_of(const struct writer *writer, const struct mutation *mutation) {
+    for (size_t i = 0; i < writer->flusher_count; i++)
+        if (&writer->flushers[i].space->options.table == mutation->table)
+            return writer->flushers[i].space;
+    return NULL;
+}
+
+/* Where the store refuses a row it is found by itself, and put into the quarantine. */
+static enum backend_status apply_patiently(struct writer *writer, struct mutation *mutations,
+                                           size_t count_all) {
+    enum backend_status status = count_all ? call_apply(writer, mutations, count_all) : BACKEND_OK;
+    if (status != BACKEND_PERMANENT)
+        return status;
+    if (count_all == 1)
+        return quarantine_add(space_of(writer, mutations)->quarantine, MUTATION_TOUCH, &mutations->entry,
+                              writer->session.error.message)
+                   ? BACKEND_OK
+                   : BACKEND_TRANSIENT;
+    status = apply_patiently(writer, mutations, count_all / 2);
+    return status == BACKEND_OK
+               ? apply_patiently(writer, mutations + count_all / 2, count_all - count_all / 2)
+               : status;
 }
 
 static void end_touch(struct writer *writer, struct touch *touch) {
@@ -241,61 +401,132 @@ static void end_touch(struct writer *writer, struct touch *touch) {
     free(touch);
 }
 
-static enum touch_fate run_one(struct writer *writer, const struct touch *touch) {
-    enum touch_fate fate = touch_memory(writer, touch);
-    if (fate != TOUCH_ROW)
-        return fate;
-    if (!call_is_admitted(writer))
-        return TOUCH_FAILED;
-    enum backend_status status = touch_row(writer, touch);
-    if (status == BACKEND_PERMANENT)
-        service_log(&writer->tier->service, LOG_LEVEL_ERROR,
-                    "namespace %s: the row of %.*s cannot be read and is not touched: %s",
-                    touch->space->options.name, (int)touch->key_size, touch->key,
-                    writer->session.error.message);
-    return status == BACKEND_TRANSIENT ? TOUCH_FAILED : TOUCH_DONE;
+/* What memory has of the rows is forgotten before the touches are: a reader asks for one or the other. */
+static void end_batch(struct writer *writer, struct touch_batch *batch) {
+    for (size_t i = 0; i < batch->count; i++)
+        if (row_of(batch, batch->touches[i])->changed)
+            forget_older(batch->touches[i]);
+    for (size_t i = 0; i < batch->count; i++)
+        end_touch(writer, batch->touches[i]);
+}
+
+/* Puts the touches whose rows are not loaded (all: every one) back to the front of the list, in their order. */
+static void put_back(struct touch_list *taken, struct touch_batch *batch, bool all) {
+    size_t kept = batch->count;
+    for (size_t i = batch->count; i > 0; i--) {
+        struct touch *touch = batch->touches[i - 1];
+        if (!all && row_of(batch, touch)->loaded) {
+            batch->touches[--kept] = touch;
+            continue;
+        }
+        touch->next = taken->first;
+        taken->first = touch;
+        taken->last = taken->last ? taken->last : touch;
+        taken->count++;
+    }
+    batch->count -= kept;
+    memmove(batch->touches, batch->touches + kept, batch->count * sizeof(struct touch *));
+}
+
+static void run_batch(struct writer *writer, struct touch_batch *batch) {
+    enum backend_status status = BACKEND_TRANSIENT;
+    if (call_is_admitted(writer))
+        status = load_batch(writer, batch);
+    if (status == BACKEND_OK) {
+        put_back(&writer->touches.taken, batch, false);
+        make_mutations(batch);
+        status = apply_patiently(writer, batch->mutations, batch->mutation_count);
+    }
+    writer->touches.failed = status != BACKEND_OK;
+    if (status == BACKEND_OK)
+        end_batch(writer, batch);
+    else
+        put_back(&writer->touches.taken, batch, true);
+}
+
+/* Takes those off the list whose row is to be touched now, ends those of which nothing is left to do, and puts those
+ * that wait at the end. */
+static void collect(struct writer *writer, struct touch_batch *batch) {
+    struct touch_list *taken = &writer->touches.taken;
+    size_t left = taken->count < LOOKED_AT_MAX ? taken->count : LOOKED_AT_MAX;
+    for (; left > 0 && batch->count < BATCH_TOUCHES; left--) {
+        struct touch *touch = pop(taken);
+        switch (touch_memory(writer, touch)) {
+        case TOUCH_DONE:
+            end_touch(writer, touch);
+            break;
+        case TOUCH_WAITS:
+            push(taken, touch);
+            break;
+        case TOUCH_ROW:
+            batch->touches[batch->count++] = touch;
+            row_of(batch, touch);
+            break;
+        }
+    }
 }
 
 void touches_run(struct writer *writer) {
-    enum touch_fate fate = TOUCH_DONE;
-    for (struct touch **at = &writer->touches.taken; *at && fate != TOUCH_FAILED;) {
-        struct touch *touch = *at;
-        fate = run_one(writer, touch);
-        if (fate == TOUCH_DONE) {
-            *at = touch->next;
-            end_touch(writer, touch);
-        } else {
-            at = &touch->next;
-        }
+    struct touches *touches = &writer->touches;
+    size_t before = touches->taken.count;
+    touches->failed = touches->more = false;
+    if (before == 0)
+        return;
+    struct touch_batch *batch = calloc(1, sizeof *batch);
+    if (!batch) {
+        touches->failed = true;
+        return;
     }
-    writer->touches.failed = fate == TOUCH_FAILED;
+    collect(writer, batch);
+    if (batch->count > 0)
+        run_batch(writer, batch);
+    touches->more = !touches->failed && touches->taken.count > 0 &&
+                    (touches->taken.count < before || before > LOOKED_AT_MAX);
+    bytes_free(&batch->bytes);
+    free(batch);
 }
 
 void touches_settle(struct writer *writer) {
+    struct touches *touches = &writer->touches;
+    size_t before;
     pthread_mutex_lock(&writer->mutex);
     touches_take(writer);
     pthread_mutex_unlock(&writer->mutex);
-    touches_run(writer);
+    do {
+        before = touches->taken.count;
+        touches_run(writer);
+    } while (!touches->failed && touches->taken.count < before);
 }
 
 /* ---- What is left ---- */
 
 bool touches_wait(const struct writer *writer, const struct space *space) {
-    for (const struct touch *touch = writer->touches.taken; touch; touch = touch->next)
+    for (const struct touch *touch = writer->touches.taken.first; touch; touch = touch->next)
         if (!space || touch->space == space)
             return true;
     return false;
 }
 
+static uint64_t least_version(const struct touch_list *list) {
+    uint64_t least = UINT64_MAX;
+    for (const struct touch *touch = list->first; touch; touch = touch->next)
+        least = touch->version < least ? touch->version : least;
+    return least;
+}
+
+/* Of many, the least is looked for again only when half of them are done. */
 uint64_t touches_bound(struct writer *writer) {
-    uint64_t bound = UINT64_MAX;
+    struct touches *touches = &writer->touches;
     if (!touches_are_waiting(writer))
-        return bound;
-    for (const struct touch *touch = writer->touches.taken; touch; touch = touch->next)
-        bound = touch->version < bound ? touch->version : bound;
+        return UINT64_MAX;
+    if (touches->taken.count <= BOUND_EXACT || touches->taken.count < touches->bound_count / 2) {
+        touches->bound = least_version(&touches->taken);
+        touches->bound_count = touches->taken.count;
+    } else if (touches->bound_count < touches->taken.count) {
+        touches->bound_count = touches->taken.count;
+    }
     pthread_mutex_lock(&writer->mutex);
-    for (const struct touch *touch = writer->touches.fresh; touch; touch = touch->next)
-        bound = touch->version < bound ? touch->version : bound;
+    uint64_t fresh = least_version(&touches->fresh);
     pthread_mutex_unlock(&writer->mutex);
-    return bound;
+    return fresh < touches->bound ? fresh : touches->bound;
 }

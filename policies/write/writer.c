@@ -2,8 +2,8 @@
 /*
  * The writer's thread and its schedule. A pass:
  *
- *     take what workers handed over (one lock) -> write-through groups -> due batches, one per namespace in
- *     turn -> touches -> marked quarantine entries -> barriers -> fullness, those who wait for room
+ *     take what workers handed over (one lock) -> rows that readers wait for after a recovery ->
+ *     write-through groups -> due batches, one per namespace in turn -> touches -> marked quarantine entries -> barriers -> fullness, those who wait for room
  *     -> low-water version -> upkeep
  *
  * and then it sleeps until the earliest thing is due, or a worker pokes it. Workers poke when something
@@ -15,6 +15,7 @@
 #include "policies/write/internal.h"
 #include "policies/write/low_water.h"
 #include "policies/write/quarantine.h"
+#include "policies/write/queue.h"
 #include <stdlib.h>
 
 enum {
@@ -100,12 +101,25 @@ static void retry_quarantines(struct writer *writer) {
             flusher_retry_quarantine(writer, &writer->flushers[i]);
 }
 
+static void watch_recoveries(struct writer *writer, uint64_t now_us) {
+    for (size_t i = 0; i < writer->flusher_count; i++)
+        flusher_watch_recovery(&writer->flushers[i], now_us);
+}
+
+static void publish_oldest(struct flusher *flusher, uint64_t now_us) {
+    uint64_t since = flusher_since(flusher);
+    if (since == UINT64_MAX)
+        since = 0;
+    else if (since <= QUEUE_SINCE_RECOVERY)
+        since = version_from_us(cache_time_now().us - flusher_age(flusher, now_us), 0);
+    atomic_store(&flusher->space->oldest_since, since);
+}
+
 static void look_after_fullness(struct writer *writer, uint64_t now_us, uint64_t *wake_at) {
     for (size_t i = 0; i < writer->flusher_count; i++) {
         struct flusher *flusher = &writer->flushers[i];
         struct space *space = flusher->space;
-        uint64_t since = flusher_since(flusher);
-        atomic_store(&space->oldest_since, since == UINT64_MAX ? 0 : since);
+        publish_oldest(flusher, now_us);
         if (cache_dirty_entries(space->tier->cache, space->number) == 0)
             fullness_relieve(&space->fullness); /* it is not for want of flushing */
         fullness_judge(&space->fullness, &space->options,
@@ -128,7 +142,8 @@ static void publish_bound(struct writer *writer) {
 }
 
 static bool has_busy_work(const struct writer *writer) {
-    return writer->jobs || writer->group.count || writer->touches.failed;
+    return writer->jobs || writer->group.count || writer->confirms || writer->touches.failed ||
+           writer->touches.more;
 }
 
 /* Arms the namespaces and finds out when the next thing is due. Arming comes before looking: what is pushed
@@ -163,11 +178,14 @@ static void wake_stuck_workers(const struct tier *tier) {
 
 static uint64_t pass(struct writer *writer) {
     uint64_t now_us = monotonic_us(), wake_at = UINT64_MAX;
+    watch_recoveries(writer, now_us);
+    confirms_run(writer);
     group_run(writer);
     flush_due(writer, now_us);
     touches_run(writer);
     retry_quarantines(writer);
     now_us = monotonic_us();
+    watch_recoveries(writer, now_us);
     barriers_check(writer, now_us, false);
     look_after_fullness(writer, now_us, &wake_at);
     publish_bound(writer);
@@ -195,6 +213,7 @@ static void take_work(struct writer *writer) {
     if (gather_enough(&writer->gather, writer->new_job_count) || monotonic_us() >= writer->gather.until_us ||
         writer->stop)
         take_jobs(writer);
+    confirms_take(writer);
     barriers_take(writer);
     touches_take(writer);
     writer->poked = false;
@@ -233,6 +252,7 @@ static void *writer_main(void *argument) {
     pthread_mutex_unlock(&writer->mutex);
     publish_bound(writer);
     group_fail_all(writer);
+    confirms_give_up(writer);
     barriers_check(writer, monotonic_us(), true);
     return NULL;
 }

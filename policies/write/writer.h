@@ -57,7 +57,8 @@ uint64_t writer_bound(struct writer *writer);
     X(apply_max_us)                                                                                          \
     X(background_touches)                                                                                    \
     X(barriers)                                                                                              \
-    X(upkeep_steps)
+    X(upkeep_steps)                                                                                          \
+    X(confirmed_rows)
 
 struct writer_stats {
 #define WRITER_COUNTER(name) uint64_t name;
