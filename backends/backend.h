@@ -23,15 +23,20 @@ struct backend_type;
 
 enum backend_status {
     BACKEND_OK,
-    /* Busy, disk full, disconnected, loading, out of memory: the same call may succeed later. */
+    /* The store's fault: busy, disk full, disconnected, loading, out of memory. The same call may succeed later. */
     BACKEND_TRANSIENT,
-    /* This batch will never be accepted as it is: some row is refused. Bisect to find it. */
+    /* A table's fault: it is gone or was changed by a migration, keys of its namespace are not allowed, its pages
+     * are damaged. The same call may succeed later, and calls for other tables may succeed now. From load and scan
+     * the table that was asked; from apply one of those in the batch: apply for each of them alone to find it. */
+    BACKEND_TABLE_FAILED,
+    /* A row's fault. From apply: this batch will never be accepted as it is, some row is refused. From load: some
+     * row cannot be read. Bisect to find it. */
     BACKEND_PERMANENT,
     /* From open only: bad path or address, no permission, not a database, newer schema, bad SQL. */
     BACKEND_REFUSED,
 };
 
-/* Filled on every status but BACKEND_OK: names the thing, the place and where possible the remedy. */
+/* Filled on every status except BACKEND_OK: names the thing, the place and where possible the remedy. */
 struct backend_error {
     char message[320];
 };
@@ -58,6 +63,10 @@ struct backend_options {
     const struct backend_specific *specific; /* NULL: the kind's defaults */
     const struct backend_table *const *tables;
     size_t table_count;
+    /* The server has started: a table that does not fit (any more) is a failure of the calls for it,
+     * BACKEND_TABLE_FAILED, and no reason to refuse the connection. */
+    bool running;
+    uint64_t open_until_us;          /* monotonic: open ends by then, if timeout_ms has not; 0: no matter */
     const struct backend_type *type; /* NULL: what backend_find(uri) gives. Tests put a wrapper here */
 };
 
@@ -71,7 +80,7 @@ enum backend_role { BACKEND_WRITER, BACKEND_READER };
 
 enum mutation_kind {
     MUTATION_PUT,   /* all of entry */
-    MUTATION_TOUCH, /* expires_at, version, client_cas changed; all of entry is given in case the row is gone */
+    MUTATION_TOUCH, /* all but value and flags changed; they are given in case the row is gone */
     MUTATION_DELETE /* entry.key and entry.version */
 };
 
@@ -96,10 +105,14 @@ struct backend_visitor {
 /* Each kind embeds this as the first member of its own connection struct. */
 struct backend_connection {
     const struct backend_type *type;
+    /* The caller's: a call that waits beyond this moment of the monotonic clock is BACKEND_TRANSIENT, even if it
+     * has waited less than timeout_ms; 0: timeout_ms alone counts. Holds until it is changed. */
+    uint64_t call_until_us;
 };
 
 struct backend_type {
-    const char *scheme; /* of its URIs, up to a ':' or '+' */
+    /* Of its URIs, up to a ':' or '+'. Whatever follows is the kind's: check says whether it makes sense. */
+    const char *scheme;
 
     /* For messages: the name, its article ("an SQLite backend"), all schemes, a URI to copy. */
     const char *title, *article, *schemes, *example;
@@ -110,7 +123,8 @@ struct backend_type {
     /* How names of namespaces and backends must not begin, in upper or lower case; ended by NULL. NULL: no rule. */
     const char *const *taken_prefixes;
 
-    /* Settings that only this kind has: of a backend, and of a namespace in it. */
+    /* Settings that only this kind has: of a backend, and of a namespace in it. Sizes are those of the structs that
+     * embed backend_specific, at the least its own. */
     struct setting_table options, table_options;
 
     /* Whether such a backend makes sense, and such a namespace; preload: its entries are to be scanned. False with

@@ -2,11 +2,9 @@
 /* The cache as a whole: making it, and the path of a read (seek, hit, release). */
 #include "cache/cache.h"
 #include "cache/find.h"
-#include "cache/large.h"
 #include "cache/memory.h"
 #include "cache/shard.h"
 #include "cache/view.h"
-
 #include <stdlib.h>
 
 #define MIB ((size_t)1 << 20)

@@ -62,7 +62,7 @@ struct cache_space_options {
     bool keep_stale;        /* entries stay beyond max_residency until room is needed: cache_cursor.stale */
 };
 
-/* Makes an empty cache. CACHE_NO_MEMORY when the address space cannot be had. */
+/* Makes an empty cache. CACHE_NO_MEMORY: no memory, or no address space. */
 enum cache_status cache_create(const struct cache_options *options, struct cache **ret_cache);
 
 /* Frees everything. No other thread may be using the cache, and no large value may still be held. */
@@ -205,6 +205,11 @@ uint64_t cache_next_version(struct cache *cache, uint64_t hash, const struct cac
 /* Every version drawn from now on is larger than this one. Called at start with the highest that journals and
  * backends hold. */
 void cache_raise_version(struct cache *cache, uint64_t version);
+
+/* The time of the highest version drawn or seen so far, in microseconds: ahead of the wall clock where that
+ * was ahead before, here or on another node. A hint: takes no lock, and a version that is being drawn now may
+ * be higher. */
+uint64_t cache_last_version_us(const struct cache *cache);
 
 /* ---- Filling from a backend ---- */
 

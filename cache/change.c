@@ -13,7 +13,6 @@
 #include "cache/segment.h"
 #include "cache/shard.h"
 #include "cache/view.h"
-
 #include <assert.h>
 
 static bool is_voided(const struct cache_shard *shard, uint32_t ref) {

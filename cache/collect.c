@@ -14,8 +14,6 @@
 #include "cache/shard.h"
 #include "cache/view.h"
 
-#include <assert.h>
-
 static bool is_dirty(struct cache_shard *shard, int space, uint64_t hash, uint32_t ref) {
     const struct record *record = shard_record(shard, ref);
     return record_state(record) == CACHE_DIRTY && shard_segment(shard, ref)->space == space &&
@@ -123,6 +121,15 @@ uint64_t cache_next_version(struct cache *cache, uint64_t hash, const struct cac
     uint64_t version = shard_next_version(shard, now->us);
     lock_release(&shard->lock);
     return version;
+}
+
+uint64_t cache_last_version_us(const struct cache *cache) {
+    uint64_t last_us = 0;
+    for (unsigned i = 0; i < cache->shards; i++) {
+        uint64_t us = shard_last_us(cache->shard[i]);
+        last_us = us > last_us ? us : last_us;
+    }
+    return last_us;
 }
 
 void cache_raise_version(struct cache *cache, uint64_t version) {

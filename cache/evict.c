@@ -28,7 +28,6 @@
 #include "cache/memory.h"
 #include "cache/shard.h"
 #include "cache/walk.h"
-
 #include <assert.h>
 
 enum {
@@ -350,7 +349,7 @@ static bool steal(struct cache_shard *shard, int space, bool own_only, size_t mo
 }
 
 /* One attempt at making `bytes` more available; at most that many records are looked at. False: there is
- * nothing to be had. */
+ * nothing to take. */
 static bool make_room(struct cache_shard *shard, int space, size_t bytes, unsigned records, bool force) {
     struct cache *cache = shard->cache;
     bool own_only = memory_at_ceiling(cache, space, bytes);
@@ -390,8 +389,8 @@ uint32_t evict_append(struct cache_shard *shard, const struct place *place, uint
         return ref;
     uint32_t number;
     for (unsigned evacuations = 0;; evacuations++) {
-        if (is_over_limit(
-                shard->cache)) /* evacuations or the index took more than the reserve: not to be kept */
+        /* Evacuations or the index took more than the reserve: not to be kept. */
+        if (is_over_limit(shard->cache))
             segment_trim(shard, 1);
         number = segment_take(shard, place->space, false);
         if (number != SEGMENT_NONE)

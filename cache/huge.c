@@ -17,7 +17,6 @@
  */
 #include "cache/huge.h"
 #include "cache/shard.h"
-
 #include <errno.h>
 #include <sys/mman.h>
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "cache/index.h"
 #include "cache/sane.h"
-
 #include <assert.h>
 
 enum {

@@ -2,7 +2,6 @@
 #include "cache/large.h"
 #include "cache/memory.h"
 #include "cache/shard.h"
-
 #include <assert.h>
 #include <sys/mman.h>
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include "cache/lock.h"
-
 #include <sched.h>
 #include <time.h>
 

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include "cache/record.h"
-#include "cache/large.h"
-
 #include <assert.h>
 
 static uint32_t draft_shape(const struct draft *draft) {

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include "cache/region.h"
-
 #include <stdint.h>
 #include <sys/mman.h>
 

@@ -2,7 +2,6 @@
 #include "cache/segment.h"
 #include "cache/memory.h"
 #include "cache/shard.h"
-
 #include <assert.h>
 
 unsigned segment_ttl_class(const struct cache *cache, uint32_t deadline, uint32_t now) {

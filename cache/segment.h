@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The log of a shard: segments, and the queues in which they stand.
+ * The log of a shard: segments, and the queues they are in.
  *
  *     UNUSED --take--> FREE --open--> OPEN --seal--> SEALED --free--> FREE --trim--> UNUSED
  *                                       '--------------free-------------^

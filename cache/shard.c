@@ -3,7 +3,6 @@
 #include "cache/shard.h"
 #include "cache/large.h"
 #include "cache/memory.h"
-
 #include <assert.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -235,12 +234,17 @@ void shard_void_due(struct cache_shard *shard, uint32_t now) {
     }
 }
 
+uint64_t shard_last_us(const struct cache_shard *shard) {
+    return atomic_load_explicit(&shard->last_us, memory_order_relaxed);
+}
+
 uint64_t shard_next_version(struct cache_shard *shard, uint64_t now_us) {
-    shard->last_us = now_us > shard->last_us ? now_us : shard->last_us + 1;
-    return version_from_us(shard->last_us, shard->cache->options.node);
+    uint64_t last_us = shard_last_us(shard), us = now_us > last_us ? now_us : last_us + 1;
+    atomic_store_explicit(&shard->last_us, us, memory_order_relaxed);
+    return version_from_us(us, shard->cache->options.node);
 }
 
 void shard_saw_version(struct cache_shard *shard, uint64_t version) {
-    if (version_us(version) > shard->last_us)
-        shard->last_us = version_us(version);
+    if (version_us(version) > shard_last_us(shard))
+        atomic_store_explicit(&shard->last_us, version_us(version), memory_order_relaxed);
 }

@@ -50,7 +50,7 @@ struct cache_shard {
     uint32_t *changes;        /* counters of changes, by hash */
     uint32_t voided_segments; /* of an older epoch than their namespace's */
     uint32_t segment_shift;   /* constant: segment of a reference = ref >> shift */
-    uint64_t last_us;         /* of the last version drawn or seen */
+    _Atomic uint64_t last_us; /* of the last version drawn or seen. Read without the lock */
     struct cache *cache;      /* constant */
     struct index_owner owner; /* constant */
 
@@ -172,5 +172,7 @@ void shard_void_due(struct cache_shard *shard, uint32_t now);
 /* Draws the next version of the shard: larger than every one drawn or seen there. */
 uint64_t shard_next_version(struct cache_shard *shard, uint64_t now_us);
 void shard_saw_version(struct cache_shard *shard, uint64_t version);
+/* The time of the last version drawn or seen there. Without the lock: a hint. */
+uint64_t shard_last_us(const struct cache_shard *shard);
 
 #endif

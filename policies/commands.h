@@ -5,8 +5,9 @@
  *
  * Adding a command on a key: a row here, its arguments in server/protocol/parser.c, its meaning in policies/evaluate.c,
  * its answer in server/protocol/reply.c. Adding one without a key: a row here, its answer in server/admin/command.c.
- * The compiler asks for each of these: no switch over commands or kinds has a `default`, and those that are about
- * commands with a key list the others by COMMANDS_WITHOUT_KEY(COMMAND_CASE).
+ * The compiler asks for each of these: no switch over commands or kinds has a `default` (except the one in the
+ * worker's turn, which hands to command.c what it does not answer itself), and those that are about commands with a
+ * key list the others by COMMANDS_WITHOUT_KEY(COMMAND_CASE).
  */
 #ifndef FOREBAY_POLICIES_COMMANDS_H
 #define FOREBAY_POLICIES_COMMANDS_H
@@ -45,7 +46,7 @@ struct command_row {
     bool compares;      /* always with a CAS; meta commands do so by their flag C */
     bool decrements;    /* always; ma does so by its mode */
     /* without a key */
-    bool may_be_indented; /* blanks may stand before it */
+    bool may_be_indented; /* blanks may come before it */
     bool takes_noreply;   /* a closing "noreply" is not an argument */
 };
 

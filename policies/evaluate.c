@@ -277,7 +277,7 @@ static void evaluate_store(struct evaluation *e, const struct store *store) {
 }
 
 static void refuse_too_large(struct evaluation *e) {
-    outcome_fail(e->outcome, ERROR_TOO_LARGE, "SERVER_ERROR object too large for cache");
+    outcome_fail(e->outcome, ERROR_TOO_LARGE, REPLY_TOO_LARGE);
     e->change->kind = CHANGE_DELETE;
 }
 
@@ -415,7 +415,7 @@ static void evaluate_count(struct evaluation *e, bool up) {
         answer(e, OUTCOME_NOT_FOUND);
 }
 
-/* Whether flag a stands before flag b among those sent. */
+/* Whether flag a comes before flag b among those sent. */
 static bool comes_before(const struct request *request, char a, char b) {
     const char *at = request->meta_flags.data, *end = at + request->meta_flags.size;
     for (bool starts = true; at < end; at++) {

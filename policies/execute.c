@@ -10,16 +10,20 @@ enum { TRIES_MAX = 16 }; /* loads of one key for one request before it is given 
 
 void outcome_fail_store(struct outcome *outcome, enum cache_status status) {
     if (status == CACHE_TOO_LARGE)
-        outcome_fail(outcome, ERROR_TOO_LARGE, "SERVER_ERROR object too large for cache");
+        outcome_fail(outcome, ERROR_TOO_LARGE, REPLY_TOO_LARGE);
     else
         outcome_fail(outcome, ERROR_NO_MEMORY, "SERVER_ERROR out of memory storing object");
 }
 
 /* ---- Looking ---- */
 
-static enum look refuse(struct execution *e, enum outcome_error kind, const char *line) {
+void execution_refuse(struct execution *e, enum outcome_error kind, const char *line) {
     cache_release(&e->outcome->cursor);
     outcome_fail(e->outcome, kind, line);
+}
+
+static enum look refuse(struct execution *e, enum outcome_error kind, const char *line) {
+    execution_refuse(e, kind, line);
     return LOOK_ANSWERED;
 }
 
@@ -31,7 +35,7 @@ static enum look ask(struct execution *e) {
     if (tries >= TRIES_MAX)
         return refuse(e, ERROR_TOO_BUSY, "SERVER_ERROR the key is changing too fast, try again");
     if (!ticket_want(ticket, e->request, e->outcome->cursor.stamp, tries > 0))
-        return refuse(e, ERROR_NO_MEMORY, "SERVER_ERROR out of memory");
+        return refuse(e, ERROR_NO_MEMORY, REPLY_NO_MEMORY);
     ticket->tries = tries;
     cache_release(&e->outcome->cursor);
     return LOOK_PARKED;
@@ -77,7 +81,8 @@ static enum look use_load(struct execution *e) {
 /* The store is to see what was recovered before anyone does, if it can be asked. */
 static bool has_to_confirm(const struct execution *e) {
     return confirm_is_needed(e->space, &e->outcome->cursor.view) && !e->confirmed &&
-           evaluate_need(e->request) != NEED_NOTHING && writer_is_hopeful(e->space->backend->writer);
+           evaluate_need(e->request) != NEED_NOTHING &&
+           writer_is_hopeful(e->space->backend->writer, e->space);
 }
 
 static enum look ask_to_confirm(struct execution *e) {
@@ -170,13 +175,6 @@ static enum cache_status touch(struct execution *e, bool dirty) {
     return store(e, dirty, e->base->value, cache_view_cas(e->base), e->base->flags);
 }
 
-static enum cache_status vivify(struct execution *e, bool dirty) {
-    enum cache_status status = store(e, dirty, slice_of("", 0), e->change.client_cas, e->change.flags);
-    if (status == CACHE_OK)
-        e->outcome->view.version = e->outcome->cursor.view.version;
-    return status;
-}
-
 static enum cache_status bury_or_forget(struct execution *e, bool dirty) {
     if (dirty)
         return cache_bury(&e->outcome->cursor, 0);
@@ -189,6 +187,7 @@ static enum cache_status change_memory(struct execution *e, bool dirty) {
     case CHANGE_NONE:
         return CACHE_OK;
     case CHANGE_PUT:
+    case CHANGE_VIVIFY:
         return put(e, dirty);
     case CHANGE_TOUCH:
         return touch(e, dirty);
@@ -198,8 +197,6 @@ static enum cache_status change_memory(struct execution *e, bool dirty) {
         if (e->outcome->cursor.presence == CACHE_PRESENT && e->base && in_cache(e))
             cache_set_marks(&e->outcome->cursor, e->change.marks);
         return CACHE_OK;
-    case CHANGE_VIVIFY:
-        return vivify(e, dirty);
     }
     return CACHE_OK;
 }
@@ -231,14 +228,9 @@ enum tier_status execution_done(struct execution *e) {
 }
 
 enum tier_status execution_in_memory(struct execution *e) {
-    switch (execution_look(e)) {
-    case LOOK_PARKED:
-        return TIER_PARKED;
-    case LOOK_ANSWERED:
-        return TIER_DONE;
-    case LOOK_READY:
-        break;
-    }
+    enum look look = execution_look(e);
+    if (look != LOOK_READY)
+        return look_status(look);
     execution_evaluate(e);
     if (e->change.kind != CHANGE_NONE && execution_change(e, false) != CACHE_OK &&
         command_row(e->request->command)->overwrites) {
@@ -269,7 +261,7 @@ static void hit(struct outcome *outcome, const struct tier_worker *worker) {
     outcome->view.large = view->large;
 }
 
-/* The way of most requests: a get that memory alone can answer. */
+/* The path of most requests: a get that memory alone can answer. */
 static bool read_quickly(struct tier_worker *worker, const struct request *request, struct outcome *outcome) {
     struct space *space = request->space;
     enum cache_presence presence = cache_seek_value(worker->tier->cache, space->number, request->key,
@@ -296,14 +288,9 @@ enum tier_status execution_read(struct tier_worker *worker, struct tier_ticket *
     execution_init(&e, worker, ticket, request, ret_outcome);
     if (request->command != COMMAND_GET)
         return execution_in_memory(&e);
-    switch (execution_look(&e)) {
-    case LOOK_PARKED:
-        return TIER_PARKED;
-    case LOOK_ANSWERED:
-        return TIER_DONE;
-    case LOOK_READY:
-        break;
-    }
+    enum look look = execution_look(&e);
+    if (look != LOOK_READY)
+        return look_status(look);
     if (e.base && in_cache(&e)) {
         hit(ret_outcome, worker);
         return TIER_DONE;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the policies have in common: finding out what stands under a key, evaluating the command, making the
+ * What the policies have in common: finding out what there is under a key, evaluating the command, making the
  * change in memory. A policy is these steps in its own order.
  */
 #ifndef FOREBAY_POLICIES_EXECUTE_H
@@ -25,10 +25,15 @@ struct execution {
 };
 
 enum look {
-    LOOK_READY,    /* the shard is locked (outcome->cursor), base tells what stands */
+    LOOK_READY,    /* the shard is locked (outcome->cursor), base tells what there is */
     LOOK_PARKED,   /* unlocked; the ticket waits for loads, or for what was recovered to be confirmed */
     LOOK_ANSWERED, /* unlocked; the outcome is an error or, by on_backend_down, a miss */
 };
+
+/* How an execution ends whose look was not LOOK_READY. */
+static inline enum tier_status look_status(enum look look) {
+    return look == LOOK_PARKED ? TIER_PARKED : TIER_DONE;
+}
 
 static inline void execution_init(struct execution *e, struct tier_worker *worker, struct tier_ticket *ticket,
                                   const struct request *request, struct outcome *outcome) {
@@ -66,6 +71,9 @@ enum tier_status execution_in_memory(struct execution *e);
 /* The plain read: shared by all policies. */
 enum tier_status execution_read(struct tier_worker *worker, struct tier_ticket *ticket,
                                 struct request *request, struct outcome *ret_outcome);
+
+/* Ends an execution with an error: unlocks. */
+void execution_refuse(struct execution *e, enum outcome_error kind, const char *line);
 
 /* The error of a change that the cache did not take. */
 void outcome_fail_store(struct outcome *outcome, enum cache_status status);

@@ -13,7 +13,7 @@
 #ifndef FOREBAY_POLICIES_FULLNESS_H
 #define FOREBAY_POLICIES_FULLNESS_H
 
-#include "policies/counter.h"
+#include "cache/base/counter.h"
 #include "policies/space_options.h"
 #include <pthread.h>
 #include <stdatomic.h>
@@ -41,7 +41,7 @@ static inline bool fullness_is_full(const struct fullness *fullness) {
 void fullness_judge(struct fullness *fullness, const struct space_options *options, size_t dirty_bytes,
                     uint64_t oldest_age_us);
 
-/* Worker: a change has just made so many bytes dirty. */
+/* Worker: after a change. dirty_bytes: of the whole namespace. */
 static inline void fullness_note(struct fullness *fullness, const struct space_options *options,
                                  size_t dirty_bytes) {
     if (dirty_bytes >= options->dirty_limit)

@@ -74,6 +74,10 @@ enum outcome_status {
     OUTCOME_ERROR,      /* error is the reply line, error_kind what it is about */
 };
 
+/* Lines that more than one place answers. */
+#define REPLY_TOO_LARGE "SERVER_ERROR object too large for cache"
+#define REPLY_NO_MEMORY "SERVER_ERROR out of memory"
+
 /* What an error is about, for those who count errors or tell them apart: lines are for people. */
 enum outcome_error {
     ERROR_NO_MEMORY,

@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 void service_log(const struct service *service, enum log_level level, const char *format, ...) {
-    char message[600];
+    char message[SERVICE_MESSAGE_SIZE];
     va_list arguments;
     if (!service->log)
         return;

@@ -15,6 +15,8 @@ struct service {
     void *context;
 };
 
+/* A longer message is cut. */
+enum { SERVICE_MESSAGE_SIZE = 600 }; /* bytes, with its final zero */
 __attribute__((format(printf, 3, 4))) void service_log(const struct service *service, enum log_level level,
                                                        const char *format, ...);
 

@@ -7,11 +7,14 @@ void session_init(struct session *session, const struct tier_backend *backend, e
     *session = (struct session){.backend = backend, .role = role, .patience = patience};
 }
 
-enum backend_status session_open(struct session *session) {
+enum backend_status session_open(struct session *session, uint64_t until_us) {
     const struct tier_backend *backend = session->backend;
     if (session->connection)
         return BACKEND_OK;
-    return backend->type->open(&backend->options.store, session->role, &session->connection, &session->error);
+    struct backend_options options = backend->options.store;
+    options.running = !session->starting;
+    options.open_until_us = until_us;
+    return backend->type->open(&options, session->role, &session->connection, &session->error);
 }
 
 void session_worked(struct session *session) {

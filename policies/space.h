@@ -7,7 +7,8 @@
 #ifndef FOREBAY_POLICIES_SPACE_H
 #define FOREBAY_POLICIES_SPACE_H
 
-#include "policies/counter.h"
+#include "cache/base/counter.h"
+#include "policies/breaker.h"
 #include "policies/fullness.h"
 #include "policies/policy.h"
 #include "policies/space_options.h"
@@ -60,11 +61,17 @@ struct space {
     struct fullness fullness;
     atomic_bool armed;  /* the writer has seen that something is queued and looks again in time */
     atomic_bool urgent; /* the writer was told that a batch is full */
-    /* by the writer: version time of the oldest unflushed change, 0: none */
-    atomic_uint_fast64_t oldest_since;
+    /* by the writer */
+    atomic_uint_fast64_t oldest_us; /* when the oldest unflushed change was made, monotonic; 0: none */
+    atomic_uint_fast64_t low_water; /* low_water.c */
     struct quarantine *quarantine;
     struct flush_counters flushed;
+
+    /* with a backend */
+    struct breaker read_breaker;           /* of its table alone; under loader.mutex */
+    struct breaker write_breaker;          /* the same; the writer's thread */
     counter loads, load_hits, load_errors; /* by readers, with fetch_add */
+    counter rows_unreadable;               /* by readers and the writer, with fetch_add */
 };
 
 /* The namespace of a key: the one with the longest prefix. */
@@ -72,6 +79,10 @@ struct space *space_of_key(const struct tier *tier, struct slice key);
 
 /* By name, or NULL. */
 struct space *space_by_name(struct tier *tier, struct slice name);
+
+/* A row was asked for, alone, and the backend cannot read it: counts it, and says so on the log, the more rarely the
+ * more there were. Readers and the writer. */
+void space_note_unreadable(struct space *space, struct slice key, const char *reason);
 
 /* Readies a namespace; false with a sentence in error. */
 bool space_init(struct space *space, struct tier *tier, const struct space_options *options, int number,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The settings of a namespace: one row each. What a kind of backend adds stands in that kind's own table. */
+/* The settings of a namespace: one row each. What a kind of backend adds is in that kind's own table. */
 #include "policies/space_options.h"
 
 static const char *const eviction_words[] = {"lru", "s3-fifo", NULL};
@@ -25,7 +25,7 @@ const struct setting space_settings[] = {
      .need = SPACE_NEEDS_BACKEND},
     {"on_backend_down", SETTING_WORD, IN(on_backend_down), .words = down_words, .standard = DOWN_ERROR,
      .need = SPACE_NEEDS_BACKEND},
-    {"flush_delay", SETTING_MILLISECONDS, IN(flush_delay), 0, DAY_MS, .standard = 1000,
+    {"flush_delay", SETTING_MILLISECONDS, IN(flush_delay), 1, DAY_MS, .standard = 1000,
      .need = SPACE_NEEDS_HOLDING_BACK},
     {"flush_batch", SETTING_COUNT, IN(flush_batch), 1, 1000000, .standard = 200000,
      .need = SPACE_NEEDS_HOLDING_BACK},

@@ -21,6 +21,9 @@ enum space_need {
     SPACE_NEEDS_HOLDING_BACK, /* a policy that holds writes back */
 };
 
+/* Of the namespace that is added where none has the prefix "". */
+#define SPACE_DEFAULT_NAME "default"
+
 struct policy; /* policies/policy.h */
 
 /* As configured. Strings live as long as the tier. */
@@ -55,7 +58,7 @@ extern const struct setting space_settings[];
 /* A namespace without name, prefix and policy, of which nothing else is said. */
 void space_options_set_defaults(struct space_options *ret_options);
 
-/* Gives what was left 0 and makes no sense so its default: flush_delay, flush_batch, dirty_limit. */
+/* Gives those that are 0 and cannot be their defaults: flush_delay, flush_batch, dirty_limit. */
 void space_options_complete(struct space_options *options);
 
 #endif

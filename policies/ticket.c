@@ -12,7 +12,6 @@
  */
 #include "policies/ticket.h"
 #include "policies/tier_parts.h"
-#include <assert.h>
 #include <stdarg.h>
 #include <stdlib.h>
 

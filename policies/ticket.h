@@ -54,7 +54,7 @@ struct load {
  * joined, and whoever lands that gives it back by counting `pending` down; list, count and capacity stay
  * as they are. */
 struct ticket_loads {
-    bool arrived; /* results are there that were not taken yet */
+    bool arrived; /* there are results that were not taken yet */
     unsigned count, capacity;
     unsigned at; /* the first that was not taken yet */
     struct load *list;

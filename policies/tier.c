@@ -6,9 +6,9 @@
  * (and recovery), then threads. Taken down in the opposite order. Whatever fails on the way up is undone by
  * tier_destroy.
  */
+#include "policies/tier.h"
 #include "policies/journal/disk.h"
 #include "policies/load/loader.h"
-#include "policies/write/low_water.h"
 #include "policies/write/quarantine.h"
 #include "policies/write/recover.h"
 #include "policies/write/writer.h"
@@ -109,8 +109,15 @@ static bool make_space(struct tier *tier, const struct space_options *options, c
     return true;
 }
 
-static const struct space_options default_options = {
-    .name = "default", .prefix = "", .policy = &policy_cache_aside, .backend = -1};
+/* Of all keys that no configured namespace has. */
+static bool make_default_space(struct tier *tier, char *error, size_t error_size) {
+    struct space_options options;
+    space_options_set_defaults(&options);
+    options.name = SPACE_DEFAULT_NAME;
+    options.prefix = "";
+    options.policy = &policy_cache_aside;
+    return make_space(tier, &options, error, error_size);
+}
 
 static bool make_spaces(struct tier *tier, char *error, size_t error_size) {
     const struct tier_options *options = &tier->options;
@@ -121,7 +128,7 @@ static bool make_spaces(struct tier *tier, char *error, size_t error_size) {
     for (size_t i = 0; i < options->space_count; i++)
         if (!make_space(tier, &options->spaces[i], error, error_size))
             return false;
-    if (!tier->default_space && !make_space(tier, &default_options, error, error_size))
+    if (!tier->default_space && !make_default_space(tier, error, error_size))
         return false;
     qsort(tier->by_prefix, tier->space_count, sizeof *tier->by_prefix, longer_prefix_first);
     return check_unique(tier, error, error_size);
@@ -351,10 +358,8 @@ void tier_destroy(struct tier *tier) {
         return;
     if (tier->backends)
         stop_threads(tier);
-    if (tier->journal) {
-        low_water_advance(tier);
+    if (tier->journal)
         journal_close(tier->journal);
-    }
     for (size_t i = 0; tier->backends && i < tier->backend_count; i++)
         destroy_backend(&tier->backends[i]);
     for (size_t i = 0; tier->spaces && i < tier->space_count; i++)

@@ -6,7 +6,7 @@
  * Threads: one struct tier shared by all; one struct tier_worker per worker thread, used by that thread
  * alone; one struct tier_ticket per connection, used by its worker's thread except while it is parked.
  *
- * The way of a request on a worker:
+ * The path of a request on a worker:
  *
  *     tier_turn_begin(worker, &now)
  *     for each request of the turn:  tier_prepare (namespace, hash, prefetch)
@@ -55,7 +55,7 @@ struct tier_options {
     size_t backend_count;
     const char *data;          /* folder for journals; NULL: no journal whatever the namespaces say */
     uint32_t drain_timeout;    /* ms */
-    size_t journal_file_size;  /* bytes; 0: the default (64 MiB) */
+    size_t journal_file_size;  /* bytes; 0: JOURNAL_FILE_SIZE_DEFAULT */
     bool recover_skip_damaged; /* --recover=skip-damaged */
     void (*wake)(void *context, unsigned worker); /* tickets are ready; any thread, must not block */
     void (*log)(void *context, enum log_level level, const char *message); /* any thread */
@@ -89,7 +89,7 @@ size_t space_number(const struct space *space); /* tier_space(tier, number) is t
 void tier_turn_begin(struct tier_worker *worker, const struct cache_time *now);
 
 /* Writes the journal, publishes dirty entries, wakes backend threads that have work. True: the replies of the
- * turn may now be sent, but for those of connections for which tier_execute answered TIER_HELD: these may go
+ * turn may now be sent, except those of connections for which tier_execute answered TIER_HELD: these may go
  * when tier_durable has reached *ret_position; where that is 0, the position that a later turn gives (they
  * only grow; NULL if none is ever held). False: the turn made changes whose records could not be written to
  * the journal, so none of its replies may be sent; what they would have said is true of memory, but a kill -9
@@ -159,7 +159,7 @@ void tier_stat_spaces(struct tier *tier, struct stat_sink *sink);       /* <name
 void tier_stat_backends(struct tier *tier, struct stat_sink *sink);     /* <backend>:<name> value */
 void tier_stat_write_behind(struct tier *tier, struct stat_sink *sink); /* <namespace>:<name> value */
 void tier_stat_quarantine(struct tier *tier, struct stat_sink *sink);
-void tier_reset_stats(struct tier *tier);
+void tier_reset_stats(struct tier *tier); /* tier_counters and the cache's begin at 0 again */
 
 /* What workers count of requests: memcached's counters by its names and in its order (between the first list and
  * the second `stats` has two of the cache's), and our own. Adding one: its name here, and where it is counted. */

@@ -5,13 +5,12 @@
  */
 #include "policies/tier_stats.h"
 #include "policies/load/loader.h"
+#include "policies/write/low_water.h"
 #include "policies/write/quarantine.h"
 #include "policies/write/queue.h"
 #include "policies/write/writer.h"
-#include <assert.h>
 #include <inttypes.h>
 #include <stdarg.h>
-#include <stdlib.h>
 
 /* ---- memcached's counters ---- */
 
@@ -176,6 +175,15 @@ static void number(struct stat_sink *sink, const char *owner, const char *name, 
     line(sink, owner, name, "%" PRIu64, value);
 }
 
+static void stat_breaker(struct stat_sink *sink, const char *owner, const char *what,
+                         const struct breaker *breaker) {
+    char name[40];
+    snprintf(name, sizeof name, "%s_breaker", what);
+    line(sink, owner, name, "%s", breaker_state_name(breaker_state(breaker)));
+    snprintf(name, sizeof name, "%s_breaker_opened", what);
+    number(sink, owner, name, counted(&breaker->opened));
+}
+
 void tier_stat_spaces(struct tier *tier, struct stat_sink *sink) {
     for (size_t i = 0; i < tier->space_count; i++) {
         struct space *space = &tier->spaces[i];
@@ -198,6 +206,9 @@ void tier_stat_spaces(struct tier *tier, struct stat_sink *sink) {
         number(sink, name, "loads", counted(&space->loads));
         number(sink, name, "load_hits", counted(&space->load_hits));
         number(sink, name, "load_errors", counted(&space->load_errors));
+        number(sink, name, "rows_unreadable", counted(&space->rows_unreadable));
+        stat_breaker(sink, name, "read", &space->read_breaker);
+        stat_breaker(sink, name, "write", &space->write_breaker);
     }
 }
 
@@ -228,10 +239,10 @@ void tier_stat_backends(struct tier *tier, struct stat_sink *sink) {
 
 /* The loss window without a journal: the age of the oldest change that is not in the backend. */
 static uint64_t oldest_age_ms(const struct space *space) {
-    uint64_t since = atomic_load(&space->oldest_since), now = cache_time_now().us;
-    if (since == 0 || cache_dirty_entries(space->tier->cache, space->number) == 0)
+    uint64_t oldest_us = atomic_load(&space->oldest_us);
+    if (oldest_us == 0 || cache_dirty_entries(space->tier->cache, space->number) == 0)
         return 0;
-    return now > version_us(since) ? (now - version_us(since)) / 1000 : 0;
+    return (monotonic_us() - oldest_us) / US_PER_MS;
 }
 
 static void stat_write_behind(struct space *space, struct stat_sink *sink) {
@@ -261,7 +272,9 @@ static void stat_write_behind(struct space *space, struct stat_sink *sink) {
 #undef TELL
     number(sink, name, "quarantine", quarantine_count(space->quarantine));
     number(sink, name, "quarantined", counted(&flushed->quarantined));
-    line(sink, name, "breaker", "%s", breaker_state_name(writes.breaker));
+    line(sink, name, "breaker", "%s",
+         breaker_state_name(writes.breaker != BREAKER_CLOSED ? writes.breaker
+                                                             : breaker_state(&space->write_breaker)));
     line(sink, name, "journal", "%s",
          journal_mode_names[space->tier->journal ? space->options.journal : JOURNAL_OFF]);
 }
@@ -277,8 +290,9 @@ static void stat_journal(struct tier *tier, struct stat_sink *sink) {
     number(sink, "journal", "fsync_us", stats.fsync_us);
     number(sink, "journal", "fsync_max_us", stats.fsync_max_us);
     number(sink, "journal", "recycled_files", stats.recycled);
+    number(sink, "journal", "compactions", stats.compactions);
     number(sink, "journal", "failures", stats.failures);
-    number(sink, "journal", "low_water", atomic_load(&tier->low_water));
+    number(sink, "journal", "low_water", low_water_least(tier));
     number(sink, "journal", "replayed_records", tier->replayed);
     number(sink, "journal", "replayed_files", tier->replayed_files);
     number(sink, "journal", "replay_ms", tier->replay_ms);
@@ -297,108 +311,4 @@ void tier_stat_quarantine(struct tier *tier, struct stat_sink *sink) {
         if (tier->spaces[i].policy->holds_back)
             number(sink, tier->spaces[i].options.name, "entries",
                    quarantine_count(tier->spaces[i].quarantine));
-}
-
-/* ---- quarantine <list|retry|drop> <namespace> [key] ---- */
-
-struct lister {
-    struct quarantine_visitor base;
-    FILE *out;
-};
-
-static void list_entry(struct quarantine_visitor *self, enum mutation_kind kind, const struct entry *entry,
-                       uint32_t since, const char *reason) {
-    static const char *const kinds[] = {"put", "touch", "delete"};
-    struct lister *lister = (struct lister *)(void *)self;
-    fprintf(lister->out, "QUARANTINED %.*s %s %zu %" PRIu64 " %" PRIu32 " %s\r\n", (int)entry->key.size,
-            entry->key.data, kinds[kind], entry->value.size, entry->version, since, reason);
-}
-
-/* The next word of a text. */
-static struct slice next_word(struct slice *text) {
-    while (text->size && *text->data == ' ') {
-        text->data++;
-        text->size--;
-    }
-    struct slice word = slice_of(text->data, 0);
-    while (text->size && *text->data != ' ') {
-        text->data++;
-        text->size--;
-        word.size++;
-    }
-    return word;
-}
-
-/* What memory has of it is what the backend refused: the next read asks the backend. */
-static void forget_dropped(struct tier_worker *worker, struct space *space, struct slice key,
-                           uint64_t version) {
-    struct cache_cursor cursor;
-    cache_seek(worker->tier->cache, space->number, key, cache_hash(key), &worker->now, &cursor);
-    if (cursor.presence == CACHE_UNKNOWN ||
-        (cursor.view.version == version && cursor.view.state == CACHE_CLEAN))
-        cache_forget(&cursor);
-    cache_release(&cursor);
-}
-
-struct dropper {
-    struct quarantine_visitor base;
-    char key[ENTRY_KEY_MAX];
-    size_t key_size;
-};
-
-static void name_entry(struct quarantine_visitor *self, enum mutation_kind kind, const struct entry *entry,
-                       uint32_t since, const char *reason) {
-    struct dropper *dropper = (struct dropper *)(void *)self;
-    (void)kind, (void)since, (void)reason;
-    memcpy(dropper->key, entry->key.data, entry->key.size);
-    dropper->key_size = entry->key.size;
-}
-
-static size_t drop_one(struct tier_worker *worker, struct space *space, struct slice key) {
-    uint64_t version;
-    if (!quarantine_drop(space->quarantine, key, &version))
-        return 0;
-    forget_dropped(worker, space, key, version);
-    return 1;
-}
-
-static size_t drop(struct tier_worker *worker, struct space *space, struct slice key) {
-    size_t dropped = 0;
-    if (key.size)
-        return drop_one(worker, space, key);
-    while (quarantine_count(space->quarantine)) {
-        struct dropper dropper = {.base = {name_entry}};
-        quarantine_visit(space->quarantine, &dropper.base);
-        if (!dropper.key_size)
-            break;
-        dropped += drop_one(worker, space, slice_of(dropper.key, dropper.key_size));
-    }
-    return dropped;
-}
-
-bool tier_quarantine(struct tier_worker *worker, struct slice argument, FILE *out, const char **ret_error) {
-    struct slice verb = next_word(&argument), name = next_word(&argument), key = next_word(&argument);
-    struct space *space = space_by_name(worker->tier, name);
-    if (!verb.size || !name.size || next_word(&argument).size) {
-        *ret_error = "CLIENT_ERROR usage: quarantine <list|retry|drop> <namespace> [key]";
-        return false;
-    }
-    if (!space || !space->policy->holds_back) {
-        *ret_error = "CLIENT_ERROR no such write-behind namespace";
-        return false;
-    }
-    if (slice_equal(verb, SLICE("list"))) {
-        struct lister lister = {.base = {list_entry}, .out = out};
-        quarantine_visit(space->quarantine, &lister.base);
-        fprintf(out, "END\r\n");
-    } else if (slice_equal(verb, SLICE("retry"))) {
-        fprintf(out, "OK %zu\r\n", quarantine_mark(space->quarantine, key));
-        writer_poke(space->backend->writer);
-    } else if (slice_equal(verb, SLICE("drop"))) {
-        fprintf(out, "OK %zu\r\n", drop(worker, space, key));
-    } else {
-        *ret_error = "CLIENT_ERROR usage: quarantine <list|retry|drop> <namespace> [key]";
-        return false;
-    }
-    return true;
 }

@@ -5,6 +5,7 @@
  * Tickets that were submitted in a turn leave it together at its end, so that misses of many connections
  * reach the loader, and changes of many connections the writer, as one group and under one lock.
  */
+#include "policies/turn.h"
 #include "policies/execute.h"
 #include "policies/load/loader.h"
 #include "policies/tier_stats.h"
@@ -116,10 +117,10 @@ enum tier_status tier_execute(struct tier_worker *worker, struct tier_ticket *ti
     enum tier_status status = TIER_DONE;
     if (ticket->has_outcome) {
         ticket_take_outcome(ticket, ret_outcome);
-    } else if (request->command == COMMAND_GET ||
-               evaluate_is_read(request)) { /* most are gets: asked first */
+    } else if (request->command == COMMAND_GET || evaluate_is_read(request)) { /* most are gets */
         status = execution_read(worker, ticket, request, ret_outcome);
     } else {
+        ret_outcome->holds_lock = ret_outcome->hit = false;
         status = request->space->policy->change(worker, ticket, request, ret_outcome);
     }
     if (status != TIER_PARKED) {

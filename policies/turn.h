@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A worker, as the tier sees it: what its turn has gathered so far. That worker's thread alone, but for the members
- * marked "shared".
+ * A worker, as the tier sees it: what its turn has gathered so far. That worker's thread alone, except the
+ * members marked "shared".
  */
 #ifndef FOREBAY_POLICIES_TURN_H
 #define FOREBAY_POLICIES_TURN_H
 
-#include "policies/counter.h"
+#include "cache/base/counter.h"
 #include "policies/journal/journal.h"
 #include "policies/ticket.h"
 
@@ -20,9 +20,10 @@ struct tier_worker {
     /* its thread's alone */
     struct tier *tier;
     unsigned index;
-    struct cache_time now; /* of the turn; us never goes back, whatever the clock does */
-    uint64_t turn_floor;   /* no version drawn in this turn is below */
-    char *scratch;         /* item_max + some: built and copied values */
+    /* of the turn; us is the versions' time: it never goes back, whatever the clock does (low_water.c) */
+    struct cache_time now;
+    uint64_t turn_floor; /* no version drawn in this turn is below */
+    char *scratch;       /* item_max + some: built and copied values */
     size_t scratch_size;
     struct journal_series *journal;
     struct tier_ticket *submitted, **submitted_end; /* of this turn, in order */

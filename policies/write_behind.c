@@ -17,11 +17,9 @@
 
 static const char error_full[] = "SERVER_ERROR too many writes wait for the backend";
 static const char error_journal[] = "SERVER_ERROR out of journal space";
-static const char error_memory[] = "SERVER_ERROR out of memory";
 
 static enum tier_status refuse(struct execution *e, enum outcome_error kind, const char *line) {
-    cache_release(&e->outcome->cursor);
-    outcome_fail(e->outcome, kind, line);
+    execution_refuse(e, kind, line);
     return TIER_DONE;
 }
 
@@ -73,7 +71,7 @@ static bool has_room(struct execution *e, bool *ret_through, enum tier_status *r
         return true;
     switch (space->options.on_full) {
     case FULL_WRITE_THROUGH:
-        if (!writer_is_hopeful(space->backend->writer)) {
+        if (!writer_is_hopeful(space->backend->writer, space)) {
             *ret_status = refuse(e, ERROR_BACKEND_DOWN, space->backend->down);
             return false;
         }
@@ -106,7 +104,7 @@ static bool reserve_journal(struct execution *e) {
     return journal_reserve(e->worker->journal, e->request->key.size + value + JOURNAL_RECORD_OVERHEAD);
 }
 
-/* client_cas: of the entry before, kept by a touch. */
+/* touch_cas: of the entry before, which a touch keeps. */
 static void append_journal(struct execution *e, uint64_t touch_cas) {
     const struct change *change = &e->change;
     struct entry entry = {.key = e->request->key, .version = e->outcome->cursor.view.version};
@@ -163,9 +161,9 @@ static enum tier_status change_dirty(struct execution *e) {
         return status;
     if (through &&
         !ticket_bytes(e->ticket, e->outcome->status == OUTCOME_HIT ? e->outcome->view.value.size : 0))
-        return refuse(e, ERROR_NO_MEMORY, error_memory);
+        return refuse(e, ERROR_NO_MEMORY, REPLY_NO_MEMORY);
     if (!queue_reserve(&e->space->queues[e->worker->index]))
-        return refuse(e, ERROR_NO_MEMORY, error_memory);
+        return refuse(e, ERROR_NO_MEMORY, REPLY_NO_MEMORY);
     if (!reserve_journal(e))
         return refuse(e, ERROR_JOURNAL_FULL, error_journal);
     uint64_t touch_cas = e->change.kind == CHANGE_TOUCH ? cache_view_cas(e->base) : 0;
@@ -204,10 +202,10 @@ static enum tier_status touch_blindly(struct execution *e) {
     cache_release(&e->outcome->cursor);
     struct entry entry = {.key = request->key,
                           .version = cache_next_version(worker->tier->cache, request->hash, &worker->now),
+                          .flags = worker->now.seconds, /* when it was made: see touches.h */
                           .expires_at =
                               evaluate_expiry(request->exptime, e->space->options.ttl, worker->now.seconds)};
-    if (!touches_add(e->space->backend->writer, e->space, entry.key, request->hash, entry.version,
-                     entry.expires_at)) {
+    if (!touches_add(e->space->backend->writer, e->space, &entry, request->hash)) {
         outcome_fail(e->outcome, ERROR_FULL, error_full);
         return TIER_DONE;
     }
@@ -236,9 +234,7 @@ static enum tier_status change(struct tier_worker *worker, struct tier_ticket *t
     struct execution e;
     execution_init(&e, worker, ticket, request, ret_outcome);
     enum look look = execution_look(&e);
-    enum tier_status status = look == LOOK_PARKED     ? TIER_PARKED
-                              : look == LOOK_ANSWERED ? TIER_DONE
-                                                      : change_ready(&e);
+    enum tier_status status = look == LOOK_READY ? change_ready(&e) : look_status(look);
     if (status != TIER_PARKED) {
         ticket->room_denied = false;
         ticket->deadline_us = 0;

@@ -13,7 +13,7 @@
 
 static enum tier_status to_writer(struct execution *e) {
     if (!ticket_keep_request(e->ticket, e->request)) {
-        outcome_fail(e->outcome, ERROR_NO_MEMORY, "SERVER_ERROR out of memory");
+        outcome_fail(e->outcome, ERROR_NO_MEMORY, REPLY_NO_MEMORY);
         return TIER_DONE;
     }
     e->ticket->deadline_us = 0;
@@ -26,7 +26,7 @@ static bool known(struct execution *e, enum tier_status *ret_status) {
     struct cache_cursor *cursor = &e->outcome->cursor;
     if (command_kind(e->request->command) == KIND_READ) {
         enum look look = execution_look(e);
-        *ret_status = look == LOOK_PARKED ? TIER_PARKED : TIER_DONE;
+        *ret_status = look_status(look);
         return look == LOOK_READY;
     }
     enum cache_presence presence = cache_seek(e->worker->tier->cache, e->space->number, e->request->key,

@@ -12,7 +12,7 @@ struct buffer {
     bool failed;
 };
 
-/* Room for at least more bytes behind size; NULL when it cannot be had. */
+/* Room for at least `more` bytes behind size. NULL: no memory. */
 char *buffer_reserve(struct buffer *buffer, size_t more);
 void buffer_append(struct buffer *buffer, const char *data, size_t size);
 void buffer_print(struct buffer *buffer, const char *format, ...) __attribute__((format(printf, 2, 3)));

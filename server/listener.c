@@ -23,7 +23,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { ACCEPT_BATCH = 64, LISTENERS_MAX = 64, ADDRESS_TEXT = 160 };
@@ -51,7 +50,7 @@ struct listener {
     bool started;
 };
 
-/* ---- Sockets ---------------------------------------------------------------------------------------- */
+/* ---- Sockets ---- */
 
 static void name_socket(struct listening *socket) {
     struct sockaddr_storage address;
@@ -235,7 +234,7 @@ bool listener_bind_unix(struct listener *listener, char *ret_error, size_t error
     return true;
 }
 
-/* ---- Accepting -------------------------------------------------------------------------------------- */
+/* ---- Accepting ---- */
 
 static bool is_full(const struct listener *listener) {
     return atomic_load_explicit(&listener->server->connections, memory_order_relaxed) >=
@@ -372,7 +371,7 @@ void listener_free(struct listener *listener) {
     free(listener);
 }
 
-/* ---- What it tells of itself -------------------------------------------------------------------------- */
+/* ---- What it tells of itself ---- */
 
 static const char *bare_text(const struct listening *socket) {
     return socket->is_unix ? socket->text : strchr(socket->text, ':') + 1;

@@ -16,7 +16,6 @@
 #include "policies/journal/journal.h"
 #include "policies/policy.h"
 #include "server/admin/feed.h"
-#include "server/admin/stats.h"
 #include "server/admin/stats_detail.h"
 #include "server/admin/watch.h"
 #include "server/config/config.h"
@@ -35,7 +34,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { EXIT_USAGE = 64, EXIT_CONFIGURATION = 78, ERROR_MAX = 1024, SIGNALS = 4 };
@@ -79,7 +77,7 @@ static int complain(const char *error, int status) {
     return status;
 }
 
-/* ---- Helper threads --------------------------------------------------------------------------------- */
+/* ---- Helper threads ---- */
 
 static void block_signals(bool block) {
     sigset_t set;
@@ -104,7 +102,7 @@ static void join_helper(struct program *program) {
     program->helper_runs = false;
 }
 
-/* ---- What the tier and the workers call ------------------------------------------------------------- */
+/* ---- What the tier and the workers call ---- */
 
 static void on_wake(void *context, unsigned worker) {
     struct program *program = context;
@@ -123,7 +121,7 @@ static void server_stop(struct server *server) {
     ev_async_send(program->loop, &program->stop_asked);
 }
 
-/* ---- Starting --------------------------------------------------------------------------------------- */
+/* ---- Starting ---- */
 
 static void *start_tier(void *argument) {
     struct program *program = argument;
@@ -247,7 +245,7 @@ static void after_start(struct program *program) {
     ev_timer_again(program->loop, &program->ready_timer);
 }
 
-/* ---- Stopping --------------------------------------------------------------------------------------- */
+/* ---- Stopping ---- */
 
 static void *stop_one_worker(void *worker) {
     worker_stop(worker);
@@ -338,7 +336,7 @@ static void on_helper_done(struct ev_loop *loop, ev_async *async, int events) {
         after_drain(program);
 }
 
-/* ---- Signals ---------------------------------------------------------------------------------------- */
+/* ---- Signals ---- */
 
 static void reload_auth(struct program *program) {
     struct server *server = &program->server;
@@ -385,7 +383,7 @@ static void on_stop_asked(struct ev_loop *loop, ev_async *async, int events) {
         begin_stop(program, "shutdown");
 }
 
-/* ---- The loop --------------------------------------------------------------------------------------- */
+/* ---- The loop ---- */
 
 static bool prepare_loop(struct program *program) {
     static const int numbers[SIGNALS] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
@@ -444,7 +442,7 @@ static int run(struct program *program) {
     return program->exit_status;
 }
 
-/* ---- Before the loop -------------------------------------------------------------------------------- */
+/* ---- Before the loop ---- */
 
 static void connect_parts(struct program *program) {
     struct settings *settings = &program->settings;

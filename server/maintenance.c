@@ -3,7 +3,6 @@
 #include "cache/base/thread.h"
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 
 enum { PERIOD_US = 100 * 1000 };
 

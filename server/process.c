@@ -5,7 +5,6 @@
 #include <grp.h>
 #include <pwd.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -64,7 +63,7 @@ bool process_check_folder(const char *path, char *ret_error, size_t error_size) 
     struct stat status;
     if (mkdir(path, 0750) != 0 && errno != EEXIST) {
         snprintf(ret_error, error_size,
-                 "the data folder %s is not there and cannot be made: %s; make it, or correct data", path,
+                 "the data folder %s does not exist and cannot be made: %s; make it, or correct data", path,
                  strerror(errno));
         return false;
     }
@@ -91,7 +90,7 @@ static _Noreturn void wait_for_child(pid_t child, int fd) {
         _exit(0);
     int status = 0;
     while (waitpid(child, &status, 0) < 0 && errno == EINTR)
-        ;
+        continue;
     _exit(WIFEXITED(status) && WEXITSTATUS(status) != 0 ? WEXITSTATUS(status) : 1);
 }
 
@@ -128,7 +127,7 @@ void process_ready(int ready_fd, bool keep_stderr) {
     if (null > STDERR_FILENO)
         close(null);
     while (write(ready_fd, "", 1) < 0 && errno == EINTR)
-        ;
+        continue;
     close(ready_fd);
 }
 

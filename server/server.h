@@ -10,7 +10,6 @@
 #define FOREBAY_SERVER_SERVER_H
 
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <stdint.h>
 
 struct auth;         /* server/worker/auth.h */

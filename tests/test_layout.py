@@ -15,6 +15,7 @@ import pytest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 FOLDERS = ("cache", "backends", "policies", "server")
+C_FOLDERS = FOLDERS + ("tests", "tools")
 
 # For each folder: the project's headers it may include, as prefixes of "folder/header.h". The longest folder counts.
 ALLOWED = {
@@ -30,15 +31,15 @@ ALLOWED = {
 OWNED = {"ev.h": "server", "confuse.h": "server", "sqlite3.h": "backends", "hiredis": "backends"}
 
 # Inside a library: its rooms, lowest first. A room is a folder or a list of modules; a module goes into the first room that
-# names it. A header of a higher room is out of reach but for the EXCEPTIONS, each with its reason in docs/design.md.
+# names it. A header of a higher room is out of reach, except as EXCEPTIONS say, each with its reason in docs/design.md.
 ROOMS = {
     "policies": (
         # what is asked and what it means, and small parts that know no tier
-        ("policies/commands", "policies/request", "policies/number", "policies/evaluate", "policies/counter",
+        ("policies/commands", "policies/request", "policies/number", "policies/evaluate",
          "policies/entry_copy", "policies/service", "policies/breaker", "policies/space_options"),
         # what a tier is made of
-        ("policies/tier", "policies/tier_options", "policies/policy", "policies/fullness", "policies/space", "policies/ticket", "policies/turn",
-         "policies/tier_parts", "policies/session", "policies/tier_stats"),
+        ("policies/tier", "policies/backend_settings", "policies/tier_parts", "policies/tier_stats", "policies/policy.h",
+         "policies/fullness", "policies/space", "policies/ticket", "policies/turn", "policies/session"),
         ("policies/write/",),
         ("policies/load/",),
         # the policies themselves
@@ -66,6 +67,7 @@ EXCEPTIONS = {
 }
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
+GUARD = re.compile(r"^#ifndef (\w+)\n#define \1$", re.MULTILINE)
 LICENSED = re.compile(r"\.(c|h|py|js|pl|php|rb|java|cmake)$|(^|/)CMakeLists\.txt$")
 SKIPPED_FOLDERS = {".git", "build", "var", "node_modules", "__pycache__", ".pytest_cache", ".cache"}
 
@@ -106,7 +108,7 @@ def bad_includes(root):
 def room_of(path, rooms):
     module = os.path.splitext(path)[0]
     return next(number for number, room in enumerate(rooms)
-                if any(module == name or name.endswith("/") and module.startswith(name) for name in room))
+                if any(name in (path, module) or name.endswith("/") and path.startswith(name) for name in room))
 
 
 def climbs(root):
@@ -125,6 +127,24 @@ def climbs(root):
 
 def is_excepted(path, header):
     return any(path == file and header.startswith(higher) for file, higher in EXCEPTIONS)
+
+
+def misguarded(root):
+    """Every header whose guard is not named after its path."""
+    return sorted(path for path in files(root, *C_FOLDERS) if path.endswith(".h")
+                  and (GUARD.findall(read(root, path)) or [""])[0] != "FOREBAY_" + re.sub(r"\W", "_", path).upper())
+
+
+def late_own_headers(root):
+    """Every source that includes another header before the one that promises what it does, which must need no other."""
+    found = []
+    for path in files(root, *C_FOLDERS):
+        own = path[:-2] + ".h"
+        if path.endswith(".c") and os.path.exists(os.path.join(root, own)):
+            headers = [header for _, header in INCLUDE.findall(read(root, path))]
+            if headers[:1] != [own]:
+                found.append(path)
+    return sorted(found)
 
 
 def unlicensed(root):
@@ -183,6 +203,25 @@ def test_a_climb_is_found(tmp_path):
     assert climbs(tmp_path) == [("policies/request.h", "policies/tier.h"), ("policies/write/x.c", "policies/execute.h")]
 
 
+def test_include_guards_are_named_after_their_headers():
+    assert misguarded(ROOT) == []
+
+
+def test_a_source_includes_its_own_header_first():
+    assert late_own_headers(ROOT) == []
+
+
+def test_a_wrong_guard_and_a_late_header_are_found(tmp_path):
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "right.h").write_text("#ifndef FOREBAY_CACHE_RIGHT_H\n#define FOREBAY_CACHE_RIGHT_H\n#endif\n")
+    (tmp_path / "cache" / "right.c").write_text('#include "cache/right.h"\n#include <stdio.h>\n')
+    (tmp_path / "cache" / "wrong.h").write_text("#ifndef FOREBAY_WRONG_H\n#define FOREBAY_WRONG_H\n#endif\n")
+    (tmp_path / "cache" / "wrong.c").write_text('#include <stdio.h>\n#include "cache/wrong.h"\n')
+    (tmp_path / "cache" / "without.h").write_text("int x;\n")
+    assert misguarded(tmp_path) == ["cache/without.h", "cache/wrong.h"]
+    assert late_own_headers(tmp_path) == ["cache/wrong.c"]
+
+
 def test_every_source_has_its_licence_line():
     assert unlicensed(ROOT) == []
 
@@ -194,7 +233,7 @@ def test_a_missing_licence_line_is_found(tmp_path):
     assert sorted(unlicensed(tmp_path)) == ["a.c", "run"]
 
 
-# A diagram or a table in a comment: indented by four or more. What follows it in the same comment stands behind an empty
+# A diagram or a table in a comment: indented by four or more. What follows it in the same comment comes after an empty
 # line, or the two have been joined by a formatter.
 DIAGRAM = re.compile(r"^ \* {4,}\S")
 TEXT = re.compile(r"^ \* ?[^\s*/]")

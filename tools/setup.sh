@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=bash
 # What tools/run and tools/test share: saying what happens, failing with a reason, and installing what is missing.
-# Sourced, never run. It expects the caller to have set -euo pipefail and to stand in the project's root.
+# Sourced, never run. It expects the caller to have set -euo pipefail and to be in the project's root.
 #
 # Nothing is installed that is there already, so a second run costs one dpkg-query. Debian starts the services of the
 # packages it installs (memcached, redis-server); a temporary policy-rc.d forbids that and goes away again however
@@ -78,7 +78,7 @@ install_missing() {
     forbid_services
     as_root apt-get update -qq || say "apt-get update failed; trying with the package lists that are there"
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${packages[@]}" \
-        >/dev/null || fail "apt-get could not install: ${packages[*]} (its messages stand above)"
+        >/dev/null || fail "apt-get could not install: ${packages[*]} (see its messages above)"
     allow_services
     trap - EXIT INT TERM
 }

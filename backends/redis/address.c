@@ -2,7 +2,6 @@
 /* See address.h. */
 #include "backends/redis/address.h"
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { PORT_DEFAULT = 6379, PORT_MAX = 65535, DATABASE_MAX = 65535 };

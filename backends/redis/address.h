@@ -5,13 +5,12 @@
  *     redis://[[user]:password@]host[:port][/db]
  *     redis+unix://[[user]:password@]/path/of/socket[?db=N]
  *
- * User and password may be percent-encoded; an IPv6 host stands in brackets. Pure: no socket, no allocation.
+ * User and password may be percent-encoded; an IPv6 host is in brackets. Pure: no socket, no allocation.
  */
 #ifndef FOREBAY_BACKENDS_REDIS_ADDRESS_H
 #define FOREBAY_BACKENDS_REDIS_ADDRESS_H
 
 #include <stdbool.h>
-#include <stddef.h>
 
 struct redis_address {
     char host[256]; /* "" for a socket file */

@@ -166,7 +166,7 @@ static enum redis_step send_calls(struct redis_connection *connection, const str
         window->bytes += call->bytes;
         window->sent++;
     }
-    return redis_flush(connection);
+    return redis_send(connection);
 }
 
 /* Whether half of the window is free again. */

@@ -28,6 +28,7 @@ static struct redis_connection *allocate(const struct backend_options *options, 
         return NULL;
     connection->base.type = &redis_backend;
     connection->role = role;
+    connection->base.call_until_us = options->open_until_us;
     connection->name = strdup(options->name);
     connection->timeout_ms = options->timeout_ms;
     connection->tables = calloc(options->table_count + 1, sizeof *connection->tables);
@@ -89,6 +90,7 @@ enum backend_status redis_open(const struct backend_options *options, enum backe
     enum backend_status status = take_options(connection, options, ret_error);
     if (status == BACKEND_OK)
         status = redis_first_contact(connection, ret_error);
+    connection->base.call_until_us = 0;
     if (status == BACKEND_REFUSED)
         redis_close(&connection->base);
     else

@@ -101,7 +101,7 @@ void redis_disconnect(struct redis_connection *connection);
 bool redis_append(struct redis_connection *connection, size_t count, const char **words, const size_t *sizes);
 
 /* Sends what was appended, without waiting for answers. REDIS_DONE or REDIS_LOST. */
-enum redis_step redis_flush(struct redis_connection *connection);
+enum redis_step redis_send(struct redis_connection *connection);
 
 /* The next answer, which is the caller's to free. Errors among the answers are answers. */
 enum redis_step redis_answer(struct redis_connection *connection, redisReply **ret_reply);

@@ -23,9 +23,11 @@ void redis_forget_loaded(struct redis_connection *connection) {
     connection->kept_count = 0;
 }
 
-/* value, version, flags, expires_at, cas, marks; NIL where missing. No value: absent, or a tombstone. */
+/* What is answered of an entry, in this order; NIL where missing. */
+enum { VALUE, VERSION, FLAGS, EXPIRES_AT, CAS, MARKS, FIELDS };
+
+/* False, there is no value: absent, or a tombstone. */
 static bool read_fields(const redisReply *reply, struct entry *entry) {
-    enum { VALUE, VERSION, FLAGS, EXPIRES_AT, CAS, MARKS, FIELDS };
     if (reply->type == REDIS_REPLY_NIL)
         return false;
     redisReply **field = reply->element;
@@ -42,8 +44,8 @@ static bool read_fields(const redisReply *reply, struct entry *entry) {
 }
 
 static bool ask_hash(struct redis_connection *connection, const struct redis_table *table, struct slice key) {
-    static const char *const fields[] = {"value", "version", "flags", "expires_at", "cas", "marks"};
-    enum { WORDS = 8 };
+    static const char *const fields[FIELDS] = {"value", "version", "flags", "expires_at", "cas", "marks"};
+    enum { WORDS = 2 + FIELDS };
     struct slice name = redis_key(connection, table, key);
     const char *words[WORDS] = {"HMGET", name.data};
     size_t sizes[WORDS] = {5, name.size};
@@ -90,7 +92,7 @@ static enum redis_step hear_entry(struct redis_connection *connection, const str
     }
     if (reply->type == REDIS_REPLY_ERROR)
         return redis_error_means(connection, reply, ret_status, ret_error);
-    if (reply->type != REDIS_REPLY_NIL && (reply->type != REDIS_REPLY_ARRAY || reply->elements != 6))
+    if (reply->type != REDIS_REPLY_NIL && (reply->type != REDIS_REPLY_ARRAY || reply->elements != FIELDS))
         return redis_odd_answer(connection, ret_status, ret_error);
     result->entry.key = task->keys[index];
     result->found = read_fields(reply, &result->entry) &&

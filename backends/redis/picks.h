@@ -18,7 +18,7 @@ struct picks {
     size_t count, room, limit;
 };
 
-/* Copies the key, unless limit newer ones are there. false: out of memory. */
+/* Copies the key, unless it has `limit` newer ones. false: out of memory. */
 bool picks_add(struct picks *picks, struct slice key, uint64_t version);
 
 /* The end of adding: heap becomes a list, newest first, without keys that were added twice. */

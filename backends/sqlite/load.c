@@ -60,7 +60,7 @@ static enum backend_status load_one(struct sqlite_connection *connection, struct
     enum backend_status status = BACKEND_OK;
     result->found = false;
     if (seek_row(table, key, now, &result->found) != SQLITE_OK) {
-        status = sqlite_fail(connection, "loading", ret_error);
+        status = sqlite_fail_reading(connection, table, table->load, "loading", ret_error);
     } else if (result->found) {
         read_row(table->load, &result->entry);
         result->entry.key = key;
@@ -69,8 +69,7 @@ static enum backend_status load_one(struct sqlite_connection *connection, struct
                                   connection->name);
     }
     sqlite3_reset(table->load);
-    /* A failed read is no fault of a row. */
-    return status == BACKEND_PERMANENT ? BACKEND_TRANSIENT : status;
+    return status;
 }
 
 /* One read transaction for all keys: it takes and gives back the file locks once. */
@@ -81,9 +80,12 @@ enum backend_status sqlite_load(struct backend_connection *base, const struct ba
     struct sqlite_table *from = sqlite_table_of(connection, table);
     bool together = count > 1;
     arena_reset(&connection->loaded);
+    sqlite_limit_waiting(connection);
+    enum backend_status status = sqlite_ready_table(connection, from, ret_error);
+    if (status != BACKEND_OK)
+        return status;
     if (together && sqlite_run(connection->begin_read) != SQLITE_OK)
         return sqlite_fail(connection, "beginning to load", ret_error);
-    enum backend_status status = BACKEND_OK;
     for (size_t i = 0; i < count && status == BACKEND_OK; i++)
         status = load_one(connection, from, keys[i], now, &results[i], ret_error);
     if (together && sqlite_run(connection->commit) != SQLITE_OK)
@@ -104,7 +106,7 @@ static enum backend_status show_picked(struct sqlite_connection *connection, str
         struct entry entry = {.key = key};
         bool found = true;
         if (!visitor->keys_only && seek_row(table, key, now, &found) != SQLITE_OK)
-            return sqlite_fail(connection, "scanning", ret_error);
+            return sqlite_fail_reading(connection, table, table->load, "scanning", ret_error);
         if (found && !visitor->keys_only)
             read_row(table->load, &entry);
         if (found)
@@ -112,7 +114,7 @@ static enum backend_status show_picked(struct sqlite_connection *connection, str
         sqlite3_reset(table->load);
     }
     if (wanted && result != SQLITE_DONE)
-        return sqlite_fail(connection, "scanning", ret_error);
+        return sqlite_fail_reading(connection, table, table->pick, "scanning", ret_error);
     return BACKEND_OK;
 }
 
@@ -123,9 +125,13 @@ enum backend_status sqlite_scan(struct backend_connection *base, const struct ba
     struct sqlite_table *from = sqlite_table_of(connection, table);
     if (from->own_sql)
         return BACKEND_OK; /* there is no statement that lists the application's rows */
+    sqlite_limit_waiting(connection);
+    enum backend_status status = sqlite_ready_table(connection, from, ret_error);
+    if (status != BACKEND_OK)
+        return status;
     sqlite3_bind_int64(from->pick, 1, now);
     sqlite3_bind_int64(from->pick, 2, limit > INT64_MAX ? INT64_MAX : (sqlite3_int64)limit);
-    enum backend_status status = show_picked(connection, from, now, visitor, ret_error);
+    status = show_picked(connection, from, now, visitor, ret_error);
     sqlite3_reset(from->load);
     sqlite3_reset(from->pick);
     return status;

@@ -143,8 +143,7 @@ static enum backend_status make_table(struct sqlite_connection *connection, cons
     return result == SQLITE_OK ? BACKEND_OK : sqlite_refuse(connection, "cannot make a table", ret_error);
 }
 
-static enum backend_status prepare_ours(struct sqlite_connection *connection, struct sqlite_table *table,
-                                        struct backend_error *ret_error) {
+static int prepare_reading(struct sqlite_connection *connection, struct sqlite_table *table) {
     const char *name = table->table->name;
     int result = prepare_for(
         connection, "SELECT value, flags, expires_at, version, client_cas, marks FROM \"%w\" WHERE key = ?",
@@ -154,32 +153,44 @@ static enum backend_status prepare_ours(struct sqlite_connection *connection, st
                              "SELECT key FROM \"%w\" WHERE expires_at = 0 OR expires_at > ?1 "
                              "ORDER BY version DESC LIMIT ?2",
                              name, &table->pick);
-    if (result == SQLITE_OK && connection->role == BACKEND_WRITER) {
-        const struct {
-            int kind, rows;
-            sqlite3_stmt **statement;
-        } upserts[] = {{PUT, SQLITE_BLOCK_ROWS, &table->put_block},
-                       {PUT, 1, &table->put_row},
-                       {TOUCH, SQLITE_BLOCK_ROWS, &table->touch_block},
-                       {TOUCH, 1, &table->touch_row}};
-        const struct {
-            const char *format;
-            sqlite3_stmt **statement;
-        } others[] = {
-            {"DELETE FROM \"%w\" WHERE key = ?1 AND version <= ?2", &table->delete_row},
-            {"SELECT version FROM \"%w\" WHERE key = ?", &table->stored_version},
-            {"SELECT count(*), total(expires_at <> 0 AND expires_at <= ?3), max(at), "
-             "min(CASE WHEN expires_at > ?3 THEN expires_at END) "
-             "FROM (SELECT rowid AS at, expires_at FROM \"%w\" WHERE rowid > ?1 ORDER BY rowid LIMIT ?2)",
-             &table->sweep_look},
-            {"DELETE FROM \"%w\" WHERE rowid > ?1 AND rowid <= ?2 AND expires_at <> 0 AND expires_at <= ?3",
-             &table->sweep_purge},
-        };
-        for (size_t i = 0; i < sizeof upserts / sizeof upserts[0] && result == SQLITE_OK; i++)
-            result = prepare_upsert(connection, name, upserts[i].kind, upserts[i].rows, upserts[i].statement);
-        for (size_t i = 0; i < sizeof others / sizeof others[0] && result == SQLITE_OK; i++)
-            result = prepare_for(connection, others[i].format, name, others[i].statement);
-    }
+    return result;
+}
+
+static int prepare_writing(struct sqlite_connection *connection, struct sqlite_table *table) {
+    const char *name = table->table->name;
+    int result = SQLITE_OK;
+    const struct {
+        int kind, rows;
+        sqlite3_stmt **statement;
+    } upserts[] = {{PUT, SQLITE_BLOCK_ROWS, &table->put_block},
+                   {PUT, 1, &table->put_row},
+                   {TOUCH, SQLITE_BLOCK_ROWS, &table->touch_block},
+                   {TOUCH, 1, &table->touch_row}};
+    const struct {
+        const char *format;
+        sqlite3_stmt **statement;
+    } others[] = {
+        {"DELETE FROM \"%w\" WHERE key = ?1 AND version <= ?2", &table->delete_row},
+        {"SELECT version FROM \"%w\" WHERE key = ?", &table->stored_version},
+        {"SELECT count(*), total(expires_at <> 0 AND expires_at <= ?3), max(at), "
+         "min(CASE WHEN expires_at > ?3 THEN expires_at END) "
+         "FROM (SELECT rowid AS at, expires_at FROM \"%w\" WHERE rowid > ?1 ORDER BY rowid LIMIT ?2)",
+         &table->sweep_look},
+        {"DELETE FROM \"%w\" WHERE rowid > ?1 AND rowid <= ?2 AND expires_at <> 0 AND expires_at <= ?3",
+         &table->sweep_purge},
+    };
+    for (size_t i = 0; i < sizeof upserts / sizeof upserts[0] && result == SQLITE_OK; i++)
+        result = prepare_upsert(connection, name, upserts[i].kind, upserts[i].rows, upserts[i].statement);
+    for (size_t i = 0; i < sizeof others / sizeof others[0] && result == SQLITE_OK; i++)
+        result = prepare_for(connection, others[i].format, name, others[i].statement);
+    return result;
+}
+
+static enum backend_status prepare_ours(struct sqlite_connection *connection, struct sqlite_table *table,
+                                        struct backend_error *ret_error) {
+    int result = prepare_reading(connection, table);
+    if (result == SQLITE_OK && connection->role == BACKEND_WRITER)
+        result = prepare_writing(connection, table);
     return result == SQLITE_OK ? BACKEND_OK : sqlite_refuse(connection, "cannot prepare", ret_error);
 }
 
@@ -220,6 +231,15 @@ static enum backend_status check_schema_version(struct sqlite_connection *connec
     return status;
 }
 
+/* At the start a table that does not fit refuses the store; later it fails the calls for it. */
+static enum backend_status excuse(const struct sqlite_connection *connection, struct sqlite_table *table,
+                                  enum backend_status status) {
+    if (status != BACKEND_REFUSED || !connection->running)
+        return status;
+    table->unready = true;
+    return BACKEND_OK;
+}
+
 static enum backend_status make_all(struct sqlite_connection *connection, struct backend_error *ret_error) {
     char sql[320];
     snprintf(
@@ -230,9 +250,11 @@ static enum backend_status make_all(struct sqlite_connection *connection, struct
     enum backend_status status = check_schema_version(connection, ret_error);
     if (status == BACKEND_OK && sqlite3_exec(connection->db, sql, NULL, NULL, NULL) != SQLITE_OK)
         status = sqlite_refuse(connection, "cannot make forebay_meta", ret_error);
-    for (size_t i = 0; i < connection->table_count && status == BACKEND_OK; i++)
-        if (!connection->tables[i].own_sql)
-            status = make_table(connection, connection->tables[i].table->name, ret_error);
+    for (size_t i = 0; i < connection->table_count && status == BACKEND_OK; i++) {
+        struct sqlite_table *table = &connection->tables[i];
+        if (!table->own_sql)
+            status = excuse(connection, table, make_table(connection, table->table->name, ret_error));
+    }
     return status;
 }
 
@@ -254,19 +276,52 @@ static enum backend_status prepare_common(struct sqlite_connection *connection,
     return BACKEND_OK;
 }
 
+static enum backend_status prepare_table(struct sqlite_connection *connection, struct sqlite_table *table,
+                                         struct backend_error *ret_error) {
+    if (table->own_sql)
+        return sqlite_prepare_own(connection, table, ret_error);
+    enum backend_status status = check_columns(connection, table->table->name, ret_error);
+    return status == BACKEND_OK ? prepare_ours(connection, table, ret_error) : status;
+}
+
 static enum backend_status prepare_tables(struct sqlite_connection *connection,
                                           struct backend_error *ret_error) {
     enum backend_status status = BACKEND_OK;
     for (size_t i = 0; i < connection->table_count && status == BACKEND_OK; i++) {
         struct sqlite_table *table = &connection->tables[i];
-        if (!table->own_sql)
-            status = check_columns(connection, table->table->name, ret_error);
-        if (status == BACKEND_OK)
-            status = table->own_sql ? sqlite_prepare_own(connection, table, ret_error)
-                                    : prepare_ours(connection, table, ret_error);
+        status = excuse(connection, table, prepare_table(connection, table, ret_error));
     }
     return status;
 }
+
+/* ---- A table that failed ---- */
+
+static void forget_statements(struct sqlite_table *table) {
+    sqlite3_stmt **const statements[] = {&table->load,           &table->put_block, &table->put_row,
+                                         &table->touch_block,    &table->touch_row, &table->delete_row,
+                                         &table->stored_version, &table->pick,      &table->sweep_look,
+                                         &table->sweep_purge,    &table->store,     &table->delete_own};
+    for (size_t i = 0; i < sizeof statements / sizeof statements[0]; i++) {
+        sqlite3_finalize(*statements[i]);
+        *statements[i] = NULL;
+    }
+}
+
+enum backend_status sqlite_ready_table(struct sqlite_connection *connection, struct sqlite_table *table,
+                                       struct backend_error *ret_error) {
+    enum backend_status status = BACKEND_OK;
+    if (!table->unready)
+        return BACKEND_OK;
+    forget_statements(table);
+    if (!table->own_sql && connection->role == BACKEND_WRITER)
+        status = make_table(connection, table->table->name, ret_error);
+    if (status == BACKEND_OK)
+        status = prepare_table(connection, table, ret_error);
+    table->unready = status != BACKEND_OK;
+    return status == BACKEND_REFUSED ? BACKEND_TABLE_FAILED : status;
+}
+
+/* ---- The whole ---- */
 
 static enum backend_status make_and_prepare(struct sqlite_connection *connection,
                                             struct backend_error *ret_error) {

@@ -29,7 +29,6 @@
  *
  * forebay_meta holds the layout's version and the highest version ever applied.
  */
-#include "backends/kinds.h"
 #include "backends/sqlite/internal.h"
 #include <assert.h>
 #include <stdio.h>
@@ -67,6 +66,8 @@ static bool complain_of_path(const struct backend_options *options, const char *
 
 static bool check(const struct backend_options *options, struct backend_complaint *ret_complaint) {
     const char *path = options->uri + strlen("sqlite:");
+    if (strncmp(options->uri, "sqlite:", strlen("sqlite:")) != 0)
+        return complain_of_path(options, "an SQLite database is sqlite:PATH", ret_complaint);
     if (!*path)
         return complain_of_path(options, "the path is missing: write sqlite:PATH", ret_complaint);
     if (*path != '/' && !options->data)

@@ -8,8 +8,8 @@
  * the upper part, 12 bits of node id in the lower. 0 is "no version". It is also the CAS value that clients
  * see, unless a client dictated one (client_cas).
  */
-#ifndef FOREBAY_CACHE_ENTRY_H
-#define FOREBAY_CACHE_ENTRY_H
+#ifndef FOREBAY_CACHE_BASE_ENTRY_H
+#define FOREBAY_CACHE_BASE_ENTRY_H
 
 #include "cache/base/clock.h"
 #include "cache/base/slice.h"
@@ -53,7 +53,7 @@ enum entry_mark {
 struct entry {
     struct slice key;    /* the whole key as the client sends it, 1 to ENTRY_KEY_MAX bytes */
     struct slice value;  /* any bytes */
-    uint64_t version;    /* never 0, but for rows that somebody else put into the backend */
+    uint64_t version;    /* 0 only for rows that somebody else put into the backend */
     uint64_t client_cas; /* the CAS that clients see where it is not the version; else 0 */
     uint32_t flags;      /* the client's 32 bits */
     uint32_t expires_at; /* Unix seconds, 0: never */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* How weighty a line for the operator is. The program decides where lines go (tier_options.log). */
-#ifndef FOREBAY_POLICIES_LOG_H
-#define FOREBAY_POLICIES_LOG_H
+#ifndef FOREBAY_CACHE_BASE_LOG_H
+#define FOREBAY_CACHE_BASE_LOG_H
 
 enum log_level {
     LOG_LEVEL_ERROR,   /* somebody has to act */

@@ -2,7 +2,7 @@
 /*
  * A setting: its name in a configuration, how its text is read and within which bounds, what it is when nobody
  * says, and where it goes. Whoever has settings keeps a table of them, ended by a row without a name, beside the
- * struct that they go to. server/config reads the texts; the defaults stand in the tables alone.
+ * struct that they go to. server/config reads the texts; the defaults are in the tables alone.
  */
 #ifndef FOREBAY_CACHE_BASE_SETTING_H
 #define FOREBAY_CACHE_BASE_SETTING_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A run of bytes that somebody else owns. Not terminated by a zero. */
-#ifndef FOREBAY_CACHE_SLICE_H
-#define FOREBAY_CACHE_SLICE_H
+#ifndef FOREBAY_CACHE_BASE_SLICE_H
+#define FOREBAY_CACHE_BASE_SLICE_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -142,6 +142,10 @@ int journal_disk_write_synced(const struct journal_disk *disk, int file, const v
     return write_all(disk, disk->write_synced_at, file, from, size, offset);
 }
 
+bool journal_disk_is_full(int failure) {
+    return failure == ENOSPC || failure == EDQUOT || failure == EFBIG;
+}
+
 ssize_t journal_disk_read(const struct journal_disk *disk, int file, void *to, size_t size, uint64_t offset) {
     size_t done = 0;
     while (done < size) {

@@ -9,6 +9,7 @@
 #ifndef FOREBAY_POLICIES_JOURNAL_DISK_H
 #define FOREBAY_POLICIES_JOURNAL_DISK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -33,8 +34,8 @@ struct journal_disk {
     int (*sync_folder)(const struct journal_disk *self, const char *path);
     int (*rename)(const struct journal_disk *self, const char *from, const char *to);
     int (*remove)(const struct journal_disk *self, const char *path);
-    /* A number that changes only when the system is started anew: where two are equal, all that was written
-     * in between is there, synced or not. All zero if unknown. */
+    /* A number that changes only when the system is rebooted: where two are equal, nothing that was written
+     * in between is lost, synced or not. All zero if unknown. */
     void (*boot)(const struct journal_disk *self, uint8_t ret_boot[JOURNAL_BOOT_SIZE]);
 };
 
@@ -45,6 +46,9 @@ int journal_disk_write(const struct journal_disk *disk, int file, const void *fr
                        uint64_t offset);
 int journal_disk_write_synced(const struct journal_disk *disk, int file, const void *from, size_t size,
                               uint64_t offset);
+
+/* Whether a call failed for want of room (errno): it may succeed once there is some, without a repair. */
+bool journal_disk_is_full(int failure);
 
 /* Reads up to size bytes and returns how many there were, or -1 and errno. */
 ssize_t journal_disk_read(const struct journal_disk *disk, int file, void *to, size_t size, uint64_t offset);

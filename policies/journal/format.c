@@ -97,7 +97,7 @@ size_t format_header_size(const struct slice *spaces, size_t count) {
     size_t size = AT_SPACES + FORMAT_NOTE_SIZE;
     for (size_t i = 0; i < count; i++)
         size += 2 + spaces[i].size;
-    return (size + FORMAT_HEADER_UNIT - 1) / FORMAT_HEADER_UNIT * FORMAT_HEADER_UNIT;
+    return format_whole_units(size);
 }
 
 static uint32_t header_crc(const char *data, size_t size) {
@@ -261,12 +261,14 @@ void format_place_records(char *records, size_t size, const struct format_key *k
 
 bool format_decode_record(const char *data, size_t size, uint64_t offset, const struct format_key *key,
                           size_t space_count, struct format_record *ret_record) {
-    if (offset > size)
-        return false;
-    const char *record = data + offset;
-    size_t length = claimed_size(record, size - offset, space_count);
-    if (length == 0 || length > size - offset ||
-        get32(record + AT_CRC) != record_crc(record, length, key, offset))
+    return offset <= size &&
+           format_decode_record_at(data + offset, size - offset, offset, key, space_count, ret_record);
+}
+
+bool format_decode_record_at(const char *record, size_t room, uint64_t offset, const struct format_key *key,
+                             size_t space_count, struct format_record *ret_record) {
+    size_t length = claimed_size(record, room, space_count);
+    if (length == 0 || length > room || get32(record + AT_CRC) != record_crc(record, length, key, offset))
         return false;
     unsigned bits = (unsigned char)record[AT_KIND];
     size_t key_size = (unsigned char)record[AT_KEY_SIZE];

@@ -20,6 +20,11 @@ enum {
     FORMAT_KIND_END = 15, /* the series went on in another file */
 };
 
+/* The least whole number of header units that holds that many bytes: what files and headers are sized in. */
+static inline uint64_t format_whole_units(uint64_t bytes) {
+    return (bytes + FORMAT_HEADER_UNIT - 1) / FORMAT_HEADER_UNIT * FORMAT_HEADER_UNIT;
+}
+
 struct format_header {
     unsigned series;
     uint64_t sequence, epoch, created_us, file_size;
@@ -78,6 +83,10 @@ void format_place_records(char *records, size_t size, const struct format_key *k
 /* True if there is a whole record of this file at offset. Its slices point into data. */
 bool format_decode_record(const char *data, size_t size, uint64_t offset, const struct format_key *key,
                           size_t space_count, struct format_record *ret_record);
+
+/* The same of bytes that were read at offset: there are `room` of them. */
+bool format_decode_record_at(const char *record, size_t room, uint64_t offset, const struct format_key *key,
+                             size_t space_count, struct format_record *ret_record);
 
 enum scan_status {
     SCAN_RECORD,

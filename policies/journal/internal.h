@@ -6,7 +6,9 @@
  *     series.c            a worker's side: reserve, append, write
  *     keeper.c            a thread that makes the next files before they are needed
  *     syncer.c            a thread that makes records durable
- *     recycle.c           what the syncer does with files that the low-water version has passed
+ *     recycle.c           what the syncer does with files that the low-water versions have passed
+ *     compact.c           a thread that copies what is needed of files that are held back into fewer
+ *     kept.c              which records of such files are needed
  *     replay.c            reading at the start
  *     low_water_file.c    the file that holds the low-water versions
  *     names.c             the names in the folder
@@ -20,6 +22,9 @@
  *                             |              processes: replay -----+                  |
  *                             +------------------------ keeper ------------------------+
  *
+ * Or the compactor copies what is needed of sealed files into new ones, which are sealed from the start, and
+ * the syncer makes blanks of the old.
+ *
  * Ready, current and sealed files are named journal-<series>-<sequence>.fj and are read at the start. A file
  * gets that name only when its header is on disk; while it is being made, and while it waits for its next
  * use, it is blank-<number>, and a start after a crash removes it.
@@ -30,6 +35,7 @@
 #ifndef FOREBAY_POLICIES_JOURNAL_INTERNAL_H
 #define FOREBAY_POLICIES_JOURNAL_INTERNAL_H
 
+#include "cache/base/counter.h"
 #include "cache/base/thread.h"
 #include "policies/journal/disk.h"
 #include "policies/journal/format.h"
@@ -59,13 +65,19 @@ struct journal_file {
     size_t header_size;
     struct format_key key;
     uint64_t base; /* position in the series = base + offset in the file */
-    /* Holds what a namespace wrote that is not configured now: stays whatever the low-water version. */
+    /* Holds what a namespace wrote that is not configured now: stays whatever the low-water versions. */
     bool pinned;
+    uint8_t boot[JOURNAL_BOOT_SIZE]; /* of the system, when it was begun */
+
+    /* Under the lock. */
+    uint64_t sealed_us; /* monotonic; 0: by an earlier process */
+    bool is_compacted;  /* the compactor reads it: it must not go meanwhile */
+    bool is_replaced;   /* what is needed of it is in another file: it can go */
+    bool is_unreadable; /* the compactor has tried in vain */
 
     /* The worker stores, others load. */
     atomic_uint_fast64_t written;                  /* offset up to which records are in the file */
     atomic_uint_fast64_t always_end, interval_end; /* the same for records of that mode */
-    atomic_uint_fast64_t max_version;
     atomic_bool sealed;
     /* It could not be written (says the worker) or synced (says the syncer): it is not used again. */
     atomic_bool suspect;
@@ -74,6 +86,9 @@ struct journal_file {
     uint64_t synced, noted, reported;
     bool unsynced; /* the last sync failed */
     unsigned pass;
+
+    /* The highest version of each namespace, 0: it has no record here. The worker stores, others load. */
+    atomic_uint_fast64_t max_versions[];
 };
 
 struct journal_list {
@@ -99,7 +114,7 @@ struct journal_series {
     size_t placed;   /* of the buffered bytes: these have the tags and CRCs of their place in the file */
     size_t done;     /* and these are in the file already (a write ended early) */
     uint64_t offset; /* in the file, where buffer[0] goes */
-    uint64_t buffered_version; /* highest in the buffer */
+    uint64_t *buffered_versions; /* of each namespace, the highest in the buffer; 0: none */
     uint64_t buffered_records;
     /* Of the buffered bytes: up to the end of the last record of that mode. */
     size_t always_size, interval_size;
@@ -109,8 +124,11 @@ struct journal_series {
     unsigned moves;         /* to other files since it began to fail */
     bool asked;             /* for the file after this one */
 
-    unsigned blocked_pass; /* the syncer's alone: the pass in which later files of the series had to wait */
-    atomic_bool refusing;  /* by the syncer: a sync of what this series wrote failed */
+    /* The syncer's alone. */
+    unsigned blocked_pass; /* the pass in which later files of the series had to wait */
+    bool awaited;          /* an earlier file than the one at hand has records of mode `always` to sync */
+
+    atomic_bool refusing; /* by the syncer: a sync of what this series wrote failed */
     atomic_uint_fast64_t records, bytes, failures;
 
     /* Between the worker and the keeper, under journal.lock. */
@@ -124,6 +142,14 @@ struct journal_series {
 
 /* ---- The whole ---- */
 
+/* How far a namespace is passed. */
+struct journal_passing {
+    atomic_uint_fast64_t low_water;
+    /* The least of its versions that a sealed file ends with and that is not passed: there may be something to
+     * recycle from there on; UINT64_MAX: none. */
+    atomic_uint_fast64_t next;
+};
+
 struct journal {
     /* Set by journal_open. */
     const struct journal_disk *disk;
@@ -133,6 +159,7 @@ struct journal {
     struct journal_series *series;
     uint64_t file_size;
     unsigned fsync_interval_ms;
+    int compact_after_ms;
     struct slice *spaces;
     size_t space_count;
     uint8_t boot[JOURNAL_BOOT_SIZE];
@@ -141,8 +168,8 @@ struct journal {
     void *context;
 
     pthread_mutex_t lock;
-    pthread_cond_t keeper_wanted, keeper_answered, syncer_wanted;
-    pthread_t keeper, syncer;
+    pthread_cond_t keeper_wanted, keeper_answered, syncer_wanted, compactor_wanted;
+    pthread_t keeper, syncer, compactor;
 
     /* Under the lock. */
     bool stopping;
@@ -152,6 +179,10 @@ struct journal {
     uint64_t next_blank;
     uint64_t *blanks; /* numbers of files that wait for their next use; JOURNAL_BLANKS_MAX places and two */
     size_t blank_count, blank_limit;
+    bool compacting;              /* the compactor is at work, or is to begin */
+    uint64_t compact_us;          /* not before, monotonic */
+    uint64_t compacted_bytes;     /* that the last compaction has left, or would have */
+    uint64_t *compact_low_waters; /* those that are on disk, of each namespace; constant while compacting */
 
     /* The syncer's alone. */
     struct low_waters low_waters;
@@ -164,11 +195,17 @@ struct journal {
     /* The keeper's alone. */
     bool keeper_failing;
 
-    atomic_uint_fast64_t low_water;
-    /* The low-water version at which a sealed file can go; UINT64_MAX: none. */
-    atomic_uint_fast64_t recyclable_from;
-    atomic_uint_fast64_t fsyncs, fsync_us, fsync_max_us, recycled, failures;
+    /* The compactor's alone. */
+    bool compact_failing;
+
+    struct journal_passing *passing; /* of each namespace */
+    atomic_uint_fast64_t fsyncs, fsync_us, fsync_max_us, recycled, compactions, failures;
 };
+
+/* Bytes of records that a file of the usual size takes. */
+static inline size_t journal_usual_room(const struct journal *journal) {
+    return journal->file_size - format_header_size(journal->spaces, journal->space_count) - FORMAT_END_SIZE;
+}
 
 /* ---- journal.c ---- */
 
@@ -177,11 +214,20 @@ void journal_log(const struct journal *journal, enum log_level level, const char
 
 void journal_list_init(struct journal_list *list);
 void journal_list_append(struct journal_list *list, struct journal_file *file);
+/* A file of zeros that is not open. NULL: no memory. */
+struct journal_file *journal_file_new(const struct journal *journal);
 void journal_file_free(const struct journal *journal, struct journal_file *file);
+
+/* Has the low-water version of every namespace passed what the file holds of it? */
+bool journal_file_is_passed(const struct journal *journal, const struct journal_file *file);
+/* A file is sealed: from which versions on the syncer is to look at it. With the lock. */
+void journal_expect_passing(struct journal *journal, const struct journal_file *file);
+/* Is there a series for which the keeper could make no file? With the lock. */
+bool journal_is_starved(const struct journal *journal);
 
 /* ---- series.c ---- */
 
-bool journal_series_flush(struct journal_series *series);
+bool journal_series_write_out(struct journal_series *series);
 /* Gives it a first file. False: none can be made; errno. */
 bool journal_series_start(struct journal_series *series);
 
@@ -193,7 +239,7 @@ void *journal_keeper_run(void *journal);
 struct journal_file *journal_file_create(struct journal *journal, unsigned series, size_t record_size);
 
 /* The file that the keeper has ready for a series, or the one that it makes for a record longer than a file.
- * Waits for its answer. NULL: none can be had. */
+ * Waits for its answer. NULL: it could not make one. */
 struct journal_file *journal_take_file(struct journal_series *series, size_t record_size);
 
 /* The file that the keeper has ready, or NULL: it has been asked for one. Does not wait. */

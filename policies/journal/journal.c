@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Opening and closing a journal, and what concerns all of it. The tour of its parts is in internal.h. */
+#include "policies/journal/journal.h"
+#include "policies/journal/compact.h"
 #include "policies/journal/internal.h"
 #include <assert.h>
 #include <errno.h>
@@ -11,6 +13,8 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+enum { JOURNAL_THREADS = 3 };
 
 const char *const journal_mode_names[] = {"off", "os", "interval", "always", NULL};
 
@@ -38,10 +42,46 @@ void journal_list_append(struct journal_list *list, struct journal_file *file) {
     list->last = &file->next;
 }
 
+struct journal_file *journal_file_new(const struct journal *journal) {
+    struct journal_file *file = calloc(1, sizeof *file + journal->space_count * sizeof *file->max_versions);
+    if (file)
+        file->handle = -1;
+    return file;
+}
+
 void journal_file_free(const struct journal *journal, struct journal_file *file) {
     if (file->handle >= 0)
         journal->disk->close(journal->disk, file->handle);
     free(file);
+}
+
+/* ---- What is passed ---- */
+
+static uint64_t max_version(const struct journal_file *file, size_t space) {
+    return atomic_load_explicit(&file->max_versions[space], memory_order_relaxed);
+}
+
+bool journal_file_is_passed(const struct journal *journal, const struct journal_file *file) {
+    for (size_t i = 0; i < journal->space_count; i++)
+        if (max_version(file, i) > atomic_load_explicit(&journal->passing[i].low_water, memory_order_acquire))
+            return false;
+    return true;
+}
+
+void journal_expect_passing(struct journal *journal, const struct journal_file *file) {
+    for (size_t i = 0; i < journal->space_count; i++) {
+        atomic_uint_fast64_t *next = &journal->passing[i].next;
+        uint64_t version = max_version(file, i);
+        if (version != 0 && version < atomic_load_explicit(next, memory_order_relaxed))
+            atomic_store_explicit(next, version, memory_order_relaxed);
+    }
+}
+
+bool journal_is_starved(const struct journal *journal) {
+    for (unsigned i = 0; i < journal->series_count; i++)
+        if (journal->series[i].starved)
+            return true;
+    return false;
 }
 
 /* ---- The lock ---- */
@@ -86,15 +126,19 @@ static enum journal_status lock_folder(struct journal *journal, struct journal_e
 
 static bool copy_spaces(struct journal *journal, const struct slice *spaces, size_t count) {
     journal->spaces = calloc(count + 1, sizeof *journal->spaces);
-    for (size_t i = 0; journal->spaces && i < count; i++) {
+    journal->passing = calloc(count + 1, sizeof *journal->passing);
+    if (!journal->spaces || !journal->passing)
+        return false;
+    for (size_t i = 0; i < count; i++) {
         char *name = malloc(spaces[i].size + 1);
         if (!name)
             return false;
         memcpy(name, spaces[i].data, spaces[i].size);
         journal->spaces[i] = slice_of(name, spaces[i].size);
+        atomic_init(&journal->passing[i].next, UINT64_MAX);
         journal->space_count++;
     }
-    return journal->spaces != NULL;
+    return true;
 }
 
 static bool make_series(struct journal *journal) {
@@ -108,19 +152,20 @@ static bool make_series(struct journal *journal) {
         journal->series[i].number = i;
         journal->series[i].capacity = JOURNAL_BUFFER;
         journal->series[i].buffer = malloc(JOURNAL_BUFFER);
-        if (!journal->series[i].buffer)
+        journal->series[i].buffered_versions = calloc(journal->space_count + 1, sizeof(uint64_t));
+        if (!journal->series[i].buffer || !journal->series[i].buffered_versions)
             return false;
     }
-    journal->blanks =
-        calloc(JOURNAL_BLANKS_MAX + 2, sizeof *journal->blanks); /* and what the keeper gives back */
-    return journal->blanks != NULL;
+    /* Two more: what the keeper gives back. */
+    journal->blanks = calloc(JOURNAL_BLANKS_MAX + 2, sizeof *journal->blanks);
+    journal->compact_low_waters = calloc(journal->space_count + 1, sizeof *journal->compact_low_waters);
+    return journal->blanks && journal->compact_low_waters;
 }
 
 static uint64_t whole_pages(const struct journal *journal, uint64_t wanted) {
     uint64_t least = format_header_size(journal->spaces, journal->space_count) + FORMAT_HEADER_UNIT;
     uint64_t size = wanted ? wanted : JOURNAL_FILE_SIZE_DEFAULT;
-    size = size < least ? least : size;
-    return (size + FORMAT_HEADER_UNIT - 1) / FORMAT_HEADER_UNIT * FORMAT_HEADER_UNIT;
+    return format_whole_units(size < least ? least : size);
 }
 
 static void init_sync(struct journal *journal) {
@@ -128,6 +173,7 @@ static void init_sync(struct journal *journal) {
     condition_init(&journal->keeper_wanted);
     condition_init(&journal->keeper_answered);
     condition_init(&journal->syncer_wanted);
+    condition_init(&journal->compactor_wanted);
 }
 
 static struct journal *create(const struct journal_options *options) {
@@ -139,12 +185,13 @@ static struct journal *create(const struct journal_options *options) {
     journal->series_count = options->series_count;
     journal->fsync_interval_ms =
         options->fsync_interval_ms ? options->fsync_interval_ms : JOURNAL_FSYNC_INTERVAL_DEFAULT_MS;
+    journal->compact_after_ms =
+        options->compact_after_ms ? options->compact_after_ms : JOURNAL_COMPACT_AFTER_DEFAULT_MS;
     journal->durable = options->durable;
     journal->log = options->log;
     journal->context = options->context;
     journal->next_sequence = journal->next_blank = 1;
     journal->low_water_noted_us = journal->peak_us = monotonic_us();
-    atomic_init(&journal->recyclable_from, UINT64_MAX);
     journal->disk->boot(journal->disk, journal->boot);
     journal_list_init(&journal->files);
     init_sync(journal);
@@ -158,18 +205,23 @@ static void destroy(struct journal *journal) {
         journal_file_free(journal, file);
         file = next;
     }
-    for (unsigned i = 0; journal->series && i < journal->series_count; i++)
+    for (unsigned i = 0; journal->series && i < journal->series_count; i++) {
         free(journal->series[i].buffer);
+        free(journal->series[i].buffered_versions);
+    }
     free(journal->series);
     free(journal->blanks);
+    free(journal->compact_low_waters);
     for (size_t i = 0; i < journal->space_count; i++)
         free((void *)(uintptr_t)journal->spaces[i].data);
     free(journal->spaces);
+    free(journal->passing);
     low_waters_free(&journal->low_waters);
     pthread_mutex_destroy(&journal->lock);
     pthread_cond_destroy(&journal->keeper_wanted);
     pthread_cond_destroy(&journal->keeper_answered);
     pthread_cond_destroy(&journal->syncer_wanted);
+    pthread_cond_destroy(&journal->compactor_wanted);
     if (journal->lock_file >= 0)
         close(journal->lock_file);
     free(journal->folder);
@@ -182,7 +234,7 @@ static enum journal_status start_series(struct journal *journal, struct journal_
         struct journal_series *series = &journal->series[i];
         if (journal_series_start(series))
             continue;
-        bool full = errno == ENOSPC || errno == EDQUOT || errno == EFBIG;
+        bool full = journal_disk_is_full(errno);
         journal_log(journal, LOG_LEVEL_ERROR, "journal: cannot make a file of %" PRIu64 " bytes in %s: %s%s",
                     journal->file_size, journal->folder, strerror(errno),
                     full ? ". Changes are refused until there is room" : "");
@@ -197,20 +249,36 @@ static enum journal_status start_series(struct journal *journal, struct journal_
     return JOURNAL_OK;
 }
 
+/* The first `started` of its threads. */
+static void stop_threads(struct journal *journal, unsigned started) {
+    const pthread_t threads[] = {journal->keeper, journal->syncer, journal->compactor};
+    pthread_mutex_lock(&journal->lock);
+    journal->stopping = true;
+    pthread_cond_broadcast(&journal->keeper_wanted);
+    pthread_cond_broadcast(&journal->syncer_wanted);
+    pthread_cond_broadcast(&journal->compactor_wanted);
+    pthread_mutex_unlock(&journal->lock);
+    for (unsigned i = 0; i < started; i++)
+        pthread_join(threads[i], NULL);
+}
+
 static enum journal_status start_threads(struct journal *journal, struct journal_error *error) {
-    int failure = thread_start(&journal->keeper, "journal keeper", journal_keeper_run, journal);
-    if (failure == 0) {
-        failure = thread_start(&journal->syncer, "journal syncer", journal_syncer_run, journal);
-        if (failure != 0) {
-            pthread_mutex_lock(&journal->lock);
-            journal->stopping = true;
-            pthread_cond_broadcast(&journal->keeper_wanted);
-            pthread_mutex_unlock(&journal->lock);
-            pthread_join(journal->keeper, NULL);
-        }
-    }
+    const struct {
+        pthread_t *thread;
+        const char *name;
+        void *(*run)(void *journal);
+    } threads[JOURNAL_THREADS] = {{&journal->keeper, "journal keeper", journal_keeper_run},
+                                  {&journal->syncer, "journal syncer", journal_syncer_run},
+                                  {&journal->compactor, "journal compact", journal_compactor_run}};
+    int failure = 0;
+    unsigned started = 0;
+    while (started < JOURNAL_THREADS &&
+           (failure = thread_start(threads[started].thread, threads[started].name, threads[started].run,
+                                   journal)) == 0)
+        started++;
     if (failure == 0)
         return JOURNAL_OK;
+    stop_threads(journal, started);
     snprintf(error->message, sizeof error->message, "journal: cannot start a thread: %s", strerror(failure));
     return JOURNAL_FAILED;
 }
@@ -263,23 +331,13 @@ enum journal_status journal_open(const struct journal_options *options, bool ski
 
 /* ---- Closing ---- */
 
-static void stop_threads(struct journal *journal) {
-    pthread_mutex_lock(&journal->lock);
-    journal->stopping = true;
-    pthread_cond_broadcast(&journal->keeper_wanted);
-    pthread_cond_broadcast(&journal->syncer_wanted);
-    pthread_mutex_unlock(&journal->lock);
-    pthread_join(journal->keeper, NULL);
-    pthread_join(journal->syncer, NULL);
-}
-
 /* The last records, and the room behind them given back. */
 static void finish_series(struct journal_series *series) {
     struct journal *journal = series->journal;
     size_t left = series->buffered;
     if (!series->file)
         return;
-    if (!journal_series_flush(series))
+    if (!journal_series_write_out(series))
         journal_log(journal, LOG_LEVEL_ERROR, "journal: %zu bytes of records could not be written to %s/%s",
                     left, journal->folder, series->file->name);
     else
@@ -297,7 +355,7 @@ static void drop_unused(struct journal *journal, struct journal_file *file) {
 }
 
 void journal_close(struct journal *journal) {
-    stop_threads(journal);
+    stop_threads(journal, JOURNAL_THREADS);
     for (unsigned i = 0; i < journal->series_count; i++) {
         finish_series(&journal->series[i]);
         drop_unused(journal, journal->series[i].ready);
@@ -314,18 +372,20 @@ void journal_close(struct journal *journal) {
 
 /* ---- Small things ---- */
 
-struct journal_series *journal_series(struct journal *journal, unsigned index) {
-    assert(index < journal->series_count);
-    return &journal->series[index];
+struct journal_series *journal_series(struct journal *journal, unsigned number) {
+    assert(number < journal->series_count);
+    return &journal->series[number];
 }
 
-void journal_set_low_water(struct journal *journal, uint64_t version) {
-    uint64_t before = atomic_load_explicit(&journal->low_water, memory_order_relaxed);
+void journal_pass(struct journal *journal, unsigned space, uint64_t version) {
+    assert(space < journal->space_count);
+    struct journal_passing *passing = &journal->passing[space];
+    uint64_t before = atomic_load_explicit(&passing->low_water, memory_order_relaxed);
     while (before < version &&
-           !atomic_compare_exchange_weak_explicit(&journal->low_water, &before, version, memory_order_release,
+           !atomic_compare_exchange_weak_explicit(&passing->low_water, &before, version, memory_order_release,
                                                   memory_order_relaxed))
         continue;
-    if (version < atomic_load_explicit(&journal->recyclable_from, memory_order_relaxed))
+    if (version < atomic_load_explicit(&passing->next, memory_order_relaxed))
         return;
     pthread_mutex_lock(&journal->lock);
     if (!journal->recycle_wanted) {
@@ -335,12 +395,18 @@ void journal_set_low_water(struct journal *journal, uint64_t version) {
     pthread_mutex_unlock(&journal->lock);
 }
 
+void journal_set_low_water(struct journal *journal, uint64_t version) {
+    for (unsigned i = 0; i < journal->space_count; i++)
+        journal_pass(journal, i, version);
+}
+
 void journal_get_stats(struct journal *journal, struct journal_stats *ret_stats) {
     struct journal_stats stats = {
         .fsyncs = atomic_load_explicit(&journal->fsyncs, memory_order_relaxed),
         .fsync_us = atomic_load_explicit(&journal->fsync_us, memory_order_relaxed),
         .fsync_max_us = atomic_load_explicit(&journal->fsync_max_us, memory_order_relaxed),
         .recycled = atomic_load_explicit(&journal->recycled, memory_order_relaxed),
+        .compactions = atomic_load_explicit(&journal->compactions, memory_order_relaxed),
         .failures = atomic_load_explicit(&journal->failures, memory_order_relaxed),
     };
     for (unsigned i = 0; i < journal->series_count; i++) {

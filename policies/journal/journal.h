@@ -12,12 +12,13 @@
  * A change is refused (journal_reserve: false) while its record could not be written: the disk is full, a
  * write or a sync failed. The journal keeps trying by itself; it logs the failure once, and its end.
  *
- * The low-water version: every change up to it is in its backend. Files wholly below it are recycled, records
- * below it are ignored at recovery. It holds for the namespaces that are configured when it is set; records
- * of others are kept until they are configured again.
+ * The low-water version of a namespace: every change of it up to that version is in its backend. Records below
+ * it are ignored at recovery, and files that hold nothing else are recycled. Records of namespaces that are not
+ * configured are kept until they are configured again. What a namespace holds back for long is compacted, so
+ * that one whose backend is away does not take the room of the others.
  */
-#ifndef FOREBAY_POLICIES_JOURNAL_H
-#define FOREBAY_POLICIES_JOURNAL_H
+#ifndef FOREBAY_POLICIES_JOURNAL_JOURNAL_H
+#define FOREBAY_POLICIES_JOURNAL_JOURNAL_H
 
 #include "cache/base/entry.h"
 #include "cache/base/log.h"
@@ -56,13 +57,19 @@ struct journal_record {
     bool from_earlier_boot;
 };
 
-enum { JOURNAL_FILE_SIZE_DEFAULT = 64 << 20, JOURNAL_FSYNC_INTERVAL_DEFAULT_MS = 1000 };
+enum {
+    JOURNAL_FILE_SIZE_DEFAULT = 64 << 20,
+    JOURNAL_FSYNC_INTERVAL_DEFAULT_MS = 1000,
+    JOURNAL_COMPACT_AFTER_DEFAULT_MS = 5000,
+    JOURNAL_COMPACT_NEVER = -1,
+};
 
 struct journal_options {
     const char *folder;
     unsigned series_count;      /* one per worker */
     size_t file_size;           /* bytes, 0: the default; a longer record gets a file of its own */
     unsigned fsync_interval_ms; /* 0: the default */
+    int compact_after_ms;       /* files that have been held back so long may be compacted; 0: the default */
     const struct slice *spaces; /* names, in the order of the numbers given to journal_append */
     size_t space_count;
     /* `always`: all of the series up to position is on disk. Any thread; MAY be NULL. */
@@ -125,13 +132,16 @@ void journal_append(struct journal_series *series, enum journal_mode mode, unsig
  * succeeds. To be called at the end of every turn, also of those without records. */
 enum journal_status journal_write(struct journal_series *series, uint64_t *ret_position);
 
-/* Every change up to version is in its backend, or was refused for good. Any thread. Lower versions than
- * before are ignored. */
+/* Every change of the namespace up to version is in its backend, or was refused for good. Any thread. Lower
+ * versions than before are ignored. */
+void journal_pass(struct journal *journal, unsigned space, uint64_t version);
+
+/* The same of all namespaces. */
 void journal_set_low_water(struct journal *journal, uint64_t version);
 
 struct journal_stats {
     uint64_t files, bytes; /* now, with the room that is allocated and not used yet */
-    uint64_t written_records, written_bytes, fsyncs, fsync_us, fsync_max_us, recycled, failures;
+    uint64_t written_records, written_bytes, fsyncs, fsync_us, fsync_max_us, recycled, compactions, failures;
 };
 
 /* Any thread. */

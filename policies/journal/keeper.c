@@ -62,6 +62,7 @@ static bool write_header(const struct making *making, struct journal_file *file,
                                    .space_count = journal->space_count,
                                    .size = file->header_size};
     memcpy(header.boot, journal->boot, sizeof header.boot);
+    memcpy(file->boot, journal->boot, sizeof file->boot);
     file->key = format_key(header.epoch);
     char *bytes = malloc(header.size);
     if (!bytes)
@@ -124,16 +125,13 @@ static void unmake(struct making *making, struct journal_file *file) {
 }
 
 struct journal_file *journal_file_create(struct journal *journal, unsigned series, size_t record_size) {
-    struct journal_file *file = calloc(1, sizeof *file);
+    struct journal_file *file = journal_file_new(journal);
     if (!file)
         return NULL;
-    file->handle = -1;
     file->series = series;
     file->header_size = format_header_size(journal->spaces, journal->space_count);
     uint64_t least = file->header_size + record_size + FORMAT_END_SIZE;
-    file->size = least <= journal->file_size
-                     ? journal->file_size
-                     : (least + FORMAT_HEADER_UNIT - 1) / FORMAT_HEADER_UNIT * FORMAT_HEADER_UNIT;
+    file->size = least <= journal->file_size ? journal->file_size : format_whole_units(least);
     atomic_init(&file->written, file->header_size);
     struct making making = {.journal = journal};
     uint64_t sequence = 0;
@@ -198,6 +196,10 @@ static void fulfil(struct journal *journal, struct journal_series *series) {
         series->ready = file;
         series->starved = !file;
         series->wanted = !file;
+        if (!file && !journal->recycle_wanted) { /* perhaps there is room to be made */
+            journal->recycle_wanted = true;
+            pthread_cond_signal(&journal->syncer_wanted);
+        }
         series->retry_us = monotonic_us() + JOURNAL_RETRY_MS * 1000;
     }
     pthread_cond_broadcast(&journal->keeper_answered);
@@ -262,11 +264,10 @@ struct journal_file *journal_take_ready(struct journal_series *series) {
 
 struct journal_file *journal_take_file(struct journal_series *series, size_t record_size) {
     struct journal *journal = series->journal;
-    size_t usual =
-        journal->file_size - format_header_size(journal->spaces, journal->space_count) - FORMAT_END_SIZE;
+    bool large = record_size > journal_usual_room(journal);
     pthread_mutex_lock(&journal->lock);
     struct journal_file *file =
-        record_size > usual ? take_large(journal, series, record_size) : take_usual(journal, series);
+        large ? take_large(journal, series, record_size) : take_usual(journal, series);
     pthread_mutex_unlock(&journal->lock);
     return file;
 }

@@ -53,7 +53,7 @@ struct low_water *low_waters_find(struct low_waters *all, struct slice space) {
     return NULL;
 }
 
-bool low_waters_add(struct low_waters *all, struct slice space, uint64_t version, bool configured) {
+bool low_waters_add(struct low_waters *all, struct slice space, uint64_t version) {
     char *name = malloc(space.size + 1);
     struct low_water *list = realloc(all->list, (all->count + 1) * sizeof *list);
     if (list)
@@ -63,7 +63,7 @@ bool low_waters_add(struct low_waters *all, struct slice space, uint64_t version
         return false;
     }
     memcpy(name, space.data, space.size);
-    list[all->count++] = (struct low_water){slice_of(name, space.size), version, configured};
+    list[all->count++] = (struct low_water){slice_of(name, space.size), version};
     return true;
 }
 
@@ -106,7 +106,7 @@ static enum low_water_status decode(const char *copy, size_t size, struct low_wa
     for (size_t i = 0; i < count; i++) {
         size_t length = at + ENTRY_HEADER <= size ? get(copy + at + ENTRY_LENGTH, 2) : size;
         if (at + ENTRY_HEADER + length > size ||
-            !low_waters_add(&all, slice_of(copy + at + ENTRY_HEADER, length), get(copy + at, 8), false)) {
+            !low_waters_add(&all, slice_of(copy + at + ENTRY_HEADER, length), get(copy + at, 8))) {
             low_waters_free(&all);
             return LOW_WATER_DAMAGED;
         }

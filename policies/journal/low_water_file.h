@@ -15,7 +15,6 @@
 struct low_water {
     struct slice space;
     uint64_t version;
-    bool configured; /* one of journal_options.spaces: moves with journal_set_low_water */
 };
 
 struct low_waters {
@@ -28,7 +27,7 @@ struct low_waters {
 /* The entry of a namespace, or NULL. It is the list's. */
 struct low_water *low_waters_find(struct low_waters *all, struct slice space);
 /* Copies the name. False: no memory. */
-bool low_waters_add(struct low_waters *all, struct slice space, uint64_t version, bool configured);
+bool low_waters_add(struct low_waters *all, struct slice space, uint64_t version);
 void low_waters_free(struct low_waters *all);
 
 enum low_water_status {

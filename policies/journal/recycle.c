@@ -1,48 +1,57 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Recycling: the low-water version is noted on disk, then the files below it leave the list and are made
- * blank, so that the keeper need not make and fill new ones.
+ * Recycling: the low-water versions are noted on disk, then the files that hold nothing above them leave the
+ * list and are made blank, so that the keeper need not make and fill new ones.
  */
 #include "policies/journal/recycle.h"
 #include <errno.h>
 #include <stdlib.h>
 
 enum {
-    LOW_WATER_INTERVAL_MS = 5000, /* it is noted at least so often */
-    PEAK_MS = 60000,              /* files in use at once so long ago are kept for their next use */
+    LOW_WATER_INTERVAL_MS = 5000, /* they are noted at least this often */
+    PEAK_MS = 60000, /* files that were in use at once in this time are kept for their next use */
     BLANKS_PER_SERIES = 2,
     BLANKS_BESIDE = 4,
 };
 
 /* ---- What is passed ---- */
 
-static bool is_passed(const struct journal_file *file, uint64_t low_water) {
-    return atomic_load_explicit(&file->sealed, memory_order_acquire) && !file->pinned &&
-           atomic_load_explicit(&file->max_version, memory_order_relaxed) <= low_water;
+static bool is_sealed(const struct journal_file *file) {
+    return atomic_load_explicit(&file->sealed, memory_order_acquire);
 }
 
-static bool wants_recycling(struct journal *journal, uint64_t low_water) {
-    if (low_water >= atomic_load_explicit(&journal->recyclable_from, memory_order_relaxed))
-        return true;
-    bool found = false;
+static bool is_passed(const struct journal *journal, const struct journal_file *file) {
+    return is_sealed(file) && !file->pinned && !file->is_compacted &&
+           (file->is_replaced || journal_file_is_passed(journal, file));
+}
+
+/* Where there is no room it is noted at once what a compaction may leave out. */
+static bool wants_recycling(struct journal *journal) {
     pthread_mutex_lock(&journal->lock);
+    bool found = journal_is_starved(journal);
     for (struct journal_file *file = journal->files.first; file && !found; file = file->next)
-        found = is_passed(file, low_water);
+        found = is_passed(journal, file);
     pthread_mutex_unlock(&journal->lock);
     return found;
 }
 
-/* Durable before anything is recycled on its account: see low_water_file.c. */
-static bool note_low_water(struct journal *journal, uint64_t low_water) {
-    bool behind = false;
-    for (size_t i = 0; i < journal->low_waters.count; i++) {
+/* Those of the configuration come first, in the order of their numbers (replay.c). */
+static bool raise_noted(struct journal *journal) {
+    bool raised = false;
+    for (size_t i = 0; i < journal->space_count; i++) {
         struct low_water *one = &journal->low_waters.list[i];
-        if (one->configured && one->version < low_water) {
+        uint64_t low_water = atomic_load_explicit(&journal->passing[i].low_water, memory_order_acquire);
+        if (one->version < low_water) {
             one->version = low_water;
-            behind = true;
+            raised = true;
         }
     }
-    if (!behind && !journal->low_water_failing)
+    return raised;
+}
+
+/* Durable before anything is recycled on their account: see low_water_file.c. */
+static bool note_low_waters(struct journal *journal) {
+    if (!raise_noted(journal) && !journal->low_water_failing)
         return true;
     bool good = low_water_file_update(journal->disk, journal->folder, &journal->low_waters);
     if (!good && !journal->low_water_failing)
@@ -56,27 +65,74 @@ static bool note_low_water(struct journal *journal, uint64_t low_water) {
     return good;
 }
 
+/* By what is noted: the low-water versions may have moved on since. */
+static bool is_noted(const struct journal *journal, const struct journal_file *file, size_t space) {
+    return atomic_load_explicit(&file->max_versions[space], memory_order_relaxed) <=
+           journal->low_waters.list[space].version;
+}
+
+static bool can_go(const struct journal *journal, const struct journal_file *file) {
+    bool passed = is_sealed(file) && !file->pinned && !file->is_compacted;
+    for (size_t i = 0; passed && !file->is_replaced && i < journal->space_count; i++)
+        passed = is_noted(journal, file, i);
+    return passed;
+}
+
+/* What the file still waits for. */
+static void wait_for(struct journal *journal, const struct journal_file *file) {
+    if (!is_sealed(file) || file->pinned)
+        return;
+    for (size_t i = 0; i < journal->space_count; i++) {
+        atomic_uint_fast64_t *next = &journal->passing[i].next;
+        uint64_t version = atomic_load_explicit(&file->max_versions[i], memory_order_relaxed);
+        if (!is_noted(journal, file, i) && version < atomic_load_explicit(next, memory_order_relaxed))
+            atomic_store_explicit(next, version, memory_order_relaxed);
+    }
+}
+
+/* Replies to records of mode `always` still wait for a sync of the file. */
+static bool is_awaited(const struct journal_file *file) {
+    return file->handle >= 0 && atomic_load_explicit(&file->always_end, memory_order_acquire) > file->synced;
+}
+
+/* A position that is reported when the file goes covers those before it, so it stays while an earlier file of
+ * its series is awaited. */
+static bool must_wait(const struct journal *journal, const struct journal_file *file) {
+    return file->handle >= 0 && journal->series[file->series].awaited;
+}
+
+/* Before the list is walked, first file first. With the lock. */
+static void begin_walk(struct journal *journal) {
+    for (size_t i = 0; i < journal->space_count; i++)
+        atomic_store_explicit(&journal->passing[i].next, UINT64_MAX, memory_order_relaxed);
+    for (unsigned i = 0; i < journal->series_count; i++)
+        journal->series[i].awaited = false;
+}
+
+static void leave_in_list(struct journal *journal, const struct journal_file *file) {
+    wait_for(journal, file);
+    if (is_awaited(file))
+        journal->series[file->series].awaited = true;
+}
+
 /* Unlinks from the list what is passed, and finds when there will be more. */
-static struct journal_file *take_passed(struct journal *journal, uint64_t low_water) {
+static struct journal_file *take_passed(struct journal *journal) {
     struct journal_file *passed = NULL, **passed_end = &passed, **place = &journal->files.first;
-    uint64_t from = UINT64_MAX;
     pthread_mutex_lock(&journal->lock);
+    begin_walk(journal);
     while (*place) {
         struct journal_file *file = *place;
-        if (is_passed(file, low_water)) {
+        if (can_go(journal, file) && !must_wait(journal, file)) {
             *place = file->next;
             file->next = NULL;
             *passed_end = file;
             passed_end = &file->next;
             continue;
         }
-        uint64_t version = atomic_load_explicit(&file->max_version, memory_order_relaxed);
-        if (atomic_load_explicit(&file->sealed, memory_order_relaxed) && !file->pinned && version < from)
-            from = version;
+        leave_in_list(journal, file);
         place = &file->next;
     }
     journal->files.last = place;
-    atomic_store_explicit(&journal->recyclable_from, from, memory_order_relaxed);
     pthread_mutex_unlock(&journal->lock);
     return passed;
 }
@@ -156,14 +212,13 @@ static void give_blanks(struct journal *journal, const uint64_t *blanks, size_t 
 /* ---- The pass ---- */
 
 struct journal_file *recycle_take_passed(struct journal *journal) {
-    uint64_t low_water = atomic_load_explicit(&journal->low_water, memory_order_acquire);
     size_pool(journal, count_in_use(journal));
     trim_pool(journal);
-    bool wanted = wants_recycling(journal, low_water);
+    bool wanted = wants_recycling(journal);
     bool due = monotonic_us() - journal->low_water_noted_us >= LOW_WATER_INTERVAL_MS * 1000;
-    if ((!wanted && !due) || !note_low_water(journal, low_water))
+    if ((!wanted && !due) || !note_low_waters(journal))
         return NULL;
-    return take_passed(journal, low_water);
+    return take_passed(journal);
 }
 
 void recycle_files(struct journal *journal, struct journal_file *passed) {

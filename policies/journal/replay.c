@@ -8,7 +8,7 @@
  *     a header that fails its check             damage: a file gets its name when its header is on disk
  *     shorter than its header, or all zeros     a file that nothing was written to
  *
- * (*) The system was started anew since, and the place had not been synced: the disk has kept later pages but
+ * (*) The system was rebooted since, and the place had not been synced: the disk has kept later pages but
  * not this one. That is as good as torn, and the records behind it are taken.
  */
 #include "policies/journal/internal.h"
@@ -44,7 +44,7 @@ struct recovering {
 struct space_fate {
     bool known;
     uint64_t low_water;
-    size_t unknown; /* else: index */
+    size_t index; /* of journal.spaces, or else of recovering.unknown */
 };
 
 /* A namespace that is not configured. */
@@ -66,13 +66,13 @@ fail(struct recovering *self, enum journal_status status, const char *format, ..
     return status;
 }
 
-static enum journal_status fail_file(struct recovering *self, const char *what) {
-    return fail(self, JOURNAL_FAILED, "journal: cannot %s %s/%s: %s", what, self->journal->folder,
-                self->names[self->name_index].name, strerror(errno));
-}
-
 static const char *file_name(const struct recovering *self) {
     return self->names[self->name_index].name;
+}
+
+static enum journal_status fail_file(struct recovering *self, const char *what) {
+    return fail(self, JOURNAL_FAILED, "journal: cannot %s %s/%s: %s", what, self->journal->folder,
+                file_name(self), strerror(errno));
 }
 
 static void progress(struct recovering *self) {
@@ -156,9 +156,11 @@ static bool decide_fates(struct recovering *self) {
         struct space_fate *fate = &self->fates[i];
         const struct low_water *low_water = low_waters_find(&self->low_waters, self->header.spaces[i]);
         fate->low_water = low_water ? low_water->version : 0;
-        for (size_t k = 0; k < journal->space_count && !fate->known; k++)
+        for (size_t k = 0; k < journal->space_count && !fate->known; k++) {
             fate->known = slice_equal(journal->spaces[k], self->header.spaces[i]);
-        if (!fate->known && !find_unknown(self, self->header.spaces[i], &fate->unknown))
+            fate->index = k;
+        }
+        if (!fate->known && !find_unknown(self, self->header.spaces[i], &fate->index))
             return false;
     }
     return self->fates != NULL;
@@ -207,11 +209,12 @@ static enum journal_status take_record(struct recovering *self, const struct for
         return JOURNAL_OK;
     }
     if (!fate->known) {
-        keep_unknown(self, file, fate->unknown);
+        keep_unknown(self, file, fate->index);
         return JOURNAL_OK;
     }
-    if (found->entry.version > atomic_load_explicit(&file->max_version, memory_order_relaxed))
-        atomic_store_explicit(&file->max_version, found->entry.version, memory_order_relaxed);
+    atomic_uint_fast64_t *highest = &file->max_versions[fate->index];
+    if (found->entry.version > atomic_load_explicit(highest, memory_order_relaxed))
+        atomic_store_explicit(highest, found->entry.version, memory_order_relaxed);
     return show(self, found) ? JOURNAL_OK : fail_stopped(self);
 }
 
@@ -235,13 +238,16 @@ static enum journal_status take_records(struct recovering *self, struct journal_
             status = take_record(self, &scan.record, file);
             break;
         case SCAN_HOLE:
+            file->is_unreadable = true; /* in one piece */
             status = take_hole(self, &scan);
             break;
         case SCAN_TORN:
             torn(self, scan.at, scan.extent);
             self->journal->disk->truncate(self->journal->disk, handle, scan.at);
+            atomic_store_explicit(&file->written, scan.at, memory_order_relaxed);
             return JOURNAL_OK;
         case SCAN_END:
+            atomic_store_explicit(&file->written, scan.at, memory_order_relaxed);
             return JOURNAL_OK;
         }
     }
@@ -339,14 +345,14 @@ static void replace_damaged(struct recovering *self, struct journal_file *file) 
 }
 
 static enum journal_status add_file(struct recovering *self, int handle) {
-    struct journal_file *file = calloc(1, sizeof *file);
+    struct journal_file *file = journal_file_new(self->journal);
     if (!file || !decide_fates(self)) {
         free(file);
         return fail_file(self, "hold in memory");
     }
     memcpy(file->name, file_name(self), sizeof file->name);
-    file->handle = -1;
     file->series = self->header.series;
+    memcpy(file->boot, self->header.boot, sizeof file->boot);
     file->size = self->size;
     file->header_size = self->header.size;
     atomic_init(&file->sealed, true);
@@ -522,12 +528,12 @@ static enum journal_status start_low_waters(struct recovering *self) {
     bool good = true;
     for (size_t i = 0; good && i < journal->space_count; i++) {
         const struct low_water *old = low_waters_find(&self->low_waters, journal->spaces[i]);
-        good = low_waters_add(low_waters, journal->spaces[i], old ? old->version : 0, true);
+        good = low_waters_add(low_waters, journal->spaces[i], old ? old->version : 0);
     }
     for (size_t i = 0; good && i < self->unknown_count; i++) {
         struct slice space = slice_of(self->unknown[i].name, self->unknown[i].size);
         const struct low_water *old = low_waters_find(&self->low_waters, space);
-        good = !old || low_waters_add(low_waters, space, old->version, false);
+        good = !old || low_waters_add(low_waters, space, old->version);
     }
     low_waters->serial = self->low_waters.serial;
     low_waters->on_disk = self->low_waters.on_disk;

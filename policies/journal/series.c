@@ -43,17 +43,11 @@ static void set_room(struct journal_series *series) {
     assert(series_is_sane(series));
 }
 
-/* To a counter that only this thread writes. */
-static void add(atomic_uint_fast64_t *counter, uint64_t value) {
-    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + value,
-                          memory_order_relaxed);
-}
-
 /* ---- Writing ---- */
 
 static bool failed(struct journal_series *series) {
     int failure = errno;
-    add(&series->failures, 1);
+    count(&series->failures);
     if (series->state == SERIES_GOOD)
         journal_log(series->journal, LOG_LEVEL_ERROR,
                     "journal: cannot write to %s/%s: %s. "
@@ -69,23 +63,31 @@ static bool failed(struct journal_series *series) {
     return false;
 }
 
+static void note_versions(struct journal_series *series) {
+    for (size_t i = 0; i < series->journal->space_count; i++) {
+        atomic_uint_fast64_t *highest = &series->file->max_versions[i];
+        if (series->buffered_versions[i] > atomic_load_explicit(highest, memory_order_relaxed))
+            atomic_store_explicit(highest, series->buffered_versions[i], memory_order_relaxed);
+        series->buffered_versions[i] = 0;
+    }
+}
+
 /* The buffer is in the file: tells the syncer, and begins anew behind it. */
 static void written(struct journal_series *series) {
     struct journal_file *file = series->file;
-    if (series->buffered_version > atomic_load_explicit(&file->max_version, memory_order_relaxed))
-        atomic_store_explicit(&file->max_version, series->buffered_version, memory_order_relaxed);
+    note_versions(series);
     if (series->always_size > 0)
         atomic_store_explicit(&file->always_end, series->offset + series->always_size, memory_order_release);
     if (series->interval_size > 0)
         atomic_store_explicit(&file->interval_end, series->offset + series->interval_size,
                               memory_order_release);
-    /* Last: whoever sees that so much is written sees whose mode it is, too. */
+    /* Last: whoever sees how much is written also sees of which mode it is. */
     atomic_store_explicit(&file->written, series->offset + series->buffered, memory_order_release);
-    add(&series->bytes, series->buffered);
-    add(&series->records, series->buffered_records);
+    count_add(&series->bytes, series->buffered);
+    count_add(&series->records, series->buffered_records);
     series->offset += series->buffered;
     series->buffered = series->placed = series->done = 0;
-    series->buffered_records = series->buffered_version = 0;
+    series->buffered_records = 0;
     series->always_size = series->interval_size = 0;
     if (series->state != SERIES_GOOD)
         journal_log(series->journal, LOG_LEVEL_NOTICE, "journal: %s/%s can be written again",
@@ -102,7 +104,7 @@ static void place(struct journal_series *series) {
     series->placed = series->buffered;
 }
 
-bool journal_series_flush(struct journal_series *series) {
+bool journal_series_write_out(struct journal_series *series) {
     const struct journal_disk *disk = series->journal->disk;
     if (series->placed < series->buffered)
         place(series);
@@ -137,9 +139,8 @@ static void begin_file(struct journal_series *series, struct journal_file *file)
     pthread_mutex_lock(&journal->lock);
     journal_list_append(&journal->files, file);
     if (before) {
-        uint64_t version = atomic_load_explicit(&before->max_version, memory_order_relaxed);
-        if (version < atomic_load_explicit(&journal->recyclable_from, memory_order_relaxed))
-            atomic_store_explicit(&journal->recyclable_from, version, memory_order_relaxed);
+        journal_expect_passing(journal, before);
+        before->sealed_us = monotonic_us();
         /* Last, and under the lock: once it is sealed the syncer may recycle and free it. */
         atomic_store_explicit(&before->sealed, true, memory_order_release);
     }
@@ -161,7 +162,7 @@ static bool write_end(struct journal_series *series) {
     assert(series->buffered == 0 && series->capacity >= FORMAT_END_SIZE);
     series->buffered = format_encode_record(series->buffer, FORMAT_KIND_END, 0, &none);
     series->room = 0;
-    if (!journal_series_flush(series)) {
+    if (!journal_series_write_out(series)) {
         /* Nobody misses an END record, but the part that was written must not pass for the end of another. */
         series->buffered = series->placed = 0;
         return false;
@@ -174,10 +175,8 @@ static bool write_end(struct journal_series *series) {
 static void give_back(struct journal_series *series, size_t bytes) {
     struct journal *journal = series->journal;
     struct journal_file *file = series->file;
-    uint64_t low_water = atomic_load_explicit(&journal->low_water, memory_order_acquire);
     if (!file || series->offset == file->header_size ||
-        file->header_size + bytes + FORMAT_END_SIZE > file->size ||
-        atomic_load_explicit(&file->max_version, memory_order_relaxed) > low_water)
+        file->header_size + bytes + FORMAT_END_SIZE > file->size || !journal_file_is_passed(journal, file))
         return; /* none, empty, too short anyway, or needed */
     series->end_position = file->base + series->offset;
     series->file = NULL;
@@ -190,7 +189,7 @@ static void give_back(struct journal_series *series, size_t bytes) {
 }
 
 static bool next_file(struct journal_series *series, size_t bytes) {
-    if (series->file && !journal_series_flush(series))
+    if (series->file && !journal_series_write_out(series))
         return false;
     struct journal_file *file = journal_take_file(series, bytes);
     if (!file) {
@@ -208,17 +207,11 @@ static bool next_file(struct journal_series *series, size_t bytes) {
 
 /* ---- A file that fails ---- */
 
-static bool is_full(int failure) {
-    return failure == ENOSPC || failure == EDQUOT || failure == EFBIG;
-}
-
 /* Is it time to leave the current file, since it may be bad and the disk may not? */
 static bool gives_up(const struct journal_series *series, int failure) {
     unsigned doubled = series->moves < 8 ? series->moves : 8;
     uint64_t patience_us = (uint64_t)(JOURNAL_RETRY_MS << doubled) * 1000;
-    size_t usual = series->journal->file_size - FORMAT_END_SIZE -
-                   format_header_size(series->journal->spaces, series->journal->space_count);
-    return !is_full(failure) && series->buffered <= usual &&
+    return !journal_disk_is_full(failure) && series->buffered <= journal_usual_room(series->journal) &&
            monotonic_us() - series->failing_us >= patience_us;
 }
 
@@ -242,13 +235,13 @@ static bool move_buffer(struct journal_series *series) {
     series->done = series->placed = 0;
     if (series->turn_position != 0)
         series->turn_position = next->base + series->offset + series->always_size;
-    return journal_series_flush(series);
+    return journal_series_write_out(series);
 }
 
 /* Writes the buffer, into another file if need be. */
-static bool flush_anywhere(struct journal_series *series) {
+static bool write_out_anywhere(struct journal_series *series) {
     bool failing = series->state != SERIES_GOOD;
-    if (journal_series_flush(series))
+    if (journal_series_write_out(series))
         return true;
     return failing && gives_up(series, errno) && move_buffer(series);
 }
@@ -290,7 +283,8 @@ static void shrink(struct journal_series *series) {
 static bool make_room(struct journal_series *series, size_t bytes) {
     if (series->state != SERIES_GOOD)
         return false;
-    if (series->buffered > 0 && series->buffered + bytes > JOURNAL_BUFFER && !journal_series_flush(series))
+    if (series->buffered > 0 && series->buffered + bytes > JOURNAL_BUFFER &&
+        !journal_series_write_out(series))
         return false;
     if (!grow(series, bytes))
         return false;
@@ -321,8 +315,8 @@ void journal_append(struct journal_series *series, enum journal_mode mode, unsig
     series->buffered += size;
     series->room -= size;
     series->buffered_records++;
-    if (entry->version > series->buffered_version)
-        series->buffered_version = entry->version;
+    if (entry->version > series->buffered_versions[space])
+        series->buffered_versions[space] = entry->version;
     if (mode >= JOURNAL_INTERVAL)
         series->interval_size = series->buffered;
     if (mode == JOURNAL_ALWAYS) {
@@ -354,7 +348,7 @@ static void wake_syncer(struct journal *journal) {
 
 enum journal_status journal_write(struct journal_series *series, uint64_t *ret_position) {
     *ret_position = 0;
-    if (!flush_anywhere(series))
+    if (!write_out_anywhere(series))
         return JOURNAL_FAILED;
     if (series->turn_position != 0) {
         *ret_position = series->turn_position;

@@ -12,6 +12,7 @@
  * the page cache) and written again before the next attempt; until one succeeds, the series refuses changes
  * and nothing is reported.
  */
+#include "policies/journal/compact.h"
 #include "policies/journal/internal.h"
 #include "policies/journal/recycle.h"
 #include <errno.h>
@@ -180,12 +181,23 @@ void journal_recycle_pass(struct journal *journal) {
     for (struct journal_file *file = passed; file; file = file->next)
         excuse(journal, file);
     recycle_files(journal, passed);
+    compact_when_due(journal);
 }
 
 /* ---- The thread ---- */
 
 static void wait_until(struct journal *journal, uint64_t until_us) {
     condition_wait_until(&journal->syncer_wanted, &journal->lock, until_us);
+}
+
+/* Called with the lock, which it gives up meanwhile. */
+static void run_passes(struct journal *journal, bool tick, bool sync, bool recycle) {
+    pthread_mutex_unlock(&journal->lock);
+    if (tick || sync)
+        journal_sync_pass(journal, tick || journal->sync_failing, false);
+    if (tick || recycle)
+        journal_recycle_pass(journal);
+    pthread_mutex_lock(&journal->lock);
 }
 
 void *journal_syncer_run(void *argument) {
@@ -205,14 +217,9 @@ void *journal_syncer_run(void *argument) {
         if (tick || sync)
             journal->sync_wanted = false;
         journal->recycle_wanted = false;
-        pthread_mutex_unlock(&journal->lock);
-        if (tick || sync)
-            journal_sync_pass(journal, tick || journal->sync_failing, false);
-        if (tick || recycle)
-            journal_recycle_pass(journal);
+        run_passes(journal, tick, sync, recycle);
         if (tick)
             tick_us = monotonic_us() + interval_us;
-        pthread_mutex_lock(&journal->lock);
         if (journal->sync_failing) {
             journal->sync_wanted = true;
             not_before_us = monotonic_us() + JOURNAL_RETRY_MS * 1000;

@@ -6,8 +6,8 @@
  * Single flight: a key that is being looked up is not looked up again; later tickets join the flight. A
  * flight that has landed takes no more passengers: what it brought may be older than their question.
  */
-#ifndef FOREBAY_POLICIES_LOADER_H
-#define FOREBAY_POLICIES_LOADER_H
+#ifndef FOREBAY_POLICIES_LOAD_LOADER_H
+#define FOREBAY_POLICIES_LOAD_LOADER_H
 
 #include "policies/breaker.h"
 #include "policies/tier_parts.h"
@@ -24,11 +24,12 @@ void loader_destroy(struct loader *loader);
 /* Takes the loads of a ticket to the loaders of their backends. Any worker. */
 void loader_submit(struct tier_ticket *ticket);
 
-/* The writer had an answer: whatever the readers found before, the backend can be asked. Any thread. */
-void loader_backend_answers(struct loader *loader);
+/* The writer had an answer: whatever the readers found before, the backend can be asked, and for keys of this
+ * namespace; NULL: of none in particular. Any thread. */
+void loader_backend_answers(struct loader *loader, struct space *space);
 
 /* Asks for the preload (preload.h). True: this is the first that `waits`, to be counted in tier->preloads,
- * which the preload takes down once all is preloaded that is waited for. Before loader_start. */
+ * which the preload counts down once everything that is waited for is preloaded. Before loader_start. */
 bool loader_preload(struct loader *loader, bool waits);
 
 /* Looks up those of the keys of one namespace that memory does not know, and fills the cache with them, as a

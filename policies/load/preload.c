@@ -150,9 +150,9 @@ static enum backend_status scan_names(struct preload *preload) {
 }
 
 static enum backend_status connect_and_scan(struct preload *preload) {
-    enum backend_status status = session_open(&preload->session);
-    if (status ==
-        BACKEND_REFUSED) /* perhaps the writer has not made the tables yet: it may have to wait too */
+    enum backend_status status = session_open(&preload->session, 0);
+    /* refused: perhaps the writer, which may have to wait too, has made no tables yet */
+    if (status == BACKEND_REFUSED)
         return BACKEND_TRANSIENT;
     return status != BACKEND_OK || preload->scanned ? status : scan_names(preload);
 }

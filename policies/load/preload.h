@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* The preload of a backend's namespaces, at the start and in the background. */
-#ifndef FOREBAY_POLICIES_PRELOAD_H
-#define FOREBAY_POLICIES_PRELOAD_H
+#ifndef FOREBAY_POLICIES_LOAD_PRELOAD_H
+#define FOREBAY_POLICIES_LOAD_PRELOAD_H
 
 #include "policies/tier_parts.h"
 
 enum { PRELOAD_PATIENCE_MS = 10000 }; /* how long a preload without an answer is waited for */
 
 /* Preloads all namespaces of the backend that want it, on the caller's thread, which the loader starts for
- * it. Those that are waited for come first, and then tier->preloads is taken down if it `waits`. Looks at
+ * it. Those that are waited for come first; then, if it `waits`, tier->preloads is counted down. Looks at
  * `stop` between steps. */
 void preload_run(struct tier_backend *backend, bool waits, const atomic_bool *stop);
 

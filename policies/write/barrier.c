@@ -9,21 +9,22 @@ struct barrier {
     struct barrier *next;
     struct tier_ticket *ticket;
     uint64_t deadline_us; /* monotonic, 0: none */
-    uint64_t quarantined; /* entries ever quarantined in its namespaces when it began */
+    uint64_t quarantined; /* count_quarantined when it began */
     /* per namespace of the tier and worker: queue_pushed when it began, 0: not waited for */
     uint64_t targets[];
 };
 
 /* ---- Making ---- */
 
-/* The writer has to look at this namespace for the barrier. */
+/* Does the writer have to look at this namespace for the barrier? */
 static bool concerns(const struct writer *writer, const struct space *space,
                      const struct tier_ticket *ticket) {
     return space->backend == writer->backend && space->policy->holds_back &&
            (!ticket->barrier.space || ticket->barrier.space == space);
 }
 
-static uint64_t quarantined_since(const struct writer *writer, const struct tier_ticket *ticket) {
+/* Entries ever quarantined in the namespaces that it concerns. */
+static uint64_t count_quarantined(const struct writer *writer, const struct tier_ticket *ticket) {
     uint64_t sum = 0;
     for (size_t i = 0; i < writer->tier->space_count; i++)
         if (concerns(writer, &writer->tier->spaces[i], ticket))
@@ -61,7 +62,7 @@ static struct barrier *make_barrier(struct writer *writer, struct tier_ticket *t
     barrier->ticket = ticket;
     if (ticket->barrier.timeout_ms)
         barrier->deadline_us = monotonic_us() + (uint64_t)ticket->barrier.timeout_ms * US_PER_MS;
-    barrier->quarantined = quarantined_since(writer, ticket);
+    barrier->quarantined = count_quarantined(writer, ticket);
     set_targets(barrier, writer);
     return barrier;
 }
@@ -158,7 +159,7 @@ void barriers_check(struct writer *writer, uint64_t now_us, bool fail_all) {
             at = &barrier->next;
             continue;
         }
-        if (!satisfied || quarantined_since(writer, barrier->ticket) != barrier->quarantined)
+        if (!satisfied || count_quarantined(writer, barrier->ticket) != barrier->quarantined)
             atomic_store(&barrier->ticket->barrier.failed, true);
         *at = barrier->next;
         part_done(barrier->ticket);

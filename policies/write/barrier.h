@@ -8,8 +8,8 @@
  * reached when the queues have been popped as far as they were filled when it was made, and all that was
  * popped is in the backend, or in quarantine: then it is reached too, but the answer is an error.
  */
-#ifndef FOREBAY_POLICIES_BARRIER_H
-#define FOREBAY_POLICIES_BARRIER_H
+#ifndef FOREBAY_POLICIES_WRITE_BARRIER_H
+#define FOREBAY_POLICIES_WRITE_BARRIER_H
 
 #include "policies/tier_parts.h"
 

@@ -2,8 +2,8 @@
 /* The bytes of one batch: taken piece by piece, given back all at once. Pieces never move. Unlike a plain
  * arena it can promise room before a lock is taken, so that nothing is allocated, and nothing fails, under
  * it. */
-#ifndef FOREBAY_POLICIES_BYTES_H
-#define FOREBAY_POLICIES_BYTES_H
+#ifndef FOREBAY_POLICIES_WRITE_BYTES_H
+#define FOREBAY_POLICIES_WRITE_BYTES_H
 
 #include "cache/base/slice.h"
 

@@ -16,9 +16,10 @@ static const char *name_of(const struct writer *writer) {
 static enum backend_status open_connection(struct writer *writer) {
     struct session *session = &writer->session;
     uint64_t version = 0;
-    enum backend_status status = session_open(session);
+    enum backend_status status = session_open(session, writer->call_until_us);
     if (status != BACKEND_OK)
         return status;
+    session->connection->call_until_us = writer->call_until_us;
     status = writer->backend->type->high_version(session->connection, &version, &session->error);
     if (status == BACKEND_OK)
         cache_raise_version(writer->tier->cache, version);
@@ -30,8 +31,10 @@ static enum backend_status open_connection(struct writer *writer) {
 bool call_first(struct writer *writer, char *error, size_t error_size) {
     uint64_t until = monotonic_us() + OPEN_PATIENCE_US;
     enum backend_status status;
+    writer->session.starting = true;
     while ((status = open_connection(writer)) == BACKEND_TRANSIENT && monotonic_us() < until)
         usleep(100000);
+    writer->session.starting = false;
     if (status == BACKEND_TRANSIENT)
         service_log(&writer->tier->service, LOG_LEVEL_WARNING, "backend %s: not available yet: %s",
                     name_of(writer), writer->session.error.message);
@@ -42,23 +45,53 @@ bool call_first(struct writer *writer, char *error, size_t error_size) {
 }
 
 static enum backend_status connect_again(struct writer *writer) {
-    if (session_is_open(&writer->session))
+    if (session_is_open(&writer->session)) {
+        writer->session.connection->call_until_us = writer->call_until_us;
         return BACKEND_OK;
+    }
     if (open_connection(writer) != BACKEND_OK)
         return BACKEND_TRANSIENT;
     count(&writer->counters.write_connects);
     return BACKEND_OK;
 }
 
+void call_limit(struct writer *writer, uint64_t until_us) {
+    writer->call_until_us = until_us;
+}
+
 /* ---- How a call ended ---- */
 
-static void succeed(struct writer *writer) {
+/* The store answered, be it with a failure of one table. */
+static void note_answer(struct writer *writer, struct space *served) {
     if (breaker_success(&writer->breaker))
         service_log(&writer->tier->service, LOG_LEVEL_NOTICE, "backend %s: takes writes again",
                     name_of(writer));
     session_worked(&writer->session);
     if (writer->backend->loader) /* not yet made during the recovery */
-        loader_backend_answers(writer->backend->loader);
+        loader_backend_answers(writer->backend->loader, served);
+}
+
+static void succeed(struct writer *writer, struct space *space) {
+    note_answer(writer, space);
+    if (space && breaker_success(&space->write_breaker))
+        service_log(&writer->tier->service, LOG_LEVEL_NOTICE,
+                    "namespace %s, keys \"%s*\": takes writes again", space->options.name,
+                    space->options.prefix);
+}
+
+void call_succeeded_for(struct writer *writer, struct space *space) {
+    if (space->write_breaker.failures > 0)
+        succeed(writer, space);
+}
+
+static void fail_table(struct writer *writer, struct space *space) {
+    count(&writer->counters.write_failures);
+    note_answer(writer, NULL);
+    if (space && breaker_failure(&space->write_breaker, monotonic_us()))
+        service_log(
+            &writer->tier->service, LOG_LEVEL_WARNING,
+            "namespace %s, keys \"%s*\": writes fail and are tried again, the rest of backend %s is written: %s",
+            space->options.name, space->options.prefix, name_of(writer), writer->session.error.message);
 }
 
 static void fail(struct writer *writer) {
@@ -70,26 +103,44 @@ static void fail(struct writer *writer) {
     session_failed(&writer->session);
 }
 
-static enum backend_status judged(struct writer *writer, enum backend_status status) {
-    if (status == BACKEND_TRANSIENT || status == BACKEND_REFUSED)
-        fail(writer);
-    else
-        succeed(writer);
-    return status == BACKEND_REFUSED ? BACKEND_TRANSIENT : status;
+static enum backend_status judged(struct writer *writer, struct space *space, enum backend_status status) {
+    switch (status) {
+    case BACKEND_OK:
+    case BACKEND_PERMANENT:
+        succeed(writer, space);
+        return status;
+    case BACKEND_TABLE_FAILED:
+        fail_table(writer, space);
+        return status;
+    case BACKEND_TRANSIENT:
+    case BACKEND_REFUSED:
+        break;
+    }
+    fail(writer);
+    return BACKEND_TRANSIENT;
+}
+
+/* One thread makes all calls: it may go on with a probe that it has begun. */
+static bool admits(struct breaker *breaker) {
+    return breaker_state(breaker) == BREAKER_HALF_OPEN || breaker_admits(breaker, monotonic_us());
 }
 
 bool call_is_admitted(struct writer *writer) {
-    return breaker_state(&writer->breaker) == BREAKER_HALF_OPEN ||
-           breaker_admits(&writer->breaker, monotonic_us());
+    return admits(&writer->breaker);
 }
 
-void call_put_off(struct writer *writer) {
-    breaker_failure(&writer->breaker, monotonic_us());
+bool call_is_admitted_for(struct writer *writer, struct space *space) {
+    return admits(&space->write_breaker) && call_is_admitted(writer);
+}
+
+void call_put_off(struct space *space) {
+    breaker_failure(&space->write_breaker, monotonic_us());
 }
 
 /* ---- The calls ---- */
 
-enum backend_status call_apply(struct writer *writer, struct mutation *mutations, size_t count_mutations) {
+enum backend_status call_apply(struct writer *writer, struct space *space, struct mutation *mutations,
+                               size_t count_mutations) {
     enum backend_status status = connect_again(writer);
     uint64_t start = monotonic_us();
     if (status == BACKEND_OK)
@@ -98,7 +149,7 @@ enum backend_status call_apply(struct writer *writer, struct mutation *mutations
     uint64_t took = monotonic_us() - start;
     count_add(&writer->counters.apply_us, took);
     count_most(&writer->counters.apply_max_us, took);
-    return judged(writer, status);
+    return judged(writer, space, status);
 }
 
 enum backend_status call_load_at(struct writer *writer, struct space *space, const struct slice *keys,
@@ -107,7 +158,7 @@ enum backend_status call_load_at(struct writer *writer, struct space *space, con
     if (status == BACKEND_OK)
         status = writer->backend->type->load(writer->session.connection, &space->options.table, keys,
                                              count_keys, now, results, &writer->session.error);
-    return judged(writer, status);
+    return judged(writer, space, status);
 }
 
 enum backend_status call_load(struct writer *writer, struct space *space, const struct slice *keys,
@@ -120,6 +171,7 @@ bool call_upkeep(struct writer *writer, uint64_t now_us) {
     if (now_us < writer->upkeep_at || !session_is_open(&writer->session) ||
         breaker_state(&writer->breaker) != BREAKER_CLOSED)
         return false;
+    writer->session.connection->call_until_us = 0;
     enum backend_status status = writer->backend->type->maintain(
         writer->session.connection, cache_time_now().seconds, &more, &writer->session.error);
     count(&writer->counters.upkeep_steps);

@@ -6,10 +6,10 @@
  * says so, memory gives way, and the row is loaded as on any miss. Redis tells of a newer delete in the same way.
  *
  * The writer writes all that was restored as soon as it runs, so few keys are asked for before it gets there.
- * While the store cannot be written to, the journal's word counts.
+ * While the store, or the namespace's table in it, cannot be written to, the journal's word counts.
  */
-#ifndef FOREBAY_POLICIES_CONFIRM_H
-#define FOREBAY_POLICIES_CONFIRM_H
+#ifndef FOREBAY_POLICIES_WRITE_CONFIRM_H
+#define FOREBAY_POLICIES_WRITE_CONFIRM_H
 
 #include "policies/tier_parts.h"
 
@@ -30,8 +30,12 @@ void confirm_submit(struct tier_ticket *ticket);
 /* With the writer's mutex: takes over what workers have handed over. */
 void confirms_take(struct writer *writer);
 
-/* Writes the entries that are asked for. */
+/* Writes the entries that are asked for, of each namespace in one commit. */
 void confirms_run(struct writer *writer);
+
+/* When those that could not be written are to be tried again, monotonic us, if the backend's breaker lets it;
+ * UINT64_MAX: there are none. */
+uint64_t confirms_retry_at(const struct writer *writer);
 
 /* The writer ends: nobody will be asked. */
 void confirms_give_up(struct writer *writer);

@@ -3,8 +3,8 @@
  * Write-behind of one namespace: from the dirty queues to the backend. The states of an entry on this way are
  * drawn at the head of flusher.c. The writer's thread alone.
  */
-#ifndef FOREBAY_POLICIES_FLUSHER_H
-#define FOREBAY_POLICIES_FLUSHER_H
+#ifndef FOREBAY_POLICIES_WRITE_FLUSHER_H
+#define FOREBAY_POLICIES_WRITE_FLUSHER_H
 
 #include "policies/space.h"
 #include "policies/write/bytes.h"
@@ -65,7 +65,7 @@ uint64_t flusher_since(struct flusher *flusher);
  * is asked for)? */
 bool flusher_has_written(const struct flusher *flusher, const uint64_t *pushed);
 
-/* Tries what is marked in the quarantine. */
+/* Tries what an operator asked for in the quarantine. */
 void flusher_retry_quarantine(struct writer *writer, struct flusher *flusher);
 
 #endif

@@ -10,15 +10,15 @@
  * the better one is kept for a longer while. (PostgreSQL leaves it to its settings commit_delay and
  * commit_siblings.)
  *
- *     gather_begin   a commit is over: so many were answered, so many more are waiting
+ *     gather_begin   a commit is over: how many were answered, how many more are waiting
  *     gather_enough  worth starting now?
  *     gather_end     the next group is taken
  *
  * A client that is alone never waits: it is itself all that can be waited for. All zero is a fresh start.
  * Pure bookkeeping, the time comes in as a parameter (monotonic us). Not thread-safe: its owner's lock.
  */
-#ifndef FOREBAY_POLICIES_GATHER_H
-#define FOREBAY_POLICIES_GATHER_H
+#ifndef FOREBAY_POLICIES_WRITE_GATHER_H
+#define FOREBAY_POLICIES_WRITE_GATHER_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -36,7 +36,7 @@ enum gather_phase { GATHER_TRY_WITHOUT, GATHER_TRY_WITH, GATHER_KEEP };
 
 struct gather {
     uint64_t until_us; /* the end of the pause, 0: there is none */
-    size_t target;     /* so many changes end it */
+    size_t target;     /* this many changes end it */
     enum gather_phase phase;
     unsigned commits; /* in this phase */
     bool pauses;      /* in this phase */

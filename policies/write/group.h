@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Write-through changes on their way to a commit that they share. The flow of a group is drawn at the head
  * of group.c. The writer's thread alone. */
-#ifndef FOREBAY_POLICIES_GROUP_H
-#define FOREBAY_POLICIES_GROUP_H
+#ifndef FOREBAY_POLICIES_WRITE_GROUP_H
+#define FOREBAY_POLICIES_WRITE_GROUP_H
 
 #include "policies/ticket.h"
 #include "policies/write/bytes.h"
@@ -15,7 +15,8 @@ struct group {
     size_t count;
     struct mutation *mutations;
     size_t mutation_count;
-    bool prepared; /* evaluated: only the commit is to be repeated */
+    struct mutation *some; /* those of one namespace, when they are committed without the others */
+    bool prepared;         /* evaluated: only the commit is to be repeated */
     uint64_t deadline_us;
     struct bytes bytes;
     char *scratch;

@@ -2,7 +2,8 @@
 /*
  * The inside of a writer, for the files that are parts of it: writer.c (the thread and its schedule), call.c
  * (calls to the backend), group.c (write-through), flusher.c (write-behind), touches.c (rows that memory does
- * not hold), barrier.c (sync), confirm.c (rows that may be newer than what was recovered). The header of each says what the schedule may ask of it.
+ * not hold), barrier.c (sync), confirm.c (rows that may be newer than what was recovered). The header of each
+ * says what the schedule may ask of it.
  */
 #ifndef FOREBAY_POLICIES_WRITE_INTERNAL_H
 #define FOREBAY_POLICIES_WRITE_INTERNAL_H
@@ -36,6 +37,7 @@ struct writer {
     /* its thread's; the state of the breaker may be read by anyone */
     struct session session;
     struct breaker breaker;
+    uint64_t call_until_us; /* see call_limit */
     uint64_t upkeep_at;
     size_t next_flusher;
     struct group group;
@@ -44,7 +46,6 @@ struct writer {
     struct tier_ticket *confirms;         /* taken, in order */
 
     /* written by its thread, read by anyone */
-    atomic_uint_fast64_t bound; /* low_water.c */
     struct writer_counters counters;
 
     pthread_mutex_t mutex; /* of all below */

@@ -49,10 +49,10 @@ _Static_assert(sizeof(struct record_head) == 56, "the head is written as it lies
 
 struct kept {
     struct kept *next;
-    struct entry_copy *loaded;
+    struct entry_copy *copy;
     enum mutation_kind kind;
     uint32_t since;
-    bool marked;
+    bool retry; /* an operator asked for it */
     char reason[REASON_MAX];
 };
 
@@ -84,7 +84,7 @@ struct record {
 
 static struct kept **find(struct quarantine *quarantine, struct slice key) {
     struct kept **at = &quarantine->first;
-    while (*at && !slice_equal((*at)->loaded->entry.key, key))
+    while (*at && !slice_equal((*at)->copy->entry.key, key))
         at = &(*at)->next;
     return at;
 }
@@ -92,7 +92,7 @@ static struct kept **find(struct quarantine *quarantine, struct slice key) {
 static void remove_at(struct quarantine *quarantine, struct kept **at) {
     struct kept *kept = *at;
     *at = kept->next;
-    entry_copy_drop(kept->loaded);
+    entry_copy_drop(kept->copy);
     free(kept);
     atomic_fetch_sub(&quarantine->count, 1);
 }
@@ -101,7 +101,7 @@ static void remove_at(struct quarantine *quarantine, struct kept **at) {
 static bool put(struct quarantine *quarantine, enum mutation_kind kind, const struct entry *entry,
                 uint32_t since, const char *reason) {
     struct kept *kept = calloc(1, sizeof *kept);
-    if (kept && !(kept->loaded = entry_copy_make(entry))) {
+    if (kept && !(kept->copy = entry_copy_make(entry))) {
         free(kept);
         kept = NULL;
     }
@@ -191,7 +191,7 @@ static bool replay_record(struct quarantine *quarantine, uint64_t *at, uint64_t 
         sound = put(quarantine, (enum mutation_kind)head.kind, &entry, head.since, reason);
     } else if (sound) {
         struct kept **kept = find(quarantine, key);
-        if (*kept && (*kept)->loaded->entry.version <= head.version)
+        if (*kept && (*kept)->copy->entry.version <= head.version)
             remove_at(quarantine, kept);
     }
     free(bytes);
@@ -214,7 +214,7 @@ static bool replay(struct quarantine *quarantine) {
 /* Writes what is held into a file of its own, synced. */
 static bool write_held(const struct quarantine *quarantine, struct log_file *log) {
     for (struct kept *kept = quarantine->first; kept; kept = kept->next) {
-        struct record record = {OP_ADD, kept->kind, &kept->loaded->entry, kept->since, kept->reason};
+        struct record record = {OP_ADD, kept->kind, &kept->copy->entry, kept->since, kept->reason};
         if (!write_record(quarantine->disk, log, &record))
             return false;
     }
@@ -306,8 +306,8 @@ uint64_t quarantine_high_version(struct quarantine *quarantine) {
     if (!quarantine)
         return 0;
     for (struct kept *kept = quarantine->first; kept; kept = kept->next)
-        if (kept->loaded->entry.version > high)
-            high = kept->loaded->entry.version;
+        if (kept->copy->entry.version > high)
+            high = kept->copy->entry.version;
     return high;
 }
 
@@ -329,7 +329,7 @@ bool quarantine_add(struct quarantine *quarantine, enum mutation_kind kind, cons
     struct record record = {OP_ADD, kind, entry, since, short_reason};
     pthread_mutex_lock(&quarantine->mutex);
     struct kept **old = find(quarantine, entry->key);
-    bool kept = *old && (*old)->loaded->entry.version >= entry->version;
+    bool kept = *old && (*old)->copy->entry.version >= entry->version;
     if (!kept) {
         struct log_file log = quarantine->log;
         kept = log.handle < 0 || write_synced(quarantine, &log, &record);
@@ -342,7 +342,7 @@ bool quarantine_add(struct quarantine *quarantine, enum mutation_kind kind, cons
 }
 
 static void drop_at(struct quarantine *quarantine, struct kept **at) {
-    struct record record = {OP_GONE, (*at)->kind, &(*at)->loaded->entry, 0, ""};
+    struct record record = {OP_GONE, (*at)->kind, &(*at)->copy->entry, 0, ""};
     if (quarantine->log.handle >= 0)
         write_record(quarantine->disk, &quarantine->log, &record);
     remove_at(quarantine, at);
@@ -353,7 +353,7 @@ void quarantine_supersede(struct quarantine *quarantine, struct slice key, uint6
         return;
     pthread_mutex_lock(&quarantine->mutex);
     struct kept **at = find(quarantine, key);
-    if (*at && (*at)->loaded->entry.version <= version)
+    if (*at && (*at)->copy->entry.version <= version)
         drop_at(quarantine, at);
     pthread_mutex_unlock(&quarantine->mutex);
 }
@@ -368,48 +368,48 @@ bool quarantine_has(struct quarantine *quarantine, struct slice key) {
 }
 
 struct entry_copy *quarantine_find(struct quarantine *quarantine, struct slice key, bool *ret_deleted) {
-    struct entry_copy *loaded = NULL;
+    struct entry_copy *copy = NULL;
     if (quarantine_count(quarantine) == 0)
         return NULL;
     pthread_mutex_lock(&quarantine->mutex);
     struct kept *kept = *find(quarantine, key);
     if (kept) {
-        loaded = entry_copy_share(kept->loaded);
+        copy = entry_copy_share(kept->copy);
         *ret_deleted = kept->kind == MUTATION_DELETE;
     }
     pthread_mutex_unlock(&quarantine->mutex);
-    return loaded;
+    return copy;
 }
 
-size_t quarantine_mark(struct quarantine *quarantine, struct slice key) {
-    size_t marked = 0;
+size_t quarantine_ask_retry(struct quarantine *quarantine, struct slice key) {
+    size_t asked = 0;
     if (!quarantine)
         return 0;
     pthread_mutex_lock(&quarantine->mutex);
     for (struct kept *kept = quarantine->first; kept; kept = kept->next) {
-        if (key.size && !slice_equal(kept->loaded->entry.key, key))
+        if (key.size && !slice_equal(kept->copy->entry.key, key))
             continue;
-        kept->marked = true;
-        marked++;
+        kept->retry = true;
+        asked++;
     }
     pthread_mutex_unlock(&quarantine->mutex);
-    return marked;
+    return asked;
 }
 
-struct entry_copy *quarantine_next_marked(struct quarantine *quarantine, enum mutation_kind *ret_kind) {
-    struct entry_copy *loaded = NULL;
+struct entry_copy *quarantine_next_retry(struct quarantine *quarantine, enum mutation_kind *ret_kind) {
+    struct entry_copy *copy = NULL;
     if (quarantine_count(quarantine) == 0)
         return NULL;
     pthread_mutex_lock(&quarantine->mutex);
-    for (struct kept *kept = quarantine->first; kept && !loaded; kept = kept->next) {
-        if (!kept->marked)
+    for (struct kept *kept = quarantine->first; kept && !copy; kept = kept->next) {
+        if (!kept->retry)
             continue;
-        kept->marked = false;
-        loaded = entry_copy_share(kept->loaded);
+        kept->retry = false;
+        copy = entry_copy_share(kept->copy);
         *ret_kind = kept->kind;
     }
     pthread_mutex_unlock(&quarantine->mutex);
-    return loaded;
+    return copy;
 }
 
 bool quarantine_drop(struct quarantine *quarantine, struct slice key, uint64_t *ret_version) {
@@ -419,7 +419,7 @@ bool quarantine_drop(struct quarantine *quarantine, struct slice key, uint64_t *
     pthread_mutex_lock(&quarantine->mutex);
     struct kept **at = find(quarantine, key);
     if (*at) {
-        *ret_version = (*at)->loaded->entry.version;
+        *ret_version = (*at)->copy->entry.version;
         drop_at(quarantine, at);
         dropped = true;
     }
@@ -432,6 +432,6 @@ void quarantine_visit(struct quarantine *quarantine, struct quarantine_visitor *
         return;
     pthread_mutex_lock(&quarantine->mutex);
     for (struct kept *kept = quarantine->first; kept; kept = kept->next)
-        visitor->entry(visitor, kept->kind, &kept->loaded->entry, kept->since, kept->reason);
+        visitor->entry(visitor, kept->kind, &kept->copy->entry, kept->since, kept->reason);
     pthread_mutex_unlock(&quarantine->mutex);
 }

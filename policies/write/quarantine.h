@@ -6,8 +6,8 @@
  *
  * Any thread. Few entries are expected; the case of none costs one relaxed load.
  */
-#ifndef FOREBAY_POLICIES_QUARANTINE_H
-#define FOREBAY_POLICIES_QUARANTINE_H
+#ifndef FOREBAY_POLICIES_WRITE_QUARANTINE_H
+#define FOREBAY_POLICIES_WRITE_QUARANTINE_H
 
 #include "backends/backend.h"
 #include "policies/entry_copy.h"
@@ -42,10 +42,10 @@ bool quarantine_has(struct quarantine *quarantine, struct slice key);
 struct entry_copy *quarantine_find(struct quarantine *quarantine, struct slice key, bool *ret_deleted);
 
 /* Marks the entry of the key, or all (key.size 0), to be tried again; returns how many. */
-size_t quarantine_mark(struct quarantine *quarantine, struct slice key);
+size_t quarantine_ask_retry(struct quarantine *quarantine, struct slice key);
 
-/* The next entry marked, unmarked by this, or NULL; *ret_kind is its kind. To be given to entry_copy_drop. */
-struct entry_copy *quarantine_next_marked(struct quarantine *quarantine, enum mutation_kind *ret_kind);
+/* The next entry to be tried again, asked for no more by this, or NULL; *ret_kind is its kind. To be given to entry_copy_drop. */
+struct entry_copy *quarantine_next_retry(struct quarantine *quarantine, enum mutation_kind *ret_kind);
 
 /* Forgets the entry of a key; *ret_version is its version. False: there is none. */
 bool quarantine_drop(struct quarantine *quarantine, struct slice key, uint64_t *ret_version);

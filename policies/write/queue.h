@@ -10,8 +10,8 @@
  * Per queue `since` never decreases: the front is the oldest, and no change announced by a later element has
  * a version below the front's `since`. The low-water version rests on that (low_water.c).
  */
-#ifndef FOREBAY_POLICIES_QUEUE_H
-#define FOREBAY_POLICIES_QUEUE_H
+#ifndef FOREBAY_POLICIES_WRITE_QUEUE_H
+#define FOREBAY_POLICIES_WRITE_QUEUE_H
 
 #include "cache/base/entry.h"
 #include <stdatomic.h>

@@ -31,7 +31,6 @@
 #include "policies/write/queue.h"
 #include "policies/write/touches.h"
 #include "policies/write/writer.h"
-#include <assert.h>
 #include <stdlib.h>
 
 enum {
@@ -46,7 +45,9 @@ enum {
 struct noted {
     struct space *space;
     uint64_t version, client_cas;
-    uint64_t made; /* a touch: its version, or that of the first of those that it stands for */
+    uint64_t first;   /* a touch: its version, or that of the first of those that it stands for; else 0 */
+    uint32_t second;  /* a touch: when it was made itself, */
+    uint32_t made_at; /* and when the first was */
     uint32_t expires_at;
     uint8_t key_size;
     char key[];
@@ -249,14 +250,22 @@ static bool is_same_key(const struct noted *a, const struct noted *b) {
     return a->space == b->space && slice_equal(key_of(a), key_of(b));
 }
 
+/* Did the entry live by the earlier touch when the later one was made? That with the CAS value that both name did. */
+static bool is_prolonged(const struct noted *later, const struct noted *earlier) {
+    return later->client_cas || earlier->expires_at == 0 || earlier->expires_at > later->second;
+}
+
 /* A later touch of the same entry, made while the entry lived by the earlier one, stands for both; of the same put
  * the last version counts. */
 static bool stands_for(struct noted *later, const struct noted *earlier) {
-    bool alive = earlier->expires_at == 0 || earlier->expires_at > version_us(later->version) / 1000000;
-    if (!is_same_key(later, earlier) ||
-        (earlier->made && (!alive || later->client_cas != earlier->client_cas)))
+    if (!is_same_key(later, earlier))
         return false;
-    later->made = earlier->made;
+    if (!earlier->first)
+        return true;
+    if (later->client_cas != earlier->client_cas || !is_prolonged(later, earlier))
+        return false;
+    later->first = earlier->first < later->first ? earlier->first : later->first;
+    later->made_at = earlier->made_at < later->made_at ? earlier->made_at : later->made_at;
     return true;
 }
 
@@ -302,24 +311,39 @@ static bool append(struct noted_list *list, struct noted *noted) {
 }
 
 /* Notes key, version, client_cas and expiry of an entry. */
-static bool note(struct recovery *recovery, struct noted_list *list, struct space *space,
-                 const struct entry *entry) {
+static struct noted *make_noted(struct space *space, const struct entry *entry) {
     struct noted *noted = malloc(sizeof *noted + entry->key.size);
     if (!noted)
-        return fail_memory(recovery);
+        return NULL;
     *noted = (struct noted){.space = space,
                             .version = entry->version,
                             .client_cas = entry->client_cas,
-                            .made = list == &recovery->touches ? entry->version : 0,
                             .expires_at = entry->expires_at,
                             .key_size = (uint8_t)entry->key.size};
     memcpy(noted->key, entry->key.data, entry->key.size);
-    if (!append(list, noted)) {
+    return noted;
+}
+
+static bool note(struct recovery *recovery, struct noted_list *list, struct noted *noted) {
+    if (!noted || !append(list, noted)) {
         free(noted);
         return fail_memory(recovery);
     }
     bound_noted(recovery);
     return recovery->error[0] == '\0';
+}
+
+static bool note_expired(struct recovery *recovery, struct space *space, const struct entry *entry) {
+    return note(recovery, &recovery->expired, make_noted(space, entry));
+}
+
+static bool note_touch(struct recovery *recovery, struct space *space, const struct entry *entry) {
+    struct noted *noted = make_noted(space, entry);
+    if (noted) {
+        noted->first = entry->version;
+        noted->second = noted->made_at = touches_second_of(entry);
+    }
+    return note(recovery, &recovery->touches, noted);
 }
 
 static void clear_noted(struct noted_list *list) {
@@ -335,7 +359,7 @@ static bool restore_value(struct recovery *recovery, struct space *space, const 
     if (entry->expires_at == 0 || entry->expires_at > cache_time_now().seconds)
         return restore(recovery, space, false, entry);
     alive.expires_at = 0;
-    if (!note(recovery, &recovery->expired, space, entry))
+    if (!note_expired(recovery, space, entry))
         return false;
     return !in_range(recovery, cache_hash(entry->key)) || restore(recovery, space, false, &alive);
 }
@@ -371,7 +395,7 @@ static bool replay(struct journal_replayer *self, const struct journal_record *r
     case JOURNAL_DELETE:
         return restore(recovery, space, true, &record->entry);
     case JOURNAL_TOUCH:
-        return note(recovery, &recovery->touches, space, &record->entry);
+        return note_touch(recovery, space, &record->entry);
     }
     return true;
 }
@@ -414,7 +438,8 @@ static bool replay_touch(struct recovery *recovery, const struct noted *noted) {
     if (copy)
         fine = restore_value(recovery, noted->space, &entry);
     else if (!settled)
-        fine = touches_recover(noted->space->backend->writer, noted->space, &entry, noted->made);
+        fine = touches_recover(noted->space->backend->writer, noted->space, &entry, noted->first,
+                               noted->made_at);
     free(copy);
     return fine || (recovery->error[0] == '\0' && fail_memory(recovery));
 }
@@ -428,12 +453,13 @@ static bool replay_touches(struct recovery *recovery) {
     return true;
 }
 
-/* A touch waits for the row that this entry was flushed to when memory was full. */
+/* A touch that was made while it lived waits for the row that this entry was flushed to when memory was full. */
 static bool row_is_touched(const struct noted *expired, uint64_t hash) {
-    struct entry entry = {.key = key_of(expired), .version = expired->version};
-    uint32_t mark = entry.expires_at = UINT32_MAX;
-    touches_amend(expired->space->backend->writer, expired->space, &entry, hash);
-    return entry.expires_at != mark;
+    struct entry entry = {.key = key_of(expired),
+                          .version = expired->version,
+                          .client_cas = expired->client_cas,
+                          .expires_at = expired->expires_at};
+    return touches_amend(expired->space->backend->writer, expired->space, &entry, hash);
 }
 
 /* No touch has prolonged it: its life is over. It may have been flushed as if alive: then its row goes. */
@@ -464,13 +490,22 @@ static bool expire_all(struct recovery *recovery) {
 
 /* ---- The store ---- */
 
-/* True: the store has everything, or has shown what is newer. */
+static bool table_fails(const struct space *space) {
+    return space->write_breaker.failures > 0;
+}
+
+/* True: the store has everything, or has shown what is newer. A table that fails holds up no other. */
 static bool flush_backend(struct tier_backend *backend) {
     struct tier *tier = backend->tier;
-    bool fine = writer_is_connected(backend->writer);
-    for (size_t i = 0; fine && i < tier->space_count; i++)
-        if (tier->spaces[i].backend == backend && tier->spaces[i].policy->holds_back)
-            fine = writer_flush_now(backend->writer, &tier->spaces[i]);
+    bool fine = writer_is_connected(backend->writer), away = !fine;
+    for (size_t i = 0; !away && i < tier->space_count; i++) {
+        struct space *space = &tier->spaces[i];
+        if (space->backend != backend || !space->policy->holds_back ||
+            writer_flush_now(backend->writer, space))
+            continue;
+        fine = false;
+        away = !table_fails(space);
+    }
     return fine;
 }
 
@@ -502,16 +537,31 @@ static bool fills_memory(const struct tier *tier) {
     return bytes > tier->options.cache.memory_limit / 2;
 }
 
+static void warn_of_backend(const struct space *space) {
+    service_log(
+        &space->tier->service, LOG_LEVEL_WARNING,
+        "backend %s is away and may have newer rows, as the system was started anew: until it is back, "
+        "reads of namespace %s are answered with what the journal holds",
+        space->backend->options.store.name, space->options.name);
+}
+
+static void warn_of_table(const struct space *space) {
+    service_log(
+        &space->tier->service, LOG_LEVEL_WARNING,
+        "namespace %s, keys \"%s*\": cannot be written to now, and its table in backend %s may have newer rows, as the system was started anew: until it can be written to, reads are answered with what the journal holds",
+        space->options.name, space->options.prefix, space->backend->options.store.name);
+}
+
 /* Writers write it once they run. What is from an earlier boot is asked for before it is believed, if they can. */
 static void warn_of_absent(const struct tier *tier) {
     for (size_t i = 0; i < tier->space_count; i++) {
         const struct space *space = &tier->spaces[i];
-        if (atomic_load(&space->unconfirmed) && !writer_is_connected(space->backend->writer))
-            service_log(
-                &tier->service, LOG_LEVEL_WARNING,
-                "backend %s is away and may have newer rows, as the system was started anew: until it is back, "
-                "reads of namespace %s are answered with what the journal holds",
-                space->backend->options.store.name, space->options.name);
+        if (!atomic_load(&space->unconfirmed))
+            continue;
+        if (!writer_is_connected(space->backend->writer))
+            warn_of_backend(space);
+        else if (table_fails(space))
+            warn_of_table(space);
     }
 }
 

@@ -11,10 +11,11 @@
  *
  *     touches_add --> fresh --touches_take--> taken --touches_run--> done
  *                                             `-- stays while its entry has to be flushed first, or the
- *                                                 backend is away
+ *                                                 backend, or its table in it, is away
  *
- * A run takes a batch off the front, whose rows are loaded together and written in one commit. Several touches
- * of one row become one: each is applied to what the one before has made of it.
+ * Those that are taken stand in a line for each namespace, so that none waits for the table of another. A run
+ * takes a batch off the front of each, whose rows are loaded together and written in one commit. Several touches
+ * of one row become one: each is applied to what the one before has made of it, if that was alive then.
  */
 #include "policies/write/touches.h"
 #include "policies/write/bytes.h"
@@ -27,9 +28,10 @@ enum {
     BATCH_TOUCHES = 1000,
     BATCH_SLOTS = 4096,         /* of the table of a batch's keys: more than twice as many */
     BATCH_BYTES_MAX = 16 << 20, /* values of a batch; one more may be above */
-    LOOKED_AT_MAX = 8192,       /* touches that a run looks at */
+    LOOKED_AT_MAX = 8192,       /* touches of a namespace that a run looks at */
     LOAD_MAX = 128,             /* keys per lookup */
     BOUND_EXACT = 1024,         /* up to so many, the bound is always the least version */
+    EVER = 1,                   /* a second: what lived then or later */
 };
 
 struct touch {
@@ -37,7 +39,8 @@ struct touch {
     struct touch *chain; /* in by_hash */
     struct space *space;
     uint64_t hash, version, client_cas;
-    uint64_t made; /* the version of the first touch that it stands for: mostly its own */
+    uint64_t first;   /* the version of the first touch that it stands for: mostly its own */
+    uint32_t made_at; /* when that was made, by the clock that rows live by: versions may be ahead */
     uint32_t expires_at;
     uint8_t key_size;
     char key[ENTRY_KEY_MAX];
@@ -52,8 +55,9 @@ struct touched {
     struct entry row; /* as the touches so far have left it */
 };
 
-/* In memory of the heap, for the time of a run. */
+/* Of one namespace. In memory of the heap, for the time of a run. */
 struct touch_batch {
+    struct space *space;
     struct touch *touches[BATCH_TOUCHES];
     size_t count;
     struct touched rows[BATCH_TOUCHES];
@@ -66,16 +70,16 @@ struct touch_batch {
 
 /* ---- The lists ---- */
 
-static uint32_t second_of(uint64_t version) {
-    return (uint32_t)(version_us(version) / 1000000);
-}
-
 static struct slice key_of(const struct touch *touch) {
     return slice_of(touch->key, touch->key_size);
 }
 
 static struct touch **bucket_of(struct touches *touches, uint64_t hash) {
     return &touches->by_hash[hash % TOUCH_BUCKETS];
+}
+
+static struct touch_line *line_of(struct writer *writer, const struct space *space) {
+    return &writer->touches.lines[space->number];
 }
 
 static void push(struct touch_list *list, struct touch *touch) {
@@ -127,19 +131,37 @@ static bool add(struct writer *writer, struct touch wanted, struct slice key, bo
     return room;
 }
 
-bool touches_add(struct writer *writer, struct space *space, struct slice key, uint64_t hash,
-                 uint64_t version, uint32_t expires_at) {
-    struct touch touch = {
-        .space = space, .hash = hash, .version = version, .made = version, .expires_at = expires_at};
-    return add(writer, touch, key, true);
+bool touches_init(struct writer *writer) {
+    writer->touches.lines = calloc(writer->tier->space_count, sizeof *writer->touches.lines);
+    return writer->touches.lines != NULL;
 }
 
-bool touches_recover(struct writer *writer, struct space *space, const struct entry *entry, uint64_t made) {
+bool touches_add(struct writer *writer, struct space *space, const struct entry *entry, uint64_t hash) {
+    struct touch touch = {.space = space,
+                          .hash = hash,
+                          .version = entry->version,
+                          .first = entry->version,
+                          .made_at = entry->flags,
+                          .expires_at = entry->expires_at};
+    return add(writer, touch, entry->key, true);
+}
+
+uint32_t touches_second_of(const struct entry *entry) {
+    uint64_t second = version_us(entry->version) / US_PER_SECOND;
+    uint32_t now = cache_time_now().seconds;
+    if (!entry->client_cas && entry->flags)
+        return entry->flags;
+    return second < now ? (uint32_t)second : now;
+}
+
+bool touches_recover(struct writer *writer, struct space *space, const struct entry *entry, uint64_t first,
+                     uint32_t made_at) {
     struct touch touch = {.space = space,
                           .hash = cache_hash(entry->key),
                           .version = entry->version,
                           .client_cas = entry->client_cas,
-                          .made = made,
+                          .first = first,
+                          .made_at = made_at,
                           .expires_at = entry->expires_at};
     return add(writer, touch, entry->key, false);
 }
@@ -148,40 +170,63 @@ bool touches_are_waiting(const struct writer *writer) {
     return atomic_load(&writer->touches.waiting) > 0;
 }
 
-void touches_amend(struct writer *writer, const struct space *space, struct entry *entry, uint64_t hash) {
+/* ---- Alive when it was touched? ---- */
+
+/* When the row has to be looked up. That with the CAS that the touch was made on was alive, whatever the clock
+ * was then: so as of any time, and was_alive decides. */
+static uint32_t second_to_ask(const struct touch *touch) {
+    return touch->client_cas || touch->made_at == 0 ? EVER : touch->made_at;
+}
+
+static bool was_alive(const struct touch *touch, const struct entry *row) {
+    uint64_t cas = row->client_cas ? row->client_cas : row->version;
+    return row->expires_at == 0 || row->expires_at > touch->made_at || cas == touch->client_cas;
+}
+
+bool touches_amend(struct writer *writer, const struct space *space, struct entry *entry, uint64_t hash) {
     uint64_t latest = entry->version;
+    uint32_t expires_at = 0;
+    bool alive = false;
     if (!touches_are_waiting(writer))
-        return;
+        return false;
     pthread_mutex_lock(&writer->mutex);
-    for (const struct touch *touch = *bucket_of(&writer->touches, hash); touch; touch = touch->chain)
-        if (touch->hash == hash && touch->space == space && touch->version > latest &&
-            slice_equal(key_of(touch), entry->key)) {
+    for (const struct touch *touch = *bucket_of(&writer->touches, hash); touch; touch = touch->chain) {
+        if (touch->hash != hash || touch->space != space || touch->version <= entry->version ||
+            !slice_equal(key_of(touch), entry->key))
+            continue;
+        alive |= was_alive(touch, entry);
+        if (touch->version > latest) {
             latest = touch->version;
-            entry->expires_at = touch->expires_at;
+            expires_at = touch->expires_at;
         }
+    }
     pthread_mutex_unlock(&writer->mutex);
+    if (alive)
+        entry->expires_at = expires_at;
+    return alive;
 }
 
 uint32_t touches_made_at(struct writer *writer, const struct space *space, struct slice key, uint64_t hash) {
-    uint64_t made = UINT64_MAX;
+    uint32_t earliest = UINT32_MAX;
     if (!touches_are_waiting(writer))
         return 0;
     pthread_mutex_lock(&writer->mutex);
     for (const struct touch *touch = *bucket_of(&writer->touches, hash); touch; touch = touch->chain)
-        if (touch->hash == hash && touch->space == space && touch->made < made &&
+        if (touch->hash == hash && touch->space == space && second_to_ask(touch) < earliest &&
             slice_equal(key_of(touch), key))
-            made = touch->made;
+            earliest = second_to_ask(touch);
     pthread_mutex_unlock(&writer->mutex);
-    return made == UINT64_MAX ? 0 : second_of(made);
+    return earliest == UINT32_MAX ? 0 : earliest;
 }
 
+/* ---- Taken and done ---- */
+
 void touches_take(struct writer *writer) {
-    struct touches *touches = &writer->touches;
-    if (touches->taken.count == 0)
-        touches->bound = UINT64_MAX;
-    for (struct touch *touch; (touch = pop(&touches->fresh));) {
-        touches->bound = touch->version < touches->bound ? touch->version : touches->bound;
-        push(&touches->taken, touch);
+    for (struct touch *touch; (touch = pop(&writer->touches.fresh));) {
+        struct touch_line *line = line_of(writer, touch->space);
+        if (line->taken.count == 0 || touch->first < line->bound)
+            line->bound = touch->first;
+        push(&line->taken, touch);
     }
 }
 
@@ -191,8 +236,10 @@ static void free_list(struct touch_list *list) {
 }
 
 void touches_free(struct writer *writer) {
-    free_list(&writer->touches.taken);
+    for (size_t i = 0; writer->touches.lines && i < writer->tier->space_count; i++)
+        free_list(&writer->touches.lines[i].taken);
     free_list(&writer->touches.fresh);
+    free(writer->touches.lines);
 }
 
 /* ---- Touching ---- */
@@ -247,16 +294,15 @@ static struct touched *row_of(struct touch_batch *batch, const struct touch *tou
     size_t slot = (touch->hash >> 8) % BATCH_SLOTS;
     for (; batch->slots[slot]; slot = (slot + 1) % BATCH_SLOTS) {
         struct touched *row = &batch->rows[batch->slots[slot] - 1];
-        if (row->touch->hash == touch->hash && row->touch->space == touch->space &&
-            slice_equal(row->key, key_of(touch))) {
-            if (second_of(touch->made) < row->then)
-                row->then = second_of(touch->made);
+        if (row->touch->hash == touch->hash && slice_equal(row->key, key_of(touch))) {
+            if (second_to_ask(touch) < row->then)
+                row->then = second_to_ask(touch);
             return row;
         }
     }
     struct touched *row = &batch->rows[batch->row_count++];
     batch->slots[slot] = (uint16_t)batch->row_count;
-    *row = (struct touched){.touch = touch, .key = key_of(touch), .then = second_of(touch->made)};
+    *row = (struct touched){.touch = touch, .key = key_of(touch), .then = second_to_ask(touch)};
     return row;
 }
 
@@ -268,6 +314,12 @@ static bool keep_row(struct touch_batch *batch, struct touched *row, const struc
     return row->row.value.data || !entry->value.size;
 }
 
+/* Nothing is to be called for the namespace for a while, and the touches wait for that. */
+static enum backend_status put_off(struct space *space) {
+    call_put_off(space);
+    return BACKEND_TABLE_FAILED;
+}
+
 /* What the quarantine holds is newer than the row. */
 static bool take_quarantined(struct touch_batch *batch, struct touched *row, bool *ret_taken) {
     struct entry_copy *held = quarantined(row->touch);
@@ -277,8 +329,8 @@ static bool take_quarantined(struct touch_batch *batch, struct touched *row, boo
     return kept;
 }
 
-/* Looks up rows of one namespace, as of the earliest of their moments: a touch may have kept alive what has expired
- * since. What was dead at its own moment is sorted out later. */
+/* Looks up rows as of the earliest of their moments: a touch may have kept alive what has expired since. What was
+ * dead at its own moment is sorted out later. */
 static enum backend_status load_rows(struct writer *writer, struct touch_batch *batch, struct touched **rows,
                                      size_t count_rows) {
     struct slice keys[LOAD_MAX];
@@ -288,13 +340,22 @@ static enum backend_status load_rows(struct writer *writer, struct touch_batch *
         keys[i] = rows[i]->key;
         then = rows[i]->then < then ? rows[i]->then : then;
     }
-    enum backend_status status = call_load_at(writer, rows[0]->touch->space, keys, count_rows, then, results);
-    for (size_t i = 0; status == BACKEND_OK && i < count_rows; i++)
-        rows[i]->loaded = true;
-    for (size_t i = 0; status == BACKEND_OK && i < count_rows; i++)
+    enum backend_status status = call_load_at(writer, batch->space, keys, count_rows, then, results);
+    if (status != BACKEND_OK)
+        return status;
+    for (size_t i = 0; i < count_rows; i++) {
         if (results[i].found && !keep_row(batch, rows[i], &results[i].entry))
-            status = BACKEND_TRANSIENT;
-    return status;
+            return put_off(batch->space);
+        rows[i]->loaded = true;
+    }
+    return BACKEND_OK;
+}
+
+static void tell_unreadable(const struct writer *writer, const struct touch_batch *batch,
+                            const struct touched *row) {
+    service_log(&writer->tier->service, LOG_LEVEL_ERROR,
+                "namespace %s: the row of %.*s cannot be read and is not touched: %s",
+                batch->space->options.name, (int)row->key.size, row->key.data, writer->session.error.message);
 }
 
 /* A row that cannot be read is not touched, and the others are. */
@@ -303,16 +364,16 @@ static enum backend_status load_patiently(struct writer *writer, struct touch_ba
     enum backend_status status = load_rows(writer, batch, rows, count_rows);
     if (status != BACKEND_PERMANENT)
         return status;
-    for (size_t i = 0; i < count_rows && status != BACKEND_TRANSIENT; i++) {
+    for (size_t i = 0; i < count_rows; i++) {
         status = load_rows(writer, batch, &rows[i], 1);
-        rows[i]->loaded = true;
-        if (status == BACKEND_PERMANENT)
-            service_log(&writer->tier->service, LOG_LEVEL_ERROR,
-                        "namespace %s: the row of %.*s cannot be read and is not touched: %s",
-                        rows[i]->touch->space->options.name, (int)rows[i]->key.size, rows[i]->key.data,
-                        writer->session.error.message);
+        if (status == BACKEND_PERMANENT) {
+            tell_unreadable(writer, batch, rows[i]);
+            rows[i]->loaded = true;
+        } else if (status != BACKEND_OK) {
+            return status;
+        }
     }
-    return status == BACKEND_TRANSIENT ? status : BACKEND_OK;
+    return BACKEND_OK;
 }
 
 /* As many rows as may be held in memory. */
@@ -324,10 +385,10 @@ static enum backend_status load_batch(struct writer *writer, struct touch_batch 
         struct touched *row = &batch->rows[i];
         bool taken;
         if (!take_quarantined(batch, row, &taken))
-            return BACKEND_TRANSIENT;
+            return put_off(batch->space);
         if (taken)
             continue;
-        if (count_rows == LOAD_MAX || (count_rows > 0 && rows[0]->touch->space != row->touch->space)) {
+        if (count_rows == LOAD_MAX) {
             status = load_patiently(writer, batch, rows, count_rows);
             count_rows = 0;
         }
@@ -343,8 +404,7 @@ static enum backend_status load_batch(struct writer *writer, struct touch_batch 
 /* Over what the touches before have made of the row, if it was alive at the time. */
 static void touch_over(struct touched *row, const struct touch *touch) {
     struct entry *entry = &row->row;
-    if (!row->found || entry->version >= touch->version ||
-        (entry->expires_at && entry->expires_at <= second_of(touch->made)))
+    if (!row->found || entry->version >= touch->version || !was_alive(touch, entry))
         return;
     entry->client_cas = touch->client_cas   ? touch->client_cas
                         : entry->client_cas ? entry->client_cas
@@ -359,34 +419,28 @@ static void make_mutations(struct touch_batch *batch) {
         touch_over(row_of(batch, batch->touches[i]), batch->touches[i]);
     for (size_t i = 0; i < batch->row_count; i++)
         if (batch->rows[i].changed)
-            batch->mutations[batch->mutation_count++] =
-                (struct mutation){.table = &batch->rows[i].touch->space->options.table,
-                                  .kind = MUTATION_TOUCH,
-                                  .entry = batch->rows[i].row};
+            batch->mutations[batch->mutation_count++] = (struct mutation){
+                .table = &batch->space->options.table, .kind = MUTATION_TOUCH, .entry = batch->rows[i].row};
 }
 
-static struct space *space_of(const struct writer *writer, const struct mutation *mutation) {
-    for (size_t i = 0; i < writer->flusher_count; i++)
-        if (&writer->flushers[i].space->options.table == mutation->table)
-            return writer->flushers[i].space;
-    return NULL;
+static enum backend_status keep_refused(const struct writer *writer, struct space *space,
+                                        const struct mutation *mutation) {
+    bool kept =
+        quarantine_add(space->quarantine, MUTATION_TOUCH, &mutation->entry, writer->session.error.message);
+    return kept ? BACKEND_OK : put_off(space);
 }
 
 /* Where the store refuses a row it is found by itself, and put into the quarantine. */
-static enum backend_status apply_patiently(struct writer *writer, struct mutation *mutations,
-                                           size_t count_all) {
-    enum backend_status status = count_all ? call_apply(writer, mutations, count_all) : BACKEND_OK;
+static enum backend_status apply_patiently(struct writer *writer, struct space *space,
+                                           struct mutation *mutations, size_t count_all) {
+    enum backend_status status = count_all ? call_apply(writer, space, mutations, count_all) : BACKEND_OK;
     if (status != BACKEND_PERMANENT)
         return status;
     if (count_all == 1)
-        return quarantine_add(space_of(writer, mutations)->quarantine, MUTATION_TOUCH, &mutations->entry,
-                              writer->session.error.message)
-                   ? BACKEND_OK
-                   : BACKEND_TRANSIENT;
-    status = apply_patiently(writer, mutations, count_all / 2);
-    return status == BACKEND_OK
-               ? apply_patiently(writer, mutations + count_all / 2, count_all - count_all / 2)
-               : status;
+        return keep_refused(writer, space, mutations);
+    size_t half = count_all / 2;
+    status = apply_patiently(writer, space, mutations, half);
+    return status == BACKEND_OK ? apply_patiently(writer, space, mutations + half, count_all - half) : status;
 }
 
 static void end_touch(struct writer *writer, struct touch *touch) {
@@ -410,12 +464,21 @@ static void end_batch(struct writer *writer, struct touch_batch *batch) {
         end_touch(writer, batch->touches[i]);
 }
 
-/* Puts the touches whose rows are not loaded (all: every one) back to the front of the list, in their order. */
-static void put_back(struct touch_list *taken, struct touch_batch *batch, bool all) {
+static bool is_unknown(const struct touched *row) {
+    return !row->loaded;
+}
+
+static bool is_changed(const struct touched *row) {
+    return row->changed;
+}
+
+/* Puts the touches of such rows back to the front of the line, in their order. */
+static void put_back(struct touch_list *taken, struct touch_batch *batch,
+                     bool (*is_meant)(const struct touched *row)) {
     size_t kept = batch->count;
     for (size_t i = batch->count; i > 0; i--) {
         struct touch *touch = batch->touches[i - 1];
-        if (!all && row_of(batch, touch)->loaded) {
+        if (!is_meant(row_of(batch, touch))) {
             batch->touches[--kept] = touch;
             continue;
         }
@@ -428,26 +491,23 @@ static void put_back(struct touch_list *taken, struct touch_batch *batch, bool a
     memmove(batch->touches, batch->touches + kept, batch->count * sizeof(struct touch *));
 }
 
-static void run_batch(struct writer *writer, struct touch_batch *batch) {
-    enum backend_status status = BACKEND_TRANSIENT;
-    if (call_is_admitted(writer))
-        status = load_batch(writer, batch);
-    if (status == BACKEND_OK) {
-        put_back(&writer->touches.taken, batch, false);
-        make_mutations(batch);
-        status = apply_patiently(writer, batch->mutations, batch->mutation_count);
-    }
-    writer->touches.failed = status != BACKEND_OK;
+/* Whatever fails, a touch whose row is known and needs no change is done. */
+static enum backend_status run_batch(struct writer *writer, struct touch_list *taken,
+                                     struct touch_batch *batch) {
+    enum backend_status status = load_batch(writer, batch);
+    put_back(taken, batch, is_unknown);
+    make_mutations(batch);
     if (status == BACKEND_OK)
-        end_batch(writer, batch);
-    else
-        put_back(&writer->touches.taken, batch, true);
+        status = apply_patiently(writer, batch->space, batch->mutations, batch->mutation_count);
+    if (status != BACKEND_OK)
+        put_back(taken, batch, is_changed);
+    end_batch(writer, batch);
+    return status;
 }
 
-/* Takes those off the list whose row is to be touched now, ends those of which nothing is left to do, and puts those
+/* Takes those off the line whose row is to be touched now, ends those of which nothing is left to do, and puts those
  * that wait at the end. */
-static void collect(struct writer *writer, struct touch_batch *batch) {
-    struct touch_list *taken = &writer->touches.taken;
+static void collect(struct writer *writer, struct touch_list *taken, struct touch_batch *batch) {
     size_t left = taken->count < LOOKED_AT_MAX ? taken->count : LOOKED_AT_MAX;
     for (; left > 0 && batch->count < BATCH_TOUCHES; left--) {
         struct touch *touch = pop(taken);
@@ -466,67 +526,116 @@ static void collect(struct writer *writer, struct touch_batch *batch) {
     }
 }
 
-void touches_run(struct writer *writer) {
-    struct touches *touches = &writer->touches;
-    size_t before = touches->taken.count;
-    touches->failed = touches->more = false;
-    if (before == 0)
-        return;
-    struct touch_batch *batch = calloc(1, sizeof *batch);
-    if (!batch) {
-        touches->failed = true;
-        return;
-    }
-    collect(writer, batch);
-    if (batch->count > 0)
-        run_batch(writer, batch);
-    touches->more = !touches->failed && touches->taken.count > 0 &&
-                    (touches->taken.count < before || before > LOOKED_AT_MAX);
-    bytes_free(&batch->bytes);
-    free(batch);
+/* Both breakers let the namespace be asked, or one says how the attempt has failed. */
+static enum backend_status admission(struct writer *writer, struct space *space) {
+    if (call_is_admitted_for(writer, space))
+        return BACKEND_OK;
+    return call_is_admitted(writer) ? BACKEND_TABLE_FAILED : BACKEND_TRANSIENT;
 }
 
+static enum backend_status run_some(struct writer *writer, struct touch_line *line,
+                                    struct touch_batch *batch) {
+    struct touch_list *taken = &line->taken;
+    size_t before = taken->count;
+    collect(writer, taken, batch);
+    if (taken->count + batch->count == 0)
+        return BACKEND_OK;
+    enum backend_status status = admission(writer, batch->space);
+    if (status != BACKEND_OK)
+        put_back(taken, batch, is_unknown);
+    else if (batch->count > 0)
+        status = run_batch(writer, taken, batch);
+    if (status == BACKEND_OK && taken->count > 0)
+        writer->touches.more |= taken->count < before || before > LOOKED_AT_MAX;
+    return status;
+}
+
+static enum backend_status run_line(struct writer *writer, struct space *space) {
+    struct touch_line *line = line_of(writer, space);
+    if (line->taken.count == 0)
+        return BACKEND_OK;
+    struct touch_batch *batch = calloc(1, sizeof *batch);
+    if (!batch)
+        return put_off(space);
+    batch->space = space;
+    enum backend_status status = run_some(writer, line, batch);
+    bytes_free(&batch->bytes);
+    free(batch);
+    return status;
+}
+
+static void try_again_at(struct touches *touches, uint64_t at_us) {
+    if (!touches->retry_us || at_us < touches->retry_us)
+        touches->retry_us = at_us;
+}
+
+void touches_run(struct writer *writer) {
+    enum backend_status status = BACKEND_OK;
+    writer->touches.retry_us = 0;
+    writer->touches.more = false;
+    for (size_t i = 0; i < writer->flusher_count && status != BACKEND_TRANSIENT; i++) {
+        struct space *space = writer->flushers[i].space;
+        status = run_line(writer, space);
+        if (status == BACKEND_TABLE_FAILED)
+            try_again_at(&writer->touches, breaker_retry_at(&space->write_breaker));
+    }
+    if (status == BACKEND_TRANSIENT) /* once the breaker of the backend lets it */
+        try_again_at(&writer->touches, monotonic_us());
+}
+
+static size_t count_taken(const struct writer *writer) {
+    size_t sum = 0;
+    for (size_t i = 0; i < writer->tier->space_count; i++)
+        sum += writer->touches.lines[i].taken.count;
+    return sum;
+}
+
+/* As long as there is progress, whosever table fails. */
 void touches_settle(struct writer *writer) {
-    struct touches *touches = &writer->touches;
     size_t before;
     pthread_mutex_lock(&writer->mutex);
     touches_take(writer);
     pthread_mutex_unlock(&writer->mutex);
     do {
-        before = touches->taken.count;
+        before = count_taken(writer);
         touches_run(writer);
-    } while (!touches->failed && touches->taken.count < before);
+    } while (count_taken(writer) < before);
 }
 
 /* ---- What is left ---- */
 
 bool touches_wait(const struct writer *writer, const struct space *space) {
-    for (const struct touch *touch = writer->touches.taken.first; touch; touch = touch->next)
-        if (!space || touch->space == space)
-            return true;
-    return false;
+    if (space)
+        return writer->touches.lines[space->number].taken.count > 0;
+    return count_taken(writer) > 0;
 }
 
-static uint64_t least_version(const struct touch_list *list) {
+static uint64_t least_version(const struct touch_list *list, const struct space *space) {
     uint64_t least = UINT64_MAX;
     for (const struct touch *touch = list->first; touch; touch = touch->next)
-        least = touch->version < least ? touch->version : least;
+        if (touch->space == space && touch->first < least)
+            least = touch->first;
     return least;
 }
 
 /* Of many, the least is looked for again only when half of them are done. */
-uint64_t touches_bound(struct writer *writer) {
-    struct touches *touches = &writer->touches;
+static uint64_t bound_of(struct touch_line *line, const struct space *space) {
+    size_t count_now = line->taken.count;
+    if (count_now <= BOUND_EXACT || count_now < line->bound_count / 2) {
+        line->bound = least_version(&line->taken, space);
+        line->bound_count = count_now;
+    } else if (line->bound_count < count_now) {
+        line->bound_count = count_now;
+    }
+    return line->bound;
+}
+
+uint64_t touches_bound(struct writer *writer, const struct space *space) {
     if (!touches_are_waiting(writer))
         return UINT64_MAX;
-    if (touches->taken.count <= BOUND_EXACT || touches->taken.count < touches->bound_count / 2) {
-        touches->bound = least_version(&touches->taken);
-        touches->bound_count = touches->taken.count;
-    } else if (touches->bound_count < touches->taken.count) {
-        touches->bound_count = touches->taken.count;
-    }
+    uint64_t taken = bound_of(line_of(writer, space), space);
     pthread_mutex_lock(&writer->mutex);
-    uint64_t fresh = least_version(&touches->fresh);
+    uint64_t fresh = least_version(&writer->touches.fresh, space);
     pthread_mutex_unlock(&writer->mutex);
-    return fresh < touches->bound ? fresh : touches->bound;
+    return taken < fresh ? taken : fresh;
 }

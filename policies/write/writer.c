@@ -3,8 +3,8 @@
  * The writer's thread and its schedule. A pass:
  *
  *     take what workers handed over (one lock) -> rows that readers wait for after a recovery ->
- *     write-through groups -> due batches, one per namespace in turn -> touches -> marked quarantine entries -> barriers -> fullness, those who wait for room
- *     -> low-water version -> upkeep
+ *     write-through groups -> due batches, one per namespace in turn -> touches -> quarantine entries to be
+ *     retried -> barriers -> fullness, those who wait for room -> low-water versions -> upkeep
  *
  * and then it sleeps until the earliest thing is due, or a worker pokes it. Workers poke when something
  * turned dirty and the thread is not `armed` for that namespace, when a batch is full (`urgent`), for
@@ -61,9 +61,12 @@ void writer_submit(struct writer *writer, struct tier_ticket *ticket) {
     group_fail_job(writer, ticket);
 }
 
-bool writer_is_hopeful(const struct writer *writer) {
-    return breaker_state(&writer->breaker) == BREAKER_CLOSED ||
-           monotonic_us() >= breaker_retry_at(&writer->breaker);
+static bool is_hopeful(const struct breaker *breaker) {
+    return breaker_state(breaker) == BREAKER_CLOSED || monotonic_us() >= breaker_retry_at(breaker);
+}
+
+bool writer_is_hopeful(const struct writer *writer, const struct space *space) {
+    return is_hopeful(&writer->breaker) && is_hopeful(&space->write_breaker);
 }
 
 /* ---- A pass ---- */
@@ -87,8 +90,8 @@ static void flush_due(struct writer *writer, uint64_t now_us) {
         bool forced = is_draining(writer) || barriers_await(writer, flusher);
         if (flusher_due(flusher, now_us, forced) != 0)
             continue;
-        if (!call_is_admitted(writer))
-            break;
+        if (!call_is_admitted_for(writer, flusher->space))
+            continue;
         if (flusher_flush(writer, flusher))
             fullness_relieve(&flusher->space->fullness);
     }
@@ -96,9 +99,11 @@ static void flush_due(struct writer *writer, uint64_t now_us) {
 }
 
 static void retry_quarantines(struct writer *writer) {
-    for (size_t i = 0; i < writer->flusher_count; i++)
-        if (quarantine_count(writer->flushers[i].space->quarantine) && call_is_admitted(writer))
+    for (size_t i = 0; i < writer->flusher_count; i++) {
+        struct space *space = writer->flushers[i].space;
+        if (quarantine_count(space->quarantine) && call_is_admitted_for(writer, space))
             flusher_retry_quarantine(writer, &writer->flushers[i]);
+    }
 }
 
 static void watch_recoveries(struct writer *writer, uint64_t now_us) {
@@ -106,64 +111,63 @@ static void watch_recoveries(struct writer *writer, uint64_t now_us) {
         flusher_watch_recovery(&writer->flushers[i], now_us);
 }
 
-static void publish_oldest(struct flusher *flusher, uint64_t now_us) {
-    uint64_t since = flusher_since(flusher);
-    if (since == UINT64_MAX)
-        since = 0;
-    else if (since <= QUEUE_SINCE_RECOVERY)
-        since = version_from_us(cache_time_now().us - flusher_age(flusher, now_us), 0);
-    atomic_store(&flusher->space->oldest_since, since);
-}
-
 static void look_after_fullness(struct writer *writer, uint64_t now_us, uint64_t *wake_at) {
     for (size_t i = 0; i < writer->flusher_count; i++) {
         struct flusher *flusher = &writer->flushers[i];
         struct space *space = flusher->space;
-        publish_oldest(flusher, now_us);
+        bool waits = flusher_since(flusher) != UINT64_MAX;
+        uint64_t age = flusher_age(flusher, now_us);
+        atomic_store(&space->oldest_us, waits ? now_us - age : 0);
         if (cache_dirty_entries(space->tier->cache, space->number) == 0)
             fullness_relieve(&space->fullness); /* it is not for want of flushing */
         fullness_judge(&space->fullness, &space->options,
-                       cache_dirty_bytes(space->tier->cache, space->number), flusher_age(flusher, now_us));
+                       cache_dirty_bytes(space->tier->cache, space->number), age);
         uint64_t next = fullness_release(&space->fullness, now_us);
         if (next)
             *wake_at = earlier(*wake_at, next);
     }
 }
 
-/* After this the bound holds for ever: see low_water.c. */
-static void publish_bound(struct writer *writer) {
+/* Each namespace by itself, so that one whose backend is away holds back no other. */
+static void pass_what_is_written(struct writer *writer) {
     uint64_t bound = low_water_bound(writer->tier);
-    for (size_t i = 0; i < writer->flusher_count; i++)
-        bound = earlier(bound, flusher_since(&writer->flushers[i]));
-    bound = earlier(bound, touches_bound(writer));
-    if (bound > atomic_load(&writer->bound))
-        atomic_store(&writer->bound, bound);
-    low_water_advance(writer->tier);
+    for (size_t i = 0; i < writer->flusher_count; i++) {
+        struct flusher *flusher = &writer->flushers[i];
+        uint64_t waiting = earlier(flusher_since(flusher), touches_bound(writer, flusher->space));
+        low_water_pass(flusher->space, earlier(bound, waiting));
+    }
 }
 
-static bool has_busy_work(const struct writer *writer) {
-    return writer->jobs || writer->group.count || writer->confirms || writer->touches.failed ||
-           writer->touches.more;
+/* When something that could not be done, or is to be done at once, is to be tried: when its namespace's breaker lets
+ * it; UINT64_MAX: there is nothing. */
+static uint64_t pending_since(const struct writer *writer, uint64_t now_us) {
+    if (writer->jobs || writer->group.count || writer->touches.more)
+        return now_us;
+    uint64_t pending = confirms_retry_at(writer);
+    if (writer->touches.retry_us)
+        pending = earlier(pending, writer->touches.retry_us);
+    return later(pending, now_us);
 }
 
 /* Arms the namespaces and finds out when the next thing is due. Arming comes before looking: what is pushed
  * after the look finds the namespace unarmed and pokes. */
 static uint64_t next_due(struct writer *writer, uint64_t now_us) {
-    uint64_t due = now_us + POLL_US;
-    bool pending = has_busy_work(writer);
+    uint64_t due = now_us + POLL_US, pending = pending_since(writer, now_us);
     for (size_t i = 0; i < writer->flusher_count; i++) {
         struct flusher *flusher = &writer->flushers[i];
-        atomic_exchange(&flusher->space->armed, false);
+        struct space *space = flusher->space;
+        atomic_exchange(&space->armed, false);
         uint64_t at = flusher_due(flusher, now_us, is_draining(writer) || barriers_await(writer, flusher));
         if (at == UINT64_MAX)
             continue;
-        atomic_exchange(&flusher->space->armed, true);
-        pending |= at == 0;
+        atomic_exchange(&space->armed, true);
         if (at)
             due = earlier(due, at);
+        else
+            pending = earlier(pending, later(breaker_retry_at(&space->write_breaker), now_us));
     }
-    if (pending) /* at once, or when the breaker lets it */
-        due = later(breaker_retry_at(&writer->breaker), now_us);
+    if (pending != UINT64_MAX) /* nothing else is due before the breaker of the backend lets it */
+        due = later(breaker_retry_at(&writer->breaker), earlier(due, pending));
     due = earlier(due, barriers_deadline(writer));
     for (const struct tier_ticket *job = writer->jobs; job; job = job->next)
         due = earlier(due, job->deadline_us);
@@ -188,7 +192,7 @@ static uint64_t pass(struct writer *writer) {
     watch_recoveries(writer, now_us);
     barriers_check(writer, now_us, false);
     look_after_fullness(writer, now_us, &wake_at);
-    publish_bound(writer);
+    pass_what_is_written(writer);
     wake_stuck_workers(writer->tier);
     if (call_upkeep(writer, now_us))
         return now_us;
@@ -250,7 +254,7 @@ static void *writer_main(void *argument) {
     }
     take_work(writer);
     pthread_mutex_unlock(&writer->mutex);
-    publish_bound(writer);
+    pass_what_is_written(writer);
     group_fail_all(writer);
     confirms_give_up(writer);
     barriers_check(writer, monotonic_us(), true);
@@ -284,7 +288,8 @@ struct writer *writer_create(struct tier_backend *backend, char *error, size_t e
     condition_init(&writer->work);
     breaker_init(&writer->breaker, monotonic_us());
     session_init(&writer->session, backend, BACKEND_WRITER, RECONNECT_AFTER);
-    bool ready = init_flushers(writer) && group_init(&writer->group, writer->tier->options.cache.item_max);
+    bool ready = init_flushers(writer) && touches_init(writer) &&
+                 group_init(&writer->group, writer->tier->options.cache.item_max);
     if (!ready)
         snprintf(error, error_size, "Out of memory.");
     if (!ready || !call_first(writer, error, error_size)) {
@@ -342,10 +347,6 @@ bool writer_is_drained(struct writer *writer) {
         if (cache_dirty_entries(writer->tier->cache, writer->flushers[i].space->number) > 0)
             return false;
     return !touches_are_waiting(writer);
-}
-
-uint64_t writer_bound(struct writer *writer) {
-    return atomic_load(&writer->bound);
 }
 
 void writer_get_stats(struct writer *writer, struct writer_stats *ret_stats) {

@@ -4,14 +4,14 @@
  * changes first (group.h), then due batches of its write-behind namespaces (flusher.h), touches of rows that
  * memory does not hold (touches.h), barriers (barrier.h), then upkeep.
  */
-#ifndef FOREBAY_POLICIES_WRITER_H
-#define FOREBAY_POLICIES_WRITER_H
+#ifndef FOREBAY_POLICIES_WRITE_WRITER_H
+#define FOREBAY_POLICIES_WRITE_WRITER_H
 
 #include "policies/breaker.h"
 #include "policies/tier_parts.h"
 
-/* Opens the connection, and lifts the cache's versions above the store's. A backend that is not there
- * after a few seconds is left to come later. NULL with a sentence in error: it refuses, or there is no
+/* Opens the connection, and lifts the cache's versions above the store's. A backend that does not answer
+ * within a few seconds may come later. NULL with a sentence in error: it refuses, or there is no
  * memory. */
 struct writer *writer_create(struct tier_backend *backend, char *error, size_t error_size);
 bool writer_start(struct writer *writer);
@@ -28,8 +28,8 @@ void writer_poke(struct writer *writer);
 /* A write-through change (ticket->request). */
 void writer_submit(struct writer *writer, struct tier_ticket *ticket);
 
-/* Is there any hope that a write would be committed soon? Any thread. */
-bool writer_is_hopeful(const struct writer *writer);
+/* Is there any hope that a write of this namespace would be committed soon? Any thread. */
+bool writer_is_hopeful(const struct writer *writer, const struct space *space);
 
 /* ---- Recovery and drain ---- */
 
@@ -40,11 +40,8 @@ bool writer_flush_now(struct writer *writer, struct space *space);
 /* True when nothing of its namespaces is dirty, queued or in flight. */
 bool writer_is_drained(struct writer *writer);
 
-/* Before writer_start: was the backend there? */
+/* Before writer_start: did the backend answer? */
 bool writer_is_connected(const struct writer *writer);
-
-/* The bound of low_water.c over what this writer has yet to write. */
-uint64_t writer_bound(struct writer *writer);
 
 /* The counters of a writer, under their names in `stats backends` and in that order. */
 #define WRITER_COUNTERS(X)                                                                                   \

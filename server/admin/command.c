@@ -107,7 +107,7 @@ static enum command_result run_shutdown(struct call *call) {
 static void run_quarantine(struct call *call) {
     char *text = NULL;
     size_t size = 0;
-    const char *error = "SERVER_ERROR out of memory";
+    const char *error = REPLY_NO_MEMORY;
     FILE *file = open_memstream(&text, &size);
     bool good = file && tier_quarantine(call->worker, call->request->argument, file, &error);
     if (file && fclose(file) != 0)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The commands without a key: stats, flush_all, version, verbosity, cache_memlimit, quarantine, shutdown ... */
-#ifndef FOREBAY_SERVER_COMMAND_H
-#define FOREBAY_SERVER_COMMAND_H
+#ifndef FOREBAY_SERVER_ADMIN_COMMAND_H
+#define FOREBAY_SERVER_ADMIN_COMMAND_H
 
 #include "policies/tier.h"
 #include "server/buffer.h"
@@ -15,7 +15,7 @@ enum command_result {
     COMMAND_FEED, /* the connection is to be fed (server/admin/feed.h): place->feed */
 };
 
-/* Where a command stands, and what the caller is to go on with. */
+/* Where a command is on its connection, and what the caller is to go on with. */
 struct command_place {
     bool behind_replies; /* answers to earlier requests of the connection are not sent yet */
     struct feed *feed;

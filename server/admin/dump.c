@@ -8,9 +8,8 @@
 #include "server/protocol/base64.h"
 #include "server/server.h"
 #include <stdlib.h>
-#include <time.h>
 
-enum { KEYS_BYTES = 2 << 20, CLASSES = 64 };
+enum { KEYS_BYTES = 2 << 20 };
 
 struct dump {
     struct feed feed; /* first */
@@ -103,7 +102,7 @@ static const struct feed_kind dump_kind = {.step = dump_step, .free = dump_free}
 
 static bool add_class(struct slice part, uint64_t *spaces) {
     uint32_t class;
-    if (!words_number(part, &class) || class < 1 || class >= CLASSES)
+    if (!words_number(part, &class) || class < 1 || class >= DUMP_CLASSES_MAX)
         return false;
     *spaces |= 1ull << (class - 1);
     return true;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* What is told of entries that nobody asked for by key: lru_crawler metadump and mgdump (as feeds), stats
  * cachedump. A class is a namespace, counted from 1. */
-#ifndef FOREBAY_SERVER_DUMP_H
-#define FOREBAY_SERVER_DUMP_H
+#ifndef FOREBAY_SERVER_ADMIN_DUMP_H
+#define FOREBAY_SERVER_ADMIN_DUMP_H
 
 #include "cache/base/slice.h"
 #include "server/buffer.h"
@@ -10,6 +10,8 @@
 
 struct feed;
 struct server;
+
+enum { DUMP_CLASSES_MAX = 64 }; /* memcached's: the number of a class is below */
 
 enum dump_form {
     DUMP_META,     /* a line of key=... exp=... la=... for each entry; then END */

@@ -30,7 +30,7 @@ struct feeds {
 void feeds_wake(struct feeds *feeds) {
     uint64_t one = 1;
     while (write(feeds->wake, &one, sizeof one) < 0 && errno == EINTR)
-        ;
+        continue;
 }
 
 void feed_free(struct feed *feed) {

@@ -11,8 +11,8 @@
  * Locks: the feeds' lock is taken before a shard's (a dump walks the cache under it) and before a log's
  * (server/admin/watch.h), never after one.
  */
-#ifndef FOREBAY_SERVER_FEED_H
-#define FOREBAY_SERVER_FEED_H
+#ifndef FOREBAY_SERVER_ADMIN_FEED_H
+#define FOREBAY_SERVER_ADMIN_FEED_H
 
 #include "server/buffer.h"
 #include <stdint.h>

@@ -73,8 +73,7 @@ static void log_request(struct observer *observer, int fd, const struct request 
     struct watch *watch = observer->server->watch;
     struct watch_item item = {request->key, space_number(request->space), observed->size, fd};
     bool found = observed->found;
-    if (command_is_lookup(request->command) &&
-        outcome->status == OUTCOME_HIT) { /* it may come from a backend */
+    if (command_is_lookup(request->command) && outcome->status == OUTCOME_HIT) { /* perhaps a backend's */
         found = true;
         item.size = outcome->view.value.size;
     }

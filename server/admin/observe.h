@@ -3,8 +3,8 @@
  * What is noted of requests on a key when somebody asks for it: stats detail, and the log of watchers. A turn
  * in which nobody does (observe_turn returns false) calls nothing more of this.
  */
-#ifndef FOREBAY_SERVER_OBSERVE_H
-#define FOREBAY_SERVER_OBSERVE_H
+#ifndef FOREBAY_SERVER_ADMIN_OBSERVE_H
+#define FOREBAY_SERVER_ADMIN_OBSERVE_H
 
 #include "policies/request.h"
 

@@ -20,7 +20,6 @@
 #include "server/worker/worker_stats.h"
 #include <ev.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 struct report {
@@ -341,7 +340,6 @@ static void report_quarantine(struct report *report, struct server *server) {
 
 static void reset(struct server *server) {
     tier_reset_stats(server->tier);
-    cache_reset_stats(tier_cache(server->tier));
     for (unsigned i = 0; i < server->worker_count; i++)
         worker_reset_stats(server->workers[i]);
     stats_detail_reset(server->detail);
@@ -372,7 +370,6 @@ static void run_detail(struct server *server, struct slice what, struct buffer *
 }
 
 static void run_cachedump(struct server *server, const struct words *words, struct buffer *out) {
-    enum { SLAB_CLASSES = 64 };
     uint32_t class, limit;
     if (!server->settings->allow_dump)
         answer(out, "CLIENT_ERROR stats cachedump not allowed");
@@ -380,7 +377,7 @@ static void run_cachedump(struct server *server, const struct words *words, stru
         answer(out, "CLIENT_ERROR bad command line");
     else if (!words_number(words->word[1], &class) || !words_number(words->word[2], &limit))
         answer(out, "CLIENT_ERROR bad command line format");
-    else if (class >= SLAB_CLASSES)
+    else if (class >= DUMP_CLASSES_MAX)
         answer(out, "CLIENT_ERROR Illegal slab id");
     else
         dump_keys(server, class, limit, out);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* The command `stats` in all its forms. */
-#ifndef FOREBAY_SERVER_STATS_H
-#define FOREBAY_SERVER_STATS_H
+#ifndef FOREBAY_SERVER_ADMIN_STATS_H
+#define FOREBAY_SERVER_ADMIN_STATS_H
 
-#include "policies/request.h"
+#include "cache/base/slice.h"
 #include "server/buffer.h"
 #include "server/server.h"
 

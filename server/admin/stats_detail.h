@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * `stats detail`: counters per prefix, that is what stands before the delimiter (-D, ":") of a key. Counted as memcached
- * does: get, gets, gat and gats with their hits, the classic storage commands, delete; no meta commands.
+ * `stats detail`: counters per prefix, that is, what comes before the delimiter (-D, ":") in a key. Counted as
+ * memcached does: get, gets, gat and gats with their hits, the classic storage commands, delete; no meta commands.
  *
- * Any thread may call any of these but stats_detail_free.
+ * Any thread may call any of these except stats_detail_free.
  */
-#ifndef FOREBAY_SERVER_STATS_DETAIL_H
-#define FOREBAY_SERVER_STATS_DETAIL_H
+#ifndef FOREBAY_SERVER_ADMIN_STATS_DETAIL_H
+#define FOREBAY_SERVER_ADMIN_STATS_DETAIL_H
 
 #include "policies/request.h"
 #include "server/buffer.h"

@@ -11,8 +11,8 @@
  * While nobody watches a kind of event nothing is done for it: callers ask watch_wants first, once a turn. A
  * key's class is its namespace, counted from 1.
  */
-#ifndef FOREBAY_SERVER_WATCH_H
-#define FOREBAY_SERVER_WATCH_H
+#ifndef FOREBAY_SERVER_ADMIN_WATCH_H
+#define FOREBAY_SERVER_ADMIN_WATCH_H
 
 #include "cache/cache.h"
 
@@ -68,7 +68,7 @@ void watch_delete(struct watch *watch, const struct watch_item *item, const char
 /* reason: NULL for a new connection, else why it is closed. The socket is still open. */
 void watch_connection(struct watch *watch, int fd, const char *reason);
 
-/* A key as memcached's logs show it: all but letters, digits and -._~ is written as %XX. Ends with a 0. */
+/* A key as memcached's logs show it: everything except letters, digits and -._~ is written as %XX. Ends with a 0. */
 enum { WATCH_KEY_TEXT = 3 * ENTRY_KEY_MAX + 1 };
 void watch_write_key(char *out, struct slice key);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The words of a command's argument, and what memcached takes for numbers and for abbreviations in them. Pure. */
-#ifndef FOREBAY_SERVER_WORDS_H
-#define FOREBAY_SERVER_WORDS_H
+#ifndef FOREBAY_SERVER_ADMIN_WORDS_H
+#define FOREBAY_SERVER_ADMIN_WORDS_H
 
 #include "cache/base/slice.h"
 #include <stdint.h>

@@ -3,8 +3,8 @@
  * Addresses to listen on, written as for memcached's -l: "127.0.0.1", "localhost:11212", "[::1]:11211", "::1",
  * "*" or "*:11211" for all interfaces; and "unix:/path" for a Unix socket.
  */
-#ifndef FOREBAY_SERVER_ADDRESS_H
-#define FOREBAY_SERVER_ADDRESS_H
+#ifndef FOREBAY_SERVER_CONFIG_ADDRESS_H
+#define FOREBAY_SERVER_CONFIG_ADDRESS_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -3,13 +3,14 @@
 #include "policies/policy.h"
 #include "server/config/address.h"
 #include "server/config/internal.h"
+#include <assert.h>
 #include <ctype.h>
 #include <stdio.h>
 #include <strings.h>
 
 enum { NAME_LONGEST = 63, URI_SHOWN = 300, LIST_SHOWN = 200 };
 
-/* ---- listen ----------------------------------------------------------------------------------------- */
+/* ---- listen ---- */
 
 static bool same_address(const struct listen_address *a, const struct listen_address *b) {
     return a->is_unix == b->is_unix && strcmp(a->host, b->host) == 0 && (a->port == b->port && a->port != 0);
@@ -25,7 +26,7 @@ static bool check_address(struct config_loading *loading, const struct config_se
     for (size_t i = 0; i < index; i++)
         if (strcmp(root->values[i].name, "listen") == 0 &&
             address_parse(root->values[i].text, &other, why, sizeof why) && same_address(&address, &other))
-            return config_fail(&loading->report, value->line, "listen: \"%s\" is there twice; remove one",
+            return config_fail(&loading->report, value->line, "listen: \"%s\" is given twice; remove one",
                                value->text);
     return true;
 }
@@ -38,9 +39,9 @@ bool config_check_listen(struct config_loading *loading) {
     return true;
 }
 
-/* ---- Backends --------------------------------------------------------------------------------------- */
+/* ---- Backends ---- */
 
-/* Names stand in `stats` lines, in commands, and become tables. */
+/* Names appear in `stats` lines and in commands, and become tables. */
 static bool is_name(const char *text) {
     size_t length = strlen(text);
     if (length == 0 || length > NAME_LONGEST || (!isalpha((unsigned char)*text) && *text != '_'))
@@ -130,7 +131,7 @@ bool config_check_backends(struct config_loading *loading) {
     return true;
 }
 
-/* ---- Namespaces ------------------------------------------------------------------------------------- */
+/* ---- Namespaces ---- */
 
 static bool check_prefix(struct config_loading *loading, const struct space_draft *draft) {
     const char *prefix = draft->options.prefix;
@@ -201,9 +202,11 @@ static bool find_backend(struct config_loading *loading, struct space_draft *dra
 }
 
 /* Whether a setting of all namespaces lacks what it needs; if so, what that is. */
-static bool lacks_need(const struct space_draft *draft, unsigned need, char *ret_remedy, size_t size) {
+static bool lacks_need(const struct space_draft *draft, enum space_need need, char *ret_remedy, size_t size) {
     char names[LIST_SHOWN];
     switch (need) {
+    case SPACE_NEEDS_NOTHING:
+        return false;
     case SPACE_NEEDS_BACKEND:
         snprintf(ret_remedy, size, "a policy with a backend");
         return draft->options.backend < 0;
@@ -211,9 +214,9 @@ static bool lacks_need(const struct space_draft *draft, unsigned need, char *ret
         policy_list(policy_holds_back, "\"", names, sizeof names);
         snprintf(ret_remedy, size, "policy = %s", names);
         return !draft->options.policy->holds_back;
-    default:
-        return false;
     }
+    assert(!"a table names another need");
+    return false;
 }
 
 /* The same of a setting that only some kind of backend has. */
@@ -327,12 +330,29 @@ static bool check_quotas(struct config_loading *loading) {
     return true;
 }
 
+static bool has_default(const struct config_loading *loading) {
+    for (size_t i = 0; i < loading->space_count; i++)
+        if (!*loading->spaces[i].options.prefix)
+            return true;
+    return false;
+}
+
+/* Without a namespace of all other keys one is added, under a name of its own. */
+static bool check_default(struct config_loading *loading) {
+    for (size_t i = 0; i < loading->space_count && !has_default(loading); i++) {
+        const struct space_draft *draft = &loading->spaces[i];
+        if (strcasecmp(draft->options.name, SPACE_DEFAULT_NAME) == 0)
+            return config_fail(
+                &loading->report, draft->section->line,
+                "namespace \"%s\": the namespace of all other keys has this name: choose another, or write prefix = \"\"",
+                draft->options.name);
+    }
+    return true;
+}
+
 /* The tier adds a default namespace when there is none: it needs a place too. */
 static bool check_count(struct config_loading *loading) {
-    bool has_default = false;
-    for (size_t i = 0; i < loading->space_count; i++)
-        has_default |= !*loading->spaces[i].options.prefix;
-    size_t most = (size_t)CACHE_SPACES_MAX - !has_default;
+    size_t most = (size_t)CACHE_SPACES_MAX - !has_default(loading);
     return loading->space_count <= most ||
            config_fail(&loading->report, loading->spaces[most].section->line,
                        "at most %zu namespaces: merge some, or start a second server", most);
@@ -352,5 +372,5 @@ bool config_check_spaces(struct config_loading *loading) {
     for (size_t i = 0; i < loading->space_count; i++)
         if (!check_space(loading, i))
             return false;
-    return check_quotas(loading) && check_count(loading);
+    return check_default(loading) && check_quotas(loading) && check_count(loading);
 }

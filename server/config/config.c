@@ -3,6 +3,7 @@
  * From a document to settings: each section is read into a draft, the drafts are checked, and what is left of
  * them is handed to the tier.
  */
+#include "server/config/config.h"
 #include "policies/policy.h"
 #include "server/config/internal.h"
 #include <stdio.h>
@@ -17,7 +18,7 @@ struct config {
     struct arena memory; /* what only kinds of backends have */
 };
 
-/* ---- Reading ---------------------------------------------------------------------------------------- */
+/* ---- Reading ---- */
 
 /* What only this kind has: its defaults, to be read over. NULL when there is no kind. */
 static bool make_specific(struct config_loading *loading, const struct backend_type *type,
@@ -52,6 +53,9 @@ static bool read_backend(struct config_loading *loading, const struct config_sec
     struct backend_draft *draft = &loading->backends[loading->backend_count++];
     const struct config_value *uri = config_find(section, "uri");
     struct backend_specific *specific;
+    setting_set_defaults(tier_backend_settings, draft);
+    draft->options.store.timeout_ms =
+        0; /* not given: a namespace may give it, or its default is taken in the end */
     draft->section = section;
     draft->type = uri ? backend_find(uri->text) : NULL;
     if (!make_specific(loading, draft->type, section, &specific))
@@ -98,14 +102,17 @@ static bool read_sections(struct config_loading *loading) {
         case SECTION_NAMESPACE:
             good = read_namespace(loading, section);
             break;
-        default:
+        case SECTION_ROOT:
             good = read_section(loading, section, loading->settings, NULL);
+            break;
+        case SECTION_KINDS:
+            break;
         }
     }
     return good;
 }
 
-/* ---- Handing over ----------------------------------------------------------------------------------- */
+/* ---- Handing over ---- */
 
 static bool take_listen(struct config *config, struct config_loading *loading) {
     const struct config_section *root = &loading->document->sections[0];
@@ -145,7 +152,7 @@ static bool take_drafts(struct config *config, struct config_loading *loading) {
     return true;
 }
 
-/* ---- The whole -------------------------------------------------------------------------------------- */
+/* ---- The whole ---- */
 
 static bool read_config(struct config *config, struct config_loading *loading) {
     size_t sections = loading->document->count;

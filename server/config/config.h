@@ -4,8 +4,8 @@
  *
  * Every error names file and line, the thing, and what to do about it.
  */
-#ifndef FOREBAY_SERVER_CONFIG_H
-#define FOREBAY_SERVER_CONFIG_H
+#ifndef FOREBAY_SERVER_CONFIG_CONFIG_H
+#define FOREBAY_SERVER_CONFIG_CONFIG_H
 
 #include "server/config/settings.h"
 

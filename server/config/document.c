@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * libconfuse parses; its callbacks note each value with its line. It hands its callbacks nothing but the
- * section, so the way to our own state is the first entry of every option table (the carrier): its simple_value,
+ * section, so the path to our own state is the first entry of every option table (the carrier): its simple_value,
  * which libconfuse copies along and never looks at, because a file cannot set an option of that name.
  *
  * What libconfuse would let pass is refused here: options given twice, and braces, strings or comments that
@@ -11,7 +11,7 @@
 #include "server/config/scan.h"
 #include <confuse.h>
 #include <errno.h>
-#include <stdint.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -51,7 +51,7 @@ static struct reader *reader_of(const cfg_t *section) {
     return (struct reader *)section->opts[0].simple_value.ptr;
 }
 
-/* ---- Messages --------------------------------------------------------------------------------------- */
+/* ---- Messages ---- */
 
 /* Levenshtein's distance of two short words. */
 static unsigned distance(const char *a, const char *b) {
@@ -137,7 +137,7 @@ static void on_error(cfg_t *section, const char *format, va_list arguments) {
         config_fail(reader->report, section->line, "%s", message);
 }
 
-/* ---- Callbacks of libconfuse ------------------------------------------------------------------------ */
+/* ---- Callbacks of libconfuse ---- */
 
 static int refuse_carrier(cfg_t *section, cfg_opt_t *option, const char *text, void *result) {
     (void)option;
@@ -199,7 +199,7 @@ static int take_value(cfg_t *section, cfg_opt_t *option, const char *text, void 
     return 1;
 }
 
-/* ---- Option tables ---------------------------------------------------------------------------------- */
+/* ---- Option tables ---- */
 
 static void ignore_value(void *value) {
     (void)value;
@@ -236,7 +236,7 @@ static void fill_tables(struct reader *reader) {
     root[count] = end;
 }
 
-/* ---- From libconfuse's tree to the document --------------------------------------------------------- */
+/* ---- From libconfuse's tree to the document ---- */
 
 static int line_of(const struct config_scan *scan, const char *kind, size_t number) {
     for (size_t i = 0; i < scan->section_count; i++)
@@ -294,7 +294,7 @@ static bool parse(struct reader *reader, char *text, const struct config_scan *s
     return good;
 }
 
-/* ---- The file --------------------------------------------------------------------------------------- */
+/* ---- The file ---- */
 
 static char *read_file(struct reader *reader, size_t *ret_size) {
     FILE *file = fopen(reader->report->path, "re");

@@ -56,10 +56,10 @@ struct config_document *config_document_read(const struct config_grammar *gramma
                                              struct config_report *report);
 void config_document_free(struct config_document *document);
 
-/* The value of a setting, or NULL when it is not there. */
+/* The value of a setting, or NULL when it is not given. */
 const struct config_value *config_find(const struct config_section *section, const char *name);
 
-/* The line of a setting if it is there, else the one where its section opens. */
+/* The line of a setting if it is given, else the one where its section opens. */
 int config_line(const struct config_section *section, const char *name);
 
 #endif

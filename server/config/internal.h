@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The way of a setting from the file to the tier:
+ * The path of a setting from the file to the tier:
  *
  *     scan.c, document.c  the text becomes sections of names, texts and lines
  *     tables.c            which settings a section may have: ours, the tier's, those of each kind of backend

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Numbers, sizes and durations as people write them in options and configuration files. Pure. False: not one,
  * or it does not fit; *ret_value is then untouched. */
-#ifndef FOREBAY_SERVER_MEASURE_H
-#define FOREBAY_SERVER_MEASURE_H
+#ifndef FOREBAY_SERVER_CONFIG_MEASURE_H
+#define FOREBAY_SERVER_CONFIG_MEASURE_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -33,7 +33,7 @@ struct option_kind {
 #define IN_SETTINGS(member) offsetof(struct settings, member)
 #define IN_OPTIONS(member)  offsetof(struct options, member)
 
-/* ---- Reading arguments ------------------------------------------------------------------------------ */
+/* ---- Reading arguments ---- */
 
 static bool number_in_range(struct reading *reading, const struct option_kind *kind, const char *argument,
                             uint64_t *ret_number) {
@@ -277,7 +277,7 @@ static bool take_extended(struct reading *reading, const struct option_kind *kin
     return each_part(reading, argument, ",", add_extended);
 }
 
-/* ---- The table -------------------------------------------------------------------------------------- */
+/* ---- The table ---- */
 
 static const struct option_kind kinds[] = {
     {'p', "port", required_argument, take_port, 0, 65535, 0, 0},
@@ -368,7 +368,7 @@ static bool read_words(struct reading *reading, int argc, char *const *argv) {
     struct option longs[KINDS + 1] = {{0}};
     fill_tables(letters, longs);
     opterr = 0;
-    optind = 0; /* GNU: begin anew */
+    optind = 0; /* GNU: start over */
     int found;
     while ((found = getopt_long(argc, argv, letters, longs, NULL)) != -1) {
         const struct option_kind *kind = found == '?' || found == ':' ? NULL : find_kind(found);

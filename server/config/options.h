@@ -6,8 +6,8 @@
  * memcached checks it, ignored, and named in a notice. One that asks for something that is not there (UDP,
  * TLS, SASL, the binary protocol) is refused with the reason.
  */
-#ifndef FOREBAY_SERVER_OPTIONS_H
-#define FOREBAY_SERVER_OPTIONS_H
+#ifndef FOREBAY_SERVER_CONFIG_OPTIONS_H
+#define FOREBAY_SERVER_CONFIG_OPTIONS_H
 
 #include "server/buffer.h"
 #include "server/config/settings.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The -o list. */
-#ifndef FOREBAY_SERVER_OPTIONS_EXTENDED_H
-#define FOREBAY_SERVER_OPTIONS_EXTENDED_H
+#ifndef FOREBAY_SERVER_CONFIG_OPTIONS_EXTENDED_H
+#define FOREBAY_SERVER_CONFIG_OPTIONS_EXTENDED_H
 
 #include "server/buffer.h"
 #include "server/config/settings.h"

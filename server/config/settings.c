@@ -24,7 +24,7 @@ const struct setting root_settings[] = {
     {0},
 };
 
-/* Written out: what only the command line can change. */
+/* What only the command line can change has no row in root_settings: its defaults are here. */
 void settings_defaults(struct settings *ret_settings) {
     *ret_settings = (struct settings){
         .requests_per_event = 20,

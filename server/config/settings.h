@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The settings, as they are before anybody says otherwise, and what has to hold between them in the end. */
-#ifndef FOREBAY_SERVER_SETTINGS_H
-#define FOREBAY_SERVER_SETTINGS_H
+#ifndef FOREBAY_SERVER_CONFIG_SETTINGS_H
+#define FOREBAY_SERVER_CONFIG_SETTINGS_H
 
 #include "policies/tier.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Which settings there are: tables that stand beside the structs that they fill, put together. */
+/* Which settings there are: the tables beside the structs that they fill, put together. */
 #include "server/config/internal.h"
 #include <assert.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Base64 (RFC 4648, with padding) for the keys of meta commands with the flag b. */
-#ifndef FOREBAY_SERVER_BASE64_H
-#define FOREBAY_SERVER_BASE64_H
+#ifndef FOREBAY_SERVER_PROTOCOL_BASE64_H
+#define FOREBAY_SERVER_PROTOCOL_BASE64_H
 
 #include "cache/base/slice.h"
 

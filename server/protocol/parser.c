@@ -9,8 +9,8 @@
  *
  * Invariants
  *
- *   pieces    Nothing behind bytes + size is looked at, and nothing is remembered but swallow, run and
- *             started: so the pieces in which a request arrives do not matter.
+ *   pieces    Nothing behind bytes + size is looked at, and nothing is remembered except what
+ *             struct parser holds: so the pieces in which a request arrives do not matter.
  *   lines     A line is judged whole before anything of it is handed out. A get with one bad key among a
  *             hundred good ones yields an error and no key.
  *   numbers   They are read as memcached reads them, in two ways (policies/number.h): the words of most
@@ -39,7 +39,6 @@ static const char BAD_CHUNK[] = "CLIENT_ERROR bad data chunk";
 static const char BAD_EXPTIME[] = "CLIENT_ERROR invalid exptime argument";
 static const char BAD_DELTA[] = "CLIENT_ERROR invalid numeric delta argument";
 static const char LONG_OPAQUE[] = "CLIENT_ERROR opaque token too long";
-static const char TOO_LARGE[] = "SERVER_ERROR object too large for cache";
 
 /* A line of which the end is known, cut into words at blanks. */
 struct line {
@@ -182,7 +181,7 @@ static inline enum parse_status take_data(struct parse_call *call, const char *n
     if (__builtin_expect(
             request_item_size(request->key.size, request->flags, length) > call->parser->item_max, 0)) {
         if (!command_row(request->command)->overwrites)
-            return refuse_data(call, next, length, TOO_LARGE);
+            return refuse_data(call, next, length, REPLY_TOO_LARGE);
         request->too_large = true;
         return skip_data(call, next, length);
     }
@@ -684,7 +683,7 @@ static enum parse_status parse_any(struct parse_call *call) {
     return parse_line(call, &line);
 }
 
-/* Skips what is there of a refused data block. */
+/* Skips what has come of a refused data block. */
 static void swallow(struct parse_call *call) {
     size_t there = (size_t)(call->end - call->bytes);
     size_t skip = call->parser->swallow < there ? (size_t)call->parser->swallow : there;

@@ -3,12 +3,12 @@
  * Bytes to requests: memcached's text protocol, classic and meta (the reference is doc/protocol.txt of
  * memcached 1.6.45 and its observed behaviour). Pure: no socket, no allocation, no clock.
  *
- * The slices of a request point into the bytes given, but for base64 keys, which are decoded into the
+ * The slices of a request point into the bytes given, except base64 keys, which are decoded into the
  * caller's key_buffer. struct parser is a plain value: copy it to remember a position, assign it back to
  * parse the same request again.
  */
-#ifndef FOREBAY_SERVER_PARSER_H
-#define FOREBAY_SERVER_PARSER_H
+#ifndef FOREBAY_SERVER_PROTOCOL_PARSER_H
+#define FOREBAY_SERVER_PROTOCOL_PARSER_H
 
 #include "policies/request.h"
 
@@ -50,9 +50,9 @@ void parser_init(struct parser *parser, size_t item_max);
 /* Takes one request from the front of bytes.
  *
  *     PARSE_OK    *ret_consumed bytes are used up: of a line of many keys, up to the end of this key; of a
- *                 refused data block, what is there of it (swallow is the rest).
+ *                 refused data block, what has come of it (swallow is the rest).
  *     PARSE_MORE  *ret_consumed may be > 0 (swallowed), and *ret_wanted is how many bytes beyond those must
- *                 be there before another call is worthwhile, as far as is known.
+ *                 have come before another call is worthwhile, as far as is known.
  *
  * key_buffer takes a decoded base64 key and must live as long as the request. Of *ret_request only those
  * fields are written that the command uses (see struct request). Whatever the pieces in which bytes arrive,

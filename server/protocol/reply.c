@@ -347,7 +347,7 @@ static char *write_meta(char *out, const struct request *request, const struct o
 
 /* ---- All ---- */
 
-/* The two that nobody has to be asked for. */
+/* The two whose answer is in the request itself. */
 static char *write_without_key(char *out, const struct request *request) {
     if (request->command == COMMAND_META_NOOP)
         return WRITE(out, "MN\r\n");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Outcomes to bytes, as memcached would say it. Pure: writes into a buffer of the caller. */
-#ifndef FOREBAY_SERVER_REPLY_H
-#define FOREBAY_SERVER_REPLY_H
+#ifndef FOREBAY_SERVER_PROTOCOL_REPLY_H
+#define FOREBAY_SERVER_PROTOCOL_REPLY_H
 
 #include "policies/request.h"
 

@@ -5,7 +5,6 @@
  */
 #include "server/worker/auth.h"
 #include <errno.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -127,6 +127,28 @@ void connection_set_ready(struct connection *connection) {
     worker->ready_tail = &connection->next_ready;
 }
 
+static void enter_list(struct connection *connection) {
+    struct worker *worker = connection->worker;
+    pthread_mutex_lock(&worker->list_lock);
+    connection->next = worker->connections;
+    if (connection->next)
+        connection->next->previous = connection;
+    worker->connections = connection;
+    pthread_mutex_unlock(&worker->list_lock);
+}
+
+static void leave_list(struct connection *connection) {
+    struct worker *worker = connection->worker;
+    pthread_mutex_lock(&worker->list_lock);
+    if (connection->previous)
+        connection->previous->next = connection->next;
+    else
+        worker->connections = connection->next;
+    if (connection->next)
+        connection->next->previous = connection->previous;
+    pthread_mutex_unlock(&worker->list_lock);
+}
+
 struct connection *connection_open(struct worker *worker, int fd) {
     struct connection *connection = calloc(1, sizeof *connection);
     if (!connection)
@@ -149,12 +171,7 @@ struct connection *connection_open(struct worker *worker, int fd) {
         free(connection);
         return NULL;
     }
-    pthread_mutex_lock(&worker->list_lock);
-    connection->next = worker->connections;
-    if (connection->next)
-        connection->next->previous = connection;
-    worker->connections = connection;
-    pthread_mutex_unlock(&worker->list_lock);
+    enter_list(connection);
     observe_connection(worker->server, fd, NULL);
     return connection;
 }
@@ -178,14 +195,7 @@ void connection_close(struct connection *connection) {
         feeds_abandon(worker->server->feeds, connection->feed);
     observe_connection(worker->server, connection->fd, reasons[connection->closed_by]);
     close(connection->fd); /* epoll forgets it with that */
-    pthread_mutex_lock(&worker->list_lock);
-    if (connection->previous)
-        connection->previous->next = connection->next;
-    else
-        worker->connections = connection->next;
-    if (connection->next)
-        connection->next->previous = connection->previous;
-    pthread_mutex_unlock(&worker->list_lock);
+    leave_list(connection);
     atomic_fetch_sub_explicit(&worker->server->connections, 1, memory_order_relaxed);
     connection_drop_pending(connection);
     tier_ticket_destroy(connection->ticket);
@@ -247,7 +257,7 @@ static size_t read_size(const struct connection *connection) {
 static bool received(struct connection *connection, ssize_t got, size_t asked) {
     connection->readable = got > 0 && ((size_t)got == asked || connection->hung_up);
     if (got > 0) {
-        worker_count(&connection->worker->bytes_read, (uint64_t)got);
+        count_add(&connection->worker->bytes_read, (uint64_t)got);
         return true;
     }
     if (got < 0 && errno == EINTR)
@@ -268,7 +278,7 @@ static bool read_shared(struct connection *connection) {
         return false;
     worker->input_used += (size_t)got;
     if (got == CONNECTION_READ)
-        worker_count(&worker->yields, 1);
+        count(&worker->yields);
     set_region(connection, at, (size_t)got, false);
     return true;
 }
@@ -289,8 +299,7 @@ static bool read_own(struct connection *connection) {
 }
 
 bool connection_read(struct connection *connection) {
-    bool kept_whole =
-        connection->resumed; /* requests are waiting in the own buffer: the socket comes later */
+    bool kept_whole = connection->resumed; /* requests wait in the own buffer: the socket comes later */
     connection->resumed = false;
     if (!connection->own)
         return !kept_whole && read_shared(connection);
@@ -364,7 +373,7 @@ static ssize_t send_pieces(struct connection *connection, const char *base, cons
         sent = sendmsg(connection->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
     }
     if (sent >= 0) {
-        worker_count(&connection->worker->bytes_written, (uint64_t)sent);
+        count_add(&connection->worker->bytes_written, (uint64_t)sent);
         return sent;
     }
     return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? 0 : -1;

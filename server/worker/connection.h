@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One client's bytes in and out. All of it belongs to the worker's thread, but for the members marked
+ * One client's bytes in and out. All of it belongs to the worker's thread, except the members marked
  * otherwise. The states and who changes them: connection.c.
  */
-#ifndef FOREBAY_SERVER_CONNECTION_H
-#define FOREBAY_SERVER_CONNECTION_H
+#ifndef FOREBAY_SERVER_WORKER_CONNECTION_H
+#define FOREBAY_SERVER_WORKER_CONNECTION_H
 
 #include "server/protocol/parser.h"
 #include <stdatomic.h>
@@ -45,7 +45,7 @@ struct connection {
     struct connection *previous, *next; /* all of the worker, under worker->list_lock */
     struct connection *next_ready;
     struct connection *next_held; /* of worker->undated or worker->held */
-    /* Its replies may go when so much of the journal is on the disk. 0: this part of the turn is still going
+    /* Its replies may go when the journal is on the disk up to here. 0: this part of the turn is still going
      * on; UINT64_MAX: it could not be written yet. */
     uint64_t held_position;
     struct tier_ticket *ticket;
@@ -72,7 +72,7 @@ struct connection {
     bool authenticated;
     enum close_reason closed_by;
     /* Written by the worker, read by any thread for `stats conns`. */
-    _Atomic bool awaits_value; /* a command line is there, its data block not yet */
+    _Atomic bool awaits_value; /* a command line has come, its data block not yet */
     _Atomic bool parked;       /* its ticket is with the tier: nothing is parsed, it is not closed */
     _Atomic enum connection_state state;
     _Atomic uint32_t last_active; /* Unix seconds */

@@ -6,6 +6,7 @@
 #ifndef FOREBAY_SERVER_WORKER_INTERNAL_H
 #define FOREBAY_SERVER_WORKER_INTERNAL_H
 
+#include "cache/base/counter.h"
 #include "policies/tier.h"
 #include "server/admin/feed.h"
 #include "server/admin/observe.h"
@@ -81,14 +82,9 @@ struct worker {
     atomic_bool stop_asked;
     atomic_bool feed_is_over; /* of one of its connections or more */
 
-    worker_counter bytes_read, bytes_written, turns, requests, yields, turn_us[WORKER_TURN_BUCKETS];
-    worker_counter replies_refused; /* for want of room: response_obj_oom */
-    worker_counter idle_kicks, auth_commands, auth_errors;
+    counter bytes_read, bytes_written, turns, requests, yields, turn_us[WORKER_TURN_BUCKETS];
+    counter replies_refused; /* for want of room: response_obj_oom */
+    counter idle_kicks, auth_commands, auth_errors;
 };
-
-static inline void worker_count(worker_counter *counter, uint64_t more) {
-    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + more,
-                          memory_order_relaxed);
-}
 
 #endif

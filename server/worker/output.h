@@ -6,8 +6,8 @@
  *
  * Where there is no memory the connection concerned is broken: it is closed without the reply.
  */
-#ifndef FOREBAY_SERVER_OUTPUT_H
-#define FOREBAY_SERVER_OUTPUT_H
+#ifndef FOREBAY_SERVER_WORKER_OUTPUT_H
+#define FOREBAY_SERVER_WORKER_OUTPUT_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -118,7 +118,7 @@ static bool is_in_run(const struct request *request) {
     return command_row(request->command)->comes_in_runs;
 }
 
-/* -o read_buf_mem_limit: replies that are not sent yet may take so much of memory, and each counts REPLY_COST
+/* -o read_buf_mem_limit: replies that are not sent yet may take this much memory, and each counts REPLY_COST
  * beside its bytes, as with memcached. Where they would take more, a get line is answered by an error alone;
  * other requests cannot be told apart by their answers, so the connection is closed without any. */
 static bool has_room_for_reply(struct worker *worker, size_t i) {
@@ -134,7 +134,7 @@ static bool has_room_for_reply(struct worker *worker, size_t i) {
     }
     if (++worker->replies * REPLY_COST + output->size <= share)
         return true;
-    worker_count(&worker->replies_refused, 1);
+    count(&worker->replies_refused);
     if (!is_in_run(&slot->request) || !output_cut(output, &worker->line_output)) {
         connection_set_state(connection, CONNECTION_BROKEN);
         return false;
@@ -195,14 +195,14 @@ static void execute_sync(struct worker *worker, size_t i) {
 static void authenticate(struct worker *worker, struct connection *connection,
                          const struct request *request) {
     struct auth *auth = atomic_load_explicit(&worker->server->auth, memory_order_acquire);
-    worker_count(&worker->auth_commands, 1);
+    count(&worker->auth_commands);
     if (request->command != COMMAND_SET) {
-        worker_count(&worker->auth_errors, 1);
+        count(&worker->auth_errors);
         answer_line(worker, connection, "CLIENT_ERROR unauthenticated");
         return;
     }
     if (request->too_large || (auth && !auth_check(auth, request->value))) {
-        worker_count(&worker->auth_errors, 1);
+        count(&worker->auth_errors);
         answer_line(worker, connection,
                     request->too_large ? "CLIENT_ERROR auth token too long"
                                        : "CLIENT_ERROR authentication failure");
@@ -237,27 +237,10 @@ void turn_end_feed(struct connection *connection, bool broken) {
     connection_set_ready(connection);
 }
 
-static void execute_command(struct worker *worker, size_t i) {
+/* A command that is not about the connection itself: command.c answers it. */
+static void run_command(struct worker *worker, size_t i) {
     struct connection *connection = worker->slots[i].connection;
     const struct request *request = &worker->slots[i].request;
-    switch (request->command) {
-    case COMMAND_META_NOOP:
-        output_append(&worker->output, connection, "MN\r\n", 4);
-        return;
-    case COMMAND_BAD:
-        if (!request->noreply)
-            answer_line(worker, connection, request->error);
-        return;
-    case COMMAND_QUIT:
-        connection->closed_by = CLOSED_BY_CLIENT;
-        connection_set_state(connection, CONNECTION_CLOSING);
-        return;
-    case COMMAND_SYNC:
-        execute_sync(worker, i);
-        return;
-    default:
-        break;
-    }
     struct command_place place = {.behind_replies = worker->output.owner == connection || connection->held};
     worker->text.size = 0;
     atomic_store_explicit(&worker->commanding, connection, memory_order_relaxed);
@@ -277,6 +260,26 @@ static void execute_command(struct worker *worker, size_t i) {
     else
         output_append(&worker->output, connection, worker->text.data, worker->text.size);
     worker->text.failed = false;
+}
+
+static void execute_command(struct worker *worker, size_t i) {
+    struct connection *connection = worker->slots[i].connection;
+    const struct request *request = &worker->slots[i].request;
+    switch (request->command) {
+    case COMMAND_META_NOOP:
+    case COMMAND_BAD:
+        write_reply(worker, connection, request, &(struct outcome){0}); /* which they do not need */
+        return;
+    case COMMAND_QUIT:
+        connection->closed_by = CLOSED_BY_CLIENT;
+        connection_set_state(connection, CONNECTION_CLOSING);
+        return;
+    case COMMAND_SYNC:
+        execute_sync(worker, i);
+        return;
+    default:
+        run_command(worker, i);
+    }
 }
 
 /* Lets those go on whose replies may be sent now. */
@@ -310,7 +313,7 @@ static void date_held(struct worker *worker, uint64_t position) {
 }
 
 /* The stages "journal" and "send". When the journal cannot be written, changes of this turn are not safe from
- * a kill -9, and their replies would promise that they are: the connections are closed without any, but for
+ * a kill -9, and their replies would promise that they are: the connections are closed without any, except
  * those whose replies are held. */
 static void journal_and_send(struct worker *worker) {
     uint64_t position;
@@ -323,7 +326,7 @@ static void journal_and_send(struct worker *worker) {
 }
 
 /* Ends one part of the turn and begins the next. */
-static void flush_output(struct worker *worker) {
+static void send_output(struct worker *worker) {
     journal_and_send(worker);
     tier_turn_begin(worker->tier, &worker->now);
 }
@@ -374,9 +377,9 @@ static void execute_batch(struct worker *worker) {
         }
         execute_slot(worker, i);
         if (worker->output.size > TURN_OUTPUT)
-            flush_output(worker);
+            send_output(worker);
     }
-    worker_count(&worker->requests, worker->slot_count);
+    count_add(&worker->requests, worker->slot_count);
     worker->slot_count = 0;
 }
 
@@ -468,7 +471,7 @@ static void parse_region(struct worker *worker, struct connection *connection) {
         return;
     connection->resumed = yields;
     if (yields)
-        worker_count(&worker->yields, 1);
+        count(&worker->yields);
 }
 
 static void serve(struct worker *worker, struct connection *connection) {
@@ -530,8 +533,8 @@ static void settle(struct connection *connection) {
 static void note_duration(struct worker *worker) {
     uint64_t now_us = cache_time_now().us, us = now_us > worker->now.us ? now_us - worker->now.us : 0;
     unsigned bucket = us <= 1 ? 0 : 64 - (unsigned)__builtin_clzll(us - 1);
-    worker_count(&worker->turn_us[bucket < WORKER_TURN_BUCKETS ? bucket : WORKER_TURN_BUCKETS - 1], 1);
-    worker_count(&worker->turns, 1);
+    count(&worker->turn_us[bucket < WORKER_TURN_BUCKETS ? bucket : WORKER_TURN_BUCKETS - 1]);
+    count(&worker->turns);
 }
 
 void turn_run(struct worker *worker) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A worker's turn: all that is ready is read, parsed, executed, written to the journal and answered. */
-#ifndef FOREBAY_SERVER_TURN_H
-#define FOREBAY_SERVER_TURN_H
+#ifndef FOREBAY_SERVER_WORKER_TURN_H
+#define FOREBAY_SERVER_WORKER_TURN_H
 
 #include <stdbool.h>
 

@@ -40,8 +40,8 @@ static void take_handed(struct worker *worker) {
 }
 
 static bool has_pending(const struct worker *worker) {
-    for (const struct connection *c = worker->connections; c; c = c->next)
-        if (c->pending)
+    for (const struct connection *connection = worker->connections; connection; connection = connection->next)
+        if (connection->pending)
             return true;
     return false;
 }
@@ -91,15 +91,15 @@ static void on_wake(struct worker *worker) {
 
 static void kick_idle(struct worker *worker, unsigned timeout) {
     struct connection *next;
-    for (struct connection *c = worker->connections; c; c = next) {
-        next = c->next;
-        uint32_t last = atomic_load_explicit(&c->last_active, memory_order_relaxed);
-        if (connection_is_parked(c) || c->held || c->in_ready || connection_state(c) == CONNECTION_FED ||
-            last + timeout >= worker->now.seconds)
+    for (struct connection *connection = worker->connections; connection; connection = next) {
+        next = connection->next;
+        uint32_t last = atomic_load_explicit(&connection->last_active, memory_order_relaxed);
+        if (connection_is_parked(connection) || connection->held || connection->in_ready ||
+            connection_state(connection) == CONNECTION_FED || last + timeout >= worker->now.seconds)
             continue;
-        worker_count(&worker->idle_kicks, 1);
-        c->closed_by = CLOSED_IDLE;
-        connection_close(c);
+        count(&worker->idle_kicks);
+        connection->closed_by = CLOSED_IDLE;
+        connection_close(connection);
     }
 }
 
@@ -247,13 +247,13 @@ void worker_hand(struct worker *worker, int fd) {
  * may write to the ticket. */
 static void close_all(struct worker *worker) {
     struct connection *next;
-    for (struct connection *c = worker->connections; c; c = next) {
-        next = c->next;
-        c->in_ready = false;
-        if (connection_is_parked(c))
-            connection_drop_pending(c);
+    for (struct connection *connection = worker->connections; connection; connection = next) {
+        next = connection->next;
+        connection->in_ready = false;
+        if (connection_is_parked(connection))
+            connection_drop_pending(connection);
         else
-            connection_close(c);
+            connection_close(connection);
     }
 }
 

@@ -6,8 +6,8 @@
  * A turn has stages: read every ready connection once, parse all that is complete, hash and prefetch,
  * execute, journal once, send once per connection. docs/design.md, "A worker's turn".
  */
-#ifndef FOREBAY_SERVER_WORKER_H
-#define FOREBAY_SERVER_WORKER_H
+#ifndef FOREBAY_SERVER_WORKER_WORKER_H
+#define FOREBAY_SERVER_WORKER_WORKER_H
 
 struct server;
 struct worker;

@@ -5,10 +5,6 @@
 #include "server/worker/internal.h"
 #include <stdio.h>
 
-static uint64_t counted(const worker_counter *counter) {
-    return atomic_load_explicit(counter, memory_order_relaxed);
-}
-
 void worker_add_stats(struct worker *worker, struct worker_stats *sum) {
     sum->bytes_read += counted(&worker->bytes_read);
     sum->bytes_written += counted(&worker->bytes_written);
@@ -24,9 +20,9 @@ void worker_add_stats(struct worker *worker, struct worker_stats *sum) {
 }
 
 void worker_reset_stats(struct worker *worker) {
-    worker_counter *counters[] = {&worker->bytes_read,      &worker->bytes_written, &worker->turns,
-                                  &worker->requests,        &worker->yields,        &worker->idle_kicks,
-                                  &worker->replies_refused, &worker->auth_commands, &worker->auth_errors};
+    counter *counters[] = {&worker->bytes_read,      &worker->bytes_written, &worker->turns,
+                           &worker->requests,        &worker->yields,        &worker->idle_kicks,
+                           &worker->replies_refused, &worker->auth_commands, &worker->auth_errors};
     for (size_t i = 0; i < sizeof counters / sizeof *counters; i++)
         atomic_store_explicit(counters[i], 0, memory_order_relaxed);
     for (int i = 0; i < WORKER_TURN_BUCKETS; i++)
@@ -62,14 +58,15 @@ static void stat_address(struct stat_sink *sink, int fd, const char *name, name_
 void worker_stat_connections(struct worker *worker, struct stat_sink *sink) {
     pthread_mutex_lock(&worker->list_lock);
     uint32_t now = (uint32_t)ev_time();
-    for (const struct connection *c = worker->connections; c; c = c->next) {
+    for (const struct connection *connection = worker->connections; connection;
+         connection = connection->next) {
         char name[48], value[32];
-        stat_address(sink, c->fd, "addr", getpeername);
-        stat_address(sink, c->fd, "listen_addr", getsockname);
-        snprintf(name, sizeof name, "%d:state", c->fd);
-        sink->line(sink, name, state_name(worker, c));
-        uint32_t last = atomic_load_explicit(&c->last_active, memory_order_relaxed);
-        snprintf(name, sizeof name, "%d:secs_since_last_cmd", c->fd);
+        stat_address(sink, connection->fd, "addr", getpeername);
+        stat_address(sink, connection->fd, "listen_addr", getsockname);
+        snprintf(name, sizeof name, "%d:state", connection->fd);
+        sink->line(sink, name, state_name(worker, connection));
+        uint32_t last = atomic_load_explicit(&connection->last_active, memory_order_relaxed);
+        snprintf(name, sizeof name, "%d:secs_since_last_cmd", connection->fd);
         snprintf(value, sizeof value, "%u", now > last ? now - last : 0);
         sink->line(sink, name, value);
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What `stats` tells of a worker. Any thread, from worker_start to worker_free. */
-#ifndef FOREBAY_SERVER_WORKER_STATS_H
-#define FOREBAY_SERVER_WORKER_STATS_H
+#ifndef FOREBAY_SERVER_WORKER_WORKER_STATS_H
+#define FOREBAY_SERVER_WORKER_WORKER_STATS_H
 
 #include <stdint.h>
 

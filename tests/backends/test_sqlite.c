@@ -472,14 +472,55 @@ TEST(a_refused_row_is_permanent_and_undoes_its_batch) {
     assert_value(fixture, "sess:a", "one");
 }
 
-TEST(a_dropped_table_is_transient) {
+TEST(a_dropped_table_is_made_again) {
     struct fixture *fixture = *state;
     open_both(fixture);
-    shell(fixture, "ALTER TABLE sessions RENAME TO kept");
-    assert_int_equal(apply_one(fixture, put(fixture, "sess:a", "one", 1)), BACKEND_TRANSIENT);
-    assert_says(fixture, "no such table");
-    shell(fixture, "ALTER TABLE kept RENAME TO sessions");
     assert_int_equal(apply_one(fixture, put(fixture, "sess:a", "one", 1)), BACKEND_OK);
+    assert_value(fixture, "sess:a", "one");
+    shell(fixture, "DROP TABLE sessions");
+    assert_int_equal(apply_one(fixture, put(fixture, "sess:a", "one", 1)), BACKEND_TABLE_FAILED);
+    assert_says(fixture, "no such table");
+    assert_int_equal(apply_one(fixture, put(fixture, "sess:a", "one", 1)), BACKEND_OK);
+    assert_value(fixture, "sess:a", "one");
+    assert_int_equal(apply_one(fixture, put(fixture, "sess:a", "two", 2)), BACKEND_OK);
+}
+
+/* What a purge meets in one table neither ends the purge of the others nor the checkpoints. */
+TEST(upkeep_goes_on_beside_a_table_that_failed) {
+    struct fixture *fixture = *state;
+    bool more;
+    open_both(fixture);
+    assert_int_equal(apply_one(fixture, put(fixture, "sess:a", "one", 1)), BACKEND_OK);
+    shell(fixture, "ALTER TABLE sessions RENAME COLUMN expires_at TO until");
+    struct sqlite_connection *connection = sqlite_connection_of(fixture->writer);
+    connection->wal_checkpoint_pages = 1;
+    assert_int_equal(sqlite_backend.maintain(fixture->writer, NOW, &more, &fixture->error),
+                     BACKEND_TABLE_FAILED);
+    assert_true(connection->wal_pages > 0);
+    assert_int_equal(connection->wal_done, connection->wal_pages);
+    assert_true(connection->tables[0].sweep.not_before > NOW);
+    assert_int_equal(sqlite_backend.maintain(fixture->writer, NOW, &more, &fixture->error), BACKEND_OK);
+}
+
+/* A caller that has less time than the timeout says so. */
+TEST(a_call_waits_no_longer_than_its_caller) {
+    enum { MINUTE = 60000 };
+    struct fixture *fixture = *state;
+    struct backend_error error;
+    fixture->options.timeout_ms = MINUTE;
+    open_both(fixture);
+    uint64_t begun_us = monotonic_us();
+    shell(fixture, "BEGIN EXCLUSIVE");
+    fixture->writer->call_until_us = begun_us + 20 * US_PER_MS;
+    assert_int_equal(apply_one(fixture, put(fixture, "sess:a", "one", 1)), BACKEND_TRANSIENT);
+    sqlite_backend.close(fixture->writer);
+    fixture->writer = NULL;
+    fixture->options.open_until_us = monotonic_us() + 20 * US_PER_MS;
+    assert_int_equal(sqlite_backend.open(&fixture->options, BACKEND_WRITER, &fixture->writer, &error),
+                     BACKEND_TRANSIENT);
+    assert_true(monotonic_us() < begun_us + MINUTE * US_PER_MS);
+    shell(fixture, "COMMIT");
+    fixture->options.open_until_us = 0;
 }
 
 /* ---- Readers and atomic batches ---- */
@@ -716,7 +757,7 @@ TEST(own_sql_failures_are_told_apart) {
     assert_says(fixture, "JSON");
     assert_int_equal(apply_one(fixture, put(fixture, "sess:a", "good", 1)), BACKEND_OK);
     shell(fixture, "ALTER TABLE app RENAME TO elsewhere");
-    assert_int_equal(apply_one(fixture, put(fixture, "sess:b", "good", 2)), BACKEND_TRANSIENT);
+    assert_int_equal(apply_one(fixture, put(fixture, "sess:b", "good", 2)), BACKEND_TABLE_FAILED);
     shell(fixture, "ALTER TABLE elsewhere RENAME TO app");
     assert_int_equal(apply_one(fixture, put(fixture, "sess:b", "good", 2)), BACKEND_OK);
 }
@@ -758,7 +799,9 @@ int main(void) {
         CASE(a_full_database_is_transient_and_recovers),
         CASE(a_file_that_cannot_grow_is_transient),
         CASE(a_refused_row_is_permanent_and_undoes_its_batch),
-        CASE(a_dropped_table_is_transient),
+        CASE(a_dropped_table_is_made_again),
+        CASE(upkeep_goes_on_beside_a_table_that_failed),
+        CASE(a_call_waits_no_longer_than_its_caller),
         CASE(a_load_never_sees_half_a_batch),
         CASE(expired_rows_are_purged_in_steps),
         CASE(rows_that_never_expire_are_left_alone),

@@ -6,7 +6,7 @@ import os
 import subprocess
 
 import pytest
-from forebay import Config, Server, namespace, section
+from forebay import Config, Server, eventually, locked, namespace, section
 
 MIB = 1024 * 1024
 
@@ -106,6 +106,31 @@ def test_a_journal_on_a_full_disk_refuses_and_recovers(disk, tmp_path):
         client.sync()
         rows = server.rows(path=str(store))
         assert set(found) <= set(rows)
+
+
+def test_a_backend_that_is_away_takes_no_room_from_another(disk, tmp_path):
+    data = disk("data", 12)
+    backends = [section("backend", "away", uri=f"sqlite:{tmp_path}/store.db"),
+                section("backend", "healthy", uri=f"sqlite:{tmp_path}/healthy.db")]
+    config = Config(namespace("stuck", "stuck:", "write-behind", backend="away", flush_delay="20ms"),
+                    namespace("fine", "fine:", "write-behind", backend="healthy", flush_delay="20ms"),
+                    journal_file_size="1mb", backends=backends, memory="256mb", threads=1)
+    server = Server(data, config=config)
+    server.log_path = str(tmp_path / "log")
+    with server:
+        client = server.client()
+        client.sync()
+        with locked(str(tmp_path)):
+            for i in range(60):
+                eventually(lambda i=i: client.set(f"stuck:{i % 10}", b"%d" % i) == b"STORED")
+                for j in range(8):  # half a megabyte
+                    eventually(lambda i=i, j=j: client.set(f"fine:{j}", b"%d" % i + b"x" * 65000) == b"STORED")
+                client.sync("fine")
+            assert int(client.stats("write_behind")["journal:compactions"]) > 0
+            server.kill()
+        server.start()
+        client = server.client()
+        assert client.get_many([f"stuck:{i}" for i in range(10)]) == {b"stuck:%d" % i: b"%d" % (50 + i) for i in range(10)}
 
 
 def test_a_start_without_room_for_the_journal_promises_nothing(disk, tmp_path):

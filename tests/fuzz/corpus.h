@@ -82,7 +82,7 @@ static inline size_t make_conversation(char *out) {
     return size;
 }
 
-/* Bytes that mean something where they stand. */
+/* Bytes that mean something where they are. */
 static inline char telling_byte(void) {
     static const char bytes[] = " \r\n\t-0123456789abkqvsOTNREMCDFxI=\0\x80\xff";
     return bytes[below(sizeof bytes - 1)];

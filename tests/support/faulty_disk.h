@@ -14,7 +14,6 @@
 #define FOREBAY_TESTS_SUPPORT_FAULTY_DISK_H
 
 #include "policies/journal/disk.h"
-
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>

@@ -41,7 +41,7 @@ _PR_SET_PDEATHSIG = 1
 def binary():
     """The server under test."""
     if os.environ.get("FOREBAY"):
-        return os.environ["FOREBAY"]
+        return os.path.abspath(os.environ["FOREBAY"])
     built = glob.glob(os.path.join(ROOT, "build", "*", "forebay"))
     if not built:
         raise RuntimeError("no server to test: build one, or name it in FOREBAY")
@@ -313,9 +313,10 @@ def rows(path, table):
 
 
 @contextlib.contextmanager
-def locked(server):
-    """Another process's transaction, as far as SQLite is concerned."""
-    other = sqlite3.connect(os.path.join(server.folder, "store.db"), isolation_level=None)
+def locked(where):
+    """Another process's transaction in store.db of a server, or of a folder, as far as SQLite is concerned."""
+    folder = where if isinstance(where, str) else where.folder
+    other = sqlite3.connect(os.path.join(folder, "store.db"), isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
     try:
         yield other
@@ -324,7 +325,7 @@ def locked(server):
 
 
 class Memcached(Server):
-    """The real one, $MEMCACHED or the one that is installed, with the options of the server it stands beside."""
+    """The real one, $MEMCACHED or the one that is installed, with the options of the server it is compared with."""
 
     what = "memcached"
 

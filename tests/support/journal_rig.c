@@ -72,6 +72,7 @@ void journal_rig_set_up(struct journal_rig *rig) {
                                             .series_count = 1,
                                             .file_size = RIG_FILE_SIZE,
                                             .fsync_interval_ms = 1000,
+                                            .compact_after_ms = JOURNAL_COMPACT_NEVER,
                                             .spaces = spaces,
                                             .space_count = 2,
                                             .durable = keep_durable,

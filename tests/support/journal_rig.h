@@ -50,7 +50,7 @@ struct journal_rig {
 
 /* Makes a new empty folder, below $TMPDIR or else in memory where there is a file system for that (these tests
  * open journals by the thousand, and each one syncs). Options: one series, RIG_FILE_SIZE, namespaces "plain"
- * and "session". */
+ * and "session", and no compaction: tests count records. */
 void journal_rig_set_up(struct journal_rig *rig);
 /* Closes what is open, removes the folder, frees. Does nothing to a rig of zeros, nor a second time. */
 void journal_rig_tear_down(struct journal_rig *rig);

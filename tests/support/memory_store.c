@@ -94,6 +94,7 @@ static void apply_one(struct memory_store *store, struct mutation *mutation) {
         row->entry.version = version;
         row->entry.client_cas = mutation->entry.client_cas;
         row->entry.expires_at = mutation->entry.expires_at;
+        row->entry.marks = mutation->entry.marks;
     } else {
         set_row(row, &mutation->entry);
     }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include "tests/support/redis_server.h"
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <hiredis.h>
 #include <netinet/in.h>
@@ -8,7 +7,6 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>

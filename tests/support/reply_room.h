@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The bytes that one answer may take: what server/protocol/reply.h says, and less where the answer is known. */
-#ifndef FOREBAY_TESTS_REPLY_ROOM_H
-#define FOREBAY_TESTS_REPLY_ROOM_H
+#ifndef FOREBAY_TESTS_SUPPORT_REPLY_ROOM_H
+#define FOREBAY_TESTS_SUPPORT_REPLY_ROOM_H
 
 #include "server/protocol/reply.h"
 

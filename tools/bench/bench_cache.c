@@ -15,7 +15,6 @@
  *         sizes from MIN to MAX (40 to 800), log-uniform
  */
 #include "cache/cache.h"
-
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

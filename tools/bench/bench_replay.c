@@ -11,8 +11,8 @@
  * first of each key, which no cache could have avoided; they can be compared between servers of the same
  * resident memory.
  */
-#include <arpa/inet.h>
 #include <math.h>
+#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdbool.h>
 #include <stdint.h>

@@ -3,7 +3,6 @@
 #include "backends/arena.h"
 #include "backends/batch_order.h"
 #include "tests/support/check.h"
-#include <stdio.h>
 #include <stdlib.h>
 
 enum { BATCH_MAX = 400, KEY_MAX = 12 };

@@ -51,7 +51,7 @@ static void release(struct cache_cursor *cursor) {
 
 static void maintain(struct fixture *fixture) {
     while (cache_maintain(fixture->cache, &fixture->now))
-        ;
+        continue;
 }
 
 /* What the cache says about a key; the view's slices are not to be used. */

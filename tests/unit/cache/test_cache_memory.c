@@ -66,7 +66,7 @@ static void forget(struct cache *cache, uint64_t number) {
 
 static void maintain(struct cache *cache) {
     while (cache_maintain(cache, &now))
-        ;
+        continue;
 }
 
 static struct cache_stats stats(struct cache *cache, int space) {
@@ -200,7 +200,7 @@ TEST(the_memory_of_what_has_expired_comes_back) {
     uint64_t full = stats(cache, CACHE_ALL_SPACES).memory_used - before;
     struct cache_time later = cache_time_from_us(now.us + 8000000);
     while (cache_maintain(cache, &later))
-        ;
+        continue;
     assert_int_equal(stats(cache, 0).entries, 0);
     assert_int_equal(stats(cache, 0).expired, 200000);
     assert_true(stats(cache, CACHE_ALL_SPACES).memory_used - before < full / 10);

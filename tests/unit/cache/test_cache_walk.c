@@ -73,7 +73,7 @@ static const struct counter *walk_all(struct fixture *fixture, int space) {
     struct cache_walk walk = {0};
     *counter = (struct counter){.visitor = {count}};
     while (cache_walk(fixture->cache, space, &walk, &fixture->now, &counter->visitor))
-        ;
+        continue;
     assert_int_equal(counter->wrong, 0);
     return counter;
 }

@@ -4,10 +4,8 @@
  * they meet and the change they make are looked at as they are.
  */
 #include "policies/evaluate.h"
-#include "policies/number.h"
 #include "server/protocol/parser.h"
 #include "tests/support/check.h"
-#include <stdlib.h>
 
 enum { NOW = 1700000000, ITEM_MAX = 1 << 20, DAY = 86400 };
 

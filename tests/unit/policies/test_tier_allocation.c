@@ -250,11 +250,11 @@ RIG_TEST(answers_are_true_without_memory, write_behind) {
         unsigned long before = atomic_load(&refused);
         renew(rig, policies[round % 2]);
         rig->spaces[0].journal = round % 2 ? JOURNAL_OS : JOURNAL_OFF;
-        rig->backend.store.timeout_ms = 100; /* what finds no memory is not tried for long */
         rig_start(rig);
         set_values(rig, values, KEYS);
         rig_end_tier(rig);
-        rig_start(rig); /* memory knows none of them */
+        rig->backend.store.timeout_ms = 100; /* what finds no memory is not tried for long */
+        rig_start(rig);                      /* memory knows none of them */
         allow(round / 2, round % 4 + 1);
         use_some(rig, values, KEYS);
         allow(-1, 0);

@@ -329,7 +329,35 @@ TEST(no_put_outlives_its_delete) {
     assert_non_null(journal_rig_find(after, 1000));
 }
 
+static void put_in(struct journal_rig *rig, unsigned space, uint64_t version) {
+    struct entry entry = {
+        .key = SLICE("key"), .value = slice_string(journal_rig_text(rig, 'v', 999)), .version = version};
+    assert_true(journal_rig_append(rig, 0, JOURNAL_OS, space, JOURNAL_PUT, &entry));
+    journal_rig_write(rig, 0);
+}
+
 /* ---- Namespaces ---- */
+
+/* What one namespace has not got rid of is in its way alone. */
+TEST(a_namespace_is_passed_by_itself) {
+    struct journal_rig *rig = *state;
+    journal_rig_open(rig);
+    put_in(rig, 1, 1);
+    for (uint64_t version = 2; version <= 500; version++) {
+        put_in(rig, 0, version);
+        journal_pass(rig->journal, 0, version);
+    }
+    eventually(journal_rig_stats(rig).files <= 3); /* that with the first record, and the last one */
+    journal_rig_close(rig);
+    assert_int_equal(journal_rig_count_files(rig), 1);
+    journal_rig_open(rig);
+    assert_int_equal(rig->count, 1);
+    assert_non_null(journal_rig_find(rig, 1));
+    assert_int_equal(rig->recovery.highest_version, 500);
+    journal_pass(rig->journal, 1, 1);
+    journal_rig_close(rig);
+    assert_int_equal(journal_rig_count_files(rig), 0);
+}
 
 TEST(records_of_unknown_namespaces_are_kept) {
     struct journal_rig *rig = *state;
@@ -577,6 +605,7 @@ int main(void) {
         CASE(a_clean_shutdown_leaves_nothing),
         CASE(recovered_files_go_when_passed),
         CASE(no_put_outlives_its_delete),
+        CASE(a_namespace_is_passed_by_itself),
         CASE(records_of_unknown_namespaces_are_kept),
         CASE(a_second_process_is_refused),
         CASE(a_process_that_ends_loses_nothing),

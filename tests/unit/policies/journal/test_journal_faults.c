@@ -454,6 +454,28 @@ TEST(a_file_that_cannot_be_synced_is_left) {
     assert_all(rig, 3, 4);
 }
 
+/* A file of the series is passed, the one before it is not, and cannot be synced: what waits for that one goes
+ * on waiting. */
+TEST(a_file_that_is_passed_speaks_for_itself_alone) {
+    struct fixture *fixture = *state;
+    struct journal_rig *rig = &fixture->rig;
+    const char *value = journal_rig_text(rig, 'v', 2999);
+    struct entry stuck = {.key = SLICE("stuck"), .version = 1};
+    journal_rig_open(rig);
+    atomic_store(&fixture->disk.bad_to_sync, inode_of_current(rig));
+    assert_true(journal_rig_append(rig, 0, JOURNAL_ALWAYS, 1, JOURNAL_DELETE, &stuck));
+    uint64_t version = 2;
+    while (journal_rig_stats(rig).files < 3) /* one turn */
+        assert_true(journal_rig_put(rig, 0, JOURNAL_ALWAYS, version++, "key", value));
+    uint64_t waiting = journal_rig_write(rig, 0);
+    eventually(journal_rig_logged(rig, "cannot sync"));
+    journal_pass(rig->journal, 0, version);
+    usleep(100000);
+    assert_int_equal(atomic_load(&rig->durable[0]), 0);
+    journal_pass(rig->journal, 1, 1);
+    journal_rig_wait_durable(rig, 0, waiting);
+}
+
 TEST(a_journal_that_cannot_be_opened_says_why) {
     struct fixture *fixture = *state;
     struct journal_rig *rig = &fixture->rig;
@@ -558,7 +580,7 @@ static void check_after_power_loss(struct fixture *fixture, const struct ledger 
                                    uint64_t acknowledged) {
     struct journal_rig *after = &fixture->after;
     after->options.disk = &fixture->disk.calls;
-    fixture->disk.boot[0]++; /* the system was started anew */
+    fixture->disk.boot[0]++; /* the system was rebooted */
     journal_rig_open(after);
     uint64_t forgotten = 0; /* the highest version that was safe and is not shown: it was flushed */
     for (uint64_t version = 1; version <= ledger->count; version++) {
@@ -687,6 +709,7 @@ int main(void) {
         CASE(a_file_that_cannot_be_written_is_left),
         CASE(a_file_that_cannot_be_synced_is_left),
         CASE(a_file_system_that_is_really_full_refuses),
+        CASE(a_file_that_is_passed_speaks_for_itself_alone),
         CASE(a_journal_that_cannot_be_opened_says_why),
         REMEMBERING(a_sync_after_a_failed_one_survives_a_power_loss),
         REMEMBERING(names_are_synced),

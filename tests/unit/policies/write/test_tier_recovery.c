@@ -64,7 +64,7 @@ static void renew(struct tier_rig *rig, enum journal_mode mode) {
 #define RECOVERY_CASE(name) RIG_CASE_WITH(name, set_up, tear_down)
 
 /* Ends the tier without a drain, and without its writer having written anything: as if the process had died,
- * but for what the journal's own buffers hold. */
+ * except what the journal's own buffers hold. */
 static void crash(struct tier_rig *rig) {
     rig_end_tier(rig);
     faulty_fail_all(rig->faulty, FAULTY_ANY, BACKEND_OK);
@@ -898,6 +898,108 @@ RIG_TEST(the_low_water_version_follows, write_behind) {
     rig_expect(rig, "get b", "1");
 }
 
+static uint64_t version_of(struct tier_rig *rig, const char *key) {
+    char command[64];
+    unsigned long long version = 0;
+    snprintf(command, sizeof command, "gets %s", key);
+    assert_int_equal(sscanf(rig_do(rig, command), "1 %llu", &version), 1);
+    return version;
+}
+
+/* Versions run ahead of the wall clock then, until that has caught up. */
+static void let_the_clock_have_been_ahead(struct tier_rig *rig) {
+    rig->clock_shift_us = 3600ll * 1000000;
+    rig_expect(rig, "set ahead 1", "STORED");
+    rig_do(rig, "sync");
+    rig->clock_shift_us = 0;
+    assert_true(version_us(version_of(rig, "ahead")) > cache_time_now().us);
+}
+
+RIG_TEST(the_low_water_version_follows_versions_that_are_ahead_of_the_clock, write_behind) {
+    rig_start(rig);
+    let_the_clock_have_been_ahead(rig);
+    for (int restarted = 0; restarted < 2; restarted++) {
+        rig_expect(rig, "set a 1", "STORED");
+        uint64_t version = version_of(rig, "a");
+        assert_true(version_us(version) > cache_time_now().us);
+        usleep(20000);
+        assert_true(rig_stat(rig, "journal:low_water") < version);
+        rig_do(rig, "sync");
+        eventually(rig_stat(rig, "journal:low_water") >= version);
+        assert_true(rig_stat(rig, "journal:low_water") >= version);
+        crash_and_start(rig);
+        assert_int_equal(rig_stat(rig, "journal:replayed_records"), 0);
+    }
+}
+
+/* Only one shard has seen the high version: the other's are ordinary. */
+RIG_TEST(the_low_water_version_follows_a_row_that_is_ahead_of_the_clock, write_behind) {
+    rig_start(rig);
+    memory_store_put(rig->store, "test", "a", "row", version_from_us(wall_us() + 3600ull * 1000000, 9));
+    rig_expect(rig, "get a", "row");
+    rig_expect(rig, "set a 1", "STORED");
+    rig_expect(rig, "set b 1", "STORED");
+    rig_do(rig, "sync");
+    eventually(rig_stat(rig, "journal:low_water") >= version_of(rig, "a"));
+    rig_expect(rig, "set c 1", "STORED");
+    assert_true(rig_stat(rig, "journal:low_water") < version_of(rig, "c"));
+    crash_and_start(rig);
+    rig_expect(rig, "get c", "1");
+}
+
+RIG_TEST(the_oldest_change_has_an_age_when_versions_are_ahead_of_the_clock, write_behind) {
+    rig_start(rig);
+    let_the_clock_have_been_ahead(rig);
+    rig_expect(rig, "set a 1", "STORED");
+    eventually(rig_stat(rig, "test:oldest_dirty_ms") > 0);
+    assert_true(rig_stat(rig, "test:oldest_dirty_ms") < 60 * 1000);
+}
+
+/* A row lives by the clock, whatever the versions say: it is touched if it was alive when that was asked. */
+RIG_TEST(a_row_is_touched_when_versions_are_ahead_of_the_clock, write_behind) {
+    rig->spaces[0].existence = EXISTENCE_MEMORY;
+    rig_start(rig);
+    let_the_clock_have_been_ahead(rig);
+    rig_expect(rig, "set now 1 1000", "STORED");
+    rig_expect(rig, "set later 1 2", "STORED");
+    rig_expect(rig, "set known 1 2", "STORED");
+    uint32_t end = (uint32_t)time(NULL) + 2;
+    rig_do(rig, "sync");
+    crash_and_start(rig);
+    rig_expect(rig, "touch now 5000", "NOT_FOUND");
+    eventually(rig_row_expiry(rig, "now") > time(NULL) + 3000);
+    rig_expect(rig, "get known", "1"); /* and so its touch names what it was made on */
+    faulty_fail_all(rig->faulty, FAULTY_ANY, BACKEND_TRANSIENT);
+    rig_expect(rig, "touch later 5000", "NOT_FOUND");
+    rig_expect(rig, "touch known 5000", "TOUCHED");
+    crash(rig);
+    while (time(NULL) <= end)
+        usleep(10000);
+    rig_start(rig);
+    eventually(rig_row_expiry(rig, "later") > time(NULL) + 3000);
+    eventually(rig_row_expiry(rig, "known") > time(NULL) + 3000);
+    rig_expect(rig, "get later", "1");
+    rig_expect(rig, "get known", "1");
+}
+
+/* And one that had ended is not brought back. */
+RIG_TEST(a_row_that_had_ended_is_not_touched, write_behind) {
+    rig->spaces[0].existence = EXISTENCE_MEMORY;
+    rig_start(rig);
+    rig_expect(rig, "set a 1 1", "STORED");
+    uint32_t end = (uint32_t)time(NULL) + 1;
+    rig_do(rig, "sync");
+    crash_and_start(rig);
+    while (time(NULL) <= end)
+        usleep(10000);
+    faulty_fail_all(rig->faulty, FAULTY_ANY, BACKEND_TRANSIENT);
+    rig_expect(rig, "touch a 5000", "NOT_FOUND");
+    crash_and_start(rig);
+    rig_do(rig, "sync");
+    assert_true(rig_row_expiry(rig, "a") <= end);
+    rig_expect(rig, "get a", "MISS");
+}
+
 RIG_TEST(a_changed_policy_is_refused, write_behind) {
     rig_add_space(rig, "other", "o:", &policy_write_behind)->journal = JOURNAL_OS;
     rig_start(rig);
@@ -940,6 +1042,11 @@ int main(void) {
         RECOVERY_CASE(a_failing_journal_lets_no_reply_out),
         RECOVERY_CASE(without_a_journal_what_was_not_flushed_is_gone),
         RECOVERY_CASE(the_low_water_version_follows),
+        RECOVERY_CASE(the_low_water_version_follows_versions_that_are_ahead_of_the_clock),
+        RECOVERY_CASE(the_low_water_version_follows_a_row_that_is_ahead_of_the_clock),
+        RECOVERY_CASE(the_oldest_change_has_an_age_when_versions_are_ahead_of_the_clock),
+        RECOVERY_CASE(a_row_is_touched_when_versions_are_ahead_of_the_clock),
+        RECOVERY_CASE(a_row_that_had_ended_is_not_touched),
         RECOVERY_CASE(a_changed_policy_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

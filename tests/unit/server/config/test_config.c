@@ -271,6 +271,7 @@ static const struct bad {
     {DATA "backend \"b\" { uri = \"mysql:x\" }\n", 2, "mysql:x", "sqlite"},
     {"backend \"b\" { uri = \"sqlite:b.db\" }\n", 1, "relative path", "data ="},
     {"backend \"b\" { uri = \"sqlite:\" }\n", 1, "path is missing", ""},
+    {"backend \"b\" { uri = \"sqlite+x:/b\" }\n", 1, "sqlite+x:/b", "sqlite:PATH"},
     {"backend \"b c\" { uri = \"sqlite:/b\" }\n", 1, "backend \"b c\"", "letters"},
     {DATA BACKEND "backend \"c\" {\n uri = \"sqlite:b.db\"\n}\n", 4, "same uri", "one backend"},
     {"backend \"b\" { uri = \"redis://h:1/0\"\n synchronous = \"full\" }\n", 2, "synchronous is for SQLite",
@@ -281,6 +282,8 @@ static const struct bad {
     {DATA "backend \"b\" { uri = \"sqlite:b\"\n readers = 0 }\n", 3, "readers", "from 1 to 64"},
     /* namespaces */
     {"\nnamespace \"n\" {\n}\n", 2, "namespace \"n\" has no prefix", "prefix ="},
+    {"\nnamespace \"Default\" { prefix = \"d:\" }\n", 2, "namespace \"Default\"", "choose another"},
+    {"namespace \"n\" { prefix = \"n\"\n flush_delay = 0 }\n", 2, "flush_delay", "from 1ms"},
     {"namespace \"n\" {\n prefix = \"a b\"\n}\n", 2, "prefix = \"a b\"", "spaces"},
     {"namespace \"1st\" {\n prefix = \"a\"\n}\n", 1, "namespace \"1st\"", "begins with a letter"},
     {"namespace \"a;drop\" {\n prefix = \"a\"\n}\n", 1, "a;drop", "letters"},

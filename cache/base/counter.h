@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A counter: one thread writes it, anyone reads it. Costs no locked instruction (except count_shared). */
-#ifndef FOREBAY_POLICIES_COUNTER_H
-#define FOREBAY_POLICIES_COUNTER_H
+#ifndef FOREBAY_CACHE_BASE_COUNTER_H
+#define FOREBAY_CACHE_BASE_COUNTER_H
 
 #include <stdatomic.h>
 #include <stdint.h>

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT */
+/* A table with chains, by a hash with a seed of its own. See kept.h for the rule. */
+#include "policies/journal/kept.h"
+#include "policies/journal/internal.h"
+#include <stdlib.h>
+#include <string.h>
+
+enum { FIRST_BUCKETS = 1024 };
+
+struct kept_key {
+    struct kept_key *next;
+    uint64_t hash;
+    uint64_t change_version;           /* of the newest put or delete; 0: none */
+    uint64_t touch_version, touch_cas; /* of the newest touch that names a CAS value */
+    size_t change_size;
+    unsigned space;
+    size_t key_size;
+    char key[];
+};
+
+struct kept {
+    uint64_t seed, bytes;
+    size_t count, bucket_count;
+    struct kept_key **buckets;
+};
+
+struct kept *kept_create(void) {
+    struct kept *kept = calloc(1, sizeof *kept);
+    if (kept) {
+        kept->seed = journal_random_epoch();
+        kept->bucket_count = FIRST_BUCKETS;
+        kept->buckets = calloc(FIRST_BUCKETS, sizeof(struct kept_key *));
+    }
+    if (kept && !kept->buckets) {
+        free(kept);
+        return NULL;
+    }
+    return kept;
+}
+
+void kept_free(struct kept *kept) {
+    if (!kept)
+        return;
+    for (size_t i = 0; i < kept->bucket_count; i++)
+        while (kept->buckets[i]) {
+            struct kept_key *next = kept->buckets[i]->next;
+            free(kept->buckets[i]);
+            kept->buckets[i] = next;
+        }
+    free(kept->buckets);
+    free(kept);
+}
+
+/* FNV-1a. */
+static uint64_t hash_of(const struct kept *kept, struct slice key, unsigned space) {
+    uint64_t hash = kept->seed ^ space;
+    for (size_t i = 0; i < key.size; i++)
+        hash = (hash ^ (unsigned char)key.data[i]) * UINT64_C(0x100000001b3);
+    return hash ^ hash >> 32;
+}
+
+static struct kept_key *find(const struct kept *kept, struct slice key, unsigned space, uint64_t hash) {
+    struct kept_key *at = kept->buckets[hash % kept->bucket_count];
+    while (at &&
+           (at->hash != hash || at->space != space || !slice_equal(slice_of(at->key, at->key_size), key)))
+        at = at->next;
+    return at;
+}
+
+/* Without memory for it the chains get longer. */
+static void widen(struct kept *kept) {
+    size_t wider = kept->bucket_count * 2;
+    struct kept_key **buckets = calloc(wider, sizeof(struct kept_key *));
+    if (!buckets)
+        return;
+    for (size_t i = 0; i < kept->bucket_count; i++)
+        for (struct kept_key *key = kept->buckets[i], *next; key; key = next) {
+            next = key->next;
+            key->next = buckets[key->hash % wider];
+            buckets[key->hash % wider] = key;
+        }
+    free(kept->buckets);
+    kept->buckets = buckets;
+    kept->bucket_count = wider;
+}
+
+static struct kept_key *add(struct kept *kept, struct slice key, unsigned space, uint64_t hash) {
+    struct kept_key *added = calloc(1, sizeof *added + key.size);
+    if (!added)
+        return NULL;
+    if (++kept->count > kept->bucket_count)
+        widen(kept);
+    struct kept_key **bucket = &kept->buckets[hash % kept->bucket_count];
+    added->next = *bucket;
+    added->hash = hash;
+    added->space = space;
+    added->key_size = key.size;
+    memcpy(added->key, key.data, key.size);
+    *bucket = added;
+    return added;
+}
+
+static void note_change(struct kept *kept, struct kept_key *key, const struct format_record *record) {
+    if (record->entry.version <= key->change_version)
+        return;
+    kept->bytes += record->size - key->change_size;
+    key->change_size = record->size;
+    key->change_version = record->entry.version;
+}
+
+static void note_touch(struct kept *kept, struct kept_key *key, const struct format_record *record) {
+    const struct entry *entry = &record->entry;
+    bool again = entry->client_cas != 0 && entry->client_cas == key->touch_cas;
+    if (!again)
+        kept->bytes += record->size; /* else it is as long as the other */
+    if (entry->client_cas != 0 && entry->version > key->touch_version) {
+        key->touch_version = entry->version;
+        key->touch_cas = entry->client_cas;
+    }
+}
+
+bool kept_note(struct kept *kept, const struct format_record *record, unsigned space) {
+    struct slice name = record->entry.key;
+    uint64_t hash = hash_of(kept, name, space);
+    struct kept_key *key = find(kept, name, space, hash);
+    if (!key && !(key = add(kept, name, space, hash)))
+        return false;
+    if (record->kind == JOURNAL_TOUCH)
+        note_touch(kept, key, record);
+    else
+        note_change(kept, key, record);
+    return true;
+}
+
+bool kept_needs(const struct kept *kept, const struct format_record *record, unsigned space) {
+    const struct entry *entry = &record->entry;
+    const struct kept_key *key = find(kept, entry->key, space, hash_of(kept, entry->key, space));
+    if (!key || entry->version < key->change_version)
+        return !key;
+    bool touched_again = record->kind == JOURNAL_TOUCH && entry->client_cas != 0 &&
+                         entry->client_cas == key->touch_cas && entry->version < key->touch_version;
+    return !touched_again;
+}
+
+uint64_t kept_bytes(const struct kept *kept) {
+    return kept->bytes;
+}
