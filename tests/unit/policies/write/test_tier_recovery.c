@@ -1000,6 +1000,54 @@ RIG_TEST(a_row_that_had_ended_is_not_touched, write_behind) {
     rig_expect(rig, "get a", "MISS");
 }
 
+/* Several touches become one; the row was alive at the first, and by that at the others. So it is after another crash
+ * before the store could be asked: the low-water version has not passed the first. */
+RIG_TEST(a_row_is_touched_that_lived_by_an_earlier_touch, write_behind) {
+    rig->spaces[0].existence = EXISTENCE_MEMORY;
+    rig_start(rig);
+    rig_expect(rig, "set a 1 2", "STORED");
+    uint32_t end = (uint32_t)time(NULL) + 2;
+    rig_do(rig, "sync");
+    crash_and_start(rig);
+    faulty_fail_all(rig->faulty, FAULTY_ANY, BACKEND_TRANSIENT);
+    rig_expect(rig, "touch a 5000", "NOT_FOUND");
+    while (time(NULL) <= end)
+        usleep(10000);
+    rig_expect(rig, "touch a 6000", "NOT_FOUND");
+    for (int i = 0; i < 2; i++) {
+        crash(rig);
+        faulty_fail_all(rig->faulty, FAULTY_ANY, BACKEND_TRANSIENT);
+        rig_start(rig);
+        usleep(100000);
+    }
+    faulty_fail_all(rig->faulty, FAULTY_ANY, BACKEND_OK);
+    rig_do(rig, "sync");
+    assert_true(rig_row_expiry(rig, "a") > end + 4500);
+    rig_expect(rig, "get a", "1");
+}
+
+/* The journal's word counts for the failing table alone. */
+RIG_TEST(a_first_read_beside_a_failing_table_is_as_new_as_the_store, write_behind) {
+    rig_add_space(rig, "other", "o:", &policy_write_behind)->journal = JOURNAL_OS;
+    rig_start(rig);
+    rig_expect(rig, "set a old", "STORED");
+    rig_expect(rig, "set o:a old", "STORED");
+    keep_journal(rig);
+    rig_expect(rig, "set a new", "STORED");
+    rig_expect(rig, "set o:a new", "STORED");
+    rig_do(rig, "sync");
+    lose_the_tail(rig);
+    faulty_fail_table(rig->faulty, "test");
+    rig_start(rig);
+    struct rig_call *failing = rig_begin(rig, 0, "get a");
+    rig_expect(rig, "get o:a", "new");
+    expect_call(failing, "old");
+    assert_int_equal(rig_stat(rig, "store:write_breaker_opened"), 0);
+    faulty_fail_table(rig->faulty, NULL);
+    rig_do(rig, "sync");
+    rig_expect(rig, "get a", "new");
+}
+
 RIG_TEST(a_changed_policy_is_refused, write_behind) {
     rig_add_space(rig, "other", "o:", &policy_write_behind)->journal = JOURNAL_OS;
     rig_start(rig);
@@ -1047,6 +1095,8 @@ int main(void) {
         RECOVERY_CASE(the_oldest_change_has_an_age_when_versions_are_ahead_of_the_clock),
         RECOVERY_CASE(a_row_is_touched_when_versions_are_ahead_of_the_clock),
         RECOVERY_CASE(a_row_that_had_ended_is_not_touched),
+        RECOVERY_CASE(a_row_is_touched_that_lived_by_an_earlier_touch),
+        RECOVERY_CASE(a_first_read_beside_a_failing_table_is_as_new_as_the_store),
         RECOVERY_CASE(a_changed_policy_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
