@@ -256,6 +256,10 @@ bool cache_settle(struct cache *cache, struct slice key, uint64_t hash, uint64_t
  * queued. */
 bool cache_unsettle(struct cache *cache, struct slice key, uint64_t hash, uint64_t version);
 
+/* Forgets every entry of the namespace with exactly this hash that is DIRTY: recovery reads it again later. What was
+ * queued of them is outdated then. */
+void cache_forget_dirty(struct cache *cache, int space, uint64_t hash);
+
 /* Bytes (key, value and overhead) and entries that are DIRTY or FLUSHING, tombstones included. One relaxed
  * load; of one namespace, not CACHE_ALL_SPACES. */
 size_t cache_dirty_bytes(const struct cache *cache, int space);

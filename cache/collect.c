@@ -14,6 +14,12 @@
 #include "cache/shard.h"
 #include "cache/view.h"
 
+static bool is_dirty(struct cache_shard *shard, int space, uint64_t hash, uint32_t ref) {
+    const struct record *record = shard_record(shard, ref);
+    return record_state(record) == CACHE_DIRTY && shard_segment(shard, ref)->space == space &&
+           hash_key(record_key(record)) == hash;
+}
+
 unsigned cache_collect(struct cache *cache, int space, uint64_t hash, const struct cache_time *now,
                        struct cache_collector *collector) {
     struct cache_shard *shard = cache_shard_of(cache, hash);
@@ -24,10 +30,9 @@ unsigned cache_collect(struct cache *cache, int space, uint64_t hash, const stru
     for (; bucket; bucket = bucket->next ? &index->overflow[bucket->next - 1] : NULL) {
         for (uint32_t match = bucket_match(bucket, hash_tag(hash)); match; match &= match - 1) {
             uint32_t ref = bucket->refs[__builtin_ctz(match)];
-            struct record *record = shard_record(shard, ref);
-            if (record_state(record) != CACHE_DIRTY || shard_segment(shard, ref)->space != space ||
-                hash_key(record_key(record)) != hash)
+            if (!is_dirty(shard, space, hash, ref))
                 continue;
+            struct record *record = shard_record(shard, ref);
             struct cache_view view;
             record_set_state(record, CACHE_FLUSHING);
             view_fill(&view, record, now->seconds);
@@ -37,6 +42,29 @@ unsigned cache_collect(struct cache *cache, int space, uint64_t hash, const stru
     }
     lock_release(&shard->lock);
     return found;
+}
+
+/* The first dirty one with this hash, or REF_NONE. */
+static uint32_t find_dirty(struct cache_shard *shard, int space, uint64_t hash) {
+    const struct index *index = &shard->index;
+    const struct bucket *bucket = &index->buckets[index_home(index->count, hash)];
+    for (; bucket; bucket = bucket->next ? &index->overflow[bucket->next - 1] : NULL)
+        for (uint32_t match = bucket_match(bucket, hash_tag(hash)); match; match &= match - 1) {
+            uint32_t ref = bucket->refs[__builtin_ctz(match)];
+            if (is_dirty(shard, space, hash, ref))
+                return ref;
+        }
+    return REF_NONE;
+}
+
+void cache_forget_dirty(struct cache *cache, int space, uint64_t hash) {
+    struct cache_shard *shard = cache_shard_of(cache, hash);
+    lock_take(&shard->lock);
+    for (uint32_t ref; (ref = find_dirty(shard, space, hash)) != REF_NONE;) {
+        shard_drop(shard, ref, hash, REASON_REPLACED);
+        ++*shard_change_counter(shard, hash);
+    }
+    lock_release(&shard->lock);
 }
 
 /* A record that nobody waits for any more becomes clean, if it is worth keeping. */

@@ -4,6 +4,8 @@
 #include "policies/execute.h"
 #include "policies/load/loader.h"
 #include "policies/row.h"
+#include "policies/write/confirm.h"
+#include "policies/write/writer.h"
 #include <assert.h>
 
 enum { TRIES_MAX = 16 }; /* loads of one key for one request before it is given up */
@@ -119,10 +121,30 @@ static enum look look_further(struct execution *e) {
     return e->load ? use_load(e) : ask(e);
 }
 
+/* The store is to see what was recovered before anyone does, if it can be asked. */
+static bool has_to_confirm(const struct execution *e) {
+    return confirm_is_needed(e->space, &e->outcome->cursor.view) && !e->confirmed &&
+           evaluate_need(e->request) != NEED_NOTHING &&
+           writer_is_hopeful(e->space->backend->writer, e->space);
+}
+
+static enum look ask_to_confirm(struct execution *e) {
+    cache_release(&e->outcome->cursor);
+    if (!ticket_keep_key(e->ticket, e->request)) {
+        outcome_fail(e->outcome, ERROR_NO_MEMORY, REPLY_NO_MEMORY);
+        return LOOK_ANSWERED;
+    }
+    e->ticket->park = PARK_CONFIRM;
+    return LOOK_PARKED;
+}
+
 enum look execution_look(struct execution *e) {
     struct cache_cursor *cursor = &e->outcome->cursor;
-    switch (cache_seek(e->worker->tier->cache, e->space->number, e->request->key, e->request->hash,
-                       &e->worker->now, cursor)) {
+    enum cache_presence presence = cache_seek(e->worker->tier->cache, e->space->number, e->request->key,
+                                              e->request->hash, &e->worker->now, cursor);
+    if (presence != CACHE_UNKNOWN && has_to_confirm(e))
+        return ask_to_confirm(e);
+    switch (presence) {
     case CACHE_PRESENT:
         e->base = &cursor->view;
         return LOOK_READY;
@@ -297,6 +319,7 @@ static bool read_quickly(struct tier_worker *worker, const struct request *reque
 enum tier_status execution_read(struct tier_worker *worker, struct tier_ticket *ticket,
                                 struct request *request, struct outcome *ret_outcome) {
     if (request->command == COMMAND_GET && !ticket->loads.arrived &&
+        !atomic_load_explicit(&request->space->unconfirmed, memory_order_acquire) &&
         read_quickly(worker, request, ret_outcome))
         return TIER_DONE;
     struct execution e;

@@ -19,13 +19,14 @@ struct execution {
     struct load *load;             /* what the ticket brought for this key, or NULL */
     const struct cache_view *base; /* the entry as it stands, or NULL: there is none */
     struct cache_view loaded_view; /* base, when it comes from the ticket */
+    bool confirmed;                /* what memory holds is believed, though the store may have a newer row */
     bool unknown; /* base is NULL because memory does not know the key and the backend was not asked */
     struct change change;
 };
 
 enum look {
     LOOK_READY,    /* the shard is locked (outcome->cursor), base tells what there is */
-    LOOK_PARKED,   /* unlocked; the ticket waits for loads */
+    LOOK_PARKED,   /* unlocked; the ticket waits for loads, or for what was recovered to be confirmed */
     LOOK_ANSWERED, /* unlocked; the outcome is an error or, by on_backend_down, a miss */
 };
 
@@ -43,6 +44,8 @@ static inline void execution_init(struct execution *e, struct tier_worker *worke
     e->space = request->space;
     e->base = NULL;
     e->unknown = false;
+    e->confirmed = ticket->confirmed;
+    ticket->confirmed = false;
     e->load = ticket->loads.arrived ? ticket_take_load(ticket, request) : NULL;
     outcome->holds_lock = false;
     outcome->hit = false;

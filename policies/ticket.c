@@ -74,6 +74,15 @@ bool ticket_keep_request(struct tier_ticket *ticket, const struct request *reque
     return true;
 }
 
+bool ticket_keep_key(struct tier_ticket *ticket, const struct request *request) {
+    char *at = ticket_bytes(ticket, request->key.size);
+    if (!at)
+        return false;
+    ticket->request = (struct request){.space = request->space, .hash = request->hash};
+    ticket->request.key = put_bytes(&at, request->key);
+    return true;
+}
+
 bool ticket_keep_outcome(struct tier_ticket *ticket, const struct outcome *outcome) {
     struct slice value = outcome->status == OUTCOME_HIT ? outcome->view.value : slice_of("", 0);
     char *at = ticket_bytes(ticket, value.size);

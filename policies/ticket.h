@@ -24,6 +24,7 @@ enum park {
     PARK_LOADS,   /* keys are being loaded */
     PARK_WRITE,   /* a write-through change, evaluated by the writer */
     PARK_ROOM,    /* the namespace is full */
+    PARK_CONFIRM, /* what was recovered of the key has to be seen by the store */
     PARK_BARRIER, /* sync, or the outcome stands and has to be committed (on_full = write-through) */
 };
 
@@ -90,6 +91,7 @@ struct tier_ticket {
     enum park park;           /* what it is about to wait for, until it is handed over */
     bool has_outcome;         /* the answer to what is executed next is here: outcome, or ahead's first */
     bool room_denied;         /* it waited for room until its deadline */
+    bool confirmed;           /* what memory holds of the request's key may be believed now */
     uint8_t tries;            /* loads of one key for the request at hand */
     struct ticket_loads loads;
     uint64_t deadline_us; /* PARK_ROOM, PARK_WRITE: monotonic, 0: not set */
@@ -110,6 +112,9 @@ char *ticket_bytes(struct tier_ticket *ticket, size_t size);
 
 /* Copies the request into the ticket for another thread; false: no memory. */
 bool ticket_keep_request(struct tier_ticket *ticket, const struct request *request);
+
+/* Copies the key alone, and what belongs to it; false: no memory. */
+bool ticket_keep_key(struct tier_ticket *ticket, const struct request *request);
 
 /* Makes *outcome the answer for the next execution, with its value copied; false: no memory. */
 bool ticket_keep_outcome(struct tier_ticket *ticket, const struct outcome *outcome);

@@ -10,6 +10,7 @@
 #include "policies/load/loader.h"
 #include "policies/tier_stats.h"
 #include "policies/write/barrier.h"
+#include "policies/write/confirm.h"
 #include "policies/write/low_water.h"
 #include "policies/write/writer.h"
 #include <assert.h>
@@ -56,6 +57,9 @@ static void dispatch(struct tier_worker *worker, struct tier_ticket *ticket) {
         break;
     case PARK_ROOM:
         wait_in_space(ticket);
+        break;
+    case PARK_CONFIRM:
+        confirm_submit(ticket);
         break;
     case PARK_BARRIER:
         barrier_submit(worker->tier, ticket);
@@ -221,7 +225,7 @@ void tier_abandon(struct tier_ticket *ticket) {
     ticket_clear_loads(ticket);
     ticket_clear_ahead(ticket);
     ticket->park = PARK_NONE;
-    ticket->has_outcome = ticket->room_denied = false;
+    ticket->has_outcome = ticket->room_denied = ticket->confirmed = false;
     ticket->deadline_us = 0;
     ticket->tries = 0;
 }

@@ -64,6 +64,9 @@ struct journal_record {
     /* DELETE: key and version. TOUCH: key, version, client_cas, expires_at. The
      * others: all. */
     struct entry entry;
+    /* Of a file that was begun before the system was last started (or it cannot be told): what was written after it
+     * may be lost, while a store has kept it. */
+    bool from_earlier_boot;
 };
 
 enum {
@@ -98,6 +101,9 @@ struct journal_options {
 struct journal_replayer {
     /* False: stop, journal_open has failed. */
     bool (*record)(struct journal_replayer *self, const struct journal_record *record);
+    /* All have been shown. *ret_again: show them once more, all in the same order, for a replayer that cannot hold
+     * them at once. False: as above. MAY be NULL: once is enough. */
+    bool (*end)(struct journal_replayer *self, bool *ret_again);
 };
 
 struct journal_recovery {

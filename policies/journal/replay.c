@@ -186,6 +186,26 @@ static void keep_unknown(struct recovering *self, struct journal_file *file, siz
     file->pinned = true;
 }
 
+/* Nobody can say of a system that names no boot whether it was started anew. */
+static bool is_same_boot(const struct recovering *self) {
+    static const uint8_t unknown[JOURNAL_BOOT_SIZE];
+    return memcmp(self->header.boot, self->journal->boot, JOURNAL_BOOT_SIZE) == 0 &&
+           memcmp(self->header.boot, unknown, JOURNAL_BOOT_SIZE) != 0;
+}
+
+static enum journal_status fail_stopped(struct recovering *self) {
+    return fail(self, JOURNAL_FAILED, "journal: recovery was stopped at a record of %s/%s",
+                self->journal->folder, file_name(self));
+}
+
+static bool show(struct recovering *self, const struct format_record *found) {
+    struct journal_record record = {.kind = (enum journal_kind)found->kind,
+                                    .space = self->header.spaces[found->space],
+                                    .entry = found->entry,
+                                    .from_earlier_boot = !is_same_boot(self)};
+    return self->replayer->record(self->replayer, &record);
+}
+
 static enum journal_status take_record(struct recovering *self, const struct format_record *found,
                                        struct journal_file *file) {
     struct journal_recovery *recovery = self->recovery;
@@ -213,13 +233,7 @@ static enum journal_status take_record(struct recovering *self, const struct for
     atomic_uint_fast64_t *highest = &file->max_versions[fate->index];
     if (found->entry.version > atomic_load_explicit(highest, memory_order_relaxed))
         atomic_store_explicit(highest, found->entry.version, memory_order_relaxed);
-    struct journal_record record = {.kind = (enum journal_kind)found->kind,
-                                    .space = self->header.spaces[found->space],
-                                    .entry = found->entry};
-    if (!self->replayer->record(self->replayer, &record))
-        return fail(self, JOURNAL_FAILED, "journal: recovery was stopped at a record of %s/%s",
-                    self->journal->folder, file_name(self));
-    return JOURNAL_OK;
+    return show(self, found) ? JOURNAL_OK : fail_stopped(self);
 }
 
 /* There are records behind it: damage, unless the disk can have lost just this. */
@@ -404,17 +418,99 @@ static enum journal_status take_file(struct recovering *self, int handle) {
     return set_aside(self);
 }
 
-static enum journal_status recover_file(struct recovering *self) {
+static enum journal_status open_file(struct recovering *self, int *ret_handle) {
     char path[JOURNAL_PATH_MAX];
     struct journal *journal = self->journal;
     progress(self);
     journal_path(journal->folder, file_name(self), path);
-    int handle = journal->disk->open(journal->disk, path, O_RDWR);
-    if (handle < 0)
-        return fail_file(self, "open");
-    enum journal_status status = take_file(self, handle);
-    journal->disk->close(journal->disk, handle);
+    *ret_handle = journal->disk->open(journal->disk, path, O_RDWR);
+    return *ret_handle < 0 ? fail_file(self, "open") : JOURNAL_OK;
+}
+
+static enum journal_status recover_file(struct recovering *self) {
+    int handle;
+    enum journal_status status = open_file(self, &handle);
+    if (status != JOURNAL_OK)
+        return status;
+    status = take_file(self, handle);
+    self->journal->disk->close(self->journal->disk, handle);
     self->recovery->files++;
+    return status;
+}
+
+static enum journal_status recover_files(struct recovering *self) {
+    const struct journal *journal = self->journal;
+    enum journal_status status = JOURNAL_OK;
+    if (!journal_list_folder(journal->folder, &self->names, &self->name_count))
+        return fail(self, JOURNAL_FAILED, "journal: cannot list %s: %s", journal->folder, strerror(errno));
+    for (size_t i = 0; i < self->name_count; i++)
+        if (self->names[i].sequence >= journal->next_sequence)
+            self->journal->next_sequence = self->names[i].sequence + 1;
+    for (; status == JOURNAL_OK && self->name_index < self->name_count; self->name_index++)
+        status = recover_file(self);
+    return status;
+}
+
+/* ---- Once more ---- */
+
+static bool is_wanted(const struct recovering *self, const struct format_record *found) {
+    const struct space_fate *fate = &self->fates[found->space];
+    return fate->known && found->entry.version > fate->low_water;
+}
+
+/* What is torn or damaged in the file has been dealt with; a damaged file has been replaced. */
+static enum journal_status show_records(struct recovering *self) {
+    struct scan scan;
+    if (!decide_fates(self))
+        return fail_file(self, "hold in memory");
+    scan_begin(&scan, self->data, self->size, &self->header);
+    for (enum scan_status found; (found = scan_next(&scan)) == SCAN_RECORD || found == SCAN_HOLE;)
+        if (found == SCAN_RECORD && is_wanted(self, &scan.record) && !show(self, &scan.record))
+            return fail_stopped(self);
+    return JOURNAL_OK;
+}
+
+static enum journal_status show_file(struct recovering *self) {
+    int handle;
+    enum journal_status status = open_file(self, &handle);
+    if (status != JOURNAL_OK)
+        return status;
+    status = read_file(self, handle);
+    self->journal->disk->close(self->journal->disk, handle);
+    if (status != JOURNAL_OK)
+        return status;
+    if (format_decode_header(self->data, self->size, &self->header) != FORMAT_GOOD)
+        return fail(self, JOURNAL_DAMAGED, "journal: %s/%s has changed since it was read a moment ago",
+                    self->journal->folder, file_name(self));
+    status = show_records(self);
+    free((void *)(uintptr_t)self->header.spaces);
+    return status;
+}
+
+static enum journal_status show_files(struct recovering *self) {
+    const struct journal *journal = self->journal;
+    enum journal_status status = JOURNAL_OK;
+    free(self->names);
+    self->names = NULL;
+    if (!journal_list_folder(journal->folder, &self->names, &self->name_count))
+        return fail(self, JOURNAL_FAILED, "journal: cannot list %s: %s", journal->folder, strerror(errno));
+    for (self->name_index = 0; status == JOURNAL_OK && self->name_index < self->name_count;
+         self->name_index++)
+        status = show_file(self);
+    return status;
+}
+
+/* As often as the replayer asks for it. */
+static enum journal_status show_again(struct recovering *self) {
+    enum journal_status status = JOURNAL_OK;
+    bool again = self->replayer->end != NULL;
+    while (status == JOURNAL_OK && again) {
+        if (!self->replayer->end(self->replayer, &again))
+            return fail(self, JOURNAL_FAILED, "journal: recovery was stopped behind the records of %s",
+                        self->journal->folder);
+        if (again)
+            status = show_files(self);
+    }
     return status;
 }
 
@@ -511,15 +607,10 @@ enum journal_status journal_recover(struct journal *journal, const struct journa
     recycle_adopt_blanks(journal);
     enum journal_status status =
         self.given_up ? read_low_waters(&self) : fail(&self, JOURNAL_FAILED, "journal: out of memory");
-    if (status == JOURNAL_OK && !journal_list_folder(journal->folder, &self.names, &self.name_count))
-        status = fail(&self, JOURNAL_FAILED, "journal: cannot list %s: %s", journal->folder, strerror(errno));
-    for (size_t i = 0; i < self.name_count; i++)
-        if (self.names[i].sequence >= journal->next_sequence)
-            journal->next_sequence = self.names[i].sequence + 1;
-    for (; status == JOURNAL_OK && self.name_index < self.name_count; self.name_index++) {
-        progress(&self);
-        status = recover_file(&self);
-    }
+    if (status == JOURNAL_OK)
+        status = recover_files(&self);
+    if (status == JOURNAL_OK)
+        status = show_again(&self);
     if (status == JOURNAL_OK)
         status = start_low_waters(&self);
     if (status == JOURNAL_OK)

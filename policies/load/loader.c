@@ -47,6 +47,7 @@ struct batch {
     struct load_result results[BATCH_KEYS];
     size_t count;
     struct space *space;
+    uint32_t then; /* the second at which the rows have to be alive; 0: now */
 };
 
 struct reader {
@@ -375,8 +376,8 @@ static enum backend_status look_up(struct reader *reader, struct batch *batch) {
     session->connection->call_until_us = until_us;
     for (size_t i = 0; i < batch->count; i++)
         batch->keys[i] = slice_of(batch->flights[i]->key, batch->flights[i]->key_size);
-    return session_load(session, batch->space, batch->keys, batch->count, cache_time_now().seconds,
-                        batch->results);
+    return session_load(session, batch->space, batch->keys, batch->count,
+                        batch->then ? batch->then : cache_time_now().seconds, batch->results);
 }
 
 /* Once more on a new connection, if there is reason to think that it is only the old one, and time. */
@@ -552,9 +553,9 @@ static void run_one_by_one(struct reader *reader, struct batch *batch) {
     free(one);
 }
 
-static void run_batch(struct reader *reader, struct batch *batch) {
+/* What sort_out has left of it. */
+static void run_sorted(struct reader *reader, struct batch *batch) {
     struct loader *loader = reader->loader;
-    sort_out(loader, batch);
     if (batch->count == 0)
         return;
     if (!admitted(loader, batch->space)) {
@@ -571,6 +572,35 @@ static void run_batch(struct reader *reader, struct batch *batch) {
         run_one_by_one(reader, batch);
     else
         fail_batch(loader, batch);
+}
+
+/* A row that a touch has yet to reach is looked up by itself, as of that touch. */
+static void run_touched(struct reader *reader, struct batch *batch) {
+    struct writer *writer = reader->loader->backend->writer;
+    struct batch one = {.space = batch->space};
+    size_t kept = 0;
+    for (size_t i = 0; i < batch->count; i++) {
+        struct flight *flight = batch->flights[i];
+        one.then =
+            touches_made_at(writer, flight->space, slice_of(flight->key, flight->key_size), flight->hash);
+        one.flights[0] = flight;
+        one.count = 1;
+        if (!one.then) {
+            batch->flights[kept++] = flight;
+            continue;
+        }
+        sort_out(reader->loader, &one); /* those before have taken their time */
+        run_sorted(reader, &one);
+    }
+    batch->count = kept;
+    sort_out(reader->loader, batch);
+}
+
+static void run_batch(struct reader *reader, struct batch *batch) {
+    sort_out(reader->loader, batch);
+    if (touches_are_waiting(reader->loader->backend->writer))
+        run_touched(reader, batch);
+    run_sorted(reader, batch);
 }
 
 /* ---- Threads ---- */

@@ -108,7 +108,8 @@ bool flusher_has_written(const struct flusher *flusher, const uint64_t *pushed) 
     return !is_asked || (flusher->count == 0 && flusher->again_count == 0);
 }
 
-/* By the wall clock, or by how long the front has been seen: the wall clock may have been set back. */
+/* By the wall clock, or by how long the front has been seen: the wall clock may have been set back, and what was
+ * recovered does not say when it turned dirty. */
 uint64_t flusher_age(struct flusher *flusher, uint64_t now_us) {
     uint64_t since = flusher_since(flusher);
     if (since == UINT64_MAX) {
@@ -121,7 +122,7 @@ uint64_t flusher_age(struct flusher *flusher, uint64_t now_us) {
         flusher->front_popped = front;
     }
     uint64_t wall = cache_time_now().us, turned = version_us(since), seen = now_us - flusher->front_seen_us;
-    uint64_t age = wall > turned ? wall - turned : 0;
+    uint64_t age = since > QUEUE_SINCE_RECOVERY && wall > turned ? wall - turned : 0;
     return age > seen ? age : seen;
 }
 
@@ -131,7 +132,7 @@ uint64_t flusher_due(struct flusher *flusher, uint64_t now_us, bool forced) {
         return UINT64_MAX;
     uint64_t age = flusher_age(flusher, now_us);
     if (forced || flusher->count > 0 || flusher->again_count > 0 || age >= space->flush_delay_us ||
-        fullness_is_full(&space->fullness) ||
+        flusher_since(flusher) <= QUEUE_SINCE_RECOVERY || fullness_is_full(&space->fullness) ||
         cache_dirty_entries(space->tier->cache, space->number) >= space->options.flush_batch ||
         cache_dirty_bytes(space->tier->cache, space->number) >= space->flush_bytes)
         return 0;
@@ -184,18 +185,13 @@ static void miss(struct collector *collector, const struct cache_view *view) {
     memcpy(missed->key, view->key.data, view->key.size);
 }
 
-static void collect_entry(struct cache_collector *self, const struct cache_view *view) {
-    struct collector *collector = (struct collector *)(void *)self;
-    struct flusher *flusher = collector->flusher;
+bool flusher_describe(const struct space *space, const struct cache_view *view, struct bytes *bytes,
+                      struct mutation *ret_mutation) {
     bool gone = view->tombstone || view->expired;
-    struct mutation mutation = {.table = &flusher->space->options.table, .kind = MUTATION_PUT};
+    struct mutation mutation = {.table = &space->options.table, .kind = MUTATION_PUT};
     struct entry *entry = &mutation.entry;
-    entry->key = bytes_copy(&flusher->bytes, view->key);
-    entry->value = bytes_copy(&flusher->bytes, gone ? slice_of("", 0) : view->value);
-    if (!entry->key.data || !entry->value.data || flusher->count == flusher->capacity) {
-        miss(collector, view);
-        return;
-    }
+    entry->key = bytes_copy(bytes, view->key);
+    entry->value = bytes_copy(bytes, gone ? slice_of("", 0) : view->value);
     if (gone)
         mutation.kind = MUTATION_DELETE;
     else if (view->ttl_only)
@@ -206,6 +202,19 @@ static void collect_entry(struct cache_collector *self, const struct cache_view 
         entry->flags = view->flags;
         entry->expires_at = view->expires_at;
         entry->marks = view->marks;
+    }
+    *ret_mutation = mutation;
+    return entry->key.data && entry->value.data;
+}
+
+static void collect_entry(struct cache_collector *self, const struct cache_view *view) {
+    struct collector *collector = (struct collector *)(void *)self;
+    struct flusher *flusher = collector->flusher;
+    struct mutation mutation;
+    if (!flusher_describe(flusher->space, view, &flusher->bytes, &mutation) ||
+        flusher->count == flusher->capacity) {
+        miss(collector, view);
+        return;
     }
     flusher->mutations[flusher->count] = mutation;
     flusher->hashes[flusher->count++] = collector->hash;
@@ -322,22 +331,30 @@ static void count_row(struct space *space, const struct mutation *mutation) {
         count(&counters->rows_superseded);
 }
 
+static void settle_one(struct space *space, const struct mutation *mutation, uint64_t hash,
+                       const struct cache_time *now) {
+    quarantine_supersede(space->quarantine, mutation->entry.key, mutation->entry.version);
+    if (mutation->superseded)
+        forget_ours(space, mutation, hash, now);
+    else
+        cache_settle(space->tier->cache, mutation->entry.key, hash, mutation->entry.version, now);
+    count_row(space, mutation);
+}
+
+void flusher_settle(struct space *space, const struct mutation *mutation, uint64_t hash) {
+    struct cache_time now = cache_time_now();
+    settle_one(space, mutation, hash, &now);
+}
+
 static void settle(struct flusher *flusher, size_t from, size_t to) {
     struct space *space = flusher->space;
     struct cache_time now = cache_time_now();
     for (size_t i = from; i < to; i++) {
-        const struct mutation *mutation = &flusher->mutations[i];
         if (i + 2 * AHEAD < to)
             cache_prefetch(space->tier->cache, flusher->hashes[i + 2 * AHEAD]);
         if (i + AHEAD < to)
             cache_prefetch_entry(space->tier->cache, flusher->hashes[i + AHEAD]);
-        quarantine_supersede(space->quarantine, mutation->entry.key, mutation->entry.version);
-        if (mutation->superseded)
-            forget_ours(space, mutation, flusher->hashes[i], &now);
-        else
-            cache_settle(space->tier->cache, mutation->entry.key, flusher->hashes[i], mutation->entry.version,
-                         &now);
-        count_row(space, mutation);
+        settle_one(space, &flusher->mutations[i], flusher->hashes[i], &now);
     }
     flusher->begin = to;
 }
@@ -413,16 +430,37 @@ bool flusher_flush(struct writer *writer, struct flusher *flusher) {
     return written;
 }
 
-/* A long recovery says what it is doing. Returns when it last did. */
-static uint64_t tell_progress(const struct writer *writer, const struct space *space, uint64_t told_us) {
-    uint64_t now_us = monotonic_us();
-    if (now_us - told_us < PROGRESS_US)
-        return told_us;
-    service_log(&writer->tier->service, LOG_LEVEL_NOTICE,
+/* A long recovery says what it is doing. */
+static void tell_progress(const struct space *space) {
+    service_log(&space->tier->service, LOG_LEVEL_NOTICE,
                 "journal: recovering, %zu entries of namespace %s have yet to be written to backend %s",
-                cache_dirty_entries(writer->tier->cache, space->number), space->options.name,
-                writer->backend->options.store.name);
-    return now_us;
+                cache_dirty_entries(space->tier->cache, space->number), space->options.name,
+                space->backend->options.store.name);
+}
+
+static void end_recovery(struct flusher *flusher) {
+    struct space *space = flusher->space;
+    atomic_store_explicit(&space->unconfirmed, 0, memory_order_release);
+    if (!flusher->recovering)
+        return;
+    flusher->recovering = false;
+    service_log(&space->tier->service, LOG_LEVEL_NOTICE,
+                "journal: all that was recovered of namespace %s is in backend %s", space->options.name,
+                space->backend->options.store.name);
+}
+
+void flusher_watch_recovery(struct flusher *flusher, uint64_t now_us) {
+    bool recovering = flusher_since(flusher) <= QUEUE_SINCE_RECOVERY;
+    if (!recovering) {
+        if (flusher->recovering || atomic_load_explicit(&flusher->space->unconfirmed, memory_order_relaxed))
+            end_recovery(flusher);
+    } else if (!flusher->recovering) {
+        flusher->recovering = true;
+        flusher->told_us = now_us;
+    } else if (now_us - flusher->told_us >= PROGRESS_US) {
+        flusher->told_us = now_us;
+        tell_progress(flusher->space);
+    }
 }
 
 /* Where nothing leaves the queues for good, there is no memory for a batch. */
@@ -431,13 +469,12 @@ static uint64_t taken(const struct flusher *flusher) {
 }
 
 bool flusher_flush_all(struct writer *writer, struct flusher *flusher) {
-    uint64_t told_us = monotonic_us();
     while (has_work(flusher)) {
+        flusher_watch_recovery(flusher, monotonic_us());
         uint64_t before = taken(flusher);
         bool held = flusher->count > 0;
         if (!flusher_flush(writer, flusher) || (!held && taken(flusher) == before && has_work(flusher)))
             return false;
-        told_us = tell_progress(writer, flusher->space, told_us);
     }
     return true;
 }

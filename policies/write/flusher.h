@@ -24,6 +24,9 @@ struct flusher {
     size_t again_count, again_capacity;
     /* the front that was seen last, and when: an age that does not depend on the wall clock */
     uint64_t front_popped, front_seen_us;
+    /* what recovery restored is not all in the backend yet; when the log last said so */
+    bool recovering;
+    uint64_t told_us;
 };
 
 /* Readies one, all zero before. */
@@ -37,12 +40,23 @@ uint64_t flusher_due(struct flusher *flusher, uint64_t now_us, bool forced);
  * write-through groups go between. False: it could not be written now, and is held. */
 bool flusher_flush(struct writer *writer, struct flusher *flusher);
 
-/* Flushes all there is, with progress on the log. False: it cannot be written now, or there is no memory
+/* Flushes all there is. False: it cannot be written now, or there is no memory
  * for a batch. Before writer_start. */
 bool flusher_flush_all(struct writer *writer, struct flusher *flusher);
 
 /* Age of the oldest change that is not in the backend, us. */
 uint64_t flusher_age(struct flusher *flusher, uint64_t now_us);
+
+/* What an entry that is not clean would become in the store, with its bytes copied, of which room was reserved. False:
+ * there was none. Under the entry's lock. */
+bool flusher_describe(const struct space *space, const struct cache_view *view, struct bytes *bytes,
+                      struct mutation *ret_mutation);
+
+/* The store has this mutation, or a newer row: memory is told, and the quarantine. */
+void flusher_settle(struct space *space, const struct mutation *mutation, uint64_t hash);
+
+/* Tells the log of what was recovered and is not in the backend yet, and when all of it is. */
+void flusher_watch_recovery(struct flusher *flusher, uint64_t now_us);
 
 /* The least `since` of all that is not in the backend, UINT64_MAX: none. */
 uint64_t flusher_since(struct flusher *flusher);

@@ -2,7 +2,8 @@
 /*
  * The inside of a writer, for the files that are parts of it: writer.c (the thread and its schedule), call.c
  * (calls to the backend), group.c (write-through), flusher.c (write-behind), touches.c (rows that memory does
- * not hold), barrier.c (sync). The header of each says what the schedule may ask of it.
+ * not hold), barrier.c (sync), confirm.c (rows that may be newer than what was recovered). The header of each
+ * says what the schedule may ask of it.
  */
 #ifndef FOREBAY_POLICIES_WRITE_INTERNAL_H
 #define FOREBAY_POLICIES_WRITE_INTERNAL_H
@@ -11,6 +12,7 @@
 #include "policies/session.h"
 #include "policies/write/barrier.h"
 #include "policies/write/call.h"
+#include "policies/write/confirm.h"
 #include "policies/write/flusher.h"
 #include "policies/write/gather.h"
 #include "policies/write/group.h"
@@ -53,6 +55,7 @@ struct writer {
     struct group group;
     struct tier_ticket *jobs, **jobs_end; /* taken, not yet in a group */
     struct barrier *barriers;             /* taken, not yet reached */
+    struct tier_ticket *confirms;         /* taken, in order */
 
     /* written by its thread, read by anyone */
     struct writer_counters counters;
@@ -64,7 +67,8 @@ struct writer {
     size_t new_job_count;
     struct gather gather;
     struct barrier *new_barriers;
-    struct touches touches; /* in part: see there */
+    struct tier_ticket *new_confirms; /* newest first */
+    struct touches touches;           /* in part: see there */
 };
 
 /* With the mutex: the thread has something to do. */

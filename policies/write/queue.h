@@ -13,6 +13,7 @@
 #ifndef FOREBAY_POLICIES_WRITE_QUEUE_H
 #define FOREBAY_POLICIES_WRITE_QUEUE_H
 
+#include "cache/base/entry.h"
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -24,7 +25,12 @@ struct dirty {
     uint64_t since;
 };
 
-enum { QUEUE_CHUNK_ELEMENTS = 510 };
+enum {
+    QUEUE_CHUNK_ELEMENTS = 510,
+    /* `since` of what recovery queues: lower than that of any change, so nothing of the old journals is forgotten
+     * before it is in the backend. Says nothing about an age. */
+    QUEUE_SINCE_RECOVERY = 1 << ENTRY_VERSION_NODE_BITS
+};
 
 struct queue_chunk {
     struct dirty elements[QUEUE_CHUNK_ELEMENTS];

@@ -13,14 +13,19 @@
  * A put or a touch whose expiry has passed may have been kept alive by a later touch, so its value is kept
  * until all touches are applied; what has expired then becomes a tombstone of the same version.
  *
- * When memory is full the writer flushes at once. Elements are queued with the lowest `since`, so nothing of
- * the old journals is forgotten before they are in the backend.
+ * Nothing is written to a backend before all files are read: a delete that was written, and forgotten, would not
+ * be there any more for an older put of its key in a file that is read later, and SQLite keeps no trace of it
+ * either. So where memory is too small for all, it takes the keys in ranges, by their hashes:
  *
- * The store may be ahead of the journal: a flush that was committed durably while the journal's last records
- * were lost with the power (or, at a kill -9, were still in the buffer of a turn). So before the first client
- * is served all that was restored is flushed: where the store is ahead, the version guard says so, and memory
- * gives way to the newer row, be it a put, a touch, one that expired meanwhile, or a tombstone. A store that
- * cannot be written to now does not keep the server from starting: see docs/design.md, "Promises".
+ *     range = all keys
+ *     read all files --memory is full--> the upper half of the range is forgotten, reading goes on
+ *     touches, what has expired
+ *     more keys? all that is restored --> backends; the next range; read all files again
+ *
+ * What is left in memory at the end is written by the writers, once they run, while clients are served. Elements
+ * are queued with the lowest `since`, so nothing of the old journals is forgotten before they are in the backend.
+ *
+ * The store may be ahead of what was restored, if the power was lost in between: see confirm.h.
  */
 #include "policies/write/recover.h"
 #include "policies/write/leftover.h"
@@ -33,35 +38,142 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-enum { SINCE_RECOVERY = 1 << ENTRY_VERSION_NODE_BITS };
+enum {
+    NOTED_SHARE = 8,         /* of the memory there is: what may be noted beside it */
+    NOTED_LEAST = 256 << 10, /* bytes */
+    UNWRITTEN_PASSES = 256,  /* at most, in memory that is left by what waits for a backend */
+};
+
+#define TOO_MUCH "the journal holds more than memory can, and backend \"%s\" cannot be written to now"
 
 /* What of a record has to wait until all records are read. */
 struct noted {
     struct space *space;
     uint64_t version, client_cas;
-    uint32_t flags, expires_at;
+    uint64_t first;   /* a touch: its version, or that of the first of those that it stands for; else 0 */
+    uint32_t second;  /* a touch: when it was made itself, */
+    uint32_t made_at; /* and when the first was */
+    uint32_t expires_at;
     uint8_t key_size;
-    char key[ENTRY_KEY_MAX];
+    char key[];
 };
 
 struct noted_list {
-    struct noted *list;
+    struct noted **list;
     size_t count, capacity;
+    size_t bytes;
+};
+
+/* Keys, by their places, both inclusive. */
+struct range {
+    uint64_t first, last;
 };
 
 struct recovery {
     struct journal_replayer replayer;
     struct tier *tier;
+    struct range range; /* that is restored while the files are read */
+    bool reading;
+    bool unwritten; /* a backend could not be written to at the end of a pass */
     struct noted_list touches;
     struct noted_list expired; /* restored without their expiry, which has passed */
+    size_t noted_most;         /* bytes of both */
     uint64_t restored;
     char error[1024];
 };
 
+static bool fail_memory(struct recovery *recovery) {
+    snprintf(recovery->error, sizeof recovery->error, "out of memory");
+    return false;
+}
+
+/* ---- Ranges ---- */
+
+/* Keys of any range are spread over all shards, whichever bits of the hash choose those. */
+static uint64_t place_of(uint64_t hash) {
+    return hash * UINT64_C(0x9E3779B97F4A7C15);
+}
+
+static bool in_range(const struct recovery *recovery, uint64_t hash) {
+    uint64_t place = place_of(hash);
+    return place >= recovery->range.first && place <= recovery->range.last;
+}
+
+/* Left to a later pass. What an earlier one has restored, and could not write, stays. */
+static bool is_beyond(const struct recovery *recovery, uint64_t hash) {
+    return place_of(hash) > recovery->range.last;
+}
+
+static struct slice key_of(const struct noted *noted) {
+    return slice_of(noted->key, noted->key_size);
+}
+
+static size_t noted_bytes(const struct noted *noted) {
+    return sizeof *noted + noted->key_size + sizeof noted;
+}
+
+static void drop_noted(struct noted_list *list, struct noted *noted) {
+    list->bytes -= noted_bytes(noted);
+    free(noted);
+}
+
+static void forget_noted(const struct recovery *recovery, struct noted_list *list) {
+    size_t kept = 0;
+    for (size_t i = 0; i < list->count; i++)
+        if (is_beyond(recovery, cache_hash(key_of(list->list[i]))))
+            drop_noted(list, list->list[i]);
+        else
+            list->list[kept++] = list->list[i];
+    list->count = kept;
+}
+
+/* No thread runs yet: this one is the queue's producer and its consumer. False: no memory. */
+static bool forget_restored(const struct recovery *recovery, struct space *space) {
+    struct queue *queue = &space->queues[0];
+    struct dirty dirty;
+    for (uint64_t left = queue_pushed(queue) - queue->popped; left > 0 && queue_pop(queue, &dirty); left--)
+        if (is_beyond(recovery, dirty.hash))
+            cache_forget_dirty(space->tier->cache, space->number, dirty.hash);
+        else if (queue_reserve(queue))
+            queue_push(queue, dirty);
+        else
+            return false;
+    return true;
+}
+
+/* Leaves the upper half of the range to a later pass. False: there would be too many of them, or no
+ * memory (then there is an error). */
+static bool narrow(struct recovery *recovery) {
+    struct tier *tier = recovery->tier;
+    struct range *range = &recovery->range;
+    if (range->last - range->first < (recovery->unwritten ? UINT64_MAX / UNWRITTEN_PASSES : 1))
+        return false;
+    range->last = range->first + (range->last - range->first) / 2;
+    for (size_t i = 0; i < tier->space_count; i++)
+        if (tier->spaces[i].policy->holds_back && !forget_restored(recovery, &tier->spaces[i]))
+            return fail_memory(recovery);
+    forget_noted(recovery, &recovery->touches);
+    forget_noted(recovery, &recovery->expired);
+    return true;
+}
+
+/* False: that was the last. */
+static bool next_range(struct recovery *recovery) {
+    struct range *range = &recovery->range;
+    uint64_t width = range->last - range->first;
+    if (range->last == UINT64_MAX)
+        return false;
+    range->first = range->last + 1;
+    range->last = UINT64_MAX - range->first < width ? UINT64_MAX : range->first + width;
+    return true;
+}
+
+/* ---- Puts and deletes ---- */
+
 static bool queue_restored(struct space *space, uint64_t hash) {
     if (!queue_reserve(&space->queues[0]))
         return false;
-    queue_push(&space->queues[0], (struct dirty){hash, SINCE_RECOVERY});
+    queue_push(&space->queues[0], (struct dirty){hash, QUEUE_SINCE_RECOVERY});
     return true;
 }
 
@@ -100,51 +212,158 @@ static enum cache_status restore_once(struct space *space, enum mutation_kind ki
 
 static bool refuse_entry(struct recovery *recovery, const struct space *space, const struct entry *entry,
                          enum cache_status status) {
+    if (recovery->error[0])
+        return false;
     if (status == CACHE_TOO_LARGE)
         snprintf(recovery->error, sizeof recovery->error,
                  "the value of %.*s (namespace \"%s\") has %zu bytes, more than item_max allows now, "
                  "and has to reach the backend: start once with an item_max of at least that",
                  (int)entry->key.size, entry->key.data, space->options.name, entry->value.size);
     else
-        snprintf(recovery->error, sizeof recovery->error,
-                 "the journal holds more than memory can, and backend \"%s\" cannot be written to now",
-                 space->backend->options.store.name);
+        snprintf(recovery->error, sizeof recovery->error, TOO_MUCH, space->backend->options.store.name);
     return false;
+}
+
+/* While files are read, room is made by leaving keys to a later pass; behind that, by writing. */
+static bool make_room(struct recovery *recovery, struct space *space) {
+    return recovery->reading ? narrow(recovery) : writer_flush_now(space->backend->writer, space);
 }
 
 static bool restore(struct recovery *recovery, struct space *space, enum mutation_kind kind,
                     const struct entry *entry) {
     uint64_t hash = cache_hash(entry->key);
-    bool queued;
+    bool queued, tried = false;
     enum cache_status status = restore_once(space, kind, entry, hash, &queued);
-    if (status == CACHE_NO_MEMORY && writer_flush_now(space->backend->writer, space))
+    while (status == CACHE_NO_MEMORY && !tried && make_room(recovery, space)) {
+        if (recovery->reading && !in_range(recovery, hash))
+            return true;
+        tried = !recovery->reading;
         status = restore_once(space, kind, entry, hash, &queued);
+    }
     recovery->restored++;
     return (status == CACHE_OK && queued) || refuse_entry(recovery, space, entry, status);
 }
 
-/* Notes key, version, client_cas, flags and expiry of an entry. */
-static bool note(struct recovery *recovery, struct noted_list *list, struct space *space,
-                 const struct entry *entry) {
+/* ---- What is noted ---- */
+
+static int by_key_and_version(const void *a, const void *b) {
+    const struct noted *x = *(struct noted *const *)a, *y = *(struct noted *const *)b;
+    size_t shorter = x->key_size < y->key_size ? x->key_size : y->key_size;
+    int order = x->space->number - y->space->number;
+    if (order == 0)
+        order = memcmp(x->key, y->key, shorter);
+    if (order == 0)
+        order = (int)x->key_size - (int)y->key_size;
+    if (order == 0)
+        order = x->version < y->version ? -1 : x->version > y->version;
+    return order;
+}
+
+static bool is_same_key(const struct noted *a, const struct noted *b) {
+    return a->space == b->space && slice_equal(key_of(a), key_of(b));
+}
+
+/* Did the entry live by the earlier touch when the later one was made? That with the CAS value that both name did. */
+static bool is_prolonged(const struct noted *later, const struct noted *earlier) {
+    return later->client_cas || earlier->expires_at == 0 || earlier->expires_at > later->second;
+}
+
+/* A later touch of the same entry, made while the entry lived by the earlier one, stands for both; of the same put
+ * the last version counts. */
+static bool stands_for(struct noted *later, const struct noted *earlier) {
+    if (!is_same_key(later, earlier))
+        return false;
+    if (!earlier->first)
+        return true;
+    if (later->client_cas != earlier->client_cas || !is_prolonged(later, earlier))
+        return false;
+    later->first = earlier->first < later->first ? earlier->first : later->first;
+    later->made_at = earlier->made_at < later->made_at ? earlier->made_at : later->made_at;
+    return true;
+}
+
+static void fold(struct noted_list *list) {
+    size_t kept = 0;
+    if (list->count > 1)
+        qsort(list->list, list->count, sizeof *list->list, by_key_and_version);
+    for (size_t i = 0; i < list->count; i++) {
+        if (kept > 0 && stands_for(list->list[i], list->list[kept - 1]))
+            drop_noted(list, list->list[--kept]);
+        list->list[kept++] = list->list[i];
+    }
+    list->count = kept;
+}
+
+static size_t all_noted(const struct recovery *recovery) {
+    return recovery->touches.bytes + recovery->expired.bytes;
+}
+
+/* Behind this there is room for as much again, or what is noted belongs to a single key. */
+static void bound_noted(struct recovery *recovery) {
+    if (all_noted(recovery) <= recovery->noted_most || !recovery->reading)
+        return;
+    fold(&recovery->touches);
+    fold(&recovery->expired);
+    while (all_noted(recovery) > recovery->noted_most / 2)
+        if (!narrow(recovery))
+            recovery->noted_most = 2 * all_noted(recovery);
+}
+
+static bool append(struct noted_list *list, struct noted *noted) {
     if (list->count == list->capacity) {
         size_t capacity = list->capacity ? list->capacity * 2 : 256;
-        struct noted *longer = realloc(list->list, capacity * sizeof *longer);
-        if (!longer) {
-            snprintf(recovery->error, sizeof recovery->error, "out of memory");
+        struct noted **longer = realloc(list->list, capacity * sizeof(struct noted *));
+        if (!longer)
             return false;
-        }
         list->list = longer;
         list->capacity = capacity;
     }
-    struct noted *noted = &list->list[list->count++];
+    list->list[list->count++] = noted;
+    list->bytes += noted_bytes(noted);
+    return true;
+}
+
+/* Notes key, version, client_cas and expiry of an entry. */
+static struct noted *make_noted(struct space *space, const struct entry *entry) {
+    struct noted *noted = malloc(sizeof *noted + entry->key.size);
+    if (!noted)
+        return NULL;
     *noted = (struct noted){.space = space,
                             .version = entry->version,
                             .client_cas = entry->client_cas,
-                            .flags = entry->flags,
                             .expires_at = entry->expires_at,
                             .key_size = (uint8_t)entry->key.size};
     memcpy(noted->key, entry->key.data, entry->key.size);
-    return true;
+    return noted;
+}
+
+static bool note(struct recovery *recovery, struct noted_list *list, struct noted *noted) {
+    if (!noted || !append(list, noted)) {
+        free(noted);
+        return fail_memory(recovery);
+    }
+    bound_noted(recovery);
+    return recovery->error[0] == '\0';
+}
+
+static bool note_expired(struct recovery *recovery, struct space *space, const struct entry *entry) {
+    return note(recovery, &recovery->expired, make_noted(space, entry));
+}
+
+static bool note_touch(struct recovery *recovery, struct space *space, const struct entry *entry) {
+    struct noted *noted = make_noted(space, entry);
+    if (noted) {
+        noted->first = entry->version;
+        noted->second = noted->made_at = touches_second_of(entry);
+    }
+    return note(recovery, &recovery->touches, noted);
+}
+
+static void clear_noted(struct noted_list *list) {
+    for (size_t i = 0; i < list->count; i++)
+        free(list->list[i]);
+    free(list->list);
+    *list = (struct noted_list){0};
 }
 
 /* A put or a touch, with its value. */
@@ -154,7 +373,9 @@ static bool restore_value(struct recovery *recovery, struct space *space, enum m
     if (entry->expires_at == 0 || entry->expires_at > cache_time_now().seconds)
         return restore(recovery, space, kind, entry);
     alive.expires_at = 0;
-    return note(recovery, &recovery->expired, space, entry) && restore(recovery, space, kind, &alive);
+    if (!note_expired(recovery, space, entry))
+        return false;
+    return !in_range(recovery, cache_hash(entry->key)) || restore(recovery, space, kind, &alive);
 }
 
 /* Versions of before ENTRY_VERSION_HIGHEST was known, drawn above what somebody had put into a store. */
@@ -179,6 +400,10 @@ static bool replay(struct journal_replayer *self, const struct journal_record *r
     }
     if (record->entry.version > ENTRY_VERSION_HIGHEST)
         return refuse_version(recovery, record);
+    if (!in_range(recovery, cache_hash(record->entry.key)))
+        return true;
+    if (record->from_earlier_boot && record->entry.version > atomic_load(&space->unconfirmed))
+        atomic_store(&space->unconfirmed, record->entry.version);
     switch (record->kind) {
     case JOURNAL_PUT:
         return restore_value(recovery, space, MUTATION_PUT, &record->entry);
@@ -187,21 +412,12 @@ static bool replay(struct journal_replayer *self, const struct journal_record *r
     case JOURNAL_DELETE:
         return restore(recovery, space, MUTATION_DELETE, &record->entry);
     case JOURNAL_TOUCH:
-        return note(recovery, &recovery->touches, space, &record->entry);
+        return note_touch(recovery, space, &record->entry);
     }
     return true;
 }
 
 /* ---- Touches ---- */
-
-static int by_version(const void *a, const void *b) {
-    const struct noted *x = a, *y = b;
-    return x->version < y->version ? -1 : x->version > y->version;
-}
-
-static struct slice key_of(const struct noted *noted) {
-    return slice_of(noted->key, noted->key_size);
-}
 
 static void seek(const struct noted *noted, uint64_t hash, struct cache_cursor *ret_cursor) {
     struct cache_time now = cache_time_now();
@@ -241,32 +457,29 @@ static bool replay_touch(struct recovery *recovery, const struct noted *noted) {
     entry.expires_at = noted->expires_at;
     if (copy)
         fine = restore_value(recovery, noted->space, kind, &entry);
-    else if (!settled) {
-        entry.flags = noted->flags;
-        fine = touches_recover(noted->space->backend->writer, noted->space, &entry);
-    }
-    if (!fine && !recovery->error[0])
-        snprintf(recovery->error, sizeof recovery->error, "out of memory");
+    else if (!settled)
+        fine = touches_recover(noted->space->backend->writer, noted->space, &entry, noted->first,
+                               noted->made_at);
     free(copy);
-    return fine;
+    return fine || (recovery->error[0] == '\0' && fail_memory(recovery));
 }
 
+/* Those of a key in the order of their versions. */
 static bool replay_touches(struct recovery *recovery) {
-    struct noted_list *touches = &recovery->touches;
-    if (touches->count > 1)
-        qsort(touches->list, touches->count, sizeof *touches->list, by_version);
-    for (size_t i = 0; i < touches->count; i++)
-        if (!replay_touch(recovery, &touches->list[i]))
+    fold(&recovery->touches);
+    for (size_t i = 0; i < recovery->touches.count; i++)
+        if (!replay_touch(recovery, recovery->touches.list[i]))
             return false;
     return true;
 }
 
-/* A touch waits for the row that this entry was flushed to when memory was full. */
+/* A touch that was made while it lived waits for the row that this entry was flushed to when memory was full. */
 static bool row_is_touched(const struct noted *expired, uint64_t hash) {
-    struct entry entry = {.key = key_of(expired), .version = expired->version};
-    uint32_t mark = entry.expires_at = UINT32_MAX;
-    touches_amend(expired->space->backend->writer, expired->space, &entry, hash);
-    return entry.expires_at != mark;
+    struct entry entry = {.key = key_of(expired),
+                          .version = expired->version,
+                          .client_cas = expired->client_cas,
+                          .expires_at = expired->expires_at};
+    return touches_amend(expired->space->backend->writer, expired->space, &entry, hash);
 }
 
 /* No touch has prolonged it: its life is over. It may have been flushed as if alive: then its row goes. */
@@ -284,39 +497,34 @@ static bool expire(struct recovery *recovery, const struct noted *expired) {
     cache_release(&cursor);
     if (status == CACHE_OK && (!queue || queue_restored(expired->space, hash)))
         return true;
-    snprintf(recovery->error, sizeof recovery->error, "out of memory");
-    return false;
+    return fail_memory(recovery);
 }
 
 static bool expire_all(struct recovery *recovery) {
+    fold(&recovery->expired);
     for (size_t i = 0; i < recovery->expired.count; i++)
-        if (!expire(recovery, &recovery->expired.list[i]))
+        if (!expire(recovery, recovery->expired.list[i]))
             return false;
     return true;
 }
 
 /* ---- The store ---- */
 
-static void warn_of_table(const struct space *space) {
-    service_log(
-        &space->tier->service, LOG_LEVEL_WARNING,
-        "namespace %s, keys \"%s*\": cannot be written to now: its reads are answered with what the journal holds. After a power loss that may be older than what backend %s has, until it can be written to",
-        space->options.name, space->options.prefix, space->backend->options.store.name);
+static bool table_fails(const struct space *space) {
+    return space->write_breaker.failures > 0;
 }
 
-/* True: the store has everything, or has shown what is newer; but for namespaces that were warned of. */
+/* True: the store has everything, or has shown what is newer. A table that fails holds up no other. */
 static bool flush_backend(struct tier_backend *backend) {
     struct tier *tier = backend->tier;
-    bool fine = writer_is_connected(backend->writer);
-    for (size_t i = 0; fine && i < tier->space_count; i++) {
+    bool fine = writer_is_connected(backend->writer), away = !fine;
+    for (size_t i = 0; !away && i < tier->space_count; i++) {
         struct space *space = &tier->spaces[i];
-        if (space->backend != backend || !space->policy->holds_back)
+        if (space->backend != backend || !space->policy->holds_back ||
+            writer_flush_now(backend->writer, space))
             continue;
-        bool flushed = writer_flush_now(backend->writer, space);
-        bool table_failed = !flushed && space->write_breaker.failures > 0;
-        if (table_failed)
-            warn_of_table(space);
-        fine = flushed || table_failed; /* the others do not wait for it */
+        fine = false;
+        away = !table_fails(space);
     }
     return fine;
 }
@@ -329,17 +537,77 @@ static bool holds_restored(const struct tier_backend *backend) {
     return false;
 }
 
-static void flush_restored(struct tier *tier) {
+/* False: not all backends could be written to. */
+static bool flush_restored(const struct tier *tier) {
+    bool fine = true;
     for (size_t i = 0; i < tier->backend_count; i++) {
         struct tier_backend *backend = &tier->backends[i];
-        if (holds_restored(backend) && !flush_backend(backend))
-            service_log(
-                &tier->service, LOG_LEVEL_WARNING,
-                "backend %s cannot be written to now: reads are answered with what the journal holds. "
-                "After a power loss that may be older than what the backend has, until it can be written to",
-                backend->options.store.name);
+        if (holds_restored(backend))
+            fine &= flush_backend(backend);
         touches_settle(backend->writer);
     }
+    return fine;
+}
+
+/* Memory that is full of it has no room for what clients change. */
+static bool fills_memory(const struct tier *tier) {
+    size_t bytes = 0;
+    for (size_t i = 0; i < tier->space_count; i++)
+        bytes += cache_dirty_bytes(tier->cache, (int)i);
+    return bytes > tier->options.cache.memory_limit / 2;
+}
+
+static void warn_of_backend(const struct space *space) {
+    service_log(
+        &space->tier->service, LOG_LEVEL_WARNING,
+        "backend %s is away and may have newer rows, as the system was started anew: until it is back, "
+        "reads of namespace %s are answered with what the journal holds",
+        space->backend->options.store.name, space->options.name);
+}
+
+static void warn_of_table(const struct space *space) {
+    service_log(
+        &space->tier->service, LOG_LEVEL_WARNING,
+        "namespace %s, keys \"%s*\": cannot be written to now, and its table in backend %s may have newer rows, as the system was started anew: until it can be written to, reads are answered with what the journal holds",
+        space->options.name, space->options.prefix, space->backend->options.store.name);
+}
+
+/* Writers write it once they run. What is from an earlier boot is asked for before it is believed, if they can. */
+static void warn_of_absent(const struct tier *tier) {
+    for (size_t i = 0; i < tier->space_count; i++) {
+        const struct space *space = &tier->spaces[i];
+        if (!atomic_load(&space->unconfirmed))
+            continue;
+        if (!writer_is_connected(space->backend->writer))
+            warn_of_backend(space);
+        else if (table_fails(space))
+            warn_of_table(space);
+    }
+}
+
+/* ---- The end of a pass ---- */
+
+/* What waits in vain for a backend takes its memory from all passes that follow. */
+static bool write_out(struct recovery *recovery) {
+    recovery->unwritten |= !flush_restored(recovery->tier);
+    for (size_t i = 0; i < recovery->tier->backend_count; i++)
+        if (recovery->unwritten && touches_are_waiting(recovery->tier->backends[i].writer)) {
+            snprintf(recovery->error, sizeof recovery->error, TOO_MUCH,
+                     recovery->tier->backends[i].options.store.name);
+            return false;
+        }
+    return true;
+}
+
+/* All that the files say of the keys of the range has been read. */
+static bool end_pass(struct journal_replayer *self, bool *ret_again) {
+    struct recovery *recovery = (struct recovery *)(void *)self;
+    recovery->reading = false;
+    bool fine = replay_touches(recovery) && expire_all(recovery);
+    clear_noted(&recovery->touches);
+    clear_noted(&recovery->expired);
+    recovery->reading = *ret_again = next_range(recovery);
+    return fine && (!*ret_again || write_out(recovery));
 }
 
 /* ---- Opening ---- */
@@ -400,7 +668,12 @@ static void report(struct recovery *recovery, const struct journal_recovery *fou
 }
 
 bool recover(struct tier *tier, char *error, size_t error_size) {
-    struct recovery recovery = {.replayer = {replay}, .tier = tier};
+    size_t noted_most = tier->options.cache.memory_limit / NOTED_SHARE;
+    struct recovery recovery = {.replayer = {replay, end_pass},
+                                .tier = tier,
+                                .range = {0, UINT64_MAX},
+                                .reading = true,
+                                .noted_most = noted_most > NOTED_LEAST ? noted_most : NOTED_LEAST};
     struct journal_recovery found = {0};
     uint64_t start_us = monotonic_us();
     struct slice *names = calloc(tier->space_count, sizeof *names);
@@ -410,22 +683,22 @@ bool recover(struct tier *tier, char *error, size_t error_size) {
     if (fine) {
         fine = cache_raise_version(tier->cache, found.highest_version);
         if (!fine)
-            snprintf(recovery.error, sizeof recovery.error,
-                     "its low-water version is %" PRIu64 ", which no clock gives: move it away",
-                     found.highest_version);
+            snprintf(error, error_size,
+                     "The journal in %s: its low-water version is %" PRIu64
+                     ", which no clock gives: move it away",
+                     tier->options.data, found.highest_version);
         if (found.highest_version > tier->recovered_version)
             tier->recovered_version = found.highest_version;
-        fine = fine && replay_touches(&recovery) && expire_all(&recovery);
-        if (!fine)
-            snprintf(error, error_size, "The journal in %s: %s", tier->options.data, recovery.error);
     }
     if (fine) {
         places_tell_pending(tier);
-        flush_restored(tier);
+        if (fills_memory(tier))
+            flush_restored(tier);
+        warn_of_absent(tier);
         report(&recovery, &found, start_us);
     }
-    free(recovery.touches.list);
-    free(recovery.expired.list);
+    clear_noted(&recovery.touches);
+    clear_noted(&recovery.expired);
     free(names);
     return fine;
 }

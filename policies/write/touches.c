@@ -12,23 +12,60 @@
  *     touches_add --> fresh --touches_take--> taken --touches_run--> done
  *                                             `-- stays while its entry has to be flushed first, or the
  *                                                 backend, or its table in it, is away
+ *
+ * Those that are taken stand in a line for each namespace, so that none waits for the table of another. A run
+ * takes a batch off the front of each, whose rows are loaded together and written in one commit. Several touches
+ * of one row become one: each is applied to what the one before has made of it, if that was alive then.
  */
 #include "policies/write/touches.h"
+#include "policies/write/bytes.h"
 #include "policies/write/internal.h"
 #include "policies/write/quarantine.h"
 #include <stdlib.h>
 
-enum { TOUCHES_MAX = 4096 }; /* that workers may leave to a writer; of those of a journal, all are taken */
+enum {
+    TOUCHES_MAX = 4096, /* that workers may leave to a writer; of those of a journal, all are taken */
+    BATCH_TOUCHES = 1000,
+    BATCH_SLOTS = 4096,         /* of the table of a batch's keys: more than twice as many */
+    BATCH_BYTES_MAX = 16 << 20, /* values of a batch; one more may be above */
+    LOOKED_AT_MAX = 8192,       /* touches of a namespace that a run looks at */
+    LOAD_MAX = 128,             /* keys per lookup */
+    BOUND_EXACT = 1024,         /* up to so many, the bound is always the least version */
+    EVER = 1,                   /* a second: what lived then or later */
+};
 
 struct touch {
     struct touch *next;  /* fresh, or taken */
     struct touch *chain; /* in by_hash */
     struct space *space;
     uint64_t hash, version, client_cas;
-    uint32_t made_at; /* by the wall clock, by which rows live: versions may be ahead of it */
+    uint64_t first;   /* the version of the first touch that it stands for: mostly its own */
+    uint32_t made_at; /* when that was made, by the clock that rows live by: versions may be ahead */
     uint32_t expires_at;
     uint8_t key_size;
     char key[ENTRY_KEY_MAX];
+};
+
+/* A row that touches of a batch are about. */
+struct touched {
+    const struct touch *touch; /* the first of them */
+    struct slice key;
+    uint32_t then; /* when it has to be looked up */
+    bool loaded, found, changed;
+    struct entry row; /* as the touches so far have left it */
+};
+
+/* Of one namespace. In memory of the heap, for the time of a run. */
+struct touch_batch {
+    struct space *space;
+    struct touch *touches[BATCH_TOUCHES];
+    size_t count;
+    struct touched rows[BATCH_TOUCHES];
+    size_t row_count;
+    uint16_t slots[BATCH_SLOTS]; /* by hash: index of a row, and one; 0: none */
+    struct mutation mutations[BATCH_TOUCHES];
+    size_t mutation_count;
+    struct bytes bytes;
 };
 
 /* ---- The lists ---- */
@@ -41,11 +78,35 @@ static struct touch **bucket_of(struct touches *touches, uint64_t hash) {
     return &touches->by_hash[hash % TOUCH_BUCKETS];
 }
 
+static struct touch_line *line_of(struct writer *writer, const struct space *space) {
+    return &writer->touches.lines[space->number];
+}
+
+static void push(struct touch_list *list, struct touch *touch) {
+    touch->next = NULL;
+    if (list->last)
+        list->last->next = touch;
+    else
+        list->first = touch;
+    list->last = touch;
+    list->count++;
+}
+
+static struct touch *pop(struct touch_list *list) {
+    struct touch *touch = list->first;
+    if (!touch)
+        return NULL;
+    list->first = touch->next;
+    if (!list->first)
+        list->last = NULL;
+    list->count--;
+    return touch;
+}
+
 /* With the mutex. */
 static void link_touch(struct touches *touches, struct touch *touch) {
     struct touch **bucket = bucket_of(touches, touch->hash);
-    touch->next = touches->fresh;
-    touches->fresh = touch;
+    push(&touches->fresh, touch);
     touch->chain = *bucket;
     *bucket = touch;
     atomic_fetch_add(&touches->waiting, 1);
@@ -70,17 +131,22 @@ static bool add(struct writer *writer, struct touch wanted, struct slice key, bo
     return room;
 }
 
+bool touches_init(struct writer *writer) {
+    writer->touches.lines = calloc(writer->tier->space_count, sizeof *writer->touches.lines);
+    return writer->touches.lines != NULL;
+}
+
 bool touches_add(struct writer *writer, struct space *space, const struct entry *entry, uint64_t hash) {
     struct touch touch = {.space = space,
                           .hash = hash,
                           .version = entry->version,
+                          .first = entry->version,
                           .made_at = entry->flags,
                           .expires_at = entry->expires_at};
     return add(writer, touch, entry->key, true);
 }
 
-/* When it was made. Records of earlier versions do not say; then it is by its version, but not after now. */
-static uint32_t second_of(const struct entry *entry) {
+uint32_t touches_second_of(const struct entry *entry) {
     uint64_t second = version_us(entry->version) / US_PER_SECOND;
     uint32_t now = cache_time_now().seconds;
     if (!entry->client_cas && entry->flags)
@@ -88,12 +154,14 @@ static uint32_t second_of(const struct entry *entry) {
     return second < now ? (uint32_t)second : now;
 }
 
-bool touches_recover(struct writer *writer, struct space *space, const struct entry *entry) {
+bool touches_recover(struct writer *writer, struct space *space, const struct entry *entry, uint64_t first,
+                     uint32_t made_at) {
     struct touch touch = {.space = space,
                           .hash = cache_hash(entry->key),
                           .version = entry->version,
                           .client_cas = entry->client_cas,
-                          .made_at = second_of(entry),
+                          .first = first,
+                          .made_at = made_at,
                           .expires_at = entry->expires_at};
     return add(writer, touch, entry->key, false);
 }
@@ -102,41 +170,76 @@ bool touches_are_waiting(const struct writer *writer) {
     return atomic_load(&writer->touches.waiting) > 0;
 }
 
-void touches_amend(struct writer *writer, const struct space *space, struct entry *entry, uint64_t hash) {
+/* ---- Alive when it was touched? ---- */
+
+/* When the row has to be looked up. That with the CAS that the touch was made on was alive, whatever the clock
+ * was then: so as of any time, and was_alive decides. */
+static uint32_t second_to_ask(const struct touch *touch) {
+    return touch->client_cas || touch->made_at == 0 ? EVER : touch->made_at;
+}
+
+static bool was_alive(const struct touch *touch, const struct entry *row) {
+    uint64_t cas = row->client_cas ? row->client_cas : row->version;
+    return row->expires_at == 0 || row->expires_at > touch->made_at || cas == touch->client_cas;
+}
+
+bool touches_amend(struct writer *writer, const struct space *space, struct entry *entry, uint64_t hash) {
     uint64_t latest = entry->version;
+    uint32_t expires_at = 0;
+    bool alive = false;
     if (!touches_are_waiting(writer))
-        return;
+        return false;
+    pthread_mutex_lock(&writer->mutex);
+    for (const struct touch *touch = *bucket_of(&writer->touches, hash); touch; touch = touch->chain) {
+        if (touch->hash != hash || touch->space != space || touch->version <= entry->version ||
+            !slice_equal(key_of(touch), entry->key))
+            continue;
+        alive |= was_alive(touch, entry);
+        if (touch->version > latest) {
+            latest = touch->version;
+            expires_at = touch->expires_at;
+        }
+    }
+    pthread_mutex_unlock(&writer->mutex);
+    if (alive)
+        entry->expires_at = expires_at;
+    return alive;
+}
+
+uint32_t touches_made_at(struct writer *writer, const struct space *space, struct slice key, uint64_t hash) {
+    uint32_t earliest = UINT32_MAX;
+    if (!touches_are_waiting(writer))
+        return 0;
     pthread_mutex_lock(&writer->mutex);
     for (const struct touch *touch = *bucket_of(&writer->touches, hash); touch; touch = touch->chain)
-        if (touch->hash == hash && touch->space == space && touch->version > latest &&
-            slice_equal(key_of(touch), entry->key)) {
-            latest = touch->version;
-            entry->expires_at = touch->expires_at;
-        }
+        if (touch->hash == hash && touch->space == space && second_to_ask(touch) < earliest &&
+            slice_equal(key_of(touch), key))
+            earliest = second_to_ask(touch);
     pthread_mutex_unlock(&writer->mutex);
+    return earliest == UINT32_MAX ? 0 : earliest;
 }
+
+/* ---- Taken and done ---- */
 
 void touches_take(struct writer *writer) {
-    struct touches *touches = &writer->touches;
-    while (touches->fresh) {
-        struct touch *touch = touches->fresh;
-        touches->fresh = touch->next;
-        touch->next = touches->taken;
-        touches->taken = touch;
+    for (struct touch *touch; (touch = pop(&writer->touches.fresh));) {
+        struct touch_line *line = line_of(writer, touch->space);
+        if (line->taken.count == 0 || touch->first < line->bound)
+            line->bound = touch->first;
+        push(&line->taken, touch);
     }
 }
 
-static void free_list(struct touch *list) {
-    while (list) {
-        struct touch *next = list->next;
-        free(list);
-        list = next;
-    }
+static void free_list(struct touch_list *list) {
+    for (struct touch *touch; (touch = pop(list));)
+        free(touch);
 }
 
 void touches_free(struct writer *writer) {
-    free_list(writer->touches.taken);
-    free_list(writer->touches.fresh);
+    for (size_t i = 0; writer->touches.lines && i < writer->tier->space_count; i++)
+        free_list(&writer->touches.lines[i].taken);
+    free_list(&writer->touches.fresh);
+    free(writer->touches.lines);
 }
 
 /* ---- Touching ---- */
@@ -154,10 +257,8 @@ static struct entry_copy *quarantined(const struct touch *touch) {
 
 enum touch_fate {
     TOUCH_DONE,
-    TOUCH_ROW,    /* the row has to be touched */
-    TOUCH_WAITS,  /* for its entry to be flushed */
-    TOUCH_BARRED, /* its table cannot be asked now */
-    TOUCH_FAILED, /* the backend cannot be asked now */
+    TOUCH_ROW,   /* the row has to be touched */
+    TOUCH_WAITS, /* for its entry to be flushed */
 };
 
 /* What memory has is newer: nothing is left to do. What it has is older and not in the backend yet: that has
@@ -186,74 +287,160 @@ static void forget_older(const struct touch *touch) {
     cache_release(&cursor);
 }
 
-/* Did the row live when it was touched? That with the CAS that the touch was made on did, whatever the clock
- * was then. */
-static bool was_alive(const struct touch *touch, const struct entry *row) {
-    uint64_t cas = row->client_cas ? row->client_cas : row->version;
-    return row->expires_at == 0 || row->expires_at > touch->made_at || cas == touch->client_cas;
+/* ---- A batch: its rows ---- */
+
+/* The row of the touch, added if it is the first of its key. Of an earlier touch that comes later: as of that. */
+static struct touched *row_of(struct touch_batch *batch, const struct touch *touch) {
+    size_t slot = (touch->hash >> 8) % BATCH_SLOTS;
+    for (; batch->slots[slot]; slot = (slot + 1) % BATCH_SLOTS) {
+        struct touched *row = &batch->rows[batch->slots[slot] - 1];
+        if (row->touch->hash == touch->hash && slice_equal(row->key, key_of(touch))) {
+            if (second_to_ask(touch) < row->then)
+                row->then = second_to_ask(touch);
+            return row;
+        }
+    }
+    struct touched *row = &batch->rows[batch->row_count++];
+    batch->slots[slot] = (uint16_t)batch->row_count;
+    *row = (struct touched){.touch = touch, .key = key_of(touch), .then = second_to_ask(touch)};
+    return row;
 }
 
-/* The row, as of the moment of the touch: it may have kept alive what has expired since. */
-static enum backend_status load_row(struct writer *writer, const struct touch *touch,
-                                    struct load_result *result) {
-    struct slice key = key_of(touch);
-    uint32_t then = touch->client_cas ? 0 : touch->made_at;
-    enum backend_status status = call_load_at(writer, touch->space, &key, 1, then, result);
-    if (status == BACKEND_OK && result->found && !was_alive(touch, &result->entry))
-        result->found = false;
-    return status;
+static bool keep_row(struct touch_batch *batch, struct touched *row, const struct entry *entry) {
+    row->loaded = row->found = true;
+    row->row = *entry;
+    row->row.key = row->key;
+    row->row.value = bytes_copy(&batch->bytes, entry->value);
+    return row->row.value.data || !entry->value.size;
 }
 
-static struct mutation mutation_of(const struct touch *touch, const struct entry *row) {
-    struct mutation mutation = {.table = &touch->space->options.table, .kind = MUTATION_TOUCH, .entry = *row};
-    mutation.entry.key = key_of(touch);
-    mutation.entry.client_cas = touch->client_cas ? touch->client_cas
-                                : row->client_cas ? row->client_cas
-                                                  : row->version;
-    mutation.entry.version = touch->version;
-    mutation.entry.expires_at = touch->expires_at;
-    return mutation;
-}
-
-static enum backend_status keep_refused(struct writer *writer, const struct touch *touch,
-                                        const struct entry *entry) {
-    if (quarantine_add(touch->space->quarantine, MUTATION_TOUCH, entry, writer->session.error.message))
-        return BACKEND_OK;
-    call_put_off(touch->space);
+/* Nothing is to be called for the namespace for a while, and the touches wait for that. */
+static enum backend_status put_off(struct space *space) {
+    call_put_off(space);
     return BACKEND_TABLE_FAILED;
 }
 
-static enum backend_status apply_touch(struct writer *writer, const struct touch *touch,
-                                       const struct entry *row) {
-    struct mutation mutation = mutation_of(touch, row);
-    /* The row's bytes live until the next call on the connection, which is this one. */
-    struct bytes copy = {0};
-    enum backend_status status = BACKEND_TRANSIENT;
-    mutation.entry.value = bytes_copy(&copy, row->value);
-    if (mutation.entry.value.data || !row->value.size)
-        status = call_apply(writer, touch->space, &mutation, 1);
-    bytes_free(&copy);
-    if (status == BACKEND_PERMANENT)
-        status = keep_refused(writer, touch, &mutation.entry);
-    if (status == BACKEND_OK)
-        forget_older(touch);
-    return status;
+/* What the quarantine holds is newer than the row. */
+static bool take_quarantined(struct touch_batch *batch, struct touched *row, bool *ret_taken) {
+    struct entry_copy *held = quarantined(row->touch);
+    *ret_taken = held != NULL;
+    bool kept = !held || keep_row(batch, row, &held->entry);
+    entry_copy_drop(held);
+    return kept;
 }
 
-static enum backend_status touch_row(struct writer *writer, const struct touch *touch) {
-    struct load_result result = {0};
-    struct entry_copy *held = quarantined(touch);
-    enum backend_status status = BACKEND_OK;
-    if (held) {
-        result.found = true;
-        result.entry = held->entry;
-    } else {
-        status = load_row(writer, touch, &result);
+/* Looks up rows as of the earliest of their moments: a touch may have kept alive what has expired since. What was
+ * dead at its own moment is sorted out later. */
+static enum backend_status load_rows(struct writer *writer, struct touch_batch *batch, struct touched **rows,
+                                     size_t count_rows) {
+    struct slice keys[LOAD_MAX];
+    struct load_result results[LOAD_MAX] = {{0}};
+    uint32_t then = UINT32_MAX;
+    for (size_t i = 0; i < count_rows; i++) {
+        keys[i] = rows[i]->key;
+        then = rows[i]->then < then ? rows[i]->then : then;
     }
-    if (status == BACKEND_OK && result.found && result.entry.version < touch->version)
-        status = apply_touch(writer, touch, &result.entry);
-    entry_copy_drop(held);
-    return status;
+    enum backend_status status = call_load_at(writer, batch->space, keys, count_rows, then, results);
+    if (status != BACKEND_OK)
+        return status;
+    for (size_t i = 0; i < count_rows; i++) {
+        if (results[i].found && !keep_row(batch, rows[i], &results[i].entry))
+            return put_off(batch->space);
+        rows[i]->loaded = true;
+    }
+    return BACKEND_OK;
+}
+
+static void tell_unreadable(const struct writer *writer, const struct touch_batch *batch,
+                            const struct touched *row) {
+    service_log(&writer->tier->service, LOG_LEVEL_ERROR,
+                "namespace %s: the row of %.*s cannot be read and is not touched: %s",
+                batch->space->options.name, (int)row->key.size, row->key.data, writer->session.error.message);
+}
+
+/* A row that cannot be read is not touched, and the others are. */
+static enum backend_status load_patiently(struct writer *writer, struct touch_batch *batch,
+                                          struct touched **rows, size_t count_rows) {
+    enum backend_status status = load_rows(writer, batch, rows, count_rows);
+    if (status != BACKEND_PERMANENT)
+        return status;
+    for (size_t i = 0; i < count_rows; i++) {
+        status = load_rows(writer, batch, &rows[i], 1);
+        if (status == BACKEND_PERMANENT) {
+            tell_unreadable(writer, batch, rows[i]);
+            rows[i]->loaded = true;
+        } else if (status != BACKEND_OK) {
+            return status;
+        }
+    }
+    return BACKEND_OK;
+}
+
+/* As many rows as may be held in memory. */
+static enum backend_status load_batch(struct writer *writer, struct touch_batch *batch) {
+    struct touched *rows[LOAD_MAX];
+    size_t count_rows = 0;
+    enum backend_status status = BACKEND_OK;
+    for (size_t i = 0; i < batch->row_count && status == BACKEND_OK; i++) {
+        struct touched *row = &batch->rows[i];
+        bool taken;
+        if (!take_quarantined(batch, row, &taken))
+            return put_off(batch->space);
+        if (taken)
+            continue;
+        if (count_rows == LOAD_MAX) {
+            status = load_patiently(writer, batch, rows, count_rows);
+            count_rows = 0;
+        }
+        if (batch->bytes.used >= BATCH_BYTES_MAX)
+            break;
+        rows[count_rows++] = row;
+    }
+    return status == BACKEND_OK && count_rows > 0 ? load_patiently(writer, batch, rows, count_rows) : status;
+}
+
+/* ---- A batch: its touches ---- */
+
+/* Over what the touches before have made of the row, if it was alive at the time. */
+static void touch_over(struct touched *row, const struct touch *touch) {
+    struct entry *entry = &row->row;
+    if (!row->found || entry->version >= touch->version || !was_alive(touch, entry))
+        return;
+    entry->client_cas = touch->client_cas   ? touch->client_cas
+                        : entry->client_cas ? entry->client_cas
+                                            : entry->version;
+    entry->version = touch->version;
+    entry->expires_at = touch->expires_at;
+    row->changed = true;
+}
+
+static void make_mutations(struct touch_batch *batch) {
+    for (size_t i = 0; i < batch->count; i++)
+        touch_over(row_of(batch, batch->touches[i]), batch->touches[i]);
+    for (size_t i = 0; i < batch->row_count; i++)
+        if (batch->rows[i].changed)
+            batch->mutations[batch->mutation_count++] = (struct mutation){
+                .table = &batch->space->options.table, .kind = MUTATION_TOUCH, .entry = batch->rows[i].row};
+}
+
+static enum backend_status keep_refused(const struct writer *writer, struct space *space,
+                                        const struct mutation *mutation) {
+    bool kept =
+        quarantine_add(space->quarantine, MUTATION_TOUCH, &mutation->entry, writer->session.error.message);
+    return kept ? BACKEND_OK : put_off(space);
+}
+
+/* Where the store refuses a row it is found by itself, and put into the quarantine. */
+static enum backend_status apply_patiently(struct writer *writer, struct space *space,
+                                           struct mutation *mutations, size_t count_all) {
+    enum backend_status status = count_all ? call_apply(writer, space, mutations, count_all) : BACKEND_OK;
+    if (status != BACKEND_PERMANENT)
+        return status;
+    if (count_all == 1)
+        return keep_refused(writer, space, mutations);
+    size_t half = count_all / 2;
+    status = apply_patiently(writer, space, mutations, half);
+    return status == BACKEND_OK ? apply_patiently(writer, space, mutations + half, count_all - half) : status;
 }
 
 static void end_touch(struct writer *writer, struct touch *touch) {
@@ -268,21 +455,113 @@ static void end_touch(struct writer *writer, struct touch *touch) {
     free(touch);
 }
 
-static enum touch_fate run_one(struct writer *writer, const struct touch *touch) {
-    enum touch_fate fate = touch_memory(writer, touch);
-    if (fate != TOUCH_ROW)
-        return fate;
-    if (!call_is_admitted_for(writer, touch->space))
-        return call_is_admitted(writer) ? TOUCH_BARRED : TOUCH_FAILED;
-    enum backend_status status = touch_row(writer, touch);
-    if (status == BACKEND_PERMANENT)
-        service_log(&writer->tier->service, LOG_LEVEL_ERROR,
-                    "namespace %s: the row of %.*s cannot be read and is not touched: %s",
-                    touch->space->options.name, (int)touch->key_size, touch->key,
-                    writer->session.error.message);
-    if (status == BACKEND_TABLE_FAILED)
-        return TOUCH_BARRED;
-    return status == BACKEND_TRANSIENT ? TOUCH_FAILED : TOUCH_DONE;
+/* What memory has of the rows is forgotten before the touches are: a reader asks for one or the other. */
+static void end_batch(struct writer *writer, struct touch_batch *batch) {
+    for (size_t i = 0; i < batch->count; i++)
+        if (row_of(batch, batch->touches[i])->changed)
+            forget_older(batch->touches[i]);
+    for (size_t i = 0; i < batch->count; i++)
+        end_touch(writer, batch->touches[i]);
+}
+
+static bool is_unknown(const struct touched *row) {
+    return !row->loaded;
+}
+
+static bool is_changed(const struct touched *row) {
+    return row->changed;
+}
+
+/* Puts the touches of such rows back to the front of the line, in their order. */
+static void put_back(struct touch_list *taken, struct touch_batch *batch,
+                     bool (*is_meant)(const struct touched *row)) {
+    size_t kept = batch->count;
+    for (size_t i = batch->count; i > 0; i--) {
+        struct touch *touch = batch->touches[i - 1];
+        if (!is_meant(row_of(batch, touch))) {
+            batch->touches[--kept] = touch;
+            continue;
+        }
+        touch->next = taken->first;
+        taken->first = touch;
+        taken->last = taken->last ? taken->last : touch;
+        taken->count++;
+    }
+    batch->count -= kept;
+    memmove(batch->touches, batch->touches + kept, batch->count * sizeof(struct touch *));
+}
+
+/* Whatever fails, a touch whose row is known and needs no change is done. */
+static enum backend_status run_batch(struct writer *writer, struct touch_list *taken,
+                                     struct touch_batch *batch) {
+    enum backend_status status = load_batch(writer, batch);
+    put_back(taken, batch, is_unknown);
+    make_mutations(batch);
+    if (status == BACKEND_OK)
+        status = apply_patiently(writer, batch->space, batch->mutations, batch->mutation_count);
+    if (status != BACKEND_OK)
+        put_back(taken, batch, is_changed);
+    end_batch(writer, batch);
+    return status;
+}
+
+/* Takes those off the line whose row is to be touched now, ends those of which nothing is left to do, and puts those
+ * that wait at the end. */
+static void collect(struct writer *writer, struct touch_list *taken, struct touch_batch *batch) {
+    size_t left = taken->count < LOOKED_AT_MAX ? taken->count : LOOKED_AT_MAX;
+    for (; left > 0 && batch->count < BATCH_TOUCHES; left--) {
+        struct touch *touch = pop(taken);
+        switch (touch_memory(writer, touch)) {
+        case TOUCH_DONE:
+            end_touch(writer, touch);
+            break;
+        case TOUCH_WAITS:
+            push(taken, touch);
+            break;
+        case TOUCH_ROW:
+            batch->touches[batch->count++] = touch;
+            row_of(batch, touch);
+            break;
+        }
+    }
+}
+
+/* Both breakers let the namespace be asked, or one says how the attempt has failed. */
+static enum backend_status admission(struct writer *writer, struct space *space) {
+    if (call_is_admitted_for(writer, space))
+        return BACKEND_OK;
+    return call_is_admitted(writer) ? BACKEND_TABLE_FAILED : BACKEND_TRANSIENT;
+}
+
+static enum backend_status run_some(struct writer *writer, struct touch_line *line,
+                                    struct touch_batch *batch) {
+    struct touch_list *taken = &line->taken;
+    size_t before = taken->count;
+    collect(writer, taken, batch);
+    if (taken->count + batch->count == 0)
+        return BACKEND_OK;
+    enum backend_status status = admission(writer, batch->space);
+    if (status != BACKEND_OK)
+        put_back(taken, batch, is_unknown);
+    else if (batch->count > 0)
+        status = run_batch(writer, taken, batch);
+    if (status == BACKEND_OK && taken->count > 0)
+        writer->touches.more |= taken->count < before || before > LOOKED_AT_MAX;
+    return status;
+}
+
+static enum backend_status run_line(struct writer *writer, struct space *space) {
+    struct touch_line *line = line_of(writer, space);
+    if (line->taken.count == 0)
+        return BACKEND_OK;
+    struct touch_batch *batch = calloc(1, sizeof *batch);
+    if (!batch)
+        return put_off(space);
+    batch->space = space;
+    enum backend_status status = run_some(writer, line, batch);
+    bytes_free(&batch->bytes);
+    free(batch);
+    return status;
 }
 
 static void try_again_at(struct touches *touches, uint64_t at_us) {
@@ -291,54 +570,72 @@ static void try_again_at(struct touches *touches, uint64_t at_us) {
 }
 
 void touches_run(struct writer *writer) {
-    enum touch_fate fate = TOUCH_DONE;
+    enum backend_status status = BACKEND_OK;
     writer->touches.retry_us = 0;
-    for (struct touch **at = &writer->touches.taken; *at && fate != TOUCH_FAILED;) {
-        struct touch *touch = *at;
-        fate = run_one(writer, touch);
-        if (fate == TOUCH_DONE) {
-            *at = touch->next;
-            end_touch(writer, touch);
-        } else {
-            at = &touch->next;
-        }
-        if (fate == TOUCH_BARRED)
-            try_again_at(&writer->touches, breaker_retry_at(&touch->space->write_breaker));
+    writer->touches.more = false;
+    for (size_t i = 0; i < writer->flusher_count && status != BACKEND_TRANSIENT; i++) {
+        struct space *space = writer->flushers[i].space;
+        status = run_line(writer, space);
+        if (status == BACKEND_TABLE_FAILED)
+            try_again_at(&writer->touches, breaker_retry_at(&space->write_breaker));
     }
-    if (fate == TOUCH_FAILED) /* once the breaker of the backend lets it */
+    if (status == BACKEND_TRANSIENT) /* once the breaker of the backend lets it */
         try_again_at(&writer->touches, monotonic_us());
 }
 
+static size_t count_taken(const struct writer *writer) {
+    size_t sum = 0;
+    for (size_t i = 0; i < writer->tier->space_count; i++)
+        sum += writer->touches.lines[i].taken.count;
+    return sum;
+}
+
+/* As long as there is progress, whosever table fails. */
 void touches_settle(struct writer *writer) {
+    size_t before;
     pthread_mutex_lock(&writer->mutex);
     touches_take(writer);
     pthread_mutex_unlock(&writer->mutex);
-    touches_run(writer);
+    do {
+        before = count_taken(writer);
+        touches_run(writer);
+    } while (count_taken(writer) < before);
 }
 
 /* ---- What is left ---- */
 
 bool touches_wait(const struct writer *writer, const struct space *space) {
-    for (const struct touch *touch = writer->touches.taken; touch; touch = touch->next)
-        if (!space || touch->space == space)
-            return true;
-    return false;
+    if (space)
+        return writer->touches.lines[space->number].taken.count > 0;
+    return count_taken(writer) > 0;
 }
 
-static uint64_t least_version(const struct touch *touch, const struct space *space) {
+static uint64_t least_version(const struct touch_list *list, const struct space *space) {
     uint64_t least = UINT64_MAX;
-    for (; touch; touch = touch->next)
-        if (touch->space == space && touch->version < least)
-            least = touch->version;
+    for (const struct touch *touch = list->first; touch; touch = touch->next)
+        if (touch->space == space && touch->first < least)
+            least = touch->first;
     return least;
+}
+
+/* Of many, the least is looked for again only when half of them are done. */
+static uint64_t bound_of(struct touch_line *line, const struct space *space) {
+    size_t count_now = line->taken.count;
+    if (count_now <= BOUND_EXACT || count_now < line->bound_count / 2) {
+        line->bound = least_version(&line->taken, space);
+        line->bound_count = count_now;
+    } else if (line->bound_count < count_now) {
+        line->bound_count = count_now;
+    }
+    return line->bound;
 }
 
 uint64_t touches_bound(struct writer *writer, const struct space *space) {
     if (!touches_are_waiting(writer))
         return UINT64_MAX;
-    uint64_t taken = least_version(writer->touches.taken, space);
+    uint64_t taken = bound_of(line_of(writer, space), space);
     pthread_mutex_lock(&writer->mutex);
-    uint64_t fresh = least_version(writer->touches.fresh, space);
+    uint64_t fresh = least_version(&writer->touches.fresh, space);
     pthread_mutex_unlock(&writer->mutex);
     return taken < fresh ? taken : fresh;
 }

@@ -11,19 +11,36 @@ struct space;
 struct touch;
 struct writer;
 
-enum { TOUCH_BUCKETS = 4096 };
+enum { TOUCH_BUCKETS = 65536 };
+
+/* Touches in their order. */
+struct touch_list {
+    struct touch *first, *last;
+    size_t count;
+};
+
+/* Those of a namespace that are taken and not yet applied. */
+struct touch_line {
+    struct touch_list taken;
+    uint64_t bound;     /* not above the first version of any of them; it grows now and then */
+    size_t bound_count; /* how many there were when it was found */
+};
 
 /* Part of a writer. */
 struct touches {
     /* the writer's thread alone */
-    struct touch *taken; /* not yet applied */
-    uint64_t retry_us;   /* monotonic: when one that failed is to be tried again; 0: none did */
+    struct touch_line *lines; /* by the namespaces' numbers */
+    uint64_t retry_us;        /* monotonic: when one that failed is to be tried again; 0: none did */
+    bool more;                /* there is more to do at once */
     /* under the writer's mutex */
-    struct touch *fresh;                  /* not yet taken */
+    struct touch_list fresh;              /* not yet taken */
     struct touch *by_hash[TOUCH_BUCKETS]; /* all that are not done, taken or not */
     /* shared */
     atomic_uint waiting; /* how many are not done; changes under the mutex */
 };
+
+/* Readies them, all zero before. False: no memory. */
+bool touches_init(struct writer *writer);
 
 /* ---- Any thread ---- */
 
@@ -31,17 +48,28 @@ struct touches {
  * second in which it was made. False: too many wait already, or no memory. */
 bool touches_add(struct writer *writer, struct space *space, const struct entry *entry, uint64_t hash);
 
-/* A row as it was loaded, with the expiry of a touch that has yet to reach it. Costs a load when none
- * waits. */
-void touches_amend(struct writer *writer, const struct space *space, struct entry *entry, uint64_t hash);
+/* Gives a row as it was loaded the expiry of the touches that have yet to reach it. False: none waits for which
+ * it was alive. Costs a load when none waits. */
+bool touches_amend(struct writer *writer, const struct space *space, struct entry *entry, uint64_t hash);
+
+/* The second as of which the row of a key has to be looked up, so that a touch that waits for it finds it as it was
+ * when it was made; 0: none waits. What is found then has the expiry of before the touch, and touches_amend says
+ * whether it was alive. Costs a load when none waits. */
+uint32_t touches_made_at(struct writer *writer, const struct space *space, struct slice key, uint64_t hash);
 
 /* Is one not done yet? */
 bool touches_are_waiting(const struct writer *writer);
 
 /* ---- Recovery: before writer_start ---- */
 
-/* A touch as its journal record has it; as many as there are. False: no memory. */
-bool touches_recover(struct writer *writer, struct space *space, const struct entry *entry);
+/* When a touch was made, by its journal record. Records of earlier versions do not say; then it is by its version,
+ * but not after now. */
+uint32_t touches_second_of(const struct entry *entry);
+
+/* A touch with the version and client_cas of its journal record; as many as there are. first, made_at: its version
+ * and second, or those of the first of several for which it stands: the row had to be alive then. False: no memory. */
+bool touches_recover(struct writer *writer, struct space *space, const struct entry *entry, uint64_t first,
+                     uint32_t made_at);
 
 /* Applies them; those that fail now are tried again by the writer's thread. */
 void touches_settle(struct writer *writer);
@@ -51,14 +79,15 @@ void touches_settle(struct writer *writer);
 /* With the writer's mutex: takes over what others have added. */
 void touches_take(struct writer *writer);
 
-/* Applies those that were taken, except where their entry has to be flushed first, or their table fails; stops when
- * the backend does. */
+/* Applies some of those that were taken, of each namespace in one commit, except where their entry has to be flushed
+ * first, or their table fails; stops when the backend does. */
 void touches_run(struct writer *writer);
 
 /* Is a touch of this namespace (NULL: any) taken and not done? */
 bool touches_wait(const struct writer *writer, const struct space *space);
 
-/* The least version among the touches of this namespace that are not done, taken or not; UINT64_MAX: none. */
+/* Not above any version that the touches of this namespace stand for which are not done, taken or not; UINT64_MAX:
+ * there are none. */
 uint64_t touches_bound(struct writer *writer, const struct space *space);
 
 /* The writer ends: what is left is in the journal. */

@@ -2,9 +2,9 @@
 /*
  * The writer's thread and its schedule. A pass:
  *
- *     take what workers handed over (one lock) -> write-through groups -> due batches, one per namespace in
- *     turn -> touches -> quarantine entries to be retried -> barriers -> fullness, those who wait for room
- *     -> low-water versions -> upkeep
+ *     take what workers handed over (one lock) -> rows that readers wait for after a recovery ->
+ *     write-through groups -> due batches, one per namespace in turn -> touches -> quarantine entries to be
+ *     retried -> barriers -> fullness, those who wait for room -> low-water versions -> upkeep
  *
  * and then it sleeps until the earliest thing is due, or a worker pokes it. Workers poke when something
  * turned dirty and the thread is not `armed` for that namespace, when a batch is full (`urgent`), for
@@ -15,6 +15,7 @@
 #include "policies/write/internal.h"
 #include "policies/write/low_water.h"
 #include "policies/write/quarantine.h"
+#include "policies/write/queue.h"
 #include <stdlib.h>
 
 enum {
@@ -105,6 +106,11 @@ static void retry_quarantines(struct writer *writer) {
     }
 }
 
+static void watch_recoveries(struct writer *writer, uint64_t now_us) {
+    for (size_t i = 0; i < writer->flusher_count; i++)
+        flusher_watch_recovery(&writer->flushers[i], now_us);
+}
+
 static void look_after_fullness(struct writer *writer, uint64_t now_us, uint64_t *wake_at) {
     for (size_t i = 0; i < writer->flusher_count; i++) {
         struct flusher *flusher = &writer->flushers[i];
@@ -135,9 +141,12 @@ static void pass_what_is_written(struct writer *writer) {
 /* When something that could not be done, or is to be done at once, is to be tried: when its namespace's breaker lets
  * it; UINT64_MAX: there is nothing. */
 static uint64_t pending_since(const struct writer *writer, uint64_t now_us) {
-    if (writer->jobs || writer->group.count)
+    if (writer->jobs || writer->group.count || writer->touches.more)
         return now_us;
-    return writer->touches.retry_us ? later(writer->touches.retry_us, now_us) : UINT64_MAX;
+    uint64_t pending = confirms_retry_at(writer);
+    if (writer->touches.retry_us)
+        pending = earlier(pending, writer->touches.retry_us);
+    return later(pending, now_us);
 }
 
 /* Arms the namespaces and finds out when the next thing is due. Arming comes before looking: what is pushed
@@ -176,11 +185,14 @@ static void wake_stuck_workers(const struct tier *tier) {
 static uint64_t pass(struct writer *writer) {
     uint64_t now_us = monotonic_us(), wake_at = UINT64_MAX;
     call_reach(writer);
+    watch_recoveries(writer, now_us);
+    confirms_run(writer);
     group_run(writer);
     flush_due(writer, now_us);
     touches_run(writer);
     retry_quarantines(writer);
     now_us = monotonic_us();
+    watch_recoveries(writer, now_us);
     barriers_check(writer, now_us, false);
     look_after_fullness(writer, now_us, &wake_at);
     pass_what_is_written(writer);
@@ -208,6 +220,7 @@ static void take_work(struct writer *writer) {
     if (gather_enough(&writer->gather, writer->new_job_count) || monotonic_us() >= writer->gather.until_us ||
         writer->stop)
         take_jobs(writer);
+    confirms_take(writer);
     barriers_take(writer);
     touches_take(writer);
     writer->poked = false;
@@ -247,6 +260,7 @@ static void *writer_main(void *argument) {
     pthread_mutex_unlock(&writer->mutex);
     pass_what_is_written(writer);
     group_fail_all(writer);
+    confirms_give_up(writer);
     barriers_check(writer, monotonic_us(), true);
     return NULL;
 }
@@ -278,7 +292,8 @@ struct writer *writer_create(struct tier_backend *backend, char *error, size_t e
     condition_init(&writer->work);
     breaker_init(&writer->breaker, monotonic_us());
     session_init(&writer->session, backend, BACKEND_WRITER, RECONNECT_AFTER);
-    bool ready = init_flushers(writer) && group_init(&writer->group, writer->tier->options.cache.item_max);
+    bool ready = init_flushers(writer) && touches_init(writer) &&
+                 group_init(&writer->group, writer->tier->options.cache.item_max);
     if (!ready) {
         snprintf(error, error_size, "Out of memory.");
         writer_destroy(writer);

@@ -61,6 +61,7 @@ bool writer_is_connected(struct writer *writer);
     X(background_touches)                                                                                    \
     X(barriers)                                                                                              \
     X(upkeep_steps)                                                                                          \
+    X(confirmed_rows)                                                                                        \
     X(superseded_unexplained)
 
 struct writer_stats {

@@ -21,6 +21,7 @@ struct memory_store {
     pthread_mutex_t lock;
     struct row *buckets[BUCKETS];
     struct memory_store_counts counts;
+    bool forgets_deletes;
     char uri[40];
 };
 
@@ -88,7 +89,7 @@ static void apply_one(struct memory_store *store, struct mutation *mutation) {
     if (deletes) {
         store->counts.deletes++;
         row->deleted = true;
-        row->entry.version = version;
+        row->entry.version = store->forgets_deletes ? 0 : version;
     } else if (mutation->kind == MUTATION_TOUCH && !row->deleted) {
         store->counts.touches++;
         row->entry.version = version;
@@ -321,6 +322,12 @@ char *memory_store_get(struct memory_store *store, const char *table, const char
         *ret_expires_at = row ? row->entry.expires_at : 0;
     pthread_mutex_unlock(&store->lock);
     return value;
+}
+
+void memory_store_forget_deletes(struct memory_store *store) {
+    pthread_mutex_lock(&store->lock);
+    store->forgets_deletes = true;
+    pthread_mutex_unlock(&store->lock);
 }
 
 size_t memory_store_rows(struct memory_store *store) {

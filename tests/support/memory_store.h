@@ -27,6 +27,9 @@ void memory_store_put(struct memory_store *store, const char *table, const char 
 char *memory_store_get(struct memory_store *store, const char *table, const char *key, uint64_t *ret_version,
                        uint32_t *ret_expires_at);
 
+/* From now on a delete leaves no version behind, as in SQLite: an older put of the key would be taken. */
+void memory_store_forget_deletes(struct memory_store *store);
+
 size_t memory_store_rows(struct memory_store *store);
 
 /* Keys looked up, mutations applied, of these deletes and touches, batches; since the creation. */

@@ -59,7 +59,7 @@ static struct journal *open_journal(const char *folder) {
                                       .space_count = 1,
                                       .durable = on_durable,
                                       .log = on_log};
-    struct journal_replayer replayer = {no_record};
+    struct journal_replayer replayer = {.record = no_record};
     struct journal_recovery recovery;
     struct journal_error error;
     struct journal *journal = NULL;

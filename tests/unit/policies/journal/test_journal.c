@@ -518,7 +518,7 @@ static bool take_long(struct journal_replayer *self __attribute__((unused)),
 
 TEST(long_recoveries_tell_how_far_they_are) {
     struct journal_rig *rig = *state;
-    struct journal_replayer slow = {take_long};
+    struct journal_replayer slow = {.record = take_long};
     journal_rig_open(rig);
     assert_false(journal_rig_logged(rig, "recovering"));
     for (uint64_t version = 1; version <= 4000; version++) {
@@ -553,11 +553,51 @@ TEST(a_replayer_may_stop_the_recovery) {
     assert_true(journal_rig_put(rig, 0, JOURNAL_OS, 2, "a", "b"));
     journal_rig_write(rig, 0);
     journal_rig_close(rig);
-    struct journal_replayer stop = {refuse};
+    struct journal_replayer stop = {.record = refuse};
     assert_int_equal(journal_open(&rig->options, false, &stop, &rig->recovery, &rig->journal, &rig->error),
                      JOURNAL_FAILED);
     journal_rig_open(rig);
     assert_int_equal(rig->count, 2);
+}
+
+/* Takes all records twice. */
+struct twice {
+    struct journal_replayer replayer;
+    size_t ends, count;
+    uint64_t sum[2];
+};
+
+static bool add_up(struct journal_replayer *self, const struct journal_record *record) {
+    struct twice *twice = (struct twice *)self;
+    twice->sum[twice->ends] = 31 * twice->sum[twice->ends] + record->entry.version;
+    twice->count++;
+    return true;
+}
+
+static bool end_twice(struct journal_replayer *self, bool *ret_again) {
+    struct twice *twice = (struct twice *)self;
+    *ret_again = ++twice->ends < 2;
+    return true;
+}
+
+TEST(a_replayer_may_see_all_records_again) {
+    struct journal_rig *rig = *state;
+    struct twice twice = {.replayer = {add_up, end_twice}};
+    journal_rig_open(rig);
+    for (uint64_t version = 1; version <= 1000; version++) {
+        assert_true(journal_rig_put(rig, 0, JOURNAL_OS, version, "a", "b"));
+        if (version % 100 == 0)
+            journal_rig_write(rig, 0);
+    }
+    journal_rig_close(rig);
+    assert_true(journal_rig_count_files(rig) > 1);
+    assert_int_equal(
+        journal_open(&rig->options, false, &twice.replayer, &rig->recovery, &rig->journal, &rig->error),
+        JOURNAL_OK);
+    assert_int_equal(twice.ends, 2);
+    assert_int_equal(twice.count, 2000);
+    assert_int_equal(twice.sum[0], twice.sum[1]); /* in the same order */
+    assert_int_equal(rig->recovery.records, 1000);
 }
 
 /* ---- Dump ---- */
@@ -629,6 +669,7 @@ int main(void) {
         CASE(a_process_that_ends_loses_nothing),
         CASE(long_recoveries_tell_how_far_they_are),
         CASE(a_replayer_may_stop_the_recovery),
+        CASE(a_replayer_may_see_all_records_again),
         CASE(a_dump_is_readable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
