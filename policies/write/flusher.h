@@ -24,6 +24,9 @@ struct flusher {
     size_t again_count, again_capacity;
     /* the front that was seen last, and when: an age that does not depend on the wall clock */
     uint64_t front_popped, front_seen_us;
+    /* the quarantine's file could not be written: nothing is flushed before, monotonic us */
+    uint64_t held_until_us;
+    bool quarantine_fails;
 };
 
 /* Readies one, all zero before. */

@@ -200,11 +200,14 @@ static enum backend_status apply_touch(struct writer *writer, const struct touch
     if (mutation.entry.value.data || !row->value.size)
         status = call_apply(writer, &mutation, 1);
     bytes_free(&copy);
-    if (status == BACKEND_PERMANENT)
-        status = quarantine_add(touch->space->quarantine, MUTATION_TOUCH, &mutation.entry,
-                                writer->session.error.message)
-                     ? BACKEND_OK
-                     : BACKEND_TRANSIENT;
+    if (status == BACKEND_PERMANENT) {
+        status = BACKEND_OK;
+        if (!quarantine_add(touch->space->quarantine, MUTATION_TOUCH, &mutation.entry,
+                            writer->session.error.message)) {
+            call_put_off(writer); /* the backend answers, so nothing else would slow the attempts down */
+            status = BACKEND_TRANSIENT;
+        }
+    }
     if (status == BACKEND_OK)
         forget_older(touch);
     return status;
