@@ -147,8 +147,8 @@ struct cache_cursor {
 enum cache_presence cache_seek(struct cache *cache, int space, struct slice key, uint64_t hash,
                                const struct cache_time *now, struct cache_cursor *ret_cursor);
 
-/* cache_seek for a get: on CACHE_PRESENT only value, version, client_cas, flags and large of the view are
- * filled. */
+/* cache_seek for a get: on CACHE_PRESENT only value, version, client_cas, flags, state and large of the view
+ * are filled. */
 enum cache_presence cache_seek_value(struct cache *cache, int space, struct slice key, uint64_t hash,
                                      const struct cache_time *now, struct cache_cursor *ret_cursor);
 

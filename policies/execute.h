@@ -19,6 +19,7 @@ struct execution {
     struct load *load;             /* what the ticket brought for this key, or NULL */
     const struct cache_view *base; /* the entry as it stands, or NULL: there is none */
     struct cache_view loaded_view; /* base, when it comes from the ticket */
+    bool held;                     /* the answer shows what the journal may not have yet */
     bool unknown; /* base is NULL because memory does not know the key and the backend was not asked */
     struct change change;
 };
@@ -37,7 +38,7 @@ static inline void execution_init(struct execution *e, struct tier_worker *worke
     e->outcome = outcome;
     e->space = request->space;
     e->base = NULL;
-    e->unknown = false;
+    e->unknown = e->held = false;
     e->load = ticket->loads.arrived ? ticket_take_load(ticket, request) : NULL;
     outcome->holds_lock = false;
     outcome->hit = false;

@@ -9,6 +9,7 @@
  * the queue and in the journal.
  */
 #include "policies/execute.h"
+#include "policies/hold.h"
 #include "policies/write/concern.h"
 #include "policies/write/queue.h"
 #include "policies/write/touches.h"
@@ -104,6 +105,12 @@ static bool reserve_journal(struct execution *e) {
     return journal_reserve(e->worker->journal, e->request->key.size + value + JOURNAL_RECORD_OVERHEAD);
 }
 
+static void note(struct execution *e, enum journal_kind kind, const struct entry *entry) {
+    journal_append(e->worker->journal, journal_mode(e), (unsigned)e->space->number, kind, entry);
+    e->worker->appended = true;
+    hold_changed(e->worker, e->request->hash);
+}
+
 /* touch_cas: of the entry before, which a touch keeps. */
 static void append_journal(struct execution *e, uint64_t touch_cas) {
     const struct change *change = &e->change;
@@ -120,13 +127,12 @@ static void append_journal(struct execution *e, uint64_t touch_cas) {
         if (change->kind == CHANGE_PUT)
             entry.value = change->value;
     }
-    journal_append(e->worker->journal, journal_mode(e), (unsigned)e->space->number, kind, &entry);
-    e->worker->appended = true;
+    note(e, kind, &entry);
 }
 
 /* The answer of a change that is in the journal's buffer. */
 static enum tier_status noted(const struct execution *e) {
-    return journal_mode(e) == JOURNAL_ALWAYS ? TIER_HELD : TIER_DONE;
+    return e->held || journal_mode(e) == JOURNAL_ALWAYS ? TIER_HELD : TIER_DONE;
 }
 
 /* ---- The change ---- */
@@ -209,10 +215,8 @@ static enum tier_status touch_blindly(struct execution *e) {
         outcome_fail(e->outcome, ERROR_FULL, error_full);
         return TIER_DONE;
     }
-    if (journal_mode(e) != JOURNAL_OFF) {
-        journal_append(worker->journal, journal_mode(e), (unsigned)e->space->number, JOURNAL_TOUCH, &entry);
-        worker->appended = true;
-    }
+    if (journal_mode(e) != JOURNAL_OFF)
+        note(e, JOURNAL_TOUCH, &entry);
     return noted(e);
 }
 

@@ -37,7 +37,7 @@ ROOMS = {
         ("policies/commands", "policies/request", "policies/number", "policies/evaluate",
          "policies/entry_copy", "policies/service", "policies/breaker", "policies/space_options"),
         # what a tier is made of
-        ("policies/tier", "policies/backend_settings", "policies/policy.h", "policies/fullness", "policies/space", "policies/ticket", "policies/turn",
+        ("policies/tier", "policies/backend_settings", "policies/policy.h", "policies/fullness", "policies/space", "policies/ticket", "policies/turn", "policies/hold",
          "policies/tier_parts", "policies/session", "policies/tier_stats"),
         ("policies/write/",),
         ("policies/load/",),

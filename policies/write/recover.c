@@ -22,6 +22,7 @@
  * cannot be written to now does not keep the server from starting: see docs/design.md, "Promises".
  */
 #include "policies/write/recover.h"
+#include "policies/hold.h"
 #include "policies/write/quarantine.h"
 #include "policies/write/queue.h"
 #include "policies/write/touches.h"
@@ -309,12 +310,7 @@ static void flush_restored(struct tier *tier) {
 
 static void on_durable(void *context, unsigned worker, uint64_t position) {
     struct tier *tier = context;
-    atomic_uint_fast64_t *durable = &tier->workers[worker].durable;
-    uint64_t before = atomic_load_explicit(durable, memory_order_relaxed);
-    while (before < position && !atomic_compare_exchange_weak_explicit(
-                                    durable, &before, position, memory_order_acq_rel, memory_order_relaxed))
-        continue;
-    service_wake(&tier->service, worker);
+    hold_durable(&tier->workers[worker], position);
 }
 
 static void on_log(void *context, enum log_level level, const char *message) {

@@ -2,10 +2,8 @@
 /* Write-behind: what is flushed when, what happens to entries on the way, fullness, failures, the quarantine.
  */
 #include "tests/support/tier_rig.h"
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 
 /* Nothing is due but by age, and that not before the test is over. */
 static int set_up(void **state) {
@@ -14,22 +12,8 @@ static int set_up(void **state) {
     return 0;
 }
 
-/* No file can be written (EFBIG), as on a broken disk, until it is allowed again. */
-static void allow_files(bool allowed) {
-    struct rlimit limit;
-    signal(SIGXFSZ, SIG_IGN);
-    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
-    limit.rlim_cur = allowed ? limit.rlim_max : 0;
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
-}
-
-static int tear_down(void **state) {
-    allow_files(true);
-    return rig_tear_down(state);
-}
-
 /* In the list of tests. */
-#define FLUSH_CASE(name) RIG_CASE_WITH(name, set_up, tear_down)
+#define FLUSH_CASE(name) RIG_CASE_WITH(name, set_up, rig_tear_down)
 
 /* ---- When ---- */
 
@@ -512,7 +496,7 @@ RIG_TEST(nothing_is_flushed_for_good_before_the_quarantine_lets_go, write_behind
     rig_start(rig);
     quarantine_one(rig);
     faulty_refuse_keys(rig->faulty, NULL);
-    allow_files(false);
+    rig_files_can_be_written(false);
     rig_expect(rig, "set bad good", "STORED");
     rig_expect(rig, "set other:a 1", "STORED");
     struct rig_call *sync = rig_begin(rig, 0, "sync test");
@@ -522,7 +506,7 @@ RIG_TEST(nothing_is_flushed_for_good_before_the_quarantine_lets_go, write_behind
     assert_int_equal(cache_dirty_entries(tier_cache(rig->tier), 0), 1);
     assert_int_equal(rig_stat(rig, "test:quarantine"), 1);
     assert_quarantine_fails(rig, "drop test bad", "SERVER_ERROR the quarantine file cannot be written");
-    allow_files(true);
+    rig_files_can_be_written(true);
     assert_string_equal(rig_finish(sync), "1");
     assert_true(rig_said(rig, "its quarantine file can be written again"));
     rig_end_tier(rig);
