@@ -152,8 +152,8 @@ static inline bool cache_is_absence(const struct cache_cursor *cursor) {
     return cursor->presence == CACHE_GONE && cursor->view.state == CACHE_CLEAN;
 }
 
-/* cache_seek for a get: on CACHE_PRESENT only value, version, client_cas, flags and large of the view are
- * filled. */
+/* cache_seek for a get: on CACHE_PRESENT only value, version, client_cas, flags, state and large of the view
+ * are filled. */
 enum cache_presence cache_seek_value(struct cache *cache, int space, struct slice key, uint64_t hash,
                                      const struct cache_time *now, struct cache_cursor *ret_cursor);
 

@@ -13,6 +13,7 @@ static inline void view_fill_value(struct cache_view *view, const struct record 
     view->version = record_version(record);
     view->client_cas = 0;
     view->flags = 0;
+    view->state = record_state(record);
     view->large = NULL;
     if (__builtin_expect(shape & (SHAPE_FLAGS | SHAPE_CAS), 0)) {
         view->flags = record_flags(record);

@@ -2,6 +2,7 @@
 /* See execute.h. Everything here runs on a worker; between execution_look and execution_done the key's shard
  * is locked, so nothing here blocks, allocates or logs. */
 #include "policies/execute.h"
+#include "policies/hold.h"
 #include "policies/load/loader.h"
 #include "policies/row.h"
 #include "policies/write/confirm.h"
@@ -93,6 +94,19 @@ static enum look use_load(struct execution *e) {
     return LOOK_READY;
 }
 
+/* The answer shows the entry under the cursor, or that it was deleted. */
+static bool shows(struct tier_worker *worker, const struct request *request,
+                  const struct cache_cursor *cursor) {
+    return cursor->view.state != CACHE_CLEAN &&
+           hold_shown(worker, request->space, cursor->view.version, request->hash);
+}
+
+/* A set, say, is answered alike whatever there was. */
+static bool answer_shows(const struct execution *e) {
+    return e->outcome->cursor.view.state != CACHE_CLEAN && evaluate_need(e->request) != NEED_NOTHING &&
+           shows(e->worker, e->request, &e->outcome->cursor);
+}
+
 static bool is_known_to_answer(const struct space *space) {
     return !loader_is_in_doubt(space->backend->loader) &&
            breaker_state(&space->read_breaker) == BREAKER_CLOSED;
@@ -147,8 +161,10 @@ enum look execution_look(struct execution *e) {
     switch (presence) {
     case CACHE_PRESENT:
         e->base = &cursor->view;
+        e->held = answer_shows(e);
         return LOOK_READY;
     case CACHE_GONE: /* others may have inserted the row since its absence was seen: a read alone may be that late */
+        e->held = answer_shows(e);
         if (!cache_is_absence(cursor) || evaluate_is_read(e->request))
             return LOOK_READY;
         break;
@@ -253,16 +269,17 @@ enum cache_status execution_change(struct execution *e, bool dirty) {
 
 enum tier_status execution_done(struct execution *e) {
     struct outcome *outcome = e->outcome;
+    enum tier_status status = e->held ? TIER_HELD : TIER_DONE;
     bool in_memory = e->base && in_cache(e);
     if (outcome->status == OUTCOME_HIT && e->change.kind == CHANGE_NONE && in_memory) {
         outcome->holds_lock = true; /* the reply copies the value, then tier_release counts the access */
         outcome->hit = e->change.hit;
-        return TIER_DONE;
+        return status;
     }
     if (e->change.hit && e->change.kind != CHANGE_DELETE && outcome->cursor.presence == CACHE_PRESENT)
         cache_hit(&outcome->cursor);
     cache_release(&outcome->cursor);
-    return TIER_DONE;
+    return status;
 }
 
 enum tier_status execution_in_memory(struct execution *e) {
@@ -300,14 +317,17 @@ static void hit(struct outcome *outcome, const struct tier_worker *worker) {
 }
 
 /* The path of most requests: a get that memory alone can answer. */
-static bool read_quickly(struct tier_worker *worker, const struct request *request, struct outcome *outcome) {
+static bool read_quickly(struct tier_worker *worker, const struct request *request, struct outcome *outcome,
+                         enum tier_status *ret_status) {
     struct space *space = request->space;
     enum cache_presence presence = cache_seek_value(worker->tier->cache, space->number, request->key,
                                                     request->hash, &worker->now, &outcome->cursor);
     if (presence == CACHE_PRESENT) {
+        *ret_status = shows(worker, request, &outcome->cursor) ? TIER_HELD : TIER_DONE;
         hit(outcome, worker);
         return true;
     }
+    *ret_status = presence == CACHE_GONE && shows(worker, request, &outcome->cursor) ? TIER_HELD : TIER_DONE;
     cache_release(&outcome->cursor);
     if (presence == CACHE_UNKNOWN && space->backend)
         return false;
@@ -318,10 +338,11 @@ static bool read_quickly(struct tier_worker *worker, const struct request *reque
 
 enum tier_status execution_read(struct tier_worker *worker, struct tier_ticket *ticket,
                                 struct request *request, struct outcome *ret_outcome) {
+    enum tier_status status;
     if (request->command == COMMAND_GET && !ticket->loads.arrived &&
         !atomic_load_explicit(&request->space->unconfirmed, memory_order_acquire) &&
-        read_quickly(worker, request, ret_outcome))
-        return TIER_DONE;
+        read_quickly(worker, request, ret_outcome, &status))
+        return status;
     struct execution e;
     execution_init(&e, worker, ticket, request, ret_outcome);
     if (request->command != COMMAND_GET)
@@ -329,13 +350,14 @@ enum tier_status execution_read(struct tier_worker *worker, struct tier_ticket *
     enum look look = execution_look(&e);
     if (look != LOOK_READY)
         return look_status(look);
+    status = e.held ? TIER_HELD : TIER_DONE;
     if (e.base && in_cache(&e)) {
         hit(ret_outcome, worker);
-        return TIER_DONE;
+        return status;
     }
     if (e.base)
         ret_outcome->view = *e.base;
     answer_get(ret_outcome, worker, e.base ? OUTCOME_HIT : OUTCOME_MISS);
     cache_release(&ret_outcome->cursor);
-    return TIER_DONE;
+    return status;
 }

@@ -20,6 +20,7 @@ struct execution {
     const struct cache_view *base; /* the entry as it stands, or NULL: there is none */
     struct cache_view loaded_view; /* base, when it comes from the ticket */
     bool confirmed;                /* what memory holds is believed, though the store may have a newer row */
+    bool held;                     /* the answer shows what the journal may not have yet */
     bool unknown; /* base is NULL because memory does not know the key and the backend was not asked */
     struct change change;
 };
@@ -43,7 +44,7 @@ static inline void execution_init(struct execution *e, struct tier_worker *worke
     e->outcome = outcome;
     e->space = request->space;
     e->base = NULL;
-    e->unknown = false;
+    e->unknown = e->held = false;
     e->confirmed = ticket->confirmed;
     ticket->confirmed = false;
     e->load = ticket->loads.arrived ? ticket_take_load(ticket, request) : NULL;

@@ -4,7 +4,7 @@
  * and what to the backend; what the command means is evaluate()'s business.
  *
  * It runs on a worker thread, never blocks, and either finishes (TIER_DONE, or TIER_HELD when the answer has
- * to wait for the disk) or leaves the work with the request's ticket (TIER_PARKED). A parked request is
+ * to wait for the journal) or leaves the work with the request's ticket (TIER_PARKED). A parked request is
  * executed again, from the start, when its ticket comes back; what the ticket brought decides then. Reads are
  * the same under all four (execution_read).
  */

@@ -59,26 +59,43 @@ static void name_entry(struct quarantine_visitor *self, enum mutation_kind kind,
     dropper->key_size = entry->key.size;
 }
 
-static size_t drop_one(struct tier_worker *worker, struct space *space, struct slice key) {
+static enum quarantine_drop drop_one(struct tier_worker *worker, struct space *space, struct slice key) {
     uint64_t version;
-    if (!quarantine_drop(space->quarantine, key, &version))
-        return 0;
-    forget_dropped(worker, space, key, version);
-    return 1;
+    enum quarantine_drop dropped = quarantine_drop(space->quarantine, key, &version);
+    if (dropped == QUARANTINE_DROPPED)
+        forget_dropped(worker, space, key, version);
+    return dropped;
 }
 
-static size_t drop(struct tier_worker *worker, struct space *space, struct slice key) {
-    size_t dropped = 0;
-    if (key.size)
-        return drop_one(worker, space, key);
-    while (quarantine_count(space->quarantine)) {
+/* Of one key, or (key.size 0) of all. False: not all could be dropped. */
+static bool drop(struct tier_worker *worker, struct space *space, struct slice key, size_t *ret_dropped) {
+    enum quarantine_drop last = QUARANTINE_DROPPED;
+    *ret_dropped = 0;
+    if (key.size) {
+        last = drop_one(worker, space, key);
+        *ret_dropped = last == QUARANTINE_DROPPED;
+    }
+    while (!key.size && last == QUARANTINE_DROPPED && quarantine_count(space->quarantine)) {
         struct dropper dropper = {.base = {name_entry}};
         quarantine_visit(space->quarantine, &dropper.base);
         if (!dropper.key_size)
             break;
-        dropped += drop_one(worker, space, slice_of(dropper.key, dropper.key_size));
+        last = drop_one(worker, space, slice_of(dropper.key, dropper.key_size));
+        *ret_dropped += last == QUARANTINE_DROPPED;
     }
-    return dropped;
+    return last != QUARANTINE_FAILED;
+}
+
+static bool run_drop(struct tier_worker *worker, struct space *space, struct slice key, FILE *out,
+                     const char **ret_error) {
+    size_t dropped;
+    if (!drop(worker, space, key, &dropped)) {
+        *ret_error =
+            "SERVER_ERROR the quarantine file cannot be written; look after the disk of the data folder";
+        return false;
+    }
+    fprintf(out, "OK %zu\r\n", dropped);
+    return true;
 }
 
 static const char usage[] = "CLIENT_ERROR usage: quarantine <list|retry|drop> <namespace> [key]";
@@ -102,7 +119,7 @@ bool tier_quarantine(struct tier_worker *worker, struct slice argument, FILE *ou
         fprintf(out, "OK %zu\r\n", quarantine_ask_retry(space->quarantine, key));
         writer_poke(space->backend->writer);
     } else if (slice_equal(verb, SLICE("drop"))) {
-        fprintf(out, "OK %zu\r\n", drop(worker, space, key));
+        return run_drop(worker, space, key, out, ret_error);
     } else {
         *ret_error = usage;
         return false;

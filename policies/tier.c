@@ -7,6 +7,7 @@
  * tier_destroy.
  */
 #include "policies/tier.h"
+#include "policies/hold.h"
 #include "policies/journal/disk.h"
 #include "policies/journal/survey.h"
 #include "policies/load/loader.h"
@@ -223,6 +224,7 @@ static bool make_workers(struct tier *tier) {
         worker->scratch_size = tier->options.cache.item_max + 64;
         worker->scratch = malloc(worker->scratch_size);
         atomic_init(&worker->floor, UINT64_MAX);
+        hold_init(worker);
         if (!worker->scratch)
             return false;
     }

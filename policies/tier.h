@@ -12,13 +12,13 @@
  *     for each request of the turn:  tier_prepare (namespace, hash, prefetch)
  *     for each request in order:     tier_execute
  *         TIER_DONE    write the reply, tier_release
- *         TIER_HELD    the same; the replies of this connection wait for the disk
+ *         TIER_HELD    the same; the replies of this connection wait for the journal
  *         TIER_PARKED  stop this connection; tier_anticipate for the requests that follow on it; tier_submit
  *     tier_turn_end(worker)          true: the journal is written, the replies of the turn may be sent
  *
  * and back:  the wake function given to tier_create is called (on any thread); the worker calls
  * tier_next_ready until NULL and executes the same request of that connection again, with the same ticket;
- * and it sends what it held up to tier_durable.
+ * and it sends what it held up to tier_released.
  */
 #ifndef FOREBAY_POLICIES_TIER_H
 #define FOREBAY_POLICIES_TIER_H
@@ -102,15 +102,15 @@ void tier_turn_begin(struct tier_worker *worker, const struct cache_time *now);
 
 /* Writes the journal, publishes dirty entries, wakes backend threads that have work. True: the replies of the
  * turn may now be sent, except those of connections for which tier_execute answered TIER_HELD: these may go
- * when tier_durable has reached *ret_position; where that is 0, the position that a later turn gives (they
- * only grow; NULL if none is ever held). False: the turn made changes whose records could not be written to
+ * when tier_released has reached *ret_hold, which may be at once; where that is 0, the number that a later turn
+ * gives (they only grow; NULL if none is ever held). False: the turn made changes whose records could not be written to
  * the journal, so none of its replies may be sent; what they would have said is true of memory, but a kill -9
  * may undo it. */
-bool tier_turn_end(struct tier_worker *worker, uint64_t *ret_position);
+bool tier_turn_end(struct tier_worker *worker, uint64_t *ret_hold);
 
-/* How far the worker's journal is on the disk (or the backends have what it holds). When it grows the wake
- * function is called. */
-uint64_t tier_durable(const struct tier_worker *worker);
+/* Up to which number the held replies may go: all that they show is in the journal, under `always` on the disk (or
+ * the backends have it). When it may have grown, the wake function is called. */
+uint64_t tier_released(struct tier_worker *worker);
 
 /* Finds the namespace, hashes, prefetches. For every request with a key, before tier_execute. */
 void tier_prepare(struct tier_worker *worker, struct request *request);

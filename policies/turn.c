@@ -7,6 +7,7 @@
  */
 #include "policies/turn.h"
 #include "policies/execute.h"
+#include "policies/hold.h"
 #include "policies/load/loader.h"
 #include "policies/tier_stats.h"
 #include "policies/write/barrier.h"
@@ -21,17 +22,15 @@ void tier_turn_begin(struct tier_worker *worker, const struct cache_time *now) {
     low_water_enter(worker, now);
 }
 
-/* False: records of this turn are not in the file. They stay in the journal's buffer and are written by a
- * later turn; until then no turn appends any. */
+/* False: records, of this turn or an earlier one, are not in the file. They stay in the journal's buffer and are
+ * written by a later turn; until then no turn appends any. */
 static bool write_journal(struct tier_worker *worker, uint64_t *ret_position) {
-    bool appended = worker->appended;
     *ret_position = 0;
-    worker->appended = false;
     if (!worker->journal)
         return true;
     bool written = journal_write(worker->journal, ret_position) == JOURNAL_OK;
     atomic_store_explicit(&worker->journal_stuck, !written, memory_order_relaxed);
-    return written || !appended;
+    return written;
 }
 
 static void wait_in_space(struct tier_ticket *ticket) {
@@ -84,10 +83,13 @@ static void wake_writers(struct tier_worker *worker) {
     worker->queued_spaces = 0;
 }
 
-bool tier_turn_end(struct tier_worker *worker, uint64_t *ret_position) {
+bool tier_turn_end(struct tier_worker *worker, uint64_t *ret_hold) {
     uint64_t position;
-    bool kept = write_journal(worker, ret_position ? ret_position : &position);
-    low_water_leave(worker);
+    bool written = write_journal(worker, &position), kept = written || !worker->appended;
+    uint64_t hold = hold_turn_end(worker, written, position);
+    worker->appended = false;
+    low_water_leave(worker); /* a full barrier */
+    hold_wake_written(worker);
     if (worker->queued_spaces)
         wake_writers(worker);
     struct tier_ticket *ticket = worker->submitted, *next;
@@ -97,11 +99,13 @@ bool tier_turn_end(struct tier_worker *worker, uint64_t *ret_position) {
         next = ticket->next;
         dispatch(worker, ticket);
     }
+    if (ret_hold)
+        *ret_hold = hold;
     return kept;
 }
 
-uint64_t tier_durable(const struct tier_worker *worker) {
-    return atomic_load_explicit(&worker->durable, memory_order_acquire);
+uint64_t tier_released(struct tier_worker *worker) {
+    return hold_released(worker);
 }
 
 /* ---- Requests ---- */

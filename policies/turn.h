@@ -16,6 +16,27 @@ struct worker_counters {
 #undef WORKER_COUNTER
 };
 
+enum {
+    TURN_HOLDS_MAX = 64,    /* turns whose replies are held apart from one another */
+    TURN_CHANGED_WORDS = 8, /* of the filter of changed keys: a cache line */
+};
+
+/* What the replies of a turn wait for (hold.h). */
+struct hold {
+    uint64_t number;
+    uint64_t position; /* in the worker's own journal: durable up to here; 0: no matter */
+    uint64_t shown,
+        shown_always; /* the highest version that others may have yet to write; to write and sync */
+    /* the worker that is looked at now, and what is awaited of it: 0, nothing yet */
+    unsigned next_maker;
+    uint64_t awaited_turn, awaited_position;
+};
+
+/* Records of mode `always` that may not be durable: up to this position, of turns whose floors are no lower. */
+struct unsynced {
+    uint64_t position, floor;
+};
+
 struct tier_worker {
     /* its thread's alone */
     struct tier *tier;
@@ -31,11 +52,24 @@ struct tier_worker {
     uint64_t queued_spaces; /* a bit for each namespace of which something was queued in this turn */
     bool appended;          /* this turn has records in the journal's buffer */
     struct worker_counters counters;
+    bool hold_wanted;             /* an answer of this turn is held; what it has shown: */
+    uint64_t shown, shown_always; /* as in struct hold */
+    uint64_t hold_number, released;
+    unsigned first_hold, hold_count; /* in holds, a ring */
+    struct hold holds[TURN_HOLDS_MAX];
+    struct unsynced unsynced[2];
     /* shared */
     _Alignas(64) _Atomic(struct tier_ticket *) ready; /* tickets that came back, newest first */
     atomic_uint_fast64_t floor;   /* low_water.c: 0 entering a turn, turn_floor in one, else UINT64_MAX */
     atomic_uint_fast64_t durable; /* position up to which its journal is on disk */
     atomic_bool journal_stuck;    /* a journal_write failed: the worker has to be woken to try again */
+    /* shared, stored by its thread alone: hold.c */
+    _Alignas(64) atomic_uint_fast64_t turn; /* odd: it has records that are not in the file; grows */
+    atomic_uint_fast64_t unwritten_floor;   /* no version of those is below */
+    atomic_uint_fast64_t undurable_floor;   /* nor of those of mode `always` that may not be synced */
+    atomic_uint_fast64_t always_position;   /* the last position of records of mode `always` */
+    atomic_uint awaited;                    /* what its first hold waits for; 0: it is not to be woken */
+    _Alignas(64) atomic_uint_fast64_t changed[TURN_CHANGED_WORDS]; /* a bit for each key of the turn */
 };
 
 #endif

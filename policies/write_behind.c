@@ -9,6 +9,7 @@
  * the queue and in the journal.
  */
 #include "policies/execute.h"
+#include "policies/hold.h"
 #include "policies/write/concern.h"
 #include "policies/write/queue.h"
 #include "policies/write/touches.h"
@@ -118,6 +119,7 @@ static void append(struct execution *e, enum journal_kind kind, const struct ent
         return;
     journal_append(e->worker->journal, journal_mode(e), (unsigned)e->space->number, kind, entry);
     e->worker->appended = true;
+    hold_changed(e->worker, e->request->hash);
 }
 
 /* touch_cas: of the entry before, which a touch keeps. */
@@ -153,7 +155,7 @@ static void append_touched(struct execution *e) {
 
 /* The answer of a change that is in the journal's buffer. */
 static enum tier_status noted(const struct execution *e) {
-    return journal_mode(e) == JOURNAL_ALWAYS ? TIER_HELD : TIER_DONE;
+    return e->held || journal_mode(e) == JOURNAL_ALWAYS ? TIER_HELD : TIER_DONE;
 }
 
 /* ---- The change ---- */

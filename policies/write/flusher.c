@@ -20,7 +20,9 @@
 #include "policies/write/internal.h"
 #include "policies/write/quarantine.h"
 #include "policies/write/queue.h"
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum {
     COMMIT_MAX = 10000, /* entries that share a commit: write-through groups go between */
@@ -28,7 +30,8 @@ enum {
     CAPACITY_KEPT = 16384,
     MISSED_MAX = 4,
     AHEAD = 6,
-    PROGRESS_US = 2000000
+    PROGRESS_US = 2000000,
+    QUARANTINE_PAUSE_US = 200000 /* until its file is tried again */
 };
 
 void flusher_init(struct flusher *flusher, struct space *space) {
@@ -130,6 +133,8 @@ uint64_t flusher_due(struct flusher *flusher, uint64_t now_us, bool forced) {
     struct space *space = flusher->space;
     if (!has_work(flusher))
         return UINT64_MAX;
+    if (now_us < flusher->held_until_us)
+        return flusher->held_until_us;
     uint64_t age = flusher_age(flusher, now_us);
     if (forced || flusher->count > 0 || flusher->again_count > 0 || age >= space->flush_delay_us ||
         flusher_since(flusher) <= QUEUE_SINCE_RECOVERY || fullness_is_full(&space->fullness) ||
@@ -333,7 +338,6 @@ static void count_row(struct space *space, const struct mutation *mutation) {
 
 static void settle_one(struct space *space, const struct mutation *mutation, uint64_t hash,
                        const struct cache_time *now) {
-    quarantine_supersede(space->quarantine, mutation->entry.key, mutation->entry.version);
     if (mutation->superseded)
         forget_ours(space, mutation, hash, now);
     else
@@ -343,12 +347,50 @@ static void settle_one(struct space *space, const struct mutation *mutation, uin
 
 void flusher_settle(struct space *space, const struct mutation *mutation, uint64_t hash) {
     struct cache_time now = cache_time_now();
-    settle_one(space, mutation, hash, &now);
+    if (quarantine_count(space->quarantine) == 0 || quarantine_supersede(space->quarantine, mutation, 1))
+        settle_one(space, mutation, hash, &now);
 }
 
-static void settle(struct flusher *flusher, size_t from, size_t to) {
+/* The batch is held until the quarantine's file can be written, and with it the journal's records; the
+ * namespace's alone, for the backend is not to blame. */
+static void hold_for_quarantine(struct flusher *flusher) {
+    const struct space *space = flusher->space;
+    flusher->held_until_us = monotonic_us() + QUARANTINE_PAUSE_US;
+    if (!flusher->quarantine_fails)
+        service_log(
+            &space->tier->service, LOG_LEVEL_ERROR,
+            "namespace %s: its quarantine file cannot be written: %s. What is dirty stays so; look after the disk of the data folder",
+            space->options.name, strerror(errno));
+    flusher->quarantine_fails = true;
+}
+
+static void quarantine_works(struct flusher *flusher) {
+    const struct space *space = flusher->space;
+    if (flusher->quarantine_fails)
+        service_log(&space->tier->service, LOG_LEVEL_NOTICE,
+                    "namespace %s: its quarantine file can be written again", space->options.name);
+    flusher->quarantine_fails = false;
+}
+
+/* What the quarantine holds goes before anything is CLEAN that took its place: from then on the journal may
+ * forget that. */
+static bool supersede(struct flusher *flusher, size_t from, size_t to) {
+    if (quarantine_count(flusher->space->quarantine) == 0)
+        return true;
+    if (!quarantine_supersede(flusher->space->quarantine, flusher->mutations + from, to - from)) {
+        hold_for_quarantine(flusher);
+        return false;
+    }
+    quarantine_works(flusher);
+    return true;
+}
+
+/* False: the quarantine could not let go now. */
+static bool settle(struct flusher *flusher, size_t from, size_t to) {
     struct space *space = flusher->space;
     struct cache_time now = cache_time_now();
+    if (!supersede(flusher, from, to))
+        return false;
     for (size_t i = from; i < to; i++) {
         if (i + 2 * AHEAD < to)
             cache_prefetch(space->tier->cache, flusher->hashes[i + 2 * AHEAD]);
@@ -357,6 +399,7 @@ static void settle(struct flusher *flusher, size_t from, size_t to) {
         settle_one(space, &flusher->mutations[i], flusher->hashes[i], &now);
     }
     flusher->begin = to;
+    return true;
 }
 
 /* False: the quarantine could not take it now. */
@@ -365,12 +408,10 @@ static bool quarantine_one(struct writer *writer, struct flusher *flusher, size_
     struct mutation *mutation = &flusher->mutations[index];
     struct cache_time now = cache_time_now();
     if (!quarantine_add(space->quarantine, mutation->kind, &mutation->entry, writer->session.error.message)) {
-        call_put_off(space);
-        service_log(&space->tier->service, LOG_LEVEL_ERROR,
-                    "namespace %s: a refused entry cannot be put into the quarantine file",
-                    space->options.name);
+        hold_for_quarantine(flusher);
         return false;
     }
+    quarantine_works(flusher);
     service_log(&space->tier->service, LOG_LEVEL_ERROR,
                 "namespace %s: the backend refuses %.*s, it is in quarantine: %s", space->options.name,
                 (int)mutation->entry.key.size, mutation->entry.key.data, writer->session.error.message);
@@ -385,8 +426,7 @@ static bool quarantine_one(struct writer *writer, struct flusher *flusher, size_
 static bool apply(struct writer *writer, struct flusher *flusher, size_t from, size_t to) {
     switch (call_apply(writer, flusher->space, flusher->mutations + from, to - from)) {
     case BACKEND_OK:
-        settle(flusher, from, to);
-        return true;
+        return settle(flusher, from, to);
     case BACKEND_PERMANENT:
         break;
     case BACKEND_TRANSIENT:
@@ -491,7 +531,9 @@ void flusher_retry_quarantine(struct writer *writer, struct flusher *flusher) {
         enum backend_status status = call_apply(writer, space, &mutation, 1);
         bool later = status == BACKEND_TRANSIENT || status == BACKEND_TABLE_FAILED;
         if (status == BACKEND_OK) {
-            quarantine_supersede(space->quarantine, copy->entry.key, copy->entry.version);
+            if (!quarantine_supersede(space->quarantine, &mutation,
+                                      1)) /* it stays, and may be retried again */
+                hold_for_quarantine(flusher);
             if (mutation.superseded)
                 forget_ours(space, &mutation, cache_hash(copy->entry.key), &now);
         } else if (later) {

@@ -27,6 +27,9 @@ struct flusher {
     /* what recovery restored is not all in the backend yet; when the log last said so */
     bool recovering;
     uint64_t told_us;
+    /* the quarantine's file could not be written: nothing is flushed before, monotonic us */
+    uint64_t held_until_us;
+    bool quarantine_fails;
 };
 
 /* Readies one, all zero before. */

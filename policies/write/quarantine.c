@@ -23,8 +23,15 @@
  *         56        key, value, reason
  *
  * A record that is torn or fails its check ends the replay: nothing behind it was ever acknowledged as kept.
- * An ADD is synced before the journal may forget the change. A GONE is not: if it is lost, the entry comes
- * back, and the version guard of the backend makes a retry of it harmless.
+ *
+ * An ADD is synced before the journal may forget the change that was refused, and a GONE before it may forget
+ * the one that took its place: else a restart would show the older value again. So a record counts, and the
+ * list changes, only when it is synced; one that could not be written or synced is written again, at the same
+ * place, by the next attempt. (After a failed sync the kernel counts the pages as clean. Whatever is behind
+ * the end of what was synced is therefore never relied upon.) Remains of a longer attempt that lie behind the
+ * last record are cut off by zeros.
+ *
+ * With an ADD comes the room for its GONE: on a full disk an entry can still go.
  */
 #include "policies/write/quarantine.h"
 #include "policies/journal/crc32c.h"
@@ -35,9 +42,17 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
-enum { MAGIC = 0x52415551, OP_ADD = 1, OP_GONE = 2, REASON_MAX = 200 };
+enum {
+    MAGIC = 0x52415551,
+    OP_ADD = 1,
+    OP_GONE = 2,
+    REASON_MAX = 200,
+    CUT_SIZE = 4,         /* zeros where the next magic would be */
+    ROOM_STEP = 64 << 10, /* bytes by which the file grows */
+};
 
 struct record_head {
     uint32_t magic, crc;
@@ -53,17 +68,21 @@ struct kept {
     enum mutation_kind kind;
     uint32_t since;
     bool retry; /* an operator asked for it */
+    bool going; /* within a call: its GONE is being written */
     char reason[REASON_MAX];
 };
 
 struct log_file {
-    int handle;   /* -1: memory only */
-    uint64_t end; /* of the last whole record */
+    int handle;      /* -1: memory only */
+    bool named;      /* its name in the folder is synced */
+    uint64_t end;    /* of the last record, all of them synced */
+    uint64_t spoilt; /* up to here there may be remains of attempts that failed */
+    uint64_t room;   /* bytes that the disk has for it */
 };
 
 struct quarantine {
     const struct journal_disk *disk;
-    char *path;
+    char *folder, *path;
 
     pthread_mutex_t mutex;
     struct kept *first;  /* under mutex */
@@ -138,7 +157,7 @@ static bool write_piece(const struct journal_disk *disk, struct log_file *log, s
     return true;
 }
 
-/* Appends a record. False: part of it may be in the file, behind *log, which is as it was. */
+/* Writes a record at the end of *log. False: only a part of it is there. */
 static bool write_record(const struct journal_disk *disk, struct log_file *log, const struct record *record) {
     const struct entry *entry = record->entry;
     struct slice key = entry->key, reason = slice_string(record->reason);
@@ -155,14 +174,54 @@ static bool write_record(const struct journal_disk *disk, struct log_file *log, 
                                .value_size = value.size,
                                .version = entry->version,
                                .client_cas = entry->client_cas};
-    struct log_file longer = *log;
+    uint64_t end = log->end + sizeof head + key.size + value.size + reason.size;
     head.crc = record_crc(&head, key, value, reason);
-    if (!write_piece(disk, &longer, slice_of((const char *)&head, sizeof head)) ||
-        !write_piece(disk, &longer, key) || !write_piece(disk, &longer, value) ||
-        !write_piece(disk, &longer, reason))
+    if (log->spoilt < end)
+        log->spoilt = end;
+    return write_piece(disk, log, slice_of((const char *)&head, sizeof head)) &&
+           write_piece(disk, log, key) && write_piece(disk, log, value) && write_piece(disk, log, reason);
+}
+
+/* What the records of all that is held, and of one more key, would take if they went. */
+static uint64_t room_to_go(const struct quarantine *quarantine, size_t key_size) {
+    uint64_t room = sizeof(struct record_head) + key_size + CUT_SIZE;
+    for (const struct kept *kept = quarantine->first; kept; kept = kept->next)
+        room += sizeof(struct record_head) + kept->copy->entry.key.size;
+    return room;
+}
+
+/* Makes sure that there is room behind the last record. */
+static bool reserve(const struct journal_disk *disk, struct log_file *log, uint64_t more) {
+    uint64_t room = (log->end + more + ROOM_STEP - 1) / ROOM_STEP * ROOM_STEP;
+    if (log->end + more <= log->room)
+        return true;
+    if (disk->allocate(disk, log->handle, room) != 0)
         return false;
-    *log = longer;
+    log->room = room;
     return true;
+}
+
+/* Nothing behind the last record may pass for one. */
+static bool cut(const struct journal_disk *disk, const struct log_file *log) {
+    static const char zeros[CUT_SIZE];
+    return log->end >= log->spoilt ||
+           journal_disk_write(disk, log->handle, zeros, sizeof zeros, log->end) == 0;
+}
+
+static bool sync_name(const struct quarantine *quarantine, struct log_file *log) {
+    log->named = log->named || quarantine->disk->sync_folder(quarantine->disk, quarantine->folder) == 0;
+    return log->named;
+}
+
+/* Ends an attempt to make the log longer: what was written counts if all of it was, and is synced. */
+static bool commit(struct quarantine *quarantine, bool written, struct log_file *longer) {
+    const struct journal_disk *disk = quarantine->disk;
+    bool good = written && cut(disk, longer) && disk->sync(disk, longer->handle) == 0 &&
+                sync_name(quarantine, longer);
+    if (!good)
+        longer->end = quarantine->log.end;
+    quarantine->log = *longer;
+    return good;
 }
 
 static bool read_all(const struct quarantine *quarantine, void *to, size_t size, uint64_t at) {
@@ -208,21 +267,23 @@ static bool replay(struct quarantine *quarantine) {
     while (log->end < (uint64_t)status.st_size &&
            replay_record(quarantine, &log->end, (uint64_t)status.st_size))
         continue;
+    log->spoilt = (uint64_t)status.st_size;
     return true;
 }
 
 /* Writes what is held into a file of its own, synced. */
 static bool write_held(const struct quarantine *quarantine, struct log_file *log) {
+    const struct journal_disk *disk = quarantine->disk;
     for (struct kept *kept = quarantine->first; kept; kept = kept->next) {
         struct record record = {OP_ADD, kept->kind, &kept->copy->entry, kept->since, kept->reason};
-        if (!write_record(quarantine->disk, log, &record))
+        if (!write_record(disk, log, &record))
             return false;
     }
-    return quarantine->disk->sync(quarantine->disk, log->handle) == 0;
+    return reserve(disk, log, room_to_go(quarantine, 0)) && disk->sync(disk, log->handle) == 0;
 }
 
 /* Writes the file anew with what is held. The old one stays if that fails. */
-static void rewrite(struct quarantine *quarantine, const char *folder) {
+static void rewrite(struct quarantine *quarantine) {
     const struct journal_disk *disk = quarantine->disk;
     char path[4096];
     snprintf(path, sizeof path, "%s.new", quarantine->path);
@@ -232,7 +293,6 @@ static void rewrite(struct quarantine *quarantine, const char *folder) {
     if (write_held(quarantine, &fresh) && disk->rename(disk, path, quarantine->path) == 0) {
         disk->close(disk, quarantine->log.handle);
         quarantine->log = fresh;
-        disk->sync_folder(disk, folder);
     } else {
         disk->close(disk, fresh.handle);
         disk->remove(disk, path);
@@ -254,13 +314,14 @@ static bool open_file(struct quarantine *quarantine, const char *folder, const c
     const struct journal_disk *disk = quarantine->disk;
     char name[400];
     safe_name(space, name, sizeof name);
-    if (asprintf(&quarantine->path, "%s/quarantine-%s.log", folder, name) < 0)
+    if (!(quarantine->folder = strdup(folder)) ||
+        asprintf(&quarantine->path, "%s/quarantine-%s.log", folder, name) < 0)
         return false;
     quarantine->log.handle = disk->open(disk, quarantine->path, O_RDWR | O_CREAT);
     if (quarantine->log.handle < 0 || !replay(quarantine))
         return false;
-    disk->sync_folder(disk, folder);
-    rewrite(quarantine, folder);
+    rewrite(quarantine);
+    sync_name(quarantine, &quarantine->log); /* else before the first record that counts */
     return true;
 }
 
@@ -291,6 +352,7 @@ void quarantine_close(struct quarantine *quarantine) {
     if (quarantine->log.handle >= 0)
         quarantine->disk->close(quarantine->disk, quarantine->log.handle);
     pthread_mutex_destroy(&quarantine->mutex);
+    free(quarantine->folder);
     free(quarantine->path);
     free(quarantine);
 }
@@ -333,14 +395,15 @@ uint64_t quarantine_high_version(struct quarantine *quarantine) {
     return high;
 }
 
-/* Writes a record of an entry that comes, and syncs it. *log moves only if both succeed. */
-static bool write_synced(struct quarantine *quarantine, struct log_file *log, const struct record *record) {
-    struct log_file longer = *log;
-    if (!write_record(quarantine->disk, &longer, record) ||
-        quarantine->disk->sync(quarantine->disk, longer.handle) != 0)
-        return false;
-    *log = longer;
-    return true;
+/* Writes the record of an entry that comes. */
+static bool log_add(struct quarantine *quarantine, const struct record *record) {
+    const struct journal_disk *disk = quarantine->disk;
+    struct log_file log = quarantine->log;
+    if (log.handle < 0)
+        return true;
+    bool written = write_record(disk, &log, record) &&
+                   reserve(disk, &log, room_to_go(quarantine, record->entry->key.size));
+    return commit(quarantine, written, &log);
 }
 
 bool quarantine_add(struct quarantine *quarantine, enum mutation_kind kind, const struct entry *entry,
@@ -352,32 +415,52 @@ bool quarantine_add(struct quarantine *quarantine, enum mutation_kind kind, cons
     pthread_mutex_lock(&quarantine->mutex);
     struct kept **old = find(quarantine, entry->key);
     bool kept = *old && (*old)->copy->entry.version >= entry->version;
-    if (!kept) {
-        struct log_file log = quarantine->log;
-        kept = log.handle < 0 || write_synced(quarantine, &log, &record);
-        kept = kept && put(quarantine, kind, entry, since, short_reason);
-        if (kept)
-            quarantine->log = log;
-    }
+    if (!kept)
+        kept = log_add(quarantine, &record) && put(quarantine, kind, entry, since, short_reason);
     pthread_mutex_unlock(&quarantine->mutex);
     return kept;
 }
 
-static void drop_at(struct quarantine *quarantine, struct kept **at) {
-    struct record record = {OP_GONE, (*at)->kind, &(*at)->copy->entry, 0, ""};
-    if (quarantine->log.handle >= 0)
-        write_record(quarantine->disk, &quarantine->log, &record);
-    remove_at(quarantine, at);
+/* Writes the records of those that are going, with one sync. */
+static bool log_gone(struct quarantine *quarantine) {
+    struct log_file log = quarantine->log;
+    bool written = true;
+    if (log.handle < 0)
+        return true;
+    for (const struct kept *kept = quarantine->first; kept && written; kept = kept->next) {
+        struct record record = {OP_GONE, kept->kind, &kept->copy->entry, 0, ""};
+        written = !kept->going || write_record(quarantine->disk, &log, &record);
+    }
+    return commit(quarantine, written, &log);
 }
 
-void quarantine_supersede(struct quarantine *quarantine, struct slice key, uint64_t version) {
+/* Lets those go that are going, or none. */
+static bool let_go(struct quarantine *quarantine) {
+    bool gone = log_gone(quarantine);
+    for (struct kept **at = &quarantine->first; *at;) {
+        if ((*at)->going && gone) {
+            remove_at(quarantine, at);
+            continue;
+        }
+        (*at)->going = false;
+        at = &(*at)->next;
+    }
+    return gone;
+}
+
+bool quarantine_supersede(struct quarantine *quarantine, const struct mutation *mutations, size_t count) {
+    bool any = false;
     if (quarantine_count(quarantine) == 0)
-        return;
+        return true;
     pthread_mutex_lock(&quarantine->mutex);
-    struct kept **at = find(quarantine, key);
-    if (*at && (*at)->copy->entry.version <= version)
-        drop_at(quarantine, at);
+    for (size_t i = 0; i < count; i++) {
+        struct kept *kept = *find(quarantine, mutations[i].entry.key);
+        if (kept && kept->copy->entry.version <= mutations[i].entry.version)
+            any = kept->going = true;
+    }
+    bool gone = !any || let_go(quarantine);
     pthread_mutex_unlock(&quarantine->mutex);
+    return gone;
 }
 
 bool quarantine_has(struct quarantine *quarantine, struct slice key) {
@@ -434,16 +517,18 @@ struct entry_copy *quarantine_next_retry(struct quarantine *quarantine, enum mut
     return copy;
 }
 
-bool quarantine_drop(struct quarantine *quarantine, struct slice key, uint64_t *ret_version) {
-    bool dropped = false;
+enum quarantine_drop quarantine_drop(struct quarantine *quarantine, struct slice key, uint64_t *ret_version) {
+    enum quarantine_drop dropped = QUARANTINE_NONE;
     if (quarantine_count(quarantine) == 0)
-        return false;
+        return dropped;
     pthread_mutex_lock(&quarantine->mutex);
-    struct kept **at = find(quarantine, key);
-    if (*at) {
-        *ret_version = (*at)->copy->entry.version;
-        drop_at(quarantine, at);
-        dropped = true;
+    struct kept *kept = *find(quarantine, key);
+    if (kept) {
+        uint64_t version = kept->copy->entry.version;
+        kept->going = true;
+        dropped = let_go(quarantine) ? QUARANTINE_DROPPED : QUARANTINE_FAILED;
+        if (dropped == QUARANTINE_DROPPED)
+            *ret_version = version;
     }
     pthread_mutex_unlock(&quarantine->mutex);
     return dropped;

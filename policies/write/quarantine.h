@@ -36,13 +36,14 @@ size_t quarantine_count(const struct quarantine *quarantine);
 uint64_t quarantine_high_version(struct quarantine *quarantine);
 
 /* Takes a refused change, on disk before it returns; one of the same key with a lower version is replaced.
- * False: it could not be written, the change has to stay where it is. */
+ * False: it could not be written (errno), the change has to stay where it is. */
 bool quarantine_add(struct quarantine *quarantine, enum mutation_kind kind, const struct entry *entry,
                     const char *reason);
 
-/* A change of the key with this version has reached the backend: forgets the key's entry if it is not
- * newer. */
-void quarantine_supersede(struct quarantine *quarantine, struct slice key, uint64_t version);
+/* These changes have reached the backend: forgets the entries of their keys that are not newer, on disk before
+ * it returns, all with one sync. False: that could not be written (errno), and all entries stay. The journal
+ * must not forget these changes then, or a restart would show the entries in their place. */
+bool quarantine_supersede(struct quarantine *quarantine, const struct mutation *mutations, size_t count);
 
 bool quarantine_has(struct quarantine *quarantine, struct slice key);
 
@@ -56,8 +57,11 @@ size_t quarantine_ask_retry(struct quarantine *quarantine, struct slice key);
 /* The next entry to be tried again, asked for no more by this, or NULL; *ret_kind is its kind. To be given to entry_copy_drop. */
 struct entry_copy *quarantine_next_retry(struct quarantine *quarantine, enum mutation_kind *ret_kind);
 
-/* Forgets the entry of a key; *ret_version is its version. False: there is none. */
-bool quarantine_drop(struct quarantine *quarantine, struct slice key, uint64_t *ret_version);
+enum quarantine_drop { QUARANTINE_DROPPED, QUARANTINE_NONE, QUARANTINE_FAILED };
+
+/* Forgets the entry of a key, on disk before it returns; *ret_version is its version. FAILED: that could not be
+ * written (errno), and the entry stays. */
+enum quarantine_drop quarantine_drop(struct quarantine *quarantine, struct slice key, uint64_t *ret_version);
 
 /* Calls entry for each entry, oldest first. The slices are valid during the call. */
 struct quarantine_visitor {

@@ -28,6 +28,7 @@
  * The store may be ahead of what was restored, if the power was lost in between: see confirm.h.
  */
 #include "policies/write/recover.h"
+#include "policies/hold.h"
 #include "policies/write/leftover.h"
 #include "policies/write/places.h"
 #include "policies/write/quarantine.h"
@@ -614,12 +615,7 @@ static bool end_pass(struct journal_replayer *self, bool *ret_again) {
 
 static void on_durable(void *context, unsigned worker, uint64_t position) {
     struct tier *tier = context;
-    atomic_uint_fast64_t *durable = &tier->workers[worker].durable;
-    uint64_t before = atomic_load_explicit(durable, memory_order_relaxed);
-    while (before < position && !atomic_compare_exchange_weak_explicit(
-                                    durable, &before, position, memory_order_acq_rel, memory_order_relaxed))
-        continue;
-    service_wake(&tier->service, worker);
+    hold_durable(&tier->workers[worker], position);
 }
 
 static void on_log(void *context, enum log_level level, const char *message) {

@@ -45,9 +45,9 @@ struct connection {
     struct connection *previous, *next; /* all of the worker, under worker->list_lock */
     struct connection *next_ready;
     struct connection *next_held; /* of worker->undated or worker->held */
-    /* Its replies may go when the journal is on the disk up to here. 0: this part of the turn is still going
-     * on; UINT64_MAX: it could not be written yet. */
-    uint64_t held_position;
+    /* Its replies may go when the tier has released this hold. 0: this part of the turn is still going on;
+     * UINT64_MAX: it could not be written yet. */
+    uint64_t held_number;
     struct tier_ticket *ticket;
     struct feed *feed;  /* FED: what it is fed */
     const char *region; /* the bytes being parsed in this turn: worker input or own buffer */
@@ -65,7 +65,7 @@ struct connection {
     bool hung_up;  /* the peer ended or the socket failed: after the bytes comes the end, without an edge */
     bool writable; /* of a connection that sends: the socket may take bytes */
     bool sends;    /* waits for the socket to take what is pending */
-    bool held;     /* its replies wait for the disk */
+    bool held;     /* its replies wait for the journal */
     bool resumed;  /* its own buffer holds whole requests that are to be parsed before the socket is read */
     uint8_t stops; /* why nothing more of it is executed in this turn, STOP_...; 0: nothing stops it */
     bool region_is_own; /* the region is the own buffer, not the worker's input */

@@ -66,7 +66,7 @@ struct worker {
     bool observes;              /* the observer has something to do in this turn, or replies have a limit */
     size_t parked;              /* connections whose ticket is with the tier */
     struct connection *undated; /* held, and not known yet until when */
-    struct connection *held, **held_tail; /* held, by held_position */
+    struct connection *held, **held_tail; /* held, by held_number */
     uint32_t stop_started;                /* Unix seconds */
     bool stopping, finished;
 

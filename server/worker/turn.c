@@ -9,7 +9,8 @@
  *     send       once per connection; not at all if the journal could not be written
  *
  * Under journal = always the changes of a turn share a sync: the replies of connections that made some are
- * held until it is done, and then sent; nothing more of these connections is executed before.
+ * held until it is done, and then sent; nothing more of these connections is executed before. Replies that show
+ * what another worker has not written to its journal yet are held in the same way.
  *
  * A request that parks stops its connection: its bytes and all that follow are kept, and when its ticket is
  * back they are parsed and executed again. Of a multi-key line the keys that were answered before are skipped
@@ -74,12 +75,12 @@ static void park(struct worker *worker, size_t i) {
     tier_submit(worker->tier, connection->ticket);
 }
 
-/* Nothing more of it is executed before the disk has what it did. */
+/* Nothing more of it is executed before the journal has what it did or was shown. */
 static bool waits_for_disk(const struct connection *connection) {
-    return connection->held_position != 0;
+    return connection->held_number != 0;
 }
 
-/* The replies of this part of the turn, of which there may be none, wait for the disk. */
+/* The replies of this part of the turn, of which there may be none, wait for the journal. */
 static void hold(struct worker *worker, struct connection *connection) {
     if (connection->held)
         return;
@@ -298,40 +299,40 @@ static void execute_command(struct worker *worker, size_t i) {
 /* Lets those go on whose replies may be sent now. */
 static void collect_held(struct worker *worker) {
     struct connection *connection;
-    while ((connection = worker->held) && connection->held_position <= tier_durable(worker->tier)) {
+    while ((connection = worker->held) && connection->held_number <= tier_released(worker->tier)) {
         worker->held = connection->next_held;
         if (!worker->held)
             worker->held_tail = &worker->held;
         connection->held = false;
-        connection->held_position = 0;
+        connection->held_number = 0;
         connection_set_ready(connection);
     }
 }
 
-/* The position of what was changed in this part of the turn; 0: it could not be written yet. */
-static void date_held(struct worker *worker, uint64_t position) {
+/* The number of the hold of this part of the turn; 0: its changes could not be written yet. */
+static void date_held(struct worker *worker, uint64_t number) {
     struct connection *next;
     for (struct connection *connection = worker->undated; connection; connection = next) {
         next = connection->next_held;
-        connection->held_position = position ? position : UINT64_MAX;
-        if (!position)
+        connection->held_number = number ? number : UINT64_MAX;
+        if (!number)
             continue;
         connection->next_held = NULL;
         *worker->held_tail = connection;
         worker->held_tail = &connection->next_held;
     }
-    if (position)
+    if (number)
         worker->undated = NULL;
-    collect_held(worker); /* it may be on the disk already */
+    collect_held(worker); /* it may be over already */
 }
 
 /* The stages "journal" and "send". When the journal cannot be written, changes of this turn are not safe from
  * a kill -9, and their replies would promise that they are: the connections are closed without any, except
  * those whose replies are held. */
 static void journal_and_send(struct worker *worker) {
-    uint64_t position;
-    bool kept = tier_turn_end(worker->tier, &position);
-    date_held(worker, position);
+    uint64_t hold;
+    bool kept = tier_turn_end(worker->tier, &hold);
+    date_held(worker, hold);
     if (!kept)
         output_break(&worker->output);
     output_send(&worker->output);

@@ -3,10 +3,12 @@
 
 import contextlib
 import os
+import re
+import sqlite3
 import subprocess
 
 import pytest
-from forebay import Config, Server, eventually, locked, namespace, section
+from forebay import Config, Server, binary, eventually, locked, namespace, section
 
 MIB = 1024 * 1024
 
@@ -131,6 +133,54 @@ def test_a_backend_that_is_away_takes_no_room_from_another(disk, tmp_path):
         server.start()
         client = server.client()
         assert client.get_many([f"stuck:{i}" for i in range(10)]) == {b"stuck:%d" % i: b"%d" % (50 + i) for i in range(10)}
+
+
+def test_a_full_data_folder_brings_no_older_value_back(disk, tmp_path):
+    """What took the place of a quarantined value is in the store, and the journal has forgotten it: that the quarantine let
+    go has to be on the disk by then, be it full."""
+    data, store = disk("data", 24), tmp_path / "store.db"
+    config = Config(namespace("sessions", "sess:", "write-behind", flush_delay="20ms"), journal_file_size="1mb", threads=1,
+                    backends=[section("backend", "local", uri=f"sqlite:{store}")])
+    server = Server(data, config=config)
+    server.log_path = str(tmp_path / "log")
+    with server:
+        client = server.client()
+        refuse_value(store, "bad")
+        keys = [b"sess:%d" % i for i in range(100)]
+        assert set(client.set_many((key, b"bad") for key in keys)) == {b"STORED"}
+        assert client.command("sync").startswith(b"SERVER_ERROR")
+        assert client.stats("quarantine")["sessions:entries"] == "100"
+        fill(data)
+        assert set(client.set_many((key, b"good") for key in keys)) == {b"STORED"}
+        client.sync()
+        version = max(int(client.gets(key)[2]) for key in keys)
+        eventually(lambda: fill_journal(client) and low_water(data) >= version)
+        server.kill()
+        (data / "filler").unlink()
+        server.start()
+        client = server.client()
+        assert client.get_many(keys) == dict.fromkeys(keys, b"good")
+        assert client.stats("quarantine")["sessions:entries"] == "0"
+
+
+def refuse_value(store, value):
+    """From now on the store refuses rows with this value."""
+    with contextlib.closing(sqlite3.connect(store, timeout=60)) as database, database:
+        database.execute(f"CREATE TRIGGER refuse BEFORE INSERT ON sessions WHEN NEW.value = CAST('{value}' AS BLOB) "
+                         "BEGIN SELECT RAISE(ABORT, 'refused'); END")
+
+
+def low_water(folder):
+    """What the journal on the disk says of the version up to which it need not be replayed."""
+    dump = subprocess.run([binary(), "--journal-dump", folder], capture_output=True, text=True, check=False).stdout
+    found = re.search(r'namespace "sessions" version (\d+)', dump)
+    return int(found.group(1)) if found else 0
+
+
+def fill_journal(client):
+    """It is when a file of the journal is full and flushed that the low-water version goes to the disk. On the full disk the
+    file then becomes the next one, and until it has, a change may be refused."""
+    return client.set("sess:filler", bytes(200000)) and client.sync() >= 0
 
 
 def test_a_start_without_room_for_the_journal_promises_nothing(disk, tmp_path):

@@ -2,6 +2,8 @@
 """A journal that cannot be written: a limit on the size of files makes every write fail, as a broken disk does. No reply may
 promise a change that a kill -9 would undo."""
 
+import select
+
 import pytest
 from forebay import Closed, Config, eventually, journal_failures, namespace, no_file_can_be_written
 
@@ -32,6 +34,43 @@ def test_replies_wait_for_the_journal(serve, tmp_path, mode):
     client = server.client()
     assert client.get("sess:b") == b"2"
     assert client.get("sess:a") == b"2", "the record stayed in the buffer and was written when that was possible"
+
+
+@pytest.mark.parametrize("mode", ["os", "interval", "always"])
+def test_nobody_is_shown_what_a_kill_takes_back(serve, mode):
+    """Readers on every worker, while the change is in memory and its record is not in the journal."""
+    config = Config(namespace("sessions", "sess:", "write-behind", journal=mode, flush_delay="1h", flush_batch=1000000),
+                    namespace("plain", "plain:", "cache-aside"), threads=2)
+    server = serve(config)
+    writer, *readers = [server.client() for _ in range(5)]
+    assert writer.set("sess:a", b"1") == b"STORED"
+    assert readers[0].set("plain:x", b"v") == b"STORED"
+    with no_file_can_be_written(server):
+        writer.send(writer.storage("set", "sess:a", b"2"))
+        eventually(lambda: journal_failures(server) > 0)
+        for reader in readers:
+            reader.send(b"get plain:x\r\n" + b"get sess:a\r\n" * 5)
+        others = [server.client() for _ in range(4)]
+        for _ in range(20):
+            assert [other.get("plain:x") for other in others] == [b"v"] * 4, "the workers go on, and have read the rest by now"
+        assert not select.select([reader.socket for reader in readers], [], [], 0)[0]
+        server.kill()
+    server.start()
+    assert server.client().get("sess:a") == b"1", "the record of the change was not in the journal"
+
+
+def test_readers_are_answered_when_the_journal_is_back(serve):
+    config = Config(namespace("sessions", "sess:", "write-behind", journal="os", flush_delay="1h", flush_batch=1000000), threads=2)
+    server = serve(config)
+    writer, *readers = [server.client() for _ in range(5)]
+    assert writer.set("sess:a", b"1") == b"STORED"
+    with no_file_can_be_written(server):
+        writer.send(writer.storage("set", "sess:a", b"2"))
+        eventually(lambda: journal_failures(server) > 0)
+        for reader in readers:
+            reader.send(b"get sess:a\r\n")
+    for reader in readers:
+        assert reader.values()[0][1:] == (0, b"2", None)
 
 
 def test_nothing_acknowledged_is_lost_meanwhile(serve):

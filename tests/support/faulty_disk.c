@@ -90,6 +90,12 @@ static void mark_dirty(struct faulty_disk *disk, int file, size_t size, uint64_t
     pthread_mutex_unlock(&disk->lock);
 }
 
+static uint64_t size_of(int file) {
+    struct stat status;
+    must(fstat(file, &status) == 0, "fstat");
+    return (uint64_t)status.st_size;
+}
+
 static ssize_t disk_write_at(const struct journal_disk *self, int file, const void *from, size_t size,
                              uint64_t offset) {
     struct faulty_disk *disk = disk_of(self);
@@ -97,6 +103,10 @@ static ssize_t disk_write_at(const struct journal_disk *self, int file, const vo
     int failure = atomic_load(&disk->write_failure);
     if (atomic_load(&disk->bad_to_write) == inode_of(file)) {
         errno = EIO;
+        return -1;
+    }
+    if (atomic_load(&disk->full) && offset + size > size_of(file)) {
+        errno = ENOSPC;
         return -1;
     }
     if (failure != 0) {
@@ -148,10 +158,9 @@ static ssize_t disk_write_synced_at(const struct journal_disk *self, int file, c
 }
 
 static int disk_allocate(const struct journal_disk *self, int file, uint64_t size) {
-    struct stat status;
-    must(fstat(file, &status) == 0, "fstat");
-    errno = atomic_load(&disk_of(self)->allocate_failure);
-    if (errno != 0 && (uint64_t)status.st_size < size) /* a full disk has room for what is there already */
+    struct faulty_disk *disk = disk_of(self);
+    errno = atomic_load(&disk->full) ? ENOSPC : atomic_load(&disk->allocate_failure);
+    if (errno != 0 && size_of(file) < size) /* a full disk has room for what is there already */
         return -1;
     return real()->allocate(real(), file, size);
 }
@@ -217,6 +226,9 @@ static size_t list_names(const char *folder, struct disk_name *ret_names) {
 
 static int disk_sync_folder(const struct journal_disk *self, const char *path) {
     struct faulty_disk *disk = disk_of(self);
+    errno = atomic_load(&disk->folder_failure);
+    if (errno != 0)
+        return -1;
     if (!disk->remembers)
         return real()->sync_folder(real(), path);
     pthread_mutex_lock(&disk->lock);
@@ -272,6 +284,8 @@ void faulty_disk_heal(struct faulty_disk *disk) {
     atomic_store(&disk->sync_failure, 0);
     atomic_store(&disk->allocate_failure, 0);
     atomic_store(&disk->rename_failure, 0);
+    atomic_store(&disk->folder_failure, 0);
+    atomic_store(&disk->full, false);
     atomic_store(&disk->bad_to_write, 0);
     atomic_store(&disk->bad_to_sync, 0);
 }

@@ -38,7 +38,9 @@ struct faulty_disk {
     uint8_t boot[JOURNAL_BOOT_SIZE];
 
     /* Faults: an errno, 0: none. */
-    atomic_int write_failure, sync_failure, allocate_failure, rename_failure;
+    atomic_int write_failure, sync_failure, allocate_failure, rename_failure, folder_failure;
+    /* ENOSPC for whatever would make a file longer; what lies within files has its room. */
+    atomic_bool full;
     /* Bytes that can still be written before write_failure counts; a write may end early. */
     atomic_long fail_write_after;
     atomic_ulong writes, syncs;

@@ -2,8 +2,10 @@
 #include "tests/support/tier_rig.h"
 #include <assert.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 static void wake(void *context, unsigned worker) {
     struct rig_worker *waiting = &((struct tier_rig *)context)->workers[worker];
@@ -87,7 +89,16 @@ void rig_end_tier(struct tier_rig *rig) {
     rig->tier = NULL;
 }
 
+void rig_files_can_be_written(bool can) {
+    struct rlimit limit;
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = can ? limit.rlim_max : 0;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
 void rig_stop(struct tier_rig *rig) {
+    rig_files_can_be_written(true);
     faulty_hold(rig->faulty, FAULTY_ANY, false);
     faulty_delay(rig->faulty, FAULTY_ANY, 0);
     rig_end_tier(rig);
@@ -263,15 +274,15 @@ static void run(struct rig_call *call) {
         tier_release(&outcome);
 }
 
-/* The position of a turn is that of all that are held in it, or, for lack of a better one, a later one. */
-static void end_turn(struct rig_call *call) {
-    struct rig_worker *worker = &call->rig->workers[call->worker];
-    uint64_t position;
-    call->kept = tier_turn_end(worker_of(call), &position);
-    if (position != 0)
-        worker->position = position;
-    if (call->held && call->position == 0)
-        call->position = worker->position;
+/* The hold of a turn is that of all that are held in it; where there is none yet, a later one. */
+void rig_end_turn(struct rig_call *call) {
+    uint64_t hold;
+    call->kept = tier_turn_end(worker_of(call), &hold);
+    pthread_mutex_lock(&call->rig->mutex);
+    for (struct rig_call *other = call->rig->calls; other; other = other->next)
+        if (other->worker == call->worker && other->held && other->hold == 0)
+            other->hold = hold;
+    pthread_mutex_unlock(&call->rig->mutex);
 }
 
 static struct rig_call *make_call(struct tier_rig *rig, unsigned worker) {
@@ -289,7 +300,7 @@ static struct rig_call *make_call(struct tier_rig *rig, unsigned worker) {
     return call;
 }
 
-struct rig_call *rig_begin(struct tier_rig *rig, unsigned worker, const char *command) {
+struct rig_call *rig_begin_turn(struct tier_rig *rig, unsigned worker, const char *command) {
     struct rig_call *call = make_call(rig, worker);
     struct cache_time now = rig_now(rig);
     parse(call, command);
@@ -301,7 +312,12 @@ struct rig_call *rig_begin(struct tier_rig *rig, unsigned worker, const char *co
         snprintf(call->reply, sizeof call->reply, "SERVER_ERROR out of memory");
         call->done = true;
     }
-    end_turn(call);
+    return call;
+}
+
+struct rig_call *rig_begin(struct tier_rig *rig, unsigned worker, const char *command) {
+    struct rig_call *call = rig_begin_turn(rig, worker, command);
+    rig_end_turn(call);
     return call;
 }
 
@@ -312,9 +328,9 @@ bool rig_is_done(struct rig_call *call) {
     bool kept = call->kept;
     while ((ticket = tier_next_ready(worker_of(call))))
         run(tier_ticket_owner(ticket));
-    end_turn(call);
+    rig_end_turn(call);
     call->kept = kept;
-    if (call->held && call->position <= tier_durable(worker_of(call)))
+    if (call->held && call->hold != 0 && call->hold <= tier_released(worker_of(call)))
         call->done = true;
     return call->done;
 }

@@ -36,7 +36,6 @@ struct rig_worker {
     pthread_mutex_t mutex;
     pthread_cond_t woken;
     bool wake;
-    uint64_t position; /* of its last turn that had one */
 };
 
 struct tier_rig {
@@ -68,9 +67,9 @@ struct rig_call {
     char text[RIG_REPLY];
     char reply[RIG_REPLY];
     bool done;
-    bool kept; /* what tier_turn_end said of the turn in which it began */
-    bool held; /* the reply waits until the journal is durable up to position */
-    uint64_t position;
+    bool kept;     /* what tier_turn_end said of the turn in which it began */
+    bool held;     /* the reply waits until the tier has released this number */
+    uint64_t hold; /* 0: not known yet */
 };
 
 /* ---- Tests over a rig ---- */
@@ -129,7 +128,15 @@ __attribute__((format(printf, 2, 3))) void rig_store(struct tier_rig *rig, const
 struct rig_call *rig_begin(struct tier_rig *rig, unsigned worker, const char *command);
 bool rig_is_done(struct rig_call *call);       /* looks for returned tickets first */
 const char *rig_finish(struct rig_call *call); /* waits */
+/* Begins one in a turn that goes on until rig_end_turn: its journal is not written before. Nothing else may be done
+ * on this worker meanwhile. */
+struct rig_call *rig_begin_turn(struct tier_rig *rig, unsigned worker, const char *command);
+void rig_end_turn(struct rig_call *call);
 void rig_free(struct rig_call *call);
+
+/* From now on files of this process cannot be written (EFBIG, as from a disk that fails), or they can. rig_stop
+ * allows it again. */
+void rig_files_can_be_written(bool can);
 
 /* Commands on keys, joined by ';', sent by one client of worker 0 at once: when one parks those behind it are
  * anticipated. Replies joined by ','. */

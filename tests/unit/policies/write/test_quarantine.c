@@ -73,6 +73,12 @@ static bool add(struct fixture *fixture, const char *key, const char *value, uin
     return quarantine_add(fixture->quarantine, MUTATION_PUT, &entry, "the column is too short");
 }
 
+/* A newer change of the key has reached the backend. */
+static bool supersede(struct fixture *fixture, const char *key, uint64_t version) {
+    struct mutation mutation = {.kind = MUTATION_PUT, .entry = entry_of(key, "newer", version)};
+    return quarantine_supersede(fixture->quarantine, &mutation, 1);
+}
+
 static bool has(struct fixture *fixture, const char *key) {
     return quarantine_has(fixture->quarantine, slice_string(key));
 }
@@ -191,26 +197,73 @@ TEST(an_entry_that_could_not_be_replaced_stays) {
     assert_holds(fixture, "key", "new", 2);
 }
 
-/* If it is lost that an entry went, it comes back; nothing else suffers. */
-TEST(an_entry_goes_though_the_disk_is_full) {
+/* Else a restart would show it again in place of what has taken its place. */
+TEST(an_entry_stays_until_it_is_written_that_it_went) {
     struct fixture *fixture = *state;
+    atomic_int *failures[] = {&fixture->disk.write_failure, &fixture->disk.sync_failure};
     uint64_t version = 0;
     reopen(fixture);
     assert_true(add(fixture, "goes", "value", 1));
     assert_true(add(fixture, "stays", "value", 2));
-    atomic_store(&fixture->disk.write_failure, ENOSPC);
-    assert_true(quarantine_drop(fixture->quarantine, SLICE("goes"), &version));
-    assert_int_equal(version, 1);
+    for (size_t i = 0; i < sizeof failures / sizeof *failures; i++) {
+        atomic_store(failures[i], EIO);
+        assert_false(supersede(fixture, "goes", 3));
+        assert_int_equal(quarantine_drop(fixture->quarantine, SLICE("goes"), &version), QUARANTINE_FAILED);
+        faulty_disk_heal(&fixture->disk);
+        assert_holds(fixture, "goes", "value", 1);
+    }
+    assert_true(supersede(fixture, "goes", 3));
     assert_false(has(fixture, "goes"));
-    faulty_disk_heal(&fixture->disk);
-    assert_true(add(fixture, "behind", "value", 3));
-    reopen(fixture);
-    assert_int_equal(quarantine_count(fixture->quarantine), 3);
-    quarantine_supersede(fixture->quarantine, SLICE("goes"), 4);
+    assert_true(add(fixture, "behind", "value", 4));
     reopen(fixture);
     assert_int_equal(quarantine_count(fixture->quarantine), 2);
     assert_holds(fixture, "stays", "value", 2);
-    assert_holds(fixture, "behind", "value", 3);
+    assert_holds(fixture, "behind", "value", 4);
+}
+
+/* An entry that comes takes the room with it that it needs to go. */
+TEST(entries_go_though_the_disk_is_full) {
+    struct fixture *fixture = *state;
+    char key[32];
+    uint64_t version = 0;
+    for (int opened_anew = 0; opened_anew < 2; opened_anew++) {
+        reopen(fixture);
+        for (unsigned i = 0; i < 300; i++) {
+            snprintf(key, sizeof key, "goes %u", i);
+            assert_true(add(fixture, key, "value", 1));
+        }
+        if (opened_anew)
+            reopen(fixture);
+        atomic_store(&fixture->disk.full, true);
+        assert_false(add(fixture, "large", journal_rig_text(&fixture->rig, 'v', 100000), 1));
+        for (unsigned i = 0; i < 299; i++) {
+            snprintf(key, sizeof key, "goes %u", i);
+            assert_true(supersede(fixture, key, 2));
+        }
+        assert_int_equal(quarantine_drop(fixture->quarantine, SLICE("goes 299"), &version),
+                         QUARANTINE_DROPPED);
+        assert_int_equal(version, 1);
+        reopen(fixture); /* and it cannot be written anew */
+        assert_int_equal(quarantine_count(fixture->quarantine), 0);
+        faulty_disk_heal(&fixture->disk);
+    }
+}
+
+/* What lies behind the last record may be a client's bytes, and may look like a record. */
+TEST(remains_that_are_whole_records_are_none) {
+    struct fixture *fixture = *state;
+    struct mutation both[] = {{.kind = MUTATION_PUT, .entry = entry_of("goes 1", "newer", 4)},
+                              {.kind = MUTATION_PUT, .entry = entry_of("stays1", "newer", 4)}};
+    reopen(fixture);
+    assert_true(add(fixture, "goes 1", "value", 1));
+    assert_true(add(fixture, "stays1", "value", 2));
+    atomic_store(&fixture->disk.sync_failure, EIO);
+    assert_false(quarantine_supersede(fixture->quarantine, both, 2));
+    faulty_disk_heal(&fixture->disk);
+    assert_true(supersede(fixture, "goes 1", 4)); /* as long as the first record of those that failed */
+    reopen(fixture);
+    assert_int_equal(quarantine_count(fixture->quarantine), 1);
+    assert_holds(fixture, "stays1", "value", 2);
 }
 
 /* ---- Syncs that fail ---- */
@@ -229,6 +282,60 @@ TEST(an_add_after_a_failed_sync_survives_a_power_loss) {
     for (unsigned seed = 1; seed <= 12; seed++) {
         reopen_after_power_loss(fixture, seed);
         assert_int_equal(quarantine_count(fixture->quarantine), 2);
+        assert_holds(fixture, "key", "value", 2);
+    }
+}
+
+/* The pages of what failed count as clean, and what comes next is on others. */
+TEST(a_sync_that_failed_for_one_loses_no_other) {
+    struct fixture *fixture = *state;
+    const size_t heads = 3 * 56 + strlen("goes") + strlen("before") + strlen("goes"),
+                 texts = strlen("value") + 2 * strlen("the column is too short");
+    const char *value = journal_rig_text(&fixture->rig, 'v', 2 * DISK_PAGE - heads - texts);
+    reopen(fixture);
+    assert_true(add(fixture, "goes", "value", 1));
+    assert_true(add(fixture, "before", value, 2));
+    atomic_store(&fixture->disk.sync_failure, EIO);
+    assert_false(supersede(fixture, "goes", 3)); /* its record would end where a page ends */
+    faulty_disk_heal(&fixture->disk);
+    assert_true(add(fixture, "behind", value, 4));
+    assert_true(add(fixture, "last", value, 5));
+    for (unsigned seed = 1; seed <= 12; seed++) {
+        reopen_after_power_loss(fixture, seed);
+        assert_holds(fixture, "before", value, 2);
+        assert_holds(fixture, "behind", value, 4);
+        assert_holds(fixture, "last", value, 5);
+    }
+}
+
+TEST(what_went_stays_away_after_a_power_loss) {
+    struct fixture *fixture = *state;
+    reopen(fixture);
+    assert_true(add(fixture, "goes", "value", 1));
+    assert_true(add(fixture, "stays", "value", 2));
+    assert_true(supersede(fixture, "goes", 3));
+    for (unsigned seed = 1; seed <= 12; seed++) {
+        reopen_after_power_loss(fixture, seed);
+        assert_false(has(fixture, "goes"));
+        assert_holds(fixture, "stays", "value", 2);
+    }
+}
+
+/* Written anew at the start, the file has a name that a power loss can take back. */
+TEST(nothing_counts_before_the_name_is_on_the_disk) {
+    struct fixture *fixture = *state;
+    reopen(fixture);
+    assert_true(add(fixture, "before", "value", 1));
+    atomic_store(&fixture->disk.folder_failure, EIO);
+    reopen(fixture);
+    assert_holds(fixture, "before", "value", 1);
+    assert_false(add(fixture, "key", "value", 2));
+    assert_false(has(fixture, "key"));
+    faulty_disk_heal(&fixture->disk);
+    assert_true(add(fixture, "key", "value", 2));
+    for (unsigned seed = 1; seed <= 12; seed++) {
+        reopen_after_power_loss(fixture, seed);
+        assert_holds(fixture, "before", "value", 1);
         assert_holds(fixture, "key", "value", 2);
     }
 }
@@ -270,8 +377,13 @@ int main(void) {
         CASE(a_write_that_fails_at_any_byte_keeps_nothing),
         CASE(remains_of_a_failed_write_are_no_record),
         CASE(an_entry_that_could_not_be_replaced_stays),
-        CASE(an_entry_goes_though_the_disk_is_full),
+        CASE(an_entry_stays_until_it_is_written_that_it_went),
+        CASE(entries_go_though_the_disk_is_full),
+        CASE(remains_that_are_whole_records_are_none),
         CASE(an_add_after_a_failed_sync_survives_a_power_loss),
+        CASE(a_sync_that_failed_for_one_loses_no_other),
+        CASE(what_went_stays_away_after_a_power_loss),
+        CASE(nothing_counts_before_the_name_is_on_the_disk),
         CASE(a_file_that_cannot_be_written_anew_stays),
         CASE(a_folder_that_is_not_there_is_named),
     };

@@ -416,6 +416,16 @@ static void assert_quarantine(struct tier_rig *rig, const char *argument, const 
     free(text);
 }
 
+static void assert_quarantine_fails(struct tier_rig *rig, const char *argument, const char *error) {
+    const char *got = NULL;
+    FILE *out = fopen("/dev/null", "w");
+    assert_non_null(out);
+    bool done = tier_quarantine(tier_get_worker(rig->tier, 0), slice_string(argument), out, &got);
+    fclose(out);
+    assert_false(done);
+    assert_memory_equal(got, error, strlen(error));
+}
+
 static void quarantine_one(struct tier_rig *rig) {
     char command[64];
     faulty_refuse_keys(rig->faulty, "bad");
@@ -517,6 +527,33 @@ RIG_TEST(the_quarantine_survives_a_restart, write_behind) {
     assert_int_equal(rig_stat(rig, "test:quarantine"), 0);
 }
 
+/* What has taken its place in the store stays dirty, and in the journal, until it is on the disk that the
+ * quarantined entry went: else that would be what a restart shows. */
+RIG_TEST(nothing_is_flushed_for_good_before_the_quarantine_lets_go, write_behind) {
+    rig_add_space(rig, "other", "other:", &policy_write_behind);
+    rig_use_folder(rig);
+    rig_start(rig);
+    quarantine_one(rig);
+    faulty_refuse_keys(rig->faulty, NULL);
+    rig_files_can_be_written(false);
+    rig_expect(rig, "set bad good", "STORED");
+    rig_expect(rig, "set other:a 1", "STORED");
+    struct rig_call *sync = rig_begin(rig, 0, "sync test");
+    eventually(rig_said(rig, "its quarantine file cannot be written: File too large"));
+    rig_expect(rig, "sync other", "1"); /* others do not wait for it */
+    assert_false(rig_is_done(sync));
+    assert_int_equal(cache_dirty_entries(tier_cache(rig->tier), 0), 1);
+    assert_int_equal(rig_stat(rig, "test:quarantine"), 1);
+    assert_quarantine_fails(rig, "drop test bad", "SERVER_ERROR the quarantine file cannot be written");
+    rig_files_can_be_written(true);
+    assert_string_equal(rig_finish(sync), "1");
+    assert_true(rig_said(rig, "its quarantine file can be written again"));
+    rig_end_tier(rig);
+    rig_start(rig);
+    assert_int_equal(rig_stat(rig, "test:quarantine"), 0);
+    rig_expect(rig, "get bad", "good");
+}
+
 /* ---- Sync, drain ---- */
 
 RIG_TEST(a_sync_waits_and_fails, write_behind) {
@@ -594,6 +631,7 @@ int main(void) {
         FLUSH_CASE(what_a_repeated_batch_meets_is_explained),
         FLUSH_CASE(what_is_quarantined_can_be_dropped),
         FLUSH_CASE(the_quarantine_survives_a_restart),
+        FLUSH_CASE(nothing_is_flushed_for_good_before_the_quarantine_lets_go),
         FLUSH_CASE(a_sync_waits_and_fails),
         FLUSH_CASE(a_drain_leaves_nothing),
         FLUSH_CASE(a_drain_is_bounded),
