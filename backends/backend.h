@@ -9,6 +9,8 @@
  *
  * The version guard: a put or a touch takes effect only if the stored version is lower, a delete only if the
  * stored version is lower or equal. So per key a store only moves forward, whatever is retried or replayed.
+ * Somebody else may have written to the store: a stored version that is no number, or is above
+ * ENTRY_VERSION_HIGHEST, counts as 0, loaded or as a guard.
  *
  * Adding a kind: a folder with a `const struct backend_type`, a line in kinds.h, and one in
  * tests/backends/test_conformance.c. Settings that only this kind has are rows of its own tables.
@@ -23,11 +25,17 @@ struct backend_type;
 
 enum backend_status {
     BACKEND_OK,
-    /* Busy, disk full, disconnected, loading, out of memory: the same call may succeed later. */
+    /* The store's fault: busy, disk full, disconnected, loading, out of memory. The same call may succeed later. */
     BACKEND_TRANSIENT,
-    /* This batch will never be accepted as it is: some row is refused. Bisect to find it. */
+    /* A table's fault: it is gone or was changed by a migration, keys of its namespace are not allowed, its pages
+     * are damaged. The same call may succeed later, and calls for other tables may succeed now. From load and scan
+     * the table that was asked; from apply one of those in the batch: apply for each of them alone to find it. */
+    BACKEND_TABLE_FAILED,
+    /* A row's fault. From apply: this batch will never be accepted as it is, some row is refused. From load: some
+     * row cannot be read. Bisect to find it. */
     BACKEND_PERMANENT,
-    /* From open only: bad path or address, no permission, not a database, newer schema, bad SQL. */
+    /* From open and high_version only: bad path or address, no permission, not a database, newer schema, bad SQL, a high
+     * version that is none. */
     BACKEND_REFUSED,
 };
 
@@ -58,6 +66,10 @@ struct backend_options {
     const struct backend_specific *specific; /* NULL: the kind's defaults */
     const struct backend_table *const *tables;
     size_t table_count;
+    /* The server has started: a table that does not fit (any more) is a failure of the calls for it,
+     * BACKEND_TABLE_FAILED, and no reason to refuse the connection. */
+    bool running;
+    uint64_t open_until_us;          /* monotonic: open ends by then, if timeout_ms has not; 0: no matter */
     const struct backend_type *type; /* NULL: what backend_find(uri) gives. Tests put a wrapper here */
 };
 
@@ -65,6 +77,19 @@ struct backend_options {
 struct backend_complaint {
     const char *setting; /* the one to blame */
     char message[600];
+};
+
+/* Whether two things are one and the same. */
+enum backend_nearness {
+    BACKEND_APART,
+    BACKEND_UNKNOWN, /* it cannot be known from settings */
+    BACKEND_SAME
+};
+
+/* How entries of two namespaces, a and b, may have one place. */
+struct backend_meeting {
+    char start[ENTRY_KEY_MAX + 1]; /* it is keys of a that begin so; "": whatever they begin with */
+    struct backend_complaint complaint;
 };
 
 enum backend_role { BACKEND_WRITER, BACKEND_READER };
@@ -78,12 +103,14 @@ enum mutation_kind {
 struct mutation {
     const struct backend_table *table;
     enum mutation_kind kind;
-    bool superseded; /* out: the store held a newer version, this one was not applied */
+    bool superseded;        /* out: the store held a newer version, this one was not applied */
+    uint64_t superseded_by; /* out, where superseded: that version */
     struct entry entry;
 };
 
 struct load_result {
     bool found;         /* false: no row, or its life is over */
+    bool unfit;         /* the caller's, who checks what the store gives; the store leaves it alone */
     struct entry entry; /* bytes valid until the next call on the same connection */
 };
 
@@ -96,6 +123,9 @@ struct backend_visitor {
 /* Each kind embeds this as the first member of its own connection struct. */
 struct backend_connection {
     const struct backend_type *type;
+    /* The caller's: a call that waits beyond this moment of the monotonic clock is BACKEND_TRANSIENT, even if it
+     * has waited less than timeout_ms; 0: timeout_ms alone counts. Holds until it is changed. */
+    uint64_t call_until_us;
 };
 
 struct backend_type {
@@ -121,13 +151,27 @@ struct backend_type {
     bool (*check_table)(const struct backend_table *table, bool preload,
                         struct backend_complaint *ret_complaint);
 
+    /* Whether two backends of this kind keep their rows in one store. Files may be looked at, nothing is opened. */
+    enum backend_nearness (*same_store)(const struct backend_options *a, const struct backend_options *b);
+    bool one_backend_only; /* two over one store would be in each other's way, even with different rows */
+
+    /* Whether keys of namespace a would be kept in one store where those of b are; asked in both orders. With a meeting,
+     * unless they are apart. */
+    enum backend_nearness (*overlap)(const struct backend_table *a, const struct backend_table *b,
+                                     struct backend_meeting *ret_meeting);
+
+    /* Says in a few words where in a store the entries of a namespace are: two texts differ exactly if what is kept under
+     * one is not found under the other. Cut at size. */
+    void (*place)(const struct backend_table *table, char *ret_text, size_t size);
+
     /* Opens a connection. BACKEND_REFUSED: it cannot ever work; BACKEND_TRANSIENT: the store does not answer
      * now (the caller may retry). A store that reconnects by itself may also answer BACKEND_OK and fail in
      * the calls. */
     enum backend_status (*open)(const struct backend_options *options, enum backend_role role,
                                 struct backend_connection **ret_connection, struct backend_error *ret_error);
 
-    /* The highest version ever applied through this store, 0: none. New versions start above it. */
+    /* The highest version ever applied through this store, 0: none; at most ENTRY_VERSION_HIGHEST. New versions start above
+     * it. BACKEND_REFUSED: what the store has in its place is none, and the message names where and what. */
     enum backend_status (*high_version)(struct backend_connection *connection, uint64_t *ret_version,
                                         struct backend_error *ret_error);
 
@@ -137,7 +181,7 @@ struct backend_type {
                                 struct load_result *results, struct backend_error *ret_error);
 
     /* Applies count mutations in one atomic batch (Redis: one pipeline, each mutation atomic) and sets
-     * superseded of each. A key may occur more than once: applied in the order given. On failure nothing may
+     * superseded (and superseded_by) of each. A key may occur more than once: applied in the order given. On failure nothing may
      * be assumed, neither applied nor not; all may be repeated. The array keeps its order. */
     enum backend_status (*apply)(struct backend_connection *connection, struct mutation *mutations,
                                  size_t count, uint32_t now, struct backend_error *ret_error);

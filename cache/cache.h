@@ -192,6 +192,9 @@ enum cache_status cache_touch(struct cache_cursor *cursor, uint32_t expires_at, 
 /* Changes the lease marks in memory alone; the version and the state stay. */
 void cache_set_marks(struct cache_cursor *cursor, uint8_t marks);
 
+/* Of a dirty entry that was just stored: the backend has its value, so it becomes ttl_only (recovery of a touch). */
+void cache_set_ttl_only(struct cache_cursor *cursor);
+
 /* Leaves a dirty tombstone with the shard's next version (or the given one), whether there was an entry or
  * not. */
 enum cache_status cache_bury(struct cache_cursor *cursor, uint64_t version);
@@ -204,8 +207,8 @@ void cache_forget(struct cache_cursor *cursor);
 uint64_t cache_next_version(struct cache *cache, uint64_t hash, const struct cache_time *now);
 
 /* Every version drawn from now on is larger than this one. Called at start with the highest that journals and
- * backends hold. */
-void cache_raise_version(struct cache *cache, uint64_t version);
+ * backends hold. False: it is above ENTRY_VERSION_HIGHEST, no clock gave it, and nothing is changed. */
+bool cache_raise_version(struct cache *cache, uint64_t version);
 
 /* The time of the highest version drawn or seen so far, in microseconds: ahead of the wall clock where that
  * was ahead before, here or on another node. A hint: takes no lock, and a version that is being drawn now may

@@ -268,6 +268,13 @@ void cache_set_marks(struct cache_cursor *cursor, uint8_t marks) {
     cursor->view.marks = marks;
 }
 
+void cache_set_ttl_only(struct cache_cursor *cursor) {
+    struct record *record = shard_record(cursor->shard, cursor->ref);
+    assert(cursor->presence == CACHE_PRESENT && record_state(record) == CACHE_DIRTY);
+    record->shape |= SHAPE_TTL_ONLY;
+    cursor->view.ttl_only = true;
+}
+
 enum cache_status cache_bury(struct cache_cursor *cursor, uint64_t version) {
     change_begin(cursor);
     struct draft draft = {.key = cursor->key,

@@ -104,10 +104,13 @@ uint64_t cache_last_version_us(const struct cache *cache) {
     return last_us;
 }
 
-void cache_raise_version(struct cache *cache, uint64_t version) {
+bool cache_raise_version(struct cache *cache, uint64_t version) {
+    if (version > ENTRY_VERSION_HIGHEST)
+        return false;
     for (unsigned i = 0; i < cache->shards; i++) {
         lock_take(&cache->shard[i]->lock);
         shard_saw_version(cache->shard[i], version);
         lock_release(&cache->shard[i]->lock);
     }
+    return true;
 }

@@ -247,6 +247,6 @@ uint64_t shard_next_version(struct cache_shard *shard, uint64_t hash, uint64_t n
 }
 
 void shard_saw_version(struct cache_shard *shard, uint64_t version) {
-    if (version_us(version) > shard_last_us(shard))
+    if (version_us(version) > shard_last_us(shard) && version <= ENTRY_VERSION_HIGHEST)
         atomic_store_explicit(&shard->last_us, version_us(version), memory_order_relaxed);
 }

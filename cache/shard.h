@@ -172,6 +172,7 @@ void shard_void_due(struct cache_shard *shard, uint32_t now);
 /* Draws the next version of the shard, for the key with this hash: larger than every one drawn or seen there,
  * and another than any shard draws for any key. */
 uint64_t shard_next_version(struct cache_shard *shard, uint64_t hash, uint64_t now_us);
+/* One above ENTRY_VERSION_HIGHEST is passed over. */
 void shard_saw_version(struct cache_shard *shard, uint64_t version);
 /* The time of the last version drawn or seen there. Without the lock: a hint. */
 uint64_t shard_last_us(const struct cache_shard *shard);

@@ -582,6 +582,7 @@ void evaluate(const struct request *request, const struct cache_view *base,
               const struct evaluate_context *context, struct outcome *ret_outcome,
               struct change *ret_change) {
     struct evaluation e = {request, base, context, ret_outcome, ret_change};
+    assert(!base || base->value.size <= context->item_max); /* what is built of it fits into the scratch */
     *ret_change = (struct change){.kind = CHANGE_NONE};
     ret_outcome->won = ret_outcome->stale = ret_outcome->lost = false;
     ret_outcome->hit_before = false;

@@ -55,11 +55,11 @@ struct evaluate_context {
  * 1 (dead since 1970), up to 30 days -> relative to now, more -> as given. */
 uint32_t evaluate_expiry(int64_t exptime, uint32_t default_ttl, uint32_t now);
 
-/* Evaluates. base is the live entry, or NULL when there is none. Fills status, won, stale, lost, number,
- * error, hit_before, last_access, ttl_now, expires_before, expires_between and view of the outcome (for PUTs
- * and VIVIFY: the new value, flags, expires_at, client_cas; version is the caller's to add) and the change to
- * make. A change may come with any status: a set that is too large is OUTCOME_ERROR and CHANGE_DELETE (with
- * base NULL, as it NEEDs nothing). Never touches holds_lock or cursor. */
+/* Evaluates. base is the live entry, its value no longer than item_max, or NULL when there is none. Fills
+ * status, won, stale, lost, number, error, hit_before, last_access, ttl_now, expires_before, expires_between
+ * and view of the outcome (for PUTs and VIVIFY: the new value, flags, expires_at, client_cas; version is the
+ * caller's to add) and the change to make. A change may come with any status: a set that is too large is
+ * OUTCOME_ERROR and CHANGE_DELETE (with base NULL, as it NEEDs nothing). Never touches holds_lock or cursor. */
 void evaluate(const struct request *request, const struct cache_view *base,
               const struct evaluate_context *context, struct outcome *ret_outcome, struct change *ret_change);
 

@@ -2,6 +2,7 @@
 /* See execute.h. Everything here runs on a worker; between execution_look and execution_done the key's shard
  * is locked, so nothing here blocks, allocates or logs. */
 #include "policies/execute.h"
+#include "policies/row.h"
 #include <assert.h>
 
 enum { TRIES_MAX = 16 }; /* loads of one key for one request before it is given up */
@@ -60,6 +61,15 @@ static bool load_is_current(const struct execution *e) {
     return evaluate_is_read(e->request) || e->load->stamp == e->outcome->cursor.stamp;
 }
 
+/* Enough for a command that asks no more than whether the row is there. */
+static enum look use_unfit(struct execution *e) {
+    if (!row_can_be_unfit(e->request))
+        return refuse(e, ERROR_ROW_UNFIT, row_unfit_line);
+    e->loaded_view = row_unfit_view(e->request, e->worker->now.seconds);
+    e->base = &e->loaded_view;
+    return LOOK_READY;
+}
+
 static enum look use_load(struct execution *e) {
     struct load *load = e->load;
     if (load->result == LOAD_FAILED)
@@ -68,6 +78,8 @@ static enum look use_load(struct execution *e) {
         return ask(e);
     if (load->result == LOAD_ABSENT)
         return LOOK_READY;
+    if (load->result == LOAD_UNFIT)
+        return use_unfit(e);
     if (!load->copy)
         return ask(e);
     e->loaded_view = view_of_entry(&load->copy->entry, e->worker->now.seconds);

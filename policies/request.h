@@ -88,6 +88,7 @@ enum outcome_error {
     ERROR_FULL,         /* the namespace takes no more changes before the backend has some */
     ERROR_JOURNAL_FULL, /* or it cannot be written */
     ERROR_BACKEND_DOWN,
+    ERROR_ROW_UNFIT, /* row.h */
     ERROR_BACKEND_REFUSES,
     ERROR_UNCONFIRMED, /* the change is kept, but the backend has not got it in time */
 };

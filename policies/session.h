@@ -7,6 +7,8 @@
  *     session_worked   after a call that the backend answered, be it with a refusal of what was asked
  *     session_failed   after one that it did not
  *
+ * A table that fails (BACKEND_TABLE_FAILED) is such an answer: another connection would meet the same table.
+ *
  * Whether a backend is worth asking at all is the breaker's business (breaker.h): the readers of a backend
  * have a connection each and one breaker together. Not thread-safe: its thread's alone.
  */
@@ -18,8 +20,9 @@
 struct session {
     const struct tier_backend *backend;
     enum backend_role role;
-    unsigned patience;                     /* failures in a row after which the connection is closed */
-    unsigned failures;                     /* in a row, so far */
+    unsigned patience; /* failures in a row after which the connection is closed */
+    unsigned failures; /* in a row, so far */
+    bool starting;     /* a table that does not fit refuses the connection (backend_options.running) */
     struct backend_connection *connection; /* NULL: to be opened */
     struct backend_error error;            /* of the last call that failed */
 };
@@ -28,8 +31,9 @@ struct session {
 void session_init(struct session *session, const struct tier_backend *backend, enum backend_role role,
                   unsigned patience);
 
-/* Opens the connection unless it is open; what the backend said is in error. */
-enum backend_status session_open(struct session *session);
+/* Opens the connection unless it is open, waiting no longer than until then (monotonic; 0: the backend's timeout);
+ * what the backend said is in error. */
+enum backend_status session_open(struct session *session, uint64_t until_us);
 
 static inline bool session_is_open(const struct session *session) {
     return session->connection != NULL;
@@ -39,6 +43,11 @@ void session_worked(struct session *session);
 
 /* True: patience is over and the connection is closed. */
 bool session_failed(struct session *session);
+
+/* Asks the store for keys of a namespace, over the open connection, and looks at what it gives (row.h). The bytes of
+ * the results are valid until the next call on it. */
+enum backend_status session_load(struct session *session, struct space *space, const struct slice *keys,
+                                 size_t count, uint32_t now, struct load_result *results);
 
 /* Closes the connection if it is open. */
 void session_close(struct session *session);

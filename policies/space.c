@@ -37,6 +37,18 @@ const struct space_options *space_options(const struct space *space) {
     return &space->options;
 }
 
+/* Every power of two is told: of a damaged region there may be thousands a second. */
+void space_note_unreadable(struct space *space, struct slice key, const char *reason) {
+    uint64_t before = atomic_fetch_add_explicit(&space->rows_unreadable, 1, memory_order_relaxed);
+    if (before & (before + 1))
+        return;
+    service_log(
+        &space->tier->service, LOG_LEVEL_WARNING,
+        "namespace %s, keys \"%s*\": the row of %.*s cannot be read (%llu reads of such rows so far): %s",
+        space->options.name, space->options.prefix, (int)key.size, key.data, (unsigned long long)before + 1,
+        reason);
+}
+
 static bool init_dirty(struct space *space, char *error, size_t error_size) {
     unsigned workers = space->tier->options.workers;
     space->queues = aligned_alloc(64, workers * sizeof *space->queues);
@@ -74,6 +86,8 @@ bool space_init(struct space *space, struct tier *tier, const struct space_optio
         space->options.dirty_limit / 2 < FLUSH_BYTES_MAX ? space->options.dirty_limit / 2 : FLUSH_BYTES_MAX;
     space->batch_bytes = batch_bytes(tier->options.cache.memory_limit);
     fullness_init(&space->fullness);
+    breaker_init(&space->read_breaker, monotonic_us());
+    breaker_init(&space->write_breaker, monotonic_us() + 1);
     return !space->policy->holds_back || init_dirty(space, error, error_size);
 }
 

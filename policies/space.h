@@ -8,6 +8,7 @@
 #define FOREBAY_POLICIES_SPACE_H
 
 #include "cache/base/counter.h"
+#include "policies/breaker.h"
 #include "policies/fullness.h"
 #include "policies/policy.h"
 #include "policies/space_options.h"
@@ -62,7 +63,14 @@ struct space {
     atomic_uint_fast64_t low_water; /* low_water.c */
     struct quarantine *quarantine;
     struct flush_counters flushed;
+
+    /* with a backend */
+    struct breaker read_breaker;           /* of its table alone; under loader.mutex */
+    struct breaker write_breaker;          /* the same; the writer's thread */
     counter loads, load_hits, load_errors; /* by readers, with fetch_add */
+    counter rows_unreadable;               /* by readers and the writer, with fetch_add */
+    counter load_unfit;                    /* rows that memory cannot take (row.h): readers and the writer */
+    atomic_uint_fast64_t unfit_told_us;    /* when the log was last told of one, monotonic; 0: never */
 };
 
 /* The namespace of a key: the one with the longest prefix. */
@@ -70,6 +78,10 @@ struct space *space_of_key(const struct tier *tier, struct slice key);
 
 /* By name, or NULL. */
 struct space *space_by_name(struct tier *tier, struct slice name);
+
+/* A row was asked for, alone, and the backend cannot read it: counts it, and says so on the log, the more rarely the
+ * more there were. Readers and the writer. */
+void space_note_unreadable(struct space *space, struct slice key, const char *reason);
 
 /* Readies a namespace; false with a sentence in error. */
 bool space_init(struct space *space, struct tier *tier, const struct space_options *options, int number,

@@ -32,6 +32,7 @@ enum load_answer {
     LOAD_FILLED,  /* memory has it (or had, a moment ago); copy if one was asked for */
     LOAD_CURRENT, /* memory would not take it: copy is set */
     LOAD_ABSENT,  /* the backend has no such entry */
+    LOAD_UNFIT,   /* the backend has it, and memory cannot take it: row.h */
     LOAD_CHANGED, /* the key changed meanwhile: ask again */
     LOAD_FAILED,  /* the backend cannot be asked */
 };

@@ -8,11 +8,16 @@
  */
 #include "policies/tier.h"
 #include "policies/journal/disk.h"
+#include "policies/journal/survey.h"
 #include "policies/load/loader.h"
+#include "policies/write/leftover.h"
+#include "policies/write/low_water.h"
+#include "policies/write/places.h"
 #include "policies/write/quarantine.h"
 #include "policies/write/recover.h"
 #include "policies/write/writer.h"
 #include <assert.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -136,6 +141,9 @@ static bool make_spaces(struct tier *tier, char *error, size_t error_size) {
 
 /* ---- Making: backends ---- */
 
+/* A store that is there answers in this time, with what refuses the start if something does. */
+enum { OPEN_PATIENCE_US = 500000 };
+
 static bool list_tables(struct tier *tier, struct tier_backend *backend) {
     backend->tables = calloc(tier->space_count, sizeof(struct backend_table *));
     if (!backend->tables)
@@ -176,11 +184,15 @@ static bool make_backend(struct tier *tier, size_t index, char *error, size_t er
     return backend->loader || out_of_memory(error, error_size);
 }
 
+/* They connect at the same time. One that is away is not waited for: it may be away for long. */
 static bool make_backends(struct tier *tier, char *error, size_t error_size) {
-    for (size_t i = 0; i < tier->options.backend_count; i++)
-        if (!make_backend(tier, i, error, error_size))
-            return false;
-    return true;
+    bool good = true;
+    for (size_t i = 0; good && i < tier->options.backend_count; i++)
+        good = make_backend(tier, i, error, error_size);
+    uint64_t until_us = monotonic_us() + OPEN_PATIENCE_US;
+    for (size_t i = 0; good && i < tier->options.backend_count; i++)
+        good = writer_await(tier->backends[i].writer, until_us, error, error_size);
+    return good;
 }
 
 /* Backends have to exist as structs before the namespaces point to them. */
@@ -226,6 +238,11 @@ static bool wants_journal(const struct tier *tier) {
     return false;
 }
 
+/* What lies in the folder is looked at even if nobody writes a journal now: leftover.h. */
+static bool needs_journal(const struct tier *tier) {
+    return wants_journal(tier) || (tier->options.data && survey_finds_files(tier->options.data));
+}
+
 static bool make_quarantines(struct tier *tier, char *error, size_t error_size) {
     for (size_t i = 0; i < tier->space_count; i++) {
         struct space *space = &tier->spaces[i];
@@ -235,16 +252,37 @@ static bool make_quarantines(struct tier *tier, char *error, size_t error_size) 
             quarantine_open(&journal_disk_system, tier->options.data, space->options.name, error, error_size);
         if (!space->quarantine)
             return false;
-        cache_raise_version(tier->cache, quarantine_high_version(space->quarantine));
+        uint64_t version = quarantine_high_version(space->quarantine);
+        if (!cache_raise_version(tier->cache, version)) {
+            snprintf(error, error_size,
+                     "The quarantine of namespace \"%s\" in %s holds a change of version %" PRIu64
+                     ", which no clock gives: move its file away.",
+                     space->options.name, tier->options.data, version);
+            return false;
+        }
+        if (version > tier->recovered_version)
+            tier->recovered_version = version;
     }
     return true;
 }
 
+static void retry_quarantines(struct tier *tier) {
+    for (size_t i = 0; i < tier->space_count; i++) {
+        struct space *space = &tier->spaces[i];
+        if (quarantine_ask_retry(space->quarantine, slice_of("", 0)) > 0)
+            writer_retry_quarantine(space->backend->writer, space);
+    }
+}
+
 static bool make_journal(struct tier *tier, char *error, size_t error_size) {
-    if (!wants_journal(tier))
+    if (!needs_journal(tier)) {
+        places_tell_pending(tier); /* of quarantines */
         return true;
+    }
     if (!recover(tier, error, error_size))
         return false;
+    if (tier->options.recovery.writes_back)
+        retry_quarantines(tier);
     for (unsigned i = 0; i < tier->options.workers; i++)
         tier->workers[i].journal = journal_series(tier->journal, i);
     return true;
@@ -274,6 +312,8 @@ static bool start_threads(struct tier *tier, char *error, size_t error_size) {
 
 bool tier_create(const struct tier_options *options, struct tier **ret_tier, char *ret_error,
                  size_t error_size) {
+    if (!leftovers_settle(options, ret_error, error_size))
+        return false;
     struct tier *tier = calloc(1, sizeof *tier);
     assert(options->workers > 0);
     if (!tier)
@@ -294,6 +334,7 @@ bool tier_create(const struct tier_options *options, struct tier **ret_tier, cha
         tier_destroy(tier);
         return false;
     }
+    places_note(tier);
     *ret_tier = tier;
     return true;
 }

@@ -45,6 +45,18 @@ extern const struct setting tier_backend_settings[];
 /* Gives what was left 0 its default: readers, timeout. tier_create does it too. */
 void tier_backend_options_complete(struct tier_backend_options *options);
 
+enum { TIER_DISCARDS_MAX = 64 };
+
+/* What an operator has said of what earlier runs left: --recover. */
+struct tier_recovery {
+    bool skip_damaged; /* start though a journal is damaged in the middle, without the damaged records */
+    bool flush; /* changes of namespaces that are not write-behind any more go to their backends first */
+    const char *discard[TIER_DISCARDS_MAX]; /* of these namespaces, what no backend has is given up */
+    size_t discard_count;
+    /* Set by leftover.c alone: this tier only writes to the backends what an earlier policy has left. */
+    bool writes_back;
+};
+
 struct tier_options {
     struct cache_options cache;
     unsigned workers; /* 1 to 256 */
@@ -53,10 +65,10 @@ struct tier_options {
     size_t space_count;
     const struct tier_backend_options *backends;
     size_t backend_count;
-    const char *data;          /* folder for journals; NULL: no journal whatever the namespaces say */
-    uint32_t drain_timeout;    /* ms */
-    size_t journal_file_size;  /* bytes; 0: JOURNAL_FILE_SIZE_DEFAULT */
-    bool recover_skip_damaged; /* --recover=skip-damaged */
+    const char *data;         /* folder for journals; NULL: no journal whatever the namespaces say */
+    uint32_t drain_timeout;   /* ms */
+    size_t journal_file_size; /* bytes; 0: JOURNAL_FILE_SIZE_DEFAULT */
+    struct tier_recovery recovery;
     void (*wake)(void *context, unsigned worker); /* tickets are ready; any thread, must not block */
     void (*log)(void *context, enum log_level level, const char *message); /* any thread */
     void *context;

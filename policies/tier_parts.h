@@ -46,6 +46,7 @@ struct tier {
     struct tier_worker *workers;
     struct journal *journal;            /* NULL: none */
     atomic_uint_fast64_t version_floor; /* low_water.c */
+    uint64_t recovered_version;         /* the highest of what journal and quarantines held at the start */
     atomic_uint preloads;               /* that have to end before the tier is ready */
     atomic_bool draining, stop_draining;
     uint64_t replayed, replayed_files, replay_ms;

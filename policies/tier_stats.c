@@ -69,6 +69,7 @@ static void count_error(struct worker_counters *counters, enum outcome_error kin
     case ERROR_BACKEND_DOWN:
         count(&counters->load_errors);
         return;
+    case ERROR_ROW_UNFIT:
     case ERROR_NOT_A_NUMBER:
     case ERROR_TOO_BUSY:
     case ERROR_NO_NAMESPACE:
@@ -175,6 +176,15 @@ static void number(struct stat_sink *sink, const char *owner, const char *name, 
     line(sink, owner, name, "%" PRIu64, value);
 }
 
+static void stat_breaker(struct stat_sink *sink, const char *owner, const char *what,
+                         const struct breaker *breaker) {
+    char name[40];
+    snprintf(name, sizeof name, "%s_breaker", what);
+    line(sink, owner, name, "%s", breaker_state_name(breaker_state(breaker)));
+    snprintf(name, sizeof name, "%s_breaker_opened", what);
+    number(sink, owner, name, counted(&breaker->opened));
+}
+
 void tier_stat_spaces(struct tier *tier, struct stat_sink *sink) {
     for (size_t i = 0; i < tier->space_count; i++) {
         struct space *space = &tier->spaces[i];
@@ -197,6 +207,10 @@ void tier_stat_spaces(struct tier *tier, struct stat_sink *sink) {
         number(sink, name, "loads", counted(&space->loads));
         number(sink, name, "load_hits", counted(&space->load_hits));
         number(sink, name, "load_errors", counted(&space->load_errors));
+        number(sink, name, "load_unfit", counted(&space->load_unfit));
+        number(sink, name, "rows_unreadable", counted(&space->rows_unreadable));
+        stat_breaker(sink, name, "read", &space->read_breaker);
+        stat_breaker(sink, name, "write", &space->write_breaker);
     }
 }
 
@@ -260,7 +274,9 @@ static void stat_write_behind(struct space *space, struct stat_sink *sink) {
 #undef TELL
     number(sink, name, "quarantine", quarantine_count(space->quarantine));
     number(sink, name, "quarantined", counted(&flushed->quarantined));
-    line(sink, name, "breaker", "%s", breaker_state_name(writes.breaker));
+    line(sink, name, "breaker", "%s",
+         breaker_state_name(writes.breaker != BREAKER_CLOSED ? writes.breaker
+                                                             : breaker_state(&space->write_breaker)));
     line(sink, name, "journal", "%s",
          journal_mode_names[space->tier->journal ? space->options.journal : JOURNAL_OFF]);
 }

@@ -71,7 +71,7 @@ static bool has_room(struct execution *e, bool *ret_through, enum tier_status *r
         return true;
     switch (space->options.on_full) {
     case FULL_WRITE_THROUGH:
-        if (!writer_is_hopeful(space->backend->writer)) {
+        if (!writer_is_hopeful(space->backend->writer, space)) {
             *ret_status = refuse(e, ERROR_BACKEND_DOWN, space->backend->down);
             return false;
         }
@@ -97,20 +97,34 @@ static enum journal_mode journal_mode(const struct execution *e) {
     return e->worker->journal ? e->space->options.journal : JOURNAL_OFF;
 }
 
-static bool reserve_journal(struct execution *e) {
+/* What is DIRTY has its value in the journal: in the record that made it so. A touch of anything else takes the
+ * value along, as the row may be gone when the touch is recovered, or even before it is written: its old life may be
+ * over by then. That is once for each time the entry is flushed, and no more than the flush itself writes. */
+static bool touches_whole(const struct execution *e) {
+    const struct cache_view *view = &e->outcome->cursor.view;
+    return e->change.kind == CHANGE_TOUCH && (e->base != view || view->state != CACHE_DIRTY);
+}
+
+/* whole: a touch that takes the value along. */
+static bool reserve_journal(struct execution *e, bool whole) {
     if (journal_mode(e) == JOURNAL_OFF)
         return true;
-    size_t value = e->change.kind == CHANGE_PUT ? e->change.value.size : 0;
+    size_t value = e->change.kind == CHANGE_PUT ? e->change.value.size : whole ? e->base->value.size : 0;
     return journal_reserve(e->worker->journal, e->request->key.size + value + JOURNAL_RECORD_OVERHEAD);
 }
 
+static void append(struct execution *e, enum journal_kind kind, const struct entry *entry) {
+    if (journal_mode(e) == JOURNAL_OFF)
+        return;
+    journal_append(e->worker->journal, journal_mode(e), (unsigned)e->space->number, kind, entry);
+    e->worker->appended = true;
+}
+
 /* touch_cas: of the entry before, which a touch keeps. */
-static void append_journal(struct execution *e, uint64_t touch_cas) {
+static void append_change(struct execution *e, uint64_t touch_cas) {
     const struct change *change = &e->change;
     struct entry entry = {.key = e->request->key, .version = e->outcome->cursor.view.version};
     enum journal_kind kind = JOURNAL_DELETE;
-    if (journal_mode(e) == JOURNAL_OFF)
-        return;
     if (change->kind != CHANGE_DELETE) {
         kind = change->kind == CHANGE_TOUCH ? JOURNAL_TOUCH : JOURNAL_PUT;
         entry.expires_at = change->expires_at;
@@ -120,8 +134,21 @@ static void append_journal(struct execution *e, uint64_t touch_cas) {
         if (change->kind == CHANGE_PUT)
             entry.value = change->value;
     }
-    journal_append(e->worker->journal, journal_mode(e), (unsigned)e->space->number, kind, &entry);
-    e->worker->appended = true;
+    append(e, kind, &entry);
+}
+
+/* The entry as the touch has left it, under the shard's lock. Where a put of it was on its way to the backend, or
+ * memory did not have it, it is written as a put, and recovered as one. */
+static void append_touched(struct execution *e) {
+    const struct cache_view *view = &e->outcome->cursor.view;
+    struct entry entry = {.key = e->request->key,
+                          .value = view->value,
+                          .version = view->version,
+                          .client_cas = view->client_cas,
+                          .flags = view->flags,
+                          .expires_at = view->expires_at,
+                          .marks = view->marks};
+    append(e, view->ttl_only ? JOURNAL_TOUCH_WHOLE : JOURNAL_PUT, &entry);
 }
 
 /* The answer of a change that is in the journal's buffer. */
@@ -164,7 +191,8 @@ static enum tier_status change_dirty(struct execution *e) {
         return refuse(e, ERROR_NO_MEMORY, REPLY_NO_MEMORY);
     if (!queue_reserve(&e->space->queues[e->worker->index]))
         return refuse(e, ERROR_NO_MEMORY, REPLY_NO_MEMORY);
-    if (!reserve_journal(e))
+    bool whole = touches_whole(e);
+    if (!reserve_journal(e, whole))
         return refuse(e, ERROR_JOURNAL_FULL, error_journal);
     uint64_t touch_cas = e->change.kind == CHANGE_TOUCH ? cache_view_cas(e->base) : 0;
     enum cache_status stored = execution_change(e, true);
@@ -175,7 +203,10 @@ static enum tier_status change_dirty(struct execution *e) {
         return TIER_DONE;
     }
     queue_entry(e);
-    append_journal(e, touch_cas);
+    if (whole)
+        append_touched(e);
+    else
+        append_change(e, touch_cas);
     execution_done(e);
     return through ? wait_for_commit(e) : noted(e);
 }
@@ -196,7 +227,7 @@ static bool change_blindly(struct execution *e) {
 static enum tier_status touch_blindly(struct execution *e) {
     struct tier_worker *worker = e->worker;
     const struct request *request = e->request;
-    if (!reserve_journal(e))
+    if (!reserve_journal(e, false))
         return refuse(e, ERROR_JOURNAL_FULL, error_journal);
     cache_forget(&e->outcome->cursor);
     cache_release(&e->outcome->cursor);
@@ -209,10 +240,7 @@ static enum tier_status touch_blindly(struct execution *e) {
         outcome_fail(e->outcome, ERROR_FULL, error_full);
         return TIER_DONE;
     }
-    if (journal_mode(e) != JOURNAL_OFF) {
-        journal_append(worker->journal, journal_mode(e), (unsigned)e->space->number, JOURNAL_TOUCH, &entry);
-        worker->appended = true;
-    }
+    append(e, JOURNAL_TOUCH, &entry);
     return noted(e);
 }
 

@@ -15,6 +15,7 @@
  */
 #include "policies/journal/journal.h"
 #include "policies/policy.h"
+#include "policies/write/leftover.h"
 #include "server/admin/feed.h"
 #include "server/admin/stats_detail.h"
 #include "server/admin/watch.h"
@@ -408,13 +409,17 @@ static bool prepare_loop(struct program *program) {
     return true;
 }
 
+static void log_lines(struct program *program, enum log_level level, const char *lines) {
+    for (const char *end; (end = strchr(lines, '\n')); lines = end + 1)
+        server_log(&program->server, level, "%.*s", (int)(end - lines), lines);
+}
+
 static void log_notices(struct program *program) {
-    char *rest = program->options.notices.data;
     buffer_append(&program->options.notices, "", 1);
-    if (rest && !program->options.notices.failed)
-        for (char *line = strtok_r(program->options.notices.data, "\n", &rest); line;
-             line = strtok_r(NULL, "\n", &rest))
-            server_log(&program->server, LOG_LEVEL_NOTICE, "%s", line);
+    if (!program->options.notices.failed)
+        log_lines(program, LOG_LEVEL_NOTICE, program->options.notices.data);
+    if (program->config)
+        log_lines(program, LOG_LEVEL_WARNING, config_warnings(program->config));
     if (geteuid() == 0 && !program->options.user)
         server_log(&program->server, LOG_LEVEL_DEBUG, "running as root; -u USER gives that up");
 }
@@ -476,12 +481,19 @@ static bool prepare_process(struct program *program, char *error, size_t error_s
            listener_bind_unix(server->listener, error, error_size);
 }
 
+static int check(const struct settings *settings) {
+    if (!leftovers_check(&settings->tier, stdout, stderr))
+        return EXIT_FAILURE;
+    printf("%s: ok\n", settings->config_file);
+    return EXIT_SUCCESS;
+}
+
 static int start(struct program *program) {
     char error[ERROR_MAX];
     connect_parts(program);
     if (program->options.action == OPTIONS_CHECK) {
-        printf("%s: ok\n", program->settings.config_file);
-        return EXIT_SUCCESS;
+        fputs(config_warnings(program->config), stderr);
+        return check(&program->settings);
     }
     if (!prepare_process(program, error, sizeof error))
         return complain(error, EXIT_FAILURE);

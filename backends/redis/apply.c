@@ -85,7 +85,7 @@ static bool send_call(struct redis_connection *connection, const struct apply_ta
     add(&words, SLICE("EVALSHA"));
     add(&words, slice_of(connection->sha[plain ? REDIS_APPLY_STRING : REDIS_APPLY_HASH], REDIS_SHA_SIZE));
     add(&words, redis_number(connection, 1 + call.count * (plain ? 2 : 1)));
-    add(&words, slice_string(redis_high_key));
+    add(&words, SLICE(REDIS_HIGH_KEY));
     for (size_t i = 0; i < call.count; i++) {
         const struct redis_table *table = redis_table_of(connection, mutations[i].table);
         add(&words, redis_key(connection, table, mutations[i].entry.key));
@@ -118,13 +118,15 @@ static enum redis_step note_superseded(const struct redis_connection *connection
                                        const struct apply_task *task, struct call call,
                                        const redisReply *reply, enum backend_status *ret_status,
                                        struct backend_error *ret_error) {
-    if (reply->type != REDIS_REPLY_ARRAY)
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements % 2 != 0)
         return redis_odd_answer(connection, ret_status, ret_error);
-    for (size_t i = 0; i < reply->elements; i++) {
+    for (size_t i = 0; i < reply->elements; i += 2) {
         const redisReply *position = reply->element[i];
         if (position->type != REDIS_REPLY_INTEGER || (size_t)position->integer >= call.count)
             return redis_odd_answer(connection, ret_status, ret_error);
-        task->mutations[call.from + (size_t)position->integer].superseded = true;
+        struct mutation *mutation = &task->mutations[call.from + (size_t)position->integer];
+        mutation->superseded = true;
+        mutation->superseded_by = redis_number_in(reply->element[i + 1], ENTRY_VERSION_HIGHEST);
     }
     return REDIS_DONE;
 }
@@ -181,7 +183,7 @@ static enum redis_step apply_work(struct redis_connection *connection, void *con
     enum redis_step step = REDIS_DONE;
     size_t from = 0;
     for (size_t i = 0; i < task->count; i++)
-        task->mutations[i].superseded = false;
+        task->mutations[i].superseded = false, task->mutations[i].superseded_by = 0;
     while (step == REDIS_DONE && (from < task->count || window.heard < window.sent)) {
         if (from < task->count && has_half(&window)) {
             step = send_calls(connection, task, &window, &from, ret_status, ret_error);

@@ -5,8 +5,6 @@
 #include <assert.h>
 #include <stdlib.h>
 
-const char redis_high_key[] = "forebay:high_version";
-
 /* ---- Opening ---- */
 
 void redis_close(struct backend_connection *base) {
@@ -28,6 +26,7 @@ static struct redis_connection *allocate(const struct backend_options *options, 
         return NULL;
     connection->base.type = &redis_backend;
     connection->role = role;
+    connection->base.call_until_us = options->open_until_us;
     connection->name = strdup(options->name);
     connection->timeout_ms = options->timeout_ms;
     connection->tables = calloc(options->table_count + 1, sizeof *connection->tables);
@@ -89,6 +88,7 @@ enum backend_status redis_open(const struct backend_options *options, enum backe
     enum backend_status status = take_options(connection, options, ret_error);
     if (status == BACKEND_OK)
         status = redis_first_contact(connection, ret_error);
+    connection->base.call_until_us = 0;
     if (status == BACKEND_REFUSED)
         redis_close(&connection->base);
     else
@@ -98,29 +98,64 @@ enum backend_status redis_open(const struct backend_options *options, enum backe
 
 /* ---- The high version ---- */
 
-static enum redis_step high_work(struct redis_connection *connection, void *task,
+struct high_task {
+    uint64_t version;
+    bool refused; /* redis_do takes a refusal for one that may pass */
+};
+
+/* The start of a value as a line of the log may hold it. */
+static void show_value(const redisReply *reply, char ret_text[41]) {
+    size_t size = (size_t)reply->len < 40 ? (size_t)reply->len : 40;
+    for (size_t i = 0; i < size; i++)
+        ret_text[i] = reply->str[i] >= ' ' && reply->str[i] < 0x7f ? reply->str[i] : '?';
+    ret_text[size] = '\0';
+}
+
+/* The key is ours alone, so somebody else put there what is no version. Whoever knows the store has to judge it: from
+ * too low a version on, changes would be superseded by the rows; above every clock, versions would come to their end. */
+static enum redis_step refuse_high(const struct redis_connection *connection, const redisReply *reply,
+                                   enum backend_status *ret_status, struct backend_error *ret_error) {
+    char shown[41] = "a value of another type";
+    if (reply->type == REDIS_REPLY_STRING)
+        show_value(reply, shown);
+    *ret_status = backend_fail(ret_error, BACKEND_REFUSED,
+                               "backend \"%s\", redis at %.80s: the key " REDIS_HIGH_KEY
+                               " holds %s, which is no version: delete it, and versions start from the clock",
+                               connection->name, connection->address.shown, shown);
+    return REDIS_FAILED;
+}
+
+static enum redis_step read_high(const struct redis_connection *connection, const redisReply *reply,
+                                 struct high_task *task, enum backend_status *ret_status,
+                                 struct backend_error *ret_error) {
+    bool fails = reply->type == REDIS_REPLY_ERROR;
+    if (fails && !redis_begins_with(reply, "WRONGTYPE"))
+        return redis_error_means(connection, reply, ret_status, ret_error);
+    task->version = redis_number_in(reply, ENTRY_VERSION_HIGHEST);
+    task->refused = fails || (reply->type != REDIS_REPLY_NIL && task->version == 0);
+    return task->refused ? refuse_high(connection, reply, ret_status, ret_error) : REDIS_DONE;
+}
+
+static enum redis_step high_work(struct redis_connection *connection, void *context,
                                  enum backend_status *ret_status, struct backend_error *ret_error) {
-    const char *words[] = {"GET", redis_high_key};
-    const size_t sizes[] = {3, strlen(redis_high_key)};
+    const char *words[] = {"GET", REDIS_HIGH_KEY};
+    const size_t sizes[] = {3, sizeof REDIS_HIGH_KEY - 1};
     redisReply *reply = NULL;
     if (!redis_append(connection, 2, words, sizes))
         return redis_out_of_memory(connection, ret_status, ret_error);
     enum redis_step step = redis_answer(connection, &reply);
     if (step != REDIS_DONE)
         return step;
-    if (reply->type == REDIS_REPLY_ERROR)
-        step = redis_error_means(connection, reply, ret_status, ret_error);
-    else
-        *(uint64_t *)task = redis_number_in(reply);
+    step = read_high(connection, reply, context, ret_status, ret_error);
     freeReplyObject(reply);
     return step;
 }
 
 enum backend_status redis_high_version(struct backend_connection *base, uint64_t *ret_version,
                                        struct backend_error *ret_error) {
-    uint64_t version = 0;
-    enum backend_status status = redis_do(redis_connection_of(base), high_work, &version, ret_error);
+    struct high_task task = {0};
+    enum backend_status status = redis_do(redis_connection_of(base), high_work, &task, ret_error);
     if (status == BACKEND_OK)
-        *ret_version = version;
-    return status;
+        *ret_version = task.version;
+    return task.refused ? BACKEND_REFUSED : status;
 }

@@ -5,6 +5,7 @@
  *     redis.c       the kind: its settings
  *     connection.c  opening and closing, the highest version
  *     address.c     URIs
+ *     overlap.c     two backends over one database, two namespaces with one name for their entries
  *     link.c        the link: made when needed, lost, pipelines, what an error means
  *     greeting.c    what is said over a new link
  *     words.c       the words of commands
@@ -74,8 +75,11 @@ static inline const struct redis_table *redis_table_of(const struct redis_connec
     return &connection->tables[table->index];
 }
 
-/* The key of the highest version ever applied. */
-extern const char redis_high_key[];
+/* What Forebay keeps for itself has names that begin so; of those, these are taken: the key of the highest version
+ * ever applied, companions (REDIS_OWN "beside:" and a name), and REDIS_OWN " " and a name that is taken, under which an
+ * entry is kept whose own name is taken. So no key that a client can send reaches anything but entries. */
+#define REDIS_OWN      "forebay:"
+#define REDIS_HIGH_KEY REDIS_OWN "high_version"
 
 const char *redis_script_text(enum redis_script script);
 
@@ -132,6 +136,13 @@ enum redis_step redis_out_of_memory(struct redis_connection *connection, enum ba
 enum redis_step redis_greet(struct redis_connection *connection, enum backend_status *ret_status,
                             struct backend_error *ret_error);
 
+/* ---- overlap.c ---- */
+
+enum backend_nearness redis_same_store(const struct backend_options *a, const struct backend_options *b);
+enum backend_nearness redis_overlap(const struct backend_table *a, const struct backend_table *b,
+                                    struct backend_meeting *ret_meeting);
+void redis_place(const struct backend_table *table, char *ret_text, size_t size);
+
 /* ---- words.c: words of commands, in the arena connection->words; NULL data: out of memory ---- */
 
 struct slice redis_number(struct redis_connection *connection, uint64_t number);
@@ -142,8 +153,15 @@ struct slice redis_key(struct redis_connection *connection, const struct redis_t
 struct slice redis_companion(struct redis_connection *connection, const struct redis_table *table,
                              struct slice key);
 
-/* The other way: the number that an answer holds; 0 when it is none. */
-uint64_t redis_number_in(const redisReply *reply);
+/* A prefix and a key together: the name of an entry, unless it is taken. */
+struct slice redis_whole(struct redis_connection *connection, struct slice prefix, struct slice key);
+bool redis_name_is_taken(struct slice name);
+
+/* The other way: prefix and key together, from the name of a key in Redis. False: it is no entry's. */
+bool redis_entry_named(struct slice name, struct slice *ret_whole);
+
+/* The number that an answer holds; 0 when it is none, or is above the highest that makes sense. */
+uint64_t redis_number_in(const redisReply *reply, uint64_t highest);
 
 /* ---- Functions of the type: connection.c, load.c, apply.c, scan.c ---- */
 

@@ -24,6 +24,12 @@ static uint64_t monotonic_ms(void) {
     return monotonic_us() / US_PER_MS;
 }
 
+static uint64_t deadline_of(const struct redis_connection *connection) {
+    uint64_t deadline = monotonic_ms() + connection->timeout_ms,
+             until = connection->base.call_until_us / US_PER_MS;
+    return until && until < deadline ? until : deadline;
+}
+
 /* What is left of the call, at least a little: 0 would mean for ever. */
 static struct timeval time_left(const struct redis_connection *connection) {
     uint64_t now = monotonic_ms();
@@ -55,16 +61,23 @@ enum redis_step redis_say(const struct redis_connection *connection, const redis
     return REDIS_FAILED;
 }
 
+/* An access list allows keys by pattern, so it may leave out those of one namespace. */
+static bool denies_keys(const redisReply *reply) {
+    return redis_begins_with(reply, "NOPERM") && strstr(reply->str, " key");
+}
+
 enum redis_step redis_error_means(const struct redis_connection *connection, const redisReply *reply,
                                   enum backend_status *ret_status, struct backend_error *ret_error) {
     assert(reply->type == REDIS_REPLY_ERROR);
     if (redis_begins_with(reply, "NOSCRIPT"))
         return REDIS_NO_SCRIPT;
-    /* Only a key of another type is the fault of one row; all else (OOM, LOADING, READONLY, MISCONF, BUSY, a
-     * changed password, a cluster that moved away) concerns every row, which would all be quarantined. */
-    return redis_say(connection, reply,
-                     redis_begins_with(reply, "WRONGTYPE") ? BACKEND_PERMANENT : BACKEND_TRANSIENT,
-                     ret_status, ret_error);
+    /* Only a key of another type is the fault of one row, and only keys that are not allowed that of a namespace;
+     * all else (OOM, LOADING, READONLY, MISCONF, BUSY, a changed password, a cluster that moved away) concerns every
+     * row, which would all be quarantined. */
+    enum backend_status status = redis_begins_with(reply, "WRONGTYPE") ? BACKEND_PERMANENT
+                                 : denies_keys(reply)                  ? BACKEND_TABLE_FAILED
+                                                                       : BACKEND_TRANSIENT;
+    return redis_say(connection, reply, status, ret_status, ret_error);
 }
 
 enum redis_step redis_odd_answer(const struct redis_connection *connection, enum backend_status *ret_status,
@@ -154,7 +167,7 @@ static enum redis_step connect_once(struct redis_connection *connection, enum ba
 enum backend_status redis_first_contact(struct redis_connection *connection,
                                         struct backend_error *ret_error) {
     enum backend_status status = BACKEND_OK;
-    connection->deadline = monotonic_ms() + connection->timeout_ms;
+    connection->deadline = deadline_of(connection);
     connect_once(connection, &status, ret_error);
     return status;
 }
@@ -185,7 +198,7 @@ static void pause_ms(unsigned milliseconds) {
 enum backend_status redis_do(struct redis_connection *connection, redis_work work, void *task,
                              struct backend_error *ret_error) {
     enum backend_status status = BACKEND_TRANSIENT;
-    connection->deadline = monotonic_ms() + connection->timeout_ms;
+    connection->deadline = deadline_of(connection);
     *ret_error->message = '\0';
     for (unsigned pause = PAUSE_FIRST;; pause = pause * 2 < PAUSE_LONGEST ? pause * 2 : PAUSE_LONGEST) {
         enum redis_step step = attempt(connection, work, task, &status, ret_error);

@@ -23,6 +23,10 @@ void redis_forget_loaded(struct redis_connection *connection) {
     connection->kept_count = 0;
 }
 
+static uint32_t limited_to_32_bits(uint64_t number) {
+    return number > UINT32_MAX ? UINT32_MAX : (uint32_t)number;
+}
+
 /* What is answered of an entry, in this order; NIL where missing. */
 enum { VALUE, VERSION, FLAGS, EXPIRES_AT, CAS, MARKS, FIELDS };
 
@@ -35,11 +39,11 @@ static bool read_fields(const redisReply *reply, struct entry *entry) {
     if (field[VALUE]->type != REDIS_REPLY_STRING)
         return false;
     entry->value = slice_of(field[VALUE]->str, (size_t)field[VALUE]->len);
-    entry->version = redis_number_in(field[VERSION]);
-    entry->flags = (uint32_t)redis_number_in(field[FLAGS]);
-    entry->expires_at = (uint32_t)redis_number_in(field[EXPIRES_AT]);
-    entry->client_cas = redis_number_in(field[CAS]);
-    entry->marks = (uint8_t)redis_number_in(field[MARKS]);
+    entry->version = redis_number_in(field[VERSION], ENTRY_VERSION_HIGHEST);
+    entry->flags = limited_to_32_bits(redis_number_in(field[FLAGS], UINT64_MAX));
+    entry->expires_at = limited_to_32_bits(redis_number_in(field[EXPIRES_AT], UINT64_MAX));
+    entry->client_cas = redis_number_in(field[CAS], UINT64_MAX);
+    entry->marks = (uint8_t)redis_number_in(field[MARKS], UINT8_MAX);
     return true;
 }
 

@@ -48,10 +48,15 @@ static const struct setting table_settings[] = {
 
 /* ---- The kind ---- */
 
-/* The address is looked at when it is opened. */
 static bool check(const struct backend_options *options, struct backend_complaint *ret_complaint) {
-    (void)options, (void)ret_complaint;
-    return true;
+    struct redis_address address;
+    const char *problem;
+    if (redis_address_parse(options->uri, &address, &problem))
+        return true;
+    ret_complaint->setting = "uri";
+    snprintf(ret_complaint->message, sizeof ret_complaint->message, "backend \"%s\": bad URI: %s",
+             options->name, problem);
+    return false;
 }
 
 static bool check_table(const struct backend_table *table, bool preload,
@@ -78,6 +83,9 @@ const struct backend_type redis_backend = {
     .table_options = {table_settings, sizeof(struct redis_table_options)},
     .check = check,
     .check_table = check_table,
+    .same_store = redis_same_store,
+    .overlap = redis_overlap,
+    .place = redis_place,
     .open = redis_open,
     .high_version = redis_high_version,
     .load = redis_load,

@@ -29,10 +29,10 @@ struct scan_task {
  * longer prefix, not one of our own keys. */
 static bool belongs(const struct redis_connection *connection, const struct redis_table *table,
                     struct slice name, struct slice *ret_key) {
-    struct slice prefix = table->store_prefix;
-    if (!slice_starts_with(name, prefix) || slice_starts_with(name, SLICE("forebay:")))
+    struct slice prefix = table->store_prefix, whole;
+    if (!redis_entry_named(name, &whole) || !slice_starts_with(whole, prefix))
         return false;
-    struct slice key = slice_of(name.data + prefix.size, name.size - prefix.size);
+    struct slice key = slice_of(whole.data + prefix.size, whole.size - prefix.size);
     if (!slice_starts_with(key, table->key_prefix) || key.size == 0 || key.size > ENTRY_KEY_MAX)
         return false;
     for (size_t i = 0; i < connection->table_count; i++) {
@@ -45,19 +45,21 @@ static bool belongs(const struct redis_connection *connection, const struct redi
     return true;
 }
 
-/* The start of the names, with the pattern's own signs made harmless. */
+/* The start of the names, with the pattern's own signs made harmless. Where some of the names may be taken, of all
+ * that may be ours: `belongs` takes the others out. */
 static struct slice pattern_of(struct redis_connection *connection, const struct redis_table *table) {
-    const struct slice parts[] = {table->store_prefix, table->key_prefix};
-    char *pattern = arena_take(&connection->words, 2 * (parts[0].size + parts[1].size) + 1);
+    struct slice start = redis_whole(connection, table->store_prefix, table->key_prefix);
+    if (start.data && slice_starts_with(start, SLICE(REDIS_OWN)))
+        start = SLICE(REDIS_OWN);
+    char *pattern = start.data ? arena_take(&connection->words, 2 * start.size + 1) : NULL;
     size_t size = 0;
     if (!pattern)
         return slice_of(NULL, 0);
-    for (size_t part = 0; part < 2; part++)
-        for (size_t i = 0; i < parts[part].size; i++) {
-            if (strchr("*?[]^-\\", parts[part].data[i]))
-                pattern[size++] = '\\';
-            pattern[size++] = parts[part].data[i];
-        }
+    for (size_t i = 0; i < start.size; i++) {
+        if (strchr("*?[]^-\\", start.data[i]))
+            pattern[size++] = '\\';
+        pattern[size++] = start.data[i];
+    }
     pattern[size++] = '*';
     return slice_of(pattern, size);
 }
@@ -106,7 +108,7 @@ static enum redis_step hear_version(struct redis_connection *connection, struct 
         return step;
     bool pair = reply->type == REDIS_REPLY_ARRAY && reply->elements == 2;
     bool live = pair && (task->table->is_string || reply->element[1]->type == REDIS_REPLY_STRING);
-    if (live && !picks_add(&task->picks, key, redis_number_in(reply->element[0])))
+    if (live && !picks_add(&task->picks, key, redis_number_in(reply->element[0], ENTRY_VERSION_HIGHEST)))
         step = redis_out_of_memory(connection, ret_status, ret_error);
     freeReplyObject(reply); /* errors: the key became another type meanwhile; it is not ours */
     return step;

@@ -8,17 +8,37 @@
  *     ARGV  now, life of a tombstone (seconds), highest version of the call, then per mutation seven:
  *           p, t or d; version; value; flags; expires_at; client_cas ("" for none); marks ("" for none)
  *
- * and return the positions (from 0) of the mutations that were superseded.
+ * and return, of each mutation that was superseded, its position (from 0) and the version that it met.
  *
- * Versions have up to 63 bits and Lua's numbers 53: versions are compared as decimal strings.
+ * Versions have up to 63 bits and Lua's numbers 53: versions are compared as decimal strings. Whatever is stored may
+ * be somebody else's: what is no version counts as '0', a companion of another type as none, and a high version that
+ * is none makes the call fail before anything is changed.
  */
 #include "backends/redis/internal.h"
 
+/* ENTRY_VERSION_HIGHEST, as a script compares it. */
+#define HIGHEST "9079256848778919936"
+_Static_assert(ENTRY_VERSION_HIGHEST == 9079256848778919936u, "HIGHEST is another number");
+
 #define LUA_COMMON                                                                                           \
     "local function newer(a, b) return #a > #b or (#a == #b and a > b) end\n"                                \
-    "local high = redis.call('GET', KEYS[1])\n"                                                              \
+    "local function is_version(text)\n"                                                                      \
+    "  return #text < 20 and string.find(text, '^[1-9]%d*$') and not newer(text, '" HIGHEST "')\n"           \
+    "end\n"                                                                                                  \
+    "local high = redis.pcall('GET', KEYS[1])\n"                                                             \
+    "if type(high) == 'table' and string.sub(high.err, 1, 9) ~= 'WRONGTYPE' then return high end\n"          \
+    "if high and (type(high) == 'table' or not is_version(high)) then\n"                                     \
+    "  local shown = type(high) == 'table' and 'a value of another type' or string.sub(high, 1, 40)\n"       \
+    "  shown = string.gsub(shown, '[^%w%p ]', '?')\n"                                                        \
+    "  return redis.error_reply('FOREBAY the key ' .. KEYS[1] .. ' holds ' .. shown\n"                       \
+    "                           .. ', which is no version: delete it')\n"                                    \
+    "end\n"                                                                                                  \
     "if not high or newer(ARGV[3], high) then redis.call('SET', KEYS[1], ARGV[3]) end\n"                     \
-    "local superseded, now = {}, tonumber(ARGV[1])\n"
+    "local superseded, now = {}, tonumber(ARGV[1])\n"                                                        \
+    "local function supersede(position, stored)\n"                                                           \
+    "  superseded[#superseded + 1] = position\n"                                                             \
+    "  superseded[#superseded + 1] = stored\n"                                                               \
+    "end\n"
 
 static const char apply_hash[] = LUA_COMMON
     "local function bury(key, version)\n"
@@ -30,8 +50,9 @@ static const char apply_hash[] = LUA_COMMON
     "for i = 2, #KEYS do\n"
     "  local key, kind, version, expires = KEYS[i], ARGV[at], ARGV[at + 1], ARGV[at + 4]\n"
     "  local stored = redis.call('HGET', key, 'version')\n"
+    "  if stored and not is_version(stored) then stored = '0' end\n"
     "  if stored and newer(stored, version) then\n"
-    "    superseded[#superseded + 1] = i - 2\n"
+    "    supersede(i - 2, stored)\n"
     "  elseif kind == 'd' or (expires ~= '0' and tonumber(expires) <= now and stored ~= version) then\n"
     "    bury(key, version)\n"
     "  elseif stored ~= version then\n"
@@ -53,13 +74,23 @@ static const char apply_hash[] = LUA_COMMON
     "return superseded\n";
 
 static const char apply_string[] = LUA_COMMON
+    "local function version_in(beside)\n"
+    "  local stored = redis.pcall('HGET', beside, 'version')\n"
+    "  if type(stored) == 'table' then\n"
+    "    if string.sub(stored.err, 1, 9) ~= 'WRONGTYPE' then error(stored) end\n"
+    "    redis.call('DEL', beside)\n"
+    "    return false\n"
+    "  end\n"
+    "  if stored and not is_version(stored) then return '0' end\n"
+    "  return stored\n"
+    "end\n"
     "local at = 4\n"
     "for i = 2, #KEYS, 2 do\n"
     "  local key, beside, kind, version = KEYS[i], KEYS[i + 1], ARGV[at], ARGV[at + 1]\n"
     "  local flags, expires = ARGV[at + 3], ARGV[at + 4]\n"
-    "  local stored = redis.call('HGET', beside, 'version')\n"
+    "  local stored = version_in(beside)\n"
     "  if stored and newer(stored, version) then\n"
-    "    superseded[#superseded + 1] = i / 2 - 1\n"
+    "    supersede(i / 2 - 1, stored)\n"
     "  elseif kind == 'd' or (expires ~= '0' and tonumber(expires) <= now and stored ~= version) then\n"
     "    redis.call('DEL', key, beside)\n"
     "    redis.call('HSET', beside, 'version', version)\n"
@@ -86,7 +117,9 @@ static const char apply_string[] = LUA_COMMON
 static const char load_string[] =
     "local value = redis.call('GET', KEYS[1])\n"
     "if not value then return false end\n"
-    "local beside = redis.call('HMGET', KEYS[2], 'version', 'flags', 'cas', 'marks')\n"
+    "local beside = redis.pcall('HMGET', KEYS[2], 'version', 'flags', 'cas', 'marks')\n"
+    "if beside.err and string.sub(beside.err, 1, 9) ~= 'WRONGTYPE' then return beside end\n"
+    "if beside.err then beside = {false, false, false, false} end\n"
     "local expires = redis.call('PEXPIRETIME', KEYS[1])\n"
     "if expires < 0 then expires = 0 end\n"
     "local seconds = string.format('%.0f', math.ceil(expires / 1000))\n"

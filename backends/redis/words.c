@@ -1,10 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 /* The words that commands are made of, in the arena of the connection. */
 #include "backends/redis/internal.h"
-#include <stdlib.h>
 
-uint64_t redis_number_in(const redisReply *reply) {
-    return reply->type == REDIS_REPLY_STRING ? strtoull(reply->str, NULL, 10) : 0;
+/* ---- Numbers ---- */
+
+/* Digits alone, and no more of them than 64 bits hold. */
+static bool read_number(struct slice text, uint64_t *ret_number) {
+    uint64_t number = 0;
+    for (size_t i = 0; i < text.size; i++) {
+        if (text.data[i] < '0' || text.data[i] > '9' ||
+            __builtin_mul_overflow(number, (uint64_t)10, &number) ||
+            __builtin_add_overflow(number, (uint64_t)(text.data[i] - '0'), &number))
+            return false;
+    }
+    *ret_number = number;
+    return text.size > 0;
+}
+
+uint64_t redis_number_in(const redisReply *reply, uint64_t highest) {
+    uint64_t number;
+    bool good = reply->type == REDIS_REPLY_STRING &&
+                read_number(slice_of(reply->str, (size_t)reply->len), &number) && number <= highest;
+    return good ? number : 0;
 }
 
 struct slice redis_number(struct redis_connection *connection, uint64_t number) {
@@ -33,12 +50,52 @@ static struct slice join(struct redis_connection *connection, struct slice a, st
     return slice_of(whole, a.size + b.size + c.size);
 }
 
+/* ---- Names ---- */
+
+static const char high_key[] = REDIS_HIGH_KEY, companions[] = REDIS_OWN "beside:", moved[] = REDIS_OWN " ";
+
+bool redis_name_is_taken(struct slice name) {
+    return slice_starts_with(name, SLICE(REDIS_OWN)) &&
+           (slice_equal(name, SLICE(high_key)) || slice_starts_with(name, SLICE(companions)) ||
+            slice_starts_with(name, SLICE(moved)));
+}
+
+struct slice redis_whole(struct redis_connection *connection, struct slice prefix, struct slice key) {
+    return prefix.size ? join(connection, prefix, key, SLICE("")) : key;
+}
+
+/* Whether the name of a key is taken, without putting it together where that is plain. */
+static bool is_taken(struct redis_connection *connection, struct slice prefix, struct slice key) {
+    size_t size = prefix.size < sizeof REDIS_OWN - 1 ? prefix.size : sizeof REDIS_OWN - 1;
+    if (size == 0)
+        return redis_name_is_taken(key);
+    if (memcmp(prefix.data, REDIS_OWN, size) != 0)
+        return false;
+    struct slice name = redis_whole(connection, prefix, key);
+    return name.data && redis_name_is_taken(name);
+}
+
 struct slice redis_key(struct redis_connection *connection, const struct redis_table *table,
                        struct slice key) {
-    return table->store_prefix.size ? join(connection, table->store_prefix, key, SLICE("")) : key;
+    struct slice prefix = table->store_prefix;
+    if (is_taken(connection, prefix, key))
+        return join(connection, SLICE(moved), prefix, key);
+    return redis_whole(connection, prefix, key);
 }
 
 struct slice redis_companion(struct redis_connection *connection, const struct redis_table *table,
                              struct slice key) {
-    return join(connection, SLICE("forebay:beside:"), table->store_prefix, key);
+    struct slice name = redis_key(connection, table, key);
+    return name.data ? join(connection, SLICE(companions), name, SLICE("")) : name;
+}
+
+bool redis_entry_named(struct slice name, struct slice *ret_whole) {
+    bool taken = redis_name_is_taken(name);
+    struct slice whole = name;
+    if (taken && slice_starts_with(name, SLICE(moved)))
+        whole = slice_of(name.data + sizeof moved - 1, name.size - (sizeof moved - 1));
+    if (taken && (whole.size == name.size || !redis_name_is_taken(whole)))
+        return false;
+    *ret_whole = whole;
+    return true;
 }

@@ -41,17 +41,24 @@ static void bind_row(sqlite3_stmt *statement, int row, const struct entry *entry
     bind_number_or_null(statement, first + 6, entry->marks);
 }
 
+/* The statement is on the row that the mutation did not change. */
+static void compare_versions(sqlite3_stmt *row, int column, struct mutation *mutation) {
+    sqlite3_int64 stored = sqlite3_column_int64(row, column);
+    mutation->superseded = stored > (sqlite3_int64)mutation->entry.version;
+    mutation->superseded_by = mutation->superseded ? (uint64_t)stored : 0;
+}
+
 /* Asks the stored row whether it is newer than the mutation. */
 static enum backend_status look_superseded(const struct batch *batch, struct sqlite_table *table,
                                            struct mutation *mutation) {
     sqlite_bind_bytes(table->stored_version, 1, mutation->entry.key);
     int result = sqlite3_step(table->stored_version);
     if (result == SQLITE_ROW)
-        mutation->superseded =
-            sqlite3_column_int64(table->stored_version, 0) > (sqlite3_int64)mutation->entry.version;
+        compare_versions(table->stored_version, 0, mutation);
     enum backend_status status = BACKEND_OK;
     if (result != SQLITE_ROW && result != SQLITE_DONE)
-        status = sqlite_fail(batch->connection, "reading a version", batch->error);
+        status = sqlite_fail_writing(batch->connection, table, table->stored_version, "reading a version",
+                                     batch->error);
     sqlite3_reset(table->stored_version);
     return status;
 }
@@ -64,7 +71,7 @@ static enum backend_status upsert_rows(const struct batch *batch, struct sqlite_
         sqlite_expect_expiry(table, entry->expires_at);
     }
     if (sqlite_run(statement) != SQLITE_OK)
-        return sqlite_fail(batch->connection, "writing", batch->error);
+        return sqlite_fail_writing(batch->connection, table, statement, "writing", batch->error);
     enum backend_status status = BACKEND_OK;
     if (sqlite3_changes(batch->connection->db) < rows)
         for (int row = 0; row < rows && status == BACKEND_OK; row++)
@@ -104,7 +111,8 @@ static enum backend_status delete_run(const struct batch *batch, struct sqlite_t
         sqlite_bind_bytes(table->delete_row, 1, mutation->entry.key);
         sqlite3_bind_int64(table->delete_row, 2, (sqlite3_int64)mutation->entry.version);
         if (sqlite_run(table->delete_row) != SQLITE_OK)
-            status = sqlite_fail(batch->connection, "deleting", batch->error);
+            status =
+                sqlite_fail_writing(batch->connection, table, table->delete_row, "deleting", batch->error);
         else if (sqlite3_changes(batch->connection->db) == 0)
             status = look_superseded(batch, table, mutation);
     }
@@ -112,20 +120,6 @@ static enum backend_status delete_run(const struct batch *batch, struct sqlite_t
 }
 
 /* ---- The application's own statements ---- */
-
-/* SQLITE_ERROR comes from functions that refuse a value (the row's fault) and from tables that are gone (not
- * its fault). The latter show when the statement is prepared again. */
-static enum backend_status fail_own(const struct batch *batch, sqlite3_stmt *statement, const char *doing) {
-    sqlite3 *db = batch->connection->db;
-    bool refused = (sqlite3_errcode(db) & 0xff) == SQLITE_ERROR;
-    enum backend_status status = sqlite_fail(batch->connection, doing, batch->error);
-    if (!refused)
-        return status;
-    sqlite3_stmt *again = NULL;
-    int result = sqlite3_prepare_v2(db, sqlite3_sql(statement), -1, &again, NULL);
-    sqlite3_finalize(again);
-    return result == SQLITE_OK ? BACKEND_PERMANENT : BACKEND_TRANSIENT;
-}
 
 /* Whether the row is newer than the mutation, if the application's load returns versions. */
 static enum backend_status look_superseded_own(const struct batch *batch, struct sqlite_table *table,
@@ -135,10 +129,11 @@ static enum backend_status look_superseded_own(const struct batch *batch, struct
     sqlite_bind_own(table->load, &table->load_at, table->table, &mutation->entry, batch->now);
     int result = sqlite3_step(table->load);
     if (result == SQLITE_ROW)
-        mutation->superseded = sqlite3_column_int64(table->load, 3) > (sqlite3_int64)mutation->entry.version;
+        compare_versions(table->load, 3, mutation);
     enum backend_status status = BACKEND_OK;
     if (result != SQLITE_ROW && result != SQLITE_DONE)
-        status = fail_own(batch, table->load, "reading a version");
+        status =
+            sqlite_fail_writing(batch->connection, table, table->load, "reading a version", batch->error);
     sqlite3_reset(table->load);
     return status;
 }
@@ -153,7 +148,8 @@ static enum backend_status own_run(const struct batch *batch, struct sqlite_tabl
         sqlite_bind_own(statement, deletes ? &table->delete_at : &table->store_at, table->table,
                         &mutation->entry, batch->now);
         if (sqlite_run(statement) != SQLITE_OK)
-            status = fail_own(batch, statement, deletes ? "delete" : "store");
+            status = sqlite_fail_writing(batch->connection, table, statement, deletes ? "delete" : "store",
+                                         batch->error);
         else if (sqlite3_changes(batch->connection->db) == 0)
             status = look_superseded_own(batch, table, mutation);
     }
@@ -166,6 +162,9 @@ static enum backend_status apply_run(const struct batch *batch, const struct bat
                                      size_t count) {
     const struct mutation *first = at(batch, &places[0]);
     struct sqlite_table *table = sqlite_table_of(batch->connection, first->table);
+    enum backend_status status = sqlite_ready_table(batch->connection, table, batch->error);
+    if (status != BACKEND_OK)
+        return status;
     if (table->own_sql)
         return own_run(batch, table, places, count);
     switch (first->kind) {
@@ -234,10 +233,11 @@ enum backend_status sqlite_apply(struct backend_connection *base, struct mutatio
     if (count == 0)
         return BACKEND_OK;
     for (size_t i = 0; i < count; i++)
-        mutations[i].superseded = false;
+        mutations[i].superseded = false, mutations[i].superseded_by = 0;
     if (!order_batch(connection, mutations, count))
         return backend_fail(ret_error, BACKEND_TRANSIENT, "backend \"%s\": out of memory for a batch of %zu",
                             connection->name, count);
+    sqlite_limit_waiting(connection);
     sqlite_bound_wal(connection);
     if (sqlite_run(connection->begin_write) != SQLITE_OK)
         return sqlite_fail(connection, "beginning a batch", ret_error);

@@ -2,6 +2,7 @@
 /* Connections: the file opened and set up, and closed. */
 #include "backends/failure.h"
 #include "backends/sqlite/internal.h"
+#include "cache/base/clock.h"
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -9,8 +10,7 @@
 
 enum { WRITER_CACHE = 8 << 10 /* KiB of pages the writer may keep: the upper levels of some large tables */ };
 
-/* The path of a URI, relative ones below the data folder. NULL: out of memory. */
-static char *path_of(const struct backend_options *options) {
+char *sqlite_path_of(const struct backend_options *options) {
     const char *path = options->uri + strlen("sqlite:");
     char *whole = NULL;
     const char *folder = options->data && *options->data ? options->data : ".";
@@ -95,14 +95,23 @@ static enum backend_status set_up_writer(struct sqlite_connection *connection, c
     return BACKEND_OK;
 }
 
-static enum backend_status open_all(struct sqlite_connection *connection, unsigned timeout_ms,
-                                    const char *synchronous, struct backend_error *ret_error) {
+void sqlite_limit_waiting(struct sqlite_connection *connection) {
+    uint64_t until_us = connection->base.call_until_us, now_us = until_us ? monotonic_us() : 0;
+    uint64_t left_ms = until_us > now_us ? (until_us - now_us) / US_PER_MS : 0;
+    unsigned busy_ms =
+        until_us && left_ms < connection->timeout_ms ? (unsigned)left_ms : connection->timeout_ms;
+    if (busy_ms != connection->busy_ms)
+        sqlite3_busy_timeout(connection->db, (int)busy_ms);
+    connection->busy_ms = busy_ms;
+}
+
+static enum backend_status open_all(struct sqlite_connection *connection, const char *synchronous,
+                                    struct backend_error *ret_error) {
     enum backend_status status = open_file(connection, ret_error);
     if (status != BACKEND_OK)
         return status;
-    assert(timeout_ms > 0);
     sqlite3_extended_result_codes(connection->db, 1);
-    sqlite3_busy_timeout(connection->db, (int)timeout_ms);
+    sqlite_limit_waiting(connection);
     if (connection->role == BACKEND_WRITER)
         status = set_up_writer(connection, synchronous, ret_error);
     if (status == BACKEND_OK)
@@ -132,8 +141,11 @@ static struct sqlite_connection *allocate(const struct backend_options *options,
         return NULL;
     connection->base.type = &sqlite_backend;
     connection->role = role;
+    connection->base.call_until_us = options->open_until_us;
+    connection->timeout_ms = options->timeout_ms;
+    connection->running = options->running;
     connection->name = strdup(options->name);
-    connection->path = path_of(options);
+    connection->path = sqlite_path_of(options);
     connection->tables = calloc(options->table_count + 1, sizeof *connection->tables);
     if (!connection->name || !connection->path || !connection->tables) {
         sqlite_close(&connection->base);
@@ -170,12 +182,14 @@ enum backend_status sqlite_open(const struct backend_options *options, enum back
     if (!backend_take_specific(&sqlite_backend, &sqlite_backend.options, options->specific, &own))
         return backend_fail(ret_error, BACKEND_REFUSED, "backend \"%s\" has settings of %s, not of SQLite",
                             options->name, options->specific->type->title);
+    assert(options->timeout_ms > 0);
     struct sqlite_connection *connection = allocate(options, role);
     if (!connection)
         return backend_fail(ret_error, BACKEND_TRANSIENT, "backend \"%s\": out of memory", options->name);
     enum backend_status status = take_tables(connection, options, ret_error);
     if (status == BACKEND_OK)
-        status = open_all(connection, options->timeout_ms, own.synchronous, ret_error);
+        status = open_all(connection, own.synchronous, ret_error);
+    connection->base.call_until_us = 0;
     if (status != BACKEND_OK)
         sqlite_close(&connection->base);
     else

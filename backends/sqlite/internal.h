@@ -7,6 +7,7 @@
  *     statement.c   statements: run, bound, failed
  *     schema.c      tables: made, checked, their statements prepared
  *     own_sql.c     tables of the application's own, seen through its own statements
+ *     overlap.c     two backends over one file, two namespaces over one table
  *     load.c        reading: by key, the newest, the highest version
  *     apply.c       batches
  *     upkeep.c      checkpoints and the purge
@@ -44,6 +45,7 @@ struct sqlite_table {
     const struct backend_table *table;
     struct sqlite_table_options options;
     bool own_sql;
+    bool unready; /* its statements failed, or could not be made: they are made anew before the next call */
     sqlite3_stmt *load; /* both kinds */
 
     /* A table of ours; all but pick are the writer's. */
@@ -65,6 +67,8 @@ struct sqlite_connection {
     enum backend_role role;
     char *name; /* of the backend */
     char *path;
+    unsigned timeout_ms, busy_ms; /* the longest wait for a lock: of any call, and as it was set last */
+    bool running;                 /* see backend_options */
     sqlite3 *db;
     sqlite3_stmt *begin_read, *begin_write, *commit;
     sqlite3_stmt *high_get, *high_set;
@@ -98,11 +102,25 @@ static inline struct sqlite_table *sqlite_table_of(struct sqlite_connection *con
     return &connection->tables[table->index];
 }
 
+/* ---- connection.c ---- */
+
+/* The path of a URI, relative ones below the data folder; to be freed. NULL: out of memory. */
+char *sqlite_path_of(const struct backend_options *options);
+
 /* ---- statement.c ---- */
 
-/* Says what SQLite said, with the place; returns the status that the code means during a call. */
+/* Says what SQLite said, with the place; returns what the code means where a batch or no table is concerned: the
+ * store's fault, or at the end of a batch a row's. */
 enum backend_status sqlite_fail(const struct sqlite_connection *connection, const char *doing,
                                 struct backend_error *ret_error);
+
+/* The same for a statement on a table, the one that was run last: the store's fault, the table's or a row's. */
+enum backend_status sqlite_fail_writing(const struct sqlite_connection *connection,
+                                        struct sqlite_table *table, sqlite3_stmt *statement,
+                                        const char *doing, struct backend_error *ret_error);
+enum backend_status sqlite_fail_reading(const struct sqlite_connection *connection,
+                                        struct sqlite_table *table, sqlite3_stmt *statement,
+                                        const char *doing, struct backend_error *ret_error);
 
 /* The same while opening: what will not go away by itself is BACKEND_REFUSED. */
 enum backend_status sqlite_refuse(const struct sqlite_connection *connection, const char *doing,
@@ -117,11 +135,21 @@ void sqlite_roll_back(struct sqlite_connection *connection);
 /* Binds bytes that outlive the next step; an empty slice is an empty blob, not NULL. */
 void sqlite_bind_bytes(sqlite3_stmt *statement, int at, struct slice bytes);
 
+/* ---- connection.c ---- */
+
+/* At the beginning of a call: how long it may wait for locks. */
+void sqlite_limit_waiting(struct sqlite_connection *connection);
+
 /* ---- schema.c ---- */
 
 /* Makes what is missing (writer), checks what is there, prepares all statements. */
 enum backend_status sqlite_schema_open(struct sqlite_connection *connection, struct backend_error *ret_error);
 void sqlite_schema_close(struct sqlite_connection *connection);
+
+/* Before statements of a table are run: readies them if they are not. What the writer has to make for it is made in
+ * the transaction that is open, if one is. */
+enum backend_status sqlite_ready_table(struct sqlite_connection *connection, struct sqlite_table *table,
+                                       struct backend_error *ret_error);
 
 /* ---- own_sql.c ---- */
 
@@ -136,6 +164,13 @@ enum backend_status sqlite_prepare_own(struct sqlite_connection *connection, str
 /* Binds what the application's statement asks for. The key goes without the namespace's prefix. */
 void sqlite_bind_own(sqlite3_stmt *statement, const struct sqlite_parameters *at,
                      const struct backend_table *table, const struct entry *entry, uint32_t now);
+
+/* ---- overlap.c ---- */
+
+enum backend_nearness sqlite_same_store(const struct backend_options *a, const struct backend_options *b);
+enum backend_nearness sqlite_overlap(const struct backend_table *a, const struct backend_table *b,
+                                     struct backend_meeting *ret_meeting);
+void sqlite_place(const struct backend_table *table, char *ret_text, size_t size);
 
 /* ---- upkeep.c ---- */
 

@@ -3,19 +3,41 @@
 #include "backends/failure.h"
 #include "backends/sqlite/internal.h"
 
+/* Of the row that high_get is on. The number is ours alone, so somebody else put there what is no version, and whoever
+ * knows the file has to judge it. */
+static enum backend_status read_high(const struct sqlite_connection *connection, uint64_t *ret_version,
+                                     struct backend_error *ret_error) {
+    sqlite3_stmt *row = connection->high_get;
+    sqlite3_int64 version = sqlite3_column_int64(row, 0);
+    if (sqlite3_column_type(row, 0) != SQLITE_INTEGER || version < 0 ||
+        (uint64_t)version > ENTRY_VERSION_HIGHEST)
+        return backend_fail(
+            ret_error, BACKEND_REFUSED,
+            "backend \"%s\", %s: high_version in forebay_meta is %.40s, which is no version: set it to the highest of the tables, or to 0, and versions start from the clock",
+            connection->name, connection->path, (const char *)sqlite3_column_text(row, 0));
+    *ret_version = (uint64_t)version;
+    return BACKEND_OK;
+}
+
 enum backend_status sqlite_high_version(struct backend_connection *base, uint64_t *ret_version,
                                         struct backend_error *ret_error) {
     struct sqlite_connection *connection = sqlite_connection_of(base);
     int result = sqlite3_step(connection->high_get);
-    uint64_t version = result == SQLITE_ROW ? (uint64_t)sqlite3_column_int64(connection->high_get, 0) : 0;
-    if (result != SQLITE_ROW && result != SQLITE_DONE) {
-        enum backend_status status = sqlite_fail(connection, "reading the high version", ret_error);
-        sqlite3_reset(connection->high_get);
-        return status;
-    }
+    enum backend_status status = BACKEND_OK;
+    if (result == SQLITE_ROW)
+        status = read_high(connection, ret_version, ret_error);
+    else if (result == SQLITE_DONE)
+        *ret_version = 0;
+    else
+        status = sqlite_fail(connection, "reading the high version", ret_error);
     sqlite3_reset(connection->high_get);
-    *ret_version = version;
-    return BACKEND_OK;
+    return status;
+}
+
+/* What is no version was put there by somebody else. */
+static uint64_t sane_version(sqlite3_stmt *statement, int column) {
+    sqlite3_int64 version = sqlite3_column_int64(statement, column);
+    return version > 0 && (uint64_t)version <= ENTRY_VERSION_HIGHEST ? (uint64_t)version : 0;
 }
 
 static uint32_t limited_to_32_bits(sqlite3_int64 number) {
@@ -27,10 +49,9 @@ static uint32_t limited_to_32_bits(sqlite3_int64 number) {
 static void read_row(sqlite3_stmt *statement, struct entry *entry) {
     const char *value = sqlite3_column_blob(statement, 0);
     entry->value = slice_of(value ? value : "", (size_t)sqlite3_column_bytes(statement, 0));
-    entry->flags = (uint32_t)sqlite3_column_int64(statement, 1);
+    entry->flags = limited_to_32_bits(sqlite3_column_int64(statement, 1));
     entry->expires_at = limited_to_32_bits(sqlite3_column_int64(statement, 2));
-    sqlite3_int64 version = sqlite3_column_int64(statement, 3);
-    entry->version = version > 0 ? (uint64_t)version : 0;
+    entry->version = sane_version(statement, 3);
     entry->client_cas = (uint64_t)sqlite3_column_int64(statement, 4);
     entry->marks = (uint8_t)sqlite3_column_int64(statement, 5);
 }
@@ -60,7 +81,7 @@ static enum backend_status load_one(struct sqlite_connection *connection, struct
     enum backend_status status = BACKEND_OK;
     result->found = false;
     if (seek_row(table, key, now, &result->found) != SQLITE_OK) {
-        status = sqlite_fail(connection, "loading", ret_error);
+        status = sqlite_fail_reading(connection, table, table->load, "loading", ret_error);
     } else if (result->found) {
         read_row(table->load, &result->entry);
         result->entry.key = key;
@@ -69,8 +90,7 @@ static enum backend_status load_one(struct sqlite_connection *connection, struct
                                   connection->name);
     }
     sqlite3_reset(table->load);
-    /* A failed read is no fault of a row. */
-    return status == BACKEND_PERMANENT ? BACKEND_TRANSIENT : status;
+    return status;
 }
 
 /* One read transaction for all keys: it takes and gives back the file locks once. */
@@ -81,9 +101,12 @@ enum backend_status sqlite_load(struct backend_connection *base, const struct ba
     struct sqlite_table *from = sqlite_table_of(connection, table);
     bool together = count > 1;
     arena_reset(&connection->loaded);
+    sqlite_limit_waiting(connection);
+    enum backend_status status = sqlite_ready_table(connection, from, ret_error);
+    if (status != BACKEND_OK)
+        return status;
     if (together && sqlite_run(connection->begin_read) != SQLITE_OK)
         return sqlite_fail(connection, "beginning to load", ret_error);
-    enum backend_status status = BACKEND_OK;
     for (size_t i = 0; i < count && status == BACKEND_OK; i++)
         status = load_one(connection, from, keys[i], now, &results[i], ret_error);
     if (together && sqlite_run(connection->commit) != SQLITE_OK)
@@ -104,7 +127,7 @@ static enum backend_status show_picked(struct sqlite_connection *connection, str
         struct entry entry = {.key = key};
         bool found = true;
         if (!visitor->keys_only && seek_row(table, key, now, &found) != SQLITE_OK)
-            return sqlite_fail(connection, "scanning", ret_error);
+            return sqlite_fail_reading(connection, table, table->load, "scanning", ret_error);
         if (found && !visitor->keys_only)
             read_row(table->load, &entry);
         if (found)
@@ -112,7 +135,7 @@ static enum backend_status show_picked(struct sqlite_connection *connection, str
         sqlite3_reset(table->load);
     }
     if (wanted && result != SQLITE_DONE)
-        return sqlite_fail(connection, "scanning", ret_error);
+        return sqlite_fail_reading(connection, table, table->pick, "scanning", ret_error);
     return BACKEND_OK;
 }
 
@@ -123,9 +146,14 @@ enum backend_status sqlite_scan(struct backend_connection *base, const struct ba
     struct sqlite_table *from = sqlite_table_of(connection, table);
     if (from->own_sql)
         return BACKEND_OK; /* there is no statement that lists the application's rows */
+    sqlite_limit_waiting(connection);
+    enum backend_status status = sqlite_ready_table(connection, from, ret_error);
+    if (status != BACKEND_OK)
+        return status;
     sqlite3_bind_int64(from->pick, 1, now);
     sqlite3_bind_int64(from->pick, 2, limit > INT64_MAX ? INT64_MAX : (sqlite3_int64)limit);
-    enum backend_status status = show_picked(connection, from, now, visitor, ret_error);
+    sqlite3_bind_int64(from->pick, 3, ENTRY_KEY_MAX);
+    status = show_picked(connection, from, now, visitor, ret_error);
     sqlite3_reset(from->load);
     sqlite3_reset(from->pick);
     return status;

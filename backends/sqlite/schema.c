@@ -4,7 +4,7 @@
  *
  * A namespace is a table of its name:
  *
- *     key         BLOB PRIMARY KEY NOT NULL
+ *     key         BLOB PRIMARY KEY NOT NULL, and nothing else than a BLOB
  *     value       BLOB NOT NULL
  *     flags       INTEGER NOT NULL DEFAULT 0
  *     expires_at  INTEGER NOT NULL DEFAULT 0
@@ -23,6 +23,10 @@ static const char ROW_COLUMNS[] = "key, value, flags, expires_at, version, clien
 
 /* ---- SQL ---- */
 
+/* ENTRY_VERSION_HIGHEST in SQL. What somebody else put into the column and is no number is above it, too. */
+#define HIGHEST "9079256848778919936"
+_Static_assert(ENTRY_VERSION_HIGHEST == 9079256848778919936u, "HIGHEST is another number");
+
 /* The table's name as SQL writes it, quoted by SQLite itself, is "%w" between double quotes. */
 
 enum { PUT, TOUCH };
@@ -33,7 +37,7 @@ static void append_upsert_tail(sqlite3_str *sql, int kind) {
         sqlite3_str_appendall(sql, "value = excluded.value, flags = excluded.flags, ");
     sqlite3_str_appendall(sql, "expires_at = excluded.expires_at, version = excluded.version, "
                                "client_cas = excluded.client_cas, marks = excluded.marks "
-                               "WHERE excluded.version > version");
+                               "WHERE excluded.version > version OR version > " HIGHEST);
 }
 
 /* A touch is an upsert too: when the row is gone the whole entry is inserted. NULL: out of memory. */
@@ -69,6 +73,10 @@ static int prepare_upsert(struct sqlite_connection *connection, const char *tabl
 }
 
 /* ---- Tables of ours ---- */
+
+/* 'k' is another key than x'6b': a row inserted with it would never be found. The name is what SQLite says. Tables of
+ * earlier versions have no such check, and are used as they are. */
+#define KEY_CHECK "CONSTRAINT \"a key is a BLOB: CAST('...' AS BLOB)\" CHECK (typeof(key) = 'blob')"
 
 static enum backend_status refuse_name(const struct sqlite_connection *connection, const char *table,
                                        const char *why, struct backend_error *ret_error) {
@@ -134,7 +142,7 @@ static enum backend_status check_columns(struct sqlite_connection *connection, c
 static enum backend_status make_table(struct sqlite_connection *connection, const char *table,
                                       struct backend_error *ret_error) {
     char *sql = sqlite3_mprintf("CREATE TABLE IF NOT EXISTS \"%w\" ("
-                                "key BLOB PRIMARY KEY NOT NULL, value BLOB NOT NULL, "
+                                "key BLOB PRIMARY KEY NOT NULL " KEY_CHECK ", value BLOB NOT NULL, "
                                 "flags INTEGER NOT NULL DEFAULT 0, expires_at INTEGER NOT NULL DEFAULT 0, "
                                 "version INTEGER NOT NULL DEFAULT 0, client_cas INTEGER, marks INTEGER)",
                                 table);
@@ -150,7 +158,8 @@ static int prepare_reading(struct sqlite_connection *connection, struct sqlite_t
         name, &table->load);
     if (result == SQLITE_OK)
         result = prepare_for(connection,
-                             "SELECT key FROM \"%w\" WHERE expires_at = 0 OR expires_at > ?1 "
+                             "SELECT key FROM \"%w\" WHERE (expires_at = 0 OR expires_at > ?1) "
+                             "AND typeof(key) = 'blob' AND length(key) BETWEEN 1 AND ?3 "
                              "ORDER BY version DESC LIMIT ?2",
                              name, &table->pick);
     return result;
@@ -170,7 +179,8 @@ static int prepare_writing(struct sqlite_connection *connection, struct sqlite_t
         const char *format;
         sqlite3_stmt **statement;
     } others[] = {
-        {"DELETE FROM \"%w\" WHERE key = ?1 AND version <= ?2", &table->delete_row},
+        {"DELETE FROM \"%w\" WHERE key = ?1 AND (version <= ?2 OR version > " HIGHEST ")",
+         &table->delete_row},
         {"SELECT version FROM \"%w\" WHERE key = ?", &table->stored_version},
         {"SELECT count(*), total(expires_at <> 0 AND expires_at <= ?3), max(at), "
          "min(CASE WHEN expires_at > ?3 THEN expires_at END) "
@@ -231,6 +241,15 @@ static enum backend_status check_schema_version(struct sqlite_connection *connec
     return status;
 }
 
+/* At the start a table that does not fit refuses the store; later it fails the calls for it. */
+static enum backend_status excuse(const struct sqlite_connection *connection, struct sqlite_table *table,
+                                  enum backend_status status) {
+    if (status != BACKEND_REFUSED || !connection->running)
+        return status;
+    table->unready = true;
+    return BACKEND_OK;
+}
+
 static enum backend_status make_all(struct sqlite_connection *connection, struct backend_error *ret_error) {
     char sql[320];
     snprintf(
@@ -241,9 +260,11 @@ static enum backend_status make_all(struct sqlite_connection *connection, struct
     enum backend_status status = check_schema_version(connection, ret_error);
     if (status == BACKEND_OK && sqlite3_exec(connection->db, sql, NULL, NULL, NULL) != SQLITE_OK)
         status = sqlite_refuse(connection, "cannot make forebay_meta", ret_error);
-    for (size_t i = 0; i < connection->table_count && status == BACKEND_OK; i++)
-        if (!connection->tables[i].own_sql)
-            status = make_table(connection, connection->tables[i].table->name, ret_error);
+    for (size_t i = 0; i < connection->table_count && status == BACKEND_OK; i++) {
+        struct sqlite_table *table = &connection->tables[i];
+        if (!table->own_sql)
+            status = excuse(connection, table, make_table(connection, table->table->name, ret_error));
+    }
     return status;
 }
 
@@ -265,23 +286,55 @@ static enum backend_status prepare_common(struct sqlite_connection *connection,
     return BACKEND_OK;
 }
 
+static enum backend_status prepare_table(struct sqlite_connection *connection, struct sqlite_table *table,
+                                         struct backend_error *ret_error) {
+    if (table->own_sql)
+        return sqlite_prepare_own(connection, table, ret_error);
+    enum backend_status status = check_columns(connection, table->table->name, ret_error);
+    return status == BACKEND_OK ? prepare_ours(connection, table, ret_error) : status;
+}
+
 static enum backend_status prepare_tables(struct sqlite_connection *connection,
                                           struct backend_error *ret_error) {
     enum backend_status status = BACKEND_OK;
     for (size_t i = 0; i < connection->table_count && status == BACKEND_OK; i++) {
         struct sqlite_table *table = &connection->tables[i];
-        if (!table->own_sql)
-            status = check_columns(connection, table->table->name, ret_error);
-        if (status == BACKEND_OK)
-            status = table->own_sql ? sqlite_prepare_own(connection, table, ret_error)
-                                    : prepare_ours(connection, table, ret_error);
+        status = excuse(connection, table, prepare_table(connection, table, ret_error));
     }
     return status;
 }
 
+/* ---- A table that failed ---- */
+
+static void forget_statements(struct sqlite_table *table) {
+    sqlite3_stmt **const statements[] = {&table->load,           &table->put_block, &table->put_row,
+                                         &table->touch_block,    &table->touch_row, &table->delete_row,
+                                         &table->stored_version, &table->pick,      &table->sweep_look,
+                                         &table->sweep_purge,    &table->store,     &table->delete_own};
+    for (size_t i = 0; i < sizeof statements / sizeof statements[0]; i++) {
+        sqlite3_finalize(*statements[i]);
+        *statements[i] = NULL;
+    }
+}
+
+enum backend_status sqlite_ready_table(struct sqlite_connection *connection, struct sqlite_table *table,
+                                       struct backend_error *ret_error) {
+    enum backend_status status = BACKEND_OK;
+    if (!table->unready)
+        return BACKEND_OK;
+    forget_statements(table);
+    if (!table->own_sql && connection->role == BACKEND_WRITER)
+        status = make_table(connection, table->table->name, ret_error);
+    if (status == BACKEND_OK)
+        status = prepare_table(connection, table, ret_error);
+    table->unready = status != BACKEND_OK;
+    return status == BACKEND_REFUSED ? BACKEND_TABLE_FAILED : status;
+}
+
+/* ---- The whole ---- */
+
 static enum backend_status make_and_prepare(struct sqlite_connection *connection,
                                             struct backend_error *ret_error) {
-    sqlite3_int64 high = 0;
     enum backend_status status = connection->role == BACKEND_WRITER
                                      ? make_all(connection, ret_error)
                                      : check_schema_version(connection, ret_error);
@@ -289,10 +342,8 @@ static enum backend_status make_and_prepare(struct sqlite_connection *connection
         status = prepare_common(connection, ret_error);
     if (status == BACKEND_OK)
         status = prepare_tables(connection, ret_error);
-    if (status == BACKEND_OK)
-        status = read_meta(connection, "high_version", &high, ret_error);
-    if (status == BACKEND_OK)
-        connection->high_version = high > 0 ? (uint64_t)high : 0;
+    if (status == BACKEND_OK && connection->role == BACKEND_WRITER)
+        status = sqlite_high_version(&connection->base, &connection->high_version, ret_error);
     return status;
 }
 

@@ -16,14 +16,67 @@ static void describe(const struct sqlite_connection *connection, const char *doi
                  from_system && reason ? strerror(reason) : "");
 }
 
+/* Can an error with this code, whatever the statement, be the fault of a row alone? */
+static bool is_of_a_row(int code) {
+    return code == SQLITE_CONSTRAINT || code == SQLITE_TOOBIG || code == SQLITE_MISMATCH ||
+           code == SQLITE_RANGE;
+}
+
 enum backend_status sqlite_fail(const struct sqlite_connection *connection, const char *doing,
                                 struct backend_error *ret_error) {
     int code = sqlite3_errcode(connection->db) & 0xff;
     describe(connection, doing, ret_error);
-    /* Only these can be the fault of a row. A damaged file is not: every row would be quarantined for it. */
-    if (code == SQLITE_CONSTRAINT || code == SQLITE_TOOBIG || code == SQLITE_MISMATCH || code == SQLITE_RANGE)
-        return BACKEND_PERMANENT;
-    return BACKEND_TRANSIENT;
+    return is_of_a_row(code) ? BACKEND_PERMANENT : BACKEND_TRANSIENT;
+}
+
+/* Can the statement still be prepared? The error of the last call is lost. */
+static bool is_sound(const struct sqlite_connection *connection, sqlite3_stmt *statement) {
+    sqlite3_stmt *again = NULL;
+    int result = sqlite3_prepare_v2(connection->db, sqlite3_sql(statement), -1, &again, NULL);
+    sqlite3_finalize(again);
+    return result == SQLITE_OK;
+}
+
+/* What the last failure of a statement on a table means when it writes. */
+static enum backend_status meaning(const struct sqlite_connection *connection, sqlite3_stmt *statement) {
+    int code = sqlite3_errcode(connection->db) & 0xff;
+    switch (code) {
+    case SQLITE_ERROR: /* a function refuses the row, or the table has changed: then it cannot be prepared again */
+        return is_sound(connection, statement) ? BACKEND_PERMANENT : BACKEND_TABLE_FAILED;
+    case SQLITE_CORRUPT: /* not a row's: every row that falls into the damage would be quarantined for it */
+    case SQLITE_SCHEMA:
+    case SQLITE_AUTH:
+        return BACKEND_TABLE_FAILED;
+    default:
+        return is_of_a_row(code) ? BACKEND_PERMANENT : BACKEND_TRANSIENT;
+    }
+}
+
+enum backend_status sqlite_fail_writing(const struct sqlite_connection *connection,
+                                        struct sqlite_table *table, sqlite3_stmt *statement,
+                                        const char *doing, struct backend_error *ret_error) {
+    describe(connection, doing, ret_error);
+    enum backend_status status = meaning(connection, statement);
+    table->unready |= status == BACKEND_TABLE_FAILED;
+    return status;
+}
+
+/* Damage that one row falls into says nothing of another: so says a page that the disk cannot read. */
+static bool is_damage(const struct sqlite_connection *connection) {
+    int code = sqlite3_extended_errcode(connection->db);
+    return (code & 0xff) == SQLITE_CORRUPT || code == SQLITE_IOERR_READ || code == SQLITE_IOERR_SHORT_READ ||
+           code == SQLITE_IOERR_CORRUPTFS || code == SQLITE_IOERR_DATA;
+}
+
+enum backend_status sqlite_fail_reading(const struct sqlite_connection *connection,
+                                        struct sqlite_table *table, sqlite3_stmt *statement,
+                                        const char *doing, struct backend_error *ret_error) {
+    bool damaged = is_damage(connection);
+    enum backend_status status = sqlite_fail_writing(connection, table, statement, doing, ret_error);
+    if (!damaged)
+        return status;
+    table->unready = false;
+    return BACKEND_PERMANENT;
 }
 
 enum backend_status sqlite_refuse(const struct sqlite_connection *connection, const char *doing,

@@ -100,6 +100,13 @@ static void sweep_end(struct sqlite_sweep *sweep, uint32_t now) {
     sweep->not_before = now + SWEEP_PAUSE + took * SWEEP_SHARE;
 }
 
+/* Its table failed: the others, and the checkpoints, do not wait for it. */
+static void sweep_put_off(struct sqlite_sweep *sweep, uint32_t now) {
+    sweep->running = false;
+    sweep->next_due = 0;
+    sweep->not_before = now + SWEEP_PAUSE;
+}
+
 /* What the next rows of a table hold. */
 struct sweep_sight {
     int rows, dead;
@@ -134,9 +141,10 @@ static enum backend_status sweep_step(struct sqlite_connection *connection, stru
     if (!table->sweep.running)
         sweep_begin(&table->sweep, now);
     if (sweep_look(table, rows, now, &sight) != SQLITE_OK)
-        return sqlite_fail(connection, "looking for expired rows", ret_error);
+        return sqlite_fail_writing(connection, table, table->sweep_look, "looking for expired rows",
+                                   ret_error);
     if (sight.dead > 0 && sweep_purge(table, sight.last, now) != SQLITE_OK)
-        return sqlite_fail(connection, "purging expired rows", ret_error);
+        return sqlite_fail_writing(connection, table, table->sweep_purge, "purging expired rows", ret_error);
     if (sight.next_expiry > 0 && sight.next_expiry < UINT32_MAX)
         sqlite_expect_expiry(table, (uint32_t)sight.next_expiry);
     if (sight.rows < rows)
@@ -152,10 +160,13 @@ static enum backend_status sweep_some(struct sqlite_connection *connection, uint
     for (size_t i = 0; i < connection->table_count; i++) {
         struct sqlite_table *table = &connection->tables[connection->sweep_next_table];
         connection->sweep_next_table = (connection->sweep_next_table + 1) % connection->table_count;
-        if (table->own_sql || !sweep_is_due(&table->sweep, now))
+        if (table->own_sql || table->unready || !sweep_is_due(&table->sweep, now))
             continue;
-        *ret_swept = true;
-        return sweep_step(connection, table, now, ret_error);
+        enum backend_status status = sweep_step(connection, table, now, ret_error);
+        if (status != BACKEND_OK && status != BACKEND_TRANSIENT)
+            sweep_put_off(&table->sweep, now);
+        *ret_swept = status == BACKEND_OK;
+        return status;
     }
     return BACKEND_OK;
 }
@@ -174,14 +185,12 @@ enum backend_status sqlite_maintain(struct backend_connection *base, uint32_t no
     bool swept = false;
     enum backend_status status = sweep_some(connection, now, &swept, ret_error);
     bool idle = !swept && !connection->busy_since_maintain;
-    if (status == BACKEND_OK && checkpoint_is_due(connection, idle)) {
+    if (status != BACKEND_TRANSIENT && checkpoint_is_due(connection, idle)) {
         int result = checkpoint(connection, SQLITE_CHECKPOINT_PASSIVE) & 0xff;
         if (result != SQLITE_OK && result != SQLITE_BUSY && result != SQLITE_LOCKED)
             status = sqlite_fail(connection, "checkpointing", ret_error);
     }
-    if (status != BACKEND_OK)
-        return status == BACKEND_PERMANENT ? BACKEND_TRANSIENT : status;
     connection->busy_since_maintain = false;
     *ret_more = swept;
-    return BACKEND_OK;
+    return status;
 }

@@ -49,6 +49,15 @@ static inline uint64_t version_us(uint64_t version) {
     return version >> ENTRY_VERSION_NODE_BITS;
 }
 
+/* The node that made this version of the key with this hash. */
+static inline unsigned version_node(uint64_t version, uint64_t hash) {
+    return version_lower((unsigned)(version & ((1u << ENTRY_VERSION_NODE_BITS) - 1)), hash);
+}
+
+/* The highest version that is believed, wherever it is read; its time is March 2040. Above it, 2^45 changes of a
+ * shard are left before the 51 bits of time are used up: versions never wrap, whatever was read. */
+#define ENTRY_VERSION_HIGHEST (((UINT64_C(1) << 51) - (UINT64_C(1) << 45)) << ENTRY_VERSION_NODE_BITS)
+
 /* Lease marks of memcached's meta commands; they travel with the entry to the backend. */
 enum entry_mark {
     ENTRY_STALE = 1,      /* invalidated (md I, ms I): served with W/X so that one client recaches it */

@@ -35,7 +35,11 @@ static void print_text(FILE *out, struct slice text) {
 }
 
 static const char *kind_name(unsigned kind) {
-    return kind == JOURNAL_PUT ? "put" : kind == JOURNAL_TOUCH ? "touch" : "delete";
+    static const char *const names[] = {[JOURNAL_PUT] = "put",
+                                        [JOURNAL_TOUCH] = "touch",
+                                        [JOURNAL_DELETE] = "delete",
+                                        [JOURNAL_TOUCH_WHOLE] = "touch"};
+    return names[kind];
 }
 
 static void print_record(FILE *out, const struct scan *scan, const struct format_header *header) {
@@ -46,7 +50,7 @@ static void print_record(FILE *out, const struct scan *scan, const struct format
     print_text(out, header->spaces[scan->record.space]);
     fprintf(out, " key ");
     print_text(out, entry->key);
-    if (scan->record.kind == JOURNAL_PUT)
+    if (journal_kind_is_whole((enum journal_kind)scan->record.kind))
         fprintf(out, " value %zu bytes flags %" PRIu32, entry->value.size, entry->flags);
     if (scan->record.kind != JOURNAL_DELETE && entry->expires_at != 0) {
         fprintf(out, " expires ");

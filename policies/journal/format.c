@@ -207,7 +207,7 @@ static uint32_t record_crc(const char *record, size_t size, const struct format_
 
 size_t format_encode_record(char *to, unsigned kind, unsigned space, const struct entry *entry) {
     assert(entry->key.size <= ENTRY_KEY_MAX && entry->marks <= MARKS_MASK && space <= FORMAT_SPACES_MAX);
-    size_t value_size = kind == JOURNAL_PUT ? entry->value.size : 0;
+    size_t value_size = journal_kind_is_whole((enum journal_kind)kind) ? entry->value.size : 0;
     size_t size = format_record_size(entry, value_size);
     put64(to + size - 8, 0); /* the padding */
     put32(to + AT_VALUE_SIZE, (uint32_t)value_size);
@@ -231,7 +231,7 @@ size_t format_encode_record(char *to, unsigned kind, unsigned space, const struc
 }
 
 static bool kind_is_known(unsigned kind) {
-    return kind == JOURNAL_PUT || kind == JOURNAL_TOUCH || kind == JOURNAL_DELETE || kind == FORMAT_KIND_END;
+    return (kind >= JOURNAL_PUT && kind <= JOURNAL_TOUCH_WHOLE) || kind == FORMAT_KIND_END;
 }
 
 /* The size that the header of a record claims; 0 if it cannot be one. */

@@ -73,7 +73,7 @@ static inline size_t format_record_size(const struct entry *entry, size_t value_
     return (size + 7) & ~(size_t)7;
 }
 
-/* Writes a record that belongs to no place yet; returns its size. Only a JOURNAL_PUT has a value. */
+/* Writes a record that belongs to no place yet; returns its size. Only a whole one has a value. */
 size_t format_encode_record(char *to, unsigned kind, unsigned space, const struct entry *entry);
 
 /* Binds whole records, one behind the other, to this place of the file: gives each its tag and its CRC,

@@ -27,7 +27,7 @@
  *
  * Ready, current and sealed files are named journal-<series>-<sequence>.fj and are read at the start. A file
  * gets that name only when its header is on disk; while it is being made, and while it waits for its next
- * use, it is blank-<number>, and a start after a crash removes it.
+ * use, it is blank-<number>, and a start takes it for that, or removes it.
  *
  * One lock, journal.lock, for the lists and the requests between threads; no file is touched while it is
  * held. The contents of a current file belong to its worker; what the other threads read of it is atomic.
@@ -50,7 +50,11 @@ enum {
      * writes get no cheaper from there on. */
     JOURNAL_BUFFER = 256 << 10,
     JOURNAL_PIECE = 64 << 10, /* files are filled by writes of this size (docs/journal.md) */
-    JOURNAL_RETRY_MS = 200,   /* between attempts at what failed */
+    /* A series begins with a file this long, and each next one is so many times longer, up to the size that the
+     * options say: a start makes little, and a server that writes little takes little room. */
+    JOURNAL_FIRST_SIZE = 1 << 20,
+    JOURNAL_GROWTH = 4,
+    JOURNAL_RETRY_MS = 200, /* between attempts at what failed */
     JOURNAL_BLANKS_MAX = 4096,
 };
 
@@ -135,7 +139,8 @@ struct journal_series {
     bool wanted;
     size_t wanted_large; /* bytes of a record that needs a file of its own; 0: none */
     struct journal_file *ready, *large;
-    bool starved; /* the last attempt failed */
+    uint64_t next_size; /* of the file that the keeper makes next; a blank may be longer */
+    bool starved;       /* the last attempt failed */
     bool large_failed;
     uint64_t retry_us; /* monotonic */
 } __attribute__((aligned(128)));
@@ -235,15 +240,24 @@ bool journal_series_start(struct journal_series *series);
 
 void *journal_keeper_run(void *journal);
 
-/* Makes a file for at least record_size bytes of records and gives it its name. NULL: errno. */
-struct journal_file *journal_file_create(struct journal *journal, unsigned series, size_t record_size);
+/* The size of the file that follows this one in a series; NULL: of its first. */
+uint64_t journal_size_after(const struct journal *journal, const struct journal_file *file);
+
+/* Makes a file of this size, longer if it has to hold record_size bytes of records or if a longer one is at hand, and
+ * gives it its name. NULL: errno. */
+struct journal_file *journal_file_create(struct journal *journal, unsigned series, uint64_t size,
+                                         size_t record_size);
+
+/* Removes a file that nothing was written to, and frees it; NULL is allowed. */
+void journal_file_drop(const struct journal *journal, struct journal_file *file);
 
 /* The file that the keeper has ready for a series, or the one that it makes for a record longer than a file.
  * Waits for its answer. NULL: it could not make one. */
 struct journal_file *journal_take_file(struct journal_series *series, size_t record_size);
 
-/* The file that the keeper has ready, or NULL: it has been asked for one. Does not wait. */
-struct journal_file *journal_take_ready(struct journal_series *series);
+/* The file that the keeper has ready, with room for that many bytes of records, or NULL: it has been asked for one.
+ * Does not wait. bytes: not more than a file of the usual size holds. */
+struct journal_file *journal_take_ready(struct journal_series *series, size_t bytes);
 
 uint64_t journal_random_epoch(void);
 
@@ -258,8 +272,8 @@ void journal_recycle_pass(struct journal *journal);
 /* ---- replay.c ---- */
 
 /* Reads what is in the folder; fills files, low_waters, next_sequence. */
-enum journal_status journal_recover(struct journal *journal, bool skip_damaged,
-                                    struct journal_replayer *replayer, struct journal_recovery *recovery,
-                                    struct journal_error *error);
+enum journal_status journal_recover(struct journal *journal, const struct journal_options *options,
+                                    bool skip_damaged, struct journal_replayer *replayer,
+                                    struct journal_recovery *recovery, struct journal_error *error);
 
 #endif

@@ -86,15 +86,14 @@ bool journal_is_starved(const struct journal *journal) {
 
 /* ---- The lock ---- */
 
-static enum journal_status lock_refused(const struct journal *journal, int file,
-                                        struct journal_error *error) {
+static enum journal_status lock_refused(const char *folder, int file, struct journal_error *error) {
     char holder[32] = "";
     ssize_t n = pread(file, holder, sizeof holder - 1, 0);
     holder[n < 0 ? 0 : n] = '\0';
     holder[strcspn(holder, "\n")] = '\0';
     snprintf(error->message, sizeof error->message,
              "journal: the folder %s is in use by another process (pid %s); two servers must not share one",
-             journal->folder, holder[0] == '\0' ? "unknown" : holder);
+             folder, holder[0] == '\0' ? "unknown" : holder);
     return JOURNAL_LOCKED;
 }
 
@@ -110,7 +109,7 @@ static enum journal_status lock_folder(struct journal *journal, struct journal_e
         return JOURNAL_FAILED;
     }
     if (flock(file, LOCK_EX | LOCK_NB) != 0) {
-        enum journal_status status = lock_refused(journal, file, error);
+        enum journal_status status = lock_refused(journal->folder, file, error);
         close(file);
         return status;
     }
@@ -120,6 +119,20 @@ static enum journal_status lock_folder(struct journal *journal, struct journal_e
                     strerror(errno));
     journal->lock_file = file;
     return JOURNAL_OK;
+}
+
+bool journal_is_in_use(const char *folder, struct journal_error *ret_error) {
+    char path[JOURNAL_PATH_MAX];
+    if (snprintf(path, sizeof path, "%s/lock", folder) >= (int)sizeof path)
+        return false; /* journal_open says that it is too long */
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0)
+        return false;
+    bool in_use = flock(file, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    if (in_use)
+        lock_refused(folder, file, ret_error);
+    close(file);
+    return in_use;
 }
 
 /* ---- Opening ---- */
@@ -236,7 +249,7 @@ static enum journal_status start_series(struct journal *journal, struct journal_
             continue;
         bool full = journal_disk_is_full(errno);
         journal_log(journal, LOG_LEVEL_ERROR, "journal: cannot make a file of %" PRIu64 " bytes in %s: %s%s",
-                    journal->file_size, journal->folder, strerror(errno),
+                    series->next_size, journal->folder, strerror(errno),
                     full ? ". Changes are refused until there is room" : "");
         if (!full) {
             snprintf(error->message, sizeof error->message, "journal: cannot make a file in %s: %s",
@@ -300,6 +313,8 @@ static enum journal_status prepare(struct journal *journal, const struct journal
         return JOURNAL_FAILED;
     }
     journal->file_size = whole_pages(journal, options->file_size);
+    for (unsigned i = 0; i < journal->series_count; i++)
+        journal->series[i].next_size = journal_size_after(journal, NULL);
     return lock_folder(journal, error);
 }
 
@@ -315,9 +330,11 @@ enum journal_status journal_open(const struct journal_options *options, bool ski
     }
     enum journal_status status = prepare(journal, options, ret_error);
     if (status == JOURNAL_OK)
-        status = journal_recover(journal, skip_damaged, replayer, &recovery, ret_error);
-    if (status == JOURNAL_OK)
+        status = journal_recover(journal, options, skip_damaged, replayer, &recovery, ret_error);
+    if (status == JOURNAL_OK) {
+        journal_recycle_pass(journal); /* what holds nothing any more is used again at once */
         status = start_series(journal, ret_error);
+    }
     if (status == JOURNAL_OK)
         status = start_threads(journal, ret_error);
     if (status != JOURNAL_OK) {
@@ -345,21 +362,12 @@ static void finish_series(struct journal_series *series) {
     atomic_store_explicit(&series->file->sealed, true, memory_order_release);
 }
 
-static void drop_unused(struct journal *journal, struct journal_file *file) {
-    char path[JOURNAL_PATH_MAX];
-    if (!file)
-        return;
-    journal_path(journal->folder, file->name, path);
-    journal->disk->remove(journal->disk, path);
-    journal_file_free(journal, file);
-}
-
 void journal_close(struct journal *journal) {
     stop_threads(journal, JOURNAL_THREADS);
     for (unsigned i = 0; i < journal->series_count; i++) {
         finish_series(&journal->series[i]);
-        drop_unused(journal, journal->series[i].ready);
-        drop_unused(journal, journal->series[i].large);
+        journal_file_drop(journal, journal->series[i].ready);
+        journal_file_drop(journal, journal->series[i].large);
     }
     journal_sync_pass(journal, true, true);
     journal->low_water_noted_us = 0; /* due */

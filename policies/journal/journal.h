@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The journal: what was acknowledged under write-behind and has not reached a backend yet, in files that
- * survive the process. One series of fixed-size, preallocated files per worker, so appending takes no lock.
+ * survive the process. One series of preallocated files per worker, so appending takes no lock.
  * The format is described in docs/journal.md.
  *
  * Appending (worker thread): journal_reserve before the change is made in memory (so that a full disk refuses
@@ -45,12 +45,24 @@ struct journal_error {
     char message[1024];
 };
 
-enum journal_kind { JOURNAL_PUT = 1, JOURNAL_TOUCH = 2, JOURNAL_DELETE = 3 };
+enum journal_kind {
+    JOURNAL_PUT = 1,
+    JOURNAL_TOUCH =
+        2, /* of an entry whose value is in an earlier record, or of a row that nobody has looked at */
+    JOURNAL_DELETE = 3,
+    JOURNAL_TOUCH_WHOLE = 4, /* of a row, with the whole entry: the row may be gone before it is touched */
+};
+
+/* Whether a record of this kind has flags and a value. */
+static inline bool journal_kind_is_whole(enum journal_kind kind) {
+    return kind == JOURNAL_PUT || kind == JOURNAL_TOUCH_WHOLE;
+}
 
 struct journal_record {
     enum journal_kind kind;
     struct slice space; /* name of the namespace */
-    /* DELETE: key and version. TOUCH: key, version, client_cas, expires_at. PUT: all. */
+    /* DELETE: key and version. TOUCH: key, version, client_cas, expires_at. The
+     * others: all. */
     struct entry entry;
 };
 
@@ -64,11 +76,15 @@ enum {
 struct journal_options {
     const char *folder;
     unsigned series_count;      /* one per worker */
-    size_t file_size;           /* bytes, 0: the default; a longer record gets a file of its own */
+    size_t file_size;           /* bytes that files grow to, 0: the default; a longer record gets its own */
     unsigned fsync_interval_ms; /* 0: the default */
     int compact_after_ms;       /* files that have been held back so long may be compacted; 0: the default */
     const struct slice *spaces; /* names, in the order of the numbers given to journal_append */
     size_t space_count;
+    /* Namespaces, configured or not, whose records are given up by recovery: it does not show them, and their low-water
+     * version passes them. */
+    const struct slice *discarded;
+    size_t discarded_count;
     /* `always`: all of the series up to position is on disk. Any thread; MAY be NULL. */
     void (*durable)(void *context, unsigned series, uint64_t position);
     /* Any thread; MAY be NULL. */
@@ -87,6 +103,7 @@ struct journal_replayer {
 struct journal_recovery {
     uint64_t files, records, bytes;  /* read */
     uint64_t ignored;                /* of the records: below the low-water version */
+    uint64_t discarded;              /* of those above: given up, as the options said */
     uint64_t torn_files, torn_bytes; /* writes that were not completed, and their bytes */
     uint64_t skipped_damaged;        /* places */
     uint64_t highest_version;        /* of any record and any low-water version */
@@ -104,6 +121,10 @@ enum journal_status journal_open(const struct journal_options *options, bool ski
  * calls of `durable` are over when it returns, the last of them made from here. */
 void journal_close(struct journal *journal);
 
+/* Whether a journal is open in the folder, in this process or another; *ret_error says so in words. For whoever is
+ * about to change something else in the folder before he opens the journal. */
+bool journal_is_in_use(const char *folder, struct journal_error *ret_error);
+
 /* The series of a worker, below journal_options.series_count. It is the journal's. */
 struct journal_series *journal_series(struct journal *journal, unsigned number);
 
@@ -115,7 +136,7 @@ enum { JOURNAL_RECORD_OVERHEAD = 96 };
 bool journal_reserve(struct journal_series *series, size_t bytes);
 
 /* Copies a record into the turn's buffer. Must have been reserved. mode is not JOURNAL_OFF. The value is
- * ignored except for JOURNAL_PUT. */
+ * ignored where the kind is not whole. */
 void journal_append(struct journal_series *series, enum journal_mode mode, unsigned space,
                     enum journal_kind kind, const struct entry *entry);
 

@@ -26,10 +26,10 @@ struct making {
     char path[JOURNAL_PATH_MAX];
 };
 
-static bool take_blank(struct journal *journal, bool usual_size, uint64_t *ret_blank,
-                       uint64_t *ret_sequence) {
+/* True: one that waits for its next use, which is as long as files get. */
+static bool take_blank(struct journal *journal, bool may_reuse, uint64_t *ret_blank, uint64_t *ret_sequence) {
     pthread_mutex_lock(&journal->lock);
-    bool reused = usual_size && journal->blank_count > 0;
+    bool reused = may_reuse && journal->blank_count > 0;
     *ret_blank = reused ? journal->blanks[--journal->blank_count] : journal->next_blank++;
     *ret_sequence = journal->next_sequence++;
     pthread_mutex_unlock(&journal->lock);
@@ -76,7 +76,7 @@ static bool write_header(const struct making *making, struct journal_file *file,
 }
 
 static bool fill(const struct making *making, const struct journal_file *file) {
-    if (making->reused || file->size != making->journal->file_size)
+    if (making->reused || file->size > making->journal->file_size)
         return true;
     char *zeros = calloc(1, JOURNAL_PIECE);
     if (!zeros)
@@ -124,18 +124,55 @@ static void unmake(struct making *making, struct journal_file *file) {
     errno = failure;
 }
 
-struct journal_file *journal_file_create(struct journal *journal, unsigned series, size_t record_size) {
+void journal_file_drop(const struct journal *journal, struct journal_file *file) {
+    char path[JOURNAL_PATH_MAX];
+    if (!file)
+        return;
+    journal_path(journal->folder, file->name, path);
+    journal->disk->remove(journal->disk, path);
+    journal_file_free(journal, file);
+}
+
+/* ---- Sizes ---- */
+
+static uint64_t longer(const struct journal *journal, uint64_t size) {
+    return size < journal->file_size / JOURNAL_GROWTH ? size * JOURNAL_GROWTH : journal->file_size;
+}
+
+uint64_t journal_size_after(const struct journal *journal, const struct journal_file *file) {
+    if (file)
+        return longer(journal, file->size);
+    return journal->file_size < JOURNAL_FIRST_SIZE ? journal->file_size : JOURNAL_FIRST_SIZE;
+}
+
+/* The shortest file with room for a record. */
+static uint64_t least_size(const struct journal *journal, size_t record_size) {
+    uint64_t records = record_size + FORMAT_END_SIZE;
+    return format_header_size(journal->spaces, journal->space_count) +
+           (records < FORMAT_HEADER_UNIT ? FORMAT_HEADER_UNIT : records);
+}
+
+static uint64_t choose_size(const struct journal *journal, uint64_t size, size_t record_size) {
+    uint64_t least = least_size(journal, record_size);
+    while (size < least && size < journal->file_size)
+        size = longer(journal, size);
+    return size >= least ? size : (least + FORMAT_HEADER_UNIT - 1) / FORMAT_HEADER_UNIT * FORMAT_HEADER_UNIT;
+}
+
+struct journal_file *journal_file_create(struct journal *journal, unsigned series, uint64_t size,
+                                         size_t record_size) {
     struct journal_file *file = journal_file_new(journal);
     if (!file)
         return NULL;
     file->series = series;
     file->header_size = format_header_size(journal->spaces, journal->space_count);
-    uint64_t least = file->header_size + record_size + FORMAT_END_SIZE;
-    file->size = least <= journal->file_size ? journal->file_size : format_whole_units(least);
+    file->size = choose_size(journal, size, record_size);
     atomic_init(&file->written, file->header_size);
     struct making making = {.journal = journal};
     uint64_t sequence = 0;
-    making.reused = take_blank(journal, file->size == journal->file_size, &making.blank, &sequence);
+    making.reused = take_blank(journal, file->size <= journal->file_size, &making.blank, &sequence);
+    if (making.reused)
+        file->size = journal->file_size;
     char name[JOURNAL_NAME_MAX];
     journal_format_blank(making.blank, name);
     journal_path(journal->folder, name, making.path);
@@ -166,14 +203,14 @@ static struct journal_series *next_wish(struct journal *journal, uint64_t *ret_r
     return NULL;
 }
 
-static void report(struct journal *journal, const struct journal_file *file, int failure) {
+static void report(struct journal *journal, const struct journal_file *file, uint64_t size, int failure) {
     if (!file) {
         atomic_fetch_add_explicit(&journal->failures, 1, memory_order_relaxed);
         if (!journal->keeper_failing)
             journal_log(journal, LOG_LEVEL_ERROR,
                         "journal: cannot make another file of %" PRIu64 " bytes in %s: %s. "
                         "Changes are refused as soon as the current files are full; make room on the disk",
-                        journal->file_size, journal->folder, strerror(failure));
+                        size, journal->folder, strerror(failure));
     } else if (journal->keeper_failing) {
         journal_log(journal, LOG_LEVEL_NOTICE, "journal: there is room in %s again", journal->folder);
     }
@@ -183,9 +220,10 @@ static void report(struct journal *journal, const struct journal_file *file, int
 /* Called with the lock, which it gives up meanwhile. */
 static void fulfil(struct journal *journal, struct journal_series *series) {
     size_t large = series->wanted_large;
+    uint64_t size = series->next_size;
     pthread_mutex_unlock(&journal->lock);
-    struct journal_file *file = journal_file_create(journal, series->number, large);
-    report(journal, file, errno);
+    struct journal_file *file = journal_file_create(journal, series->number, size, large);
+    report(journal, file, choose_size(journal, size, large), errno);
     pthread_mutex_lock(&journal->lock);
     assert(large > 0 ? !series->large : !series->ready);
     if (large > 0) {
@@ -237,37 +275,56 @@ static struct journal_file *take_large(struct journal *journal, struct journal_s
     return file;
 }
 
-static struct journal_file *take_usual(struct journal *journal, struct journal_series *series) {
-    if (!series->ready && !series->wanted) {
-        series->wanted = true;
-        pthread_cond_signal(&journal->keeper_wanted);
-    }
-    while (!series->ready && !series->starved)
-        pthread_cond_wait(&journal->keeper_answered, &journal->lock);
-    struct journal_file *file = series->ready;
-    series->ready = NULL;
-    return file;
+static bool holds(const struct journal *journal, uint64_t file_size, size_t record_size) {
+    return least_size(journal, record_size) <= file_size;
 }
 
-struct journal_file *journal_take_ready(struct journal_series *series) {
+static void ask(struct journal *journal, struct journal_series *series) {
+    if (series->ready || series->wanted)
+        return;
+    series->wanted = true;
+    pthread_cond_signal(&journal->keeper_wanted);
+}
+
+/* The file that the keeper has ready or makes now. False: the record needs a longer one. */
+static bool take_usual(struct journal *journal, struct journal_series *series, size_t record_size,
+                       struct journal_file **ret_file) {
+    if (!holds(journal, series->ready ? series->ready->size : series->next_size, record_size))
+        return false;
+    ask(journal, series);
+    while (!series->ready && !series->starved)
+        pthread_cond_wait(&journal->keeper_answered, &journal->lock);
+    if (series->ready && !holds(journal, series->ready->size, record_size))
+        return false; /* it was being made already, when a long record had a file of its own */
+    *ret_file = series->ready;
+    series->ready = NULL;
+    return true;
+}
+
+struct journal_file *journal_take_ready(struct journal_series *series, size_t bytes) {
     struct journal *journal = series->journal;
     pthread_mutex_lock(&journal->lock);
-    struct journal_file *file = series->ready;
+    struct journal_file *file = series->ready, *too_short = NULL;
     series->ready = NULL;
-    if (!file && !series->wanted) {
-        series->wanted = true;
-        pthread_cond_signal(&journal->keeper_wanted);
+    if (file && !holds(journal, file->size, bytes)) {
+        too_short = file;
+        file = NULL;
     }
+    if (!holds(journal, series->next_size, bytes))
+        series->next_size = journal->file_size;
+    if (!file)
+        ask(journal, series);
     pthread_mutex_unlock(&journal->lock);
+    journal_file_drop(journal, too_short);
     return file;
 }
 
 struct journal_file *journal_take_file(struct journal_series *series, size_t record_size) {
     struct journal *journal = series->journal;
-    bool large = record_size > journal_usual_room(journal);
+    struct journal_file *file = NULL;
     pthread_mutex_lock(&journal->lock);
-    struct journal_file *file =
-        large ? take_large(journal, series, record_size) : take_usual(journal, series);
+    if (!take_usual(journal, series, record_size, &file))
+        file = take_large(journal, series, record_size);
     pthread_mutex_unlock(&journal->lock);
     return file;
 }

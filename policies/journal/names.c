@@ -98,17 +98,29 @@ void journal_remove_blank(const struct journal_disk *disk, const char *folder, u
     disk->remove(disk, path);
 }
 
-void journal_remove_blanks(const struct journal_disk *disk, const char *folder) {
+bool journal_list_blanks(const char *folder, uint64_t **ret_numbers, size_t *ret_count) {
     DIR *stream = opendir(folder);
     if (!stream)
-        return;
-    for (struct dirent *found; (found = readdir(stream));) {
-        char path[JOURNAL_PATH_MAX];
-        uint64_t number;
+        return false;
+    uint64_t *numbers = NULL, number;
+    size_t count = 0;
+    bool good = true;
+    for (struct dirent *found; good && (found = readdir(stream));) {
         if (!journal_parse_blank(found->d_name, &number))
             continue;
-        journal_path(folder, found->d_name, path);
-        disk->remove(disk, path);
+        uint64_t *longer = realloc(numbers, (count + 1) * sizeof *longer);
+        good = longer != NULL;
+        if (good) {
+            numbers = longer;
+            numbers[count++] = number;
+        }
     }
     closedir(stream);
+    if (!good)
+        free(numbers);
+    else {
+        *ret_numbers = numbers;
+        *ret_count = count;
+    }
+    return good;
 }

@@ -33,8 +33,9 @@ void journal_format_blank(uint64_t number, char ret_name[JOURNAL_NAME_MAX]);
 /* The files of all series in the folder, by series and sequence. The caller frees the list. False: errno. */
 bool journal_list_folder(const char *folder, struct journal_name **ret_names, size_t *ret_count);
 
-/* Removes one blank; all blanks, which a crash has left. */
+/* The numbers of the blanks in the folder, in no order. The caller frees the list. False: errno. */
+bool journal_list_blanks(const char *folder, uint64_t **ret_numbers, size_t *ret_count);
+
 void journal_remove_blank(const struct journal_disk *disk, const char *folder, uint64_t number);
-void journal_remove_blanks(const struct journal_disk *disk, const char *folder);
 
 #endif

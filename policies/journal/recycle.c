@@ -6,6 +6,7 @@
 #include "policies/journal/recycle.h"
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 enum {
     LOW_WATER_INTERVAL_MS = 5000, /* they are noted at least this often */
@@ -176,6 +177,38 @@ static void trim_pool(struct journal *journal) {
     pthread_mutex_unlock(&journal->lock);
     if (blank != 0)
         journal_remove_blank(journal->disk, journal->folder, blank);
+}
+
+/* Whatever is in a blank, its next header has an epoch of its own. One that was still being made when the process
+ * ended counts as well: the keeper allocates again what it takes. */
+static bool may_adopt(const struct journal *journal, uint64_t blank) {
+    char name[JOURNAL_NAME_MAX], path[JOURNAL_PATH_MAX];
+    struct stat status;
+    journal_format_blank(blank, name);
+    journal_path(journal->folder, name, path);
+    return journal->blank_count < journal->blank_limit && stat(path, &status) == 0 &&
+           S_ISREG(status.st_mode) && (uint64_t)status.st_size == journal->file_size;
+}
+
+void recycle_adopt_blanks(struct journal *journal) {
+    uint64_t *found = NULL;
+    size_t count = 0;
+    size_pool(journal, 0);
+    if (!journal_list_blanks(journal->folder, &found, &count))
+        return; /* the folder cannot be listed: the recovery says so */
+    for (size_t i = 0; i < count; i++) {
+        if (may_adopt(journal, found[i]))
+            journal->blanks[journal->blank_count++] = found[i];
+        else
+            journal_remove_blank(journal->disk, journal->folder, found[i]);
+        if (found[i] >= journal->next_blank)
+            journal->next_blank = found[i] + 1;
+    }
+    /* Under its old name on the disk, a file must not get a new header. */
+    if (journal->blank_count > 0 && journal->disk->sync_folder(journal->disk, journal->folder) != 0)
+        while (journal->blank_count > 0)
+            journal_remove_blank(journal->disk, journal->folder, journal->blanks[--journal->blank_count]);
+    free(found);
 }
 
 /* Renames the file, so that no recovery reads it; the keeper gets it when the folder is synced. held: blanks

@@ -2,12 +2,15 @@
 /*
  * Files that the low-water version has passed: out of the list, and blank for their next use.
  *
- * The syncer's thread alone, or journal_close when that has ended.
+ * The syncer's thread alone; journal_open before that has started, journal_close when it has ended.
  */
 #ifndef FOREBAY_POLICIES_JOURNAL_RECYCLE_H
 #define FOREBAY_POLICIES_JOURNAL_RECYCLE_H
 
 #include "policies/journal/internal.h"
+
+/* Takes the blanks that an earlier process left, as many as may be wanted, and removes the others. */
+void recycle_adopt_blanks(struct journal *journal);
 
 /* Takes out of the list the files that hold nothing above the low-water version, when that is on disk. NULL:
  * there are none, or it could not be written. The caller gives them to recycle_files. */

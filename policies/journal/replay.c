@@ -12,6 +12,7 @@
  * not this one. That is as good as torn, and the records behind it are taken.
  */
 #include "policies/journal/internal.h"
+#include "policies/journal/recycle.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -24,6 +25,8 @@ enum { PROGRESS_US = 2000000, PROGRESS_RECORDS = 1024 };
 
 struct recovering {
     struct journal *journal;
+    const struct journal_options *options;
+    uint64_t *given_up; /* the highest version that is given up, for each of options->discarded */
     bool skip_damaged;
     struct journal_replayer *replayer;
     struct journal_recovery *recovery;
@@ -43,6 +46,7 @@ struct recovering {
 /* What becomes of the records of a namespace. */
 struct space_fate {
     bool known;
+    uint64_t *given_up; /* not NULL: its records are, and this is the highest version of them */
     uint64_t low_water;
     size_t index; /* of journal.spaces, or else of recovering.unknown */
 };
@@ -148,6 +152,13 @@ static bool find_unknown(struct recovering *self, struct slice space, size_t *re
     return true;
 }
 
+static uint64_t *find_given_up(const struct recovering *self, struct slice space) {
+    for (size_t i = 0; i < self->options->discarded_count; i++)
+        if (slice_equal(self->options->discarded[i], space))
+            return &self->given_up[i];
+    return NULL;
+}
+
 static bool decide_fates(struct recovering *self) {
     const struct journal *journal = self->journal;
     free(self->fates);
@@ -156,6 +167,7 @@ static bool decide_fates(struct recovering *self) {
         struct space_fate *fate = &self->fates[i];
         const struct low_water *low_water = low_waters_find(&self->low_waters, self->header.spaces[i]);
         fate->low_water = low_water ? low_water->version : 0;
+        fate->given_up = find_given_up(self, self->header.spaces[i]);
         for (size_t k = 0; k < journal->space_count && !fate->known; k++) {
             fate->known = slice_equal(journal->spaces[k], self->header.spaces[i]);
             fate->index = k;
@@ -186,6 +198,12 @@ static enum journal_status take_record(struct recovering *self, const struct for
         progress(self);
     if (found->entry.version <= fate->low_water) {
         recovery->ignored++;
+        return JOURNAL_OK;
+    }
+    if (fate->given_up) {
+        recovery->discarded++;
+        if (found->entry.version > *fate->given_up)
+            *fate->given_up = found->entry.version;
         return JOURNAL_OK;
     }
     if (!fate->known) {
@@ -425,19 +443,25 @@ static enum journal_status read_low_waters(struct recovering *self) {
     return JOURNAL_OK;
 }
 
+/* From which version on a namespace's records count. 0: all. */
+static uint64_t low_water_of(struct recovering *self, struct slice space) {
+    const struct low_water *old = low_waters_find(&self->low_waters, space);
+    const uint64_t *given_up = find_given_up(self, space);
+    uint64_t version = old ? old->version : 0;
+    return given_up && *given_up > version ? *given_up : version;
+}
+
 /* Those of the configuration, and of other namespaces that a file still mentions. */
 static enum journal_status start_low_waters(struct recovering *self) {
     struct journal *journal = self->journal;
     struct low_waters *low_waters = &journal->low_waters;
     bool good = true;
-    for (size_t i = 0; good && i < journal->space_count; i++) {
-        const struct low_water *old = low_waters_find(&self->low_waters, journal->spaces[i]);
-        good = low_waters_add(low_waters, journal->spaces[i], old ? old->version : 0);
-    }
+    for (size_t i = 0; good && i < journal->space_count; i++)
+        good = low_waters_add(low_waters, journal->spaces[i], low_water_of(self, journal->spaces[i]));
     for (size_t i = 0; good && i < self->unknown_count; i++) {
         struct slice space = slice_of(self->unknown[i].name, self->unknown[i].size);
-        const struct low_water *old = low_waters_find(&self->low_waters, space);
-        good = !old || low_waters_add(low_waters, space, old->version);
+        uint64_t version = low_water_of(self, space);
+        good = version == 0 || low_waters_add(low_waters, space, version);
     }
     low_waters->serial = self->low_waters.serial;
     low_waters->on_disk = self->low_waters.on_disk;
@@ -457,32 +481,36 @@ static void name_unknown(const struct recovering *self) {
             journal_log(self->journal, LOG_LEVEL_WARNING,
                         "journal: %" PRIu64
                         " records belong to namespace '%s', which is not configured: kept, in %" PRIu64
-                        " files of %s, until it is configured again or the files are removed",
+                        " files of %s, until it is configured again or given up with --recover=discard:%s",
                         self->unknown[i].records, self->unknown[i].name, self->unknown[i].files,
-                        self->journal->folder);
+                        self->journal->folder, self->unknown[i].name);
 }
 
 static void free_all(struct recovering *self) {
     for (size_t i = 0; i < self->unknown_count; i++)
         free(self->unknown[i].name);
     free(self->unknown);
+    free(self->given_up);
     free(self->fates);
     free(self->data);
     free(self->names);
     low_waters_free(&self->low_waters);
 }
 
-enum journal_status journal_recover(struct journal *journal, bool skip_damaged,
-                                    struct journal_replayer *replayer, struct journal_recovery *recovery,
-                                    struct journal_error *error) {
+enum journal_status journal_recover(struct journal *journal, const struct journal_options *options,
+                                    bool skip_damaged, struct journal_replayer *replayer,
+                                    struct journal_recovery *recovery, struct journal_error *error) {
     struct recovering self = {.journal = journal,
+                              .options = options,
+                              .given_up = calloc(options->discarded_count + 1, sizeof(uint64_t)),
                               .skip_damaged = skip_damaged,
                               .replayer = replayer,
                               .recovery = recovery,
                               .error = error,
                               .progress_us = monotonic_us()};
-    journal_remove_blanks(journal->disk, journal->folder);
-    enum journal_status status = read_low_waters(&self);
+    recycle_adopt_blanks(journal);
+    enum journal_status status =
+        self.given_up ? read_low_waters(&self) : fail(&self, JOURNAL_FAILED, "journal: out of memory");
     if (status == JOURNAL_OK && !journal_list_folder(journal->folder, &self.names, &self.name_count))
         status = fail(&self, JOURNAL_FAILED, "journal: cannot list %s: %s", journal->folder, strerror(errno));
     for (size_t i = 0; i < self.name_count; i++)

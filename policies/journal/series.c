@@ -137,6 +137,7 @@ static void begin_file(struct journal_series *series, struct journal_file *file)
     series->offset = file->header_size;
     series->asked = false;
     pthread_mutex_lock(&journal->lock);
+    series->next_size = journal_size_after(journal, file);
     journal_list_append(&journal->files, file);
     if (before) {
         journal_expect_passing(journal, before);
@@ -148,7 +149,7 @@ static void begin_file(struct journal_series *series, struct journal_file *file)
 }
 
 bool journal_series_start(struct journal_series *series) {
-    struct journal_file *file = journal_file_create(series->journal, series->number, 0);
+    struct journal_file *file = journal_file_create(series->journal, series->number, series->next_size, 0);
     if (!file)
         return false;
     begin_file(series, file);
@@ -182,6 +183,7 @@ static void give_back(struct journal_series *series, size_t bytes) {
     series->file = NULL;
     set_room(series);
     pthread_mutex_lock(&journal->lock);
+    series->next_size = journal_size_after(journal, NULL);
     atomic_store_explicit(&file->sealed, true, memory_order_release);
     journal->recycle_wanted = true;
     pthread_cond_signal(&journal->syncer_wanted);
@@ -226,7 +228,7 @@ static void leave(struct journal_series *series, struct journal_file *next) {
 /* The buffer goes to another file. What part of it has reached the bad one is there twice, which does no
  * harm. */
 static bool move_buffer(struct journal_series *series) {
-    struct journal_file *next = journal_take_ready(series);
+    struct journal_file *next = journal_take_ready(series, series->buffered);
     if (!next)
         return false;
     leave(series, next);
@@ -249,7 +251,7 @@ static bool write_out_anywhere(struct journal_series *series) {
 /* The current file cannot be synced. It can go when all that is in it has reached the backends, but not while
  * it is current. */
 static void leave_unsynced(struct journal_series *series) {
-    struct journal_file *next = journal_take_ready(series);
+    struct journal_file *next = journal_take_ready(series, 0);
     if (!next)
         return;
     leave(series, next);
@@ -308,7 +310,7 @@ void journal_append(struct journal_series *series, enum journal_mode mode, unsig
                     enum journal_kind kind, const struct entry *entry) {
     assert(mode != JOURNAL_OFF && space < series->journal->space_count);
     assert(entry->key.size > 0 && entry->version != 0);
-    size_t size = format_record_size(entry, kind == JOURNAL_PUT ? entry->value.size : 0);
+    size_t size = format_record_size(entry, journal_kind_is_whole(kind) ? entry->value.size : 0);
     if (size > series->room)
         abort(); /* not reserved: going on would lose an acknowledged change */
     format_encode_record(series->buffer + series->buffered, kind, space, entry);
@@ -325,7 +327,13 @@ void journal_append(struct journal_series *series, enum journal_mode mode, unsig
     }
 }
 
-/* From the middle of a file on the next one is wanted. */
+/* From the middle of a file on the next one is wanted; from its first record on, if the file is a short one. */
+static bool wants_next(const struct journal_series *series) {
+    const struct journal_file *file = series->file;
+    return !file ||
+           series->offset > (file->size < series->journal->file_size ? file->header_size : file->size / 2);
+}
+
 static void ask_ahead(struct journal_series *series) {
     struct journal *journal = series->journal;
     series->asked = true;
@@ -360,7 +368,7 @@ enum journal_status journal_write(struct journal_series *series, uint64_t *ret_p
         leave_unsynced(series);
     if (series->capacity > BUFFER_KEPT)
         shrink(series);
-    if (!series->asked && (!series->file || series->offset > series->file->size / 2))
+    if (!series->asked && wants_next(series))
         ask_ahead(series);
     return JOURNAL_OK;
 }

@@ -8,16 +8,28 @@
  * The cache is filled after the flight has left the table, with the stamp of its first passenger: if the key
  * changed between that miss and the fill, the cache refuses and every passenger asks again. If it did not,
  * what was loaded was current at a moment after every passenger had boarded.
+ *
+ * A passenger is answered within the backend's timeout, whatever part of that he has waited for a reader: a lookup
+ * ends at the earliest deadline of its flights.
+ *
+ * Two breakers decide whether the backend is asked: its own, and that of the namespace, for what is its table's
+ * fault alone. A row that cannot be read counts for neither.
  */
 #include "policies/load/loader.h"
 #include "policies/load/preload.h"
+#include "policies/row.h"
 #include "policies/session.h"
 #include "policies/write/quarantine.h"
 #include "policies/write/touches.h"
 #include <assert.h>
 #include <stdlib.h>
 
-enum { BATCH_KEYS = 128, TABLE_BUCKETS = 4096, RECONNECT_AFTER = 2 };
+enum {
+    BATCH_KEYS = 128,
+    TABLE_BUCKETS = 4096,
+    RECONNECT_AFTER = 2,
+    LEAST_SHARE = 8 /* of the timeout: with less than this part of it left no lookup is begun */
+};
 
 struct flight {
     struct flight *chain; /* in the table */
@@ -105,6 +117,11 @@ static struct flight *open_flight(struct loader *loader, const struct load *load
     return flight;
 }
 
+/* With the mutex: is there any use in asking for keys of this namespace? */
+static bool is_hopeful(const struct loader *loader, const struct space *space, uint64_t now_us) {
+    return breaker_hopeful(&loader->breaker, now_us) && breaker_hopeful(&space->read_breaker, now_us);
+}
+
 /* False: the load cannot be done (breaker open, stopped, no memory). */
 static bool board(struct loader *loader, struct load *load, uint64_t now_us) {
     if (atomic_load(&loader->stop))
@@ -113,7 +130,7 @@ static bool board(struct loader *loader, struct load *load, uint64_t now_us) {
     if (flight) {
         loader->stats.joined++;
     } else {
-        if (!breaker_hopeful(&loader->breaker, now_us))
+        if (!is_hopeful(loader, load->space, now_us))
             return false;
         flight = open_flight(loader, load, now_us + (uint64_t)loader->backend->timeout_ms * 1000);
     }
@@ -210,6 +227,15 @@ static void land_absent(struct flight *flight, const struct cache_time *now) {
     disembark(flight, status == CACHE_CHANGED ? LOAD_CHANGED : LOAD_ABSENT, NULL);
 }
 
+/* Nothing is kept: whoever asks next asks the backend again. */
+static void land_unfit(struct flight *flight, const struct cache_time *now) {
+    const struct space *space = flight->space;
+    enum cache_status status =
+        cache_fill_absent(space->tier->cache, space->number, slice_of(flight->key, flight->key_size),
+                          flight->hash, flight->stamp, 0, now);
+    disembark(flight, status == CACHE_CHANGED ? LOAD_CHANGED : LOAD_UNFIT, NULL);
+}
+
 /* A touch that has yet to reach the row counts already. */
 static void land_found(struct flight *flight, const struct entry *entry, const struct cache_time *now) {
     struct entry current = *entry;
@@ -229,6 +255,8 @@ static bool land_quarantined(struct flight *flight, const struct cache_time *now
         return false;
     if (deleted)
         land_absent(flight, now);
+    else if (!row_is_fit(flight->space, &copy->entry)) /* item_max was larger when it was refused */
+        land_unfit(flight, now);
     else
         land_found(flight, &copy->entry, now);
     entry_copy_drop(copy);
@@ -300,7 +328,9 @@ static void land_batch(struct loader *loader, struct batch *batch) {
     uint64_t hits = 0;
     close_flights(loader, batch);
     for (size_t i = 0; i < batch->count; i++) {
-        if (batch->results[i].found)
+        if (batch->results[i].unfit)
+            land_unfit(batch->flights[i], &now);
+        else if (batch->results[i].found)
             land_found(batch->flights[i], &batch->results[i].entry, &now);
         else
             land_absent(batch->flights[i], &now);
@@ -312,32 +342,47 @@ static void land_batch(struct loader *loader, struct batch *batch) {
 }
 
 /* A fresh connection begins with all the patience there is. */
-static enum backend_status connect_reader(struct session *session) {
+static enum backend_status connect_reader(struct session *session, uint64_t until_us) {
     if (session_is_open(session))
         return BACKEND_OK;
-    enum backend_status status = session_open(session);
+    enum backend_status status = session_open(session, until_us);
     if (status == BACKEND_OK)
         session_worked(session);
     return status == BACKEND_REFUSED ? BACKEND_TRANSIENT : status;
 }
 
+static uint64_t earliest_deadline_us(const struct batch *batch) {
+    uint64_t earliest = batch->flights[0]->deadline_us;
+    for (size_t i = 1; i < batch->count; i++)
+        if (batch->flights[i]->deadline_us < earliest)
+            earliest = batch->flights[i]->deadline_us;
+    return earliest;
+}
+
+/* Is there time left to look anything up? */
+static bool is_in_time(const struct loader *loader, uint64_t deadline_us) {
+    return monotonic_us() + (uint64_t)loader->backend->timeout_ms * US_PER_MS / LEAST_SHARE < deadline_us;
+}
+
 /* One call of the backend for all flights of the batch. */
 static enum backend_status look_up(struct reader *reader, struct batch *batch) {
     struct session *session = &reader->session;
-    enum backend_status status = connect_reader(session);
+    uint64_t until_us = earliest_deadline_us(batch);
+    enum backend_status status = connect_reader(session, until_us);
     if (status != BACKEND_OK)
         return status;
+    session->connection->call_until_us = until_us;
     for (size_t i = 0; i < batch->count; i++)
         batch->keys[i] = slice_of(batch->flights[i]->key, batch->flights[i]->key_size);
-    return session->backend->type->load(session->connection, &batch->space->options.table, batch->keys,
-                                        batch->count, cache_time_now().seconds, batch->results,
-                                        &session->error);
+    return session_load(session, batch->space, batch->keys, batch->count, cache_time_now().seconds,
+                        batch->results);
 }
 
-/* Once more on a new connection, if there is reason to think that it is only the old one. */
+/* Once more on a new connection, if there is reason to think that it is only the old one, and time. */
 static enum backend_status look_up_patiently(struct reader *reader, struct batch *batch) {
     enum backend_status status = look_up(reader, batch);
-    if (status == BACKEND_TRANSIENT && session_failed(&reader->session)) {
+    if (status == BACKEND_TRANSIENT && session_failed(&reader->session) &&
+        is_in_time(reader->loader, earliest_deadline_us(batch))) {
         status = look_up(reader, batch);
         if (status == BACKEND_TRANSIENT)
             session_failed(&reader->session);
@@ -347,57 +392,103 @@ static enum backend_status look_up_patiently(struct reader *reader, struct batch
     return status;
 }
 
-/* True: the loader may ask its backend now. */
-static bool admitted(struct loader *loader) {
+static bool passes(struct breaker *breaker, uint64_t now_us) {
+    return breaker_state(breaker) == BREAKER_CLOSED || breaker_admits(breaker, now_us);
+}
+
+/* True: the loader may ask its backend for keys of this namespace now. Neither breaker is asked to pass a probe
+ * before both are hopeful: a probe that is not made would never end. */
+static bool admitted(struct loader *loader, struct space *space) {
+    uint64_t now_us = monotonic_us();
     pthread_mutex_lock(&loader->mutex);
-    bool admits =
-        breaker_state(&loader->breaker) == BREAKER_CLOSED || breaker_admits(&loader->breaker, monotonic_us());
+    bool admits = is_hopeful(loader, space, now_us) && passes(&loader->breaker, now_us) &&
+                  passes(&space->read_breaker, now_us);
     pthread_mutex_unlock(&loader->mutex);
     return admits;
 }
 
-static void report(struct reader *reader, enum backend_status status) {
-    struct loader *loader = reader->loader;
-    bool opened = false;
-    pthread_mutex_lock(&loader->mutex);
+enum turn_of_breaker { BREAKER_STAYS, BREAKER_OPENS, BREAKER_CLOSES };
+
+/* With the mutex. What the answer means for the breaker of the backend. */
+static enum turn_of_breaker judge_store(struct loader *loader, enum backend_status status) {
     loader->stats.loads++;
-    if (status == BACKEND_TRANSIENT) {
-        opened = breaker_failure(&loader->breaker, monotonic_us());
-        loader->stats.failures++;
-    } else {
-        breaker_success(&loader->breaker);
-    }
-    pthread_mutex_unlock(&loader->mutex);
-    if (opened)
-        service_log(&loader->backend->tier->service, LOG_LEVEL_WARNING,
-                    "backend %s: reads fail and are refused for a while: %s",
-                    loader->backend->options.store.name, reader->session.error.message);
+    loader->stats.failures += status == BACKEND_TRANSIENT || status == BACKEND_TABLE_FAILED;
+    if (status == BACKEND_TRANSIENT)
+        return breaker_failure(&loader->breaker, monotonic_us()) ? BREAKER_OPENS : BREAKER_STAYS;
+    breaker_success(&loader->breaker);
+    return BREAKER_STAYS;
 }
 
-void loader_backend_answers(struct loader *loader) {
-    if (breaker_state(&loader->breaker) == BREAKER_CLOSED)
+/* And for that of the namespace. Where the store itself failed, its probe has learnt nothing. */
+static enum turn_of_breaker judge_table(struct space *space, enum backend_status status) {
+    struct breaker *breaker = &space->read_breaker;
+    if (status == BACKEND_TABLE_FAILED)
+        return breaker_failure(breaker, monotonic_us()) ? BREAKER_OPENS : BREAKER_STAYS;
+    if (status != BACKEND_TRANSIENT)
+        return breaker_success(breaker) ? BREAKER_CLOSES : BREAKER_STAYS;
+    if (breaker_state(breaker) == BREAKER_HALF_OPEN)
+        breaker_failure(breaker, monotonic_us());
+    return BREAKER_STAYS;
+}
+
+static void tell_reads_again(const struct space *space) {
+    service_log(&space->tier->service, LOG_LEVEL_NOTICE,
+                "namespace %s, keys \"%s*\": reads are answered again", space->options.name,
+                space->options.prefix);
+}
+
+static void report(struct reader *reader, struct space *space, enum backend_status status) {
+    struct loader *loader = reader->loader;
+    const struct service *service = &loader->backend->tier->service;
+    const char *name = loader->backend->options.store.name, *reason = reader->session.error.message;
+    pthread_mutex_lock(&loader->mutex);
+    enum turn_of_breaker store = judge_store(loader, status), table = judge_table(space, status);
+    pthread_mutex_unlock(&loader->mutex);
+    if (store == BREAKER_OPENS)
+        service_log(service, LOG_LEVEL_WARNING, "backend %s: reads fail and are refused for a while: %s",
+                    name, reason);
+    if (table == BREAKER_OPENS)
+        service_log(
+            service, LOG_LEVEL_WARNING,
+            "namespace %s, keys \"%s*\": reads fail and are refused for a while, the rest of backend %s is read: %s",
+            space->options.name, space->options.prefix, name, reason);
+    if (table == BREAKER_CLOSES)
+        tell_reads_again(space);
+}
+
+static bool is_closed(const struct breaker *breaker) {
+    return breaker_state(breaker) == BREAKER_CLOSED;
+}
+
+void loader_backend_answers(struct loader *loader, struct space *space) {
+    bool closed = false;
+    if (is_closed(&loader->breaker) && (!space || is_closed(&space->read_breaker)))
         return;
     pthread_mutex_lock(&loader->mutex);
     breaker_success(&loader->breaker);
+    if (space)
+        closed = breaker_success(&space->read_breaker);
     pthread_mutex_unlock(&loader->mutex);
+    if (closed)
+        tell_reads_again(space);
 }
 
 /* Takes the flights out of the batch that need no backend, or for which it is too late. */
 static void sort_out(struct loader *loader, struct batch *batch) {
     struct batch done = {.space = batch->space};
     struct cache_time now = cache_time_now();
-    uint64_t now_us = monotonic_us();
     size_t kept = 0;
     bool quarantined = quarantine_count(batch->space->quarantine) > 0;
     for (size_t i = 0; i < batch->count; i++) {
         struct flight *flight = batch->flights[i];
-        if (now_us < flight->deadline_us && !quarantined) {
+        bool in_time = is_in_time(loader, flight->deadline_us);
+        if (in_time && !quarantined) {
             batch->flights[kept++] = flight;
             continue;
         }
         done.flights[0] = flight;
         done.count = 1;
-        if (now_us >= flight->deadline_us) {
+        if (!in_time) {
             fail_batch(loader, &done);
         } else if (!quarantine_has(batch->space->quarantine, slice_of(flight->key, flight->key_size))) {
             batch->flights[kept++] = flight;
@@ -411,9 +502,23 @@ static void sort_out(struct loader *loader, struct batch *batch) {
     batch->count = kept;
 }
 
-/* A row that cannot be read fails alone. */
+/* Of a flight that was looked up alone. */
+static void land_one(struct reader *reader, struct batch *one, enum backend_status status) {
+    if (status == BACKEND_OK) {
+        land_batch(reader->loader, one);
+        return;
+    }
+    const struct flight *flight = one->flights[0];
+    if (status == BACKEND_PERMANENT)
+        space_note_unreadable(one->space, slice_of(flight->key, flight->key_size),
+                              reader->session.error.message);
+    fail_batch(reader->loader, one);
+}
+
+/* A row that cannot be read fails alone. Once the store or the table has failed, those that are left fail too. */
 static void run_one_by_one(struct reader *reader, struct batch *batch) {
     struct batch *one = calloc(1, sizeof *one);
+    enum backend_status status = BACKEND_OK;
     if (!one) {
         fail_batch(reader->loader, batch);
         return;
@@ -422,10 +527,14 @@ static void run_one_by_one(struct reader *reader, struct batch *batch) {
         one->space = batch->space;
         one->flights[0] = batch->flights[i];
         one->count = 1;
-        if (look_up(reader, one) == BACKEND_OK)
-            land_batch(reader->loader, one);
-        else
-            fail_batch(reader->loader, one);
+        sort_out(reader->loader, one);
+        if (one->count == 0)
+            continue;
+        if (status == BACKEND_OK || status == BACKEND_PERMANENT) {
+            status = look_up(reader, one);
+            report(reader, batch->space, status);
+        }
+        land_one(reader, one, status);
     }
     free(one);
 }
@@ -435,15 +544,17 @@ static void run_batch(struct reader *reader, struct batch *batch) {
     sort_out(loader, batch);
     if (batch->count == 0)
         return;
-    if (!admitted(loader)) {
+    if (!admitted(loader, batch->space)) {
         fail_batch(loader, batch);
         return;
     }
     enum backend_status status = look_up_patiently(reader, batch);
-    report(reader, status);
-    if (status == BACKEND_OK)
+    report(reader, batch->space, status);
+    if (batch->count == 1)
+        land_one(reader, batch, status);
+    else if (status == BACKEND_OK)
         land_batch(loader, batch);
-    else if (status == BACKEND_PERMANENT && batch->count > 1)
+    else if (status == BACKEND_PERMANENT)
         run_one_by_one(reader, batch);
     else
         fail_batch(loader, batch);
@@ -576,9 +687,8 @@ static bool fill(struct space *space, struct entry *entry, uint64_t stamp, const
     return cache_fill(space->tier->cache, space->number, entry, hash, stamp, now) == CACHE_OK;
 }
 
-enum backend_status loader_fill(struct backend_connection *connection, struct space *space,
-                                const struct slice *keys, size_t count, size_t *filled,
-                                struct backend_error *ret_error) {
+enum backend_status loader_fill(struct session *session, struct space *space, const struct slice *keys,
+                                size_t count, size_t *filled) {
     struct load_result results[BATCH_KEYS];
     struct slice unknown[BATCH_KEYS];
     uint64_t stamps[BATCH_KEYS];
@@ -596,9 +706,8 @@ enum backend_status loader_fill(struct backend_connection *connection, struct sp
     }
     if (count_unknown == 0)
         return BACKEND_OK;
-    enum backend_status status = connection->type->load(connection, &space->options.table, unknown,
-                                                        count_unknown, now.seconds, results, ret_error);
+    enum backend_status status = session_load(session, space, unknown, count_unknown, now.seconds, results);
     for (size_t i = 0; status == BACKEND_OK && i < count_unknown; i++)
-        *filled += results[i].found && fill(space, &results[i].entry, stamps[i], &now);
+        *filled += results[i].found && !results[i].unfit && fill(space, &results[i].entry, stamps[i], &now);
     return status;
 }

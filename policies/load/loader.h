@@ -12,6 +12,8 @@
 #include "policies/breaker.h"
 #include "policies/tier_parts.h"
 
+struct session;
+
 struct loader *loader_create(struct tier_backend *backend);
 
 /* Starts the threads; false: not all could be started. */
@@ -24,8 +26,9 @@ void loader_destroy(struct loader *loader);
 /* Takes the loads of a ticket to the loaders of their backends. Any worker. */
 void loader_submit(struct tier_ticket *ticket);
 
-/* The writer had an answer: whatever the readers found before, the backend can be asked. Any thread. */
-void loader_backend_answers(struct loader *loader);
+/* The writer had an answer: whatever the readers found before, the backend can be asked, and for keys of this
+ * namespace; NULL: of none in particular. Any thread. */
+void loader_backend_answers(struct loader *loader, struct space *space);
 
 /* Asks for the preload (preload.h). True: this is the first that `waits`, to be counted in tier->preloads,
  * which the preload counts down once everything that is waited for is preloaded. Before loader_start. */
@@ -33,9 +36,8 @@ bool loader_preload(struct loader *loader, bool waits);
 
 /* Looks up those of the keys of one namespace that memory does not know, and fills the cache with them, as a
  * reader does. *filled grows by the entries that were stored. For the preload. */
-enum backend_status loader_fill(struct backend_connection *connection, struct space *space,
-                                const struct slice *keys, size_t count, size_t *filled,
-                                struct backend_error *ret_error);
+enum backend_status loader_fill(struct session *session, struct space *space, const struct slice *keys,
+                                size_t count, size_t *filled);
 
 struct loader_stats {
     uint64_t loads, joined, failures, in_flight, breaker_opened;

@@ -18,6 +18,7 @@
  */
 #include "policies/load/preload.h"
 #include "policies/load/loader.h"
+#include "policies/row.h"
 #include "policies/session.h"
 #include "policies/write/quarantine.h"
 #include <stdlib.h>
@@ -37,6 +38,7 @@ enum {
 
 struct names {
     struct backend_visitor visitor;
+    const struct space *space;
     const atomic_bool *stop;
     char *bytes; /* one byte of length, then the key, and so on */
     size_t size, capacity;
@@ -65,6 +67,8 @@ struct preload {
 static bool take_name(struct backend_visitor *self, const struct entry *entry) {
     struct names *names = (struct names *)(void *)self;
     size_t wanted = names->size + 1 + entry->key.size;
+    if (!row_key_is_fit(names->space, entry->key))
+        return !atomic_load(names->stop);
     if (wanted > names->capacity) {
         char *bytes = realloc(names->bytes, names->capacity + BLOCK);
         if (!bytes)
@@ -150,7 +154,7 @@ static enum backend_status scan_names(struct preload *preload) {
 }
 
 static enum backend_status connect_and_scan(struct preload *preload) {
-    enum backend_status status = session_open(&preload->session);
+    enum backend_status status = session_open(&preload->session, 0);
     /* refused: perhaps the writer, which may have to wait too, has made no tables yet */
     if (status == BACKEND_REFUSED)
         return BACKEND_TRANSIENT;
@@ -168,9 +172,7 @@ static void tell_progress(struct preload *preload) {
 }
 
 static enum backend_status fill(struct preload *preload, const struct slice *keys, size_t count_keys) {
-    struct session *session = &preload->session;
-    return loader_fill(session->connection, preload->space, keys, count_keys, &preload->filled,
-                       &session->error);
+    return loader_fill(&preload->session, preload->space, keys, count_keys, &preload->filled);
 }
 
 /* A row that cannot be read is left to whoever asks for it. */
@@ -277,11 +279,12 @@ static void preload_some(struct tier_backend *backend, bool waits, bool *waited_
         struct space *space = &tier->spaces[i];
         if (space->backend != backend || !space->options.preload || space->options.preload_wait != waits)
             continue;
-        struct preload preload = {.space = space,
-                                  .stop = stop,
-                                  .step = FIRST_STEP_KEYS,
-                                  .names = {.visitor = {.entry = take_name, .keys_only = true}, .stop = stop},
-                                  .waited_for = waited_for};
+        struct preload preload = {
+            .space = space,
+            .stop = stop,
+            .step = FIRST_STEP_KEYS,
+            .names = {.visitor = {.entry = take_name, .keys_only = true}, .space = space, .stop = stop},
+            .waited_for = waited_for};
         session_init(&preload.session, backend, BACKEND_READER, 1);
         preload_space(&preload);
     }

@@ -1,14 +1,33 @@
 /* SPDX-License-Identifier: MIT */
 /* See call.h. */
 #include "policies/write/call.h"
+#include "cache/base/thread.h"
 #include "policies/load/loader.h"
 #include "policies/write/internal.h"
+#include <inttypes.h>
 #include <unistd.h>
 
-enum { OPEN_PATIENCE_US = 3000000, UPKEEP_US = 1000000 };
+enum {
+    HICCUP_US = 200000, /* for so long a first connection is tried again before the store counts as away */
+    HICCUP_PAUSE_US = 40000,
+    UPKEEP_US = 1000000,
+    SUPERSEDED_PAUSE_US = 60000000, /* between two lines of the log */
+};
 
 static const char *name_of(const struct writer *writer) {
     return writer->backend->options.store.name;
+}
+
+/* The store was reached late, and is ahead of what this server draws from its clock: another server's clock is ahead, or
+ * this one's has been set back. */
+static void tell_ahead(const struct writer *writer) {
+    uint64_t now_us = cache_time_now().us, us = version_us(writer->high_version);
+    if (us <= now_us)
+        return;
+    service_log(
+        &writer->tier->service, LOG_LEVEL_WARNING,
+        "backend %s: holds versions that are %llu ms ahead of this server's clock. Changes that were accepted since the start, before it could be asked, give way to rows that are newer by their versions; set the clocks right",
+        name_of(writer), (unsigned long long)(us - now_us) / 1000);
 }
 
 /* A connection counts only when it has said which versions the store holds: what is written from then on is
@@ -16,22 +35,75 @@ static const char *name_of(const struct writer *writer) {
 static enum backend_status open_connection(struct writer *writer) {
     struct session *session = &writer->session;
     uint64_t version = 0;
-    enum backend_status status = session_open(session);
+    enum backend_status status = session_open(session, writer->call_until_us);
     if (status != BACKEND_OK)
         return status;
+    session->connection->call_until_us = writer->call_until_us;
     status = writer->backend->type->high_version(session->connection, &version, &session->error);
-    if (status == BACKEND_OK)
-        cache_raise_version(writer->tier->cache, version);
-    else
+    if (status == BACKEND_OK && !cache_raise_version(writer->tier->cache, version)) {
+        snprintf(session->error.message, sizeof session->error.message,
+                 "backend \"%s\": its highest version is %" PRIu64 ", which no clock gives", name_of(writer),
+                 version);
+        status = BACKEND_REFUSED;
+    }
+    if (status != BACKEND_OK) {
         session_close(session);
-    return status;
+        return status;
+    }
+    writer->high_version = version;
+    return BACKEND_OK;
 }
 
-bool call_first(struct writer *writer, char *error, size_t error_size) {
-    uint64_t until = monotonic_us() + OPEN_PATIENCE_US;
+/* ---- The first one ---- */
+
+static void *open_first(void *argument) {
+    struct writer *writer = argument;
+    uint64_t until_us = monotonic_us() + HICCUP_US;
     enum backend_status status;
-    while ((status = open_connection(writer)) == BACKEND_TRANSIENT && monotonic_us() < until)
-        usleep(100000);
+    writer->session.starting = true;
+    while ((status = open_connection(writer)) == BACKEND_TRANSIENT && monotonic_us() < until_us)
+        usleep(HICCUP_PAUSE_US);
+    writer->session.starting = false;
+    pthread_mutex_lock(&writer->mutex);
+    writer->opening.status = status;
+    writer->opening.done = true;
+    pthread_cond_signal(&writer->work);
+    pthread_mutex_unlock(&writer->mutex);
+    return NULL;
+}
+
+void call_begin_first(struct writer *writer) {
+    struct opening *opening = &writer->opening;
+    opening->runs =
+        service_start_thread(&opening->thread, "opener", name_of(writer), open_first, writer) == 0;
+    if (!opening->runs)
+        open_first(writer);
+}
+
+void call_end_first(struct writer *writer) {
+    if (writer->opening.runs)
+        pthread_join(writer->opening.thread, NULL);
+    writer->opening.runs = false;
+}
+
+static bool is_done_until(struct writer *writer, uint64_t until_us) {
+    pthread_mutex_lock(&writer->mutex);
+    while (!writer->opening.done && condition_wait_until(&writer->work, &writer->mutex, until_us) == 0)
+        continue;
+    bool done = writer->opening.done;
+    pthread_mutex_unlock(&writer->mutex);
+    return done;
+}
+
+bool call_await_first(struct writer *writer, uint64_t until_us, char *error, size_t error_size) {
+    if (!is_done_until(writer, until_us)) {
+        service_log(&writer->tier->service, LOG_LEVEL_WARNING,
+                    "backend %s: has not answered yet, the start goes on without it", name_of(writer));
+        return true;
+    }
+    call_end_first(writer);
+    enum backend_status status = writer->opening.status;
+    writer->reached = status == BACKEND_OK;
     if (status == BACKEND_TRANSIENT)
         service_log(&writer->tier->service, LOG_LEVEL_WARNING, "backend %s: not available yet: %s",
                     name_of(writer), writer->session.error.message);
@@ -41,24 +113,116 @@ bool call_first(struct writer *writer, char *error, size_t error_size) {
     return false;
 }
 
+/* ---- The next ones ---- */
+
 static enum backend_status connect_again(struct writer *writer) {
-    if (session_is_open(&writer->session))
+    call_end_first(writer);
+    if (session_is_open(&writer->session)) {
+        writer->session.connection->call_until_us = writer->call_until_us;
         return BACKEND_OK;
+    }
     if (open_connection(writer) != BACKEND_OK)
         return BACKEND_TRANSIENT;
     count(&writer->counters.write_connects);
     return BACKEND_OK;
 }
 
+void call_limit(struct writer *writer, uint64_t until_us) {
+    writer->call_until_us = until_us;
+}
+
+/* ---- What was superseded ---- */
+
+static uint64_t highest_version(const struct mutation *mutations, size_t count) {
+    uint64_t highest = 0;
+    for (size_t i = 0; i < count; i++)
+        if (mutations[i].entry.version > highest)
+            highest = mutations[i].entry.version;
+    return highest;
+}
+
+/* A batch that is repeated meets what it wrote itself. */
+static bool is_of_batch(const struct mutation *mutations, size_t count, uint64_t version) {
+    for (size_t i = 0; i < count; i++)
+        if (mutations[i].entry.version == version)
+            return true;
+    return false;
+}
+
+/* Another node's write explains it, and so does a journal that the store was ahead of. A higher version of our own node
+ * that this process did not write does not: versions only grow. */
+static bool is_unexplained(const struct tier *tier, const struct mutation *mutation) {
+    return mutation->superseded && mutation->entry.version > tier->recovered_version &&
+           version_node(mutation->superseded_by, cache_hash(mutation->entry.key)) == tier->options.cache.node;
+}
+
+static void tell_superseded(struct writer *writer, const struct mutation *mutation) {
+    uint64_t now_us = monotonic_us(), all = counted(&writer->counters.superseded_unexplained);
+    if (writer->superseded_told && now_us - writer->superseded_told_us < SUPERSEDED_PAUSE_US)
+        return;
+    service_log(
+        &writer->tier->service, LOG_LEVEL_ERROR,
+        "backend %s: %" PRIu64
+        " changes were not written, as the store has newer versions of this node (%u) that it did not make; last %.*s: here %" PRIu64
+        ", there %" PRIu64
+        ". Does another server use the same node number, or has somebody changed versions there?",
+        name_of(writer), all - writer->superseded_told, writer->tier->options.cache.node,
+        (int)mutation->entry.key.size, mutation->entry.key.data, mutation->entry.version,
+        mutation->superseded_by);
+    writer->superseded_told = all;
+    writer->superseded_told_us = now_us;
+}
+
+static void look_for_superseded(struct writer *writer, const struct mutation *mutations, size_t count_all) {
+    uint64_t highest = 0;
+    const struct mutation *last = NULL;
+    for (size_t i = 0; i < count_all; i++) {
+        if (!is_unexplained(writer->tier, &mutations[i]))
+            continue;
+        highest = highest ? highest : highest_version(mutations, count_all);
+        if (mutations[i].superseded_by <= highest &&
+            is_of_batch(mutations, count_all, mutations[i].superseded_by))
+            continue;
+        count(&writer->counters.superseded_unexplained);
+        last = &mutations[i];
+    }
+    if (last)
+        tell_superseded(writer, last);
+}
+
 /* ---- How a call ended ---- */
 
-static void succeed(struct writer *writer) {
+/* The store answered, be it with a failure of one table. */
+static void note_answer(struct writer *writer, struct space *served) {
     if (breaker_success(&writer->breaker))
         service_log(&writer->tier->service, LOG_LEVEL_NOTICE, "backend %s: takes writes again",
                     name_of(writer));
     session_worked(&writer->session);
     if (writer->backend->loader) /* not yet made during the recovery */
-        loader_backend_answers(writer->backend->loader);
+        loader_backend_answers(writer->backend->loader, served);
+}
+
+static void succeed(struct writer *writer, struct space *space) {
+    note_answer(writer, space);
+    if (space && breaker_success(&space->write_breaker))
+        service_log(&writer->tier->service, LOG_LEVEL_NOTICE,
+                    "namespace %s, keys \"%s*\": takes writes again", space->options.name,
+                    space->options.prefix);
+}
+
+void call_succeeded_for(struct writer *writer, struct space *space) {
+    if (space->write_breaker.failures > 0)
+        succeed(writer, space);
+}
+
+static void fail_table(struct writer *writer, struct space *space) {
+    count(&writer->counters.write_failures);
+    note_answer(writer, NULL);
+    if (space && breaker_failure(&space->write_breaker, monotonic_us()))
+        service_log(
+            &writer->tier->service, LOG_LEVEL_WARNING,
+            "namespace %s, keys \"%s*\": writes fail and are tried again, the rest of backend %s is written: %s",
+            space->options.name, space->options.prefix, name_of(writer), writer->session.error.message);
 }
 
 static void fail(struct writer *writer) {
@@ -70,26 +234,55 @@ static void fail(struct writer *writer) {
     session_failed(&writer->session);
 }
 
-static enum backend_status judged(struct writer *writer, enum backend_status status) {
-    if (status == BACKEND_TRANSIENT || status == BACKEND_REFUSED)
-        fail(writer);
-    else
-        succeed(writer);
-    return status == BACKEND_REFUSED ? BACKEND_TRANSIENT : status;
+static enum backend_status judged(struct writer *writer, struct space *space, enum backend_status status) {
+    switch (status) {
+    case BACKEND_OK:
+    case BACKEND_PERMANENT:
+        succeed(writer, space);
+        return status;
+    case BACKEND_TABLE_FAILED:
+        fail_table(writer, space);
+        return status;
+    case BACKEND_TRANSIENT:
+    case BACKEND_REFUSED:
+        break;
+    }
+    fail(writer);
+    return BACKEND_TRANSIENT;
+}
+
+/* One thread makes all calls: it may go on with a probe that it has begun. */
+static bool admits(struct breaker *breaker) {
+    return breaker_state(breaker) == BREAKER_HALF_OPEN || breaker_admits(breaker, monotonic_us());
 }
 
 bool call_is_admitted(struct writer *writer) {
-    return breaker_state(&writer->breaker) == BREAKER_HALF_OPEN ||
-           breaker_admits(&writer->breaker, monotonic_us());
+    return admits(&writer->breaker);
 }
 
-void call_put_off(struct writer *writer) {
-    breaker_failure(&writer->breaker, monotonic_us());
+bool call_is_admitted_for(struct writer *writer, struct space *space) {
+    return admits(&space->write_breaker) && call_is_admitted(writer);
+}
+
+void call_put_off(struct space *space) {
+    breaker_failure(&space->write_breaker, monotonic_us());
 }
 
 /* ---- The calls ---- */
 
-enum backend_status call_apply(struct writer *writer, struct mutation *mutations, size_t count_mutations) {
+void call_reach(struct writer *writer) {
+    if (writer->reached)
+        return;
+    if (!session_is_open(&writer->session) && monotonic_us() >= breaker_retry_at(&writer->breaker) &&
+        call_is_admitted(writer))
+        judged(writer, NULL, connect_again(writer));
+    writer->reached = session_is_open(&writer->session);
+    if (writer->reached)
+        tell_ahead(writer);
+}
+
+enum backend_status call_apply(struct writer *writer, struct space *space, struct mutation *mutations,
+                               size_t count_mutations) {
     enum backend_status status = connect_again(writer);
     uint64_t start = monotonic_us();
     if (status == BACKEND_OK)
@@ -98,16 +291,17 @@ enum backend_status call_apply(struct writer *writer, struct mutation *mutations
     uint64_t took = monotonic_us() - start;
     count_add(&writer->counters.apply_us, took);
     count_most(&writer->counters.apply_max_us, took);
-    return judged(writer, status);
+    if (status == BACKEND_OK)
+        look_for_superseded(writer, mutations, count_mutations);
+    return judged(writer, space, status);
 }
 
 enum backend_status call_load_at(struct writer *writer, struct space *space, const struct slice *keys,
                                  size_t count_keys, uint32_t now, struct load_result *results) {
     enum backend_status status = connect_again(writer);
     if (status == BACKEND_OK)
-        status = writer->backend->type->load(writer->session.connection, &space->options.table, keys,
-                                             count_keys, now, results, &writer->session.error);
-    return judged(writer, status);
+        status = session_load(&writer->session, space, keys, count_keys, now, results);
+    return judged(writer, space, status);
 }
 
 enum backend_status call_load(struct writer *writer, struct space *space, const struct slice *keys,
@@ -120,6 +314,7 @@ bool call_upkeep(struct writer *writer, uint64_t now_us) {
     if (now_us < writer->upkeep_at || !session_is_open(&writer->session) ||
         breaker_state(&writer->breaker) != BREAKER_CLOSED)
         return false;
+    writer->session.connection->call_until_us = 0;
     enum backend_status status = writer->backend->type->maintain(
         writer->session.connection, cache_time_now().seconds, &more, &writer->session.error);
     count(&writer->counters.upkeep_steps);

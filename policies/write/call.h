@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A writer's calls to its backend. Each opens the connection if need be, and tells the breaker, the
- * statistics and, where the breaker opens or closes, the log how it ended. What the backend said of a failure
+ * A writer's calls to its backend. Each opens the connection if need be, and tells the breakers (the backend's, and
+ * the namespace's), the statistics and, where a breaker opens or closes, the log how it ended. What the backend said of a failure
  * is in writer->session.error until the next one.
  *
  * The writer's thread alone, and before that starts, whoever made the writer.
@@ -13,18 +13,41 @@
 
 struct writer;
 
-/* The first connection. A backend that does not answer now is waited for a few seconds; then the server
- * goes on without it, and the writer goes on trying. False with a sentence in error: it refuses, and the
- * server must not start. */
-bool call_first(struct writer *writer, char *error, size_t error_size);
+/* Begins the first connection, in the background. */
+void call_begin_first(struct writer *writer);
 
-/* May the backend be asked now? If the breaker was open this is its probe, and a call must follow. */
+/* Waits for it until then (monotonic us). A backend that cannot be reached, or has not answered yet, does not keep
+ * the server from starting: the log says so, and the writer goes on trying. False with a sentence in error: it refuses,
+ * and the server must not start. */
+bool call_await_first(struct writer *writer, uint64_t until_us, char *error, size_t error_size);
+
+/* Waits for its end, at most as long as a call takes. Before the session is used; costs nothing later. */
+void call_end_first(struct writer *writer);
+
+/* Opens the connection if the backend has not been reached since the start, and it is time to try: versions are above
+ * what it holds as soon as it can be asked, also if nothing is to be written. */
+void call_reach(struct writer *writer);
+
+/* May the backend be asked now? If the breaker was open this is its probe. */
 bool call_is_admitted(struct writer *writer);
 
-/* For what follows on a call and failed: nothing is to be called for a while, as after a failed call. */
-void call_put_off(struct writer *writer);
+/* The same for this namespace alone, which has a breaker of its own for what is its table's fault. */
+bool call_is_admitted_for(struct writer *writer, struct space *space);
 
-enum backend_status call_apply(struct writer *writer, struct mutation *mutations, size_t count);
+/* For what follows on a call and failed: nothing is to be called for this namespace for a while, as after a call
+ * that failed by its table's fault. */
+void call_put_off(struct space *space);
+
+/* The calls that follow end by then (monotonic us), whatever the backend's timeout says; 0: that alone counts. */
+void call_limit(struct writer *writer, uint64_t until_us);
+
+/* The backend has taken changes of this namespace in a call for several. */
+void call_succeeded_for(struct writer *writer, struct space *space);
+
+/* space: the namespace of all the mutations; NULL: they are of several. Then BACKEND_TABLE_FAILED, which may be any
+ * one's fault, is held against none of them. */
+enum backend_status call_apply(struct writer *writer, struct space *space, struct mutation *mutations,
+                               size_t count);
 
 /* The rows of these keys, as they are now. */
 enum backend_status call_load(struct writer *writer, struct space *space, const struct slice *keys,

@@ -3,7 +3,8 @@
  * Write-behind of one namespace: from the dirty queues to the backend.
  *
  *     queue --pop--> collect (DIRTY -> FLUSHING, copied) --apply--> settle (-> CLEAN, or absent)
- *                                                          | transient: the batch is held and tried again
+ *                                                          | transient, or a failure of the table: the batch is
+ *                                                          |            held and tried again
  *                                                          | permanent: halved until the refused row is
  *                                                          |            alone; that goes to the quarantine
  *
@@ -347,7 +348,7 @@ static bool quarantine_one(struct writer *writer, struct flusher *flusher, size_
     struct mutation *mutation = &flusher->mutations[index];
     struct cache_time now = cache_time_now();
     if (!quarantine_add(space->quarantine, mutation->kind, &mutation->entry, writer->session.error.message)) {
-        call_put_off(writer);
+        call_put_off(space);
         service_log(&space->tier->service, LOG_LEVEL_ERROR,
                     "namespace %s: a refused entry cannot be put into the quarantine file",
                     space->options.name);
@@ -365,13 +366,14 @@ static bool quarantine_one(struct writer *writer, struct flusher *flusher, size_
 
 /* Applies [from, to), halving where the backend refuses. False: it cannot be written now. */
 static bool apply(struct writer *writer, struct flusher *flusher, size_t from, size_t to) {
-    switch (call_apply(writer, flusher->mutations + from, to - from)) {
+    switch (call_apply(writer, flusher->space, flusher->mutations + from, to - from)) {
     case BACKEND_OK:
         settle(flusher, from, to);
         return true;
     case BACKEND_PERMANENT:
         break;
     case BACKEND_TRANSIENT:
+    case BACKEND_TABLE_FAILED:
     case BACKEND_REFUSED:
         count(&flusher->space->flushed.retries);
         return false;
@@ -449,16 +451,17 @@ void flusher_retry_quarantine(struct writer *writer, struct flusher *flusher) {
     while ((copy = quarantine_next_retry(space->quarantine, &kind))) {
         struct mutation mutation = {.table = &space->options.table, .kind = kind, .entry = copy->entry};
         struct cache_time now = cache_time_now();
-        enum backend_status status = call_apply(writer, &mutation, 1);
+        enum backend_status status = call_apply(writer, space, &mutation, 1);
+        bool later = status == BACKEND_TRANSIENT || status == BACKEND_TABLE_FAILED;
         if (status == BACKEND_OK) {
             quarantine_supersede(space->quarantine, copy->entry.key, copy->entry.version);
             if (mutation.superseded)
                 forget_ours(space, &mutation, cache_hash(copy->entry.key), &now);
-        } else if (status == BACKEND_TRANSIENT) {
+        } else if (later) {
             quarantine_ask_retry(space->quarantine, copy->entry.key);
         }
         entry_copy_drop(copy);
-        if (status == BACKEND_TRANSIENT)
+        if (later)
             return;
     }
 }

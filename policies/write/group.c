@@ -7,6 +7,10 @@
  *                               | transient: from the start,               | transient: the same commit
  *                               | until the deadline                       | again, until the deadline
  *                                                                          | permanent: one by one
+ *                                                                          | a table: by namespace
+ *
+ * Changes of a namespace whose table fails are answered with an error at once, and the others are committed without
+ * them; while its breaker is open, they do not even come into a group.
  *
  * This thread is the only one that changes these namespaces, so what it evaluates against cannot change under
  * it: the result of an earlier item of the group with the same key, else memory, else the row in the backend.
@@ -17,6 +21,7 @@
  */
 #include "policies/write/group.h"
 #include "policies/evaluate.h"
+#include "policies/row.h"
 #include "policies/write/concern.h"
 #include "policies/write/internal.h"
 #include <stdlib.h>
@@ -25,11 +30,17 @@ enum {
     GROUP_MAX = 1024,           /* changes that share a commit */
     GROUP_BYTES_MAX = 16 << 20, /* and their values */
     LOAD_MAX = 128,             /* keys per lookup */
+    LEAST_SHARE = 8,            /* of the backend's timeout: what a group may wait, however late it is */
     CHAINS = 2 * GROUP_MAX,
     NO_ITEM = -1
 };
 
-enum item_fate { ITEM_FINE, ITEM_REFUSED, ITEM_FAILED };
+enum item_fate {
+    ITEM_FINE,
+    ITEM_UNFIT, /* needs a row that is unfit (row.h); changes nothing */
+    ITEM_REFUSED,
+    ITEM_FAILED
+};
 
 struct group_item {
     struct tier_ticket *ticket;
@@ -42,6 +53,7 @@ struct group_item {
     struct cache_view before; /* copied out of the cache */
     bool needs_row;           /* memory does not know it: row, once loaded, says what the backend has */
     bool row_found;
+    bool unfit; /* the row; once evaluated: such a row stands after this item too, and result is empty */
     bool answered_blindly; /* existence = memory: whatever the row says, the reply is as for an absent key */
     struct entry row;
     int mutation; /* index, -1: the backend has nothing to learn */
@@ -52,14 +64,16 @@ struct group_item {
 bool group_init(struct group *group, size_t item_max) {
     group->items = calloc(GROUP_MAX, sizeof *group->items);
     group->mutations = calloc(GROUP_MAX, sizeof *group->mutations);
+    group->some = calloc(GROUP_MAX, sizeof *group->some);
     group->chains = calloc(CHAINS, sizeof *group->chains);
     group->scratch = malloc(item_max + 64);
-    return group->items && group->mutations && group->chains && group->scratch;
+    return group->items && group->mutations && group->some && group->chains && group->scratch;
 }
 
 void group_free(struct group *group) {
     free(group->items);
     free(group->mutations);
+    free(group->some);
     free(group->chains);
     free(group->scratch);
     bytes_free(&group->bytes);
@@ -100,13 +114,12 @@ void group_fail_job(const struct writer *writer, struct tier_ticket *ticket) {
     ticket_return(ticket);
 }
 
-/* Jobs whose time is over; all of them, while the backend is known to be away. */
+/* Jobs whose time is over; all of those whose backend, or whose table in it, is known to be away. */
 static void expire_jobs(struct writer *writer, uint64_t now_us) {
     struct tier_ticket *kept = NULL, **end = &kept, *next;
-    bool hopeful = writer_is_hopeful(writer);
     for (struct tier_ticket *ticket = writer->jobs; ticket; ticket = next) {
         next = ticket->next;
-        if (!hopeful || now_us >= ticket->deadline_us) {
+        if (now_us >= ticket->deadline_us || !writer_is_hopeful(writer, ticket->request.space)) {
             group_fail_job(writer, ticket);
         } else {
             *end = ticket;
@@ -169,7 +182,7 @@ static bool look(struct group *group, size_t index, const struct cache_time *now
     struct group_item *item = &group->items[index];
     const struct request *request = request_of(item);
     enum need need = evaluate_need(request);
-    item->needs_row = item->known = item->before_exists = false;
+    item->needs_row = item->known = item->before_exists = item->unfit = false;
     if (need == NEED_NOTHING || earlier_item(group, index))
         return true;
     if (!look_into_memory(group, item, now))
@@ -183,7 +196,8 @@ static bool look(struct group *group, size_t index, const struct cache_time *now
 
 static bool keep_row(struct group *group, struct group_item *item, const struct load_result *result) {
     item->row_found = result->found;
-    if (!result->found)
+    item->unfit = result->unfit;
+    if (!result->found || result->unfit)
         return true;
     item->row = result->entry;
     item->row.key = request_of(item)->key;
@@ -210,17 +224,27 @@ static enum backend_status load_rows(struct writer *writer, const size_t *indice
 static enum backend_status load_one_by_one(struct writer *writer, const size_t *indices, size_t count_rows) {
     for (size_t i = 0; i < count_rows; i++) {
         enum backend_status status = load_rows(writer, &indices[i], 1);
+        struct group_item *item = &writer->group.items[indices[i]];
         if (status == BACKEND_TRANSIENT)
             return status;
+        if (status == BACKEND_PERMANENT)
+            space_note_unreadable(request_of(item)->space, request_of(item)->key,
+                                  writer->session.error.message);
         if (status != BACKEND_OK)
-            writer->group.items[indices[i]].fate = ITEM_FAILED;
+            item->fate = ITEM_FAILED;
     }
     return BACKEND_OK;
 }
 
 static enum backend_status load_step(struct writer *writer, const size_t *indices, size_t count_rows) {
     enum backend_status status = count_rows ? load_rows(writer, indices, count_rows) : BACKEND_OK;
-    return status == BACKEND_PERMANENT ? load_one_by_one(writer, indices, count_rows) : status;
+    if (status == BACKEND_PERMANENT)
+        return load_one_by_one(writer, indices, count_rows);
+    if (status != BACKEND_TABLE_FAILED)
+        return status;
+    for (size_t i = 0; i < count_rows; i++)
+        writer->group.items[indices[i]].fate = ITEM_FAILED;
+    return BACKEND_OK;
 }
 
 static enum backend_status load_all(struct writer *writer, const struct cache_time *now) {
@@ -255,7 +279,8 @@ static const struct cache_view *base_of(struct group *group, size_t index, const
         return item->before_exists ? &item->before : NULL;
     if (!item->needs_row || !item->row_found)
         return NULL;
-    *storage = view_of_entry(&item->row, now->seconds);
+    *storage = item->unfit ? row_unfit_view(request_of(item), now->seconds)
+                           : view_of_entry(&item->row, now->seconds);
     return storage;
 }
 
@@ -323,14 +348,31 @@ static void answer_blindly(struct group_item *item) {
         item->outcome.status = OUTCOME_NOT_FOUND;
 }
 
+/* True: an unfit row stands before this item, and the item needs what is in it. Nothing changes by it. */
+static bool needs_unfit(const struct group_item *earlier, struct group_item *item,
+                        const struct cache_view *base) {
+    item->unfit = base && (earlier ? earlier->unfit : item->unfit);
+    if (!item->unfit || row_can_be_unfit(request_of(item)))
+        return false;
+    item->fate = ITEM_UNFIT;
+    item->exists = true;
+    item->result = *base;
+    return true;
+}
+
+static bool nobody_knows_the_base(const struct group_item *earlier, const struct request *request) {
+    return earlier && earlier->fate != ITEM_FINE && earlier->fate != ITEM_UNFIT &&
+           evaluate_need(request) != NEED_NOTHING;
+}
+
 static void evaluate_item(struct writer *writer, size_t index, const struct cache_time *now) {
     struct group *group = &writer->group;
     struct group_item *item = &group->items[index];
     const struct request *request = request_of(item);
     struct cache_view storage;
     const struct group_item *earlier = earlier_item(group, index);
-    if (earlier && earlier->fate != ITEM_FINE && evaluate_need(request) != NEED_NOTHING)
-        item->fate = ITEM_FAILED; /* nobody knows what is there */
+    if (nobody_knows_the_base(earlier, request))
+        item->fate = ITEM_FAILED;
     if (item->fate != ITEM_FINE)
         return;
     const struct cache_view *base = base_of(group, index, now, &storage);
@@ -340,7 +382,10 @@ static void evaluate_item(struct writer *writer, size_t index, const struct cach
                                        .scratch = group->scratch};
     if (base && base->expires_at && base->expires_at <= now->seconds)
         base = NULL;
+    if (needs_unfit(earlier, item, base))
+        return;
     evaluate(request, base, &context, &item->outcome, &item->change);
+    item->unfit &= item->change.kind == CHANGE_NONE;
     item->exists = base != NULL;
     if (base)
         item->result = *base;
@@ -413,6 +458,8 @@ static void keep_answer(struct writer *writer, struct group_item *item) {
     if (item->fate == ITEM_REFUSED)
         ticket_fail(ticket, ERROR_BACKEND_REFUSES, "SERVER_ERROR backend %s refuses it: %.80s",
                     writer->backend->options.store.name, writer->session.error.message);
+    else if (item->fate == ITEM_UNFIT)
+        ticket_fail(ticket, ERROR_ROW_UNFIT, "%s", row_unfit_line);
     else if (item->fate == ITEM_FAILED || !ticket_keep_outcome(ticket, &item->outcome))
         ticket_fail(ticket, ERROR_BACKEND_DOWN, "%s", writer->backend->down);
 }
@@ -452,49 +499,140 @@ static bool prepare(struct writer *writer) {
     return true;
 }
 
-static bool earlier_was_refused(struct group *group, size_t index) {
+/* What became of the items with the same key before this one: the first of them that was not fine. */
+static enum item_fate earlier_fate(struct group *group, size_t index) {
+    enum item_fate fate = ITEM_FINE;
     for (struct group_item *item = earlier_item(group, index); item;
          item = earlier_item(group, (size_t)(item - group->items)))
-        if (item->fate == ITEM_REFUSED)
-            return true;
-    return false;
+        if (item->fate != ITEM_FINE)
+            fate = item->fate;
+    return fate;
 }
 
-/* The commit as a whole was refused. An item whose key another refused item had before it was evaluated
- * against something that never came to be: refused with it. */
-static enum backend_status commit_one_by_one(struct writer *writer) {
+static bool is_to_be_committed(const struct group_item *item) {
+    return item->mutation >= 0 && item->fate == ITEM_FINE;
+}
+
+static enum item_fate fate_of(enum backend_status status) {
+    return status == BACKEND_OK ? ITEM_FINE : status == BACKEND_PERMANENT ? ITEM_REFUSED : ITEM_FAILED;
+}
+
+/* The commit as a whole was refused. An item whose key another item had before it that was not committed was
+ * evaluated against something that never came to be: it shares the other's fate. */
+static enum backend_status commit_one_by_one(struct writer *writer, const struct space *space) {
     struct group *group = &writer->group;
     for (size_t i = 0; i < group->count; i++) {
         struct group_item *item = &group->items[i];
-        if (item->mutation < 0 || item->fate != ITEM_FINE)
+        if (!is_to_be_committed(item) || (space && request_of(item)->space != space))
             continue;
-        enum backend_status status = BACKEND_PERMANENT;
-        if (!earlier_was_refused(group, i))
-            status = call_apply(writer, &group->mutations[item->mutation], 1);
+        enum backend_status status = BACKEND_OK;
+        item->fate = earlier_fate(group, i);
+        if (item->fate == ITEM_FINE)
+            status = call_apply(writer, request_of(item)->space, &group->mutations[item->mutation], 1);
         if (status == BACKEND_TRANSIENT)
             return status;
-        if (status == BACKEND_PERMANENT) {
-            item->fate = ITEM_REFUSED;
+        if (status != BACKEND_OK)
+            item->fate = fate_of(status);
+        if (item->fate == ITEM_REFUSED)
             count(&writer->counters.write_through_refused);
-        }
     }
     return BACKEND_OK;
+}
+
+static void end_items(struct writer *writer, const struct space *space, enum item_fate fate) {
+    struct group *group = &writer->group;
+    for (size_t i = 0; i < group->count; i++) {
+        struct group_item *item = &group->items[i];
+        if (!is_to_be_committed(item) || request_of(item)->space != space)
+            continue;
+        item->fate = fate;
+        if (fate == ITEM_REFUSED)
+            count(&writer->counters.write_through_refused);
+    }
+}
+
+/* A commit of one namespace has failed. */
+static enum backend_status end_failed(struct writer *writer, struct space *space, size_t mutations,
+                                      enum backend_status status) {
+    if (status == BACKEND_TRANSIENT)
+        return status;
+    if (status == BACKEND_PERMANENT && mutations > 1)
+        return commit_one_by_one(writer, space);
+    end_items(writer, space, fate_of(status));
+    return BACKEND_OK;
+}
+
+/* Their places in group->mutations, so that what the backend says of them can be put back. */
+static size_t gather_some(struct group *group, const struct space *space) {
+    size_t gathered = 0;
+    for (size_t i = 0; i < group->count; i++)
+        if (is_to_be_committed(&group->items[i]) && request_of(&group->items[i])->space == space)
+            group->some[gathered++] = group->mutations[group->items[i].mutation];
+    return gathered;
+}
+
+static void put_back_some(struct group *group, const struct space *space) {
+    size_t at = 0;
+    for (size_t i = 0; i < group->count; i++)
+        if (is_to_be_committed(&group->items[i]) && request_of(&group->items[i])->space == space)
+            group->mutations[group->items[i].mutation] = group->some[at++];
+}
+
+static enum backend_status commit_space(struct writer *writer, struct space *space) {
+    struct group *group = &writer->group;
+    size_t mutations = gather_some(group, space);
+    enum backend_status status = mutations ? call_apply(writer, space, group->some, mutations) : BACKEND_OK;
+    if (status != BACKEND_OK)
+        return end_failed(writer, space, mutations, status);
+    put_back_some(group, space);
+    return BACKEND_OK;
+}
+
+/* The table of some namespace failed: each is committed without the others. */
+static enum backend_status commit_by_space(struct writer *writer) {
+    struct tier *tier = writer->tier;
+    enum backend_status status = BACKEND_OK;
+    for (size_t i = 0; i < tier->space_count && status == BACKEND_OK; i++)
+        status = commit_space(writer, &tier->spaces[i]);
+    return status;
+}
+
+/* The namespace of all that is to be committed; NULL: there are several. */
+static struct space *only_space(const struct group *group) {
+    struct space *only = NULL;
+    for (size_t i = 0; i < group->count; i++) {
+        struct space *space = request_of(&group->items[i])->space;
+        if (!is_to_be_committed(&group->items[i]))
+            continue;
+        if (only && only != space)
+            return NULL;
+        only = space;
+    }
+    return only;
+}
+
+static void note_success(struct writer *writer) {
+    const struct group *group = &writer->group;
+    for (size_t i = 0; i < group->count; i++)
+        if (is_to_be_committed(&group->items[i]))
+            call_succeeded_for(writer, request_of(&group->items[i])->space);
 }
 
 static enum backend_status commit(struct writer *writer) {
     struct group *group = &writer->group;
     if (group->mutation_count == 0)
         return BACKEND_OK;
-    enum backend_status status = call_apply(writer, group->mutations, group->mutation_count);
-    if (status != BACKEND_PERMANENT)
-        return status;
-    if (group->mutation_count > 1)
-        return commit_one_by_one(writer);
-    for (size_t i = 0; i < group->count; i++)
-        if (group->items[i].mutation >= 0)
-            group->items[i].fate = ITEM_REFUSED;
-    count(&writer->counters.write_through_refused);
-    return BACKEND_OK;
+    struct space *space = only_space(group);
+    enum backend_status status = call_apply(writer, space, group->mutations, group->mutation_count);
+    if (status == BACKEND_OK)
+        note_success(writer);
+    else if (space)
+        status = end_failed(writer, space, group->mutation_count, status);
+    else if (status == BACKEND_PERMANENT)
+        status = commit_one_by_one(writer, NULL);
+    else if (status == BACKEND_TABLE_FAILED)
+        status = commit_by_space(writer);
+    return status;
 }
 
 /* The deadline came first: nobody knows what became of what was to be committed. */
@@ -506,9 +644,14 @@ static void give_up(struct writer *writer) {
     finish(writer);
 }
 
-void group_run(struct writer *writer) {
+/* Who waits is answered within the backend's timeout, whatever part of it the group has waited for its turn. */
+static void limit_calls(struct writer *writer, uint64_t now_us) {
+    uint64_t least_us = now_us + (uint64_t)writer->backend->timeout_ms * US_PER_MS / LEAST_SHARE;
+    call_limit(writer, writer->group.deadline_us > least_us ? writer->group.deadline_us : least_us);
+}
+
+static void run_groups(struct writer *writer) {
     struct group *group = &writer->group;
-    group->answered = 0;
     while (group->count > 0 || writer->jobs) {
         uint64_t now_us = monotonic_us();
         if (group->count == 0) {
@@ -523,12 +666,19 @@ void group_run(struct writer *writer) {
         }
         if (!call_is_admitted(writer))
             break;
+        limit_calls(writer, now_us);
         if ((!group->prepared && !prepare(writer)) || commit(writer) != BACKEND_OK)
             continue; /* the breaker says when to go on */
         group->commit_us = monotonic_us() - now_us;
         group->answered = group->mutation_count ? group->count : 0;
         finish(writer);
     }
+}
+
+void group_run(struct writer *writer) {
+    writer->group.answered = 0;
+    run_groups(writer);
+    call_limit(writer, 0);
     if (writer->jobs)
         expire_jobs(writer, monotonic_us());
 }

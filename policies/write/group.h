@@ -15,7 +15,8 @@ struct group {
     size_t count;
     struct mutation *mutations;
     size_t mutation_count;
-    bool prepared; /* evaluated: only the commit is to be repeated */
+    struct mutation *some; /* those of one namespace, when they are committed without the others */
+    bool prepared;         /* evaluated: only the commit is to be repeated */
     uint64_t deadline_us;
     struct bytes bytes;
     char *scratch;

@@ -23,6 +23,14 @@ struct writer_counters { /* by its thread, except barriers, which workers count;
 #undef WRITER_COUNTER
 };
 
+/* The first connection, made by a thread of its own; until that is joined, the session is its. */
+struct opening {
+    pthread_t thread;
+    bool runs;                  /* not joined yet */
+    bool done;                  /* under writer->mutex: the session has been given back */
+    enum backend_status status; /* when done */
+};
+
 struct writer {
     /* constant once it has started */
     struct tier_backend *backend;
@@ -34,9 +42,14 @@ struct writer {
 
     /* its thread's; the state of the breaker may be read by anyone */
     struct session session;
+    struct opening opening;
+    bool reached;          /* the store has said at least once which versions it holds, */
+    uint64_t high_version; /* and this was the highest when the connection was opened */
     struct breaker breaker;
+    uint64_t call_until_us; /* see call_limit */
     uint64_t upkeep_at;
     size_t next_flusher;
+    uint64_t superseded_told, superseded_told_us; /* of counters.superseded_unexplained; when, monotonic */
     struct group group;
     struct tier_ticket *jobs, **jobs_end; /* taken, not yet in a group */
     struct barrier *barriers;             /* taken, not yet reached */

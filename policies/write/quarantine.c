@@ -295,6 +295,28 @@ void quarantine_close(struct quarantine *quarantine) {
     free(quarantine);
 }
 
+bool quarantine_look(const struct journal_disk *disk, const char *path,
+                     struct quarantine_summary *ret_summary) {
+    struct quarantine quarantine = {.disk = disk, .log = {.handle = disk->open(disk, path, O_RDONLY)}};
+    struct quarantine_summary summary = {.oldest = UINT32_MAX};
+    if (quarantine.log.handle < 0)
+        return false;
+    bool good = replay(&quarantine);
+    int failure = errno;
+    for (const struct kept *kept = quarantine.first; kept; kept = kept->next) {
+        summary.entries++;
+        if (kept->since < summary.oldest)
+            summary.oldest = kept->since;
+    }
+    while (quarantine.first)
+        remove_at(&quarantine, &quarantine.first);
+    disk->close(disk, quarantine.log.handle);
+    errno = failure;
+    if (good)
+        *ret_summary = summary;
+    return good;
+}
+
 /* ---- What happens to it ---- */
 
 size_t quarantine_count(const struct quarantine *quarantine) {

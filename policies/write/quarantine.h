@@ -20,6 +20,15 @@ struct quarantine *quarantine_open(const struct journal_disk *disk, const char *
                                    char *error, size_t error_size);
 void quarantine_close(struct quarantine *quarantine);
 
+/* What a quarantine's file holds, without opening it as a quarantine: nothing is changed. oldest: in seconds. False:
+ * it cannot be read; errno. */
+struct quarantine_summary {
+    size_t entries;
+    uint32_t oldest;
+};
+bool quarantine_look(const struct journal_disk *disk, const char *path,
+                     struct quarantine_summary *ret_summary);
+
 /* Entries held. 0 for NULL. */
 size_t quarantine_count(const struct quarantine *quarantine);
 

@@ -4,9 +4,10 @@
  * takes the ordinary way to the backend.
  *
  * Records of a key come in any order; the highest version wins. A put or a delete is compared with what the
- * cache holds of the key. A touch says nothing about the value, so touches wait until all is read. A touch
- * names the CAS value of the entry that it was made on: if that is what memory holds, it is applied there;
- * else its entry is in the backend alone, and the writer touches the row, after what memory holds of the key
+ * cache holds of the key. So is a whole touch, which has the entry with it; it is written as a touch, so that
+ * another node's value in the row stays. Other touches say nothing about the value, and wait until all is read.
+ * Such a touch names the CAS value of the entry that it was made on: if that is what memory holds, it is applied
+ * there; else its entry is in the backend alone, and the writer touches the row, after what memory holds of the key
  * was flushed (an older put whose flush the journal does not know of, perhaps).
  *
  * A put or a touch whose expiry has passed may have been kept alive by a later touch, so its value is kept
@@ -22,10 +23,14 @@
  * cannot be written to now does not keep the server from starting: see docs/design.md, "Promises".
  */
 #include "policies/write/recover.h"
+#include "policies/write/leftover.h"
+#include "policies/write/places.h"
 #include "policies/write/quarantine.h"
 #include "policies/write/queue.h"
 #include "policies/write/touches.h"
 #include "policies/write/writer.h"
+#include <assert.h>
+#include <inttypes.h>
 #include <stdlib.h>
 
 enum { SINCE_RECOVERY = 1 << ENTRY_VERSION_NODE_BITS };
@@ -50,7 +55,7 @@ struct recovery {
     struct noted_list touches;
     struct noted_list expired; /* restored without their expiry, which has passed */
     uint64_t restored;
-    char error[256];
+    char error[1024];
 };
 
 static bool queue_restored(struct space *space, uint64_t hash) {
@@ -60,7 +65,8 @@ static bool queue_restored(struct space *space, uint64_t hash) {
     return true;
 }
 
-static enum cache_status write_entry(struct cache_cursor *cursor, bool deleted, const struct entry *entry) {
+static enum cache_status write_entry(struct cache_cursor *cursor, enum mutation_kind kind,
+                                     const struct entry *entry) {
     struct cache_write write = {.value = entry->value,
                                 .version = entry->version,
                                 .client_cas = entry->client_cas,
@@ -68,11 +74,16 @@ static enum cache_status write_entry(struct cache_cursor *cursor, bool deleted, 
                                 .expires_at = entry->expires_at,
                                 .marks = entry->marks,
                                 .dirty = true};
-    return deleted ? cache_bury(cursor, entry->version) : cache_store(cursor, &write);
+    if (kind == MUTATION_DELETE)
+        return cache_bury(cursor, entry->version);
+    enum cache_status status = cache_store(cursor, &write);
+    if (status == CACHE_OK && kind == MUTATION_TOUCH)
+        cache_set_ttl_only(cursor);
+    return status;
 }
 
 /* Stores the change if memory has nothing newer. */
-static enum cache_status restore_once(struct space *space, bool deleted, const struct entry *entry,
+static enum cache_status restore_once(struct space *space, enum mutation_kind kind, const struct entry *entry,
                                       uint64_t hash, bool *ret_queued) {
     struct cache_time now = cache_time_now();
     struct cache_cursor cursor;
@@ -80,7 +91,7 @@ static enum cache_status restore_once(struct space *space, bool deleted, const s
     cache_seek(space->tier->cache, space->number, entry->key, hash, &now, &cursor);
     bool newer = cursor.presence == CACHE_UNKNOWN || cursor.view.version < entry->version;
     if (newer)
-        status = write_entry(&cursor, deleted, entry);
+        status = write_entry(&cursor, kind, entry);
     bool queue = newer && status == CACHE_OK && cursor.queue;
     cache_release(&cursor);
     *ret_queued = !queue || queue_restored(space, hash);
@@ -91,8 +102,9 @@ static bool refuse_entry(struct recovery *recovery, const struct space *space, c
                          enum cache_status status) {
     if (status == CACHE_TOO_LARGE)
         snprintf(recovery->error, sizeof recovery->error,
-                 "the journal holds an entry of %zu bytes, more than the item size limit of now",
-                 entry->value.size);
+                 "the value of %.*s (namespace \"%s\") has %zu bytes, more than item_max allows now, "
+                 "and has to reach the backend: start once with an item_max of at least that",
+                 (int)entry->key.size, entry->key.data, space->options.name, entry->value.size);
     else
         snprintf(recovery->error, sizeof recovery->error,
                  "the journal holds more than memory can, and backend \"%s\" cannot be written to now",
@@ -100,12 +112,13 @@ static bool refuse_entry(struct recovery *recovery, const struct space *space, c
     return false;
 }
 
-static bool restore(struct recovery *recovery, struct space *space, bool deleted, const struct entry *entry) {
+static bool restore(struct recovery *recovery, struct space *space, enum mutation_kind kind,
+                    const struct entry *entry) {
     uint64_t hash = cache_hash(entry->key);
     bool queued;
-    enum cache_status status = restore_once(space, deleted, entry, hash, &queued);
+    enum cache_status status = restore_once(space, kind, entry, hash, &queued);
     if (status == CACHE_NO_MEMORY && writer_flush_now(space->backend->writer, space))
-        status = restore_once(space, deleted, entry, hash, &queued);
+        status = restore_once(space, kind, entry, hash, &queued);
     recovery->restored++;
     return (status == CACHE_OK && queued) || refuse_entry(recovery, space, entry, status);
 }
@@ -134,26 +147,23 @@ static bool note(struct recovery *recovery, struct noted_list *list, struct spac
     return true;
 }
 
-/* A put, or the result of a touch. */
-static bool restore_value(struct recovery *recovery, struct space *space, const struct entry *entry) {
+/* A put or a touch, with its value. */
+static bool restore_value(struct recovery *recovery, struct space *space, enum mutation_kind kind,
+                          const struct entry *entry) {
     struct entry alive = *entry;
     if (entry->expires_at == 0 || entry->expires_at > cache_time_now().seconds)
-        return restore(recovery, space, false, entry);
+        return restore(recovery, space, kind, entry);
     alive.expires_at = 0;
-    return note(recovery, &recovery->expired, space, entry) && restore(recovery, space, false, &alive);
+    return note(recovery, &recovery->expired, space, entry) && restore(recovery, space, kind, &alive);
 }
 
-/* A namespace that no longer holds writes back, but has a backend: its old changes still belong there. */
-static bool refuse_policy(struct recovery *recovery, const struct space *space) {
-    if (!space->backend)
-        snprintf(recovery->error, sizeof recovery->error,
-                 "the journal holds changes of namespace \"%s\", which has no backend any more",
-                 space->options.name);
-    else
-        snprintf(recovery->error, sizeof recovery->error,
-                 "the journal holds changes of namespace \"%s\", which is not write-behind any more: "
-                 "start once with its old policy, so that they reach the backend",
-                 space->options.name);
+/* Versions of before ENTRY_VERSION_HIGHEST was known, drawn above what somebody had put into a store. */
+static bool refuse_version(struct recovery *recovery, const struct journal_record *record) {
+    snprintf(recovery->error, sizeof recovery->error,
+             "its change of key %.*s has version %" PRIu64
+             ", which no clock gives: move the journal away, and what it alone holds is lost",
+             (int)(record->entry.key.size < 100 ? record->entry.key.size : 100), record->entry.key.data,
+             record->entry.version);
     return false;
 }
 
@@ -162,13 +172,20 @@ static bool replay(struct journal_replayer *self, const struct journal_record *r
     struct space *space = space_by_name(recovery->tier, record->space);
     if (!space)
         return true; /* kept and named by the journal */
-    if (!space->policy->holds_back)
-        return refuse_policy(recovery, space);
+    if (!space->policy->holds_back) {
+        leftovers_refuse(&recovery->tier->options, space->options.name, recovery->error,
+                         sizeof recovery->error);
+        return false;
+    }
+    if (record->entry.version > ENTRY_VERSION_HIGHEST)
+        return refuse_version(recovery, record);
     switch (record->kind) {
     case JOURNAL_PUT:
-        return restore_value(recovery, space, &record->entry);
+        return restore_value(recovery, space, MUTATION_PUT, &record->entry);
+    case JOURNAL_TOUCH_WHOLE:
+        return restore_value(recovery, space, MUTATION_TOUCH, &record->entry);
     case JOURNAL_DELETE:
-        return restore(recovery, space, true, &record->entry);
+        return restore(recovery, space, MUTATION_DELETE, &record->entry);
     case JOURNAL_TOUCH:
         return note(recovery, &recovery->touches, space, &record->entry);
     }
@@ -191,9 +208,10 @@ static void seek(const struct noted *noted, uint64_t hash, struct cache_cursor *
     cache_seek(noted->space->tier->cache, noted->space->number, key_of(noted), hash, &now, ret_cursor);
 }
 
-/* A copy of the entry in memory that the touch was made on, or NULL. *ret_settled: nothing is to be done. */
+/* A copy of the entry in memory that the touch was made on, or NULL. *ret_settled: nothing is to be done.
+ * *ret_kind: how the entry is written, by which the touch of it is. */
 static char *touched_value(const struct noted *noted, uint64_t hash, struct entry *ret_entry,
-                           bool *ret_settled) {
+                           enum mutation_kind *ret_kind, bool *ret_settled) {
     struct cache_cursor cursor;
     const struct cache_view *view = &cursor.view;
     char *copy = NULL;
@@ -205,6 +223,7 @@ static char *touched_value(const struct noted *noted, uint64_t hash, struct entr
             memcpy(copy, view->value.data, view->value.size);
         *ret_entry = (struct entry){
             .value = slice_of(copy, view->value.size), .flags = view->flags, .marks = view->marks};
+        *ret_kind = view->ttl_only ? MUTATION_TOUCH : MUTATION_PUT;
     }
     cache_release(&cursor);
     return copy;
@@ -213,14 +232,15 @@ static char *touched_value(const struct noted *noted, uint64_t hash, struct entr
 static bool replay_touch(struct recovery *recovery, const struct noted *noted) {
     uint64_t hash = cache_hash(key_of(noted));
     struct entry entry = {0};
+    enum mutation_kind kind = MUTATION_PUT;
     bool settled, fine = true;
-    char *copy = touched_value(noted, hash, &entry, &settled);
+    char *copy = touched_value(noted, hash, &entry, &kind, &settled);
     entry.key = key_of(noted);
     entry.version = noted->version;
     entry.client_cas = noted->client_cas;
     entry.expires_at = noted->expires_at;
     if (copy)
-        fine = restore_value(recovery, noted->space, &entry);
+        fine = restore_value(recovery, noted->space, kind, &entry);
     else if (!settled) {
         entry.flags = noted->flags;
         fine = touches_recover(noted->space->backend->writer, noted->space, &entry);
@@ -277,13 +297,27 @@ static bool expire_all(struct recovery *recovery) {
 
 /* ---- The store ---- */
 
-/* True: the store has everything, or has shown what is newer. */
+static void warn_of_table(const struct space *space) {
+    service_log(
+        &space->tier->service, LOG_LEVEL_WARNING,
+        "namespace %s, keys \"%s*\": cannot be written to now: its reads are answered with what the journal holds. After a power loss that may be older than what backend %s has, until it can be written to",
+        space->options.name, space->options.prefix, space->backend->options.store.name);
+}
+
+/* True: the store has everything, or has shown what is newer; but for namespaces that were warned of. */
 static bool flush_backend(struct tier_backend *backend) {
     struct tier *tier = backend->tier;
     bool fine = writer_is_connected(backend->writer);
-    for (size_t i = 0; fine && i < tier->space_count; i++)
-        if (tier->spaces[i].backend == backend && tier->spaces[i].policy->holds_back)
-            fine = writer_flush_now(backend->writer, &tier->spaces[i]);
+    for (size_t i = 0; fine && i < tier->space_count; i++) {
+        struct space *space = &tier->spaces[i];
+        if (space->backend != backend || !space->policy->holds_back)
+            continue;
+        bool flushed = writer_flush_now(backend->writer, space);
+        bool table_failed = !flushed && space->write_breaker.failures > 0;
+        if (table_failed)
+            warn_of_table(space);
+        fine = flushed || table_failed; /* the others do not wait for it */
+    }
     return fine;
 }
 
@@ -329,17 +363,22 @@ static bool open_journal(struct recovery *recovery, struct slice *names, struct 
                          char *error, size_t error_size) {
     struct tier *tier = recovery->tier;
     struct journal_error journal_error = {{0}};
+    struct slice discarded[TIER_DISCARDS_MAX];
+    for (size_t i = 0; i < tier->options.recovery.discard_count; i++)
+        discarded[i] = slice_string(tier->options.recovery.discard[i]);
     struct journal_options options = {.folder = tier->options.data,
                                       .series_count = tier->options.workers,
                                       .file_size = tier->options.journal_file_size,
                                       .spaces = names,
                                       .space_count = tier->space_count,
+                                      .discarded = discarded,
+                                      .discarded_count = tier->options.recovery.discard_count,
                                       .durable = on_durable,
                                       .log = on_log,
                                       .context = tier};
     for (size_t i = 0; i < tier->space_count; i++)
         names[i] = slice_string(tier->spaces[i].options.name);
-    enum journal_status status = journal_open(&options, tier->options.recover_skip_damaged,
+    enum journal_status status = journal_open(&options, tier->options.recovery.skip_damaged,
                                               &recovery->replayer, ret_found, &tier->journal, &journal_error);
     if (status == JOURNAL_OK)
         return true;
@@ -369,12 +408,19 @@ bool recover(struct tier *tier, char *error, size_t error_size) {
     if (!names)
         snprintf(error, error_size, "Out of memory.");
     if (fine) {
-        cache_raise_version(tier->cache, found.highest_version);
-        fine = replay_touches(&recovery) && expire_all(&recovery);
+        fine = cache_raise_version(tier->cache, found.highest_version);
+        if (!fine)
+            snprintf(recovery.error, sizeof recovery.error,
+                     "its low-water version is %" PRIu64 ", which no clock gives: move it away",
+                     found.highest_version);
+        if (found.highest_version > tier->recovered_version)
+            tier->recovered_version = found.highest_version;
+        fine = fine && replay_touches(&recovery) && expire_all(&recovery);
         if (!fine)
             snprintf(error, error_size, "The journal in %s: %s", tier->options.data, recovery.error);
     }
     if (fine) {
+        places_tell_pending(tier);
         flush_restored(tier);
         report(&recovery, &found, start_us);
     }

@@ -11,7 +11,7 @@
  *
  *     touches_add --> fresh --touches_take--> taken --touches_run--> done
  *                                             `-- stays while its entry has to be flushed first, or the
- *                                                 backend is away
+ *                                                 backend, or its table in it, is away
  */
 #include "policies/write/touches.h"
 #include "policies/write/internal.h"
@@ -156,6 +156,7 @@ enum touch_fate {
     TOUCH_DONE,
     TOUCH_ROW,    /* the row has to be touched */
     TOUCH_WAITS,  /* for its entry to be flushed */
+    TOUCH_BARRED, /* its table cannot be asked now */
     TOUCH_FAILED, /* the backend cannot be asked now */
 };
 
@@ -214,6 +215,14 @@ static struct mutation mutation_of(const struct touch *touch, const struct entry
     return mutation;
 }
 
+static enum backend_status keep_refused(struct writer *writer, const struct touch *touch,
+                                        const struct entry *entry) {
+    if (quarantine_add(touch->space->quarantine, MUTATION_TOUCH, entry, writer->session.error.message))
+        return BACKEND_OK;
+    call_put_off(touch->space);
+    return BACKEND_TABLE_FAILED;
+}
+
 static enum backend_status apply_touch(struct writer *writer, const struct touch *touch,
                                        const struct entry *row) {
     struct mutation mutation = mutation_of(touch, row);
@@ -222,13 +231,10 @@ static enum backend_status apply_touch(struct writer *writer, const struct touch
     enum backend_status status = BACKEND_TRANSIENT;
     mutation.entry.value = bytes_copy(&copy, row->value);
     if (mutation.entry.value.data || !row->value.size)
-        status = call_apply(writer, &mutation, 1);
+        status = call_apply(writer, touch->space, &mutation, 1);
     bytes_free(&copy);
     if (status == BACKEND_PERMANENT)
-        status = quarantine_add(touch->space->quarantine, MUTATION_TOUCH, &mutation.entry,
-                                writer->session.error.message)
-                     ? BACKEND_OK
-                     : BACKEND_TRANSIENT;
+        status = keep_refused(writer, touch, &mutation.entry);
     if (status == BACKEND_OK)
         forget_older(touch);
     return status;
@@ -266,19 +272,27 @@ static enum touch_fate run_one(struct writer *writer, const struct touch *touch)
     enum touch_fate fate = touch_memory(writer, touch);
     if (fate != TOUCH_ROW)
         return fate;
-    if (!call_is_admitted(writer))
-        return TOUCH_FAILED;
+    if (!call_is_admitted_for(writer, touch->space))
+        return call_is_admitted(writer) ? TOUCH_BARRED : TOUCH_FAILED;
     enum backend_status status = touch_row(writer, touch);
     if (status == BACKEND_PERMANENT)
         service_log(&writer->tier->service, LOG_LEVEL_ERROR,
                     "namespace %s: the row of %.*s cannot be read and is not touched: %s",
                     touch->space->options.name, (int)touch->key_size, touch->key,
                     writer->session.error.message);
+    if (status == BACKEND_TABLE_FAILED)
+        return TOUCH_BARRED;
     return status == BACKEND_TRANSIENT ? TOUCH_FAILED : TOUCH_DONE;
+}
+
+static void try_again_at(struct touches *touches, uint64_t at_us) {
+    if (!touches->retry_us || at_us < touches->retry_us)
+        touches->retry_us = at_us;
 }
 
 void touches_run(struct writer *writer) {
     enum touch_fate fate = TOUCH_DONE;
+    writer->touches.retry_us = 0;
     for (struct touch **at = &writer->touches.taken; *at && fate != TOUCH_FAILED;) {
         struct touch *touch = *at;
         fate = run_one(writer, touch);
@@ -288,8 +302,11 @@ void touches_run(struct writer *writer) {
         } else {
             at = &touch->next;
         }
+        if (fate == TOUCH_BARRED)
+            try_again_at(&writer->touches, breaker_retry_at(&touch->space->write_breaker));
     }
-    writer->touches.failed = fate == TOUCH_FAILED;
+    if (fate == TOUCH_FAILED) /* once the breaker of the backend lets it */
+        try_again_at(&writer->touches, monotonic_us());
 }
 
 void touches_settle(struct writer *writer) {

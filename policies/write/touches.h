@@ -17,7 +17,7 @@ enum { TOUCH_BUCKETS = 4096 };
 struct touches {
     /* the writer's thread alone */
     struct touch *taken; /* not yet applied */
-    bool failed;         /* the last attempt: to be tried again when the breaker lets it */
+    uint64_t retry_us;   /* monotonic: when one that failed is to be tried again; 0: none did */
     /* under the writer's mutex */
     struct touch *fresh;                  /* not yet taken */
     struct touch *by_hash[TOUCH_BUCKETS]; /* all that are not done, taken or not */
@@ -51,8 +51,8 @@ void touches_settle(struct writer *writer);
 /* With the writer's mutex: takes over what others have added. */
 void touches_take(struct writer *writer);
 
-/* Applies those that were taken, except where their entry has to be flushed first; stops at the first
- * failure. */
+/* Applies those that were taken, except where their entry has to be flushed first, or their table fails; stops when
+ * the backend does. */
 void touches_run(struct writer *writer);
 
 /* Is a touch of this namespace (NULL: any) taken and not done? */

@@ -60,9 +60,12 @@ void writer_submit(struct writer *writer, struct tier_ticket *ticket) {
     group_fail_job(writer, ticket);
 }
 
-bool writer_is_hopeful(const struct writer *writer) {
-    return breaker_state(&writer->breaker) == BREAKER_CLOSED ||
-           monotonic_us() >= breaker_retry_at(&writer->breaker);
+static bool is_hopeful(const struct breaker *breaker) {
+    return breaker_state(breaker) == BREAKER_CLOSED || monotonic_us() >= breaker_retry_at(breaker);
+}
+
+bool writer_is_hopeful(const struct writer *writer, const struct space *space) {
+    return is_hopeful(&writer->breaker) && is_hopeful(&space->write_breaker);
 }
 
 /* ---- A pass ---- */
@@ -86,8 +89,8 @@ static void flush_due(struct writer *writer, uint64_t now_us) {
         bool forced = is_draining(writer) || barriers_await(writer, flusher);
         if (flusher_due(flusher, now_us, forced) != 0)
             continue;
-        if (!call_is_admitted(writer))
-            break;
+        if (!call_is_admitted_for(writer, flusher->space))
+            continue;
         if (flusher_flush(writer, flusher))
             fullness_relieve(&flusher->space->fullness);
     }
@@ -95,9 +98,11 @@ static void flush_due(struct writer *writer, uint64_t now_us) {
 }
 
 static void retry_quarantines(struct writer *writer) {
-    for (size_t i = 0; i < writer->flusher_count; i++)
-        if (quarantine_count(writer->flushers[i].space->quarantine) && call_is_admitted(writer))
+    for (size_t i = 0; i < writer->flusher_count; i++) {
+        struct space *space = writer->flushers[i].space;
+        if (quarantine_count(space->quarantine) && call_is_admitted_for(writer, space))
             flusher_retry_quarantine(writer, &writer->flushers[i]);
+    }
 }
 
 static void look_after_fullness(struct writer *writer, uint64_t now_us, uint64_t *wake_at) {
@@ -127,28 +132,35 @@ static void pass_what_is_written(struct writer *writer) {
     }
 }
 
-static bool has_busy_work(const struct writer *writer) {
-    return writer->jobs || writer->group.count || writer->touches.failed;
+/* When something that could not be done, or is to be done at once, is to be tried: when its namespace's breaker lets
+ * it; UINT64_MAX: there is nothing. */
+static uint64_t pending_since(const struct writer *writer, uint64_t now_us) {
+    if (writer->jobs || writer->group.count)
+        return now_us;
+    return writer->touches.retry_us ? later(writer->touches.retry_us, now_us) : UINT64_MAX;
 }
 
 /* Arms the namespaces and finds out when the next thing is due. Arming comes before looking: what is pushed
  * after the look finds the namespace unarmed and pokes. */
 static uint64_t next_due(struct writer *writer, uint64_t now_us) {
-    uint64_t due = now_us + POLL_US;
-    bool pending = has_busy_work(writer);
+    uint64_t due = now_us + POLL_US, pending = pending_since(writer, now_us);
     for (size_t i = 0; i < writer->flusher_count; i++) {
         struct flusher *flusher = &writer->flushers[i];
-        atomic_exchange(&flusher->space->armed, false);
+        struct space *space = flusher->space;
+        atomic_exchange(&space->armed, false);
         uint64_t at = flusher_due(flusher, now_us, is_draining(writer) || barriers_await(writer, flusher));
         if (at == UINT64_MAX)
             continue;
-        atomic_exchange(&flusher->space->armed, true);
-        pending |= at == 0;
+        atomic_exchange(&space->armed, true);
         if (at)
             due = earlier(due, at);
+        else
+            pending = earlier(pending, later(breaker_retry_at(&space->write_breaker), now_us));
     }
-    if (pending) /* at once, or when the breaker lets it */
-        due = later(breaker_retry_at(&writer->breaker), now_us);
+    if (!writer->reached)
+        pending = earlier(pending, now_us);
+    if (pending != UINT64_MAX) /* nothing else is due before the breaker of the backend lets it */
+        due = later(breaker_retry_at(&writer->breaker), earlier(due, pending));
     due = earlier(due, barriers_deadline(writer));
     for (const struct tier_ticket *job = writer->jobs; job; job = job->next)
         due = earlier(due, job->deadline_us);
@@ -163,6 +175,7 @@ static void wake_stuck_workers(const struct tier *tier) {
 
 static uint64_t pass(struct writer *writer) {
     uint64_t now_us = monotonic_us(), wake_at = UINT64_MAX;
+    call_reach(writer);
     group_run(writer);
     flush_due(writer, now_us);
     touches_run(writer);
@@ -216,6 +229,7 @@ static void sleep_until(struct writer *writer, uint64_t due_us) {
 static void *writer_main(void *argument) {
     struct writer *writer = argument;
     uint64_t due_us = 0;
+    call_end_first(writer);
     pthread_mutex_lock(&writer->mutex);
     for (;;) {
         sleep_until(writer, due_us);
@@ -265,13 +279,17 @@ struct writer *writer_create(struct tier_backend *backend, char *error, size_t e
     breaker_init(&writer->breaker, monotonic_us());
     session_init(&writer->session, backend, BACKEND_WRITER, RECONNECT_AFTER);
     bool ready = init_flushers(writer) && group_init(&writer->group, writer->tier->options.cache.item_max);
-    if (!ready)
+    if (!ready) {
         snprintf(error, error_size, "Out of memory.");
-    if (!ready || !call_first(writer, error, error_size)) {
         writer_destroy(writer);
         return NULL;
     }
+    call_begin_first(writer);
     return writer;
+}
+
+bool writer_await(struct writer *writer, uint64_t until_us, char *error, size_t error_size) {
+    return call_await_first(writer, until_us, error, error_size);
 }
 
 bool writer_start(struct writer *writer) {
@@ -293,6 +311,7 @@ void writer_stop(struct writer *writer) {
 void writer_destroy(struct writer *writer) {
     if (!writer)
         return;
+    call_end_first(writer);
     session_close(&writer->session);
     for (size_t i = 0; i < writer->flusher_count; i++)
         flusher_free(&writer->flushers[i]);
@@ -313,8 +332,16 @@ bool writer_flush_now(struct writer *writer, struct space *space) {
     return true;
 }
 
-bool writer_is_connected(const struct writer *writer) {
-    return session_is_open(&writer->session);
+void writer_retry_quarantine(struct writer *writer, struct space *space) {
+    for (size_t i = 0; i < writer->flusher_count; i++)
+        if (writer->flushers[i].space == space)
+            flusher_retry_quarantine(writer, &writer->flushers[i]);
+}
+
+bool writer_is_connected(struct writer *writer) {
+    call_end_first(writer);
+    writer->reached = session_is_open(&writer->session);
+    return writer->reached;
 }
 
 bool writer_is_drained(struct writer *writer) {

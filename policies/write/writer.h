@@ -10,10 +10,13 @@
 #include "policies/breaker.h"
 #include "policies/tier_parts.h"
 
-/* Opens the connection, and lifts the cache's versions above the store's. A backend that does not answer
- * within a few seconds may come later. NULL with a sentence in error: it refuses, or there is no
- * memory. */
+/* Begins to open the connection; when it is open, the cache's versions are above the store's. NULL with a sentence in
+ * error: there is no memory. */
 struct writer *writer_create(struct tier_backend *backend, char *error, size_t error_size);
+
+/* Waits until then (monotonic us) for the connection. A backend that does not answer may come later: the writer goes
+ * on trying. False with a sentence in error: it refuses, and the server must not start. */
+bool writer_await(struct writer *writer, uint64_t until_us, char *error, size_t error_size);
 bool writer_start(struct writer *writer);
 
 /* Ends the thread. Tickets that still wait are returned as failed. */
@@ -28,8 +31,8 @@ void writer_poke(struct writer *writer);
 /* A write-through change (ticket->request). */
 void writer_submit(struct writer *writer, struct tier_ticket *ticket);
 
-/* Is there any hope that a write would be committed soon? Any thread. */
-bool writer_is_hopeful(const struct writer *writer);
+/* Is there any hope that a write of this namespace would be committed soon? Any thread. */
+bool writer_is_hopeful(const struct writer *writer, const struct space *space);
 
 /* ---- Recovery and drain ---- */
 
@@ -37,11 +40,14 @@ bool writer_is_hopeful(const struct writer *writer);
  * cannot be written to now. */
 bool writer_flush_now(struct writer *writer, struct space *space);
 
+/* Before writer_start: tries once what was asked of the namespace's quarantine. */
+void writer_retry_quarantine(struct writer *writer, struct space *space);
+
 /* True when nothing of its namespaces is dirty, queued or in flight. */
 bool writer_is_drained(struct writer *writer);
 
-/* Before writer_start: did the backend answer? */
-bool writer_is_connected(const struct writer *writer);
+/* Before writer_start: did the backend answer? Waits until it has, or the call has failed. */
+bool writer_is_connected(struct writer *writer);
 
 /* The counters of a writer, under their names in `stats backends` and in that order. */
 #define WRITER_COUNTERS(X)                                                                                   \
@@ -54,7 +60,8 @@ bool writer_is_connected(const struct writer *writer);
     X(apply_max_us)                                                                                          \
     X(background_touches)                                                                                    \
     X(barriers)                                                                                              \
-    X(upkeep_steps)
+    X(upkeep_steps)                                                                                          \
+    X(superseded_unexplained)
 
 struct writer_stats {
 #define WRITER_COUNTER(name) uint64_t name;

@@ -109,13 +109,20 @@ static bool check_own_settings(struct config_loading *loading, const struct back
     return true;
 }
 
+/* Where rows of different namespaces are all that matters, overlap.c looks at those. */
+static bool is_same_store(const struct backend_draft *a, const struct backend_draft *b) {
+    return strcmp(a->options.store.uri, b->options.store.uri) == 0 ||
+           (a->type == b->type && a->type->one_backend_only &&
+            a->type->same_store(&a->options.store, &b->options.store) == BACKEND_SAME);
+}
+
 static bool check_same_store(struct config_loading *loading, size_t index) {
     const struct backend_draft *draft = &loading->backends[index];
     for (size_t i = 0; i < index; i++)
-        if (strcmp(loading->backends[i].options.store.uri, draft->options.store.uri) == 0)
+        if (is_same_store(&loading->backends[i], draft))
             return config_fail(
                 &loading->report, config_line(draft->section, "uri"),
-                "backends \"%s\" and \"%s\" have the same uri: a store has one writer; use one backend for both",
+                "backends \"%s\" and \"%s\" are the same store, which has one writer: use one backend for both",
                 loading->backends[i].options.store.name, draft->options.store.name);
     return true;
 }

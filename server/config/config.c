@@ -16,6 +16,7 @@ struct config {
     struct tier_backend_options *backends;
     const char **listen;
     struct arena memory; /* what only kinds of backends have */
+    struct buffer warnings;
 };
 
 /* ---- Reading ---- */
@@ -162,7 +163,7 @@ static bool read_config(struct config *config, struct config_loading *loading) {
     if (!good)
         config_fail(&loading->report, 1, "no memory");
     good = good && read_sections(loading) && take_listen(config, loading) && config_check_backends(loading) &&
-           config_check_spaces(loading) && take_drafts(config, loading);
+           config_check_spaces(loading) && config_check_overlaps(loading) && take_drafts(config, loading);
     free(loading->spaces);
     free(loading->backends);
     return good;
@@ -182,6 +183,7 @@ struct config *config_load(const char *path, struct settings *settings, char *re
     }
     struct config_loading loading = {.settings = settings,
                                      .memory = &config->memory,
+                                     .warnings = &config->warnings,
                                      .report = {.path = path, .error = ret_error, .error_size = error_size}};
     loading.document = config->document = config_document_read(&grammar, &loading.report);
     if (config->document && read_config(config, &loading))
@@ -201,6 +203,11 @@ void config_derive(struct config *config, const struct settings *settings) {
     }
 }
 
+const char *config_warnings(struct config *config) {
+    buffer_append(&config->warnings, "", 1);
+    return config->warnings.failed ? "" : config->warnings.data;
+}
+
 void config_free(struct config *config) {
     if (!config)
         return;
@@ -209,5 +216,6 @@ void config_free(struct config *config) {
     free(config->backends);
     free(config->listen);
     arena_free(&config->memory);
+    buffer_free(&config->warnings);
     free(config);
 }

@@ -7,11 +7,13 @@
  *     value.c             a text becomes a value, as its setting says
  *     config.c            reads all sections into drafts, has them checked, and hands them over
  *     check.c             what has to hold between settings
+ *     overlap.c           that no two namespaces keep entries in one place
  */
 #ifndef FOREBAY_SERVER_CONFIG_INTERNAL_H
 #define FOREBAY_SERVER_CONFIG_INTERNAL_H
 
 #include "backends/arena.h"
+#include "server/buffer.h"
 #include "server/config/config.h"
 #include "server/config/document.h"
 
@@ -38,7 +40,8 @@ struct config_loading {
     size_t space_count;
     struct backend_draft *backends;
     size_t backend_count;
-    struct arena *memory; /* what lives as long as the configuration */
+    struct arena *memory;    /* what lives as long as the configuration */
+    struct buffer *warnings; /* lines, as long as that */
     struct config_report report;
 };
 
@@ -70,5 +73,11 @@ bool config_check_backends(struct config_loading *loading);
 
 /* Finds each namespace's policy and backend, checks it, and fills in what depends on other settings. */
 bool config_check_spaces(struct config_loading *loading);
+
+/* ---- overlap.c ---- */
+
+/* Refuses two namespaces that keep entries in one place, and warns where that cannot be known. Once each of them is
+ * good. */
+bool config_check_overlaps(struct config_loading *loading);
 
 #endif

@@ -116,12 +116,23 @@ static bool take_journal_dump(struct reading *reading, const struct option_kind 
 
 static bool take_recover(struct reading *reading, const struct option_kind *kind, const char *argument) {
     (void)kind;
-    reading->settings->tier.recover_skip_damaged = strcmp(argument, "skip-damaged") == 0;
-    if (reading->settings->tier.recover_skip_damaged)
-        return true;
-    snprintf(reading->error, reading->error_size,
-             "--recover=%s: the only way to recover otherwise is skip-damaged", argument);
-    return false;
+    static const char discard[] = "discard:";
+    struct tier_recovery *recovery = &reading->settings->tier.recovery;
+    if (strcmp(argument, "skip-damaged") == 0)
+        recovery->skip_damaged = true;
+    else if (strcmp(argument, "flush") == 0)
+        recovery->flush = true;
+    else if (strncmp(argument, discard, sizeof discard - 1) == 0 && argument[sizeof discard - 1] &&
+             recovery->discard_count < TIER_DISCARDS_MAX)
+        recovery->discard[recovery->discard_count++] = argument + sizeof discard - 1;
+    else {
+        snprintf(
+            reading->error, reading->error_size,
+            "--recover=%s: skip-damaged, flush or discard:NAMESPACE is expected; give the option once for each",
+            argument);
+        return false;
+    }
+    return true;
 }
 
 static bool take_port(struct reading *reading, const struct option_kind *kind, const char *argument) {

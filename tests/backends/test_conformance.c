@@ -13,6 +13,7 @@
 #include "tests/support/temp_folder.h"
 #include <pthread.h>
 #include <signal.h>
+#include <sqlite3.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,7 +45,45 @@ struct kind {
     const struct backend_specific *options, *specific[2]; /* of the backend, and of its tables */
     void (*start)(struct store *store);                   /* fills uri; the store is empty */
     void (*stop)(struct store *store);
+    void (*change_table)(struct store *store,
+                         bool broken); /* makes calls for the first table fail, or ends that */
+    void (*spoil_row)(
+        struct store *store); /* makes "sess:bad", LARGE bytes of 'Q', a row that cannot be read */
 };
+
+enum { LARGE = 20000 };
+
+static void sqlite_shell(struct store *store, const char *sql) {
+    char path[400];
+    sqlite3 *db = NULL;
+    snprintf(path, sizeof path, "%s/store.db", store->folder.path);
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+}
+
+static void sqlite_change_table(struct store *store, bool broken) {
+    sqlite_shell(store, broken ? "ALTER TABLE sessions RENAME COLUMN value TO body"
+                               : "ALTER TABLE sessions RENAME COLUMN body TO value");
+}
+
+/* A value of many pages is a chain of them, each with the number of the next. */
+static void sqlite_spoil_row(struct store *store) {
+    enum { PAGE = 4096 };
+    char path[400], page[PAGE], expected[64];
+    sqlite_shell(store, "PRAGMA wal_checkpoint(TRUNCATE)");
+    snprintf(path, sizeof path, "%s/store.db", store->folder.path);
+    FILE *file = fopen(path, "r+b");
+    assert_non_null(file);
+    memset(expected, 'Q', sizeof expected);
+    for (long at = 0; fread(page, PAGE, 1, file) == 1; at += PAGE)
+        if (memcmp(page + 4, expected, sizeof expected) == 0) {
+            fseek(file, at, SEEK_SET);
+            fwrite("\xff\xff\xff\xff", 4, 1, file);
+            fseek(file, at + PAGE, SEEK_SET);
+        }
+    fclose(file);
+}
 
 static void sqlite_start(struct store *store) {
     temp_folder_make(&store->folder);
@@ -69,6 +108,25 @@ static void redis_socket_start(struct store *store) {
 
 static void redis_stop(struct store *store) {
     (void)store;
+    assert_string_equal(redis_server_ask(&redis, "ACL SETUSER default ~*"), "OK");
+}
+
+/* Keys of the second table begin with "fb-" there. */
+static void redis_change_table(struct store *store, bool broken) {
+    (void)store;
+    assert_string_equal(redis_server_ask(&redis, "ACL SETUSER default resetkeys ~fb-* ~forebay:*"), "OK");
+    if (!broken)
+        assert_string_equal(redis_server_ask(&redis, "ACL SETUSER default ~*"), "OK");
+}
+
+static void redis_spoil_row(struct store *store) {
+    bool swapped = strstr(store->uri, "/3") != NULL; /* what is asked here goes to database 0 */
+    if (swapped)
+        assert_string_equal(redis_server_ask(&redis, "SWAPDB 0 3"), "OK");
+    assert_string_equal(redis_server_ask(&redis, "DEL sess:bad"), "1");
+    assert_string_equal(redis_server_ask(&redis, "LPUSH sess:bad list"), "1");
+    if (swapped)
+        assert_string_equal(redis_server_ask(&redis, "SWAPDB 0 3"), "OK");
 }
 
 static const struct sqlite_options fast = {{&sqlite_backend}, .synchronous = "normal"};
@@ -80,9 +138,21 @@ static const struct redis_table_options strings[] = {
     {{&redis_backend}, .layout = "string", .store_prefix = "fb-"}};
 
 static const struct kind kinds[] = {
-    {"sqlite", &fast.base, {NULL, NULL}, sqlite_start, sqlite_stop},
-    {"redis, hash", NULL, {&hashes[0].base, &hashes[1].base}, redis_start, redis_stop},
-    {"redis, string", NULL, {&strings[0].base, &strings[1].base}, redis_socket_start, redis_stop},
+    {"sqlite", &fast.base, {NULL, NULL}, sqlite_start, sqlite_stop, sqlite_change_table, sqlite_spoil_row},
+    {"redis, hash",
+     NULL,
+     {&hashes[0].base, &hashes[1].base},
+     redis_start,
+     redis_stop,
+     redis_change_table,
+     redis_spoil_row},
+    {"redis, string",
+     NULL,
+     {&strings[0].base, &strings[1].base},
+     redis_socket_start,
+     redis_stop,
+     redis_change_table,
+     redis_spoil_row},
 };
 
 static const struct backend_type *type(const struct store *store) {
@@ -258,7 +328,7 @@ TEST(every_field_comes_back) {
     store_and_compare(store, 0,
                       (struct entry){.key = SLICE("sess:b"),
                                      .value = SLICE("y"),
-                                     .version = INT64_MAX,
+                                     .version = ENTRY_VERSION_HIGHEST,
                                      .client_cas = 1,
                                      .expires_at = UINT32_MAX});
 }
@@ -448,10 +518,12 @@ TEST(superseded_is_told_of_each_mutation) {
                        : i % 3 == 1 ? touch(store, names[i], "older", 0, 500 + i)
                                     : delete (store, names[i], 500 + i);
         mutations[i].superseded = i % 2;
+        mutations[i].superseded_by = i;
     }
     apply_all(store, mutations, COUNT);
     for (unsigned i = 0; i < COUNT; i++) {
         assert_int_equal(mutations[i].superseded, i % 10 == 0);
+        assert_int_equal(mutations[i].superseded_by, i % 10 == 0 ? 1000 : 0);
         assert_string_equal(mutations[i].entry.key.data, names[i]); /* the array kept its order */
         if (i % 10 == 0)
             assert_value(store, names[i], "newer", 1000);
@@ -654,6 +726,81 @@ TEST(a_scan_shows_the_newest_first) {
     assert_int_equal(scan(store, 0, 0).count, 0);
 }
 
+/* ---- Whose fault ---- */
+
+static enum backend_status try_apply(struct store *store, struct mutation *mutations, size_t count) {
+    struct backend_error error;
+    return type(store)->apply(store->writer, mutations, count, store->now, &error);
+}
+
+static enum backend_status try_load(struct store *store, unsigned table, const struct slice *keys,
+                                    size_t count) {
+    struct load_result results[8];
+    struct backend_error error;
+    assert_true(count <= 8);
+    return type(store)->load(store->reader, store->list[table], keys, count, store->now, results, &error);
+}
+
+TEST(a_table_that_fails_leaves_the_others_alone) {
+    struct store *store = *state;
+    struct slice key = SLICE("sess:a"), other = SLICE("other:a");
+    struct mutation both[] = {put(store, "sess:a", "one", 2), put(store, "other:a", "one", 2)};
+    both[1].table = store->list[1];
+    apply(store, put(store, "sess:a", "before", 1));
+    assert_true(load(store, "sess:a").found);
+    store->kind->change_table(store, true);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(try_apply(store, both, 2), BACKEND_TABLE_FAILED);
+        assert_int_equal(try_apply(store, both, 1), BACKEND_TABLE_FAILED);
+        assert_int_equal(try_load(store, 0, &key, 1), BACKEND_TABLE_FAILED);
+        assert_int_equal(try_apply(store, &both[1], 1), BACKEND_OK);
+        assert_int_equal(try_load(store, 1, &other, 1), BACKEND_OK);
+    }
+    store->kind->change_table(store, false);
+    assert_int_equal(try_load(store, 0, &key, 1), BACKEND_OK);
+    assert_int_equal(try_apply(store, both, 2), BACKEND_OK);
+    assert_slice(load(store, "sess:a").entry.value, SLICE("one"));
+}
+
+/* It does not even keep a running server from opening its connections again. */
+TEST(a_connection_opened_later_passes_over_a_table_that_fails) {
+    struct store *store = *state;
+    struct slice key = SLICE("sess:a"), other = SLICE("other:a");
+    struct mutation mutation = put(store, "other:a", "one", 1);
+    mutation.table = store->list[1];
+    store->kind->change_table(store, true);
+    disconnect(store);
+    store->options.running = true;
+    connect_both(store);
+    assert_int_equal(try_apply(store, &mutation, 1), BACKEND_OK);
+    assert_int_equal(try_load(store, 1, &other, 1), BACKEND_OK);
+    assert_int_equal(try_load(store, 0, &key, 1), BACKEND_TABLE_FAILED);
+    store->kind->change_table(store, false);
+    assert_int_equal(try_load(store, 0, &key, 1), BACKEND_OK);
+    apply(store, put(store, "sess:a", "two", 2));
+    assert_true(load(store, "sess:a").found);
+}
+
+TEST(a_row_that_cannot_be_read_is_told_from_its_neighbours) {
+    static char value[LARGE];
+    struct store *store = *state;
+    struct slice keys[] = {SLICE("sess:a"), SLICE("sess:bad"), SLICE("sess:c")};
+    struct mutation bad = put(store, "sess:bad", "", 1);
+    memset(value, 'Q', sizeof value);
+    bad.entry.value = slice_of(value, sizeof value);
+    apply(store, put(store, "sess:a", "one", 1));
+    apply(store, bad);
+    apply(store, put(store, "sess:c", "three", 1));
+    store->kind->spoil_row(store);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(try_load(store, 0, keys, 3), BACKEND_PERMANENT);
+        assert_int_equal(try_load(store, 0, &keys[1], 1), BACKEND_PERMANENT);
+        assert_int_equal(try_load(store, 0, &keys[0], 1), BACKEND_OK);
+        assert_int_equal(try_load(store, 0, &keys[2], 1), BACKEND_OK);
+    }
+    assert_slice(load(store, "sess:a").entry.value, SLICE("one"));
+}
+
 /* ---- A reader beside the writer ---- */
 
 static void *read_on(void *context) {
@@ -722,6 +869,9 @@ static int run(const struct kind *kind) {
         CASE(the_high_version_never_falls),
         CASE(rows_survive_the_connection),
         CASE(a_scan_shows_the_newest_first),
+        CASE(a_table_that_fails_leaves_the_others_alone),
+        CASE(a_connection_opened_later_passes_over_a_table_that_fails),
+        CASE(a_row_that_cannot_be_read_is_told_from_its_neighbours),
         CASE(a_reader_beside_the_writer_only_moves_forward),
     };
     for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++)

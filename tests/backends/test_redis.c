@@ -209,6 +209,25 @@ TEST(a_server_that_hangs_is_transient) {
     assert_value(fixture, HASH, "sess:a", "three");
 }
 
+/* A caller that has less time than the timeout says so. */
+TEST(a_call_waits_no_longer_than_its_caller) {
+    enum { MINUTE = 60000 };
+    struct fixture *fixture = *state;
+    struct load_result result;
+    fixture->options.timeout_ms = MINUTE;
+    open_both(fixture);
+    uint64_t begun_us = monotonic_us();
+    redis_server_pause(&fixture->server, true);
+    fixture->reader->call_until_us = begun_us + 20 * US_PER_MS;
+    assert_int_equal(load(fixture, HASH, "sess:a", &result), BACKEND_TRANSIENT);
+    fixture->options.open_until_us = monotonic_us() + 20 * US_PER_MS;
+    assert_int_equal(open_writer(fixture), BACKEND_OK);
+    assert_true(monotonic_us() < begun_us + MINUTE * US_PER_MS);
+    redis_server_pause(&fixture->server, false);
+    fixture->options.open_until_us = fixture->reader->call_until_us = 0;
+    assert_int_equal(load(fixture, HASH, "sess:a", &result), BACKEND_OK);
+}
+
 TEST(a_restarted_server_is_found_again) {
     struct fixture *fixture = *state;
     open_both(fixture);
@@ -690,6 +709,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         CASE(a_server_that_is_down_at_the_start_is_waited_for),
         CASE(a_server_that_hangs_is_transient),
+        CASE(a_call_waits_no_longer_than_its_caller),
         CASE(a_restarted_server_is_found_again),
         CASE(an_idle_connection_that_was_cut_is_not_noticed),
         CASE_APPEND_ONLY(an_append_only_server_keeps_entries_and_versions),

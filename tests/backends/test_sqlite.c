@@ -319,11 +319,39 @@ TEST(rows_are_plain_to_read) {
 TEST(a_row_that_somebody_put_there_is_served_and_overwritten) {
     struct fixture *fixture = *state;
     open_both(fixture);
-    shell(fixture, "INSERT INTO sessions(key, value) VALUES ('sess:text', 'as text'), (x'736573733a62', 42)");
+    shell(
+        fixture,
+        "INSERT INTO sessions(key, value) VALUES (CAST('sess:a' AS BLOB), 'as text'), (x'736573733a62', 42)");
+    assert_value(fixture, "sess:a", "as text");
     assert_value(fixture, "sess:b", "42");
     assert_int_equal(load(fixture, "sess:b").entry.version, 0);
     assert_int_equal(apply_one(fixture, put(fixture, "sess:b", "ours", 1)), BACKEND_OK);
     assert_value(fixture, "sess:b", "ours");
+}
+
+/* It would be another key than the same text as a BLOB, and never be found. */
+TEST(a_row_with_a_key_of_text_is_refused) {
+    struct fixture *fixture = *state;
+    open_both(fixture);
+    shell(fixture, "");
+    static const char insert[] = "INSERT INTO sessions(key, value) VALUES ('sess:a', 'as text')";
+    assert_int_equal(sqlite3_exec(fixture->shell, insert, NULL, NULL, NULL), SQLITE_CONSTRAINT);
+    assert_non_null(strstr(sqlite3_errmsg(fixture->shell), "CAST('...' AS BLOB)"));
+    assert_string_equal(ask(fixture, "SELECT count(*) FROM sessions"), "0");
+}
+
+/* Made by a version without that check. */
+TEST(a_table_of_before_is_used_as_it_is) {
+    struct fixture *fixture = *state;
+    shell(fixture, "CREATE TABLE sessions (key BLOB PRIMARY KEY NOT NULL, value BLOB NOT NULL, "
+                   "flags INTEGER NOT NULL DEFAULT 0, expires_at INTEGER NOT NULL DEFAULT 0, "
+                   "version INTEGER NOT NULL DEFAULT 0, client_cas INTEGER, marks INTEGER);"
+                   "INSERT INTO sessions(key, value) VALUES ('sess:text', 'lost'), (x'736573733a62', 42)");
+    open_both(fixture);
+    assert_value(fixture, "sess:b", "42");
+    assert_false(load(fixture, "sess:text").found);
+    shell(fixture, "UPDATE sessions SET key = CAST(key AS BLOB) WHERE typeof(key) <> 'blob'");
+    assert_value(fixture, "sess:text", "lost");
 }
 
 TEST(a_commit_survives_the_death_of_the_process) {
@@ -472,14 +500,55 @@ TEST(a_refused_row_is_permanent_and_undoes_its_batch) {
     assert_value(fixture, "sess:a", "one");
 }
 
-TEST(a_dropped_table_is_transient) {
+TEST(a_dropped_table_is_made_again) {
     struct fixture *fixture = *state;
     open_both(fixture);
-    shell(fixture, "ALTER TABLE sessions RENAME TO kept");
-    assert_int_equal(apply_one(fixture, put(fixture, "sess:a", "one", 1)), BACKEND_TRANSIENT);
-    assert_says(fixture, "no such table");
-    shell(fixture, "ALTER TABLE kept RENAME TO sessions");
     assert_int_equal(apply_one(fixture, put(fixture, "sess:a", "one", 1)), BACKEND_OK);
+    assert_value(fixture, "sess:a", "one");
+    shell(fixture, "DROP TABLE sessions");
+    assert_int_equal(apply_one(fixture, put(fixture, "sess:a", "one", 1)), BACKEND_TABLE_FAILED);
+    assert_says(fixture, "no such table");
+    assert_int_equal(apply_one(fixture, put(fixture, "sess:a", "one", 1)), BACKEND_OK);
+    assert_value(fixture, "sess:a", "one");
+    assert_int_equal(apply_one(fixture, put(fixture, "sess:a", "two", 2)), BACKEND_OK);
+}
+
+/* What a purge meets in one table neither ends the purge of the others nor the checkpoints. */
+TEST(upkeep_goes_on_beside_a_table_that_failed) {
+    struct fixture *fixture = *state;
+    bool more;
+    open_both(fixture);
+    assert_int_equal(apply_one(fixture, put(fixture, "sess:a", "one", 1)), BACKEND_OK);
+    shell(fixture, "ALTER TABLE sessions RENAME COLUMN expires_at TO until");
+    struct sqlite_connection *connection = sqlite_connection_of(fixture->writer);
+    connection->wal_checkpoint_pages = 1;
+    assert_int_equal(sqlite_backend.maintain(fixture->writer, NOW, &more, &fixture->error),
+                     BACKEND_TABLE_FAILED);
+    assert_true(connection->wal_pages > 0);
+    assert_int_equal(connection->wal_done, connection->wal_pages);
+    assert_true(connection->tables[0].sweep.not_before > NOW);
+    assert_int_equal(sqlite_backend.maintain(fixture->writer, NOW, &more, &fixture->error), BACKEND_OK);
+}
+
+/* A caller that has less time than the timeout says so. */
+TEST(a_call_waits_no_longer_than_its_caller) {
+    enum { MINUTE = 60000 };
+    struct fixture *fixture = *state;
+    struct backend_error error;
+    fixture->options.timeout_ms = MINUTE;
+    open_both(fixture);
+    uint64_t begun_us = monotonic_us();
+    shell(fixture, "BEGIN EXCLUSIVE");
+    fixture->writer->call_until_us = begun_us + 20 * US_PER_MS;
+    assert_int_equal(apply_one(fixture, put(fixture, "sess:a", "one", 1)), BACKEND_TRANSIENT);
+    sqlite_backend.close(fixture->writer);
+    fixture->writer = NULL;
+    fixture->options.open_until_us = monotonic_us() + 20 * US_PER_MS;
+    assert_int_equal(sqlite_backend.open(&fixture->options, BACKEND_WRITER, &fixture->writer, &error),
+                     BACKEND_TRANSIENT);
+    assert_true(monotonic_us() < begun_us + MINUTE * US_PER_MS);
+    shell(fixture, "COMMIT");
+    fixture->options.open_until_us = 0;
 }
 
 /* ---- Readers and atomic batches ---- */
@@ -716,7 +785,7 @@ TEST(own_sql_failures_are_told_apart) {
     assert_says(fixture, "JSON");
     assert_int_equal(apply_one(fixture, put(fixture, "sess:a", "good", 1)), BACKEND_OK);
     shell(fixture, "ALTER TABLE app RENAME TO elsewhere");
-    assert_int_equal(apply_one(fixture, put(fixture, "sess:b", "good", 2)), BACKEND_TRANSIENT);
+    assert_int_equal(apply_one(fixture, put(fixture, "sess:b", "good", 2)), BACKEND_TABLE_FAILED);
     shell(fixture, "ALTER TABLE elsewhere RENAME TO app");
     assert_int_equal(apply_one(fixture, put(fixture, "sess:b", "good", 2)), BACKEND_OK);
 }
@@ -751,6 +820,8 @@ int main(void) {
         CASE(names_that_cannot_be_tables_are_refused),
         CASE(rows_are_plain_to_read),
         CASE(a_row_that_somebody_put_there_is_served_and_overwritten),
+        CASE(a_row_with_a_key_of_text_is_refused),
+        CASE(a_table_of_before_is_used_as_it_is),
         CASE(a_commit_survives_the_death_of_the_process),
         CASE(synchronous_is_full_unless_told),
         CASE(a_locked_database_is_transient),
@@ -758,7 +829,9 @@ int main(void) {
         CASE(a_full_database_is_transient_and_recovers),
         CASE(a_file_that_cannot_grow_is_transient),
         CASE(a_refused_row_is_permanent_and_undoes_its_batch),
-        CASE(a_dropped_table_is_transient),
+        CASE(a_dropped_table_is_made_again),
+        CASE(upkeep_goes_on_beside_a_table_that_failed),
+        CASE(a_call_waits_no_longer_than_its_caller),
         CASE(a_load_never_sees_half_a_batch),
         CASE(expired_rows_are_purged_in_steps),
         CASE(rows_that_never_expire_are_left_alone),

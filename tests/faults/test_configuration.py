@@ -2,6 +2,7 @@
 """A configuration that cannot be meant: the server refuses to start, and says which file, which line and what."""
 
 import os
+import sqlite3
 import subprocess
 
 import pytest
@@ -60,6 +61,39 @@ def test_the_good_one_is_good(tmp_path):
     done = subprocess.run([binary(), "--config", path, "--check"], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert not (tmp_path / "store.db").exists(), "--check only looks"
+
+
+OWN_SQL = """    load = "SELECT v FROM t WHERE k = :key"
+    store = "INSERT OR REPLACE INTO t(k, v) VALUES (%s, :value)"
+    delete = "DELETE FROM t WHERE k = %s"
+"""
+
+
+def two_over_one_table(second):
+    """Two namespaces over a table of the application's, the second with another key."""
+    text = GOOD.replace("    flush_delay", OWN_SQL % (":key", ":key") + "    flush_delay")
+    return text + GOOD[GOOD.index("namespace"):].replace("sess", "other").replace("    flush_delay",
+                                                                                  OWN_SQL % (second, second) + "    flush_delay")
+
+
+def test_one_place_for_two_namespaces_is_refused(tmp_path):
+    server = Server(tmp_path)
+    server.config = two_over_one_table(":key").replace("%d", str(server.port)).replace("%s", str(tmp_path))
+    for options in ([], ["--check"]):
+        said = server.refuses(*options)
+        assert f"forebay-{server.port}.conf:20: " in said and '"otherions"' in said and "same SQL" in said, said
+
+
+def test_what_may_be_one_place_is_warned_of(serve, tmp_path):
+    with sqlite3.connect(tmp_path / "store.db") as database:
+        database.execute("CREATE TABLE t(k PRIMARY KEY, v)")
+    server = Server(tmp_path)
+    server.config = two_over_one_table("'other:' || :key").replace("%d", str(server.port)).replace("%s", str(tmp_path))
+    done = subprocess.run([*server.command(), "--check"], capture_output=True, text=True, timeout=60, check=True)
+    assert 'both use the table "t"' in done.stderr and ".conf:20: " in done.stderr
+    assert done.stdout.endswith("ok\n")
+    running = serve(server.config, port=server.port)
+    assert 'both use the table "t"' in running.log() and " warning: " in running.log()
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -17,7 +17,8 @@ struct orders {
     enum backend_status once, always;
     unsigned delay_ms;
     bool hold;
-    unsigned held; /* calls waiting */
+    unsigned held;     /* calls waiting */
+    uint64_t until_us; /* of the last call */
 };
 
 struct faulty {
@@ -26,7 +27,7 @@ struct faulty {
     pthread_mutex_t lock; /* guards all below */
     pthread_cond_t changed;
     struct orders orders[FAULTY_ANY];
-    char *refused;
+    char *refused, *spoilt, *failing_table;
     bool tear, lose_answer;
     size_t tear_after;
     size_t applied, largest_batch;
@@ -123,11 +124,50 @@ static enum backend_status faulty_high_version(struct backend_connection *base, 
                   : connection->faulty->inner->high_version(connection->inner, ret_version, ret_error);
 }
 
+static bool has_text(struct slice key, const char *text) {
+    return text && memmem(key.data, key.size, text, strlen(text));
+}
+
+static bool table_fails(struct faulty *faulty, const struct backend_table *table) {
+    pthread_mutex_lock(&faulty->lock);
+    bool fails = faulty->failing_table && strcmp(faulty->failing_table, table->name) == 0;
+    pthread_mutex_unlock(&faulty->lock);
+    return fails;
+}
+
+static bool some_table_fails(struct faulty *faulty, const struct mutation *mutations, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (table_fails(faulty, mutations[i].table))
+            return true;
+    return false;
+}
+
+static bool is_spoilt(struct faulty *faulty, const struct slice *keys, size_t count) {
+    bool spoilt = false;
+    pthread_mutex_lock(&faulty->lock);
+    for (size_t i = 0; i < count; i++)
+        spoilt |= has_text(keys[i], faulty->spoilt);
+    pthread_mutex_unlock(&faulty->lock);
+    return spoilt;
+}
+
+static void pass_on_until(struct faulty_connection *connection, enum faulty_call call) {
+    connection->inner->call_until_us = connection->base.call_until_us;
+    pthread_mutex_lock(&connection->faulty->lock);
+    connection->faulty->orders[call].until_us = connection->base.call_until_us;
+    pthread_mutex_unlock(&connection->faulty->lock);
+}
+
 static enum backend_status faulty_load(struct backend_connection *base, const struct backend_table *table,
                                        const struct slice *keys, size_t count, uint32_t now,
                                        struct load_result *results, struct backend_error *ret_error) {
     struct faulty_connection *connection = of(base);
+    pass_on_until(connection, FAULTY_LOAD);
     enum backend_status status = enter(connection->faulty, FAULTY_LOAD, ret_error);
+    if (status == BACKEND_OK && table_fails(connection->faulty, table))
+        return failing(ret_error, BACKEND_TABLE_FAILED);
+    if (status == BACKEND_OK && is_spoilt(connection->faulty, keys, count))
+        return failing(ret_error, BACKEND_PERMANENT);
     return status ? status
                   : connection->faulty->inner->load(connection->inner, table, keys, count, now, results,
                                                     ret_error);
@@ -136,10 +176,8 @@ static enum backend_status faulty_load(struct backend_connection *base, const st
 static bool is_refused(struct faulty *faulty, const struct mutation *mutations, size_t count) {
     bool refused = false;
     pthread_mutex_lock(&faulty->lock);
-    for (size_t i = 0; faulty->refused && i < count && !refused; i++) {
-        struct slice key = mutations[i].entry.key;
-        refused = memmem(key.data, key.size, faulty->refused, strlen(faulty->refused)) != NULL;
-    }
+    for (size_t i = 0; i < count && !refused; i++)
+        refused = has_text(mutations[i].entry.key, faulty->refused);
     pthread_mutex_unlock(&faulty->lock);
     return refused;
 }
@@ -167,9 +205,12 @@ static void count_applied(struct faulty *faulty, size_t count) {
 static enum backend_status faulty_apply(struct backend_connection *base, struct mutation *mutations,
                                         size_t count, uint32_t now, struct backend_error *ret_error) {
     struct faulty *faulty = of(base)->faulty;
+    pass_on_until(of(base), FAULTY_APPLY);
     enum backend_status status = enter(faulty, FAULTY_APPLY, ret_error);
     if (status != BACKEND_OK)
         return status;
+    if (some_table_fails(faulty, mutations, count))
+        return failing(ret_error, BACKEND_TABLE_FAILED);
     if (is_refused(faulty, mutations, count))
         return failing(ret_error, BACKEND_PERMANENT);
     bool fail;
@@ -221,6 +262,8 @@ void faulty_destroy(struct faulty *faulty) {
     pthread_cond_destroy(&faulty->changed);
     pthread_mutex_destroy(&faulty->lock);
     free(faulty->refused);
+    free(faulty->spoilt);
+    free(faulty->failing_table);
     free(faulty);
 }
 
@@ -285,12 +328,31 @@ void faulty_wait_held(struct faulty *faulty, enum faulty_call call) {
     pthread_mutex_unlock(&faulty->lock);
 }
 
-void faulty_refuse_keys(struct faulty *faulty, const char *text) {
-    char *copy = text ? strdup(text) : NULL;
+static void replace(struct faulty *faulty, char **text, const char *with) {
+    char *copy = with ? strdup(with) : NULL;
     pthread_mutex_lock(&faulty->lock);
-    free(faulty->refused);
-    faulty->refused = copy;
+    free(*text);
+    *text = copy;
     pthread_mutex_unlock(&faulty->lock);
+}
+
+void faulty_refuse_keys(struct faulty *faulty, const char *text) {
+    replace(faulty, &faulty->refused, text);
+}
+
+void faulty_fail_table(struct faulty *faulty, const char *name) {
+    replace(faulty, &faulty->failing_table, name);
+}
+
+void faulty_spoil_keys(struct faulty *faulty, const char *text) {
+    replace(faulty, &faulty->spoilt, text);
+}
+
+uint64_t faulty_until_us(struct faulty *faulty, enum faulty_call call) {
+    pthread_mutex_lock(&faulty->lock);
+    uint64_t until_us = faulty->orders[call].until_us;
+    pthread_mutex_unlock(&faulty->lock);
+    return until_us;
 }
 
 void faulty_tear(struct faulty *faulty, size_t count) {

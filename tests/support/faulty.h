@@ -57,6 +57,16 @@ void faulty_wait_held(struct faulty *faulty, enum faulty_call call);
  * a row it cannot take. NULL: no longer. */
 void faulty_refuse_keys(struct faulty *faulty, const char *text);
 
+/* Calls for the table of this name answer BACKEND_TABLE_FAILED, as do batches with a mutation of it. NULL: no longer. */
+void faulty_fail_table(struct faulty *faulty, const char *name);
+
+/* A load of keys of which one contains text answers BACKEND_PERMANENT, as a store does with a row that it cannot
+ * read. NULL: no longer. */
+void faulty_spoil_keys(struct faulty *faulty, const char *text);
+
+/* The call_until_us of the load or apply that was begun last. */
+uint64_t faulty_until_us(struct faulty *faulty, enum faulty_call call);
+
 /* The next apply applies the first count mutations, then answers BACKEND_TRANSIENT. */
 void faulty_tear(struct faulty *faulty, size_t count);
 

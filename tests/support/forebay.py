@@ -274,6 +274,12 @@ class Server(Process):
         if SANITIZER_REPORT.search(self.log()):
             raise ServerFailed(f"a sanitizer reported:\n{self.log()[-8000:]}")
 
+    def check(self):
+        """What --check says of a configuration that is good."""
+        done = subprocess.run(self.command() + ["--check"], cwd=self.folder, env=self.environment(), timeout=PATIENCE,
+                              check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        return done.stdout.decode(errors="replace")
+
     def refuses(self, *options):
         """Starts the server where it must refuse: returns what it says after it ended with a status that is not 0."""
         command = self.command() + list(options)

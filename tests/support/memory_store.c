@@ -81,6 +81,7 @@ static void apply_one(struct memory_store *store, struct mutation *mutation) {
     uint64_t version = mutation->entry.version;
     bool deletes = mutation->kind == MUTATION_DELETE;
     mutation->superseded = row->entry.version > version;
+    mutation->superseded_by = mutation->superseded ? row->entry.version : 0;
     if (mutation->superseded || (!deletes && row->entry.version == version))
         return;
     store->counts.mutations++;
@@ -223,6 +224,20 @@ static bool check(const struct backend_options *options, struct backend_complain
     return true;
 }
 
+static enum backend_nearness same_store(const struct backend_options *a, const struct backend_options *b) {
+    return strcmp(a->uri, b->uri) == 0 ? BACKEND_SAME : BACKEND_APART;
+}
+
+static enum backend_nearness overlap(const struct backend_table *a, const struct backend_table *b,
+                                     struct backend_meeting *ret_meeting) {
+    (void)a, (void)b, (void)ret_meeting;
+    return BACKEND_APART;
+}
+
+static void place(const struct backend_table *table, char *ret_text, size_t size) {
+    snprintf(ret_text, size, "table %s", table->name);
+}
+
 static bool check_table(const struct backend_table *table, bool preload,
                         struct backend_complaint *ret_complaint) {
     (void)table, (void)preload, (void)ret_complaint;
@@ -239,6 +254,9 @@ const struct backend_type memory_store_type = {
     .table_options = {.size = sizeof(struct backend_specific)},
     .check = check,
     .check_table = check_table,
+    .same_store = same_store,
+    .overlap = overlap,
+    .place = place,
     .open = open_store,
     .high_version = high_version,
     .load = load,

@@ -489,7 +489,7 @@ TEST(versions_only_grow) {
         if (i == 5)
             fixture->now = cache_time_from_us(fixture->now.us - 1000000000u); /* the clock steps back */
     }
-    cache_raise_version(fixture->cache, last + (1ull << 40));
+    assert_true(cache_raise_version(fixture->cache, last + (1ull << 40)));
     assert_true(cache_next_version(fixture->cache, hash, &fixture->now) > last + (1ull << 40));
     struct cache_cursor at =
         store(fixture, "k",
@@ -525,6 +525,20 @@ TEST(no_two_keys_have_the_same_version) {
     qsort(versions, KEYS * WAYS, sizeof *versions, by_number);
     for (unsigned i = 1; i < KEYS * WAYS; i++)
         assert_true(versions[i - 1] < versions[i]);
+}
+
+/* Not by a store that holds what no clock gives, be it told as its highest version or come with a row. */
+TEST(a_version_never_wraps) {
+    struct fixture *fixture = *state;
+    uint64_t hash = cache_hash(SLICE("k"));
+    assert_false(cache_raise_version(fixture->cache, UINT64_MAX));
+    assert_false(cache_raise_version(fixture->cache, ENTRY_VERSION_HIGHEST + 1));
+    store(fixture, "k", &(struct cache_write){.value = SLICE("v"), .version = UINT64_MAX});
+    uint64_t drawn = cache_next_version(fixture->cache, hash, &fixture->now);
+    assert_in_range(drawn, version_from_us(fixture->now.us, 0), version_from_us(fixture->now.us + 1000, 0));
+    assert_true(cache_raise_version(fixture->cache, ENTRY_VERSION_HIGHEST));
+    drawn = cache_next_version(fixture->cache, hash, &fixture->now);
+    assert_true(drawn > ENTRY_VERSION_HIGHEST && drawn < INT64_MAX);
 }
 
 TEST(flush_all_drops_the_clean_and_spares_the_dirty) {
@@ -761,6 +775,7 @@ int main(void) {
         CASE(an_absence_is_remembered_for_its_time),
         CASE(versions_only_grow),
         CASE(no_two_keys_have_the_same_version),
+        CASE(a_version_never_wraps),
         CASE(flush_all_drops_the_clean_and_spares_the_dirty),
         CASE(flush_all_may_come_later),
         CASE(namespaces_are_apart),

@@ -59,22 +59,27 @@ TEST(every_field_comes_back) {
                           .client_cas = 3};
     struct entry gone = {.key = SLICE("k"), .version = put.version + 2};
     struct entry empty = {.key = SLICE("empty"), .version = put.version + 3};
+    struct entry whole = put;
+    whole.version = put.version + 4;
     journal_rig_open(rig);
     assert_true(journal_rig_append(rig, 0, JOURNAL_OS, 1, JOURNAL_PUT, &put));
     assert_true(journal_rig_append(rig, 0, JOURNAL_OS, 0, JOURNAL_TOUCH, &touch));
     assert_true(journal_rig_append(rig, 0, JOURNAL_OS, 1, JOURNAL_DELETE, &gone));
     assert_true(journal_rig_append(rig, 0, JOURNAL_OS, 0, JOURNAL_PUT, &empty));
+    assert_true(journal_rig_append(rig, 0, JOURNAL_OS, 1, JOURNAL_TOUCH_WHOLE, &whole));
     assert_int_equal(journal_rig_write(rig, 0), 0);
     journal_rig_close(rig);
     journal_rig_open(rig);
-    assert_int_equal(rig->count, 4);
-    assert_int_equal(rig->recovery.records, 4);
-    assert_int_equal(rig->recovery.highest_version, empty.version);
+    assert_int_equal(rig->count, 5);
+    assert_int_equal(rig->recovery.records, 5);
+    assert_int_equal(rig->recovery.highest_version, whole.version);
     assert_int_equal(rig->recovery.torn_files, 0);
     assert_same(&rig->records[0], &put);
     assert_same(&rig->records[1], &touch);
     assert_same(&rig->records[2], &gone);
     assert_same(&rig->records[3], &empty);
+    assert_same(&rig->records[4], &whole);
+    assert_int_equal(rig->records[4].kind, JOURNAL_TOUCH_WHOLE);
     assert_int_equal(rig->records[0].kind, JOURNAL_PUT);
     assert_int_equal(rig->records[1].kind, JOURNAL_TOUCH);
     assert_int_equal(rig->records[2].kind, JOURNAL_DELETE);
@@ -83,7 +88,7 @@ TEST(every_field_comes_back) {
 }
 
 /* The caller may hand over the entry as it has it. */
-TEST(only_puts_carry_values) {
+TEST(only_whole_records_carry_values) {
     struct journal_rig *rig = *state;
     struct entry entry = {.key = SLICE("k"), .value = SLICE("left over"), .version = 5};
     journal_rig_open(rig);
@@ -258,6 +263,57 @@ TEST(a_burst_finds_the_files_of_the_last) {
     }
     /* 30 in use at once, and those that were ready or underway: not 90 */
     assert_true(journal_rig_count_named(rig, "blank-") + journal_rig_count_files(rig) < 45);
+}
+
+/* Records of a namespace that is given up are not shown, and do not come back when nobody says so any more. */
+TEST(what_is_given_up_stays_away) {
+    struct journal_rig *rig = *state;
+    struct slice session = slice_string("session");
+    struct entry entry = {.key = slice_string("key"), .value = slice_string("value")};
+    journal_rig_open(rig);
+    assert_true(journal_rig_put(rig, 0, JOURNAL_OS, 10, "key", "value"));
+    for (entry.version = 11; entry.version <= 13; entry.version++)
+        assert_true(journal_rig_append(rig, 0, JOURNAL_OS, 1, JOURNAL_PUT, &entry));
+    journal_rig_write(rig, 0);
+    journal_rig_close(rig);
+    rig->options.discarded = &session;
+    for (rig->options.discarded_count = 1;; rig->options.discarded_count--) {
+        journal_rig_open(rig);
+        assert_int_equal(rig->count, 1);
+        assert_int_equal(rig->records[0].entry.version, 10);
+        assert_int_equal(rig->recovery.discarded, rig->options.discarded_count ? 3 : 0);
+        assert_int_equal(rig->recovery.highest_version, 13);
+        if (rig->options.discarded_count == 0)
+            break;
+        journal_rig_close(rig);
+    }
+}
+
+/* Files begin short and grow; a record that the next one cannot hold has a longer one. */
+TEST(files_grow_as_they_are_needed) {
+    static const size_t sizes[] = {100, 600000, 600000, 1500000, 100, 5000000, 900000, 9000000, 100, 3000000};
+    enum { ROUNDS = 4, SIZES = sizeof sizes / sizeof *sizes, SIZE = 8 << 20 };
+    struct journal_rig *rig = *state;
+    uint64_t version = 0;
+    rig->options.file_size = SIZE;
+    journal_rig_open(rig);
+    assert_true(journal_rig_stats(rig).bytes <= SIZE / 8);
+    for (unsigned i = 0; i < ROUNDS * SIZES; i++) {
+        const char *value = journal_rig_text(rig, (char)('a' + i % 26), sizes[i % SIZES]);
+        assert_true(journal_rig_put(rig, 0, JOURNAL_OS, ++version, "key", value));
+        journal_rig_write(rig, 0);
+    }
+    journal_rig_close(rig);
+    journal_rig_open(rig);
+    for (unsigned i = 0; i < ROUNDS * SIZES; i++) {
+        const struct journal_rig_record *record = journal_rig_find(rig, i + 1);
+        assert_non_null(record);
+        assert_int_equal(record->entry.value.size, sizes[i % SIZES]);
+        assert_int_equal(record->value[sizes[i % SIZES] - 1], 'a' + i % 26);
+    }
+    journal_set_low_water(rig->journal, version);
+    eventually(journal_rig_count_named(rig, "blank-") > 0); /* the files of the usual size */
+    eventually(journal_rig_stats(rig).bytes <= SIZE / 8);
 }
 
 TEST(a_clean_shutdown_leaves_nothing) {
@@ -554,7 +610,7 @@ TEST(a_dump_is_readable) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         CASE(every_field_comes_back),
-        CASE(only_puts_carry_values),
+        CASE(only_whole_records_carry_values),
         CASE(records_of_many_files_and_series_come_back),
         CASE(a_record_may_be_longer_than_a_file),
         CASE(positions_become_durable),
@@ -562,6 +618,8 @@ int main(void) {
         CASE(an_interval_is_synced_in_time_and_once),
         CASE(flushed_records_are_ignored),
         CASE(a_burst_finds_the_files_of_the_last),
+        CASE(what_is_given_up_stays_away),
+        CASE(files_grow_as_they_are_needed),
         CASE(a_clean_shutdown_leaves_nothing),
         CASE(recovered_files_go_when_passed),
         CASE(no_put_outlives_its_delete),

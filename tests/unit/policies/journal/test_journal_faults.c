@@ -422,6 +422,40 @@ TEST(a_file_that_cannot_be_written_is_left) {
     assert_all(rig, 101, 200);
 }
 
+/* No file has grown beyond what was allocated: 1, 4 or 16 MiB. */
+static void assert_all_as_allocated(struct journal_rig *rig) {
+    struct stat status;
+    char name[64], path[400];
+    for (size_t i = 0; journal_rig_file_name(rig, i, name); i++) {
+        snprintf(path, sizeof path, "%s/%s", rig->folder, name);
+        assert_int_equal(stat(path, &status), 0);
+        assert_true(status.st_size == 1 << 20 || status.st_size == 4 << 20 || status.st_size == 16 << 20);
+    }
+}
+
+/* What a file that fails leaves behind may be longer than the file that is ready: a longer one is made. */
+TEST(a_long_record_leaves_a_failing_file_too) {
+    struct fixture *fixture = *state;
+    struct journal_rig *rig = &fixture->rig;
+    const char *value = journal_rig_text(rig, 'v', 5000000);
+    uint64_t position = 0;
+    rig->options.file_size = 16 << 20;
+    journal_rig_open(rig);
+    assert_true(put_one(rig, JOURNAL_OS, 1)); /* from now on 4 MB are ready */
+    eventually(journal_rig_count_files(rig) == 2);
+    assert_true(journal_rig_put(rig, 0, JOURNAL_OS, 2, "key", value)); /* has a longer one */
+    journal_rig_write(rig, 0);
+    atomic_store(&fixture->disk.bad_to_write, inode_of_current(rig));
+    assert_true(journal_rig_put(rig, 0, JOURNAL_OS, 3, "key", value));
+    while (journal_write(journal_series(rig->journal, 0), &position) != JOURNAL_OK)
+        usleep(1000);
+    assert_all_as_allocated(rig);
+    journal_rig_close(rig);
+    journal_rig_open(rig);
+    assert_int_equal(rig->count, 3);
+    assert_int_equal(journal_rig_find(rig, 3)->entry.value.size, 5000000);
+}
+
 /* One file that cannot be synced: changes are refused until all that is in it has reached the backends; then
  * the replies that waited go, and the journal goes on in another file. */
 TEST(a_file_that_cannot_be_synced_is_left) {
@@ -707,6 +741,7 @@ int main(void) {
         CASE(failed_syncs_are_not_forgotten),
         CASE(nothing_is_recycled_unnoted),
         CASE(a_file_that_cannot_be_written_is_left),
+        CASE(a_long_record_leaves_a_failing_file_too),
         CASE(a_file_that_cannot_be_synced_is_left),
         CASE(a_file_system_that_is_really_full_refuses),
         CASE(a_file_that_is_passed_speaks_for_itself_alone),

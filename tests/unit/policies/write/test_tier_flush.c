@@ -183,11 +183,51 @@ RIG_TEST(what_expired_while_it_was_dirty_deletes_its_row, write_behind) {
 RIG_TEST(the_newer_row_of_another_node_wins, write_behind) {
     rig_start(rig);
     rig_expect(rig, "set a ours", "STORED");
-    memory_store_put(rig->store, "test", "a", "theirs", UINT64_MAX - 4096);
+    memory_store_put(rig->store, "test", "a", "theirs", version_from_us(wall_us() + 3600000000ull, 2));
     rig_do(rig, "sync");
     rig_assert_row(rig, "a", "theirs");
     rig_expect(rig, "get a", "theirs");
     assert_int_equal(rig_stat(rig, "test:rows_superseded"), 1);
+    assert_int_equal(rig_stat(rig, "store:superseded_unexplained"), 0);
+}
+
+/* Nobody but this node makes such versions, and it has not made these. */
+static void meet_own_versions(struct tier_rig *rig) {
+    rig->awaited_log = "newer versions of this node";
+    rig_start(rig);
+    for (int i = 0; i < 3; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "key%d", i);
+        rig_store(rig, "set %s before", key);
+        rig_do(rig, "sync");
+        uint64_t hour_us = 3600u * (uint64_t)US_PER_SECOND;
+        unsigned lower = version_lower(rig->options.cache.node, cache_hash(slice_string(key)));
+        memory_store_put(rig->store, "test", key, "theirs",
+                         version_from_us(wall_us() + (1 + (unsigned)i) * hour_us, lower));
+        rig_store(rig, "set %s ours", key);
+        rig_do(rig, "sync");
+        rig_expect(rig, i == 0 ? "get key0" : i == 1 ? "get key1" : "get key2", "theirs");
+    }
+    assert_int_equal(rig_stat(rig, "store:superseded_unexplained"), 3);
+    assert_int_equal(rig->awaited_logs, 1); /* the others within the minute are counted alone */
+    assert_true(rig_said(rig, "last key0"));
+}
+
+RIG_TEST(what_no_other_node_explains_is_told, write_behind) {
+    meet_own_versions(rig);
+}
+
+RIG_TEST(what_no_other_node_explains_is_told_under_write_through, write_through) {
+    meet_own_versions(rig);
+}
+
+/* A batch whose answer was lost meets its own rows. */
+RIG_TEST(what_a_repeated_batch_meets_is_explained, write_through) {
+    rig_start(rig);
+    faulty_lose_answer(rig->faulty);
+    assert_string_equal(rig_pipeline(rig, "set a 1;set a 2"), "STORED,STORED");
+    rig_assert_row(rig, "a", "2");
+    assert_int_equal(rig_stat(rig, "store:superseded_unexplained"), 0);
 }
 
 RIG_TEST(transient_failures_lose_nothing, write_behind) {
@@ -550,6 +590,9 @@ int main(void) {
         FLUSH_CASE(the_quarantine_keeps_the_value),
         FLUSH_CASE(refused_rows_alone_are_quarantined),
         FLUSH_CASE(what_is_quarantined_is_retried_or_superseded),
+        FLUSH_CASE(what_no_other_node_explains_is_told),
+        FLUSH_CASE(what_no_other_node_explains_is_told_under_write_through),
+        FLUSH_CASE(what_a_repeated_batch_meets_is_explained),
         FLUSH_CASE(what_is_quarantined_can_be_dropped),
         FLUSH_CASE(the_quarantine_survives_a_restart),
         FLUSH_CASE(a_sync_waits_and_fails),

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The journal's way back: what was acknowledged is there after the process is gone. */
+#include "policies/row.h"
 #include "tests/support/tier_rig.h"
 #include <signal.h>
 #include <stdio.h>
@@ -96,6 +97,42 @@ RIG_TEST(changes_come_back, write_behind) {
     assert_true(rig_row_expiry(rig, "b") > 0);
 }
 
+/* item_max has become smaller meanwhile: what was acknowledged before is not dropped for it. */
+RIG_TEST(a_value_beyond_the_item_max_of_now_stops_the_start, write_behind) {
+    char value[2001] = {0};
+    memset(value, 'v', sizeof value - 1);
+    rig_start(rig);
+    rig_store(rig, "set long %s", value);
+    crash(rig);
+    rig->options.cache.item_max = 1024;
+    const char *error = rig_try_start(rig);
+    assert_non_null(error);
+    assert_non_null(strstr(error, "value of long"));
+    assert_non_null(strstr(error, "item_max"));
+    rig->options.cache.item_max = 1 << 20;
+    rig_start(rig);
+    rig_expect(rig, "get long", value);
+}
+
+/* The same of what is quarantined: it stays there, and is answered as a row that is too long. */
+RIG_TEST(a_quarantined_value_beyond_the_item_max_of_now_is_unfit, write_behind) {
+    char value[2001] = {0};
+    memset(value, 'v', sizeof value - 1);
+    faulty_refuse_keys(rig->faulty, "long");
+    rig_start(rig);
+    rig_store(rig, "set long %s", value);
+    rig_do(rig, "sync");
+    rig_expect(rig, "get long", value);
+    crash(rig);
+    rig->options.cache.item_max = 1024;
+    rig_start(rig);
+    rig_expect(rig, "get long", row_unfit_line);
+    rig_expect(rig, "append long x", row_unfit_line);
+    rig_expect(rig, "add long x", "NOT_STORED");
+    rig_expect(rig, "replace long x", "STORED");
+    rig_expect(rig, "get long", "x");
+}
+
 /* Versions survive: a client's CAS is still good, and a newer write is newer. */
 RIG_TEST(versions_survive, write_behind) {
     char command[64];
@@ -116,6 +153,123 @@ RIG_TEST(versions_survive, write_behind) {
     rig_do(rig, "sync");
     rig_assert_row(rig, "a", "2");
     rig_assert_row(rig, "b", "2");
+}
+
+/* The life of the row that is touched is over before the touch is written, and the row gone. */
+static void lose_row(struct tier_rig *rig, const char *key) {
+    rig_assert_row(rig, key, "1");
+    memory_store_put(rig->store, "test", key, NULL, 1);
+}
+
+/* Begins anew, with rows in the store and in memory alone: the journal has nothing of them. */
+static void start_with_rows(struct tier_rig *rig, unsigned rows) {
+    char key[16], command[32];
+    for (unsigned i = 0; i < rows; i++) {
+        snprintf(key, sizeof key, "row%u", i);
+        rig_put_row(rig, key, "1");
+    }
+    rig_start(rig);
+    for (unsigned i = 0; i < rows; i++) {
+        snprintf(command, sizeof command, "get row%u", i);
+        rig_expect(rig, command, "1");
+    }
+}
+
+RIG_TEST(a_touch_comes_back_without_its_row, write_behind) {
+    start_with_rows(rig, 3);
+    rig_expect(rig, "touch row0 5000", "TOUCHED");
+    rig_expect(rig, "gat row1 50", "1");
+    rig_expect(rig, "touch row1 5000", "TOUCHED"); /* of one that is dirty already */
+    rig_expect(rig, "touch row2 5000", "TOUCHED");
+    rig_expect(rig, "touch row2 -1", "TOUCHED");
+    for (unsigned i = 0; i < 3; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "row%u", i);
+        lose_row(rig, key);
+    }
+    crash_and_start(rig);
+    rig_expect(rig, "get row0", "1");
+    rig_expect(rig, "get row1", "1");
+    rig_expect(rig, "get row2", "MISS");
+    rig_do(rig, "sync");
+    rig_assert_row(rig, "row0", "1");
+    rig_assert_row(rig, "row1", "1");
+    rig_assert_row(rig, "row2", NULL);
+    assert_true(rig_row_expiry(rig, "row0") > 5000 &&
+                rig_row_expiry(rig, "row1") == rig_row_expiry(rig, "row0"));
+}
+
+/* Its put, or the touch before it, is on its way to the store, and may or may not get there. */
+RIG_TEST(a_touch_during_a_flush_comes_back_without_its_row, write_behind) {
+    static const enum backend_status ends[] = {BACKEND_OK, BACKEND_TRANSIENT};
+    for (unsigned i = 0; i < 2; i++) {
+        if (i > 0)
+            renew(rig, JOURNAL_OS);
+        start_with_rows(rig, 1);
+        rig_expect(rig, "set put 1 1000", "STORED");
+        rig_put_row(rig, "over", "old");
+        rig_expect(rig, "set over new 1000", "STORED");
+        rig_expect(rig, "touch row0 1000", "TOUCHED");
+        faulty_hold(rig->faulty, FAULTY_APPLY, true);
+        faulty_fail_all(rig->faulty, FAULTY_APPLY, ends[i]);
+        struct rig_call *sync = rig_begin(rig, 0, "sync");
+        faulty_wait_held(rig->faulty, FAULTY_APPLY);
+        rig_expect(rig, "touch put 5000", "TOUCHED");
+        rig_expect(rig, "touch over 5000", "TOUCHED");
+        rig_expect(rig, "touch row0 5000", "TOUCHED");
+        faulty_hold(rig->faulty, FAULTY_APPLY, false);
+        if (ends[i] == BACKEND_OK)
+            rig_finish(sync);
+        crash(rig);
+        memory_store_put(rig->store, "test", "put", NULL, 1);
+        memory_store_put(rig->store, "test", "row0", NULL, 1);
+        rig_start(rig);
+        rig_expect(rig, "get put", "1");
+        rig_expect(rig, "get row0", "1");
+        rig_do(rig, "sync");
+        rig_assert_row(rig, "over", "new"); /* its put, if it did not get there, comes with the touch */
+        assert_true(rig_row_expiry(rig, "put") > 5000 &&
+                    rig_row_expiry(rig, "row0") == rig_row_expiry(rig, "put"));
+    }
+}
+
+/* A touch is no put, when it is recovered either. */
+RIG_TEST(a_recovered_touch_leaves_the_value_of_another_node, write_behind) {
+    start_with_rows(rig, 1);
+    rig_expect(rig, "touch row0 500", "TOUCHED");
+    rig_expect(rig, "touch row0 5000", "TOUCHED");
+    memory_store_put(rig->store, "test", "row0", "theirs", 2000); /* newer than ours, older than the touch */
+    crash_and_start(rig);
+    rig_do(rig, "sync");
+    rig_assert_row(rig, "row0", "theirs");
+    assert_true(rig_row_expiry(rig, "row0") > 5000);
+}
+
+/* As the version before wrote it: the value is only in the row. */
+RIG_TEST(a_touch_without_a_value_comes_back, write_behind) {
+    struct journal_replayer nobody = {0};
+    struct journal_recovery found;
+    struct journal_error error;
+    struct journal *journal;
+    struct slice name = SLICE("test");
+    struct journal_options options = {
+        .folder = rig->folder.path, .series_count = 1, .spaces = &name, .space_count = 1};
+    struct entry touch = {.key = SLICE("row"),
+                          .version = version_from_us(wall_us(), 1),
+                          .client_cas = 1000,
+                          .expires_at = (uint32_t)(wall_us() / 1000000) + 5000};
+    uint64_t position;
+    assert_int_equal(journal_open(&options, false, &nobody, &found, &journal, &error), JOURNAL_OK);
+    struct journal_series *series = journal_series(journal, 0);
+    assert_true(journal_reserve(series, JOURNAL_RECORD_OVERHEAD + touch.key.size));
+    journal_append(series, JOURNAL_OS, 0, JOURNAL_TOUCH, &touch);
+    assert_int_equal(journal_write(series, &position), JOURNAL_OK);
+    journal_close(journal);
+    rig_put_row(rig, "row", "1");
+    rig_start(rig);
+    rig_expect(rig, "get row", "1");
+    rig_do(rig, "sync");
+    assert_int_equal(rig_row_expiry(rig, "row"), touch.expires_at);
 }
 
 RIG_TEST(touches_come_back, write_behind) {
@@ -223,6 +377,16 @@ RIG_TEST(the_first_read_is_as_new_as_the_store, write_behind) {
     rig_assert_row(rig, "put", "newer");
 }
 
+/* The same where it takes long to answer, longer than a start without changes to recover waits. */
+RIG_TEST(the_first_read_waits_for_a_slow_store, write_behind) {
+    write_and_get_ahead(rig);
+    faulty_delay(rig->faulty, FAULTY_OPEN, 900);
+    rig_start(rig);
+    faulty_delay(rig->faulty, FAULTY_OPEN, 0);
+    rig_expect(rig, "get put", "new");
+    rig_expect(rig, "get gone", "MISS");
+}
+
 /* A store that cannot be written to at the start: the journal's word, until it can be. */
 RIG_TEST(the_journal_counts_while_the_store_is_not_writable, write_behind) {
     for (int connected = 0; connected < 2; connected++) {
@@ -324,7 +488,7 @@ RIG_TEST(blind_touches_come_back, write_behind) {
 
 /* New versions begin above those of the store, also when the store did not say at once which those are. */
 RIG_TEST(versions_begin_above_the_store, write_behind) {
-    uint64_t far = UINT64_C(4102444800000000) << ENTRY_VERSION_NODE_BITS; /* 2100 */
+    uint64_t far = UINT64_C(2051222400000000) << ENTRY_VERSION_NODE_BITS; /* 2035 */
     for (int failing = 0; failing < 2; failing++) {
         renew(rig, JOURNAL_OS);
         memory_store_put(rig->store, "test", "a", "old", far);
@@ -336,6 +500,34 @@ RIG_TEST(versions_begin_above_the_store, write_behind) {
         rig_assert_row(rig, "a", "new");
         rig_expect(rig, "get a", "new");
     }
+}
+
+/* Above it versions would come to their end. */
+RIG_TEST(a_store_with_a_version_that_no_clock_gives_stops_the_start, write_behind) {
+    memory_store_put(rig->store, "test", "a", "old", ENTRY_VERSION_HIGHEST + 1);
+    const char *error = rig_try_start(rig);
+    assert_non_null(error);
+    assert_non_null(strstr(error, "no clock gives"));
+    assert_non_null(strstr(error, "store"));
+    assert_non_null(strstr(error, "9079256848778919937"));
+    memory_store_put(rig->store, "test", "a", "old", ENTRY_VERSION_HIGHEST);
+    rig_start(rig);
+    rig_expect(rig, "set a new", "STORED");
+    rig_do(rig, "sync");
+    rig_assert_row(rig, "a", "new");
+}
+
+RIG_TEST(a_journal_with_a_version_that_no_clock_gives_stops_the_start, write_behind) {
+    rig->spaces[0].flush_delay = 3600000;
+    rig_start(rig);
+    rig->clock_shift_us = (int64_t)(version_us(ENTRY_VERSION_HIGHEST) + US_PER_SECOND - wall_us());
+    rig_expect(rig, "set late 1", "STORED");
+    faulty_fail_all(rig->faulty, FAULTY_APPLY, BACKEND_TRANSIENT);
+    crash(rig);
+    const char *error = rig_try_start(rig);
+    assert_non_null(error);
+    assert_non_null(strstr(error, "late has version"));
+    assert_non_null(strstr(error, "no clock gives"));
 }
 
 RIG_TEST(the_journal_may_hold_more_than_memory, write_behind) {
@@ -615,15 +807,24 @@ RIG_TEST(a_changed_policy_is_refused, write_behind) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         RECOVERY_CASE(changes_come_back),
+        RECOVERY_CASE(a_touch_comes_back_without_its_row),
+        RECOVERY_CASE(a_touch_during_a_flush_comes_back_without_its_row),
+        RECOVERY_CASE(a_recovered_touch_leaves_the_value_of_another_node),
+        RECOVERY_CASE(a_touch_without_a_value_comes_back),
+        RECOVERY_CASE(a_value_beyond_the_item_max_of_now_stops_the_start),
+        RECOVERY_CASE(a_quarantined_value_beyond_the_item_max_of_now_is_unfit),
         RECOVERY_CASE(versions_survive),
         RECOVERY_CASE(touches_come_back),
         RECOVERY_CASE(a_recovered_touch_waits_for_an_absent_backend),
         RECOVERY_CASE(the_first_read_is_as_new_as_the_store),
+        RECOVERY_CASE(the_first_read_waits_for_a_slow_store),
         RECOVERY_CASE(the_journal_counts_while_the_store_is_not_writable),
         RECOVERY_CASE(a_touch_of_what_the_store_has_brings_no_old_value_back),
         RECOVERY_CASE(what_was_touched_in_time_is_alive),
         RECOVERY_CASE(blind_touches_come_back),
         RECOVERY_CASE(versions_begin_above_the_store),
+        RECOVERY_CASE(a_store_with_a_version_that_no_clock_gives_stops_the_start),
+        RECOVERY_CASE(a_journal_with_a_version_that_no_clock_gives_stops_the_start),
         RECOVERY_CASE(the_journal_may_hold_more_than_memory),
         RECOVERY_CASE(a_long_recovery_tells_its_progress),
         RECOVERY_CASE(the_number_of_workers_may_change),

@@ -9,6 +9,7 @@
 #include "tests/support/temp_folder.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 struct loaded {
     struct temp_folder folder;
@@ -223,6 +224,15 @@ TEST(variables_stand_for_their_values_except_in_single_quotes) {
     HEAD "namespace \"n\" {\n prefix = \"n:\"\n policy = \"" policy "\"\n backend = \"" backend "\"\n" x     \
          "\n}\n"
 
+/* Five lines, the last setting on the fourth. */
+#define KEYS(name, prefix, backend, x)                                                                       \
+    "namespace \"" name "\" {\n prefix = \"" prefix "\" policy = \"write-through\"\n backend = \"" backend   \
+    "\"\n " x "\n}\n"
+#define ROWS(table)                                                                                          \
+    "load = \"SELECT v FROM " table " WHERE k = :key\" "                                                     \
+    "store = \"INSERT OR REPLACE INTO " table "(k, v) VALUES (:key, :value)\" "                              \
+    "delete = \"DELETE FROM " table " WHERE k = :key\""
+
 static const struct bad {
     const char *text;
     int line;         /* 0: none is named */
@@ -273,7 +283,12 @@ static const struct bad {
     {"backend \"b\" { uri = \"sqlite:\" }\n", 1, "path is missing", ""},
     {"backend \"b\" { uri = \"sqlite+x:/b\" }\n", 1, "sqlite+x:/b", "sqlite:PATH"},
     {"backend \"b c\" { uri = \"sqlite:/b\" }\n", 1, "backend \"b c\"", "letters"},
-    {DATA BACKEND "backend \"c\" {\n uri = \"sqlite:b.db\"\n}\n", 4, "same uri", "one backend"},
+    {DATA BACKEND "backend \"c\" {\n uri = \"sqlite:b.db\"\n}\n", 4, "are the same store", "one backend"},
+    {DATA BACKEND "backend \"c\" {\n uri = \"sqlite:/tmp/../tmp/./b.db\"\n}\n", 4, "are the same store",
+     "one backend"},
+    {DATA REDIS "backend \"s\" {\n uri = \"redis://localhost:6379/0\"\n}\n", 4, "are the same store",
+     "one backend"},
+    {DATA "backend \"b\" {\n uri = \"redis://:secret@h:port\"\n}\n", 3, "bad URI", "port"},
     {"backend \"b\" { uri = \"redis://h:1/0\"\n synchronous = \"full\" }\n", 2, "synchronous is for SQLite",
      "remove"},
     {DATA "backend \"b\" { uri = \"sqlite:b\"\n tombstone_ttl = \"1d\" }\n", 3, "tombstone_ttl is for Redis",
@@ -319,6 +334,21 @@ static const struct bad {
           "backend_timeout = \"2s\"\n}\nnamespace \"m\" {\n prefix = \"m:\"\n policy = \"read-through\"\n"
           " backend = \"b\"\n backend_timeout = \"3s\""),
      14, "backend_timeout is 3000 ms here and 2000 ms elsewhere", "same value"},
+    /* entries of two namespaces in one place */
+    {HEAD KEYS("x", "x:", "r", "") KEYS("y", "y:", "r", "key_prefix = \"x:\""), 12,
+     "keys \"x:y:...\" of namespace \"x\"", "change a key_prefix"},
+    {HEAD KEYS("y", "y:", "r", "key_prefix = \"x:\"") KEYS("x", "x:", "r", ""), 7,
+     "keys \"x:y:...\" of namespace \"x\"", ""},
+    {HEAD KEYS("all", "", "r", "") KEYS("y", "y:", "r", "key_prefix = \"app:\""), 12, "\"app:y:...\"", ""},
+    {HEAD KEYS("a", "a", "r", "key_prefix = \"bc\"") KEYS("ca", "ca", "r", "key_prefix = \"b\""), 12,
+     "\"bca...\"", ""},
+    {DATA REDIS "backend \"s\" { uri = \"redis://u:p@127.0.0.1/0\" }\n" KEYS("x", "x:", "r", "")
+         KEYS("y", "y:", "s", "key_prefix = \"x:\""),
+     12, "same names in Redis", ""},
+    {HEAD KEYS("x", "x:", "b", ROWS("t")) KEYS("y", "y:", "b", ROWS("t")), 12, "store with the same SQL",
+     "one namespace"},
+    {HEAD KEYS("x", "x:", "b", ROWS("t")) KEYS("y", "y:", "b", ROWS(" T /* the same */")), 12,
+     "store with the same SQL", ""},
     {ASIDE("memory = \"65mb\""), 3, "quotas", "more than the total"},
     {"memory = 64mb\nnamespace \"a\" { prefix = \"a\" memory = 40mb }\nnamespace \"b\" { prefix = \"b\"\n "
      "memory = 40mb }\n",
@@ -338,6 +368,62 @@ TEST(a_bad_file_is_refused_with_its_line_and_the_remedy) {
             fail_msg("expected line %d, \"%s\", \"%s\"; got: %s\nfor:\n%s", table[i].line, table[i].says,
                      table[i].also, loaded->error, table[i].text);
     }
+}
+
+/* Entries that cannot meet, or may. */
+static const struct fine {
+    const char *text;
+    const char *warns; /* NULL: it does not */
+} fine[] = {
+    {HEAD KEYS("x", "x:", "r", "") KEYS("y", "y:", "r", ""), NULL},
+    {HEAD KEYS("x", "x:", "r", "key_prefix = \"app:\"") KEYS("y", "y:", "r", "key_prefix = \"app:\""), NULL},
+    {HEAD KEYS("all", "", "r", "") KEYS("x", "x:", "r", ""), NULL},
+    {HEAD KEYS("all", "", "r", "key_prefix = \"a:\"") KEYS("x", "x:", "r", "key_prefix = \"b:\""), NULL},
+    /* keys "app:..." are the third's, which keeps them elsewhere */
+    {HEAD KEYS("all", "", "r", "") KEYS("y", "y:", "r", "key_prefix = \"app:\"") KEYS("app", "app:", "b", ""),
+     NULL},
+    {HEAD "backend \"s\" { uri = \"redis://localhost:6379/1\" }\n" KEYS("x", "x:", "r", "")
+         KEYS("y", "y:", "s", "key_prefix = \"x:\""),
+     NULL},
+    {HEAD "backend \"s\" { uri = \"redis+unix:///run/r.sock\" }\n" KEYS("x", "x:", "r", "")
+         KEYS("y", "y:", "s", "key_prefix = \"x:\""),
+     ":13: keys \"x:y:...\" of namespace \"x\""},
+    {HEAD KEYS("x", "x:", "b", ROWS("t")) KEYS("y", "y:", "b", ROWS("u")), NULL},
+    {HEAD KEYS("x", "x:", "b", ROWS("t")) KEYS("y", "y:", "b", ROWS("main.[T]")),
+     ":12: namespaces \"y\" and \"x\" both use"},
+    {HEAD KEYS("x", "x:", "b", "") KEYS("y", "y:", "b", ROWS("'x'")), NULL},
+    {HEAD KEYS("x", "x:", "b", "") KEYS("y", "y:", "b", ROWS("X")),
+     ":12: namespaces \"y\" and \"x\" both use the table \"x\""},
+    {HEAD "namespace \"x\" { prefix = \"x:\" policy = \"read-through\" backend = \"b\"\n" ROWS(
+         "t") "}\n"
+              "namespace \"y\" { prefix = \"y:\" policy = \"read-through\" backend = \"b\"\n" ROWS("t") "}\n",
+     NULL},
+};
+
+TEST(namespaces_that_may_meet_are_warned_of_and_others_are_not) {
+    struct loaded *loaded = *state;
+    for (size_t i = 0; i < sizeof fine / sizeof *fine; i++) {
+        load_good(loaded, fine[i].text);
+        const char *said = config_warnings(loaded->config);
+        if (fine[i].warns ? !strstr(said, fine[i].warns) : *said)
+            fail_msg("expected \"%s\", got \"%s\" for\n%s", fine[i].warns ? fine[i].warns : "", said,
+                     fine[i].text);
+    }
+}
+
+TEST(a_link_to_a_file_is_the_file) {
+    struct loaded *loaded = *state;
+    char text[2000], file[400], other[400];
+    snprintf(file, sizeof file, "%s/store.db", loaded->folder.path);
+    snprintf(other, sizeof other, "%s/link.db", loaded->folder.path);
+    fclose(fopen(file, "w"));
+    assert_int_equal(symlink(file, other), 0);
+    snprintf(text, sizeof text,
+             "backend \"a\" { uri = \"sqlite:%s\" }\nbackend \"b\" { uri = \"sqlite:%s\" }\n", file, other);
+    load(loaded, text);
+    assert_null(loaded->config);
+    assert_non_null(strstr(loaded->error, "f.conf:2: "));
+    assert_non_null(strstr(loaded->error, "are the same store"));
 }
 
 TEST(more_namespaces_than_the_cache_takes_are_refused) {
@@ -404,6 +490,8 @@ int main(void) {
         CASE(an_empty_file_is_memcached),
         CASE(variables_stand_for_their_values_except_in_single_quotes),
         CASE(a_bad_file_is_refused_with_its_line_and_the_remedy),
+        CASE(namespaces_that_may_meet_are_warned_of_and_others_are_not),
+        CASE(a_link_to_a_file_is_the_file),
         CASE(more_namespaces_than_the_cache_takes_are_refused),
         CASE(a_file_with_a_zero_byte_is_refused),
         CASE(a_missing_file_is_refused),

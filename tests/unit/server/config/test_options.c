@@ -199,6 +199,8 @@ TEST(an_option_may_ask_for_another_action) {
         {"--config f --check", OPTIONS_CHECK},
         {"--journal-dump /var/lib/forebay", OPTIONS_JOURNAL_DUMP},
         {"--recover=skip-damaged", OPTIONS_SERVE},
+        {"--recover=discard:carts --recover=skip-damaged --recover=flush --recover=discard:sessions",
+         OPTIONS_SERVE},
     };
     struct command_line *line = *state;
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
@@ -206,7 +208,14 @@ TEST(an_option_may_ask_for_another_action) {
         assert_int_equal(line->options.action, table[i].action);
         if (table[i].action == OPTIONS_JOURNAL_DUMP)
             assert_string_equal(line->options.journal_folder, "/var/lib/forebay");
-        assert_int_equal(line->settings.tier.recover_skip_damaged, strstr(table[i].words, "recover") != NULL);
+        const struct tier_recovery *recovery = &line->settings.tier.recovery;
+        assert_int_equal(recovery->skip_damaged, strstr(table[i].words, "skip-damaged") != NULL);
+        assert_int_equal(recovery->flush, strstr(table[i].words, "flush") != NULL);
+        assert_int_equal(recovery->discard_count, strstr(table[i].words, "discard") ? 2 : 0);
+        if (recovery->discard_count) {
+            assert_string_equal(recovery->discard[0], "carts");
+            assert_string_equal(recovery->discard[1], "sessions");
+        }
     }
 }
 
@@ -268,6 +277,7 @@ static const struct bad {
     {"word", "\"word\" is not an option", "forebay -h"},
     {"--check", "--check needs --config", ""},
     {"--recover=hope", "--recover=hope", "skip-damaged"},
+    {"--recover=discard:", "--recover=discard:", "NAMESPACE"},
 };
 
 TEST(a_bad_option_is_refused_with_the_reason) {

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+/* See survey.h. What a file looks like whose server is running is the same as after a kill: its end may be torn. */
+#include "policies/journal/survey.h"
+#include "policies/journal/format.h"
+#include "policies/journal/low_water_file.h"
+#include "policies/journal/names.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct looking {
+    const char *folder;
+    struct survey *survey;
+    struct low_waters low_waters;
+};
+
+static struct survey_space *find_space(struct survey *survey, struct slice name) {
+    for (size_t i = 0; i < survey->space_count; i++)
+        if (slice_equal(slice_string(survey->spaces[i].name), name))
+            return &survey->spaces[i];
+    struct survey_space *longer = realloc(survey->spaces, (survey->space_count + 1) * sizeof *longer);
+    if (!longer)
+        return NULL;
+    survey->spaces = longer;
+    char *copy = strndup(name.data, name.size);
+    if (!copy)
+        return NULL;
+    survey->spaces[survey->space_count] = (struct survey_space){.name = copy, .oldest_us = UINT64_MAX};
+    return &survey->spaces[survey->space_count++];
+}
+
+/* False: no memory. */
+static bool count_record(struct looking *looking, struct slice space, uint64_t version) {
+    const struct low_water *low_water = low_waters_find(&looking->low_waters, space);
+    if (low_water && version <= low_water->version)
+        return true;
+    struct survey_space *found = find_space(looking->survey, space);
+    if (!found)
+        return false;
+    found->records++;
+    if (version_us(version) < found->oldest_us)
+        found->oldest_us = version_us(version);
+    return true;
+}
+
+static bool look_at_records(struct looking *looking, const char *data, size_t size,
+                            const struct format_header *header) {
+    struct scan scan;
+    bool damaged = false, good = true;
+    scan_begin(&scan, data, size, header);
+    for (enum scan_status found; good && ((found = scan_next(&scan)) == SCAN_RECORD || found == SCAN_HOLE);) {
+        damaged |= found == SCAN_HOLE;
+        if (found == SCAN_RECORD)
+            good = count_record(looking, header->spaces[scan.record.space], scan.record.entry.version);
+    }
+    looking->survey->damaged += damaged;
+    return good;
+}
+
+static bool look_at_bytes(struct looking *looking, const char *data, size_t size) {
+    struct format_header header;
+    bool good = true;
+    switch (format_decode_header(data, size, &header)) {
+    case FORMAT_GOOD:
+        good = look_at_records(looking, data, size, &header);
+        free((void *)(uintptr_t)header.spaces);
+        break;
+    case FORMAT_UNWRITTEN:
+        break;
+    case FORMAT_FOREIGN:
+    case FORMAT_BAD:
+        looking->survey->damaged++;
+    }
+    return good;
+}
+
+/* False: no memory. A file that has gone meanwhile held nothing that was needed. */
+static bool look_at_file(struct looking *looking, const char *name) {
+    char path[JOURNAL_PATH_MAX];
+    journal_path(looking->folder, name, path);
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0) {
+        looking->survey->damaged += errno != ENOENT;
+        return true;
+    }
+    off_t size = lseek(file, 0, SEEK_END);
+    char *data = size < 0 ? NULL : malloc((size_t)size + 1);
+    ssize_t n = data ? journal_disk_read(&journal_disk_system, file, data, (size_t)size, 0) : -1;
+    bool good = size < 0 || data;
+    if (n < 0)
+        looking->survey->damaged++;
+    else
+        good = look_at_bytes(looking, data, (size_t)n);
+    free(data);
+    close(file);
+    return good;
+}
+
+static bool fits(const char *folder) {
+    return strlen(folder) <= JOURNAL_PATH_MAX - JOURNAL_NAME_MAX - 2;
+}
+
+bool survey_folder(const char *folder, struct survey *ret_survey) {
+    struct survey survey = {0};
+    struct looking looking = {.folder = folder, .survey = &survey};
+    struct journal_name *names = NULL;
+    bool good = fits(folder) && journal_list_folder(folder, &names, &survey.files);
+    if (!good && errno == ENOENT)
+        good = true;
+    if (good && survey.files > 0)
+        low_water_file_read(&journal_disk_system, folder, &looking.low_waters); /* else every record counts */
+    for (size_t i = 0; good && i < survey.files; i++)
+        good = look_at_file(&looking, names[i].name);
+    free(names);
+    low_waters_free(&looking.low_waters);
+    if (good)
+        *ret_survey = survey;
+    else
+        survey_free(&survey);
+    return good;
+}
+
+void survey_free(struct survey *survey) {
+    for (size_t i = 0; i < survey->space_count; i++)
+        free(survey->spaces[i].name);
+    free(survey->spaces);
+    *survey = (struct survey){0};
+}
+
+bool survey_finds_files(const char *folder) {
+    struct journal_name *names = NULL;
+    size_t count = 0;
+    bool found = fits(folder) && journal_list_folder(folder, &names, &count) && count > 0;
+    free(names);
+    return found;
+}

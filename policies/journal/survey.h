@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What lies in a folder that no backend has yet, for whoever only wants to know: nothing is locked or changed, and a
+ * server may be running there. Any thread.
+ */
+#ifndef FOREBAY_POLICIES_JOURNAL_SURVEY_H
+#define FOREBAY_POLICIES_JOURNAL_SURVEY_H
+
+#include "policies/journal/journal.h"
+
+/* The records of one namespace that are above its low-water version. */
+struct survey_space {
+    char *name;
+    uint64_t records;
+    uint64_t oldest_us; /* when the first of them was made, microseconds since 1970 */
+};
+
+struct survey {
+    struct survey_space *spaces; /* with records only */
+    size_t space_count;
+    size_t files;   /* of journals, whatever is in them */
+    size_t damaged; /* of these: they cannot be read, or not all of it. journal_dump tells more */
+};
+
+/* False: no memory, or the folder is there and cannot be listed; errno. A folder that is not there holds nothing.
+ * *ret_survey is for survey_free. */
+bool survey_folder(const char *folder, struct survey *ret_survey);
+void survey_free(struct survey *survey);
+
+/* Whether there is any file of a journal in the folder: costs no reading. */
+bool survey_finds_files(const char *folder);
+
+#endif

@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * See leftover.h. What is flushed first is flushed by a tier of its own, in which its namespaces are write-behind
+ * again: it recovers, drains and ends, and the tier that is to serve begins with a clean folder.
+ */
+#include "policies/write/leftover.h"
+#include "policies/journal/disk.h"
+#include "policies/journal/survey.h"
+#include "policies/policy.h"
+#include "policies/tier_parts.h"
+#include "policies/write/quarantine.h"
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { NAME_SHOWN = 64, SENTENCE = 400, PATH_SHOWN = 4096 };
+
+/* Of one namespace. */
+struct leftover {
+    char name[NAME_SHOWN];
+    uint64_t changes;     /* in journals */
+    uint64_t quarantined; /* in its quarantine */
+    uint64_t oldest_us;
+};
+
+struct leftovers {
+    struct leftover *list;
+    size_t count;
+    size_t damaged; /* files of journals */
+};
+
+/* What becomes of it. */
+enum fate { FATE_RESTORED, FATE_KEPT, FATE_FLUSHED, FATE_DISCARDED, FATE_REFUSED };
+
+/* ---- Finding ---- */
+
+static struct leftover *find(struct leftovers *all, const char *name) {
+    for (size_t i = 0; i < all->count; i++)
+        if (strcmp(all->list[i].name, name) == 0)
+            return &all->list[i];
+    struct leftover *longer = realloc(all->list, (all->count + 1) * sizeof *longer);
+    if (!longer)
+        return NULL;
+    all->list = longer;
+    longer[all->count] = (struct leftover){.oldest_us = UINT64_MAX};
+    snprintf(longer[all->count].name, NAME_SHOWN, "%s", name);
+    return &longer[all->count++];
+}
+
+/* Adds what was found; false: no memory. */
+static bool add(struct leftovers *all, const char *name, const struct leftover *found) {
+    struct leftover *one = find(all, name);
+    if (!one)
+        return false;
+    one->changes += found->changes;
+    one->quarantined += found->quarantined;
+    if (found->oldest_us < one->oldest_us)
+        one->oldest_us = found->oldest_us;
+    return true;
+}
+
+static bool find_in_journals(struct leftovers *all, const char *folder) {
+    struct survey survey;
+    bool good = survey_folder(folder, &survey);
+    if (!good)
+        return false;
+    all->damaged = survey.damaged;
+    for (size_t i = 0; good && i < survey.space_count; i++) {
+        const struct survey_space *space = &survey.spaces[i];
+        struct leftover found = {.changes = space->records, .oldest_us = space->oldest_us};
+        good = add(all, space->name, &found);
+    }
+    survey_free(&survey);
+    return good;
+}
+
+/* The namespace of "quarantine-NAME.log"; false: another file. */
+static bool parse_quarantine(const char *file, char ret_name[NAME_SHOWN]) {
+    static const char before[] = "quarantine-", behind[] = ".log";
+    size_t size = strlen(file), around = sizeof before - 1 + sizeof behind - 1;
+    if (size <= around || size - around >= NAME_SHOWN || strncmp(file, before, sizeof before - 1) != 0 ||
+        strcmp(file + size - (sizeof behind - 1), behind) != 0)
+        return false;
+    snprintf(ret_name, NAME_SHOWN, "%.*s", (int)(size - around), file + sizeof before - 1);
+    return true;
+}
+
+static bool find_in_quarantine(struct leftovers *all, const char *folder, const char *file,
+                               const char *name) {
+    char path[PATH_SHOWN];
+    struct quarantine_summary summary;
+    snprintf(path, sizeof path, "%s/%s", folder, file);
+    if (!quarantine_look(&journal_disk_system, path, &summary))
+        return false;
+    struct leftover found = {.quarantined = summary.entries, .oldest_us = summary.oldest * UINT64_C(1000000)};
+    return summary.entries == 0 || add(all, name, &found);
+}
+
+static bool find_in_quarantines(struct leftovers *all, const char *folder) {
+    DIR *stream = opendir(folder);
+    bool good = true;
+    if (!stream)
+        return errno == ENOENT;
+    for (struct dirent *found; good && (found = readdir(stream));) {
+        char name[NAME_SHOWN];
+        if (parse_quarantine(found->d_name, name))
+            good = find_in_quarantine(all, folder, found->d_name, name);
+    }
+    int failure = errno;
+    closedir(stream);
+    errno = failure;
+    return good;
+}
+
+static void forget(struct leftovers *all) {
+    free(all->list);
+    *all = (struct leftovers){0};
+}
+
+/* False: errno. */
+static bool look(const struct tier_options *options, bool at_journals, struct leftovers *ret_all) {
+    *ret_all = (struct leftovers){0};
+    if (find_in_quarantines(ret_all, options->data) &&
+        (!at_journals || find_in_journals(ret_all, options->data)))
+        return true;
+    int failure = errno;
+    forget(ret_all);
+    errno = failure;
+    return false;
+}
+
+/* ---- Deciding ---- */
+
+static bool is_default(const struct tier_options *options, const char *name) {
+    for (size_t i = 0; i < options->space_count; i++)
+        if (!*options->spaces[i].prefix)
+            return false;
+    return strcmp(name, SPACE_DEFAULT_NAME) == 0;
+}
+
+static const struct space_options *space_of(const struct tier_options *options, const char *name) {
+    for (size_t i = 0; i < options->space_count; i++)
+        if (strcmp(options->spaces[i].name, name) == 0)
+            return &options->spaces[i];
+    return NULL;
+}
+
+static bool is_discarded(const struct tier_options *options, const char *name) {
+    for (size_t i = 0; i < options->recovery.discard_count; i++)
+        if (strcmp(options->recovery.discard[i], name) == 0)
+            return true;
+    return false;
+}
+
+static enum fate decide(const struct tier_options *options, const char *name) {
+    const struct space_options *space = space_of(options, name);
+    if (is_discarded(options, name))
+        return FATE_DISCARDED;
+    if (!space)
+        return is_default(options, name) ? FATE_REFUSED : FATE_KEPT;
+    if (space->policy->holds_back)
+        return FATE_RESTORED;
+    return options->recovery.flush && space->backend >= 0 ? FATE_FLUSHED : FATE_REFUSED;
+}
+
+/* ---- Saying ---- */
+
+static void show_time(uint64_t us, char *ret_text, size_t size) {
+    time_t seconds = (time_t)(us / 1000000u);
+    struct tm broken;
+    if (!gmtime_r(&seconds, &broken) || strftime(ret_text, size, "%Y-%m-%dT%H:%M:%SZ", &broken) == 0)
+        snprintf(ret_text, size, "unknown age");
+}
+
+/* "2 changes of namespace "x" (the oldest of 2026-01-31T12:00:00Z, 1 of them in quarantine)" */
+static void describe(const struct leftover *one, char ret_text[SENTENCE]) {
+    char time[32], quarantined[64] = "";
+    uint64_t all = one->changes + one->quarantined;
+    show_time(one->oldest_us, time, sizeof time);
+    if (one->quarantined)
+        snprintf(quarantined, sizeof quarantined, ", %" PRIu64 " of them in quarantine", one->quarantined);
+    snprintf(ret_text, SENTENCE, "%" PRIu64 " change%s of namespace \"%s\" (the oldest of %s%s)", all,
+             all == 1 ? "" : "s", one->name, time, quarantined);
+}
+
+static void refuse(const struct tier_options *options, const struct leftover *one, char *error,
+                   size_t error_size) {
+    char what[SENTENCE];
+    const struct space_options *space = space_of(options, one->name);
+    describe(one, what);
+    if (!space || space->backend < 0)
+        snprintf(
+            error, error_size,
+            "%s were acknowledged, lie in %s and are not known to be in any backend; the namespace is cache-aside now and has no backend. Start once with its old policy and backend, so that they are written, or with --recover=discard:%s to give them up",
+            what, options->data, one->name);
+    else
+        snprintf(
+            error, error_size,
+            "%s were acknowledged, lie in %s and are not known to be in backend \"%s\"; the namespace is %s now. Start once with --recover=flush to write them there first, or with --recover=discard:%s to give them up, or go back to policy = \"write-behind\"",
+            what, options->data, options->backends[space->backend].store.name, space->policy->name,
+            one->name);
+}
+
+void leftovers_refuse(const struct tier_options *options, const char *name, char *ret_error,
+                      size_t error_size) {
+    struct leftover none = {.changes = 1, .oldest_us = wall_us()};
+    struct leftovers all;
+    const struct leftover *one = NULL;
+    snprintf(none.name, sizeof none.name, "%s", name);
+    if (look(options, true, &all))
+        one = find(&all, name);
+    refuse(options, one && one->changes + one->quarantined > 0 ? one : &none, ret_error, error_size);
+    forget(&all);
+}
+
+static bool out_of_reach(const struct tier_options *options, char *error, size_t error_size) {
+    snprintf(error, error_size, "What earlier runs left in %s cannot be read: %s.", options->data,
+             strerror(errno));
+    return false;
+}
+
+/* ---- Checking ---- */
+
+/* What a start would do with it, in words; FATE_REFUSED has its own. */
+static const char *intention(enum fate fate) {
+    return fate == FATE_RESTORED  ? "the start takes them back"
+           : fate == FATE_FLUSHED ? "the start writes them to the backend first"
+           : fate == FATE_DISCARDED
+               ? "the start gives them up"
+               : "the namespace is not configured: they are kept, until it is again or until a start with --recover=discard:NAMESPACE";
+}
+
+static bool check_one(const struct tier_options *options, const struct leftover *one, FILE *notes,
+                      FILE *complaints) {
+    char text[2 * SENTENCE + PATH_SHOWN];
+    enum fate fate = decide(options, one->name);
+    if (fate == FATE_REFUSED) {
+        refuse(options, one, text, sizeof text);
+        fprintf(complaints, "%s. A server that runs there now writes them when it is stopped with SIGTERM\n",
+                text);
+        return false;
+    }
+    describe(one, text);
+    fprintf(notes, "%s lie in %s and are not known to be in any backend: %s\n", text, options->data,
+            intention(fate));
+    return true;
+}
+
+bool leftovers_check(const struct tier_options *options, FILE *notes, FILE *complaints) {
+    struct leftovers all;
+    char text[PATH_SHOWN + SENTENCE];
+    bool good = true;
+    if (!options->data)
+        return true;
+    if (!look(options, true, &all)) {
+        out_of_reach(options, text, sizeof text);
+        fprintf(notes, "%s\n", text);
+        return true;
+    }
+    for (size_t i = 0; i < all.count; i++)
+        good = check_one(options, &all.list[i], notes, complaints) && good;
+    if (all.damaged)
+        fprintf(notes, "%zu journal files in %s seem damaged: see forebay --journal-dump %s\n", all.damaged,
+                options->data, options->data);
+    forget(&all);
+    return good;
+}
+
+/* ---- Giving up ---- */
+
+static bool discard(const struct tier_options *options, const struct leftover *one, char *error,
+                    size_t error_size) {
+    char what[SENTENCE], path[PATH_SHOWN];
+    struct service service = {options->wake, options->log, options->context};
+    snprintf(path, sizeof path, "%s/quarantine-%s.log", options->data, one->name);
+    if (one->quarantined && unlink(path) != 0) {
+        snprintf(error, error_size, "Cannot remove %s: %s.", path, strerror(errno));
+        return false;
+    }
+    describe(one, what); /* those in the journal: when that is opened */
+    service_log(&service, LOG_LEVEL_WARNING, "%s are given up, as --recover=discard:%s says", what,
+                one->name);
+    return true;
+}
+
+/* Mostly a slip of the pen. */
+static void name_absent(const struct tier_options *options, struct leftovers *all) {
+    struct service service = {options->wake, options->log, options->context};
+    for (size_t i = 0; i < options->recovery.discard_count; i++) {
+        const char *name = options->recovery.discard[i];
+        bool found = false;
+        for (size_t k = 0; k < all->count && !found; k++)
+            found = strcmp(all->list[k].name, name) == 0;
+        if (!found)
+            service_log(&service, LOG_LEVEL_WARNING,
+                        "--recover=discard:%s: nothing of a namespace \"%s\" lies in %s", name, name,
+                        options->data);
+    }
+}
+
+/* ---- Writing to backends first ---- */
+
+static struct space_options *write_behind_again(const struct tier_options *options,
+                                                const struct leftovers *all) {
+    struct space_options *spaces = calloc(options->space_count + 1, sizeof *spaces);
+    for (size_t i = 0; spaces && i < options->space_count; i++) {
+        spaces[i] = options->spaces[i];
+        spaces[i].preload = 0;
+        for (size_t k = 0; k < all->count; k++) {
+            if (strcmp(all->list[k].name, spaces[i].name) != 0 ||
+                decide(options, spaces[i].name) != FATE_FLUSHED)
+                continue;
+            spaces[i].policy = &policy_write_behind;
+            spaces[i].journal = JOURNAL_OS;
+        }
+    }
+    return spaces;
+}
+
+/* Entries in the quarantines of the namespaces that are write-behind for this alone; *ret_name is one of them. */
+static size_t count_refused(struct tier *tier, const struct tier_options *options, const char **ret_name) {
+    size_t refused = 0;
+    for (size_t i = 0; i < tier_space_count(tier); i++) {
+        const struct space *space = tier_space(tier, i);
+        size_t count = quarantine_count(space->quarantine);
+        if (count == 0 || decide(options, space->options.name) != FATE_FLUSHED)
+            continue;
+        refused += count;
+        *ret_name = space->options.name;
+    }
+    return refused;
+}
+
+static bool drain(struct tier *tier, const struct tier_options *options, char *error, size_t error_size) {
+    const char *name = NULL;
+    size_t journaled, left = tier_drain(tier, &journaled), refused = count_refused(tier, options, &name);
+    if (left == 0 && refused == 0)
+        return true;
+    if (left)
+        snprintf(
+            error, error_size,
+            "%zu changes could not be written to their backends within drain_timeout; they stay in %s. See to the backends and start again",
+            left, options->data);
+    else
+        snprintf(
+            error, error_size,
+            "The backend still refuses %zu changes that are in quarantine in %s, as in namespace \"%s\". Make the backend take them, go back to policy = \"write-behind\" to see them with `quarantine list`, or give them up with --recover=discard:%s",
+            refused, options->data, name, name);
+    return false;
+}
+
+static bool flush_first(const struct tier_options *options, const struct leftovers *all, char *error,
+                        size_t error_size) {
+    struct tier_options writing = *options;
+    struct tier *tier = NULL;
+    struct space_options *spaces = write_behind_again(options, all);
+    if (!spaces) {
+        snprintf(error, error_size, "Out of memory.");
+        return false;
+    }
+    writing.spaces = spaces;
+    writing.recovery.writes_back = true;
+    bool good = tier_create(&writing, &tier, error, error_size);
+    if (good)
+        good = drain(tier, options, error, error_size);
+    tier_destroy(tier);
+    free(spaces);
+    return good;
+}
+
+/* ---- A start ---- */
+
+static bool settle_one(const struct tier_options *options, const struct leftover *one, bool *ret_flush,
+                       char *error, size_t error_size) {
+    char what[SENTENCE];
+    struct service service = {options->wake, options->log, options->context};
+    describe(one, what);
+    switch (decide(options, one->name)) {
+    case FATE_REFUSED:
+        leftovers_refuse(options, one->name, error, error_size);
+        return false;
+    case FATE_DISCARDED:
+        return discard(options, one, error, error_size);
+    case FATE_FLUSHED:
+        *ret_flush = true;
+        service_log(&service, LOG_LEVEL_NOTICE, "%s go to their backend before clients are served", what);
+        return true;
+    case FATE_KEPT: /* what is in a journal is named by the journal */
+        if (one->quarantined)
+            service_log(&service, LOG_LEVEL_WARNING, "%s are kept in %s: %s", what, options->data,
+                        intention(FATE_KEPT));
+        return true;
+    case FATE_RESTORED:
+        break;
+    }
+    return true;
+}
+
+/* The journals are read here only if that is told to be dealt with: their recovery finds what refuses a start. */
+bool leftovers_settle(const struct tier_options *options, char *ret_error, size_t error_size) {
+    struct leftovers all;
+    struct journal_error in_use;
+    bool good = true, flush = false, told = options->recovery.flush || options->recovery.discard_count > 0;
+    if (!options->data || options->recovery.writes_back)
+        return true;
+    if (journal_is_in_use(options->data, &in_use)) {
+        snprintf(ret_error, error_size, "%s", in_use.message);
+        return false;
+    }
+    if (!look(options, told, &all))
+        return out_of_reach(options, ret_error, error_size);
+    name_absent(options, &all);
+    for (size_t i = 0; good && i < all.count; i++)
+        good = settle_one(options, &all.list[i], &flush, ret_error, error_size);
+    if (good && flush)
+        good = flush_first(options, &all, ret_error, error_size);
+    forget(&all);
+    return good;
+}

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+/* See places.h. */
+#include "policies/write/places.h"
+#include "policies/write/quarantine.h"
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+
+enum { NAME_SIZE = 128, WHERE_SIZE = 600, LINE_SIZE = NAME_SIZE + ENTRY_KEY_MAX + WHERE_SIZE + 4 };
+
+struct place {
+    char name[NAME_SIZE], prefix[ENTRY_KEY_MAX + 1];
+    char where[WHERE_SIZE]; /* "": in memory alone */
+};
+
+struct places {
+    struct place *list;
+    size_t count;
+};
+
+/* ---- Now ---- */
+
+/* One line of a file or a log, whatever an address holds. */
+static void make_plain(char *text) {
+    for (; *text; text++)
+        if (iscntrl((unsigned char)*text))
+            *text = '?';
+}
+
+static void describe(const struct space *space, struct place *ret_place) {
+    *ret_place = (struct place){0};
+    snprintf(ret_place->name, sizeof ret_place->name, "%s", space->options.name);
+    snprintf(ret_place->prefix, sizeof ret_place->prefix, "%s", space->options.prefix);
+    if (!space->backend)
+        return;
+    char uri[WHERE_SIZE / 2], kept[WHERE_SIZE / 3];
+    backend_show_uri(space->backend->options.store.uri, uri, sizeof uri);
+    space->backend->type->place(&space->options.table, kept, sizeof kept);
+    snprintf(ret_place->where, sizeof ret_place->where, "%s, %s", uri, kept);
+    make_plain(ret_place->where);
+}
+
+static bool list_now(const struct tier *tier, struct places *ret_places) {
+    struct place *list = calloc(tier->space_count, sizeof *list);
+    for (size_t i = 0; list && i < tier->space_count; i++)
+        describe(&tier->spaces[i], &list[i]);
+    *ret_places = (struct places){list, list ? tier->space_count : 0};
+    return list != NULL;
+}
+
+/* ---- Before ---- */
+
+static bool take_word(char **at, char *ret_word, size_t size) {
+    char *end = *at + strcspn(*at, "\t\n");
+    if (!*end || (size_t)(end - *at) >= size)
+        return false;
+    memcpy(ret_word, *at, (size_t)(end - *at));
+    ret_word[end - *at] = '\0';
+    *at = end + 1;
+    return true;
+}
+
+static bool add_line(struct places *places, char *line) {
+    struct place place;
+    if (!take_word(&line, place.name, sizeof place.name) ||
+        !take_word(&line, place.prefix, sizeof place.prefix) ||
+        !take_word(&line, place.where, sizeof place.where))
+        return true; /* not ours: nothing is known */
+    struct place *longer = realloc(places->list, (places->count + 1) * sizeof *longer);
+    if (!longer)
+        return false;
+    places->list = longer;
+    places->list[places->count++] = place;
+    return true;
+}
+
+static bool path_of(const struct tier *tier, const char *ending, char ret_path[4096]) {
+    return tier->options.data && snprintf(ret_path, 4096, "%s/places%s", tier->options.data, ending) < 4096;
+}
+
+static void read_before(const struct tier *tier, struct places *ret_places) {
+    char path[4096], line[LINE_SIZE];
+    FILE *file = path_of(tier, "", path) ? fopen(path, "r") : NULL;
+    *ret_places = (struct places){0};
+    while (file && fgets(line, sizeof line, file) && add_line(ret_places, line))
+        ;
+    if (file)
+        fclose(file);
+}
+
+static bool write_lines(FILE *file, const struct places *places) {
+    for (size_t i = 0; i < places->count; i++)
+        fprintf(file, "%s\t%s\t%s\n", places->list[i].name, places->list[i].prefix, places->list[i].where);
+    bool good = !ferror(file);
+    return fclose(file) == 0 && good;
+}
+
+static void write_now(const struct tier *tier, const struct places *places) {
+    char path[4096], fresh[4096];
+    if (!path_of(tier, "", path) || !path_of(tier, ".new", fresh))
+        return;
+    FILE *file = fopen(fresh, "w");
+    if (!file || !write_lines(file, places) || rename(fresh, path) != 0)
+        service_log(
+            &tier->service, LOG_LEVEL_WARNING,
+            "%s: cannot be written: %s; if the configuration changes, the next start cannot say which rows are not seen any more",
+            path, strerror(errno));
+}
+
+/* ---- Telling ---- */
+
+static const char *shown(const char *where) {
+    return *where ? where : "memory alone";
+}
+
+/* The place of a key that is, or begins with, the prefix. */
+static const struct place *owner_of(const struct places *places, const char *prefix) {
+    const struct place *owner = NULL;
+    for (size_t i = 0; i < places->count; i++) {
+        size_t size = strlen(places->list[i].prefix);
+        if (strncmp(prefix, places->list[i].prefix, size) == 0 && (!owner || size > strlen(owner->prefix)))
+            owner = &places->list[i];
+    }
+    return owner;
+}
+
+static void tell_prefix(const struct tier *tier, const struct places *before, const struct places *now,
+                        const char *prefix) {
+    const struct place *old = owner_of(before, prefix), *new = owner_of(now, prefix);
+    if (!old || !new || !*old->where || strcmp(old->where, new->where) == 0)
+        return;
+    service_log(
+        &tier->service, LOG_LEVEL_WARNING,
+        "keys \"%s*\" are kept by namespace %s in %s; before, by namespace %s in %s: what is there of such keys is not seen here",
+        prefix, new->name, shown(new->where), old->name, old->where);
+}
+
+static bool has_prefix(const struct places *places, const char *prefix) {
+    const struct place *owner = owner_of(places, prefix);
+    return owner && strcmp(owner->prefix, prefix) == 0;
+}
+
+void places_note(struct tier *tier) {
+    struct places before, now;
+    if (!tier->options.data || !list_now(tier, &now))
+        return;
+    read_before(tier, &before);
+    for (size_t i = 0; i < before.count; i++)
+        tell_prefix(tier, &before, &now, before.list[i].prefix);
+    for (size_t i = 0; i < now.count; i++)
+        if (!has_prefix(&before, now.list[i].prefix))
+            tell_prefix(tier, &before, &now, now.list[i].prefix);
+    write_now(tier, &now);
+    free(before.list);
+    free(now.list);
+}
+
+static void tell_pending(const struct space *space, const struct places *before) {
+    size_t pending =
+        cache_dirty_entries(space->tier->cache, space->number) + quarantine_count(space->quarantine);
+    struct place now;
+    describe(space, &now);
+    for (size_t i = 0; pending && i < before->count; i++)
+        if (strcmp(before->list[i].name, now.name) == 0 && strcmp(before->list[i].where, now.where) != 0)
+            service_log(&space->tier->service, LOG_LEVEL_WARNING,
+                        "namespace %s: %zu changes that were made for %s are pending, and go to %s now",
+                        now.name, pending, shown(before->list[i].where), now.where);
+}
+
+void places_tell_pending(struct tier *tier) {
+    struct places before;
+    read_before(tier, &before);
+    for (size_t i = 0; i < tier->space_count; i++)
+        if (tier->spaces[i].policy->holds_back)
+            tell_pending(&tier->spaces[i], &before);
+    free(before.list);
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Where the rows of each namespace are, as the data folder remembers it from one start to the next: a changed
+ * configuration can leave rows behind that nobody finds any more, or send changes of before to a store that they were
+ * not made for. Both may be meant, so both are told and nothing is refused.
+ *
+ * The file, `places`, has a line for each namespace: its name, its prefix, and where its rows are, separated by tabs.
+ * A missing one tells nothing. Without a data folder there is none. At the start alone, by the thread that makes the tier.
+ */
+#ifndef FOREBAY_POLICIES_WRITE_PLACES_H
+#define FOREBAY_POLICIES_WRITE_PLACES_H
+
+#include "policies/tier_parts.h"
+
+/* Tells of changes of before that are about to be written to another place than at the last start. When journal and
+ * quarantines are read, and nothing of them is written yet. */
+void places_tell_pending(struct tier *tier);
+
+/* Tells of keys whose rows were in another place at the last start, and notes where they are now. When nothing can fail
+ * the start any more. */
+void places_note(struct tier *tier);
+
+#endif

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/* Starts of a tier whose store is away, hangs, or comes late. */
+#include "tests/support/tier_rig.h"
+
+enum { HOUR_US = 3600 * 1000000ll };
+
+static uint64_t version_ahead(void) {
+    return version_from_us(cache_time_now().us + HOUR_US, 7);
+}
+
+static void start(struct tier_rig *rig) {
+    rig->spaces[0].flush_delay = 10;
+    rig_start(rig);
+}
+
+/* A store that takes a connection and says nothing. */
+RIG_TEST(a_store_that_hangs_is_not_waited_for, write_behind) {
+    faulty_hold(rig->faulty, FAULTY_OPEN, true);
+    start(rig);
+    rig_expect(rig, "set k v", "STORED");
+    rig_expect(rig, "get k", "v");
+    rig_assert_row(rig, "k", NULL);
+    faulty_hold(rig->faulty, FAULTY_OPEN, false);
+    assert_true(rig_wait_clean(rig));
+    rig_assert_row(rig, "k", "v");
+}
+
+/* Nobody has to write for it to be asked again. */
+RIG_TEST(versions_are_above_the_store_as_soon_as_it_is_reached, write_behind) {
+    rig->awaited_log = "ahead of this server's clock";
+    memory_store_put(rig->store, "test", "k", "of a clock that is ahead", version_ahead());
+    faulty_fail_all(rig->faulty, FAULTY_OPEN, BACKEND_TRANSIENT);
+    start(rig);
+    faulty_fail_all(rig->faulty, FAULTY_OPEN, BACKEND_OK);
+    eventually(rig_stat(rig, "store:write_connects") == 1);
+    rig_expect(rig, "set k new", "STORED");
+    assert_true(rig_wait_clean(rig));
+    rig_assert_row(rig, "k", "new");
+    eventually(rig->awaited_logs == 1);
+}
+
+/* The first answer may come while clients are served already, with a refusal: what was accepted stays. */
+RIG_TEST(a_store_that_refuses_late_is_tried_again, write_behind) {
+    faulty_fail_all(rig->faulty, FAULTY_OPEN, BACKEND_REFUSED);
+    faulty_hold(rig->faulty, FAULTY_OPEN, true);
+    start(rig);
+    rig_expect(rig, "set k v", "STORED");
+    faulty_hold(rig->faulty, FAULTY_OPEN, false);
+    eventually(rig_stat(rig, "store:write_failures") >= 3);
+    rig_expect(rig, "get k", "v");
+    faulty_fail_all(rig->faulty, FAULTY_OPEN, BACKEND_OK);
+    assert_true(rig_wait_clean(rig));
+    rig_assert_row(rig, "k", "v");
+}
+
+/* One that refuses in time still keeps the server from starting. */
+RIG_TEST(a_store_that_refuses_keeps_the_tier_from_starting, write_behind) {
+    faulty_fail_all(rig->faulty, FAULTY_OPEN, BACKEND_REFUSED);
+    assert_non_null(rig_try_start(rig));
+}
+
+/* The clock was ahead in the first run and is right in the second, and there is no store to ask. */
+RIG_TEST(without_the_store_the_journal_says_where_versions_begin, write_behind) {
+    rig_use_folder(rig);
+    rig->spaces[0].journal = JOURNAL_OS;
+    rig->clock_shift_us = HOUR_US;
+    start(rig);
+    rig_expect(rig, "set k old", "STORED");
+    assert_true(rig_wait_clean(rig));
+    rig_end_tier(rig);
+    rig->clock_shift_us = 0;
+    faulty_fail_all(rig->faulty, FAULTY_ANY, BACKEND_TRANSIENT);
+    start(rig);
+    rig_expect(rig, "set k new", "STORED");
+    faulty_fail_all(rig->faulty, FAULTY_ANY, BACKEND_OK);
+    assert_true(rig_wait_clean(rig));
+    rig_assert_row(rig, "k", "new");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        RIG_CASE(a_store_that_hangs_is_not_waited_for),
+        RIG_CASE(versions_are_above_the_store_as_soon_as_it_is_reached),
+        RIG_CASE(a_store_that_refuses_late_is_tried_again),
+        RIG_CASE(a_store_that_refuses_keeps_the_tier_from_starting),
+        RIG_CASE(without_the_store_the_journal_says_where_versions_begin),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
