@@ -49,8 +49,9 @@ static inline uint64_t version_us(uint64_t version) {
     return version >> ENTRY_VERSION_NODE_BITS;
 }
 
-static inline unsigned version_node(uint64_t version) {
-    return (unsigned)(version & ((1u << ENTRY_VERSION_NODE_BITS) - 1));
+/* The node that made this version of the key with this hash. */
+static inline unsigned version_node(uint64_t version, uint64_t hash) {
+    return version_lower((unsigned)(version & ((1u << ENTRY_VERSION_NODE_BITS) - 1)), hash);
 }
 
 /* The highest version that is believed, wherever it is read; its time is March 2040. Above it, 2^45 changes of a

@@ -152,8 +152,8 @@ static bool is_of_batch(const struct mutation *mutations, size_t count, uint64_t
 /* Another node's write explains it, and so does a journal that the store was ahead of. A higher version of our own node
  * that this process did not write does not: versions only grow. */
 static bool is_unexplained(const struct tier *tier, const struct mutation *mutation) {
-    return mutation->superseded && version_node(mutation->superseded_by) == tier->options.cache.node &&
-           mutation->entry.version > tier->recovered_version;
+    return mutation->superseded && mutation->entry.version > tier->recovered_version &&
+           version_node(mutation->superseded_by, cache_hash(mutation->entry.key)) == tier->options.cache.node;
 }
 
 static void tell_superseded(struct writer *writer, const struct mutation *mutation) {
