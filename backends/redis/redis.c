@@ -80,6 +80,7 @@ const struct backend_type redis_backend = {
     .check_table = check_table,
     .open = redis_open,
     .high_version = redis_high_version,
+    .look = redis_look,
     .load = redis_load,
     .apply = redis_apply,
     .scan = redis_scan,

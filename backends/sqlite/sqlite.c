@@ -132,6 +132,7 @@ const struct backend_type sqlite_backend = {
     .check_table = check_table,
     .open = sqlite_open,
     .high_version = sqlite_high_version,
+    .look = sqlite_look,
     .load = sqlite_load,
     .apply = sqlite_apply,
     .scan = sqlite_scan,
