@@ -39,7 +39,8 @@ ROOMS = {
          "policies/entry_copy", "policies/service", "policies/breaker", "policies/space_options"),
         # what a tier is made of
         ("policies/tier", "policies/backend_settings", "policies/tier_parts", "policies/tier_stats", "policies/policy.h",
-         "policies/fullness", "policies/space", "policies/ticket", "policies/turn", "policies/session"),
+         "policies/fullness", "policies/space", "policies/ticket", "policies/turn", "policies/store",
+         "policies/session"),
         ("policies/write/",),
         ("policies/load/",),
         # the policies themselves

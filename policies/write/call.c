@@ -30,8 +30,7 @@ static void tell_older(const struct writer *writer, uint64_t version, const char
     }
     service_log(
         &writer->tier->service, LOG_LEVEL_ERROR,
-        "backend %s: the store %s; the one before held changes until %s. It is an older copy or another "
-        "store: %s",
+        "backend %s: the store %s; the one before held changes until %s. It is an older copy or another store: %s",
         name_of(writer), has, had, what_now);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* See rewrite.h. */
+#include "policies/write/rewrite.h"
 #include "policies/write/internal.h"
 #include <stdlib.h>
 
