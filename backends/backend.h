@@ -34,6 +34,10 @@ enum backend_status {
     /* A row's fault. From apply: this batch will never be accepted as it is, some row is refused. From load: some
      * row cannot be read. Bisect to find it. */
     BACKEND_PERMANENT,
+    /* From every call but open: the store that the connection has open is no longer the one at its address; it was
+     * removed, renamed or replaced. What was applied may be in neither. Close the connection, and all others that this
+     * process has to the same store, before one is opened anew. */
+    BACKEND_REPLACED,
     /* From open and high_version only: bad path or address, no permission, not a database, newer schema, bad SQL, a high
      * version that is none. */
     BACKEND_REFUSED,
@@ -42,6 +46,12 @@ enum backend_status {
 /* Filled on every status except BACKEND_OK: names the thing, the place and where possible the remedy. */
 struct backend_error {
     char message[320];
+};
+
+/* Tells a store from another one that was at the same address before; for comparing alone. All 0: the kind cannot
+ * tell. */
+struct backend_identity {
+    uint64_t parts[6];
 };
 
 /* Settings that one kind alone has. Each kind embeds this as the first member of two structs: what its tables
@@ -69,6 +79,9 @@ struct backend_options {
     /* The server has started: a table that does not fit (any more) is a failure of the calls for it,
      * BACKEND_TABLE_FAILED, and no reason to refuse the connection. */
     bool running;
+    /* What the writer of this process has had open last; NULL: nothing yet. A store that was there before is not made
+     * anew where it is missing, and what a removed one has left behind is kept from the one in its place. */
+    const struct backend_identity *expected;
     uint64_t open_until_us;          /* monotonic: open ends by then, if timeout_ms has not; 0: no matter */
     const struct backend_type *type; /* NULL: what backend_find(uri) gives. Tests put a wrapper here */
 };
@@ -126,6 +139,7 @@ struct backend_connection {
     /* The caller's: a call that waits beyond this moment of the monotonic clock is BACKEND_TRANSIENT, even if it
      * has waited less than timeout_ms; 0: timeout_ms alone counts. Holds until it is changed. */
     uint64_t call_until_us;
+    struct backend_identity identity; /* as opened */
 };
 
 struct backend_type {
@@ -174,6 +188,10 @@ struct backend_type {
      * it. BACKEND_REFUSED: what the store has in its place is none, and the message names where and what. */
     enum backend_status (*high_version)(struct backend_connection *connection, uint64_t *ret_version,
                                         struct backend_error *ret_error);
+
+    /* A cheap look that waits for nothing: is what is open still the store at the address? Failures but
+     * BACKEND_REPLACED say nothing. The writer's connection only. */
+    enum backend_status (*look)(struct backend_connection *connection, struct backend_error *ret_error);
 
     /* Looks up count keys; results[i] belongs to keys[i]. A row whose expiry is <= now is not found. */
     enum backend_status (*load)(struct backend_connection *connection, const struct backend_table *table,

@@ -2,20 +2,53 @@
 /* See session.h. */
 #include "policies/session.h"
 #include "policies/row.h"
+#include "policies/store.h"
+#include <stdio.h>
 
 void session_init(struct session *session, const struct tier_backend *backend, enum backend_role role,
                   unsigned patience) {
     *session = (struct session){.backend = backend, .role = role, .patience = patience};
 }
 
-enum backend_status session_open(struct session *session, uint64_t until_us) {
+static enum backend_status open_connection(struct session *session, uint64_t until_us) {
     const struct tier_backend *backend = session->backend;
-    if (session->connection)
-        return BACKEND_OK;
     struct backend_options options = backend->options.store;
+    struct backend_identity expected;
     options.running = !session->starting;
     options.open_until_us = until_us;
+    options.expected = store_expected(backend->store, &expected) ? &expected : NULL;
     return backend->type->open(&options, session->role, &session->connection, &session->error);
+}
+
+static enum backend_status put_off(struct session *session) {
+    snprintf(session->error.message, sizeof session->error.message,
+             "backend \"%s\": what is at its address is not the store that was open; it is opened anew",
+             session->backend->options.store.name);
+    return BACKEND_TRANSIENT;
+}
+
+/* Of a reader: the writer's store, or none. */
+static enum backend_status open_the_same(struct session *session, uint64_t until_us) {
+    struct store *store = session->backend->store;
+    if (!store_admit(store))
+        return put_off(session);
+    enum backend_status status = open_connection(session, until_us);
+    if (status != BACKEND_OK) {
+        store_leave(store);
+        return status;
+    }
+    if (store_fits(store, &session->connection->identity))
+        return BACKEND_OK;
+    session_close(session);
+    return put_off(session);
+}
+
+enum backend_status session_open(struct session *session, uint64_t until_us) {
+    if (session->connection)
+        return BACKEND_OK;
+    if (session->role == BACKEND_READER)
+        return open_the_same(session, until_us);
+    return store_is_free(session->backend->store) ? open_connection(session, until_us) : put_off(session);
 }
 
 void session_worked(struct session *session) {
@@ -40,7 +73,10 @@ enum backend_status session_load(struct session *session, struct space *space, c
 }
 
 void session_close(struct session *session) {
-    if (session->connection)
-        session->backend->type->close(session->connection);
+    if (!session->connection)
+        return;
+    session->backend->type->close(session->connection);
     session->connection = NULL;
+    if (session->role == BACKEND_READER)
+        store_leave(session->backend->store);
 }

@@ -9,6 +9,9 @@
  *
  * A table that fails (BACKEND_TABLE_FAILED) is such an answer: another connection would meet the same table.
  *
+ * A connection whose store is no longer at its address (BACKEND_REPLACED) is closed by whoever is told so. Readers open
+ * the store that the writer has open, or none (store.h).
+ *
  * Whether a backend is worth asking at all is the breaker's business (breaker.h): the readers of a backend
  * have a connection each and one breaker together. Not thread-safe: its thread's alone.
  */

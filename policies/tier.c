@@ -11,6 +11,7 @@
 #include "policies/journal/disk.h"
 #include "policies/journal/survey.h"
 #include "policies/load/loader.h"
+#include "policies/store.h"
 #include "policies/write/leftover.h"
 #include "policies/write/low_water.h"
 #include "policies/write/places.h"
@@ -176,7 +177,8 @@ static bool make_backend(struct tier *tier, size_t index, char *error, size_t er
     backend->timeout_ms = options->timeout_ms;
     snprintf(backend->down, sizeof backend->down, "SERVER_ERROR backend %.100s is not available",
              options->name);
-    if (!list_tables(tier, backend))
+    backend->store = store_create();
+    if (!backend->store || !list_tables(tier, backend))
         return out_of_memory(error, error_size);
     backend->writer = writer_create(backend, error, error_size);
     if (!backend->writer)
@@ -393,6 +395,7 @@ static void stop_threads(struct tier *tier) {
 static void destroy_backend(struct tier_backend *backend) {
     loader_destroy(backend->loader);
     writer_destroy(backend->writer);
+    store_destroy(backend->store);
     free(backend->tables);
 }
 

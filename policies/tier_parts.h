@@ -9,7 +9,7 @@
  *     struct tier_ticket     one per connection: its worker's thread; while parked, whoever works on it
  *
  * Locks, none of which is ever held together with another one or across a call of a backend or of the cache:
- * loader.mutex, writer.mutex, fullness.mutex, quarantine.mutex, tier.stats_mutex.
+ * loader.mutex, writer.mutex, store.mutex, fullness.mutex, quarantine.mutex, tier.stats_mutex.
  */
 #ifndef FOREBAY_POLICIES_TIER_PARTS_H
 #define FOREBAY_POLICIES_TIER_PARTS_H
@@ -19,6 +19,7 @@
 #include "policies/turn.h"
 
 struct loader;
+struct store;
 struct writer;
 
 struct tier_backend {
@@ -28,6 +29,7 @@ struct tier_backend {
     const struct backend_table **tables; /* of the namespaces that use it, in order of their index */
     size_t table_count;
     unsigned timeout_ms;
+    struct store *store; /* which one is open */
     struct loader *loader;
     struct writer *writer;
     char down[160]; /* the reply line when it cannot be asked */

@@ -168,6 +168,7 @@ uint64_t redis_number_in(const redisReply *reply, uint64_t highest);
 enum backend_status redis_open(const struct backend_options *options, enum backend_role role,
                                struct backend_connection **ret_connection, struct backend_error *ret_error);
 void redis_close(struct backend_connection *base);
+enum backend_status redis_look(struct backend_connection *base, struct backend_error *ret_error);
 enum backend_status redis_high_version(struct backend_connection *base, uint64_t *ret_version,
                                        struct backend_error *ret_error);
 enum backend_status redis_load(struct backend_connection *base, const struct backend_table *table,

@@ -88,6 +88,7 @@ const struct backend_type redis_backend = {
     .place = redis_place,
     .open = redis_open,
     .high_version = redis_high_version,
+    .look = redis_look,
     .load = redis_load,
     .apply = redis_apply,
     .scan = redis_scan,

@@ -237,16 +237,22 @@ enum backend_status sqlite_apply(struct backend_connection *base, struct mutatio
     if (!order_batch(connection, mutations, count))
         return backend_fail(ret_error, BACKEND_TRANSIENT, "backend \"%s\": out of memory for a batch of %zu",
                             connection->name, count);
+    enum backend_status status = sqlite_files_check(connection, ret_error);
+    if (status != BACKEND_OK)
+        return status;
     sqlite_limit_waiting(connection);
     sqlite_bound_wal(connection);
     if (sqlite_run(connection->begin_write) != SQLITE_OK)
         return sqlite_fail(connection, "beginning a batch", ret_error);
     uint64_t highest = highest_version(mutations, count);
-    enum backend_status status = apply_ordered(&batch, count, highest);
+    status = sqlite_check_version(connection, ret_error);
+    if (status == BACKEND_OK)
+        status = apply_ordered(&batch, count, highest);
     if (status != BACKEND_OK)
         sqlite_roll_back(connection);
     else if (highest > connection->high_version)
         connection->high_version = highest;
     connection->busy_since_maintain = true;
-    return status;
+    /* What was committed into a file that is no longer at its path is in no store. */
+    return status == BACKEND_OK ? sqlite_files_check(connection, ret_error) : status;
 }

@@ -32,9 +32,17 @@ static bool folder_is_missing(const char *path, int *ret_length) {
     return stat(folder, &status) != 0 && errno == ENOENT;
 }
 
-static enum backend_status open_file(struct sqlite_connection *connection, struct backend_error *ret_error) {
-    int flags = connection->role == BACKEND_WRITER ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE
-                                                   : SQLITE_OPEN_READONLY;
+/* A database that was there before and is missing is not made anew: that would be an empty one. */
+static int open_flags(const struct sqlite_connection *connection, const struct backend_identity *expected) {
+    if (connection->role == BACKEND_READER)
+        return SQLITE_OPEN_READONLY;
+    return expected ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+}
+
+static enum backend_status open_file(struct sqlite_connection *connection,
+                                     const struct backend_identity *expected,
+                                     struct backend_error *ret_error) {
+    int flags = open_flags(connection, expected);
     struct stat status;
     int length;
     if (stat(connection->path, &status) == 0 && S_ISDIR(status.st_mode))
@@ -106,8 +114,13 @@ void sqlite_limit_waiting(struct sqlite_connection *connection) {
 }
 
 static enum backend_status open_all(struct sqlite_connection *connection, const char *synchronous,
+                                    const struct backend_identity *expected,
                                     struct backend_error *ret_error) {
-    enum backend_status status = open_file(connection, ret_error);
+    enum backend_status status = BACKEND_OK;
+    if (connection->role == BACKEND_WRITER && expected)
+        status = sqlite_files_prepare(connection, expected, ret_error);
+    if (status == BACKEND_OK)
+        status = open_file(connection, expected, ret_error);
     if (status != BACKEND_OK)
         return status;
     sqlite3_extended_result_codes(connection->db, 1);
@@ -116,7 +129,7 @@ static enum backend_status open_all(struct sqlite_connection *connection, const 
         status = set_up_writer(connection, synchronous, ret_error);
     if (status == BACKEND_OK)
         status = sqlite_schema_open(connection, ret_error);
-    return status;
+    return status == BACKEND_OK ? sqlite_files_note(connection, ret_error) : status;
 }
 
 void sqlite_close(struct backend_connection *base) {
@@ -141,6 +154,7 @@ static struct sqlite_connection *allocate(const struct backend_options *options,
         return NULL;
     connection->base.type = &sqlite_backend;
     connection->role = role;
+    connection->file_version = -1;
     connection->base.call_until_us = options->open_until_us;
     connection->timeout_ms = options->timeout_ms;
     connection->running = options->running;
@@ -188,7 +202,7 @@ enum backend_status sqlite_open(const struct backend_options *options, enum back
         return backend_fail(ret_error, BACKEND_TRANSIENT, "backend \"%s\": out of memory", options->name);
     enum backend_status status = take_tables(connection, options, ret_error);
     if (status == BACKEND_OK)
-        status = open_all(connection, own.synchronous, ret_error);
+        status = open_all(connection, own.synchronous, options->expected, ret_error);
     connection->base.call_until_us = 0;
     if (status != BACKEND_OK)
         sqlite_close(&connection->base);

@@ -11,6 +11,7 @@
  *     load.c        reading: by key, the newest, the highest version
  *     apply.c       batches
  *     upkeep.c      checkpoints and the purge
+ *     files.c       whether the files are still those that were opened
  */
 #ifndef FOREBAY_BACKENDS_SQLITE_INTERNAL_H
 #define FOREBAY_BACKENDS_SQLITE_INTERNAL_H
@@ -20,6 +21,8 @@
 #include "backends/sqlite/options.h"
 #include <assert.h>
 #include <sqlite3.h>
+#include <sys/types.h>
+#include <time.h>
 
 enum {
     SQLITE_STORE_SCHEMA = 1,  /* version of the layout written here */
@@ -79,12 +82,17 @@ struct sqlite_connection {
     /* The writer's. */
     struct batch_place *places; /* room for the order of a batch */
     size_t place_count;
-    uint64_t high_version;    /* as stored */
-    int wal_checkpoint_pages; /* in the log when a checkpoint is due */
-    int wal_bound_pages;      /* and when each batch tries one */
-    int wal_wait_pages;       /* and when a batch waits for readers to let the log restart */
-    int wal_pages;            /* in the log since it was last restarted */
-    int wal_done;             /* of these, copied to the database */
+    uint64_t high_version;      /* as stored */
+    int wal_checkpoint_pages;   /* in the log when a checkpoint is due */
+    int wal_bound_pages;        /* and when each batch tries one */
+    int wal_wait_pages;         /* and when a batch waits for readers to let the log restart */
+    int wal_pages;              /* in the log since it was last restarted */
+    int wal_done;               /* of these, copied to the database */
+    struct timespec changed_at; /* of the database file, after the last checkpoint of ours */
+    off_t size;                 /* the same */
+    sqlite3_int64 file_version; /* the high version in it, without what is in the log; -1: unknown */
+    uint64_t unlike_since_us; /* monotonic: when it was first found to be no database of ours; 0: it is one */
+    unsigned idle_steps;      /* of upkeep, in a row */
     bool busy_since_maintain; /* a batch was applied since */
     size_t sweep_next_table;  /* the table whose turn it is */
 };
@@ -140,6 +148,24 @@ void sqlite_bind_bytes(sqlite3_stmt *statement, int at, struct slice bytes);
 /* At the beginning of a call: how long it may wait for locks. */
 void sqlite_limit_waiting(struct sqlite_connection *connection);
 
+/* ---- files.c ---- */
+
+/* At the end of opening: notes which files are open. BACKEND_TRANSIENT: they have changed meanwhile. */
+enum backend_status sqlite_files_note(struct sqlite_connection *connection, struct backend_error *ret_error);
+
+/* Before the writer opens: may what is at the path be opened, and is there nothing beside it that belongs to a
+ * database that was there before? */
+enum backend_status sqlite_files_prepare(const struct sqlite_connection *connection,
+                                         const struct backend_identity *expected,
+                                         struct backend_error *ret_error);
+
+/* BACKEND_REPLACED: the files at the path are others. Then the writer has brought what was in the log into the file
+ * that it has open, if that is whole, and the log is gone from the path. */
+enum backend_status sqlite_files_check(struct sqlite_connection *connection, struct backend_error *ret_error);
+
+/* After a checkpoint: what the database file is like now. complete: it has all that is in the log. */
+void sqlite_files_note_checkpoint(struct sqlite_connection *connection, bool complete);
+
 /* ---- schema.c ---- */
 
 /* Makes what is missing (writer), checks what is there, prepares all statements. */
@@ -150,6 +176,13 @@ void sqlite_schema_close(struct sqlite_connection *connection);
  * the transaction that is open, if one is. */
 enum backend_status sqlite_ready_table(struct sqlite_connection *connection, struct sqlite_table *table,
                                        struct backend_error *ret_error);
+
+/* ---- load.c ---- */
+
+/* BACKEND_REPLACED: the high version has gone back since the writer wrote last. So does nothing but a restore of an
+ * older copy through SQLite, which keeps the file. */
+enum backend_status sqlite_check_version(struct sqlite_connection *connection,
+                                         struct backend_error *ret_error);
 
 /* ---- own_sql.c ---- */
 
@@ -189,6 +222,7 @@ enum backend_status sqlite_open(const struct backend_options *options, enum back
 void sqlite_close(struct backend_connection *base);
 enum backend_status sqlite_high_version(struct backend_connection *base, uint64_t *ret_version,
                                         struct backend_error *ret_error);
+enum backend_status sqlite_look(struct backend_connection *base, struct backend_error *ret_error);
 enum backend_status sqlite_load(struct backend_connection *base, const struct backend_table *table,
                                 const struct slice *keys, size_t count, uint32_t now,
                                 struct load_result *results, struct backend_error *ret_error);

@@ -40,6 +40,22 @@ static uint64_t sane_version(sqlite3_stmt *statement, int column) {
     return version > 0 && (uint64_t)version <= ENTRY_VERSION_HIGHEST ? (uint64_t)version : 0;
 }
 
+enum backend_status sqlite_check_version(struct sqlite_connection *connection,
+                                         struct backend_error *ret_error) {
+    uint64_t version = 0;
+    enum backend_status status = sqlite_high_version(&connection->base, &version, ret_error);
+    if (status != BACKEND_OK || version >= connection->high_version)
+        return status;
+    return backend_fail(ret_error, BACKEND_REPLACED, "backend \"%s\", %s: an older copy was restored into it",
+                        connection->name, connection->path);
+}
+
+enum backend_status sqlite_look(struct backend_connection *base, struct backend_error *ret_error) {
+    struct sqlite_connection *connection = sqlite_connection_of(base);
+    enum backend_status status = sqlite_files_check(connection, ret_error);
+    return status == BACKEND_OK ? sqlite_check_version(connection, ret_error) : status;
+}
+
 static uint32_t limited_to_32_bits(sqlite3_int64 number) {
     return number < 0 ? 0 : number > UINT32_MAX ? UINT32_MAX : (uint32_t)number;
 }
@@ -102,7 +118,9 @@ enum backend_status sqlite_load(struct backend_connection *base, const struct ba
     bool together = count > 1;
     arena_reset(&connection->loaded);
     sqlite_limit_waiting(connection);
-    enum backend_status status = sqlite_ready_table(connection, from, ret_error);
+    enum backend_status status = sqlite_files_check(connection, ret_error);
+    if (status == BACKEND_OK)
+        status = sqlite_ready_table(connection, from, ret_error);
     if (status != BACKEND_OK)
         return status;
     if (together && sqlite_run(connection->begin_read) != SQLITE_OK)

@@ -136,6 +136,7 @@ const struct backend_type sqlite_backend = {
     .place = sqlite_place,
     .open = sqlite_open,
     .high_version = sqlite_high_version,
+    .look = sqlite_look,
     .load = sqlite_load,
     .apply = sqlite_apply,
     .scan = sqlite_scan,

@@ -9,6 +9,9 @@
  * that fails, not again before the log has grown by a quarter of the bound: a reader that never ends must not
  * stop the writes.
  *
+ * A log that a burst has made long is given back when the writer has been idle for WAL_IDLE_STEPS of upkeep: it is
+ * truncated, without waiting for readers. A short one stays, as it would only be made again.
+ *
  * The purge. A sweep walks a table in rowid order, SWEEP_ROWS a step (fewer between batches), and deletes
  * what has expired. It learns the earliest expiry that is still to come, and batches tell theirs, so a table
  * whose rows never expire is walked once after the start and then left alone. Sweeps keep a distance of
@@ -24,9 +27,11 @@ enum {
     WAL_CHECKPOINT_PAGES = 16000, /* 64 MiB */
     WAL_BOUND_PAGES = 64000,      /* 256 MiB */
     WAL_KEPT_BYTES = 128 << 20,   /* a log that grew beyond this is cut back when it restarts */
-    SWEEP_ROWS = 2000,            /* a step of an idle writer: about 1 ms of reading */
-    SWEEP_ROWS_BUSY = 200,        /* and between batches, where somebody may wait */
-    SWEEP_PAUSE = 10,             /* seconds */
+    WAL_IDLE_BYTES = 4 << 20,     /* an idle writer keeps no longer one */
+    WAL_IDLE_STEPS = 5,
+    SWEEP_ROWS = 2000,     /* a step of an idle writer: about 1 ms of reading */
+    SWEEP_ROWS_BUSY = 200, /* and between batches, where somebody may wait */
+    SWEEP_PAUSE = 10,      /* seconds */
     SWEEP_SHARE = 10
 };
 
@@ -61,6 +66,7 @@ static int checkpoint(struct sqlite_connection *connection, int mode) {
         connection->wal_pages = pages;
         connection->wal_done = done;
     }
+    sqlite_files_note_checkpoint(connection, result == SQLITE_OK && waiting_pages(connection) == 0);
     return result;
 }
 
@@ -178,18 +184,36 @@ static bool checkpoint_is_due(const struct sqlite_connection *connection, bool i
     return waiting >= connection->wal_checkpoint_pages || (waiting > 0 && idle);
 }
 
+/* A reader that still uses the log keeps it; then the next step tries again. */
+static void give_back_log(struct sqlite_connection *connection, bool idle) {
+    sqlite3_file *log = NULL;
+    sqlite3_int64 size = 0;
+    connection->idle_steps = idle ? connection->idle_steps + 1 : 0;
+    if (connection->idle_steps < WAL_IDLE_STEPS || waiting_pages(connection) > 0 ||
+        sqlite3_file_control(connection->db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log) != SQLITE_OK ||
+        !log || !log->pMethods || log->pMethods->xFileSize(log, &size) != SQLITE_OK || size <= WAL_IDLE_BYTES)
+        return;
+    sqlite3_busy_timeout(connection->db, 0);
+    checkpoint(connection, SQLITE_CHECKPOINT_TRUNCATE);
+    sqlite3_busy_timeout(connection->db, (int)connection->busy_ms);
+}
+
 enum backend_status sqlite_maintain(struct backend_connection *base, uint32_t now, bool *ret_more,
                                     struct backend_error *ret_error) {
     struct sqlite_connection *connection = sqlite_connection_of(base);
     assert(connection->role == BACKEND_WRITER);
     bool swept = false;
-    enum backend_status status = sweep_some(connection, now, &swept, ret_error);
+    enum backend_status status = sqlite_files_check(connection, ret_error);
+    if (status != BACKEND_OK)
+        return status;
+    status = sweep_some(connection, now, &swept, ret_error);
     bool idle = !swept && !connection->busy_since_maintain;
     if (status != BACKEND_TRANSIENT && checkpoint_is_due(connection, idle)) {
         int result = checkpoint(connection, SQLITE_CHECKPOINT_PASSIVE) & 0xff;
         if (result != SQLITE_OK && result != SQLITE_BUSY && result != SQLITE_LOCKED)
             status = sqlite_fail(connection, "checkpointing", ret_error);
     }
+    give_back_log(connection, idle);
     connection->busy_since_maintain = false;
     *ret_more = swept;
     return status;

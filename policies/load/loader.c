@@ -19,6 +19,7 @@
 #include "policies/load/preload.h"
 #include "policies/row.h"
 #include "policies/session.h"
+#include "policies/store.h"
 #include "policies/write/quarantine.h"
 #include "policies/write/touches.h"
 #include <assert.h>
@@ -376,8 +377,12 @@ static enum backend_status look_up(struct reader *reader, struct batch *batch) {
     session->connection->call_until_us = until_us;
     for (size_t i = 0; i < batch->count; i++)
         batch->keys[i] = slice_of(batch->flights[i]->key, batch->flights[i]->key_size);
-    return session_load(session, batch->space, batch->keys, batch->count,
-                        batch->then ? batch->then : cache_time_now().seconds, batch->results);
+    status = session_load(session, batch->space, batch->keys, batch->count,
+                          batch->then ? batch->then : cache_time_now().seconds, batch->results);
+    if (status != BACKEND_REPLACED)
+        return status;
+    session_close(session); /* the writer finds it out as well, and opens what is there now first */
+    return BACKEND_TRANSIENT;
 }
 
 /* Once more on a new connection, if there is reason to think that it is only the old one, and time. */
@@ -484,6 +489,12 @@ void loader_backend_answers(struct loader *loader, struct space *space) {
     pthread_mutex_unlock(&loader->mutex);
     if (closed)
         tell_reads_again(space);
+}
+
+void loader_let_go(struct loader *loader) {
+    pthread_mutex_lock(&loader->mutex);
+    pthread_cond_broadcast(&loader->work);
+    pthread_mutex_unlock(&loader->mutex);
 }
 
 /* Takes the flights out of the batch that need no backend, or for which it is too late. */
@@ -617,6 +628,12 @@ static void *reader_main(void *argument) {
     struct batch *batch = &reader->batch;
     pthread_mutex_lock(&loader->mutex);
     while (!atomic_load(&loader->stop)) {
+        if (session_is_open(&reader->session) && store_is_lost(loader->backend->store)) {
+            pthread_mutex_unlock(&loader->mutex);
+            session_close(&reader->session);
+            pthread_mutex_lock(&loader->mutex);
+            continue;
+        }
         if (!take_batch(loader, batch)) {
             pthread_cond_wait(&loader->work, &loader->mutex);
             continue;

@@ -37,6 +37,9 @@ void loader_doubt(struct loader *loader);
  * namespace; NULL: of none in particular. Any thread. */
 void loader_backend_answers(struct loader *loader, struct space *space);
 
+/* The writer has lost the store: readers that have it open close their connections, those that wait too. */
+void loader_let_go(struct loader *loader);
+
 /* Asks for the preload (preload.h). True: this is the first that `waits`, to be counted in tier->preloads,
  * which the preload counts down once everything that is waited for is preloaded. Before loader_start. */
 bool loader_preload(struct loader *loader, bool waits);

@@ -209,7 +209,7 @@ static enum backend_status advance(struct preload *preload) {
             break;
         status = fill_step(preload);
     }
-    return status;
+    return status == BACKEND_REPLACED ? BACKEND_TRANSIENT : status; /* the connection is closed for either */
 }
 
 /* ---- The whole ---- */

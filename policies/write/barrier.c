@@ -134,13 +134,14 @@ static bool is_reached(const struct writer *writer, const struct barrier *barrie
     return flusher_has_written(flusher, &barrier->targets[first]);
 }
 
-static bool is_satisfied(const struct writer *writer, const struct barrier *barrier) {
-    if (touches_wait(writer, barrier->ticket->barrier.space))
+static bool is_satisfied(struct writer *writer, const struct barrier *barrier) {
+    if (rewrite_is_running(writer) || touches_wait(writer, barrier->ticket->barrier.space))
         return false;
     for (size_t i = 0; i < writer->flusher_count; i++)
         if (!is_reached(writer, barrier, &writer->flushers[i]))
             return false;
-    return true;
+    /* All was written: to what is still the store? If it is an older copy, the rewriting begins here. */
+    return call_look(writer) && !rewrite_is_running(writer);
 }
 
 bool barriers_await(const struct writer *writer, const struct flusher *flusher) {

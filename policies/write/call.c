@@ -3,7 +3,9 @@
 #include "policies/write/call.h"
 #include "cache/base/thread.h"
 #include "policies/load/loader.h"
+#include "policies/store.h"
 #include "policies/write/internal.h"
+#include "policies/write/store_note.h"
 #include <inttypes.h>
 #include <unistd.h>
 
@@ -11,6 +13,7 @@ enum {
     HICCUP_US = 200000, /* for so long a first connection is tried again before the store counts as away */
     HICCUP_PAUSE_US = 40000,
     UPKEEP_US = 1000000,
+    LOOK_AGAIN_US = 100000,
     SUPERSEDED_PAUSE_US = 60000000, /* between two lines of the log */
 };
 
@@ -28,6 +31,51 @@ static void tell_ahead(const struct writer *writer) {
         &writer->tier->service, LOG_LEVEL_WARNING,
         "backend %s: holds versions that are %llu ms ahead of this server's clock. Changes that were accepted since the start, before it could be asked, give way to rows that are newer by their versions; set the clocks right",
         name_of(writer), (unsigned long long)(us - now_us) / 1000);
+}
+
+static void show_time(uint64_t version, char *ret_text, size_t size) {
+    time_t seconds = (time_t)(version_us(version) / US_PER_SECOND);
+    struct tm parts;
+    strftime(ret_text, size, "%Y-%m-%d %H:%M:%S UTC", gmtime_r(&seconds, &parts));
+}
+
+/* The store has less than it had: whoever restored it knows, whoever did not has to. */
+static void tell_older(const struct writer *writer, uint64_t version, const char *what_now) {
+    char had[40], has[60] = "is empty, or was not written by Forebay";
+    show_time(writer->store_version, had, sizeof had);
+    if (version) {
+        char until[40];
+        show_time(version, until, sizeof until);
+        snprintf(has, sizeof has, "holds changes until %s", until);
+    }
+    service_log(
+        &writer->tier->service, LOG_LEVEL_ERROR,
+        "backend %s: the store %s; the one before held changes until %s. It is an older copy or another store: %s",
+        name_of(writer), has, had, what_now);
+}
+
+/* What its high version says. It never goes back in one and the same store. */
+static void note_version(struct writer *writer, uint64_t version) {
+    bool older = version < writer->store_version;
+    if (older && writer->session.starting)
+        tell_older(writer, version,
+                   "what only the old one had is gone, except what the journal still has to write");
+    else if (older)
+        tell_older(writer, version, "what memory holds is written to it again");
+    if (older && !writer->session.starting)
+        rewrite_begin(writer);
+    writer->store_version = version;
+}
+
+/* A connection is open. */
+static void take_over(struct writer *writer, uint64_t version) {
+    bool lost = store_found(writer->backend->store, &writer->session.connection->identity);
+    if (lost)
+        service_log(&writer->tier->service, LOG_LEVEL_NOTICE, "backend %s: the store is there again",
+                    name_of(writer));
+    if (lost)
+        rewrite_begin(writer);
+    note_version(writer, version);
 }
 
 /* A connection counts only when it has said which versions the store holds: what is written from then on is
@@ -48,9 +96,10 @@ static enum backend_status open_connection(struct writer *writer) {
     }
     if (status != BACKEND_OK) {
         session_close(session);
-        return status;
+        return status == BACKEND_REPLACED ? BACKEND_TRANSIENT : status;
     }
     writer->high_version = version;
+    take_over(writer, version);
     return BACKEND_OK;
 }
 
@@ -61,6 +110,7 @@ static void *open_first(void *argument) {
     uint64_t until_us = monotonic_us() + HICCUP_US;
     enum backend_status status;
     writer->session.starting = true;
+    store_note_read(writer);
     while ((status = open_connection(writer)) == BACKEND_TRANSIENT && monotonic_us() < until_us)
         usleep(HICCUP_PAUSE_US);
     writer->session.starting = false;
@@ -236,6 +286,18 @@ static void fail(struct writer *writer) {
         loader_doubt(writer->backend->loader);
 }
 
+/* The store is no longer the one at its address. */
+static void lose(struct writer *writer) {
+    if (store_lose(writer->backend->store))
+        service_log(
+            &writer->tier->service, LOG_LEVEL_ERROR,
+            "%s while it was open; changes are kept in memory and journal until a store is there again",
+            writer->session.error.message);
+    session_close(&writer->session);
+    if (writer->backend->loader)
+        loader_let_go(writer->backend->loader);
+}
+
 static enum backend_status judged(struct writer *writer, struct space *space, enum backend_status status) {
     switch (status) {
     case BACKEND_OK:
@@ -245,6 +307,9 @@ static enum backend_status judged(struct writer *writer, struct space *space, en
     case BACKEND_TABLE_FAILED:
         fail_table(writer, space);
         return status;
+    case BACKEND_REPLACED:
+        lose(writer);
+        break;
     case BACKEND_TRANSIENT:
     case BACKEND_REFUSED:
         break;
@@ -295,6 +360,9 @@ enum backend_status call_apply(struct writer *writer, struct space *space, struc
     count_most(&writer->counters.apply_max_us, took);
     if (status == BACKEND_OK)
         look_for_superseded(writer, mutations, count_mutations);
+    for (size_t i = 0; i < count_mutations && status == BACKEND_OK; i++)
+        if (mutations[i].entry.version > writer->store_version)
+            writer->store_version = mutations[i].entry.version;
     return judged(writer, space, status);
 }
 
@@ -311,15 +379,35 @@ enum backend_status call_load(struct writer *writer, struct space *space, const 
     return call_load_at(writer, space, keys, count_keys, cache_time_now().seconds, results);
 }
 
+bool call_look(struct writer *writer) {
+    if (!session_is_open(&writer->session)) {
+        if (store_is_lost(writer->backend->store) && call_is_admitted(writer))
+            judged(writer, NULL, connect_again(writer));
+        return !store_is_lost(writer->backend->store);
+    }
+    writer->session.connection->call_until_us = 0;
+    enum backend_status status =
+        writer->backend->type->look(writer->session.connection, &writer->session.error);
+    if (status == BACKEND_REPLACED)
+        judged(writer, NULL, status);
+    return status != BACKEND_REPLACED;
+}
+
 bool call_upkeep(struct writer *writer, uint64_t now_us) {
     bool more = false;
+    if (now_us >= writer->upkeep_at && call_look(writer))
+        store_note_keep(writer, now_us);
     if (now_us < writer->upkeep_at || !session_is_open(&writer->session) ||
-        breaker_state(&writer->breaker) != BREAKER_CLOSED)
+        breaker_state(&writer->breaker) != BREAKER_CLOSED) {
+        writer->upkeep_at = now_us >= writer->upkeep_at ? now_us + LOOK_AGAIN_US : writer->upkeep_at;
         return false;
+    }
     writer->session.connection->call_until_us = 0;
     enum backend_status status = writer->backend->type->maintain(
         writer->session.connection, cache_time_now().seconds, &more, &writer->session.error);
     count(&writer->counters.upkeep_steps);
+    if (status == BACKEND_REPLACED)
+        judged(writer, NULL, status);
     writer->upkeep_at = monotonic_us() + (status == BACKEND_OK && more ? 0 : UPKEEP_US);
     return status == BACKEND_OK && more;
 }

@@ -57,7 +57,11 @@ enum backend_status call_load(struct writer *writer, struct space *space, const 
 enum backend_status call_load_at(struct writer *writer, struct space *space, const struct slice *keys,
                                  size_t count, uint32_t now, struct load_result *results);
 
-/* A step of the store's upkeep, unless the backend is away or the last step was a moment ago. True: it has
+/* Is the store still the one at its address? False: it is lost; it is opened anew as soon as there is one. What memory
+ * holds is then written to it again, as it is where an older copy was restored (rewrite.h). */
+bool call_look(struct writer *writer);
+
+/* Once a second a look, and a step of the store's upkeep, unless the backend is away or the last step was a moment ago. True: it has
  * more to do at once. */
 bool call_upkeep(struct writer *writer, uint64_t now_us);
 

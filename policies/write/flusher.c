@@ -431,6 +431,7 @@ static bool apply(struct writer *writer, struct flusher *flusher, size_t from, s
         break;
     case BACKEND_TRANSIENT:
     case BACKEND_TABLE_FAILED:
+    case BACKEND_REPLACED:
     case BACKEND_REFUSED:
         count(&flusher->space->flushed.retries);
         return false;

@@ -16,6 +16,7 @@
 #include "policies/write/flusher.h"
 #include "policies/write/gather.h"
 #include "policies/write/group.h"
+#include "policies/write/rewrite.h"
 #include "policies/write/touches.h"
 #include "policies/write/writer.h"
 
@@ -50,6 +51,10 @@ struct writer {
     struct breaker breaker;
     uint64_t call_until_us; /* see call_limit */
     uint64_t upkeep_at;
+    uint64_t store_version;              /* the highest that the store is known to have */
+    uint64_t noted_version, noted_at_us; /* as the data folder knows it, and when that was written */
+    atomic_bool looked;                  /* at the store since draining began */
+    struct rewrite rewrite;
     size_t next_flusher;
     uint64_t superseded_told, superseded_told_us; /* of counters.superseded_unexplained; when, monotonic */
     struct group group;

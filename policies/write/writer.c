@@ -4,7 +4,7 @@
  *
  *     take what workers handed over (one lock) -> rows that readers wait for after a recovery ->
  *     write-through groups -> due batches, one per namespace in turn -> touches -> quarantine entries to be
- *     retried -> barriers -> fullness, those who wait for room -> low-water versions -> upkeep
+ *     retried -> rewriting -> barriers -> fullness, those who wait for room -> low-water versions -> upkeep
  *
  * and then it sleeps until the earliest thing is due, or a worker pokes it. Workers poke when something
  * turned dirty and the thread is not `armed` for that namespace, when a batch is full (`urgent`), for
@@ -16,6 +16,7 @@
 #include "policies/write/low_water.h"
 #include "policies/write/quarantine.h"
 #include "policies/write/queue.h"
+#include "policies/write/store_note.h"
 #include <stdlib.h>
 
 enum {
@@ -191,13 +192,18 @@ static uint64_t pass(struct writer *writer) {
     flush_due(writer, now_us);
     touches_run(writer);
     retry_quarantines(writer);
+    bool rewrites = rewrite_run(writer);
+    if (is_draining(writer)) {
+        call_look(writer);
+        atomic_store(&writer->looked, true);
+    }
     now_us = monotonic_us();
     watch_recoveries(writer, now_us);
     barriers_check(writer, now_us, false);
     look_after_fullness(writer, now_us, &wake_at);
     pass_what_is_written(writer);
     wake_stuck_workers(writer->tier);
-    if (call_upkeep(writer, now_us))
+    if (call_upkeep(writer, now_us) || rewrites)
         return now_us;
     return earlier(next_due(writer, now_us), wake_at);
 }
@@ -328,6 +334,7 @@ void writer_destroy(struct writer *writer) {
         return;
     call_end_first(writer);
     session_close(&writer->session);
+    store_note_write(writer);
     for (size_t i = 0; i < writer->flusher_count; i++)
         flusher_free(&writer->flushers[i]);
     free(writer->flushers);
@@ -363,7 +370,9 @@ bool writer_is_drained(struct writer *writer) {
     for (size_t i = 0; i < writer->flusher_count; i++)
         if (cache_dirty_entries(writer->tier->cache, writer->flushers[i].space->number) > 0)
             return false;
-    return !touches_are_waiting(writer);
+    if (writer->started && !atomic_load(&writer->looked))
+        return false;
+    return !rewrite_is_running(writer) && !touches_are_waiting(writer);
 }
 
 void writer_get_stats(struct writer *writer, struct writer_stats *ret_stats) {

@@ -683,6 +683,108 @@ TEST(the_log_is_bounded_without_maintain) {
     assert_true(connection->wal_pages < 2 * BOUND);
 }
 
+TEST(a_log_that_a_burst_made_long_is_given_back) {
+    enum { LONG = 5 << 20 };
+    struct fixture *fixture = *state;
+    open_both(fixture);
+    for (unsigned version = 1; size_of(fixture, "-wal") < LONG; version++)
+        assert_int_equal(apply_large(fixture, version), BACKEND_OK);
+    for (unsigned step = 0; step < 20; step++)
+        maintain_to_the_end(fixture, NOW);
+    assert_int_equal(size_of(fixture, "-wal"), 0);
+    assert_int_equal(apply_large(fixture, 1000), BACKEND_OK);
+    off_t kept = size_of(fixture, "-wal");
+    assert_true(kept > 0);
+    for (unsigned step = 0; step < 20; step++)
+        maintain_to_the_end(fixture, NOW);
+    assert_int_equal(size_of(fixture, "-wal"), kept); /* a short one is kept */
+}
+
+/* ---- The files are no longer those that were opened ---- */
+
+static void move(const struct fixture *fixture, const char *from, const char *to) {
+    char source[320], target[320];
+    snprintf(source, sizeof source, "%s%s", fixture->path, from);
+    snprintf(target, sizeof target, "%s%s", fixture->path, to);
+    assert_int_equal(rename(source, target), 0);
+}
+
+static enum backend_status look(struct fixture *fixture) {
+    return sqlite_backend.look(fixture->writer, &fixture->error);
+}
+
+/* As the writer of a server does it: the file may be a second old at the least. */
+static enum backend_status open_again(struct fixture *fixture) {
+    struct backend_identity expected = fixture->writer->identity;
+    enum backend_status status = BACKEND_TRANSIENT;
+    sqlite_backend.close(fixture->writer);
+    sqlite_backend.close(fixture->reader);
+    fixture->writer = fixture->reader = NULL;
+    fixture->options.expected = &expected;
+    for (unsigned i = 0; i < 1000 && (status = open_writer(fixture)) == BACKEND_TRANSIENT &&
+                         strstr(fixture->error.message, "written to just now");
+         i++)
+        usleep(10000);
+    fixture->options.expected = NULL;
+    return status == BACKEND_OK ? open_reader(fixture) : status;
+}
+
+TEST(a_file_that_is_gone_is_neither_read_nor_written) {
+    struct fixture *fixture = *state;
+    struct slice key = slice_string("sess:a");
+    struct load_result result;
+    open_both(fixture);
+    assert_int_equal(apply_one(fixture, put(fixture, "sess:a", "one", 1)), BACKEND_OK);
+    assert_int_equal(look(fixture), BACKEND_OK);
+    move(fixture, "", ".elsewhere");
+    assert_int_equal(
+        sqlite_backend.load(fixture->reader, fixture->list[0], &key, 1, NOW, &result, &fixture->error),
+        BACKEND_REPLACED);
+    assert_int_equal(apply_one(fixture, put(fixture, "sess:a", "two", 2)), BACKEND_REPLACED);
+    assert_says(fixture, "removed or renamed");
+    assert_int_equal(size_of(fixture, "-wal"), -1); /* nothing is left for whatever comes in its place */
+    assert_int_equal(open_again(fixture), BACKEND_TRANSIENT);
+    assert_says(fixture, "there is no database any more");
+    assert_int_equal(size_of(fixture, ""), -1);
+}
+
+TEST(a_renamed_database_is_whole) {
+    struct fixture *fixture = *state;
+    open_both(fixture);
+    assert_int_equal(apply_one(fixture, put(fixture, "sess:a", "one", 1)), BACKEND_OK);
+    move(fixture, "", ".elsewhere");
+    assert_int_equal(look(fixture), BACKEND_REPLACED);
+    move(fixture, ".elsewhere", "");
+    assert_int_equal(open_again(fixture), BACKEND_OK);
+    assert_value(fixture, "sess:a", "one");
+}
+
+TEST(a_log_that_is_gone_is_noticed_and_nothing_is_lost) {
+    struct fixture *fixture = *state;
+    static const char *const endings[] = {"-wal", "-shm"};
+    for (unsigned i = 0; i < 2; i++) {
+        if (fixture->writer)
+            assert_int_equal(open_again(fixture), BACKEND_OK);
+        else
+            open_both(fixture);
+        assert_int_equal(apply_one(fixture, put(fixture, "sess:a", "one", i + 1)), BACKEND_OK);
+        move(fixture, endings[i], ".gone");
+        assert_int_equal(look(fixture), BACKEND_REPLACED);
+        assert_int_equal(open_again(fixture), BACKEND_OK);
+        assert_value(fixture, "sess:a", "one");
+    }
+}
+
+TEST(a_high_version_that_went_back_is_another_store) {
+    struct fixture *fixture = *state;
+    open_both(fixture);
+    assert_int_equal(apply_one(fixture, put(fixture, "sess:a", "one", 7)), BACKEND_OK);
+    shell(fixture, "UPDATE forebay_meta SET value = 6 WHERE name = 'high_version'");
+    assert_int_equal(look(fixture), BACKEND_REPLACED);
+    assert_int_equal(apply_one(fixture, put(fixture, "sess:a", "two", 8)), BACKEND_REPLACED);
+    assert_value(fixture, "sess:a", "one");
+}
+
 /* ---- The application's own table ---- */
 
 static const char LOAD[] = "SELECT data, 0, expire, version FROM app WHERE id = :key";
@@ -837,6 +939,11 @@ int main(void) {
         CASE(rows_that_never_expire_are_left_alone),
         CASE(an_idle_writer_checkpoints),
         CASE(the_log_is_bounded_without_maintain),
+        CASE(a_log_that_a_burst_made_long_is_given_back),
+        CASE(a_file_that_is_gone_is_neither_read_nor_written),
+        CASE(a_renamed_database_is_whole),
+        CASE(a_log_that_is_gone_is_noticed_and_nothing_is_lost),
+        CASE(a_high_version_that_went_back_is_another_store),
         CASE(own_sql_serves_the_applications_table),
         CASE(own_sql_guards_versions_if_it_says_so),
         CASE(own_sql_that_is_wrong_is_refused),

@@ -238,6 +238,11 @@ static enum backend_status faulty_maintain(struct backend_connection *base, uint
     return status ? status : connection->faulty->inner->maintain(connection->inner, now, ret_more, ret_error);
 }
 
+static enum backend_status faulty_look(struct backend_connection *base, struct backend_error *ret_error) {
+    struct faulty_connection *connection = of(base);
+    return connection->faulty->inner->look(connection->inner, ret_error);
+}
+
 struct faulty *faulty_create(const struct backend_type *inner) {
     struct faulty *faulty = calloc(1, sizeof *faulty);
     if (!faulty)
@@ -245,6 +250,7 @@ struct faulty *faulty_create(const struct backend_type *inner) {
     faulty->type = *inner;
     faulty->type.open = faulty_open;
     faulty->type.high_version = faulty_high_version;
+    faulty->type.look = faulty_look;
     faulty->type.load = faulty_load;
     faulty->type.apply = faulty_apply;
     faulty->type.scan = faulty_scan;

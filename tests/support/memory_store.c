@@ -213,6 +213,11 @@ static enum backend_status maintain(struct backend_connection *connection, uint3
     return BACKEND_OK;
 }
 
+static enum backend_status look(struct backend_connection *connection, struct backend_error *ret_error) {
+    (void)connection, (void)ret_error;
+    return BACKEND_OK;
+}
+
 static void close_store(struct backend_connection *connection) {
     if (!connection)
         return;
@@ -260,6 +265,7 @@ const struct backend_type memory_store_type = {
     .place = place,
     .open = open_store,
     .high_version = high_version,
+    .look = look,
     .load = load,
     .apply = apply,
     .scan = scan,

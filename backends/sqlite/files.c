@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Whether the files of a database are still those that were opened.
+ *
+ * A process that has a file open goes on reading and writing it after it was removed, renamed or replaced, and SQLite
+ * does not say so. So device and inode of the database, of its log and of the index of the log are compared with what
+ * lies at the path: before each load, before and after each batch, and when the writer looks. That is a stat() for
+ * each, no system call that waits.
+ *
+ * A copy that is written over the file in place keeps the inode. It shows by a change of the file that no checkpoint of
+ * ours made. A checkpoint by another program changes the file as well, but never takes its high version back; so the
+ * file is asked for that, alone and without the log (immutable). What cannot be asked says nothing; what is no
+ * database of ours is looked at again after a second, as a checkpoint may have been under way.
+ *
+ * What the writer does when the files are others:
+ *
+ *     database gone or another   the log is copied into the database that is open, which may have been renamed, and is
+ *                                then removed from the path: SQLite would mix it with whatever database is put there
+ *     written over               the log is renamed to ...-wal.old, for the same reason
+ *     log or its index gone      the log is copied into the database, where nothing of it is then missing
+ */
+#include "backends/failure.h"
+#include "backends/sqlite/internal.h"
+#include "cache/base/clock.h"
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { DATABASE, LOG, INDEX, FILES };
+enum { SETTLE_MS = 1000 }; /* a file that changed less than this ago may still be being copied */
+
+static const char *const suffixes[FILES] = {"", "-wal", "-shm"};
+
+/* ---- Identities ---- */
+
+/* The log lies beside the file that a link leads to. */
+static void path_of(const struct sqlite_connection *connection, int file, char *ret_path, size_t size) {
+    const char *open = connection->db ? sqlite3_db_filename(connection->db, "main") : NULL;
+    char *target = open ? NULL : realpath(connection->path, NULL);
+    const char *beside = open && *open ? open : target ? target : connection->path;
+    snprintf(ret_path, size, "%s%s", file == DATABASE ? connection->path : beside, suffixes[file]);
+    free(target);
+}
+
+/* False: there is none. */
+static bool look_at(const struct sqlite_connection *connection, int file, struct stat *ret_status) {
+    char path[4096 + 8];
+    if (file == DATABASE)
+        return stat(connection->path, ret_status) == 0;
+    path_of(connection, file, path, sizeof path);
+    return stat(path, ret_status) == 0;
+}
+
+static bool is_file(const struct backend_identity *identity, int file, const struct stat *status) {
+    return identity->parts[2 * file] == (uint64_t)status->st_dev &&
+           identity->parts[2 * file + 1] == (uint64_t)status->st_ino;
+}
+
+/* The first file that is not the one that was opened; FILES: none. */
+static int first_other(const struct sqlite_connection *connection) {
+    struct stat status;
+    for (int file = DATABASE; file < FILES; file++)
+        if (!look_at(connection, file, &status) || !is_file(&connection->base.identity, file, &status))
+            return file;
+    return FILES;
+}
+
+static bool is_moved(const struct sqlite_connection *connection) {
+    int moved = 0;
+    sqlite3_file_control(connection->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved);
+    return moved;
+}
+
+enum backend_status sqlite_files_note(struct sqlite_connection *connection, struct backend_error *ret_error) {
+    struct stat status;
+    for (int file = DATABASE; file < FILES; file++) {
+        if (!look_at(connection, file, &status) || is_moved(connection))
+            return backend_fail(ret_error, BACKEND_TRANSIENT,
+                                "backend \"%s\", %s%s: was removed or replaced while it was opened",
+                                connection->name, connection->path, suffixes[file]);
+        connection->base.identity.parts[2 * file] = status.st_dev;
+        connection->base.identity.parts[2 * file + 1] = status.st_ino;
+    }
+    if (connection->role == BACKEND_WRITER)
+        sqlite_files_note_checkpoint(connection, false);
+    return BACKEND_OK;
+}
+
+/* ---- Written over in place ---- */
+
+/* The high version in the file, without what is in the log. SQLITE_OK, or why it is not to be had. */
+static int read_file_version(const struct sqlite_connection *connection, sqlite3_int64 *ret_version) {
+    sqlite3 *db = NULL;
+    sqlite3_stmt *statement = NULL;
+    char *uri = sqlite3_mprintf("file:%s?immutable=1", connection->path);
+    bool plain = uri && !strpbrk(connection->path, "?#%"); /* of an unusual path: nothing is known */
+    int result =
+        plain ? sqlite3_open_v2(uri, &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL) : SQLITE_NOMEM;
+    if (result == SQLITE_OK)
+        result = sqlite3_prepare_v2(db, "SELECT value FROM forebay_meta WHERE name = 'high_version'", -1,
+                                    &statement, NULL);
+    if (result == SQLITE_OK)
+        result = sqlite3_step(statement);
+    if (result == SQLITE_ROW)
+        *ret_version = sqlite3_column_int64(statement, 0);
+    sqlite3_finalize(statement);
+    sqlite3_close(db);
+    sqlite3_free(uri);
+    return result == SQLITE_ROW ? SQLITE_OK : result & 0xff;
+}
+
+static void note_file(struct sqlite_connection *connection, const struct stat *status) {
+    connection->changed_at = status->st_mtim;
+    connection->size = status->st_size;
+    connection->unlike_since_us = 0;
+}
+
+void sqlite_files_note_checkpoint(struct sqlite_connection *connection, bool complete) {
+    struct stat status;
+    sqlite3_int64 version;
+    if (connection->unlike_since_us || !look_at(connection, DATABASE, &status))
+        return;
+    if (status.st_mtim.tv_sec == connection->changed_at.tv_sec &&
+        status.st_mtim.tv_nsec == connection->changed_at.tv_nsec)
+        return;
+    if (read_file_version(connection, &version) != SQLITE_OK)
+        version = -1; /* before the first checkpoint the file holds no table of ours yet */
+    if (complete)
+        connection->file_version = (sqlite3_int64)connection->high_version;
+    if (version < connection->file_version)
+        return; /* written over since: what follows sees the change, and asks again */
+    connection->file_version = version;
+    note_file(connection, &status);
+}
+
+static bool is_changed(const struct sqlite_connection *connection, const struct stat *status) {
+    return status->st_mtim.tv_sec != connection->changed_at.tv_sec ||
+           status->st_mtim.tv_nsec != connection->changed_at.tv_nsec || status->st_size != connection->size;
+}
+
+static bool is_written_over(struct sqlite_connection *connection) {
+    struct stat status;
+    sqlite3_int64 version = -1;
+    if (connection->file_version < 0 || !look_at(connection, DATABASE, &status) ||
+        !is_changed(connection, &status))
+        return false;
+    int result = read_file_version(connection, &version);
+    if (result == SQLITE_OK && version < connection->file_version)
+        return true;
+    if (result == SQLITE_OK) { /* another program's checkpoint */
+        connection->file_version = version;
+        note_file(connection, &status);
+        return false;
+    }
+    bool unlike = result == SQLITE_NOTADB || result == SQLITE_CORRUPT || result == SQLITE_ERROR ||
+                  result == SQLITE_DONE;
+    uint64_t now_us = monotonic_us();
+    if (unlike && !connection->unlike_since_us)
+        connection->unlike_since_us = now_us;
+    return unlike && now_us - connection->unlike_since_us >= SETTLE_MS * US_PER_MS;
+}
+
+/* ---- The writer's farewell ---- */
+
+static void remove_if_ours(const struct sqlite_connection *connection, int file, const char *rest) {
+    char path[4096 + 8], kept[4096 + 16];
+    struct stat status;
+    if (!look_at(connection, file, &status) || !is_file(&connection->base.identity, file, &status))
+        return;
+    path_of(connection, file, path, sizeof path);
+    snprintf(kept, sizeof kept, "%s%s", path, rest ? rest : "");
+    if (rest)
+        rename(path, kept);
+    else
+        unlink(path);
+}
+
+static void leave(struct sqlite_connection *connection, int other, bool written_over) {
+    sqlite3_db_config(connection->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    sqlite_roll_back(connection);
+    if (!written_over) {
+        sqlite_limit_waiting(connection);
+        sqlite3_wal_checkpoint_v2(connection->db, NULL, SQLITE_CHECKPOINT_FULL, NULL, NULL);
+    }
+    if (written_over || other == DATABASE) {
+        remove_if_ours(connection, LOG, written_over ? ".old" : NULL);
+        remove_if_ours(connection, INDEX, NULL);
+    }
+}
+
+static enum backend_status fail_replaced(const struct sqlite_connection *connection, int other,
+                                         bool written_over, struct backend_error *ret_error) {
+    struct stat status;
+    const char *what = written_over                          ? "was written over by another program"
+                       : look_at(connection, other, &status) ? "was replaced by another file"
+                                                             : "was removed or renamed";
+    return backend_fail(ret_error, BACKEND_REPLACED, "backend \"%s\", %s%s: %s", connection->name,
+                        connection->path, written_over ? "" : suffixes[other], what);
+}
+
+enum backend_status sqlite_files_check(struct sqlite_connection *connection,
+                                       struct backend_error *ret_error) {
+    int other = first_other(connection);
+    bool writer = connection->role == BACKEND_WRITER;
+    bool written_over = other == FILES && writer && is_written_over(connection);
+    if (other == FILES && !written_over)
+        return connection->unlike_since_us
+                   ? backend_fail(ret_error, BACKEND_TRANSIENT,
+                                  "backend \"%s\", %s: is being written by another program", connection->name,
+                                  connection->path)
+                   : BACKEND_OK;
+    fail_replaced(connection, other, written_over, ret_error);
+    if (writer)
+        leave(connection, other, written_over);
+    return BACKEND_REPLACED;
+}
+
+/* ---- Opened again ---- */
+
+static bool has_settled(const struct stat *status) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    int64_t age_ms = (int64_t)(now.tv_sec - status->st_ctim.tv_sec) * 1000 +
+                     (now.tv_nsec - status->st_ctim.tv_nsec) / 1000000;
+    return age_ms < 0 || age_ms >= SETTLE_MS; /* the clock may have been set back */
+}
+
+enum backend_status sqlite_files_prepare(const struct sqlite_connection *connection,
+                                         const struct backend_identity *expected,
+                                         struct backend_error *ret_error) {
+    struct stat database, log;
+    if (!look_at(connection, DATABASE, &database))
+        return backend_fail(
+            ret_error, BACKEND_TRANSIENT,
+            "backend \"%s\", %s: there is no database any more; put it back, or a copy in its place, or an empty file",
+            connection->name, connection->path);
+    if (!has_settled(&database))
+        return backend_fail(ret_error, BACKEND_TRANSIENT,
+                            "backend \"%s\", %s: was written to just now, perhaps it is still being copied",
+                            connection->name, connection->path);
+    if (is_file(expected, DATABASE, &database) || !look_at(connection, LOG, &log) ||
+        !is_file(expected, LOG, &log))
+        return BACKEND_OK;
+    for (int file = LOG; file <= INDEX; file++) {
+        char path[4096 + 8];
+        path_of(connection, file, path, sizeof path);
+        unlink(path);
+    }
+    return BACKEND_OK;
+}

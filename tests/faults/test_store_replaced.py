@@ -1,0 +1,339 @@
+# SPDX-License-Identifier: MIT
+"""The database file is removed, renamed, replaced or written over under a running server: nothing is acknowledged into a file
+that is no longer there, the log says so once, and when a database is there again, it gets what memory holds."""
+
+import contextlib
+import os
+import select
+import shutil
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+from forebay import Background, Config, eventually, namespace, sqlite_backend
+
+LOST = "changes are kept in memory and journal until a store is there again"
+BACK = "the store is there again"
+REWRITTEN = "entries that memory holds were written to the store again"
+
+
+def spaces(**options):
+    return Config(namespace("sessions", "sess:", "write-behind", **{"flush_delay": "20ms", **options}),
+                  namespace("through", "wt:", "write-through"), backends=[sqlite_backend(timeout="1s")], drain_timeout="2s")
+
+
+def path(server, name="store.db"):
+    return os.path.join(server.folder, name)
+
+
+def copy(server, name="copy.db"):
+    """A copy as an operator makes it of a running store."""
+    source, target = sqlite3.connect(path(server)), sqlite3.connect(path(server, name))
+    source.backup(target)
+    target.execute("PRAGMA journal_mode = DELETE")
+    source.close()
+    target.close()
+
+
+def expect_rows(server, count, value=b"new"):
+    rows = server.rows()
+    missing = [i for i in range(count) if b"sess:%d" % i not in rows]
+    assert not missing, f"{len(missing)} of {count} rows are missing"
+    assert {rows[b"sess:%d" % i].value for i in range(count)} == {value}
+    check = sqlite3.connect(path(server))
+    assert check.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    check.close()
+
+
+@contextlib.contextmanager
+def waiting_sync(server):
+    """A sync that is not answered before the file is there again."""
+    with server.client() as client:
+        client.send("sync\r\n")
+        eventually(lambda: LOST in server.log())
+        assert not select.select([client.socket], [], [], 0)[0], client.line()
+        yield
+        assert client.line().startswith(b"SYNCED ")
+
+
+def store(client, count, value=b"new", prefix="sess:"):
+    assert set(client.set_many((f"{prefix}{i}", value) for i in range(count))) == {b"STORED"}
+
+
+def remove(server):
+    for ending in ("", "-wal", "-shm"):
+        os.unlink(path(server) + ending)
+
+
+def rename(server):
+    os.rename(path(server), path(server, "elsewhere.db"))
+
+
+@pytest.mark.parametrize("away", [remove, rename])
+def test_without_its_file_nothing_is_said_to_be_in_the_store(serve, away):
+    server = serve(spaces())
+    client = server.client()
+    store(client, 100)
+    client.sync()
+    away(server)
+    # nothing is left to be written: sync looks at the file
+    with waiting_sync(server):
+        store(client, 200)
+        assert client.set("wt:1", b"v").startswith(b"SERVER_ERROR")
+        assert client.ask("sess:unknown")[0] == "error"
+        assert not os.path.exists(path(server)), "an empty database was made in place of the one that is gone"
+        assert client.ask("sess:1") == ("hit", b"new")
+        assert server.log().count(LOST) == 1, server.log()
+        with open(path(server), "wb"):  # an operator's decision: an empty one
+            pass
+    client.sync()
+    assert BACK in server.log() and REWRITTEN in server.log()
+    expect_rows(server, 200)
+    assert client.set("wt:1", b"v") == b"STORED"
+    assert client.ask("sess:unknown") == ("miss", None)
+    if away is rename:  # what was renamed is whole
+        rows = sqlite3.connect(path(server, "elsewhere.db")).execute("SELECT count(*) FROM sessions").fetchone()
+        assert rows == (100,)
+
+
+def test_it_is_noticed_while_nothing_happens(serve):
+    server = serve(spaces())
+    server.client().set("sess:1", b"v")
+    server.client().sync()
+    rename(server)
+    eventually(lambda: LOST in server.log())
+    assert "removed or renamed" in server.log()
+    os.rename(path(server, "elsewhere.db"), path(server))
+    eventually(lambda: BACK in server.log())
+    server.client().sync()
+    assert server.rows()[b"sess:1"].value == b"v"
+
+
+def replace_by_rename(server):
+    os.rename(path(server, "copy.db"), path(server))
+
+
+def replace_by_removal(server):
+    remove(server)
+    shutil.copyfile(path(server, "copy.db"), path(server))
+
+
+def write_over(server):
+    eventually(lambda: in_file(server) == 100 and not in_log(server))  # checkpointed: nobody writes to the file now
+    shutil.copyfile(path(server, "copy.db"), path(server))
+
+
+def restore(server):
+    target, source = sqlite3.connect(path(server), timeout=30), sqlite3.connect(path(server, "copy.db"))
+    source.backup(target)
+    target.close()
+    source.close()
+
+
+def in_file(server):
+    """Rows in the database without its log."""
+    try:
+        database = sqlite3.connect(f"file:{path(server)}?immutable=1", uri=True)
+        return database.execute("SELECT count(*) FROM sessions WHERE value = CAST('new' AS BLOB)").fetchone()[0]
+    except sqlite3.Error:
+        return 0
+
+
+def in_log(server):
+    """Pages that are not yet in the database."""
+    database = sqlite3.connect(path(server))
+    _, pages, done = database.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+    database.close()
+    return pages - done
+
+
+WAYS = [replace_by_rename, replace_by_removal, write_over, restore]
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_an_older_copy_gets_what_memory_holds(serve, how):
+    server = serve(spaces())
+    client = server.client()
+    store(client, 50, b"old")
+    store(client, 10, b"old", "wt:")
+    client.sync()
+    copy(server)
+    store(client, 100)
+    store(client, 20, prefix="wt:")
+    client.sync()
+    how(server)
+    eventually(lambda: REWRITTEN in server.log())
+    client.sync()
+    expect_rows(server, 100)
+    assert {row.value for row in server.rows("through").values()} == {b"new"}
+    assert len(server.rows("through")) == 20
+    server.stop()
+    server.start()
+    assert server.client().get_many([f"sess:{i}" for i in range(100)]) == {b"sess:%d" % i: b"new" for i in range(100)}
+
+
+def sets_in_a_loop(end, server, acknowledged):
+    with server.client() as client:
+        number = 0
+        while not end.is_set():
+            number += 1
+            if client.set(f"sess:{number % 500}", b"%d" % number) == b"STORED":
+                acknowledged[number % 500] = number
+            client.ask(f"sess:{number * 7 % 500}")
+
+
+@pytest.mark.parametrize("how", [replace_by_rename, replace_by_removal, restore])
+def test_an_older_copy_under_writes(serve, how):
+    server = serve(spaces())
+    client = server.client()
+    store(client, 500, b"0")
+    client.sync()
+    copy(server)
+    acknowledged = {}
+    with Background(sets_in_a_loop, server, acknowledged):
+        eventually(lambda: len(acknowledged) == 500)
+        how(server)
+        eventually(lambda: REWRITTEN in server.log())
+    client.sync()
+    rows = server.rows()
+    assert {number: int(rows[b"sess:%d" % number].value) for number in acknowledged} == acknowledged
+
+
+def test_readers_do_not_read_what_is_gone(serve):
+    server = serve(spaces())
+    client = server.client()
+    store(client, 20)
+    client.sync()
+    client.command("flush_all")
+    assert client.ask("sess:3") == ("hit", b"new")  # a reader has the file open
+    copy(server)
+    other = sqlite3.connect(path(server, "copy.db"))
+    with other:
+        other.execute("UPDATE sessions SET value = CAST('theirs' AS BLOB) WHERE key = CAST('sess:5' AS BLOB)")
+    other.close()
+    replace_by_rename(server)
+    kind, answer = client.ask("sess:5")
+    assert (kind, answer) != ("hit", b"new")
+    eventually(lambda: client.ask("sess:5") == ("hit", b"theirs"))
+
+
+@pytest.mark.parametrize("ending", ["-wal", "-shm"])
+def test_a_log_that_is_removed_takes_nothing_along(serve, ending):
+    server = serve(spaces())
+    client = server.client()
+    for turn in range(3):
+        store(client, 100, b"%d" % turn)
+        client.sync()
+        os.unlink(path(server) + ending)
+        assert client.ask(f"sess:unknown{turn}")[0] in ("error", "miss")
+        eventually(lambda: server.log().count(BACK) == turn + 1)
+        client.sync()
+        expect_rows(server, 100, b"%d" % turn)
+
+
+def test_a_drain_ends_with_a_look(serve):
+    """What was written a moment ago to a file that is gone is told, even if nothing is left to be written."""
+    server = serve(spaces())
+    client = server.client()
+    store(client, 10)
+    client.sync()
+    rename(server)
+    server.stop()
+    assert LOST in server.log()
+
+
+def test_a_file_that_is_no_database_is_not_taken(serve):
+    server = serve(spaces())
+    client = server.client()
+    store(client, 10)
+    client.sync()
+    remove(server)
+    with open(path(server), "wb") as file:
+        file.write(b"this is no database" * 1000)
+    with waiting_sync(server):
+        eventually(lambda: "not a database" in server.log())
+        assert BACK not in server.log()
+        os.unlink(path(server))
+        sqlite3.connect(path(server)).execute("VACUUM").connection.close()
+    client.sync()
+    expect_rows(server, 10)
+
+
+def test_a_checkpoint_by_another_program_is_none_of_that(serve):
+    server = serve(spaces())
+    client = server.client()
+    for turn in range(5):
+        store(client, 200, b"%d" % turn)
+        client.sync()
+        other = sqlite3.connect(path(server))
+        other.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        other.close()
+        client.sync()
+    expect_rows(server, 200, b"4")
+    assert LOST not in server.log() and REWRITTEN not in server.log()
+
+
+# ---- While the server was down ----
+
+OLDER = "It is an older copy or another store"
+
+
+def test_a_start_says_that_the_store_is_an_older_copy(serve):
+    server = serve(spaces())
+    client = server.client()
+    store(client, 10, b"old")
+    client.sync()
+    copy(server)
+    store(client, 10)
+    client.sync()
+    server.stop()
+    server.start()
+    assert OLDER not in server.log()
+    server.stop()
+    replace_by_rename(server)
+    server.start()
+    said = server.log()
+    assert said.count(OLDER) == 1 and "holds changes until 20" in said, said
+    server.client().set("sess:1", b"newer")
+    server.stop()
+    server.start()
+    assert server.log().count(OLDER) == 1
+
+
+def test_a_start_says_that_the_store_is_empty(serve):
+    server = serve(spaces())
+    store(server.client(), 10)
+    server.stop()
+    os.unlink(path(server))
+    server.start()
+    assert OLDER in server.log() and "is empty" in server.log()
+
+
+def test_a_start_says_that_redis_is_empty(serve, redis):
+    config = Config(namespace("sessions", "sess:", "write-behind", flush_delay="20ms"),
+                    backends=[f'backend "local" {{ uri = "redis://127.0.0.1:{redis.port}" }}\n'])
+    server = serve(config)
+    store(server.client(), 10)
+    server.client().sync()
+    server.stop()
+    redis.stop()
+    redis.start()
+    server.start()
+    assert OLDER in server.log()
+
+
+def test_the_shell_works_on_what_is_there(serve):
+    """What the documentation says about restoring: with the shell's own command, if it is installed."""
+    if not shutil.which("sqlite3"):
+        pytest.skip("no sqlite3 shell here")
+    server = serve(spaces())
+    client = server.client()
+    store(client, 10, b"old")
+    client.sync()
+    subprocess.run(["sqlite3", path(server), f".backup {path(server, 'copy.db')}"], check=True, stdout=sys.stderr)
+    store(client, 20)
+    client.sync()
+    subprocess.run(["sqlite3", path(server), f".restore {path(server, 'copy.db')}"], check=True, stdout=sys.stderr)
+    client.sync()
+    expect_rows(server, 20)
