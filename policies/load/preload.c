@@ -256,10 +256,17 @@ static void tell_end(const struct preload *preload, enum backend_status status) 
                     space->options.name, preload->filled, preload->full ? ", memory is nearly full" : "");
 }
 
+/* A table that fails may be one that the writer, which has to reach the store first, has not made yet. */
+static bool may_pass(const struct preload *preload, enum backend_status status) {
+    uint64_t silent_us = preload->silent_since_us ? monotonic_us() - preload->silent_since_us : 0;
+    return status == BACKEND_TRANSIENT ||
+           (status == BACKEND_TABLE_FAILED && silent_us < PRELOAD_PATIENCE_MS * 1000ull);
+}
+
 static void preload_space(struct preload *preload) {
     enum backend_status status;
     useconds_t pause_us = FIRST_PAUSE_US;
-    while ((status = advance(preload)) == BACKEND_TRANSIENT && !atomic_load(preload->stop)) {
+    while (may_pass(preload, status = advance(preload)) && !atomic_load(preload->stop)) {
         session_failed(&preload->session);
         if (note_silence(preload))
             pause_us = FIRST_PAUSE_US;
