@@ -233,6 +233,7 @@ static enum journal_status take_record(struct recovering *self, const struct for
     atomic_uint_fast64_t *highest = &file->max_versions[fate->index];
     if (found->entry.version > atomic_load_explicit(highest, memory_order_relaxed))
         atomic_store_explicit(highest, found->entry.version, memory_order_relaxed);
+    recovery->shown++;
     return show(self, found) ? JOURNAL_OK : fail_stopped(self);
 }
 
@@ -455,7 +456,7 @@ static enum journal_status recover_files(struct recovering *self) {
 
 static bool is_wanted(const struct recovering *self, const struct format_record *found) {
     const struct space_fate *fate = &self->fates[found->space];
-    return fate->known && found->entry.version > fate->low_water;
+    return fate->known && !fate->given_up && found->entry.version > fate->low_water;
 }
 
 /* What is torn or damaged in the file has been dealt with; a damaged file has been replaced. */

@@ -93,10 +93,10 @@ def test_what_a_changed_policy_would_pass_over_refuses_the_start(serve, how, opt
     before = lying(server)
     server.config = CHANGED[how]
     said = server.refuses(*options)
-    assert int(re.search(r"(\d+) changes", said).group(1)) in (2, 3), "what was synced may not be noted yet"
+    assert int(re.search(r"(\d+) acknowledged changes", said).group(1)) in (2, 3), "what was synced may not be noted yet"
     for word in ("sessions", "oldest", "local", "write-behind", "--recover=flush", "--recover=discard:sessions"):
         assert word in said, said
-    assert ("through" in said) and server.folder in said
+    assert "through" in said and f"{server.folder} holds" in said and "The journal in" not in said
     if options:
         assert lying(server) == before, "--check only looks"
     server.config = write_behind()
@@ -176,9 +176,10 @@ def test_a_namespace_that_is_gone_is_told_and_kept(serve):
     server = leave_changes(serve)
     server.config = Config(namespace("others", "other:", "write-through"))
     checked = server.check()
-    assert re.search(r"[23] changes of namespace .sessions.*kept", checked), checked
+    assert re.search(r"[23] acknowledged changes of namespace .sessions.*kept", checked), checked
     server.start()
     eventually(lambda: "'sessions'" in server.log())
+    assert "journal: 0 records of" in server.log(), "what is kept was not recovered"
     server.kill()
     server.config = write_behind()
     server.start()
