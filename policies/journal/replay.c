@@ -239,9 +239,7 @@ static enum journal_status take_record(struct recovering *self, const struct for
 
 /* There are records behind it: damage, unless the disk can have lost just this. */
 static enum journal_status take_hole(struct recovering *self, const struct scan *scan) {
-    bool same_boot = memcmp(self->header.boot, self->journal->boot, JOURNAL_BOOT_SIZE) == 0;
-    uint64_t synced = format_decode_note(self->data, self->header.size, &scan->key);
-    if (same_boot || scan->at < synced)
+    if (scan_hole_is_damage(scan, &self->header, self->journal->boot))
         return damaged(self, "no record that passes its check", scan->at, scan->extent);
     torn(self, scan->at, scan->extent);
     return JOURNAL_OK;

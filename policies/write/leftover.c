@@ -256,6 +256,23 @@ static bool check_one(const struct tier_options *options, const struct leftover 
     return true;
 }
 
+/* Beside a server that runs, a file that is just being written to may look damaged without being so. */
+static bool check_damage(const struct tier_options *options, const struct leftovers *all, FILE *notes,
+                         FILE *complaints) {
+    struct journal_error in_use;
+    bool refused =
+        all->damaged && !options->recovery.skip_damaged && !journal_is_in_use(options->data, &in_use);
+    if (refused)
+        fprintf(
+            complaints,
+            "forebay: %zu files of the journal in %s are damaged. To start without what they held, use --recover=skip-damaged; forebay --journal-dump %s shows what is there\n",
+            all->damaged, options->data, options->data);
+    else if (all->damaged)
+        fprintf(notes, "%zu files of the journal in %s seem damaged: see forebay --journal-dump %s\n",
+                all->damaged, options->data, options->data);
+    return !refused;
+}
+
 bool leftovers_check(const struct tier_options *options, FILE *notes, FILE *complaints) {
     struct leftovers all;
     char text[PATH_SHOWN + SENTENCE];
@@ -269,9 +286,7 @@ bool leftovers_check(const struct tier_options *options, FILE *notes, FILE *comp
     }
     for (size_t i = 0; i < all.count; i++)
         good = check_one(options, &all.list[i], notes, complaints) && good;
-    if (all.damaged)
-        fprintf(notes, "%zu journal files in %s seem damaged: see forebay --journal-dump %s\n", all.damaged,
-                options->data, options->data);
+    good = check_damage(options, &all, notes, complaints) && good;
     forget(&all);
     return good;
 }

@@ -257,6 +257,35 @@ def test_a_discard_of_nothing_says_so(serve):
     assert "typo" in server.log()
 
 
+def decay(server, of):
+    """Turns a bit in the journal, in a record before which and behind which others are."""
+    for name in os.listdir(server.folder):
+        path = os.path.join(server.folder, name)
+        if name.startswith("journal-"):
+            with open(path, "r+b") as file:
+                at = file.read().find(of)
+                if at >= 0:
+                    file.seek(at)
+                    file.write(bytes([of[0] ^ 1]))
+                    return
+    raise AssertionError(f"no journal holds {of}")
+
+
+def test_a_check_tells_of_damage_that_would_refuse_the_start(serve):
+    server = serve(Config(namespace("sessions", "sess:", "write-behind", flush_delay="1h"), threads=1))
+    for i in range(3):
+        assert server.client().set(f"sess:{i}", b"x") == b"STORED"
+    decay(server, b"sess:1")
+    assert "damaged" in server.check(), "only told: beside a running server a file can look so"
+    server.kill()
+    for options in ["--check"], []:
+        said = server.refuses(*options)
+        assert "damaged" in said and "--recover=skip-damaged" in said, said
+    server.options = ["--recover=skip-damaged"]
+    assert "damaged" in server.check()
+    server.start()
+
+
 # ---- While a store is away ----
 
 def over_redis(redis, **options):
