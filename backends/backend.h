@@ -38,8 +38,8 @@ enum backend_status {
      * removed, renamed or replaced. What was applied may be in neither. Close the connection, and all others that this
      * process has to the same store, before one is opened anew. */
     BACKEND_REPLACED,
-    /* From open and high_version only: bad path or address, no permission, not a database, newer schema, bad SQL, a high
-     * version that is none. */
+    /* From open and high_version only: bad path or address, no permission, not a database, newer schema, bad SQL, a
+     * high version that is none. */
     BACKEND_REFUSED,
 };
 
@@ -169,13 +169,13 @@ struct backend_type {
     enum backend_nearness (*same_store)(const struct backend_options *a, const struct backend_options *b);
     bool one_backend_only; /* two over one store would be in each other's way, even with different rows */
 
-    /* Whether keys of namespace a would be kept in one store where those of b are; asked in both orders. With a meeting,
-     * unless they are apart. */
+    /* Whether keys of namespace a would be kept in one store where those of b are; asked in both orders. With a
+     * meeting, unless they are apart. */
     enum backend_nearness (*overlap)(const struct backend_table *a, const struct backend_table *b,
                                      struct backend_meeting *ret_meeting);
 
-    /* Says in a few words where in a store the entries of a namespace are: two texts differ exactly if what is kept under
-     * one is not found under the other. Cut at size. */
+    /* Says in a few words where in a store the entries of a namespace are: two texts differ exactly if what is kept
+     * under one is not found under the other. Cut at size. */
     void (*place)(const struct backend_table *table, char *ret_text, size_t size);
 
     /* Opens a connection. BACKEND_REFUSED: it cannot ever work; BACKEND_TRANSIENT: the store does not answer
@@ -184,8 +184,8 @@ struct backend_type {
     enum backend_status (*open)(const struct backend_options *options, enum backend_role role,
                                 struct backend_connection **ret_connection, struct backend_error *ret_error);
 
-    /* The highest version ever applied through this store, 0: none; at most ENTRY_VERSION_HIGHEST. New versions start above
-     * it. BACKEND_REFUSED: what the store has in its place is none, and the message names where and what. */
+    /* The highest version ever applied through this store, 0: none; at most ENTRY_VERSION_HIGHEST. New versions start
+     * above it. BACKEND_REFUSED: what the store has in its place is none, and the message names where and what. */
     enum backend_status (*high_version)(struct backend_connection *connection, uint64_t *ret_version,
                                         struct backend_error *ret_error);
 
@@ -198,8 +198,8 @@ struct backend_type {
                                 const struct slice *keys, size_t count, uint32_t now,
                                 struct load_result *results, struct backend_error *ret_error);
 
-    /* Applies count mutations in one atomic batch (Redis: one pipeline, each mutation atomic) and sets
-     * superseded (and superseded_by) of each. A key may occur more than once: applied in the order given. On failure nothing may
+    /* Applies count mutations in one atomic batch (Redis: one pipeline, each mutation atomic) and sets superseded
+     * (and superseded_by) of each. A key may occur more than once: applied in the order given. On failure nothing may
      * be assumed, neither applied nor not; all may be repeated. The array keeps its order. */
     enum backend_status (*apply)(struct backend_connection *connection, struct mutation *mutations,
                                  size_t count, uint32_t now, struct backend_error *ret_error);

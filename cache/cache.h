@@ -204,8 +204,8 @@ void cache_set_ttl_only(struct cache_cursor *cursor);
  * not. */
 enum cache_status cache_bury(struct cache_cursor *cursor, uint64_t version);
 
-/* Forgets the entry, whatever its state. To be called also when there is none: it refuses late fills. The cursor's stamp
- * is that of the key from now on. */
+/* Forgets the entry, whatever its state. To be called also when there is none: it refuses late fills. The cursor's
+ * stamp is that of the key from now on. */
 void cache_forget(struct cache_cursor *cursor);
 
 /* Draws the next version of the key's shard: larger than every one drawn or seen there, and equal to none

@@ -23,8 +23,8 @@ extern const char row_unfit_line[];
 /* Whether memory can take this entry of a store or of the quarantine. */
 bool row_is_fit(const struct space *space, const struct entry *entry);
 
-/* Looks at what was loaded: sets result->unfit, leaves of marks and version what makes sense. An unfit row is counted, and
- * told on the log, at most once a minute for a namespace. */
+/* Looks at what was loaded: sets result->unfit, leaves of marks and version what makes sense. An unfit row is
+ * counted, and told on the log, at most once a minute for a namespace. */
 void row_check(struct space *space, struct load_result *result);
 
 /* Whether a key that a scan of the namespace's table shows can be asked for by a client of that namespace. */

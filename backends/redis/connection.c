@@ -112,7 +112,7 @@ static void show_value(const redisReply *reply, char ret_text[41]) {
 }
 
 /* The key is ours alone, so somebody else put there what is no version. Whoever knows the store has to judge it: from
- * too low a version on, changes would be superseded by the rows; above every clock, versions would come to their end. */
+ * too low a version on, changes would be superseded by the rows; above every clock, versions would come to an end. */
 static enum redis_step refuse_high(const struct redis_connection *connection, const redisReply *reply,
                                    enum backend_status *ret_status, struct backend_error *ret_error) {
     char shown[41] = "a value of another type";

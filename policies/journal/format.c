@@ -344,3 +344,9 @@ enum scan_status scan_next(struct scan *scan) {
     scan->ended = true;
     return scan->offset < scan->size && is_torn(scan, scan->offset, &scan->extent) ? SCAN_TORN : SCAN_END;
 }
+
+bool scan_hole_is_damage(const struct scan *scan, const struct format_header *header,
+                         const uint8_t boot[JOURNAL_BOOT_SIZE]) {
+    return memcmp(header->boot, boot, JOURNAL_BOOT_SIZE) == 0 ||
+           scan->at < format_decode_note(scan->data, header->size, &scan->key);
+}

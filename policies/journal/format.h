@@ -111,4 +111,9 @@ struct scan {
 void scan_begin(struct scan *scan, const char *data, size_t size, const struct format_header *header);
 enum scan_status scan_next(struct scan *scan);
 
+/* Behind SCAN_HOLE: what was there has decayed. False: the disk can have lost just this with the power, because the
+ * system was started anew since (boot: its id now) and the place had not been synced. */
+bool scan_hole_is_damage(const struct scan *scan, const struct format_header *header,
+                         const uint8_t boot[JOURNAL_BOOT_SIZE]);
+
 #endif

@@ -108,8 +108,9 @@ struct journal_replayer {
 
 struct journal_recovery {
     uint64_t files, records, bytes;  /* read */
+    uint64_t shown;                  /* of the records: to the replayer, each counted once */
     uint64_t ignored;                /* of the records: below the low-water version */
-    uint64_t discarded;              /* of those above: given up, as the options said */
+    uint64_t discarded;              /* of the records: given up, as the options said */
     uint64_t torn_files, torn_bytes; /* writes that were not completed, and their bytes */
     uint64_t skipped_damaged;        /* places */
     uint64_t highest_version;        /* of any record and any low-water version */

@@ -233,14 +233,13 @@ static enum journal_status take_record(struct recovering *self, const struct for
     atomic_uint_fast64_t *highest = &file->max_versions[fate->index];
     if (found->entry.version > atomic_load_explicit(highest, memory_order_relaxed))
         atomic_store_explicit(highest, found->entry.version, memory_order_relaxed);
+    recovery->shown++;
     return show(self, found) ? JOURNAL_OK : fail_stopped(self);
 }
 
 /* There are records behind it: damage, unless the disk can have lost just this. */
 static enum journal_status take_hole(struct recovering *self, const struct scan *scan) {
-    bool same_boot = memcmp(self->header.boot, self->journal->boot, JOURNAL_BOOT_SIZE) == 0;
-    uint64_t synced = format_decode_note(self->data, self->header.size, &scan->key);
-    if (same_boot || scan->at < synced)
+    if (scan_hole_is_damage(scan, &self->header, self->journal->boot))
         return damaged(self, "no record that passes its check", scan->at, scan->extent);
     torn(self, scan->at, scan->extent);
     return JOURNAL_OK;
@@ -455,7 +454,7 @@ static enum journal_status recover_files(struct recovering *self) {
 
 static bool is_wanted(const struct recovering *self, const struct format_record *found) {
     const struct space_fate *fate = &self->fates[found->space];
-    return fate->known && found->entry.version > fate->low_water;
+    return fate->known && !fate->given_up && found->entry.version > fate->low_water;
 }
 
 /* What is torn or damaged in the file has been dealt with; a damaged file has been replaced. */

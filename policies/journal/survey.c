@@ -14,6 +14,7 @@ struct looking {
     const char *folder;
     struct survey *survey;
     struct low_waters low_waters;
+    uint8_t boot[JOURNAL_BOOT_SIZE]; /* of the system, now */
 };
 
 static struct survey_space *find_space(struct survey *survey, struct slice name) {
@@ -51,7 +52,7 @@ static bool look_at_records(struct looking *looking, const char *data, size_t si
     bool damaged = false, good = true;
     scan_begin(&scan, data, size, header);
     for (enum scan_status found; good && ((found = scan_next(&scan)) == SCAN_RECORD || found == SCAN_HOLE);) {
-        damaged |= found == SCAN_HOLE;
+        damaged |= found == SCAN_HOLE && scan_hole_is_damage(&scan, header, looking->boot);
         if (found == SCAN_RECORD)
             good = count_record(looking, header->spaces[scan.record.space], scan.record.entry.version);
     }
@@ -98,6 +99,13 @@ static bool look_at_file(struct looking *looking, const char *name) {
     return good;
 }
 
+/* Where there are none to be had, every record counts. */
+static void look_at_low_waters(struct looking *looking) {
+    enum low_water_status status =
+        low_water_file_read(&journal_disk_system, looking->folder, &looking->low_waters);
+    looking->survey->damaged += status == LOW_WATER_DAMAGED || status == LOW_WATER_FAILED;
+}
+
 static bool fits(const char *folder) {
     return strlen(folder) <= JOURNAL_PATH_MAX - JOURNAL_NAME_MAX - 2;
 }
@@ -110,7 +118,8 @@ bool survey_folder(const char *folder, struct survey *ret_survey) {
     if (!good && errno == ENOENT)
         good = true;
     if (good && survey.files > 0)
-        low_water_file_read(&journal_disk_system, folder, &looking.low_waters); /* else every record counts */
+        look_at_low_waters(&looking);
+    journal_disk_system.boot(&journal_disk_system, looking.boot);
     for (size_t i = 0; good && i < survey.files; i++)
         good = look_at_file(&looking, names[i].name);
     free(names);

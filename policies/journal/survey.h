@@ -19,7 +19,7 @@ struct survey {
     struct survey_space *spaces; /* with records only */
     size_t space_count;
     size_t files;   /* of journals, whatever is in them */
-    size_t damaged; /* of these: they cannot be read, or not all of it. journal_dump tells more */
+    size_t damaged; /* of these, and low-water: recovery cannot read all of it. journal_dump tells more */
 };
 
 /* False: no memory, or the folder is there and cannot be listed; errno. A folder that is not there holds nothing.

@@ -26,8 +26,8 @@ void loader_destroy(struct loader *loader);
 /* Takes the loads of a ticket to the loaders of their backends. Any worker. */
 void loader_submit(struct tier_ticket *ticket);
 
-/* Is there reason to think that the backend cannot be asked: has the last call of readers or writer failed, or was there
- * none yet? Any thread. */
+/* Is there reason to think that the backend cannot be asked: has the last call of readers or writer failed, or was
+ * there none yet? Any thread. */
 bool loader_is_in_doubt(const struct loader *loader);
 
 /* The writer had no answer. Any thread. */

@@ -21,8 +21,8 @@ static const char *name_of(const struct writer *writer) {
     return writer->backend->options.store.name;
 }
 
-/* The store was reached late, and is ahead of what this server draws from its clock: another server's clock is ahead, or
- * this one's has been set back. */
+/* The store was reached late, and is ahead of what this server draws from its clock: another server's clock is ahead,
+ * or this one's has been set back. */
 static void tell_ahead(const struct writer *writer) {
     uint64_t now_us = cache_time_now().us, us = version_us(writer->high_version);
     if (us <= now_us)
@@ -159,7 +159,7 @@ bool call_await_first(struct writer *writer, uint64_t until_us, char *error, siz
                     name_of(writer), writer->session.error.message);
     if (status == BACKEND_OK || status == BACKEND_TRANSIENT)
         return true;
-    snprintf(error, error_size, "Backend \"%s\": %s", name_of(writer), writer->session.error.message);
+    snprintf(error, error_size, "%s", writer->session.error.message); /* names the backend */
     return false;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A writer's calls to its backend. Each opens the connection if need be, and tells the breakers (the backend's, and
- * the namespace's), the statistics and, where a breaker opens or closes, the log how it ended. What the backend said of a failure
- * is in writer->session.error until the next one.
+ * the namespace's), the statistics and, where a breaker opens or closes, the log how it ended. What the backend said
+ * of a failure is in writer->session.error until the next one.
  *
  * The writer's thread alone, and before that starts, whoever made the writer.
  */
@@ -61,8 +61,8 @@ enum backend_status call_load_at(struct writer *writer, struct space *space, con
  * holds is then written to it again, as it is where an older copy was restored (rewrite.h). */
 bool call_look(struct writer *writer);
 
-/* Once a second a look, and a step of the store's upkeep, unless the backend is away or the last step was a moment ago. True: it has
- * more to do at once. */
+/* Once a second a look, and a step of the store's upkeep, unless the backend is away or the last step was a moment
+ * ago. True: it has more to do at once. */
 bool call_upkeep(struct writer *writer, uint64_t now_us);
 
 #endif

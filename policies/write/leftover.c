@@ -175,15 +175,15 @@ static void show_time(uint64_t us, char *ret_text, size_t size) {
         snprintf(ret_text, size, "unknown age");
 }
 
-/* "2 changes of namespace "x" (the oldest of 2026-01-31T12:00:00Z, 1 of them in quarantine)" */
+/* "2 acknowledged changes of namespace "x" (the oldest of 2026-01-31T12:00:00Z, 1 of them in quarantine)" */
 static void describe(const struct leftover *one, char ret_text[SENTENCE]) {
     char time[32], quarantined[64] = "";
     uint64_t all = one->changes + one->quarantined;
     show_time(one->oldest_us, time, sizeof time);
     if (one->quarantined)
         snprintf(quarantined, sizeof quarantined, ", %" PRIu64 " of them in quarantine", one->quarantined);
-    snprintf(ret_text, SENTENCE, "%" PRIu64 " change%s of namespace \"%s\" (the oldest of %s%s)", all,
-             all == 1 ? "" : "s", one->name, time, quarantined);
+    snprintf(ret_text, SENTENCE, "%" PRIu64 " acknowledged change%s of namespace \"%s\" (the oldest of %s%s)",
+             all, all == 1 ? "" : "s", one->name, time, quarantined);
 }
 
 static void refuse(const struct tier_options *options, const struct leftover *one, char *error,
@@ -194,13 +194,13 @@ static void refuse(const struct tier_options *options, const struct leftover *on
     if (!space || space->backend < 0)
         snprintf(
             error, error_size,
-            "%s were acknowledged, lie in %s and are not known to be in any backend; the namespace is cache-aside now and has no backend. Start once with its old policy and backend, so that they are written, or with --recover=discard:%s to give them up",
-            what, options->data, one->name);
+            "%s holds %s, not known to be in any backend, and the namespace is cache-aside now and has no backend. Start once with its old policy and backend, so that all is written, or with --recover=discard:%s to give it up",
+            options->data, what, one->name);
     else
         snprintf(
             error, error_size,
-            "%s were acknowledged, lie in %s and are not known to be in backend \"%s\"; the namespace is %s now. Start once with --recover=flush to write them there first, or with --recover=discard:%s to give them up, or go back to policy = \"write-behind\"",
-            what, options->data, options->backends[space->backend].store.name, space->policy->name,
+            "%s holds %s, not known to be in backend \"%s\", and the namespace is %s now. Start once with --recover=flush to have it written there first, or with --recover=discard:%s to give it up, or go back to policy = \"write-behind\"",
+            options->data, what, options->backends[space->backend].store.name, space->policy->name,
             one->name);
 }
 
@@ -226,11 +226,18 @@ static bool out_of_reach(const struct tier_options *options, char *error, size_t
 
 /* What a start would do with it, in words; FATE_REFUSED has its own. */
 static const char *intention(enum fate fate) {
-    return fate == FATE_RESTORED  ? "the start takes them back"
-           : fate == FATE_FLUSHED ? "the start writes them to the backend first"
-           : fate == FATE_DISCARDED
-               ? "the start gives them up"
-               : "the namespace is not configured: they are kept, until it is again or until a start with --recover=discard:NAMESPACE";
+    switch (fate) {
+    case FATE_RESTORED:
+        return "the start takes it back";
+    case FATE_FLUSHED:
+        return "the start writes it to the backend first";
+    case FATE_DISCARDED:
+        return "the start gives it up";
+    case FATE_KEPT:
+    case FATE_REFUSED:
+        break;
+    }
+    return "the namespace is not configured, so this is kept until it is again, or until a start with --recover=discard:NAMESPACE";
 }
 
 static bool check_one(const struct tier_options *options, const struct leftover *one, FILE *notes,
@@ -239,14 +246,31 @@ static bool check_one(const struct tier_options *options, const struct leftover 
     enum fate fate = decide(options, one->name);
     if (fate == FATE_REFUSED) {
         refuse(options, one, text, sizeof text);
-        fprintf(complaints, "%s. A server that runs there now writes them when it is stopped with SIGTERM\n",
+        fprintf(complaints,
+                "forebay: %s. If a server runs there now, stop it with SIGTERM: it writes this itself\n",
                 text);
         return false;
     }
     describe(one, text);
-    fprintf(notes, "%s lie in %s and are not known to be in any backend: %s\n", text, options->data,
-            intention(fate));
+    fprintf(notes, "%s holds %s, not known to be in a backend: %s\n", options->data, text, intention(fate));
     return true;
+}
+
+/* Beside a server that runs, a file that is just being written to may look damaged without being so. */
+static bool check_damage(const struct tier_options *options, const struct leftovers *all, FILE *notes,
+                         FILE *complaints) {
+    struct journal_error in_use;
+    bool refused =
+        all->damaged && !options->recovery.skip_damaged && !journal_is_in_use(options->data, &in_use);
+    if (refused)
+        fprintf(
+            complaints,
+            "forebay: %zu files of the journal in %s are damaged. To start without what they held, use --recover=skip-damaged; forebay --journal-dump %s shows what is there\n",
+            all->damaged, options->data, options->data);
+    else if (all->damaged)
+        fprintf(notes, "%zu files of the journal in %s seem damaged: see forebay --journal-dump %s\n",
+                all->damaged, options->data, options->data);
+    return !refused;
 }
 
 bool leftovers_check(const struct tier_options *options, FILE *notes, FILE *complaints) {
@@ -262,9 +286,7 @@ bool leftovers_check(const struct tier_options *options, FILE *notes, FILE *comp
     }
     for (size_t i = 0; i < all.count; i++)
         good = check_one(options, &all.list[i], notes, complaints) && good;
-    if (all.damaged)
-        fprintf(notes, "%zu journal files in %s seem damaged: see forebay --journal-dump %s\n", all.damaged,
-                options->data, options->data);
+    good = check_damage(options, &all, notes, complaints) && good;
     forget(&all);
     return good;
 }
@@ -281,8 +303,7 @@ static bool discard(const struct tier_options *options, const struct leftover *o
         return false;
     }
     describe(one, what); /* those in the journal: when that is opened */
-    service_log(&service, LOG_LEVEL_WARNING, "%s are given up, as --recover=discard:%s says", what,
-                one->name);
+    service_log(&service, LOG_LEVEL_WARNING, "given up, as --recover=discard:%s says: %s", one->name, what);
     return true;
 }
 
@@ -386,11 +407,11 @@ static bool settle_one(const struct tier_options *options, const struct leftover
         return discard(options, one, error, error_size);
     case FATE_FLUSHED:
         *ret_flush = true;
-        service_log(&service, LOG_LEVEL_NOTICE, "%s go to their backend before clients are served", what);
+        service_log(&service, LOG_LEVEL_NOTICE, "written to the backend before clients are served: %s", what);
         return true;
     case FATE_KEPT: /* what is in a journal is named by the journal */
         if (one->quarantined)
-            service_log(&service, LOG_LEVEL_WARNING, "%s are kept in %s: %s", what, options->data,
+            service_log(&service, LOG_LEVEL_WARNING, "%s holds %s: %s", options->data, what,
                         intention(FATE_KEPT));
         return true;
     case FATE_RESTORED:

@@ -5,7 +5,9 @@
  * not made for. Both may be meant, so both are told and nothing is refused.
  *
  * The file, `places`, has a line for each namespace: its name, its prefix, and where its rows are, separated by tabs.
- * A missing one tells nothing. Without a data folder there is none. At the start alone, by the thread that makes the tier.
+ * A missing one tells nothing. Without a data folder there is none.
+ *
+ * At the start alone, by the thread that makes the tier.
  */
 #ifndef FOREBAY_POLICIES_WRITE_PLACES_H
 #define FOREBAY_POLICIES_WRITE_PLACES_H

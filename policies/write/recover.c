@@ -79,7 +79,7 @@ struct recovery {
     struct noted_list touches;
     struct noted_list expired; /* restored without their expiry, which has passed */
     size_t noted_most;         /* bytes of both */
-    uint64_t restored;
+    bool names_folder;         /* the error does */
     char error[1024];
 };
 
@@ -241,7 +241,6 @@ static bool restore(struct recovery *recovery, struct space *space, enum mutatio
         tried = !recovery->reading;
         status = restore_once(space, kind, entry, hash, &queued);
     }
-    recovery->restored++;
     return (status == CACHE_OK && queued) || refuse_entry(recovery, space, entry, status);
 }
 
@@ -397,6 +396,7 @@ static bool replay(struct journal_replayer *self, const struct journal_record *r
     if (!space->policy->holds_back) {
         leftovers_refuse(&recovery->tier->options, space->options.name, recovery->error,
                          sizeof recovery->error);
+        recovery->names_folder = true;
         return false;
     }
     if (record->entry.version > ENTRY_VERSION_HIGHEST)
@@ -646,20 +646,23 @@ static bool open_journal(struct recovery *recovery, struct slice *names, struct 
                                               &recovery->replayer, ret_found, &tier->journal, &journal_error);
     if (status == JOURNAL_OK)
         return true;
-    snprintf(error, error_size, "The journal in %s: %s", options.folder,
-             recovery->error[0] ? recovery->error : journal_error.message);
+    if (recovery->names_folder)
+        snprintf(error, error_size, "%s", recovery->error);
+    else
+        snprintf(error, error_size, "The journal in %s: %s", options.folder,
+                 recovery->error[0] ? recovery->error : journal_error.message);
     return false;
 }
 
 static void report(struct recovery *recovery, const struct journal_recovery *found, uint64_t start_us) {
     struct tier *tier = recovery->tier;
-    tier->replayed = found->records;
+    tier->replayed = found->shown;
     tier->replayed_files = found->files;
     tier->replay_ms = (monotonic_us() - start_us) / 1000;
     if (found->records)
         service_log(&tier->service, LOG_LEVEL_NOTICE,
                     "journal: %llu records of %llu files recovered in %llu ms",
-                    (unsigned long long)found->records, (unsigned long long)found->files,
+                    (unsigned long long)found->shown, (unsigned long long)found->files,
                     (unsigned long long)tier->replay_ms);
 }
 

@@ -127,7 +127,7 @@ static void tell_end(struct writer *writer) {
     atomic_store(&rewrite->running, false);
     service_log(
         &writer->tier->service, LOG_LEVEL_NOTICE,
-        "backend %s: %llu entries that memory holds were written to the store again, where it had older ones",
+        "backend %s: %llu entries that memory holds were written to the store again, where it had older ones or none",
         writer->backend->options.store.name, (unsigned long long)rewrite->written);
 }
 

@@ -16,8 +16,8 @@ struct config; /* owns what the settings point to */
 struct config *config_load(const char *path, struct settings *settings, char *ret_error, size_t error_size);
 void config_free(struct config *config);
 
-/* What is not refused and is likely to be wrong: "FILE:LINE: ..." lines, each with its newline; the configuration's. To be
- * asked for once. */
+/* What is not refused and is likely to be wrong: "FILE:LINE: ..." lines, each with its newline; the configuration's.
+ * To be asked for once. */
 const char *config_warnings(struct config *config);
 
 /* Once the command line has been read over the settings: what is not given and depends on the memory

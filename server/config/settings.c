@@ -66,6 +66,16 @@ static bool check_dirty_limits(const struct settings *settings, char *ret_error,
     return true;
 }
 
+static bool check_recovery(const struct settings *settings, char *error, size_t error_size) {
+    const struct tier_recovery *recovery = &settings->tier.recovery;
+    if (settings->data || !(recovery->skip_damaged || recovery->flush || recovery->discard_count > 0))
+        return true;
+    snprintf(
+        error, error_size,
+        "--recover is about what earlier runs have left in the data folder, and there is none: give --config FILE, with data = \"FOLDER\" in it");
+    return false;
+}
+
 bool settings_check(const struct settings *settings, char *ret_error, size_t error_size) {
     size_t memory = settings->tier.cache.memory_limit;
     if (settings->item_max > memory / 2) {
@@ -82,5 +92,6 @@ bool settings_check(const struct settings *settings, char *ret_error, size_t err
             quotas(settings), memory);
         return false;
     }
-    return check_dirty_limits(settings, ret_error, error_size);
+    return check_recovery(settings, ret_error, error_size) &&
+           check_dirty_limits(settings, ret_error, error_size);
 }

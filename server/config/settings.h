@@ -54,8 +54,8 @@ extern const struct setting root_settings[];
 /* memcached's defaults: port 11211 on all interfaces, 64 MB, 4 threads, 1024 connections, items up to 1 MB. */
 void settings_defaults(struct settings *ret_settings);
 
-/* What only the whole can tell: limits against each other, quotas against the memory. False: ret_error is a
- * whole sentence that names the options. */
+/* What only the whole can tell: limits against each other, quotas against the memory, --recover against the
+ * data folder. False: ret_error is a whole sentence that names the options. */
 bool settings_check(const struct settings *settings, char *ret_error, size_t error_size);
 
 #endif

@@ -93,10 +93,10 @@ def test_what_a_changed_policy_would_pass_over_refuses_the_start(serve, how, opt
     before = lying(server)
     server.config = CHANGED[how]
     said = server.refuses(*options)
-    assert int(re.search(r"(\d+) changes", said).group(1)) in (2, 3), "what was synced may not be noted yet"
+    assert int(re.search(r"(\d+) acknowledged changes", said).group(1)) in (2, 3), "what was synced may not be noted yet"
     for word in ("sessions", "oldest", "local", "write-behind", "--recover=flush", "--recover=discard:sessions"):
         assert word in said, said
-    assert ("through" in said) and server.folder in said
+    assert "through" in said and f"{server.folder} holds" in said and "The journal in" not in said
     if options:
         assert lying(server) == before, "--check only looks"
     server.config = write_behind()
@@ -176,9 +176,10 @@ def test_a_namespace_that_is_gone_is_told_and_kept(serve):
     server = leave_changes(serve)
     server.config = Config(namespace("others", "other:", "write-through"))
     checked = server.check()
-    assert re.search(r"[23] changes of namespace .sessions.*kept", checked), checked
+    assert re.search(r"[23] acknowledged changes of namespace .sessions.*kept", checked), checked
     server.start()
     eventually(lambda: "'sessions'" in server.log())
+    assert "journal: 0 records of" in server.log(), "what is kept was not recovered"
     server.kill()
     server.config = write_behind()
     server.start()
@@ -254,6 +255,35 @@ def test_after_a_clean_stop_any_policy_may_follow(serve):
 def test_a_discard_of_nothing_says_so(serve):
     server = serve(write_behind(), options=["--recover=discard:typo"])
     assert "typo" in server.log()
+
+
+def decay(server, of):
+    """Turns a bit in the journal, in a record before which and behind which others are."""
+    for name in os.listdir(server.folder):
+        path = os.path.join(server.folder, name)
+        if name.startswith("journal-"):
+            with open(path, "r+b") as file:
+                at = file.read().find(of)
+                if at >= 0:
+                    file.seek(at)
+                    file.write(bytes([of[0] ^ 1]))
+                    return
+    raise AssertionError(f"no journal holds {of}")
+
+
+def test_a_check_tells_of_damage_that_would_refuse_the_start(serve):
+    server = serve(Config(namespace("sessions", "sess:", "write-behind", flush_delay="1h"), threads=1))
+    for i in range(3):
+        assert server.client().set(f"sess:{i}", b"x") == b"STORED"
+    decay(server, b"sess:1")
+    assert "damaged" in server.check(), "only told: beside a running server a file can look so"
+    server.kill()
+    for options in ["--check"], []:
+        said = server.refuses(*options)
+        assert "damaged" in said and "--recover=skip-damaged" in said, said
+    server.options = ["--recover=skip-damaged"]
+    assert "damaged" in server.check()
+    server.start()
 
 
 # ---- While a store is away ----

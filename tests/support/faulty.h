@@ -57,7 +57,8 @@ void faulty_wait_held(struct faulty *faulty, enum faulty_call call);
  * a row it cannot take. NULL: no longer. */
 void faulty_refuse_keys(struct faulty *faulty, const char *text);
 
-/* Calls for the table of this name answer BACKEND_TABLE_FAILED, as do batches with a mutation of it. NULL: no longer. */
+/* Calls for the table of this name answer BACKEND_TABLE_FAILED, as do batches with a mutation of it. NULL: no
+ * longer. */
 void faulty_fail_table(struct faulty *faulty, const char *name);
 
 /* A load of keys of which one contains text answers BACKEND_PERMANENT, as a store does with a row that it cannot

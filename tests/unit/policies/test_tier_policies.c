@@ -584,8 +584,8 @@ RIG_TEST(unknown_is_not_a_miss, write_behind) {
     }
 }
 
-/* unknown_set = "refuse": nothing is stored over a row that cannot be looked at. What memory knows is changed as ever, and
- * while the backend answers, a set of an unknown key asks nothing. */
+/* unknown_set = "refuse": nothing is stored over a row that cannot be looked at. What memory knows is changed as
+ * ever, and while the backend answers, a set of an unknown key asks nothing. */
 RIG_TEST(a_set_over_an_unknown_row_is_refused_while_the_backend_is_down, write_behind) {
     const enum existence decided_by[] = {EXISTENCE_BACKEND, EXISTENCE_MEMORY};
     for (int i = 0; i < 2; i++) {

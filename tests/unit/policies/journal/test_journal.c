@@ -282,6 +282,7 @@ TEST(what_is_given_up_stays_away) {
         assert_int_equal(rig->count, 1);
         assert_int_equal(rig->records[0].entry.version, 10);
         assert_int_equal(rig->recovery.discarded, rig->options.discarded_count ? 3 : 0);
+        assert_int_equal(rig->recovery.shown, 1);
         assert_int_equal(rig->recovery.highest_version, 13);
         if (rig->options.discarded_count == 0)
             break;
@@ -600,6 +601,27 @@ TEST(a_replayer_may_see_all_records_again) {
     assert_int_equal(rig->recovery.records, 1000);
 }
 
+/* Nor are they when a replayer, which cannot hold all records at once, sees them again. */
+TEST(what_is_given_up_is_not_shown_again_either) {
+    struct journal_rig *rig = *state;
+    struct slice session = slice_string("session");
+    struct entry entry = {.key = slice_string("key"), .value = slice_string("value"), .version = 11};
+    struct twice twice = {.replayer = {add_up, end_twice}};
+    journal_rig_open(rig);
+    assert_true(journal_rig_put(rig, 0, JOURNAL_OS, 10, "key", "value"));
+    assert_true(journal_rig_append(rig, 0, JOURNAL_OS, 1, JOURNAL_PUT, &entry));
+    journal_rig_write(rig, 0);
+    journal_rig_close(rig);
+    rig->options.discarded = &session;
+    rig->options.discarded_count = 1;
+    assert_int_equal(
+        journal_open(&rig->options, false, &twice.replayer, &rig->recovery, &rig->journal, &rig->error),
+        JOURNAL_OK);
+    assert_int_equal(twice.count, 2);
+    assert_int_equal(twice.sum[0], 10);
+    assert_int_equal(twice.sum[1], 10);
+}
+
 /* ---- Dump ---- */
 
 static char *dump(struct journal_rig *rig, int expected) {
@@ -670,6 +692,7 @@ int main(void) {
         CASE(long_recoveries_tell_how_far_they_are),
         CASE(a_replayer_may_stop_the_recovery),
         CASE(a_replayer_may_see_all_records_again),
+        CASE(what_is_given_up_is_not_shown_again_either),
         CASE(a_dump_is_readable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -303,6 +303,22 @@ TEST(an_item_takes_half_of_the_memory_at_most) {
     assert_non_null(strstr(error, "-m (memory)"));
 }
 
+/* Nothing of earlier runs is known without a data folder: whoever says what is to become of it means another one. */
+TEST(a_recovery_needs_a_data_folder) {
+    static const char *const words[] = {"--recover=skip-damaged", "--recover=flush",
+                                        "--recover=discard:sessions"};
+    struct command_line *line = *state;
+    char error[300];
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        read_good(line, words[i]);
+        assert_false(settings_check(&line->settings, error, sizeof error));
+        assert_non_null(strstr(error, "--recover"));
+        assert_non_null(strstr(error, "data"));
+        line->settings.data = "/var/lib/forebay";
+        assert_true(settings_check(&line->settings, error, sizeof error));
+    }
+}
+
 TEST(the_help_names_every_option) {
     static const char *const names[] = {"--config", "--check", "--recover", "--journal-dump",
                                         "-l,",      "-p,",     "-s,",       "-a,",
@@ -336,6 +352,7 @@ int main(void) {
         CASE(an_option_may_ask_for_another_action),
         CASE(a_bad_option_is_refused_with_the_reason),
         CASE(an_item_takes_half_of_the_memory_at_most),
+        CASE(a_recovery_needs_a_data_folder),
         CASE(the_help_names_every_option),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
