@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 
+enum { PATIENCE_MS = EVENTUALLY_SECONDS * 1000 }; /* a test that wants a time limit to be met sets one */
+
 static void wake(void *context, unsigned worker) {
     struct rig_worker *waiting = &((struct tier_rig *)context)->workers[worker];
     pthread_mutex_lock(&waiting->mutex);
@@ -48,11 +50,11 @@ void rig_init(struct tier_rig *rig, const struct policy *policy) {
     rig->faulty = faulty_create(&memory_store_type);
     rig->backend.store = (struct backend_options){.name = "store",
                                                   .uri = memory_store_uri(rig->store),
-                                                  .timeout_ms = 2000,
+                                                  .timeout_ms = PATIENCE_MS,
                                                   .type = faulty_type(rig->faulty)};
     rig->options = (struct tier_options){.cache = {.memory_limit = 16 << 20, .item_max = 1 << 20, .node = 1},
                                          .workers = 1,
-                                         .drain_timeout = 10000,
+                                         .drain_timeout = PATIENCE_MS,
                                          .journal_file_size = 1 << 20,
                                          .wake = wake,
                                          .log = log_line};
@@ -233,7 +235,7 @@ static struct tier_worker *worker_of(const struct rig_call *call) {
 static enum tier_status execute(struct rig_call *call, struct outcome *outcome) {
     struct tier_worker *worker = worker_of(call);
     if (call->request.command == COMMAND_SYNC)
-        return tier_sync(worker, call->ticket, call->request.key, 10000, outcome);
+        return tier_sync(worker, call->ticket, call->request.key, PATIENCE_MS, outcome);
     tier_prepare(worker, &call->request);
     return tier_execute(worker, call->ticket, &call->request, outcome);
 }
@@ -438,7 +440,8 @@ const char *rig_pipeline(struct tier_rig *rig, const char *commands) {
 /* ---- Looking ---- */
 
 bool rig_wait_clean(struct tier_rig *rig) {
-    for (int i = 0; i < 10000; i++) {
+    uint64_t until_us = monotonic_us() + (uint64_t)PATIENCE_MS * US_PER_MS;
+    while (monotonic_us() < until_us) {
         size_t dirty = 0;
         for (size_t space = 0; space < tier_space_count(rig->tier); space++)
             dirty += cache_dirty_entries(tier_cache(rig->tier), (int)space);

@@ -222,7 +222,6 @@ RIG_TEST(changes_of_a_pipeline_without_memory_go_one_by_one, write_through) {
     unsigned long before = atomic_load(&refused);
     for (long calls = 0; calls < 40; calls++) {
         renew(rig, &policy_write_through);
-        rig->backend.store.timeout_ms = 100;
         rig_start(rig);
         rig_expect(rig, "set n 0", "STORED");
         allow(calls + 1, calls % 3 + 2); /* the client's own ticket is not missing */
