@@ -110,7 +110,6 @@ static void *open_first(void *argument) {
     uint64_t until_us = monotonic_us() + HICCUP_US;
     enum backend_status status;
     writer->session.starting = true;
-    store_note_read(writer);
     while ((status = open_connection(writer)) == BACKEND_TRANSIENT && monotonic_us() < until_us)
         usleep(HICCUP_PAUSE_US);
     writer->session.starting = false;
@@ -124,6 +123,7 @@ static void *open_first(void *argument) {
 
 void call_begin_first(struct writer *writer) {
     struct opening *opening = &writer->opening;
+    store_note_read(writer);
     opening->runs =
         service_start_thread(&opening->thread, "opener", name_of(writer), open_first, writer) == 0;
     if (!opening->runs)
@@ -145,18 +145,30 @@ static bool is_done_until(struct writer *writer, uint64_t until_us) {
     return done;
 }
 
+/* A backend that is away cannot say which versions it holds. */
+static void go_on_without(struct writer *writer) {
+    if (!store_note_begins_above(writer))
+        service_log(
+            &writer->tier->service, LOG_LEVEL_WARNING,
+            "backend %s: its file backend-%s.version in the data folder has a version that no clock gives, and is ignored: remove it",
+            name_of(writer), name_of(writer));
+}
+
 bool call_await_first(struct writer *writer, uint64_t until_us, char *error, size_t error_size) {
     if (!is_done_until(writer, until_us)) {
         service_log(&writer->tier->service, LOG_LEVEL_WARNING,
                     "backend %s: has not answered yet, the start goes on without it", name_of(writer));
+        go_on_without(writer);
         return true;
     }
     call_end_first(writer);
     enum backend_status status = writer->opening.status;
     writer->reached = status == BACKEND_OK;
-    if (status == BACKEND_TRANSIENT)
+    if (status == BACKEND_TRANSIENT) {
         service_log(&writer->tier->service, LOG_LEVEL_WARNING, "backend %s: not available yet: %s",
                     name_of(writer), writer->session.error.message);
+        go_on_without(writer);
+    }
     if (status == BACKEND_OK || status == BACKEND_TRANSIENT)
         return true;
     snprintf(error, error_size, "%s", writer->session.error.message); /* names the backend */
@@ -351,6 +363,8 @@ void call_reach(struct writer *writer) {
 enum backend_status call_apply(struct writer *writer, struct space *space, struct mutation *mutations,
                                size_t count_mutations) {
     enum backend_status status = connect_again(writer);
+    if (status == BACKEND_OK)
+        store_note_before(writer, highest_version(mutations, count_mutations));
     uint64_t start = monotonic_us();
     if (status == BACKEND_OK)
         status = writer->backend->type->apply(writer->session.connection, mutations, count_mutations,

@@ -17,6 +17,7 @@
 #include "policies/write/gather.h"
 #include "policies/write/group.h"
 #include "policies/write/rewrite.h"
+#include "policies/write/store_note.h"
 #include "policies/write/touches.h"
 #include "policies/write/writer.h"
 
@@ -51,9 +52,11 @@ struct writer {
     struct breaker breaker;
     uint64_t call_until_us; /* see call_limit */
     uint64_t upkeep_at;
-    uint64_t store_version;              /* the highest that the store is known to have */
-    uint64_t noted_version, noted_at_us; /* as the data folder knows it, and when that was written */
-    atomic_bool looked;                  /* at the store since draining began */
+    uint64_t store_version;  /* the highest that the store is known to have */
+    uint64_t tried_version;  /* the highest that was handed to it */
+    struct store_note noted; /* as the data folder knows it, */
+    uint64_t noted_at_us;    /* and when that was written */
+    atomic_bool looked;      /* at the store since draining began */
     struct rewrite rewrite;
     size_t next_flusher;
     uint64_t superseded_told, superseded_told_us; /* of counters.superseded_unexplained; when, monotonic */

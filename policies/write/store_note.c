@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { KEEP_US = 10000000 };
+enum { KEEP_US = 10000000, AHEAD_US = KEEP_US + KEEP_US / 2 };
 
 static bool path_of(const struct writer *writer, const char *rest, char *ret_path, size_t size) {
     const char *data = writer->tier->options.data;
@@ -18,34 +18,61 @@ static bool path_of(const struct writer *writer, const char *rest, char *ret_pat
 
 void store_note_read(struct writer *writer) {
     char path[4096];
-    uint64_t version = 0;
+    struct store_note note = {0};
     FILE *file = path_of(writer, "", path, sizeof path) ? fopen(path, "re") : NULL;
     if (!file)
         return;
-    if (fscanf(file, "high_version %" SCNu64, &version) == 1)
-        writer->store_version = writer->noted_version = version;
+    if (fscanf(file, "high_version %" SCNu64 " versions_below %" SCNu64, &note.version, &note.below) >= 1) {
+        writer->noted = note;
+        writer->store_version = note.version;
+    }
     fclose(file);
 }
 
-static bool write_file(const char *path, uint64_t version) {
+bool store_note_begins_above(struct writer *writer) {
+    uint64_t last = writer->noted.below > writer->noted.version ? writer->noted.below : writer->noted.version;
+    return cache_raise_version(writer->tier->cache, last);
+}
+
+static bool write_file(const char *path, const struct store_note *note) {
     FILE *file = fopen(path, "we");
-    bool written = file && fprintf(file, "high_version %" PRIu64 "\n", version) > 0;
+    bool written = file && fprintf(file, "high_version %" PRIu64 "\nversions_below %" PRIu64 "\n",
+                                   note->version, note->below) > 0;
     return file && fclose(file) == 0 && written;
 }
 
-void store_note_write(struct writer *writer) {
+static void write_note(struct writer *writer, uint64_t below) {
     char path[4096], fresh[4096];
-    if (writer->store_version == writer->noted_version || !path_of(writer, "", path, sizeof path) ||
-        !path_of(writer, ".new", fresh, sizeof fresh))
+    struct store_note note = {writer->store_version, below};
+    if (!path_of(writer, "", path, sizeof path) || !path_of(writer, ".new", fresh, sizeof fresh))
         return;
-    if (!write_file(fresh, writer->store_version) || rename(fresh, path) != 0)
+    if (!write_file(fresh, &note) || rename(fresh, path) != 0)
         unlink(fresh);
-    writer->noted_version = writer->store_version; /* tried; again when it has grown */
+    writer->noted = note; /* tried; again when it has grown */
+}
+
+static uint64_t some_way_above(uint64_t version) {
+    return version_from_us(version_us(version) + AHEAD_US, 0);
 }
 
 void store_note_keep(struct writer *writer, uint64_t now_us) {
     if (now_us - writer->noted_at_us < KEEP_US)
         return;
     writer->noted_at_us = now_us;
-    store_note_write(writer);
+    if (writer->store_version != writer->noted.version)
+        write_note(writer, some_way_above(writer->store_version));
+}
+
+void store_note_before(struct writer *writer, uint64_t version) {
+    if (version > writer->tried_version)
+        writer->tried_version = version;
+    if (version >= writer->noted.below)
+        write_note(writer, some_way_above(version));
+}
+
+void store_note_end(struct writer *writer) {
+    uint64_t version = writer->store_version, tried = writer->tried_version; /* it may have arrived */
+    struct store_note end = {version, version > tried ? version : tried};
+    if (writer->reached && (end.version != writer->noted.version || end.below != writer->noted.below))
+        write_note(writer, end.below);
 }

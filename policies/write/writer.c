@@ -334,7 +334,7 @@ void writer_destroy(struct writer *writer) {
         return;
     call_end_first(writer);
     session_close(&writer->session);
-    store_note_write(writer);
+    store_note_end(writer);
     for (size_t i = 0; i < writer->flusher_count; i++)
         flusher_free(&writer->flushers[i]);
     free(writer->flushers);

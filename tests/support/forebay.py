@@ -217,6 +217,7 @@ class Server(Process):
         self.config = config
         self.options = list(options)
         self.env = env or {}
+        self.config_folder = self.folder
 
     def command(self):
         if self.config is None:
@@ -229,7 +230,7 @@ class Server(Process):
         return ["-u", "root"] if os.geteuid() == 0 else []
 
     def write_config(self):
-        path = os.path.join(self.folder, f"forebay-{self.port}.conf")
+        path = os.path.join(self.config_folder, f"forebay-{self.port}.conf")
         text = self.config if isinstance(self.config, str) else self.config.text(self.port, self.folder)
         with open(path, "w", encoding="utf-8") as file:
             file.write(text)

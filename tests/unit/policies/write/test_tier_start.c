@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Starts of a tier whose store is away, hangs, or comes late. */
 #include "tests/support/tier_rig.h"
+#include <stdio.h>
+#include <unistd.h>
 
 enum { HOUR_US = 3600 * 1000000ll };
 
@@ -77,6 +79,46 @@ RIG_TEST(without_the_store_the_journal_says_where_versions_begin, write_behind) 
     rig_assert_row(rig, "k", "new");
 }
 
+/* The same where the first run had no journal: what it wrote is above what a journal that begins now can know. */
+static void begin_a_journal_without_the_store(struct tier_rig *rig) {
+    rig->clock_shift_us = 0;
+    rig->spaces[0].journal = JOURNAL_OS;
+    faulty_fail_all(rig->faulty, FAULTY_ANY, BACKEND_TRANSIENT);
+    start(rig);
+    rig_expect(rig, "set k new", "STORED");
+    faulty_fail_all(rig->faulty, FAULTY_ANY, BACKEND_OK);
+    assert_true(rig_wait_clean(rig));
+    rig_assert_row(rig, "k", "new");
+}
+
+static void run_ahead_without_a_journal(struct tier_rig *rig) {
+    rig_use_folder(rig);
+    rig->clock_shift_us = HOUR_US;
+    start(rig);
+    rig_expect(rig, "set k old", "STORED");
+    assert_true(rig_wait_clean(rig));
+}
+
+RIG_TEST(without_the_store_the_data_folder_says_where_versions_begin, write_behind) {
+    run_ahead_without_a_journal(rig);
+    rig_end_tier(rig);
+    begin_a_journal_without_the_store(rig);
+}
+
+/* A run that is killed has noted it before it wrote, and not each time. */
+RIG_TEST(after_a_kill_the_data_folder_says_where_versions_begin, write_behind) {
+    char note[400], kept[410];
+    run_ahead_without_a_journal(rig);
+    snprintf(note, sizeof note, "%s/backend-store.version", rig->options.data);
+    snprintf(kept, sizeof kept, "%s.kept", note);
+    assert_int_equal(link(note, kept), 0);
+    rig_expect(rig, "set k older", "STORED");
+    assert_true(rig_wait_clean(rig));
+    rig_end_tier(rig);
+    assert_int_equal(rename(kept, note), 0);
+    begin_a_journal_without_the_store(rig);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         RIG_CASE(a_store_that_hangs_is_not_waited_for),
@@ -84,6 +126,8 @@ int main(void) {
         RIG_CASE(a_store_that_refuses_late_is_tried_again),
         RIG_CASE(a_store_that_refuses_keeps_the_tier_from_starting),
         RIG_CASE(without_the_store_the_journal_says_where_versions_begin),
+        RIG_CASE(without_the_store_the_data_folder_says_where_versions_begin),
+        RIG_CASE(after_a_kill_the_data_folder_says_where_versions_begin),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
