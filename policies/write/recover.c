@@ -389,6 +389,12 @@ static bool refuse_version(struct recovery *recovery, const struct journal_recor
     return false;
 }
 
+/* Before it can be written: what was restored may meet its own newer row, and nobody else is to blame for that. */
+static void note_version(struct tier *tier, uint64_t version) {
+    if (version > tier->recovered_version)
+        tier->recovered_version = version;
+}
+
 static bool replay(struct journal_replayer *self, const struct journal_record *record) {
     struct recovery *recovery = (struct recovery *)(void *)self;
     struct space *space = space_by_name(recovery->tier, record->space);
@@ -401,6 +407,7 @@ static bool replay(struct journal_replayer *self, const struct journal_record *r
     }
     if (record->entry.version > ENTRY_VERSION_HIGHEST)
         return refuse_version(recovery, record);
+    note_version(recovery->tier, record->entry.version);
     if (!in_range(recovery, cache_hash(record->entry.key)))
         return true;
     if (record->from_earlier_boot && record->entry.version > atomic_load(&space->unconfirmed))
@@ -683,8 +690,7 @@ bool recover(struct tier *tier, char *error, size_t error_size) {
                      "The journal in %s: its low-water version is %" PRIu64
                      ", which no clock gives: move it away",
                      tier->options.data, found.highest_version);
-        if (found.highest_version > tier->recovered_version)
-            tier->recovered_version = found.highest_version;
+        note_version(tier, found.highest_version);
     }
     if (fine) {
         places_tell_pending(tier);
