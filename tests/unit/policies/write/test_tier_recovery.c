@@ -859,6 +859,64 @@ RIG_TEST(what_the_store_has_is_explained_if_the_journal_is_larger_than_memory, w
     }
 }
 
+static void wait_until(uint64_t us) {
+    while (wall_us() < us)
+        usleep(500);
+}
+
+/* The life that a touch has prolonged ends while the journal is read: its put was alive when it was read, and is over
+ * when the touch is applied. */
+RIG_TEST(what_was_touched_in_time_is_alive_if_it_ends_during_recovery, write_behind) {
+    enum { KEYS = 4000 };
+    char command[64];
+    for (unsigned early_ms = 2; early_ms < 50; early_ms += 5) {
+        renew(rig, JOURNAL_OS);
+        use_large_journal(rig);
+        rig_start(rig);
+        uint32_t end = (uint32_t)time(NULL) + 2;
+        for (int i = 0; i < KEYS; i++) {
+            rig_store(rig, "set key%d 1 %u", i, end);
+            snprintf(command, sizeof command, "touch key%d 5000", i);
+            rig_expect(rig, command, "TOUCHED");
+        }
+        crash(rig);
+        wait_until((uint64_t)end * US_PER_SECOND - early_ms * US_PER_MS);
+        rig_start(rig);
+        wait_until((uint64_t)end * US_PER_SECOND);
+        for (int i = 0; i < KEYS; i++) {
+            snprintf(command, sizeof command, "get key%d", i);
+            rig_expect(rig, command, "1");
+        }
+    }
+}
+
+/* The same where memory is full when the touches are applied, and the store takes its time. */
+RIG_TEST(what_was_touched_in_time_is_alive_if_it_ends_while_memory_is_full, write_behind) {
+    char command[64], value[LARGE];
+    memset(value, 'x', sizeof value - 1);
+    value[sizeof value - 1] = 0;
+    for (int keys = 1150; keys <= 1350; keys += 50) {
+        renew(rig, JOURNAL_OS);
+        use_large_journal(rig);
+        rig_start(rig);
+        uint32_t end = (uint32_t)time(NULL) + 2;
+        for (int i = 0; i < keys; i++) {
+            rig_store(rig, "set key%d %s %u", i, value, end);
+            snprintf(command, sizeof command, "touch key%d 5000", i);
+            rig_expect(rig, command, "TOUCHED");
+        }
+        faulty_delay(rig->faulty, FAULTY_APPLY, 2100);
+        keep_journal(rig);
+        crash_into_small_memory(rig);
+        faulty_delay(rig->faulty, FAULTY_APPLY, 0);
+        rig_do(rig, "sync");
+        for (int i = 0; i < keys; i++) {
+            snprintf(command, sizeof command, "get key%d", i);
+            assert_string_not_equal(rig_do(rig, command), "MISS");
+        }
+    }
+}
+
 /* Nothing can be left out, and nothing written out. */
 RIG_TEST(a_store_that_is_away_stops_a_large_recovery_with_a_reason, write_behind) {
     char key[32];
@@ -1316,6 +1374,8 @@ int main(void) {
         RECOVERY_CASE(all_touches_come_back_if_they_are_more_than_can_be_noted),
         RECOVERY_CASE(what_was_touched_in_time_is_alive_if_the_journal_is_larger_than_memory),
         RECOVERY_CASE(what_the_store_has_is_explained_if_the_journal_is_larger_than_memory),
+        RECOVERY_CASE(what_was_touched_in_time_is_alive_if_it_ends_during_recovery),
+        RECOVERY_CASE(what_was_touched_in_time_is_alive_if_it_ends_while_memory_is_full),
         RECOVERY_CASE(a_store_that_is_away_stops_a_large_recovery_with_a_reason),
         RECOVERY_CASE(a_long_recovery_tells_its_progress),
         RECOVERY_CASE(the_number_of_workers_may_change),
