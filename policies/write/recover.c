@@ -11,7 +11,8 @@
  * was flushed (an older put whose flush the journal does not know of, perhaps).
  *
  * A put or a touch whose expiry has passed may have been kept alive by a later touch, so its value is kept
- * until all touches are applied; what has expired then becomes a tombstone of the same version.
+ * until all touches are applied; what has expired then becomes a tombstone of the same version. Time stands still
+ * meanwhile: what is alive when a pass begins is so until its touches are applied.
  *
  * Nothing is written to a backend before all files are read: a delete that was written, and forgotten, would not
  * be there any more for an older put of its key in a file that is read later, and SQLite keeps no trace of it
@@ -19,7 +20,8 @@
  *
  *     range = all keys
  *     read all files --memory is full--> the upper half of the range is forgotten, reading goes on
- *     touches, what has expired
+ *     touches        --memory is full--> the same
+ *     what has expired
  *     more keys? all that is restored --> backends; the next range; read all files again
  *
  * What is left in memory at the end is written by the writers, once they run, while clients are served. Elements
@@ -73,7 +75,8 @@ struct range {
 struct recovery {
     struct journal_replayer replayer;
     struct tier *tier;
-    struct range range; /* that is restored while the files are read */
+    struct range range;    /* that is restored while the files are read */
+    struct cache_time now; /* when the pass began */
     bool reading;
     bool unwritten; /* a backend could not be written to at the end of a pass */
     struct noted_list touches;
@@ -153,8 +156,10 @@ static bool narrow(struct recovery *recovery) {
     for (size_t i = 0; i < tier->space_count; i++)
         if (tier->spaces[i].policy->holds_back && !forget_restored(recovery, &tier->spaces[i]))
             return fail_memory(recovery);
-    forget_noted(recovery, &recovery->touches);
-    forget_noted(recovery, &recovery->expired);
+    if (recovery->reading) { /* else the lists are being worked on */
+        forget_noted(recovery, &recovery->touches);
+        forget_noted(recovery, &recovery->expired);
+    }
     return true;
 }
 
@@ -196,12 +201,12 @@ static enum cache_status write_entry(struct cache_cursor *cursor, enum mutation_
 }
 
 /* Stores the change if memory has nothing newer. */
-static enum cache_status restore_once(struct space *space, enum mutation_kind kind, const struct entry *entry,
-                                      uint64_t hash, bool *ret_queued) {
-    struct cache_time now = cache_time_now();
+static enum cache_status restore_once(const struct recovery *recovery, struct space *space,
+                                      enum mutation_kind kind, const struct entry *entry, uint64_t hash,
+                                      bool *ret_queued) {
     struct cache_cursor cursor;
     enum cache_status status = CACHE_OK;
-    cache_seek(space->tier->cache, space->number, entry->key, hash, &now, &cursor);
+    cache_seek(space->tier->cache, space->number, entry->key, hash, &recovery->now, &cursor);
     bool newer = cursor.presence == CACHE_UNKNOWN || cursor.view.version < entry->version;
     if (newer)
         status = write_entry(&cursor, kind, entry);
@@ -225,21 +230,24 @@ static bool refuse_entry(struct recovery *recovery, const struct space *space, c
     return false;
 }
 
-/* While files are read, room is made by leaving keys to a later pass; behind that, by writing. */
-static bool make_room(struct recovery *recovery, struct space *space) {
-    return recovery->reading ? narrow(recovery) : writer_flush_now(space->backend->writer, space);
+/* Room is made by leaving keys to a later pass. Only where that is not possible any more is something written, which
+ * may have a touch yet to come. */
+static bool make_room(struct recovery *recovery, struct space *space, bool *ret_written) {
+    if (narrow(recovery))
+        return true;
+    *ret_written = true;
+    return !recovery->reading && !recovery->error[0] && writer_flush_now(space->backend->writer, space);
 }
 
 static bool restore(struct recovery *recovery, struct space *space, enum mutation_kind kind,
                     const struct entry *entry) {
     uint64_t hash = cache_hash(entry->key);
-    bool queued, tried = false;
-    enum cache_status status = restore_once(space, kind, entry, hash, &queued);
-    while (status == CACHE_NO_MEMORY && !tried && make_room(recovery, space)) {
-        if (recovery->reading && !in_range(recovery, hash))
+    bool queued, written = false;
+    enum cache_status status = restore_once(recovery, space, kind, entry, hash, &queued);
+    while (status == CACHE_NO_MEMORY && !written && make_room(recovery, space, &written)) {
+        if (!in_range(recovery, hash))
             return true;
-        tried = !recovery->reading;
-        status = restore_once(space, kind, entry, hash, &queued);
+        status = restore_once(recovery, space, kind, entry, hash, &queued);
     }
     return (status == CACHE_OK && queued) || refuse_entry(recovery, space, entry, status);
 }
@@ -370,7 +378,7 @@ static void clear_noted(struct noted_list *list) {
 static bool restore_value(struct recovery *recovery, struct space *space, enum mutation_kind kind,
                           const struct entry *entry) {
     struct entry alive = *entry;
-    if (entry->expires_at == 0 || entry->expires_at > cache_time_now().seconds)
+    if (entry->expires_at == 0 || entry->expires_at > recovery->now.seconds)
         return restore(recovery, space, kind, entry);
     alive.expires_at = 0;
     if (!note_expired(recovery, space, entry))
@@ -388,6 +396,12 @@ static bool refuse_version(struct recovery *recovery, const struct journal_recor
     return false;
 }
 
+/* Before it can be written: what was restored may meet its own newer row, and nobody else is to blame for that. */
+static void note_version(struct tier *tier, uint64_t version) {
+    if (version > tier->recovered_version)
+        tier->recovered_version = version;
+}
+
 static bool replay(struct journal_replayer *self, const struct journal_record *record) {
     struct recovery *recovery = (struct recovery *)(void *)self;
     struct space *space = space_by_name(recovery->tier, record->space);
@@ -401,6 +415,7 @@ static bool replay(struct journal_replayer *self, const struct journal_record *r
     }
     if (record->entry.version > ENTRY_VERSION_HIGHEST)
         return refuse_version(recovery, record);
+    note_version(recovery->tier, record->entry.version);
     if (!in_range(recovery, cache_hash(record->entry.key)))
         return true;
     if (record->from_earlier_boot && record->entry.version > atomic_load(&space->unconfirmed))
@@ -420,19 +435,19 @@ static bool replay(struct journal_replayer *self, const struct journal_record *r
 
 /* ---- Touches ---- */
 
-static void seek(const struct noted *noted, uint64_t hash, struct cache_cursor *ret_cursor) {
-    struct cache_time now = cache_time_now();
-    cache_seek(noted->space->tier->cache, noted->space->number, key_of(noted), hash, &now, ret_cursor);
+static void seek(const struct recovery *recovery, const struct noted *noted, uint64_t hash,
+                 struct cache_cursor *ret_cursor) {
+    cache_seek(recovery->tier->cache, noted->space->number, key_of(noted), hash, &recovery->now, ret_cursor);
 }
 
 /* A copy of the entry in memory that the touch was made on, or NULL. *ret_settled: nothing is to be done.
  * *ret_kind: how the entry is written, by which the touch of it is. */
-static char *touched_value(const struct noted *noted, uint64_t hash, struct entry *ret_entry,
-                           enum mutation_kind *ret_kind, bool *ret_settled) {
+static char *touched_value(const struct recovery *recovery, const struct noted *noted, uint64_t hash,
+                           struct entry *ret_entry, enum mutation_kind *ret_kind, bool *ret_settled) {
     struct cache_cursor cursor;
     const struct cache_view *view = &cursor.view;
     char *copy = NULL;
-    seek(noted, hash, &cursor);
+    seek(recovery, noted, hash, &cursor);
     *ret_settled = cursor.presence != CACHE_UNKNOWN && view->version >= noted->version;
     if (cursor.presence == CACHE_PRESENT && !*ret_settled && cache_view_cas(view) == noted->client_cas &&
         (copy = malloc(view->value.size + 1))) {
@@ -446,32 +461,41 @@ static char *touched_value(const struct noted *noted, uint64_t hash, struct entr
     return copy;
 }
 
-static bool replay_touch(struct recovery *recovery, const struct noted *noted) {
+/* in_memory: applies the touch if memory holds what it was made on. Else leaves it to the writer if it is still to be
+ * done. */
+static bool replay_touch(struct recovery *recovery, const struct noted *noted, bool in_memory) {
     uint64_t hash = cache_hash(key_of(noted));
     struct entry entry = {0};
     enum mutation_kind kind = MUTATION_PUT;
     bool settled, fine = true;
-    char *copy = touched_value(noted, hash, &entry, &kind, &settled);
+    char *copy = touched_value(recovery, noted, hash, &entry, &kind, &settled);
     entry.key = key_of(noted);
     entry.version = noted->version;
     entry.client_cas = noted->client_cas;
     entry.expires_at = noted->expires_at;
-    if (copy)
+    if (in_memory && copy)
         fine = restore_value(recovery, noted->space, kind, &entry);
-    else if (!settled)
+    else if (!in_memory && !settled)
         fine = touches_recover(noted->space->backend->writer, noted->space, &entry, noted->first,
                                noted->made_at);
     free(copy);
     return fine || (recovery->error[0] == '\0' && fail_memory(recovery));
 }
 
-/* Those of a key in the order of their versions. */
+static bool replay_touches_where(struct recovery *recovery, bool in_memory) {
+    for (size_t i = 0; i < recovery->touches.count; i++) {
+        const struct noted *noted = recovery->touches.list[i];
+        if (!is_beyond(recovery, cache_hash(key_of(noted))) && !replay_touch(recovery, noted, in_memory))
+            return false;
+    }
+    return true;
+}
+
+/* Those of a key in the order of their versions. What is left to the writer is known when no key is left to a later
+ * pass any more. */
 static bool replay_touches(struct recovery *recovery) {
     fold(&recovery->touches);
-    for (size_t i = 0; i < recovery->touches.count; i++)
-        if (!replay_touch(recovery, recovery->touches.list[i]))
-            return false;
-    return true;
+    return replay_touches_where(recovery, true) && replay_touches_where(recovery, false);
 }
 
 /* A touch that was made while it lived waits for the row that this entry was flushed to when memory was full. */
@@ -490,7 +514,7 @@ static bool expire(struct recovery *recovery, const struct noted *expired) {
         return true;
     struct cache_cursor cursor;
     enum cache_status status = CACHE_OK;
-    seek(expired, hash, &cursor);
+    seek(recovery, expired, hash, &cursor);
     bool same = cursor.presence == CACHE_UNKNOWN || cursor.view.version == expired->version;
     if (same)
         status = cache_bury(&cursor, expired->version);
@@ -504,7 +528,8 @@ static bool expire(struct recovery *recovery, const struct noted *expired) {
 static bool expire_all(struct recovery *recovery) {
     fold(&recovery->expired);
     for (size_t i = 0; i < recovery->expired.count; i++)
-        if (!expire(recovery, recovery->expired.list[i]))
+        if (!is_beyond(recovery, cache_hash(key_of(recovery->expired.list[i]))) &&
+            !expire(recovery, recovery->expired.list[i]))
             return false;
     return true;
 }
@@ -607,6 +632,7 @@ static bool end_pass(struct journal_replayer *self, bool *ret_again) {
     bool fine = replay_touches(recovery) && expire_all(recovery);
     clear_noted(&recovery->touches);
     clear_noted(&recovery->expired);
+    recovery->now = cache_time_now();
     recovery->reading = *ret_again = next_range(recovery);
     return fine && (!*ret_again || write_out(recovery));
 }
@@ -671,6 +697,7 @@ bool recover(struct tier *tier, char *error, size_t error_size) {
     struct recovery recovery = {.replayer = {replay, end_pass},
                                 .tier = tier,
                                 .range = {0, UINT64_MAX},
+                                .now = cache_time_now(),
                                 .reading = true,
                                 .noted_most = noted_most > NOTED_LEAST ? noted_most : NOTED_LEAST};
     struct journal_recovery found = {0};
@@ -686,8 +713,7 @@ bool recover(struct tier *tier, char *error, size_t error_size) {
                      "The journal in %s: its low-water version is %" PRIu64
                      ", which no clock gives: move it away",
                      tier->options.data, found.highest_version);
-        if (found.highest_version > tier->recovered_version)
-            tier->recovered_version = found.highest_version;
+        note_version(tier, found.highest_version);
     }
     if (fine) {
         places_tell_pending(tier);

@@ -170,6 +170,7 @@ static void start_with_rows(struct tier_rig *rig, unsigned rows) {
 }
 
 RIG_TEST(a_touch_comes_back_without_its_row, write_behind) {
+    uint32_t before = (uint32_t)time(NULL);
     start_with_rows(rig, 3);
     rig_expect(rig, "touch row0 5000", "TOUCHED");
     rig_expect(rig, "gat row1 50", "1");
@@ -189,13 +190,13 @@ RIG_TEST(a_touch_comes_back_without_its_row, write_behind) {
     rig_assert_row(rig, "row0", "1");
     rig_assert_row(rig, "row1", "1");
     rig_assert_row(rig, "row2", NULL);
-    assert_true(rig_row_expiry(rig, "row0") > 5000 &&
-                rig_row_expiry(rig, "row1") == rig_row_expiry(rig, "row0"));
+    assert_true(rig_row_expiry(rig, "row0") > before + 3000 && rig_row_expiry(rig, "row1") > before + 3000);
 }
 
 /* Its put, or the touch before it, is on its way to the store, and may or may not get there. */
 RIG_TEST(a_touch_during_a_flush_comes_back_without_its_row, write_behind) {
     static const enum backend_status ends[] = {BACKEND_OK, BACKEND_TRANSIENT};
+    uint32_t before = (uint32_t)time(NULL);
     for (unsigned i = 0; i < 2; i++) {
         if (i > 0)
             renew(rig, JOURNAL_OS);
@@ -222,8 +223,8 @@ RIG_TEST(a_touch_during_a_flush_comes_back_without_its_row, write_behind) {
         rig_expect(rig, "get row0", "1");
         rig_do(rig, "sync");
         rig_assert_row(rig, "over", "new"); /* its put, if it did not get there, comes with the touch */
-        assert_true(rig_row_expiry(rig, "put") > 5000 &&
-                    rig_row_expiry(rig, "row0") == rig_row_expiry(rig, "put"));
+        assert_true(rig_row_expiry(rig, "put") > before + 3000 &&
+                    rig_row_expiry(rig, "row0") > before + 3000);
     }
 }
 
@@ -830,6 +831,92 @@ RIG_TEST(what_was_touched_in_time_is_alive_if_the_journal_is_larger_than_memory,
     }
 }
 
+static void set_and_touch(struct tier_rig *rig, int keys) {
+    char key[32], command[64];
+    for (int i = 0; i < keys; i++) {
+        snprintf(key, sizeof key, "key%d", i);
+        set_large(rig, (unsigned)i % 2, key, "");
+        snprintf(command, sizeof command, "touch %s 5000", key);
+        expect_on(rig, (unsigned)i % 2, command, "TOUCHED");
+    }
+}
+
+/* Where the keys just fit, memory is full when the touches are applied, and puts are written whose touches the store
+ * has already. This server has written those: it accuses no other of it. */
+RIG_TEST(what_the_store_has_is_explained_if_the_journal_is_larger_than_memory, write_behind) {
+    for (int keys = 1150; keys <= 1350; keys += 50) {
+        renew(rig, JOURNAL_OS);
+        use_large_journal(rig);
+        rig_start(rig);
+        set_and_touch(rig, keys);
+        keep_journal(rig);
+        forget_low_water(rig);
+        rig_do(rig, "sync");
+        crash_into_small_memory(rig);
+        rig_do(rig, "sync");
+        assert_int_equal(memory_store_rows(rig->store), keys);
+        assert_int_equal(rig_stat(rig, "store:superseded_unexplained"), 0);
+    }
+}
+
+static void wait_until(uint64_t us) {
+    while (wall_us() < us)
+        usleep(500);
+}
+
+/* The life that a touch has prolonged ends while the journal is read: its put was alive when it was read, and is over
+ * when the touch is applied. */
+RIG_TEST(what_was_touched_in_time_is_alive_if_it_ends_during_recovery, write_behind) {
+    enum { KEYS = 4000 };
+    char command[64];
+    for (unsigned early_ms = 2; early_ms < 50; early_ms += 5) {
+        renew(rig, JOURNAL_OS);
+        use_large_journal(rig);
+        rig_start(rig);
+        uint32_t end = (uint32_t)time(NULL) + 2;
+        for (int i = 0; i < KEYS; i++) {
+            rig_store(rig, "set key%d 1 %u", i, end);
+            snprintf(command, sizeof command, "touch key%d 5000", i);
+            rig_expect(rig, command, "TOUCHED");
+        }
+        crash(rig);
+        wait_until((uint64_t)end * US_PER_SECOND - early_ms * US_PER_MS);
+        rig_start(rig);
+        wait_until((uint64_t)end * US_PER_SECOND);
+        for (int i = 0; i < KEYS; i++) {
+            snprintf(command, sizeof command, "get key%d", i);
+            rig_expect(rig, command, "1");
+        }
+    }
+}
+
+/* The same where memory is full when the touches are applied, and the store takes its time. */
+RIG_TEST(what_was_touched_in_time_is_alive_if_it_ends_while_memory_is_full, write_behind) {
+    char command[64], value[LARGE];
+    memset(value, 'x', sizeof value - 1);
+    value[sizeof value - 1] = 0;
+    for (int keys = 1150; keys <= 1350; keys += 50) {
+        renew(rig, JOURNAL_OS);
+        use_large_journal(rig);
+        rig_start(rig);
+        uint32_t end = (uint32_t)time(NULL) + 2;
+        for (int i = 0; i < keys; i++) {
+            rig_store(rig, "set key%d %s %u", i, value, end);
+            snprintf(command, sizeof command, "touch key%d 5000", i);
+            rig_expect(rig, command, "TOUCHED");
+        }
+        faulty_delay(rig->faulty, FAULTY_APPLY, 2100);
+        keep_journal(rig);
+        crash_into_small_memory(rig);
+        faulty_delay(rig->faulty, FAULTY_APPLY, 0);
+        rig_do(rig, "sync");
+        for (int i = 0; i < keys; i++) {
+            snprintf(command, sizeof command, "get key%d", i);
+            assert_string_not_equal(rig_do(rig, command), "MISS");
+        }
+    }
+}
+
 /* Nothing can be left out, and nothing written out. */
 RIG_TEST(a_store_that_is_away_stops_a_large_recovery_with_a_reason, write_behind) {
     char key[32];
@@ -932,6 +1019,7 @@ RIG_TEST(the_last_change_of_each_key_counts_if_the_journal_is_larger_than_memory
         rig_do(rig, "sync");
         for (int key = 0; key < MODEL_KEYS; key++)
             check_wanted(rig, key, &all[key], true);
+        assert_int_equal(rig_stat(rig, "store:superseded_unexplained"), 0);
     }
     free(all);
 }
@@ -1285,6 +1373,9 @@ int main(void) {
         RECOVERY_CASE(the_last_change_of_each_key_counts_if_the_journal_is_larger_than_memory),
         RECOVERY_CASE(all_touches_come_back_if_they_are_more_than_can_be_noted),
         RECOVERY_CASE(what_was_touched_in_time_is_alive_if_the_journal_is_larger_than_memory),
+        RECOVERY_CASE(what_the_store_has_is_explained_if_the_journal_is_larger_than_memory),
+        RECOVERY_CASE(what_was_touched_in_time_is_alive_if_it_ends_during_recovery),
+        RECOVERY_CASE(what_was_touched_in_time_is_alive_if_it_ends_while_memory_is_full),
         RECOVERY_CASE(a_store_that_is_away_stops_a_large_recovery_with_a_reason),
         RECOVERY_CASE(a_long_recovery_tells_its_progress),
         RECOVERY_CASE(the_number_of_workers_may_change),
