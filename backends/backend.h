@@ -140,6 +140,9 @@ struct backend_connection {
      * has waited less than timeout_ms; 0: timeout_ms alone counts. Holds until it is changed. */
     uint64_t call_until_us;
     struct backend_identity identity; /* as opened */
+    /* The kind's: this connection has seen of its store what one that is opened anew could not know, and is not to be
+     * closed for the calls that fail because of it. */
+    bool witness;
 };
 
 struct backend_type {

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Pure bookkeeping: the time comes in as a parameter, so that tests need no sleep. */
 #include "policies/breaker.h"
+#include "cache/cache.h"
+
+enum { TELL_PAUSE_US = 1000000, TELL_PAUSE_MAX_US = 600000000 };
 
 void breaker_init(struct breaker *breaker, uint64_t seed) {
     atomic_init(&breaker->state, BREAKER_CLOSED);
@@ -8,6 +11,7 @@ void breaker_init(struct breaker *breaker, uint64_t seed) {
     breaker->failures = 0;
     atomic_init(&breaker->retry_at, 0);
     breaker->random = seed | 1;
+    breaker->told = breaker->tell_at_us = breaker->tell_pause_us = 0;
 }
 
 bool breaker_admits(struct breaker *breaker, uint64_t now_us) {
@@ -64,6 +68,20 @@ bool breaker_failure(struct breaker *breaker, uint64_t now_us) {
         atomic_fetch_add_explicit(&breaker->opened, 1, memory_order_relaxed);
     atomic_store_explicit(&breaker->state, BREAKER_OPEN, memory_order_relaxed);
     return was_closed;
+}
+
+bool breaker_failure_is_news(struct breaker *breaker, const char *reason, uint64_t now_us) {
+    bool opened = breaker_failure(breaker, now_us);
+    uint64_t hash = cache_hash(slice_string(reason));
+    bool is_open = breaker_state(breaker) == BREAKER_OPEN;
+    if (!opened && (!is_open || hash == breaker->told || now_us < breaker->tell_at_us))
+        return false;
+    uint64_t doubled_us =
+        breaker->tell_pause_us < TELL_PAUSE_MAX_US / 2 ? breaker->tell_pause_us * 2 : TELL_PAUSE_MAX_US;
+    breaker->tell_pause_us = opened ? TELL_PAUSE_US : doubled_us;
+    breaker->tell_at_us = now_us + breaker->tell_pause_us;
+    breaker->told = hash;
+    return true;
 }
 
 const char *breaker_state_name(enum breaker_state state) {

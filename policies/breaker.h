@@ -31,6 +31,9 @@ struct breaker {
     atomic_uint_fast64_t retry_at; /* monotonic us: nothing is to be asked before */
     uint64_t random;
     atomic_uint_fast64_t opened; /* times, for statistics */
+    uint64_t told;               /* hash of the reason that was told last */
+    uint64_t tell_at_us;         /* another one is not told before, monotonic */
+    uint64_t tell_pause_us;
 };
 
 void breaker_init(struct breaker *breaker, uint64_t seed);
@@ -47,6 +50,11 @@ bool breaker_success(struct breaker *breaker);
 
 /* A call failed. True: this has opened it; false where a probe failed. */
 bool breaker_failure(struct breaker *breaker, uint64_t now_us);
+
+/* The same, where failures are told. True: this reason is to be told, as the failure has opened the breaker, or as the
+ * reason has become another one since, and with it perhaps the remedy. The pause between two lines of one outage
+ * doubles from a second up to ten minutes, so that reasons that alternate fill no log. */
+bool breaker_failure_is_news(struct breaker *breaker, const char *reason, uint64_t now_us);
 
 static inline enum breaker_state breaker_state(const struct breaker *breaker) {
     return (enum breaker_state)atomic_load_explicit(&breaker->state, memory_order_relaxed);

@@ -487,7 +487,7 @@ static bool wins_by_ttl(const struct evaluation *e) {
 
 static void evaluate_meta_get(struct evaluation *e) {
     const struct request *request = e->request;
-    if (!e->base && request_has(request, 'N')) {
+    if (!e->base && request_has(request, 'N') && !e->context->unknown) {
         vivify(e);
         return;
     }

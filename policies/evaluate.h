@@ -49,6 +49,7 @@ struct evaluate_context {
     size_t item_max;      /* bytes of key + value + overhead, memcached's -I */
     char *scratch;        /* at least item_max + 32 bytes, for values that are built (append, incr): base must
                              not lie there */
+    bool unknown; /* base is NULL because nobody could look: a miss, and nothing is made in its place */
 };
 
 /* The absolute expiry of an exptime as sent (memcached's realtime()): 0 -> default_ttl or never, negative ->

@@ -180,7 +180,8 @@ void execution_evaluate(struct execution *e) {
     struct evaluate_context context = {.now = e->worker->now,
                                        .default_ttl = e->space->options.ttl,
                                        .item_max = e->worker->tier->options.cache.item_max,
-                                       .scratch = e->worker->scratch};
+                                       .scratch = e->worker->scratch,
+                                       .unknown = e->unknown};
     evaluate(e->request, e->base, &context, e->outcome, &e->change);
     e->outcome->holds_lock = e->outcome->hit = false;
 }

@@ -56,7 +56,7 @@ void session_worked(struct session *session) {
 }
 
 bool session_failed(struct session *session) {
-    if (++session->failures < session->patience)
+    if (++session->failures < session->patience || (session->connection && session->connection->witness))
         return false;
     session_close(session);
     session->failures = 0;

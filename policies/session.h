@@ -44,7 +44,7 @@ static inline bool session_is_open(const struct session *session) {
 
 void session_worked(struct session *session);
 
-/* True: patience is over and the connection is closed. */
+/* True: patience is over and the connection is closed. Never while it is a witness (backend_connection). */
 bool session_failed(struct session *session);
 
 /* Asks the store for keys of a namespace, over the open connection, and looks at what it gives (row.h). The bytes of

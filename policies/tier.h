@@ -45,14 +45,16 @@ extern const struct setting tier_backend_settings[];
 /* Gives what was left 0 its default: readers, timeout. tier_create does it too. */
 void tier_backend_options_complete(struct tier_backend_options *options);
 
-enum { TIER_DISCARDS_MAX = 64 };
+enum { TIER_RECOVER_MAX = 64 };
 
 /* What an operator has said of what earlier runs left: --recover. */
 struct tier_recovery {
     bool skip_damaged; /* start though a journal is damaged in the middle, without the damaged records */
     bool flush; /* changes of namespaces that are not write-behind any more go to their backends first */
-    const char *discard[TIER_DISCARDS_MAX]; /* of these namespaces, what no backend has is given up */
+    const char *discard[TIER_RECOVER_MAX]; /* of these namespaces, what no backend has is given up */
     size_t discard_count;
+    const char *keep[TIER_RECOVER_MAX]; /* of these, it stays where it is while they are not configured */
+    size_t keep_count;
     /* Set by leftover.c alone: this tier only writes to the backends what an earlier policy has left. */
     bool writes_back;
 };

@@ -1,13 +1,45 @@
 /* SPDX-License-Identifier: MIT */
 /* Where two backends are one database of Redis, and where entries of two namespaces would have one name in it. */
 #include "backends/redis/internal.h"
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <strings.h>
 #include <sys/stat.h>
 
 /* ---- Databases ---- */
 
+/* The host without the dot of a whole name. */
+static size_t host_size(const char *host) {
+    size_t size = strlen(host);
+    return size > 1 && host[size - 1] == '.' ? size - 1 : size;
+}
+
+static bool is_host(const char *host, const char *name) {
+    size_t size = host_size(host);
+    return size == host_size(name) && strncasecmp(host, name, size) == 0;
+}
+
+/* 127.0.0.0/8; and 0.0.0.0, by which one reaches this machine as well. */
+static bool is_loopback_v4(struct in_addr address) {
+    uint32_t number = ntohl(address.s_addr);
+    return number >> 24 == 127 || number == INADDR_ANY;
+}
+
+static bool is_loopback_v6(const struct in6_addr *address) {
+    struct in_addr inner;
+    memcpy(&inner, address->s6_addr + 12, sizeof inner);
+    return IN6_IS_ADDR_LOOPBACK(address) || IN6_IS_ADDR_UNSPECIFIED(address) ||
+           (IN6_IS_ADDR_V4MAPPED(address) && is_loopback_v4(inner));
+}
+
 static bool is_loopback(const char *host) {
-    return strcasecmp(host, "localhost") == 0 || strcmp(host, "127.0.0.1") == 0 || strcmp(host, "::1") == 0;
+    struct in_addr v4;
+    struct in6_addr v6;
+    if (is_host(host, "localhost"))
+        return true;
+    if (inet_aton(host, &v4) != 0)
+        return is_loopback_v4(v4);
+    return inet_pton(AF_INET6, host, &v6) == 1 && is_loopback_v6(&v6);
 }
 
 static bool is_one_file(const char *a, const char *b) {
@@ -16,9 +48,11 @@ static bool is_one_file(const char *a, const char *b) {
                                  first.st_dev == second.st_dev && first.st_ino == second.st_ino);
 }
 
-/* Names of other hosts are compared as they are written: what they stand for may change. */
-static bool is_one_host(const char *a, const char *b) {
-    return strcasecmp(a, b) == 0 || (is_loopback(a) && is_loopback(b));
+/* What other names stand for may change, and is not asked here. */
+static enum backend_nearness host_nearness(const char *a, const char *b) {
+    if (is_host(a, b) || (is_loopback(a) && is_loopback(b)))
+        return BACKEND_SAME;
+    return BACKEND_UNKNOWN;
 }
 
 enum backend_nearness redis_same_store(const struct backend_options *a, const struct backend_options *b) {
@@ -31,7 +65,7 @@ enum backend_nearness redis_same_store(const struct backend_options *a, const st
         return is_one_file(first.path, second.path) ? BACKEND_SAME : BACKEND_APART;
     if (*first.path || *second.path) /* a socket file, and an address of perhaps the same server */
         return is_loopback(*first.path ? second.host : first.host) ? BACKEND_UNKNOWN : BACKEND_APART;
-    return first.port == second.port && is_one_host(first.host, second.host) ? BACKEND_SAME : BACKEND_APART;
+    return first.port == second.port ? host_nearness(first.host, second.host) : BACKEND_APART;
 }
 
 /* ---- Names ---- */

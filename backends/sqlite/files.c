@@ -10,7 +10,9 @@
  * A copy that is written over the file in place keeps the inode. It shows by a change of the file that no checkpoint of
  * ours made. A checkpoint by another program changes the file as well, but never takes its high version back; so the
  * file is asked for that, alone and without the log (immutable). What cannot be asked says nothing; what is no
- * database of ours is looked at again after a second, as a checkpoint may have been under way.
+ * database of ours is looked at again after a second, as a checkpoint may have been under way. Only the connection that
+ * was open before can tell (backend_connection.witness): to a new one such a file is a database that does not open, and
+ * the log beside it would get into whatever is copied there next.
  *
  * What the writer does when the files are others:
  *
@@ -203,6 +205,7 @@ enum backend_status sqlite_files_check(struct sqlite_connection *connection,
     int other = first_other(connection);
     bool writer = connection->role == BACKEND_WRITER;
     bool written_over = other == FILES && writer && is_written_over(connection);
+    connection->base.witness = connection->unlike_since_us != 0;
     if (other == FILES && !written_over)
         return connection->unlike_since_us
                    ? backend_fail(ret_error, BACKEND_TRANSIENT,

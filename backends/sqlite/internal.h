@@ -201,6 +201,8 @@ void sqlite_bind_own(sqlite3_stmt *statement, const struct sqlite_parameters *at
 /* ---- overlap.c ---- */
 
 enum backend_nearness sqlite_same_store(const struct backend_options *a, const struct backend_options *b);
+/* Whether statements of a namespace's own, all three of them, name the table that is Forebay's. */
+bool sqlite_names_meta(const struct sqlite_table_options *options);
 enum backend_nearness sqlite_overlap(const struct backend_table *a, const struct backend_table *b,
                                      struct backend_meeting *ret_meeting);
 void sqlite_place(const struct backend_table *table, char *ret_text, size_t size);

@@ -101,14 +101,14 @@ static bool is_same_text(const char *a, const char *b) {
     return true;
 }
 
-/* A name without its quotes. */
+/* A name without its quotes. SQLite takes a string for a name where only a name can stand. */
 static struct slice unquoted(struct slice token) {
-    bool quoted = token.size >= 2 && strchr("\"`[", *token.data);
+    bool quoted = token.size >= 2 && strchr("\"'`[", *token.data);
     return quoted ? slice_of(token.data + 1, token.size - 2) : token;
 }
 
 static bool can_be_name(struct slice token) {
-    return token.size && (is_word_part(*token.data) || strchr("\"`[", *token.data));
+    return token.size && (is_word_part(*token.data) || strchr("\"'`[", *token.data));
 }
 
 /* The next name of a table in a statement, behind FROM, JOIN, INTO or UPDATE; *at moves behind it. A list behind FROM
@@ -160,6 +160,10 @@ static bool find_shared(const struct sqlite_table_options *a, const struct sqlit
             if (names_table(b, *ret_table))
                 return true;
     return false;
+}
+
+bool sqlite_names_meta(const struct sqlite_table_options *options) {
+    return names_table(options, SLICE("forebay_meta"));
 }
 
 static bool has_own_sql(const struct sqlite_table_options *options) {

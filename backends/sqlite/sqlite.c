@@ -99,6 +99,19 @@ static bool check_statements(const struct backend_table *table, const struct sql
     return false;
 }
 
+/* A client could write the highest version through them. */
+static bool check_own(const struct backend_table *table, const struct sqlite_table_options *options,
+                      struct backend_complaint *ret_complaint) {
+    if (!options->load_sql || !sqlite_names_meta(options))
+        return true;
+    ret_complaint->setting = "store";
+    snprintf(
+        ret_complaint->message, sizeof ret_complaint->message,
+        "namespace \"%s\" has SQL of its own on a table whose name \"forebay_meta\" is Forebay's own: keep its rows in another table",
+        table->name);
+    return false;
+}
+
 static bool check_table(const struct backend_table *table, bool preload,
                         struct backend_complaint *ret_complaint) {
     struct sqlite_table_options options;
@@ -106,7 +119,7 @@ static bool check_table(const struct backend_table *table, bool preload,
         backend_take_specific(&sqlite_backend, &sqlite_backend.table_options, table->specific, &options);
     assert(ours);
     (void)ours;
-    if (!check_statements(table, &options, ret_complaint))
+    if (!check_statements(table, &options, ret_complaint) || !check_own(table, &options, ret_complaint))
         return false;
     if (!preload || !options.load_sql)
         return true;

@@ -104,6 +104,9 @@ struct journal_replayer {
     /* All have been shown. *ret_again: show them once more, all in the same order, for a replayer that cannot hold
      * them at once. False: as above. MAY be NULL: once is enough. */
     bool (*end)(struct journal_replayer *self, bool *ret_again);
+    /* There are such records of a namespace that is not configured; asked before the first of them, once a reading.
+     * True: they are kept, and named in the log. False: as above. MAY be NULL: they are kept. */
+    bool (*keeps)(struct journal_replayer *self, struct slice space);
 };
 
 struct journal_recovery {

@@ -178,12 +178,17 @@ static bool decide_fates(struct recovering *self) {
     return self->fates != NULL;
 }
 
-static void keep_unknown(struct recovering *self, struct journal_file *file, size_t index) {
+static bool keep_unknown(struct recovering *self, struct journal_file *file, size_t index) {
+    struct journal_replayer *replayer = self->replayer;
     struct unknown *unknown = &self->unknown[index];
+    if (unknown->records == 0 && replayer->keeps &&
+        !replayer->keeps(replayer, slice_of(unknown->name, unknown->size)))
+        return false;
     unknown->records++;
     unknown->files += unknown->last_file != file_name(self);
     unknown->last_file = file_name(self);
     file->pinned = true;
+    return true;
 }
 
 /* Nobody can say of a system that names no boot whether it was started anew. */
@@ -226,10 +231,8 @@ static enum journal_status take_record(struct recovering *self, const struct for
             *fate->given_up = found->entry.version;
         return JOURNAL_OK;
     }
-    if (!fate->known) {
-        keep_unknown(self, file, fate->index);
-        return JOURNAL_OK;
-    }
+    if (!fate->known)
+        return keep_unknown(self, file, fate->index) ? JOURNAL_OK : fail_stopped(self);
     atomic_uint_fast64_t *highest = &file->max_versions[fate->index];
     if (found->entry.version > atomic_load_explicit(highest, memory_order_relaxed))
         atomic_store_explicit(highest, found->entry.version, memory_order_relaxed);

@@ -414,25 +414,27 @@ static bool admitted(struct loader *loader, struct space *space) {
     return admits;
 }
 
-enum turn_of_breaker { BREAKER_STAYS, BREAKER_OPENS, BREAKER_CLOSES };
+enum turn_of_breaker { BREAKER_STAYS, BREAKER_TELLS, BREAKER_CLOSES };
 
 /* With the mutex. What the answer means for the breaker of the backend. */
-static enum turn_of_breaker judge_store(struct loader *loader, enum backend_status status) {
+static enum turn_of_breaker judge_store(struct loader *loader, enum backend_status status,
+                                        const char *reason) {
     loader->stats.loads++;
     bool failed = status == BACKEND_TRANSIENT || status == BACKEND_TABLE_FAILED;
     loader->stats.failures += failed;
     atomic_store_explicit(&loader->in_doubt, failed, memory_order_relaxed);
     if (status == BACKEND_TRANSIENT)
-        return breaker_failure(&loader->breaker, monotonic_us()) ? BREAKER_OPENS : BREAKER_STAYS;
+        return breaker_failure_is_news(&loader->breaker, reason, monotonic_us()) ? BREAKER_TELLS
+                                                                                 : BREAKER_STAYS;
     breaker_success(&loader->breaker);
     return BREAKER_STAYS;
 }
 
 /* And for that of the namespace. Where the store itself failed, its probe has learnt nothing. */
-static enum turn_of_breaker judge_table(struct space *space, enum backend_status status) {
+static enum turn_of_breaker judge_table(struct space *space, enum backend_status status, const char *reason) {
     struct breaker *breaker = &space->read_breaker;
     if (status == BACKEND_TABLE_FAILED)
-        return breaker_failure(breaker, monotonic_us()) ? BREAKER_OPENS : BREAKER_STAYS;
+        return breaker_failure_is_news(breaker, reason, monotonic_us()) ? BREAKER_TELLS : BREAKER_STAYS;
     if (status != BACKEND_TRANSIENT)
         return breaker_success(breaker) ? BREAKER_CLOSES : BREAKER_STAYS;
     if (breaker_state(breaker) == BREAKER_HALF_OPEN)
@@ -451,12 +453,13 @@ static void report(struct reader *reader, struct space *space, enum backend_stat
     const struct service *service = &loader->backend->tier->service;
     const char *name = loader->backend->options.store.name, *reason = reader->session.error.message;
     pthread_mutex_lock(&loader->mutex);
-    enum turn_of_breaker store = judge_store(loader, status), table = judge_table(space, status);
+    enum turn_of_breaker store = judge_store(loader, status, reason),
+                         table = judge_table(space, status, reason);
     pthread_mutex_unlock(&loader->mutex);
-    if (store == BREAKER_OPENS)
+    if (store == BREAKER_TELLS)
         service_log(service, LOG_LEVEL_WARNING, "backend %s: reads fail and are refused for a while: %s",
                     name, reason);
-    if (table == BREAKER_OPENS)
+    if (table == BREAKER_TELLS)
         service_log(
             service, LOG_LEVEL_WARNING,
             "namespace %s, keys \"%s*\": reads fail and are refused for a while, the rest of backend %s is read: %s",

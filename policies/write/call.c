@@ -280,19 +280,20 @@ void call_succeeded_for(struct writer *writer, struct space *space) {
 static void fail_table(struct writer *writer, struct space *space) {
     count(&writer->counters.write_failures);
     note_answer(writer, NULL);
-    if (space && breaker_failure(&space->write_breaker, monotonic_us()))
+    const char *reason = writer->session.error.message;
+    if (space && breaker_failure_is_news(&space->write_breaker, reason, monotonic_us()))
         service_log(
             &writer->tier->service, LOG_LEVEL_WARNING,
             "namespace %s, keys \"%s*\": writes fail and are tried again, the rest of backend %s is written: %s",
-            space->options.name, space->options.prefix, name_of(writer), writer->session.error.message);
+            space->options.name, space->options.prefix, name_of(writer), reason);
 }
 
 static void fail(struct writer *writer) {
     count(&writer->counters.write_failures);
-    if (breaker_failure(&writer->breaker, monotonic_us()))
+    const char *reason = writer->session.error.message;
+    if (breaker_failure_is_news(&writer->breaker, reason, monotonic_us()))
         service_log(&writer->tier->service, LOG_LEVEL_WARNING,
-                    "backend %s: writes fail and are tried again: %s", name_of(writer),
-                    writer->session.error.message);
+                    "backend %s: writes fail and are tried again: %s", name_of(writer), reason);
     session_failed(&writer->session);
     if (writer->backend->loader) /* not yet made during the recovery */
         loader_doubt(writer->backend->loader);

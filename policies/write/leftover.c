@@ -148,19 +148,23 @@ static const struct space_options *space_of(const struct tier_options *options, 
     return NULL;
 }
 
-static bool is_discarded(const struct tier_options *options, const char *name) {
-    for (size_t i = 0; i < options->recovery.discard_count; i++)
-        if (strcmp(options->recovery.discard[i], name) == 0)
+static bool is_among(const char *const *list, size_t count, const char *name) {
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(list[i], name) == 0)
             return true;
     return false;
 }
 
+bool leftovers_are_kept(const struct tier_options *options, const char *name) {
+    return is_among(options->recovery.keep, options->recovery.keep_count, name);
+}
+
 static enum fate decide(const struct tier_options *options, const char *name) {
     const struct space_options *space = space_of(options, name);
-    if (is_discarded(options, name))
+    if (is_among(options->recovery.discard, options->recovery.discard_count, name))
         return FATE_DISCARDED;
     if (!space)
-        return is_default(options, name) ? FATE_REFUSED : FATE_KEPT;
+        return leftovers_are_kept(options, name) && !is_default(options, name) ? FATE_KEPT : FATE_REFUSED;
     if (space->policy->holds_back)
         return FATE_RESTORED;
     return options->recovery.flush && space->backend >= 0 ? FATE_FLUSHED : FATE_REFUSED;
@@ -191,7 +195,12 @@ static void refuse(const struct tier_options *options, const struct leftover *on
     char what[SENTENCE];
     const struct space_options *space = space_of(options, one->name);
     describe(one, what);
-    if (!space || space->backend < 0)
+    if (!space && !is_default(options, one->name))
+        snprintf(
+            error, error_size,
+            "%s holds %s, not known to be in any backend; that namespace is not configured now, and its keys would be answered without this. Configure it again and start once, so that all is written (if it was renamed: by its old name), or start with --recover=keep:%s to leave it there, or with --recover=discard:%s to give it up",
+            options->data, what, one->name, one->name);
+    else if (!space || space->backend < 0)
         snprintf(
             error, error_size,
             "%s holds %s, not known to be in any backend, and the namespace is cache-aside now and has no backend. Start once with its old policy and backend, so that all is written, or with --recover=discard:%s to give it up",
@@ -237,7 +246,7 @@ static const char *intention(enum fate fate) {
     case FATE_REFUSED:
         break;
     }
-    return "the namespace is not configured, so this is kept until it is again, or until a start with --recover=discard:NAMESPACE";
+    return "the namespace is not configured: this is kept, as --recover=keep says";
 }
 
 static bool check_one(const struct tier_options *options, const struct leftover *one, FILE *notes,

@@ -8,7 +8,8 @@
  *     it has another policy                the start is refused, unless the operator says what to do:
  *       --recover=flush                    it is written to the backend, before anything else
  *       --recover=discard:NAMESPACE        it is given up (for a namespace of any policy, or of none)
- *     it is not configured                 it is told and kept, until it is configured again
+ *     it is not configured                 the same: other namespaces answer for its keys now, also if it was renamed
+ *       --recover=keep:NAMESPACE           it is told and kept, until it is configured again
  *
  * The thread that starts the server.
  */
@@ -28,5 +29,8 @@ bool leftovers_check(const struct tier_options *options, FILE *notes, FILE *comp
 /* The sentence that refuses a start because the journal holds changes of this namespace. */
 void leftovers_refuse(const struct tier_options *options, const char *name, char *ret_error,
                       size_t error_size);
+
+/* Whether the operator has said that what a namespace has left stays where it is. */
+bool leftovers_are_kept(const struct tier_options *options, const char *name);
 
 #endif

@@ -402,6 +402,18 @@ static void note_version(struct tier *tier, uint64_t version) {
         tier->recovered_version = version;
 }
 
+/* Of a namespace that is not configured. */
+static bool keeps(struct journal_replayer *self, struct slice name) {
+    struct recovery *recovery = (struct recovery *)(void *)self;
+    const struct tier_options *options = &recovery->tier->options;
+    char text[ENTRY_KEY_MAX];
+    snprintf(text, sizeof text, "%.*s", (int)name.size, name.data);
+    if (leftovers_are_kept(options, text))
+        return true;
+    leftovers_refuse(options, text, recovery->error, sizeof recovery->error);
+    return false;
+}
+
 static bool replay(struct journal_replayer *self, const struct journal_record *record) {
     struct recovery *recovery = (struct recovery *)(void *)self;
     struct space *space = space_by_name(recovery->tier, record->space);
@@ -653,7 +665,7 @@ static bool open_journal(struct recovery *recovery, struct slice *names, struct 
                          char *error, size_t error_size) {
     struct tier *tier = recovery->tier;
     struct journal_error journal_error = {{0}};
-    struct slice discarded[TIER_DISCARDS_MAX];
+    struct slice discarded[TIER_RECOVER_MAX];
     for (size_t i = 0; i < tier->options.recovery.discard_count; i++)
         discarded[i] = slice_string(tier->options.recovery.discard[i]);
     struct journal_options options = {.folder = tier->options.data,
@@ -694,7 +706,7 @@ static void report(struct recovery *recovery, const struct journal_recovery *fou
 
 bool recover(struct tier *tier, char *error, size_t error_size) {
     size_t noted_most = tier->options.cache.memory_limit / NOTED_SHARE;
-    struct recovery recovery = {.replayer = {replay, end_pass},
+    struct recovery recovery = {.replayer = {.record = replay, .end = end_pass, .keeps = keeps},
                                 .tier = tier,
                                 .range = {0, UINT64_MAX},
                                 .now = cache_time_now(),

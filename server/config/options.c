@@ -114,21 +114,27 @@ static bool take_journal_dump(struct reading *reading, const struct option_kind 
     return take_action(reading, kind, argument);
 }
 
+/* False: the argument does not begin so, or names nothing, or it is one too many. */
+static bool take_namespace(const char *argument, const char *before, const char **list, size_t *count) {
+    size_t size = strlen(before);
+    if (strncmp(argument, before, size) != 0 || !argument[size] || *count == TIER_RECOVER_MAX)
+        return false;
+    list[(*count)++] = argument + size;
+    return true;
+}
+
 static bool take_recover(struct reading *reading, const struct option_kind *kind, const char *argument) {
     (void)kind;
-    static const char discard[] = "discard:";
     struct tier_recovery *recovery = &reading->settings->tier.recovery;
     if (strcmp(argument, "skip-damaged") == 0)
         recovery->skip_damaged = true;
     else if (strcmp(argument, "flush") == 0)
         recovery->flush = true;
-    else if (strncmp(argument, discard, sizeof discard - 1) == 0 && argument[sizeof discard - 1] &&
-             recovery->discard_count < TIER_DISCARDS_MAX)
-        recovery->discard[recovery->discard_count++] = argument + sizeof discard - 1;
-    else {
+    else if (!take_namespace(argument, "discard:", recovery->discard, &recovery->discard_count) &&
+             !take_namespace(argument, "keep:", recovery->keep, &recovery->keep_count)) {
         snprintf(
             reading->error, reading->error_size,
-            "--recover=%s: skip-damaged, flush or discard:NAMESPACE is expected; give the option once for each",
+            "--recover=%s: skip-damaged, flush, discard:NAMESPACE or keep:NAMESPACE is expected; give the option once for each",
             argument);
         return false;
     }

@@ -13,6 +13,7 @@ static const char help[] =
     "  --recover=skip-damaged    start although a journal is damaged in the middle, without the damaged records\n"
     "  --recover=flush           write to their backends first what namespaces that were write-behind have left\n"
     "  --recover=discard:NAME    give up what namespace NAME has left in journals and quarantine\n"
+    "  --recover=keep:NAME       leave it there although namespace NAME is not configured\n"
     "  --journal-dump DIR        print the journals in DIR readably, and exit\n"
     "\n"
     "Network\n"

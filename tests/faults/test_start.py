@@ -172,18 +172,41 @@ def test_a_namespace_without_a_backend_names_its_remedies(serve):
     assert "no backend" in server.refuses("--recover=flush")
 
 
-def test_a_namespace_that_is_gone_is_told_and_kept(serve):
-    server = leave_changes(serve)
-    server.config = Config(namespace("others", "other:", "write-through"))
-    checked = server.check()
-    assert re.search(r"[23] acknowledged changes of namespace .sessions.*kept", checked), checked
-    server.start()
-    eventually(lambda: "'sessions'" in server.log())
-    assert "journal: 0 records of" in server.log(), "what is kept was not recovered"
-    server.kill()
+GONE = {
+    "another": Config(namespace("others", "other:", "write-through")),
+    "renamed": Config(namespace("others", "sess:", "write-behind")),  # would answer for its keys
+}
+
+
+@pytest.mark.parametrize("how", GONE)
+@pytest.mark.parametrize("quarantine", [False, True], ids=["journal", "quarantine"])
+def test_a_namespace_that_is_gone_refuses_the_start(serve, how, quarantine):
+    server = quarantined(serve) if quarantine else leave_changes(serve)
+    key, value = ("sess:bad", b"bad") if quarantine else ("sess:kept", b"acknowledged")
+    server.config = GONE[how]
+    for options in ([], ["--check"], ["--recover=flush"], ["--recover=keep:other"]):
+        said = server.refuses(*options)
+        assert re.search(r"[1-4] changes? of namespace .sessions.*not configured", said), said
+        assert "--recover=discard:sessions" in said and "--recover=keep:sessions" in said and server.folder in said, said
     server.config = write_behind()
     server.start()
-    assert server.client().get("sess:kept") == b"acknowledged"
+    assert server.client().get(key) == value
+
+
+@pytest.mark.parametrize("quarantine", [False, True], ids=["journal", "quarantine"])
+def test_a_namespace_that_is_gone_is_kept_when_told_so(serve, quarantine):
+    server = quarantined(serve) if quarantine else leave_changes(serve)
+    key, value = ("sess:bad", b"bad") if quarantine else ("sess:kept", b"acknowledged")
+    server.config = GONE["another"]
+    server.options = ["--recover=keep:sessions", "--recover=keep:never"]  # may stand in a service file
+    for _ in range(2):
+        server.start()
+        eventually(lambda: re.search("kept", server.log()))
+        server.kill()
+    server.config = write_behind()
+    server.options = []
+    server.start()
+    assert server.client().get(key) == value
 
 
 def quarantined(serve):

@@ -337,3 +337,52 @@ def test_the_shell_works_on_what_is_there(serve):
     subprocess.run(["sqlite3", path(server), f".restore {path(server, 'copy.db')}"], check=True, stdout=sys.stderr)
     client.sync()
     expect_rows(server, 20)
+
+
+def overwrite(server):
+    with open(path(server), "r+b") as file:
+        file.write(b"this is no database" * 1000)
+
+
+def halve(server):
+    """What is left begins like the database, and is damaged."""
+    with sqlite3.connect(path(server)) as database:
+        database.execute("PRAGMA wal_checkpoint(FULL)")
+    os.truncate(path(server), 8192)
+
+
+@pytest.mark.parametrize("spoil, reason", [(overwrite, "not a database"), (halve, "malformed")], ids=["overwritten", "cut short"])
+def test_a_file_that_is_spoilt_in_place_is_told(serve, spoil, reason):
+    """The file is the same one, so only its contents tell. Its log is still whole, and must not get into what is put there."""
+    server = serve(spaces())
+    client = server.client()
+    store(client, 200, b"old")
+    client.sync()
+    copy(server)
+    store(client, 200)
+    client.sync()
+    eventually(lambda: os.path.getsize(path(server)) > 8192)
+    spoil(server)
+    store(client, 210)
+    with waiting_sync(server):
+        eventually(lambda: reason in server.log())
+        assert "written over" in server.log()
+        shutil.copyfile(path(server, "copy.db"), path(server))
+    client.sync()
+    expect_rows(server, 210)
+    assert server.client().get_many([f"sess:{i}" for i in range(210)]) == {b"sess:%d" % i: b"new" for i in range(210)}
+
+
+def test_a_file_that_is_emptied_in_place_gets_what_memory_holds(serve):
+    server = serve(spaces())
+    client = server.client()
+    store(client, 20)
+    client.sync()
+    eventually(lambda: os.path.getsize(path(server)) > 0)
+    os.truncate(path(server), 0)
+    store(client, 21)
+    with waiting_sync(server):
+        pass
+    assert "written over" in server.log()
+    client.sync()
+    expect_rows(server, 21)

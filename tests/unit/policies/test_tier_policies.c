@@ -575,7 +575,10 @@ RIG_TEST(unknown_is_not_a_miss, write_behind) {
             rig_expect(rig, "get unknown", "MISS");
         else
             assert_memory_equal(rig_do(rig, "get unknown"), "SERVER_ERROR", 12);
+        if (answers[i] == DOWN_MISS) /* and no placeholder is made, which changes would take for the row */
+            rig_expect(rig, "vivify unknown 60", "MISS");
         assert_memory_equal(rig_do(rig, "incr unknown 1"), "SERVER_ERROR", 12);
+        assert_memory_equal(rig_do(rig, "append unknown 1"), "SERVER_ERROR", 12);
         assert_memory_equal(rig_do(rig, "add unknown 1"), "SERVER_ERROR", 12);
         rig_expect(rig, "get known", "1");
         rig_expect(rig, "set unknown 2", "STORED"); /* needs to know nothing */

@@ -125,12 +125,35 @@ TEST(a_breaker_opens_probes_and_closes) {
     assert_int_equal(atomic_load(&breaker.opened), 1);
 }
 
+TEST(a_breaker_tells_reasons_that_are_new) {
+    struct breaker breaker;
+    uint64_t now = 1000000, second = 1000000;
+    breaker_init(&breaker, 7);
+    assert_false(breaker_failure_is_news(&breaker, "locked", now));
+    assert_false(breaker_failure_is_news(&breaker, "locked", now));
+    assert_true(breaker_failure_is_news(&breaker, "locked", now)); /* it opens */
+    assert_false(breaker_failure_is_news(&breaker, "gone", now));  /* so soon after */
+    assert_false(breaker_failure_is_news(&breaker, "locked", now += second));
+    assert_true(breaker_failure_is_news(&breaker, "gone", now));
+    assert_false(breaker_failure_is_news(&breaker, "locked", now += second));
+    assert_true(breaker_failure_is_news(&breaker, "locked", now += second));
+    int lines = 0;
+    for (int i = 0; i < 3600; i++) /* reasons that alternate for an hour */
+        lines += breaker_failure_is_news(&breaker, i % 2 ? "locked" : "gone", now += second);
+    assert_in_range(lines, 6, 20);
+    breaker_success(&breaker);
+    breaker_failure(&breaker, now);
+    breaker_failure(&breaker, now);
+    assert_true(breaker_failure_is_news(&breaker, "locked", now)); /* another outage */
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         CASE(the_order_holds_over_chunks),
         CASE(a_chunk_can_be_filled_and_drained_exactly),
         CASE(one_thread_pushes_while_another_pops),
         cmocka_unit_test(a_breaker_opens_probes_and_closes),
+        cmocka_unit_test(a_breaker_tells_reasons_that_are_new),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -348,6 +348,22 @@ static const struct bad {
     {DATA REDIS "backend \"s\" { uri = \"redis://u:p@127.0.0.1/0\" }\n" KEYS("x", "x:", "r", "")
          KEYS("y", "y:", "s", "key_prefix = \"x:\""),
      12, "same names in Redis", ""},
+#define OTHER_LOOPBACK(host)                                                                                 \
+    {                                                                                                        \
+        DATA REDIS "backend \"s\" { uri = \"redis://" host ":6379/0\" }\n" KEYS("x", "x:", "r", "")          \
+            KEYS("y", "y:", "s", "key_prefix = \"x:\""),                                                     \
+            12, "same names in Redis", ""                                                                    \
+    }
+    OTHER_LOOPBACK("LOCALHOST"),
+    OTHER_LOOPBACK("localhost."),
+    OTHER_LOOPBACK("127.0.0.2"),
+    OTHER_LOOPBACK("127.1"),
+    OTHER_LOOPBACK("0.0.0.0"),
+    OTHER_LOOPBACK("[::1]"),
+    OTHER_LOOPBACK("[::ffff:127.0.0.1]"),
+    {HEAD KEYS("x", "x:", "b", ROWS("forebay_meta")), 7, "\"forebay_meta\" is Forebay's own",
+     "another table"},
+    {HEAD KEYS("x", "x:", "b", ROWS("main.'Forebay_Meta'")), 7, "is Forebay's own", ""},
     {HEAD KEYS("x", "x:", "b", ROWS("t")) KEYS("y", "y:", "b", ROWS("t")), 12, "store with the same SQL",
      "one namespace"},
     {HEAD KEYS("x", "x:", "b", ROWS("t")) KEYS("y", "y:", "b", ROWS(" T /* the same */")), 12,
@@ -394,7 +410,20 @@ static const struct fine {
     {HEAD KEYS("x", "x:", "b", ROWS("t")) KEYS("y", "y:", "b", ROWS("u")), NULL},
     {HEAD KEYS("x", "x:", "b", ROWS("t")) KEYS("y", "y:", "b", ROWS("main.[T]")),
      ":12: namespaces \"y\" and \"x\" both use"},
-    {HEAD KEYS("x", "x:", "b", "") KEYS("y", "y:", "b", ROWS("'x'")), NULL},
+    {HEAD KEYS("x", "x:", "b", "") KEYS("y", "y:", "b", ROWS("'x'")), /* to SQLite that is a name, too */
+     ":12: namespaces \"y\" and \"x\" both use the table \"x\""},
+    {HEAD KEYS("x", "x:", "b", ROWS("t")) KEYS("y", "y:", "b", ROWS("'main'.'T'")),
+     ":12: namespaces \"y\" and \"x\" both use"},
+    /* names of what may be one host */
+    {HEAD "backend \"s\" { uri = \"redis://cache.example.org/0\" }\n" KEYS("x", "x:", "r", "")
+         KEYS("y", "y:", "s", "key_prefix = \"x:\""),
+     ":13: keys \"x:y:...\" of namespace \"x\""},
+    {HEAD "backend \"s\" { uri = \"redis://cache.example.org:6380/0\" }\n" KEYS("x", "x:", "r", "")
+         KEYS("y", "y:", "s", "key_prefix = \"x:\""),
+     NULL},
+    {HEAD "backend \"s\" { uri = \"redis://cache.example.org/0\" }\n" KEYS("x", "x:", "r", "")
+         KEYS("y", "y:", "s", ""),
+     NULL},
     {HEAD KEYS("x", "x:", "b", "") KEYS("y", "y:", "b", ROWS("X")),
      ":12: namespaces \"y\" and \"x\" both use the table \"x\""},
     {HEAD "namespace \"x\" { prefix = \"x:\" policy = \"read-through\" backend = \"b\"\n" ROWS(

@@ -199,7 +199,7 @@ TEST(an_option_may_ask_for_another_action) {
         {"--config f --check", OPTIONS_CHECK},
         {"--journal-dump /var/lib/forebay", OPTIONS_JOURNAL_DUMP},
         {"--recover=skip-damaged", OPTIONS_SERVE},
-        {"--recover=discard:carts --recover=skip-damaged --recover=flush --recover=discard:sessions",
+        {"--recover=discard:carts --recover=skip-damaged --recover=flush --recover=keep:old --recover=discard:sessions",
          OPTIONS_SERVE},
     };
     struct command_line *line = *state;
@@ -215,6 +215,8 @@ TEST(an_option_may_ask_for_another_action) {
         if (recovery->discard_count) {
             assert_string_equal(recovery->discard[0], "carts");
             assert_string_equal(recovery->discard[1], "sessions");
+            assert_int_equal(recovery->keep_count, 1);
+            assert_string_equal(recovery->keep[0], "old");
         }
     }
 }
@@ -278,6 +280,7 @@ static const struct bad {
     {"--check", "--check needs --config", ""},
     {"--recover=hope", "--recover=hope", "skip-damaged"},
     {"--recover=discard:", "--recover=discard:", "NAMESPACE"},
+    {"--recover=keep:", "--recover=keep:", "keep:NAMESPACE"},
 };
 
 TEST(a_bad_option_is_refused_with_the_reason) {
