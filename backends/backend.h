@@ -34,9 +34,9 @@ enum backend_status {
     /* A row's fault. From apply: this batch will never be accepted as it is, some row is refused. From load: some
      * row cannot be read. Bisect to find it. */
     BACKEND_PERMANENT,
-    /* From every call but open: the store that the connection has open is no longer the one at its address; it was
-     * removed, renamed or replaced. What was applied may be in neither. Close the connection, and all others that this
-     * process has to the same store, before one is opened anew. */
+    /* From every call but open: the store that the connection has open is no longer the one at its address, or has
+     * lost what it had; it was removed, renamed, replaced or emptied. What was applied may be in neither. Close the
+     * connection, and all others that this process has to the same store, before one is opened anew. */
     BACKEND_REPLACED,
     /* From open and high_version only: bad path or address, no permission, not a database, newer schema, bad SQL, a
      * high version that is none. */
@@ -48,11 +48,15 @@ struct backend_error {
     char message[320];
 };
 
-/* Tells a store from another one that was at the same address before; for comparing alone. All 0: the kind cannot
- * tell. */
+/* Tells a store from another one that was at the same address before; for comparing alone. The first two parts are the
+ * store's own, the others may change in one and the same store. These two 0: it cannot be told. */
 struct backend_identity {
     uint64_t parts[6];
 };
+
+static inline bool backend_identity_tells(const struct backend_identity *identity) {
+    return identity->parts[0] || identity->parts[1];
+}
 
 /* Settings that one kind alone has. Each kind embeds this as the first member of two structs: what its tables
  * `options` and `table_options` describe. */
@@ -139,7 +143,7 @@ struct backend_connection {
     /* The caller's: a call that waits beyond this moment of the monotonic clock is BACKEND_TRANSIENT, even if it
      * has waited less than timeout_ms; 0: timeout_ms alone counts. Holds until it is changed. */
     uint64_t call_until_us;
-    struct backend_identity identity; /* as opened */
+    struct backend_identity identity; /* as opened; the writer's, once it has given the high version */
     /* The kind's: this connection has seen of its store what one that is opened anew could not know, and is not to be
      * closed for the calls that fail because of it. */
     bool witness;
@@ -192,7 +196,7 @@ struct backend_type {
     enum backend_status (*high_version)(struct backend_connection *connection, uint64_t *ret_version,
                                         struct backend_error *ret_error);
 
-    /* A cheap look that waits for nothing: is what is open still the store at the address? Failures but
+    /* A cheap look that waits for a moment at most: is what is open still the store at the address? Failures but
      * BACKEND_REPLACED say nothing. The writer's connection only. */
     enum backend_status (*look)(struct backend_connection *connection, struct backend_error *ret_error);
 

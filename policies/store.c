@@ -22,6 +22,12 @@ static bool equal(const struct backend_identity *a, const struct backend_identit
     return memcmp(a->parts, b->parts, sizeof a->parts) == 0;
 }
 
+/* Their first parts are the store's own. */
+static bool differ(const struct backend_identity *a, const struct backend_identity *b) {
+    return backend_identity_tells(a) && backend_identity_tells(b) &&
+           (a->parts[0] != b->parts[0] || a->parts[1] != b->parts[1]);
+}
+
 bool store_admit(struct store *store) {
     pthread_mutex_lock(&store->mutex);
     bool admitted = !store_is_lost(store);
@@ -32,7 +38,8 @@ bool store_admit(struct store *store) {
 
 bool store_fits(struct store *store, const struct backend_identity *identity) {
     pthread_mutex_lock(&store->mutex);
-    bool fits = !store_is_lost(store) && (!store->known || equal(&store->identity, identity));
+    bool fits = !store_is_lost(store) &&
+                (!store->known || !backend_identity_tells(identity) || equal(&store->identity, identity));
     pthread_mutex_unlock(&store->mutex);
     return fits;
 }
@@ -68,8 +75,9 @@ bool store_is_free(struct store *store) {
 
 bool store_found(struct store *store, const struct backend_identity *identity) {
     pthread_mutex_lock(&store->mutex);
-    bool other = store_is_lost(store);
-    store->identity = *identity;
+    bool other = store_is_lost(store) || (store->known && differ(&store->identity, identity));
+    if (!store->known || backend_identity_tells(identity))
+        store->identity = *identity;
     store->known = true;
     atomic_store(&store->lost, false);
     pthread_mutex_unlock(&store->mutex);

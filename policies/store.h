@@ -54,7 +54,7 @@ bool store_expected(struct store *store, struct backend_identity *ret_identity);
 /* May it open it anew? Not while readers have the old one open. */
 bool store_is_free(struct store *store);
 
-/* It has opened it. True: it was lost before. */
+/* It has opened it. True: it was lost before, or it is another one than the writer had last. */
 bool store_found(struct store *store, const struct backend_identity *identity);
 
 #endif

@@ -14,7 +14,7 @@ enum {
     CALL_BYTES = 256 << 10, /* of values; a single larger one still goes */
     WINDOW_CALLS = 64,
     WINDOW_BYTES = 4 << 20, /* held twice on their way out */
-    CALL_WORDS = 3 + 1 + 2 * CALL_MUTATIONS + 3 + 7 * CALL_MUTATIONS
+    CALL_WORDS = 3 + 2 + 2 * CALL_MUTATIONS + 6 + 7 * CALL_MUTATIONS
 };
 
 struct apply_task {
@@ -80,12 +80,13 @@ static uint64_t highest_version(const struct mutation *mutations, size_t count) 
 
 static bool send_call(struct redis_connection *connection, const struct apply_task *task, struct call call) {
     const struct mutation *mutations = &task->mutations[call.from];
-    bool plain = is_string(connection, &mutations[0]);
+    bool plain = call.count > 0 && is_string(connection, &mutations[0]);
     struct words words = {.count = 0};
     add(&words, SLICE("EVALSHA"));
     add(&words, slice_of(connection->sha[plain ? REDIS_APPLY_STRING : REDIS_APPLY_HASH], REDIS_SHA_SIZE));
-    add(&words, redis_number(connection, 1 + call.count * (plain ? 2 : 1)));
+    add(&words, redis_number(connection, 2 + call.count * (plain ? 2 : 1)));
     add(&words, SLICE(REDIS_HIGH_KEY));
+    add(&words, SLICE(REDIS_MARK_KEY));
     for (size_t i = 0; i < call.count; i++) {
         const struct redis_table *table = redis_table_of(connection, mutations[i].table);
         add(&words, redis_key(connection, table, mutations[i].entry.key));
@@ -95,6 +96,9 @@ static bool send_call(struct redis_connection *connection, const struct apply_ta
     add(&words, redis_number(connection, task->now));
     add(&words, slice_string(connection->tombstone_seconds));
     add(&words, redis_number(connection, highest_version(mutations, call.count)));
+    add(&words, slice_string(connection->mark));
+    add(&words, redis_number(connection, connection->known_version));
+    add(&words, slice_string(connection->new_mark));
     for (size_t i = 0; i < call.count; i++)
         add_mutation(connection, &words, &mutations[i]);
     bool sent = redis_append(connection, words.count, words.data, words.size);
@@ -196,10 +200,23 @@ static enum redis_step apply_work(struct redis_connection *connection, void *con
     return step;
 }
 
+enum redis_step redis_compare(struct redis_connection *connection, enum backend_status *ret_status,
+                              struct backend_error *ret_error) {
+    const struct apply_task nothing = {0};
+    const struct call call = {0};
+    if (!send_call(connection, &nothing, call))
+        return redis_out_of_memory(connection, ret_status, ret_error);
+    return hear_call(connection, &nothing, call, ret_status, ret_error);
+}
+
 enum backend_status redis_apply(struct backend_connection *base, struct mutation *mutations, size_t count,
                                 uint32_t now, struct backend_error *ret_error) {
     struct redis_connection *connection = redis_connection_of(base);
     struct apply_task task = {mutations, count, now};
     assert(connection->role == BACKEND_WRITER);
-    return count ? redis_do(connection, apply_work, &task, ret_error) : BACKEND_OK;
+    enum backend_status status = count ? redis_do(connection, apply_work, &task, ret_error) : BACKEND_OK;
+    uint64_t highest = highest_version(mutations, count);
+    if (status == BACKEND_OK && highest > connection->known_version)
+        connection->known_version = highest;
+    return status;
 }

@@ -29,6 +29,7 @@ static struct redis_connection *allocate(const struct backend_options *options, 
     connection->base.call_until_us = options->open_until_us;
     connection->name = strdup(options->name);
     connection->timeout_ms = options->timeout_ms;
+    redis_make_mark(connection);
     connection->tables = calloc(options->table_count + 1, sizeof *connection->tables);
     connection->table_count = options->table_count;
     if (!connection->name || !connection->tables) {
@@ -148,20 +149,19 @@ static enum redis_step high_work(struct redis_connection *connection, void *cont
         return step;
     step = read_high(connection, reply, context, ret_status, ret_error);
     freeReplyObject(reply);
+    if (step == REDIS_DONE && connection->role == BACKEND_WRITER)
+        step = redis_learn_mark(connection, ret_status, ret_error);
     return step;
 }
 
 enum backend_status redis_high_version(struct backend_connection *base, uint64_t *ret_version,
                                        struct backend_error *ret_error) {
+    struct redis_connection *connection = redis_connection_of(base);
     struct high_task task = {0};
-    enum backend_status status = redis_do(redis_connection_of(base), high_work, &task, ret_error);
+    enum backend_status status = redis_do(connection, high_work, &task, ret_error);
     if (status == BACKEND_OK)
         *ret_version = task.version;
+    if (status == BACKEND_OK && task.version > connection->known_version)
+        connection->known_version = task.version;
     return task.refused ? BACKEND_REFUSED : status;
-}
-
-/* A connection leads to the server that took it, whatever is at the address now. */
-enum backend_status redis_look(struct backend_connection *base, struct backend_error *ret_error) {
-    (void)base, (void)ret_error;
-    return BACKEND_OK;
 }

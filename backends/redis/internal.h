@@ -4,6 +4,7 @@
  *
  *     redis.c       the kind: its settings
  *     connection.c  opening and closing, the highest version
+ *     mark.c        whether the store has lost what it had
  *     address.c     URIs
  *     overlap.c     two backends over one database, two namespaces with one name for their entries
  *     link.c        the link: made when needed, lost, pipelines, what an error means
@@ -26,7 +27,7 @@
 
 enum redis_script { REDIS_APPLY_HASH, REDIS_APPLY_STRING, REDIS_LOAD_STRING, REDIS_SCRIPTS };
 
-enum { REDIS_SHA_SIZE = 40 };
+enum { REDIS_SHA_SIZE = 40, REDIS_MARK_SIZE = 32 };
 
 /* What a step through the socket came to. */
 enum redis_step {
@@ -57,6 +58,11 @@ struct redis_connection {
     char sha[REDIS_SCRIPTS][REDIS_SHA_SIZE + 1];
     uint64_t deadline; /* of the call in hand, ms of the monotonic clock */
 
+    /* The writer's: what its store is known by (mark.c). */
+    char mark[REDIS_MARK_SIZE + 1];     /* "": not known */
+    char new_mark[REDIS_MARK_SIZE + 1]; /* for a store that needs one */
+    uint64_t known_version;             /* the high version was that once, 0: not known */
+
     redisReply **kept; /* answers of the last load: its values point into them */
     size_t kept_count, kept_room;
     struct arena words; /* what the commands in hand are made of */
@@ -76,10 +82,11 @@ static inline const struct redis_table *redis_table_of(const struct redis_connec
 }
 
 /* What Forebay keeps for itself has names that begin so; of those, these are taken: the key of the highest version
- * ever applied, companions (REDIS_OWN "beside:" and a name), and REDIS_OWN " " and a name that is taken, under which an
- * entry is kept whose own name is taken. So no key that a client can send reaches anything but entries. */
+ * ever applied, companions (REDIS_OWN "beside:" and a name), and what begins with REDIS_OWN " ": the key of the mark, and
+ * with a name that is taken behind it, where an entry is kept whose own name is taken. So no key that a client can send reaches anything but entries. */
 #define REDIS_OWN      "forebay:"
 #define REDIS_HIGH_KEY REDIS_OWN "high_version"
+#define REDIS_MARK_KEY REDIS_OWN " store"
 
 const char *redis_script_text(enum redis_script script);
 
@@ -96,6 +103,10 @@ typedef enum redis_step (*redis_work)(struct redis_connection *connection, void 
  * or forgotten scripts, until the timeout of the call is over. */
 enum backend_status redis_do(struct redis_connection *connection, redis_work work, void *task,
                              struct backend_error *ret_error);
+
+/* The same, but for a moment only: where the link is lost, it is made again once. */
+enum backend_status redis_try(struct redis_connection *connection, redis_work work, void *task,
+                              struct backend_error *ret_error);
 
 /* The first attempt to connect, for open. BACKEND_REFUSED: it cannot ever work. */
 enum backend_status redis_first_contact(struct redis_connection *connection, struct backend_error *ret_error);
@@ -130,11 +141,31 @@ enum redis_step redis_odd_answer(const struct redis_connection *connection, enum
 enum redis_step redis_out_of_memory(struct redis_connection *connection, enum backend_status *ret_status,
                                     struct backend_error *ret_error);
 
+/* ---- apply.c ---- */
+
+/* Has the store still what it had (mark.c)? A call that changes nothing. REDIS_FAILED with BACKEND_REPLACED: no. */
+enum redis_step redis_compare(struct redis_connection *connection, enum backend_status *ret_status,
+                              struct backend_error *ret_error);
+
 /* ---- greeting.c ---- */
 
 /* Makes a new link ours: login, database, scripts. REDIS_FAILED with BACKEND_REFUSED: this Redis cannot serve. */
 enum redis_step redis_greet(struct redis_connection *connection, enum backend_status *ret_status,
                             struct backend_error *ret_error);
+
+/* ---- mark.c: the writer's ---- */
+
+/* Makes up a mark, should the store need one. */
+void redis_make_mark(struct redis_connection *connection);
+
+/* Reads the mark of the store, or gives it one. A store that takes no writes now is known by none. REDIS_DONE or
+ * REDIS_LOST; else REDIS_FAILED. */
+enum redis_step redis_learn_mark(struct redis_connection *connection, enum backend_status *ret_status,
+                                 struct backend_error *ret_error);
+
+/* Whether an error answer of the apply scripts says that it is another store, or an older one; if so, tells. */
+bool redis_is_replaced(const struct redis_connection *connection, const redisReply *reply,
+                       enum backend_status *ret_status, struct backend_error *ret_error);
 
 /* ---- overlap.c ---- */
 
@@ -163,7 +194,7 @@ bool redis_entry_named(struct slice name, struct slice *ret_whole);
 /* The number that an answer holds; 0 when it is none, or is above the highest that makes sense. */
 uint64_t redis_number_in(const redisReply *reply, uint64_t highest);
 
-/* ---- Functions of the type: connection.c, load.c, apply.c, scan.c ---- */
+/* ---- Functions of the type: connection.c, mark.c, load.c, apply.c, scan.c ---- */
 
 enum backend_status redis_open(const struct backend_options *options, enum backend_role role,
                                struct backend_connection **ret_connection, struct backend_error *ret_error);

@@ -17,7 +17,9 @@
 
 enum {
     PAUSE_FIRST = 10, /* ms before the second attempt */
-    PAUSE_LONGEST = 500
+    PAUSE_LONGEST = 500,
+    MOMENT = 200, /* ms: redis_try waits no longer */
+    TRIES = 2
 };
 
 static uint64_t monotonic_ms(void) {
@@ -71,6 +73,8 @@ enum redis_step redis_error_means(const struct redis_connection *connection, con
     assert(reply->type == REDIS_REPLY_ERROR);
     if (redis_begins_with(reply, "NOSCRIPT"))
         return REDIS_NO_SCRIPT;
+    if (redis_is_replaced(connection, reply, ret_status, ret_error))
+        return REDIS_FAILED;
     /* Only a key of another type is the fault of one row, and only keys that are not allowed that of a namespace;
      * all else (OOM, LOADING, READONLY, MISCONF, BUSY, a changed password, a cluster that moved away) concerns every
      * row, which would all be quarantined. */
@@ -215,4 +219,21 @@ enum backend_status redis_do(struct redis_connection *connection, redis_work wor
         backend_fail(ret_error, BACKEND_TRANSIENT, "backend \"%s\", redis at %s: no answer in time",
                      connection->name, connection->address.shown);
     return BACKEND_TRANSIENT;
+}
+
+enum backend_status redis_try(struct redis_connection *connection, redis_work work, void *task,
+                              struct backend_error *ret_error) {
+    enum backend_status status = BACKEND_TRANSIENT;
+    enum redis_step step = REDIS_LOST;
+    uint64_t moment = monotonic_ms() + MOMENT;
+    connection->deadline = deadline_of(connection);
+    if (moment < connection->deadline)
+        connection->deadline = moment;
+    for (unsigned tries = 0; tries < TRIES && (step == REDIS_LOST || step == REDIS_NO_SCRIPT); tries++) {
+        step = attempt(connection, work, task, &status, ret_error);
+        arena_reset(&connection->words);
+    }
+    return step == REDIS_DONE           ? BACKEND_OK
+           : status == BACKEND_REPLACED ? BACKEND_REPLACED
+                                        : BACKEND_TRANSIENT;
 }

@@ -12,7 +12,8 @@
  * A delete leaves its version for tombstone_seconds: in the hash without a value, or in the companion. So a
  * late replay or a second node cannot bring back what was deleted. A row that expires leaves nothing.
  *
- * forebay:high_version, kept by the scripts, is the highest version ever applied to this database.
+ * forebay:high_version, kept by the scripts, is the highest version ever applied to this database. By it and by a mark
+ * the scripts see that the store has lost what it had (mark.c).
  *
  * A batch is one pipeline of script calls with several mutations each; each mutation is atomic, the batch is
  * not, and all of it can be repeated. A connection that breaks is reopened inside the call (link.c), as long

@@ -4,15 +4,18 @@
  *
  * The apply scripts take several mutations: a call has a fixed cost about as high as that of one mutation.
  *
- *     KEYS  the key of the high version, then per mutation: hash: the key; string: the key and its companion
- *     ARGV  now, life of a tombstone (seconds), highest version of the call, then per mutation seven:
+ *     KEYS  the keys of the high version and of the mark, then per mutation: hash: the key; string: the key and its
+ *           companion
+ *     ARGV  now, life of a tombstone (seconds), highest version of the call (0: no mutations), the mark that the store
+ *           has to have ("" for any), the high version that it has to have at least, a new mark, then per mutation seven:
  *           p, t or d; version; value; flags; expires_at; client_cas ("" for none); marks ("" for none)
  *
  * and return, of each mutation that was superseded, its position (from 0) and the version that it met.
  *
  * Versions have up to 63 bits and Lua's numbers 53: versions are compared as decimal strings. Whatever is stored may
  * be somebody else's: what is no version counts as '0', a companion of another type as none, and a high version that
- * is none makes the call fail before anything is changed.
+ * is none makes the call fail before anything is changed. So does a store that is another one, or an older one of itself
+ * (mark.c).
  */
 #include "backends/redis/internal.h"
 
@@ -33,7 +36,14 @@ _Static_assert(ENTRY_VERSION_HIGHEST == 9079256848778919936u, "HIGHEST is anothe
     "  return redis.error_reply('FOREBAY the key ' .. KEYS[1] .. ' holds ' .. shown\n"                       \
     "                           .. ', which is no version: delete it')\n"                                    \
     "end\n"                                                                                                  \
-    "if not high or newer(ARGV[3], high) then redis.call('SET', KEYS[1], ARGV[3]) end\n"                     \
+    "local mark = redis.pcall('GET', KEYS[2])\n"                                                             \
+    "if type(mark) == 'table' and string.sub(mark.err, 1, 9) ~= 'WRONGTYPE' then return mark end\n"          \
+    "if ARGV[4] ~= '' and mark ~= ARGV[4] then return redis.error_reply('OTHERSTORE other') end\n"           \
+    "if newer(ARGV[5], high or '0') then\n"                                                                  \
+    "  redis.call('SET', KEYS[2], ARGV[6])\n"                                                                \
+    "  return redis.error_reply('OTHERSTORE older')\n"                                                       \
+    "end\n"                                                                                                  \
+    "if newer(ARGV[3], high or '0') then redis.call('SET', KEYS[1], ARGV[3]) end\n"                          \
     "local superseded, now = {}, tonumber(ARGV[1])\n"                                                        \
     "local function supersede(position, stored)\n"                                                           \
     "  superseded[#superseded + 1] = position\n"                                                             \
@@ -46,13 +56,13 @@ static const char apply_hash[] = LUA_COMMON
     "  redis.call('HSET', key, 'version', version)\n"
     "  redis.call('EXPIRE', key, ARGV[2])\n"
     "end\n"
-    "local at = 4\n"
-    "for i = 2, #KEYS do\n"
+    "local at = 7\n"
+    "for i = 3, #KEYS do\n"
     "  local key, kind, version, expires = KEYS[i], ARGV[at], ARGV[at + 1], ARGV[at + 4]\n"
     "  local stored = redis.call('HGET', key, 'version')\n"
     "  if stored and not is_version(stored) then stored = '0' end\n"
     "  if stored and newer(stored, version) then\n"
-    "    supersede(i - 2, stored)\n"
+    "    supersede(i - 3, stored)\n"
     "  elseif kind == 'd' or (expires ~= '0' and tonumber(expires) <= now and stored ~= version) then\n"
     "    bury(key, version)\n"
     "  elseif stored ~= version then\n"
@@ -84,13 +94,13 @@ static const char apply_string[] = LUA_COMMON
     "  if stored and not is_version(stored) then return '0' end\n"
     "  return stored\n"
     "end\n"
-    "local at = 4\n"
-    "for i = 2, #KEYS, 2 do\n"
+    "local at = 7\n"
+    "for i = 3, #KEYS, 2 do\n"
     "  local key, beside, kind, version = KEYS[i], KEYS[i + 1], ARGV[at], ARGV[at + 1]\n"
     "  local flags, expires = ARGV[at + 3], ARGV[at + 4]\n"
     "  local stored = version_in(beside)\n"
     "  if stored and newer(stored, version) then\n"
-    "    supersede(i / 2 - 1, stored)\n"
+    "    supersede((i - 3) / 2, stored)\n"
     "  elseif kind == 'd' or (expires ~= '0' and tonumber(expires) <= now and stored ~= version) then\n"
     "    redis.call('DEL', key, beside)\n"
     "    redis.call('HSET', beside, 'version', version)\n"

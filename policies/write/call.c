@@ -69,11 +69,19 @@ static void note_version(struct writer *writer, uint64_t version) {
 
 /* A connection is open. */
 static void take_over(struct writer *writer, uint64_t version) {
-    bool lost = store_found(writer->backend->store, &writer->session.connection->identity);
+    bool lost = store_is_lost(writer->backend->store);
+    if (lost)
+        rewrite_begin(writer); /* before it counts as found: the end of a drain sees one or the other */
+    bool other = store_found(writer->backend->store, &writer->session.connection->identity);
     if (lost)
         service_log(&writer->tier->service, LOG_LEVEL_NOTICE, "backend %s: the store is there again",
                     name_of(writer));
-    if (lost)
+    else if (other && version >= writer->store_version) /* else that is told */
+        service_log(
+            &writer->tier->service, LOG_LEVEL_ERROR,
+            "backend %s: it is another store than before the outage: what memory holds is written to it again",
+            name_of(writer));
+    if (other && !lost)
         rewrite_begin(writer);
     note_version(writer, version);
 }
@@ -307,6 +315,7 @@ static void lose(struct writer *writer) {
             "%s while it was open; changes are kept in memory and journal until a store is there again",
             writer->session.error.message);
     session_close(&writer->session);
+    writer->reached = false;
     if (writer->backend->loader)
         loader_let_go(writer->backend->loader);
 }

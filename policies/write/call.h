@@ -24,8 +24,8 @@ bool call_await_first(struct writer *writer, uint64_t until_us, char *error, siz
 /* Waits for its end, at most as long as a call takes. Before the session is used; costs nothing later. */
 void call_end_first(struct writer *writer);
 
-/* Opens the connection if the backend has not been reached since the start, and it is time to try: versions are above
- * what it holds as soon as it can be asked, also if nothing is to be written. */
+/* Opens the connection if the backend has not been reached since the start, or since its store was lost, and it is time
+ * to try: versions are above what it holds as soon as it can be asked, also if nothing is to be written. */
 void call_reach(struct writer *writer);
 
 /* May the backend be asked now? If the breaker was open this is its probe. */

@@ -47,7 +47,7 @@ struct writer {
     /* its thread's; the state of the breaker may be read by anyone */
     struct session session;
     struct opening opening;
-    bool reached;          /* the store has said at least once which versions it holds, */
+    bool reached; /* the store has said which versions it holds, since the start or since it was lost, */
     uint64_t high_version; /* and this was the highest when the connection was opened */
     struct breaker breaker;
     uint64_t call_until_us; /* see call_limit */

@@ -12,6 +12,7 @@
  */
 #include "policies/write/writer.h"
 #include "cache/base/thread.h"
+#include "policies/store.h"
 #include "policies/write/internal.h"
 #include "policies/write/low_water.h"
 #include "policies/write/quarantine.h"
@@ -370,7 +371,7 @@ bool writer_is_drained(struct writer *writer) {
     for (size_t i = 0; i < writer->flusher_count; i++)
         if (cache_dirty_entries(writer->tier->cache, writer->flushers[i].space->number) > 0)
             return false;
-    if (writer->started && !atomic_load(&writer->looked))
+    if (writer->started && (!atomic_load(&writer->looked) || store_is_lost(writer->backend->store)))
         return false;
     return !rewrite_is_running(writer) && !touches_are_waiting(writer);
 }

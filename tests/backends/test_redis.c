@@ -93,6 +93,19 @@ static void open_both(struct fixture *fixture) {
         fail_msg("%s", fixture->error.message);
 }
 
+/* As the server opens it: it counts only once it has given its high version. */
+static uint64_t open_known_writer(struct fixture *fixture) {
+    uint64_t version = 0;
+    if (open_writer(fixture) != BACKEND_OK ||
+        redis_backend.high_version(fixture->writer, &version, &fixture->error) != BACKEND_OK)
+        fail_msg("%s", fixture->error.message);
+    return version;
+}
+
+static enum backend_status look(struct fixture *fixture) {
+    return redis_backend.look(fixture->writer, &fixture->error);
+}
+
 static struct mutation mutation(struct fixture *fixture, unsigned table, enum mutation_kind kind,
                                 const char *key, const char *value, uint64_t version) {
     return (struct mutation){
@@ -238,6 +251,8 @@ TEST(a_restarted_server_is_found_again) {
     assert_true(redis_server_restart(&fixture->server));
     /* Empty: the scripts and the high version are gone with the entries. */
     assert_absent(fixture, HASH, "sess:a");
+    assert_int_equal(put(fixture, HASH, "sess:b", "two", 2), BACKEND_REPLACED);
+    assert_int_equal(open_known_writer(fixture), 0);
     assert_int_equal(put(fixture, HASH, "sess:b", "two", 2), BACKEND_OK);
     assert_value(fixture, HASH, "sess:b", "two");
     assert_string_equal(ask(fixture, "GET forebay:high_version"), "2");
@@ -246,11 +261,13 @@ TEST(a_restarted_server_is_found_again) {
 TEST(an_idle_connection_that_was_cut_is_not_noticed) {
     struct fixture *fixture = *state;
     open_both(fixture);
+    open_known_writer(fixture);
     assert_int_equal(put(fixture, HASH, "sess:a", "one", 1), BACKEND_OK);
     assert_value(fixture, HASH, "sess:a", "one");
     redis_server_kill(&fixture->server);
     assert_true(redis_server_restart(&fixture->server));
-    assert_absent(fixture, HASH, "sess:a");
+    assert_value(fixture, HASH, "sess:a", "one");
+    assert_int_equal(look(fixture), BACKEND_OK);
     assert_int_equal(put(fixture, HASH, "sess:a", "two", 2), BACKEND_OK);
     ask(fixture, "CLIENT KILL TYPE normal SKIPME yes");
     assert_value(fixture, HASH, "sess:a", "two");
@@ -259,6 +276,81 @@ TEST(an_idle_connection_that_was_cut_is_not_noticed) {
     assert_int_equal(put(fixture, STRING, "sh:a", "four", 4), BACKEND_OK);
     ask(fixture, "SCRIPT FLUSH");
     assert_value(fixture, STRING, "sh:a", "four");
+}
+
+/* ---- Stores that have lost what they had ---- */
+
+static const char mark[] = "forebay: store";
+
+TEST(an_emptied_server_takes_nothing_before_it_is_opened_anew) {
+    struct fixture *fixture = *state;
+    open_both(fixture);
+    assert_int_equal(open_known_writer(fixture), 0);
+    struct backend_identity before = fixture->writer->identity;
+    assert_true(backend_identity_tells(&before));
+    assert_int_equal(look(fixture), BACKEND_OK);
+    ask(fixture, "FLUSHALL");
+    assert_int_equal(look(fixture), BACKEND_REPLACED);
+    assert_says(fixture, "emptied");
+    assert_int_equal(put(fixture, HASH, "sess:a", "one", 10), BACKEND_REPLACED);
+    assert_int_equal(put(fixture, STRING, "sh:a", "one", 10), BACKEND_REPLACED);
+    assert_string_equal(ask(fixture, "DBSIZE"), "0");
+    assert_int_equal(open_known_writer(fixture), 0);
+    assert_memory_not_equal(&fixture->writer->identity, &before, sizeof before);
+    assert_int_equal(put(fixture, HASH, "sess:a", "one", 10), BACKEND_OK);
+    assert_int_equal(look(fixture), BACKEND_OK);
+}
+
+/* Whoever finds out tells the other nodes by a new mark. */
+TEST(an_older_copy_is_noticed_by_all_nodes) {
+    struct fixture *fixture = *state;
+    for (unsigned turn = 0; turn < 2; turn++) { /* the mark is made by this connection, or found */
+        open_known_writer(fixture);
+        assert_int_equal(put(fixture, HASH, "sess:a", "one", 100 + turn), BACKEND_OK);
+        uint64_t version = 0;
+        redis_backend.close(fixture->other);
+        assert_int_equal(
+            redis_backend.open(&fixture->options, BACKEND_WRITER, &fixture->other, &fixture->error),
+            BACKEND_OK);
+        assert_int_equal(redis_backend.high_version(fixture->other, &version, &fixture->error), BACKEND_OK);
+        assert_memory_equal(&fixture->other->identity, &fixture->writer->identity,
+                            sizeof fixture->other->identity);
+        ask(fixture, "SET forebay:high_version 50");
+        assert_int_equal(put(fixture, STRING, "sh:b", "two", 200 + turn), BACKEND_REPLACED);
+        assert_says(fixture, "older");
+        assert_int_equal(open_known_writer(fixture), 50);
+        assert_int_equal(put(fixture, STRING, "sh:b", "two", 200 + turn), BACKEND_OK);
+        assert_int_equal(redis_backend.look(fixture->other, &fixture->error), BACKEND_REPLACED);
+    }
+}
+
+TEST(a_look_waits_for_nobody) {
+    struct fixture *fixture = *state;
+    open_known_writer(fixture);
+    assert_int_equal(put(fixture, HASH, "sess:a", "one", 1), BACKEND_OK);
+    redis_server_pause(&fixture->server, true);
+    assert_int_equal(look(fixture), BACKEND_TRANSIENT);
+    redis_server_pause(&fixture->server, false);
+    ask(fixture, "PING");
+    assert_int_equal(look(fixture), BACKEND_OK);
+    redis_server_kill(&fixture->server);
+    assert_int_equal(look(fixture), BACKEND_TRANSIENT);
+    assert_true(redis_server_restart(&fixture->server));
+    assert_int_equal(look(fixture), BACKEND_REPLACED); /* it was not saved */
+}
+
+TEST(a_store_that_takes_no_mark_gets_it_later) {
+    struct fixture *fixture = *state;
+    ask(fixture, "CONFIG SET maxmemory 1");
+    open_known_writer(fixture);
+    assert_false(backend_identity_tells(&fixture->writer->identity));
+    assert_int_equal(look(fixture), BACKEND_OK);
+    ask(fixture, "CONFIG SET maxmemory 0");
+    assert_string_equal(ask(fixture, "GET %s", mark), "");
+    assert_int_equal(look(fixture), BACKEND_OK);
+    assert_int_equal(strlen(ask(fixture, "GET %s", mark)), 32);
+    ask(fixture, "DEL %s", mark);
+    assert_int_equal(look(fixture), BACKEND_REPLACED);
 }
 
 TEST(an_append_only_server_keeps_entries_and_versions) {
@@ -711,7 +803,11 @@ int main(void) {
         CASE(a_server_that_hangs_is_transient),
         CASE(a_call_waits_no_longer_than_its_caller),
         CASE(a_restarted_server_is_found_again),
-        CASE(an_idle_connection_that_was_cut_is_not_noticed),
+        CASE_APPEND_ONLY(an_idle_connection_that_was_cut_is_not_noticed),
+        CASE(an_emptied_server_takes_nothing_before_it_is_opened_anew),
+        CASE(an_older_copy_is_noticed_by_all_nodes),
+        CASE(a_look_waits_for_nobody),
+        CASE(a_store_that_takes_no_mark_gets_it_later),
         CASE_APPEND_ONLY(an_append_only_server_keeps_entries_and_versions),
         CASE(states_of_the_server_that_pass_are_transient),
         CASE(a_server_that_loads_its_file_is_waited_for),
