@@ -31,7 +31,10 @@ enum {
     MISSED_MAX = 4,
     AHEAD = 6,
     PROGRESS_US = 2000000,
-    QUARANTINE_PAUSE_US = 200000 /* until its file is tried again */
+    QUARANTINE_PAUSE_US = 200000, /* until its file is tried again */
+    HALVING_US = 20000,           /* for so long refused rows are looked for before others have their turn */
+    REFUSALS_TOLD = 10,           /* lines of the log in REFUSALS_US */
+    REFUSALS_US = 60000000
 };
 
 void flusher_init(struct flusher *flusher, struct space *space) {
@@ -402,6 +405,25 @@ static bool settle(struct flusher *flusher, size_t from, size_t to) {
     return true;
 }
 
+/* A table that refuses every row is not to fill the log: all of them are in the quarantine's list. */
+static void tell_refused(struct flusher *flusher, struct slice key, const char *reason) {
+    const struct space *space = flusher->space;
+    uint64_t now_us = monotonic_us();
+    if (flusher->refusals_told == 0 || now_us - flusher->refusals_since_us >= REFUSALS_US) {
+        flusher->refusals_since_us = now_us;
+        flusher->refusals_told = 0;
+    }
+    if (flusher->refusals_told == REFUSALS_TOLD)
+        return;
+    flusher->refusals_told++;
+    service_log(&space->tier->service, LOG_LEVEL_ERROR,
+                "namespace %s: the backend refuses %.*s, it is in quarantine: %s%s", space->options.name,
+                (int)key.size, key.data, reason,
+                flusher->refusals_told == REFUSALS_TOLD
+                    ? " (more are counted for a minute, and not told: see quarantine list)"
+                    : "");
+}
+
 /* False: the quarantine could not take it now. */
 static bool quarantine_one(struct writer *writer, struct flusher *flusher, size_t index) {
     struct space *space = flusher->space;
@@ -412,9 +434,7 @@ static bool quarantine_one(struct writer *writer, struct flusher *flusher, size_
         return false;
     }
     quarantine_works(flusher);
-    service_log(&space->tier->service, LOG_LEVEL_ERROR,
-                "namespace %s: the backend refuses %.*s, it is in quarantine: %s", space->options.name,
-                (int)mutation->entry.key.size, mutation->entry.key.data, writer->session.error.message);
+    tell_refused(flusher, mutation->entry.key, writer->session.error.message);
     cache_settle(space->tier->cache, mutation->entry.key, flusher->hashes[index], mutation->entry.version,
                  &now);
     count(&space->flushed.quarantined);
@@ -422,7 +442,8 @@ static bool quarantine_one(struct writer *writer, struct flusher *flusher, size_
     return true;
 }
 
-/* Applies [from, to), halving where the backend refuses. False: it cannot be written now. */
+/* Applies [from, to), halving where the backend refuses, or the first part of it: `begin` tells. False: it cannot be
+ * written now. */
 static bool apply(struct writer *writer, struct flusher *flusher, size_t from, size_t to) {
     switch (call_apply(writer, flusher->space, flusher->mutations + from, to - from)) {
     case BACKEND_OK:
@@ -440,7 +461,13 @@ static bool apply(struct writer *writer, struct flusher *flusher, size_t from, s
         return quarantine_one(writer, flusher, from);
     size_t middle = from + (to - from) / 2;
     count(&flusher->space->flushed.bisections);
-    return apply(writer, flusher, from, middle) && apply(writer, flusher, middle, to);
+    if (!apply(writer, flusher, from, middle))
+        return false;
+    if (monotonic_us() < flusher->halving_until_us)
+        return apply(writer, flusher, middle, to);
+    if (flusher->halved == 0)
+        flusher->halved = middle - from;
+    return true;
 }
 
 /* All of the batch is done. Its memory is kept for the next one, unless that is likely to need much less. */
@@ -453,17 +480,29 @@ static void end_batch(struct flusher *flusher) {
         flusher->capacity = 0;
     }
     flusher->batch_since = UINT64_MAX;
-    flusher->begin = flusher->count = 0;
+    flusher->begin = flusher->count = flusher->halved = 0;
     bytes_reset(&flusher->bytes);
+}
+
+/* Where the backend has refused rows, the next ones are tried in small groups, which double until all is well. */
+static size_t take_share(struct flusher *flusher) {
+    size_t share = flusher->count - flusher->begin, halved = flusher->halved;
+    flusher->halved = 0;
+    if (share > COMMIT_MAX)
+        share = COMMIT_MAX;
+    return halved && halved < share ? halved : share;
 }
 
 bool flusher_flush(struct writer *writer, struct flusher *flusher) {
     uint64_t start = monotonic_us();
     if (flusher->count == 0)
         collect(flusher);
-    size_t left = flusher->count - flusher->begin, now = left < COMMIT_MAX ? left : COMMIT_MAX;
-    bool written = now == 0 || apply(writer, flusher, flusher->begin, flusher->begin + now);
-    if (now > 0 && written)
+    size_t halved = flusher->halved, share = take_share(flusher), end = flusher->begin + share;
+    flusher->halving_until_us = start + HALVING_US;
+    bool written = share == 0 || apply(writer, flusher, flusher->begin, end);
+    if (flusher->begin == end && halved && share == halved)
+        flusher->halved = 2 * halved;
+    if (share > 0 && written && flusher->begin == end)
         count(&flusher->space->flushed.batches);
     if (flusher->begin == flusher->count)
         end_batch(flusher);

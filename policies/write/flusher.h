@@ -30,6 +30,12 @@ struct flusher {
     /* the quarantine's file could not be written: nothing is flushed before, monotonic us */
     uint64_t held_until_us;
     bool quarantine_fails;
+    /* rows that the backend refuses: when the current call of flusher_flush lets others come, monotonic; and what the
+     * log has said of them since when */
+    uint64_t halving_until_us;
+    size_t halved; /* how many the next call begins with, as all of them were refused; 0: no matter */
+    uint64_t refusals_since_us;
+    unsigned refusals_told;
 };
 
 /* Readies one, all zero before. */
@@ -40,7 +46,8 @@ void flusher_free(struct flusher *flusher);
 uint64_t flusher_due(struct flusher *flusher, uint64_t now_us, bool forced);
 
 /* Collects a batch if none is held, and takes as much of it to the backend as shares a commit:
- * write-through groups go between. False: it could not be written now, and is held. */
+ * write-through groups go between. Where rows are refused it ends after a while, and goes on with the next call: others
+ * are not to wait for all of them. False: it could not be written now, and is held. */
 bool flusher_flush(struct writer *writer, struct flusher *flusher);
 
 /* Flushes all there is. False: it cannot be written now, or there is no memory

@@ -269,3 +269,25 @@ def test_keys_that_redis_does_not_allow_are_the_namespaces_fault(serve, redis, l
     admin.execute_command("ACL SETUSER", "ann", "~*")
     client.sync()
     assert b"profile:1" in redis.rows("profile:", layout)
+
+
+def test_rows_that_are_all_refused_leave_the_others_alone(serve, store):
+    """Each is tried alone and goes to the quarantine, which takes a while: others are served meanwhile, and the log is not
+    filled."""
+    server = serve(Config(namespace("profiles", "profile:", "write-behind", flush_delay="1h", **SQL),
+                          namespace("through", "wt:", "write-through"), backends=[sqlite_backend()]))
+    client = server.client()
+    store.execute("CREATE TRIGGER no BEFORE INSERT ON profile BEGIN SELECT RAISE(ABORT, 'not this'); END")
+    count, beside = 1000, 0
+    assert set(client.set_many((f"profile:{number}", b"refused") for number in range(count))) == {b"STORED"}
+    with server.client() as barrier:
+        barrier.send("sync profiles\r\n")
+        eventually(lambda: int(client.stats("write_behind")["profiles:quarantined"]) > 0)
+        while int(client.stats("write_behind")["profiles:quarantined"]) < count:
+            assert client.set(f"wt:{beside}", b"kept") == b"STORED"
+            beside += 1
+        assert barrier.line().startswith(b"SERVER_ERROR ")
+    assert beside >= 8, "changes of another namespace wait for all of them"
+    assert 1 <= server.log().count("the backend refuses profile:") <= 10
+    assert "more are counted" in server.log()
+    assert client.stats("quarantine")["profiles:entries"] == str(count)
