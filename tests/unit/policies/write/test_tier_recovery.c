@@ -867,9 +867,9 @@ static void wait_until(uint64_t us) {
 /* The life that a touch has prolonged ends while the journal is read: its put was alive when it was read, and is over
  * when the touch is applied. */
 RIG_TEST(what_was_touched_in_time_is_alive_if_it_ends_during_recovery, write_behind) {
-    enum { KEYS = 4000 };
+    enum { KEYS = 1500 };
     char command[64];
-    for (unsigned early_ms = 2; early_ms < 50; early_ms += 5) {
+    for (unsigned early_ms = 1; early_ms < 50; early_ms *= 3) {
         renew(rig, JOURNAL_OS);
         use_large_journal(rig);
         rig_start(rig);
