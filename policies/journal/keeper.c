@@ -156,7 +156,7 @@ static uint64_t choose_size(const struct journal *journal, uint64_t size, size_t
     uint64_t least = least_size(journal, record_size);
     while (size < least && size < journal->file_size)
         size = longer(journal, size);
-    return size >= least ? size : (least + FORMAT_HEADER_UNIT - 1) / FORMAT_HEADER_UNIT * FORMAT_HEADER_UNIT;
+    return size >= least ? size : format_whole_units(least);
 }
 
 struct journal_file *journal_file_create(struct journal *journal, unsigned series, uint64_t size,

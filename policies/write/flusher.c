@@ -571,9 +571,8 @@ void flusher_retry_quarantine(struct writer *writer, struct flusher *flusher) {
         enum backend_status status = call_apply(writer, space, &mutation, 1);
         bool later = status == BACKEND_TRANSIENT || status == BACKEND_TABLE_FAILED;
         if (status == BACKEND_OK) {
-            if (!quarantine_supersede(space->quarantine, &mutation,
-                                      1)) /* it stays, and may be retried again */
-                hold_for_quarantine(flusher);
+            if (!quarantine_supersede(space->quarantine, &mutation, 1))
+                hold_for_quarantine(flusher); /* it stays, and may be retried again */
             if (mutation.superseded)
                 forget_ours(space, &mutation, cache_hash(copy->entry.key), &now);
         } else if (later) {
