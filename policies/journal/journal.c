@@ -403,11 +403,6 @@ void journal_pass(struct journal *journal, unsigned space, uint64_t version) {
     pthread_mutex_unlock(&journal->lock);
 }
 
-void journal_set_low_water(struct journal *journal, uint64_t version) {
-    for (unsigned i = 0; i < journal->space_count; i++)
-        journal_pass(journal, i, version);
-}
-
 void journal_get_stats(struct journal *journal, struct journal_stats *ret_stats) {
     struct journal_stats stats = {
         .fsyncs = atomic_load_explicit(&journal->fsyncs, memory_order_relaxed),

@@ -157,9 +157,6 @@ enum journal_status journal_write(struct journal_series *series, uint64_t *ret_p
  * versions than before are ignored. */
 void journal_pass(struct journal *journal, unsigned space, uint64_t version);
 
-/* The same of all namespaces. */
-void journal_set_low_water(struct journal *journal, uint64_t version);
-
 struct journal_stats {
     uint64_t files, bytes; /* now, with the room that is allocated and not used yet */
     uint64_t written_records, written_bytes, fsyncs, fsync_us, fsync_max_us, recycled, compactions, failures;
