@@ -9,6 +9,7 @@
 #include "policies/tier.h"
 #include "policies/hold.h"
 #include "policies/journal/disk.h"
+#include "policies/journal/folder_lock.h"
 #include "policies/journal/survey.h"
 #include "policies/load/loader.h"
 #include "policies/store.h"
@@ -314,33 +315,60 @@ static bool start_threads(struct tier *tier, char *error, size_t error_size) {
     return true;
 }
 
-bool tier_create(const struct tier_options *options, struct tier **ret_tier, char *ret_error,
-                 size_t error_size) {
-    if (!leftovers_settle(options, ret_error, error_size))
-        return false;
+/* Whatever is kept in the data folder, be it a database or a quarantine alone, is one server's. A tier that writes back
+ * what was left is made by a start that has the lock. */
+static bool lock_folder(const struct tier_options *options, int *ret_lock, char *error, size_t error_size) {
+    struct journal_error refused;
+    if (!options->data || options->recovery.writes_back ||
+        folder_lock_take(options->data, ret_lock, &refused) == JOURNAL_OK)
+        return true;
+    snprintf(error, error_size, "The start is refused: %s.", refused.message);
+    return false;
+}
+
+static bool make_tier(struct tier *tier, char *error, size_t error_size) {
+    bool made = (cache_create(&tier->options.cache, &tier->cache) == CACHE_OK && allot_backends(tier)) ||
+                out_of_memory(error, error_size);
+    made = made && make_spaces(tier, error, error_size);
+    made = made && (make_workers(tier) || out_of_memory(error, error_size));
+    return made && make_backends(tier, error, error_size) && make_quarantines(tier, error, error_size) &&
+           make_journal(tier, error, error_size) && start_threads(tier, error, error_size);
+}
+
+/* The lock is the new tier's, also if it cannot be made. */
+static bool create_locked(const struct tier_options *options, int lock, struct tier **ret_tier, char *error,
+                          size_t error_size) {
     struct tier *tier = calloc(1, sizeof *tier);
     assert(options->workers > 0);
-    if (!tier)
-        return out_of_memory(ret_error, error_size);
+    if (!tier) {
+        folder_lock_release(lock);
+        return out_of_memory(error, error_size);
+    }
     tier->options = *options;
+    tier->folder_lock = lock;
     tier->service = (struct service){options->wake, options->log, options->context};
     tier->options.cache.threads =
         tier->options.cache.threads ? tier->options.cache.threads : options->workers;
     pthread_mutex_init(&tier->stats_mutex, NULL);
-    bool made = (cache_create(&tier->options.cache, &tier->cache) == CACHE_OK && allot_backends(tier)) ||
-                out_of_memory(ret_error, error_size);
-    made = made && make_spaces(tier, ret_error, error_size);
-    made = made && (make_workers(tier) || out_of_memory(ret_error, error_size));
-    made = made && make_backends(tier, ret_error, error_size) &&
-           make_quarantines(tier, ret_error, error_size) && make_journal(tier, ret_error, error_size) &&
-           start_threads(tier, ret_error, error_size);
-    if (!made) {
+    if (!make_tier(tier, error, error_size)) {
         tier_destroy(tier);
         return false;
     }
     places_note(tier);
     *ret_tier = tier;
     return true;
+}
+
+bool tier_create(const struct tier_options *options, struct tier **ret_tier, char *ret_error,
+                 size_t error_size) {
+    int lock = -1;
+    if (!lock_folder(options, &lock, ret_error, error_size))
+        return false;
+    if (!leftovers_settle(options, ret_error, error_size)) {
+        folder_lock_release(lock);
+        return false;
+    }
+    return create_locked(options, lock, ret_tier, ret_error, error_size);
 }
 
 /* ---- Draining ---- */
@@ -419,5 +447,6 @@ void tier_destroy(struct tier *tier) {
     if (tier->cache)
         cache_destroy(tier->cache);
     pthread_mutex_destroy(&tier->stats_mutex);
+    folder_lock_release(tier->folder_lock);
     free(tier);
 }

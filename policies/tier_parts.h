@@ -46,6 +46,7 @@ struct tier {
     struct tier_backend *backends;
     size_t backend_count;
     struct tier_worker *workers;
+    int folder_lock;                    /* of the data folder; -1: none is used, or another tier has it */
     struct journal *journal;            /* NULL: none */
     atomic_uint_fast64_t version_floor; /* low_water.c */
     uint64_t recovered_version;         /* the highest of what journal and quarantines held at the start */

@@ -159,7 +159,7 @@ struct journal {
     /* Set by journal_open. */
     const struct journal_disk *disk;
     char *folder;
-    int lock_file;
+    int folder_lock; /* -1: none, or the caller's */
     unsigned series_count;
     struct journal_series *series;
     uint64_t file_size;

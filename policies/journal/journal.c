@@ -2,16 +2,14 @@
 /* Opening and closing a journal, and what concerns all of it. The tour of its parts is in internal.h. */
 #include "policies/journal/journal.h"
 #include "policies/journal/compact.h"
+#include "policies/journal/folder_lock.h"
 #include "policies/journal/internal.h"
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum { JOURNAL_THREADS = 3 };
@@ -84,57 +82,6 @@ bool journal_is_starved(const struct journal *journal) {
     return false;
 }
 
-/* ---- The lock ---- */
-
-static enum journal_status lock_refused(const char *folder, int file, struct journal_error *error) {
-    char holder[32] = "";
-    ssize_t n = pread(file, holder, sizeof holder - 1, 0);
-    holder[n < 0 ? 0 : n] = '\0';
-    holder[strcspn(holder, "\n")] = '\0';
-    snprintf(error->message, sizeof error->message,
-             "journal: the folder %s is in use by another process (pid %s); two servers must not share one",
-             folder, holder[0] == '\0' ? "unknown" : holder);
-    return JOURNAL_LOCKED;
-}
-
-/* The flock belongs to the open file: it excludes a second journal in the same process as well, and ends with
- * the process, however that ends. The pid inside is for people only. */
-static enum journal_status lock_folder(struct journal *journal, struct journal_error *error) {
-    char path[JOURNAL_PATH_MAX], holder[32];
-    journal_path(journal->folder, "lock", path);
-    int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (file < 0) {
-        snprintf(error->message, sizeof error->message, "journal: cannot open %s/lock: %s", journal->folder,
-                 strerror(errno));
-        return JOURNAL_FAILED;
-    }
-    if (flock(file, LOCK_EX | LOCK_NB) != 0) {
-        enum journal_status status = lock_refused(journal->folder, file, error);
-        close(file);
-        return status;
-    }
-    int length = snprintf(holder, sizeof holder, "%ld\n", (long)getpid());
-    if (ftruncate(file, 0) != 0 || pwrite(file, holder, (size_t)length, 0) != length)
-        journal_log(journal, LOG_LEVEL_DEBUG, "journal: cannot note the pid in %s: %s", path,
-                    strerror(errno));
-    journal->lock_file = file;
-    return JOURNAL_OK;
-}
-
-bool journal_is_in_use(const char *folder, struct journal_error *ret_error) {
-    char path[JOURNAL_PATH_MAX];
-    if (snprintf(path, sizeof path, "%s/lock", folder) >= (int)sizeof path)
-        return false; /* journal_open says that it is too long */
-    int file = open(path, O_RDONLY | O_CLOEXEC);
-    if (file < 0)
-        return false;
-    bool in_use = flock(file, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
-    if (in_use)
-        lock_refused(folder, file, ret_error);
-    close(file);
-    return in_use;
-}
-
 /* ---- Opening ---- */
 
 static bool copy_spaces(struct journal *journal, const struct slice *spaces, size_t count) {
@@ -194,7 +141,7 @@ static struct journal *create(const struct journal_options *options) {
     if (!journal)
         return NULL;
     journal->disk = options->disk ? options->disk : &journal_disk_system;
-    journal->lock_file = -1;
+    journal->folder_lock = -1;
     journal->series_count = options->series_count;
     journal->fsync_interval_ms =
         options->fsync_interval_ms ? options->fsync_interval_ms : JOURNAL_FSYNC_INTERVAL_DEFAULT_MS;
@@ -235,8 +182,7 @@ static void destroy(struct journal *journal) {
     pthread_cond_destroy(&journal->keeper_answered);
     pthread_cond_destroy(&journal->syncer_wanted);
     pthread_cond_destroy(&journal->compactor_wanted);
-    if (journal->lock_file >= 0)
-        close(journal->lock_file);
+    folder_lock_release(journal->folder_lock);
     free(journal->folder);
     free(journal);
 }
@@ -307,15 +253,12 @@ static enum journal_status prepare(struct journal *journal, const struct journal
         snprintf(error->message, sizeof error->message, "journal: the name of the folder is too long");
         return JOURNAL_FAILED;
     }
-    if (mkdir(journal->folder, 0700) != 0 && errno != EEXIST) {
-        snprintf(error->message, sizeof error->message, "journal: cannot make the folder %s: %s",
-                 journal->folder, strerror(errno));
-        return JOURNAL_FAILED;
-    }
     journal->file_size = whole_pages(journal, options->file_size);
     for (unsigned i = 0; i < journal->series_count; i++)
         journal->series[i].next_size = journal_size_after(journal, NULL);
-    return lock_folder(journal, error);
+    if (options->is_locked)
+        return JOURNAL_OK;
+    return folder_lock_take(journal->folder, &journal->folder_lock, error);
 }
 
 enum journal_status journal_open(const struct journal_options *options, bool skip_damaged,
@@ -401,11 +344,6 @@ void journal_pass(struct journal *journal, unsigned space, uint64_t version) {
         pthread_cond_signal(&journal->syncer_wanted);
     }
     pthread_mutex_unlock(&journal->lock);
-}
-
-void journal_set_low_water(struct journal *journal, uint64_t version) {
-    for (unsigned i = 0; i < journal->space_count; i++)
-        journal_pass(journal, i, version);
 }
 
 void journal_get_stats(struct journal *journal, struct journal_stats *ret_stats) {

@@ -78,6 +78,7 @@ enum {
 
 struct journal_options {
     const char *folder;
+    bool is_locked; /* the caller holds the folder's lock (folder_lock.h) as long as the journal is open */
     unsigned series_count;      /* one per worker */
     size_t file_size;           /* bytes that files grow to, 0: the default; a longer record gets its own */
     unsigned fsync_interval_ms; /* 0: the default */
@@ -119,7 +120,7 @@ struct journal_recovery {
     uint64_t highest_version;        /* of any record and any low-water version */
 };
 
-/* Locks the folder and reads what earlier processes left: shows every record to the replayer, logs progress,
+/* Locks the folder, unless the caller has, and reads what earlier processes left: shows every record to the replayer, logs progress,
  * cuts torn tails. skip_damaged: a damaged record in the middle is skipped instead of JOURNAL_DAMAGED. Then
  * starts new series; the old files stay until the low-water version has passed them. The options' names are
  * copied. *ret_journal is for journal_close. */
@@ -130,10 +131,6 @@ enum journal_status journal_open(const struct journal_options *options, bool ski
 /* Writes, syncs and closes; removes files wholly below the low-water version. Workers must have stopped; all
  * calls of `durable` are over when it returns, the last of them made from here. */
 void journal_close(struct journal *journal);
-
-/* Whether a journal is open in the folder, in this process or another; *ret_error says so in words. For whoever is
- * about to change something else in the folder before he opens the journal. */
-bool journal_is_in_use(const char *folder, struct journal_error *ret_error);
 
 /* The series of a worker, below journal_options.series_count. It is the journal's. */
 struct journal_series *journal_series(struct journal *journal, unsigned number);
@@ -160,9 +157,6 @@ enum journal_status journal_write(struct journal_series *series, uint64_t *ret_p
 /* Every change of the namespace up to version is in its backend, or was refused for good. Any thread. Lower
  * versions than before are ignored. */
 void journal_pass(struct journal *journal, unsigned space, uint64_t version);
-
-/* The same of all namespaces. */
-void journal_set_low_water(struct journal *journal, uint64_t version);
 
 struct journal_stats {
     uint64_t files, bytes; /* now, with the room that is allocated and not used yet */

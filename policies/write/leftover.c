@@ -432,14 +432,9 @@ static bool settle_one(const struct tier_options *options, const struct leftover
 /* The journals are read here only if that is told to be dealt with: their recovery finds what refuses a start. */
 bool leftovers_settle(const struct tier_options *options, char *ret_error, size_t error_size) {
     struct leftovers all;
-    struct journal_error in_use;
     bool good = true, flush = false, told = options->recovery.flush || options->recovery.discard_count > 0;
     if (!options->data || options->recovery.writes_back)
         return true;
-    if (journal_is_in_use(options->data, &in_use)) {
-        snprintf(ret_error, error_size, "%s", in_use.message);
-        return false;
-    }
     if (!look(options, told, &all))
         return out_of_reach(options, ret_error, error_size);
     name_absent(options, &all);

@@ -669,6 +669,7 @@ static bool open_journal(struct recovery *recovery, struct slice *names, struct 
     for (size_t i = 0; i < tier->options.recovery.discard_count; i++)
         discarded[i] = slice_string(tier->options.recovery.discard[i]);
     struct journal_options options = {.folder = tier->options.data,
+                                      .is_locked = true,
                                       .series_count = tier->options.workers,
                                       .file_size = tier->options.journal_file_size,
                                       .spaces = names,

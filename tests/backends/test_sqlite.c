@@ -40,6 +40,11 @@ struct fixture {
     unsigned reads;
 };
 
+enum {
+    MINUTE = 60000,
+    SHORT = 50
+}; /* milliseconds: what is to succeed has time; a lock is waited for briefly */
+
 /* ---- A store and somebody beside it ---- */
 
 static int set_up(void **state) {
@@ -54,7 +59,7 @@ static int set_up(void **state) {
     fixture->options = (struct backend_options){.name = "local",
                                                 .uri = "sqlite:store.db",
                                                 .data = fixture->folder.path,
-                                                .timeout_ms = 50,
+                                                .timeout_ms = MINUTE,
                                                 .specific = &fixture->own.base,
                                                 .tables = fixture->list,
                                                 .table_count = 2};
@@ -395,6 +400,7 @@ TEST(synchronous_is_full_unless_told) {
 
 TEST(a_locked_database_is_transient) {
     struct fixture *fixture = *state;
+    fixture->options.timeout_ms = SHORT;
     open_both(fixture);
     shell(fixture, "BEGIN IMMEDIATE");
     assert_int_equal(apply_one(fixture, put(fixture, "sess:a", "one", 1)), BACKEND_TRANSIENT);
@@ -426,7 +432,9 @@ TEST(a_database_locked_by_another_process_at_the_start_is_transient) {
     assert_int_equal(pipe(ready) | pipe(go), 0);
     lock_in_child(fixture, ready[1], go[0]);
     assert_int_equal(read(ready[0], &byte, 1), 1);
+    fixture->options.timeout_ms = SHORT;
     assert_int_equal(open_writer(fixture), BACKEND_TRANSIENT);
+    fixture->options.timeout_ms = MINUTE;
     assert_says(fixture, "locked");
     assert_int_equal(write(go[1], &byte, 1), 1);
     assert_int_equal(waitpid(fixture->child, &status, 0), fixture->child);
@@ -532,10 +540,8 @@ TEST(upkeep_goes_on_beside_a_table_that_failed) {
 
 /* A caller that has less time than the timeout says so. */
 TEST(a_call_waits_no_longer_than_its_caller) {
-    enum { MINUTE = 60000 };
     struct fixture *fixture = *state;
     struct backend_error error;
-    fixture->options.timeout_ms = MINUTE;
     open_both(fixture);
     uint64_t begun_us = monotonic_us();
     shell(fixture, "BEGIN EXCLUSIVE");
@@ -573,7 +579,6 @@ static void *look_for_torn_batches(void *context) {
 
 TEST(a_load_never_sees_half_a_batch) {
     struct fixture *fixture = *state;
-    fixture->options.timeout_ms = 5000;
     fixture->own.synchronous = "normal";
     open_both(fixture);
     assert_int_equal(pthread_create(&fixture->race, NULL, look_for_torn_batches, fixture), 0);

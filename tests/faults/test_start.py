@@ -265,6 +265,21 @@ def test_a_folder_in_use_is_left_alone(serve):
     assert server.client().set("sess:a", b"1") == b"STORED"
 
 
+@pytest.mark.parametrize("config", [
+    Config(namespace("sessions", "sess:", "write-through")),
+    Config(namespace("sessions", "sess:", "write-behind", journal="off")),
+    Config(namespace("sessions", "sess:", "cache-aside"), backends=[]),
+], ids=["a database alone", "a quarantine alone", "nothing yet"])
+def test_two_servers_in_one_folder_are_kept_apart_without_a_journal(serve, config):
+    server = serve(config)
+    said = Server(server.folder, config=config).refuses()
+    assert f"the data folder {server.folder} is in use by another process (pid {server.pid})" in said
+    assert "a data folder of its own" in said
+    assert server.client().set("sess:a", b"1") == b"STORED"
+    server.kill()
+    server.start()  # a lock that was left behind does not count
+
+
 def test_after_a_clean_stop_any_policy_may_follow(serve):
     server = serve(write_behind())
     assert server.client().set("sess:a", b"1") == b"STORED"

@@ -157,6 +157,11 @@ uint64_t journal_rig_write(struct journal_rig *rig, unsigned series) {
     return position;
 }
 
+void journal_rig_pass(const struct journal_rig *rig, uint64_t version) {
+    for (unsigned space = 0; space < rig->options.space_count; space++)
+        journal_pass(rig->journal, space, version);
+}
+
 const struct journal_rig_record *journal_rig_find(const struct journal_rig *rig, uint64_t version) {
     for (size_t i = 0; i < rig->count; i++)
         if (rig->records[i].entry.version == version)

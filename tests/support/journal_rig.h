@@ -73,6 +73,9 @@ bool journal_rig_put(struct journal_rig *rig, unsigned series, enum journal_mode
                      const char *key, const char *value);
 uint64_t journal_rig_write(struct journal_rig *rig, unsigned series); /* must succeed; the position */
 
+/* All namespaces are passed up to version. Any thread. */
+void journal_rig_pass(const struct journal_rig *rig, uint64_t version);
+
 /* The recovered record of that version, or NULL. */
 const struct journal_rig_record *journal_rig_find(const struct journal_rig *rig, uint64_t version);
 bool journal_rig_logged(struct journal_rig *rig, const char *part);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "tests/support/redis_server.h"
+#include "tests/support/check.h"
 #include <fcntl.h>
 #include <hiredis.h>
 #include <netinet/in.h>
@@ -9,20 +10,29 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* Below the ephemeral range, and at random: no client's socket has the port before the server does, nor a server of
+ * another test that is started at the same time. */
 static int free_port(void) {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof address;
-    int socket_fd = socket(AF_INET, SOCK_STREAM, 0);
-    int port = -1;
-    if (bind(socket_fd, (struct sockaddr *)&address, sizeof address) == 0 &&
-        getsockname(socket_fd, (struct sockaddr *)&address, &size) == 0)
-        port = ntohs(address.sin_port);
-    close(socket_fd);
-    return port;
+    enum { LOWEST = 15000, PORTS = 17000, TRIES = 1000 };
+    for (int i = 0; i < TRIES; i++) {
+        uint16_t luck = 0;
+        int socket_fd = socket(AF_INET, SOCK_STREAM, 0);
+        if (getrandom(&luck, sizeof luck, 0) != sizeof luck)
+            luck = (uint16_t)getpid();
+        struct sockaddr_in address = {.sin_family = AF_INET,
+                                      .sin_port = htons((uint16_t)(LOWEST + luck % PORTS)),
+                                      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        bool free = bind(socket_fd, (struct sockaddr *)&address, sizeof address) == 0;
+        close(socket_fd);
+        if (free)
+            return ntohs(address.sin_port);
+    }
+    return -1;
 }
 
 enum { WORDS_MAX = 40 };
@@ -74,7 +84,8 @@ static void run_server(const struct redis_server *server) {
 
 /* Until it answers, or has ended. */
 static bool wait_until_up(struct redis_server *server) {
-    for (unsigned i = 0; i < 1000; i++) {
+    uint64_t until_us = monotonic_us() + (uint64_t)EVENTUALLY_SECONDS * US_PER_SECOND;
+    while (monotonic_us() < until_us) {
         if (waitpid(server->pid, NULL, WNOHANG) == server->pid) {
             server->pid = 0;
             return false;

@@ -115,7 +115,7 @@ static void measure(const char *folder, enum journal_mode mode, unsigned batch, 
         }
         turn(&run, &entry);
         if (run.version > LAG)
-            journal_set_low_water(run.journal, run.version - LAG);
+            journal_pass(run.journal, 0, run.version - LAG);
     }
     thread = (seconds(CLOCK_THREAD_CPUTIME_ID) - thread) / (double)counted * 1e9;
     process = (seconds(CLOCK_PROCESS_CPUTIME_ID) - process) / (double)counted * 1e9;
@@ -125,7 +125,7 @@ static void measure(const char *folder, enum journal_mode mode, unsigned batch, 
            thread, process, wall, stats.fsyncs,
            stats.fsyncs ? (double)stats.fsync_us / (double)stats.fsyncs : 0.0, stats.recycled);
     fflush(stdout);
-    journal_set_low_water(run.journal, run.version);
+    journal_pass(run.journal, 0, run.version);
     journal_close(run.journal);
 }
 

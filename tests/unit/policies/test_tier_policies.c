@@ -243,7 +243,7 @@ RIG_TEST(a_commit_whose_answer_was_lost_is_repeated, write_through) {
 }
 
 RIG_TEST(write_through_fails_while_the_backend_is_down, write_through) {
-    rig->backend.store.timeout_ms = 150;
+    rig->backend.store.timeout_ms = 3000;
     rig_start(rig);
     rig_expect(rig, "set a 1", "STORED");
     faulty_fail_all(rig->faulty, FAULTY_APPLY, BACKEND_TRANSIENT);
@@ -645,6 +645,7 @@ RIG_TEST(stale_entries_are_read_while_the_backend_is_down, write_behind) {
         rig_renew(rig, policies[i]);
         rig->spaces[0].on_backend_down = DOWN_STALE;
         rig->spaces[0].max_residency = 10;
+        rig->backend.store.timeout_ms = 3000; /* what write-through waits for below */
         rig_start(rig);
         rig_put_row(rig, "a", "1");
         rig_put_row(rig, "b", "1");

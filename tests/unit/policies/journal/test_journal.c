@@ -161,7 +161,7 @@ TEST(a_record_may_be_longer_than_a_file) {
         assert_int_equal(rig->records[i].entry.value.size, sizes[i]);
         assert_int_equal(rig->records[i].value[sizes[i] - 1], 'a' + (int)i);
     }
-    journal_set_low_water(rig->journal, 100);
+    journal_rig_pass(rig, 100);
     journal_rig_close(rig);
     assert_int_equal(journal_rig_count_files(rig), 0);
 }
@@ -235,8 +235,8 @@ TEST(flushed_records_are_ignored) {
     for (uint64_t version = 1; version <= 20; version++)
         assert_true(journal_rig_put(rig, 0, JOURNAL_OS, version, "key", "value"));
     journal_rig_write(rig, 0);
-    journal_set_low_water(rig->journal, 12);
-    journal_set_low_water(rig->journal, 5); /* does not go back */
+    journal_rig_pass(rig, 12);
+    journal_rig_pass(rig, 5); /* does not go back */
     journal_rig_close(rig);
     journal_rig_open(rig);
     assert_int_equal(rig->recovery.records, 20);
@@ -258,7 +258,7 @@ TEST(a_burst_finds_the_files_of_the_last) {
             assert_true(journal_rig_put(rig, 0, JOURNAL_OS, version++, "key", value));
             journal_rig_write(rig, 0);
         }
-        journal_set_low_water(rig->journal, version - 1);
+        journal_rig_pass(rig, version - 1);
         eventually(journal_rig_count_named(rig, "blank-") >= 25);
     }
     /* 30 in use at once, and those that were ready or underway: not 90 */
@@ -312,7 +312,7 @@ TEST(files_grow_as_they_are_needed) {
         assert_int_equal(record->entry.value.size, sizes[i % SIZES]);
         assert_int_equal(record->value[sizes[i % SIZES] - 1], 'a' + i % 26);
     }
-    journal_set_low_water(rig->journal, version);
+    journal_rig_pass(rig, version);
     eventually(journal_rig_count_named(rig, "blank-") > 0); /* the files of the usual size */
     eventually(journal_rig_stats(rig).bytes <= SIZE / 8);
 }
@@ -326,7 +326,7 @@ TEST(a_clean_shutdown_leaves_nothing) {
         assert_true(journal_rig_put(rig, version % 2, JOURNAL_INTERVAL, version, "key", value));
         journal_rig_write(rig, version % 2);
     }
-    journal_set_low_water(rig->journal, 100);
+    journal_rig_pass(rig, 100);
     journal_rig_close(rig);
     assert_int_equal(journal_rig_count_files(rig), 0);
     journal_rig_open(rig);
@@ -347,7 +347,7 @@ TEST(recovered_files_go_when_passed) {
     journal_rig_close(rig); /* nothing flushed: stays */
     journal_rig_open(rig);
     assert_int_equal(rig->count, 1);
-    journal_set_low_water(rig->journal, 10);
+    journal_rig_pass(rig, 10);
     journal_rig_close(rig);
     assert_int_equal(journal_rig_count_files(rig), 0);
 }
@@ -368,7 +368,7 @@ TEST(no_put_outlives_its_delete) {
         assert_true(journal_rig_put(rig, 1, JOURNAL_OS, version, "filler", value));
         journal_rig_write(rig, 1);
     }
-    journal_set_low_water(rig->journal, 40);
+    journal_rig_pass(rig, 40);
     eventually(journal_rig_stats(rig).recycled > 0);
     journal_rig_set_up(after);
     for (size_t i = 0; i < journal_rig_count_files(rig); i++) { /* as it would be found after kill -9 */
@@ -424,7 +424,7 @@ TEST(records_of_unknown_namespaces_are_kept) {
     for (; entry.version <= 10; entry.version++)
         assert_true(journal_rig_append(rig, 0, JOURNAL_OS, entry.version % 2, JOURNAL_PUT, &entry));
     journal_rig_write(rig, 0);
-    journal_set_low_water(rig->journal, 4);
+    journal_rig_pass(rig, 4);
     journal_rig_close(rig);
     rig->options.spaces = plain_only;
     rig->options.space_count = 1;
@@ -433,7 +433,7 @@ TEST(records_of_unknown_namespaces_are_kept) {
     for (size_t i = 0; i < rig->count; i++)
         assert_string_equal(rig->records[i].space, "plain");
     assert_true(journal_rig_logged(rig, "3 records belong to namespace 'session'"));
-    journal_set_low_water(rig->journal, 1000); /* true of what is configured, and of nothing else */
+    journal_rig_pass(rig, 1000); /* true of what is configured, and of nothing else */
     journal_rig_close(rig);
     assert_int_equal(journal_rig_count_files(rig), 1);
     rig->options.spaces = turned;
@@ -442,7 +442,7 @@ TEST(records_of_unknown_namespaces_are_kept) {
     assert_int_equal(rig->count, 3); /* 5, 7, 9 */
     for (size_t i = 0; i < rig->count; i++)
         assert_string_equal(rig->records[i].space, "session");
-    journal_set_low_water(rig->journal, 1001);
+    journal_rig_pass(rig, 1001);
     journal_rig_close(rig);
     assert_int_equal(journal_rig_count_files(rig), 0);
 }

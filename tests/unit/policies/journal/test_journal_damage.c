@@ -342,7 +342,7 @@ TEST(the_low_water_file_survives_in_either_copy) {
     for (uint64_t version = 1; version <= 5; version++)
         assert_true(journal_rig_put(rig, 0, JOURNAL_OS, version, "key", "value"));
     journal_rig_write(rig, 0);
-    journal_set_low_water(rig->journal, 3);
+    journal_rig_pass(rig, 3);
     journal_rig_close(rig);
     size_t size;
     char *bytes = journal_rig_read_file(rig, "low-water", &size);
@@ -420,7 +420,7 @@ TEST(no_record_rises_again) {
                 assert_true(journal_rig_put(rig, 0, JOURNAL_OS, ++version, "key",
                                             round % 2 ? "short" : "somewhat longer"));
             journal_rig_write(rig, 0);
-            journal_set_low_water(rig->journal, version - 25);
+            journal_rig_pass(rig, version - 25);
         } while (journal_rig_stats(rig).recycled < 10);
         journal_rig_close(rig);
         char path[512];

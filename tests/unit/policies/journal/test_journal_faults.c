@@ -128,7 +128,7 @@ TEST(recycling_ends_a_full_disk) {
         assert_true(put_one(rig, JOURNAL_OS, version));
     atomic_store(&fixture->disk.allocate_failure, ENOSPC);
     version = fill_until_refused(rig, version);
-    journal_set_low_water(rig->journal, version - 5);
+    journal_rig_pass(rig, version - 5);
     wait_until_taken(rig, version);
     assert_true(journal_rig_stats(rig).recycled > 0);
     journal_rig_close(rig);
@@ -146,10 +146,10 @@ TEST(the_current_file_is_given_back) {
     for (int round = 0; round < 5; round++) {
         uint64_t refused = fill_until_refused(rig, version);
         assert_true(refused > version);
-        journal_set_low_water(rig->journal, refused - 2);
+        journal_rig_pass(rig, refused - 2);
         usleep(2000);
         assert_false(put_one(rig, JOURNAL_OS, refused)); /* the last one is not flushed yet */
-        journal_set_low_water(rig->journal, refused - 1);
+        journal_rig_pass(rig, refused - 1);
         wait_until_taken(rig, refused);
         uint64_t position;
         assert_true(journal_rig_put(rig, 0, JOURNAL_ALWAYS, refused + 1, "key", "value"));
@@ -257,7 +257,7 @@ TEST(a_file_system_that_is_really_full_refuses) {
         assert_false(put_one(rig, JOURNAL_OS, version));
     assert_true(journal_rig_logged(rig, "No space left"));
     /* Room that flushing makes is enough; */
-    journal_set_low_water(rig->journal, version - 1);
+    journal_rig_pass(rig, version - 1);
     wait_until_taken(rig, version);
     version = fill_until_refused(rig, version + 1);
     /* so is room on the disk, */
@@ -371,7 +371,7 @@ TEST(nothing_is_recycled_unnoted) {
         assert_true(put_one(rig, JOURNAL_OS, version));
     atomic_store(&fixture->disk.fail_write_after, 0);
     atomic_store(&fixture->disk.write_failure, EIO);
-    journal_set_low_water(rig->journal, 150);
+    journal_rig_pass(rig, 150);
     eventually(journal_rig_logged(rig, "low-water: Input/output error"));
     assert_int_equal(journal_rig_stats(rig).recycled, 0);
     atomic_store(&fixture->disk.write_failure, 0);
@@ -416,7 +416,7 @@ TEST(a_file_that_cannot_be_written_is_left) {
         assert_true(put_one(rig, JOURNAL_ALWAYS, version));
     assert_int_equal(journal_rig_count_logged(rig, "is left as it is"), 1);
     assert_int_equal(journal_rig_count_logged(rig, "can be written again"), 1);
-    journal_set_low_water(rig->journal, 100);
+    journal_rig_pass(rig, 100);
     journal_rig_close(rig);
     journal_rig_open(rig);
     assert_all(rig, 101, 200);
@@ -473,10 +473,10 @@ TEST(a_file_that_cannot_be_synced_is_left) {
         usleep(1000);
     }
     assert_false(put_one(rig, JOURNAL_ALWAYS, 3));
-    journal_set_low_water(rig->journal, 1);
+    journal_rig_pass(rig, 1);
     usleep(50000);
     assert_int_equal(atomic_load(&rig->durable[0]), before);
-    journal_set_low_water(rig->journal, 2);
+    journal_rig_pass(rig, 2);
     journal_rig_wait_durable(rig, 0, waiting);
     wait_until_taken(rig, 3);
     assert_true(journal_rig_put(rig, 0, JOURNAL_ALWAYS, 4, "key", "value"));
@@ -589,7 +589,7 @@ static void write_turns(struct fixture *fixture, struct ledger *ledger, unsigned
             journal_rig_wait_durable(rig, 0, position);
         if (rand_r(seed) % 20 == 0 && ledger->count > 60) {
             ledger->low_water = ledger->count - 50;
-            journal_set_low_water(rig->journal, ledger->low_water);
+            journal_rig_pass(rig, ledger->low_water);
         }
     }
 }
@@ -651,7 +651,7 @@ TEST(names_are_synced) {
             position = journal_rig_write(rig, 0);
             journal_rig_wait_durable(rig, 0, position);
             if (round % 2 == 0 && version > 10) /* files are used again under other names */
-                journal_set_low_water(rig->journal, version - 10);
+                journal_rig_pass(rig, version - 10);
             if (round % 2 == 0 && version > 60)
                 break;
         }

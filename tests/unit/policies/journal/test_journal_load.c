@@ -131,7 +131,7 @@ static void flush_some(struct worker *worker) {
     if (low <= lag + 1 || low - 1 - lag <= atomic_load(&model->low_water))
         return;
     atomic_store(&model->low_water, low - 1 - lag);
-    journal_set_low_water(worker->rig->journal, low - 1 - lag);
+    journal_rig_pass(worker->rig, low - 1 - lag);
 }
 
 static void *flush(void *argument) {

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A flock of the file `lock`. It belongs to the open file: it excludes a second user in the same process as well, and
+ * ends with the process, however that ends. The pid inside is for people only.
+ */
+#include "policies/journal/folder_lock.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static enum journal_status refuse(const char *folder, int file, struct journal_error *error) {
+    char holder[32] = "";
+    ssize_t n = pread(file, holder, sizeof holder - 1, 0);
+    holder[n < 0 ? 0 : n] = '\0';
+    holder[strcspn(holder, "\n")] = '\0';
+    snprintf(
+        error->message, sizeof error->message,
+        "the data folder %s is in use by another process (pid %s); two servers must not share one: stop that one, or give this one a data folder of its own",
+        folder, holder[0] == '\0' ? "unknown" : holder);
+    return JOURNAL_LOCKED;
+}
+
+static enum journal_status fail(const char *folder, const char *what, struct journal_error *error) {
+    snprintf(error->message, sizeof error->message, "cannot %s in %s: %s", what, folder, strerror(errno));
+    return JOURNAL_FAILED;
+}
+
+static void note_pid(int file) {
+    char holder[32];
+    int length = snprintf(holder, sizeof holder, "%ld\n", (long)getpid());
+    if (ftruncate(file, 0) != 0 || pwrite(file, holder, (size_t)length, 0) != length)
+        return; /* a full disk: the pid is unknown then */
+}
+
+enum journal_status folder_lock_take(const char *folder, int *ret_lock, struct journal_error *ret_error) {
+    char path[PATH_MAX];
+    if (snprintf(path, sizeof path, "%s/lock", folder) >= (int)sizeof path) {
+        errno = ENAMETOOLONG;
+        return fail(folder, "make a file", ret_error);
+    }
+    if (mkdir(folder, 0700) != 0 && errno != EEXIST)
+        return fail(folder, "make the data folder", ret_error);
+    int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (file < 0)
+        return fail(folder, "open the file lock", ret_error);
+    if (flock(file, LOCK_EX | LOCK_NB) != 0) {
+        enum journal_status status = errno == EWOULDBLOCK ? refuse(folder, file, ret_error)
+                                                          : fail(folder, "lock the file lock", ret_error);
+        close(file);
+        return status;
+    }
+    note_pid(file);
+    *ret_lock = file;
+    return JOURNAL_OK;
+}
+
+void folder_lock_release(int lock) {
+    if (lock >= 0)
+        close(lock);
+}
