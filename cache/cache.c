@@ -133,6 +133,12 @@ void cache_prefetch(const struct cache *cache, uint64_t hash) {
     index_prefetch(&cache_shard_of(cache, hash)->index, hash);
 }
 
+uint64_t cache_hash_and_prefetch(const struct cache *cache, struct slice key) {
+    uint64_t hash = hash_key(key);
+    cache_prefetch(cache, hash);
+    return hash;
+}
+
 const void *cache_prefetch_entry(const struct cache *cache, uint64_t hash) {
     const struct cache_shard *shard = cache_shard_of(cache, hash);
     int64_t ref = index_peek(&shard->index, hash);

@@ -78,6 +78,9 @@ uint64_t cache_hash(struct slice key);
 /* Brings the index lines of a hash towards the processor; call for a whole batch, then seek each. */
 void cache_prefetch(const struct cache *cache, uint64_t hash);
 
+/* Both: the hash of a key whose index lines are on their way. A function of its own, as every request needs it. */
+uint64_t cache_hash_and_prefetch(const struct cache *cache, struct slice key);
+
 /* A second stage, once the bucket is near: brings the first line of the entry that the hash probably means,
  * and returns where that is, or NULL. Takes no lock: what it returns is a hint, for cache_prefetch_value
  * alone. */

@@ -337,13 +337,11 @@ static bool read_quickly(struct tier_worker *worker, const struct request *reque
     return true;
 }
 
-enum tier_status execution_read(struct tier_worker *worker, struct tier_ticket *ticket,
-                                struct request *request, struct outcome *ret_outcome) {
-    enum tier_status status;
-    if (request->command == COMMAND_GET && !ticket->loads.arrived &&
-        !atomic_load_explicit(&request->space->unconfirmed, memory_order_acquire) &&
-        read_quickly(worker, request, ret_outcome, &status))
-        return status;
+/* Away from the path of a hit: compiled into it, this would push out what every hit needs. */
+static __attribute__((noinline)) enum tier_status read_slowly(struct tier_worker *worker,
+                                                              struct tier_ticket *ticket,
+                                                              struct request *request,
+                                                              struct outcome *ret_outcome) {
     struct execution e;
     execution_init(&e, worker, ticket, request, ret_outcome);
     if (request->command != COMMAND_GET)
@@ -351,7 +349,7 @@ enum tier_status execution_read(struct tier_worker *worker, struct tier_ticket *
     enum look look = execution_look(&e);
     if (look != LOOK_READY)
         return look_status(look);
-    status = e.held ? TIER_HELD : TIER_DONE;
+    enum tier_status status = e.held ? TIER_HELD : TIER_DONE;
     if (e.base && in_cache(&e)) {
         hit(ret_outcome, worker);
         return status;
@@ -361,4 +359,14 @@ enum tier_status execution_read(struct tier_worker *worker, struct tier_ticket *
     answer_get(ret_outcome, worker, e.base ? OUTCOME_HIT : OUTCOME_MISS);
     cache_release(&ret_outcome->cursor);
     return status;
+}
+
+enum tier_status execution_read(struct tier_worker *worker, struct tier_ticket *ticket,
+                                struct request *request, struct outcome *ret_outcome) {
+    enum tier_status status;
+    if (request->command == COMMAND_GET && !ticket->loads.arrived &&
+        !atomic_load_explicit(&request->space->unconfirmed, memory_order_acquire) &&
+        read_quickly(worker, request, ret_outcome, &status))
+        return status;
+    return read_slowly(worker, ticket, request, ret_outcome);
 }

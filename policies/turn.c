@@ -112,8 +112,7 @@ uint64_t tier_released(struct tier_worker *worker) {
 
 void tier_prepare(struct tier_worker *worker, struct request *request) {
     request->space = space_of_key(worker->tier, request->key);
-    request->hash = cache_hash(request->key);
-    cache_prefetch(worker->tier->cache, request->hash);
+    request->hash = cache_hash_and_prefetch(worker->tier->cache, request->key);
 }
 
 enum tier_status tier_execute(struct tier_worker *worker, struct tier_ticket *ticket, struct request *request,

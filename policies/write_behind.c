@@ -115,14 +115,12 @@ static bool reserve_journal(struct execution *e, bool whole) {
 }
 
 static void append(struct execution *e, enum journal_kind kind, const struct entry *entry) {
-    if (journal_mode(e) == JOURNAL_OFF)
-        return;
     journal_append(e->worker->journal, journal_mode(e), (unsigned)e->space->number, kind, entry);
     e->worker->appended = true;
     hold_changed(e->worker, e->request->hash);
 }
 
-/* touch_cas: of the entry before, which a touch keeps. */
+/* touch_cas: of the entry before, which a touch keeps. There is a journal. */
 static void append_change(struct execution *e, uint64_t touch_cas) {
     const struct change *change = &e->change;
     struct entry entry = {.key = e->request->key, .version = e->outcome->cursor.view.version};
@@ -151,6 +149,13 @@ static void append_touched(struct execution *e) {
                           .expires_at = view->expires_at,
                           .marks = view->marks};
     append(e, view->ttl_only ? JOURNAL_TOUCH_WHOLE : JOURNAL_PUT, &entry);
+}
+
+static void note_in_journal(struct execution *e, bool whole, uint64_t touch_cas) {
+    if (whole)
+        append_touched(e);
+    else
+        append_change(e, touch_cas);
 }
 
 /* The answer of a change that is in the journal's buffer. */
@@ -205,10 +210,8 @@ static enum tier_status change_dirty(struct execution *e) {
         return TIER_DONE;
     }
     queue_entry(e);
-    if (whole)
-        append_touched(e);
-    else
-        append_change(e, touch_cas);
+    if (journal_mode(e) != JOURNAL_OFF)
+        note_in_journal(e, whole, touch_cas);
     execution_done(e);
     return through ? wait_for_commit(e) : noted(e);
 }
@@ -242,7 +245,8 @@ static enum tier_status touch_blindly(struct execution *e) {
         outcome_fail(e->outcome, ERROR_FULL, error_full);
         return TIER_DONE;
     }
-    append(e, JOURNAL_TOUCH, &entry);
+    if (journal_mode(e) != JOURNAL_OFF)
+        append(e, JOURNAL_TOUCH, &entry);
     return noted(e);
 }
 

@@ -15,4 +15,8 @@ enum { REPLY_LINE_MAX = 1024 };
 char *reply_write(char *out, const struct request *request, const struct outcome *outcome,
                   char **ret_value_at);
 
+/* The answer of those two alone. For the server, whose path of a key is the only one to call reply_write: so it is
+ * compiled into that, which saves a get one instruction in twenty. */
+char *reply_write_without_key(char *out, const struct request *request);
+
 #endif
