@@ -624,6 +624,10 @@ class Rounds:
         for number in range(1, rounds + 1):
             self.round(number, self.forecast())
             told(number)
+        self.finish()
+
+    def finish(self):
+        """A last look, in fair weather."""
         before = self.told()
         self.turn_weather([])
         self.start()
