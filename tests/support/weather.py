@@ -14,6 +14,7 @@ A weather says in self.rounds.allowed which refusals it explains. Nothing explai
 
 import os
 import shutil
+import sqlite3
 import subprocess
 import time
 from contextlib import suppress
@@ -158,7 +159,8 @@ class Away(Weather):
         return f"{self.name}: {self.store.name} {self.way.__name__}{' from the start' if self.from_start else ''}"
 
     def go(self):
-        self.come_back = self.way()
+        with suppress(sqlite3.OperationalError):  # on a full disk a database cannot even be locked
+            self.come_back = self.way()
 
     def back(self):
         if self.come_back:
