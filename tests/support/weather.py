@@ -88,7 +88,7 @@ class Flood(Weather):
 
     def end(self):
         for owner in self.rounds.owners:
-            del owner.sizes  # the class has the usual ones
+            vars(owner).pop("sizes", None)  # the class has the usual ones
 
 
 class Brief(Weather):
