@@ -11,10 +11,10 @@ A round starts the server in its weather (weather.py), reads every key, puts loa
 the set is a lost or an undone change; what was read is then the only state: from then on nobody may see an older one.
 After the reading `sync`, and the rows of the store must say the same, key for key.
 
-Expiries are absolute seconds: far ahead, so that they can be compared exactly, or -1 (expired at once). In some weather they
-are a few seconds ahead. A state whose life ends while something is asked may be there or not. Before that it has to be
-there, to the second, so no lost touch passes; afterwards it may show for SLACK seconds, because a server on a busy machine may look
-at its clock and answer much later.
+Expiries are absolute seconds: far ahead, so that they can be compared exactly, or -1 (expired at once). In some weather
+they are a few seconds ahead. A state whose life ends while something is asked may be there or not. Before that it has to be
+there, to the second, so no lost touch passes; afterwards it may show for SLACK seconds, because a server on a busy machine
+may look at its clock and answer much later.
 """
 
 import collections
