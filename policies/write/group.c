@@ -17,7 +17,8 @@
  *
  * Once a commit was tried, its outcome is unknown until one succeeds: the mutations are repeated as they are
  * (same versions), never evaluated anew. If that is given up, the answer is an error and memory forgets the
- * keys, so that the next read asks the backend what became of them.
+ * keys, so that the next read asks the backend what became of them. So is the answer to what changed nothing but
+ * was evaluated behind such a change of its key (NOT_STORED after a delete, say): it would tell what is not so.
  */
 #include "policies/write/group.h"
 #include "policies/evaluate.h"
@@ -434,7 +435,7 @@ static void update_memory(struct group *group, const struct group_item *item, co
     const struct request *request = request_of(item);
     struct cache_cursor cursor;
     bool marks = item->change.kind == CHANGE_MARKS, vivifies = item->change.kind == CHANGE_VIVIFY;
-    if (item->mutation < 0 && !marks && !vivifies && !item->change.hit)
+    if (item->mutation < 0 && (item->fate != ITEM_FINE || (!marks && !vivifies && !item->change.hit)))
         return;
     cache_seek(request->space->tier->cache, request->space->number, request->key, request->hash, now,
                &cursor);
@@ -477,9 +478,20 @@ static void answer_all(struct writer *writer) {
         ticket_return(group->items[i].ticket);
 }
 
+/* What changes nothing was not committed, but may have been evaluated against what was to be. */
+static void share_fates(struct group *group) {
+    for (size_t i = 0; i < group->count; i++) {
+        struct group_item *item = &group->items[i];
+        const struct group_item *earlier = earlier_item(group, i);
+        if (item->fate == ITEM_FINE && item->mutation < 0 && nobody_knows_the_base(earlier, request_of(item)))
+            item->fate = earlier->fate;
+    }
+}
+
 static void finish(struct writer *writer) {
     struct group *group = &writer->group;
     struct cache_time now = cache_time_now();
+    share_fates(group);
     for (size_t i = 0; i < group->count; i++)
         update_memory(group, &group->items[i], &now);
     count(&writer->counters.write_through_commits);

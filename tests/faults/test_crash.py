@@ -5,6 +5,7 @@ under write-through. tools/crash-rounds does the same for as long as one likes. 
 import pytest
 from crash import Rounds, Violation
 from forebay import Config, Redis, Server, eventually, namespace
+from weather import KINDS, Away, Changed, Flood, Full
 
 ROUNDS = 20
 
@@ -17,6 +18,17 @@ def test_kill_rounds(tmp_path, store):
         rounds.run(ROUNDS)
     assert rounds.kills >= ROUNDS
     assert rounds.answered > ROUNDS * 20, "hardly anything was acknowledged: this run shows nothing"
+
+
+@pytest.mark.parametrize("store, kinds", [("sqlite", [Changed, Full]), ("redis", [Flood, Away])])
+def test_a_kill_in_weather(tmp_path, store, kinds):
+    """One round with what takes little time; tools/crash-rounds draws all kinds and their mixtures."""
+    if store == "redis" and Redis.missing():
+        pytest.skip(Redis.missing())
+    with Rounds(tmp_path, seed=5, store=store, clients=2, keys=20, weather=KINDS) as rounds:
+        rounds.round(1, kinds)
+        rounds.finish()
+    assert rounds.answered > 20, "hardly anything was acknowledged: this run shows nothing"
 
 
 def test_the_model_sees_what_is_lost(tmp_path):

@@ -8,13 +8,13 @@ Each key belongs to one client, so its history is a line. The model keeps, for e
     refused        (SERVER_ERROR) both as well, in weather that explains a refusal; else a violation
 
 A round starts the server in its weather (weather.py), reads every key, puts load on it and kills it. A value that is not in
-the set is a lost or an undone change; what was read is then the only state: from then on nobody may see an older one. After
-the reading `sync`, and the rows of the store must say the same, key for key.
+the set is a lost or an undone change; what was read is then the only state: from then on nobody may see an older one.
+After the reading `sync`, and the rows of the store must say the same, key for key.
 
-Expiries are absolute seconds: far ahead, so that they can be compared exactly, or -1 (expired at once). In some weather they
-are a few seconds ahead. A state whose life ends while something is asked may be there or not. Before that it has to be there,
-to the second, so no lost touch passes; afterwards it may show for SLACK seconds, because a server on a busy machine may look
-at its clock and answer much later.
+Expiries are absolute seconds: far ahead, so that they can be compared exactly, or -1 (expired at once). In some weather
+they are a few seconds ahead. A state whose life ends while something is asked may be there or not. Before that it has to be
+there, to the second, so no lost touch passes; afterwards it may show for SLACK seconds, because a server on a busy machine
+may look at its clock and answer much later.
 """
 
 import collections
@@ -624,6 +624,10 @@ class Rounds:
         for number in range(1, rounds + 1):
             self.round(number, self.forecast())
             told(number)
+        self.finish()
+
+    def finish(self):
+        """A last look, in fair weather."""
         before = self.told()
         self.turn_weather([])
         self.start()

@@ -14,6 +14,7 @@ A weather says in self.rounds.allowed which refusals it explains. Nothing explai
 
 import os
 import shutil
+import sqlite3
 import subprocess
 import time
 from contextlib import suppress
@@ -87,7 +88,7 @@ class Flood(Weather):
 
     def end(self):
         for owner in self.rounds.owners:
-            del owner.sizes  # the class has the usual ones
+            vars(owner).pop("sizes", None)  # the class has the usual ones
 
 
 class Brief(Weather):
@@ -158,7 +159,8 @@ class Away(Weather):
         return f"{self.name}: {self.store.name} {self.way.__name__}{' from the start' if self.from_start else ''}"
 
     def go(self):
-        self.come_back = self.way()
+        with suppress(sqlite3.OperationalError):  # on a full disk a database cannot even be locked
+            self.come_back = self.way()
 
     def back(self):
         if self.come_back:
@@ -230,7 +232,7 @@ class Ahead(Weather):
 
 
 class Changed(Weather):
-    """Another configuration: threads, memory, batches, journal modes, what happens when a namespace is full, and policies."""
+    """Another configuration: threads, memory, batches, journal modes, what a full namespace does, and policies."""
 
     name = "changed"
 
@@ -257,11 +259,13 @@ class Changed(Weather):
         on_full = self.random.choice(("wait", "write-through", "reject"))
         limit = self.random.choice(("100kb", "1mb", "2mb"))
         self.rounds.allowed.refusing.add(space)
-        return {**options, "journal": self.random.choice(JOURNALED), "flush_delay": self.random.choice(("5ms", "300ms", "30s")),
-                "flush_batch": self.random.choice((1, 100, 200000)), "on_full": on_full, "dirty_limit": limit}
+        return {**options, "journal": self.random.choice(JOURNALED),
+                "flush_delay": self.random.choice(("5ms", "300ms", "30s")), "flush_batch": self.random.choice((1, 100, 200000)),
+                "on_full": on_full, "dirty_limit": limit}
 
     def __str__(self):
-        return f"{self.name}: {' '.join(f'{space}={what}' for space, what in self.policies.items()) or 'options'}"
+        policies = " ".join(f"{space}={what}" for space, what in self.policies.items())
+        return f"{self.name}: {policies or 'options'}"
 
     def remedy(self, text):
         """What a namespace has left that is not write-behind any more is flushed where somebody says so."""

@@ -255,6 +255,28 @@ RIG_TEST(write_through_fails_while_the_backend_is_down, write_through) {
     rig_assert_row(rig, "a", "3");
 }
 
+/* Whatever is said of a key is true of the store: a change that gives up takes along what was seen behind it. */
+RIG_TEST(nothing_is_answered_from_what_was_not_committed, write_through) {
+    rig->backend.store.timeout_ms = 150;
+    rig_start(rig);
+    rig_expect(rig, "set a 1", "STORED");
+    faulty_fail_all(rig->faulty, FAULTY_APPLY, BACKEND_TRANSIENT);
+    const char *down = "SERVER_ERROR backend store is not available";
+    char expected[RIG_REPLY];
+    snprintf(expected, sizeof expected, "%s,%s,%s,%s", down, down, down, down);
+    assert_string_equal(rig_pipeline(rig, "delete a;append a x;incr a 1;touch a 100"), expected);
+    faulty_fail_all(rig->faulty, FAULTY_APPLY, BACKEND_OK);
+    rig_expect(rig, "get a", "1");
+
+    faulty_refuse_keys(rig->faulty, "bad");
+    eventually(strcmp(rig_do(rig, "set a 2"), "STORED") == 0);
+    rig_pipeline(rig, "set bad 1;add bad 2;add a 3");
+    const char *behind = strchr(rig->reply, ',');
+    assert_non_null(behind);
+    assert_memory_equal(behind, ",SERVER_ERROR", 13);
+    assert_string_equal(strrchr(rig->reply, ','), ",NOT_STORED");
+}
+
 /* ---- write-behind ---- */
 
 RIG_TEST(write_behind_is_in_the_backend_after_a_sync, write_behind) {
@@ -736,6 +758,7 @@ int main(void) {
         RIG_CASE(a_refused_row_fails_alone),
         RIG_CASE(a_commit_whose_answer_was_lost_is_repeated),
         RIG_CASE(write_through_fails_while_the_backend_is_down),
+        RIG_CASE(nothing_is_answered_from_what_was_not_committed),
         RIG_CASE(write_behind_is_in_the_backend_after_a_sync),
         RIG_CASE(write_behind_looks_at_the_row_first),
         RIG_CASE(memory_alone_says_what_exists),
