@@ -53,7 +53,7 @@ RIG_TEST(contradictions_are_refused, write_behind) {
     rig->backend.store.uri = "nonsense:here";
     assert_refused(rig, "nonsense:here");
     rig->backend.store.uri = "wrong";
-    assert_refused(rig, "\"store\"");
+    assert_refused(rig, "not a memory store");
 }
 
 TEST(policies_are_found_by_name) {
