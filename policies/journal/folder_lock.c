@@ -59,6 +59,18 @@ enum journal_status folder_lock_take(const char *folder, int *ret_lock, struct j
     return JOURNAL_OK;
 }
 
+bool folder_lock_is_held(const char *folder) {
+    char path[PATH_MAX];
+    if (snprintf(path, sizeof path, "%s/lock", folder) >= (int)sizeof path)
+        return false;
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0)
+        return false;
+    bool held = flock(file, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    close(file);
+    return held;
+}
+
 void folder_lock_release(int lock) {
     if (lock >= 0)
         close(lock);

@@ -120,8 +120,8 @@ struct journal_recovery {
     uint64_t highest_version;        /* of any record and any low-water version */
 };
 
-/* Locks the folder, unless the caller has, and reads what earlier processes left: shows every record to the replayer, logs progress,
- * cuts torn tails. skip_damaged: a damaged record in the middle is skipped instead of JOURNAL_DAMAGED. Then
+/* Locks the folder, unless the caller has, and reads what earlier processes left: shows every record to the
+ * replayer, logs progress, cuts torn tails. skip_damaged: a damaged record in the middle is skipped instead of JOURNAL_DAMAGED. Then
  * starts new series; the old files stay until the low-water version has passed them. The options' names are
  * copied. *ret_journal is for journal_close. */
 enum journal_status journal_open(const struct journal_options *options, bool skip_damaged,

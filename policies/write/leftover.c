@@ -5,6 +5,7 @@
  */
 #include "policies/write/leftover.h"
 #include "policies/journal/disk.h"
+#include "policies/journal/folder_lock.h"
 #include "policies/journal/survey.h"
 #include "policies/policy.h"
 #include "policies/tier_parts.h"
@@ -268,9 +269,7 @@ static bool check_one(const struct tier_options *options, const struct leftover 
 /* Beside a server that runs, a file that is just being written to may look damaged without being so. */
 static bool check_damage(const struct tier_options *options, const struct leftovers *all, FILE *notes,
                          FILE *complaints) {
-    struct journal_error in_use;
-    bool refused =
-        all->damaged && !options->recovery.skip_damaged && !journal_is_in_use(options->data, &in_use);
+    bool refused = all->damaged && !options->recovery.skip_damaged && !folder_lock_is_held(options->data);
     if (refused)
         fprintf(
             complaints,
