@@ -574,7 +574,7 @@ void flusher_retry_quarantine(struct writer *writer, struct flusher *flusher) {
             if (!quarantine_supersede(space->quarantine, &mutation, 1))
                 hold_for_quarantine(flusher); /* it stays, and may be retried again */
             if (mutation.superseded)
-                forget_ours(space, &mutation, cache_hash(copy->entry.key), &now);
+                forget_ours(space, &mutation, cache_hash(space->tier->cache, copy->entry.key), &now);
         } else if (later) {
             quarantine_ask_retry(space->quarantine, copy->entry.key);
         }
