@@ -112,7 +112,7 @@ static bool check_own(const struct backend_table *table, const struct sqlite_tab
     return false;
 }
 
-static bool check_table(const struct backend_table *table, bool preload,
+static bool check_table(const struct backend_table *table, const char *scanned_for,
                         struct backend_complaint *ret_complaint) {
     struct sqlite_table_options options;
     bool ours =
@@ -121,11 +121,12 @@ static bool check_table(const struct backend_table *table, bool preload,
     (void)ours;
     if (!check_statements(table, &options, ret_complaint) || !check_own(table, &options, ret_complaint))
         return false;
-    if (!preload || !options.load_sql)
+    if (!scanned_for || !options.load_sql)
         return true;
-    ret_complaint->setting = "preload";
+    ret_complaint->setting = scanned_for;
     snprintf(ret_complaint->message, sizeof ret_complaint->message,
-             "namespace \"%s\" has SQL of its own, which does not list rows: remove preload", table->name);
+             "namespace \"%s\" has SQL of its own, which does not list rows: remove %s", table->name,
+             scanned_for);
     return false;
 }
 
@@ -145,6 +146,7 @@ const struct backend_type sqlite_backend = {
     .check_table = check_table,
     .same_store = sqlite_same_store,
     .one_backend_only = true,
+    .notices_foreign = true,
     .overlap = sqlite_overlap,
     .place = sqlite_place,
     .open = sqlite_open,
