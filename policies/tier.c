@@ -248,14 +248,26 @@ static bool needs_journal(const struct tier *tier) {
     return wants_journal(tier) || (tier->options.data && survey_finds_files(tier->options.data));
 }
 
+static bool open_quarantine(struct tier *tier, struct space *space, char *error, size_t error_size) {
+    struct quarantine_damage damage;
+    space->quarantine = quarantine_open(&journal_disk_system, tier->options.data, space->options.name,
+                                        tier->options.recovery.skip_damaged, &damage, error, error_size);
+    if (space->quarantine && damage.places)
+        service_log(
+            &tier->service, LOG_LEVEL_ERROR,
+            "namespace %s: its quarantine file in %s is damaged: no record that passes its check at offset %" PRIu64
+            "; %" PRIu64
+            " bytes in %zu places are skipped, and the file is kept there under a name that begins with damaged-",
+            space->options.name, tier->options.data, damage.offset, damage.bytes, damage.places);
+    return space->quarantine != NULL;
+}
+
 static bool make_quarantines(struct tier *tier, char *error, size_t error_size) {
     for (size_t i = 0; i < tier->space_count; i++) {
         struct space *space = &tier->spaces[i];
         if (!space->policy->holds_back)
             continue;
-        space->quarantine =
-            quarantine_open(&journal_disk_system, tier->options.data, space->options.name, error, error_size);
-        if (!space->quarantine)
+        if (!open_quarantine(tier, space, error, error_size))
             return false;
         uint64_t version = quarantine_high_version(space->quarantine);
         if (!cache_raise_version(tier->cache, version)) {

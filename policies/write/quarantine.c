@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The list lives in memory, oldest first; the file is a log of it: a record for each entry that comes (ADD)
- * and each that goes (GONE). Opening replays the log and writes it anew with what is left.
+ * The entries are a list in memory, oldest first. The file is its log: it has a record for each entry that was added
+ * (ADD) and for each that was removed (GONE). Opening reads the log and then writes the file anew, with an ADD for each
+ * entry that is left.
  *
  * A record, as struct record_head lies in memory (a file is read by hosts of the byte order that wrote it):
  *
@@ -22,36 +23,41 @@
  *         48     8  client_cas
  *         56        key, value, reason
  *
- * A record that is torn or fails its check ends the replay: nothing behind it was ever acknowledged as kept.
+ * Records follow one another without gaps. Where there is none, the log ends, if no whole record follows or if zeros cut
+ * it off there. Else the file is damaged (docs/policies.md): what follows is taken all the same, because a record says
+ * what is true by itself, but only a start that was told so goes on with what is left.
  *
- * An ADD is synced before the journal may forget the change that was refused, and a GONE before it may forget
- * the one that took its place: else a restart would show the older value again. So a record counts, and the
- * list changes, only when it is synced; one that could not be written or synced is written again, at the same
- * place, by the next attempt. (After a failed sync the kernel counts the pages as clean. Whatever is behind
- * the end of what was synced is therefore never relied upon.) Remains of a longer attempt that lie behind the
- * last record are cut off by zeros.
+ * An ADD is synced before the journal may forget the refused change. A GONE is synced before the journal may forget the
+ * newer change of the key: otherwise a restart would show the older value again. So the list changes only after its
+ * record is synced. A record that could not be written or synced is overwritten by the next attempt, at the same place;
+ * bytes behind the last synced record are never relied upon, because after a failed sync the kernel counts their pages
+ * as clean. If an attempt that failed was longer than the next one, its remains are cut off by zeros.
  *
- * With an ADD comes the room for its GONE: on a full disk an entry can still go.
+ * An ADD also reserves the room for the GONE of its entry, so that entries can be removed on a full disk.
  */
 #include "policies/write/quarantine.h"
 #include "policies/journal/crc32c.h"
 #include "policies/journal/disk.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum {
     MAGIC = 0x52415551,
     OP_ADD = 1,
     OP_GONE = 2,
     REASON_MAX = 200,
+    NUMBERS_MAX = 1000,   /* of damaged files of one name */
     CUT_SIZE = 4,         /* zeros where the next magic would be */
     ROOM_STEP = 64 << 10, /* bytes by which the file grows */
+    WINDOW = 16 << 10,    /* bytes that are searched at once */
 };
 
 struct record_head {
@@ -68,16 +74,17 @@ struct kept {
     enum mutation_kind kind;
     uint32_t since;
     bool retry; /* an operator asked for it */
-    bool going; /* within a call: its GONE is being written */
+    bool going; /* within a call: to be removed, if its GONE can be written */
     char reason[REASON_MAX];
 };
 
 struct log_file {
     int handle;      /* -1: memory only */
     bool named;      /* its name in the folder is synced */
-    uint64_t end;    /* of the last record, all of them synced */
-    uint64_t spoilt; /* up to here there may be remains of attempts that failed */
-    uint64_t room;   /* bytes that the disk has for it */
+    uint64_t end;    /* of the last synced record */
+    uint64_t spoilt; /* end of what attempts that failed may have left */
+    uint64_t room;   /* bytes allocated for it on the disk */
+    int failure;     /* errno of what kept the replay from reading it, 0: nothing */
 };
 
 struct quarantine {
@@ -182,7 +189,7 @@ static bool write_record(const struct journal_disk *disk, struct log_file *log, 
            write_piece(disk, log, key) && write_piece(disk, log, value) && write_piece(disk, log, reason);
 }
 
-/* What the records of all that is held, and of one more key, would take if they went. */
+/* Bytes of the GONE records of all entries, and of one more with a key of this size. */
 static uint64_t room_to_go(const struct quarantine *quarantine, size_t key_size) {
     uint64_t room = sizeof(struct record_head) + key_size + CUT_SIZE;
     for (const struct kept *kept = quarantine->first; kept; kept = kept->next)
@@ -213,7 +220,7 @@ static bool sync_name(const struct quarantine *quarantine, struct log_file *log)
     return log->named;
 }
 
-/* Ends an attempt to make the log longer: what was written counts if all of it was, and is synced. */
+/* Ends an attempt to append to the log. If all was written and can be synced, it counts; otherwise none of it does. */
 static bool commit(struct quarantine *quarantine, bool written, struct log_file *longer) {
     const struct journal_disk *disk = quarantine->disk;
     bool good = written && cut(disk, longer) && disk->sync(disk, longer->handle) == 0 &&
@@ -224,18 +231,45 @@ static bool commit(struct quarantine *quarantine, bool written, struct log_file 
     return good;
 }
 
-static bool read_all(const struct quarantine *quarantine, void *to, size_t size, uint64_t at) {
-    return journal_disk_read(quarantine->disk, quarantine->log.handle, to, size, at) == (ssize_t)size;
+/* False: the file ends before, or (noted) it cannot be read. */
+static bool read_all(struct quarantine *quarantine, void *to, size_t size, uint64_t at) {
+    ssize_t n = journal_disk_read(quarantine->disk, quarantine->log.handle, to, size, at);
+    if (n < 0)
+        quarantine->log.failure = errno;
+    return n == (ssize_t)size;
 }
 
-/* Does one record to the list; false: there is no whole one at *at. */
+static void *allocate(struct quarantine *quarantine, size_t size) {
+    void *bytes = malloc(size);
+    if (!bytes)
+        quarantine->log.failure = ENOMEM;
+    return bytes;
+}
+
+/* Does to the list what a record says. False (noted): no memory. */
+static bool replay_entry(struct quarantine *quarantine, const struct record *record) {
+    if (record->op == OP_ADD) {
+        if (put(quarantine, record->kind, record->entry, record->since, record->reason))
+            return true;
+        quarantine->log.failure = ENOMEM;
+        return false;
+    }
+    struct kept **kept = find(quarantine, record->entry->key);
+    if (*kept && (*kept)->copy->entry.version <= record->entry->version)
+        remove_at(quarantine, kept);
+    return true;
+}
+
+/* Takes one record into the list; false: there is no whole one at *at. */
 static bool replay_record(struct quarantine *quarantine, uint64_t *at, uint64_t size) {
     struct record_head head;
     if (!read_all(quarantine, &head, sizeof head, *at) || head.magic != MAGIC ||
         head.reason_size >= REASON_MAX || head.value_size > size - *at)
         return false;
     size_t body = head.key_size + (size_t)head.value_size + head.reason_size;
-    char *bytes = malloc(body + 1);
+    if (body > size - *at)
+        return false;
+    char *bytes = allocate(quarantine, body + 1);
     if (!bytes || !read_all(quarantine, bytes, body, *at + sizeof head)) {
         free(bytes);
         return false;
@@ -246,32 +280,74 @@ static bool replay_record(struct quarantine *quarantine, uint64_t *at, uint64_t 
     char *reason = bytes + body - head.reason_size;
     bool sound = record_crc(&head, key, value, slice_of(reason, head.reason_size)) == head.crc;
     struct entry entry = {key, value, head.version, head.client_cas, head.flags, head.expires_at, head.marks};
-    if (sound && head.op == OP_ADD) {
-        sound = put(quarantine, (enum mutation_kind)head.kind, &entry, head.since, reason);
-    } else if (sound) {
-        struct kept **kept = find(quarantine, key);
-        if (*kept && (*kept)->copy->entry.version <= head.version)
-            remove_at(quarantine, kept);
-    }
+    struct record record = {head.op, (enum mutation_kind)head.kind, &entry, head.since, reason};
+    sound = sound && replay_entry(quarantine, &record);
     free(bytes);
     if (sound)
         *at += sizeof head + body;
     return sound;
 }
 
-static bool replay(struct quarantine *quarantine) {
-    struct log_file *log = &quarantine->log;
-    struct stat status;
-    if (fstat(log->handle, &status) != 0)
-        return false;
-    while (log->end < (uint64_t)status.st_size &&
-           replay_record(quarantine, &log->end, (uint64_t)status.st_size))
-        continue;
-    log->spoilt = (uint64_t)status.st_size;
-    return true;
+/* Nothing was ever written there, or zeros cut off what was. */
+static bool is_cut(struct quarantine *quarantine, uint64_t at) {
+    char bytes[CUT_SIZE];
+    static const char zeros[CUT_SIZE];
+    return read_all(quarantine, bytes, sizeof bytes, at) && memcmp(bytes, zeros, sizeof bytes) == 0;
 }
 
-/* Writes what is held into a file of its own, synced. */
+/* The next place from *at on where the magic of a record is; false: there is none. */
+static bool find_magic(struct quarantine *quarantine, uint64_t *at, uint64_t size) {
+    static const uint32_t magic = MAGIC;
+    char window[WINDOW];
+    while (*at + sizeof magic <= size) {
+        size_t length = size - *at < WINDOW ? (size_t)(size - *at) : WINDOW;
+        if (!read_all(quarantine, window, length, *at))
+            return false;
+        const char *found = memmem(window, length, &magic, sizeof magic);
+        if (found) {
+            *at += (uint64_t)(found - window);
+            return true;
+        }
+        *at += length - (sizeof magic - 1);
+    }
+    return false;
+}
+
+/* Goes on behind a place without a record; false: no whole record follows, it was the end. */
+static bool replay_behind(struct quarantine *quarantine, uint64_t size, struct quarantine_damage *damage) {
+    uint64_t gap = quarantine->log.end;
+    if (is_cut(quarantine, gap))
+        return false;
+    for (uint64_t at = gap + 1; find_magic(quarantine, &at, size); at++) {
+        uint64_t begin = at;
+        if (!replay_record(quarantine, &at, size))
+            continue;
+        quarantine->log.end = at;
+        if (damage->places++ == 0)
+            damage->offset = gap;
+        damage->bytes += begin - gap;
+        return true;
+    }
+    return false;
+}
+
+/* False: errno. */
+static bool replay(struct quarantine *quarantine, struct quarantine_damage *ret_damage) {
+    struct log_file *log = &quarantine->log;
+    struct stat status;
+    *ret_damage = (struct quarantine_damage){0};
+    if (fstat(log->handle, &status) != 0)
+        return false;
+    uint64_t size = (uint64_t)status.st_size;
+    while (log->end < size && log->failure == 0 &&
+           (replay_record(quarantine, &log->end, size) || replay_behind(quarantine, size, ret_damage)))
+        continue;
+    log->spoilt = size;
+    errno = log->failure;
+    return log->failure == 0;
+}
+
+/* Writes the entries held into a new file, and syncs it. */
 static bool write_held(const struct quarantine *quarantine, struct log_file *log) {
     const struct journal_disk *disk = quarantine->disk;
     for (struct kept *kept = quarantine->first; kept; kept = kept->next) {
@@ -282,7 +358,7 @@ static bool write_held(const struct quarantine *quarantine, struct log_file *log
     return reserve(disk, log, room_to_go(quarantine, 0)) && disk->sync(disk, log->handle) == 0;
 }
 
-/* Writes the file anew with what is held. The old one stays if that fails. */
+/* Writes the file anew with the entries held. If that fails, the old file stays in use. */
 static void rewrite(struct quarantine *quarantine) {
     const struct journal_disk *disk = quarantine->disk;
     char path[4096];
@@ -310,7 +386,37 @@ static void safe_name(const char *name, char *out, size_t size) {
     out[at] = 0;
 }
 
-static bool open_file(struct quarantine *quarantine, const char *folder, const char *space) {
+/* A second name for the damaged file, which goes on to exist when it is written anew. */
+static bool set_aside(const struct quarantine *quarantine, const char *name, char *error, size_t error_size) {
+    char aside[4096];
+    int status = -1;
+    errno = EEXIST;
+    for (unsigned number = 0; status != 0 && errno == EEXIST && number < NUMBERS_MAX; number++) {
+        snprintf(aside, sizeof aside, "%s/damaged-%u-quarantine-%s.log", quarantine->folder, number, name);
+        status = link(quarantine->path, aside);
+    }
+    if (status != 0)
+        snprintf(error, error_size, "The damaged quarantine file %s cannot be kept as %s: %s.",
+                 quarantine->path, aside, strerror(errno));
+    return status == 0;
+}
+
+static bool may_go_on(const struct quarantine *quarantine, const char *name, bool skip_damaged,
+                      const struct quarantine_damage *damage, char *error, size_t error_size) {
+    if (damage->places == 0)
+        return true;
+    if (skip_damaged)
+        return set_aside(quarantine, name, error, error_size);
+    snprintf(
+        error, error_size,
+        "The quarantine file %s is damaged: no record that passes its check at offset %" PRIu64 " (%" PRIu64
+        " bytes in %zu places). What they held is lost; to start without it, use --recover=skip-damaged.",
+        quarantine->path, damage->offset, damage->bytes, damage->places);
+    return false;
+}
+
+static bool open_file(struct quarantine *quarantine, const char *folder, const char *space, bool skip_damaged,
+                      struct quarantine_damage *ret_damage, char *error, size_t error_size) {
     const struct journal_disk *disk = quarantine->disk;
     char name[400];
     safe_name(space, name, sizeof name);
@@ -318,7 +424,9 @@ static bool open_file(struct quarantine *quarantine, const char *folder, const c
         asprintf(&quarantine->path, "%s/quarantine-%s.log", folder, name) < 0)
         return false;
     quarantine->log.handle = disk->open(disk, quarantine->path, O_RDWR | O_CREAT);
-    if (quarantine->log.handle < 0 || !replay(quarantine))
+    if (quarantine->log.handle < 0 || !replay(quarantine, ret_damage))
+        return false;
+    if (!may_go_on(quarantine, name, skip_damaged, ret_damage, error, error_size))
         return false;
     rewrite(quarantine);
     sync_name(quarantine, &quarantine->log); /* else before the first record that counts */
@@ -326,7 +434,8 @@ static bool open_file(struct quarantine *quarantine, const char *folder, const c
 }
 
 struct quarantine *quarantine_open(const struct journal_disk *disk, const char *folder, const char *space,
-                                   char *error, size_t error_size) {
+                                   bool skip_damaged, struct quarantine_damage *ret_damage, char *error,
+                                   size_t error_size) {
     struct quarantine *quarantine = calloc(1, sizeof *quarantine);
     if (!quarantine) {
         snprintf(error, error_size, "Out of memory.");
@@ -335,9 +444,12 @@ struct quarantine *quarantine_open(const struct journal_disk *disk, const char *
     pthread_mutex_init(&quarantine->mutex, NULL);
     quarantine->disk = disk;
     quarantine->log.handle = -1;
-    if (folder && !open_file(quarantine, folder, space)) {
-        snprintf(error, error_size, "The quarantine file %s cannot be opened: %s.",
-                 quarantine->path ? quarantine->path : folder, strerror(errno));
+    *ret_damage = (struct quarantine_damage){0};
+    *error = '\0';
+    if (folder && !open_file(quarantine, folder, space, skip_damaged, ret_damage, error, error_size)) {
+        if (!*error)
+            snprintf(error, error_size, "The quarantine file %s cannot be opened: %s.",
+                     quarantine->path ? quarantine->path : folder, strerror(errno));
         quarantine_close(quarantine);
         return NULL;
     }
@@ -363,7 +475,8 @@ bool quarantine_look(const struct journal_disk *disk, const char *path,
     struct quarantine_summary summary = {.oldest = UINT32_MAX};
     if (quarantine.log.handle < 0)
         return false;
-    bool good = replay(&quarantine);
+    struct quarantine_damage damage; /* a start says so */
+    bool good = replay(&quarantine, &damage);
     int failure = errno;
     for (const struct kept *kept = quarantine.first; kept; kept = kept->next) {
         summary.entries++;
@@ -395,7 +508,7 @@ uint64_t quarantine_high_version(struct quarantine *quarantine) {
     return high;
 }
 
-/* Writes the record of an entry that comes. */
+/* Writes the record of an entry that is added. */
 static bool log_add(struct quarantine *quarantine, const struct record *record) {
     const struct journal_disk *disk = quarantine->disk;
     struct log_file log = quarantine->log;
@@ -421,7 +534,7 @@ bool quarantine_add(struct quarantine *quarantine, enum mutation_kind kind, cons
     return kept;
 }
 
-/* Writes the records of those that are going, with one sync. */
+/* Writes a GONE for each entry marked as going, with one sync. */
 static bool log_gone(struct quarantine *quarantine) {
     struct log_file log = quarantine->log;
     bool written = true;
@@ -434,7 +547,7 @@ static bool log_gone(struct quarantine *quarantine) {
     return commit(quarantine, written, &log);
 }
 
-/* Lets those go that are going, or none. */
+/* Removes the entries marked as going: all of them, or (false) none. */
 static bool let_go(struct quarantine *quarantine) {
     bool gone = log_gone(quarantine);
     for (struct kept **at = &quarantine->first; *at;) {
@@ -532,6 +645,31 @@ enum quarantine_drop quarantine_drop(struct quarantine *quarantine, struct slice
     }
     pthread_mutex_unlock(&quarantine->mutex);
     return dropped;
+}
+
+enum quarantine_drop quarantine_drop_all(struct quarantine *quarantine, struct quarantine_visitor *visitor) {
+    if (quarantine_count(quarantine) == 0)
+        return QUARANTINE_NONE;
+    pthread_mutex_lock(&quarantine->mutex);
+    struct kept *dropped = quarantine->first;
+    for (struct kept *kept = dropped; kept; kept = kept->next)
+        kept->going = true;
+    bool gone = log_gone(quarantine);
+    if (gone) {
+        quarantine->first = NULL;
+        atomic_store(&quarantine->count, 0);
+    }
+    for (struct kept *kept = quarantine->first; kept; kept = kept->next)
+        kept->going = false;
+    pthread_mutex_unlock(&quarantine->mutex);
+    while (gone && dropped) {
+        struct kept *kept = dropped;
+        dropped = kept->next;
+        visitor->entry(visitor, kept->kind, &kept->copy->entry, kept->since, kept->reason);
+        entry_copy_drop(kept->copy);
+        free(kept);
+    }
+    return gone ? QUARANTINE_DROPPED : QUARANTINE_FAILED;
 }
 
 void quarantine_visit(struct quarantine *quarantine, struct quarantine_visitor *visitor) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The quarantine of a namespace: changes that its backend refused for good, one row at a time. They are kept
- * until an operator retries or drops them, or a newer write of the key reaches the backend. On disk, where
- * there is a data folder: a refused change was acknowledged, so it must survive the process like every other.
+ * The quarantine of a namespace holds the changes that its backend has refused for good. They are kept until an operator
+ * retries or drops them, or a newer change of the key reaches the backend. Where there is a data folder they are kept on
+ * disk: a refused change was acknowledged, so it must survive the process like any other.
  *
  * Any thread. Few entries are expected; the case of none costs one relaxed load.
  */
@@ -14,10 +14,18 @@
 
 struct journal_disk;
 
-/* Opens the file of a namespace in the folder (NULL: memory only) and reads what it holds. The disk MUST outlive
- * it. NULL: error says why. */
+/* Places in a file that hold no record though records follow. */
+struct quarantine_damage {
+    size_t places;
+    uint64_t bytes, offset; /* of all; of the first */
+};
+
+/* Opens the file of a namespace in the folder (NULL: memory only) and reads what it holds. A damaged file is refused, or
+ * (skip_damaged) kept beside the new one as damaged-N-quarantine-NAME.log, and *ret_damage says what was passed over. The
+ * disk MUST outlive it. NULL: error says why. */
 struct quarantine *quarantine_open(const struct journal_disk *disk, const char *folder, const char *space,
-                                   char *error, size_t error_size);
+                                   bool skip_damaged, struct quarantine_damage *ret_damage, char *error,
+                                   size_t error_size);
 void quarantine_close(struct quarantine *quarantine);
 
 /* What a quarantine's file holds, without opening it as a quarantine: nothing is changed. oldest: in seconds. False:
@@ -54,7 +62,8 @@ struct entry_copy *quarantine_find(struct quarantine *quarantine, struct slice k
 /* Marks the entry of the key, or all (key.size 0), to be tried again; returns how many. */
 size_t quarantine_ask_retry(struct quarantine *quarantine, struct slice key);
 
-/* The next entry to be tried again, asked for no more by this, or NULL; *ret_kind is its kind. To be given to entry_copy_drop. */
+/* The next entry that is marked to be tried again, or NULL; its mark is taken away. *ret_kind is its kind. The copy is to be
+ * given to entry_copy_drop. */
 struct entry_copy *quarantine_next_retry(struct quarantine *quarantine, enum mutation_kind *ret_kind);
 
 enum quarantine_drop { QUARANTINE_DROPPED, QUARANTINE_NONE, QUARANTINE_FAILED };
@@ -69,5 +78,9 @@ struct quarantine_visitor {
                   uint32_t since, const char *reason);
 };
 void quarantine_visit(struct quarantine *quarantine, struct quarantine_visitor *visitor);
+
+/* Forgets all entries, on disk before it returns, with one sync. Then the visitor is shown each of them, with no lock held.
+ * FAILED: as above, and all entries stay. */
+enum quarantine_drop quarantine_drop_all(struct quarantine *quarantine, struct quarantine_visitor *visitor);
 
 #endif

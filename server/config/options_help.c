@@ -10,7 +10,7 @@ static const char help[] =
     "Configuration\n"
     "  --config FILE             read namespaces, backends and settings from FILE; options given with it win\n"
     "  --check                   only say whether FILE is good, and what earlier runs have left in its data folder\n"
-    "  --recover=skip-damaged    start although a journal is damaged in the middle, without the damaged records\n"
+    "  --recover=skip-damaged    start although a journal or quarantine is damaged, without the damaged records\n"
     "  --recover=flush           write to their backends first what namespaces that were write-behind have left\n"
     "  --recover=discard:NAME    give up what namespace NAME has left in journals and quarantine\n"
     "  --recover=keep:NAME       leave it there although namespace NAME is not configured\n"

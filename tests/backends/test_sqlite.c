@@ -670,6 +670,7 @@ TEST(an_idle_writer_checkpoints) {
 TEST(the_log_is_bounded_without_maintain) {
     enum { BOUND = 200, PAGE = 4096 };
     struct fixture *fixture = *state;
+    fixture->options.timeout_ms = SHORT; /* a checkpoint waits for the reader */
     open_both(fixture);
     struct sqlite_connection *connection = sqlite_connection_of(fixture->writer);
     connection->wal_bound_pages = BOUND;

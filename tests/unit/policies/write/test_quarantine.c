@@ -17,6 +17,8 @@ struct fixture {
     struct journal_rig after; /* what a power loss leaves */
     struct faulty_disk disk;
     struct quarantine *quarantine;
+    bool skip_damaged;
+    struct quarantine_damage damage;
     char error[512];
 };
 
@@ -41,8 +43,10 @@ static int tear_down(void **state) {
 
 static void open_in(struct fixture *fixture, const char *folder) {
     quarantine_close(fixture->quarantine);
-    fixture->quarantine =
-        quarantine_open(&fixture->disk.calls, folder, "name space", fixture->error, sizeof fixture->error);
+    fixture->quarantine = quarantine_open(&fixture->disk.calls, folder, "name space", fixture->skip_damaged,
+                                          &fixture->damage, fixture->error, sizeof fixture->error);
+    if (!fixture->quarantine)
+        print_error("%s\n", fixture->error);
     assert_non_null(fixture->quarantine);
 }
 
@@ -143,6 +147,128 @@ TEST(what_was_added_survives_a_power_loss) {
         assert_int_equal(quarantine_count(fixture->quarantine), 12);
         assert_holds(fixture, "key 12", value, 12);
     }
+}
+
+/* ---- Damage ---- */
+
+enum { HEAD_SIZE = 56 };
+
+/* Turns a byte of the file. */
+static void spoil(struct fixture *fixture, size_t at) {
+    struct journal_rig *rig = &fixture->rig;
+    size_t size;
+    char *data = journal_rig_read_file(rig, "quarantine-name%20space.log", &size);
+    assert_true(at < size);
+    data[at] ^= 0x55;
+    journal_rig_write_file(rig, "quarantine-name%20space.log", data, size);
+}
+
+static void leave_three(struct fixture *fixture) {
+    reopen(fixture);
+    assert_true(add(fixture, "a", "value", 5));
+    assert_true(add(fixture, "b", "value", 6));
+    assert_true(add(fixture, "c", "value", 7));
+    quarantine_close(fixture->quarantine);
+    fixture->quarantine = NULL;
+}
+
+static size_t record_size(const char *value) {
+    return HEAD_SIZE + 1 + strlen(value) + strlen("the column is too short");
+}
+
+/* Wherever a record has decayed, in its head or behind: what follows it is not lost in silence. */
+TEST(a_record_that_decays_before_others_refuses_the_start) {
+    struct fixture *fixture = *state;
+    char offset[64];
+    size_t size = record_size("value");
+    for (size_t at = size; at < 2 * size; at += 7) {
+        leave_three(fixture);
+        spoil(fixture, at);
+        fixture->quarantine = quarantine_open(&fixture->disk.calls, fixture->rig.folder, "name space", false,
+                                              &fixture->damage, fixture->error, sizeof fixture->error);
+        assert_null(fixture->quarantine);
+        snprintf(offset, sizeof offset, "at offset %zu (%zu bytes", size, size);
+        assert_non_null(strstr(fixture->error, "quarantine-name%20space.log is damaged"));
+        assert_non_null(strstr(fixture->error, offset));
+        assert_non_null(strstr(fixture->error, "--recover=skip-damaged"));
+        journal_rig_remove_files(&fixture->rig);
+    }
+}
+
+TEST(what_follows_damage_is_kept_where_that_is_wanted) {
+    struct fixture *fixture = *state;
+    leave_three(fixture);
+    spoil(fixture, 3);
+    spoil(fixture, record_size("value") + HEAD_SIZE);
+    fixture->skip_damaged = true;
+    reopen(fixture);
+    assert_int_equal(fixture->damage.places, 1); /* side by side */
+    assert_int_equal(fixture->damage.offset, 0);
+    assert_int_equal(fixture->damage.bytes, 2 * record_size("value"));
+    assert_int_equal(quarantine_count(fixture->quarantine), 1);
+    assert_holds(fixture, "c", "value", 7);
+    assert_int_equal(journal_rig_count_named(&fixture->rig, "damaged-"), 1);
+    fixture->skip_damaged = false;
+    reopen(fixture); /* the next start needs no option */
+    assert_holds(fixture, "c", "value", 7);
+}
+
+TEST(a_torn_record_at_the_end_is_no_damage) {
+    struct fixture *fixture = *state;
+    leave_three(fixture);
+    spoil(fixture, 2 * record_size("value") + HEAD_SIZE);
+    reopen(fixture);
+    assert_int_equal(quarantine_count(fixture->quarantine), 2);
+    assert_int_equal(journal_rig_count_named(&fixture->rig, "damaged-"), 0);
+}
+
+TEST(a_damaged_file_is_looked_at_as_a_whole) {
+    struct fixture *fixture = *state;
+    struct quarantine_summary summary;
+    char path[512];
+    leave_three(fixture);
+    spoil(fixture, 3);
+    snprintf(path, sizeof path, "%s/quarantine-name%%20space.log", fixture->rig.folder);
+    assert_true(quarantine_look(&fixture->disk.calls, path, &summary));
+    assert_int_equal(summary.entries, 2);
+}
+
+/* ---- Dropping all ---- */
+
+struct counted {
+    struct quarantine_visitor visitor; /* first */
+    size_t count;
+};
+
+static void count_one(struct quarantine_visitor *self, enum mutation_kind kind, const struct entry *entry,
+                      uint32_t since, const char *reason) {
+    (void)kind, (void)entry, (void)since, (void)reason;
+    ((struct counted *)self)->count++;
+}
+
+TEST(all_are_dropped_with_one_sync) {
+    enum { COUNT = 300 };
+    struct fixture *fixture = *state;
+    struct counted counted = {.visitor = {count_one}};
+    char key[16];
+    reopen(fixture);
+    for (unsigned i = 0; i < COUNT; i++) {
+        snprintf(key, sizeof key, "key %u", i);
+        assert_true(add(fixture, key, "value", i + 1));
+    }
+    unsigned long syncs = atomic_load(&fixture->disk.syncs);
+    atomic_store(&fixture->disk.sync_failure, EIO);
+    assert_int_equal(quarantine_drop_all(fixture->quarantine, &counted.visitor), QUARANTINE_FAILED);
+    assert_int_equal(counted.count, 0);
+    assert_int_equal(quarantine_count(fixture->quarantine), COUNT);
+    atomic_store(&fixture->disk.sync_failure, 0);
+    assert_int_equal(quarantine_drop_all(fixture->quarantine, &counted.visitor), QUARANTINE_DROPPED);
+    assert_int_equal(counted.count, COUNT);
+    assert_true(atomic_load(&fixture->disk.syncs) <= syncs + 2);
+    assert_int_equal(quarantine_count(fixture->quarantine), 0);
+    assert_int_equal(quarantine_drop_all(fixture->quarantine, &counted.visitor), QUARANTINE_NONE);
+    reopen(fixture);
+    assert_int_equal(quarantine_count(fixture->quarantine), 0);
 }
 
 /* ---- Writes that fail ---- */
@@ -363,8 +489,8 @@ TEST(a_file_that_cannot_be_written_anew_stays) {
 
 TEST(a_folder_that_is_not_there_is_named) {
     struct fixture *fixture = *state;
-    assert_null(
-        quarantine_open(&fixture->disk.calls, "/proc/none", "space", fixture->error, sizeof fixture->error));
+    assert_null(quarantine_open(&fixture->disk.calls, "/proc/none", "space", false, &fixture->damage,
+                                fixture->error, sizeof fixture->error));
     assert_string_equal(fixture->error,
                         "The quarantine file /proc/none/quarantine-space.log cannot be opened: "
                         "No such file or directory.");
@@ -374,6 +500,11 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         CASE(every_field_survives_a_restart),
         CASE(what_was_added_survives_a_power_loss),
+        CASE(a_record_that_decays_before_others_refuses_the_start),
+        CASE(what_follows_damage_is_kept_where_that_is_wanted),
+        CASE(a_torn_record_at_the_end_is_no_damage),
+        CASE(a_damaged_file_is_looked_at_as_a_whole),
+        CASE(all_are_dropped_with_one_sync),
         CASE(a_write_that_fails_at_any_byte_keeps_nothing),
         CASE(remains_of_a_failed_write_are_no_record),
         CASE(an_entry_that_could_not_be_replaced_stays),
