@@ -88,8 +88,9 @@ struct journal_file {
 
     /* The syncer's alone. */
     uint64_t synced, noted, reported;
-    bool unsynced; /* the last sync failed */
-    unsigned pass;
+    bool unsynced;      /* the last sync failed, or the file has lost its name */
+    unsigned pass;      /* in which it was synced last */
+    unsigned look_pass; /* in which its name was looked at last */
 
     /* The highest version of each namespace, 0: it has no record here. The worker stores, others load. */
     atomic_uint_fast64_t max_versions[];
