@@ -7,6 +7,7 @@
  */
 #include "backends/batch_order.h"
 #include "backends/failure.h"
+#include "backends/mutations.h"
 #include "backends/sqlite/internal.h"
 #include <assert.h>
 #include <stdlib.h>
@@ -179,14 +180,6 @@ static enum backend_status apply_run(const struct batch *batch, const struct bat
     return delete_run(batch, table, places, count);
 }
 
-static uint64_t highest_version(const struct mutation *mutations, size_t count) {
-    uint64_t highest = 0;
-    for (size_t i = 0; i < count; i++)
-        if (mutations[i].entry.version > highest)
-            highest = mutations[i].entry.version;
-    return highest;
-}
-
 static enum backend_status raise_high_version(const struct batch *batch, uint64_t version) {
     sqlite3_stmt *statement = batch->connection->high_set;
     if (version <= batch->connection->high_version)
@@ -232,8 +225,7 @@ enum backend_status sqlite_apply(struct backend_connection *base, struct mutatio
     assert(connection->role == BACKEND_WRITER);
     if (count == 0)
         return BACKEND_OK;
-    for (size_t i = 0; i < count; i++)
-        mutations[i].superseded = false, mutations[i].superseded_by = 0;
+    mutations_forget_answers(mutations, count);
     if (!order_batch(connection, mutations, count))
         return backend_fail(ret_error, BACKEND_TRANSIENT, "backend \"%s\": out of memory for a batch of %zu",
                             connection->name, count);
@@ -244,7 +236,7 @@ enum backend_status sqlite_apply(struct backend_connection *base, struct mutatio
     sqlite_bound_wal(connection);
     if (sqlite_run(connection->begin_write) != SQLITE_OK)
         return sqlite_fail(connection, "beginning a batch", ret_error);
-    uint64_t highest = highest_version(mutations, count);
+    uint64_t highest = mutations_highest_version(mutations, count);
     status = sqlite_check_version(connection, ret_error);
     if (status == BACKEND_OK)
         status = apply_ordered(&batch, count, highest);
