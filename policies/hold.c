@@ -8,11 +8,11 @@
  * their floor and position before it made `turn` even.
  *
  * Most answers show what was written long ago. A worker therefore keeps a floor below which every record is written
- * and, under `always`, synced (kept_floor). It is found as the low-water version is (low_water.c), less what is not
- * written yet instead of what is not flushed: the least of a version that is announced first, so that turns that begin
- * later are above it; the floors of the turns under way; and the floors that the workers publish here. A turn that has
- * ended is seen with what it published before its end: low_water_leave is a full barrier behind hold_turn_end. So
- * such a floor holds for ever, and looking at it needs nothing of other workers, whose lines change twice a turn.
+ * and, under `always`, synced (kept_floor). It is found as the low-water version is (write/low_water.c), less what is
+ * not written yet instead of what is not flushed: the least of a version that is announced first, so that turns that
+ * begin later are above it; the floors of the turns under way; and the floors that the workers publish here. A turn
+ * that has ended is seen with what it published before its end: low_water_leave is a full barrier behind hold_turn_end.
+ * So such a floor holds for ever, and looking at it needs nothing of other workers, whose lines change twice a turn.
  *
  * A hold waits for one worker after the other (is_over). For each it notes, when it comes to it, which turn that is
  * in and how far its journal has to be durable: what a reader has seen was made before, so these do not move, and a
@@ -22,7 +22,7 @@
  * then looks for who waits; all sequentially consistent.
  */
 #include "policies/hold.h"
-#include "policies/write/low_water.h"
+#include "policies/version_floor.h"
 #include <assert.h>
 
 /* At most so often is kept_floor looked for, as that needs lines of all workers. */
@@ -153,7 +153,7 @@ static uint64_t least_unkept(const struct tier_worker *maker) {
 
 static void raise_kept_floor(struct tier_worker *worker) {
     const struct tier *tier = worker->tier;
-    uint64_t bound = low_water_announce(worker);
+    uint64_t bound = version_floor_announce(worker->tier, worker->turn_floor);
     for (unsigned i = 0; i < tier->options.workers; i++)
         bound = lesser(bound, least_unkept(&tier->workers[i]));
     worker->kept_floor = larger(worker->kept_floor, bound);

@@ -47,7 +47,7 @@ struct tier {
     size_t backend_count;
     struct tier_worker *workers;
     struct journal *journal;            /* NULL: none */
-    atomic_uint_fast64_t version_floor; /* low_water.c */
+    atomic_uint_fast64_t version_floor; /* version_floor.h */
     uint64_t recovered_version;         /* the highest of what journal and quarantines held at the start */
     atomic_uint awaiting;               /* workers whose `awaited` is not 0: hold.c */
     atomic_uint preloads;               /* that have to end before the tier is ready */

@@ -37,6 +37,7 @@
  * for one another, so a backend that is away holds back its own.
  */
 #include "policies/write/low_water.h"
+#include "policies/version_floor.h"
 
 void low_water_enter(struct tier_worker *worker, const struct cache_time *now) {
     struct tier *tier = worker->tier;
@@ -56,23 +57,11 @@ void low_water_leave(struct tier_worker *worker) {
     atomic_exchange(&worker->floor, UINT64_MAX);
 }
 
-/* Returns the highest that is announced now. */
-static uint64_t announce(struct tier *tier, uint64_t version) {
-    uint64_t floor = atomic_load(&tier->version_floor);
-    while (floor < version && !atomic_compare_exchange_weak(&tier->version_floor, &floor, version))
-        continue;
-    return floor < version ? version : floor;
-}
-
 /* Above the versions that were drawn so far, of whatever node. */
 static uint64_t announce_time(struct tier *tier) {
     uint64_t drawn_us = cache_last_version_us(tier->cache) + 1, wall = wall_us();
     uint64_t now = version_from_us(wall > drawn_us ? wall : drawn_us, 0);
-    return announce(tier, now);
-}
-
-uint64_t low_water_announce(struct tier_worker *worker) {
-    return announce(worker->tier, worker->turn_floor);
+    return version_floor_announce(tier, now);
 }
 
 uint64_t low_water_bound(struct tier *tier) {

@@ -9,10 +9,6 @@
 /* Worker: opens a turn; sets worker->now and turn_floor. */
 void low_water_enter(struct tier_worker *worker, const struct cache_time *now);
 
-/* Worker, in a turn: announces the turn's floor, unless more is announced already, and returns what is. Versions of
- * turns that begin afterwards are above it. To be called before floors of workers are read. */
-uint64_t low_water_announce(struct tier_worker *worker);
-
 /* Worker: everything of the turn is queued. */
 void low_water_leave(struct tier_worker *worker);
 
