@@ -48,7 +48,7 @@ struct tier {
     struct tier_worker *workers;
     int folder_lock;                    /* of the data folder; -1: none is used, or another tier has it */
     struct journal *journal;            /* NULL: none */
-    atomic_uint_fast64_t version_floor; /* low_water.c */
+    atomic_uint_fast64_t version_floor; /* version_floor.h */
     uint64_t recovered_version;         /* the highest of what journal and quarantines held at the start */
     atomic_uint awaiting;               /* workers whose `awaited` is not 0: hold.c */
     atomic_uint preloads;               /* that have to end before the tier is ready */

@@ -333,7 +333,8 @@ static void date_held(struct worker *worker, uint64_t number) {
     }
     if (number)
         worker->undated = NULL;
-    collect_held(worker); /* it may be over already */
+    if (worker->held)
+        collect_held(worker); /* it may be over already */
 }
 
 /* The stages "journal" and "send". When the journal cannot be written, changes of this turn are not safe from
@@ -563,7 +564,8 @@ static void note_duration(struct worker *worker) {
 
 void turn_run(struct worker *worker) {
     collect_tickets(worker);
-    collect_held(worker);
+    if (worker->held)
+        collect_held(worker);
     struct connection *first = worker->ready;
     if (!first && !worker->undated) /* they wait for a turn that is written to the journal */
         return;
