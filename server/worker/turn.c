@@ -206,6 +206,10 @@ static void execute_sync(struct worker *worker, size_t i) {
     struct request *request = &worker->slots[i].request;
     struct outcome outcome = {0};
     uint32_t timeout = worker->server->settings->sync_timeout;
+    if (!worker->server->settings->allow_sync) {
+        answer_line(worker, connection, "CLIENT_ERROR sync not allowed");
+        return;
+    }
     if (tier_sync(worker->tier, connection->ticket, request->argument, timeout, &outcome) == TIER_PARKED) {
         park(worker, i);
         return;

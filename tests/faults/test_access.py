@@ -13,6 +13,17 @@ import pytest
 from forebay import Closed, Config, Server, eventually, namespace
 
 
+class Restricted:
+    """A configuration that refuses some commands."""
+
+    def __init__(self, config, *names):
+        self.config, self.names = config, names
+
+    def text(self, port, folder):
+        names = ", ".join(f'"{name}"' for name in self.names)
+        return f"restrict = {{{names}}}\n" + self.config.text(port, folder)
+
+
 # ---- What errors tell ----
 
 
@@ -46,6 +57,40 @@ def test_refused_rows_do_not_fill_the_log(serve):
     assert client.stats("backends")["local:write_through_refused"] == "30"
     assert server.log().count("card_number") == 10
     assert "not told" in server.log()
+
+
+# ---- What may be asked ----
+
+
+def test_what_is_restricted_is_refused(serve):
+    """Whatever an application's own client has no business with; the rest is served as before."""
+    text = Config(namespace("behind", "wb:", "write-behind", flush_delay="1h"))
+    client = serve(Restricted(text, "quarantine", "sync", "cache_memlimit", "verbosity", "forget", "flush_all", "watch", "dump")).client()
+    assert client.set("wb:a", b"1") == b"STORED"
+    for command in ("quarantine list behind", "quarantine drop behind", "quarantine retry behind", "sync", "sync behind",
+                    "cache_memlimit 100", "verbosity 1", "forget wb:a", "flush_all"):
+        assert client.command(command) == b"CLIENT_ERROR %s not allowed" % command.split()[0].encode()
+    assert client.command("watch") == b"CLIENT_ERROR watch commands not allowed"
+    assert client.command("lru_crawler metadump all") == b"ERROR metadump not allowed"
+    assert client.command("stats cachedump 1 0") == b"CLIENT_ERROR stats cachedump not allowed"
+    assert client.get("wb:a") == b"1" and client.stats("write_behind")["behind:dirty_entries"] == "1"
+
+
+def test_one_alone_may_be_restricted(serve):
+    client = serve(options=["--restrict=verbosity"]).client()
+    assert client.command("verbosity 1") == b"CLIENT_ERROR verbosity not allowed"
+    assert client.command("cache_memlimit 100") == b"OK"
+    assert client.command("sync").startswith(b"SYNCED")
+
+
+def test_a_restriction_that_means_nothing_is_refused(tmp_path):
+    known = "cache_memlimit, dump, flush_all, forget, quarantine, shutdown, sync, verbosity, watch"
+    said = Server(tmp_path, options=["--restrict=sync,nonsense"]).refuses()
+    assert "--restrict=nonsense" in said and known in said
+    said = Server(tmp_path, config=Restricted(Config(), "nonsense")).refuses()
+    assert "nonsense" in said and known in said
+    said = Server(tmp_path, config=Restricted(Config(), "shutdown"), options=["-A"]).refuses()
+    assert "-A" in said and "restrict" in said
 
 
 # ---- Who gets in ----
