@@ -489,7 +489,19 @@ static bool prepare_process(struct program *program, char *error, size_t error_s
            listener_bind_unix(server->listener, error, error_size);
 }
 
+/* The authentication file: bad, or open to others. */
+static bool check_auth_file(const char *path) {
+    char said[ERROR_MAX];
+    struct auth *auth = auth_load(path, said, sizeof said);
+    if (!auth || auth_is_exposed(auth, path, said, sizeof said))
+        complain(said, EXIT_FAILURE);
+    auth_free(auth);
+    return auth != NULL;
+}
+
 static int check(const struct settings *settings) {
+    if (settings->auth_file && !check_auth_file(settings->auth_file))
+        return EXIT_FAILURE;
     if (!leftovers_check(&settings->tier, stdout, stderr))
         return EXIT_FAILURE;
     printf("%s: ok\n", settings->config_file);

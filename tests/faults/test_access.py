@@ -238,6 +238,17 @@ def test_a_file_that_others_can_read_is_told(serve, tmp_path):
     eventually(lambda: "can be written by all users" in server.log())
 
 
+def test_a_check_looks_at_the_file(tmp_path):
+    """--check says of it what a start would."""
+    path = tmp_path / "auth"
+    path.write_text("user:right\n")
+    path.chmod(0o644)
+    server = Server(tmp_path, config=Config(auth_file=str(path)))
+    assert "can be read by all users" in server.check() and server.check().endswith("ok\n")
+    path.write_text("user:\n")
+    assert f"line 1 of the authentication file {path}" in server.refuses("--check")
+
+
 @pytest.mark.parametrize("mode", (0o600, 0o640, 0o400))
 def test_a_file_of_the_owner_and_its_group_is_not_told(serve, tmp_path, mode):
     path = tmp_path / "auth"
@@ -247,7 +258,7 @@ def test_a_file_of_the_owner_and_its_group_is_not_told(serve, tmp_path, mode):
     assert "warning" not in server.log()
 
 
-@pytest.mark.parametrize("line", (":right", "user:", "a b:right", "user:" + "p" * 3000))
+@pytest.mark.parametrize("line", (":right", "user:", "a b:right", "user:" + "p" * 3000), ids=("user", "password", "space", "long"))
 def test_a_line_that_lets_in_nobody_or_anybody_is_refused(tmp_path, line):
     path = tmp_path / "auth"
     path.write_text("user:right\n" + line + "\n")
