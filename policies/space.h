@@ -41,6 +41,12 @@ struct space_worker_counters {    /* written by one worker */
     _Alignas(64) counter changes; /* dirty ones, accepted */
 };
 
+/* Rows of write-through that the backend refused and the log was told of. */
+struct write_refusals {
+    uint64_t since_us; /* monotonic */
+    unsigned told;     /* since then */
+};
+
 struct space {
     struct space_options options;
     const struct policy *policy;
@@ -66,6 +72,9 @@ struct space {
     atomic_uint_fast64_t low_water; /* low_water.c */
     struct quarantine *quarantine;
     struct flush_counters flushed;
+
+    /* write-through, by the writer */
+    struct write_refusals write_refusals;
 
     /* with a backend */
     struct breaker read_breaker;           /* of its table alone; under loader.mutex */

@@ -339,6 +339,12 @@ static void on_helper_done(struct ev_loop *loop, ev_async *async, int events) {
 
 /* ---- Signals ---- */
 
+static void warn_of_exposure(struct program *program, const struct auth *auth) {
+    char warning[ERROR_MAX];
+    if (auth && auth_is_exposed(auth, program->settings.auth_file, warning, sizeof warning))
+        server_log(&program->server, LOG_LEVEL_WARNING, "%s", warning);
+}
+
 static void reload_auth(struct program *program) {
     struct server *server = &program->server;
     char error[ERROR_MAX];
@@ -357,6 +363,7 @@ static void reload_auth(struct program *program) {
     }
     *retired = (struct retired_auth){program->retired, atomic_exchange(&server->auth, auth)};
     program->retired = retired;
+    warn_of_exposure(program, auth);
     server_log(server, LOG_LEVEL_NOTICE, "SIGHUP: read %s again", program->settings.auth_file);
 }
 
@@ -420,6 +427,7 @@ static void log_notices(struct program *program) {
         log_lines(program, LOG_LEVEL_NOTICE, program->options.notices.data);
     if (program->config)
         log_lines(program, LOG_LEVEL_WARNING, config_warnings(program->config));
+    warn_of_exposure(program, atomic_load(&program->server.auth));
     if (geteuid() == 0 && !program->options.user)
         server_log(&program->server, LOG_LEVEL_DEBUG, "running as root; -u USER gives that up");
 }
@@ -481,7 +489,19 @@ static bool prepare_process(struct program *program, char *error, size_t error_s
            listener_bind_unix(server->listener, error, error_size);
 }
 
+/* The authentication file: bad, or open to others. */
+static bool check_auth_file(const char *path) {
+    char said[ERROR_MAX];
+    struct auth *auth = auth_load(path, said, sizeof said);
+    if (!auth || auth_is_exposed(auth, path, said, sizeof said))
+        complain(said, EXIT_FAILURE);
+    auth_free(auth);
+    return auth != NULL;
+}
+
 static int check(const struct settings *settings) {
+    if (settings->auth_file && !check_auth_file(settings->auth_file))
+        return EXIT_FAILURE;
     if (!leftovers_check(&settings->tier, stdout, stderr))
         return EXIT_FAILURE;
     printf("%s: ok\n", settings->config_file);

@@ -228,11 +228,14 @@ static void add_interfaces(struct report *report, const struct settings *setting
 }
 
 static void add_permissions(struct report *report, const struct server *server) {
+    char restricted[200];
     const struct settings *settings = server->settings;
     add_text(report, "evictions", settings->tier.cache.no_eviction ? "off" : "on");
     add_switch(report, "shutdown_command", settings->allow_shutdown);
     add_switch(report, "flush_enabled", settings->allow_flush_all);
     add_switch(report, "dump_enabled", settings->allow_dump);
+    settings_list_restrictions(settings, ",", restricted, sizeof restricted);
+    add_text(report, "restrict", *restricted ? restricted : "none");
     add_switch(report, "cas_enabled", settings->cas_enabled);
     add_switch(report, "maxconns_fast", settings->maxconns_fast);
     add_switch(report, "detail_enabled", stats_detail_is_on(server));

@@ -41,6 +41,8 @@ static const char help[] =
     "  -F, --disable-flush-all   refuse flush_all\n"
     "  -X, --disable-dumping     refuse stats detail, cachedump, metadump, mgdump\n"
     "  -W, --disable-watch       refuse watch\n"
+    "  --restrict=LIST           refuse any of cache_memlimit, dump, flush_all, forget, quarantine, shutdown,\n"
+    "                            sync, verbosity, watch\n"
     "  -C, --disable-cas         no CAS\n"
     "  -Y, --auth-file=FILE      lines of user:password; clients have to authenticate; SIGHUP reads it again\n"
     "  -D CHAR                   count per prefix (stats detail), which ends at CHAR\n"

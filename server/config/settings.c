@@ -19,6 +19,7 @@ const struct setting root_settings[] = {
     {"max_connections", SETTING_COUNT, IN(max_connections), 1, 1 << 20, .standard = 1024},
     {"idle_timeout", SETTING_SECONDS, IN(idle_timeout), 0, YEARS_MAX, .standard = 0},
     {"item_max", SETTING_SIZE, IN(item_max), SETTINGS_ITEM_MIN, SETTINGS_ITEM_MAX, .standard = 1 << 20},
+    {"restrict", SETTING_LIST, .standard_text = NULL},
     {"auth_file", SETTING_TEXT, IN(auth_file), .minimum = 1},
     {"verbosity", SETTING_COUNT, IN(verbosity), 0, 3, .standard = 0},
     {0},
@@ -30,6 +31,11 @@ void settings_defaults(struct settings *ret_settings) {
         .requests_per_event = 20,
         .backlog = 1024,
         .allow_flush_all = true,
+        .allow_cache_memlimit = true,
+        .allow_forget = true,
+        .allow_quarantine = true,
+        .allow_sync = true,
+        .allow_verbosity = true,
         .cas_enabled = true,
         .stats_prefix_delimiter = ':',
         .port = 11211,
@@ -42,6 +48,53 @@ void settings_defaults(struct settings *ret_settings) {
     };
     setting_set_defaults(root_settings, ret_settings);
 }
+
+/* ---- Restrictions ---- */
+
+/* What a client may be refused: a member, and what it is where the client is. */
+static const struct restriction {
+    const char *name;
+    size_t offset;
+    bool restricted;
+} restrictions[] = {
+    {"cache_memlimit", IN(allow_cache_memlimit), false},
+    {"dump", IN(allow_dump), false},
+    {"flush_all", IN(allow_flush_all), false},
+    {"forget", IN(allow_forget), false},
+    {"quarantine", IN(allow_quarantine), false},
+    {"shutdown", IN(never_shutdown), true},
+    {"sync", IN(allow_sync), false},
+    {"verbosity", IN(allow_verbosity), false},
+    {"watch", IN(allow_watch), false},
+};
+
+enum { RESTRICTIONS = sizeof restrictions / sizeof *restrictions };
+
+bool settings_restrict(struct settings *settings, const char *name) {
+    for (size_t i = 0; i < RESTRICTIONS; i++) {
+        if (strcmp(restrictions[i].name, name) != 0)
+            continue;
+        *(bool *)((char *)settings + restrictions[i].offset) = restrictions[i].restricted;
+        return true;
+    }
+    return false;
+}
+
+static bool is_in_force(const struct settings *settings, const struct restriction *restriction) {
+    return *(const bool *)((const char *)settings + restriction->offset) == restriction->restricted;
+}
+
+void settings_list_restrictions(const struct settings *of, const char *separator, char *ret_names,
+                                size_t size) {
+    size_t used = 0;
+    *ret_names = '\0';
+    for (size_t i = 0; i < RESTRICTIONS && used < size; i++)
+        if (!of || is_in_force(of, &restrictions[i]))
+            used += (size_t)snprintf(ret_names + used, size - used, "%s%s", used ? separator : "",
+                                     restrictions[i].name);
+}
+
+/* ---- The whole ---- */
 
 static size_t quotas(const struct settings *settings) {
     size_t sum = 0;
@@ -76,6 +129,13 @@ static bool check_recovery(const struct settings *settings, char *error, size_t 
     return false;
 }
 
+static bool check_shutdown(const struct settings *settings, char *error, size_t error_size) {
+    if (!settings->allow_shutdown || !settings->never_shutdown)
+        return true;
+    snprintf(error, error_size, "-A allows shutdown, and restrict refuses it: remove one of the two");
+    return false;
+}
+
 bool settings_check(const struct settings *settings, char *ret_error, size_t error_size) {
     size_t memory = settings->tier.cache.memory_limit;
     if (settings->item_max > memory / 2) {
@@ -92,6 +152,7 @@ bool settings_check(const struct settings *settings, char *ret_error, size_t err
             quotas(settings), memory);
         return false;
     }
-    return check_recovery(settings, ret_error, error_size) &&
+    return check_shutdown(settings, ret_error, error_size) &&
+           check_recovery(settings, ret_error, error_size) &&
            check_dirty_limits(settings, ret_error, error_size);
 }

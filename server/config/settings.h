@@ -19,12 +19,14 @@ struct settings {
     unsigned backlog;            /* -b */
     uint32_t sync_timeout;       /* ms, 0: none */
     bool allow_shutdown;         /* -A */
-    bool allow_flush_all;        /* not -F */
-    bool cas_enabled;            /* not -C */
-    char stats_prefix_delimiter; /* -D */
-    const char *auth_file;       /* -Y, or NULL */
-    const char *config_file;     /* --config, or NULL */
-    const char *data;            /* folder, or NULL */
+    bool never_shutdown;         /* restrict; contradicts -A */
+    bool allow_flush_all;        /* not -F, or restrict */
+    bool allow_cache_memlimit, allow_forget, allow_quarantine, allow_sync, allow_verbosity; /* not restrict */
+    bool cas_enabled;                                                                       /* not -C */
+    char stats_prefix_delimiter;                                                            /* -D */
+    const char *auth_file;                                                                  /* -Y, or NULL */
+    const char *config_file; /* --config, or NULL */
+    const char *data;        /* folder, or NULL */
     struct tier_options tier;
 
     /* What only main.c, listener.c and stats.c look at. */
@@ -36,8 +38,8 @@ struct settings {
     unsigned unix_mask;      /* -a: access bits */
     int verbosity;           /* -v */
     bool maxconns_fast;      /* over max_connections: an error and the end, instead of waiting */
-    bool allow_dump;         /* not -X */
-    bool allow_watch;        /* not -W */
+    bool allow_dump;         /* not -X, or restrict */
+    bool allow_watch;        /* not -W, or restrict */
     bool crawler;            /* not -o no_lru_crawler */
     size_t watch_buffer;     /* -o watcher_logbuf_size: bytes for each watcher */
     size_t reply_limit;      /* -o read_buf_mem_limit: bytes of replies of all threads, 0: none */
@@ -53,6 +55,13 @@ extern const struct setting root_settings[];
 
 /* memcached's defaults: port 11211 on all interfaces, 64 MB, 4 threads, 1024 connections, items up to 1 MB. */
 void settings_defaults(struct settings *ret_settings);
+
+/* From now on what this name of a restriction stands for is refused. False: there is no such name. */
+bool settings_restrict(struct settings *settings, const char *name);
+
+/* The names of all restrictions, or (of: not NULL) of those in force, separated so; cut at size. */
+void settings_list_restrictions(const struct settings *of, const char *separator, char *ret_names,
+                                size_t size);
 
 /* What only the whole can tell: limits against each other, quotas against the memory, --recover against the
  * data folder. False: ret_error is a whole sentence that names the options. */

@@ -672,7 +672,8 @@ static enum parse_status parse_any(struct parse_call *call) {
     size_t size = (size_t)(call->end - call->bytes);
     const char *newline = memchr(call->bytes, '\n', size);
     size_t length = newline ? (size_t)(newline - call->bytes) : size; /* without the '\n' */
-    if (length > PARSER_LINE_MAX && (length > PARSER_GET_LINE_MAX || !may_be_long(call->bytes)))
+    if (length > PARSER_LINE_MAX &&
+        (call->parser->short_lines || length > PARSER_GET_LINE_MAX || !may_be_long(call->bytes)))
         return close_for(call, CLOSE_ENDLESS_LINE);
     if (!newline)
         return need_more(call, size + 1);

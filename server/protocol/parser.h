@@ -41,7 +41,8 @@ struct parser {
     uint64_t swallow; /* bytes of a refused data block that are still to be skipped */
     struct parser_run run;
     bool in_run;
-    bool started; /* the first byte was seen: 0x80 is looked for only there */
+    bool short_lines; /* its owner's: no line may be longer than PARSER_LINE_MAX, whatever its command */
+    bool started;     /* the first byte was seen: 0x80 is looked for only there */
     enum parse_close_reason close_reason;
 };
 

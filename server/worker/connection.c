@@ -16,12 +16,18 @@
  *
  *     parked    from tier_submit until tier_next_ready returns its ticket
  *     held      its replies wait for the disk, its requests for the replies
+ *
+ * A third stops it while it is OPEN and its client is there: `awaits_check`, until its credential is checked.
+ *
+ * Before a client has authenticated, its own buffer has room for one credential and what one read brings behind
+ * it, 2 * AUTH_READ bytes; no request that is longer is waited for (AUTH_ITEM_MAX, parser.short_lines).
  */
 #include "server/worker/connection.h"
 #include "server/admin/feed.h"
 #include "server/admin/observe.h"
 #include "server/config/settings.h"
 #include "server/log.h"
+#include "server/worker/auth.h"
 #include "server/worker/internal.h"
 #include <assert.h>
 #include <errno.h>
@@ -35,7 +41,9 @@
 enum {
     SEND_PIECES = 64,
     OWN_FIRST = 16 << 10, /* first size of a connection's own buffer */
-    AUTH_ITEM_MAX = 2048, /* longest data block read before a client has authenticated */
+    /* before a client has authenticated: */
+    AUTH_READ = 4096,                          /* what a turn reads of it, and first size of its buffer */
+    AUTH_ITEM_MAX = AUTH_CREDENTIAL_MAX + 512, /* a credential beside any key, as an item */
 };
 
 /* What could not be sent at once: owned bytes and held values, in order. */
@@ -117,6 +125,18 @@ void connection_set_parked(struct connection *connection, bool parked) {
     connection->stops = (uint8_t)((connection->stops & ~STOP_PARKED) | (parked ? STOP_PARKED : 0));
 }
 
+void connection_set_awaits_check(struct connection *connection, bool awaits_check) {
+    if (connection->awaits_check == awaits_check)
+        return;
+    connection->awaits_check = awaits_check;
+    if (awaits_check)
+        connection->worker->awaiting_check++;
+    else
+        connection->worker->awaiting_check--;
+    connection->stops =
+        (uint8_t)((connection->stops & ~STOP_AWAITS_CHECK) | (awaits_check ? STOP_AWAITS_CHECK : 0));
+}
+
 void connection_set_ready(struct connection *connection) {
     struct worker *worker = connection->worker;
     if (connection->in_ready)
@@ -159,6 +179,7 @@ struct connection *connection_open(struct worker *worker, int fd) {
     bool auth = atomic_load_explicit(&worker->server->auth, memory_order_acquire) != NULL;
     connection->authenticated = !auth;
     parser_init(&connection->parser, auth ? AUTH_ITEM_MAX : worker->server->settings->item_max);
+    connection->parser.short_lines = auth;
     connection->ticket = tier_ticket_create(worker->tier, connection);
     if (!connection->ticket) {
         free(connection);
@@ -196,6 +217,7 @@ void connection_close(struct connection *connection) {
     observe_connection(worker->server, connection->fd, reasons[connection->closed_by]);
     close(connection->fd); /* epoll forgets it with that */
     leave_list(connection);
+    connection_set_awaits_check(connection, false);
     atomic_fetch_sub_explicit(&worker->server->connections, 1, memory_order_relaxed);
     connection_drop_pending(connection);
     tier_ticket_destroy(connection->ticket);
@@ -212,7 +234,8 @@ static bool own_reserve(struct connection *connection, size_t more) {
     }
     if (connection->own_capacity - connection->own_size >= more)
         return true;
-    size_t capacity = connection->own_capacity ? connection->own_capacity : OWN_FIRST;
+    size_t first = connection->authenticated ? OWN_FIRST : AUTH_READ;
+    size_t capacity = connection->own_capacity ? connection->own_capacity : first;
     while (capacity - connection->own_size < more)
         capacity *= 2;
     char *own = realloc(connection->own, capacity);
@@ -242,9 +265,18 @@ static void set_region(struct connection *connection, const char *data, size_t s
     connection->region_at = 0;
 }
 
+/* Before a client has authenticated: never more than two reads are kept, and a credential needs less. */
+static size_t auth_read_size(const struct connection *connection) {
+    assert(connection->own_size < 2 * AUTH_READ);
+    size_t room = 2 * AUTH_READ - connection->own_size;
+    return room < AUTH_READ ? room : AUTH_READ;
+}
+
 /* How much to ask the socket for: up to the end of the value that is awaited, growing with what really came.
  */
 static size_t read_size(const struct connection *connection) {
+    if (!connection->authenticated)
+        return auth_read_size(connection);
     size_t missing =
         connection->wanted > connection->own_size ? connection->wanted - connection->own_size : 0;
     size_t trusted = connection->own_size > CONNECTION_READ ? connection->own_size : CONNECTION_READ;
@@ -273,8 +305,9 @@ static bool received(struct connection *connection, ssize_t got, size_t asked) {
 static bool read_shared(struct connection *connection) {
     struct worker *worker = connection->worker;
     char *at = worker->input + worker->input_used;
-    ssize_t got = receive_now(connection->fd, at, CONNECTION_READ);
-    if (!received(connection, got, CONNECTION_READ))
+    size_t size = connection->authenticated ? CONNECTION_READ : AUTH_READ;
+    ssize_t got = receive_now(connection->fd, at, size);
+    if (!received(connection, got, size))
         return false;
     worker->input_used += (size_t)got;
     if (got == CONNECTION_READ)

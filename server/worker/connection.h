@@ -34,9 +34,10 @@ enum close_reason {
 };
 
 enum {
-    STOP_STATE = 1,    /* it is not OPEN */
-    STOP_PARKED = 2,   /* its ticket is with the tier */
-    STOP_DEFERRED = 4, /* the rest of its requests waits until its replies could be sent */
+    STOP_STATE = 1,        /* it is not OPEN */
+    STOP_PARKED = 2,       /* its ticket is with the tier */
+    STOP_DEFERRED = 4,     /* the rest of its requests waits until its replies could be sent */
+    STOP_AWAITS_CHECK = 8, /* its credential waits to be checked */
 };
 
 struct connection {
@@ -70,6 +71,10 @@ struct connection {
     uint8_t stops; /* why nothing more of it is executed in this turn, STOP_...; 0: nothing stops it */
     bool region_is_own; /* the region is the own buffer, not the worker's input */
     bool authenticated;
+    bool awaits_check;     /* its credential is at the front of its own buffer and is checked later */
+    bool has_waited;       /* for the check of the credential at the front */
+    uint8_t auth_failures; /* credentials that were refused */
+    uint64_t check_us;     /* awaits_check: not before this, monotonic */
     enum close_reason closed_by;
     /* Written by the worker, read by any thread for `stats conns`. */
     _Atomic bool awaits_value; /* a command line has come, its data block not yet */
@@ -93,6 +98,9 @@ enum connection_state connection_state(const struct connection *connection);
 void connection_set_state(struct connection *connection, enum connection_state state);
 bool connection_is_parked(const struct connection *connection);
 void connection_set_parked(struct connection *connection, bool parked);
+
+/* Sets the flag, its worker's count and what stops the connection; check_us is the caller's. */
+void connection_set_awaits_check(struct connection *connection, bool awaits_check);
 
 /* Takes what epoll reported of it. */
 void connection_notice(struct connection *connection, uint32_t events);

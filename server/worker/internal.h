@@ -12,6 +12,7 @@
 #include "server/admin/observe.h"
 #include "server/buffer.h"
 #include "server/server.h"
+#include "server/worker/gate.h"
 #include "server/worker/output.h"
 #include "server/worker/worker_stats.h"
 #include <ev.h>
@@ -65,6 +66,7 @@ struct worker {
     struct observer observer;
     bool observes;              /* the observer has something to do in this turn, or replies have a limit */
     size_t parked;              /* connections whose ticket is with the tier */
+    size_t awaiting_check;      /* connections that wait to have their credential checked */
     struct connection *undated; /* held, and not known yet until when */
     struct connection *held, **held_tail; /* held, by held_number */
     uint32_t stop_started;                /* Unix seconds */
@@ -85,6 +87,8 @@ struct worker {
     counter bytes_read, bytes_written, turns, requests, yields, turn_us[WORKER_TURN_BUCKETS];
     counter replies_refused; /* for want of room: response_obj_oom */
     counter idle_kicks, auth_commands, auth_errors;
+
+    struct gate gate; /* the worker's thread alone */
 };
 
 #endif

@@ -24,6 +24,7 @@
 #include "server/admin/command.h"
 #include "server/admin/feed.h"
 #include "server/admin/observe.h"
+#include "server/config/address.h"
 #include "server/config/settings.h"
 #include "server/log.h"
 #include "server/protocol/reply.h"
@@ -31,8 +32,11 @@
 #include "server/worker/connection.h"
 #include "server/worker/internal.h"
 #include <assert.h>
+#include <stdio.h>
 
 enum {
+    AUTH_FAILURES = 3,     /* credentials that are refused before a connection is closed */
+    AUTH_WAIT = 1,         /* seconds, at least, that a credential waits which is not checked at once */
     TURN_AHEAD = 8,        /* requests that are parsed while the bucket of one is on its way */
     TURN_AHEAD_VALUE = 4,  /* requests that are executed while the value of one is on its way */
     TURN_OUTPUT = 1 << 20, /* bytes of replies before a turn writes its journal and sends */
@@ -202,6 +206,10 @@ static void execute_sync(struct worker *worker, size_t i) {
     struct request *request = &worker->slots[i].request;
     struct outcome outcome = {0};
     uint32_t timeout = worker->server->settings->sync_timeout;
+    if (!worker->server->settings->allow_sync) {
+        answer_line(worker, connection, "CLIENT_ERROR sync not allowed");
+        return;
+    }
     if (tier_sync(worker->tier, connection->ticket, request->argument, timeout, &outcome) == TIER_PARKED) {
         park(worker, i);
         return;
@@ -215,27 +223,104 @@ static void execute_sync(struct worker *worker, size_t i) {
     answer_line(worker, connection, line);
 }
 
-/* Until a client has authenticated, only a set is looked at, and its data block taken for "user password". */
-static void authenticate(struct worker *worker, struct connection *connection,
-                         const struct request *request) {
-    struct auth *auth = atomic_load_explicit(&worker->server->auth, memory_order_acquire);
-    count(&worker->auth_commands);
-    if (request->command != COMMAND_SET) {
-        count(&worker->auth_errors);
-        answer_line(worker, connection, "CLIENT_ERROR unauthenticated");
+/* ---- Authenticate ---- */
+
+static void find_peer(const struct connection *connection, struct sockaddr_storage *ret_peer,
+                      socklen_t *ret_size) {
+    *ret_peer = (struct sockaddr_storage){.ss_family = AF_UNSPEC};
+    *ret_size = sizeof *ret_peer;
+    if (getpeername(connection->fd, (struct sockaddr *)ret_peer, ret_size) != 0)
+        *ret_size = 0;
+}
+
+static void note_failure(struct worker *worker, const struct connection *connection) {
+    struct sockaddr_storage peer;
+    socklen_t size;
+    unsigned left_out;
+    char address[128], others[64] = "";
+    find_peer(connection, &peer, &size);
+    if (!gate_note_failure(&worker->gate, &peer, monotonic_us(), &left_out))
+        return;
+    address_name(&peer, size, address, sizeof address);
+    if (left_out)
+        snprintf(others, sizeof others, " (and so did %u more, who have no line here)", left_out);
+    server_log(worker->server, LOG_LEVEL_WARNING,
+               "client %s failed to authenticate: no user of %s has the password that it gave%s", address,
+               worker->server->settings->auth_file, others);
+}
+
+static void refuse_credential(struct worker *worker, struct connection *connection, const char *line) {
+    count(&worker->auth_errors);
+    answer_line(worker, connection, line);
+    note_failure(worker, connection);
+    if (++connection->auth_failures == AUTH_FAILURES)
+        connection_set_state(connection, CONNECTION_CLOSING);
+}
+
+/* Who guesses passwords is slowed down by this: a credential is checked at once where neither its connection nor, of
+ * late, its address has failed. Any other waits, on a connection that has to be kept open meanwhile: who hangs up
+ * is not told whether it was right. So guesses are bounded by connections, and nobody who is right is kept out. */
+static bool has_to_wait(const struct worker *worker, const struct connection *connection) {
+    struct sockaddr_storage peer;
+    socklen_t size;
+    if (connection->has_waited)
+        return false;
+    if (connection->auth_failures > 0)
+        return true;
+    find_peer(connection, &peer, &size);
+    return !gate_trusts(&worker->gate, &peer, monotonic_us());
+}
+
+static void let_wait(struct worker *worker, size_t i) {
+    struct connection *connection = worker->slots[i].connection;
+    if (!hold_from(worker, i))
+        return;
+    connection->check_us = monotonic_us() + (uint64_t)AUTH_WAIT * US_PER_SECOND;
+    connection_set_awaits_check(connection, true);
+}
+
+static void check_credential(struct worker *worker, size_t i) {
+    struct connection *connection = worker->slots[i].connection;
+    const struct auth *auth = atomic_load_explicit(&worker->server->auth, memory_order_acquire);
+    if (has_to_wait(worker, connection)) {
+        let_wait(worker, i);
         return;
     }
-    if (request->too_large || (auth && !auth_check(auth, request->value))) {
-        count(&worker->auth_errors);
-        answer_line(worker, connection,
-                    request->too_large ? "CLIENT_ERROR auth token too long"
-                                       : "CLIENT_ERROR authentication failure");
+    connection->has_waited = false;
+    count(&worker->auth_commands);
+    if (auth && !auth_check(auth, worker->slots[i].request.value)) {
+        refuse_credential(worker, connection, "CLIENT_ERROR authentication failure");
         return;
     }
     connection->authenticated = true;
     connection->parser.item_max = worker->server->settings->item_max;
+    connection->parser.short_lines = false;
     answer_line(worker, connection, "STORED");
 }
+
+/* Until a client has authenticated, only a set is looked at, and its data block taken for "user password". */
+static void authenticate(struct worker *worker, size_t i) {
+    struct connection *connection = worker->slots[i].connection;
+    const struct request *request = &worker->slots[i].request;
+    if (connection->skip_run) { /* a line has one answer, however many keys it has */
+        connection->skip_run = !request->ends_run;
+    } else if (request->command == COMMAND_QUIT) {
+        connection->closed_by = CLOSED_BY_CLIENT;
+        connection_set_state(connection, CONNECTION_CLOSING);
+    } else if (request->command != COMMAND_SET) {
+        count(&worker->auth_commands);
+        count(&worker->auth_errors);
+        answer_line(worker, connection, "CLIENT_ERROR unauthenticated");
+        connection->skip_run = is_in_run(request) && !request->ends_run;
+    } else if (request->too_large) {
+        count(&worker->auth_commands);
+        refuse_credential(worker, connection, "CLIENT_ERROR auth token too long");
+    } else {
+        check_credential(worker, i);
+    }
+}
+
+/* ---- Execute, without a key ---- */
 
 /* Keeps what the client sent behind slot i, and leaves the connection to the feed's thread. */
 static void begin_feed(struct worker *worker, size_t i, struct feed *feed) {
@@ -360,7 +445,7 @@ static void execute_slot(struct worker *worker, size_t i) {
     struct connection *connection = worker->slots[i].connection;
     const struct request *request = &worker->slots[i].request;
     if (!connection->authenticated)
-        authenticate(worker, connection, request);
+        authenticate(worker, i);
     else if (!command_has_key(request->command))
         execute_command(worker, i);
     else if (__builtin_expect(worker->observes, false))
@@ -506,6 +591,8 @@ static void serve(struct worker *worker, struct connection *connection) {
         return;
     if (connection_state(connection) != CONNECTION_OPEN)
         return;
+    if (connection->awaits_check)
+        return;
     connection->stops &= (uint8_t)~STOP_DEFERRED;
     if (!connection->resumed && (worker->stopping || !connection->readable))
         return;
@@ -548,8 +635,11 @@ static void settle(struct connection *connection) {
     enum connection_state state = connection_state(connection);
     if (connection_is_parked(connection) || connection->held)
         return;
-    if (state == CONNECTION_BROKEN || (state == CONNECTION_CLOSING && !connection->pending))
+    if (state == CONNECTION_BROKEN || (state == CONNECTION_CLOSING && !connection->pending) ||
+        (connection->awaits_check && connection->hung_up))
         connection_close(connection);
+    else if (connection->awaits_check)
+        return;
     else if (has_rest(connection) || has_unsent(connection) ||
              (connection_is_due(connection) && !connection->worker->stopping))
         connection_set_ready(connection);

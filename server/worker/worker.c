@@ -8,9 +8,11 @@
  * cost more than it saves (docs/benchmarks.md). The libev loop of the worker runs its timers, once a second.
  */
 #include "server/worker/worker.h"
+#include "cache/base/clock.h"
 #include "cache/base/thread.h"
 #include "server/admin/feed.h"
 #include "server/config/settings.h"
+#include "server/log.h"
 #include "server/worker/connection.h"
 #include "server/worker/internal.h"
 #include "server/worker/turn.h"
@@ -95,12 +97,36 @@ static void kick_idle(struct worker *worker, unsigned timeout) {
         next = connection->next;
         uint32_t last = atomic_load_explicit(&connection->last_active, memory_order_relaxed);
         if (connection_is_parked(connection) || connection->held || connection->in_ready ||
-            connection_state(connection) == CONNECTION_FED || last + timeout >= worker->now.seconds)
+            connection->awaits_check || connection_state(connection) == CONNECTION_FED ||
+            last + timeout >= worker->now.seconds)
             continue;
         count(&worker->idle_kicks);
         connection->closed_by = CLOSED_IDLE;
         connection_close(connection);
     }
+}
+
+/* It has waited long enough: its credential is checked in the next turn. */
+static void admit(struct connection *connection) {
+    connection_set_awaits_check(connection, false);
+    connection->has_waited = true;
+    connection->resumed = true;
+    connection_set_ready(connection);
+}
+
+static void admit_waiting(struct worker *worker) {
+    uint64_t now_us = monotonic_us();
+    for (struct connection *connection = worker->connections; connection && worker->awaiting_check > 0;
+         connection = connection->next)
+        if (connection->awaits_check && now_us >= connection->check_us)
+            admit(connection);
+}
+
+static void tell_failures(struct worker *worker) {
+    unsigned left_out;
+    if (gate_tells_rest(&worker->gate, monotonic_us(), &left_out))
+        server_log(worker->server, LOG_LEVEL_WARNING,
+                   "clients failed to authenticate %u more times, which have no line here", left_out);
 }
 
 static void on_second(struct ev_loop *loop, ev_timer *timer, int events) {
@@ -110,6 +136,10 @@ static void on_second(struct ev_loop *loop, ev_timer *timer, int events) {
     unsigned timeout = worker->server->settings->idle_timeout;
     if (timeout)
         kick_idle(worker, timeout);
+    if (worker->awaiting_check > 0)
+        admit_waiting(worker);
+    if (worker->gate.left_out > 0)
+        tell_failures(worker);
 }
 
 /* Milliseconds until the next second begins. */
@@ -203,6 +233,7 @@ struct worker *worker_start(struct server *server, unsigned index) {
     worker->poll = worker->wake = -1;
     worker->now = cache_time_now();
     worker->observer = (struct observer){.server = server, .now = &worker->now};
+    gate_init(&worker->gate);
     pthread_mutex_init(&worker->list_lock, NULL);
     pthread_mutex_init(&worker->hand_lock, NULL);
     if (!worker_allocate(worker) || !worker_watch(worker)) {

@@ -67,7 +67,7 @@ static const char whole[] =
     "data    = \"/var/lib/forebay\"\n"
     "node = 7 max_connections = 99 idle_timeout = 2m item_max = 2mb\n"
     "drain_timeout = 10s sync_timeout = 500ms journal_file_size = 1mb\n"
-    "auth_file = \"/etc/forebay.auth\" verbosity = 1\n"
+    "auth_file = \"/etc/forebay.auth\" verbosity = 1 restrict = {\"sync\", \"dump\"}\n"
     "/* two backends,\n"
     "   two kinds */\n"
     "backend \"local\" { uri = \"sqlite:store.db\" readers = 3 synchronous = \"normal\" }\n"
@@ -115,6 +115,8 @@ static void check_top(const struct settings *settings) {
     assert_int_equal(settings->sync_timeout, 500);
     assert_int_equal(settings->tier.journal_file_size, 1 << 20);
     assert_string_equal(settings->auth_file, "/etc/forebay.auth");
+    assert_false(settings->allow_sync || settings->allow_dump);
+    assert_true(settings->allow_quarantine && settings->allow_flush_all);
     assert_int_equal(settings->verbosity, 1);
 }
 
@@ -252,6 +254,9 @@ static const struct bad {
     {"namespace {\n}\n", 1, "namespace needs a name", "namespace \"name\""},
     {"threads = 2\nmemory = 9mb\nthreads = 3\n", 3, "\"threads\" is given twice", "line 1"},
     {ASIDE("prefix = \"m:\""), 3, "\"prefix\" is given twice", "line 2"},
+    {"restrict = {\"sync\"}\nrestrict = {\"watch\"}\n", 2, "\"restrict\" is given twice", "line 1"},
+    {"threads = 2\nrestrict = {\"sync\", \"snyc\"}\n", 2, "there is no \"snyc\"",
+     "cache_memlimit, dump, flush_all, forget, quarantine, shutdown, sync, verbosity, watch"},
     {"listen = {\"127.0.0.1:1\"}\nlisten = {\"127.0.0.1:2\"}\n", 2, "\"listen\" is given twice", "line 1"},
     {"namespace \"n\" { prefix = \"a\" }\nnamespace \"n\" { prefix = \"b\" }\n", 2, "\"n\" is defined twice",
      ""},

@@ -502,6 +502,18 @@ TEST(an_endless_line_closes_the_connection) {
     assert_int_equal(parse_with(new_parser(), bytes, PARSER_GET_LINE_MAX + 1)->status, PARSE_CLOSE);
 }
 
+TEST(a_line_of_many_keys_is_endless_too_where_lines_are_short) {
+    char *bytes = *state;
+    struct parser parser = new_parser();
+    parser.short_lines = true;
+    memset(bytes, 'a', LINE_ROOM);
+    memcpy(bytes, "get ", 4);
+    assert_int_equal(parse_with(parser, bytes, PARSER_LINE_MAX)->status, PARSE_MORE);
+    struct parsed *parsed = parse_with(parser, bytes, PARSER_LINE_MAX + 1);
+    assert_int_equal(parsed->status, PARSE_CLOSE);
+    assert_int_equal(parsed->parser.close_reason, CLOSE_ENDLESS_LINE);
+}
+
 /* ---- Pieces ---- */
 
 TEST(more_is_wanted_until_all_is_there) {
@@ -558,6 +570,7 @@ int main(void) {
         cmocka_unit_test(unknown_words_are_refused),
         cmocka_unit_test(another_protocol_closes_the_connection),
         CASE(an_endless_line_closes_the_connection),
+        CASE(a_line_of_many_keys_is_endless_too_where_lines_are_short),
         cmocka_unit_test(more_is_wanted_until_all_is_there),
         cmocka_unit_test(requests_follow_each_other),
     };
