@@ -185,6 +185,10 @@ struct backend_type {
      * under one is not found under the other. Cut at size. */
     void (*place)(const struct backend_table *table, char *ret_text, size_t size);
 
+    /* Says in a sentence how every user of the machine can get at the store beside the server, or false: by no way that
+     * modes of files show. Cut at size. */
+    bool (*exposed)(const struct backend_options *options, char *ret_text, size_t size);
+
     /* Opens a connection. BACKEND_REFUSED: it cannot ever work; BACKEND_TRANSIENT: the store does not answer
      * now (the caller may retry). A store that reconnects by itself may also answer BACKEND_OK and fail in
      * the calls. */

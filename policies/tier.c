@@ -13,6 +13,7 @@
 #include "policies/journal/survey.h"
 #include "policies/load/loader.h"
 #include "policies/store.h"
+#include "policies/write/exposure.h"
 #include "policies/write/leftover.h"
 #include "policies/write/low_water.h"
 #include "policies/write/places.h"
@@ -367,6 +368,7 @@ static bool create_locked(const struct tier_options *options, int lock, struct t
         return false;
     }
     places_note(tier);
+    exposure_tell(tier);
     *ret_tier = tier;
     return true;
 }

@@ -35,6 +35,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { EXIT_USAGE = 64, EXIT_CONFIGURATION = 78, ERROR_MAX = 1024, SIGNALS = 4 };
@@ -159,7 +160,7 @@ static void write_port_file(struct program *program) {
     char temporary[4096];
     if (!path || snprintf(temporary, sizeof temporary, "%s.lck", path) >= (int)sizeof temporary)
         return;
-    FILE *file = fopen(temporary, "ae");
+    FILE *file = process_open_public(temporary);
     if (!file) {
         server_log(&program->server, LOG_LEVEL_WARNING, "MEMCACHED_PORT_FILENAME: cannot open %s: %s",
                    temporary, strerror(errno));
@@ -500,8 +501,11 @@ static bool check_auth_file(const char *path) {
 }
 
 static int check(const struct settings *settings) {
+    char error[ERROR_MAX];
     if (settings->auth_file && !check_auth_file(settings->auth_file))
         return EXIT_FAILURE;
+    if (settings->data && !process_judge_folder(settings->data, error, sizeof error))
+        return complain(error, EXIT_FAILURE);
     if (!leftovers_check(&settings->tier, stdout, stderr))
         return EXIT_FAILURE;
     printf("%s: ok\n", settings->config_file);
@@ -603,6 +607,8 @@ static void free_program(struct program *program) {
 
 int main(int argc, char **argv) {
     struct program program = {.ready_fd = -1};
+    umask(S_IRWXG |
+          S_IRWXO); /* whatever is made holds data, also what a library makes, or the system of a crash */
     int status = act(&program, argc, argv);
     free_program(&program);
     return status;

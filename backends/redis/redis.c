@@ -87,6 +87,7 @@ const struct backend_type redis_backend = {
     .same_store = redis_same_store,
     .overlap = redis_overlap,
     .place = redis_place,
+    .exposed = redis_exposed,
     .open = redis_open,
     .high_version = redis_high_version,
     .look = redis_look,

@@ -147,6 +147,7 @@ const struct backend_type sqlite_backend = {
     .one_backend_only = true,
     .overlap = sqlite_overlap,
     .place = sqlite_place,
+    .exposed = sqlite_exposed,
     .open = sqlite_open,
     .high_version = sqlite_high_version,
     .look = sqlite_look,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "policies/journal/disk.h"
+#include "cache/base/own_file.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -10,7 +11,7 @@
 
 static int system_open(const struct journal_disk *self, const char *path, int flags) {
     (void)self;
-    return open(path, flags | O_CLOEXEC, 0600);
+    return own_file_open(path, flags);
 }
 
 static void system_close(const struct journal_disk *self, int file) {

@@ -18,6 +18,7 @@ enum { JOURNAL_BOOT_SIZE = 16 };
 
 /* All MUST be there. They return as the system calls they are named after: -1 and errno on failure. */
 struct journal_disk {
+    /* As own_file_open: no link is followed, and O_CREAT with O_TRUNC is a new file. */
     int (*open)(const struct journal_disk *self, const char *path, int flags);
     void (*close)(const struct journal_disk *self, int file);
     ssize_t (*read_at)(const struct journal_disk *self, int file, void *to, size_t size, uint64_t offset);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Opening and closing a journal, and what concerns all of it. The tour of its parts is in internal.h. */
 #include "policies/journal/journal.h"
+#include "cache/base/own_file.h"
 #include "policies/journal/compact.h"
 #include "policies/journal/folder_lock.h"
 #include "policies/journal/internal.h"
@@ -199,7 +200,7 @@ static enum journal_status start_series(struct journal *journal, struct journal_
                     full ? ". Changes are refused until there is room" : "");
         if (!full) {
             snprintf(error->message, sizeof error->message, "journal: cannot make a file in %s: %s",
-                     journal->folder, strerror(errno));
+                     journal->folder, own_file_reason(errno));
             return JOURNAL_FAILED;
         }
         journal->keeper_failing = true;

@@ -186,7 +186,7 @@ static bool may_adopt(const struct journal *journal, uint64_t blank) {
     struct stat status;
     journal_format_blank(blank, name);
     journal_path(journal->folder, name, path);
-    return journal->blank_count < journal->blank_limit && stat(path, &status) == 0 &&
+    return journal->blank_count < journal->blank_limit && lstat(path, &status) == 0 &&
            S_ISREG(status.st_mode) && (uint64_t)status.st_size == journal->file_size;
 }
 

@@ -36,6 +36,7 @@
  * An ADD also reserves the room for the GONE of its entry, so that entries can be removed on a full disk.
  */
 #include "policies/write/quarantine.h"
+#include "cache/base/own_file.h"
 #include "policies/journal/crc32c.h"
 #include "policies/journal/disk.h"
 #include <errno.h>
@@ -449,7 +450,7 @@ struct quarantine *quarantine_open(const struct journal_disk *disk, const char *
     if (folder && !open_file(quarantine, folder, space, skip_damaged, ret_damage, error, error_size)) {
         if (!*error)
             snprintf(error, error_size, "The quarantine file %s cannot be opened: %s.",
-                     quarantine->path ? quarantine->path : folder, strerror(errno));
+                     quarantine->path ? quarantine->path : folder, own_file_reason(errno));
         quarantine_close(quarantine);
         return NULL;
     }

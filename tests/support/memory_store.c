@@ -244,6 +244,11 @@ static void place(const struct backend_table *table, char *ret_text, size_t size
     snprintf(ret_text, size, "table %s", table->name);
 }
 
+static bool exposed(const struct backend_options *options, char *ret_text, size_t size) {
+    (void)options, (void)ret_text, (void)size;
+    return false;
+}
+
 static bool check_table(const struct backend_table *table, bool preload,
                         struct backend_complaint *ret_complaint) {
     (void)table, (void)preload, (void)ret_complaint;
@@ -263,6 +268,7 @@ const struct backend_type memory_store_type = {
     .same_store = same_store,
     .overlap = overlap,
     .place = place,
+    .exposed = exposed,
     .open = open_store,
     .high_version = high_version,
     .look = look,
