@@ -70,6 +70,13 @@ static bool check(const struct backend_options *options, struct backend_complain
         return complain_of_path(options, "an SQLite database is sqlite:PATH", ret_complaint);
     if (!*path)
         return complain_of_path(options, "the path is missing: write sqlite:PATH", ret_complaint);
+    if (path[strlen(path) - 1] == '/')
+        return complain_of_path(options, "this names a folder: write the path of a file", ret_complaint);
+    if (strcmp(path, ":memory:") == 0 || strncmp(path, "file:", strlen("file:")) == 0)
+        return complain_of_path(
+            options,
+            "SQLite's own names for databases mean nothing here, only paths do: a file of that name is sqlite:./NAME",
+            ret_complaint);
     if (*path != '/' && !options->data)
         return complain_of_path(
             options,
