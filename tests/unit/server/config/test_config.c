@@ -307,6 +307,11 @@ static const struct bad {
     {DATA "backend \"b\" { uri = \"sqlite:b\"\n synchronous = \"often\" }\n", 3, "synchronous", "\"normal\""},
     {DATA "backend \"b\" { uri = \"sqlite:b\"\n readers = 0 }\n", 3, "readers", "from 1 to 64"},
     /* namespaces */
+    {OVER("write-behind", "b", "key_type = \"integer\""), 8, "key_type is for SQL of a namespace's own",
+     "remove"},
+    {OVER("write-behind", "b",
+          "load = \"SELECT v FROM t WHERE k = :key\" store = \"x\" delete = \"x\" key_type = \"int\""),
+     8, "key_type = \"int\"", "\"integer\""},
     {"\nnamespace \"n\" {\n}\n", 2, "namespace \"n\" has no prefix", "prefix ="},
     {"\nnamespace \"Default\" { prefix = \"d:\" }\n", 2, "namespace \"Default\"", "choose another"},
     {"namespace \"n\" { prefix = \"n\"\n flush_delay = 0 }\n", 2, "flush_delay", "from 1ms"},
