@@ -109,6 +109,12 @@ struct backend_meeting {
     struct backend_complaint complaint;
 };
 
+/* Which keys the rows of a namespace can have, without its prefix. */
+enum backend_keys {
+    BACKEND_KEYS_ANY, /* whatever bytes */
+    BACKEND_KEYS_INTEGER, /* whole numbers (backends/key.h): the store finds a row by the number, however it is spelt */
+};
+
 enum backend_role { BACKEND_WRITER, BACKEND_READER };
 
 enum mutation_kind {
@@ -171,6 +177,9 @@ struct backend_type {
     bool (*check)(const struct backend_options *options, struct backend_complaint *ret_complaint);
     bool (*check_table)(const struct backend_table *table, bool preload,
                         struct backend_complaint *ret_complaint);
+
+    /* Which keys such a namespace can have. */
+    enum backend_keys (*keys)(const struct backend_table *table);
 
     /* Whether two backends of this kind keep their rows in one store. Files may be looked at, nothing is opened. */
     enum backend_nearness (*same_store)(const struct backend_options *a, const struct backend_options *b);

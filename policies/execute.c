@@ -128,6 +128,8 @@ static bool may_stay_unknown(const struct execution *e) {
 static enum look look_further(struct execution *e) {
     if (!e->space->backend)
         return LOOK_READY;
+    if (!space_has_key(e->space, e->request->key))
+        return refuse(e, ERROR_KEY_UNFIT, REPLY_KEY_UNFIT);
     if (may_stay_unknown(e)) {
         e->unknown = true;
         return LOOK_READY;

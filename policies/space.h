@@ -54,6 +54,8 @@ struct space {
     struct tier_backend *backend; /* NULL: none */
     int number;                   /* its index in the tier, and its number in the cache */
     size_t prefix_size;
+    bool
+        integer_keys; /* of its store: keys are whole numbers after the prefix. Constant once the backends are made */
     /* What recovery has restored up to this version may be older than the store's row as long as it is not clean: asked
      * before it is believed (write/confirm.h). 0: nothing is. Falls to 0 once, by the writer. */
     atomic_uint_fast64_t unconfirmed;
@@ -87,6 +89,13 @@ struct space {
 
 /* The namespace of a key: the one with the longest prefix. */
 struct space *space_of_key(const struct tier *tier, struct slice key);
+
+bool space_has_integer(const struct space *space, struct slice key);
+
+/* Whether the namespace's store can have a row of this key. */
+static inline bool space_has_key(const struct space *space, struct slice key) {
+    return !space->integer_keys || space_has_integer(space, key);
+}
 
 /* By name, or NULL. */
 struct space *space_by_name(struct tier *tier, struct slice name);

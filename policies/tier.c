@@ -157,6 +157,7 @@ static bool list_tables(struct tier *tier, struct tier_backend *backend) {
         if (space->backend != backend)
             continue;
         space->options.table.index = (unsigned)backend->table_count;
+        space->integer_keys = backend->type->keys(&space->options.table) == BACKEND_KEYS_INTEGER;
         backend->tables[backend->table_count++] = &space->options.table;
     }
     backend->options.store.tables = backend->tables;

@@ -73,6 +73,7 @@ static void count_error(struct worker_counters *counters, enum outcome_error kin
     case ERROR_NOT_A_NUMBER:
     case ERROR_TOO_BUSY:
     case ERROR_NO_NAMESPACE:
+    case ERROR_KEY_UNFIT:
     case ERROR_FULL:
     case ERROR_JOURNAL_FULL:
     case ERROR_BACKEND_REFUSES:

@@ -127,7 +127,9 @@ static enum backend_status look_superseded_own(const struct batch *batch, struct
                                                struct mutation *mutation) {
     if (sqlite3_column_count(table->load) < 4)
         return BACKEND_OK;
-    sqlite_bind_own(table->load, &table->load_at, table->table, &mutation->entry, batch->now);
+    bool bound = sqlite_bind_own(table->load, &table->load_at, table, &mutation->entry, batch->now);
+    assert(bound); /* as it was for the statement that changed nothing */
+    (void)bound;
     int result = sqlite3_step(table->load);
     if (result == SQLITE_ROW)
         compare_versions(table->load, 3, mutation);
@@ -139,6 +141,14 @@ static enum backend_status look_superseded_own(const struct batch *batch, struct
     return status;
 }
 
+/* Clients cannot make such a change: it was journalled before the namespace had this key_type. */
+static enum backend_status refuse_key(const struct batch *batch, const struct sqlite_table *table) {
+    return backend_fail(batch->error, BACKEND_PERMANENT,
+                        "backend \"%s\", table of namespace \"%s\": the key is no whole number as key_type "
+                        "= \"integer\" has them (7, not 007 or 7.0)",
+                        batch->connection->name, table->table->name);
+}
+
 static enum backend_status own_run(const struct batch *batch, struct sqlite_table *table,
                                    const struct batch_place *places, size_t count) {
     enum backend_status status = BACKEND_OK;
@@ -146,9 +156,10 @@ static enum backend_status own_run(const struct batch *batch, struct sqlite_tabl
         struct mutation *mutation = at(batch, &places[i]);
         bool deletes = mutation->kind == MUTATION_DELETE;
         sqlite3_stmt *statement = deletes ? table->delete_own : table->store;
-        sqlite_bind_own(statement, deletes ? &table->delete_at : &table->store_at, table->table,
-                        &mutation->entry, batch->now);
-        if (sqlite_run(statement) != SQLITE_OK)
+        if (!sqlite_bind_own(statement, deletes ? &table->delete_at : &table->store_at, table,
+                             &mutation->entry, batch->now))
+            status = refuse_key(batch, table);
+        else if (sqlite_run(statement) != SQLITE_OK)
             status = sqlite_fail_writing(batch->connection, table, statement, deletes ? "delete" : "store",
                                          batch->error);
         else if (sqlite3_changes(batch->connection->db) == 0)

@@ -196,9 +196,10 @@ enum backend_status sqlite_find_own_sql(struct sqlite_connection *connection,
 enum backend_status sqlite_prepare_own(struct sqlite_connection *connection, struct sqlite_table *table,
                                        struct backend_error *ret_error);
 
-/* Binds what the application's statement asks for. The key goes without the namespace's prefix. */
-void sqlite_bind_own(sqlite3_stmt *statement, const struct sqlite_parameters *at,
-                     const struct backend_table *table, const struct entry *entry, uint32_t now);
+/* Binds what the application's statement asks for. The key goes without the namespace's prefix. False: it is none of
+ * the key_type of the table, so there is no row of it, and there can be none. */
+bool sqlite_bind_own(sqlite3_stmt *statement, const struct sqlite_parameters *at,
+                     const struct sqlite_table *table, const struct entry *entry, uint32_t now);
 
 /* ---- overlap.c ---- */
 

@@ -854,6 +854,35 @@ TEST(own_sql_guards_versions_if_it_says_so) {
     assert_false(load(fixture, "sess:a").found);
 }
 
+/* SQLite finds one row by 7, 007 and 7.0, which are three keys to clients. */
+TEST(an_integer_key_has_one_spelling) {
+    static const char *const others[] = {
+        "sess:007", "sess:7.0", "sess:+7",    "sess: 7", "sess:-0",
+        "sess:",    "sess:7e0", "sess:seven", "sess:-",  "sess:9223372036854775808"};
+    struct fixture *fixture = *state;
+    with_own_sql(fixture);
+    shell(fixture, "DROP TABLE app; CREATE TABLE app (id INTEGER PRIMARY KEY, data TEXT, expire INTEGER, "
+                   "version INTEGER NOT NULL DEFAULT 0, who TEXT)");
+    fixture->sql.key_type = BACKEND_KEYS_INTEGER;
+    open_both(fixture);
+    assert_int_equal(sqlite_backend.keys(&fixture->tables[0]), BACKEND_KEYS_INTEGER);
+    assert_int_equal(apply_one(fixture, put(fixture, "sess:7", "seven", 1)), BACKEND_OK);
+    assert_int_equal(apply_one(fixture, put(fixture, "sess:0", "none", 1)), BACKEND_OK);
+    assert_int_equal(apply_one(fixture, put(fixture, "sess:-9223372036854775808", "least", 2)), BACKEND_OK);
+    assert_int_equal(apply_one(fixture, put(fixture, "sess:9223372036854775807", "most", 3)), BACKEND_OK);
+    assert_value(fixture, "sess:7", "seven");
+    assert_value(fixture, "sess:-9223372036854775808", "least");
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        assert_false(load(fixture, others[i]).found);
+        assert_int_equal(apply_one(fixture, put(fixture, others[i], "other", 9)), BACKEND_PERMANENT);
+        assert_says(fixture, "key_type");
+    }
+    assert_string_equal(
+        ask(fixture, "SELECT group_concat(id || typeof(id) || data) FROM (SELECT * FROM app ORDER BY id)"),
+        "-9223372036854775808integerleast,0integernone,7integerseven,"
+        "9223372036854775807integermost");
+}
+
 TEST(own_sql_that_is_wrong_is_refused) {
     static const struct {
         const char *load, *store, *delete, *which, *why;
@@ -952,6 +981,7 @@ int main(void) {
         CASE(a_high_version_that_went_back_is_another_store),
         CASE(own_sql_serves_the_applications_table),
         CASE(own_sql_guards_versions_if_it_says_so),
+        CASE(an_integer_key_has_one_spelling),
         CASE(own_sql_that_is_wrong_is_refused),
         CASE(own_sql_failures_are_told_apart),
         CASE(own_sql_is_neither_scanned_nor_purged),

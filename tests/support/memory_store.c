@@ -255,6 +255,11 @@ static bool check_table(const struct backend_table *table, bool preload,
     return true;
 }
 
+static enum backend_keys keys(const struct backend_table *table) {
+    (void)table;
+    return BACKEND_KEYS_ANY;
+}
+
 const struct backend_type memory_store_type = {
     .scheme = "memory",
     .title = "memory",
@@ -265,6 +270,7 @@ const struct backend_type memory_store_type = {
     .table_options = {.size = sizeof(struct backend_specific)},
     .check = check,
     .check_table = check_table,
+    .keys = keys,
     .same_store = same_store,
     .overlap = overlap,
     .place = place,
