@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Write-behind: what is flushed when, what happens to entries on the way, fullness, failures, the quarantine.
  */
+#include "tests/support/passing_time.h"
 #include "tests/support/tier_rig.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -171,8 +172,8 @@ RIG_TEST(what_expired_while_it_was_dirty_deletes_its_row, write_behind) {
     rig_start(rig);
     rig_expect(rig, "set a 1", "STORED");
     rig_do(rig, "sync");
-    rig_expect(rig, "set a 2 1", "STORED"); /* dies before it is flushed */
-    sleep(2);
+    rig_expect(rig, "set a 2 1000", "STORED"); /* dies before it is flushed */
+    pass_us(1001ull * US_PER_SECOND);
     rig_expect(rig, "get a", "MISS"); /* and the row must not come back */
     rig_do(rig, "sync");
     rig_assert_row(rig, "a", NULL);
