@@ -85,8 +85,8 @@ static void sync_failed(struct journal *journal, struct journal_file *file) {
     struct journal_series *series = &journal->series[file->series];
     atomic_fetch_add_explicit(&journal->failures, 1, memory_order_relaxed);
     if (!atomic_exchange_explicit(&series->refusing, true, memory_order_relaxed))
-        journal_log(
-            journal, LOG_LEVEL_ERROR,
+        journal_log_limited(
+            journal, JOURNAL_LINE_SYNC, LOG_LEVEL_ERROR,
             "journal: cannot sync %s/%s: %s. Changes are refused until it succeeds; look after the disk",
             journal->folder, file->name, strerror(errno));
     file->unsynced = true;
@@ -120,7 +120,8 @@ static bool accept_again(struct journal *journal, struct journal_file *file) {
 
 static void sync_succeeded(struct journal *journal, struct journal_file *file) {
     if (accept_again(journal, file))
-        journal_log(journal, LOG_LEVEL_NOTICE, "journal: %s/%s is synced again", journal->folder, file->name);
+        journal_log_limited(journal, JOURNAL_LINE_SYNC, LOG_LEVEL_NOTICE, "journal: %s/%s is synced again",
+                            journal->folder, file->name);
     report_durable(journal, file);
 }
 
