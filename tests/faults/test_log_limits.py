@@ -4,10 +4,11 @@ lines at once and one a second are written, and how many were left out is told."
 
 import re
 import resource
+import sqlite3
 import time
 from contextlib import ExitStack
 
-from forebay import eventually
+from forebay import Config, eventually, namespace
 
 BURST = 10
 FLOOD = 400
@@ -53,3 +54,39 @@ def test_without_descriptors_the_log_has_one_line_a_second(serve):
         assert 1 <= len(lines) <= bound
         first.close()  # what it used is there for the next one at once
         assert waiting.line().startswith(b"VERSION")
+
+
+def test_a_table_that_refuses_every_row_has_few_lines_and_one_call(serve):
+    server = serve(Config(namespace("sessions", "sess:", "write-behind", flush_delay="10ms")))
+    with server.client() as client:
+        client.set("sess:first", b"value")
+        client.sync()
+        database = sqlite3.connect(server.folder + "/store.db")
+        with database:
+            database.execute("CREATE TRIGGER no BEFORE INSERT ON sessions BEGIN SELECT raise(ABORT, 'not now'); END")
+        database.close()
+        begin = time.monotonic()
+        for start in range(0, 5000, 500):
+            client.set_many((f"sess:{number}", b"value") for number in range(start, start + 500))
+            client.command("sync sessions")
+        stats = client.stats("write_behind")
+        assert int(stats["sessions:quarantine"]) == 5000
+        assert int(stats["sessions:bisections"]) == 0
+        lines = lines_with(server, "the backend refuses")
+        assert 1 <= len(lines) <= BURST + 1 + time.monotonic() - begin
+        eventually(lambda: told(server) == 5000)
+        assert client.get("sess:4999") == b"value"
+        server.kill()
+    server.start()
+    with server.client() as client:
+        assert int(client.stats("write_behind")["sessions:quarantine"]) == 5000
+        assert client.get("sess:17") == b"value"
+
+
+def told(server):
+    """Rows of which the log tells that they are refused."""
+    rows = 0
+    for line in lines_with(server, "the backend refuses"):
+        more = re.search(r"refuses (\d+) more rows", line) or re.search(r"it and (\d+) more are", line)
+        rows += (int(more[1]) if more else 0) + (0 if "more rows" in line else 1)
+    return rows
