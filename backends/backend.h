@@ -31,8 +31,9 @@ enum backend_status {
      * are damaged. The same call may succeed later, and calls for other tables may succeed now. From load and scan
      * the table that was asked; from apply one of those in the batch: apply for each of them alone to find it. */
     BACKEND_TABLE_FAILED,
-    /* A row's fault. From apply: this batch will never be accepted as it is, some row is refused. From load: some
-     * row cannot be read. Bisect to find it. */
+    /* A row's fault. From apply: this batch will never be accepted as it is, some row is refused; a store that can
+     * tell which marks all of them (mutation.refused), so that the rest can follow at once. From load: some row cannot
+     * be read. Where nothing is marked, bisect to find it. */
     BACKEND_PERMANENT,
     /* From every call but open: the store that the connection has open is no longer the one at its address, or has
      * lost what it had; it was removed, renamed, replaced or emptied. What was applied may be in neither. Close the
@@ -128,6 +129,10 @@ struct mutation {
     enum mutation_kind kind;
     bool superseded;        /* out: the store held a newer version, this one was not applied */
     uint64_t superseded_by; /* out, where superseded: that version */
+    /* Out, with BACKEND_PERMANENT: this one is refused, by itself; and why, until the next call on the connection, or
+     * NULL: see the error. The caller sets both to nothing before. */
+    bool refused;
+    const char *refusal;
     struct entry entry;
 };
 

@@ -14,11 +14,13 @@ static inline uint64_t mutations_highest_version(const struct mutation *mutation
     return highest;
 }
 
-/* Before apply: none is known to be superseded yet. */
+/* Before apply: none is known to be superseded or refused yet. */
 static inline void mutations_forget_answers(struct mutation *mutations, size_t count) {
     for (size_t i = 0; i < count; i++) {
         mutations[i].superseded = false;
         mutations[i].superseded_by = 0;
+        mutations[i].refused = false;
+        mutations[i].refusal = NULL;
     }
 }
 

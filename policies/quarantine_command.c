@@ -86,6 +86,7 @@ static bool run_drop(struct tier_worker *worker, struct space *space, struct sli
         return false;
     }
     fprintf(out, "OK %zu\r\n", dropped);
+    writer_poke(space->backend->writer); /* there may be room again */
     return true;
 }
 

@@ -5,7 +5,8 @@
  *
  * At the connection limit there are two ways, as with memcached: with maxconns_fast (the default) a client is
  * told so and closed; without it the sockets are paused, new clients wait in the backlog, and a timer looks
- * every RESUME_SECONDS whether somebody has left. A process out of descriptors pauses in the same way.
+ * every RESUME_SECONDS whether somebody has left. A process out of descriptors pauses in the same way, until a connection
+ * closes, but no longer than STARVED_US: others may have given some back.
  *
  *     created --listener_start--> accepting <--pause/resume--> paused --listener_stop--> stopped
  */
@@ -25,7 +26,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { ACCEPT_BATCH = 64, LISTENERS_MAX = 64, ADDRESS_TEXT = 160 };
+enum { ACCEPT_BATCH = 64, LISTENERS_MAX = 64, ADDRESS_TEXT = 160, STARVED_US = US_PER_SECOND };
 static const double RESUME_SECONDS = 0.01;
 
 struct listening {
@@ -48,6 +49,9 @@ struct listener {
     double paused_at;
     atomic_bool paused;
     bool started;
+    bool starved;              /* paused for want of descriptors or memory of the kernel, */
+    unsigned starved_at;       /* with so many connections, */
+    uint64_t starved_until_us; /* at most until then, monotonic */
 };
 
 /* ---- Sockets ---- */
@@ -241,6 +245,13 @@ static bool is_full(const struct listener *listener) {
            listener->settings->max_connections;
 }
 
+/* Something was wanting, and nothing tells when it is there again but a connection that closes: else it is tried again
+ * once a second. */
+static bool is_starved(const struct listener *listener) {
+    return listener->starved && monotonic_us() < listener->starved_until_us &&
+           atomic_load_explicit(&listener->server->connections, memory_order_relaxed) >= listener->starved_at;
+}
+
 static void pause_accepting(struct listener *listener) {
     if (atomic_exchange(&listener->paused, true))
         return;
@@ -254,8 +265,9 @@ static void pause_accepting(struct listener *listener) {
 static void resume_accepting(struct ev_loop *loop, ev_timer *timer, int events) {
     (void)events;
     struct listener *listener = timer->data;
-    if (is_full(listener))
+    if (is_full(listener) || is_starved(listener))
         return;
+    listener->starved = false;
     ev_timer_stop(loop, timer);
     atomic_fetch_add(&listener->server->listen_disabled_us,
                      (uint64_t)((ev_time() - listener->paused_at) * 1e6));
@@ -268,7 +280,8 @@ static void reject(struct listener *listener, int fd) {
     static const char line[] = "ERROR Too many open connections\r\n";
     atomic_fetch_add(&listener->server->connections_rejected, 1);
     if (send(fd, line, sizeof line - 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
-        server_log(listener->server, LOG_LEVEL_DEBUG, "a rejected client left before it was told");
+        server_log_limited(listener->server, LOG_KIND_REJECTED, LOG_LEVEL_DEBUG,
+                           "a rejected client left before it was told");
     close(fd);
 }
 
@@ -287,9 +300,13 @@ static bool accept_failed(struct listener *listener, int error) {
     case ENFILE:
     case ENOBUFS:
     case ENOMEM:
-        server_log(listener->server, LOG_LEVEL_WARNING,
-                   "cannot accept a connection: %s; waiting until one closes (ulimit -n against -c %u)",
-                   strerror(error), listener->settings->max_connections);
+        server_log_limited(
+            listener->server, LOG_KIND_ACCEPT, LOG_LEVEL_WARNING,
+            "cannot accept a connection: %s; waiting until one closes (ulimit -n against -c %u)",
+            strerror(error), listener->settings->max_connections);
+        listener->starved_at = atomic_load_explicit(&listener->server->connections, memory_order_relaxed);
+        listener->starved_until_us = monotonic_us() + STARVED_US;
+        listener->starved = true;
         pause_accepting(listener);
         return false;
     case EAGAIN:

@@ -40,6 +40,8 @@
 
 enum { EXIT_USAGE = 64, EXIT_CONFIGURATION = 78, ERROR_MAX = 1024, SIGNALS = 4 };
 
+static const double LOG_SECONDS = 1; /* how often it is told what the log has left out */
+
 enum phase { PHASE_STARTING, PHASE_LOADING, PHASE_SERVING, PHASE_STOPPING, PHASE_STOPPED };
 
 /* Authentication files that were replaced: workers may still look at them. */
@@ -57,6 +59,7 @@ struct program {
     ev_signal signals[SIGNALS];
     ev_async helper_done, stop_asked;
     ev_timer ready_timer;
+    ev_timer log_timer; /* tells what the log has left out */
     pthread_t helper;
     struct maintenance *maintenance;
     struct retired_auth *retired;
@@ -394,6 +397,12 @@ static void on_stop_asked(struct ev_loop *loop, ev_async *async, int events) {
 
 /* ---- The loop ---- */
 
+static void on_log_timer(struct ev_loop *loop, ev_timer *timer, int events) {
+    (void)loop, (void)events;
+    struct program *program = timer->data;
+    server_log_left_out(&program->server);
+}
+
 static bool prepare_loop(struct program *program) {
     static const int numbers[SIGNALS] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
     signal(SIGPIPE, SIG_IGN);
@@ -414,6 +423,10 @@ static bool prepare_loop(struct program *program) {
     ev_init(&program->ready_timer, on_ready_timer);
     program->ready_timer.repeat = 0.02;
     program->ready_timer.data = program;
+    ev_init(&program->log_timer, on_log_timer);
+    program->log_timer.repeat = LOG_SECONDS;
+    program->log_timer.data = program;
+    ev_timer_again(program->loop, &program->log_timer);
     return true;
 }
 

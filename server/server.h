@@ -9,6 +9,7 @@
 #ifndef FOREBAY_SERVER_SERVER_H
 #define FOREBAY_SERVER_SERVER_H
 
+#include "server/log.h"
 #include <stdatomic.h>
 #include <stdint.h>
 
@@ -45,6 +46,7 @@ struct server {
     atomic_uint connections; /* open client connections */
     atomic_uint_fast64_t connections_total, connections_rejected, listen_disabled, listen_disabled_us;
     atomic_uint_fast64_t crawler_starts;
+    struct log_limits log_limits; /* server/log.h; any thread */
 };
 
 #endif

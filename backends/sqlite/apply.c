@@ -4,6 +4,9 @@
  *
  * Whether the version guard kept a row is seen by the count of changed rows alone; only when that falls short
  * is each row of the block asked for its version. An equal version is this mutation itself, applied before.
+ *
+ * Where a block is refused its rows are tried one by one, and a row that is refused is marked. The rest is tried all the
+ * same, so that all such rows are known at once; then everything is rolled back.
  */
 #include "backends/batch_order.h"
 #include "backends/failure.h"
@@ -64,6 +67,26 @@ static enum backend_status look_superseded(const struct batch *batch, struct sql
     return status;
 }
 
+/* The message of the batch, which outlives its call; NULL: no memory. Neighbours are often refused for one reason. */
+static const char *keep_refusal(const struct batch *batch, const char *last) {
+    struct slice text = {batch->error->message, strlen(batch->error->message) + 1}, copy;
+    if (last && strcmp(last, text.data) == 0)
+        return last;
+    return arena_copy(&batch->connection->refusals, text, &copy) ? copy.data : NULL;
+}
+
+/* Where that is how a single mutation has failed: marks it, and goes on with the others unless the transaction is over. */
+static enum backend_status note_refused(const struct batch *batch, struct mutation *mutation,
+                                        enum backend_status status) {
+    struct sqlite_connection *connection = batch->connection;
+    if (status != BACKEND_PERMANENT)
+        return status;
+    mutation->refused = true;
+    mutation->refusal = connection->last_refusal = keep_refusal(batch, connection->last_refusal);
+    connection->refused++;
+    return sqlite3_get_autocommit(connection->db) ? status : BACKEND_OK;
+}
+
 static enum backend_status upsert_rows(const struct batch *batch, struct sqlite_table *table,
                                        sqlite3_stmt *statement, const struct batch_place *places, int rows) {
     for (int row = 0; row < rows; row++) {
@@ -77,6 +100,14 @@ static enum backend_status upsert_rows(const struct batch *batch, struct sqlite_
     if (sqlite3_changes(batch->connection->db) < rows)
         for (int row = 0; row < rows && status == BACKEND_OK; row++)
             status = look_superseded(batch, table, at(batch, &places[row]));
+    return status;
+}
+
+static enum backend_status upsert_singly(const struct batch *batch, struct sqlite_table *table,
+                                         sqlite3_stmt *row, const struct batch_place *places, size_t count) {
+    enum backend_status status = BACKEND_OK;
+    for (size_t i = 0; i < count && status == BACKEND_OK; i++)
+        status = note_refused(batch, at(batch, &places[i]), upsert_rows(batch, table, row, &places[i], 1));
     return status;
 }
 
@@ -98,10 +129,10 @@ static enum backend_status upsert_run(const struct batch *batch, struct sqlite_t
     for (; done + SQLITE_BLOCK_ROWS <= count && status == BACKEND_OK; done += SQLITE_BLOCK_ROWS) {
         fetch_ahead(batch, &places[done + SQLITE_BLOCK_ROWS], count - done - SQLITE_BLOCK_ROWS);
         status = upsert_rows(batch, table, block, &places[done], SQLITE_BLOCK_ROWS);
+        if (status == BACKEND_PERMANENT && !sqlite3_get_autocommit(batch->connection->db))
+            status = upsert_singly(batch, table, row, &places[done], SQLITE_BLOCK_ROWS);
     }
-    for (; done < count && status == BACKEND_OK; done++)
-        status = upsert_rows(batch, table, row, &places[done], 1);
-    return status;
+    return status == BACKEND_OK ? upsert_singly(batch, table, row, &places[done], count - done) : status;
 }
 
 static enum backend_status delete_run(const struct batch *batch, struct sqlite_table *table,
@@ -112,8 +143,9 @@ static enum backend_status delete_run(const struct batch *batch, struct sqlite_t
         sqlite_bind_bytes(table->delete_row, 1, mutation->entry.key);
         sqlite3_bind_int64(table->delete_row, 2, (sqlite3_int64)mutation->entry.version);
         if (sqlite_run(table->delete_row) != SQLITE_OK)
-            status =
-                sqlite_fail_writing(batch->connection, table, table->delete_row, "deleting", batch->error);
+            status = note_refused(
+                batch, mutation,
+                sqlite_fail_writing(batch->connection, table, table->delete_row, "deleting", batch->error));
         else if (sqlite3_changes(batch->connection->db) == 0)
             status = look_superseded(batch, table, mutation);
     }
@@ -158,10 +190,11 @@ static enum backend_status own_run(const struct batch *batch, struct sqlite_tabl
         sqlite3_stmt *statement = deletes ? table->delete_own : table->store;
         if (!sqlite_bind_own(statement, deletes ? &table->delete_at : &table->store_at, table,
                              &mutation->entry, batch->now))
-            status = refuse_key(batch, table);
+            status = note_refused(batch, mutation, refuse_key(batch, table));
         else if (sqlite_run(statement) != SQLITE_OK)
-            status = sqlite_fail_writing(batch->connection, table, statement, deletes ? "delete" : "store",
-                                         batch->error);
+            status = note_refused(batch, mutation,
+                                  sqlite_fail_writing(batch->connection, table, statement,
+                                                      deletes ? "delete" : "store", batch->error));
         else if (sqlite3_changes(batch->connection->db) == 0)
             status = look_superseded_own(batch, table, mutation);
     }
@@ -222,6 +255,8 @@ static enum backend_status apply_ordered(const struct batch *batch, size_t count
         run = batch_run(batch->mutations, places, from, count);
         status = apply_run(batch, &places[from], run);
     }
+    if (status == BACKEND_OK && batch->connection->refused)
+        return BACKEND_PERMANENT;
     if (status == BACKEND_OK)
         status = raise_high_version(batch, highest);
     if (status == BACKEND_OK && sqlite_run(batch->connection->commit) != SQLITE_OK)
@@ -234,6 +269,9 @@ enum backend_status sqlite_apply(struct backend_connection *base, struct mutatio
     struct sqlite_connection *connection = sqlite_connection_of(base);
     struct batch batch = {connection, mutations, now, ret_error};
     assert(connection->role == BACKEND_WRITER);
+    arena_reset(&connection->refusals);
+    connection->last_refusal = NULL;
+    connection->refused = 0;
     if (count == 0)
         return BACKEND_OK;
     mutations_forget_answers(mutations, count);

@@ -158,6 +158,7 @@ void sqlite_close(struct backend_connection *base) {
     assert(result == SQLITE_OK); /* every statement is finalized */
     (void)result;
     arena_free(&connection->loaded);
+    arena_free(&connection->refusals);
     free(connection->places);
     free(connection->tables);
     free(connection->path);

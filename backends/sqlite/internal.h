@@ -80,6 +80,9 @@ struct sqlite_connection {
     struct arena loaded; /* what the last load handed out */
 
     /* The writer's. */
+    struct arena refusals; /* why rows of the last batch were refused */
+    const char *last_refusal;
+    size_t refused;             /* how many */
     struct batch_place *places; /* room for the order of a batch */
     size_t place_count;
     uint64_t high_version;      /* as stored */

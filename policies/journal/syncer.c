@@ -92,8 +92,9 @@ static void distrust(struct journal *journal, struct journal_file *file, const c
     struct journal_series *series = &journal->series[file->series];
     atomic_fetch_add_explicit(&journal->failures, 1, memory_order_relaxed);
     if (!atomic_exchange_explicit(&series->refusing, true, memory_order_relaxed))
-        journal_log(journal, LOG_LEVEL_ERROR, "journal: %s/%s %s. Changes are refused until %s",
-                    journal->folder, file->name, problem, remedy);
+        journal_log_limited(journal, JOURNAL_LINE_SYNC, LOG_LEVEL_ERROR,
+                            "journal: %s/%s %s. Changes are refused until %s", journal->folder, file->name,
+                            problem, remedy);
     file->unsynced = true;
     atomic_store_explicit(&file->suspect, true, memory_order_relaxed);
     series->blocked_pass = journal->pass;
@@ -144,7 +145,8 @@ static bool accept_again(struct journal *journal, struct journal_file *file) {
 
 static void sync_succeeded(struct journal *journal, struct journal_file *file) {
     if (accept_again(journal, file))
-        journal_log(journal, LOG_LEVEL_NOTICE, "journal: %s/%s is synced again", journal->folder, file->name);
+        journal_log_limited(journal, JOURNAL_LINE_SYNC, LOG_LEVEL_NOTICE, "journal: %s/%s is synced again",
+                            journal->folder, file->name);
     report_durable(journal, file);
 }
 

@@ -80,6 +80,7 @@ struct loader {
     struct flight *unused;
     struct breaker breaker;
     struct loader_stats stats;
+    struct log_limit outage_lines; /* of the log, any thread */
 };
 
 /* ---- Boarding: workers ---- */
@@ -442,10 +443,10 @@ static enum turn_of_breaker judge_table(struct space *space, enum backend_status
     return BREAKER_STAYS;
 }
 
-static void tell_reads_again(const struct space *space) {
-    service_log(&space->tier->service, LOG_LEVEL_NOTICE,
-                "namespace %s, keys \"%s*\": reads are answered again", space->options.name,
-                space->options.prefix);
+static void tell_reads_again(struct space *space) {
+    service_log_limited(&space->tier->service, &space->backend->loader->outage_lines, LOG_LEVEL_NOTICE,
+                        "namespace %s, keys \"%s*\": reads are answered again", space->options.name,
+                        space->options.prefix);
 }
 
 static void report(struct reader *reader, struct space *space, enum backend_status status) {
@@ -457,11 +458,11 @@ static void report(struct reader *reader, struct space *space, enum backend_stat
                          table = judge_table(space, status, reason);
     pthread_mutex_unlock(&loader->mutex);
     if (store == BREAKER_TELLS)
-        service_log(service, LOG_LEVEL_WARNING, "backend %s: reads fail and are refused for a while: %s",
-                    name, reason);
+        service_log_limited(service, &loader->outage_lines, LOG_LEVEL_WARNING,
+                            "backend %s: reads fail and are refused for a while: %s", name, reason);
     if (table == BREAKER_TELLS)
-        service_log(
-            service, LOG_LEVEL_WARNING,
+        service_log_limited(
+            service, &loader->outage_lines, LOG_LEVEL_WARNING,
             "namespace %s, keys \"%s*\": reads fail and are refused for a while, the rest of backend %s is read: %s",
             space->options.name, space->options.prefix, name, reason);
     if (table == BREAKER_CLOSES)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* See call.h. */
 #include "policies/write/call.h"
+#include "backends/mutations.h"
 #include "cache/base/thread.h"
 #include "policies/load/loader.h"
 #include "policies/store.h"
@@ -40,7 +41,7 @@ static void show_time(uint64_t version, char *ret_text, size_t size) {
 }
 
 /* The store has less than it had: whoever restored it knows, whoever did not has to. */
-static void tell_older(const struct writer *writer, uint64_t version, const char *what_now) {
+static void tell_older(struct writer *writer, uint64_t version, const char *what_now) {
     char had[40], has[60] = "is empty, or was not written by Forebay";
     show_time(writer->store_version, had, sizeof had);
     if (version) {
@@ -48,8 +49,8 @@ static void tell_older(const struct writer *writer, uint64_t version, const char
         show_time(version, until, sizeof until);
         snprintf(has, sizeof has, "holds changes until %s", until);
     }
-    service_log(
-        &writer->tier->service, LOG_LEVEL_ERROR,
+    service_log_limited(
+        &writer->tier->service, &writer->store_lines, LOG_LEVEL_ERROR,
         "backend %s: the store %s; the one before held changes until %s. It is an older copy or another store: %s",
         name_of(writer), has, had, what_now);
 }
@@ -74,11 +75,11 @@ static void take_over(struct writer *writer, uint64_t version) {
         rewrite_begin(writer); /* before it counts as found: the end of a drain sees one or the other */
     bool other = store_found(writer->backend->store, &writer->session.connection->identity);
     if (lost)
-        service_log(&writer->tier->service, LOG_LEVEL_NOTICE, "backend %s: the store is there again",
-                    name_of(writer));
+        service_log_limited(&writer->tier->service, &writer->store_lines, LOG_LEVEL_NOTICE,
+                            "backend %s: the store is there again", name_of(writer));
     else if (other && version >= writer->store_version) /* else that is told */
-        service_log(
-            &writer->tier->service, LOG_LEVEL_ERROR,
+        service_log_limited(
+            &writer->tier->service, &writer->store_lines, LOG_LEVEL_ERROR,
             "backend %s: it is another store than before the outage: what memory holds is written to it again",
             name_of(writer));
     if (other && !lost)
@@ -203,14 +204,6 @@ void call_limit(struct writer *writer, uint64_t until_us) {
 
 /* ---- What was superseded ---- */
 
-static uint64_t highest_version(const struct mutation *mutations, size_t count) {
-    uint64_t highest = 0;
-    for (size_t i = 0; i < count; i++)
-        if (mutations[i].entry.version > highest)
-            highest = mutations[i].entry.version;
-    return highest;
-}
-
 /* A batch that is repeated meets what it wrote itself. */
 static bool is_of_batch(const struct mutation *mutations, size_t count, uint64_t version) {
     for (size_t i = 0; i < count; i++)
@@ -249,7 +242,7 @@ static void look_for_superseded(struct writer *writer, const struct mutation *mu
     for (size_t i = 0; i < count_all; i++) {
         if (!is_unexplained(writer->tier, &mutations[i]))
             continue;
-        highest = highest ? highest : highest_version(mutations, count_all);
+        highest = highest ? highest : mutations_highest_version(mutations, count_all);
         if (mutations[i].superseded_by <= highest &&
             is_of_batch(mutations, count_all, mutations[i].superseded_by))
             continue;
@@ -265,8 +258,8 @@ static void look_for_superseded(struct writer *writer, const struct mutation *mu
 /* The store answered, be it with a failure of one table. */
 static void note_answer(struct writer *writer, struct space *served) {
     if (breaker_success(&writer->breaker))
-        service_log(&writer->tier->service, LOG_LEVEL_NOTICE, "backend %s: takes writes again",
-                    name_of(writer));
+        service_log_limited(&writer->tier->service, &writer->outage_lines, LOG_LEVEL_NOTICE,
+                            "backend %s: takes writes again", name_of(writer));
     session_worked(&writer->session);
     if (writer->backend->loader) /* not yet made during the recovery */
         loader_backend_answers(writer->backend->loader, served);
@@ -275,9 +268,9 @@ static void note_answer(struct writer *writer, struct space *served) {
 static void succeed(struct writer *writer, struct space *space) {
     note_answer(writer, space);
     if (space && breaker_success(&space->write_breaker))
-        service_log(&writer->tier->service, LOG_LEVEL_NOTICE,
-                    "namespace %s, keys \"%s*\": takes writes again", space->options.name,
-                    space->options.prefix);
+        service_log_limited(&writer->tier->service, &writer->outage_lines, LOG_LEVEL_NOTICE,
+                            "namespace %s, keys \"%s*\": takes writes again", space->options.name,
+                            space->options.prefix);
 }
 
 void call_succeeded_for(struct writer *writer, struct space *space) {
@@ -290,8 +283,8 @@ static void fail_table(struct writer *writer, struct space *space) {
     note_answer(writer, NULL);
     const char *reason = writer->session.error.message;
     if (space && breaker_failure_is_news(&space->write_breaker, reason, monotonic_us()))
-        service_log(
-            &writer->tier->service, LOG_LEVEL_WARNING,
+        service_log_limited(
+            &writer->tier->service, &writer->outage_lines, LOG_LEVEL_WARNING,
             "namespace %s, keys \"%s*\": writes fail and are tried again, the rest of backend %s is written: %s",
             space->options.name, space->options.prefix, name_of(writer), reason);
 }
@@ -300,8 +293,8 @@ static void fail(struct writer *writer) {
     count(&writer->counters.write_failures);
     const char *reason = writer->session.error.message;
     if (breaker_failure_is_news(&writer->breaker, reason, monotonic_us()))
-        service_log(&writer->tier->service, LOG_LEVEL_WARNING,
-                    "backend %s: writes fail and are tried again: %s", name_of(writer), reason);
+        service_log_limited(&writer->tier->service, &writer->outage_lines, LOG_LEVEL_WARNING,
+                            "backend %s: writes fail and are tried again: %s", name_of(writer), reason);
     session_failed(&writer->session);
     if (writer->backend->loader) /* not yet made during the recovery */
         loader_doubt(writer->backend->loader);
@@ -310,8 +303,8 @@ static void fail(struct writer *writer) {
 /* The store is no longer the one at its address. */
 static void lose(struct writer *writer) {
     if (store_lose(writer->backend->store))
-        service_log(
-            &writer->tier->service, LOG_LEVEL_ERROR,
+        service_log_limited(
+            &writer->tier->service, &writer->store_lines, LOG_LEVEL_ERROR,
             "%s while it was open; changes are kept in memory and journal until a store is there again",
             writer->session.error.message);
     session_close(&writer->session);
@@ -373,8 +366,9 @@ void call_reach(struct writer *writer) {
 enum backend_status call_apply(struct writer *writer, struct space *space, struct mutation *mutations,
                                size_t count_mutations) {
     enum backend_status status = connect_again(writer);
+    mutations_forget_answers(mutations, count_mutations);
     if (status == BACKEND_OK)
-        store_note_before(writer, highest_version(mutations, count_mutations));
+        store_note_before(writer, mutations_highest_version(mutations, count_mutations));
     uint64_t start = monotonic_us();
     if (status == BACKEND_OK)
         status = writer->backend->type->apply(writer->session.connection, mutations, count_mutations,
@@ -388,6 +382,26 @@ enum backend_status call_apply(struct writer *writer, struct space *space, struc
         if (mutations[i].entry.version > writer->store_version)
             writer->store_version = mutations[i].entry.version;
     return judged(writer, space, status);
+}
+
+static void swap(struct mutation *mutations, uint64_t *hashes, size_t a, size_t b) {
+    struct mutation mutation = mutations[a];
+    mutations[a] = mutations[b];
+    mutations[b] = mutation;
+    if (!hashes)
+        return;
+    uint64_t hash = hashes[a];
+    hashes[a] = hashes[b];
+    hashes[b] = hash;
+}
+
+/* From the end: between i and `others` all are refused. */
+size_t call_part_refused(struct mutation *mutations, uint64_t *hashes, size_t count_mutations) {
+    size_t others = count_mutations;
+    for (size_t i = count_mutations; i-- > 0;)
+        if (!mutations[i].refused)
+            swap(mutations, hashes, --others, i);
+    return others;
 }
 
 enum backend_status call_load_at(struct writer *writer, struct space *space, const struct slice *keys,

@@ -4,7 +4,8 @@
  * retries or drops them, or a newer change of the key reaches the backend. Where there is a data folder they are kept on
  * disk: a refused change was acknowledged, so it must survive the process like any other.
  *
- * Any thread. Few entries are expected; the case of none costs one relaxed load.
+ * Any thread. What is done to one entry takes about as long however many there are; the case of none costs one relaxed
+ * load. It does not bound itself: its namespace takes no changes while it is as large as quarantine_limit (fullness.h).
  */
 #ifndef FOREBAY_POLICIES_WRITE_QUARANTINE_H
 #define FOREBAY_POLICIES_WRITE_QUARANTINE_H
@@ -37,15 +38,17 @@ struct quarantine_summary {
 bool quarantine_look(const struct journal_disk *disk, const char *path,
                      struct quarantine_summary *ret_summary);
 
-/* Entries held. 0 for NULL. */
+/* Entries held, and the memory that they take, bytes. 0 for NULL. */
 size_t quarantine_count(const struct quarantine *quarantine);
+size_t quarantine_bytes(const struct quarantine *quarantine);
 
 /* The highest version held, 0: none. */
 uint64_t quarantine_high_version(struct quarantine *quarantine);
 
-/* Takes a refused change, on disk before it returns; one of the same key with a lower version is replaced.
- * False: it could not be written (errno), the change has to stay where it is. */
-bool quarantine_add(struct quarantine *quarantine, enum mutation_kind kind, const struct entry *entry,
+/* Takes refused changes, on disk before it returns, all with one sync; one of the same key with a lower version is
+ * replaced. reason: of those that have no refusal of their own. False: they could not be written (errno), and have to stay
+ * where they are. */
+bool quarantine_add(struct quarantine *quarantine, const struct mutation *mutations, size_t count,
                     const char *reason);
 
 /* These changes have reached the backend: forgets the entries of their keys that are not newer, on disk before
@@ -62,9 +65,17 @@ struct entry_copy *quarantine_find(struct quarantine *quarantine, struct slice k
 /* Marks the entry of the key, or all (key.size 0), to be tried again; returns how many. */
 size_t quarantine_ask_retry(struct quarantine *quarantine, struct slice key);
 
-/* The next entry that is marked to be tried again, or NULL; its mark is taken away. *ret_kind is its kind. The copy is to be
- * given to entry_copy_drop. */
-struct entry_copy *quarantine_next_retry(struct quarantine *quarantine, enum mutation_kind *ret_kind);
+/* How many entries are marked. */
+size_t quarantine_retries(const struct quarantine *quarantine);
+
+/* The next entries that are marked, oldest first, at most so many and with about so many bytes of values; their marks are
+ * taken away. The copies are to be given to entry_copy_drop. Returns how many. */
+struct quarantine_retry {
+    struct entry_copy *copy;
+    enum mutation_kind kind;
+};
+size_t quarantine_next_retries(struct quarantine *quarantine, size_t most, size_t most_bytes,
+                               struct quarantine_retry *ret_retries);
 
 enum quarantine_drop { QUARANTINE_DROPPED, QUARANTINE_NONE, QUARANTINE_FAILED };
 

@@ -351,11 +351,12 @@ static enum backend_status load_rows(struct writer *writer, struct touch_batch *
     return BACKEND_OK;
 }
 
-static void tell_unreadable(const struct writer *writer, const struct touch_batch *batch,
+static void tell_unreadable(struct writer *writer, const struct touch_batch *batch,
                             const struct touched *row) {
-    service_log(&writer->tier->service, LOG_LEVEL_ERROR,
-                "namespace %s: the row of %.*s cannot be read and is not touched: %s",
-                batch->space->options.name, (int)row->key.size, row->key.data, writer->session.error.message);
+    service_log_limited(&writer->tier->service, &writer->touches.unreadable_lines, LOG_LEVEL_ERROR,
+                        "namespace %s: the row of %.*s cannot be read and is not touched: %s",
+                        batch->space->options.name, (int)row->key.size, row->key.data,
+                        writer->session.error.message);
 }
 
 /* A row that cannot be read is not touched, and the others are. */
@@ -424,23 +425,26 @@ static void make_mutations(struct touch_batch *batch) {
 }
 
 static enum backend_status keep_refused(const struct writer *writer, struct space *space,
-                                        const struct mutation *mutation) {
-    bool kept =
-        quarantine_add(space->quarantine, MUTATION_TOUCH, &mutation->entry, writer->session.error.message);
+                                        const struct mutation *mutations, size_t count_refused) {
+    bool kept = quarantine_add(space->quarantine, mutations, count_refused, writer->session.error.message);
     return kept ? BACKEND_OK : put_off(space);
 }
 
-/* Where the store refuses a row it is found by itself, and put into the quarantine. */
+/* Where the store refuses rows it names them, or each is found by itself; they are put into the quarantine. */
 static enum backend_status apply_patiently(struct writer *writer, struct space *space,
                                            struct mutation *mutations, size_t count_all) {
     enum backend_status status = count_all ? call_apply(writer, space, mutations, count_all) : BACKEND_OK;
     if (status != BACKEND_PERMANENT)
         return status;
-    if (count_all == 1)
-        return keep_refused(writer, space, mutations);
-    size_t half = count_all / 2;
-    status = apply_patiently(writer, space, mutations, half);
-    return status == BACKEND_OK ? apply_patiently(writer, space, mutations + half, count_all - half) : status;
+    size_t first = count_all == 1 ? 1 : call_part_refused(mutations, NULL, count_all);
+    if (first > 0) {
+        status = keep_refused(writer, space, mutations, first);
+    } else {
+        first = count_all / 2;
+        status = apply_patiently(writer, space, mutations, first);
+    }
+    return status == BACKEND_OK ? apply_patiently(writer, space, mutations + first, count_all - first)
+                                : status;
 }
 
 static void end_touch(struct writer *writer, struct touch *touch) {

@@ -98,7 +98,8 @@ static void run_cache_memlimit(struct call *call) {
         answer(call, "MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust");
         return;
     }
-    server_log(call->server, LOG_LEVEL_DEBUG, "cache_memlimit: the memory limit is %u MB now", megabytes);
+    server_log_limited(call->server, LOG_KIND_COMMAND, LOG_LEVEL_DEBUG,
+                       "cache_memlimit: the memory limit is %u MB now", megabytes);
     answer(call, "OK");
 }
 

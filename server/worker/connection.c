@@ -319,8 +319,9 @@ static bool read_shared(struct connection *connection) {
 static bool read_own(struct connection *connection) {
     size_t size = read_size(connection);
     if (!own_reserve(connection, size)) {
-        server_log(connection->worker->server, LOG_LEVEL_WARNING,
-                   "connection %d closed: no memory for %zu bytes of a request", connection->fd, size);
+        server_log_limited(connection->worker->server, LOG_KIND_REQUEST_MEMORY, LOG_LEVEL_WARNING,
+                           "connection %d closed: no memory for %zu bytes of a request", connection->fd,
+                           size);
         connection_set_state(connection, CONNECTION_BROKEN);
         return false;
     }

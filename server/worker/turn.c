@@ -501,8 +501,8 @@ static void refuse_protocol(struct worker *worker, struct connection *connection
     if (!goes_on(connection))
         return;
     if (connection->parser.close_reason == CLOSE_BINARY)
-        server_log(
-            worker->server, LOG_LEVEL_WARNING,
+        server_log_limited(
+            worker->server, LOG_KIND_BINARY, LOG_LEVEL_WARNING,
             "connection %d closed: it speaks memcached's binary protocol, which is not served; set the client to the text (ASCII) protocol",
             connection->fd);
     if (connection->parser.close_reason == CLOSE_ENDLESS_LINE && request->error)

@@ -508,6 +508,46 @@ TEST(a_refused_row_is_permanent_and_undoes_its_batch) {
     assert_value(fixture, "sess:a", "one");
 }
 
+/* All of them at once, so that the rest of the batch can follow; rows of a block and single ones. */
+TEST(all_refused_rows_of_a_batch_are_named) {
+    enum { ROWS = 100 };
+    struct fixture *fixture = *state;
+    struct mutation mutations[ROWS], others[ROWS];
+    char keys[ROWS][16];
+    size_t left = 0;
+    open_both(fixture);
+    shell(fixture, "CREATE TRIGGER no BEFORE INSERT ON sessions WHEN new.key >= x'736573733a6d' "
+                   "BEGIN SELECT raise(ABORT, 'not this one'); END");
+    for (unsigned i = 0; i < ROWS; i++) {
+        snprintf(keys[i], sizeof keys[i], "sess:%c%u", i % 3 ? 'z' : 'a', i);
+        mutations[i] = put(fixture, keys[i], "value", i + 1);
+    }
+    assert_int_equal(apply(fixture, mutations, ROWS), BACKEND_PERMANENT);
+    for (unsigned i = 0; i < ROWS; i++) {
+        assert_int_equal(mutations[i].refused, i % 3 != 0);
+        if (mutations[i].refused)
+            assert_non_null(strstr(mutations[i].refusal, "not this one"));
+        else
+            others[left++] = mutations[i];
+    }
+    assert_string_equal(ask(fixture, "SELECT count(*) FROM sessions"), "0");
+    assert_int_equal(apply(fixture, others, left), BACKEND_OK);
+    assert_string_equal(ask(fixture, "SELECT count(*) FROM sessions"), "34");
+}
+
+/* Where the transaction is over with the row, the others are not tried. */
+TEST(a_row_that_ends_its_transaction_is_named_alone) {
+    struct fixture *fixture = *state;
+    open_both(fixture);
+    shell(fixture, "CREATE TRIGGER no BEFORE INSERT ON sessions WHEN new.key = x'736573733a626164' "
+                   "BEGIN SELECT raise(ROLLBACK, 'not this one'); END");
+    struct mutation mutations[] = {put(fixture, "sess:a", "one", 1), put(fixture, "sess:bad", "two", 2),
+                                   put(fixture, "sess:z", "three", 3)};
+    assert_int_equal(apply(fixture, mutations, 3), BACKEND_PERMANENT);
+    assert_true(mutations[1].refused && !mutations[0].refused && !mutations[2].refused);
+    assert_string_equal(ask(fixture, "SELECT count(*) FROM sessions"), "0");
+}
+
 TEST(a_dropped_table_is_made_again) {
     struct fixture *fixture = *state;
     open_both(fixture);
@@ -966,6 +1006,8 @@ int main(void) {
         CASE(a_full_database_is_transient_and_recovers),
         CASE(a_file_that_cannot_grow_is_transient),
         CASE(a_refused_row_is_permanent_and_undoes_its_batch),
+        CASE(all_refused_rows_of_a_batch_are_named),
+        CASE(a_row_that_ends_its_transaction_is_named_alone),
         CASE(a_dropped_table_is_made_again),
         CASE(upkeep_goes_on_beside_a_table_that_failed),
         CASE(a_call_waits_no_longer_than_its_caller),

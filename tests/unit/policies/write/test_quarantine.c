@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 struct fixture {
     struct journal_rig rig;   /* its folder, and memory */
@@ -73,8 +74,8 @@ static struct entry entry_of(const char *key, const char *value, uint64_t versio
 }
 
 static bool add(struct fixture *fixture, const char *key, const char *value, uint64_t version) {
-    struct entry entry = entry_of(key, value, version);
-    return quarantine_add(fixture->quarantine, MUTATION_PUT, &entry, "the column is too short");
+    const struct mutation refused = {.kind = MUTATION_PUT, .entry = entry_of(key, value, version)};
+    return quarantine_add(fixture->quarantine, &refused, 1, "the column is too short");
 }
 
 /* A newer change of the key has reached the backend. */
@@ -269,6 +270,118 @@ TEST(all_are_dropped_with_one_sync) {
     assert_int_equal(quarantine_drop_all(fixture->quarantine, &counted.visitor), QUARANTINE_NONE);
     reopen(fixture);
     assert_int_equal(quarantine_count(fixture->quarantine), 0);
+}
+
+/* ---- Many ---- */
+
+/* Refused rows of one batch share a sync, and so do those that go. */
+TEST(many_are_added_with_one_sync) {
+    enum { ROWS = 5000 };
+    struct fixture *fixture = *state;
+    struct mutation *mutations = calloc(ROWS, sizeof *mutations);
+    char(*keys)[16] = calloc(ROWS, sizeof *keys);
+    assert_true(mutations && keys);
+    reopen(fixture);
+    for (size_t i = 0; i < ROWS; i++) {
+        snprintf(keys[i], sizeof keys[i], "key %zu", i * 7919 % ROWS);
+        mutations[i] = (struct mutation){.kind = MUTATION_PUT, .entry = entry_of(keys[i], "value", i + 1)};
+        mutations[i].refusal = i == 1 ? "too large" : NULL;
+    }
+    unsigned long before = atomic_load(&fixture->disk.syncs);
+    assert_true(quarantine_add(fixture->quarantine, mutations, ROWS, "the column is too short"));
+    assert_int_equal(atomic_load(&fixture->disk.syncs) - before, 1);
+    assert_int_equal(quarantine_count(fixture->quarantine), ROWS);
+    reopen(fixture);
+    assert_int_equal(quarantine_count(fixture->quarantine), ROWS);
+    assert_holds(fixture, "key 0", "value", 1);
+    assert_true(quarantine_bytes(fixture->quarantine) > ROWS * 56);
+    before = atomic_load(&fixture->disk.syncs);
+    assert_true(quarantine_supersede(fixture->quarantine, mutations, ROWS - 1));
+    assert_in_range(atomic_load(&fixture->disk.syncs) - before, 1,
+                    2); /* one more if the file is written anew */
+    assert_int_equal(quarantine_count(fixture->quarantine), 1);
+    assert_true(has(fixture, keys[ROWS - 1]));
+    free(mutations);
+    free(keys);
+}
+
+TEST(all_of_many_are_kept_or_none) {
+    struct fixture *fixture = *state;
+    struct mutation both[] = {{.kind = MUTATION_PUT, .entry = entry_of("one", "value", 1)},
+                              {.kind = MUTATION_PUT, .entry = entry_of("two", "value", 2)}};
+    reopen(fixture);
+    atomic_store(&fixture->disk.sync_failure, EIO);
+    assert_false(quarantine_add(fixture->quarantine, both, 2, "the column is too short"));
+    faulty_disk_heal(&fixture->disk);
+    assert_int_equal(quarantine_count(fixture->quarantine), 0);
+    assert_int_equal(quarantine_bytes(fixture->quarantine), 0);
+    assert_true(quarantine_add(fixture->quarantine, both, 2, "the column is too short"));
+    reopen(fixture);
+    assert_int_equal(quarantine_count(fixture->quarantine), 2);
+}
+
+/* A client may have one key refused over and over. */
+TEST(a_file_of_few_entries_stays_short) {
+    struct fixture *fixture = *state;
+    const char *value = journal_rig_text(&fixture->rig, 'v', 100000);
+    uint64_t version = 1;
+    char path[512];
+    struct stat status;
+    reopen(fixture);
+    for (; version <= 100; version++)
+        assert_true(add(fixture, "key", value, version));
+    for (; version <= 200; version++) { /* and goes and comes */
+        assert_true(add(fixture, "other", value, version));
+        assert_true(supersede(fixture, "other", version));
+    }
+    snprintf(path, sizeof path, "%s/quarantine-name%%20space.log", fixture->rig.folder);
+    assert_int_equal(stat(path, &status), 0);
+    assert_true(status.st_size < 2000000);
+    reopen_after_power_loss(fixture, 1);
+    assert_int_equal(quarantine_count(fixture->quarantine), 1);
+    assert_holds(fixture, "key", value, 100);
+}
+
+/* While the file cannot be written anew it goes on, and what is added counts. */
+TEST(a_long_file_that_cannot_be_written_anew_goes_on) {
+    struct fixture *fixture = *state;
+    const char *value = journal_rig_text(&fixture->rig, 'v', 100000);
+    reopen(fixture);
+    atomic_store(&fixture->disk.rename_failure, EIO);
+    for (uint64_t version = 1; version <= 30; version++)
+        assert_true(add(fixture, "key", value, version));
+    faulty_disk_heal(&fixture->disk);
+    reopen_after_power_loss(fixture, 1);
+    assert_holds(fixture, "key", value, 30);
+}
+
+TEST(retries_are_taken_in_order_and_once) {
+    struct fixture *fixture = *state;
+    struct quarantine_retry retries[4];
+    uint64_t version;
+    reopen(fixture);
+    for (unsigned i = 0; i < 6; i++)
+        assert_true(add(fixture, (const char *[]){"a", "b", "c", "d", "e", "f"}[i], "value", i + 1));
+    assert_int_equal(quarantine_ask_retry(fixture->quarantine, SLICE("e")), 1);
+    assert_int_equal(quarantine_ask_retry(fixture->quarantine, SLICE("b")), 1);
+    assert_int_equal(quarantine_ask_retry(fixture->quarantine, SLICE("none")), 0);
+    assert_int_equal(quarantine_retries(fixture->quarantine), 2);
+    assert_int_equal(quarantine_next_retries(fixture->quarantine, 1, 1000, retries), 1);
+    assert_true(slice_equal(retries[0].copy->entry.key, SLICE("b")));
+    entry_copy_drop(retries[0].copy);
+    assert_int_equal(quarantine_drop(fixture->quarantine, SLICE("e"), &version), QUARANTINE_DROPPED);
+    assert_int_equal(quarantine_retries(fixture->quarantine), 0);
+    assert_int_equal(quarantine_next_retries(fixture->quarantine, 4, 1000, retries), 0);
+    assert_int_equal(quarantine_ask_retry(fixture->quarantine, slice_of("", 0)), 5);
+    assert_int_equal(quarantine_next_retries(fixture->quarantine, 4, 10, retries), 2); /* 5 bytes each */
+    assert_true(slice_equal(retries[0].copy->entry.key, SLICE("a")));
+    assert_true(slice_equal(retries[1].copy->entry.key, SLICE("b")));
+    entry_copy_drop(retries[0].copy);
+    entry_copy_drop(retries[1].copy);
+    assert_int_equal(quarantine_next_retries(fixture->quarantine, 4, 1000, retries), 3);
+    for (unsigned i = 0; i < 3; i++)
+        entry_copy_drop(retries[i].copy);
+    assert_int_equal(quarantine_retries(fixture->quarantine), 0);
 }
 
 /* ---- Writes that fail ---- */
@@ -505,6 +618,11 @@ int main(void) {
         CASE(a_torn_record_at_the_end_is_no_damage),
         CASE(a_damaged_file_is_looked_at_as_a_whole),
         CASE(all_are_dropped_with_one_sync),
+        CASE(many_are_added_with_one_sync),
+        CASE(all_of_many_are_kept_or_none),
+        CASE(a_file_of_few_entries_stays_short),
+        CASE(a_long_file_that_cannot_be_written_anew_goes_on),
+        CASE(retries_are_taken_in_order_and_once),
         CASE(a_write_that_fails_at_any_byte_keeps_nothing),
         CASE(remains_of_a_failed_write_are_no_record),
         CASE(an_entry_that_could_not_be_replaced_stays),

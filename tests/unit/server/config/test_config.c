@@ -88,6 +88,7 @@ static const char whole[] =
     "    flush_delay = \"100ms\"\n"
     "    flush_batch = 500\n"
     "    dirty_limit = \"64mb\"\n"
+    "    quarantine_limit = \"8mb\"\n"
     "    dirty_age_limit = \"1h\"\n"
     "    on_full = \"reject\"\n"
     "    journal = \"always\"\n"
@@ -146,6 +147,7 @@ static void check_sessions(const struct space_options *space) {
     assert_int_equal(space->flush_delay, 100);
     assert_int_equal(space->flush_batch, 500);
     assert_int_equal(space->dirty_limit, 64 << 20);
+    assert_int_equal(space->quarantine_limit, 8 << 20);
     assert_int_equal(space->dirty_age_limit, 3600000);
     assert_int_equal(space->on_full, FULL_REJECT);
     assert_int_equal(space->journal, JOURNAL_ALWAYS);
