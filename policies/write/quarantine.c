@@ -409,7 +409,7 @@ static bool log_add(struct quarantine *quarantine, const struct record *record) 
 bool quarantine_add(struct quarantine *quarantine, enum mutation_kind kind, const struct entry *entry,
                     const char *reason) {
     char short_reason[REASON_MAX];
-    uint32_t since = cache_time_now().seconds;
+    uint32_t since = (uint32_t)(wall_us() / US_PER_SECOND); /* for people */
     snprintf(short_reason, sizeof short_reason, "%s", reason);
     struct record record = {OP_ADD, kind, entry, since, short_reason};
     pthread_mutex_lock(&quarantine->mutex);

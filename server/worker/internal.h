@@ -48,8 +48,10 @@ struct worker {
 
     /* The worker's thread alone. */
     struct ev_loop *loop;
-    ev_timer second;
+    ev_timer every_second;
     struct cache_time now;
+    uint64_t wall_second; /* of now */
+    uint32_t second;      /* monotonic */
     struct connection *ready, **ready_tail;
     char *input; /* TURN_INPUT bytes */
     size_t input_used;
@@ -67,7 +69,7 @@ struct worker {
     size_t parked;              /* connections whose ticket is with the tier */
     struct connection *undated; /* held, and not known yet until when */
     struct connection *held, **held_tail; /* held, by held_number */
-    uint32_t stop_started;                /* Unix seconds */
+    uint32_t stop_started;                /* monotonic seconds */
     bool stopping, finished;
 
     /* Written by the worker, read for stats conns. */
