@@ -234,7 +234,8 @@ struct backend_type {
                                 size_t limit, uint32_t now, struct backend_visitor *visitor,
                                 struct backend_error *ret_error);
 
-    /* A bounded step of upkeep by the writer between batches: purge rows past their expiry, checkpoint.
+    /* A bounded step of upkeep by the writer between batches: purge rows past their expiry, checkpoint. now is 0 where
+     * it is not certain enough what time it is: then no row is purged.
      * *ret_more: call again soon. */
     enum backend_status (*maintain)(struct backend_connection *connection, uint32_t now, bool *ret_more,
                                     struct backend_error *ret_error);

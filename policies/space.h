@@ -54,7 +54,7 @@ struct space {
     struct tier_backend *backend; /* NULL: none */
     int number;                   /* its index in the tier, and its number in the cache */
     size_t prefix_size;
-    /* Of its store: keys are whole numbers after the prefix. Constant once the backends are made. */
+    /* Of its store (backends/key.h): keys are whole numbers after the prefix. Constant once the backends are made. */
     bool integer_keys;
     /* What recovery has restored up to this version may be older than the store's row as long as it is not clean: asked
      * before it is believed (write/confirm.h). 0: nothing is. Falls to 0 once, by the writer. */

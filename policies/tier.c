@@ -30,6 +30,36 @@
 struct cache *tier_cache(struct tier *tier) {
     return tier->cache;
 }
+
+/* ---- The clock ---- */
+
+struct cache_time tier_now(const struct tier *tier) {
+    return life_clock_now(&tier->clock);
+}
+
+uint32_t tier_over_at(const struct tier *tier) {
+    return life_clock_over_at(&tier->clock, boot_us(), wall_us());
+}
+
+/* One line a minute: a clock may go on stepping. */
+static void tell_step(struct tier *tier, int64_t step_us) {
+    uint64_t now_us = monotonic_us();
+    if (tier->step_told_us && now_us - tier->step_told_us < 60 * US_PER_SECOND)
+        return;
+    tier->step_told_us = now_us;
+    service_log(
+        &tier->service, LOG_LEVEL_WARNING,
+        "the clock of this machine was set %s by %lld s: no life ends or grows by it at once, and no row is purged for 10 minutes; if it was not meant, look at the time service",
+        step_us > 0 ? "forward" : "back", (long long)(step_us > 0 ? step_us : -step_us) / US_PER_SECOND);
+}
+
+bool tier_maintain(struct tier *tier) {
+    int64_t step_us = life_clock_tick(&tier->clock, boot_us(), wall_us());
+    if (step_us != 0)
+        tell_step(tier, step_us);
+    struct cache_time now = tier_now(tier);
+    return cache_maintain(tier->cache, &now);
+}
 struct tier_worker *tier_get_worker(struct tier *tier, unsigned index) {
     return &tier->workers[index];
 }
@@ -359,6 +389,7 @@ static bool create_locked(const struct tier_options *options, int lock, struct t
         return out_of_memory(error, error_size);
     }
     tier->options = *options;
+    life_clock_init(&tier->clock, boot_us(), wall_us());
     tier->folder_lock = lock;
     tier->service = (struct service){options->wake, options->log, options->context};
     tier->options.cache.threads =

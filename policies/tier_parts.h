@@ -14,6 +14,7 @@
 #ifndef FOREBAY_POLICIES_TIER_PARTS_H
 #define FOREBAY_POLICIES_TIER_PARTS_H
 
+#include "cache/base/life_clock.h"
 #include "policies/service.h"
 #include "policies/space.h"
 #include "policies/turn.h"
@@ -39,6 +40,8 @@ struct tier {
     struct tier_options options;
     struct service service;
     struct cache *cache;
+    struct life_clock clock;
+    uint64_t step_told_us; /* on the log, monotonic; 0: never; by tier_maintain */
     struct space *spaces;
     size_t space_count;
     struct space **by_prefix; /* longest first; the default one is last */
@@ -57,5 +60,8 @@ struct tier {
     pthread_mutex_t stats_mutex;
     struct tier_counters counters_base; /* at the last reset; under stats_mutex */
 };
+
+/* Writers: lives that ended by this second are over for certain, so that their rows can go; 0: none is known to be. */
+uint32_t tier_over_at(const struct tier *tier);
 
 #endif

@@ -251,11 +251,11 @@ static enum tier_status touch_blindly(struct execution *e) {
         return refuse(e, ERROR_JOURNAL_FULL, error_journal);
     cache_forget(&e->outcome->cursor);
     cache_release(&e->outcome->cursor);
-    struct entry entry = {.key = request->key,
-                          .version = cache_next_version(worker->tier->cache, request->hash, &worker->now),
-                          .flags = worker->now.seconds, /* when it was made: see touches.h */
-                          .expires_at =
-                              evaluate_expiry(request->exptime, e->space->options.ttl, worker->now.seconds)};
+    struct entry entry = {
+        .key = request->key,
+        .version = cache_next_version(worker->tier->cache, request->hash, &worker->now),
+        .flags = worker->now.seconds, /* when it was made: see touches.h */
+        .expires_at = evaluate_expiry(request->exptime, e->space->options.ttl, worker->now.lives_from)};
     if (!touches_add(e->space->backend->writer, e->space, &entry, request->hash)) {
         outcome_fail(e->outcome, ERROR_FULL, error_full);
         return TIER_DONE;

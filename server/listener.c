@@ -46,7 +46,7 @@ struct listener {
     size_t count;
     unsigned next_worker;
     ev_timer resume;
-    double paused_at;
+    uint64_t paused_at_us; /* monotonic */
     atomic_bool paused;
     bool started;
     bool starved;              /* paused for want of descriptors or memory of the kernel, */
@@ -258,7 +258,7 @@ static void pause_accepting(struct listener *listener) {
     for (size_t i = 0; i < listener->count; i++)
         ev_io_stop(listener->loop, &listener->sockets[i].io);
     atomic_fetch_add(&listener->server->listen_disabled, 1);
-    listener->paused_at = ev_time();
+    listener->paused_at_us = monotonic_us();
     ev_timer_again(listener->loop, &listener->resume);
 }
 
@@ -269,8 +269,7 @@ static void resume_accepting(struct ev_loop *loop, ev_timer *timer, int events) 
         return;
     listener->starved = false;
     ev_timer_stop(loop, timer);
-    atomic_fetch_add(&listener->server->listen_disabled_us,
-                     (uint64_t)((ev_time() - listener->paused_at) * 1e6));
+    atomic_fetch_add(&listener->server->listen_disabled_us, monotonic_us() - listener->paused_at_us);
     for (size_t i = 0; i < listener->count; i++)
         ev_io_start(loop, &listener->sockets[i].io);
     atomic_store(&listener->paused, false);

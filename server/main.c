@@ -146,7 +146,7 @@ static bool start_workers(struct program *program) {
     block_signals(true);
     for (unsigned i = 0; good && i < count; i++)
         good = (workers[i] = worker_start(server, i)) != NULL;
-    program->maintenance = good ? maintenance_start(tier_cache(server->tier)) : NULL;
+    program->maintenance = good ? maintenance_start(server->tier) : NULL;
     block_signals(false);
     return program->maintenance != NULL;
 }
@@ -456,7 +456,7 @@ static int run(struct program *program) {
                    strerror(errno));
     if (program->settings.data && !process_check_folder(program->settings.data, error, sizeof error))
         return complain(error, EXIT_FAILURE);
-    server->started_us = wall_us();
+    server->started_us = monotonic_us();
     server->detail = stats_detail_create(program->settings.stats_prefix_delimiter, program->settings.detail);
     server->feeds = feeds_create();
     server->watch = server->feeds ? watch_create(server->feeds, program->settings.watch_buffer) : NULL;

@@ -31,8 +31,8 @@ struct server {
     struct listener *listener;
     struct feeds *feeds;
     struct watch *watch;
-    struct stats_detail *detail; /* per-prefix statistics */
-    uint64_t started_us;
+    struct stats_detail *detail;         /* per-prefix statistics */
+    uint64_t started_us;                 /* monotonic */
     void (*stop)(struct server *server); /* asks main to stop, from any thread (shutdown command) */
 
     /* Switched by signals and commands. */

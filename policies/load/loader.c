@@ -328,7 +328,7 @@ static void fail_batch(struct loader *loader, struct batch *batch) {
 }
 
 static void land_batch(struct loader *loader, struct batch *batch) {
-    struct cache_time now = cache_time_now();
+    struct cache_time now = tier_now(loader->backend->tier);
     uint64_t hits = 0;
     close_flights(loader, batch);
     for (size_t i = 0; i < batch->count; i++) {
@@ -379,7 +379,7 @@ static enum backend_status look_up(struct reader *reader, struct batch *batch) {
     for (size_t i = 0; i < batch->count; i++)
         batch->keys[i] = slice_of(batch->flights[i]->key, batch->flights[i]->key_size);
     status = session_load(session, batch->space, batch->keys, batch->count,
-                          batch->then ? batch->then : cache_time_now().seconds, batch->results);
+                          batch->then ? batch->then : tier_now(batch->space->tier).seconds, batch->results);
     if (status != BACKEND_REPLACED)
         return status;
     session_close(session); /* the writer finds it out as well, and opens what is there now first */
@@ -504,7 +504,7 @@ void loader_let_go(struct loader *loader) {
 /* Takes the flights out of the batch that need no backend, or for which it is too late. */
 static void sort_out(struct loader *loader, struct batch *batch) {
     struct batch done = {.space = batch->space};
-    struct cache_time now = cache_time_now();
+    struct cache_time now = tier_now(loader->backend->tier);
     size_t kept = 0;
     bool quarantined = quarantine_count(batch->space->quarantine) > 0;
     for (size_t i = 0; i < batch->count; i++) {
@@ -758,7 +758,7 @@ enum backend_status loader_fill(struct session *session, struct space *space, co
     struct slice unknown[BATCH_KEYS];
     uint64_t stamps[BATCH_KEYS];
     struct cache *cache = space->tier->cache;
-    struct cache_time now = cache_time_now();
+    struct cache_time now = tier_now(space->tier);
     size_t count_unknown = 0;
     assert(count <= BATCH_KEYS);
     for (size_t i = 0; i < count; i++) {

@@ -25,7 +25,7 @@ static const char *name_of(const struct writer *writer) {
 /* The store was reached late, and is ahead of what this server draws from its clock: another server's clock is ahead,
  * or this one's has been set back. */
 static void tell_ahead(const struct writer *writer) {
-    uint64_t now_us = cache_time_now().us, us = version_us(writer->high_version);
+    uint64_t now_us = wall_us(), us = version_us(writer->high_version);
     if (us <= now_us)
         return;
     service_log(
@@ -371,8 +371,9 @@ enum backend_status call_apply(struct writer *writer, struct space *space, struc
         store_note_before(writer, mutations_highest_version(mutations, count_mutations));
     uint64_t start = monotonic_us();
     if (status == BACKEND_OK)
-        status = writer->backend->type->apply(writer->session.connection, mutations, count_mutations,
-                                              cache_time_now().seconds, &writer->session.error);
+        status =
+            writer->backend->type->apply(writer->session.connection, mutations, count_mutations,
+                                         tier_now(writer->backend->tier).seconds, &writer->session.error);
     uint64_t took = monotonic_us() - start;
     count_add(&writer->counters.apply_us, took);
     count_most(&writer->counters.apply_max_us, took);
@@ -414,7 +415,7 @@ enum backend_status call_load_at(struct writer *writer, struct space *space, con
 
 enum backend_status call_load(struct writer *writer, struct space *space, const struct slice *keys,
                               size_t count_keys, struct load_result *results) {
-    return call_load_at(writer, space, keys, count_keys, cache_time_now().seconds, results);
+    return call_load_at(writer, space, keys, count_keys, tier_now(writer->backend->tier).seconds, results);
 }
 
 bool call_look(struct writer *writer) {
@@ -442,7 +443,7 @@ bool call_upkeep(struct writer *writer, uint64_t now_us) {
     }
     writer->session.connection->call_until_us = 0;
     enum backend_status status = writer->backend->type->maintain(
-        writer->session.connection, cache_time_now().seconds, &more, &writer->session.error);
+        writer->session.connection, tier_over_at(writer->backend->tier), &more, &writer->session.error);
     count(&writer->counters.upkeep_steps);
     if (status == BACKEND_REPLACED)
         judged(writer, NULL, status);

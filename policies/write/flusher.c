@@ -127,7 +127,7 @@ uint64_t flusher_age(struct flusher *flusher, uint64_t now_us) {
         flusher->front_seen_us = now_us;
         flusher->front_popped = front;
     }
-    uint64_t wall = cache_time_now().us, turned = version_us(since), seen = now_us - flusher->front_seen_us;
+    uint64_t wall = wall_us(), turned = version_us(since), seen = now_us - flusher->front_seen_us;
     uint64_t age = since > QUEUE_SINCE_RECOVERY && wall > turned ? wall - turned : 0;
     return age > seen ? age : seen;
 }
@@ -299,7 +299,7 @@ static void collect(struct flusher *flusher) {
     struct space *space = flusher->space;
     struct collector collector = {.base = {collect_entry}, .flusher = flusher};
     size_t room = space->tier->options.cache.item_max + ENTRY_KEY_MAX;
-    struct cache_time now = cache_time_now();
+    struct cache_time now = tier_now(flusher->space->tier);
     struct dirty dirty;
     while (flusher->count < space->options.flush_batch && batch_bytes(flusher) < space->batch_bytes &&
            reserve(flusher, room) && next_dirty(flusher, &dirty)) {
@@ -349,7 +349,7 @@ static void settle_one(struct space *space, const struct mutation *mutation, uin
 }
 
 void flusher_settle(struct space *space, const struct mutation *mutation, uint64_t hash) {
-    struct cache_time now = cache_time_now();
+    struct cache_time now = tier_now(space->tier);
     if (quarantine_count(space->quarantine) == 0 || quarantine_supersede(space->quarantine, mutation, 1))
         settle_one(space, mutation, hash, &now);
 }
@@ -391,7 +391,7 @@ static bool supersede(struct flusher *flusher, size_t from, size_t to) {
 /* False: the quarantine could not let go now. */
 static bool settle(struct flusher *flusher, size_t from, size_t to) {
     struct space *space = flusher->space;
-    struct cache_time now = cache_time_now();
+    struct cache_time now = tier_now(flusher->space->tier);
     if (!supersede(flusher, from, to))
         return false;
     for (size_t i = from; i < to; i++) {
@@ -436,7 +436,7 @@ void flusher_tell_refused(struct flusher *flusher, uint64_t now_us) {
 static bool quarantine_rows(struct writer *writer, struct flusher *flusher, size_t from, size_t to) {
     struct space *space = flusher->space;
     const struct mutation *refused = &flusher->mutations[from];
-    struct cache_time now = cache_time_now();
+    struct cache_time now = tier_now(space->tier);
     const char *reason = writer->session.error.message;
     if (!quarantine_add(space->quarantine, refused, to - from, reason)) {
         hold_for_quarantine(flusher);
@@ -608,7 +608,7 @@ void flusher_judge_fullness(struct flusher *flusher, uint64_t age_us) {
 }
 
 static void settle_retried(struct flusher *flusher, const struct mutation *mutations, size_t count_written) {
-    struct cache_time now = cache_time_now();
+    struct cache_time now = tier_now(flusher->space->tier);
     if (!quarantine_supersede(flusher->space->quarantine, mutations, count_written))
         hold_for_quarantine(flusher); /* they stay, and may be retried again */
     for (size_t i = 0; i < count_written; i++)

@@ -461,7 +461,8 @@ static void update_memory(struct group *group, const struct group_item *item, co
 
 static void keep_answer(struct writer *writer, struct group_item *item) {
     struct tier_ticket *ticket = item->ticket;
-    item->outcome.ttl_now = item->outcome.ttl_now ? item->outcome.ttl_now : cache_time_now().seconds;
+    item->outcome.ttl_now =
+        item->outcome.ttl_now ? item->outcome.ttl_now : tier_now(writer->backend->tier).seconds;
     if (item->fate == ITEM_REFUSED)
         ticket_fail(ticket, ERROR_BACKEND_REFUSES, "SERVER_ERROR backend %s refuses it: the log says why",
                     writer->backend->options.store.name);
@@ -493,7 +494,7 @@ static void share_fates(struct group *group) {
 
 static void finish(struct writer *writer) {
     struct group *group = &writer->group;
-    struct cache_time now = cache_time_now();
+    struct cache_time now = tier_now(writer->backend->tier);
     share_fates(group);
     for (size_t i = 0; i < group->count; i++)
         update_memory(group, &group->items[i], &now);
@@ -507,7 +508,7 @@ static void finish(struct writer *writer) {
 /* ---- Committing ---- */
 
 static bool prepare(struct writer *writer) {
-    struct cache_time now = cache_time_now();
+    struct cache_time now = tier_now(writer->backend->tier);
     bytes_reset(&writer->group.bytes);
     if (load_all(writer, &now) != BACKEND_OK)
         return false;

@@ -48,7 +48,7 @@ void low_water_enter(struct tier_worker *worker, const struct cache_time *now) {
         us = worker->now.us;
     if (us < least)
         us = least;
-    worker->now = (struct cache_time){us, now->seconds};
+    worker->now = (struct cache_time){us, now->seconds, now->lives_from};
     worker->turn_floor = version_from_us(us, 0);
     atomic_store_explicit(&worker->floor, worker->turn_floor, memory_order_release);
 }

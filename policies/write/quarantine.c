@@ -651,7 +651,7 @@ static bool log_add(struct quarantine *quarantine, const struct kept *added) {
 static bool make_chain(struct quarantine *quarantine, const struct mutation *mutations, size_t count,
                        const char *reason, struct kept **ret_chain) {
     struct kept *chain = NULL, **end = &chain;
-    uint32_t since = cache_time_now().seconds;
+    uint32_t since = (uint32_t)(wall_us() / US_PER_SECOND); /* for people */
     for (size_t i = 0; i < count; i++) {
         char short_reason[REASON_MAX];
         const struct entry *entry = &mutations[i].entry;

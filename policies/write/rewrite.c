@@ -84,7 +84,7 @@ static void drop_copies(struct copied *copied) {
 /* Copies the next entries of the namespace that is being walked. *ret_more: it has more. False: no memory. */
 static bool copy_some(struct writer *writer, struct copied *copied, struct cache_walk *walk, bool *ret_more) {
     struct tier *tier = writer->tier;
-    struct cache_time now = cache_time_now();
+    struct cache_time now = tier_now(copied->space->tier);
     bool more = true;
     while (more && !copied->no_memory && copied->count < STEP_ROWS && copied->bytes < STEP_BYTES)
         more = cache_walk(tier->cache, copied->space->number, walk, &now, &copied->visitor);
@@ -94,7 +94,7 @@ static bool copy_some(struct writer *writer, struct copied *copied, struct cache
 
 /* The store has newer rows: what memory has is old. */
 static void forget_older(const struct copied *copied, size_t from, size_t to) {
-    struct cache_time now = cache_time_now();
+    struct cache_time now = tier_now(copied->space->tier);
     for (size_t i = from; i < to; i++) {
         const struct entry *entry = &copied->mutations[i].entry;
         struct cache_cursor cursor;

@@ -148,7 +148,7 @@ bool touches_add(struct writer *writer, struct space *space, const struct entry 
 
 uint32_t touches_second_of(const struct entry *entry) {
     uint64_t second = version_us(entry->version) / US_PER_SECOND;
-    uint32_t now = cache_time_now().seconds;
+    uint32_t now = (uint32_t)(wall_us() / US_PER_SECOND);
     if (!entry->client_cas && entry->flags)
         return entry->flags;
     return second < now ? (uint32_t)second : now;
@@ -264,7 +264,7 @@ enum touch_fate {
 /* What memory has is newer: nothing is left to do. What it has is older and not in the backend yet: that has
  * to get there first, where it may turn out that the row is newer still, and the one that was touched. */
 static enum touch_fate touch_memory(struct writer *writer, const struct touch *touch) {
-    struct cache_time now = cache_time_now();
+    struct cache_time now = tier_now(touch->space->tier);
     struct cache_cursor cursor;
     enum touch_fate fate = TOUCH_ROW;
     cache_seek(writer->tier->cache, touch->space->number, key_of(touch), touch->hash, &now, &cursor);
@@ -278,7 +278,7 @@ static enum touch_fate touch_memory(struct writer *writer, const struct touch *t
 
 /* What memory may have of the row meanwhile is older than the touch. */
 static void forget_older(const struct touch *touch) {
-    struct cache_time now = cache_time_now();
+    struct cache_time now = tier_now(touch->space->tier);
     struct cache_cursor cursor;
     cache_seek(touch->space->tier->cache, touch->space->number, key_of(touch), touch->hash, &now, &cursor);
     if (cursor.presence == CACHE_UNKNOWN || /* what is being loaded now is older too */

@@ -85,7 +85,7 @@ static enum feed_step dump_step(struct feed *feed, struct buffer *out) {
     bool requests = dump->form == DUMP_REQUESTS;
     struct dumper dumper = {
         .visitor.entry = requests ? add_request : add_meta, .out = out, .spaces = dump->spaces};
-    struct cache_time now = cache_time_now();
+    struct cache_time now = tier_now(dump->server->tier);
     if (cache_walk(tier_cache(dump->server->tier), CACHE_ALL_SPACES, &dump->walk, &now, &dumper.visitor))
         return FEED_SAYS;
     buffer_append(out, requests ? "EN\r\n" : "END\r\n", requests ? 4 : 5);
@@ -156,7 +156,7 @@ enum dump_status dump_begin(struct server *server, uint64_t spaces, enum dump_fo
 void dump_keys(struct server *server, uint32_t class, uint32_t limit, struct buffer *out) {
     struct dumper dumper = {.visitor.entry = add_key, .out = out, .limit = limit};
     struct cache_walk walk = {0};
-    struct cache_time now = cache_time_now();
+    struct cache_time now = tier_now(server->tier);
     dumper.spaces = class > 0 ? 1ull << (class - 1) : 0;
     bool more = class > 0 && class <= tier_space_count(server->tier);
     while (more && !(limit && dumper.shown == limit) && out->size <= KEYS_BYTES - 512)

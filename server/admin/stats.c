@@ -72,9 +72,9 @@ static void add_usage(struct report *report) {
 }
 
 static void add_process(struct report *report, const struct server *server) {
-    uint64_t now = wall_us();
-    uint64_t up = now > server->started_us ? now - server->started_us : 0;
-    ADD_NUMBERS(report, {"pid", (uint64_t)getpid()}, {"uptime", up / 1000000u}, {"time", now / 1000000u});
+    uint64_t up_us = monotonic_us() - server->started_us;
+    ADD_NUMBERS(report, {"pid", (uint64_t)getpid()}, {"uptime", up_us / US_PER_SECOND},
+                {"time", wall_us() / US_PER_SECOND});
     add_text(report, "version", STATS_MEMCACHED_VERSION);
     buffer_print(report->out, "STAT libevent libev-%d.%d\r\n", ev_version_major(), ev_version_minor());
     add_number(report, "pointer_size", 8 * sizeof(void *));

@@ -175,7 +175,7 @@ struct connection *connection_open(struct worker *worker, int fd) {
         return NULL;
     connection->worker = worker;
     connection->pending_tail = &connection->pending;
-    atomic_store_explicit(&connection->last_active, worker->now.seconds, memory_order_relaxed);
+    atomic_store_explicit(&connection->last_active, worker->second, memory_order_relaxed);
     bool auth = atomic_load_explicit(&worker->server->auth, memory_order_acquire) != NULL;
     connection->authenticated = !auth;
     parser_init(&connection->parser, auth ? AUTH_ITEM_MAX : worker->server->settings->item_max);

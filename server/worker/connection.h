@@ -80,7 +80,7 @@ struct connection {
     _Atomic bool awaits_value; /* a command line has come, its data block not yet */
     _Atomic bool parked;       /* its ticket is with the tier: nothing is parsed, it is not closed */
     _Atomic enum connection_state state;
-    _Atomic uint32_t last_active; /* Unix seconds */
+    _Atomic uint32_t last_active; /* monotonic seconds */
     struct parser parser;
 };
 

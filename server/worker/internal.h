@@ -49,8 +49,10 @@ struct worker {
 
     /* The worker's thread alone. */
     struct ev_loop *loop;
-    ev_timer second;
+    ev_timer every_second;
     struct cache_time now;
+    uint64_t wall_second; /* of now */
+    uint32_t second;      /* monotonic */
     struct connection *ready, **ready_tail;
     char *input; /* TURN_INPUT bytes */
     size_t input_used;
@@ -69,7 +71,7 @@ struct worker {
     size_t awaiting_check;      /* connections that wait to have their credential checked */
     struct connection *undated; /* held, and not known yet until when */
     struct connection *held, **held_tail; /* held, by held_number */
-    uint32_t stop_started;                /* Unix seconds */
+    uint32_t stop_started;                /* monotonic seconds */
     bool stopping, finished;
 
     /* Written by the worker, read for stats conns. */

@@ -600,7 +600,7 @@ static void serve(struct worker *worker, struct connection *connection) {
         execute_batch(worker);
         worker->input_used = 0;
     }
-    atomic_store_explicit(&connection->last_active, worker->now.seconds, memory_order_relaxed);
+    atomic_store_explicit(&connection->last_active, worker->second, memory_order_relaxed);
     if (connection_read(connection))
         parse_region(worker, connection);
 }
@@ -646,7 +646,7 @@ static void settle(struct connection *connection) {
 }
 
 static void note_duration(struct worker *worker) {
-    uint64_t now_us = cache_time_now().us, us = now_us > worker->now.us ? now_us - worker->now.us : 0;
+    uint64_t now_us = wall_us(), us = now_us > worker->now.us ? now_us - worker->now.us : 0;
     unsigned bucket = us <= 1 ? 0 : 64 - (unsigned)__builtin_clzll(us - 1);
     count(&worker->turn_us[bucket < WORKER_TURN_BUCKETS ? bucket : WORKER_TURN_BUCKETS - 1]);
     count(&worker->turns);

@@ -50,7 +50,7 @@ static bool has_pending(const struct worker *worker) {
 
 /* Ends the loop when every parked request is answered and every reply sent, or after STOP_SECONDS. */
 static void try_to_finish(struct worker *worker) {
-    uint32_t waited = worker->now.seconds - worker->stop_started;
+    uint32_t waited = worker->second - worker->stop_started;
     bool sent = waited > STOP_SEND_SECONDS || !has_pending(worker);
     if (waited > STOP_SECONDS ||
         (worker->parked == 0 && !worker->held && !worker->undated && !worker->ready && sent))
@@ -84,7 +84,7 @@ static void on_wake(struct worker *worker) {
         continue;
     if (atomic_load_explicit(&worker->stop_asked, memory_order_acquire) && !worker->stopping) {
         worker->stopping = true;
-        worker->stop_started = worker->now.seconds;
+        worker->stop_started = worker->second;
     }
     take_handed(worker);
     if (atomic_exchange_explicit(&worker->feed_is_over, false, memory_order_acquire))
@@ -98,7 +98,7 @@ static void kick_idle(struct worker *worker, unsigned timeout) {
         uint32_t last = atomic_load_explicit(&connection->last_active, memory_order_relaxed);
         if (connection_is_parked(connection) || connection->held || connection->in_ready ||
             connection->awaits_check || connection_state(connection) == CONNECTION_FED ||
-            last + timeout >= worker->now.seconds)
+            last + timeout >= worker->second)
             continue;
         count(&worker->idle_kicks);
         connection->closed_by = CLOSED_IDLE;
@@ -147,14 +147,26 @@ static int rest_of_second(const struct cache_time *now) {
     return 1000 - (int)(now->us / 1000 % 1000);
 }
 
+/* Reads the clock; once a second, and whatever the wall clock does, the others that go on by seconds. True: they were
+ * read. */
+static bool read_clocks(struct worker *worker) {
+    uint64_t us = wall_us(), wall_second = us / US_PER_SECOND;
+    worker->now.us = us;
+    if (wall_second == worker->wall_second)
+        return false;
+    worker->wall_second = wall_second;
+    worker->now = tier_now(worker->server->tier);
+    worker->second = monotonic_seconds();
+    return true;
+}
+
 /* Waits until there is something to do, and puts the connections concerned on worker->ready. */
 static void gather(struct worker *worker) {
     struct epoll_event events[EVENTS_MAX];
-    uint32_t second = worker->now.seconds;
     bool woken = false;
     int count =
         epoll_wait(worker->poll, events, EVENTS_MAX, worker->ready ? 0 : rest_of_second(&worker->now));
-    worker->now = cache_time_now();
+    bool is_new_second = read_clocks(worker);
     for (int i = 0; i < count; i++) {
         if (events[i].data.ptr)
             connection_notice(events[i].data.ptr, events[i].events);
@@ -163,7 +175,7 @@ static void gather(struct worker *worker) {
     }
     if (woken)
         on_wake(worker);
-    if (worker->now.seconds != second)
+    if (is_new_second)
         ev_run(worker->loop, EVRUN_NOWAIT);
 }
 
@@ -213,9 +225,9 @@ static bool worker_allocate(struct worker *worker) {
 }
 
 static bool worker_watch(struct worker *worker) {
-    ev_timer_init(&worker->second, on_second, 1., 1.);
-    worker->second.data = worker;
-    ev_timer_start(worker->loop, &worker->second);
+    ev_timer_init(&worker->every_second, on_second, 1., 1.);
+    worker->every_second.data = worker;
+    ev_timer_start(worker->loop, &worker->every_second);
     struct epoll_event event = {.events = EPOLLIN};
     return epoll_ctl(worker->poll, EPOLL_CTL_ADD, worker->wake, &event) == 0;
 }
@@ -231,7 +243,7 @@ struct worker *worker_start(struct server *server, unsigned index) {
     worker->ready_tail = &worker->ready;
     worker->held_tail = &worker->held;
     worker->poll = worker->wake = -1;
-    worker->now = cache_time_now();
+    read_clocks(worker);
     worker->observer = (struct observer){.server = server, .now = &worker->now};
     gate_init(&worker->gate);
     pthread_mutex_init(&worker->list_lock, NULL);

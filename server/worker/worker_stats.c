@@ -57,7 +57,7 @@ static void stat_address(struct stat_sink *sink, int fd, const char *name, name_
 
 void worker_stat_connections(struct worker *worker, struct stat_sink *sink) {
     pthread_mutex_lock(&worker->list_lock);
-    uint32_t now = (uint32_t)ev_time();
+    uint32_t now = monotonic_seconds();
     for (const struct connection *connection = worker->connections; connection;
          connection = connection->next) {
         char name[48], value[32];
