@@ -315,11 +315,22 @@ static bool accept_failed(struct listener *listener, int error) {
     }
 }
 
+/* The kernel does not watch the socket, and libev has given it up: a server that nobody can reach is no server. */
+static void give_up(struct listening *socket) {
+    server_log(socket->listener->server, LOG_LEVEL_ERROR,
+               "%s cannot be watched any more: the system has no memory or no watches left; stopping",
+               socket->text);
+    socket->listener->server->stop(socket->listener->server);
+}
+
 static void accept_some(struct ev_loop *loop, ev_io *io, int events) {
     (void)loop;
-    (void)events;
     struct listening *socket = (struct listening *)io;
     struct listener *listener = socket->listener;
+    if (events & EV_ERROR) {
+        give_up(socket);
+        return;
+    }
     for (int i = 0; i < ACCEPT_BATCH; i++) {
         if (!listener->settings->maxconns_fast && is_full(listener)) {
             pause_accepting(listener);

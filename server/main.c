@@ -22,6 +22,7 @@
 #include "server/config/config.h"
 #include "server/config/options.h"
 #include "server/config/settings.h"
+#include "server/last_resort.h"
 #include "server/listener.h"
 #include "server/log.h"
 #include "server/maintenance.h"
@@ -39,6 +40,7 @@
 #include <unistd.h>
 
 enum { EXIT_USAGE = 64, EXIT_CONFIGURATION = 78, ERROR_MAX = 1024, SIGNALS = 4 };
+enum { STOP_GRACE_MS = 20000 };
 
 static const double LOG_SECONDS = 1; /* how often it is told what the log has left out */
 
@@ -63,6 +65,7 @@ struct program {
     pthread_t helper;
     struct maintenance *maintenance;
     struct retired_auth *retired;
+    unsigned connections_wanted; /* before the limit of open files was looked at */
     enum phase phase;
     bool helper_runs;
     int ready_fd; /* of the waiting parent, -1: in the foreground */
@@ -142,7 +145,7 @@ static bool start_workers(struct program *program) {
     struct worker **workers = calloc(count, sizeof *workers);
     bool good = workers != NULL;
     server->workers = workers;
-    server->worker_count = count;
+    server->worker_count = good ? count : 0;
     block_signals(true);
     for (unsigned i = 0; good && i < count; i++)
         good = (workers[i] = worker_start(server, i)) != NULL;
@@ -292,6 +295,16 @@ static void *stop_and_drain(void *argument) {
     return NULL;
 }
 
+/* Well above what a stop takes that does not hang. */
+static uint64_t stop_limit_ms(const struct tier_options *tier) {
+    uint64_t limit_ms = (uint64_t)tier->drain_timeout + STOP_GRACE_MS;
+    unsigned timeout_ms = 0;
+    for (size_t i = 0; i < tier->backend_count; i++)
+        if (tier->backends[i].store.timeout_ms > timeout_ms)
+            timeout_ms = tier->backends[i].store.timeout_ms;
+    return limit_ms + timeout_ms;
+}
+
 static void begin_stop(struct program *program, const char *why) {
     if (program->phase == PHASE_STARTING) {
         server_log(&program->server, LOG_LEVEL_NOTICE, "%s: stopped before the start was complete", why);
@@ -305,6 +318,7 @@ static void begin_stop(struct program *program, const char *why) {
     server_log(&program->server, LOG_LEVEL_NOTICE, "%s: stopping, draining for at most %u ms", why,
                program->settings.tier.drain_timeout);
     program->phase = PHASE_STOPPING;
+    last_resort_start(stop_limit_ms(&program->settings.tier));
     ev_timer_stop(program->loop, &program->ready_timer);
     listener_stop(program->server.listener);
     if (!run_helper(program, stop_and_drain))
@@ -403,6 +417,30 @@ static void on_log_timer(struct ev_loop *loop, ev_timer *timer, int events) {
     server_log_left_out(&program->server);
 }
 
+static void on_heard(struct ev_loop *loop, ev_async *async, int events) {
+    (void)loop;
+    (void)events;
+    *(bool *)async->data = true;
+}
+
+/* libev does not say when the kernel refuses to watch the descriptor by which it hears of signals and threads. The
+ * start would then wait for ever, deaf to SIGTERM; a second round makes libev say it, and abort, or tells us. */
+static bool loop_hears(struct ev_loop *loop) {
+    enum { ROUNDS = 3 };
+    bool heard = false;
+    ev_async call;
+    ev_async_init(&call, on_heard);
+    call.data = &heard;
+    ev_async_start(loop, &call);
+    for (int i = 0; i < ROUNDS && !heard; i++) {
+        ev_run(loop, EVRUN_NOWAIT); /* the descriptor is watched from the first round on */
+        ev_async_send(loop, &call);
+    }
+    ev_run(loop, EVRUN_NOWAIT);
+    ev_async_stop(loop, &call);
+    return heard;
+}
+
 static bool prepare_loop(struct program *program) {
     static const int numbers[SIGNALS] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
     signal(SIGPIPE, SIG_IGN);
@@ -427,12 +465,33 @@ static bool prepare_loop(struct program *program) {
     program->log_timer.repeat = LOG_SECONDS;
     program->log_timer.data = program;
     ev_timer_again(program->loop, &program->log_timer);
-    return true;
+    return loop_hears(program->loop);
 }
 
 static void log_lines(struct program *program, enum log_level level, const char *lines) {
     for (const char *end; (end = strchr(lines, '\n')); lines = end + 1)
         server_log(&program->server, level, "%.*s", (int)(end - lines), lines);
+}
+
+/* What nobody has chosen: the addresses without a file and without -l are memcached's, all of them. */
+static bool is_open_to_all(const struct settings *settings) {
+    return settings->listen_count == 0 && !settings->unix_socket && settings->port != PORT_NONE &&
+           !settings->auth_file;
+}
+
+static void log_risks(struct program *program) {
+    const struct settings *settings = &program->settings;
+    if (settings->max_connections < program->connections_wanted)
+        server_log(
+            &program->server, LOG_LEVEL_WARNING,
+            "at most %u clients are served at a time instead of %u, as the process may have few open files: raise ulimit -Hn (LimitNOFILE= in systemd), or give -c %u (max_connections)",
+            settings->max_connections, program->connections_wanted, settings->max_connections);
+    if (is_open_to_all(settings))
+        server_log(
+            &program->server, LOG_LEVEL_WARNING,
+            "all interfaces are listened on, and no password is asked for: whoever reaches the port can read and change everything. Give -l 127.0.0.1 or the addresses that are meant, or -Y FILE");
+    if (geteuid() == 0 && !program->options.user)
+        server_log(&program->server, LOG_LEVEL_NOTICE, "running as root; -u USER gives that up");
 }
 
 static void log_notices(struct program *program) {
@@ -442,8 +501,7 @@ static void log_notices(struct program *program) {
     if (program->config)
         log_lines(program, LOG_LEVEL_WARNING, config_warnings(program->config));
     warn_of_exposure(program, atomic_load(&program->server.auth));
-    if (geteuid() == 0 && !program->options.user)
-        server_log(&program->server, LOG_LEVEL_DEBUG, "running as root; -u USER gives that up");
+    log_risks(program);
 }
 
 static int run(struct program *program) {
@@ -461,7 +519,9 @@ static int run(struct program *program) {
     server->feeds = feeds_create();
     server->watch = server->feeds ? watch_create(server->feeds, program->settings.watch_buffer) : NULL;
     if (!server->detail || !server->watch || !prepare_loop(program))
-        return complain("no memory for the event loop", EXIT_FAILURE);
+        return complain(
+            "no memory for the event loop, or the system watches no more descriptors for this user",
+            EXIT_FAILURE);
     log_notices(program);
     if (!run_helper(program, start_tier))
         return complain("no thread can be started", EXIT_FAILURE);
@@ -489,6 +549,7 @@ static void connect_parts(struct program *program) {
 static bool prepare_process(struct program *program, char *error, size_t error_size) {
     struct settings *settings = &program->settings;
     struct server *server = &program->server;
+    program->connections_wanted = settings->max_connections;
     if (settings->auth_file) {
         struct auth *auth = auth_load(settings->auth_file, error, error_size);
         if (!auth)
@@ -496,7 +557,7 @@ static bool prepare_process(struct program *program, char *error, size_t error_s
         atomic_init(&server->auth, auth);
     }
     if ((program->options.core_dumps && !process_raise_core_limit(error, error_size)) ||
-        !process_raise_descriptors(settings->max_connections, error, error_size))
+        !process_raise_descriptors(&settings->max_connections, error, error_size))
         return false;
     server->listener = listener_create(settings, error, error_size);
     return server->listener && process_become(program->options.user, error, error_size) &&

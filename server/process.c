@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/process.h"
 #include "cache/base/own_file.h"
+#include "server/config/settings.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -14,9 +15,20 @@
 
 enum { OWN_DESCRIPTORS = 256 }; /* listening sockets, backends, journals, event loops */
 
-bool process_raise_descriptors(unsigned connections, char *ret_error, size_t error_size) {
+enum { CONNECTIONS_LEAST = 16 };
+
+static bool make_do_with(struct rlimit limit, unsigned *connections) {
+    limit.rlim_cur = limit.rlim_max;
+    if (*connections != SETTINGS_CONNECTIONS_DEFAULT ||
+        limit.rlim_max < OWN_DESCRIPTORS + CONNECTIONS_LEAST || setrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return false;
+    *connections = (unsigned)(limit.rlim_max - OWN_DESCRIPTORS);
+    return true;
+}
+
+bool process_raise_descriptors(unsigned *connections, char *ret_error, size_t error_size) {
     struct rlimit limit;
-    rlim_t wanted = (rlim_t)connections + OWN_DESCRIPTORS;
+    rlim_t wanted = (rlim_t)*connections + OWN_DESCRIPTORS;
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur >= wanted)
         return true;
     rlim_t most = limit.rlim_max;
@@ -25,10 +37,13 @@ bool process_raise_descriptors(unsigned connections, char *ret_error, size_t err
         limit.rlim_max = wanted; /* root may */
     if (setrlimit(RLIMIT_NOFILE, &limit) == 0)
         return true;
+    limit.rlim_max = most;
+    if (make_do_with(limit, connections))
+        return true;
     snprintf(
         ret_error, error_size,
         "%u connections need %llu open files, and the limit is %llu: lower -c (max_connections), or raise ulimit -n (LimitNOFILE= in systemd)",
-        connections, (unsigned long long)wanted, (unsigned long long)most);
+        *connections, (unsigned long long)wanted, (unsigned long long)most);
     return false;
 }
 

@@ -851,6 +851,77 @@ static void with_own_sql(struct fixture *fixture) {
     fixture->sql.delete_sql = DELETE;
 }
 
+/* ---- Who else has the file, and what may be in it ---- */
+
+static unsigned mode_of(const struct fixture *fixture, const char *suffix) {
+    char path[320];
+    struct stat status;
+    snprintf(path, sizeof path, "%s%s", fixture->path, suffix);
+    assert_int_equal(stat(path, &status), 0);
+    return (unsigned)status.st_mode & 07777;
+}
+
+TEST(no_other_user_can_read_a_database_whatever_the_umask) {
+    struct fixture *fixture = *state;
+    mode_t before = umask(0);
+    enum backend_status opened = open_writer(fixture);
+    umask(before);
+    assert_int_equal(opened, BACKEND_OK);
+    assert_int_equal(mode_of(fixture, ""), 0600);
+    assert_int_equal(mode_of(fixture, "-wal"), 0600);
+    assert_int_equal(mode_of(fixture, "-shm"), 0600);
+}
+
+TEST(a_database_that_everybody_can_reach_is_told) {
+    struct fixture *fixture = *state;
+    char how[600] = "";
+    open_both(fixture);
+    assert_int_equal(chmod(fixture->folder.path, 0755), 0);
+    assert_false(sqlite_backend.exposed(&fixture->options, how, sizeof how));
+    assert_int_equal(chmod(fixture->path, 0646), 0);
+    assert_true(sqlite_backend.exposed(&fixture->options, how, sizeof how));
+    assert_non_null(strstr(how, "every user can write to "));
+    assert_non_null(strstr(how, fixture->path));
+    assert_int_equal(chmod(fixture->folder.path, 0777), 0);
+    assert_true(sqlite_backend.exposed(&fixture->options, how, sizeof how));
+    assert_non_null(strstr(how, "every user can write into the folder"));
+}
+
+/* A trigger in the file acts with the server's rights: it may use tables and plain functions, and nothing else. dbstat
+ * stands for what shows more than the tables do. */
+TEST(a_planted_trigger_reaches_nothing_but_tables) {
+    struct fixture *fixture = *state;
+    open_both(fixture);
+    if (sqlite3_exec(sqlite_connection_of(fixture->writer)->db, "SELECT count(*) FROM dbstat", NULL, NULL,
+                     NULL) != SQLITE_OK)
+        skip(); /* this SQLite was built without it */
+    shell(fixture, "CREATE TABLE seen(what); CREATE TRIGGER planted AFTER INSERT ON sessions BEGIN "
+                   "INSERT INTO seen SELECT sum(pgsize) FROM dbstat; END");
+    assert_int_not_equal(apply_one(fixture, put(fixture, "sess:a", "one", 1)), BACKEND_OK);
+    assert_says(fixture, "unsafe use");
+    assert_string_equal(ask(fixture, "SELECT count(*) FROM seen"), "0");
+    shell(fixture, "DROP TRIGGER planted; CREATE TRIGGER planted AFTER INSERT ON sessions BEGIN "
+                   "INSERT INTO seen VALUES (length(new.value)); END");
+    assert_int_equal(apply_one(fixture, put(fixture, "sess:a", "one", 2)), BACKEND_OK);
+    assert_string_equal(ask(fixture, "SELECT group_concat(what) FROM seen"), "3");
+}
+
+static bool is_on(const struct backend_connection *connection, int what) {
+    int on = -1;
+    sqlite3 *db = ((const struct sqlite_connection *)connection)->db;
+    assert_int_equal(sqlite3_db_config(db, what, -1, &on), SQLITE_OK);
+    return on != 0;
+}
+
+TEST(what_sqlite_keeps_for_itself_is_closed_to_sql) {
+    struct fixture *fixture = *state;
+    open_both(fixture);
+    assert_true(is_on(fixture->writer, SQLITE_DBCONFIG_DEFENSIVE));
+    assert_true(is_on(fixture->reader, SQLITE_DBCONFIG_DEFENSIVE));
+    assert_false(is_on(fixture->writer, SQLITE_DBCONFIG_TRUSTED_SCHEMA));
+    assert_false(is_on(fixture->reader, SQLITE_DBCONFIG_TRUSTED_SCHEMA));
+}
+
 TEST(own_sql_serves_the_applications_table) {
     struct fixture *fixture = *state;
     with_own_sql(fixture);
@@ -1021,6 +1092,10 @@ int main(void) {
         CASE(a_renamed_database_is_whole),
         CASE(a_log_that_is_gone_is_noticed_and_nothing_is_lost),
         CASE(a_high_version_that_went_back_is_another_store),
+        CASE(no_other_user_can_read_a_database_whatever_the_umask),
+        CASE(a_database_that_everybody_can_reach_is_told),
+        CASE(a_planted_trigger_reaches_nothing_but_tables),
+        CASE(what_sqlite_keeps_for_itself_is_closed_to_sql),
         CASE(own_sql_serves_the_applications_table),
         CASE(own_sql_guards_versions_if_it_says_so),
         CASE(an_integer_key_has_one_spelling),
