@@ -10,10 +10,11 @@ enum { PORT_NONE = 0, PORT_FREE = -1 };
 
 /* Filled by settings.c (defaults), config.c and options.c; constant once the server runs. */
 struct settings {
-    size_t item_max;             /* -I, bytes */
-    unsigned threads;            /* -t */
-    unsigned max_connections;    /* -c */
-    unsigned idle_timeout;       /* seconds, 0: none */
+    size_t item_max;          /* -I, bytes */
+    unsigned threads;         /* -t */
+    unsigned max_connections; /* -c */
+    unsigned idle_timeout;    /* seconds, 0: none */
+    size_t request_memory; /* bytes of unfinished requests of all connections; 0: settings_request_memory */
     unsigned requests_per_event; /* -R: requests of one connection before others get their turn, */
     bool limits_requests;        /* if it was given; else a turn ends with what one read brought */
     unsigned backlog;            /* -b */
@@ -53,6 +54,10 @@ extern const struct setting root_settings[];
 
 /* memcached's defaults: port 11211 on all interfaces, 64 MB, 4 threads, 1024 connections, items up to 1 MB. */
 void settings_defaults(struct settings *ret_settings);
+
+/* The bytes that unfinished requests may take: what was configured, or a quarter of the memory, and two of the
+ * largest items at least. */
+size_t settings_request_memory(const struct settings *settings);
 
 /* What only the whole can tell: limits against each other, quotas against the memory, --recover against the
  * data folder. False: ret_error is a whole sentence that names the options. */
