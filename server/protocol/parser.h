@@ -35,22 +35,22 @@ enum parse_close_reason { CLOSE_BINARY, CLOSE_HTTP, CLOSE_ENDLESS_LINE };
 struct parser_run {
     enum command command;
     bool ret_cas;
-    bool is_open; /* a line of any length, whose keys are judged as they come; else all were found good before
-                     the first was handed out */
+    bool is_open; /* its keys are judged as they come; else all were good before the first was handed out */
     int64_t exptime;
     size_t left; /* bytes of the line still to come, its end included; not of an open one */
 };
 
 struct parser {
-    size_t item_max;  /* set by parser_init: longest data block accepted is item_max less the item overhead */
-    uint64_t swallow; /* bytes of a refused data block that are still to be skipped, or PARSER_SWALLOW_LINE */
-    size_t
-        skipped; /* of the bytes given, what was swallowed before the request; set when swallow was not 0 */
+    size_t item_max; /* set by parser_init: longest data block accepted is item_max less the item overhead */
+    /* Bytes of a refused data block that are still to be skipped, or PARSER_SWALLOW_LINE; and, when it was not 0, how
+     * many of the bytes given were skipped before the request. */
+    uint64_t swallow;
+    size_t skipped;
     struct parser_run run;
     bool in_run;
-    bool
-        starved; /* set by the caller: there is no memory to wait for the rest of the request at the front. A data
-                     block that is not there is then refused, and a long line of keys handed out from now on */
+    /* Set by the caller: there is no memory to wait for the rest of the request at the front. A data block that is not
+     * there is then refused, and a long line of keys handed out from now on. */
+    bool starved;
     bool started; /* the first byte was seen: 0x80 is looked for only there */
     enum parse_close_reason close_reason;
 };

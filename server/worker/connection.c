@@ -515,6 +515,7 @@ bool connection_send_pending(struct connection *connection) {
         first->sent += (size_t)sent;
         if (first->sent < first->size) {
             connection_set_sends(connection, true);
+            connection->writable = sent > 0; /* once it takes nothing, an edge tells when it does */
             return false;
         }
         connection->pending = first->next;

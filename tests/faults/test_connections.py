@@ -166,6 +166,18 @@ def test_replies_that_are_read_slowly_are_no_idleness(serve):
             time.sleep(0.15)
 
 
+def test_replies_that_are_not_read_come_to_an_end(serve):
+    """Also where the client has read some of them, so that the socket took more for a while."""
+    server = serve(options=["-o", "idle_timeout=1", "-m", "256", "-I", "64m"])
+    with server.client() as client:
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 18)
+        value = b"x" * (20 * MIB)
+        assert client.set("k", value) == b"STORED"
+        client.send(b"get k\r\n")
+        client.read(8 * MIB)
+        eventually(lambda: int(server.client().stats()["idle_kicks"]) >= 1)
+
+
 # ---- Lines of keys ----
 
 
