@@ -42,6 +42,10 @@ struct server {
                             away in either case */
     atomic_bool dumping; /* a metadump or mgdump is under way */
 
+    /* Bytes of unfinished requests beyond those that every connection may have (CONNECTION_OWN); changed by the
+     * workers when such a buffer grows or ends, and held below settings_request_memory. */
+    atomic_size_t request_bytes;
+
     /* Counted by the listener, the workers (connections that they close) and commands. */
     atomic_uint connections; /* open client connections */
     atomic_uint_fast64_t connections_total, connections_rejected, listen_disabled, listen_disabled_us;

@@ -5,11 +5,15 @@
 #include "server/admin/feed.h"
 #include "server/admin/watch.h"
 #include "server/admin/words.h"
+#include "server/config/settings.h"
 #include "server/protocol/base64.h"
 #include "server/server.h"
 #include <stdlib.h>
 
-enum { KEYS_BYTES = 2 << 20 };
+enum {
+    KEYS_BYTES = 2 << 20,
+    DUMP_PATIENCE = 60, /* seconds that a client may leave a dump unread, where there is no idle_timeout */
+};
 
 struct dump {
     struct feed feed; /* first */
@@ -149,6 +153,7 @@ enum dump_status dump_begin(struct server *server, uint64_t spaces, enum dump_fo
         return DUMP_NO_MEMORY;
     }
     *dump = (struct dump){.feed.kind = &dump_kind, .server = server, .spaces = spaces, .form = form};
+    dump->feed.patience = server->settings->idle_timeout ? server->settings->idle_timeout : DUMP_PATIENCE;
     *ret_feed = &dump->feed;
     return DUMP_OK;
 }

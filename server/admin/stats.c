@@ -90,7 +90,8 @@ static void add_connections(struct report *report, const struct server *server,
         add_number(report, "rejected_connections", atomic_load(&server->connections_rejected));
     ADD_NUMBERS(report, {"connection_structures", open}, {"response_obj_oom", workers->replies_refused},
                 {"response_obj_count", 0}, {"response_obj_bytes", 0}, {"read_buf_count", 0},
-                {"read_buf_bytes", 0}, {"read_buf_bytes_free", 0}, {"read_buf_oom", 0}, {"reserved_fds", 0});
+                {"read_buf_bytes", atomic_load(&server->request_bytes)}, {"read_buf_bytes_free", 0},
+                {"read_buf_oom", workers->requests_starved}, {"reserved_fds", 0});
 }
 
 static void add_commands(struct report *report, const struct tier_counters *counters,
@@ -262,7 +263,8 @@ static void report_settings(struct report *report, struct server *server) {
                 {"read_buf_mem_limit", settings->reply_limit});
     add_switch(report, "track_sizes", false);
     ADD_NUMBERS(report, {"sync_timeout_ms", settings->sync_timeout},
-                {"drain_timeout_ms", settings->tier.drain_timeout}, {"node", settings->tier.cache.node});
+                {"drain_timeout_ms", settings->tier.drain_timeout}, {"node", settings->tier.cache.node},
+                {"request_memory", settings_request_memory(settings)});
     add_text(report, "config_file", settings->config_file ? settings->config_file : "NULL");
     add_text(report, "data", settings->data ? settings->data : "NULL");
 }

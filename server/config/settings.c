@@ -6,6 +6,8 @@
 #define MS_MAX     UINT32_MAX
 #define YEARS_MAX  (10ull * 365 * 86400 * 1000) /* ms */
 
+enum { REQUEST_LINE = 4096 }; /* bytes; more than the longest line of a storage command */
+
 const struct setting root_settings[] = {
     {"listen", SETTING_LIST, .standard_text = NULL},
     {"memory", SETTING_SIZE, IN(tier.cache.memory_limit), 1 << 20, 1ull << 44, .standard = 64 << 20},
@@ -19,6 +21,7 @@ const struct setting root_settings[] = {
     {"max_connections", SETTING_COUNT, IN(max_connections), 1, 1 << 20,
      .standard = SETTINGS_CONNECTIONS_DEFAULT},
     {"idle_timeout", SETTING_SECONDS, IN(idle_timeout), 0, YEARS_MAX, .standard = 0},
+    {"request_memory", SETTING_SIZE, IN(request_memory), 0, 1ull << 44, .standard = 0},
     {"item_max", SETTING_SIZE, IN(item_max), SETTINGS_ITEM_MIN, SETTINGS_ITEM_MAX, .standard = 1 << 20},
     {"restrict", SETTING_LIST, .standard_text = NULL},
     {"auth_file", SETTING_TEXT, IN(auth_file), .minimum = 1},
@@ -97,6 +100,13 @@ void settings_list_restrictions(const struct settings *of, const char *separator
 
 /* ---- The whole ---- */
 
+size_t settings_request_memory(const struct settings *settings) {
+    size_t share = settings->tier.cache.memory_limit / 4, least = 2 * (settings->item_max + REQUEST_LINE);
+    if (settings->request_memory)
+        return settings->request_memory;
+    return share > least ? share : least;
+}
+
 static size_t quotas(const struct settings *settings) {
     size_t sum = 0;
     for (size_t i = 0; i < settings->tier.space_count; i++)
@@ -118,6 +128,18 @@ static bool check_dirty_limits(const struct settings *settings, char *ret_error,
         }
     }
     return true;
+}
+
+/* The line of a value waits with it. */
+static bool check_request_memory(const struct settings *settings, char *ret_error, size_t error_size) {
+    size_t least = settings->item_max + REQUEST_LINE;
+    if (settings_request_memory(settings) >= least)
+        return true;
+    snprintf(
+        ret_error, error_size,
+        "request_memory (%zu bytes) has no room for the largest item and its line (%zu bytes): raise request_memory or lower -I (item_max)",
+        settings->request_memory, least);
+    return false;
 }
 
 static bool check_recovery(const struct settings *settings, char *error, size_t error_size) {
@@ -155,5 +177,6 @@ bool settings_check(const struct settings *settings, char *ret_error, size_t err
     }
     return check_shutdown(settings, ret_error, error_size) &&
            check_recovery(settings, ret_error, error_size) &&
+           check_request_memory(settings, ret_error, error_size) &&
            check_dirty_limits(settings, ret_error, error_size);
 }

@@ -11,10 +11,11 @@ enum { SETTINGS_CONNECTIONS_DEFAULT = 1024 }; /* gives way to the limit of open 
 
 /* Filled by settings.c (defaults), config.c and options.c; constant once the server runs. */
 struct settings {
-    size_t item_max;             /* -I, bytes */
-    unsigned threads;            /* -t */
-    unsigned max_connections;    /* -c */
-    unsigned idle_timeout;       /* seconds, 0: none */
+    size_t item_max;          /* -I, bytes */
+    unsigned threads;         /* -t */
+    unsigned max_connections; /* -c */
+    unsigned idle_timeout;    /* seconds, 0: none */
+    size_t request_memory; /* bytes of unfinished requests of all connections; 0: settings_request_memory */
     unsigned requests_per_event; /* -R: requests of one connection before others get their turn, */
     bool limits_requests;        /* if it was given; else a turn ends with what one read brought */
     unsigned backlog;            /* -b */
@@ -63,6 +64,10 @@ bool settings_restrict(struct settings *settings, const char *name);
 /* The names of all restrictions, or (of: not NULL) of those in force, separated so; cut at size. */
 void settings_list_restrictions(const struct settings *of, const char *separator, char *ret_names,
                                 size_t size);
+
+/* The bytes that unfinished requests may take: what was configured, or a quarter of the memory, and two of the
+ * largest items at least. */
+size_t settings_request_memory(const struct settings *settings);
 
 /* What only the whole can tell: limits against each other, quotas against the memory, --recover against the
  * data folder. False: ret_error is a whole sentence that names the options. */

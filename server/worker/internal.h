@@ -30,8 +30,8 @@ struct slot {
     struct request request;
     struct connection *connection;
     const void *entry; /* where its entry probably lies: to prefetch */
-    const char *start; /* where its bytes, or those of its multi-key line, begin */
-    size_t line_key;   /* its number in a multi-key line */
+    const char *start; /* where its bytes, or those of its multi-key line, begin; not of an open one */
+    size_t line_key;   /* its number in a multi-key line, or LINE_KEY_OPEN */
 };
 
 /* Written by the worker alone, read by any thread. */
@@ -57,7 +57,9 @@ struct worker {
     char *input; /* TURN_INPUT bytes */
     size_t input_used;
     struct output output;
-    /* Where the replies of the get line at hand begin, and how many came before; under a limit alone. */
+    /* Where the replies of the get line at hand begin, and how many came before; under a limit alone. Its connection,
+     * or NULL once they were sent. */
+    const struct connection *line_owner;
     struct output_place line_output;
     size_t line_replies;
     size_t replies;     /* in the output */
@@ -87,7 +89,8 @@ struct worker {
     atomic_bool feed_is_over; /* of one of its connections or more */
 
     counter bytes_read, bytes_written, turns, requests, yields, turn_us[WORKER_TURN_BUCKETS];
-    counter replies_refused; /* for want of room: response_obj_oom */
+    counter replies_refused;  /* for want of room: response_obj_oom */
+    counter requests_starved; /* found no room to wait in: read_buf_oom */
     counter idle_kicks, auth_commands, auth_errors;
 
     struct gate gate; /* the worker's thread alone */

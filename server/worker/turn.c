@@ -14,7 +14,8 @@
  *
  * A request that parks stops its connection: its bytes and all that follow are kept, and when its ticket is
  * back they are parsed and executed again. Of a multi-key line the keys that were answered before are skipped
- * then. The same keeping serves a connection whose replies are held, and a client that does not read its
+ * then. A line of any length ("open", server/protocol/parser.h) goes on with the key that parked, as what was
+ * before it is not kept. The same keeping serves a connection whose replies are held, and a client that does not read its
  * replies (deferred): the requests wait until the replies are sent.
  *
  * Invariant: slices of the batch point into the worker's input or into a connection's own buffer; neither
@@ -43,6 +44,9 @@ enum {
     REPLY_COST = 1024,     /* bytes that a reply counts beside its own, where there is a limit */
 };
 
+/* For slot.line_key: a key of an open line behind its first. Its `start` is its own. */
+#define LINE_KEY_OPEN SIZE_MAX
+
 /* False once nothing more of this connection may be executed in this turn. */
 static bool goes_on(const struct connection *connection) {
     return connection->stops == 0;
@@ -54,9 +58,10 @@ static bool goes_on(const struct connection *connection) {
 static bool hold_from(struct worker *worker, size_t i) {
     struct slot *slot = &worker->slots[i];
     struct connection *connection = slot->connection;
-    connection->skip_keys = slot->line_key;
+    bool is_open = slot->line_key == LINE_KEY_OPEN; /* parser.run is still that of its line */
+    connection->skip_keys = is_open ? 0 : slot->line_key;
     connection->wanted = 0;
-    connection->parser.in_run = false;
+    connection->parser.in_run = is_open;
     connection->parser.swallow = 0;
     return connection_keep(connection, slot->start);
 }
@@ -143,7 +148,9 @@ static __attribute__((noinline)) bool has_room_for_reply(struct worker *worker, 
     size_t share = worker->server->settings->reply_limit / worker->server->settings->threads;
     if (share == 0)
         return true;
-    if (slot->line_key == 0) {
+    if (slot->line_key == 0 ||
+        worker->line_owner != connection) { /* or what was said of it before has gone */
+        worker->line_owner = connection;
         worker->line_output = output_here(output);
         worker->line_replies = worker->replies;
     }
@@ -337,10 +344,12 @@ static void begin_feed(struct worker *worker, size_t i, struct feed *feed) {
     connection_set_state(connection, CONNECTION_FED);
 }
 
-void turn_end_feed(struct connection *connection, bool broken) {
+void turn_end_feed(struct connection *connection, enum feed_end end) {
     connection->feed = NULL;
-    connection->closed_by = CLOSED_BY_CLIENT;
-    connection_set_state(connection, broken ? CONNECTION_BROKEN : CONNECTION_OPEN);
+    connection->closed_by = end == FEED_IS_UNREAD ? CLOSED_IDLE : CLOSED_BY_CLIENT;
+    if (end == FEED_IS_UNREAD)
+        count(&connection->worker->idle_kicks);
+    connection_set_state(connection, end == FEED_IS_TOLD ? CONNECTION_OPEN : CONNECTION_BROKEN);
     connection->resumed = connection->own != NULL;
     connection->readable = true;
     connection_set_ready(connection);
@@ -375,8 +384,14 @@ static void execute_command(struct worker *worker, size_t i) {
     struct connection *connection = worker->slots[i].connection;
     const struct request *request = &worker->slots[i].request;
     switch (request->command) {
-    case COMMAND_META_NOOP:
     case COMMAND_BAD:
+        if (connection->skip_run) { /* the rest of an open line; its answer was the error of a key before */
+            connection->skip_run = false;
+            return;
+        }
+        answer_without_key(worker, connection, request);
+        return;
+    case COMMAND_META_NOOP:
         answer_without_key(worker, connection, request);
         return;
     case COMMAND_QUIT:
@@ -433,6 +448,7 @@ static void journal_and_send(struct worker *worker) {
         output_break(&worker->output);
     output_send(&worker->output);
     worker->replies = 0;
+    worker->line_owner = NULL;
 }
 
 /* Ends one part of the turn and begins the next. */
@@ -512,6 +528,11 @@ static void refuse_protocol(struct worker *worker, struct connection *connection
 
 /* Notes where the line of a request begins, and which of its keys this is. True if it was answered before. */
 static bool note_line(struct connection *connection, struct slot *slot, const char *start, bool continues) {
+    if (continues && connection->parser.run.is_open) {
+        slot->start = start;
+        slot->line_key = LINE_KEY_OPEN;
+        return false;
+    }
     connection->line_key = continues ? connection->line_key + 1 : 0;
     connection->line_start = continues ? connection->line_start : start;
     slot->start = connection->line_start;
@@ -522,18 +543,23 @@ static bool note_line(struct connection *connection, struct slot *slot, const ch
     return false;
 }
 
+/* Its keys are executed before another such line can begin: hold_from goes by parser.run. */
+static bool ends_open_line(const struct connection *connection, const struct slot *slot) {
+    return slot->line_key == LINE_KEY_OPEN && !connection->parser.in_run;
+}
+
 /* Parses one request into the batch. False: the region holds no further one. */
 static bool parse_one(struct worker *worker, struct connection *connection) {
     struct slot *slot = &worker->slots[worker->slot_count];
     const char *start = connection->region + connection->region_at;
     size_t there = connection->region_size - connection->region_at;
     bool continues = connection->parser.in_run;
-    uint64_t swallow = connection->parser.swallow;
+    bool swallows = connection->parser.swallow > 0;
     size_t consumed = 0, wanted = 0;
     enum parse_status status =
         parse(&connection->parser, start, there, worker->key_buffers[worker->slot_count], &slot->request,
               &consumed, &wanted);
-    start += swallow < there ? swallow : there; /* what was swallowed is no part of this request */
+    start += swallows ? connection->parser.skipped : 0; /* what was swallowed is no part of this request */
     connection->region_at += consumed;
     if (status == PARSE_MORE) {
         connection->wanted = wanted;
@@ -551,7 +577,7 @@ static bool parse_one(struct worker *worker, struct connection *connection) {
     if (worker->slot_count >= TURN_AHEAD)
         prefetch_entry(worker, worker->slot_count - TURN_AHEAD);
     worker->slot_count++;
-    if (worker->slot_count == TURN_BATCH || !connection->authenticated)
+    if (worker->slot_count == TURN_BATCH || !connection->authenticated || ends_open_line(connection, slot))
         execute_batch(worker);
     return true;
 }
@@ -573,8 +599,13 @@ static bool parse_requests(struct worker *worker, struct connection *connection)
 }
 
 static void parse_region(struct worker *worker, struct connection *connection) {
+    uint64_t swallow = connection->parser.swallow;
+    bool is_open = connection->parser.in_run;
     connection->wanted = 0;
     bool yields = parse_requests(worker, connection);
+    connection->parser.starved = false;
+    if (connection->region_at > swallow && !(is_open && connection->parser.in_run))
+        connection_note_active(connection);
     if (connection->region_is_own)
         execute_batch(worker); /* keeping may free the bytes that the batch points into */
     if (!goes_on(connection) || !connection_keep(connection, connection->region + connection->region_at))
@@ -584,9 +615,24 @@ static void parse_region(struct worker *worker, struct connection *connection) {
         count(&worker->yields);
 }
 
+/* Whether its replies have gone, so that it may go on. */
+static bool sends_all(struct connection *connection) {
+    if (connection->held)
+        return false;
+    if (!connection->pending)
+        return true;
+    bool sent = connection_send_pending(connection);
+    if (!sent && connection_reads_ahead(connection))
+        connection_read_ahead(connection);
+    if (sent || connection_moves(connection))
+        connection_note_active(connection);
+    return sent;
+}
+
 static void serve(struct worker *worker, struct connection *connection) {
-    if (connection->held || (connection->pending && !connection_send_pending(connection)))
+    if (!sends_all(connection))
         return;
+    connection->ahead_is_full = false;
     if (connection_is_parked(connection)) /* it sends while it waits: look again when its ticket is back */
         return;
     if (connection_state(connection) != CONNECTION_OPEN)
@@ -600,9 +646,11 @@ static void serve(struct worker *worker, struct connection *connection) {
         execute_batch(worker);
         worker->input_used = 0;
     }
-    atomic_store_explicit(&connection->last_active, worker->second, memory_order_relaxed);
+    bool begins = connection_is_between_requests(connection);
     if (connection_read(connection))
         parse_region(worker, connection);
+    if (begins || connection_moves(connection))
+        connection_note_active(connection);
 }
 
 /* ---- The turn ---- */

@@ -72,7 +72,7 @@ static void on_feed_over(struct feed_owner *self) {
 static void collect_feeds(struct worker *worker) {
     struct feed *feed;
     while ((feed = feeds_collect(worker->server->feeds, &worker->feeds))) {
-        turn_end_feed(feed->connection, feed->broken);
+        turn_end_feed(feed->connection, feed->end);
         feed_free(feed);
     }
 }
@@ -91,14 +91,29 @@ static void on_wake(struct worker *worker) {
         collect_feeds(worker);
 }
 
-static void kick_idle(struct worker *worker, unsigned timeout) {
+/* Too much memory is taken by unfinished requests: those that make no progress go even if there is no idle_timeout,
+ * so that they do not stand in the way of the others for ever. */
+static bool is_short_of_memory(const struct worker *worker) {
+    size_t taken = atomic_load_explicit(&worker->server->request_bytes, memory_order_relaxed);
+    return taken > settings_request_memory(worker->server->settings) / 2;
+}
+
+/* Seconds that it may go without progress. */
+static unsigned patience_with(const struct worker *worker, const struct connection *connection) {
+    unsigned timeout = worker->server->settings->idle_timeout;
+    if (timeout)
+        return timeout;
+    return connection->own_capacity > CONNECTION_OWN ? CONNECTION_PATIENCE : UINT32_MAX;
+}
+
+static void kick_idle(struct worker *worker) {
     struct connection *next;
     for (struct connection *connection = worker->connections; connection; connection = next) {
         next = connection->next;
         uint32_t last = atomic_load_explicit(&connection->last_active, memory_order_relaxed);
         if (connection_is_parked(connection) || connection->held || connection->in_ready ||
             connection->awaits_check || connection_state(connection) == CONNECTION_FED ||
-            last + timeout >= worker->second)
+            (uint64_t)last + patience_with(worker, connection) >= worker->second)
             continue;
         count(&worker->idle_kicks);
         connection->closed_by = CLOSED_IDLE;
@@ -133,9 +148,8 @@ static void on_second(struct ev_loop *loop, ev_timer *timer, int events) {
     (void)loop;
     (void)events;
     struct worker *worker = timer->data;
-    unsigned timeout = worker->server->settings->idle_timeout;
-    if (timeout)
-        kick_idle(worker, timeout);
+    if (worker->server->settings->idle_timeout || is_short_of_memory(worker))
+        kick_idle(worker);
     if (worker->awaiting_check > 0)
         admit_waiting(worker);
     if (worker->gate.left_out > 0)

@@ -39,6 +39,13 @@ def test_many_keys_go_at_once(client, prefix):
     assert len(client.get_multi(list(values))) == 498
 
 
+def test_a_get_may_have_fifty_thousand_keys(client, prefix):
+    """libmemcached writes such a line to its end before it reads, in pieces of its own."""
+    values = {f"{prefix}{i}": b"%d" % i for i in range(50000)}
+    assert client.set_multi(values) == []
+    assert client.get_multi(list(values)) == values
+
+
 def test_add_and_replace_look_whether_there_is_one(client, prefix):
     assert not client.replace(prefix + "k", b"0")
     assert client.add(prefix + "k", b"1")

@@ -51,6 +51,14 @@ def test_many_keys_go_at_once(client, prefix):
     assert len(client.get_many(list(values))) == 498
 
 
+def test_a_get_may_have_fifty_thousand_keys(server, prefix):
+    client = MAKERS["plain"](server.port)
+    values = {f"{prefix}{i}": b"%d" % i for i in range(50000)}
+    assert client.set_many(values, noreply=True) == []
+    assert client.get_many(list(values)) == values
+    assert {key: value for key, (value, _) in client.gets_many(list(values)).items()} == values
+
+
 def test_the_cas_of_each_key_is_its_own(client, prefix):
     values = {f"{prefix}{i}": b"%d" % i for i in range(500)}
     assert client.set_many(values) == []

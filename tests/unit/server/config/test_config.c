@@ -536,6 +536,22 @@ TEST(limits_are_checked_against_each_other_in_the_end) {
     assert_non_null(strstr(error, "at most half of the memory"));
 }
 
+TEST(unfinished_requests_may_take_a_quarter_of_the_memory) {
+    struct loaded *loaded = *state;
+    char error[400];
+    load_good(loaded, "memory = 64mb\n");
+    assert_int_equal(settings_request_memory(&loaded->settings), 16 << 20);
+    loaded->settings.item_max = 32 << 20; /* two of them are to come in, whatever they are a part of */
+    assert_in_range(settings_request_memory(&loaded->settings), 64 << 20, 65 << 20);
+    assert_true(settings_check(&loaded->settings, error, sizeof error));
+    load_good(loaded, "memory = 64mb request_memory = 5mb\n");
+    assert_int_equal(settings_request_memory(&loaded->settings), 5 << 20);
+    assert_true(settings_check(&loaded->settings, error, sizeof error));
+    load_good(loaded, "memory = 64mb request_memory = 1mb\n");
+    assert_false(settings_check(&loaded->settings, error, sizeof error));
+    assert_non_null(strstr(error, "raise request_memory"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         CASE(every_setting_arrives),
@@ -550,6 +566,7 @@ int main(void) {
         CASE(a_missing_file_is_refused),
         CASE(damaged_files_do_no_harm),
         CASE(limits_are_checked_against_each_other_in_the_end),
+        CASE(unfinished_requests_may_take_a_quarter_of_the_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
