@@ -77,6 +77,10 @@ enum cache_status cache_create(const struct cache_options *options, struct cache
     if (!cache)
         return CACHE_NO_MEMORY;
     cache->options = *options;
+    if (!keyed_hash_draw(options->hash_seed, &cache->secret)) {
+        free(cache);
+        return CACHE_NO_MEMORY;
+    }
     cache->options.memory_limit = larger(options->memory_limit, LIMIT_MIN);
     atomic_init(&cache->limit, cache->options.memory_limit);
     cache->shards = choose_shards(&cache->options);
@@ -125,8 +129,8 @@ int cache_add_space(struct cache *cache, const struct cache_space_options *optio
     return (int)space;
 }
 
-uint64_t cache_hash(struct slice key) {
-    return hash_key(key);
+uint64_t cache_hash(const struct cache *cache, struct slice key) {
+    return hash_key(&cache->secret, key);
 }
 
 void cache_prefetch(const struct cache *cache, uint64_t hash) {
@@ -134,7 +138,7 @@ void cache_prefetch(const struct cache *cache, uint64_t hash) {
 }
 
 uint64_t cache_hash_and_prefetch(const struct cache *cache, struct slice key) {
-    uint64_t hash = hash_key(key);
+    uint64_t hash = hash_key(&cache->secret, key);
     cache_prefetch(cache, hash);
     return hash;
 }

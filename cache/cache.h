@@ -52,6 +52,8 @@ struct cache_options {
     unsigned threads;    /* threads expected to use the cache: sets the number of shards */
     unsigned node;       /* node id in versions, below 1 << ENTRY_VERSION_NODE_BITS */
     bool no_eviction;    /* memcached's -M: a store fails instead of evicting */
+    /* 0: hashes differ from cache to cache; else they are the same for the same seed, for tests */
+    uint64_t hash_seed;
 };
 
 struct cache_space_options {
@@ -62,7 +64,7 @@ struct cache_space_options {
     bool keep_stale;        /* entries stay beyond max_residency until room is needed: cache_cursor.stale */
 };
 
-/* Makes an empty cache. CACHE_NO_MEMORY: no memory, or no address space. */
+/* Makes an empty cache. CACHE_NO_MEMORY: no memory, no address space, or no random numbers. */
 enum cache_status cache_create(const struct cache_options *options, struct cache **ret_cache);
 
 /* Frees everything. No other thread may be using the cache, and no large value may still be held. */
@@ -72,8 +74,9 @@ void cache_destroy(struct cache *cache);
  * Not to be called once other threads use the cache. */
 int cache_add_space(struct cache *cache, const struct cache_space_options *options);
 
-/* The hash that every call below expects for a key. */
-uint64_t cache_hash(struct slice key);
+/* The hash that every call below expects for a key. All but its upper bits, which are in versions
+ * (version_lower), differ from cache to cache, and are to be shown to nobody (hash.h). */
+uint64_t cache_hash(const struct cache *cache, struct slice key);
 
 /* Brings the index lines of a hash towards the processor; call for a whole batch, then seek each. */
 void cache_prefetch(const struct cache *cache, uint64_t hash);

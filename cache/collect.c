@@ -17,7 +17,7 @@
 static bool is_dirty(struct cache_shard *shard, int space, uint64_t hash, uint32_t ref) {
     const struct record *record = shard_record(shard, ref);
     return record_state(record) == CACHE_DIRTY && shard_segment(shard, ref)->space == space &&
-           hash_key(record_key(record)) == hash;
+           shard_hash(shard, record) == hash;
 }
 
 unsigned cache_collect(struct cache *cache, int space, uint64_t hash, const struct cache_time *now,

@@ -292,7 +292,7 @@ static void next_batch(struct cache_shard *shard, unsigned most, struct batch *r
         evacuation->offset += record_size(record);
         if (record_is_hole(record))
             continue;
-        uint64_t hash = hash_key(record_key(record));
+        uint64_t hash = shard_hash(shard, record);
         index_prefetch(&shard->index, hash);
         ret_batch->refs[ret_batch->size] = ref;
         ret_batch->hashes[ret_batch->size++] = hash;

@@ -20,7 +20,7 @@ static void check_record(const struct cache_shard *shard, uint32_t ref, struct s
     const struct record *record = shard_record(shard, ref);
     const struct segment *segment = shard_segment(shard, ref);
     struct slice key = record_key(record);
-    uint64_t hash = hash_key(key);
+    uint64_t hash = hash_key(&shard->cache->secret, key);
     SANE(cache_shard_of(shard->cache, hash) == shard);
     SANE(shard_find(shard, key, hash) == ref);
     SANE(index_find_ref(&shard->index, hash, ref) != SLOT_NONE);

@@ -10,7 +10,7 @@
 static uint64_t owner_hash(const struct index_owner *self, uint32_t ref) {
     const struct cache_shard *shard =
         (const struct cache_shard *)(const void *)((const char *)self - offsetof(struct cache_shard, owner));
-    return hash_key(record_key(shard_record(shard, ref)));
+    return shard_hash(shard, shard_record(shard, ref));
 }
 
 static void owner_prefetch(const struct index_owner *self, uint32_t ref) {

@@ -85,6 +85,7 @@ struct cache_space {
 
 struct cache {
     struct cache_options options;
+    struct keyed_hash secret;     /* of the hashes */
     unsigned shards, shard_shift; /* shard of a hash = hash >> 32 >> shift */
     struct cache_shard **shard;
     uint32_t segment_size, large_from; /* bytes; values from large_from on are large */
@@ -104,6 +105,10 @@ static inline struct cache_shard *cache_shard_of(const struct cache *cache, uint
 
 static inline struct record *shard_record(const struct cache_shard *shard, uint32_t ref) {
     return (struct record *)(void *)(shard->log + (size_t)ref * RECORD_UNIT);
+}
+
+static inline uint64_t shard_hash(const struct cache_shard *shard, const struct record *record) {
+    return hash_key(&shard->cache->secret, record_key(record));
 }
 
 static inline struct segment *shard_segment(const struct cache_shard *shard, uint32_t ref) {

@@ -57,7 +57,7 @@ static void sweep_record(struct cache_shard *shard, uint32_t ref) {
     if (record_is_hole(record))
         return;
     if (shard_is_over(shard, ref, shard->now)) {
-        shard_drop(shard, ref, hash_key(record_key(record)), REASON_OVER);
+        shard_drop(shard, ref, shard_hash(shard, record), REASON_OVER);
         return;
     }
     uint32_t deadline = record_deadline(record);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Pure bookkeeping: the time comes in as a parameter, so that tests need no sleep. */
 #include "policies/breaker.h"
-#include "cache/cache.h"
 
 enum { TELL_PAUSE_US = 1000000, TELL_PAUSE_MAX_US = 600000000 };
 
@@ -70,9 +69,17 @@ bool breaker_failure(struct breaker *breaker, uint64_t now_us) {
     return was_closed;
 }
 
+/* FNV-1a: of sentences of stores, to tell one from the last. */
+static uint64_t hash_of(const char *text) {
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    for (; *text; text++)
+        hash = (hash ^ (unsigned char)*text) * UINT64_C(0x100000001b3);
+    return hash;
+}
+
 bool breaker_failure_is_news(struct breaker *breaker, const char *reason, uint64_t now_us) {
     bool opened = breaker_failure(breaker, now_us);
-    uint64_t hash = cache_hash(slice_string(reason));
+    uint64_t hash = hash_of(reason);
     bool is_open = breaker_state(breaker) == BREAKER_OPEN;
     if (!opened && (!is_open || hash == breaker->told || now_us < breaker->tell_at_us))
         return false;

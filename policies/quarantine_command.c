@@ -37,7 +37,8 @@ static struct slice next_word(struct slice *text) {
 static void forget_dropped(struct tier_worker *worker, struct space *space, struct slice key,
                            uint64_t version) {
     struct cache_cursor cursor;
-    cache_seek(worker->tier->cache, space->number, key, cache_hash(key), &worker->now, &cursor);
+    cache_seek(worker->tier->cache, space->number, key, cache_hash(worker->tier->cache, key), &worker->now,
+               &cursor);
     if (cursor.presence == CACHE_UNKNOWN ||
         (cursor.view.version == version && cursor.view.state == CACHE_CLEAN))
         cache_forget(&cursor);

@@ -259,8 +259,8 @@ enum tier_forgetting tier_forget(struct tier_worker *worker, struct slice key,
     const struct space *space = space_of_key(worker->tier, key);
     struct cache_cursor cursor;
     enum tier_forgetting answer = TIER_FORGOTTEN;
-    enum cache_presence presence =
-        cache_seek(worker->tier->cache, space->number, key, cache_hash(key), &worker->now, &cursor);
+    enum cache_presence presence = cache_seek(worker->tier->cache, space->number, key,
+                                              cache_hash(worker->tier->cache, key), &worker->now, &cursor);
     *ret_space = &space->options;
     if (presence == CACHE_UNKNOWN && !cursor.stale)
         answer = TIER_KNEW_NOTHING;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* A table with chains, by a hash with a seed of its own. See kept.h for the rule. */
+/* A table with chains, by a hash with a secret of its own. See kept.h for the rule. */
 #include "policies/journal/kept.h"
+#include "cache/base/keyed_hash.h"
 #include "policies/journal/internal.h"
 #include <stdlib.h>
 #include <string.h>
@@ -19,15 +20,15 @@ struct kept_key {
 };
 
 struct kept {
-    uint64_t seed, bytes;
+    struct keyed_hash secret;
+    uint64_t bytes;
     size_t count, bucket_count;
     struct kept_key **buckets;
 };
 
 struct kept *kept_create(void) {
     struct kept *kept = calloc(1, sizeof *kept);
-    if (kept) {
-        kept->seed = journal_random_epoch();
+    if (kept && keyed_hash_draw(0, &kept->secret)) {
         kept->bucket_count = FIRST_BUCKETS;
         kept->buckets = calloc(FIRST_BUCKETS, sizeof(struct kept_key *));
     }
@@ -51,12 +52,8 @@ void kept_free(struct kept *kept) {
     free(kept);
 }
 
-/* FNV-1a. */
 static uint64_t hash_of(const struct kept *kept, struct slice key, unsigned space) {
-    uint64_t hash = kept->seed ^ space;
-    for (size_t i = 0; i < key.size; i++)
-        hash = (hash ^ (unsigned char)key.data[i]) * UINT64_C(0x100000001b3);
-    return hash ^ hash >> 32;
+    return keyed_hash_of(&kept->secret, key) + space;
 }
 
 static struct kept_key *find(const struct kept *kept, struct slice key, unsigned space, uint64_t hash) {

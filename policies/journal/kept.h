@@ -19,7 +19,7 @@
 
 struct kept; /* owns copies of the keys */
 
-/* NULL: no memory. */
+/* NULL: no memory, or no random numbers. */
 struct kept *kept_create(void);
 void kept_free(struct kept *kept);
 

@@ -747,7 +747,7 @@ void loader_get_stats(struct loader *loader, struct loader_stats *ret_stats) {
 /* ---- For the preload ---- */
 
 static bool fill(struct space *space, struct entry *entry, uint64_t stamp, const struct cache_time *now) {
-    uint64_t hash = cache_hash(entry->key);
+    uint64_t hash = cache_hash(space->tier->cache, entry->key);
     touches_amend(space->backend->writer, space, entry, hash);
     return cache_fill(space->tier->cache, space->number, entry, hash, stamp, now) == CACHE_OK;
 }
@@ -763,7 +763,8 @@ enum backend_status loader_fill(struct session *session, struct space *space, co
     assert(count <= BATCH_KEYS);
     for (size_t i = 0; i < count; i++) {
         struct cache_cursor cursor;
-        if (cache_seek(cache, space->number, keys[i], cache_hash(keys[i]), &now, &cursor) == CACHE_UNKNOWN) {
+        if (cache_seek(cache, space->number, keys[i], cache_hash(cache, keys[i]), &now, &cursor) ==
+            CACHE_UNKNOWN) {
             unknown[count_unknown] = keys[i];
             stamps[count_unknown++] = cursor.stamp;
         }

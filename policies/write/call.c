@@ -216,7 +216,8 @@ static bool is_of_batch(const struct mutation *mutations, size_t count, uint64_t
  * that this process did not write does not: versions only grow. */
 static bool is_unexplained(const struct tier *tier, const struct mutation *mutation) {
     return mutation->superseded && mutation->entry.version > tier->recovered_version &&
-           version_node(mutation->superseded_by, cache_hash(mutation->entry.key)) == tier->options.cache.node;
+           version_node(mutation->superseded_by, cache_hash(tier->cache, mutation->entry.key)) ==
+               tier->options.cache.node;
 }
 
 static void tell_superseded(struct writer *writer, const struct mutation *mutation) {

@@ -613,7 +613,8 @@ static void settle_retried(struct flusher *flusher, const struct mutation *mutat
         hold_for_quarantine(flusher); /* they stay, and may be retried again */
     for (size_t i = 0; i < count_written; i++)
         if (mutations[i].superseded)
-            forget_ours(flusher->space, &mutations[i], cache_hash(mutations[i].entry.key), &now);
+            forget_ours(flusher->space, &mutations[i],
+                        cache_hash(flusher->space->tier->cache, mutations[i].entry.key), &now);
 }
 
 /* What is refused again stays. False: they cannot be written now. */

@@ -124,7 +124,7 @@ static void drop_noted(struct noted_list *list, struct noted *noted) {
 static void forget_noted(const struct recovery *recovery, struct noted_list *list) {
     size_t kept = 0;
     for (size_t i = 0; i < list->count; i++)
-        if (is_beyond(recovery, cache_hash(key_of(list->list[i]))))
+        if (is_beyond(recovery, cache_hash(recovery->tier->cache, key_of(list->list[i]))))
             drop_noted(list, list->list[i]);
         else
             list->list[kept++] = list->list[i];
@@ -241,7 +241,7 @@ static bool make_room(struct recovery *recovery, struct space *space, bool *ret_
 
 static bool restore(struct recovery *recovery, struct space *space, enum mutation_kind kind,
                     const struct entry *entry) {
-    uint64_t hash = cache_hash(entry->key);
+    uint64_t hash = cache_hash(recovery->tier->cache, entry->key);
     bool queued, written = false;
     enum cache_status status = restore_once(recovery, space, kind, entry, hash, &queued);
     while (status == CACHE_NO_MEMORY && !written && make_room(recovery, space, &written)) {
@@ -383,7 +383,8 @@ static bool restore_value(struct recovery *recovery, struct space *space, enum m
     alive.expires_at = 0;
     if (!note_expired(recovery, space, entry))
         return false;
-    return !in_range(recovery, cache_hash(entry->key)) || restore(recovery, space, kind, &alive);
+    return !in_range(recovery, cache_hash(recovery->tier->cache, entry->key)) ||
+           restore(recovery, space, kind, &alive);
 }
 
 /* Versions of before ENTRY_VERSION_HIGHEST was known, drawn above what somebody had put into a store. */
@@ -428,7 +429,7 @@ static bool replay(struct journal_replayer *self, const struct journal_record *r
     if (record->entry.version > ENTRY_VERSION_HIGHEST)
         return refuse_version(recovery, record);
     note_version(recovery->tier, record->entry.version);
-    if (!in_range(recovery, cache_hash(record->entry.key)))
+    if (!in_range(recovery, cache_hash(recovery->tier->cache, record->entry.key)))
         return true;
     if (record->from_earlier_boot && record->entry.version > atomic_load(&space->unconfirmed))
         atomic_store(&space->unconfirmed, record->entry.version);
@@ -476,7 +477,7 @@ static char *touched_value(const struct recovery *recovery, const struct noted *
 /* in_memory: applies the touch if memory holds what it was made on. Else leaves it to the writer if it is still to be
  * done. */
 static bool replay_touch(struct recovery *recovery, const struct noted *noted, bool in_memory) {
-    uint64_t hash = cache_hash(key_of(noted));
+    uint64_t hash = cache_hash(recovery->tier->cache, key_of(noted));
     struct entry entry = {0};
     enum mutation_kind kind = MUTATION_PUT;
     bool settled, fine = true;
@@ -497,7 +498,8 @@ static bool replay_touch(struct recovery *recovery, const struct noted *noted, b
 static bool replay_touches_where(struct recovery *recovery, bool in_memory) {
     for (size_t i = 0; i < recovery->touches.count; i++) {
         const struct noted *noted = recovery->touches.list[i];
-        if (!is_beyond(recovery, cache_hash(key_of(noted))) && !replay_touch(recovery, noted, in_memory))
+        if (!is_beyond(recovery, cache_hash(recovery->tier->cache, key_of(noted))) &&
+            !replay_touch(recovery, noted, in_memory))
             return false;
     }
     return true;
@@ -521,7 +523,7 @@ static bool row_is_touched(const struct noted *expired, uint64_t hash) {
 
 /* No touch has prolonged it: its life is over. It may have been flushed as if alive: then its row goes. */
 static bool expire(struct recovery *recovery, const struct noted *expired) {
-    uint64_t hash = cache_hash(key_of(expired));
+    uint64_t hash = cache_hash(recovery->tier->cache, key_of(expired));
     if (row_is_touched(expired, hash))
         return true;
     struct cache_cursor cursor;
@@ -540,7 +542,7 @@ static bool expire(struct recovery *recovery, const struct noted *expired) {
 static bool expire_all(struct recovery *recovery) {
     fold(&recovery->expired);
     for (size_t i = 0; i < recovery->expired.count; i++)
-        if (!is_beyond(recovery, cache_hash(key_of(recovery->expired.list[i]))) &&
+        if (!is_beyond(recovery, cache_hash(recovery->tier->cache, key_of(recovery->expired.list[i]))) &&
             !expire(recovery, recovery->expired.list[i]))
             return false;
     return true;

@@ -100,8 +100,8 @@ static void forget_older(const struct copied *copied, size_t from, size_t to) {
         struct cache_cursor cursor;
         if (!copied->mutations[i].superseded)
             continue;
-        cache_seek(copied->space->tier->cache, copied->space->number, entry->key, cache_hash(entry->key),
-                   &now, &cursor);
+        cache_seek(copied->space->tier->cache, copied->space->number, entry->key,
+                   cache_hash(copied->space->tier->cache, entry->key), &now, &cursor);
         if (cursor.presence != CACHE_UNKNOWN && cursor.view.version == entry->version)
             cache_forget(&cursor);
         cache_release(&cursor);

@@ -157,7 +157,7 @@ uint32_t touches_second_of(const struct entry *entry) {
 bool touches_recover(struct writer *writer, struct space *space, const struct entry *entry, uint64_t first,
                      uint32_t made_at) {
     struct touch touch = {.space = space,
-                          .hash = cache_hash(entry->key),
+                          .hash = cache_hash(writer->tier->cache, entry->key),
                           .version = entry->version,
                           .client_cas = entry->client_cas,
                           .first = first,

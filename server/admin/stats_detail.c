@@ -5,7 +5,7 @@
  * prefixes beyond the bound are not counted.
  */
 #include "server/admin/stats_detail.h"
-#include "cache/cache.h"
+#include "cache/base/keyed_hash.h"
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -21,6 +21,7 @@ struct prefix {
 struct stats_detail {
     struct stats_detail_head head;
     char delimiter;
+    struct keyed_hash secret;
     pthread_mutex_t lock;
     struct prefix *buckets[BUCKETS];
     size_t count;
@@ -28,8 +29,10 @@ struct stats_detail {
 
 struct stats_detail *stats_detail_create(char delimiter, bool on) {
     struct stats_detail *detail = calloc(1, sizeof *detail);
-    if (!detail)
+    if (!detail || !keyed_hash_draw(0, &detail->secret)) {
+        free(detail);
         return NULL;
+    }
     atomic_init(&detail->head.on, on);
     detail->delimiter = delimiter;
     pthread_mutex_init(&detail->lock, NULL);
@@ -80,7 +83,7 @@ static struct prefix *add_prefix(struct stats_detail *detail, struct prefix **bu
 }
 
 static struct prefix *find_prefix(struct stats_detail *detail, struct slice text) {
-    struct prefix **bucket = &detail->buckets[cache_hash(text) % BUCKETS];
+    struct prefix **bucket = &detail->buckets[keyed_hash_of(&detail->secret, text) % BUCKETS];
     for (struct prefix *prefix = *bucket; prefix; prefix = prefix->next)
         if (slice_equal(slice_of(prefix->text, prefix->size), text))
             return prefix;

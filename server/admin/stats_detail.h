@@ -17,7 +17,7 @@ struct stats_detail_head {
     atomic_bool on;
 };
 
-/* NULL: no memory. */
+/* NULL: no memory, or no random numbers. */
 struct stats_detail *stats_detail_create(char delimiter, bool on);
 void stats_detail_free(struct stats_detail *detail);
 

@@ -56,11 +56,12 @@ static inline struct engine *engine_create(void) {
          .backend = -1,
          .memory = 300 << 10,
          .eviction = CACHE_S3_FIFO}};
-    struct tier_options options = {.cache = {.memory_limit = ENGINE_MEMORY, .item_max = ENGINE_ITEM_MAX},
-                                   .workers = 1,
-                                   .spaces = spaces,
-                                   .space_count = 2,
-                                   .log = engine_log};
+    struct tier_options options = {
+        .cache = {.memory_limit = ENGINE_MEMORY, .item_max = ENGINE_ITEM_MAX, .hash_seed = 1},
+        .workers = 1,
+        .spaces = spaces,
+        .space_count = 2,
+        .log = engine_log};
     char error[256];
     ENGINE_CHECK(tier_create(&options, &engine->tier, error, sizeof error));
     engine->worker = tier_get_worker(engine->tier, 0);

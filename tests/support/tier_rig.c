@@ -52,12 +52,13 @@ void rig_init(struct tier_rig *rig, const struct policy *policy) {
                                                   .uri = memory_store_uri(rig->store),
                                                   .timeout_ms = PATIENCE_MS,
                                                   .type = faulty_type(rig->faulty)};
-    rig->options = (struct tier_options){.cache = {.memory_limit = 16 << 20, .item_max = 1 << 20, .node = 1},
-                                         .workers = 1,
-                                         .drain_timeout = PATIENCE_MS,
-                                         .journal_file_size = 1 << 20,
-                                         .wake = wake,
-                                         .log = log_line};
+    rig->options = (struct tier_options){
+        .cache = {.memory_limit = 16 << 20, .item_max = 1 << 20, .node = 1, .hash_seed = 1},
+        .workers = 1,
+        .drain_timeout = PATIENCE_MS,
+        .journal_file_size = 1 << 20,
+        .wake = wake,
+        .log = log_line};
     pthread_mutex_init(&rig->mutex, NULL);
     for (unsigned i = 0; i < RIG_WORKERS; i++) {
         pthread_mutex_init(&rig->workers[i].mutex, NULL);

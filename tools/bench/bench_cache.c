@@ -13,6 +13,9 @@
  *     bench_cache trace FILE MEGABYTES lru|s3-fifo [MIN MAX]
  *         misses of a look-aside cache on a trace in ARC's format (first block, number of blocks, ...), with
  *         sizes from MIN to MAX (40 to 800), log-uniform
+ *     bench_cache flood COUNT
+ *         nanoseconds per store of keys that all meet in one bucket: in the cache whose secret was known to who chose
+ *         them, and in the next one, as after a restart
  */
 #include "cache/cache.h"
 #include <math.h>
@@ -62,9 +65,11 @@ static size_t resident_bytes(void) {
     return resident * 4096ul;
 }
 
-static void bench_open(struct bench *bench, size_t limit, unsigned threads, enum cache_eviction eviction) {
+/* hash_seed: as in cache_options; the figures do not depend on which one it is, but each run is the same. */
+static void bench_open_seeded(struct bench *bench, size_t limit, unsigned threads,
+                              enum cache_eviction eviction, uint64_t hash_seed) {
     struct cache_options options = {
-        .memory_limit = limit, .item_max = VALUE_MAX, .threads = threads, .node = 1};
+        .memory_limit = limit, .item_max = VALUE_MAX, .threads = threads, .node = 1, .hash_seed = hash_seed};
     struct cache_space_options space = {.eviction = eviction};
     if (cache_create(&options, &bench->cache) != CACHE_OK)
         exit(1);
@@ -72,6 +77,10 @@ static void bench_open(struct bench *bench, size_t limit, unsigned threads, enum
     bench->now = cache_time_from_us(1700000000000000u);
     bench->random = 88172645463325252u;
     memset(bench->value, 'v', sizeof(bench->value));
+}
+
+static void bench_open(struct bench *bench, size_t limit, unsigned threads, enum cache_eviction eviction) {
+    bench_open_seeded(bench, limit, threads, eviction, 1);
 }
 
 /* 15 bytes. */
@@ -87,7 +96,7 @@ static enum cache_status set(struct bench *bench, uint64_t number, size_t size, 
     struct slice key = key_of(number, buffer);
     struct cache_cursor at;
     struct cache_write write = {.value = slice_of(bench->value, size), .expires_at = expires_at};
-    cache_seek(bench->cache, bench->space, key, cache_hash(key), &bench->now, &at);
+    cache_seek(bench->cache, bench->space, key, cache_hash(bench->cache, key), &bench->now, &at);
     enum cache_status status = cache_store(&at, &write);
     cache_release(&at);
     return status;
@@ -97,8 +106,8 @@ static bool get(struct bench *bench, uint64_t number) {
     char buffer[16];
     struct slice key = key_of(number, buffer);
     struct cache_cursor at;
-    bool present =
-        cache_seek(bench->cache, bench->space, key, cache_hash(key), &bench->now, &at) == CACHE_PRESENT;
+    bool present = cache_seek(bench->cache, bench->space, key, cache_hash(bench->cache, key), &bench->now,
+                              &at) == CACHE_PRESENT;
     if (present)
         cache_hit(&at);
     cache_release(&at);
@@ -114,7 +123,7 @@ static double lookup_ns(struct bench *bench, uint64_t keys, unsigned prefetch) {
     static uint64_t hashes[4096][BATCH];
     for (unsigned i = 0; i < 4096; i++)
         for (unsigned j = 0; j < BATCH; j++)
-            hashes[i][j] = cache_hash(key_of(roll(bench, keys), buffers[i][j]));
+            hashes[i][j] = cache_hash(bench->cache, key_of(roll(bench, keys), buffers[i][j]));
     uint64_t hits = 0;
     volatile uint64_t sum = 0;
     double start = clock_ns();
@@ -206,7 +215,7 @@ static void speed_cleaner(struct bench *bench) {
         char buffer[16];
         struct slice key = key_of(i, buffer);
         struct cache_cursor at;
-        cache_seek(bench->cache, bench->space, key, cache_hash(key), &bench->now, &at);
+        cache_seek(bench->cache, bench->space, key, cache_hash(bench->cache, key), &bench->now, &at);
         cache_forget(&at);
         cache_release(&at);
     }
@@ -328,8 +337,8 @@ static bool look_aside(struct bench *bench, uint64_t block, size_t size) {
     struct slice key =
         slice_of(buffer, (size_t)snprintf(buffer, sizeof(buffer), "block-%llu", (unsigned long long)block));
     struct cache_cursor at;
-    bool hit =
-        cache_seek(bench->cache, bench->space, key, cache_hash(key), &bench->now, &at) == CACHE_PRESENT;
+    bool hit = cache_seek(bench->cache, bench->space, key, cache_hash(bench->cache, key), &bench->now, &at) ==
+               CACHE_PRESENT;
     if (hit)
         cache_hit(&at);
     else
@@ -375,9 +384,38 @@ static void trace(struct bench *bench, const char *path, size_t limit, enum cach
     cache_destroy(bench->cache);
 }
 
+/* Numbers of keys whose hashes have the lowest 12 bits and the shard in common: more buckets than that a shard with
+ * so many entries does not have. */
+static void find_meeting(struct bench *bench, uint64_t *ret_numbers, size_t count) {
+    char buffer[24];
+    size_t found = 0;
+    for (uint64_t number = 0; found < count; number++)
+        if ((cache_hash(bench->cache, key_of(number, buffer)) & UINT64_C(0xc000000000000fff)) == 0)
+            ret_numbers[found++] = number;
+}
+
+static void store_meeting(struct bench *bench, const uint64_t *numbers, size_t count, const char *where) {
+    double start = thread_ns();
+    for (size_t i = 0; i < count; i++)
+        set(bench, numbers[i], 10, 0);
+    printf("%-40s %9.0f ns per store\n", where, (thread_ns() - start) / (double)count);
+    cache_destroy(bench->cache);
+}
+
+static void flood(struct bench *bench, size_t count) {
+    uint64_t *numbers = calloc(count, sizeof *numbers);
+    bench_open_seeded(bench, 64 * MIB, 1, CACHE_LRU, 1);
+    find_meeting(bench, numbers, count);
+    store_meeting(bench, numbers, count, "the secret was known");
+    bench_open_seeded(bench, 64 * MIB, 1, CACHE_LRU, 0);
+    store_meeting(bench, numbers, count, "the next secret");
+    free(numbers);
+}
+
 static int usage(void) {
-    fprintf(stderr, "usage: bench_cache speed [PART] | items COUNT SIZE | drift MB | expire MB |\n"
-                    "       trace FILE MB lru|s3-fifo [MIN MAX]\n");
+    fprintf(stderr,
+            "usage: bench_cache speed [PART] | items COUNT SIZE | drift MB | expire MB | flood COUNT |\n"
+            "       trace FILE MB lru|s3-fifo [MIN MAX]\n");
     return 2;
 }
 
@@ -396,6 +434,8 @@ int main(int count, char **words) {
         trace(&bench, words[2], strtoul(words[3], NULL, 10) * MIB,
               strcmp(words[4], "s3-fifo") == 0 ? CACHE_S3_FIFO : CACHE_LRU, count == 7 ? atof(words[5]) : 40,
               count == 7 ? atof(words[6]) : 800);
+    } else if (strcmp(mode, "flood") == 0 && count == 3) {
+        flood(&bench, strtoul(words[2], NULL, 10));
     } else {
         return usage();
     }

@@ -40,7 +40,7 @@ static void bare_gets(struct cache *cache) {
     for (int round = 0; round < ROUNDS; round++)
         for (size_t at = 0; at + BATCH <= KEYS; at += BATCH) {
             for (size_t i = 0; i < BATCH; i++) {
-                hashes[i] = cache_hash(key_of(at + i));
+                hashes[i] = cache_hash(cache, key_of(at + i));
                 cache_prefetch(cache, hashes[i]);
             }
             for (size_t i = 0; i < BATCH; i++)

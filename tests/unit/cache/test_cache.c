@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Each function of the cache, and each transition of an entry's state; cache_is_sane after every step. */
 #include "cache/cache.h"
+#include "cache/hash.h"
 #include "tests/support/check.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +19,8 @@ static bool locked;
 
 static int set_up(void **state) {
     static struct fixture fixture;
-    struct cache_options options = {.memory_limit = 16 * MIB, .item_max = MIB, .threads = 2, .node = 5};
+    struct cache_options options = {
+        .memory_limit = 16 * MIB, .item_max = MIB, .threads = 2, .node = 5, .hash_seed = 1};
     assert_int_equal(cache_create(&options, &fixture.cache), CACHE_OK);
     fixture.space = cache_add_space(fixture.cache, &(struct cache_space_options){0});
     fixture.now = cache_time_from_us(1700000000000000u);
@@ -42,7 +44,8 @@ static void wait_seconds(struct fixture *fixture, uint64_t seconds) {
 static enum cache_presence seek(struct fixture *fixture, const char *key, struct cache_cursor *ret_cursor) {
     struct slice name = slice_string(key);
     locked = true;
-    return cache_seek(fixture->cache, fixture->space, name, cache_hash(name), &fixture->now, ret_cursor);
+    return cache_seek(fixture->cache, fixture->space, name, cache_hash(fixture->cache, name), &fixture->now,
+                      ret_cursor);
 }
 
 static void release(struct cache_cursor *cursor) {
@@ -89,7 +92,7 @@ static struct cache_cursor store_text(struct fixture *fixture, const char *key, 
 
 static bool settle(struct fixture *fixture, const char *key, uint64_t version) {
     struct slice name = slice_string(key);
-    bool done = cache_settle(fixture->cache, name, cache_hash(name), version, &fixture->now);
+    bool done = cache_settle(fixture->cache, name, cache_hash(fixture->cache, name), version, &fixture->now);
     assert_true(cache_is_sane(fixture->cache));
     return done;
 }
@@ -118,8 +121,9 @@ static void catch_entry(struct cache_collector *self, const struct cache_view *v
 
 static unsigned collect(struct fixture *fixture, const char *key, struct catcher *ret_catcher) {
     *ret_catcher = (struct catcher){.collector = {catch_entry}};
-    unsigned found = cache_collect(fixture->cache, fixture->space, cache_hash(slice_string(key)),
-                                   &fixture->now, &ret_catcher->collector);
+    unsigned found =
+        cache_collect(fixture->cache, fixture->space, cache_hash(fixture->cache, slice_string(key)),
+                      &fixture->now, &ret_catcher->collector);
     assert_int_equal(found, ret_catcher->count);
     assert_true(cache_is_sane(fixture->cache));
     return found;
@@ -128,10 +132,16 @@ static unsigned collect(struct fixture *fixture, const char *key, struct catcher
 static enum cache_status fill(struct fixture *fixture, const char *key, const char *value, uint64_t version,
                               uint64_t stamp) {
     struct entry entry = {.key = slice_string(key), .value = slice_string(value), .version = version};
-    enum cache_status status =
-        cache_fill(fixture->cache, fixture->space, &entry, cache_hash(entry.key), stamp, &fixture->now);
+    enum cache_status status = cache_fill(fixture->cache, fixture->space, &entry,
+                                          cache_hash(fixture->cache, entry.key), stamp, &fixture->now);
     assert_true(cache_is_sane(fixture->cache));
     return status;
+}
+
+/* As a server makes it: with a secret that nobody knows. */
+static void create_other(struct fixture *ret_fixture) {
+    struct cache_options options = {.memory_limit = MIB, .item_max = MIB, .threads = 1};
+    assert_int_equal(cache_create(&options, &ret_fixture->cache), CACHE_OK);
 }
 
 TEST(an_empty_cache_knows_nothing) {
@@ -152,7 +162,7 @@ TEST(a_store_keeps_every_field) {
     assert_int_equal(at.presence, CACHE_PRESENT);
     assert_int_equal(at.view.version, version);
     assert_int_equal(version_us(version), fixture->now.us);
-    assert_int_equal((version ^ cache_hash(SLICE("k")) >> 52) & 0xfff, 5);
+    assert_int_equal((version ^ cache_hash(fixture->cache, SLICE("k")) >> 52) & 0xfff, 5);
     assert_int_equal(at.view.client_cas, 77);
     assert_int_equal(cache_view_cas(&at.view), 77);
     assert_int_equal(at.view.flags, 0xdeadbeef);
@@ -295,10 +305,10 @@ TEST(an_unsettled_entry_is_dirty_again) {
     struct catcher catcher;
     struct slice key = SLICE("k");
     uint64_t version = store_text(fixture, "k", "v", true).view.version;
-    assert_false(cache_unsettle(fixture->cache, key, cache_hash(key), version));
+    assert_false(cache_unsettle(fixture->cache, key, cache_hash(fixture->cache, key), version));
     collect(fixture, "k", &catcher);
-    assert_false(cache_unsettle(fixture->cache, key, cache_hash(key), version + 1));
-    assert_true(cache_unsettle(fixture->cache, key, cache_hash(key), version));
+    assert_false(cache_unsettle(fixture->cache, key, cache_hash(fixture->cache, key), version + 1));
+    assert_true(cache_unsettle(fixture->cache, key, cache_hash(fixture->cache, key), version));
     assert_int_equal(look(fixture, "k").view.state, CACHE_DIRTY);
     assert_int_equal(collect(fixture, "k", &catcher), 1);
     assert_true(settle(fixture, "k", version));
@@ -437,7 +447,7 @@ TEST(a_fill_keeps_nothing_too_large_or_expired) {
     struct fixture *fixture = *state;
     static char value[MIB + 1];
     struct entry entry = {.key = SLICE("k"), .value = {value, MIB + 1}, .version = 1};
-    uint64_t hash = cache_hash(entry.key), stamp = look(fixture, "k").stamp;
+    uint64_t hash = cache_hash(fixture->cache, entry.key), stamp = look(fixture, "k").stamp;
     assert_int_equal(cache_fill(fixture->cache, fixture->space, &entry, hash, stamp, &fixture->now),
                      CACHE_TOO_LARGE);
     entry.value.size = 5;
@@ -450,7 +460,7 @@ TEST(a_fill_keeps_nothing_too_large_or_expired) {
 TEST(an_absence_is_remembered_for_its_time) {
     struct fixture *fixture = *state;
     struct slice key = SLICE("k");
-    uint64_t hash = cache_hash(key), stamp = look(fixture, "k").stamp;
+    uint64_t hash = cache_hash(fixture->cache, key), stamp = look(fixture, "k").stamp;
     uint32_t until = fixture->now.seconds + 2;
     assert_int_equal(cache_fill_absent(fixture->cache, fixture->space, key, hash, stamp, 0, &fixture->now),
                      CACHE_OK);
@@ -472,7 +482,8 @@ TEST(an_absence_is_remembered_for_its_time) {
     stamp = look(fixture, "m").stamp;
     key = SLICE("m");
     until = fixture->now.seconds + 2;
-    cache_fill_absent(fixture->cache, fixture->space, key, cache_hash(key), stamp, until, &fixture->now);
+    cache_fill_absent(fixture->cache, fixture->space, key, cache_hash(fixture->cache, key), stamp, until,
+                      &fixture->now);
     store_text(fixture, "m", "now it is there", true);
     assert_value(fixture, "m", SLICE("now it is there"));
     assert_int_equal(stats(fixture).negatives, 0);
@@ -480,7 +491,7 @@ TEST(an_absence_is_remembered_for_its_time) {
 
 TEST(versions_only_grow) {
     struct fixture *fixture = *state;
-    uint64_t hash = cache_hash(SLICE("k")), last = 0;
+    uint64_t hash = cache_hash(fixture->cache, SLICE("k")), last = 0;
     for (unsigned i = 0; i < 10; i++) {
         uint64_t version = cache_next_version(fixture->cache, hash, &fixture->now);
         assert_true(version > last);
@@ -498,10 +509,45 @@ TEST(versions_only_grow) {
     assert_true(store_text(fixture, "k", "w", true).view.version > last + (1ull << 50));
 }
 
+/* Versions are on disks and in stores: what they show of a key's hash is what it has always been. */
+TEST(what_versions_show_of_a_hash_is_the_same_in_each_cache) {
+    struct fixture *fixture = *state, other = {0};
+    create_other(&other);
+    for (unsigned i = 0; i < 1000; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "key%u", i);
+        uint64_t here = cache_hash(fixture->cache, slice_string(key));
+        uint64_t there = cache_hash(other.cache, slice_string(key));
+        assert_int_equal(version_lower(7, here), version_lower(7, there));
+        assert_int_equal(here >> 52, XXH3_64bits(key, strlen(key)) >> 52);
+        assert_true(here != there);
+    }
+    cache_destroy(other.cache);
+}
+
+/* Found by trying keys under XXH3 without a secret: all in one bucket there. */
+TEST(keys_that_meet_under_a_known_hash_do_not_meet_here) {
+    enum { BUCKETS = 4096, FOUND = 2000, CROWD = 20 };
+    struct fixture other = {0};
+    unsigned in_bucket[BUCKETS] = {0}, found = 0, most = 0;
+    create_other(&other);
+    for (unsigned i = 0; found < FOUND; i++) {
+        char key[24];
+        int size = snprintf(key, sizeof key, "session:%u", i);
+        if (XXH3_64bits(key, (size_t)size) % BUCKETS)
+            continue;
+        unsigned now = ++in_bucket[cache_hash(other.cache, slice_of(key, (size_t)size)) % BUCKETS];
+        most = now > most ? now : most;
+        found++;
+    }
+    assert_in_range(most, 1, CROWD);
+    cache_destroy(other.cache);
+}
+
 /* Not by a store that holds what no clock gives, be it told as its highest version or come with a row. */
 TEST(a_version_never_wraps) {
     struct fixture *fixture = *state;
-    uint64_t hash = cache_hash(SLICE("k"));
+    uint64_t hash = cache_hash(fixture->cache, SLICE("k"));
     assert_false(cache_raise_version(fixture->cache, UINT64_MAX));
     assert_false(cache_raise_version(fixture->cache, ENTRY_VERSION_HIGHEST + 1));
     store(fixture, "k", &(struct cache_write){.value = SLICE("v"), .version = UINT64_MAX});
@@ -529,7 +575,8 @@ TEST(no_two_keys_have_the_same_version) {
         *to++ = store_text(fixture, key, "other", true).view.version; /* over one that is alike */
         struct cache_cursor at;
         struct slice name = slice_string(key);
-        cache_seek(fixture->cache, fixture->space, name, cache_hash(name), &fixture->now, &at);
+        cache_seek(fixture->cache, fixture->space, name, cache_hash(fixture->cache, name), &fixture->now,
+                   &at);
         assert_int_equal(cache_touch(&at, fixture->now.seconds + 9, true), CACHE_OK);
         *to++ = at.view.version;
         assert_int_equal(cache_bury(&at, 0), CACHE_OK);
@@ -687,9 +734,9 @@ TEST(a_stale_entry_is_replaced_by_fills_and_changes) {
     wait_seconds(&keeping, 5);
     stamp = look(&keeping, "absent").stamp;
     struct slice absent = SLICE("absent");
-    assert_int_equal(
-        cache_fill_absent(keeping.cache, keeping.space, absent, cache_hash(absent), stamp, 0, &keeping.now),
-        CACHE_OK);
+    assert_int_equal(cache_fill_absent(keeping.cache, keeping.space, absent,
+                                       cache_hash(keeping.cache, absent), stamp, 0, &keeping.now),
+                     CACHE_OK);
     assert_stale(&keeping, "absent", NULL);
     struct cache_cursor cursor = store_text(&keeping, "store", "new", true);
     assert_true(cursor.queue);
@@ -745,7 +792,7 @@ TEST(a_prefetch_is_only_a_hint) {
     char key[32];
     for (unsigned i = 0; i < 1000; i++) {
         snprintf(key, sizeof(key), "key%u", i);
-        uint64_t hash = cache_hash(slice_string(key));
+        uint64_t hash = cache_hash(fixture->cache, slice_string(key));
         cache_prefetch(fixture->cache, hash);
         cache_prefetch_entry(fixture->cache, hash);
         if (i % 2)
@@ -774,6 +821,8 @@ int main(void) {
         CASE(a_fill_keeps_nothing_too_large_or_expired),
         CASE(an_absence_is_remembered_for_its_time),
         CASE(versions_only_grow),
+        CASE(what_versions_show_of_a_hash_is_the_same_in_each_cache),
+        CASE(keys_that_meet_under_a_known_hash_do_not_meet_here),
         CASE(a_version_never_wraps),
         CASE(no_two_keys_have_the_same_version),
         CASE(flush_all_drops_the_clean_and_spares_the_dirty),

@@ -21,7 +21,7 @@ static int tear_down(void **state) {
 
 static struct cache *make(void **state, size_t limit, bool no_eviction) {
     struct cache_options options = {
-        .memory_limit = limit, .item_max = MIB, .threads = 1, .no_eviction = no_eviction};
+        .memory_limit = limit, .item_max = MIB, .threads = 1, .no_eviction = no_eviction, .hash_seed = 1};
     struct cache *cache = NULL;
     assert_int_equal(cache_create(&options, &cache), CACHE_OK);
     *state = cache;
@@ -37,7 +37,7 @@ static enum cache_status put(struct cache *cache, int space, uint64_t number, si
     char buffer[32];
     struct slice key = key_of(number, buffer);
     struct cache_cursor at;
-    cache_seek(cache, space, key, cache_hash(key), &now, &at);
+    cache_seek(cache, space, key, cache_hash(cache, key), &now, &at);
     enum cache_status status = cache_store(
         &at, &(struct cache_write){.value = {value, size}, .expires_at = expires_at, .dirty = dirty});
     cache_release(&at);
@@ -48,7 +48,7 @@ static bool has(struct cache *cache, int space, uint64_t number, bool hit) {
     char buffer[32];
     struct slice key = key_of(number, buffer);
     struct cache_cursor at;
-    bool present = cache_seek(cache, space, key, cache_hash(key), &now, &at) == CACHE_PRESENT;
+    bool present = cache_seek(cache, space, key, cache_hash(cache, key), &now, &at) == CACHE_PRESENT;
     if (present && hit)
         cache_hit(&at);
     cache_release(&at);
@@ -59,7 +59,7 @@ static void forget(struct cache *cache, uint64_t number) {
     char buffer[32];
     struct slice key = key_of(number, buffer);
     struct cache_cursor at;
-    cache_seek(cache, 0, key, cache_hash(key), &now, &at);
+    cache_seek(cache, 0, key, cache_hash(cache, key), &now, &at);
     cache_forget(&at);
     cache_release(&at);
 }
@@ -162,10 +162,10 @@ TEST(what_is_dirty_is_never_evicted) {
         char buffer[32];
         struct slice key = key_of(i, buffer);
         struct cache_cursor at;
-        cache_seek(cache, 0, key, cache_hash(key), &now, &at);
+        cache_seek(cache, 0, key, cache_hash(cache, key), &now, &at);
         uint64_t version = at.view.version;
         cache_release(&at);
-        assert_true(cache_settle(cache, key, cache_hash(key), version, &now));
+        assert_true(cache_settle(cache, key, cache_hash(cache, key), version, &now));
     }
     for (uint64_t i = 0; i < 100000; i++)
         assert_int_equal(put(cache, 0, 1000000 + i, 100, 0, false), CACHE_OK);

@@ -103,8 +103,8 @@ static void seek_and_check(struct world *world, unsigned number, char *buffer,
                            struct cache_cursor *ret_cursor) {
     struct model_key *key = &world->keys[number];
     struct slice name = key_of(number, buffer);
-    enum cache_presence presence =
-        cache_seek(world->cache, space_of(number), name, cache_hash(name), &world->now, ret_cursor);
+    enum cache_presence presence = cache_seek(world->cache, space_of(number), name,
+                                              cache_hash(world->cache, name), &world->now, ret_cursor);
     assert_int_equal(presence, ret_cursor->presence);
     if (presence == CACHE_UNKNOWN) {
         assert_true(may_be_unknown(key));
@@ -278,13 +278,14 @@ static void do_fill(struct world *world, unsigned number) {
                               .value = value_of(world, &next),
                               .version = next.version,
                               .expires_at = next.expires_at};
-        status = cache_fill(world->cache, space_of(number), &entry, cache_hash(name), stamp, &world->now);
+        status = cache_fill(world->cache, space_of(number), &entry, cache_hash(world->cache, name), stamp,
+                            &world->now);
         if (expired(world, next.expires_at))
             next.what = NOTHING;
     } else {
         next = (struct model_key){.what = ABSENT, .until = world->now.seconds + (uint32_t)roll(world, 4)};
-        status = cache_fill_absent(world->cache, space_of(number), name, cache_hash(name), stamp, next.until,
-                                   &world->now);
+        status = cache_fill_absent(world->cache, space_of(number), name, cache_hash(world->cache, name),
+                                   stamp, next.until, &world->now);
         if (next.until <= world->now.seconds)
             next.what = NOTHING;
     }
@@ -317,8 +318,8 @@ static void do_collect(struct world *world, unsigned number) {
     struct slice name = key_of(number, buffer);
     struct model_key *key = &world->keys[number];
     struct shown shown = {{show}, world, number};
-    unsigned found =
-        cache_collect(world->cache, space_of(number), cache_hash(name), &world->now, &shown.collector);
+    unsigned found = cache_collect(world->cache, space_of(number), cache_hash(world->cache, name),
+                                   &world->now, &shown.collector);
     assert_int_equal(found, is_dirty(key));
     if (found)
         key->state = CACHE_FLUSHING;
@@ -332,14 +333,16 @@ static void do_settle(struct world *world, unsigned number) {
         return;
     switch (roll(world, 3)) {
     case 0:
-        assert_true(cache_unsettle(world->cache, name, cache_hash(name), key->version));
+        assert_true(cache_unsettle(world->cache, name, cache_hash(world->cache, name), key->version));
         key->state = CACHE_DIRTY;
         break;
     case 1:
-        assert_false(cache_settle(world->cache, name, cache_hash(name), key->version - 1, &world->now));
+        assert_false(
+            cache_settle(world->cache, name, cache_hash(world->cache, name), key->version - 1, &world->now));
         break;
     default:
-        assert_true(cache_settle(world->cache, name, cache_hash(name), key->version, &world->now));
+        assert_true(
+            cache_settle(world->cache, name, cache_hash(world->cache, name), key->version, &world->now));
         key->state = CACHE_CLEAN;
         key->ttl_only = false;
         if (key->what == TOMBSTONE || key->voided || expired(world, key->expires_at))
@@ -464,7 +467,8 @@ static void create_cache(struct world *world, size_t limit) {
                                     .item_max = MIB,
                                     .threads = limit > 4 * MIB ? 4 : 1,
                                     .node = 3,
-                                    .no_eviction = world->no_eviction};
+                                    .no_eviction = world->no_eviction,
+                                    .hash_seed = 1};
     world->limit = world->first_limit = limit;
     world->segment_max = limit / 256 < 16384 ? 16384 : limit / 256;
     assert_int_equal(cache_create(&options, &world->cache), CACHE_OK);

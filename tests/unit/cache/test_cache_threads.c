@@ -67,7 +67,7 @@ static void read_one(struct worker *worker, uint64_t number, bool hold) {
     struct cache_time now = now_of(shared);
     char buffer[32];
     struct slice key = key_of(number, buffer);
-    uint64_t hash = cache_hash(key);
+    uint64_t hash = cache_hash(shared->cache, key);
     struct cache_cursor at;
     struct cache_large *large = NULL;
     struct slice value = {NULL, 0};
@@ -107,7 +107,7 @@ static void write_one(struct worker *worker, uint64_t number) {
     size_t size = roll(worker, 100) ? roll(worker, 800) : roll(worker, LARGE);
     memset(worker->value, byte_of(number), size);
     struct cache_cursor at;
-    cache_seek(shared->cache, (int)(number % 2), key, cache_hash(key), &now, &at);
+    cache_seek(shared->cache, (int)(number % 2), key, cache_hash(shared->cache, key), &now, &at);
     bool dirty = roll(worker, 4) == 0 || (at.presence != CACHE_UNKNOWN && at.view.state == CACHE_DIRTY);
     if (dirty && roll(worker, 8) == 0)
         cache_bury(&at, 0);
@@ -148,12 +148,13 @@ static void *flush(void *argument) {
         char buffer[32];
         struct slice key = key_of(number, buffer);
         struct flushed flushed = {.collector = {note}};
-        if (!cache_collect(shared->cache, (int)(number % 2), cache_hash(key), &now, &flushed.collector))
+        if (!cache_collect(shared->cache, (int)(number % 2), cache_hash(shared->cache, key), &now,
+                           &flushed.collector))
             continue;
         if (roll(worker, 10))
-            cache_settle(shared->cache, key, cache_hash(key), flushed.version, &now);
+            cache_settle(shared->cache, key, cache_hash(shared->cache, key), flushed.version, &now);
         else
-            cache_unsettle(shared->cache, key, cache_hash(key), flushed.version);
+            cache_unsettle(shared->cache, key, cache_hash(shared->cache, key), flushed.version);
     }
     return NULL;
 }
@@ -182,7 +183,8 @@ static void nap(double seconds) {
 }
 
 static int set_up(void **state) {
-    struct cache_options options = {.memory_limit = 17 * MIB, .item_max = MIB, .threads = 4, .node = 1};
+    struct cache_options options = {
+        .memory_limit = 17 * MIB, .item_max = MIB, .threads = 4, .node = 1, .hash_seed = 1};
     struct cache_space_options first = {.memory_floor = 4 * MIB}, second = {.eviction = CACHE_S3_FIFO};
     struct shared *shared = *state = calloc(1, sizeof *shared);
     assert_non_null(shared);

@@ -36,7 +36,8 @@ static void count(struct cache_visitor *self, int space, const struct cache_view
 static int set_up(void **state) {
     static struct fixture fixture;
     fixture = (struct fixture){.counter = {.visitor = {count}}};
-    struct cache_options options = {.memory_limit = 16 << 20, .item_max = 1 << 20, .threads = 2};
+    struct cache_options options = {
+        .memory_limit = 16 << 20, .item_max = 1 << 20, .threads = 2, .hash_seed = 1};
     struct cache_space_options space = {0};
     assert_int_equal(cache_create(&options, &fixture.cache), CACHE_OK);
     for (int i = 0; i < SPACES; i++)
@@ -60,8 +61,8 @@ static void store(struct fixture *fixture, unsigned number, size_t size, uint32_
     struct cache_write write = {.value = slice_of(value, size), .expires_at = expires_at};
     snprintf(key, sizeof key, "key-%u", number);
     struct slice name = slice_string(key);
-    cache_seek(fixture->cache, fixture->space[number % SPACES], name, cache_hash(name), &fixture->now,
-               &cursor);
+    cache_seek(fixture->cache, fixture->space[number % SPACES], name, cache_hash(fixture->cache, name),
+               &fixture->now, &cursor);
     enum cache_status status = cache_store(&cursor, &write);
     cache_release(&cursor);
     assert_int_equal(status, CACHE_OK);

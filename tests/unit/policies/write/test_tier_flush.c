@@ -202,7 +202,8 @@ static void meet_own_versions(struct tier_rig *rig) {
         rig_store(rig, "set %s before", key);
         rig_do(rig, "sync");
         uint64_t hour_us = 3600u * (uint64_t)US_PER_SECOND;
-        unsigned lower = version_lower(rig->options.cache.node, cache_hash(slice_string(key)));
+        unsigned lower =
+            version_lower(rig->options.cache.node, cache_hash(tier_cache(rig->tier), slice_string(key)));
         memory_store_put(rig->store, "test", key, "theirs",
                          version_from_us(wall_us() + (1 + (unsigned)i) * hour_us, lower));
         rig_store(rig, "set %s ours", key);

@@ -50,7 +50,8 @@ static int set_up(void **state) {
         .allow_verbosity = true,
         .maxconns_fast = true,
         .stats_prefix_delimiter = ':',
-        .tier = {.cache = {.memory_limit = 64 << 20, .item_max = 1 << 20, .threads = 1}, .workers = 1},
+        .tier = {.cache = {.memory_limit = 64 << 20, .item_max = 1 << 20, .threads = 1, .hash_seed = 1},
+                 .workers = 1},
     };
     bench->settings.tier.wake = ignore_wake;
     bench->settings.tier.log = ignore_log;
@@ -304,17 +305,17 @@ static void store(struct bench *bench, const char *key, uint64_t us) {
     struct cache_cursor at;
     struct cache_write write = {.value = SLICE("value")};
     struct slice name = slice_string(key);
-    cache_seek(cache, 0, name, cache_hash(name), &then, &at);
+    cache_seek(cache, 0, name, cache_hash(cache, name), &then, &at);
     assert_int_equal(cache_store(&at, &write), CACHE_OK);
     cache_release(&at);
 }
 
 static bool is_there(struct bench *bench, const char *key, uint64_t us) {
     struct cache_time then = cache_time_from_us(us);
+    struct cache *cache = tier_cache(bench->server.tier);
     struct cache_cursor at;
     struct slice name = slice_string(key);
-    bool present =
-        cache_seek(tier_cache(bench->server.tier), 0, name, cache_hash(name), &then, &at) == CACHE_PRESENT;
+    bool present = cache_seek(cache, 0, name, cache_hash(cache, name), &then, &at) == CACHE_PRESENT;
     cache_release(&at);
     return present;
 }
