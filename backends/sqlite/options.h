@@ -9,6 +9,7 @@
 struct sqlite_options {
     struct backend_specific base;
     const char *synchronous; /* "full": a commit survives power loss; or "normal" */
+    bool trusted_schema; /* triggers and views of the file may use what has effects outside of its tables */
 };
 
 /* Of a namespace: all SQL NULL: a table of ours; else for the application's own table. */

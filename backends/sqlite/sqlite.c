@@ -42,6 +42,7 @@ static const char *const synchronous_words[] = {"full", "normal", NULL};
 
 static const struct setting settings[] = {
     {"synchronous", SETTING_NAME, IN_BACKEND(synchronous), .words = synchronous_words},
+    {"trusted_schema", SETTING_SWITCH, IN_BACKEND(trusted_schema), .standard = false},
     {0},
 };
 

@@ -906,6 +906,23 @@ TEST(a_planted_trigger_reaches_nothing_but_tables) {
     assert_string_equal(ask(fixture, "SELECT group_concat(what) FROM seen"), "3");
 }
 
+/* An index for text search is kept by triggers, and SQLite counts its table as one with effects outside. */
+TEST(a_trigger_that_keeps_an_index_needs_a_trusted_schema) {
+    struct fixture *fixture = *state;
+    open_both(fixture);
+    if (sqlite3_exec(sqlite_connection_of(fixture->writer)->db, "CREATE VIRTUAL TABLE found USING fts5(body)",
+                     NULL, NULL, NULL) != SQLITE_OK)
+        skip(); /* this SQLite was built without it */
+    shell(fixture,
+          "CREATE TRIGGER keeps AFTER INSERT ON sessions BEGIN INSERT INTO found VALUES (new.value); END");
+    assert_int_not_equal(apply_one(fixture, put(fixture, "sess:a", "one", 1)), BACKEND_OK);
+    assert_says(fixture, "unsafe use");
+    fixture->own.trusted_schema = true;
+    open_both(fixture);
+    assert_int_equal(apply_one(fixture, put(fixture, "sess:a", "one", 1)), BACKEND_OK);
+    assert_string_equal(ask(fixture, "SELECT count(*) FROM found WHERE found MATCH 'one'"), "1");
+}
+
 static bool is_on(const struct backend_connection *connection, int what) {
     int on = -1;
     sqlite3 *db = ((const struct sqlite_connection *)connection)->db;
@@ -1095,6 +1112,7 @@ int main(void) {
         CASE(no_other_user_can_read_a_database_whatever_the_umask),
         CASE(a_database_that_everybody_can_reach_is_told),
         CASE(a_planted_trigger_reaches_nothing_but_tables),
+        CASE(a_trigger_that_keeps_an_index_needs_a_trusted_schema),
         CASE(what_sqlite_keeps_for_itself_is_closed_to_sql),
         CASE(own_sql_serves_the_applications_table),
         CASE(own_sql_guards_versions_if_it_says_so),
