@@ -31,8 +31,9 @@ enum backend_status {
      * are damaged. The same call may succeed later, and calls for other tables may succeed now. From load and scan
      * the table that was asked; from apply one of those in the batch: apply for each of them alone to find it. */
     BACKEND_TABLE_FAILED,
-    /* A row's fault. From apply: this batch will never be accepted as it is, some row is refused. From load: some
-     * row cannot be read. Bisect to find it. */
+    /* A row's fault. From apply: this batch will never be accepted as it is, some row is refused; a store that can
+     * tell which marks all of them (mutation.refused), so that the rest can follow at once. From load: some row cannot
+     * be read. Where nothing is marked, bisect to find it. */
     BACKEND_PERMANENT,
     /* From every call but open: the store that the connection has open is no longer the one at its address, or has
      * lost what it had; it was removed, renamed, replaced or emptied. What was applied may be in neither. Close the
@@ -109,6 +110,12 @@ struct backend_meeting {
     struct backend_complaint complaint;
 };
 
+/* Which keys the rows of a namespace can have, without its prefix. */
+enum backend_keys {
+    BACKEND_KEYS_ANY, /* whatever bytes */
+    BACKEND_KEYS_INTEGER, /* whole numbers (backends/key.h): the store finds a row by the number, however it is spelt */
+};
+
 enum backend_role { BACKEND_WRITER, BACKEND_READER };
 
 enum mutation_kind {
@@ -122,6 +129,10 @@ struct mutation {
     enum mutation_kind kind;
     bool superseded;        /* out: the store held a newer version, this one was not applied */
     uint64_t superseded_by; /* out, where superseded: that version */
+    /* Out, with BACKEND_PERMANENT: this one is refused, by itself; and why, until the next call on the connection, or
+     * NULL: see the error. The caller sets both to nothing before. */
+    bool refused;
+    const char *refusal;
     struct entry entry;
 };
 
@@ -178,6 +189,9 @@ struct backend_type {
     bool (*check_table)(const struct backend_table *table, const char *scanned_for,
                         struct backend_complaint *ret_complaint);
 
+    /* Which keys such a namespace can have. */
+    enum backend_keys (*keys)(const struct backend_table *table);
+
     /* Whether two backends of this kind keep their rows in one store. Files may be looked at, nothing is opened. */
     enum backend_nearness (*same_store)(const struct backend_options *a, const struct backend_options *b);
     bool one_backend_only; /* two over one store would be in each other's way, even with different rows */
@@ -191,6 +205,10 @@ struct backend_type {
     /* Says in a few words where in a store the entries of a namespace are: two texts differ exactly if what is kept
      * under one is not found under the other. Cut at size. */
     void (*place)(const struct backend_table *table, char *ret_text, size_t size);
+
+    /* Says in a sentence how every user of the machine can get at the store beside the server, or false: by no way that
+     * modes of files show. Cut at size. */
+    bool (*exposed)(const struct backend_options *options, char *ret_text, size_t size);
 
     /* Opens a connection. BACKEND_REFUSED: it cannot ever work; BACKEND_TRANSIENT: the store does not answer
      * now (the caller may retry). A store that reconnects by itself may also answer BACKEND_OK and fail in
@@ -223,7 +241,8 @@ struct backend_type {
                                 size_t limit, uint32_t now, struct backend_visitor *visitor,
                                 struct backend_error *ret_error);
 
-    /* A bounded step of upkeep by the writer between batches: purge rows past their expiry, checkpoint.
+    /* A bounded step of upkeep by the writer between batches: purge rows past their expiry, checkpoint. now is 0 where
+     * it is not certain enough what time it is: then no row is purged.
      * *ret_more: call again soon. */
     enum backend_status (*maintain)(struct backend_connection *connection, uint32_t now, bool *ret_more,
                                     struct backend_error *ret_error);

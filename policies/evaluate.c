@@ -106,7 +106,7 @@ struct evaluation {
 };
 
 static uint32_t expiry(const struct evaluation *e, int64_t exptime) {
-    return evaluate_expiry(exptime, e->context->default_ttl, e->context->now.seconds);
+    return evaluate_expiry(exptime, e->context->default_ttl, e->context->now.lives_from);
 }
 
 /* Whether flag a comes before flag b among those sent. */

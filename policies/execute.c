@@ -96,16 +96,16 @@ static enum look use_load(struct execution *e) {
 }
 
 /* The answer shows the entry under the cursor, or that it was deleted. */
-static bool shows(struct tier_worker *worker, const struct request *request,
-                  const struct cache_cursor *cursor) {
+static inline bool shows(struct tier_worker *worker, const struct request *request,
+                         const struct cache_cursor *cursor) {
     return cursor->view.state != CACHE_CLEAN &&
            hold_shown(worker, request->space, cursor->view.version, request->hash);
 }
 
 /* A set, say, is answered alike whatever there was. */
-static bool answer_shows(const struct execution *e) {
-    return e->outcome->cursor.view.state != CACHE_CLEAN && evaluate_need(e->request) != NEED_NOTHING &&
-           shows(e->worker, e->request, &e->outcome->cursor);
+static inline bool answer_shows(const struct execution *e) {
+    return command_row(e->request->command)->need != NEED_NOTHING &&
+           evaluate_need(e->request) != NEED_NOTHING && shows(e->worker, e->request, &e->outcome->cursor);
 }
 
 static bool is_known_to_answer(const struct space *space) {
@@ -135,6 +135,8 @@ static bool is_known_absent(const struct execution *e) {
 static enum look look_further(struct execution *e) {
     if (!e->space->backend || is_known_absent(e))
         return LOOK_READY;
+    if (!space_has_key(e->space, e->request->key))
+        return refuse(e, ERROR_KEY_UNFIT, REPLY_KEY_UNFIT);
     if (may_stay_unknown(e)) {
         e->unknown = true;
         return LOOK_READY;

@@ -15,11 +15,20 @@ void fullness_destroy(struct fullness *fullness) {
 
 /* ---- When ---- */
 
+static bool judge_quarantine(struct fullness *fullness, size_t bytes, size_t limit) {
+    if (bytes >= limit)
+        atomic_store(&fullness->crowded, true);
+    else if (bytes < limit / 4 * 3)
+        atomic_store(&fullness->crowded, false);
+    return atomic_load(&fullness->crowded);
+}
+
 void fullness_judge(struct fullness *fullness, const struct space_options *options, size_t dirty_bytes,
-                    uint64_t oldest_age_us) {
+                    size_t quarantined_bytes, uint64_t oldest_age_us) {
     size_t limit = options->dirty_limit;
     uint64_t age_limit = (uint64_t)options->dirty_age_limit * US_PER_MS;
-    if (dirty_bytes >= limit || (age_limit && oldest_age_us >= age_limit))
+    bool crowded = judge_quarantine(fullness, quarantined_bytes, options->quarantine_limit);
+    if (crowded || dirty_bytes >= limit || (age_limit && oldest_age_us >= age_limit))
         atomic_store(&fullness->full, true);
     else if (dirty_bytes < limit / 4 * 3 && (!age_limit || oldest_age_us < age_limit / 4 * 3) &&
              !atomic_load(&fullness->starved))

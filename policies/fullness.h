@@ -3,8 +3,9 @@
  * When a write-behind namespace is full, and who waits for room. What is done then (on_full) is
  * write_behind.c's.
  *
- *     room --dirty bytes at dirty_limit, or the oldest at dirty_age_limit, or the cache has no memory--> full
- *          <--both well below, and something was flushed since the cache had none--'
+ *     room --dirty bytes at dirty_limit, or the oldest at dirty_age_limit, or the cache has no memory,
+ *            or the quarantine at quarantine_limit--> full
+ *          <--all well below, and something was flushed since the cache had none--'
  *
  * The gap between the bounds keeps writers from being let in and stopped again with every batch.
  *
@@ -24,6 +25,7 @@ struct tier_ticket;
 struct fullness {
     atomic_bool full;                 /* a bound was crossed; until it is well below again */
     atomic_bool starved;              /* full because the cache had no room */
+    atomic_bool crowded;              /* full because the quarantine has reached its limit */
     counter waits, rejects, throughs; /* what was done then; by workers, with fetch_add */
     pthread_mutex_t mutex;
     struct tier_ticket *waiting; /* under the mutex */
@@ -37,9 +39,15 @@ static inline bool fullness_is_full(const struct fullness *fullness) {
     return atomic_load_explicit(&fullness->full, memory_order_relaxed);
 }
 
-/* Sets or clears `full` by what is dirty now. Writer thread. */
+/* Is it full for the sake of its quarantine? What the backend refuses would have to be kept: whatever on_full says,
+ * nothing is let through. */
+static inline bool fullness_is_crowded(const struct fullness *fullness) {
+    return atomic_load_explicit(&fullness->crowded, memory_order_relaxed);
+}
+
+/* Sets or clears `full` by what is dirty and in quarantine now. Writer thread. */
 void fullness_judge(struct fullness *fullness, const struct space_options *options, size_t dirty_bytes,
-                    uint64_t oldest_age_us);
+                    size_t quarantined_bytes, uint64_t oldest_age_us);
 
 /* Worker: after a change. dirty_bytes: of the whole namespace. */
 static inline void fullness_note(struct fullness *fullness, const struct space_options *options,

@@ -7,6 +7,13 @@
  * more, the turn's records have been written since; and where they have to be synced, hold_turn_end has published
  * their floor and position before it made `turn` even.
  *
+ * Most answers show what was written long ago. A worker therefore keeps a floor below which every record is written
+ * and, under `always`, synced (kept_floor). It is found as the low-water version is (write/low_water.c), less what is
+ * not written yet instead of what is not flushed: the least of a version that is announced first, so that turns that
+ * begin later are above it; the floors of the turns under way; and the floors that the workers publish here. A turn
+ * that has ended is seen with what it published before its end: low_water_leave is a full barrier behind hold_turn_end.
+ * So such a floor holds for ever, and looking at it needs nothing of other workers, whose lines change twice a turn.
+ *
  * A hold waits for one worker after the other (is_over). For each it notes, when it comes to it, which turn that is
  * in and how far its journal has to be durable: what a reader has seen was made before, so these do not move, and a
  * worker that is busy for ever cannot starve it.
@@ -15,10 +22,18 @@
  * then looks for who waits; all sequentially consistent.
  */
 #include "policies/hold.h"
+#include "policies/version_floor.h"
 #include <assert.h>
+
+/* At most so often is kept_floor looked for, as that needs lines of all workers. */
+enum { KEPT_FLOOR_EVERY_US = 1000 };
 
 static uint64_t larger(uint64_t a, uint64_t b) {
     return a > b ? a : b;
+}
+
+static uint64_t lesser(uint64_t a, uint64_t b) {
+    return a < b ? a : b;
 }
 
 /* ---- What a worker publishes ---- */
@@ -124,8 +139,35 @@ static bool find_undurable(struct tier_worker *worker, uint64_t version) {
     return true;
 }
 
+/* The least version that a worker may have yet to write or, under `always`, to sync; the turn it is in included. */
+static uint64_t least_unkept(const struct tier_worker *maker) {
+    uint64_t least = atomic_load(&maker->floor);
+    if (is_unwritten(atomic_load(&maker->turn)))
+        least = lesser(least, atomic_load(&maker->unwritten_floor));
+    uint64_t durable =
+        atomic_load(&maker->durable); /* first: the position may grow meanwhile, the safe way */
+    if (durable < atomic_load(&maker->always_position))
+        least = lesser(least, atomic_load(&maker->undurable_floor));
+    return least;
+}
+
+static void raise_kept_floor(struct tier_worker *worker) {
+    const struct tier *tier = worker->tier;
+    uint64_t bound = version_floor_announce(worker->tier, worker->turn_floor);
+    for (unsigned i = 0; i < tier->options.workers; i++)
+        bound = lesser(bound, least_unkept(&tier->workers[i]));
+    worker->kept_floor = larger(worker->kept_floor, bound);
+    worker->kept_floor_us = worker->now.us;
+}
+
 bool hold_look_closer(struct tier_worker *worker, const struct space *space, uint64_t version,
                       uint64_t hash) {
+    if (!worker->journal)
+        worker->kept_floor = UINT64_MAX;
+    else if (worker->now.us - worker->kept_floor_us >= KEPT_FLOOR_EVERY_US)
+        raise_kept_floor(worker); /* for the looks that follow, rather than this one */
+    if (!worker->journal || space->options.journal == JOURNAL_OFF)
+        return false;
     bool always = space->options.journal == JOURNAL_ALWAYS;
     bool held = find_unwritten(worker, version, hash, always);
     held |= always && find_undurable(worker, version);

@@ -29,21 +29,15 @@ void hold_init(struct tier_worker *worker);
  * called while the key's shard is locked, once the change is certain. */
 void hold_changed(struct tier_worker *worker, uint64_t hash);
 
-/* hold_shown, when it is possible. */
+/* hold_shown of an entry that is not known to be kept. */
 bool hold_look_closer(struct tier_worker *worker, const struct space *space, uint64_t version, uint64_t hash);
 
 /* An answer shows an entry that is not CLEAN, or that there is none any more: is it held? To be called while the
- * shard is locked. It is on the way of every hit of such an entry; what it loads of other workers changes twice a
- * turn. */
+ * shard is locked. It is on the way of every hit of such an entry, and nearly always one comparison: what is older
+ * than a millisecond or two is below kept_floor, unless its record cannot be written. */
 static inline bool hold_shown(struct tier_worker *worker, const struct space *space, uint64_t version,
                               uint64_t hash) {
-    const struct tier *tier = worker->tier;
-    uint64_t possible = space->options.journal == JOURNAL_ALWAYS;
-    if (!worker->journal || space->options.journal == JOURNAL_OFF)
-        return false;
-    for (unsigned i = 0; i < tier->options.workers; i++)
-        possible |= atomic_load_explicit(&tier->workers[i].turn, memory_order_acquire) & 1;
-    return possible && hold_look_closer(worker, space, version, hash);
+    return version >= worker->kept_floor && hold_look_closer(worker, space, version, hash);
 }
 
 /* The journal was written at the end of the turn, or not; position is what journal_write gave. Returns the number

@@ -33,7 +33,7 @@ static struct slice next_word(struct slice *text) {
     return word;
 }
 
-/* What memory has of it is what the backend refused: the next read asks the backend. */
+/* What memory has of the key is what the backend refused. It is forgotten, so that the next read asks the backend. */
 static void forget_dropped(struct tier_worker *worker, struct space *space, struct slice key,
                            uint64_t version) {
     struct cache_cursor cursor;
@@ -45,19 +45,20 @@ static void forget_dropped(struct tier_worker *worker, struct space *space, stru
     cache_release(&cursor);
 }
 
-/* Notes the key of the last entry it is shown. */
+/* Forgets in memory what it is shown. */
 struct dropper {
     struct quarantine_visitor base;
-    char key[ENTRY_KEY_MAX];
-    size_t key_size;
+    struct tier_worker *worker;
+    struct space *space;
+    size_t count;
 };
 
-static void name_entry(struct quarantine_visitor *self, enum mutation_kind kind, const struct entry *entry,
-                       uint32_t since, const char *reason) {
+static void forget_entry(struct quarantine_visitor *self, enum mutation_kind kind, const struct entry *entry,
+                         uint32_t since, const char *reason) {
     struct dropper *dropper = (struct dropper *)(void *)self;
     (void)kind, (void)since, (void)reason;
-    memcpy(dropper->key, entry->key.data, entry->key.size);
-    dropper->key_size = entry->key.size;
+    forget_dropped(dropper->worker, dropper->space, entry->key, entry->version);
+    dropper->count++;
 }
 
 static enum quarantine_drop drop_one(struct tier_worker *worker, struct space *space, struct slice key) {
@@ -68,23 +69,13 @@ static enum quarantine_drop drop_one(struct tier_worker *worker, struct space *s
     return dropped;
 }
 
-/* Of one key, or (key.size 0) of all. False: not all could be dropped. */
+/* Of one key, or (key.size 0) of all. False: the file cannot be written, and nothing is dropped. */
 static bool drop(struct tier_worker *worker, struct space *space, struct slice key, size_t *ret_dropped) {
-    enum quarantine_drop last = QUARANTINE_DROPPED;
-    *ret_dropped = 0;
-    if (key.size) {
-        last = drop_one(worker, space, key);
-        *ret_dropped = last == QUARANTINE_DROPPED;
-    }
-    while (!key.size && last == QUARANTINE_DROPPED && quarantine_count(space->quarantine)) {
-        struct dropper dropper = {.base = {name_entry}};
-        quarantine_visit(space->quarantine, &dropper.base);
-        if (!dropper.key_size)
-            break;
-        last = drop_one(worker, space, slice_of(dropper.key, dropper.key_size));
-        *ret_dropped += last == QUARANTINE_DROPPED;
-    }
-    return last != QUARANTINE_FAILED;
+    struct dropper dropper = {.base = {forget_entry}, .worker = worker, .space = space};
+    enum quarantine_drop dropped =
+        key.size ? drop_one(worker, space, key) : quarantine_drop_all(space->quarantine, &dropper.base);
+    *ret_dropped = key.size ? dropped == QUARANTINE_DROPPED : dropper.count;
+    return dropped != QUARANTINE_FAILED;
 }
 
 static bool run_drop(struct tier_worker *worker, struct space *space, struct slice key, FILE *out,
@@ -96,6 +87,7 @@ static bool run_drop(struct tier_worker *worker, struct space *space, struct sli
         return false;
     }
     fprintf(out, "OK %zu\r\n", dropped);
+    writer_poke(space->backend->writer); /* there may be room again */
     return true;
 }
 

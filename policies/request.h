@@ -77,6 +77,8 @@ enum outcome_status {
 /* Lines that more than one place answers. */
 #define REPLY_TOO_LARGE "SERVER_ERROR object too large for cache"
 #define REPLY_NO_MEMORY "SERVER_ERROR out of memory"
+#define REPLY_KEY_UNFIT                                                                                      \
+    "CLIENT_ERROR keys of this namespace are whole numbers after its prefix, such as 7 (not 007 or 7.0)"
 
 /* What an error is about, for those who count errors or tell them apart: lines are for people. */
 enum outcome_error {
@@ -85,6 +87,7 @@ enum outcome_error {
     ERROR_NOT_A_NUMBER, /* incr, decr, ma of another value */
     ERROR_TOO_BUSY,     /* the key changes faster than it can be loaded */
     ERROR_NO_NAMESPACE,
+    ERROR_KEY_UNFIT,    /* the store can have no row of it */
     ERROR_FULL,         /* the namespace takes no more changes before the backend has some */
     ERROR_JOURNAL_FULL, /* or it cannot be written */
     ERROR_BACKEND_DOWN,

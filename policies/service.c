@@ -16,6 +16,24 @@ void service_log(const struct service *service, enum log_level level, const char
     service->log(service->context, level, message);
 }
 
+void service_log_limited(const struct service *service, struct log_limit *limit, enum log_level level,
+                         const char *format, ...) {
+    char message[SERVICE_MESSAGE_SIZE];
+    va_list arguments;
+    if (!service->log)
+        return;
+    if (!log_limit_admits(limit, LOG_LIMIT_BURST, monotonic_us())) {
+        log_limit_leave_out(limit);
+        return;
+    }
+    va_start(arguments, format);
+    int length = vsnprintf(message, sizeof message, format, arguments);
+    va_end(arguments);
+    if (length >= 0)
+        log_limit_tell_left_out(limit, message, (size_t)length, sizeof message);
+    service->log(service->context, level, message);
+}
+
 void service_wake(const struct service *service, unsigned worker) {
     if (service->wake)
         service->wake(service->context, worker);

@@ -7,6 +7,7 @@
 #define FOREBAY_POLICIES_SERVICE_H
 
 #include "cache/base/log.h"
+#include "cache/base/log_limit.h"
 #include <pthread.h>
 
 struct service {
@@ -19,6 +20,11 @@ struct service {
 enum { SERVICE_MESSAGE_SIZE = 600 }; /* bytes, with its final zero */
 __attribute__((format(printf, 3, 4))) void service_log(const struct service *service, enum log_level level,
                                                        const char *format, ...);
+
+/* The same of a kind of line that may come over and over: `limit` says whether the log may have it. */
+__attribute__((format(printf, 4, 5))) void service_log_limited(const struct service *service,
+                                                               struct log_limit *limit, enum log_level level,
+                                                               const char *format, ...);
 
 /* The worker has to look for tickets that came back. */
 void service_wake(const struct service *service, unsigned worker);

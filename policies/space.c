@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Namespaces: which key is whose, and what one is made of. */
 #include "policies/space.h"
+#include "backends/key.h"
 #include "policies/absence.h"
 #include "policies/tier_parts.h"
 #include "policies/write/quarantine.h"
@@ -21,6 +22,11 @@ struct space *space_of_key(const struct tier *tier, struct slice key) {
             return space;
     }
     return tier->default_space;
+}
+
+bool space_has_integer(const struct space *space, struct slice key) {
+    int64_t number;
+    return key_is_integer(key_without_prefix(key, space->options.prefix), &number);
 }
 
 struct space *space_by_name(struct tier *tier, struct slice name) {

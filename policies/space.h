@@ -42,6 +42,12 @@ struct space_worker_counters {    /* written by one worker */
     _Alignas(64) counter changes; /* dirty ones, accepted */
 };
 
+/* Rows of write-through that the backend refused and the log was told of. */
+struct write_refusals {
+    uint64_t since_us; /* monotonic */
+    unsigned told;     /* since then */
+};
+
 struct space {
     struct space_options options;
     const struct policy *policy;
@@ -49,6 +55,8 @@ struct space {
     struct tier_backend *backend; /* NULL: none */
     int number;                   /* its index in the tier, and its number in the cache */
     size_t prefix_size;
+    /* Of its store (backends/key.h): keys are whole numbers after the prefix. Constant once the backends are made. */
+    bool integer_keys;
     /* What recovery has restored up to this version may be older than the store's row as long as it is not clean: asked
      * before it is believed (write/confirm.h). 0: nothing is. Falls to 0 once, by the writer. */
     atomic_uint_fast64_t unconfirmed;
@@ -68,6 +76,9 @@ struct space {
     struct quarantine *quarantine;
     struct flush_counters flushed;
 
+    /* write-through, by the writer */
+    struct write_refusals write_refusals;
+
     /* with a backend */
     struct absence *absence;               /* NULL: no filter is wanted */
     struct breaker read_breaker;           /* of its table alone; under loader.mutex */
@@ -80,6 +91,13 @@ struct space {
 
 /* The namespace of a key: the one with the longest prefix. */
 struct space *space_of_key(const struct tier *tier, struct slice key);
+
+bool space_has_integer(const struct space *space, struct slice key);
+
+/* Whether the namespace's store can have a row of this key. */
+static inline bool space_has_key(const struct space *space, struct slice key) {
+    return !space->integer_keys || space_has_integer(space, key);
+}
 
 /* By name, or NULL. */
 struct space *space_by_name(struct tier *tier, struct slice name);

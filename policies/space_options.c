@@ -36,6 +36,8 @@ const struct setting space_settings[] = {
      .need = SPACE_NEEDS_HOLDING_BACK},
     {"dirty_age_limit", SETTING_MILLISECONDS, IN(dirty_age_limit), 0, UINT32_MAX, .standard = 0,
      .need = SPACE_NEEDS_HOLDING_BACK},
+    {"quarantine_limit", SETTING_SIZE, IN(quarantine_limit), 1 << 16, MEMORY_MAX, .standard = 16 << 20,
+     .need = SPACE_NEEDS_HOLDING_BACK},
     {"on_full", SETTING_WORD, IN(on_full), .words = full_words, .standard = FULL_WAIT,
      .need = SPACE_NEEDS_HOLDING_BACK},
     {"journal", SETTING_WORD, IN(journal), .words = journal_mode_names, .standard = JOURNAL_INTERVAL,
@@ -62,4 +64,6 @@ void space_options_complete(struct space_options *options) {
         options->flush_batch = standard.flush_batch;
     if (!options->dirty_limit)
         options->dirty_limit = standard.dirty_limit;
+    if (!options->quarantine_limit)
+        options->quarantine_limit = standard.quarantine_limit;
 }

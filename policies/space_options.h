@@ -48,6 +48,7 @@ struct space_options {
     uint32_t flush_batch; /* entries: as many are due at once, and at most as many are collected together */
     size_t dirty_limit;   /* bytes */
     uint32_t dirty_age_limit; /* ms: older than this counts as full; 0: no bound */
+    size_t quarantine_limit;  /* bytes of memory */
     enum on_full on_full;
     enum journal_mode journal;
     uint32_t preload;   /* entries; 0: none */
@@ -62,7 +63,8 @@ extern const struct setting space_settings[];
 /* A namespace without name, prefix and policy, of which nothing else is said. */
 void space_options_set_defaults(struct space_options *ret_options);
 
-/* Gives those that are 0 and cannot be their defaults: flush_delay, flush_batch, dirty_limit. */
+/* Gives those that are 0 and cannot be their defaults: flush_delay, flush_batch, dirty_limit,
+ * quarantine_limit. */
 void space_options_complete(struct space_options *options);
 
 #endif

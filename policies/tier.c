@@ -13,6 +13,7 @@
 #include "policies/journal/survey.h"
 #include "policies/load/loader.h"
 #include "policies/store.h"
+#include "policies/write/exposure.h"
 #include "policies/write/leftover.h"
 #include "policies/write/low_water.h"
 #include "policies/write/places.h"
@@ -28,6 +29,36 @@
 
 struct cache *tier_cache(struct tier *tier) {
     return tier->cache;
+}
+
+/* ---- The clock ---- */
+
+struct cache_time tier_now(const struct tier *tier) {
+    return life_clock_now(&tier->clock);
+}
+
+uint32_t tier_over_at(const struct tier *tier) {
+    return life_clock_over_at(&tier->clock, boot_us(), wall_us());
+}
+
+/* One line a minute: a clock may go on stepping. */
+static void tell_step(struct tier *tier, int64_t step_us) {
+    uint64_t now_us = monotonic_us();
+    if (tier->step_told_us && now_us - tier->step_told_us < 60 * US_PER_SECOND)
+        return;
+    tier->step_told_us = now_us;
+    service_log(
+        &tier->service, LOG_LEVEL_WARNING,
+        "the clock of this machine was set %s by %lld s: no life ends or grows by it at once, and no row is purged for 10 minutes; if it was not meant, look at the time service",
+        step_us > 0 ? "forward" : "back", (long long)(step_us > 0 ? step_us : -step_us) / US_PER_SECOND);
+}
+
+bool tier_maintain(struct tier *tier) {
+    int64_t step_us = life_clock_tick(&tier->clock, boot_us(), wall_us());
+    if (step_us != 0)
+        tell_step(tier, step_us);
+    struct cache_time now = tier_now(tier);
+    return cache_maintain(tier->cache, &now);
 }
 struct tier_worker *tier_get_worker(struct tier *tier, unsigned index) {
     return &tier->workers[index];
@@ -156,6 +187,7 @@ static bool list_tables(struct tier *tier, struct tier_backend *backend) {
         if (space->backend != backend)
             continue;
         space->options.table.index = (unsigned)backend->table_count;
+        space->integer_keys = backend->type->keys(&space->options.table) == BACKEND_KEYS_INTEGER;
         backend->tables[backend->table_count++] = &space->options.table;
     }
     backend->options.store.tables = backend->tables;
@@ -248,14 +280,26 @@ static bool needs_journal(const struct tier *tier) {
     return wants_journal(tier) || (tier->options.data && survey_finds_files(tier->options.data));
 }
 
+static bool open_quarantine(struct tier *tier, struct space *space, char *error, size_t error_size) {
+    struct quarantine_damage damage;
+    space->quarantine = quarantine_open(&journal_disk_system, tier->options.data, space->options.name,
+                                        tier->options.recovery.skip_damaged, &damage, error, error_size);
+    if (space->quarantine && damage.places)
+        service_log(
+            &tier->service, LOG_LEVEL_ERROR,
+            "namespace %s: its quarantine file in %s is damaged: no record that passes its check at offset %" PRIu64
+            "; %" PRIu64
+            " bytes in %zu places are skipped, and the file is kept there under a name that begins with damaged-",
+            space->options.name, tier->options.data, damage.offset, damage.bytes, damage.places);
+    return space->quarantine != NULL;
+}
+
 static bool make_quarantines(struct tier *tier, char *error, size_t error_size) {
     for (size_t i = 0; i < tier->space_count; i++) {
         struct space *space = &tier->spaces[i];
         if (!space->policy->holds_back)
             continue;
-        space->quarantine =
-            quarantine_open(&journal_disk_system, tier->options.data, space->options.name, error, error_size);
-        if (!space->quarantine)
+        if (!open_quarantine(tier, space, error, error_size))
             return false;
         uint64_t version = quarantine_high_version(space->quarantine);
         if (!cache_raise_version(tier->cache, version)) {
@@ -345,6 +389,7 @@ static bool create_locked(const struct tier_options *options, int lock, struct t
         return out_of_memory(error, error_size);
     }
     tier->options = *options;
+    life_clock_init(&tier->clock, boot_us(), wall_us());
     tier->folder_lock = lock;
     tier->service = (struct service){options->wake, options->log, options->context};
     tier->options.cache.threads =
@@ -355,6 +400,7 @@ static bool create_locked(const struct tier_options *options, int lock, struct t
         return false;
     }
     places_note(tier);
+    exposure_tell(tier);
     *ret_tier = tier;
     return true;
 }

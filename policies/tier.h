@@ -91,6 +91,13 @@ void tier_stop_draining(struct tier *tier);
 void tier_destroy(struct tier *tier);
 
 struct cache *tier_cache(struct tier *tier);
+
+/* Any thread: what time it is, for versions and for lives (cache/base/life_clock.h). */
+struct cache_time tier_now(const struct tier *tier);
+
+/* By the one thread that maintains, ten times a second, and more often while there is more to do, which is when it
+ * answers true: lets the clock of lives follow the wall clock, and sweeps, cleans and resizes the cache. */
+bool tier_maintain(struct tier *tier);
 struct tier_worker *tier_get_worker(struct tier *tier, unsigned index);
 size_t tier_space_count(const struct tier *tier);
 struct space *tier_space(struct tier *tier, size_t index);
@@ -99,7 +106,7 @@ size_t space_number(const struct space *space); /* tier_space(tier, number) is t
 
 /* ---- Turns (worker thread) ---- */
 
-/* Opens a turn at now, usually cache_time_now(). */
+/* Opens a turn at now, usually tier_now(). */
 void tier_turn_begin(struct tier_worker *worker, const struct cache_time *now);
 
 /* Writes the journal, publishes dirty entries, wakes backend threads that have work. True: the replies of the

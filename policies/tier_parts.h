@@ -14,6 +14,7 @@
 #ifndef FOREBAY_POLICIES_TIER_PARTS_H
 #define FOREBAY_POLICIES_TIER_PARTS_H
 
+#include "cache/base/life_clock.h"
 #include "policies/service.h"
 #include "policies/space.h"
 #include "policies/turn.h"
@@ -39,6 +40,8 @@ struct tier {
     struct tier_options options;
     struct service service;
     struct cache *cache;
+    struct life_clock clock;
+    uint64_t step_told_us; /* on the log, monotonic; 0: never; by tier_maintain */
     struct space *spaces;
     size_t space_count;
     struct space **by_prefix; /* longest first; the default one is last */
@@ -48,7 +51,7 @@ struct tier {
     struct tier_worker *workers;
     int folder_lock;                    /* of the data folder; -1: none is used, or another tier has it */
     struct journal *journal;            /* NULL: none */
-    atomic_uint_fast64_t version_floor; /* low_water.c */
+    atomic_uint_fast64_t version_floor; /* version_floor.h */
     uint64_t recovered_version;         /* the highest of what journal and quarantines held at the start */
     atomic_uint awaiting;               /* workers whose `awaited` is not 0: hold.c */
     atomic_uint preloads;               /* that have to end before the tier is ready */
@@ -57,5 +60,8 @@ struct tier {
     pthread_mutex_t stats_mutex;
     struct tier_counters counters_base; /* at the last reset; under stats_mutex */
 };
+
+/* Writers: lives that ended by this second are over for certain, so that their rows can go; 0: none is known to be. */
+uint32_t tier_over_at(const struct tier *tier);
 
 #endif

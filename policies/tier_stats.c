@@ -74,6 +74,7 @@ static void count_error(struct worker_counters *counters, enum outcome_error kin
     case ERROR_NOT_A_NUMBER:
     case ERROR_TOO_BUSY:
     case ERROR_NO_NAMESPACE:
+    case ERROR_KEY_UNFIT:
     case ERROR_FULL:
     case ERROR_JOURNAL_FULL:
     case ERROR_BACKEND_REFUSES:
@@ -292,6 +293,8 @@ static void stat_write_behind(struct space *space, struct stat_sink *sink) {
 #undef TELL
     number(sink, name, "quarantine", quarantine_count(space->quarantine));
     number(sink, name, "quarantined", counted(&flushed->quarantined));
+    number(sink, name, "quarantine_bytes", quarantine_bytes(space->quarantine));
+    number(sink, name, "quarantine_limit", space->options.quarantine_limit);
     line(sink, name, "breaker", "%s",
          breaker_state_name(writes.breaker != BREAKER_CLOSED ? writes.breaker
                                                              : breaker_state(&space->write_breaker)));
@@ -328,7 +331,9 @@ void tier_stat_write_behind(struct tier *tier, struct stat_sink *sink) {
 
 void tier_stat_quarantine(struct tier *tier, struct stat_sink *sink) {
     for (size_t i = 0; i < tier->space_count; i++)
-        if (tier->spaces[i].policy->holds_back)
-            number(sink, tier->spaces[i].options.name, "entries",
-                   quarantine_count(tier->spaces[i].quarantine));
+        if (tier->spaces[i].policy->holds_back) {
+            const struct quarantine *quarantine = tier->spaces[i].quarantine;
+            number(sink, tier->spaces[i].options.name, "entries", quarantine_count(quarantine));
+            number(sink, tier->spaces[i].options.name, "bytes", quarantine_bytes(quarantine));
+        }
 }

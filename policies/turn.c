@@ -152,7 +152,7 @@ static void anticipate_read(struct tier_worker *worker, struct tier_ticket *tick
                             const struct request *request) {
     struct cache_cursor cursor;
     const struct space *space = request->space;
-    if (!space->backend || ticket->loads.count == TICKET_LOADS_MAX)
+    if (!space->backend || ticket->loads.count == TICKET_LOADS_MAX || !space_has_key(space, request->key))
         return;
     enum cache_presence presence =
         cache_seek(worker->tier->cache, space->number, request->key, request->hash, &worker->now, &cursor);
@@ -176,7 +176,7 @@ static bool anticipate_change(struct tier_ticket *ticket, const struct request *
     case KIND_COUNT:
     case KIND_TOUCH:
         return space->policy == first->policy && space->backend == first->backend &&
-               ticket_add_ahead(ticket, request);
+               space_has_key(space, request->key) && ticket_add_ahead(ticket, request);
     case KIND_READ:
     case KIND_READ_AND_TOUCH:
     case KIND_INSPECT:

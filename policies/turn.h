@@ -52,6 +52,8 @@ struct tier_worker {
     uint64_t queued_spaces; /* a bit for each namespace of which something was queued in this turn */
     bool appended;          /* this turn has records in the journal's buffer */
     struct worker_counters counters;
+    uint64_t kept_floor;          /* below it all is written (`always`: synced), for ever: hold.c */
+    uint64_t kept_floor_us;       /* when it was last looked for, in the versions' time */
     bool hold_wanted;             /* an answer of this turn is held; what it has shown: */
     uint64_t shown, shown_always; /* as in struct hold */
     uint64_t hold_number, released;

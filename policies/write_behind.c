@@ -19,6 +19,8 @@
 static const char error_full[] = "SERVER_ERROR too many writes wait for the backend";
 static const char error_journal[] = "SERVER_ERROR out of journal space";
 
+static const char error_quarantine[] = "SERVER_ERROR too many writes are in quarantine";
+
 static enum tier_status refuse(struct execution *e, enum outcome_error kind, const char *line) {
     execution_refuse(e, kind, line);
     return TIER_DONE;
@@ -35,10 +37,14 @@ static bool concerns_backend(const struct execution *e) {
 
 /* ---- Room ---- */
 
+static const char *fullness_line(const struct space *space) {
+    return fullness_is_crowded(&space->fullness) ? error_quarantine : error_full;
+}
+
 static enum tier_status wait_for_room(struct execution *e) {
     struct tier_ticket *ticket = e->ticket;
     if (ticket->room_denied)
-        return refuse(e, ERROR_FULL, error_full);
+        return refuse(e, ERROR_FULL, fullness_line(e->space));
     cache_release(&e->outcome->cursor);
     ticket->park = PARK_ROOM; /* its deadline is set when it is handed over, the first time */
     return TIER_PARKED;
@@ -64,13 +70,20 @@ static enum tier_status no_memory(struct execution *e) {
     return wait_for_room(e);
 }
 
+/* What is done where the namespace is full. What a full quarantine might have to take is not let through. */
+static enum on_full means(const struct space *space) {
+    return space->options.on_full == FULL_WRITE_THROUGH && fullness_is_crowded(&space->fullness)
+               ? FULL_REJECT
+               : space->options.on_full;
+}
+
 /* True: the change may be made; *ret_through: and its answer is held until it is committed. */
 static bool has_room(struct execution *e, bool *ret_through, enum tier_status *ret_status) {
     struct space *space = e->space;
     *ret_through = false;
     if (!fullness_is_full(&space->fullness))
         return true;
-    switch (space->options.on_full) {
+    switch (means(space)) {
     case FULL_WRITE_THROUGH:
         if (!writer_is_hopeful(space->backend->writer, space)) {
             *ret_status = refuse(e, ERROR_BACKEND_DOWN, space->backend->down);
@@ -81,7 +94,7 @@ static bool has_room(struct execution *e, bool *ret_through, enum tier_status *r
         return true;
     case FULL_REJECT:
         count_shared(&space->fullness.rejects);
-        *ret_status = refuse(e, ERROR_FULL, error_full);
+        *ret_status = refuse(e, ERROR_FULL, fullness_line(space));
         return false;
     case FULL_WAIT:
         break;
@@ -232,15 +245,17 @@ static bool change_blindly(struct execution *e) {
 static enum tier_status touch_blindly(struct execution *e) {
     struct tier_worker *worker = e->worker;
     const struct request *request = e->request;
+    if (fullness_is_crowded(&e->space->fullness))
+        return refuse(e, ERROR_FULL, error_quarantine);
     if (!reserve_journal(e, false))
         return refuse(e, ERROR_JOURNAL_FULL, error_journal);
     cache_forget(&e->outcome->cursor);
     cache_release(&e->outcome->cursor);
-    struct entry entry = {.key = request->key,
-                          .version = cache_next_version(worker->tier->cache, request->hash, &worker->now),
-                          .flags = worker->now.seconds, /* when it was made: see touches.h */
-                          .expires_at =
-                              evaluate_expiry(request->exptime, e->space->options.ttl, worker->now.seconds)};
+    struct entry entry = {
+        .key = request->key,
+        .version = cache_next_version(worker->tier->cache, request->hash, &worker->now),
+        .flags = worker->now.seconds, /* when it was made: see touches.h */
+        .expires_at = evaluate_expiry(request->exptime, e->space->options.ttl, worker->now.lives_from)};
     if (!touches_add(e->space->backend->writer, e->space, &entry, request->hash)) {
         outcome_fail(e->outcome, ERROR_FULL, error_full);
         return TIER_DONE;

@@ -12,6 +12,10 @@
 #include "policies/write/concern.h"
 
 static enum tier_status to_writer(struct execution *e) {
+    if (!space_has_key(e->space, e->request->key)) {
+        outcome_fail(e->outcome, ERROR_KEY_UNFIT, REPLY_KEY_UNFIT);
+        return TIER_DONE;
+    }
     if (!ticket_keep_request(e->ticket, e->request)) {
         outcome_fail(e->outcome, ERROR_NO_MEMORY, REPLY_NO_MEMORY);
         return TIER_DONE;

@@ -5,7 +5,8 @@
  *
  * At the connection limit there are two ways, as with memcached: with maxconns_fast (the default) a client is
  * told so and closed; without it the sockets are paused, new clients wait in the backlog, and a timer looks
- * every RESUME_SECONDS whether somebody has left. A process out of descriptors pauses in the same way.
+ * every RESUME_SECONDS whether somebody has left. A process out of descriptors pauses in the same way, until a connection
+ * closes, but no longer than STARVED_US: others may have given some back.
  *
  *     created --listener_start--> accepting <--pause/resume--> paused --listener_stop--> stopped
  */
@@ -25,7 +26,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { ACCEPT_BATCH = 64, LISTENERS_MAX = 64, ADDRESS_TEXT = 160 };
+enum { ACCEPT_BATCH = 64, LISTENERS_MAX = 64, ADDRESS_TEXT = 160, STARVED_US = US_PER_SECOND };
 static const double RESUME_SECONDS = 0.01;
 
 struct listening {
@@ -45,9 +46,12 @@ struct listener {
     size_t count;
     unsigned next_worker;
     ev_timer resume;
-    double paused_at;
+    uint64_t paused_at_us; /* monotonic */
     atomic_bool paused;
     bool started;
+    bool starved;              /* paused for want of descriptors or memory of the kernel, */
+    unsigned starved_at;       /* with so many connections, */
+    uint64_t starved_until_us; /* at most until then, monotonic */
 };
 
 /* ---- Sockets ---- */
@@ -241,24 +245,31 @@ static bool is_full(const struct listener *listener) {
            listener->settings->max_connections;
 }
 
+/* Something was wanting, and nothing tells when it is there again but a connection that closes: else it is tried again
+ * once a second. */
+static bool is_starved(const struct listener *listener) {
+    return listener->starved && monotonic_us() < listener->starved_until_us &&
+           atomic_load_explicit(&listener->server->connections, memory_order_relaxed) >= listener->starved_at;
+}
+
 static void pause_accepting(struct listener *listener) {
     if (atomic_exchange(&listener->paused, true))
         return;
     for (size_t i = 0; i < listener->count; i++)
         ev_io_stop(listener->loop, &listener->sockets[i].io);
     atomic_fetch_add(&listener->server->listen_disabled, 1);
-    listener->paused_at = ev_time();
+    listener->paused_at_us = monotonic_us();
     ev_timer_again(listener->loop, &listener->resume);
 }
 
 static void resume_accepting(struct ev_loop *loop, ev_timer *timer, int events) {
     (void)events;
     struct listener *listener = timer->data;
-    if (is_full(listener))
+    if (is_full(listener) || is_starved(listener))
         return;
+    listener->starved = false;
     ev_timer_stop(loop, timer);
-    atomic_fetch_add(&listener->server->listen_disabled_us,
-                     (uint64_t)((ev_time() - listener->paused_at) * 1e6));
+    atomic_fetch_add(&listener->server->listen_disabled_us, monotonic_us() - listener->paused_at_us);
     for (size_t i = 0; i < listener->count; i++)
         ev_io_start(loop, &listener->sockets[i].io);
     atomic_store(&listener->paused, false);
@@ -268,7 +279,8 @@ static void reject(struct listener *listener, int fd) {
     static const char line[] = "ERROR Too many open connections\r\n";
     atomic_fetch_add(&listener->server->connections_rejected, 1);
     if (send(fd, line, sizeof line - 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
-        server_log(listener->server, LOG_LEVEL_DEBUG, "a rejected client left before it was told");
+        server_log_limited(listener->server, LOG_KIND_REJECTED, LOG_LEVEL_DEBUG,
+                           "a rejected client left before it was told");
     close(fd);
 }
 
@@ -287,9 +299,13 @@ static bool accept_failed(struct listener *listener, int error) {
     case ENFILE:
     case ENOBUFS:
     case ENOMEM:
-        server_log(listener->server, LOG_LEVEL_WARNING,
-                   "cannot accept a connection: %s; waiting until one closes (ulimit -n against -c %u)",
-                   strerror(error), listener->settings->max_connections);
+        server_log_limited(
+            listener->server, LOG_KIND_ACCEPT, LOG_LEVEL_WARNING,
+            "cannot accept a connection: %s; waiting until one closes (ulimit -n against -c %u)",
+            strerror(error), listener->settings->max_connections);
+        listener->starved_at = atomic_load_explicit(&listener->server->connections, memory_order_relaxed);
+        listener->starved_until_us = monotonic_us() + STARVED_US;
+        listener->starved = true;
         pause_accepting(listener);
         return false;
     case EAGAIN:
@@ -299,11 +315,22 @@ static bool accept_failed(struct listener *listener, int error) {
     }
 }
 
+/* The kernel does not watch the socket, and libev has given it up: a server that nobody can reach is no server. */
+static void give_up(struct listening *socket) {
+    server_log(socket->listener->server, LOG_LEVEL_ERROR,
+               "%s cannot be watched any more: the system has no memory or no watches left; stopping",
+               socket->text);
+    socket->listener->server->stop(socket->listener->server);
+}
+
 static void accept_some(struct ev_loop *loop, ev_io *io, int events) {
     (void)loop;
-    (void)events;
     struct listening *socket = (struct listening *)io;
     struct listener *listener = socket->listener;
+    if (events & EV_ERROR) {
+        give_up(socket);
+        return;
+    }
     for (int i = 0; i < ACCEPT_BATCH; i++) {
         if (!listener->settings->maxconns_fast && is_full(listener)) {
             pause_accepting(listener);

@@ -12,6 +12,7 @@
 #include "server/server.h"
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -48,21 +49,64 @@ static void make_printable(char *text, size_t size) {
             text[i] = '?';
 }
 
-void server_log(struct server *server, enum log_level level, const char *format, ...) {
-    if (level == LOG_LEVEL_DEBUG && atomic_load_explicit(&server->verbosity, memory_order_relaxed) < 1)
-        return;
+static bool is_wanted(const struct server *server, enum log_level level) {
+    return level != LOG_LEVEL_DEBUG || atomic_load_explicit(&server->verbosity, memory_order_relaxed) >= 1;
+}
+
+/* limit: of whose lines it is also told how many were left out; NULL: none. */
+static void write_line(enum log_level level, struct log_limit *limit, const char *format, va_list arguments) {
     char line[LOG_LINE_MAX];
-    size_t head = write_head(line, sizeof line, level);
-    va_list arguments;
-    va_start(arguments, format);
-    int length = vsnprintf(line + head, sizeof line - head - 1, format, arguments);
-    va_end(arguments);
+    size_t head = write_head(line, sizeof line, level), room = sizeof line - head - 1;
+    int length = vsnprintf(line + head, room, format, arguments);
     if (length < 0)
         return;
-    size_t room = sizeof line - head - 2;
-    size_t size = head + ((size_t)length < room ? (size_t)length : room);
+    if (limit)
+        log_limit_tell_left_out(limit, line + head, (size_t)length, room);
+    size_t size = head + strlen(line + head);
     make_printable(line + head, size - head);
     line[size++] = '\n';
     if (write(STDERR_FILENO, line, size) < 0)
         return; /* nowhere left to say so */
+}
+
+void server_log(struct server *server, enum log_level level, const char *format, ...) {
+    va_list arguments;
+    if (!is_wanted(server, level))
+        return;
+    va_start(arguments, format);
+    write_line(level, NULL, format, arguments);
+    va_end(arguments);
+}
+
+static const struct {
+    unsigned burst;
+    const char *what;
+} kinds[LOG_KIND_COUNT] = {
+#define LOG_KIND(name, burst, what) {burst, what},
+    LOG_KINDS(LOG_KIND)
+#undef LOG_KIND
+};
+
+void server_log_limited(struct server *server, enum log_kind kind, enum log_level level, const char *format,
+                        ...) {
+    struct log_limit *limit = &server->log_limits.kinds[kind];
+    va_list arguments;
+    if (!is_wanted(server, level))
+        return;
+    if (!log_limit_admits(limit, kinds[kind].burst, monotonic_us())) {
+        log_limit_leave_out(limit);
+        return;
+    }
+    va_start(arguments, format);
+    write_line(level, limit, format, arguments);
+    va_end(arguments);
+}
+
+void server_log_left_out(struct server *server) {
+    for (size_t i = 0; i < LOG_KIND_COUNT; i++) {
+        struct log_limit *limit = &server->log_limits.kinds[i];
+        if (log_limit_has_left_out(limit) && log_limit_admits(limit, kinds[i].burst, monotonic_us()))
+            server_log(server, LOG_LEVEL_WARNING, "%s: %" PRIu64 " more lines of this kind left out",
+                       kinds[i].what, log_limit_take_left_out(limit));
+    }
 }

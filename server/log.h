@@ -4,11 +4,39 @@
 #define FOREBAY_SERVER_LOG_H
 
 #include "cache/base/log.h"
+#include "cache/base/log_limit.h"
 
 struct server;
+
+/* Kinds of lines that clients, or a system out of something, cause over and over: lines that the log has at once, and what
+ * they are about. */
+#define LOG_KINDS(X)                                                                                         \
+    X(ACCEPT, 1, "connections that cannot be accepted")                                                      \
+    X(REJECTED, LOG_LIMIT_BURST, "rejected clients")                                                         \
+    X(BINARY, LOG_LIMIT_BURST, "connections that speak the binary protocol")                                 \
+    X(REQUEST_MEMORY, LOG_LIMIT_BURST, "connections closed for want of memory")                              \
+    X(COMMAND, LOG_LIMIT_BURST, "commands of clients")
+
+enum log_kind {
+#define LOG_KIND(name, burst, what) LOG_KIND_##name,
+    LOG_KINDS(LOG_KIND)
+#undef LOG_KIND
+        LOG_KIND_COUNT
+};
+
+struct log_limits {
+    struct log_limit kinds[LOG_KIND_COUNT];
+};
 
 /* One line with time and level, if the verbosity asks for it. Any thread. */
 void server_log(struct server *server, enum log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* The same of a line of this kind, unless there were too many of them: those are counted. */
+void server_log_limited(struct server *server, enum log_kind kind, enum log_level level, const char *format,
+                        ...) __attribute__((format(printf, 4, 5)));
+
+/* Tells how many lines of each kind were left out since the last one, where a line may be written. Once a second or so. */
+void server_log_left_out(struct server *server);
 
 #endif

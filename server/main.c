@@ -22,6 +22,7 @@
 #include "server/config/config.h"
 #include "server/config/options.h"
 #include "server/config/settings.h"
+#include "server/last_resort.h"
 #include "server/listener.h"
 #include "server/log.h"
 #include "server/maintenance.h"
@@ -35,9 +36,13 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { EXIT_USAGE = 64, EXIT_CONFIGURATION = 78, ERROR_MAX = 1024, SIGNALS = 4 };
+enum { STOP_GRACE_MS = 20000 };
+
+static const double LOG_SECONDS = 1; /* how often it is told what the log has left out */
 
 enum phase { PHASE_STARTING, PHASE_LOADING, PHASE_SERVING, PHASE_STOPPING, PHASE_STOPPED };
 
@@ -56,9 +61,11 @@ struct program {
     ev_signal signals[SIGNALS];
     ev_async helper_done, stop_asked;
     ev_timer ready_timer;
+    ev_timer log_timer; /* tells what the log has left out */
     pthread_t helper;
     struct maintenance *maintenance;
     struct retired_auth *retired;
+    unsigned connections_wanted; /* before the limit of open files was looked at */
     enum phase phase;
     bool helper_runs;
     int ready_fd; /* of the waiting parent, -1: in the foreground */
@@ -138,11 +145,11 @@ static bool start_workers(struct program *program) {
     struct worker **workers = calloc(count, sizeof *workers);
     bool good = workers != NULL;
     server->workers = workers;
-    server->worker_count = count;
+    server->worker_count = good ? count : 0;
     block_signals(true);
     for (unsigned i = 0; good && i < count; i++)
         good = (workers[i] = worker_start(server, i)) != NULL;
-    program->maintenance = good ? maintenance_start(tier_cache(server->tier)) : NULL;
+    program->maintenance = good ? maintenance_start(server->tier) : NULL;
     block_signals(false);
     return program->maintenance != NULL;
 }
@@ -159,7 +166,7 @@ static void write_port_file(struct program *program) {
     char temporary[4096];
     if (!path || snprintf(temporary, sizeof temporary, "%s.lck", path) >= (int)sizeof temporary)
         return;
-    FILE *file = fopen(temporary, "ae");
+    FILE *file = process_open_public(temporary);
     if (!file) {
         server_log(&program->server, LOG_LEVEL_WARNING, "MEMCACHED_PORT_FILENAME: cannot open %s: %s",
                    temporary, strerror(errno));
@@ -288,6 +295,16 @@ static void *stop_and_drain(void *argument) {
     return NULL;
 }
 
+/* Well above what a stop takes that does not hang. */
+static uint64_t stop_limit_ms(const struct tier_options *tier) {
+    uint64_t limit_ms = (uint64_t)tier->drain_timeout + STOP_GRACE_MS;
+    unsigned timeout_ms = 0;
+    for (size_t i = 0; i < tier->backend_count; i++)
+        if (tier->backends[i].store.timeout_ms > timeout_ms)
+            timeout_ms = tier->backends[i].store.timeout_ms;
+    return limit_ms + timeout_ms;
+}
+
 static void begin_stop(struct program *program, const char *why) {
     if (program->phase == PHASE_STARTING) {
         server_log(&program->server, LOG_LEVEL_NOTICE, "%s: stopped before the start was complete", why);
@@ -301,6 +318,7 @@ static void begin_stop(struct program *program, const char *why) {
     server_log(&program->server, LOG_LEVEL_NOTICE, "%s: stopping, draining for at most %u ms", why,
                program->settings.tier.drain_timeout);
     program->phase = PHASE_STOPPING;
+    last_resort_start(stop_limit_ms(&program->settings.tier));
     ev_timer_stop(program->loop, &program->ready_timer);
     listener_stop(program->server.listener);
     if (!run_helper(program, stop_and_drain))
@@ -339,6 +357,12 @@ static void on_helper_done(struct ev_loop *loop, ev_async *async, int events) {
 
 /* ---- Signals ---- */
 
+static void warn_of_exposure(struct program *program, const struct auth *auth) {
+    char warning[ERROR_MAX];
+    if (auth && auth_is_exposed(auth, program->settings.auth_file, warning, sizeof warning))
+        server_log(&program->server, LOG_LEVEL_WARNING, "%s", warning);
+}
+
 static void reload_auth(struct program *program) {
     struct server *server = &program->server;
     char error[ERROR_MAX];
@@ -357,6 +381,7 @@ static void reload_auth(struct program *program) {
     }
     *retired = (struct retired_auth){program->retired, atomic_exchange(&server->auth, auth)};
     program->retired = retired;
+    warn_of_exposure(program, auth);
     server_log(server, LOG_LEVEL_NOTICE, "SIGHUP: read %s again", program->settings.auth_file);
 }
 
@@ -386,6 +411,36 @@ static void on_stop_asked(struct ev_loop *loop, ev_async *async, int events) {
 
 /* ---- The loop ---- */
 
+static void on_log_timer(struct ev_loop *loop, ev_timer *timer, int events) {
+    (void)loop, (void)events;
+    struct program *program = timer->data;
+    server_log_left_out(&program->server);
+}
+
+static void on_heard(struct ev_loop *loop, ev_async *async, int events) {
+    (void)loop;
+    (void)events;
+    *(bool *)async->data = true;
+}
+
+/* libev does not say when the kernel refuses to watch the descriptor by which it hears of signals and threads. The
+ * start would then wait for ever, deaf to SIGTERM; a second round makes libev say it, and abort, or tells us. */
+static bool loop_hears(struct ev_loop *loop) {
+    enum { ROUNDS = 3 };
+    bool heard = false;
+    ev_async call;
+    ev_async_init(&call, on_heard);
+    call.data = &heard;
+    ev_async_start(loop, &call);
+    for (int i = 0; i < ROUNDS && !heard; i++) {
+        ev_run(loop, EVRUN_NOWAIT); /* the descriptor is watched from the first round on */
+        ev_async_send(loop, &call);
+    }
+    ev_run(loop, EVRUN_NOWAIT);
+    ev_async_stop(loop, &call);
+    return heard;
+}
+
 static bool prepare_loop(struct program *program) {
     static const int numbers[SIGNALS] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
     signal(SIGPIPE, SIG_IGN);
@@ -406,12 +461,37 @@ static bool prepare_loop(struct program *program) {
     ev_init(&program->ready_timer, on_ready_timer);
     program->ready_timer.repeat = 0.02;
     program->ready_timer.data = program;
-    return true;
+    ev_init(&program->log_timer, on_log_timer);
+    program->log_timer.repeat = LOG_SECONDS;
+    program->log_timer.data = program;
+    ev_timer_again(program->loop, &program->log_timer);
+    return loop_hears(program->loop);
 }
 
 static void log_lines(struct program *program, enum log_level level, const char *lines) {
     for (const char *end; (end = strchr(lines, '\n')); lines = end + 1)
         server_log(&program->server, level, "%.*s", (int)(end - lines), lines);
+}
+
+/* What nobody has chosen: the addresses without a file and without -l are memcached's, all of them. */
+static bool is_open_to_all(const struct settings *settings) {
+    return settings->listen_count == 0 && !settings->unix_socket && settings->port != PORT_NONE &&
+           !settings->auth_file;
+}
+
+static void log_risks(struct program *program) {
+    const struct settings *settings = &program->settings;
+    if (settings->max_connections < program->connections_wanted)
+        server_log(
+            &program->server, LOG_LEVEL_WARNING,
+            "at most %u clients are served at a time instead of %u, as the process may have few open files: raise ulimit -Hn (LimitNOFILE= in systemd), or give -c %u (max_connections)",
+            settings->max_connections, program->connections_wanted, settings->max_connections);
+    if (is_open_to_all(settings))
+        server_log(
+            &program->server, LOG_LEVEL_WARNING,
+            "all interfaces are listened on, and no password is asked for: whoever reaches the port can read and change everything. Give -l 127.0.0.1 or the addresses that are meant, or -Y FILE");
+    if (geteuid() == 0 && !program->options.user)
+        server_log(&program->server, LOG_LEVEL_NOTICE, "running as root; -u USER gives that up");
 }
 
 static void log_notices(struct program *program) {
@@ -420,8 +500,8 @@ static void log_notices(struct program *program) {
         log_lines(program, LOG_LEVEL_NOTICE, program->options.notices.data);
     if (program->config)
         log_lines(program, LOG_LEVEL_WARNING, config_warnings(program->config));
-    if (geteuid() == 0 && !program->options.user)
-        server_log(&program->server, LOG_LEVEL_DEBUG, "running as root; -u USER gives that up");
+    warn_of_exposure(program, atomic_load(&program->server.auth));
+    log_risks(program);
 }
 
 static int run(struct program *program) {
@@ -434,12 +514,14 @@ static int run(struct program *program) {
                    strerror(errno));
     if (program->settings.data && !process_check_folder(program->settings.data, error, sizeof error))
         return complain(error, EXIT_FAILURE);
-    server->started_us = wall_us();
+    server->started_us = monotonic_us();
     server->detail = stats_detail_create(program->settings.stats_prefix_delimiter, program->settings.detail);
     server->feeds = feeds_create();
     server->watch = server->feeds ? watch_create(server->feeds, program->settings.watch_buffer) : NULL;
     if (!server->detail || !server->watch || !prepare_loop(program))
-        return complain("no memory for the event loop", EXIT_FAILURE);
+        return complain(
+            "no memory for the event loop, or the system watches no more descriptors for this user",
+            EXIT_FAILURE);
     log_notices(program);
     if (!run_helper(program, start_tier))
         return complain("no thread can be started", EXIT_FAILURE);
@@ -467,6 +549,7 @@ static void connect_parts(struct program *program) {
 static bool prepare_process(struct program *program, char *error, size_t error_size) {
     struct settings *settings = &program->settings;
     struct server *server = &program->server;
+    program->connections_wanted = settings->max_connections;
     if (settings->auth_file) {
         struct auth *auth = auth_load(settings->auth_file, error, error_size);
         if (!auth)
@@ -474,14 +557,29 @@ static bool prepare_process(struct program *program, char *error, size_t error_s
         atomic_init(&server->auth, auth);
     }
     if ((program->options.core_dumps && !process_raise_core_limit(error, error_size)) ||
-        !process_raise_descriptors(settings->max_connections, error, error_size))
+        !process_raise_descriptors(&settings->max_connections, error, error_size))
         return false;
     server->listener = listener_create(settings, error, error_size);
     return server->listener && process_become(program->options.user, error, error_size) &&
            listener_bind_unix(server->listener, error, error_size);
 }
 
+/* The authentication file: bad, or open to others. */
+static bool check_auth_file(const char *path) {
+    char said[ERROR_MAX];
+    struct auth *auth = auth_load(path, said, sizeof said);
+    if (!auth || auth_is_exposed(auth, path, said, sizeof said))
+        complain(said, EXIT_FAILURE);
+    auth_free(auth);
+    return auth != NULL;
+}
+
 static int check(const struct settings *settings) {
+    char error[ERROR_MAX];
+    if (settings->auth_file && !check_auth_file(settings->auth_file))
+        return EXIT_FAILURE;
+    if (settings->data && !process_judge_folder(settings->data, error, sizeof error))
+        return complain(error, EXIT_FAILURE);
     if (!leftovers_check(&settings->tier, stdout, stderr))
         return EXIT_FAILURE;
     printf("%s: ok\n", settings->config_file);
@@ -583,6 +681,8 @@ static void free_program(struct program *program) {
 
 int main(int argc, char **argv) {
     struct program program = {.ready_fd = -1};
+    umask(S_IRWXG |
+          S_IRWXO); /* whatever is made holds data, also what a library makes, or the system of a crash */
     int status = act(&program, argc, argv);
     free_program(&program);
     return status;

@@ -7,7 +7,7 @@
 enum { PERIOD_US = 100 * 1000 };
 
 struct maintenance {
-    struct cache *cache;
+    struct tier *tier;
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t wake;
@@ -31,11 +31,9 @@ static void pause_a_moment(struct maintenance *maintenance) {
 
 static void *run(void *argument) {
     struct maintenance *maintenance = argument;
-    while (!stop_was_asked(maintenance)) {
-        struct cache_time now = cache_time_now();
-        if (!cache_maintain(maintenance->cache, &now))
+    while (!stop_was_asked(maintenance))
+        if (!tier_maintain(maintenance->tier))
             pause_a_moment(maintenance);
-    }
     return NULL;
 }
 
@@ -45,11 +43,11 @@ static void free_maintenance(struct maintenance *maintenance) {
     free(maintenance);
 }
 
-struct maintenance *maintenance_start(struct cache *cache) {
+struct maintenance *maintenance_start(struct tier *tier) {
     struct maintenance *maintenance = calloc(1, sizeof *maintenance);
     if (!maintenance)
         return NULL;
-    maintenance->cache = cache;
+    maintenance->tier = tier;
     pthread_mutex_init(&maintenance->lock, NULL);
     condition_init(&maintenance->wake);
     if (thread_start(&maintenance->thread, "maintenance", run, maintenance) == 0)

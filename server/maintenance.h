@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* The thread that sweeps, cleans and resizes the cache (cache_maintain) ten times a second, and more often
+/* The thread that sweeps, cleans and resizes the cache (tier_maintain) ten times a second, and more often
  * while there is more to do. A thread of its own, so that signals and new connections never wait for it. */
 #ifndef FOREBAY_SERVER_MAINTENANCE_H
 #define FOREBAY_SERVER_MAINTENANCE_H
 
-#include "cache/cache.h"
+#include "policies/tier.h"
 
 struct maintenance;
 
 /* NULL when there is no memory or no thread. */
-struct maintenance *maintenance_start(struct cache *cache);
+struct maintenance *maintenance_start(struct tier *tier);
 void maintenance_stop(struct maintenance *maintenance); /* NULL is allowed */
 
 #endif

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/process.h"
+#include "cache/base/own_file.h"
+#include "server/config/settings.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -13,9 +15,20 @@
 
 enum { OWN_DESCRIPTORS = 256 }; /* listening sockets, backends, journals, event loops */
 
-bool process_raise_descriptors(unsigned connections, char *ret_error, size_t error_size) {
+enum { CONNECTIONS_LEAST = 16 };
+
+static bool make_do_with(struct rlimit limit, unsigned *connections) {
+    limit.rlim_cur = limit.rlim_max;
+    if (*connections != SETTINGS_CONNECTIONS_DEFAULT ||
+        limit.rlim_max < OWN_DESCRIPTORS + CONNECTIONS_LEAST || setrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return false;
+    *connections = (unsigned)(limit.rlim_max - OWN_DESCRIPTORS);
+    return true;
+}
+
+bool process_raise_descriptors(unsigned *connections, char *ret_error, size_t error_size) {
     struct rlimit limit;
-    rlim_t wanted = (rlim_t)connections + OWN_DESCRIPTORS;
+    rlim_t wanted = (rlim_t)*connections + OWN_DESCRIPTORS;
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur >= wanted)
         return true;
     rlim_t most = limit.rlim_max;
@@ -24,10 +37,13 @@ bool process_raise_descriptors(unsigned connections, char *ret_error, size_t err
         limit.rlim_max = wanted; /* root may */
     if (setrlimit(RLIMIT_NOFILE, &limit) == 0)
         return true;
+    limit.rlim_max = most;
+    if (make_do_with(limit, connections))
+        return true;
     snprintf(
         ret_error, error_size,
         "%u connections need %llu open files, and the limit is %llu: lower -c (max_connections), or raise ulimit -n (LimitNOFILE= in systemd)",
-        connections, (unsigned long long)wanted, (unsigned long long)most);
+        *connections, (unsigned long long)wanted, (unsigned long long)most);
     return false;
 }
 
@@ -59,9 +75,20 @@ bool process_become(const char *user, char *ret_error, size_t error_size) {
     return false;
 }
 
+bool process_judge_folder(const char *path, char *ret_error, size_t error_size) {
+    struct stat status;
+    if (stat(path, &status) != 0 || !(status.st_mode & S_IWOTH))
+        return true;
+    snprintf(
+        ret_error, error_size,
+        "every user of this machine can write into the data folder %s (mode %04o), and so decide what a start recovers: chmod o-w it, or give data a folder of its own",
+        path, (unsigned)status.st_mode & 07777);
+    return false;
+}
+
 bool process_check_folder(const char *path, char *ret_error, size_t error_size) {
     struct stat status;
-    if (mkdir(path, 0750) != 0 && errno != EEXIST) {
+    if (mkdir(path, 0700) != 0 && errno != EEXIST) {
         snprintf(ret_error, error_size,
                  "the data folder %s does not exist and cannot be made: %s; make it, or correct data", path,
                  strerror(errno));
@@ -72,7 +99,7 @@ bool process_check_folder(const char *path, char *ret_error, size_t error_size) 
         return false;
     }
     if (access(path, W_OK | X_OK) == 0)
-        return true;
+        return process_judge_folder(path, ret_error, error_size);
     snprintf(ret_error, error_size,
              "the data folder %s cannot be written into by user %u: %s; chown it, or correct data", path,
              (unsigned)geteuid(), strerror(errno));
@@ -131,13 +158,38 @@ void process_ready(int ready_fd, bool keep_stderr) {
     close(ready_fd);
 }
 
+enum { PUBLIC_MODE = 0644 }; /* whatever the umask, which is for data */
+
+static int make_public(const char *path, int flags) {
+    int file = own_file_open_as(path, flags | O_CREAT | O_EXCL, PUBLIC_MODE);
+    return file < 0 || fchmod(file, PUBLIC_MODE) == 0 ? file : own_file_fail(file, errno);
+}
+
+FILE *process_open_public(const char *path) {
+    unlink(path);
+    return own_file_stream(make_public(path, O_WRONLY), "w");
+}
+
+/* One that is there may be all that this user can write to in its folder. Whose it is decides who can change it later:
+ * scripts kill what it names. */
+static int open_pid_file(const char *path) {
+    struct stat status;
+    int file = make_public(path, O_WRONLY);
+    if (file >= 0 || errno != EEXIST)
+        return file;
+    file = own_file_open_as(path, O_WRONLY, PUBLIC_MODE);
+    if (file < 0 || fstat(file, &status) != 0)
+        return own_file_fail(file, errno);
+    return status.st_uid == geteuid() || status.st_uid == 0 ? file : own_file_fail(file, EPERM);
+}
+
 bool process_write_pid(const char *path, char *ret_error, size_t error_size) {
-    FILE *file = fopen(path, "we");
-    bool good = file && fprintf(file, "%ld\n", (long)getpid()) > 0;
-    if (file && fclose(file) != 0)
-        good = false;
+    int file = open_pid_file(path);
+    bool good = file >= 0 && ftruncate(file, 0) == 0 && dprintf(file, "%ld\n", (long)getpid()) > 0;
     if (!good)
-        snprintf(ret_error, error_size, "cannot write the pid file %s: %s; correct -P", path,
-                 strerror(errno));
+        snprintf(ret_error, error_size, "cannot write the pid file %s: %s; or correct -P", path,
+                 errno == EPERM ? "it belongs to another user; remove it" : own_file_reason(errno));
+    if (file >= 0)
+        close(file);
     return good;
 }

@@ -5,9 +5,12 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 
-/* Room for this many client connections beside what the server itself keeps open. False with a sentence. */
-bool process_raise_descriptors(unsigned connections, char *ret_error, size_t error_size);
+/* Room for this many client connections beside what the server itself keeps open. Where the limit cannot be raised, the
+ * default number, which nobody has asked for, becomes what there is room for, and any other is refused: false with a
+ * sentence. */
+bool process_raise_descriptors(unsigned *connections, char *ret_error, size_t error_size);
 
 /* -r. */
 bool process_raise_core_limit(char *ret_error, size_t error_size);
@@ -15,8 +18,13 @@ bool process_raise_core_limit(char *ret_error, size_t error_size);
 /* -u, when started as root; otherwise nothing. */
 bool process_become(const char *user, char *ret_error, size_t error_size);
 
-/* A folder that can be written into, made if it is missing (its parent has to exist). */
+/* Makes the data folder if it is missing (its parent has to exist), for this user alone. False: it cannot be written
+ * into, or it is no place for data. */
 bool process_check_folder(const char *path, char *ret_error, size_t error_size);
+
+/* Only looks: false if it is no place for data, as every user of the machine can write into it. One that is missing or
+ * cannot be looked at is no matter here. */
+bool process_judge_folder(const char *path, char *ret_error, size_t error_size);
 
 /* -d. In the parent this does not return: it exits with 0 once the child says process_ready, or with the
  * child's status when that ends before. In the child: the descriptor for process_ready, or -1 when it cannot
@@ -26,6 +34,11 @@ int process_daemonize(void);
 /* Lets the waiting parent go; in the background, standard error is closed unless it is to be kept (-v). */
 void process_ready(int ready_fd, bool keep_stderr);
 
+/* What others may read, but not write. A link at the path is not followed, and a file that belongs to somebody else is
+ * refused. */
 bool process_write_pid(const char *path, char *ret_error, size_t error_size);
+
+/* Opens a new file for others to read, in place of whatever has the name; NULL and errno. */
+FILE *process_open_public(const char *path);
 
 #endif

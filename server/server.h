@@ -9,6 +9,7 @@
 #ifndef FOREBAY_SERVER_SERVER_H
 #define FOREBAY_SERVER_SERVER_H
 
+#include "server/log.h"
 #include <stdatomic.h>
 #include <stdint.h>
 
@@ -30,8 +31,8 @@ struct server {
     struct listener *listener;
     struct feeds *feeds;
     struct watch *watch;
-    struct stats_detail *detail; /* per-prefix statistics */
-    uint64_t started_us;
+    struct stats_detail *detail;         /* per-prefix statistics */
+    uint64_t started_us;                 /* monotonic */
     void (*stop)(struct server *server); /* asks main to stop, from any thread (shutdown command) */
 
     /* Switched by signals and commands. */
@@ -41,10 +42,15 @@ struct server {
                             away in either case */
     atomic_bool dumping; /* a metadump or mgdump is under way */
 
+    /* Bytes of unfinished requests beyond those that every connection may have (CONNECTION_OWN); changed by the
+     * workers when such a buffer grows or ends, and held below settings_request_memory. */
+    atomic_size_t request_bytes;
+
     /* Counted by the listener, the workers (connections that they close) and commands. */
     atomic_uint connections; /* open client connections */
     atomic_uint_fast64_t connections_total, connections_rejected, listen_disabled, listen_disabled_us;
     atomic_uint_fast64_t crawler_starts;
+    struct log_limits log_limits; /* server/log.h; any thread */
 };
 
 #endif

@@ -40,7 +40,7 @@ ROOMS = {
         # what a tier is made of
         ("policies/tier", "policies/backend_settings", "policies/tier_parts", "policies/tier_stats", "policies/policy.h",
          "policies/fullness", "policies/space", "policies/ticket", "policies/turn", "policies/hold", "policies/row",
-         "policies/store", "policies/session", "policies/absence"),
+         "policies/store", "policies/session", "policies/version_floor", "policies/absence"),
         ("policies/write/",),
         ("policies/load/",),
         # the policies themselves

@@ -14,8 +14,10 @@ static int hex_digit(char digit) {
     return digit >= 'A' && digit <= 'F' ? digit - 'A' + 10 : -1;
 }
 
-/* Copies and decodes bytes up to end. false: too long, or a bad or zero escape. */
-static bool copy_decoded(const char *from, const char *end, char *to, size_t room) {
+enum decoded { DECODED, DECODED_TOO_LONG, DECODED_BAD_ESCAPE };
+
+/* Copies and decodes bytes up to end. A zero byte is a bad escape as well. */
+static enum decoded copy_decoded(const char *from, const char *end, char *to, size_t room) {
     size_t used = 0;
     for (; from < end; from++) {
         char byte = *from;
@@ -23,16 +25,16 @@ static bool copy_decoded(const char *from, const char *end, char *to, size_t roo
             int high = end - from > 2 ? hex_digit(from[1]) : -1;
             int low = high >= 0 ? hex_digit(from[2]) : -1;
             if (low < 0 || (high == 0 && low == 0))
-                return false;
+                return DECODED_BAD_ESCAPE;
             byte = (char)(high << 4 | low);
             from += 2;
         }
         if (used + 1 >= room)
-            return false;
+            return DECODED_TOO_LONG;
         to[used++] = byte;
     }
     to[used] = '\0';
-    return true;
+    return DECODED;
 }
 
 /* A whole number up to limit that ends where end says. */
@@ -56,9 +58,36 @@ static const char *parse_login(const char *from, const char *end, struct redis_a
     const char *colon = memchr(from, ':', (size_t)(end - from));
     if (!colon)
         return "before the @ there should be user:password or :password";
-    if (!copy_decoded(from, colon, address->user, sizeof address->user) ||
-        !copy_decoded(colon + 1, end, address->password, sizeof address->password))
-        return "user or password are too long or badly encoded";
+    enum decoded user = copy_decoded(from, colon, address->user, sizeof address->user);
+    enum decoded password = copy_decoded(colon + 1, end, address->password, sizeof address->password);
+    if (user == DECODED_BAD_ESCAPE || password == DECODED_BAD_ESCAPE)
+        return "in user or password a % is not followed by two hexadecimal digits (not 00): write %25 for a %";
+    if (user == DECODED_TOO_LONG || password == DECODED_TOO_LONG)
+        return "the user is longer than 127 bytes or the password longer than 255";
+    return NULL;
+}
+
+/* Those of names and addresses, be they of a language with other letters. What begins a query, a fragment or
+ * another path in URIs of other kinds is none of them: it would be taken for a part of the name. */
+static bool is_host_byte(char byte) {
+    return (byte >= '0' && byte <= '9') || (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
+           (byte & 0x80) || (byte && strchr(".-_:%", byte));
+}
+
+static const char *check_host(const char *host) {
+    for (; *host; host++)
+        if (!is_host_byte(*host))
+            return "the host has a character that no host has: after it come only :port and /database";
+    return NULL;
+}
+
+static const char *parse_port(const char *from, const char *end, struct redis_address *address) {
+    unsigned port;
+    if (from == end)
+        return NULL;
+    if (*from != ':' || !read_number(from + 1, end, PORT_MAX, &port) || port == 0)
+        return "the port should be a number from 1 to 65535, and an IPv6 address be in [ ]";
+    address->port = (int)port;
     return NULL;
 }
 
@@ -73,20 +102,18 @@ static const char *parse_host(const char *from, const char *end, struct redis_ad
     const char *rest = bracketed ? host_end + 1 : host_end;
     if (host == host_end)
         return "the host is missing";
-    if (!copy_decoded(host, host_end, address->host, sizeof address->host))
-        return "the host is too long";
-    if (rest == end)
-        return NULL;
-    unsigned port;
-    if (*rest != ':' || !read_number(rest + 1, end, PORT_MAX, &port) || port == 0)
-        return "the port should be a number from 1 to 65535";
-    address->port = (int)port;
-    return NULL;
+    if (copy_decoded(host, host_end, address->host, sizeof address->host) != DECODED)
+        return "the host is longer than 255 bytes or badly encoded";
+    const char *problem = check_host(address->host);
+    return problem ? problem : parse_port(rest, end, address);
 }
 
 static const char *parse_tcp(const char *from, struct redis_address *address) {
     const char *slash = strchr(from, '/');
     const char *end = slash ? slash : from + strlen(from);
+    /* What is after the host would be taken for it, and the beginning of the password for the host. */
+    if (slash && strchr(slash, '@'))
+        return "there is a / before an @: in user and password a / is written %2F";
     const char *problem = parse_host(from, end, address);
     if (problem)
         return problem;
@@ -103,13 +130,14 @@ static const char *parse_socket(const char *from, struct redis_address *address)
     const char *question = strchr(from, '?');
     const char *end = question ? question : from + strlen(from);
     if (*from != '/')
-        return "the path of the socket should begin with /";
-    if (!copy_decoded(from, end, address->path, sizeof address->path))
-        return "the path of the socket is too long (107 bytes) or badly encoded";
+        return strchr(from, '@') ? "there is a / before the @: in user and password a / is written %2F"
+                                 : "the path of the socket should begin with /";
+    if (copy_decoded(from, end, address->path, sizeof address->path) != DECODED)
+        return "the path of the socket is longer than 107 bytes or badly encoded";
     if (question && (strncmp(question, query, sizeof query - 1) != 0 ||
                      !read_number(question + sizeof query - 1, question + strlen(question), DATABASE_MAX,
                                   &address->database)))
-        return "after the path only ?db=NUMBER is known";
+        return "after the path only ?db=NUMBER is known; a ? in the path is written %3F";
     snprintf(address->shown, sizeof address->shown, "%s?db=%u", address->path, address->database);
     return NULL;
 }

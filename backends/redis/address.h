@@ -5,7 +5,8 @@
  *     redis://[[user]:password@]host[:port][/db]
  *     redis+unix://[[user]:password@]/path/of/socket[?db=N]
  *
- * User and password may be percent-encoded; an IPv6 host is in brackets. Pure: no socket, no allocation.
+ * User and password may be percent-encoded, and have to be where they hold a '/' or '%'; an IPv6 host is in
+ * brackets. Pure: no socket, no allocation.
  */
 #ifndef FOREBAY_BACKENDS_REDIS_ADDRESS_H
 #define FOREBAY_BACKENDS_REDIS_ADDRESS_H

@@ -6,6 +6,7 @@
  * The order of the batch is kept, so keys may occur more than once. A call ends early where the layout
  * changes or where values are large: while a script runs, Redis answers nobody else.
  */
+#include "backends/mutations.h"
 #include "backends/redis/internal.h"
 #include <assert.h>
 
@@ -70,14 +71,6 @@ static bool is_string(const struct redis_connection *connection, const struct mu
     return redis_table_of(connection, mutation->table)->is_string;
 }
 
-static uint64_t highest_version(const struct mutation *mutations, size_t count) {
-    uint64_t highest = 0;
-    for (size_t i = 0; i < count; i++)
-        if (mutations[i].entry.version > highest)
-            highest = mutations[i].entry.version;
-    return highest;
-}
-
 static bool send_call(struct redis_connection *connection, const struct apply_task *task, struct call call) {
     const struct mutation *mutations = &task->mutations[call.from];
     bool plain = call.count > 0 && is_string(connection, &mutations[0]);
@@ -95,7 +88,7 @@ static bool send_call(struct redis_connection *connection, const struct apply_ta
     }
     add(&words, redis_number(connection, task->now));
     add(&words, slice_string(connection->tombstone_seconds));
-    add(&words, redis_number(connection, highest_version(mutations, call.count)));
+    add(&words, redis_number(connection, mutations_highest_version(mutations, call.count)));
     add(&words, slice_string(connection->mark));
     add(&words, redis_number(connection, connection->known_version));
     add(&words, slice_string(connection->new_mark));
@@ -186,8 +179,7 @@ static enum redis_step apply_work(struct redis_connection *connection, void *con
     struct window window = {.sent = 0};
     enum redis_step step = REDIS_DONE;
     size_t from = 0;
-    for (size_t i = 0; i < task->count; i++)
-        task->mutations[i].superseded = false, task->mutations[i].superseded_by = 0;
+    mutations_forget_answers(task->mutations, task->count);
     while (step == REDIS_DONE && (from < task->count || window.heard < window.sent)) {
         if (from < task->count && has_half(&window)) {
             step = send_calls(connection, task, &window, &from, ret_status, ret_error);
@@ -215,7 +207,7 @@ enum backend_status redis_apply(struct backend_connection *base, struct mutation
     struct apply_task task = {mutations, count, now};
     assert(connection->role == BACKEND_WRITER);
     enum backend_status status = count ? redis_do(connection, apply_work, &task, ret_error) : BACKEND_OK;
-    uint64_t highest = highest_version(mutations, count);
+    uint64_t highest = mutations_highest_version(mutations, count);
     if (status == BACKEND_OK && highest > connection->known_version)
         connection->known_version = highest;
     return status;

@@ -173,6 +173,7 @@ enum backend_nearness redis_same_store(const struct backend_options *a, const st
 enum backend_nearness redis_overlap(const struct backend_table *a, const struct backend_table *b,
                                     struct backend_meeting *ret_meeting);
 void redis_place(const struct backend_table *table, char *ret_text, size_t size);
+bool redis_exposed(const struct backend_options *options, char *ret_text, size_t size);
 
 /* ---- words.c: words of commands, in the arena connection->words; NULL data: out of memory ---- */
 

@@ -66,6 +66,11 @@ static bool check_table(const struct backend_table *table, const char *scanned_f
     return true;
 }
 
+static enum backend_keys keys(const struct backend_table *table) {
+    (void)table;
+    return BACKEND_KEYS_ANY;
+}
+
 /* Redis expires and forgets by itself. */
 static enum backend_status redis_maintain(struct backend_connection *base, uint32_t now, bool *ret_more,
                                           struct backend_error *ret_error) {
@@ -84,9 +89,11 @@ const struct backend_type redis_backend = {
     .table_options = {table_settings, sizeof(struct redis_table_options)},
     .check = check,
     .check_table = check_table,
+    .keys = keys,
     .same_store = redis_same_store,
     .overlap = redis_overlap,
     .place = redis_place,
+    .exposed = redis_exposed,
     .open = redis_open,
     .high_version = redis_high_version,
     .look = redis_look,

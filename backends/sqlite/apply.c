@@ -4,9 +4,13 @@
  *
  * Whether the version guard kept a row is seen by the count of changed rows alone; only when that falls short
  * is each row of the block asked for its version. An equal version is this mutation itself, applied before.
+ *
+ * Where a block is refused its rows are tried one by one, and a row that is refused is marked. The rest is tried all the
+ * same, so that all such rows are known at once; then everything is rolled back.
  */
 #include "backends/batch_order.h"
 #include "backends/failure.h"
+#include "backends/mutations.h"
 #include "backends/sqlite/internal.h"
 #include <assert.h>
 #include <stdlib.h>
@@ -63,6 +67,26 @@ static enum backend_status look_superseded(const struct batch *batch, struct sql
     return status;
 }
 
+/* The message of the batch, which outlives its call; NULL: no memory. Neighbours are often refused for one reason. */
+static const char *keep_refusal(const struct batch *batch, const char *last) {
+    struct slice text = {batch->error->message, strlen(batch->error->message) + 1}, copy;
+    if (last && strcmp(last, text.data) == 0)
+        return last;
+    return arena_copy(&batch->connection->refusals, text, &copy) ? copy.data : NULL;
+}
+
+/* Where that is how a single mutation has failed: marks it, and goes on with the others unless the transaction is over. */
+static enum backend_status note_refused(const struct batch *batch, struct mutation *mutation,
+                                        enum backend_status status) {
+    struct sqlite_connection *connection = batch->connection;
+    if (status != BACKEND_PERMANENT)
+        return status;
+    mutation->refused = true;
+    mutation->refusal = connection->last_refusal = keep_refusal(batch, connection->last_refusal);
+    connection->refused++;
+    return sqlite3_get_autocommit(connection->db) ? status : BACKEND_OK;
+}
+
 static enum backend_status upsert_rows(const struct batch *batch, struct sqlite_table *table,
                                        sqlite3_stmt *statement, const struct batch_place *places, int rows) {
     for (int row = 0; row < rows; row++) {
@@ -76,6 +100,14 @@ static enum backend_status upsert_rows(const struct batch *batch, struct sqlite_
     if (sqlite3_changes(batch->connection->db) < rows)
         for (int row = 0; row < rows && status == BACKEND_OK; row++)
             status = look_superseded(batch, table, at(batch, &places[row]));
+    return status;
+}
+
+static enum backend_status upsert_singly(const struct batch *batch, struct sqlite_table *table,
+                                         sqlite3_stmt *row, const struct batch_place *places, size_t count) {
+    enum backend_status status = BACKEND_OK;
+    for (size_t i = 0; i < count && status == BACKEND_OK; i++)
+        status = note_refused(batch, at(batch, &places[i]), upsert_rows(batch, table, row, &places[i], 1));
     return status;
 }
 
@@ -97,10 +129,10 @@ static enum backend_status upsert_run(const struct batch *batch, struct sqlite_t
     for (; done + SQLITE_BLOCK_ROWS <= count && status == BACKEND_OK; done += SQLITE_BLOCK_ROWS) {
         fetch_ahead(batch, &places[done + SQLITE_BLOCK_ROWS], count - done - SQLITE_BLOCK_ROWS);
         status = upsert_rows(batch, table, block, &places[done], SQLITE_BLOCK_ROWS);
+        if (status == BACKEND_PERMANENT && !sqlite3_get_autocommit(batch->connection->db))
+            status = upsert_singly(batch, table, row, &places[done], SQLITE_BLOCK_ROWS);
     }
-    for (; done < count && status == BACKEND_OK; done++)
-        status = upsert_rows(batch, table, row, &places[done], 1);
-    return status;
+    return status == BACKEND_OK ? upsert_singly(batch, table, row, &places[done], count - done) : status;
 }
 
 static enum backend_status delete_run(const struct batch *batch, struct sqlite_table *table,
@@ -111,8 +143,9 @@ static enum backend_status delete_run(const struct batch *batch, struct sqlite_t
         sqlite_bind_bytes(table->delete_row, 1, mutation->entry.key);
         sqlite3_bind_int64(table->delete_row, 2, (sqlite3_int64)mutation->entry.version);
         if (sqlite_run(table->delete_row) != SQLITE_OK)
-            status =
-                sqlite_fail_writing(batch->connection, table, table->delete_row, "deleting", batch->error);
+            status = note_refused(
+                batch, mutation,
+                sqlite_fail_writing(batch->connection, table, table->delete_row, "deleting", batch->error));
         else if (sqlite3_changes(batch->connection->db) == 0)
             status = look_superseded(batch, table, mutation);
     }
@@ -126,7 +159,9 @@ static enum backend_status look_superseded_own(const struct batch *batch, struct
                                                struct mutation *mutation) {
     if (sqlite3_column_count(table->load) < 4)
         return BACKEND_OK;
-    sqlite_bind_own(table->load, &table->load_at, table->table, &mutation->entry, batch->now);
+    bool bound = sqlite_bind_own(table->load, &table->load_at, table, &mutation->entry, batch->now);
+    assert(bound); /* as it was for the statement that changed nothing */
+    (void)bound;
     int result = sqlite3_step(table->load);
     if (result == SQLITE_ROW)
         compare_versions(table->load, 3, mutation);
@@ -138,6 +173,14 @@ static enum backend_status look_superseded_own(const struct batch *batch, struct
     return status;
 }
 
+/* Clients cannot make such a change: it was journalled before the namespace had this key_type. */
+static enum backend_status refuse_key(const struct batch *batch, const struct sqlite_table *table) {
+    return backend_fail(batch->error, BACKEND_PERMANENT,
+                        "backend \"%s\", table of namespace \"%s\": the key is no whole number as key_type "
+                        "= \"integer\" has them (7, not 007 or 7.0)",
+                        batch->connection->name, table->table->name);
+}
+
 static enum backend_status own_run(const struct batch *batch, struct sqlite_table *table,
                                    const struct batch_place *places, size_t count) {
     enum backend_status status = BACKEND_OK;
@@ -145,11 +188,13 @@ static enum backend_status own_run(const struct batch *batch, struct sqlite_tabl
         struct mutation *mutation = at(batch, &places[i]);
         bool deletes = mutation->kind == MUTATION_DELETE;
         sqlite3_stmt *statement = deletes ? table->delete_own : table->store;
-        sqlite_bind_own(statement, deletes ? &table->delete_at : &table->store_at, table->table,
-                        &mutation->entry, batch->now);
-        if (sqlite_run(statement) != SQLITE_OK)
-            status = sqlite_fail_writing(batch->connection, table, statement, deletes ? "delete" : "store",
-                                         batch->error);
+        if (!sqlite_bind_own(statement, deletes ? &table->delete_at : &table->store_at, table,
+                             &mutation->entry, batch->now))
+            status = note_refused(batch, mutation, refuse_key(batch, table));
+        else if (sqlite_run(statement) != SQLITE_OK)
+            status = note_refused(batch, mutation,
+                                  sqlite_fail_writing(batch->connection, table, statement,
+                                                      deletes ? "delete" : "store", batch->error));
         else if (sqlite3_changes(batch->connection->db) == 0)
             status = look_superseded_own(batch, table, mutation);
     }
@@ -177,14 +222,6 @@ static enum backend_status apply_run(const struct batch *batch, const struct bat
     }
     assert(first->kind == MUTATION_DELETE);
     return delete_run(batch, table, places, count);
-}
-
-static uint64_t highest_version(const struct mutation *mutations, size_t count) {
-    uint64_t highest = 0;
-    for (size_t i = 0; i < count; i++)
-        if (mutations[i].entry.version > highest)
-            highest = mutations[i].entry.version;
-    return highest;
 }
 
 static enum backend_status raise_high_version(const struct batch *batch, uint64_t version) {
@@ -218,6 +255,8 @@ static enum backend_status apply_ordered(const struct batch *batch, size_t count
         run = batch_run(batch->mutations, places, from, count);
         status = apply_run(batch, &places[from], run);
     }
+    if (status == BACKEND_OK && batch->connection->refused)
+        return BACKEND_PERMANENT;
     if (status == BACKEND_OK)
         status = raise_high_version(batch, highest);
     if (status == BACKEND_OK && sqlite_run(batch->connection->commit) != SQLITE_OK)
@@ -230,10 +269,12 @@ enum backend_status sqlite_apply(struct backend_connection *base, struct mutatio
     struct sqlite_connection *connection = sqlite_connection_of(base);
     struct batch batch = {connection, mutations, now, ret_error};
     assert(connection->role == BACKEND_WRITER);
+    arena_reset(&connection->refusals);
+    connection->last_refusal = NULL;
+    connection->refused = 0;
     if (count == 0)
         return BACKEND_OK;
-    for (size_t i = 0; i < count; i++)
-        mutations[i].superseded = false, mutations[i].superseded_by = 0;
+    mutations_forget_answers(mutations, count);
     if (!order_batch(connection, mutations, count))
         return backend_fail(ret_error, BACKEND_TRANSIENT, "backend \"%s\": out of memory for a batch of %zu",
                             connection->name, count);
@@ -244,7 +285,7 @@ enum backend_status sqlite_apply(struct backend_connection *base, struct mutatio
     sqlite_bound_wal(connection);
     if (sqlite_run(connection->begin_write) != SQLITE_OK)
         return sqlite_fail(connection, "beginning a batch", ret_error);
-    uint64_t highest = highest_version(mutations, count);
+    uint64_t highest = mutations_highest_version(mutations, count);
     status = sqlite_check_version(connection, ret_error);
     if (status == BACKEND_OK)
         status = apply_ordered(&batch, count, highest);

@@ -3,6 +3,7 @@
 #include "backends/failure.h"
 #include "backends/sqlite/internal.h"
 #include "cache/base/clock.h"
+#include "cache/base/own_file.h"
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -32,6 +33,20 @@ static bool folder_is_missing(const char *path, int *ret_length) {
     return stat(folder, &status) != 0 && errno == ENOENT;
 }
 
+/* SQLite would make the file readable for all, and gives its log and index the mode of the file. It is made without
+ * being opened: to close a descriptor of a database takes SQLite's locks on it away. Where a link leads to nothing,
+ * SQLite makes what it leads to, and the process's umask decides. */
+static void make_private(const char *path) {
+    mknod(path, S_IFREG | OWN_FILE_MODE, 0); /* else it is there, or SQLite says why it cannot be */
+}
+
+/* Nothing that somebody has written into the file reaches further than SQL on its tables: no trigger or view of it calls
+ * what has effects outside (unless the operator trusts them), and nothing writes what SQLite keeps for itself there. */
+static bool distrust(sqlite3 *db, bool trusted_schema) {
+    return sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL) == SQLITE_OK &&
+           sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, trusted_schema, NULL) == SQLITE_OK;
+}
+
 /* A database that was there before and is missing is not made anew: that would be an empty one. */
 static int open_flags(const struct sqlite_connection *connection, const struct backend_identity *expected) {
     if (connection->role == BACKEND_READER)
@@ -39,7 +54,7 @@ static int open_flags(const struct sqlite_connection *connection, const struct b
     return expected ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
 }
 
-static enum backend_status open_file(struct sqlite_connection *connection,
+static enum backend_status open_file(struct sqlite_connection *connection, const struct sqlite_options *own,
                                      const struct backend_identity *expected,
                                      struct backend_error *ret_error) {
     int flags = open_flags(connection, expected);
@@ -49,6 +64,8 @@ static enum backend_status open_file(struct sqlite_connection *connection,
         return backend_fail(ret_error, BACKEND_REFUSED,
                             "backend \"%s\", %s: is a directory, not a database file", connection->name,
                             connection->path);
+    if (flags & SQLITE_OPEN_CREATE)
+        make_private(connection->path);
     if (sqlite3_open_v2(connection->path, &connection->db, flags | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK) {
         if (!connection->db)
             return backend_fail(ret_error, BACKEND_TRANSIENT, "backend \"%s\": out of memory",
@@ -59,7 +76,9 @@ static enum backend_status open_file(struct sqlite_connection *connection,
                                 connection->name, connection->path, length, connection->path);
         return sqlite_refuse(connection, "cannot open", ret_error);
     }
-    return BACKEND_OK;
+    return distrust(connection->db, own->trusted_schema)
+               ? BACKEND_OK
+               : sqlite_refuse(connection, "cannot set it up", ret_error);
 }
 
 /* WAL mode, or why not. Also the first read of the file: here "not a database" is found. */
@@ -113,20 +132,20 @@ void sqlite_limit_waiting(struct sqlite_connection *connection) {
     connection->busy_ms = busy_ms;
 }
 
-static enum backend_status open_all(struct sqlite_connection *connection, const char *synchronous,
+static enum backend_status open_all(struct sqlite_connection *connection, const struct sqlite_options *own,
                                     const struct backend_identity *expected,
                                     struct backend_error *ret_error) {
     enum backend_status status = BACKEND_OK;
     if (connection->role == BACKEND_WRITER && expected)
         status = sqlite_files_prepare(connection, expected, ret_error);
     if (status == BACKEND_OK)
-        status = open_file(connection, expected, ret_error);
+        status = open_file(connection, own, expected, ret_error);
     if (status != BACKEND_OK)
         return status;
     sqlite3_extended_result_codes(connection->db, 1);
     sqlite_limit_waiting(connection);
     if (connection->role == BACKEND_WRITER)
-        status = set_up_writer(connection, synchronous, ret_error);
+        status = set_up_writer(connection, own->synchronous, ret_error);
     if (status == BACKEND_OK)
         status = sqlite_schema_open(connection, ret_error);
     return status == BACKEND_OK ? sqlite_files_note(connection, ret_error) : status;
@@ -141,6 +160,7 @@ void sqlite_close(struct backend_connection *base) {
     assert(result == SQLITE_OK); /* every statement is finalized */
     (void)result;
     arena_free(&connection->loaded);
+    arena_free(&connection->refusals);
     free(connection->places);
     free(connection->tables);
     free(connection->path);
@@ -202,7 +222,7 @@ enum backend_status sqlite_open(const struct backend_options *options, enum back
         return backend_fail(ret_error, BACKEND_TRANSIENT, "backend \"%s\": out of memory", options->name);
     enum backend_status status = take_tables(connection, options, ret_error);
     if (status == BACKEND_OK)
-        status = open_all(connection, own.synchronous, options->expected, ret_error);
+        status = open_all(connection, &own, options->expected, ret_error);
     connection->base.call_until_us = 0;
     if (status != BACKEND_OK)
         sqlite_close(&connection->base);

@@ -24,6 +24,7 @@
 #include "backends/failure.h"
 #include "backends/sqlite/internal.h"
 #include "cache/base/clock.h"
+#include "cache/base/own_file.h"
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -86,6 +87,46 @@ enum backend_status sqlite_files_note(struct sqlite_connection *connection, stru
     if (connection->role == BACKEND_WRITER)
         sqlite_files_note_checkpoint(connection, false);
     return BACKEND_OK;
+}
+
+/* ---- Who else ---- */
+
+static bool exposed_folder(const char *folder, char *ret_text, size_t size) {
+    struct stat status;
+    if (stat(folder, &status) != 0 || !(status.st_mode & S_IWOTH))
+        return false;
+    snprintf(ret_text, size, "every user can write into the folder %s (mode %04o)", folder,
+             (unsigned)status.st_mode & 07777);
+    return true;
+}
+
+static bool exposed_file(const char *folder, const char *path, char *ret_text, size_t size) {
+    for (int file = DATABASE; file < FILES; file++) {
+        char whole[4096 + 8];
+        mode_t mode;
+        snprintf(whole, sizeof whole, "%s%s", path, suffixes[file]);
+        if (!own_file_is_exposed(folder, whole, &mode))
+            continue;
+        snprintf(ret_text, size, "every user can %s %s (mode %04o)", mode & S_IWOTH ? "write to" : "read",
+                 whole, (unsigned)mode);
+        return true;
+    }
+    return false;
+}
+
+bool sqlite_exposed(const struct backend_options *options, char *ret_text, size_t size) {
+    char *path = sqlite_path_of(options), *target = path ? realpath(path, NULL) : NULL;
+    char *folder = target ? strdup(target) : NULL;
+    bool exposed = false;
+    if (folder) {
+        *strrchr(folder, '/') = '\0';
+        const char *around = *folder ? folder : "/";
+        exposed = exposed_folder(around, ret_text, size) || exposed_file(around, target, ret_text, size);
+    }
+    free(folder);
+    free(target);
+    free(path);
+    return exposed;
 }
 
 /* ---- Written over in place ---- */

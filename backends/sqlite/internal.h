@@ -83,7 +83,10 @@ struct sqlite_connection {
 
     /* The writer's. */
     sqlite3_int64 data_version_seen; /* SQLite's own: it changes when another connection has written */
-    struct batch_place *places;      /* room for the order of a batch */
+    struct arena refusals;           /* why rows of the last batch were refused */
+    const char *last_refusal;
+    size_t refused;             /* how many */
+    struct batch_place *places; /* room for the order of a batch */
     size_t place_count;
     uint64_t high_version;      /* as stored */
     int wal_checkpoint_pages;   /* in the log when a checkpoint is due */
@@ -153,6 +156,8 @@ void sqlite_limit_waiting(struct sqlite_connection *connection);
 
 /* ---- files.c ---- */
 
+bool sqlite_exposed(const struct backend_options *options, char *ret_text, size_t size);
+
 /* At the end of opening: notes which files are open. BACKEND_TRANSIENT: they have changed meanwhile. */
 enum backend_status sqlite_files_note(struct sqlite_connection *connection, struct backend_error *ret_error);
 
@@ -197,9 +202,10 @@ enum backend_status sqlite_find_own_sql(struct sqlite_connection *connection,
 enum backend_status sqlite_prepare_own(struct sqlite_connection *connection, struct sqlite_table *table,
                                        struct backend_error *ret_error);
 
-/* Binds what the application's statement asks for. The key goes without the namespace's prefix. */
-void sqlite_bind_own(sqlite3_stmt *statement, const struct sqlite_parameters *at,
-                     const struct backend_table *table, const struct entry *entry, uint32_t now);
+/* Binds what the application's statement asks for. The key goes without the namespace's prefix. False: it is none of
+ * the key_type of the table, so there is no row of it, and there can be none. */
+bool sqlite_bind_own(sqlite3_stmt *statement, const struct sqlite_parameters *at,
+                     const struct sqlite_table *table, const struct entry *entry, uint32_t now);
 
 /* ---- overlap.c ---- */
 

@@ -94,7 +94,9 @@ static bool row_is_live(sqlite3_stmt *statement, uint32_t now) {
 static int seek_row(struct sqlite_table *table, struct slice key, uint32_t now, bool *ret_found) {
     if (table->own_sql) {
         struct entry asked = {.key = key};
-        sqlite_bind_own(table->load, &table->load_at, table->table, &asked, now);
+        *ret_found = false;
+        if (!sqlite_bind_own(table->load, &table->load_at, table, &asked, now))
+            return SQLITE_OK;
     } else {
         sqlite_bind_bytes(table->load, 1, key);
     }

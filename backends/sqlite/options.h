@@ -9,12 +9,14 @@
 struct sqlite_options {
     struct backend_specific base;
     const char *synchronous; /* "full": a commit survives power loss; or "normal" */
+    bool trusted_schema; /* triggers and views of the file may use what has effects outside of its tables */
 };
 
-/* Of a namespace: all NULL: a table of ours; else SQL for the application's own table. */
+/* Of a namespace: all SQL NULL: a table of ours; else for the application's own table. */
 struct sqlite_table_options {
     struct backend_specific base;
     const char *load_sql, *store_sql, *delete_sql;
+    enum backend_keys key_type; /* what :key is bound as: a text, or an integer */
 };
 
 #endif

@@ -4,6 +4,7 @@
  * parameters they have and what they must do.
  */
 #include "backends/failure.h"
+#include "backends/key.h"
 #include "backends/sqlite/internal.h"
 
 static enum backend_status refuse_sql(const struct sqlite_connection *connection,
@@ -92,13 +93,24 @@ enum backend_status sqlite_prepare_own(struct sqlite_connection *connection, str
     return status;
 }
 
-void sqlite_bind_own(sqlite3_stmt *statement, const struct sqlite_parameters *at,
-                     const struct backend_table *table, const struct entry *entry, uint32_t now) {
-    struct slice prefix = slice_string(table->key_prefix ? table->key_prefix : "");
-    struct slice key = entry->key;
-    if (slice_starts_with(key, prefix))
-        key = slice_of(key.data + prefix.size, key.size - prefix.size);
-    sqlite3_bind_text64(statement, at->key, key.size ? key.data : "", key.size, SQLITE_STATIC, SQLITE_UTF8);
+/* A number in another spelling would find the row of another key. */
+static bool bind_key(sqlite3_stmt *statement, int at, const struct sqlite_table *table, struct slice key) {
+    key = key_without_prefix(key, table->table->key_prefix);
+    int64_t number;
+    if (table->options.key_type == BACKEND_KEYS_INTEGER) {
+        if (!key_is_integer(key, &number))
+            return false;
+        sqlite3_bind_int64(statement, at, number);
+    } else {
+        sqlite3_bind_text64(statement, at, key.size ? key.data : "", key.size, SQLITE_STATIC, SQLITE_UTF8);
+    }
+    return true;
+}
+
+bool sqlite_bind_own(sqlite3_stmt *statement, const struct sqlite_parameters *at,
+                     const struct sqlite_table *table, const struct entry *entry, uint32_t now) {
+    if (!bind_key(statement, at->key, table, entry->key))
+        return false;
     if (at->value)
         sqlite_bind_bytes(statement, at->value, entry->value);
     if (at->flags)
@@ -109,6 +121,7 @@ void sqlite_bind_own(sqlite3_stmt *statement, const struct sqlite_parameters *at
         sqlite3_bind_int64(statement, at->version, (sqlite3_int64)entry->version);
     if (at->now)
         sqlite3_bind_int64(statement, at->now, now);
+    return true;
 }
 
 /* The application's table is the one with all three statements; some of them only is a mistake. */

@@ -42,13 +42,18 @@ static const char *const synchronous_words[] = {"full", "normal", NULL};
 
 static const struct setting settings[] = {
     {"synchronous", SETTING_NAME, IN_BACKEND(synchronous), .words = synchronous_words},
+    {"trusted_schema", SETTING_SWITCH, IN_BACKEND(trusted_schema), .standard = false},
     {0},
 };
+
+/* By enum backend_keys. */
+static const char *const key_type_words[] = {"text", "integer", NULL};
 
 static const struct setting table_settings[] = {
     {"load", SETTING_TEXT, IN_TABLE(load_sql), .minimum = 1},
     {"store", SETTING_TEXT, IN_TABLE(store_sql), .minimum = 1},
     {"delete", SETTING_TEXT, IN_TABLE(delete_sql), .minimum = 1},
+    {"key_type", SETTING_WORD, IN_TABLE(key_type), .words = key_type_words, .standard = BACKEND_KEYS_ANY},
     {0},
 };
 
@@ -70,6 +75,13 @@ static bool check(const struct backend_options *options, struct backend_complain
         return complain_of_path(options, "an SQLite database is sqlite:PATH", ret_complaint);
     if (!*path)
         return complain_of_path(options, "the path is missing: write sqlite:PATH", ret_complaint);
+    if (path[strlen(path) - 1] == '/')
+        return complain_of_path(options, "this names a folder: write the path of a file", ret_complaint);
+    if (strcmp(path, ":memory:") == 0 || strncmp(path, "file:", strlen("file:")) == 0)
+        return complain_of_path(
+            options,
+            "SQLite's own names for databases mean nothing here, only paths do: a file of that name is sqlite:./NAME",
+            ret_complaint);
     if (*path != '/' && !options->data)
         return complain_of_path(
             options,
@@ -112,6 +124,19 @@ static bool check_own(const struct backend_table *table, const struct sqlite_tab
     return false;
 }
 
+/* Tables of ours have keys of any bytes. */
+static bool check_key_type(const struct backend_table *table, const struct sqlite_table_options *options,
+                           struct backend_complaint *ret_complaint) {
+    if (options->load_sql || options->key_type == BACKEND_KEYS_ANY)
+        return true;
+    ret_complaint->setting = "key_type";
+    snprintf(
+        ret_complaint->message, sizeof ret_complaint->message,
+        "key_type is for SQL of a namespace's own, and namespace \"%s\" has none: remove it or write load, store and delete",
+        table->name);
+    return false;
+}
+
 static bool check_table(const struct backend_table *table, const char *scanned_for,
                         struct backend_complaint *ret_complaint) {
     struct sqlite_table_options options;
@@ -119,7 +144,8 @@ static bool check_table(const struct backend_table *table, const char *scanned_f
         backend_take_specific(&sqlite_backend, &sqlite_backend.table_options, table->specific, &options);
     assert(ours);
     (void)ours;
-    if (!check_statements(table, &options, ret_complaint) || !check_own(table, &options, ret_complaint))
+    if (!check_statements(table, &options, ret_complaint) || !check_own(table, &options, ret_complaint) ||
+        !check_key_type(table, &options, ret_complaint))
         return false;
     if (!scanned_for || !options.load_sql)
         return true;
@@ -128,6 +154,13 @@ static bool check_table(const struct backend_table *table, const char *scanned_f
              "namespace \"%s\" has SQL of its own, which does not list rows: remove %s", table->name,
              scanned_for);
     return false;
+}
+
+static enum backend_keys keys(const struct backend_table *table) {
+    struct sqlite_table_options options;
+    bool ours =
+        backend_take_specific(&sqlite_backend, &sqlite_backend.table_options, table->specific, &options);
+    return ours ? options.key_type : BACKEND_KEYS_ANY;
 }
 
 /* ---- The kind ---- */
@@ -144,11 +177,13 @@ const struct backend_type sqlite_backend = {
     .table_options = {table_settings, sizeof(struct sqlite_table_options)},
     .check = check,
     .check_table = check_table,
+    .keys = keys,
     .same_store = sqlite_same_store,
     .one_backend_only = true,
     .notices_foreign = true,
     .overlap = sqlite_overlap,
     .place = sqlite_place,
+    .exposed = sqlite_exposed,
     .open = sqlite_open,
     .high_version = sqlite_high_version,
     .look = sqlite_look,

@@ -2,7 +2,7 @@
 /*
  * The value types that the cache, the backends and the policies share.
  *
- * Time is Unix time. An expiry is an absolute second; 0 is "never". An entry with expires_at <= now is dead.
+ * Time is Unix time, of a clock that does not jump (life_clock.h). An expiry is an absolute second; 0 is "never". An entry with expires_at <= now is dead.
  *
  * A version orders every change of a key (docs/design.md, "Versions"): 51 bits of microseconds since 1970 in
  * the upper part; in the lower, 12 bits of node id and the upper 12 bits of the key's hash, xor-ed. 0 is "no
@@ -20,17 +20,19 @@ enum {
     ENTRY_VERSION_NODE_BITS = 12 /* lower bits of a version: the node that made it, and the key's hash */
 };
 
-/* One reading of the clock; taken once per worker turn, never per request. */
+/* One reading of the clocks; taken once per worker turn, never per request. The three differ only after a step of the
+ * wall clock (life_clock.h). */
 struct cache_time {
-    uint64_t us;      /* microseconds since 1970 */
-    uint32_t seconds; /* the same in seconds */
+    uint64_t us;         /* wall clock, microseconds since 1970: of versions */
+    uint32_t seconds;    /* the clock of lives: what expires by this second is dead */
+    uint32_t lives_from; /* seconds: a life that begins now ends so much later than this */
 };
 
+/* For whoever has the wall clock alone: tests and measurements. */
 static inline struct cache_time cache_time_from_us(uint64_t us) {
-    return (struct cache_time){us, (uint32_t)(us / 1000000u)};
+    return (struct cache_time){us, (uint32_t)(us / 1000000u), (uint32_t)(us / 1000000u)};
 }
 
-/* The wall clock, now. */
 static inline struct cache_time cache_time_now(void) {
     return cache_time_from_us(wall_us());
 }

@@ -466,10 +466,10 @@ static void replace_files(struct compaction *self) {
     pthread_cond_signal(&journal->syncer_wanted);
     pthread_mutex_unlock(&journal->lock);
     atomic_fetch_add_explicit(&journal->compactions, 1, memory_order_relaxed);
-    journal_log(journal, LOG_LEVEL_NOTICE,
-                "journal: %zu files that unwritten changes hold back are compacted, from %" PRIu64
-                " KiB to %" PRIu64 " KiB",
-                self->file_count, self->bytes >> 10, bytes >> 10);
+    journal_log_limited(journal, JOURNAL_LINE_COMPACTION, LOG_LEVEL_NOTICE,
+                        "journal: %zu files that unwritten changes hold back are compacted, from %" PRIu64
+                        " KiB to %" PRIu64 " KiB",
+                        self->file_count, self->bytes >> 10, bytes >> 10);
 }
 
 static void give_up(struct compaction *self, enum result result) {
@@ -477,9 +477,10 @@ static void give_up(struct compaction *self, enum result result) {
     int failure = errno;
     abandon(self);
     if (result == COMPACT_FAILED && !journal->compact_failing)
-        journal_log(journal, LOG_LEVEL_WARNING,
-                    "journal: files of %s that unwritten changes hold back cannot be compacted now: %s",
-                    journal->folder, strerror(failure));
+        journal_log_limited(
+            journal, JOURNAL_LINE_COMPACTION, LOG_LEVEL_WARNING,
+            "journal: files of %s that unwritten changes hold back cannot be compacted now: %s",
+            journal->folder, strerror(failure));
     journal->compact_failing = result == COMPACT_FAILED;
     pthread_mutex_lock(&journal->lock);
     unmark(journal);

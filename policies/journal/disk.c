@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 #include "policies/journal/disk.h"
+#include "cache/base/own_file.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 static int system_open(const struct journal_disk *self, const char *path, int flags) {
     (void)self;
-    return open(path, flags | O_CLOEXEC, 0600);
+    return own_file_open(path, flags);
 }
 
 static void system_close(const struct journal_disk *self, int file) {
@@ -80,6 +82,14 @@ static int system_remove(const struct journal_disk *self, const char *path) {
     return unlink(path);
 }
 
+static bool system_is_at(const struct journal_disk *self, int file, const char *path) {
+    struct stat named, open;
+    (void)self;
+    if (stat(path, &named) != 0)
+        return errno != ENOENT && errno != ENOTDIR;
+    return fstat(file, &open) != 0 || (open.st_dev == named.st_dev && open.st_ino == named.st_ino);
+}
+
 /* "7f3c...-....": 32 hexadecimal digits and dashes. */
 static void system_boot(const struct journal_disk *self, uint8_t ret_boot[JOURNAL_BOOT_SIZE]) {
     (void)self;
@@ -110,6 +120,7 @@ const struct journal_disk journal_disk_system = {
     .sync_folder = system_sync_folder,
     .rename = system_rename,
     .remove = system_remove,
+    .is_at = system_is_at,
     .boot = system_boot,
 };
 

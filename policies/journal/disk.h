@@ -18,6 +18,7 @@ enum { JOURNAL_BOOT_SIZE = 16 };
 
 /* All MUST be there. They return as the system calls they are named after: -1 and errno on failure. */
 struct journal_disk {
+    /* As own_file_open: no link is followed, and O_CREAT with O_TRUNC is a new file. */
     int (*open)(const struct journal_disk *self, const char *path, int flags);
     void (*close)(const struct journal_disk *self, int file);
     ssize_t (*read_at)(const struct journal_disk *self, int file, void *to, size_t size, uint64_t offset);
@@ -34,6 +35,8 @@ struct journal_disk {
     int (*sync_folder)(const struct journal_disk *self, const char *path);
     int (*rename)(const struct journal_disk *self, const char *from, const char *to);
     int (*remove)(const struct journal_disk *self, const char *path);
+    /* Is this the file that has the path? True if that cannot be found out. */
+    bool (*is_at)(const struct journal_disk *self, int file, const char *path);
     /* A number that changes only when the system is rebooted: where two are equal, nothing that was written
      * in between is lost, synced or not. All zero if unknown. */
     void (*boot)(const struct journal_disk *self, uint8_t ret_boot[JOURNAL_BOOT_SIZE]);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A journal for people to read: one line for each file, each record, and whatever is neither. */
+#include "cache/base/own_file.h"
 #include "policies/journal/format.h"
 #include "policies/journal/low_water_file.h"
 #include "policies/journal/names.h"
@@ -130,13 +131,13 @@ static int dump_file(const char *folder, const char *name, FILE *out) {
     char path[JOURNAL_PATH_MAX];
     journal_path(folder, name, path);
     fprintf(out, "%s", name);
-    int file = open(path, O_RDONLY | O_CLOEXEC);
+    int file = own_file_open(path, O_RDONLY);
     off_t size = file < 0 ? -1 : lseek(file, 0, SEEK_END);
     char *data = size < 0 ? NULL : malloc((size_t)size + 1);
     ssize_t n = data ? journal_disk_read(&journal_disk_system, file, data, (size_t)size, 0) : -1;
     int result = 1;
     if (n < 0)
-        fprintf(out, " cannot be read: %s\n", strerror(errno));
+        fprintf(out, " cannot be read: %s\n", own_file_reason(errno));
     else
         result = dump_bytes(out, data, (size_t)n);
     free(data);

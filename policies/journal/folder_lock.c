@@ -4,6 +4,7 @@
  * ends with the process, however that ends. The pid inside is for people only.
  */
 #include "policies/journal/folder_lock.h"
+#include "cache/base/own_file.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -26,7 +27,8 @@ static enum journal_status refuse(const char *folder, int file, struct journal_e
 }
 
 static enum journal_status fail(const char *folder, const char *what, struct journal_error *error) {
-    snprintf(error->message, sizeof error->message, "cannot %s in %s: %s", what, folder, strerror(errno));
+    snprintf(error->message, sizeof error->message, "cannot %s in %s: %s", what, folder,
+             own_file_reason(errno));
     return JOURNAL_FAILED;
 }
 
@@ -45,7 +47,7 @@ enum journal_status folder_lock_take(const char *folder, int *ret_lock, struct j
     }
     if (mkdir(folder, 0700) != 0 && errno != EEXIST)
         return fail(folder, "make the data folder", ret_error);
-    int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    int file = own_file_open(path, O_RDWR | O_CREAT);
     if (file < 0)
         return fail(folder, "open the file lock", ret_error);
     if (flock(file, LOCK_EX | LOCK_NB) != 0) {
@@ -63,7 +65,7 @@ bool folder_lock_is_held(const char *folder) {
     char path[PATH_MAX];
     if (snprintf(path, sizeof path, "%s/lock", folder) >= (int)sizeof path)
         return false;
-    int file = open(path, O_RDONLY | O_CLOEXEC);
+    int file = own_file_open(path, O_RDONLY);
     if (file < 0)
         return false;
     bool held = flock(file, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;

@@ -36,6 +36,7 @@
 #define FOREBAY_POLICIES_JOURNAL_INTERNAL_H
 
 #include "cache/base/counter.h"
+#include "cache/base/log_limit.h"
 #include "cache/base/thread.h"
 #include "policies/journal/disk.h"
 #include "policies/journal/format.h"
@@ -88,8 +89,9 @@ struct journal_file {
 
     /* The syncer's alone. */
     uint64_t synced, noted, reported;
-    bool unsynced; /* the last sync failed */
-    unsigned pass;
+    bool unsynced;      /* the last sync failed, or the file has lost its name */
+    unsigned pass;      /* in which it was synced last */
+    unsigned look_pass; /* in which its name was looked at last */
 
     /* The highest version of each namespace, 0: it has no record here. The worker stores, others load. */
     atomic_uint_fast64_t max_versions[];
@@ -155,6 +157,16 @@ struct journal_passing {
     atomic_uint_fast64_t next;
 };
 
+/* Lines of the log that come as often as a disk fails and works again, or a backend stays away. */
+enum journal_line {
+    JOURNAL_LINE_WRITE,
+    JOURNAL_LINE_SYNC,
+    JOURNAL_LINE_ROOM,
+    JOURNAL_LINE_LOW_WATER,
+    JOURNAL_LINE_COMPACTION,
+    JOURNAL_LINES
+};
+
 struct journal {
     /* Set by journal_open. */
     const struct journal_disk *disk;
@@ -171,6 +183,8 @@ struct journal {
     void (*durable)(void *context, unsigned series, uint64_t position);
     void (*log)(void *context, enum log_level level, const char *message);
     void *context;
+
+    struct log_limit line_limits[JOURNAL_LINES]; /* any thread */
 
     pthread_mutex_t lock;
     pthread_cond_t keeper_wanted, keeper_answered, syncer_wanted, compactor_wanted;
@@ -216,6 +230,10 @@ static inline size_t journal_usual_room(const struct journal *journal) {
 
 void journal_log(const struct journal *journal, enum log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* The same of a kind of line that comes as often as a disk fails and works again. */
+void journal_log_limited(struct journal *journal, enum journal_line kind, enum log_level level,
+                         const char *format, ...) __attribute__((format(printf, 4, 5)));
 
 void journal_list_init(struct journal_list *list);
 void journal_list_append(struct journal_list *list, struct journal_file *file);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Opening and closing a journal, and what concerns all of it. The tour of its parts is in internal.h. */
 #include "policies/journal/journal.h"
+#include "cache/base/own_file.h"
 #include "policies/journal/compact.h"
 #include "policies/journal/folder_lock.h"
 #include "policies/journal/internal.h"
@@ -18,15 +19,38 @@ const char *const journal_mode_names[] = {"off", "os", "interval", "always", NUL
 
 /* ---- What the parts share ---- */
 
-void journal_log(const struct journal *journal, enum log_level level, const char *format, ...) {
+/* limit: of whose lines it is also told how many were left out; NULL: none. */
+static void write_line(const struct journal *journal, struct log_limit *limit, enum log_level level,
+                       const char *format, va_list arguments) {
     char message[1024];
+    int length = vsnprintf(message, sizeof message, format, arguments);
+    if (limit && length >= 0)
+        log_limit_tell_left_out(limit, message, (size_t)length, sizeof message);
+    journal->log(journal->context, level, message);
+}
+
+void journal_log(const struct journal *journal, enum log_level level, const char *format, ...) {
+    va_list arguments;
     if (!journal->log)
         return;
-    va_list arguments;
     va_start(arguments, format);
-    vsnprintf(message, sizeof message, format, arguments);
+    write_line(journal, NULL, level, format, arguments);
     va_end(arguments);
-    journal->log(journal->context, level, message);
+}
+
+void journal_log_limited(struct journal *journal, enum journal_line kind, enum log_level level,
+                         const char *format, ...) {
+    struct log_limit *limit = &journal->line_limits[kind];
+    va_list arguments;
+    if (!journal->log)
+        return;
+    if (!log_limit_admits(limit, LOG_LIMIT_BURST, monotonic_us())) {
+        log_limit_leave_out(limit);
+        return;
+    }
+    va_start(arguments, format);
+    write_line(journal, limit, level, format, arguments);
+    va_end(arguments);
 }
 
 void journal_list_init(struct journal_list *list) {
@@ -199,7 +223,7 @@ static enum journal_status start_series(struct journal *journal, struct journal_
                     full ? ". Changes are refused until there is room" : "");
         if (!full) {
             snprintf(error->message, sizeof error->message, "journal: cannot make a file in %s: %s",
-                     journal->folder, strerror(errno));
+                     journal->folder, own_file_reason(errno));
             return JOURNAL_FAILED;
         }
         journal->keeper_failing = true;

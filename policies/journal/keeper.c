@@ -207,12 +207,14 @@ static void report(struct journal *journal, const struct journal_file *file, uin
     if (!file) {
         atomic_fetch_add_explicit(&journal->failures, 1, memory_order_relaxed);
         if (!journal->keeper_failing)
-            journal_log(journal, LOG_LEVEL_ERROR,
-                        "journal: cannot make another file of %" PRIu64 " bytes in %s: %s. "
-                        "Changes are refused as soon as the current files are full; make room on the disk",
-                        size, journal->folder, strerror(failure));
+            journal_log_limited(
+                journal, JOURNAL_LINE_ROOM, LOG_LEVEL_ERROR,
+                "journal: cannot make another file of %" PRIu64 " bytes in %s: %s. "
+                "Changes are refused as soon as the current files are full; make room on the disk",
+                size, journal->folder, strerror(failure));
     } else if (journal->keeper_failing) {
-        journal_log(journal, LOG_LEVEL_NOTICE, "journal: there is room in %s again", journal->folder);
+        journal_log_limited(journal, JOURNAL_LINE_ROOM, LOG_LEVEL_NOTICE,
+                            "journal: there is room in %s again", journal->folder);
     }
     journal->keeper_failing = !file;
 }

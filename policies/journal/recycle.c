@@ -56,11 +56,12 @@ static bool note_low_waters(struct journal *journal) {
         return true;
     bool good = low_water_file_update(journal->disk, journal->folder, &journal->low_waters);
     if (!good && !journal->low_water_failing)
-        journal_log(journal, LOG_LEVEL_ERROR,
-                    "journal: cannot write %s/low-water: %s. No file is recycled until it succeeds",
-                    journal->folder, strerror(errno));
+        journal_log_limited(journal, JOURNAL_LINE_LOW_WATER, LOG_LEVEL_ERROR,
+                            "journal: cannot write %s/low-water: %s. No file is recycled until it succeeds",
+                            journal->folder, strerror(errno));
     if (good && journal->low_water_failing)
-        journal_log(journal, LOG_LEVEL_NOTICE, "journal: %s/low-water is written again", journal->folder);
+        journal_log_limited(journal, JOURNAL_LINE_LOW_WATER, LOG_LEVEL_NOTICE,
+                            "journal: %s/low-water is written again", journal->folder);
     journal->low_water_failing = !good;
     journal->low_water_noted_us = monotonic_us();
     return good;
@@ -186,7 +187,7 @@ static bool may_adopt(const struct journal *journal, uint64_t blank) {
     struct stat status;
     journal_format_blank(blank, name);
     journal_path(journal->folder, name, path);
-    return journal->blank_count < journal->blank_limit && stat(path, &status) == 0 &&
+    return journal->blank_count < journal->blank_limit && lstat(path, &status) == 0 &&
            S_ISREG(status.st_mode) && (uint64_t)status.st_size == journal->file_size;
 }
 

@@ -11,6 +11,7 @@
  * (*) The system was rebooted since, and the place had not been synced: the disk has kept later pages but
  * not this one. That is as good as torn, and the records behind it are taken.
  */
+#include "cache/base/own_file.h"
 #include "policies/journal/internal.h"
 #include "policies/journal/recycle.h"
 #include <errno.h>
@@ -76,7 +77,7 @@ static const char *file_name(const struct recovering *self) {
 
 static enum journal_status fail_file(struct recovering *self, const char *what) {
     return fail(self, JOURNAL_FAILED, "journal: cannot %s %s/%s: %s", what, self->journal->folder,
-                file_name(self), strerror(errno));
+                file_name(self), own_file_reason(errno));
 }
 
 static void progress(struct recovering *self) {
@@ -283,7 +284,7 @@ static bool move_aside(struct recovering *self) {
     journal_path(self->journal->folder, file_name(self), from);
     snprintf(name, sizeof name, "damaged-%s", file_name(self));
     journal_path(self->journal->folder, name, to);
-    for (unsigned i = 2; i < 1000 && stat(to, &status) == 0; i++) {
+    for (unsigned i = 2; i < 1000 && lstat(to, &status) == 0; i++) {
         snprintf(name, sizeof name, "damaged-%u-%s", i, file_name(self));
         journal_path(self->journal->folder, name, to);
     }
@@ -523,7 +524,7 @@ static enum journal_status read_low_waters(struct recovering *self) {
     enum low_water_status status = low_water_file_read(journal->disk, journal->folder, &self->low_waters);
     if (status == LOW_WATER_FAILED)
         return fail(self, JOURNAL_FAILED, "journal: cannot read %s/low-water: %s", journal->folder,
-                    strerror(errno));
+                    own_file_reason(errno));
     if (status == LOW_WATER_DAMAGED) {
         if (!self->skip_damaged)
             return fail(self, JOURNAL_DAMAGED,
@@ -569,7 +570,7 @@ static enum journal_status start_low_waters(struct recovering *self) {
                 low_water_file_update(journal->disk, journal->folder, low_waters));
     if (!good)
         return fail(self, JOURNAL_FAILED, "journal: cannot write %s/low-water: %s", journal->folder,
-                    strerror(errno));
+                    own_file_reason(errno));
     return JOURNAL_OK;
 }
 

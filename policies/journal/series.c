@@ -49,10 +49,11 @@ static bool failed(struct journal_series *series) {
     int failure = errno;
     count(&series->failures);
     if (series->state == SERIES_GOOD)
-        journal_log(series->journal, LOG_LEVEL_ERROR,
-                    "journal: cannot write to %s/%s: %s. "
-                    "Changes are refused until it can be written; make room on the disk, or repair it",
-                    series->journal->folder, series->file->name, strerror(errno));
+        journal_log_limited(
+            series->journal, JOURNAL_LINE_WRITE, LOG_LEVEL_ERROR,
+            "journal: cannot write to %s/%s: %s. "
+            "Changes are refused until it can be written; make room on the disk, or repair it",
+            series->journal->folder, series->file->name, strerror(errno));
     if (series->state == SERIES_GOOD) {
         series->failing_us = monotonic_us();
         series->moves = 0;
@@ -90,8 +91,8 @@ static void written(struct journal_series *series) {
     series->buffered_records = 0;
     series->always_size = series->interval_size = 0;
     if (series->state != SERIES_GOOD)
-        journal_log(series->journal, LOG_LEVEL_NOTICE, "journal: %s/%s can be written again",
-                    series->journal->folder, file->name);
+        journal_log_limited(series->journal, JOURNAL_LINE_WRITE, LOG_LEVEL_NOTICE,
+                            "journal: %s/%s can be written again", series->journal->folder, file->name);
     series->state = SERIES_GOOD;
 }
 
@@ -220,8 +221,9 @@ static bool gives_up(const struct journal_series *series, int failure) {
 static void leave(struct journal_series *series, struct journal_file *next) {
     struct journal_file *bad = series->file;
     atomic_store_explicit(&bad->suspect, true, memory_order_relaxed);
-    journal_log(series->journal, LOG_LEVEL_WARNING, "journal: %s/%s is left as it is, %s is used instead",
-                series->journal->folder, bad->name, next->name);
+    journal_log_limited(series->journal, JOURNAL_LINE_WRITE, LOG_LEVEL_WARNING,
+                        "journal: %s/%s is left as it is, %s is used instead", series->journal->folder,
+                        bad->name, next->name);
     begin_file(series, next);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* See survey.h. What a file looks like whose server is running is the same as after a kill: its end may be torn. */
 #include "policies/journal/survey.h"
+#include "cache/base/own_file.h"
 #include "policies/journal/format.h"
 #include "policies/journal/low_water_file.h"
 #include "policies/journal/names.h"
@@ -81,7 +82,7 @@ static bool look_at_bytes(struct looking *looking, const char *data, size_t size
 static bool look_at_file(struct looking *looking, const char *name) {
     char path[JOURNAL_PATH_MAX];
     journal_path(looking->folder, name, path);
-    int file = open(path, O_RDONLY | O_CLOEXEC);
+    int file = own_file_open(path, O_RDONLY);
     if (file < 0) {
         looking->survey->damaged += errno != ENOENT;
         return true;

@@ -11,12 +11,17 @@
  * would succeed without having written them. So what the failed sync should have covered is read back (from
  * the page cache) and written again before the next attempt; until one succeeds, the series refuses changes
  * and nothing is reported.
+ *
+ * A file that somebody has removed or renamed can be synced and is lost all the same. It counts as one that cannot be
+ * synced; its name is looked at before each sync and with every tick.
  */
 #include "policies/journal/compact.h"
 #include "policies/journal/internal.h"
 #include "policies/journal/recycle.h"
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* ---- Syncing ---- */
 
@@ -49,7 +54,7 @@ static struct journal_file *next_file(struct journal *journal, struct sync_wish 
             continue;
         if (blocks_series(journal, file))
             journal->series[file->series].blocked_pass = journal->pass;
-        else if (file->pass != journal->pass && wish(file, what) > file->synced &&
+        else if (file->pass != journal->pass && (file->unsynced || wish(file, what) > file->synced) &&
                  journal->series[file->series].blocked_pass != journal->pass)
             found = file;
     }
@@ -81,18 +86,38 @@ static bool write_again(struct journal *journal, const struct journal_file *file
     return good;
 }
 
-static void sync_failed(struct journal *journal, struct journal_file *file) {
+/* The worker leaves the file, and its series refuses changes. */
+static void distrust(struct journal *journal, struct journal_file *file, const char *problem,
+                     const char *remedy) {
     struct journal_series *series = &journal->series[file->series];
     atomic_fetch_add_explicit(&journal->failures, 1, memory_order_relaxed);
     if (!atomic_exchange_explicit(&series->refusing, true, memory_order_relaxed))
-        journal_log(
-            journal, LOG_LEVEL_ERROR,
-            "journal: cannot sync %s/%s: %s. Changes are refused until it succeeds; look after the disk",
-            journal->folder, file->name, strerror(errno));
+        journal_log_limited(journal, JOURNAL_LINE_SYNC, LOG_LEVEL_ERROR,
+                            "journal: %s/%s %s. Changes are refused until %s", journal->folder, file->name,
+                            problem, remedy);
     file->unsynced = true;
     atomic_store_explicit(&file->suspect, true, memory_order_relaxed);
     series->blocked_pass = journal->pass;
     journal->sync_failing = true;
+}
+
+static void sync_failed(struct journal *journal, struct journal_file *file) {
+    char problem[128];
+    snprintf(problem, sizeof problem, "cannot be synced: %s", strerror(errno));
+    distrust(journal, file, problem, "that succeeds; look after the disk");
+}
+
+static bool has_its_name(const struct journal *journal, const struct journal_file *file) {
+    char path[JOURNAL_PATH_MAX];
+    journal_path(journal->folder, file->name, path);
+    return journal->disk->is_at(journal->disk, file->handle, path);
+}
+
+/* All that is in it is as good as not synced. */
+static void name_lost(struct journal *journal, struct journal_file *file) {
+    file->synced = file->header_size;
+    distrust(journal, file, "was removed or renamed while it was open",
+             "it is back, or all that was in it has reached the backends");
 }
 
 static void report_durable(struct journal *journal, struct journal_file *file) {
@@ -120,13 +145,18 @@ static bool accept_again(struct journal *journal, struct journal_file *file) {
 
 static void sync_succeeded(struct journal *journal, struct journal_file *file) {
     if (accept_again(journal, file))
-        journal_log(journal, LOG_LEVEL_NOTICE, "journal: %s/%s is synced again", journal->folder, file->name);
+        journal_log_limited(journal, JOURNAL_LINE_SYNC, LOG_LEVEL_NOTICE, "journal: %s/%s is synced again",
+                            journal->folder, file->name);
     report_durable(journal, file);
 }
 
 static bool sync_file(struct journal *journal, struct journal_file *file) {
     uint64_t end = atomic_load_explicit(&file->written, memory_order_acquire);
     uint64_t start = monotonic_us();
+    if (!has_its_name(journal, file)) {
+        name_lost(journal, file);
+        return false;
+    }
     bool good = (!file->unsynced || write_again(journal, file, end)) &&
                 journal->disk->sync(journal->disk, file->handle) == 0;
     int failure = errno;
@@ -152,10 +182,30 @@ static void note_synced(struct journal *journal, struct journal_file *file) {
     journal_disk_write(journal->disk, file->handle, note, sizeof note, file->header_size - FORMAT_NOTE_SIZE);
 }
 
+/* One whose name was not looked at in this pass; those that are distrusted are looked at by sync_file. */
+static struct journal_file *next_to_look_at(struct journal *journal) {
+    pthread_mutex_lock(&journal->lock);
+    struct journal_file *file = journal->files.first;
+    while (file && (file->handle < 0 || file->unsynced || file->look_pass == journal->pass))
+        file = file->next;
+    pthread_mutex_unlock(&journal->lock);
+    if (file)
+        file->look_pass = journal->pass;
+    return file;
+}
+
+static void look_at_names(struct journal *journal) {
+    for (struct journal_file *file; (file = next_to_look_at(journal));)
+        if (!has_its_name(journal, file))
+            name_lost(journal, file);
+}
+
 void journal_sync_pass(struct journal *journal, bool interval, bool everything) {
     struct sync_wish what = {interval, everything};
     journal->sync_failing = false;
     journal->pass++;
+    if (interval || everything)
+        look_at_names(journal);
     for (struct journal_file *file; (file = next_file(journal, what));)
         if (sync_file(journal, file) && (interval || everything))
             note_synced(journal, file);

@@ -84,6 +84,7 @@ struct loader {
     struct flight *unused;
     struct breaker breaker;
     struct loader_stats stats;
+    struct log_limit outage_lines; /* of the log, any thread */
 };
 
 /* ---- Boarding: workers ---- */
@@ -333,7 +334,7 @@ static void fail_batch(struct loader *loader, struct batch *batch) {
 }
 
 static void land_batch(struct loader *loader, struct batch *batch) {
-    struct cache_time now = cache_time_now();
+    struct cache_time now = tier_now(loader->backend->tier);
     uint64_t hits = 0;
     close_flights(loader, batch);
     for (size_t i = 0; i < batch->count; i++) {
@@ -384,7 +385,7 @@ static enum backend_status look_up(struct reader *reader, struct batch *batch) {
     for (size_t i = 0; i < batch->count; i++)
         batch->keys[i] = slice_of(batch->flights[i]->key, batch->flights[i]->key_size);
     status = session_load(session, batch->space, batch->keys, batch->count,
-                          batch->then ? batch->then : cache_time_now().seconds, batch->results);
+                          batch->then ? batch->then : tier_now(batch->space->tier).seconds, batch->results);
     if (status != BACKEND_REPLACED)
         return status;
     session_close(session); /* the writer finds it out as well, and opens what is there now first */
@@ -448,10 +449,10 @@ static enum turn_of_breaker judge_table(struct space *space, enum backend_status
     return BREAKER_STAYS;
 }
 
-static void tell_reads_again(const struct space *space) {
-    service_log(&space->tier->service, LOG_LEVEL_NOTICE,
-                "namespace %s, keys \"%s*\": reads are answered again", space->options.name,
-                space->options.prefix);
+static void tell_reads_again(struct space *space) {
+    service_log_limited(&space->tier->service, &space->backend->loader->outage_lines, LOG_LEVEL_NOTICE,
+                        "namespace %s, keys \"%s*\": reads are answered again", space->options.name,
+                        space->options.prefix);
 }
 
 static void report(struct reader *reader, struct space *space, enum backend_status status) {
@@ -463,11 +464,11 @@ static void report(struct reader *reader, struct space *space, enum backend_stat
                          table = judge_table(space, status, reason);
     pthread_mutex_unlock(&loader->mutex);
     if (store == BREAKER_TELLS)
-        service_log(service, LOG_LEVEL_WARNING, "backend %s: reads fail and are refused for a while: %s",
-                    name, reason);
+        service_log_limited(service, &loader->outage_lines, LOG_LEVEL_WARNING,
+                            "backend %s: reads fail and are refused for a while: %s", name, reason);
     if (table == BREAKER_TELLS)
-        service_log(
-            service, LOG_LEVEL_WARNING,
+        service_log_limited(
+            service, &loader->outage_lines, LOG_LEVEL_WARNING,
             "namespace %s, keys \"%s*\": reads fail and are refused for a while, the rest of backend %s is read: %s",
             space->options.name, space->options.prefix, name, reason);
     if (table == BREAKER_CLOSES)
@@ -509,7 +510,7 @@ void loader_let_go(struct loader *loader) {
 /* Takes the flights out of the batch that need no backend, or for which it is too late. */
 static void sort_out(struct loader *loader, struct batch *batch) {
     struct batch done = {.space = batch->space};
-    struct cache_time now = cache_time_now();
+    struct cache_time now = tier_now(loader->backend->tier);
     size_t kept = 0;
     bool quarantined = quarantine_count(batch->space->quarantine) > 0;
     for (size_t i = 0; i < batch->count; i++) {
@@ -775,7 +776,7 @@ enum backend_status loader_fill(struct session *session, struct space *space, co
     struct slice unknown[BATCH_KEYS];
     uint64_t stamps[BATCH_KEYS];
     struct cache *cache = space->tier->cache;
-    struct cache_time now = cache_time_now();
+    struct cache_time now = tier_now(space->tier);
     size_t count_unknown = 0;
     assert(count <= BATCH_KEYS);
     for (size_t i = 0; i < count; i++) {

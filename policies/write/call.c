@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* See call.h. */
 #include "policies/write/call.h"
+#include "backends/mutations.h"
 #include "cache/base/thread.h"
 #include "policies/absence.h"
 #include "policies/load/loader.h"
@@ -25,7 +26,7 @@ static const char *name_of(const struct writer *writer) {
 /* The store was reached late, and is ahead of what this server draws from its clock: another server's clock is ahead,
  * or this one's has been set back. */
 static void tell_ahead(const struct writer *writer) {
-    uint64_t now_us = cache_time_now().us, us = version_us(writer->high_version);
+    uint64_t now_us = wall_us(), us = version_us(writer->high_version);
     if (us <= now_us)
         return;
     service_log(
@@ -41,7 +42,7 @@ static void show_time(uint64_t version, char *ret_text, size_t size) {
 }
 
 /* The store has less than it had: whoever restored it knows, whoever did not has to. */
-static void tell_older(const struct writer *writer, uint64_t version, const char *what_now) {
+static void tell_older(struct writer *writer, uint64_t version, const char *what_now) {
     char had[40], has[60] = "is empty, or was not written by Forebay";
     show_time(writer->store_version, had, sizeof had);
     if (version) {
@@ -49,8 +50,8 @@ static void tell_older(const struct writer *writer, uint64_t version, const char
         show_time(version, until, sizeof until);
         snprintf(has, sizeof has, "holds changes until %s", until);
     }
-    service_log(
-        &writer->tier->service, LOG_LEVEL_ERROR,
+    service_log_limited(
+        &writer->tier->service, &writer->store_lines, LOG_LEVEL_ERROR,
         "backend %s: the store %s; the one before held changes until %s. It is an older copy or another store: %s",
         name_of(writer), has, had, what_now);
 }
@@ -75,11 +76,11 @@ static void take_over(struct writer *writer, uint64_t version) {
         rewrite_begin(writer); /* before it counts as found: the end of a drain sees one or the other */
     bool other = store_found(writer->backend->store, &writer->session.connection->identity);
     if (lost)
-        service_log(&writer->tier->service, LOG_LEVEL_NOTICE, "backend %s: the store is there again",
-                    name_of(writer));
+        service_log_limited(&writer->tier->service, &writer->store_lines, LOG_LEVEL_NOTICE,
+                            "backend %s: the store is there again", name_of(writer));
     else if (other && version >= writer->store_version) /* else that is told */
-        service_log(
-            &writer->tier->service, LOG_LEVEL_ERROR,
+        service_log_limited(
+            &writer->tier->service, &writer->store_lines, LOG_LEVEL_ERROR,
             "backend %s: it is another store than before the outage: what memory holds is written to it again",
             name_of(writer));
     if (other && !lost)
@@ -206,14 +207,6 @@ void call_limit(struct writer *writer, uint64_t until_us) {
 
 /* ---- What was superseded ---- */
 
-static uint64_t highest_version(const struct mutation *mutations, size_t count) {
-    uint64_t highest = 0;
-    for (size_t i = 0; i < count; i++)
-        if (mutations[i].entry.version > highest)
-            highest = mutations[i].entry.version;
-    return highest;
-}
-
 /* A batch that is repeated meets what it wrote itself. */
 static bool is_of_batch(const struct mutation *mutations, size_t count, uint64_t version) {
     for (size_t i = 0; i < count; i++)
@@ -253,7 +246,7 @@ static void look_for_superseded(struct writer *writer, const struct mutation *mu
     for (size_t i = 0; i < count_all; i++) {
         if (!is_unexplained(writer->tier, &mutations[i]))
             continue;
-        highest = highest ? highest : highest_version(mutations, count_all);
+        highest = highest ? highest : mutations_highest_version(mutations, count_all);
         if (mutations[i].superseded_by <= highest &&
             is_of_batch(mutations, count_all, mutations[i].superseded_by))
             continue;
@@ -269,8 +262,8 @@ static void look_for_superseded(struct writer *writer, const struct mutation *mu
 /* The store answered, be it with a failure of one table. */
 static void note_answer(struct writer *writer, struct space *served) {
     if (breaker_success(&writer->breaker))
-        service_log(&writer->tier->service, LOG_LEVEL_NOTICE, "backend %s: takes writes again",
-                    name_of(writer));
+        service_log_limited(&writer->tier->service, &writer->outage_lines, LOG_LEVEL_NOTICE,
+                            "backend %s: takes writes again", name_of(writer));
     session_worked(&writer->session);
     if (writer->backend->loader) /* not yet made during the recovery */
         loader_backend_answers(writer->backend->loader, served);
@@ -279,9 +272,9 @@ static void note_answer(struct writer *writer, struct space *served) {
 static void succeed(struct writer *writer, struct space *space) {
     note_answer(writer, space);
     if (space && breaker_success(&space->write_breaker))
-        service_log(&writer->tier->service, LOG_LEVEL_NOTICE,
-                    "namespace %s, keys \"%s*\": takes writes again", space->options.name,
-                    space->options.prefix);
+        service_log_limited(&writer->tier->service, &writer->outage_lines, LOG_LEVEL_NOTICE,
+                            "namespace %s, keys \"%s*\": takes writes again", space->options.name,
+                            space->options.prefix);
 }
 
 void call_succeeded_for(struct writer *writer, struct space *space) {
@@ -294,8 +287,8 @@ static void fail_table(struct writer *writer, struct space *space) {
     note_answer(writer, NULL);
     const char *reason = writer->session.error.message;
     if (space && breaker_failure_is_news(&space->write_breaker, reason, monotonic_us()))
-        service_log(
-            &writer->tier->service, LOG_LEVEL_WARNING,
+        service_log_limited(
+            &writer->tier->service, &writer->outage_lines, LOG_LEVEL_WARNING,
             "namespace %s, keys \"%s*\": writes fail and are tried again, the rest of backend %s is written: %s",
             space->options.name, space->options.prefix, name_of(writer), reason);
 }
@@ -304,8 +297,8 @@ static void fail(struct writer *writer) {
     count(&writer->counters.write_failures);
     const char *reason = writer->session.error.message;
     if (breaker_failure_is_news(&writer->breaker, reason, monotonic_us()))
-        service_log(&writer->tier->service, LOG_LEVEL_WARNING,
-                    "backend %s: writes fail and are tried again: %s", name_of(writer), reason);
+        service_log_limited(&writer->tier->service, &writer->outage_lines, LOG_LEVEL_WARNING,
+                            "backend %s: writes fail and are tried again: %s", name_of(writer), reason);
     session_failed(&writer->session);
     if (writer->backend->loader) /* not yet made during the recovery */
         loader_doubt(writer->backend->loader);
@@ -314,8 +307,8 @@ static void fail(struct writer *writer) {
 /* The store is no longer the one at its address. */
 static void lose(struct writer *writer) {
     if (store_lose(writer->backend->store))
-        service_log(
-            &writer->tier->service, LOG_LEVEL_ERROR,
+        service_log_limited(
+            &writer->tier->service, &writer->store_lines, LOG_LEVEL_ERROR,
             "%s while it was open; changes are kept in memory and journal until a store is there again",
             writer->session.error.message);
     session_close(&writer->session);
@@ -379,8 +372,9 @@ void call_reach(struct writer *writer) {
 static enum backend_status apply(struct writer *writer, struct mutation *mutations, size_t count_mutations) {
     struct backend_connection *connection = writer->session.connection;
     absence_begin_writing(writer->backend, mutations, count_mutations);
-    enum backend_status status = writer->backend->type->apply(
-        connection, mutations, count_mutations, cache_time_now().seconds, &writer->session.error);
+    enum backend_status status =
+        writer->backend->type->apply(connection, mutations, count_mutations,
+                                     tier_now(writer->backend->tier).seconds, &writer->session.error);
     absence_end_writing(writer->backend);
     absence_note_foreign(writer->backend, connection->foreign);
     return status;
@@ -389,8 +383,9 @@ static enum backend_status apply(struct writer *writer, struct mutation *mutatio
 enum backend_status call_apply(struct writer *writer, struct space *space, struct mutation *mutations,
                                size_t count_mutations) {
     enum backend_status status = connect_again(writer);
+    mutations_forget_answers(mutations, count_mutations);
     if (status == BACKEND_OK)
-        store_note_before(writer, highest_version(mutations, count_mutations));
+        store_note_before(writer, mutations_highest_version(mutations, count_mutations));
     uint64_t start = monotonic_us();
     if (status == BACKEND_OK)
         status = apply(writer, mutations, count_mutations);
@@ -405,6 +400,26 @@ enum backend_status call_apply(struct writer *writer, struct space *space, struc
     return judged(writer, space, status);
 }
 
+static void swap(struct mutation *mutations, uint64_t *hashes, size_t a, size_t b) {
+    struct mutation mutation = mutations[a];
+    mutations[a] = mutations[b];
+    mutations[b] = mutation;
+    if (!hashes)
+        return;
+    uint64_t hash = hashes[a];
+    hashes[a] = hashes[b];
+    hashes[b] = hash;
+}
+
+/* From the end: between i and `others` all are refused. */
+size_t call_part_refused(struct mutation *mutations, uint64_t *hashes, size_t count_mutations) {
+    size_t others = count_mutations;
+    for (size_t i = count_mutations; i-- > 0;)
+        if (!mutations[i].refused)
+            swap(mutations, hashes, --others, i);
+    return others;
+}
+
 enum backend_status call_load_at(struct writer *writer, struct space *space, const struct slice *keys,
                                  size_t count_keys, uint32_t now, struct load_result *results) {
     enum backend_status status = connect_again(writer);
@@ -415,7 +430,7 @@ enum backend_status call_load_at(struct writer *writer, struct space *space, con
 
 enum backend_status call_load(struct writer *writer, struct space *space, const struct slice *keys,
                               size_t count_keys, struct load_result *results) {
-    return call_load_at(writer, space, keys, count_keys, cache_time_now().seconds, results);
+    return call_load_at(writer, space, keys, count_keys, tier_now(writer->backend->tier).seconds, results);
 }
 
 bool call_look(struct writer *writer) {
@@ -444,7 +459,7 @@ bool call_upkeep(struct writer *writer, uint64_t now_us) {
     }
     writer->session.connection->call_until_us = 0;
     enum backend_status status = writer->backend->type->maintain(
-        writer->session.connection, cache_time_now().seconds, &more, &writer->session.error);
+        writer->session.connection, tier_over_at(writer->backend->tier), &more, &writer->session.error);
     count(&writer->counters.upkeep_steps);
     if (status == BACKEND_REPLACED)
         judged(writer, NULL, status);

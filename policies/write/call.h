@@ -49,6 +49,10 @@ void call_succeeded_for(struct writer *writer, struct space *space);
 enum backend_status call_apply(struct writer *writer, struct space *space, struct mutation *mutations,
                                size_t count);
 
+/* After BACKEND_PERMANENT: those that the store has marked as refused come first, the others follow in their order, and the
+ * hashes (NULL: there are none) go along. Returns how many are marked. */
+size_t call_part_refused(struct mutation *mutations, uint64_t *hashes, size_t count);
+
 /* The rows of these keys, as they are now. */
 enum backend_status call_load(struct writer *writer, struct space *space, const struct slice *keys,
                               size_t count, struct load_result *results);

@@ -70,7 +70,7 @@ static struct tier_ticket *pop(struct writer *writer) {
 static bool copy_entry(struct confirm_batch *batch, const struct tier_ticket *ticket) {
     const struct request *request = &ticket->request;
     const struct tier *tier = batch->space->tier;
-    struct cache_time now = cache_time_now();
+    struct cache_time now = tier_now(batch->space->tier);
     struct cache_cursor cursor;
     bool copied = true;
     if (!bytes_reserve(&batch->bytes, tier->options.cache.item_max + ENTRY_KEY_MAX))

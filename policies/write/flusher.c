@@ -5,8 +5,8 @@
  *     queue --pop--> collect (DIRTY -> FLUSHING, copied) --apply--> settle (-> CLEAN, or absent)
  *                                                          | transient, or a failure of the table: the batch is
  *                                                          |            held and tried again
- *                                                          | permanent: halved until the refused row is
- *                                                          |            alone; that goes to the quarantine
+ *                                                          | permanent: the refused rows, which the store names or
+ *                                                          |            halving finds, go to the quarantine
  *
  * A batch that is held keeps what it copied, while newer writes make its entries dirty again: they are in a
  * later batch with a higher version, so repeating this one does no harm. An entry that changed meanwhile is
@@ -33,8 +33,8 @@ enum {
     PROGRESS_US = 2000000,
     QUARANTINE_PAUSE_US = 200000, /* until its file is tried again */
     HALVING_US = 20000,           /* for so long refused rows are looked for before others have their turn */
-    REFUSALS_TOLD = 10,           /* lines of the log in REFUSALS_US */
-    REFUSALS_US = 60000000
+    RETRY_ROWS = 128,             /* of the quarantine, tried together */
+    RETRY_BYTES = 4 << 20
 };
 
 void flusher_init(struct flusher *flusher, struct space *space) {
@@ -127,7 +127,7 @@ uint64_t flusher_age(struct flusher *flusher, uint64_t now_us) {
         flusher->front_seen_us = now_us;
         flusher->front_popped = front;
     }
-    uint64_t wall = cache_time_now().us, turned = version_us(since), seen = now_us - flusher->front_seen_us;
+    uint64_t wall = wall_us(), turned = version_us(since), seen = now_us - flusher->front_seen_us;
     uint64_t age = since > QUEUE_SINCE_RECOVERY && wall > turned ? wall - turned : 0;
     return age > seen ? age : seen;
 }
@@ -299,7 +299,7 @@ static void collect(struct flusher *flusher) {
     struct space *space = flusher->space;
     struct collector collector = {.base = {collect_entry}, .flusher = flusher};
     size_t room = space->tier->options.cache.item_max + ENTRY_KEY_MAX;
-    struct cache_time now = cache_time_now();
+    struct cache_time now = tier_now(flusher->space->tier);
     struct dirty dirty;
     while (flusher->count < space->options.flush_batch && batch_bytes(flusher) < space->batch_bytes &&
            reserve(flusher, room) && next_dirty(flusher, &dirty)) {
@@ -349,7 +349,7 @@ static void settle_one(struct space *space, const struct mutation *mutation, uin
 }
 
 void flusher_settle(struct space *space, const struct mutation *mutation, uint64_t hash) {
-    struct cache_time now = cache_time_now();
+    struct cache_time now = tier_now(space->tier);
     if (quarantine_count(space->quarantine) == 0 || quarantine_supersede(space->quarantine, mutation, 1))
         settle_one(space, mutation, hash, &now);
 }
@@ -391,7 +391,7 @@ static bool supersede(struct flusher *flusher, size_t from, size_t to) {
 /* False: the quarantine could not let go now. */
 static bool settle(struct flusher *flusher, size_t from, size_t to) {
     struct space *space = flusher->space;
-    struct cache_time now = cache_time_now();
+    struct cache_time now = tier_now(flusher->space->tier);
     if (!supersede(flusher, from, to))
         return false;
     for (size_t i = from; i < to; i++) {
@@ -405,46 +405,77 @@ static bool settle(struct flusher *flusher, size_t from, size_t to) {
     return true;
 }
 
-/* A table that refuses every row is not to fill the log: all of them are in the quarantine's list. */
-static void tell_refused(struct flusher *flusher, struct slice key, const char *reason) {
+/* Rows that were refused together, or since the last line, share one. */
+static void tell_refused(struct flusher *flusher, struct slice key, size_t count_refused,
+                         const char *reason) {
     const struct space *space = flusher->space;
-    uint64_t now_us = monotonic_us();
-    if (flusher->refusals_told == 0 || now_us - flusher->refusals_since_us >= REFUSALS_US) {
-        flusher->refusals_since_us = now_us;
-        flusher->refusals_told = 0;
-    }
-    if (flusher->refusals_told == REFUSALS_TOLD)
+    char others[48] = "it is";
+    flusher->refused_untold += count_refused;
+    if (!log_limit_admits(&flusher->refusals, LOG_LIMIT_BURST, monotonic_us()))
         return;
-    flusher->refusals_told++;
+    if (flusher->refused_untold > 1)
+        snprintf(others, sizeof others, "it and %zu more are", flusher->refused_untold - 1);
     service_log(&space->tier->service, LOG_LEVEL_ERROR,
-                "namespace %s: the backend refuses %.*s, it is in quarantine: %s%s", space->options.name,
-                (int)key.size, key.data, reason,
-                flusher->refusals_told == REFUSALS_TOLD
-                    ? " (more are counted for a minute, and not told: see quarantine list)"
-                    : "");
+                "namespace %s: the backend refuses %.*s, %s in quarantine: %s", space->options.name,
+                (int)key.size, key.data, others, reason);
+    flusher->refused_untold = 0;
 }
 
-/* False: the quarantine could not take it now. */
-static bool quarantine_one(struct writer *writer, struct flusher *flusher, size_t index) {
+void flusher_tell_refused(struct flusher *flusher, uint64_t now_us) {
+    const struct space *space = flusher->space;
+    if (flusher->refused_untold == 0 || !log_limit_admits(&flusher->refusals, LOG_LIMIT_BURST, now_us))
+        return;
+    service_log(
+        &space->tier->service, LOG_LEVEL_ERROR,
+        "namespace %s: the backend refuses %zu more rows, they are in quarantine: see quarantine list %s",
+        space->options.name, flusher->refused_untold, space->options.name);
+    flusher->refused_untold = 0;
+}
+
+/* Puts refused rows aside, all with one sync. False: the quarantine could not take them now. */
+static bool quarantine_rows(struct writer *writer, struct flusher *flusher, size_t from, size_t to) {
     struct space *space = flusher->space;
-    struct mutation *mutation = &flusher->mutations[index];
-    struct cache_time now = cache_time_now();
-    if (!quarantine_add(space->quarantine, mutation->kind, &mutation->entry, writer->session.error.message)) {
+    const struct mutation *refused = &flusher->mutations[from];
+    struct cache_time now = tier_now(space->tier);
+    const char *reason = writer->session.error.message;
+    if (!quarantine_add(space->quarantine, refused, to - from, reason)) {
         hold_for_quarantine(flusher);
         return false;
     }
     quarantine_works(flusher);
-    tell_refused(flusher, mutation->entry.key, writer->session.error.message);
-    cache_settle(space->tier->cache, mutation->entry.key, flusher->hashes[index], mutation->entry.version,
-                 &now);
-    count(&space->flushed.quarantined);
-    flusher->begin = index + 1;
+    tell_refused(flusher, refused->entry.key, to - from, refused->refusal ? refused->refusal : reason);
+    for (size_t i = from; i < to; i++)
+        cache_settle(space->tier->cache, flusher->mutations[i].entry.key, flusher->hashes[i],
+                     flusher->mutations[i].entry.version, &now);
+    count_add(&space->flushed.quarantined, to - from);
+    flusher->begin = to;
     return true;
 }
 
-/* Applies [from, to), halving where the backend refuses, or the first part of it: `begin` tells. False: it cannot be
+static bool apply(struct writer *writer, struct flusher *flusher, size_t from, size_t to);
+
+/* Goes on with [from, to), unless others are to have their turn; then the next one begins with `next` rows. */
+static bool apply_rest(struct writer *writer, struct flusher *flusher, size_t from, size_t to, size_t next) {
+    if (from == to)
+        return true;
+    if (monotonic_us() < flusher->halving_until_us)
+        return apply(writer, flusher, from, to);
+    if (flusher->halved == 0)
+        flusher->halved = next;
+    return true;
+}
+
+/* The store refuses rows of [from, to) and does not say which. */
+static bool halve(struct writer *writer, struct flusher *flusher, size_t from, size_t to) {
+    size_t middle = from + (to - from) / 2;
+    count(&flusher->space->flushed.bisections);
+    return apply(writer, flusher, from, middle) && apply_rest(writer, flusher, middle, to, middle - from);
+}
+
+/* Applies [from, to), without what the backend refuses, or the first part of it: `begin` tells. False: it cannot be
  * written now. */
 static bool apply(struct writer *writer, struct flusher *flusher, size_t from, size_t to) {
+    size_t refused = 1;
     switch (call_apply(writer, flusher->space, flusher->mutations + from, to - from)) {
     case BACKEND_OK:
         return settle(flusher, from, to);
@@ -457,17 +488,12 @@ static bool apply(struct writer *writer, struct flusher *flusher, size_t from, s
         count(&flusher->space->flushed.retries);
         return false;
     }
-    if (to - from == 1)
-        return quarantine_one(writer, flusher, from);
-    size_t middle = from + (to - from) / 2;
-    count(&flusher->space->flushed.bisections);
-    if (!apply(writer, flusher, from, middle))
-        return false;
-    if (monotonic_us() < flusher->halving_until_us)
-        return apply(writer, flusher, middle, to);
-    if (flusher->halved == 0)
-        flusher->halved = middle - from;
-    return true;
+    if (to - from > 1)
+        refused = call_part_refused(flusher->mutations + from, flusher->hashes + from, to - from);
+    if (refused == 0)
+        return halve(writer, flusher, from, to);
+    return quarantine_rows(writer, flusher, from, from + refused) &&
+           apply_rest(writer, flusher, from + refused, to, to - from - refused);
 }
 
 /* All of the batch is done. Its memory is kept for the next one, unless that is likely to need much less. */
@@ -561,25 +587,77 @@ bool flusher_flush_all(struct writer *writer, struct flusher *flusher) {
 
 /* ---- The quarantine ---- */
 
-void flusher_retry_quarantine(struct writer *writer, struct flusher *flusher) {
+void flusher_judge_fullness(struct flusher *flusher, uint64_t age_us) {
     struct space *space = flusher->space;
-    struct entry_copy *copy;
-    enum mutation_kind kind;
-    while ((copy = quarantine_next_retry(space->quarantine, &kind))) {
-        struct mutation mutation = {.table = &space->options.table, .kind = kind, .entry = copy->entry};
-        struct cache_time now = cache_time_now();
-        enum backend_status status = call_apply(writer, space, &mutation, 1);
-        bool later = status == BACKEND_TRANSIENT || status == BACKEND_TABLE_FAILED;
-        if (status == BACKEND_OK) {
-            if (!quarantine_supersede(space->quarantine, &mutation, 1))
-                hold_for_quarantine(flusher); /* it stays, and may be retried again */
-            if (mutation.superseded)
-                forget_ours(space, &mutation, cache_hash(space->tier->cache, copy->entry.key), &now);
-        } else if (later) {
-            quarantine_ask_retry(space->quarantine, copy->entry.key);
-        }
-        entry_copy_drop(copy);
-        if (later)
-            return;
+    const struct service *service = &space->tier->service;
+    bool was_crowded = fullness_is_crowded(&space->fullness);
+    size_t bytes = quarantine_bytes(space->quarantine);
+    fullness_judge(&space->fullness, &space->options, cache_dirty_bytes(space->tier->cache, space->number),
+                   bytes, age_us);
+    bool crowded = fullness_is_crowded(&space->fullness);
+    if (crowded && !was_crowded)
+        service_log(
+            service, LOG_LEVEL_ERROR,
+            "namespace %s: its quarantine has %zu rows and %zu bytes, and quarantine_limit is %zu: changes are refused. Make the backend take the rows and say quarantine retry %s, or raise quarantine_limit",
+            space->options.name, quarantine_count(space->quarantine), bytes, space->options.quarantine_limit,
+            space->options.name);
+    else if (was_crowded && !crowded)
+        service_log(service, LOG_LEVEL_NOTICE,
+                    "namespace %s: there is room in its quarantine again, and changes are taken",
+                    space->options.name);
+}
+
+static void settle_retried(struct flusher *flusher, const struct mutation *mutations, size_t count_written) {
+    struct cache_time now = tier_now(flusher->space->tier);
+    if (!quarantine_supersede(flusher->space->quarantine, mutations, count_written))
+        hold_for_quarantine(flusher); /* they stay, and may be retried again */
+    for (size_t i = 0; i < count_written; i++)
+        if (mutations[i].superseded)
+            forget_ours(flusher->space, &mutations[i],
+                        cache_hash(flusher->space->tier->cache, mutations[i].entry.key), &now);
+}
+
+/* What is refused again stays. False: they cannot be written now. */
+static bool apply_retried(struct writer *writer, struct flusher *flusher, struct mutation *mutations,
+                          size_t count_tried) {
+    if (count_tried == 0)
+        return true;
+    enum backend_status status = call_apply(writer, flusher->space, mutations, count_tried);
+    if (status == BACKEND_OK)
+        settle_retried(flusher, mutations, count_tried);
+    if (status != BACKEND_PERMANENT || count_tried == 1)
+        return status == BACKEND_OK || status == BACKEND_PERMANENT;
+    size_t first = call_part_refused(mutations, NULL, count_tried);
+    if (first == 0) {
+        first = count_tried / 2;
+        if (!apply_retried(writer, flusher, mutations, first))
+            return false;
     }
+    return apply_retried(writer, flusher, mutations + first, count_tried - first);
+}
+
+/* False: not now, and they are asked for again. */
+static bool retry_some(struct writer *writer, struct flusher *flusher) {
+    struct space *space = flusher->space;
+    struct quarantine_retry retries[RETRY_ROWS];
+    struct mutation mutations[RETRY_ROWS];
+    size_t tried = quarantine_next_retries(space->quarantine, RETRY_ROWS, RETRY_BYTES, retries);
+    for (size_t i = 0; i < tried; i++)
+        mutations[i] = (struct mutation){
+            .table = &space->options.table, .kind = retries[i].kind, .entry = retries[i].copy->entry};
+    bool done = apply_retried(writer, flusher, mutations, tried);
+    for (size_t i = 0; i < tried; i++) {
+        if (!done)
+            quarantine_ask_retry(space->quarantine, retries[i].copy->entry.key);
+        entry_copy_drop(retries[i].copy);
+    }
+    return done;
+}
+
+bool flusher_retry_quarantine(struct writer *writer, struct flusher *flusher) {
+    uint64_t until_us = monotonic_us() + HALVING_US;
+    bool done = true;
+    while (done && quarantine_retries(flusher->space->quarantine) && monotonic_us() < until_us)
+        done = retry_some(writer, flusher);
+    return done;
 }

@@ -6,6 +6,7 @@
 #ifndef FOREBAY_POLICIES_WRITE_FLUSHER_H
 #define FOREBAY_POLICIES_WRITE_FLUSHER_H
 
+#include "cache/base/log_limit.h"
 #include "policies/space.h"
 #include "policies/write/bytes.h"
 
@@ -31,11 +32,11 @@ struct flusher {
     uint64_t held_until_us;
     bool quarantine_fails;
     /* rows that the backend refuses: when the current call of flusher_flush lets others come, monotonic; and what the
-     * log has said of them since when */
+     * log has yet to say of them */
     uint64_t halving_until_us;
     size_t halved; /* how many the next call begins with, as all of them were refused; 0: no matter */
-    uint64_t refusals_since_us;
-    unsigned refusals_told;
+    struct log_limit refusals;
+    size_t refused_untold; /* rows */
 };
 
 /* Readies one, all zero before. */
@@ -75,7 +76,14 @@ uint64_t flusher_since(struct flusher *flusher);
  * is asked for)? */
 bool flusher_has_written(const struct flusher *flusher, const uint64_t *pushed);
 
-/* Tries what an operator asked for in the quarantine. */
-void flusher_retry_quarantine(struct writer *writer, struct flusher *flusher);
+/* Tries what an operator asked for in the quarantine, for a while: others are not to wait for all of it. False: it cannot
+ * be written now, and is still asked for. */
+bool flusher_retry_quarantine(struct writer *writer, struct flusher *flusher);
+
+/* Tells the log of refused rows that had to be left out, as soon as it may have a line again. */
+void flusher_tell_refused(struct flusher *flusher, uint64_t now_us);
+
+/* Finds out whether the namespace is full, and tells the log where its quarantine makes it so. */
+void flusher_judge_fullness(struct flusher *flusher, uint64_t age_us);
 
 #endif

@@ -21,6 +21,7 @@
  * was evaluated behind such a change of its key (NOT_STORED after a delete, say): it would tell what is not so.
  */
 #include "policies/write/group.h"
+#include "cache/base/clock.h"
 #include "policies/evaluate.h"
 #include "policies/row.h"
 #include "policies/write/concern.h"
@@ -33,6 +34,8 @@ enum {
     LOAD_MAX = 128,             /* keys per lookup */
     LEAST_SHARE = 8,            /* of the backend's timeout: what a group may wait, however late it is */
     CHAINS = 2 * GROUP_MAX,
+    REFUSALS_TOLD = 10, /* lines of a namespace on the log in REFUSALS_US */
+    REFUSALS_US = 60 * US_PER_SECOND,
     NO_ITEM = -1
 };
 
@@ -458,10 +461,11 @@ static void update_memory(struct group *group, const struct group_item *item, co
 
 static void keep_answer(struct writer *writer, struct group_item *item) {
     struct tier_ticket *ticket = item->ticket;
-    item->outcome.ttl_now = item->outcome.ttl_now ? item->outcome.ttl_now : cache_time_now().seconds;
+    item->outcome.ttl_now =
+        item->outcome.ttl_now ? item->outcome.ttl_now : tier_now(writer->backend->tier).seconds;
     if (item->fate == ITEM_REFUSED)
-        ticket_fail(ticket, ERROR_BACKEND_REFUSES, "SERVER_ERROR backend %s refuses it: %.80s",
-                    writer->backend->options.store.name, writer->session.error.message);
+        ticket_fail(ticket, ERROR_BACKEND_REFUSES, "SERVER_ERROR backend %s refuses it: the log says why",
+                    writer->backend->options.store.name);
     else if (item->fate == ITEM_UNFIT)
         ticket_fail(ticket, ERROR_ROW_UNFIT, "%s", row_unfit_line);
     else if (item->fate == ITEM_FAILED || !ticket_keep_outcome(ticket, &item->outcome))
@@ -490,7 +494,7 @@ static void share_fates(struct group *group) {
 
 static void finish(struct writer *writer) {
     struct group *group = &writer->group;
-    struct cache_time now = cache_time_now();
+    struct cache_time now = tier_now(writer->backend->tier);
     share_fates(group);
     for (size_t i = 0; i < group->count; i++)
         update_memory(group, &group->items[i], &now);
@@ -504,7 +508,7 @@ static void finish(struct writer *writer) {
 /* ---- Committing ---- */
 
 static bool prepare(struct writer *writer) {
-    struct cache_time now = cache_time_now();
+    struct cache_time now = tier_now(writer->backend->tier);
     bytes_reset(&writer->group.bytes);
     if (load_all(writer, &now) != BACKEND_OK)
         return false;
@@ -532,6 +536,27 @@ static enum item_fate fate_of(enum backend_status status) {
     return status == BACKEND_OK ? ITEM_FINE : status == BACKEND_PERMANENT ? ITEM_REFUSED : ITEM_FAILED;
 }
 
+/* A client is not told why: a backend's sentence may name paths, tables and columns. */
+static void tell_refused(struct writer *writer, const struct request *request) {
+    struct space *space = request->space;
+    struct write_refusals *refusals = &space->write_refusals;
+    uint64_t now_us = monotonic_us();
+    if (refusals->told == 0 || now_us - refusals->since_us >= REFUSALS_US)
+        *refusals = (struct write_refusals){.since_us = now_us};
+    if (refusals->told == REFUSALS_TOLD)
+        return;
+    refusals->told++;
+    service_log(&space->tier->service, LOG_LEVEL_ERROR,
+                "namespace %s: the backend refuses to write %.*s, and its client was told so: %s%s",
+                space->options.name, (int)request->key.size, request->key.data, writer->session.error.message,
+                refusals->told == REFUSALS_TOLD ? " (more are counted for a minute, and not told)" : "");
+}
+
+static void note_refused(struct writer *writer, const struct group_item *item) {
+    count(&writer->counters.write_through_refused);
+    tell_refused(writer, request_of(item));
+}
+
 /* The commit as a whole was refused. An item whose key another item had before it that was not committed was
  * evaluated against something that never came to be: it shares the other's fate. */
 static enum backend_status commit_one_by_one(struct writer *writer, const struct space *space) {
@@ -548,8 +573,11 @@ static enum backend_status commit_one_by_one(struct writer *writer, const struct
             return status;
         if (status != BACKEND_OK)
             item->fate = fate_of(status);
-        if (item->fate == ITEM_REFUSED)
-            count(&writer->counters.write_through_refused);
+        if (status == BACKEND_PERMANENT)
+            note_refused(writer, item);
+        else if (item->fate == ITEM_REFUSED)
+            count(&writer->counters
+                       .write_through_refused); /* as an earlier one of its key was, which is told */
     }
     return BACKEND_OK;
 }
@@ -562,7 +590,7 @@ static void end_items(struct writer *writer, const struct space *space, enum ite
             continue;
         item->fate = fate;
         if (fate == ITEM_REFUSED)
-            count(&writer->counters.write_through_refused);
+            note_refused(writer, item);
     }
 }
 

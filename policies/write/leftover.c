@@ -4,6 +4,7 @@
  * again: it recovers, drains and ends, and the tier that is to serve begins with a clean folder.
  */
 #include "policies/write/leftover.h"
+#include "cache/base/own_file.h"
 #include "policies/journal/disk.h"
 #include "policies/journal/folder_lock.h"
 #include "policies/journal/survey.h"
@@ -228,7 +229,7 @@ void leftovers_refuse(const struct tier_options *options, const char *name, char
 
 static bool out_of_reach(const struct tier_options *options, char *error, size_t error_size) {
     snprintf(error, error_size, "What earlier runs left in %s cannot be read: %s.", options->data,
-             strerror(errno));
+             own_file_reason(errno));
     return false;
 }
 

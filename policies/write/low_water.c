@@ -26,6 +26,8 @@
  * entering and leaves the bound where it was. (2) before (3): a worker publishes its pushes before it leaves
  * the turn, so if it was seen outside, what it pushed is seen in the queues.
  *
+ * Workers announce the floor of their turn in the same way, for a bound of their own (hold.c).
+ *
  * That is safe whatever time is announced: it is the announcement that keeps later turns above it. Which time
  * it is decides only how far the bound gets. A version that was drawn before the shards were looked at is
  * below the time that is announced then, so once it is written and its turn is over, the next pass of the
@@ -35,6 +37,7 @@
  * for one another, so a backend that is away holds back its own.
  */
 #include "policies/write/low_water.h"
+#include "policies/version_floor.h"
 
 void low_water_enter(struct tier_worker *worker, const struct cache_time *now) {
     struct tier *tier = worker->tier;
@@ -45,7 +48,7 @@ void low_water_enter(struct tier_worker *worker, const struct cache_time *now) {
         us = worker->now.us;
     if (us < least)
         us = least;
-    worker->now = (struct cache_time){us, now->seconds};
+    worker->now = (struct cache_time){us, now->seconds, now->lives_from};
     worker->turn_floor = version_from_us(us, 0);
     atomic_store_explicit(&worker->floor, worker->turn_floor, memory_order_release);
 }
@@ -58,10 +61,7 @@ void low_water_leave(struct tier_worker *worker) {
 static uint64_t announce_time(struct tier *tier) {
     uint64_t drawn_us = cache_last_version_us(tier->cache) + 1, wall = wall_us();
     uint64_t now = version_from_us(wall > drawn_us ? wall : drawn_us, 0);
-    uint64_t floor = atomic_load(&tier->version_floor);
-    while (floor < now && !atomic_compare_exchange_weak(&tier->version_floor, &floor, now))
-        continue;
-    return floor < now ? now : floor;
+    return version_floor_announce(tier, now);
 }
 
 uint64_t low_water_bound(struct tier *tier) {

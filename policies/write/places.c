@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* See places.h. */
 #include "policies/write/places.h"
+#include "cache/base/own_file.h"
 #include "policies/write/quarantine.h"
 #include <ctype.h>
 #include <errno.h>
@@ -80,7 +81,7 @@ static bool path_of(const struct tier *tier, const char *ending, char ret_path[4
 
 static void read_before(const struct tier *tier, struct places *ret_places) {
     char path[4096], line[LINE_SIZE];
-    FILE *file = path_of(tier, "", path) ? fopen(path, "r") : NULL;
+    FILE *file = path_of(tier, "", path) ? own_file_read(path) : NULL;
     *ret_places = (struct places){0};
     while (file && fgets(line, sizeof line, file) && add_line(ret_places, line))
         ;
@@ -99,12 +100,12 @@ static void write_now(const struct tier *tier, const struct places *places) {
     char path[4096], fresh[4096];
     if (!path_of(tier, "", path) || !path_of(tier, ".new", fresh))
         return;
-    FILE *file = fopen(fresh, "w");
+    FILE *file = own_file_write(fresh);
     if (!file || !write_lines(file, places) || rename(fresh, path) != 0)
         service_log(
             &tier->service, LOG_LEVEL_WARNING,
             "%s: cannot be written: %s; if the configuration changes, the next start cannot say which rows are not seen any more",
-            path, strerror(errno));
+            path, own_file_reason(errno));
 }
 
 /* ---- Telling ---- */

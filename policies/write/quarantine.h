@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The quarantine of a namespace: changes that its backend refused for good, one row at a time. They are kept
- * until an operator retries or drops them, or a newer write of the key reaches the backend. On disk, where
- * there is a data folder: a refused change was acknowledged, so it must survive the process like every other.
+ * The quarantine of a namespace holds the changes that its backend has refused for good. They are kept until an operator
+ * retries or drops them, or a newer change of the key reaches the backend. Where there is a data folder they are kept on
+ * disk: a refused change was acknowledged, so it must survive the process like any other.
  *
- * Any thread. Few entries are expected; the case of none costs one relaxed load.
+ * Any thread. What is done to one entry takes about as long however many there are; the case of none costs one relaxed
+ * load. It does not bound itself: its namespace takes no changes while it is as large as quarantine_limit (fullness.h).
  */
 #ifndef FOREBAY_POLICIES_WRITE_QUARANTINE_H
 #define FOREBAY_POLICIES_WRITE_QUARANTINE_H
@@ -14,10 +15,18 @@
 
 struct journal_disk;
 
-/* Opens the file of a namespace in the folder (NULL: memory only) and reads what it holds. The disk MUST outlive
- * it. NULL: error says why. */
+/* Places in a file that hold no record though records follow. */
+struct quarantine_damage {
+    size_t places;
+    uint64_t bytes, offset; /* of all; of the first */
+};
+
+/* Opens the file of a namespace in the folder (NULL: memory only) and reads what it holds. A damaged file is refused, or
+ * (skip_damaged) kept beside the new one as damaged-N-quarantine-NAME.log, and *ret_damage says what was passed over. The
+ * disk MUST outlive it. NULL: error says why. */
 struct quarantine *quarantine_open(const struct journal_disk *disk, const char *folder, const char *space,
-                                   char *error, size_t error_size);
+                                   bool skip_damaged, struct quarantine_damage *ret_damage, char *error,
+                                   size_t error_size);
 void quarantine_close(struct quarantine *quarantine);
 
 /* What a quarantine's file holds, without opening it as a quarantine: nothing is changed. oldest: in seconds. False:
@@ -29,15 +38,17 @@ struct quarantine_summary {
 bool quarantine_look(const struct journal_disk *disk, const char *path,
                      struct quarantine_summary *ret_summary);
 
-/* Entries held. 0 for NULL. */
+/* Entries held, and the memory that they take, bytes. 0 for NULL. */
 size_t quarantine_count(const struct quarantine *quarantine);
+size_t quarantine_bytes(const struct quarantine *quarantine);
 
 /* The highest version held, 0: none. */
 uint64_t quarantine_high_version(struct quarantine *quarantine);
 
-/* Takes a refused change, on disk before it returns; one of the same key with a lower version is replaced.
- * False: it could not be written (errno), the change has to stay where it is. */
-bool quarantine_add(struct quarantine *quarantine, enum mutation_kind kind, const struct entry *entry,
+/* Takes refused changes, on disk before it returns, all with one sync; one of the same key with a lower version is
+ * replaced. reason: of those that have no refusal of their own. False: they could not be written (errno), and have to stay
+ * where they are. */
+bool quarantine_add(struct quarantine *quarantine, const struct mutation *mutations, size_t count,
                     const char *reason);
 
 /* These changes have reached the backend: forgets the entries of their keys that are not newer, on disk before
@@ -54,8 +65,17 @@ struct entry_copy *quarantine_find(struct quarantine *quarantine, struct slice k
 /* Marks the entry of the key, or all (key.size 0), to be tried again; returns how many. */
 size_t quarantine_ask_retry(struct quarantine *quarantine, struct slice key);
 
-/* The next entry to be tried again, asked for no more by this, or NULL; *ret_kind is its kind. To be given to entry_copy_drop. */
-struct entry_copy *quarantine_next_retry(struct quarantine *quarantine, enum mutation_kind *ret_kind);
+/* How many entries are marked. */
+size_t quarantine_retries(const struct quarantine *quarantine);
+
+/* The next entries that are marked, oldest first, at most so many and with about so many bytes of values; their marks are
+ * taken away. The copies are to be given to entry_copy_drop. Returns how many. */
+struct quarantine_retry {
+    struct entry_copy *copy;
+    enum mutation_kind kind;
+};
+size_t quarantine_next_retries(struct quarantine *quarantine, size_t most, size_t most_bytes,
+                               struct quarantine_retry *ret_retries);
 
 enum quarantine_drop { QUARANTINE_DROPPED, QUARANTINE_NONE, QUARANTINE_FAILED };
 
@@ -69,5 +89,9 @@ struct quarantine_visitor {
                   uint32_t since, const char *reason);
 };
 void quarantine_visit(struct quarantine *quarantine, struct quarantine_visitor *visitor);
+
+/* Forgets all entries, on disk before it returns, with one sync. Then the visitor is shown each of them, with no lock held.
+ * FAILED: as above, and all entries stay. */
+enum quarantine_drop quarantine_drop_all(struct quarantine *quarantine, struct quarantine_visitor *visitor);
 
 #endif

@@ -646,7 +646,7 @@ static bool end_pass(struct journal_replayer *self, bool *ret_again) {
     bool fine = replay_touches(recovery) && expire_all(recovery);
     clear_noted(&recovery->touches);
     clear_noted(&recovery->expired);
-    recovery->now = cache_time_now();
+    recovery->now = tier_now(recovery->tier);
     recovery->reading = *ret_again = next_range(recovery);
     return fine && (!*ret_again || write_out(recovery));
 }
@@ -712,7 +712,7 @@ bool recover(struct tier *tier, char *error, size_t error_size) {
     struct recovery recovery = {.replayer = {.record = replay, .end = end_pass, .keeps = keeps},
                                 .tier = tier,
                                 .range = {0, UINT64_MAX},
-                                .now = cache_time_now(),
+                                .now = tier_now(tier),
                                 .reading = true,
                                 .noted_most = noted_most > NOTED_LEAST ? noted_most : NOTED_LEAST};
     struct journal_recovery found = {0};

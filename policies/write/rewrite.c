@@ -84,7 +84,7 @@ static void drop_copies(struct copied *copied) {
 /* Copies the next entries of the namespace that is being walked. *ret_more: it has more. False: no memory. */
 static bool copy_some(struct writer *writer, struct copied *copied, struct cache_walk *walk, bool *ret_more) {
     struct tier *tier = writer->tier;
-    struct cache_time now = cache_time_now();
+    struct cache_time now = tier_now(copied->space->tier);
     bool more = true;
     while (more && !copied->no_memory && copied->count < STEP_ROWS && copied->bytes < STEP_BYTES)
         more = cache_walk(tier->cache, copied->space->number, walk, &now, &copied->visitor);
@@ -94,7 +94,7 @@ static bool copy_some(struct writer *writer, struct copied *copied, struct cache
 
 /* The store has newer rows: what memory has is old. */
 static void forget_older(const struct copied *copied, size_t from, size_t to) {
-    struct cache_time now = cache_time_now();
+    struct cache_time now = tier_now(copied->space->tier);
     for (size_t i = from; i < to; i++) {
         const struct entry *entry = &copied->mutations[i].entry;
         struct cache_cursor cursor;
@@ -117,6 +117,11 @@ static bool write_copies(struct writer *writer, struct copied *copied, size_t fr
         forget_older(copied, from, to);
     if (status == BACKEND_OK || (status == BACKEND_PERMANENT && to - from == 1))
         return true;
+    if (status == BACKEND_PERMANENT) {
+        size_t refused = call_part_refused(copied->mutations + from, NULL, to - from);
+        if (refused > 0)
+            return write_copies(writer, copied, from + refused, to);
+    }
     size_t middle = from + (to - from) / 2;
     return status == BACKEND_PERMANENT && write_copies(writer, copied, from, middle) &&
            write_copies(writer, copied, middle, to);
@@ -125,8 +130,8 @@ static bool write_copies(struct writer *writer, struct copied *copied, size_t fr
 static void tell_end(struct writer *writer) {
     struct rewrite *rewrite = &writer->rewrite;
     atomic_store(&rewrite->running, false);
-    service_log(
-        &writer->tier->service, LOG_LEVEL_NOTICE,
+    service_log_limited(
+        &writer->tier->service, &writer->store_lines, LOG_LEVEL_NOTICE,
         "backend %s: %llu entries that memory holds were written to the store again, where it had older ones or none",
         writer->backend->options.store.name, (unsigned long long)rewrite->written);
 }

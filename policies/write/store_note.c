@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* See store_note.h. */
 #include "policies/write/store_note.h"
+#include "cache/base/own_file.h"
 #include "policies/write/internal.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -19,7 +20,7 @@ static bool path_of(const struct writer *writer, const char *rest, char *ret_pat
 void store_note_read(struct writer *writer) {
     char path[4096];
     struct store_note note = {0};
-    FILE *file = path_of(writer, "", path, sizeof path) ? fopen(path, "re") : NULL;
+    FILE *file = path_of(writer, "", path, sizeof path) ? own_file_read(path) : NULL;
     if (!file)
         return;
     if (fscanf(file, "high_version %" SCNu64 " versions_below %" SCNu64, &note.version, &note.below) >= 1) {
@@ -35,7 +36,7 @@ bool store_note_begins_above(struct writer *writer) {
 }
 
 static bool write_file(const char *path, const struct store_note *note) {
-    FILE *file = fopen(path, "we");
+    FILE *file = own_file_write(path);
     bool written = file && fprintf(file, "high_version %" PRIu64 "\nversions_below %" PRIu64 "\n",
                                    note->version, note->below) > 0;
     return file && fclose(file) == 0 && written;

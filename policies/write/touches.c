@@ -148,7 +148,7 @@ bool touches_add(struct writer *writer, struct space *space, const struct entry 
 
 uint32_t touches_second_of(const struct entry *entry) {
     uint64_t second = version_us(entry->version) / US_PER_SECOND;
-    uint32_t now = cache_time_now().seconds;
+    uint32_t now = (uint32_t)(wall_us() / US_PER_SECOND);
     if (!entry->client_cas && entry->flags)
         return entry->flags;
     return second < now ? (uint32_t)second : now;
@@ -264,7 +264,7 @@ enum touch_fate {
 /* What memory has is newer: nothing is left to do. What it has is older and not in the backend yet: that has
  * to get there first, where it may turn out that the row is newer still, and the one that was touched. */
 static enum touch_fate touch_memory(struct writer *writer, const struct touch *touch) {
-    struct cache_time now = cache_time_now();
+    struct cache_time now = tier_now(touch->space->tier);
     struct cache_cursor cursor;
     enum touch_fate fate = TOUCH_ROW;
     cache_seek(writer->tier->cache, touch->space->number, key_of(touch), touch->hash, &now, &cursor);
@@ -278,7 +278,7 @@ static enum touch_fate touch_memory(struct writer *writer, const struct touch *t
 
 /* What memory may have of the row meanwhile is older than the touch. */
 static void forget_older(const struct touch *touch) {
-    struct cache_time now = cache_time_now();
+    struct cache_time now = tier_now(touch->space->tier);
     struct cache_cursor cursor;
     cache_seek(touch->space->tier->cache, touch->space->number, key_of(touch), touch->hash, &now, &cursor);
     if (cursor.presence == CACHE_UNKNOWN || /* what is being loaded now is older too */
@@ -351,11 +351,12 @@ static enum backend_status load_rows(struct writer *writer, struct touch_batch *
     return BACKEND_OK;
 }
 
-static void tell_unreadable(const struct writer *writer, const struct touch_batch *batch,
+static void tell_unreadable(struct writer *writer, const struct touch_batch *batch,
                             const struct touched *row) {
-    service_log(&writer->tier->service, LOG_LEVEL_ERROR,
-                "namespace %s: the row of %.*s cannot be read and is not touched: %s",
-                batch->space->options.name, (int)row->key.size, row->key.data, writer->session.error.message);
+    service_log_limited(&writer->tier->service, &writer->touches.unreadable_lines, LOG_LEVEL_ERROR,
+                        "namespace %s: the row of %.*s cannot be read and is not touched: %s",
+                        batch->space->options.name, (int)row->key.size, row->key.data,
+                        writer->session.error.message);
 }
 
 /* A row that cannot be read is not touched, and the others are. */
@@ -424,23 +425,26 @@ static void make_mutations(struct touch_batch *batch) {
 }
 
 static enum backend_status keep_refused(const struct writer *writer, struct space *space,
-                                        const struct mutation *mutation) {
-    bool kept =
-        quarantine_add(space->quarantine, MUTATION_TOUCH, &mutation->entry, writer->session.error.message);
+                                        const struct mutation *mutations, size_t count_refused) {
+    bool kept = quarantine_add(space->quarantine, mutations, count_refused, writer->session.error.message);
     return kept ? BACKEND_OK : put_off(space);
 }
 
-/* Where the store refuses a row it is found by itself, and put into the quarantine. */
+/* Where the store refuses rows it names them, or each is found by itself; they are put into the quarantine. */
 static enum backend_status apply_patiently(struct writer *writer, struct space *space,
                                            struct mutation *mutations, size_t count_all) {
     enum backend_status status = count_all ? call_apply(writer, space, mutations, count_all) : BACKEND_OK;
     if (status != BACKEND_PERMANENT)
         return status;
-    if (count_all == 1)
-        return keep_refused(writer, space, mutations);
-    size_t half = count_all / 2;
-    status = apply_patiently(writer, space, mutations, half);
-    return status == BACKEND_OK ? apply_patiently(writer, space, mutations + half, count_all - half) : status;
+    size_t first = count_all == 1 ? 1 : call_part_refused(mutations, NULL, count_all);
+    if (first > 0) {
+        status = keep_refused(writer, space, mutations, first);
+    } else {
+        first = count_all / 2;
+        status = apply_patiently(writer, space, mutations, first);
+    }
+    return status == BACKEND_OK ? apply_patiently(writer, space, mutations + first, count_all - first)
+                                : status;
 }
 
 static void end_touch(struct writer *writer, struct touch *touch) {

@@ -4,6 +4,7 @@
 #define FOREBAY_POLICIES_WRITE_TOUCHES_H
 
 #include "cache/base/entry.h"
+#include "cache/base/log_limit.h"
 #include <stdatomic.h>
 #include <stdbool.h>
 
@@ -29,9 +30,10 @@ struct touch_line {
 /* Part of a writer. */
 struct touches {
     /* the writer's thread alone */
-    struct touch_line *lines; /* by the namespaces' numbers */
-    uint64_t retry_us;        /* monotonic: when one that failed is to be tried again; 0: none did */
-    bool more;                /* there is more to do at once */
+    struct touch_line *lines;          /* by the namespaces' numbers */
+    uint64_t retry_us;                 /* monotonic: when one that failed is to be tried again; 0: none did */
+    bool more;                         /* there is more to do at once */
+    struct log_limit unreadable_lines; /* of the log */
     /* under the writer's mutex */
     struct touch_list fresh;              /* not yet taken */
     struct touch *by_hash[TOUCH_BUCKETS]; /* all that are not done, taken or not */

@@ -103,8 +103,9 @@ static void flush_due(struct writer *writer, uint64_t now_us) {
 static void retry_quarantines(struct writer *writer) {
     for (size_t i = 0; i < writer->flusher_count; i++) {
         struct space *space = writer->flushers[i].space;
-        if (quarantine_count(space->quarantine) && call_is_admitted_for(writer, space))
+        if (quarantine_retries(space->quarantine) && call_is_admitted_for(writer, space))
             flusher_retry_quarantine(writer, &writer->flushers[i]);
+        flusher_tell_refused(&writer->flushers[i], monotonic_us());
     }
 }
 
@@ -122,8 +123,7 @@ static void look_after_fullness(struct writer *writer, uint64_t now_us, uint64_t
         atomic_store(&space->oldest_us, waits ? now_us - age : 0);
         if (cache_dirty_entries(space->tier->cache, space->number) == 0)
             fullness_relieve(&space->fullness); /* it is not for want of flushing */
-        fullness_judge(&space->fullness, &space->options,
-                       cache_dirty_bytes(space->tier->cache, space->number), age);
+        flusher_judge_fullness(flusher, age);
         uint64_t next = fullness_release(&space->fullness, now_us);
         if (next)
             *wake_at = earlier(*wake_at, next);
@@ -160,6 +160,8 @@ static uint64_t next_due(struct writer *writer, uint64_t now_us) {
         struct space *space = flusher->space;
         atomic_exchange(&space->armed, false);
         uint64_t at = flusher_due(flusher, now_us, is_draining(writer) || barriers_await(writer, flusher));
+        if (quarantine_retries(space->quarantine))
+            pending = earlier(pending, later(breaker_retry_at(&space->write_breaker), now_us));
         if (at == UINT64_MAX)
             continue;
         atomic_exchange(&space->armed, true);
@@ -357,8 +359,9 @@ bool writer_flush_now(struct writer *writer, struct space *space) {
 
 void writer_retry_quarantine(struct writer *writer, struct space *space) {
     for (size_t i = 0; i < writer->flusher_count; i++)
-        if (writer->flushers[i].space == space)
-            flusher_retry_quarantine(writer, &writer->flushers[i]);
+        while (writer->flushers[i].space == space && quarantine_retries(space->quarantine))
+            if (!flusher_retry_quarantine(writer, &writer->flushers[i]))
+                return;
 }
 
 bool writer_is_connected(struct writer *writer) {

@@ -33,8 +33,17 @@ static void answer(struct call *call, const char *line) {
         buffer_print(call->out, "%s\r\n", line);
 }
 
+/* True: the operator has restricted it (restrict), and the client is told so. */
+static bool is_refused(struct call *call, bool allowed, const char *name) {
+    if (!allowed && !call->request->noreply)
+        buffer_print(call->out, "CLIENT_ERROR %s not allowed\r\n", name);
+    return !allowed;
+}
+
 static void run_verbosity(struct call *call) {
     uint32_t level;
+    if (is_refused(call, call->server->settings->allow_verbosity, "verbosity"))
+        return;
     if (!words_number(call->words.word[0], &level)) {
         answer(call, "CLIENT_ERROR bad command line format");
         return;
@@ -69,6 +78,8 @@ static size_t sum_of_quotas(const struct server *server) {
 
 static void run_cache_memlimit(struct call *call) {
     uint32_t megabytes;
+    if (is_refused(call, call->server->settings->allow_cache_memlimit, "cache_memlimit"))
+        return;
     if (!words_number(call->words.word[0], &megabytes)) {
         answer(call, "ERROR");
         return;
@@ -87,7 +98,8 @@ static void run_cache_memlimit(struct call *call) {
         answer(call, "MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust");
         return;
     }
-    server_log(call->server, LOG_LEVEL_DEBUG, "cache_memlimit: the memory limit is %u MB now", megabytes);
+    server_log_limited(call->server, LOG_KIND_COMMAND, LOG_LEVEL_DEBUG,
+                       "cache_memlimit: the memory limit is %u MB now", megabytes);
     answer(call, "OK");
 }
 
@@ -109,6 +121,8 @@ static void run_quarantine(struct call *call) {
     char *text = NULL;
     size_t size = 0;
     const char *error = REPLY_NO_MEMORY;
+    if (is_refused(call, call->server->settings->allow_quarantine, "quarantine"))
+        return;
     FILE *file = open_memstream(&text, &size);
     bool good = file && tier_quarantine(call->worker, call->request->argument, file, &error);
     if (file && fclose(file) != 0)
@@ -138,6 +152,8 @@ static void run_forget(struct call *call) {
     char buffer[ENTRY_KEY_MAX];
     struct slice key;
     const struct space_options *space;
+    if (is_refused(call, call->server->settings->allow_forget, "forget"))
+        return;
     if (!forget_key(&call->words, buffer, &key)) {
         answer(call, "CLIENT_ERROR usage: forget <key> [b]");
         return;

@@ -5,11 +5,15 @@
 #include "server/admin/feed.h"
 #include "server/admin/watch.h"
 #include "server/admin/words.h"
+#include "server/config/settings.h"
 #include "server/protocol/base64.h"
 #include "server/server.h"
 #include <stdlib.h>
 
-enum { KEYS_BYTES = 2 << 20 };
+enum {
+    KEYS_BYTES = 2 << 20,
+    DUMP_PATIENCE = 60, /* seconds that a client may leave a dump unread, where there is no idle_timeout */
+};
 
 struct dump {
     struct feed feed; /* first */
@@ -85,7 +89,7 @@ static enum feed_step dump_step(struct feed *feed, struct buffer *out) {
     bool requests = dump->form == DUMP_REQUESTS;
     struct dumper dumper = {
         .visitor.entry = requests ? add_request : add_meta, .out = out, .spaces = dump->spaces};
-    struct cache_time now = cache_time_now();
+    struct cache_time now = tier_now(dump->server->tier);
     if (cache_walk(tier_cache(dump->server->tier), CACHE_ALL_SPACES, &dump->walk, &now, &dumper.visitor))
         return FEED_SAYS;
     buffer_append(out, requests ? "EN\r\n" : "END\r\n", requests ? 4 : 5);
@@ -149,6 +153,7 @@ enum dump_status dump_begin(struct server *server, uint64_t spaces, enum dump_fo
         return DUMP_NO_MEMORY;
     }
     *dump = (struct dump){.feed.kind = &dump_kind, .server = server, .spaces = spaces, .form = form};
+    dump->feed.patience = server->settings->idle_timeout ? server->settings->idle_timeout : DUMP_PATIENCE;
     *ret_feed = &dump->feed;
     return DUMP_OK;
 }
@@ -156,7 +161,7 @@ enum dump_status dump_begin(struct server *server, uint64_t spaces, enum dump_fo
 void dump_keys(struct server *server, uint32_t class, uint32_t limit, struct buffer *out) {
     struct dumper dumper = {.visitor.entry = add_key, .out = out, .limit = limit};
     struct cache_walk walk = {0};
-    struct cache_time now = cache_time_now();
+    struct cache_time now = tier_now(server->tier);
     dumper.spaces = class > 0 ? 1ull << (class - 1) : 0;
     bool more = class > 0 && class <= tier_space_count(server->tier);
     while (more && !(limit && dumper.shown == limit) && out->size <= KEYS_BYTES - 512)

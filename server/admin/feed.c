@@ -13,6 +13,7 @@
 enum {
     FEEDS_MAX = 64,         /* more than watchers and dumps together may be */
     FEED_AHEAD = 64 << 10,  /* bytes asked of a feed before they are sent */
+    PATIENCE_STEP_MS = 250, /* between two looks at who does not read */
     FEED_ROUNDS = 16,       /* times that one feed sends before the others do */
     FEED_BUFFER = 128 << 10 /* a buffer that has grown beyond is freed once it is empty */
 };
@@ -40,9 +41,9 @@ void feed_free(struct feed *feed) {
 
 /* ---- Sending, under the lock ---- */
 
-static void end(struct feed *feed, bool broken) {
+static void end(struct feed *feed, enum feed_end how) {
     feed->over = true;
-    feed->broken = broken;
+    feed->end = how;
     feed->owner->feed_is_over(feed->owner);
 }
 
@@ -53,11 +54,12 @@ static bool send_unsent(struct feeds *feeds, struct feed *feed) {
         send(feed->fd, unsent->data + feed->sent, unsent->size - feed->sent, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (sent < 0) {
         if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
-            end(feed, true);
+            end(feed, FEED_IS_BROKEN);
         return false;
     }
     atomic_fetch_add_explicit(&feeds->bytes, (uint64_t)sent, memory_order_relaxed);
     feed->sent += (size_t)sent;
+    feed->read += (size_t)sent;
     if (feed->sent < unsent->size)
         return false;
     feed->sent = unsent->size = 0;
@@ -74,7 +76,7 @@ static void let_speak(struct feed *feed) {
         feed->waits = step == FEED_WAITS;
     }
     if (feed->unsent.failed)
-        end(feed, true);
+        end(feed, FEED_IS_BROKEN);
 }
 
 /* Until the socket is full, there is nothing to say, or others should have their turn. */
@@ -84,10 +86,34 @@ static void serve(struct feeds *feeds, struct feed *feed) {
         if (feed->over || (feed->unsent.size > 0 && !send_unsent(feeds, feed)))
             return;
         if (feed->ending)
-            end(feed, false);
+            end(feed, FEED_IS_TOLD);
         if (feed->waits)
             return;
     }
+}
+
+/* ---- Patience, under the lock ---- */
+
+static void check_patience(struct feed *feed, uint64_t now_us) {
+    if (feed->over || feed->patience == 0)
+        return;
+    if (feed->read >= (size_t)FEED_RATE * feed->patience) {
+        feed->read_us = now_us;
+        feed->read = 0;
+    } else if (feed->read_us + feed->patience * 1000000ull < now_us) {
+        end(feed, FEED_IS_UNREAD);
+    }
+}
+
+/* True if one of them goes on with a bound. */
+static bool check_all_patience(struct feeds *feeds) {
+    bool bounded = false;
+    uint64_t now_us = monotonic_us();
+    for (struct feed *feed = feeds->first; feed; feed = feed->next) {
+        check_patience(feed, now_us);
+        bounded |= !feed->over && feed->patience > 0;
+    }
+    return bounded;
 }
 
 /* ---- The thread ---- */
@@ -125,7 +151,7 @@ static void attend(struct feeds *feeds, const struct polled *polled) {
         if (!feed || feed->over)
             continue;
         if (happened & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL))
-            end(feed, true);
+            end(feed, FEED_IS_BROKEN);
         else if (happened & POLLOUT)
             serve(feeds, feed);
     }
@@ -144,9 +170,10 @@ static void *run(void *argument) {
     struct polled polled;
     pthread_mutex_lock(&feeds->lock);
     while (!feeds->stopping) {
+        int wait_ms = check_all_patience(feeds) ? PATIENCE_STEP_MS : -1;
         gather(feeds, &polled);
         pthread_mutex_unlock(&feeds->lock);
-        int happened = poll(polled.fds, polled.count, -1);
+        int happened = poll(polled.fds, polled.count, wait_ms);
         pthread_mutex_lock(&feeds->lock);
         if (happened > 0)
             attend(feeds, &polled);
@@ -196,6 +223,7 @@ bool feeds_begin(struct feeds *feeds, struct feed *feed, struct feed_owner *owne
     feed->owner = owner;
     feed->connection = connection;
     feed->fd = fd;
+    feed->read_us = monotonic_us();
     buffer_append(&feed->unsent, "OK\r\n", 4);
     pthread_mutex_lock(&feeds->lock);
     bool started = start_thread(feeds);

@@ -5,8 +5,8 @@
  * to say or by a client that reads it slowly.
  *
  * While a connection is fed its worker neither reads from it nor writes to it. A feed ends when it has
- * nothing more to say, or when the client leaves; its owner, the worker, is told and takes the connection
- * back (feeds_collect).
+ * nothing more to say, or when the client leaves or has not read for as long as the feed has patience; its owner, the
+ * worker, is told and takes the connection back (feeds_collect).
  *
  * Locks: the feeds' lock is taken before a shard's (a dump walks the cache under it) and before a log's
  * (server/admin/watch.h), never after one.
@@ -33,6 +33,16 @@ struct feed_kind {
     void (*free)(struct feed *feed);
 };
 
+/* What became of a feed that is over. */
+enum feed_end {
+    FEED_IS_TOLD,   /* all was sent */
+    FEED_IS_BROKEN, /* the client left, or there was no memory */
+    FEED_IS_UNREAD, /* the client did not read in time */
+};
+
+/* Bytes a second that the client of a feed with patience has to read. */
+enum { FEED_RATE = 1024 };
+
 /* Whose connections are fed. */
 struct feed_owner {
     /* A feed of this owner is over: feeds_collect has it. Called on any thread, under the feeds' lock. */
@@ -43,6 +53,7 @@ struct feed_owner {
 struct feed {
     const struct feed_kind *kind;
     struct connection *connection; /* as feeds_begin was given it; never looked into */
+    unsigned patience; /* seconds in which the client has to read FEED_RATE bytes for each; 0: no bound */
 
     /* Private. */
     struct feed *next;
@@ -52,7 +63,10 @@ struct feed {
     struct buffer unsent;
     size_t sent;
     bool waits, ending; /* as its last step said */
-    bool over, broken;  /* broken: the client left, or there was no memory */
+    bool over;
+    enum feed_end end;
+    uint64_t read_us; /* when the client last had read enough, on the monotonic clock */
+    size_t read;      /* bytes since then */
 };
 
 /* NULL: no memory, or no descriptor. The thread starts with the first feed. */
@@ -68,7 +82,7 @@ bool feeds_begin(struct feeds *feeds, struct feed *feed, struct feed_owner *owne
 /* There is something to say. Any thread; takes no lock. */
 void feeds_wake(struct feeds *feeds);
 
-/* A feed of this owner that is over, now unlinked: `connection` is whom it fed, `broken` whether that must be
+/* A feed of this owner that is over, now unlinked: `connection` is whom it fed, `end` says whether that must be
  * closed. The caller frees it with feed_free. NULL: there is none. */
 struct feed *feeds_collect(struct feeds *feeds, struct feed_owner *owner);
 

@@ -72,9 +72,9 @@ static void add_usage(struct report *report) {
 }
 
 static void add_process(struct report *report, const struct server *server) {
-    uint64_t now = wall_us();
-    uint64_t up = now > server->started_us ? now - server->started_us : 0;
-    ADD_NUMBERS(report, {"pid", (uint64_t)getpid()}, {"uptime", up / 1000000u}, {"time", now / 1000000u});
+    uint64_t up_us = monotonic_us() - server->started_us;
+    ADD_NUMBERS(report, {"pid", (uint64_t)getpid()}, {"uptime", up_us / US_PER_SECOND},
+                {"time", wall_us() / US_PER_SECOND});
     add_text(report, "version", STATS_MEMCACHED_VERSION);
     buffer_print(report->out, "STAT libevent libev-%d.%d\r\n", ev_version_major(), ev_version_minor());
     add_number(report, "pointer_size", 8 * sizeof(void *));
@@ -90,7 +90,8 @@ static void add_connections(struct report *report, const struct server *server,
         add_number(report, "rejected_connections", atomic_load(&server->connections_rejected));
     ADD_NUMBERS(report, {"connection_structures", open}, {"response_obj_oom", workers->replies_refused},
                 {"response_obj_count", 0}, {"response_obj_bytes", 0}, {"read_buf_count", 0},
-                {"read_buf_bytes", 0}, {"read_buf_bytes_free", 0}, {"read_buf_oom", 0}, {"reserved_fds", 0});
+                {"read_buf_bytes", atomic_load(&server->request_bytes)}, {"read_buf_bytes_free", 0},
+                {"read_buf_oom", workers->requests_starved}, {"reserved_fds", 0});
 }
 
 static void add_commands(struct report *report, const struct tier_counters *counters,
@@ -228,11 +229,14 @@ static void add_interfaces(struct report *report, const struct settings *setting
 }
 
 static void add_permissions(struct report *report, const struct server *server) {
+    char restricted[200];
     const struct settings *settings = server->settings;
     add_text(report, "evictions", settings->tier.cache.no_eviction ? "off" : "on");
     add_switch(report, "shutdown_command", settings->allow_shutdown);
     add_switch(report, "flush_enabled", settings->allow_flush_all);
     add_switch(report, "dump_enabled", settings->allow_dump);
+    settings_list_restrictions(settings, ",", restricted, sizeof restricted);
+    add_text(report, "restrict", *restricted ? restricted : "none");
     add_switch(report, "cas_enabled", settings->cas_enabled);
     add_switch(report, "maxconns_fast", settings->maxconns_fast);
     add_switch(report, "detail_enabled", stats_detail_is_on(server));
@@ -259,7 +263,8 @@ static void report_settings(struct report *report, struct server *server) {
                 {"read_buf_mem_limit", settings->reply_limit});
     add_switch(report, "track_sizes", false);
     ADD_NUMBERS(report, {"sync_timeout_ms", settings->sync_timeout},
-                {"drain_timeout_ms", settings->tier.drain_timeout}, {"node", settings->tier.cache.node});
+                {"drain_timeout_ms", settings->tier.drain_timeout}, {"node", settings->tier.cache.node},
+                {"request_memory", settings_request_memory(settings)});
     add_text(report, "config_file", settings->config_file ? settings->config_file : "NULL");
     add_text(report, "data", settings->data ? settings->data : "NULL");
 }

@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { NAMES_SHOWN = 200 };
+
 struct config {
     struct config_document *document;
     struct space_options *spaces;
@@ -91,6 +93,19 @@ static bool read_namespace(struct config_loading *loading, const struct config_s
     return read_section(loading, section, draft, specific);
 }
 
+static bool read_restrictions(struct config_loading *loading, const struct config_section *root) {
+    char names[NAMES_SHOWN];
+    for (size_t i = 0; i < root->count; i++) {
+        const struct config_value *value = &root->values[i];
+        if (strcmp(value->name, "restrict") != 0 || settings_restrict(loading->settings, value->text))
+            continue;
+        settings_list_restrictions(NULL, ", ", names, sizeof names);
+        return config_fail(&loading->report, value->line, "restrict: there is no \"%s\"; known are %s",
+                           value->text, names);
+    }
+    return true;
+}
+
 /* In the order of the document: the root, backends, namespaces. */
 static bool read_sections(struct config_loading *loading) {
     bool good = true;
@@ -104,7 +119,8 @@ static bool read_sections(struct config_loading *loading) {
             good = read_namespace(loading, section);
             break;
         case SECTION_ROOT:
-            good = read_section(loading, section, loading->settings, NULL);
+            good = read_section(loading, section, loading->settings, NULL) &&
+                   read_restrictions(loading, section);
             break;
         case SECTION_KINDS:
             break;
@@ -169,9 +185,13 @@ static bool read_config(struct config *config, struct config_loading *loading) {
     return good;
 }
 
+static bool takes_list(const char *name) {
+    return setting_find(root_settings, name)->type == SETTING_LIST;
+}
+
 struct config *config_load(const char *path, struct settings *settings, char *ret_error, size_t error_size) {
     const char *names[SECTION_KINDS][CONFIG_NAMES_MAX];
-    struct config_grammar grammar = {.list_name = "listen"};
+    struct config_grammar grammar = {.takes_list = takes_list};
     for (enum section_kind kind = SECTION_ROOT; kind < SECTION_KINDS; kind++) {
         config_list_names(kind, names[kind]);
         grammar.names[kind] = names[kind];

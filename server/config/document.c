@@ -214,7 +214,7 @@ static size_t fill_options(struct reader *reader, enum section_kind kind) {
                                    .simple_value = {.ptr = (void **)reader},
                                    .parsecb = refuse_carrier};
     for (const char *const *name = reader->grammar->names[kind]; *name; name++) {
-        bool list = strcmp(*name, reader->grammar->list_name) == 0;
+        bool list = kind == SECTION_ROOT && reader->grammar->takes_list(*name);
         options[count++] = (cfg_opt_t){.name = *name,
                                        .type = CFGT_PTR,
                                        .flags = CFGF_NODEFAULT | (list ? CFGF_LIST : 0),

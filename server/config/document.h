@@ -30,11 +30,11 @@ struct config_document {
     size_t count;
 };
 
-/* The settings that each kind of section may have: names, ended by NULL. list_name: the one of the root that takes
- * a list. */
+/* The settings that each kind of section may have: names, ended by NULL. takes_list: whether
+ * this one of the root does. */
 struct config_grammar {
     const char *const *names[SECTION_KINDS];
-    const char *list_name;
+    bool (*takes_list)(const char *name);
 };
 
 enum { CONFIG_NAMES_MAX = 48 }; /* of one kind of section, with the NULL */

@@ -11,7 +11,7 @@
 #include <limits.h>
 #include <stdlib.h>
 
-enum { OPTION_CONFIG = 256, OPTION_CHECK, OPTION_JOURNAL_DUMP, OPTION_RECOVER };
+enum { OPTION_CONFIG = 256, OPTION_CHECK, OPTION_JOURNAL_DUMP, OPTION_RECOVER, OPTION_RESTRICT };
 
 struct reading {
     struct options *options;
@@ -294,6 +294,21 @@ static bool take_extended(struct reading *reading, const struct option_kind *kin
     return each_part(reading, argument, ",", add_extended);
 }
 
+static bool add_restriction(struct reading *reading, const char *part) {
+    char names[200];
+    if (settings_restrict(reading->settings, part))
+        return true;
+    settings_list_restrictions(NULL, ", ", names, sizeof names);
+    snprintf(reading->error, reading->error_size, "--restrict=%s: there is no such name; known are %s", part,
+             names);
+    return false;
+}
+
+static bool take_restrict(struct reading *reading, const struct option_kind *kind, const char *argument) {
+    (void)kind;
+    return each_part(reading, argument, ",", add_restriction);
+}
+
 /* ---- The table ---- */
 
 static const struct option_kind kinds[] = {
@@ -343,6 +358,7 @@ static const struct option_kind kinds[] = {
     {OPTION_CHECK, "check", no_argument, take_action, OPTIONS_CHECK, 0, 0, 0},
     {OPTION_JOURNAL_DUMP, "journal-dump", required_argument, take_journal_dump, OPTIONS_JOURNAL_DUMP, 0, 0,
      0},
+    {OPTION_RESTRICT, "restrict", required_argument, take_restrict, 0, 0, 0, 0},
     {OPTION_RECOVER, "recover", required_argument, take_recover, 0, 0, 0, 0},
 };
 

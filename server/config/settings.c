@@ -6,6 +6,8 @@
 #define MS_MAX     UINT32_MAX
 #define YEARS_MAX  (10ull * 365 * 86400 * 1000) /* ms */
 
+enum { REQUEST_LINE = 4096 }; /* bytes; more than the longest line of a storage command */
+
 const struct setting root_settings[] = {
     {"listen", SETTING_LIST, .standard_text = NULL},
     {"memory", SETTING_SIZE, IN(tier.cache.memory_limit), 1 << 20, 1ull << 44, .standard = 64 << 20},
@@ -16,9 +18,12 @@ const struct setting root_settings[] = {
     {"sync_timeout", SETTING_MILLISECONDS, IN(sync_timeout), 0, MS_MAX, .standard = 60000},
     {"journal_file_size", SETTING_SIZE, IN(tier.journal_file_size), 1 << 16, 1ull << 32,
      .standard = JOURNAL_FILE_SIZE_DEFAULT},
-    {"max_connections", SETTING_COUNT, IN(max_connections), 1, 1 << 20, .standard = 1024},
+    {"max_connections", SETTING_COUNT, IN(max_connections), 1, 1 << 20,
+     .standard = SETTINGS_CONNECTIONS_DEFAULT},
     {"idle_timeout", SETTING_SECONDS, IN(idle_timeout), 0, YEARS_MAX, .standard = 0},
+    {"request_memory", SETTING_SIZE, IN(request_memory), 0, 1ull << 44, .standard = 0},
     {"item_max", SETTING_SIZE, IN(item_max), SETTINGS_ITEM_MIN, SETTINGS_ITEM_MAX, .standard = 1 << 20},
+    {"restrict", SETTING_LIST, .standard_text = NULL},
     {"auth_file", SETTING_TEXT, IN(auth_file), .minimum = 1},
     {"verbosity", SETTING_COUNT, IN(verbosity), 0, 3, .standard = 0},
     {0},
@@ -30,6 +35,11 @@ void settings_defaults(struct settings *ret_settings) {
         .requests_per_event = 20,
         .backlog = 1024,
         .allow_flush_all = true,
+        .allow_cache_memlimit = true,
+        .allow_forget = true,
+        .allow_quarantine = true,
+        .allow_sync = true,
+        .allow_verbosity = true,
         .cas_enabled = true,
         .stats_prefix_delimiter = ':',
         .port = 11211,
@@ -41,6 +51,60 @@ void settings_defaults(struct settings *ret_settings) {
         .watch_buffer = 256 << 10,
     };
     setting_set_defaults(root_settings, ret_settings);
+}
+
+/* ---- Restrictions ---- */
+
+/* What a client may be refused: a member, and what it is where the client is. */
+static const struct restriction {
+    const char *name;
+    size_t offset;
+    bool restricted;
+} restrictions[] = {
+    {"cache_memlimit", IN(allow_cache_memlimit), false},
+    {"dump", IN(allow_dump), false},
+    {"flush_all", IN(allow_flush_all), false},
+    {"forget", IN(allow_forget), false},
+    {"quarantine", IN(allow_quarantine), false},
+    {"shutdown", IN(never_shutdown), true},
+    {"sync", IN(allow_sync), false},
+    {"verbosity", IN(allow_verbosity), false},
+    {"watch", IN(allow_watch), false},
+};
+
+enum { RESTRICTIONS = sizeof restrictions / sizeof *restrictions };
+
+bool settings_restrict(struct settings *settings, const char *name) {
+    for (size_t i = 0; i < RESTRICTIONS; i++) {
+        if (strcmp(restrictions[i].name, name) != 0)
+            continue;
+        *(bool *)((char *)settings + restrictions[i].offset) = restrictions[i].restricted;
+        return true;
+    }
+    return false;
+}
+
+static bool is_in_force(const struct settings *settings, const struct restriction *restriction) {
+    return *(const bool *)((const char *)settings + restriction->offset) == restriction->restricted;
+}
+
+void settings_list_restrictions(const struct settings *of, const char *separator, char *ret_names,
+                                size_t size) {
+    size_t used = 0;
+    *ret_names = '\0';
+    for (size_t i = 0; i < RESTRICTIONS && used < size; i++)
+        if (!of || is_in_force(of, &restrictions[i]))
+            used += (size_t)snprintf(ret_names + used, size - used, "%s%s", used ? separator : "",
+                                     restrictions[i].name);
+}
+
+/* ---- The whole ---- */
+
+size_t settings_request_memory(const struct settings *settings) {
+    size_t share = settings->tier.cache.memory_limit / 4, least = 2 * (settings->item_max + REQUEST_LINE);
+    if (settings->request_memory)
+        return settings->request_memory;
+    return share > least ? share : least;
 }
 
 static size_t quotas(const struct settings *settings) {
@@ -66,6 +130,18 @@ static bool check_dirty_limits(const struct settings *settings, char *ret_error,
     return true;
 }
 
+/* The line of a value waits with it. */
+static bool check_request_memory(const struct settings *settings, char *ret_error, size_t error_size) {
+    size_t least = settings->item_max + REQUEST_LINE;
+    if (settings_request_memory(settings) >= least)
+        return true;
+    snprintf(
+        ret_error, error_size,
+        "request_memory (%zu bytes) has no room for the largest item and its line (%zu bytes): raise request_memory or lower -I (item_max)",
+        settings->request_memory, least);
+    return false;
+}
+
 static bool check_recovery(const struct settings *settings, char *error, size_t error_size) {
     const struct tier_recovery *recovery = &settings->tier.recovery;
     if (settings->data || !(recovery->skip_damaged || recovery->flush || recovery->discard_count > 0))
@@ -73,6 +149,13 @@ static bool check_recovery(const struct settings *settings, char *error, size_t 
     snprintf(
         error, error_size,
         "--recover is about what earlier runs have left in the data folder, and there is none: give --config FILE, with data = \"FOLDER\" in it");
+    return false;
+}
+
+static bool check_shutdown(const struct settings *settings, char *error, size_t error_size) {
+    if (!settings->allow_shutdown || !settings->never_shutdown)
+        return true;
+    snprintf(error, error_size, "-A allows shutdown, and restrict refuses it: remove one of the two");
     return false;
 }
 
@@ -92,6 +175,8 @@ bool settings_check(const struct settings *settings, char *ret_error, size_t err
             quotas(settings), memory);
         return false;
     }
-    return check_recovery(settings, ret_error, error_size) &&
+    return check_shutdown(settings, ret_error, error_size) &&
+           check_recovery(settings, ret_error, error_size) &&
+           check_request_memory(settings, ret_error, error_size) &&
            check_dirty_limits(settings, ret_error, error_size);
 }

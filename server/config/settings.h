@@ -7,24 +7,28 @@
 
 /* memcached's numbers: -p -1 takes a free port, -p 0 leaves TCP out, whatever -l says. */
 enum { PORT_NONE = 0, PORT_FREE = -1 };
+enum { SETTINGS_CONNECTIONS_DEFAULT = 1024 }; /* gives way to the limit of open files: process.h */
 
 /* Filled by settings.c (defaults), config.c and options.c; constant once the server runs. */
 struct settings {
-    size_t item_max;             /* -I, bytes */
-    unsigned threads;            /* -t */
-    unsigned max_connections;    /* -c */
-    unsigned idle_timeout;       /* seconds, 0: none */
+    size_t item_max;          /* -I, bytes */
+    unsigned threads;         /* -t */
+    unsigned max_connections; /* -c */
+    unsigned idle_timeout;    /* seconds, 0: none */
+    size_t request_memory; /* bytes of unfinished requests of all connections; 0: settings_request_memory */
     unsigned requests_per_event; /* -R: requests of one connection before others get their turn, */
     bool limits_requests;        /* if it was given; else a turn ends with what one read brought */
     unsigned backlog;            /* -b */
     uint32_t sync_timeout;       /* ms, 0: none */
     bool allow_shutdown;         /* -A */
-    bool allow_flush_all;        /* not -F */
-    bool cas_enabled;            /* not -C */
-    char stats_prefix_delimiter; /* -D */
-    const char *auth_file;       /* -Y, or NULL */
-    const char *config_file;     /* --config, or NULL */
-    const char *data;            /* folder, or NULL */
+    bool never_shutdown;         /* restrict; contradicts -A */
+    bool allow_flush_all;        /* not -F, or restrict */
+    bool allow_cache_memlimit, allow_forget, allow_quarantine, allow_sync, allow_verbosity; /* not restrict */
+    bool cas_enabled;                                                                       /* not -C */
+    char stats_prefix_delimiter;                                                            /* -D */
+    const char *auth_file;                                                                  /* -Y, or NULL */
+    const char *config_file; /* --config, or NULL */
+    const char *data;        /* folder, or NULL */
     struct tier_options tier;
 
     /* What only main.c, listener.c and stats.c look at. */
@@ -36,8 +40,8 @@ struct settings {
     unsigned unix_mask;      /* -a: access bits */
     int verbosity;           /* -v */
     bool maxconns_fast;      /* over max_connections: an error and the end, instead of waiting */
-    bool allow_dump;         /* not -X */
-    bool allow_watch;        /* not -W */
+    bool allow_dump;         /* not -X, or restrict */
+    bool allow_watch;        /* not -W, or restrict */
     bool crawler;            /* not -o no_lru_crawler */
     size_t watch_buffer;     /* -o watcher_logbuf_size: bytes for each watcher */
     size_t reply_limit;      /* -o read_buf_mem_limit: bytes of replies of all threads, 0: none */
@@ -53,6 +57,17 @@ extern const struct setting root_settings[];
 
 /* memcached's defaults: port 11211 on all interfaces, 64 MB, 4 threads, 1024 connections, items up to 1 MB. */
 void settings_defaults(struct settings *ret_settings);
+
+/* From now on what this name of a restriction stands for is refused. False: there is no such name. */
+bool settings_restrict(struct settings *settings, const char *name);
+
+/* The names of all restrictions, or (of: not NULL) of those in force, separated so; cut at size. */
+void settings_list_restrictions(const struct settings *of, const char *separator, char *ret_names,
+                                size_t size);
+
+/* The bytes that unfinished requests may take: what was configured, or a quarter of the memory, and two of the
+ * largest items at least. */
+size_t settings_request_memory(const struct settings *settings);
 
 /* What only the whole can tell: limits against each other, quotas against the memory, --recover against the
  * data folder. False: ret_error is a whole sentence that names the options. */

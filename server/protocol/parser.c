@@ -12,7 +12,8 @@
  *   pieces    Nothing behind bytes + size is looked at, and nothing is remembered except what
  *             struct parser holds: so the pieces in which a request arrives do not matter.
  *   lines     A line is judged whole before anything of it is handed out. A get with one bad key among a
- *             hundred good ones yields an error and no key.
+ *             hundred good ones yields an error and no key. Only lines of keys that are too long to be kept
+ *             are "open": judged key by key, and handed out while the rest is still under way.
  *   numbers   They are read as memcached reads them, in two ways (policies/number.h): the words of most
  *             commands are digits and nothing else; flags and exptime of the storage commands follow the
  *             rules of strtoul (a sign, an end at any white space, truncation to 32 bits).
@@ -38,6 +39,7 @@ static const char BAD_FORMAT[] = "CLIENT_ERROR bad command line format";
 static const char BAD_CHUNK[] = "CLIENT_ERROR bad data chunk";
 static const char BAD_EXPTIME[] = "CLIENT_ERROR invalid exptime argument";
 static const char BAD_DELTA[] = "CLIENT_ERROR invalid numeric delta argument";
+static const char NO_ROOM[] = "SERVER_ERROR out of memory storing object";
 static const char LONG_OPAQUE[] = "CLIENT_ERROR opaque token too long";
 
 /* A line of which the end is known, cut into words at blanks. */
@@ -174,6 +176,14 @@ static bool read_storage_exptime(struct slice word, int64_t *ret_exptime) {
 
 /* ---- Data blocks ---- */
 
+/* Not on the path of a value that is there: noinline keeps that short. */
+static __attribute__((noinline)) enum parse_status await_data(struct parse_call *call, const char *next,
+                                                              size_t length) {
+    if (call->parser->starved)
+        return refuse_data(call, next, length, NO_ROOM);
+    return need_more(call, (size_t)(next - call->bytes) + length + 2);
+}
+
 /* A storage command whose line is read whole and ends at next: waits for its data block and takes it. */
 static inline enum parse_status take_data(struct parse_call *call, const char *next, size_t length) {
     struct request *request = call->request;
@@ -186,7 +196,7 @@ static inline enum parse_status take_data(struct parse_call *call, const char *n
         return skip_data(call, next, length);
     }
     if ((size_t)(call->end - next) < length + 2)
-        return need_more(call, (size_t)(next - call->bytes) + length + 2);
+        return await_data(call, next, length);
     if (next[length] != '\r' || next[length + 1] != '\n')
         return refuse(call, next + length + 2, BAD_CHUNK);
     request->value = slice_of(next, length);
@@ -278,6 +288,14 @@ static inline bool quick_set(struct parse_call *call, const char **ret_next, siz
 
 /* ---- Keys in a run ---- */
 
+static void set_key(const struct parser *parser, struct request *request, const char *key, const char *stop) {
+    set_plain(request, parser->run.command);
+    request->ret_cas = parser->run.ret_cas;
+    request->has_exptime = parser->run.command == COMMAND_GAT;
+    request->exptime = parser->run.exptime;
+    request->key = slice_of(key, (size_t)(stop - key));
+}
+
 /* The next key of the line that is being handed out. */
 static enum parse_status next_key(struct parse_call *call) {
     struct parser *parser = call->parser;
@@ -288,11 +306,7 @@ static enum parse_status next_key(struct parse_call *call) {
     const char *key = skip_blanks(call->bytes, end), *stop = find_blank(key, end);
     assert(stop > key);
 
-    set_plain(request, parser->run.command);
-    request->ret_cas = parser->run.ret_cas;
-    request->has_exptime = parser->run.command == COMMAND_GAT;
-    request->exptime = parser->run.exptime;
-    request->key = slice_of(key, (size_t)(stop - key));
+    set_key(parser, request, key, stop);
     request->ends_run = skip_blanks(stop, end) == end;
     parser->in_run = !request->ends_run;
     if (request->ends_run)
@@ -320,7 +334,7 @@ static enum parse_status start_run(struct parse_call *call, const struct line *l
                                    enum command command, bool ret_cas, int64_t exptime) {
     if (!are_keys_good(keys, line->end))
         return refuse(call, line->next, BAD_FORMAT);
-    call->parser->run = (struct parser_run){command, ret_cas, exptime, (size_t)(line->next - keys)};
+    call->parser->run = (struct parser_run){command, ret_cas, false, exptime, (size_t)(line->next - keys)};
     struct parse_call rest = *call;
     rest.bytes = keys;
     enum parse_status status = next_key(&rest);
@@ -340,6 +354,76 @@ static enum parse_status parse_gat(struct parse_call *call, struct line *line, b
     if (!number_read_int32(line->words[1], &exptime))
         return refuse(call, line->next, BAD_EXPTIME);
     return start_run(call, line, line->words[2].data, COMMAND_GAT, ret_cas, exptime);
+}
+
+/* ---- Keys in an open run ---- */
+
+/* The line is no good from here on: an error ends its answer, and what is left of it is skipped. */
+static enum parse_status refuse_rest(struct parse_call *call, const char *error) {
+    const char *newline = memchr(call->bytes, '\n', (size_t)(call->end - call->bytes));
+    call->parser->in_run = false;
+    call->parser->swallow = newline ? 0 : PARSER_SWALLOW_LINE;
+    set_plain(call->request, COMMAND_BAD);
+    return refuse(call, newline ? newline + 1 : call->end, error);
+}
+
+static enum parse_status await_rest(struct parse_call *call) {
+    return need_more(call, (size_t)(call->end - call->bytes) + 1);
+}
+
+static enum parse_status end_open_run(struct parse_call *call, const char *next) {
+    call->request->ends_run = true;
+    call->parser->in_run = false;
+    return done_at(call, next);
+}
+
+/* Hands out the key in [key, end), with blanks from `stop` to `behind`, once it is known whether it is the last: when
+ * something that is no blank stands there. */
+static enum parse_status take_open_key(struct parse_call *call, const char *key, const char *end,
+                                       const char *stop, const char *behind) {
+    if (end == key || end - key > ENTRY_KEY_MAX || behind - stop > PARSER_LINE_MAX)
+        return refuse_rest(call, BAD_FORMAT);
+    if (behind == call->end || (*behind == '\r' && behind + 1 == call->end))
+        return await_rest(call);
+    set_key(call->parser, call->request, key, end);
+    if (*behind == '\n')
+        return end_open_run(call, behind + 1);
+    if (*behind == '\r' && behind[1] == '\n')
+        return end_open_run(call, behind + 2);
+    call->request->ends_run = false;
+    return done_at(call, stop);
+}
+
+/* The next key of an open line. */
+static enum parse_status next_open_key(struct parse_call *call) {
+    const char *key = skip_blanks(call->bytes, call->end), *stop = find_word_end(key, call->end);
+    bool is_whole = stop < call->end;
+    if (!is_whole && stop - key <= ENTRY_KEY_MAX + 1) /* one more: it may be the '\r' */
+        return await_rest(call);
+    const char *end = is_whole && *stop == '\n' ? trim_line_end(key, stop) : stop;
+    return take_open_key(call, key, end, stop, skip_blanks(stop, call->end));
+}
+
+/* Begins to hand out the keys of a line whose beginning, PARSER_LINE_MAX bytes and more, is there. */
+static enum parse_status start_open_run(struct parse_call *call) {
+    struct line line = {.start = call->bytes, .end = call->bytes + PARSER_LINE_MAX};
+    bool ret_cas;
+    cut_into_words(&line);
+    enum command command = command_of_word(line.words[0], &ret_cas);
+    unsigned first = command == COMMAND_GAT ? 2 : 1;
+    if (line.count <= first)
+        return close_for(call, CLOSE_ENDLESS_LINE);
+    int64_t exptime = 0;
+    if (command == COMMAND_GAT && !number_read_int32(line.words[1], &exptime))
+        return refuse_rest(call, BAD_EXPTIME);
+    call->parser->run =
+        (struct parser_run){.command = command, .ret_cas = ret_cas, .is_open = true, .exptime = exptime};
+    call->parser->in_run = true;
+    struct parse_call rest = *call;
+    rest.bytes = line.words[first].data;
+    enum parse_status status = next_open_key(&rest);
+    *call->consumed += (size_t)(rest.bytes - call->bytes);
+    return status;
 }
 
 /* ---- Classic commands on one key ---- */
@@ -672,8 +756,10 @@ static enum parse_status parse_any(struct parse_call *call) {
     size_t size = (size_t)(call->end - call->bytes);
     const char *newline = memchr(call->bytes, '\n', size);
     size_t length = newline ? (size_t)(newline - call->bytes) : size; /* without the '\n' */
-    if (length > PARSER_LINE_MAX && (length > PARSER_GET_LINE_MAX || !may_be_long(call->bytes)))
+    if (length > PARSER_LINE_MAX && (call->parser->short_lines || !may_be_long(call->bytes)))
         return close_for(call, CLOSE_ENDLESS_LINE);
+    if (length > PARSER_GET_LINE_MAX || (length > PARSER_LINE_MAX && !newline && call->parser->starved))
+        return start_open_run(call);
     if (!newline)
         return need_more(call, size + 1);
     struct line line; /* its words are not worth clearing */
@@ -683,18 +769,33 @@ static enum parse_status parse_any(struct parse_call *call) {
     return parse_line(call, &line);
 }
 
-/* Skips what has come of a refused data block. */
+static size_t swallow_line(struct parser *parser, const char *bytes, size_t size) {
+    const char *newline = memchr(bytes, '\n', size);
+    if (!newline)
+        return size;
+    parser->swallow = 0;
+    return (size_t)(newline + 1 - bytes);
+}
+
+static size_t swallow_bytes(struct parser *parser, size_t size) {
+    size_t skip = parser->swallow < size ? (size_t)parser->swallow : size;
+    parser->swallow -= skip;
+    return skip;
+}
+
+/* Skips what has come of a refused data block or line. */
 static void swallow(struct parse_call *call) {
+    struct parser *parser = call->parser;
     size_t there = (size_t)(call->end - call->bytes);
-    size_t skip = call->parser->swallow < there ? (size_t)call->parser->swallow : there;
-    call->parser->swallow -= skip;
-    call->bytes += skip;
+    bool is_line = parser->swallow == PARSER_SWALLOW_LINE;
+    parser->skipped = is_line ? swallow_line(parser, call->bytes, there) : swallow_bytes(parser, there);
+    call->bytes += parser->skipped;
 }
 
 static enum parse_status parse_request(struct parse_call *call) {
     struct parser *parser = call->parser;
     if (parser->in_run)
-        return next_key(call);
+        return parser->run.is_open ? next_open_key(call) : next_key(call);
     if (call->end == call->bytes)
         return need_more(call, 1);
     if (!parser->started) {

@@ -15,9 +15,12 @@
 enum {
     /* a line without an end within these bytes is no memcached command, unless it may have many keys */
     PARSER_LINE_MAX = 2048,
-    /* the longest line of many keys (get, gets, gat, gats): 700 keys of 250 bytes and more */
+    /* a line of many keys (get, gets, gat, gats) up to this long is judged whole: 700 keys of 250 bytes and more */
     PARSER_GET_LINE_MAX = 192 << 10,
 };
+
+/* For parser.swallow: up to the end of the line. */
+#define PARSER_SWALLOW_LINE UINT64_MAX
 
 enum parse_status {
     PARSE_OK,    /* a request (perhaps COMMAND_BAD: answer its error and go on) */
@@ -28,19 +31,27 @@ enum parse_status {
 
 enum parse_close_reason { CLOSE_BINARY, CLOSE_HTTP, CLOSE_ENDLESS_LINE };
 
-/* The multi-key line that is being handed out key by key; all its keys were found good before the first. */
+/* The multi-key line that is being handed out key by key. */
 struct parser_run {
     enum command command;
     bool ret_cas;
+    bool is_open; /* its keys are judged as they come; else all were good before the first was handed out */
     int64_t exptime;
-    size_t left; /* bytes of the line still to come, its end included */
+    size_t left; /* bytes of the line still to come, its end included; not of an open one */
 };
 
 struct parser {
-    size_t item_max;  /* set by parser_init: longest data block accepted is item_max less the item overhead */
-    uint64_t swallow; /* bytes of a refused data block that are still to be skipped */
+    size_t item_max; /* set by parser_init: longest data block accepted is item_max less the item overhead */
+    /* Bytes of a refused data block that are still to be skipped, or PARSER_SWALLOW_LINE; and, when it was not 0, how
+     * many of the bytes given were skipped before the request. */
+    uint64_t swallow;
+    size_t skipped;
     struct parser_run run;
     bool in_run;
+    bool short_lines; /* its owner's: no line may be longer than PARSER_LINE_MAX, whatever its command */
+    /* Set by the caller: there is no memory to wait for the rest of the request at the front. A data block that is not
+     * there is then refused, and a long line of keys handed out from now on. */
+    bool starved;
     bool started; /* the first byte was seen: 0x80 is looked for only there */
     enum parse_close_reason close_reason;
 };
@@ -56,7 +67,10 @@ void parser_init(struct parser *parser, size_t item_max);
  *
  * key_buffer takes a decoded base64 key and must live as long as the request. Of *ret_request only those
  * fields are written that the command uses (see struct request). Whatever the pieces in which bytes arrive,
- * the same requests come out. */
+ * the same requests come out, unless the parser is starved.
+ *
+ * A line of keys that is longer than PARSER_GET_LINE_MAX, of any length, is handed out without its end being
+ * waited for: a key that cannot be one then comes as COMMAND_BAD behind the good ones, and ends the run. */
 enum parse_status parse(struct parser *parser, const char *bytes, size_t size,
                         char key_buffer[ENTRY_KEY_MAX + 2], struct request *ret_request, size_t *ret_consumed,
                         size_t *ret_wanted);

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 enum { AUTH_FILE_MAX = 1 << 20 };
 
@@ -18,13 +19,16 @@ struct auth {
     char *text;
     struct pair *pairs;
     size_t count;
+    mode_t mode; /* of the file */
 };
 
-static char *read_file(const char *path, size_t *ret_size, char *ret_error, size_t error_size) {
+static char *read_file(const char *path, size_t *ret_size, mode_t *ret_mode, char *ret_error,
+                       size_t error_size) {
     FILE *file = fopen(path, "re");
+    struct stat status = {0};
     char *text = malloc(AUTH_FILE_MAX);
     size_t size = file && text ? fread(text, 1, AUTH_FILE_MAX, file) : 0;
-    bool good = file && text && !ferror(file) && size < AUTH_FILE_MAX;
+    bool good = file && text && !ferror(file) && size < AUTH_FILE_MAX && fstat(fileno(file), &status) == 0;
     if (!good)
         snprintf(ret_error, error_size, "cannot read the authentication file %s: %s", path,
                  size == AUTH_FILE_MAX ? "it is longer than a megabyte" : strerror(errno));
@@ -32,24 +36,41 @@ static char *read_file(const char *path, size_t *ret_size, char *ret_error, size
         fclose(file);
     if (good) {
         *ret_size = size;
+        *ret_mode = status.st_mode;
         return text;
     }
     free(text);
     return NULL;
 }
 
-static bool add_pair(struct auth *auth, struct slice line) {
+/* What is wrong with a line, or NULL. Somebody has forgotten a password, rather than meant that none is needed; and a
+ * client's user ends at the first space. */
+static const char *read_pair(struct slice line, struct pair *ret_pair) {
     const char *colon = memchr(line.data, ':', line.size);
     if (!colon)
-        return false;
+        return "is not user:password";
+    size_t user = (size_t)(colon - line.data);
+    *ret_pair = (struct pair){slice_of(line.data, user), slice_of(colon + 1, line.size - user - 1)};
+    if (user == 0)
+        return "has no user before the colon";
+    if (ret_pair->password.size == 0)
+        return "has no password behind the colon; remove the line, or give one";
+    if (memchr(line.data, ' ', user))
+        return "has a user with a space in its name, which no client can send";
+    return line.size > AUTH_CREDENTIAL_MAX ? "is longer than the 2048 bytes that a client can send" : NULL;
+}
+
+static const char *add_pair(struct auth *auth, struct slice line) {
+    struct pair pair;
+    const char *flaw = read_pair(line, &pair);
+    if (flaw)
+        return flaw;
     struct pair *pairs = realloc(auth->pairs, (auth->count + 1) * sizeof *pairs);
     if (!pairs)
-        return false;
+        return "cannot be kept: no memory";
     auth->pairs = pairs;
-    size_t user = (size_t)(colon - line.data);
-    pairs[auth->count++] =
-        (struct pair){slice_of(line.data, user), slice_of(colon + 1, line.size - user - 1)};
-    return true;
+    pairs[auth->count++] = pair;
+    return NULL;
 }
 
 static bool read_lines(struct auth *auth, size_t size, const char *path, char *ret_error, size_t error_size) {
@@ -60,9 +81,9 @@ static bool read_lines(struct auth *auth, size_t size, const char *path, char *r
         struct slice line = slice_of(at, (size_t)(stop - at));
         while (line.size > 0 && line.data[line.size - 1] == '\r')
             line.size--;
-        if (line.size > 0 && !add_pair(auth, line)) {
-            snprintf(ret_error, error_size, "line %u of the authentication file %s is not user:password",
-                     number, path);
+        const char *flaw = line.size > 0 ? add_pair(auth, line) : NULL;
+        if (flaw) {
+            snprintf(ret_error, error_size, "line %u of the authentication file %s %s", number, path, flaw);
             return false;
         }
         at = stop + 1;
@@ -80,7 +101,7 @@ struct auth *auth_load(const char *path, char *ret_error, size_t error_size) {
         snprintf(ret_error, error_size, "no memory for the authentication file %s", path);
         return NULL;
     }
-    auth->text = read_file(path, &size, ret_error, error_size);
+    auth->text = read_file(path, &size, &auth->mode, ret_error, error_size);
     if (auth->text && read_lines(auth, size, path, ret_error, error_size))
         return auth;
     auth_free(auth);
@@ -93,6 +114,20 @@ void auth_free(struct auth *auth) {
     free(auth->pairs);
     free(auth->text);
     free(auth);
+}
+
+bool auth_is_exposed(const struct auth *auth, const char *path, char *ret_warning, size_t warning_size) {
+    const char *how = NULL;
+    if (auth->mode & S_IROTH)
+        how = "read by all users of this machine";
+    if (auth->mode & S_IWGRP)
+        how = "written by its group";
+    if (auth->mode & S_IWOTH)
+        how = "written by all users of this machine";
+    if (how)
+        snprintf(ret_warning, warning_size, "the authentication file %s can be %s: chmod 0600 (or 0640) %s",
+                 path, how, path);
+    return how != NULL;
 }
 
 /* 0 when equal; looks at every byte of given, whatever expected is. */

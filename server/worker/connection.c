@@ -4,6 +4,10 @@
  * owns no buffer; the rest of an unfinished (or parked) request is kept in a buffer of its own. Out: sent at
  * once; what the socket does not take is kept, and nothing more is read before it has gone.
  *
+ * Memory: the buffers of unfinished requests of all connections, beyond CONNECTION_OWN of each, are counted
+ * (server->request_bytes) and held below a limit. A buffer that may not grow makes its parser starved: the value
+ * that is under way is refused, and the connection goes on. What was read already is kept in any case.
+ *
  * States:
  *
  *     OPEN --quit, shutdown, endless line, client's end--> CLOSING    closed after the last reply
@@ -16,12 +20,18 @@
  *
  *     parked    from tier_submit until tier_next_ready returns its ticket
  *     held      its replies wait for the disk, its requests for the replies
+ *
+ * A third stops it while it is OPEN and its client is there: `awaits_check`, until its credential is checked.
+ *
+ * Before a client has authenticated, its own buffer has room for one credential and what one read brings behind
+ * it, 2 * AUTH_READ bytes; no request that is longer is waited for (AUTH_ITEM_MAX, parser.short_lines).
  */
 #include "server/worker/connection.h"
 #include "server/admin/feed.h"
 #include "server/admin/observe.h"
 #include "server/config/settings.h"
 #include "server/log.h"
+#include "server/worker/auth.h"
 #include "server/worker/internal.h"
 #include <assert.h>
 #include <errno.h>
@@ -34,8 +44,9 @@
 
 enum {
     SEND_PIECES = 64,
-    OWN_FIRST = 16 << 10, /* first size of a connection's own buffer */
-    AUTH_ITEM_MAX = 2048, /* longest data block read before a client has authenticated */
+    /* before a client has authenticated: */
+    AUTH_READ = 4096,                          /* what a turn reads of it, and first size of its buffer */
+    AUTH_ITEM_MAX = AUTH_CREDENTIAL_MAX + 512, /* a credential beside any key, as an item */
 };
 
 /* What could not be sent at once: owned bytes and held values, in order. */
@@ -66,6 +77,83 @@ static ssize_t send_now(int fd, const void *data, size_t size) {
 #endif
 }
 
+/* ---- The own buffer ---- */
+
+/* What a buffer of that size counts. */
+static size_t counted_size(size_t capacity) {
+    return capacity > CONNECTION_OWN ? capacity - CONNECTION_OWN : 0;
+}
+
+/* The buffer is to have that capacity. must: it is counted, but not refused. */
+static bool own_count(struct connection *connection, size_t capacity, bool must) {
+    struct server *server = connection->worker->server;
+    size_t more = counted_size(capacity) - counted_size(connection->own_capacity);
+    if (more == 0)
+        return true;
+    size_t before = atomic_fetch_add_explicit(&server->request_bytes, more, memory_order_relaxed);
+    if (must || before + more <= settings_request_memory(server->settings))
+        return true;
+    atomic_fetch_sub_explicit(&server->request_bytes, more, memory_order_relaxed);
+    return false;
+}
+
+/* Of that capacity, which was counted, only `less` is there. */
+static void own_uncount(struct connection *connection, size_t capacity, size_t less) {
+    size_t bytes = counted_size(capacity) - counted_size(less);
+    if (bytes > 0)
+        atomic_fetch_sub_explicit(&connection->worker->server->request_bytes, bytes, memory_order_relaxed);
+}
+
+/* Twice as much as before, but not more than the awaited request and one read behind it take. */
+static size_t grown_capacity(const struct connection *connection, size_t need) {
+    size_t first = connection->authenticated ? (size_t)CONNECTION_OWN : (size_t)AUTH_READ;
+    size_t capacity = connection->own_capacity ? connection->own_capacity : first;
+    size_t end = connection->wanted + CONNECTION_READ;
+    while (capacity < need)
+        capacity *= 2;
+    return end >= need && end < capacity && end > CONNECTION_OWN ? end : capacity;
+}
+
+static bool own_grow(struct connection *connection, size_t need, bool must) {
+    size_t capacity = grown_capacity(connection, need);
+    if (!own_count(connection, capacity, must))
+        return false;
+    char *own = realloc(connection->own, capacity);
+    if (!own) {
+        own_uncount(connection, capacity, connection->own_capacity);
+        return false;
+    }
+    connection->own = own;
+    connection->own_capacity = capacity;
+    return true;
+}
+
+static size_t own_room(const struct connection *connection) {
+    return connection->own_capacity - connection->own_start - connection->own_size;
+}
+
+/* Makes that room behind its bytes. False: it may not grow so far; what room there is is behind the bytes. */
+static bool own_reserve(struct connection *connection, size_t more, bool must) {
+    if (own_room(connection) >= more)
+        return true;
+    if (connection->own_start) {
+        memmove(connection->own, connection->own + connection->own_start, connection->own_size);
+        connection->own_start = 0;
+    }
+    return own_room(connection) >= more || own_grow(connection, connection->own_size + more, must);
+}
+
+static char *own_end(const struct connection *connection) {
+    return connection->own + connection->own_start + connection->own_size;
+}
+
+static void own_free(struct connection *connection) {
+    own_uncount(connection, connection->own_capacity, 0);
+    free(connection->own);
+    connection->own = NULL;
+    connection->own_start = connection->own_size = connection->own_capacity = 0;
+}
+
 /* ---- Readiness ---- */
 
 enum { EDGES = EPOLLIN | EPOLLRDHUP | EPOLLET };
@@ -94,7 +182,7 @@ void connection_set_sends(struct connection *connection, bool sends) {
 
 bool connection_is_due(const struct connection *connection) {
     if (connection->sends)
-        return connection->writable;
+        return connection->writable || connection_reads_ahead(connection);
     return connection->readable && connection_state(connection) == CONNECTION_OPEN;
 }
 
@@ -115,6 +203,18 @@ bool connection_is_parked(const struct connection *connection) {
 void connection_set_parked(struct connection *connection, bool parked) {
     atomic_store_explicit(&connection->parked, parked, memory_order_relaxed);
     connection->stops = (uint8_t)((connection->stops & ~STOP_PARKED) | (parked ? STOP_PARKED : 0));
+}
+
+void connection_set_awaits_check(struct connection *connection, bool awaits_check) {
+    if (connection->awaits_check == awaits_check)
+        return;
+    connection->awaits_check = awaits_check;
+    if (awaits_check)
+        connection->worker->awaiting_check++;
+    else
+        connection->worker->awaiting_check--;
+    connection->stops =
+        (uint8_t)((connection->stops & ~STOP_AWAITS_CHECK) | (awaits_check ? STOP_AWAITS_CHECK : 0));
 }
 
 void connection_set_ready(struct connection *connection) {
@@ -155,10 +255,11 @@ struct connection *connection_open(struct worker *worker, int fd) {
         return NULL;
     connection->worker = worker;
     connection->pending_tail = &connection->pending;
-    atomic_store_explicit(&connection->last_active, worker->now.seconds, memory_order_relaxed);
+    atomic_store_explicit(&connection->last_active, worker->second, memory_order_relaxed);
     bool auth = atomic_load_explicit(&worker->server->auth, memory_order_acquire) != NULL;
     connection->authenticated = !auth;
     parser_init(&connection->parser, auth ? AUTH_ITEM_MAX : worker->server->settings->item_max);
+    connection->parser.short_lines = auth;
     connection->ticket = tier_ticket_create(worker->tier, connection);
     if (!connection->ticket) {
         free(connection);
@@ -196,43 +297,36 @@ void connection_close(struct connection *connection) {
     observe_connection(worker->server, connection->fd, reasons[connection->closed_by]);
     close(connection->fd); /* epoll forgets it with that */
     leave_list(connection);
+    connection_set_awaits_check(connection, false);
     atomic_fetch_sub_explicit(&worker->server->connections, 1, memory_order_relaxed);
     connection_drop_pending(connection);
     tier_ticket_destroy(connection->ticket);
-    free(connection->own);
+    own_free(connection);
     free(connection);
 }
 
 /* ---- In ---- */
 
-static bool own_reserve(struct connection *connection, size_t more) {
-    if (connection->own_start) {
-        memmove(connection->own, connection->own + connection->own_start, connection->own_size);
-        connection->own_start = 0;
-    }
-    if (connection->own_capacity - connection->own_size >= more)
-        return true;
-    size_t capacity = connection->own_capacity ? connection->own_capacity : OWN_FIRST;
-    while (capacity - connection->own_size < more)
-        capacity *= 2;
-    char *own = realloc(connection->own, capacity);
-    if (!own)
-        return false;
-    connection->own = own;
-    connection->own_capacity = capacity;
-    return true;
-}
-
-static void own_free(struct connection *connection) {
-    free(connection->own);
-    connection->own = NULL;
-    connection->own_start = connection->own_size = connection->own_capacity = 0;
-}
-
 static void note_kept(struct connection *connection) {
     bool awaits_value = connection->own && connection->wanted > connection->own_size;
     if (atomic_load_explicit(&connection->awaits_value, memory_order_relaxed) != awaits_value)
         atomic_store_explicit(&connection->awaits_value, awaits_value, memory_order_relaxed);
+}
+
+/* ---- Signs of life ---- */
+
+void connection_note_active(struct connection *connection) {
+    connection->moved = 0;
+    atomic_store_explicit(&connection->last_active, connection->worker->second, memory_order_relaxed);
+}
+
+bool connection_is_between_requests(const struct connection *connection) {
+    return !connection->own && !connection->parser.swallow && !connection->parser.in_run;
+}
+
+bool connection_moves(const struct connection *connection) {
+    unsigned timeout = connection->worker->server->settings->idle_timeout;
+    return connection->moved >= (size_t)CONNECTION_RATE * (timeout ? timeout : CONNECTION_PATIENCE);
 }
 
 static void set_region(struct connection *connection, const char *data, size_t size, bool is_own) {
@@ -242,9 +336,18 @@ static void set_region(struct connection *connection, const char *data, size_t s
     connection->region_at = 0;
 }
 
+/* Before a client has authenticated: never more than two reads are kept, and a credential needs less. */
+static size_t auth_read_size(const struct connection *connection) {
+    assert(connection->own_size < 2 * AUTH_READ);
+    size_t room = 2 * AUTH_READ - connection->own_size;
+    return room < AUTH_READ ? room : AUTH_READ;
+}
+
 /* How much to ask the socket for: up to the end of the value that is awaited, growing with what really came.
  */
 static size_t read_size(const struct connection *connection) {
+    if (!connection->authenticated)
+        return auth_read_size(connection);
     size_t missing =
         connection->wanted > connection->own_size ? connection->wanted - connection->own_size : 0;
     size_t trusted = connection->own_size > CONNECTION_READ ? connection->own_size : CONNECTION_READ;
@@ -258,6 +361,7 @@ static bool received(struct connection *connection, ssize_t got, size_t asked) {
     connection->readable = got > 0 && ((size_t)got == asked || connection->hung_up);
     if (got > 0) {
         count_add(&connection->worker->bytes_read, (uint64_t)got);
+        connection->moved += (size_t)got;
         return true;
     }
     if (got < 0 && errno == EINTR)
@@ -273,8 +377,9 @@ static bool received(struct connection *connection, ssize_t got, size_t asked) {
 static bool read_shared(struct connection *connection) {
     struct worker *worker = connection->worker;
     char *at = worker->input + worker->input_used;
-    ssize_t got = receive_now(connection->fd, at, CONNECTION_READ);
-    if (!received(connection, got, CONNECTION_READ))
+    size_t size = connection->authenticated ? CONNECTION_READ : AUTH_READ;
+    ssize_t got = receive_now(connection->fd, at, size);
+    if (!received(connection, got, size))
         return false;
     worker->input_used += (size_t)got;
     if (got == CONNECTION_READ)
@@ -283,19 +388,22 @@ static bool read_shared(struct connection *connection) {
     return true;
 }
 
-static bool read_own(struct connection *connection) {
-    size_t size = read_size(connection);
-    if (!own_reserve(connection, size)) {
-        server_log(connection->worker->server, LOG_LEVEL_WARNING,
-                   "connection %d closed: no memory for %zu bytes of a request", connection->fd, size);
-        connection_set_state(connection, CONNECTION_BROKEN);
-        return false;
-    }
-    ssize_t got = receive_now(connection->fd, connection->own + connection->own_size, size);
+static bool receive_own(struct connection *connection, size_t size) {
+    ssize_t got = receive_now(connection->fd, own_end(connection), size);
     if (!received(connection, got, size))
         return false;
     connection->own_size += (size_t)got;
     return true;
+}
+
+static bool read_own(struct connection *connection) {
+    size_t size = read_size(connection);
+    if (!own_reserve(connection, size, false) && own_room(connection) < size)
+        size = own_room(connection);
+    connection->parser.starved = size == 0;
+    if (size == 0)
+        count(&connection->worker->requests_starved);
+    return size == 0 || receive_own(connection, size);
 }
 
 bool connection_read(struct connection *connection) {
@@ -305,10 +413,25 @@ bool connection_read(struct connection *connection) {
         return !kept_whole && read_shared(connection);
     if (!kept_whole && !read_own(connection))
         return false;
-    if (connection->own_size < connection->wanted)
+    if (connection->own_size < connection->wanted && !connection->parser.starved)
         return false; /* the value is still on its way: parsing again would find that out the slow way */
     set_region(connection, connection->own + connection->own_start, connection->own_size, true);
     return true;
+}
+
+bool connection_reads_ahead(const struct connection *connection) {
+    return connection->readable && connection->parser.in_run && !connection->ahead_is_full &&
+           !(connection->stops & ~STOP_DEFERRED);
+}
+
+void connection_read_ahead(struct connection *connection) {
+    size_t most = settings_request_memory(connection->worker->server->settings) / 2;
+    size_t more = connection->own_size / 2 > CONNECTION_READ ? connection->own_size / 2 : CONNECTION_READ;
+    if (own_room(connection) < CONNECTION_READ &&
+        (connection->own_size + more > most || !own_reserve(connection, more, false)))
+        connection->ahead_is_full = true;
+    else if (receive_own(connection, own_room(connection)))
+        connection->resumed = true;
 }
 
 bool connection_keep(struct connection *connection, const char *from) {
@@ -325,7 +448,10 @@ bool connection_keep(struct connection *connection, const char *from) {
     own_free(connection);
     if (left == 0)
         return true;
-    if (!own_reserve(connection, left)) {
+    if (!own_reserve(connection, left, true)) {
+        server_log_limited(connection->worker->server, LOG_KIND_REQUEST_MEMORY, LOG_LEVEL_WARNING,
+                           "connection %d closed: no memory for %zu bytes of a request", connection->fd,
+                           left);
         connection_set_state(connection, CONNECTION_BROKEN);
         return false;
     }
@@ -374,6 +500,7 @@ static ssize_t send_pieces(struct connection *connection, const char *base, cons
     }
     if (sent >= 0) {
         count_add(&connection->worker->bytes_written, (uint64_t)sent);
+        connection->moved += (size_t)sent;
         return sent;
     }
     return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? 0 : -1;
@@ -424,6 +551,7 @@ bool connection_send_pending(struct connection *connection) {
         first->sent += (size_t)sent;
         if (first->sent < first->size) {
             connection_set_sends(connection, true);
+            connection->writable = sent > 0; /* once it takes nothing, an edge tells when it does */
             return false;
         }
         connection->pending = first->next;

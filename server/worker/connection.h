@@ -15,8 +15,14 @@ struct piece; /* server/worker/output.h */
 struct tier_ticket;
 struct worker;
 
-/* What a turn reads from one connection, unless a long value is awaited; in bytes. */
-enum { CONNECTION_READ = 16 << 10 };
+enum {
+    CONNECTION_READ =
+        16 << 10, /* bytes that a turn reads from one connection, unless a long value is awaited */
+    CONNECTION_OWN =
+        16 << 10,           /* bytes of unfinished requests that every connection may have; more is counted */
+    CONNECTION_RATE = 1024, /* bytes a second that an unfinished request, or replies, must bring forward */
+    CONNECTION_PATIENCE = 10, /* seconds without, where there is no idle_timeout but too little memory */
+};
 
 enum connection_state {
     CONNECTION_OPEN,
@@ -34,9 +40,10 @@ enum close_reason {
 };
 
 enum {
-    STOP_STATE = 1,    /* it is not OPEN */
-    STOP_PARKED = 2,   /* its ticket is with the tier */
-    STOP_DEFERRED = 4, /* the rest of its requests waits until its replies could be sent */
+    STOP_STATE = 1,        /* it is not OPEN */
+    STOP_PARKED = 2,       /* its ticket is with the tier */
+    STOP_DEFERRED = 4,     /* the rest of its requests waits until its replies could be sent */
+    STOP_AWAITS_CHECK = 8, /* its credential waits to be checked */
 };
 
 struct connection {
@@ -55,6 +62,7 @@ struct connection {
     char *own; /* bytes of an unfinished or parked request, or NULL */
     size_t own_start, own_size, own_capacity;
     size_t wanted; /* bytes that the request at the front needs, as far as is known */
+    size_t moved;  /* bytes that came or went since last_active */
     struct pending *pending, **pending_tail;
     size_t skip_keys; /* of the multi-key line at the front: keys answered before it parked */
     size_t line_key;  /* number of the key last parsed in the line at line_start */
@@ -66,16 +74,21 @@ struct connection {
     bool writable; /* of a connection that sends: the socket may take bytes */
     bool sends;    /* waits for the socket to take what is pending */
     bool held;     /* its replies wait for the journal */
+    bool ahead_is_full; /* nothing more of an open line is read before replies are sent */
     bool resumed;  /* its own buffer holds whole requests that are to be parsed before the socket is read */
     uint8_t stops; /* why nothing more of it is executed in this turn, STOP_...; 0: nothing stops it */
     bool region_is_own; /* the region is the own buffer, not the worker's input */
     bool authenticated;
+    bool awaits_check;     /* its credential is at the front of its own buffer and is checked later */
+    bool has_waited;       /* for the check of the credential at the front */
+    uint8_t auth_failures; /* credentials that were refused */
+    uint64_t check_us;     /* awaits_check: not before this, monotonic */
     enum close_reason closed_by;
     /* Written by the worker, read by any thread for `stats conns`. */
     _Atomic bool awaits_value; /* a command line has come, its data block not yet */
     _Atomic bool parked;       /* its ticket is with the tier: nothing is parsed, it is not closed */
     _Atomic enum connection_state state;
-    _Atomic uint32_t last_active; /* Unix seconds */
+    _Atomic uint32_t last_active; /* monotonic seconds: see connection_note_active */
     struct parser parser;
 };
 
@@ -94,6 +107,9 @@ void connection_set_state(struct connection *connection, enum connection_state s
 bool connection_is_parked(const struct connection *connection);
 void connection_set_parked(struct connection *connection, bool parked);
 
+/* Sets the flag, its worker's count and what stops the connection; check_us is the caller's. */
+void connection_set_awaits_check(struct connection *connection, bool awaits_check);
+
 /* Takes what epoll reported of it. */
 void connection_notice(struct connection *connection, uint32_t events);
 
@@ -102,8 +118,24 @@ bool connection_is_due(const struct connection *connection);
 
 /* ---- In ---- */
 
-/* Reads once and sets the region to what there is to parse. False: nothing to do now. */
+/* Reads once and sets the region to what there is to parse. False: nothing to do now. Where no memory may be
+ * taken for the rest of a request, the region has what has come of it and the parser is told that it is starved. */
 bool connection_read(struct connection *connection);
+
+/* Whether it reads an open line of keys (struct parser_run) while its replies cannot be sent: a client may write
+ * such a line to its end before it reads. */
+bool connection_reads_ahead(const struct connection *connection);
+void connection_read_ahead(struct connection *connection);
+
+/* It made progress: a request was begun or completed, replies were sent to their end, or connection_moves. */
+void connection_note_active(struct connection *connection);
+
+/* Whether enough bytes came or went since then, CONNECTION_RATE for each second of idle_timeout, to count as
+ * progress of an unfinished request or of replies. */
+bool connection_moves(const struct connection *connection);
+
+/* Whether the first byte that comes now begins a request. */
+bool connection_is_between_requests(const struct connection *connection);
 
 /* Keeps the region's bytes from `from` on for later turns; frees the own buffer when nothing is left. False:
  * no memory, the connection is broken. */

@@ -12,6 +12,7 @@
 #include "server/admin/observe.h"
 #include "server/buffer.h"
 #include "server/server.h"
+#include "server/worker/gate.h"
 #include "server/worker/output.h"
 #include "server/worker/worker_stats.h"
 #include <ev.h>
@@ -29,8 +30,8 @@ struct slot {
     struct request request;
     struct connection *connection;
     const void *entry; /* where its entry probably lies: to prefetch */
-    const char *start; /* where its bytes, or those of its multi-key line, begin */
-    size_t line_key;   /* its number in a multi-key line */
+    const char *start; /* where its bytes, or those of its multi-key line, begin; not of an open one */
+    size_t line_key;   /* its number in a multi-key line, or LINE_KEY_OPEN */
 };
 
 /* Written by the worker alone, read by any thread. */
@@ -48,13 +49,17 @@ struct worker {
 
     /* The worker's thread alone. */
     struct ev_loop *loop;
-    ev_timer second;
+    ev_timer every_second;
     struct cache_time now;
+    uint64_t wall_second; /* of now */
+    uint32_t second;      /* monotonic */
     struct connection *ready, **ready_tail;
     char *input; /* TURN_INPUT bytes */
     size_t input_used;
     struct output output;
-    /* Where the replies of the get line at hand begin, and how many came before; under a limit alone. */
+    /* Where the replies of the get line at hand begin, and how many came before; under a limit alone. Its connection,
+     * or NULL once they were sent. */
+    const struct connection *line_owner;
     struct output_place line_output;
     size_t line_replies;
     size_t replies;     /* in the output */
@@ -65,9 +70,10 @@ struct worker {
     struct observer observer;
     bool observes;              /* the observer has something to do in this turn, or replies have a limit */
     size_t parked;              /* connections whose ticket is with the tier */
+    size_t awaiting_check;      /* connections that wait to have their credential checked */
     struct connection *undated; /* held, and not known yet until when */
     struct connection *held, **held_tail; /* held, by held_number */
-    uint32_t stop_started;                /* Unix seconds */
+    uint32_t stop_started;                /* monotonic seconds */
     bool stopping, finished;
 
     /* Written by the worker, read for stats conns. */
@@ -83,8 +89,11 @@ struct worker {
     atomic_bool feed_is_over; /* of one of its connections or more */
 
     counter bytes_read, bytes_written, turns, requests, yields, turn_us[WORKER_TURN_BUCKETS];
-    counter replies_refused; /* for want of room: response_obj_oom */
+    counter replies_refused;  /* for want of room: response_obj_oom */
+    counter requests_starved; /* found no room to wait in: read_buf_oom */
     counter idle_kicks, auth_commands, auth_errors;
+
+    struct gate gate; /* the worker's thread alone */
 };
 
 #endif

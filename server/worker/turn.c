@@ -14,7 +14,8 @@
  *
  * A request that parks stops its connection: its bytes and all that follow are kept, and when its ticket is
  * back they are parsed and executed again. Of a multi-key line the keys that were answered before are skipped
- * then. The same keeping serves a connection whose replies are held, and a client that does not read its
+ * then. A line of any length ("open", server/protocol/parser.h) goes on with the key that parked, as what was
+ * before it is not kept. The same keeping serves a connection whose replies are held, and a client that does not read its
  * replies (deferred): the requests wait until the replies are sent.
  *
  * Invariant: slices of the batch point into the worker's input or into a connection's own buffer; neither
@@ -24,6 +25,7 @@
 #include "server/admin/command.h"
 #include "server/admin/feed.h"
 #include "server/admin/observe.h"
+#include "server/config/address.h"
 #include "server/config/settings.h"
 #include "server/log.h"
 #include "server/protocol/reply.h"
@@ -31,13 +33,19 @@
 #include "server/worker/connection.h"
 #include "server/worker/internal.h"
 #include <assert.h>
+#include <stdio.h>
 
 enum {
+    AUTH_FAILURES = 3,     /* credentials that are refused before a connection is closed */
+    AUTH_WAIT = 1,         /* seconds, at least, that a credential waits which is not checked at once */
     TURN_AHEAD = 8,        /* requests that are parsed while the bucket of one is on its way */
     TURN_AHEAD_VALUE = 4,  /* requests that are executed while the value of one is on its way */
     TURN_OUTPUT = 1 << 20, /* bytes of replies before a turn writes its journal and sends */
     REPLY_COST = 1024,     /* bytes that a reply counts beside its own, where there is a limit */
 };
+
+/* For slot.line_key: a key of an open line behind its first. Its `start` is its own. */
+#define LINE_KEY_OPEN SIZE_MAX
 
 /* False once nothing more of this connection may be executed in this turn. */
 static bool goes_on(const struct connection *connection) {
@@ -50,9 +58,10 @@ static bool goes_on(const struct connection *connection) {
 static bool hold_from(struct worker *worker, size_t i) {
     struct slot *slot = &worker->slots[i];
     struct connection *connection = slot->connection;
-    connection->skip_keys = slot->line_key;
+    bool is_open = slot->line_key == LINE_KEY_OPEN; /* parser.run is still that of its line */
+    connection->skip_keys = is_open ? 0 : slot->line_key;
     connection->wanted = 0;
-    connection->parser.in_run = false;
+    connection->parser.in_run = is_open;
     connection->parser.swallow = 0;
     return connection_keep(connection, slot->start);
 }
@@ -139,7 +148,9 @@ static __attribute__((noinline)) bool has_room_for_reply(struct worker *worker, 
     size_t share = worker->server->settings->reply_limit / worker->server->settings->threads;
     if (share == 0)
         return true;
-    if (slot->line_key == 0) {
+    if (slot->line_key == 0 ||
+        worker->line_owner != connection) { /* or what was said of it before has gone */
+        worker->line_owner = connection;
         worker->line_output = output_here(output);
         worker->line_replies = worker->replies;
     }
@@ -202,6 +213,10 @@ static void execute_sync(struct worker *worker, size_t i) {
     struct request *request = &worker->slots[i].request;
     struct outcome outcome = {0};
     uint32_t timeout = worker->server->settings->sync_timeout;
+    if (!worker->server->settings->allow_sync) {
+        answer_line(worker, connection, "CLIENT_ERROR sync not allowed");
+        return;
+    }
     if (tier_sync(worker->tier, connection->ticket, request->argument, timeout, &outcome) == TIER_PARKED) {
         park(worker, i);
         return;
@@ -215,27 +230,104 @@ static void execute_sync(struct worker *worker, size_t i) {
     answer_line(worker, connection, line);
 }
 
-/* Until a client has authenticated, only a set is looked at, and its data block taken for "user password". */
-static void authenticate(struct worker *worker, struct connection *connection,
-                         const struct request *request) {
-    struct auth *auth = atomic_load_explicit(&worker->server->auth, memory_order_acquire);
-    count(&worker->auth_commands);
-    if (request->command != COMMAND_SET) {
-        count(&worker->auth_errors);
-        answer_line(worker, connection, "CLIENT_ERROR unauthenticated");
+/* ---- Authenticate ---- */
+
+static void find_peer(const struct connection *connection, struct sockaddr_storage *ret_peer,
+                      socklen_t *ret_size) {
+    *ret_peer = (struct sockaddr_storage){.ss_family = AF_UNSPEC};
+    *ret_size = sizeof *ret_peer;
+    if (getpeername(connection->fd, (struct sockaddr *)ret_peer, ret_size) != 0)
+        *ret_size = 0;
+}
+
+static void note_failure(struct worker *worker, const struct connection *connection) {
+    struct sockaddr_storage peer;
+    socklen_t size;
+    unsigned left_out;
+    char address[128], others[64] = "";
+    find_peer(connection, &peer, &size);
+    if (!gate_note_failure(&worker->gate, &peer, monotonic_us(), &left_out))
+        return;
+    address_name(&peer, size, address, sizeof address);
+    if (left_out)
+        snprintf(others, sizeof others, " (and so did %u more, who have no line here)", left_out);
+    server_log(worker->server, LOG_LEVEL_WARNING,
+               "client %s failed to authenticate: no user of %s has the password that it gave%s", address,
+               worker->server->settings->auth_file, others);
+}
+
+static void refuse_credential(struct worker *worker, struct connection *connection, const char *line) {
+    count(&worker->auth_errors);
+    answer_line(worker, connection, line);
+    note_failure(worker, connection);
+    if (++connection->auth_failures == AUTH_FAILURES)
+        connection_set_state(connection, CONNECTION_CLOSING);
+}
+
+/* Who guesses passwords is slowed down by this: a credential is checked at once where neither its connection nor, of
+ * late, its address has failed. Any other waits, on a connection that has to be kept open meanwhile: who hangs up
+ * is not told whether it was right. So guesses are bounded by connections, and nobody who is right is kept out. */
+static bool has_to_wait(const struct worker *worker, const struct connection *connection) {
+    struct sockaddr_storage peer;
+    socklen_t size;
+    if (connection->has_waited)
+        return false;
+    if (connection->auth_failures > 0)
+        return true;
+    find_peer(connection, &peer, &size);
+    return !gate_trusts(&worker->gate, &peer, monotonic_us());
+}
+
+static void let_wait(struct worker *worker, size_t i) {
+    struct connection *connection = worker->slots[i].connection;
+    if (!hold_from(worker, i))
+        return;
+    connection->check_us = monotonic_us() + (uint64_t)AUTH_WAIT * US_PER_SECOND;
+    connection_set_awaits_check(connection, true);
+}
+
+static void check_credential(struct worker *worker, size_t i) {
+    struct connection *connection = worker->slots[i].connection;
+    const struct auth *auth = atomic_load_explicit(&worker->server->auth, memory_order_acquire);
+    if (has_to_wait(worker, connection)) {
+        let_wait(worker, i);
         return;
     }
-    if (request->too_large || (auth && !auth_check(auth, request->value))) {
-        count(&worker->auth_errors);
-        answer_line(worker, connection,
-                    request->too_large ? "CLIENT_ERROR auth token too long"
-                                       : "CLIENT_ERROR authentication failure");
+    connection->has_waited = false;
+    count(&worker->auth_commands);
+    if (auth && !auth_check(auth, worker->slots[i].request.value)) {
+        refuse_credential(worker, connection, "CLIENT_ERROR authentication failure");
         return;
     }
     connection->authenticated = true;
     connection->parser.item_max = worker->server->settings->item_max;
+    connection->parser.short_lines = false;
     answer_line(worker, connection, "STORED");
 }
+
+/* Until a client has authenticated, only a set is looked at, and its data block taken for "user password". */
+static void authenticate(struct worker *worker, size_t i) {
+    struct connection *connection = worker->slots[i].connection;
+    const struct request *request = &worker->slots[i].request;
+    if (connection->skip_run) { /* a line has one answer, however many keys it has */
+        connection->skip_run = !request->ends_run;
+    } else if (request->command == COMMAND_QUIT) {
+        connection->closed_by = CLOSED_BY_CLIENT;
+        connection_set_state(connection, CONNECTION_CLOSING);
+    } else if (request->command != COMMAND_SET) {
+        count(&worker->auth_commands);
+        count(&worker->auth_errors);
+        answer_line(worker, connection, "CLIENT_ERROR unauthenticated");
+        connection->skip_run = is_in_run(request) && !request->ends_run;
+    } else if (request->too_large) {
+        count(&worker->auth_commands);
+        refuse_credential(worker, connection, "CLIENT_ERROR auth token too long");
+    } else {
+        check_credential(worker, i);
+    }
+}
+
+/* ---- Execute, without a key ---- */
 
 /* Keeps what the client sent behind slot i, and leaves the connection to the feed's thread. */
 static void begin_feed(struct worker *worker, size_t i, struct feed *feed) {
@@ -252,10 +344,12 @@ static void begin_feed(struct worker *worker, size_t i, struct feed *feed) {
     connection_set_state(connection, CONNECTION_FED);
 }
 
-void turn_end_feed(struct connection *connection, bool broken) {
+void turn_end_feed(struct connection *connection, enum feed_end end) {
     connection->feed = NULL;
-    connection->closed_by = CLOSED_BY_CLIENT;
-    connection_set_state(connection, broken ? CONNECTION_BROKEN : CONNECTION_OPEN);
+    connection->closed_by = end == FEED_IS_UNREAD ? CLOSED_IDLE : CLOSED_BY_CLIENT;
+    if (end == FEED_IS_UNREAD)
+        count(&connection->worker->idle_kicks);
+    connection_set_state(connection, end == FEED_IS_TOLD ? CONNECTION_OPEN : CONNECTION_BROKEN);
     connection->resumed = connection->own != NULL;
     connection->readable = true;
     connection_set_ready(connection);
@@ -290,8 +384,14 @@ static void execute_command(struct worker *worker, size_t i) {
     struct connection *connection = worker->slots[i].connection;
     const struct request *request = &worker->slots[i].request;
     switch (request->command) {
-    case COMMAND_META_NOOP:
     case COMMAND_BAD:
+        if (connection->skip_run) { /* the rest of an open line; its answer was the error of a key before */
+            connection->skip_run = false;
+            return;
+        }
+        answer_without_key(worker, connection, request);
+        return;
+    case COMMAND_META_NOOP:
         answer_without_key(worker, connection, request);
         return;
     case COMMAND_QUIT:
@@ -333,7 +433,8 @@ static void date_held(struct worker *worker, uint64_t number) {
     }
     if (number)
         worker->undated = NULL;
-    collect_held(worker); /* it may be over already */
+    if (worker->held)
+        collect_held(worker); /* it may be over already */
 }
 
 /* The stages "journal" and "send". When the journal cannot be written, changes of this turn are not safe from
@@ -347,6 +448,7 @@ static void journal_and_send(struct worker *worker) {
         output_break(&worker->output);
     output_send(&worker->output);
     worker->replies = 0;
+    worker->line_owner = NULL;
 }
 
 /* Ends one part of the turn and begins the next. */
@@ -359,7 +461,7 @@ static void execute_slot(struct worker *worker, size_t i) {
     struct connection *connection = worker->slots[i].connection;
     const struct request *request = &worker->slots[i].request;
     if (!connection->authenticated)
-        authenticate(worker, connection, request);
+        authenticate(worker, i);
     else if (!command_has_key(request->command))
         execute_command(worker, i);
     else if (__builtin_expect(worker->observes, false))
@@ -415,8 +517,8 @@ static void refuse_protocol(struct worker *worker, struct connection *connection
     if (!goes_on(connection))
         return;
     if (connection->parser.close_reason == CLOSE_BINARY)
-        server_log(
-            worker->server, LOG_LEVEL_WARNING,
+        server_log_limited(
+            worker->server, LOG_KIND_BINARY, LOG_LEVEL_WARNING,
             "connection %d closed: it speaks memcached's binary protocol, which is not served; set the client to the text (ASCII) protocol",
             connection->fd);
     if (connection->parser.close_reason == CLOSE_ENDLESS_LINE && request->error)
@@ -426,6 +528,11 @@ static void refuse_protocol(struct worker *worker, struct connection *connection
 
 /* Notes where the line of a request begins, and which of its keys this is. True if it was answered before. */
 static bool note_line(struct connection *connection, struct slot *slot, const char *start, bool continues) {
+    if (continues && connection->parser.run.is_open) {
+        slot->start = start;
+        slot->line_key = LINE_KEY_OPEN;
+        return false;
+    }
     connection->line_key = continues ? connection->line_key + 1 : 0;
     connection->line_start = continues ? connection->line_start : start;
     slot->start = connection->line_start;
@@ -436,18 +543,23 @@ static bool note_line(struct connection *connection, struct slot *slot, const ch
     return false;
 }
 
+/* Its keys are executed before another such line can begin: hold_from goes by parser.run. */
+static bool ends_open_line(const struct connection *connection, const struct slot *slot) {
+    return slot->line_key == LINE_KEY_OPEN && !connection->parser.in_run;
+}
+
 /* Parses one request into the batch. False: the region holds no further one. */
 static bool parse_one(struct worker *worker, struct connection *connection) {
     struct slot *slot = &worker->slots[worker->slot_count];
     const char *start = connection->region + connection->region_at;
     size_t there = connection->region_size - connection->region_at;
     bool continues = connection->parser.in_run;
-    uint64_t swallow = connection->parser.swallow;
+    bool swallows = connection->parser.swallow > 0;
     size_t consumed = 0, wanted = 0;
     enum parse_status status =
         parse(&connection->parser, start, there, worker->key_buffers[worker->slot_count], &slot->request,
               &consumed, &wanted);
-    start += swallow < there ? swallow : there; /* what was swallowed is no part of this request */
+    start += swallows ? connection->parser.skipped : 0; /* what was swallowed is no part of this request */
     connection->region_at += consumed;
     if (status == PARSE_MORE) {
         connection->wanted = wanted;
@@ -465,7 +577,7 @@ static bool parse_one(struct worker *worker, struct connection *connection) {
     if (worker->slot_count >= TURN_AHEAD)
         prefetch_entry(worker, worker->slot_count - TURN_AHEAD);
     worker->slot_count++;
-    if (worker->slot_count == TURN_BATCH || !connection->authenticated)
+    if (worker->slot_count == TURN_BATCH || !connection->authenticated || ends_open_line(connection, slot))
         execute_batch(worker);
     return true;
 }
@@ -487,8 +599,13 @@ static bool parse_requests(struct worker *worker, struct connection *connection)
 }
 
 static void parse_region(struct worker *worker, struct connection *connection) {
+    uint64_t swallow = connection->parser.swallow;
+    bool is_open = connection->parser.in_run;
     connection->wanted = 0;
     bool yields = parse_requests(worker, connection);
+    connection->parser.starved = false;
+    if (connection->region_at > swallow && !(is_open && connection->parser.in_run))
+        connection_note_active(connection);
     if (connection->region_is_own)
         execute_batch(worker); /* keeping may free the bytes that the batch points into */
     if (!goes_on(connection) || !connection_keep(connection, connection->region + connection->region_at))
@@ -498,12 +615,29 @@ static void parse_region(struct worker *worker, struct connection *connection) {
         count(&worker->yields);
 }
 
+/* Whether its replies have gone, so that it may go on. */
+static bool sends_all(struct connection *connection) {
+    if (connection->held)
+        return false;
+    if (!connection->pending)
+        return true;
+    bool sent = connection_send_pending(connection);
+    if (!sent && connection_reads_ahead(connection))
+        connection_read_ahead(connection);
+    if (sent || connection_moves(connection))
+        connection_note_active(connection);
+    return sent;
+}
+
 static void serve(struct worker *worker, struct connection *connection) {
-    if (connection->held || (connection->pending && !connection_send_pending(connection)))
+    if (!sends_all(connection))
         return;
+    connection->ahead_is_full = false;
     if (connection_is_parked(connection)) /* it sends while it waits: look again when its ticket is back */
         return;
     if (connection_state(connection) != CONNECTION_OPEN)
+        return;
+    if (connection->awaits_check)
         return;
     connection->stops &= (uint8_t)~STOP_DEFERRED;
     if (!connection->resumed && (worker->stopping || !connection->readable))
@@ -512,9 +646,11 @@ static void serve(struct worker *worker, struct connection *connection) {
         execute_batch(worker);
         worker->input_used = 0;
     }
-    atomic_store_explicit(&connection->last_active, worker->now.seconds, memory_order_relaxed);
+    bool begins = connection_is_between_requests(connection);
     if (connection_read(connection))
         parse_region(worker, connection);
+    if (begins || connection_moves(connection))
+        connection_note_active(connection);
 }
 
 /* ---- The turn ---- */
@@ -547,15 +683,18 @@ static void settle(struct connection *connection) {
     enum connection_state state = connection_state(connection);
     if (connection_is_parked(connection) || connection->held)
         return;
-    if (state == CONNECTION_BROKEN || (state == CONNECTION_CLOSING && !connection->pending))
+    if (state == CONNECTION_BROKEN || (state == CONNECTION_CLOSING && !connection->pending) ||
+        (connection->awaits_check && connection->hung_up))
         connection_close(connection);
+    else if (connection->awaits_check)
+        return;
     else if (has_rest(connection) || has_unsent(connection) ||
              (connection_is_due(connection) && !connection->worker->stopping))
         connection_set_ready(connection);
 }
 
 static void note_duration(struct worker *worker) {
-    uint64_t now_us = cache_time_now().us, us = now_us > worker->now.us ? now_us - worker->now.us : 0;
+    uint64_t now_us = wall_us(), us = now_us > worker->now.us ? now_us - worker->now.us : 0;
     unsigned bucket = us <= 1 ? 0 : 64 - (unsigned)__builtin_clzll(us - 1);
     count(&worker->turn_us[bucket < WORKER_TURN_BUCKETS ? bucket : WORKER_TURN_BUCKETS - 1]);
     count(&worker->turns);
@@ -563,7 +702,8 @@ static void note_duration(struct worker *worker) {
 
 void turn_run(struct worker *worker) {
     collect_tickets(worker);
-    collect_held(worker);
+    if (worker->held)
+        collect_held(worker);
     struct connection *first = worker->ready;
     if (!first && !worker->undated) /* they wait for a turn that is written to the journal */
         return;

@@ -3,7 +3,7 @@
 #ifndef FOREBAY_SERVER_WORKER_TURN_H
 #define FOREBAY_SERVER_WORKER_TURN_H
 
-#include <stdbool.h>
+#include "server/admin/feed.h"
 
 struct connection;
 struct worker;
@@ -12,7 +12,7 @@ struct worker;
  * On the worker's thread. */
 void turn_run(struct worker *worker);
 
-/* The feed of a connection is over: it is served again, or, broken, it is closed. Frees no feed. */
-void turn_end_feed(struct connection *connection, bool broken);
+/* The feed of a connection is over: it is served again if all was told, else it is closed. Frees no feed. */
+void turn_end_feed(struct connection *connection, enum feed_end end);
 
 #endif

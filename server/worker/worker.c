@@ -8,9 +8,11 @@
  * cost more than it saves (docs/benchmarks.md). The libev loop of the worker runs its timers, once a second.
  */
 #include "server/worker/worker.h"
+#include "cache/base/clock.h"
 #include "cache/base/thread.h"
 #include "server/admin/feed.h"
 #include "server/config/settings.h"
+#include "server/log.h"
 #include "server/worker/connection.h"
 #include "server/worker/internal.h"
 #include "server/worker/turn.h"
@@ -48,7 +50,7 @@ static bool has_pending(const struct worker *worker) {
 
 /* Ends the loop when every parked request is answered and every reply sent, or after STOP_SECONDS. */
 static void try_to_finish(struct worker *worker) {
-    uint32_t waited = worker->now.seconds - worker->stop_started;
+    uint32_t waited = worker->second - worker->stop_started;
     bool sent = waited > STOP_SEND_SECONDS || !has_pending(worker);
     if (waited > STOP_SECONDS ||
         (worker->parked == 0 && !worker->held && !worker->undated && !worker->ready && sent))
@@ -70,7 +72,7 @@ static void on_feed_over(struct feed_owner *self) {
 static void collect_feeds(struct worker *worker) {
     struct feed *feed;
     while ((feed = feeds_collect(worker->server->feeds, &worker->feeds))) {
-        turn_end_feed(feed->connection, feed->broken);
+        turn_end_feed(feed->connection, feed->end);
         feed_free(feed);
     }
 }
@@ -82,20 +84,36 @@ static void on_wake(struct worker *worker) {
         continue;
     if (atomic_load_explicit(&worker->stop_asked, memory_order_acquire) && !worker->stopping) {
         worker->stopping = true;
-        worker->stop_started = worker->now.seconds;
+        worker->stop_started = worker->second;
     }
     take_handed(worker);
     if (atomic_exchange_explicit(&worker->feed_is_over, false, memory_order_acquire))
         collect_feeds(worker);
 }
 
-static void kick_idle(struct worker *worker, unsigned timeout) {
+/* Too much memory is taken by unfinished requests: those that make no progress go even if there is no idle_timeout,
+ * so that they do not stand in the way of the others for ever. */
+static bool is_short_of_memory(const struct worker *worker) {
+    size_t taken = atomic_load_explicit(&worker->server->request_bytes, memory_order_relaxed);
+    return taken > settings_request_memory(worker->server->settings) / 2;
+}
+
+/* Seconds that it may go without progress. */
+static unsigned patience_with(const struct worker *worker, const struct connection *connection) {
+    unsigned timeout = worker->server->settings->idle_timeout;
+    if (timeout)
+        return timeout;
+    return connection->own_capacity > CONNECTION_OWN ? CONNECTION_PATIENCE : UINT32_MAX;
+}
+
+static void kick_idle(struct worker *worker) {
     struct connection *next;
     for (struct connection *connection = worker->connections; connection; connection = next) {
         next = connection->next;
         uint32_t last = atomic_load_explicit(&connection->last_active, memory_order_relaxed);
         if (connection_is_parked(connection) || connection->held || connection->in_ready ||
-            connection_state(connection) == CONNECTION_FED || last + timeout >= worker->now.seconds)
+            connection->awaits_check || connection_state(connection) == CONNECTION_FED ||
+            (uint64_t)last + patience_with(worker, connection) >= worker->second)
             continue;
         count(&worker->idle_kicks);
         connection->closed_by = CLOSED_IDLE;
@@ -103,13 +121,39 @@ static void kick_idle(struct worker *worker, unsigned timeout) {
     }
 }
 
+/* It has waited long enough: its credential is checked in the next turn. */
+static void admit(struct connection *connection) {
+    connection_set_awaits_check(connection, false);
+    connection->has_waited = true;
+    connection->resumed = true;
+    connection_set_ready(connection);
+}
+
+static void admit_waiting(struct worker *worker) {
+    uint64_t now_us = monotonic_us();
+    for (struct connection *connection = worker->connections; connection && worker->awaiting_check > 0;
+         connection = connection->next)
+        if (connection->awaits_check && now_us >= connection->check_us)
+            admit(connection);
+}
+
+static void tell_failures(struct worker *worker) {
+    unsigned left_out;
+    if (gate_tells_rest(&worker->gate, monotonic_us(), &left_out))
+        server_log(worker->server, LOG_LEVEL_WARNING,
+                   "clients failed to authenticate %u more times, which have no line here", left_out);
+}
+
 static void on_second(struct ev_loop *loop, ev_timer *timer, int events) {
     (void)loop;
     (void)events;
     struct worker *worker = timer->data;
-    unsigned timeout = worker->server->settings->idle_timeout;
-    if (timeout)
-        kick_idle(worker, timeout);
+    if (worker->server->settings->idle_timeout || is_short_of_memory(worker))
+        kick_idle(worker);
+    if (worker->awaiting_check > 0)
+        admit_waiting(worker);
+    if (worker->gate.left_out > 0)
+        tell_failures(worker);
 }
 
 /* Milliseconds until the next second begins. */
@@ -117,14 +161,26 @@ static int rest_of_second(const struct cache_time *now) {
     return 1000 - (int)(now->us / 1000 % 1000);
 }
 
+/* Reads the clock; once a second, and whatever the wall clock does, the others that go on by seconds. True: they were
+ * read. */
+static bool read_clocks(struct worker *worker) {
+    uint64_t us = wall_us(), wall_second = us / US_PER_SECOND;
+    worker->now.us = us;
+    if (wall_second == worker->wall_second)
+        return false;
+    worker->wall_second = wall_second;
+    worker->now = tier_now(worker->server->tier);
+    worker->second = monotonic_seconds();
+    return true;
+}
+
 /* Waits until there is something to do, and puts the connections concerned on worker->ready. */
 static void gather(struct worker *worker) {
     struct epoll_event events[EVENTS_MAX];
-    uint32_t second = worker->now.seconds;
     bool woken = false;
     int count =
         epoll_wait(worker->poll, events, EVENTS_MAX, worker->ready ? 0 : rest_of_second(&worker->now));
-    worker->now = cache_time_now();
+    bool is_new_second = read_clocks(worker);
     for (int i = 0; i < count; i++) {
         if (events[i].data.ptr)
             connection_notice(events[i].data.ptr, events[i].events);
@@ -133,7 +189,7 @@ static void gather(struct worker *worker) {
     }
     if (woken)
         on_wake(worker);
-    if (worker->now.seconds != second)
+    if (is_new_second)
         ev_run(worker->loop, EVRUN_NOWAIT);
 }
 
@@ -183,9 +239,9 @@ static bool worker_allocate(struct worker *worker) {
 }
 
 static bool worker_watch(struct worker *worker) {
-    ev_timer_init(&worker->second, on_second, 1., 1.);
-    worker->second.data = worker;
-    ev_timer_start(worker->loop, &worker->second);
+    ev_timer_init(&worker->every_second, on_second, 1., 1.);
+    worker->every_second.data = worker;
+    ev_timer_start(worker->loop, &worker->every_second);
     struct epoll_event event = {.events = EPOLLIN};
     return epoll_ctl(worker->poll, EPOLL_CTL_ADD, worker->wake, &event) == 0;
 }
@@ -201,8 +257,9 @@ struct worker *worker_start(struct server *server, unsigned index) {
     worker->ready_tail = &worker->ready;
     worker->held_tail = &worker->held;
     worker->poll = worker->wake = -1;
-    worker->now = cache_time_now();
+    read_clocks(worker);
     worker->observer = (struct observer){.server = server, .now = &worker->now};
+    gate_init(&worker->gate);
     pthread_mutex_init(&worker->list_lock, NULL);
     pthread_mutex_init(&worker->hand_lock, NULL);
     if (!worker_allocate(worker) || !worker_watch(worker)) {

@@ -14,6 +14,7 @@ void worker_add_stats(struct worker *worker, struct worker_stats *sum) {
     for (int i = 0; i < WORKER_TURN_BUCKETS; i++)
         sum->turn_us[i] += counted(&worker->turn_us[i]);
     sum->replies_refused += counted(&worker->replies_refused);
+    sum->requests_starved += counted(&worker->requests_starved);
     sum->idle_kicks += counted(&worker->idle_kicks);
     sum->auth_commands += counted(&worker->auth_commands);
     sum->auth_errors += counted(&worker->auth_errors);
@@ -22,7 +23,8 @@ void worker_add_stats(struct worker *worker, struct worker_stats *sum) {
 void worker_reset_stats(struct worker *worker) {
     counter *counters[] = {&worker->bytes_read,      &worker->bytes_written, &worker->turns,
                            &worker->requests,        &worker->yields,        &worker->idle_kicks,
-                           &worker->replies_refused, &worker->auth_commands, &worker->auth_errors};
+                           &worker->replies_refused, &worker->auth_commands, &worker->auth_errors,
+                           &worker->requests_starved};
     for (size_t i = 0; i < sizeof counters / sizeof *counters; i++)
         atomic_store_explicit(counters[i], 0, memory_order_relaxed);
     for (int i = 0; i < WORKER_TURN_BUCKETS; i++)
@@ -57,7 +59,7 @@ static void stat_address(struct stat_sink *sink, int fd, const char *name, name_
 
 void worker_stat_connections(struct worker *worker, struct stat_sink *sink) {
     pthread_mutex_lock(&worker->list_lock);
-    uint32_t now = (uint32_t)ev_time();
+    uint32_t now = monotonic_seconds();
     for (const struct connection *connection = worker->connections; connection;
          connection = connection->next) {
         char name[48], value[32];

@@ -15,6 +15,7 @@ struct worker_stats {
     uint64_t turns, requests, yields;      /* yields: a connection had more than a turn takes of one */
     uint64_t turn_us[WORKER_TURN_BUCKETS]; /* turns that took at most 2^i microseconds; the last: or longer */
     uint64_t replies_refused;              /* more than the memory that replies may take */
+    uint64_t requests_starved;             /* unfinished, and more than the memory that such may take */
     uint64_t idle_kicks, auth_commands, auth_errors;
 };
 

@@ -182,13 +182,14 @@ static void prepare(struct store *store) {
                                                   .index = i};
         store->list[i] = &store->tables[i];
     }
-    store->options = (struct backend_options){.name = "store",
-                                              .uri = store->uri,
-                                              .data = store->folder.path,
-                                              .timeout_ms = 5000,
-                                              .specific = store->kind->options,
-                                              .tables = store->list,
-                                              .table_count = 2};
+    store->options =
+        (struct backend_options){.name = "store",
+                                 .uri = store->uri,
+                                 .data = store->folder.path,
+                                 .timeout_ms = EVENTUALLY_SECONDS * 1000, /* none is meant to run out */
+                                 .specific = store->kind->options,
+                                 .tables = store->list,
+                                 .table_count = 2};
     connect_both(store);
 }
 

@@ -508,6 +508,46 @@ TEST(a_refused_row_is_permanent_and_undoes_its_batch) {
     assert_value(fixture, "sess:a", "one");
 }
 
+/* All of them at once, so that the rest of the batch can follow; rows of a block and single ones. */
+TEST(all_refused_rows_of_a_batch_are_named) {
+    enum { ROWS = 100 };
+    struct fixture *fixture = *state;
+    struct mutation mutations[ROWS], others[ROWS];
+    char keys[ROWS][16];
+    size_t left = 0;
+    open_both(fixture);
+    shell(fixture, "CREATE TRIGGER no BEFORE INSERT ON sessions WHEN new.key >= x'736573733a6d' "
+                   "BEGIN SELECT raise(ABORT, 'not this one'); END");
+    for (unsigned i = 0; i < ROWS; i++) {
+        snprintf(keys[i], sizeof keys[i], "sess:%c%u", i % 3 ? 'z' : 'a', i);
+        mutations[i] = put(fixture, keys[i], "value", i + 1);
+    }
+    assert_int_equal(apply(fixture, mutations, ROWS), BACKEND_PERMANENT);
+    for (unsigned i = 0; i < ROWS; i++) {
+        assert_int_equal(mutations[i].refused, i % 3 != 0);
+        if (mutations[i].refused)
+            assert_non_null(strstr(mutations[i].refusal, "not this one"));
+        else
+            others[left++] = mutations[i];
+    }
+    assert_string_equal(ask(fixture, "SELECT count(*) FROM sessions"), "0");
+    assert_int_equal(apply(fixture, others, left), BACKEND_OK);
+    assert_string_equal(ask(fixture, "SELECT count(*) FROM sessions"), "34");
+}
+
+/* Where the transaction is over with the row, the others are not tried. */
+TEST(a_row_that_ends_its_transaction_is_named_alone) {
+    struct fixture *fixture = *state;
+    open_both(fixture);
+    shell(fixture, "CREATE TRIGGER no BEFORE INSERT ON sessions WHEN new.key = x'736573733a626164' "
+                   "BEGIN SELECT raise(ROLLBACK, 'not this one'); END");
+    struct mutation mutations[] = {put(fixture, "sess:a", "one", 1), put(fixture, "sess:bad", "two", 2),
+                                   put(fixture, "sess:z", "three", 3)};
+    assert_int_equal(apply(fixture, mutations, 3), BACKEND_PERMANENT);
+    assert_true(mutations[1].refused && !mutations[0].refused && !mutations[2].refused);
+    assert_string_equal(ask(fixture, "SELECT count(*) FROM sessions"), "0");
+}
+
 TEST(a_dropped_table_is_made_again) {
     struct fixture *fixture = *state;
     open_both(fixture);
@@ -670,6 +710,7 @@ TEST(an_idle_writer_checkpoints) {
 TEST(the_log_is_bounded_without_maintain) {
     enum { BOUND = 200, PAGE = 4096 };
     struct fixture *fixture = *state;
+    fixture->options.timeout_ms = SHORT; /* a checkpoint waits for the reader */
     open_both(fixture);
     struct sqlite_connection *connection = sqlite_connection_of(fixture->writer);
     connection->wal_bound_pages = BOUND;
@@ -833,6 +874,94 @@ static void with_own_sql(struct fixture *fixture) {
     fixture->sql.delete_sql = DELETE;
 }
 
+/* ---- Who else has the file, and what may be in it ---- */
+
+static unsigned mode_of(const struct fixture *fixture, const char *suffix) {
+    char path[320];
+    struct stat status;
+    snprintf(path, sizeof path, "%s%s", fixture->path, suffix);
+    assert_int_equal(stat(path, &status), 0);
+    return (unsigned)status.st_mode & 07777;
+}
+
+TEST(no_other_user_can_read_a_database_whatever_the_umask) {
+    struct fixture *fixture = *state;
+    mode_t before = umask(0);
+    enum backend_status opened = open_writer(fixture);
+    umask(before);
+    assert_int_equal(opened, BACKEND_OK);
+    assert_int_equal(mode_of(fixture, ""), 0600);
+    assert_int_equal(mode_of(fixture, "-wal"), 0600);
+    assert_int_equal(mode_of(fixture, "-shm"), 0600);
+}
+
+TEST(a_database_that_everybody_can_reach_is_told) {
+    struct fixture *fixture = *state;
+    char how[600] = "";
+    open_both(fixture);
+    assert_int_equal(chmod(fixture->folder.path, 0755), 0);
+    assert_false(sqlite_backend.exposed(&fixture->options, how, sizeof how));
+    assert_int_equal(chmod(fixture->path, 0646), 0);
+    assert_true(sqlite_backend.exposed(&fixture->options, how, sizeof how));
+    assert_non_null(strstr(how, "every user can write to "));
+    assert_non_null(strstr(how, fixture->path));
+    assert_int_equal(chmod(fixture->folder.path, 0777), 0);
+    assert_true(sqlite_backend.exposed(&fixture->options, how, sizeof how));
+    assert_non_null(strstr(how, "every user can write into the folder"));
+}
+
+/* A trigger in the file acts with the server's rights: it may use tables and plain functions, and nothing else. dbstat
+ * stands for what shows more than the tables do. */
+TEST(a_planted_trigger_reaches_nothing_but_tables) {
+    struct fixture *fixture = *state;
+    open_both(fixture);
+    if (sqlite3_exec(sqlite_connection_of(fixture->writer)->db, "SELECT count(*) FROM dbstat", NULL, NULL,
+                     NULL) != SQLITE_OK)
+        skip(); /* this SQLite was built without it */
+    shell(fixture, "CREATE TABLE seen(what); CREATE TRIGGER planted AFTER INSERT ON sessions BEGIN "
+                   "INSERT INTO seen SELECT sum(pgsize) FROM dbstat; END");
+    assert_int_not_equal(apply_one(fixture, put(fixture, "sess:a", "one", 1)), BACKEND_OK);
+    assert_says(fixture, "unsafe use");
+    assert_string_equal(ask(fixture, "SELECT count(*) FROM seen"), "0");
+    shell(fixture, "DROP TRIGGER planted; CREATE TRIGGER planted AFTER INSERT ON sessions BEGIN "
+                   "INSERT INTO seen VALUES (length(new.value)); END");
+    assert_int_equal(apply_one(fixture, put(fixture, "sess:a", "one", 2)), BACKEND_OK);
+    assert_string_equal(ask(fixture, "SELECT group_concat(what) FROM seen"), "3");
+}
+
+/* An index for text search is kept by triggers, and SQLite counts its table as one with effects outside. */
+TEST(a_trigger_that_keeps_an_index_needs_a_trusted_schema) {
+    struct fixture *fixture = *state;
+    open_both(fixture);
+    if (sqlite3_exec(sqlite_connection_of(fixture->writer)->db, "CREATE VIRTUAL TABLE found USING fts5(body)",
+                     NULL, NULL, NULL) != SQLITE_OK)
+        skip(); /* this SQLite was built without it */
+    shell(fixture,
+          "CREATE TRIGGER keeps AFTER INSERT ON sessions BEGIN INSERT INTO found VALUES (new.value); END");
+    assert_int_not_equal(apply_one(fixture, put(fixture, "sess:a", "one", 1)), BACKEND_OK);
+    assert_says(fixture, "unsafe use");
+    fixture->own.trusted_schema = true;
+    open_both(fixture);
+    assert_int_equal(apply_one(fixture, put(fixture, "sess:a", "one", 1)), BACKEND_OK);
+    assert_string_equal(ask(fixture, "SELECT count(*) FROM found WHERE found MATCH 'one'"), "1");
+}
+
+static bool is_on(const struct backend_connection *connection, int what) {
+    int on = -1;
+    sqlite3 *db = ((const struct sqlite_connection *)connection)->db;
+    assert_int_equal(sqlite3_db_config(db, what, -1, &on), SQLITE_OK);
+    return on != 0;
+}
+
+TEST(what_sqlite_keeps_for_itself_is_closed_to_sql) {
+    struct fixture *fixture = *state;
+    open_both(fixture);
+    assert_true(is_on(fixture->writer, SQLITE_DBCONFIG_DEFENSIVE));
+    assert_true(is_on(fixture->reader, SQLITE_DBCONFIG_DEFENSIVE));
+    assert_false(is_on(fixture->writer, SQLITE_DBCONFIG_TRUSTED_SCHEMA));
+    assert_false(is_on(fixture->reader, SQLITE_DBCONFIG_TRUSTED_SCHEMA));
+}
+
 TEST(own_sql_serves_the_applications_table) {
     struct fixture *fixture = *state;
     with_own_sql(fixture);
@@ -874,6 +1003,35 @@ TEST(own_sql_guards_versions_if_it_says_so) {
     assert_int_equal(apply(fixture, mutations + 2, 1), BACKEND_OK);
     assert_false(mutations[2].superseded);
     assert_false(load(fixture, "sess:a").found);
+}
+
+/* SQLite finds one row by 7, 007 and 7.0, which are three keys to clients. */
+TEST(an_integer_key_has_one_spelling) {
+    static const char *const others[] = {
+        "sess:007", "sess:7.0", "sess:+7",    "sess: 7", "sess:-0",
+        "sess:",    "sess:7e0", "sess:seven", "sess:-",  "sess:9223372036854775808"};
+    struct fixture *fixture = *state;
+    with_own_sql(fixture);
+    shell(fixture, "DROP TABLE app; CREATE TABLE app (id INTEGER PRIMARY KEY, data TEXT, expire INTEGER, "
+                   "version INTEGER NOT NULL DEFAULT 0, who TEXT)");
+    fixture->sql.key_type = BACKEND_KEYS_INTEGER;
+    open_both(fixture);
+    assert_int_equal(sqlite_backend.keys(&fixture->tables[0]), BACKEND_KEYS_INTEGER);
+    assert_int_equal(apply_one(fixture, put(fixture, "sess:7", "seven", 1)), BACKEND_OK);
+    assert_int_equal(apply_one(fixture, put(fixture, "sess:0", "none", 1)), BACKEND_OK);
+    assert_int_equal(apply_one(fixture, put(fixture, "sess:-9223372036854775808", "least", 2)), BACKEND_OK);
+    assert_int_equal(apply_one(fixture, put(fixture, "sess:9223372036854775807", "most", 3)), BACKEND_OK);
+    assert_value(fixture, "sess:7", "seven");
+    assert_value(fixture, "sess:-9223372036854775808", "least");
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        assert_false(load(fixture, others[i]).found);
+        assert_int_equal(apply_one(fixture, put(fixture, others[i], "other", 9)), BACKEND_PERMANENT);
+        assert_says(fixture, "key_type");
+    }
+    assert_string_equal(
+        ask(fixture, "SELECT group_concat(id || typeof(id) || data) FROM (SELECT * FROM app ORDER BY id)"),
+        "-9223372036854775808integerleast,0integernone,7integerseven,"
+        "9223372036854775807integermost");
 }
 
 TEST(own_sql_that_is_wrong_is_refused) {
@@ -959,6 +1117,8 @@ int main(void) {
         CASE(a_full_database_is_transient_and_recovers),
         CASE(a_file_that_cannot_grow_is_transient),
         CASE(a_refused_row_is_permanent_and_undoes_its_batch),
+        CASE(all_refused_rows_of_a_batch_are_named),
+        CASE(a_row_that_ends_its_transaction_is_named_alone),
         CASE(a_dropped_table_is_made_again),
         CASE(upkeep_goes_on_beside_a_table_that_failed),
         CASE(a_call_waits_no_longer_than_its_caller),
@@ -973,8 +1133,14 @@ int main(void) {
         CASE(a_log_that_is_gone_is_noticed_and_nothing_is_lost),
         CASE(what_others_write_is_noticed_and_nothing_else),
         CASE(a_high_version_that_went_back_is_another_store),
+        CASE(no_other_user_can_read_a_database_whatever_the_umask),
+        CASE(a_database_that_everybody_can_reach_is_told),
+        CASE(a_planted_trigger_reaches_nothing_but_tables),
+        CASE(a_trigger_that_keeps_an_index_needs_a_trusted_schema),
+        CASE(what_sqlite_keeps_for_itself_is_closed_to_sql),
         CASE(own_sql_serves_the_applications_table),
         CASE(own_sql_guards_versions_if_it_says_so),
+        CASE(an_integer_key_has_one_spelling),
         CASE(own_sql_that_is_wrong_is_refused),
         CASE(own_sql_failures_are_told_apart),
         CASE(own_sql_is_neither_scanned_nor_purged),

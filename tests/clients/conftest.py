@@ -9,10 +9,12 @@ A session flow has two halves, written in the client's own language: `write` sto
 `read` checks them through the same client after the restart. The rows are looked at with the sqlite3 shell.
 """
 
+import functools
 import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 
 import pytest
@@ -70,6 +72,25 @@ def run(*command, port=None, status=0, **options):
     said = done.stdout.decode(errors="replace")
     assert done.returncode == status, f"{' '.join(command)} ended with {done.returncode}:\n{said}"
     return said
+
+
+JAR = "/usr/share/java/spymemcached.jar"
+
+
+@functools.lru_cache
+def java_classes():
+    """Where java/Client.java is, compiled once for all that run it."""
+    folder = tempfile.TemporaryDirectory(prefix="forebay-java-")
+    subprocess.run(["javac", "-cp", JAR, "-d", folder.name, "java/Client.java"], cwd=HERE, timeout=SECONDS, check=True)
+    return folder  # which is removed when the last that knows it ends
+
+
+def java(*arguments, port):
+    """spymemcached in its text mode."""
+    need("javac")
+    if not os.path.exists(JAR):
+        pytest.skip("libspymemcached-java is not installed")
+    return run("java", "-XX:TieredStopAtLevel=1", "-cp", f"{JAR}:{java_classes().name}", "Client", *arguments, port=port)
 
 
 def need(*programs):

@@ -4,10 +4,20 @@ under write-through. tools/crash-rounds does the same for as long as one likes. 
 
 import pytest
 from crash import Rounds, Violation
-from forebay import Config, Redis, Server, eventually, namespace
+from forebay import Config, Redis, Server, eventually, namespace, share
 from weather import KINDS, Away, Changed, Flood, Full
 
 ROUNDS = 20
+
+
+def run_until(rounds, answered, kinds=None):
+    """Rounds in this weather, or in that of the forecast, until so much was answered: a kill comes after a random time, in which
+    a busy machine answers little."""
+    for number in range(1, 10 * ROUNDS):
+        rounds.round(number, rounds.forecast() if kinds is None else kinds)
+        if number >= (1 if kinds else share(ROUNDS)) and rounds.answered > answered:
+            return rounds.finish()
+    raise AssertionError("hardly anything was acknowledged: this run shows nothing")
 
 
 @pytest.mark.parametrize("store", ["sqlite", "redis"])
@@ -15,20 +25,17 @@ def test_kill_rounds(tmp_path, store):
     if store == "redis" and Redis.missing():
         pytest.skip(Redis.missing())
     with Rounds(tmp_path, seed=20, store=store) as rounds:
-        rounds.run(ROUNDS)
-    assert rounds.kills >= ROUNDS
-    assert rounds.answered > ROUNDS * 20, "hardly anything was acknowledged: this run shows nothing"
+        run_until(rounds, share(ROUNDS) * 20)
+    assert rounds.kills >= share(ROUNDS)
 
 
 @pytest.mark.parametrize("store, kinds", [("sqlite", [Changed, Full]), ("redis", [Flood, Away])])
 def test_a_kill_in_weather(tmp_path, store, kinds):
-    """One round with what takes little time; tools/crash-rounds draws all kinds and their mixtures."""
+    """A round with what takes little time; tools/crash-rounds draws all kinds and their mixtures."""
     if store == "redis" and Redis.missing():
         pytest.skip(Redis.missing())
     with Rounds(tmp_path, seed=5, store=store, clients=2, keys=20, weather=KINDS) as rounds:
-        rounds.round(1, kinds)
-        rounds.finish()
-    assert rounds.answered > 20, "hardly anything was acknowledged: this run shows nothing"
+        run_until(rounds, 20, kinds)
 
 
 def test_the_model_sees_what_is_lost(tmp_path):
@@ -38,7 +45,7 @@ def test_the_model_sees_what_is_lost(tmp_path):
             rounds.run(ROUNDS)
 
 
-KEYS = 40000  # several commits of 10,000
+KEYS = 30000  # several commits of 10,000
 
 
 def test_killed_between_two_commits_of_a_batch(tmp_path):
@@ -69,5 +76,7 @@ def test_killed_between_two_commits_of_a_batch(tmp_path):
                 for begin in range(0, KEYS, 1000):
                     keys = [f"s:{key}" for key in range(begin, begin + 1000)]
                     assert client.get_many(keys) == {key.encode(): expected[key] for key in keys}
+            if met and attempt > 0:
+                break
     assert met > 0, "every batch was whole before the kill: this run shows nothing"
     assert {key.decode(): row.value for key, row in server.rows().items()} == expected

@@ -2,6 +2,8 @@
 """A journal that cannot be written: a limit on the size of files makes every write fail, as a broken disk does. No reply may
 promise a change that a kill -9 would undo."""
 
+import os
+import re
 import select
 
 import pytest
@@ -98,3 +100,63 @@ def test_nothing_acknowledged_is_lost_meanwhile(serve):
         server.kill()
     server.start()
     assert server.client().get("sess:a") in (b"1", b"2")
+
+
+def held_back(**options):
+    return Config(namespace("sessions", "sess:", "write-behind", **{"journal": "os", "flush_delay": "1h", "flush_batch": 1000000, **options}),
+                  threads=1)
+
+
+def refused(client):
+    return client.set("sess:b", b"1").startswith(b"SERVER_ERROR")
+
+
+def test_journal_files_that_are_moved_away_refuse_changes(serve):
+    """Writes to them succeed, and a kill would lose what is in them."""
+    server = serve(held_back())
+    client = server.client()
+    assert client.set("sess:a", b"1") == b"STORED"
+    os.mkdir(server.folder + "/aside")
+    moved = [name for name in os.listdir(server.folder) if name.startswith("journal-")]
+    for name in moved:
+        os.rename(f"{server.folder}/{name}", f"{server.folder}/aside/{name}")
+    eventually(lambda: refused(client))
+    assert client.get("sess:a") == b"1", "reads go on"
+    assert re.search("journal-.* was removed or renamed", server.log())
+    for name in moved:
+        os.rename(f"{server.folder}/aside/{name}", f"{server.folder}/{name}")
+    eventually(lambda: client.set("sess:b", b"2") == b"STORED")
+    server.kill()
+    server.start()
+    assert server.client().get("sess:a") == b"1"
+    assert server.client().get("sess:b") == b"2"
+
+
+def test_journal_files_that_are_removed_are_done_without_once_all_is_written(serve):
+    server = serve(held_back())
+    client = server.client()
+    assert client.set("sess:a", b"1") == b"STORED"
+    for name in os.listdir(server.folder):
+        if name.startswith(("journal-", "blank-")):
+            os.remove(f"{server.folder}/{name}")
+    eventually(lambda: refused(client))
+    client.sync()
+    eventually(lambda: client.set("sess:b", b"2") == b"STORED")
+    server.kill()
+    server.start()
+    assert server.client().get("sess:a") == b"1"
+    assert server.client().get("sess:b") == b"2"
+
+
+def test_a_data_folder_that_is_moved_refuses_changes_until_it_is_back(serve):
+    server = serve(held_back())
+    client = server.client()
+    assert client.set("sess:a", b"1") == b"STORED"
+    os.rename(server.folder, server.folder + ".aside")
+    eventually(lambda: refused(client))
+    os.rename(server.folder + ".aside", server.folder)
+    eventually(lambda: client.set("sess:b", b"2") == b"STORED")
+    server.kill()
+    server.start()
+    assert server.client().get("sess:a") == b"1"
+    assert server.client().get("sess:b") == b"2"

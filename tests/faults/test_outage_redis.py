@@ -5,10 +5,11 @@ answered throughout, other namespaces go on, unknown is not a miss, and nobody r
 import contextlib
 import os
 import threading
+import time
 
 import pytest
 from crash import Owner
-from forebay import Config, Redis, eventually, namespace, section
+from forebay import AWAY, Config, Redis, eventually, namespace, section
 
 pytestmark = pytest.mark.skipif(Redis.missing() is not None, reason=str(Redis.missing()))
 
@@ -22,7 +23,7 @@ def config(redis, **options):
                   namespace("through", "wt:", "write-through", backend="remote"),
                   namespace("files", "file:", "write-behind", backend="local", flush_delay="50ms"),
                   namespace("plain", "plain:", "cache-aside"),
-                  backends=[section("backend", "remote", uri=redis.uri, timeout="500ms"),
+                  backends=[section("backend", "remote", uri=redis.uri, timeout=AWAY),
                             section("backend", "local", uri="sqlite:store.db")], drain_timeout="1s")
 
 
@@ -50,7 +51,7 @@ class Outage:
     """begin() and end() around what holds meanwhile."""
 
     options = ()    # of the Redis
-    reads = False   # it still answers who reads
+    reads = False   # it still answers who reads; None: perhaps
     keeps = True    # it knows afterwards what it knew before
 
     def __init__(self, redis):
@@ -146,7 +147,7 @@ class MasterDown(ReadOnly):
 class Replica(Outage):
     """It has become the replica of a primary that is empty, and is so itself from then on."""
 
-    reads = True
+    reads = None  # until that is noticed
     keeps = False
 
     def begin(self):
@@ -183,20 +184,22 @@ def check_unknown(server, reads=False):
     stored."""
     client = server.client()
     for prefix in PREFIXES:
-        kind, _ = client.ask(prefix + "unknown")
-        assert kind == "miss" if reads else kind == "error"
+        if reads:
+            eventually(lambda: client.ask(prefix + "unknown")[0] == "miss")
+        else:
+            assert client.ask(prefix + "unknown")[0] == "error" or reads is None
     assert client.set("wt:x", b"v").startswith(b"SERVER_ERROR")
-    assert client.ask("wt:x")[0] in ("error", "miss" if reads else "error")
+    assert client.ask("wt:x")[0] in (("error",) if reads is False else ("error", "miss"))
 
 
 def check_recovery(server, redis, keeps=True):
-    """At once after a sync: Redis has all, and can be asked again."""
+    """After a sync: Redis has all, and can be asked again."""
     client = server.client()
     client.sync("sessions")
     client.sync("shared")
     for prefix in PREFIXES:
-        assert client.ask(prefix + "never-seen") == ("miss", None)
-    assert client.set("wt:y", b"v") == b"STORED"
+        eventually(lambda: client.ask(prefix + "never-seen") == ("miss", None))
+    eventually(lambda: client.set("wt:y", b"v") == b"STORED")
     want = expected(0 if keeps else HELD, HELD + LATER)
     assert all_values(redis, want) == want
     assert client.get_many(expected(0, HELD)) == expected(0, HELD)
@@ -207,7 +210,9 @@ class Traffic:
 
     def __init__(self, server, seed):
         self.server = server
-        self.owners = [Owner(i, list(PREFIXES), 40, seed, refusals=True) for i in range(3)]
+        self.owners = [Owner(i, [prefix[:-1] for prefix in PREFIXES], 40, seed) for i in range(3)]
+        for owner in self.owners:
+            owner.allowed.refusing = {prefix[:-1] for prefix in PREFIXES}
         self.end = threading.Event()
         self.threads = [threading.Thread(target=owner.run, args=(server.port, self.end), daemon=True) for owner in self.owners]
 
@@ -235,9 +240,11 @@ class Traffic:
             owner.check(client, where)
 
     def check_store(self, redis, where):
-        found = all_rows(redis)
-        for owner in self.owners:
-            owner.check_store(found, where)
+        began = time.time()
+        for prefix, layout in PREFIXES.items():
+            found = redis.rows(prefix, layout)
+            for owner in self.owners:
+                owner.check_store(prefix[:-1], found, began, where)
 
 
 def start(serve, redis, options=()):
@@ -300,8 +307,8 @@ def test_reads_go_on_at_once_after_a_long_outage(serve, redis):
                int(client.stats("backends")["remote:read_failures"]) >= 8)
     redis.start()
     client.sync("sessions")
-    for i in range(100):
-        assert client.ask(f"sess:other-{i}") == ("miss", None)
+    answers = [client.ask(f"sess:other-{i}") for i in range(100)]
+    assert answers.count(("miss", None)) > 95, answers  # one may miss its timeout; a pause of the readers would fail them all
 
 
 def test_it_starts_without_its_redis(serve, redis):
@@ -361,7 +368,7 @@ def test_on_backend_down_may_close_the_connection(serve, redis):
 
 def test_a_write_through_read_that_changes_something_closes_as_well(serve, redis):
     space = namespace("through", "wt:", "write-through", backend="remote", on_backend_down="close")
-    server = serve(Config(space, backends=[section("backend", "remote", uri=redis.uri, timeout="300ms")]))
+    server = serve(Config(space, backends=[section("backend", "remote", uri=redis.uri, timeout=AWAY)]))
     redis.kill()
     for read in ("get wt:unknown", "gat 100 wt:unknown", "mg wt:unknown T30"):
         client = server.client()

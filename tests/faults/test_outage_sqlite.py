@@ -174,22 +174,6 @@ def test_a_second_server_on_the_same_folder_is_refused(serve, tmp_path):
     assert first.client().get("sess:3") == b"value 3"
 
 
-def test_the_journal_of_a_namespace_that_is_gone_is_kept(serve):
-    """Its changes are kept, and named, until the configuration has it again."""
-    server = serve(Config(*spaces(**HELD)))
-    fill(server.client(), 20)
-    server.kill()
-    server.config = Config(namespace("other", "other:", "write-behind"))
-    server.start()
-    assert "sessions" in server.log()
-    server.client().set("other:1", b"v")
-    server.stop()
-    server.config = Config(*spaces())
-    server.start()
-    server.client().sync()
-    expect(server.rows(), 20)
-
-
 def test_without_a_journal_sigterm_drains_as_well(serve):
     server = serve(Config(*spaces(journal="off", **HELD)))
     fill(server.client(), 100)

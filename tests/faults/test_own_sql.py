@@ -114,3 +114,48 @@ def test_some_statements_without_the_others_are_refused(tmp_path):
     space = namespace("profiles", "profile:", "write-behind", load="SELECT body FROM profile WHERE id = :key")
     message = Server(tmp_path, config=Config(space)).refuses()
     assert "load, store and delete" in message
+
+
+NUMBERS = """
+    load = "SELECT body, 0, 0, rev FROM item WHERE id = :key"
+    store = "INSERT INTO item(id, body, rev) VALUES (:key, CAST(:value AS TEXT), :version) ON CONFLICT(id) DO UPDATE SET body = excluded.body, rev = excluded.rev WHERE excluded.rev > rev"
+    delete = "DELETE FROM item WHERE id = :key AND rev <= :version"
+    key_type = "integer"
+"""
+
+
+@pytest.mark.parametrize("policy", ["read-through", "write-through", "write-behind"])
+def test_a_column_of_numbers_has_one_key_for_each_row(serve, application, policy):
+    """7, 007 and 7.0 were one row and three entries in memory: two of them showed what had been."""
+    application.execute("CREATE TABLE item (id INTEGER PRIMARY KEY, body TEXT NOT NULL, rev INTEGER NOT NULL DEFAULT 0)")
+    application.execute("INSERT INTO item(id, body) VALUES (7, 'seven'), (-3, 'below')")
+    text = namespace("items", "item:", policy, negative_ttl="1m").replace("}\n", NUMBERS + "}\n")
+    client = serve(Config(text)).client()
+    assert client.get("item:7") == b"seven"
+    assert client.get("item:-3") == b"below"
+    for other in ("item:007", "item:7.0", "item:+7", "item:", "item:x", "item:-0"):
+        for _ in range(2):
+            assert client.command(f"get {other}").startswith(b"CLIENT_ERROR keys of this namespace are whole numbers")
+        for line in (f"mg {other} v", f"touch {other} 0", f"delete {other}", f"incr {other} 1", f"md {other}"):
+            assert client.command(line).startswith(b"CLIENT_ERROR keys"), line
+        for verb in ("set", "add", "append", "replace"):
+            assert client.store(verb, other, b"1").startswith(b"CLIENT_ERROR keys"), verb
+    assert client.set("item:7", b"new") == b"STORED"
+    client.sync()
+    expected = "seven" if policy == "read-through" else "new"
+    assert application.execute("SELECT id, typeof(id), body FROM item ORDER BY id") == \
+        [(-3, "integer", "below"), (7, "integer", expected)]
+
+
+@pytest.mark.parametrize("policy", ["write-through", "write-behind"])
+def test_keys_that_are_no_numbers_are_refused_in_pipelines_too(serve, application, policy):
+    """What stands behind a parked request is done together with it."""
+    application.execute("CREATE TABLE item (id INTEGER PRIMARY KEY, body TEXT NOT NULL, rev INTEGER NOT NULL DEFAULT 0)")
+    text = namespace("items", "item:", policy, negative_ttl="1m").replace("}\n", NUMBERS + "}\n")
+    client = serve(Config(text)).client()
+    client.send(b"get item:1\r\nget item:01\r\nset item:2 0 0 1\r\na\r\nset item:02 0 0 1\r\nb\r\nget item:2\r\n")
+    lines = [client.line() for _ in range(7)]
+    refused = [i for i, line in enumerate(lines) if line.startswith(b"CLIENT_ERROR keys")]
+    assert refused == [1, 3] and lines[4:6] == [b"VALUE item:2 0 1", b"a"], lines
+    client.sync()
+    assert application.execute("SELECT id, body FROM item") == [(2, "a")]

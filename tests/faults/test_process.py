@@ -314,3 +314,48 @@ def test_a_limit_of_descriptors_is_told_with_its_remedy(tmp_path):
         pytest.skip("no other user can run the program here")
     assert done.returncode == 1
     assert "-c" in done.stderr and "ulimit -n" in done.stderr
+
+
+def limited(hard, *options):
+    """The command line of a server that may have so many open files, and cannot raise that."""
+    user = ["setpriv", "--bounding-set=-sys_resource", "--inh-caps=-all"] if os.geteuid() == 0 else []
+    return ["sh", "-c", f'ulimit -n {hard}; exec "$@"', "sh", *user, binary(), "-l", "127.0.0.1", *options]
+
+
+def said_at_the_start(folder, command, port):
+    """What a server says until it serves, and its setting of maxconns."""
+    with open(folder / "said", "wb") as said:
+        process = subprocess.Popen(command, stderr=said)
+    try:
+        eventually(lambda: process.poll() is not None or b" serves " in (folder / "said").read_bytes())
+        assert process.poll() is None, (folder / "said").read_text()
+        connections = Client(port).stats("settings")["maxconns"]
+        process.terminate()
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.wait()
+    return (folder / "said").read_text(), int(connections)
+
+
+def test_the_default_number_of_clients_gives_way_to_the_limit_of_descriptors(tmp_path):
+    """A hard limit of 1,024 is what many systems have: fewer clients are served, and that is said."""
+    port = free_port()
+    said, connections = said_at_the_start(tmp_path, limited(1024, "-p", str(port)), port)
+    assert connections == 768
+    assert "at most 768 clients are served at a time instead of 1024" in said and "-c 768" in said, said
+    said, connections = said_at_the_start(tmp_path, limited(1024, "-p", str(port), "-c", "700"), port)
+    assert connections == 700 and "instead of" not in said, said
+
+
+@pytest.mark.parametrize("options, warned", [([], True), (["-l", "*"], False), (["-Y", "auth"], False)])
+def test_addresses_that_nobody_has_chosen_are_told(tmp_path, options, warned):
+    """Without -l all interfaces are served, as by memcached; without a password as well, that is worth a warning."""
+    (tmp_path / "auth").write_text("user:password\n")
+    os.chmod(tmp_path / "auth", 0o600)
+    port = free_port()
+    with running(tmp_path, "-p", str(port), *[str(tmp_path / "auth") if word == "auth" else word for word in options]):
+        eventually(lambda: b" serves " in (tmp_path / "said").read_bytes())
+    said = (tmp_path / "said").read_text()
+    assert ("warning: all interfaces are listened on" in said) == warned, said
+    assert ("notice: running as root" in said) == (os.geteuid() == 0), said

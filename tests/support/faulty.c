@@ -28,7 +28,7 @@ struct faulty {
     pthread_cond_t changed;
     struct orders orders[FAULTY_ANY];
     char *refused, *spoilt, *failing_table;
-    bool tear, lose_answer;
+    bool tear, lose_answer, names_refused;
     size_t tear_after;
     size_t applied, largest_batch;
 };
@@ -175,11 +175,16 @@ static enum backend_status faulty_load(struct backend_connection *base, const st
                                                     ret_error);
 }
 
-static bool is_refused(struct faulty *faulty, const struct mutation *mutations, size_t count) {
+static bool is_refused(struct faulty *faulty, struct mutation *mutations, size_t count) {
     bool refused = false;
     pthread_mutex_lock(&faulty->lock);
-    for (size_t i = 0; i < count && !refused; i++)
-        refused = has_text(mutations[i].entry.key, faulty->refused);
+    for (size_t i = 0; i < count; i++) {
+        bool one = has_text(mutations[i].entry.key, faulty->refused);
+        refused |= one;
+        mutations[i].refused = one && faulty->names_refused;
+        if (mutations[i].refused)
+            mutations[i].refusal = "a refusal ordered by the test";
+    }
     pthread_mutex_unlock(&faulty->lock);
     return refused;
 }
@@ -349,6 +354,12 @@ static void replace(struct faulty *faulty, char **text, const char *with) {
 
 void faulty_refuse_keys(struct faulty *faulty, const char *text) {
     replace(faulty, &faulty->refused, text);
+}
+
+void faulty_name_refused(struct faulty *faulty, bool named) {
+    pthread_mutex_lock(&faulty->lock);
+    faulty->names_refused = named;
+    pthread_mutex_unlock(&faulty->lock);
 }
 
 void faulty_fail_table(struct faulty *faulty, const char *name) {

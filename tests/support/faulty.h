@@ -57,6 +57,9 @@ void faulty_wait_held(struct faulty *faulty, enum faulty_call call);
  * a row it cannot take. NULL: no longer. */
 void faulty_refuse_keys(struct faulty *faulty, const char *text);
 
+/* Which mutations of such a batch are refused is told. */
+void faulty_name_refused(struct faulty *faulty, bool named);
+
 /* Calls for the table of this name answer BACKEND_TABLE_FAILED, as do batches with a mutation of it. NULL: no
  * longer. */
 void faulty_fail_table(struct faulty *faulty, const char *name);

@@ -256,6 +256,11 @@ static int disk_remove(const struct journal_disk *self, const char *path) {
     return result;
 }
 
+static bool disk_is_at(const struct journal_disk *self, int file, const char *path) {
+    (void)self;
+    return real()->is_at(real(), file, path);
+}
+
 static void disk_boot(const struct journal_disk *self, uint8_t ret_boot[JOURNAL_BOOT_SIZE]) {
     memcpy(ret_boot, disk_of(self)->boot, JOURNAL_BOOT_SIZE);
 }
@@ -273,6 +278,7 @@ void faulty_disk_init(struct faulty_disk *disk, bool remembers) {
                                         .sync_folder = disk_sync_folder,
                                         .rename = disk_rename,
                                         .remove = disk_remove,
+                                        .is_at = disk_is_at,
                                         .boot = disk_boot};
     disk->boot[0] = 1;
     disk->remembers = remembers;

@@ -18,7 +18,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-enum { DISK_FILES_MAX = 512, DISK_NAME_MAX = 64, DISK_PAGE = 4096, DISK_PAGES_MAX = 64 };
+enum { DISK_FILES_MAX = 512, DISK_NAME_MAX = 64, DISK_PAGE = 4096, DISK_PAGES_MAX = 1024 };
 
 struct disk_file {
     uint64_t inode;

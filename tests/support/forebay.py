@@ -34,6 +34,17 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PATIENCE = 60  # seconds that a start, an end or an answer may take before a test fails
 
+# Timeouts of a backend. Of one that will be away: the test waits for it, so it is short, and a busy machine may miss it while the
+# backend is there, so no single answer of a backend is asserted, but what is answered eventually. And of one that stays.
+AWAY = "500ms"
+THERE = f"{PATIENCE}s"
+
+
+def share(count):
+    """So many rounds, rows or attempts of those that a test does where there is time: tests/CMakeLists.txt says how many percent
+    in FOREBAY_TEST_SHARE, fewer under TSan, which is slow and looks for races, not for values."""
+    return max(1, count * int(os.environ.get("FOREBAY_TEST_SHARE", 100)) // 100)
+
 _libc = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1
 

@@ -251,10 +251,20 @@ static void place(const struct backend_table *table, char *ret_text, size_t size
     snprintf(ret_text, size, "table %s", table->name);
 }
 
+static bool exposed(const struct backend_options *options, char *ret_text, size_t size) {
+    (void)options, (void)ret_text, (void)size;
+    return false;
+}
+
 static bool check_table(const struct backend_table *table, const char *scanned_for,
                         struct backend_complaint *ret_complaint) {
     (void)table, (void)scanned_for, (void)ret_complaint;
     return true;
+}
+
+static enum backend_keys keys(const struct backend_table *table) {
+    (void)table;
+    return BACKEND_KEYS_ANY;
 }
 
 const struct backend_type memory_store_type = {
@@ -267,9 +277,11 @@ const struct backend_type memory_store_type = {
     .table_options = {.size = sizeof(struct backend_specific)},
     .check = check,
     .check_table = check_table,
+    .keys = keys,
     .same_store = same_store,
     .overlap = overlap,
     .place = place,
+    .exposed = exposed,
     .open = open_store,
     .high_version = high_version,
     .look = look,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Client.java commands|write|read|down PREFIX: spymemcached in its text mode (java -cp spymemcached.jar Client.java ...).
+// Client.java commands|write|read|down PREFIX: spymemcached in its text mode (compiled and run by conftest.py).
 import java.net.InetSocketAddress;
 import java.util.*;
 import net.spy.memcached.*;
@@ -10,9 +10,9 @@ public final class Client {
     private final MemcachedClient client;
     private final String prefix;
 
-    private Client(int port, String prefix) throws Exception {
+    private Client(int port, String prefix, long patienceMs) throws Exception {
         client = new MemcachedClient(new ConnectionFactoryBuilder()
-                .setProtocol(ConnectionFactoryBuilder.Protocol.TEXT).setOpTimeout(20000).build(),
+                .setProtocol(ConnectionFactoryBuilder.Protocol.TEXT).setOpTimeout(patienceMs).build(),
                 List.of(new InetSocketAddress("127.0.0.1", port)));
         this.prefix = prefix;
     }
@@ -75,7 +75,9 @@ public final class Client {
         same(client.get(prefix + "list"), List.of(1, "two"), "an object");
         client.set(prefix + "short", 1, "v").get();
         client.set(prefix + "long", 100, "v").get();
-        Thread.sleep(2500);
+        for (int i = 0; i < 200 && client.get(prefix + "short") != null; i++) {
+            Thread.sleep(100);
+        }
         same(client.get(prefix + "short"), null, "expired");
         same(client.get(prefix + "long"), "v", "not expired");
         same(client.getStats().size(), 1, "stats");
@@ -123,7 +125,8 @@ public final class Client {
     public static void main(String[] arguments) throws Exception {
         System.setProperty("net.spy.log.LoggerImpl", "net.spy.memcached.compat.log.SunLogger");
         java.util.logging.Logger.getLogger("net.spy").setLevel(java.util.logging.Level.WARNING);
-        Client self = new Client(Integer.parseInt(System.getenv("PORT")), arguments[1]);
+        Client self = new Client(Integer.parseInt(System.getenv("PORT")), arguments[1],
+                arguments[0].equals("down") ? 5000 : 20000);
         switch (arguments[0]) {
             case "commands" -> self.commands();
             case "write" -> self.write();

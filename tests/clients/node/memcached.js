@@ -57,7 +57,7 @@ async function commands() {
 
     await set(prefix + 'short', 'v', 1);
     await set(prefix + 'long', 'v', 100);
-    await sleep(2500);
+    for (let i = 0; i < 200 && await get(prefix + 'short') !== undefined; i++) await sleep(100);
     assert.equal(await get(prefix + 'short'), undefined);
     assert.equal(await get(prefix + 'long'), 'v');
     assert.ok((await stats())[0].pid > 0);

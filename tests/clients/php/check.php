@@ -19,6 +19,14 @@ function fail(string $why): void
     exit(1);
 }
 
+// Until a life of a second has ended.
+function until_gone(callable $is_gone): void
+{
+    for ($i = 0; $i < 200 && !$is_gone(); $i++) {
+        usleep(100000);
+    }
+}
+
 function same($found, $expected, string $what): void
 {
     if ($found !== $expected) {

@@ -7,7 +7,7 @@ require __DIR__ . '/check.php';
 ini_set('memcache.protocol', 'ascii');
 ini_set('memcache.compress_threshold', '0');
 $client = new Memcache();
-$client->addServer('127.0.0.1', $port);
+$client->addServer('127.0.0.1', $port, true, 1, 20); // seconds; 1 if nothing is said
 
 function commands(Memcache $client, string $prefix, string $binary, string $big): void
 {
@@ -55,7 +55,7 @@ function commands(Memcache $client, string $prefix, string $binary, string $big)
 
     $client->set($prefix . 'short', 'v', 0, 1);
     $client->set($prefix . 'long', 'v', 0, 100);
-    sleep(3);
+    until_gone(fn () => $client->get($prefix . 'short') === false);
     same($client->get($prefix . 'short'), false, 'expired');
     same($client->get($prefix . 'long'), 'v', 'not expired');
     same(isset($client->getStats()['pid']), true, 'getStats');
@@ -80,7 +80,7 @@ if ($phase == 'commands') {
     same($client->get($prefix . 'k'), false, 'get');
     echo 'get ', $noticed ? 'notice' : 'miss', "\n";
     $client = new Memcache();
-    $client->addServer('127.0.0.1', $port);
+    $client->addServer('127.0.0.1', $port, true, 1, 20); // seconds; 1 if nothing is said
     $noticed = false;
     $client->get([$prefix . 'here', $prefix . 'k']);
     echo 'many ', $noticed ? 'notice' : 'miss', "\n";

@@ -59,7 +59,7 @@ function commands(Memcached $client, string $prefix, string $binary, string $big
 
     $client->set($prefix . 'short', 'v', 1);
     $client->set($prefix . 'long', 'v', 100);
-    sleep(3);
+    until_gone(fn () => $client->get($prefix . 'short') === false);
     same($client->get($prefix . 'short'), false, 'expired');
     same($client->get($prefix . 'long'), 'v', 'not expired');
     same(count($client->getStats()), 1, 'getStats');

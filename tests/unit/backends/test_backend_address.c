@@ -35,6 +35,11 @@ TEST(every_part_of_an_address_is_found) {
         {"redis://[fe80::1]", "fe80::1", "", 6379, 0, "", "", "[fe80::1]:6379/0"},
         {"redis+unix:///run/r.sock", "", "/run/r.sock", 6379, 0, "", "", "/run/r.sock?db=0"},
         {"redis+unix:///r?db=4", "", "/r", 6379, 4, "", "", "/r?db=4"},
+        {"redis://:a%2Fb@h", "h", "", 6379, 0, "", "a/b", "h:6379/0"},
+        {"redis://cache_1.example-2.org.", "cache_1.example-2.org.", "", 6379, 0, "", "",
+         "cache_1.example-2.org.:6379/0"},
+        {"redis://[fe80::1%25eth0]", "fe80::1%eth0", "", 6379, 0, "", "", "[fe80::1%eth0]:6379/0"},
+        {"redis+unix://u:a%2fb@/run/r", "", "/run/r", 6379, 0, "u", "a/b", "/run/r?db=0"},
         {"redis+unix://u:p@/r@x", "", "/r@x", 6379, 0, "u", "p", "/r@x?db=0"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -79,6 +84,19 @@ TEST(bad_addresses_have_a_problem_without_secrets) {
         "redis+unix:///r?x=1",
         "redis+unix:///r?db=",
         "REDIS://h",
+        /* as an operator may write them */
+        "redis://:secret@host:99999/0",
+        "redis://secret@host",
+        "redis://:secret%zz@h:1",
+        "redis:secret@host",
+        "redis://h:1/x@",
+        "redis://h:1/0?x=1",
+        "redis://h?db=1",
+        "redis://h#1",
+        "redis://h h",
+        "redis://h,g:1",
+        "redis://http://h",
+        "redis://[h]:",
     };
     for (size_t i = 0; i < sizeof uris / sizeof uris[0]; i++) {
         struct redis_address address = {.port = 77};
@@ -88,6 +106,22 @@ TEST(bad_addresses_have_a_problem_without_secrets) {
         assert_non_null(problem);
         assert_null(strstr(problem, "secret"));
         assert_int_equal(address.port, 77); /* untouched */
+    }
+}
+
+/* A password with a '/' is what makes an address hard to understand: its end looks like a database. */
+TEST(a_slash_in_a_password_is_named_with_its_remedy) {
+    static const char *const cases[][2] = {
+        {"redis://:a/b@h", "%2F"},    {"redis://u:1/b@h:1/0", "%2F"},
+        {"redis://u:a@b/c@h", "%2F"}, {"redis+unix://:a/b@/run/r.sock", "%2F"},
+        {"redis://:a%zz@h", "%25"},   {"redis://:100%@h", "%25"},
+        {"redis+unix:///r?x", "%3F"}, {"redis://fe80::1", "[ ]"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct redis_address address;
+        const char *problem = "";
+        if (redis_address_parse(cases[i][0], &address, &problem) || !strstr(problem, cases[i][1]))
+            fail_msg("%s: %s", cases[i][0], problem);
     }
 }
 
@@ -135,6 +169,7 @@ int main(void) {
         cmocka_unit_test(a_uri_is_shown_without_user_and_password),
         cmocka_unit_test(every_part_of_an_address_is_found),
         cmocka_unit_test(bad_addresses_have_a_problem_without_secrets),
+        cmocka_unit_test(a_slash_in_a_password_is_named_with_its_remedy),
         cmocka_unit_test(parts_that_are_too_long_are_refused),
     };
     return cmocka_run_group_tests_name("backend address", tests, NULL, NULL);

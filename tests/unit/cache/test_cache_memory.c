@@ -6,7 +6,7 @@
 
 #define MIB ((size_t)1 << 20)
 
-static const struct cache_time now = {1700000000000000u, 1700000000u};
+static const struct cache_time now = {1700000000000000u, 1700000000u, 1700000000u};
 static char value[MIB];
 
 static int set_up(void **state) {

@@ -199,7 +199,71 @@ RIG_TEST(what_could_not_be_written_is_not_shown, write_behind) {
     assert_string_equal(rig_finish(reader), "2");
 }
 
+/* A look at an entry raises the floor below which the worker takes everything for kept: not above this entry. */
+static void expect_held(struct tier_rig *rig, struct rig_call *ret_readers[2]) {
+    for (int i = 0; i < 2; i++) {
+        rig->clock_shift_us += 10000; /* the floor is not looked for at every turn */
+        ret_readers[i] = rig_begin(rig, READER, "get a");
+        if (rig_is_done(ret_readers[i]))
+            fail_msg("look %d is answered at once", i + 1);
+    }
+}
+
+static void expect_shown(struct rig_call *readers[2], const char *reply) {
+    for (int i = 0; i < 2; i++)
+        assert_string_equal(rig_finish(readers[i]), reply);
+}
+
+RIG_TEST(a_second_look_is_held_as_the_first, write_behind) {
+    struct rig_call *readers[2];
+    rig_start(rig);
+    struct rig_call *writer = rig_begin_turn(rig, WRITER, "set a 1");
+    expect_held(rig, readers);
+    rig_end_turn(writer);
+    expect_shown(readers, "1");
+    rig_files_can_be_written(false);
+    writer = rig_begin(rig, WRITER, "set a 2");
+    assert_false(writer->kept);
+    expect_held(rig, readers);
+    rig_files_can_be_written(true);
+    expect(rig, WRITER, "get a", "2");
+    expect_shown(readers, "2");
+}
+
+/* Nor above what a turn may yet bring that has begun already. */
+RIG_TEST(what_a_turn_brings_that_began_before_a_look_is_held, write_behind) {
+    struct outcome outcome = {0};
+    struct request request = {.command = COMMAND_SET, .key = slice_string("a"), .value = slice_string("1")};
+    rig_start(rig);
+    expect(rig, OTHER, "set old 1", "STORED");
+    struct tier_worker *writer = tier_get_worker(rig->tier, WRITER);
+    struct tier_ticket *ticket = tier_ticket_create(writer, NULL);
+    struct cache_time now = cache_time_now();
+    tier_turn_begin(writer, &now);
+    rig->clock_shift_us += 10000;
+    expect_at_once(rig, READER, "get old", "1");
+    tier_prepare(writer, &request);
+    assert_int_equal(tier_execute(writer, ticket, &request, &outcome), TIER_DONE);
+    struct rig_call *reader = rig_begin(rig, READER, "get a");
+    assert_false(rig_is_done(reader));
+    tier_turn_end(writer, NULL);
+    tier_ticket_destroy(ticket);
+    assert_string_equal(rig_finish(reader), "1");
+}
+
 /* ---- Until it is synced ---- */
+
+RIG_TEST(under_always_a_second_look_is_held_as_the_first, write_behind) {
+    struct rig_call *readers[2];
+    rig->spaces[0].journal = JOURNAL_ALWAYS;
+    rig_start(rig);
+    hold_disk(true);
+    struct rig_call *writer = rig_begin(rig, WRITER, "set a 1");
+    expect_held(rig, readers);
+    hold_disk(false);
+    expect_shown(readers, "1");
+    assert_string_equal(rig_finish(writer), "STORED");
+}
 
 RIG_TEST(under_always_nothing_is_shown_before_it_is_synced, write_behind) {
     rig->spaces[0].journal = JOURNAL_ALWAYS;
@@ -249,6 +313,9 @@ int main(void) {
         HOLD_CASE(a_clock_that_steps_back_holds_nobody_for_ever),
         HOLD_CASE(many_readers_wait_for_many_turns),
         HOLD_CASE(what_could_not_be_written_is_not_shown),
+        HOLD_CASE(a_second_look_is_held_as_the_first),
+        HOLD_CASE(what_a_turn_brings_that_began_before_a_look_is_held),
+        HOLD_CASE(under_always_a_second_look_is_held_as_the_first),
         HOLD_CASE(under_always_nothing_is_shown_before_it_is_synced),
         HOLD_CASE(under_always_what_is_synced_is_shown_at_once),
     };

@@ -2,6 +2,7 @@
 /* The journal in good weather: what goes in comes out, from every mode, kind, series and file. */
 #include "tests/support/check.h"
 #include "tests/support/journal_rig.h"
+#include "tests/support/passing_time.h"
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -513,7 +514,7 @@ TEST(a_process_that_ends_loses_nothing) {
 static bool take_long(struct journal_replayer *self __attribute__((unused)),
                       const struct journal_record *record) {
     if (record->entry.version == 1500 || record->entry.version == 2500)
-        usleep(2100000);
+        pass_us(2100000);
     return true;
 }
 

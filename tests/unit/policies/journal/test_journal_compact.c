@@ -317,7 +317,6 @@ TEST(a_kill_loses_nothing) {
 TEST(a_power_loss_loses_nothing_that_was_synced) {
     struct fixture *fixture = *state;
     struct journal_rig *rig = &fixture->rig, *after = &fixture->after;
-    uint64_t compactions = 0;
     for (unsigned round = 1; round <= 20; round++) {
         unsigned seed = round;
         uint64_t version = 1, position = 0, durable = 0, end = 300 + (unsigned)rand_r(&seed) % 500;
@@ -332,7 +331,8 @@ TEST(a_power_loss_loses_nothing_that_was_synced) {
             journal_rig_wait_durable(rig, 0, position);
             durable = version;
         }
-        compactions += journal_rig_stats(rig).compactions;
+        if (round % 4 == 0) /* else the power may go before the compactor has had its turn */
+            eventually(journal_rig_stats(rig).compactions > 0);
         journal_rig_set_up(after);
         faulty_disk_lose_power(&fixture->disk, rig->folder, after->folder, &seed);
         fixture->disk.boot[0]++;
@@ -346,7 +346,6 @@ TEST(a_power_loss_loses_nothing_that_was_synced) {
         faulty_disk_free(&fixture->disk);
         faulty_disk_init(&fixture->disk, true);
     }
-    assert_true(compactions > 0);
 }
 
 int main(void) {

@@ -346,7 +346,7 @@ TEST(failed_syncs_are_not_forgotten) {
     atomic_store(&fixture->disk.sync_failure, EIO);
     assert_true(journal_rig_put(rig, 0, JOURNAL_ALWAYS, 2, "key", "value"));
     uint64_t position = journal_rig_write(rig, 0);
-    eventually(journal_rig_logged(rig, "cannot sync"));
+    eventually(journal_rig_logged(rig, "cannot be synced"));
     assert_false(put_one(rig, JOURNAL_ALWAYS, 3));
     assert_int_equal(atomic_load(&rig->durable[0]), before);
     unsigned long writes = atomic_load(&fixture->disk.writes);
@@ -354,7 +354,7 @@ TEST(failed_syncs_are_not_forgotten) {
     journal_rig_wait_durable(rig, 0, position);
     assert_true(atomic_load(&fixture->disk.writes) > writes);
     wait_until_taken(rig, 3);
-    assert_int_equal(journal_rig_count_logged(rig, "cannot sync"), 1);
+    assert_int_equal(journal_rig_count_logged(rig, "cannot be synced"), 1);
     assert_int_equal(journal_rig_count_logged(rig, "is synced again"), 1);
     journal_rig_close(rig);
     journal_rig_open(rig);
@@ -488,6 +488,57 @@ TEST(a_file_that_cannot_be_synced_is_left) {
     assert_all(rig, 3, 4);
 }
 
+static void rename_file(const struct journal_rig *rig, const char *from, const char *to) {
+    char old[400], new[400];
+    snprintf(old, sizeof old, "%s/%s", rig->folder, from);
+    snprintf(new, sizeof new, "%s/%s", rig->folder, to);
+    assert_int_equal(rename(old, new), 0);
+}
+
+/* Its syncs succeed, and a kill would lose what is in it. */
+static void a_file_loses_its_name(struct fixture *fixture, enum journal_mode mode) {
+    struct journal_rig *rig = &fixture->rig;
+    char name[64];
+    journal_rig_open(rig);
+    assert_true(put_one(rig, mode, 1));
+    assert_true(journal_rig_file_name(rig, 0, name));
+    rename_file(rig, name, "elsewhere");
+    eventually(journal_rig_logged(rig, "was removed or renamed"));
+    assert_false(put_one(rig, mode, 2));
+    rename_file(rig, "elsewhere", name);
+    wait_until_taken(rig, 2);
+    journal_rig_close(rig);
+    journal_rig_open(rig);
+    assert_all(rig, 1, 2);
+}
+
+TEST(a_file_that_loses_its_name_refuses_changes) {
+    a_file_loses_its_name(*state, JOURNAL_OS);
+}
+
+TEST(a_file_that_loses_its_name_counts_as_not_synced) {
+    a_file_loses_its_name(*state, JOURNAL_ALWAYS);
+}
+
+/* What the backends have is not needed from the file. */
+TEST(a_file_that_was_removed_can_be_passed) {
+    struct fixture *fixture = *state;
+    struct journal_rig *rig = &fixture->rig;
+    char name[64];
+    journal_rig_open(rig);
+    assert_true(put_one(rig, JOURNAL_OS, 1));
+    assert_true(journal_rig_file_name(rig, 0, name));
+    rename_file(rig, name, "elsewhere");
+    eventually(journal_rig_logged(rig, "was removed or renamed"));
+    journal_rig_pass(rig, 1);
+    wait_until_taken(rig, 2);
+    assert_true(journal_rig_logged(rig, "has reached the backends"));
+    journal_rig_close(rig);
+    journal_rig_open(rig);
+    assert_int_equal(rig->count, 1);
+    assert_non_null(journal_rig_find(rig, 2));
+}
+
 /* A file of the series is passed, the one before it is not, and cannot be synced: what waits for that one goes
  * on waiting. */
 TEST(a_file_that_is_passed_speaks_for_itself_alone) {
@@ -502,7 +553,7 @@ TEST(a_file_that_is_passed_speaks_for_itself_alone) {
     while (journal_rig_stats(rig).files < 3) /* one turn */
         assert_true(journal_rig_put(rig, 0, JOURNAL_ALWAYS, version++, "key", value));
     uint64_t waiting = journal_rig_write(rig, 0);
-    eventually(journal_rig_logged(rig, "cannot sync"));
+    eventually(journal_rig_logged(rig, "cannot be synced"));
     journal_pass(rig->journal, 0, version);
     usleep(100000);
     assert_int_equal(atomic_load(&rig->durable[0]), 0);
@@ -548,7 +599,7 @@ TEST(a_sync_after_a_failed_one_survives_a_power_loss) {
         atomic_store(&fixture->disk.sync_failure, EIO);
         assert_true(journal_rig_put(rig, 0, JOURNAL_ALWAYS, 2, "key", "value"));
         uint64_t position = journal_rig_write(rig, 0);
-        eventually(journal_rig_count_logged(rig, "cannot sync") >= seed);
+        eventually(journal_rig_count_logged(rig, "cannot be synced") >= seed);
         atomic_store(&fixture->disk.sync_failure, 0);
         journal_rig_wait_durable(rig, 0, position);
         unsigned luck = seed;
@@ -744,6 +795,9 @@ int main(void) {
         CASE(a_long_record_leaves_a_failing_file_too),
         CASE(a_file_that_cannot_be_synced_is_left),
         CASE(a_file_system_that_is_really_full_refuses),
+        CASE(a_file_that_loses_its_name_refuses_changes),
+        CASE(a_file_that_loses_its_name_counts_as_not_synced),
+        CASE(a_file_that_was_removed_can_be_passed),
         CASE(a_file_that_is_passed_speaks_for_itself_alone),
         CASE(a_journal_that_cannot_be_opened_says_why),
         REMEMBERING(a_sync_after_a_failed_one_survives_a_power_loss),

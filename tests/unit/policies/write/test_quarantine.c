@@ -11,12 +11,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 struct fixture {
     struct journal_rig rig;   /* its folder, and memory */
     struct journal_rig after; /* what a power loss leaves */
     struct faulty_disk disk;
     struct quarantine *quarantine;
+    bool skip_damaged;
+    struct quarantine_damage damage;
     char error[512];
 };
 
@@ -41,8 +44,10 @@ static int tear_down(void **state) {
 
 static void open_in(struct fixture *fixture, const char *folder) {
     quarantine_close(fixture->quarantine);
-    fixture->quarantine =
-        quarantine_open(&fixture->disk.calls, folder, "name space", fixture->error, sizeof fixture->error);
+    fixture->quarantine = quarantine_open(&fixture->disk.calls, folder, "name space", fixture->skip_damaged,
+                                          &fixture->damage, fixture->error, sizeof fixture->error);
+    if (!fixture->quarantine)
+        print_error("%s\n", fixture->error);
     assert_non_null(fixture->quarantine);
 }
 
@@ -69,8 +74,8 @@ static struct entry entry_of(const char *key, const char *value, uint64_t versio
 }
 
 static bool add(struct fixture *fixture, const char *key, const char *value, uint64_t version) {
-    struct entry entry = entry_of(key, value, version);
-    return quarantine_add(fixture->quarantine, MUTATION_PUT, &entry, "the column is too short");
+    const struct mutation refused = {.kind = MUTATION_PUT, .entry = entry_of(key, value, version)};
+    return quarantine_add(fixture->quarantine, &refused, 1, "the column is too short");
 }
 
 /* A newer change of the key has reached the backend. */
@@ -143,6 +148,240 @@ TEST(what_was_added_survives_a_power_loss) {
         assert_int_equal(quarantine_count(fixture->quarantine), 12);
         assert_holds(fixture, "key 12", value, 12);
     }
+}
+
+/* ---- Damage ---- */
+
+enum { HEAD_SIZE = 56 };
+
+/* Turns a byte of the file. */
+static void spoil(struct fixture *fixture, size_t at) {
+    struct journal_rig *rig = &fixture->rig;
+    size_t size;
+    char *data = journal_rig_read_file(rig, "quarantine-name%20space.log", &size);
+    assert_true(at < size);
+    data[at] ^= 0x55;
+    journal_rig_write_file(rig, "quarantine-name%20space.log", data, size);
+}
+
+static void leave_three(struct fixture *fixture) {
+    reopen(fixture);
+    assert_true(add(fixture, "a", "value", 5));
+    assert_true(add(fixture, "b", "value", 6));
+    assert_true(add(fixture, "c", "value", 7));
+    quarantine_close(fixture->quarantine);
+    fixture->quarantine = NULL;
+}
+
+static size_t record_size(const char *value) {
+    return HEAD_SIZE + 1 + strlen(value) + strlen("the column is too short");
+}
+
+/* Wherever a record has decayed, in its head or behind: what follows it is not lost in silence. */
+TEST(a_record_that_decays_before_others_refuses_the_start) {
+    struct fixture *fixture = *state;
+    char offset[64];
+    size_t size = record_size("value");
+    for (size_t at = size; at < 2 * size; at += 7) {
+        leave_three(fixture);
+        spoil(fixture, at);
+        fixture->quarantine = quarantine_open(&fixture->disk.calls, fixture->rig.folder, "name space", false,
+                                              &fixture->damage, fixture->error, sizeof fixture->error);
+        assert_null(fixture->quarantine);
+        snprintf(offset, sizeof offset, "at offset %zu (%zu bytes", size, size);
+        assert_non_null(strstr(fixture->error, "quarantine-name%20space.log is damaged"));
+        assert_non_null(strstr(fixture->error, offset));
+        assert_non_null(strstr(fixture->error, "--recover=skip-damaged"));
+        journal_rig_remove_files(&fixture->rig);
+    }
+}
+
+TEST(what_follows_damage_is_kept_where_that_is_wanted) {
+    struct fixture *fixture = *state;
+    leave_three(fixture);
+    spoil(fixture, 3);
+    spoil(fixture, record_size("value") + HEAD_SIZE);
+    fixture->skip_damaged = true;
+    reopen(fixture);
+    assert_int_equal(fixture->damage.places, 1); /* side by side */
+    assert_int_equal(fixture->damage.offset, 0);
+    assert_int_equal(fixture->damage.bytes, 2 * record_size("value"));
+    assert_int_equal(quarantine_count(fixture->quarantine), 1);
+    assert_holds(fixture, "c", "value", 7);
+    assert_int_equal(journal_rig_count_named(&fixture->rig, "damaged-"), 1);
+    fixture->skip_damaged = false;
+    reopen(fixture); /* the next start needs no option */
+    assert_holds(fixture, "c", "value", 7);
+}
+
+TEST(a_torn_record_at_the_end_is_no_damage) {
+    struct fixture *fixture = *state;
+    leave_three(fixture);
+    spoil(fixture, 2 * record_size("value") + HEAD_SIZE);
+    reopen(fixture);
+    assert_int_equal(quarantine_count(fixture->quarantine), 2);
+    assert_int_equal(journal_rig_count_named(&fixture->rig, "damaged-"), 0);
+}
+
+TEST(a_damaged_file_is_looked_at_as_a_whole) {
+    struct fixture *fixture = *state;
+    struct quarantine_summary summary;
+    char path[512];
+    leave_three(fixture);
+    spoil(fixture, 3);
+    snprintf(path, sizeof path, "%s/quarantine-name%%20space.log", fixture->rig.folder);
+    assert_true(quarantine_look(&fixture->disk.calls, path, &summary));
+    assert_int_equal(summary.entries, 2);
+}
+
+/* ---- Dropping all ---- */
+
+struct counted {
+    struct quarantine_visitor visitor; /* first */
+    size_t count;
+};
+
+static void count_one(struct quarantine_visitor *self, enum mutation_kind kind, const struct entry *entry,
+                      uint32_t since, const char *reason) {
+    (void)kind, (void)entry, (void)since, (void)reason;
+    ((struct counted *)self)->count++;
+}
+
+TEST(all_are_dropped_with_one_sync) {
+    enum { COUNT = 300 };
+    struct fixture *fixture = *state;
+    struct counted counted = {.visitor = {count_one}};
+    char key[16];
+    reopen(fixture);
+    for (unsigned i = 0; i < COUNT; i++) {
+        snprintf(key, sizeof key, "key %u", i);
+        assert_true(add(fixture, key, "value", i + 1));
+    }
+    unsigned long syncs = atomic_load(&fixture->disk.syncs);
+    atomic_store(&fixture->disk.sync_failure, EIO);
+    assert_int_equal(quarantine_drop_all(fixture->quarantine, &counted.visitor), QUARANTINE_FAILED);
+    assert_int_equal(counted.count, 0);
+    assert_int_equal(quarantine_count(fixture->quarantine), COUNT);
+    atomic_store(&fixture->disk.sync_failure, 0);
+    assert_int_equal(quarantine_drop_all(fixture->quarantine, &counted.visitor), QUARANTINE_DROPPED);
+    assert_int_equal(counted.count, COUNT);
+    assert_true(atomic_load(&fixture->disk.syncs) <= syncs + 2);
+    assert_int_equal(quarantine_count(fixture->quarantine), 0);
+    assert_int_equal(quarantine_drop_all(fixture->quarantine, &counted.visitor), QUARANTINE_NONE);
+    reopen(fixture);
+    assert_int_equal(quarantine_count(fixture->quarantine), 0);
+}
+
+/* ---- Many ---- */
+
+/* Refused rows of one batch share a sync, and so do those that go. */
+TEST(many_are_added_with_one_sync) {
+    enum { ROWS = 5000 };
+    struct fixture *fixture = *state;
+    struct mutation *mutations = calloc(ROWS, sizeof *mutations);
+    char(*keys)[16] = calloc(ROWS, sizeof *keys);
+    assert_true(mutations && keys);
+    reopen(fixture);
+    for (size_t i = 0; i < ROWS; i++) {
+        snprintf(keys[i], sizeof keys[i], "key %zu", i * 7919 % ROWS);
+        mutations[i] = (struct mutation){.kind = MUTATION_PUT, .entry = entry_of(keys[i], "value", i + 1)};
+        mutations[i].refusal = i == 1 ? "too large" : NULL;
+    }
+    unsigned long before = atomic_load(&fixture->disk.syncs);
+    assert_true(quarantine_add(fixture->quarantine, mutations, ROWS, "the column is too short"));
+    assert_int_equal(atomic_load(&fixture->disk.syncs) - before, 1);
+    assert_int_equal(quarantine_count(fixture->quarantine), ROWS);
+    reopen(fixture);
+    assert_int_equal(quarantine_count(fixture->quarantine), ROWS);
+    assert_holds(fixture, "key 0", "value", 1);
+    assert_true(quarantine_bytes(fixture->quarantine) > ROWS * 56);
+    before = atomic_load(&fixture->disk.syncs);
+    assert_true(quarantine_supersede(fixture->quarantine, mutations, ROWS - 1));
+    assert_in_range(atomic_load(&fixture->disk.syncs) - before, 1,
+                    2); /* one more if the file is written anew */
+    assert_int_equal(quarantine_count(fixture->quarantine), 1);
+    assert_true(has(fixture, keys[ROWS - 1]));
+    free(mutations);
+    free(keys);
+}
+
+TEST(all_of_many_are_kept_or_none) {
+    struct fixture *fixture = *state;
+    struct mutation both[] = {{.kind = MUTATION_PUT, .entry = entry_of("one", "value", 1)},
+                              {.kind = MUTATION_PUT, .entry = entry_of("two", "value", 2)}};
+    reopen(fixture);
+    atomic_store(&fixture->disk.sync_failure, EIO);
+    assert_false(quarantine_add(fixture->quarantine, both, 2, "the column is too short"));
+    faulty_disk_heal(&fixture->disk);
+    assert_int_equal(quarantine_count(fixture->quarantine), 0);
+    assert_int_equal(quarantine_bytes(fixture->quarantine), 0);
+    assert_true(quarantine_add(fixture->quarantine, both, 2, "the column is too short"));
+    reopen(fixture);
+    assert_int_equal(quarantine_count(fixture->quarantine), 2);
+}
+
+/* A client may have one key refused over and over. */
+TEST(a_file_of_few_entries_stays_short) {
+    struct fixture *fixture = *state;
+    const char *value = journal_rig_text(&fixture->rig, 'v', 100000);
+    uint64_t version = 1;
+    char path[512];
+    struct stat status;
+    reopen(fixture);
+    for (; version <= 100; version++)
+        assert_true(add(fixture, "key", value, version));
+    for (; version <= 200; version++) { /* and goes and comes */
+        assert_true(add(fixture, "other", value, version));
+        assert_true(supersede(fixture, "other", version));
+    }
+    snprintf(path, sizeof path, "%s/quarantine-name%%20space.log", fixture->rig.folder);
+    assert_int_equal(stat(path, &status), 0);
+    assert_true(status.st_size < 2000000);
+    reopen_after_power_loss(fixture, 1);
+    assert_int_equal(quarantine_count(fixture->quarantine), 1);
+    assert_holds(fixture, "key", value, 100);
+}
+
+/* While the file cannot be written anew it goes on, and what is added counts. */
+TEST(a_long_file_that_cannot_be_written_anew_goes_on) {
+    struct fixture *fixture = *state;
+    const char *value = journal_rig_text(&fixture->rig, 'v', 100000);
+    reopen(fixture);
+    atomic_store(&fixture->disk.rename_failure, EIO);
+    for (uint64_t version = 1; version <= 30; version++)
+        assert_true(add(fixture, "key", value, version));
+    faulty_disk_heal(&fixture->disk);
+    reopen_after_power_loss(fixture, 1);
+    assert_holds(fixture, "key", value, 30);
+}
+
+TEST(retries_are_taken_in_order_and_once) {
+    struct fixture *fixture = *state;
+    struct quarantine_retry retries[4];
+    uint64_t version;
+    reopen(fixture);
+    for (unsigned i = 0; i < 6; i++)
+        assert_true(add(fixture, (const char *[]){"a", "b", "c", "d", "e", "f"}[i], "value", i + 1));
+    assert_int_equal(quarantine_ask_retry(fixture->quarantine, SLICE("e")), 1);
+    assert_int_equal(quarantine_ask_retry(fixture->quarantine, SLICE("b")), 1);
+    assert_int_equal(quarantine_ask_retry(fixture->quarantine, SLICE("none")), 0);
+    assert_int_equal(quarantine_retries(fixture->quarantine), 2);
+    assert_int_equal(quarantine_next_retries(fixture->quarantine, 1, 1000, retries), 1);
+    assert_true(slice_equal(retries[0].copy->entry.key, SLICE("b")));
+    entry_copy_drop(retries[0].copy);
+    assert_int_equal(quarantine_drop(fixture->quarantine, SLICE("e"), &version), QUARANTINE_DROPPED);
+    assert_int_equal(quarantine_retries(fixture->quarantine), 0);
+    assert_int_equal(quarantine_next_retries(fixture->quarantine, 4, 1000, retries), 0);
+    assert_int_equal(quarantine_ask_retry(fixture->quarantine, slice_of("", 0)), 5);
+    assert_int_equal(quarantine_next_retries(fixture->quarantine, 4, 10, retries), 2); /* 5 bytes each */
+    assert_true(slice_equal(retries[0].copy->entry.key, SLICE("a")));
+    assert_true(slice_equal(retries[1].copy->entry.key, SLICE("b")));
+    entry_copy_drop(retries[0].copy);
+    entry_copy_drop(retries[1].copy);
+    assert_int_equal(quarantine_next_retries(fixture->quarantine, 4, 1000, retries), 3);
+    for (unsigned i = 0; i < 3; i++)
+        entry_copy_drop(retries[i].copy);
+    assert_int_equal(quarantine_retries(fixture->quarantine), 0);
 }
 
 /* ---- Writes that fail ---- */
@@ -363,8 +602,8 @@ TEST(a_file_that_cannot_be_written_anew_stays) {
 
 TEST(a_folder_that_is_not_there_is_named) {
     struct fixture *fixture = *state;
-    assert_null(
-        quarantine_open(&fixture->disk.calls, "/proc/none", "space", fixture->error, sizeof fixture->error));
+    assert_null(quarantine_open(&fixture->disk.calls, "/proc/none", "space", false, &fixture->damage,
+                                fixture->error, sizeof fixture->error));
     assert_string_equal(fixture->error,
                         "The quarantine file /proc/none/quarantine-space.log cannot be opened: "
                         "No such file or directory.");
@@ -374,6 +613,16 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         CASE(every_field_survives_a_restart),
         CASE(what_was_added_survives_a_power_loss),
+        CASE(a_record_that_decays_before_others_refuses_the_start),
+        CASE(what_follows_damage_is_kept_where_that_is_wanted),
+        CASE(a_torn_record_at_the_end_is_no_damage),
+        CASE(a_damaged_file_is_looked_at_as_a_whole),
+        CASE(all_are_dropped_with_one_sync),
+        CASE(many_are_added_with_one_sync),
+        CASE(all_of_many_are_kept_or_none),
+        CASE(a_file_of_few_entries_stays_short),
+        CASE(a_long_file_that_cannot_be_written_anew_goes_on),
+        CASE(retries_are_taken_in_order_and_once),
         CASE(a_write_that_fails_at_any_byte_keeps_nothing),
         CASE(remains_of_a_failed_write_are_no_record),
         CASE(an_entry_that_could_not_be_replaced_stays),

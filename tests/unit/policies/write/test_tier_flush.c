@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Write-behind: what is flushed when, what happens to entries on the way, fullness, failures, the quarantine.
  */
+#include "tests/support/passing_time.h"
 #include "tests/support/tier_rig.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -171,8 +172,8 @@ RIG_TEST(what_expired_while_it_was_dirty_deletes_its_row, write_behind) {
     rig_start(rig);
     rig_expect(rig, "set a 1", "STORED");
     rig_do(rig, "sync");
-    rig_expect(rig, "set a 2 1", "STORED"); /* dies before it is flushed */
-    sleep(2);
+    rig_expect(rig, "set a 2 1000", "STORED"); /* dies before it is flushed */
+    pass_us(1001ull * US_PER_SECOND);
     rig_expect(rig, "get a", "MISS"); /* and the row must not come back */
     rig_do(rig, "sync");
     rig_assert_row(rig, "a", NULL);
@@ -472,6 +473,128 @@ RIG_TEST(refused_rows_alone_are_quarantined, write_behind) {
     }
 }
 
+/* A store that says which rows it refuses is asked twice for a batch: nothing is looked for, however many there are. */
+RIG_TEST(rows_that_the_store_names_cost_no_bisection, write_behind) {
+    enum { ROWS = 3000 };
+    rig->spaces[0].flush_delay = 60000;
+    rig->awaited_log = "the backend refuses";
+    rig_start(rig);
+    faulty_refuse_keys(rig->faulty, "bad");
+    faulty_name_refused(rig->faulty, true);
+    for (int i = 0; i < ROWS; i++)
+        rig_store(rig, "set %s%d %d", i % 3 ? "bad" : "good", i, i);
+    unsigned before = faulty_calls(rig->faulty, FAULTY_APPLY);
+    rig_do(rig, "sync");
+    assert_in_range(faulty_calls(rig->faulty, FAULTY_APPLY) - before, 1, 2);
+    assert_int_equal(rig_stat(rig, "test:bisections"), 0);
+    assert_int_equal(memory_store_rows(rig->store), ROWS / 3);
+    assert_int_equal(rig_stat(rig, "test:quarantine"), ROWS - ROWS / 3);
+    assert_int_equal(rig_stat(rig, "test:quarantined"), ROWS - ROWS / 3);
+    assert_int_equal(cache_dirty_entries(tier_cache(rig->tier), 0), 0);
+    assert_quarantine(rig, "list test", "a refusal ordered by the test");
+    rig_expect(rig, "get bad2998", "2998");
+    rig_assert_row(rig, "good2997", "2997");
+    assert_int_equal(rig->awaited_logs, 1);
+    assert_true(rig_said(rig, "and 1999 more are in quarantine"));
+}
+
+/* What the backend refuses is kept, but no more of it than the limit says: then the namespace is full. */
+static void crowd(struct tier_rig *rig, enum on_full on_full) {
+    char value[2001];
+    memset(value, 'x', sizeof value - 1);
+    value[sizeof value - 1] = 0;
+    rig->spaces[0].flush_delay = 10;
+    rig->spaces[0].on_full = on_full;
+    rig->spaces[0].quarantine_limit = 100000;
+    rig->backend.store.timeout_ms = 200;
+    rig_start(rig);
+    faulty_refuse_keys(rig->faulty, "bad");
+    faulty_name_refused(rig->faulty, true);
+    rig_expect(rig, "set good 1", "STORED");
+    for (int i = 0; i < 60; i++)
+        rig_store(rig, "set bad%d %s", i, value);
+    eventually(rig_stat(rig, "test:quarantine") == 60 && rig_stat(rig, "test:full") == 1);
+    eventually(rig_said(rig, "and quarantine_limit is 100000: changes are refused"));
+}
+
+static void assert_crowded(struct tier_rig *rig, enum on_full on_full) {
+    crowd(rig, on_full);
+    rig_expect(rig, "set other 1", "SERVER_ERROR too many writes are in quarantine");
+    rig_expect(rig, "set bad61 1", "SERVER_ERROR too many writes are in quarantine");
+    assert_int_equal(strlen(rig_do(rig, "get bad59")), 2000); /* reads go on */
+    assert_null(rig_row(rig, "other"));
+    assert_int_equal(rig_stat(rig, "test:quarantine"), 60);
+    faulty_refuse_keys(rig->faulty, NULL);
+    assert_quarantine(rig, "retry test", "OK 60");
+    eventually(rig_stat(rig, "test:full") == 0);
+    assert_int_equal(rig_stat(rig, "test:quarantine_bytes"), 0);
+    rig_expect(rig, "set other 1", "STORED");
+    eventually(rig_said(rig, "there is room in its quarantine again"));
+}
+
+RIG_TEST(a_quarantine_at_its_limit_refuses_changes, write_behind) {
+    assert_crowded(rig, FULL_REJECT);
+}
+
+/* What would be let through may be refused by the backend, and would have to be kept. */
+RIG_TEST(a_quarantine_at_its_limit_lets_nothing_through, write_behind) {
+    assert_crowded(rig, FULL_WRITE_THROUGH);
+}
+
+RIG_TEST(a_change_waits_for_room_in_the_quarantine, write_behind) {
+    crowd(rig, FULL_WAIT);
+    rig->backend.store.timeout_ms = 200;
+    rig_expect(rig, "set other 1", "SERVER_ERROR too many writes are in quarantine");
+    assert_quarantine(rig, "drop test", "OK 60");
+    eventually(rig_stat(rig, "test:full") == 0);
+    rig_expect(rig, "set other 1", "STORED");
+}
+
+/* One turn of it is bounded, and others come between. */
+RIG_TEST(a_retry_of_many_rows_takes_turns, write_behind) {
+    enum { ROWS = 1000 };
+    rig_add_space(rig, "other", "other:", &policy_write_behind);
+    rig->spaces[0].flush_delay = 60000;
+    rig_start(rig);
+    faulty_refuse_keys(rig->faulty, "bad");
+    faulty_name_refused(rig->faulty, true);
+    for (int i = 0; i < ROWS; i++)
+        rig_store(rig, "set bad%d %d", i, i);
+    rig_do(rig, "sync test");
+    assert_int_equal(rig_stat(rig, "test:quarantine"), ROWS);
+    faulty_refuse_keys(rig->faulty, NULL);
+    faulty_delay(rig->faulty, FAULTY_APPLY, 25);
+    assert_quarantine(rig, "retry test", "OK 1000");
+    rig_expect(rig, "set other:a 1", "STORED");
+    rig_expect(rig, "sync other", "1");
+    assert_true(rig_stat(rig, "test:quarantine") > 0);
+    eventually(rig_stat(rig, "test:quarantine") == 0);
+    assert_int_equal(memory_store_rows(rig->store), ROWS + 1);
+}
+
+/* Rows that are refused again stay, beside those that are taken. */
+RIG_TEST(what_is_refused_again_stays_in_quarantine, write_behind) {
+    for (int named = 0; named < 2; named++) {
+        rig_start(rig);
+        faulty_refuse_keys(rig->faulty, "bad");
+        faulty_name_refused(rig->faulty, named);
+        for (int i = 0; i < 300; i++)
+            rig_store(rig, "set %s%d %d", i % 7 ? "bad" : "badly", i, i);
+        rig_do(rig, "sync");
+        assert_int_equal(rig_stat(rig, "test:quarantine"), 300);
+        faulty_refuse_keys(rig->faulty, "badly");
+        assert_quarantine(rig, "retry test", "OK 300");
+        eventually(rig_stat(rig, "test:quarantine") == 43);
+        if (!named)
+            rig_assert_row(rig, "badly7", NULL);
+        rig_assert_row(rig, "bad299", "299");
+        faulty_refuse_keys(rig->faulty, NULL);
+        assert_quarantine(rig, "retry test", "OK 43");
+        eventually(rig_stat(rig, "test:quarantine") == 0);
+        rig_end_tier(rig);
+    }
+}
+
 RIG_TEST(what_is_quarantined_is_retried_or_superseded, write_behind) {
     rig_start(rig);
     quarantine_one(rig);
@@ -627,6 +750,12 @@ int main(void) {
         FLUSH_CASE(memory_full_of_dirty_entries_is_fullness_too),
         FLUSH_CASE(the_quarantine_keeps_the_value),
         FLUSH_CASE(refused_rows_alone_are_quarantined),
+        FLUSH_CASE(rows_that_the_store_names_cost_no_bisection),
+        FLUSH_CASE(a_quarantine_at_its_limit_refuses_changes),
+        FLUSH_CASE(a_quarantine_at_its_limit_lets_nothing_through),
+        FLUSH_CASE(a_change_waits_for_room_in_the_quarantine),
+        FLUSH_CASE(a_retry_of_many_rows_takes_turns),
+        FLUSH_CASE(what_is_refused_again_stays_in_quarantine),
         FLUSH_CASE(what_is_quarantined_is_retried_or_superseded),
         FLUSH_CASE(what_no_other_node_explains_is_told),
         FLUSH_CASE(what_no_other_node_explains_is_told_under_write_through),

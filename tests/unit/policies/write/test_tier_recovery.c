@@ -2,6 +2,7 @@
 /* The journal's way back: what was acknowledged is there after the process is gone. */
 #include "policies/journal/format.h"
 #include "policies/row.h"
+#include "tests/support/passing_time.h"
 #include "tests/support/tier_rig.h"
 #include <fcntl.h>
 #include <glob.h>
@@ -54,6 +55,14 @@ static void renew(struct tier_rig *rig, enum journal_mode mode) {
 /* In the list of tests. */
 #define RECOVERY_CASE(name) RIG_CASE_WITH(name, set_up, tear_down)
 
+/* Seconds of a life that ends in a test, when the test says so and not before. (Touches are for 5000.) */
+enum { LIFE = 1000 };
+#define LIFE_TEXT "1000"
+
+static void pass_a_life(void) {
+    pass_us((uint64_t)(LIFE + 1) * US_PER_SECOND);
+}
+
 /* Ends the tier without a drain, and without its writer having written anything: as if the process had died,
  * except what the journal's own buffers hold. */
 static void crash(struct tier_rig *rig) {
@@ -64,6 +73,22 @@ static void crash(struct tier_rig *rig) {
 static void crash_and_start(struct tier_rig *rig) {
     crash(rig);
     rig_start(rig);
+}
+
+static uint64_t version_of(struct tier_rig *rig, const char *key) {
+    char command[64];
+    unsigned long long version = 0;
+    snprintf(command, sizeof command, "gets %s", key);
+    assert_int_equal(sscanf(rig_do(rig, command), "%*s %llu", &version), 1);
+    return version;
+}
+
+/* All is in the store, and the journal has noted it: what follows does not find it replayed. The key is the one that was set
+ * last. */
+static void sync_and_note(struct tier_rig *rig, const char *key) {
+    uint64_t version = version_of(rig, key);
+    rig_do(rig, "sync");
+    eventually(rig_stat(rig, "journal:low_water") >= version);
 }
 
 RIG_TEST(changes_come_back, write_behind) {
@@ -386,12 +411,11 @@ static void write_and_get_ahead(struct tier_rig *rig) {
     rig_expect(rig, "set put new", "STORED");
     rig_expect(rig, "delete gone", "DELETED");
     rig_expect(rig, "touch touched 5000", "TOUCHED");
-    rig_expect(rig, "set expired new 1", "STORED");
+    rig_expect(rig, "set expired new " LIFE_TEXT, "STORED");
     rig_expect(rig, "set back new", "STORED");
     rig_do(rig, "sync");
     rig_assert_row(rig, "put", "new");
-    while (rig_row_expiry(rig, "expired") > (uint32_t)time(NULL))
-        usleep(10000);
+    pass_a_life();
     lose_the_tail(rig);
 }
 
@@ -500,13 +524,12 @@ RIG_TEST(what_was_recovered_makes_no_namespace_full, write_behind) {
 /* The row's life is over, but for a touch that has yet to reach it. */
 RIG_TEST(a_row_is_alive_while_a_recovered_touch_waits_for_it, write_behind) {
     rig_start(rig);
-    rig_expect(rig, "set row 1 2", "STORED");
+    rig_expect(rig, "set row 1 " LIFE_TEXT, "STORED");
     rig_do(rig, "sync");
     rig_expect(rig, "touch row 5000", "TOUCHED");
     crash(rig);
     uint32_t end = rig_row_expiry(rig, "row");
-    while (time(NULL) <= end)
-        usleep(10000);
+    pass_a_life();
     faulty_hold(rig->faulty, FAULTY_APPLY, true);
     rig_start(rig);
     rig_expect(rig, "get row", "1");
@@ -567,11 +590,11 @@ RIG_TEST(a_touch_of_what_the_store_has_brings_no_old_value_back, write_behind) {
     for (int writable = 0; writable < 2; writable++) {
         renew(rig, JOURNAL_OS);
         rig_start(rig);
-        rig_expect(rig, "set a old", "STORED");
         rig_expect(rig, "set gone old", "STORED");
         rig_expect(rig, "touch gone -1", "TOUCHED");
+        rig_expect(rig, "set a old", "STORED");
         keep_journal(rig);
-        rig_do(rig, "sync");
+        sync_and_note(rig, "a");
         crash_and_start(rig);
         uint64_t version = version_from_us(cache_time_now().us, 0);
         memory_store_put(rig->store, "test", "a", "new", version);
@@ -599,18 +622,16 @@ RIG_TEST(a_touch_of_what_the_store_has_brings_no_old_value_back, write_behind) {
 /* What was alive when it was touched is alive, however long the server was away meanwhile. */
 RIG_TEST(what_was_touched_in_time_is_alive, write_behind) {
     rig_start(rig);
-    rig_expect(rig, "set once 1 2", "STORED");
+    rig_expect(rig, "set once 1 " LIFE_TEXT, "STORED");
     rig_expect(rig, "touch once 5000", "TOUCHED");
-    rig_expect(rig, "set twice 1 2", "STORED");
-    rig_expect(rig, "touch twice 1", "TOUCHED");
+    rig_expect(rig, "set twice 1 " LIFE_TEXT, "STORED");
+    rig_expect(rig, "touch twice 900", "TOUCHED");
     rig_expect(rig, "touch twice 5000", "TOUCHED");
-    rig_expect(rig, "set never 1 2", "STORED");
+    rig_expect(rig, "set never 1 " LIFE_TEXT, "STORED");
     rig_expect(rig, "set back 1", "STORED");
-    rig_expect(rig, "touch back 1", "TOUCHED");
-    uint32_t end = (uint32_t)time(NULL) + 2;
+    rig_expect(rig, "touch back " LIFE_TEXT, "TOUCHED");
     crash(rig);
-    while (time(NULL) <= end)
-        usleep(10000);
+    pass_a_life();
     rig_start(rig);
     rig_expect(rig, "get once", "1");
     rig_expect(rig, "get twice", "1");
@@ -811,16 +832,14 @@ RIG_TEST(what_was_touched_in_time_is_alive_if_the_journal_is_larger_than_memory,
     rig_start(rig);
     memset(value, 'x', sizeof value - 1);
     value[sizeof value - 1] = 0;
-    uint32_t end = (uint32_t)time(NULL) + 4;
     for (int i = 0; i < KEYS; i++) {
-        rig_store(rig, "set key%d %s %u", i, value, end);
+        rig_store(rig, "set key%d %s " LIFE_TEXT, i, value);
         snprintf(command, sizeof command, "touch key%d 5000", i);
         if (i % 2)
             rig_expect(rig, command, "TOUCHED");
     }
-    while ((uint32_t)time(NULL) <= end)
-        usleep(10000);
     keep_journal(rig);
+    pass_a_life();
     crash_into_small_memory(rig);
     rig_do(rig, "sync");
     for (int i = 0; i < KEYS; i++) {
@@ -859,11 +878,6 @@ RIG_TEST(what_the_store_has_is_explained_if_the_journal_is_larger_than_memory, w
     }
 }
 
-static void wait_until(uint64_t us) {
-    while (wall_us() < us)
-        usleep(500);
-}
-
 /* The life that a touch has prolonged ends while the journal is read: its put was alive when it was read, and is over
  * when the touch is applied. */
 RIG_TEST(what_was_touched_in_time_is_alive_if_it_ends_during_recovery, write_behind) {
@@ -873,21 +887,29 @@ RIG_TEST(what_was_touched_in_time_is_alive_if_it_ends_during_recovery, write_beh
         renew(rig, JOURNAL_OS);
         use_large_journal(rig);
         rig_start(rig);
-        uint32_t end = (uint32_t)time(NULL) + 2;
+        uint32_t end = (uint32_t)time(NULL) + LIFE;
         for (int i = 0; i < KEYS; i++) {
             rig_store(rig, "set key%d 1 %u", i, end);
             snprintf(command, sizeof command, "touch key%d 5000", i);
             rig_expect(rig, command, "TOUCHED");
         }
         crash(rig);
-        wait_until((uint64_t)end * US_PER_SECOND - early_ms * US_PER_MS);
+        pass_until_us((uint64_t)end * US_PER_SECOND - early_ms * US_PER_MS);
         rig_start(rig);
-        wait_until((uint64_t)end * US_PER_SECOND);
+        pass_until_us((uint64_t)end * US_PER_SECOND);
         for (int i = 0; i < KEYS; i++) {
             snprintf(command, sizeof command, "get key%d", i);
             rig_expect(rig, command, "1");
         }
     }
+}
+
+static void *pass_a_life_during_an_apply(void *argument) {
+    struct tier_rig *rig = argument;
+    faulty_wait_held(rig->faulty, FAULTY_APPLY);
+    pass_a_life();
+    faulty_hold(rig->faulty, FAULTY_APPLY, false);
+    return NULL;
 }
 
 /* The same where memory is full when the touches are applied, and the store takes its time. */
@@ -899,17 +921,18 @@ RIG_TEST(what_was_touched_in_time_is_alive_if_it_ends_while_memory_is_full, writ
         renew(rig, JOURNAL_OS);
         use_large_journal(rig);
         rig_start(rig);
-        uint32_t end = (uint32_t)time(NULL) + 2;
         for (int i = 0; i < keys; i++) {
-            rig_store(rig, "set key%d %s %u", i, value, end);
+            rig_store(rig, "set key%d %s " LIFE_TEXT, i, value);
             snprintf(command, sizeof command, "touch key%d 5000", i);
             rig_expect(rig, command, "TOUCHED");
         }
-        faulty_delay(rig->faulty, FAULTY_APPLY, 2100);
         keep_journal(rig);
+        faulty_hold(rig->faulty, FAULTY_APPLY, true);
+        pthread_t passing;
+        assert_int_equal(pthread_create(&passing, NULL, pass_a_life_during_an_apply, rig), 0);
         crash_into_small_memory(rig);
-        faulty_delay(rig->faulty, FAULTY_APPLY, 0);
         rig_do(rig, "sync");
+        pthread_join(passing, NULL);
         for (int i = 0; i < keys; i++) {
             snprintf(command, sizeof command, "get key%d", i);
             assert_string_not_equal(rig_do(rig, command), "MISS");
@@ -1180,14 +1203,6 @@ RIG_TEST(the_low_water_version_follows, write_behind) {
     rig_expect(rig, "get b", "1");
 }
 
-static uint64_t version_of(struct tier_rig *rig, const char *key) {
-    char command[64];
-    unsigned long long version = 0;
-    snprintf(command, sizeof command, "gets %s", key);
-    assert_int_equal(sscanf(rig_do(rig, command), "1 %llu", &version), 1);
-    return version;
-}
-
 /* Versions run ahead of the wall clock then, until that has caught up. */
 static void let_the_clock_have_been_ahead(struct tier_rig *rig) {
     rig->clock_shift_us = 3600ll * 1000000;
@@ -1243,10 +1258,9 @@ RIG_TEST(a_row_is_touched_when_versions_are_ahead_of_the_clock, write_behind) {
     rig_start(rig);
     let_the_clock_have_been_ahead(rig);
     rig_expect(rig, "set now 1 1000", "STORED");
-    rig_expect(rig, "set later 1 2", "STORED");
-    rig_expect(rig, "set known 1 2", "STORED");
-    uint32_t end = (uint32_t)time(NULL) + 2;
-    rig_do(rig, "sync");
+    rig_expect(rig, "set later 1 " LIFE_TEXT, "STORED");
+    rig_expect(rig, "set known 1 " LIFE_TEXT, "STORED");
+    sync_and_note(rig, "known");
     crash_and_start(rig);
     rig_expect(rig, "touch now 5000", "NOT_FOUND");
     eventually(rig_row_expiry(rig, "now") > time(NULL) + 3000);
@@ -1255,8 +1269,7 @@ RIG_TEST(a_row_is_touched_when_versions_are_ahead_of_the_clock, write_behind) {
     rig_expect(rig, "touch later 5000", "NOT_FOUND");
     rig_expect(rig, "touch known 5000", "TOUCHED");
     crash(rig);
-    while (time(NULL) <= end)
-        usleep(10000);
+    pass_a_life();
     rig_start(rig);
     eventually(rig_row_expiry(rig, "later") > time(NULL) + 3000);
     eventually(rig_row_expiry(rig, "known") > time(NULL) + 3000);
@@ -1268,12 +1281,11 @@ RIG_TEST(a_row_is_touched_when_versions_are_ahead_of_the_clock, write_behind) {
 RIG_TEST(a_row_that_had_ended_is_not_touched, write_behind) {
     rig->spaces[0].existence = EXISTENCE_MEMORY;
     rig_start(rig);
-    rig_expect(rig, "set a 1 1", "STORED");
-    uint32_t end = (uint32_t)time(NULL) + 1;
-    rig_do(rig, "sync");
+    rig_expect(rig, "set a 1 " LIFE_TEXT, "STORED");
+    uint32_t end = (uint32_t)time(NULL) + LIFE;
+    sync_and_note(rig, "a");
     crash_and_start(rig);
-    while (time(NULL) <= end)
-        usleep(10000);
+    pass_a_life();
     faulty_fail_all(rig->faulty, FAULTY_ANY, BACKEND_TRANSIENT);
     rig_expect(rig, "touch a 5000", "NOT_FOUND");
     crash_and_start(rig);
@@ -1287,14 +1299,13 @@ RIG_TEST(a_row_that_had_ended_is_not_touched, write_behind) {
 RIG_TEST(a_row_is_touched_that_lived_by_an_earlier_touch, write_behind) {
     rig->spaces[0].existence = EXISTENCE_MEMORY;
     rig_start(rig);
-    rig_expect(rig, "set a 1 2", "STORED");
-    uint32_t end = (uint32_t)time(NULL) + 2;
-    rig_do(rig, "sync");
+    rig_expect(rig, "set a 1 " LIFE_TEXT, "STORED");
+    uint32_t end = (uint32_t)time(NULL) + LIFE;
+    sync_and_note(rig, "a");
     crash_and_start(rig);
     faulty_fail_all(rig->faulty, FAULTY_ANY, BACKEND_TRANSIENT);
     rig_expect(rig, "touch a 5000", "NOT_FOUND");
-    while (time(NULL) <= end)
-        usleep(10000);
+    pass_a_life();
     rig_expect(rig, "touch a 6000", "NOT_FOUND");
     for (int i = 0; i < 2; i++) {
         crash(rig);

@@ -67,7 +67,7 @@ static const char whole[] =
     "data    = \"/var/lib/forebay\"\n"
     "node = 7 max_connections = 99 idle_timeout = 2m item_max = 2mb\n"
     "drain_timeout = 10s sync_timeout = 500ms journal_file_size = 1mb\n"
-    "auth_file = \"/etc/forebay.auth\" verbosity = 1\n"
+    "auth_file = \"/etc/forebay.auth\" verbosity = 1 restrict = {\"sync\", \"dump\"}\n"
     "/* two backends,\n"
     "   two kinds */\n"
     "backend \"local\" { uri = \"sqlite:store.db\" readers = 3 synchronous = \"normal\" }\n"
@@ -88,6 +88,7 @@ static const char whole[] =
     "    flush_delay = \"100ms\"\n"
     "    flush_batch = 500\n"
     "    dirty_limit = \"64mb\"\n"
+    "    quarantine_limit = \"8mb\"\n"
     "    dirty_age_limit = \"1h\"\n"
     "    on_full = \"reject\"\n"
     "    journal = \"always\"\n"
@@ -115,6 +116,8 @@ static void check_top(const struct settings *settings) {
     assert_int_equal(settings->sync_timeout, 500);
     assert_int_equal(settings->tier.journal_file_size, 1 << 20);
     assert_string_equal(settings->auth_file, "/etc/forebay.auth");
+    assert_false(settings->allow_sync || settings->allow_dump);
+    assert_true(settings->allow_quarantine && settings->allow_flush_all);
     assert_int_equal(settings->verbosity, 1);
 }
 
@@ -144,6 +147,7 @@ static void check_sessions(const struct space_options *space) {
     assert_int_equal(space->flush_delay, 100);
     assert_int_equal(space->flush_batch, 500);
     assert_int_equal(space->dirty_limit, 64 << 20);
+    assert_int_equal(space->quarantine_limit, 8 << 20);
     assert_int_equal(space->dirty_age_limit, 3600000);
     assert_int_equal(space->on_full, FULL_REJECT);
     assert_int_equal(space->journal, JOURNAL_ALWAYS);
@@ -252,6 +256,9 @@ static const struct bad {
     {"namespace {\n}\n", 1, "namespace needs a name", "namespace \"name\""},
     {"threads = 2\nmemory = 9mb\nthreads = 3\n", 3, "\"threads\" is given twice", "line 1"},
     {ASIDE("prefix = \"m:\""), 3, "\"prefix\" is given twice", "line 2"},
+    {"restrict = {\"sync\"}\nrestrict = {\"watch\"}\n", 2, "\"restrict\" is given twice", "line 1"},
+    {"threads = 2\nrestrict = {\"sync\", \"snyc\"}\n", 2, "there is no \"snyc\"",
+     "cache_memlimit, dump, flush_all, forget, quarantine, shutdown, sync, verbosity, watch"},
     {"listen = {\"127.0.0.1:1\"}\nlisten = {\"127.0.0.1:2\"}\n", 2, "\"listen\" is given twice", "line 1"},
     {"namespace \"n\" { prefix = \"a\" }\nnamespace \"n\" { prefix = \"b\" }\n", 2, "\"n\" is defined twice",
      ""},
@@ -291,6 +298,15 @@ static const struct bad {
     {DATA REDIS "backend \"s\" {\n uri = \"redis://localhost:6379/0\"\n}\n", 4, "are the same store",
      "one backend"},
     {DATA "backend \"b\" {\n uri = \"redis://:secret@h:port\"\n}\n", 3, "bad URI", "port"},
+    {"backend \"b\" { uri = \"redis://:pw@host:99999/0\" }\n", 1, "bad URI", "65535"},
+    {"backend \"b\" { uri = \"redis://pw@host\" }\n", 1, "bad URI", ":password"},
+    {"backend \"b\" { uri = \"redis://:a%zz@h:1\" }\n", 1, "bad URI", "%25"},
+    {"backend \"b\" { uri = \"redis:pw@host\" }\n", 1, "bad URI", "redis://"},
+    {"backend \"b\" { uri = \"redis://h:1/x@\" }\n", 1, "bad URI", "%2F"},
+    {"backend \"b\" { uri = \"redis://:a/b@h\" }\n", 1, "bad URI", "%2F"},
+    {DATA "backend \"b\" { uri = \"sqlite::memory:\" }\n", 2, "sqlite::memory:", "only paths do"},
+    {DATA "backend \"b\" { uri = \"sqlite:file:b.db?mode=ro\" }\n", 2, "sqlite:file:b.db", "sqlite:./NAME"},
+    {"backend \"b\" { uri = \"sqlite:/srv/\" }\n", 1, "names a folder", "file"},
     {"backend \"b\" { uri = \"redis://h:1/0\"\n synchronous = \"full\" }\n", 2, "synchronous is for SQLite",
      "remove"},
     {DATA "backend \"b\" { uri = \"sqlite:b\"\n tombstone_ttl = \"1d\" }\n", 3, "tombstone_ttl is for Redis",
@@ -298,6 +314,11 @@ static const struct bad {
     {DATA "backend \"b\" { uri = \"sqlite:b\"\n synchronous = \"often\" }\n", 3, "synchronous", "\"normal\""},
     {DATA "backend \"b\" { uri = \"sqlite:b\"\n readers = 0 }\n", 3, "readers", "from 1 to 64"},
     /* namespaces */
+    {OVER("write-behind", "b", "key_type = \"integer\""), 8, "key_type is for SQL of a namespace's own",
+     "remove"},
+    {OVER("write-behind", "b",
+          "load = \"SELECT v FROM t WHERE k = :key\" store = \"x\" delete = \"x\" key_type = \"int\""),
+     8, "key_type = \"int\"", "\"integer\""},
     {"\nnamespace \"n\" {\n}\n", 2, "namespace \"n\" has no prefix", "prefix ="},
     {"\nnamespace \"Default\" { prefix = \"d:\" }\n", 2, "namespace \"Default\"", "choose another"},
     {"namespace \"n\" { prefix = \"n\"\n flush_delay = 0 }\n", 2, "flush_delay", "from 1ms"},
@@ -521,6 +542,22 @@ TEST(limits_are_checked_against_each_other_in_the_end) {
     assert_non_null(strstr(error, "at most half of the memory"));
 }
 
+TEST(unfinished_requests_may_take_a_quarter_of_the_memory) {
+    struct loaded *loaded = *state;
+    char error[400];
+    load_good(loaded, "memory = 64mb\n");
+    assert_int_equal(settings_request_memory(&loaded->settings), 16 << 20);
+    loaded->settings.item_max = 32 << 20; /* two of them are to come in, whatever they are a part of */
+    assert_in_range(settings_request_memory(&loaded->settings), 64 << 20, 65 << 20);
+    assert_true(settings_check(&loaded->settings, error, sizeof error));
+    load_good(loaded, "memory = 64mb request_memory = 5mb\n");
+    assert_int_equal(settings_request_memory(&loaded->settings), 5 << 20);
+    assert_true(settings_check(&loaded->settings, error, sizeof error));
+    load_good(loaded, "memory = 64mb request_memory = 1mb\n");
+    assert_false(settings_check(&loaded->settings, error, sizeof error));
+    assert_non_null(strstr(error, "raise request_memory"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         CASE(every_setting_arrives),
@@ -535,6 +572,7 @@ int main(void) {
         CASE(a_missing_file_is_refused),
         CASE(damaged_files_do_no_harm),
         CASE(limits_are_checked_against_each_other_in_the_end),
+        CASE(unfinished_requests_may_take_a_quarter_of_the_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

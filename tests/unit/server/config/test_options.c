@@ -127,6 +127,21 @@ TEST(long_names_mean_the_same) {
     assert_non_null(strstr(notices(line), "-L (--enable-largepages)"));
 }
 
+TEST(what_clients_may_ask_can_be_restricted) {
+    struct command_line *line = *state;
+    read_good(line, "-m 64");
+    assert_true(line->settings.allow_quarantine && line->settings.allow_sync &&
+                line->settings.allow_verbosity && line->settings.allow_cache_memlimit &&
+                line->settings.allow_forget && line->settings.allow_dump);
+    read_good(line, "--restrict=quarantine,sync --restrict=verbosity,cache_memlimit,shutdown");
+    assert_false(line->settings.allow_quarantine || line->settings.allow_sync ||
+                 line->settings.allow_verbosity || line->settings.allow_cache_memlimit);
+    assert_true(line->settings.allow_forget && line->settings.allow_dump);
+    read_good(line, "--restrict=dump,watch,flush_all,forget");
+    assert_false(line->settings.allow_dump || line->settings.allow_watch || line->settings.allow_flush_all ||
+                 line->settings.allow_forget);
+}
+
 TEST(several_addresses_may_be_given) {
     struct command_line *line = *state;
     read_good(
@@ -349,6 +364,7 @@ int main(void) {
         CASE(without_options_all_is_as_with_memcached),
         CASE(every_letter_arrives),
         CASE(long_names_mean_the_same),
+        CASE(what_clients_may_ask_can_be_restricted),
         CASE(several_addresses_may_be_given),
         CASE(options_win_over_a_configuration),
         CASE(extended_options_arrive_or_are_named_as_ignored),

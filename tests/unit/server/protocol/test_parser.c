@@ -499,7 +499,148 @@ TEST(an_endless_line_closes_the_connection) {
     assert_int_equal(parsed->parser.close_reason, CLOSE_ENDLESS_LINE);
     memcpy(bytes, "get ", 4);
     assert_int_equal(parse_with(new_parser(), bytes, PARSER_GET_LINE_MAX)->status, PARSE_MORE);
+    parsed =
+        parse_with(new_parser(), bytes, PARSER_GET_LINE_MAX + 1); /* of keys, a line may have any length */
+    assert_int_equal(parsed->status, PARSE_OK);
+    assert_string_equal(parsed->request.error, BAD_FORMAT);
+    memset(bytes + 4, ' ', PARSER_GET_LINE_MAX);
     assert_int_equal(parse_with(new_parser(), bytes, PARSER_GET_LINE_MAX + 1)->status, PARSE_CLOSE);
+}
+
+TEST(a_line_of_many_keys_is_endless_too_where_lines_are_short) {
+    char *bytes = *state;
+    struct parser parser = new_parser();
+    parser.short_lines = true;
+    memset(bytes, 'a', LINE_ROOM);
+    memcpy(bytes, "get ", 4);
+    assert_int_equal(parse_with(parser, bytes, PARSER_LINE_MAX)->status, PARSE_MORE);
+    struct parsed *parsed = parse_with(parser, bytes, PARSER_LINE_MAX + 1);
+    assert_int_equal(parsed->status, PARSE_CLOSE);
+    assert_int_equal(parsed->parser.close_reason, CLOSE_ENDLESS_LINE);
+}
+
+/* ---- Lines of any length ---- */
+
+/* A line of that many keys, all of them "kNNNNNN" and a blank behind each but the last; returns its end. */
+static char *write_keys(char *at, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        at += sprintf(at, "k%06zu%s", i % 1000000, i + 1 < count ? " " : "");
+    return at;
+}
+
+/* Parses as a server does: what is left over from one piece is put before the next. Writes what came of it as
+ * text: "command key" or an error a line. */
+static size_t play(const char *bytes, size_t size, size_t piece, char *ret_text) {
+    struct parser parser = new_parser();
+    struct request request = {0};
+    size_t at = 0, there = 0, written = 0, consumed, wanted;
+    char key_buffer[ENTRY_KEY_MAX + 2];
+    while (there < size) {
+        there = there + piece < size ? there + piece : size;
+        for (;;) {
+            enum parse_status status =
+                parse(&parser, bytes + at, there - at, key_buffer, &request, &consumed, &wanted);
+            at += consumed;
+            if (status != PARSE_OK)
+                break;
+            if (request.command == COMMAND_BAD)
+                written += (size_t)sprintf(ret_text + written, "%s\n", request.error);
+            else
+                written += (size_t)sprintf(ret_text + written, "%d %.*s %d%d\n", request.command,
+                                           (int)request.key.size, request.key.data, request.ret_cas,
+                                           request.ends_run);
+        }
+    }
+    assert_int_equal(at, size);
+    return written;
+}
+
+static const char *const long_heads[] = {"get ", "gets ", "gat 7 ", "gats 7 ", "get    "};
+static const char *const long_ends[] = {"\r\n", "\n", "  \r\n", " " KEY_250 "\r\n", " \r\r\n"};
+
+TEST(a_line_of_keys_may_have_any_length) {
+    enum { KEYS = 30000 };
+    char *bytes = malloc(2 * LINE_ROOM), *text = malloc(64 * KEYS), *again = malloc(64 * KEYS);
+    for (size_t i = 0; i < 5; i++) {
+        char *end = write_keys(bytes + sprintf(bytes, "%s", long_heads[i]), KEYS);
+        end += sprintf(end, "%sget next\r\n", long_ends[i]);
+        size_t size = play(bytes, (size_t)(end - bytes), 2 * LINE_ROOM, text);
+        char *last = strstr(text, "k029999");
+        assert_non_null(last);
+        assert_int_equal(i < 3, last[9] == '1'); /* ends_run, unless one more key stands behind it */
+        assert_non_null(strstr(last, " next "));
+        assert_null(strstr(text, "ERROR"));
+        assert_int_equal(play(bytes, (size_t)(end - bytes), 16 << 10, again), size);
+        assert_memory_equal(text, again, size);
+    }
+    free(bytes);
+    free(text);
+    free(again);
+}
+
+TEST(of_a_long_line_each_key_is_answered_before_a_bad_one) {
+    enum { KEYS = 30000 };
+    static const char *const bad[] = {" " KEY_250 "k", " " KEY_250 "k" KEY_250};
+    char *bytes = malloc(2 * LINE_ROOM), *text = malloc(64 * KEYS), *again = malloc(64 * KEYS);
+    for (size_t i = 0; i < 2; i++) {
+        char *end = write_keys(bytes + sprintf(bytes, "get "), KEYS);
+        end += sprintf(end, "%s more %s\r\nget next\r\n", bad[i], KEY_250);
+        size_t size = play(bytes, (size_t)(end - bytes), 2 * LINE_ROOM, text);
+        char *error = strstr(text, BAD_FORMAT);
+        assert_non_null(error);
+        assert_non_null(strstr(text, "k029999"));
+        assert_null(strstr(error, "more"));
+        assert_non_null(strstr(error, " next "));
+        for (size_t piece = 1000; piece < 1003; piece++) {
+            assert_int_equal(play(bytes, (size_t)(end - bytes), piece, again), size);
+            assert_memory_equal(text, again, size);
+        }
+    }
+    free(bytes);
+    free(text);
+    free(again);
+}
+
+TEST(a_long_line_with_a_bad_expiry_is_one_error) {
+    char *bytes = malloc(2 * LINE_ROOM), text[1000];
+    char *end = write_keys(bytes + sprintf(bytes, "gat x "), 30000);
+    end += sprintf(end, "\r\nget next\r\n");
+    play(bytes, (size_t)(end - bytes), 16 << 10, text);
+    assert_non_null(strstr(text, "CLIENT_ERROR invalid exptime argument\n"));
+    assert_non_null(strstr(text, " next "));
+    free(bytes);
+}
+
+/* ---- Without memory ---- */
+
+TEST(a_starved_parser_refuses_what_it_cannot_wait_for) {
+    static const char value[] = "set k 0 0 10\r\n01234", quiet[] = "ms k 10\r\n01234";
+    struct parser starved = new_parser();
+    starved.starved = true;
+    struct parsed *parsed = parse_with(starved, value, sizeof value - 1);
+    assert_int_equal(parsed->status, PARSE_OK);
+    assert_int_equal(parsed->consumed, sizeof value - 1);
+    assert_string_equal(parsed->request.error, "SERVER_ERROR out of memory storing object");
+    assert_int_equal(parsed->parser.swallow, 7);
+    parsed = parse_with(starved, quiet, sizeof quiet - 1);
+    assert_int_equal(parsed->request.command, COMMAND_BAD);
+    assert_int_equal(parsed->parser.swallow, 7);
+    parsed = parse_with(starved, "set k 0 0 1\r\nx\r\n", 16);
+    assert_int_equal(parsed->request.command, COMMAND_SET);
+    parsed = parse_with(starved, "get a", 5);
+    assert_int_equal(parsed->status, PARSE_MORE);
+}
+
+TEST(a_starved_parser_hands_out_the_keys_of_a_long_line) {
+    char *bytes = *state;
+    char *end = write_keys(bytes + sprintf(bytes, "get "), 400);
+    struct parser starved = new_parser();
+    assert_int_equal(parse_with(starved, bytes, (size_t)(end - bytes))->status, PARSE_MORE);
+    starved.starved = true;
+    struct parsed *parsed = parse_with(starved, bytes, (size_t)(end - bytes));
+    assert_int_equal(parsed->status, PARSE_OK);
+    assert_slice(parsed->request.key, "k000000");
+    assert_true(parsed->parser.in_run);
 }
 
 /* ---- Pieces ---- */
@@ -558,6 +699,12 @@ int main(void) {
         cmocka_unit_test(unknown_words_are_refused),
         cmocka_unit_test(another_protocol_closes_the_connection),
         CASE(an_endless_line_closes_the_connection),
+        CASE(a_line_of_many_keys_is_endless_too_where_lines_are_short),
+        CASE(a_line_of_keys_may_have_any_length),
+        CASE(of_a_long_line_each_key_is_answered_before_a_bad_one),
+        CASE(a_long_line_with_a_bad_expiry_is_one_error),
+        CASE(a_starved_parser_refuses_what_it_cannot_wait_for),
+        CASE(a_starved_parser_hands_out_the_keys_of_a_long_line),
         cmocka_unit_test(more_is_wanted_until_all_is_there),
         cmocka_unit_test(requests_follow_each_other),
     };

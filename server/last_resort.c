@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/last_resort.h"
+#include "cache/base/clock.h"
+#include "cache/base/thread.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+static void wait_until(uint64_t until_us) {
+    for (uint64_t now_us; (now_us = monotonic_us()) < until_us;) {
+        uint64_t left_us = until_us - now_us;
+        struct timespec rest = {.tv_sec = (time_t)(left_us / 1000000),
+                                .tv_nsec = (long)(left_us % 1000000) * 1000};
+        nanosleep(&rest, NULL);
+    }
+}
+
+/* Takes no lock and flushes no stream: the thread that hangs may have it. */
+static void *run(void *argument) {
+    const uint64_t *limit_ms = argument;
+    wait_until(monotonic_us() + *limit_ms * US_PER_MS);
+    dprintf(
+        STDERR_FILENO,
+        "forebay: the stop has not ended after %llu ms and is cut off, as by kill -9; what the journal holds is replayed by the next start\n",
+        (unsigned long long)*limit_ms);
+    _exit(EXIT_FAILURE);
+}
+
+bool last_resort_start(uint64_t limit_ms) {
+    pthread_t thread;
+    uint64_t *kept = malloc(sizeof *kept); /* until the end of the process */
+    if (!kept)
+        return false;
+    *kept = limit_ms;
+    if (thread_start(&thread, "last resort", run, kept) == 0) {
+        pthread_detach(thread);
+        return true;
+    }
+    free(kept);
+    return false;
+}

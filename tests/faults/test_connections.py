@@ -1,0 +1,304 @@
+# SPDX-License-Identifier: MIT
+"""What one connection can take of the server's memory, and for how long: values that never end, lines of any length,
+bytes that come one by one, dumps that nobody reads."""
+
+import socket
+import threading
+import time
+
+import pytest
+from forebay import Client, Config, eventually, namespace
+
+MIB = 1024 * 1024
+# A sanitizer keeps what is freed for a while, which would count as resident.
+GIVES_BACK = {"ASAN_OPTIONS": "abort_on_error=0:detect_leaks=1:allocator_may_return_null=1:quarantine_size_mb=0"}
+OUT_OF_MEMORY = b"SERVER_ERROR out of memory storing object"
+
+
+def fill(server, keys, value):
+    with server.client() as client:
+        for start in range(0, len(keys), 1000):
+            assert set(client.set_many((key, value) for key in keys[start:start + 1000])) == {b"STORED"}
+
+
+def taken(server):
+    """Bytes that unfinished requests have, as the server counts them."""
+    with server.client() as client:
+        return int(client.stats()["read_buf_bytes"])
+
+
+# ---- Memory ----
+
+
+def test_unfinished_values_stay_inside_a_limit(serve):
+    """120 values of 1 MB whose last bytes are held back; a server of 64 MB lets them have a quarter of that."""
+    server = serve(options=["-m", "64", "-t", "2"], env=GIVES_BACK)
+    value = b"x" * 1000000
+    before = server.resident()
+    clients = [server.client() for _ in range(120)]
+    for i, client in enumerate(clients):
+        client.send(b"set k%d 0 0 %d\r\n" % (i, len(value)) + value[:-100])
+    with server.client() as other:
+        eventually(lambda: int(other.stats()["bytes_read"]) > 119 * len(value))
+        assert server.resident() - before < 40 * MIB
+        assert taken(server) <= 16 * MIB
+        assert other.set("small", b"v") == b"STORED"
+    answers = []
+    for client in clients:
+        client.send(value[-100:] + b"\r\n")
+        answers.append(client.line())
+    assert set(answers) == {b"STORED", OUT_OF_MEMORY}
+    assert 8 <= answers.count(b"STORED") <= 17
+    assert int(clients[0].stats()["read_buf_oom"]) == answers.count(OUT_OF_MEMORY)
+    for i, client in enumerate(clients):
+        assert client.set(f"again{i}", value[:100000]) == b"STORED", "who was refused is served as ever"
+    assert taken(server) == 0
+
+
+def test_a_refused_value_changes_nothing(serve):
+    server = serve(config=Config(memory="8mb", item_max="1mb", request_memory="1100kb", threads=1))
+    value = b"y" * 1000000
+    holder, client = server.client(), server.client()
+    assert client.set("k", b"old") == b"STORED"
+    holder.send(b"set held 0 0 %d\r\n" % len(value) + value)
+    eventually(lambda: taken(server) > 900000)
+    assert client.set("k", value) == OUT_OF_MEMORY
+    client.send(Client.storage("set", "k", value, noreply=True) + b"ms k %d\r\n" % len(value) + value + b"\r\nget k\r\n")
+    assert client.line() == OUT_OF_MEMORY  # of the ms; nothing is said of a noreply
+    assert client.values()[0][2] == b"old"
+    holder.send(b"\r\n")
+    assert holder.line() == b"STORED"
+    assert client.set("k", value) == b"STORED"
+    assert client.get("held") == value
+
+
+def test_a_long_line_is_served_where_memory_is_taken(serve):
+    """A line of keys needs no room: it is answered while it comes."""
+    server = serve(config=Config(memory="8mb", item_max="1mb", request_memory="1100kb", threads=1))
+    keys = [f"key-{i}" for i in range(3000)]
+    fill(server, keys, b"v")
+    with server.client() as holder, server.client() as client:
+        holder.send(b"set held 0 0 1000000\r\n" + b"x" * 1000000)
+        eventually(lambda: taken(server) > 900000)
+        line = ("get " + " ".join(keys) + "\r\n").encode() * 8
+        client.send(line)
+        for _ in range(8):
+            assert [key.decode() for key, *_ in client.values()] == keys
+
+
+def test_values_that_stand_still_do_not_hold_memory_for_ever(serve):
+    """Without an idle_timeout, too: others would be refused as long as these stay."""
+    server = serve(options=["-m", "16", "-I", "1m"])
+    clients = [server.client(timeout=40) for _ in range(6)]
+    for client in clients:
+        client.send(b"set k 0 0 1000000\r\n" + b"x" * 900000)
+    idle = server.client(timeout=40)
+    assert idle.set("idle", b"v") == b"STORED"
+    assert taken(server) > 3 * MIB
+    eventually(lambda: taken(server) <= 2 * MIB, seconds=40)  # half of what there is
+    assert idle.get("idle") == b"v", "who holds nothing stays"
+    assert idle.set("large", b"x" * 1000000) == b"STORED"
+
+
+# ---- Time ----
+
+
+def drips(client, piece, pause=0.2, seconds=15):
+    """Sends the piece again and again; whether the server ends that."""
+    client.socket.settimeout(pause)
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends:
+        try:
+            client.send(piece)
+            if client.socket.recv(4096) == b"":
+                return True
+        except TimeoutError:
+            continue
+        except OSError:
+            return True
+    return False
+
+
+STARTS = {
+    "a line": b"get ",
+    "a value": b"set k 0 0 100000\r\n",
+    "a value that is refused": b"set k 0 0 2000000\r\n",
+    "a meta value": b"ms k 100000\r\n",
+    "a long line": b"get" + b" key" * 60000,
+}
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_what_comes_byte_by_byte_comes_to_an_end(serve, start):
+    server = serve(options=["-o", "idle_timeout=1"])
+    with server.client() as client:
+        client.send(STARTS[start])
+        time.sleep(0.5)
+        assert drips(client, b"x"), "bytes alone are no sign of life"
+    with server.client() as client:
+        eventually(lambda: int(client.stats()["idle_kicks"]) == 1)
+
+
+@pytest.mark.parametrize("pieces", [1, 8])
+def test_a_value_that_goes_on_may_take_its_time(serve, pieces):
+    """4 KB each quarter of a second, for several times the idle_timeout."""
+    server = serve(options=["-o", "idle_timeout=1"])
+    with server.client() as client:
+        for _ in range(pieces):
+            client.send(b"set k 0 0 %d\r\n" % (4096 * 16 // pieces))
+            for _ in range(16 // pieces):
+                client.send(b"x" * 4096)
+                time.sleep(0.25)
+            client.send(b"\r\n")
+            assert client.line() == b"STORED"
+
+
+def test_replies_that_are_read_slowly_are_no_idleness(serve):
+    server = serve(options=["-o", "idle_timeout=1", "-m", "256", "-I", "64m"])
+    with server.client() as client:
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 18)
+        value = b"x" * (20 * MIB)
+        assert client.set("k", value) == b"STORED"
+        client.send(b"get k\r\n")
+        got = 0
+        while got < len(value):
+            piece = client.socket.recv(MIB)
+            assert piece, f"closed after {got} bytes"
+            got += len(piece)
+            time.sleep(0.15)
+
+
+def test_replies_that_are_not_read_come_to_an_end(serve):
+    """Also where the client has read some of them, so that the socket took more for a while."""
+    server = serve(options=["-o", "idle_timeout=1", "-m", "256", "-I", "64m"])
+    with server.client() as client:
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 18)
+        value = b"x" * (20 * MIB)
+        assert client.set("k", value) == b"STORED"
+        client.send(b"get k\r\n")
+        client.read(8 * MIB)
+        eventually(lambda: int(server.client().stats()["idle_kicks"]) >= 1)
+
+
+# ---- Lines of keys ----
+
+
+@pytest.mark.parametrize("verb", ["get", "gets", "gat 0", "gats 0"])
+def test_a_line_may_have_many_thousand_keys(serve, verb):
+    server = serve(options=["-m", "64"])
+    keys = [b"key-%06d" % i for i in range(50000)]
+    fill(server, keys[::2], b"v")
+    with server.client() as client:
+        for pipelined in (1, 2):
+            client.send((verb.encode() + b" " + b" ".join(keys) + b"\r\n") * pipelined + b"version\r\n")
+            for _ in range(pipelined):
+                found = client.values()
+                assert [key for key, *_ in found] == keys[::2], "in the order in which they were asked for"
+                assert all((token is not None) == ("s" in verb) for *_, token in found)
+            assert client.line().startswith(b"VERSION")
+
+
+def test_a_client_may_write_a_long_line_to_its_end_before_it_reads(serve):
+    """80 MB of replies to a line of 10 MB: neither side waits for the other."""
+    server = serve(options=["-m", "256", "-t", "2"])
+    keys = [b"k" * 190 + b"%06d" % i for i in range(50000)]
+    fill(server, keys, b"v" * 1400)
+    before = server.resident()
+    with server.client(timeout=30) as client:
+        client.send(b"get " + b" ".join(keys) + b"\r\nversion\r\n")
+        assert server.resident() - before < 50 * MIB
+        assert [key for key, *_ in client.values()] == keys
+        assert client.line().startswith(b"VERSION")
+    assert taken(server) == 0
+
+
+def test_an_endless_line_takes_no_memory(serve):
+    server = serve(options=["-m", "64", "-t", "2"])
+    before = server.resident()
+    with server.client() as client:
+        reader = threading.Thread(target=lambda: all(iter(lambda: client.file.read(1 << 16), b"")), daemon=True)
+        reader.start()
+        client.send(b"get")
+        for _ in range(60):
+            client.send((b" " + b"n" * 200) * 5000)
+        assert server.resident() - before < 30 * MIB
+        client.send(b"\r\nquit\r\n")
+        reader.join(30)
+        assert not reader.is_alive()
+
+
+def test_a_bad_key_ends_the_answer_to_a_long_line(serve):
+    server = serve()
+    keys = [b"key-%06d" % i for i in range(30000)]
+    fill(server, keys, b"v")
+    with server.client() as client:
+        client.send(b"get " + b" ".join(keys + [b"k" * 251] + keys) + b"\r\nversion\r\n")
+        for key in keys:
+            assert client.line() == b"VALUE %s 0 1" % key and client.line() == b"v"
+        assert client.line() == b"CLIENT_ERROR bad command line format"
+        assert client.line().startswith(b"VERSION")
+
+
+@pytest.mark.parametrize("known", [0, 40])
+def test_a_long_line_waits_for_the_backend_in_its_middle(serve, tmp_path, known):
+    """All keys have to be loaded, or each 40th is in memory."""
+    config = Config(namespace("through", "", "write-through"), memory="64mb")
+    keys = [b"key-%06d" % i for i in range(20000)]
+    server = serve(config)
+    fill(server, keys, b"v" * 20)
+    server.stop()
+    server = serve(config)
+    with server.client(timeout=60) as client:
+        for key in keys[::known] if known else []:
+            client.send(b"get " + key + b"\r\n")
+        for _ in keys[::known] if known else []:
+            assert client.values()[0][2] == b"v" * 20
+        client.send((b"get " + b" ".join(keys) + b" none\r\n") * 2 + b"version\r\n")
+        for _ in range(2):
+            assert [(key, value) for key, _, value, _ in client.values()] == [(key, b"v" * 20) for key in keys]
+        assert client.line().startswith(b"VERSION")
+
+
+def test_a_limit_of_replies_holds_for_a_long_line(serve):
+    """read_buf_mem_limit: an error ends the answer, and other connections are told nothing of it."""
+    server = serve(options=["-o", "read_buf_mem_limit=1", "-t", "16"])  # 64 KiB for each worker
+    keys = [b"key-%06d" % i for i in range(30000)]
+    fill(server, keys[:300], b"v" * 1000)
+    with server.client() as client:
+        client.send(b"get " + b" ".join(keys) + b"\r\nget key-000001\r\n")
+        answer = client.values()
+        assert answer == b"SERVER_ERROR out of memory writing get response"
+        assert client.values()[0][0] == b"key-000001"
+
+
+# ---- Dumps ----
+
+
+def test_a_dump_that_nobody_reads_comes_to_an_end(serve):
+    server = serve(options=["-o", "idle_timeout=2", "-m", "256"])
+    fill(server, [b"key-%090d" % i for i in range(150000)], b"v")
+    with server.client() as deaf, server.client() as other:
+        assert deaf.command("lru_crawler metadump all") == b"OK"
+
+        def dumps():
+            with server.client() as client:
+                line = client.command("lru_crawler metadump all")
+                assert line in (b"OK", b"BUSY currently processing crawler request")
+                return line == b"OK"
+
+        eventually(dumps)
+        assert int(server.client().stats()["idle_kicks"]) >= 1
+        other.close()
+
+
+def test_a_dump_that_is_read_slowly_goes_on(serve):
+    server = serve(options=["-o", "idle_timeout=1", "-m", "256"])
+    fill(server, [b"key-%090d" % i for i in range(150000)], b"v")
+    with server.client() as slow:
+        slow.send("lru_crawler metadump all\r\n")
+        got = b""
+        while not got.endswith(b"END\r\n"):
+            piece = slow.socket.recv(1 << 20)
+            assert piece, "closed"
+            got = got[-10:] + piece
+            time.sleep(0.05)

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: MIT
+"""What clients, neighbours or a system out of something cause over and over does not fill the log: of each kind a few
+lines at once and one a second are written, and how many were left out is told."""
+
+import re
+import resource
+import sqlite3
+import time
+from contextlib import ExitStack
+
+from forebay import Config, eventually, namespace
+
+BURST = 10
+FLOOD = 400
+BINARY = "speaks memcached's binary protocol"
+BINARY_LEFT_OUT = re.compile(r"(\d+) more (?:of this kind|lines of this kind) left out")
+
+
+def lines_with(server, text):
+    return [line for line in server.log().splitlines() if text in line]
+
+
+def left_out(lines):
+    return sum(int(number) for line in lines for number in BINARY_LEFT_OUT.findall(line))
+
+
+def test_hostile_connections_share_a_few_lines(serve):
+    server = serve(options=[])
+    begin = time.monotonic()
+    for _ in range(FLOOD):
+        with server.client() as client:
+            client.send(b"\x80\x00\x00\x00" + 20 * b"\x00")
+            assert client.is_closed()
+    bound = BURST + 1 + time.monotonic() - begin
+    assert 1 <= len(lines_with(server, BINARY)) <= bound
+    # Nobody comes any more, and what was left out is told all the same.
+    eventually(lambda: len(lines_with(server, BINARY)) +
+               left_out(lines_with(server, BINARY) + lines_with(server, "connections that speak the binary protocol")) == FLOOD)
+
+
+def test_without_descriptors_the_log_has_one_line_a_second(serve):
+    server = serve(options=[])
+    with ExitStack() as stack:
+        first = stack.enter_context(server.client())
+        used = max(int(name.split(":")[0]) for name in first.stats("conns") if name.endswith(":addr"))
+        begin = time.monotonic()
+        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (used + 1, used + 1))
+        waiting = stack.enter_context(server.client())
+        waiting.send(b"version\r\n")
+        eventually(lambda: int(first.stats()["listen_disabled_num"]) >= 3)
+        assert first.stats()["accepting_conns"] == "0"
+        bound = 2 + time.monotonic() - begin
+        lines = lines_with(server, "cannot accept a connection")
+        assert 1 <= len(lines) <= bound
+        first.close()  # what it used is there for the next one at once
+        assert waiting.line().startswith(b"VERSION")
+
+
+def test_a_table_that_refuses_every_row_has_few_lines_and_one_call(serve):
+    server = serve(Config(namespace("sessions", "sess:", "write-behind", flush_delay="10ms")))
+    with server.client() as client:
+        client.set("sess:first", b"value")
+        client.sync()
+        database = sqlite3.connect(server.folder + "/store.db")
+        with database:
+            database.execute("CREATE TRIGGER no BEFORE INSERT ON sessions BEGIN SELECT raise(ABORT, 'not now'); END")
+        database.close()
+        begin = time.monotonic()
+        for start in range(0, 5000, 500):
+            client.set_many((f"sess:{number}", b"value") for number in range(start, start + 500))
+            client.command("sync sessions")
+        stats = client.stats("write_behind")
+        assert int(stats["sessions:quarantine"]) == 5000
+        assert int(stats["sessions:bisections"]) == 0
+        lines = lines_with(server, "the backend refuses")
+        assert 1 <= len(lines) <= BURST + 1 + time.monotonic() - begin
+        eventually(lambda: told(server) == 5000)
+        assert client.get("sess:4999") == b"value"
+        server.kill()
+    server.start()
+    with server.client() as client:
+        assert int(client.stats("write_behind")["sessions:quarantine"]) == 5000
+        assert client.get("sess:17") == b"value"
+
+
+def told(server):
+    """Rows of which the log tells that they are refused."""
+    rows = 0
+    for line in lines_with(server, "the backend refuses"):
+        more = re.search(r"refuses (\d+) more rows", line) or re.search(r"it and (\d+) more are", line)
+        rows += (int(more[1]) if more else 0) + (0 if "more rows" in line else 1)
+    return rows
