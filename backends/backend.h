@@ -146,6 +146,9 @@ struct load_result {
 struct backend_visitor {
     bool (*entry)(struct backend_visitor *self, const struct entry *entry);
     bool keys_only; /* of the entries only the keys are wanted; the rest may be zero */
+    /* All keys of the table are wanted, those of rows past their life as well, and in no order; with the limit SIZE_MAX,
+     * and 0 for now. A row that is there from the call to its end is shown; one that comes meanwhile may not be. */
+    bool all_keys;
 };
 
 /* Each kind embeds this as the first member of its own connection struct. */
@@ -155,6 +158,9 @@ struct backend_connection {
      * has waited less than timeout_ms; 0: timeout_ms alone counts. Holds until it is changed. */
     uint64_t call_until_us;
     struct backend_identity identity; /* as opened; the writer's, once it has given the high version */
+    /* The kind's, of the writer's connection, where it notices them: grows when somebody else has written to the store
+     * since it was opened. As seen by the last look or apply. */
+    uint64_t foreign;
     /* The kind's: this connection has seen of its store what one that is opened anew could not know, and is not to be
      * closed for the calls that fail because of it. */
     bool witness;
@@ -177,10 +183,10 @@ struct backend_type {
      * embed backend_specific, at the least its own. */
     struct setting_table options, table_options;
 
-    /* Whether such a backend makes sense, and such a namespace; preload: its entries are to be scanned. False with
-     * a complaint. Nothing is opened, as `forebay --check` only looks. */
+    /* Whether such a backend makes sense, and such a namespace; scanned_for: the setting for which its entries are to be
+     * scanned; NULL: none. False with a complaint. Nothing is opened, as `forebay --check` only looks. */
     bool (*check)(const struct backend_options *options, struct backend_complaint *ret_complaint);
-    bool (*check_table)(const struct backend_table *table, bool preload,
+    bool (*check_table)(const struct backend_table *table, const char *scanned_for,
                         struct backend_complaint *ret_complaint);
 
     /* Which keys such a namespace can have. */
@@ -189,6 +195,7 @@ struct backend_type {
     /* Whether two backends of this kind keep their rows in one store. Files may be looked at, nothing is opened. */
     enum backend_nearness (*same_store)(const struct backend_options *a, const struct backend_options *b);
     bool one_backend_only; /* two over one store would be in each other's way, even with different rows */
+    bool notices_foreign;  /* backend_connection.foreign */
 
     /* Whether keys of namespace a would be kept in one store where those of b are; asked in both orders. With a
      * meeting, unless they are apart. */
@@ -229,7 +236,7 @@ struct backend_type {
     enum backend_status (*apply)(struct backend_connection *connection, struct mutation *mutations,
                                  size_t count, uint32_t now, struct backend_error *ret_error);
 
-    /* Shows up to limit live entries of a table, newest version first. */
+    /* Shows up to limit live entries of a table, newest version first, or all keys (backend_visitor). */
     enum backend_status (*scan)(struct backend_connection *connection, const struct backend_table *table,
                                 size_t limit, uint32_t now, struct backend_visitor *visitor,
                                 struct backend_error *ret_error);

@@ -296,6 +296,12 @@ void cache_watch_evictions(struct cache *cache, struct cache_visitor *visitor);
 
 /* ---- The whole cache ---- */
 
+/* Counts memory of its user's against the limit; entries give way to it. False: it is more than a quarter of the limit,
+ * and is not counted. */
+bool cache_take_memory(struct cache *cache, size_t bytes);
+/* Gives back what was taken. */
+void cache_give_memory(struct cache *cache, size_t bytes);
+
 /* Voids, at the second `at`, whatever one namespace or all of them hold by then (memcached's flush_all with a
  * delay; at <= now: at once). Clean entries are gone from then on; dirty ones stay readable until they are
  * settled, and are dropped then. */

@@ -2,12 +2,14 @@
 /* What is done to the whole cache, shard by shard: flush_all, resizing, maintenance, statistics. */
 #include "cache/evict.h"
 #include "cache/huge.h"
+#include "cache/memory.h"
 #include "cache/shard.h"
 #include "cache/sweep.h"
 
 enum {
-    STEPS = 8,   /* times that a shard is locked in one cache_maintain */
-    SHRINKS = 64 /* index buckets taken away each time */
+    STEPS = 8,       /* times that a shard is locked in one cache_maintain */
+    SHRINKS = 64,    /* index buckets taken away each time */
+    OTHERS_SHARE = 4 /* of the limit, that one piece of its user's memory may take */
 };
 
 void cache_flush_all(struct cache *cache, int space, uint32_t at, const struct cache_time *now) {
@@ -21,6 +23,21 @@ void cache_flush_all(struct cache *cache, int space, uint32_t at, const struct c
         shard_void_due(shard, now->seconds);
         lock_release(&shard->lock);
     }
+}
+
+/* Spread over all shards, or one would be taken for having more than its share (evict.c). */
+bool cache_take_memory(struct cache *cache, size_t bytes) {
+    if (bytes > atomic_load_explicit(&cache->limit, memory_order_relaxed) / OTHERS_SHARE)
+        return false;
+    for (unsigned i = 0; i < cache->shards; i++)
+        memory_take_reserve(cache->shard[i], MEMORY_SHARED,
+                            bytes / cache->shards + (i < bytes % cache->shards));
+    return true;
+}
+
+void cache_give_memory(struct cache *cache, size_t bytes) {
+    for (unsigned i = 0; i < cache->shards; i++)
+        memory_give(cache->shard[i], MEMORY_SHARED, bytes / cache->shards + (i < bytes % cache->shards));
 }
 
 enum cache_status cache_resize(struct cache *cache, size_t memory_limit) {

@@ -2,6 +2,7 @@
 /* See execute.h. Everything here runs on a worker; between execution_look and execution_done the key's shard
  * is locked, so nothing here blocks, allocates or logs. */
 #include "policies/execute.h"
+#include "policies/absence.h"
 #include "policies/hold.h"
 #include "policies/load/loader.h"
 #include "policies/row.h"
@@ -124,9 +125,15 @@ static bool may_stay_unknown(const struct execution *e) {
            is_known_to_answer(e->space);
 }
 
+/* By the namespace's filter. Changes ask the store all the same, as over a remembered absence. */
+static bool is_known_absent(const struct execution *e) {
+    return !e->load && evaluate_is_read(e->request) && !cache_is_absence(&e->outcome->cursor) &&
+           absence_answers(e->worker, e->space, e->request->hash);
+}
+
 /* Memory alone does not know enough of the key for this request. */
 static enum look look_further(struct execution *e) {
-    if (!e->space->backend)
+    if (!e->space->backend || is_known_absent(e))
         return LOOK_READY;
     if (!space_has_key(e->space, e->request->key))
         return refuse(e, ERROR_KEY_UNFIT, REPLY_KEY_UNFIT);
@@ -332,7 +339,7 @@ static bool read_quickly(struct tier_worker *worker, const struct request *reque
     }
     *ret_status = presence == CACHE_GONE && shows(worker, request, &outcome->cursor) ? TIER_HELD : TIER_DONE;
     cache_release(&outcome->cursor);
-    if (presence == CACHE_UNKNOWN && space->backend)
+    if (presence == CACHE_UNKNOWN && space->backend && !absence_answers(worker, space, request->hash))
         return false;
     outcome->holds_lock = outcome->hit = false;
     answer_get(outcome, worker, OUTCOME_MISS);

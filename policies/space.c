@@ -2,6 +2,7 @@
 /* Namespaces: which key is whose, and what one is made of. */
 #include "policies/space.h"
 #include "backends/key.h"
+#include "policies/absence.h"
 #include "policies/tier_parts.h"
 #include "policies/write/quarantine.h"
 #include "policies/write/queue.h"
@@ -72,6 +73,14 @@ static bool init_dirty(struct space *space, char *error, size_t error_size) {
     return complete;
 }
 
+static bool init_absence(struct space *space, char *error, size_t error_size) {
+    if ((space->absence = absence_create(space)))
+        return true;
+    snprintf(error, error_size, "Out of memory for the absent_filter of namespace \"%s\".",
+             space->options.name);
+    return false;
+}
+
 static size_t batch_bytes(size_t memory) {
     size_t bytes = memory / BATCH_SHARE;
     return bytes < BATCH_BYTES_MIN ? BATCH_BYTES_MIN : bytes > BATCH_BYTES_MAX ? BATCH_BYTES_MAX : bytes;
@@ -94,7 +103,8 @@ bool space_init(struct space *space, struct tier *tier, const struct space_optio
     fullness_init(&space->fullness);
     breaker_init(&space->read_breaker, monotonic_us());
     breaker_init(&space->write_breaker, monotonic_us() + 1);
-    return !space->policy->holds_back || init_dirty(space, error, error_size);
+    return (!space->policy->holds_back || init_dirty(space, error, error_size)) &&
+           (!space->options.absent_filter || init_absence(space, error, error_size));
 }
 
 void space_destroy(struct space *space) {
@@ -103,6 +113,7 @@ void space_destroy(struct space *space) {
             queue_clear(&space->queues[i]);
     free(space->queues);
     free(space->by_worker);
+    absence_destroy(space->absence);
     quarantine_close(space->quarantine);
     fullness_destroy(&space->fullness);
 }

@@ -14,6 +14,7 @@
 #include "policies/space_options.h"
 #include <stdatomic.h>
 
+struct absence;
 struct quarantine;
 struct queue;
 struct tier;
@@ -79,6 +80,7 @@ struct space {
     struct write_refusals write_refusals;
 
     /* with a backend */
+    struct absence *absence;               /* NULL: no filter is wanted */
     struct breaker read_breaker;           /* of its table alone; under loader.mutex */
     struct breaker write_breaker;          /* the same; the writer's thread */
     counter loads, load_hits, load_errors; /* by readers, with fetch_add */

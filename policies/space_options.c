@@ -46,6 +46,7 @@ const struct setting space_settings[] = {
      .need = SPACE_NEEDS_HOLDING_BACK},
     {"preload", SETTING_COUNT, IN(preload), 0, UINT32_MAX, .standard = 0, .need = SPACE_NEEDS_BACKEND},
     {"preload_wait", SETTING_SWITCH, IN(preload_wait), .standard = false, .need = SPACE_NEEDS_BACKEND},
+    {"absent_filter", SETTING_SWITCH, IN(absent_filter), .standard = false, .need = SPACE_NEEDS_WRITING},
     {0},
 };
 

@@ -20,6 +20,7 @@ enum space_need {
     SPACE_NEEDS_NOTHING,
     SPACE_NEEDS_BACKEND,
     SPACE_NEEDS_HOLDING_BACK, /* a policy that holds writes back */
+    SPACE_NEEDS_WRITING,      /* a policy that writes to the backend */
 };
 
 /* Of the namespace that is added where none has the prefix "". */
@@ -50,8 +51,9 @@ struct space_options {
     size_t quarantine_limit;  /* bytes of memory */
     enum on_full on_full;
     enum journal_mode journal;
-    uint32_t preload;           /* entries; 0: none */
-    bool preload_wait;          /* serve only afterwards */
+    uint32_t preload;   /* entries; 0: none */
+    bool preload_wait;  /* serve only afterwards */
+    bool absent_filter; /* keys that the store does not have are known, and not asked for (absence.h) */
     struct backend_table table; /* as the backend sees it */
 };
 

@@ -4,6 +4,7 @@
  * made when somebody asks. A reset remembers the sums of the moment, and they are subtracted from then on.
  */
 #include "policies/tier_stats.h"
+#include "policies/absence.h"
 #include "policies/load/loader.h"
 #include "policies/write/low_water.h"
 #include "policies/write/quarantine.h"
@@ -189,6 +190,18 @@ static void stat_breaker(struct stat_sink *sink, const char *owner, const char *
     number(sink, owner, name, counted(&breaker->opened));
 }
 
+static void stat_absence(struct stat_sink *sink, const char *name, struct absence *absence) {
+    struct absence_stats stats;
+    absence_get_stats(absence, &stats);
+    line(sink, name, "absent_filter", "%s", stats.asked ? "used" : stats.filling ? "filling" : "none");
+    number(sink, name, "absent_filter_keys", stats.keys);
+    number(sink, name, "absent_filter_bytes", stats.bytes);
+    number(sink, name, "absent_filter_builds", stats.builds);
+    number(sink, name, "absent_filter_distrusted", stats.distrusts);
+    number(sink, name, "absent_answered", stats.answered);
+    number(sink, name, "absent_asked", stats.in_vain);
+}
+
 void tier_stat_spaces(struct tier *tier, struct stat_sink *sink) {
     for (size_t i = 0; i < tier->space_count; i++) {
         struct space *space = &tier->spaces[i];
@@ -213,6 +226,8 @@ void tier_stat_spaces(struct tier *tier, struct stat_sink *sink) {
         number(sink, name, "load_errors", counted(&space->load_errors));
         number(sink, name, "load_unfit", counted(&space->load_unfit));
         number(sink, name, "rows_unreadable", counted(&space->rows_unreadable));
+        if (space->absence)
+            stat_absence(sink, name, space->absence);
         stat_breaker(sink, name, "read", &space->read_breaker);
         stat_breaker(sink, name, "write", &space->write_breaker);
     }

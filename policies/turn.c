@@ -6,6 +6,7 @@
  * reach the loader, and changes of many connections the writer, as one group and under one lock.
  */
 #include "policies/turn.h"
+#include "policies/absence.h"
 #include "policies/execute.h"
 #include "policies/hold.h"
 #include "policies/load/loader.h"
@@ -156,7 +157,7 @@ static void anticipate_read(struct tier_worker *worker, struct tier_ticket *tick
     enum cache_presence presence =
         cache_seek(worker->tier->cache, space->number, request->key, request->hash, &worker->now, &cursor);
     cache_release(&cursor);
-    if (presence == CACHE_UNKNOWN)
+    if (presence == CACHE_UNKNOWN && !absence_excludes(space, request->hash))
         ticket_want(ticket, request, cursor.stamp, false);
 }
 
@@ -257,11 +258,13 @@ enum tier_status tier_sync(struct tier_worker *worker, struct tier_ticket *ticke
 enum tier_forgetting tier_forget(struct tier_worker *worker, struct slice key,
                                  const struct space_options **ret_space) {
     const struct space *space = space_of_key(worker->tier, key);
+    uint64_t hash = cache_hash(worker->tier->cache, key);
     struct cache_cursor cursor;
     enum tier_forgetting answer = TIER_FORGOTTEN;
-    enum cache_presence presence = cache_seek(worker->tier->cache, space->number, key,
-                                              cache_hash(worker->tier->cache, key), &worker->now, &cursor);
+    enum cache_presence presence =
+        cache_seek(worker->tier->cache, space->number, key, hash, &worker->now, &cursor);
     *ret_space = &space->options;
+    absence_tell(space, hash); /* a row that somebody has written, perhaps the first one of its key */
     if (presence == CACHE_UNKNOWN && !cursor.stale)
         answer = TIER_KNEW_NOTHING;
     if (presence != CACHE_UNKNOWN && cursor.view.state != CACHE_CLEAN)

@@ -60,9 +60,9 @@ static bool check(const struct backend_options *options, struct backend_complain
     return false;
 }
 
-static bool check_table(const struct backend_table *table, bool preload,
+static bool check_table(const struct backend_table *table, const char *scanned_for,
                         struct backend_complaint *ret_complaint) {
-    (void)table, (void)preload, (void)ret_complaint;
+    (void)table, (void)scanned_for, (void)ret_complaint;
     return true;
 }
 

@@ -51,12 +51,13 @@ struct sqlite_table {
     bool unready; /* its statements failed, or could not be made: they are made anew before the next call */
     sqlite3_stmt *load; /* both kinds */
 
-    /* A table of ours; all but pick are the writer's. */
+    /* A table of ours; all but pick and page are the writer's. */
     sqlite3_stmt *put_block, *put_row;
     sqlite3_stmt *touch_block, *touch_row;
     sqlite3_stmt *delete_row;
     sqlite3_stmt *stored_version;
     sqlite3_stmt *pick; /* keys, newest first */
+    sqlite3_stmt *page; /* keys in their order, from one on */
     sqlite3_stmt *sweep_look, *sweep_purge;
     struct sqlite_sweep sweep;
 
@@ -75,12 +76,14 @@ struct sqlite_connection {
     sqlite3 *db;
     sqlite3_stmt *begin_read, *begin_write, *commit;
     sqlite3_stmt *high_get, *high_set;
+    sqlite3_stmt *data_version;
     struct sqlite_table *tables;
     size_t table_count;
     struct arena loaded; /* what the last load handed out */
 
     /* The writer's. */
-    struct arena refusals; /* why rows of the last batch were refused */
+    sqlite3_int64 data_version_seen; /* SQLite's own: it changes when another connection has written */
+    struct arena refusals;           /* why rows of the last batch were refused */
     const char *last_refusal;
     size_t refused;             /* how many */
     struct batch_place *places; /* room for the order of a batch */

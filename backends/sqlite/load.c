@@ -19,6 +19,18 @@ static enum backend_status read_high(const struct sqlite_connection *connection,
     return BACKEND_OK;
 }
 
+/* The first call is that of the opening. */
+static void note_foreign(struct sqlite_connection *connection) {
+    if (connection->role != BACKEND_WRITER)
+        return;
+    if (sqlite3_step(connection->data_version) == SQLITE_ROW) {
+        sqlite3_int64 version = sqlite3_column_int64(connection->data_version, 0);
+        connection->base.foreign += connection->data_version_seen && version != connection->data_version_seen;
+        connection->data_version_seen = version;
+    }
+    sqlite3_reset(connection->data_version);
+}
+
 enum backend_status sqlite_high_version(struct backend_connection *base, uint64_t *ret_version,
                                         struct backend_error *ret_error) {
     struct sqlite_connection *connection = sqlite_connection_of(base);
@@ -31,6 +43,7 @@ enum backend_status sqlite_high_version(struct backend_connection *base, uint64_
     else
         status = sqlite_fail(connection, "reading the high version", ret_error);
     sqlite3_reset(connection->high_get);
+    note_foreign(connection);
     return status;
 }
 
@@ -134,6 +147,16 @@ enum backend_status sqlite_load(struct backend_connection *base, const struct ba
     return status;
 }
 
+enum { PAGE_KEYS = 1000 };
+
+/* Where a walk over all keys has got to. */
+struct page {
+    char last[ENTRY_KEY_MAX];
+    size_t size; /* of last; 0: the beginning */
+    int shown;
+    bool wanted;
+};
+
 /* The keys come first, sorted by version; their rows are then fetched one by one. So the sorter holds keys
  * only. */
 static enum backend_status show_picked(struct sqlite_connection *connection, struct sqlite_table *table,
@@ -159,6 +182,42 @@ static enum backend_status show_picked(struct sqlite_connection *connection, str
     return BACKEND_OK;
 }
 
+/* In transactions of their own, or the log could not restart during the scan of a large table. */
+static enum backend_status show_page(struct sqlite_connection *connection, struct sqlite_table *table,
+                                     struct page *page, struct backend_visitor *visitor,
+                                     struct backend_error *ret_error) {
+    int result;
+    page->shown = 0;
+    sqlite_bind_bytes(table->page, 1, slice_of(page->last, page->size));
+    sqlite3_bind_int(table->page, 2, PAGE_KEYS);
+    sqlite3_bind_int(table->page, 3, ENTRY_KEY_MAX);
+    page->wanted = true;
+    while (page->wanted && (result = sqlite3_step(table->page)) == SQLITE_ROW) {
+        page->size = (size_t)sqlite3_column_bytes(table->page, 0);
+        memcpy(page->last, sqlite3_column_blob(table->page, 0), page->size);
+        struct entry entry = {.key = slice_of(page->last, page->size)};
+        page->wanted = visitor->entry(visitor, &entry);
+        page->shown++;
+    }
+    enum backend_status status = BACKEND_OK;
+    if (page->wanted && result != SQLITE_DONE)
+        status = sqlite_fail_reading(connection, table, table->page, "scanning", ret_error);
+    sqlite3_reset(table->page);
+    return status;
+}
+
+static enum backend_status show_all(struct sqlite_connection *connection, struct sqlite_table *table,
+                                    struct backend_visitor *visitor, struct backend_error *ret_error) {
+    struct page page = {.wanted = true, .shown = PAGE_KEYS};
+    enum backend_status status = BACKEND_OK;
+    while (status == BACKEND_OK && page.wanted && page.shown == PAGE_KEYS) {
+        status = sqlite_files_check(connection, ret_error);
+        if (status == BACKEND_OK)
+            status = show_page(connection, table, &page, visitor, ret_error);
+    }
+    return status;
+}
+
 enum backend_status sqlite_scan(struct backend_connection *base, const struct backend_table *table,
                                 size_t limit, uint32_t now, struct backend_visitor *visitor,
                                 struct backend_error *ret_error) {
@@ -170,6 +229,8 @@ enum backend_status sqlite_scan(struct backend_connection *base, const struct ba
     enum backend_status status = sqlite_ready_table(connection, from, ret_error);
     if (status != BACKEND_OK)
         return status;
+    if (visitor->all_keys)
+        return show_all(connection, from, visitor, ret_error);
     sqlite3_bind_int64(from->pick, 1, now);
     sqlite3_bind_int64(from->pick, 2, limit > INT64_MAX ? INT64_MAX : (sqlite3_int64)limit);
     sqlite3_bind_int64(from->pick, 3, ENTRY_KEY_MAX);

@@ -162,6 +162,10 @@ static int prepare_reading(struct sqlite_connection *connection, struct sqlite_t
                              "AND typeof(key) = 'blob' AND length(key) BETWEEN 1 AND ?3 "
                              "ORDER BY version DESC LIMIT ?2",
                              name, &table->pick);
+    if (result == SQLITE_OK)
+        result = prepare_for(
+            connection, "SELECT key FROM \"%w\" WHERE key > ?1 AND length(key) <= ?3 ORDER BY key LIMIT ?2",
+            name, &table->page);
     return result;
 }
 
@@ -278,6 +282,7 @@ static enum backend_status prepare_common(struct sqlite_connection *connection,
         {"BEGIN IMMEDIATE", &connection->begin_write},
         {"COMMIT", &connection->commit},
         {"SELECT value FROM forebay_meta WHERE name = 'high_version'", &connection->high_get},
+        {"PRAGMA data_version", &connection->data_version},
         {"UPDATE forebay_meta SET value = max(value, ?1) WHERE name = 'high_version'", &connection->high_set},
     };
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
@@ -307,10 +312,11 @@ static enum backend_status prepare_tables(struct sqlite_connection *connection,
 /* ---- A table that failed ---- */
 
 static void forget_statements(struct sqlite_table *table) {
-    sqlite3_stmt **const statements[] = {&table->load,           &table->put_block, &table->put_row,
-                                         &table->touch_block,    &table->touch_row, &table->delete_row,
-                                         &table->stored_version, &table->pick,      &table->sweep_look,
-                                         &table->sweep_purge,    &table->store,     &table->delete_own};
+    sqlite3_stmt **const statements[] = {&table->load,           &table->put_block,   &table->put_row,
+                                         &table->touch_block,    &table->touch_row,   &table->delete_row,
+                                         &table->stored_version, &table->pick,        &table->page,
+                                         &table->sweep_look,     &table->sweep_purge, &table->store,
+                                         &table->delete_own};
     for (size_t i = 0; i < sizeof statements / sizeof statements[0]; i++) {
         sqlite3_finalize(*statements[i]);
         *statements[i] = NULL;
@@ -368,8 +374,9 @@ enum backend_status sqlite_schema_open(struct sqlite_connection *connection,
 
 /* Ours alone: SQLite's extensions (FTS5) have statements of their own on this connection, and end them with it. */
 void sqlite_schema_close(struct sqlite_connection *connection) {
-    sqlite3_stmt *const statements[] = {connection->begin_read, connection->begin_write, connection->commit,
-                                        connection->high_get, connection->high_set};
+    sqlite3_stmt *const statements[] = {connection->begin_read, connection->begin_write,
+                                        connection->commit,     connection->high_get,
+                                        connection->high_set,   connection->data_version};
     for (size_t i = 0; i < sizeof statements / sizeof statements[0]; i++)
         sqlite3_finalize(statements[i]);
     for (size_t i = 0; connection->tables && i < connection->table_count; i++)

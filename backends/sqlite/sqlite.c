@@ -137,7 +137,7 @@ static bool check_key_type(const struct backend_table *table, const struct sqlit
     return false;
 }
 
-static bool check_table(const struct backend_table *table, bool preload,
+static bool check_table(const struct backend_table *table, const char *scanned_for,
                         struct backend_complaint *ret_complaint) {
     struct sqlite_table_options options;
     bool ours =
@@ -147,11 +147,12 @@ static bool check_table(const struct backend_table *table, bool preload,
     if (!check_statements(table, &options, ret_complaint) || !check_own(table, &options, ret_complaint) ||
         !check_key_type(table, &options, ret_complaint))
         return false;
-    if (!preload || !options.load_sql)
+    if (!scanned_for || !options.load_sql)
         return true;
-    ret_complaint->setting = "preload";
+    ret_complaint->setting = scanned_for;
     snprintf(ret_complaint->message, sizeof ret_complaint->message,
-             "namespace \"%s\" has SQL of its own, which does not list rows: remove preload", table->name);
+             "namespace \"%s\" has SQL of its own, which does not list rows: remove %s", table->name,
+             scanned_for);
     return false;
 }
 
@@ -179,6 +180,7 @@ const struct backend_type sqlite_backend = {
     .keys = keys,
     .same_store = sqlite_same_store,
     .one_backend_only = true,
+    .notices_foreign = true,
     .overlap = sqlite_overlap,
     .place = sqlite_place,
     .exposed = sqlite_exposed,

@@ -16,6 +16,8 @@
  * fault alone. A row that cannot be read counts for neither.
  */
 #include "policies/load/loader.h"
+#include "policies/absence.h"
+#include "policies/load/absence_build.h"
 #include "policies/load/preload.h"
 #include "policies/row.h"
 #include "policies/session.h"
@@ -69,6 +71,8 @@ struct loader {
     unsigned reader_count;
     pthread_t preloader; /* ends when all is preloaded */
     bool wants_preload, preload_waits, preloads;
+    pthread_t builder; /* of absent filters */
+    bool builds;
     atomic_bool stop;
     atomic_bool in_doubt; /* the last call of the backend failed, or there was none yet */
 
@@ -225,6 +229,8 @@ static void land_loaded(struct flight *flight, const struct entry *entry, const 
 
 static void land_absent(struct flight *flight, const struct cache_time *now) {
     struct space *space = flight->space;
+    if (space->absence)
+        count_shared(&space->absence->asked_in_vain);
     enum cache_status status =
         cache_fill_absent(space->tier->cache, space->number, slice_of(flight->key, flight->key_size),
                           flight->hash, flight->stamp, negative_until(space, now), now);
@@ -626,6 +632,12 @@ static void *preload_main(void *argument) {
     return NULL;
 }
 
+static void *builder_main(void *argument) {
+    struct loader *loader = argument;
+    absence_build_run(loader->backend, &loader->stop);
+    return NULL;
+}
+
 static void *reader_main(void *argument) {
     struct reader *reader = argument;
     struct loader *loader = reader->loader;
@@ -698,7 +710,11 @@ bool loader_start(struct loader *loader) {
     }
     if (loader->wants_preload)
         loader->preloads = start(loader, &loader->preloader, "preload", preload_main, loader);
-    return started == loader->reader_count && loader->preloads == loader->wants_preload;
+    bool builds = absence_is_wanted(loader->backend);
+    if (builds)
+        loader->builds = start(loader, &loader->builder, "absences", builder_main, loader);
+    return started == loader->reader_count && loader->preloads == loader->wants_preload &&
+           loader->builds == builds;
 }
 
 void loader_stop(struct loader *loader) {
@@ -712,7 +728,9 @@ void loader_stop(struct loader *loader) {
             pthread_join(loader->readers[i].thread, NULL);
     if (loader->preloads)
         pthread_join(loader->preloader, NULL);
-    loader->preloads = false;
+    if (loader->builds)
+        pthread_join(loader->builder, NULL);
+    loader->preloads = loader->builds = false;
     pthread_mutex_lock(&loader->mutex);
     while (take_batch(loader, batch)) {
         pthread_mutex_unlock(&loader->mutex);

@@ -3,6 +3,7 @@
 #include "policies/write/call.h"
 #include "backends/mutations.h"
 #include "cache/base/thread.h"
+#include "policies/absence.h"
 #include "policies/load/loader.h"
 #include "policies/store.h"
 #include "policies/write/internal.h"
@@ -108,6 +109,8 @@ static enum backend_status open_connection(struct writer *writer) {
         return status == BACKEND_REPLACED ? BACKEND_TRANSIENT : status;
     }
     writer->high_version = version;
+    absence_distrust(writer->backend,
+                     session->connection->foreign); /* what was written meanwhile is unknown */
     take_over(writer, version);
     return BACKEND_OK;
 }
@@ -309,6 +312,7 @@ static void lose(struct writer *writer) {
             "%s while it was open; changes are kept in memory and journal until a store is there again",
             writer->session.error.message);
     session_close(&writer->session);
+    absence_distrust(writer->backend, 0);
     writer->reached = false;
     if (writer->backend->loader)
         loader_let_go(writer->backend->loader);
@@ -364,6 +368,18 @@ void call_reach(struct writer *writer) {
         tell_ahead(writer);
 }
 
+/* What others write may be noticed before or with a batch of ours. */
+static enum backend_status apply(struct writer *writer, struct mutation *mutations, size_t count_mutations) {
+    struct backend_connection *connection = writer->session.connection;
+    absence_begin_writing(writer->backend, mutations, count_mutations);
+    enum backend_status status =
+        writer->backend->type->apply(connection, mutations, count_mutations,
+                                     tier_now(writer->backend->tier).seconds, &writer->session.error);
+    absence_end_writing(writer->backend);
+    absence_note_foreign(writer->backend, connection->foreign);
+    return status;
+}
+
 enum backend_status call_apply(struct writer *writer, struct space *space, struct mutation *mutations,
                                size_t count_mutations) {
     enum backend_status status = connect_again(writer);
@@ -372,9 +388,7 @@ enum backend_status call_apply(struct writer *writer, struct space *space, struc
         store_note_before(writer, mutations_highest_version(mutations, count_mutations));
     uint64_t start = monotonic_us();
     if (status == BACKEND_OK)
-        status =
-            writer->backend->type->apply(writer->session.connection, mutations, count_mutations,
-                                         tier_now(writer->backend->tier).seconds, &writer->session.error);
+        status = apply(writer, mutations, count_mutations);
     uint64_t took = monotonic_us() - start;
     count_add(&writer->counters.apply_us, took);
     count_most(&writer->counters.apply_max_us, took);
@@ -428,6 +442,7 @@ bool call_look(struct writer *writer) {
     writer->session.connection->call_until_us = 0;
     enum backend_status status =
         writer->backend->type->look(writer->session.connection, &writer->session.error);
+    absence_note_foreign(writer->backend, writer->session.connection->foreign);
     if (status == BACKEND_REPLACED)
         judged(writer, NULL, status);
     return status != BACKEND_REPLACED;

@@ -166,6 +166,10 @@ static bool policy_holds_back(const struct policy *policy) {
     return policy->holds_back;
 }
 
+static bool policy_writes(const struct policy *policy) {
+    return policy->holds_back || policy == &policy_write_through;
+}
+
 static bool find_policy(struct config_loading *loading, struct space_draft *draft) {
     char names[LIST_SHOWN];
     if (!draft->policy && draft->backend) {
@@ -217,6 +221,10 @@ static bool lacks_need(const struct space_draft *draft, enum space_need need, ch
     case SPACE_NEEDS_BACKEND:
         snprintf(ret_remedy, size, "a policy with a backend");
         return draft->options.backend < 0;
+    case SPACE_NEEDS_WRITING:
+        policy_list(policy_writes, "\"", names, sizeof names);
+        snprintf(ret_remedy, size, "policy = %s", names);
+        return !policy_writes(draft->options.policy);
     case SPACE_NEEDS_HOLDING_BACK:
         policy_list(policy_holds_back, "\"", names, sizeof names);
         snprintf(ret_remedy, size, "policy = %s", names);
@@ -267,7 +275,8 @@ static bool check_journal(struct config_loading *loading, struct space_draft *dr
 static bool check_table(struct config_loading *loading, const struct space_draft *draft) {
     struct backend_complaint complaint;
     const struct space_options *options = &draft->options;
-    return !draft->type || draft->type->check_table(&options->table, options->preload > 0, &complaint) ||
+    const char *scanned_for = options->absent_filter ? "absent_filter" : options->preload ? "preload" : NULL;
+    return !draft->type || draft->type->check_table(&options->table, scanned_for, &complaint) ||
            config_fail(&loading->report, config_line(draft->section, complaint.setting), "%s",
                        complaint.message);
 }
@@ -276,6 +285,15 @@ static bool check_preload(struct config_loading *loading, const struct space_dra
     return !draft->options.preload_wait || draft->options.preload ||
            config_fail(&loading->report, config_line(draft->section, "preload_wait"),
                        "preload_wait waits for nothing: write preload = 100000 or remove it");
+}
+
+/* What comes into the store by others has to be noticed. */
+static bool check_absent_filter(struct config_loading *loading, const struct space_draft *draft) {
+    return !draft->options.absent_filter || draft->type->notices_foreign ||
+           config_fail(
+               &loading->report, config_line(draft->section, "absent_filter"),
+               "absent_filter is not for %s %s backend, as it does not show that others write to it, and namespace \"%s\" is over \"%s\": remove it",
+               draft->type->article, draft->type->title, draft->options.name, draft->backend);
 }
 
 /* A store has one timeout; the namespaces over it, and the backend itself, have to agree. */
@@ -372,7 +390,8 @@ static bool check_space(struct config_loading *loading, size_t index) {
     return check_name(loading, draft->section, "namespace") && check_prefix(loading, draft) &&
            check_others(loading, index) && find_policy(loading, draft) && find_backend(loading, draft) &&
            check_needs(loading, draft) && check_journal(loading, draft) && check_table(loading, draft) &&
-           check_preload(loading, draft) && take_timeout(loading, draft) && check_memory(loading, draft);
+           check_preload(loading, draft) && check_absent_filter(loading, draft) &&
+           take_timeout(loading, draft) && check_memory(loading, draft);
 }
 
 bool config_check_spaces(struct config_loading *loading) {

@@ -58,6 +58,12 @@ static bool check_pair(struct config_loading *loading, const struct space_draft 
     int line = config_line((has ? later : earlier)->section, meeting.complaint.setting);
     if (store == BACKEND_SAME && rows == BACKEND_SAME)
         return config_fail(&loading->report, line, "%s", meeting.complaint.message);
+    if (later->options.absent_filter || earlier->options.absent_filter)
+        return config_fail(
+            &loading->report,
+            config_line((later->options.absent_filter ? later : earlier)->section, "absent_filter"),
+            "absent_filter: namespace \"%s\" may write rows of \"%s\", or the other way round: remove it, or keep their rows apart",
+            later->options.name, earlier->options.name);
     const char *doubt =
         store == BACKEND_SAME ? "" : " (if both backends are one store, which cannot be seen here)";
     buffer_print(loading->warnings, "%s:%d: %s%s\n", loading->report.path, line, meeting.complaint.message,

@@ -821,6 +821,29 @@ TEST(a_log_that_is_gone_is_noticed_and_nothing_is_lost) {
     }
 }
 
+static uint64_t foreign_after_look(struct fixture *fixture) {
+    assert_int_equal(sqlite_backend.look(fixture->writer, &fixture->error), BACKEND_OK);
+    return fixture->writer->foreign;
+}
+
+TEST(what_others_write_is_noticed_and_nothing_else) {
+    struct fixture *fixture = *state;
+    uint64_t high;
+    open_both(fixture);
+    assert_int_equal(sqlite_backend.high_version(fixture->writer, &high, &fixture->error), BACKEND_OK);
+    assert_int_equal(apply_one(fixture, put(fixture, "a", "one", 1)), BACKEND_OK);
+    assert_value(fixture, "a", "one");
+    ask(fixture, "SELECT count(*) FROM sessions");
+    maintain_to_the_end(fixture, NOW);
+    assert_int_equal(foreign_after_look(fixture), 0);
+    shell(fixture, "INSERT INTO sessions(key, value) VALUES (CAST('theirs' AS BLOB), x'00')");
+    assert_int_equal(foreign_after_look(fixture), 1);
+    assert_int_equal(foreign_after_look(fixture), 1);
+    shell(fixture, "DELETE FROM sessions WHERE key = CAST('theirs' AS BLOB)");
+    assert_int_equal(apply_one(fixture, put(fixture, "a", "two", 2)), BACKEND_OK);
+    assert_int_equal(fixture->writer->foreign, 2);
+}
+
 TEST(a_high_version_that_went_back_is_another_store) {
     struct fixture *fixture = *state;
     open_both(fixture);
@@ -1108,6 +1131,7 @@ int main(void) {
         CASE(a_file_that_is_gone_is_neither_read_nor_written),
         CASE(a_renamed_database_is_whole),
         CASE(a_log_that_is_gone_is_noticed_and_nothing_is_lost),
+        CASE(what_others_write_is_noticed_and_nothing_else),
         CASE(a_high_version_that_went_back_is_another_store),
         CASE(no_other_user_can_read_a_database_whatever_the_umask),
         CASE(a_database_that_everybody_can_reach_is_told),

@@ -120,8 +120,10 @@ static enum backend_status faulty_high_version(struct backend_connection *base, 
                                                struct backend_error *ret_error) {
     struct faulty_connection *connection = of(base);
     enum backend_status status = enter(connection->faulty, FAULTY_HIGH_VERSION, ret_error);
-    return status ? status
-                  : connection->faulty->inner->high_version(connection->inner, ret_version, ret_error);
+    if (status == BACKEND_OK)
+        status = connection->faulty->inner->high_version(connection->inner, ret_version, ret_error);
+    base->foreign = connection->inner->foreign;
+    return status;
 }
 
 static bool has_text(struct slice key, const char *text) {
@@ -221,6 +223,7 @@ static enum backend_status faulty_apply(struct backend_connection *base, struct 
     bool fail;
     count = take_tear(faulty, count, &fail);
     status = faulty->inner->apply(of(base)->inner, mutations, count, now, ret_error);
+    base->foreign = of(base)->inner->foreign;
     if (status != BACKEND_OK)
         return status;
     count_applied(faulty, count);
@@ -245,7 +248,9 @@ static enum backend_status faulty_maintain(struct backend_connection *base, uint
 
 static enum backend_status faulty_look(struct backend_connection *base, struct backend_error *ret_error) {
     struct faulty_connection *connection = of(base);
-    return connection->faulty->inner->look(connection->inner, ret_error);
+    enum backend_status status = connection->faulty->inner->look(connection->inner, ret_error);
+    base->foreign = connection->inner->foreign;
+    return status;
 }
 
 struct faulty *faulty_create(const struct backend_type *inner) {

@@ -22,6 +22,7 @@ struct memory_store {
     struct row *buckets[BUCKETS];
     struct memory_store_counts counts;
     bool forgets_deletes;
+    uint64_t foreign; /* rows that the test has written */
     char uri[40];
 };
 
@@ -136,6 +137,7 @@ static enum backend_status high_version(struct backend_connection *connection, u
         for (struct row *row = store->buckets[i]; row; row = row->next)
             if (row->entry.version > high)
                 high = row->entry.version;
+    connection->foreign = store->foreign;
     pthread_mutex_unlock(&store->lock);
     *ret_version = high;
     return BACKEND_OK;
@@ -184,6 +186,7 @@ static enum backend_status apply(struct backend_connection *connection, struct m
     store->counts.batches++;
     for (size_t i = 0; i < count; i++)
         apply_one(store, &mutations[i]);
+    connection->foreign = store->foreign;
     pthread_mutex_unlock(&store->lock);
     return BACKEND_OK;
 }
@@ -214,7 +217,11 @@ static enum backend_status maintain(struct backend_connection *connection, uint3
 }
 
 static enum backend_status look(struct backend_connection *connection, struct backend_error *ret_error) {
-    (void)connection, (void)ret_error;
+    struct memory_store *store = of(connection)->store;
+    (void)ret_error;
+    pthread_mutex_lock(&store->lock);
+    connection->foreign = store->foreign;
+    pthread_mutex_unlock(&store->lock);
     return BACKEND_OK;
 }
 
@@ -249,9 +256,9 @@ static bool exposed(const struct backend_options *options, char *ret_text, size_
     return false;
 }
 
-static bool check_table(const struct backend_table *table, bool preload,
+static bool check_table(const struct backend_table *table, const char *scanned_for,
                         struct backend_complaint *ret_complaint) {
-    (void)table, (void)preload, (void)ret_complaint;
+    (void)table, (void)scanned_for, (void)ret_complaint;
     return true;
 }
 
@@ -317,6 +324,7 @@ void memory_store_put(struct memory_store *store, const char *table, const char 
                       uint64_t version) {
     pthread_mutex_lock(&store->lock);
     struct row *row = row_of(store, table, slice_string(key));
+    store->foreign++;
     if (value) {
         struct entry entry = {.value = slice_string(value), .version = version};
         set_row(row, &entry);

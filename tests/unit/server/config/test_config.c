@@ -349,6 +349,12 @@ static const struct bad {
     {OVER("write-behind", "b", "preload_wait = true"), 8, "waits for nothing", "preload ="},
     {OVER("write-behind", "b", "load = \"l\" store = \"s\" delete = \"d\"\n preload = 5"), 9,
      "does not list rows", "remove preload"},
+    {OVER("write-behind", "b", "load = \"l\" store = \"s\" delete = \"d\"\n absent_filter = true"), 9,
+     "does not list rows", "remove absent_filter"},
+    {OVER("read-through", "b", "absent_filter = true"), 8, "absent_filter needs policy =", "write-through"},
+    {OVER("write-behind", "r", "absent_filter = true"), 8, "does not show that others write", "remove it"},
+    {HEAD KEYS("x", "x:", "b", "absent_filter = true") KEYS("y", "y:", "b", ROWS("'x'")), 7,
+     "absent_filter: namespace \"y\" may write rows of \"x\"", "keep their rows apart"},
     {BACKEND, 1, "relative path", ""},
     {"backend \"b\" { uri = \"sqlite:/b\" }\nnamespace \"n\" { prefix = \"n:\" backend = \"b\"\n "
      "policy = \"write-behind\" }\n",
