@@ -374,9 +374,9 @@ enum backend_status sqlite_schema_open(struct sqlite_connection *connection,
 
 /* Ours alone: SQLite's extensions (FTS5) have statements of their own on this connection, and end them with it. */
 void sqlite_schema_close(struct sqlite_connection *connection) {
-    sqlite3_stmt *const statements[] = {connection->begin_read,   connection->begin_write,
-                                        connection->commit,       connection->high_get,
-                                        connection->data_version, connection->high_set};
+    sqlite3_stmt *const statements[] = {connection->begin_read, connection->begin_write,
+                                        connection->commit,     connection->high_get,
+                                        connection->high_set,   connection->data_version};
     for (size_t i = 0; i < sizeof statements / sizeof statements[0]; i++)
         sqlite3_finalize(statements[i]);
     for (size_t i = 0; connection->tables && i < connection->table_count; i++)

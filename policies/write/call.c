@@ -51,7 +51,7 @@ static void tell_older(struct writer *writer, uint64_t version, const char *what
         snprintf(has, sizeof has, "holds changes until %s", until);
     }
     service_log_limited(
-        &writer->tier->service, &writer->store_lines, LOG_LEVEL_ERROR,
+        &writer->tier->service, &writer->older_lines, LOG_LEVEL_ERROR,
         "backend %s: the store %s; the one before held changes until %s. It is an older copy or another store: %s",
         name_of(writer), has, had, what_now);
 }
@@ -76,11 +76,11 @@ static void take_over(struct writer *writer, uint64_t version) {
         rewrite_begin(writer); /* before it counts as found: the end of a drain sees one or the other */
     bool other = store_found(writer->backend->store, &writer->session.connection->identity);
     if (lost)
-        service_log_limited(&writer->tier->service, &writer->store_lines, LOG_LEVEL_NOTICE,
+        service_log_limited(&writer->tier->service, &writer->back_lines, LOG_LEVEL_NOTICE,
                             "backend %s: the store is there again", name_of(writer));
     else if (other && version >= writer->store_version) /* else that is told */
         service_log_limited(
-            &writer->tier->service, &writer->store_lines, LOG_LEVEL_ERROR,
+            &writer->tier->service, &writer->older_lines, LOG_LEVEL_ERROR,
             "backend %s: it is another store than before the outage: what memory holds is written to it again",
             name_of(writer));
     if (other && !lost)
@@ -308,7 +308,7 @@ static void fail(struct writer *writer) {
 static void lose(struct writer *writer) {
     if (store_lose(writer->backend->store))
         service_log_limited(
-            &writer->tier->service, &writer->store_lines, LOG_LEVEL_ERROR,
+            &writer->tier->service, &writer->lost_lines, LOG_LEVEL_ERROR,
             "%s while it was open; changes are kept in memory and journal until a store is there again",
             writer->session.error.message);
     session_close(&writer->session);

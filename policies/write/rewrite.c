@@ -131,7 +131,7 @@ static void tell_end(struct writer *writer) {
     struct rewrite *rewrite = &writer->rewrite;
     atomic_store(&rewrite->running, false);
     service_log_limited(
-        &writer->tier->service, &writer->store_lines, LOG_LEVEL_NOTICE,
+        &writer->tier->service, &writer->rewritten_lines, LOG_LEVEL_NOTICE,
         "backend %s: %llu entries that memory holds were written to the store again, where it had older ones or none",
         writer->backend->options.store.name, (unsigned long long)rewrite->written);
 }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A configuration that cannot be meant: the server refuses to start, and says which file, which line and what."""
 
+import contextlib
 import os
 import sqlite3
 import subprocess
@@ -85,7 +86,7 @@ def test_one_place_for_two_namespaces_is_refused(tmp_path):
 
 
 def test_what_may_be_one_place_is_warned_of(serve, tmp_path):
-    with sqlite3.connect(tmp_path / "store.db") as database:
+    with contextlib.closing(sqlite3.connect(tmp_path / "store.db")) as database, database:
         database.execute("CREATE TABLE t(k PRIMARY KEY, v)")
     server = Server(tmp_path)
     server.config = two_over_one_table("'other:' || :key").replace("%d", str(server.port)).replace("%s", str(tmp_path))

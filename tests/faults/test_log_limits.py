@@ -2,6 +2,8 @@
 """What clients, neighbours or a system out of something cause over and over does not fill the log: of each kind a few
 lines at once and one a second are written, and how many were left out is told."""
 
+import itertools
+import os
 import re
 import resource
 import sqlite3
@@ -38,13 +40,21 @@ def test_hostile_connections_share_a_few_lines(serve):
                left_out(lines_with(server, BINARY) + lines_with(server, "connections that speak the binary protocol")) == FLOOD)
 
 
+def lowest_free_descriptor(server):
+    used = {int(name) for name in os.listdir(f"/proc/{server.pid}/fd")}
+    return next(number for number in itertools.count() if number not in used)
+
+
 def test_without_descriptors_the_log_has_one_line_a_second(serve):
     server = serve(options=[])
     with ExitStack() as stack:
         first = stack.enter_context(server.client())
-        used = max(int(name.split(":")[0]) for name in first.stats("conns") if name.endswith(":addr"))
+        eventually(lambda: first.stats()["curr_connections"] == "1")  # that of the start is closed
+        last = stack.enter_context(server.client())  # has the lowest number that was free
+        last.stats()
         begin = time.monotonic()
-        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (used + 1, used + 1))
+        limit = lowest_free_descriptor(server)
+        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (limit, limit))
         waiting = stack.enter_context(server.client())
         waiting.send(b"version\r\n")
         eventually(lambda: int(first.stats()["listen_disabled_num"]) >= 3)
@@ -52,7 +62,7 @@ def test_without_descriptors_the_log_has_one_line_a_second(serve):
         bound = 2 + time.monotonic() - begin
         lines = lines_with(server, "cannot accept a connection")
         assert 1 <= len(lines) <= bound
-        first.close()  # what it used is there for the next one at once
+        last.close()  # what it used is there for the next one at once
         assert waiting.line().startswith(b"VERSION")
 
 

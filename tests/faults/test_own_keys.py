@@ -2,6 +2,7 @@
 """What Forebay keeps for itself in a store: no client reaches it, whatever key it sends, and what another program does to it is
 told, never believed."""
 
+import contextlib
 import base64
 import sqlite3
 
@@ -186,7 +187,7 @@ def sqlite_config(policy="write-behind"):
 def test_a_counter_in_sqlite_that_cannot_be_stops_the_start(serve, tmp_path, poison):
     server = serve(sqlite_config())
     server.stop()
-    with sqlite3.connect(tmp_path / "store.db") as database:
+    with contextlib.closing(sqlite3.connect(tmp_path / "store.db")) as database, database:
         database.execute("UPDATE forebay_meta SET value = ? WHERE name = 'high_version'", (poison,))
     said = server.refuses()
     assert "high_version" in said and str(poison) in said and "store.db" in said, said
@@ -201,7 +202,7 @@ def test_a_version_in_sqlite_that_no_clock_gives_guards_nothing(serve, tmp_path,
     client.sync()
 
     def spoil():
-        with sqlite3.connect(tmp_path / "store.db") as database:
+        with contextlib.closing(sqlite3.connect(tmp_path / "store.db")) as database, database:
             database.execute("UPDATE sessions SET version = ?", (version,))
 
     spoil()

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A start: what it takes of the disk, what it finds of earlier runs, and what it does while a store is away."""
 
+import contextlib
 import os
 import re
 import sqlite3
@@ -214,7 +215,7 @@ def quarantined(serve, count=1):
     server = serve(config)
     client = server.client()
     client.sync()
-    with sqlite3.connect(os.path.join(server.folder, "store.db")) as database:
+    with contextlib.closing(sqlite3.connect(os.path.join(server.folder, "store.db"))) as database, database:
         database.execute("CREATE TRIGGER no BEFORE INSERT ON sessions WHEN NEW.value = X'626164' "
                          "BEGIN SELECT RAISE(ABORT, 'not this'); END")
     for key in ["sess:bad"] if count == 1 else [f"sess:bad{i}" for i in range(count)]:
@@ -225,7 +226,7 @@ def quarantined(serve, count=1):
 
 
 def allow(server):
-    with sqlite3.connect(os.path.join(server.folder, "store.db")) as database:
+    with contextlib.closing(sqlite3.connect(os.path.join(server.folder, "store.db"))) as database, database:
         database.execute("DROP TRIGGER no")
 
 

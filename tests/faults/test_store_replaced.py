@@ -41,8 +41,8 @@ def expect_rows(server, count, value=b"new"):
     missing = [i for i in range(count) if b"sess:%d" % i not in rows]
     assert not missing, f"{len(missing)} of {count} rows are missing"
     assert {rows[b"sess:%d" % i].value for i in range(count)} == {value}
-    check = sqlite3.connect(path(server))
-    assert check.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    with contextlib.closing(sqlite3.connect(path(server))) as check:
+        assert check.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     check.close()
 
 
@@ -93,7 +93,8 @@ def test_without_its_file_nothing_is_said_to_be_in_the_store(serve, away):
     assert client.set("wt:1", b"v") == b"STORED"
     assert client.ask("sess:unknown") == ("miss", None)
     if away is rename:  # what was renamed is whole
-        rows = sqlite3.connect(path(server, "elsewhere.db")).execute("SELECT count(*) FROM sessions").fetchone()
+        with contextlib.closing(sqlite3.connect(path(server, "elsewhere.db"))) as elsewhere:
+            rows = elsewhere.execute("SELECT count(*) FROM sessions").fetchone()
         assert rows == (100,)
 
 
@@ -346,7 +347,7 @@ def overwrite(server):
 
 def halve(server):
     """What is left begins like the database, and is damaged."""
-    with sqlite3.connect(path(server)) as database:
+    with contextlib.closing(sqlite3.connect(path(server))) as database, database:
         database.execute("PRAGMA wal_checkpoint(FULL)")
     os.truncate(path(server), 8192)
 

@@ -313,7 +313,7 @@ class Full(Weather):
         folder = self.rounds.folder
         os.rename(folder, self.aside)
         os.mkdir(folder)
-        self.mounted = os.geteuid() == 0 and self.command("mount", "-t", "tmpfs", "-o", "size=1g", "tmpfs", folder)
+        self.mounted = os.geteuid() == 0 and self.command("mount", "-t", "tmpfs", "-o", "size=1g,mode=700", "tmpfs", folder)
         if self.mounted:
             shutil.copytree(self.aside, folder, dirs_exist_ok=True)
         else:
