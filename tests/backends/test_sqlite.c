@@ -940,6 +940,8 @@ TEST(a_trigger_that_keeps_an_index_needs_a_trusted_schema) {
           "CREATE TRIGGER keeps AFTER INSERT ON sessions BEGIN INSERT INTO found VALUES (new.value); END");
     assert_int_not_equal(apply_one(fixture, put(fixture, "sess:a", "one", 1)), BACKEND_OK);
     assert_says(fixture, "unsafe use");
+    sqlite_backend.close(fixture->reader);
+    sqlite_backend.close(fixture->writer);
     fixture->own.trusted_schema = true;
     open_both(fixture);
     assert_int_equal(apply_one(fixture, put(fixture, "sess:a", "one", 1)), BACKEND_OK);
