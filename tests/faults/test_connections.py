@@ -7,11 +7,9 @@ import threading
 import time
 
 import pytest
-from forebay import Client, Config, eventually, namespace
+from forebay import GIVES_BACK, Client, Config, eventually, namespace
 
 MIB = 1024 * 1024
-# A sanitizer keeps what is freed for a while, which would count as resident.
-GIVES_BACK = {"ASAN_OPTIONS": "abort_on_error=0:detect_leaks=1:allocator_may_return_null=1:quarantine_size_mb=0"}
 OUT_OF_MEMORY = b"SERVER_ERROR out of memory storing object"
 
 
