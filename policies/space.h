@@ -8,6 +8,7 @@
 #define FOREBAY_POLICIES_SPACE_H
 
 #include "cache/base/counter.h"
+#include "cache/base/log_limit.h"
 #include "policies/breaker.h"
 #include "policies/fullness.h"
 #include "policies/policy.h"
@@ -42,12 +43,6 @@ struct space_worker_counters {    /* written by one worker */
     _Alignas(64) counter changes; /* dirty ones, accepted */
 };
 
-/* Rows of write-through that the backend refused and the log was told of. */
-struct write_refusals {
-    uint64_t since_us; /* monotonic */
-    unsigned told;     /* since then */
-};
-
 struct space {
     struct space_options options;
     const struct policy *policy;
@@ -76,8 +71,8 @@ struct space {
     struct quarantine *quarantine;
     struct flush_counters flushed;
 
-    /* write-through, by the writer */
-    struct write_refusals write_refusals;
+    /* write-through */
+    struct log_limit refused_lines; /* of the log: rows that the backend refused */
 
     /* with a backend */
     struct absence *absence;               /* NULL: no filter is wanted */

@@ -34,8 +34,6 @@ enum {
     LOAD_MAX = 128,             /* keys per lookup */
     LEAST_SHARE = 8,            /* of the backend's timeout: what a group may wait, however late it is */
     CHAINS = 2 * GROUP_MAX,
-    REFUSALS_TOLD = 10, /* lines of a namespace on the log in REFUSALS_US */
-    REFUSALS_US = 60 * US_PER_SECOND,
     NO_ITEM = -1
 };
 
@@ -539,17 +537,10 @@ static enum item_fate fate_of(enum backend_status status) {
 /* A client is not told why: a backend's sentence may name paths, tables and columns. */
 static void tell_refused(struct writer *writer, const struct request *request) {
     struct space *space = request->space;
-    struct write_refusals *refusals = &space->write_refusals;
-    uint64_t now_us = monotonic_us();
-    if (refusals->told == 0 || now_us - refusals->since_us >= REFUSALS_US)
-        *refusals = (struct write_refusals){.since_us = now_us};
-    if (refusals->told == REFUSALS_TOLD)
-        return;
-    refusals->told++;
-    service_log(&space->tier->service, LOG_LEVEL_ERROR,
-                "namespace %s: the backend refuses to write %.*s, and its client was told so: %s%s",
-                space->options.name, (int)request->key.size, request->key.data, writer->session.error.message,
-                refusals->told == REFUSALS_TOLD ? " (more are counted for a minute, and not told)" : "");
+    service_log_limited(&space->tier->service, &space->refused_lines, LOG_LEVEL_ERROR,
+                        "namespace %s: the backend refuses to write %.*s, and its client was told so: %s",
+                        space->options.name, (int)request->key.size, request->key.data,
+                        writer->session.error.message);
 }
 
 static void note_refused(struct writer *writer, const struct group_item *item) {

@@ -111,6 +111,13 @@ def refused(client):
     return client.set("sess:b", b"1").startswith(b"SERVER_ERROR")
 
 
+def expect_both_after_a_kill(server):
+    server.kill()
+    server.start()
+    assert server.client().get("sess:a") == b"1"
+    assert server.client().get("sess:b") == b"2"
+
+
 def test_journal_files_that_are_moved_away_refuse_changes(serve):
     """Writes to them succeed, and a kill would lose what is in them."""
     server = serve(held_back())
@@ -126,10 +133,7 @@ def test_journal_files_that_are_moved_away_refuse_changes(serve):
     for name in moved:
         os.rename(f"{server.folder}/aside/{name}", f"{server.folder}/{name}")
     eventually(lambda: client.set("sess:b", b"2") == b"STORED")
-    server.kill()
-    server.start()
-    assert server.client().get("sess:a") == b"1"
-    assert server.client().get("sess:b") == b"2"
+    expect_both_after_a_kill(server)
 
 
 def test_journal_files_that_are_removed_are_done_without_once_all_is_written(serve):
@@ -142,10 +146,7 @@ def test_journal_files_that_are_removed_are_done_without_once_all_is_written(ser
     eventually(lambda: refused(client))
     client.sync()
     eventually(lambda: client.set("sess:b", b"2") == b"STORED")
-    server.kill()
-    server.start()
-    assert server.client().get("sess:a") == b"1"
-    assert server.client().get("sess:b") == b"2"
+    expect_both_after_a_kill(server)
 
 
 def test_a_data_folder_that_is_moved_refuses_changes_until_it_is_back(serve):
@@ -156,7 +157,4 @@ def test_a_data_folder_that_is_moved_refuses_changes_until_it_is_back(serve):
     eventually(lambda: refused(client))
     os.rename(server.folder + ".aside", server.folder)
     eventually(lambda: client.set("sess:b", b"2") == b"STORED")
-    server.kill()
-    server.start()
-    assert server.client().get("sess:a") == b"1"
-    assert server.client().get("sess:b") == b"2"
+    expect_both_after_a_kill(server)
