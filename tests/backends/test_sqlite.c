@@ -844,6 +844,21 @@ TEST(what_others_write_is_noticed_and_nothing_else) {
     assert_int_equal(fixture->writer->foreign, 2);
 }
 
+/* To a URI, what follows // is the name of a machine. */
+TEST(a_path_that_begins_with_two_slashes_is_a_path) {
+    struct fixture *fixture = *state;
+    char folder[320];
+    snprintf(folder, sizeof folder, "/%s", fixture->folder.path);
+    fixture->options.data = folder;
+    open_both(fixture);
+    for (uint64_t version = 1; version <= 3; version++) {
+        if (apply_one(fixture, put(fixture, "sess:a", "one", version)) != BACKEND_OK)
+            fail_msg("%s", fixture->error.message);
+        maintain_to_the_end(fixture, NOW);
+        maintain_to_the_end(fixture, NOW);
+    }
+}
+
 TEST(a_high_version_that_went_back_is_another_store) {
     struct fixture *fixture = *state;
     open_both(fixture);
@@ -1134,6 +1149,7 @@ int main(void) {
         CASE(a_renamed_database_is_whole),
         CASE(a_log_that_is_gone_is_noticed_and_nothing_is_lost),
         CASE(what_others_write_is_noticed_and_nothing_else),
+        CASE(a_path_that_begins_with_two_slashes_is_a_path),
         CASE(a_high_version_that_went_back_is_another_store),
         CASE(no_other_user_can_read_a_database_whatever_the_umask),
         CASE(a_database_that_everybody_can_reach_is_told),
