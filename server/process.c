@@ -192,7 +192,7 @@ bool process_write_pid(const char *path, char *ret_error, size_t error_size) {
     int file = open_pid_file(path);
     bool good = file >= 0 && ftruncate(file, 0) == 0 && dprintf(file, "%ld\n", (long)getpid()) > 0;
     if (!good)
-        snprintf(ret_error, error_size, "cannot write the pid file %s: %s; or correct -P", path,
+        snprintf(ret_error, error_size, "cannot write the pid file %s: %s; mend that, or correct -P", path,
                  errno == EPERM ? "it belongs to another user; remove it" : own_file_reason(errno));
     if (file >= 0)
         close(file);
