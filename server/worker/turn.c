@@ -243,17 +243,13 @@ static void find_peer(const struct connection *connection, struct sockaddr_stora
 static void note_failure(struct worker *worker, const struct connection *connection) {
     struct sockaddr_storage peer;
     socklen_t size;
-    unsigned left_out;
-    char address[128], others[64] = "";
+    char address[128];
     find_peer(connection, &peer, &size);
-    if (!gate_note_failure(&worker->gate, &peer, monotonic_us(), &left_out))
-        return;
+    gate_note_failure(&worker->gate, &peer, monotonic_us());
     address_name(&peer, size, address, sizeof address);
-    if (left_out)
-        snprintf(others, sizeof others, " (and so did %u more, who have no line here)", left_out);
-    server_log(worker->server, LOG_LEVEL_WARNING,
-               "client %s failed to authenticate: no user of %s has the password that it gave%s", address,
-               worker->server->settings->auth_file, others);
+    server_log_limited(worker->server, LOG_KIND_CREDENTIAL, LOG_LEVEL_WARNING,
+                       "client %s failed to authenticate: no user of %s has the password that it gave",
+                       address, worker->server->settings->auth_file);
 }
 
 static void refuse_credential(struct worker *worker, struct connection *connection, const char *line) {

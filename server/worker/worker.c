@@ -137,13 +137,6 @@ static void admit_waiting(struct worker *worker) {
             admit(connection);
 }
 
-static void tell_failures(struct worker *worker) {
-    unsigned left_out;
-    if (gate_tells_rest(&worker->gate, monotonic_us(), &left_out))
-        server_log(worker->server, LOG_LEVEL_WARNING,
-                   "clients failed to authenticate %u more times, which have no line here", left_out);
-}
-
 static void on_second(struct ev_loop *loop, ev_timer *timer, int events) {
     (void)loop;
     (void)events;
@@ -152,8 +145,6 @@ static void on_second(struct ev_loop *loop, ev_timer *timer, int events) {
         kick_idle(worker);
     if (worker->awaiting_check > 0)
         admit_waiting(worker);
-    if (worker->gate.left_out > 0)
-        tell_failures(worker);
 }
 
 /* Milliseconds until the next second begins. */
