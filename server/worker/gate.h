@@ -4,7 +4,7 @@
  * thread may touch it. All times are monotonic microseconds.
  *
  * An address that has failed a few times is trusted no longer, and is forgiven a failure every few seconds. What that
- * means for it is the turn's affair (turn.c): it gets in all the same, and waits a little for it. Addresses share the
+ * means for it is for login.c to say: it gets in all the same, and waits a little for it. Addresses share the
  * places of a table of fixed size, by a hash that is seeded at random, so that nobody can choose whom to share with.
  */
 #ifndef FOREBAY_SERVER_WORKER_GATE_H
