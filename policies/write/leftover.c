@@ -4,6 +4,7 @@
  * again: it recovers, drains and ends, and the tier that is to serve begins with a clean folder.
  */
 #include "policies/write/leftover.h"
+#include "cache/base/clock_text.h"
 #include "cache/base/own_file.h"
 #include "policies/journal/disk.h"
 #include "policies/journal/folder_lock.h"
@@ -15,7 +16,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { NAME_SHOWN = 64, SENTENCE = 400, PATH_SHOWN = 4096 };
@@ -178,22 +178,14 @@ static enum fate decide(const struct tier_options *options, const char *name) {
 
 /* ---- Saying ---- */
 
-static void show_time(uint64_t us, char *ret_text, size_t size) {
-    time_t seconds = (time_t)(us / 1000000u);
-    struct tm broken;
-    if (!gmtime_r(&seconds, &broken) || strftime(ret_text, size, "%Y-%m-%dT%H:%M:%SZ", &broken) == 0)
-        snprintf(ret_text, size, "unknown age");
-}
-
 /* "2 acknowledged changes of namespace "x" (the oldest of 2026-01-31T12:00:00Z, 1 of them in quarantine)" */
 static void describe(const struct leftover *one, char ret_text[SENTENCE]) {
-    char time[32], quarantined[64] = "";
+    char time[CLOCK_TEXT_MAX], quarantined[64] = "";
     uint64_t all = one->changes + one->quarantined;
-    show_time(one->oldest_us, time, sizeof time);
     if (one->quarantined)
         snprintf(quarantined, sizeof quarantined, ", %" PRIu64 " of them in quarantine", one->quarantined);
     snprintf(ret_text, SENTENCE, "%" PRIu64 " acknowledged change%s of namespace \"%s\" (the oldest of %s%s)",
-             all, all == 1 ? "" : "s", one->name, time, quarantined);
+             all, all == 1 ? "" : "s", one->name, clock_text(one->oldest_us, 0, time), quarantined);
 }
 
 static void refuse(const struct tier_options *options, const struct leftover *one, char *error,
