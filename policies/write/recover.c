@@ -538,10 +538,10 @@ static void on_log(void *context, enum log_level level, const char *message) {
     service_log(&tier->service, level, "%s", message);
 }
 
+/* False: the journal's error, or the recovery's, which is why it was refused. */
 static bool open_journal(struct recovery *recovery, struct slice *names, struct journal_recovery *ret_found,
-                         char *error, size_t error_size) {
+                         struct journal_error *ret_error) {
     struct tier *tier = recovery->tier;
-    struct journal_error journal_error = {{0}};
     struct slice discarded[TIER_RECOVER_MAX];
     for (size_t i = 0; i < tier->options.recovery.discard_count; i++)
         discarded[i] = slice_string(tier->options.recovery.discard[i]);
@@ -558,15 +558,36 @@ static bool open_journal(struct recovery *recovery, struct slice *names, struct 
                                       .context = tier};
     for (size_t i = 0; i < tier->space_count; i++)
         names[i] = slice_string(tier->spaces[i].options.name);
-    enum journal_status status = journal_open(&options, tier->options.recovery.skip_damaged,
-                                              &recovery->replayer, ret_found, &tier->journal, &journal_error);
-    if (status == JOURNAL_OK)
-        return true;
-    if (recovery->names_folder)
+    return journal_open(&options, tier->options.recovery.skip_damaged, &recovery->replayer, ret_found,
+                        &tier->journal, ret_error) == JOURNAL_OK;
+}
+
+static bool read_journal(struct recovery *recovery, struct journal_recovery *ret_found, char *error,
+                         size_t error_size) {
+    const struct tier *tier = recovery->tier;
+    struct journal_error journal_error = {{0}};
+    struct slice *names = calloc(tier->space_count, sizeof *names);
+    bool fine = names && open_journal(recovery, names, ret_found, &journal_error);
+    if (!names)
+        snprintf(error, error_size, "Out of memory.");
+    else if (!fine && recovery->names_folder)
         snprintf(error, error_size, "%s", recovery->error);
-    else
-        snprintf(error, error_size, "The journal in %s: %s", options.folder,
+    else if (!fine)
+        snprintf(error, error_size, "The journal in %s: %s", tier->options.data,
                  recovery->error[0] ? recovery->error : journal_error.message);
+    free(names);
+    return fine;
+}
+
+/* What is drawn from now on is newer than what the journal has. */
+static bool raise_version(struct tier *tier, uint64_t version, char *error, size_t error_size) {
+    if (cache_raise_version(tier->cache, version)) {
+        note_version(tier, version);
+        return true;
+    }
+    snprintf(error, error_size,
+             "The journal in %s: its low-water version is %" PRIu64 ", which no clock gives: move it away",
+             tier->options.data, version);
     return false;
 }
 
@@ -592,19 +613,8 @@ bool recover(struct tier *tier, char *error, size_t error_size) {
                                 .noted_most = noted_most > NOTED_LEAST ? noted_most : NOTED_LEAST};
     struct journal_recovery found = {0};
     uint64_t start_us = monotonic_us();
-    struct slice *names = calloc(tier->space_count, sizeof *names);
-    bool fine = names && open_journal(&recovery, names, &found, error, error_size);
-    if (!names)
-        snprintf(error, error_size, "Out of memory.");
-    if (fine) {
-        fine = cache_raise_version(tier->cache, found.highest_version);
-        if (!fine)
-            snprintf(error, error_size,
-                     "The journal in %s: its low-water version is %" PRIu64
-                     ", which no clock gives: move it away",
-                     tier->options.data, found.highest_version);
-        note_version(tier, found.highest_version);
-    }
+    bool fine = read_journal(&recovery, &found, error, error_size) &&
+                raise_version(tier, found.highest_version, error, error_size);
     if (fine) {
         places_tell_pending(tier);
         if (fills_memory(tier))
@@ -614,6 +624,5 @@ bool recover(struct tier *tier, char *error, size_t error_size) {
     }
     noted_clear(&recovery.touches);
     noted_clear(&recovery.expired);
-    free(names);
     return fine;
 }
