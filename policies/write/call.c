@@ -159,10 +159,19 @@ static void go_on_without(struct writer *writer) {
             name_of(writer), name_of(writer));
 }
 
+/* Of a wrong address, mostly; what the attempt under way meets is not known yet. */
+static void warn_of_silence(struct writer *writer) {
+    char address[256];
+    backend_show_uri(writer->backend->options.store.uri, address, sizeof address);
+    service_log(
+        &writer->tier->service, LOG_LEVEL_WARNING,
+        "backend %s: has not answered yet, the start goes on without it: see whether %s is right, and serves",
+        name_of(writer), address);
+}
+
 bool call_await_first(struct writer *writer, uint64_t until_us, char *error, size_t error_size) {
     if (!is_done_until(writer, until_us)) {
-        service_log(&writer->tier->service, LOG_LEVEL_WARNING,
-                    "backend %s: has not answered yet, the start goes on without it", name_of(writer));
+        warn_of_silence(writer);
         go_on_without(writer);
         return true;
     }
