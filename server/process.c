@@ -104,10 +104,10 @@ bool process_check_folder(const char *path, char *ret_error, size_t error_size) 
         return false;
     if (access(path, W_OK | X_OK) == 0)
         return true;
-    snprintf(
-        ret_error, error_size,
-        "the data folder %s cannot be written into by user %u: %s; chown -R it with all that is in it, or correct data",
-        path, (unsigned)geteuid(), strerror(errno));
+    const char *remedy = errno == EACCES ? "chown -R it with all that is in it" : "make it writable";
+    snprintf(ret_error, error_size,
+             "the data folder %s cannot be written into by user %u: %s; %s, or correct data", path,
+             (unsigned)geteuid(), strerror(errno), remedy);
     return false;
 }
 

@@ -224,8 +224,23 @@ TEST(a_file_that_is_no_database_is_refused) {
 }
 
 /* As a user who may not: root may everything. */
+enum { NOBODY = 65534 };
+
+TEST(a_file_that_may_not_be_made_is_refused) {
+    struct fixture *fixture = *state;
+    assert_int_equal(chmod(fixture->folder.path, 0555), 0);
+    if (geteuid() == 0)
+        assert_int_equal(seteuid(NOBODY), 0);
+    enum backend_status status = open_writer(fixture);
+    undo_limits();
+    assert_int_equal(chmod(fixture->folder.path, 0755), 0);
+    assert_int_equal(status, BACKEND_REFUSED);
+    assert_says(fixture, "cannot be made by user");
+    assert_says(fixture, "Permission denied");
+    assert_says(fixture, fixture->path);
+}
+
 TEST(a_file_without_permission_is_refused) {
-    enum { NOBODY = 65534 };
     struct fixture *fixture = *state;
     open_both(fixture);
     sqlite_backend.close(fixture->reader);
@@ -1119,6 +1134,7 @@ int main(void) {
         CASE(a_bad_place_is_refused_by_name),
         CASE(an_absolute_path_ignores_the_data_folder),
         CASE(a_file_that_is_no_database_is_refused),
+        CASE(a_file_that_may_not_be_made_is_refused),
         CASE(a_file_without_permission_is_refused),
         CASE(a_newer_schema_is_refused),
         CASE(a_foreign_table_of_that_name_is_refused),
