@@ -610,6 +610,15 @@ static int start(struct program *program) {
     return run(program);
 }
 
+/* Two contradict each other: which of them stand in the file (NULL: none does) and which on the command line is not known
+ * any more. */
+static int complain_of_settings(const char *file, const char *error) {
+    if (!file)
+        return complain(error, EXIT_USAGE);
+    fprintf(stderr, "forebay: %s: %s\n", file, error);
+    return EXIT_CONFIGURATION;
+}
+
 /* Options, then the file over the defaults, then the options again over the file. */
 static int read_settings(struct program *program, int argc, char **argv) {
     char error[ERROR_MAX];
@@ -630,7 +639,7 @@ static int read_settings(struct program *program, int argc, char **argv) {
         config_derive(program->config, settings);
     }
     if (!settings_check(settings, error, sizeof error))
-        return complain(error, settings->config_file ? EXIT_CONFIGURATION : EXIT_USAGE);
+        return complain_of_settings(settings->config_file, error);
     return EXIT_SUCCESS;
 }
 

@@ -22,8 +22,8 @@ bool process_become(const char *user, char *ret_error, size_t error_size);
  * into, or it is no place for data. */
 bool process_check_folder(const char *path, char *ret_error, size_t error_size);
 
-/* Only looks: false if it is no place for data, as every user of the machine can write into it. One that is missing or
- * cannot be looked at is no matter here. */
+/* Only looks: false if it is no place for data, as it is no folder, or every user of the machine can write into it. One
+ * that is missing or cannot be looked at is no matter here. */
 bool process_judge_folder(const char *path, char *ret_error, size_t error_size);
 
 /* -d. In the parent this does not return: it exits with 0 once the child says process_ready, or with the
