@@ -31,7 +31,8 @@ struct leftover {
 struct leftovers {
     struct leftover *list;
     size_t count;
-    size_t damaged; /* files of journals */
+    size_t damaged;                  /* files of journals */
+    char unreadable[2 * NAME_SHOWN]; /* the file of a quarantine that cannot be read, or "" */
 };
 
 /* What becomes of it. */
@@ -95,8 +96,10 @@ static bool find_in_quarantine(struct leftovers *all, const char *folder, const 
     char path[PATH_SHOWN];
     struct quarantine_summary summary;
     snprintf(path, sizeof path, "%s/%s", folder, file);
-    if (!quarantine_look(&journal_disk_system, path, &summary))
+    if (!quarantine_look(&journal_disk_system, path, &summary)) {
+        snprintf(all->unreadable, sizeof all->unreadable, "/%s", file);
         return false;
+    }
     struct leftover found = {.quarantined = summary.entries, .oldest_us = summary.oldest * UINT64_C(1000000)};
     return summary.entries == 0 || add(all, name, &found);
 }
@@ -122,14 +125,15 @@ static void forget(struct leftovers *all) {
     *all = (struct leftovers){0};
 }
 
-/* False: errno. */
+/* False: errno, and what cannot be read, if that is one file. */
 static bool look(const struct tier_options *options, bool at_journals, struct leftovers *ret_all) {
     *ret_all = (struct leftovers){0};
     if (find_in_quarantines(ret_all, options->data) &&
         (!at_journals || find_in_journals(ret_all, options->data)))
         return true;
     int failure = errno;
-    forget(ret_all);
+    free(ret_all->list);
+    ret_all->list = NULL;
     errno = failure;
     return false;
 }
@@ -227,9 +231,10 @@ void leftovers_refuse(const struct tier_options *options, const char *name, char
     forget(&all);
 }
 
-static bool out_of_reach(const struct tier_options *options, char *error, size_t error_size) {
-    snprintf(error, error_size, "What earlier runs left in %s cannot be read: %s.", options->data,
-             own_file_reason(errno));
+static bool out_of_reach(const struct tier_options *options, const struct leftovers *all, char *error,
+                         size_t error_size) {
+    snprintf(error, error_size, "What earlier runs left in %s%s cannot be read: %s.", options->data,
+             all->unreadable, own_file_reason(errno));
     return false;
 }
 
@@ -289,7 +294,7 @@ bool leftovers_check(const struct tier_options *options, FILE *notes, FILE *comp
     if (!options->data)
         return true;
     if (!look(options, true, &all)) {
-        out_of_reach(options, text, sizeof text);
+        out_of_reach(options, &all, text, sizeof text);
         fprintf(notes, "%s\n", text);
         return true;
     }
@@ -436,7 +441,7 @@ bool leftovers_settle(const struct tier_options *options, char *ret_error, size_
     if (!options->data || options->recovery.writes_back)
         return true;
     if (!look(options, told, &all))
-        return out_of_reach(options, ret_error, error_size);
+        return out_of_reach(options, &all, ret_error, error_size);
     name_absent(options, &all);
     for (size_t i = 0; good && i < all.count; i++)
         good = settle_one(options, &all.list[i], &flush, ret_error, error_size);

@@ -4,6 +4,7 @@ prepared leads nowhere. What is told of files that are open to all, and which da
 
 import contextlib
 import os
+import re
 import socket
 import stat
 import subprocess
@@ -65,10 +66,11 @@ def test_no_other_user_can_read_or_write_a_file(tmp_path, mask):
     assert "backend-local.version" in found and set(found.values()) == {0o600}, found
 
 
-@pytest.mark.parametrize("name", ["lock", "low-water", "quarantine-sessions.log", "journal-01-0000000001.fj", "places.new", "low-water.new",
-                                  "quarantine-sessions.log.new", "backend-local.version.new"])
+@pytest.mark.parametrize("name", ["lock", "low-water", "quarantine-sessions.log", "quarantine-plain.log", "journal-01-0000000001.fj",
+                                  "places", "places.new", "low-water.new", "quarantine-sessions.log.new", "backend-local.version",
+                                  "backend-local.version.new"])
 def test_a_link_in_the_data_folder_leads_nowhere(tmp_path, name):
-    """A symbolic link under the name of a file is refused or removed: what it leads to stays as it is."""
+    """A symbolic link under the name of a file is refused, by its name, or removed: what it leads to stays as it is."""
     target = tmp_path / "target"
     target.write_text(SECRET)
     os.mkdir(data_folder(tmp_path), 0o700)
@@ -78,7 +80,9 @@ def test_a_link_in_the_data_folder_leads_nowhere(tmp_path, name):
         with server:
             use(server)
     except ServerFailed:
-        assert "symbolic link, which is not followed" in server.log(), server.log()
+        assert re.search(name + ":? .*symbolic link, which is not followed", server.log()), server.log()
+    else:
+        assert not os.path.islink(os.path.join(data_folder(tmp_path), name))
     assert target.read_text() == SECRET
     assert stat.S_IMODE(target.stat().st_mode) == 0o644
 
