@@ -87,6 +87,21 @@ def test_a_link_in_the_data_folder_leads_nowhere(tmp_path, name):
     assert stat.S_IMODE(target.stat().st_mode) == 0o644
 
 
+@pytest.mark.parametrize("name", ["lock", "low-water", "quarantine-sessions.log", "quarantine-plain.log", "journal-0-0000000001.fj"])
+def test_a_check_refuses_what_a_start_would(tmp_path, name):
+    """Nothing that a server which runs there could be doing explains a link or a pipe."""
+    os.mkdir(data_folder(tmp_path), 0o700)
+    path = os.path.join(data_folder(tmp_path), name)
+    for make in (os.mkfifo, lambda path: os.symlink(tmp_path / "target", path)):
+        make(path)
+        server = server_of(tmp_path)
+        checked = subprocess.run([*server.command(), "--check"], capture_output=True, text=True, timeout=60, check=False)
+        assert checked.returncode == 1 and data_folder(tmp_path) in checked.stderr, checked
+        with pytest.raises(ServerFailed):
+            server.start()
+        os.unlink(path)
+
+
 def test_a_pipe_in_the_place_of_a_file_holds_nobody_up(tmp_path):
     os.mkdir(data_folder(tmp_path), 0o700)
     os.mkfifo(os.path.join(data_folder(tmp_path), "low-water"))
