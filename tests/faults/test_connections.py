@@ -95,6 +95,7 @@ def test_values_that_stand_still_do_not_hold_memory_for_ever(serve):
     eventually(lambda: taken(server) > 3 * MIB)
     eventually(lambda: taken(server) <= 2 * MIB, seconds=40)  # half of what there is
     assert idle.get("idle") == b"v", "who holds nothing stays"
+    assert int(idle.stats()["idle_kicks"]) >= 1
     assert idle.set("large", b"x" * 1000000) == b"STORED"
 
 
