@@ -59,12 +59,14 @@ bool absence_answers(const struct tier_worker *worker, const struct space *space
     return true;
 }
 
+/* First the one that is filled: if it is not there any more, it is the one that is asked by now. */
 static void add(struct absence *absence, uint64_t hash) {
-    struct bloom *asked = seen(&absence->asked), *filling = seen(&absence->filling);
-    if (asked)
-        bloom_add(asked, hash);
+    struct bloom *filling = seen(&absence->filling);
+    struct bloom *asked = seen(&absence->asked);
     if (filling)
         bloom_add(filling, hash);
+    if (asked)
+        bloom_add(asked, hash);
 }
 
 void absence_tell(const struct space *space, uint64_t hash) {

@@ -3,8 +3,10 @@
  * whatever is written, deleted, forgotten and killed meanwhile. Real stores and servers: tests/faults/test_absent_filter.py. */
 #include "policies/absence.h"
 #include "tests/support/tier_rig.h"
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 enum { ROWS = 500, MODEL_KEYS = 60, MODEL_STEPS = 6000 };
 
@@ -251,6 +253,77 @@ RIG_TEST(its_memory_counts_and_is_limited, write_behind) {
     rig_expect(rig, "get nothing", "MISS");
 }
 
+/* ---- Filters that take turns ---- */
+
+enum { TURNS = 1000 };
+
+struct turns {
+    struct absence *absence;
+    atomic_bool over;
+    bool failed;
+    unsigned excluded;
+};
+
+/* Threads that share a processor: one stops wherever it is when the other one wakes. */
+static void share_processor(void) {
+    cpu_set_t all, one;
+    CPU_ZERO(&one);
+    assert_int_equal(sched_getaffinity(0, sizeof all, &all), 0);
+    for (size_t i = 0; i < CPU_SETSIZE && CPU_COUNT(&one) == 0; i++)
+        if (CPU_ISSET(i, &all))
+            CPU_SET(i, &one);
+    assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
+}
+
+static void *make_filters(void *argument) {
+    struct turns *turns = argument;
+    share_processor();
+    const atomic_bool stop = false;
+    for (unsigned i = 0; i < TURNS && !turns->failed; i++) {
+        turns->failed = !absence_begin_filling(turns->absence, 100, &stop);
+        usleep(50); /* the writer gets on, wherever that is */
+        turns->failed |= !absence_end_filling(turns->absence, true);
+        absence_free_unused(turns->absence, &stop);
+    }
+    atomic_store(&turns->over, true);
+    return NULL;
+}
+
+/* As the writer does: true if the key is taken for absent while it comes into the store. */
+static bool is_excluded_while_it_comes(const struct turns *turns, unsigned number) {
+    struct space *space = turns->absence->space;
+    char key[32];
+    struct mutation mutation = {.table = &space->options.table, .kind = MUTATION_PUT};
+    mutation.entry.key = slice_of(key, (size_t)snprintf(key, sizeof key, "key%u", number));
+    absence_begin_writing(space->backend, &mutation, 1);
+    bool excluded = absence_excludes(space, cache_hash(space->tier->cache, mutation.entry.key));
+    absence_end_writing(space->backend);
+    return excluded;
+}
+
+static void *write_keys(void *argument) {
+    struct turns *turns = argument;
+    share_processor();
+    for (unsigned i = 0; !atomic_load(&turns->over); i++)
+        turns->excluded += is_excluded_while_it_comes(turns, i);
+    return NULL;
+}
+
+/* One that was filled may take the place of the one that is asked between any two steps of the writer. */
+RIG_TEST(no_key_falls_between_two_filters, write_behind) {
+    rig_start(rig);
+    struct turns turns = {.absence = absence_create(tier_space(rig->tier, 0))};
+    assert_non_null(turns.absence);
+    tier_space(rig->tier, 0)->absence = turns.absence; /* which frees it */
+    pthread_t builder, writer;
+    assert_int_equal(pthread_create(&builder, NULL, make_filters, &turns), 0);
+    assert_int_equal(pthread_create(&writer, NULL, write_keys, &turns), 0);
+    pthread_join(builder, NULL);
+    pthread_join(writer, NULL);
+    assert_false(turns.failed);
+    assert_int_equal(turns.excluded, 0);
+}
+
 /* ---- The model ---- */
 
 struct model {
@@ -354,6 +427,7 @@ int main(void) {
         RIG_CASE(what_is_quarantined_is_found),
         RIG_CASE(it_is_built_anew_when_it_is_worn),
         RIG_CASE(its_memory_counts_and_is_limited),
+        RIG_CASE(no_key_falls_between_two_filters),
         RIG_CASE(no_key_of_the_store_is_ever_taken_for_absent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
