@@ -101,6 +101,11 @@ void absence_begin_writing(struct tier_backend *backend, const struct mutation *
     }
 }
 
+void absence_hold(const struct space *space, uint64_t hash) {
+    if (space->absence)
+        add(space->absence, hash);
+}
+
 void absence_end_writing(struct tier_backend *backend) {
     count_applying(backend);
 }

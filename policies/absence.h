@@ -69,6 +69,10 @@ void absence_tell(const struct space *space, uint64_t hash);
 void absence_begin_writing(struct tier_backend *backend, const struct mutation *mutations, size_t count);
 void absence_end_writing(struct tier_backend *backend);
 
+/* The quarantine has a change of this key, which the store refused, perhaps before the filter that is filled now was known;
+ * and memory still has it. */
+void absence_hold(const struct space *space, uint64_t hash);
+
 /* The store is, or may be, another one than was scanned; its connection says this of others' writes, from now on. */
 void absence_distrust(struct tier_backend *backend, uint64_t foreign);
 

@@ -10,6 +10,49 @@
 
 enum { ROWS = 500, MODEL_KEYS = 60, MODEL_STEPS = 6000 };
 
+/* ---- A disk that waits ---- */
+
+static pthread_mutex_t disk_mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t disk_moves = PTHREAD_COND_INITIALIZER;
+static bool disk_is_held;
+static unsigned disk_waits;
+
+int __real_fdatasync(int file);
+int __wrap_fdatasync(int file);
+
+int __wrap_fdatasync(int file) {
+    pthread_mutex_lock(&disk_mutex);
+    disk_waits++;
+    pthread_cond_broadcast(&disk_moves);
+    while (disk_is_held)
+        pthread_cond_wait(&disk_moves, &disk_mutex);
+    disk_waits--;
+    pthread_mutex_unlock(&disk_mutex);
+    return __real_fdatasync(file);
+}
+
+/* No sync ends any more, until it is let go. */
+static void hold_disk(bool held) {
+    pthread_mutex_lock(&disk_mutex);
+    disk_is_held = held;
+    pthread_cond_broadcast(&disk_moves);
+    pthread_mutex_unlock(&disk_mutex);
+}
+
+static void await_held_disk(void) {
+    pthread_mutex_lock(&disk_mutex);
+    while (disk_waits == 0)
+        pthread_cond_wait(&disk_moves, &disk_mutex);
+    pthread_mutex_unlock(&disk_mutex);
+}
+
+static int let_go_and_tear_down(void **state) {
+    hold_disk(false);
+    return rig_tear_down(state);
+}
+
+/* ---- The filter ---- */
+
 static struct absence_stats stats_of(struct tier_rig *rig) {
     struct absence_stats stats;
     absence_get_stats(tier_space(rig->tier, 0)->absence, &stats);
@@ -200,6 +243,27 @@ RIG_TEST(what_is_quarantined_is_found, write_behind) {
         rig_start(rig);
         eventually(is_asked(rig));
     }
+}
+
+/* Refused before there was a filter that the writer knew, and put aside after the scan. */
+RIG_TEST(what_is_quarantined_after_the_scan_is_found, write_behind) {
+    rig_use_folder(rig);
+    rig->spaces[0].journal = JOURNAL_OFF;
+    with_rows(rig, ROWS);
+    faulty_hold(rig->faulty, FAULTY_SCAN, true);
+    rig_start(rig);
+    faulty_wait_held(rig->faulty, FAULTY_SCAN);
+    faulty_refuse_keys(rig->faulty, "bad");
+    rig_store(rig, "set bad v");
+    hold_disk(true);
+    struct rig_call *sync = rig_begin(rig, 0, "sync");
+    await_held_disk();
+    faulty_hold(rig->faulty, FAULTY_SCAN, false);
+    eventually(is_asked(rig));
+    hold_disk(false);
+    rig_finish(sync);
+    void_memory(rig);
+    rig_expect(rig, "get bad", "v");
 }
 
 /* Twice as many keys as it was made for, and then most of them gone. */
@@ -425,6 +489,7 @@ int main(void) {
         RIG_CASE(who_tells_of_a_row_is_believed_at_once),
         RIG_CASE(a_lost_store_is_not_believed),
         RIG_CASE(what_is_quarantined_is_found),
+        RIG_CASE_WITH(what_is_quarantined_after_the_scan_is_found, rig_set_up, let_go_and_tear_down),
         RIG_CASE(it_is_built_anew_when_it_is_worn),
         RIG_CASE(its_memory_counts_and_is_limited),
         RIG_CASE(no_key_falls_between_two_filters),
