@@ -116,7 +116,7 @@ static void look_after(struct building *building, struct session *session, struc
     struct absence *absence = building->absence;
     uint64_t begin_us = monotonic_us();
     absence_free_unused(absence, building->stop);
-    if (begin_us < patience->at_us || !absence_is_worn(absence))
+    if (begin_us < patience->at_us || !absence_is_watched(absence) || !absence_is_worn(absence))
         return;
     bool built = build(building, session, patience);
     uint64_t end_us = monotonic_us(), took_us = end_us - begin_us;

@@ -266,6 +266,27 @@ RIG_TEST(what_is_quarantined_after_the_scan_is_found, write_behind) {
     rig_expect(rig, "get bad", "v");
 }
 
+/* What others write is seen by the writer's connection. */
+RIG_TEST(without_a_connection_of_the_writer_it_is_not_believed, write_behind) {
+    start_filtered(rig, ROWS);
+    struct absence_stats before = stats_of(rig);
+    faulty_fail_all(rig->faulty, FAULTY_OPEN, BACKEND_TRANSIENT);
+    faulty_fail_all(rig->faulty, FAULTY_APPLY, BACKEND_TRANSIENT);
+    rig_store(rig, "set k v");
+    struct rig_call *sync = rig_begin(rig, 0, "sync");
+    eventually(rig_stat(rig, "store:write_failures") > 8);
+    assert_true(stats_of(rig).distrusts > before.distrusts);
+    assert_int_equal(stats_of(rig).builds, before.builds);
+    assert_false(is_asked(rig));
+    memory_store_put(rig->store, "test", "theirs", "v", 5);
+    faulty_fail_all(rig->faulty, FAULTY_OPEN, BACKEND_OK);
+    faulty_fail_all(rig->faulty, FAULTY_APPLY, BACKEND_OK);
+    rig_finish(sync);
+    eventually(is_asked(rig));
+    rig_expect(rig, "get theirs", "v");
+    expect_rows(rig, ROWS);
+}
+
 /* Twice as many keys as it was made for, and then most of them gone. */
 RIG_TEST(it_is_built_anew_when_it_is_worn, write_behind) {
     enum { MANY = 4000 };
@@ -379,6 +400,7 @@ RIG_TEST(no_key_falls_between_two_filters, write_behind) {
     struct turns turns = {.absence = absence_create(tier_space(rig->tier, 0))};
     assert_non_null(turns.absence);
     tier_space(rig->tier, 0)->absence = turns.absence; /* which frees it */
+    absence_distrust(tier_space(rig->tier, 0)->backend, 0);
     pthread_t builder, writer;
     assert_int_equal(pthread_create(&builder, NULL, make_filters, &turns), 0);
     assert_int_equal(pthread_create(&writer, NULL, write_keys, &turns), 0);
@@ -490,6 +512,7 @@ int main(void) {
         RIG_CASE(a_lost_store_is_not_believed),
         RIG_CASE(what_is_quarantined_is_found),
         RIG_CASE_WITH(what_is_quarantined_after_the_scan_is_found, rig_set_up, let_go_and_tear_down),
+        RIG_CASE(without_a_connection_of_the_writer_it_is_not_believed),
         RIG_CASE(it_is_built_anew_when_it_is_worn),
         RIG_CASE(its_memory_counts_and_is_limited),
         RIG_CASE(no_key_falls_between_two_filters),
