@@ -43,7 +43,7 @@ struct absence {
     atomic_uint_fast64_t distrusts; /* changed under the mutex, */
     atomic_bool watched;            /* and so is this: the writer would see others' writes */
     counter builds;                 /* by the builder */
-    counter asked_in_vain;    /* the store was asked and had no row; by readers, with fetch_add */
+    counter asked_in_vain;    /* reads for which the store was asked in vain; by readers, with fetch_add */
     uint64_t foreign;         /* as the writer's connection said last: the writer */
     uint64_t foreign_told_us; /* monotonic: the writer */
     struct bloom *unused;     /* out of use, but perhaps not out of sight: the builder */

@@ -287,6 +287,15 @@ RIG_TEST(without_a_connection_of_the_writer_it_is_not_believed, write_behind) {
     expect_rows(rig, ROWS);
 }
 
+/* They ask in any case: it is not worn for that. */
+RIG_TEST(changes_of_absent_keys_do_not_wear_it, write_behind) {
+    enum { MANY = 1500 };
+    start_filtered(rig, 0);
+    for (unsigned i = 0; i < MANY; i++)
+        rig_store(rig, "add key%u value%u", i, i);
+    assert_int_equal(stats_of(rig).in_vain, 0);
+}
+
 /* Twice as many keys as it was made for, and then most of them gone. */
 RIG_TEST(it_is_built_anew_when_it_is_worn, write_behind) {
     enum { MANY = 4000 };
@@ -513,6 +522,7 @@ int main(void) {
         RIG_CASE(what_is_quarantined_is_found),
         RIG_CASE_WITH(what_is_quarantined_after_the_scan_is_found, rig_set_up, let_go_and_tear_down),
         RIG_CASE(without_a_connection_of_the_writer_it_is_not_believed),
+        RIG_CASE(changes_of_absent_keys_do_not_wear_it),
         RIG_CASE(it_is_built_anew_when_it_is_worn),
         RIG_CASE(its_memory_counts_and_is_limited),
         RIG_CASE(no_key_falls_between_two_filters),
