@@ -80,7 +80,7 @@ static bool scan(struct building *building, struct session *session, bool fills)
 static void tell_no_memory(const struct space *space, size_t keys) {
     service_log(
         &space->tier->service, LOG_LEVEL_WARNING,
-        "namespace %s: no memory for the absent_filter of %zu keys (%zu bytes, at most a quarter of the memory): reads of unknown keys ask the store; raise -m",
+        "namespace %s: no memory for the absent_filter of %zu keys (%zu bytes, at most a quarter of the memory, and half of it for all filters): reads of unknown keys ask the store; raise -m",
         space->options.name, keys, bloom_bytes(keys));
 }
 
