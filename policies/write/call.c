@@ -462,6 +462,7 @@ bool call_upkeep(struct writer *writer, uint64_t now_us) {
     enum backend_status status = writer->backend->type->maintain(
         writer->session.connection, tier_over_at(writer->backend->tier), &more, &writer->session.error);
     count(&writer->counters.upkeep_steps);
+    absence_note_foreign(writer->backend, writer->session.connection->foreign);
     if (status == BACKEND_REPLACED)
         judged(writer, NULL, status);
     writer->upkeep_at = monotonic_us() + (status == BACKEND_OK && more ? 0 : UPKEEP_US);
