@@ -274,7 +274,7 @@ RIG_TEST(without_a_connection_of_the_writer_it_is_not_believed, write_behind) {
     faulty_fail_all(rig->faulty, FAULTY_APPLY, BACKEND_TRANSIENT);
     rig_store(rig, "set k v");
     struct rig_call *sync = rig_begin(rig, 0, "sync");
-    eventually(rig_stat(rig, "store:write_failures") > 8);
+    eventually(rig_stat(rig, "store:write_failures") > 6);
     assert_true(stats_of(rig).distrusts > before.distrusts);
     assert_int_equal(stats_of(rig).builds, before.builds);
     assert_false(is_asked(rig));
@@ -349,7 +349,7 @@ RIG_TEST(its_memory_counts_and_is_limited, write_behind) {
 
 /* ---- Filters that take turns ---- */
 
-enum { TURNS = 1000 };
+enum { TURNS = 600 };
 
 struct turns {
     struct absence *absence;
