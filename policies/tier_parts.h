@@ -58,7 +58,9 @@ struct tier {
     atomic_bool draining, stop_draining;
     uint64_t replayed, replayed_files, replay_ms;
     pthread_mutex_t stats_mutex;
-    struct tier_counters counters_base; /* at the last reset; under stats_mutex */
+    /* At the last reset; under stats_mutex. */
+    struct tier_counters counters_base;
+    struct histogram_sum latency_base[CACHE_SPACES_MAX][USAGE_KINDS];
 };
 
 /* Writers: lives that ended by this second are over for certain, so that their rows can go; 0: none is known to be. */
