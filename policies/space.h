@@ -41,6 +41,7 @@ struct flush_counters { /* written by the writer's thread */
 
 struct space_worker_counters {    /* written by one worker */
     _Alignas(64) counter changes; /* dirty ones, accepted */
+    counter coalesced;            /* of those, changes of entries that were waiting already */
 };
 
 struct space {

@@ -15,6 +15,7 @@
 #define FOREBAY_POLICIES_TIER_PARTS_H
 
 #include "cache/base/life_clock.h"
+#include "policies/backend_calls.h"
 #include "policies/service.h"
 #include "policies/space.h"
 #include "policies/turn.h"
@@ -31,6 +32,7 @@ struct tier_backend {
     size_t table_count;
     unsigned timeout_ms;
     struct store *store; /* which one is open */
+    struct backend_calls calls;
     struct loader *loader;
     struct writer *writer;
     char down[160]; /* the reply line when it cannot be asked */

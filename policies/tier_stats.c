@@ -312,11 +312,11 @@ static void stat_write_behind(struct space *space, struct stat_sink *sink) {
     const char *name = space->options.name;
     struct cache *cache = space->tier->cache;
     const struct flush_counters *flushed = &space->flushed;
-    uint64_t changes = 0, queued = 0;
+    uint64_t changes = 0, coalesced = 0;
     struct writer_stats writes;
     for (unsigned i = 0; i < space->tier->options.workers; i++) {
         changes += counted(&space->by_worker[i].changes);
-        queued += queue_pushed(&space->queues[i]);
+        coalesced += counted(&space->by_worker[i].coalesced);
     }
     writer_get_stats(space->backend->writer, &writes);
     number(sink, name, "dirty_entries", cache_dirty_entries(cache, space->number));
@@ -329,7 +329,7 @@ static void stat_write_behind(struct space *space, struct stat_sink *sink) {
     number(sink, name, "full_rejects", counted(&space->fullness.rejects));
     number(sink, name, "full_write_throughs", counted(&space->fullness.throughs));
     number(sink, name, "changes", changes);
-    number(sink, name, "coalesced", changes > queued ? changes - queued : 0);
+    number(sink, name, "coalesced", coalesced);
 #define TELL(counter_name) number(sink, name, #counter_name, counted(&flushed->counter_name));
     FLUSH_COUNTERS(TELL)
 #undef TELL

@@ -38,7 +38,8 @@ ROOMS = {
         ("policies/commands", "policies/request", "policies/number", "policies/evaluate",
          "policies/entry_copy", "policies/service", "policies/breaker", "policies/space_options", "policies/bloom"),
         # what a tier is made of
-        ("policies/tier", "policies/backend_settings", "policies/tier_parts", "policies/tier_stats", "policies/usage", "policies/latency", "policies/policy.h",
+        ("policies/tier", "policies/backend_settings", "policies/tier_parts", "policies/tier_stats", "policies/usage", "policies/latency",
+         "policies/backend_calls", "policies/policy.h",
          "policies/fullness", "policies/space", "policies/ticket", "policies/turn", "policies/hold", "policies/row",
          "policies/store", "policies/session", "policies/version_floor", "policies/absence"),
         ("policies/write/",),
