@@ -12,6 +12,7 @@
 
 enum backend_call {
     CALL_OPEN,
+    CALL_VERSION, /* the highest version that it holds, after the writer has opened it */
     CALL_LOAD,
     CALL_APPLY,
     CALL_SCAN,

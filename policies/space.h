@@ -98,6 +98,9 @@ static inline bool space_has_key(const struct space *space, struct slice key) {
 /* By name, or NULL. */
 struct space *space_by_name(struct tier *tier, struct slice name);
 
+/* The loss window without a journal: the age of the oldest change that is not in the backend; 0: there is none. */
+uint64_t space_oldest_dirty_us(const struct space *space);
+
 /* A row was asked for, alone, and the backend cannot read it: counts it, and says so on the log, the more rarely the
  * more there were. Readers and the writer. */
 void space_note_unreadable(struct space *space, struct slice key, const char *reason);

@@ -300,14 +300,6 @@ void tier_stat_backends(struct tier *tier, struct stat_sink *sink) {
         stat_backend(&tier->backends[i], sink);
 }
 
-/* The loss window without a journal: the age of the oldest change that is not in the backend. */
-static uint64_t oldest_age_ms(const struct space *space) {
-    uint64_t oldest_us = atomic_load(&space->oldest_us);
-    if (oldest_us == 0 || cache_dirty_entries(space->tier->cache, space->number) == 0)
-        return 0;
-    return (monotonic_us() - oldest_us) / US_PER_MS;
-}
-
 static void stat_write_behind(struct space *space, struct stat_sink *sink) {
     const char *name = space->options.name;
     struct cache *cache = space->tier->cache;
@@ -322,7 +314,7 @@ static void stat_write_behind(struct space *space, struct stat_sink *sink) {
     number(sink, name, "dirty_entries", cache_dirty_entries(cache, space->number));
     number(sink, name, "dirty_bytes", cache_dirty_bytes(cache, space->number));
     number(sink, name, "dirty_limit", space->options.dirty_limit);
-    number(sink, name, "oldest_dirty_ms", oldest_age_ms(space));
+    number(sink, name, "oldest_dirty_ms", space_oldest_dirty_us(space) / US_PER_MS);
     number(sink, name, "full", atomic_load(&space->fullness.full));
     number(sink, name, "waiting_requests", atomic_load(&space->fullness.waiting_count));
     number(sink, name, "full_waits", counted(&space->fullness.waits));

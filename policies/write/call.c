@@ -97,7 +97,9 @@ static enum backend_status open_connection(struct writer *writer) {
     if (status != BACKEND_OK)
         return status;
     session->connection->call_until_us = writer->call_until_us;
+    uint64_t began_us = monotonic_us();
     status = writer->backend->type->high_version(session->connection, &version, &session->error);
+    backend_call_note(&writer->backend->calls, CALL_VERSION, began_us, status);
     if (status == BACKEND_OK && !cache_raise_version(writer->tier->cache, version)) {
         snprintf(session->error.message, sizeof session->error.message,
                  "backend \"%s\": its highest version is %" PRIu64 ", which no clock gives", name_of(writer),
