@@ -35,7 +35,6 @@
 #ifndef FOREBAY_POLICIES_JOURNAL_INTERNAL_H
 #define FOREBAY_POLICIES_JOURNAL_INTERNAL_H
 
-#include "cache/base/counter.h"
 #include "cache/base/log_limit.h"
 #include "cache/base/progress.h"
 #include "cache/base/thread.h"
@@ -222,7 +221,8 @@ struct journal {
 
     struct journal_passing *passing; /* of each namespace */
     struct progress syncing;         /* of the syncer: in a call while it syncs */
-    atomic_uint_fast64_t fsyncs, fsync_us, fsync_max_us, recycled, compactions, failures;
+    struct histogram fsync_times;
+    atomic_uint_fast64_t fsync_max_us, recycled, compactions, failures;
 };
 
 /* Bytes of records that a file of the usual size takes. */

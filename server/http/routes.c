@@ -3,6 +3,7 @@
 #include "server/http/actions.h"
 #include "server/http/health.h"
 #include "server/http/http.h"
+#include "server/http/metrics_route.h"
 
 static const struct http_route routes[] = {
     {"/livez", HTTP_GET, health_answer_live, .waits = false},
@@ -11,6 +12,7 @@ static const struct http_route routes[] = {
     {"/readyz/", HTTP_GET, health_answer_ready, .waits = false},
     {"/startupz", HTTP_GET, health_answer_startup, .waits = false},
     {"/startupz/", HTTP_GET, health_answer_startup, .waits = false},
+    {"/metrics", HTTP_GET, metrics_answer, .waits = true, .needs_tier = true},
     {"/sync", HTTP_POST, action_sync, .waits = true, .acts = true, .arguments = action_takes_nothing},
     {"/flush", HTTP_POST, action_flush, .waits = true, .acts = true, .arguments = action_takes_space},
     {"/quarantine/retry", HTTP_POST, action_retry, .waits = true, .acts = true,
