@@ -20,6 +20,7 @@
 #include "server/admin/stats_detail.h"
 #include "server/admin/watch.h"
 #include "server/config/config.h"
+#include "server/config/manual.h"
 #include "server/config/options.h"
 #include "server/config/settings.h"
 #include "server/last_resort.h"
@@ -628,7 +629,7 @@ static int act(struct program *program, int argc, char **argv) {
         return status;
     switch (program->options.action) {
     case OPTIONS_HELP:
-        options_print_help(stdout);
+        manual_print(program->options.help_topic, stdout);
         return EXIT_SUCCESS;
     case OPTIONS_VERSION:
         puts("forebay " FOREBAY_VERSION " (speaks memcached 1.6.45)");

@@ -141,7 +141,7 @@ static bool take_listen(struct config *config, struct config_loading *loading) {
         if (strcmp(root->values[i].name, "listen") == 0)
             config->listen[count++] = root->values[i].text;
     if (count == 0)
-        config->listen[count++] = "127.0.0.1";
+        config->listen[count++] = SETTINGS_LISTEN_DEFAULT;
     loading->settings->listen = config->listen;
     loading->settings->listen_count = count;
     return config_check_listen(loading);

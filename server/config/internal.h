@@ -4,7 +4,7 @@
  *
  *     scan.c, document.c  the text becomes sections of names, texts and lines
  *     tables.c            which settings a section may have: ours, the tier's, those of each kind of backend
- *     value.c             a text becomes a value, as its setting says
+ *     value.c             a text becomes a value, as its setting says, and the other way
  *     config.c            reads all sections into drafts, has them checked, and hands them over
  *     check.c             what has to hold between settings
  *     overlap.c           that no two namespaces keep entries in one place
@@ -54,6 +54,12 @@ void config_list_names(enum section_kind kind, const char *ret_names[CONFIG_NAME
  * backend_draft or space_draft. */
 const struct setting *config_common_setting(enum section_kind kind, const char *name);
 
+/* The settings that all sections of a kind have, one after another; NULL: there are no more. */
+const struct setting *config_common_at(enum section_kind kind, size_t index);
+
+/* What may be given for it, as config_show_range, also where the value is looked up elsewhere (policy). */
+void config_list_values(const struct setting *setting, char *ret_text, size_t size);
+
 /* The settings that a kind of backend adds to sections of a kind. */
 const struct setting_table *config_table_of(const struct backend_type *type, enum section_kind kind);
 
@@ -65,6 +71,16 @@ const struct backend_type *config_owner(enum section_kind kind, const char *name
 /* Reads a text into the member of target that the setting is for. */
 bool config_read_value(struct config_report *report, const struct setting *setting,
                        const struct config_value *value, void *target);
+
+/* The other way: the text of a value, as it would be read, in `text` or constant. NULL: it is one that nobody can give, as
+ * it means that there is none. Of a LIST: its default. */
+const char *config_show_value(const struct setting *setting, const void *target, char *text, size_t size);
+
+/* The same for the default. */
+const char *config_show_standard(const struct setting *setting, char *text, size_t size);
+
+/* Which values there are: "1 to 64", "`lru`, `s3-fifo`"; "": any text. */
+void config_show_range(const struct setting *setting, char *ret_text, size_t size);
 
 /* ---- check.c ---- */
 
