@@ -22,6 +22,7 @@
 #include "server/config/config.h"
 #include "server/config/manual.h"
 #include "server/config/options.h"
+#include "server/config/print.h"
 #include "server/config/settings.h"
 #include "server/last_resort.h"
 #include "server/listener.h"
@@ -599,6 +600,10 @@ static int start(struct program *program) {
     return run(program);
 }
 
+static bool wants_configuration(enum options_action action) {
+    return action == OPTIONS_SERVE || action == OPTIONS_CHECK || action == OPTIONS_PRINT_CONFIG;
+}
+
 /* Options, then the file over the defaults, then the options again over the file. */
 static int read_settings(struct program *program, int argc, char **argv) {
     char error[ERROR_MAX];
@@ -606,8 +611,7 @@ static int read_settings(struct program *program, int argc, char **argv) {
     settings_defaults(settings);
     if (!options_read(&program->options, settings, argc, argv, error, sizeof error))
         return complain(error, EXIT_USAGE);
-    if (settings->config_file &&
-        (program->options.action == OPTIONS_SERVE || program->options.action == OPTIONS_CHECK)) {
+    if (settings->config_file && wants_configuration(program->options.action)) {
         const char *path = settings->config_file;
         settings_defaults(settings);
         program->config = config_load(path, settings, error, sizeof error);
@@ -639,6 +643,9 @@ static int act(struct program *program, int argc, char **argv) {
         return EXIT_SUCCESS;
     case OPTIONS_JOURNAL_DUMP:
         return journal_dump(program->options.journal_folder, stdout);
+    case OPTIONS_PRINT_CONFIG:
+        config_print(&program->settings, program->config, &program->options, stdout);
+        return EXIT_SUCCESS;
     case OPTIONS_SERVE:
     case OPTIONS_CHECK:
         break;

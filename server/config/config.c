@@ -223,6 +223,10 @@ void config_derive(struct config *config, const struct settings *settings) {
     }
 }
 
+const struct config_document *config_document_of(const struct config *config) {
+    return config->document;
+}
+
 const char *config_warnings(struct config *config) {
     buffer_append(&config->warnings, "", 1);
     return config->warnings.failed ? "" : config->warnings.data;

@@ -8,6 +8,7 @@
  *     config.c            reads all sections into drafts, has them checked, and hands them over
  *     check.c             what has to hold between settings
  *     overlap.c           that no two namespaces keep entries in one place
+ *     print.c             from values back to a file
  */
 #ifndef FOREBAY_SERVER_CONFIG_INTERNAL_H
 #define FOREBAY_SERVER_CONFIG_INTERNAL_H
@@ -44,6 +45,11 @@ struct config_loading {
     struct buffer *warnings; /* lines, as long as that */
     struct config_report report;
 };
+
+/* ---- config.c ---- */
+
+/* As it was read: which settings are given, and in which lines. */
+const struct config_document *config_document_of(const struct config *config);
 
 /* ---- tables.c ---- */
 
@@ -86,6 +92,9 @@ void config_show_range(const struct setting *setting, char *ret_text, size_t siz
 
 bool config_check_listen(struct config_loading *loading);
 bool config_check_backends(struct config_loading *loading);
+
+/* Whether a namespace, once its policy and backend are known, has what a setting needs in order to mean something. */
+bool config_has_need(const struct space_options *options, enum space_need need);
 
 /* Finds each namespace's policy and backend, checks it, and fills in what depends on other settings. */
 bool config_check_spaces(struct config_loading *loading);

@@ -118,7 +118,7 @@ struct fact {
 };
 
 static const struct fact exits[] = {
-    {"0", "stopped as asked; `--help`, `--version`, `--check`, if a start would succeed"},
+    {"0", "stopped as asked; `--help`, `--version`, `--print-config`; `--check`, if a start would succeed"},
     {"1",
      "the start failed, or would fail (`--check`): address, folder, user, limits, backend, journal, what earlier runs left, authentication file. `--journal-dump`: a file is damaged"},
     {"64", "an option on the command line is wrong"},

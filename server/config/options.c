@@ -16,6 +16,7 @@ enum {
     OPTION_CONFIG = 256, /* from here on there is no letter */
     OPTION_CHECK,
     OPTION_JOURNAL_DUMP,
+    OPTION_PRINT_CONFIG,
     OPTION_RECOVER,
     OPTION_RESTRICT
 };
@@ -134,6 +135,10 @@ static bool take_mode(struct reading *reading, const struct option_kind *kind, c
 
 static bool take_check(struct reading *reading, const struct option_kind *kind, const char *argument) {
     return take_mode(reading, kind, argument, &reading->options->offline);
+}
+
+static bool take_print_config(struct reading *reading, const struct option_kind *kind, const char *argument) {
+    return take_mode(reading, kind, argument, &reading->options->secrets);
 }
 
 static bool take_help(struct reading *reading, const struct option_kind *kind, const char *argument) {
@@ -385,6 +390,10 @@ static const struct option_kind kinds[] = {
      .placeholder = "offline",
      .about =
          "do all that a start does short of serving, with FILE and with what it names: folders, addresses, user, backends, what earlier runs have left. Say what is wrong and change nothing. `--check=offline` asks no backend"},
+    {OPTION_PRINT_CONFIG, "print-config", optional_argument, take_print_config, OPTIONS_PRINT_CONFIG,
+     .group = OPTIONS_CONFIGURATION, .placeholder = "secrets",
+     .about =
+         "print the value of every setting, as a configuration file, with where each comes from. Passwords in URIs are hidden, unless `--print-config=secrets` is given"},
     {OPTION_RECOVER, "recover", required_argument, take_recover, .group = OPTIONS_CONFIGURATION,
      .placeholder = "WHAT",
      .about =

@@ -16,6 +16,7 @@
 enum options_action {
     OPTIONS_SERVE,
     OPTIONS_CHECK,        /* --check: all that a start does, but serve nothing */
+    OPTIONS_PRINT_CONFIG, /* --print-config */
     OPTIONS_HELP,         /* -h */
     OPTIONS_VERSION,      /* -V */
     OPTIONS_LICENSE,      /* -i */
@@ -33,6 +34,7 @@ struct options_origin {
 struct options {
     enum options_action action;
     bool offline;           /* --check=offline: backends are not asked */
+    bool secrets;           /* --print-config=secrets: passwords are shown */
     const char *help_topic; /* server/config/manual.h */
     const char *journal_folder;
     bool daemonize;        /* -d */

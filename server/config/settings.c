@@ -40,7 +40,7 @@ const struct setting root_settings[] = {
     {"restrict", SETTING_LIST, .standard_text = NULL,
      .about = "commands that no client may use, as `--restrict`: `restrict = {\"quarantine\", \"sync\"}`"},
     {"auth_file", SETTING_TEXT, IN(auth_file), .minimum = 1, .about = "clients must authenticate, as `-Y`"},
-    {"verbosity", SETTING_COUNT, IN(verbosity), 0, 3, .standard = 0,
+    {"verbosity", SETTING_COUNT, IN(verbosity), 0, SETTINGS_VERBOSITY_MAX, .standard = 0,
      .about = "1 to 3: log debug lines, as `-v`"},
     {0},
 };

@@ -8,6 +8,7 @@
 /* memcached's numbers: -p -1 takes a free port, -p 0 leaves TCP out, whatever -l says. */
 enum { PORT_NONE = 0, PORT_FREE = -1 };
 #define SETTINGS_LISTEN_DEFAULT "127.0.0.1"   /* of a configuration; without one: all interfaces */
+enum { SETTINGS_VERBOSITY_MAX = 3 };          /* more -v say no more */
 enum { SETTINGS_CONNECTIONS_DEFAULT = 1024 }; /* gives way to the limit of open files: process.h */
 
 /* Filled by settings.c (defaults), config.c and options.c; constant once the server runs. */
