@@ -5,8 +5,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <libgen.h>
 #include <pwd.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -75,7 +77,8 @@ bool process_become(const char *user, char *ret_error, size_t error_size) {
     return false;
 }
 
-bool process_judge_folder(const char *path, char *ret_error, size_t error_size) {
+/* One that every user of the machine can write into is no place for data. */
+static bool judge_folder(const char *path, char *ret_error, size_t error_size) {
     struct stat status;
     if (stat(path, &status) != 0 || !(status.st_mode & S_IWOTH))
         return true;
@@ -86,24 +89,49 @@ bool process_judge_folder(const char *path, char *ret_error, size_t error_size) 
     return false;
 }
 
-bool process_check_folder(const char *path, char *ret_error, size_t error_size) {
+static bool cannot_make(const char *path, char *error, size_t error_size) {
+    snprintf(error, error_size,
+             "the data folder %s does not exist and cannot be made: %s; make it, or correct data", path,
+             strerror(errno));
+    return false;
+}
+
+/* One that is there. */
+static bool check_existing(const char *path, char *ret_error, size_t error_size) {
     struct stat status;
-    if (mkdir(path, 0700) != 0 && errno != EEXIST) {
-        snprintf(ret_error, error_size,
-                 "the data folder %s does not exist and cannot be made: %s; make it, or correct data", path,
-                 strerror(errno));
-        return false;
-    }
     if (stat(path, &status) != 0 || !S_ISDIR(status.st_mode)) {
         snprintf(ret_error, error_size, "the data folder %s is not a folder; correct data", path);
         return false;
     }
     if (access(path, W_OK | X_OK) == 0)
-        return process_judge_folder(path, ret_error, error_size);
+        return judge_folder(path, ret_error, error_size);
     snprintf(ret_error, error_size,
              "the data folder %s cannot be written into by user %u: %s; chown it, or correct data", path,
              (unsigned)geteuid(), strerror(errno));
     return false;
+}
+
+bool process_check_folder(const char *path, char *ret_error, size_t error_size) {
+    if (mkdir(path, 0700) != 0 && errno != EEXIST)
+        return cannot_make(path, ret_error, error_size);
+    return check_existing(path, ret_error, error_size);
+}
+
+/* Whether something can be made in the folder that a path names; errno. */
+static bool parent_is_writable(const char *path) {
+    char *copy = strdup(path);
+    bool writable = copy && access(dirname(copy), W_OK | X_OK) == 0;
+    int failure = errno;
+    free(copy);
+    errno = failure;
+    return writable;
+}
+
+bool process_would_take_folder(const char *path, char *ret_error, size_t error_size) {
+    struct stat status;
+    if (lstat(path, &status) == 0)
+        return check_existing(path, ret_error, error_size);
+    return parent_is_writable(path) || cannot_make(path, ret_error, error_size);
 }
 
 /* The parent of the background process: waits for a byte, or for its end. */
@@ -183,13 +211,35 @@ static int open_pid_file(const char *path) {
     return status.st_uid == geteuid() || status.st_uid == 0 ? file : own_file_fail(file, EPERM);
 }
 
+static bool complain_of_pid_file(const char *path, int failure, char *error, size_t error_size) {
+    snprintf(error, error_size, "cannot write the pid file %s: %s; or correct -P", path,
+             failure == EPERM ? "it belongs to another user; remove it" : own_file_reason(failure));
+    return false;
+}
+
 bool process_write_pid(const char *path, char *ret_error, size_t error_size) {
     int file = open_pid_file(path);
     bool good = file >= 0 && ftruncate(file, 0) == 0 && dprintf(file, "%ld\n", (long)getpid()) > 0;
     if (!good)
-        snprintf(ret_error, error_size, "cannot write the pid file %s: %s; or correct -P", path,
-                 errno == EPERM ? "it belongs to another user; remove it" : own_file_reason(errno));
+        complain_of_pid_file(path, errno, ret_error, error_size);
     if (file >= 0)
         close(file);
     return good;
+}
+
+/* The same refusals, as an errno. */
+static int judge_pid_file(const char *path) {
+    struct stat status;
+    if (lstat(path, &status) != 0)
+        return errno == ENOENT && parent_is_writable(path) ? 0 : errno;
+    if (!S_ISREG(status.st_mode))
+        return S_ISLNK(status.st_mode) ? ELOOP : ENXIO;
+    if (status.st_uid != geteuid() && status.st_uid != 0)
+        return EPERM;
+    return access(path, W_OK) == 0 ? 0 : errno;
+}
+
+bool process_judge_pid_file(const char *path, char *ret_error, size_t error_size) {
+    int failure = judge_pid_file(path);
+    return failure == 0 || complain_of_pid_file(path, failure, ret_error, error_size);
 }

@@ -98,6 +98,7 @@ const struct backend_type redis_backend = {
     .place = redis_place,
     .exposed = redis_exposed,
     .open = redis_open,
+    .probe = redis_probe,
     .high_version = redis_high_version,
     .look = redis_look,
     .load = redis_load,

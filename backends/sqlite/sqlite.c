@@ -193,6 +193,7 @@ const struct backend_type sqlite_backend = {
     .place = sqlite_place,
     .exposed = sqlite_exposed,
     .open = sqlite_open,
+    .probe = sqlite_probe,
     .high_version = sqlite_high_version,
     .look = sqlite_look,
     .load = sqlite_load,

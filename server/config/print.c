@@ -116,8 +116,7 @@ static void add_text(struct buffer *list, const char *text) {
 
 static void add_tcp(const struct printing *printing, struct buffer *list,
                     const struct listen_address *address) {
-    const struct settings *settings = printing->settings;
-    int port = address->port >= 0 && !settings->port_overrides ? address->port : settings->port;
+    int port = settings_port(printing->settings, address->port);
     char text[300];
     snprintf(text, sizeof text, strchr(address->host, ':') ? "[%s]:%d" : "%s:%d",
              *address->host ? address->host : "*", port == PORT_FREE ? 0 : port);

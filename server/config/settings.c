@@ -123,6 +123,10 @@ size_t settings_request_memory(const struct settings *settings) {
     return share > least ? share : least;
 }
 
+int settings_port(const struct settings *settings, int given) {
+    return given >= 0 && !settings->port_overrides ? given : settings->port;
+}
+
 static size_t quotas(const struct settings *settings) {
     size_t sum = 0;
     for (size_t i = 0; i < settings->tier.space_count; i++)

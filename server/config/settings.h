@@ -71,6 +71,9 @@ void settings_list_restrictions(const struct settings *of, const char *separator
  * largest items at least. */
 size_t settings_request_memory(const struct settings *settings);
 
+/* The port of an address: its own (-1: it has none), or what -p says. */
+int settings_port(const struct settings *settings, int given);
+
 /* What only the whole can tell: limits against each other, quotas against the memory, --recover against the
  * data folder. False: ret_error is a whole sentence that names the options. */
 bool settings_check(const struct settings *settings, char *ret_error, size_t error_size);
