@@ -60,8 +60,7 @@ def lying(folder):
 
 
 def stored(server):
-    """The same of the data folder, without the files that tests add."""
-    return {path: what for path, what in lying(os.path.join(server.folder, "data")).items()}
+    return lying(os.path.join(server.folder, "data"))
 
 
 def at(tmp_path, *sections, **options):
@@ -90,9 +89,10 @@ def test_a_running_server_is_told_and_not_in_the_way(serve, tmp_path):
     assert client.set("sess:2", b"w") == b"STORED"
     running.pause()  # whatever changes now, the server did not
     before = stored(server)
-    out, err = accepted(server)
-    assert stored(server) == before
+    status, out, err = check(server)
+    after = stored(server)
     running.resume()
+    assert after == before and status == 0 and out.endswith(": ok\n"), (out, err)
     for taken in ("data folder", f"127.0.0.1:{server.port}", path):
         assert any(taken in line and line.endswith(f"pid {running.pid}") for line in out.splitlines()), out
     assert not err
@@ -135,8 +135,9 @@ def test_a_backend_that_is_away_is_a_warning(tmp_path, redis):
                 backends=[section("backend", "gone", uri=f"redis://:secret@127.0.0.1:{nobody}/0"),
                           section("backend", "stuck", uri=redis.uri, timeout=AWAY)])
     redis.pause()
-    _, err = accepted(server)
+    status, _, err = check(server)
     redis.resume()
+    assert status == 0, err
     lines = err.splitlines()
     assert len(lines) == 2 and all(line.startswith("forebay: warning: ") and "serves without it" in line for line in lines), err
     assert '"gone"' in lines[0] and f"127.0.0.1:{nobody}" in lines[0] and '"stuck"' in lines[1] and "secret" not in err
