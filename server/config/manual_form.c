@@ -14,6 +14,16 @@ struct marks {
     bool keeps_links; /* as they are */
 };
 
+/* Of a link that is called as its page is, the page is told: who reads it elsewhere cannot follow the link. */
+static void put_link(const struct marks *marks, struct buffer *out, struct slice text, const char *target) {
+    bool is_page = strncmp(target, text.data, text.size) == 0 && strncmp(target + text.size, ".md", 3) == 0;
+    if (is_page)
+        marks->plain(out, SLICE("docs/"));
+    marks->plain(out, text);
+    if (is_page)
+        marks->plain(out, SLICE(".md"));
+}
+
 /* Puts one marked piece out, and returns what is behind it; NULL: no mark begins here. */
 static const char *put_mark(const struct marks *marks, struct buffer *out, const char *at) {
     const char *end = *at == '`' ? strchr(at + 1, '`') : NULL;
@@ -28,7 +38,7 @@ static const char *put_mark(const struct marks *marks, struct buffer *out, const
     if (marks->keeps_links)
         buffer_append(out, at, (size_t)(behind + 1 - at));
     else
-        marks->plain(out, slice_of(at + 1, (size_t)(end - at - 1)));
+        put_link(marks, out, slice_of(at + 1, (size_t)(end - at - 1)), end + strlen("]("));
     return behind + 1;
 }
 

@@ -112,12 +112,20 @@ TEST(marks_are_rendered_in_each_form) {
         "uses \\fB\\-x\\fP or a page.\n\\&'Ends' with a \\e sign (\\fBon|off\\fP; default on)\n.El\n");
 }
 
+TEST(a_link_named_after_its_page_names_it_elsewhere) {
+    const struct manual_row row = {
+        .kind = TERM_SETTING, .name = "x", .about = "more ([pages](pages.md#one))"};
+    check_written(&manual_text, &row, "  x                         more (docs/pages.md)\n");
+    check_written(&manual_mdoc, &row, ".Bl -tag -width Ds\n.It Cm x\nmore (docs/pages.md)\n.El\n");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_setting_and_option_is_described),
         cmocka_unit_test(every_setting_is_in_its_table),
         cmocka_unit_test(topics_that_are_none_are_known),
         cmocka_unit_test(marks_are_rendered_in_each_form),
+        cmocka_unit_test(a_link_named_after_its_page_names_it_elsewhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
