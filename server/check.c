@@ -3,10 +3,12 @@
 #include "policies/journal/folder_lock.h"
 #include "policies/write/rehearsal.h"
 #include "server/config/address.h"
+#include "server/http/admin_http.h"
 #include "server/listener.h"
 #include "server/neighbour.h"
 #include "server/process.h"
 #include "server/risks.h"
+#include "server/server.h"
 #include "server/worker/auth.h"
 #include <errno.h>
 #include <signal.h>
@@ -137,6 +139,24 @@ static void check_addresses(struct check *check, bool is_unix) {
         check_tcp(check, NULL, settings->port);
 }
 
+/* With its token file, if there is one. */
+static void check_admin(struct check *check) {
+    char error[ERROR_MAX];
+    struct server server = {.settings = check->settings};
+    struct listen_address address;
+    if (!check->settings->admin)
+        return;
+    if (address_parse_admin(check->settings->admin, &address, error, sizeof error) &&
+        neighbour_has_port(check->running, address.port)) {
+        printf("admin, %s: taken by the server that runs, pid %ld\n", check->settings->admin, check->running);
+        return;
+    }
+    struct admin_http *http = admin_http_create(&server, error, sizeof error);
+    if (!http)
+        fail(check, error);
+    admin_http_free(http);
+}
+
 /* ---- Data and backends ---- */
 
 static void find_running(struct check *check) {
@@ -171,6 +191,7 @@ int check_start(struct settings *settings, struct config *config, struct options
     find_running(&check);
     check_auth_file(&check);
     check_limits(&check);
+    check_admin(&check);
     check_addresses(&check, false);
     check_user(&check);
     check_addresses(&check, true);

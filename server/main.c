@@ -24,6 +24,7 @@
 #include "server/config/options.h"
 #include "server/config/print.h"
 #include "server/config/settings.h"
+#include "server/http/admin_http.h"
 #include "server/last_resort.h"
 #include "server/listener.h"
 #include "server/log.h"
@@ -47,8 +48,6 @@ enum { STOP_GRACE_MS = 20000 };
 
 static const double LOG_SECONDS = 1; /* how often it is told what the log has left out */
 
-enum phase { PHASE_STARTING, PHASE_LOADING, PHASE_SERVING, PHASE_STOPPING, PHASE_STOPPED };
-
 /* Authentication files that were replaced: workers may still look at them. */
 struct retired_auth {
     struct retired_auth *next;
@@ -60,16 +59,15 @@ struct program {
     struct settings settings;
     struct options options;
     struct config *config;
+    struct admin_http *http; /* NULL: no admin address */
     struct ev_loop *loop;
     ev_signal signals[SIGNALS];
     ev_async helper_done, stop_asked;
     ev_timer ready_timer;
     ev_timer log_timer; /* tells what the log has left out */
     pthread_t helper;
-    struct maintenance *maintenance;
     struct retired_auth *retired;
     unsigned connections_wanted; /* before the limit of open files was looked at */
-    enum phase phase;
     bool helper_runs;
     int ready_fd; /* of the waiting parent, -1: in the foreground */
     int exit_status;
@@ -152,15 +150,15 @@ static bool start_workers(struct program *program) {
     block_signals(true);
     for (unsigned i = 0; good && i < count; i++)
         good = (workers[i] = worker_start(server, i)) != NULL;
-    program->maintenance = good ? maintenance_start(server->tier) : NULL;
+    program->server.maintenance = good ? maintenance_start(server->tier) : NULL;
     block_signals(false);
-    return program->maintenance != NULL;
+    return program->server.maintenance != NULL;
 }
 
 static void fail_start(struct program *program, const char *error) {
     server_log(&program->server, LOG_LEVEL_ERROR, "cannot start: %s", error);
     program->exit_status = EXIT_FAILURE;
-    program->phase = PHASE_STOPPED;
+    program->server.phase = SERVER_STOPPED;
     ev_break(program->loop, EVBREAK_ALL);
 }
 
@@ -176,6 +174,8 @@ static void write_port_file(struct program *program) {
         return;
     }
     listener_print_ports(program->server.listener, file);
+    if (program->http)
+        admin_http_print_port(program->http, file);
     if (fclose(file) != 0 || rename(temporary, path) != 0)
         server_log(&program->server, LOG_LEVEL_WARNING, "MEMCACHED_PORT_FILENAME: cannot write %s: %s", path,
                    strerror(errno));
@@ -220,7 +220,7 @@ static void serve(struct program *program) {
         fail_start(program, error);
         return;
     }
-    program->phase = PHASE_SERVING;
+    program->server.phase = SERVER_SERVING;
     write_port_file(program);
     announce(program);
     if (program->ready_fd >= 0)
@@ -247,7 +247,7 @@ static void after_start(struct program *program) {
         return;
     }
     watch_attach(program->server.watch, tier_cache(program->server.tier));
-    program->phase = PHASE_LOADING;
+    program->server.phase = SERVER_LOADING;
     if (tier_is_ready(program->server.tier)) {
         serve(program);
         return;
@@ -309,18 +309,18 @@ static uint64_t stop_limit_ms(const struct tier_options *tier) {
 }
 
 static void begin_stop(struct program *program, const char *why) {
-    if (program->phase == PHASE_STARTING) {
+    if (program->server.phase == SERVER_STARTING) {
         server_log(&program->server, LOG_LEVEL_NOTICE, "%s: stopped before the start was complete", why);
         _exit(EXIT_SUCCESS); /* journals and backends are made for that */
     }
-    if (program->phase == PHASE_STOPPING) {
+    if (program->server.phase == SERVER_STOPPING) {
         server_log(&program->server, LOG_LEVEL_NOTICE, "%s: draining is ended", why);
         tier_stop_draining(program->server.tier);
         return;
     }
     server_log(&program->server, LOG_LEVEL_NOTICE, "%s: stopping, draining for at most %u ms", why,
                program->settings.tier.drain_timeout);
-    program->phase = PHASE_STOPPING;
+    program->server.phase = SERVER_STOPPING;
     last_resort_start(stop_limit_ms(&program->settings.tier));
     ev_timer_stop(program->loop, &program->ready_timer);
     listener_stop(program->server.listener);
@@ -343,7 +343,7 @@ static void after_drain(struct program *program) {
             &program->server, LOG_LEVEL_ERROR,
             "stopped; %zu entries drained, %zu left, of which the journal holds %zu: the other %zu are lost",
             drained, left, program->drain.journaled, left - program->drain.journaled);
-    program->phase = PHASE_STOPPED;
+    program->server.phase = SERVER_STOPPED;
     ev_break(program->loop, EVBREAK_ALL);
 }
 
@@ -352,7 +352,7 @@ static void on_helper_done(struct ev_loop *loop, ev_async *async, int events) {
     (void)events;
     struct program *program = async->data;
     join_helper(program);
-    if (program->phase == PHASE_STARTING)
+    if (program->server.phase == SERVER_STARTING)
         after_start(program);
     else
         after_drain(program);
@@ -408,7 +408,7 @@ static void on_stop_asked(struct ev_loop *loop, ev_async *async, int events) {
     (void)loop;
     (void)events;
     struct program *program = async->data;
-    if (program->phase != PHASE_STOPPING)
+    if (program->server.phase != SERVER_STOPPING)
         begin_stop(program, "shutdown");
 }
 
@@ -486,6 +486,14 @@ static void log_notices(struct program *program) {
     risks_tell(&program->settings, program->connections_wanted, program->options.user, on_log, program);
 }
 
+static bool start_http(struct program *program, char *error, size_t error_size) {
+    if (!admin_http_start(program->http, error, error_size))
+        return false;
+    server_log(&program->server, LOG_LEVEL_NOTICE, "admin HTTP: http://%s/",
+               admin_http_address(program->http));
+    return true;
+}
+
 static int run(struct program *program) {
     struct server *server = &program->server;
     char error[ERROR_MAX];
@@ -505,6 +513,8 @@ static int run(struct program *program) {
             "no memory for the event loop, or the system watches no more descriptors for this user",
             EXIT_FAILURE);
     log_notices(program);
+    if (program->http && !start_http(program, error, sizeof error))
+        return complain(error, EXIT_FAILURE);
     if (!run_helper(program, start_tier))
         return complain("no thread can be started", EXIT_FAILURE);
     ev_run(program->loop, 0);
@@ -541,6 +551,8 @@ static bool prepare_process(struct program *program, char *error, size_t error_s
     if ((program->options.core_dumps && !process_raise_core_limit(error, error_size)) ||
         !process_raise_descriptors(&settings->max_connections, error, error_size))
         return false;
+    if (settings->admin && !(program->http = admin_http_create(server, error, error_size)))
+        return false;
     server->listener = listener_create(settings, error, error_size);
     return server->listener && process_become(program->options.user, error, error_size) &&
            listener_bind_unix(server->listener, error, error_size);
@@ -558,6 +570,15 @@ static int start(struct program *program) {
 
 static bool wants_configuration(enum options_action action) {
     return action == OPTIONS_SERVE || action == OPTIONS_CHECK || action == OPTIONS_PRINT_CONFIG;
+}
+
+/* Two contradict each other: which of them stand in the file (NULL: none does) and which on the command line is not known
+ * any more. */
+static int complain_of_settings(const char *file, const char *error) {
+    if (!file)
+        return complain(error, EXIT_USAGE);
+    fprintf(stderr, "forebay: %s: %s\n", file, error);
+    return EXIT_CONFIGURATION;
 }
 
 /* Options, then the file over the defaults, then the options again over the file. */
@@ -579,7 +600,7 @@ static int read_settings(struct program *program, int argc, char **argv) {
         config_derive(program->config, settings);
     }
     if (!settings_check(settings, error, sizeof error))
-        return complain(error, settings->config_file ? EXIT_CONFIGURATION : EXIT_USAGE);
+        return complain_of_settings(settings->config_file, error);
     return EXIT_SUCCESS;
 }
 
@@ -621,9 +642,10 @@ static void free_auths(struct program *program) {
 
 static void free_program(struct program *program) {
     struct server *server = &program->server;
-    if (program->phase == PHASE_STOPPED && program->exit_status != EXIT_SUCCESS && server->workers)
+    admin_http_free(program->http);
+    if (program->server.phase == SERVER_STOPPED && program->exit_status != EXIT_SUCCESS && server->workers)
         stop_workers(server); /* the start failed after they ran */
-    maintenance_stop(program->maintenance);
+    maintenance_stop(program->server.maintenance);
     if (server->tier)
         tier_destroy(server->tier);
     for (unsigned i = 0; i < server->worker_count; i++)
@@ -635,7 +657,8 @@ static void free_program(struct program *program) {
     stats_detail_free(server->detail);
     feeds_free(server->feeds);
     watch_free(server->watch);
-    if (program->options.pid_file && program->phase == PHASE_STOPPED && program->exit_status == EXIT_SUCCESS)
+    if (program->options.pid_file && program->server.phase == SERVER_STOPPED &&
+        program->exit_status == EXIT_SUCCESS)
         unlink(program->options.pid_file);
     if (program->loop)
         ev_loop_destroy(program->loop);

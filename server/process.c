@@ -42,10 +42,11 @@ bool process_raise_descriptors(unsigned *connections, char *ret_error, size_t er
     limit.rlim_max = most;
     if (make_do_with(limit, connections))
         return true;
+    const char *lower = most > OWN_DESCRIPTORS ? "lower -c (max_connections), or " : "";
     snprintf(
         ret_error, error_size,
-        "%u connections need %llu open files, and the limit is %llu: lower -c (max_connections), or raise ulimit -n (LimitNOFILE= in systemd)",
-        *connections, (unsigned long long)wanted, (unsigned long long)most);
+        "%u connections need %llu open files, %d of them for the server itself, and the limit is %llu: %sraise ulimit -n (LimitNOFILE= in systemd)",
+        *connections, (unsigned long long)wanted, OWN_DESCRIPTORS, (unsigned long long)most, lower);
     return false;
 }
 
@@ -80,7 +81,13 @@ bool process_become(const char *user, char *ret_error, size_t error_size) {
 /* One that every user of the machine can write into is no place for data. */
 static bool judge_folder(const char *path, char *ret_error, size_t error_size) {
     struct stat status;
-    if (stat(path, &status) != 0 || !(status.st_mode & S_IWOTH))
+    if (stat(path, &status) != 0)
+        return true;
+    if (!S_ISDIR(status.st_mode)) {
+        snprintf(ret_error, error_size, "the data folder %s is not a folder; correct data", path);
+        return false;
+    }
+    if (!(status.st_mode & S_IWOTH))
         return true;
     snprintf(
         ret_error, error_size,
@@ -98,16 +105,14 @@ static bool cannot_make(const char *path, char *error, size_t error_size) {
 
 /* One that is there. */
 static bool check_existing(const char *path, char *ret_error, size_t error_size) {
-    struct stat status;
-    if (stat(path, &status) != 0 || !S_ISDIR(status.st_mode)) {
-        snprintf(ret_error, error_size, "the data folder %s is not a folder; correct data", path);
+    if (!judge_folder(path, ret_error, error_size))
         return false;
-    }
     if (access(path, W_OK | X_OK) == 0)
-        return judge_folder(path, ret_error, error_size);
+        return true;
+    const char *remedy = errno == EACCES ? "chown -R it with all that is in it" : "make it writable";
     snprintf(ret_error, error_size,
-             "the data folder %s cannot be written into by user %u: %s; chown it, or correct data", path,
-             (unsigned)geteuid(), strerror(errno));
+             "the data folder %s cannot be written into by user %u: %s; %s, or correct data", path,
+             (unsigned)geteuid(), strerror(errno), remedy);
     return false;
 }
 
@@ -212,7 +217,7 @@ static int open_pid_file(const char *path) {
 }
 
 static bool complain_of_pid_file(const char *path, int failure, char *error, size_t error_size) {
-    snprintf(error, error_size, "cannot write the pid file %s: %s; or correct -P", path,
+    snprintf(error, error_size, "cannot write the pid file %s: %s; mend that, or correct -P", path,
              failure == EPERM ? "it belongs to another user; remove it" : own_file_reason(failure));
     return false;
 }

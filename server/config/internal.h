@@ -91,6 +91,7 @@ void config_show_range(const struct setting *setting, char *ret_text, size_t siz
 /* ---- check.c ---- */
 
 bool config_check_listen(struct config_loading *loading);
+bool config_check_admin(struct config_loading *loading);
 bool config_check_backends(struct config_loading *loading);
 
 /* Whether a namespace, once its policy and backend are known, has what a setting needs in order to mean something. */

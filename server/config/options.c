@@ -18,7 +18,8 @@ enum {
     OPTION_JOURNAL_DUMP,
     OPTION_PRINT_CONFIG,
     OPTION_RECOVER,
-    OPTION_RESTRICT
+    OPTION_RESTRICT,
+    OPTION_ADMIN,
 };
 
 struct reading {
@@ -325,6 +326,15 @@ static bool take_listen(struct reading *reading, const struct option_kind *kind,
     return each_part(reading, argument, ",;", add_listen);
 }
 
+static bool take_admin(struct reading *reading, const struct option_kind *kind, const char *argument) {
+    struct listen_address address;
+    char why[300];
+    if (address_parse_admin(argument, &address, why, sizeof why))
+        return take_text(reading, kind, argument);
+    snprintf(reading->error, reading->error_size, "--admin: %s", why);
+    return false;
+}
+
 /* Notes that an option was given, for whoever wants to know where a value comes from. */
 static void note(struct reading *reading, const char *setting, const char *option) {
     struct options *options = reading->options;
@@ -416,6 +426,10 @@ static const struct option_kind kinds[] = {
          "listen on a Unix socket instead of the network; a socket file that no process serves is removed first"},
     {'a', "unix-mask", required_argument, take_mask, .group = OPTIONS_NETWORK, .placeholder = "OCTAL",
      .standard = "700", .about = "the access mode of that socket"},
+    {OPTION_ADMIN, "admin", required_argument, take_admin, .offset = IN_SETTINGS(admin),
+     .group = OPTIONS_NETWORK, .placeholder = "ADDRESS", .setting = "admin",
+     .about =
+         "answer [HTTP](#the-admin-http) there: `host`, `host:port`, `[ipv6]:port`; the port is 11280 where none is given. Off unless given"},
     {'c', "conn-limit", required_argument, take_number, 1, 1 << 20, IN_SETTINGS(max_connections),
      .group = OPTIONS_NETWORK, .placeholder = "N", .standard = "1024", .setting = "max_connections",
      .about =

@@ -40,6 +40,13 @@ const struct setting root_settings[] = {
     {"restrict", SETTING_LIST, .standard_text = NULL,
      .about = "commands that no client may use, as `--restrict`: `restrict = {\"quarantine\", \"sync\"}`"},
     {"auth_file", SETTING_TEXT, IN(auth_file), .minimum = 1, .about = "clients must authenticate, as `-Y`"},
+    {"admin", SETTING_TEXT, IN(admin), .minimum = 1,
+     .about = "where [HTTP](#the-admin-http) is answered, as `--admin`"},
+    {"admin_token_file", SETTING_TEXT, IN(admin_token_file), .minimum = 1,
+     .about =
+         "the token with which the admin HTTP may be asked to change something; none: it changes nothing"},
+    {"stall_timeout", SETTING_MILLISECONDS, IN(stall_timeout), 2000, 3600000, .standard = 10000,
+     .about = "without progress for longer than this, a thread counts as stuck, and `/livez` fails"},
     {"verbosity", SETTING_COUNT, IN(verbosity), 0, SETTINGS_VERBOSITY_MAX, .standard = 0,
      .about = "1 to 3: log debug lines, as `-v`"},
     {0},
@@ -179,6 +186,15 @@ static bool check_shutdown(const struct settings *settings, char *error, size_t 
     return false;
 }
 
+static bool check_admin(const struct settings *settings, char *error, size_t error_size) {
+    if (settings->admin || !settings->admin_token_file)
+        return true;
+    snprintf(
+        error, error_size,
+        "admin_token_file has no effect without an address to ask at: give admin (--admin), or remove it");
+    return false;
+}
+
 bool settings_check(const struct settings *settings, char *ret_error, size_t error_size) {
     size_t memory = settings->tier.cache.memory_limit;
     if (settings->item_max > memory / 2) {
@@ -195,7 +211,7 @@ bool settings_check(const struct settings *settings, char *ret_error, size_t err
             quotas(settings), memory);
         return false;
     }
-    return check_shutdown(settings, ret_error, error_size) &&
+    return check_shutdown(settings, ret_error, error_size) && check_admin(settings, ret_error, error_size) &&
            check_recovery(settings, ret_error, error_size) &&
            check_request_memory(settings, ret_error, error_size) &&
            check_dirty_limits(settings, ret_error, error_size);

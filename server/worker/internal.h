@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A worker as its own files see it: worker.c (thread, loop, timers), turn.c (the stages of a turn),
- * connection.c (one client's bytes in and out), worker_stats.c (what is told of it).
+ * login.c (before a client has authenticated), connection.c (one client's bytes in and out), worker_stats.c (what is told of it).
  */
 #ifndef FOREBAY_SERVER_WORKER_INTERNAL_H
 #define FOREBAY_SERVER_WORKER_INTERNAL_H
@@ -87,6 +87,8 @@ struct worker {
     size_t handed_count, handed_capacity;
     atomic_bool stop_asked;
     atomic_bool feed_is_over; /* of one of its connections or more */
+
+    atomic_uint last_turn; /* the second (monotonic) of it; by the worker */
 
     counter bytes_read, bytes_written, turns, requests, yields, turn_us[WORKER_TURN_BUCKETS];
     counter replies_refused;  /* for want of room: response_obj_oom */

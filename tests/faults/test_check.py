@@ -227,6 +227,15 @@ def test_an_address_of_somebody_else_is_an_error(tmp_path):
     accepted(server)
 
 
+def test_the_admin_address_is_tried_as_well(serve, tmp_path):
+    server = at(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        admin = f"127.0.0.1:{taken.getsockname()[1]}"
+        assert admin in refused(server, "--admin", admin)
+    running = serve(server.config, port=server.port, options=["--admin", admin])
+    assert f"admin, {admin}: taken by the server that runs, pid {running.pid}" in accepted(server, "--admin", admin)[0]
+
+
 def test_another_server_on_the_port_is_not_the_same_one(serve, tmp_path):
     other = serve(Config(namespace("plain", "plain:", "cache-aside")))
     server = at(tmp_path / "second")

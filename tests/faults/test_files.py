@@ -4,9 +4,12 @@ prepared leads nowhere. What is told of files that are open to all, and which da
 
 import contextlib
 import os
+import pathlib
+import pwd
 import socket
 import stat
 import subprocess
+import tempfile
 
 import pytest
 from forebay import SANITIZER_REPORT, Config, Server, ServerFailed, binary, eventually, free_port, namespace
@@ -197,6 +200,31 @@ def test_a_data_folder_that_everybody_can_write_into_is_refused(tmp_path, mode):
         server.start()
     assert f"(mode {mode:04o})" in server.log() and "chmod o-w" in server.log(), server.log()
     assert not os.listdir(data_folder(tmp_path))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_folder_of_another_user_is_refused_with_its_remedy():
+    """The server ran as root first: chown of the folder alone is not enough, and the message says so."""
+    with tempfile.TemporaryDirectory() as name:
+        os.chmod(name, 0o711)
+        place = pathlib.Path(name)
+        with server_of(place) as server:
+            use(server)
+        said = server_of(place).refuses("-u", "nobody")
+        assert f"{data_folder(place)} cannot be written into by user" in said and "chown -R" in said, said
+        nobody = pwd.getpwnam("nobody")
+        os.chown(data_folder(place), nobody.pw_uid, nobody.pw_gid)
+        said = server_of(place).refuses("-u", "nobody")
+        assert f"{data_folder(place)}/lock, which belongs to user 0" in said and "chown -R" in said, said
+
+
+def test_a_data_folder_that_is_a_file_is_refused(tmp_path):
+    """By --check as well."""
+    with open(data_folder(tmp_path), "w", encoding="utf-8"):
+        pass
+    for options in [], ["--check"]:
+        said = server_of(tmp_path).refuses(*options)
+        assert f"the data folder {data_folder(tmp_path)} is not a folder" in said, said
 
 
 def test_a_folder_of_a_group_is_told_and_served(tmp_path):
