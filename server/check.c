@@ -4,6 +4,7 @@
 #include "policies/write/rehearsal.h"
 #include "server/config/address.h"
 #include "server/http/admin_http.h"
+#include "server/http/token.h"
 #include "server/listener.h"
 #include "server/neighbour.h"
 #include "server/process.h"
@@ -59,9 +60,11 @@ static void check_auth_file(struct check *check) {
 
 static void check_limits(struct check *check) {
     char error[ERROR_MAX];
+    struct settings *settings = check->settings;
     if (check->options->core_dumps && !process_raise_core_limit(error, sizeof error))
         fail(check, error);
-    if (!process_raise_descriptors(&check->settings->max_connections, error, sizeof error))
+    if (!process_raise_descriptors(&settings->max_connections, settings->admin ? ADMIN_HTTP_DESCRIPTORS : 0,
+                                   error, sizeof error))
         fail(check, error);
 }
 
@@ -139,13 +142,21 @@ static void check_addresses(struct check *check, bool is_unix) {
         check_tcp(check, NULL, settings->port);
 }
 
-/* With its token file, if there is one. */
+static bool token_is_good(const char *path, char *error, size_t error_size) {
+    struct token token;
+    return !path || token_load(path, &token, error, error_size);
+}
+
 static void check_admin(struct check *check) {
     char error[ERROR_MAX];
     struct server server = {.settings = check->settings};
     struct listen_address address;
     if (!check->settings->admin)
         return;
+    if (!token_is_good(check->settings->admin_token_file, error, sizeof error)) {
+        fail(check, error);
+        return;
+    }
     if (address_parse_admin(check->settings->admin, &address, error, sizeof error) &&
         neighbour_has_port(check->running, address.port)) {
         printf("admin, %s: taken by the server that runs, pid %ld\n", check->settings->admin, check->running);

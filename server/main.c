@@ -549,7 +549,8 @@ static bool prepare_process(struct program *program, char *error, size_t error_s
         atomic_init(&server->auth, auth);
     }
     if ((program->options.core_dumps && !process_raise_core_limit(error, error_size)) ||
-        !process_raise_descriptors(&settings->max_connections, error, error_size))
+        !process_raise_descriptors(&settings->max_connections, settings->admin ? ADMIN_HTTP_DESCRIPTORS : 0,
+                                   error, error_size))
         return false;
     if (settings->admin && !(program->http = admin_http_create(server, error, error_size)))
         return false;

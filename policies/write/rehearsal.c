@@ -22,20 +22,16 @@ static bool is_kept(const char *name) {
     return false;
 }
 
+/* What is no plain file is told with what earlier runs have left. */
 static bool check_file(const char *folder, const char *name, FILE *complaints) {
     char path[PATH_SHOWN];
     struct stat status;
     if (!is_kept(name) || snprintf(path, sizeof path, "%s/%s", folder, name) >= (int)sizeof path ||
-        lstat(path, &status) != 0)
+        lstat(path, &status) != 0 || !S_ISREG(status.st_mode) || access(path, R_OK | W_OK) == 0)
         return true;
-    int failure = S_ISLNK(status.st_mode)          ? ELOOP
-                  : !S_ISREG(status.st_mode)       ? ENXIO
-                  : access(path, R_OK | W_OK) != 0 ? errno
-                                                   : 0;
-    if (failure)
-        fprintf(complaints, "forebay: %s cannot be opened by user %u: %s\n", path, (unsigned)geteuid(),
-                own_file_reason(failure));
-    return failure == 0;
+    fprintf(complaints, "forebay: %s cannot be opened by user %u: %s\n", path, (unsigned)geteuid(),
+            strerror(errno));
+    return false;
 }
 
 static bool check_files(const char *folder, FILE *complaints) {

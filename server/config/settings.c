@@ -44,7 +44,7 @@ const struct setting root_settings[] = {
      .about = "where [HTTP](#the-admin-http) is answered, as `--admin`"},
     {"admin_token_file", SETTING_TEXT, IN(admin_token_file), .minimum = 1,
      .about =
-         "the token with which the admin HTTP may be asked to change something; none: it changes nothing"},
+         "a file with the token that opens [what changes something](#changing-something-by-http); needs `admin`"},
     {"stall_timeout", SETTING_MILLISECONDS, IN(stall_timeout), 2000, 3600000, .standard = 10000,
      .about = "without progress for longer than this, a thread counts as stuck, and `/livez` fails"},
     {"verbosity", SETTING_COUNT, IN(verbosity), 0, SETTINGS_VERBOSITY_MAX, .standard = 0,
