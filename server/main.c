@@ -16,6 +16,7 @@
 #include "policies/journal/journal.h"
 #include "policies/policy.h"
 #include "policies/write/leftover.h"
+#include "server/activation.h"
 #include "server/admin/feed.h"
 #include "server/admin/stats_detail.h"
 #include "server/admin/watch.h"
@@ -26,6 +27,7 @@
 #include "server/listener.h"
 #include "server/log.h"
 #include "server/maintenance.h"
+#include "server/manager.h"
 #include "server/process.h"
 #include "server/server.h"
 #include "server/worker/auth.h"
@@ -64,8 +66,12 @@ struct program {
     ev_timer log_timer; /* tells what the log has left out */
     pthread_t helper;
     struct maintenance *maintenance;
+    struct manager *manager; /* of services; NULL: none wants to be told */
     struct retired_auth *retired;
+    struct activation activation;
     unsigned connections_wanted; /* before the limit of open files was looked at */
+    atomic_uint_fast64_t
+        recovered; /* records of the journal; counted by the helper thread, for the manager */
     enum phase phase;
     bool helper_runs;
     int ready_fd; /* of the waiting parent, -1: in the foreground */
@@ -223,6 +229,7 @@ static void serve(struct program *program) {
     if (program->ready_fd >= 0)
         process_ready(program->ready_fd, program->settings.verbosity > 0);
     program->ready_fd = -1;
+    manager_ready(program->manager);
 }
 
 static void on_ready_timer(struct ev_loop *loop, ev_timer *timer, int events) {
@@ -318,6 +325,7 @@ static void begin_stop(struct program *program, const char *why) {
     server_log(&program->server, LOG_LEVEL_NOTICE, "%s: stopping, draining for at most %u ms", why,
                program->settings.tier.drain_timeout);
     program->phase = PHASE_STOPPING;
+    manager_stopping(program->manager, stop_limit_ms(&program->settings.tier));
     last_resort_start(stop_limit_ms(&program->settings.tier));
     ev_timer_stop(program->loop, &program->ready_timer);
     listener_stop(program->server.listener);
@@ -409,6 +417,58 @@ static void on_stop_asked(struct ev_loop *loop, ev_async *async, int events) {
         begin_stop(program, "shutdown");
 }
 
+/* ---- What the service manager is told ---- */
+
+static void describe_start(struct program *program, char *ret_text, size_t size) {
+    uint64_t recovered = atomic_load_explicit(&program->recovered, memory_order_relaxed);
+    if (recovered > 0)
+        snprintf(ret_text, size, "recovering: %" PRIu64 " records of the journal read", recovered);
+    else
+        snprintf(ret_text, size, "starting");
+}
+
+static void describe_load(struct program *program, char *ret_text, size_t size) {
+    struct cache_stats stats;
+    cache_get_stats(tier_cache(program->server.tier), CACHE_ALL_SPACES, &stats);
+    snprintf(ret_text, size, "preloading: %" PRIu64 " entries in memory", stats.entries);
+}
+
+static void describe_drain(struct program *program, char *ret_text, size_t size) {
+    const struct cache *cache = tier_cache(program->server.tier);
+    size_t entries = 0, bytes = 0;
+    for (size_t i = 0; i < tier_space_count(program->server.tier); i++) {
+        entries += cache_dirty_entries(cache, (int)i);
+        bytes += cache_dirty_bytes(cache, (int)i);
+    }
+    snprintf(ret_text, size, "draining: %zu entries with %zu bytes left", entries, bytes);
+}
+
+static void describe(void *context, char *ret_text, size_t size) {
+    struct program *program = context;
+    size_t used;
+    switch (program->phase) {
+    case PHASE_STARTING:
+        describe_start(program, ret_text, size);
+        return;
+    case PHASE_LOADING:
+        describe_load(program, ret_text, size);
+        return;
+    case PHASE_SERVING:
+        used = (size_t)snprintf(ret_text, size, "serving ");
+        listener_describe(program->server.listener, ret_text + used, size - used);
+        return;
+    case PHASE_STOPPING:
+    case PHASE_STOPPED:
+        describe_drain(program, ret_text, size);
+    }
+}
+
+/* This very thread goes on, or nobody would ask. */
+static bool is_alive(void *context) {
+    (void)context;
+    return true;
+}
+
 /* ---- The loop ---- */
 
 static void on_log_timer(struct ev_loop *loop, ev_timer *timer, int events) {
@@ -486,7 +546,7 @@ static void log_risks(struct program *program) {
             &program->server, LOG_LEVEL_WARNING,
             "at most %u clients are served at a time instead of %u, as the process may have few open files: raise ulimit -Hn (LimitNOFILE= in systemd), or give -c %u (max_connections)",
             settings->max_connections, program->connections_wanted, settings->max_connections);
-    if (is_open_to_all(settings))
+    if (program->activation.count == 0 && is_open_to_all(settings))
         server_log(
             &program->server, LOG_LEVEL_WARNING,
             "all interfaces are listened on, and no password is asked for: whoever reaches the port can read and change everything. Give -l 127.0.0.1 or the addresses that are meant, or -Y FILE");
@@ -495,6 +555,10 @@ static void log_risks(struct program *program) {
 }
 
 static void log_notices(struct program *program) {
+    if (program->activation.count > 0)
+        server_log(&program->server, LOG_LEVEL_NOTICE,
+                   "the service manager hands over %zu sockets: listen, -l, -p and -s are not used",
+                   program->activation.count);
     buffer_append(&program->options.notices, "", 1);
     if (!program->options.notices.failed)
         log_lines(program, LOG_LEVEL_NOTICE, program->options.notices.data);
@@ -523,6 +587,7 @@ static int run(struct program *program) {
             "no memory for the event loop, or the system watches no more descriptors for this user",
             EXIT_FAILURE);
     log_notices(program);
+    program->manager = manager_create(program->loop, describe, is_alive, program);
     if (!run_helper(program, start_tier))
         return complain("no thread can be started", EXIT_FAILURE);
     ev_run(program->loop, 0);
@@ -539,6 +604,7 @@ static void connect_parts(struct program *program) {
     settings->tier.wake = on_wake;
     settings->tier.log = on_log;
     settings->tier.context = program;
+    settings->tier.recovered = &program->recovered;
     program->server.settings = settings;
     program->server.stop = server_stop;
     atomic_init(&program->server.verbosity, settings->verbosity);
@@ -559,7 +625,11 @@ static bool prepare_process(struct program *program, char *error, size_t error_s
     if ((program->options.core_dumps && !process_raise_core_limit(error, error_size)) ||
         !process_raise_descriptors(&settings->max_connections, error, error_size))
         return false;
-    server->listener = listener_create(settings, error, error_size);
+    if (!activation_read(&program->activation, error, error_size))
+        return false;
+    server->listener = program->activation.count > 0
+                           ? listener_adopt(settings, &program->activation, error, error_size)
+                           : listener_create(settings, error, error_size);
     return server->listener && process_become(program->options.user, error, error_size) &&
            listener_bind_unix(server->listener, error, error_size);
 }
@@ -673,6 +743,8 @@ static void free_program(struct program *program) {
     watch_free(server->watch);
     if (program->options.pid_file && program->phase == PHASE_STOPPED && program->exit_status == EXIT_SUCCESS)
         unlink(program->options.pid_file);
+    manager_free(program->manager);
+    activation_close(&program->activation);
     if (program->loop)
         ev_loop_destroy(program->loop);
     options_free(&program->options);
