@@ -77,9 +77,13 @@ bool activation_read(struct activation *ret_activation, char *ret_error, size_t 
     return good;
 }
 
-void activation_close(struct activation *activation) {
-    for (size_t i = 0; i < activation->count; i++)
-        if (activation->sockets[i].fd >= 0)
-            close(activation->sockets[i].fd);
-    activation->count = 0;
+int activation_take(struct activation *activation, const char *name) {
+    for (size_t i = 0; i < activation->count; i++) {
+        if (strcmp(activation->sockets[i].name, name) != 0)
+            continue;
+        int fd = activation->sockets[i].fd;
+        activation->sockets[i] = activation->sockets[--activation->count];
+        return fd;
+    }
+    return -1;
 }

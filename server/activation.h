@@ -16,7 +16,7 @@ enum { ACTIVATION_MAX = 64, ACTIVATION_NAME = 64 };
 struct activation {
     size_t count;
     struct activation_socket {
-        int fd; /* -1: somebody has taken it over */
+        int fd;
         char name[ACTIVATION_NAME];
     } sockets[ACTIVATION_MAX];
 };
@@ -25,7 +25,7 @@ struct activation {
  * sentence, when one of them cannot be served. Before other threads run, as the environment is changed. */
 bool activation_read(struct activation *ret_activation, char *ret_error, size_t error_size);
 
-/* Closes those that nobody has taken over. */
-void activation_close(struct activation *activation);
+/* Takes the first socket of this name out, the caller's from now on; -1: there is none. */
+int activation_take(struct activation *activation, const char *name);
 
 #endif

@@ -196,18 +196,14 @@ static void adopt(struct listener *listener, int fd) {
 
 _Static_assert((int)ACTIVATION_MAX <= (int)LISTENERS_MAX, "all that are handed over can be adopted");
 
-struct listener *listener_adopt(const struct settings *settings, struct activation *activation,
+struct listener *listener_adopt(const struct settings *settings, const struct activation *activation,
                                 char *ret_error, size_t error_size) {
     struct listener *listener = allocate(settings, ret_error, error_size);
     if (!listener)
         return NULL;
     listener->adopted = true;
-    for (size_t i = 0; i < activation->count; i++) {
-        if (activation->sockets[i].fd < 0)
-            continue;
+    for (size_t i = 0; i < activation->count; i++)
         adopt(listener, activation->sockets[i].fd);
-        activation->sockets[i].fd = -1;
-    }
     return listener;
 }
 

@@ -23,7 +23,7 @@ struct listener *listener_create(const struct settings *settings, char *ret_erro
 
 /* The same of sockets that a service manager has bound, instead of binding any: takes over all of them. Clients can
  * connect already, and wait. NULL with a whole sentence. */
-struct listener *listener_adopt(const struct settings *settings, struct activation *activation,
+struct listener *listener_adopt(const struct settings *settings, const struct activation *activation,
                                 char *ret_error, size_t error_size);
 
 /* The same for the Unix sockets (after privileges were dropped, so that the files belong to the user the

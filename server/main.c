@@ -23,6 +23,8 @@
 #include "server/config/config.h"
 #include "server/config/options.h"
 #include "server/config/settings.h"
+#include "server/http/admin_http.h"
+#include "server/http/health.h"
 #include "server/last_resort.h"
 #include "server/listener.h"
 #include "server/log.h"
@@ -46,8 +48,6 @@ enum { STOP_GRACE_MS = 20000 };
 
 static const double LOG_SECONDS = 1; /* how often it is told what the log has left out */
 
-enum phase { PHASE_STARTING, PHASE_LOADING, PHASE_SERVING, PHASE_STOPPING, PHASE_STOPPED };
-
 /* Authentication files that were replaced: workers may still look at them. */
 struct retired_auth {
     struct retired_auth *next;
@@ -59,20 +59,18 @@ struct program {
     struct settings settings;
     struct options options;
     struct config *config;
+    struct admin_http *http; /* NULL: no admin address */
     struct ev_loop *loop;
     ev_signal signals[SIGNALS];
     ev_async helper_done, stop_asked;
     ev_timer ready_timer;
     ev_timer log_timer; /* tells what the log has left out */
     pthread_t helper;
-    struct maintenance *maintenance;
     struct manager *manager; /* of services; NULL: none wants to be told */
     struct retired_auth *retired;
-    struct activation activation;
-    unsigned connections_wanted; /* before the limit of open files was looked at */
-    atomic_uint_fast64_t
-        recovered; /* records of the journal; counted by the helper thread, for the manager */
-    enum phase phase;
+    struct activation activation;   /* its sockets are the listener's */
+    unsigned connections_wanted;    /* before the limit of open files was looked at */
+    atomic_uint_fast64_t recovered; /* records of the journal, as the helper thread reads them */
     bool helper_runs;
     int ready_fd; /* of the waiting parent, -1: in the foreground */
     int exit_status;
@@ -155,15 +153,15 @@ static bool start_workers(struct program *program) {
     block_signals(true);
     for (unsigned i = 0; good && i < count; i++)
         good = (workers[i] = worker_start(server, i)) != NULL;
-    program->maintenance = good ? maintenance_start(server->tier) : NULL;
+    program->server.maintenance = good ? maintenance_start(server->tier) : NULL;
     block_signals(false);
-    return program->maintenance != NULL;
+    return program->server.maintenance != NULL;
 }
 
 static void fail_start(struct program *program, const char *error) {
     server_log(&program->server, LOG_LEVEL_ERROR, "cannot start: %s", error);
     program->exit_status = EXIT_FAILURE;
-    program->phase = PHASE_STOPPED;
+    program->server.phase = SERVER_STOPPED;
     ev_break(program->loop, EVBREAK_ALL);
 }
 
@@ -179,6 +177,8 @@ static void write_port_file(struct program *program) {
         return;
     }
     listener_print_ports(program->server.listener, file);
+    if (program->http)
+        admin_http_print_port(program->http, file);
     if (fclose(file) != 0 || rename(temporary, path) != 0)
         server_log(&program->server, LOG_LEVEL_WARNING, "MEMCACHED_PORT_FILENAME: cannot write %s: %s", path,
                    strerror(errno));
@@ -223,7 +223,7 @@ static void serve(struct program *program) {
         fail_start(program, error);
         return;
     }
-    program->phase = PHASE_SERVING;
+    program->server.phase = SERVER_SERVING;
     write_port_file(program);
     announce(program);
     if (program->ready_fd >= 0)
@@ -251,7 +251,7 @@ static void after_start(struct program *program) {
         return;
     }
     watch_attach(program->server.watch, tier_cache(program->server.tier));
-    program->phase = PHASE_LOADING;
+    program->server.phase = SERVER_LOADING;
     if (tier_is_ready(program->server.tier)) {
         serve(program);
         return;
@@ -313,18 +313,18 @@ static uint64_t stop_limit_ms(const struct tier_options *tier) {
 }
 
 static void begin_stop(struct program *program, const char *why) {
-    if (program->phase == PHASE_STARTING) {
+    if (program->server.phase == SERVER_STARTING) {
         server_log(&program->server, LOG_LEVEL_NOTICE, "%s: stopped before the start was complete", why);
         _exit(EXIT_SUCCESS); /* journals and backends are made for that */
     }
-    if (program->phase == PHASE_STOPPING) {
+    if (program->server.phase == SERVER_STOPPING) {
         server_log(&program->server, LOG_LEVEL_NOTICE, "%s: draining is ended", why);
         tier_stop_draining(program->server.tier);
         return;
     }
     server_log(&program->server, LOG_LEVEL_NOTICE, "%s: stopping, draining for at most %u ms", why,
                program->settings.tier.drain_timeout);
-    program->phase = PHASE_STOPPING;
+    program->server.phase = SERVER_STOPPING;
     manager_stopping(program->manager, stop_limit_ms(&program->settings.tier));
     last_resort_start(stop_limit_ms(&program->settings.tier));
     ev_timer_stop(program->loop, &program->ready_timer);
@@ -348,7 +348,7 @@ static void after_drain(struct program *program) {
             &program->server, LOG_LEVEL_ERROR,
             "stopped; %zu entries drained, %zu left, of which the journal holds %zu: the other %zu are lost",
             drained, left, program->drain.journaled, left - program->drain.journaled);
-    program->phase = PHASE_STOPPED;
+    program->server.phase = SERVER_STOPPED;
     ev_break(program->loop, EVBREAK_ALL);
 }
 
@@ -357,7 +357,7 @@ static void on_helper_done(struct ev_loop *loop, ev_async *async, int events) {
     (void)events;
     struct program *program = async->data;
     join_helper(program);
-    if (program->phase == PHASE_STARTING)
+    if (program->server.phase == SERVER_STARTING)
         after_start(program);
     else
         after_drain(program);
@@ -413,7 +413,7 @@ static void on_stop_asked(struct ev_loop *loop, ev_async *async, int events) {
     (void)loop;
     (void)events;
     struct program *program = async->data;
-    if (program->phase != PHASE_STOPPING)
+    if (program->server.phase != SERVER_STOPPING)
         begin_stop(program, "shutdown");
 }
 
@@ -446,27 +446,26 @@ static void describe_drain(struct program *program, char *ret_text, size_t size)
 static void describe(void *context, char *ret_text, size_t size) {
     struct program *program = context;
     size_t used;
-    switch (program->phase) {
-    case PHASE_STARTING:
+    switch (program->server.phase) {
+    case SERVER_STARTING:
         describe_start(program, ret_text, size);
         return;
-    case PHASE_LOADING:
+    case SERVER_LOADING:
         describe_load(program, ret_text, size);
         return;
-    case PHASE_SERVING:
+    case SERVER_SERVING:
         used = (size_t)snprintf(ret_text, size, "serving ");
         listener_describe(program->server.listener, ret_text + used, size - used);
         return;
-    case PHASE_STOPPING:
-    case PHASE_STOPPED:
+    case SERVER_STOPPING:
+    case SERVER_STOPPED:
         describe_drain(program, ret_text, size);
     }
 }
 
-/* This very thread goes on, or nobody would ask. */
 static bool is_alive(void *context) {
-    (void)context;
-    return true;
+    struct program *program = context;
+    return health_is_live(&program->server);
 }
 
 /* ---- The loop ---- */
@@ -556,9 +555,9 @@ static void log_risks(struct program *program) {
 
 static void log_notices(struct program *program) {
     if (program->activation.count > 0)
-        server_log(&program->server, LOG_LEVEL_NOTICE,
-                   "the service manager hands over %zu sockets: listen, -l, -p and -s are not used",
-                   program->activation.count);
+        server_log(
+            &program->server, LOG_LEVEL_NOTICE,
+            "the service manager hands over the sockets of clients: listen, -l, -p and -s are not used");
     buffer_append(&program->options.notices, "", 1);
     if (!program->options.notices.failed)
         log_lines(program, LOG_LEVEL_NOTICE, program->options.notices.data);
@@ -566,6 +565,14 @@ static void log_notices(struct program *program) {
         log_lines(program, LOG_LEVEL_WARNING, config_warnings(program->config));
     warn_of_exposure(program, atomic_load(&program->server.auth));
     log_risks(program);
+}
+
+static bool start_http(struct program *program, char *error, size_t error_size) {
+    if (!admin_http_start(program->http, error, error_size))
+        return false;
+    server_log(&program->server, LOG_LEVEL_NOTICE, "admin HTTP: http://%s/",
+               admin_http_address(program->http));
+    return true;
 }
 
 static int run(struct program *program) {
@@ -588,6 +595,8 @@ static int run(struct program *program) {
             EXIT_FAILURE);
     log_notices(program);
     program->manager = manager_create(program->loop, describe, is_alive, program);
+    if (program->http && !start_http(program, error, sizeof error))
+        return complain(error, EXIT_FAILURE);
     if (!run_helper(program, start_tier))
         return complain("no thread can be started", EXIT_FAILURE);
     ev_run(program->loop, 0);
@@ -611,6 +620,22 @@ static void connect_parts(struct program *program) {
     atomic_init(&program->server.crawler, settings->crawler);
 }
 
+/* What the service manager hands over is served in place of what would be bound for the same. */
+static bool create_sockets(struct program *program, char *error, size_t error_size) {
+    struct server *server = &program->server;
+    struct activation *activation = &program->activation;
+    if (!activation_read(activation, error, error_size))
+        return false;
+    int admin = activation_take(activation, "admin");
+    if ((admin >= 0 || program->settings.admin) &&
+        !(program->http = admin_http_create(server, admin, error, error_size)))
+        return false;
+    server->listener = activation->count > 0
+                           ? listener_adopt(&program->settings, activation, error, error_size)
+                           : listener_create(&program->settings, error, error_size);
+    return server->listener != NULL;
+}
+
 /* What may need root comes first, then the privileges go. */
 static bool prepare_process(struct program *program, char *error, size_t error_size) {
     struct settings *settings = &program->settings;
@@ -625,12 +650,9 @@ static bool prepare_process(struct program *program, char *error, size_t error_s
     if ((program->options.core_dumps && !process_raise_core_limit(error, error_size)) ||
         !process_raise_descriptors(&settings->max_connections, error, error_size))
         return false;
-    if (!activation_read(&program->activation, error, error_size))
+    if (!create_sockets(program, error, error_size))
         return false;
-    server->listener = program->activation.count > 0
-                           ? listener_adopt(settings, &program->activation, error, error_size)
-                           : listener_create(settings, error, error_size);
-    return server->listener && process_become(program->options.user, error, error_size) &&
+    return process_become(program->options.user, error, error_size) &&
            listener_bind_unix(server->listener, error, error_size);
 }
 
@@ -727,9 +749,10 @@ static void free_auths(struct program *program) {
 
 static void free_program(struct program *program) {
     struct server *server = &program->server;
-    if (program->phase == PHASE_STOPPED && program->exit_status != EXIT_SUCCESS && server->workers)
+    admin_http_free(program->http);
+    if (program->server.phase == SERVER_STOPPED && program->exit_status != EXIT_SUCCESS && server->workers)
         stop_workers(server); /* the start failed after they ran */
-    maintenance_stop(program->maintenance);
+    maintenance_stop(program->server.maintenance);
     if (server->tier)
         tier_destroy(server->tier);
     for (unsigned i = 0; i < server->worker_count; i++)
@@ -741,10 +764,10 @@ static void free_program(struct program *program) {
     stats_detail_free(server->detail);
     feeds_free(server->feeds);
     watch_free(server->watch);
-    if (program->options.pid_file && program->phase == PHASE_STOPPED && program->exit_status == EXIT_SUCCESS)
+    if (program->options.pid_file && program->server.phase == SERVER_STOPPED &&
+        program->exit_status == EXIT_SUCCESS)
         unlink(program->options.pid_file);
     manager_free(program->manager);
-    activation_close(&program->activation);
     if (program->loop)
         ev_loop_destroy(program->loop);
     options_free(&program->options);

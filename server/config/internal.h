@@ -69,6 +69,7 @@ bool config_read_value(struct config_report *report, const struct setting *setti
 /* ---- check.c ---- */
 
 bool config_check_listen(struct config_loading *loading);
+bool config_check_admin(struct config_loading *loading);
 bool config_check_backends(struct config_loading *loading);
 
 /* Finds each namespace's policy and backend, checks it, and fills in what depends on other settings. */

@@ -25,6 +25,9 @@ const struct setting root_settings[] = {
     {"item_max", SETTING_SIZE, IN(item_max), SETTINGS_ITEM_MIN, SETTINGS_ITEM_MAX, .standard = 1 << 20},
     {"restrict", SETTING_LIST, .standard_text = NULL},
     {"auth_file", SETTING_TEXT, IN(auth_file), .minimum = 1},
+    {"admin", SETTING_TEXT, IN(admin), .minimum = 1},
+    {"admin_token_file", SETTING_TEXT, IN(admin_token_file), .minimum = 1},
+    {"stall_timeout", SETTING_MILLISECONDS, IN(stall_timeout), 2000, 3600000, .standard = 10000},
     {"verbosity", SETTING_COUNT, IN(verbosity), 0, 3, .standard = 0},
     {0},
 };
@@ -159,6 +162,15 @@ static bool check_shutdown(const struct settings *settings, char *error, size_t 
     return false;
 }
 
+static bool check_admin(const struct settings *settings, char *error, size_t error_size) {
+    if (settings->admin || !settings->admin_token_file)
+        return true;
+    snprintf(
+        error, error_size,
+        "admin_token_file has no effect without an address to ask at: give admin (--admin), or remove it");
+    return false;
+}
+
 bool settings_check(const struct settings *settings, char *ret_error, size_t error_size) {
     size_t memory = settings->tier.cache.memory_limit;
     if (settings->item_max > memory / 2) {
@@ -175,7 +187,7 @@ bool settings_check(const struct settings *settings, char *ret_error, size_t err
             quotas(settings), memory);
         return false;
     }
-    return check_shutdown(settings, ret_error, error_size) &&
+    return check_shutdown(settings, ret_error, error_size) && check_admin(settings, ret_error, error_size) &&
            check_recovery(settings, ret_error, error_size) &&
            check_request_memory(settings, ret_error, error_size) &&
            check_dirty_limits(settings, ret_error, error_size);

@@ -27,8 +27,11 @@ struct settings {
     bool cas_enabled;                                                                       /* not -C */
     char stats_prefix_delimiter;                                                            /* -D */
     const char *auth_file;                                                                  /* -Y, or NULL */
-    const char *config_file; /* --config, or NULL */
-    const char *data;        /* folder, or NULL */
+    const char *admin;            /* --admin: address_parse_admin; NULL: no admin HTTP */
+    const char *admin_token_file; /* NULL: it changes nothing */
+    uint32_t stall_timeout;       /* ms without progress after which a thread counts as stuck */
+    const char *config_file;      /* --config, or NULL */
+    const char *data;             /* folder, or NULL */
     struct tier_options tier;
 
     /* What only main.c, listener.c and stats.c look at. */

@@ -161,7 +161,7 @@ def test_the_sockets_of_the_manager_replace_those_of_the_configuration(tmp_path)
     config = Config(SESSIONS).text(free_port(), tmp_path)
     unused = int(re.search(r"127\.0\.0\.1:(\d+)", config).group(1))
     server = Activated(tmp_path, [("tcp", handed), ("local", local)], config=config, port=port).start()
-    assert "hands over 2 sockets" in server.log()
+    assert "hands over the sockets of clients" in server.log()
     assert f"serves 127.0.0.1:{port}, unix:{path}" in server.log()
     with pytest.raises(ConnectionRefusedError):
         Client(unused)
@@ -172,6 +172,31 @@ def test_the_sockets_of_the_manager_replace_those_of_the_configuration(tmp_path)
     server.stop()
     assert os.path.exists(path)  # it is the manager's
     handed.close()
+    local.close()
+
+
+def test_a_socket_named_admin_is_that_of_http(tmp_path):
+    """It comes alone, too: then clients are listened for as the configuration says."""
+    admin = listening()
+    server = Activated(tmp_path, [("admin", admin)], config=Config(SESSIONS)).start()
+    assert server.admin_port == admin.getsockname()[1]
+    assert server.ask("/livez").status == 200
+    assert server.client().set("sess:1", b"x") == b"STORED"
+    server.stop()
+    clients = listening()
+    both = Activated(tmp_path, [("admin", admin), ("clients", clients)], config=Config(SESSIONS, admin="127.0.0.1:1"),
+                     port=clients.getsockname()[1]).start()
+    assert both.ask("/readyz").status == 200
+    both.stop()
+    admin.close()
+    clients.close()
+
+
+def test_an_admin_socket_without_an_ip_address_is_refused(tmp_path):
+    local = listening(str(tmp_path / "admin.sock"), socket.AF_UNIX)
+    server = Activated(tmp_path, [("admin", local)], config=Config(SESSIONS)).spawn()
+    assert server.wait() == 1
+    assert "has no IP address; give ListenStream=127.0.0.1:11280" in server.log()
     local.close()
 
 

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/* All that can be asked, a row for each. */
+#include "server/http/health.h"
+#include "server/http/http.h"
+
+static const struct http_route routes[] = {
+    {"/livez", HTTP_GET, health_answer_live, .waits = false},
+    {"/livez/", HTTP_GET, health_answer_live, .waits = false},
+    {"/readyz", HTTP_GET, health_answer_ready, .waits = false},
+    {"/readyz/", HTTP_GET, health_answer_ready, .waits = false},
+    {"/startupz", HTTP_GET, health_answer_startup, .waits = false},
+    {"/startupz/", HTTP_GET, health_answer_startup, .waits = false},
+};
+
+enum { ROUTES = sizeof routes / sizeof *routes };
+
+static bool has_path(const struct http_route *route, const char *path) {
+    size_t size = strlen(route->path);
+    if (size > 1 && route->path[size - 1] == '/')
+        return strncmp(route->path, path, size) == 0 && path[size];
+    return strcmp(route->path, path) == 0;
+}
+
+static bool has_method(const struct http_route *route, const char *method) {
+    if (route->method == HTTP_POST)
+        return strcmp(method, "POST") == 0;
+    return strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
+}
+
+static const char *allowed(bool get, bool post) {
+    if (get)
+        return post ? "GET, HEAD, POST" : "GET, HEAD";
+    return post ? "POST" : NULL;
+}
+
+const struct http_route *http_find_route(const char *path, const char *method, bool acts,
+                                         const char **ret_allow) {
+    bool get = false, post = false;
+    for (size_t i = 0; i < ROUTES; i++) {
+        const struct http_route *route = &routes[i];
+        if ((route->acts && !acts) || !has_path(route, path))
+            continue;
+        if (has_method(route, method))
+            return route;
+        get |= route->method == HTTP_GET;
+        post |= route->method == HTTP_POST;
+    }
+    *ret_allow = allowed(get, post);
+    return NULL;
+}
