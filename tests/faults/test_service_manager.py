@@ -7,9 +7,11 @@ import re
 import signal
 import socket
 import subprocess
+import time
 
 import pytest
-from forebay import PATIENCE, Background, Client, Config, Server, binary, free_port, locked, namespace, sqlite_backend
+from forebay import (PATIENCE, Background, Client, Config, Server, binary, eventually, free_port, locked, namespace,
+                     sqlite_backend)
 from manager import Activated, Messages
 
 SESSIONS = namespace("sessions", "sess:", "write-behind", flush_delay="50ms")
@@ -152,6 +154,29 @@ def test_a_restart_refuses_nobody_and_loses_nobody(tmp_path):
     assert server.client().get("sess:0") == b"x"
     server.stop()
     handed.close()
+
+
+def is_answered_while_it_stops(server):
+    """Whether a client that had connected just before the stop, and asked afterwards, was answered. On a machine that is so busy
+    that it asks seconds later, it is not."""
+    with server.client() as newcomer, server.client() as witness:
+        before = server.log().count("SIGTERM: stopping")
+        eventually(lambda: int(witness.stats()["curr_connections"]) == 2)
+        server.signal(signal.SIGTERM)
+        eventually(lambda: server.log().count("SIGTERM: stopping") > before)
+        time.sleep(0.2)  # a worker that waits for nobody has ended by then; if not, this shows nothing, and harms nobody
+        try:
+            return newcomer.set("sess:late", b"x") == b"STORED"
+        except ConnectionError:
+            return False
+        finally:
+            server.stop()
+
+
+def test_a_client_that_came_just_before_a_stop_is_answered(tmp_path):
+    server = Server(tmp_path, config=Config(SESSIONS))
+    assert any(is_answered_while_it_stops(server.start()) for _ in range(5))
+    assert b"sess:late" in server.rows()
 
 
 def test_the_sockets_of_the_manager_replace_those_of_the_configuration(tmp_path):
