@@ -4,11 +4,12 @@ dpkg and systemctl, as an administrator does."""
 
 import os
 import re
+import shutil
 import subprocess
 
 import pytest
 from conftest import CONFIG, OVERRIDE
-from forebay import Background, eventually
+from forebay import ROOT, Background, eventually
 
 DATA = "/var/lib/forebay"
 
@@ -120,6 +121,23 @@ def test_a_server_that_does_not_turn_is_ended_and_started_again(serving):
     serving.run("kill", "-STOP", before)
     eventually(lambda: main_pid(serving) not in ("0", before) and is_active(serving))
     assert "Watchdog timeout" in serving.log()
+
+
+def test_the_manual_leads_to_a_running_service(machine, package):
+    """docs/operating.md, "Installing", word for word, from the package on. Whoever runs this is root already."""
+    with open(os.path.join(ROOT, "docs/operating.md"), encoding="utf-8") as manual:
+        section = manual.read().split("## Installing\n")[1].split("Without the package:")[0]
+    lines = re.findall(r"(?m)^    (.*)$", section)
+    built = [line for line in lines if line.startswith(("tools/run", "cmake", "cpack"))]
+    assert len(built) == 3  # what the fixture has done
+    os.makedirs(machine.path("/root/build/package"))
+    shutil.copy(package, machine.path("/root/build/package"))
+    followed = [line for line in lines if line not in built]
+    script = "set -e; cd /root; sudo() { \"$@\"; }; sudoedit() { echo '# Edited.' >>\"$1\"; }\n" + "\n".join(followed)
+    said = machine.run("bash", "-c", script)
+    assert f"{CONFIG}: ok\n" in said
+    assert "STORED\n" in said
+    assert is_active(machine)
 
 
 # ---- Socket activation ----
