@@ -412,6 +412,14 @@ bool listener_start(struct listener *listener, struct ev_loop *loop, struct serv
     return true;
 }
 
+static void close_socket(struct listening *socket) {
+    if (socket->fd >= 0)
+        close(socket->fd);
+    socket->fd = -1;
+}
+
+/* An adopted socket lives on in the manager, and so in the loop's epoll set: libev takes it out when a client comes, by its
+ * number, which must not be that of another file by then. */
 void listener_stop(struct listener *listener) {
     if (listener->started) {
         ev_timer_stop(listener->loop, &listener->resume);
@@ -419,14 +427,13 @@ void listener_stop(struct listener *listener) {
             ev_io_stop(listener->loop, &listener->sockets[i].io);
         listener->started = false;
     }
-    for (size_t i = 0; i < listener->count; i++) {
+    for (size_t i = 0; i < listener->count && !listener->adopted; i++) {
         struct listening *socket = &listener->sockets[i];
         if (socket->fd < 0)
             continue;
-        if (socket->is_unix && !listener->adopted)
+        if (socket->is_unix)
             unlink(socket->text + strlen("unix:"));
-        close(socket->fd);
-        socket->fd = -1;
+        close_socket(socket);
     }
 }
 
@@ -434,6 +441,8 @@ void listener_free(struct listener *listener) {
     if (!listener)
         return;
     listener_stop(listener);
+    for (size_t i = 0; i < listener->count; i++)
+        close_socket(&listener->sockets[i]);
     free(listener);
 }
 

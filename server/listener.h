@@ -39,8 +39,8 @@ typedef void listener_hand(struct worker *worker, int fd);
 bool listener_start(struct listener *listener, struct ev_loop *loop, struct server *server,
                     listener_hand *hand, char *ret_error, size_t error_size);
 
-/* Stops accepting and closes the sockets. Those that were adopted stay open in the service manager: clients who come
- * now wait for the next start. */
+/* Stops accepting and closes the sockets, but those that were adopted: clients who come now wait in them for the next
+ * start. */
 void listener_stop(struct listener *listener);
 void listener_free(struct listener *listener);
 
