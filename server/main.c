@@ -45,7 +45,7 @@
 #include <unistd.h>
 
 enum { EXIT_USAGE = 64, EXIT_CONFIGURATION = 78, ERROR_MAX = 1024, SIGNALS = 4 };
-enum { STOP_GRACE_MS = 20000 };
+enum { STOP_GRACE_MS = 20000, MANAGER_GRACE_MS = 5000 }; /* the manager's own last resort comes after ours */
 
 static const double LOG_SECONDS = 1; /* how often it is told what the log has left out */
 
@@ -326,7 +326,7 @@ static void begin_stop(struct program *program, const char *why) {
     server_log(&program->server, LOG_LEVEL_NOTICE, "%s: stopping, draining for at most %u ms", why,
                program->settings.tier.drain_timeout);
     program->server.phase = SERVER_STOPPING;
-    manager_stopping(program->manager, stop_limit_ms(&program->settings.tier));
+    manager_stopping(program->manager, stop_limit_ms(&program->settings.tier) + MANAGER_GRACE_MS);
     last_resort_start(stop_limit_ms(&program->settings.tier));
     ev_timer_stop(program->loop, &program->ready_timer);
     listener_stop(program->server.listener);
