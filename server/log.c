@@ -8,12 +8,11 @@
  * and notices are always written, debug lines with -v.
  */
 #include "server/log.h"
-#include "cache/base/clock.h"
+#include "cache/base/clock_text.h"
 #include "server/server.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { LOG_LINE_MAX = 1024 };
@@ -33,13 +32,8 @@ static const char *level_name(enum log_level level) {
 }
 
 static size_t write_head(char *line, size_t size, enum log_level level) {
-    uint64_t now = wall_us();
-    time_t seconds = (time_t)(now / US_PER_SECOND);
-    struct tm parts;
-    gmtime_r(&seconds, &parts);
-    size_t used = strftime(line, size, "%Y-%m-%dT%H:%M:%S", &parts);
-    return used + (size_t)snprintf(line + used, size - used,
-                                   ".%03dZ %s: ", (int)(now % US_PER_SECOND / US_PER_MS), level_name(level));
+    char time[CLOCK_TEXT_MAX];
+    return (size_t)snprintf(line, size, "%s %s: ", clock_text(wall_us(), 3, time), level_name(level));
 }
 
 /* A message may hold what a client sent: nothing in it may look like another line or drive a terminal. */

@@ -14,6 +14,7 @@ struct server;
     X(ACCEPT, 1, "connections that cannot be accepted")                                                      \
     X(REJECTED, LOG_LIMIT_BURST, "rejected clients")                                                         \
     X(BINARY, LOG_LIMIT_BURST, "connections that speak the binary protocol")                                 \
+    X(CREDENTIAL, LOG_LIMIT_BURST, "connections that fail to authenticate")                                  \
     X(REQUEST_MEMORY, LOG_LIMIT_BURST, "connections closed for want of memory")                              \
     X(COMMAND, LOG_LIMIT_BURST, "commands of clients")                                                       \
     X(ADMIN, LOG_LIMIT_BURST, "requests to the admin HTTP")

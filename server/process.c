@@ -13,22 +13,19 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { OWN_DESCRIPTORS = 256 }; /* listening sockets, backends, journals, event loops */
-
 enum { CONNECTIONS_LEAST = 16 };
 
 static bool make_do_with(struct rlimit limit, unsigned own, unsigned *connections) {
     limit.rlim_cur = limit.rlim_max;
-    if (*connections != SETTINGS_CONNECTIONS_DEFAULT || limit.rlim_max < own + CONNECTIONS_LEAST ||
+    if (*connections != SETTINGS_CONNECTIONS_DEFAULT || limit.rlim_max < (rlim_t)own + CONNECTIONS_LEAST ||
         setrlimit(RLIMIT_NOFILE, &limit) != 0)
         return false;
     *connections = (unsigned)(limit.rlim_max - own);
     return true;
 }
 
-bool process_raise_descriptors(unsigned *connections, unsigned more, char *ret_error, size_t error_size) {
+bool process_raise_descriptors(unsigned own, unsigned *connections, char *ret_error, size_t error_size) {
     struct rlimit limit;
-    unsigned own = OWN_DESCRIPTORS + more;
     rlim_t wanted = (rlim_t)*connections + own;
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur >= wanted)
         return true;
@@ -41,10 +38,11 @@ bool process_raise_descriptors(unsigned *connections, unsigned more, char *ret_e
     limit.rlim_max = most;
     if (make_do_with(limit, own, connections))
         return true;
+    const char *lower = most > own ? "lower -c (max_connections), or " : "";
     snprintf(
         ret_error, error_size,
-        "%u connections need %llu open files, and the limit is %llu: lower -c (max_connections), or raise ulimit -n (LimitNOFILE= in systemd)",
-        *connections, (unsigned long long)wanted, (unsigned long long)most);
+        "%u connections need %llu open files, %u of them for the server itself, and the limit is %llu: %sraise ulimit -n (LimitNOFILE= in systemd)",
+        *connections, (unsigned long long)wanted, own, (unsigned long long)most, lower);
     return false;
 }
 
@@ -78,7 +76,13 @@ bool process_become(const char *user, char *ret_error, size_t error_size) {
 
 bool process_judge_folder(const char *path, char *ret_error, size_t error_size) {
     struct stat status;
-    if (stat(path, &status) != 0 || !(status.st_mode & S_IWOTH))
+    if (stat(path, &status) != 0)
+        return true;
+    if (!S_ISDIR(status.st_mode)) {
+        snprintf(ret_error, error_size, "the data folder %s is not a folder; correct data", path);
+        return false;
+    }
+    if (!(status.st_mode & S_IWOTH))
         return true;
     snprintf(
         ret_error, error_size,
@@ -88,22 +92,20 @@ bool process_judge_folder(const char *path, char *ret_error, size_t error_size) 
 }
 
 bool process_check_folder(const char *path, char *ret_error, size_t error_size) {
-    struct stat status;
     if (mkdir(path, 0700) != 0 && errno != EEXIST) {
         snprintf(ret_error, error_size,
                  "the data folder %s does not exist and cannot be made: %s; make it, or correct data", path,
                  strerror(errno));
         return false;
     }
-    if (stat(path, &status) != 0 || !S_ISDIR(status.st_mode)) {
-        snprintf(ret_error, error_size, "the data folder %s is not a folder; correct data", path);
+    if (!process_judge_folder(path, ret_error, error_size))
         return false;
-    }
     if (access(path, W_OK | X_OK) == 0)
-        return process_judge_folder(path, ret_error, error_size);
+        return true;
+    const char *remedy = errno == EACCES ? "chown -R it with all that is in it" : "make it writable";
     snprintf(ret_error, error_size,
-             "the data folder %s cannot be written into by user %u: %s; chown it, or correct data", path,
-             (unsigned)geteuid(), strerror(errno));
+             "the data folder %s cannot be written into by user %u: %s; %s, or correct data", path,
+             (unsigned)geteuid(), strerror(errno), remedy);
     return false;
 }
 
@@ -188,7 +190,7 @@ bool process_write_pid(const char *path, char *ret_error, size_t error_size) {
     int file = open_pid_file(path);
     bool good = file >= 0 && ftruncate(file, 0) == 0 && dprintf(file, "%ld\n", (long)getpid()) > 0;
     if (!good)
-        snprintf(ret_error, error_size, "cannot write the pid file %s: %s; or correct -P", path,
+        snprintf(ret_error, error_size, "cannot write the pid file %s: %s; mend that, or correct -P", path,
                  errno == EPERM ? "it belongs to another user; remove it" : own_file_reason(errno));
     if (file >= 0)
         close(file);

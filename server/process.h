@@ -7,10 +7,10 @@
 #include <stddef.h>
 #include <stdio.h>
 
-/* Room for this many client connections beside what the server itself keeps open, and `more`. Where the limit cannot be raised, the
+/* Room for this many client connections beside what the server itself has open, `own` at most. Where the limit cannot be raised, the
  * default number, which nobody has asked for, becomes what there is room for, and any other is refused: false with a
  * sentence. */
-bool process_raise_descriptors(unsigned *connections, unsigned more, char *ret_error, size_t error_size);
+bool process_raise_descriptors(unsigned own, unsigned *connections, char *ret_error, size_t error_size);
 
 /* -r. */
 bool process_raise_core_limit(char *ret_error, size_t error_size);
@@ -22,8 +22,8 @@ bool process_become(const char *user, char *ret_error, size_t error_size);
  * into, or it is no place for data. */
 bool process_check_folder(const char *path, char *ret_error, size_t error_size);
 
-/* Only looks: false if it is no place for data, as every user of the machine can write into it. One that is missing or
- * cannot be looked at is no matter here. */
+/* Only looks: false if it is no place for data, as it is no folder, or every user of the machine can write into it. One
+ * that is missing or cannot be looked at is no matter here. */
 bool process_judge_folder(const char *path, char *ret_error, size_t error_size);
 
 /* -d. In the parent this does not return: it exits with 0 once the child says process_ready, or with the

@@ -35,9 +35,14 @@ static bool folder_is_missing(const char *path, int *ret_length) {
 
 /* SQLite would make the file readable for all, and gives its log and index the mode of the file. It is made without
  * being opened: to close a descriptor of a database takes SQLite's locks on it away. Where a link leads to nothing,
- * SQLite makes what it leads to, and the process's umask decides. */
-static void make_private(const char *path) {
-    mknod(path, S_IFREG | OWN_FILE_MODE, 0); /* else it is there, or SQLite says why it cannot be */
+ * SQLite makes what it leads to, and the process's umask decides. Returns errno, or 0. */
+static int make_private(const char *path) {
+    return mknod(path, S_IFREG | OWN_FILE_MODE, 0) == 0 ? 0 : errno;
+}
+
+/* SQLite says of a file that it may not make that it is not there. */
+static bool is_forbidden(int failure) {
+    return failure == EROFS || failure == EACCES || failure == EPERM;
 }
 
 /* Nothing that somebody has written into the file reaches further than SQL on its tables: no trigger or view of it calls
@@ -59,13 +64,13 @@ static enum backend_status open_file(struct sqlite_connection *connection, const
                                      struct backend_error *ret_error) {
     int flags = open_flags(connection, expected);
     struct stat status;
-    int length;
+    int length, failure = 0;
     if (stat(connection->path, &status) == 0 && S_ISDIR(status.st_mode))
         return backend_fail(ret_error, BACKEND_REFUSED,
                             "backend \"%s\", %s: is a directory, not a database file", connection->name,
                             connection->path);
     if (flags & SQLITE_OPEN_CREATE)
-        make_private(connection->path);
+        failure = make_private(connection->path);
     if (sqlite3_open_v2(connection->path, &connection->db, flags | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK) {
         if (!connection->db)
             return backend_fail(ret_error, BACKEND_TRANSIENT, "backend \"%s\": out of memory",
@@ -74,6 +79,10 @@ static enum backend_status open_file(struct sqlite_connection *connection, const
             return backend_fail(ret_error, BACKEND_REFUSED,
                                 "backend \"%s\", %s: the folder %.*s does not exist; make it",
                                 connection->name, connection->path, length, connection->path);
+        if (is_forbidden(failure) && access(connection->path, F_OK) != 0)
+            return backend_fail(ret_error, BACKEND_REFUSED,
+                                "backend \"%s\", %s: cannot be made by user %u: %s; see to its folder",
+                                connection->name, connection->path, (unsigned)geteuid(), strerror(failure));
         return sqlite_refuse(connection, "cannot open", ret_error);
     }
     return distrust(connection->db, own->trusted_schema)

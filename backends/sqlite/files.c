@@ -135,7 +135,8 @@ bool sqlite_exposed(const struct backend_options *options, char *ret_text, size_
 static int read_file_version(const struct sqlite_connection *connection, sqlite3_int64 *ret_version) {
     sqlite3 *db = NULL;
     sqlite3_stmt *statement = NULL;
-    char *uri = sqlite3_mprintf("file:%s?immutable=1", connection->path);
+    const char *authority = *connection->path == '/' ? "//" : ""; /* none: a path may begin with // itself */
+    char *uri = sqlite3_mprintf("file:%s%s?immutable=1", authority, connection->path);
     bool plain = uri && !strpbrk(connection->path, "?#%"); /* of an unusual path: nothing is known */
     int result =
         plain ? sqlite3_open_v2(uri, &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL) : SQLITE_NOMEM;

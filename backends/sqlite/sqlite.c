@@ -75,6 +75,11 @@ static bool check(const struct backend_options *options, struct backend_complain
         return complain_of_path(options, "an SQLite database is sqlite:PATH", ret_complaint);
     if (!*path)
         return complain_of_path(options, "the path is missing: write sqlite:PATH", ret_complaint);
+    if (strncmp(path, "//", 2) == 0 && path[2] != '/')
+        return complain_of_path(
+            options,
+            "no // stands before the path: a file in the data folder is sqlite:NAME, one elsewhere sqlite:/whole/path",
+            ret_complaint);
     if (path[strlen(path) - 1] == '/')
         return complain_of_path(options, "this names a folder: write the path of a file", ret_complaint);
     if (strcmp(path, ":memory:") == 0 || strncmp(path, "file:", strlen("file:")) == 0)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A journal for people to read: one line for each file, each record, and whatever is neither. */
+#include "cache/base/clock_text.h"
 #include "cache/base/own_file.h"
 #include "policies/journal/format.h"
 #include "policies/journal/low_water_file.h"
@@ -8,17 +9,11 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 static void print_time(FILE *out, uint64_t us) {
-    char text[32];
-    struct tm broken;
-    time_t seconds = (time_t)(us / 1000000u);
-    if (!gmtime_r(&seconds, &broken) || strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &broken) == 0)
-        fprintf(out, "%" PRIu64 "us", us);
-    else
-        fprintf(out, "%s.%06" PRIu64 "Z", text, us % 1000000u);
+    char text[CLOCK_TEXT_MAX];
+    fputs(clock_text(us, 6, text), out);
 }
 
 static void print_text(FILE *out, struct slice text) {
@@ -55,7 +50,7 @@ static void print_record(FILE *out, const struct scan *scan, const struct format
         fprintf(out, " value %zu bytes flags %" PRIu32, entry->value.size, entry->flags);
     if (scan->record.kind != JOURNAL_DELETE && entry->expires_at != 0) {
         fprintf(out, " expires ");
-        print_time(out, (uint64_t)entry->expires_at * 1000000u);
+        print_time(out, (uint64_t)entry->expires_at * US_PER_SECOND);
     }
     if (entry->client_cas != 0)
         fprintf(out, " client-cas %" PRIu64, entry->client_cas);

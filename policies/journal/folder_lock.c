@@ -32,6 +32,18 @@ static enum journal_status fail(const char *folder, const char *what, struct jou
     return JOURNAL_FAILED;
 }
 
+/* The user of earlier runs was another: the other files are his, too. */
+static enum journal_status fail_open(const char *folder, const char *path, struct journal_error *error) {
+    struct stat status;
+    if (errno != EACCES || lstat(path, &status) != 0)
+        return fail(folder, "open the file lock", error);
+    snprintf(
+        error->message, sizeof error->message,
+        "cannot open %s, which belongs to user %u, as user %u: give the whole folder to this user (chown -R), or run as the other one",
+        path, (unsigned)status.st_uid, (unsigned)geteuid());
+    return JOURNAL_FAILED;
+}
+
 static void note_pid(int file) {
     char holder[32];
     int length = snprintf(holder, sizeof holder, "%ld\n", (long)getpid());
@@ -49,7 +61,7 @@ enum journal_status folder_lock_take(const char *folder, int *ret_lock, struct j
         return fail(folder, "make the data folder", ret_error);
     int file = own_file_open(path, O_RDWR | O_CREAT);
     if (file < 0)
-        return fail(folder, "open the file lock", ret_error);
+        return fail_open(folder, path, ret_error);
     if (flock(file, LOCK_EX | LOCK_NB) != 0) {
         enum journal_status status = errno == EWOULDBLOCK ? refuse(folder, file, ret_error)
                                                           : fail(folder, "lock the file lock", ret_error);

@@ -2,6 +2,7 @@
 /* See call.h. */
 #include "policies/write/call.h"
 #include "backends/mutations.h"
+#include "cache/base/clock_text.h"
 #include "cache/base/thread.h"
 #include "policies/absence.h"
 #include "policies/load/loader.h"
@@ -36,25 +37,17 @@ static void tell_ahead(const struct writer *writer) {
         name_of(writer), (unsigned long long)(us - now_us) / 1000);
 }
 
-static void show_time(uint64_t version, char *ret_text, size_t size) {
-    time_t seconds = (time_t)(version_us(version) / US_PER_SECOND);
-    struct tm parts;
-    strftime(ret_text, size, "%Y-%m-%d %H:%M:%S UTC", gmtime_r(&seconds, &parts));
-}
-
 /* The store has less than it had: whoever restored it knows, whoever did not has to. */
 static void tell_older(struct writer *writer, uint64_t version, const char *what_now) {
-    char had[40], has[60] = "is empty, or was not written by Forebay";
-    show_time(writer->store_version, had, sizeof had);
+    char had[CLOCK_TEXT_MAX], has[CLOCK_TEXT_MAX + 24] = "is empty, or was not written by Forebay";
     if (version) {
-        char until[40];
-        show_time(version, until, sizeof until);
-        snprintf(has, sizeof has, "holds changes until %s", until);
+        char until[CLOCK_TEXT_MAX];
+        snprintf(has, sizeof has, "holds changes until %s", clock_text(version_us(version), 0, until));
     }
     service_log_limited(
         &writer->tier->service, &writer->older_lines, LOG_LEVEL_ERROR,
         "backend %s: the store %s; the one before held changes until %s. It is an older copy or another store: %s",
-        name_of(writer), has, had, what_now);
+        name_of(writer), has, clock_text(version_us(writer->store_version), 0, had), what_now);
 }
 
 /* What its high version says. It never goes back in one and the same store. */
@@ -167,10 +160,19 @@ static void go_on_without(struct writer *writer) {
             name_of(writer), name_of(writer));
 }
 
+/* Of a wrong address, mostly; what the attempt under way meets is not known yet. */
+static void warn_of_silence(struct writer *writer) {
+    char address[256];
+    backend_show_uri(writer->backend->options.store.uri, address, sizeof address);
+    service_log(
+        &writer->tier->service, LOG_LEVEL_WARNING,
+        "backend %s: has not answered yet, the start goes on without it: see whether %s is right, and serves",
+        name_of(writer), address);
+}
+
 bool call_await_first(struct writer *writer, uint64_t until_us, char *error, size_t error_size) {
     if (!is_done_until(writer, until_us)) {
-        service_log(&writer->tier->service, LOG_LEVEL_WARNING,
-                    "backend %s: has not answered yet, the start goes on without it", name_of(writer));
+        warn_of_silence(writer);
         go_on_without(writer);
         return true;
     }
@@ -303,7 +305,8 @@ static void fail(struct writer *writer) {
     if (breaker_failure_is_news(&writer->breaker, reason, monotonic_us()))
         service_log_limited(&writer->tier->service, &writer->outage_lines, LOG_LEVEL_WARNING,
                             "backend %s: writes fail and are tried again: %s", name_of(writer), reason);
-    session_failed(&writer->session);
+    if (session_failed(&writer->session)) /* what others write is not seen any more */
+        absence_lose_sight(writer->backend);
     if (writer->backend->loader) /* not yet made during the recovery */
         loader_doubt(writer->backend->loader);
 }
@@ -316,7 +319,7 @@ static void lose(struct writer *writer) {
             "%s while it was open; changes are kept in memory and journal until a store is there again",
             writer->session.error.message);
     session_close(&writer->session);
-    absence_distrust(writer->backend, 0);
+    absence_lose_sight(writer->backend);
     writer->reached = false;
     if (writer->backend->loader)
         loader_let_go(writer->backend->loader);
@@ -496,6 +499,7 @@ bool call_upkeep(struct writer *writer, uint64_t now_us) {
         writer->session.connection, tier_over_at(writer->backend->tier), &more, &writer->session.error);
     progress_note(&writer->progress, PROGRESS_WORKS);
     count(&writer->counters.upkeep_steps);
+    absence_note_foreign(writer->backend, writer->session.connection->foreign);
     if (status == BACKEND_REPLACED)
         judged(writer, NULL, status);
     writer->upkeep_at = monotonic_us() + (status == BACKEND_OK && more ? 0 : UPKEEP_US);

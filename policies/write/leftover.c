@@ -4,6 +4,7 @@
  * again: it recovers, drains and ends, and the tier that is to serve begins with a clean folder.
  */
 #include "policies/write/leftover.h"
+#include "cache/base/clock_text.h"
 #include "cache/base/own_file.h"
 #include "policies/journal/disk.h"
 #include "policies/journal/folder_lock.h"
@@ -15,7 +16,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { NAME_SHOWN = 64, SENTENCE = 400, PATH_SHOWN = 4096 };
@@ -31,7 +31,8 @@ struct leftover {
 struct leftovers {
     struct leftover *list;
     size_t count;
-    size_t damaged; /* files of journals */
+    size_t damaged;               /* files of journals */
+    char unread[NAME_SHOWN + 32]; /* the quarantine's file that could not be */
 };
 
 /* What becomes of it. */
@@ -95,8 +96,10 @@ static bool find_in_quarantine(struct leftovers *all, const char *folder, const 
     char path[PATH_SHOWN];
     struct quarantine_summary summary;
     snprintf(path, sizeof path, "%s/%s", folder, file);
-    if (!quarantine_look(&journal_disk_system, path, &summary))
+    if (!quarantine_look(&journal_disk_system, path, &summary)) {
+        snprintf(all->unread, sizeof all->unread, "/%s", file);
         return false;
+    }
     struct leftover found = {.quarantined = summary.entries, .oldest_us = summary.oldest * UINT64_C(1000000)};
     return summary.entries == 0 || add(all, name, &found);
 }
@@ -119,17 +122,19 @@ static bool find_in_quarantines(struct leftovers *all, const char *folder) {
 
 static void forget(struct leftovers *all) {
     free(all->list);
-    *all = (struct leftovers){0};
+    all->list = NULL;
+    all->count = all->damaged = 0;
 }
 
-/* False: errno. */
+/* False: errno, and perhaps ret_all->unread. */
 static bool look(const struct tier_options *options, bool at_journals, struct leftovers *ret_all) {
     *ret_all = (struct leftovers){0};
     if (find_in_quarantines(ret_all, options->data) &&
         (!at_journals || find_in_journals(ret_all, options->data)))
         return true;
     int failure = errno;
-    forget(ret_all);
+    free(ret_all->list);
+    ret_all->list = NULL;
     errno = failure;
     return false;
 }
@@ -174,22 +179,14 @@ static enum fate decide(const struct tier_options *options, const char *name) {
 
 /* ---- Saying ---- */
 
-static void show_time(uint64_t us, char *ret_text, size_t size) {
-    time_t seconds = (time_t)(us / 1000000u);
-    struct tm broken;
-    if (!gmtime_r(&seconds, &broken) || strftime(ret_text, size, "%Y-%m-%dT%H:%M:%SZ", &broken) == 0)
-        snprintf(ret_text, size, "unknown age");
-}
-
 /* "2 acknowledged changes of namespace "x" (the oldest of 2026-01-31T12:00:00Z, 1 of them in quarantine)" */
 static void describe(const struct leftover *one, char ret_text[SENTENCE]) {
-    char time[32], quarantined[64] = "";
+    char time[CLOCK_TEXT_MAX], quarantined[64] = "";
     uint64_t all = one->changes + one->quarantined;
-    show_time(one->oldest_us, time, sizeof time);
     if (one->quarantined)
         snprintf(quarantined, sizeof quarantined, ", %" PRIu64 " of them in quarantine", one->quarantined);
     snprintf(ret_text, SENTENCE, "%" PRIu64 " acknowledged change%s of namespace \"%s\" (the oldest of %s%s)",
-             all, all == 1 ? "" : "s", one->name, time, quarantined);
+             all, all == 1 ? "" : "s", one->name, clock_text(one->oldest_us, 0, time), quarantined);
 }
 
 static void refuse(const struct tier_options *options, const struct leftover *one, char *error,
@@ -227,9 +224,10 @@ void leftovers_refuse(const struct tier_options *options, const char *name, char
     forget(&all);
 }
 
-static bool out_of_reach(const struct tier_options *options, char *error, size_t error_size) {
-    snprintf(error, error_size, "What earlier runs left in %s cannot be read: %s.", options->data,
-             own_file_reason(errno));
+static bool out_of_reach(const struct tier_options *options, const struct leftovers *all, char *error,
+                         size_t error_size) {
+    snprintf(error, error_size, "What earlier runs left in %s%s cannot be read by user %u: %s.",
+             options->data, all->unread, (unsigned)geteuid(), own_file_reason(errno));
     return false;
 }
 
@@ -282,17 +280,41 @@ static bool check_damage(const struct tier_options *options, const struct leftov
     return !refused;
 }
 
+/* A link or a pipe: no server that runs there has made it. */
+static bool is_no_plain_file(int failure) {
+    return failure == ELOOP || failure == ENXIO;
+}
+
+static bool check_kind(const struct tier_options *options, const char *name, FILE *complaints) {
+    char path[PATH_SHOWN];
+    snprintf(path, sizeof path, "%s/%s", options->data, name);
+    int file = own_file_open(path, O_RDONLY), failure = errno;
+    if (file >= 0)
+        close(file);
+    else if (is_no_plain_file(failure))
+        fprintf(complaints, "forebay: %s: %s\n", path, own_file_reason(failure));
+    return file >= 0 || !is_no_plain_file(failure);
+}
+
+/* Beside a server that runs, what cannot be read now may be so later. */
+static bool check_reach(const struct tier_options *options, const struct leftovers *all, FILE *notes,
+                        FILE *complaints) {
+    char text[PATH_SHOWN + SENTENCE];
+    bool refused = is_no_plain_file(errno);
+    out_of_reach(options, all, text, sizeof text);
+    fprintf(refused ? complaints : notes, "%s%s\n", refused ? "forebay: " : "", text);
+    return !refused;
+}
+
 bool leftovers_check(const struct tier_options *options, FILE *notes, FILE *complaints) {
     struct leftovers all;
-    char text[PATH_SHOWN + SENTENCE];
     bool good = true;
     if (!options->data)
         return true;
-    if (!look(options, true, &all)) {
-        out_of_reach(options, text, sizeof text);
-        fprintf(notes, "%s\n", text);
-        return true;
-    }
+    if (!check_kind(options, "lock", complaints) || !check_kind(options, "low-water", complaints))
+        return false;
+    if (!look(options, true, &all))
+        return check_reach(options, &all, notes, complaints);
     for (size_t i = 0; i < all.count; i++)
         good = check_one(options, &all.list[i], notes, complaints) && good;
     good = check_damage(options, &all, notes, complaints) && good;
@@ -436,7 +458,7 @@ bool leftovers_settle(const struct tier_options *options, char *ret_error, size_
     if (!options->data || options->recovery.writes_back)
         return true;
     if (!look(options, told, &all))
-        return out_of_reach(options, ret_error, error_size);
+        return out_of_reach(options, &all, ret_error, error_size);
     name_absent(options, &all);
     for (size_t i = 0; good && i < all.count; i++)
         good = settle_one(options, &all.list[i], &flush, ret_error, error_size);

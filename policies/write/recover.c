@@ -32,6 +32,7 @@
 #include "policies/write/recover.h"
 #include "policies/hold.h"
 #include "policies/write/leftover.h"
+#include "policies/write/noted.h"
 #include "policies/write/places.h"
 #include "policies/write/quarantine.h"
 #include "policies/write/queue.h"
@@ -48,24 +49,6 @@ enum {
 };
 
 #define TOO_MUCH "the journal holds more than memory can, and backend \"%s\" cannot be written to now"
-
-/* What of a record has to wait until all records are read. */
-struct noted {
-    struct space *space;
-    uint64_t version, client_cas;
-    uint64_t first;   /* a touch: its version, or that of the first of those that it stands for; else 0 */
-    uint32_t second;  /* a touch: when it was made itself, */
-    uint32_t made_at; /* and when the first was */
-    uint32_t expires_at;
-    uint8_t key_size;
-    char key[];
-};
-
-struct noted_list {
-    struct noted **list;
-    size_t count, capacity;
-    size_t bytes;
-};
 
 /* Keys, by their places, both inclusive. */
 struct range {
@@ -108,27 +91,9 @@ static bool is_beyond(const struct recovery *recovery, uint64_t hash) {
     return place_of(hash) > recovery->range.last;
 }
 
-static struct slice key_of(const struct noted *noted) {
-    return slice_of(noted->key, noted->key_size);
-}
-
-static size_t noted_bytes(const struct noted *noted) {
-    return sizeof *noted + noted->key_size + sizeof noted;
-}
-
-static void drop_noted(struct noted_list *list, struct noted *noted) {
-    list->bytes -= noted_bytes(noted);
-    free(noted);
-}
-
-static void forget_noted(const struct recovery *recovery, struct noted_list *list) {
-    size_t kept = 0;
-    for (size_t i = 0; i < list->count; i++)
-        if (is_beyond(recovery, cache_hash(recovery->tier->cache, key_of(list->list[i]))))
-            drop_noted(list, list->list[i]);
-        else
-            list->list[kept++] = list->list[i];
-    list->count = kept;
+static bool noted_is_beyond(const void *context, const struct noted *noted) {
+    const struct recovery *recovery = context;
+    return is_beyond(recovery, cache_hash(recovery->tier->cache, noted_key(noted)));
 }
 
 /* No thread runs yet: this one is the queue's producer and its consumer. False: no memory. */
@@ -157,8 +122,8 @@ static bool narrow(struct recovery *recovery) {
         if (tier->spaces[i].policy->holds_back && !forget_restored(recovery, &tier->spaces[i]))
             return fail_memory(recovery);
     if (recovery->reading) { /* else the lists are being worked on */
-        forget_noted(recovery, &recovery->touches);
-        forget_noted(recovery, &recovery->expired);
+        noted_remove(&recovery->touches, noted_is_beyond, recovery);
+        noted_remove(&recovery->expired, noted_is_beyond, recovery);
     }
     return true;
 }
@@ -254,54 +219,6 @@ static bool restore(struct recovery *recovery, struct space *space, enum mutatio
 
 /* ---- What is noted ---- */
 
-static int by_key_and_version(const void *a, const void *b) {
-    const struct noted *x = *(struct noted *const *)a, *y = *(struct noted *const *)b;
-    size_t shorter = x->key_size < y->key_size ? x->key_size : y->key_size;
-    int order = x->space->number - y->space->number;
-    if (order == 0)
-        order = memcmp(x->key, y->key, shorter);
-    if (order == 0)
-        order = (int)x->key_size - (int)y->key_size;
-    if (order == 0)
-        order = x->version < y->version ? -1 : x->version > y->version;
-    return order;
-}
-
-static bool is_same_key(const struct noted *a, const struct noted *b) {
-    return a->space == b->space && slice_equal(key_of(a), key_of(b));
-}
-
-/* Did the entry live by the earlier touch when the later one was made? That with the CAS value that both name did. */
-static bool is_prolonged(const struct noted *later, const struct noted *earlier) {
-    return later->client_cas || earlier->expires_at == 0 || earlier->expires_at > later->second;
-}
-
-/* A later touch of the same entry, made while the entry lived by the earlier one, stands for both; of the same put
- * the last version counts. */
-static bool stands_for(struct noted *later, const struct noted *earlier) {
-    if (!is_same_key(later, earlier))
-        return false;
-    if (!earlier->first)
-        return true;
-    if (later->client_cas != earlier->client_cas || !is_prolonged(later, earlier))
-        return false;
-    later->first = earlier->first < later->first ? earlier->first : later->first;
-    later->made_at = earlier->made_at < later->made_at ? earlier->made_at : later->made_at;
-    return true;
-}
-
-static void fold(struct noted_list *list) {
-    size_t kept = 0;
-    if (list->count > 1)
-        qsort(list->list, list->count, sizeof *list->list, by_key_and_version);
-    for (size_t i = 0; i < list->count; i++) {
-        if (kept > 0 && stands_for(list->list[i], list->list[kept - 1]))
-            drop_noted(list, list->list[--kept]);
-        list->list[kept++] = list->list[i];
-    }
-    list->count = kept;
-}
-
 static size_t all_noted(const struct recovery *recovery) {
     return recovery->touches.bytes + recovery->expired.bytes;
 }
@@ -310,68 +227,26 @@ static size_t all_noted(const struct recovery *recovery) {
 static void bound_noted(struct recovery *recovery) {
     if (all_noted(recovery) <= recovery->noted_most || !recovery->reading)
         return;
-    fold(&recovery->touches);
-    fold(&recovery->expired);
+    noted_fold(&recovery->touches);
+    noted_fold(&recovery->expired);
     while (all_noted(recovery) > recovery->noted_most / 2)
         if (!narrow(recovery))
             recovery->noted_most = 2 * all_noted(recovery);
 }
 
-static bool append(struct noted_list *list, struct noted *noted) {
-    if (list->count == list->capacity) {
-        size_t capacity = list->capacity ? list->capacity * 2 : 256;
-        struct noted **longer = realloc(list->list, capacity * sizeof(struct noted *));
-        if (!longer)
-            return false;
-        list->list = longer;
-        list->capacity = capacity;
-    }
-    list->list[list->count++] = noted;
-    list->bytes += noted_bytes(noted);
-    return true;
-}
-
-/* Notes key, version, client_cas and expiry of an entry. */
-static struct noted *make_noted(struct space *space, const struct entry *entry) {
-    struct noted *noted = malloc(sizeof *noted + entry->key.size);
-    if (!noted)
-        return NULL;
-    *noted = (struct noted){.space = space,
-                            .version = entry->version,
-                            .client_cas = entry->client_cas,
-                            .expires_at = entry->expires_at,
-                            .key_size = (uint8_t)entry->key.size};
-    memcpy(noted->key, entry->key.data, entry->key.size);
-    return noted;
-}
-
-static bool note(struct recovery *recovery, struct noted_list *list, struct noted *noted) {
-    if (!noted || !append(list, noted)) {
-        free(noted);
+static bool settle_noted(struct recovery *recovery, bool added) {
+    if (!added)
         return fail_memory(recovery);
-    }
     bound_noted(recovery);
     return recovery->error[0] == '\0';
 }
 
 static bool note_expired(struct recovery *recovery, struct space *space, const struct entry *entry) {
-    return note(recovery, &recovery->expired, make_noted(space, entry));
+    return settle_noted(recovery, noted_add(&recovery->expired, space, entry));
 }
 
 static bool note_touch(struct recovery *recovery, struct space *space, const struct entry *entry) {
-    struct noted *noted = make_noted(space, entry);
-    if (noted) {
-        noted->first = entry->version;
-        noted->second = noted->made_at = touches_second_of(entry);
-    }
-    return note(recovery, &recovery->touches, noted);
-}
-
-static void clear_noted(struct noted_list *list) {
-    for (size_t i = 0; i < list->count; i++)
-        free(list->list[i]);
-    free(list->list);
-    *list = (struct noted_list){0};
+    return settle_noted(recovery, noted_add_touch(&recovery->touches, space, entry));
 }
 
 /* A put or a touch, with its value. */
@@ -457,7 +332,8 @@ static bool replay(struct journal_replayer *self, const struct journal_record *r
 
 static void seek(const struct recovery *recovery, const struct noted *noted, uint64_t hash,
                  struct cache_cursor *ret_cursor) {
-    cache_seek(recovery->tier->cache, noted->space->number, key_of(noted), hash, &recovery->now, ret_cursor);
+    cache_seek(recovery->tier->cache, noted->space->number, noted_key(noted), hash, &recovery->now,
+               ret_cursor);
 }
 
 /* A copy of the entry in memory that the touch was made on, or NULL. *ret_settled: nothing is to be done.
@@ -484,12 +360,12 @@ static char *touched_value(const struct recovery *recovery, const struct noted *
 /* in_memory: applies the touch if memory holds what it was made on. Else leaves it to the writer if it is still to be
  * done. */
 static bool replay_touch(struct recovery *recovery, const struct noted *noted, bool in_memory) {
-    uint64_t hash = cache_hash(recovery->tier->cache, key_of(noted));
+    uint64_t hash = cache_hash(recovery->tier->cache, noted_key(noted));
     struct entry entry = {0};
     enum mutation_kind kind = MUTATION_PUT;
     bool settled, fine = true;
     char *copy = touched_value(recovery, noted, hash, &entry, &kind, &settled);
-    entry.key = key_of(noted);
+    entry.key = noted_key(noted);
     entry.version = noted->version;
     entry.client_cas = noted->client_cas;
     entry.expires_at = noted->expires_at;
@@ -505,8 +381,7 @@ static bool replay_touch(struct recovery *recovery, const struct noted *noted, b
 static bool replay_touches_where(struct recovery *recovery, bool in_memory) {
     for (size_t i = 0; i < recovery->touches.count; i++) {
         const struct noted *noted = recovery->touches.list[i];
-        if (!is_beyond(recovery, cache_hash(recovery->tier->cache, key_of(noted))) &&
-            !replay_touch(recovery, noted, in_memory))
+        if (!noted_is_beyond(recovery, noted) && !replay_touch(recovery, noted, in_memory))
             return false;
     }
     return true;
@@ -515,13 +390,13 @@ static bool replay_touches_where(struct recovery *recovery, bool in_memory) {
 /* Those of a key in the order of their versions. What is left to the writer is known when no key is left to a later
  * pass any more. */
 static bool replay_touches(struct recovery *recovery) {
-    fold(&recovery->touches);
+    noted_fold(&recovery->touches);
     return replay_touches_where(recovery, true) && replay_touches_where(recovery, false);
 }
 
 /* A touch that was made while it lived waits for the row that this entry was flushed to when memory was full. */
 static bool row_is_touched(const struct noted *expired, uint64_t hash) {
-    struct entry entry = {.key = key_of(expired),
+    struct entry entry = {.key = noted_key(expired),
                           .version = expired->version,
                           .client_cas = expired->client_cas,
                           .expires_at = expired->expires_at};
@@ -530,7 +405,7 @@ static bool row_is_touched(const struct noted *expired, uint64_t hash) {
 
 /* No touch has prolonged it: its life is over. It may have been flushed as if alive: then its row goes. */
 static bool expire(struct recovery *recovery, const struct noted *expired) {
-    uint64_t hash = cache_hash(recovery->tier->cache, key_of(expired));
+    uint64_t hash = cache_hash(recovery->tier->cache, noted_key(expired));
     if (row_is_touched(expired, hash))
         return true;
     struct cache_cursor cursor;
@@ -547,9 +422,9 @@ static bool expire(struct recovery *recovery, const struct noted *expired) {
 }
 
 static bool expire_all(struct recovery *recovery) {
-    fold(&recovery->expired);
+    noted_fold(&recovery->expired);
     for (size_t i = 0; i < recovery->expired.count; i++)
-        if (!is_beyond(recovery, cache_hash(recovery->tier->cache, key_of(recovery->expired.list[i]))) &&
+        if (!noted_is_beyond(recovery, recovery->expired.list[i]) &&
             !expire(recovery, recovery->expired.list[i]))
             return false;
     return true;
@@ -651,8 +526,8 @@ static bool end_pass(struct journal_replayer *self, bool *ret_again) {
     struct recovery *recovery = (struct recovery *)(void *)self;
     recovery->reading = false;
     bool fine = replay_touches(recovery) && expire_all(recovery);
-    clear_noted(&recovery->touches);
-    clear_noted(&recovery->expired);
+    noted_clear(&recovery->touches);
+    noted_clear(&recovery->expired);
     recovery->now = tier_now(recovery->tier);
     recovery->reading = *ret_again = next_range(recovery);
     return fine && (!*ret_again || write_out(recovery));
@@ -670,10 +545,10 @@ static void on_log(void *context, enum log_level level, const char *message) {
     service_log(&tier->service, level, "%s", message);
 }
 
+/* False: the journal's error, or the recovery's, which is why it was refused. */
 static bool open_journal(struct recovery *recovery, struct slice *names, struct journal_recovery *ret_found,
-                         char *error, size_t error_size) {
+                         struct journal_error *ret_error) {
     struct tier *tier = recovery->tier;
-    struct journal_error journal_error = {{0}};
     struct slice discarded[TIER_RECOVER_MAX];
     for (size_t i = 0; i < tier->options.recovery.discard_count; i++)
         discarded[i] = slice_string(tier->options.recovery.discard[i]);
@@ -690,15 +565,36 @@ static bool open_journal(struct recovery *recovery, struct slice *names, struct 
                                       .context = tier};
     for (size_t i = 0; i < tier->space_count; i++)
         names[i] = slice_string(tier->spaces[i].options.name);
-    enum journal_status status = journal_open(&options, tier->options.recovery.skip_damaged,
-                                              &recovery->replayer, ret_found, &tier->journal, &journal_error);
-    if (status == JOURNAL_OK)
-        return true;
-    if (recovery->names_folder)
+    return journal_open(&options, tier->options.recovery.skip_damaged, &recovery->replayer, ret_found,
+                        &tier->journal, ret_error) == JOURNAL_OK;
+}
+
+static bool read_journal(struct recovery *recovery, struct journal_recovery *ret_found, char *error,
+                         size_t error_size) {
+    const struct tier *tier = recovery->tier;
+    struct journal_error journal_error = {{0}};
+    struct slice *names = calloc(tier->space_count, sizeof *names);
+    bool fine = names && open_journal(recovery, names, ret_found, &journal_error);
+    if (!names)
+        snprintf(error, error_size, "Out of memory.");
+    else if (!fine && recovery->names_folder)
         snprintf(error, error_size, "%s", recovery->error);
-    else
-        snprintf(error, error_size, "The journal in %s: %s", options.folder,
+    else if (!fine)
+        snprintf(error, error_size, "The journal in %s: %s", tier->options.data,
                  recovery->error[0] ? recovery->error : journal_error.message);
+    free(names);
+    return fine;
+}
+
+/* What is drawn from now on is newer than what the journal has. */
+static bool raise_version(struct tier *tier, uint64_t version, char *error, size_t error_size) {
+    if (cache_raise_version(tier->cache, version)) {
+        note_version(tier, version);
+        return true;
+    }
+    snprintf(error, error_size,
+             "The journal in %s: its low-water version is %" PRIu64 ", which no clock gives: move it away",
+             tier->options.data, version);
     return false;
 }
 
@@ -724,19 +620,8 @@ bool recover(struct tier *tier, char *error, size_t error_size) {
                                 .noted_most = noted_most > NOTED_LEAST ? noted_most : NOTED_LEAST};
     struct journal_recovery found = {0};
     uint64_t start_us = monotonic_us();
-    struct slice *names = calloc(tier->space_count, sizeof *names);
-    bool fine = names && open_journal(&recovery, names, &found, error, error_size);
-    if (!names)
-        snprintf(error, error_size, "Out of memory.");
-    if (fine) {
-        fine = cache_raise_version(tier->cache, found.highest_version);
-        if (!fine)
-            snprintf(error, error_size,
-                     "The journal in %s: its low-water version is %" PRIu64
-                     ", which no clock gives: move it away",
-                     tier->options.data, found.highest_version);
-        note_version(tier, found.highest_version);
-    }
+    bool fine = read_journal(&recovery, &found, error, error_size) &&
+                raise_version(tier, found.highest_version, error, error_size);
     if (fine) {
         places_tell_pending(tier);
         if (fills_memory(tier))
@@ -744,8 +629,7 @@ bool recover(struct tier *tier, char *error, size_t error_size) {
         warn_of_absent(tier);
         report(&recovery, &found, start_us);
     }
-    clear_noted(&recovery.touches);
-    clear_noted(&recovery.expired);
-    free(names);
+    noted_clear(&recovery.touches);
+    noted_clear(&recovery.expired);
     return fine;
 }

@@ -4,6 +4,8 @@
  * strings; a // or a slash-star inside of a bare word belongs to the word.
  */
 #include "server/config/scan.h"
+#include <stdio.h>
+#include <stdlib.h>
 
 enum { DEPTH_MAX = 8 };
 
@@ -61,11 +63,33 @@ static void skip_block_comment(struct scanner *scanner) {
     blank(scanner);
 }
 
+/* "${NAME}": an empty text in its place would be a password that is none, or a path elsewhere. One with a default of its
+ * own ("${NAME:-text}") may be unset. */
+static void check_variable(struct scanner *scanner) {
+    enum { NAME_SHOWN = 63 };
+    char name[NAME_SHOWN + 1];
+    const char *start = scanner->at + 2, *end = memchr(start, '}', (size_t)(scanner->end - start));
+    size_t size = end ? (size_t)(end - start) : 0;
+    if (!end || size > NAME_SHOWN)
+        return;
+    memcpy(name, start, size);
+    name[size] = '\0';
+    if (strstr(name, ":-") || getenv(name))
+        return;
+    char *text = scanner->scan->unset;
+    snprintf(text, sizeof scanner->scan->unset,
+             "\"${%s}\": the environment has no such variable; set it, or use single quotes if it is none",
+             name);
+    fail(scanner, scanner->line, text);
+}
+
 static void scan_string(struct scanner *scanner) {
     const char *start = scanner->at;
     char quote = *scanner->at++;
     int opened = scanner->line;
     while (scanner->at < scanner->end && *scanner->at != quote) {
+        if (quote == '"' && *scanner->at == '$' && peek(scanner, 1) == '{' && !scanner->error)
+            check_variable(scanner);
         if (*scanner->at == '\\' && scanner->end - scanner->at > 1)
             scanner->at++;
         if (*scanner->at == '\n')

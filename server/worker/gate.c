@@ -1,23 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Both budgets, of failures and of lines, are one number each: the time at which all that was spent has come back.
- * Spending moves it on; what lies more than a whole budget ahead is more than there was to spend. It is never moved
- * further than that, so the longest penalty is one budget, however many failures there were.
+ * An address's budget of failures is one number: the time at which all of them are forgiven. A failure moves it on; what
+ * lies more than a whole budget ahead is more than there was to spend. It is never moved further than that, so the longest
+ * penalty is one budget, however many failures there were.
  */
 #include "server/worker/gate.h"
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/random.h>
-
-/* Whether there is something left of `most`, of which one comes back each `each_us`. */
-static bool has_left(uint64_t back_us, uint64_t now_us, uint64_t each_us, unsigned most) {
-    return back_us <= now_us || back_us - now_us <= each_us * (most - 1);
-}
-
-static void spend(uint64_t *back_us, uint64_t now_us, uint64_t each_us, unsigned most) {
-    uint64_t from_us = *back_us > now_us ? *back_us : now_us, end_us = now_us + each_us * most;
-    *back_us = from_us + each_us < end_us ? from_us + each_us : end_us;
-}
 
 void gate_init(struct gate *gate) {
     *gate = (struct gate){0};
@@ -51,27 +41,13 @@ static size_t place_of(const struct gate *gate, const struct sockaddr_storage *p
 }
 
 bool gate_trusts(const struct gate *gate, const struct sockaddr_storage *peer, uint64_t now_us) {
-    return has_left(gate->calm_us[place_of(gate, peer)], now_us, GATE_FORGIVEN_US, GATE_FAILURES);
+    uint64_t calm_us = gate->calm_us[place_of(gate, peer)];
+    return calm_us <= now_us || calm_us - now_us <= GATE_FORGIVEN_US * (GATE_FAILURES - 1);
 }
 
-static bool take_line(struct gate *gate, uint64_t now_us, unsigned *ret_left_out) {
-    if (!has_left(gate->quiet_us, now_us, GATE_LINE_US, GATE_LINES))
-        return false;
-    spend(&gate->quiet_us, now_us, GATE_LINE_US, GATE_LINES);
-    *ret_left_out = gate->left_out;
-    gate->left_out = 0;
-    return true;
-}
-
-bool gate_note_failure(struct gate *gate, const struct sockaddr_storage *peer, uint64_t now_us,
-                       unsigned *ret_left_out) {
-    spend(&gate->calm_us[place_of(gate, peer)], now_us, GATE_FORGIVEN_US, GATE_FAILURES);
-    if (take_line(gate, now_us, ret_left_out))
-        return true;
-    gate->left_out++;
-    return false;
-}
-
-bool gate_tells_rest(struct gate *gate, uint64_t now_us, unsigned *ret_left_out) {
-    return gate->left_out > 0 && take_line(gate, now_us, ret_left_out);
+void gate_note_failure(struct gate *gate, const struct sockaddr_storage *peer, uint64_t now_us) {
+    uint64_t *calm_us = &gate->calm_us[place_of(gate, peer)];
+    uint64_t from_us = *calm_us > now_us ? *calm_us : now_us,
+             most_us = now_us + GATE_FORGIVEN_US * GATE_FAILURES;
+    *calm_us = from_us + GATE_FORGIVEN_US < most_us ? from_us + GATE_FORGIVEN_US : most_us;
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who has failed to authenticate lately, and what of it is told. A worker's own: nothing is shared, and no other
+ * Who has failed to authenticate lately. A worker's own: nothing is shared, and no other
  * thread may touch it. All times are monotonic microseconds.
  *
  * An address that has failed a few times is trusted no longer, and is forgiven a failure every few seconds. What that
- * means for it is the turn's affair (turn.c): it gets in all the same, and waits a little for it. Addresses share the
+ * means for it is for login.c to say: it gets in all the same, and waits a little for it. Addresses share the
  * places of a table of fixed size, by a hash that is seeded at random, so that nobody can choose whom to share with.
  */
 #ifndef FOREBAY_SERVER_WORKER_GATE_H
@@ -16,19 +16,15 @@
 
 enum {
     GATE_FAILURES = 10, /* of an address, before it is trusted no longer */
-    GATE_LINES = 5,     /* on the log at once */
     GATE_PLACES = 256,
 };
 
-/* How long until one failure is forgiven, and until one more line may be written. */
+/* How long until one failure is forgiven. */
 #define GATE_FORGIVEN_US 6000000ull
-#define GATE_LINE_US     10000000ull
 
 struct gate {
     uint64_t seed;
     uint64_t calm_us[GATE_PLACES]; /* when all failures of the addresses here are forgiven */
-    uint64_t quiet_us;             /* when all lines written are forgotten */
-    unsigned left_out;             /* failures without a line, since the last one */
 };
 
 void gate_init(struct gate *gate);
@@ -37,11 +33,7 @@ void gate_init(struct gate *gate);
  * 64 bits, which is what one machine has. */
 bool gate_trusts(const struct gate *gate, const struct sockaddr_storage *peer, uint64_t now_us);
 
-/* It has failed. True: the log is to be told of it, and of *ret_left_out others since the last line. */
-bool gate_note_failure(struct gate *gate, const struct sockaddr_storage *peer, uint64_t now_us,
-                       unsigned *ret_left_out);
-
-/* To be asked from time to time. True: the log is to be told of *ret_left_out failures that had no line. */
-bool gate_tells_rest(struct gate *gate, uint64_t now_us, unsigned *ret_left_out);
+/* It has failed. */
+void gate_note_failure(struct gate *gate, const struct sockaddr_storage *peer, uint64_t now_us);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A worker as its own files see it: worker.c (thread, loop, timers), turn.c (the stages of a turn),
- * connection.c (one client's bytes in and out), worker_stats.c (what is told of it).
+ * login.c (before a client has authenticated), connection.c (one client's bytes in and out), worker_stats.c (what is told of it).
  */
 #ifndef FOREBAY_SERVER_WORKER_INTERNAL_H
 #define FOREBAY_SERVER_WORKER_INTERNAL_H

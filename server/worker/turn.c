@@ -25,22 +25,20 @@
 #include "server/admin/command.h"
 #include "server/admin/feed.h"
 #include "server/admin/observe.h"
-#include "server/config/address.h"
 #include "server/config/settings.h"
 #include "server/log.h"
 #include "server/protocol/reply.h"
-#include "server/worker/auth.h"
 #include "server/worker/connection.h"
 #include "server/worker/internal.h"
+#include "server/worker/login.h"
 #include <assert.h>
 #include <stdio.h>
 
 enum {
-    AUTH_FAILURES = 3,     /* credentials that are refused before a connection is closed */
-    AUTH_WAIT = 1,         /* seconds, at least, that a credential waits which is not checked at once */
     TURN_AHEAD = 8,        /* requests that are parsed while the bucket of one is on its way */
     TURN_AHEAD_VALUE = 4,  /* requests that are executed while the value of one is on its way */
     TURN_OUTPUT = 1 << 20, /* bytes of replies before a turn writes its journal and sends */
+    TEXT_KEEP = 4 << 20,   /* a longer answer's buffer is given back */
     REPLY_COST = 1024,     /* bytes that a reply counts beside its own, where there is a limit */
 };
 
@@ -54,8 +52,7 @@ static bool goes_on(const struct connection *connection) {
 
 /* ---- Execute ---- */
 
-/* Ends the parsing of a connection at slot i: bytes from there on are kept for later. */
-static bool hold_from(struct worker *worker, size_t i) {
+bool turn_hold_from(struct worker *worker, size_t i) {
     struct slot *slot = &worker->slots[i];
     struct connection *connection = slot->connection;
     bool is_open = slot->line_key == LINE_KEY_OPEN; /* parser.run is still that of its line */
@@ -76,7 +73,7 @@ static __attribute__((noinline)) void park(struct worker *worker, size_t i) {
             !tier_anticipate(worker->tier, connection->ticket, request, &next->request))
             break;
     }
-    if (!hold_from(worker, i)) {
+    if (!turn_hold_from(worker, i)) {
         tier_abandon(connection->ticket);
         return;
     }
@@ -119,7 +116,7 @@ static void write_reply(struct worker *worker, struct connection *connection, co
     output_commit(output, connection, end);
 }
 
-static void answer_line(struct worker *worker, struct connection *connection, const char *line) {
+void turn_answer_line(struct worker *worker, struct connection *connection, const char *line) {
     output_append(&worker->output, connection, line, strlen(line));
     output_append(&worker->output, connection, "\r\n", 2);
 }
@@ -163,7 +160,7 @@ static __attribute__((noinline)) bool has_room_for_reply(struct worker *worker, 
         return false;
     }
     worker->replies = worker->line_replies;
-    answer_line(worker, connection, "SERVER_ERROR out of memory writing get response");
+    turn_answer_line(worker, connection, "SERVER_ERROR out of memory writing get response");
     connection->skip_run = !slot->request.ends_run;
     return false;
 }
@@ -214,7 +211,7 @@ static void execute_sync(struct worker *worker, size_t i) {
     struct outcome outcome = {0};
     uint32_t timeout = worker->server->settings->sync_timeout;
     if (!worker->server->settings->allow_sync) {
-        answer_line(worker, connection, "CLIENT_ERROR sync not allowed");
+        turn_answer_line(worker, connection, "CLIENT_ERROR sync not allowed");
         return;
     }
     if (tier_sync(worker->tier, connection->ticket, request->argument, timeout, &outcome) == TIER_PARKED) {
@@ -222,109 +219,12 @@ static void execute_sync(struct worker *worker, size_t i) {
         return;
     }
     if (outcome.status == OUTCOME_ERROR) {
-        answer_line(worker, connection, outcome.error);
+        turn_answer_line(worker, connection, outcome.error);
         return;
     }
     char line[64];
     snprintf(line, sizeof line, "SYNCED %llu", (unsigned long long)outcome.number);
-    answer_line(worker, connection, line);
-}
-
-/* ---- Authenticate ---- */
-
-static void find_peer(const struct connection *connection, struct sockaddr_storage *ret_peer,
-                      socklen_t *ret_size) {
-    *ret_peer = (struct sockaddr_storage){.ss_family = AF_UNSPEC};
-    *ret_size = sizeof *ret_peer;
-    if (getpeername(connection->fd, (struct sockaddr *)ret_peer, ret_size) != 0)
-        *ret_size = 0;
-}
-
-static void note_failure(struct worker *worker, const struct connection *connection) {
-    struct sockaddr_storage peer;
-    socklen_t size;
-    unsigned left_out;
-    char address[128], others[64] = "";
-    find_peer(connection, &peer, &size);
-    if (!gate_note_failure(&worker->gate, &peer, monotonic_us(), &left_out))
-        return;
-    address_name(&peer, size, address, sizeof address);
-    if (left_out)
-        snprintf(others, sizeof others, " (and so did %u more, who have no line here)", left_out);
-    server_log(worker->server, LOG_LEVEL_WARNING,
-               "client %s failed to authenticate: no user of %s has the password that it gave%s", address,
-               worker->server->settings->auth_file, others);
-}
-
-static void refuse_credential(struct worker *worker, struct connection *connection, const char *line) {
-    count(&worker->auth_errors);
-    answer_line(worker, connection, line);
-    note_failure(worker, connection);
-    if (++connection->auth_failures == AUTH_FAILURES)
-        connection_set_state(connection, CONNECTION_CLOSING);
-}
-
-/* Who guesses passwords is slowed down by this: a credential is checked at once where neither its connection nor, of
- * late, its address has failed. Any other waits, on a connection that has to be kept open meanwhile: who hangs up
- * is not told whether it was right. So guesses are bounded by connections, and nobody who is right is kept out. */
-static bool has_to_wait(const struct worker *worker, const struct connection *connection) {
-    struct sockaddr_storage peer;
-    socklen_t size;
-    if (connection->has_waited)
-        return false;
-    if (connection->auth_failures > 0)
-        return true;
-    find_peer(connection, &peer, &size);
-    return !gate_trusts(&worker->gate, &peer, monotonic_us());
-}
-
-static void let_wait(struct worker *worker, size_t i) {
-    struct connection *connection = worker->slots[i].connection;
-    if (!hold_from(worker, i))
-        return;
-    connection->check_us = monotonic_us() + (uint64_t)AUTH_WAIT * US_PER_SECOND;
-    connection_set_awaits_check(connection, true);
-}
-
-static void check_credential(struct worker *worker, size_t i) {
-    struct connection *connection = worker->slots[i].connection;
-    const struct auth *auth = atomic_load_explicit(&worker->server->auth, memory_order_acquire);
-    if (has_to_wait(worker, connection)) {
-        let_wait(worker, i);
-        return;
-    }
-    connection->has_waited = false;
-    count(&worker->auth_commands);
-    if (auth && !auth_check(auth, worker->slots[i].request.value)) {
-        refuse_credential(worker, connection, "CLIENT_ERROR authentication failure");
-        return;
-    }
-    connection->authenticated = true;
-    connection->parser.item_max = worker->server->settings->item_max;
-    connection->parser.short_lines = false;
-    answer_line(worker, connection, "STORED");
-}
-
-/* Until a client has authenticated, only a set is looked at, and its data block taken for "user password". */
-static void authenticate(struct worker *worker, size_t i) {
-    struct connection *connection = worker->slots[i].connection;
-    const struct request *request = &worker->slots[i].request;
-    if (connection->skip_run) { /* a line has one answer, however many keys it has */
-        connection->skip_run = !request->ends_run;
-    } else if (request->command == COMMAND_QUIT) {
-        connection->closed_by = CLOSED_BY_CLIENT;
-        connection_set_state(connection, CONNECTION_CLOSING);
-    } else if (request->command != COMMAND_SET) {
-        count(&worker->auth_commands);
-        count(&worker->auth_errors);
-        answer_line(worker, connection, "CLIENT_ERROR unauthenticated");
-        connection->skip_run = is_in_run(request) && !request->ends_run;
-    } else if (request->too_large) {
-        count(&worker->auth_commands);
-        refuse_credential(worker, connection, "CLIENT_ERROR auth token too long");
-    } else {
-        check_credential(worker, i);
-    }
+    turn_answer_line(worker, connection, line);
 }
 
 /* ---- Execute, without a key ---- */
@@ -333,7 +233,7 @@ static void authenticate(struct worker *worker, size_t i) {
 static void begin_feed(struct worker *worker, size_t i, struct feed *feed) {
     struct connection *connection = worker->slots[i].connection;
     bool kept = i + 1 < worker->slot_count && worker->slots[i + 1].connection == connection
-                    ? hold_from(worker, i + 1)
+                    ? turn_hold_from(worker, i + 1)
                     : connection_keep(connection, connection->region + connection->region_at);
     if (!kept || !feeds_begin(worker->server->feeds, feed, &worker->feeds, connection, connection->fd)) {
         feed_free(feed);
@@ -373,11 +273,13 @@ static void run_command(struct worker *worker, size_t i) {
         begin_feed(worker, i, place.feed);
         return;
     }
-    if (worker->text.failed)
-        answer_line(worker, connection, "SERVER_ERROR out of memory writing the answer");
+    if (worker->text.failed || !connection_count_answer(connection, worker->text.size))
+        turn_answer_line(worker, connection, "SERVER_ERROR out of memory writing the answer");
     else
         output_append(&worker->output, connection, worker->text.data, worker->text.size);
     worker->text.failed = false;
+    if (worker->text.capacity > TEXT_KEEP)
+        buffer_free(&worker->text);
 }
 
 static void execute_command(struct worker *worker, size_t i) {
@@ -461,7 +363,7 @@ static void execute_slot(struct worker *worker, size_t i) {
     struct connection *connection = worker->slots[i].connection;
     const struct request *request = &worker->slots[i].request;
     if (!connection->authenticated)
-        authenticate(worker, i);
+        login_execute(worker, i);
     else if (!command_has_key(request->command))
         execute_command(worker, i);
     else if (__builtin_expect(worker->observes, false))
@@ -498,7 +400,7 @@ static void execute_batch(struct worker *worker) {
         if (connection->pending || waits_for_disk(connection)) {
             connection->stops |= STOP_DEFERRED;
             connection->resumed = true;
-            hold_from(worker, i);
+            turn_hold_from(worker, i);
             continue;
         }
         execute_slot(worker, i);
@@ -522,7 +424,7 @@ static void refuse_protocol(struct worker *worker, struct connection *connection
             "connection %d closed: it speaks memcached's binary protocol, which is not served; set the client to the text (ASCII) protocol",
             connection->fd);
     if (connection->parser.close_reason == CLOSE_ENDLESS_LINE && request->error)
-        answer_line(worker, connection, request->error);
+        turn_answer_line(worker, connection, request->error);
     connection_set_state(connection, CONNECTION_CLOSING);
 }
 
@@ -543,7 +445,7 @@ static bool note_line(struct connection *connection, struct slot *slot, const ch
     return false;
 }
 
-/* Its keys are executed before another such line can begin: hold_from goes by parser.run. */
+/* Its keys are executed before another such line can begin: turn_hold_from goes by parser.run. */
 static bool ends_open_line(const struct connection *connection, const struct slot *slot) {
     return slot->line_key == LINE_KEY_OPEN && !connection->parser.in_run;
 }

@@ -4,6 +4,8 @@
 #define FOREBAY_SERVER_WORKER_TURN_H
 
 #include "server/admin/feed.h"
+#include <stdbool.h>
+#include <stddef.h>
 
 struct connection;
 struct worker;
@@ -14,5 +16,12 @@ void turn_run(struct worker *worker);
 
 /* The feed of a connection is over: it is served again if all was told, else it is closed. Frees no feed. */
 void turn_end_feed(struct connection *connection, enum feed_end end);
+
+/* While a batch is executed: ends the parsing of the connection of slot i; its bytes from there on are kept for later.
+ * False: no memory, the connection is broken. */
+bool turn_hold_from(struct worker *worker, size_t i);
+
+/* Appends a line, without its end, to the replies of a connection. */
+void turn_answer_line(struct worker *worker, struct connection *connection, const char *line);
 
 #endif

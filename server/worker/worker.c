@@ -15,6 +15,7 @@
 #include "server/log.h"
 #include "server/worker/connection.h"
 #include "server/worker/internal.h"
+#include "server/worker/login.h"
 #include "server/worker/turn.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -132,39 +133,13 @@ static void kick_idle(struct worker *worker) {
     }
 }
 
-/* It has waited long enough: its credential is checked in the next turn. */
-static void admit(struct connection *connection) {
-    connection_set_awaits_check(connection, false);
-    connection->has_waited = true;
-    connection->resumed = true;
-    connection_set_ready(connection);
-}
-
-static void admit_waiting(struct worker *worker) {
-    uint64_t now_us = monotonic_us();
-    for (struct connection *connection = worker->connections; connection && worker->awaiting_check > 0;
-         connection = connection->next)
-        if (connection->awaits_check && now_us >= connection->check_us)
-            admit(connection);
-}
-
-static void tell_failures(struct worker *worker) {
-    unsigned left_out;
-    if (gate_tells_rest(&worker->gate, monotonic_us(), &left_out))
-        server_log(worker->server, LOG_LEVEL_WARNING,
-                   "clients failed to authenticate %u more times, which have no line here", left_out);
-}
-
 static void on_second(struct ev_loop *loop, ev_timer *timer, int events) {
     (void)loop;
     (void)events;
     struct worker *worker = timer->data;
     if (worker->server->settings->idle_timeout || is_short_of_memory(worker))
         kick_idle(worker);
-    if (worker->awaiting_check > 0)
-        admit_waiting(worker);
-    if (worker->gate.left_out > 0)
-        tell_failures(worker);
+    login_admit_waiting(worker);
 }
 
 /* Milliseconds until the next second begins. */

@@ -224,8 +224,23 @@ TEST(a_file_that_is_no_database_is_refused) {
 }
 
 /* As a user who may not: root may everything. */
+enum { NOBODY = 65534 };
+
+TEST(a_file_that_may_not_be_made_is_refused) {
+    struct fixture *fixture = *state;
+    assert_int_equal(chmod(fixture->folder.path, 0555), 0);
+    if (geteuid() == 0)
+        assert_int_equal(seteuid(NOBODY), 0);
+    enum backend_status status = open_writer(fixture);
+    undo_limits();
+    assert_int_equal(chmod(fixture->folder.path, 0755), 0);
+    assert_int_equal(status, BACKEND_REFUSED);
+    assert_says(fixture, "cannot be made by user");
+    assert_says(fixture, "Permission denied");
+    assert_says(fixture, fixture->path);
+}
+
 TEST(a_file_without_permission_is_refused) {
-    enum { NOBODY = 65534 };
     struct fixture *fixture = *state;
     open_both(fixture);
     sqlite_backend.close(fixture->reader);
@@ -844,6 +859,40 @@ TEST(what_others_write_is_noticed_and_nothing_else) {
     assert_int_equal(fixture->writer->foreign, 2);
 }
 
+/* To a URI, what follows // is the name of a machine. */
+TEST(a_path_that_begins_with_two_slashes_is_a_path) {
+    struct fixture *fixture = *state;
+    char folder[320];
+    snprintf(folder, sizeof folder, "/%s", fixture->folder.path);
+    fixture->options.data = folder;
+    open_both(fixture);
+    for (uint64_t version = 1; version <= 3; version++) {
+        if (apply_one(fixture, put(fixture, "sess:a", "one", version)) != BACKEND_OK)
+            fail_msg("%s", fixture->error.message);
+        maintain_to_the_end(fixture, NOW);
+        maintain_to_the_end(fixture, NOW);
+    }
+}
+
+/* A trigger that keeps something of its own is nobody else; one that writes rows of ours, with any commit of ours, is. */
+TEST(what_triggers_write_into_our_tables_is_noticed) {
+    struct fixture *fixture = *state;
+    open_both(fixture);
+    assert_int_equal(apply_one(fixture, put(fixture, "a", "one", 1)), BACKEND_OK);
+    shell(fixture,
+          "CREATE TABLE log(key); CREATE TRIGGER keep AFTER INSERT ON sessions BEGIN "
+          "INSERT INTO log VALUES (new.key); UPDATE sessions SET marks = 1 WHERE key = new.key; END");
+    uint64_t before = foreign_after_look(fixture);
+    assert_int_equal(apply_one(fixture, put(fixture, "b", "one", 2)), BACKEND_OK);
+    assert_int_equal(foreign_after_look(fixture), before);
+    shell(fixture, "CREATE TRIGGER copy AFTER INSERT ON log BEGIN "
+                   "INSERT OR IGNORE INTO Sessions(key, value) VALUES (CAST('copy' AS BLOB), x'76'); END");
+    before = foreign_after_look(fixture);
+    assert_int_equal(apply_one(fixture, put(fixture, "c", "one", 3)), BACKEND_OK);
+    assert_true(fixture->writer->foreign > before);
+    assert_value(fixture, "copy", "v");
+}
+
 TEST(a_high_version_that_went_back_is_another_store) {
     struct fixture *fixture = *state;
     open_both(fixture);
@@ -1104,6 +1153,7 @@ int main(void) {
         CASE(a_bad_place_is_refused_by_name),
         CASE(an_absolute_path_ignores_the_data_folder),
         CASE(a_file_that_is_no_database_is_refused),
+        CASE(a_file_that_may_not_be_made_is_refused),
         CASE(a_file_without_permission_is_refused),
         CASE(a_newer_schema_is_refused),
         CASE(a_foreign_table_of_that_name_is_refused),
@@ -1134,6 +1184,8 @@ int main(void) {
         CASE(a_renamed_database_is_whole),
         CASE(a_log_that_is_gone_is_noticed_and_nothing_is_lost),
         CASE(what_others_write_is_noticed_and_nothing_else),
+        CASE(a_path_that_begins_with_two_slashes_is_a_path),
+        CASE(what_triggers_write_into_our_tables_is_noticed),
         CASE(a_high_version_that_went_back_is_another_store),
         CASE(no_other_user_can_read_a_database_whatever_the_umask),
         CASE(a_database_that_everybody_can_reach_is_told),

@@ -37,6 +37,7 @@ BAD = {
     "an option twice": ("threads = 2", 'memory = "32mb"', 3, "memory"),
     "a missing brace": ('    flush_delay = "1s"\n}', '    flush_delay = "1s"\n', None, ""),
     "a quota above the whole": ('prefix = "sess:"', 'prefix = "sess:"\n    memory = "65mb"', 8, "memory"),
+    "limits that contradict each other": ("threads = 2", 'item_max = "50mb"', None, "half of the memory"),
     "a prefix with a space": ('"sess:"', '"se ss:"', 7, "se ss:"),
     "an address without sense": ("127.0.0.1:", "nowhere.invalid:", 1, "nowhere.invalid"),
 }

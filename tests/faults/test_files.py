@@ -4,9 +4,13 @@ prepared leads nowhere. What is told of files that are open to all, and which da
 
 import contextlib
 import os
+import pathlib
+import pwd
+import re
 import socket
 import stat
 import subprocess
+import tempfile
 
 import pytest
 from forebay import SANITIZER_REPORT, Config, Server, ServerFailed, binary, eventually, free_port, namespace
@@ -65,10 +69,11 @@ def test_no_other_user_can_read_or_write_a_file(tmp_path, mask):
     assert "backend-local.version" in found and set(found.values()) == {0o600}, found
 
 
-@pytest.mark.parametrize("name", ["lock", "low-water", "quarantine-sessions.log", "journal-01-0000000001.fj", "places.new", "low-water.new",
-                                  "quarantine-sessions.log.new", "backend-local.version.new"])
+@pytest.mark.parametrize("name", ["lock", "low-water", "quarantine-sessions.log", "quarantine-plain.log", "journal-01-0000000001.fj",
+                                  "places", "places.new", "low-water.new", "quarantine-sessions.log.new", "backend-local.version",
+                                  "backend-local.version.new"])
 def test_a_link_in_the_data_folder_leads_nowhere(tmp_path, name):
-    """A symbolic link under the name of a file is refused or removed: what it leads to stays as it is."""
+    """A symbolic link under the name of a file is refused, by its name, or removed: what it leads to stays as it is."""
     target = tmp_path / "target"
     target.write_text(SECRET)
     os.mkdir(data_folder(tmp_path), 0o700)
@@ -78,9 +83,26 @@ def test_a_link_in_the_data_folder_leads_nowhere(tmp_path, name):
         with server:
             use(server)
     except ServerFailed:
-        assert "symbolic link, which is not followed" in server.log(), server.log()
+        assert re.search(name + ":? .*symbolic link, which is not followed", server.log()), server.log()
+    else:
+        assert not os.path.islink(os.path.join(data_folder(tmp_path), name))
     assert target.read_text() == SECRET
     assert stat.S_IMODE(target.stat().st_mode) == 0o644
+
+
+@pytest.mark.parametrize("name", ["lock", "low-water", "quarantine-sessions.log", "quarantine-plain.log", "journal-0-0000000001.fj"])
+def test_a_check_refuses_what_a_start_would(tmp_path, name):
+    """Nothing that a server which runs there could be doing explains a link or a pipe."""
+    os.mkdir(data_folder(tmp_path), 0o700)
+    path = os.path.join(data_folder(tmp_path), name)
+    for make in (os.mkfifo, lambda path: os.symlink(tmp_path / "target", path)):
+        make(path)
+        server = server_of(tmp_path)
+        checked = subprocess.run([*server.command(), "--check"], capture_output=True, text=True, timeout=60, check=False)
+        assert checked.returncode == 1 and data_folder(tmp_path) in checked.stderr, checked
+        with pytest.raises(ServerFailed):
+            server.start()
+        os.unlink(path)
 
 
 def test_a_pipe_in_the_place_of_a_file_holds_nobody_up(tmp_path):
@@ -197,6 +219,31 @@ def test_a_data_folder_that_everybody_can_write_into_is_refused(tmp_path, mode):
         server.start()
     assert f"(mode {mode:04o})" in server.log() and "chmod o-w" in server.log(), server.log()
     assert not os.listdir(data_folder(tmp_path))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_folder_of_another_user_is_refused_with_its_remedy():
+    """The server ran as root first: chown of the folder alone is not enough, and the message says so."""
+    with tempfile.TemporaryDirectory() as name:
+        os.chmod(name, 0o711)
+        place = pathlib.Path(name)
+        with server_of(place) as server:
+            use(server)
+        said = server_of(place).refuses("-u", "nobody")
+        assert f"{data_folder(place)} cannot be written into by user" in said and "chown -R" in said, said
+        nobody = pwd.getpwnam("nobody")
+        os.chown(data_folder(place), nobody.pw_uid, nobody.pw_gid)
+        said = server_of(place).refuses("-u", "nobody")
+        assert f"{data_folder(place)}/lock, which belongs to user 0" in said and "chown -R" in said, said
+
+
+def test_a_data_folder_that_is_a_file_is_refused(tmp_path):
+    """By --check as well."""
+    with open(data_folder(tmp_path), "w", encoding="utf-8"):
+        pass
+    for options in [], ["--check"]:
+        said = server_of(tmp_path).refuses(*options)
+        assert f"the data folder {data_folder(tmp_path)} is not a folder" in said, said
 
 
 def test_a_folder_of_a_group_is_told_and_served(tmp_path):

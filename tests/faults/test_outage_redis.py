@@ -4,6 +4,7 @@ answered throughout, other namespaces go on, unknown is not a miss, and nobody r
 
 import contextlib
 import os
+import re
 import threading
 import time
 
@@ -315,6 +316,7 @@ def test_it_starts_without_its_redis(serve, redis):
     """Forebay starts without its Redis, takes writes, knows no misses, and catches up."""
     redis.stop()
     server = serve(config(redis))
+    assert re.search(rf"(has not answered yet|not available yet).*:{redis.port}", server.log()), server.log()
     fill(server.client(), 0, HELD)
     check_outage(server)
     check_unknown(server)

@@ -223,6 +223,8 @@ TEST(variables_stand_for_their_values_except_in_single_quotes) {
     load_good(loaded, "data = \"${FOREBAY_TEST_FOLDER}/f\"\nauth_file = '${FOREBAY_TEST_FOLDER} # // /* '\n");
     assert_string_equal(loaded->settings.data, "/srv/data/f");
     assert_string_equal(loaded->settings.auth_file, "${FOREBAY_TEST_FOLDER} # // /* ");
+    load_good(loaded, "data = \"${FOREBAY_TEST_UNSET:-/srv}/f\"\n");
+    assert_string_equal(loaded->settings.data, "/srv/f");
 }
 
 #define DATA     "data = \"/tmp\"\n"
@@ -272,6 +274,8 @@ static const struct bad {
     {"namespace \"n\" { } }\n", 1, "unexpected closing brace", ""},
     /* values */
     {"threads = 0\n", 1, "threads = \"0\"", "from 1 to 256"},
+    {"data = \"/tmp\"\nauth_file = \"a\nb\\${X}${FOREBAY_TEST_UNSET}\"\n", 3, "${FOREBAY_TEST_UNSET}",
+     "single quotes"},
     {"threads = two\n", 1, "threads = \"two\"", "number"},
     {"threads = -2\n", 1, "-2", "number"},
     {"memory = \"64 sheep\"\n", 1, "64 sheep", "such as \"64mb\""},
@@ -315,6 +319,7 @@ static const struct bad {
     {DATA "backend \"b\" { uri = \"sqlite::memory:\" }\n", 2, "sqlite::memory:", "only paths do"},
     {DATA "backend \"b\" { uri = \"sqlite:file:b.db?mode=ro\" }\n", 2, "sqlite:file:b.db", "sqlite:./NAME"},
     {"backend \"b\" { uri = \"sqlite:/srv/\" }\n", 1, "names a folder", "file"},
+    {DATA "backend \"b\" { uri = \"sqlite://store.db\" }\n", 2, "sqlite://store.db", "sqlite:NAME"},
     {"backend \"b\" { uri = \"redis://h:1/0\"\n synchronous = \"full\" }\n", 2, "synchronous is for SQLite",
      "remove"},
     {DATA "backend \"b\" { uri = \"sqlite:b\"\n tombstone_ttl = \"1d\" }\n", 3, "tombstone_ttl is for Redis",

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Who is trusted after failures to authenticate, and how much of them is told. */
+/* Who is trusted after failures to authenticate. */
 #include "server/worker/gate.h"
 #include "tests/support/check.h"
 #include <arpa/inet.h>
@@ -26,12 +26,10 @@ static struct sockaddr_storage peer_of(const char *text) {
     return peer;
 }
 
-static unsigned fail_times(struct gate *gate, const char *from, unsigned times, uint64_t now_us) {
+static void fail_times(struct gate *gate, const char *from, unsigned times, uint64_t now_us) {
     struct sockaddr_storage peer = peer_of(from);
-    unsigned lines = 0, left_out;
     for (unsigned i = 0; i < times; i++)
-        lines += gate_note_failure(gate, &peer, now_us, &left_out);
-    return lines;
+        gate_note_failure(gate, &peer, now_us);
 }
 
 static bool trusts(const struct gate *gate, const char *from, uint64_t now_us) {
@@ -97,41 +95,12 @@ TEST(a_machine_is_one_address_whatever_it_comes_from) {
     }
 }
 
-TEST(a_few_lines_are_written_and_the_rest_is_counted) {
-    (void)state;
-    struct gate gate = new_gate();
-    struct sockaddr_storage peer = peer_of("10.1.2.3");
-    unsigned left_out = 99;
-    assert_true(gate_note_failure(&gate, &peer, START_US, &left_out));
-    assert_int_equal(left_out, 0);
-    assert_int_equal(fail_times(&gate, "10.9.9.9", 1000, START_US), GATE_LINES - 1);
-    assert_false(gate_note_failure(&gate, &peer, START_US + GATE_LINE_US - 1, &left_out));
-    assert_true(gate_note_failure(&gate, &peer, START_US + GATE_LINE_US, &left_out));
-    assert_int_equal(left_out, 1000 - (GATE_LINES - 1) + 1);
-    assert_true(gate_note_failure(&gate, &peer, START_US + 100 * GATE_LINE_US, &left_out));
-    assert_int_equal(left_out, 0);
-}
-
-TEST(what_was_left_out_is_told_when_no_more_failures_come) {
-    (void)state;
-    struct gate gate = new_gate();
-    unsigned left_out;
-    assert_false(gate_tells_rest(&gate, START_US, &left_out));
-    fail_times(&gate, "10.1.2.3", GATE_LINES + 7, START_US);
-    assert_false(gate_tells_rest(&gate, START_US, &left_out));
-    assert_true(gate_tells_rest(&gate, START_US + GATE_LINE_US, &left_out));
-    assert_int_equal(left_out, 7);
-    assert_false(gate_tells_rest(&gate, START_US + 100 * GATE_LINE_US, &left_out));
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_address_is_trusted_until_it_has_failed_a_few_times),
         cmocka_unit_test(a_million_failures_are_forgiven_as_soon_as_a_few),
         cmocka_unit_test(other_addresses_are_trusted_all_the_same),
         cmocka_unit_test(a_machine_is_one_address_whatever_it_comes_from),
-        cmocka_unit_test(a_few_lines_are_written_and_the_rest_is_counted),
-        cmocka_unit_test(what_was_left_out_is_told_when_no_more_failures_come),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Before a client has authenticated, only a set is looked at, and its data block taken for "user password".
+ *
+ * Who guesses passwords is slowed down: a credential is checked at once where neither its connection nor, of late, its
+ * address has failed (gate.h). Any other waits, on a connection that has to be kept open meanwhile: who hangs up is not
+ * told whether it was right. So guesses are bounded by connections, and nobody who is right is kept out.
+ *
+ *     a set --trusted--> checked
+ *       \--distrusted--> awaits its check --login_admit_waiting, after AUTH_WAIT--> comes again (has_waited), checked
+ */
+#include "server/worker/login.h"
+#include "server/config/address.h"
+#include "server/config/settings.h"
+#include "server/log.h"
+#include "server/worker/auth.h"
+#include "server/worker/connection.h"
+#include "server/worker/internal.h"
+#include "server/worker/turn.h"
+
+enum {
+    AUTH_FAILURES = 3, /* credentials that are refused before a connection is closed */
+    AUTH_WAIT = 1,     /* seconds, at least, that a credential waits which is not checked at once */
+};
+
+static void find_peer(const struct connection *connection, struct sockaddr_storage *ret_peer,
+                      socklen_t *ret_size) {
+    *ret_peer = (struct sockaddr_storage){.ss_family = AF_UNSPEC};
+    *ret_size = sizeof *ret_peer;
+    if (getpeername(connection->fd, (struct sockaddr *)ret_peer, ret_size) != 0)
+        *ret_size = 0;
+}
+
+static void note_failure(struct worker *worker, const struct connection *connection) {
+    struct sockaddr_storage peer;
+    socklen_t size;
+    char address[128];
+    find_peer(connection, &peer, &size);
+    gate_note_failure(&worker->gate, &peer, monotonic_us());
+    address_name(&peer, size, address, sizeof address);
+    server_log_limited(worker->server, LOG_KIND_CREDENTIAL, LOG_LEVEL_WARNING,
+                       "client %s failed to authenticate: no user of %s has the password that it gave",
+                       address, worker->server->settings->auth_file);
+}
+
+static void refuse_credential(struct worker *worker, struct connection *connection, const char *line) {
+    count(&worker->auth_errors);
+    turn_answer_line(worker, connection, line);
+    note_failure(worker, connection);
+    if (++connection->auth_failures == AUTH_FAILURES)
+        connection_set_state(connection, CONNECTION_CLOSING);
+}
+
+static bool has_to_wait(const struct worker *worker, const struct connection *connection) {
+    struct sockaddr_storage peer;
+    socklen_t size;
+    if (connection->has_waited)
+        return false;
+    if (connection->auth_failures > 0)
+        return true;
+    find_peer(connection, &peer, &size);
+    return !gate_trusts(&worker->gate, &peer, monotonic_us());
+}
+
+static void let_wait(struct worker *worker, size_t i) {
+    struct connection *connection = worker->slots[i].connection;
+    if (!turn_hold_from(worker, i))
+        return;
+    connection->check_us = monotonic_us() + (uint64_t)AUTH_WAIT * US_PER_SECOND;
+    connection_set_awaits_check(connection, true);
+}
+
+static void check_credential(struct worker *worker, size_t i) {
+    struct connection *connection = worker->slots[i].connection;
+    const struct auth *auth = atomic_load_explicit(&worker->server->auth, memory_order_acquire);
+    if (has_to_wait(worker, connection)) {
+        let_wait(worker, i);
+        return;
+    }
+    connection->has_waited = false;
+    count(&worker->auth_commands);
+    if (auth && !auth_check(auth, worker->slots[i].request.value)) {
+        refuse_credential(worker, connection, "CLIENT_ERROR authentication failure");
+        return;
+    }
+    connection->authenticated = true;
+    connection->parser.item_max = worker->server->settings->item_max;
+    connection->parser.short_lines = false;
+    turn_answer_line(worker, connection, "STORED");
+}
+
+void login_execute(struct worker *worker, size_t i) {
+    struct connection *connection = worker->slots[i].connection;
+    const struct request *request = &worker->slots[i].request;
+    if (connection->skip_run) { /* a line has one answer, however many keys it has */
+        connection->skip_run = !request->ends_run;
+    } else if (request->command == COMMAND_QUIT) {
+        connection->closed_by = CLOSED_BY_CLIENT;
+        connection_set_state(connection, CONNECTION_CLOSING);
+    } else if (request->command != COMMAND_SET) {
+        count(&worker->auth_commands);
+        count(&worker->auth_errors);
+        turn_answer_line(worker, connection, "CLIENT_ERROR unauthenticated");
+        connection->skip_run = command_row(request->command)->comes_in_runs && !request->ends_run;
+    } else if (request->too_large) {
+        count(&worker->auth_commands);
+        refuse_credential(worker, connection, "CLIENT_ERROR auth token too long");
+    } else {
+        check_credential(worker, i);
+    }
+}
+
+/* It has waited long enough: its credential is checked in the next turn. */
+static void admit(struct connection *connection) {
+    connection_set_awaits_check(connection, false);
+    connection->has_waited = true;
+    connection->resumed = true;
+    connection_set_ready(connection);
+}
+
+void login_admit_waiting(struct worker *worker) {
+    uint64_t now_us = monotonic_us();
+    for (struct connection *connection = worker->connections; connection && worker->awaiting_check > 0;
+         connection = connection->next)
+        if (connection->awaits_check && now_us >= connection->check_us)
+            admit(connection);
+}
