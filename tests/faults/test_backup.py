@@ -7,34 +7,15 @@ import os
 import re
 import shutil
 import sqlite3
-import subprocess
 
 import pytest
-from forebay import PATIENCE, ROOT, Background, Closed, Redis, Server, binary, eventually
+from forebay import Background, Closed, Redis, Server, eventually
+from handbook import commands, follow
 
 pytestmark = pytest.mark.skipif(not all(map(shutil.which, ("sqlite3", "nc"))), reason="sqlite3 and nc are needed")
 
 WRITERS = 2
 KEYS = 50
-
-# What there is of systemd: the test starts the server again by itself.
-SYSTEMD = r"""
-systemctl() {
-    case "$1" in
-    stop)
-        kill -TERM "$PID" 2>/dev/null || return 0
-        until grep -q '^State:.*Z' "/proc/$PID/status"; do sleep 0.05; done ;;
-    kill) kill "-${2#--signal=}" "$PID" ;;
-    esac
-}
-"""
-
-
-def commands(name):
-    """The block of docs/backup.md that is marked so."""
-    with open(os.path.join(ROOT, "docs", "backup.md"), encoding="utf-8") as page:
-        block = page.read().split(f"<!-- {name} -->\n")[1].split("\n\n")[0]
-    return "".join(line[4:] + "\n" for line in block.split("\n"))
 
 
 class Site:
@@ -57,17 +38,8 @@ namespace "sessions" {{ prefix = "sess:" policy = "write-behind" backend = "loca
         self.acknowledged = {}
 
     def follow(self, name):
-        """Runs the commands of a block; the paths and addresses in it are those of this test."""
-        text = commands(name)
-        for there, here in (("/var/lib/forebay", self.data), ("/var/backups/forebay", self.folder + "/backups"),
-                            ("/etc/forebay/forebay.conf", self.server.write_config()), ("forebay --config", binary() + " --config"),
-                            ("127.0.0.1 11211", f"127.0.0.1 {self.server.port}"), (" -o forebay -g forebay", ""),
-                            ("redis-cli ", f"redis-cli -p {self.redis_port} ")):
-            text = text.replace(there, here)
-        done = subprocess.run(["bash", "-c", SYSTEMD + text], capture_output=True, text=True, timeout=PATIENCE, check=False,
-                              env={**self.server.environment(), "PID": str(self.server.pid)})
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        return follow(commands("backup.md", name), self.server, self.data, **{
+            "/var/backups/forebay": self.folder + "/backups", "redis-cli ": f"redis-cli -p {self.redis_port} "})
 
     def _write(self, end, writer):
         number = self.sent.get(writer, 0)
