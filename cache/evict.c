@@ -268,7 +268,7 @@ static bool evacuate_record(struct cache_shard *shard, uint32_t ref, uint64_t ha
     int frequency = second_chance(shard, from, record);
     if (keep || frequency >= 0 || is_protected(shard, from))
         return carry(shard, ref, hash, frequency < 0 ? 0 : (uint32_t)frequency);
-    if (from->queue == QUEUE_SMALL)
+    if (from->queue == QUEUE_SMALL && shard->spaces[from->space].ghost) /* it may have turned to lru since */
         ghost_add(shard->spaces[from->space].ghost, hash);
     walk_show_eviction(shard, ref);
     shard_drop(shard, ref, hash, REASON_EVICTED);
@@ -438,10 +438,27 @@ bool evict_clean_step(struct cache_shard *shard) {
     return evacuate(shard, STEP);
 }
 
+/* A namespace that has much more than its ceiling, as that was lowered: the rest is given back by its next stores. -1:
+ * none. */
+static int over_ceiling(const struct cache *cache) {
+    size_t ceiling, slack = (size_t)cache->shards * cache->segment_size;
+    for (unsigned i = 0; i < cache->spaces; i++)
+        if ((ceiling = cache->space[i].options.memory_ceiling) &&
+            atomic_load_explicit(&cache->space[i].used, memory_order_relaxed) > ceiling + slack)
+            return (int)i;
+    return -1;
+}
+
+static bool shrink_space(struct cache_shard *shard, int space) {
+    return space >= 0 && evacuation_begin(shard, space, true, true) && evacuate(shard, STEP);
+}
+
 bool evict_shrink_step(struct cache_shard *shard) {
     struct cache *cache = shard->cache;
-    if (cache->options.no_eviction || !is_over_limit(cache))
+    if (cache->options.no_eviction)
         return false;
+    if (!is_over_limit(cache))
+        return shrink_space(shard, over_ceiling(cache));
     segment_trim(shard, 0);
     if (!is_over_limit(cache))
         return false;

@@ -92,7 +92,7 @@ struct cache {
     unsigned class_shift;              /* merges TTL classes where there are few segments */
     size_t reserve;                    /* bytes of the limit: see memory.h */
     bool huge_index; /* the shards are so large that a huge page for each one's index does not matter */
-    unsigned spaces;
+    _Atomic unsigned spaces; /* only grows, when all of the new one is ready */
     struct cache_space space[CACHE_SPACES_MAX];
     _Atomic size_t limit;
     _Atomic size_t used;

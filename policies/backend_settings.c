@@ -5,9 +5,10 @@
 #define IN(member) offsetof(struct tier_backend_options, member)
 
 const struct setting tier_backend_settings[] = {
-    {"uri", SETTING_TEXT, IN(store.uri), .minimum = 1},
-    {"readers", SETTING_COUNT, IN(readers), 1, 64, .standard = 2},
-    {"timeout", SETTING_MILLISECONDS, IN(store.timeout_ms), 1, 3600000, .standard = 2000},
+    {"uri", SETTING_TEXT, IN(store.uri), .minimum = 1, .change = SETTING_FIXED},
+    {"readers", SETTING_COUNT, IN(readers), 1, 64, .standard = 2, .change = SETTING_FIXED},
+    {"timeout", SETTING_MILLISECONDS, IN(store.timeout_ms), 1, 3600000, .standard = 2000,
+     .change = SETTING_FIXED},
     {0},
 };
 

@@ -86,6 +86,28 @@ static size_t batch_bytes(size_t memory) {
     return bytes < BATCH_BYTES_MIN ? BATCH_BYTES_MIN : bytes > BATCH_BYTES_MAX ? BATCH_BYTES_MAX : bytes;
 }
 
+static void derive(struct space *space) {
+    size_t half = space->options.dirty_limit / 2;
+    space->flush_bytes = half < FLUSH_BYTES_MAX ? half : FLUSH_BYTES_MAX;
+}
+
+struct cache_space_options space_cache_options(const struct space_options *options) {
+    return (struct cache_space_options){.memory_floor = options->memory,
+                                        .memory_ceiling = options->memory,
+                                        .eviction = options->eviction,
+                                        .max_residency = options->max_residency,
+                                        .keep_stale = options->on_backend_down == DOWN_STALE};
+}
+
+void space_adjust(struct space *space, const struct space_options *options) {
+    struct space_options complete = *options;
+    space_options_complete(&complete);
+    for (const struct setting *setting = space_settings; setting->name; setting++)
+        if (setting->change == SETTING_LIVE)
+            setting_take(setting, &space->options, &complete);
+    derive(space);
+}
+
 bool space_init(struct space *space, struct tier *tier, const struct space_options *options, int number,
                 char *error, size_t error_size) {
     space->options = *options;
@@ -96,9 +118,7 @@ bool space_init(struct space *space, struct tier *tier, const struct space_optio
     if (space->policy->needs_backend)
         space->backend = &tier->backends[options->backend];
     space_options_complete(&space->options);
-    space->flush_delay_us = (uint64_t)space->options.flush_delay * 1000;
-    space->flush_bytes =
-        space->options.dirty_limit / 2 < FLUSH_BYTES_MAX ? space->options.dirty_limit / 2 : FLUSH_BYTES_MAX;
+    derive(space);
     space->batch_bytes = batch_bytes(tier->options.cache.memory_limit);
     fullness_init(&space->fullness);
     breaker_init(&space->read_breaker, monotonic_us());

@@ -2,7 +2,8 @@
 /*
  * A namespace at work: its options, its dirty queues, whether it is full (fullness.h), its quarantine.
  *
- * Constant after space_init, except for the queues, fullness, the quarantine, atomics and counters.
+ * Constant after space_init, except for the queues, fullness, the quarantine, atomics and counters, and the options that
+ * a reload changes (space_adjust).
  */
 #ifndef FOREBAY_POLICIES_SPACE_H
 #define FOREBAY_POLICIES_SPACE_H
@@ -59,9 +60,8 @@ struct space {
     /* write-behind */
     struct queue *queues; /* one per worker */
     struct space_worker_counters *by_worker;
-    uint64_t flush_delay_us;
-    size_t batch_bytes; /* memory that a batch may take: keys, values, bookkeeping */
-    size_t flush_bytes; /* dirty bytes from which a flush is due */
+    size_t batch_bytes;         /* memory that a batch may take: keys, values, bookkeeping */
+    _Atomic size_t flush_bytes; /* dirty bytes from which a flush is due */
     struct fullness fullness;
     atomic_bool armed;  /* the writer has seen that something is queued and looks again in time */
     atomic_bool urgent; /* the writer was told that a batch is full */
@@ -93,6 +93,17 @@ bool space_has_integer(const struct space *space, struct slice key);
 static inline bool space_has_key(const struct space *space, struct slice key) {
     return !space->integer_keys || space_has_integer(space, key);
 }
+
+static inline uint64_t space_flush_delay_us(const struct space *space) {
+    return (uint64_t)space->options.flush_delay * US_PER_MS;
+}
+
+/* What the cache is to know of the namespace, with these options. */
+struct cache_space_options space_cache_options(const struct space_options *options);
+
+/* Takes over those options that may change while the namespace is at work; the cache is told by the caller. One thread at
+ * a time; those who read them see each change at once, and by itself. */
+void space_adjust(struct space *space, const struct space_options *options);
 
 /* By name, or NULL. */
 struct space *space_by_name(struct tier *tier, struct slice name);

@@ -116,11 +116,7 @@ static int longer_prefix_first(const void *a, const void *b) {
 }
 
 static bool add_cache_space(struct tier *tier, const struct space *space) {
-    struct cache_space_options options = {.memory_floor = space->options.memory,
-                                          .memory_ceiling = space->options.memory,
-                                          .eviction = space->options.eviction,
-                                          .max_residency = space->options.max_residency,
-                                          .keep_stale = space->options.on_backend_down == DOWN_STALE};
+    struct cache_space_options options = space_cache_options(&space->options);
     return cache_add_space(tier->cache, &options) == space->number;
 }
 

@@ -67,9 +67,9 @@ struct tier_options {
     size_t space_count;
     const struct tier_backend_options *backends;
     size_t backend_count;
-    const char *data;         /* folder for journals; NULL: no journal whatever the namespaces say */
-    uint32_t drain_timeout;   /* ms */
-    size_t journal_file_size; /* bytes; 0: JOURNAL_FILE_SIZE_DEFAULT */
+    const char *data;               /* folder for journals; NULL: no journal whatever the namespaces say */
+    _Atomic uint32_t drain_timeout; /* ms */
+    size_t journal_file_size;       /* bytes; 0: JOURNAL_FILE_SIZE_DEFAULT */
     struct tier_recovery recovery;
     void (*wake)(void *context, unsigned worker); /* tickets are ready; any thread, must not block */
     void (*log)(void *context, enum log_level level, const char *message); /* any thread */
@@ -80,6 +80,11 @@ struct tier_options {
  * why; the server must not start. */
 bool tier_create(const struct tier_options *options, struct tier **ret_tier, char *ret_error,
                  size_t error_size);
+
+/* Takes over from *wanted what may change while the tier is at work (setting.change): of the namespaces that it has, by
+ * their names, the drain_timeout, the memory. What needs a restart is the same there, or the caller has refused it. False:
+ * ret_error (a sentence without its full stop) says why, and nothing has changed. Any thread, one at a time. */
+bool tier_reload(struct tier *tier, const struct tier_options *wanted, char *ret_error, size_t error_size);
 
 /* Flushes what is dirty until drain_timeout is over (or tier_stop_draining was called from another thread or
  * a signal's watcher); workers must have stopped. Returns the entries left behind; *ret_journaled how many of

@@ -19,14 +19,13 @@
 #include "server/admin/feed.h"
 #include "server/admin/stats_detail.h"
 #include "server/admin/watch.h"
-#include "server/config/config.h"
-#include "server/config/options.h"
-#include "server/config/settings.h"
+#include "server/config/read.h"
 #include "server/last_resort.h"
 #include "server/listener.h"
 #include "server/log.h"
 #include "server/maintenance.h"
 #include "server/process.h"
+#include "server/reload.h"
 #include "server/server.h"
 #include "server/worker/auth.h"
 #include "server/worker/worker.h"
@@ -46,12 +45,6 @@ static const double LOG_SECONDS = 1; /* how often it is told what the log has le
 
 enum phase { PHASE_STARTING, PHASE_LOADING, PHASE_SERVING, PHASE_STOPPING, PHASE_STOPPED };
 
-/* Authentication files that were replaced: workers may still look at them. */
-struct retired_auth {
-    struct retired_auth *next;
-    struct auth *auth;
-};
-
 struct program {
     struct server server; /* first: server_stop finds the program by it */
     struct settings settings;
@@ -64,7 +57,6 @@ struct program {
     ev_timer log_timer; /* tells what the log has left out */
     pthread_t helper;
     struct maintenance *maintenance;
-    struct retired_auth *retired;
     unsigned connections_wanted; /* before the limit of open files was looked at */
     enum phase phase;
     bool helper_runs;
@@ -218,6 +210,7 @@ static void serve(struct program *program) {
         return;
     }
     program->phase = PHASE_SERVING;
+    reload_open(server->reload);
     write_port_file(program);
     announce(program);
     if (program->ready_fd >= 0)
@@ -288,6 +281,7 @@ static size_t count_dirty(struct tier *tier) {
 
 static void *stop_and_drain(void *argument) {
     struct program *program = argument;
+    reload_close(program->server.reload);
     stop_workers(&program->server);
     program->drain.before = count_dirty(program->server.tier);
     program->drain.left = tier_drain(program->server.tier, &program->drain.journaled);
@@ -363,35 +357,15 @@ static void warn_of_exposure(struct program *program, const struct auth *auth) {
         server_log(&program->server, LOG_LEVEL_WARNING, "%s", warning);
 }
 
-static void reload_auth(struct program *program) {
-    struct server *server = &program->server;
-    char error[ERROR_MAX];
-    if (!program->settings.auth_file) {
-        server_log(server, LOG_LEVEL_NOTICE, "SIGHUP: there is no authentication file to read again");
-        return;
-    }
-    struct auth *auth = auth_load(program->settings.auth_file, error, sizeof error);
-    struct retired_auth *retired = calloc(1, sizeof *retired);
-    if (!auth || !retired) {
-        server_log(server, LOG_LEVEL_ERROR, "SIGHUP: %s; the passwords stay as they were",
-                   auth ? "no memory" : error);
-        auth_free(auth);
-        free(retired);
-        return;
-    }
-    *retired = (struct retired_auth){program->retired, atomic_exchange(&server->auth, auth)};
-    program->retired = retired;
-    warn_of_exposure(program, auth);
-    server_log(server, LOG_LEVEL_NOTICE, "SIGHUP: read %s again", program->settings.auth_file);
-}
-
 static void on_signal(struct ev_loop *loop, ev_signal *watcher, int events) {
     (void)loop;
     (void)events;
     struct program *program = watcher->data;
     switch (watcher->signum) {
     case SIGHUP:
-        reload_auth(program);
+        block_signals(true);
+        reload_ask(program->server.reload);
+        block_signals(false);
         break;
     case SIGUSR1:
         server_log(&program->server, LOG_LEVEL_DEBUG, "SIGUSR1: nothing to do");
@@ -549,7 +523,7 @@ static void connect_parts(struct program *program) {
 static bool prepare_process(struct program *program, char *error, size_t error_size) {
     struct settings *settings = &program->settings;
     struct server *server = &program->server;
-    program->connections_wanted = settings->max_connections;
+    unsigned connections = program->connections_wanted = settings->max_connections;
     if (settings->auth_file) {
         struct auth *auth = auth_load(settings->auth_file, error, error_size);
         if (!auth)
@@ -557,8 +531,9 @@ static bool prepare_process(struct program *program, char *error, size_t error_s
         atomic_init(&server->auth, auth);
     }
     if ((program->options.core_dumps && !process_raise_core_limit(error, error_size)) ||
-        !process_raise_descriptors(&settings->max_connections, error, error_size))
+        !process_raise_descriptors(&connections, error, error_size))
         return false;
+    settings->max_connections = connections;
     server->listener = listener_create(settings, error, error_size);
     return server->listener && process_become(program->options.user, error, error_size) &&
            listener_bind_unix(server->listener, error, error_size);
@@ -586,40 +561,33 @@ static int check(const struct settings *settings) {
     return EXIT_SUCCESS;
 }
 
-static int start(struct program *program) {
+static int start(struct program *program, int argc, char **argv) {
     char error[ERROR_MAX];
     connect_parts(program);
     if (program->options.action == OPTIONS_CHECK) {
         fputs(config_warnings(program->config), stderr);
         return check(&program->settings);
     }
+    program->server.reload = reload_create(&program->server, &program->settings, argc, argv);
+    if (!program->server.reload)
+        return complain("no memory", EXIT_FAILURE);
     if (!prepare_process(program, error, sizeof error))
         return complain(error, EXIT_FAILURE);
     return run(program);
 }
 
-/* Options, then the file over the defaults, then the options again over the file. */
 static int read_settings(struct program *program, int argc, char **argv) {
     char error[ERROR_MAX];
-    struct settings *settings = &program->settings;
-    settings_defaults(settings);
-    if (!options_read(&program->options, settings, argc, argv, error, sizeof error))
+    switch (config_read(argc, argv, &program->settings, &program->options, &program->config, error,
+                        sizeof error)) {
+    case CONFIG_READ:
+        return EXIT_SUCCESS;
+    case CONFIG_BAD_OPTIONS:
         return complain(error, EXIT_USAGE);
-    if (settings->config_file &&
-        (program->options.action == OPTIONS_SERVE || program->options.action == OPTIONS_CHECK)) {
-        const char *path = settings->config_file;
-        settings_defaults(settings);
-        program->config = config_load(path, settings, error, sizeof error);
-        if (!program->config)
-            return complain(error, EXIT_CONFIGURATION);
-        options_free(&program->options);
-        if (!options_read(&program->options, settings, argc, argv, error, sizeof error))
-            return complain(error, EXIT_USAGE);
-        config_derive(program->config, settings);
+    case CONFIG_BAD_FILE:
+        return complain(error, EXIT_CONFIGURATION);
     }
-    if (!settings_check(settings, error, sizeof error))
-        return complain(error, settings->config_file ? EXIT_CONFIGURATION : EXIT_USAGE);
-    return EXIT_SUCCESS;
+    return EXIT_FAILURE;
 }
 
 static int act(struct program *program, int argc, char **argv) {
@@ -642,17 +610,7 @@ static int act(struct program *program, int argc, char **argv) {
     case OPTIONS_CHECK:
         break;
     }
-    return start(program);
-}
-
-static void free_auths(struct program *program) {
-    auth_free(atomic_load(&program->server.auth));
-    while (program->retired) {
-        struct retired_auth *next = program->retired->next;
-        auth_free(program->retired->auth);
-        free(program->retired);
-        program->retired = next;
-    }
+    return start(program, argc, argv);
 }
 
 static void free_program(struct program *program) {
@@ -667,7 +625,8 @@ static void free_program(struct program *program) {
             worker_free(server->workers[i]);
     free(server->workers);
     listener_free(server->listener);
-    free_auths(program);
+    auth_free(atomic_load(&server->auth));
+    reload_free(server->reload);
     stats_detail_free(server->detail);
     feeds_free(server->feeds);
     watch_free(server->watch);

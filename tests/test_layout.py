@@ -47,7 +47,7 @@ ROOMS = {
         ("policies/",),
     ),
     "server": (
-        ("server/buffer", "server/log", "server/server"),
+        ("server/buffer", "server/log", "server/server", "server/reload.h"),
         ("server/protocol/", "server/config/"),
         ("server/listener",),
         ("server/admin/",),

@@ -37,13 +37,13 @@ static const char *const layout_words[] = {"hash", "string", NULL};
 
 static const struct setting settings[] = {
     {"tombstone_ttl", SETTING_SECONDS, IN_BACKEND(tombstone_seconds), MS, (uint64_t)TEN_YEARS *MS,
-     .standard = DAY},
+     .standard = DAY, .change = SETTING_FIXED},
     {0},
 };
 
 static const struct setting table_settings[] = {
-    {"layout", SETTING_NAME, IN_TABLE(layout), .words = layout_words},
-    {"key_prefix", SETTING_TEXT, IN_TABLE(store_prefix), .standard_text = ""},
+    {"layout", SETTING_NAME, IN_TABLE(layout), .words = layout_words, .change = SETTING_FIXED},
+    {"key_prefix", SETTING_TEXT, IN_TABLE(store_prefix), .standard_text = "", .change = SETTING_FIXED},
     {0},
 };
 

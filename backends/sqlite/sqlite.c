@@ -41,8 +41,10 @@ static const char *const synchronous_words[] = {"full", "normal", NULL};
 #define IN_TABLE(member)   offsetof(struct sqlite_table_options, member)
 
 static const struct setting settings[] = {
-    {"synchronous", SETTING_NAME, IN_BACKEND(synchronous), .words = synchronous_words},
-    {"trusted_schema", SETTING_SWITCH, IN_BACKEND(trusted_schema), .standard = false},
+    {"synchronous", SETTING_NAME, IN_BACKEND(synchronous), .words = synchronous_words,
+     .change = SETTING_FIXED},
+    {"trusted_schema", SETTING_SWITCH, IN_BACKEND(trusted_schema), .standard = false,
+     .change = SETTING_FIXED},
     {0},
 };
 
@@ -50,10 +52,11 @@ static const struct setting settings[] = {
 static const char *const key_type_words[] = {"text", "integer", NULL};
 
 static const struct setting table_settings[] = {
-    {"load", SETTING_TEXT, IN_TABLE(load_sql), .minimum = 1},
-    {"store", SETTING_TEXT, IN_TABLE(store_sql), .minimum = 1},
-    {"delete", SETTING_TEXT, IN_TABLE(delete_sql), .minimum = 1},
-    {"key_type", SETTING_WORD, IN_TABLE(key_type), .words = key_type_words, .standard = BACKEND_KEYS_ANY},
+    {"load", SETTING_TEXT, IN_TABLE(load_sql), .minimum = 1, .change = SETTING_FIXED},
+    {"store", SETTING_TEXT, IN_TABLE(store_sql), .minimum = 1, .change = SETTING_FIXED},
+    {"delete", SETTING_TEXT, IN_TABLE(delete_sql), .minimum = 1, .change = SETTING_FIXED},
+    {"key_type", SETTING_WORD, IN_TABLE(key_type), .words = key_type_words, .standard = BACKEND_KEYS_ANY,
+     .change = SETTING_FIXED},
     {0},
 };
 

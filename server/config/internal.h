@@ -4,7 +4,7 @@
  *
  *     scan.c, document.c  the text becomes sections of names, texts and lines
  *     tables.c            which settings a section may have: ours, the tier's, those of each kind of backend
- *     value.c             a text becomes a value, as its setting says
+ *     value.c             a text becomes a value, as its setting says, and a value a text
  *     config.c            reads all sections into drafts, has them checked, and hands them over
  *     check.c             what has to hold between settings
  *     overlap.c           that no two namespaces keep entries in one place
@@ -65,6 +65,10 @@ const struct backend_type *config_owner(enum section_kind kind, const char *name
 /* Reads a text into the member of target that the setting is for. */
 bool config_read_value(struct config_report *report, const struct setting *setting,
                        const struct config_value *value, void *target);
+
+/* Writes the value of the member of target that the setting is for, as a configuration would say it. Cut at size. Not for
+ * a LIST. */
+void config_show_value(const struct setting *setting, const void *target, char *ret_text, size_t size);
 
 /* ---- check.c ---- */
 

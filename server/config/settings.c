@@ -9,23 +9,29 @@
 enum { REQUEST_LINE = 4096 }; /* bytes; more than the longest line of a storage command */
 
 const struct setting root_settings[] = {
-    {"listen", SETTING_LIST, .standard_text = NULL},
-    {"memory", SETTING_SIZE, IN(tier.cache.memory_limit), 1 << 20, 1ull << 44, .standard = 64 << 20},
-    {"threads", SETTING_COUNT, IN(threads), 1, SETTINGS_THREADS_MAX, .standard = 4},
-    {"data", SETTING_TEXT, IN(data), .minimum = 1},
-    {"node", SETTING_COUNT, IN(tier.cache.node), 0, (1 << ENTRY_VERSION_NODE_BITS) - 1, .standard = 0},
-    {"drain_timeout", SETTING_MILLISECONDS, IN(tier.drain_timeout), 0, MS_MAX, .standard = 30000},
-    {"sync_timeout", SETTING_MILLISECONDS, IN(sync_timeout), 0, MS_MAX, .standard = 60000},
+    {"listen", SETTING_LIST, .standard_text = NULL, .change = SETTING_FIXED},
+    {"memory", SETTING_SIZE, IN(tier.cache.memory_limit), 1 << 20, 1ull << 44, .standard = 64 << 20,
+     .change = SETTING_LIVE},
+    {"threads", SETTING_COUNT, IN(threads), 1, SETTINGS_THREADS_MAX, .standard = 4, .change = SETTING_FIXED},
+    {"data", SETTING_TEXT, IN(data), .minimum = 1, .change = SETTING_FIXED},
+    {"node", SETTING_COUNT, IN(tier.cache.node), 0, (1 << ENTRY_VERSION_NODE_BITS) - 1, .standard = 0,
+     .change = SETTING_FIXED},
+    {"drain_timeout", SETTING_MILLISECONDS, IN(tier.drain_timeout), 0, MS_MAX, .standard = 30000,
+     .change = SETTING_LIVE},
+    {"sync_timeout", SETTING_MILLISECONDS, IN(sync_timeout), 0, MS_MAX, .standard = 60000,
+     .change = SETTING_LIVE},
     {"journal_file_size", SETTING_SIZE, IN(tier.journal_file_size), 1 << 16, 1ull << 32,
-     .standard = JOURNAL_FILE_SIZE_DEFAULT},
+     .standard = JOURNAL_FILE_SIZE_DEFAULT, .change = SETTING_FIXED},
     {"max_connections", SETTING_COUNT, IN(max_connections), 1, 1 << 20,
-     .standard = SETTINGS_CONNECTIONS_DEFAULT},
-    {"idle_timeout", SETTING_SECONDS, IN(idle_timeout), 0, YEARS_MAX, .standard = 0},
-    {"request_memory", SETTING_SIZE, IN(request_memory), 0, 1ull << 44, .standard = 0},
-    {"item_max", SETTING_SIZE, IN(item_max), SETTINGS_ITEM_MIN, SETTINGS_ITEM_MAX, .standard = 1 << 20},
-    {"restrict", SETTING_LIST, .standard_text = NULL},
-    {"auth_file", SETTING_TEXT, IN(auth_file), .minimum = 1},
-    {"verbosity", SETTING_COUNT, IN(verbosity), 0, 3, .standard = 0},
+     .standard = SETTINGS_CONNECTIONS_DEFAULT, .change = SETTING_LIVE},
+    {"idle_timeout", SETTING_SECONDS, IN(idle_timeout), 0, YEARS_MAX, .standard = 0, .change = SETTING_LIVE},
+    {"request_memory", SETTING_SIZE, IN(request_memory), 0, 1ull << 44, .standard = 0,
+     .change = SETTING_LIVE},
+    {"item_max", SETTING_SIZE, IN(item_max), SETTINGS_ITEM_MIN, SETTINGS_ITEM_MAX, .standard = 1 << 20,
+     .change = SETTING_FIXED},
+    {"restrict", SETTING_LIST, .standard_text = NULL, .change = SETTING_LIVE},
+    {"auth_file", SETTING_TEXT, IN(auth_file), .minimum = 1, .change = SETTING_LIVE},
+    {"verbosity", SETTING_COUNT, IN(verbosity), 0, 3, .standard = 0, .change = SETTING_LIVE},
     {0},
 };
 
@@ -82,6 +88,14 @@ bool settings_restrict(struct settings *settings, const char *name) {
         return true;
     }
     return false;
+}
+
+void settings_take_restrictions(struct settings *settings, const struct settings *from) {
+    for (size_t i = 0; i < RESTRICTIONS; i++) {
+        size_t offset = restrictions[i].offset;
+        atomic_store((_Atomic bool *)(void *)((char *)settings + offset),
+                     *(const bool *)((const char *)from + offset));
+    }
 }
 
 static bool is_in_force(const struct settings *settings, const struct restriction *restriction) {

@@ -7,9 +7,10 @@
 
 /* Of a namespace, beside those of struct space_options. */
 static const struct setting draft_settings[] = {
-    {"policy", SETTING_TEXT, IN(policy), .minimum = 1},
-    {"backend", SETTING_TEXT, IN(backend), .minimum = 1},
-    {"backend_timeout", SETTING_MILLISECONDS, IN(backend_timeout), 1, 3600000, .need = SPACE_NEEDS_BACKEND},
+    {"policy", SETTING_TEXT, IN(policy), .minimum = 1, .change = SETTING_FIXED},
+    {"backend", SETTING_TEXT, IN(backend), .minimum = 1, .change = SETTING_FIXED},
+    {"backend_timeout", SETTING_MILLISECONDS, IN(backend_timeout), 1, 3600000, .need = SPACE_NEEDS_BACKEND,
+     .change = SETTING_FIXED},
     {0},
 };
 

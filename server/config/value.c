@@ -129,3 +129,41 @@ bool config_read_value(struct config_report *report, const struct setting *setti
     }
     return false;
 }
+
+static void show_duration(char *ret_text, size_t size, uint64_t ms) {
+    if (ms % 1000 != 0)
+        snprintf(ret_text, size, "%llums", (unsigned long long)ms);
+    else
+        snprintf(ret_text, size, "%llus", (unsigned long long)ms / 1000);
+}
+
+void config_show_value(const struct setting *setting, const void *target, char *ret_text, size_t size) {
+    const void *at = (const char *)target + setting->offset;
+    switch (setting->type) {
+    case SETTING_TEXT:
+    case SETTING_NAME:
+        snprintf(ret_text, size, "\"%s\"", setting_text(setting, target));
+        break;
+    case SETTING_WORD:
+        snprintf(ret_text, size, "%s", setting->words[*(const int *)at]);
+        break;
+    case SETTING_SWITCH:
+        snprintf(ret_text, size, "%s", *(const bool *)at ? "true" : "false");
+        break;
+    case SETTING_COUNT:
+        snprintf(ret_text, size, "%u", *(const uint32_t *)at);
+        break;
+    case SETTING_SIZE:
+        print_size(ret_text, size, *(const size_t *)at);
+        break;
+    case SETTING_MILLISECONDS:
+        show_duration(ret_text, size, *(const uint32_t *)at);
+        break;
+    case SETTING_SECONDS:
+        show_duration(ret_text, size, *(const uint32_t *)at * 1000ull);
+        break;
+    case SETTING_LIST:
+        *ret_text = '\0';
+        break;
+    }
+}

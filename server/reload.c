@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * See reload.h. Settings that may change are atomic, each for itself, so nobody waits who reads one. What can fail is done
+ * first, in this order: reading, the authentication file, comparing, the limit of open files, the tier.
+ */
+#include "server/reload.h"
+#include "cache/base/clock.h"
+#include "cache/base/thread.h"
+#include "server/config/change.h"
+#include "server/config/read.h"
+#include "server/process.h"
+#include "server/server.h"
+#include "server/worker/auth.h"
+#include <pthread.h>
+#include <stdlib.h>
+
+enum { ERROR_MAX = 2048 };
+
+/* What was replaced while others may still look at it; a few bytes for each file of passwords that has changed. */
+struct retired {
+    struct retired *next;
+    struct auth *auth;
+    char *path;
+};
+
+struct reload {
+    struct server *server;
+    struct settings *running;
+    int argc;
+    char *const *argv;
+
+    pthread_mutex_t mutex; /* of one reload, and of all below */
+    bool open, closed;
+    struct settings known; /* as they were read last; what may have become of them since is in running */
+    struct space_options *spaces; /* known's */
+    struct retired *retired;
+
+    pthread_mutex_t ask_mutex; /* of all below */
+    pthread_t thread;
+    bool started; /* not joined yet */
+    bool asked;   /* the thread is to do it, once more if it is at it */
+    bool running_thread;
+};
+
+/* A reload under way: what was read, and what is to be said of it. */
+struct reading {
+    struct reload *reload;
+    struct settings wanted;
+    struct options options;
+    struct config *config;
+    struct auth *auth; /* NULL: no passwords */
+    struct config_changes changes;
+    unsigned max_connections; /* what the process can have of it */
+    struct retired *retiring; /* room for what is replaced */
+    char error[ERROR_MAX];
+};
+
+/* ---- Reading ---- */
+
+static bool fail(struct reading *reading, const char *reason) {
+    snprintf(reading->error, sizeof reading->error, "%s", reason);
+    return false;
+}
+
+static bool read_again(struct reading *reading) {
+    struct reload *reload = reading->reload;
+    return config_read(reload->argc, reload->argv, &reading->wanted, &reading->options, &reading->config,
+                       reading->error, sizeof reading->error) == CONFIG_READ;
+}
+
+static bool read_auth(struct reading *reading) {
+    char reason[ERROR_MAX / 2];
+    const char *path = reading->wanted.auth_file;
+    if (!path)
+        return true;
+    reading->retiring = calloc(1, sizeof *reading->retiring);
+    if (!reading->retiring || !(reading->retiring->path = strdup(path)))
+        return fail(reading, "no memory");
+    if ((reading->auth = auth_load(path, reason, sizeof reason)))
+        return true;
+    snprintf(reading->error, sizeof reading->error, "%s; the passwords stay as they were", reason);
+    return false;
+}
+
+/* ---- What is not possible ---- */
+
+static bool is_refused(enum config_change_kind kind) {
+    return kind != CONFIG_SETTING_LIVE;
+}
+
+/* All of it at once, so that one look is enough. */
+static bool refuse_fixed(struct reading *reading) {
+    const struct config_changes *changes = &reading->changes;
+    size_t used = 0, size = sizeof reading->error;
+    for (size_t i = 0; i < changes->count && used < size; i++)
+        if (is_refused(changes->list[i].kind))
+            used += (size_t)snprintf(reading->error + used, size - used, "%s%s",
+                                     used ? ", " : "a restart is needed for: ", changes->list[i].text);
+    return used == 0;
+}
+
+static bool compare(struct reading *reading) {
+    return config_find_changes(&reading->reload->known, &reading->wanted, &reading->changes) ||
+           fail(reading, "no memory");
+}
+
+/* ---- Taking over ---- */
+
+static bool raise_descriptors(struct reading *reading) {
+    reading->max_connections = reading->wanted.max_connections;
+    if (reading->wanted.max_connections != reading->reload->known.max_connections)
+        return process_raise_descriptors(&reading->max_connections, reading->error, sizeof reading->error);
+    reading->max_connections = reading->reload->running->max_connections;
+    return true;
+}
+
+static void retire(struct reload *reload, struct retired *retired) {
+    retired->next = reload->retired;
+    reload->retired = retired;
+}
+
+static void take_auth(struct reading *reading) {
+    struct server *server = reading->reload->server;
+    char warning[ERROR_MAX / 2];
+    if (!reading->auth)
+        return;
+    if (auth_is_exposed(reading->auth, reading->wanted.auth_file, warning, sizeof warning))
+        server_log(server, LOG_LEVEL_WARNING, "%s", warning);
+    if (auth_is_same(reading->auth, atomic_load(&server->auth)))
+        return;
+    reading->retiring->auth = atomic_exchange(&server->auth, reading->auth);
+    reading->auth = NULL;
+}
+
+/* The path lives as long as the reload, whatever becomes of what was read. */
+static void keep_path(struct reading *reading) {
+    struct reload *reload = reading->reload;
+    if (!reading->retiring)
+        return;
+    if (strcmp(reading->wanted.auth_file, reload->known.auth_file) == 0)
+        reading->wanted.auth_file = reload->known.auth_file;
+    else
+        reading->wanted.auth_file = reading->retiring->path;
+    if (reading->retiring->auth || reading->wanted.auth_file == reading->retiring->path) {
+        retire(reload, reading->retiring);
+        reading->retiring = NULL;
+    }
+}
+
+static void take_spaces(struct reload *reload, const struct tier_options *wanted) {
+    for (size_t i = 0; i < wanted->space_count; i++)
+        for (size_t k = 0; k < reload->known.tier.space_count; k++) {
+            if (strcmp(reload->spaces[k].name, wanted->spaces[i].name) != 0)
+                continue;
+            for (const struct setting *setting = space_settings; setting->name; setting++)
+                if (setting->change == SETTING_LIVE)
+                    setting_take(setting, &reload->spaces[k], &wanted->spaces[i]);
+        }
+}
+
+/* Nothing of it can fail. What commands have set (verbosity) stays unless the file says something else than before. */
+static void take_over(struct reading *reading) {
+    struct reload *reload = reading->reload;
+    struct settings *wanted = &reading->wanted;
+    take_auth(reading);
+    keep_path(reading);
+    if (wanted->verbosity != reload->known.verbosity)
+        atomic_store(&reload->server->verbosity, wanted->verbosity);
+    take_spaces(reload, &wanted->tier);
+    config_take_live(&reload->known, wanted);
+    wanted->max_connections = reading->max_connections;
+    config_take_live(reload->running, wanted);
+}
+
+static bool reload_all(struct reading *reading) {
+    struct tier *tier = reading->reload->server->tier;
+    if (!read_again(reading) || !read_auth(reading) || !compare(reading) || !refuse_fixed(reading) ||
+        !raise_descriptors(reading) ||
+        !tier_reload(tier, &reading->wanted.tier, reading->error, sizeof reading->error))
+        return false;
+    take_over(reading);
+    return true;
+}
+
+/* ---- Saying it ---- */
+
+static void say_changes(const struct reading *reading, bool has_new_passwords, struct buffer *message) {
+    for (size_t i = 0; i < reading->changes.count; i++)
+        buffer_print(message, "%s%s", i ? "; " : "", reading->changes.list[i].text);
+    if (has_new_passwords)
+        buffer_print(message, "%sthe passwords of %s", reading->changes.count ? "; " : "",
+                     (const char *)reading->wanted.auth_file);
+    else if (reading->changes.count == 0)
+        buffer_print(message, "nothing has changed");
+}
+
+static void log_warnings(struct server *server, struct config *config) {
+    const char *end, *lines = config ? config_warnings(config) : "";
+    for (; (end = strchr(lines, '\n')); lines = end + 1)
+        server_log(server, LOG_LEVEL_WARNING, "%.*s", (int)(end - lines), lines);
+}
+
+static void end_well(struct reading *reading, bool has_new_passwords, struct buffer *message) {
+    struct server *server = reading->reload->server;
+    say_changes(reading, has_new_passwords, message);
+    log_warnings(server, reading->config);
+    atomic_fetch_add(&server->reloads, 1);
+    atomic_store(&server->reload_seconds, wall_us() / US_PER_SECOND);
+    server_log(server, LOG_LEVEL_NOTICE, "reload: %.*s", (int)message->size, message->data);
+}
+
+static void end_badly(struct reading *reading, struct buffer *message) {
+    struct server *server = reading->reload->server;
+    buffer_print(message, "%s; nothing was changed", reading->error);
+    atomic_fetch_add(&server->reload_failures, 1);
+    server_log(server, LOG_LEVEL_ERROR, "reload: %s; nothing was changed", reading->error);
+}
+
+static void free_reading(struct reading *reading) {
+    config_changes_free(&reading->changes);
+    options_free(&reading->options);
+    config_free(reading->config);
+    auth_free(reading->auth);
+    if (reading->retiring)
+        free(reading->retiring->path);
+    free(reading->retiring);
+}
+
+static bool run(struct reload *reload, struct buffer *message) {
+    struct reading reading = {.reload = reload};
+    struct auth *auth = atomic_load(&reload->server->auth);
+    bool good = reload->open && !reload->closed;
+    if (!good)
+        fail(&reading, reload->closed ? "the server is stopping"
+                                      : "the start is not complete yet: try again when the server serves");
+    good = good && reload_all(&reading);
+    if (good)
+        end_well(&reading, atomic_load(&reload->server->auth) != auth, message);
+    else
+        end_badly(&reading, message);
+    free_reading(&reading);
+    return good;
+}
+
+bool server_reload(struct server *server, struct buffer *ret_message) {
+    struct reload *reload = server->reload;
+    pthread_mutex_lock(&reload->mutex);
+    bool good = run(reload, ret_message);
+    pthread_mutex_unlock(&reload->mutex);
+    return good;
+}
+
+/* ---- Main's ---- */
+
+struct reload *reload_create(struct server *server, struct settings *running, int argc, char *const *argv) {
+    struct reload *reload = calloc(1, sizeof *reload);
+    struct space_options *spaces = calloc(running->tier.space_count + 1, sizeof *spaces);
+    if (!reload || !spaces) {
+        free(reload);
+        free(spaces);
+        return NULL;
+    }
+    for (size_t i = 0; i < running->tier.space_count; i++)
+        spaces[i] = running->tier.spaces[i];
+    reload->server = server;
+    reload->running = running;
+    reload->argc = argc;
+    reload->argv = argv;
+    reload->known = *running;
+    reload->known.tier.spaces = reload->spaces = spaces;
+    pthread_mutex_init(&reload->mutex, NULL);
+    pthread_mutex_init(&reload->ask_mutex, NULL);
+    return reload;
+}
+
+void reload_open(struct reload *reload) {
+    pthread_mutex_lock(&reload->mutex);
+    reload->open = true;
+    pthread_mutex_unlock(&reload->mutex);
+}
+
+static bool is_asked(struct reload *reload) {
+    pthread_mutex_lock(&reload->ask_mutex);
+    bool asked = reload->running_thread = reload->asked;
+    reload->asked = false;
+    pthread_mutex_unlock(&reload->ask_mutex);
+    return asked;
+}
+
+static void *reload_main(void *argument) {
+    struct reload *reload = argument;
+    while (is_asked(reload)) {
+        struct buffer message = {0};
+        server_reload(reload->server, &message);
+        buffer_free(&message);
+    }
+    return NULL;
+}
+
+static void join(struct reload *reload) {
+    if (reload->started)
+        pthread_join(reload->thread, NULL);
+    reload->started = false;
+}
+
+void reload_ask(struct reload *reload) {
+    pthread_mutex_lock(&reload->ask_mutex);
+    bool starts = !reload->running_thread;
+    reload->asked = reload->running_thread = true;
+    pthread_mutex_unlock(&reload->ask_mutex);
+    if (!starts)
+        return;
+    join(reload); /* it has ended, or is about to */
+    reload->started = thread_start(&reload->thread, "reload", reload_main, reload) == 0;
+    if (reload->started)
+        return;
+    server_log(reload->server, LOG_LEVEL_ERROR, "reload: no thread can be started; nothing was changed");
+    is_asked(reload);
+    is_asked(reload);
+}
+
+void reload_close(struct reload *reload) {
+    pthread_mutex_lock(&reload->mutex);
+    reload->closed = true;
+    pthread_mutex_unlock(&reload->mutex);
+}
+
+void reload_free(struct reload *reload) {
+    if (!reload)
+        return;
+    join(reload);
+    while (reload->retired) {
+        struct retired *next = reload->retired->next;
+        auth_free(reload->retired->auth);
+        free(reload->retired->path);
+        free(reload->retired);
+        reload->retired = next;
+    }
+    pthread_mutex_destroy(&reload->mutex);
+    pthread_mutex_destroy(&reload->ask_mutex);
+    free(reload->spaces);
+    free(reload);
+}
