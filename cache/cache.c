@@ -149,6 +149,8 @@ static void take_space_options(struct cache_space *space, const struct cache_spa
     space->options.eviction = options->eviction;
     space->options.max_residency = options->max_residency;
     space->options.keep_stale = options->keep_stale;
+    size_t used = atomic_load_explicit(&space->used, memory_order_relaxed), wanted = options->memory_ceiling;
+    space->ceiling = wanted && used > wanted ? used : wanted;
 }
 
 int cache_add_space(struct cache *cache, const struct cache_space_options *options) {

@@ -75,6 +75,15 @@ void cache_destroy(struct cache *cache);
  * memory. One thread at a time, also with cache_adjust_spaces; others may be using the other namespaces. */
 int cache_add_space(struct cache *cache, const struct cache_space_options *options);
 
+/* Ends a namespace, which nobody stores to any more, and of which nothing is dirty: what it holds is gone at once, and
+ * fills that come late are refused as CACHE_CHANGED. Its number stays taken; cache_open_space makes it usable again. */
+void cache_close_space(struct cache *cache, int space, const struct cache_time *now);
+void cache_open_space(struct cache *cache, int space);
+
+/* Drops the clean entries of the other namespaces whose keys begin so. Locks each shard for a few dozen buckets at a time.
+ * Of keys that nobody stores in another namespace meanwhile none is left. */
+void cache_drop_prefix(struct cache *cache, struct slice prefix, int except);
+
 /* Gives each namespace these options in place of those that it has, in the order of their numbers. What is stored already
  * keeps its residency and its queue; a namespace that is above a lower ceiling shrinks in small steps, with the help of
  * cache_maintain. CACHE_NO_MEMORY: nothing has changed. One thread at a time. */

@@ -438,19 +438,23 @@ bool evict_clean_step(struct cache_shard *shard) {
     return evacuate(shard, STEP);
 }
 
-/* A namespace that has much more than its ceiling, as that was lowered: the rest is given back by its next stores. -1:
- * none. */
-static int over_ceiling(const struct cache *cache) {
-    size_t ceiling, slack = (size_t)cache->shards * cache->segment_size;
-    for (unsigned i = 0; i < cache->spaces; i++)
-        if ((ceiling = cache->space[i].options.memory_ceiling) &&
-            atomic_load_explicit(&cache->space[i].used, memory_order_relaxed) > ceiling + slack)
-            return (int)i;
-    return -1;
+/* Lets the ceiling of a namespace follow what it has, down to what it is to be. True: it is not there yet. */
+static bool lower_ceiling(struct cache_space *space) {
+    size_t wanted = space->options.memory_ceiling, ceiling = space->ceiling;
+    size_t used = atomic_load_explicit(&space->used, memory_order_relaxed);
+    if (ceiling == wanted)
+        return false;
+    space->ceiling = wanted && used > wanted ? used : wanted;
+    return wanted && used > wanted;
 }
 
-static bool shrink_space(struct cache_shard *shard, int space) {
-    return space >= 0 && evacuation_begin(shard, space, true, true) && evacuate(shard, STEP);
+static bool shrink_spaces(struct cache_shard *shard) {
+    struct cache *cache = shard->cache;
+    for (unsigned i = 0; i < cache->spaces; i++)
+        if (lower_ceiling(&cache->space[i]) && evacuation_begin(shard, (int)i, true, true) &&
+            evacuate(shard, STEP))
+            return true;
+    return false;
 }
 
 bool evict_shrink_step(struct cache_shard *shard) {
@@ -458,7 +462,7 @@ bool evict_shrink_step(struct cache_shard *shard) {
     if (cache->options.no_eviction)
         return false;
     if (!is_over_limit(cache))
-        return shrink_space(shard, over_ceiling(cache));
+        return shrink_spaces(shard);
     segment_trim(shard, 0);
     if (!is_over_limit(cache))
         return false;
