@@ -3,9 +3,11 @@
 #include "policies/space.h"
 #include "backends/key.h"
 #include "policies/absence.h"
+#include "policies/journal/disk.h"
 #include "policies/tier_parts.h"
 #include "policies/write/quarantine.h"
 #include "policies/write/queue.h"
+#include <inttypes.h>
 #include <stdlib.h>
 
 enum {
@@ -15,13 +17,32 @@ enum {
     BATCH_SHARE = 32,
 };
 
+static int longer_prefix_first(const void *a, const void *b) {
+    const struct space *x = *(struct space *const *)a, *y = *(struct space *const *)b;
+    if (x->prefix_size != y->prefix_size)
+        return x->prefix_size > y->prefix_size ? -1 : 1;
+    return x->number - y->number;
+}
+
+struct space_map *space_map_create(struct space *const *spaces, size_t count) {
+    struct space_map *map = malloc(sizeof *map + count * sizeof(struct space *));
+    if (!map)
+        return NULL;
+    map->count = count;
+    memcpy((void *)map->by_prefix, spaces, count * sizeof(struct space *));
+    qsort((void *)map->by_prefix, count, sizeof(struct space *), longer_prefix_first);
+    return map;
+}
+
 struct space *space_of_key(const struct tier *tier, struct slice key) {
-    for (size_t i = 0; i + 1 < tier->space_count; i++) {
-        struct space *space = tier->by_prefix[i];
+    const struct space_map *map = atomic_load_explicit(&tier->map, memory_order_acquire);
+    size_t last = map->count - 1;
+    for (size_t i = 0; i < last; i++) {
+        struct space *space = map->by_prefix[i];
         if (slice_starts_with(key, slice_of(space->options.prefix, space->prefix_size)))
             return space;
     }
-    return tier->default_space;
+    return map->by_prefix[last];
 }
 
 bool space_has_integer(const struct space *space, struct slice key) {
@@ -31,7 +52,8 @@ bool space_has_integer(const struct space *space, struct slice key) {
 
 struct space *space_by_name(struct tier *tier, struct slice name) {
     for (size_t i = 0; i < tier->space_count; i++)
-        if (slice_equal(slice_string(tier->spaces[i].options.name), name))
+        if (slice_equal(slice_string(tier->spaces[i].options.name), name) &&
+            !space_is_retired(&tier->spaces[i]))
             return &tier->spaces[i];
     return NULL;
 }
@@ -114,6 +136,7 @@ bool space_init(struct space *space, struct tier *tier, const struct space_optio
     space->policy = options->policy;
     space->tier = tier;
     space->number = number;
+    space->journal_number = (unsigned)number;
     space->prefix_size = strlen(options->prefix);
     if (space->policy->needs_backend)
         space->backend = &tier->backends[options->backend];
@@ -136,4 +159,66 @@ void space_destroy(struct space *space) {
     absence_destroy(space->absence);
     quarantine_close(space->quarantine);
     fullness_destroy(&space->fullness);
+}
+
+static void complete_table(struct space *space) {
+    space->options.table.index = 0;
+    if (!space->options.table.name)
+        space->options.table.name = space->options.name;
+    if (!space->options.table.key_prefix)
+        space->options.table.key_prefix = space->options.prefix;
+}
+
+bool space_make(struct tier *tier, const struct space_options *options, char *error, size_t error_size) {
+    int number = (int)tier->space_count;
+    struct space *space = &tier->spaces[number];
+    bool made = space_init(space, tier, options, number, error, error_size);
+    struct cache_space_options cached = space_cache_options(&space->options);
+    complete_table(space);
+    if (made && cache_add_space(tier->cache, &cached) == number)
+        return true;
+    if (made)
+        snprintf(error, error_size, "Out of memory for namespace \"%s\".", options->name);
+    space_destroy(space);
+    *space = (struct space){.number = 0};
+    return false;
+}
+
+void space_list_table(struct space *space, struct tier_backend *backend) {
+    size_t index = backend->table_count;
+    space->options.table.index = (unsigned)index;
+    space->integer_keys = backend->type->keys(&space->options.table) == BACKEND_KEYS_INTEGER;
+    backend->tables[index] = &space->options.table;
+    backend->table_count = index + 1; /* last: whoever sees the count sees the table */
+}
+
+static void tell_damage(const struct space *space, const struct quarantine_damage *damage) {
+    service_log(
+        &space->tier->service, LOG_LEVEL_ERROR,
+        "namespace %s: its quarantine file in %s is damaged: no record that passes its check at offset %" PRIu64
+        "; %" PRIu64
+        " bytes in %zu places are skipped, and the file is kept there under a name that begins with damaged-",
+        space->options.name, space->tier->options.data, damage->offset, damage->bytes, damage->places);
+}
+
+bool space_open_quarantine(struct space *space, uint64_t *highest, char *error, size_t error_size) {
+    struct tier *tier = space->tier;
+    struct quarantine_damage damage;
+    space->quarantine = quarantine_open(&journal_disk_system, tier->options.data, space->options.name,
+                                        tier->options.recovery.skip_damaged, &damage, error, error_size);
+    if (!space->quarantine)
+        return false;
+    if (damage.places)
+        tell_damage(space, &damage);
+    uint64_t version = quarantine_high_version(space->quarantine);
+    if (!cache_raise_version(tier->cache, version)) {
+        snprintf(error, error_size,
+                 "The quarantine of namespace \"%s\" in %s holds a change of version %" PRIu64
+                 ", which no clock gives: move its file away.",
+                 space->options.name, tier->options.data, version);
+        return false;
+    }
+    if (version > *highest)
+        *highest = version;
+    return true;
 }

@@ -235,6 +235,9 @@ struct load *ticket_take_load(struct tier_ticket *ticket, const struct request *
 /* ---- The way back ---- */
 
 void ticket_return(struct tier_ticket *ticket) {
+    if (ticket->is_changing)
+        atomic_fetch_sub(&ticket->request.space->changing, 1);
+    ticket->is_changing = false;
     struct tier_worker *worker = ticket->worker;
     if (ticket->first)
         ticket = ticket->first;

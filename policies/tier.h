@@ -81,9 +81,11 @@ struct tier_options {
 bool tier_create(const struct tier_options *options, struct tier **ret_tier, char *ret_error,
                  size_t error_size);
 
-/* Takes over from *wanted what may change while the tier is at work (setting.change): of the namespaces that it has, by
- * their names, the drain_timeout, the memory. What needs a restart is the same there, or the caller has refused it. False:
- * ret_error (a sentence without its full stop) says why, and nothing has changed. Any thread, one at a time. */
+/* Takes over from *wanted what may change while the tier is at work: namespaces that are new there or gone, settings of the
+ * others that may change (setting.change), the drain_timeout, the memory. Settings that need a restart are the same there,
+ * or the caller has refused it. All of it, or false: ret_error (a sentence without its full stop) says why not. Waits for
+ * backends and the disk. Strings of namespaces that are new have to live as long as the tier. Any thread but the workers',
+ * one at a time, and not once it drains. */
 bool tier_reload(struct tier *tier, const struct tier_options *wanted, char *ret_error, size_t error_size);
 
 /* Flushes what is dirty until drain_timeout is over (or tier_stop_draining was called from another thread or
@@ -111,8 +113,9 @@ size_t space_number(const struct space *space); /* tier_space(tier, number) is t
 
 /* ---- Turns (worker thread) ---- */
 
-/* Opens a turn at now, usually tier_now(). */
-void tier_turn_begin(struct tier_worker *worker, const struct cache_time *now);
+/* Opens a turn at now, usually tier_now(). True: a reload has given keys to other namespaces since the turn before; what was
+ * prepared in that and is not executed yet has to be prepared again. May wait for a moment, while one does so. */
+bool tier_turn_begin(struct tier_worker *worker, const struct cache_time *now);
 
 /* Writes the journal, publishes dirty entries, wakes backend threads that have work. True: the replies of the
  * turn may now be sent, except those of connections for which tier_execute answered TIER_HELD: these may go

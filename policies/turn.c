@@ -19,8 +19,27 @@
 
 /* ---- The turn ---- */
 
-void tier_turn_begin(struct tier_worker *worker, const struct cache_time *now) {
+static __attribute__((noinline)) void wait_for_reload(struct tier *tier) {
+    pthread_mutex_lock(&tier->halt_mutex);
+    while (atomic_load(&tier->halted))
+        pthread_cond_wait(&tier->halt_over, &tier->halt_mutex);
+    pthread_mutex_unlock(&tier->halt_mutex);
+}
+
+/* A reload that changes the map sets `halted`, then looks for turns that are under way (reload.c); a worker first enters
+ * its turn, then looks at `halted`; all of it sequentially consistent. So either this one sees it, and waits outside, or it
+ * is waited for. */
+bool tier_turn_begin(struct tier_worker *worker, const struct cache_time *now) {
+    struct tier *tier = worker->tier;
     low_water_enter(worker, now);
+    while (__builtin_expect(atomic_load(&tier->halted), false)) {
+        low_water_leave(worker);
+        wait_for_reload(tier);
+        low_water_enter(worker, now);
+    }
+    uint64_t before = worker->map_serial;
+    worker->map_serial = atomic_load_explicit(&tier->map_serial, memory_order_relaxed);
+    return worker->map_serial != before;
 }
 
 /* False: records, of this turn or an earlier one, are not in the file. They stay in the journal's buffer and are
@@ -196,8 +215,20 @@ bool tier_anticipate(struct tier_worker *worker, struct tier_ticket *ticket, con
     return true;
 }
 
+/* Its changes are with the writer until ticket_return. Counted in the turn, which a reload waits for. */
+static void count_changing(struct tier_ticket *ticket) {
+    ticket->is_changing = true;
+    atomic_fetch_add(&ticket->request.space->changing, 1);
+    for (struct tier_ticket *ahead = ticket->ahead.list; ahead; ahead = ahead->following) {
+        ahead->is_changing = true;
+        atomic_fetch_add(&ahead->request.space->changing, 1);
+    }
+}
+
 void tier_submit(struct tier_worker *worker, struct tier_ticket *ticket) {
     assert(ticket->park != PARK_NONE);
+    if (ticket->park == PARK_WRITE)
+        count_changing(ticket);
     ticket->next = NULL;
     *worker->submitted_end = ticket;
     worker->submitted_end = &ticket->next;

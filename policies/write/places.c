@@ -43,9 +43,11 @@ static void describe(const struct space *space, struct place *ret_place) {
 
 static bool list_now(const struct tier *tier, struct places *ret_places) {
     struct place *list = calloc(tier->space_count, sizeof *list);
+    size_t count = 0;
     for (size_t i = 0; list && i < tier->space_count; i++)
-        describe(&tier->spaces[i], &list[i]);
-    *ret_places = (struct places){list, list ? tier->space_count : 0};
+        if (!space_is_retired(&tier->spaces[i]))
+            describe(&tier->spaces[i], &list[count++]);
+    *ret_places = (struct places){list, count};
     return list != NULL;
 }
 
