@@ -23,6 +23,12 @@ struct retired {
     char *path;
 };
 
+/* A configuration that namespaces which were added come from: the tier points to its strings. */
+struct kept {
+    struct kept *next;
+    struct config *config;
+};
+
 struct reload {
     struct server *server;
     struct settings *running;
@@ -34,6 +40,7 @@ struct reload {
     struct settings known; /* as they were read last; what may have become of them since is in running */
     struct space_options *spaces; /* known's */
     struct retired *retired;
+    struct kept *kept;
 
     pthread_mutex_t ask_mutex; /* of all below */
     pthread_t thread;
@@ -50,8 +57,10 @@ struct reading {
     struct config *config;
     struct auth *auth; /* NULL: no passwords */
     struct config_changes changes;
-    unsigned max_connections; /* what the process can have of it */
-    struct retired *retiring; /* room for what is replaced */
+    unsigned max_connections;     /* what the process can have of it */
+    struct retired *retiring;     /* room for what is replaced, */
+    struct kept *keeping;         /* for what is kept, */
+    struct space_options *spaces; /* and for what is known from then on */
     char error[ERROR_MAX];
 };
 
@@ -84,16 +93,12 @@ static bool read_auth(struct reading *reading) {
 
 /* ---- What is not possible ---- */
 
-static bool is_refused(enum config_change_kind kind) {
-    return kind != CONFIG_SETTING_LIVE;
-}
-
 /* All of it at once, so that one look is enough. */
 static bool refuse_fixed(struct reading *reading) {
     const struct config_changes *changes = &reading->changes;
     size_t used = 0, size = sizeof reading->error;
     for (size_t i = 0; i < changes->count && used < size; i++)
-        if (is_refused(changes->list[i].kind))
+        if (changes->list[i].kind == CONFIG_SETTING_FIXED)
             used += (size_t)snprintf(reading->error + used, size - used, "%s%s",
                                      used ? ", " : "a restart is needed for: ", changes->list[i].text);
     return used == 0;
@@ -147,15 +152,50 @@ static void keep_path(struct reading *reading) {
     }
 }
 
-static void take_spaces(struct reload *reload, const struct tier_options *wanted) {
-    for (size_t i = 0; i < wanted->space_count; i++)
-        for (size_t k = 0; k < reload->known.tier.space_count; k++) {
-            if (strcmp(reload->spaces[k].name, wanted->spaces[i].name) != 0)
-                continue;
-            for (const struct setting *setting = space_settings; setting->name; setting++)
-                if (setting->change == SETTING_LIVE)
-                    setting_take(setting, &reload->spaces[k], &wanted->spaces[i]);
-        }
+/* The backends are the same, and may be in another order. */
+static int own_backend(const struct reload *reload, const struct tier_options *wanted, int backend) {
+    const struct tier_options *known = &reload->known.tier;
+    for (size_t i = 0; backend >= 0 && i < known->backend_count; i++)
+        if (strcmp(known->backends[i].store.name, wanted->backends[backend].store.name) == 0)
+            return (int)i;
+    return -1;
+}
+
+static struct space_options *find_space(struct reload *reload, const char *name) {
+    for (size_t i = 0; i < reload->known.tier.space_count; i++)
+        if (strcmp(reload->spaces[i].name, name) == 0)
+            return &reload->spaces[i];
+    return NULL;
+}
+
+/* The namespaces that there are from now on: those that were there stay what they are, and take what may change. */
+static void take_spaces(struct reading *reading) {
+    struct reload *reload = reading->reload;
+    const struct tier_options *wanted = &reading->wanted.tier;
+    for (size_t i = 0; i < wanted->space_count; i++) {
+        const struct space_options *before = find_space(reload, wanted->spaces[i].name);
+        struct space_options *space = &reading->spaces[i];
+        *space = before ? *before : wanted->spaces[i];
+        if (!before)
+            space->backend = own_backend(reload, wanted, space->backend);
+        for (const struct setting *setting = space_settings; setting->name; setting++)
+            if (setting->change == SETTING_LIVE)
+                setting_take(setting, space, &wanted->spaces[i]);
+    }
+    free(reload->spaces);
+    reload->known.tier.spaces = reload->spaces = reading->spaces;
+    reload->known.tier.space_count = wanted->space_count;
+    reading->spaces = NULL;
+}
+
+/* What namespaces that were added point to. */
+static void keep_strings(struct reading *reading) {
+    if (config_count_changes(&reading->changes, CONFIG_NAMESPACE_ADDED) == 0)
+        return;
+    *reading->keeping = (struct kept){reading->reload->kept, reading->config};
+    reading->reload->kept = reading->keeping;
+    reading->keeping = NULL;
+    reading->config = NULL;
 }
 
 /* Nothing of it can fail. What commands have set (verbosity) stays unless the file says something else than before. */
@@ -166,20 +206,36 @@ static void take_over(struct reading *reading) {
     keep_path(reading);
     if (wanted->verbosity != reload->known.verbosity)
         atomic_store(&reload->server->verbosity, wanted->verbosity);
-    take_spaces(reload, &wanted->tier);
+    take_spaces(reading);
     config_take_live(&reload->known, wanted);
     wanted->max_connections = reading->max_connections;
     config_take_live(reload->running, wanted);
 }
 
+static void log_warnings(struct reading *reading) {
+    struct server *server = reading->reload->server;
+    const char *end, *lines = reading->config ? config_warnings(reading->config) : "";
+    for (; (end = strchr(lines, '\n')); lines = end + 1)
+        server_log(server, LOG_LEVEL_WARNING, "%.*s", (int)(end - lines), lines);
+}
+
+static bool make_room(struct reading *reading) {
+    reading->spaces = calloc(reading->wanted.tier.space_count + 1, sizeof *reading->spaces);
+    reading->keeping = calloc(1, sizeof *reading->keeping);
+    return (reading->spaces && reading->keeping) || fail(reading, "no memory");
+}
+
 static bool reload_all(struct reading *reading) {
     struct tier *tier = reading->reload->server->tier;
     if (!read_again(reading) || !read_auth(reading) || !compare(reading) || !refuse_fixed(reading) ||
-        !raise_descriptors(reading) ||
-        !tier_reload(tier, &reading->wanted.tier, reading->error, sizeof reading->error))
+        !make_room(reading) || !raise_descriptors(reading))
         return false;
-    take_over(reading);
-    return true;
+    bool taken = tier_reload(tier, &reading->wanted.tier, reading->error, sizeof reading->error);
+    if (taken)
+        take_over(reading);
+    log_warnings(reading);
+    keep_strings(reading);
+    return taken;
 }
 
 /* ---- Saying it ---- */
@@ -194,16 +250,9 @@ static void say_changes(const struct reading *reading, bool has_new_passwords, s
         buffer_print(message, "nothing has changed");
 }
 
-static void log_warnings(struct server *server, struct config *config) {
-    const char *end, *lines = config ? config_warnings(config) : "";
-    for (; (end = strchr(lines, '\n')); lines = end + 1)
-        server_log(server, LOG_LEVEL_WARNING, "%.*s", (int)(end - lines), lines);
-}
-
 static void end_well(struct reading *reading, bool has_new_passwords, struct buffer *message) {
     struct server *server = reading->reload->server;
     say_changes(reading, has_new_passwords, message);
-    log_warnings(server, reading->config);
     atomic_fetch_add(&server->reloads, 1);
     atomic_store(&server->reload_seconds, wall_us() / US_PER_SECOND);
     server_log(server, LOG_LEVEL_NOTICE, "reload: %.*s", (int)message->size, message->data);
@@ -224,6 +273,8 @@ static void free_reading(struct reading *reading) {
     if (reading->retiring)
         free(reading->retiring->path);
     free(reading->retiring);
+    free(reading->keeping);
+    free(reading->spaces);
 }
 
 static bool run(struct reload *reload, struct buffer *message) {
@@ -329,6 +380,12 @@ void reload_free(struct reload *reload) {
     if (!reload)
         return;
     join(reload);
+    while (reload->kept) {
+        struct kept *next = reload->kept->next;
+        config_free(reload->kept->config);
+        free(reload->kept);
+        reload->kept = next;
+    }
     while (reload->retired) {
         struct retired *next = reload->retired->next;
         auth_free(reload->retired->auth);
