@@ -15,7 +15,8 @@ struct server;
     X(REJECTED, LOG_LIMIT_BURST, "rejected clients")                                                         \
     X(BINARY, LOG_LIMIT_BURST, "connections that speak the binary protocol")                                 \
     X(REQUEST_MEMORY, LOG_LIMIT_BURST, "connections closed for want of memory")                              \
-    X(COMMAND, LOG_LIMIT_BURST, "commands of clients")
+    X(COMMAND, LOG_LIMIT_BURST, "commands of clients")                                                       \
+    X(ADMIN, LOG_LIMIT_BURST, "requests to the admin HTTP")
 
 enum log_kind {
 #define LOG_KIND(name, burst, what) LOG_KIND_##name,

@@ -20,6 +20,8 @@
 #include "server/admin/stats_detail.h"
 #include "server/admin/watch.h"
 #include "server/config/read.h"
+#include "server/http/admin_http.h"
+#include "server/http/token.h"
 #include "server/last_resort.h"
 #include "server/listener.h"
 #include "server/log.h"
@@ -43,22 +45,19 @@ enum { STOP_GRACE_MS = 20000 };
 
 static const double LOG_SECONDS = 1; /* how often it is told what the log has left out */
 
-enum phase { PHASE_STARTING, PHASE_LOADING, PHASE_SERVING, PHASE_STOPPING, PHASE_STOPPED };
-
 struct program {
     struct server server; /* first: server_stop finds the program by it */
     struct settings settings;
     struct options options;
     struct config *config;
+    struct admin_http *http; /* NULL: no admin address */
     struct ev_loop *loop;
     ev_signal signals[SIGNALS];
     ev_async helper_done, stop_asked;
     ev_timer ready_timer;
     ev_timer log_timer; /* tells what the log has left out */
     pthread_t helper;
-    struct maintenance *maintenance;
     unsigned connections_wanted; /* before the limit of open files was looked at */
-    enum phase phase;
     bool helper_runs;
     int ready_fd; /* of the waiting parent, -1: in the foreground */
     int exit_status;
@@ -141,15 +140,15 @@ static bool start_workers(struct program *program) {
     block_signals(true);
     for (unsigned i = 0; good && i < count; i++)
         good = (workers[i] = worker_start(server, i)) != NULL;
-    program->maintenance = good ? maintenance_start(server->tier) : NULL;
+    program->server.maintenance = good ? maintenance_start(server->tier) : NULL;
     block_signals(false);
-    return program->maintenance != NULL;
+    return program->server.maintenance != NULL;
 }
 
 static void fail_start(struct program *program, const char *error) {
     server_log(&program->server, LOG_LEVEL_ERROR, "cannot start: %s", error);
     program->exit_status = EXIT_FAILURE;
-    program->phase = PHASE_STOPPED;
+    program->server.phase = SERVER_STOPPED;
     ev_break(program->loop, EVBREAK_ALL);
 }
 
@@ -165,6 +164,8 @@ static void write_port_file(struct program *program) {
         return;
     }
     listener_print_ports(program->server.listener, file);
+    if (program->http)
+        admin_http_print_port(program->http, file);
     if (fclose(file) != 0 || rename(temporary, path) != 0)
         server_log(&program->server, LOG_LEVEL_WARNING, "MEMCACHED_PORT_FILENAME: cannot write %s: %s", path,
                    strerror(errno));
@@ -209,8 +210,8 @@ static void serve(struct program *program) {
         fail_start(program, error);
         return;
     }
-    program->phase = PHASE_SERVING;
-    reload_open(server->reload);
+    program->server.phase = SERVER_SERVING;
+    reload_open(server->reload, program->http);
     write_port_file(program);
     announce(program);
     if (program->ready_fd >= 0)
@@ -237,7 +238,7 @@ static void after_start(struct program *program) {
         return;
     }
     watch_attach(program->server.watch, tier_cache(program->server.tier));
-    program->phase = PHASE_LOADING;
+    program->server.phase = SERVER_LOADING;
     if (tier_is_ready(program->server.tier)) {
         serve(program);
         return;
@@ -300,18 +301,18 @@ static uint64_t stop_limit_ms(const struct tier_options *tier) {
 }
 
 static void begin_stop(struct program *program, const char *why) {
-    if (program->phase == PHASE_STARTING) {
+    if (program->server.phase == SERVER_STARTING) {
         server_log(&program->server, LOG_LEVEL_NOTICE, "%s: stopped before the start was complete", why);
         _exit(EXIT_SUCCESS); /* journals and backends are made for that */
     }
-    if (program->phase == PHASE_STOPPING) {
+    if (program->server.phase == SERVER_STOPPING) {
         server_log(&program->server, LOG_LEVEL_NOTICE, "%s: draining is ended", why);
         tier_stop_draining(program->server.tier);
         return;
     }
     server_log(&program->server, LOG_LEVEL_NOTICE, "%s: stopping, draining for at most %u ms", why,
                program->settings.tier.drain_timeout);
-    program->phase = PHASE_STOPPING;
+    program->server.phase = SERVER_STOPPING;
     last_resort_start(stop_limit_ms(&program->settings.tier));
     ev_timer_stop(program->loop, &program->ready_timer);
     listener_stop(program->server.listener);
@@ -334,7 +335,7 @@ static void after_drain(struct program *program) {
             &program->server, LOG_LEVEL_ERROR,
             "stopped; %zu entries drained, %zu left, of which the journal holds %zu: the other %zu are lost",
             drained, left, program->drain.journaled, left - program->drain.journaled);
-    program->phase = PHASE_STOPPED;
+    program->server.phase = SERVER_STOPPED;
     ev_break(program->loop, EVBREAK_ALL);
 }
 
@@ -343,7 +344,7 @@ static void on_helper_done(struct ev_loop *loop, ev_async *async, int events) {
     (void)events;
     struct program *program = async->data;
     join_helper(program);
-    if (program->phase == PHASE_STARTING)
+    if (program->server.phase == SERVER_STARTING)
         after_start(program);
     else
         after_drain(program);
@@ -379,7 +380,7 @@ static void on_stop_asked(struct ev_loop *loop, ev_async *async, int events) {
     (void)loop;
     (void)events;
     struct program *program = async->data;
-    if (program->phase != PHASE_STOPPING)
+    if (program->server.phase != SERVER_STOPPING)
         begin_stop(program, "shutdown");
 }
 
@@ -478,6 +479,14 @@ static void log_notices(struct program *program) {
     log_risks(program);
 }
 
+static bool start_http(struct program *program, char *error, size_t error_size) {
+    if (!admin_http_start(program->http, error, error_size))
+        return false;
+    server_log(&program->server, LOG_LEVEL_NOTICE, "admin HTTP: http://%s/",
+               admin_http_address(program->http));
+    return true;
+}
+
 static int run(struct program *program) {
     struct server *server = &program->server;
     char error[ERROR_MAX];
@@ -497,6 +506,8 @@ static int run(struct program *program) {
             "no memory for the event loop, or the system watches no more descriptors for this user",
             EXIT_FAILURE);
     log_notices(program);
+    if (program->http && !start_http(program, error, sizeof error))
+        return complain(error, EXIT_FAILURE);
     if (!run_helper(program, start_tier))
         return complain("no thread can be started", EXIT_FAILURE);
     ev_run(program->loop, 0);
@@ -531,7 +542,10 @@ static bool prepare_process(struct program *program, char *error, size_t error_s
         atomic_init(&server->auth, auth);
     }
     if ((program->options.core_dumps && !process_raise_core_limit(error, error_size)) ||
-        !process_raise_descriptors(&connections, error, error_size))
+        !process_raise_descriptors(&connections, settings->admin ? ADMIN_HTTP_DESCRIPTORS : 0, error,
+                                   error_size))
+        return false;
+    if (settings->admin && !(program->http = admin_http_create(server, error, error_size)))
         return false;
     settings->max_connections = connections;
     server->listener = listener_create(settings, error, error_size);
@@ -551,6 +565,9 @@ static bool check_auth_file(const char *path) {
 
 static int check(const struct settings *settings) {
     char error[ERROR_MAX];
+    struct token token;
+    if (settings->admin_token_file && !token_load(settings->admin_token_file, &token, error, sizeof error))
+        return complain(error, EXIT_FAILURE);
     if (settings->auth_file && !check_auth_file(settings->auth_file))
         return EXIT_FAILURE;
     if (settings->data && !process_judge_folder(settings->data, error, sizeof error))
@@ -615,9 +632,10 @@ static int act(struct program *program, int argc, char **argv) {
 
 static void free_program(struct program *program) {
     struct server *server = &program->server;
-    if (program->phase == PHASE_STOPPED && program->exit_status != EXIT_SUCCESS && server->workers)
+    admin_http_free(program->http);
+    if (program->server.phase == SERVER_STOPPED && program->exit_status != EXIT_SUCCESS && server->workers)
         stop_workers(server); /* the start failed after they ran */
-    maintenance_stop(program->maintenance);
+    maintenance_stop(program->server.maintenance);
     if (server->tier)
         tier_destroy(server->tier);
     for (unsigned i = 0; i < server->worker_count; i++)
@@ -630,7 +648,8 @@ static void free_program(struct program *program) {
     stats_detail_free(server->detail);
     feeds_free(server->feeds);
     watch_free(server->watch);
-    if (program->options.pid_file && program->phase == PHASE_STOPPED && program->exit_status == EXIT_SUCCESS)
+    if (program->options.pid_file && program->server.phase == SERVER_STOPPED &&
+        program->exit_status == EXIT_SUCCESS)
         unlink(program->options.pid_file);
     if (program->loop)
         ev_loop_destroy(program->loop);

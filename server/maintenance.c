@@ -2,6 +2,7 @@
 #include "server/maintenance.h"
 #include "cache/base/thread.h"
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 enum { PERIOD_US = 100 * 1000 };
@@ -12,6 +13,7 @@ struct maintenance {
     pthread_mutex_t lock;
     pthread_cond_t wake;
     bool stopping; /* under lock */
+    atomic_uint_fast64_t turned_us;
 };
 
 static bool stop_was_asked(struct maintenance *maintenance) {
@@ -31,9 +33,11 @@ static void pause_a_moment(struct maintenance *maintenance) {
 
 static void *run(void *argument) {
     struct maintenance *maintenance = argument;
-    while (!stop_was_asked(maintenance))
+    while (!stop_was_asked(maintenance)) {
+        atomic_store_explicit(&maintenance->turned_us, monotonic_us(), memory_order_relaxed);
         if (!tier_maintain(maintenance->tier))
             pause_a_moment(maintenance);
+    }
     return NULL;
 }
 
@@ -48,12 +52,17 @@ struct maintenance *maintenance_start(struct tier *tier) {
     if (!maintenance)
         return NULL;
     maintenance->tier = tier;
+    atomic_init(&maintenance->turned_us, monotonic_us());
     pthread_mutex_init(&maintenance->lock, NULL);
     condition_init(&maintenance->wake);
     if (thread_start(&maintenance->thread, "maintenance", run, maintenance) == 0)
         return maintenance;
     free_maintenance(maintenance);
     return NULL;
+}
+
+uint64_t maintenance_turned_us(const struct maintenance *maintenance) {
+    return atomic_load_explicit(&maintenance->turned_us, memory_order_relaxed);
 }
 
 void maintenance_stop(struct maintenance *maintenance) {

@@ -10,6 +10,11 @@ struct maintenance;
 
 /* NULL when there is no memory or no thread. */
 struct maintenance *maintenance_start(struct tier *tier);
+
+/* When it last turned, which it does ten times a second; monotonic us. Any thread, while it is not stopped. */
+uint64_t maintenance_turned_us(const struct maintenance *maintenance);
+
+/* Ends the thread and frees all. */
 void maintenance_stop(struct maintenance *maintenance); /* NULL is allowed */
 
 #endif

@@ -8,13 +8,15 @@
 #include "cache/base/thread.h"
 #include "server/config/change.h"
 #include "server/config/read.h"
+#include "server/http/admin_http.h"
+#include "server/http/token.h"
 #include "server/process.h"
 #include "server/server.h"
 #include "server/worker/auth.h"
 #include <pthread.h>
 #include <stdlib.h>
 
-enum { ERROR_MAX = 2048 };
+enum { ERROR_MAX = 2048, RETIRED_MOST = 3 /* by one reload */ };
 
 /* What was replaced while others may still look at it; a few bytes for each file of passwords that has changed. */
 struct retired {
@@ -32,6 +34,7 @@ struct kept {
 struct reload {
     struct server *server;
     struct settings *running;
+    struct admin_http *http; /* NULL: there is none */
     int argc;
     char *const *argv;
 
@@ -56,11 +59,14 @@ struct reading {
     struct options options;
     struct config *config;
     struct auth *auth; /* NULL: no passwords */
+    struct token token;
+    bool has_new_passwords, has_new_token;
     struct config_changes changes;
-    unsigned max_connections;     /* what the process can have of it */
-    struct retired *retiring;     /* room for what is replaced, */
-    struct kept *keeping;         /* for what is kept, */
-    struct space_options *spaces; /* and for what is known from then on */
+    unsigned max_connections; /* what the process can have of it */
+    char *auth_path, *token_path;
+    struct retired *rooms[RETIRED_MOST]; /* for what is replaced, */
+    struct kept *keeping;                /* for what is kept, */
+    struct space_options *spaces;        /* and for what is known from then on */
     char error[ERROR_MAX];
 };
 
@@ -80,15 +86,31 @@ static bool read_again(struct reading *reading) {
 static bool read_auth(struct reading *reading) {
     char reason[ERROR_MAX / 2];
     const char *path = reading->wanted.auth_file;
-    if (!path)
-        return true;
-    reading->retiring = calloc(1, sizeof *reading->retiring);
-    if (!reading->retiring || !(reading->retiring->path = strdup(path)))
-        return fail(reading, "no memory");
-    if ((reading->auth = auth_load(path, reason, sizeof reason)))
+    if (!path || (reading->auth = auth_load(path, reason, sizeof reason)))
         return true;
     snprintf(reading->error, sizeof reading->error, "%s; the passwords stay as they were", reason);
     return false;
+}
+
+static bool read_token(struct reading *reading) {
+    const char *path = reading->wanted.admin_token_file;
+    return !path || token_load(path, &reading->token, reading->error, sizeof reading->error);
+}
+
+static bool copy_text(const char *text, char **ret_copy) {
+    *ret_copy = text ? strdup(text) : NULL;
+    return *ret_copy || !text;
+}
+
+/* For all that taking over needs. */
+static bool make_room(struct reading *reading) {
+    bool complete = copy_text(reading->wanted.auth_file, &reading->auth_path) &&
+                    copy_text(reading->wanted.admin_token_file, &reading->token_path);
+    for (int i = 0; i < RETIRED_MOST && complete; i++)
+        complete = (reading->rooms[i] = calloc(1, sizeof(struct retired))) != NULL;
+    reading->spaces = calloc(reading->wanted.tier.space_count + 1, sizeof *reading->spaces);
+    reading->keeping = calloc(1, sizeof *reading->keeping);
+    return (complete && reading->spaces && reading->keeping) || fail(reading, "no memory");
 }
 
 /* ---- What is not possible ---- */
@@ -114,13 +136,21 @@ static bool compare(struct reading *reading) {
 static bool raise_descriptors(struct reading *reading) {
     reading->max_connections = reading->wanted.max_connections;
     if (reading->wanted.max_connections != reading->reload->known.max_connections)
-        return process_raise_descriptors(&reading->max_connections, reading->error, sizeof reading->error);
+        return process_raise_descriptors(&reading->max_connections,
+                                         reading->wanted.admin ? ADMIN_HTTP_DESCRIPTORS : 0, reading->error,
+                                         sizeof reading->error);
     reading->max_connections = reading->reload->running->max_connections;
     return true;
 }
 
-static void retire(struct reload *reload, struct retired *retired) {
-    retired->next = reload->retired;
+static void retire(struct reading *reading, struct auth *auth, char *path) {
+    struct reload *reload = reading->reload;
+    int i = 0;
+    while (!reading->rooms[i])
+        i++;
+    struct retired *retired = reading->rooms[i];
+    reading->rooms[i] = NULL;
+    *retired = (struct retired){reload->retired, auth, path};
     reload->retired = retired;
 }
 
@@ -133,23 +163,32 @@ static void take_auth(struct reading *reading) {
         server_log(server, LOG_LEVEL_WARNING, "%s", warning);
     if (auth_is_same(reading->auth, atomic_load(&server->auth)))
         return;
-    reading->retiring->auth = atomic_exchange(&server->auth, reading->auth);
+    retire(reading, atomic_exchange(&server->auth, reading->auth), NULL);
     reading->auth = NULL;
+    reading->has_new_passwords = true;
 }
 
-/* The path lives as long as the reload, whatever becomes of what was read. */
-static void keep_path(struct reading *reading) {
-    struct reload *reload = reading->reload;
-    if (!reading->retiring)
-        return;
-    if (strcmp(reading->wanted.auth_file, reload->known.auth_file) == 0)
-        reading->wanted.auth_file = reload->known.auth_file;
-    else
-        reading->wanted.auth_file = reading->retiring->path;
-    if (reading->retiring->auth || reading->wanted.auth_file == reading->retiring->path) {
-        retire(reload, reading->retiring);
-        reading->retiring = NULL;
-    }
+static void take_token(struct reading *reading) {
+    struct admin_http *http = reading->reload->http;
+    reading->has_new_token =
+        http && reading->wanted.admin_token_file && admin_http_take_token(http, &reading->token);
+}
+
+/* Texts go with what was read. One that has changed is kept by itself; others may look at the former, which stays, too. */
+static const char *keep_path(struct reading *reading, const char *known, char **path) {
+    if (!*path || strcmp(known, *path) == 0)
+        return known;
+    const char *kept = *path;
+    retire(reading, NULL, *path);
+    *path = NULL;
+    return kept;
+}
+
+static void keep_paths(struct reading *reading) {
+    const struct settings *known = &reading->reload->known;
+    struct settings *wanted = &reading->wanted;
+    wanted->auth_file = keep_path(reading, known->auth_file, &reading->auth_path);
+    wanted->admin_token_file = keep_path(reading, known->admin_token_file, &reading->token_path);
 }
 
 /* The backends are the same, and may be in another order. */
@@ -203,7 +242,8 @@ static void take_over(struct reading *reading) {
     struct reload *reload = reading->reload;
     struct settings *wanted = &reading->wanted;
     take_auth(reading);
-    keep_path(reading);
+    take_token(reading);
+    keep_paths(reading);
     if (wanted->verbosity != reload->known.verbosity)
         atomic_store(&reload->server->verbosity, wanted->verbosity);
     take_spaces(reading);
@@ -219,16 +259,10 @@ static void log_warnings(struct reading *reading) {
         server_log(server, LOG_LEVEL_WARNING, "%.*s", (int)(end - lines), lines);
 }
 
-static bool make_room(struct reading *reading) {
-    reading->spaces = calloc(reading->wanted.tier.space_count + 1, sizeof *reading->spaces);
-    reading->keeping = calloc(1, sizeof *reading->keeping);
-    return (reading->spaces && reading->keeping) || fail(reading, "no memory");
-}
-
 static bool reload_all(struct reading *reading) {
     struct tier *tier = reading->reload->server->tier;
-    if (!read_again(reading) || !read_auth(reading) || !compare(reading) || !refuse_fixed(reading) ||
-        !make_room(reading) || !raise_descriptors(reading))
+    if (!read_again(reading) || !read_auth(reading) || !read_token(reading) || !compare(reading) ||
+        !refuse_fixed(reading) || !make_room(reading) || !raise_descriptors(reading))
         return false;
     bool taken = tier_reload(tier, &reading->wanted.tier, reading->error, sizeof reading->error);
     if (taken)
@@ -240,19 +274,22 @@ static bool reload_all(struct reading *reading) {
 
 /* ---- Saying it ---- */
 
-static void say_changes(const struct reading *reading, bool has_new_passwords, struct buffer *message) {
+static void say_changes(const struct reading *reading, struct buffer *message) {
     for (size_t i = 0; i < reading->changes.count; i++)
-        buffer_print(message, "%s%s", i ? "; " : "", reading->changes.list[i].text);
-    if (has_new_passwords)
-        buffer_print(message, "%sthe passwords of %s", reading->changes.count ? "; " : "",
-                     (const char *)reading->wanted.auth_file);
-    else if (reading->changes.count == 0)
+        buffer_print(message, "%s; ", reading->changes.list[i].text);
+    if (reading->has_new_passwords)
+        buffer_print(message, "the passwords of %s; ", (const char *)reading->wanted.auth_file);
+    if (reading->has_new_token)
+        buffer_print(message, "the token of %s; ", (const char *)reading->wanted.admin_token_file);
+    if (message->size == 0)
         buffer_print(message, "nothing has changed");
+    else if (!message->failed)
+        message->size -= 2; /* the last separator */
 }
 
-static void end_well(struct reading *reading, bool has_new_passwords, struct buffer *message) {
+static void end_well(struct reading *reading, struct buffer *message) {
     struct server *server = reading->reload->server;
-    say_changes(reading, has_new_passwords, message);
+    say_changes(reading, message);
     atomic_fetch_add(&server->reloads, 1);
     atomic_store(&server->reload_seconds, wall_us() / US_PER_SECOND);
     server_log(server, LOG_LEVEL_NOTICE, "reload: %.*s", (int)message->size, message->data);
@@ -270,23 +307,23 @@ static void free_reading(struct reading *reading) {
     options_free(&reading->options);
     config_free(reading->config);
     auth_free(reading->auth);
-    if (reading->retiring)
-        free(reading->retiring->path);
-    free(reading->retiring);
+    free(reading->auth_path);
+    free(reading->token_path);
+    for (int i = 0; i < RETIRED_MOST; i++)
+        free(reading->rooms[i]);
     free(reading->keeping);
     free(reading->spaces);
 }
 
 static bool run(struct reload *reload, struct buffer *message) {
     struct reading reading = {.reload = reload};
-    struct auth *auth = atomic_load(&reload->server->auth);
     bool good = reload->open && !reload->closed;
     if (!good)
         fail(&reading, reload->closed ? "the server is stopping"
                                       : "the start is not complete yet: try again when the server serves");
     good = good && reload_all(&reading);
     if (good)
-        end_well(&reading, atomic_load(&reload->server->auth) != auth, message);
+        end_well(&reading, message);
     else
         end_badly(&reading, message);
     free_reading(&reading);
@@ -324,8 +361,9 @@ struct reload *reload_create(struct server *server, struct settings *running, in
     return reload;
 }
 
-void reload_open(struct reload *reload) {
+void reload_open(struct reload *reload, struct admin_http *http) {
     pthread_mutex_lock(&reload->mutex);
+    reload->http = http;
     reload->open = true;
     pthread_mutex_unlock(&reload->mutex);
 }

@@ -11,6 +11,7 @@
 #include "server/buffer.h"
 #include <stdbool.h>
 
+struct admin_http;
 struct reload; /* what is kept for it: the settings as they were read last */
 struct server;
 struct settings;
@@ -25,8 +26,8 @@ bool server_reload(struct server *server, struct buffer *ret_message);
 /* running: the settings as they were read, which server->settings points to; argv has to stay. NULL: no memory. */
 struct reload *reload_create(struct server *server, struct settings *running, int argc, char *const *argv);
 
-/* From now on it may be asked for: the tier is there, and the workers. */
-void reload_open(struct reload *reload);
+/* From now on it may be asked for: the tier is there, and the workers. http: NULL where there is none. */
+void reload_open(struct reload *reload, struct admin_http *http);
 
 /* SIGHUP: a thread of its own does server_reload. One that is under way is followed by another. Signals are blocked. */
 void reload_ask(struct reload *reload);

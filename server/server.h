@@ -16,6 +16,7 @@
 struct auth;         /* server/worker/auth.h */
 struct feeds;        /* server/admin/feed.h */
 struct listener;     /* server/listener.h */
+struct maintenance;  /* server/maintenance.h */
 struct reload;       /* server/reload.h */
 struct settings;     /* server/config/settings.h */
 struct stats_detail; /* server/admin/stats_detail.h */
@@ -23,12 +24,20 @@ struct tier;         /* policies/tier.h */
 struct watch;        /* server/admin/watch.h */
 struct worker;       /* server/worker/worker.h */
 
+/* How far the process has come. main.c says what each is; they follow one another. */
+enum server_phase { SERVER_STARTING, SERVER_LOADING, SERVER_SERVING, SERVER_STOPPING, SERVER_STOPPED };
+
 struct server {
+    /* By main.c alone. A thread that reads a phase other than SERVER_STARTING and SERVER_STOPPED may use the tier, the
+     * workers and the maintenance. */
+    _Atomic enum server_phase phase;
+
     /* Set by main.c before the workers start, then constant. */
     const struct settings *settings;
     struct tier *tier;
     struct worker **workers;
     unsigned worker_count;
+    struct maintenance *maintenance;
     struct listener *listener;
     struct feeds *feeds;
     struct watch *watch;

@@ -93,6 +93,26 @@ bool address_parse(const char *text, struct listen_address *ret_address, char *r
     return true;
 }
 
+bool address_parse_admin(const char *text, struct listen_address *ret_address, char *ret_error,
+                         size_t error_size) {
+    struct listen_address address;
+    if (!address_parse(text, &address, ret_error, error_size))
+        return false;
+    if (address.is_unix || !*address.host) {
+        snprintf(
+            ret_error, error_size,
+            "\"%s\" is not an address for the admin HTTP (%s): write host:port or [ipv6]:port, for example 127.0.0.1:%d",
+            text,
+            address.is_unix ? "it is served over the network alone" : "all interfaces are 0.0.0.0, or [::]",
+            ADDRESS_ADMIN_PORT);
+        return false;
+    }
+    if (address.port < 0)
+        address.port = ADDRESS_ADMIN_PORT;
+    *ret_address = address;
+    return true;
+}
+
 struct addrinfo *address_lookup(const char *host, int port, char *ret_error, size_t error_size) {
     struct addrinfo hints = {.ai_flags = AI_PASSIVE, .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
     struct addrinfo *list = NULL;

@@ -21,6 +21,14 @@ struct listen_address {
 /* False with a whole sentence when text is not an address. Resolves no names. */
 bool address_parse(const char *text, struct listen_address *ret_address, char *ret_error, size_t error_size);
 
+enum { ADDRESS_ADMIN_PORT = 11280 };
+
+/* The address of the admin HTTP: one of the network, "127.0.0.1:11280", "localhost", "[::1]:11280"; the port is
+ * ADDRESS_ADMIN_PORT where none is given. All interfaces have to be asked for by number (0.0.0.0, [::]). False with a
+ * whole sentence. Resolves no names. */
+bool address_parse_admin(const char *text, struct listen_address *ret_address, char *ret_error,
+                         size_t error_size);
+
 /* What the host stands for, to be freed with freeaddrinfo; an empty host is all interfaces. Asks the resolver.
  * NULL with a whole sentence. */
 struct addrinfo *address_lookup(const char *host, int port, char *ret_error, size_t error_size);

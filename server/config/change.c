@@ -81,9 +81,14 @@ static void compare_lists(struct comparing *comparing, const struct settings *ru
         add(comparing, CONFIG_SETTING_LIVE, "restrict", "restrict from {%s} to {%s}", from, to);
 }
 
-/* Whether passwords are asked for decides what connections are from their first byte on. */
-static bool starts_or_ends_passwords(const struct settings *running, const struct settings *wanted) {
-    return !running->auth_file != !wanted->auth_file;
+/* Whether passwords are asked for decides what connections are from their first byte on; and whether there is a token, which
+ * paths there are. */
+static bool starts_or_ends(const char *name, const struct settings *running, const struct settings *wanted) {
+    if (strcmp(name, "auth_file") == 0)
+        return !running->auth_file != !wanted->auth_file;
+    if (strcmp(name, "admin_token_file") == 0)
+        return !running->admin_token_file != !wanted->admin_token_file;
+    return false;
 }
 
 static void compare_top(struct comparing *comparing, const struct settings *running,
@@ -91,12 +96,12 @@ static void compare_top(struct comparing *comparing, const struct settings *runn
     size_t before = comparing->changes->count;
     compare_table(comparing, "", root_settings, running, wanted);
     compare_lists(comparing, running, wanted);
-    for (size_t i = before; i < comparing->changes->count && starts_or_ends_passwords(running, wanted); i++) {
+    for (size_t i = before; i < comparing->changes->count; i++) {
         struct config_change *change = &comparing->changes->list[i];
-        if (strcmp(change->name, "auth_file") != 0)
+        if (!starts_or_ends(change->name, running, wanted))
             continue;
         change->kind = CONFIG_SETTING_FIXED;
-        snprintf(change->text, sizeof change->text, "auth_file (whether there is one)");
+        snprintf(change->text, sizeof change->text, "%s (whether there is one)", change->name);
     }
 }
 

@@ -39,6 +39,14 @@ bool config_check_listen(struct config_loading *loading) {
     return true;
 }
 
+bool config_check_admin(struct config_loading *loading) {
+    const struct config_value *value = config_find(&loading->document->sections[0], "admin");
+    struct listen_address address;
+    char why[300];
+    return !value || address_parse_admin(value->text, &address, why, sizeof why) ||
+           config_fail(&loading->report, value->line, "admin: %s", why);
+}
+
 /* ---- Backends ---- */
 
 /* Names appear in `stats` lines and in commands, and become tables. */

@@ -178,8 +178,9 @@ static bool read_config(struct config *config, struct config_loading *loading) {
     bool good = loading->spaces && loading->backends;
     if (!good)
         config_fail(&loading->report, 1, "no memory");
-    good = good && read_sections(loading) && take_listen(config, loading) && config_check_backends(loading) &&
-           config_check_spaces(loading) && config_check_overlaps(loading) && take_drafts(config, loading);
+    good = good && read_sections(loading) && take_listen(config, loading) && config_check_admin(loading) &&
+           config_check_backends(loading) && config_check_spaces(loading) && config_check_overlaps(loading) &&
+           take_drafts(config, loading);
     free(loading->spaces);
     free(loading->backends);
     return good;

@@ -73,6 +73,7 @@ void config_show_value(const struct setting *setting, const void *target, char *
 /* ---- check.c ---- */
 
 bool config_check_listen(struct config_loading *loading);
+bool config_check_admin(struct config_loading *loading);
 bool config_check_backends(struct config_loading *loading);
 
 /* Finds each namespace's policy and backend, checks it, and fills in what depends on other settings. */

@@ -11,7 +11,14 @@
 #include <limits.h>
 #include <stdlib.h>
 
-enum { OPTION_CONFIG = 256, OPTION_CHECK, OPTION_JOURNAL_DUMP, OPTION_RECOVER, OPTION_RESTRICT };
+enum {
+    OPTION_CONFIG = 256,
+    OPTION_CHECK,
+    OPTION_JOURNAL_DUMP,
+    OPTION_RECOVER,
+    OPTION_RESTRICT,
+    OPTION_ADMIN,
+};
 
 struct reading {
     struct options *options;
@@ -284,6 +291,15 @@ static bool take_listen(struct reading *reading, const struct option_kind *kind,
     return each_part(reading, argument, ",;", add_listen);
 }
 
+static bool take_admin(struct reading *reading, const struct option_kind *kind, const char *argument) {
+    struct listen_address address;
+    char why[300];
+    if (address_parse_admin(argument, &address, why, sizeof why))
+        return take_text(reading, kind, argument);
+    snprintf(reading->error, reading->error_size, "--admin: %s", why);
+    return false;
+}
+
 static bool add_extended(struct reading *reading, const char *part) {
     return options_read_extended(part, reading->settings, &reading->options->notices, reading->error,
                                  reading->error_size);
@@ -359,6 +375,7 @@ static const struct option_kind kinds[] = {
     {OPTION_JOURNAL_DUMP, "journal-dump", required_argument, take_journal_dump, OPTIONS_JOURNAL_DUMP, 0, 0,
      0},
     {OPTION_RESTRICT, "restrict", required_argument, take_restrict, 0, 0, 0, 0},
+    {OPTION_ADMIN, "admin", required_argument, take_admin, 0, 0, IN_SETTINGS(admin), 0},
     {OPTION_RECOVER, "recover", required_argument, take_recover, 0, 0, 0, 0},
 };
 

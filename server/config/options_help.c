@@ -26,6 +26,7 @@ static const char help[] =
     "  -b, --listen-backlog=N    connections waiting to be accepted (1024)\n"
     "  -R, --max-reqs-per-event=N  requests of one connection before others get their turn\n"
     "                            (not given: what one read brings)\n"
+    "  --admin=ADDRESS           answer HTTP there: health, metrics; host:port, [ipv6]:port (port 11280)\n"
     "  -B, --protocol=NAME       auto or ascii; both speak text\n"
     "  -U, --udp-port=0          accepted; UDP is not served\n"
     "\n"
@@ -65,7 +66,7 @@ static const char help[] =
 static const char license[] =
     "forebay " FOREBAY_VERSION ", under the MIT licence (LICENSE).\n"
     "It is linked with libev (BSD-2-Clause or GPL-2.0), SQLite (public domain), hiredis (BSD-3-Clause),\n"
-    "libconfuse (ISC) and xxHash (BSD-2-Clause).\n";
+    "libconfuse (ISC), xxHash (BSD-2-Clause) and libmicrohttpd (LGPL-2.1-or-later).\n";
 
 void options_print_help(FILE *out) {
     fputs(help, out);

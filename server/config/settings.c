@@ -31,6 +31,10 @@ const struct setting root_settings[] = {
      .change = SETTING_FIXED},
     {"restrict", SETTING_LIST, .standard_text = NULL, .change = SETTING_LIVE},
     {"auth_file", SETTING_TEXT, IN(auth_file), .minimum = 1, .change = SETTING_LIVE},
+    {"admin", SETTING_TEXT, IN(admin), .minimum = 1, .change = SETTING_FIXED},
+    {"admin_token_file", SETTING_TEXT, IN(admin_token_file), .minimum = 1, .change = SETTING_LIVE},
+    {"stall_timeout", SETTING_MILLISECONDS, IN(stall_timeout), 2000, 3600000, .standard = 10000,
+     .change = SETTING_LIVE},
     {"verbosity", SETTING_COUNT, IN(verbosity), 0, 3, .standard = 0, .change = SETTING_LIVE},
     {0},
 };
@@ -173,6 +177,15 @@ static bool check_shutdown(const struct settings *settings, char *error, size_t 
     return false;
 }
 
+static bool check_admin(const struct settings *settings, char *error, size_t error_size) {
+    if (settings->admin || !settings->admin_token_file)
+        return true;
+    snprintf(
+        error, error_size,
+        "admin_token_file has no effect without an address to ask at: give admin (--admin), or remove it");
+    return false;
+}
+
 bool settings_check(const struct settings *settings, char *ret_error, size_t error_size) {
     size_t memory = settings->tier.cache.memory_limit;
     if (settings->item_max > memory / 2) {
@@ -189,7 +202,7 @@ bool settings_check(const struct settings *settings, char *ret_error, size_t err
             quotas(settings), memory);
         return false;
     }
-    return check_shutdown(settings, ret_error, error_size) &&
+    return check_shutdown(settings, ret_error, error_size) && check_admin(settings, ret_error, error_size) &&
            check_recovery(settings, ret_error, error_size) &&
            check_request_memory(settings, ret_error, error_size) &&
            check_dirty_limits(settings, ret_error, error_size);

@@ -27,11 +27,14 @@ struct settings {
     _Atomic bool allow_flush_all;  /* not -F, or restrict */
     /* not restrict */
     _Atomic bool allow_cache_memlimit, allow_forget, allow_quarantine, allow_sync, allow_verbosity;
-    bool cas_enabled;                /* not -C */
-    char stats_prefix_delimiter;     /* -D */
-    _Atomic(const char *) auth_file; /* -Y, or NULL */
-    const char *config_file;         /* --config, or NULL */
-    const char *data;                /* folder, or NULL */
+    bool cas_enabled;                       /* not -C */
+    char stats_prefix_delimiter;            /* -D */
+    _Atomic(const char *) auth_file;        /* -Y, or NULL */
+    const char *admin;                      /* --admin: address_parse_admin; NULL: no admin HTTP */
+    _Atomic(const char *) admin_token_file; /* NULL: it changes nothing */
+    _Atomic uint32_t stall_timeout;         /* ms without progress after which a thread counts as stuck */
+    const char *config_file;                /* --config, or NULL */
+    const char *data;                       /* folder, or NULL */
     struct tier_options tier;
 
     /* What only main.c, listener.c and stats.c look at. */

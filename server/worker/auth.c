@@ -4,6 +4,7 @@
  * credentials, so its time says neither which user exists nor how much of a password was right.
  */
 #include "server/worker/auth.h"
+#include "cache/base/secret.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -138,16 +139,6 @@ bool auth_is_exposed(const struct auth *auth, const char *path, char *ret_warnin
     return how != NULL;
 }
 
-/* 0 when equal; looks at every byte of given, whatever expected is. */
-static unsigned difference(struct slice given, struct slice expected) {
-    unsigned different = given.size != expected.size;
-    for (size_t i = 0; i < given.size; i++) {
-        char other = expected.size ? expected.data[i % expected.size] : (char)~given.data[i];
-        different |= (unsigned char)(given.data[i] ^ other);
-    }
-    return different;
-}
-
 bool auth_check(const struct auth *auth, struct slice credentials) {
     const char *space = memchr(credentials.data, ' ', credentials.size);
     if (!space)
@@ -157,6 +148,7 @@ bool auth_check(const struct auth *auth, struct slice credentials) {
     struct slice password = slice_of(space + 1, credentials.size - length - 1);
     unsigned found = 0;
     for (size_t i = 0; i < auth->count; i++)
-        found |= (difference(user, auth->pairs[i].user) | difference(password, auth->pairs[i].password)) == 0;
+        found |= (secret_difference(user, auth->pairs[i].user) |
+                  secret_difference(password, auth->pairs[i].password)) == 0;
     return found != 0;
 }

@@ -88,6 +88,8 @@ struct worker {
     atomic_bool stop_asked;
     atomic_bool feed_is_over; /* of one of its connections or more */
 
+    atomic_uint last_turn; /* the second (monotonic) of it; by the worker */
+
     counter bytes_read, bytes_written, turns, requests, yields, turn_us[WORKER_TURN_BUCKETS];
     counter replies_refused;  /* for want of room: response_obj_oom */
     counter requests_starved; /* found no room to wait in: read_buf_oom */

@@ -709,7 +709,9 @@ void turn_run(struct worker *worker) {
     if (worker->held)
         collect_held(worker);
     struct connection *first = worker->ready;
-    if (!first && !worker->undated) /* they wait for a turn that is written to the journal */
+    /* Some wait for a turn that is written to the journal, or the journal does: nobody else may come and make one, where
+     * what sends requests here has seen that changes are refused. */
+    if (!first && !worker->undated && !tier_has_unwritten(worker->tier))
         return;
     worker->ready = NULL;
     worker->ready_tail = &worker->ready;

@@ -171,6 +171,7 @@ static bool read_clocks(struct worker *worker) {
     worker->wall_second = wall_second;
     worker->now = tier_now(worker->server->tier);
     worker->second = monotonic_seconds();
+    atomic_store_explicit(&worker->last_turn, worker->second, memory_order_relaxed);
     return true;
 }
 

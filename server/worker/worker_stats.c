@@ -20,6 +20,10 @@ void worker_add_stats(struct worker *worker, struct worker_stats *sum) {
     sum->auth_errors += counted(&worker->auth_errors);
 }
 
+uint32_t worker_last_turn(const struct worker *worker) {
+    return atomic_load_explicit(&worker->last_turn, memory_order_relaxed);
+}
+
 void worker_reset_stats(struct worker *worker) {
     counter *counters[] = {&worker->bytes_read,      &worker->bytes_written, &worker->turns,
                            &worker->requests,        &worker->yields,        &worker->idle_kicks,

@@ -23,6 +23,10 @@ struct worker_stats {
 void worker_add_stats(struct worker *worker, struct worker_stats *sum);
 void worker_reset_stats(struct worker *worker);
 
+/* The second (monotonic) in which it last turned. It does so at least once a second, busy or not, so one that is behind
+ * by more is stuck in a turn, or gets no processor. */
+uint32_t worker_last_turn(const struct worker *worker);
+
 /* For stats conns: calls line(sink, "<fd>:<name>", value) for each connection of this worker, under its
  * list_lock, so connections are opened and closed before or after. */
 void worker_stat_connections(struct worker *worker, struct stat_sink *sink);

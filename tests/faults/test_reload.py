@@ -147,6 +147,35 @@ def test_verbosity_and_what_a_command_has_set(serve):
     assert client.stats("settings")["verbosity"] == "1" and client.stats()["limit_maxbytes"] == str(80 << 20)
 
 
+def test_by_http(serve, tmp_path):
+    """As SIGHUP does it, with the answer in hand; and a new token opens from then on."""
+    def post(token):
+        answer = server.ask("/reload", "POST", headers={"Authorization": f"Bearer {token}"})
+        return answer[::2]
+
+    first, second, new, old = tmp_path / "first", tmp_path / "second", "n" * 20, "o" * 20
+    for path, token in (first, old), (second, new):
+        path.write_text(token + "\n")
+        path.chmod(0o600)
+    server = serve(config=Config(SESSIONS, admin_token_file=str(first)), admin=True)
+    assert post(old) == (200, "nothing has changed\n")
+    server.config = Config(SESSIONS, CARTS, admin_token_file=str(second), stall_timeout="5s")
+    server.write_config()
+    status, body = post(old)
+    assert status == 200 and 'namespace "carts" added' in body and "stall_timeout from 10s to 5s" in body, body
+    assert f"the token of {second}" in body and new not in body + server.log()
+    assert post(old)[0] == 401 and post(new)[0] == 200
+    second.write_text("short\n")
+    status, body = post(new)
+    assert status == 409 and "16 characters" in body and body.endswith("nothing was changed\n")
+    second.write_text(old + "\n")
+    assert post(new) == (200, f"the token of {second}\n") and post(old)[0] == 200
+    server.config = Config(SESSIONS, CARTS, stall_timeout="5s")
+    server.write_config()
+    status, body = post(old)
+    assert status == 409 and "admin_token_file (whether there is one)" in body
+
+
 # ---- What is refused ----
 
 

@@ -19,6 +19,7 @@ import contextlib
 import ctypes
 import functools
 import glob
+import http.client
 import os
 import random
 import re
@@ -227,10 +228,10 @@ class Server(Process):
 
     what = "forebay"
 
-    def __init__(self, folder, config=None, options=(), port=None, env=None):
+    def __init__(self, folder, config=None, options=(), port=None, env=None, admin=False):
         super().__init__(folder, port)
         self.config = config
-        self.options = list(options)
+        self.options = list(options) + (["--admin", "127.0.0.1:0"] if admin else [])
         self.env = env or {}
         self.config_folder = self.folder
 
@@ -270,6 +271,21 @@ class Server(Process):
 
     def client(self, timeout=PATIENCE):
         return Client(self.port, timeout)
+
+    @property
+    def admin_port(self):
+        """Where the admin HTTP of the last start answers (admin=True); known before clients are served."""
+        return eventually(lambda: [int(port) for port in re.findall(r"admin HTTP: http://\S+:(\d+)/", self.log())])[-1]
+
+    def ask(self, path, method="GET", headers=None, body=None):
+        """What the admin HTTP answers: an Answer."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.admin_port, timeout=PATIENCE)
+        try:
+            connection.request(method, path, body=body, headers=headers or {})
+            response = connection.getresponse()
+            return Answer(response.status, response.headers, response.read().decode())
+        finally:
+            connection.close()
 
     def stop(self, how=signal.SIGTERM, status=0, seconds=PATIENCE):
         """Ends the server and checks how it ended."""
@@ -315,6 +331,7 @@ class Server(Process):
         return rows(os.path.join(self.folder, path), table)
 
 
+Answer = collections.namedtuple("Answer", "status headers text")
 Row = collections.namedtuple("Row", "value flags expires_at version")
 
 

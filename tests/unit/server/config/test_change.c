@@ -47,7 +47,7 @@ static void make(struct sides *sides) {
     sides->spaces[1].name = "carts";
     sides->spaces[1].prefix = "c:";
     sides->spaces[1].table.specific = &sides->redis_table.base;
-    sides->settings.auth_file = "/a";
+    sides->settings.auth_file = sides->settings.admin_token_file = "/a";
     sides->settings.tier.spaces = sides->spaces;
     sides->settings.tier.space_count = SPACES;
     sides->settings.tier.backends = sides->backends;
@@ -231,6 +231,9 @@ static void what_needs_a_restart_is_named_alone(void **state) {
     make(&b);
     b.settings.auth_file = NULL;
     expect(&a, &b, CONFIG_SETTING_FIXED, "auth_file (whether there is one)");
+    make(&b);
+    b.settings.admin_token_file = NULL;
+    expect(&a, &b, CONFIG_SETTING_FIXED, "admin_token_file (whether there is one)");
 }
 
 static void lists_are_compared(void **state) {
