@@ -16,6 +16,8 @@ static enum backend_status open_connection(struct session *session, uint64_t unt
     struct backend_identity expected;
     options.table_count = session->table_count = backend->table_count;
     options.running = !session->starting;
+    options.renews = session->renews;
+    session->renews = false;
     options.open_until_us = until_us;
     options.expected = store_expected(backend->store, &expected) ? &expected : NULL;
     return backend->type->open(&options, session->role, &session->connection, &session->error);
@@ -49,6 +51,7 @@ static bool let_go_outdated(struct session *session) {
     if (session->connection->witness)
         return false;
     session_close(session);
+    session->renews = true;
     return true;
 }
 

@@ -29,6 +29,7 @@ struct session {
     unsigned patience;  /* failures in a row after which the connection is closed */
     unsigned failures;  /* in a row, so far */
     size_t table_count; /* of the backend, when the connection was opened */
+    bool renews;        /* the next one takes the place of one that was outdated */
     bool starting;      /* a table that does not fit refuses the connection (backend_options.running) */
     struct backend_connection *connection; /* NULL: to be opened */
     struct backend_error error;            /* of the last call that failed */

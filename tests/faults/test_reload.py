@@ -270,6 +270,7 @@ def test_a_table_that_does_not_fit(serve):
     reload(server, Config(SESSIONS, namespace("own", "own:", "write-through")))
     assert client.get("own:1") is None and client.set("own:1", b"two") == b"STORED"
     assert server.rows("own")[b"own:1"].value == b"two"
+    assert "writes fail" not in server.log(), "nobody waits for the store because it is opened anew"
 
 
 def test_killed_after_a_reload(serve):
