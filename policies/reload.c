@@ -234,6 +234,7 @@ static struct space_options own_options(const struct reloading *self, const stru
     struct space_options own = *options;
     struct tier_backend *backend = backend_of(self, options);
     own.backend = backend ? (int)(backend - self->tier->backends) : -1;
+    own.memory = 0; /* until it is taken over */
     return own;
 }
 
