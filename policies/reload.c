@@ -76,7 +76,7 @@ static bool all_are_outside(const struct tier *tier) {
 
 static void resume(struct tier *tier) {
     pthread_mutex_lock(&tier->halt_mutex);
-    atomic_store(&tier->halted, false);
+    atomic_fetch_and(&tier->map_serial, ~UINT64_C(1));
     pthread_cond_broadcast(&tier->halt_over);
     pthread_mutex_unlock(&tier->halt_mutex);
 }
@@ -84,7 +84,7 @@ static void resume(struct tier *tier) {
 /* True: no worker is in a turn, or enters one, until resume. */
 static bool halt(struct tier *tier) {
     uint64_t until_us = monotonic_us() + HALT_US;
-    atomic_store(&tier->halted, true);
+    atomic_fetch_or(&tier->map_serial, 1);
     while (!all_are_outside(tier)) {
         if (monotonic_us() >= until_us) {
             resume(tier);
@@ -416,7 +416,7 @@ static void change_map(struct reloading *self) {
         atomic_store(&self->added[i]->retired, false);
     }
     self->map = atomic_exchange(&tier->map, self->map);
-    tier->map_serial++;
+    atomic_fetch_add(&tier->map_serial, 2);
 }
 
 static enum readiness try_to_switch(struct reloading *self) {

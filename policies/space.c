@@ -25,24 +25,28 @@ static int longer_prefix_first(const void *a, const void *b) {
 }
 
 struct space_map *space_map_create(struct space *const *spaces, size_t count) {
-    struct space_map *map = malloc(sizeof *map + count * sizeof(struct space *));
+    struct space *sorted[CACHE_SPACES_MAX];
+    struct space_map *map = malloc(sizeof *map + count * sizeof *map->by_prefix);
     if (!map)
         return NULL;
-    map->count = count;
-    memcpy((void *)map->by_prefix, spaces, count * sizeof(struct space *));
-    qsort((void *)map->by_prefix, count, sizeof(struct space *), longer_prefix_first);
+    memcpy((void *)sorted, spaces, count * sizeof *sorted);
+    qsort((void *)sorted, count, sizeof *sorted, longer_prefix_first);
+    map->count = count - 1;
+    map->default_space = sorted[count - 1];
+    for (size_t i = 0; i < map->count; i++) {
+        map->by_prefix[i] =
+            (struct space_prefix){sorted[i]->options.prefix, sorted[i]->prefix_size, sorted[i]};
+    }
     return map;
 }
 
 struct space *space_of_key(const struct tier *tier, struct slice key) {
     const struct space_map *map = atomic_load_explicit(&tier->map, memory_order_acquire);
-    size_t last = map->count - 1;
-    for (size_t i = 0; i < last; i++) {
-        struct space *space = map->by_prefix[i];
-        if (slice_starts_with(key, slice_of(space->options.prefix, space->prefix_size)))
-            return space;
-    }
-    return map->by_prefix[last];
+    const struct space_prefix *end = map->by_prefix + (key.size ? map->count : 0);
+    for (const struct space_prefix *at = map->by_prefix; at < end; at++)
+        if (*at->text == *key.data && slice_starts_with(key, slice_of(at->text, at->size))) /* most do not */
+            return at->space;
+    return map->default_space;
 }
 
 bool space_has_integer(const struct space *space, struct slice key) {

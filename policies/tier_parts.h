@@ -42,11 +42,23 @@ struct tier_backend {
     atomic_uint_fast64_t failed_us, answered_us;
 };
 
+/* The prefix is the space's: here, so that what is looked at in turn lies together. */
+struct space_prefix {
+    const char *text; /* not empty */
+    size_t size;
+    struct space *space;
+};
+
 /* Which namespace has which keys: constant. A reload replaces it as a whole (policies/reload.c). */
 struct space_map {
-    size_t count;
-    struct space *by_prefix[]; /* longest first; the default one is last */
+    size_t count; /* without the default one */
+    struct space *default_space;
+    struct space_prefix by_prefix[]; /* longest first */
 };
+
+static inline bool map_is_halted(uint64_t serial) {
+    return serial & 1;
+}
 
 struct tier {
     struct tier_options options;
@@ -57,10 +69,10 @@ struct tier {
     struct space *spaces;       /* CACHE_SPACES_MAX places: none ever moves, or goes before the end */
     _Atomic size_t space_count; /* places in use; grows when all of the new one is ready */
     _Atomic(struct space_map *) map;
-    atomic_uint_fast64_t map_serial; /* counts its changes */
-    struct space *own_default;       /* of no configuration; NULL: there was one */
-    /* A reload changes the map while no worker is in a turn: turn.c `wait_for_reload`. */
-    atomic_bool halted;
+    /* Twice the number of its changes; and one more while no worker may begin a turn, as a reload changes it or is about to
+     * (reload.c, turn.c). */
+    atomic_uint_fast64_t map_serial;
+    struct space *own_default;  /* of no configuration; NULL: there was one */
     pthread_mutex_t halt_mutex; /* a leaf */
     pthread_cond_t halt_over;
     struct tier_backend *backends;

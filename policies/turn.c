@@ -19,27 +19,34 @@
 
 /* ---- The turn ---- */
 
-static __attribute__((noinline)) void wait_for_reload(struct tier *tier) {
+static void wait_for_reload(struct tier *tier) {
     pthread_mutex_lock(&tier->halt_mutex);
-    while (atomic_load(&tier->halted))
+    while (map_is_halted(atomic_load(&tier->map_serial)))
         pthread_cond_wait(&tier->halt_over, &tier->halt_mutex);
     pthread_mutex_unlock(&tier->halt_mutex);
 }
 
-/* A reload that changes the map sets `halted`, then looks for turns that are under way (reload.c); a worker first enters
- * its turn, then looks at `halted`; all of it sequentially consistent. So either this one sees it, and waits outside, or it
- * is waited for. */
-bool tier_turn_begin(struct tier_worker *worker, const struct cache_time *now) {
+static __attribute__((noinline)) bool follow_map(struct tier_worker *worker, const struct cache_time *now) {
     struct tier *tier = worker->tier;
-    low_water_enter(worker, now);
-    while (__builtin_expect(atomic_load(&tier->halted), false)) {
+    uint64_t serial;
+    while (map_is_halted(serial = atomic_load(&tier->map_serial))) {
         low_water_leave(worker);
         wait_for_reload(tier);
         low_water_enter(worker, now);
     }
-    uint64_t before = worker->map_serial;
-    worker->map_serial = atomic_load_explicit(&tier->map_serial, memory_order_relaxed);
-    return worker->map_serial != before;
+    bool changed = serial != worker->map_serial;
+    worker->map_serial = serial;
+    return changed;
+}
+
+/* A reload that changes the map sets map_serial, then looks for turns that are under way (reload.c); a worker first enters
+ * its turn, then looks at map_serial; all of it sequentially consistent. So either this one sees it, and waits outside, or
+ * it is waited for. */
+bool tier_turn_begin(struct tier_worker *worker, const struct cache_time *now) {
+    low_water_enter(worker, now);
+    if (__builtin_expect(atomic_load(&worker->tier->map_serial) == worker->map_serial, true))
+        return false;
+    return follow_map(worker, now);
 }
 
 /* False: records, of this turn or an earlier one, are not in the file. They stay in the journal's buffer and are
