@@ -372,3 +372,19 @@ def test_c_sources_are_formatted():
     sources = [path for path in files(ROOT, *FOLDERS, "tests", "tools") if path.endswith((".c", ".h"))]
     done = subprocess.run([program, "--dry-run", *sources], cwd=ROOT, capture_output=True, text=True, check=True)
     assert sorted({line.split(":")[0] for line in done.stderr.splitlines() if "[-Wclang-format-violations]" in line}) == []
+
+
+# ---- Settings in the documentation ----
+
+SETTING = re.compile(r'\{"(\w+)",\s*SETTING_[^{}]*?\.change = SETTING_(LIVE|FIXED)\}')
+DOCUMENTED = re.compile(r"^\| (`\w+`(?:, `\w+`)*) \|[^|]*\| (yes|no) \|", re.MULTILINE)
+TABLES = ("server/config/settings.c", "server/config/tables.c", "policies/space_options.c", "policies/backend_settings.c",
+          "backends/sqlite/sqlite.c", "backends/redis/redis.c")
+
+
+def test_it_is_documented_what_a_reload_changes():
+    """The column "reload" of docs/operating.md says of each setting what its row in the code says."""
+    rows = {(name, change == "LIVE") for path in TABLES for name, change in SETTING.findall(read(ROOT, path))}
+    documented = {(name.strip("`"), answer == "yes") for names, answer in DOCUMENTED.findall(read(ROOT, "docs/operating.md"))
+                  for name in names.split(", ")}
+    assert len(rows) > 40 and documented <= rows and {name for name, _ in rows - documented} <= {"trusted_schema"}
