@@ -103,7 +103,8 @@ void settings_take_restrictions(struct settings *settings, const struct settings
 }
 
 static bool is_in_force(const struct settings *settings, const struct restriction *restriction) {
-    return *(const bool *)((const char *)settings + restriction->offset) == restriction->restricted;
+    const char *at = (const char *)settings + restriction->offset;
+    return atomic_load((const _Atomic bool *)(const void *)at) == restriction->restricted;
 }
 
 void settings_list_restrictions(const struct settings *of, const char *separator, char *ret_names,
