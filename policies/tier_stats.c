@@ -208,7 +208,7 @@ static void stat_latency(struct stat_sink *sink, const char *owner, const char *
 
 void tier_stat_latencies(struct tier *tier, struct stat_sink *sink) {
     for (size_t i = 0; i < tier->space_count; i++)
-        for (int kind = 0; kind < USAGE_KINDS; kind++) {
+        for (int kind = 0; kind < USAGE_KINDS && !space_is_retired(&tier->spaces[i]); kind++) {
             pthread_mutex_lock(&tier->stats_mutex);
             struct histogram_sum sum = sum_latency(tier, i, (enum usage_kind)kind);
             histogram_subtract(&sum, &tier->latency_base[i][kind]);
@@ -245,6 +245,8 @@ void tier_stat_spaces(struct tier *tier, struct stat_sink *sink) {
         struct space *space = &tier->spaces[i];
         const char *name = space->options.name;
         struct cache_stats stats;
+        if (space_is_retired(space))
+            continue;
         cache_get_stats(tier->cache, space->number, &stats);
         line(sink, name, "prefix", "%s", space->options.prefix);
         line(sink, name, "policy", "%s", space->policy->name);
@@ -353,7 +355,7 @@ static void stat_journal(struct tier *tier, struct stat_sink *sink) {
 
 void tier_stat_write_behind(struct tier *tier, struct stat_sink *sink) {
     for (size_t i = 0; i < tier->space_count; i++)
-        if (tier->spaces[i].policy->holds_back)
+        if (tier->spaces[i].policy->holds_back && !space_is_retired(&tier->spaces[i]))
             stat_write_behind(&tier->spaces[i], sink);
     if (tier->journal)
         stat_journal(tier, sink);
@@ -361,7 +363,7 @@ void tier_stat_write_behind(struct tier *tier, struct stat_sink *sink) {
 
 void tier_stat_quarantine(struct tier *tier, struct stat_sink *sink) {
     for (size_t i = 0; i < tier->space_count; i++)
-        if (tier->spaces[i].policy->holds_back) {
+        if (tier->spaces[i].policy->holds_back && !space_is_retired(&tier->spaces[i])) {
             const struct quarantine *quarantine = tier->spaces[i].quarantine;
             number(sink, tier->spaces[i].options.name, "entries", quarantine_count(quarantine));
             number(sink, tier->spaces[i].options.name, "bytes", quarantine_bytes(quarantine));
