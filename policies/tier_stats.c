@@ -110,6 +110,15 @@ static void sum_usage(const struct tier *tier, size_t space, struct usage_sum *r
         usage_collect(ret_sum, &tier->workers[i].usage[space]);
 }
 
+/* What usage says; the counters that it does not know are left alone. */
+static void add_requests(struct tier_counters *counters, const struct usage_sum *sum) {
+    sum_gets(counters, sum);
+    sum_stores(counters, sum);
+    sum_changes(counters, sum);
+    counters->cmd_meta = meta_commands(sum);
+    counters->load_errors = sum->errors[ERROR_BACKEND_DOWN];
+}
+
 static struct tier_counters sum_counters(const struct tier *tier) {
     struct tier_counters counters = {0};
     struct usage_sum sum = {0};
@@ -117,11 +126,15 @@ static struct tier_counters sum_counters(const struct tier *tier) {
         sum_usage(tier, i, &sum);
     for (unsigned i = 0; i < tier->options.workers; i++)
         add_counters(&counters, &tier->workers[i].counters);
-    sum_gets(&counters, &sum);
-    sum_stores(&counters, &sum);
-    sum_changes(&counters, &sum);
-    counters.cmd_meta = meta_commands(&sum);
-    counters.load_errors = sum.errors[ERROR_BACKEND_DOWN];
+    add_requests(&counters, &sum);
+    return counters;
+}
+
+static struct tier_counters sum_space_counters(const struct tier *tier, size_t space) {
+    struct tier_counters counters = {0};
+    struct usage_sum sum = {0};
+    sum_usage(tier, space, &sum);
+    add_requests(&counters, &sum);
     return counters;
 }
 
@@ -131,12 +144,20 @@ static void subtract_counters(struct tier_counters *sum, const struct tier_count
 #undef SUBTRACT
 }
 
-void tier_get_counters(struct tier *tier, struct tier_counters *ret_counters) {
-    struct tier_counters sum = sum_counters(tier);
+static void subtract_base(struct tier *tier, struct tier_counters *sum, const struct tier_counters *base) {
     pthread_mutex_lock(&tier->stats_mutex);
-    subtract_counters(&sum, &tier->counters_base);
+    subtract_counters(sum, base);
     pthread_mutex_unlock(&tier->stats_mutex);
-    *ret_counters = sum;
+}
+
+void tier_get_counters(struct tier *tier, struct tier_counters *ret_counters) {
+    *ret_counters = sum_counters(tier);
+    subtract_base(tier, ret_counters, &tier->counters_base);
+}
+
+void tier_get_space_counters(struct tier *tier, size_t space, struct tier_counters *ret_counters) {
+    *ret_counters = sum_space_counters(tier, space);
+    subtract_base(tier, ret_counters, &tier->space_counters_base[space]);
 }
 
 static struct histogram_sum sum_latency(const struct tier *tier, size_t space, enum usage_kind kind) {
@@ -156,11 +177,16 @@ static void reset_latencies(struct tier *tier) {
         }
 }
 
-void tier_reset_stats(struct tier *tier) {
-    struct tier_counters sum = sum_counters(tier);
+static void set_base(struct tier *tier, struct tier_counters *base, struct tier_counters sum) {
     pthread_mutex_lock(&tier->stats_mutex);
-    tier->counters_base = sum;
+    *base = sum;
     pthread_mutex_unlock(&tier->stats_mutex);
+}
+
+void tier_reset_stats(struct tier *tier) {
+    set_base(tier, &tier->counters_base, sum_counters(tier));
+    for (size_t i = 0; i < tier->space_count; i++)
+        set_base(tier, &tier->space_counters_base[i], sum_space_counters(tier, i));
     reset_latencies(tier);
     cache_reset_stats(tier->cache);
 }
