@@ -144,20 +144,20 @@ static void subtract_counters(struct tier_counters *sum, const struct tier_count
 #undef SUBTRACT
 }
 
-static void subtract_base(struct tier *tier, struct tier_counters *sum, const struct tier_counters *base) {
-    pthread_mutex_lock(&tier->stats_mutex);
-    subtract_counters(sum, base);
-    pthread_mutex_unlock(&tier->stats_mutex);
-}
-
 void tier_get_counters(struct tier *tier, struct tier_counters *ret_counters) {
-    *ret_counters = sum_counters(tier);
-    subtract_base(tier, ret_counters, &tier->counters_base);
+    pthread_mutex_lock(&tier->stats_mutex); /* first: what is subtracted is no later than the sum */
+    struct tier_counters sum = sum_counters(tier);
+    subtract_counters(&sum, &tier->counters_base);
+    pthread_mutex_unlock(&tier->stats_mutex);
+    *ret_counters = sum;
 }
 
 void tier_get_space_counters(struct tier *tier, size_t space, struct tier_counters *ret_counters) {
-    *ret_counters = sum_space_counters(tier, space);
-    subtract_base(tier, ret_counters, &tier->space_counters_base[space]);
+    pthread_mutex_lock(&tier->stats_mutex); /* as above */
+    struct tier_counters sum = sum_space_counters(tier, space);
+    subtract_counters(&sum, &tier->space_counters_base[space]);
+    pthread_mutex_unlock(&tier->stats_mutex);
+    *ret_counters = sum;
 }
 
 static struct histogram_sum sum_latency(const struct tier *tier, size_t space, enum usage_kind kind) {
@@ -167,27 +167,20 @@ static struct histogram_sum sum_latency(const struct tier *tier, size_t space, e
     return sum;
 }
 
+/* With the mutex. */
 static void reset_latencies(struct tier *tier) {
     for (size_t i = 0; i < tier->space_count; i++)
-        for (int kind = 0; kind < USAGE_KINDS; kind++) {
-            struct histogram_sum sum = sum_latency(tier, i, (enum usage_kind)kind);
-            pthread_mutex_lock(&tier->stats_mutex);
-            tier->latency_base[i][kind] = sum;
-            pthread_mutex_unlock(&tier->stats_mutex);
-        }
-}
-
-static void set_base(struct tier *tier, struct tier_counters *base, struct tier_counters sum) {
-    pthread_mutex_lock(&tier->stats_mutex);
-    *base = sum;
-    pthread_mutex_unlock(&tier->stats_mutex);
+        for (int kind = 0; kind < USAGE_KINDS; kind++)
+            tier->latency_base[i][kind] = sum_latency(tier, i, (enum usage_kind)kind);
 }
 
 void tier_reset_stats(struct tier *tier) {
-    set_base(tier, &tier->counters_base, sum_counters(tier));
+    pthread_mutex_lock(&tier->stats_mutex);
+    tier->counters_base = sum_counters(tier);
     for (size_t i = 0; i < tier->space_count; i++)
-        set_base(tier, &tier->space_counters_base[i], sum_space_counters(tier, i));
+        tier->space_counters_base[i] = sum_space_counters(tier, i);
     reset_latencies(tier);
+    pthread_mutex_unlock(&tier->stats_mutex);
     cache_reset_stats(tier->cache);
 }
 
@@ -239,8 +232,8 @@ static void stat_latency(struct stat_sink *sink, const char *owner, const char *
 void tier_stat_latencies(struct tier *tier, struct stat_sink *sink) {
     for (size_t i = 0; i < tier->space_count; i++)
         for (int kind = 0; kind < USAGE_KINDS; kind++) {
-            struct histogram_sum sum = sum_latency(tier, i, (enum usage_kind)kind);
             pthread_mutex_lock(&tier->stats_mutex);
+            struct histogram_sum sum = sum_latency(tier, i, (enum usage_kind)kind);
             histogram_subtract(&sum, &tier->latency_base[i][kind]);
             pthread_mutex_unlock(&tier->stats_mutex);
             if (histogram_count(&sum) > 0)
