@@ -234,8 +234,19 @@ struct load *ticket_take_load(struct tier_ticket *ticket, const struct request *
 
 /* ---- The way back ---- */
 
+static void wake_waiter(struct ticket_waiter *waiter) {
+    pthread_mutex_lock(&waiter->mutex);
+    waiter->returned = true;
+    pthread_cond_signal(&waiter->back);
+    pthread_mutex_unlock(&waiter->mutex);
+}
+
 void ticket_return(struct tier_ticket *ticket) {
     struct tier_worker *worker = ticket->worker;
+    if (ticket->waiter) {
+        wake_waiter(ticket->waiter);
+        return;
+    }
     if (ticket->first)
         ticket = ticket->first;
     if (ticket->ahead.list &&

@@ -23,6 +23,7 @@
 #include "server/config/options.h"
 #include "server/config/settings.h"
 #include "server/http/admin_http.h"
+#include "server/http/token.h"
 #include "server/last_resort.h"
 #include "server/listener.h"
 #include "server/log.h"
@@ -568,7 +569,8 @@ static bool prepare_process(struct program *program, char *error, size_t error_s
         atomic_init(&server->auth, auth);
     }
     if ((program->options.core_dumps && !process_raise_core_limit(error, error_size)) ||
-        !process_raise_descriptors(&settings->max_connections, error, error_size))
+        !process_raise_descriptors(&settings->max_connections, settings->admin ? ADMIN_HTTP_DESCRIPTORS : 0,
+                                   error, error_size))
         return false;
     if (settings->admin && !(program->http = admin_http_create(server, error, error_size)))
         return false;
@@ -589,6 +591,9 @@ static bool check_auth_file(const char *path) {
 
 static int check(const struct settings *settings) {
     char error[ERROR_MAX];
+    struct token token;
+    if (settings->admin_token_file && !token_load(settings->admin_token_file, &token, error, sizeof error))
+        return complain(error, EXIT_FAILURE);
     if (settings->auth_file && !check_auth_file(settings->auth_file))
         return EXIT_FAILURE;
     if (settings->data && !process_judge_folder(settings->data, error, sizeof error))

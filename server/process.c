@@ -17,18 +17,19 @@ enum { OWN_DESCRIPTORS = 256 }; /* listening sockets, backends, journals, event 
 
 enum { CONNECTIONS_LEAST = 16 };
 
-static bool make_do_with(struct rlimit limit, unsigned *connections) {
+static bool make_do_with(struct rlimit limit, unsigned own, unsigned *connections) {
     limit.rlim_cur = limit.rlim_max;
-    if (*connections != SETTINGS_CONNECTIONS_DEFAULT ||
-        limit.rlim_max < OWN_DESCRIPTORS + CONNECTIONS_LEAST || setrlimit(RLIMIT_NOFILE, &limit) != 0)
+    if (*connections != SETTINGS_CONNECTIONS_DEFAULT || limit.rlim_max < own + CONNECTIONS_LEAST ||
+        setrlimit(RLIMIT_NOFILE, &limit) != 0)
         return false;
-    *connections = (unsigned)(limit.rlim_max - OWN_DESCRIPTORS);
+    *connections = (unsigned)(limit.rlim_max - own);
     return true;
 }
 
-bool process_raise_descriptors(unsigned *connections, char *ret_error, size_t error_size) {
+bool process_raise_descriptors(unsigned *connections, unsigned more, char *ret_error, size_t error_size) {
     struct rlimit limit;
-    rlim_t wanted = (rlim_t)*connections + OWN_DESCRIPTORS;
+    unsigned own = OWN_DESCRIPTORS + more;
+    rlim_t wanted = (rlim_t)*connections + own;
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur >= wanted)
         return true;
     rlim_t most = limit.rlim_max;
@@ -38,7 +39,7 @@ bool process_raise_descriptors(unsigned *connections, char *ret_error, size_t er
     if (setrlimit(RLIMIT_NOFILE, &limit) == 0)
         return true;
     limit.rlim_max = most;
-    if (make_do_with(limit, connections))
+    if (make_do_with(limit, own, connections))
         return true;
     const char *lower = most > OWN_DESCRIPTORS ? "lower -c (max_connections), or " : "";
     snprintf(

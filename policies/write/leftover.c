@@ -133,7 +133,8 @@ static bool look(const struct tier_options *options, bool at_journals, struct le
         (!at_journals || find_in_journals(ret_all, options->data)))
         return true;
     int failure = errno;
-    forget(ret_all);
+    free(ret_all->list);
+    ret_all->list = NULL;
     errno = failure;
     return false;
 }
@@ -279,17 +280,41 @@ static bool check_damage(const struct tier_options *options, const struct leftov
     return !refused;
 }
 
+/* A link or a pipe: no server that runs there has made it. */
+static bool is_no_plain_file(int failure) {
+    return failure == ELOOP || failure == ENXIO;
+}
+
+static bool check_kind(const struct tier_options *options, const char *name, FILE *complaints) {
+    char path[PATH_SHOWN];
+    snprintf(path, sizeof path, "%s/%s", options->data, name);
+    int file = own_file_open(path, O_RDONLY), failure = errno;
+    if (file >= 0)
+        close(file);
+    else if (is_no_plain_file(failure))
+        fprintf(complaints, "forebay: %s: %s\n", path, own_file_reason(failure));
+    return file >= 0 || !is_no_plain_file(failure);
+}
+
+/* Beside a server that runs, what cannot be read now may be so later. */
+static bool check_reach(const struct tier_options *options, const struct leftovers *all, FILE *notes,
+                        FILE *complaints) {
+    char text[PATH_SHOWN + SENTENCE];
+    bool refused = is_no_plain_file(errno);
+    out_of_reach(options, all, text, sizeof text);
+    fprintf(refused ? complaints : notes, "%s%s\n", refused ? "forebay: " : "", text);
+    return !refused;
+}
+
 bool leftovers_check(const struct tier_options *options, FILE *notes, FILE *complaints) {
     struct leftovers all;
-    char text[PATH_SHOWN + SENTENCE];
     bool good = true;
     if (!options->data)
         return true;
-    if (!look(options, true, &all)) {
-        out_of_reach(options, &all, text, sizeof text);
-        fprintf(notes, "%s\n", text);
-        return true;
-    }
+    if (!check_kind(options, "lock", complaints) || !check_kind(options, "low-water", complaints))
+        return false;
+    if (!look(options, true, &all))
+        return check_reach(options, &all, notes, complaints);
     for (size_t i = 0; i < all.count; i++)
         good = check_one(options, &all.list[i], notes, complaints) && good;
     good = check_damage(options, &all, notes, complaints) && good;

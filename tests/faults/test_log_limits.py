@@ -10,7 +10,7 @@ import sqlite3
 import time
 from contextlib import ExitStack
 
-from forebay import Config, eventually, namespace
+from forebay import Config, eventually, namespace, share
 
 BURST = 10
 FLOOD = 400
@@ -91,6 +91,30 @@ def test_a_table_that_refuses_every_row_has_few_lines_and_one_call(serve):
     with server.client() as client:
         assert int(client.stats("write_behind")["sessions:quarantine"]) == 5000
         assert client.get("sess:17") == b"value"
+
+
+def test_a_quarantine_that_fills_and_empties_has_few_lines(serve):
+    """A client can bring that about as often as it likes."""
+    server = serve(Config(namespace("sessions", "sess:", "write-behind", flush_delay="10ms", quarantine_limit="64kb")))
+    with server.client() as client:
+        client.set("sess:first", b"value")
+        client.sync()
+        database = sqlite3.connect(server.folder + "/store.db")
+        with database:
+            database.execute("CREATE TRIGGER no BEFORE INSERT ON sessions BEGIN SELECT raise(ABORT, 'not now'); END")
+        database.close()
+
+        def is_full():
+            return client.stats("write_behind")["sessions:full"] == "1"
+
+        begin = time.monotonic()
+        for _ in range(share(40)):
+            for number in range(3):
+                client.set(f"sess:{number}", b"v" * 30000)
+            eventually(is_full, pause=0.001)
+            eventually(lambda: client.command("quarantine drop sessions").startswith(b"OK") and not is_full(), pause=0.001)
+        said = lines_with(server, "its quarantine has") + lines_with(server, "there is room in its quarantine again")
+        assert 1 <= len(said) <= BURST + 1 + time.monotonic() - begin
 
 
 def told(server):

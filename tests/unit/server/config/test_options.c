@@ -94,7 +94,9 @@ TEST(every_letter_arrives) {
     assert_true(settings->tier.cache.no_eviction);
     assert_int_equal(settings->max_connections, 500);
     assert_int_equal(settings->verbosity, 2);
-    read_good(line, "-t 8 -R 40 -C -b 99 -B ascii -I 2m -F -X -W -D / -s /tmp/f.sock -Y /tmp/auth");
+    read_good(
+        line,
+        "-t 8 -R 40 -C -b 99 -B ascii -I 2m -F -X -W -D / -s /tmp/f.sock -Y /tmp/auth --admin localhost");
     assert_int_equal(settings->threads, 8);
     assert_int_equal(settings->requests_per_event, 40);
     assert_int_equal(settings->backlog, 99);
@@ -105,6 +107,7 @@ TEST(every_letter_arrives) {
     assert_int_equal(settings->stats_prefix_delimiter, '/');
     assert_string_equal(settings->unix_socket, "/tmp/f.sock");
     assert_string_equal(settings->auth_file, "/tmp/auth");
+    assert_string_equal(settings->admin, "localhost");
 }
 
 TEST(long_names_mean_the_same) {
