@@ -177,6 +177,8 @@ static void write_reconnects(struct metric_page *page, const void *measures) {
 static const struct metric metrics[] = {
     /* the process */
     {"forebay_build_info", METRIC_INFO, "", "The version that runs", METRIC_OF_SERVER, .write = write_build},
+    {"forebay_live", METRIC_GAUGE, "", "1 while /livez says so: every thread goes on", SERVER(health.live)},
+    {"forebay_ready", METRIC_GAUGE, "", "1 while /readyz says so: requests can be sent here", SERVER(health.ready)},
     {"forebay_start_time_seconds", METRIC_GAUGE, "seconds", "When the process started, in Unix time", SERVER(process.started_us)},
     {"forebay_cpu_seconds_total", METRIC_COUNTER, "seconds", "CPU time of all threads, in user and in system mode", METRIC_OF_SERVER, .write = write_cpu},
     {"forebay_resident_memory_bytes", METRIC_GAUGE, "bytes", "Memory of the process that is resident", METRIC_OF_SERVER, .write = write_resident},
@@ -236,6 +238,7 @@ static const struct metric metrics[] = {
     {"forebay_dirty_bytes", METRIC_GAUGE, "bytes", "Bytes of entries that the backend has yet to get", BEHIND(cache.dirty_bytes)},
     {"forebay_dirty_limit_bytes", METRIC_GAUGE, "bytes", "Bytes of entries that the backend may have yet to get", BEHIND(dirty_limit)},
     {"forebay_oldest_dirty_seconds", METRIC_GAUGE, "seconds", "Age of the oldest change that the backend has yet to get", BEHIND(oldest_dirty_us)},
+    {"forebay_flush_delay_seconds", METRIC_GAUGE, "seconds", "The longest that a change waits while the backend takes them (flush_delay)", BEHIND(flush_delay_us)},
     {"forebay_changes_total", METRIC_COUNTER, "", "Changes that were accepted", BEHIND(changes)},
     {"forebay_coalesced_total", METRIC_COUNTER, "", "Changes of entries that were waiting to be written already", BEHIND(coalesced)},
     {"forebay_flush_batches_total", METRIC_COUNTER, "", "Batches that were written", BEHIND(batches)},

@@ -130,6 +130,26 @@ static const struct check ready_checks[] = {
     {0},
 };
 
+static bool passes(struct server *server, const struct check *checks) {
+    bool failed = false;
+    for (const struct check *check = checks; check->name && !failed; check++) {
+        struct findings findings = {.judge = {add_finding}};
+        check->run(server, &findings);
+        failed = findings.faults.size > 0 || findings.faults.failed;
+        buffer_free(&findings.faults);
+        buffer_free(&findings.notes);
+    }
+    return !failed;
+}
+
+bool health_is_live(struct server *server) {
+    return passes(server, live_checks);
+}
+
+bool health_is_ready(struct server *server) {
+    return passes(server, ready_checks);
+}
+
 /* ---- Answering ---- */
 
 /* A report under way. */
