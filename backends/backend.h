@@ -159,7 +159,8 @@ struct backend_connection {
     uint64_t call_until_us;
     struct backend_identity identity; /* as opened; the writer's, once it has given the high version */
     /* The kind's, of the writer's connection, where it notices them: grows when somebody else has written to the store
-     * since it was opened. As seen by the last look or apply. */
+     * since it was opened, be it what makes rows there whenever this connection writes. As seen by the last look or
+     * apply. */
     uint64_t foreign;
     /* The kind's, of the writer's connection: what its log holds (SQLite: -wal), as of the last apply or maintain; 0: it has
      * none. */

@@ -47,7 +47,8 @@ struct load {
     uint64_t hash, stamp; /* stamp: of the flight, once it has landed */
     struct entry_copy *copy;
     enum load_answer result;
-    bool keep; /* a copy is wanted in any case */
+    bool keep;     /* a copy is wanted in any case */
+    bool for_read; /* and not for a change */
     uint8_t key_size;
     char key[ENTRY_KEY_MAX];
 };

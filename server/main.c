@@ -44,6 +44,14 @@
 enum { EXIT_USAGE = 64, EXIT_CONFIGURATION = 78, ERROR_MAX = 1024, SIGNALS = 4 };
 enum { STOP_GRACE_MS = 20000 };
 
+enum {
+    OWN_DESCRIPTORS = 128,       /* listening sockets, the main loop, the folder and its files */
+    OWN_DESCRIPTORS_LEAST = 256, /* for few threads and backends */
+    WORKER_DESCRIPTORS = 6,      /* its loop, and what wakes it; its journal, and the next file of that */
+    CONNECTION_DESCRIPTORS = 3,  /* a database, its log, its index */
+    READERS_BESIDE = 3           /* threads of a backend with a connection: writer, preload, absent filter */
+};
+
 static const double LOG_SECONDS = 1; /* how often it is told what the log has left out */
 
 /* Authentication files that were replaced: workers may still look at them. */
@@ -557,6 +565,17 @@ static void connect_parts(struct program *program) {
     atomic_init(&program->server.crawler, settings->crawler);
 }
 
+/* What the server itself may have open at a time: a client that takes all it can is to leave room for that. */
+static unsigned own_descriptors(const struct settings *settings) {
+    const struct tier_options *tier = &settings->tier;
+    unsigned own = OWN_DESCRIPTORS + tier->workers * WORKER_DESCRIPTORS;
+    for (size_t i = 0; i < tier->backend_count; i++)
+        own += (tier->backends[i].readers + READERS_BESIDE) * CONNECTION_DESCRIPTORS;
+    if (own < OWN_DESCRIPTORS_LEAST)
+        own = OWN_DESCRIPTORS_LEAST;
+    return own + (settings->admin ? ADMIN_HTTP_DESCRIPTORS : 0);
+}
+
 /* What may need root comes first, then the privileges go. */
 static bool prepare_process(struct program *program, char *error, size_t error_size) {
     struct settings *settings = &program->settings;
@@ -569,8 +588,7 @@ static bool prepare_process(struct program *program, char *error, size_t error_s
         atomic_init(&server->auth, auth);
     }
     if ((program->options.core_dumps && !process_raise_core_limit(error, error_size)) ||
-        !process_raise_descriptors(&settings->max_connections, settings->admin ? ADMIN_HTTP_DESCRIPTORS : 0,
-                                   error, error_size))
+        !process_raise_descriptors(own_descriptors(settings), &settings->max_connections, error, error_size))
         return false;
     if (settings->admin && !(program->http = admin_http_create(server, error, error_size)))
         return false;

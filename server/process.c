@@ -13,22 +13,19 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { OWN_DESCRIPTORS = 256 }; /* listening sockets, backends, journals, event loops */
-
 enum { CONNECTIONS_LEAST = 16 };
 
 static bool make_do_with(struct rlimit limit, unsigned own, unsigned *connections) {
     limit.rlim_cur = limit.rlim_max;
-    if (*connections != SETTINGS_CONNECTIONS_DEFAULT || limit.rlim_max < own + CONNECTIONS_LEAST ||
+    if (*connections != SETTINGS_CONNECTIONS_DEFAULT || limit.rlim_max < (rlim_t)own + CONNECTIONS_LEAST ||
         setrlimit(RLIMIT_NOFILE, &limit) != 0)
         return false;
     *connections = (unsigned)(limit.rlim_max - own);
     return true;
 }
 
-bool process_raise_descriptors(unsigned *connections, unsigned more, char *ret_error, size_t error_size) {
+bool process_raise_descriptors(unsigned own, unsigned *connections, char *ret_error, size_t error_size) {
     struct rlimit limit;
-    unsigned own = OWN_DESCRIPTORS + more;
     rlim_t wanted = (rlim_t)*connections + own;
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur >= wanted)
         return true;
@@ -41,11 +38,11 @@ bool process_raise_descriptors(unsigned *connections, unsigned more, char *ret_e
     limit.rlim_max = most;
     if (make_do_with(limit, own, connections))
         return true;
-    const char *lower = most > OWN_DESCRIPTORS ? "lower -c (max_connections), or " : "";
+    const char *lower = most > own ? "lower -c (max_connections), or " : "";
     snprintf(
         ret_error, error_size,
-        "%u connections need %llu open files, %d of them for the server itself, and the limit is %llu: %sraise ulimit -n (LimitNOFILE= in systemd)",
-        *connections, (unsigned long long)wanted, OWN_DESCRIPTORS, (unsigned long long)most, lower);
+        "%u connections need %llu open files, %u of them for the server itself, and the limit is %llu: %sraise ulimit -n (LimitNOFILE= in systemd)",
+        *connections, (unsigned long long)wanted, own, (unsigned long long)most, lower);
     return false;
 }
 

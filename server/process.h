@@ -7,10 +7,10 @@
 #include <stddef.h>
 #include <stdio.h>
 
-/* Room for this many client connections beside what the server itself keeps open, and `more`. Where the limit cannot be raised, the
+/* Room for this many client connections beside what the server itself has open, `own` at most. Where the limit cannot be raised, the
  * default number, which nobody has asked for, becomes what there is room for, and any other is refused: false with a
  * sentence. */
-bool process_raise_descriptors(unsigned *connections, unsigned more, char *ret_error, size_t error_size);
+bool process_raise_descriptors(unsigned own, unsigned *connections, char *ret_error, size_t error_size);
 
 /* -r. */
 bool process_raise_core_limit(char *ret_error, size_t error_size);

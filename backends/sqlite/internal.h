@@ -83,7 +83,8 @@ struct sqlite_connection {
 
     /* The writer's. */
     sqlite3_int64 data_version_seen; /* SQLite's own: it changes when another connection has written */
-    struct arena refusals;           /* why rows of the last batch were refused */
+    bool triggers_add_keys; /* to our tables, when this connection writes: each commit counts as foreign */
+    struct arena refusals;  /* why rows of the last batch were refused */
     const char *last_refusal;
     size_t refused;             /* how many */
     struct batch_place *places; /* room for the order of a batch */

@@ -337,6 +337,26 @@ enum backend_status sqlite_ready_table(struct sqlite_connection *connection, str
     return status == BACKEND_REFUSED ? BACKEND_TABLE_FAILED : status;
 }
 
+/* ---- Triggers ---- */
+
+static bool is_ours(const struct sqlite_connection *connection, const char *name) {
+    for (size_t i = 0; i < connection->table_count; i++)
+        if (!connection->tables[i].own_sql && strcasecmp(connection->tables[i].table->name, name) == 0)
+            return true;
+    return false;
+}
+
+/* SQLite asks for each thing that a statement will do when it is prepared, and again when the schema has changed. */
+static int note_trigger(void *context, int action, const char *table, const char *column,
+                        const char *database, const char *trigger) {
+    struct sqlite_connection *connection = context;
+    (void)database;
+    if (trigger && table && is_ours(connection, table) &&
+        (action == SQLITE_INSERT || (action == SQLITE_UPDATE && column && strcasecmp(column, "key") == 0)))
+        connection->triggers_add_keys = true;
+    return SQLITE_OK;
+}
+
 /* ---- The whole ---- */
 
 static enum backend_status make_and_prepare(struct sqlite_connection *connection,
@@ -364,6 +384,8 @@ enum backend_status sqlite_schema_open(struct sqlite_connection *connection,
     const char *begin = connection->role == BACKEND_WRITER ? "BEGIN IMMEDIATE" : "BEGIN";
     if (sqlite3_exec(connection->db, begin, NULL, NULL, NULL) != SQLITE_OK)
         return sqlite_refuse(connection, "cannot open", ret_error);
+    if (connection->role == BACKEND_WRITER)
+        sqlite3_set_authorizer(connection->db, note_trigger, connection);
     status = make_and_prepare(connection, ret_error);
     if (status == BACKEND_OK && sqlite3_exec(connection->db, "COMMIT", NULL, NULL, NULL) != SQLITE_OK)
         status = sqlite_refuse(connection, "cannot make the tables", ret_error);

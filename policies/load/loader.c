@@ -208,6 +208,13 @@ static bool wants_copy(const struct flight *flight) {
     return false;
 }
 
+static bool is_for_read(const struct flight *flight) {
+    for (const struct load *load = flight->passengers; load; load = load->next)
+        if (load->for_read)
+            return true;
+    return false;
+}
+
 static uint32_t negative_until(const struct space *space, const struct cache_time *now) {
     return space->options.negative_ttl ? now->seconds + (space->options.negative_ttl + 999) / 1000 : 0;
 }
@@ -231,7 +238,7 @@ static void land_loaded(struct flight *flight, const struct entry *entry, const 
 
 static void land_absent(struct flight *flight, const struct cache_time *now) {
     struct space *space = flight->space;
-    if (space->absence)
+    if (space->absence && is_for_read(flight))
         count_shared(&space->absence->asked_in_vain);
     enum cache_status status =
         cache_fill_absent(space->tier->cache, space->number, slice_of(flight->key, flight->key_size),

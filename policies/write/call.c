@@ -307,7 +307,8 @@ static void fail(struct writer *writer) {
     if (breaker_failure_is_news(&writer->breaker, reason, monotonic_us()))
         service_log_limited(&writer->tier->service, &writer->outage_lines, LOG_LEVEL_WARNING,
                             "backend %s: writes fail and are tried again: %s", name_of(writer), reason);
-    session_failed(&writer->session);
+    if (session_failed(&writer->session)) /* what others write is not seen any more */
+        absence_lose_sight(writer->backend);
     if (writer->backend->loader) /* not yet made during the recovery */
         loader_doubt(writer->backend->loader);
 }
@@ -320,7 +321,7 @@ static void lose(struct writer *writer) {
             "%s while it was open; changes are kept in memory and journal until a store is there again",
             writer->session.error.message);
     session_close(&writer->session);
-    absence_distrust(writer->backend, 0);
+    absence_lose_sight(writer->backend);
     writer->reached = false;
     if (writer->backend->loader)
         loader_let_go(writer->backend->loader);
@@ -512,6 +513,7 @@ bool call_upkeep(struct writer *writer, uint64_t now_us) {
     backend_call_note(&writer->backend->calls, CALL_MAINTAIN, began_us, status);
     note_log(writer);
     count(&writer->counters.upkeep_steps);
+    absence_note_foreign(writer->backend, writer->session.connection->foreign);
     if (status == BACKEND_REPLACED)
         judged(writer, NULL, status);
     writer->upkeep_at = monotonic_us() + (status == BACKEND_OK && more ? 0 : UPKEEP_US);

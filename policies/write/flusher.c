@@ -17,6 +17,7 @@
  */
 #include "policies/write/flusher.h"
 #include "backends/batch_order.h"
+#include "policies/absence.h"
 #include "policies/write/internal.h"
 #include "policies/write/quarantine.h"
 #include "policies/write/queue.h"
@@ -444,9 +445,11 @@ static bool quarantine_rows(struct writer *writer, struct flusher *flusher, size
     }
     quarantine_works(flusher);
     tell_refused(flusher, refused->entry.key, to - from, refused->refusal ? refused->refusal : reason);
-    for (size_t i = from; i < to; i++)
+    for (size_t i = from; i < to; i++) {
+        absence_hold(space, flusher->hashes[i]);
         cache_settle(space->tier->cache, flusher->mutations[i].entry.key, flusher->hashes[i],
                      flusher->mutations[i].entry.version, &now);
+    }
     count_add(&space->flushed.quarantined, to - from);
     flusher->begin = to;
     return true;

@@ -209,7 +209,7 @@ static uint64_t pass(struct writer *writer) {
     call_probe(writer);
     if (call_upkeep(writer, now_us) || rewrites)
         return now_us;
-    return earlier(next_due(writer, now_us), wake_at);
+    return earlier(earlier(next_due(writer, now_us), wake_at), writer->upkeep_at);
 }
 
 /* ---- The thread ---- */

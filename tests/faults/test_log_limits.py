@@ -124,3 +124,23 @@ def told(server):
         more = re.search(r"refuses (\d+) more rows", line) or re.search(r"it and (\d+) more are", line)
         rows += (int(more[1]) if more else 0) + (0 if "more rows" in line else 1)
     return rows
+
+
+def test_a_filter_that_is_built_over_and_over_is_told_a_few_times(serve):
+    server = serve(Config(namespace("sessions", "sess:", "write-behind", absent_filter="true")))
+    other = sqlite3.connect(os.path.join(server.folder, "store.db"), isolation_level=None)
+    begin = time.monotonic()
+    with server.client() as client:
+        def used():
+            return client.stats("namespaces")["sessions:absent_filter"] == "used"
+
+        for number in range(3 * BURST):
+            eventually(used)
+            other.execute("INSERT INTO sessions(key, value) VALUES (?, x'76')", (b"sess:%d" % number,))
+            client.set("sess:ours", b"v")
+            client.sync()
+        builds = int(client.stats("namespaces")["sessions:absent_filter_builds"])
+    other.close()
+    bound = BURST + 1 + time.monotonic() - begin
+    assert builds >= 3 * BURST
+    assert 1 <= len(lines_with(server, "the absent_filter knows")) <= bound

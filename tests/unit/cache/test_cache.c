@@ -406,6 +406,14 @@ TEST(marks_change_neither_version_nor_state) {
     assert_int_equal(cursor.view.state, CACHE_DIRTY);
 }
 
+TEST(a_clock_that_is_beyond_all_versions_makes_none) {
+    struct fixture *fixture = *state;
+    uint64_t first = store_text(fixture, "k", "v", true).view.version;
+    fixture->now.us = version_us(UINT64_MAX);
+    uint64_t second = store_text(fixture, "k", "w", true).view.version;
+    assert_int_equal(version_us(second), version_us(first) + 1);
+}
+
 TEST(a_fill_is_refused_after_a_change) {
     struct fixture *fixture = *state;
     struct cache_cursor cursor;
@@ -858,6 +866,7 @@ int main(void) {
         CASE(a_touch_changes_the_expiry_alone),
         CASE(a_touch_keeps_a_large_value),
         CASE(marks_change_neither_version_nor_state),
+        CASE(a_clock_that_is_beyond_all_versions_makes_none),
         CASE(a_fill_is_refused_after_a_change),
         CASE(a_fill_keeps_nothing_too_large_or_expired),
         CASE(an_absence_is_remembered_for_its_time),
