@@ -131,6 +131,21 @@ static void write_calls(struct metric_page *page, const void *measures) {
         }
 }
 
+/* There from the start, unlike the results of calls, so that an alarm sees the first one as well. */
+static void write_failures(struct metric_page *page, const void *measures) {
+    const struct backend_measures *backend = measures;
+    for (int status = 0; status < BACKEND_STATUSES; status++) {
+        uint64_t failures = 0;
+        char labels[100];
+        if (status == BACKEND_OK)
+            continue;
+        for (int call = 0; call < BACKEND_CALLS; call++)
+            failures += backend->calls.endings[call][status];
+        snprintf(labels, sizeof labels, "result=\"%s\"", backend_status_name((enum backend_status)status));
+        metric_sample(page, labels, failures);
+    }
+}
+
 static void write_call_times(struct metric_page *page, const void *measures) {
     const struct backend_measures *backend = measures;
     for (int call = 0; call < BACKEND_CALLS; call++) {
@@ -253,6 +268,7 @@ static const struct metric metrics[] = {
     /* backends */
     {"forebay_backend_info", METRIC_INFO, "", "Kind of the backend", METRIC_OF_BACKEND, .write = write_backend_info},
     {"forebay_backend_calls_total", METRIC_COUNTER, "", "Calls of the backend by kind and by how they ended", METRIC_OF_BACKEND, .write = write_calls},
+    {"forebay_backend_failures_total", METRIC_COUNTER, "", "Calls of the backend that failed, by how", METRIC_OF_BACKEND, .write = write_failures},
     {"forebay_backend_call_seconds", METRIC_HISTOGRAM, "seconds", "Time that calls of the backend took, by kind", METRIC_OF_BACKEND, .bounds = call_bounds, .few_bounds = call_bounds, .write = write_call_times},
     {"forebay_backend_breaker_state", METRIC_GAUGE, "", "Whether the backend is asked: 0 yes, 1 it is not, as it failed, 2 it is tried again", METRIC_OF_BACKEND, .write = write_breakers},
     {"forebay_backend_breaker_opened_total", METRIC_COUNTER, "", "Times that the backend was given up for a while", METRIC_OF_BACKEND, .write = write_breakers_opened},

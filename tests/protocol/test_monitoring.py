@@ -91,6 +91,17 @@ def test_only_metrics_that_exist_are_named():
             assert name in known or name in recorded, f"{name} of {query}"
 
 
+def test_panels_lie_beside_each_other():
+    taken = set()
+    for panel in dashboard()["panels"]:
+        place = panel["gridPos"]
+        cells = {(place["x"] + x, place["y"] + y) for x in range(place["w"]) for y in range(place["h"])}
+        assert not cells & taken and place["x"] + place["w"] <= 24, panel["title"]
+        taken |= cells
+    numbers = [panel["id"] for panel in dashboard()["panels"]]
+    assert len(numbers) == len(set(numbers))
+
+
 def test_the_snippet_in_the_documents_is_of_the_configuration():
     for document in ("operating.md", "metrics.md"):
         with open(os.path.join(ROOT, "docs", document), encoding="utf-8") as file:
