@@ -220,6 +220,11 @@ struct backend_type {
     enum backend_status (*open)(const struct backend_options *options, enum backend_role role,
                                 struct backend_connection **ret_connection, struct backend_error *ret_error);
 
+    /* What open would come to for the writer, as far as that shows to somebody who changes nothing, neither in the store nor
+     * beside it; other processes may use it meanwhile. BACKEND_OK, also of a store or a table that open would make;
+     * BACKEND_TRANSIENT: it does not answer now; BACKEND_REFUSED. */
+    enum backend_status (*probe)(const struct backend_options *options, struct backend_error *ret_error);
+
     /* The highest version ever applied through this store, 0: none; at most ENTRY_VERSION_HIGHEST. New versions start
      * above it. BACKEND_REFUSED: what the store has in its place is none, and the message names where and what. */
     enum backend_status (*high_version)(struct backend_connection *connection, uint64_t *ret_version,

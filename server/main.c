@@ -15,20 +15,25 @@
  */
 #include "policies/journal/journal.h"
 #include "policies/policy.h"
-#include "policies/write/leftover.h"
+#include "server/activation.h"
 #include "server/admin/feed.h"
 #include "server/admin/stats_detail.h"
 #include "server/admin/watch.h"
+#include "server/check.h"
 #include "server/config/config.h"
+#include "server/config/manual.h"
 #include "server/config/options.h"
+#include "server/config/print.h"
 #include "server/config/settings.h"
 #include "server/http/admin_http.h"
-#include "server/http/token.h"
+#include "server/http/health.h"
 #include "server/last_resort.h"
 #include "server/listener.h"
 #include "server/log.h"
 #include "server/maintenance.h"
+#include "server/manager.h"
 #include "server/process.h"
+#include "server/risks.h"
 #include "server/server.h"
 #include "server/worker/auth.h"
 #include "server/worker/worker.h"
@@ -42,15 +47,7 @@
 #include <unistd.h>
 
 enum { EXIT_USAGE = 64, EXIT_CONFIGURATION = 78, ERROR_MAX = 1024, SIGNALS = 4 };
-enum { STOP_GRACE_MS = 20000 };
-
-enum {
-    OWN_DESCRIPTORS = 128,       /* listening sockets, the main loop, the folder and its files */
-    OWN_DESCRIPTORS_LEAST = 256, /* for few threads and backends */
-    WORKER_DESCRIPTORS = 6,      /* its loop, and what wakes it; its journal, and the next file of that */
-    CONNECTION_DESCRIPTORS = 3,  /* a database, its log, its index */
-    READERS_BESIDE = 3           /* threads of a backend with a connection: writer, preload, absent filter */
-};
+enum { STOP_GRACE_MS = 20000, MANAGER_GRACE_MS = 5000 }; /* the manager's own last resort comes after ours */
 
 static const double LOG_SECONDS = 1; /* how often it is told what the log has left out */
 
@@ -72,8 +69,11 @@ struct program {
     ev_timer ready_timer;
     ev_timer log_timer; /* tells what the log has left out */
     pthread_t helper;
+    struct manager *manager; /* of services; NULL: none wants to be told */
     struct retired_auth *retired;
-    unsigned connections_wanted; /* before the limit of open files was looked at */
+    struct activation activation;   /* its sockets are the listener's */
+    unsigned connections_wanted;    /* before the limit of open files was looked at */
+    atomic_uint_fast64_t recovered; /* records of the journal, as the helper thread reads them */
     bool helper_runs;
     int ready_fd; /* of the waiting parent, -1: in the foreground */
     int exit_status;
@@ -232,6 +232,7 @@ static void serve(struct program *program) {
     if (program->ready_fd >= 0)
         process_ready(program->ready_fd, program->settings.verbosity > 0);
     program->ready_fd = -1;
+    manager_ready(program->manager);
 }
 
 static void on_ready_timer(struct ev_loop *loop, ev_timer *timer, int events) {
@@ -327,6 +328,7 @@ static void begin_stop(struct program *program, const char *why) {
     server_log(&program->server, LOG_LEVEL_NOTICE, "%s: stopping, draining for at most %u ms", why,
                program->settings.tier.drain_timeout);
     program->server.phase = SERVER_STOPPING;
+    manager_stopping(program->manager, stop_limit_ms(&program->settings.tier) + MANAGER_GRACE_MS);
     last_resort_start(stop_limit_ms(&program->settings.tier));
     ev_timer_stop(program->loop, &program->ready_timer);
     listener_stop(program->server.listener);
@@ -418,6 +420,57 @@ static void on_stop_asked(struct ev_loop *loop, ev_async *async, int events) {
         begin_stop(program, "shutdown");
 }
 
+/* ---- What the service manager is told ---- */
+
+static void describe_start(struct program *program, char *ret_text, size_t size) {
+    uint64_t recovered = atomic_load_explicit(&program->recovered, memory_order_relaxed);
+    if (recovered > 0)
+        snprintf(ret_text, size, "recovering: %" PRIu64 " records of the journal read", recovered);
+    else
+        snprintf(ret_text, size, "starting");
+}
+
+static void describe_load(struct program *program, char *ret_text, size_t size) {
+    struct cache_stats stats;
+    cache_get_stats(tier_cache(program->server.tier), CACHE_ALL_SPACES, &stats);
+    snprintf(ret_text, size, "preloading: %" PRIu64 " entries in memory", stats.entries);
+}
+
+static void describe_drain(struct program *program, char *ret_text, size_t size) {
+    const struct cache *cache = tier_cache(program->server.tier);
+    size_t entries = 0, bytes = 0;
+    for (size_t i = 0; i < tier_space_count(program->server.tier); i++) {
+        entries += cache_dirty_entries(cache, (int)i);
+        bytes += cache_dirty_bytes(cache, (int)i);
+    }
+    snprintf(ret_text, size, "draining: %zu entries with %zu bytes left", entries, bytes);
+}
+
+static void describe(void *context, char *ret_text, size_t size) {
+    struct program *program = context;
+    size_t used;
+    switch (program->server.phase) {
+    case SERVER_STARTING:
+        describe_start(program, ret_text, size);
+        return;
+    case SERVER_LOADING:
+        describe_load(program, ret_text, size);
+        return;
+    case SERVER_SERVING:
+        used = (size_t)snprintf(ret_text, size, "serving ");
+        listener_describe(program->server.listener, ret_text + used, size - used);
+        return;
+    case SERVER_STOPPING:
+    case SERVER_STOPPED:
+        describe_drain(program, ret_text, size);
+    }
+}
+
+static bool is_alive(void *context) {
+    struct program *program = context;
+    return health_is_live(&program->server);
+}
+
 /* ---- The loop ---- */
 
 static void on_log_timer(struct ev_loop *loop, ev_timer *timer, int events) {
@@ -482,35 +535,19 @@ static void log_lines(struct program *program, enum log_level level, const char 
         server_log(&program->server, level, "%.*s", (int)(end - lines), lines);
 }
 
-/* What nobody has chosen: the addresses without a file and without -l are memcached's, all of them. */
-static bool is_open_to_all(const struct settings *settings) {
-    return settings->listen_count == 0 && !settings->unix_socket && settings->port != PORT_NONE &&
-           !settings->auth_file;
-}
-
-static void log_risks(struct program *program) {
-    const struct settings *settings = &program->settings;
-    if (settings->max_connections < program->connections_wanted)
-        server_log(
-            &program->server, LOG_LEVEL_WARNING,
-            "at most %u clients are served at a time instead of %u, as the process may have few open files: raise ulimit -Hn (LimitNOFILE= in systemd), or give -c %u (max_connections)",
-            settings->max_connections, program->connections_wanted, settings->max_connections);
-    if (is_open_to_all(settings))
-        server_log(
-            &program->server, LOG_LEVEL_WARNING,
-            "all interfaces are listened on, and no password is asked for: whoever reaches the port can read and change everything. Give -l 127.0.0.1 or the addresses that are meant, or -Y FILE");
-    if (geteuid() == 0 && !program->options.user)
-        server_log(&program->server, LOG_LEVEL_NOTICE, "running as root; -u USER gives that up");
-}
-
 static void log_notices(struct program *program) {
+    if (program->activation.count > 0)
+        server_log(
+            &program->server, LOG_LEVEL_NOTICE,
+            "the service manager hands over the sockets of clients: listen, -l, -p and -s are not used");
     buffer_append(&program->options.notices, "", 1);
     if (!program->options.notices.failed)
         log_lines(program, LOG_LEVEL_NOTICE, program->options.notices.data);
     if (program->config)
         log_lines(program, LOG_LEVEL_WARNING, config_warnings(program->config));
     warn_of_exposure(program, atomic_load(&program->server.auth));
-    log_risks(program);
+    risks_tell(&program->settings, program->connections_wanted, program->options.user,
+               program->activation.count > 0, on_log, program);
 }
 
 static bool start_http(struct program *program, char *error, size_t error_size) {
@@ -541,6 +578,7 @@ static int run(struct program *program) {
             "no memory for the event loop, or the system watches no more descriptors for this user",
             EXIT_FAILURE);
     log_notices(program);
+    program->manager = manager_create(program->loop, describe, is_alive, program);
     if (program->http && !start_http(program, error, sizeof error))
         return complain(error, EXIT_FAILURE);
     if (!run_helper(program, start_tier))
@@ -559,21 +597,27 @@ static void connect_parts(struct program *program) {
     settings->tier.wake = on_wake;
     settings->tier.log = on_log;
     settings->tier.context = program;
+    settings->tier.recovered = &program->recovered;
     program->server.settings = settings;
     program->server.stop = server_stop;
     atomic_init(&program->server.verbosity, settings->verbosity);
     atomic_init(&program->server.crawler, settings->crawler);
 }
 
-/* What the server itself may have open at a time: a client that takes all it can is to leave room for that. */
-static unsigned own_descriptors(const struct settings *settings) {
-    const struct tier_options *tier = &settings->tier;
-    unsigned own = OWN_DESCRIPTORS + tier->workers * WORKER_DESCRIPTORS;
-    for (size_t i = 0; i < tier->backend_count; i++)
-        own += (tier->backends[i].readers + READERS_BESIDE) * CONNECTION_DESCRIPTORS;
-    if (own < OWN_DESCRIPTORS_LEAST)
-        own = OWN_DESCRIPTORS_LEAST;
-    return own + (settings->admin ? ADMIN_HTTP_DESCRIPTORS : 0);
+/* What the service manager hands over is served in place of what would be bound for the same. */
+static bool create_sockets(struct program *program, char *error, size_t error_size) {
+    struct server *server = &program->server;
+    struct activation *activation = &program->activation;
+    if (!activation_read(activation, error, error_size))
+        return false;
+    int admin = activation_take(activation, "admin");
+    if ((admin >= 0 || program->settings.admin) &&
+        !(program->http = admin_http_create(server, admin, error, error_size)))
+        return false;
+    server->listener = activation->count > 0
+                           ? listener_adopt(&program->settings, activation, error, error_size)
+                           : listener_create(&program->settings, error, error_size);
+    return server->listener != NULL;
 }
 
 /* What may need root comes first, then the privileges go. */
@@ -588,50 +632,26 @@ static bool prepare_process(struct program *program, char *error, size_t error_s
         atomic_init(&server->auth, auth);
     }
     if ((program->options.core_dumps && !process_raise_core_limit(error, error_size)) ||
-        !process_raise_descriptors(own_descriptors(settings), &settings->max_connections, error, error_size))
+        !process_raise_descriptors(process_own_descriptors(settings), &settings->max_connections, error,
+                                   error_size))
         return false;
-    if (settings->admin && !(program->http = admin_http_create(server, error, error_size)))
-        return false;
-    server->listener = listener_create(settings, error, error_size);
-    return server->listener && process_become(program->options.user, error, error_size) &&
+    return create_sockets(program, error, error_size) &&
+           process_become(program->options.user, error, error_size) &&
            listener_bind_unix(server->listener, error, error_size);
-}
-
-/* The authentication file: bad, or open to others. */
-static bool check_auth_file(const char *path) {
-    char said[ERROR_MAX];
-    struct auth *auth = auth_load(path, said, sizeof said);
-    if (!auth || auth_is_exposed(auth, path, said, sizeof said))
-        complain(said, EXIT_FAILURE);
-    auth_free(auth);
-    return auth != NULL;
-}
-
-static int check(const struct settings *settings) {
-    char error[ERROR_MAX];
-    struct token token;
-    if (settings->admin_token_file && !token_load(settings->admin_token_file, &token, error, sizeof error))
-        return complain(error, EXIT_FAILURE);
-    if (settings->auth_file && !check_auth_file(settings->auth_file))
-        return EXIT_FAILURE;
-    if (settings->data && !process_judge_folder(settings->data, error, sizeof error))
-        return complain(error, EXIT_FAILURE);
-    if (!leftovers_check(&settings->tier, stdout, stderr))
-        return EXIT_FAILURE;
-    printf("%s: ok\n", settings->config_file);
-    return EXIT_SUCCESS;
 }
 
 static int start(struct program *program) {
     char error[ERROR_MAX];
     connect_parts(program);
-    if (program->options.action == OPTIONS_CHECK) {
-        fputs(config_warnings(program->config), stderr);
-        return check(&program->settings);
-    }
+    if (program->options.action == OPTIONS_CHECK)
+        return check_start(&program->settings, program->config, &program->options);
     if (!prepare_process(program, error, sizeof error))
         return complain(error, EXIT_FAILURE);
     return run(program);
+}
+
+static bool wants_configuration(enum options_action action) {
+    return action == OPTIONS_SERVE || action == OPTIONS_CHECK || action == OPTIONS_PRINT_CONFIG;
 }
 
 /* Two contradict each other: which of them stand in the file (NULL: none does) and which on the command line is not known
@@ -650,8 +670,7 @@ static int read_settings(struct program *program, int argc, char **argv) {
     settings_defaults(settings);
     if (!options_read(&program->options, settings, argc, argv, error, sizeof error))
         return complain(error, EXIT_USAGE);
-    if (settings->config_file &&
-        (program->options.action == OPTIONS_SERVE || program->options.action == OPTIONS_CHECK)) {
+    if (settings->config_file && wants_configuration(program->options.action)) {
         const char *path = settings->config_file;
         settings_defaults(settings);
         program->config = config_load(path, settings, error, sizeof error);
@@ -673,7 +692,7 @@ static int act(struct program *program, int argc, char **argv) {
         return status;
     switch (program->options.action) {
     case OPTIONS_HELP:
-        options_print_help(stdout);
+        manual_print(program->options.help_topic, stdout);
         return EXIT_SUCCESS;
     case OPTIONS_VERSION:
         puts("forebay " FOREBAY_VERSION " (speaks memcached 1.6.45)");
@@ -683,6 +702,9 @@ static int act(struct program *program, int argc, char **argv) {
         return EXIT_SUCCESS;
     case OPTIONS_JOURNAL_DUMP:
         return journal_dump(program->options.journal_folder, stdout);
+    case OPTIONS_PRINT_CONFIG:
+        config_print(&program->settings, program->config, &program->options, stdout);
+        return EXIT_SUCCESS;
     case OPTIONS_SERVE:
     case OPTIONS_CHECK:
         break;
@@ -720,6 +742,7 @@ static void free_program(struct program *program) {
     if (program->options.pid_file && program->server.phase == SERVER_STOPPED &&
         program->exit_status == EXIT_SUCCESS)
         unlink(program->options.pid_file);
+    manager_free(program->manager);
     if (program->loop)
         ev_loop_destroy(program->loop);
     options_free(&program->options);

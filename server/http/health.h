@@ -11,7 +11,7 @@
 
 #include "server/http/http.h"
 
-/* What /livez and /readyz answer without arguments. Any thread. */
+/* What /livez and /readyz answer, for a service manager's watchdog and for metrics. Any thread. */
 bool health_is_live(struct server *server);
 bool health_is_ready(struct server *server);
 
