@@ -256,6 +256,10 @@ struct tier_counters {
 };
 void tier_get_counters(struct tier *tier, struct tier_counters *ret_counters);
 
+/* Of the namespace with this number (below tier_space_count) what was asked of it; what is counted for all of them
+ * together (cmd_flush, loads, parked, closed_reads) is 0. */
+void tier_get_space_counters(struct tier *tier, size_t space, struct tier_counters *ret_counters);
+
 /* True once preloads that were to be waited for are done. */
 bool tier_is_ready(struct tier *tier);
 

@@ -91,6 +91,7 @@ struct tier {
     pthread_mutex_t stats_mutex;
     /* At the last reset; under stats_mutex. */
     struct tier_counters counters_base;
+    struct tier_counters space_counters_base[CACHE_SPACES_MAX];
     struct histogram_sum latency_base[CACHE_SPACES_MAX][USAGE_KINDS];
 };
 
