@@ -87,6 +87,9 @@ struct backend_options {
     /* What the writer of this process has had open last; NULL: nothing yet. A store that was there before is not made
      * anew where it is missing, and what a removed one has left behind is kept from the one in its place. */
     const struct backend_identity *expected;
+    /* The connection before was good, and made way for this one for the sake of further tables: if the expected store is at
+     * the address, it was not put there meanwhile, and need not be waited for. */
+    bool renews;
     uint64_t open_until_us;          /* monotonic: open ends by then, if timeout_ms has not; 0: no matter */
     const struct backend_type *type; /* NULL: what backend_find(uri) gives. Tests put a wrapper here */
 };

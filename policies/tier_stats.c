@@ -110,6 +110,15 @@ static void sum_usage(const struct tier *tier, size_t space, struct usage_sum *r
         usage_collect(ret_sum, &tier->workers[i].usage[space]);
 }
 
+/* What usage says; the counters that it does not know are left alone. */
+static void add_requests(struct tier_counters *counters, const struct usage_sum *sum) {
+    sum_gets(counters, sum);
+    sum_stores(counters, sum);
+    sum_changes(counters, sum);
+    counters->cmd_meta = meta_commands(sum);
+    counters->load_errors = sum->errors[ERROR_BACKEND_DOWN];
+}
+
 static struct tier_counters sum_counters(const struct tier *tier) {
     struct tier_counters counters = {0};
     struct usage_sum sum = {0};
@@ -117,11 +126,15 @@ static struct tier_counters sum_counters(const struct tier *tier) {
         sum_usage(tier, i, &sum);
     for (unsigned i = 0; i < tier->options.workers; i++)
         add_counters(&counters, &tier->workers[i].counters);
-    sum_gets(&counters, &sum);
-    sum_stores(&counters, &sum);
-    sum_changes(&counters, &sum);
-    counters.cmd_meta = meta_commands(&sum);
-    counters.load_errors = sum.errors[ERROR_BACKEND_DOWN];
+    add_requests(&counters, &sum);
+    return counters;
+}
+
+static struct tier_counters sum_space_counters(const struct tier *tier, size_t space) {
+    struct tier_counters counters = {0};
+    struct usage_sum sum = {0};
+    sum_usage(tier, space, &sum);
+    add_requests(&counters, &sum);
     return counters;
 }
 
@@ -135,6 +148,14 @@ void tier_get_counters(struct tier *tier, struct tier_counters *ret_counters) {
     pthread_mutex_lock(&tier->stats_mutex); /* first: what is subtracted is no later than the sum */
     struct tier_counters sum = sum_counters(tier);
     subtract_counters(&sum, &tier->counters_base);
+    pthread_mutex_unlock(&tier->stats_mutex);
+    *ret_counters = sum;
+}
+
+void tier_get_space_counters(struct tier *tier, size_t space, struct tier_counters *ret_counters) {
+    pthread_mutex_lock(&tier->stats_mutex); /* as above */
+    struct tier_counters sum = sum_space_counters(tier, space);
+    subtract_counters(&sum, &tier->space_counters_base[space]);
     pthread_mutex_unlock(&tier->stats_mutex);
     *ret_counters = sum;
 }
@@ -156,6 +177,8 @@ static void reset_latencies(struct tier *tier) {
 void tier_reset_stats(struct tier *tier) {
     pthread_mutex_lock(&tier->stats_mutex);
     tier->counters_base = sum_counters(tier);
+    for (size_t i = 0; i < tier->space_count; i++)
+        tier->space_counters_base[i] = sum_space_counters(tier, i);
     reset_latencies(tier);
     pthread_mutex_unlock(&tier->stats_mutex);
     cache_reset_stats(tier->cache);
@@ -208,7 +231,7 @@ static void stat_latency(struct stat_sink *sink, const char *owner, const char *
 
 void tier_stat_latencies(struct tier *tier, struct stat_sink *sink) {
     for (size_t i = 0; i < tier->space_count; i++)
-        for (int kind = 0; kind < USAGE_KINDS; kind++) {
+        for (int kind = 0; kind < USAGE_KINDS && !space_is_retired(&tier->spaces[i]); kind++) {
             pthread_mutex_lock(&tier->stats_mutex);
             struct histogram_sum sum = sum_latency(tier, i, (enum usage_kind)kind);
             histogram_subtract(&sum, &tier->latency_base[i][kind]);
@@ -245,6 +268,8 @@ void tier_stat_spaces(struct tier *tier, struct stat_sink *sink) {
         struct space *space = &tier->spaces[i];
         const char *name = space->options.name;
         struct cache_stats stats;
+        if (space_is_retired(space))
+            continue;
         cache_get_stats(tier->cache, space->number, &stats);
         line(sink, name, "prefix", "%s", space->options.prefix);
         line(sink, name, "policy", "%s", space->policy->name);
@@ -353,7 +378,7 @@ static void stat_journal(struct tier *tier, struct stat_sink *sink) {
 
 void tier_stat_write_behind(struct tier *tier, struct stat_sink *sink) {
     for (size_t i = 0; i < tier->space_count; i++)
-        if (tier->spaces[i].policy->holds_back)
+        if (tier->spaces[i].policy->holds_back && !space_is_retired(&tier->spaces[i]))
             stat_write_behind(&tier->spaces[i], sink);
     if (tier->journal)
         stat_journal(tier, sink);
@@ -361,7 +386,7 @@ void tier_stat_write_behind(struct tier *tier, struct stat_sink *sink) {
 
 void tier_stat_quarantine(struct tier *tier, struct stat_sink *sink) {
     for (size_t i = 0; i < tier->space_count; i++)
-        if (tier->spaces[i].policy->holds_back) {
+        if (tier->spaces[i].policy->holds_back && !space_is_retired(&tier->spaces[i])) {
             const struct quarantine *quarantine = tier->spaces[i].quarantine;
             number(sink, tier->spaces[i].options.name, "entries", quarantine_count(quarantine));
             number(sink, tier->spaces[i].options.name, "bytes", quarantine_bytes(quarantine));

@@ -63,9 +63,10 @@ static void check_limits(struct check *check) {
     struct settings *settings = check->settings;
     if (check->options->core_dumps && !process_raise_core_limit(error, sizeof error))
         fail(check, error);
-    if (!process_raise_descriptors(process_own_descriptors(settings), &settings->max_connections, error,
-                                   sizeof error))
+    unsigned connections = settings->max_connections;
+    if (!process_raise_descriptors(process_own_descriptors(settings), &connections, error, sizeof error))
         fail(check, error);
+    settings->max_connections = connections;
 }
 
 /* As late as at a start: who has given up root may lock less. */

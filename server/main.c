@@ -24,6 +24,7 @@
 #include "server/config/manual.h"
 #include "server/config/options.h"
 #include "server/config/print.h"
+#include "server/config/read.h"
 #include "server/config/settings.h"
 #include "server/http/admin_http.h"
 #include "server/http/health.h"
@@ -33,6 +34,7 @@
 #include "server/maintenance.h"
 #include "server/manager.h"
 #include "server/process.h"
+#include "server/reload.h"
 #include "server/risks.h"
 #include "server/server.h"
 #include "server/worker/auth.h"
@@ -51,12 +53,6 @@ enum { STOP_GRACE_MS = 20000, MANAGER_GRACE_MS = 5000 }; /* the manager's own la
 
 static const double LOG_SECONDS = 1; /* how often it is told what the log has left out */
 
-/* Authentication files that were replaced: workers may still look at them. */
-struct retired_auth {
-    struct retired_auth *next;
-    struct auth *auth;
-};
-
 struct program {
     struct server server; /* first: server_stop finds the program by it */
     struct settings settings;
@@ -65,12 +61,11 @@ struct program {
     struct admin_http *http; /* NULL: no admin address */
     struct ev_loop *loop;
     ev_signal signals[SIGNALS];
-    ev_async helper_done, stop_asked;
+    ev_async helper_done, stop_asked, reload_done;
     ev_timer ready_timer;
     ev_timer log_timer; /* tells what the log has left out */
     pthread_t helper;
-    struct manager *manager; /* of services; NULL: none wants to be told */
-    struct retired_auth *retired;
+    struct manager *manager;        /* of services; NULL: none wants to be told */
     struct activation activation;   /* its sockets are the listener's */
     unsigned connections_wanted;    /* before the limit of open files was looked at */
     atomic_uint_fast64_t recovered; /* records of the journal, as the helper thread reads them */
@@ -218,6 +213,11 @@ static void announce(struct program *program) {
         announce_space(program, space_options(tier_space(server->tier, i)));
 }
 
+static void tell_reload_done(void *context) {
+    struct program *program = context;
+    ev_async_send(program->loop, &program->reload_done);
+}
+
 static void serve(struct program *program) {
     struct server *server = &program->server;
     char error[ERROR_MAX];
@@ -227,6 +227,7 @@ static void serve(struct program *program) {
         return;
     }
     program->server.phase = SERVER_SERVING;
+    reload_open(server->reload, program->http, tell_reload_done, program);
     write_port_file(program);
     announce(program);
     if (program->ready_fd >= 0)
@@ -298,6 +299,7 @@ static size_t count_dirty(struct tier *tier) {
 
 static void *stop_and_drain(void *argument) {
     struct program *program = argument;
+    reload_close(program->server.reload);
     stop_workers(&program->server);
     program->drain.before = count_dirty(program->server.tier);
     program->drain.left = tier_drain(program->server.tier, &program->drain.journaled);
@@ -374,26 +376,21 @@ static void warn_of_exposure(struct program *program, const struct auth *auth) {
         server_log(&program->server, LOG_LEVEL_WARNING, "%s", warning);
 }
 
-static void reload_auth(struct program *program) {
-    struct server *server = &program->server;
-    char error[ERROR_MAX];
-    if (!program->settings.auth_file) {
-        server_log(server, LOG_LEVEL_NOTICE, "SIGHUP: there is no authentication file to read again");
-        return;
-    }
-    struct auth *auth = auth_load(program->settings.auth_file, error, sizeof error);
-    struct retired_auth *retired = calloc(1, sizeof *retired);
-    if (!auth || !retired) {
-        server_log(server, LOG_LEVEL_ERROR, "SIGHUP: %s; the passwords stay as they were",
-                   auth ? "no memory" : error);
-        auth_free(auth);
-        free(retired);
-        return;
-    }
-    *retired = (struct retired_auth){program->retired, atomic_exchange(&server->auth, auth)};
-    program->retired = retired;
-    warn_of_exposure(program, auth);
-    server_log(server, LOG_LEVEL_NOTICE, "SIGHUP: read %s again", program->settings.auth_file);
+static void reload_configuration(struct program *program) {
+    if (program->server.phase == SERVER_SERVING)
+        manager_reloading(program->manager);
+    block_signals(true);
+    reload_ask(program->server.reload);
+    block_signals(false);
+}
+
+/* A stop may have begun meanwhile, and is the last that the manager hears of. */
+static void on_reload_done(struct ev_loop *loop, ev_async *async, int events) {
+    (void)loop;
+    (void)events;
+    struct program *program = async->data;
+    if (program->server.phase == SERVER_SERVING)
+        manager_ready(program->manager);
 }
 
 static void on_signal(struct ev_loop *loop, ev_signal *watcher, int events) {
@@ -402,7 +399,7 @@ static void on_signal(struct ev_loop *loop, ev_signal *watcher, int events) {
     struct program *program = watcher->data;
     switch (watcher->signum) {
     case SIGHUP:
-        reload_auth(program);
+        reload_configuration(program);
         break;
     case SIGUSR1:
         server_log(&program->server, LOG_LEVEL_DEBUG, "SIGUSR1: nothing to do");
@@ -517,9 +514,11 @@ static bool prepare_loop(struct program *program) {
     }
     ev_async_init(&program->helper_done, on_helper_done);
     ev_async_init(&program->stop_asked, on_stop_asked);
-    program->helper_done.data = program->stop_asked.data = program;
+    ev_async_init(&program->reload_done, on_reload_done);
+    program->helper_done.data = program->stop_asked.data = program->reload_done.data = program;
     ev_async_start(program->loop, &program->helper_done);
     ev_async_start(program->loop, &program->stop_asked);
+    ev_async_start(program->loop, &program->reload_done);
     ev_init(&program->ready_timer, on_ready_timer);
     program->ready_timer.repeat = 0.02;
     program->ready_timer.data = program;
@@ -624,7 +623,7 @@ static bool create_sockets(struct program *program, char *error, size_t error_si
 static bool prepare_process(struct program *program, char *error, size_t error_size) {
     struct settings *settings = &program->settings;
     struct server *server = &program->server;
-    program->connections_wanted = settings->max_connections;
+    unsigned connections = program->connections_wanted = settings->max_connections;
     if (settings->auth_file) {
         struct auth *auth = auth_load(settings->auth_file, error, error_size);
         if (!auth)
@@ -632,58 +631,39 @@ static bool prepare_process(struct program *program, char *error, size_t error_s
         atomic_init(&server->auth, auth);
     }
     if ((program->options.core_dumps && !process_raise_core_limit(error, error_size)) ||
-        !process_raise_descriptors(process_own_descriptors(settings), &settings->max_connections, error,
-                                   error_size))
+        !process_raise_descriptors(process_own_descriptors(settings), &connections, error, error_size))
         return false;
+    settings->max_connections = connections;
     return create_sockets(program, error, error_size) &&
            process_become(program->options.user, error, error_size) &&
            listener_bind_unix(server->listener, error, error_size);
 }
 
-static int start(struct program *program) {
+static int start(struct program *program, int argc, char **argv) {
     char error[ERROR_MAX];
     connect_parts(program);
     if (program->options.action == OPTIONS_CHECK)
         return check_start(&program->settings, program->config, &program->options);
+    program->server.reload = reload_create(&program->server, &program->settings, argc, argv);
+    if (!program->server.reload)
+        return complain("no memory", EXIT_FAILURE);
     if (!prepare_process(program, error, sizeof error))
         return complain(error, EXIT_FAILURE);
     return run(program);
 }
 
-static bool wants_configuration(enum options_action action) {
-    return action == OPTIONS_SERVE || action == OPTIONS_CHECK || action == OPTIONS_PRINT_CONFIG;
-}
-
-/* Two contradict each other: which of them stand in the file (NULL: none does) and which on the command line is not known
- * any more. */
-static int complain_of_settings(const char *file, const char *error) {
-    if (!file)
-        return complain(error, EXIT_USAGE);
-    fprintf(stderr, "forebay: %s: %s\n", file, error);
-    return EXIT_CONFIGURATION;
-}
-
-/* Options, then the file over the defaults, then the options again over the file. */
 static int read_settings(struct program *program, int argc, char **argv) {
     char error[ERROR_MAX];
-    struct settings *settings = &program->settings;
-    settings_defaults(settings);
-    if (!options_read(&program->options, settings, argc, argv, error, sizeof error))
+    switch (config_read(argc, argv, &program->settings, &program->options, &program->config, error,
+                        sizeof error)) {
+    case CONFIG_READ:
+        return EXIT_SUCCESS;
+    case CONFIG_BAD_OPTIONS:
         return complain(error, EXIT_USAGE);
-    if (settings->config_file && wants_configuration(program->options.action)) {
-        const char *path = settings->config_file;
-        settings_defaults(settings);
-        program->config = config_load(path, settings, error, sizeof error);
-        if (!program->config)
-            return complain(error, EXIT_CONFIGURATION);
-        options_free(&program->options);
-        if (!options_read(&program->options, settings, argc, argv, error, sizeof error))
-            return complain(error, EXIT_USAGE);
-        config_derive(program->config, settings);
+    case CONFIG_BAD_FILE:
+        return complain(error, EXIT_CONFIGURATION);
     }
-    if (!settings_check(settings, error, sizeof error))
-        return complain_of_settings(settings->config_file, error);
-    return EXIT_SUCCESS;
+    return EXIT_FAILURE;
 }
 
 static int act(struct program *program, int argc, char **argv) {
@@ -709,17 +689,7 @@ static int act(struct program *program, int argc, char **argv) {
     case OPTIONS_CHECK:
         break;
     }
-    return start(program);
-}
-
-static void free_auths(struct program *program) {
-    auth_free(atomic_load(&program->server.auth));
-    while (program->retired) {
-        struct retired_auth *next = program->retired->next;
-        auth_free(program->retired->auth);
-        free(program->retired);
-        program->retired = next;
-    }
+    return start(program, argc, argv);
 }
 
 static void free_program(struct program *program) {
@@ -735,7 +705,8 @@ static void free_program(struct program *program) {
             worker_free(server->workers[i]);
     free(server->workers);
     listener_free(server->listener);
-    free_auths(program);
+    auth_free(atomic_load(&server->auth));
+    reload_free(server->reload);
     stats_detail_free(server->detail);
     feeds_free(server->feeds);
     watch_free(server->watch);

@@ -28,7 +28,7 @@ enum {
 
 unsigned process_own_descriptors(const struct settings *settings) {
     const struct tier_options *tier = &settings->tier;
-    unsigned own = OWN_DESCRIPTORS + tier->workers * WORKER_DESCRIPTORS;
+    unsigned own = OWN_DESCRIPTORS + settings->threads * WORKER_DESCRIPTORS;
     for (size_t i = 0; i < tier->backend_count; i++)
         own += (tier->backends[i].readers + READERS_BESIDE) * CONNECTION_DESCRIPTORS;
     if (own < OWN_DESCRIPTORS_LEAST)

@@ -48,7 +48,7 @@ ROOMS = {
         ("policies/",),
     ),
     "server": (
-        ("server/buffer", "server/log", "server/server"),
+        ("server/buffer", "server/log", "server/server", "server/reload.h"),
         ("server/protocol/", "server/config/"),
         ("server/activation", "server/listener", "server/maintenance"),
         ("server/admin/",),

@@ -37,14 +37,14 @@ static const char *const layout_words[] = {"hash", "string", NULL};
 
 static const struct setting settings[] = {
     {"tombstone_ttl", SETTING_SECONDS, IN_BACKEND(tombstone_seconds), MS, (uint64_t)TEN_YEARS *MS,
-     .standard = DAY, .about = "how long the version of a deleted entry is kept"},
+     .standard = DAY, .change = SETTING_FIXED, .about = "how long the version of a deleted entry is kept"},
     {0},
 };
 
 static const struct setting table_settings[] = {
-    {"layout", SETTING_NAME, IN_TABLE(layout), .words = layout_words,
+    {"layout", SETTING_NAME, IN_TABLE(layout), .words = layout_words, .change = SETTING_FIXED,
      .about = "`hash`, or `string` for keys that other clients read"},
-    {"key_prefix", SETTING_TEXT, IN_TABLE(store_prefix), .standard_text = "",
+    {"key_prefix", SETTING_TEXT, IN_TABLE(store_prefix), .standard_text = "", .change = SETTING_FIXED,
      .about =
          "prepended to each key in Redis; [names of two namespaces must not meet](backends.md#what-every-backend-promises)"},
     {0},

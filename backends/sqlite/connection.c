@@ -139,11 +139,11 @@ void sqlite_limit_waiting(struct sqlite_connection *connection) {
 }
 
 static enum backend_status open_all(struct sqlite_connection *connection, const struct sqlite_options *own,
-                                    const struct backend_identity *expected,
-                                    struct backend_error *ret_error) {
+                                    const struct backend_options *options, struct backend_error *ret_error) {
+    const struct backend_identity *expected = options->expected;
     enum backend_status status = BACKEND_OK;
     if (connection->role == BACKEND_WRITER && expected)
-        status = sqlite_files_prepare(connection, expected, ret_error);
+        status = sqlite_files_prepare(connection, expected, options->renews, ret_error);
     if (status == BACKEND_OK)
         status = open_file(connection, own, expected, ret_error);
     if (status != BACKEND_OK)
@@ -228,7 +228,7 @@ enum backend_status sqlite_open(const struct backend_options *options, enum back
         return backend_fail(ret_error, BACKEND_TRANSIENT, "backend \"%s\": out of memory", options->name);
     enum backend_status status = sqlite_take_tables(connection, options, ret_error);
     if (status == BACKEND_OK)
-        status = open_all(connection, &own, options->expected, ret_error);
+        status = open_all(connection, &own, options, ret_error);
     connection->base.call_until_us = 0;
     if (status != BACKEND_OK)
         sqlite_close(&connection->base);

@@ -178,9 +178,9 @@ bool sqlite_exposed(const struct backend_options *options, char *ret_text, size_
 enum backend_status sqlite_files_note(struct sqlite_connection *connection, struct backend_error *ret_error);
 
 /* Before the writer opens: may what is at the path be opened, and is there nothing beside it that belongs to a
- * database that was there before? */
+ * database that was there before? renews: backend_options. */
 enum backend_status sqlite_files_prepare(const struct sqlite_connection *connection,
-                                         const struct backend_identity *expected,
+                                         const struct backend_identity *expected, bool renews,
                                          struct backend_error *ret_error);
 
 /* BACKEND_REPLACED: the files at the path are others. Then the writer has brought what was in the log into the file

@@ -42,9 +42,10 @@ static const char *const synchronous_words[] = {"full", "normal", NULL};
 
 static const struct setting settings[] = {
     {"synchronous", SETTING_NAME, IN_BACKEND(synchronous), .words = synchronous_words,
+     .change = SETTING_FIXED,
      .about =
          "with `full`, a commit survives power loss; with `normal`, it survives the death of the process"},
-    {"trusted_schema", SETTING_SWITCH, IN_BACKEND(trusted_schema), .standard = false,
+    {"trusted_schema", SETTING_SWITCH, IN_BACKEND(trusted_schema), .standard = false, .change = SETTING_FIXED,
      .about =
          "let triggers and views of the file use what SQLite does not count as harmless ([backends](backends.md#your-own-table))"},
     {0},
@@ -54,12 +55,15 @@ static const struct setting settings[] = {
 static const char *const key_type_words[] = {"text", "integer", NULL};
 
 static const struct setting table_settings[] = {
-    {"load", SETTING_TEXT, IN_TABLE(load_sql), .minimum = 1,
+    {"load", SETTING_TEXT, IN_TABLE(load_sql), .minimum = 1, .change = SETTING_FIXED,
      .about =
          "SQL that reads a row of a table of your own; `load`, `store` and `delete` are all needed. Parameters: `:key` (without the prefix), `:value`, `:flags`, `:expires_at`, `:version`, `:now` ([backends](backends.md#your-own-table))"},
-    {"store", SETTING_TEXT, IN_TABLE(store_sql), .minimum = 1, .about = "SQL that writes a row of it"},
-    {"delete", SETTING_TEXT, IN_TABLE(delete_sql), .minimum = 1, .about = "SQL that deletes a row of it"},
+    {"store", SETTING_TEXT, IN_TABLE(store_sql), .minimum = 1, .change = SETTING_FIXED,
+     .about = "SQL that writes a row of it"},
+    {"delete", SETTING_TEXT, IN_TABLE(delete_sql), .minimum = 1, .change = SETTING_FIXED,
+     .about = "SQL that deletes a row of it"},
     {"key_type", SETTING_WORD, IN_TABLE(key_type), .words = key_type_words, .standard = BACKEND_KEYS_ANY,
+     .change = SETTING_FIXED,
      .about =
          "what `:key` is bound as: `text`, or `integer` for a column of numbers. Keys after the prefix are then whole numbers in one spelling; others get CLIENT_ERROR ([backends](backends.md#your-own-table))"},
     {0},

@@ -48,7 +48,7 @@ static void describe(const struct tier_options *options, const struct space_opti
 }
 
 /* The namespace of all other keys is one of them, also if nobody has configured it. */
-static bool list_now(const struct tier_options *options, struct places *ret_places) {
+static bool list_configured(const struct tier_options *options, struct places *ret_places) {
     struct place *list = calloc(options->space_count + 1, sizeof *list);
     size_t count = list ? options->space_count : 0;
     bool has_default = false;
@@ -58,6 +58,16 @@ static bool list_now(const struct tier_options *options, struct places *ret_plac
     }
     if (list && !has_default)
         snprintf(list[count++].name, sizeof list->name, "%s", SPACE_DEFAULT_NAME);
+    *ret_places = (struct places){list, count};
+    return list != NULL;
+}
+
+static bool list_running(const struct tier *tier, struct places *ret_places) {
+    struct place *list = calloc(tier->space_count, sizeof *list);
+    size_t count = 0;
+    for (size_t i = 0; list && i < tier->space_count; i++)
+        if (!space_is_retired(&tier->spaces[i]))
+            describe(&tier->options, &tier->spaces[i].options, &list[count++]);
     *ret_places = (struct places){list, count};
     return list != NULL;
 }
@@ -168,7 +178,7 @@ static void tell(const struct service *service, const struct tier_options *optio
 
 void places_tell(const struct service *service, const struct tier_options *options) {
     struct places now;
-    if (!options->data || !list_now(options, &now))
+    if (!options->data || !list_configured(options, &now))
         return;
     tell(service, options, &now);
     free(now.list);
@@ -176,7 +186,7 @@ void places_tell(const struct service *service, const struct tier_options *optio
 
 void places_note(struct tier *tier) {
     struct places now;
-    if (!tier->options.data || !list_now(&tier->options, &now))
+    if (!tier->options.data || !list_running(tier, &now))
         return;
     tell(&tier->service, &tier->options, &now);
     write_now(tier, &now);

@@ -58,6 +58,7 @@ static void print_setting(struct manual_writer *writer, const struct setting *se
                              .name = setting->name,
                              .values = values,
                              .standard = standard ? standard : "none",
+                             .reloads = setting->change == SETTING_LIVE,
                              .about = setting->about};
     writer->form->row(writer, &row);
 }
@@ -130,7 +131,8 @@ static const struct fact signals[] = {
     {"SIGTERM, SIGINT",
      "stop accepting, finish requests, drain write-behind namespaces for at most `drain_timeout`, exit 0"},
     {"the same again", "end the drain now; what is left stays in the journal"},
-    {"SIGHUP", "read the authentication file again; if it is bad, the passwords stay as they were"},
+    {"SIGHUP",
+     "read the configuration, the authentication file and the admin token file again ([reload](#reload)); if one of them is bad, nothing is changed"},
     {"SIGUSR1, SIGPIPE", "ignored"},
     {0},
 };
@@ -154,16 +156,16 @@ static void print_signals(struct manual_writer *writer) {
 
 static const struct table {
     const char *name, *head;
-    bool has_values;
+    bool has_values, has_reload;
     void (*print)(struct manual_writer *writer);
 } tables[] = {
-    {"options", "option", true, print_options},
-    {"extended", "part of -o", true, print_extended},
-    {"top", "setting", true, print_top},
-    {"backend", "setting", true, print_backend},
-    {"namespace", "setting", true, print_namespace},
-    {"exit-status", "exit status", false, print_exits},
-    {"signals", "signal", false, print_signals},
+    {"options", "option", true, false, print_options},
+    {"extended", "part of -o", true, false, print_extended},
+    {"top", "setting", true, true, print_top},
+    {"backend", "setting", true, true, print_backend},
+    {"namespace", "setting", true, true, print_namespace},
+    {"exit-status", "exit status", false, false, print_exits},
+    {"signals", "signal", false, false, print_signals},
 };
 
 static const struct table *find_table(const char *name) {
@@ -175,8 +177,11 @@ static const struct table *find_table(const char *name) {
 
 static void print_table(const struct manual_form *form, const char *name, FILE *out) {
     const struct table *table = find_table(name);
-    struct manual_writer writer = {
-        .out = out, .form = form, .head = table->head, .has_values = table->has_values};
+    struct manual_writer writer = {.out = out,
+                                   .form = form,
+                                   .head = table->head,
+                                   .has_values = table->has_values,
+                                   .has_reload = table->has_reload};
     form->begin(&writer);
     table->print(&writer);
     form->end(&writer);

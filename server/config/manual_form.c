@@ -65,6 +65,8 @@ static void put_bounds(struct buffer *out, const struct manual_row *row, const c
     buffer_print(out, "%s%s%s", before, values ? row->values : "", values && row->standard ? "; " : "");
     if (row->standard)
         buffer_print(out, "default %s", *row->standard ? row->standard : "\"\"");
+    if (row->reloads)
+        buffer_print(out, "; changes at a reload");
     buffer_print(out, "%s", behind);
 }
 
@@ -177,12 +179,14 @@ static void put_next_cell(struct buffer *out, const char *text) {
 }
 
 static void markdown_begin(struct manual_writer *writer) {
-    fprintf(writer->out, "| %s |%s |\n| --- |%s --- |\n", writer->head,
-            writer->has_values ? " values | default |" : "", writer->has_values ? " --- | --- |" : "");
+    fprintf(writer->out, "| %s |%s%s |\n| --- |%s%s --- |\n", writer->head,
+            writer->has_values ? " values | default |" : "", writer->has_reload ? " reload |" : "",
+            writer->has_values ? " --- | --- |" : "", writer->has_reload ? " --- |" : "");
 }
 
 static void markdown_heading(struct manual_writer *writer, const char *text) {
-    fprintf(writer->out, "| **%s** | |%s\n", text, writer->has_values ? " | |" : "");
+    fprintf(writer->out, "| **%s** | |%s%s\n", text, writer->has_values ? " | |" : "",
+            writer->has_reload ? " |" : "");
 }
 
 static void put_markdown_term(struct buffer *out, const struct manual_row *row) {
@@ -203,6 +207,8 @@ static void markdown_row(struct manual_writer *writer, const struct manual_row *
         put_next_cell(&line, row->values);
         put_next_cell(&line, row->standard && !*row->standard ? "\"\"" : row->standard);
     }
+    if (writer->has_reload)
+        put_next_cell(&line, row->reloads ? "yes" : "no");
     put_next_cell(&line, row->about);
     fprintf(writer->out, "%.*s |\n", (int)line.size, line.data);
     buffer_free(&line);

@@ -21,6 +21,7 @@ struct manual_row {
     bool argument_is_optional;
     const char *values;   /* marked; "": any */
     const char *standard; /* NULL: none */
+    bool reloads;         /* of a setting: a reload changes it */
     const char *about;    /* marked */
 };
 
@@ -32,6 +33,7 @@ struct manual_writer {
     const struct manual_form *form;
     const char *head; /* of the first column */
     bool has_values;  /* and defaults, in columns of their own */
+    bool has_reload;  /* and whether a reload changes it */
     bool open;        /* the form's */
 };
 

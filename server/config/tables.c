@@ -9,10 +9,11 @@
 /* Of a namespace, beside those of struct space_options. */
 static const struct setting draft_settings[] = {
     {"policy", SETTING_TEXT, IN(policy), .minimum = 1, .standard_text = "cache-aside",
-     .about = "[what is done](design.md#promises) with these keys"},
-    {"backend", SETTING_TEXT, IN(backend), .minimum = 1,
+     .change = SETTING_FIXED, .about = "[what is done](design.md#promises) with these keys"},
+    {"backend", SETTING_TEXT, IN(backend), .minimum = 1, .change = SETTING_FIXED,
      .about = "the backend's name; for every policy except cache-aside"},
     {"backend_timeout", SETTING_MILLISECONDS, IN(backend_timeout), 1, 3600000, .need = SPACE_NEEDS_BACKEND,
+     .change = SETTING_FIXED,
      .about = "the backend's `timeout`, given here; all namespaces over one backend must agree"},
     {0},
 };

@@ -81,14 +81,18 @@ static bool has_faults(const struct findings *findings) {
     return findings->faults.size > 0 || findings->faults.failed;
 }
 
-bool health_is_live(struct server *server) {
+static bool passes(struct server *server, const struct check *checks) {
     struct findings findings = {.judge = {add_finding}};
-    for (const struct check *check = live_checks; check->name; check++)
+    for (const struct check *check = checks; check->name; check++)
         check->run(server, &findings);
-    bool live = !has_faults(&findings);
+    bool passed = !has_faults(&findings);
     buffer_free(&findings.faults);
     buffer_free(&findings.notes);
-    return live;
+    return passed;
+}
+
+bool health_is_live(struct server *server) {
+    return passes(server, live_checks);
 }
 
 /* ---- Started, ready ---- */
@@ -144,6 +148,10 @@ static const struct check ready_checks[] = {
     {"room", check_room},
     {0},
 };
+
+bool health_is_ready(struct server *server) {
+    return passes(server, ready_checks);
+}
 
 /* ---- Answering ---- */
 

@@ -56,6 +56,22 @@ def test_ready_is_told_when_clients_are_served(tmp_path, messages):
     assert messages.until("STOPPING")["STOPPING"] == "1"
 
 
+def test_a_reload_is_told_and_its_end(tmp_path, told):
+    server = Server(tmp_path, Config(SESSIONS), env={"NOTIFY_SOCKET": told.address}).spawn()
+    try:
+        told.until("READY", "1")
+        for text in ('verbosity = 1\n', 'verbosity = "no number"\n'):  # also where nothing is taken over
+            before = len(told.all)
+            with open(tmp_path / f"forebay-{server.port}.conf", "a", encoding="utf-8") as config:
+                config.write(text)
+            server.process.send_signal(signal.SIGHUP)
+            assert "MONOTONIC_USEC" in told.until("RELOADING", "1")
+            told.until("READY", "1")
+            assert [key for message in told.all[before:] for key in ("RELOADING", "READY") if key in message] == ["RELOADING", "READY"]
+    finally:
+        server.stop()
+
+
 def test_what_a_drain_has_left_is_told(tmp_path, told):
     config = Config(namespace("sessions", "sess:", "write-behind", flush_delay="1h"), drain_timeout="30s",
                     backends=[sqlite_backend(timeout="500ms")])
