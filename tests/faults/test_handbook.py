@@ -11,7 +11,7 @@ import subprocess
 import pytest
 from forebay import ROOT, binary
 
-PAGES = [os.path.relpath(path, ROOT) for path in sorted(glob.glob(os.path.join(ROOT, "docs", "*.md")))]
+PAGES = [os.path.relpath(path, ROOT) for path in sorted(glob.glob(os.path.join(ROOT, "docs", "**", "*.md"), recursive=True))]
 HANDBOOK = ["docs/operating.md", "docs/sizing.md", "docs/backup.md", "docs/trouble.md"]
 LIBRARIES = ("cache", "backends", "policies", "server")
 
@@ -36,7 +36,7 @@ def joined(literal):
     A path of two parts is one thing to who reads it."""
     text = re.sub(r'"\s*PRI\w+\s*"', "u", literal)
     text = re.sub(r'"\s*[A-Z]\w+\s*"', "%s", text)
-    return re.sub(r'"\s*"', "", text)[1:-1].replace('\\"', '"').replace("\\n", "").replace("%s/%s", "%s")
+    return re.sub(r'"\s*"', "", text)[1:-1].replace('\\"', '"').replace("\\n", "").replace("%s/%s", "%s").replace("%s%s", "%s")
 
 
 @functools.cache
@@ -53,7 +53,11 @@ def formats():
 
 
 def stands_for_itself(text):
-    return len(text.split()) <= FEW_WORDS or text in TOLD_BY_OTHERS or is_said(text)
+    """A name or a number; another line, perhaps one of a configuration's; or several of these."""
+    text = re.sub(r"^/\S+:\d+: ", "", text)
+    parts = text.split("; ")
+    return len(text.split()) <= FEW_WORDS or text in TOLD_BY_OTHERS or is_said(text) or \
+        len(parts) > 1 and all(map(stands_for_itself, parts))
 
 
 def begins(line, pieces, whole, said=0):
@@ -79,7 +83,7 @@ def may_begin(text, pieces):
     """At a glance."""
     if pieces[0]:
         return text.startswith(pieces[0]) or pieces[0].startswith(text)
-    return len(pieces[1]) >= ENOUGH and pieces[1] in text
+    return len(pieces[1].strip()) >= 4 and pieces[1] in text
 
 
 @functools.cache
@@ -128,6 +132,12 @@ def test_an_option_of_a_command_is_one_of_the_program(page):
     commands = re.findall(r"(?m)^    (?:sudo )?forebay (.*?)(?: +#.*)?$", read(page))
     used = {option for command in commands for option in re.findall(r"(?<!\S)--[a-z-]+", command)}
     assert [option for option in used if not re.search(rf"{option}\b", helped)] == []
+
+
+def test_an_alarm_that_is_named_is_one_of_the_rules():
+    alarms = set(re.findall(r"alert: (\w+)", read("docs/monitoring/forebay.rules.yml")))
+    named = {name for page in HANDBOOK for name in re.findall(r"\bForebay[A-Z]\w+", read(page))}
+    assert named and named - alarms == set()
 
 
 def headings(text):
