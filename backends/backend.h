@@ -161,6 +161,9 @@ struct backend_connection {
     /* The kind's, of the writer's connection, where it notices them: grows when somebody else has written to the store
      * since it was opened. As seen by the last look or apply. */
     uint64_t foreign;
+    /* The kind's, of the writer's connection: what its log holds (SQLite: -wal), as of the last apply or maintain; 0: it has
+     * none. */
+    uint64_t log_bytes;
     /* The kind's: this connection has seen of its store what one that is opened anew could not know, and is not to be
      * closed for the calls that fail because of it. */
     bool witness;

@@ -338,6 +338,10 @@ struct cache_stats {
 /* Sums over shards, for one namespace or CACHE_ALL_SPACES. Locks each shard briefly. */
 void cache_get_stats(struct cache *cache, int space, struct cache_stats *ret_stats);
 
+/* The same of each namespace, into as many as there are; what is the cache's as a whole (index, limit) is 0. Locks each
+ * shard once, so that asking for all costs no more locks than asking for one. */
+void cache_get_space_stats(struct cache *cache, struct cache_stats ret_stats[static CACHE_SPACES_MAX]);
+
 /* Zeroes the counters (not the gauges): memcached's `stats reset`. */
 void cache_reset_stats(struct cache *cache);
 

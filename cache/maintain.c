@@ -130,6 +130,21 @@ void cache_get_stats(struct cache *cache, int space, struct cache_stats *ret_sta
     *ret_stats = sum;
 }
 
+void cache_get_space_stats(struct cache *cache, struct cache_stats ret_stats[static CACHE_SPACES_MAX]) {
+    memset(ret_stats, 0, CACHE_SPACES_MAX * sizeof *ret_stats);
+    for (unsigned i = 0; i < cache->shards; i++) {
+        lock_take(&cache->shard[i]->lock);
+        for (unsigned j = 0; j < cache->spaces; j++)
+            add_space(&ret_stats[j], cache->shard[i], j);
+        lock_release(&cache->shard[i]->lock);
+    }
+    for (unsigned j = 0; j < cache->spaces; j++) {
+        ret_stats[j].dirty_entries = cache_dirty_entries(cache, (int)j);
+        ret_stats[j].dirty_bytes = cache_dirty_bytes(cache, (int)j);
+        ret_stats[j].memory_used = atomic_load_explicit(&cache->space[j].used, memory_order_relaxed);
+    }
+}
+
 void cache_reset_stats(struct cache *cache) {
     for (unsigned i = 0; i < cache->shards; i++) {
         lock_take(&cache->shard[i]->lock);

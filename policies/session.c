@@ -5,19 +5,25 @@
 #include "policies/store.h"
 #include <stdio.h>
 
-void session_init(struct session *session, const struct tier_backend *backend, enum backend_role role,
+void session_init(struct session *session, struct tier_backend *backend, enum backend_role role,
                   unsigned patience) {
     *session = (struct session){.backend = backend, .role = role, .patience = patience};
 }
 
 static enum backend_status open_connection(struct session *session, uint64_t until_us) {
-    const struct tier_backend *backend = session->backend;
+    struct tier_backend *backend = session->backend;
     struct backend_options options = backend->options.store;
     struct backend_identity expected;
     options.running = !session->starting;
     options.open_until_us = until_us;
     options.expected = store_expected(backend->store, &expected) ? &expected : NULL;
-    return backend->type->open(&options, session->role, &session->connection, &session->error);
+    uint64_t began_us = monotonic_us();
+    enum backend_status status =
+        backend->type->open(&options, session->role, &session->connection, &session->error);
+    if (status == BACKEND_OK && session->has_opened)
+        count_shared(&backend->calls.reconnects[session->role]);
+    session->has_opened |= status == BACKEND_OK;
+    return backend_call_note(&backend->calls, CALL_OPEN, began_us, status);
 }
 
 static enum backend_status put_off(struct session *session) {
@@ -65,11 +71,23 @@ bool session_failed(struct session *session) {
 
 enum backend_status session_load(struct session *session, struct space *space, const struct slice *keys,
                                  size_t count, uint32_t now, struct load_result *results) {
-    enum backend_status status = session->backend->type->load(session->connection, &space->options.table,
-                                                              keys, count, now, results, &session->error);
+    struct tier_backend *backend = session->backend;
+    uint64_t began_us = monotonic_us();
+    enum backend_status status = backend->type->load(session->connection, &space->options.table, keys, count,
+                                                     now, results, &session->error);
+    backend_call_note(&backend->calls, CALL_LOAD, began_us, status);
     for (size_t i = 0; status == BACKEND_OK && i < count; i++)
         row_check(space, &results[i]);
     return status;
+}
+
+enum backend_status session_scan(struct session *session, struct space *space, size_t limit, uint32_t now,
+                                 struct backend_visitor *visitor) {
+    struct tier_backend *backend = session->backend;
+    uint64_t began_us = monotonic_us();
+    enum backend_status status =
+        backend->type->scan(session->connection, &space->options.table, limit, now, visitor, &session->error);
+    return backend_call_note(&backend->calls, CALL_SCAN, began_us, status);
 }
 
 void session_close(struct session *session) {

@@ -21,17 +21,18 @@
 #include "policies/tier_parts.h"
 
 struct session {
-    const struct tier_backend *backend;
+    struct tier_backend *backend;
     enum backend_role role;
     unsigned patience; /* failures in a row after which the connection is closed */
     unsigned failures; /* in a row, so far */
+    bool has_opened;   /* a connection, before */
     bool starting;     /* a table that does not fit refuses the connection (backend_options.running) */
     struct backend_connection *connection; /* NULL: to be opened */
     struct backend_error error;            /* of the last call that failed */
 };
 
 /* Makes one in place, not connected. */
-void session_init(struct session *session, const struct tier_backend *backend, enum backend_role role,
+void session_init(struct session *session, struct tier_backend *backend, enum backend_role role,
                   unsigned patience);
 
 /* Opens the connection unless it is open, waiting no longer than until then (monotonic; 0: the backend's timeout);
@@ -51,6 +52,10 @@ bool session_failed(struct session *session);
  * the results are valid until the next call on it. */
 enum backend_status session_load(struct session *session, struct space *space, const struct slice *keys,
                                  size_t count, uint32_t now, struct load_result *results);
+
+/* Shows entries of a namespace, over the open connection (backend_type.scan). */
+enum backend_status session_scan(struct session *session, struct space *space, size_t limit, uint32_t now,
+                                 struct backend_visitor *visitor);
 
 /* Closes the connection if it is open. */
 void session_close(struct session *session);

@@ -44,6 +44,13 @@ const struct space_options *space_options(const struct space *space) {
     return &space->options;
 }
 
+uint64_t space_oldest_dirty_us(const struct space *space) {
+    uint64_t oldest_us = atomic_load(&space->oldest_us);
+    if (oldest_us == 0 || cache_dirty_entries(space->tier->cache, space->number) == 0)
+        return 0;
+    return monotonic_us() - oldest_us;
+}
+
 /* Every power of two is told: of a damaged region there may be thousands a second. */
 void space_note_unreadable(struct space *space, struct slice key, const char *reason) {
     uint64_t before = atomic_fetch_add_explicit(&space->rows_unreadable, 1, memory_order_relaxed);

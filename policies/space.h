@@ -41,6 +41,7 @@ struct flush_counters { /* written by the writer's thread */
 
 struct space_worker_counters {    /* written by one worker */
     _Alignas(64) counter changes; /* dirty ones, accepted */
+    counter coalesced;            /* of those, changes of entries that were waiting already */
 };
 
 struct space {
@@ -96,6 +97,9 @@ static inline bool space_has_key(const struct space *space, struct slice key) {
 
 /* By name, or NULL. */
 struct space *space_by_name(struct tier *tier, struct slice name);
+
+/* The loss window without a journal: the age of the oldest change that is not in the backend; 0: there is none. */
+uint64_t space_oldest_dirty_us(const struct space *space);
 
 /* A row was asked for, alone, and the backend cannot read it: counts it, and says so on the log, the more rarely the
  * more there were. Readers and the writer. */

@@ -93,6 +93,10 @@ struct tier_ticket {
     bool room_denied;         /* it waited for room until its deadline */
     bool confirmed;           /* what memory holds of the request's key may be believed now */
     uint8_t tries;            /* loads of one key for the request at hand */
+    /* latency.h: requests that wait with it and have no answer yet, since when (monotonic), and the turn it is back in */
+    bool is_back; /* nothing was executed since */
+    uint16_t riders;
+    uint64_t parked_us, back_us;
     struct ticket_loads loads;
     uint64_t deadline_us; /* PARK_ROOM, PARK_WRITE: monotonic, 0: not set */
     struct ticket_ahead ahead;

@@ -258,9 +258,11 @@ static bool make_workers(struct tier *tier) {
         worker->submitted_end = &worker->submitted;
         worker->scratch_size = tier->options.cache.item_max + 64;
         worker->scratch = malloc(worker->scratch_size);
+        worker->usage =
+            calloc(CACHE_SPACES_MAX, sizeof *worker->usage); /* pages that are used alone take memory */
         atomic_init(&worker->floor, UINT64_MAX);
         hold_init(worker);
-        if (!worker->scratch)
+        if (!worker->scratch || !worker->usage)
             return false;
     }
     return true;
@@ -484,8 +486,10 @@ void tier_destroy(struct tier *tier) {
         destroy_backend(&tier->backends[i]);
     for (size_t i = 0; tier->spaces && i < tier->space_count; i++)
         space_destroy(&tier->spaces[i]);
-    for (unsigned i = 0; tier->workers && i < tier->options.workers; i++)
+    for (unsigned i = 0; tier->workers && i < tier->options.workers; i++) {
         free(tier->workers[i].scratch);
+        free(tier->workers[i].usage);
+    }
     free(tier->workers);
     free(tier->backends);
     free(tier->spaces);

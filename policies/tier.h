@@ -121,6 +121,10 @@ bool tier_turn_end(struct tier_worker *worker, uint64_t *ret_hold);
  * the backends have it). When it may have grown, the wake function is called. */
 uint64_t tier_released(struct tier_worker *worker);
 
+/* For the latencies: a turn, of however many parts, begins; its replies were sent. Monotonic microseconds. */
+void tier_time_begin(struct tier_worker *worker, uint64_t now_us);
+void tier_time_end(struct tier_worker *worker, uint64_t now_us);
+
 /* Finds the namespace, hashes, prefetches. For every request with a key, before tier_execute. */
 void tier_prepare(struct tier_worker *worker, struct request *request);
 
@@ -196,10 +200,11 @@ void tier_stat_spaces(struct tier *tier, struct stat_sink *sink);       /* <name
 void tier_stat_backends(struct tier *tier, struct stat_sink *sink);     /* <backend>:<name> value */
 void tier_stat_write_behind(struct tier *tier, struct stat_sink *sink); /* <namespace>:<name> value */
 void tier_stat_quarantine(struct tier *tier, struct stat_sink *sink);
-void tier_reset_stats(struct tier *tier); /* tier_counters and the cache's begin at 0 again */
+void tier_stat_latencies(struct tier *tier, struct stat_sink *sink); /* <namespace>:<kind>_<name> value */
+void tier_reset_stats(struct tier *tier); /* tier_counters, latencies and the cache's begin at 0 again */
 
 /* What workers count of requests: memcached's counters by its names and in its order (between the first list and
- * the second `stats` has two of the cache's), and our own. Adding one: its name here, and where it is counted. */
+ * the second `stats` has two of the cache's), and our own. Adding one: its name here, and where its sum is made (tier_stats.c). */
 #define TIER_COUNTERS_OF_GETS(X)                                                                             \
     X(cmd_get)                                                                                               \
     X(cmd_set)                                                                                               \

@@ -15,6 +15,7 @@
 #define FOREBAY_POLICIES_TIER_PARTS_H
 
 #include "cache/base/life_clock.h"
+#include "policies/backend_calls.h"
 #include "policies/service.h"
 #include "policies/space.h"
 #include "policies/turn.h"
@@ -31,6 +32,7 @@ struct tier_backend {
     size_t table_count;
     unsigned timeout_ms;
     struct store *store; /* which one is open */
+    struct backend_calls calls;
     struct loader *loader;
     struct writer *writer;
     char down[160]; /* the reply line when it cannot be asked */
@@ -58,7 +60,9 @@ struct tier {
     atomic_bool draining, stop_draining;
     uint64_t replayed, replayed_files, replay_ms;
     pthread_mutex_t stats_mutex;
-    struct tier_counters counters_base; /* at the last reset; under stats_mutex */
+    /* At the last reset; under stats_mutex. */
+    struct tier_counters counters_base;
+    struct histogram_sum latency_base[CACHE_SPACES_MAX][USAGE_KINDS];
 };
 
 /* Writers: lives that ended by this second are over for certain, so that their rows can go; 0: none is known to be. */

@@ -15,137 +15,120 @@
 
 /* ---- memcached's counters ---- */
 
-static void count_get(struct worker_counters *counters, const struct outcome *outcome) {
-    count(&counters->cmd_get);
-    if (outcome->status == OUTCOME_HIT)
-        count(&counters->get_hits);
-    else if (outcome->status == OUTCOME_MISS)
-        count(&counters->get_misses);
-}
-
-static void count_touching_get(struct worker_counters *counters, const struct outcome *outcome) {
-    count(&counters->cmd_get);
-    count(&counters->cmd_touch);
-    if (outcome->status == OUTCOME_HIT) {
-        count(&counters->get_hits);
-        count(&counters->touch_hits);
-    } else if (outcome->status == OUTCOME_MISS) {
-        count(&counters->get_misses);
-        count(&counters->touch_misses);
-    }
-}
-
-static void count_hit(counter *hits, counter *misses, const struct outcome *outcome) {
-    if (outcome->status == OUTCOME_NOT_FOUND || outcome->status == OUTCOME_NOT_STORED)
-        count(misses);
-    else if (outcome->status != OUTCOME_ERROR && outcome->status != OUTCOME_EXISTS)
-        count(hits);
-}
-
-static void count_store(struct worker_counters *counters, const struct request *request,
-                        const struct outcome *outcome) {
-    count(&counters->cmd_set);
-    if (!command_row(request->command)->compares && !request_has(request, 'C'))
-        return;
-    if (outcome->status == OUTCOME_STORED)
-        count(&counters->cas_hits);
-    else if (outcome->status == OUTCOME_NOT_FOUND)
-        count(&counters->cas_misses);
-    else if (outcome->status == OUTCOME_EXISTS)
-        count(&counters->cas_badval);
-}
-
-static bool decrements(const struct request *request) {
-    return command_row(request->command)->decrements || request->mode == 'D';
-}
-
-static void count_error(struct worker_counters *counters, enum outcome_error kind) {
-    switch (kind) {
-    case ERROR_NO_MEMORY:
-        count(&counters->store_no_memory);
-        return;
-    case ERROR_TOO_LARGE:
-        count(&counters->store_too_large);
-        return;
-    case ERROR_BACKEND_DOWN:
-        count(&counters->load_errors);
-        return;
-    case ERROR_ROW_UNFIT:
-    case ERROR_NOT_A_NUMBER:
-    case ERROR_TOO_BUSY:
-    case ERROR_NO_NAMESPACE:
-    case ERROR_KEY_UNFIT:
-    case ERROR_FULL:
-    case ERROR_JOURNAL_FULL:
-    case ERROR_BACKEND_REFUSES:
-    case ERROR_UNCONFIRMED:
-        return;
-    }
-}
-
-static void count_kind(struct worker_counters *counters, const struct request *request,
-                       const struct outcome *outcome) {
-    switch (command_kind(request->command)) {
-    case KIND_READ:
-        if (request_has(request, 'T'))
-            count_touching_get(counters, outcome);
-        else
-            count_get(counters, outcome);
-        return;
-    case KIND_READ_AND_TOUCH:
-        count_touching_get(counters, outcome);
-        return;
-    case KIND_STORE:
-        count_store(counters, request, outcome);
-        return;
-    case KIND_DELETE:
-        count_hit(&counters->delete_hits, &counters->delete_misses, outcome);
-        return;
-    case KIND_COUNT:
-        if (decrements(request))
-            count_hit(&counters->decr_hits, &counters->decr_misses, outcome);
-        else
-            count_hit(&counters->incr_hits, &counters->incr_misses, outcome);
-        return;
-    case KIND_TOUCH:
-        count(&counters->cmd_touch);
-        count_hit(&counters->touch_hits, &counters->touch_misses, outcome);
-        return;
-    case KIND_INSPECT:
-    case KIND_TALK:
-        return;
-    }
-}
-
 void count_outcome(struct tier_worker *worker, const struct request *request, const struct outcome *outcome) {
-    struct worker_counters *counters = &worker->counters;
-    if (command_is_meta(request->command))
-        count(&counters->cmd_meta);
-    count_kind(counters, request, outcome);
-    if (outcome->status != OUTCOME_ERROR)
-        return;
-    count_error(counters, outcome->error_kind);
-    if (tier_closes_on_error(request))
-        count(&counters->closed_reads);
+    usage_count(&worker->usage[request->space->number], request, outcome);
+    if (__builtin_expect(outcome->status == OUTCOME_ERROR, false) && tier_closes_on_error(request))
+        count(&worker->counters.closed_reads);
+}
+
+static uint64_t answers(const struct usage_sum *sum, int operation) {
+    uint64_t all = 0;
+    for (int i = 0; i < OUTCOMES; i++)
+        all += sum->operations[operation][i];
+    return all;
+}
+
+/* Answers with this status, of operations up to the one below 0. */
+static uint64_t with_status(const struct usage_sum *sum, enum outcome_status status, const int *operations) {
+    uint64_t all = 0;
+    for (; *operations >= 0; operations++)
+        all += sum->operations[*operations][status];
+    return all;
+}
+
+static uint64_t with_any(const struct usage_sum *sum, const int *operations) {
+    uint64_t all = 0;
+    for (; *operations >= 0; operations++)
+        all += answers(sum, *operations);
+    return all;
+}
+
+/* Of changes that need an entry. */
+static uint64_t misses(const struct usage_sum *sum, const int *operations) {
+    return with_status(sum, OUTCOME_NOT_FOUND, operations) + with_status(sum, OUTCOME_NOT_STORED, operations);
+}
+
+static uint64_t hits(const struct usage_sum *sum, const int *operations) {
+    return with_any(sum, operations) - misses(sum, operations) - with_status(sum, OUTCOME_ERROR, operations) -
+           with_status(sum, OUTCOME_EXISTS, operations);
+}
+
+#define OF(...) ((const int[]){__VA_ARGS__, -1})
+
+static void sum_gets(struct tier_counters *counters, const struct usage_sum *sum) {
+    const int *touching = OF(COMMAND_GAT, OPERATION_META_GET_TOUCHING);
+    const int *all = OF(COMMAND_GET, COMMAND_META_GET, COMMAND_GAT, OPERATION_META_GET_TOUCHING);
+    counters->cmd_get = with_any(sum, all);
+    counters->get_hits = with_status(sum, OUTCOME_HIT, all);
+    counters->get_misses = with_status(sum, OUTCOME_MISS, all);
+    counters->cmd_touch = with_any(sum, touching) + answers(sum, COMMAND_TOUCH);
+    counters->touch_hits = with_status(sum, OUTCOME_HIT, touching) + hits(sum, OF(COMMAND_TOUCH));
+    counters->touch_misses = with_status(sum, OUTCOME_MISS, touching) + misses(sum, OF(COMMAND_TOUCH));
+}
+
+static void sum_stores(struct tier_counters *counters, const struct usage_sum *sum) {
+    const int *comparing = OF(COMMAND_CAS, OPERATION_META_SET_COMPARING);
+    for (int i = 0; i < OPERATIONS; i++)
+        if (command_kind(usage_command((enum operation)i)) == KIND_STORE)
+            counters->cmd_set += answers(sum, i);
+    counters->cas_hits = with_status(sum, OUTCOME_STORED, comparing);
+    counters->cas_misses = with_status(sum, OUTCOME_NOT_FOUND, comparing);
+    counters->cas_badval = with_status(sum, OUTCOME_EXISTS, comparing);
+    counters->store_too_large = sum->errors[ERROR_TOO_LARGE];
+    counters->store_no_memory = sum->errors[ERROR_NO_MEMORY];
+}
+
+static void sum_changes(struct tier_counters *counters, const struct usage_sum *sum) {
+    const int *deletes = OF(COMMAND_DELETE, COMMAND_META_DELETE);
+    const int *increments = OF(COMMAND_INCR, COMMAND_META_ARITHMETIC);
+    const int *decrements = OF(COMMAND_DECR, OPERATION_META_DECREMENT);
+    counters->delete_misses = misses(sum, deletes);
+    counters->delete_hits = hits(sum, deletes);
+    counters->incr_misses = misses(sum, increments);
+    counters->incr_hits = hits(sum, increments);
+    counters->decr_misses = misses(sum, decrements);
+    counters->decr_hits = hits(sum, decrements);
+}
+
+static uint64_t meta_commands(const struct usage_sum *sum) {
+    uint64_t all = 0;
+    for (int i = 0; i < OPERATIONS; i++)
+        if (command_is_meta(usage_command((enum operation)i)))
+            all += answers(sum, i);
+    return all;
 }
 
 static void add_counters(struct tier_counters *sum, const struct worker_counters *counters) {
-#define ADD(name) sum->name += counted(&counters->name);
-    TIER_COUNTERS(ADD)
-#undef ADD
+    sum->cmd_flush += counted(&counters->cmd_flush);
+    sum->loads += counted(&counters->loads);
+    sum->parked += counted(&counters->parked);
+    sum->closed_reads += counted(&counters->closed_reads);
+}
+
+static void sum_usage(const struct tier *tier, size_t space, struct usage_sum *ret_sum) {
+    for (unsigned i = 0; i < tier->options.workers; i++)
+        usage_collect(ret_sum, &tier->workers[i].usage[space]);
+}
+
+static struct tier_counters sum_counters(const struct tier *tier) {
+    struct tier_counters counters = {0};
+    struct usage_sum sum = {0};
+    for (size_t i = 0; i < tier->space_count; i++)
+        sum_usage(tier, i, &sum);
+    for (unsigned i = 0; i < tier->options.workers; i++)
+        add_counters(&counters, &tier->workers[i].counters);
+    sum_gets(&counters, &sum);
+    sum_stores(&counters, &sum);
+    sum_changes(&counters, &sum);
+    counters.cmd_meta = meta_commands(&sum);
+    counters.load_errors = sum.errors[ERROR_BACKEND_DOWN];
+    return counters;
 }
 
 static void subtract_counters(struct tier_counters *sum, const struct tier_counters *base) {
 #define SUBTRACT(name) sum->name -= base->name;
     TIER_COUNTERS(SUBTRACT)
 #undef SUBTRACT
-}
-
-static struct tier_counters sum_counters(const struct tier *tier) {
-    struct tier_counters sum = {0};
-    for (unsigned i = 0; i < tier->options.workers; i++)
-        add_counters(&sum, &tier->workers[i].counters);
-    return sum;
 }
 
 void tier_get_counters(struct tier *tier, struct tier_counters *ret_counters) {
@@ -156,11 +139,29 @@ void tier_get_counters(struct tier *tier, struct tier_counters *ret_counters) {
     *ret_counters = sum;
 }
 
+static struct histogram_sum sum_latency(const struct tier *tier, size_t space, enum usage_kind kind) {
+    struct histogram_sum sum = {0};
+    for (unsigned i = 0; i < tier->options.workers; i++)
+        histogram_collect(&sum, &tier->workers[i].usage[space].latency[kind]);
+    return sum;
+}
+
+static void reset_latencies(struct tier *tier) {
+    for (size_t i = 0; i < tier->space_count; i++)
+        for (int kind = 0; kind < USAGE_KINDS; kind++) {
+            struct histogram_sum sum = sum_latency(tier, i, (enum usage_kind)kind);
+            pthread_mutex_lock(&tier->stats_mutex);
+            tier->latency_base[i][kind] = sum;
+            pthread_mutex_unlock(&tier->stats_mutex);
+        }
+}
+
 void tier_reset_stats(struct tier *tier) {
     struct tier_counters sum = sum_counters(tier);
     pthread_mutex_lock(&tier->stats_mutex);
     tier->counters_base = sum;
     pthread_mutex_unlock(&tier->stats_mutex);
+    reset_latencies(tier);
     cache_reset_stats(tier->cache);
 }
 
@@ -179,6 +180,47 @@ __attribute__((format(printf, 4, 5))) static void line(struct stat_sink *sink, c
 
 static void number(struct stat_sink *sink, const char *owner, const char *name, uint64_t value) {
     line(sink, owner, name, "%" PRIu64, value);
+}
+
+/* Counts by bucket, up to the last that is not 0: who asks twice knows the times in between. */
+static void show_buckets(const struct histogram_sum *sum, char *ret_text, size_t size) {
+    int last = HISTOGRAM_BUCKETS;
+    size_t used = 0;
+    while (last > 1 && sum->buckets[last - 1] == 0)
+        last--;
+    for (int i = 0; i < last; i++)
+        used += (size_t)snprintf(ret_text + used, size - used, "%s%" PRIu64, i ? "," : "", sum->buckets[i]);
+}
+
+static void stat_latency(struct stat_sink *sink, const char *owner, const char *kind,
+                         const struct histogram_sum *sum) {
+    static const struct {
+        const char *name;
+        unsigned per_ten_thousand;
+    } ranks[] = {{"p50", 5000}, {"p99", 9900}, {"p999", 9990}};
+    char name[320], buckets[HISTOGRAM_BUCKETS * 21];
+    snprintf(name, sizeof name, "%s_count", kind);
+    number(sink, owner, name, histogram_count(sum));
+    for (size_t i = 0; i < sizeof ranks / sizeof *ranks; i++) {
+        snprintf(name, sizeof name, "%s_%s_us", kind, ranks[i].name);
+        number(sink, owner, name, histogram_rank_us(sum, ranks[i].per_ten_thousand));
+    }
+    snprintf(name, sizeof name, "%s:%s_buckets", owner, kind);
+    show_buckets(sum, buckets, sizeof buckets);
+    sink->line(sink, name, buckets);
+}
+
+void tier_stat_latencies(struct tier *tier, struct stat_sink *sink) {
+    for (size_t i = 0; i < tier->space_count; i++)
+        for (int kind = 0; kind < USAGE_KINDS; kind++) {
+            struct histogram_sum sum = sum_latency(tier, i, (enum usage_kind)kind);
+            pthread_mutex_lock(&tier->stats_mutex);
+            histogram_subtract(&sum, &tier->latency_base[i][kind]);
+            pthread_mutex_unlock(&tier->stats_mutex);
+            if (histogram_count(&sum) > 0)
+                stat_latency(sink, tier->spaces[i].options.name, usage_kind_name((enum usage_kind)kind),
+                             &sum);
+        }
 }
 
 static void stat_breaker(struct stat_sink *sink, const char *owner, const char *what,
@@ -258,36 +300,28 @@ void tier_stat_backends(struct tier *tier, struct stat_sink *sink) {
         stat_backend(&tier->backends[i], sink);
 }
 
-/* The loss window without a journal: the age of the oldest change that is not in the backend. */
-static uint64_t oldest_age_ms(const struct space *space) {
-    uint64_t oldest_us = atomic_load(&space->oldest_us);
-    if (oldest_us == 0 || cache_dirty_entries(space->tier->cache, space->number) == 0)
-        return 0;
-    return (monotonic_us() - oldest_us) / US_PER_MS;
-}
-
 static void stat_write_behind(struct space *space, struct stat_sink *sink) {
     const char *name = space->options.name;
     struct cache *cache = space->tier->cache;
     const struct flush_counters *flushed = &space->flushed;
-    uint64_t changes = 0, queued = 0;
+    uint64_t changes = 0, coalesced = 0;
     struct writer_stats writes;
     for (unsigned i = 0; i < space->tier->options.workers; i++) {
         changes += counted(&space->by_worker[i].changes);
-        queued += queue_pushed(&space->queues[i]);
+        coalesced += counted(&space->by_worker[i].coalesced);
     }
     writer_get_stats(space->backend->writer, &writes);
     number(sink, name, "dirty_entries", cache_dirty_entries(cache, space->number));
     number(sink, name, "dirty_bytes", cache_dirty_bytes(cache, space->number));
     number(sink, name, "dirty_limit", space->options.dirty_limit);
-    number(sink, name, "oldest_dirty_ms", oldest_age_ms(space));
+    number(sink, name, "oldest_dirty_ms", space_oldest_dirty_us(space) / US_PER_MS);
     number(sink, name, "full", atomic_load(&space->fullness.full));
     number(sink, name, "waiting_requests", atomic_load(&space->fullness.waiting_count));
     number(sink, name, "full_waits", counted(&space->fullness.waits));
     number(sink, name, "full_rejects", counted(&space->fullness.rejects));
     number(sink, name, "full_write_throughs", counted(&space->fullness.throughs));
     number(sink, name, "changes", changes);
-    number(sink, name, "coalesced", changes > queued ? changes - queued : 0);
+    number(sink, name, "coalesced", coalesced);
 #define TELL(counter_name) number(sink, name, #counter_name, counted(&flushed->counter_name));
     FLUSH_COUNTERS(TELL)
 #undef TELL

@@ -9,6 +9,7 @@
 #include "policies/absence.h"
 #include "policies/execute.h"
 #include "policies/hold.h"
+#include "policies/latency.h"
 #include "policies/load/loader.h"
 #include "policies/tier_stats.h"
 #include "policies/write/barrier.h"
@@ -88,6 +89,8 @@ bool tier_turn_end(struct tier_worker *worker, uint64_t *ret_hold) {
     uint64_t position;
     bool written = write_journal(worker, &position), kept = written || !worker->appended;
     uint64_t hold = hold_turn_end(worker, written, position);
+    if (hold)
+        latency_note_hold(worker, hold);
     worker->appended = false;
     low_water_leave(worker); /* a full barrier */
     hold_wake_written(worker);
@@ -119,9 +122,11 @@ void tier_prepare(struct tier_worker *worker, struct request *request) {
 enum tier_status tier_execute(struct tier_worker *worker, struct tier_ticket *ticket, struct request *request,
                               struct outcome *ret_outcome) {
     enum tier_status status = TIER_DONE;
+    enum usage_kind kind = USAGE_WRITE;
     if (ticket->has_outcome) {
         ticket_take_outcome(ticket, ret_outcome);
     } else if (request->command == COMMAND_GET || evaluate_is_read(request)) { /* most are gets */
+        kind = USAGE_HIT;
         status = execution_read(worker, ticket, request, ret_outcome);
     } else {
         ret_outcome->holds_lock = ret_outcome->hit = false;
@@ -129,8 +134,10 @@ enum tier_status tier_execute(struct tier_worker *worker, struct tier_ticket *ti
     }
     if (status != TIER_PARKED) {
         count_outcome(worker, request, ret_outcome);
+        latency_add(worker, ticket, request, kind, status);
         return status;
     }
+    latency_note_parked(worker, ticket);
     ticket->request.space = request->space;
     count(&worker->counters.parked);
     return TIER_PARKED;
@@ -188,12 +195,13 @@ static bool anticipate_change(struct tier_ticket *ticket, const struct request *
 
 bool tier_anticipate(struct tier_worker *worker, struct tier_ticket *ticket, const struct request *parked,
                      const struct request *request) {
+    bool goes_along = ticket->park == PARK_LOADS && is_plain_read(parked) && is_plain_read(request);
     if (ticket->park == PARK_WRITE)
-        return anticipate_change(ticket, request);
-    if (ticket->park != PARK_LOADS || !is_plain_read(parked) || !is_plain_read(request))
-        return false;
-    anticipate_read(worker, ticket, request);
-    return true;
+        goes_along = anticipate_change(ticket, request);
+    else if (goes_along)
+        anticipate_read(worker, ticket, request);
+    ticket->riders += goes_along;
+    return goes_along;
 }
 
 void tier_submit(struct tier_worker *worker, struct tier_ticket *ticket) {
@@ -220,8 +228,10 @@ struct tier_ticket *tier_next_ready(struct tier_worker *worker) {
     if (!worker->returned)
         take_ready(worker);
     struct tier_ticket *ticket = worker->returned;
-    if (ticket)
+    if (ticket) {
         worker->returned = ticket->next;
+        ticket->is_back = true;
+    }
     return ticket;
 }
 
@@ -232,6 +242,7 @@ void tier_abandon(struct tier_ticket *ticket) {
     ticket->has_outcome = ticket->room_denied = ticket->confirmed = false;
     ticket->deadline_us = 0;
     ticket->tries = 0;
+    ticket->riders = 0;
 }
 
 /* ---- Commands about the whole ---- */
@@ -251,6 +262,7 @@ enum tier_status tier_sync(struct tier_worker *worker, struct tier_ticket *ticke
     ticket->barrier.timeout_ms = timeout_ms;
     ticket->barrier.holds_outcome = false;
     ticket->park = PARK_BARRIER;
+    ticket->riders = 0;
     count(&worker->counters.parked);
     return TIER_PARKED;
 }

@@ -9,16 +9,17 @@
 #include "cache/base/counter.h"
 #include "policies/journal/journal.h"
 #include "policies/ticket.h"
+#include "policies/usage.h"
 
+/* What is no answer to a request with a key; those are counted in usage.h. */
 struct worker_counters {
-#define WORKER_COUNTER(name) counter name;
-    TIER_COUNTERS(WORKER_COUNTER)
-#undef WORKER_COUNTER
+    counter cmd_flush, loads, parked, closed_reads;
 };
 
 enum {
     TURN_HOLDS_MAX = 64,    /* turns whose replies are held apart from one another */
     TURN_CHANGED_WORDS = 8, /* of the filter of changed keys: a cache line */
+    TURN_LATE_MAX = 128, /* groups of held answers whose time is to be taken; beyond, their turn's counts */
 };
 
 /* What the replies of a turn wait for (hold.h). */
@@ -37,6 +38,15 @@ struct unsynced {
     uint64_t position, floor;
 };
 
+/* Held answers of one turn, namespace and kind: latency.h. */
+struct late {
+    struct usage *usage;
+    enum usage_kind kind;
+    uint32_t times;
+    uint64_t began_us;
+    uint64_t hold; /* number; 0: not known yet */
+};
+
 struct tier_worker {
     /* its thread's alone */
     struct tier *tier;
@@ -52,6 +62,9 @@ struct tier_worker {
     uint64_t queued_spaces; /* a bit for each namespace of which something was queued in this turn */
     bool appended;          /* this turn has records in the journal's buffer */
     struct worker_counters counters;
+    struct usage *usage;          /* of each namespace, by its number */
+    uint64_t began_us;            /* the turn, of however many parts; monotonic */
+    uint64_t answered_spaces;     /* a bit for each namespace of which `answered` counts something */
     uint64_t kept_floor;          /* below it all is written (`always`: synced), for ever: hold.c */
     uint64_t kept_floor_us;       /* when it was last looked for, in the versions' time */
     bool hold_wanted;             /* an answer of this turn is held; what it has shown: */
@@ -60,6 +73,8 @@ struct tier_worker {
     unsigned first_hold, hold_count; /* in holds, a ring */
     struct hold holds[TURN_HOLDS_MAX];
     struct unsynced unsynced[2];
+    unsigned first_late, late_count; /* in late, a ring */
+    struct late late[TURN_LATE_MAX];
     /* shared */
     _Alignas(64) _Atomic(struct tier_ticket *) ready; /* tickets that came back, newest first */
     atomic_uint_fast64_t floor;   /* low_water.c: 0 entering a turn, turn_floor in one, else UINT64_MAX */

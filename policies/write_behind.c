@@ -184,6 +184,8 @@ static void queue_entry(struct execution *e) {
     count(&space->by_worker[worker->index].changes);
     if (e->outcome->cursor.queue)
         queue_push(&space->queues[worker->index], (struct dirty){e->request->hash, worker->turn_floor});
+    else
+        count(&space->by_worker[worker->index].coalesced);
     worker->queued_spaces |= 1ull << space->number;
     fullness_note(&space->fullness, &space->options, cache_dirty_bytes(worker->tier->cache, space->number));
 }

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { BUFFER_FIRST = 256 };
+enum { BUFFER_FIRST = 256, BUFFER_LINE = 128 };
 
 static bool grow(struct buffer *buffer, size_t need) {
     size_t capacity = buffer->capacity ? buffer->capacity : BUFFER_FIRST;
@@ -44,20 +44,23 @@ void buffer_append(struct buffer *buffer, const char *data, size_t size) {
     buffer->size += size;
 }
 
+/* Most lines fit into the room that is tried first. */
 void buffer_print(struct buffer *buffer, const char *format, ...) {
+    size_t room = BUFFER_LINE;
+    char *out = buffer_reserve(buffer, room);
     va_list arguments;
     va_start(arguments, format);
-    int length = vsnprintf(NULL, 0, format, arguments);
+    int length = out ? vsnprintf(out, room, format, arguments) : -1;
     va_end(arguments);
-    char *out = length < 0 ? NULL : buffer_reserve(buffer, (size_t)length + 1);
-    if (!out) {
-        buffer->failed = true;
-        return;
+    if (length >= 0 && (size_t)length >= room && (out = buffer_reserve(buffer, (size_t)length + 1))) {
+        va_start(arguments, format);
+        vsnprintf(out, (size_t)length + 1, format, arguments);
+        va_end(arguments);
     }
-    va_start(arguments, format);
-    vsnprintf(out, (size_t)length + 1, format, arguments);
-    va_end(arguments);
-    buffer->size += (size_t)length;
+    if (length < 0 || !out)
+        buffer->failed = true;
+    else
+        buffer->size += (size_t)length;
 }
 
 void buffer_free(struct buffer *buffer) {

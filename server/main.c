@@ -523,6 +523,7 @@ static int run(struct program *program) {
     if (program->settings.data && !process_check_folder(program->settings.data, error, sizeof error))
         return complain(error, EXIT_FAILURE);
     server->started_us = monotonic_us();
+    server->started_wall_us = wall_us();
     server->detail = stats_detail_create(program->settings.stats_prefix_delimiter, program->settings.detail);
     server->feeds = feeds_create();
     server->watch = server->feeds ? watch_create(server->feeds, program->settings.watch_buffer) : NULL;

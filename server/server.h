@@ -42,6 +42,7 @@ struct server {
     struct watch *watch;
     struct stats_detail *detail;         /* per-prefix statistics */
     uint64_t started_us;                 /* monotonic */
+    uint64_t started_wall_us;            /* the same moment by the wall clock */
     void (*stop)(struct server *server); /* asks main to stop, from any thread (shutdown command) */
 
     /* Switched by signals and commands. */

@@ -38,9 +38,10 @@ ROOMS = {
         ("policies/commands", "policies/request", "policies/number", "policies/evaluate",
          "policies/entry_copy", "policies/service", "policies/breaker", "policies/space_options", "policies/bloom"),
         # what a tier is made of
-        ("policies/tier", "policies/backend_settings", "policies/tier_parts", "policies/tier_stats", "policies/policy.h",
-         "policies/fullness", "policies/space", "policies/ticket", "policies/turn", "policies/hold", "policies/row",
-         "policies/store", "policies/session", "policies/version_floor", "policies/absence"),
+        ("policies/tier", "policies/backend_settings", "policies/tier_parts", "policies/tier_stats", "policies/tier_measure",
+         "policies/usage", "policies/latency", "policies/backend_calls", "policies/policy.h", "policies/fullness",
+         "policies/space", "policies/ticket", "policies/turn", "policies/hold", "policies/row", "policies/store",
+         "policies/session", "policies/version_floor", "policies/absence"),
         ("policies/write/",),
         ("policies/load/",),
         # the policies themselves
@@ -63,9 +64,11 @@ EXCEPTIONS = {
     ("policies/tier.c", "policies/load/"), ("policies/tier.c", "policies/write/"),
     ("policies/turn.c", "policies/load/"), ("policies/turn.c", "policies/write/"), ("policies/turn.c", "policies/execute.h"),
     ("policies/tier_stats.c", "policies/load/"), ("policies/tier_stats.c", "policies/write/"),
+    ("policies/tier_measure.c", "policies/load/"), ("policies/tier_measure.c", "policies/write/"),
     ("policies/space.c", "policies/write/"),
     ("policies/write/call.c", "policies/load/loader.h"),
     ("server/admin/stats.c", "server/worker/worker_stats.h"),
+    ("server/admin/metrics_snapshot.h", "server/worker/worker_stats.h"),
 }
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)

@@ -294,6 +294,7 @@ enum backend_status sqlite_apply(struct backend_connection *base, struct mutatio
     else if (highest > connection->high_version)
         connection->high_version = highest;
     connection->busy_since_maintain = true;
+    sqlite_note_log(connection);
     /* What was committed into a file that is no longer at its path is in no store. */
     return status == BACKEND_OK ? sqlite_files_check(connection, ret_error) : status;
 }

@@ -223,6 +223,9 @@ void sqlite_upkeep_open(struct sqlite_connection *connection);
 /* Before a batch: keeps the log within its bound even if nobody calls maintain. */
 void sqlite_bound_wal(struct sqlite_connection *connection);
 
+/* After a batch: how long the log is (backend_connection.log_bytes). */
+void sqlite_note_log(struct sqlite_connection *connection);
+
 /* After a batch wrote an entry: its expiry is known to the purge. */
 void sqlite_expect_expiry(struct sqlite_table *table, uint32_t expires_at);
 

@@ -184,14 +184,25 @@ static bool checkpoint_is_due(const struct sqlite_connection *connection, bool i
     return waiting >= connection->wal_checkpoint_pages || (waiting > 0 && idle);
 }
 
-/* A reader that still uses the log keeps it; then the next step tries again. */
-static void give_back_log(struct sqlite_connection *connection, bool idle) {
+/* The length of the log's file; 0: it is not known, or there is none. */
+static sqlite3_int64 log_size(const struct sqlite_connection *connection) {
     sqlite3_file *log = NULL;
     sqlite3_int64 size = 0;
+    if (sqlite3_file_control(connection->db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log) != SQLITE_OK ||
+        !log || !log->pMethods || log->pMethods->xFileSize(log, &size) != SQLITE_OK)
+        return 0;
+    return size;
+}
+
+void sqlite_note_log(struct sqlite_connection *connection) {
+    connection->base.log_bytes = (uint64_t)log_size(connection);
+}
+
+/* A reader that still uses the log keeps it; then the next step tries again. */
+static void give_back_log(struct sqlite_connection *connection, bool idle) {
     connection->idle_steps = idle ? connection->idle_steps + 1 : 0;
     if (connection->idle_steps < WAL_IDLE_STEPS || waiting_pages(connection) > 0 ||
-        sqlite3_file_control(connection->db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log) != SQLITE_OK ||
-        !log || !log->pMethods || log->pMethods->xFileSize(log, &size) != SQLITE_OK || size <= WAL_IDLE_BYTES)
+        log_size(connection) <= WAL_IDLE_BYTES)
         return;
     sqlite3_busy_timeout(connection->db, 0);
     checkpoint(connection, SQLITE_CHECKPOINT_TRUNCATE);
@@ -215,6 +226,7 @@ enum backend_status sqlite_maintain(struct backend_connection *base, uint32_t no
             status = sqlite_fail(connection, "checkpointing", ret_error);
     }
     give_back_log(connection, idle);
+    sqlite_note_log(connection);
     connection->busy_since_maintain = false;
     *ret_more = swept;
     return status;

@@ -35,7 +35,6 @@
 #ifndef FOREBAY_POLICIES_JOURNAL_INTERNAL_H
 #define FOREBAY_POLICIES_JOURNAL_INTERNAL_H
 
-#include "cache/base/counter.h"
 #include "cache/base/log_limit.h"
 #include "cache/base/thread.h"
 #include "policies/journal/disk.h"
@@ -218,7 +217,8 @@ struct journal {
     bool compact_failing;
 
     struct journal_passing *passing; /* of each namespace */
-    atomic_uint_fast64_t fsyncs, fsync_us, fsync_max_us, recycled, compactions, failures;
+    struct histogram fsync_times;
+    atomic_uint_fast64_t fsync_max_us, recycled, compactions, failures;
 };
 
 /* Bytes of records that a file of the usual size takes. */

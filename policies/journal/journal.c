@@ -372,8 +372,6 @@ void journal_pass(struct journal *journal, unsigned space, uint64_t version) {
 
 void journal_get_stats(struct journal *journal, struct journal_stats *ret_stats) {
     struct journal_stats stats = {
-        .fsyncs = atomic_load_explicit(&journal->fsyncs, memory_order_relaxed),
-        .fsync_us = atomic_load_explicit(&journal->fsync_us, memory_order_relaxed),
         .fsync_max_us = atomic_load_explicit(&journal->fsync_max_us, memory_order_relaxed),
         .recycled = atomic_load_explicit(&journal->recycled, memory_order_relaxed),
         .compactions = atomic_load_explicit(&journal->compactions, memory_order_relaxed),
@@ -384,6 +382,9 @@ void journal_get_stats(struct journal *journal, struct journal_stats *ret_stats)
         stats.written_bytes += atomic_load_explicit(&journal->series[i].bytes, memory_order_relaxed);
         stats.failures += atomic_load_explicit(&journal->series[i].failures, memory_order_relaxed);
     }
+    histogram_collect(&stats.fsync_times, &journal->fsync_times);
+    stats.fsyncs = histogram_count(&stats.fsync_times);
+    stats.fsync_us = stats.fsync_times.sum_us;
     pthread_mutex_lock(&journal->lock);
     for (const struct journal_file *file = journal->files.first; file; file = file->next) {
         stats.files++;

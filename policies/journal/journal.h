@@ -21,6 +21,7 @@
 #define FOREBAY_POLICIES_JOURNAL_JOURNAL_H
 
 #include "cache/base/entry.h"
+#include "cache/base/histogram.h"
 #include "cache/base/log.h"
 #include <stdio.h>
 
@@ -161,6 +162,7 @@ void journal_pass(struct journal *journal, unsigned space, uint64_t version);
 struct journal_stats {
     uint64_t files, bytes; /* now, with the room that is allocated and not used yet */
     uint64_t written_records, written_bytes, fsyncs, fsync_us, fsync_max_us, recycled, compactions, failures;
+    struct histogram_sum fsync_times; /* fsyncs and fsync_us, by how long they took */
 };
 
 /* Any thread. */

@@ -65,8 +65,7 @@ static struct journal_file *next_file(struct journal *journal, struct sync_wish 
 }
 
 static void count_sync(struct journal *journal, uint64_t took_us) {
-    atomic_fetch_add_explicit(&journal->fsyncs, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&journal->fsync_us, took_us, memory_order_relaxed);
+    histogram_add_shared(&journal->fsync_times, took_us);
     if (took_us > atomic_load_explicit(&journal->fsync_max_us, memory_order_relaxed))
         atomic_store_explicit(&journal->fsync_max_us, took_us, memory_order_relaxed);
 }

@@ -69,8 +69,7 @@ static bool scan(struct building *building, struct session *session, bool fills)
     building->count = 0;
     building->fills = fills;
     if (status == BACKEND_OK)
-        status = session->backend->type->scan(session->connection, &space->options.table, SIZE_MAX, 0,
-                                              &building->visitor, &session->error);
+        status = session_scan(session, space, SIZE_MAX, 0, &building->visitor);
     if (status == BACKEND_OK && quarantine_count(space->quarantine))
         quarantine_visit(space->quarantine, &building->quarantined);
     building->status = status;

@@ -140,9 +140,9 @@ static enum backend_status scan_names(struct preload *preload) {
     struct space *space = preload->space;
     struct session *session = &preload->session;
     preload->names.size = preload->names.count = 0;
-    enum backend_status status = session->backend->type->scan(
-        session->connection, &space->options.table, space->options.preload,
-        tier_now(session->backend->tier).seconds, &preload->names.visitor, &session->error);
+    enum backend_status status =
+        session_scan(session, space, space->options.preload, tier_now(session->backend->tier).seconds,
+                     &preload->names.visitor);
     if (status != BACKEND_OK)
         return status;
     preload->scanned = true;

@@ -90,7 +90,9 @@ static enum backend_status open_connection(struct writer *writer) {
     if (status != BACKEND_OK)
         return status;
     session->connection->call_until_us = writer->call_until_us;
+    uint64_t began_us = monotonic_us();
     status = writer->backend->type->high_version(session->connection, &version, &session->error);
+    backend_call_note(&writer->backend->calls, CALL_VERSION, began_us, status);
     if (status == BACKEND_OK && !cache_raise_version(writer->tier->cache, version)) {
         snprintf(session->error.message, sizeof session->error.message,
                  "backend \"%s\": its highest version is %" PRIu64 ", which no clock gives", name_of(writer),
@@ -370,6 +372,11 @@ void call_reach(struct writer *writer) {
         tell_ahead(writer);
 }
 
+static void note_log(struct writer *writer) {
+    atomic_store_explicit(&writer->backend->calls.log_bytes, writer->session.connection->log_bytes,
+                          memory_order_relaxed);
+}
+
 /* What others write may be noticed before or with a batch of ours. */
 static enum backend_status apply(struct writer *writer, struct mutation *mutations, size_t count_mutations) {
     struct backend_connection *connection = writer->session.connection;
@@ -379,6 +386,7 @@ static enum backend_status apply(struct writer *writer, struct mutation *mutatio
                                      tier_now(writer->backend->tier).seconds, &writer->session.error);
     absence_end_writing(writer->backend);
     absence_note_foreign(writer->backend, connection->foreign);
+    note_log(writer);
     return status;
 }
 
@@ -390,7 +398,8 @@ enum backend_status call_apply(struct writer *writer, struct space *space, struc
         store_note_before(writer, mutations_highest_version(mutations, count_mutations));
     uint64_t start = monotonic_us();
     if (status == BACKEND_OK)
-        status = apply(writer, mutations, count_mutations);
+        status = backend_call_note(&writer->backend->calls, CALL_APPLY, start,
+                                   apply(writer, mutations, count_mutations));
     uint64_t took = monotonic_us() - start;
     count_add(&writer->counters.apply_us, took);
     count_most(&writer->counters.apply_max_us, took);
@@ -442,8 +451,10 @@ bool call_look(struct writer *writer) {
         return !store_is_lost(writer->backend->store);
     }
     writer->session.connection->call_until_us = 0;
+    uint64_t began_us = monotonic_us();
     enum backend_status status =
         writer->backend->type->look(writer->session.connection, &writer->session.error);
+    backend_call_note(&writer->backend->calls, CALL_LOOK, began_us, status);
     absence_note_foreign(writer->backend, writer->session.connection->foreign);
     if (status == BACKEND_REPLACED)
         judged(writer, NULL, status);
@@ -460,8 +471,11 @@ bool call_upkeep(struct writer *writer, uint64_t now_us) {
         return false;
     }
     writer->session.connection->call_until_us = 0;
+    uint64_t began_us = monotonic_us();
     enum backend_status status = writer->backend->type->maintain(
         writer->session.connection, tier_over_at(writer->backend->tier), &more, &writer->session.error);
+    backend_call_note(&writer->backend->calls, CALL_MAINTAIN, began_us, status);
+    note_log(writer);
     count(&writer->counters.upkeep_steps);
     if (status == BACKEND_REPLACED)
         judged(writer, NULL, status);

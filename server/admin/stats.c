@@ -151,20 +151,6 @@ static void add_items(struct report *report, const struct cache_stats *cache) {
                 {"crawler_items_checked", 0}, {"lrutail_reflocked", 0});
 }
 
-/* The upper bound of the bucket in which the turn of this rank (per ten thousand) lies. */
-static uint64_t turn_rank(const struct worker_stats *workers, uint64_t per_ten_thousand) {
-    uint64_t total = 0, seen = 0;
-    for (int i = 0; i < WORKER_TURN_BUCKETS; i++)
-        total += workers->turn_us[i];
-    uint64_t wanted = (total * per_ten_thousand + 9999) / 10000;
-    for (int i = 0; i < WORKER_TURN_BUCKETS; i++) {
-        seen += workers->turn_us[i];
-        if (total > 0 && seen >= wanted)
-            return 1ull << i;
-    }
-    return 0;
-}
-
 static void add_own(struct report *report, const struct worker_stats *workers,
                     const struct tier_counters *counters, const struct cache_stats *cache) {
     add_text(report, "forebay_version", FOREBAY_VERSION);
@@ -175,9 +161,10 @@ static void add_own(struct report *report, const struct worker_stats *workers,
                 {"segment_bytes", cache->segment_bytes}, {"dead_bytes", cache->dead_bytes},
                 {"cleaned_bytes", cache->cleaned_bytes});
     ADD_NUMBERS(report, TIER_COUNTERS_OF_OUR_OWN(COUNTER));
-    ADD_NUMBERS(report, {"turns", workers->turns}, {"requests", workers->requests},
-                {"turn_p99_us", turn_rank(workers, 9900)}, {"turn_p9999_us", turn_rank(workers, 9999)},
-                {"turn_max_us", turn_rank(workers, 10000)});
+    ADD_NUMBERS(report, {"turns", histogram_count(&workers->turn_times)}, {"requests", workers->requests},
+                {"turn_p99_us", histogram_rank_us(&workers->turn_times, 9900)},
+                {"turn_p9999_us", histogram_rank_us(&workers->turn_times, 9999)},
+                {"turn_max_us", histogram_rank_us(&workers->turn_times, 10000)});
 }
 
 static void sum_workers(const struct server *server, struct worker_stats *ret_sum) {
@@ -213,6 +200,7 @@ static void report_general(struct report *report, struct server *server) {
 static void report_own(struct report *report, struct server *server) {
     struct totals totals = sum_all(server);
     add_own(report, &totals.workers, &totals.counters, &totals.cache);
+    tier_stat_latencies(server->tier, &report->sink);
 }
 
 /* ---- stats settings ---- */

@@ -2,6 +2,7 @@
 /* All that can be asked, a row for each. */
 #include "server/http/health.h"
 #include "server/http/http.h"
+#include "server/http/metrics_route.h"
 
 static const struct http_route routes[] = {
     {"/livez", HTTP_GET, health_answer_live, .waits = false},
@@ -10,6 +11,7 @@ static const struct http_route routes[] = {
     {"/readyz/", HTTP_GET, health_answer_ready, .waits = false},
     {"/startupz", HTTP_GET, health_answer_startup, .waits = false},
     {"/startupz/", HTTP_GET, health_answer_startup, .waits = false},
+    {"/metrics", HTTP_GET, metrics_answer, .waits = true, .needs_tier = true},
 };
 
 enum { ROUTES = sizeof routes / sizeof *routes };

@@ -6,7 +6,7 @@
 #ifndef FOREBAY_SERVER_WORKER_INTERNAL_H
 #define FOREBAY_SERVER_WORKER_INTERNAL_H
 
-#include "cache/base/counter.h"
+#include "cache/base/histogram.h"
 #include "policies/tier.h"
 #include "server/admin/feed.h"
 #include "server/admin/observe.h"
@@ -90,7 +90,8 @@ struct worker {
 
     atomic_uint last_turn; /* the second (monotonic) of it; by the worker */
 
-    counter bytes_read, bytes_written, turns, requests, yields, turn_us[WORKER_TURN_BUCKETS];
+    counter bytes_read, bytes_written, requests, yields;
+    struct histogram turn_times;
     counter replies_refused;  /* for want of room: response_obj_oom */
     counter requests_starved; /* found no room to wait in: read_buf_oom */
     counter idle_kicks, auth_commands, auth_errors;

@@ -592,11 +592,10 @@ static void settle(struct connection *connection) {
         connection_set_ready(connection);
 }
 
-static void note_duration(struct worker *worker) {
-    uint64_t now_us = wall_us(), us = now_us > worker->now.us ? now_us - worker->now.us : 0;
-    unsigned bucket = us <= 1 ? 0 : 64 - (unsigned)__builtin_clzll(us - 1);
-    count(&worker->turn_us[bucket < WORKER_TURN_BUCKETS ? bucket : WORKER_TURN_BUCKETS - 1]);
-    count(&worker->turns);
+static void note_duration(struct worker *worker, uint64_t began_us) {
+    uint64_t now_us = monotonic_us();
+    tier_time_end(worker->tier, now_us);
+    histogram_add(&worker->turn_times, now_us - began_us, 1);
 }
 
 void turn_run(struct worker *worker) {
@@ -606,16 +605,18 @@ void turn_run(struct worker *worker) {
     struct connection *first = worker->ready;
     if (!first && !worker->undated) /* they wait for a turn that is written to the journal */
         return;
+    uint64_t began_us = monotonic_us();
     worker->ready = NULL;
     worker->ready_tail = &worker->ready;
     worker->input_used = 0;
+    tier_time_begin(worker->tier, began_us);
     worker->observes = observe_turn(&worker->observer) || worker->server->settings->reply_limit > 0;
     tier_turn_begin(worker->tier, &worker->now);
     for (struct connection *connection = first; connection; connection = connection->next_ready)
         serve(worker, connection);
     execute_batch(worker);
     journal_and_send(worker);
-    note_duration(worker);
+    note_duration(worker, began_us);
     while (first) {
         struct connection *next = first->next_ready;
         first->in_ready = false;

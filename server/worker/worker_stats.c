@@ -8,11 +8,9 @@
 void worker_add_stats(struct worker *worker, struct worker_stats *sum) {
     sum->bytes_read += counted(&worker->bytes_read);
     sum->bytes_written += counted(&worker->bytes_written);
-    sum->turns += counted(&worker->turns);
     sum->requests += counted(&worker->requests);
     sum->yields += counted(&worker->yields);
-    for (int i = 0; i < WORKER_TURN_BUCKETS; i++)
-        sum->turn_us[i] += counted(&worker->turn_us[i]);
+    histogram_collect(&sum->turn_times, &worker->turn_times);
     sum->replies_refused += counted(&worker->replies_refused);
     sum->requests_starved += counted(&worker->requests_starved);
     sum->idle_kicks += counted(&worker->idle_kicks);
@@ -25,14 +23,14 @@ uint32_t worker_last_turn(const struct worker *worker) {
 }
 
 void worker_reset_stats(struct worker *worker) {
-    counter *counters[] = {&worker->bytes_read,      &worker->bytes_written, &worker->turns,
+    counter *counters[] = {&worker->bytes_read,      &worker->bytes_written, &worker->turn_times.sum_us,
                            &worker->requests,        &worker->yields,        &worker->idle_kicks,
                            &worker->replies_refused, &worker->auth_commands, &worker->auth_errors,
                            &worker->requests_starved};
     for (size_t i = 0; i < sizeof counters / sizeof *counters; i++)
         atomic_store_explicit(counters[i], 0, memory_order_relaxed);
-    for (int i = 0; i < WORKER_TURN_BUCKETS; i++)
-        atomic_store_explicit(&worker->turn_us[i], 0, memory_order_relaxed);
+    for (int i = 0; i < HISTOGRAM_BUCKETS; i++)
+        atomic_store_explicit(&worker->turn_times.buckets[i], 0, memory_order_relaxed);
 }
 
 /* Names that memcached has for what it does. */

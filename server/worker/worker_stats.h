@@ -3,19 +3,17 @@
 #ifndef FOREBAY_SERVER_WORKER_WORKER_STATS_H
 #define FOREBAY_SERVER_WORKER_WORKER_STATS_H
 
-#include <stdint.h>
+#include "cache/base/histogram.h"
 
 struct stat_sink; /* policies/tier.h */
 struct worker;
 
-enum { WORKER_TURN_BUCKETS = 32 };
-
 struct worker_stats {
     uint64_t bytes_read, bytes_written;
-    uint64_t turns, requests, yields;      /* yields: a connection had more than a turn takes of one */
-    uint64_t turn_us[WORKER_TURN_BUCKETS]; /* turns that took at most 2^i microseconds; the last: or longer */
-    uint64_t replies_refused;              /* more than the memory that replies may take */
-    uint64_t requests_starved;             /* unfinished, and more than the memory that such may take */
+    uint64_t requests, yields; /* yields: a connection had more than a turn takes of one */
+    struct histogram_sum turn_times;
+    uint64_t replies_refused;  /* more than the memory that replies may take */
+    uint64_t requests_starved; /* unfinished, and more than the memory that such may take */
     uint64_t idle_kicks, auth_commands, auth_errors;
 };
 

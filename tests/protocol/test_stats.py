@@ -91,6 +91,23 @@ def test_a_reset_sets_counters_to_zero(client):
     assert int(told["curr_items"]) == 1
 
 
+@pytest.mark.parametrize("server", ["memory", "write-behind"], indirect=True)
+def test_how_long_requests_take_is_told_by_namespace(server, client):
+    name = "all" if server.config else "default"
+    client.set("k", b"v")
+    client.command("get k missing")
+    client.read(len(b"v\r\nEND\r\n"))
+    told = client.stats("forebay")
+    kinds = ("hit", "write", "load") if server.config else ("hit", "write")
+    assert sum(int(told[f"{name}:{kind}_count"]) for kind in kinds) == 3
+    for kind in kinds:
+        buckets = [int(count) for count in told[f"{name}:{kind}_buckets"].split(",")]
+        assert sum(buckets) == int(told[f"{name}:{kind}_count"]) > 0
+        assert 2 ** (len(buckets) - 1) == int(told[f"{name}:{kind}_p999_us"]) >= int(told[f"{name}:{kind}_p50_us"]) > 0
+    client.command("stats reset")
+    assert f"{name}:load_count" not in client.stats("forebay")
+
+
 def test_connections_are_described(server, client):
     client.send(b"stats conns\r\n")
     lines = []

@@ -473,7 +473,7 @@ TEST(stats_has_the_lines_of_memcached) {
     assert_int_equal(count_lines(bench), 84); /* ... and without crawler */
 }
 
-static void count(struct bench *bench, enum command command, const char *key, bool hit) {
+static void count_key(struct bench *bench, enum command command, const char *key, bool hit) {
     struct request request = {.command = command, .key = slice_string(key)};
     stats_detail_count(bench->server.detail, &request, hit);
 }
@@ -484,17 +484,17 @@ TEST(stats_detail_counts_per_prefix) {
     check_answers(bench, COMMAND_STATS, "detail on", "OK\r\n");
     assert_true(stats_detail_is_on(&bench->server));
     check_answers(bench, COMMAND_STATS, "detail dump", "END\r\n");
-    count(bench, COMMAND_GET, "foo:1", true);
-    count(bench, COMMAND_GET, "foo:2:3", false);
-    count(bench, COMMAND_GAT, "foo:1", true);
-    count(bench, COMMAND_SET, "foo:1", true);
-    count(bench, COMMAND_APPEND, "foo:1", false);
-    count(bench, COMMAND_DELETE, "foo:9", false);
-    count(bench, COMMAND_META_GET, "foo:1", true); /* as memcached: not counted */
-    count(bench, COMMAND_INCR, "foo:1", true);
-    count(bench, COMMAND_GET, "no delimiter", true);
+    count_key(bench, COMMAND_GET, "foo:1", true);
+    count_key(bench, COMMAND_GET, "foo:2:3", false);
+    count_key(bench, COMMAND_GAT, "foo:1", true);
+    count_key(bench, COMMAND_SET, "foo:1", true);
+    count_key(bench, COMMAND_APPEND, "foo:1", false);
+    count_key(bench, COMMAND_DELETE, "foo:9", false);
+    count_key(bench, COMMAND_META_GET, "foo:1", true); /* as memcached: not counted */
+    count_key(bench, COMMAND_INCR, "foo:1", true);
+    count_key(bench, COMMAND_GET, "no delimiter", true);
     check_answers(bench, COMMAND_STATS, "detail dump", "PREFIX foo get 3 hit 2 set 2 del 1\r\nEND\r\n");
-    count(bench, COMMAND_SET, ":empty", true);
+    count_key(bench, COMMAND_SET, ":empty", true);
     run(bench, COMMAND_STATS, "detail dump", false);
     assert_non_null(strstr(bench->out.data, "PREFIX  get 0 hit 0 set 1 del 0\r\n"));
     check_answers(bench, COMMAND_STATS, "reset", "RESET\r\n");
@@ -509,7 +509,7 @@ TEST(stats_detail_is_bounded) {
     char key[32];
     for (int i = 0; i < 70000; i++) {
         snprintf(key, sizeof key, "p%d:", i);
-        count(bench, COMMAND_GET, key, false);
+        count_key(bench, COMMAND_GET, key, false);
     }
     run(bench, COMMAND_STATS, "detail dump", false);
     size_t lines = 0;

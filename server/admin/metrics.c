@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * See metrics.h. The two formats differ in little: OpenMetrics names a family without the suffix that its samples have
+ * (_total, _info), tells units and the type info, and ends with a line.
+ */
+#include "server/admin/metrics.h"
+#include "server/admin/metrics_table.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+/* ---- What a client accepts ---- */
+
+/* The weight that an item of Accept, up to its comma, gives itself: 0 to 1. */
+static double weight(const char *item, size_t size) {
+    for (size_t i = 0; i + 2 < size; i++)
+        if (item[i] == ';' || item[i] == ' ')
+            if (strncmp(item + i + 1, "q=", 2) == 0)
+                return strtod(item + i + 3, NULL);
+    return 1;
+}
+
+/* The highest weight that Accept gives to this type; below 0: it does not name it. */
+static double accepted(const char *accept, const char *type) {
+    double highest = -1;
+    while (*accept) {
+        accept += strspn(accept, ", \t");
+        size_t size = strcspn(accept, ",");
+        bool named = strncmp(accept, type, strlen(type)) == 0;
+        if (named && weight(accept, size) > highest)
+            highest = weight(accept, size);
+        accept += size;
+    }
+    return highest;
+}
+
+enum metrics_format metrics_format_accepted(const char *accept) {
+    double open = accept ? accepted(accept, "application/openmetrics-text") : -1;
+    return open > 0 && open >= accepted(accept, "text/plain") ? METRICS_OPENMETRICS : METRICS_PROMETHEUS;
+}
+
+const char *metrics_content_type(enum metrics_format format) {
+    return format == METRICS_OPENMETRICS ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
+                                         : "text/plain; version=0.0.4; charset=utf-8";
+}
+
+/* ---- The head of a family ---- */
+
+static const char *const type_names[] = {[METRIC_COUNTER] = "counter",
+                                         [METRIC_GAUGE] = "gauge",
+                                         [METRIC_HISTOGRAM] = "histogram",
+                                         [METRIC_INFO] = "info"};
+
+static void write_prometheus_head(struct metric_page *page) {
+    const struct metric *metric = page->metric;
+    const char *type = metric->type == METRIC_INFO ? "gauge" : type_names[metric->type];
+    buffer_print(page->out, "# HELP %s %s\n# TYPE %s %s\n", metric->name, metric->help, metric->name, type);
+}
+
+static void write_openmetrics_head(struct metric_page *page) {
+    const struct metric *metric = page->metric;
+    const char *suffix = metric->type == METRIC_COUNTER ? "_total"
+                         : metric->type == METRIC_INFO  ? "_info"
+                                                        : "";
+    int size = (int)(strlen(metric->name) - strlen(suffix));
+    buffer_print(page->out, "# TYPE %.*s %s\n", size, metric->name, type_names[metric->type]);
+    if (*metric->unit)
+        buffer_print(page->out, "# UNIT %.*s %s\n", size, metric->name, metric->unit);
+    buffer_print(page->out, "# HELP %.*s %s.\n", size, metric->name, metric->help);
+}
+
+/* ---- Samples ---- */
+
+static void append(struct buffer *out, const char *text) {
+    buffer_append(out, text, strlen(text));
+}
+
+/* Its name and labels: "name_bucket{namespace="x",call="load",le="0.5"". */
+static void begin_sample(struct metric_page *page, const char *suffix, const char *labels, const char *last) {
+    const char *owner = page->owner;
+    bool any = *owner || *labels || *last;
+    if (!page->has_head)
+        page->head(page);
+    page->has_head = true;
+    append(page->out, page->metric->name);
+    append(page->out, suffix);
+    append(page->out, any ? "{" : "");
+    append(page->out, owner);
+    append(page->out, *owner && *labels ? "," : "");
+    append(page->out, labels);
+    append(page->out, (*owner || *labels) && *last ? "," : "");
+    append(page->out, last);
+    append(page->out, any ? "} " : " ");
+}
+
+static void print_seconds(struct buffer *out, uint64_t us) {
+    buffer_print(out, "%llu.%06u\n", (unsigned long long)us / US_PER_SECOND, (unsigned)(us % US_PER_SECOND));
+}
+
+static void print_value(struct metric_page *page, uint64_t value) {
+    if (strcmp(page->metric->unit, "seconds") == 0)
+        print_seconds(page->out, value);
+    else
+        buffer_print(page->out, "%llu\n", (unsigned long long)value);
+}
+
+void metric_sample(struct metric_page *page, const char *labels, uint64_t value) {
+    begin_sample(page, "", labels, "");
+    print_value(page, value);
+}
+
+static void print_count(struct metric_page *page, const char *suffix, const char *labels, const char *last,
+                        uint64_t count) {
+    begin_sample(page, suffix, labels, last);
+    buffer_print(page->out, "%llu\n", (unsigned long long)count);
+}
+
+void metric_histogram(struct metric_page *page, const char *labels, const struct histogram_sum *sum) {
+    uint64_t count = 0;
+    unsigned bucket = 0;
+    const unsigned char *bound = page->has_few_bounds ? page->metric->few_bounds : page->metric->bounds;
+    for (; *bound; bound++) {
+        char last[40];
+        uint64_t us = UINT64_C(1) << *bound;
+        while (bucket <= *bound)
+            count += sum->buckets[bucket++];
+        snprintf(last, sizeof last, "le=\"%u.%06u\"", (unsigned)(us / US_PER_SECOND),
+                 (unsigned)(us % US_PER_SECOND));
+        print_count(page, "_bucket", labels, last, count);
+    }
+    while (bucket < HISTOGRAM_BUCKETS)
+        count += sum->buckets[bucket++];
+    print_count(page, "_bucket", labels, "le=\"+Inf\"", count);
+    begin_sample(page, "_sum", labels, "");
+    print_seconds(page->out, sum->sum_us);
+    print_count(page, "_count", labels, "", count);
+}
+
+/* ---- A family ---- */
+
+static void write_owned(struct metric_page *page, const void *measures) {
+    const struct metric *metric = page->metric;
+    const char *value = (const char *)measures + metric->offset;
+    if (metric->write)
+        metric->write(page, measures);
+    else if (metric->type == METRIC_HISTOGRAM)
+        metric_histogram(page, "", (const struct histogram_sum *)(const void *)value);
+    else
+        metric_sample(page, "", *(const uint64_t *)(const void *)value);
+}
+
+static bool concerns(const struct metric *metric, const struct space_measures *space) {
+    switch (metric->scope) {
+    case METRIC_OF_SPACE:
+        return true;
+    case METRIC_OF_BACKED_SPACE:
+        return space->backend != NULL;
+    case METRIC_OF_WRITE_BEHIND:
+        return space->holds_back;
+    case METRIC_OF_FILTER:
+        return space->has_filter;
+    case METRIC_OF_SERVER:
+    case METRIC_OF_JOURNAL:
+    case METRIC_OF_BACKEND:
+        break;
+    }
+    return false;
+}
+
+/* Names of namespaces and backends are letters, digits, "_" and "-": nothing in them is to be escaped. */
+static void write_spaces(struct metric_page *page, const struct metrics_snapshot *snapshot) {
+    for (size_t i = 0; i < snapshot->space_count; i++) {
+        const struct space_measures *space = &snapshot->spaces[i];
+        snprintf(page->owner, sizeof page->owner, "namespace=\"%s\"", space->options->name);
+        if (concerns(page->metric, space))
+            write_owned(page, space);
+    }
+}
+
+static void write_backends(struct metric_page *page, const struct metrics_snapshot *snapshot) {
+    for (size_t i = 0; i < snapshot->backend_count; i++) {
+        snprintf(page->owner, sizeof page->owner, "backend=\"%s\"", snapshot->backends[i].name);
+        write_owned(page, &snapshot->backends[i]);
+    }
+}
+
+static void write_family(struct metric_page *page, const struct metrics_snapshot *snapshot) {
+    page->has_head = false;
+    page->owner[0] = '\0';
+    switch (page->metric->scope) {
+    case METRIC_OF_JOURNAL:
+        if (!snapshot->has_journal)
+            return;
+        write_owned(page, snapshot);
+        return;
+    case METRIC_OF_SERVER:
+        write_owned(page, snapshot);
+        return;
+    case METRIC_OF_BACKEND:
+        write_backends(page, snapshot);
+        return;
+    case METRIC_OF_SPACE:
+    case METRIC_OF_BACKED_SPACE:
+    case METRIC_OF_WRITE_BEHIND:
+    case METRIC_OF_FILTER:
+        write_spaces(page, snapshot);
+        return;
+    }
+}
+
+void metrics_write(struct server *server, enum metrics_format format, struct buffer *out) {
+    struct metrics_snapshot snapshot;
+    size_t count;
+    const struct metric *metrics = metrics_table(&count);
+    bool is_open = format == METRICS_OPENMETRICS;
+    struct metric_page page = {.out = out, .head = is_open ? write_openmetrics_head : write_prometheus_head};
+    if (!metrics_snapshot_take(server, &snapshot))
+        out->failed = true;
+    page.has_few_bounds = snapshot.space_count > METRICS_SPACES_FINE;
+    for (size_t i = 0; i < count && !out->failed; i++) {
+        page.metric = &metrics[i];
+        write_family(&page, &snapshot);
+    }
+    if (is_open)
+        buffer_print(out, "# EOF\n");
+    metrics_snapshot_free(&snapshot);
+}

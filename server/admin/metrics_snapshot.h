@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/* Everything that metrics tell, read at one moment or nearly so. */
+#ifndef FOREBAY_SERVER_ADMIN_METRICS_SNAPSHOT_H
+#define FOREBAY_SERVER_ADMIN_METRICS_SNAPSHOT_H
+
+#include "policies/tier.h"
+#include "policies/tier_measure.h"
+#include "server/server.h"
+#include "server/worker/worker_stats.h"
+
+struct process_measures {
+    uint64_t user_us, system_us; /* CPU */
+    uint64_t resident_bytes;     /* 0: the system does not say */
+    uint64_t descriptors;        /* open; 0: the system does not say */
+    uint64_t descriptors_max;    /* UINT64_MAX: without limit */
+    uint64_t started_us;         /* wall clock */
+    uint64_t connections, connections_max, accepted, rejected, paused, paused_us;
+    uint64_t threads, accepting, request_bytes;
+};
+
+struct metrics_snapshot {
+    struct process_measures process;
+    struct worker_stats workers;
+    struct tier_counters counters;
+    struct cache_stats cache;
+    bool has_journal;
+    struct journal_measures journal;
+    struct space_measures *spaces;
+    size_t space_count;
+    struct backend_measures *backends;
+    size_t backend_count;
+};
+
+/* False: no memory. To be ended with metrics_snapshot_free in either case. */
+bool metrics_snapshot_take(struct server *server, struct metrics_snapshot *ret_snapshot);
+void metrics_snapshot_free(struct metrics_snapshot *snapshot);
+
+#endif

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: MIT */
+/* See metrics_table.h. Rows that belong together stand together; docs/metrics.md has them in the same order. */
+#include "server/admin/metrics_table.h"
+#include <stdio.h>
+
+/* ---- Buckets ---- */
+
+/* Powers of two of microseconds, where the times are. Each is a line for every namespace: where these are many, there is
+ * every other one or less, so that the page stays below 256 kB. All powers are in `stats forebay`. */
+static const unsigned char hit_bounds[] = {4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16, 18, 0};
+static const unsigned char hit_bounds_few[] = {4, 6, 8, 10, 12, 0};
+static const unsigned char wait_bounds[] = {7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 20, 22, 0};
+static const unsigned char wait_bounds_few[] = {8, 10, 12, 14, 17, 20, 0};
+/* What there is one of, or one a backend. */
+static const unsigned char turn_bounds[] = {4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16, 18, 20, 0};
+static const unsigned char call_bounds[] = {6, 7, 8, 9, 10, 11, 12, 13, 14, 16, 18, 20, 22, 0};
+
+/* ---- Samples with labels of their own ---- */
+
+static void write_build(struct metric_page *page, const void *measures) {
+    (void)measures;
+    metric_sample(page, "version=\"" FOREBAY_VERSION "\"", 1);
+}
+
+static void write_cpu(struct metric_page *page, const void *measures) {
+    const struct metrics_snapshot *snapshot = measures;
+    metric_sample(page, "mode=\"user\"", snapshot->process.user_us);
+    metric_sample(page, "mode=\"system\"", snapshot->process.system_us);
+}
+
+static void write_resident(struct metric_page *page, const void *measures) {
+    const struct metrics_snapshot *snapshot = measures;
+    if (snapshot->process.resident_bytes)
+        metric_sample(page, "", snapshot->process.resident_bytes);
+}
+
+static void write_descriptors(struct metric_page *page, const void *measures) {
+    const struct metrics_snapshot *snapshot = measures;
+    if (snapshot->process.descriptors)
+        metric_sample(page, "", snapshot->process.descriptors);
+}
+
+static void write_descriptors_max(struct metric_page *page, const void *measures) {
+    const struct metrics_snapshot *snapshot = measures;
+    if (snapshot->process.descriptors_max != UINT64_MAX)
+        metric_sample(page, "", snapshot->process.descriptors_max);
+}
+
+static void write_space_info(struct metric_page *page, const void *measures) {
+    const struct space_measures *space = measures;
+    char labels[200];
+    snprintf(labels, sizeof labels, "policy=\"%s\",backend=\"%.64s\",journal=\"%s\"", space->policy,
+             space->backend ? space->backend : "", space->journal);
+    metric_sample(page, labels, 1);
+}
+
+/* A meta command that has two rows of the counters is one to users. */
+static void add_operations(const struct usage_sum *usage,
+                           uint64_t ret_answers[static COMMANDS_WITH_KEY_COUNT][OUTCOMES]) {
+    for (int i = 0; i < OPERATIONS; i++)
+        for (int outcome = 0; outcome < OUTCOMES; outcome++)
+            ret_answers[usage_command((enum operation)i)][outcome] += usage->operations[i][outcome];
+}
+
+static void write_answers(struct metric_page *page, enum command command,
+                          const uint64_t answers[static OUTCOMES]) {
+    const struct slice word = command_row(command)->word;
+    char labels[100];
+    for (int outcome = 0; outcome < OUTCOMES; outcome++) {
+        if (answers[outcome] == 0)
+            continue;
+        snprintf(labels, sizeof labels, "command=\"%.*s\",result=\"%s\"", (int)word.size, word.data,
+                 usage_outcome_name((enum outcome_status)outcome));
+        metric_sample(page, labels, answers[outcome]);
+    }
+}
+
+static void write_operations(struct metric_page *page, const void *measures) {
+    const struct space_measures *space = measures;
+    uint64_t answers[COMMANDS_WITH_KEY_COUNT][OUTCOMES] = {{0}};
+    add_operations(&space->usage, answers);
+    for (int command = 0; command < COMMANDS_WITH_KEY_COUNT; command++)
+        write_answers(page, (enum command)command, answers[command]);
+}
+
+static void write_errors(struct metric_page *page, const void *measures) {
+    const struct space_measures *space = measures;
+    char labels[100];
+    for (int error = 0; error < OUTCOME_ERRORS; error++) {
+        if (space->usage.errors[error] == 0)
+            continue;
+        snprintf(labels, sizeof labels, "reason=\"%s\"", usage_error_name((enum outcome_error)error));
+        metric_sample(page, labels, space->usage.errors[error]);
+    }
+}
+
+static void write_time(struct metric_page *page, const struct space_measures *space, enum usage_kind kind) {
+    if (histogram_count(&space->usage.latency[kind]) > 0)
+        metric_histogram(page, "", &space->usage.latency[kind]);
+}
+
+static void write_hits(struct metric_page *page, const void *measures) {
+    write_time(page, measures, USAGE_HIT);
+}
+
+static void write_loads(struct metric_page *page, const void *measures) {
+    write_time(page, measures, USAGE_LOAD);
+}
+
+static void write_writes(struct metric_page *page, const void *measures) {
+    write_time(page, measures, USAGE_WRITE);
+}
+
+static void write_backend_info(struct metric_page *page, const void *measures) {
+    const struct backend_measures *backend = measures;
+    char labels[100];
+    snprintf(labels, sizeof labels, "kind=\"%.64s\"", backend->kind);
+    metric_sample(page, labels, 1);
+}
+
+static void write_calls(struct metric_page *page, const void *measures) {
+    const struct backend_measures *backend = measures;
+    for (int call = 0; call < BACKEND_CALLS; call++)
+        for (int status = 0; status < BACKEND_STATUSES; status++) {
+            char labels[100];
+            snprintf(labels, sizeof labels, "call=\"%s\",result=\"%s\"",
+                     backend_call_name((enum backend_call)call),
+                     backend_status_name((enum backend_status)status));
+            if (backend->calls.endings[call][status] > 0)
+                metric_sample(page, labels, backend->calls.endings[call][status]);
+        }
+}
+
+static void write_call_times(struct metric_page *page, const void *measures) {
+    const struct backend_measures *backend = measures;
+    for (int call = 0; call < BACKEND_CALLS; call++) {
+        char labels[100];
+        snprintf(labels, sizeof labels, "call=\"%s\"", backend_call_name((enum backend_call)call));
+        if (histogram_count(&backend->calls.times[call]) > 0)
+            metric_histogram(page, labels, &backend->calls.times[call]);
+    }
+}
+
+/* A sample for the reading side of a backend and one for the writing side. */
+static void write_sides(struct metric_page *page, const uint64_t values[static BACKEND_ROLES]) {
+    for (int role = BACKEND_ROLES; role-- > 0;) {
+        char labels[100];
+        snprintf(labels, sizeof labels, "side=\"%s\"", backend_role_name((enum backend_role)role));
+        metric_sample(page, labels, values[role]);
+    }
+}
+
+static void write_breakers(struct metric_page *page, const void *measures) {
+    write_sides(page, ((const struct backend_measures *)measures)->breaker);
+}
+
+static void write_breakers_opened(struct metric_page *page, const void *measures) {
+    write_sides(page, ((const struct backend_measures *)measures)->breaker_opened);
+}
+
+static void write_reconnects(struct metric_page *page, const void *measures) {
+    write_sides(page, ((const struct backend_measures *)measures)->calls.reconnects);
+}
+
+/* ---- The table ---- */
+
+/* Members of what the scope names. */
+#define SERVER(member)  METRIC_OF_SERVER, .offset = offsetof(struct metrics_snapshot, member)
+#define JOURNAL(member) METRIC_OF_JOURNAL, .offset = offsetof(struct metrics_snapshot, journal.member)
+#define SPACE(member)   METRIC_OF_SPACE, .offset = offsetof(struct space_measures, member)
+#define BACKED(member)  METRIC_OF_BACKED_SPACE, .offset = offsetof(struct space_measures, member)
+#define BEHIND(member)  METRIC_OF_WRITE_BEHIND, .offset = offsetof(struct space_measures, member)
+#define FILTER(member)  METRIC_OF_FILTER, .offset = offsetof(struct space_measures, member)
+#define BACKEND(member) METRIC_OF_BACKEND, .offset = offsetof(struct backend_measures, member)
+
+/* clang-format off */
+static const struct metric metrics[] = {
+    /* the process */
+    {"forebay_build_info", METRIC_INFO, "", "The version that runs", METRIC_OF_SERVER, .write = write_build},
+    {"forebay_start_time_seconds", METRIC_GAUGE, "seconds", "When the process started, in Unix time", SERVER(process.started_us)},
+    {"forebay_cpu_seconds_total", METRIC_COUNTER, "seconds", "CPU time of all threads, in user and in system mode", METRIC_OF_SERVER, .write = write_cpu},
+    {"forebay_resident_memory_bytes", METRIC_GAUGE, "bytes", "Memory of the process that is resident", METRIC_OF_SERVER, .write = write_resident},
+    {"forebay_open_descriptors", METRIC_GAUGE, "", "File descriptors that are open", METRIC_OF_SERVER, .write = write_descriptors},
+    {"forebay_max_descriptors", METRIC_GAUGE, "", "File descriptors that may be open", METRIC_OF_SERVER, .write = write_descriptors_max},
+    {"forebay_workers", METRIC_GAUGE, "", "Worker threads", SERVER(process.threads)},
+    /* connections and turns */
+    {"forebay_connections", METRIC_GAUGE, "", "Client connections that are open", SERVER(process.connections)},
+    {"forebay_max_connections", METRIC_GAUGE, "", "Client connections that may be open", SERVER(process.connections_max)},
+    {"forebay_accepting", METRIC_GAUGE, "", "1 while connections are accepted, 0 while there are too many", SERVER(process.accepting)},
+    {"forebay_connections_accepted_total", METRIC_COUNTER, "", "Client connections that were accepted", SERVER(process.accepted)},
+    {"forebay_connections_rejected_total", METRIC_COUNTER, "", "Client connections that were refused, as there were too many", SERVER(process.rejected)},
+    {"forebay_accept_pauses_total", METRIC_COUNTER, "", "Times that accepting was stopped, as there were too many connections", SERVER(process.paused)},
+    {"forebay_idle_closes_total", METRIC_COUNTER, "", "Client connections that were closed for want of progress", SERVER(workers.idle_kicks)},
+    {"forebay_authentications_total", METRIC_COUNTER, "", "Attempts of clients to authenticate", SERVER(workers.auth_commands)},
+    {"forebay_authentication_failures_total", METRIC_COUNTER, "", "Attempts of clients to authenticate that failed", SERVER(workers.auth_errors)},
+    {"forebay_received_bytes_total", METRIC_COUNTER, "bytes", "Bytes that clients have sent", SERVER(workers.bytes_read)},
+    {"forebay_sent_bytes_total", METRIC_COUNTER, "bytes", "Bytes that were sent to clients", SERVER(workers.bytes_written)},
+    {"forebay_request_memory_bytes", METRIC_GAUGE, "bytes", "Memory that unfinished requests take", SERVER(process.request_bytes)},
+    {"forebay_requests_starved_total", METRIC_COUNTER, "", "Requests that found no room to wait in until they are complete", SERVER(workers.requests_starved)},
+    {"forebay_replies_refused_total", METRIC_COUNTER, "", "Replies that found no room", SERVER(workers.replies_refused)},
+    {"forebay_requests_parked_total", METRIC_COUNTER, "", "Requests that had to wait for a backend, for room or for a barrier", SERVER(counters.parked)},
+    {"forebay_closed_reads_total", METRIC_COUNTER, "", "Reads that were answered by closing their connection, as the backend was away", SERVER(counters.closed_reads)},
+    {"forebay_flush_all_total", METRIC_COUNTER, "", "Times that flush_all was asked for", SERVER(counters.cmd_flush)},
+    {"forebay_turn_seconds", METRIC_HISTOGRAM, "seconds", "Time that a turn of a worker took, from reading to sending", SERVER(workers.turn_times), .bounds = turn_bounds, .few_bounds = turn_bounds},
+    /* memory */
+    {"forebay_memory_limit_bytes", METRIC_GAUGE, "bytes", "Memory that the cache may take", SERVER(cache.memory_limit)},
+    {"forebay_memory_used_bytes", METRIC_GAUGE, "bytes", "Memory that the cache takes, with its index", SERVER(cache.memory_used)},
+    {"forebay_index_bytes", METRIC_GAUGE, "bytes", "Memory that the index takes", SERVER(cache.index_bytes)},
+    {"forebay_dead_bytes", METRIC_GAUGE, "bytes", "Holes in the segments of the cache", SERVER(cache.dead_bytes)},
+    {"forebay_cleaned_bytes_total", METRIC_COUNTER, "bytes", "Bytes that were moved to close holes", SERVER(cache.cleaned_bytes)},
+    /* namespaces: requests */
+    {"forebay_namespace_info", METRIC_INFO, "", "Policy, backend and journal of the namespace", METRIC_OF_SPACE, .write = write_space_info},
+    {"forebay_operations_total", METRIC_COUNTER, "", "Requests by command and by what became of them", METRIC_OF_SPACE, .write = write_operations},
+    {"forebay_errors_total", METRIC_COUNTER, "", "Requests that were answered with an error, by reason", METRIC_OF_SPACE, .write = write_errors},
+    {"forebay_hit_seconds", METRIC_HISTOGRAM, "seconds", "Time of reads that memory answered alone, hits and misses", METRIC_OF_SPACE, .bounds = hit_bounds, .few_bounds = hit_bounds_few, .write = write_hits},
+    {"forebay_load_seconds", METRIC_HISTOGRAM, "seconds", "Time of reads that waited for the backend", METRIC_OF_SPACE, .bounds = wait_bounds, .few_bounds = wait_bounds_few, .write = write_loads},
+    {"forebay_write_seconds", METRIC_HISTOGRAM, "seconds", "Time of changes, with what they had to wait for", METRIC_OF_SPACE, .bounds = wait_bounds, .few_bounds = wait_bounds_few, .write = write_writes},
+    /* namespaces: memory */
+    {"forebay_entries", METRIC_GAUGE, "", "Live entries", SPACE(cache.entries)},
+    {"forebay_entry_bytes", METRIC_GAUGE, "bytes", "Keys, values and headers of live entries", SPACE(cache.bytes)},
+    {"forebay_namespace_memory_bytes", METRIC_GAUGE, "bytes", "Memory that the namespace takes, without the index", SPACE(cache.memory_used)},
+    {"forebay_evictions_total", METRIC_COUNTER, "", "Clean live entries that were dropped for room", SPACE(cache.evictions)},
+    {"forebay_expirations_total", METRIC_COUNTER, "", "Entries whose memory was taken back as their life was over", SPACE(cache.expired)},
+    /* namespaces: loads */
+    {"forebay_loads_total", METRIC_COUNTER, "", "Keys that were looked up in the backend", BACKED(loads)},
+    {"forebay_load_hits_total", METRIC_COUNTER, "", "Keys that were looked up and found", BACKED(load_hits)},
+    {"forebay_load_errors_total", METRIC_COUNTER, "", "Keys that could not be looked up", BACKED(load_errors)},
+    {"forebay_bad_rows_total", METRIC_COUNTER, "", "Rows that the backend could not read, or memory could not take", BACKED(bad_rows)},
+    {"forebay_table_breaker_state", METRIC_GAUGE, "", "Whether the table of the namespace is asked: 0 yes, 1 not now, as it failed by itself, 2 it is tried again", BACKED(table_breaker)},
+    {"forebay_filter_keys", METRIC_GAUGE, "", "Keys in the absent filter", FILTER(filter_keys)},
+    {"forebay_filter_bytes", METRIC_GAUGE, "bytes", "Memory that the absent filter takes", FILTER(filter_bytes)},
+    {"forebay_filter_answered_total", METRIC_COUNTER, "", "Reads that the absent filter answered", FILTER(filter_answered)},
+    {"forebay_filter_asked_total", METRIC_COUNTER, "", "Keys that were looked up in vain beside the absent filter", FILTER(filter_asked)},
+    /* namespaces: write-behind */
+    {"forebay_dirty_entries", METRIC_GAUGE, "", "Entries that the backend has yet to get", BEHIND(cache.dirty_entries)},
+    {"forebay_dirty_bytes", METRIC_GAUGE, "bytes", "Bytes of entries that the backend has yet to get", BEHIND(cache.dirty_bytes)},
+    {"forebay_dirty_limit_bytes", METRIC_GAUGE, "bytes", "Bytes of entries that the backend may have yet to get", BEHIND(dirty_limit)},
+    {"forebay_oldest_dirty_seconds", METRIC_GAUGE, "seconds", "Age of the oldest change that the backend has yet to get", BEHIND(oldest_dirty_us)},
+    {"forebay_changes_total", METRIC_COUNTER, "", "Changes that were accepted", BEHIND(changes)},
+    {"forebay_coalesced_total", METRIC_COUNTER, "", "Changes of entries that were waiting to be written already", BEHIND(coalesced)},
+    {"forebay_flush_batches_total", METRIC_COUNTER, "", "Batches that were written", BEHIND(batches)},
+    {"forebay_flush_rows_total", METRIC_COUNTER, "", "Rows that were written", BEHIND(rows)},
+    {"forebay_flush_seconds_total", METRIC_COUNTER, "seconds", "Time that writing batches took", BEHIND(flush_us)},
+    {"forebay_flush_retries_total", METRIC_COUNTER, "", "Batches that have to be written again, as the backend failed", BEHIND(retries)},
+    {"forebay_full", METRIC_GAUGE, "", "1 while the namespace is full", BEHIND(full)},
+    {"forebay_full_waits_total", METRIC_COUNTER, "", "Requests that had to wait for room", BEHIND(full_waits)},
+    {"forebay_full_rejects_total", METRIC_COUNTER, "", "Requests that were refused, as the namespace was full", BEHIND(full_rejects)},
+    {"forebay_quarantine_entries", METRIC_GAUGE, "", "Changes that the backend refuses for good", BEHIND(quarantine_entries)},
+    {"forebay_quarantine_bytes", METRIC_GAUGE, "bytes", "Memory of changes that the backend refuses for good", BEHIND(quarantine_bytes)},
+    /* backends */
+    {"forebay_backend_info", METRIC_INFO, "", "Kind of the backend", METRIC_OF_BACKEND, .write = write_backend_info},
+    {"forebay_backend_calls_total", METRIC_COUNTER, "", "Calls of the backend by kind and by how they ended", METRIC_OF_BACKEND, .write = write_calls},
+    {"forebay_backend_call_seconds", METRIC_HISTOGRAM, "seconds", "Time that calls of the backend took, by kind", METRIC_OF_BACKEND, .bounds = call_bounds, .few_bounds = call_bounds, .write = write_call_times},
+    {"forebay_backend_breaker_state", METRIC_GAUGE, "", "Whether the backend is asked: 0 yes, 1 it is not, as it failed, 2 it is tried again", METRIC_OF_BACKEND, .write = write_breakers},
+    {"forebay_backend_breaker_opened_total", METRIC_COUNTER, "", "Times that the backend was given up for a while", METRIC_OF_BACKEND, .write = write_breakers_opened},
+    {"forebay_backend_reconnects_total", METRIC_COUNTER, "", "Connections that took the place of one that was lost", METRIC_OF_BACKEND, .write = write_reconnects},
+    {"forebay_backend_loads_shared_total", METRIC_COUNTER, "", "Misses that joined a lookup under way", BACKEND(loads_shared)},
+    {"forebay_backend_loads_waiting", METRIC_GAUGE, "", "Keys that wait to be looked up, or are being looked up", BACKEND(loads_waiting)},
+    {"forebay_backend_commits_total", METRIC_COUNTER, "", "Commits of write-through changes", BACKEND(commits)},
+    {"forebay_backend_changes_total", METRIC_COUNTER, "", "Write-through changes that were committed", BACKEND(changes)},
+    {"forebay_backend_changes_refused_total", METRIC_COUNTER, "", "Write-through changes that the backend refused", BACKEND(refused)},
+    {"forebay_backend_background_touches_total", METRIC_COUNTER, "", "Touches of rows that memory did not hold", BACKEND(background_touches)},
+    {"forebay_backend_barriers_total", METRIC_COUNTER, "", "Times that somebody waited until all was written", BACKEND(barriers)},
+    {"forebay_backend_confirmed_rows_total", METRIC_COUNTER, "", "Recovered entries that were written early, as a client asked for them", BACKEND(confirmed_rows)},
+    {"forebay_backend_superseded_unexplained_total", METRIC_COUNTER, "", "Changes that gave way to newer rows which this node should have made and has not", BACKEND(superseded)},
+    {"forebay_backend_wal_bytes", METRIC_GAUGE, "bytes", "Length of the write-ahead log (SQLite)", BACKEND(calls.log_bytes)},
+    /* the journal */
+    {"forebay_journal_files", METRIC_GAUGE, "", "Files of the journal in use", JOURNAL(files)},
+    {"forebay_journal_bytes", METRIC_GAUGE, "bytes", "Length of the files of the journal in use", JOURNAL(bytes)},
+    {"forebay_journal_records_total", METRIC_COUNTER, "", "Records that were written", JOURNAL(records)},
+    {"forebay_journal_written_bytes_total", METRIC_COUNTER, "bytes", "Bytes of records that were written", JOURNAL(written_bytes)},
+    {"forebay_journal_fsync_seconds", METRIC_HISTOGRAM, "seconds", "Time that syncs of the journal's files took", JOURNAL(fsync_times), .bounds = call_bounds, .few_bounds = call_bounds},
+    {"forebay_journal_recycled_files_total", METRIC_COUNTER, "", "Files that nothing needed any more", JOURNAL(recycled)},
+    {"forebay_journal_compactions_total", METRIC_COUNTER, "", "Times that files were copied into fewer", JOURNAL(compactions)},
+    {"forebay_journal_failures_total", METRIC_COUNTER, "", "Writes and syncs of the journal that failed", JOURNAL(failures)},
+    {"forebay_journal_low_water_lag_seconds", METRIC_GAUGE, "seconds", "Age of what the journal has to keep: up to then, all is in the backends", JOURNAL(low_water_lag_us)},
+    {"forebay_journal_replayed_records", METRIC_GAUGE, "", "Records that the start restored", JOURNAL(replayed)},
+    {"forebay_journal_replay_seconds", METRIC_GAUGE, "seconds", "Time that the start took to restore them", JOURNAL(replay_us)},
+};
+/* clang-format on */
+
+const struct metric *metrics_table(size_t *ret_count) {
+    *ret_count = sizeof metrics / sizeof *metrics;
+    return metrics;
+}
