@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See print.h. Numbers are written with all digits that mean something: whole ones as they are, others with two behind
- * the point.
+ * See print.h. Whole numbers are written as they are, others with three digits behind the point.
  */
 #include "tools/top/print.h"
 #include "tools/top/table.h"
@@ -15,15 +14,24 @@ struct field {
 
 enum { FIELDS_MAX = 20, NUMBER_MAX = 32 };
 
-static size_t process_fields(const struct process_figures *process, struct field ret_fields[FIELDS_MAX]) {
+static size_t process_fields(const struct picture *picture, struct field ret_fields[FIELDS_MAX]) {
+    const struct process_figures *process = &picture->process;
     const struct field fields[] = {
-        {"uptime_s", process->uptime_s},         {"cpu_percent", process->cpu},
-        {"memory_bytes", process->memory},       {"memory_limit_bytes", process->memory_limit},
-        {"connections", process->connections},   {"connections_limit", process->connections_limit},
-        {"requests_per_s", process->requests},   {"gets_per_s", process->gets},
-        {"sets_per_s", process->sets},           {"hit_percent", process->hit_ratio},
-        {"evictions_per_s", process->evictions}, {"bytes_in_per_s", process->bytes_in},
-        {"bytes_out_per_s", process->bytes_out}, {"turns_per_s", process->turns},
+        {"interval_s", picture->interval_s},
+        {"uptime_s", process->uptime_s},
+        {"cpu_percent", process->cpu},
+        {"memory_bytes", process->memory},
+        {"memory_limit_bytes", process->memory_limit},
+        {"connections", process->connections},
+        {"connections_limit", process->connections_limit},
+        {"requests_per_s", process->requests},
+        {"gets_per_s", process->gets},
+        {"sets_per_s", process->sets},
+        {"hit_percent", process->hit_ratio},
+        {"evictions_per_s", process->evictions},
+        {"bytes_in_per_s", process->bytes_in},
+        {"bytes_out_per_s", process->bytes_out},
+        {"turns_per_s", process->turns},
         {"turn_p99_us", process->turn_p99_us},
     };
     _Static_assert(sizeof fields / sizeof *fields <= FIELDS_MAX, "room for all");
@@ -46,8 +54,8 @@ static size_t journal_fields(const struct journal_figures *journal, struct field
 static const char *exact(double value, const char *unknown, char ret_text[NUMBER_MAX]) {
     if (isnan(value))
         return unknown;
-    double rounded = value < 1e13 ? round(value * 100) / 100 : round(value);
-    snprintf(ret_text, NUMBER_MAX, rounded == floor(rounded) ? "%.0f" : "%.2f", rounded);
+    double rounded = value < 1e12 ? round(value * 1000) / 1000 : round(value);
+    snprintf(ret_text, NUMBER_MAX, rounded == floor(rounded) ? "%.0f" : "%.3f", rounded);
     return ret_text;
 }
 
@@ -108,7 +116,7 @@ void print_text(FILE *out, const struct picture *picture) {
         fputc('\n', out);
     }
     fprintf(out, "process version %s\n", *picture->process.version ? picture->process.version : "-");
-    print_fields(out, "process", fields, process_fields(&picture->process, fields));
+    print_fields(out, "process", fields, process_fields(picture, fields));
 }
 
 /* ---- JSON ---- */
@@ -161,12 +169,10 @@ static void json_fields(FILE *out, const struct field *fields, size_t count) {
 
 void print_json(FILE *out, const struct picture *picture) {
     struct field fields[FIELDS_MAX];
-    fputs("{\"interval_s\": ", out);
-    json_number(out, picture->interval_s);
-    fputs(",\n \"process\": {\"version\": ", out);
+    fputs("{\"process\": {\"version\": ", out);
     json_text(out, picture->process.version);
     fputs(", ", out);
-    json_fields(out, fields, process_fields(&picture->process, fields));
+    json_fields(out, fields, process_fields(picture, fields));
     fputs(",\n \"journal\": ", out);
     if (isnan(picture->journal.files)) {
         fputs("null", out);

@@ -12,6 +12,8 @@
 const char sample_requests[] =
     "stats\r\nstats forebay\r\nstats namespaces\r\nstats backends\r\nstats write_behind\r\n";
 
+static const char no_memory[] = "there is no memory for its answer";
+
 static const char *const report_names[REPORTS] = {"stats", "stats forebay", "stats namespaces",
                                                   "stats backends", "stats write_behind"};
 
@@ -105,16 +107,16 @@ static bool parse(struct sample *sample, size_t size, char *ret_error, size_t er
             explain(line, (enum report)report, ret_error, error_size);
             return false;
         }
-        if (strcmp(line, "END") == 0)
+        if (strcmp(line, "END") == 0) {
             report++;
-        else if (!take_line(sample, (enum report)report, line))
-            break;
+        } else if (!take_line(sample, (enum report)report, line)) {
+            snprintf(ret_error, error_size, "%s", no_memory);
+            return false;
+        }
     }
-    if (report == REPORTS)
-        return true;
-    snprintf(ret_error, error_size,
-             at < end ? "there is no memory for its answer" : "its answer is not complete");
-    return false;
+    if (report < REPORTS)
+        snprintf(ret_error, error_size, "its answer is not complete");
+    return report == REPORTS;
 }
 
 static int compare_lines(const void *a, const void *b) {
@@ -125,7 +127,7 @@ struct sample *sample_new(char *text, size_t size, uint64_t taken_us, char *ret_
     struct sample *sample = calloc(1, sizeof *sample);
     if (!sample) {
         free(text);
-        snprintf(ret_error, error_size, "there is no memory for its answer");
+        snprintf(ret_error, error_size, "%s", no_memory);
         return NULL;
     }
     sample->text = text;
