@@ -8,6 +8,7 @@ import os
 import pty
 import re
 import select
+import shutil
 import signal
 import socket
 import struct
@@ -16,7 +17,7 @@ import termios
 import threading
 
 import pytest
-from forebay import PATIENCE, Background, Config, binary, eventually, free_port, namespace
+from forebay import PATIENCE, ROOT, Background, Config, binary, eventually, free_port, namespace
 
 pyte = pytest.importorskip("pyte", reason="python3-pyte is not installed")
 
@@ -471,6 +472,17 @@ def test_who_is_no_forebay_is_told_so(answer, said):
 
 # ---- The command line ----
 
+
+def test_the_manual_is_clean_and_has_every_option():
+    page = os.path.join(ROOT, "tools", "top", "forebay-top.1")
+    with open(page, encoding="utf-8") as file:
+        said = file.read().replace("\\-", "-")
+    options = set(re.findall(r"--[a-z-]+", top("--help").stdout))
+    assert options > {"--once", "--json", "--user"} and all(f"Fl {option[1:]}" in said for option in options)
+    if not shutil.which("mandoc"):
+        pytest.skip("mandoc is not installed")
+    done = subprocess.run(["mandoc", "-Tlint", "-Wwarning", page], capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert done.returncode == 0, done.stdout
 
 def test_help_and_version():
     done = top("--help")
