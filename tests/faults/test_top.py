@@ -11,13 +11,15 @@ import select
 import shutil
 import signal
 import socket
+import sqlite3
 import struct
 import subprocess
 import termios
 import threading
 
 import pytest
-from forebay import PATIENCE, ROOT, Background, Config, binary, eventually, free_port, namespace
+from forebay import (AWAY, PATIENCE, ROOT, Background, Config, binary, eventually, free_port, locked, namespace,
+                     sqlite_backend)
 
 pyte = pytest.importorskip("pyte", reason="python3-pyte is not installed")
 
@@ -295,6 +297,38 @@ def test_a_pause_holds_the_figures_and_the_interval_can_be_changed(busy):
         terminal.press("p" + "+" * 9)
         terminal.shows(r"every 0\.1 s")
         eventually(lambda: "PAUSED" not in terminal.text() and terminal.text().splitlines()[1:] != before.splitlines()[1:])
+
+
+def test_trouble_is_seen(serve):
+    """A row that the backend refuses for good, and then a backend that is away."""
+    spaces = [namespace("sessions", "sess:", "write-behind", flush_delay="10ms")]
+    server = serve(Config(*spaces, backends=[sqlite_backend(timeout=AWAY)]))
+    with server.client() as client, Terminal(place(server), "-i200ms") as terminal:
+        client.set("sess:good", b"1")
+        client.sync("sessions")
+        with contextlib.closing(sqlite3.connect(os.path.join(server.folder, "store.db"), timeout=PATIENCE)) as database, database:
+            database.execute("CREATE TRIGGER refusal BEFORE INSERT ON sessions WHEN CAST(NEW.key AS TEXT) = 'sess:bad' "
+                             "BEGIN SELECT RAISE(ABORT, 'no'); END")
+        client.set("sess:bad", b"1")
+        terminal.shows(r"^sessions .* 1$", r"^local +sqlite +closed +closed +\S+ +\S+ +[1-9]")
+        with locked(server):
+            client.set("sess:late", b"1")
+            terminal.shows(r"^local +sqlite +\S+ +(open|half-open) .* [\d.]+m?s$", r"^sessions +\d.* 1 +\d+ +[\d.]+m?s +1$")
+        terminal.press("\r")
+        terminal.shows("^dirty +entries 0", "^refused quarantine 1 ")
+
+
+def test_many_namespaces_are_scrolled(serve):
+    server = serve(Config(*(namespace(f"n{i:02}", f"n{i:02}:", "cache-aside") for i in range(40))))
+    with Terminal(place(server), "-i200ms") as terminal:
+        terminal.shows("^1-14 of 41", "^n00 ", "^n13 ")
+        assert "n26" not in terminal.text()
+        terminal.press("\x1b[6~" * 2)  # page down
+        terminal.shows("^n26 ")
+        terminal.press("G")
+        terminal.shows("^28-41 of 41", "^default ", "^n39 ")
+        terminal.press("g")
+        terminal.shows("^n00 ")
 
 
 def test_a_server_that_goes_away_is_waited_for(serve):

@@ -50,12 +50,15 @@ int page_list_rows(const struct picture *picture, int lines) {
 /* ---- Drawing ---- */
 
 static void draw_namespaces(struct canvas *canvas, const struct view *view, const struct picture *picture,
-                            int rows) {
+                            size_t rows) {
     bool shown[COLUMNS_MAX];
     int name_width = table_fit(&namespaces_table, canvas->width, shown);
-    size_t selected = view_selected(view, picture);
+    size_t selected = view_selected(view, picture),
+           end = view->top + rows < view->count ? view->top + rows : view->count;
+    if (view->count > rows)
+        canvas_print(canvas, LOOK_FAINT, "%zu-%zu of %zu", view->top + 1, end, view->count);
     canvas_headings(canvas, &namespaces_table, shown, name_width, view->sort, view->descending);
-    for (size_t i = view->top; i < view->count && i < view->top + (size_t)rows; i++) {
+    for (size_t i = view->top; i < end; i++) {
         canvas->bar = i == selected;
         canvas_row(canvas, &namespaces_table, shown, name_width, &picture->namespaces[view->order[i]],
                    namespace_look);
@@ -78,7 +81,7 @@ static void draw_backends(struct canvas *canvas, const struct picture *picture, 
 void page_list(struct canvas *canvas, const struct scene *scene, int line, int lines) {
     int below = backend_lines(scene->picture, lines), rows = page_list_rows(scene->picture, lines);
     canvas_go(canvas, line);
-    draw_namespaces(canvas, scene->view, scene->picture, rows);
+    draw_namespaces(canvas, scene->view, scene->picture, (size_t)rows);
     if (below > 0) {
         int used = (int)scene->view->count < rows ? (int)scene->view->count : rows;
         canvas_go(canvas, line + HEADING_LINES + used + (used < rows ? 1 : 0));
