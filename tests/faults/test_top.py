@@ -18,7 +18,7 @@ import termios
 import threading
 
 import pytest
-from forebay import (AWAY, PATIENCE, ROOT, Background, Config, binary, eventually, free_port, locked, namespace,
+from forebay import (AWAY, PATIENCE, ROOT, Background, Config, Server, binary, eventually, free_port, locked, namespace,
                      sqlite_backend)
 
 pyte = pytest.importorskip("pyte", reason="python3-pyte is not installed")
@@ -222,10 +222,18 @@ def test_a_server_without_namespaces_has_one_and_no_journal(serve):
     assert told["journal"] is None and told["backends"] == []
 
 
-def test_a_unix_socket_is_an_address_too(serve, tmp_path):
+def test_a_unix_socket_is_an_address_too(tmp_path):
     path = str(tmp_path / "forebay.sock")
-    serve(options=["-s", path])
-    for address in (path, "unix:" + path):
+    with Server(tmp_path, options=["-s", path]).spawn() as server:
+        eventually(lambda: os.path.exists(path))
+        for address in (path, "unix:" + path):
+            assert json.loads(top("--once", "--json", "-i100ms", address).stdout)["process"]["version"]
+        server.stop()
+
+
+def test_a_name_and_a_port_alone_are_addresses_too(serve):
+    port = serve().port
+    for address in (str(port), f"localhost:{port}"):
         assert json.loads(top("--once", "--json", "-i100ms", address).stdout)["process"]["version"]
 
 

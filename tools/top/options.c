@@ -11,20 +11,22 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-enum { OPTION_HELP = 256, OPTION_VERSION, OPTION_USER, OPTION_PASSWORD_FILE, OPTION_ONCE, OPTION_JSON };
+enum { OPTION_VERSION = 256, OPTION_USER, OPTION_PASSWORD_FILE, OPTION_ONCE, OPTION_JSON };
 
 static const char help[] =
-    "usage: forebay-top [option...] [HOST:PORT | PATH]\n"
+    "usage: forebay-top [option...] [HOST:PORT | PORT | PATH]\n"
     "\n"
     "Shows live what a Forebay does: its namespaces, backends, journal and process. HOST:PORT is the address that\n"
-    "memcached clients use, or PATH that of its Unix socket (with a slash in it); 127.0.0.1:11211 if none is given.\n"
+    "memcached clients use; a PORT alone is of this machine; PATH is that of its Unix socket, with a slash in it.\n"
+    "127.0.0.1:11211 if none is given.\n"
     "\n"
     "  -i, --interval=TIME       ask so often: 500ms, 2s, 1m; a number alone is seconds (1s; at least 100ms)\n"
     "      --user=NAME           log in: for a server with an auth_file\n"
     "      --password-file=FILE  its first line is the password of the user; nobody else may read it (chmod 600)\n"
     "      --once                ask twice, an interval apart, print all figures as tables, and end\n"
     "      --json                with --once: print one JSON object instead\n"
-    "      --help, --version\n"
+    "  -h, --help\n"
+    "      --version\n"
     "\n"
     "On the screen, h shows what the keys do, and q ends. NO_COLOR in the environment: no colours.\n"
     "Exit status: 0; 1 if the server cannot be asked or the terminal cannot be used; 64 if an option is wrong.\n";
@@ -43,7 +45,7 @@ __attribute__((format(printf, 1, 2))) static bool wrong(const char *format, ...)
 
 static bool wrong_place(const char *text, const char *why) {
     return wrong(
-        "\"%s\" is not an address (%s): write host, host:port, [ipv6]:port, or the path of a Unix socket",
+        "\"%s\" is not an address (%s): write host, host:port, [ipv6]:port, a port, or the path of a Unix socket",
         text, why);
 }
 
@@ -72,24 +74,30 @@ static const char *split(const char **text, const char **ret_port) {
     return colon;
 }
 
+static bool read_port(const char *text, struct place *place) {
+    uint64_t number;
+    if (!measure_number(text, &number) || number == 0 || number > 65535)
+        return wrong_place(place->text, "a port is a number from 1 to 65535");
+    snprintf(place->port, sizeof place->port, "%u", (unsigned)number);
+    return true;
+}
+
+/* A number alone is a port: as a host it would be an address that nobody means. */
 static bool read_place(const char *text, struct place *place) {
-    uint64_t number = 11211;
-    const char *port, *host = text;
-    *place = (struct place){.text = text};
+    *place = (struct place){.text = text, .host = "127.0.0.1", .port = "11211"};
     if (strncmp(text, "unix:", 5) == 0)
         return read_path(text + 5, place);
     if (strchr(text, '/'))
         return read_path(text, place);
-    const char *end = split(&host, &port);
+    if (*text && text[strspn(text, "0123456789")] == '\0')
+        return read_port(text, place);
+    const char *port, *host = text, *end = split(&host, &port);
     if (!end)
         return wrong_place(text, "the ']' is missing, or something but a port follows it");
     if (end == host || (size_t)(end - host) >= sizeof place->host)
         return wrong_place(text, end == host ? "the host is missing" : "too long");
-    if (port && (!measure_number(port, &number) || number == 0 || number > 65535))
-        return wrong_place(text, "a port is a number from 1 to 65535");
-    memcpy(place->host, host, (size_t)(end - host));
-    snprintf(place->port, sizeof place->port, "%u", (unsigned)number);
-    return true;
+    snprintf(place->host, sizeof place->host, "%.*s", (int)(end - host), host);
+    return !port || read_port(port, place);
 }
 
 /* ---- The password ---- */
@@ -166,7 +174,7 @@ static enum options_result take(int option, struct options *options, const char 
     case OPTION_JSON:
         options->json = true;
         return OPTIONS_GOOD;
-    case OPTION_HELP:
+    case 'h':
         fputs(help, stdout);
         return OPTIONS_ANSWERED;
     case OPTION_VERSION:
@@ -191,13 +199,13 @@ enum options_result options_read(int count, char **arguments, struct options *re
                                           {"password-file", required_argument, NULL, OPTION_PASSWORD_FILE},
                                           {"once", no_argument, NULL, OPTION_ONCE},
                                           {"json", no_argument, NULL, OPTION_JSON},
-                                          {"help", no_argument, NULL, OPTION_HELP},
+                                          {"help", no_argument, NULL, 'h'},
                                           {"version", no_argument, NULL, OPTION_VERSION},
                                           {0}};
     const char *password_file = NULL;
     int option;
     *ret_options = (struct options){.interval_ms = 1000};
-    while ((option = getopt_long(count, arguments, "i:", names, NULL)) != -1) {
+    while ((option = getopt_long(count, arguments, "hi:", names, NULL)) != -1) {
         enum options_result result = take(option, ret_options, &password_file);
         if (result != OPTIONS_GOOD)
             return result;
