@@ -159,7 +159,8 @@ struct backend_connection {
     uint64_t call_until_us;
     struct backend_identity identity; /* as opened; the writer's, once it has given the high version */
     /* The kind's, of the writer's connection, where it notices them: grows when somebody else has written to the store
-     * since it was opened. As seen by the last look or apply. */
+     * since it was opened, be it what makes rows there whenever this connection writes. As seen by the last look or
+     * apply. */
     uint64_t foreign;
     /* The kind's, of the writer's connection: what its log holds (SQLite: -wal), as of the last apply or maintain; 0: it has
      * none. */
@@ -218,6 +219,11 @@ struct backend_type {
      * the calls. */
     enum backend_status (*open)(const struct backend_options *options, enum backend_role role,
                                 struct backend_connection **ret_connection, struct backend_error *ret_error);
+
+    /* What open would come to for the writer, as far as that shows to somebody who changes nothing, neither in the store nor
+     * beside it; other processes may use it meanwhile. BACKEND_OK, also of a store or a table that open would make;
+     * BACKEND_TRANSIENT: it does not answer now; BACKEND_REFUSED. */
+    enum backend_status (*probe)(const struct backend_options *options, struct backend_error *ret_error);
 
     /* The highest version ever applied through this store, 0: none; at most ENTRY_VERSION_HIGHEST. New versions start
      * above it. BACKEND_REFUSED: what the store has in its place is none, and the message names where and what. */

@@ -296,8 +296,8 @@ void cache_watch_evictions(struct cache *cache, struct cache_visitor *visitor);
 
 /* ---- The whole cache ---- */
 
-/* Counts memory of its user's against the limit; entries give way to it. False: it is more than a quarter of the limit,
- * and is not counted. */
+/* Counts memory of its user's against the limit; entries give way to it. False: it is more than a quarter of the limit, or
+ * would be more than half of it with all that was taken before, and is not counted. */
 bool cache_take_memory(struct cache *cache, size_t bytes);
 /* Gives back what was taken. */
 void cache_give_memory(struct cache *cache, size_t bytes);
@@ -307,7 +307,8 @@ void cache_give_memory(struct cache *cache, size_t bytes);
  * settled, and are dropped then. */
 void cache_flush_all(struct cache *cache, int space, uint32_t at, const struct cache_time *now);
 
-/* Changes the memory limit; shrinking evicts in small steps, with the help of cache_maintain. */
+/* Changes the memory limit, which stays twice what its user has taken, at the least; shrinking evicts in small steps, with
+ * the help of cache_maintain. */
 enum cache_status cache_resize(struct cache *cache, size_t memory_limit);
 
 /* A bounded step of sweeping expired segments, compacting holes and shrinking to the limit; each shard is

@@ -7,7 +7,7 @@ enum {
     INDEX_MIN = 4,        /* buckets */
     FILL_PERCENT = 72,    /* of the primary slots: more makes chains, less wastes lines */
     SHRINK_PERCENT = 40,  /* below this buckets are taken away */
-    CHAIN_MAX = 64,       /* overflow buckets in a chain that a split can hold at once */
+    CHAIN_MAX = 16,       /* overflow buckets in a chain; by chance not even three follow one another */
     OVERFLOW_KEPT = 1024, /* buckets: fewer are not worth a system call */
     PAGE = 4096
 };
@@ -105,14 +105,15 @@ static void overflow_give(struct index *index, uint32_t number) {
     }
 }
 
-/* Adds to the end of the chain that starts at `number`. */
+/* Adds to the end of the chain that starts at `number`. False: no memory, or the chain is as long as it may be. */
 static bool chain_add(struct index *index, uint32_t number, uint8_t tag, uint32_t ref) {
-    while (index_bucket(index, number)->next)
+    unsigned length = 0; /* overflow buckets */
+    for (; index_bucket(index, number)->next; length++)
         number = chain_next(index, number);
     struct bucket *bucket = index_bucket(index, number);
     uint32_t empty = bucket_match(bucket, 0);
     if (!empty) {
-        uint32_t added = overflow_take(index);
+        uint32_t added = length < CHAIN_MAX ? overflow_take(index) : UINT32_MAX;
         if (added == UINT32_MAX)
             return false;
         next_set(bucket, added - INDEX_OVERFLOW + 1);
@@ -129,12 +130,12 @@ struct handful {
     uint32_t refs[BUCKET_SLOTS * (1 + CHAIN_MAX)];
 };
 
-/* Whether the chain fits into a handful: only hostile hashes make it longer. */
-static bool chain_is_short(const struct index *index, uint32_t number) {
+/* Its buckets. */
+static unsigned chain_length(const struct index *index, uint32_t number) {
     unsigned length = 0;
     for (; number != UINT32_MAX; number = chain_next(index, number))
         length++;
-    return length <= CHAIN_MAX;
+    return length;
 }
 
 /* Takes everything out of a chain and gives its overflow buckets back. */
@@ -159,7 +160,7 @@ static void chain_empty(struct index *index, uint32_t home, struct handful *ret_
  * halves may need were just given back, so this cannot run out of memory half-way. */
 static void index_grow(struct index *index, const struct index_owner *owner) {
     uint32_t added = index->count, old = index_home(index->count, added);
-    if (added + 1 >= INDEX_OVERFLOW || !chain_is_short(index, old) ||
+    if (added + 1 >= INDEX_OVERFLOW ||
         !region_open(&index->bucket_region, (added + 1ul) * sizeof(struct bucket)))
         return; /* chains grow longer instead */
     struct bucket *bucket = &index->buckets[old];
@@ -207,7 +208,7 @@ bool index_shrink(struct index *index) {
         index->entries * 100 > (uint64_t)index->count * BUCKET_SLOTS * SHRINK_PERCENT)
         return false;
     uint32_t gone = index->count - 1, into = index_home(gone, gone);
-    if (!chain_is_short(index, gone))
+    if (chain_length(index, gone) + chain_length(index, into) > 1 + CHAIN_MAX)
         return false;
     struct handful handful;
     chain_empty(index, gone, &handful);
@@ -225,6 +226,7 @@ bool index_shrink(struct index *index) {
 static uint64_t chain_is_sane(const struct index *index, const struct index_owner *owner, uint32_t home,
                               uint32_t *overflow_seen) {
     uint64_t entries = 0;
+    SANE(chain_length(index, home) <= 1 + CHAIN_MAX);
     for (uint32_t number = home; number != UINT32_MAX; number = chain_next(index, number)) {
         const struct bucket *bucket = index_bucket(index, number);
         uint32_t used = bucket_used(bucket);

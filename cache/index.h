@@ -4,7 +4,8 @@
  *
  * A bucket is one cache line: 12 tags (8 bits of the hash, 0: free), the number of an overflow bucket, 12
  * references. Tags are compared all at once. The used slots of a chain (a bucket and its overflow buckets)
- * are packed: only the last bucket of a chain has free ones, and no overflow bucket is empty.
+ * are packed: only the last bucket of a chain has free ones, and no overflow bucket is empty. The number of overflow
+ * buckets in a chain is bounded, so that no search is long, not even for keys that somebody has chosen.
  *
  * Growth is linear hashing: with n buckets, 2^L < n <= 2^(L+1), a hash belongs to bucket (hash mod 2^(L+1))
  * when that exists, else to (hash mod 2^L). Adding bucket n therefore splits exactly one bucket, n - 2^L, and
@@ -125,7 +126,8 @@ static inline int64_t index_peek(const struct index *index, uint64_t hash) {
 /* The slot that holds this very reference, or SLOT_NONE. */
 uint32_t index_find_ref(const struct index *index, uint64_t hash, uint32_t ref);
 
-/* Adds a reference; grows by a bucket when it is time. False: no memory; nothing has changed. */
+/* Adds a reference; grows by a bucket when it is time. False: no memory, or the chain of the hash is as long as it may
+ * be; nothing has changed. */
 bool index_insert(struct index *index, uint64_t hash, uint32_t ref, const struct index_owner *owner);
 
 /* Empties a slot; the last used slot of its chain may move into it. hash: of what the slot held. */

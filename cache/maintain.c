@@ -9,7 +9,8 @@
 enum {
     STEPS = 8,       /* times that a shard is locked in one cache_maintain */
     SHRINKS = 64,    /* index buckets taken away each time */
-    OTHERS_SHARE = 4 /* of the limit, that one piece of its user's memory may take */
+    PIECE_SHARE = 4, /* of the limit, that one piece of its user's memory may take, */
+    OTHERS_SHARE = 2 /* and all of them together */
 };
 
 void cache_flush_all(struct cache *cache, int space, uint32_t at, const struct cache_time *now) {
@@ -27,8 +28,13 @@ void cache_flush_all(struct cache *cache, int space, uint32_t at, const struct c
 
 /* Spread over all shards, or one would be taken for having more than its share (evict.c). */
 bool cache_take_memory(struct cache *cache, size_t bytes) {
-    if (bytes > atomic_load_explicit(&cache->limit, memory_order_relaxed) / OTHERS_SHARE)
+    size_t limit = atomic_load_explicit(&cache->limit, memory_order_relaxed);
+    if (bytes > limit / PIECE_SHARE)
         return false;
+    if (atomic_fetch_add(&cache->others, bytes) + bytes > limit / OTHERS_SHARE) {
+        atomic_fetch_sub(&cache->others, bytes);
+        return false;
+    }
     for (unsigned i = 0; i < cache->shards; i++)
         memory_take_reserve(cache->shard[i], MEMORY_SHARED,
                             bytes / cache->shards + (i < bytes % cache->shards));
@@ -36,6 +42,7 @@ bool cache_take_memory(struct cache *cache, size_t bytes) {
 }
 
 void cache_give_memory(struct cache *cache, size_t bytes) {
+    atomic_fetch_sub(&cache->others, bytes);
     for (unsigned i = 0; i < cache->shards; i++)
         memory_give(cache->shard[i], MEMORY_SHARED, bytes / cache->shards + (i < bytes % cache->shards));
 }
@@ -45,7 +52,8 @@ enum cache_status cache_resize(struct cache *cache, size_t memory_limit) {
     size_t most = 0;
     for (unsigned i = 0; i < cache->shards; i++)
         most += cache->shard[i]->region.reserved;
-    if (memory_limit < least || memory_limit > most)
+    size_t others = atomic_load(&cache->others);
+    if (memory_limit < least || memory_limit > most || memory_limit / OTHERS_SHARE < others)
         return CACHE_NO_MEMORY;
     atomic_store_explicit(&cache->limit, memory_limit, memory_order_relaxed);
     return CACHE_OK;

@@ -241,7 +241,8 @@ uint64_t shard_last_us(const struct cache_shard *shard) {
 /* Shards draw their times without asking one another, so two may draw the same. The upper bits of the hash,
  * by which keys are shared out to shards (hash.h), tell their versions apart. */
 uint64_t shard_next_version(struct cache_shard *shard, uint64_t hash, uint64_t now_us) {
-    uint64_t last_us = shard_last_us(shard), us = now_us > last_us ? now_us : last_us + 1;
+    uint64_t last_us = shard_last_us(shard), time_us = version_time(now_us),
+             us = time_us > last_us ? time_us : last_us + 1;
     atomic_store_explicit(&shard->last_us, us, memory_order_relaxed);
     return version_from_us(us, version_lower(shard->cache->options.node, hash));
 }

@@ -96,6 +96,7 @@ struct cache {
     struct cache_space space[CACHE_SPACES_MAX];
     _Atomic size_t limit;
     _Atomic size_t used;
+    _Atomic size_t others;                            /* of used: cache_take_memory */
     _Atomic(struct cache_visitor *) eviction_watcher; /* or NULL */
 };
 

@@ -59,12 +59,14 @@ bool absence_answers(const struct tier_worker *worker, const struct space *space
     return true;
 }
 
+/* First the one that is filled: if it is not there any more, it is the one that is asked by now. */
 static void add(struct absence *absence, uint64_t hash) {
-    struct bloom *asked = seen(&absence->asked), *filling = seen(&absence->filling);
-    if (asked)
-        bloom_add(asked, hash);
+    struct bloom *filling = seen(&absence->filling);
+    struct bloom *asked = seen(&absence->asked);
     if (filling)
         bloom_add(filling, hash);
+    if (asked)
+        bloom_add(asked, hash);
 }
 
 void absence_tell(const struct space *space, uint64_t hash) {
@@ -99,12 +101,18 @@ void absence_begin_writing(struct tier_backend *backend, const struct mutation *
     }
 }
 
+void absence_hold(const struct space *space, uint64_t hash) {
+    if (space->absence)
+        add(space->absence, hash);
+}
+
 void absence_end_writing(struct tier_backend *backend) {
     count_applying(backend);
 }
 
-static void distrust(struct absence *absence) {
+static void distrust(struct absence *absence, bool watched) {
     pthread_mutex_lock(&absence->mutex);
+    atomic_store(&absence->watched, watched);
     struct bloom *asked = atomic_exchange(&absence->asked, NULL);
     if (asked)
         absence->retired = asked; /* there is none yet: another is asked only once that was taken */
@@ -112,13 +120,21 @@ static void distrust(struct absence *absence) {
     pthread_mutex_unlock(&absence->mutex);
 }
 
-void absence_distrust(struct tier_backend *backend, uint64_t foreign) {
+static void distrust_all(struct tier_backend *backend, bool watched, uint64_t foreign) {
     struct tier *tier = backend->tier;
     for (size_t i = 0; i < tier->space_count; i++)
         if (tier->spaces[i].backend == backend && tier->spaces[i].absence) {
             tier->spaces[i].absence->foreign = foreign;
-            distrust(tier->spaces[i].absence);
+            distrust(tier->spaces[i].absence, watched);
         }
+}
+
+void absence_distrust(struct tier_backend *backend, uint64_t foreign) {
+    distrust_all(backend, true, foreign);
+}
+
+void absence_lose_sight(struct tier_backend *backend) {
+    distrust_all(backend, false, 0);
 }
 
 static void tell_foreign(struct absence *absence) {
@@ -140,7 +156,7 @@ void absence_note_foreign(struct tier_backend *backend, uint64_t foreign) {
         if (!absence || absence->foreign == foreign)
             continue;
         absence->foreign = foreign;
-        distrust(absence);
+        distrust(absence, true);
         tell_foreign(absence);
     }
 }
@@ -200,7 +216,8 @@ static void note_reads(struct absence *absence) {
 bool absence_end_filling(struct absence *absence, bool complete) {
     note_reads(absence);
     pthread_mutex_lock(&absence->mutex);
-    bool good = complete && atomic_load(&absence->distrusts) == absence->distrusts_then;
+    bool good = complete && absence_is_watched(absence) &&
+                atomic_load(&absence->distrusts) == absence->distrusts_then;
     struct bloom *filled = atomic_load(&absence->filling);
     absence->unused = good ? atomic_exchange(&absence->asked, filled) : filled;
     atomic_store(&absence->filling, NULL);

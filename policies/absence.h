@@ -6,6 +6,8 @@
  *     NONE --a scan of the table is complete--> ASKED --crowded, or full of keys that are gone--> ASKED, another one
  *       ^------somebody else may have written, or the store is another one: distrusted------'
  *
+ * A scan begins, and its filter is asked, only while the writer has a connection, which tells when somebody else writes.
+ *
  * What keeps it true:
  *
  *     - A key that comes into the table comes through the writer, which adds it before the store has it; and no entry
@@ -38,13 +40,14 @@ struct absence {
     atomic_uint_fast64_t applying;   /* odd: the writer is in a call that writes */
     pthread_mutex_t mutex;           /* a leaf: of the changes of the two, and of distrusts */
     struct bloom *retired; /* under the mutex: was asked until it was distrusted. For the builder to free */
-    atomic_uint_fast64_t distrusts;       /* changed under the mutex */
-    counter builds;                       /* by the builder */
-    counter asked_in_vain;                /* the store was asked and had no row; by readers, with fetch_add */
-    uint64_t foreign;                     /* as the writer's connection said last: the writer */
-    uint64_t foreign_told_us;             /* monotonic: the writer */
-    struct bloom *unused;                 /* out of use, but perhaps not out of sight: the builder */
-    uint64_t distrusts_then;              /* when the scan began: the builder */
+    atomic_uint_fast64_t distrusts; /* changed under the mutex, */
+    atomic_bool watched;            /* and so is this: the writer would see others' writes */
+    counter builds;                 /* by the builder */
+    counter asked_in_vain;    /* reads for which the store was asked in vain; by readers, with fetch_add */
+    uint64_t foreign;         /* as the writer's connection said last: the writer */
+    uint64_t foreign_told_us; /* monotonic: the writer */
+    struct bloom *unused;     /* out of use, but perhaps not out of sight: the builder */
+    uint64_t distrusts_then;  /* when the scan began: the builder */
     uint64_t answered_then, in_vain_then; /* when the last one was complete: the builder */
     struct absence_worker *workers;
 };
@@ -69,13 +72,25 @@ void absence_tell(const struct space *space, uint64_t hash);
 void absence_begin_writing(struct tier_backend *backend, const struct mutation *mutations, size_t count);
 void absence_end_writing(struct tier_backend *backend);
 
+/* The quarantine has a change of this key, which the store refused, perhaps before the filter that is filled now was known;
+ * and memory still has it. */
+void absence_hold(const struct space *space, uint64_t hash);
+
 /* The store is, or may be, another one than was scanned; its connection says this of others' writes, from now on. */
 void absence_distrust(struct tier_backend *backend, uint64_t foreign);
+
+/* There is no connection any more that tells of others' writes: until the next absence_distrust no filter is asked. */
+void absence_lose_sight(struct tier_backend *backend);
 
 /* What the writer's connection knows of others' writes (backend_connection.foreign). */
 void absence_note_foreign(struct tier_backend *backend, uint64_t foreign);
 
 /* ---- The builder ---- */
+
+/* Whether there is any use in a scan. */
+static inline bool absence_is_watched(const struct absence *absence) {
+    return atomic_load(&absence->watched);
+}
 
 /* Makes room for so many keys and begins: from here on the writer and whoever tells add to it as well, and nothing that
  * was written without that is under way any more when this returns. False: no memory, or `stop` was set. */

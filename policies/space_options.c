@@ -15,38 +15,68 @@ static const char *const full_words[] = {"wait", "write-through", "reject", NULL
 #define YEARS_MS   (10 * 365 * DAY_MS)
 
 const struct setting space_settings[] = {
-    {"prefix", SETTING_TEXT, IN(prefix), .standard_text = NULL},
-    {"memory", SETTING_SIZE, IN(memory), MEMORY_MIN, MEMORY_MAX, .standard = 0},
-    {"eviction", SETTING_WORD, IN(eviction), .words = eviction_words, .standard = CACHE_LRU},
-    {"ttl", SETTING_SECONDS, IN(ttl), 0, YEARS_MS, .standard = 0},
-    {"max_residency", SETTING_SECONDS, IN(max_residency), 0, YEARS_MS, .standard = 0},
+    {"prefix", SETTING_TEXT, IN(prefix), .standard_text = NULL,
+     .about =
+         "the keys that belong here begin with it; must be given. `\"\"`: all keys that belong to no other namespace"},
+    {"memory", SETTING_SIZE, IN(memory), MEMORY_MIN, MEMORY_MAX, .standard = 0,
+     .about = "quota: other namespaces cannot take it, this one cannot exceed it"},
+    {"eviction", SETTING_WORD, IN(eviction), .words = eviction_words, .standard = CACHE_LRU,
+     .about = "what goes first when memory is full; `s3-fifo` resists scans"},
+    {"ttl", SETTING_SECONDS, IN(ttl), 0, YEARS_MS, .standard = 0,
+     .about = "used when the client gives none; 0: for ever"},
+    {"max_residency", SETTING_SECONDS, IN(max_residency), 0, YEARS_MS, .standard = 0,
+     .about = "how long an entry may stay in memory before it is loaded again; 0: for ever"},
     {"negative_ttl", SETTING_MILLISECONDS, IN(negative_ttl), 0, UINT32_MAX, .standard = 0,
-     .need = SPACE_NEEDS_BACKEND},
+     .need = SPACE_NEEDS_BACKEND,
+     .about =
+         "how long plain reads believe that an absent key is still absent; 0: not at all. Changes ask the backend all the same"},
     {"existence", SETTING_WORD, IN(existence), .words = existence_words, .standard = EXISTENCE_BACKEND,
-     .need = SPACE_NEEDS_BACKEND},
+     .need = SPACE_NEEDS_BACKEND,
+     .about =
+         "how add, replace, delete and touch treat a key that memory does not know: ask the `backend`, or answer from `memory` alone"},
     {"on_backend_down", SETTING_WORD, IN(on_backend_down), .words = down_words, .standard = DOWN_ERROR,
-     .need = SPACE_NEEDS_BACKEND},
+     .need = SPACE_NEEDS_BACKEND,
+     .about =
+         "what a get answers while the backend cannot be asked: `error` (SERVER_ERROR), `miss`, `stale` (the entry that has outstayed `max_residency`, if memory still has it; otherwise as `error`), or `close` (the connection is closed, for clients that take an error for a miss)"},
     {"unknown_set", SETTING_WORD, IN(unknown_set), .words = unknown_set_words, .standard = UNKNOWN_SET_ACCEPT,
-     .need = SPACE_NEEDS_HOLDING_BACK},
+     .need = SPACE_NEEDS_HOLDING_BACK,
+     .about =
+         "what a `set` is answered whose key memory does not know, while the backend cannot be asked: `accept`, or `refuse` (SERVER_ERROR), lest a row that could not be read is overwritten"},
     {"flush_delay", SETTING_MILLISECONDS, IN(flush_delay), 1, DAY_MS, .standard = 1000,
-     .need = SPACE_NEEDS_HOLDING_BACK},
+     .need = SPACE_NEEDS_HOLDING_BACK, .about = "the longest that the oldest change waits"},
     {"flush_batch", SETTING_COUNT, IN(flush_batch), 1, 1000000, .standard = 200000,
-     .need = SPACE_NEEDS_HOLDING_BACK},
+     .need = SPACE_NEEDS_HOLDING_BACK,
+     .about =
+         "when this many changes are waiting, they are written immediately; also the most that are collected at a time (in at most a 32nd of the memory). A commit takes up to 10,000 of them"},
     {"dirty_limit", SETTING_SIZE, IN(dirty_limit), 1 << 16, MEMORY_MAX, .standard = 64 << 20,
-     .need = SPACE_NEEDS_HOLDING_BACK},
+     .need = SPACE_NEEDS_HOLDING_BACK,
+     .about =
+         "bytes that may wait; at most three quarters of the memory that the namespace may use. If a quarter of that memory is less than the default, it is the default"},
     {"dirty_age_limit", SETTING_MILLISECONDS, IN(dirty_age_limit), 0, UINT32_MAX, .standard = 0,
-     .need = SPACE_NEEDS_HOLDING_BACK},
+     .need = SPACE_NEEDS_HOLDING_BACK,
+     .about = "if the oldest change is older than this, the namespace counts as full; 0: no bound"},
     {"quarantine_limit", SETTING_SIZE, IN(quarantine_limit), 1 << 16, MEMORY_MAX, .standard = 16 << 20,
-     .need = SPACE_NEEDS_HOLDING_BACK},
+     .need = SPACE_NEEDS_HOLDING_BACK,
+     .about =
+         "memory that rows which the backend refuses may take, keys, reasons and bookkeeping included; beside `memory`. At the limit the namespace is [full](policies.md#when-a-write-behind-namespace-is-full)"},
     {"on_full", SETTING_WORD, IN(on_full), .words = full_words, .standard = FULL_WAIT,
-     .need = SPACE_NEEDS_HOLDING_BACK},
+     .need = SPACE_NEEDS_HOLDING_BACK,
+     .about =
+         "replies are held back (`wait`), changes are committed first (`write-through`), or refused with SERVER_ERROR (`reject`)"},
     {"journal", SETTING_WORD, IN(journal), .words = journal_mode_names, .standard = JOURNAL_INTERVAL,
-     .need = SPACE_NEEDS_HOLDING_BACK},
+     .need = SPACE_NEEDS_HOLDING_BACK,
+     .about =
+         "`off`, `os` (written), `interval` (synced once a second), `always` (synced before the reply). Needs `data`, unless it is `off`"},
     {"touch_slack", SETTING_SECONDS, IN(touch_slack), 0, YEARS_MS, .standard = 0,
-     .need = SPACE_NEEDS_HOLDING_BACK},
-    {"preload", SETTING_COUNT, IN(preload), 0, UINT32_MAX, .standard = 0, .need = SPACE_NEEDS_BACKEND},
-    {"preload_wait", SETTING_SWITCH, IN(preload_wait), .standard = false, .need = SPACE_NEEDS_BACKEND},
-    {"absent_filter", SETTING_SWITCH, IN(absent_filter), .standard = false, .need = SPACE_NEEDS_WRITING},
+     .need = SPACE_NEEDS_HOLDING_BACK,
+     .about = "a touch that moves the expiry by less than this is answered but not recorded"},
+    {"preload", SETTING_COUNT, IN(preload), 0, UINT32_MAX, .standard = 0, .need = SPACE_NEEDS_BACKEND,
+     .about = "entries loaded at the start, newest first"},
+    {"preload_wait", SETTING_SWITCH, IN(preload_wait), .standard = false, .need = SPACE_NEEDS_BACKEND,
+     .about = "serve clients only once the preload is done"},
+    {"absent_filter", SETTING_SWITCH, IN(absent_filter), .standard = false, .need = SPACE_NEEDS_WRITING,
+     .about =
+         "with SQLite: plain reads of keys that the store does not have are answered from a filter in memory, 12 bits for each key of the table. Only where no other program writes its rows, or tells of them by `forget` ([policies](policies.md#the-absent-filter))"},
     {0},
 };
 

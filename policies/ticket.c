@@ -11,6 +11,7 @@
  * returns the ticket.
  */
 #include "policies/ticket.h"
+#include "policies/evaluate.h"
 #include "policies/tier_parts.h"
 #include <stdarg.h>
 #include <stdlib.h>
@@ -208,6 +209,7 @@ bool ticket_want(struct tier_ticket *ticket, const struct request *request, uint
     load->copy = NULL;
     load->result = LOAD_WAITING;
     load->keep = keep;
+    load->for_read = evaluate_is_read(request);
     load->key_size = (uint8_t)request->key.size;
     memcpy(load->key, request->key.data, request->key.size);
     return true;
@@ -234,8 +236,19 @@ struct load *ticket_take_load(struct tier_ticket *ticket, const struct request *
 
 /* ---- The way back ---- */
 
+static void wake_waiter(struct ticket_waiter *waiter) {
+    pthread_mutex_lock(&waiter->mutex);
+    waiter->returned = true;
+    pthread_cond_signal(&waiter->back);
+    pthread_mutex_unlock(&waiter->mutex);
+}
+
 void ticket_return(struct tier_ticket *ticket) {
     struct tier_worker *worker = ticket->worker;
+    if (ticket->waiter) {
+        wake_waiter(ticket->waiter);
+        return;
+    }
     if (ticket->first)
         ticket = ticket->first;
     if (ticket->ahead.list &&

@@ -12,6 +12,7 @@
 
 #include "policies/entry_copy.h"
 #include "policies/tier.h"
+#include <pthread.h>
 #include <stdatomic.h>
 
 enum {
@@ -46,7 +47,8 @@ struct load {
     uint64_t hash, stamp; /* stamp: of the flight, once it has landed */
     struct entry_copy *copy;
     enum load_answer result;
-    bool keep; /* a copy is wanted in any case */
+    bool keep;     /* a copy is wanted in any case */
+    bool for_read; /* and not for a change */
     uint8_t key_size;
     char key[ENTRY_KEY_MAX];
 };
@@ -82,10 +84,20 @@ struct ticket_barrier {
     uint64_t entries;    /* that were dirty when it began: the answer, otherwise */
     atomic_uint pending; /* writers that have not answered */
     atomic_bool failed;
+    atomic_bool late;     /* for the time was over */
+    atomic_bool given_up; /* by who waits: it is over at once */
+};
+
+/* A thread that waits for its ticket, and is no worker. */
+struct ticket_waiter {
+    pthread_mutex_t mutex;
+    pthread_cond_t back; /* of condition_init */
+    bool returned;       /* under the mutex */
 };
 
 struct tier_ticket {
-    struct tier_worker *worker;
+    struct tier_worker *worker;   /* NULL: */
+    struct ticket_waiter *waiter; /* of this thread; the ticket is good for a barrier alone */
     void *owner;
     struct tier_ticket *next; /* in whatever list it is */
     enum park park;           /* what it is about to wait for, until it is handed over */

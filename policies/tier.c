@@ -402,7 +402,7 @@ static bool create_locked(const struct tier_options *options, int lock, struct t
         return false;
     }
     places_note(tier);
-    exposure_tell(tier);
+    exposure_tell(&tier->service, &tier->options);
     *ret_tier = tier;
     return true;
 }

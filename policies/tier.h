@@ -117,6 +117,10 @@ void tier_turn_begin(struct tier_worker *worker, const struct cache_time *now);
  * may undo it. */
 bool tier_turn_end(struct tier_worker *worker, uint64_t *ret_hold);
 
+/* Are there records that could not be written to the journal? The next turn tries again, be it an empty one; the wake
+ * function is called for it about once a second. */
+bool tier_has_unwritten(const struct tier_worker *worker);
+
 /* Up to which number the held replies may go: all that they show is in the journal, under `always` on the disk (or
  * the backends have it). When it may have grown, the wake function is called. */
 uint64_t tier_released(struct tier_worker *worker);

@@ -36,6 +36,9 @@ struct tier_backend {
     struct loader *loader;
     struct writer *writer;
     char down[160]; /* the reply line when it cannot be asked */
+    /* When a call of its writer or readers last failed, and when the writer last had an answer; monotonic, 0: never. Stored
+     * by those threads, read by anyone. */
+    atomic_uint_fast64_t failed_us, answered_us;
 };
 
 struct tier {

@@ -132,8 +132,8 @@ static void subtract_counters(struct tier_counters *sum, const struct tier_count
 }
 
 void tier_get_counters(struct tier *tier, struct tier_counters *ret_counters) {
+    pthread_mutex_lock(&tier->stats_mutex); /* first: what is subtracted is no later than the sum */
     struct tier_counters sum = sum_counters(tier);
-    pthread_mutex_lock(&tier->stats_mutex);
     subtract_counters(&sum, &tier->counters_base);
     pthread_mutex_unlock(&tier->stats_mutex);
     *ret_counters = sum;
@@ -146,22 +146,18 @@ static struct histogram_sum sum_latency(const struct tier *tier, size_t space, e
     return sum;
 }
 
+/* With the mutex. */
 static void reset_latencies(struct tier *tier) {
     for (size_t i = 0; i < tier->space_count; i++)
-        for (int kind = 0; kind < USAGE_KINDS; kind++) {
-            struct histogram_sum sum = sum_latency(tier, i, (enum usage_kind)kind);
-            pthread_mutex_lock(&tier->stats_mutex);
-            tier->latency_base[i][kind] = sum;
-            pthread_mutex_unlock(&tier->stats_mutex);
-        }
+        for (int kind = 0; kind < USAGE_KINDS; kind++)
+            tier->latency_base[i][kind] = sum_latency(tier, i, (enum usage_kind)kind);
 }
 
 void tier_reset_stats(struct tier *tier) {
-    struct tier_counters sum = sum_counters(tier);
     pthread_mutex_lock(&tier->stats_mutex);
-    tier->counters_base = sum;
-    pthread_mutex_unlock(&tier->stats_mutex);
+    tier->counters_base = sum_counters(tier);
     reset_latencies(tier);
+    pthread_mutex_unlock(&tier->stats_mutex);
     cache_reset_stats(tier->cache);
 }
 
@@ -213,8 +209,8 @@ static void stat_latency(struct stat_sink *sink, const char *owner, const char *
 void tier_stat_latencies(struct tier *tier, struct stat_sink *sink) {
     for (size_t i = 0; i < tier->space_count; i++)
         for (int kind = 0; kind < USAGE_KINDS; kind++) {
-            struct histogram_sum sum = sum_latency(tier, i, (enum usage_kind)kind);
             pthread_mutex_lock(&tier->stats_mutex);
+            struct histogram_sum sum = sum_latency(tier, i, (enum usage_kind)kind);
             histogram_subtract(&sum, &tier->latency_base[i][kind]);
             pthread_mutex_unlock(&tier->stats_mutex);
             if (histogram_count(&sum) > 0)

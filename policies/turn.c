@@ -35,6 +35,10 @@ static bool write_journal(struct tier_worker *worker, uint64_t *ret_position) {
     return written;
 }
 
+bool tier_has_unwritten(const struct tier_worker *worker) {
+    return atomic_load_explicit(&worker->journal_stuck, memory_order_relaxed);
+}
+
 static void wait_in_space(struct tier_ticket *ticket) {
     struct space *space = ticket->request.space;
     if (ticket->deadline_us == 0)

@@ -17,6 +17,7 @@
 #include "server/server.h"
 #include <errno.h>
 #include <ev.h>
+#include <libgen.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -136,10 +137,6 @@ static bool bind_tcp(struct listener *listener, const char *host, int port, char
     return done;
 }
 
-static int effective_port(const struct settings *settings, const struct listen_address *address) {
-    return address->port >= 0 && !settings->port_overrides ? address->port : settings->port;
-}
-
 /* What bind() takes for a free port is 0. */
 static int port_to_bind(int port) {
     return port == PORT_FREE ? 0 : port;
@@ -156,7 +153,7 @@ static bool bind_addresses(struct listener *listener, char *ret_error, size_t er
         if (!address_parse(settings->listen[i], &address, ret_error, error_size))
             return false;
         if (!address.is_unix &&
-            !bind_tcp(listener, address.host, port_to_bind(effective_port(settings, &address)), ret_error,
+            !bind_tcp(listener, address.host, port_to_bind(settings_port(settings, address.port)), ret_error,
                       error_size))
             return false;
     }
@@ -204,6 +201,13 @@ static int open_unix(const struct sockaddr_un *address, unsigned mask) {
     return -1;
 }
 
+static void complain_of_unix(const char *path, int error, char *ret_error, size_t error_size) {
+    snprintf(ret_error, error_size, "cannot listen on the Unix socket %s: %s; %s", path, strerror(error),
+             error == EADDRINUSE
+                 ? "another server has it, or it is not a socket; stop that one or remove the file"
+                 : "correct -s or listen");
+}
+
 static bool bind_unix(struct listener *listener, const char *path, char *ret_error, size_t error_size) {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     int fd = -1;
@@ -213,15 +217,33 @@ static bool bind_unix(struct listener *listener, const char *path, char *ret_err
         fd = open_unix(&address, listener->settings->unix_mask);
     }
     if (fd < 0) {
-        snprintf(ret_error, error_size, "cannot listen on the Unix socket %s: %s; %s", path, strerror(errno),
-                 errno == EADDRINUSE
-                     ? "another server has it, or it is not a socket; stop that one or remove the file"
-                     : "correct -s or listen");
+        complain_of_unix(path, errno, ret_error, error_size);
         return false;
     }
     struct listening *socket = add_socket(listener, fd, true);
     snprintf(socket->text, sizeof socket->text, "unix:%s", path);
     return true;
+}
+
+/* What bind() would say, as an errno. A socket file that nobody serves would be removed first. */
+static int judge_unix(const char *path) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct stat status;
+    char folder[sizeof address.sun_path];
+    if (strlen(path) >= sizeof address.sun_path)
+        return ENAMETOOLONG;
+    strcpy(address.sun_path, path);
+    if (lstat(path, &status) == 0 && (!S_ISSOCK(status.st_mode) || unix_is_served(&address)))
+        return EADDRINUSE;
+    strcpy(folder, path);
+    return access(dirname(folder), W_OK | X_OK) == 0 ? 0 : errno;
+}
+
+bool listener_judge_unix(const char *path, char *ret_error, size_t error_size) {
+    int error = judge_unix(path);
+    if (error)
+        complain_of_unix(path, error, ret_error, error_size);
+    return error == 0;
 }
 
 bool listener_bind_unix(struct listener *listener, char *ret_error, size_t error_size) {

@@ -24,6 +24,10 @@ struct listener *listener_create(const struct settings *settings, char *ret_erro
  * server runs as). Removes a socket file that nobody listens on. */
 bool listener_bind_unix(struct listener *listener, char *ret_error, size_t error_size);
 
+/* Whether a Unix socket could be bound to this path, by the user that the process is now. Only looks: false with a whole
+ * sentence. */
+bool listener_judge_unix(const char *path, char *ret_error, size_t error_size);
+
 /* Takes an accepted, non-blocking socket for this worker, and counts it down from server->connections when it
  * is closed: worker_hand. */
 typedef void listener_hand(struct worker *worker, int fd);

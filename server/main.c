@@ -15,12 +15,14 @@
  */
 #include "policies/journal/journal.h"
 #include "policies/policy.h"
-#include "policies/write/leftover.h"
 #include "server/admin/feed.h"
 #include "server/admin/stats_detail.h"
 #include "server/admin/watch.h"
+#include "server/check.h"
 #include "server/config/config.h"
+#include "server/config/manual.h"
 #include "server/config/options.h"
+#include "server/config/print.h"
 #include "server/config/settings.h"
 #include "server/http/admin_http.h"
 #include "server/last_resort.h"
@@ -28,6 +30,7 @@
 #include "server/log.h"
 #include "server/maintenance.h"
 #include "server/process.h"
+#include "server/risks.h"
 #include "server/server.h"
 #include "server/worker/auth.h"
 #include "server/worker/worker.h"
@@ -473,27 +476,6 @@ static void log_lines(struct program *program, enum log_level level, const char 
         server_log(&program->server, level, "%.*s", (int)(end - lines), lines);
 }
 
-/* What nobody has chosen: the addresses without a file and without -l are memcached's, all of them. */
-static bool is_open_to_all(const struct settings *settings) {
-    return settings->listen_count == 0 && !settings->unix_socket && settings->port != PORT_NONE &&
-           !settings->auth_file;
-}
-
-static void log_risks(struct program *program) {
-    const struct settings *settings = &program->settings;
-    if (settings->max_connections < program->connections_wanted)
-        server_log(
-            &program->server, LOG_LEVEL_WARNING,
-            "at most %u clients are served at a time instead of %u, as the process may have few open files: raise ulimit -Hn (LimitNOFILE= in systemd), or give -c %u (max_connections)",
-            settings->max_connections, program->connections_wanted, settings->max_connections);
-    if (is_open_to_all(settings))
-        server_log(
-            &program->server, LOG_LEVEL_WARNING,
-            "all interfaces are listened on, and no password is asked for: whoever reaches the port can read and change everything. Give -l 127.0.0.1 or the addresses that are meant, or -Y FILE");
-    if (geteuid() == 0 && !program->options.user)
-        server_log(&program->server, LOG_LEVEL_NOTICE, "running as root; -u USER gives that up");
-}
-
 static void log_notices(struct program *program) {
     buffer_append(&program->options.notices, "", 1);
     if (!program->options.notices.failed)
@@ -501,7 +483,7 @@ static void log_notices(struct program *program) {
     if (program->config)
         log_lines(program, LOG_LEVEL_WARNING, config_warnings(program->config));
     warn_of_exposure(program, atomic_load(&program->server.auth));
-    log_risks(program);
+    risks_tell(&program->settings, program->connections_wanted, program->options.user, on_log, program);
 }
 
 static bool start_http(struct program *program, char *error, size_t error_size) {
@@ -568,7 +550,8 @@ static bool prepare_process(struct program *program, char *error, size_t error_s
         atomic_init(&server->auth, auth);
     }
     if ((program->options.core_dumps && !process_raise_core_limit(error, error_size)) ||
-        !process_raise_descriptors(&settings->max_connections, error, error_size))
+        !process_raise_descriptors(process_own_descriptors(settings), &settings->max_connections, error,
+                                   error_size))
         return false;
     if (settings->admin && !(program->http = admin_http_create(server, error, error_size)))
         return false;
@@ -577,38 +560,18 @@ static bool prepare_process(struct program *program, char *error, size_t error_s
            listener_bind_unix(server->listener, error, error_size);
 }
 
-/* The authentication file: bad, or open to others. */
-static bool check_auth_file(const char *path) {
-    char said[ERROR_MAX];
-    struct auth *auth = auth_load(path, said, sizeof said);
-    if (!auth || auth_is_exposed(auth, path, said, sizeof said))
-        complain(said, EXIT_FAILURE);
-    auth_free(auth);
-    return auth != NULL;
-}
-
-static int check(const struct settings *settings) {
-    char error[ERROR_MAX];
-    if (settings->auth_file && !check_auth_file(settings->auth_file))
-        return EXIT_FAILURE;
-    if (settings->data && !process_judge_folder(settings->data, error, sizeof error))
-        return complain(error, EXIT_FAILURE);
-    if (!leftovers_check(&settings->tier, stdout, stderr))
-        return EXIT_FAILURE;
-    printf("%s: ok\n", settings->config_file);
-    return EXIT_SUCCESS;
-}
-
 static int start(struct program *program) {
     char error[ERROR_MAX];
     connect_parts(program);
-    if (program->options.action == OPTIONS_CHECK) {
-        fputs(config_warnings(program->config), stderr);
-        return check(&program->settings);
-    }
+    if (program->options.action == OPTIONS_CHECK)
+        return check_start(&program->settings, program->config, &program->options);
     if (!prepare_process(program, error, sizeof error))
         return complain(error, EXIT_FAILURE);
     return run(program);
+}
+
+static bool wants_configuration(enum options_action action) {
+    return action == OPTIONS_SERVE || action == OPTIONS_CHECK || action == OPTIONS_PRINT_CONFIG;
 }
 
 /* Two contradict each other: which of them stand in the file (NULL: none does) and which on the command line is not known
@@ -627,8 +590,7 @@ static int read_settings(struct program *program, int argc, char **argv) {
     settings_defaults(settings);
     if (!options_read(&program->options, settings, argc, argv, error, sizeof error))
         return complain(error, EXIT_USAGE);
-    if (settings->config_file &&
-        (program->options.action == OPTIONS_SERVE || program->options.action == OPTIONS_CHECK)) {
+    if (settings->config_file && wants_configuration(program->options.action)) {
         const char *path = settings->config_file;
         settings_defaults(settings);
         program->config = config_load(path, settings, error, sizeof error);
@@ -650,7 +612,7 @@ static int act(struct program *program, int argc, char **argv) {
         return status;
     switch (program->options.action) {
     case OPTIONS_HELP:
-        options_print_help(stdout);
+        manual_print(program->options.help_topic, stdout);
         return EXIT_SUCCESS;
     case OPTIONS_VERSION:
         puts("forebay " FOREBAY_VERSION " (speaks memcached 1.6.45)");
@@ -660,6 +622,9 @@ static int act(struct program *program, int argc, char **argv) {
         return EXIT_SUCCESS;
     case OPTIONS_JOURNAL_DUMP:
         return journal_dump(program->options.journal_folder, stdout);
+    case OPTIONS_PRINT_CONFIG:
+        config_print(&program->settings, program->config, &program->options, stdout);
+        return EXIT_SUCCESS;
     case OPTIONS_SERVE:
     case OPTIONS_CHECK:
         break;

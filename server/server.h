@@ -56,6 +56,9 @@ struct server {
      * workers when such a buffer grows or ends, and held below settings_request_memory. */
     atomic_size_t request_bytes;
 
+    /* Bytes of long answers that have not gone, held below the same bound: connection_count_answer. */
+    atomic_size_t answer_bytes;
+
     /* Counted by the listener, the workers (connections that they close) and commands. */
     atomic_uint connections; /* open client connections */
     atomic_uint_fast64_t connections_total, connections_rejected, listen_disabled, listen_disabled_us;

@@ -4,6 +4,7 @@
  *
  *     sqlite.c      the kind: its settings and checks
  *     connection.c  opening and closing
+ *     probe.c       what opening would come to
  *     statement.c   statements: run, bound, failed
  *     schema.c      tables: made, checked, their statements prepared
  *     own_sql.c     tables of the application's own, seen through its own statements
@@ -83,7 +84,8 @@ struct sqlite_connection {
 
     /* The writer's. */
     sqlite3_int64 data_version_seen; /* SQLite's own: it changes when another connection has written */
-    struct arena refusals;           /* why rows of the last batch were refused */
+    bool triggers_add_keys; /* to our tables, when this connection writes: each commit counts as foreign */
+    struct arena refusals;  /* why rows of the last batch were refused */
     const char *last_refusal;
     size_t refused;             /* how many */
     struct batch_place *places; /* room for the order of a batch */
@@ -120,6 +122,20 @@ static inline struct sqlite_table *sqlite_table_of(struct sqlite_connection *con
 
 /* The path of a URI, relative ones below the data folder; to be freed. NULL: out of memory. */
 char *sqlite_path_of(const struct backend_options *options);
+
+/* A missing folder is the likeliest reason why a database cannot be made, and SQLite does not say it. Its name is the first
+ * *ret_length bytes of the path, whether or not it is missing. */
+bool sqlite_folder_is_missing(const char *path, int *ret_length);
+
+/* A connection with nothing open, and its tables as the options say. To be closed, also on failure. NULL: out of memory. */
+struct sqlite_connection *sqlite_allocate(const struct backend_options *options, enum backend_role role);
+enum backend_status sqlite_take_tables(struct sqlite_connection *connection,
+                                       const struct backend_options *options,
+                                       struct backend_error *ret_error);
+
+/* Nothing that somebody has written into the file reaches further than SQL on its tables: no trigger or view of it calls
+ * what has effects outside (unless the operator trusts them), and nothing writes what SQLite keeps for itself there. */
+bool sqlite_distrust(sqlite3 *db, bool trusted_schema);
 
 /* ---- statement.c ---- */
 
@@ -180,6 +196,10 @@ void sqlite_files_note_checkpoint(struct sqlite_connection *connection, bool com
 enum backend_status sqlite_schema_open(struct sqlite_connection *connection, struct backend_error *ret_error);
 void sqlite_schema_close(struct sqlite_connection *connection);
 
+/* Checks what is there as sqlite_schema_open does for the writer, and makes nothing. */
+enum backend_status sqlite_schema_probe(struct sqlite_connection *connection,
+                                        struct backend_error *ret_error);
+
 /* Before statements of a table are run: readies them if they are not. What the writer has to make for it is made in
  * the transaction that is open, if one is. */
 enum backend_status sqlite_ready_table(struct sqlite_connection *connection, struct sqlite_table *table,
@@ -229,10 +249,11 @@ void sqlite_note_log(struct sqlite_connection *connection);
 /* After a batch wrote an entry: its expiry is known to the purge. */
 void sqlite_expect_expiry(struct sqlite_table *table, uint32_t expires_at);
 
-/* ---- Functions of the type: connection.c, load.c, apply.c, upkeep.c ---- */
+/* ---- Functions of the type: connection.c, probe.c, load.c, apply.c, upkeep.c ---- */
 
 enum backend_status sqlite_open(const struct backend_options *options, enum backend_role role,
                                 struct backend_connection **ret_connection, struct backend_error *ret_error);
+enum backend_status sqlite_probe(const struct backend_options *options, struct backend_error *ret_error);
 void sqlite_close(struct backend_connection *base);
 enum backend_status sqlite_high_version(struct backend_connection *base, uint64_t *ret_version,
                                         struct backend_error *ret_error);

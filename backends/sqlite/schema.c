@@ -337,6 +337,26 @@ enum backend_status sqlite_ready_table(struct sqlite_connection *connection, str
     return status == BACKEND_REFUSED ? BACKEND_TABLE_FAILED : status;
 }
 
+/* ---- Triggers ---- */
+
+static bool is_ours(const struct sqlite_connection *connection, const char *name) {
+    for (size_t i = 0; i < connection->table_count; i++)
+        if (!connection->tables[i].own_sql && strcasecmp(connection->tables[i].table->name, name) == 0)
+            return true;
+    return false;
+}
+
+/* SQLite asks for each thing that a statement will do when it is prepared, and again when the schema has changed. */
+static int note_trigger(void *context, int action, const char *table, const char *column,
+                        const char *database, const char *trigger) {
+    struct sqlite_connection *connection = context;
+    (void)database;
+    if (trigger && table && is_ours(connection, table) &&
+        (action == SQLITE_INSERT || (action == SQLITE_UPDATE && column && strcasecmp(column, "key") == 0)))
+        connection->triggers_add_keys = true;
+    return SQLITE_OK;
+}
+
 /* ---- The whole ---- */
 
 static enum backend_status make_and_prepare(struct sqlite_connection *connection,
@@ -364,6 +384,8 @@ enum backend_status sqlite_schema_open(struct sqlite_connection *connection,
     const char *begin = connection->role == BACKEND_WRITER ? "BEGIN IMMEDIATE" : "BEGIN";
     if (sqlite3_exec(connection->db, begin, NULL, NULL, NULL) != SQLITE_OK)
         return sqlite_refuse(connection, "cannot open", ret_error);
+    if (connection->role == BACKEND_WRITER)
+        sqlite3_set_authorizer(connection->db, note_trigger, connection);
     status = make_and_prepare(connection, ret_error);
     if (status == BACKEND_OK && sqlite3_exec(connection->db, "COMMIT", NULL, NULL, NULL) != SQLITE_OK)
         status = sqlite_refuse(connection, "cannot make the tables", ret_error);
@@ -371,6 +393,60 @@ enum backend_status sqlite_schema_open(struct sqlite_connection *connection,
         sqlite_roll_back(connection);
     return status;
 }
+
+/* ---- Only looking ---- */
+
+/* The columns of a table, if it is there; false: they cannot be read. */
+static bool find_table(struct sqlite_connection *connection, const char *table, bool *ret_found) {
+    char *columns = columns_of(connection, table);
+    *ret_found = columns && *columns;
+    sqlite3_free(columns);
+    return columns != NULL;
+}
+
+static enum backend_status probe_table(struct sqlite_connection *connection, struct sqlite_table *table,
+                                       struct backend_error *ret_error) {
+    bool found;
+    if (table->own_sql)
+        return sqlite_prepare_own(connection, table, ret_error);
+    if (!find_table(connection, table->table->name, &found))
+        return sqlite_refuse(connection, "reading the schema", ret_error);
+    return found ? check_columns(connection, table->table->name, ret_error) : BACKEND_OK;
+}
+
+static enum backend_status probe_high_version(struct sqlite_connection *connection,
+                                              struct backend_error *ret_error) {
+    bool found;
+    if (!find_table(connection, "forebay_meta", &found))
+        return sqlite_refuse(connection, "reading the schema", ret_error);
+    enum backend_status status = found ? prepare_common(connection, ret_error) : BACKEND_OK;
+    return found && status == BACKEND_OK
+               ? sqlite_high_version(&connection->base, &connection->high_version, ret_error)
+               : status;
+}
+
+static enum backend_status probe_all(struct sqlite_connection *connection, struct backend_error *ret_error) {
+    enum backend_status status = check_schema_version(connection, ret_error);
+    for (size_t i = 0; i < connection->table_count && status == BACKEND_OK; i++)
+        status = probe_table(connection, &connection->tables[i], ret_error);
+    return status == BACKEND_OK ? probe_high_version(connection, ret_error) : status;
+}
+
+enum backend_status sqlite_schema_probe(struct sqlite_connection *connection,
+                                        struct backend_error *ret_error) {
+    enum backend_status status = sqlite_find_own_sql(connection, ret_error);
+    if (status == BACKEND_OK)
+        status = check_names(connection, ret_error);
+    if (status != BACKEND_OK)
+        return status;
+    if (sqlite3_exec(connection->db, "BEGIN", NULL, NULL, NULL) != SQLITE_OK)
+        return sqlite_refuse(connection, "cannot open", ret_error);
+    status = probe_all(connection, ret_error);
+    sqlite_roll_back(connection);
+    return status;
+}
+
+/* ---- The end ---- */
 
 /* Ours alone: SQLite's extensions (FTS5) have statements of their own on this connection, and end them with it. */
 void sqlite_schema_close(struct sqlite_connection *connection) {

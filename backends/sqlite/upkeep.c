@@ -41,6 +41,7 @@ static int committed(void *context, sqlite3 *db, const char *name, int pages) {
     if (pages < connection->wal_pages)
         connection->wal_done = 0; /* the log was restarted */
     connection->wal_pages = pages;
+    connection->base.foreign += connection->triggers_add_keys;
     return SQLITE_OK;
 }
 

@@ -60,6 +60,12 @@ static inline unsigned version_node(uint64_t version, uint64_t hash) {
  * shard are left before the 51 bits of time are used up: versions never wrap, whatever was read. */
 #define ENTRY_VERSION_HIGHEST (((UINT64_C(1) << 51) - (UINT64_C(1) << 45)) << ENTRY_VERSION_NODE_BITS)
 
+/* What versions take for the time that the wall clock shows: of one that shows March 2040 or later they take nothing, and
+ * go on from the last. */
+static inline uint64_t version_time(uint64_t wall_us) {
+    return wall_us < version_us(ENTRY_VERSION_HIGHEST) ? wall_us : 0;
+}
+
 /* Lease marks of memcached's meta commands; they travel with the entry to the backend. */
 enum entry_mark {
     ENTRY_STALE = 1,      /* invalidated (md I, ms I): served with W/X so that one client recaches it */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A setting: its name in a configuration, how its text is read and within which bounds, what it is when nobody
- * says, and where it goes. Whoever has settings keeps a table of them, ended by a row without a name, beside the
- * struct that they go to. server/config reads the texts; the defaults are in the tables alone.
+ * says, where it goes, and what the manuals say of it. Whoever has settings keeps a table of them, ended by a row
+ * without a name, beside the struct that they go to. server/config reads the texts; the defaults are in the tables alone,
+ * and so is what `forebay --help=settings`, the manual pages and the tables of docs/operating.md show.
  */
 #ifndef FOREBAY_CACHE_BASE_SETTING_H
 #define FOREBAY_CACHE_BASE_SETTING_H
@@ -32,7 +33,8 @@ struct setting {
     const char *const *words; /* ended by NULL */
     uint64_t standard;        /* the default, as the member holds it; WORD and NAME: position in words */
     const char *standard_text;
-    unsigned need; /* what it takes to mean something, as the owner of the table counts; 0: nothing */
+    unsigned need;     /* what it takes to mean something, as the owner of the table counts; 0: nothing */
+    const char *about; /* for the manuals, in a line; `code` and [links](operating.md#so) are marked */
 };
 
 struct setting_table {

@@ -36,6 +36,7 @@
 #define FOREBAY_POLICIES_JOURNAL_INTERNAL_H
 
 #include "cache/base/log_limit.h"
+#include "cache/base/progress.h"
 #include "cache/base/thread.h"
 #include "policies/journal/disk.h"
 #include "policies/journal/format.h"
@@ -141,7 +142,9 @@ struct journal_series {
     size_t wanted_large; /* bytes of a record that needs a file of its own; 0: none */
     struct journal_file *ready, *large;
     uint64_t next_size; /* of the file that the keeper makes next; a blank may be longer */
-    bool starved;       /* the last attempt failed */
+    /* The last attempt failed; it is tried again until one succeeds. Stored under the lock, read by anyone. */
+    atomic_bool starved;
+    atomic_bool blocked; /* and the worker has no room left in its current file; the same */
     bool large_failed;
     uint64_t retry_us; /* monotonic */
 } __attribute__((aligned(128)));
@@ -217,6 +220,7 @@ struct journal {
     bool compact_failing;
 
     struct journal_passing *passing; /* of each namespace */
+    struct progress syncing;         /* of the syncer: in a call while it syncs */
     struct histogram fsync_times;
     atomic_uint_fast64_t fsync_max_us, recycled, compactions, failures;
 };
@@ -245,7 +249,7 @@ void journal_file_free(const struct journal *journal, struct journal_file *file)
 bool journal_file_is_passed(const struct journal *journal, const struct journal_file *file);
 /* A file is sealed: from which versions on the syncer is to look at it. With the lock. */
 void journal_expect_passing(struct journal *journal, const struct journal_file *file);
-/* Is there a series for which the keeper could make no file? With the lock. */
+/* Is there a series for which the keeper could make no file? */
 bool journal_is_starved(const struct journal *journal);
 
 /* ---- series.c ---- */

@@ -370,6 +370,19 @@ void journal_pass(struct journal *journal, unsigned space, uint64_t version) {
     pthread_mutex_unlock(&journal->lock);
 }
 
+void journal_get_state(const struct journal *journal, struct journal_state *ret_state) {
+    struct journal_state state = {
+        .sync_us = progress_at_us(&journal->syncing, PROGRESS_CALLS, monotonic_us()),
+        .is_short = journal_is_starved(journal),
+    };
+    for (unsigned i = 0; i < journal->series_count; i++) {
+        const struct journal_series *series = &journal->series[i];
+        state.cannot_sync |= atomic_load_explicit(&series->refusing, memory_order_relaxed);
+        state.has_no_room |= atomic_load_explicit(&series->blocked, memory_order_relaxed);
+    }
+    *ret_state = state;
+}
+
 void journal_get_stats(struct journal *journal, struct journal_stats *ret_stats) {
     struct journal_stats stats = {
         .fsync_max_us = atomic_load_explicit(&journal->fsync_max_us, memory_order_relaxed),

@@ -168,6 +168,17 @@ struct journal_stats {
 /* Any thread. */
 void journal_get_stats(struct journal *journal, struct journal_stats *ret_stats);
 
+struct journal_state {
+    bool cannot_sync; /* changes are refused, as what was written could not be synced */
+    bool has_no_room; /* some are refused, as no file can be made and the current one is full */
+    bool is_short;    /* no file can be made; they are refused once the current one is full */
+    uint64_t sync_us; /* for how long the sync under way has taken; 0: there is none */
+};
+
+/* Whether changes are refused, as far as the journal's own threads know; they try again by themselves. Any thread; no
+ * lock is taken. */
+void journal_get_state(const struct journal *journal, struct journal_state *ret_state);
+
 /* Prints the files of a folder readably, one record a line; returns 0, or 1 if any is damaged. Needs no lock.
  */
 int journal_dump(const char *folder, FILE *out);

@@ -235,6 +235,8 @@ static void fulfil(struct journal *journal, struct journal_series *series) {
     } else {
         series->ready = file;
         series->starved = !file;
+        if (file)
+            series->blocked = false;
         series->wanted = !file;
         if (!file && !journal->recycle_wanted) { /* perhaps there is room to be made */
             journal->recycle_wanted = true;
@@ -296,6 +298,7 @@ static bool take_usual(struct journal *journal, struct journal_series *series, s
     ask(journal, series);
     while (!series->ready && !series->starved)
         pthread_cond_wait(&journal->keeper_answered, &journal->lock);
+    series->blocked = !series->ready;
     if (series->ready && !holds(journal, series->ready->size, record_size))
         return false; /* it was being made already, when a long record had a file of its own */
     *ret_file = series->ready;

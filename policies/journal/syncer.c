@@ -156,9 +156,11 @@ static bool sync_file(struct journal *journal, struct journal_file *file) {
         name_lost(journal, file);
         return false;
     }
+    progress_note(&journal->syncing, PROGRESS_CALLS);
     bool good = (!file->unsynced || write_again(journal, file, end)) &&
                 journal->disk->sync(journal->disk, file->handle) == 0;
     int failure = errno;
+    progress_note(&journal->syncing, PROGRESS_WORKS);
     count_sync(journal, monotonic_us() - start);
     errno = failure;
     if (!good) {

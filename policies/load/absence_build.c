@@ -37,7 +37,8 @@ struct building {
 struct patience {
     uint64_t at_us; /* monotonic */
     uint64_t pause_us;
-    bool told; /* the log, of the failures since the last success */
+    bool told;              /* the log, of the failures since the last success */
+    struct log_limit lines; /* of the log, how each build ended */
 };
 
 static void take(struct building *building, struct slice key) {
@@ -76,10 +77,10 @@ static bool scan(struct building *building, struct session *session, bool fills)
     return status == BACKEND_OK && !atomic_load(building->stop);
 }
 
-static void tell_no_memory(const struct space *space, size_t keys) {
-    service_log(
-        &space->tier->service, LOG_LEVEL_WARNING,
-        "namespace %s: no memory for the absent_filter of %zu keys (%zu bytes, at most a quarter of the memory): reads of unknown keys ask the store; raise -m",
+static void tell_no_memory(const struct space *space, struct patience *patience, size_t keys) {
+    service_log_limited(
+        &space->tier->service, &patience->lines, LOG_LEVEL_WARNING,
+        "namespace %s: no memory for the absent_filter of %zu keys (%zu bytes, at most a quarter of the memory, and half of it for all filters): reads of unknown keys ask the store; raise -m",
         space->options.name, keys, bloom_bytes(keys));
 }
 
@@ -89,7 +90,7 @@ static bool build(struct building *building, struct session *session, struct pat
         return false;
     if (!absence_begin_filling(absence, building->count, building->stop)) {
         if (!patience->told && !atomic_load(building->stop))
-            tell_no_memory(absence->space, building->count);
+            tell_no_memory(absence->space, patience, building->count);
         return false;
     }
     return absence_end_filling(absence, scan(building, session, true));
@@ -101,13 +102,14 @@ static void tell_end(const struct building *building, struct patience *patience,
     struct absence_stats stats;
     absence_get_stats(building->absence, &stats);
     if (built)
-        service_log(&space->tier->service, LOG_LEVEL_NOTICE,
-                    "namespace %s: the absent_filter knows %zu keys in %zu bytes, after %llu ms",
-                    space->options.name, stats.keys, stats.bytes, (unsigned long long)took_us / US_PER_MS);
+        service_log_limited(&space->tier->service, &patience->lines, LOG_LEVEL_NOTICE,
+                            "namespace %s: the absent_filter knows %zu keys in %zu bytes, after %llu ms",
+                            space->options.name, stats.keys, stats.bytes,
+                            (unsigned long long)took_us / US_PER_MS);
     else if (!patience->told && building->status != BACKEND_OK)
-        service_log(&space->tier->service, LOG_LEVEL_WARNING,
-                    "namespace %s: the absent_filter waits for its backend: %s", space->options.name,
-                    session->error.message);
+        service_log_limited(&space->tier->service, &patience->lines, LOG_LEVEL_WARNING,
+                            "namespace %s: the absent_filter waits for its backend: %s", space->options.name,
+                            session->error.message);
     patience->told = !built;
 }
 
@@ -115,7 +117,7 @@ static void look_after(struct building *building, struct session *session, struc
     struct absence *absence = building->absence;
     uint64_t begin_us = monotonic_us();
     absence_free_unused(absence, building->stop);
-    if (begin_us < patience->at_us || !absence_is_worn(absence))
+    if (begin_us < patience->at_us || !absence_is_watched(absence) || !absence_is_worn(absence))
         return;
     bool built = build(building, session, patience);
     uint64_t end_us = monotonic_us(), took_us = end_us - begin_us;

@@ -16,6 +16,7 @@
  * fault alone. A row that cannot be read counts for neither.
  */
 #include "policies/load/loader.h"
+#include "cache/base/progress.h"
 #include "policies/absence.h"
 #include "policies/load/absence_build.h"
 #include "policies/load/preload.h"
@@ -57,6 +58,7 @@ struct reader {
     struct loader *loader;
     pthread_t thread;
     bool started;
+    struct progress progress;
     struct session session;
     struct batch batch; /* in hand; here, because without it a reader could not even fail its loads */
 };
@@ -206,6 +208,13 @@ static bool wants_copy(const struct flight *flight) {
     return false;
 }
 
+static bool is_for_read(const struct flight *flight) {
+    for (const struct load *load = flight->passengers; load; load = load->next)
+        if (load->for_read)
+            return true;
+    return false;
+}
+
 static uint32_t negative_until(const struct space *space, const struct cache_time *now) {
     return space->options.negative_ttl ? now->seconds + (space->options.negative_ttl + 999) / 1000 : 0;
 }
@@ -229,7 +238,7 @@ static void land_loaded(struct flight *flight, const struct entry *entry, const 
 
 static void land_absent(struct flight *flight, const struct cache_time *now) {
     struct space *space = flight->space;
-    if (space->absence)
+    if (space->absence && is_for_read(flight))
         count_shared(&space->absence->asked_in_vain);
     enum cache_status status =
         cache_fill_absent(space->tier->cache, space->number, slice_of(flight->key, flight->key_size),
@@ -377,6 +386,7 @@ static bool is_in_time(const struct loader *loader, uint64_t deadline_us) {
 /* One call of the backend for all flights of the batch. */
 static enum backend_status look_up(struct reader *reader, struct batch *batch) {
     struct session *session = &reader->session;
+    progress_note(&reader->progress, PROGRESS_CALLS);
     uint64_t until_us = earliest_deadline_us(batch);
     enum backend_status status = connect_reader(session, until_us);
     if (status != BACKEND_OK)
@@ -463,6 +473,8 @@ static void report(struct reader *reader, struct space *space, enum backend_stat
     enum turn_of_breaker store = judge_store(loader, status, reason),
                          table = judge_table(space, status, reason);
     pthread_mutex_unlock(&loader->mutex);
+    if (status == BACKEND_TRANSIENT)
+        atomic_store_explicit(&loader->backend->failed_us, monotonic_us(), memory_order_relaxed);
     if (store == BREAKER_TELLS)
         service_log_limited(service, &loader->outage_lines, LOG_LEVEL_WARNING,
                             "backend %s: reads fail and are refused for a while: %s", name, reason);
@@ -656,6 +668,7 @@ static void *reader_main(void *argument) {
         }
         pthread_mutex_unlock(&loader->mutex);
         run_batch(reader, batch);
+        progress_note(&reader->progress, PROGRESS_IDLE);
         pthread_mutex_lock(&loader->mutex);
     }
     pthread_mutex_unlock(&loader->mutex);
@@ -752,6 +765,19 @@ void loader_destroy(struct loader *loader) {
     free(loader->readers);
     free(loader->lines);
     free(loader);
+}
+
+uint64_t loader_stuck_us(const struct loader *loader, uint64_t now_us) {
+    uint64_t least_us = UINT64_MAX;
+    for (unsigned i = 0; i < loader->reader_count; i++) {
+        uint64_t stuck_us = progress_at_us(&loader->readers[i].progress, PROGRESS_CALLS, now_us);
+        least_us = stuck_us < least_us ? stuck_us : least_us;
+    }
+    return least_us;
+}
+
+bool loader_is_cut_off(const struct loader *loader) {
+    return breaker_state(&loader->breaker) != BREAKER_CLOSED;
 }
 
 void loader_get_stats(struct loader *loader, struct loader_stats *ret_stats) {

@@ -49,6 +49,12 @@ bool loader_preload(struct loader *loader, bool waits);
 enum backend_status loader_fill(struct session *session, struct space *space, const struct slice *keys,
                                 size_t count, size_t *filled);
 
+/* For how long (us) every reader has been in a call; 0: one of them is not. Any thread; no lock is taken. */
+uint64_t loader_stuck_us(const struct loader *loader, uint64_t now_us);
+
+/* Have the last calls of readers failed? Any thread; no lock is taken. */
+bool loader_is_cut_off(const struct loader *loader);
+
 struct loader_stats {
     uint64_t loads, joined, failures, in_flight, breaker_opened;
     enum breaker_state breaker;

@@ -99,6 +99,8 @@ static void part_done(struct tier_ticket *ticket) {
 
 void barrier_submit(struct tier *tier, struct tier_ticket *ticket) {
     atomic_store(&ticket->barrier.failed, false);
+    atomic_store(&ticket->barrier.late, false);
+    atomic_store(&ticket->barrier.given_up, false);
     atomic_store(&ticket->barrier.pending, 1); /* one for this function */
     ticket->barrier.entries = 0;
     for (size_t i = 0; i < tier->backend_count; i++) {
@@ -154,12 +156,16 @@ bool barriers_await(const struct writer *writer, const struct flusher *flusher) 
 void barriers_check(struct writer *writer, uint64_t now_us, bool fail_all) {
     for (struct barrier **at = &writer->barriers; *at;) {
         struct barrier *barrier = *at;
-        bool late = fail_all || (barrier->deadline_us && now_us >= barrier->deadline_us);
+        bool late = fail_all ||
+                    atomic_load_explicit(&barrier->ticket->barrier.given_up, memory_order_relaxed) ||
+                    (barrier->deadline_us && now_us >= barrier->deadline_us);
         bool satisfied = is_satisfied(writer, barrier);
         if (!satisfied && !late) {
             at = &barrier->next;
             continue;
         }
+        if (!satisfied)
+            atomic_store(&barrier->ticket->barrier.late, true);
         if (!satisfied || count_quarantined(writer, barrier->ticket) != barrier->quarantined)
             atomic_store(&barrier->ticket->barrier.failed, true);
         *at = barrier->next;

@@ -17,7 +17,7 @@ struct barrier;
 struct flusher;
 struct writer;
 
-/* Worker: hands a ticket with ticket->barrier filled in (space, timeout_ms, holds_outcome) to all writers
+/* Worker, or a thread with a waiter: hands a ticket with ticket->barrier filled in (space, timeout_ms, holds_outcome) to all writers
  * that it concerns. It comes back at once where there are none. */
 void barrier_submit(struct tier *tier, struct tier_ticket *ticket);
 

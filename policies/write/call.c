@@ -17,6 +17,7 @@ enum {
     HICCUP_PAUSE_US = 40000,
     UPKEEP_US = 1000000,
     LOOK_AGAIN_US = 100000,
+    PROBE_US = 2500000, /* above the longest pause of a breaker: what is tried again comes first */
     SUPERSEDED_PAUSE_US = 60000000, /* between two lines of the log */
 };
 
@@ -194,6 +195,7 @@ bool call_await_first(struct writer *writer, uint64_t until_us, char *error, siz
 /* ---- The next ones ---- */
 
 static enum backend_status connect_again(struct writer *writer) {
+    progress_note(&writer->progress, PROGRESS_CALLS);
     call_end_first(writer);
     if (session_is_open(&writer->session)) {
         writer->session.connection->call_until_us = writer->call_until_us;
@@ -265,6 +267,7 @@ static void look_for_superseded(struct writer *writer, const struct mutation *mu
 
 /* The store answered, be it with a failure of one table. */
 static void note_answer(struct writer *writer, struct space *served) {
+    atomic_store_explicit(&writer->backend->answered_us, monotonic_us(), memory_order_relaxed);
     if (breaker_success(&writer->breaker))
         service_log_limited(&writer->tier->service, &writer->outage_lines, LOG_LEVEL_NOTICE,
                             "backend %s: takes writes again", name_of(writer));
@@ -299,11 +302,13 @@ static void fail_table(struct writer *writer, struct space *space) {
 
 static void fail(struct writer *writer) {
     count(&writer->counters.write_failures);
+    atomic_store_explicit(&writer->backend->failed_us, monotonic_us(), memory_order_relaxed);
     const char *reason = writer->session.error.message;
     if (breaker_failure_is_news(&writer->breaker, reason, monotonic_us()))
         service_log_limited(&writer->tier->service, &writer->outage_lines, LOG_LEVEL_WARNING,
                             "backend %s: writes fail and are tried again: %s", name_of(writer), reason);
-    session_failed(&writer->session);
+    if (session_failed(&writer->session)) /* what others write is not seen any more */
+        absence_lose_sight(writer->backend);
     if (writer->backend->loader) /* not yet made during the recovery */
         loader_doubt(writer->backend->loader);
 }
@@ -316,13 +321,14 @@ static void lose(struct writer *writer) {
             "%s while it was open; changes are kept in memory and journal until a store is there again",
             writer->session.error.message);
     session_close(&writer->session);
-    absence_distrust(writer->backend, 0);
+    absence_lose_sight(writer->backend);
     writer->reached = false;
     if (writer->backend->loader)
         loader_let_go(writer->backend->loader);
 }
 
 static enum backend_status judged(struct writer *writer, struct space *space, enum backend_status status) {
+    progress_note(&writer->progress, PROGRESS_WORKS);
     switch (status) {
     case BACKEND_OK:
     case BACKEND_PERMANENT:
@@ -452,13 +458,41 @@ bool call_look(struct writer *writer) {
     }
     writer->session.connection->call_until_us = 0;
     uint64_t began_us = monotonic_us();
+    progress_note(&writer->progress, PROGRESS_CALLS);
     enum backend_status status =
         writer->backend->type->look(writer->session.connection, &writer->session.error);
+    progress_note(&writer->progress, PROGRESS_WORKS);
     backend_call_note(&writer->backend->calls, CALL_LOOK, began_us, status);
     absence_note_foreign(writer->backend, writer->session.connection->foreign);
     if (status == BACKEND_REPLACED)
         judged(writer, NULL, status);
     return status != BACKEND_REPLACED;
+}
+
+static bool is_to_be_probed(const struct writer *writer) {
+    const struct tier_backend *backend = writer->backend;
+    uint64_t failed_us = atomic_load_explicit(&backend->failed_us, memory_order_relaxed);
+    uint64_t answered_us = atomic_load_explicit(&backend->answered_us, memory_order_relaxed);
+    bool doubted = breaker_state(&writer->breaker) != BREAKER_CLOSED || loader_is_cut_off(backend->loader);
+    return doubted && answered_us <= failed_us && monotonic_us() >= failed_us + PROBE_US;
+}
+
+void call_probe(struct writer *writer) {
+    struct session *session = &writer->session;
+    uint64_t version;
+    if (!is_to_be_probed(writer))
+        return;
+    enum backend_status status = connect_again(writer);
+    if (status == BACKEND_OK)
+        status = writer->backend->type->high_version(session->connection, &version, &session->error);
+    progress_note(&writer->progress, PROGRESS_WORKS);
+    if (status == BACKEND_REPLACED)
+        judged(writer, NULL, status);
+    else if (status != BACKEND_OK)
+        session_failed(session);
+    atomic_uint_fast64_t *noted =
+        status == BACKEND_OK ? &writer->backend->answered_us : &writer->backend->failed_us;
+    atomic_store_explicit(noted, monotonic_us(), memory_order_relaxed);
 }
 
 bool call_upkeep(struct writer *writer, uint64_t now_us) {
@@ -472,11 +506,14 @@ bool call_upkeep(struct writer *writer, uint64_t now_us) {
     }
     writer->session.connection->call_until_us = 0;
     uint64_t began_us = monotonic_us();
+    progress_note(&writer->progress, PROGRESS_CALLS);
     enum backend_status status = writer->backend->type->maintain(
         writer->session.connection, tier_over_at(writer->backend->tier), &more, &writer->session.error);
+    progress_note(&writer->progress, PROGRESS_WORKS);
     backend_call_note(&writer->backend->calls, CALL_MAINTAIN, began_us, status);
     note_log(writer);
     count(&writer->counters.upkeep_steps);
+    absence_note_foreign(writer->backend, writer->session.connection->foreign);
     if (status == BACKEND_REPLACED)
         judged(writer, NULL, status);
     writer->upkeep_at = monotonic_us() + (status == BACKEND_OK && more ? 0 : UPKEEP_US);

@@ -65,6 +65,10 @@ enum backend_status call_load_at(struct writer *writer, struct space *space, con
  * holds is then written to it again, as it is where an older copy was restored (rewrite.h). */
 bool call_look(struct writer *writer);
 
+/* Does a backend answer again of which the last that is known is a failure, and which nobody asks? For those who ask
+ * whether it can be asked (health.h). The breakers stay as they are: an answer does not say that it takes writes. */
+void call_probe(struct writer *writer);
+
 /* Once a second a look, and a step of the store's upkeep, unless the backend is away or the last step was a moment
  * ago. True: it has more to do at once. */
 bool call_upkeep(struct writer *writer, uint64_t now_us);

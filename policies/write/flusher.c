@@ -17,6 +17,7 @@
  */
 #include "policies/write/flusher.h"
 #include "backends/batch_order.h"
+#include "policies/absence.h"
 #include "policies/write/internal.h"
 #include "policies/write/quarantine.h"
 #include "policies/write/queue.h"
@@ -360,8 +361,8 @@ static void hold_for_quarantine(struct flusher *flusher) {
     const struct space *space = flusher->space;
     flusher->held_until_us = monotonic_us() + QUARANTINE_PAUSE_US;
     if (!flusher->quarantine_fails)
-        service_log(
-            &space->tier->service, LOG_LEVEL_ERROR,
+        service_log_limited(
+            &space->tier->service, &flusher->quarantine_lines, LOG_LEVEL_ERROR,
             "namespace %s: its quarantine file cannot be written: %s. What is dirty stays so; look after the disk of the data folder",
             space->options.name, strerror(errno));
     flusher->quarantine_fails = true;
@@ -370,8 +371,8 @@ static void hold_for_quarantine(struct flusher *flusher) {
 static void quarantine_works(struct flusher *flusher) {
     const struct space *space = flusher->space;
     if (flusher->quarantine_fails)
-        service_log(&space->tier->service, LOG_LEVEL_NOTICE,
-                    "namespace %s: its quarantine file can be written again", space->options.name);
+        service_log_limited(&space->tier->service, &flusher->quarantine_lines, LOG_LEVEL_NOTICE,
+                            "namespace %s: its quarantine file can be written again", space->options.name);
     flusher->quarantine_fails = false;
 }
 
@@ -444,9 +445,11 @@ static bool quarantine_rows(struct writer *writer, struct flusher *flusher, size
     }
     quarantine_works(flusher);
     tell_refused(flusher, refused->entry.key, to - from, refused->refusal ? refused->refusal : reason);
-    for (size_t i = from; i < to; i++)
+    for (size_t i = from; i < to; i++) {
+        absence_hold(space, flusher->hashes[i]);
         cache_settle(space->tier->cache, flusher->mutations[i].entry.key, flusher->hashes[i],
                      flusher->mutations[i].entry.version, &now);
+    }
     count_add(&space->flushed.quarantined, to - from);
     flusher->begin = to;
     return true;
@@ -596,15 +599,15 @@ void flusher_judge_fullness(struct flusher *flusher, uint64_t age_us) {
                    bytes, age_us);
     bool crowded = fullness_is_crowded(&space->fullness);
     if (crowded && !was_crowded)
-        service_log(
-            service, LOG_LEVEL_ERROR,
+        service_log_limited(
+            service, &flusher->quarantine_lines, LOG_LEVEL_ERROR,
             "namespace %s: its quarantine has %zu rows and %zu bytes, and quarantine_limit is %zu: changes are refused. Make the backend take the rows and say quarantine retry %s, or raise quarantine_limit",
             space->options.name, quarantine_count(space->quarantine), bytes, space->options.quarantine_limit,
             space->options.name);
     else if (was_crowded && !crowded)
-        service_log(service, LOG_LEVEL_NOTICE,
-                    "namespace %s: there is room in its quarantine again, and changes are taken",
-                    space->options.name);
+        service_log_limited(service, &flusher->quarantine_lines, LOG_LEVEL_NOTICE,
+                            "namespace %s: there is room in its quarantine again, and changes are taken",
+                            space->options.name);
 }
 
 static void settle_retried(struct flusher *flusher, const struct mutation *mutations, size_t count_written) {

@@ -36,7 +36,8 @@ struct flusher {
     uint64_t halving_until_us;
     size_t halved; /* how many the next call begins with, as all of them were refused; 0: no matter */
     struct log_limit refusals;
-    size_t refused_untold; /* rows */
+    size_t refused_untold;             /* rows */
+    struct log_limit quarantine_lines; /* of the log: full or not, written or not */
 };
 
 /* Readies one, all zero before. */

@@ -8,6 +8,7 @@
 #ifndef FOREBAY_POLICIES_WRITE_INTERNAL_H
 #define FOREBAY_POLICIES_WRITE_INTERNAL_H
 
+#include "cache/base/progress.h"
 #include "policies/breaker.h"
 #include "policies/session.h"
 #include "policies/write/barrier.h"
@@ -47,7 +48,8 @@ struct writer {
     /* its thread's; the state of the breaker may be read by anyone */
     struct session session;
     struct opening opening;
-    bool reached; /* the store has said which versions it holds, since the start or since it was lost, */
+    /* The store has said which versions it holds, since the start or since it was lost; anyone may read it, */
+    atomic_bool reached;
     uint64_t high_version; /* and this was the highest when the connection was opened */
     struct breaker breaker;
     uint64_t call_until_us; /* see call_limit */
@@ -70,6 +72,7 @@ struct writer {
 
     /* written by its thread, read by anyone */
     struct writer_counters counters;
+    struct progress progress;
 
     pthread_mutex_t mutex; /* of all below */
     pthread_cond_t work;

@@ -32,6 +32,7 @@ struct leftovers {
     struct leftover *list;
     size_t count;
     size_t damaged;               /* files of journals */
+    size_t spoilt;                /* quarantines that would be opened */
     char unread[NAME_SHOWN + 32]; /* the quarantine's file that could not be */
 };
 
@@ -100,6 +101,7 @@ static bool find_in_quarantine(struct leftovers *all, const char *folder, const 
         snprintf(all->unread, sizeof all->unread, "/%s", file);
         return false;
     }
+    all->spoilt += summary.damage.places > 0;
     struct leftover found = {.quarantined = summary.entries, .oldest_us = summary.oldest * UINT64_C(1000000)};
     return summary.entries == 0 || add(all, name, &found);
 }
@@ -133,7 +135,8 @@ static bool look(const struct tier_options *options, bool at_journals, struct le
         (!at_journals || find_in_journals(ret_all, options->data)))
         return true;
     int failure = errno;
-    forget(ret_all);
+    free(ret_all->list);
+    ret_all->list = NULL;
     errno = failure;
     return false;
 }
@@ -267,29 +270,56 @@ static bool check_one(const struct tier_options *options, const struct leftover 
 /* Beside a server that runs, a file that is just being written to may look damaged without being so. */
 static bool check_damage(const struct tier_options *options, const struct leftovers *all, FILE *notes,
                          FILE *complaints) {
-    bool refused = all->damaged && !options->recovery.skip_damaged && !folder_lock_is_held(options->data);
+    bool damaged = all->damaged || all->spoilt;
+    bool refused = damaged && !options->recovery.skip_damaged && !folder_lock_is_held(options->data);
     if (refused)
         fprintf(
             complaints,
-            "forebay: %zu files of the journal in %s are damaged. To start without what they held, use --recover=skip-damaged; forebay --journal-dump %s shows what is there\n",
-            all->damaged, options->data, options->data);
-    else if (all->damaged)
-        fprintf(notes, "%zu files of the journal in %s seem damaged: see forebay --journal-dump %s\n",
-                all->damaged, options->data, options->data);
+            "forebay: %zu files of the journal and %zu quarantines in %s are damaged. To start without what they held, use --recover=skip-damaged; forebay --journal-dump %s shows what is in the journal\n",
+            all->damaged, all->spoilt, options->data, options->data);
+    else if (damaged)
+        fprintf(
+            notes,
+            "%zu files of the journal and %zu quarantines in %s seem damaged: see forebay --journal-dump %s\n",
+            all->damaged, all->spoilt, options->data, options->data);
+    return !refused;
+}
+
+/* A link or a pipe: no server that runs there has made it. */
+static bool is_no_plain_file(int failure) {
+    return failure == ELOOP || failure == ENXIO;
+}
+
+static bool check_kind(const struct tier_options *options, const char *name, FILE *complaints) {
+    char path[PATH_SHOWN];
+    snprintf(path, sizeof path, "%s/%s", options->data, name);
+    int file = own_file_open(path, O_RDONLY), failure = errno;
+    if (file >= 0)
+        close(file);
+    else if (is_no_plain_file(failure))
+        fprintf(complaints, "forebay: %s: %s\n", path, own_file_reason(failure));
+    return file >= 0 || !is_no_plain_file(failure);
+}
+
+/* Beside a server that runs, what cannot be read now may be so later. */
+static bool check_reach(const struct tier_options *options, const struct leftovers *all, FILE *notes,
+                        FILE *complaints) {
+    char text[PATH_SHOWN + SENTENCE];
+    bool refused = is_no_plain_file(errno);
+    out_of_reach(options, all, text, sizeof text);
+    fprintf(refused ? complaints : notes, "%s%s\n", refused ? "forebay: " : "", text);
     return !refused;
 }
 
 bool leftovers_check(const struct tier_options *options, FILE *notes, FILE *complaints) {
     struct leftovers all;
-    char text[PATH_SHOWN + SENTENCE];
     bool good = true;
     if (!options->data)
         return true;
-    if (!look(options, true, &all)) {
-        out_of_reach(options, &all, text, sizeof text);
-        fprintf(notes, "%s\n", text);
-        return true;
-    }
+    if (!check_kind(options, "lock", complaints) || !check_kind(options, "low-water", complaints))
+        return false;
+    if (!look(options, true, &all))
+        return check_reach(options, &all, notes, complaints);
     for (size_t i = 0; i < all.count; i++)
         good = check_one(options, &all.list[i], notes, complaints) && good;
     good = check_damage(options, &all, notes, complaints) && good;

@@ -43,7 +43,7 @@ void low_water_enter(struct tier_worker *worker, const struct cache_time *now) {
     struct tier *tier = worker->tier;
     atomic_store(&worker->floor, 0);
     uint64_t least = version_us(atomic_load(&tier->version_floor)) + 1;
-    uint64_t us = now->us;
+    uint64_t us = version_time(now->us);
     if (us < worker->now.us)
         us = worker->now.us;
     if (us < least)
@@ -59,7 +59,7 @@ void low_water_leave(struct tier_worker *worker) {
 
 /* Above the versions that were drawn so far, of whatever node. */
 static uint64_t announce_time(struct tier *tier) {
-    uint64_t drawn_us = cache_last_version_us(tier->cache) + 1, wall = wall_us();
+    uint64_t drawn_us = cache_last_version_us(tier->cache) + 1, wall = version_time(wall_us());
     uint64_t now = version_from_us(wall > drawn_us ? wall : drawn_us, 0);
     return version_floor_announce(tier, now);
 }

@@ -206,9 +206,10 @@ static uint64_t pass(struct writer *writer) {
     look_after_fullness(writer, now_us, &wake_at);
     pass_what_is_written(writer);
     wake_stuck_workers(writer->tier);
+    call_probe(writer);
     if (call_upkeep(writer, now_us) || rewrites)
         return now_us;
-    return earlier(next_due(writer, now_us), wake_at);
+    return earlier(earlier(next_due(writer, now_us), wake_at), writer->upkeep_at);
 }
 
 /* ---- The thread ---- */
@@ -251,10 +252,13 @@ static void sleep_until(struct writer *writer, uint64_t due_us) {
 static void *writer_main(void *argument) {
     struct writer *writer = argument;
     uint64_t due_us = 0;
+    progress_note(&writer->progress, PROGRESS_CALLS);
     call_end_first(writer);
     pthread_mutex_lock(&writer->mutex);
     for (;;) {
+        progress_note(&writer->progress, PROGRESS_IDLE);
         sleep_until(writer, due_us);
+        progress_note(&writer->progress, PROGRESS_WORKS);
         if (writer->stop)
             break;
         take_work(writer);
@@ -377,6 +381,18 @@ bool writer_is_drained(struct writer *writer) {
     if (writer->started && (!atomic_load(&writer->looked) || store_is_lost(writer->backend->store)))
         return false;
     return !rewrite_is_running(writer) && !touches_are_waiting(writer);
+}
+
+const struct progress *writer_progress(const struct writer *writer) {
+    return &writer->progress;
+}
+
+bool writer_has_reached(const struct writer *writer) {
+    return atomic_load_explicit(&writer->reached, memory_order_relaxed);
+}
+
+bool writer_is_cut_off(const struct writer *writer) {
+    return breaker_state(&writer->breaker) != BREAKER_CLOSED;
 }
 
 void writer_get_stats(struct writer *writer, struct writer_stats *ret_stats) {

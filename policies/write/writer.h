@@ -7,6 +7,7 @@
 #ifndef FOREBAY_POLICIES_WRITE_WRITER_H
 #define FOREBAY_POLICIES_WRITE_WRITER_H
 
+#include "cache/base/progress.h"
 #include "policies/breaker.h"
 #include "policies/tier_parts.h"
 
@@ -48,6 +49,12 @@ bool writer_is_drained(struct writer *writer);
 
 /* Before writer_start: did the backend answer? Waits until it has, or the call has failed. */
 bool writer_is_connected(struct writer *writer);
+
+/* What the thread is at, whether the store has been reached since the start (or since it was lost), and whether the
+ * last calls failed. Any thread; no lock is taken. */
+const struct progress *writer_progress(const struct writer *writer);
+bool writer_has_reached(const struct writer *writer);
+bool writer_is_cut_off(const struct writer *writer);
 
 /* The counters of a writer, under their names in `stats backends` and in that order. */
 #define WRITER_COUNTERS(X)                                                                                   \

@@ -104,7 +104,7 @@ static void add_commands(struct report *report, const struct tier_counters *coun
 static void add_traffic(struct report *report, const struct server *server,
                         const struct worker_stats *workers) {
     ADD_NUMBERS(report, {"auth_cmds", workers->auth_commands}, {"auth_errors", workers->auth_errors});
-    if (server->settings->idle_timeout)
+    if (server->settings->idle_timeout || workers->idle_kicks > 0)
         add_number(report, "idle_kicks", workers->idle_kicks);
     ADD_NUMBERS(report, {"bytes_read", workers->bytes_read},
                 {"bytes_written", workers->bytes_written + feeds_bytes(server->feeds)});

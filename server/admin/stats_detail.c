@@ -2,7 +2,8 @@
 /*
  * A chained hash table under one lock: it is for looking at a server for a while, and while it is off it
  * costs a request no more than a load. The number of prefixes is bounded, as keys come from outside; keys of
- * prefixes beyond the bound are not counted.
+ * prefixes beyond the bound are not counted. They are shown by their age: the order of the buckets would tell which
+ * prefixes meet.
  */
 #include "server/admin/stats_detail.h"
 #include "cache/base/keyed_hash.h"
@@ -12,7 +13,8 @@
 enum { BUCKETS = 1024, PREFIXES_MAX = 1 << 16 };
 
 struct prefix {
-    struct prefix *next;
+    struct prefix *next;  /* of its bucket */
+    struct prefix *newer; /* of all */
     uint64_t gets, hits, sets, deletes;
     size_t size;
     char text[];
@@ -24,6 +26,7 @@ struct stats_detail {
     struct keyed_hash secret;
     pthread_mutex_t lock;
     struct prefix *buckets[BUCKETS];
+    struct prefix *oldest, *newest;
     size_t count;
 };
 
@@ -40,13 +43,13 @@ struct stats_detail *stats_detail_create(char delimiter, bool on) {
 }
 
 static void forget_all(struct stats_detail *detail) {
-    for (size_t i = 0; i < BUCKETS; i++) {
-        while (detail->buckets[i]) {
-            struct prefix *next = detail->buckets[i]->next;
-            free(detail->buckets[i]);
-            detail->buckets[i] = next;
-        }
+    while (detail->oldest) {
+        struct prefix *newer = detail->oldest->newer;
+        free(detail->oldest);
+        detail->oldest = newer;
     }
+    detail->newest = NULL;
+    memset(detail->buckets, 0, sizeof detail->buckets);
     detail->count = 0;
 }
 
@@ -78,6 +81,8 @@ static struct prefix *add_prefix(struct stats_detail *detail, struct prefix **bu
     prefix->size = text.size;
     prefix->next = *bucket;
     *bucket = prefix;
+    *(detail->newest ? &detail->newest->newer : &detail->oldest) = prefix;
+    detail->newest = prefix;
     detail->count++;
     return prefix;
 }
@@ -131,11 +136,10 @@ void stats_detail_count(struct stats_detail *detail, const struct request *reque
 
 void stats_detail_dump(struct stats_detail *detail, struct buffer *out) {
     pthread_mutex_lock(&detail->lock);
-    for (size_t i = 0; i < BUCKETS; i++)
-        for (const struct prefix *prefix = detail->buckets[i]; prefix; prefix = prefix->next)
-            buffer_print(out, "PREFIX %.*s get %llu hit %llu set %llu del %llu\r\n", (int)prefix->size,
-                         prefix->text, (unsigned long long)prefix->gets, (unsigned long long)prefix->hits,
-                         (unsigned long long)prefix->sets, (unsigned long long)prefix->deletes);
+    for (const struct prefix *prefix = detail->oldest; prefix; prefix = prefix->newer)
+        buffer_print(out, "PREFIX %.*s get %llu hit %llu set %llu del %llu\r\n", (int)prefix->size,
+                     prefix->text, (unsigned long long)prefix->gets, (unsigned long long)prefix->hits,
+                     (unsigned long long)prefix->sets, (unsigned long long)prefix->deletes);
     pthread_mutex_unlock(&detail->lock);
     buffer_append(out, "END\r\n", 5);
 }

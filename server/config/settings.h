@@ -7,6 +7,8 @@
 
 /* memcached's numbers: -p -1 takes a free port, -p 0 leaves TCP out, whatever -l says. */
 enum { PORT_NONE = 0, PORT_FREE = -1 };
+#define SETTINGS_LISTEN_DEFAULT "127.0.0.1"   /* of a configuration; without one: all interfaces */
+enum { SETTINGS_VERBOSITY_MAX = 3 };          /* more -v say no more */
 enum { SETTINGS_CONNECTIONS_DEFAULT = 1024 }; /* gives way to the limit of open files: process.h */
 
 /* Filled by settings.c (defaults), config.c and options.c; constant once the server runs. */
@@ -71,6 +73,9 @@ void settings_list_restrictions(const struct settings *of, const char *separator
 /* The bytes that unfinished requests may take: what was configured, or a quarter of the memory, and two of the
  * largest items at least. */
 size_t settings_request_memory(const struct settings *settings);
+
+/* The port of an address: its own (-1: it has none), or what -p says. */
+int settings_port(const struct settings *settings, int given);
 
 /* What only the whole can tell: limits against each other, quotas against the memory, --recover against the
  * data folder. False: ret_error is a whole sentence that names the options. */

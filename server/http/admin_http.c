@@ -15,6 +15,7 @@
 #include "server/http/http.h"
 #include "server/http/socket.h"
 #include "server/http/task.h"
+#include "server/http/token.h"
 #include "server/log.h"
 #include <arpa/inet.h>
 #include <errno.h>
@@ -33,8 +34,11 @@ enum {
     CONNECTION_MEMORY = 16 << 10,
     PATIENCE_SECONDS = 10,
     BACKLOG = 128,
+    ACTION_ARGUMENTS_MAX = 8,
     BODY_MAX = 64 << 10, /* bytes of a body that are read, to say that none is taken */
 };
+
+_Static_assert(CONNECTIONS + CONNECTIONS_SPARE + 8 <= ADMIN_HTTP_DESCRIPTORS, "and its own few");
 
 /* A client. The thread of libmicrohttpd alone. */
 struct client {
@@ -62,6 +66,8 @@ struct admin_http {
     struct server *server;
     struct MHD_Daemon *daemon;
     struct http_socket socket;
+    bool acts; /* there is a token: */
+    struct token token;
     /* The thread of libmicrohttpd alone. */
     struct client_list clients; /* the one that has rested longest is the first */
     unsigned client_count;      /* without those that leave */
@@ -185,6 +191,11 @@ static enum MHD_Result run_with_patience(struct exchange *exchange) {
 
 static enum MHD_Result run(struct exchange *exchange) {
     const struct http_route *route = exchange->route;
+    if (route->acts && exchange->http->server->phase != SERVER_SERVING) {
+        http_say(&exchange->reply, MHD_HTTP_SERVICE_UNAVAILABLE,
+                 "the server is starting or stopping; see /readyz?verbose");
+        return send_reply(exchange);
+    }
     if (route->needs_tier && !http_has_tier(exchange->http->server)) {
         http_say(&exchange->reply, MHD_HTTP_SERVICE_UNAVAILABLE,
                  "the server is starting; see /startupz?verbose");
@@ -231,6 +242,63 @@ static enum MHD_Result refuse_path(struct exchange *exchange, const char *allow)
     return send_reply(exchange);
 }
 
+/* ---- Acting ---- */
+
+static enum MHD_Result refuse_stranger(struct exchange *exchange) {
+    const struct http_request *request = &exchange->request;
+    bool gave = http_header(request, MHD_HTTP_HEADER_AUTHORIZATION) != NULL;
+    server_log_limited(exchange->http->server, LOG_KIND_ADMIN, LOG_LEVEL_WARNING, "admin: %s asked for %s %s",
+                       request->peer, exchange->route->path, gave ? "with a wrong token" : "without a token");
+    http_add_header(&exchange->reply, MHD_HTTP_HEADER_WWW_AUTHENTICATE,
+                    gave ? "Bearer realm=\"forebay\", error=\"invalid_token\"" : "Bearer realm=\"forebay\"");
+    http_say(&exchange->reply, MHD_HTTP_UNAUTHORIZED,
+             "this needs the token of admin_token_file: Authorization: Bearer TOKEN");
+    return send_reply(exchange);
+}
+
+/* The arguments of a request that acts. One that is not known may be a slip of one that would have said less. */
+struct arguments {
+    const char *const *known;
+    unsigned given[ACTION_ARGUMENTS_MAX];
+    const char *odd; /* not known, or given twice */
+};
+
+static enum MHD_Result note_argument(void *context, enum MHD_ValueKind kind, const char *name,
+                                     const char *value) {
+    struct arguments *arguments = context;
+    (void)kind, (void)value;
+    for (size_t i = 0; arguments->known[i]; i++)
+        if (strcmp(arguments->known[i], name) == 0 && arguments->given[i]++ == 0)
+            return MHD_YES;
+    arguments->odd = name;
+    return MHD_NO;
+}
+
+static const char *odd_argument(struct exchange *exchange) {
+    struct arguments arguments = {.known = exchange->route->arguments};
+    MHD_get_connection_values(exchange->request.connection, MHD_GET_ARGUMENT_KIND, note_argument, &arguments);
+    return arguments.odd;
+}
+
+/* Of the arguments only the namespace is told: keys are not for the log. */
+static enum MHD_Result act(struct exchange *exchange) {
+    const struct http_request *request = &exchange->request;
+    struct slice space = slice_of("", 0);
+    if (!token_fits(&exchange->http->token, http_header(request, MHD_HTTP_HEADER_AUTHORIZATION)))
+        return refuse_stranger(exchange);
+    const char *odd = odd_argument(exchange);
+    if (odd) {
+        http_say(&exchange->reply, MHD_HTTP_BAD_REQUEST, "%s does not take \"%.100s\", or not twice",
+                 exchange->route->path, odd);
+        return send_reply(exchange);
+    }
+    http_argument(request, "namespace", &space);
+    server_log(exchange->http->server, LOG_LEVEL_NOTICE, "admin: POST %s%s%.*s, asked by %s",
+               exchange->route->path, space.size ? " of namespace " : "",
+               (int)(space.size < 100 ? space.size : 100), space.data, request->peer);
+    return run(exchange);
+}
+
 /* The request is whole. */
 static enum MHD_Result judge(struct exchange *exchange, const char *method) {
     struct http_request *request = &exchange->request;
@@ -241,13 +309,13 @@ static enum MHD_Result judge(struct exchange *exchange, const char *method) {
                  http_header(request, MHD_HTTP_HEADER_HOST));
         return send_reply(exchange);
     }
-    exchange->route = http_find_route(request->path, method, false, &allow);
+    exchange->route = http_find_route(request->path, method, exchange->http->acts, &allow);
     if (!exchange->route)
         return refuse_path(exchange, allow);
     request->method = exchange->route->method;
     request->rest = request->path + strlen(exchange->route->path);
     if (exchange->body_size == 0)
-        return run(exchange);
+        return exchange->route->acts ? act(exchange) : run(exchange);
     http_say(&exchange->reply, MHD_HTTP_BAD_REQUEST,
              "no body is taken here: what a request is about goes into the query");
     return send_reply(exchange);
@@ -388,7 +456,10 @@ struct admin_http *admin_http_create(struct server *server, char *ret_error, siz
     http->socket.fd = -1;
     TAILQ_INIT(&http->clients);
     pthread_mutex_init(&http->lock, NULL);
-    if (http_socket_bind(server->settings->admin, &http->socket, ret_error, error_size))
+    const char *file = server->settings->admin_token_file;
+    http->acts = file != NULL;
+    if ((!file || token_load(file, &http->token, ret_error, error_size)) &&
+        http_socket_bind(server->settings->admin, &http->socket, ret_error, error_size))
         return http;
     admin_http_free(http);
     return NULL;

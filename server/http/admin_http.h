@@ -17,6 +17,8 @@
 struct admin_http;
 struct server;
 
+enum { ADMIN_HTTP_DESCRIPTORS = 176 }; /* that it may have open */
+
 /* Binds the address of settings->admin, before privileges are dropped, and reads its token file. Nobody is answered yet.
  * NULL with a whole sentence that names the setting and the remedy. */
 struct admin_http *admin_http_create(struct server *server, char *ret_error, size_t error_size);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/http/health.h"
 #include "cache/base/clock.h"
+#include "policies/health.h"
 #include "server/config/settings.h"
 #include "server/maintenance.h"
 #include "server/worker/worker_stats.h"
@@ -8,21 +9,30 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-/* What a check finds wrong is appended, a line for each reason. */
-struct check {
-    const char *name;
-    void (*run)(struct server *server, struct buffer *reasons);
+/* What a check finds, a line for each: faults, which make it fail, and what is worth knowing. */
+struct findings {
+    struct health_judge judge; /* first: who finds something knows it by that */
+    struct buffer faults, notes;
 };
 
-static void complain(struct buffer *reasons, const char *format, ...) __attribute__((format(printf, 2, 3)));
+struct check {
+    const char *name;
+    void (*run)(struct server *server, struct findings *findings);
+};
 
-static void complain(struct buffer *reasons, const char *format, ...) {
+static void add_finding(struct health_judge *self, bool is_fault, const char *text) {
+    struct findings *findings = (struct findings *)self;
+    buffer_print(is_fault ? &findings->faults : &findings->notes, "%s\n", text);
+}
+
+__attribute__((format(printf, 2, 3))) static void complain(struct findings *findings, const char *format,
+                                                           ...) {
     char text[400];
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    buffer_print(reasons, "%s\n", text);
+    add_finding(&findings->judge, true, text);
 }
 
 /* ---- Live ---- */
@@ -32,7 +42,7 @@ static bool has_stalled(const struct server *server, uint64_t since_us, uint64_t
 }
 
 /* They turn until a stop has ended them. */
-static void check_workers(struct server *server, struct buffer *reasons) {
+static void check_workers(struct server *server, struct findings *findings) {
     enum server_phase phase = server->phase;
     uint64_t now_us = monotonic_us();
     if (phase != SERVER_LOADING && phase != SERVER_SERVING)
@@ -40,41 +50,67 @@ static void check_workers(struct server *server, struct buffer *reasons) {
     for (unsigned i = 0; i < server->worker_count; i++) {
         uint32_t last = worker_last_turn(server->workers[i]);
         if (has_stalled(server, (uint64_t)last * US_PER_SECOND, now_us))
-            complain(reasons, "worker %u has been in one turn for %u s", i,
+            complain(findings, "worker %u has been in one turn for %u s", i,
                      (unsigned)(now_us / US_PER_SECOND - last));
     }
 }
 
-static void check_maintenance(struct server *server, struct buffer *reasons) {
+static void check_maintenance(struct server *server, struct findings *findings) {
     if (!http_has_tier(server))
         return;
     uint64_t now_us = monotonic_us(), last_us = maintenance_turned_us(server->maintenance);
     if (has_stalled(server, last_us, now_us))
-        complain(reasons, "maintenance has not turned for %u s",
+        complain(findings, "maintenance has not turned for %u s",
                  (unsigned)((now_us - last_us) / US_PER_SECOND));
+}
+
+static void check_writers(struct server *server, struct findings *findings) {
+    if (http_has_tier(server))
+        health_judge_writers(server->tier, server->settings->stall_timeout, &findings->judge);
 }
 
 static const struct check live_checks[] = {
     {"workers", check_workers},
     {"maintenance", check_maintenance},
+    {"writers", check_writers},
     {0},
 };
 
 /* ---- Started, ready ---- */
 
-static void check_started(struct server *server, struct buffer *reasons) {
+static void check_started(struct server *server, struct findings *findings) {
     if (server->phase == SERVER_STARTING)
-        complain(reasons, "the backends are being opened, and what the journal holds is read");
+        complain(findings, "the backends are being opened, and what the journal holds is read");
 }
 
-static void check_preload(struct server *server, struct buffer *reasons) {
+static void check_preload(struct server *server, struct findings *findings) {
     if (server->phase == SERVER_LOADING)
-        complain(reasons, "a preload that is waited for (preload_wait) has not ended");
+        complain(findings, "a preload that is waited for (preload_wait) has not ended");
 }
 
-static void check_not_stopping(struct server *server, struct buffer *reasons) {
+static void check_not_stopping(struct server *server, struct findings *findings) {
     if (server->phase >= SERVER_STOPPING)
-        complain(reasons, "the server is stopping, and no client is accepted any more");
+        complain(findings, "the server is stopping, and no client is accepted any more");
+}
+
+static void check_readers(struct server *server, struct findings *findings) {
+    if (http_has_tier(server))
+        health_judge_readers(server->tier, server->settings->stall_timeout, &findings->judge);
+}
+
+static void check_journal(struct server *server, struct findings *findings) {
+    if (http_has_tier(server))
+        health_judge_journal(server->tier, server->settings->stall_timeout, &findings->judge);
+}
+
+static void check_backends(struct server *server, struct findings *findings) {
+    if (http_has_tier(server))
+        health_judge_backends(server->tier, &findings->judge);
+}
+
+static void check_room(struct server *server, struct findings *findings) {
+    if (http_has_tier(server))
+        health_judge_room(server->tier, &findings->judge);
 }
 
 static const struct check startup_checks[] = {
@@ -87,6 +123,10 @@ static const struct check ready_checks[] = {
     {"started", check_started},
     {"preload", check_preload},
     {"not-stopping", check_not_stopping},
+    {"journal", check_journal},
+    {"backends", check_backends},
+    {"readers", check_readers},
+    {"room", check_room},
     {0},
 };
 
@@ -120,28 +160,30 @@ static bool is_excluded(const struct http_request *request, const struct check *
     return exclusion.found;
 }
 
-static void add_failure(struct report *report, const char *name, struct buffer *reasons) {
-    buffer_append(reasons, "", 1);
-    if (reasons->failed)
-        buffer_print(&report->lines, "[-]%s failed: no memory to say why\n", name);
-    else
-        for (const char *at = reasons->data, *end; (end = strchr(at, '\n')); at = end + 1)
-            buffer_print(&report->lines, "[-]%s failed: %.*s\n", name, (int)(end - at), at);
-    report->failed = true;
+/* A line of the report for each line that was found. */
+static void add_lines(struct report *report, const char *name, char sign, struct buffer *found) {
+    buffer_append(found, "", 1);
+    report->lines.failed |= found->failed;
+    for (const char *at = found->failed ? "" : found->data, *end; (end = strchr(at, '\n')); at = end + 1)
+        buffer_print(&report->lines, "[%c]%s %s: %.*s\n", sign, name, sign == '+' ? "ok" : "failed",
+                     (int)(end - at), at);
 }
 
 static void run_check(struct report *report, const struct check *check) {
-    struct buffer reasons = {0};
+    struct findings findings = {.judge = {add_finding}};
     if (is_excluded(report->request, check)) {
         buffer_print(&report->lines, "[+]%s excluded: ok\n", check->name);
         return;
     }
-    check->run(report->server, &reasons);
-    if (reasons.size > 0 || reasons.failed)
-        add_failure(report, check->name, &reasons);
-    else
+    check->run(report->server, &findings);
+    bool failed = findings.faults.size > 0 || findings.faults.failed;
+    if (!failed && findings.notes.size == 0)
         buffer_print(&report->lines, "[+]%s ok\n", check->name);
-    buffer_free(&reasons);
+    add_lines(report, check->name, '-', &findings.faults);
+    add_lines(report, check->name, '+', &findings.notes);
+    report->failed |= failed;
+    buffer_free(&findings.faults);
+    buffer_free(&findings.notes);
 }
 
 static void answer(const struct http_request *request, struct server *server, const char *what,

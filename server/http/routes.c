@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* All that can be asked, a row for each. */
+#include "server/http/actions.h"
 #include "server/http/health.h"
 #include "server/http/http.h"
 #include "server/http/metrics_route.h"
@@ -12,6 +13,12 @@ static const struct http_route routes[] = {
     {"/startupz", HTTP_GET, health_answer_startup, .waits = false},
     {"/startupz/", HTTP_GET, health_answer_startup, .waits = false},
     {"/metrics", HTTP_GET, metrics_answer, .waits = true, .needs_tier = true},
+    {"/sync", HTTP_POST, action_sync, .waits = true, .acts = true, .arguments = action_takes_nothing},
+    {"/flush", HTTP_POST, action_flush, .waits = true, .acts = true, .arguments = action_takes_space},
+    {"/quarantine/retry", HTTP_POST, action_retry, .waits = true, .acts = true,
+     .arguments = action_takes_key},
+    {"/quarantine/drop", HTTP_POST, action_drop, .waits = true, .acts = true, .arguments = action_takes_key},
+    {"/log", HTTP_POST, action_log, .waits = false, .acts = true, .arguments = action_takes_level},
 };
 
 enum { ROUTES = sizeof routes / sizeof *routes };

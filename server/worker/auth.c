@@ -4,7 +4,10 @@
  * credentials, so its time says neither which user exists nor how much of a password was right.
  */
 #include "server/worker/auth.h"
+#include "cache/base/own_file.h"
+#include "cache/base/secret.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -22,16 +25,26 @@ struct auth {
     mode_t mode; /* of the file */
 };
 
+/* Links are followed; a pipe is not waited for, as it would be at each SIGHUP. NULL and errno: ENXIO for what is no plain
+ * file. */
+static FILE *open_plain(const char *path, struct stat *ret_status) {
+    int file = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    if (file >= 0 && fstat(file, ret_status) == 0 && !S_ISREG(ret_status->st_mode) &&
+        !S_ISDIR(ret_status->st_mode))
+        file = own_file_fail(file, ENXIO);
+    return own_file_stream(file, "r");
+}
+
 static char *read_file(const char *path, size_t *ret_size, mode_t *ret_mode, char *ret_error,
                        size_t error_size) {
-    FILE *file = fopen(path, "re");
     struct stat status = {0};
+    FILE *file = open_plain(path, &status);
     char *text = malloc(AUTH_FILE_MAX);
     size_t size = file && text ? fread(text, 1, AUTH_FILE_MAX, file) : 0;
-    bool good = file && text && !ferror(file) && size < AUTH_FILE_MAX && fstat(fileno(file), &status) == 0;
+    bool good = file && text && !ferror(file) && size < AUTH_FILE_MAX;
     if (!good)
         snprintf(ret_error, error_size, "cannot read the authentication file %s: %s", path,
-                 size == AUTH_FILE_MAX ? "it is longer than a megabyte" : strerror(errno));
+                 size == AUTH_FILE_MAX ? "it is longer than a megabyte" : own_file_reason(errno));
     if (file)
         fclose(file);
     if (good) {
@@ -130,16 +143,6 @@ bool auth_is_exposed(const struct auth *auth, const char *path, char *ret_warnin
     return how != NULL;
 }
 
-/* 0 when equal; looks at every byte of given, whatever expected is. */
-static unsigned difference(struct slice given, struct slice expected) {
-    unsigned different = given.size != expected.size;
-    for (size_t i = 0; i < given.size; i++) {
-        char other = expected.size ? expected.data[i % expected.size] : (char)~given.data[i];
-        different |= (unsigned char)(given.data[i] ^ other);
-    }
-    return different;
-}
-
 bool auth_check(const struct auth *auth, struct slice credentials) {
     const char *space = memchr(credentials.data, ' ', credentials.size);
     if (!space)
@@ -149,6 +152,7 @@ bool auth_check(const struct auth *auth, struct slice credentials) {
     struct slice password = slice_of(space + 1, credentials.size - length - 1);
     unsigned found = 0;
     for (size_t i = 0; i < auth->count; i++)
-        found |= (difference(user, auth->pairs[i].user) | difference(password, auth->pairs[i].password)) == 0;
+        found |= (secret_difference(user, auth->pairs[i].user) |
+                  secret_difference(password, auth->pairs[i].password)) == 0;
     return found != 0;
 }

@@ -6,7 +6,8 @@
  *
  * Memory: the buffers of unfinished requests of all connections, beyond CONNECTION_OWN of each, are counted
  * (server->request_bytes) and held below a limit. A buffer that may not grow makes its parser starved: the value
- * that is under way is refused, and the connection goes on. What was read already is kept in any case.
+ * that is under way is refused, and the connection goes on. What was read already is kept in any case. A long answer
+ * to a command (a list, a dump) is counted in the same way (server->answer_bytes) until it has gone.
  *
  * States:
  *
@@ -277,7 +278,14 @@ struct connection *connection_open(struct worker *worker, int fd) {
     return connection;
 }
 
+static void uncount_answer(struct connection *connection, size_t size) {
+    if (size > 0)
+        atomic_fetch_sub_explicit(&connection->worker->server->answer_bytes, size, memory_order_relaxed);
+    connection->counted_answer -= size;
+}
+
 void connection_drop_pending(struct connection *connection) {
+    uncount_answer(connection, connection->counted_answer);
     while (connection->pending) {
         struct pending *first = connection->pending;
         connection->pending = first->next;
@@ -506,6 +514,18 @@ static ssize_t send_pieces(struct connection *connection, const char *base, cons
     return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? 0 : -1;
 }
 
+bool connection_count_answer(struct connection *connection, size_t size) {
+    struct server *server = connection->worker->server;
+    if (size <= CONNECTION_ANSWER)
+        return true;
+    size_t others = atomic_fetch_add_explicit(&server->answer_bytes, size, memory_order_relaxed);
+    connection->counted_answer += size;
+    if (others == 0 || others + size <= settings_request_memory(server->settings))
+        return true;
+    uncount_answer(connection, size);
+    return false;
+}
+
 void connection_send(struct connection *connection, const char *base, struct piece *pieces, size_t count) {
     size_t i = 0;
     size_t offset = 0;
@@ -535,7 +555,9 @@ void connection_send(struct connection *connection, const char *base, struct pie
         else if (pieces[i].large)
             cache_large_drop(pieces[i].large);
     }
-    if (connection->pending && !connection->held)
+    if (!connection->pending)
+        uncount_answer(connection, connection->counted_answer);
+    else if (!connection->held)
         connection_set_sends(connection, true);
 }
 
@@ -560,6 +582,7 @@ bool connection_send_pending(struct connection *connection) {
         free(first);
     }
     connection->pending_tail = &connection->pending;
+    uncount_answer(connection, connection->counted_answer);
     connection_set_sends(connection, false);
     return true;
 }

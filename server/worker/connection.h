@@ -19,8 +19,9 @@ enum {
     CONNECTION_READ =
         16 << 10, /* bytes that a turn reads from one connection, unless a long value is awaited */
     CONNECTION_OWN =
-        16 << 10,           /* bytes of unfinished requests that every connection may have; more is counted */
-    CONNECTION_RATE = 1024, /* bytes a second that an unfinished request, or replies, must bring forward */
+        16 << 10, /* bytes of unfinished requests that every connection may have; more is counted */
+    CONNECTION_ANSWER = 1 << 20, /* bytes of one answer that every connection may have; more is counted */
+    CONNECTION_RATE = 1024,   /* bytes a second that an unfinished request, or replies, must bring forward */
     CONNECTION_PATIENCE = 10, /* seconds without, where there is no idle_timeout but too little memory */
 };
 
@@ -61,8 +62,9 @@ struct connection {
     size_t region_size, region_at;
     char *own; /* bytes of an unfinished or parked request, or NULL */
     size_t own_start, own_size, own_capacity;
-    size_t wanted; /* bytes that the request at the front needs, as far as is known */
-    size_t moved;  /* bytes that came or went since last_active */
+    size_t wanted;         /* bytes that the request at the front needs, as far as is known */
+    size_t counted_answer; /* bytes of its answers that server->answer_bytes has */
+    size_t moved;          /* bytes that came or went since last_active */
     struct pending *pending, **pending_tail;
     size_t skip_keys; /* of the multi-key line at the front: keys answered before it parked */
     size_t line_key;  /* number of the key last parsed in the line at line_start */
@@ -146,6 +148,10 @@ bool connection_keep(struct connection *connection, const char *from);
 /* Sends pieces in order, and keeps what does not go; keeps all of it while the connection is held. Takes over
  * the large values that the pieces hold. base: what their offsets count from. */
 void connection_send(struct connection *connection, const char *base, struct piece *pieces, size_t count);
+
+/* It is about to be sent one answer of that size, which counts until all of its replies have gone. False: those of others
+ * who do not read take too much; one alone may have any size. */
+bool connection_count_answer(struct connection *connection, size_t size);
 
 /* Sends what was kept; true when all of it went. */
 bool connection_send_pending(struct connection *connection);

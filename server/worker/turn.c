@@ -38,6 +38,7 @@ enum {
     TURN_AHEAD = 8,        /* requests that are parsed while the bucket of one is on its way */
     TURN_AHEAD_VALUE = 4,  /* requests that are executed while the value of one is on its way */
     TURN_OUTPUT = 1 << 20, /* bytes of replies before a turn writes its journal and sends */
+    TEXT_KEEP = 4 << 20,   /* a longer answer's buffer is given back */
     REPLY_COST = 1024,     /* bytes that a reply counts beside its own, where there is a limit */
 };
 
@@ -272,11 +273,13 @@ static void run_command(struct worker *worker, size_t i) {
         begin_feed(worker, i, place.feed);
         return;
     }
-    if (worker->text.failed)
+    if (worker->text.failed || !connection_count_answer(connection, worker->text.size))
         turn_answer_line(worker, connection, "SERVER_ERROR out of memory writing the answer");
     else
         output_append(&worker->output, connection, worker->text.data, worker->text.size);
     worker->text.failed = false;
+    if (worker->text.capacity > TEXT_KEEP)
+        buffer_free(&worker->text);
 }
 
 static void execute_command(struct worker *worker, size_t i) {
@@ -603,7 +606,9 @@ void turn_run(struct worker *worker) {
     if (worker->held)
         collect_held(worker);
     struct connection *first = worker->ready;
-    if (!first && !worker->undated) /* they wait for a turn that is written to the journal */
+    /* Some wait for a turn that is written to the journal, or the journal does: nobody else may come and make one, where
+     * what sends requests here has seen that changes are refused. */
+    if (!first && !worker->undated && !tier_has_unwritten(worker->tier))
         return;
     uint64_t began_us = monotonic_us();
     worker->ready = NULL;

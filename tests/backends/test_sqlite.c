@@ -874,6 +874,25 @@ TEST(a_path_that_begins_with_two_slashes_is_a_path) {
     }
 }
 
+/* A trigger that keeps something of its own is nobody else; one that writes rows of ours, with any commit of ours, is. */
+TEST(what_triggers_write_into_our_tables_is_noticed) {
+    struct fixture *fixture = *state;
+    open_both(fixture);
+    assert_int_equal(apply_one(fixture, put(fixture, "a", "one", 1)), BACKEND_OK);
+    shell(fixture,
+          "CREATE TABLE log(key); CREATE TRIGGER keep AFTER INSERT ON sessions BEGIN "
+          "INSERT INTO log VALUES (new.key); UPDATE sessions SET marks = 1 WHERE key = new.key; END");
+    uint64_t before = foreign_after_look(fixture);
+    assert_int_equal(apply_one(fixture, put(fixture, "b", "one", 2)), BACKEND_OK);
+    assert_int_equal(foreign_after_look(fixture), before);
+    shell(fixture, "CREATE TRIGGER copy AFTER INSERT ON log BEGIN "
+                   "INSERT OR IGNORE INTO Sessions(key, value) VALUES (CAST('copy' AS BLOB), x'76'); END");
+    before = foreign_after_look(fixture);
+    assert_int_equal(apply_one(fixture, put(fixture, "c", "one", 3)), BACKEND_OK);
+    assert_true(fixture->writer->foreign > before);
+    assert_value(fixture, "copy", "v");
+}
+
 TEST(a_high_version_that_went_back_is_another_store) {
     struct fixture *fixture = *state;
     open_both(fixture);
@@ -1166,6 +1185,7 @@ int main(void) {
         CASE(a_log_that_is_gone_is_noticed_and_nothing_is_lost),
         CASE(what_others_write_is_noticed_and_nothing_else),
         CASE(a_path_that_begins_with_two_slashes_is_a_path),
+        CASE(what_triggers_write_into_our_tables_is_noticed),
         CASE(a_high_version_that_went_back_is_another_store),
         CASE(no_other_user_can_read_a_database_whatever_the_umask),
         CASE(a_database_that_everybody_can_reach_is_told),

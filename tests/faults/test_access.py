@@ -262,6 +262,20 @@ def test_a_file_of_the_owner_and_its_group_is_not_told(serve, tmp_path, mode):
     assert "warning" not in server.log()
 
 
+def test_a_pipe_in_the_place_of_the_file_holds_nobody_up(serve, tmp_path):
+    """Neither a start nor a server that is told to read it again waits for somebody to write."""
+    path = tmp_path / "auth"
+    path.write_text("user:right\n")
+    path.chmod(0o600)
+    server = serve(options=["-Y", str(path)])
+    path.unlink()
+    os.mkfifo(path, 0o600)
+    server.signal(signal.SIGHUP)
+    eventually(lambda: f"cannot read the authentication file {path}: it is no plain file" in server.log(), seconds=10)
+    assert server.client().set("x", b"user right") == b"STORED"
+    assert f"cannot read the authentication file {path}: it is no plain file" in Server(tmp_path, options=["-Y", str(path)]).refuses()
+
+
 @pytest.mark.parametrize("line", (":right", "user:", "a b:right", "user:" + "p" * 3000), ids=("user", "password", "space", "long"))
 def test_a_line_that_lets_in_nobody_or_anybody_is_refused(tmp_path, line):
     path = tmp_path / "auth"

@@ -1,11 +1,26 @@
 # SPDX-License-Identifier: MIT
 """The admin HTTP as its users meet it: health by probes, and what a careless or a hostile client sends."""
 
+import contextlib
+import os
 import re
+import resource
+import signal
 import socket
 
 import pytest
-from forebay import Config, Server, eventually, free_port, namespace
+from forebay import GIVES_BACK, Config, Server, eventually, free_port, locked, namespace
+
+
+@contextlib.contextmanager
+def room_for_files(count):
+    """This process, and those that it starts, may have so many open."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(before[0], min(count, before[1])), before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 def lines(answer):
@@ -27,8 +42,6 @@ def test_a_server_that_serves_is_live_ready_and_started(serve):
 
 def test_a_server_that_stops_is_live_and_not_ready(serve):
     """It drains into a store that is locked, so the stop lasts."""
-    from forebay import locked  # pylint: disable=import-outside-toplevel
-    import signal  # pylint: disable=import-outside-toplevel
     server = serve(Config(namespace("sessions", "sess:", "write-behind", flush_delay="1h"), drain_timeout="10m"), admin=True)
     assert server.client().set("sess:1", b"v") == b"STORED"
     with locked(server):
@@ -118,3 +131,75 @@ def test_answers_are_not_taken_for_anything_else(serve):
     headers = serve(admin=True).ask("/livez").headers
     assert headers["X-Content-Type-Options"] == "nosniff" and headers["Cache-Control"] == "no-store"
     assert headers["Content-Security-Policy"].startswith("default-src 'none'")
+
+
+# ---- Many, and slow ----
+
+HALF = b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX-Slow: "  # and never its end
+
+
+def test_a_thousand_connections_keep_nobody_out(tmp_path):
+    """Silent ones, and ones that stop in the middle of their headers; probes are answered, clients do not notice, and neither
+    memory nor descriptors grow with them."""
+    with room_for_files(4096), Server(tmp_path, admin=True, env=GIVES_BACK) as server, contextlib.ExitStack() as open_ones:
+        client = server.client()
+        assert client.set("k", b"v") == b"STORED"
+        assert server.ask("/livez").status == 200
+        before = server.resident()
+        for number in range(1000):
+            one = open_ones.enter_context(socket.create_connection(("127.0.0.1", server.admin_port), 60))
+            if number % 2:
+                one.sendall(HALF + b"x" * 8000)
+        assert server.ask("/livez").status == 200
+        assert client.get("k") == b"v"
+        assert server.client().set("k", b"w") == b"STORED"
+        assert len(os.listdir(f"/proc/{server.pid}/fd")) < 300
+        assert server.resident() - before < 16 << 20
+        assert server.ask("/readyz").status == 200
+
+
+def test_who_comes_last_is_answered_although_all_places_are_taken(serve):
+    """By keep-alive connections that have been answered, the oldest of which gives its place."""
+    server = serve(admin=True)
+    with contextlib.ExitStack() as open_ones:
+        places = []
+        for _ in range(128):
+            one = open_ones.enter_context(socket.create_connection(("127.0.0.1", server.admin_port), 60))
+            one.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert one.recv(1000).startswith(b"HTTP/1.1 200 ")
+            places.append(one)
+        assert server.ask("/livez").status == 200
+        assert places[0].recv(1) == b""
+        places[-1].sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert places[-1].recv(1000).startswith(b"HTTP/1.1 200 ")
+
+
+NONSENSE = [
+    b"\r\n\r\n\r\n", b"\x00\x01\x02\r\n\r\n", b"GET\r\n\r\n", b"GET /livez HTTP/9.9\r\nHost: x\r\n\r\n", b"set k 0 0 1\r\nx\r\nquit\r\n",
+    b"GET /livez HTTP/1.1\r\n\r\n", b"POST /livez HTTP/1.1\r\nHost: localhost\r\nContent-Length: nonsense\r\n\r\n",
+    b"POST /livez HTTP/1.1\r\nHost: localhost\r\nContent-Length: 18446744073709551616\r\n\r\n",
+    b"POST /livez HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    b"GET /livez?%00=%zz&=&&verbose=%00 HTTP/1.1\r\nHost: localhost\r\n\r\n", b"GET /" + b"%2e/" * 2000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    b"GET /livez HTTP/1.1\r\nHost: localhost\r\n" + b"X: y\r\n" * 5000 + b"\r\n"]
+
+
+def test_nonsense_ends_nothing_but_its_connection(serve):
+    server = serve(admin=True)
+    with contextlib.ExitStack() as open_ones:
+        for sent in NONSENSE:
+            one = open_ones.enter_context(socket.create_connection(("127.0.0.1", server.admin_port), 60))
+            with contextlib.suppress(OSError):
+                one.sendall(sent)
+                one.shutdown(socket.SHUT_WR)
+            assert server.ask("/livez").status == 200, sent
+            server.check_alive()
+
+
+def test_a_body_without_an_end_is_not_read_for_ever(serve):
+    server = serve(admin=True)
+    with contextlib.suppress(ConnectionError), socket.create_connection(("127.0.0.1", server.admin_port), 60) as one:
+        one.sendall(b"POST /livez HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for _ in range(2000):
+            one.sendall(b"1000\r\n" + b"x" * 4096 + b"\r\n")
+        pytest.fail("8 MB of a body were read")
+    assert server.ask("/livez").status == 200

@@ -115,6 +115,27 @@ def test_a_short_life_ends_in_spite_of_a_step_back(serve, clock):
     eventually(lambda: client.get("sess:a") is None)
 
 
+def test_a_clock_beyond_all_versions_spoils_nothing(serve, clock):
+    """As when a clock chip has lost its power, or a time service lies. What is written meanwhile reaches the store, and the
+    next start, by a clock that was set right, finds nothing that no clock gives."""
+    server = serve(config(), env=clock.environment)
+    with server.client() as client:
+        client.set("sess:before", b"v")
+        client.sync()
+        clock.set(70 * 365 * 24 * HOUR)
+        seconds_pass(client)
+        client.set("sess:meanwhile", b"v")
+        client.sync()
+        assert set(rows(server)) == {"sess:before", "sess:meanwhile"}
+        clock.set(0)
+        assert client.set("sess:after", b"v") == b"STORED"
+        server.kill()
+    server.start()
+    with server.client() as client:
+        client.sync()
+        assert [client.get(f"sess:{name}") for name in ("before", "meanwhile", "after")] == [b"v", b"v", b"v"]
+
+
 def test_a_step_is_told(serve, clock):
     server = serve(config(), env=clock.environment)
     clock.set(HOUR)

@@ -95,7 +95,32 @@ def test_values_that_stand_still_do_not_hold_memory_for_ever(serve):
     eventually(lambda: taken(server) > 3 * MIB)
     eventually(lambda: taken(server) <= 2 * MIB, seconds=40)  # half of what there is
     assert idle.get("idle") == b"v", "who holds nothing stays"
+    assert int(idle.stats()["idle_kicks"]) >= 1
     assert idle.set("large", b"x" * 1000000) == b"STORED"
+
+
+def test_long_answers_that_nobody_reads_stay_inside_a_limit(serve):
+    """`stats detail dump` of 16 MB, asked for on 8 connections: some get an error, and all get it once others have read."""
+    server = serve(options=["-m", "16", "-t", "2"], env=GIVES_BACK)
+    prefixes = 60000
+    with server.client() as client:
+        assert client.command("stats detail on") == b"OK"
+        for start in range(0, prefixes, 1000):
+            client.send(b"".join(b"get %d%s:x\r\n" % (number, b"p" * 230) for number in range(start, start + 1000)))
+            assert {client.line() for _ in range(1000)} == {b"END"}
+    before = server.resident()
+    askers = [server.client() for _ in range(8)]
+    for asker in askers:
+        asker.send(b"stats detail dump\r\n")
+    lines = [asker.line() for asker in askers]
+    assert 0 < lines.count(b"SERVER_ERROR out of memory writing the answer") < 8
+    assert server.resident() - before < 50 * MIB
+    for asker, line in zip(askers, lines):
+        if line.startswith(b"PREFIX"):
+            assert [asker.line() for _ in range(prefixes)][-1] == b"END"
+    for asker in askers:
+        asker.send(b"stats detail dump\r\n")
+        assert [asker.line() for _ in range(prefixes + 1)][-1] == b"END"
 
 
 # ---- Time ----

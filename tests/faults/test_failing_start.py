@@ -37,7 +37,7 @@ def start_and_stop(folder, library, **failing):
 
 @pytest.mark.parametrize("goes_on", ["0", "1"])
 def test_an_allocation_that_fails_ends_no_start_by_a_signal(tmp_path, library, goes_on):
-    for number in range(1, 130, 2):
+    for number in range(1 + int(goes_on), 130, 2):
         status, said = start_and_stop(tmp_path, library, FAIL_ALLOCATION=str(number), FAIL_ON=goes_on)
         assert status >= 0 or (status == ENDED_BY_LIBEV and "libev" in said), (number, status, said)
 

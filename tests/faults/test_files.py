@@ -6,6 +6,7 @@ import contextlib
 import os
 import pathlib
 import pwd
+import re
 import socket
 import stat
 import subprocess
@@ -68,10 +69,11 @@ def test_no_other_user_can_read_or_write_a_file(tmp_path, mask):
     assert "backend-local.version" in found and set(found.values()) == {0o600}, found
 
 
-@pytest.mark.parametrize("name", ["lock", "low-water", "quarantine-sessions.log", "journal-01-0000000001.fj", "places.new", "low-water.new",
-                                  "quarantine-sessions.log.new", "backend-local.version.new"])
+@pytest.mark.parametrize("name", ["lock", "low-water", "quarantine-sessions.log", "quarantine-plain.log", "journal-01-0000000001.fj",
+                                  "places", "places.new", "low-water.new", "quarantine-sessions.log.new", "backend-local.version",
+                                  "backend-local.version.new"])
 def test_a_link_in_the_data_folder_leads_nowhere(tmp_path, name):
-    """A symbolic link under the name of a file is refused or removed: what it leads to stays as it is."""
+    """A symbolic link under the name of a file is refused, by its name, or removed: what it leads to stays as it is."""
     target = tmp_path / "target"
     target.write_text(SECRET)
     os.mkdir(data_folder(tmp_path), 0o700)
@@ -81,9 +83,26 @@ def test_a_link_in_the_data_folder_leads_nowhere(tmp_path, name):
         with server:
             use(server)
     except ServerFailed:
-        assert "symbolic link, which is not followed" in server.log(), server.log()
+        assert re.search(name + ":? .*symbolic link, which is not followed", server.log()), server.log()
+    else:
+        assert not os.path.islink(os.path.join(data_folder(tmp_path), name))
     assert target.read_text() == SECRET
     assert stat.S_IMODE(target.stat().st_mode) == 0o644
+
+
+@pytest.mark.parametrize("name", ["lock", "low-water", "quarantine-sessions.log", "quarantine-plain.log", "journal-0-0000000001.fj"])
+def test_a_check_refuses_what_a_start_would(tmp_path, name):
+    """Nothing that a server which runs there could be doing explains a link or a pipe."""
+    os.mkdir(data_folder(tmp_path), 0o700)
+    path = os.path.join(data_folder(tmp_path), name)
+    for make in (os.mkfifo, lambda path: os.symlink(tmp_path / "target", path)):
+        make(path)
+        server = server_of(tmp_path)
+        checked = subprocess.run([*server.command(), "--check"], capture_output=True, text=True, timeout=60, check=False)
+        assert checked.returncode == 1 and data_folder(tmp_path) in checked.stderr, checked
+        with pytest.raises(ServerFailed):
+            server.start()
+        os.unlink(path)
 
 
 def test_a_pipe_in_the_place_of_a_file_holds_nobody_up(tmp_path):

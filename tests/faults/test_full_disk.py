@@ -78,7 +78,7 @@ def test_a_journal_on_a_full_disk_refuses_and_recovers(disk, tmp_path):
     config = Config(namespace("sessions", "sess:", "write-behind", flush_delay="1h", flush_batch=1000000, dirty_limit="64mb"),
                     namespace("plain", "plain:", "cache-aside"), journal_file_size="1mb",
                     backends=[section("backend", "local", uri=f"sqlite:{store}")], memory="256mb", threads=1)
-    server = Server(data, config=config)
+    server = Server(data, config=config, admin=True)
     server.log_path = str(tmp_path / "log")
     with server:
         client = server.client()
@@ -97,7 +97,10 @@ def test_a_journal_on_a_full_disk_refuses_and_recovers(disk, tmp_path):
         assert refused, "50 MB cannot have been journaled on this disk"
         assert client.get("sess:first") == b"v", "reads go on"
         assert client.set("plain:x", b"v") == b"STORED", "so do other namespaces"
+        eventually(lambda: "[-]journal failed: its disk has no room" in server.ask("/readyz").text)
+        assert server.ask("/livez").status == 200
         (data / "filler").unlink()
+        eventually(lambda: server.ask("/readyz").status == 200)
         assert client.set("sess:room", b"again") == b"STORED", "it recovers by itself"
         server.kill()
         server.start()

@@ -10,7 +10,7 @@ import sqlite3
 import time
 from contextlib import ExitStack
 
-from forebay import Config, eventually, namespace
+from forebay import Config, eventually, namespace, share
 
 BURST = 10
 FLOOD = 400
@@ -93,6 +93,30 @@ def test_a_table_that_refuses_every_row_has_few_lines_and_one_call(serve):
         assert client.get("sess:17") == b"value"
 
 
+def test_a_quarantine_that_fills_and_empties_has_few_lines(serve):
+    """A client can bring that about as often as it likes."""
+    server = serve(Config(namespace("sessions", "sess:", "write-behind", flush_delay="10ms", quarantine_limit="64kb")))
+    with server.client() as client:
+        client.set("sess:first", b"value")
+        client.sync()
+        database = sqlite3.connect(server.folder + "/store.db")
+        with database:
+            database.execute("CREATE TRIGGER no BEFORE INSERT ON sessions BEGIN SELECT raise(ABORT, 'not now'); END")
+        database.close()
+
+        def is_full():
+            return client.stats("write_behind")["sessions:full"] == "1"
+
+        begin = time.monotonic()
+        for _ in range(share(40)):
+            for number in range(3):
+                client.set(f"sess:{number}", b"v" * 30000)
+            eventually(is_full, pause=0.001)
+            eventually(lambda: client.command("quarantine drop sessions").startswith(b"OK") and not is_full(), pause=0.001)
+        said = lines_with(server, "its quarantine has") + lines_with(server, "there is room in its quarantine again")
+        assert 1 <= len(said) <= BURST + 1 + time.monotonic() - begin
+
+
 def told(server):
     """Rows of which the log tells that they are refused."""
     rows = 0
@@ -100,3 +124,23 @@ def told(server):
         more = re.search(r"refuses (\d+) more rows", line) or re.search(r"it and (\d+) more are", line)
         rows += (int(more[1]) if more else 0) + (0 if "more rows" in line else 1)
     return rows
+
+
+def test_a_filter_that_is_built_over_and_over_is_told_a_few_times(serve):
+    server = serve(Config(namespace("sessions", "sess:", "write-behind", absent_filter="true")))
+    other = sqlite3.connect(os.path.join(server.folder, "store.db"), isolation_level=None)
+    begin = time.monotonic()
+    with server.client() as client:
+        def used():
+            return client.stats("namespaces")["sessions:absent_filter"] == "used"
+
+        for number in range(3 * BURST):
+            eventually(used)
+            other.execute("INSERT INTO sessions(key, value) VALUES (?, x'76')", (b"sess:%d" % number,))
+            client.set("sess:ours", b"v")
+            client.sync()
+        builds = int(client.stats("namespaces")["sessions:absent_filter_builds"])
+    other.close()
+    bound = BURST + 1 + time.monotonic() - begin
+    assert builds >= 3 * BURST
+    assert 1 <= len(lines_with(server, "the absent_filter knows")) <= bound

@@ -10,7 +10,8 @@ import subprocess
 import time
 
 import pytest
-from forebay import SANITIZER_REPORT, Client, Config, Server, binary, eventually, free_port, locked, namespace
+from forebay import (SANITIZER_REPORT, Client, Config, Server, binary, eventually, free_port, locked, namespace,
+                     sqlite_backend)
 
 SESSIONS = namespace("sessions", "sess:", "write-behind", flush_delay="50ms")
 
@@ -346,6 +347,31 @@ def test_the_default_number_of_clients_gives_way_to_the_limit_of_descriptors(tmp
     assert "at most 768 clients are served at a time instead of 1024" in said and "-c 768" in said, said
     said, connections = said_at_the_start(tmp_path, limited(1024, "-p", str(port), "-c", "700"), port)
     assert connections == 700 and "instead of" not in said, said
+
+
+class Limited(Server):
+    """A server that may have so many open files, and cannot raise that."""
+
+    hard = 1000
+
+    def command(self):
+        return limited(self.hard, "-p", str(self.port), *super().command()[1:])
+
+
+def test_clients_leave_descriptors_to_backends_and_threads(tmp_path):
+    """As many clients as are served take none of what readers, journals and threads need."""
+    names = ["one", "two"]
+    config = Config(*[namespace(name, f"{name}:", "write-behind", backend=name) for name in names],
+                    backends=[sqlite_backend(name, f"{name}.db", readers=64) for name in names], threads=32)
+    with Limited(tmp_path, config) as server, contextlib.ExitStack() as stack:
+        first = stack.enter_context(server.client())
+        clients = [stack.enter_context(server.client()) for _ in range(int(first.stats("settings")["maxconns"]) - 2)]
+        for number, client in enumerate(clients):
+            client.send(f"get one:{number} two:{number}\r\n")
+        assert [client.values() for client in clients] == [[]] * len(clients)
+        for number, client in enumerate(clients):
+            assert client.set(f"one:{number}", b"v") == b"STORED"
+        first.sync()
 
 
 @pytest.mark.parametrize("options, warned", [([], True), (["-l", "*"], False), (["-Y", "auth"], False)])

@@ -22,7 +22,7 @@ sys.dont_write_bytecode = True
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
 
-from forebay import Config, Redis, Server, namespace  # noqa: E402
+from forebay import Config, Redis, Server, binary, namespace  # noqa: E402
 
 TICKS = os.sysconf("SC_CLK_TCK")
 SERVER_CORE, LOAD_CORE = 0, 1
@@ -73,7 +73,15 @@ class Memcached(Server):
         return [program("MEMCACHED", "memcached"), "-l", "127.0.0.1", "-p", str(self.port), *self.root_options(), *self.options]
 
 
-PinnedForebay, PinnedMemcached, PinnedRedis = pinned(Server), pinned(Memcached), pinned(Redis)
+class Before(Server):
+    """Forebay as FOREBAY_BEFORE has it, where that names another build; else the same."""
+
+    def command(self):
+        _, *rest = super().command()
+        return [os.environ.get("FOREBAY_BEFORE") or binary(), *rest]
+
+
+PinnedForebay, PinnedMemcached, PinnedRedis, PinnedBefore = pinned(Server), pinned(Memcached), pinned(Redis), pinned(Before)
 
 
 @contextlib.contextmanager

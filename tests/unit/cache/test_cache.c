@@ -406,6 +406,14 @@ TEST(marks_change_neither_version_nor_state) {
     assert_int_equal(cursor.view.state, CACHE_DIRTY);
 }
 
+TEST(a_clock_that_is_beyond_all_versions_makes_none) {
+    struct fixture *fixture = *state;
+    uint64_t first = store_text(fixture, "k", "v", true).view.version;
+    fixture->now.us = version_us(UINT64_MAX);
+    uint64_t second = store_text(fixture, "k", "w", true).view.version;
+    assert_int_equal(version_us(second), version_us(first) + 1);
+}
+
 TEST(a_fill_is_refused_after_a_change) {
     struct fixture *fixture = *state;
     struct cache_cursor cursor;
@@ -542,6 +550,47 @@ TEST(keys_that_meet_under_a_known_hash_do_not_meet_here) {
     }
     assert_in_range(most, 1, CROWD);
     cache_destroy(other.cache);
+}
+
+/* The next key after *number of the shard of hash 0, and where `meets`, of a bucket that is not split before the shard
+ * has 9000 entries. */
+static struct slice key_of_shard(struct fixture *fixture, bool meets, unsigned *number, char *buffer,
+                                 size_t size) {
+    const uint64_t shard = 7ull << 61, bucket = 1023;
+    for (;;) {
+        struct slice key = slice_of(buffer, (size_t)snprintf(buffer, size, "key:%u", ++*number));
+        if (!(cache_hash(fixture->cache, key) & (shard | (meets ? bucket : 0))))
+            return key;
+    }
+}
+
+static enum cache_status try_to_store(struct fixture *fixture, struct slice key) {
+    struct cache_cursor cursor;
+    cache_seek(fixture->cache, fixture->space, key, cache_hash(fixture->cache, key), &fixture->now, &cursor);
+    enum cache_status status = cache_store(&cursor, &(struct cache_write){.value = SLICE("v")});
+    cache_release(&cursor);
+    return status;
+}
+
+/* Who has found out which keys meet, from the order of a dump, fills one bucket and no more. */
+TEST(a_bucket_takes_only_so_many_keys_and_stops_no_growth) {
+    enum { MEETING = 900, OTHERS = 20000, FULL = 17 * 12 };
+    struct fixture *fixture = *state;
+    char buffer[24];
+    unsigned number = 0, refused = 0;
+    for (unsigned i = 0; i < MEETING; i++) {
+        struct slice key = key_of_shard(fixture, true, &number, buffer, sizeof buffer);
+        refused += try_to_store(fixture, key) == CACHE_NO_MEMORY;
+    }
+    assert_in_range(refused, MEETING - FULL, MEETING - FULL / 2);
+    assert_true(cache_is_sane(fixture->cache));
+    for (unsigned i = 0; i < OTHERS; i++) {
+        struct slice key = key_of_shard(fixture, false, &number, buffer, sizeof buffer);
+        refused += try_to_store(fixture, key) == CACHE_NO_MEMORY;
+    }
+    assert_in_range(refused, MEETING - FULL, MEETING - FULL / 2 + OTHERS / 100);
+    assert_true(stats(fixture).index_buckets > OTHERS / 10);
+    assert_true(cache_is_sane(fixture->cache));
 }
 
 /* Not by a store that holds what no clock gives, be it told as its highest version or come with a row. */
@@ -817,12 +866,14 @@ int main(void) {
         CASE(a_touch_changes_the_expiry_alone),
         CASE(a_touch_keeps_a_large_value),
         CASE(marks_change_neither_version_nor_state),
+        CASE(a_clock_that_is_beyond_all_versions_makes_none),
         CASE(a_fill_is_refused_after_a_change),
         CASE(a_fill_keeps_nothing_too_large_or_expired),
         CASE(an_absence_is_remembered_for_its_time),
         CASE(versions_only_grow),
         CASE(what_versions_show_of_a_hash_is_the_same_in_each_cache),
         CASE(keys_that_meet_under_a_known_hash_do_not_meet_here),
+        CASE(a_bucket_takes_only_so_many_keys_and_stops_no_growth),
         CASE(a_version_never_wraps),
         CASE(no_two_keys_have_the_same_version),
         CASE(flush_all_drops_the_clean_and_spares_the_dirty),

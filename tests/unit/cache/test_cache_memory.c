@@ -191,6 +191,27 @@ TEST(the_limit_can_be_lowered_and_raised) {
     assert_int_equal(cache_resize(cache, 1000), CACHE_NO_MEMORY);
 }
 
+TEST(what_its_user_takes_leaves_half_to_the_entries) {
+    struct cache *cache = make(state, 16 * MIB, false);
+    cache_add_space(cache, &(struct cache_space_options){0});
+    for (uint64_t i = 0; i < 200000; i++)
+        put(cache, 0, i, 100, 0, false);
+    assert_false(cache_take_memory(cache, 4 * MIB + 1));
+    assert_true(cache_take_memory(cache, 4 * MIB));
+    assert_true(cache_take_memory(cache, 4 * MIB));
+    assert_false(cache_take_memory(cache, 4096));
+    maintain(cache);
+    assert_true(stats(cache, CACHE_ALL_SPACES).memory_used <= 16 * MIB);
+    assert_int_equal(put(cache, 0, 1, 100, 0, false), CACHE_OK);
+    assert_int_equal(cache_resize(cache, 15 * MIB), CACHE_NO_MEMORY);
+    cache_give_memory(cache, 4 * MIB);
+    assert_int_equal(cache_resize(cache, 15 * MIB), CACHE_OK);
+    assert_true(cache_take_memory(cache, 2 * MIB));
+    cache_give_memory(cache, 6 * MIB);
+    maintain(cache);
+    check(cache);
+}
+
 TEST(the_memory_of_what_has_expired_comes_back) {
     struct cache *cache = make(state, 64 * MIB, false);
     cache_add_space(cache, &(struct cache_space_options){0});
@@ -340,6 +361,7 @@ int main(void) {
         CASE(the_limit_holds_when_everything_is_read),
         CASE(floors_and_ceilings_count_large_values),
         CASE(the_limit_can_be_lowered_under_load),
+        CASE(what_its_user_takes_leaves_half_to_the_entries),
         CASE(large_values_evict_each_other),
         CASE(the_smallest_limit_is_enough_to_work_with),
     };

@@ -3,10 +3,55 @@
  * whatever is written, deleted, forgotten and killed meanwhile. Real stores and servers: tests/faults/test_absent_filter.py. */
 #include "policies/absence.h"
 #include "tests/support/tier_rig.h"
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 enum { ROWS = 500, MODEL_KEYS = 60, MODEL_STEPS = 6000 };
+
+/* ---- A disk that waits ---- */
+
+static pthread_mutex_t disk_mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t disk_moves = PTHREAD_COND_INITIALIZER;
+static bool disk_is_held;
+static unsigned disk_waits;
+
+int __real_fdatasync(int file);
+int __wrap_fdatasync(int file);
+
+int __wrap_fdatasync(int file) {
+    pthread_mutex_lock(&disk_mutex);
+    disk_waits++;
+    pthread_cond_broadcast(&disk_moves);
+    while (disk_is_held)
+        pthread_cond_wait(&disk_moves, &disk_mutex);
+    disk_waits--;
+    pthread_mutex_unlock(&disk_mutex);
+    return __real_fdatasync(file);
+}
+
+/* No sync ends any more, until it is let go. */
+static void hold_disk(bool held) {
+    pthread_mutex_lock(&disk_mutex);
+    disk_is_held = held;
+    pthread_cond_broadcast(&disk_moves);
+    pthread_mutex_unlock(&disk_mutex);
+}
+
+static void await_held_disk(void) {
+    pthread_mutex_lock(&disk_mutex);
+    while (disk_waits == 0)
+        pthread_cond_wait(&disk_moves, &disk_mutex);
+    pthread_mutex_unlock(&disk_mutex);
+}
+
+static int let_go_and_tear_down(void **state) {
+    hold_disk(false);
+    return rig_tear_down(state);
+}
+
+/* ---- The filter ---- */
 
 static struct absence_stats stats_of(struct tier_rig *rig) {
     struct absence_stats stats;
@@ -200,6 +245,57 @@ RIG_TEST(what_is_quarantined_is_found, write_behind) {
     }
 }
 
+/* Refused before there was a filter that the writer knew, and put aside after the scan. */
+RIG_TEST(what_is_quarantined_after_the_scan_is_found, write_behind) {
+    rig_use_folder(rig);
+    rig->spaces[0].journal = JOURNAL_OFF;
+    with_rows(rig, ROWS);
+    faulty_hold(rig->faulty, FAULTY_SCAN, true);
+    rig_start(rig);
+    faulty_wait_held(rig->faulty, FAULTY_SCAN);
+    faulty_refuse_keys(rig->faulty, "bad");
+    rig_store(rig, "set bad v");
+    hold_disk(true);
+    struct rig_call *sync = rig_begin(rig, 0, "sync");
+    await_held_disk();
+    faulty_hold(rig->faulty, FAULTY_SCAN, false);
+    eventually(is_asked(rig));
+    hold_disk(false);
+    rig_finish(sync);
+    void_memory(rig);
+    rig_expect(rig, "get bad", "v");
+}
+
+/* What others write is seen by the writer's connection. */
+RIG_TEST(without_a_connection_of_the_writer_it_is_not_believed, write_behind) {
+    start_filtered(rig, ROWS);
+    struct absence_stats before = stats_of(rig);
+    faulty_fail_all(rig->faulty, FAULTY_OPEN, BACKEND_TRANSIENT);
+    faulty_fail_all(rig->faulty, FAULTY_APPLY, BACKEND_TRANSIENT);
+    rig_store(rig, "set k v");
+    struct rig_call *sync = rig_begin(rig, 0, "sync");
+    eventually(rig_stat(rig, "store:write_failures") > 6);
+    assert_true(stats_of(rig).distrusts > before.distrusts);
+    assert_int_equal(stats_of(rig).builds, before.builds);
+    assert_false(is_asked(rig));
+    memory_store_put(rig->store, "test", "theirs", "v", 5);
+    faulty_fail_all(rig->faulty, FAULTY_OPEN, BACKEND_OK);
+    faulty_fail_all(rig->faulty, FAULTY_APPLY, BACKEND_OK);
+    rig_finish(sync);
+    eventually(is_asked(rig));
+    rig_expect(rig, "get theirs", "v");
+    expect_rows(rig, ROWS);
+}
+
+/* They ask in any case: it is not worn for that. */
+RIG_TEST(changes_of_absent_keys_do_not_wear_it, write_behind) {
+    enum { MANY = 1500 };
+    start_filtered(rig, 0);
+    for (unsigned i = 0; i < MANY; i++)
+        rig_store(rig, "add key%u value%u", i, i);
+    assert_int_equal(stats_of(rig).in_vain, 0);
+}
+
 /* Twice as many keys as it was made for, and then most of them gone. */
 RIG_TEST(it_is_built_anew_when_it_is_worn, write_behind) {
     enum { MANY = 4000 };
@@ -249,6 +345,79 @@ RIG_TEST(its_memory_counts_and_is_limited, write_behind) {
     eventually(told(rig) == 1);
     assert_false(is_asked(rig));
     rig_expect(rig, "get nothing", "MISS");
+}
+
+/* ---- Filters that take turns ---- */
+
+enum { TURNS = 600 };
+
+struct turns {
+    struct absence *absence;
+    atomic_bool over;
+    bool failed;
+    unsigned excluded;
+};
+
+/* Threads that share a processor: one stops wherever it is when the other one wakes. */
+static void share_processor(void) {
+    cpu_set_t all, one;
+    CPU_ZERO(&one);
+    assert_int_equal(sched_getaffinity(0, sizeof all, &all), 0);
+    for (size_t i = 0; i < CPU_SETSIZE && CPU_COUNT(&one) == 0; i++)
+        if (CPU_ISSET(i, &all))
+            CPU_SET(i, &one);
+    assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
+}
+
+static void *make_filters(void *argument) {
+    struct turns *turns = argument;
+    share_processor();
+    const atomic_bool stop = false;
+    for (unsigned i = 0; i < TURNS && !turns->failed; i++) {
+        turns->failed = !absence_begin_filling(turns->absence, 100, &stop);
+        usleep(50); /* the writer gets on, wherever that is */
+        turns->failed |= !absence_end_filling(turns->absence, true);
+        absence_free_unused(turns->absence, &stop);
+    }
+    atomic_store(&turns->over, true);
+    return NULL;
+}
+
+/* As the writer does: true if the key is taken for absent while it comes into the store. */
+static bool is_excluded_while_it_comes(const struct turns *turns, unsigned number) {
+    struct space *space = turns->absence->space;
+    char key[32];
+    struct mutation mutation = {.table = &space->options.table, .kind = MUTATION_PUT};
+    mutation.entry.key = slice_of(key, (size_t)snprintf(key, sizeof key, "key%u", number));
+    absence_begin_writing(space->backend, &mutation, 1);
+    bool excluded = absence_excludes(space, cache_hash(space->tier->cache, mutation.entry.key));
+    absence_end_writing(space->backend);
+    return excluded;
+}
+
+static void *write_keys(void *argument) {
+    struct turns *turns = argument;
+    share_processor();
+    for (unsigned i = 0; !atomic_load(&turns->over); i++)
+        turns->excluded += is_excluded_while_it_comes(turns, i);
+    return NULL;
+}
+
+/* One that was filled may take the place of the one that is asked between any two steps of the writer. */
+RIG_TEST(no_key_falls_between_two_filters, write_behind) {
+    with_rows(rig, 0);
+    faulty_hold(rig->faulty, FAULTY_SCAN, true);
+    rig_start(rig);
+    faulty_wait_held(rig->faulty, FAULTY_SCAN); /* the tier's own builder does nothing meanwhile */
+    struct turns turns = {.absence = tier_space(rig->tier, 0)->absence};
+    pthread_t builder, writer;
+    assert_int_equal(pthread_create(&builder, NULL, make_filters, &turns), 0);
+    assert_int_equal(pthread_create(&writer, NULL, write_keys, &turns), 0);
+    pthread_join(builder, NULL);
+    pthread_join(writer, NULL);
+    faulty_hold(rig->faulty, FAULTY_SCAN, false);
+    assert_false(turns.failed);
+    assert_int_equal(turns.excluded, 0);
 }
 
 /* ---- The model ---- */
@@ -352,8 +521,12 @@ int main(void) {
         RIG_CASE(who_tells_of_a_row_is_believed_at_once),
         RIG_CASE(a_lost_store_is_not_believed),
         RIG_CASE(what_is_quarantined_is_found),
+        RIG_CASE_WITH(what_is_quarantined_after_the_scan_is_found, rig_set_up, let_go_and_tear_down),
+        RIG_CASE(without_a_connection_of_the_writer_it_is_not_believed),
+        RIG_CASE(changes_of_absent_keys_do_not_wear_it),
         RIG_CASE(it_is_built_anew_when_it_is_worn),
         RIG_CASE(its_memory_counts_and_is_limited),
+        RIG_CASE(no_key_falls_between_two_filters),
         RIG_CASE(no_key_of_the_store_is_ever_taken_for_absent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

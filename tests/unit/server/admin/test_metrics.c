@@ -135,7 +135,7 @@ struct bench {
     struct server server;
     struct settings settings;
     struct space_options spaces[METRICS_SPACES_FINE + 1];
-    char names[METRICS_SPACES_FINE + 1][8];
+    char names[METRICS_SPACES_FINE + 1][24];
     struct buffer out;
 };
 

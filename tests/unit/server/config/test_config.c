@@ -68,6 +68,7 @@ static const char whole[] =
     "node = 7 max_connections = 99 idle_timeout = 2m item_max = 2mb\n"
     "drain_timeout = 10s sync_timeout = 500ms journal_file_size = 1mb\n"
     "auth_file = \"/etc/forebay.auth\" verbosity = 1 restrict = {\"sync\", \"dump\"}\n"
+    "admin = \"[::1]:11280\" admin_token_file = \"/etc/forebay.token\" stall_timeout = 3s\n"
     "/* two backends,\n"
     "   two kinds */\n"
     "backend \"local\" { uri = \"sqlite:store.db\" readers = 3 synchronous = \"normal\" }\n"
@@ -116,6 +117,9 @@ static void check_top(const struct settings *settings) {
     assert_int_equal(settings->sync_timeout, 500);
     assert_int_equal(settings->tier.journal_file_size, 1 << 20);
     assert_string_equal(settings->auth_file, "/etc/forebay.auth");
+    assert_string_equal(settings->admin, "[::1]:11280");
+    assert_string_equal(settings->admin_token_file, "/etc/forebay.token");
+    assert_int_equal(settings->stall_timeout, 3000);
     assert_false(settings->allow_sync || settings->allow_dump);
     assert_true(settings->allow_quarantine && settings->allow_flush_all);
     assert_int_equal(settings->verbosity, 1);
@@ -281,6 +285,10 @@ static const struct bad {
     {"item_max = 200mb\n", 1, "item_max", "128mb"},
     {"node = 4096\n", 1, "node", "4095"},
     {"data = \"\"\n", 1, "data is empty", ""},
+    {"\nadmin = \"*:11280\"\n", 2, "all interfaces are 0.0.0.0", "127.0.0.1:11280"},
+    {"admin = \"unix:/tmp/x\"\n", 1, "over the network alone", "host:port"},
+    {"admin = \"127.0.0.1:http\"\n", 1, "a port is a number", "host:port"},
+    {"stall_timeout = 1s\n", 1, "stall_timeout", "from 2000ms"},
     {"listen = {\"127.0.0.1:port\"}\n", 1, "127.0.0.1:port", "host:port"},
     {"listen = {\"127.0.0.1:1\",\n\"127.0.0.1:1\"}\n", 2, "twice", "remove"},
     {"listen = {\"[::1:11211\"}\n", 1, "']' is missing", ""},

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/* What a start warns of, before it serves: what nobody may have meant. */
+#ifndef FOREBAY_SERVER_RISKS_H
+#define FOREBAY_SERVER_RISKS_H
+
+#include "cache/base/log.h"
+#include "server/config/settings.h"
+
+typedef void risks_say(void *context, enum log_level level, const char *message);
+
+/* Fewer connections than were wanted, an address for everybody, root. user: -u, or NULL. After the limits were raised and the
+ * privileges dropped. */
+void risks_tell(const struct settings *settings, unsigned connections_wanted, const char *user,
+                risks_say *say, void *context);
+
+#endif
