@@ -26,6 +26,7 @@
 #include "cache/base/log.h"
 #include "policies/request.h"
 #include "policies/space_options.h"
+#include <stdatomic.h>
 #include <stdio.h>
 
 struct tier;
@@ -71,6 +72,7 @@ struct tier_options {
     uint32_t drain_timeout;   /* ms */
     size_t journal_file_size; /* bytes; 0: JOURNAL_FILE_SIZE_DEFAULT */
     struct tier_recovery recovery;
+    atomic_uint_fast64_t *recovered; /* counts the records that tier_create reads; NULL: nobody looks */
     void (*wake)(void *context, unsigned worker); /* tickets are ready; any thread, must not block */
     void (*log)(void *context, enum log_level level, const char *message); /* any thread */
     void *context;

@@ -162,7 +162,7 @@ static void check_admin(struct check *check) {
         printf("admin, %s: taken by the server that runs, pid %ld\n", check->settings->admin, check->running);
         return;
     }
-    struct admin_http *http = admin_http_create(&server, error, sizeof error);
+    struct admin_http *http = admin_http_create(&server, -1, error, sizeof error);
     if (!http)
         fail(check, error);
     admin_http_free(http);
@@ -209,7 +209,7 @@ int check_start(struct settings *settings, struct config *config, struct options
     check_memory_lock(&check);
     check_tier(&check);
     check_pid_file(&check);
-    risks_tell(settings, connections_wanted, options->user, say, NULL);
+    risks_tell(settings, connections_wanted, options->user, false, say, NULL);
     if (check.failed)
         return EXIT_FAILURE;
     printf("%s: ok\n", settings->config_file);

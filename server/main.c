@@ -15,6 +15,7 @@
  */
 #include "policies/journal/journal.h"
 #include "policies/policy.h"
+#include "server/activation.h"
 #include "server/admin/feed.h"
 #include "server/admin/stats_detail.h"
 #include "server/admin/watch.h"
@@ -25,10 +26,12 @@
 #include "server/config/print.h"
 #include "server/config/settings.h"
 #include "server/http/admin_http.h"
+#include "server/http/health.h"
 #include "server/last_resort.h"
 #include "server/listener.h"
 #include "server/log.h"
 #include "server/maintenance.h"
+#include "server/manager.h"
 #include "server/process.h"
 #include "server/risks.h"
 #include "server/server.h"
@@ -44,7 +47,7 @@
 #include <unistd.h>
 
 enum { EXIT_USAGE = 64, EXIT_CONFIGURATION = 78, ERROR_MAX = 1024, SIGNALS = 4 };
-enum { STOP_GRACE_MS = 20000 };
+enum { STOP_GRACE_MS = 20000, MANAGER_GRACE_MS = 5000 }; /* the manager's own last resort comes after ours */
 
 static const double LOG_SECONDS = 1; /* how often it is told what the log has left out */
 
@@ -66,8 +69,11 @@ struct program {
     ev_timer ready_timer;
     ev_timer log_timer; /* tells what the log has left out */
     pthread_t helper;
+    struct manager *manager; /* of services; NULL: none wants to be told */
     struct retired_auth *retired;
-    unsigned connections_wanted; /* before the limit of open files was looked at */
+    struct activation activation;   /* its sockets are the listener's */
+    unsigned connections_wanted;    /* before the limit of open files was looked at */
+    atomic_uint_fast64_t recovered; /* records of the journal, as the helper thread reads them */
     bool helper_runs;
     int ready_fd; /* of the waiting parent, -1: in the foreground */
     int exit_status;
@@ -226,6 +232,7 @@ static void serve(struct program *program) {
     if (program->ready_fd >= 0)
         process_ready(program->ready_fd, program->settings.verbosity > 0);
     program->ready_fd = -1;
+    manager_ready(program->manager);
 }
 
 static void on_ready_timer(struct ev_loop *loop, ev_timer *timer, int events) {
@@ -321,6 +328,7 @@ static void begin_stop(struct program *program, const char *why) {
     server_log(&program->server, LOG_LEVEL_NOTICE, "%s: stopping, draining for at most %u ms", why,
                program->settings.tier.drain_timeout);
     program->server.phase = SERVER_STOPPING;
+    manager_stopping(program->manager, stop_limit_ms(&program->settings.tier) + MANAGER_GRACE_MS);
     last_resort_start(stop_limit_ms(&program->settings.tier));
     ev_timer_stop(program->loop, &program->ready_timer);
     listener_stop(program->server.listener);
@@ -412,6 +420,57 @@ static void on_stop_asked(struct ev_loop *loop, ev_async *async, int events) {
         begin_stop(program, "shutdown");
 }
 
+/* ---- What the service manager is told ---- */
+
+static void describe_start(struct program *program, char *ret_text, size_t size) {
+    uint64_t recovered = atomic_load_explicit(&program->recovered, memory_order_relaxed);
+    if (recovered > 0)
+        snprintf(ret_text, size, "recovering: %" PRIu64 " records of the journal read", recovered);
+    else
+        snprintf(ret_text, size, "starting");
+}
+
+static void describe_load(struct program *program, char *ret_text, size_t size) {
+    struct cache_stats stats;
+    cache_get_stats(tier_cache(program->server.tier), CACHE_ALL_SPACES, &stats);
+    snprintf(ret_text, size, "preloading: %" PRIu64 " entries in memory", stats.entries);
+}
+
+static void describe_drain(struct program *program, char *ret_text, size_t size) {
+    const struct cache *cache = tier_cache(program->server.tier);
+    size_t entries = 0, bytes = 0;
+    for (size_t i = 0; i < tier_space_count(program->server.tier); i++) {
+        entries += cache_dirty_entries(cache, (int)i);
+        bytes += cache_dirty_bytes(cache, (int)i);
+    }
+    snprintf(ret_text, size, "draining: %zu entries with %zu bytes left", entries, bytes);
+}
+
+static void describe(void *context, char *ret_text, size_t size) {
+    struct program *program = context;
+    size_t used;
+    switch (program->server.phase) {
+    case SERVER_STARTING:
+        describe_start(program, ret_text, size);
+        return;
+    case SERVER_LOADING:
+        describe_load(program, ret_text, size);
+        return;
+    case SERVER_SERVING:
+        used = (size_t)snprintf(ret_text, size, "serving ");
+        listener_describe(program->server.listener, ret_text + used, size - used);
+        return;
+    case SERVER_STOPPING:
+    case SERVER_STOPPED:
+        describe_drain(program, ret_text, size);
+    }
+}
+
+static bool is_alive(void *context) {
+    struct program *program = context;
+    return health_is_live(&program->server);
+}
+
 /* ---- The loop ---- */
 
 static void on_log_timer(struct ev_loop *loop, ev_timer *timer, int events) {
@@ -477,13 +536,18 @@ static void log_lines(struct program *program, enum log_level level, const char 
 }
 
 static void log_notices(struct program *program) {
+    if (program->activation.count > 0)
+        server_log(
+            &program->server, LOG_LEVEL_NOTICE,
+            "the service manager hands over the sockets of clients: listen, -l, -p and -s are not used");
     buffer_append(&program->options.notices, "", 1);
     if (!program->options.notices.failed)
         log_lines(program, LOG_LEVEL_NOTICE, program->options.notices.data);
     if (program->config)
         log_lines(program, LOG_LEVEL_WARNING, config_warnings(program->config));
     warn_of_exposure(program, atomic_load(&program->server.auth));
-    risks_tell(&program->settings, program->connections_wanted, program->options.user, on_log, program);
+    risks_tell(&program->settings, program->connections_wanted, program->options.user,
+               program->activation.count > 0, on_log, program);
 }
 
 static bool start_http(struct program *program, char *error, size_t error_size) {
@@ -514,6 +578,7 @@ static int run(struct program *program) {
             "no memory for the event loop, or the system watches no more descriptors for this user",
             EXIT_FAILURE);
     log_notices(program);
+    program->manager = manager_create(program->loop, describe, is_alive, program);
     if (program->http && !start_http(program, error, sizeof error))
         return complain(error, EXIT_FAILURE);
     if (!run_helper(program, start_tier))
@@ -532,10 +597,27 @@ static void connect_parts(struct program *program) {
     settings->tier.wake = on_wake;
     settings->tier.log = on_log;
     settings->tier.context = program;
+    settings->tier.recovered = &program->recovered;
     program->server.settings = settings;
     program->server.stop = server_stop;
     atomic_init(&program->server.verbosity, settings->verbosity);
     atomic_init(&program->server.crawler, settings->crawler);
+}
+
+/* What the service manager hands over is served in place of what would be bound for the same. */
+static bool create_sockets(struct program *program, char *error, size_t error_size) {
+    struct server *server = &program->server;
+    struct activation *activation = &program->activation;
+    if (!activation_read(activation, error, error_size))
+        return false;
+    int admin = activation_take(activation, "admin");
+    if ((admin >= 0 || program->settings.admin) &&
+        !(program->http = admin_http_create(server, admin, error, error_size)))
+        return false;
+    server->listener = activation->count > 0
+                           ? listener_adopt(&program->settings, activation, error, error_size)
+                           : listener_create(&program->settings, error, error_size);
+    return server->listener != NULL;
 }
 
 /* What may need root comes first, then the privileges go. */
@@ -553,10 +635,8 @@ static bool prepare_process(struct program *program, char *error, size_t error_s
         !process_raise_descriptors(process_own_descriptors(settings), &settings->max_connections, error,
                                    error_size))
         return false;
-    if (settings->admin && !(program->http = admin_http_create(server, error, error_size)))
-        return false;
-    server->listener = listener_create(settings, error, error_size);
-    return server->listener && process_become(program->options.user, error, error_size) &&
+    return create_sockets(program, error, error_size) &&
+           process_become(program->options.user, error, error_size) &&
            listener_bind_unix(server->listener, error, error_size);
 }
 
@@ -662,6 +742,7 @@ static void free_program(struct program *program) {
     if (program->options.pid_file && program->server.phase == SERVER_STOPPED &&
         program->exit_status == EXIT_SUCCESS)
         unlink(program->options.pid_file);
+    manager_free(program->manager);
     if (program->loop)
         ev_loop_destroy(program->loop);
     options_free(&program->options);

@@ -9,7 +9,7 @@ static bool is_open_to_all(const struct settings *settings) {
            !settings->auth_file;
 }
 
-void risks_tell(const struct settings *settings, unsigned connections_wanted, const char *user,
+void risks_tell(const struct settings *settings, unsigned connections_wanted, const char *user, bool adopted,
                 risks_say *say, void *context) {
     char message[400];
     if (settings->max_connections < connections_wanted) {
@@ -19,7 +19,7 @@ void risks_tell(const struct settings *settings, unsigned connections_wanted, co
             settings->max_connections, connections_wanted, settings->max_connections);
         say(context, LOG_LEVEL_WARNING, message);
     }
-    if (is_open_to_all(settings))
+    if (!adopted && is_open_to_all(settings))
         say(context, LOG_LEVEL_WARNING,
             "all interfaces are listened on, and no password is asked for: whoever reaches the port can read and change everything. Give -l 127.0.0.1 or the addresses that are meant, or -Y FILE");
     if (geteuid() == 0 && !user)

@@ -50,7 +50,7 @@ ROOMS = {
     "server": (
         ("server/buffer", "server/log", "server/server"),
         ("server/protocol/", "server/config/"),
-        ("server/listener", "server/maintenance"),
+        ("server/activation", "server/listener", "server/maintenance"),
         ("server/admin/",),
         ("server/worker/",),
         ("server/http/",),

@@ -446,7 +446,7 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
 
 /* ---- The whole ---- */
 
-struct admin_http *admin_http_create(struct server *server, char *ret_error, size_t error_size) {
+struct admin_http *admin_http_create(struct server *server, int adopted, char *ret_error, size_t error_size) {
     struct admin_http *http = calloc(1, sizeof *http);
     if (!http) {
         snprintf(ret_error, error_size, "no memory for the admin HTTP");
@@ -459,7 +459,8 @@ struct admin_http *admin_http_create(struct server *server, char *ret_error, siz
     const char *file = server->settings->admin_token_file;
     http->acts = file != NULL;
     if ((!file || token_load(file, &http->token, ret_error, error_size)) &&
-        http_socket_bind(server->settings->admin, &http->socket, ret_error, error_size))
+        (adopted >= 0 ? http_socket_adopt(adopted, &http->socket, ret_error, error_size)
+                      : http_socket_bind(server->settings->admin, &http->socket, ret_error, error_size)))
         return http;
     admin_http_free(http);
     return NULL;

@@ -76,6 +76,21 @@ static const struct check live_checks[] = {
     {0},
 };
 
+/* Without memory to say why, it failed as well. */
+static bool has_faults(const struct findings *findings) {
+    return findings->faults.size > 0 || findings->faults.failed;
+}
+
+bool health_is_live(struct server *server) {
+    struct findings findings = {.judge = {add_finding}};
+    for (const struct check *check = live_checks; check->name; check++)
+        check->run(server, &findings);
+    bool live = !has_faults(&findings);
+    buffer_free(&findings.faults);
+    buffer_free(&findings.notes);
+    return live;
+}
+
 /* ---- Started, ready ---- */
 
 static void check_started(struct server *server, struct findings *findings) {
@@ -176,7 +191,7 @@ static void run_check(struct report *report, const struct check *check) {
         return;
     }
     check->run(report->server, &findings);
-    bool failed = findings.faults.size > 0 || findings.faults.failed;
+    bool failed = has_faults(&findings);
     if (!failed && findings.notes.size == 0)
         buffer_print(&report->lines, "[+]%s ok\n", check->name);
     add_lines(report, check->name, '-', &findings.faults);

@@ -11,6 +11,9 @@
 
 #include "server/http/http.h"
 
+/* What /livez answers, for a service manager's watchdog. Any thread. */
+bool health_is_live(struct server *server);
+
 http_handler health_answer_live, health_answer_ready, health_answer_startup;
 
 #endif

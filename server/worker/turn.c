@@ -542,7 +542,7 @@ static void serve(struct worker *worker, struct connection *connection) {
     if (connection->awaits_check)
         return;
     connection->stops &= (uint8_t)~STOP_DEFERRED;
-    if (!connection->resumed && (worker->stopping || !connection->readable))
+    if (!connection->resumed && ((worker->stopping && !connection->fresh) || !connection->readable))
         return;
     if (worker->input_used + CONNECTION_READ > TURN_INPUT) {
         execute_batch(worker);
