@@ -241,7 +241,7 @@ def test_a_name_and_a_port_alone_are_addresses_too(serve):
 
 def test_the_screen_has_everything_at_80_by_24(busy):
     with Terminal(place(busy), "-i200ms") as terminal:
-        text = terminal.shows(r"^sessions +\d+ +\S+ +[1-9]\d* +100 +\d+us", r"^users +0 +0 +[1-9]\d* +0\.0",
+        text = terminal.shows(r"^sessions +\d+ +\S+ +[1-9]\d* +100 +[\d.]+[um]s", r"^users +0 +0 +[1-9]\d* +0\.0",
                               r"^local +sqlite +closed +closed +\d", r"^journal \S+ +files \d+", "CPU% [1-9]", "gets/s [1-9]")
         assert re.search(r"^NAMESPACE +COUNT BYTES.OPS/S  HIT%   P99   P99   P99 COUNT BYTES   AGE  QUAR$", text, re.M)
         assert text.startswith(f"forebay-top  127.0.0.1:{busy.port}  version ") and "\u25bcOPS/S" in text

@@ -44,11 +44,15 @@ static void take_answer(struct live *live, uint64_t now_us) {
         wire_fail(live->wire, why);
         return;
     }
+    live->retry_ms = RETRY_FIRST_MS;
+    *live->trouble = '\0';
+    if (live->view.paused && live->now) { /* it was under way when the pause began */
+        sample_free(sample);
+        return;
+    }
     sample_free(live->before);
     live->before = live->now;
     live->now = sample;
-    live->retry_ms = RETRY_FIRST_MS;
-    *live->trouble = '\0';
     model_picture(live->now, live->before, &live->picture);
 }
 
