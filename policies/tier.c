@@ -258,8 +258,8 @@ static bool make_workers(struct tier *tier) {
         worker->submitted_end = &worker->submitted;
         worker->scratch_size = tier->options.cache.item_max + 64;
         worker->scratch = malloc(worker->scratch_size);
-        worker->usage =
-            calloc(CACHE_SPACES_MAX, sizeof *worker->usage); /* pages that are used alone take memory */
+        /* Room for as many namespaces as there can be: the system gives the pages that are used. */
+        worker->usage = calloc(CACHE_SPACES_MAX, sizeof *worker->usage);
         atomic_init(&worker->floor, UINT64_MAX);
         hold_init(worker);
         if (!worker->scratch || !worker->usage)
