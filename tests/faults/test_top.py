@@ -224,7 +224,7 @@ def test_a_server_without_namespaces_has_one_and_no_journal(serve):
 def test_a_unix_socket_is_an_address_too(tmp_path):
     path = str(tmp_path / "forebay.sock")
     with Server(tmp_path, options=["-s", path]).spawn() as server:
-        eventually(lambda: os.path.exists(path))
+        eventually(lambda: top("--once", "-i100ms", path).returncode == 0)  # once it listens
         for address in (path, "unix:" + path):
             assert json.loads(top("--once", "--json", "-i100ms", address).stdout)["process"]["version"]
         server.stop()
