@@ -45,7 +45,7 @@ static void measure_write_behind(struct space *space, struct space_measures *mea
     const struct fullness *fullness = &space->fullness;
     measures->holds_back = true;
     measures->dirty_limit = space->options.dirty_limit;
-    measures->flush_delay_us = space->flush_delay_us;
+    measures->flush_delay_us = space_flush_delay_us(space);
     measures->oldest_dirty_us = space_oldest_dirty_us(space);
     measures->full = atomic_load(&fullness->full);
     measures->full_waits = counted(&fullness->waits);

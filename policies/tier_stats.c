@@ -263,6 +263,17 @@ static void stat_absence(struct stat_sink *sink, const char *name, struct absenc
     number(sink, name, "absent_asked", stats.in_vain);
 }
 
+/* Since the start: a reset leaves them alone, as it does the loads below. */
+static void stat_gets(struct stat_sink *sink, const struct tier *tier, const struct space *space) {
+    struct tier_counters counters = {0};
+    struct usage_sum sum = {0};
+    sum_usage(tier, (size_t)space->number, &sum);
+    sum_gets(&counters, &sum);
+    number(sink, space->options.name, "cmd_get", counters.cmd_get);
+    number(sink, space->options.name, "get_hits", counters.get_hits);
+    number(sink, space->options.name, "get_misses", counters.get_misses);
+}
+
 void tier_stat_spaces(struct tier *tier, struct stat_sink *sink) {
     for (size_t i = 0; i < tier->space_count; i++) {
         struct space *space = &tier->spaces[i];
@@ -282,6 +293,7 @@ void tier_stat_spaces(struct tier *tier, struct stat_sink *sink) {
         number(sink, name, "expired", stats.expired);
         number(sink, name, "remembered_absences", stats.negatives);
         number(sink, name, "refused_no_memory", stats.no_memory);
+        stat_gets(sink, tier, space);
         if (!space->backend)
             continue;
         number(sink, name, "loads", counted(&space->loads));
@@ -293,6 +305,24 @@ void tier_stat_spaces(struct tier *tier, struct stat_sink *sink) {
             stat_absence(sink, name, space->absence);
         stat_breaker(sink, name, "read", &space->read_breaker);
         stat_breaker(sink, name, "write", &space->write_breaker);
+    }
+}
+
+/* Of kinds of calls that were made. */
+static void stat_calls(struct stat_sink *sink, const char *owner, const struct backend_calls *calls) {
+    struct backend_calls_sum sum;
+    char name[40];
+    backend_calls_read(calls, &sum);
+    for (int call = 0; call < BACKEND_CALLS; call++) {
+        const char *kind = backend_call_name((enum backend_call)call);
+        uint64_t failed = 0;
+        if (histogram_count(&sum.times[call]) == 0)
+            continue;
+        for (int status = BACKEND_OK + 1; status < BACKEND_STATUSES; status++)
+            failed += sum.endings[call][status];
+        stat_latency(sink, owner, kind, &sum.times[call]);
+        snprintf(name, sizeof name, "%s_failed", kind);
+        number(sink, owner, name, failed);
     }
 }
 
@@ -314,6 +344,7 @@ static void stat_backend(struct tier_backend *backend, struct stat_sink *sink) {
 #define TELL(counter_name) number(sink, name, #counter_name, writes.counter_name);
     WRITER_COUNTERS(TELL)
 #undef TELL
+    stat_calls(sink, name, &backend->calls);
 }
 
 void tier_stat_backends(struct tier *tier, struct stat_sink *sink) {
