@@ -34,9 +34,9 @@ TOLD_BY_OTHERS = {os.strerror(number) for number in range(1, 134)} | {  # and by
 def joined(literal):
     """The text of adjacent literals, with what a macro between them stands for: PRIu64 the rest of a conversion, others a text.
     A path of two parts is one thing to who reads it."""
-    text = re.sub(r'"\s*PRI\w+\s*"', "u", literal)
-    text = re.sub(r'"\s*[A-Z]\w+\s*"', "%s", text)
-    return re.sub(r'"\s*"', "", text)[1:-1].replace('\\"', '"').replace("\\n", "").replace("%s/%s", "%s").replace("%s%s", "%s")
+    text = "".join("u" if macro.startswith("PRI") else "%s" if macro else piece
+                   for piece, macro in re.findall(r'"((?:[^"\\\n]|\\.)*)"|([A-Z]\w+)', literal))
+    return text.replace('\\"', '"').replace("\\n", "").replace("%s/%s", "%s").replace("%s%s", "%s")
 
 
 @functools.cache
@@ -46,7 +46,8 @@ def formats():
     for library in LIBRARIES:
         for path in glob.glob(os.path.join(ROOT, library, "**", "*.c"), recursive=True):
             for literal in LITERAL.findall(read(path)):
-                pieces = tuple(CONVERSION.split(joined(literal)))
+                text = joined(literal)
+                pieces = tuple(CONVERSION.split(text + "%s" * text.endswith(": ")))  # where something is put behind it
                 if sum(map(len, pieces)) >= ENOUGH:
                     found.add(pieces)
     return found
@@ -83,7 +84,7 @@ def may_begin(text, pieces):
     """At a glance."""
     if pieces[0]:
         return text.startswith(pieces[0]) or pieces[0].startswith(text)
-    return len(pieces[1].strip()) >= 4 and pieces[1] in text
+    return max(pieces[:-1], key=len) in text and len(max(pieces, key=len).strip()) >= 4
 
 
 @functools.cache
