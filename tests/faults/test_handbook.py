@@ -110,6 +110,12 @@ def test_a_line_of_the_log_that_is_quoted_is_in_the_sources(page):
     assert [line for line, whole in quoted(page) if not is_said(line, whole)] == []
 
 
+@pytest.mark.parametrize("page", HANDBOOK)
+def test_an_error_that_clients_see_is_in_the_sources(page):
+    text = " ".join(read(page).split())
+    assert [error for error in re.findall(r"`(SERVER_ERROR [a-z][^`]*)`", text) if not is_said(error.split(" ...")[0], False)] == []
+
+
 def test_a_line_that_nobody_says_is_found():
     assert is_said("backend far: takes writes again")
     assert is_said('backend local: writes fail and are tried again: backend "local", /x/store.db: committing: database or disk is full')

@@ -3,12 +3,33 @@
 
 import os
 import shutil
+import sqlite3
 
 import pytest
 from forebay import Config, eventually, namespace
 from handbook import commands, follow
 
 SESSIONS = 2000
+
+
+@pytest.mark.parametrize("remedy", ["copy", "empty store"])
+def test_a_store_that_is_lost_while_the_server_runs_gets_what_memory_holds(tmp_path, serve, remedy):
+    server = serve(Config(namespace("sessions", "sess:", "write-behind")), folder=tmp_path / "data")
+    client = server.client()
+    assert client.set("sess:old", b"x") == b"STORED"
+    client.sync()
+    copy = tmp_path / "copy.db"
+    with sqlite3.connect(os.path.join(server.folder, "store.db")) as store:
+        store.execute("VACUUM INTO ?", (str(copy),))
+    assert client.set("sess:new", b"x") == b"STORED"
+    client.sync()
+    for name in ("store.db", "store.db-wal", "store.db-shm"):
+        os.remove(os.path.join(server.folder, name))
+    eventually(lambda: "was removed or renamed while it was open" in server.log())
+    follow(commands("trouble.md", f"trouble: {remedy}"), server, server.folder, COPY=str(copy))
+    eventually(lambda: "the store is there again" in server.log())
+    client.sync()
+    assert set(server.rows()) == {b"sess:old", b"sess:new"}
 
 
 @pytest.mark.skipif(not shutil.which("sqlite3"), reason="sqlite3 is needed")
