@@ -2,11 +2,12 @@
 """The Debian package of the release build, and a throwaway machine to install it on (tests/support/machine.py)."""
 
 import os
+import re
 import shutil
 import subprocess
 
 import pytest
-from forebay import binary
+from forebay import ROOT, binary
 from machine import Machine, missing
 
 BUILD = os.path.dirname(binary())
@@ -43,9 +44,20 @@ def own_machine():
     try:
         machine = Machine().__enter__()
     except OSError as failure:
-        pytest.skip(f"nothing here has systemd as process 1, and there can be no machine of its own: {failure}")
+        pytest.skip(f"nothing here has systemd as process 1, and there can be no machine of its own: {failure}. What systemctl and "
+                    "dpkg do with the service is left to be tried by hand")
     yield machine
     machine.__exit__()
+
+
+def manual_of_the_installation():
+    """The commands of docs/operating.md, "Installing", from the package on."""
+    with open(os.path.join(ROOT, "docs/operating.md"), encoding="utf-8") as manual:
+        section = manual.read().split("## Installing\n")[1].split("Without the package:")[0]
+    lines = re.findall(r"(?m)^    (.*)$", section)
+    built = [line for line in lines if line.startswith(("tools/run", "cmake", "cpack"))]
+    assert len(built) == 3  # what the fixture has done
+    return [line for line in lines if line not in built]
 
 
 CONFIG = "/etc/forebay/forebay.conf"

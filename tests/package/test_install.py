@@ -7,8 +7,8 @@ import shutil
 import subprocess
 
 import pytest
-from conftest import BUILD, is_release
-from forebay import ROOT, Server, binary
+from conftest import BUILD, CONFIG, is_release, manual_of_the_installation
+from forebay import ROOT, Process, Server, binary, free_port
 
 UNIT = "lib/systemd/system/forebay.service"
 
@@ -80,3 +80,45 @@ def test_the_image_is_built_of_what_the_build_needs():
     with open(os.path.join(ROOT, "tools/package/Containerfile"), encoding="utf-8") as file:
         words = file.read().replace("\\\n", " ").split()
     assert set(needed) <= set(words)
+
+
+class Unpacked(Process):
+    """The server of the package, run by hand, as far as there is no systemd to do it."""
+
+    def __init__(self, folder, package):
+        super().__init__(folder)
+        self.admin_port = free_port()
+        self.config = os.path.join(self.folder, CONFIG[1:])
+        subprocess.run(["dpkg-deb", "-x", package, self.folder], check=True)
+        with open(self.config, "r+", encoding="utf-8") as file:
+            text = self.here(file.read())
+            file.seek(0)
+            file.write(text)
+            file.truncate()
+
+    def here(self, text):
+        """Its ports and its paths."""
+        for there, here in ((":11211", f":{self.port}"), (" 11211", f" {self.port}"), (":11280", f":{self.admin_port}"),
+                            ("/var/lib/forebay", self.folder + "/var/lib/forebay"), (CONFIG, self.config),
+                            ("forebay --config", f"{self.folder}/usr/bin/forebay --config")):
+            text = text.replace(there, here)
+        return text
+
+    def command(self):
+        return [self.folder + "/usr/bin/forebay", "--config", self.config]
+
+    def answers(self):
+        return "serves" in self.log()
+
+
+def test_the_manual_goes_so_far_where_there_is_no_systemd(package, tmp_path):
+    """The commands of the installation, but for apt and systemctl: test_service.py has those, where it can."""
+    os.makedirs(tmp_path / "var/lib")
+    commands = [line.removeprefix("sudo ") for line in manual_of_the_installation()]
+    mine = [line for line in commands if line.startswith(("forebay ", "printf ", "curl "))]
+    assert len(mine) == 3
+    with Unpacked(tmp_path, package) as server:
+        done = run("bash", "-c", "set -e\n" + server.here("\n".join(mine)))
+        assert (done.returncode, done.stderr) == (0, "")
+        for part in (": ok\n", "STORED\n", "readyz check passed\n"):
+            assert part in done.stdout
