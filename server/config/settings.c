@@ -46,7 +46,8 @@ const struct setting root_settings[] = {
      .about =
          "a file with the token that opens [what changes something](#changing-something-by-http); needs `admin`"},
     {"stall_timeout", SETTING_MILLISECONDS, IN(stall_timeout), 2000, 3600000, .standard = 10000,
-     .about = "without progress for longer than this, a thread counts as stuck, and `/livez` fails"},
+     .about =
+         "without progress for longer than this, a thread or the disk counts as stuck: `/livez` or `/readyz` fails"},
     {"verbosity", SETTING_COUNT, IN(verbosity), 0, SETTINGS_VERBOSITY_MAX, .standard = 0,
      .about = "1 to 3: log debug lines, as `-v`"},
     {0},

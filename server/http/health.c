@@ -41,6 +41,20 @@ static bool has_stalled(const struct server *server, uint64_t since_us, uint64_t
     return now_us > since_us && now_us - since_us > (uint64_t)server->settings->stall_timeout * US_PER_MS;
 }
 
+/* Finds a thread that stands still. While the disk hangs it may wait for that, or for one that does, and a restart, which
+ * has to read the same disk, would mend nothing and lose what memory holds. */
+__attribute__((format(printf, 3, 4))) static void
+find_stalled(struct server *server, struct findings *findings, const char *format, ...) {
+    char text[200], whole[300];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    bool disk_hangs = health_disk_hangs(server->tier, server->settings->stall_timeout);
+    snprintf(whole, sizeof whole, "%s%s", text, disk_hangs ? ", and the disk hangs" : "");
+    add_finding(&findings->judge, !disk_hangs, whole);
+}
+
 /* They turn until a stop has ended them. */
 static void check_workers(struct server *server, struct findings *findings) {
     enum server_phase phase = server->phase;
@@ -50,8 +64,8 @@ static void check_workers(struct server *server, struct findings *findings) {
     for (unsigned i = 0; i < server->worker_count; i++) {
         uint32_t last = worker_last_turn(server->workers[i]);
         if (has_stalled(server, (uint64_t)last * US_PER_SECOND, now_us))
-            complain(findings, "worker %u has been in one turn for %u s", i,
-                     (unsigned)(now_us / US_PER_SECOND - last));
+            find_stalled(server, findings, "worker %u has been in one turn for %u s", i,
+                         (unsigned)(now_us / US_PER_SECOND - last));
     }
 }
 
@@ -60,8 +74,8 @@ static void check_maintenance(struct server *server, struct findings *findings) 
         return;
     uint64_t now_us = monotonic_us(), last_us = maintenance_turned_us(server->maintenance);
     if (has_stalled(server, last_us, now_us))
-        complain(findings, "maintenance has not turned for %u s",
-                 (unsigned)((now_us - last_us) / US_PER_SECOND));
+        find_stalled(server, findings, "maintenance has not turned for %u s",
+                     (unsigned)((now_us - last_us) / US_PER_SECOND));
 }
 
 static void check_writers(struct server *server, struct findings *findings) {
@@ -120,7 +134,7 @@ static void check_journal(struct server *server, struct findings *findings) {
 
 static void check_backends(struct server *server, struct findings *findings) {
     if (http_has_tier(server))
-        health_judge_backends(server->tier, &findings->judge);
+        health_judge_backends(server->tier, server->settings->stall_timeout, &findings->judge);
 }
 
 static void check_room(struct server *server, struct findings *findings) {
