@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/config/settings.h"
+#include "server/config/clash.h"
 #include <stdio.h>
 
 #define IN(member) offsetof(struct settings, member)
@@ -213,7 +214,7 @@ bool settings_check(const struct settings *settings, char *ret_error, size_t err
         return false;
     }
     return check_shutdown(settings, ret_error, error_size) && check_admin(settings, ret_error, error_size) &&
-           check_recovery(settings, ret_error, error_size) &&
+           clash_check(settings, ret_error, error_size) && check_recovery(settings, ret_error, error_size) &&
            check_request_memory(settings, ret_error, error_size) &&
            check_dirty_limits(settings, ret_error, error_size);
 }

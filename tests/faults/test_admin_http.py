@@ -60,7 +60,7 @@ def test_it_is_off_unless_asked_for(serve):
 
 
 @pytest.mark.parametrize("address, why", [
-    ("*:11280", "all interfaces are 0.0.0.0"), ("unix:/tmp/x", "over the network alone"), ("127.0.0.1:x", "a port is a number"),
+    ("*:11280", "all interfaces are 0.0.0.0"), ("unix:/tmp/x", "over the network alone"), ("127.0.0.1:x", "a port is a number"), (":1", "write host:port"),
     ("192.0.2.1:11280", "no interface of this machine")])
 def test_an_address_that_cannot_be_is_refused(tmp_path, address, why):
     assert why in Server(tmp_path, options=["--admin", address]).refuses()
