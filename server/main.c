@@ -695,6 +695,15 @@ static int read_settings(struct program *program, int argc, char **argv) {
     return EXIT_SUCCESS;
 }
 
+/* What was printed may have gone into a file on a full disk, and is not taken for the whole then. */
+static int end_output(int status) {
+    char error[ERROR_MAX];
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return status;
+    snprintf(error, sizeof error, "cannot write to standard output: %s", strerror(errno));
+    return complain(error, EXIT_FAILURE);
+}
+
 static int act(struct program *program, int argc, char **argv) {
     int status = read_settings(program, argc, argv);
     if (status != EXIT_SUCCESS)
@@ -762,7 +771,7 @@ int main(int argc, char **argv) {
     struct program program = {.ready_fd = -1};
     umask(S_IRWXG |
           S_IRWXO); /* whatever is made holds data, also what a library makes, or the system of a crash */
-    int status = act(&program, argc, argv);
+    int status = end_output(act(&program, argc, argv));
     free_program(&program);
     return status;
 }
