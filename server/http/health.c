@@ -189,6 +189,34 @@ static bool is_excluded(const struct http_request *request, const struct check *
     return exclusion.found;
 }
 
+/* Exclusions that exclude nothing, a warning for each, by which a slip is found. */
+struct exclusions {
+    const struct check *checks;
+    struct buffer *lines;
+};
+
+static enum MHD_Result warn_of_exclusion(void *context, enum MHD_ValueKind kind, const char *name,
+                                         const char *value) {
+    struct exclusions *exclusions = context;
+    const struct check *check = exclusions->checks;
+    (void)kind;
+    if (strcmp(name, "exclude") != 0)
+        return MHD_YES;
+    while (check->name && strcmp(check->name, value ? value : "") != 0)
+        check++;
+    if (!check->name)
+        buffer_print(exclusions->lines,
+                     "warn: some health checks cannot be excluded: no matches for \"%.100s\"\n",
+                     value ? value : "");
+    return MHD_YES;
+}
+
+static void warn_of_exclusions(struct report *report, const struct check *checks) {
+    struct exclusions exclusions = {checks, &report->lines};
+    MHD_get_connection_values(report->request->connection, MHD_GET_ARGUMENT_KIND, warn_of_exclusion,
+                              &exclusions);
+}
+
 /* A line of the report for each line that was found. */
 static void add_lines(struct report *report, const char *name, char sign, struct buffer *found) {
     buffer_append(found, "", 1);
@@ -226,6 +254,7 @@ static void answer(const struct http_request *request, struct server *server, co
         run_check(&report, check);
         found = true;
     }
+    warn_of_exclusions(&report, checks);
     if (!found) {
         http_say(reply, MHD_HTTP_NOT_FOUND, "/%s has no check of this name; /%s?verbose lists them", what,
                  what);

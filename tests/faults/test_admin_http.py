@@ -36,6 +36,9 @@ def test_a_server_that_serves_is_live_ready_and_started(serve):
     assert "[+]workers ok" in lines(server.ask("/livez?verbose"))
     assert lines(server.ask("/livez?verbose"))[-1] == "livez check passed"
     assert lines(server.ask("/readyz?verbose&exclude=preload"))[:2] == ["[+]started ok", "[+]preload excluded: ok"]
+    warned = lines(server.ask("/readyz?verbose&exclude=prelaod&exclude=preload"))
+    assert warned[-2:] == ['warn: some health checks cannot be excluded: no matches for "prelaod"', "readyz check passed"]
+    assert server.ask("/readyz?exclude=prelaod")[::2] == (200, "ok\n")
     assert server.ask("/readyz/started")[::2] == (200, "ok\n")
     assert server.ask("/livez/nonsense").status == 404
 
