@@ -129,8 +129,8 @@ struct journal_series {
     uint64_t failing_us;    /* SERIES_FAILING: since then, or since it was tried in another file */
     unsigned moves;         /* to other files since it began to fail */
     bool asked;             /* for the file after this one */
-    struct progress
-        at_disk; /* in a call while it writes, or waits for a file that the keeper makes; anyone reads it */
+    /* In a call while it writes, or waits for a file that the keeper makes; anyone reads it. */
+    struct progress at_disk;
 
     /* The syncer's alone. */
     unsigned blocked_pass; /* the pass in which later files of the series had to wait */
