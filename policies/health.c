@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "policies/health.h"
 #include "policies/load/loader.h"
+#include "policies/write/quarantine.h"
 #include "policies/write/writer.h"
 #include <stdarg.h>
 
@@ -25,24 +26,51 @@ static uint64_t call_limit_us(const struct tier_backend *backend, uint32_t stall
     return ((uint64_t)backend->timeout_ms + stall_ms) * US_PER_MS;
 }
 
+/* ---- The disk ---- */
+
+static bool is_stalled(uint64_t for_us, uint32_t stall_ms) {
+    return for_us > (uint64_t)stall_ms * US_PER_MS;
+}
+
+static uint64_t at_disk_us(const struct space *space) {
+    return quarantine_at_disk_us(space->quarantine, monotonic_us());
+}
+
+bool health_disk_hangs(struct tier *tier, uint32_t stall_ms) {
+    struct journal_state state = {0};
+    if (tier->journal)
+        journal_get_state(tier->journal, &state);
+    bool hangs = is_stalled(state.sync_us, stall_ms) || is_stalled(state.write_us, stall_ms);
+    for (size_t i = 0; i < tier->space_count && !hangs; i++)
+        hangs = is_stalled(at_disk_us(&tier->spaces[i]), stall_ms);
+    return hangs;
+}
+
 /* ---- Threads ---- */
 
-static void judge_writer(const struct tier_backend *backend, uint32_t stall_ms, struct health_judge *judge) {
-    const struct progress *progress = writer_progress(backend->writer);
+/* For how long its writer has been in a call that ought to have ended; 0: it is in none. */
+static uint64_t writer_stuck_us(const struct tier_backend *backend, uint32_t stall_ms) {
+    uint64_t calls_us = progress_at_us(writer_progress(backend->writer), PROGRESS_CALLS, monotonic_us());
+    return calls_us > call_limit_us(backend, stall_ms) ? calls_us : 0;
+}
+
+static void judge_writer(const struct tier_backend *backend, uint32_t stall_ms, bool disk_hangs,
+                         struct health_judge *judge) {
     const char *name = backend->options.store.name;
-    uint64_t now_us = monotonic_us();
-    uint64_t works_us = progress_at_us(progress, PROGRESS_WORKS, now_us);
-    uint64_t calls_us = progress_at_us(progress, PROGRESS_CALLS, now_us);
-    if (works_us > (uint64_t)stall_ms * US_PER_MS)
-        find(judge, true, "the writer of backend %s has made no progress for %u s", name, seconds(works_us));
-    if (calls_us > call_limit_us(backend, stall_ms))
-        find(judge, true, "the writer of backend %s has been in one call for %u s, and its timeout is %u ms",
-             name, seconds(calls_us), backend->timeout_ms);
+    uint64_t works_us = progress_at_us(writer_progress(backend->writer), PROGRESS_WORKS, monotonic_us());
+    uint64_t stuck_us = writer_stuck_us(backend, stall_ms);
+    if (is_stalled(works_us, stall_ms))
+        find(judge, !disk_hangs, "the writer of backend %s has made no progress for %u s%s", name,
+             seconds(works_us), disk_hangs ? ", and the disk hangs" : "");
+    if (stuck_us)
+        find(judge, false, "the writer of backend %s has been in one call for %u s, and its timeout is %u ms",
+             name, seconds(stuck_us), backend->timeout_ms);
 }
 
 void health_judge_writers(struct tier *tier, uint32_t stall_ms, struct health_judge *judge) {
+    bool disk_hangs = health_disk_hangs(tier, stall_ms);
     for (size_t i = 0; i < tier->backend_count; i++)
-        judge_writer(&tier->backends[i], stall_ms, judge);
+        judge_writer(&tier->backends[i], stall_ms, disk_hangs, judge);
 }
 
 void health_judge_readers(struct tier *tier, uint32_t stall_ms, struct health_judge *judge) {
@@ -67,8 +95,18 @@ static bool cannot_be_written(const struct tier *tier) {
     return false;
 }
 
+static void judge_quarantines(struct tier *tier, uint32_t stall_ms, struct health_judge *judge) {
+    for (size_t i = 0; i < tier->space_count; i++) {
+        uint64_t us = at_disk_us(&tier->spaces[i]);
+        if (is_stalled(us, stall_ms))
+            find(judge, true, "a write to the quarantine file of namespace %s has taken %u s",
+                 tier->spaces[i].options.name, seconds(us));
+    }
+}
+
 void health_judge_journal(struct tier *tier, uint32_t stall_ms, struct health_judge *judge) {
     struct journal_state state;
+    judge_quarantines(tier, stall_ms, judge);
     if (!tier->journal)
         return;
     journal_get_state(tier->journal, &state);
@@ -81,7 +119,9 @@ void health_judge_journal(struct tier *tier, uint32_t stall_ms, struct health_ju
     else if (state.is_short)
         find(judge, false,
              "its disk has no room for another file: changes are refused once the current one is full");
-    if (state.sync_us > (uint64_t)stall_ms * US_PER_MS)
+    if (is_stalled(state.write_us, stall_ms))
+        find(judge, true, "a write has taken %u s", seconds(state.write_us));
+    if (is_stalled(state.sync_us, stall_ms))
         find(judge, true, "a sync has taken %u s", seconds(state.sync_us));
 }
 
@@ -97,8 +137,8 @@ static bool has_failed_last(const struct tier_backend *backend) {
     return answered_us <= failed_us || monotonic_us() < failed_us + counts_us;
 }
 
-static bool is_cut_off(const struct tier_backend *backend) {
-    if (!writer_has_reached(backend->writer))
+static bool is_cut_off(const struct tier_backend *backend, uint32_t stall_ms) {
+    if (!writer_has_reached(backend->writer) || writer_stuck_us(backend, stall_ms))
         return true;
     bool doubted = writer_is_cut_off(backend->writer) || loader_is_cut_off(backend->loader);
     return doubted && has_failed_last(backend);
@@ -128,12 +168,12 @@ static void judge_table(const struct space *space, struct health_judge *judge) {
              space->options.name, space->backend->options.store.name);
 }
 
-void health_judge_backends(struct tier *tier, struct health_judge *judge) {
+void health_judge_backends(struct tier *tier, uint32_t stall_ms, struct health_judge *judge) {
     for (size_t i = 0; i < tier->space_count; i++) {
         const struct space *space = &tier->spaces[i];
         if (!space->backend || space_is_retired(space))
             continue;
-        if (is_cut_off(space->backend))
+        if (is_cut_off(space->backend, stall_ms))
             judge_backend(space, judge);
         else
             judge_table(space, judge);

@@ -3,7 +3,7 @@
 #include "policies/journal/folder_lock.h"
 #include "policies/write/rehearsal.h"
 #include "server/config/address.h"
-#include "server/http/admin_http.h"
+#include "server/http/socket.h"
 #include "server/http/token.h"
 #include "server/listener.h"
 #include "server/neighbour.h"
@@ -15,6 +15,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 enum { ERROR_MAX = 1024 };
 
@@ -150,23 +151,21 @@ static bool token_is_good(const char *path, char *error, size_t error_size) {
 
 static void check_admin(struct check *check) {
     char error[ERROR_MAX];
-    struct server server = {.settings = check->settings};
     struct listen_address address;
     if (!check->settings->admin)
         return;
-    if (!token_is_good(check->settings->admin_token_file, error, sizeof error)) {
+    if (!token_is_good(check->settings->admin_token_file, error, sizeof error))
         fail(check, error);
-        return;
-    }
     if (address_parse_admin(check->settings->admin, &address, error, sizeof error) &&
         neighbour_has_port(check->running, address.port)) {
         printf("admin, %s: taken by the server that runs, pid %ld\n", check->settings->admin, check->running);
         return;
     }
-    struct admin_http *http = admin_http_create(&server, -1, error, sizeof error);
-    if (!http)
+    struct http_socket socket;
+    if (http_socket_bind(check->settings->admin, &socket, error, sizeof error))
+        close(socket.fd);
+    else
         fail(check, error);
-    admin_http_free(http);
 }
 
 /* ---- Data and backends ---- */

@@ -5,6 +5,7 @@
 
 #include "cache/base/log.h"
 #include "cache/base/log_limit.h"
+#include <stdatomic.h>
 
 struct server;
 
@@ -28,9 +29,10 @@ enum log_kind {
 
 struct log_limits {
     struct log_limit kinds[LOG_KIND_COUNT];
+    atomic_uint_fast64_t lost; /* lines that standard error did not take, and nobody was told of */
 };
 
-/* One line with time and level, if the verbosity asks for it. Any thread. */
+/* One line with time and level, if the verbosity asks for it. Any thread; it does not wait for whoever reads the log. */
 void server_log(struct server *server, enum log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -38,7 +40,8 @@ void server_log(struct server *server, enum log_level level, const char *format,
 void server_log_limited(struct server *server, enum log_kind kind, enum log_level level, const char *format,
                         ...) __attribute__((format(printf, 4, 5)));
 
-/* Tells how many lines of each kind were left out since the last one, where a line may be written. Once a second or so. */
+/* Tells how many lines of each kind were left out since the last one, where a line may be written, and how many were lost.
+ * Once a second or so. */
 void server_log_left_out(struct server *server);
 
 #endif

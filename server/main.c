@@ -50,6 +50,7 @@
 
 enum { EXIT_USAGE = 64, EXIT_CONFIGURATION = 78, ERROR_MAX = 1024, SIGNALS = 4 };
 enum { STOP_GRACE_MS = 20000, MANAGER_GRACE_MS = 5000 }; /* the manager's own last resort comes after ours */
+enum { START_STEP_MS = 90000 }; /* of a start, besides what a backend takes: the manager's own default */
 
 static const double LOG_SECONDS = 1; /* how often it is told what the log has left out */
 
@@ -307,14 +308,17 @@ static void *stop_and_drain(void *argument) {
     return NULL;
 }
 
-/* Well above what a stop takes that does not hang. */
-static uint64_t stop_limit_ms(const struct tier_options *tier) {
-    uint64_t limit_ms = (uint64_t)tier->drain_timeout + STOP_GRACE_MS;
+static unsigned longest_timeout_ms(const struct tier_options *tier) {
     unsigned timeout_ms = 0;
     for (size_t i = 0; i < tier->backend_count; i++)
         if (tier->backends[i].store.timeout_ms > timeout_ms)
             timeout_ms = tier->backends[i].store.timeout_ms;
-    return limit_ms + timeout_ms;
+    return timeout_ms;
+}
+
+/* Well above what a stop takes that does not hang. */
+static uint64_t stop_limit_ms(const struct tier_options *tier) {
+    return (uint64_t)tier->drain_timeout + STOP_GRACE_MS + longest_timeout_ms(tier);
 }
 
 static void begin_stop(struct program *program, const char *why) {
@@ -427,10 +431,13 @@ static void describe_start(struct program *program, char *ret_text, size_t size)
         snprintf(ret_text, size, "starting");
 }
 
+/* With the time, so that it changes: a preload ends by itself, however long it reads the names of what it will load. */
 static void describe_load(struct program *program, char *ret_text, size_t size) {
     struct cache_stats stats;
+    uint64_t seconds = (monotonic_us() - program->server.started_us) / US_PER_SECOND;
     cache_get_stats(tier_cache(program->server.tier), CACHE_ALL_SPACES, &stats);
-    snprintf(ret_text, size, "preloading: %" PRIu64 " entries in memory", stats.entries);
+    snprintf(ret_text, size, "preloading: %" PRIu64 " entries in memory, %" PRIu64 " s after the start",
+             stats.entries, seconds);
 }
 
 static void describe_drain(struct program *program, char *ret_text, size_t size) {
@@ -577,7 +584,9 @@ static int run(struct program *program) {
             "no memory for the event loop, or the system watches no more descriptors for this user",
             EXIT_FAILURE);
     log_notices(program);
-    program->manager = manager_create(program->loop, describe, is_alive, program);
+    program->manager =
+        manager_create(program->loop, describe, is_alive,
+                       START_STEP_MS + (uint64_t)longest_timeout_ms(&program->settings.tier), program);
     if (program->http && !start_http(program, error, sizeof error))
         return complain(error, EXIT_FAILURE);
     if (!run_helper(program, start_tier))
@@ -666,6 +675,15 @@ static int read_settings(struct program *program, int argc, char **argv) {
     return EXIT_FAILURE;
 }
 
+/* What was printed may have gone into a file on a full disk, and is not taken for the whole then. */
+static int end_output(int status) {
+    char error[ERROR_MAX];
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return status;
+    snprintf(error, sizeof error, "cannot write to standard output: %s", strerror(errno));
+    return complain(error, EXIT_FAILURE);
+}
+
 static int act(struct program *program, int argc, char **argv) {
     int status = read_settings(program, argc, argv);
     if (status != EXIT_SUCCESS)
@@ -724,7 +742,7 @@ int main(int argc, char **argv) {
     struct program program = {.ready_fd = -1};
     umask(S_IRWXG |
           S_IRWXO); /* whatever is made holds data, also what a library makes, or the system of a crash */
-    int status = act(&program, argc, argv);
+    int status = end_output(act(&program, argc, argv));
     free_program(&program);
     return status;
 }

@@ -9,7 +9,7 @@
 #include <string.h>
 
 enum { DESCRIPTION_MAX = 1024, STATE_MAX = 128, MESSAGE_MAX = 2048 };
-enum { START_GOES_ON_US = 90 * US_PER_SECOND, TICK_US = US_PER_SECOND };
+enum { TICK_US = US_PER_SECOND };
 
 struct manager {
     ev_timer timer;
@@ -19,6 +19,7 @@ struct manager {
     manager_is_alive *is_alive;
     void *context;
     bool starting;
+    uint64_t step_us;                /* what a start may take without a change of its description */
     char owed[STATE_MAX];            /* lines of the state that were not taken yet */
     char described[DESCRIPTION_MAX]; /* what was last taken */
     uint64_t alive_us;               /* the last WATCHDOG=1, monotonic */
@@ -36,8 +37,8 @@ static size_t compose(const struct manager *manager, const char *description, bo
     if (strcmp(description, manager->described) != 0) {
         used += (size_t)snprintf(ret_message + used, MESSAGE_MAX - used, "STATUS=%s\n", description);
         if (manager->starting)
-            used += (size_t)snprintf(ret_message + used, MESSAGE_MAX - used, "EXTEND_TIMEOUT_USEC=%d\n",
-                                     START_GOES_ON_US);
+            used += (size_t)snprintf(ret_message + used, MESSAGE_MAX - used,
+                                     "EXTEND_TIMEOUT_USEC=%" PRIu64 "\n", manager->step_us);
     }
     if (alive)
         used += (size_t)snprintf(ret_message + used, MESSAGE_MAX - used, "WATCHDOG=1\n");
@@ -64,7 +65,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int events) {
 }
 
 struct manager *manager_create(struct ev_loop *loop, manager_describe *describe, manager_is_alive *is_alive,
-                               void *context) {
+                               uint64_t step_ms, void *context) {
     struct notify notify;
     if (!notify_open(&notify))
         return NULL;
@@ -78,6 +79,7 @@ struct manager *manager_create(struct ev_loop *loop, manager_describe *describe,
                                 .describe = describe,
                                 .is_alive = is_alive,
                                 .context = context,
+                                .step_us = step_ms * US_PER_MS,
                                 .starting = true};
     uint64_t tick_us = TICK_US, watchdog_us = notify.watchdog_us;
     if (watchdog_us > 0 && watchdog_us / 4 < tick_us)

@@ -9,7 +9,7 @@
  *     STATUS         whenever the description has changed, looked at once a second
  *     WATCHDOG=1     at half of the time that the manager gives, in every state, as long as the program is alive. A
  *                    main thread that hangs says nothing either
- *     EXTEND_TIMEOUT_USEC   a start that goes on, as its description changes, is given START_GOES_ON_US more; a stop
+ *     EXTEND_TIMEOUT_USEC   a start that goes on, as its description changes, is given step_ms more each time; a stop
  *                    gets the time that it may take at most
  *
  * All functions belong to the main thread, and take NULL: nobody wants to know.
@@ -30,10 +30,10 @@ typedef void manager_describe(void *context, char *ret_text, size_t size);
 /* Whether every thread of the program goes on; what /livez answers. */
 typedef bool manager_is_alive(void *context);
 
-/* In state STARTING. NULL: nobody wants to know, or there is no memory. Before other threads run (server/notify.h). The
+/* In state STARTING. step_ms: how long a step of the start may take at most. NULL: nobody wants to know, or there is no memory. Before other threads run (server/notify.h). The
  * loop must outlive it. */
 struct manager *manager_create(struct ev_loop *loop, manager_describe *describe, manager_is_alive *is_alive,
-                               void *context);
+                               uint64_t step_ms, void *context);
 void manager_free(struct manager *manager);
 
 /* Clients are served, by the configuration as it is now: after the start, and after a reload, whether or not that has

@@ -34,6 +34,23 @@ static inline uint64_t progress_since(const struct progress *progress, enum prog
     return word >> PROGRESS_STATE_BITS;
 }
 
+/* Begins a call within whatever it is at; returns what progress_end_call goes back to. By its thread alone. */
+static inline enum progress_state progress_begin_call(struct progress *progress) {
+    enum progress_state before;
+    progress_since(progress, &before);
+    progress_note(progress, PROGRESS_CALLS);
+    return before;
+}
+
+static inline void progress_end_call(struct progress *progress, enum progress_state before) {
+    progress_note(progress, before);
+}
+
+/* Idle, without a look at the clock. By its thread alone. */
+static inline void progress_rest(struct progress *progress) {
+    atomic_store_explicit(&progress->word, PROGRESS_IDLE, memory_order_relaxed);
+}
+
 /* For how long (us) it has been at work, or in a call: 0 if it is not. */
 static inline uint64_t progress_at_us(const struct progress *progress, enum progress_state state,
                                       uint64_t now_us) {

@@ -130,6 +130,8 @@ struct journal_series {
     uint64_t failing_us;    /* SERIES_FAILING: since then, or since it was tried in another file */
     unsigned moves;         /* to other files since it began to fail */
     bool asked;             /* for the file after this one */
+    /* In a call while it writes, or waits for a file that the keeper makes; anyone reads it. */
+    struct progress at_disk;
 
     /* The syncer's alone. */
     unsigned blocked_pass; /* the pass in which later files of the series had to wait */
@@ -233,7 +235,7 @@ struct journal {
     bool compact_failing;
 
     struct journal_passing *passing; /* of each namespace */
-    struct progress syncing;         /* of the syncer: in a call while it syncs */
+    struct progress syncing;         /* of the syncer: in a call while it is at the disk, whatever for */
     struct histogram fsync_times;
     atomic_uint_fast64_t fsync_max_us, recycled, compactions, failures;
 };

@@ -451,12 +451,15 @@ void journal_pass(struct journal *journal, unsigned space, uint64_t version) {
 }
 
 void journal_get_state(const struct journal *journal, struct journal_state *ret_state) {
+    uint64_t now_us = monotonic_us();
     struct journal_state state = {
-        .sync_us = progress_at_us(&journal->syncing, PROGRESS_CALLS, monotonic_us()),
+        .sync_us = progress_at_us(&journal->syncing, PROGRESS_CALLS, now_us),
         .is_short = journal_is_starved(journal),
     };
     for (unsigned i = 0; i < journal->series_count; i++) {
         const struct journal_series *series = &journal->series[i];
+        uint64_t write_us = progress_at_us(&series->at_disk, PROGRESS_CALLS, now_us);
+        state.write_us = write_us > state.write_us ? write_us : state.write_us;
         state.cannot_sync |= atomic_load_explicit(&series->refusing, memory_order_relaxed);
         state.has_no_room |= atomic_load_explicit(&series->blocked, memory_order_relaxed);
     }

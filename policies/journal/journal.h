@@ -182,10 +182,11 @@ struct journal_stats {
 void journal_get_stats(struct journal *journal, struct journal_stats *ret_stats);
 
 struct journal_state {
-    bool cannot_sync; /* changes are refused, as what was written could not be synced */
-    bool has_no_room; /* some are refused, as no file can be made and the current one is full */
-    bool is_short;    /* no file can be made; they are refused once the current one is full */
-    uint64_t sync_us; /* for how long the sync under way has taken; 0: there is none */
+    bool cannot_sync;  /* changes are refused, as what was written could not be synced */
+    bool has_no_room;  /* some are refused, as no file can be made and the current one is full */
+    bool is_short;     /* no file can be made; they are refused once the current one is full */
+    uint64_t sync_us;  /* for how long the syncer has been in one step at the disk; 0: it rests */
+    uint64_t write_us; /* the same of the worker that has waited longest for a write, or for a file */
 };
 
 /* Whether changes are refused, as far as the journal's own threads know; they try again by themselves. Any thread; no

@@ -365,9 +365,11 @@ struct journal_file *journal_take_ready(struct journal_series *series, size_t by
 struct journal_file *journal_take_file(struct journal_series *series, size_t record_size) {
     struct journal *journal = series->journal;
     struct journal_file *file = NULL;
+    progress_note(&series->at_disk, PROGRESS_CALLS);
     pthread_mutex_lock(&journal->lock);
     if (!take_usual(journal, series, record_size, &file))
         file = take_large(journal, series, record_size);
     pthread_mutex_unlock(&journal->lock);
+    progress_rest(&series->at_disk);
     return file;
 }

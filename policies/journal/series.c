@@ -106,10 +106,9 @@ static void place(struct journal_series *series) {
     series->placed = series->buffered;
 }
 
-bool journal_series_write_out(struct journal_series *series) {
+/* False: errno. */
+static bool write_buffer(struct journal_series *series) {
     const struct journal_disk *disk = series->journal->disk;
-    if (series->placed < series->buffered)
-        place(series);
     while (series->done < series->buffered) {
         ssize_t n = disk->write_at(disk, series->file->handle, series->buffer + series->done,
                                    series->buffered - series->done, series->offset + series->done);
@@ -118,12 +117,24 @@ bool journal_series_write_out(struct journal_series *series) {
         if (n <= 0) {
             if (n == 0)
                 errno = ENOSPC;
-            return failed(series);
+            return false;
         }
         series->done += (size_t)n;
     }
-    if (series->buffered > 0)
+    return true;
+}
+
+bool journal_series_write_out(struct journal_series *series) {
+    if (series->buffered > 0) {
+        if (series->placed < series->buffered)
+            place(series);
+        progress_note(&series->at_disk, PROGRESS_CALLS);
+        bool good = write_buffer(series);
+        progress_rest(&series->at_disk);
+        if (!good)
+            return failed(series);
         written(series);
+    }
     set_room(series);
     return true;
 }

@@ -160,7 +160,6 @@ static bool sync_file(struct journal *journal, struct journal_file *file) {
     bool good = (!file->unsynced || write_again(journal, file, end)) &&
                 journal->disk->sync(journal->disk, file->handle) == 0;
     int failure = errno;
-    progress_note(&journal->syncing, PROGRESS_WORKS);
     count_sync(journal, monotonic_us() - start);
     errno = failure;
     if (!good) {
@@ -244,10 +243,13 @@ static void wait_until(struct journal *journal, uint64_t until_us) {
 /* Called with the lock, which it gives up meanwhile. */
 static void run_passes(struct journal *journal, bool tick, bool sync, bool recycle) {
     pthread_mutex_unlock(&journal->lock);
+    progress_note(&journal->syncing, PROGRESS_CALLS);
     if (tick || sync)
         journal_sync_pass(journal, tick || journal->sync_failing, false);
+    progress_note(&journal->syncing, PROGRESS_CALLS);
     if (tick || recycle)
         journal_recycle_pass(journal);
+    progress_rest(&journal->syncing);
     pthread_mutex_lock(&journal->lock);
 }
 

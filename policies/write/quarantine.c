@@ -13,6 +13,7 @@
  */
 #include "policies/write/quarantine.h"
 #include "cache/base/own_file.h"
+#include "cache/base/progress.h"
 #include "policies/journal/disk.h"
 #include "policies/write/key_tree.h"
 #include "policies/write/quarantine_log.h"
@@ -56,6 +57,7 @@ struct quarantine {
     struct kept *retry_from;   /* no entry before it is marked; NULL: none is */
     struct quarantine_log log;
     atomic_size_t count, bytes, retries;
+    struct progress at_disk; /* of who has the mutex: in a call while the file is written */
 };
 
 /* ---- The list ---- */
@@ -324,6 +326,10 @@ size_t quarantine_bytes(const struct quarantine *quarantine) {
     return quarantine ? atomic_load_explicit(&quarantine->bytes, memory_order_relaxed) : 0;
 }
 
+uint64_t quarantine_at_disk_us(const struct quarantine *quarantine, uint64_t now_us) {
+    return quarantine ? progress_at_us(&quarantine->at_disk, PROGRESS_CALLS, now_us) : 0;
+}
+
 uint64_t quarantine_high_version(struct quarantine *quarantine) {
     uint64_t high = 0;
     if (!quarantine)
@@ -336,8 +342,11 @@ uint64_t quarantine_high_version(struct quarantine *quarantine) {
 
 /* A file that has become long is written anew; its name is synced before the next record counts. */
 static void keep_short(struct quarantine *quarantine) {
-    if (quarantine->log.handle >= 0 && quarantine->log.end >= quarantine->log.rewrite_at)
-        rewrite(quarantine);
+    if (quarantine->log.handle < 0 || quarantine->log.end < quarantine->log.rewrite_at)
+        return;
+    progress_note(&quarantine->at_disk, PROGRESS_CALLS);
+    rewrite(quarantine);
+    progress_rest(&quarantine->at_disk);
 }
 
 /* Writes the records of entries that are added, with one sync. */
@@ -347,12 +356,15 @@ static bool log_add(struct quarantine *quarantine, const struct kept *added) {
     bool written = true;
     if (longer.handle < 0)
         return true;
+    progress_note(&quarantine->at_disk, PROGRESS_CALLS);
     for (const struct kept *kept = added; kept && written; kept = kept->next) {
         written = write_add(&longer, kept);
         room += quarantine_log_gone_size(kept->key);
     }
     written = written && quarantine_log_reserve(&longer, room);
-    return quarantine_log_commit(&quarantine->log, written, &longer);
+    written = quarantine_log_commit(&quarantine->log, written, &longer);
+    progress_rest(&quarantine->at_disk);
+    return written;
 }
 
 /* Those of the mutations that are not held yet, chained in their order. False: no memory. */
@@ -427,11 +439,14 @@ static bool log_gone(struct quarantine *quarantine, const struct kept *going) {
     bool written = true;
     if (longer.handle < 0)
         return true;
+    progress_note(&quarantine->at_disk, PROGRESS_CALLS);
     for (const struct kept *kept = going; kept && written; kept = kept->next_going) {
         struct quarantine_record record = {QUARANTINE_GONE, kept->kind, &kept->copy->entry, 0, ""};
         written = quarantine_log_write(&longer, &record);
     }
-    return quarantine_log_commit(&quarantine->log, written, &longer);
+    written = quarantine_log_commit(&quarantine->log, written, &longer);
+    progress_rest(&quarantine->at_disk);
+    return written;
 }
 
 /* Removes those that are going: all of them, or (false) none. */

@@ -43,6 +43,9 @@ bool quarantine_look(const struct journal_disk *disk, const char *path,
 size_t quarantine_count(const struct quarantine *quarantine);
 size_t quarantine_bytes(const struct quarantine *quarantine);
 
+/* For how long its file has been written to by one call; 0: it is not, or NULL. Takes no lock. */
+uint64_t quarantine_at_disk_us(const struct quarantine *quarantine, uint64_t now_us);
+
 /* The highest version held, 0: none. */
 uint64_t quarantine_high_version(struct quarantine *quarantine);
 

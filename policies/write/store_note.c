@@ -47,8 +47,10 @@ static void write_note(struct writer *writer, uint64_t below) {
     struct store_note note = {writer->store_version, below};
     if (!path_of(writer, "", path, sizeof path) || !path_of(writer, ".new", fresh, sizeof fresh))
         return;
+    enum progress_state before = progress_begin_call(&writer->progress);
     if (!write_file(fresh, &note) || rename(fresh, path) != 0)
         unlink(fresh);
+    progress_end_call(&writer->progress, before);
     writer->noted = note; /* tried; again when it has grown */
 }
 

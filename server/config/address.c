@@ -74,39 +74,52 @@ static bool split_host(const char *text, struct listen_address *address, const c
     return length > 0 || (*ret_why = "the host is missing", false);
 }
 
-bool address_parse(const char *text, struct listen_address *ret_address, char *ret_error, size_t error_size) {
+static bool parse_unix(const char *path, struct listen_address *address, const char **ret_why) {
+    struct sockaddr_un un;
+    if (*path == '\0' || strlen(path) >= sizeof un.sun_path)
+        return *ret_why = "a socket's path has 1 to 107 bytes", false;
+    address->is_unix = true;
+    snprintf(address->host, sizeof address->host, "%s", path);
+    return true;
+}
+
+static bool parse(const char *text, struct listen_address *ret_address, const char **ret_why) {
+    static const char unix_scheme[] = "unix:";
     struct listen_address address = {.port = -1};
-    const char *why = NULL;
-    const char *rest = skip_prefixes(text, &why);
-    if (why)
-        return refuse(ret_error, error_size, text, why);
-    if (strncmp(rest, "unix:", 5) == 0) {
-        struct sockaddr_un un;
-        if (rest[5] == '\0' || strlen(rest + 5) >= sizeof un.sun_path)
-            return refuse(ret_error, error_size, text, "a socket's path has 1 to 107 bytes");
-        address.is_unix = true;
-        snprintf(address.host, sizeof address.host, "%s", rest + 5);
-    } else if (!split_host(rest, &address, &why)) {
-        return refuse(ret_error, error_size, text, why);
-    }
+    const char *rest = skip_prefixes(text, ret_why);
+    if (*ret_why)
+        return false;
+    bool is_unix = strncmp(rest, unix_scheme, sizeof unix_scheme - 1) == 0;
+    if (!(is_unix ? parse_unix(rest + sizeof unix_scheme - 1, &address, ret_why)
+                  : split_host(rest, &address, ret_why)))
+        return false;
     *ret_address = address;
     return true;
+}
+
+bool address_parse(const char *text, struct listen_address *ret_address, char *ret_error, size_t error_size) {
+    const char *why = NULL;
+    return parse(text, ret_address, &why) || refuse(ret_error, error_size, text, why);
+}
+
+static bool refuse_admin(char *ret_error, size_t error_size, const char *text, const char *why) {
+    snprintf(
+        ret_error, error_size,
+        "\"%s\" is not an address for the admin HTTP (%s): write host:port or [ipv6]:port, for example 127.0.0.1:%d",
+        text, why, ADDRESS_ADMIN_PORT);
+    return false;
 }
 
 bool address_parse_admin(const char *text, struct listen_address *ret_address, char *ret_error,
                          size_t error_size) {
     struct listen_address address;
-    if (!address_parse(text, &address, ret_error, error_size))
-        return false;
-    if (address.is_unix || !*address.host) {
-        snprintf(
-            ret_error, error_size,
-            "\"%s\" is not an address for the admin HTTP (%s): write host:port or [ipv6]:port, for example 127.0.0.1:%d",
-            text,
-            address.is_unix ? "it is served over the network alone" : "all interfaces are 0.0.0.0, or [::]",
-            ADDRESS_ADMIN_PORT);
-        return false;
-    }
+    const char *why = NULL;
+    if (!parse(text, &address, &why))
+        return refuse_admin(ret_error, error_size, text, why);
+    if (address.is_unix)
+        return refuse_admin(ret_error, error_size, text, "it is served over the network alone");
+    if (!*address.host)
+        return refuse_admin(ret_error, error_size, text, "all interfaces are 0.0.0.0, or [::]");
     if (address.port < 0)
         address.port = ADDRESS_ADMIN_PORT;
     *ret_address = address;

@@ -280,12 +280,22 @@ static bool hides_something(const struct printing *printing) {
     return false;
 }
 
+/* Without listen, a configuration has an address all the same. */
+static bool listens_nowhere(const struct printing *printing) {
+    struct buffer list = {0};
+    list_addresses(printing, &list);
+    bool nowhere = list.size == 0;
+    buffer_free(&list);
+    return nowhere;
+}
+
 static void put_head(const struct printing *printing) {
     const struct buffer *others = &printing->options->others;
+    const char *no_tcp = !listens_nowhere(printing) ? "" : others->size ? ", -p 0" : "-p 0";
     fputs("# forebay " FOREBAY_VERSION ": the values in force, and where each comes from.\n", printing->out);
-    if (others->size)
-        fprintf(printing->out, "# On the command line as well, as no setting can say it: %.*s\n",
-                (int)others->size, others->data);
+    if (others->size || *no_tcp)
+        fprintf(printing->out, "# On the command line as well, as no setting can say it: %.*s%s\n",
+                (int)others->size, others->size ? others->data : "", no_tcp);
     if (hides_something(printing))
         fputs(
             "# Logins are hidden, so this file cannot be used as it is: --print-config=secrets shows them.\n",

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/config/settings.h"
+#include "server/config/clash.h"
 #include <stdio.h>
 
 #define IN(member) offsetof(struct settings, member)
@@ -50,7 +51,8 @@ const struct setting root_settings[] = {
          "a file with the token that opens [what changes something](#changing-something-by-http); needs `admin`"},
     {"stall_timeout", SETTING_MILLISECONDS, IN(stall_timeout), 2000, 3600000, .standard = 10000,
      .change = SETTING_LIVE,
-     .about = "without progress for longer than this, a thread counts as stuck, and `/livez` fails"},
+     .about =
+         "without progress for longer than this, a thread or the disk counts as stuck: `/livez` or `/readyz` fails"},
     {"verbosity", SETTING_COUNT, IN(verbosity), 0, SETTINGS_VERBOSITY_MAX, .standard = 0,
      .change = SETTING_LIVE, .about = "1 to 3: log debug lines, as `-v`"},
     {0},
@@ -225,7 +227,7 @@ bool settings_check(const struct settings *settings, char *ret_error, size_t err
         return false;
     }
     return check_shutdown(settings, ret_error, error_size) && check_admin(settings, ret_error, error_size) &&
-           check_recovery(settings, ret_error, error_size) &&
+           clash_check(settings, ret_error, error_size) && check_recovery(settings, ret_error, error_size) &&
            check_request_memory(settings, ret_error, error_size) &&
            check_dirty_limits(settings, ret_error, error_size);
 }

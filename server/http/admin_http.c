@@ -263,12 +263,14 @@ struct arguments {
     const char *odd; /* not known, or given twice */
 };
 
-static enum MHD_Result note_argument(void *context, enum MHD_ValueKind kind, const char *name,
-                                     const char *value) {
+/* By its size too: a NUL in a name ends it nowhere else. */
+static enum MHD_Result note_argument(void *context, enum MHD_ValueKind kind, const char *name, size_t size,
+                                     const char *value, size_t value_size) {
     struct arguments *arguments = context;
-    (void)kind, (void)value;
+    (void)kind, (void)value, (void)value_size;
     for (size_t i = 0; arguments->known[i]; i++)
-        if (strcmp(arguments->known[i], name) == 0 && arguments->given[i]++ == 0)
+        if (slice_equal(slice_string(arguments->known[i]), slice_of(name, size)) &&
+            arguments->given[i]++ == 0)
             return MHD_YES;
     arguments->odd = name;
     return MHD_NO;
@@ -276,7 +278,8 @@ static enum MHD_Result note_argument(void *context, enum MHD_ValueKind kind, con
 
 static const char *odd_argument(struct exchange *exchange) {
     struct arguments arguments = {.known = exchange->route->arguments};
-    MHD_get_connection_values(exchange->request.connection, MHD_GET_ARGUMENT_KIND, note_argument, &arguments);
+    MHD_get_connection_values_n(exchange->request.connection, MHD_GET_ARGUMENT_KIND, note_argument,
+                                &arguments);
     return arguments.odd;
 }
 

@@ -41,6 +41,20 @@ static bool has_stalled(const struct server *server, uint64_t since_us, uint64_t
     return now_us > since_us && now_us - since_us > (uint64_t)server->settings->stall_timeout * US_PER_MS;
 }
 
+/* Finds a thread that stands still. While the disk hangs it may wait for that, or for one that does, and a restart, which
+ * has to read the same disk, would mend nothing and lose what memory holds. */
+__attribute__((format(printf, 3, 4))) static void
+find_stalled(struct server *server, struct findings *findings, const char *format, ...) {
+    char text[200], whole[300];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    bool disk_hangs = health_disk_hangs(server->tier, server->settings->stall_timeout);
+    snprintf(whole, sizeof whole, "%s%s", text, disk_hangs ? ", and the disk hangs" : "");
+    add_finding(&findings->judge, !disk_hangs, whole);
+}
+
 /* They turn until a stop has ended them. */
 static void check_workers(struct server *server, struct findings *findings) {
     enum server_phase phase = server->phase;
@@ -50,8 +64,8 @@ static void check_workers(struct server *server, struct findings *findings) {
     for (unsigned i = 0; i < server->worker_count; i++) {
         uint32_t last = worker_last_turn(server->workers[i]);
         if (has_stalled(server, (uint64_t)last * US_PER_SECOND, now_us))
-            complain(findings, "worker %u has been in one turn for %u s", i,
-                     (unsigned)(now_us / US_PER_SECOND - last));
+            find_stalled(server, findings, "worker %u has been in one turn for %u s", i,
+                         (unsigned)(now_us / US_PER_SECOND - last));
     }
 }
 
@@ -60,8 +74,8 @@ static void check_maintenance(struct server *server, struct findings *findings) 
         return;
     uint64_t now_us = monotonic_us(), last_us = maintenance_turned_us(server->maintenance);
     if (has_stalled(server, last_us, now_us))
-        complain(findings, "maintenance has not turned for %u s",
-                 (unsigned)((now_us - last_us) / US_PER_SECOND));
+        find_stalled(server, findings, "maintenance has not turned for %u s",
+                     (unsigned)((now_us - last_us) / US_PER_SECOND));
 }
 
 static void check_writers(struct server *server, struct findings *findings) {
@@ -124,7 +138,7 @@ static void check_journal(struct server *server, struct findings *findings) {
 
 static void check_backends(struct server *server, struct findings *findings) {
     if (http_has_tier(server))
-        health_judge_backends(server->tier, &findings->judge);
+        health_judge_backends(server->tier, server->settings->stall_timeout, &findings->judge);
 }
 
 static void check_room(struct server *server, struct findings *findings) {
@@ -183,6 +197,34 @@ static bool is_excluded(const struct http_request *request, const struct check *
     return exclusion.found;
 }
 
+/* Exclusions that exclude nothing, a warning for each, by which a slip is found. */
+struct exclusions {
+    const struct check *checks;
+    struct buffer *lines;
+};
+
+static enum MHD_Result warn_of_exclusion(void *context, enum MHD_ValueKind kind, const char *name,
+                                         const char *value) {
+    struct exclusions *exclusions = context;
+    const struct check *check = exclusions->checks;
+    (void)kind;
+    if (strcmp(name, "exclude") != 0)
+        return MHD_YES;
+    while (check->name && strcmp(check->name, value ? value : "") != 0)
+        check++;
+    if (!check->name)
+        buffer_print(exclusions->lines,
+                     "warn: some health checks cannot be excluded: no matches for \"%.100s\"\n",
+                     value ? value : "");
+    return MHD_YES;
+}
+
+static void warn_of_exclusions(struct report *report, const struct check *checks) {
+    struct exclusions exclusions = {checks, &report->lines};
+    MHD_get_connection_values(report->request->connection, MHD_GET_ARGUMENT_KIND, warn_of_exclusion,
+                              &exclusions);
+}
+
 /* A line of the report for each line that was found. */
 static void add_lines(struct report *report, const char *name, char sign, struct buffer *found) {
     buffer_append(found, "", 1);
@@ -220,6 +262,7 @@ static void answer(const struct http_request *request, struct server *server, co
         run_check(&report, check);
         found = true;
     }
+    warn_of_exclusions(&report, checks);
     if (!found) {
         http_say(reply, MHD_HTTP_NOT_FOUND, "/%s has no check of this name; /%s?verbose lists them", what,
                  what);

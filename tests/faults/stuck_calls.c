@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A disk that hangs: a library to preload (LD_PRELOAD). While a file named "hang-WORD" lies in the folder STUCK, what writes
- * or syncs a file whose path has WORD in it does not return. WORD is one of those in `words`.
+ * A disk that hangs, and a worker that does: a library to preload (LD_PRELOAD). While a file named "hang-WORD" lies in the
+ * folder STUCK, what writes or syncs a file whose path has WORD in it does not return. WORD is one of those in `words`.
+ * With "hang-worker" no worker gets to its next turn, which stands for any fault of its own.
  */
 #include <dlfcn.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
-static const char *const words[] = {"journal-", "store.db"};
+static const char *const words[] = {"journal-", "store.db", "low-water", "quarantine-"};
 
 static bool hangs(const char *word) {
     char path[4096];
@@ -29,6 +32,20 @@ static void wait_for(int file) {
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         while (strstr(path, words[i]) && hangs(words[i]))
             usleep(10000);
+}
+
+static bool is_worker(void) {
+    char name[16] = "";
+    prctl(PR_GET_NAME, name);
+    return strncmp(name, "worker", strlen("worker")) == 0;
+}
+
+int epoll_wait(int set, struct epoll_event *events, int most, int timeout) {
+    int (*real)(int, struct epoll_event *, int, int) = dlsym(RTLD_NEXT, "epoll_wait");
+    int count = real(set, events, most, timeout);
+    while (is_worker() && hangs("worker"))
+        usleep(10000);
+    return count;
 }
 
 ssize_t pwrite(int file, const void *data, size_t size, off_t at) {

@@ -108,6 +108,7 @@ def test_slips_are_told_and_nothing_is_done(serve_with_token):
             ("/flush?namespace=nonsense", 404, 'no namespace "nonsense"'), ("/flush?namespace=plain", 400, "not write-behind"),
             ("/sync?namespace=sessions", 400, 'does not take "namespace"'),
             ("/quarantine/drop?namespace=sessions&kye=x", 400, 'does not take "kye"'),
+            ("/quarantine/drop?namespace=sessions&key%00=x", 400, 'does not take "key'),
             ("/quarantine/drop?namespace=sessions&key=", 400, "needs ?key="),
             ("/quarantine/drop?namespace=sessions&namespace=plain", 400, "twice"),
             ("/quarantine/retry", 400, "needs ?namespace="), ("/log", 400, "needs ?level="), ("/log?level=loud", 400, "debug")]:

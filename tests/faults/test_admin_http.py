@@ -36,6 +36,9 @@ def test_a_server_that_serves_is_live_ready_and_started(serve):
     assert "[+]workers ok" in lines(server.ask("/livez?verbose"))
     assert lines(server.ask("/livez?verbose"))[-1] == "livez check passed"
     assert lines(server.ask("/readyz?verbose&exclude=preload"))[:2] == ["[+]started ok", "[+]preload excluded: ok"]
+    warned = lines(server.ask("/readyz?verbose&exclude=prelaod&exclude=preload"))
+    assert warned[-2:] == ['warn: some health checks cannot be excluded: no matches for "prelaod"', "readyz check passed"]
+    assert server.ask("/readyz?exclude=prelaod")[::2] == (200, "ok\n")
     assert server.ask("/readyz/started")[::2] == (200, "ok\n")
     assert server.ask("/livez/nonsense").status == 404
 
@@ -60,7 +63,7 @@ def test_it_is_off_unless_asked_for(serve):
 
 
 @pytest.mark.parametrize("address, why", [
-    ("*:11280", "all interfaces are 0.0.0.0"), ("unix:/tmp/x", "over the network alone"), ("127.0.0.1:x", "a port is a number"),
+    ("*:11280", "all interfaces are 0.0.0.0"), ("unix:/tmp/x", "over the network alone"), ("127.0.0.1:x", "a port is a number"), (":1", "write host:port"),
     ("192.0.2.1:11280", "no interface of this machine")])
 def test_an_address_that_cannot_be_is_refused(tmp_path, address, why):
     assert why in Server(tmp_path, options=["--admin", address]).refuses()

@@ -236,6 +236,28 @@ def test_the_admin_address_is_tried_as_well(serve, tmp_path):
     assert f"admin, {admin}: taken by the server that runs, pid {running.pid}" in accepted(server, "--admin", admin)[0]
 
 
+def test_all_that_is_wrong_with_http_is_told(tmp_path):
+    server = at(tmp_path)
+    token = tmp_path / "token"
+    token.write_text("short")
+    token.chmod(0o600)
+    server.config = server.config + f'admin_token_file = "{token}"\n'
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        said = refused(server, "--admin", f"127.0.0.1:{taken.getsockname()[1]}")
+    assert "less than 16" in said and "another server has it" in said
+
+
+def test_addresses_that_stand_in_each_others_way_are_an_error(tmp_path):
+    """Each can be had alone. A start says so as well, before it binds any."""
+    server = at(tmp_path)
+    for address in (f"127.0.0.1:{server.port}", f"0.0.0.0:{server.port}", f"localhost:{server.port}"):
+        for said in (server.refuses("--check", "--admin", address), server.refuses("--admin", address)):
+            assert f"clients are served at {address} already (127.0.0.1:{server.port}): give admin another port" in said
+    server.config = server.config.replace("listen = {", f'listen = {{"*:{server.port}", ')
+    for said in (server.refuses("--check"), server.refuses()):
+        assert f"listen: *:{server.port} and 127.0.0.1:{server.port} have an address and port in common" in said
+
+
 def test_another_server_on_the_port_is_not_the_same_one(serve, tmp_path):
     other = serve(Config(namespace("plain", "plain:", "cache-aside")))
     server = at(tmp_path / "second")

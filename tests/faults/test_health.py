@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""What the probes say while something is wrong: that the process turns while a backend is away or a disk refuses, and that it
-does not where a thread hangs; and that they answer all the while."""
+"""What the probes say while something is wrong: that the process turns while a backend is away or a disk refuses or hangs, and
+that it does not where a thread hangs by itself; and that they answer all the while."""
 
 import contextlib
 import os
+import sqlite3
 
 import pytest
 from forebay import (AWAY, PATIENCE, Config, eventually, locked, namespace, no_file_can_be_written, section, sqlite_backend)
@@ -112,36 +113,61 @@ def hanging_disk(tmp_path):
     return {"LD_PRELOAD": os.environ["STUCK_CALLS"], "STUCK": str(folder)}, hang
 
 
-def test_threads_that_hang_are_told_and_health_is_answered_meanwhile(serve, hanging_disk):
+def test_a_worker_that_hangs_makes_the_process_dead_and_health_is_answered_meanwhile(serve, hanging_disk):
     environment, hang = hanging_disk
-    server = serve(Config(namespace("sessions", "sess:", "write-behind", journal="always", flush_delay="10ms"),
-                          backends=[sqlite_backend(timeout=AWAY)], stall_timeout="2s", threads=1), admin=True, env=environment)
+    server = serve(Config(stall_timeout="2s", threads=1), admin=True, env=environment)
     client = server.client()
-    assert client.set("sess:a", b"1") == b"STORED"
-    assert server.ask("/livez").status == 200 and server.ask("/readyz").status == 200
-    with hang("store.db"), hang("journal-"):
-        client.send(client.storage("set", "sess:a", b"2"))
+    assert client.set("a", b"1") == b"STORED"
+    assert server.ask("/livez").status == 200
+    with hang("worker"):
+        client.send(client.storage("set", "a", b"2"))
         eventually(lambda: says(server, "/livez", "[-]workers failed: worker 0 has been in one turn for"))
         assert server.ask("/livez").status == 503
     assert client.line() == b"STORED"
     eventually(lambda: server.ask("/livez").status == 200)
+
+
+def test_a_disk_that_hangs_makes_the_server_unready_and_not_dead(serve, hanging_disk):
+    """A restart would read the same disk, and lose what memory holds; also where it is the worker itself that waits."""
+    environment, hang = hanging_disk
+    server = serve(Config(namespace("sessions", "sess:", "write-behind", journal="always", flush_delay="1h"),
+                          stall_timeout="2s", threads=1), admin=True, env=environment)
+    client = server.client()
+    assert client.set("sess:a", b"1") == b"STORED"
+    assert server.ask("/readyz").status == 200
+    with hang("journal-"):
+        client.send(client.storage("set", "sess:a", b"2"))
+        eventually(lambda: says(server, "/livez", "[+]workers ok: worker 0 has been in one turn for"))
+        assert says(server, "/readyz", "[-]journal failed: a write has taken")
+        assert server.ask("/livez").status == 200 and server.ask("/readyz").status == 503
+    assert client.line() == b"STORED"
+    eventually(lambda: server.ask("/readyz").status == 200)
+
+
+def test_a_backend_that_does_not_return_makes_what_needs_it_unready_and_nothing_dead(serve, hanging_disk):
+    environment, hang = hanging_disk
+    server = serve(Config(namespace("behind", "b:", "write-behind", flush_delay="10ms"), namespace("through", "t:", "write-through"),
+                          backends=[sqlite_backend(timeout=AWAY)], stall_timeout="2s", threads=1), admin=True, env=environment)
+    client = server.client()
     with hang("store.db"):
-        assert client.set("sess:a", b"3") == b"STORED"
-        eventually(lambda: says(server, "/livez", "[-]writers failed: the writer of backend local has been in one call for"))
-        assert says(server, "/livez", "[+]workers ok")
-        assert client.get("sess:a") == b"3"
-    eventually(lambda: server.ask("/livez").status == 200)
+        assert client.set("b:a", b"3") == b"STORED"
+        eventually(lambda: says(server, "/livez", "[+]writers ok: the writer of backend local has been in one call for"))
+        assert says(server, "/readyz", "[-]backends failed: backend local cannot be asked, which namespace through (write-through) needs")
+        assert says(server, "/readyz", "[+]backends ok: backend local cannot be asked, which namespace behind (write-behind) can do")
+        assert server.ask("/livez").status == 200
+        assert client.get("b:a") == b"3"
+    eventually(lambda: server.ask("/readyz").status == 200)
 
 
 def test_the_watchdog_of_a_service_manager_hears_nothing_of_a_thread_that_hangs(serve, hanging_disk, tmp_path):
     environment, hang = hanging_disk
     told = Messages(str(tmp_path / "notify"))
-    server = serve(Config(namespace("sessions", "sess:", "write-behind", journal="always"), stall_timeout="2s", threads=1), admin=True,
+    server = serve(Config(stall_timeout="2s", threads=1), admin=True,
                    env={**environment, "NOTIFY_SOCKET": told.address, "WATCHDOG_USEC": "100000"})
     client = server.client()
     told.until("WATCHDOG")
-    with hang("journal-"):
-        client.send(client.storage("set", "sess:a", b"1"))
+    with hang("worker"):
+        client.send(client.storage("set", "a", b"1"))
         eventually(lambda: server.ask("/livez").status == 503)
         told.pending()
         told.socket.settimeout(1)
@@ -151,6 +177,43 @@ def test_the_watchdog_of_a_service_manager_hears_nothing_of_a_thread_that_hangs(
     told.until("WATCHDOG")
     assert client.line() == b"STORED"
     told.close()
+
+
+def test_the_watchdog_does_not_end_a_server_whose_disk_hangs(serve, hanging_disk, tmp_path):
+    environment, hang = hanging_disk
+    told = Messages(str(tmp_path / "notify"))
+    server = serve(Config(namespace("sessions", "sess:", "write-behind", journal="always"), stall_timeout="2s", threads=1), admin=True,
+                   env={**environment, "NOTIFY_SOCKET": told.address, "WATCHDOG_USEC": "100000"})
+    client = server.client()
+    with hang("journal-"), hang("store.db"):
+        client.send(client.storage("set", "sess:a", b"1"))
+        eventually(lambda: says(server, "/livez", "[+]workers ok: worker 0 has been in one turn for"))
+        told.pending()
+        for _ in range(3):
+            told.until("WATCHDOG")
+    assert client.line() == b"STORED"
+    told.close()
+
+
+def test_a_quarantine_whose_disk_hangs_is_told_and_nothing_is_dead(serve, hanging_disk):
+    """Its lock is held meanwhile, so a worker that looks into it stands still as well."""
+    environment, hang = hanging_disk
+    server = serve(Config(namespace("sessions", "sess:", "write-behind", flush_delay="10ms"), stall_timeout="2s", threads=1),
+                   admin=True, env=environment)
+    client = server.client()
+    with contextlib.closing(sqlite3.connect(os.path.join(server.folder, "store.db"), timeout=PATIENCE)) as store, store:
+        store.execute("CREATE TRIGGER rule BEFORE INSERT ON sessions WHEN NEW.value = X'626164' BEGIN SELECT RAISE(ABORT, 'refused'); END")
+    assert client.set("sess:a", b"bad") == b"STORED"
+    eventually(lambda: client.stats("quarantine")["sessions:entries"] == "1")
+    with hang("quarantine-"):
+        assert client.set("sess:b", b"bad") == b"STORED"
+        eventually(lambda: says(server, "/readyz", "[-]journal failed: a write to the quarantine file of namespace sessions has taken"))
+        client.send(b"quarantine list sessions\r\n")
+        eventually(lambda: says(server, "/livez", "[+]workers ok: worker 0 has been in one turn for"))
+        assert says(server, "/livez", "[+]writers ok: the writer of backend local has made no progress")
+        assert server.ask("/livez").status == 200
+    assert b"sess:a" in client.line()
+    eventually(lambda: server.ask("/readyz").status == 200)
 
 
 def test_a_sync_that_hangs_is_told(serve, hanging_disk):

@@ -2,17 +2,21 @@
 """What clients, neighbours or a system out of something cause over and over does not fill the log: of each kind a few
 lines at once and one a second are written, and how many were left out is told."""
 
+import fcntl
 import itertools
 import os
 import re
 import resource
+import signal
 import sqlite3
+import subprocess
 import time
 from contextlib import ExitStack
 
-from forebay import Config, eventually, namespace, share
+from forebay import Config, Server, eventually, namespace, share
 
 BURST = 10
+F_SETPIPE_SZ, PIPE = 1031, 4096  # Linux's; Python knows the name from 3.10 on
 FLOOD = 400
 BINARY = "speaks memcached's binary protocol"
 BINARY_LEFT_OUT = re.compile(r"(\d+) more (?:of this kind|lines of this kind) left out")
@@ -144,3 +148,31 @@ def test_a_filter_that_is_built_over_and_over_is_told_a_few_times(serve):
     bound = BURST + 1 + time.monotonic() - begin
     assert builds >= 3 * BURST
     assert 1 <= len(lines_with(server, "the absent_filter knows")) <= bound
+
+
+class Unread(Server):
+    """A server whose standard error is a pipe that nobody reads before the test does."""
+
+    def spawn(self):
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(self.command(), cwd=self.folder, stdout=log, stderr=subprocess.PIPE, env=self.environment())
+        fcntl.fcntl(self.process.stderr, F_SETPIPE_SZ, PIPE)
+        return self
+
+
+def test_a_log_that_nobody_reads_holds_up_nobody(tmp_path):
+    """Lines are lost, and that is told once somebody reads again."""
+    server = Unread(tmp_path, options=["-v"]).start()
+    try:
+        for _ in range(100):
+            server.signal(signal.SIGUSR1)  # a line for each, and those of the start are as much as the pipe takes
+            assert server.client().set("k", b"v") == b"STORED"
+        read = []
+
+        def is_told():
+            read.append(os.read(server.process.stderr.fileno(), PIPE))
+            return re.search(rb"warning: the log: [1-9]\d* lines are missing, as standard error", b"".join(read))
+        eventually(is_told)
+    finally:
+        server.kill()
+        server.process.stderr.close()

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
 """--print-config: what is in force, where it comes from, and that the same server comes of it again."""
 
+import os
 import re
 import subprocess
 
+import pytest
 from forebay import Server, binary
 
 # All kinds of settings; the file says some of them in an odd way.
@@ -92,7 +94,21 @@ def test_without_a_file_it_prints_one_to_begin_with(tmp_path):
     path.write_text(text)
     assert printed(path, wanted="--check=offline").endswith("ok\n")
     assert 'listen = {"unix:/tmp/x"}' in printed(None, "-s", "/tmp/x")
-    assert "# listen = none" in printed(None, "-p", "0"), "no setting says that there is no TCP"
+    assert "# listen = none" in printed(None, "-p", "0")
+    assert "as no setting can say it: -p 0\n" in printed(None, "-p", "0")
+    assert "as no setting can say it: -A, -p 0\n" in printed(None, "-p", "0", "-A")
+
+
+@pytest.mark.parametrize("wanted", ["--print-config", "--help", "--version", "--check"])
+def test_what_cannot_be_printed_is_no_success(tmp_path, wanted):
+    """Such as a file on a full disk, which would be taken for the whole."""
+    if not os.path.exists("/dev/full"):
+        pytest.skip("this system has no /dev/full")
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([binary(), "--config", write(tmp_path), wanted], stdout=full, stderr=subprocess.PIPE, timeout=60,
+                              check=False, env=ENVIRONMENT)
+    assert done.returncode == 1
+    assert b"cannot write to standard output: No space left on device" in done.stderr
 
 
 def test_a_server_starts_with_it(serve, tmp_path):

@@ -10,7 +10,7 @@ import subprocess
 import time
 
 import pytest
-from forebay import (PATIENCE, Background, Client, Config, Server, binary, eventually, free_port, locked, namespace,
+from forebay import (AWAY, PATIENCE, Background, Client, Config, Server, binary, eventually, free_port, locked, namespace, section,
                      sqlite_backend)
 from manager import Activated, Messages
 
@@ -112,6 +112,23 @@ def test_a_start_that_recovers_tells_how_far_it_is_and_gets_time(tmp_path, told)
             break
     else:
         pytest.fail("no start told how many records it has read")
+    server.stop()
+
+
+def test_a_preload_that_takes_long_gets_time(tmp_path, told, redis):
+    """While it asks which keys there are, nothing comes into memory; it goes on all the same."""
+    config = Config(namespace("sessions", "sess:", "write-behind", backend="far", preload=1000, preload_wait="true"),
+                    backends=[section("backend", "far", uri=redis.uri, timeout=AWAY)])
+    server = Server(tmp_path, config, env={"NOTIFY_SOCKET": told.address})
+    redis.pause()
+    try:
+        server.spawn()
+        first, second = (told.until("STATUS", "preloading: 0 entries in memory, ") for _ in range(2))
+    finally:
+        redis.resume()
+    assert first["STATUS"] != second["STATUS"]
+    assert second["EXTEND_TIMEOUT_USEC"] == "90500000"  # with the timeout of the backend
+    told.until("READY")
     server.stop()
 
 

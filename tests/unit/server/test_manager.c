@@ -41,7 +41,7 @@ static int set_up(void **state) {
     setenv("NOTIFY_SOCKET", address.sun_path, 1);
     setenv("WATCHDOG_USEC", "2000", 1);
     fixture->loop = ev_loop_new(EVFLAG_AUTO);
-    fixture->manager = manager_create(fixture->loop, describe, is_alive, fixture);
+    fixture->manager = manager_create(fixture->loop, describe, is_alive, 90000, fixture);
     assert_non_null(fixture->manager);
     return 0;
 }
@@ -138,7 +138,8 @@ TEST(what_was_not_taken_is_told_again) {
 
 TEST(nobody_who_wants_to_know_is_no_failure) {
     (void)state;
-    assert_null(manager_create(NULL, describe, is_alive, NULL)); /* the environment has no socket any more */
+    assert_null(
+        manager_create(NULL, describe, is_alive, 90000, NULL)); /* the environment has no socket any more */
     manager_ready(NULL);
     manager_reloading(NULL);
     manager_stopping(NULL, 1);
