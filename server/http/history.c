@@ -246,8 +246,7 @@ static const struct track *find_named(const struct history *history, enum track_
                                       struct slice name) {
     const struct track *track;
     STAILQ_FOREACH(track, &history->tracks, others)
-    if (track->kind == kind && strlen(track->name) == name.size &&
-        memcmp(track->name, name.data, name.size) == 0)
+    if (track->kind == kind && slice_equal(slice_string(track->name), name))
         return track;
     return NULL;
 }
@@ -284,6 +283,8 @@ static bool write_all(const struct history *history, const struct history_questi
         return false;
     write_head(out, question, window);
     write_part(out, "chosen", chosen, window);
+    write_part(out, "all", find_named(history, TRACK_ALL, slice_of("", 0)),
+               (struct window){history->newest, 1});
     write_part(out, "server", find_named(history, TRACK_SERVER, slice_of("", 0)), window);
     append(out, ",\"backends\":[");
     write_list(out, history, TRACK_BACKEND, write_backend, window);

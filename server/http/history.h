@@ -4,7 +4,7 @@
  * namespace and backend. A second is counted from the start of the process, the first is 1; one in which nothing was put,
  * or that a track has not seen, is a gap.
  *
- * Memory: HISTORY_SECONDS rows a track, 58 KiB for a namespace, 23 KiB for a backend, 33 KiB for the server; a track goes
+ * Memory: HISTORY_SECONDS rows a track, 59 KiB for a namespace, 24 KiB for a backend, 33 KiB for the server; a track goes
  * when a second passes without it. Any thread; the lock is held while a second is put, and while it is read.
  */
 #ifndef FOREBAY_SERVER_HTTP_HISTORY_H

@@ -159,9 +159,10 @@ static const char *ask(struct bench *bench, const char *space, uint32_t since) {
 
 TEST(an_empty_history_is_told_as_such) {
     struct bench *bench = *state;
-    assert_string_equal(ask(bench, "", 0),
-                        "{\"version\":\"1.2.3\",\"life\":77,\"epoch\":900,\"running\":100,\"first\":1,"
-                        "\"count\":0,\"chosen\":{},\"server\":{},\"backends\":[],\"namespaces\":[]}\n");
+    assert_string_equal(
+        ask(bench, "", 0),
+        "{\"version\":\"1.2.3\",\"life\":77,\"epoch\":900,\"running\":100,\"first\":1,"
+        "\"count\":0,\"chosen\":{},\"all\":{},\"server\":{},\"backends\":[],\"namespaces\":[]}\n");
     assert_string_equal(ask(bench, "a", 0), "");
 }
 
