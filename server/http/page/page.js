@@ -175,7 +175,7 @@ function showHeadline() {
 // ---- The table of namespaces ----
 
 const COLUMNS = [
-  ["wide", (space) => space.policy + (space.backend ? ` to ${space.backend}` : "")],
+  ["wide names", (space) => space.policy + (space.backend ? ` to ${space.backend}` : "")],
   ["number", ({ now }) => rate(now.operations)],
   ["number", ({ now }) => percent(ratio(now.hits ?? null, now.misses ?? null))],
   ["number wide", ({ now }) => time(now.hit_p99)],
