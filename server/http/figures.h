@@ -2,8 +2,8 @@
 /*
  * What the page draws, one number each for a second: made of two snapshots that are about a second apart. Pure.
  *
- * Rates are per second, times in microseconds, memory in bytes. NAN: there is none, such as a hit ratio's part before the
- * first second is over, the time of requests where there were none, or the rate of a counter that was taken back.
+ * Rates are per second, times in microseconds, memory in bytes. NAN: there is none, such as a rate before there are
+ * two snapshots, the time of requests where there were none, or the rate of a counter that was taken back.
  * Quantiles are those of Prometheus' histogram_quantile: linear within a bucket.
  */
 #ifndef FOREBAY_SERVER_HTTP_FIGURES_H

@@ -8,13 +8,11 @@
 #include <stdlib.h>
 #include <sys/queue.h>
 
-static const char *const space_figures[] = {
 #define NAME(name) #name,
-    SPACE_FIGURES(NAME)};
+static const char *const space_figures[] = {SPACE_FIGURES(NAME)};
 static const char *const backend_figures[] = {BACKEND_FIGURES(NAME)};
-static const char *const server_figures[] = {SERVER_FIGURES(NAME)
+static const char *const server_figures[] = {SERVER_FIGURES(NAME)};
 #undef NAME
-};
 
 static const struct figure_names {
     const char *const *names;
@@ -77,9 +75,10 @@ static bool is_of(const struct track *track, enum track_kind kind, const struct 
 static struct track *find_track(struct history *history, enum track_kind kind,
                                 const struct track_label *label) {
     struct track *track;
-    STAILQ_FOREACH(track, &history->tracks, others)
-    if (is_of(track, kind, label))
-        return track;
+    STAILQ_FOREACH(track, &history->tracks, others) {
+        if (is_of(track, kind, label))
+            return track;
+    }
     if ((track = make_track(kind, label)))
         STAILQ_INSERT_TAIL(&history->tracks, track, others);
     return track;
@@ -245,9 +244,10 @@ static void write_list(struct buffer *out, const struct history *history, enum t
 static const struct track *find_named(const struct history *history, enum track_kind kind,
                                       struct slice name) {
     const struct track *track;
-    STAILQ_FOREACH(track, &history->tracks, others)
-    if (track->kind == kind && slice_equal(slice_string(track->name), name))
-        return track;
+    STAILQ_FOREACH(track, &history->tracks, others) {
+        if (track->kind == kind && slice_equal(slice_string(track->name), name))
+            return track;
+    }
     return NULL;
 }
 

@@ -284,7 +284,7 @@ def test_it_is_walked_by_keyboard(server, load, browser):
         "return document.querySelector('tr.is-chosen input').value") == "sessions")
     browser.press(Keys.ARROW_DOWN, Keys.ARROW_DOWN)
     eventually(lambda: "aside is cache-aside: nothing is held back." in browser.shown())
-    assert "aside has no backend" in browser.shown()
+    assert "aside has no backend" in browser.shown() and "Requests of aside" in browser.shown()
     browser.press(Keys.TAB)
     assert browser.focus() == ["canvas", True]
     browser.press(Keys.HOME, Keys.ARROW_RIGHT)

@@ -101,11 +101,18 @@ class Section {
   constructor(place, id, title, reading) {
     this.reading = reading;
     this.charts = [];
-    this.heading = element("h2", { id }, title);
+    this.of = element("span", { class: "of" });
+    this.heading = element("h2", { id }, title, this.of);
     this.about = element("p", { class: "about" });
     this.grid = element("div", { class: "grid" });
     this.root = element("section", { "aria-labelledby": id }, this.heading, this.about, this.grid);
     place.append(this.root);
+  }
+
+  // Whose figures these are; "": of all.
+  name(space) {
+    const text = space ? ` of ${space.name}` : "";
+    if (this.of.textContent !== text) this.of.textContent = text;
   }
 
   // Says this in place of the charts, or shows them.
@@ -164,6 +171,7 @@ export class Sections {
   }
 
   drawSpace(history, chosen, space) {
+    for (const section of [this.requests, this.latency, this.memory, this.writes]) section.name(space);
     for (const [section, specs] of [[this.requests, REQUESTS], [this.latency, LATENCY], [this.writes, WRITES]]) {
       section.show(specs);
       section.set(history, chosen);
