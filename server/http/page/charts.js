@@ -113,7 +113,7 @@ export class Chart {
       cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 }, sync: { key: "forebay" } },
       scales: { x: { time: true, range: () => this.window }, y: this.scale() },
       axes: [
-        { ...axis, size: 22, gap: 4, space: 84, incrs: MOMENTS,
+        { ...axis, size: 26, gap: 8, space: 84, incrs: MOMENTS,
           values: (_, splits, _axis, _space, step) => splits.map(step < 60 ? clockSecond : clockMinute) },
         { ...axis, size: 62, gap: 6, space: 30, ...this.marks(), values: (_, splits) => splits.map(this.spec.format) },
       ],
