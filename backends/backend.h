@@ -87,6 +87,9 @@ struct backend_options {
     /* What the writer of this process has had open last; NULL: nothing yet. A store that was there before is not made
      * anew where it is missing, and what a removed one has left behind is kept from the one in its place. */
     const struct backend_identity *expected;
+    /* The connection before was good, and made way for this one for the sake of further tables: if the expected store is at
+     * the address, it was not put there meanwhile, and need not be waited for. */
+    bool renews;
     uint64_t open_until_us;          /* monotonic: open ends by then, if timeout_ms has not; 0: no matter */
     const struct backend_type *type; /* NULL: what backend_find(uri) gives. Tests put a wrapper here */
 };
@@ -219,6 +222,11 @@ struct backend_type {
      * the calls. */
     enum backend_status (*open)(const struct backend_options *options, enum backend_role role,
                                 struct backend_connection **ret_connection, struct backend_error *ret_error);
+
+    /* What open would come to for the writer, as far as that shows to somebody who changes nothing, neither in the store nor
+     * beside it; other processes may use it meanwhile. BACKEND_OK, also of a store or a table that open would make;
+     * BACKEND_TRANSIENT: it does not answer now; BACKEND_REFUSED. */
+    enum backend_status (*probe)(const struct backend_options *options, struct backend_error *ret_error);
 
     /* The highest version ever applied through this store, 0: none; at most ENTRY_VERSION_HIGHEST. New versions start
      * above it. BACKEND_REFUSED: what the store has in its place is none, and the message names where and what. */

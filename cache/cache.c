@@ -104,29 +104,87 @@ void cache_destroy(struct cache *cache) {
     free(cache);
 }
 
-/* About as many ghosts as the namespace may have entries. */
-static bool create_ghosts(struct cache *cache, unsigned space) {
-    size_t limit = cache->options.memory_limit, ceiling = cache->space[space].options.memory_ceiling;
+/* ---- Namespaces ---- */
+
+static void free_ghosts(const struct cache *cache, struct ghost **ghosts) {
+    for (unsigned i = 0; ghosts && i < cache->shards; i++)
+        if (ghosts[i])
+            ghost_destroy(ghosts[i]);
+    free(ghosts);
+}
+
+/* One for each shard: about as many ghosts as the namespace may have entries. NULL: no memory. */
+static struct ghost **create_ghosts(const struct cache *cache, const struct cache_space_options *options) {
+    size_t limit = cache->options.memory_limit, ceiling = options->memory_ceiling;
     size_t bytes = (ceiling && ceiling < limit ? ceiling : limit) / cache->shards;
+    struct ghost **ghosts = calloc(cache->shards, sizeof(struct ghost *));
+    for (unsigned i = 0; ghosts && i < cache->shards; i++)
+        if (!(ghosts[i] = ghost_create(bytes / 256))) {
+            free_ghosts(cache, ghosts);
+            return NULL;
+        }
+    return ghosts;
+}
+
+/* Gives the namespace these, or none, and its former ones away. The list is freed. */
+static void set_ghosts(struct cache *cache, int space, struct ghost **ghosts) {
     for (unsigned i = 0; i < cache->shards; i++) {
-        struct ghost *ghost = ghost_create(bytes / 256);
-        if (!ghost)
-            return false;
-        cache->shard[i]->spaces[space].ghost = ghost;
-        memory_take_reserve(cache->shard[i], MEMORY_SHARED, ghost_bytes(ghost));
+        struct cache_shard *shard = cache->shard[i];
+        lock_take(&shard->lock);
+        struct ghost *former = shard->spaces[space].ghost;
+        shard->spaces[space].ghost = ghosts ? ghosts[i] : NULL;
+        lock_release(&shard->lock);
+        if (ghosts)
+            memory_take_reserve(shard, MEMORY_SHARED, ghost_bytes(ghosts[i]));
+        if (former)
+            memory_give(shard, MEMORY_SHARED, ghost_bytes(former));
+        ghost_destroy(former);
     }
-    return true;
+    free(ghosts);
+}
+
+static void take_space_options(struct cache_space *space, const struct cache_space_options *options) {
+    space->options.memory_floor = options->memory_floor;
+    space->options.memory_ceiling = options->memory_ceiling;
+    space->options.eviction = options->eviction;
+    space->options.max_residency = options->max_residency;
+    space->options.keep_stale = options->keep_stale;
+    size_t used = atomic_load_explicit(&space->used, memory_order_relaxed), wanted = options->memory_ceiling;
+    space->ceiling = wanted && used > wanted ? used : wanted;
 }
 
 int cache_add_space(struct cache *cache, const struct cache_space_options *options) {
     if (cache->spaces == CACHE_SPACES_MAX)
         return -1;
     unsigned space = cache->spaces;
-    cache->space[space].options = *options;
-    if (options->eviction == CACHE_S3_FIFO && !create_ghosts(cache, space))
-        return -1;
+    take_space_options(&cache->space[space], options);
+    if (options->eviction == CACHE_S3_FIFO) {
+        struct ghost **ghosts = create_ghosts(cache, options);
+        if (!ghosts)
+            return -1;
+        set_ghosts(cache, (int)space, ghosts);
+    }
     cache->spaces++;
     return (int)space;
+}
+
+/* What changes between the two kinds of eviction needs memory: that is had before anything changes. */
+enum cache_status cache_adjust_spaces(struct cache *cache, const struct cache_space_options *options) {
+    struct ghost **ghosts[CACHE_SPACES_MAX] = {NULL};
+    bool complete = true;
+    for (unsigned i = 0; i < cache->spaces && complete; i++)
+        if (options[i].eviction == CACHE_S3_FIFO && cache->space[i].options.eviction != CACHE_S3_FIFO)
+            complete = (ghosts[i] = create_ghosts(cache, &options[i])) != NULL;
+    for (unsigned i = 0; i < cache->spaces; i++) {
+        if (!complete) {
+            free_ghosts(cache, ghosts[i]);
+            continue;
+        }
+        if (options[i].eviction != cache->space[i].options.eviction)
+            set_ghosts(cache, (int)i, ghosts[i]);
+        take_space_options(&cache->space[i], &options[i]);
+    }
+    return complete ? CACHE_OK : CACHE_NO_MEMORY;
 }
 
 uint64_t cache_hash(const struct cache *cache, struct slice key) {

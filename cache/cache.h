@@ -47,21 +47,22 @@ enum cache_status {
 enum cache_eviction { CACHE_LRU, CACHE_S3_FIFO };
 
 struct cache_options {
-    size_t memory_limit; /* bytes: resident memory of the whole cache, index included */
-    size_t item_max;     /* bytes: longest value accepted, up to 128 MiB */
-    unsigned threads;    /* threads expected to use the cache: sets the number of shards */
-    unsigned node;       /* node id in versions, below 1 << ENTRY_VERSION_NODE_BITS */
-    bool no_eviction;    /* memcached's -M: a store fails instead of evicting */
+    _Atomic size_t memory_limit; /* bytes: resident memory of the whole cache, index included */
+    size_t item_max;             /* bytes: longest value accepted, up to 128 MiB */
+    unsigned threads;            /* threads expected to use the cache: sets the number of shards */
+    unsigned node;               /* node id in versions, below 1 << ENTRY_VERSION_NODE_BITS */
+    bool no_eviction;            /* memcached's -M: a store fails instead of evicting */
     /* 0: hashes differ from cache to cache; else they are the same for the same seed, for tests */
     uint64_t hash_seed;
 };
 
 struct cache_space_options {
-    size_t memory_floor;   /* bytes that other namespaces cannot take; 0: none */
-    size_t memory_ceiling; /* bytes that this one cannot exceed; 0: none */
+    _Atomic size_t memory_floor;   /* bytes that other namespaces cannot take; 0: none */
+    _Atomic size_t memory_ceiling; /* bytes that this one cannot exceed; 0: none */
     enum cache_eviction eviction;
-    uint32_t max_residency; /* seconds a clean entry may stay since it was stored or loaded; 0: for ever */
-    bool keep_stale;        /* entries stay beyond max_residency until room is needed: cache_cursor.stale */
+    /* seconds a clean entry may stay since it was stored or loaded; 0: for ever */
+    _Atomic uint32_t max_residency;
+    _Atomic bool keep_stale; /* entries stay beyond max_residency until room is needed: cache_cursor.stale */
 };
 
 /* Makes an empty cache. CACHE_NO_MEMORY: no memory, no address space, or no random numbers. */
@@ -70,9 +71,23 @@ enum cache_status cache_create(const struct cache_options *options, struct cache
 /* Frees everything. No other thread may be using the cache, and no large value may still be held. */
 void cache_destroy(struct cache *cache);
 
-/* Adds a namespace, returns its number (0, 1, ... in order of the calls), or -1 when CACHE_SPACES_MAX exist.
- * Not to be called once other threads use the cache. */
+/* Adds a namespace, returns its number (0, 1, ... in order of the calls), or -1 when CACHE_SPACES_MAX exist or there is no
+ * memory. One thread at a time, also with cache_adjust_spaces; others may be using the other namespaces. */
 int cache_add_space(struct cache *cache, const struct cache_space_options *options);
+
+/* Ends a namespace, which nobody stores to any more, and of which nothing is dirty: what it holds is gone at once, and
+ * fills that come late are refused as CACHE_CHANGED. Its number stays taken; cache_open_space makes it usable again. */
+void cache_close_space(struct cache *cache, int space, const struct cache_time *now);
+void cache_open_space(struct cache *cache, int space);
+
+/* Drops the clean entries of the other namespaces whose keys begin so. Locks each shard for a few dozen buckets at a time.
+ * Of keys that nobody stores in another namespace meanwhile none is left. */
+void cache_drop_prefix(struct cache *cache, struct slice prefix, int except);
+
+/* Gives each namespace these options in place of those that it has, in the order of their numbers. What is stored already
+ * keeps its residency and its queue; a namespace that is above a lower ceiling shrinks in small steps, with the help of
+ * cache_maintain. CACHE_NO_MEMORY: nothing has changed. One thread at a time. */
+enum cache_status cache_adjust_spaces(struct cache *cache, const struct cache_space_options *options);
 
 /* The hash that every call below expects for a key. All but its upper bits, which are in versions
  * (version_lower), differ from cache to cache, and are to be shown to nobody (hash.h). */

@@ -300,7 +300,8 @@ void cache_forget(struct cache_cursor *cursor) {
 /* Seeks for a fill. False: the key is known or changed; released again. */
 static bool fill_seek(struct cache *cache, int space, struct slice key, uint64_t hash, uint64_t stamp,
                       const struct cache_time *now, struct cache_cursor *ret_cursor) {
-    if (cache_seek(cache, space, key, hash, now, ret_cursor) != CACHE_UNKNOWN || ret_cursor->stamp != stamp) {
+    if (cache_seek(cache, space, key, hash, now, ret_cursor) != CACHE_UNKNOWN || ret_cursor->stamp != stamp ||
+        atomic_load_explicit(&cache->space[space].closed, memory_order_relaxed)) {
         cache_release(ret_cursor);
         return false;
     }

@@ -268,7 +268,7 @@ static bool evacuate_record(struct cache_shard *shard, uint32_t ref, uint64_t ha
     int frequency = second_chance(shard, from, record);
     if (keep || frequency >= 0 || is_protected(shard, from))
         return carry(shard, ref, hash, frequency < 0 ? 0 : (uint32_t)frequency);
-    if (from->queue == QUEUE_SMALL)
+    if (from->queue == QUEUE_SMALL && shard->spaces[from->space].ghost) /* it may have turned to lru since */
         ghost_add(shard->spaces[from->space].ghost, hash);
     walk_show_eviction(shard, ref);
     shard_drop(shard, ref, hash, REASON_EVICTED);
@@ -438,10 +438,31 @@ bool evict_clean_step(struct cache_shard *shard) {
     return evacuate(shard, STEP);
 }
 
+/* Lets the ceiling of a namespace follow what it has, down to what it is to be. True: it is not there yet. */
+static bool lower_ceiling(struct cache_space *space) {
+    size_t wanted = space->options.memory_ceiling, ceiling = space->ceiling;
+    size_t used = atomic_load_explicit(&space->used, memory_order_relaxed);
+    if (ceiling == wanted)
+        return false;
+    space->ceiling = wanted && used > wanted ? used : wanted;
+    return wanted && used > wanted;
+}
+
+static bool shrink_spaces(struct cache_shard *shard) {
+    struct cache *cache = shard->cache;
+    for (unsigned i = 0; i < cache->spaces; i++)
+        if (lower_ceiling(&cache->space[i]) && evacuation_begin(shard, (int)i, true, true) &&
+            evacuate(shard, STEP))
+            return true;
+    return false;
+}
+
 bool evict_shrink_step(struct cache_shard *shard) {
     struct cache *cache = shard->cache;
-    if (cache->options.no_eviction || !is_over_limit(cache))
+    if (cache->options.no_eviction)
         return false;
+    if (!is_over_limit(cache))
+        return shrink_spaces(shard);
     segment_trim(shard, 0);
     if (!is_over_limit(cache))
         return false;

@@ -28,7 +28,7 @@ bool evict_take(struct cache_shard *shard, int space, size_t bytes);
 enum queue evict_queue(struct cache_shard *shard, int space, uint64_t hash);
 
 /* Steps for cache_maintain: compaction when there are many holes, shrinking to a lower limit. True: there is
- * more to do. */
+ * or to a lower ceiling of a namespace. True: there is more to do. */
 bool evict_clean_step(struct cache_shard *shard);
 bool evict_shrink_step(struct cache_shard *shard);
 

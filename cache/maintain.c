@@ -26,6 +26,16 @@ void cache_flush_all(struct cache *cache, int space, uint32_t at, const struct c
     }
 }
 
+void cache_close_space(struct cache *cache, int space, const struct cache_time *now) {
+    atomic_store(&cache->space[space].closed, true);
+    cache_flush_all(cache, space, now->seconds,
+                    now); /* whoever locks a shard after this sees that it is closed */
+}
+
+void cache_open_space(struct cache *cache, int space) {
+    atomic_store(&cache->space[space].closed, false);
+}
+
 /* Spread over all shards, or one would be taken for having more than its share (evict.c). */
 bool cache_take_memory(struct cache *cache, size_t bytes) {
     size_t limit = atomic_load_explicit(&cache->limit, memory_order_relaxed);
@@ -71,6 +81,7 @@ static bool maintain_step(struct cache_shard *shard, uint32_t now) {
     unsigned shrinks = 0;
     while (shrinks < SHRINKS && index_shrink(&shard->index))
         shrinks++;
+    shard->shrinks += shrinks;
     shard_count_index(shard);
     return more || shrinks == SHRINKS;
 }

@@ -14,7 +14,7 @@ bool memory_is_short(const struct cache *cache, size_t bytes) {
 
 bool memory_at_ceiling(const struct cache *cache, int space, size_t bytes) {
     const struct cache_space *owner = &cache->space[space];
-    size_t ceiling = owner->options.memory_ceiling;
+    size_t ceiling = atomic_load_explicit(&owner->ceiling, memory_order_relaxed);
     return ceiling && atomic_load_explicit(&owner->used, memory_order_relaxed) + bytes > ceiling;
 }
 

@@ -67,6 +67,7 @@ struct cache_shard {
     uint32_t evacuations; /* ever begun */
     struct sweep sweep;
     uint32_t clean_hand;       /* where the cleaner looks next */
+    uint32_t shrinks;          /* of the index, so far: a walk may have missed something */
     struct huge_progress huge; /* touched by huge_step alone */
     _Atomic size_t used;       /* bytes: segments, index, large values. Read without the lock */
     size_t index_counted;      /* bytes of index in used */
@@ -79,8 +80,13 @@ struct cache_shard {
 /* A namespace of the whole cache. */
 struct cache_space {
     struct cache_space_options options;
+    /* Bytes that it cannot exceed now, 0: none. Where the options' ceiling was lowered below what it has, cache_maintain takes
+     * it there in steps: stores evict what they need, and never all that is too much. By the one thread that maintains, or
+     * adjusts. */
+    _Atomic size_t ceiling;
     _Atomic size_t used; /* bytes: segments, large values */
     _Atomic size_t dirty_bytes, dirty_entries;
+    atomic_bool closed; /* changed and looked at with the lock of every shard */
 };
 
 struct cache {
@@ -92,7 +98,7 @@ struct cache {
     unsigned class_shift;              /* merges TTL classes where there are few segments */
     size_t reserve;                    /* bytes of the limit: see memory.h */
     bool huge_index; /* the shards are so large that a huge page for each one's index does not matter */
-    unsigned spaces;
+    _Atomic unsigned spaces; /* only grows, when all of the new one is ready */
     struct cache_space space[CACHE_SPACES_MAX];
     _Atomic size_t limit;
     _Atomic size_t used;

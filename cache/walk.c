@@ -57,6 +57,57 @@ bool cache_walk(struct cache *cache, int space, struct cache_walk *walk, const s
     return walk->shard < cache->shards;
 }
 
+/* ---- Dropping by prefix ---- */
+
+/* A clean record of the chain of a bucket that is to be dropped, or REF_NONE. */
+static uint32_t find_in_chain(struct cache_shard *shard, uint32_t number, struct slice prefix, int except) {
+    const struct bucket *bucket = index_bucket(&shard->index, number);
+    for (;;) {
+        for (unsigned place = 0; place < BUCKET_SLOTS && bucket->tags[place]; place++) {
+            uint32_t ref = bucket->refs[place];
+            const struct record *record = shard_record(shard, ref);
+            if (shard_segment(shard, ref)->space != except && record_state(record) == CACHE_CLEAN &&
+                slice_starts_with(record_key(record), prefix))
+                return ref;
+        }
+        if (bucket->next == 0)
+            return REF_NONE;
+        bucket = &shard->index.overflow[bucket->next - 1];
+    }
+}
+
+/* Dropping changes the chain: it is looked at anew after each. */
+static void drop_in_chain(struct cache_shard *shard, uint32_t number, struct slice prefix, int except) {
+    uint32_t ref;
+    while ((ref = find_in_chain(shard, number, prefix, except)) != REF_NONE) {
+        uint64_t hash = shard_hash(shard, shard_record(shard, ref));
+        ++*shard_change_counter(shard, hash);
+        shard_drop(shard, ref, hash, REASON_REPLACED);
+    }
+}
+
+/* One pass over a shard. False: its index shrank meanwhile, and something may have been missed. */
+static bool drop_in_shard(struct cache_shard *shard, struct slice prefix, int except) {
+    uint32_t shrinks = 0, bucket = 0;
+    bool more = true, same = true;
+    for (bool first = true; more; first = false) {
+        lock_take(&shard->lock);
+        shrinks = first ? shard->shrinks : shrinks;
+        same = shard->shrinks == shrinks;
+        for (uint32_t i = 0; i < WALK_BUCKETS && bucket < shard->index.count; i++)
+            drop_in_chain(shard, bucket++, prefix, except);
+        more = bucket < shard->index.count;
+        lock_release(&shard->lock);
+    }
+    return same;
+}
+
+void cache_drop_prefix(struct cache *cache, struct slice prefix, int except) {
+    for (unsigned i = 0; i < cache->shards; i++)
+        while (!drop_in_shard(cache->shard[i], prefix, except))
+            ;
+}
+
 void cache_watch_evictions(struct cache *cache, struct cache_visitor *visitor) {
     atomic_store_explicit(&cache->eviction_watcher, visitor, memory_order_release);
 }

@@ -131,7 +131,7 @@ static void judge_table(const struct space *space, struct health_judge *judge) {
 void health_judge_backends(struct tier *tier, struct health_judge *judge) {
     for (size_t i = 0; i < tier->space_count; i++) {
         const struct space *space = &tier->spaces[i];
-        if (!space->backend)
+        if (!space->backend || space_is_retired(space))
             continue;
         if (is_cut_off(space->backend))
             judge_backend(space, judge);
@@ -156,7 +156,7 @@ static void judge_full(const struct space *space, struct health_judge *judge) {
 void health_judge_room(struct tier *tier, struct health_judge *judge) {
     for (size_t i = 0; i < tier->space_count; i++) {
         const struct space *space = &tier->spaces[i];
-        if (space->policy->holds_back && fullness_is_full(&space->fullness))
+        if (space->policy->holds_back && !space_is_retired(space) && fullness_is_full(&space->fullness))
             judge_full(space, judge);
     }
 }

@@ -14,7 +14,10 @@ static enum backend_status open_connection(struct session *session, uint64_t unt
     struct tier_backend *backend = session->backend;
     struct backend_options options = backend->options.store;
     struct backend_identity expected;
+    options.table_count = session->table_count = backend->table_count;
     options.running = !session->starting;
+    options.renews = session->renews;
+    session->renews = false;
     options.open_until_us = until_us;
     options.expected = store_expected(backend->store, &expected) ? &expected : NULL;
     uint64_t began_us = monotonic_us();
@@ -49,7 +52,18 @@ static enum backend_status open_the_same(struct session *session, uint64_t until
     return put_off(session);
 }
 
+/* Not one that is a witness: it says soon what it has seen, and calls fail until then. */
+static bool let_go_outdated(struct session *session) {
+    if (session->connection->witness)
+        return false;
+    session_close(session);
+    session->renews = true;
+    return true;
+}
+
 enum backend_status session_open(struct session *session, uint64_t until_us) {
+    if (session_is_outdated(session) && !let_go_outdated(session))
+        return put_off(session);
     if (session->connection)
         return BACKEND_OK;
     if (session->role == BACKEND_READER)

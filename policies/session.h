@@ -9,6 +9,9 @@
  *
  * A table that fails (BACKEND_TABLE_FAILED) is such an answer: another connection would meet the same table.
  *
+ * A connection that was opened before the backend had all the tables that it has now does not know the later ones:
+ * session_open opens it anew.
+ *
  * A connection whose store is no longer at its address (BACKEND_REPLACED) is closed by whoever is told so. Readers open
  * the store that the writer has open, or none (store.h).
  *
@@ -23,10 +26,12 @@
 struct session {
     struct tier_backend *backend;
     enum backend_role role;
-    unsigned patience; /* failures in a row after which the connection is closed */
-    unsigned failures; /* in a row, so far */
-    bool has_opened;   /* a connection, before */
-    bool starting;     /* a table that does not fit refuses the connection (backend_options.running) */
+    unsigned patience;  /* failures in a row after which the connection is closed */
+    unsigned failures;  /* in a row, so far */
+    size_t table_count; /* of the backend, when the connection was opened */
+    bool has_opened;    /* a connection, before */
+    bool renews;        /* the next one takes the place of one that was outdated */
+    bool starting;      /* a table that does not fit refuses the connection (backend_options.running) */
     struct backend_connection *connection; /* NULL: to be opened */
     struct backend_error error;            /* of the last call that failed */
 };
@@ -38,6 +43,10 @@ void session_init(struct session *session, struct tier_backend *backend, enum ba
 /* Opens the connection unless it is open, waiting no longer than until then (monotonic; 0: the backend's timeout);
  * what the backend said is in error. */
 enum backend_status session_open(struct session *session, uint64_t until_us);
+
+static inline bool session_is_outdated(const struct session *session) {
+    return session->connection && session->table_count < session->backend->table_count;
+}
 
 static inline bool session_is_open(const struct session *session) {
     return session->connection != NULL;

@@ -3,9 +3,11 @@
 #include "policies/space.h"
 #include "backends/key.h"
 #include "policies/absence.h"
+#include "policies/journal/disk.h"
 #include "policies/tier_parts.h"
 #include "policies/write/quarantine.h"
 #include "policies/write/queue.h"
+#include <inttypes.h>
 #include <stdlib.h>
 
 enum {
@@ -15,13 +17,36 @@ enum {
     BATCH_SHARE = 32,
 };
 
-struct space *space_of_key(const struct tier *tier, struct slice key) {
-    for (size_t i = 0; i + 1 < tier->space_count; i++) {
-        struct space *space = tier->by_prefix[i];
-        if (slice_starts_with(key, slice_of(space->options.prefix, space->prefix_size)))
-            return space;
+static int longer_prefix_first(const void *a, const void *b) {
+    const struct space *x = *(struct space *const *)a, *y = *(struct space *const *)b;
+    if (x->prefix_size != y->prefix_size)
+        return x->prefix_size > y->prefix_size ? -1 : 1;
+    return x->number - y->number;
+}
+
+struct space_map *space_map_create(struct space *const *spaces, size_t count) {
+    struct space *sorted[CACHE_SPACES_MAX];
+    struct space_map *map = malloc(sizeof *map + count * sizeof *map->by_prefix);
+    if (!map)
+        return NULL;
+    memcpy((void *)sorted, spaces, count * sizeof *sorted);
+    qsort((void *)sorted, count, sizeof *sorted, longer_prefix_first);
+    map->count = count - 1;
+    map->default_space = sorted[count - 1];
+    for (size_t i = 0; i < map->count; i++) {
+        map->by_prefix[i] =
+            (struct space_prefix){sorted[i]->options.prefix, sorted[i]->prefix_size, sorted[i]};
     }
-    return tier->default_space;
+    return map;
+}
+
+struct space *space_of_key(const struct tier *tier, struct slice key) {
+    const struct space_map *map = atomic_load_explicit(&tier->map, memory_order_acquire);
+    const struct space_prefix *end = map->by_prefix + (key.size ? map->count : 0);
+    for (const struct space_prefix *at = map->by_prefix; at < end; at++)
+        if (*at->text == *key.data && slice_starts_with(key, slice_of(at->text, at->size))) /* most do not */
+            return at->space;
+    return map->default_space;
 }
 
 bool space_has_integer(const struct space *space, struct slice key) {
@@ -31,7 +56,8 @@ bool space_has_integer(const struct space *space, struct slice key) {
 
 struct space *space_by_name(struct tier *tier, struct slice name) {
     for (size_t i = 0; i < tier->space_count; i++)
-        if (slice_equal(slice_string(tier->spaces[i].options.name), name))
+        if (slice_equal(slice_string(tier->spaces[i].options.name), name) &&
+            !space_is_retired(&tier->spaces[i]))
             return &tier->spaces[i];
     return NULL;
 }
@@ -93,19 +119,40 @@ static size_t batch_bytes(size_t memory) {
     return bytes < BATCH_BYTES_MIN ? BATCH_BYTES_MIN : bytes > BATCH_BYTES_MAX ? BATCH_BYTES_MAX : bytes;
 }
 
+static void derive(struct space *space) {
+    size_t half = space->options.dirty_limit / 2;
+    space->flush_bytes = half < FLUSH_BYTES_MAX ? half : FLUSH_BYTES_MAX;
+}
+
+struct cache_space_options space_cache_options(const struct space_options *options) {
+    return (struct cache_space_options){.memory_floor = options->memory,
+                                        .memory_ceiling = options->memory,
+                                        .eviction = options->eviction,
+                                        .max_residency = options->max_residency,
+                                        .keep_stale = options->on_backend_down == DOWN_STALE};
+}
+
+void space_adjust(struct space *space, const struct space_options *options) {
+    struct space_options complete = *options;
+    space_options_complete(&complete);
+    for (const struct setting *setting = space_settings; setting->name; setting++)
+        if (setting->change == SETTING_LIVE)
+            setting_take(setting, &space->options, &complete);
+    derive(space);
+}
+
 bool space_init(struct space *space, struct tier *tier, const struct space_options *options, int number,
                 char *error, size_t error_size) {
     space->options = *options;
     space->policy = options->policy;
     space->tier = tier;
     space->number = number;
+    space->journal_number = (unsigned)number;
     space->prefix_size = strlen(options->prefix);
     if (space->policy->needs_backend)
         space->backend = &tier->backends[options->backend];
     space_options_complete(&space->options);
-    space->flush_delay_us = (uint64_t)space->options.flush_delay * 1000;
-    space->flush_bytes =
-        space->options.dirty_limit / 2 < FLUSH_BYTES_MAX ? space->options.dirty_limit / 2 : FLUSH_BYTES_MAX;
+    derive(space);
     space->batch_bytes = batch_bytes(tier->options.cache.memory_limit);
     fullness_init(&space->fullness);
     breaker_init(&space->read_breaker, monotonic_us());
@@ -123,4 +170,66 @@ void space_destroy(struct space *space) {
     absence_destroy(space->absence);
     quarantine_close(space->quarantine);
     fullness_destroy(&space->fullness);
+}
+
+static void complete_table(struct space *space) {
+    space->options.table.index = 0;
+    if (!space->options.table.name)
+        space->options.table.name = space->options.name;
+    if (!space->options.table.key_prefix)
+        space->options.table.key_prefix = space->options.prefix;
+}
+
+bool space_make(struct tier *tier, const struct space_options *options, char *error, size_t error_size) {
+    int number = (int)tier->space_count;
+    struct space *space = &tier->spaces[number];
+    bool made = space_init(space, tier, options, number, error, error_size);
+    struct cache_space_options cached = space_cache_options(&space->options);
+    complete_table(space);
+    if (made && cache_add_space(tier->cache, &cached) == number)
+        return true;
+    if (made)
+        snprintf(error, error_size, "Out of memory for namespace \"%s\".", options->name);
+    space_destroy(space);
+    *space = (struct space){.number = 0};
+    return false;
+}
+
+void space_list_table(struct space *space, struct tier_backend *backend) {
+    size_t index = backend->table_count;
+    space->options.table.index = (unsigned)index;
+    space->integer_keys = backend->type->keys(&space->options.table) == BACKEND_KEYS_INTEGER;
+    backend->tables[index] = &space->options.table;
+    backend->table_count = index + 1; /* last: whoever sees the count sees the table */
+}
+
+static void tell_damage(const struct space *space, const struct quarantine_damage *damage) {
+    service_log(
+        &space->tier->service, LOG_LEVEL_ERROR,
+        "namespace %s: its quarantine file in %s is damaged: no record that passes its check at offset %" PRIu64
+        "; %" PRIu64
+        " bytes in %zu places are skipped, and the file is kept there under a name that begins with damaged-",
+        space->options.name, space->tier->options.data, damage->offset, damage->bytes, damage->places);
+}
+
+bool space_open_quarantine(struct space *space, uint64_t *highest, char *error, size_t error_size) {
+    struct tier *tier = space->tier;
+    struct quarantine_damage damage;
+    space->quarantine = quarantine_open(&journal_disk_system, tier->options.data, space->options.name,
+                                        tier->options.recovery.skip_damaged, &damage, error, error_size);
+    if (!space->quarantine)
+        return false;
+    if (damage.places)
+        tell_damage(space, &damage);
+    uint64_t version = quarantine_high_version(space->quarantine);
+    if (!cache_raise_version(tier->cache, version)) {
+        snprintf(error, error_size,
+                 "The quarantine of namespace \"%s\" in %s holds a change of version %" PRIu64
+                 ", which no clock gives: move its file away.",
+                 space->options.name, tier->options.data, version);
+        return false;
+    }
+    if (version > *highest)
+        *highest = version;
+    return true;
 }

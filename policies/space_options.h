@@ -28,28 +28,31 @@ enum space_need {
 
 struct policy; /* policies/policy.h */
 
-/* As configured. Strings live as long as the tier. */
+/* As configured. Strings live as long as the tier. A reload may change what is atomic here (setting.change), one by one;
+ * everything else is constant. */
 struct space_options {
     const char *name;
     const char *prefix;          /* "" : the default namespace */
     const struct policy *policy; /* policy_find(name) */
     int backend;                 /* index into tier_options.backends, -1: none */
-    size_t memory;               /* ceiling and floor, bytes; 0: none */
-    enum cache_eviction eviction;
-    uint32_t ttl;           /* seconds, when the client gives none; 0: for ever */
-    uint32_t max_residency; /* seconds; 0: for ever */
-    uint32_t negative_ttl;  /* ms; 0: absence is not remembered. Rounded up to whole seconds in the cache */
+    _Atomic size_t memory;       /* ceiling and floor, bytes; 0: none */
+    _Atomic(enum cache_eviction) eviction;
+    _Atomic uint32_t ttl;           /* seconds, when the client gives none; 0: for ever */
+    _Atomic uint32_t max_residency; /* seconds; 0: for ever */
+    /* ms; 0: absence is not remembered. Rounded up to whole seconds in the cache */
+    _Atomic uint32_t negative_ttl;
     /* seconds: a touch that moves the expiry by less is answered but not recorded; 0: exact */
-    uint32_t touch_slack;
-    enum existence existence;
-    enum on_backend_down on_backend_down;
-    enum unknown_set unknown_set; /* a store over a row that cannot be looked at */
-    uint32_t flush_delay;         /* ms */
-    uint32_t flush_batch; /* entries: as many are due at once, and at most as many are collected together */
-    size_t dirty_limit;   /* bytes */
-    uint32_t dirty_age_limit; /* ms: older than this counts as full; 0: no bound */
-    size_t quarantine_limit;  /* bytes of memory */
-    enum on_full on_full;
+    _Atomic uint32_t touch_slack;
+    _Atomic(enum existence) existence;
+    _Atomic(enum on_backend_down) on_backend_down;
+    _Atomic(enum unknown_set) unknown_set; /* a store over a row that cannot be looked at */
+    _Atomic uint32_t flush_delay;          /* ms */
+    /* entries: as many are due at once, and at most as many are collected together */
+    _Atomic uint32_t flush_batch;
+    _Atomic size_t dirty_limit;       /* bytes */
+    _Atomic uint32_t dirty_age_limit; /* ms: older than this counts as full; 0: no bound */
+    _Atomic size_t quarantine_limit;  /* bytes of memory */
+    _Atomic(enum on_full) on_full;
     enum journal_mode journal;
     uint32_t preload;   /* entries; 0: none */
     bool preload_wait;  /* serve only afterwards */

@@ -244,6 +244,9 @@ static void wake_waiter(struct ticket_waiter *waiter) {
 }
 
 void ticket_return(struct tier_ticket *ticket) {
+    if (ticket->is_changing)
+        atomic_fetch_sub(&ticket->request.space->changing, 1);
+    ticket->is_changing = false;
     struct tier_worker *worker = ticket->worker;
     if (ticket->waiter) {
         wake_waiter(ticket->waiter);

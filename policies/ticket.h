@@ -101,6 +101,7 @@ struct tier_ticket {
     void *owner;
     struct tier_ticket *next; /* in whatever list it is */
     enum park park;           /* what it is about to wait for, until it is handed over */
+    bool is_changing;         /* counted in `changing` of its namespace */
     bool has_outcome;         /* the answer to what is executed next is here: outcome, or ahead's first */
     bool room_denied;         /* it waited for room until its deadline */
     bool confirmed;           /* what memory holds of the request's key may be believed now */

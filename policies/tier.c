@@ -108,43 +108,17 @@ static bool check_unique(const struct tier *tier, char *error, size_t error_size
     return true;
 }
 
-static int longer_prefix_first(const void *a, const void *b) {
-    const struct space *x = *(struct space *const *)a, *y = *(struct space *const *)b;
-    if (x->prefix_size != y->prefix_size)
-        return x->prefix_size > y->prefix_size ? -1 : 1;
-    return x->number - y->number;
-}
-
-static bool add_cache_space(struct tier *tier, const struct space *space) {
-    struct cache_space_options options = {.memory_floor = space->options.memory,
-                                          .memory_ceiling = space->options.memory,
-                                          .eviction = space->options.eviction,
-                                          .max_residency = space->options.max_residency,
-                                          .keep_stale = space->options.on_backend_down == DOWN_STALE};
-    return cache_add_space(tier->cache, &options) == space->number;
-}
-
+/* In the next place of the tier, which counts from now on if it could be made. */
 static bool make_space(struct tier *tier, const struct space_options *options, char *error,
                        size_t error_size) {
-    int number = (int)tier->space_count;
-    struct space *space = &tier->spaces[number];
-    if (!check_space(&tier->options, options, error, error_size))
-        return false;
-    tier->space_count++;
-    if (!space_init(space, tier, options, number, error, error_size))
-        return false;
-    space->options.table.index = 0;
-    if (!space->options.table.name)
-        space->options.table.name = space->options.name;
-    if (!space->options.table.key_prefix)
-        space->options.table.key_prefix = space->options.prefix;
-    if (!add_cache_space(tier, space)) {
+    if (tier->space_count == CACHE_SPACES_MAX) {
         snprintf(error, error_size, "More than %d namespaces.", CACHE_SPACES_MAX);
         return false;
     }
-    tier->by_prefix[number] = space;
-    if (space->prefix_size == 0)
-        tier->default_space = space;
+    if (!check_space(&tier->options, options, error, error_size) ||
+        !space_make(tier, options, error, error_size))
+        return false;
+    tier->spaces[tier->space_count++].complete = true;
     return true;
 }
 
@@ -155,22 +129,37 @@ static bool make_default_space(struct tier *tier, char *error, size_t error_size
     options.name = SPACE_DEFAULT_NAME;
     options.prefix = "";
     options.policy = &policy_cache_aside;
+    tier->own_default = &tier->spaces[tier->space_count];
     return make_space(tier, &options, error, error_size);
+}
+
+static bool has_default(const struct tier *tier) {
+    for (size_t i = 0; i < tier->space_count; i++)
+        if (tier->spaces[i].prefix_size == 0)
+            return true;
+    return false;
+}
+
+static bool make_map(struct tier *tier) {
+    struct space *spaces[CACHE_SPACES_MAX];
+    for (size_t i = 0; i < tier->space_count; i++)
+        spaces[i] = &tier->spaces[i];
+    struct space_map *map = space_map_create(spaces, tier->space_count);
+    atomic_init(&tier->map, map);
+    return map != NULL;
 }
 
 static bool make_spaces(struct tier *tier, char *error, size_t error_size) {
     const struct tier_options *options = &tier->options;
-    tier->spaces = calloc(options->space_count + 1, sizeof *tier->spaces);
-    tier->by_prefix = calloc(options->space_count + 1, sizeof(struct space *));
-    if (!tier->spaces || !tier->by_prefix)
+    tier->spaces = calloc(CACHE_SPACES_MAX, sizeof *tier->spaces);
+    if (!tier->spaces)
         return out_of_memory(error, error_size);
     for (size_t i = 0; i < options->space_count; i++)
         if (!make_space(tier, &options->spaces[i], error, error_size))
             return false;
-    if (!tier->default_space && !make_default_space(tier, error, error_size))
+    if (!has_default(tier) && !make_default_space(tier, error, error_size))
         return false;
-    qsort(tier->by_prefix, tier->space_count, sizeof *tier->by_prefix, longer_prefix_first);
-    return check_unique(tier, error, error_size);
+    return check_unique(tier, error, error_size) && (make_map(tier) || out_of_memory(error, error_size));
 }
 
 /* ---- Making: backends ---- */
@@ -179,19 +168,13 @@ static bool make_spaces(struct tier *tier, char *error, size_t error_size) {
 enum { OPEN_PATIENCE_US = 500000 };
 
 static bool list_tables(struct tier *tier, struct tier_backend *backend) {
-    backend->tables = calloc(tier->space_count, sizeof(struct backend_table *));
+    backend->tables = calloc(CACHE_SPACES_MAX, sizeof(struct backend_table *));
     if (!backend->tables)
         return false;
-    for (size_t i = 0; i < tier->space_count; i++) {
-        struct space *space = &tier->spaces[i];
-        if (space->backend != backend)
-            continue;
-        space->options.table.index = (unsigned)backend->table_count;
-        space->integer_keys = backend->type->keys(&space->options.table) == BACKEND_KEYS_INTEGER;
-        backend->tables[backend->table_count++] = &space->options.table;
-    }
-    backend->options.store.tables = backend->tables;
-    backend->options.store.table_count = backend->table_count;
+    for (size_t i = 0; i < tier->space_count; i++)
+        if (tier->spaces[i].backend == backend)
+            space_list_table(&tier->spaces[i], backend);
+    backend->options.store.tables = backend->tables; /* how many there are, a session looks for itself */
     return true;
 }
 
@@ -258,8 +241,8 @@ static bool make_workers(struct tier *tier) {
         worker->submitted_end = &worker->submitted;
         worker->scratch_size = tier->options.cache.item_max + 64;
         worker->scratch = malloc(worker->scratch_size);
-        worker->usage =
-            calloc(CACHE_SPACES_MAX, sizeof *worker->usage); /* pages that are used alone take memory */
+        /* Room for as many namespaces as there can be: the system gives the pages that are used. */
+        worker->usage = calloc(CACHE_SPACES_MAX, sizeof *worker->usage);
         atomic_init(&worker->floor, UINT64_MAX);
         hold_init(worker);
         if (!worker->scratch || !worker->usage)
@@ -282,38 +265,11 @@ static bool needs_journal(const struct tier *tier) {
     return wants_journal(tier) || (tier->options.data && survey_finds_files(tier->options.data));
 }
 
-static bool open_quarantine(struct tier *tier, struct space *space, char *error, size_t error_size) {
-    struct quarantine_damage damage;
-    space->quarantine = quarantine_open(&journal_disk_system, tier->options.data, space->options.name,
-                                        tier->options.recovery.skip_damaged, &damage, error, error_size);
-    if (space->quarantine && damage.places)
-        service_log(
-            &tier->service, LOG_LEVEL_ERROR,
-            "namespace %s: its quarantine file in %s is damaged: no record that passes its check at offset %" PRIu64
-            "; %" PRIu64
-            " bytes in %zu places are skipped, and the file is kept there under a name that begins with damaged-",
-            space->options.name, tier->options.data, damage.offset, damage.bytes, damage.places);
-    return space->quarantine != NULL;
-}
-
 static bool make_quarantines(struct tier *tier, char *error, size_t error_size) {
-    for (size_t i = 0; i < tier->space_count; i++) {
-        struct space *space = &tier->spaces[i];
-        if (!space->policy->holds_back)
-            continue;
-        if (!open_quarantine(tier, space, error, error_size))
+    for (size_t i = 0; i < tier->space_count; i++)
+        if (tier->spaces[i].policy->holds_back &&
+            !space_open_quarantine(&tier->spaces[i], &tier->recovered_version, error, error_size))
             return false;
-        uint64_t version = quarantine_high_version(space->quarantine);
-        if (!cache_raise_version(tier->cache, version)) {
-            snprintf(error, error_size,
-                     "The quarantine of namespace \"%s\" in %s holds a change of version %" PRIu64
-                     ", which no clock gives: move its file away.",
-                     space->options.name, tier->options.data, version);
-            return false;
-        }
-        if (version > tier->recovered_version)
-            tier->recovered_version = version;
-    }
     return true;
 }
 
@@ -397,12 +353,14 @@ static bool create_locked(const struct tier_options *options, int lock, struct t
     tier->options.cache.threads =
         tier->options.cache.threads ? tier->options.cache.threads : options->workers;
     pthread_mutex_init(&tier->stats_mutex, NULL);
+    pthread_mutex_init(&tier->halt_mutex, NULL);
+    pthread_cond_init(&tier->halt_over, NULL);
     if (!make_tier(tier, error, error_size)) {
         tier_destroy(tier);
         return false;
     }
     places_note(tier);
-    exposure_tell(tier);
+    exposure_tell(&tier->service, &tier->options);
     *ret_tier = tier;
     return true;
 }
@@ -493,10 +451,12 @@ void tier_destroy(struct tier *tier) {
     free(tier->workers);
     free(tier->backends);
     free(tier->spaces);
-    free(tier->by_prefix);
+    free(atomic_load(&tier->map));
     if (tier->cache)
         cache_destroy(tier->cache);
     pthread_mutex_destroy(&tier->stats_mutex);
+    pthread_mutex_destroy(&tier->halt_mutex);
+    pthread_cond_destroy(&tier->halt_over);
     folder_lock_release(tier->folder_lock);
     free(tier);
 }

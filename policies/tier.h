@@ -26,6 +26,7 @@
 #include "cache/base/log.h"
 #include "policies/request.h"
 #include "policies/space_options.h"
+#include <stdatomic.h>
 #include <stdio.h>
 
 struct tier;
@@ -67,10 +68,11 @@ struct tier_options {
     size_t space_count;
     const struct tier_backend_options *backends;
     size_t backend_count;
-    const char *data;         /* folder for journals; NULL: no journal whatever the namespaces say */
-    uint32_t drain_timeout;   /* ms */
-    size_t journal_file_size; /* bytes; 0: JOURNAL_FILE_SIZE_DEFAULT */
+    const char *data;               /* folder for journals; NULL: no journal whatever the namespaces say */
+    _Atomic uint32_t drain_timeout; /* ms */
+    size_t journal_file_size;       /* bytes; 0: JOURNAL_FILE_SIZE_DEFAULT */
     struct tier_recovery recovery;
+    atomic_uint_fast64_t *recovered; /* counts the records that tier_create reads; NULL: nobody looks */
     void (*wake)(void *context, unsigned worker); /* tickets are ready; any thread, must not block */
     void (*log)(void *context, enum log_level level, const char *message); /* any thread */
     void *context;
@@ -80,6 +82,13 @@ struct tier_options {
  * why; the server must not start. */
 bool tier_create(const struct tier_options *options, struct tier **ret_tier, char *ret_error,
                  size_t error_size);
+
+/* Takes over from *wanted what may change while the tier is at work: namespaces that are new there or gone, settings of the
+ * others that may change (setting.change), the drain_timeout, the memory. Settings that need a restart are the same there,
+ * or the caller has refused it. All of it, or false: ret_error (a sentence without its full stop) says why not. Waits for
+ * backends and the disk. Strings of namespaces that are new have to live as long as the tier. Any thread but the workers',
+ * one at a time, and not once it drains. */
+bool tier_reload(struct tier *tier, const struct tier_options *wanted, char *ret_error, size_t error_size);
 
 /* Flushes what is dirty until drain_timeout is over (or tier_stop_draining was called from another thread or
  * a signal's watcher); workers must have stopped. Returns the entries left behind; *ret_journaled how many of
@@ -106,8 +115,9 @@ size_t space_number(const struct space *space); /* tier_space(tier, number) is t
 
 /* ---- Turns (worker thread) ---- */
 
-/* Opens a turn at now, usually tier_now(). */
-void tier_turn_begin(struct tier_worker *worker, const struct cache_time *now);
+/* Opens a turn at now, usually tier_now(). True: a reload has given keys to other namespaces since the turn before; what was
+ * prepared in that and is not executed yet has to be prepared again. May wait for a moment, while one does so. */
+bool tier_turn_begin(struct tier_worker *worker, const struct cache_time *now);
 
 /* Writes the journal, publishes dirty entries, wakes backend threads that have work. True: the replies of the
  * turn may now be sent, except those of connections for which tier_execute answered TIER_HELD: these may go
@@ -245,6 +255,10 @@ struct tier_counters {
 #undef TIER_COUNTER
 };
 void tier_get_counters(struct tier *tier, struct tier_counters *ret_counters);
+
+/* Of the namespace with this number (below tier_space_count) what was asked of it; what is counted for all of them
+ * together (cmd_flush, loads, parked, closed_reads) is 0. */
+void tier_get_space_counters(struct tier *tier, size_t space, struct tier_counters *ret_counters);
 
 /* True once preloads that were to be waited for are done. */
 bool tier_is_ready(struct tier *tier);

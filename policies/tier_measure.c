@@ -45,6 +45,7 @@ static void measure_write_behind(struct space *space, struct space_measures *mea
     const struct fullness *fullness = &space->fullness;
     measures->holds_back = true;
     measures->dirty_limit = space->options.dirty_limit;
+    measures->flush_delay_us = space_flush_delay_us(space);
     measures->oldest_dirty_us = space_oldest_dirty_us(space);
     measures->full = atomic_load(&fullness->full);
     measures->full_waits = counted(&fullness->waits);
@@ -76,13 +77,14 @@ static void measure_space(struct space *space, struct space_measures *measures) 
 size_t tier_measure_spaces(struct tier *tier, struct space_measures *ret_spaces, size_t count) {
     struct cache_stats cache[CACHE_SPACES_MAX];
     cache_get_space_stats(tier->cache, cache);
-    if (count > tier->space_count)
-        count = tier->space_count;
-    for (size_t i = 0; i < count; i++) {
-        ret_spaces[i] = (struct space_measures){.cache = cache[i]};
-        measure_space(&tier->spaces[i], &ret_spaces[i]);
+    size_t measured = 0, spaces = tier->space_count;
+    for (size_t i = 0; i < spaces && measured < count; i++) {
+        if (space_is_retired(&tier->spaces[i]))
+            continue;
+        ret_spaces[measured] = (struct space_measures){.cache = cache[i]};
+        measure_space(&tier->spaces[i], &ret_spaces[measured++]);
     }
-    return count;
+    return measured;
 }
 
 /* ---- Backends ---- */
@@ -130,8 +132,8 @@ static uint64_t low_water_lag_us(const struct tier *tier) {
     for (size_t i = 0; i < tier->space_count; i++) {
         const struct space *space = &tier->spaces[i];
         uint64_t us = version_us(atomic_load(&space->low_water));
-        if (space->policy->holds_back && space->options.journal != JOURNAL_OFF && us != 0 && us < now_us &&
-            now_us - us > longest)
+        if (!space_is_retired(space) && space->policy->holds_back && space->options.journal != JOURNAL_OFF &&
+            us != 0 && us < now_us && now_us - us > longest)
             longest = now_us - us;
     }
     return longest;

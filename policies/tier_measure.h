@@ -25,7 +25,7 @@ struct space_measures {
     uint64_t table_breaker; /* enum breaker_state, of the table alone: of the side that is open, if one is */
     uint64_t filter_keys, filter_bytes, filter_answered, filter_asked;
     /* write-behind */
-    uint64_t dirty_limit, oldest_dirty_us, full, full_waits, full_rejects;
+    uint64_t dirty_limit, flush_delay_us, oldest_dirty_us, full, full_waits, full_rejects;
     uint64_t changes, coalesced, quarantine_entries, quarantine_bytes;
 #define FLUSH_MEASURE(name) uint64_t name;
     FLUSH_COUNTERS(FLUSH_MEASURE)

@@ -2,14 +2,15 @@
 /*
  * What a tier is made of: who owns what, and which thread may touch it. For the files of policies alone.
  *
- *     struct tier            one; constant after tier_create, except its atomics
+ *     struct tier            one; constant after tier_create, except its atomics, and what a reload changes
  *       struct space         a namespace: options, dirty queues (one per worker), fullness, quarantine
  *       struct tier_backend  a backend: one loader (reader threads) and one writer (one thread)
  *     struct tier_worker     one per worker thread: that thread alone, except the members marked "shared"
  *     struct tier_ticket     one per connection: its worker's thread; while parked, whoever works on it
  *
  * Locks, none of which is ever held together with another one or across a call of a backend or of the cache:
- * loader.mutex, writer.mutex, store.mutex, fullness.mutex, absence.mutex, quarantine.mutex, tier.stats_mutex.
+ * loader.mutex, writer.mutex, store.mutex, fullness.mutex, absence.mutex, quarantine.mutex, tier.stats_mutex,
+ * tier.halt_mutex.
  */
 #ifndef FOREBAY_POLICIES_TIER_PARTS_H
 #define FOREBAY_POLICIES_TIER_PARTS_H
@@ -28,8 +29,10 @@ struct tier_backend {
     struct tier *tier;
     struct tier_backend_options options;
     const struct backend_type *type;
-    const struct backend_table **tables; /* of the namespaces that use it, in order of their index */
-    size_t table_count;
+    /* Of the namespaces that use it, in order of their index, with room for more; those that are added at work are behind
+     * the others, and a session that was opened before opens anew (session.h). */
+    const struct backend_table **tables;
+    _Atomic size_t table_count;
     unsigned timeout_ms;
     struct store *store; /* which one is open */
     struct backend_calls calls;
@@ -41,16 +44,39 @@ struct tier_backend {
     atomic_uint_fast64_t failed_us, answered_us;
 };
 
+/* The prefix is the space's: here, so that what is looked at in turn lies together. */
+struct space_prefix {
+    const char *text; /* not empty */
+    size_t size;
+    struct space *space;
+};
+
+/* Which namespace has which keys: constant. A reload replaces it as a whole (policies/reload.c). */
+struct space_map {
+    size_t count; /* without the default one */
+    struct space *default_space;
+    struct space_prefix by_prefix[]; /* longest first */
+};
+
+static inline bool map_is_halted(uint64_t serial) {
+    return serial & 1;
+}
+
 struct tier {
     struct tier_options options;
     struct service service;
     struct cache *cache;
     struct life_clock clock;
-    uint64_t step_told_us; /* on the log, monotonic; 0: never; by tier_maintain */
-    struct space *spaces;
-    size_t space_count;
-    struct space **by_prefix; /* longest first; the default one is last */
-    struct space *default_space;
+    uint64_t step_told_us;      /* on the log, monotonic; 0: never; by tier_maintain */
+    struct space *spaces;       /* CACHE_SPACES_MAX places: none ever moves, or goes before the end */
+    _Atomic size_t space_count; /* places in use; grows when all of the new one is ready */
+    _Atomic(struct space_map *) map;
+    /* Twice the number of its changes; and one more while no worker may begin a turn, as a reload changes it or is about to
+     * (reload.c, turn.c). */
+    atomic_uint_fast64_t map_serial;
+    struct space *own_default;  /* of no configuration; NULL: there was one */
+    pthread_mutex_t halt_mutex; /* a leaf */
+    pthread_cond_t halt_over;
     struct tier_backend *backends;
     size_t backend_count;
     struct tier_worker *workers;
@@ -65,6 +91,7 @@ struct tier {
     pthread_mutex_t stats_mutex;
     /* At the last reset; under stats_mutex. */
     struct tier_counters counters_base;
+    struct tier_counters space_counters_base[CACHE_SPACES_MAX];
     struct histogram_sum latency_base[CACHE_SPACES_MAX][USAGE_KINDS];
 };
 

@@ -110,6 +110,15 @@ static void sum_usage(const struct tier *tier, size_t space, struct usage_sum *r
         usage_collect(ret_sum, &tier->workers[i].usage[space]);
 }
 
+/* What usage says; the counters that it does not know are left alone. */
+static void add_requests(struct tier_counters *counters, const struct usage_sum *sum) {
+    sum_gets(counters, sum);
+    sum_stores(counters, sum);
+    sum_changes(counters, sum);
+    counters->cmd_meta = meta_commands(sum);
+    counters->load_errors = sum->errors[ERROR_BACKEND_DOWN];
+}
+
 static struct tier_counters sum_counters(const struct tier *tier) {
     struct tier_counters counters = {0};
     struct usage_sum sum = {0};
@@ -117,11 +126,15 @@ static struct tier_counters sum_counters(const struct tier *tier) {
         sum_usage(tier, i, &sum);
     for (unsigned i = 0; i < tier->options.workers; i++)
         add_counters(&counters, &tier->workers[i].counters);
-    sum_gets(&counters, &sum);
-    sum_stores(&counters, &sum);
-    sum_changes(&counters, &sum);
-    counters.cmd_meta = meta_commands(&sum);
-    counters.load_errors = sum.errors[ERROR_BACKEND_DOWN];
+    add_requests(&counters, &sum);
+    return counters;
+}
+
+static struct tier_counters sum_space_counters(const struct tier *tier, size_t space) {
+    struct tier_counters counters = {0};
+    struct usage_sum sum = {0};
+    sum_usage(tier, space, &sum);
+    add_requests(&counters, &sum);
     return counters;
 }
 
@@ -135,6 +148,14 @@ void tier_get_counters(struct tier *tier, struct tier_counters *ret_counters) {
     pthread_mutex_lock(&tier->stats_mutex); /* first: what is subtracted is no later than the sum */
     struct tier_counters sum = sum_counters(tier);
     subtract_counters(&sum, &tier->counters_base);
+    pthread_mutex_unlock(&tier->stats_mutex);
+    *ret_counters = sum;
+}
+
+void tier_get_space_counters(struct tier *tier, size_t space, struct tier_counters *ret_counters) {
+    pthread_mutex_lock(&tier->stats_mutex); /* as above */
+    struct tier_counters sum = sum_space_counters(tier, space);
+    subtract_counters(&sum, &tier->space_counters_base[space]);
     pthread_mutex_unlock(&tier->stats_mutex);
     *ret_counters = sum;
 }
@@ -156,6 +177,8 @@ static void reset_latencies(struct tier *tier) {
 void tier_reset_stats(struct tier *tier) {
     pthread_mutex_lock(&tier->stats_mutex);
     tier->counters_base = sum_counters(tier);
+    for (size_t i = 0; i < tier->space_count; i++)
+        tier->space_counters_base[i] = sum_space_counters(tier, i);
     reset_latencies(tier);
     pthread_mutex_unlock(&tier->stats_mutex);
     cache_reset_stats(tier->cache);
@@ -208,7 +231,7 @@ static void stat_latency(struct stat_sink *sink, const char *owner, const char *
 
 void tier_stat_latencies(struct tier *tier, struct stat_sink *sink) {
     for (size_t i = 0; i < tier->space_count; i++)
-        for (int kind = 0; kind < USAGE_KINDS; kind++) {
+        for (int kind = 0; kind < USAGE_KINDS && !space_is_retired(&tier->spaces[i]); kind++) {
             pthread_mutex_lock(&tier->stats_mutex);
             struct histogram_sum sum = sum_latency(tier, i, (enum usage_kind)kind);
             histogram_subtract(&sum, &tier->latency_base[i][kind]);
@@ -240,11 +263,24 @@ static void stat_absence(struct stat_sink *sink, const char *name, struct absenc
     number(sink, name, "absent_asked", stats.in_vain);
 }
 
+/* Since the start: a reset leaves them alone, as it does the loads below. */
+static void stat_gets(struct stat_sink *sink, const struct tier *tier, const struct space *space) {
+    struct tier_counters counters = {0};
+    struct usage_sum sum = {0};
+    sum_usage(tier, (size_t)space->number, &sum);
+    sum_gets(&counters, &sum);
+    number(sink, space->options.name, "cmd_get", counters.cmd_get);
+    number(sink, space->options.name, "get_hits", counters.get_hits);
+    number(sink, space->options.name, "get_misses", counters.get_misses);
+}
+
 void tier_stat_spaces(struct tier *tier, struct stat_sink *sink) {
     for (size_t i = 0; i < tier->space_count; i++) {
         struct space *space = &tier->spaces[i];
         const char *name = space->options.name;
         struct cache_stats stats;
+        if (space_is_retired(space))
+            continue;
         cache_get_stats(tier->cache, space->number, &stats);
         line(sink, name, "prefix", "%s", space->options.prefix);
         line(sink, name, "policy", "%s", space->policy->name);
@@ -257,6 +293,7 @@ void tier_stat_spaces(struct tier *tier, struct stat_sink *sink) {
         number(sink, name, "expired", stats.expired);
         number(sink, name, "remembered_absences", stats.negatives);
         number(sink, name, "refused_no_memory", stats.no_memory);
+        stat_gets(sink, tier, space);
         if (!space->backend)
             continue;
         number(sink, name, "loads", counted(&space->loads));
@@ -268,6 +305,24 @@ void tier_stat_spaces(struct tier *tier, struct stat_sink *sink) {
             stat_absence(sink, name, space->absence);
         stat_breaker(sink, name, "read", &space->read_breaker);
         stat_breaker(sink, name, "write", &space->write_breaker);
+    }
+}
+
+/* Of kinds of calls that were made. */
+static void stat_calls(struct stat_sink *sink, const char *owner, const struct backend_calls *calls) {
+    struct backend_calls_sum sum;
+    char name[40];
+    backend_calls_read(calls, &sum);
+    for (int call = 0; call < BACKEND_CALLS; call++) {
+        const char *kind = backend_call_name((enum backend_call)call);
+        uint64_t failed = 0;
+        if (histogram_count(&sum.times[call]) == 0)
+            continue;
+        for (int status = BACKEND_OK + 1; status < BACKEND_STATUSES; status++)
+            failed += sum.endings[call][status];
+        stat_latency(sink, owner, kind, &sum.times[call]);
+        snprintf(name, sizeof name, "%s_failed", kind);
+        number(sink, owner, name, failed);
     }
 }
 
@@ -289,6 +344,7 @@ static void stat_backend(struct tier_backend *backend, struct stat_sink *sink) {
 #define TELL(counter_name) number(sink, name, #counter_name, writes.counter_name);
     WRITER_COUNTERS(TELL)
 #undef TELL
+    stat_calls(sink, name, &backend->calls);
 }
 
 void tier_stat_backends(struct tier *tier, struct stat_sink *sink) {
@@ -353,7 +409,7 @@ static void stat_journal(struct tier *tier, struct stat_sink *sink) {
 
 void tier_stat_write_behind(struct tier *tier, struct stat_sink *sink) {
     for (size_t i = 0; i < tier->space_count; i++)
-        if (tier->spaces[i].policy->holds_back)
+        if (tier->spaces[i].policy->holds_back && !space_is_retired(&tier->spaces[i]))
             stat_write_behind(&tier->spaces[i], sink);
     if (tier->journal)
         stat_journal(tier, sink);
@@ -361,7 +417,7 @@ void tier_stat_write_behind(struct tier *tier, struct stat_sink *sink) {
 
 void tier_stat_quarantine(struct tier *tier, struct stat_sink *sink) {
     for (size_t i = 0; i < tier->space_count; i++)
-        if (tier->spaces[i].policy->holds_back) {
+        if (tier->spaces[i].policy->holds_back && !space_is_retired(&tier->spaces[i])) {
             const struct quarantine *quarantine = tier->spaces[i].quarantine;
             number(sink, tier->spaces[i].options.name, "entries", quarantine_count(quarantine));
             number(sink, tier->spaces[i].options.name, "bytes", quarantine_bytes(quarantine));

@@ -20,8 +20,34 @@
 
 /* ---- The turn ---- */
 
-void tier_turn_begin(struct tier_worker *worker, const struct cache_time *now) {
+static void wait_for_reload(struct tier *tier) {
+    pthread_mutex_lock(&tier->halt_mutex);
+    while (map_is_halted(atomic_load(&tier->map_serial)))
+        pthread_cond_wait(&tier->halt_over, &tier->halt_mutex);
+    pthread_mutex_unlock(&tier->halt_mutex);
+}
+
+static __attribute__((noinline)) bool follow_map(struct tier_worker *worker, const struct cache_time *now) {
+    struct tier *tier = worker->tier;
+    uint64_t serial;
+    while (map_is_halted(serial = atomic_load(&tier->map_serial))) {
+        low_water_leave(worker);
+        wait_for_reload(tier);
+        low_water_enter(worker, now);
+    }
+    bool changed = serial != worker->map_serial;
+    worker->map_serial = serial;
+    return changed;
+}
+
+/* A reload that changes the map sets map_serial, then looks for turns that are under way (reload.c); a worker first enters
+ * its turn, then looks at map_serial; all of it sequentially consistent. So either this one sees it, and waits outside, or
+ * it is waited for. */
+bool tier_turn_begin(struct tier_worker *worker, const struct cache_time *now) {
     low_water_enter(worker, now);
+    if (__builtin_expect(atomic_load(&worker->tier->map_serial) == worker->map_serial, true))
+        return false;
+    return follow_map(worker, now);
 }
 
 /* False: records, of this turn or an earlier one, are not in the file. They stay in the journal's buffer and are
@@ -208,8 +234,20 @@ bool tier_anticipate(struct tier_worker *worker, struct tier_ticket *ticket, con
     return goes_along;
 }
 
+/* Its changes are with the writer until ticket_return. Counted in the turn, which a reload waits for. */
+static void count_changing(struct tier_ticket *ticket) {
+    ticket->is_changing = true;
+    atomic_fetch_add(&ticket->request.space->changing, 1);
+    for (struct tier_ticket *ahead = ticket->ahead.list; ahead; ahead = ahead->following) {
+        ahead->is_changing = true;
+        atomic_fetch_add(&ahead->request.space->changing, 1);
+    }
+}
+
 void tier_submit(struct tier_worker *worker, struct tier_ticket *ticket) {
     assert(ticket->park != PARK_NONE);
+    if (ticket->park == PARK_WRITE)
+        count_changing(ticket);
     ticket->next = NULL;
     *worker->submitted_end = ticket;
     worker->submitted_end = &ticket->next;

@@ -53,6 +53,7 @@ struct tier_worker {
     unsigned index;
     /* of the turn; us is the versions' time: it never goes back, whatever the clock does (low_water.c) */
     struct cache_time now;
+    uint64_t map_serial; /* of the map that this turn goes by */
     uint64_t turn_floor; /* no version drawn in this turn is below */
     char *scratch;       /* item_max + some: built and copied values */
     size_t scratch_size;

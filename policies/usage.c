@@ -3,16 +3,14 @@
 #include "policies/usage.h"
 
 enum operation usage_meta_operation(const struct request *request) {
-    switch (request->command) {
-    case COMMAND_META_GET:
-        return request_has(request, 'T') ? OPERATION_META_GET_TOUCHING : (enum operation)request->command;
-    case COMMAND_META_SET:
-        return request_has(request, 'C') ? OPERATION_META_SET_COMPARING : (enum operation)request->command;
-    case COMMAND_META_ARITHMETIC:
-        return request->mode == 'D' ? OPERATION_META_DECREMENT : (enum operation)request->command;
-    default: /* the others have one row each */
-        return (enum operation)request->command;
-    }
+    enum command command = request->command;
+    if (command == COMMAND_META_GET && request_has(request, 'T'))
+        return OPERATION_META_GET_TOUCHING;
+    if (command == COMMAND_META_SET && request_has(request, 'C'))
+        return OPERATION_META_SET_COMPARING;
+    if (command == COMMAND_META_ARITHMETIC && request->mode == 'D')
+        return OPERATION_META_DECREMENT;
+    return (enum operation)command;
 }
 
 enum command usage_command(enum operation operation) {

@@ -128,7 +128,7 @@ static bool reserve_journal(struct execution *e, bool whole) {
 }
 
 static void append(struct execution *e, enum journal_kind kind, const struct entry *entry) {
-    journal_append(e->worker->journal, journal_mode(e), (unsigned)e->space->number, kind, entry);
+    journal_append(e->worker->journal, journal_mode(e), e->space->journal_number, kind, entry);
     e->worker->appended = true;
     hold_changed(e->worker, e->request->hash);
 }

@@ -11,12 +11,14 @@
  *     created --listener_start--> accepting <--pause/resume--> paused --listener_stop--> stopped
  */
 #include "server/listener.h"
+#include "server/activation.h"
 #include "server/config/address.h"
 #include "server/config/settings.h"
 #include "server/log.h"
 #include "server/server.h"
 #include <errno.h>
 #include <ev.h>
+#include <libgen.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -48,7 +50,7 @@ struct listener {
     ev_timer resume;
     uint64_t paused_at_us; /* monotonic */
     atomic_bool paused;
-    bool started;
+    bool started, adopted;
     bool starved;              /* paused for want of descriptors or memory of the kernel, */
     unsigned starved_at;       /* with so many connections, */
     uint64_t starved_until_us; /* at most until then, monotonic */
@@ -84,14 +86,19 @@ static struct listening *add_socket(struct listener *listener, int fd, bool is_u
 }
 
 /* Sockets that it accepts inherit these. */
+static void set_inherited_options(int fd) {
+    int on = 1;
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+}
+
 static int open_tcp(const struct addrinfo *info) {
     int fd = socket(info->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     int on = 1;
     if (fd < 0)
         return -1;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    set_inherited_options(fd);
     if (info->ai_family == AF_INET6)
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
     if (bind(fd, info->ai_addr, info->ai_addrlen) == 0)
@@ -136,10 +143,6 @@ static bool bind_tcp(struct listener *listener, const char *host, int port, char
     return done;
 }
 
-static int effective_port(const struct settings *settings, const struct listen_address *address) {
-    return address->port >= 0 && !settings->port_overrides ? address->port : settings->port;
-}
-
 /* What bind() takes for a free port is 0. */
 static int port_to_bind(int port) {
     return port == PORT_FREE ? 0 : port;
@@ -156,24 +159,49 @@ static bool bind_addresses(struct listener *listener, char *ret_error, size_t er
         if (!address_parse(settings->listen[i], &address, ret_error, error_size))
             return false;
         if (!address.is_unix &&
-            !bind_tcp(listener, address.host, port_to_bind(effective_port(settings, &address)), ret_error,
+            !bind_tcp(listener, address.host, port_to_bind(settings_port(settings, address.port)), ret_error,
                       error_size))
             return false;
     }
     return true;
 }
 
-struct listener *listener_create(const struct settings *settings, char *ret_error, size_t error_size) {
+static struct listener *allocate(const struct settings *settings, char *ret_error, size_t error_size) {
     struct listener *listener = calloc(1, sizeof *listener);
-    if (!listener) {
+    if (listener)
+        listener->settings = settings;
+    else
         snprintf(ret_error, error_size, "no memory for the listening sockets");
-        return NULL;
-    }
-    listener->settings = settings;
-    if (bind_addresses(listener, ret_error, error_size))
+    return listener;
+}
+
+struct listener *listener_create(const struct settings *settings, char *ret_error, size_t error_size) {
+    struct listener *listener = allocate(settings, ret_error, error_size);
+    if (!listener || bind_addresses(listener, ret_error, error_size))
         return listener;
     listener_free(listener);
     return NULL;
+}
+
+static void adopt(struct listener *listener, int fd) {
+    struct listening *socket = add_socket(listener, fd, false);
+    name_socket(socket);
+    socket->is_unix = strncmp(socket->text, "tcp", 3) != 0;
+    if (!socket->is_unix)
+        set_inherited_options(fd);
+}
+
+_Static_assert((int)ACTIVATION_MAX <= (int)LISTENERS_MAX, "all that are handed over can be adopted");
+
+struct listener *listener_adopt(const struct settings *settings, const struct activation *activation,
+                                char *ret_error, size_t error_size) {
+    struct listener *listener = allocate(settings, ret_error, error_size);
+    if (!listener)
+        return NULL;
+    listener->adopted = true;
+    for (size_t i = 0; i < activation->count; i++)
+        adopt(listener, activation->sockets[i].fd);
+    return listener;
 }
 
 /* True when somebody answers on the socket file: then it is not ours to remove. */
@@ -204,6 +232,13 @@ static int open_unix(const struct sockaddr_un *address, unsigned mask) {
     return -1;
 }
 
+static void complain_of_unix(const char *path, int error, char *ret_error, size_t error_size) {
+    snprintf(ret_error, error_size, "cannot listen on the Unix socket %s: %s; %s", path, strerror(error),
+             error == EADDRINUSE
+                 ? "another server has it, or it is not a socket; stop that one or remove the file"
+                 : "correct -s or listen");
+}
+
 static bool bind_unix(struct listener *listener, const char *path, char *ret_error, size_t error_size) {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     int fd = -1;
@@ -213,10 +248,7 @@ static bool bind_unix(struct listener *listener, const char *path, char *ret_err
         fd = open_unix(&address, listener->settings->unix_mask);
     }
     if (fd < 0) {
-        snprintf(ret_error, error_size, "cannot listen on the Unix socket %s: %s; %s", path, strerror(errno),
-                 errno == EADDRINUSE
-                     ? "another server has it, or it is not a socket; stop that one or remove the file"
-                     : "correct -s or listen");
+        complain_of_unix(path, errno, ret_error, error_size);
         return false;
     }
     struct listening *socket = add_socket(listener, fd, true);
@@ -224,8 +256,31 @@ static bool bind_unix(struct listener *listener, const char *path, char *ret_err
     return true;
 }
 
+/* What bind() would say, as an errno. A socket file that nobody serves would be removed first. */
+static int judge_unix(const char *path) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct stat status;
+    char folder[sizeof address.sun_path];
+    if (strlen(path) >= sizeof address.sun_path)
+        return ENAMETOOLONG;
+    strcpy(address.sun_path, path);
+    if (lstat(path, &status) == 0 && (!S_ISSOCK(status.st_mode) || unix_is_served(&address)))
+        return EADDRINUSE;
+    strcpy(folder, path);
+    return access(dirname(folder), W_OK | X_OK) == 0 ? 0 : errno;
+}
+
+bool listener_judge_unix(const char *path, char *ret_error, size_t error_size) {
+    int error = judge_unix(path);
+    if (error)
+        complain_of_unix(path, error, ret_error, error_size);
+    return error == 0;
+}
+
 bool listener_bind_unix(struct listener *listener, char *ret_error, size_t error_size) {
     const struct settings *settings = listener->settings;
+    if (listener->adopted)
+        return true;
     if (settings->unix_socket && !bind_unix(listener, settings->unix_socket, ret_error, error_size))
         return false;
     for (size_t i = 0; i < settings->listen_count; i++) {
@@ -348,14 +403,7 @@ static void accept_some(struct ev_loop *loop, ev_io *io, int events) {
     }
 }
 
-bool listener_start(struct listener *listener, struct ev_loop *loop, struct server *server,
-                    listener_hand *hand, char *ret_error, size_t error_size) {
-    listener->hand = hand;
-    listener->loop = loop;
-    listener->server = server;
-    ev_init(&listener->resume, resume_accepting);
-    listener->resume.repeat = RESUME_SECONDS;
-    listener->resume.data = listener;
+static bool listen_all(struct listener *listener, char *ret_error, size_t error_size) {
     for (size_t i = 0; i < listener->count; i++) {
         struct listening *socket = &listener->sockets[i];
         if (listen(socket->fd, (int)listener->settings->backlog) != 0) {
@@ -364,6 +412,19 @@ bool listener_start(struct listener *listener, struct ev_loop *loop, struct serv
             return false;
         }
     }
+    return true;
+}
+
+bool listener_start(struct listener *listener, struct ev_loop *loop, struct server *server,
+                    listener_hand *hand, char *ret_error, size_t error_size) {
+    if (!listener->adopted && !listen_all(listener, ret_error, error_size))
+        return false;
+    listener->hand = hand;
+    listener->loop = loop;
+    listener->server = server;
+    ev_init(&listener->resume, resume_accepting);
+    listener->resume.repeat = RESUME_SECONDS;
+    listener->resume.data = listener;
     for (size_t i = 0; i < listener->count; i++) {
         struct listening *socket = &listener->sockets[i];
         ev_io_init(&socket->io, accept_some, socket->fd, EV_READ);
@@ -373,6 +434,14 @@ bool listener_start(struct listener *listener, struct ev_loop *loop, struct serv
     return true;
 }
 
+static void close_socket(struct listening *socket) {
+    if (socket->fd >= 0)
+        close(socket->fd);
+    socket->fd = -1;
+}
+
+/* An adopted socket lives on in the manager, and so in the loop's epoll set: libev takes it out when a client comes, by its
+ * number, which must not be that of another file by then. */
 void listener_stop(struct listener *listener) {
     if (listener->started) {
         ev_timer_stop(listener->loop, &listener->resume);
@@ -380,14 +449,13 @@ void listener_stop(struct listener *listener) {
             ev_io_stop(listener->loop, &listener->sockets[i].io);
         listener->started = false;
     }
-    for (size_t i = 0; i < listener->count; i++) {
+    for (size_t i = 0; i < listener->count && !listener->adopted; i++) {
         struct listening *socket = &listener->sockets[i];
         if (socket->fd < 0)
             continue;
         if (socket->is_unix)
             unlink(socket->text + strlen("unix:"));
-        close(socket->fd);
-        socket->fd = -1;
+        close_socket(socket);
     }
 }
 
@@ -395,6 +463,8 @@ void listener_free(struct listener *listener) {
     if (!listener)
         return;
     listener_stop(listener);
+    for (size_t i = 0; i < listener->count; i++)
+        close_socket(&listener->sockets[i]);
     free(listener);
 }
 

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+struct activation; /* server/activation.h */
 struct ev_loop;
 struct listener;
 struct server;
@@ -20,9 +21,19 @@ struct worker;
  * can connect yet. NULL with a whole sentence naming the address and the remedy. */
 struct listener *listener_create(const struct settings *settings, char *ret_error, size_t error_size);
 
+/* The same of sockets that a service manager has bound, instead of binding any: takes over all of them. Clients can
+ * connect already, and wait. NULL with a whole sentence. */
+struct listener *listener_adopt(const struct settings *settings, const struct activation *activation,
+                                char *ret_error, size_t error_size);
+
 /* The same for the Unix sockets (after privileges were dropped, so that the files belong to the user the
- * server runs as). Removes a socket file that nobody listens on. */
+ * server runs as). Removes a socket file that nobody listens on. Does nothing
+ * where sockets were adopted. */
 bool listener_bind_unix(struct listener *listener, char *ret_error, size_t error_size);
+
+/* Whether a Unix socket could be bound to this path, by the user that the process is now. Only looks: false with a whole
+ * sentence. */
+bool listener_judge_unix(const char *path, char *ret_error, size_t error_size);
 
 /* Takes an accepted, non-blocking socket for this worker, and counts it down from server->connections when it
  * is closed: worker_hand. */
@@ -32,7 +43,8 @@ typedef void listener_hand(struct worker *worker, int fd);
 bool listener_start(struct listener *listener, struct ev_loop *loop, struct server *server,
                     listener_hand *hand, char *ret_error, size_t error_size);
 
-/* Stops accepting and closes the sockets. */
+/* Stops accepting and closes the sockets, but those that were adopted: clients who come now wait in them for the next
+ * start. */
 void listener_stop(struct listener *listener);
 void listener_free(struct listener *listener);
 

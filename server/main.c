@@ -15,20 +15,27 @@
  */
 #include "policies/journal/journal.h"
 #include "policies/policy.h"
-#include "policies/write/leftover.h"
+#include "server/activation.h"
 #include "server/admin/feed.h"
 #include "server/admin/stats_detail.h"
 #include "server/admin/watch.h"
+#include "server/check.h"
 #include "server/config/config.h"
+#include "server/config/manual.h"
 #include "server/config/options.h"
+#include "server/config/print.h"
+#include "server/config/read.h"
 #include "server/config/settings.h"
 #include "server/http/admin_http.h"
-#include "server/http/token.h"
+#include "server/http/health.h"
 #include "server/last_resort.h"
 #include "server/listener.h"
 #include "server/log.h"
 #include "server/maintenance.h"
+#include "server/manager.h"
 #include "server/process.h"
+#include "server/reload.h"
+#include "server/risks.h"
 #include "server/server.h"
 #include "server/worker/auth.h"
 #include "server/worker/worker.h"
@@ -42,23 +49,9 @@
 #include <unistd.h>
 
 enum { EXIT_USAGE = 64, EXIT_CONFIGURATION = 78, ERROR_MAX = 1024, SIGNALS = 4 };
-enum { STOP_GRACE_MS = 20000 };
-
-enum {
-    OWN_DESCRIPTORS = 128,       /* listening sockets, the main loop, the folder and its files */
-    OWN_DESCRIPTORS_LEAST = 256, /* for few threads and backends */
-    WORKER_DESCRIPTORS = 6,      /* its loop, and what wakes it; its journal, and the next file of that */
-    CONNECTION_DESCRIPTORS = 3,  /* a database, its log, its index */
-    READERS_BESIDE = 3           /* threads of a backend with a connection: writer, preload, absent filter */
-};
+enum { STOP_GRACE_MS = 20000, MANAGER_GRACE_MS = 5000 }; /* the manager's own last resort comes after ours */
 
 static const double LOG_SECONDS = 1; /* how often it is told what the log has left out */
-
-/* Authentication files that were replaced: workers may still look at them. */
-struct retired_auth {
-    struct retired_auth *next;
-    struct auth *auth;
-};
 
 struct program {
     struct server server; /* first: server_stop finds the program by it */
@@ -68,12 +61,14 @@ struct program {
     struct admin_http *http; /* NULL: no admin address */
     struct ev_loop *loop;
     ev_signal signals[SIGNALS];
-    ev_async helper_done, stop_asked;
+    ev_async helper_done, stop_asked, reload_done;
     ev_timer ready_timer;
     ev_timer log_timer; /* tells what the log has left out */
     pthread_t helper;
-    struct retired_auth *retired;
-    unsigned connections_wanted; /* before the limit of open files was looked at */
+    struct manager *manager;        /* of services; NULL: none wants to be told */
+    struct activation activation;   /* its sockets are the listener's */
+    unsigned connections_wanted;    /* before the limit of open files was looked at */
+    atomic_uint_fast64_t recovered; /* records of the journal, as the helper thread reads them */
     bool helper_runs;
     int ready_fd; /* of the waiting parent, -1: in the foreground */
     int exit_status;
@@ -218,6 +213,11 @@ static void announce(struct program *program) {
         announce_space(program, space_options(tier_space(server->tier, i)));
 }
 
+static void tell_reload_done(void *context) {
+    struct program *program = context;
+    ev_async_send(program->loop, &program->reload_done);
+}
+
 static void serve(struct program *program) {
     struct server *server = &program->server;
     char error[ERROR_MAX];
@@ -227,11 +227,13 @@ static void serve(struct program *program) {
         return;
     }
     program->server.phase = SERVER_SERVING;
+    reload_open(server->reload, program->http, tell_reload_done, program);
     write_port_file(program);
     announce(program);
     if (program->ready_fd >= 0)
         process_ready(program->ready_fd, program->settings.verbosity > 0);
     program->ready_fd = -1;
+    manager_ready(program->manager);
 }
 
 static void on_ready_timer(struct ev_loop *loop, ev_timer *timer, int events) {
@@ -297,6 +299,7 @@ static size_t count_dirty(struct tier *tier) {
 
 static void *stop_and_drain(void *argument) {
     struct program *program = argument;
+    reload_close(program->server.reload);
     stop_workers(&program->server);
     program->drain.before = count_dirty(program->server.tier);
     program->drain.left = tier_drain(program->server.tier, &program->drain.journaled);
@@ -327,6 +330,7 @@ static void begin_stop(struct program *program, const char *why) {
     server_log(&program->server, LOG_LEVEL_NOTICE, "%s: stopping, draining for at most %u ms", why,
                program->settings.tier.drain_timeout);
     program->server.phase = SERVER_STOPPING;
+    manager_stopping(program->manager, stop_limit_ms(&program->settings.tier) + MANAGER_GRACE_MS);
     last_resort_start(stop_limit_ms(&program->settings.tier));
     ev_timer_stop(program->loop, &program->ready_timer);
     listener_stop(program->server.listener);
@@ -372,26 +376,21 @@ static void warn_of_exposure(struct program *program, const struct auth *auth) {
         server_log(&program->server, LOG_LEVEL_WARNING, "%s", warning);
 }
 
-static void reload_auth(struct program *program) {
-    struct server *server = &program->server;
-    char error[ERROR_MAX];
-    if (!program->settings.auth_file) {
-        server_log(server, LOG_LEVEL_NOTICE, "SIGHUP: there is no authentication file to read again");
-        return;
-    }
-    struct auth *auth = auth_load(program->settings.auth_file, error, sizeof error);
-    struct retired_auth *retired = calloc(1, sizeof *retired);
-    if (!auth || !retired) {
-        server_log(server, LOG_LEVEL_ERROR, "SIGHUP: %s; the passwords stay as they were",
-                   auth ? "no memory" : error);
-        auth_free(auth);
-        free(retired);
-        return;
-    }
-    *retired = (struct retired_auth){program->retired, atomic_exchange(&server->auth, auth)};
-    program->retired = retired;
-    warn_of_exposure(program, auth);
-    server_log(server, LOG_LEVEL_NOTICE, "SIGHUP: read %s again", program->settings.auth_file);
+static void reload_configuration(struct program *program) {
+    if (program->server.phase == SERVER_SERVING)
+        manager_reloading(program->manager);
+    block_signals(true);
+    reload_ask(program->server.reload);
+    block_signals(false);
+}
+
+/* A stop may have begun meanwhile, and is the last that the manager hears of. */
+static void on_reload_done(struct ev_loop *loop, ev_async *async, int events) {
+    (void)loop;
+    (void)events;
+    struct program *program = async->data;
+    if (program->server.phase == SERVER_SERVING)
+        manager_ready(program->manager);
 }
 
 static void on_signal(struct ev_loop *loop, ev_signal *watcher, int events) {
@@ -400,7 +399,7 @@ static void on_signal(struct ev_loop *loop, ev_signal *watcher, int events) {
     struct program *program = watcher->data;
     switch (watcher->signum) {
     case SIGHUP:
-        reload_auth(program);
+        reload_configuration(program);
         break;
     case SIGUSR1:
         server_log(&program->server, LOG_LEVEL_DEBUG, "SIGUSR1: nothing to do");
@@ -416,6 +415,57 @@ static void on_stop_asked(struct ev_loop *loop, ev_async *async, int events) {
     struct program *program = async->data;
     if (program->server.phase != SERVER_STOPPING)
         begin_stop(program, "shutdown");
+}
+
+/* ---- What the service manager is told ---- */
+
+static void describe_start(struct program *program, char *ret_text, size_t size) {
+    uint64_t recovered = atomic_load_explicit(&program->recovered, memory_order_relaxed);
+    if (recovered > 0)
+        snprintf(ret_text, size, "recovering: %" PRIu64 " records of the journal read", recovered);
+    else
+        snprintf(ret_text, size, "starting");
+}
+
+static void describe_load(struct program *program, char *ret_text, size_t size) {
+    struct cache_stats stats;
+    cache_get_stats(tier_cache(program->server.tier), CACHE_ALL_SPACES, &stats);
+    snprintf(ret_text, size, "preloading: %" PRIu64 " entries in memory", stats.entries);
+}
+
+static void describe_drain(struct program *program, char *ret_text, size_t size) {
+    const struct cache *cache = tier_cache(program->server.tier);
+    size_t entries = 0, bytes = 0;
+    for (size_t i = 0; i < tier_space_count(program->server.tier); i++) {
+        entries += cache_dirty_entries(cache, (int)i);
+        bytes += cache_dirty_bytes(cache, (int)i);
+    }
+    snprintf(ret_text, size, "draining: %zu entries with %zu bytes left", entries, bytes);
+}
+
+static void describe(void *context, char *ret_text, size_t size) {
+    struct program *program = context;
+    size_t used;
+    switch (program->server.phase) {
+    case SERVER_STARTING:
+        describe_start(program, ret_text, size);
+        return;
+    case SERVER_LOADING:
+        describe_load(program, ret_text, size);
+        return;
+    case SERVER_SERVING:
+        used = (size_t)snprintf(ret_text, size, "serving ");
+        listener_describe(program->server.listener, ret_text + used, size - used);
+        return;
+    case SERVER_STOPPING:
+    case SERVER_STOPPED:
+        describe_drain(program, ret_text, size);
+    }
+}
+
+static bool is_alive(void *context) {
+    struct program *program = context;
+    return health_is_live(&program->server);
 }
 
 /* ---- The loop ---- */
@@ -464,9 +514,11 @@ static bool prepare_loop(struct program *program) {
     }
     ev_async_init(&program->helper_done, on_helper_done);
     ev_async_init(&program->stop_asked, on_stop_asked);
-    program->helper_done.data = program->stop_asked.data = program;
+    ev_async_init(&program->reload_done, on_reload_done);
+    program->helper_done.data = program->stop_asked.data = program->reload_done.data = program;
     ev_async_start(program->loop, &program->helper_done);
     ev_async_start(program->loop, &program->stop_asked);
+    ev_async_start(program->loop, &program->reload_done);
     ev_init(&program->ready_timer, on_ready_timer);
     program->ready_timer.repeat = 0.02;
     program->ready_timer.data = program;
@@ -482,35 +534,19 @@ static void log_lines(struct program *program, enum log_level level, const char 
         server_log(&program->server, level, "%.*s", (int)(end - lines), lines);
 }
 
-/* What nobody has chosen: the addresses without a file and without -l are memcached's, all of them. */
-static bool is_open_to_all(const struct settings *settings) {
-    return settings->listen_count == 0 && !settings->unix_socket && settings->port != PORT_NONE &&
-           !settings->auth_file;
-}
-
-static void log_risks(struct program *program) {
-    const struct settings *settings = &program->settings;
-    if (settings->max_connections < program->connections_wanted)
-        server_log(
-            &program->server, LOG_LEVEL_WARNING,
-            "at most %u clients are served at a time instead of %u, as the process may have few open files: raise ulimit -Hn (LimitNOFILE= in systemd), or give -c %u (max_connections)",
-            settings->max_connections, program->connections_wanted, settings->max_connections);
-    if (is_open_to_all(settings))
-        server_log(
-            &program->server, LOG_LEVEL_WARNING,
-            "all interfaces are listened on, and no password is asked for: whoever reaches the port can read and change everything. Give -l 127.0.0.1 or the addresses that are meant, or -Y FILE");
-    if (geteuid() == 0 && !program->options.user)
-        server_log(&program->server, LOG_LEVEL_NOTICE, "running as root; -u USER gives that up");
-}
-
 static void log_notices(struct program *program) {
+    if (program->activation.count > 0)
+        server_log(
+            &program->server, LOG_LEVEL_NOTICE,
+            "the service manager hands over the sockets of clients: listen, -l, -p and -s are not used");
     buffer_append(&program->options.notices, "", 1);
     if (!program->options.notices.failed)
         log_lines(program, LOG_LEVEL_NOTICE, program->options.notices.data);
     if (program->config)
         log_lines(program, LOG_LEVEL_WARNING, config_warnings(program->config));
     warn_of_exposure(program, atomic_load(&program->server.auth));
-    log_risks(program);
+    risks_tell(&program->settings, program->connections_wanted, program->options.user,
+               program->activation.count > 0, on_log, program);
 }
 
 static bool start_http(struct program *program, char *error, size_t error_size) {
@@ -541,6 +577,7 @@ static int run(struct program *program) {
             "no memory for the event loop, or the system watches no more descriptors for this user",
             EXIT_FAILURE);
     log_notices(program);
+    program->manager = manager_create(program->loop, describe, is_alive, program);
     if (program->http && !start_http(program, error, sizeof error))
         return complain(error, EXIT_FAILURE);
     if (!run_helper(program, start_tier))
@@ -559,28 +596,34 @@ static void connect_parts(struct program *program) {
     settings->tier.wake = on_wake;
     settings->tier.log = on_log;
     settings->tier.context = program;
+    settings->tier.recovered = &program->recovered;
     program->server.settings = settings;
     program->server.stop = server_stop;
     atomic_init(&program->server.verbosity, settings->verbosity);
     atomic_init(&program->server.crawler, settings->crawler);
 }
 
-/* What the server itself may have open at a time: a client that takes all it can is to leave room for that. */
-static unsigned own_descriptors(const struct settings *settings) {
-    const struct tier_options *tier = &settings->tier;
-    unsigned own = OWN_DESCRIPTORS + tier->workers * WORKER_DESCRIPTORS;
-    for (size_t i = 0; i < tier->backend_count; i++)
-        own += (tier->backends[i].readers + READERS_BESIDE) * CONNECTION_DESCRIPTORS;
-    if (own < OWN_DESCRIPTORS_LEAST)
-        own = OWN_DESCRIPTORS_LEAST;
-    return own + (settings->admin ? ADMIN_HTTP_DESCRIPTORS : 0);
+/* What the service manager hands over is served in place of what would be bound for the same. */
+static bool create_sockets(struct program *program, char *error, size_t error_size) {
+    struct server *server = &program->server;
+    struct activation *activation = &program->activation;
+    if (!activation_read(activation, error, error_size))
+        return false;
+    int admin = activation_take(activation, "admin");
+    if ((admin >= 0 || program->settings.admin) &&
+        !(program->http = admin_http_create(server, admin, error, error_size)))
+        return false;
+    server->listener = activation->count > 0
+                           ? listener_adopt(&program->settings, activation, error, error_size)
+                           : listener_create(&program->settings, error, error_size);
+    return server->listener != NULL;
 }
 
 /* What may need root comes first, then the privileges go. */
 static bool prepare_process(struct program *program, char *error, size_t error_size) {
     struct settings *settings = &program->settings;
     struct server *server = &program->server;
-    program->connections_wanted = settings->max_connections;
+    unsigned connections = program->connections_wanted = settings->max_connections;
     if (settings->auth_file) {
         struct auth *auth = auth_load(settings->auth_file, error, error_size);
         if (!auth)
@@ -588,83 +631,39 @@ static bool prepare_process(struct program *program, char *error, size_t error_s
         atomic_init(&server->auth, auth);
     }
     if ((program->options.core_dumps && !process_raise_core_limit(error, error_size)) ||
-        !process_raise_descriptors(own_descriptors(settings), &settings->max_connections, error, error_size))
+        !process_raise_descriptors(process_own_descriptors(settings), &connections, error, error_size))
         return false;
-    if (settings->admin && !(program->http = admin_http_create(server, error, error_size)))
-        return false;
-    server->listener = listener_create(settings, error, error_size);
-    return server->listener && process_become(program->options.user, error, error_size) &&
+    settings->max_connections = connections;
+    return create_sockets(program, error, error_size) &&
+           process_become(program->options.user, error, error_size) &&
            listener_bind_unix(server->listener, error, error_size);
 }
 
-/* The authentication file: bad, or open to others. */
-static bool check_auth_file(const char *path) {
-    char said[ERROR_MAX];
-    struct auth *auth = auth_load(path, said, sizeof said);
-    if (!auth || auth_is_exposed(auth, path, said, sizeof said))
-        complain(said, EXIT_FAILURE);
-    auth_free(auth);
-    return auth != NULL;
-}
-
-static int check(const struct settings *settings) {
-    char error[ERROR_MAX];
-    struct token token;
-    if (settings->admin_token_file && !token_load(settings->admin_token_file, &token, error, sizeof error))
-        return complain(error, EXIT_FAILURE);
-    if (settings->auth_file && !check_auth_file(settings->auth_file))
-        return EXIT_FAILURE;
-    if (settings->data && !process_judge_folder(settings->data, error, sizeof error))
-        return complain(error, EXIT_FAILURE);
-    if (!leftovers_check(&settings->tier, stdout, stderr))
-        return EXIT_FAILURE;
-    printf("%s: ok\n", settings->config_file);
-    return EXIT_SUCCESS;
-}
-
-static int start(struct program *program) {
+static int start(struct program *program, int argc, char **argv) {
     char error[ERROR_MAX];
     connect_parts(program);
-    if (program->options.action == OPTIONS_CHECK) {
-        fputs(config_warnings(program->config), stderr);
-        return check(&program->settings);
-    }
+    if (program->options.action == OPTIONS_CHECK)
+        return check_start(&program->settings, program->config, &program->options);
+    program->server.reload = reload_create(&program->server, &program->settings, argc, argv);
+    if (!program->server.reload)
+        return complain("no memory", EXIT_FAILURE);
     if (!prepare_process(program, error, sizeof error))
         return complain(error, EXIT_FAILURE);
     return run(program);
 }
 
-/* Two contradict each other: which of them stand in the file (NULL: none does) and which on the command line is not known
- * any more. */
-static int complain_of_settings(const char *file, const char *error) {
-    if (!file)
-        return complain(error, EXIT_USAGE);
-    fprintf(stderr, "forebay: %s: %s\n", file, error);
-    return EXIT_CONFIGURATION;
-}
-
-/* Options, then the file over the defaults, then the options again over the file. */
 static int read_settings(struct program *program, int argc, char **argv) {
     char error[ERROR_MAX];
-    struct settings *settings = &program->settings;
-    settings_defaults(settings);
-    if (!options_read(&program->options, settings, argc, argv, error, sizeof error))
+    switch (config_read(argc, argv, &program->settings, &program->options, &program->config, error,
+                        sizeof error)) {
+    case CONFIG_READ:
+        return EXIT_SUCCESS;
+    case CONFIG_BAD_OPTIONS:
         return complain(error, EXIT_USAGE);
-    if (settings->config_file &&
-        (program->options.action == OPTIONS_SERVE || program->options.action == OPTIONS_CHECK)) {
-        const char *path = settings->config_file;
-        settings_defaults(settings);
-        program->config = config_load(path, settings, error, sizeof error);
-        if (!program->config)
-            return complain(error, EXIT_CONFIGURATION);
-        options_free(&program->options);
-        if (!options_read(&program->options, settings, argc, argv, error, sizeof error))
-            return complain(error, EXIT_USAGE);
-        config_derive(program->config, settings);
+    case CONFIG_BAD_FILE:
+        return complain(error, EXIT_CONFIGURATION);
     }
-    if (!settings_check(settings, error, sizeof error))
-        return complain_of_settings(settings->config_file, error);
-    return EXIT_SUCCESS;
+    return EXIT_FAILURE;
 }
 
 static int act(struct program *program, int argc, char **argv) {
@@ -673,7 +672,7 @@ static int act(struct program *program, int argc, char **argv) {
         return status;
     switch (program->options.action) {
     case OPTIONS_HELP:
-        options_print_help(stdout);
+        manual_print(program->options.help_topic, stdout);
         return EXIT_SUCCESS;
     case OPTIONS_VERSION:
         puts("forebay " FOREBAY_VERSION " (speaks memcached 1.6.45)");
@@ -683,21 +682,14 @@ static int act(struct program *program, int argc, char **argv) {
         return EXIT_SUCCESS;
     case OPTIONS_JOURNAL_DUMP:
         return journal_dump(program->options.journal_folder, stdout);
+    case OPTIONS_PRINT_CONFIG:
+        config_print(&program->settings, program->config, &program->options, stdout);
+        return EXIT_SUCCESS;
     case OPTIONS_SERVE:
     case OPTIONS_CHECK:
         break;
     }
-    return start(program);
-}
-
-static void free_auths(struct program *program) {
-    auth_free(atomic_load(&program->server.auth));
-    while (program->retired) {
-        struct retired_auth *next = program->retired->next;
-        auth_free(program->retired->auth);
-        free(program->retired);
-        program->retired = next;
-    }
+    return start(program, argc, argv);
 }
 
 static void free_program(struct program *program) {
@@ -713,13 +705,15 @@ static void free_program(struct program *program) {
             worker_free(server->workers[i]);
     free(server->workers);
     listener_free(server->listener);
-    free_auths(program);
+    auth_free(atomic_load(&server->auth));
+    reload_free(server->reload);
     stats_detail_free(server->detail);
     feeds_free(server->feeds);
     watch_free(server->watch);
     if (program->options.pid_file && program->server.phase == SERVER_STOPPED &&
         program->exit_status == EXIT_SUCCESS)
         unlink(program->options.pid_file);
+    manager_free(program->manager);
     if (program->loop)
         ev_loop_destroy(program->loop);
     options_free(&program->options);

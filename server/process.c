@@ -2,11 +2,14 @@
 #include "server/process.h"
 #include "cache/base/own_file.h"
 #include "server/config/settings.h"
+#include "server/http/admin_http.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <libgen.h>
 #include <pwd.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -14,6 +17,24 @@
 #include <unistd.h>
 
 enum { CONNECTIONS_LEAST = 16 };
+
+enum {
+    OWN_DESCRIPTORS = 128,       /* listening sockets, the main loop, the folder and its files */
+    OWN_DESCRIPTORS_LEAST = 256, /* for few threads and backends */
+    WORKER_DESCRIPTORS = 6,      /* its loop, and what wakes it; its journal, and the next file of that */
+    CONNECTION_DESCRIPTORS = 3,  /* a database, its log, its index */
+    READERS_BESIDE = 3           /* threads of a backend with a connection: writer, preload, absent filter */
+};
+
+unsigned process_own_descriptors(const struct settings *settings) {
+    const struct tier_options *tier = &settings->tier;
+    unsigned own = OWN_DESCRIPTORS + settings->threads * WORKER_DESCRIPTORS;
+    for (size_t i = 0; i < tier->backend_count; i++)
+        own += (tier->backends[i].readers + READERS_BESIDE) * CONNECTION_DESCRIPTORS;
+    if (own < OWN_DESCRIPTORS_LEAST)
+        own = OWN_DESCRIPTORS_LEAST;
+    return own + (settings->admin ? ADMIN_HTTP_DESCRIPTORS : 0);
+}
 
 static bool make_do_with(struct rlimit limit, unsigned own, unsigned *connections) {
     limit.rlim_cur = limit.rlim_max;
@@ -74,7 +95,8 @@ bool process_become(const char *user, char *ret_error, size_t error_size) {
     return false;
 }
 
-bool process_judge_folder(const char *path, char *ret_error, size_t error_size) {
+/* One that every user of the machine can write into is no place for data. */
+static bool judge_folder(const char *path, char *ret_error, size_t error_size) {
     struct stat status;
     if (stat(path, &status) != 0)
         return true;
@@ -91,14 +113,16 @@ bool process_judge_folder(const char *path, char *ret_error, size_t error_size) 
     return false;
 }
 
-bool process_check_folder(const char *path, char *ret_error, size_t error_size) {
-    if (mkdir(path, 0700) != 0 && errno != EEXIST) {
-        snprintf(ret_error, error_size,
-                 "the data folder %s does not exist and cannot be made: %s; make it, or correct data", path,
-                 strerror(errno));
-        return false;
-    }
-    if (!process_judge_folder(path, ret_error, error_size))
+static bool cannot_make(const char *path, char *error, size_t error_size) {
+    snprintf(error, error_size,
+             "the data folder %s does not exist and cannot be made: %s; make it, or correct data", path,
+             strerror(errno));
+    return false;
+}
+
+/* One that is there. */
+static bool check_existing(const char *path, char *ret_error, size_t error_size) {
+    if (!judge_folder(path, ret_error, error_size))
         return false;
     if (access(path, W_OK | X_OK) == 0)
         return true;
@@ -107,6 +131,29 @@ bool process_check_folder(const char *path, char *ret_error, size_t error_size) 
              "the data folder %s cannot be written into by user %u: %s; %s, or correct data", path,
              (unsigned)geteuid(), strerror(errno), remedy);
     return false;
+}
+
+bool process_check_folder(const char *path, char *ret_error, size_t error_size) {
+    if (mkdir(path, 0700) != 0 && errno != EEXIST)
+        return cannot_make(path, ret_error, error_size);
+    return check_existing(path, ret_error, error_size);
+}
+
+/* Whether something can be made in the folder that a path names; errno. */
+static bool parent_is_writable(const char *path) {
+    char *copy = strdup(path);
+    bool writable = copy && access(dirname(copy), W_OK | X_OK) == 0;
+    int failure = errno;
+    free(copy);
+    errno = failure;
+    return writable;
+}
+
+bool process_would_take_folder(const char *path, char *ret_error, size_t error_size) {
+    struct stat status;
+    if (lstat(path, &status) == 0)
+        return check_existing(path, ret_error, error_size);
+    return parent_is_writable(path) || cannot_make(path, ret_error, error_size);
 }
 
 /* The parent of the background process: waits for a byte, or for its end. */
@@ -186,13 +233,35 @@ static int open_pid_file(const char *path) {
     return status.st_uid == geteuid() || status.st_uid == 0 ? file : own_file_fail(file, EPERM);
 }
 
+static bool complain_of_pid_file(const char *path, int failure, char *error, size_t error_size) {
+    snprintf(error, error_size, "cannot write the pid file %s: %s; mend that, or correct -P", path,
+             failure == EPERM ? "it belongs to another user; remove it" : own_file_reason(failure));
+    return false;
+}
+
 bool process_write_pid(const char *path, char *ret_error, size_t error_size) {
     int file = open_pid_file(path);
     bool good = file >= 0 && ftruncate(file, 0) == 0 && dprintf(file, "%ld\n", (long)getpid()) > 0;
     if (!good)
-        snprintf(ret_error, error_size, "cannot write the pid file %s: %s; mend that, or correct -P", path,
-                 errno == EPERM ? "it belongs to another user; remove it" : own_file_reason(errno));
+        complain_of_pid_file(path, errno, ret_error, error_size);
     if (file >= 0)
         close(file);
     return good;
+}
+
+/* The same refusals, as an errno. */
+static int judge_pid_file(const char *path) {
+    struct stat status;
+    if (lstat(path, &status) != 0)
+        return errno == ENOENT && parent_is_writable(path) ? 0 : errno;
+    if (!S_ISREG(status.st_mode))
+        return S_ISLNK(status.st_mode) ? ELOOP : ENXIO;
+    if (status.st_uid != geteuid() && status.st_uid != 0)
+        return EPERM;
+    return access(path, W_OK) == 0 ? 0 : errno;
+}
+
+bool process_judge_pid_file(const char *path, char *ret_error, size_t error_size) {
+    int failure = judge_pid_file(path);
+    return failure == 0 || complain_of_pid_file(path, failure, ret_error, error_size);
 }

@@ -7,6 +7,12 @@
 #include <stddef.h>
 #include <stdio.h>
 
+struct settings; /* server/config/settings.h */
+
+/* What a server with these settings may have open beside its clients: files, sockets, connections to its backends. A
+ * client that takes all it can is to leave room for that. */
+unsigned process_own_descriptors(const struct settings *settings);
+
 /* Room for this many client connections beside what the server itself has open, `own` at most. Where the limit cannot be raised, the
  * default number, which nobody has asked for, becomes what there is room for, and any other is refused: false with a
  * sentence. */
@@ -22,9 +28,8 @@ bool process_become(const char *user, char *ret_error, size_t error_size);
  * into, or it is no place for data. */
 bool process_check_folder(const char *path, char *ret_error, size_t error_size);
 
-/* Only looks: false if it is no place for data, as it is no folder, or every user of the machine can write into it. One
- * that is missing or cannot be looked at is no matter here. */
-bool process_judge_folder(const char *path, char *ret_error, size_t error_size);
+/* What process_check_folder would say, without making anything. */
+bool process_would_take_folder(const char *path, char *ret_error, size_t error_size);
 
 /* -d. In the parent this does not return: it exits with 0 once the child says process_ready, or with the
  * child's status when that ends before. In the child: the descriptor for process_ready, or -1 when it cannot
@@ -37,6 +42,9 @@ void process_ready(int ready_fd, bool keep_stderr);
 /* What others may read, but not write. A link at the path is not followed, and a file that belongs to somebody else is
  * refused. */
 bool process_write_pid(const char *path, char *ret_error, size_t error_size);
+
+/* Whether that would succeed, as far as it shows without writing. */
+bool process_judge_pid_file(const char *path, char *ret_error, size_t error_size);
 
 /* Opens a new file for others to read, in place of whatever has the name; NULL and errno. */
 FILE *process_open_public(const char *path);

@@ -17,6 +17,7 @@ struct auth;         /* server/worker/auth.h */
 struct feeds;        /* server/admin/feed.h */
 struct listener;     /* server/listener.h */
 struct maintenance;  /* server/maintenance.h */
+struct reload;       /* server/reload.h */
 struct settings;     /* server/config/settings.h */
 struct stats_detail; /* server/admin/stats_detail.h */
 struct tier;         /* policies/tier.h */
@@ -43,6 +44,7 @@ struct server {
     struct stats_detail *detail;         /* per-prefix statistics */
     uint64_t started_us;                 /* monotonic */
     uint64_t started_wall_us;            /* the same moment by the wall clock */
+    struct reload *reload;               /* reads the configuration again */
     void (*stop)(struct server *server); /* asks main to stop, from any thread (shutdown command) */
 
     /* Switched by signals and commands. */
@@ -63,6 +65,8 @@ struct server {
     atomic_uint connections; /* open client connections */
     atomic_uint_fast64_t connections_total, connections_rejected, listen_disabled, listen_disabled_us;
     atomic_uint_fast64_t crawler_starts;
+    atomic_uint_fast64_t reloads, reload_failures,
+        reload_seconds;           /* the last: Unix time of the last good one, 0: none */
     struct log_limits log_limits; /* server/log.h; any thread */
 };
 

@@ -48,9 +48,9 @@ ROOMS = {
         ("policies/",),
     ),
     "server": (
-        ("server/buffer", "server/log", "server/server"),
+        ("server/buffer", "server/log", "server/server", "server/reload.h"),
         ("server/protocol/", "server/config/"),
-        ("server/listener", "server/maintenance"),
+        ("server/activation", "server/listener", "server/maintenance"),
         ("server/admin/",),
         ("server/worker/",),
         ("server/http/",),

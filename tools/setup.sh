@@ -11,7 +11,10 @@ PROGRAM=$(basename "$0")
 
 # What the server needs to be built: commands first (whoever brought them), then Debian's development packages.
 BUILD_COMMANDS=(cc:gcc cmake:cmake ninja:ninja-build pkg-config:pkg-config)
-BUILD_PACKAGES=(libc6-dev libev-dev libsqlite3-dev libhiredis-dev libconfuse-dev libxxhash-dev libmicrohttpd-dev)
+BUILD_PACKAGES=(libc6-dev libev-dev libsqlite3-dev libhiredis-dev libconfuse-dev libxxhash-dev libmicrohttpd-dev
+    libncurses-dev)
+
+APT_PATIENCE_S=1800 # as unattended upgrades take their time
 
 POLICY=/usr/sbin/policy-rc.d
 policy_is_ours=no
@@ -63,6 +66,26 @@ allow_services() {
     fi
 }
 
+# apt_get ARGUMENT...: apt-get as root. Another apt or dpkg that is at work is waited for: the lock of the package lists and
+# that of the archive know no DPkg::Lock::Timeout, so it is tried again. What apt-get complains of is shown only when it fails.
+# Services stay forbidden meanwhile: whoever was waited for may have taken the policy that was there away.
+apt_get() {
+    local said waits=no until=$((SECONDS + APT_PATIENCE_S))
+    forbid_services
+    while ! said=$(as_root env LC_ALL=C DEBIAN_FRONTEND=noninteractive apt-get "$@" 2>&1 >/dev/null); do
+        if [[ $said != *"Could not get lock"* ]] || [ "$SECONDS" -ge "$until" ]; then
+            printf '%s\n' "$said" >&2
+            return 1
+        fi
+        if [ "$waits" = no ]; then
+            waits=yes
+            say "waiting until another apt or dpkg is done: $(grep -m 1 "Could not get lock" <<<"$said")"
+        fi
+        sleep 1
+        forbid_services
+    done
+}
+
 # install_missing NEED...: see missing_packages. Returns at once when nothing is missing.
 install_missing() {
     command -v dpkg-query >/dev/null ||
@@ -75,10 +98,9 @@ install_missing() {
     say "installing ${packages[*]}"
     trap allow_services EXIT
     trap 'exit 130' INT TERM
-    forbid_services
-    as_root apt-get update -qq || say "apt-get update failed; trying with the package lists that are there"
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${packages[@]}" \
-        >/dev/null || fail "apt-get could not install: ${packages[*]} (see its messages above)"
+    apt_get update -qq || say "apt-get update failed; trying with the package lists that are there"
+    apt_get install -qq -y --no-install-recommends "${packages[@]}" ||
+        fail "apt-get could not install: ${packages[*]} (see its messages above)"
     allow_services
     trap - EXIT INT TERM
 }

@@ -97,6 +97,22 @@ enum backend_status redis_open(const struct backend_options *options, enum backe
     return status == BACKEND_REFUSED ? BACKEND_REFUSED : BACKEND_OK;
 }
 
+/* As a reader: the writer's connection would mark the store. */
+enum backend_status redis_probe(const struct backend_options *options, struct backend_error *ret_error) {
+    uint64_t version;
+    struct redis_connection *connection = allocate(options, BACKEND_READER);
+    if (!connection)
+        return backend_fail(ret_error, BACKEND_TRANSIENT, "backend \"%s\": out of memory", options->name);
+    connection->only_looks = true;
+    enum backend_status status = take_options(connection, options, ret_error);
+    if (status == BACKEND_OK)
+        status = redis_first_contact(connection, ret_error);
+    if (status == BACKEND_OK)
+        status = redis_high_version(&connection->base, &version, ret_error);
+    redis_close(&connection->base);
+    return status;
+}
+
 /* ---- The high version ---- */
 
 struct high_task {

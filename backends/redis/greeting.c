@@ -36,9 +36,18 @@ enum greeting {
     GREETINGS = GREETING_SCRIPTS + REDIS_SCRIPTS
 };
 
+static const char scripts[] = "SCRIPT";
+
+/* Whoever may not load scripts may not ask for them either, which changes nothing. Once for all of them. */
+static size_t asking_words(unsigned greeting, const char *words[3]) {
+    words[0] = scripts;
+    words[1] = "EXISTS";
+    words[2] = "0000000000000000000000000000000000000000";
+    return greeting == GREETING_SCRIPTS ? 3 : 0;
+}
+
 static size_t greeting_words(const struct redis_connection *connection, unsigned greeting,
                              const char *words[3]) {
-    static const char scripts[] = "SCRIPT";
     const struct redis_address *address = &connection->address;
     size_t count = 0;
     switch (greeting) {
@@ -56,6 +65,8 @@ static size_t greeting_words(const struct redis_connection *connection, unsigned
         words[count++] = "INFO";
         return count;
     default:
+        if (connection->only_looks)
+            return asking_words(greeting, words);
         words[count++] = scripts;
         words[count++] = "LOAD";
         words[count++] = redis_script_text((enum redis_script)(greeting - GREETING_SCRIPTS));
@@ -119,7 +130,7 @@ static enum redis_step hear(struct redis_connection *connection, unsigned greeti
     if (reply->type == REDIS_REPLY_ERROR)
         return redis_say(connection, reply, is_refusal(reply) ? BACKEND_REFUSED : BACKEND_TRANSIENT,
                          ret_status, ret_error);
-    if (greeting >= GREETING_SCRIPTS) {
+    if (greeting >= GREETING_SCRIPTS && !connection->only_looks) {
         if (reply->type != REDIS_REPLY_STRING || reply->len != REDIS_SHA_SIZE)
             return redis_odd_answer(connection, ret_status, ret_error);
         memcpy(connection->sha[greeting - GREETING_SCRIPTS], reply->str, REDIS_SHA_SIZE + 1);

@@ -49,6 +49,7 @@ struct redis_connection {
     enum backend_role role;
     char *name; /* of the backend */
     struct redis_address address;
+    bool only_looks; /* a probe: no script is loaded, whether that would be allowed is asked */
     unsigned timeout_ms;
     char tombstone_seconds[16];
     struct redis_table *tables;
@@ -199,6 +200,7 @@ uint64_t redis_number_in(const redisReply *reply, uint64_t highest);
 
 enum backend_status redis_open(const struct backend_options *options, enum backend_role role,
                                struct backend_connection **ret_connection, struct backend_error *ret_error);
+enum backend_status redis_probe(const struct backend_options *options, struct backend_error *ret_error);
 void redis_close(struct backend_connection *base);
 enum backend_status redis_look(struct backend_connection *base, struct backend_error *ret_error);
 enum backend_status redis_high_version(struct backend_connection *base, uint64_t *ret_version,

@@ -37,13 +37,16 @@ static const char *const layout_words[] = {"hash", "string", NULL};
 
 static const struct setting settings[] = {
     {"tombstone_ttl", SETTING_SECONDS, IN_BACKEND(tombstone_seconds), MS, (uint64_t)TEN_YEARS *MS,
-     .standard = DAY},
+     .standard = DAY, .change = SETTING_FIXED, .about = "how long the version of a deleted entry is kept"},
     {0},
 };
 
 static const struct setting table_settings[] = {
-    {"layout", SETTING_NAME, IN_TABLE(layout), .words = layout_words},
-    {"key_prefix", SETTING_TEXT, IN_TABLE(store_prefix), .standard_text = ""},
+    {"layout", SETTING_NAME, IN_TABLE(layout), .words = layout_words, .change = SETTING_FIXED,
+     .about = "`hash`, or `string` for keys that other clients read"},
+    {"key_prefix", SETTING_TEXT, IN_TABLE(store_prefix), .standard_text = "", .change = SETTING_FIXED,
+     .about =
+         "prepended to each key in Redis; [names of two namespaces must not meet](backends.md#what-every-backend-promises)"},
     {0},
 };
 
@@ -95,6 +98,7 @@ const struct backend_type redis_backend = {
     .place = redis_place,
     .exposed = redis_exposed,
     .open = redis_open,
+    .probe = redis_probe,
     .high_version = redis_high_version,
     .look = redis_look,
     .load = redis_load,

@@ -20,8 +20,7 @@ char *sqlite_path_of(const struct backend_options *options) {
     return asprintf(&whole, "%s/%s", folder, path) < 0 ? NULL : whole;
 }
 
-/* A missing folder is the likeliest reason why a database cannot be made; SQLite does not say it. */
-static bool folder_is_missing(const char *path, int *ret_length) {
+bool sqlite_folder_is_missing(const char *path, int *ret_length) {
     const char *slash = strrchr(path, '/');
     char folder[4096];
     struct stat status;
@@ -45,9 +44,7 @@ static bool is_forbidden(int failure) {
     return failure == EROFS || failure == EACCES || failure == EPERM;
 }
 
-/* Nothing that somebody has written into the file reaches further than SQL on its tables: no trigger or view of it calls
- * what has effects outside (unless the operator trusts them), and nothing writes what SQLite keeps for itself there. */
-static bool distrust(sqlite3 *db, bool trusted_schema) {
+bool sqlite_distrust(sqlite3 *db, bool trusted_schema) {
     return sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL) == SQLITE_OK &&
            sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, trusted_schema, NULL) == SQLITE_OK;
 }
@@ -75,7 +72,7 @@ static enum backend_status open_file(struct sqlite_connection *connection, const
         if (!connection->db)
             return backend_fail(ret_error, BACKEND_TRANSIENT, "backend \"%s\": out of memory",
                                 connection->name);
-        if (folder_is_missing(connection->path, &length))
+        if (sqlite_folder_is_missing(connection->path, &length))
             return backend_fail(ret_error, BACKEND_REFUSED,
                                 "backend \"%s\", %s: the folder %.*s does not exist; make it",
                                 connection->name, connection->path, length, connection->path);
@@ -85,7 +82,7 @@ static enum backend_status open_file(struct sqlite_connection *connection, const
                                 connection->name, connection->path, (unsigned)geteuid(), strerror(failure));
         return sqlite_refuse(connection, "cannot open", ret_error);
     }
-    return distrust(connection->db, own->trusted_schema)
+    return sqlite_distrust(connection->db, own->trusted_schema)
                ? BACKEND_OK
                : sqlite_refuse(connection, "cannot set it up", ret_error);
 }
@@ -142,11 +139,11 @@ void sqlite_limit_waiting(struct sqlite_connection *connection) {
 }
 
 static enum backend_status open_all(struct sqlite_connection *connection, const struct sqlite_options *own,
-                                    const struct backend_identity *expected,
-                                    struct backend_error *ret_error) {
+                                    const struct backend_options *options, struct backend_error *ret_error) {
+    const struct backend_identity *expected = options->expected;
     enum backend_status status = BACKEND_OK;
     if (connection->role == BACKEND_WRITER && expected)
-        status = sqlite_files_prepare(connection, expected, ret_error);
+        status = sqlite_files_prepare(connection, expected, options->renews, ret_error);
     if (status == BACKEND_OK)
         status = open_file(connection, own, expected, ret_error);
     if (status != BACKEND_OK)
@@ -177,7 +174,7 @@ void sqlite_close(struct backend_connection *base) {
     free(connection);
 }
 
-static struct sqlite_connection *allocate(const struct backend_options *options, enum backend_role role) {
+struct sqlite_connection *sqlite_allocate(const struct backend_options *options, enum backend_role role) {
     struct sqlite_connection *connection = calloc(1, sizeof *connection);
     if (!connection)
         return NULL;
@@ -198,7 +195,7 @@ static struct sqlite_connection *allocate(const struct backend_options *options,
     return connection;
 }
 
-static enum backend_status take_tables(struct sqlite_connection *connection,
+enum backend_status sqlite_take_tables(struct sqlite_connection *connection,
                                        const struct backend_options *options,
                                        struct backend_error *ret_error) {
     for (size_t i = 0; i < options->table_count; i++) {
@@ -226,12 +223,12 @@ enum backend_status sqlite_open(const struct backend_options *options, enum back
         return backend_fail(ret_error, BACKEND_REFUSED, "backend \"%s\" has settings of %s, not of SQLite",
                             options->name, options->specific->type->title);
     assert(options->timeout_ms > 0);
-    struct sqlite_connection *connection = allocate(options, role);
+    struct sqlite_connection *connection = sqlite_allocate(options, role);
     if (!connection)
         return backend_fail(ret_error, BACKEND_TRANSIENT, "backend \"%s\": out of memory", options->name);
-    enum backend_status status = take_tables(connection, options, ret_error);
+    enum backend_status status = sqlite_take_tables(connection, options, ret_error);
     if (status == BACKEND_OK)
-        status = open_all(connection, &own, options->expected, ret_error);
+        status = open_all(connection, &own, options, ret_error);
     connection->base.call_until_us = 0;
     if (status != BACKEND_OK)
         sqlite_close(&connection->base);

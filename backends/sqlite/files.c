@@ -271,7 +271,7 @@ static bool has_settled(const struct stat *status) {
 }
 
 enum backend_status sqlite_files_prepare(const struct sqlite_connection *connection,
-                                         const struct backend_identity *expected,
+                                         const struct backend_identity *expected, bool renews,
                                          struct backend_error *ret_error) {
     struct stat database, log;
     if (!look_at(connection, DATABASE, &database))
@@ -279,6 +279,8 @@ enum backend_status sqlite_files_prepare(const struct sqlite_connection *connect
             ret_error, BACKEND_TRANSIENT,
             "backend \"%s\", %s: there is no database any more; put it back, or a copy in its place, or an empty file",
             connection->name, connection->path);
+    if (renews && is_file(expected, DATABASE, &database)) /* it was written to just now: by us */
+        return BACKEND_OK;
     if (!has_settled(&database))
         return backend_fail(ret_error, BACKEND_TRANSIENT,
                             "backend \"%s\", %s: was written to just now, perhaps it is still being copied",

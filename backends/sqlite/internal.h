@@ -4,6 +4,7 @@
  *
  *     sqlite.c      the kind: its settings and checks
  *     connection.c  opening and closing
+ *     probe.c       what opening would come to
  *     statement.c   statements: run, bound, failed
  *     schema.c      tables: made, checked, their statements prepared
  *     own_sql.c     tables of the application's own, seen through its own statements
@@ -122,6 +123,20 @@ static inline struct sqlite_table *sqlite_table_of(struct sqlite_connection *con
 /* The path of a URI, relative ones below the data folder; to be freed. NULL: out of memory. */
 char *sqlite_path_of(const struct backend_options *options);
 
+/* A missing folder is the likeliest reason why a database cannot be made, and SQLite does not say it. Its name is the first
+ * *ret_length bytes of the path, whether or not it is missing. */
+bool sqlite_folder_is_missing(const char *path, int *ret_length);
+
+/* A connection with nothing open, and its tables as the options say. To be closed, also on failure. NULL: out of memory. */
+struct sqlite_connection *sqlite_allocate(const struct backend_options *options, enum backend_role role);
+enum backend_status sqlite_take_tables(struct sqlite_connection *connection,
+                                       const struct backend_options *options,
+                                       struct backend_error *ret_error);
+
+/* Nothing that somebody has written into the file reaches further than SQL on its tables: no trigger or view of it calls
+ * what has effects outside (unless the operator trusts them), and nothing writes what SQLite keeps for itself there. */
+bool sqlite_distrust(sqlite3 *db, bool trusted_schema);
+
 /* ---- statement.c ---- */
 
 /* Says what SQLite said, with the place; returns what the code means where a batch or no table is concerned: the
@@ -163,9 +178,9 @@ bool sqlite_exposed(const struct backend_options *options, char *ret_text, size_
 enum backend_status sqlite_files_note(struct sqlite_connection *connection, struct backend_error *ret_error);
 
 /* Before the writer opens: may what is at the path be opened, and is there nothing beside it that belongs to a
- * database that was there before? */
+ * database that was there before? renews: backend_options. */
 enum backend_status sqlite_files_prepare(const struct sqlite_connection *connection,
-                                         const struct backend_identity *expected,
+                                         const struct backend_identity *expected, bool renews,
                                          struct backend_error *ret_error);
 
 /* BACKEND_REPLACED: the files at the path are others. Then the writer has brought what was in the log into the file
@@ -180,6 +195,10 @@ void sqlite_files_note_checkpoint(struct sqlite_connection *connection, bool com
 /* Makes what is missing (writer), checks what is there, prepares all statements. */
 enum backend_status sqlite_schema_open(struct sqlite_connection *connection, struct backend_error *ret_error);
 void sqlite_schema_close(struct sqlite_connection *connection);
+
+/* Checks what is there as sqlite_schema_open does for the writer, and makes nothing. */
+enum backend_status sqlite_schema_probe(struct sqlite_connection *connection,
+                                        struct backend_error *ret_error);
 
 /* Before statements of a table are run: readies them if they are not. What the writer has to make for it is made in
  * the transaction that is open, if one is. */
@@ -230,10 +249,11 @@ void sqlite_note_log(struct sqlite_connection *connection);
 /* After a batch wrote an entry: its expiry is known to the purge. */
 void sqlite_expect_expiry(struct sqlite_table *table, uint32_t expires_at);
 
-/* ---- Functions of the type: connection.c, load.c, apply.c, upkeep.c ---- */
+/* ---- Functions of the type: connection.c, probe.c, load.c, apply.c, upkeep.c ---- */
 
 enum backend_status sqlite_open(const struct backend_options *options, enum backend_role role,
                                 struct backend_connection **ret_connection, struct backend_error *ret_error);
+enum backend_status sqlite_probe(const struct backend_options *options, struct backend_error *ret_error);
 void sqlite_close(struct backend_connection *base);
 enum backend_status sqlite_high_version(struct backend_connection *base, uint64_t *ret_version,
                                         struct backend_error *ret_error);

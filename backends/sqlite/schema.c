@@ -394,6 +394,60 @@ enum backend_status sqlite_schema_open(struct sqlite_connection *connection,
     return status;
 }
 
+/* ---- Only looking ---- */
+
+/* The columns of a table, if it is there; false: they cannot be read. */
+static bool find_table(struct sqlite_connection *connection, const char *table, bool *ret_found) {
+    char *columns = columns_of(connection, table);
+    *ret_found = columns && *columns;
+    sqlite3_free(columns);
+    return columns != NULL;
+}
+
+static enum backend_status probe_table(struct sqlite_connection *connection, struct sqlite_table *table,
+                                       struct backend_error *ret_error) {
+    bool found;
+    if (table->own_sql)
+        return sqlite_prepare_own(connection, table, ret_error);
+    if (!find_table(connection, table->table->name, &found))
+        return sqlite_refuse(connection, "reading the schema", ret_error);
+    return found ? check_columns(connection, table->table->name, ret_error) : BACKEND_OK;
+}
+
+static enum backend_status probe_high_version(struct sqlite_connection *connection,
+                                              struct backend_error *ret_error) {
+    bool found;
+    if (!find_table(connection, "forebay_meta", &found))
+        return sqlite_refuse(connection, "reading the schema", ret_error);
+    enum backend_status status = found ? prepare_common(connection, ret_error) : BACKEND_OK;
+    return found && status == BACKEND_OK
+               ? sqlite_high_version(&connection->base, &connection->high_version, ret_error)
+               : status;
+}
+
+static enum backend_status probe_all(struct sqlite_connection *connection, struct backend_error *ret_error) {
+    enum backend_status status = check_schema_version(connection, ret_error);
+    for (size_t i = 0; i < connection->table_count && status == BACKEND_OK; i++)
+        status = probe_table(connection, &connection->tables[i], ret_error);
+    return status == BACKEND_OK ? probe_high_version(connection, ret_error) : status;
+}
+
+enum backend_status sqlite_schema_probe(struct sqlite_connection *connection,
+                                        struct backend_error *ret_error) {
+    enum backend_status status = sqlite_find_own_sql(connection, ret_error);
+    if (status == BACKEND_OK)
+        status = check_names(connection, ret_error);
+    if (status != BACKEND_OK)
+        return status;
+    if (sqlite3_exec(connection->db, "BEGIN", NULL, NULL, NULL) != SQLITE_OK)
+        return sqlite_refuse(connection, "cannot open", ret_error);
+    status = probe_all(connection, ret_error);
+    sqlite_roll_back(connection);
+    return status;
+}
+
+/* ---- The end ---- */
+
 /* Ours alone: SQLite's extensions (FTS5) have statements of their own on this connection, and end them with it. */
 void sqlite_schema_close(struct sqlite_connection *connection) {
     sqlite3_stmt *const statements[] = {connection->begin_read, connection->begin_write,

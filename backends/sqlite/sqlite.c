@@ -41,8 +41,13 @@ static const char *const synchronous_words[] = {"full", "normal", NULL};
 #define IN_TABLE(member)   offsetof(struct sqlite_table_options, member)
 
 static const struct setting settings[] = {
-    {"synchronous", SETTING_NAME, IN_BACKEND(synchronous), .words = synchronous_words},
-    {"trusted_schema", SETTING_SWITCH, IN_BACKEND(trusted_schema), .standard = false},
+    {"synchronous", SETTING_NAME, IN_BACKEND(synchronous), .words = synchronous_words,
+     .change = SETTING_FIXED,
+     .about =
+         "with `full`, a commit survives power loss; with `normal`, it survives the death of the process"},
+    {"trusted_schema", SETTING_SWITCH, IN_BACKEND(trusted_schema), .standard = false, .change = SETTING_FIXED,
+     .about =
+         "let triggers and views of the file use what SQLite does not count as harmless ([backends](backends.md#your-own-table))"},
     {0},
 };
 
@@ -50,10 +55,17 @@ static const struct setting settings[] = {
 static const char *const key_type_words[] = {"text", "integer", NULL};
 
 static const struct setting table_settings[] = {
-    {"load", SETTING_TEXT, IN_TABLE(load_sql), .minimum = 1},
-    {"store", SETTING_TEXT, IN_TABLE(store_sql), .minimum = 1},
-    {"delete", SETTING_TEXT, IN_TABLE(delete_sql), .minimum = 1},
-    {"key_type", SETTING_WORD, IN_TABLE(key_type), .words = key_type_words, .standard = BACKEND_KEYS_ANY},
+    {"load", SETTING_TEXT, IN_TABLE(load_sql), .minimum = 1, .change = SETTING_FIXED,
+     .about =
+         "SQL that reads a row of a table of your own; `load`, `store` and `delete` are all needed. Parameters: `:key` (without the prefix), `:value`, `:flags`, `:expires_at`, `:version`, `:now` ([backends](backends.md#your-own-table))"},
+    {"store", SETTING_TEXT, IN_TABLE(store_sql), .minimum = 1, .change = SETTING_FIXED,
+     .about = "SQL that writes a row of it"},
+    {"delete", SETTING_TEXT, IN_TABLE(delete_sql), .minimum = 1, .change = SETTING_FIXED,
+     .about = "SQL that deletes a row of it"},
+    {"key_type", SETTING_WORD, IN_TABLE(key_type), .words = key_type_words, .standard = BACKEND_KEYS_ANY,
+     .change = SETTING_FIXED,
+     .about =
+         "what `:key` is bound as: `text`, or `integer` for a column of numbers. Keys after the prefix are then whole numbers in one spelling; others get CLIENT_ERROR ([backends](backends.md#your-own-table))"},
     {0},
 };
 
@@ -190,6 +202,7 @@ const struct backend_type sqlite_backend = {
     .place = sqlite_place,
     .exposed = sqlite_exposed,
     .open = sqlite_open,
+    .probe = sqlite_probe,
     .high_version = sqlite_high_version,
     .look = sqlite_look,
     .load = sqlite_load,

@@ -27,6 +27,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,6 +37,8 @@ enum {
     WINDOW = 1 << 20,   /* bytes that are read at once, more for a longer record */
     OUTPUT_BUFFER = 256 << 10,
 };
+
+static const unsigned NOT_CONFIGURED = UINT_MAX;
 
 /* ---- The syncer's part ---- */
 
@@ -132,7 +135,7 @@ struct reader {
     char *head;
     struct format_header header;
     struct format_key key;
-    unsigned *numbers; /* of the namespaces in the header; space_count: not configured */
+    unsigned *numbers; /* of the namespaces in the header, or NOT_CONFIGURED */
     char *window;
     size_t capacity, filled, used; /* of the window: bytes read; of them, the records that were taken */
     uint64_t offset;               /* in the file, of the next record */
@@ -151,11 +154,10 @@ static bool number_spaces(struct reader *reader) {
     const struct journal *journal = reader->journal;
     reader->numbers = calloc(reader->header.space_count + 1, sizeof *reader->numbers);
     for (size_t i = 0; reader->numbers && i < reader->header.space_count; i++) {
-        unsigned number = 0;
-        while (number < journal->space_count &&
-               !slice_equal(journal->spaces[number], reader->header.spaces[i]))
-            number++;
-        reader->numbers[i] = number;
+        reader->numbers[i] = NOT_CONFIGURED;
+        for (unsigned number = 0; number < journal->space_count; number++)
+            if (slice_equal(journal->spaces[number], reader->header.spaces[i]))
+                reader->numbers[i] = number;
     }
     return reader->numbers != NULL;
 }
@@ -218,8 +220,7 @@ static enum reading read_record(struct reader *reader, struct format_record *ret
 }
 
 static bool is_passed(const struct reader *reader, const struct format_record *record, unsigned number) {
-    return number ==
-               reader->journal->space_count || /* as an earlier process has noted, else it were pinned */
+    return number == NOT_CONFIGURED || /* as an earlier process has noted, else it were pinned */
            record->entry.version <= reader->journal->compact_low_waters[number];
 }
 
@@ -241,7 +242,8 @@ static bool output_open(struct compaction *self) {
     file->key = format_key(output->epoch);
     journal_format_name(0, output->sequence, file->name);
     memcpy(file->boot, journal->boot, sizeof file->boot);
-    file->header_size = format_header_size(journal->spaces, journal->space_count);
+    file->space_count = journal->space_count;
+    file->header_size = format_header_size(journal->spaces, file->space_count);
     output->offset = file->header_size;
     output->buffered = 0;
     journal_format_blank(output->blank, name);
@@ -271,7 +273,7 @@ static bool write_header(struct compaction *self) {
                                    .file_size = self->output.offset,
                                    .fresh = true,
                                    .spaces = journal->spaces,
-                                   .space_count = journal->space_count,
+                                   .space_count = file->space_count,
                                    .size = file->header_size};
     memcpy(header.boot, file->boot, sizeof header.boot);
     char *bytes = malloc(header.size);

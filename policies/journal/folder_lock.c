@@ -9,16 +9,23 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { HOLDER_SIZE = 32 };
+
+static void read_pid(int file, char ret_holder[HOLDER_SIZE]) {
+    ssize_t n = pread(file, ret_holder, HOLDER_SIZE - 1, 0);
+    ret_holder[n < 0 ? 0 : n] = '\0';
+    ret_holder[strcspn(ret_holder, "\n")] = '\0';
+}
+
 static enum journal_status refuse(const char *folder, int file, struct journal_error *error) {
-    char holder[32] = "";
-    ssize_t n = pread(file, holder, sizeof holder - 1, 0);
-    holder[n < 0 ? 0 : n] = '\0';
-    holder[strcspn(holder, "\n")] = '\0';
+    char holder[HOLDER_SIZE];
+    read_pid(file, holder);
     snprintf(
         error->message, sizeof error->message,
         "the data folder %s is in use by another process (pid %s); two servers must not share one: stop that one, or give this one a data folder of its own",
@@ -45,7 +52,7 @@ static enum journal_status fail_open(const char *folder, const char *path, struc
 }
 
 static void note_pid(int file) {
-    char holder[32];
+    char holder[HOLDER_SIZE];
     int length = snprintf(holder, sizeof holder, "%ld\n", (long)getpid());
     if (ftruncate(file, 0) != 0 || pwrite(file, holder, (size_t)length, 0) != length)
         return; /* a full disk: the pid is unknown then */
@@ -73,7 +80,7 @@ enum journal_status folder_lock_take(const char *folder, int *ret_lock, struct j
     return JOURNAL_OK;
 }
 
-bool folder_lock_is_held(const char *folder) {
+static bool look(const char *folder, char ret_holder[HOLDER_SIZE]) {
     char path[PATH_MAX];
     if (snprintf(path, sizeof path, "%s/lock", folder) >= (int)sizeof path)
         return false;
@@ -81,8 +88,19 @@ bool folder_lock_is_held(const char *folder) {
     if (file < 0)
         return false;
     bool held = flock(file, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    read_pid(file, ret_holder);
     close(file);
     return held;
+}
+
+bool folder_lock_is_held(const char *folder) {
+    char holder[HOLDER_SIZE];
+    return look(folder, holder);
+}
+
+long folder_lock_holder(const char *folder) {
+    char holder[HOLDER_SIZE];
+    return look(folder, holder) ? strtol(holder, NULL, 10) : 0;
 }
 
 void folder_lock_release(int lock) {

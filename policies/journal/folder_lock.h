@@ -13,6 +13,9 @@ enum journal_status folder_lock_take(const char *folder, int *ret_lock, struct j
 /* Does somebody have the lock, in this process or another? For whoever only looks. Any thread. */
 bool folder_lock_is_held(const char *folder);
 
+/* The pid of whoever has it, as the file says; 0: nobody, or it is not known. Any thread. */
+long folder_lock_holder(const char *folder);
+
 /* -1 is no lock. Any thread. The end of the process, however it ends, does the same. */
 void folder_lock_release(int lock);
 

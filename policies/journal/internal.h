@@ -57,6 +57,7 @@ enum {
     JOURNAL_GROWTH = 4,
     JOURNAL_RETRY_MS = 200, /* between attempts at what failed */
     JOURNAL_BLANKS_MAX = 4096,
+    JOURNAL_SPACES_MORE = 64, /* namespaces that can be added to an open journal */
 };
 
 /* ---- Files ---- */
@@ -64,10 +65,10 @@ enum {
 struct journal_file {
     struct journal_file *next; /* in journal.files; under the lock */
     char name[JOURNAL_NAME_MAX];
-    int handle;      /* -1: of an earlier process, not open */
-    unsigned series; /* number */
-    uint64_t size;   /* bytes on disk */
-    size_t header_size;
+    int handle;                      /* -1: of an earlier process, not open */
+    unsigned series;                 /* number */
+    uint64_t size;                   /* bytes on disk */
+    size_t header_size, space_count; /* of the header: records of later namespaces have no name there */
     struct format_key key;
     uint64_t base; /* position in the series = base + offset in the file */
     /* Holds what a namespace wrote that is not configured now: stays whatever the low-water versions. */
@@ -159,6 +160,13 @@ struct journal_passing {
     atomic_uint_fast64_t next;
 };
 
+/* Asked of the syncer, which alone has the low-water versions: to note them now, and before that to take up a namespace. */
+struct journal_wish {
+    struct slice space; /* data NULL: none */
+    bool done, good;
+    int failure; /* errno, where not good */
+};
+
 /* Lines of the log that come as often as a disk fails and works again, or a backend stays away. */
 enum journal_line {
     JOURNAL_LINE_WRITE,
@@ -171,6 +179,7 @@ enum journal_line {
 
 struct journal {
     /* Set by journal_open. */
+    size_t space_limit; /* names that there is room for, wherever something is kept of each namespace */
     const struct journal_disk *disk;
     char *folder;
     int folder_lock; /* -1: none, or the caller's */
@@ -180,7 +189,10 @@ struct journal {
     unsigned fsync_interval_ms;
     int compact_after_ms;
     struct slice *spaces;
-    size_t space_count;
+    /* Grows when the name of a new namespace is in its place and in low_waters: new files have it in their headers. */
+    _Atomic size_t space_count;
+    /* A file with fewer names is left for the next at the first record: there may be records of later ones. */
+    _Atomic size_t needed_count;
     uint8_t boot[JOURNAL_BOOT_SIZE];
     void (*durable)(void *context, unsigned series, uint64_t position);
     void (*log)(void *context, enum log_level level, const char *message);
@@ -189,12 +201,13 @@ struct journal {
     struct log_limit line_limits[JOURNAL_LINES]; /* any thread */
 
     pthread_mutex_t lock;
-    pthread_cond_t keeper_wanted, keeper_answered, syncer_wanted, compactor_wanted;
+    pthread_cond_t keeper_wanted, keeper_answered, syncer_wanted, syncer_answered, compactor_wanted;
     pthread_t keeper, syncer, compactor;
 
     /* Under the lock. */
     bool stopping;
     bool sync_wanted, recycle_wanted;
+    struct journal_wish *wish; /* what the syncer is asked to do, NULL: nothing */
     struct journal_list files; /* current and sealed */
     uint64_t next_sequence;
     uint64_t next_blank;
@@ -258,7 +271,24 @@ bool journal_series_write_out(struct journal_series *series);
 /* Gives it a first file. False: none can be made; errno. */
 bool journal_series_start(struct journal_series *series);
 
+/* The file has no names for all namespaces of which there may be records. */
+static inline bool journal_file_is_outdated(const struct journal *journal, const struct journal_file *file) {
+    return file->space_count < atomic_load_explicit(&journal->needed_count, memory_order_relaxed);
+}
+
+/* ---- recycle.c ---- */
+
+/* Takes up a namespace behind those that there are, with the low-water version that is known of it, and notes that.
+ * Syncer. False: errno. */
+bool recycle_add_space(struct journal *journal, struct slice space);
+
+/* Notes the low-water versions as they are now. Syncer. False: errno. */
+bool recycle_note_now(struct journal *journal);
+
 /* ---- keeper.c ---- */
+
+/* Has the next file of each series made with the names of all namespaces, and waits for it. False: one cannot be made. */
+bool journal_renew_ready(struct journal *journal);
 
 void *journal_keeper_run(void *journal);
 

@@ -65,7 +65,7 @@ void journal_list_append(struct journal_list *list, struct journal_file *file) {
 }
 
 struct journal_file *journal_file_new(const struct journal *journal) {
-    struct journal_file *file = calloc(1, sizeof *file + journal->space_count * sizeof *file->max_versions);
+    struct journal_file *file = calloc(1, sizeof *file + journal->space_limit * sizeof *file->max_versions);
     if (file)
         file->handle = -1;
     return file;
@@ -108,20 +108,29 @@ bool journal_is_starved(const struct journal *journal) {
 
 /* ---- Opening ---- */
 
+/* Behind the others. */
+static bool copy_space(struct journal *journal, struct slice space) {
+    char *name = malloc(space.size + 1);
+    if (!name)
+        return false;
+    memcpy(name, space.data, space.size);
+    journal->spaces[journal->space_count] = slice_of(name, space.size);
+    journal->space_count++; /* last: others read as many */
+    return true;
+}
+
 static bool copy_spaces(struct journal *journal, const struct slice *spaces, size_t count) {
-    journal->spaces = calloc(count + 1, sizeof *journal->spaces);
-    journal->passing = calloc(count + 1, sizeof *journal->passing);
+    journal->space_limit = count + JOURNAL_SPACES_MORE;
+    journal->spaces = calloc(journal->space_limit, sizeof *journal->spaces);
+    journal->passing = calloc(journal->space_limit, sizeof *journal->passing);
     if (!journal->spaces || !journal->passing)
         return false;
-    for (size_t i = 0; i < count; i++) {
-        char *name = malloc(spaces[i].size + 1);
-        if (!name)
-            return false;
-        memcpy(name, spaces[i].data, spaces[i].size);
-        journal->spaces[i] = slice_of(name, spaces[i].size);
+    for (size_t i = 0; i < journal->space_limit; i++)
         atomic_init(&journal->passing[i].next, UINT64_MAX);
-        journal->space_count++;
-    }
+    for (size_t i = 0; i < count; i++)
+        if (!copy_space(journal, spaces[i]))
+            return false;
+    journal->needed_count = journal->space_count;
     return true;
 }
 
@@ -136,13 +145,13 @@ static bool make_series(struct journal *journal) {
         journal->series[i].number = i;
         journal->series[i].capacity = JOURNAL_BUFFER;
         journal->series[i].buffer = malloc(JOURNAL_BUFFER);
-        journal->series[i].buffered_versions = calloc(journal->space_count + 1, sizeof(uint64_t));
+        journal->series[i].buffered_versions = calloc(journal->space_limit, sizeof(uint64_t));
         if (!journal->series[i].buffer || !journal->series[i].buffered_versions)
             return false;
     }
     /* Two more: what the keeper gives back. */
     journal->blanks = calloc(JOURNAL_BLANKS_MAX + 2, sizeof *journal->blanks);
-    journal->compact_low_waters = calloc(journal->space_count + 1, sizeof *journal->compact_low_waters);
+    journal->compact_low_waters = calloc(journal->space_limit, sizeof *journal->compact_low_waters);
     return journal->blanks && journal->compact_low_waters;
 }
 
@@ -157,6 +166,7 @@ static void init_sync(struct journal *journal) {
     condition_init(&journal->keeper_wanted);
     condition_init(&journal->keeper_answered);
     condition_init(&journal->syncer_wanted);
+    condition_init(&journal->syncer_answered);
     condition_init(&journal->compactor_wanted);
 }
 
@@ -205,6 +215,7 @@ static void destroy(struct journal *journal) {
     pthread_cond_destroy(&journal->keeper_wanted);
     pthread_cond_destroy(&journal->keeper_answered);
     pthread_cond_destroy(&journal->syncer_wanted);
+    pthread_cond_destroy(&journal->syncer_answered);
     pthread_cond_destroy(&journal->compactor_wanted);
     folder_lock_release(journal->folder_lock);
     free(journal->folder);
@@ -343,6 +354,75 @@ void journal_close(struct journal *journal) {
         journal_remove_blank(journal->disk, journal->folder, journal->blanks[i]);
     journal->disk->sync_folder(journal->disk, journal->folder);
     destroy(journal);
+}
+
+/* ---- Namespaces that come and go ---- */
+
+static bool wish(struct journal *journal, struct journal_wish *wish) {
+    pthread_mutex_lock(&journal->lock);
+    journal->wish = wish;
+    pthread_cond_signal(&journal->syncer_wanted);
+    while (!wish->done)
+        pthread_cond_wait(&journal->syncer_answered, &journal->lock);
+    pthread_mutex_unlock(&journal->lock);
+    return wish->good;
+}
+
+bool journal_note_passed(struct journal *journal) {
+    struct journal_wish note = {.good = false};
+    return wish(journal, &note);
+}
+
+static bool find_space(const struct journal *journal, struct slice name, unsigned *ret_number) {
+    for (unsigned i = 0; i < journal->space_count; i++)
+        if (slice_equal(journal->spaces[i], name)) {
+            *ret_number = i;
+            return true;
+        }
+    return false;
+}
+
+/* False: errno. */
+static bool take_up(struct journal *journal, struct slice name) {
+    struct journal_wish add = {.space = name};
+    errno = ENOMEM;
+    if (journal->space_count == journal->space_limit)
+        return false;
+    if (!wish(journal, &add)) {
+        errno = add.failure;
+        return false;
+    }
+    return copy_space(journal, name);
+}
+
+enum journal_status journal_add_space(struct journal *journal, struct slice name, unsigned *ret_number,
+                                      struct journal_error *ret_error) {
+    unsigned number;
+    bool known = find_space(journal, name, &number);
+    if (!known) {
+        number = (unsigned)journal->space_count;
+        if (!take_up(journal, name)) {
+            snprintf(ret_error->message, sizeof ret_error->message,
+                     "journal: cannot take up another namespace in %s: %s", journal->folder,
+                     own_file_reason(errno));
+            return JOURNAL_FAILED;
+        }
+    }
+    if (!journal_renew_ready(journal)) {
+        snprintf(ret_error->message, sizeof ret_error->message,
+                 "journal: cannot make another file in %s; make room on the disk", journal->folder);
+        return JOURNAL_FAILED;
+    }
+    *ret_number = number;
+    return JOURNAL_OK;
+}
+
+void journal_admit_spaces(struct journal *journal) {
+    if (journal->needed_count == journal->space_count)
+        return;
+    atomic_store(&journal->needed_count, journal->space_count);
+    for (unsigned i = 0; i < journal->series_count; i++)
+        journal->series[i].room = 0; /* what comes next looks at the file again */
 }
 
 /* ---- Small things ---- */

@@ -159,6 +159,19 @@ enum journal_status journal_write(struct journal_series *series, uint64_t *ret_p
  * versions than before are ignored. */
 void journal_pass(struct journal *journal, unsigned space, uint64_t version);
 
+/* Takes up another namespace, of which nothing is appended before journal_admit_spaces. *ret_number is for journal_append;
+ * that of a namespace that was taken up before is its own again. Writes to the disk, and waits for it. Any thread but the
+ * workers', one at a time. */
+enum journal_status journal_add_space(struct journal *journal, struct slice name, unsigned *ret_number,
+                                      struct journal_error *ret_error);
+
+/* From now on, records of all namespaces may be appended. To be called while no worker uses its series. */
+void journal_admit_spaces(struct journal *journal);
+
+/* Notes what journal_pass has said so far: a start after this knows it. Waits for the disk. False: it cannot be written,
+ * and is tried again. Any thread but the workers', one at a time. */
+bool journal_note_passed(struct journal *journal);
+
 struct journal_stats {
     uint64_t files, bytes; /* now, with the room that is allocated and not used yet */
     uint64_t written_records, written_bytes, fsyncs, fsync_us, fsync_max_us, recycled, compactions, failures;

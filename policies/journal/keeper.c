@@ -59,7 +59,7 @@ static bool write_header(const struct making *making, struct journal_file *file,
                                    .file_size = file->size,
                                    .fresh = !making->reused,
                                    .spaces = journal->spaces,
-                                   .space_count = journal->space_count,
+                                   .space_count = file->space_count,
                                    .size = file->header_size};
     memcpy(header.boot, journal->boot, sizeof header.boot);
     memcpy(file->boot, journal->boot, sizeof file->boot);
@@ -165,7 +165,8 @@ struct journal_file *journal_file_create(struct journal *journal, unsigned serie
     if (!file)
         return NULL;
     file->series = series;
-    file->header_size = format_header_size(journal->spaces, journal->space_count);
+    file->space_count = journal->space_count;
+    file->header_size = format_header_size(journal->spaces, file->space_count);
     file->size = choose_size(journal, size, record_size);
     atomic_init(&file->written, file->header_size);
     struct making making = {.journal = journal};
@@ -263,6 +264,43 @@ void *journal_keeper_run(void *argument) {
     }
     pthread_mutex_unlock(&journal->lock);
     return NULL;
+}
+
+/* ---- New names ---- */
+
+/* With the lock: the ready file of a series, if it has not all names. It is taken away, and another one asked for. */
+static struct journal_file *take_outdated(struct journal *journal, struct journal_series *series) {
+    struct journal_file *file = series->ready;
+    if (file && file->space_count == journal->space_count)
+        return NULL;
+    series->ready = NULL;
+    if (!series->wanted) {
+        series->wanted = true;
+        series->starved = false;
+    }
+    pthread_cond_signal(&journal->keeper_wanted);
+    return file;
+}
+
+bool journal_renew_ready(struct journal *journal) {
+    bool good = true;
+    pthread_mutex_lock(&journal->lock);
+    for (unsigned i = 0; i < journal->series_count && good;) {
+        struct journal_series *series = &journal->series[i];
+        struct journal_file *outdated = take_outdated(journal, series);
+        if (outdated) {
+            pthread_mutex_unlock(&journal->lock);
+            journal_file_drop(journal, outdated);
+            pthread_mutex_lock(&journal->lock);
+        }
+        good = !series->starved;
+        if (series->ready)
+            i++;
+        else if (good)
+            pthread_cond_wait(&journal->keeper_answered, &journal->lock);
+    }
+    pthread_mutex_unlock(&journal->lock);
+    return good;
 }
 
 /* ---- The worker's question ---- */

@@ -67,6 +67,39 @@ static bool note_low_waters(struct journal *journal) {
     return good;
 }
 
+bool recycle_note_now(struct journal *journal) {
+    return note_low_waters(journal);
+}
+
+/* The last one of the list, which is a copy of ours. */
+static void forget_last(struct low_waters *all) {
+    all->count--;
+    free((void *)(uintptr_t)all->list[all->count].space.data);
+}
+
+/* The file is made anew, as it gets longer. What an earlier process has noted of the namespace stays. */
+bool recycle_add_space(struct journal *journal, struct slice space) {
+    struct low_waters *all = &journal->low_waters;
+    size_t count = all->count;
+    raise_noted(journal);
+    if (!low_waters_find(all, space) && !low_waters_add(all, space, 0)) {
+        errno = ENOMEM;
+        return false;
+    }
+    if (!low_water_file_create(journal->disk, journal->folder, all)) {
+        int failure = errno;
+        if (all->count > count)
+            forget_last(all);
+        errno = failure;
+        return false;
+    }
+    struct low_water *one = low_waters_find(all, space), *place = &all->list[journal->space_count],
+                     taken = *one;
+    *one = *place;
+    *place = taken;
+    return true;
+}
+
 /* By what is noted: the low-water versions may have moved on since. */
 static bool is_noted(const struct journal *journal, const struct journal_file *file, size_t space) {
     return atomic_load_explicit(&file->max_versions[space], memory_order_relaxed) <=

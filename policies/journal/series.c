@@ -34,7 +34,8 @@ __attribute__((unused)) static bool series_is_sane(const struct journal_series *
 
 static void set_room(struct journal_series *series) {
     series->room = 0;
-    if (series->file && series->state == SERIES_GOOD) {
+    if (series->file && series->state == SERIES_GOOD &&
+        !journal_file_is_outdated(series->journal, series->file)) {
         uint64_t end = series->offset + series->buffered, limit = series->file->size - FORMAT_END_SIZE;
         uint64_t in_file = limit > end ? limit - end : 0;
         size_t in_buffer = series->capacity - series->buffered;
@@ -294,7 +295,9 @@ static bool make_room(struct journal_series *series, size_t bytes) {
         return false;
     set_room(series);
     uint64_t end = series->offset + series->buffered + FORMAT_END_SIZE;
-    if ((!series->file || end + bytes > series->file->size) && !next_file(series, bytes))
+    bool goes_on = series->file && end + bytes <= series->file->size &&
+                   !journal_file_is_outdated(series->journal, series->file);
+    if (!goes_on && !next_file(series, bytes))
         return false;
     set_room(series);
     return bytes <= series->room;

@@ -251,6 +251,20 @@ static void run_passes(struct journal *journal, bool tick, bool sync, bool recyc
     pthread_mutex_lock(&journal->lock);
 }
 
+/* Called with the lock, which it gives up meanwhile. */
+static void fulfil(struct journal *journal) {
+    struct journal_wish *wish = journal->wish;
+    pthread_mutex_unlock(&journal->lock);
+    bool good = wish->space.data ? recycle_add_space(journal, wish->space) : recycle_note_now(journal);
+    int failure = errno;
+    pthread_mutex_lock(&journal->lock);
+    journal->wish = NULL;
+    wish->good = good;
+    wish->failure = failure;
+    wish->done = true;
+    pthread_cond_broadcast(&journal->syncer_answered);
+}
+
 void *journal_syncer_run(void *argument) {
     struct journal *journal = argument;
     uint64_t interval_us = (uint64_t)journal->fsync_interval_ms * 1000,
@@ -259,6 +273,8 @@ void *journal_syncer_run(void *argument) {
     pthread_mutex_lock(&journal->lock);
     while (!journal->stopping) {
         uint64_t now = monotonic_us();
+        if (journal->wish)
+            fulfil(journal);
         bool tick = now >= tick_us, sync = journal->sync_wanted && now >= not_before_us,
              recycle = journal->recycle_wanted;
         if (!tick && !sync && !recycle) {

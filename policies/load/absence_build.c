@@ -151,7 +151,7 @@ void absence_build_run(struct tier_backend *backend, const atomic_bool *stop) {
                                         .quarantined = {.entry = take_quarantined},
                                         .absence = tier->spaces[i].absence,
                                         .stop = stop};
-            if (tier->spaces[i].backend == backend && building.absence)
+            if (tier->spaces[i].backend == backend && building.absence && !space_is_retired(&tier->spaces[i]))
                 look_after(&building, &session, &patience[i]);
         }
         session_close(&session);

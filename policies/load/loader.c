@@ -362,7 +362,7 @@ static void land_batch(struct loader *loader, struct batch *batch) {
 
 /* A fresh connection begins with all the patience there is. */
 static enum backend_status connect_reader(struct session *session, uint64_t until_us) {
-    if (session_is_open(session))
+    if (session_is_open(session) && !session_is_outdated(session))
         return BACKEND_OK;
     enum backend_status status = session_open(session, until_us);
     if (status == BACKEND_OK)
@@ -678,7 +678,7 @@ static void *reader_main(void *argument) {
 
 struct loader *loader_create(struct tier_backend *backend) {
     struct loader *loader = calloc(1, sizeof *loader);
-    size_t lines = backend->tier->space_count;
+    size_t lines = CACHE_SPACES_MAX;
     if (!loader)
         return NULL;
     loader->backend = backend;

@@ -10,6 +10,7 @@ struct barrier {
     struct tier_ticket *ticket;
     uint64_t deadline_us; /* monotonic, 0: none */
     uint64_t quarantined; /* count_quarantined when it began */
+    size_t space_count;   /* of the tier then */
     /* per namespace of the tier and worker: queue_pushed when it began, 0: not waited for */
     uint64_t targets[];
 };
@@ -35,7 +36,7 @@ static uint64_t count_quarantined(const struct writer *writer, const struct tier
 static void set_targets(struct barrier *barrier, const struct writer *writer) {
     struct tier *tier = writer->tier;
     unsigned workers = tier->options.workers;
-    for (size_t i = 0; i < tier->space_count; i++) {
+    for (size_t i = 0; i < barrier->space_count; i++) {
         struct space *space = &tier->spaces[i];
         if (!concerns(writer, space, barrier->ticket))
             continue;
@@ -49,17 +50,18 @@ static void set_targets(struct barrier *barrier, const struct writer *writer) {
 static struct barrier *make_barrier(struct writer *writer, struct tier_ticket *ticket) {
     struct tier *tier = writer->tier;
     bool any = false;
-    for (size_t i = 0; i < tier->space_count; i++)
+    size_t count = tier->space_count;
+    for (size_t i = 0; i < count; i++)
         any |= concerns(writer, &tier->spaces[i], ticket);
     if (!any)
         return NULL;
-    struct barrier *barrier =
-        calloc(1, sizeof *barrier + tier->space_count * tier->options.workers * sizeof(uint64_t));
+    struct barrier *barrier = calloc(1, sizeof *barrier + count * tier->options.workers * sizeof(uint64_t));
     if (!barrier) {
         atomic_store(&ticket->barrier.failed, true);
         return NULL;
     }
     barrier->ticket = ticket;
+    barrier->space_count = count;
     if (ticket->barrier.timeout_ms)
         barrier->deadline_us = monotonic_us() + (uint64_t)ticket->barrier.timeout_ms * US_PER_MS;
     barrier->quarantined = count_quarantined(writer, ticket);
@@ -132,8 +134,8 @@ void barriers_take(struct writer *writer) {
 
 static bool is_reached(const struct writer *writer, const struct barrier *barrier,
                        const struct flusher *flusher) {
-    size_t first = (size_t)flusher->space->number * writer->tier->options.workers;
-    return flusher_has_written(flusher, &barrier->targets[first]);
+    size_t number = (size_t)flusher->space->number, first = number * writer->tier->options.workers;
+    return number >= barrier->space_count || flusher_has_written(flusher, &barrier->targets[first]);
 }
 
 static bool is_satisfied(struct writer *writer, const struct barrier *barrier) {

@@ -108,6 +108,7 @@ static enum backend_status open_connection(struct writer *writer) {
     absence_distrust(writer->backend,
                      session->connection->foreign); /* what was written meanwhile is unknown */
     take_over(writer, version);
+    writer->tables_known = session->table_count;
     return BACKEND_OK;
 }
 
@@ -197,7 +198,7 @@ bool call_await_first(struct writer *writer, uint64_t until_us, char *error, siz
 static enum backend_status connect_again(struct writer *writer) {
     progress_note(&writer->progress, PROGRESS_CALLS);
     call_end_first(writer);
-    if (session_is_open(&writer->session)) {
+    if (session_is_open(&writer->session) && !session_is_outdated(&writer->session)) {
         writer->session.connection->call_until_us = writer->call_until_us;
         return BACKEND_OK;
     }
@@ -368,13 +369,14 @@ void call_put_off(struct space *space) {
 /* ---- The calls ---- */
 
 void call_reach(struct writer *writer) {
-    if (writer->reached)
+    bool outdated = session_is_outdated(&writer->session), was_reached = writer->reached;
+    if (was_reached && !outdated)
         return;
-    if (!session_is_open(&writer->session) && monotonic_us() >= breaker_retry_at(&writer->breaker) &&
-        call_is_admitted(writer))
+    if ((outdated || !session_is_open(&writer->session)) &&
+        monotonic_us() >= breaker_retry_at(&writer->breaker) && call_is_admitted(writer))
         judged(writer, NULL, connect_again(writer));
     writer->reached = session_is_open(&writer->session);
-    if (writer->reached)
+    if (writer->reached && !was_reached)
         tell_ahead(writer);
 }
 

@@ -64,19 +64,20 @@ static void tell_of_files(const struct service *service, const char *data) {
             exposed.count, exposed.path, (unsigned)exposed.mode);
 }
 
-static void tell_of_store(const struct service *service, const struct tier_backend *backend) {
+static void tell_of_store(const struct service *service, const struct backend_options *store) {
     char how[SERVICE_MESSAGE_SIZE];
-    if (backend->type->exposed(&backend->options.store, how, sizeof how))
+    const struct backend_type *type = store->type ? store->type : backend_find(store->uri);
+    if (type->exposed(store, how, sizeof how))
         service_log(service, LOG_LEVEL_WARNING,
                     "backend %s: %s: chmod o-rwx it, unless other programs are to use the store so",
-                    backend->options.store.name, how);
+                    store->name, how);
 }
 
-void exposure_tell(const struct tier *tier) {
-    if (tier->options.data) {
-        tell_of_folder(&tier->service, tier->options.data);
-        tell_of_files(&tier->service, tier->options.data);
+void exposure_tell(const struct service *service, const struct tier_options *options) {
+    if (options->data) {
+        tell_of_folder(service, options->data);
+        tell_of_files(service, options->data);
     }
-    for (size_t i = 0; i < tier->backend_count; i++)
-        tell_of_store(&tier->service, &tier->backends[i]);
+    for (size_t i = 0; i < options->backend_count; i++)
+        tell_of_store(service, &options->backends[i].store);
 }

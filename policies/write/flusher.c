@@ -140,12 +140,12 @@ uint64_t flusher_due(struct flusher *flusher, uint64_t now_us, bool forced) {
     if (now_us < flusher->held_until_us)
         return flusher->held_until_us;
     uint64_t age = flusher_age(flusher, now_us);
-    if (forced || flusher->count > 0 || flusher->again_count > 0 || age >= space->flush_delay_us ||
+    if (forced || flusher->count > 0 || flusher->again_count > 0 || age >= space_flush_delay_us(space) ||
         flusher_since(flusher) <= QUEUE_SINCE_RECOVERY || fullness_is_full(&space->fullness) ||
         cache_dirty_entries(space->tier->cache, space->number) >= space->options.flush_batch ||
         cache_dirty_bytes(space->tier->cache, space->number) >= space->flush_bytes)
         return 0;
-    return now_us + space->flush_delay_us - age;
+    return now_us + space_flush_delay_us(space) - age;
 }
 
 /* ---- Collecting ---- */

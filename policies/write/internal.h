@@ -37,13 +37,13 @@ struct opening {
 };
 
 struct writer {
-    /* constant once it has started */
+    /* constant once it has started, except that flushers are added at the end */
     struct tier_backend *backend;
     struct tier *tier;
     pthread_t thread;
     bool started;
-    struct flusher *flushers; /* of the write-behind namespaces of this backend */
-    size_t flusher_count;
+    struct flusher *flushers; /* of the write-behind namespaces of this backend; room for CACHE_SPACES_MAX */
+    _Atomic size_t flusher_count;
 
     /* its thread's; the state of the breaker may be read by anyone */
     struct session session;
@@ -71,6 +71,7 @@ struct writer {
     struct tier_ticket *confirms;         /* taken, in order */
 
     /* written by its thread, read by anyone */
+    _Atomic size_t tables_known; /* of the backend, by the connection that was opened last */
     struct writer_counters counters;
     struct progress progress;
 

@@ -32,6 +32,7 @@ struct leftovers {
     struct leftover *list;
     size_t count;
     size_t damaged;               /* files of journals */
+    size_t spoilt;                /* quarantines that would be opened */
     char unread[NAME_SHOWN + 32]; /* the quarantine's file that could not be */
 };
 
@@ -100,6 +101,7 @@ static bool find_in_quarantine(struct leftovers *all, const char *folder, const 
         snprintf(all->unread, sizeof all->unread, "/%s", file);
         return false;
     }
+    all->spoilt += summary.damage.places > 0;
     struct leftover found = {.quarantined = summary.entries, .oldest_us = summary.oldest * UINT64_C(1000000)};
     return summary.entries == 0 || add(all, name, &found);
 }
@@ -268,15 +270,18 @@ static bool check_one(const struct tier_options *options, const struct leftover 
 /* Beside a server that runs, a file that is just being written to may look damaged without being so. */
 static bool check_damage(const struct tier_options *options, const struct leftovers *all, FILE *notes,
                          FILE *complaints) {
-    bool refused = all->damaged && !options->recovery.skip_damaged && !folder_lock_is_held(options->data);
+    bool damaged = all->damaged || all->spoilt;
+    bool refused = damaged && !options->recovery.skip_damaged && !folder_lock_is_held(options->data);
     if (refused)
         fprintf(
             complaints,
-            "forebay: %zu files of the journal in %s are damaged. To start without what they held, use --recover=skip-damaged; forebay --journal-dump %s shows what is there\n",
-            all->damaged, options->data, options->data);
-    else if (all->damaged)
-        fprintf(notes, "%zu files of the journal in %s seem damaged: see forebay --journal-dump %s\n",
-                all->damaged, options->data, options->data);
+            "forebay: %zu files of the journal and %zu quarantines in %s are damaged. To start without what they held, use --recover=skip-damaged; forebay --journal-dump %s shows what is in the journal\n",
+            all->damaged, all->spoilt, options->data, options->data);
+    else if (damaged)
+        fprintf(
+            notes,
+            "%zu files of the journal and %zu quarantines in %s seem damaged: see forebay --journal-dump %s\n",
+            all->damaged, all->spoilt, options->data, options->data);
     return !refused;
 }
 

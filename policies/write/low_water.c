@@ -80,7 +80,7 @@ void low_water_pass(struct space *space, uint64_t bound) {
         return;
     atomic_store(&space->low_water, bound - 1);
     if (tier->journal)
-        journal_pass(tier->journal, (unsigned)space->number, bound - 1);
+        journal_pass(tier->journal, space->journal_number, bound - 1);
 }
 
 uint64_t low_water_least(const struct tier *tier) {

@@ -28,24 +28,47 @@ static void make_plain(char *text) {
             *text = '?';
 }
 
-static void describe(const struct space *space, struct place *ret_place) {
+static void describe(const struct tier_options *options, const struct space_options *space,
+                     struct place *ret_place) {
     *ret_place = (struct place){0};
-    snprintf(ret_place->name, sizeof ret_place->name, "%s", space->options.name);
-    snprintf(ret_place->prefix, sizeof ret_place->prefix, "%s", space->options.prefix);
-    if (!space->backend)
+    snprintf(ret_place->name, sizeof ret_place->name, "%s", space->name);
+    snprintf(ret_place->prefix, sizeof ret_place->prefix, "%s", space->prefix);
+    if (space->backend < 0)
         return;
     char uri[WHERE_SIZE / 2], kept[WHERE_SIZE / 3];
-    backend_show_uri(space->backend->options.store.uri, uri, sizeof uri);
-    space->backend->type->place(&space->options.table, kept, sizeof kept);
+    const struct backend_options *store = &options->backends[space->backend].store;
+    const struct backend_type *type = store->type ? store->type : backend_find(store->uri);
+    struct backend_table table = space->table;
+    table.name = table.name ? table.name : space->name;
+    table.key_prefix = table.key_prefix ? table.key_prefix : space->prefix;
+    backend_show_uri(store->uri, uri, sizeof uri);
+    type->place(&table, kept, sizeof kept);
     snprintf(ret_place->where, sizeof ret_place->where, "%s, %s", uri, kept);
     make_plain(ret_place->where);
 }
 
-static bool list_now(const struct tier *tier, struct places *ret_places) {
+/* The namespace of all other keys is one of them, also if nobody has configured it. */
+static bool list_configured(const struct tier_options *options, struct places *ret_places) {
+    struct place *list = calloc(options->space_count + 1, sizeof *list);
+    size_t count = list ? options->space_count : 0;
+    bool has_default = false;
+    for (size_t i = 0; i < count; i++) {
+        describe(options, &options->spaces[i], &list[i]);
+        has_default |= !*list[i].prefix;
+    }
+    if (list && !has_default)
+        snprintf(list[count++].name, sizeof list->name, "%s", SPACE_DEFAULT_NAME);
+    *ret_places = (struct places){list, count};
+    return list != NULL;
+}
+
+static bool list_running(const struct tier *tier, struct places *ret_places) {
     struct place *list = calloc(tier->space_count, sizeof *list);
+    size_t count = 0;
     for (size_t i = 0; list && i < tier->space_count; i++)
-        describe(&tier->spaces[i], &list[i]);
-    *ret_places = (struct places){list, list ? tier->space_count : 0};
+        if (!space_is_retired(&tier->spaces[i]))
+            describe(&tier->options, &tier->spaces[i].options, &list[count++]);
+    *ret_places = (struct places){list, count};
     return list != NULL;
 }
 
@@ -75,13 +98,13 @@ static bool add_line(struct places *places, char *line) {
     return true;
 }
 
-static bool path_of(const struct tier *tier, const char *ending, char ret_path[4096]) {
-    return tier->options.data && snprintf(ret_path, 4096, "%s/places%s", tier->options.data, ending) < 4096;
+static bool path_of(const struct tier_options *options, const char *ending, char ret_path[4096]) {
+    return options->data && snprintf(ret_path, 4096, "%s/places%s", options->data, ending) < 4096;
 }
 
-static void read_before(const struct tier *tier, struct places *ret_places) {
+static void read_before(const struct tier_options *options, struct places *ret_places) {
     char path[4096], line[LINE_SIZE];
-    FILE *file = path_of(tier, "", path) ? own_file_read(path) : NULL;
+    FILE *file = path_of(options, "", path) ? own_file_read(path) : NULL;
     *ret_places = (struct places){0};
     while (file && fgets(line, sizeof line, file) && add_line(ret_places, line))
         ;
@@ -98,7 +121,7 @@ static bool write_lines(FILE *file, const struct places *places) {
 
 static void write_now(const struct tier *tier, const struct places *places) {
     char path[4096], fresh[4096];
-    if (!path_of(tier, "", path) || !path_of(tier, ".new", fresh))
+    if (!path_of(&tier->options, "", path) || !path_of(&tier->options, ".new", fresh))
         return;
     FILE *file = own_file_write(fresh);
     if (!file || !write_lines(file, places) || rename(fresh, path) != 0)
@@ -125,13 +148,13 @@ static const struct place *owner_of(const struct places *places, const char *pre
     return owner;
 }
 
-static void tell_prefix(const struct tier *tier, const struct places *before, const struct places *now,
+static void tell_prefix(const struct service *service, const struct places *before, const struct places *now,
                         const char *prefix) {
     const struct place *old = owner_of(before, prefix), *new = owner_of(now, prefix);
     if (!old || !new || !*old->where || strcmp(old->where, new->where) == 0)
         return;
     service_log(
-        &tier->service, LOG_LEVEL_WARNING,
+        service, LOG_LEVEL_WARNING,
         "keys \"%s*\" are kept by namespace %s in %s; before, by namespace %s in %s: what is there of such keys is not seen here",
         prefix, new->name, shown(new->where), old->name, old->where);
 }
@@ -141,18 +164,32 @@ static bool has_prefix(const struct places *places, const char *prefix) {
     return owner && strcmp(owner->prefix, prefix) == 0;
 }
 
-void places_note(struct tier *tier) {
-    struct places before, now;
-    if (!tier->options.data || !list_now(tier, &now))
-        return;
-    read_before(tier, &before);
+static void tell(const struct service *service, const struct tier_options *options,
+                 const struct places *now) {
+    struct places before;
+    read_before(options, &before);
     for (size_t i = 0; i < before.count; i++)
-        tell_prefix(tier, &before, &now, before.list[i].prefix);
-    for (size_t i = 0; i < now.count; i++)
-        if (!has_prefix(&before, now.list[i].prefix))
-            tell_prefix(tier, &before, &now, now.list[i].prefix);
-    write_now(tier, &now);
+        tell_prefix(service, &before, now, before.list[i].prefix);
+    for (size_t i = 0; i < now->count; i++)
+        if (!has_prefix(&before, now->list[i].prefix))
+            tell_prefix(service, &before, now, now->list[i].prefix);
     free(before.list);
+}
+
+void places_tell(const struct service *service, const struct tier_options *options) {
+    struct places now;
+    if (!options->data || !list_configured(options, &now))
+        return;
+    tell(service, options, &now);
+    free(now.list);
+}
+
+void places_note(struct tier *tier) {
+    struct places now;
+    if (!tier->options.data || !list_running(tier, &now))
+        return;
+    tell(&tier->service, &tier->options, &now);
+    write_now(tier, &now);
     free(now.list);
 }
 
@@ -160,7 +197,7 @@ static void tell_pending(const struct space *space, const struct places *before)
     size_t pending =
         cache_dirty_entries(space->tier->cache, space->number) + quarantine_count(space->quarantine);
     struct place now;
-    describe(space, &now);
+    describe(&space->tier->options, &space->options, &now);
     for (size_t i = 0; pending && i < before->count; i++)
         if (strcmp(before->list[i].name, now.name) == 0 && strcmp(before->list[i].where, now.where) != 0)
             service_log(&space->tier->service, LOG_LEVEL_WARNING,
@@ -170,7 +207,7 @@ static void tell_pending(const struct space *space, const struct places *before)
 
 void places_tell_pending(struct tier *tier) {
     struct places before;
-    read_before(tier, &before);
+    read_before(&tier->options, &before);
     for (size_t i = 0; i < tier->space_count; i++)
         if (tier->spaces[i].policy->holds_back)
             tell_pending(&tier->spaces[i], &before);

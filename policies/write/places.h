@@ -18,7 +18,10 @@
  * quarantines are read, and nothing of them is written yet. */
 void places_tell_pending(struct tier *tier);
 
-/* Tells of keys whose rows were in another place at the last start, and notes where they are now. When nothing can fail
+/* Tells of keys whose rows were in another place at the last start. Changes nothing. */
+void places_tell(const struct service *service, const struct tier_options *options);
+
+/* The same, and notes where they are now. When nothing can fail
  * the start any more. */
 void places_note(struct tier *tier);
 

@@ -299,8 +299,7 @@ bool quarantine_look(const struct journal_disk *disk, const char *path,
     struct quarantine_summary summary = {.oldest = UINT32_MAX};
     if (quarantine.log.handle < 0)
         return false;
-    struct quarantine_damage damage; /* a start says so */
-    bool good = replay(&quarantine, &damage);
+    bool good = replay(&quarantine, &summary.damage);
     int failure = errno;
     for (const struct kept *kept = quarantine.first; kept; kept = kept->next) {
         summary.entries++;

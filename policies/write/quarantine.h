@@ -34,6 +34,7 @@ void quarantine_close(struct quarantine *quarantine);
 struct quarantine_summary {
     size_t entries;
     uint32_t oldest;
+    struct quarantine_damage damage;
 };
 bool quarantine_look(const struct journal_disk *disk, const char *path,
                      struct quarantine_summary *ret_summary);

@@ -290,9 +290,16 @@ static bool keeps(struct journal_replayer *self, struct slice name) {
     return false;
 }
 
+static void note_progress(const struct recovery *recovery) {
+    atomic_uint_fast64_t *recovered = recovery->tier->options.recovered;
+    if (recovered)
+        atomic_fetch_add_explicit(recovered, 1, memory_order_relaxed);
+}
+
 static bool replay(struct journal_replayer *self, const struct journal_record *record) {
     struct recovery *recovery = (struct recovery *)(void *)self;
     struct space *space = space_by_name(recovery->tier, record->space);
+    note_progress(recovery);
     if (!space)
         return true; /* kept and named by the journal */
     if (!space->policy->holds_back) {

@@ -132,7 +132,7 @@ static bool add(struct writer *writer, struct touch wanted, struct slice key, bo
 }
 
 bool touches_init(struct writer *writer) {
-    writer->touches.lines = calloc(writer->tier->space_count, sizeof *writer->touches.lines);
+    writer->touches.lines = calloc(CACHE_SPACES_MAX, sizeof *writer->touches.lines);
     return writer->touches.lines != NULL;
 }
 

@@ -280,7 +280,7 @@ static void *writer_main(void *argument) {
 
 static bool init_flushers(struct writer *writer) {
     struct tier *tier = writer->tier;
-    writer->flushers = calloc(tier->space_count, sizeof *writer->flushers);
+    writer->flushers = calloc(CACHE_SPACES_MAX, sizeof *writer->flushers);
     if (!writer->flushers)
         return false;
     for (size_t i = 0; i < tier->space_count; i++) {
@@ -314,6 +314,19 @@ struct writer *writer_create(struct tier_backend *backend, char *error, size_t e
     }
     call_begin_first(writer);
     return writer;
+}
+
+void writer_add_space(struct writer *writer, struct space *space) {
+    flusher_init(&writer->flushers[writer->flusher_count], space);
+    writer->flusher_count++; /* last: its thread looks at as many */
+}
+
+bool writer_knows_table(const struct writer *writer, const struct space *space) {
+    return space->options.table.index < writer->tables_known;
+}
+
+bool writer_has_touches(const struct writer *writer) {
+    return touches_are_waiting(writer);
 }
 
 bool writer_await(struct writer *writer, uint64_t until_us, char *error, size_t error_size) {

@@ -44,6 +44,15 @@ bool writer_flush_now(struct writer *writer, struct space *space);
 /* Before writer_start: tries once what was asked of the namespace's quarantine. */
 void writer_retry_quarantine(struct writer *writer, struct space *space);
 
+/* A namespace that holds back is added while the writer runs: from now on it flushes it. One thread at a time. */
+void writer_add_space(struct writer *writer, struct space *space);
+
+/* Whether its connection was opened with the table of this namespace. Any thread. */
+bool writer_knows_table(const struct writer *writer, const struct space *space);
+
+/* Whether touches of rows that memory does not hold are with the writer, of whatever namespace. Any thread. */
+bool writer_has_touches(const struct writer *writer);
+
 /* True when nothing of its namespaces is dirty, queued or in flight. */
 bool writer_is_drained(struct writer *writer);
 

@@ -207,7 +207,8 @@ static void write_family(struct metric_page *page, const struct metrics_snapshot
     }
 }
 
-void metrics_write(struct server *server, enum metrics_format format, struct buffer *out) {
+void metrics_write(struct server *server, struct metrics_health health, enum metrics_format format,
+                   struct buffer *out) {
     struct metrics_snapshot snapshot;
     size_t count;
     const struct metric *metrics = metrics_table(&count);
@@ -215,6 +216,7 @@ void metrics_write(struct server *server, enum metrics_format format, struct buf
     struct metric_page page = {.out = out, .head = is_open ? write_openmetrics_head : write_prometheus_head};
     if (!metrics_snapshot_take(server, &snapshot))
         out->failed = true;
+    snapshot.health = health;
     page.has_few_bounds = snapshot.space_count > METRICS_SPACES_FINE;
     for (size_t i = 0; i < count && !out->failed; i++) {
         page.metric = &metrics[i];

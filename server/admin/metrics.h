@@ -7,6 +7,7 @@
 #ifndef FOREBAY_SERVER_ADMIN_METRICS_H
 #define FOREBAY_SERVER_ADMIN_METRICS_H
 
+#include "server/admin/metrics_snapshot.h"
 #include "server/buffer.h"
 #include "server/server.h"
 
@@ -22,6 +23,7 @@ const char *metrics_content_type(enum metrics_format format);
 
 /* Appends all metrics as they are now; a buffer that has failed says that there was no memory. Any thread, while the
  * tier and the workers are there. */
-void metrics_write(struct server *server, enum metrics_format format, struct buffer *out);
+void metrics_write(struct server *server, struct metrics_health health, enum metrics_format format,
+                   struct buffer *out);
 
 #endif

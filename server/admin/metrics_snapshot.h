@@ -18,7 +18,13 @@ struct process_measures {
     uint64_t threads, accepting, request_bytes;
 };
 
+/* What /livez and /readyz would answer, 1 or 0. */
+struct metrics_health {
+    uint64_t live, ready;
+};
+
 struct metrics_snapshot {
+    struct metrics_health health;
     struct process_measures process;
     struct worker_stats workers;
     struct tier_counters counters;
@@ -31,7 +37,7 @@ struct metrics_snapshot {
     size_t backend_count;
 };
 
-/* False: no memory. To be ended with metrics_snapshot_free in either case. */
+/* All but the health. False: no memory. To be ended with metrics_snapshot_free in either case. */
 bool metrics_snapshot_take(struct server *server, struct metrics_snapshot *ret_snapshot);
 void metrics_snapshot_free(struct metrics_snapshot *snapshot);
 

@@ -131,6 +131,21 @@ static void write_calls(struct metric_page *page, const void *measures) {
         }
 }
 
+/* There from the start, unlike the results of calls, so that an alarm sees the first one as well. */
+static void write_failures(struct metric_page *page, const void *measures) {
+    const struct backend_measures *backend = measures;
+    for (int status = 0; status < BACKEND_STATUSES; status++) {
+        uint64_t failures = 0;
+        char labels[100];
+        if (status == BACKEND_OK)
+            continue;
+        for (int call = 0; call < BACKEND_CALLS; call++)
+            failures += backend->calls.endings[call][status];
+        snprintf(labels, sizeof labels, "result=\"%s\"", backend_status_name((enum backend_status)status));
+        metric_sample(page, labels, failures);
+    }
+}
+
 static void write_call_times(struct metric_page *page, const void *measures) {
     const struct backend_measures *backend = measures;
     for (int call = 0; call < BACKEND_CALLS; call++) {
@@ -177,6 +192,8 @@ static void write_reconnects(struct metric_page *page, const void *measures) {
 static const struct metric metrics[] = {
     /* the process */
     {"forebay_build_info", METRIC_INFO, "", "The version that runs", METRIC_OF_SERVER, .write = write_build},
+    {"forebay_live", METRIC_GAUGE, "", "1 while /livez says so: every thread goes on", SERVER(health.live)},
+    {"forebay_ready", METRIC_GAUGE, "", "1 while /readyz says so: requests can be sent here", SERVER(health.ready)},
     {"forebay_start_time_seconds", METRIC_GAUGE, "seconds", "When the process started, in Unix time", SERVER(process.started_us)},
     {"forebay_cpu_seconds_total", METRIC_COUNTER, "seconds", "CPU time of all threads, in user and in system mode", METRIC_OF_SERVER, .write = write_cpu},
     {"forebay_resident_memory_bytes", METRIC_GAUGE, "bytes", "Memory of the process that is resident", METRIC_OF_SERVER, .write = write_resident},
@@ -236,6 +253,7 @@ static const struct metric metrics[] = {
     {"forebay_dirty_bytes", METRIC_GAUGE, "bytes", "Bytes of entries that the backend has yet to get", BEHIND(cache.dirty_bytes)},
     {"forebay_dirty_limit_bytes", METRIC_GAUGE, "bytes", "Bytes of entries that the backend may have yet to get", BEHIND(dirty_limit)},
     {"forebay_oldest_dirty_seconds", METRIC_GAUGE, "seconds", "Age of the oldest change that the backend has yet to get", BEHIND(oldest_dirty_us)},
+    {"forebay_flush_delay_seconds", METRIC_GAUGE, "seconds", "The longest that a change waits while the backend takes them (flush_delay)", BEHIND(flush_delay_us)},
     {"forebay_changes_total", METRIC_COUNTER, "", "Changes that were accepted", BEHIND(changes)},
     {"forebay_coalesced_total", METRIC_COUNTER, "", "Changes of entries that were waiting to be written already", BEHIND(coalesced)},
     {"forebay_flush_batches_total", METRIC_COUNTER, "", "Batches that were written", BEHIND(batches)},
@@ -250,6 +268,7 @@ static const struct metric metrics[] = {
     /* backends */
     {"forebay_backend_info", METRIC_INFO, "", "Kind of the backend", METRIC_OF_BACKEND, .write = write_backend_info},
     {"forebay_backend_calls_total", METRIC_COUNTER, "", "Calls of the backend by kind and by how they ended", METRIC_OF_BACKEND, .write = write_calls},
+    {"forebay_backend_failures_total", METRIC_COUNTER, "", "Calls of the backend that failed, by how", METRIC_OF_BACKEND, .write = write_failures},
     {"forebay_backend_call_seconds", METRIC_HISTOGRAM, "seconds", "Time that calls of the backend took, by kind", METRIC_OF_BACKEND, .bounds = call_bounds, .few_bounds = call_bounds, .write = write_call_times},
     {"forebay_backend_breaker_state", METRIC_GAUGE, "", "Whether the backend is asked: 0 yes, 1 it is not, as it failed, 2 it is tried again", METRIC_OF_BACKEND, .write = write_breakers},
     {"forebay_backend_breaker_opened_total", METRIC_COUNTER, "", "Times that the backend was given up for a while", METRIC_OF_BACKEND, .write = write_breakers_opened},

@@ -220,26 +220,33 @@ static bool find_backend(struct config_loading *loading, struct space_draft *dra
                draft->backend, draft->backend);
 }
 
+bool config_has_need(const struct space_options *options, enum space_need need) {
+    switch (need) {
+    case SPACE_NEEDS_NOTHING:
+        return true;
+    case SPACE_NEEDS_BACKEND:
+        return options->backend >= 0;
+    case SPACE_NEEDS_WRITING:
+        return policy_writes(options->policy);
+    case SPACE_NEEDS_HOLDING_BACK:
+        return options->policy->holds_back;
+    }
+    assert(!"a table names another need");
+    return true;
+}
+
 /* Whether a setting of all namespaces lacks what it needs; if so, what that is. */
 static bool lacks_need(const struct space_draft *draft, enum space_need need, char *ret_remedy, size_t size) {
     char names[LIST_SHOWN];
-    switch (need) {
-    case SPACE_NEEDS_NOTHING:
+    if (config_has_need(&draft->options, need))
         return false;
-    case SPACE_NEEDS_BACKEND:
+    if (need == SPACE_NEEDS_BACKEND) {
         snprintf(ret_remedy, size, "a policy with a backend");
-        return draft->options.backend < 0;
-    case SPACE_NEEDS_WRITING:
-        policy_list(policy_writes, "\"", names, sizeof names);
-        snprintf(ret_remedy, size, "policy = %s", names);
-        return !policy_writes(draft->options.policy);
-    case SPACE_NEEDS_HOLDING_BACK:
-        policy_list(policy_holds_back, "\"", names, sizeof names);
-        snprintf(ret_remedy, size, "policy = %s", names);
-        return !draft->options.policy->holds_back;
+        return true;
     }
-    assert(!"a table names another need");
-    return false;
+    policy_list(need == SPACE_NEEDS_WRITING ? policy_writes : policy_holds_back, "\"", names, sizeof names);
+    snprintf(ret_remedy, size, "policy = %s", names);
+    return true;
 }
 
 /* The same of a setting that only some kind of backend has. */

@@ -141,7 +141,7 @@ static bool take_listen(struct config *config, struct config_loading *loading) {
         if (strcmp(root->values[i].name, "listen") == 0)
             config->listen[count++] = root->values[i].text;
     if (count == 0)
-        config->listen[count++] = "127.0.0.1";
+        config->listen[count++] = SETTINGS_LISTEN_DEFAULT;
     loading->settings->listen = config->listen;
     loading->settings->listen_count = count;
     return config_check_listen(loading);
@@ -222,6 +222,10 @@ void config_derive(struct config *config, const struct settings *settings) {
         if (space->policy->holds_back && !space->dirty_limit)
             space->dirty_limit = memory / 4 < standard.dirty_limit ? memory / 4 : standard.dirty_limit;
     }
+}
+
+const struct config_document *config_document_of(const struct config *config) {
+    return config->document;
 }
 
 const char *config_warnings(struct config *config) {

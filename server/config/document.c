@@ -96,8 +96,7 @@ static void fail_unknown(struct reader *reader, const cfg_t *section, const char
                     where, nearest);
     else
         config_fail(reader->report, section->line,
-                    "unknown option \"%s\" in %s; remove it (docs/operating.md has all options)", name,
-                    where);
+                    "unknown option \"%s\" in %s; remove it (forebay --help=settings has all)", name, where);
 }
 
 /* Copies what is between the first two single quotes. */

@@ -4,10 +4,11 @@
  *
  *     scan.c, document.c  the text becomes sections of names, texts and lines
  *     tables.c            which settings a section may have: ours, the tier's, those of each kind of backend
- *     value.c             a text becomes a value, as its setting says
+ *     value.c             a text becomes a value, as its setting says, and the other way
  *     config.c            reads all sections into drafts, has them checked, and hands them over
  *     check.c             what has to hold between settings
  *     overlap.c           that no two namespaces keep entries in one place
+ *     print.c             from values back to a file
  */
 #ifndef FOREBAY_SERVER_CONFIG_INTERNAL_H
 #define FOREBAY_SERVER_CONFIG_INTERNAL_H
@@ -45,6 +46,11 @@ struct config_loading {
     struct config_report report;
 };
 
+/* ---- config.c ---- */
+
+/* As it was read: which settings are given, and in which lines. */
+const struct config_document *config_document_of(const struct config *config);
+
 /* ---- tables.c ---- */
 
 /* The names of all settings that sections of a kind may have, each once, ended by NULL. */
@@ -53,6 +59,12 @@ void config_list_names(enum section_kind kind, const char *ret_names[CONFIG_NAME
 /* The setting of this name that all sections of the kind have, or NULL. It goes into struct settings,
  * backend_draft or space_draft. */
 const struct setting *config_common_setting(enum section_kind kind, const char *name);
+
+/* The settings that all sections of a kind have, one after another; NULL: there are no more. */
+const struct setting *config_common_at(enum section_kind kind, size_t index);
+
+/* What may be given for it, as config_show_range, also where the value is looked up elsewhere (policy). */
+void config_list_values(const struct setting *setting, char *ret_text, size_t size);
 
 /* The settings that a kind of backend adds to sections of a kind. */
 const struct setting_table *config_table_of(const struct backend_type *type, enum section_kind kind);
@@ -66,11 +78,24 @@ const struct backend_type *config_owner(enum section_kind kind, const char *name
 bool config_read_value(struct config_report *report, const struct setting *setting,
                        const struct config_value *value, void *target);
 
+/* The other way: the text of a value, as it would be read, in `text` or constant. NULL: it is one that nobody can give, as
+ * it means that there is none. Of a LIST: its default. */
+const char *config_show_value(const struct setting *setting, const void *target, char *text, size_t size);
+
+/* The same for the default. */
+const char *config_show_standard(const struct setting *setting, char *text, size_t size);
+
+/* Which values there are: "1 to 64", "`lru`, `s3-fifo`"; "": any text. */
+void config_show_range(const struct setting *setting, char *ret_text, size_t size);
+
 /* ---- check.c ---- */
 
 bool config_check_listen(struct config_loading *loading);
 bool config_check_admin(struct config_loading *loading);
 bool config_check_backends(struct config_loading *loading);
+
+/* Whether a namespace, once its policy and backend are known, has what a setting needs in order to mean something. */
+bool config_has_need(const struct space_options *options, enum space_need need);
 
 /* Finds each namespace's policy and backend, checks it, and fills in what depends on other settings. */
 bool config_check_spaces(struct config_loading *loading);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/config/measure.h"
 #include <ctype.h>
-#include <stddef.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -69,4 +70,43 @@ bool measure_size(const char *text, uint64_t *ret_bytes) {
 
 bool measure_duration(const char *text, uint64_t *ret_ms) {
     return read_measure(text, duration_units, sizeof duration_units / sizeof *duration_units, ret_ms);
+}
+
+void measure_print_number(uint64_t value, char *ret_text, size_t size) {
+    snprintf(ret_text, size, "%llu", (unsigned long long)value);
+}
+
+/* Units from the largest on; the last one is 1. */
+static void print_measure(uint64_t value, const struct unit *units, char *text, size_t size) {
+    while (units->factor > 1 && (value < units->factor || value % units->factor != 0))
+        units++;
+    snprintf(text, size, "%llu%s", (unsigned long long)(value / units->factor), units->name);
+}
+
+void measure_print_size(uint64_t bytes, char *ret_text, size_t size) {
+    static const struct unit units[] = {{"gb", 1 << 30}, {"mb", 1 << 20}, {"kb", 1 << 10}, {"", 1}};
+    print_measure(bytes, units, ret_text, size);
+}
+
+/* 0 is 0, whatever the unit. */
+void measure_print_duration(uint64_t ms, char *ret_text, size_t size) {
+    static const struct unit units[] = {
+        {"d", 86400000}, {"h", 3600000}, {"m", 60000}, {"s", 1000}, {"ms", 1}};
+    if (ms == 0)
+        snprintf(ret_text, size, "0");
+    else
+        print_measure(ms, units, ret_text, size);
+}
+
+void measure_print_range(uint64_t minimum, uint64_t maximum, measure_print *print, char *ret_text,
+                         size_t size) {
+    char low[32], high[32];
+    print(minimum, low, sizeof low);
+    if (maximum == INT_MAX ||
+        maximum == UINT32_MAX) { /* what a number can hold, and no bound that was chosen */
+        snprintf(ret_text, size, "%s or more", low);
+        return;
+    }
+    print(maximum, high, sizeof high);
+    snprintf(ret_text, size, "%s to %s", low, high);
 }

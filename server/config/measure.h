@@ -5,6 +5,7 @@
 #define FOREBAY_SERVER_CONFIG_MEASURE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* Decimal digits alone. */
@@ -16,5 +17,15 @@ bool measure_size(const char *text, uint64_t *ret_bytes);
 
 /* Milliseconds: "100ms", "2s", "30m", "1h", "2d"; a number alone is seconds. */
 bool measure_duration(const char *text, uint64_t *ret_ms);
+
+/* The other way, in the largest unit without a rest: "1048577", "1mb", "1500ms", "30m". Cut at size. */
+void measure_print_number(uint64_t value, char *ret_text, size_t size);
+void measure_print_size(uint64_t bytes, char *ret_text, size_t size);
+void measure_print_duration(uint64_t ms, char *ret_text, size_t size);
+
+/* "1kb to 128mb", "0 or more" */
+typedef void measure_print(uint64_t value, char *ret_text, size_t size);
+void measure_print_range(uint64_t minimum, uint64_t maximum, measure_print *print, char *ret_text,
+                         size_t size);
 
 #endif

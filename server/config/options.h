@@ -15,17 +15,27 @@
 
 enum options_action {
     OPTIONS_SERVE,
-    OPTIONS_CHECK,        /* --check: validate the configuration, serve nothing */
+    OPTIONS_CHECK,        /* --check: all that a start does, but serve nothing */
+    OPTIONS_PRINT_CONFIG, /* --print-config */
     OPTIONS_HELP,         /* -h */
     OPTIONS_VERSION,      /* -V */
     OPTIONS_LICENSE,      /* -i */
     OPTIONS_JOURNAL_DUMP, /* --journal-dump DIR */
 };
 
-enum { OPTIONS_LISTEN_MAX = 64 };
+enum { OPTIONS_LISTEN_MAX = 64, OPTIONS_ORIGINS_MAX = 16 };
+
+/* A setting of the configuration that options have replaced, or added to. */
+struct options_origin {
+    const char *setting;
+    char options[100]; /* "-F, -X" */
+};
 
 struct options {
     enum options_action action;
+    bool offline;           /* --check=offline: backends are not asked */
+    bool secrets;           /* --print-config=secrets: passwords are shown */
+    const char *help_topic; /* server/config/manual.h */
     const char *journal_folder;
     bool daemonize;        /* -d */
     bool core_dumps;       /* -r */
@@ -33,12 +43,15 @@ struct options {
     const char *user;      /* -u, or NULL */
     const char *pid_file;  /* -P, or NULL */
     struct buffer notices; /* lines, each with its newline */
+    struct buffer others;  /* what was given and no setting can say: "-M, -a 770" */
 
     /* Private. */
     char *listen_texts[OPTIONS_LISTEN_MAX];
     size_t listen_count;
     bool port_given;
     int verbosity;
+    struct options_origin origins[OPTIONS_ORIGINS_MAX];
+    size_t origin_count;
 };
 
 /* Reads argv over *settings: what an option says replaces what was there. Called twice when there is a
@@ -48,7 +61,39 @@ bool options_read(struct options *options, struct settings *settings, int argc, 
                   char *ret_error, size_t error_size);
 void options_free(struct options *options);
 
-void options_print_help(FILE *out);
+/* The options that have said something about a setting of the configuration, as they are written; NULL: none. */
+const char *options_origin(const struct options *options, const char *setting);
+
 void options_print_license(FILE *out);
+
+/* ---- For the manuals ---- */
+
+/* How the manuals divide the options. */
+enum options_group {
+    OPTIONS_CONFIGURATION,
+    OPTIONS_NETWORK,
+    OPTIONS_MEMORY,
+    OPTIONS_COMMANDS,
+    OPTIONS_PROCESS,
+    OPTIONS_IGNORED,
+    OPTIONS_REFUSED,
+    OPTIONS_GROUPS
+};
+
+/* Texts are constants, or NULL: there is none. */
+struct option_description {
+    enum options_group group;
+    char letter; /* '\0': none */
+    const char *name, *placeholder;
+    bool argument_is_optional;
+    char values[64]; /* "1 to 256"; "": any */
+    const char *standard, *about;
+};
+
+/* The options in the order of the manuals; false: there are no more. */
+bool options_describe(size_t index, struct option_description *ret_description);
+
+/* The same for the parts of -o that mean something here: no letter, no group. */
+bool options_describe_extended(size_t index, struct option_description *ret_description);
 
 #endif

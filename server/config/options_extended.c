@@ -5,6 +5,7 @@
  */
 #include "server/config/options_extended.h"
 #include "server/config/measure.h"
+#include "server/config/options.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -23,6 +24,8 @@ struct extended {
     double minimum, maximum;
     const char *reason;
     void (*apply)(struct settings *settings, uint64_t value); /* NULL: means nothing here */
+    /* As those of struct option_kind (options.c). about NULL: memcached's, accepted, and not in the manuals. */
+    const char *setting, *placeholder, *standard, *about;
 };
 
 static void apply_fast(struct settings *settings, uint64_t value) {
@@ -75,50 +78,57 @@ static const char no_proxy[] = "memcached's proxy is not built in";
 static const double any = 4294967295.0;
 
 static const struct extended table[] = {
-    {"maxconns_fast", EXTENDED_FLAG, .apply = apply_fast},
-    {"no_maxconns_fast", EXTENDED_FLAG, .apply = apply_not_fast},
-    {"idle_timeout", EXTENDED_NUMBER, 0, 31536000, .apply = apply_idle_timeout},
+    {"maxconns_fast", EXTENDED_FLAG, .apply = apply_fast,
+     .about = "at the connection limit a client is answered an error and closed; the default"},
+    {"no_maxconns_fast", EXTENDED_FLAG, .apply = apply_not_fast,
+     .about = "at the connection limit a client waits until another leaves"},
+    {"idle_timeout", EXTENDED_NUMBER, 0, 31536000, .apply = apply_idle_timeout, .setting = "idle_timeout",
+     .placeholder = "SECONDS", .standard = "0",
+     .about = "without progress for so long, a connection is closed; 0: never"},
     {"modern", EXTENDED_FLAG, .apply = apply_nothing},
     {"no_modern", EXTENDED_FLAG, .apply = apply_not_modern},
     {"relaxed_privileges", EXTENDED_FLAG, .apply = apply_nothing},
-    {"hashpower", EXTENDED_NUMBER, 12, 32, 0, 0},
-    {"no_hashexpand", EXTENDED_FLAG, 0, 0, 0, 0},
-    {"slab_reassign", EXTENDED_FLAG, 0, 0, 0, 0},
-    {"no_slab_reassign", EXTENDED_FLAG, 0, 0, 0, 0},
-    {"slab_automove", EXTENDED_MAYBE, 0, 2, 0, 0},
-    {"no_slab_automove", EXTENDED_FLAG, 0, 0, 0, 0},
-    {"slab_automove_ratio", EXTENDED_FRACTION, 0, 1, 0, 0},
-    {"slab_automove_window", EXTENDED_NUMBER, 3, 1800, 0, 0},
-    {"slab_automove_freeratio", EXTENDED_FRACTION, 0, 1, 0, 0},
-    {"tail_repair_time", EXTENDED_NUMBER, 10, any, 0, 0},
-    {"hash_algorithm", EXTENDED_TEXT, 0, 0, 0, 0},
+    {"hashpower", EXTENDED_NUMBER, 12, 32, .apply = NULL},
+    {"no_hashexpand", EXTENDED_FLAG, .apply = NULL},
+    {"slab_reassign", EXTENDED_FLAG, .apply = NULL},
+    {"no_slab_reassign", EXTENDED_FLAG, .apply = NULL},
+    {"slab_automove", EXTENDED_MAYBE, 0, 2, .apply = NULL},
+    {"no_slab_automove", EXTENDED_FLAG, .apply = NULL},
+    {"slab_automove_ratio", EXTENDED_FRACTION, 0, 1, .apply = NULL},
+    {"slab_automove_window", EXTENDED_NUMBER, 3, 1800, .apply = NULL},
+    {"slab_automove_freeratio", EXTENDED_FRACTION, 0, 1, .apply = NULL},
+    {"tail_repair_time", EXTENDED_NUMBER, 10, any, .apply = NULL},
+    {"hash_algorithm", EXTENDED_TEXT, .apply = NULL},
     {"lru_crawler", EXTENDED_FLAG, .apply = apply_crawler},
-    {"no_lru_crawler", EXTENDED_FLAG, .apply = apply_no_crawler},
-    {"lru_crawler_sleep", EXTENDED_NUMBER, 0, 1000000, 0, 0},
-    {"lru_crawler_tocrawl", EXTENDED_NUMBER, 0, any, 0, 0},
-    {"lru_maintainer", EXTENDED_FLAG, 0, 0, 0, 0},
-    {"no_lru_maintainer", EXTENDED_FLAG, 0, 0, 0, 0},
-    {"hot_lru_pct", EXTENDED_NUMBER, 1, 79, 0, 0},
-    {"warm_lru_pct", EXTENDED_NUMBER, 1, 79, 0, 0},
-    {"hot_max_factor", EXTENDED_FRACTION, 0, any, 0, 0},
-    {"warm_max_factor", EXTENDED_FRACTION, 0, any, 0, 0},
-    {"temporary_ttl", EXTENDED_NUMBER, 0, any, 0, 0},
-    {"watcher_logbuf_size", EXTENDED_NUMBER, 1, 1 << 20, .apply = apply_watch_buffer},
-    {"worker_logbuf_size", EXTENDED_NUMBER, 0, any, 0, 0},
-    {"read_buf_mem_limit", EXTENDED_NUMBER, 0, 1 << 20, .apply = apply_reply_limit},
-    {"resp_obj_mem_limit", EXTENDED_NUMBER, 0, any, 0, 0},
-    {"slab_sizes", EXTENDED_TEXT, 0, 0, 0, 0},
-    {"slab_chunk_max", EXTENDED_NUMBER, 1, 1024, 0, 0},
-    {"no_chunked_items", EXTENDED_FLAG, 0, 0, 0, 0},
-    {"track_sizes", EXTENDED_FLAG, 0, 0, 0, 0},
-    {"inline_ascii_resp", EXTENDED_FLAG, 0, 0, 0, 0},
-    {"no_inline_ascii_resp", EXTENDED_FLAG, 0, 0, 0, 0},
-    {"drop_privileges", EXTENDED_FLAG, 0, 0, 0, 0},
-    {"no_drop_privileges", EXTENDED_FLAG, 0, 0, 0, 0},
-    {"sock_cookie_id", EXTENDED_NUMBER, 0, any, 0, 0},
-    {"ext_", EXTENDED_REFUSED, 0, 0, no_extstore, 0},
-    {"ssl_", EXTENDED_REFUSED, 0, 0, no_tls, 0},
-    {"proxy_", EXTENDED_REFUSED, 0, 0, no_proxy, 0},
+    {"no_lru_crawler", EXTENDED_FLAG, .apply = apply_no_crawler,
+     .about = "refuse `lru_crawler metadump` and `mgdump`"},
+    {"lru_crawler_sleep", EXTENDED_NUMBER, 0, 1000000, .apply = NULL},
+    {"lru_crawler_tocrawl", EXTENDED_NUMBER, 0, any, .apply = NULL},
+    {"lru_maintainer", EXTENDED_FLAG, .apply = NULL},
+    {"no_lru_maintainer", EXTENDED_FLAG, .apply = NULL},
+    {"hot_lru_pct", EXTENDED_NUMBER, 1, 79, .apply = NULL},
+    {"warm_lru_pct", EXTENDED_NUMBER, 1, 79, .apply = NULL},
+    {"hot_max_factor", EXTENDED_FRACTION, 0, any, .apply = NULL},
+    {"warm_max_factor", EXTENDED_FRACTION, 0, any, .apply = NULL},
+    {"temporary_ttl", EXTENDED_NUMBER, 0, any, .apply = NULL},
+    {"watcher_logbuf_size", EXTENDED_NUMBER, 1, 1 << 20, .apply = apply_watch_buffer, .placeholder = "KB",
+     .standard = "256", .about = "what is kept for each watcher that reads slowly"},
+    {"worker_logbuf_size", EXTENDED_NUMBER, 0, any, .apply = NULL},
+    {"read_buf_mem_limit", EXTENDED_NUMBER, 0, 1 << 20, .apply = apply_reply_limit, .placeholder = "MB",
+     .standard = "0", .about = "bounds the replies that wait to be sent, over all threads; 0: no limit"},
+    {"resp_obj_mem_limit", EXTENDED_NUMBER, 0, any, .apply = NULL},
+    {"slab_sizes", EXTENDED_TEXT, .apply = NULL},
+    {"slab_chunk_max", EXTENDED_NUMBER, 1, 1024, .apply = NULL},
+    {"no_chunked_items", EXTENDED_FLAG, .apply = NULL},
+    {"track_sizes", EXTENDED_FLAG, .apply = NULL},
+    {"inline_ascii_resp", EXTENDED_FLAG, .apply = NULL},
+    {"no_inline_ascii_resp", EXTENDED_FLAG, .apply = NULL},
+    {"drop_privileges", EXTENDED_FLAG, .apply = NULL},
+    {"no_drop_privileges", EXTENDED_FLAG, .apply = NULL},
+    {"sock_cookie_id", EXTENDED_NUMBER, 0, any, .apply = NULL},
+    {"ext_", EXTENDED_REFUSED, .reason = no_extstore},
+    {"ssl_", EXTENDED_REFUSED, .reason = no_tls},
+    {"proxy_", EXTENDED_REFUSED, .reason = no_proxy},
 };
 
 static const struct extended *find(struct slice name) {
@@ -164,7 +174,8 @@ static bool check_words(const struct extended *entry, const char *value, char *r
 }
 
 bool options_read_extended(const char *word, struct settings *settings, struct buffer *notices,
-                           char *ret_error, size_t error_size) {
+                           bool *ret_means_something, const char **ret_setting, char *ret_error,
+                           size_t error_size) {
     const char *equals = strchr(word, '=');
     struct slice name = slice_of(word, equals ? (size_t)(equals - word) : strlen(word));
     const char *value = equals ? equals + 1 : NULL;
@@ -186,5 +197,24 @@ bool options_read_extended(const char *word, struct settings *settings, struct b
         entry->apply(settings, number);
     else
         buffer_print(notices, "-o %s has no meaning here and is ignored\n", entry->name);
+    *ret_means_something = entry->apply && entry->apply != apply_nothing;
+    *ret_setting = entry->setting;
     return true;
+}
+
+bool options_describe_extended(size_t index, struct option_description *ret_description) {
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        const struct extended *entry = &table[i];
+        if (!entry->about || index-- > 0)
+            continue;
+        *ret_description = (struct option_description){.name = entry->name,
+                                                       .placeholder = entry->placeholder,
+                                                       .standard = entry->standard,
+                                                       .about = entry->about};
+        if (entry->kind == EXTENDED_NUMBER)
+            measure_print_range((uint64_t)entry->minimum, (uint64_t)entry->maximum, measure_print_number,
+                                ret_description->values, sizeof ret_description->values);
+        return true;
+    }
+    return false;
 }

@@ -6,8 +6,10 @@
 #include "server/buffer.h"
 #include "server/config/settings.h"
 
-/* Reads one "key" or "key=value" of -o. What means nothing here is named in notices. */
+/* Reads one "key" or "key=value" of -o. What means nothing here is named in notices; of what does, *ret_setting is the
+ * setting of the configuration that it replaces, or NULL. */
 bool options_read_extended(const char *word, struct settings *settings, struct buffer *notices,
-                           char *ret_error, size_t error_size);
+                           bool *ret_means_something, const char **ret_setting, char *ret_error,
+                           size_t error_size);
 
 #endif

@@ -9,26 +9,50 @@
 enum { REQUEST_LINE = 4096 }; /* bytes; more than the longest line of a storage command */
 
 const struct setting root_settings[] = {
-    {"listen", SETTING_LIST, .standard_text = NULL},
-    {"memory", SETTING_SIZE, IN(tier.cache.memory_limit), 1 << 20, 1ull << 44, .standard = 64 << 20},
-    {"threads", SETTING_COUNT, IN(threads), 1, SETTINGS_THREADS_MAX, .standard = 4},
-    {"data", SETTING_TEXT, IN(data), .minimum = 1},
-    {"node", SETTING_COUNT, IN(tier.cache.node), 0, (1 << ENTRY_VERSION_NODE_BITS) - 1, .standard = 0},
-    {"drain_timeout", SETTING_MILLISECONDS, IN(tier.drain_timeout), 0, MS_MAX, .standard = 30000},
-    {"sync_timeout", SETTING_MILLISECONDS, IN(sync_timeout), 0, MS_MAX, .standard = 60000},
+    {"listen", SETTING_LIST, .standard_text = SETTINGS_LISTEN_DEFAULT, .change = SETTING_FIXED,
+     .about = "addresses, as for `-l`; the port is 11211 where none is given"},
+    {"memory", SETTING_SIZE, IN(tier.cache.memory_limit), 1 << 20, 1ull << 44, .standard = 64 << 20,
+     .change = SETTING_LIVE, .about = "what the cache may keep resident, as `-m`"},
+    {"threads", SETTING_COUNT, IN(threads), 1, SETTINGS_THREADS_MAX, .standard = 4, .change = SETTING_FIXED,
+     .about = "worker threads, as `-t`"},
+    {"data", SETTING_TEXT, IN(data), .minimum = 1, .change = SETTING_FIXED,
+     .about =
+         "folder of the journals and quarantines, and of `places`, by which a start knows [what a changed configuration hides](#a-configuration-that-changes); relative SQLite paths start here. Created if missing, with mode 0700. Only one server may use it at a time, whatever it keeps there: a second one is refused, with the pid of the first"},
+    {"node", SETTING_COUNT, IN(tier.cache.node), 0, (1 << ENTRY_VERSION_NODE_BITS) - 1, .standard = 0,
+     .change = SETTING_FIXED,
+     .about = "the number of this server among several that share a backend; part of every version"},
+    {"drain_timeout", SETTING_MILLISECONDS, IN(tier.drain_timeout), 0, MS_MAX, .standard = 30000,
+     .change = SETTING_LIVE, .about = "how long to drain at SIGTERM"},
+    {"sync_timeout", SETTING_MILLISECONDS, IN(sync_timeout), 0, MS_MAX, .standard = 60000,
+     .change = SETTING_LIVE, .about = "how long the command `sync` waits; 0: as long as it takes"},
     {"journal_file_size", SETTING_SIZE, IN(tier.journal_file_size), 1 << 16, 1ull << 32,
-     .standard = JOURNAL_FILE_SIZE_DEFAULT},
+     .standard = JOURNAL_FILE_SIZE_DEFAULT, .change = SETTING_FIXED,
+     .about = "the size that journal files grow to; each thread begins with 1 MiB"},
     {"max_connections", SETTING_COUNT, IN(max_connections), 1, 1 << 20,
-     .standard = SETTINGS_CONNECTIONS_DEFAULT},
-    {"idle_timeout", SETTING_SECONDS, IN(idle_timeout), 0, YEARS_MAX, .standard = 0},
-    {"request_memory", SETTING_SIZE, IN(request_memory), 0, 1ull << 44, .standard = 0},
-    {"item_max", SETTING_SIZE, IN(item_max), SETTINGS_ITEM_MIN, SETTINGS_ITEM_MAX, .standard = 1 << 20},
-    {"restrict", SETTING_LIST, .standard_text = NULL},
-    {"auth_file", SETTING_TEXT, IN(auth_file), .minimum = 1},
-    {"admin", SETTING_TEXT, IN(admin), .minimum = 1},
-    {"admin_token_file", SETTING_TEXT, IN(admin_token_file), .minimum = 1},
-    {"stall_timeout", SETTING_MILLISECONDS, IN(stall_timeout), 2000, 3600000, .standard = 10000},
-    {"verbosity", SETTING_COUNT, IN(verbosity), 0, 3, .standard = 0},
+     .standard = SETTINGS_CONNECTIONS_DEFAULT, .change = SETTING_LIVE,
+     .about = "client connections at a time, as `-c`"},
+    {"idle_timeout", SETTING_SECONDS, IN(idle_timeout), 0, YEARS_MAX, .standard = 0, .change = SETTING_LIVE,
+     .about =
+         "seconds without [progress](#what-a-connection-may-take) after which a connection is closed; 0: never"},
+    {"request_memory", SETTING_SIZE, IN(request_memory), 0, 1ull << 44, .standard = 0, .change = SETTING_LIVE,
+     .about =
+         "bytes that [unfinished requests](#what-a-connection-may-take) of all connections together may take. 0: a quarter of `memory`, and two of the largest items at least"},
+    {"item_max", SETTING_SIZE, IN(item_max), SETTINGS_ITEM_MIN, SETTINGS_ITEM_MAX, .standard = 1 << 20,
+     .change = SETTING_FIXED, .about = "the largest item, as `-I`; at most half of `memory`"},
+    {"restrict", SETTING_LIST, .standard_text = NULL, .change = SETTING_LIVE,
+     .about = "commands that no client may use, as `--restrict`: `restrict = {\"quarantine\", \"sync\"}`"},
+    {"auth_file", SETTING_TEXT, IN(auth_file), .minimum = 1, .change = SETTING_LIVE,
+     .about = "clients must authenticate, as `-Y`"},
+    {"admin", SETTING_TEXT, IN(admin), .minimum = 1, .change = SETTING_FIXED,
+     .about = "where [HTTP](#the-admin-http) is answered, as `--admin`"},
+    {"admin_token_file", SETTING_TEXT, IN(admin_token_file), .minimum = 1, .change = SETTING_LIVE,
+     .about =
+         "a file with the token that opens [what changes something](#changing-something-by-http); needs `admin`"},
+    {"stall_timeout", SETTING_MILLISECONDS, IN(stall_timeout), 2000, 3600000, .standard = 10000,
+     .change = SETTING_LIVE,
+     .about = "without progress for longer than this, a thread counts as stuck, and `/livez` fails"},
+    {"verbosity", SETTING_COUNT, IN(verbosity), 0, SETTINGS_VERBOSITY_MAX, .standard = 0,
+     .change = SETTING_LIVE, .about = "1 to 3: log debug lines, as `-v`"},
     {0},
 };
 
@@ -87,8 +111,17 @@ bool settings_restrict(struct settings *settings, const char *name) {
     return false;
 }
 
+void settings_take_restrictions(struct settings *settings, const struct settings *from) {
+    for (size_t i = 0; i < RESTRICTIONS; i++) {
+        size_t offset = restrictions[i].offset;
+        atomic_store((_Atomic bool *)(void *)((char *)settings + offset),
+                     *(const bool *)((const char *)from + offset));
+    }
+}
+
 static bool is_in_force(const struct settings *settings, const struct restriction *restriction) {
-    return *(const bool *)((const char *)settings + restriction->offset) == restriction->restricted;
+    const char *at = (const char *)settings + restriction->offset;
+    return atomic_load((const _Atomic bool *)(const void *)at) == restriction->restricted;
 }
 
 void settings_list_restrictions(const struct settings *of, const char *separator, char *ret_names,
@@ -108,6 +141,10 @@ size_t settings_request_memory(const struct settings *settings) {
     if (settings->request_memory)
         return settings->request_memory;
     return share > least ? share : least;
+}
+
+int settings_port(const struct settings *settings, int given) {
+    return given >= 0 && !settings->port_overrides ? given : settings->port;
 }
 
 static size_t quotas(const struct settings *settings) {

@@ -7,49 +7,54 @@
 
 /* memcached's numbers: -p -1 takes a free port, -p 0 leaves TCP out, whatever -l says. */
 enum { PORT_NONE = 0, PORT_FREE = -1 };
+#define SETTINGS_LISTEN_DEFAULT "127.0.0.1"   /* of a configuration; without one: all interfaces */
+enum { SETTINGS_VERBOSITY_MAX = 3 };          /* more -v say no more */
 enum { SETTINGS_CONNECTIONS_DEFAULT = 1024 }; /* gives way to the limit of open files: process.h */
 
-/* Filled by settings.c (defaults), config.c and options.c; constant once the server runs. */
+/* Filled by settings.c (defaults), config.c and options.c. Once the server runs, a reload may change what is atomic here;
+ * everything else is constant. */
 struct settings {
-    size_t item_max;          /* -I, bytes */
-    unsigned threads;         /* -t */
-    unsigned max_connections; /* -c */
-    unsigned idle_timeout;    /* seconds, 0: none */
-    size_t request_memory; /* bytes of unfinished requests of all connections; 0: settings_request_memory */
-    unsigned requests_per_event; /* -R: requests of one connection before others get their turn, */
-    bool limits_requests;        /* if it was given; else a turn ends with what one read brought */
-    unsigned backlog;            /* -b */
-    uint32_t sync_timeout;       /* ms, 0: none */
-    bool allow_shutdown;         /* -A */
-    bool never_shutdown;         /* restrict; contradicts -A */
-    bool allow_flush_all;        /* not -F, or restrict */
-    bool allow_cache_memlimit, allow_forget, allow_quarantine, allow_sync, allow_verbosity; /* not restrict */
-    bool cas_enabled;                                                                       /* not -C */
-    char stats_prefix_delimiter;                                                            /* -D */
-    const char *auth_file;                                                                  /* -Y, or NULL */
-    const char *admin;            /* --admin: address_parse_admin; NULL: no admin HTTP */
-    const char *admin_token_file; /* NULL: it changes nothing */
-    uint32_t stall_timeout;       /* ms without progress after which a thread counts as stuck */
-    const char *config_file;      /* --config, or NULL */
-    const char *data;             /* folder, or NULL */
+    size_t item_max;                  /* -I, bytes */
+    unsigned threads;                 /* -t */
+    _Atomic unsigned max_connections; /* -c */
+    _Atomic unsigned idle_timeout;    /* seconds, 0: none */
+    /* bytes of unfinished requests of all connections; 0: settings_request_memory */
+    _Atomic size_t request_memory;
+    unsigned requests_per_event;   /* -R: requests of one connection before others get their turn, */
+    bool limits_requests;          /* if it was given; else a turn ends with what one read brought */
+    unsigned backlog;              /* -b */
+    _Atomic uint32_t sync_timeout; /* ms, 0: none */
+    bool allow_shutdown;           /* -A */
+    _Atomic bool never_shutdown;   /* restrict; contradicts -A */
+    _Atomic bool allow_flush_all;  /* not -F, or restrict */
+    /* not restrict */
+    _Atomic bool allow_cache_memlimit, allow_forget, allow_quarantine, allow_sync, allow_verbosity;
+    bool cas_enabled;                       /* not -C */
+    char stats_prefix_delimiter;            /* -D */
+    _Atomic(const char *) auth_file;        /* -Y, or NULL */
+    const char *admin;                      /* --admin: address_parse_admin; NULL: no admin HTTP */
+    _Atomic(const char *) admin_token_file; /* NULL: it changes nothing */
+    _Atomic uint32_t stall_timeout;         /* ms without progress after which a thread counts as stuck */
+    const char *config_file;                /* --config, or NULL */
+    const char *data;                       /* folder, or NULL */
     struct tier_options tier;
 
     /* What only main.c, listener.c and stats.c look at. */
     const char *const *listen; /* server/config/address.h; none: all interfaces, or the Unix socket alone */
     size_t listen_count;
-    int port;                /* -p: for addresses without one; or PORT_FREE, PORT_NONE */
-    bool port_overrides;     /* -p was given over a configuration's listen: it replaces the ports there */
-    const char *unix_socket; /* -s, or NULL */
-    unsigned unix_mask;      /* -a: access bits */
-    int verbosity;           /* -v */
-    bool maxconns_fast;      /* over max_connections: an error and the end, instead of waiting */
-    bool allow_dump;         /* not -X, or restrict */
-    bool allow_watch;        /* not -W, or restrict */
-    bool crawler;            /* not -o no_lru_crawler */
-    size_t watch_buffer;     /* -o watcher_logbuf_size: bytes for each watcher */
-    size_t reply_limit;      /* -o read_buf_mem_limit: bytes of replies of all threads, 0: none */
-    bool detail;             /* -D: per-prefix statistics from the start */
-    bool ascii_only;         /* -B ascii, or -Y: as `stats settings` shows it */
+    int port;                 /* -p: for addresses without one; or PORT_FREE, PORT_NONE */
+    bool port_overrides;      /* -p was given over a configuration's listen: it replaces the ports there */
+    const char *unix_socket;  /* -s, or NULL */
+    unsigned unix_mask;       /* -a: access bits */
+    _Atomic int verbosity;    /* -v */
+    bool maxconns_fast;       /* over max_connections: an error and the end, instead of waiting */
+    _Atomic bool allow_dump;  /* not -X, or restrict */
+    _Atomic bool allow_watch; /* not -W, or restrict */
+    bool crawler;             /* not -o no_lru_crawler */
+    size_t watch_buffer;      /* -o watcher_logbuf_size: bytes for each watcher */
+    size_t reply_limit;       /* -o read_buf_mem_limit: bytes of replies of all threads, 0: none */
+    bool detail;              /* -D: per-prefix statistics from the start */
+    bool ascii_only;          /* -B ascii, or -Y: as `stats settings` shows it */
 };
 
 /* Largest -I: what the engine takes (cache_options.item_max). memcached's own bound is 1024m. */
@@ -64,6 +69,9 @@ void settings_defaults(struct settings *ret_settings);
 /* From now on what this name of a restriction stands for is refused. False: there is no such name. */
 bool settings_restrict(struct settings *settings, const char *name);
 
+/* Refuses what `from` refuses, and nothing else, in settings that others read meanwhile. */
+void settings_take_restrictions(struct settings *settings, const struct settings *from);
+
 /* The names of all restrictions, or (of: not NULL) of those in force, separated so; cut at size. */
 void settings_list_restrictions(const struct settings *of, const char *separator, char *ret_names,
                                 size_t size);
@@ -71,6 +79,9 @@ void settings_list_restrictions(const struct settings *of, const char *separator
 /* The bytes that unfinished requests may take: what was configured, or a quarter of the memory, and two of the
  * largest items at least. */
 size_t settings_request_memory(const struct settings *settings);
+
+/* The port of an address: its own (-1: it has none), or what -p says. */
+int settings_port(const struct settings *settings, int given);
 
 /* What only the whole can tell: limits against each other, quotas against the memory, --recover against the
  * data folder. False: ret_error is a whole sentence that names the options. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Which settings there are: the tables beside the structs that they fill, put together. */
+#include "policies/policy.h"
 #include "server/config/internal.h"
 #include <assert.h>
 
@@ -7,9 +8,13 @@
 
 /* Of a namespace, beside those of struct space_options. */
 static const struct setting draft_settings[] = {
-    {"policy", SETTING_TEXT, IN(policy), .minimum = 1},
-    {"backend", SETTING_TEXT, IN(backend), .minimum = 1},
-    {"backend_timeout", SETTING_MILLISECONDS, IN(backend_timeout), 1, 3600000, .need = SPACE_NEEDS_BACKEND},
+    {"policy", SETTING_TEXT, IN(policy), .minimum = 1, .standard_text = "cache-aside",
+     .change = SETTING_FIXED, .about = "[what is done](design.md#promises) with these keys"},
+    {"backend", SETTING_TEXT, IN(backend), .minimum = 1, .change = SETTING_FIXED,
+     .about = "the backend's name; for every policy except cache-aside"},
+    {"backend_timeout", SETTING_MILLISECONDS, IN(backend_timeout), 1, 3600000, .need = SPACE_NEEDS_BACKEND,
+     .change = SETTING_FIXED,
+     .about = "the backend's `timeout`, given here; all namespaces over one backend must agree"},
     {0},
 };
 
@@ -26,6 +31,21 @@ const struct setting *config_common_setting(enum section_kind kind, const char *
     for (size_t i = 0; i < TABLES_MAX && !found; i++)
         found = setting_find(common[kind][i], name);
     return found;
+}
+
+const struct setting *config_common_at(enum section_kind kind, size_t index) {
+    for (size_t i = 0; i < TABLES_MAX; i++)
+        for (const struct setting *setting = common[kind][i]; setting && setting->name; setting++)
+            if (index-- == 0)
+                return setting;
+    return NULL;
+}
+
+void config_list_values(const struct setting *setting, char *ret_text, size_t size) {
+    if (setting == setting_find(draft_settings, "policy"))
+        policy_list(NULL, "`", ret_text, size);
+    else
+        config_show_range(setting, ret_text, size);
 }
 
 const struct setting_table *config_table_of(const struct backend_type *type, enum section_kind kind) {

@@ -1,27 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-/* Turns texts into values, or says what was expected instead. */
+/* Turns texts into values, or says what was expected instead; and values into texts. */
 #include "server/config/internal.h"
 #include "server/config/measure.h"
 #include <stdio.h>
 #include <strings.h>
-
-static void print_size(char *out, size_t size, uint64_t bytes) {
-    static const char *const units[] = {"", "kb", "mb", "gb"};
-    size_t unit = 0;
-    while (unit < 3 && bytes >= 1024 && bytes % 1024 == 0) {
-        bytes /= 1024;
-        unit++;
-    }
-    snprintf(out, size, "%llu%s", (unsigned long long)bytes, units[unit]);
-}
 
 static bool fail_range(struct config_report *report, const struct setting *setting,
                        const struct config_value *value) {
     char low[32], high[32];
     switch (setting->type) {
     case SETTING_SIZE:
-        print_size(low, sizeof low, setting->minimum);
-        print_size(high, sizeof high, setting->maximum);
+        measure_print_size(setting->minimum, low, sizeof low);
+        measure_print_size(setting->maximum, high, sizeof high);
         return config_fail(report, value->line,
                            "%s = \"%s\": a size from %s to %s is expected, such as \"64mb\"", setting->name,
                            value->text, low, high);
@@ -128,4 +118,80 @@ bool config_read_value(struct config_report *report, const struct setting *setti
         return true;
     }
     return false;
+}
+
+/* ---- The other way ---- */
+
+static uint64_t number_at(const struct setting *setting, const void *target) {
+    const char *at = (const char *)target + setting->offset;
+    if (setting->type == SETTING_SIZE)
+        return *(const size_t *)at;
+    return setting->type == SETTING_SECONDS ? *(const uint32_t *)at * UINT64_C(1000) : *(const uint32_t *)at;
+}
+
+static measure_print *printer_of(const struct setting *setting) {
+    switch (setting->type) {
+    case SETTING_SIZE:
+        return measure_print_size;
+    case SETTING_MILLISECONDS:
+    case SETTING_SECONDS:
+        return measure_print_duration;
+    default:
+        return measure_print_number;
+    }
+}
+
+static bool is_number(const struct setting *setting) {
+    return setting->type == SETTING_COUNT || setting->type == SETTING_SIZE ||
+           setting->type == SETTING_MILLISECONDS || setting->type == SETTING_SECONDS;
+}
+
+const char *config_show_value(const struct setting *setting, const void *target, char *text, size_t size) {
+    const char *at = (const char *)target + setting->offset;
+    switch (setting->type) {
+    case SETTING_LIST:
+        return setting->standard_text;
+    case SETTING_TEXT:
+    case SETTING_NAME:
+        return *(const char *const *)at;
+    case SETTING_WORD:
+        return setting->words[*(const int *)at];
+    case SETTING_SWITCH:
+        return *(const bool *)at ? "true" : "false";
+    default:
+        break;
+    }
+    uint64_t number = number_at(setting, target);
+    if (number < setting->minimum)
+        return NULL;
+    printer_of(setting)(number, text, size);
+    return text;
+}
+
+const char *config_show_standard(const struct setting *setting, char *text, size_t size) {
+    uint64_t room[1]; /* of any type */
+    struct setting alone = *setting;
+    alone.offset = 0;
+    setting_set_default(&alone, room);
+    return config_show_value(&alone, room, text, size);
+}
+
+static void list_words(const char *const *words, char *text, size_t size) {
+    size_t used = 0;
+    *text = '\0';
+    for (size_t i = 0; words[i] && used < size; i++)
+        used += (size_t)snprintf(text + used, size - used, "%s`%s`",
+                                 i == 0         ? ""
+                                 : words[i + 1] ? ", "
+                                                : " or ",
+                                 words[i]);
+}
+
+void config_show_range(const struct setting *setting, char *ret_text, size_t size) {
+    static const char *const switches[] = {"true", "false", NULL};
+    *ret_text = '\0';
+    if (is_number(setting))
+        measure_print_range(setting->minimum, setting->maximum, printer_of(setting), ret_text, size);
+    else if (setting->type == SETTING_SWITCH || setting->words)
+        list_words(setting->type == SETTING_SWITCH ? switches : setting->words, ret_text, size);
 }

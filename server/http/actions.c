@@ -3,6 +3,7 @@
 #include "policies/operation.h"
 #include "server/config/settings.h"
 #include "server/log.h"
+#include "server/reload.h"
 #include <inttypes.h>
 #include <microhttpd.h>
 
@@ -135,4 +136,19 @@ void action_log(struct admin_http *http, const struct http_request *request, str
         return;
     }
     http_say(reply, MHD_HTTP_BAD_REQUEST, "level is debug, or notice, which is the least that is told");
+}
+
+/* ---- Reload ---- */
+
+void action_reload(struct admin_http *http, const struct http_request *request, struct http_reply *reply) {
+    (void)request;
+    struct buffer message = {0};
+    bool good = server_reload(admin_http_server(http), &message);
+    if (message.failed)
+        http_say(reply, MHD_HTTP_INTERNAL_SERVER_ERROR, "no memory for the answer: see the log");
+    else if (good)
+        buffer_print(&reply->body, "%.*s\n", (int)message.size, message.data);
+    else
+        http_say(reply, MHD_HTTP_CONFLICT, "%.*s", (int)message.size, message.data);
+    buffer_free(&message);
 }

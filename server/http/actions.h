@@ -5,7 +5,7 @@
 
 #include "server/http/http.h"
 
-http_handler action_sync, action_flush, action_retry, action_drop, action_log;
+http_handler action_sync, action_reload, action_flush, action_retry, action_drop, action_reload, action_log;
 
 /* The arguments that they know. */
 extern const char *const action_takes_nothing[], *const action_takes_space[], *const action_takes_key[],

@@ -68,14 +68,14 @@ struct admin_http {
     struct MHD_Daemon *daemon;
     struct sampler *sampler; /* from the start on */
     struct http_socket socket;
-    bool acts; /* there is a token: */
-    struct token token;
+    bool acts; /* there is a token */
     /* The thread of libmicrohttpd alone. */
     struct client_list clients; /* the one that has rested longest is the first */
     unsigned client_count;      /* without those that leave */
     /* Tasks are begun by that thread, under the lock, until it ends; then they are joined by whoever ends it. */
     pthread_mutex_t lock;
-    atomic_bool ends; /* stored under the lock */
+    struct token token; /* under the lock */
+    atomic_bool ends;   /* stored under the lock */
     struct tasks tasks;
 };
 
@@ -286,11 +286,19 @@ static const char *odd_argument(struct exchange *exchange) {
     return arguments.odd;
 }
 
+static bool knows_token(struct exchange *exchange) {
+    struct admin_http *http = exchange->http;
+    pthread_mutex_lock(&http->lock);
+    bool knows = token_fits(&http->token, http_header(&exchange->request, MHD_HTTP_HEADER_AUTHORIZATION));
+    pthread_mutex_unlock(&http->lock);
+    return knows;
+}
+
 /* Of the arguments only the namespace is told: keys are not for the log. */
 static enum MHD_Result act(struct exchange *exchange) {
     const struct http_request *request = &exchange->request;
     struct slice space = slice_of("", 0);
-    if (!token_fits(&exchange->http->token, http_header(request, MHD_HTTP_HEADER_AUTHORIZATION)))
+    if (!knows_token(exchange))
         return refuse_stranger(exchange);
     const char *odd = odd_argument(exchange);
     if (odd) {
@@ -452,7 +460,7 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
 
 /* ---- The whole ---- */
 
-struct admin_http *admin_http_create(struct server *server, char *ret_error, size_t error_size) {
+struct admin_http *admin_http_create(struct server *server, int adopted, char *ret_error, size_t error_size) {
     struct admin_http *http = calloc(1, sizeof *http);
     if (!http) {
         snprintf(ret_error, error_size, "no memory for the admin HTTP");
@@ -465,10 +473,19 @@ struct admin_http *admin_http_create(struct server *server, char *ret_error, siz
     const char *file = server->settings->admin_token_file;
     http->acts = file != NULL;
     if ((!file || token_load(file, &http->token, ret_error, error_size)) &&
-        http_socket_bind(server->settings->admin, &http->socket, ret_error, error_size))
+        (adopted >= 0 ? http_socket_adopt(adopted, &http->socket, ret_error, error_size)
+                      : http_socket_bind(server->settings->admin, &http->socket, ret_error, error_size)))
         return http;
     admin_http_free(http);
     return NULL;
+}
+
+bool admin_http_take_token(struct admin_http *http, const struct token *token) {
+    pthread_mutex_lock(&http->lock);
+    bool other = http->token.size != token->size || memcmp(http->token.text, token->text, token->size) != 0;
+    http->token = *token;
+    pthread_mutex_unlock(&http->lock);
+    return other;
 }
 
 static void on_library_log(void *context, const char *format, va_list arguments) {

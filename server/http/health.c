@@ -76,6 +76,25 @@ static const struct check live_checks[] = {
     {0},
 };
 
+/* Without memory to say why, it failed as well. */
+static bool has_faults(const struct findings *findings) {
+    return findings->faults.size > 0 || findings->faults.failed;
+}
+
+static bool passes(struct server *server, const struct check *checks) {
+    struct findings findings = {.judge = {add_finding}};
+    for (const struct check *check = checks; check->name; check++)
+        check->run(server, &findings);
+    bool passed = !has_faults(&findings);
+    buffer_free(&findings.faults);
+    buffer_free(&findings.notes);
+    return passed;
+}
+
+bool health_is_live(struct server *server) {
+    return passes(server, live_checks);
+}
+
 /* ---- Started, ready ---- */
 
 static void check_started(struct server *server, struct findings *findings) {
@@ -130,6 +149,10 @@ static const struct check ready_checks[] = {
     {0},
 };
 
+bool health_is_ready(struct server *server) {
+    return passes(server, ready_checks);
+}
+
 /* ---- Answering ---- */
 
 /* A report under way. */
@@ -176,7 +199,7 @@ static void run_check(struct report *report, const struct check *check) {
         return;
     }
     check->run(report->server, &findings);
-    bool failed = findings.faults.size > 0 || findings.faults.failed;
+    bool failed = has_faults(&findings);
     if (!failed && findings.notes.size == 0)
         buffer_print(&report->lines, "[+]%s ok\n", check->name);
     add_lines(report, check->name, '-', &findings.faults);

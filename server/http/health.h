@@ -11,6 +11,10 @@
 
 #include "server/http/http.h"
 
+/* What /livez and /readyz answer, for a service manager's watchdog and for metrics. Any thread. */
+bool health_is_live(struct server *server);
+bool health_is_ready(struct server *server);
+
 http_handler health_answer_live, health_answer_ready, health_answer_startup;
 
 #endif

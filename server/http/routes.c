@@ -22,6 +22,7 @@ static const struct http_route routes[] = {
     {"/quarantine/retry", HTTP_POST, action_retry, .waits = true, .acts = true,
      .arguments = action_takes_key},
     {"/quarantine/drop", HTTP_POST, action_drop, .waits = true, .acts = true, .arguments = action_takes_key},
+    {"/reload", HTTP_POST, action_reload, .waits = true, .acts = true, .arguments = action_takes_nothing},
     {"/log", HTTP_POST, action_log, .waits = false, .acts = true, .arguments = action_takes_level},
 };
 

@@ -83,3 +83,19 @@ bool http_socket_bind(const char *text, struct http_socket *ret_socket, char *re
     describe(ret_socket);
     return true;
 }
+
+bool http_socket_adopt(int fd, struct http_socket *ret_socket, char *ret_error, size_t error_size) {
+    int domain = AF_UNSPEC;
+    socklen_t size = sizeof domain;
+    getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size);
+    if (domain != AF_INET && domain != AF_INET6) {
+        snprintf(
+            ret_error, error_size,
+            "the socket \"admin\", which the service manager hands over, has no IP address; give ListenStream=127.0.0.1:11280 in the socket unit");
+        close(fd);
+        return false;
+    }
+    ret_socket->fd = fd;
+    describe(ret_socket);
+    return true;
+}

@@ -18,6 +18,9 @@ struct http_socket {
 /* Binds the address; of a name, the first that can be had. Nobody can connect yet. False with a whole sentence. */
 bool http_socket_bind(const char *text, struct http_socket *ret_socket, char *ret_error, size_t error_size);
 
+/* The same of a socket that a service manager has bound; closes it where that fails. */
+bool http_socket_adopt(int fd, struct http_socket *ret_socket, char *ret_error, size_t error_size);
+
 /* Without the "tcp:" that address_name begins with. */
 const char *http_bare_address(const char *name);
 

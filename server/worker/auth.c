@@ -129,6 +129,14 @@ void auth_free(struct auth *auth) {
     free(auth);
 }
 
+bool auth_is_same(const struct auth *a, const struct auth *b) {
+    bool same = a && b && a->count == b->count && a->mode == b->mode;
+    for (size_t i = 0; same && i < a->count; i++)
+        same = slice_equal(a->pairs[i].user, b->pairs[i].user) &&
+               slice_equal(a->pairs[i].password, b->pairs[i].password);
+    return same;
+}
+
 bool auth_is_exposed(const struct auth *auth, const char *path, char *ret_warning, size_t warning_size) {
     const char *how = NULL;
     if (auth->mode & S_IROTH)

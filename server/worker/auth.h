@@ -20,6 +20,9 @@ void auth_free(struct auth *auth);
  * group. If so, a whole sentence in ret_warning. */
 bool auth_is_exposed(const struct auth *auth, const char *path, char *ret_warning, size_t warning_size);
 
+/* Whether two files had the same lines and the same mode. NULL: no file. */
+bool auth_is_same(const struct auth *a, const struct auth *b);
+
 /* True when credentials ("user password") match a line. Takes the same time wherever they differ. */
 bool auth_check(const struct auth *auth, struct slice credentials);
 

@@ -255,6 +255,7 @@ struct connection *connection_open(struct worker *worker, int fd) {
     if (!connection)
         return NULL;
     connection->worker = worker;
+    connection->fresh = true;
     connection->pending_tail = &connection->pending;
     atomic_store_explicit(&connection->last_active, worker->second, memory_order_relaxed);
     bool auth = atomic_load_explicit(&worker->server->auth, memory_order_acquire) != NULL;
@@ -325,6 +326,7 @@ static void note_kept(struct connection *connection) {
 
 void connection_note_active(struct connection *connection) {
     connection->moved = 0;
+    connection->fresh = false;
     atomic_store_explicit(&connection->last_active, connection->worker->second, memory_order_relaxed);
 }
 

@@ -80,6 +80,7 @@ struct connection {
     bool resumed;  /* its own buffer holds whole requests that are to be parsed before the socket is read */
     uint8_t stops; /* why nothing more of it is executed in this turn, STOP_...; 0: nothing stops it */
     bool region_is_own; /* the region is the own buffer, not the worker's input */
+    bool fresh;         /* no request of it has come yet */
     bool authenticated;
     bool awaits_check;     /* its credential is at the front of its own buffer and is checked later */
     bool has_waited;       /* for the check of the credential at the front */

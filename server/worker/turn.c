@@ -356,7 +356,11 @@ static void journal_and_send(struct worker *worker) {
 /* Ends one part of the turn and begins the next. */
 static void send_output(struct worker *worker) {
     journal_and_send(worker);
-    tier_turn_begin(worker->tier, &worker->now);
+    if (!tier_turn_begin(worker->tier, &worker->now))
+        return;
+    for (size_t i = 0; i < worker->slot_count; i++)
+        if (command_has_key(worker->slots[i].request.command))
+            tier_prepare(worker->tier, &worker->slots[i].request);
 }
 
 static void execute_slot(struct worker *worker, size_t i) {
@@ -542,7 +546,7 @@ static void serve(struct worker *worker, struct connection *connection) {
     if (connection->awaits_check)
         return;
     connection->stops &= (uint8_t)~STOP_DEFERRED;
-    if (!connection->resumed && (worker->stopping || !connection->readable))
+    if (!connection->resumed && ((worker->stopping && !connection->fresh) || !connection->readable))
         return;
     if (worker->input_used + CONNECTION_READ > TURN_INPUT) {
         execute_batch(worker);

@@ -24,7 +24,8 @@
 #include <unistd.h>
 
 enum { EVENTS_MAX = 128 };
-enum { STOP_SECONDS = 5, STOP_SEND_SECONDS = 1 }; /* to answer parked requests; to send */
+/* To answer parked requests; to send; for the first request of a connection, from its beginning on. */
+enum { STOP_SECONDS = 5, STOP_SEND_SECONDS = 1, STOP_FRESH_SECONDS = 1 };
 
 static void take_handed(struct worker *worker) {
     pthread_mutex_lock(&worker->hand_lock);
@@ -34,7 +35,7 @@ static void take_handed(struct worker *worker) {
     worker->handed_count = worker->handed_capacity = 0;
     pthread_mutex_unlock(&worker->hand_lock);
     for (size_t i = 0; i < count; i++) {
-        if (!worker->stopping && connection_open(worker, fds[i]))
+        if (connection_open(worker, fds[i]))
             continue;
         close(fds[i]);
         atomic_fetch_sub_explicit(&worker->server->connections, 1, memory_order_relaxed);
@@ -49,12 +50,22 @@ static bool has_pending(const struct worker *worker) {
     return false;
 }
 
+/* A client that connected just before the stop may be about to ask: closed on it, it would take the server for broken. */
+static bool has_newcomers(const struct worker *worker) {
+    for (const struct connection *connection = worker->connections; connection; connection = connection->next)
+        if (connection->fresh &&
+            worker->second - atomic_load_explicit(&connection->last_active, memory_order_relaxed) <=
+                STOP_FRESH_SECONDS)
+            return true;
+    return false;
+}
+
 /* Ends the loop when every parked request is answered and every reply sent, or after STOP_SECONDS. */
 static void try_to_finish(struct worker *worker) {
     uint32_t waited = worker->second - worker->stop_started;
     bool sent = waited > STOP_SEND_SECONDS || !has_pending(worker);
-    if (waited > STOP_SECONDS ||
-        (worker->parked == 0 && !worker->held && !worker->undated && !worker->ready && sent))
+    if (waited > STOP_SECONDS || (worker->parked == 0 && !worker->held && !worker->undated &&
+                                  !worker->ready && sent && !has_newcomers(worker)))
         worker->finished = true;
 }
 

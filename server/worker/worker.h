@@ -23,8 +23,9 @@ void worker_hand(struct worker *worker, int fd);
  * thread. */
 void worker_wake(struct worker *worker);
 
-/* Stops reading, finishes what is being executed and sends it (bounded: a second for slow readers, five for
- * requests that wait for a backend), closes the connections and ends the thread. */
+/* Stops reading, but of connections that were just made: their first request is waited for, up to two seconds. Finishes what
+ * is being executed and sends it (bounded: a second for slow readers, five for requests that wait for a backend), closes
+ * the connections and ends the thread. */
 void worker_stop(struct worker *worker);
 
 /* Frees a stopped worker. Only after tier_destroy: until then the tier may wake the worker, and write to the

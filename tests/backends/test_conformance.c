@@ -885,6 +885,41 @@ TEST(a_reader_beside_the_writer_only_moves_forward) {
     assert_true(store->reads > 0);
 }
 
+static void assert_probe(struct store *store, enum backend_status expected) {
+    struct backend_error error = {""};
+    enum backend_status status = type(store)->probe(&store->options, &error);
+    if (status != expected)
+        fail_msg("%d, not %d: %s", (int)status, (int)expected, error.message);
+}
+
+TEST(a_probe_says_what_opening_would_come_to) {
+    struct store *store = *state;
+    assert_probe(store, BACKEND_OK); /* beside the writer */
+    apply(store, put(store, "sess:a", "value", 7));
+    assert_probe(store, BACKEND_OK);
+    disconnect(store);
+    assert_probe(store, BACKEND_OK);
+    connect_both(store);
+    assert_value(store, "sess:a", "value", 7);
+}
+
+TEST(a_probe_makes_nothing) {
+    struct store *store = *state;
+    struct backend_error error;
+    struct backend_connection *reader = NULL;
+    disconnect(store);
+    store->kind->stop(store);
+    store->kind->start(store);
+    store->options.data = store->folder.path;
+    assert_probe(store, BACKEND_OK);
+    if (strncmp(store->uri, "sqlite:", strlen("sqlite:")) == 0) /* no file: a reader makes none */
+        assert_int_equal(type(store)->open(&store->options, BACKEND_READER, &reader, &error),
+                         BACKEND_REFUSED);
+    else
+        assert_null(strstr(redis_server_ask(&redis, "INFO keyspace"), "db"));
+    connect_both(store);
+}
+
 static int run(const struct kind *kind) {
     struct CMUnitTest tests[] = {
         CASE(an_absent_key_is_not_found),
@@ -915,6 +950,8 @@ static int run(const struct kind *kind) {
         CASE(a_connection_opened_later_passes_over_a_table_that_fails),
         CASE(a_row_that_cannot_be_read_is_told_from_its_neighbours),
         CASE(a_reader_beside_the_writer_only_moves_forward),
+        CASE(a_probe_says_what_opening_would_come_to),
+        CASE(a_probe_makes_nothing),
     };
     for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++)
         tests[i].initial_state = (void *)kind;

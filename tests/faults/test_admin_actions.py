@@ -41,7 +41,7 @@ def post(server, path, token=TOKEN, **more):
 
 def test_without_a_token_file_nothing_can_be_changed(serve):
     server = serve(admin=True)
-    for path in ("/sync", "/flush?namespace=x", "/quarantine/retry", "/quarantine/drop", "/log?level=debug"):
+    for path in ("/sync", "/flush?namespace=x", "/quarantine/retry", "/quarantine/drop", "/log?level=debug", "/reload"):
         assert post(server, path).status == 404, path
 
 

@@ -6,7 +6,8 @@ import contextlib
 import os
 
 import pytest
-from forebay import (AWAY, Config, eventually, locked, namespace, no_file_can_be_written, section, sqlite_backend)
+from forebay import (AWAY, PATIENCE, Config, eventually, locked, namespace, no_file_can_be_written, section, sqlite_backend)
+from manager import Messages
 
 
 def says(server, path, line):
@@ -130,6 +131,26 @@ def test_threads_that_hang_are_told_and_health_is_answered_meanwhile(serve, hang
         assert says(server, "/livez", "[+]workers ok")
         assert client.get("sess:a") == b"3"
     eventually(lambda: server.ask("/livez").status == 200)
+
+
+def test_the_watchdog_of_a_service_manager_hears_nothing_of_a_thread_that_hangs(serve, hanging_disk, tmp_path):
+    environment, hang = hanging_disk
+    told = Messages(str(tmp_path / "notify"))
+    server = serve(Config(namespace("sessions", "sess:", "write-behind", journal="always"), stall_timeout="2s", threads=1), admin=True,
+                   env={**environment, "NOTIFY_SOCKET": told.address, "WATCHDOG_USEC": "100000"})
+    client = server.client()
+    told.until("WATCHDOG")
+    with hang("journal-"):
+        client.send(client.storage("set", "sess:a", b"1"))
+        eventually(lambda: server.ask("/livez").status == 503)
+        told.pending()
+        told.socket.settimeout(1)
+        with pytest.raises(TimeoutError):
+            told.until("WATCHDOG")
+    told.socket.settimeout(PATIENCE)
+    told.until("WATCHDOG")
+    assert client.line() == b"STORED"
+    told.close()
 
 
 def test_a_sync_that_hangs_is_told(serve, hanging_disk):

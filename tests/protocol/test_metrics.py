@@ -123,6 +123,11 @@ def test_a_backend_that_is_away_shows(server):
     assert value(server, "forebay_backend_breaker_state", backend="local", side="write") == 0
 
 
+def test_health_is_what_its_own_paths_say(server):
+    eventually(lambda: server.ask("/readyz").status == 503)  # a backend is away, and its namespace answers with errors
+    assert value(server, "forebay_ready") == 0 and value(server, "forebay_live") == 1
+
+
 def test_a_reset_of_statistics_takes_no_request_back(server):
     do_some(server)
     with server.client() as client:
@@ -155,5 +160,6 @@ def test_64_namespaces_stay_small(tmp_path):
             client.command(f"touch {name}:k 100")
         page = server.ask("/metrics").text
     check_with_promtool(page)
+    assert samples(page)[("forebay_ready",)] == 1
     assert len(samples(page)) > 64 * 40
     assert len(page) < 256_000

@@ -108,6 +108,28 @@ def test_how_long_requests_take_is_told_by_namespace(server, client):
     assert f"{name}:load_count" not in client.stats("forebay")
 
 
+@pytest.mark.parametrize("server", ["memory", "write-behind"], indirect=True)
+def test_reads_are_counted_by_namespace(server, client):
+    name = "all" if server.config else "default"
+    client.set("k", b"v")
+    client.command("get k missing")
+    client.read(len(b"v\r\nEND\r\n"))
+    told = client.stats("namespaces")
+    assert [told[f"{name}:{what}"] for what in ("cmd_get", "get_hits", "get_misses")] == ["2", "1", "1"]
+
+
+@pytest.mark.parametrize("server", ["write-behind"], indirect=True)
+def test_the_calls_of_a_backend_are_counted(server, client):
+    client.set("k", b"v")
+    client.get("missing")
+    client.sync()
+    told = client.stats("backends")
+    for call in ("open", "load", "apply"):
+        assert int(told[f"local:{call}_count"]) == sum(map(int, told[f"local:{call}_buckets"].split(","))) > 0
+        assert told[f"local:{call}_failed"] == "0"
+        assert int(told[f"local:{call}_p99_us"]) >= int(told[f"local:{call}_p50_us"]) > 0
+
+
 def test_connections_are_described(server, client):
     client.send(b"stats conns\r\n")
     lines = []

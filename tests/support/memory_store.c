@@ -267,6 +267,11 @@ static enum backend_keys keys(const struct backend_table *table) {
     return BACKEND_KEYS_ANY;
 }
 
+static enum backend_status probe(const struct backend_options *options, struct backend_error *ret_error) {
+    (void)options, (void)ret_error;
+    return BACKEND_OK;
+}
+
 const struct backend_type memory_store_type = {
     .scheme = "memory",
     .title = "memory",
@@ -283,6 +288,7 @@ const struct backend_type memory_store_type = {
     .place = place,
     .exposed = exposed,
     .open = open_store,
+    .probe = probe,
     .high_version = high_version,
     .look = look,
     .load = load,

@@ -71,14 +71,23 @@ void rig_use_folder(struct tier_rig *rig) {
     temp_folder_make(&rig->folder);
 }
 
-const char *rig_try_start(struct tier_rig *rig) {
+static void point_options(struct tier_rig *rig) {
     rig->options.spaces = rig->spaces;
     rig->options.space_count = rig->space_count;
     rig->options.backends = &rig->backend;
     rig->options.backend_count = 1;
     rig->options.data = rig->folder.path[0] ? rig->folder.path : NULL;
     rig->options.context = rig;
+}
+
+const char *rig_try_start(struct tier_rig *rig) {
+    point_options(rig);
     return tier_create(&rig->options, &rig->tier, rig->reply, sizeof rig->reply) ? NULL : rig->reply;
+}
+
+const char *rig_reload(struct tier_rig *rig) {
+    point_options(rig);
+    return tier_reload(rig->tier, &rig->options, rig->reply, sizeof rig->reply) ? NULL : rig->reply;
 }
 
 void rig_start(struct tier_rig *rig) {
@@ -468,13 +477,21 @@ static void find_line(struct stat_sink *self, const char *name, const char *valu
     finder->found = true;
 }
 
-uint64_t rig_stat(struct tier_rig *rig, const char *name) {
+bool rig_find_stat(struct tier_rig *rig, const char *name, uint64_t *ret_value) {
     struct finder finder = {.sink = {find_line}, .name = name};
     tier_stat_write_behind(rig->tier, &finder.sink);
     tier_stat_backends(rig->tier, &finder.sink);
     tier_stat_spaces(rig->tier, &finder.sink);
-    assert(finder.found);
-    return finder.value;
+    *ret_value = finder.value;
+    return finder.found;
+}
+
+uint64_t rig_stat(struct tier_rig *rig, const char *name) {
+    uint64_t value;
+    bool found = rig_find_stat(rig, name, &value);
+    assert(found);
+    (void)found;
+    return value;
 }
 
 bool rig_said(struct tier_rig *rig, const char *text) {

@@ -109,6 +109,8 @@ void rig_use_folder(struct tier_rig *rig);
 
 /* The test fails if it cannot be started. */
 void rig_start(struct tier_rig *rig);
+/* Takes over what the test has changed of options and namespaces since; NULL, or why it is refused. */
+const char *rig_reload(struct tier_rig *rig);
 /* The same, but it may fail: the message, else NULL. */
 const char *rig_try_start(struct tier_rig *rig);
 /* Ends the tier; the store stays, and rig_start may follow. */
@@ -149,6 +151,9 @@ bool rig_wait_clean(struct tier_rig *rig);
 
 /* A statistic by its whole name ("test:batches"), from tier_stat_write_behind and tier_stat_backends. */
 uint64_t rig_stat(struct tier_rig *rig, const char *name);
+
+/* The same; false: there is no such line. */
+bool rig_find_stat(struct tier_rig *rig, const char *name, uint64_t *ret_value);
 
 /* Was this in the last line of the log? */
 bool rig_said(struct tier_rig *rig, const char *text);

@@ -265,8 +265,8 @@ RIG_TEST(a_recovered_touch_leaves_the_value_of_another_node, write_behind) {
     assert_true(rig_row_expiry(rig, "row0") > 5000);
 }
 
-/* As the version before wrote it: the value is only in the row. */
-RIG_TEST(a_touch_without_a_value_comes_back, write_behind) {
+/* A record in the journal of a server that is not running, as one that this one no longer writes. */
+static void write_record(struct tier_rig *rig, enum journal_kind kind, const struct entry *entry) {
     struct journal_replayer nobody = {0};
     struct journal_recovery found;
     struct journal_error error;
@@ -274,17 +274,22 @@ RIG_TEST(a_touch_without_a_value_comes_back, write_behind) {
     struct slice name = SLICE("test");
     struct journal_options options = {
         .folder = rig->folder.path, .series_count = 1, .spaces = &name, .space_count = 1};
+    uint64_t position;
+    assert_int_equal(journal_open(&options, false, &nobody, &found, &journal, &error), JOURNAL_OK);
+    struct journal_series *series = journal_series(journal, 0);
+    assert_true(journal_reserve(series, JOURNAL_RECORD_OVERHEAD + entry->key.size + entry->value.size));
+    journal_append(series, JOURNAL_OS, 0, kind, entry);
+    assert_int_equal(journal_write(series, &position), JOURNAL_OK);
+    journal_close(journal);
+}
+
+/* As the version before wrote it: the value is only in the row. */
+RIG_TEST(a_touch_without_a_value_comes_back, write_behind) {
     struct entry touch = {.key = SLICE("row"),
                           .version = version_from_us(wall_us(), 1),
                           .client_cas = 1000,
                           .expires_at = (uint32_t)(wall_us() / 1000000) + 5000};
-    uint64_t position;
-    assert_int_equal(journal_open(&options, false, &nobody, &found, &journal, &error), JOURNAL_OK);
-    struct journal_series *series = journal_series(journal, 0);
-    assert_true(journal_reserve(series, JOURNAL_RECORD_OVERHEAD + touch.key.size));
-    journal_append(series, JOURNAL_OS, 0, JOURNAL_TOUCH, &touch);
-    assert_int_equal(journal_write(series, &position), JOURNAL_OK);
-    journal_close(journal);
+    write_record(rig, JOURNAL_TOUCH, &touch);
     rig_put_row(rig, "row", "1");
     rig_start(rig);
     rig_expect(rig, "get row", "1");
@@ -697,12 +702,8 @@ RIG_TEST(a_store_with_a_version_that_no_clock_gives_stops_the_start, write_behin
 }
 
 RIG_TEST(a_journal_with_a_version_that_no_clock_gives_stops_the_start, write_behind) {
-    rig->spaces[0].flush_delay = 3600000;
-    rig_start(rig);
-    rig->clock_shift_us = (int64_t)(version_us(ENTRY_VERSION_HIGHEST) + US_PER_SECOND - wall_us());
-    rig_expect(rig, "set late 1", "STORED");
-    faulty_fail_all(rig->faulty, FAULTY_APPLY, BACKEND_TRANSIENT);
-    crash(rig);
+    struct entry late = {.key = SLICE("late"), .value = SLICE("1"), .version = ENTRY_VERSION_HIGHEST + 1};
+    write_record(rig, JOURNAL_PUT, &late);
     const char *error = rig_try_start(rig);
     assert_non_null(error);
     assert_non_null(strstr(error, "late has version"));

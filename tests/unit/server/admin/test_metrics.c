@@ -204,7 +204,7 @@ static void miss(struct bench *bench, const char *key) {
 
 static const char *page_of(struct bench *bench, enum metrics_format format) {
     bench->out.size = 0;
-    metrics_write(&bench->server, format, &bench->out);
+    metrics_write(&bench->server, (struct metrics_health){.live = 1}, format, &bench->out);
     buffer_append(&bench->out, "", 1);
     assert_false(bench->out.failed);
     return bench->out.data;
@@ -236,6 +236,8 @@ TEST(a_page_has_what_was_counted) {
     const char *page = page_of(bench, METRICS_PROMETHEUS);
     assert_has(page,
                "# TYPE forebay_build_info gauge\nforebay_build_info{version=\"" FOREBAY_VERSION "\"} 1\n");
+    assert_has(page, "forebay_live 1\n");
+    assert_has(page, "forebay_ready 0\n");
     assert_has(page, "# HELP forebay_operations_total Requests by command and by what became of them\n"
                      "# TYPE forebay_operations_total counter\n"
                      "forebay_operations_total{namespace=\"n1\",command=\"get\",result=\"miss\"} 1\n");

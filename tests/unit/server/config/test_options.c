@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The command line: what memcached accepts is accepted, and what is refused is refused with a reason. */
+#include "server/config/manual.h"
 #include "server/config/options.h"
 #include "tests/support/check.h"
 #include <stdlib.h>
@@ -215,6 +216,10 @@ TEST(an_option_may_ask_for_another_action) {
         {"-i", OPTIONS_LICENSE},
         {"-V -h", OPTIONS_VERSION},
         {"--config f --check", OPTIONS_CHECK},
+        {"--config f --check=offline", OPTIONS_CHECK},
+        {"--print-config", OPTIONS_PRINT_CONFIG},
+        {"--print-config=secrets", OPTIONS_PRINT_CONFIG},
+        {"--help=settings", OPTIONS_HELP},
         {"--journal-dump /var/lib/forebay", OPTIONS_JOURNAL_DUMP},
         {"--recover=skip-damaged", OPTIONS_SERVE},
         {"--recover=discard:carts --recover=skip-damaged --recover=flush --recover=keep:old --recover=discard:sessions",
@@ -296,6 +301,9 @@ static const struct bad {
     {"--config", "needs an argument", ""},
     {"word", "\"word\" is not an option", "forebay -h"},
     {"--check", "--check needs --config", ""},
+    {"--check=online", "--check=offline is expected", ""},
+    {"--print-config=all", "--print-config=secrets is expected", ""},
+    {"--help=everything", "--help=settings is expected", ""},
     {"--recover=hope", "--recover=hope", "skip-damaged"},
     {"--recover=discard:", "--recover=discard:", "NAMESPACE"},
     {"--recover=keep:", "--recover=keep:", "keep:NAMESPACE"},
@@ -340,21 +348,56 @@ TEST(a_recovery_needs_a_data_folder) {
     }
 }
 
+/* What the manuals call the default of an option is the same as to leave it out. */
+TEST(the_defaults_of_the_manual_are_the_defaults) {
+    struct command_line *line = *state;
+    struct option_description option;
+    struct settings without;
+    char words[100];
+    size_t defaults = 0;
+    read_good(line, "");
+    without = line->settings;
+    for (size_t i = 0; options_describe(i, &option); i++) {
+        if (!option.standard || option.letter == 'D') /* -D switches something on, too */
+            continue;
+        snprintf(words, sizeof words, "-%c %s", option.letter, option.standard);
+        read_good(line, words);
+        line->settings.port_overrides = false; /* without a configuration there is nothing to override */
+        if (memcmp(&without, &line->settings, sizeof without) != 0)
+            fail_msg("%s is not the default", words);
+        defaults++;
+    }
+    assert_true(defaults >= 8);
+}
+
+TEST(what_options_say_about_a_setting_is_known) {
+    struct command_line *line = *state;
+    read_good(line,
+              "-m 100 -F --restrict sync,watch -X -M -a 770 -o idle_timeout=5,no_maxconns_fast,modern -F");
+    assert_string_equal(options_origin(&line->options, "memory"), "-m");
+    assert_string_equal(options_origin(&line->options, "restrict"), "-F, --restrict, -X");
+    assert_string_equal(options_origin(&line->options, "idle_timeout"), "-o idle_timeout=5");
+    assert_null(options_origin(&line->options, "threads"));
+    assert_int_equal(line->options.others.size, strlen("-M, -a 770, -o no_maxconns_fast"));
+    assert_memory_equal(line->options.others.data, "-M, -a 770, -o no_maxconns_fast",
+                        line->options.others.size);
+}
+
 TEST(the_help_names_every_option) {
     static const char *const names[] = {"--config", "--check", "--recover", "--journal-dump",
                                         "-l,",      "-p,",     "-s,",       "-a,",
                                         "-c,",      "-b,",     "-R,",       "-B,",
                                         "-U,",      "-m,",     "-M,",       "-I,",
-                                        "-k,",      "-f,",     "-n,",       "-L ",
+                                        "-k,",      "-f,",     "-n,",       "-L,",
                                         "-A,",      "-F,",     "-X,",       "-W,",
-                                        "-C,",      "-Y,",     "-D ",       "-t,",
+                                        "-C,",      "-Y,",     "-D,",       "-t,",
                                         "-d,",      "-P,",     "-u,",       "-r,",
                                         "-v,",      "-o,",     "-V,",       "-i,",
                                         "-h,"};
     char *text = NULL;
     size_t size = 0;
     FILE *file = open_memstream(&text, &size);
-    options_print_help(file);
+    manual_print(MANUAL_OPTIONS, file);
     fclose(file);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (!strstr(text, names[i]))
@@ -375,6 +418,8 @@ int main(void) {
         CASE(a_bad_option_is_refused_with_the_reason),
         CASE(an_item_takes_half_of_the_memory_at_most),
         CASE(a_recovery_needs_a_data_folder),
+        CASE(the_defaults_of_the_manual_are_the_defaults),
+        CASE(what_options_say_about_a_setting_is_known),
         CASE(the_help_names_every_option),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the writer would find when it opens the file, without leaving a trace.
+ *
+ * SQLite itself leaves traces: whoever opens a database in WAL mode makes its log and the index of that where they are
+ * missing, and writes to the index. So:
+ *
+ *     no log beside the file, or an empty one   it is opened as a file that nobody changes (immutable)
+ *     a log, and its index                      a server runs, or has died: opened for reading, the index too (readonly_shm)
+ *     a log without its index                   a copy, or a system that was started anew: without the log, as above. Tables
+ *                                               that only the log has are then not seen
+ *
+ * Beside a server that runs, the first way could read a page that a checkpoint is just writing. What does not look like a
+ * database is therefore looked at again.
+ */
+#include "backends/failure.h"
+#include "backends/sqlite/internal.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { TRIES = 3, PAUSE_US = 50000 };
+
+/* ---- Permissions ---- */
+
+static enum backend_status refuse(const struct sqlite_connection *connection, const char *why,
+                                  struct backend_error *ret_error) {
+    return backend_fail(ret_error, BACKEND_REFUSED, "backend \"%s\", %s: %s", connection->name,
+                        connection->path, why);
+}
+
+/* The start makes the data folder, and no other. */
+static bool will_be_made(const struct backend_options *options) {
+    const char *path = options->uri + strlen("sqlite:");
+    struct stat status;
+    return *path != '/' && !strchr(path, '/') && options->data && stat(options->data, &status) != 0 &&
+           errno == ENOENT;
+}
+
+static enum backend_status probe_folder(const struct sqlite_connection *connection,
+                                        struct backend_error *ret_error) {
+    int length;
+    if (sqlite_folder_is_missing(connection->path, &length))
+        return backend_fail(ret_error, BACKEND_REFUSED,
+                            "backend \"%s\", %s: the folder %.*s does not exist; make it", connection->name,
+                            connection->path, length, connection->path);
+    char *folder = strchr(connection->path, '/') ? strndup(connection->path, (size_t)length) : strdup(".");
+    bool writable = folder && access(folder, W_OK | X_OK) == 0;
+    free(folder);
+    return writable
+               ? BACKEND_OK
+               : refuse(connection,
+                        "nothing can be made in its folder, where also its log has to be; chown or chmod it",
+                        ret_error);
+}
+
+static enum backend_status probe_file(const struct sqlite_connection *connection,
+                                      struct backend_error *ret_error) {
+    struct stat status;
+    if (stat(connection->path, &status) != 0)
+        return errno == ENOENT ? BACKEND_OK : refuse(connection, strerror(errno), ret_error);
+    if (S_ISDIR(status.st_mode))
+        return refuse(connection, "is a directory, not a database file", ret_error);
+    return access(connection->path, R_OK | W_OK) == 0
+               ? BACKEND_OK
+               : refuse(connection, "no permission to write to it", ret_error);
+}
+
+/* ---- The database ---- */
+
+/* Whether there is a file beside the database, with something in it. */
+static bool has_beside(const struct sqlite_connection *connection, const char *suffix) {
+    char *target = realpath(connection->path, NULL), path[4096 + 8];
+    struct stat status;
+    snprintf(path, sizeof path, "%s%s", target ? target : connection->path, suffix);
+    free(target);
+    return stat(path, &status) == 0 && status.st_size > 0;
+}
+
+/* NULL: out of memory. */
+static char *uri_of(const struct sqlite_connection *connection) {
+    bool has_log = has_beside(connection, "-wal") && has_beside(connection, "-shm");
+    sqlite3_str *uri = sqlite3_str_new(NULL);
+    sqlite3_str_appendall(uri, "file:");
+    for (const char *at = connection->path; *at; at++)
+        sqlite3_str_appendf(uri, strchr("?#%", *at) ? "%%%02X" : "%c", (unsigned char)*at);
+    sqlite3_str_appendall(uri, has_log ? "?readonly_shm=1" : "?immutable=1");
+    return sqlite3_str_finish(uri);
+}
+
+static enum backend_status open_to_look(struct sqlite_connection *connection,
+                                        const struct sqlite_options *own, struct backend_error *ret_error) {
+    char *uri = uri_of(connection);
+    int result = uri ? sqlite3_open_v2(uri, &connection->db,
+                                       SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX, NULL)
+                     : SQLITE_NOMEM;
+    sqlite3_free(uri);
+    if (!connection->db)
+        return backend_fail(ret_error, BACKEND_TRANSIENT, "backend \"%s\": out of memory", connection->name);
+    if (result != SQLITE_OK || !sqlite_distrust(connection->db, own->trusted_schema))
+        return sqlite_refuse(connection, "cannot open", ret_error);
+    sqlite3_extended_result_codes(connection->db, 1);
+    sqlite3_db_config(connection->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    sqlite_limit_waiting(connection);
+    return BACKEND_OK;
+}
+
+/* ---- The whole ---- */
+
+static enum backend_status probe_once(const struct backend_options *options, const struct sqlite_options *own,
+                                      struct backend_error *ret_error) {
+    struct sqlite_connection *connection = sqlite_allocate(options, BACKEND_WRITER);
+    struct stat there;
+    if (!connection)
+        return backend_fail(ret_error, BACKEND_TRANSIENT, "backend \"%s\": out of memory", options->name);
+    enum backend_status status = sqlite_take_tables(connection, options, ret_error);
+    if (status == BACKEND_OK && !will_be_made(options))
+        status = probe_folder(connection, ret_error);
+    if (status == BACKEND_OK)
+        status = probe_file(connection, ret_error);
+    if (status == BACKEND_OK && stat(connection->path, &there) == 0) {
+        status = open_to_look(connection, own, ret_error);
+        if (status == BACKEND_OK)
+            status = sqlite_schema_probe(connection, ret_error);
+    }
+    sqlite_close(&connection->base);
+    return status;
+}
+
+enum backend_status sqlite_probe(const struct backend_options *options, struct backend_error *ret_error) {
+    struct sqlite_options own;
+    if (!backend_take_specific(&sqlite_backend, &sqlite_backend.options, options->specific, &own))
+        return backend_fail(ret_error, BACKEND_REFUSED, "backend \"%s\" has settings of %s, not of SQLite",
+                            options->name, options->specific->type->title);
+    enum backend_status status = probe_once(options, &own, ret_error);
+    for (int tries = 1; tries < TRIES && status == BACKEND_REFUSED; tries++) {
+        usleep(PAUSE_US);
+        status = probe_once(options, &own, ret_error);
+    }
+    return status;
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+#include "policies/write/rehearsal.h"
+#include "cache/base/own_file.h"
+#include "policies/service.h"
+#include "policies/write/exposure.h"
+#include "policies/write/leftover.h"
+#include "policies/write/places.h"
+#include <dirent.h>
+#include <stdlib.h>
+
+enum { PATH_SHOWN = 4096, URI_SHOWN = 300 };
+
+/* ---- The data folder ---- */
+
+/* Files that a start opens to go on writing to them, and does not replace. */
+static const char *const kept_names[] = {"lock", "journal-", "blank-", "quarantine-"};
+
+static bool is_kept(const char *name) {
+    for (size_t i = 0; i < sizeof kept_names / sizeof *kept_names; i++)
+        if (strncmp(name, kept_names[i], strlen(kept_names[i])) == 0)
+            return true;
+    return false;
+}
+
+/* What is no plain file is told with what earlier runs have left. */
+static bool check_file(const char *folder, const char *name, FILE *complaints) {
+    char path[PATH_SHOWN];
+    struct stat status;
+    if (!is_kept(name) || snprintf(path, sizeof path, "%s/%s", folder, name) >= (int)sizeof path ||
+        lstat(path, &status) != 0 || !S_ISREG(status.st_mode) || access(path, R_OK | W_OK) == 0)
+        return true;
+    fprintf(complaints, "forebay: %s cannot be opened by user %u: %s\n", path, (unsigned)geteuid(),
+            strerror(errno));
+    return false;
+}
+
+static bool check_files(const char *folder, FILE *complaints) {
+    DIR *stream = folder ? opendir(folder) : NULL;
+    bool good = true;
+    for (struct dirent *found; stream && (found = readdir(stream));)
+        good = check_file(folder, found->d_name, complaints) && good;
+    if (stream)
+        closedir(stream);
+    return good;
+}
+
+/* ---- Backends ---- */
+
+/* The tables of a backend, as the tier would list them. */
+struct listing {
+    struct backend_table *tables;
+    const struct backend_table **list;
+    unsigned count;
+};
+
+static bool list_tables(const struct tier_options *options, size_t backend, struct listing *ret_listing) {
+    struct listing listing = {calloc(options->space_count + 1, sizeof *listing.tables),
+                              calloc(options->space_count + 1, sizeof *listing.list), 0};
+    bool good = listing.tables && listing.list;
+    for (size_t i = 0; good && i < options->space_count; i++) {
+        if (options->spaces[i].backend != (int)backend)
+            continue;
+        struct backend_table *table = &listing.tables[listing.count];
+        *table = options->spaces[i].table;
+        table->index = listing.count;
+        listing.list[listing.count++] = table;
+    }
+    *ret_listing = listing;
+    return good;
+}
+
+static bool tell(const struct backend_options *store, enum backend_status status, const char *message,
+                 FILE *notes, FILE *complaints) {
+    char uri[URI_SHOWN];
+    backend_show_uri(store->uri, uri, sizeof uri);
+    if (status == BACKEND_OK)
+        fprintf(notes, "backend \"%s\" (%s): ready\n", store->name, uri);
+    else if (status == BACKEND_REFUSED)
+        fprintf(complaints, "forebay: %s\n", message);
+    else
+        fprintf(complaints, "forebay: warning: %s. A start serves without it, and goes on trying\n", message);
+    return status != BACKEND_REFUSED;
+}
+
+static bool ask(const struct tier_options *options, size_t index, FILE *notes, FILE *complaints) {
+    struct backend_options store = options->backends[index].store;
+    const struct backend_type *type = store.type ? store.type : backend_find(store.uri);
+    struct backend_error error = {"no memory"};
+    enum backend_status status = BACKEND_REFUSED;
+    struct listing listing;
+    if (list_tables(options, index, &listing)) {
+        store.tables = listing.list;
+        store.table_count = listing.count;
+        status = type->probe(&store, &error);
+    }
+    free(listing.tables);
+    free(listing.list);
+    return tell(&store, status, error.message, notes, complaints);
+}
+
+/* ---- The whole ---- */
+
+static void on_log(void *context, enum log_level level, const char *message) {
+    fprintf(context, "forebay: %s%s\n", level == LOG_LEVEL_WARNING ? "warning: " : "", message);
+}
+
+bool rehearse(const struct tier_options *options, bool asks_backends, FILE *notes, FILE *complaints) {
+    const struct service service = {.log = on_log, .context = complaints};
+    bool good = check_files(options->data, complaints);
+    good = leftovers_check(options, notes, complaints) && good;
+    for (size_t i = 0; asks_backends && i < options->backend_count; i++)
+        good = ask(options, i, notes, complaints) && good;
+    places_tell(&service, options);
+    exposure_tell(&service, options);
+    return good;
+}

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/check.h"
+#include "policies/journal/folder_lock.h"
+#include "policies/write/rehearsal.h"
+#include "server/config/address.h"
+#include "server/http/admin_http.h"
+#include "server/http/token.h"
+#include "server/listener.h"
+#include "server/neighbour.h"
+#include "server/process.h"
+#include "server/risks.h"
+#include "server/server.h"
+#include "server/worker/auth.h"
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+enum { ERROR_MAX = 1024 };
+
+struct check {
+    struct settings *settings;
+    const struct options *options;
+    long running; /* pid of the server that runs with this data folder or pid file; 0: none that is known */
+    bool failed;
+};
+
+/* ---- Saying ---- */
+
+static void fail(struct check *check, const char *error) {
+    fprintf(stderr, "forebay: %s\n", error);
+    check->failed = true;
+}
+
+static void say(void *context, enum log_level level, const char *message) {
+    (void)context;
+    if (level == LOG_LEVEL_WARNING)
+        fprintf(stderr, "forebay: warning: %s\n", message);
+    else
+        printf("%s\n", message);
+}
+
+static void say_lines(struct buffer *lines) {
+    if (lines->size && !lines->failed)
+        printf("%.*s", (int)lines->size, lines->data);
+}
+
+/* ---- The process ---- */
+
+static void check_auth_file(struct check *check) {
+    char said[ERROR_MAX];
+    const char *path = check->settings->auth_file;
+    struct auth *auth = path ? auth_load(path, said, sizeof said) : NULL;
+    if (path && !auth)
+        fail(check, said);
+    else if (auth && auth_is_exposed(auth, path, said, sizeof said))
+        say(NULL, LOG_LEVEL_WARNING, said);
+    auth_free(auth);
+}
+
+static void check_limits(struct check *check) {
+    char error[ERROR_MAX];
+    struct settings *settings = check->settings;
+    if (check->options->core_dumps && !process_raise_core_limit(error, sizeof error))
+        fail(check, error);
+    unsigned connections = settings->max_connections;
+    if (!process_raise_descriptors(process_own_descriptors(settings), &connections, error, sizeof error))
+        fail(check, error);
+    settings->max_connections = connections;
+}
+
+/* As late as at a start: who has given up root may lock less. */
+static void check_memory_lock(const struct check *check) {
+    char warning[ERROR_MAX];
+    if (!check->options->lock_memory)
+        return;
+    if (mlockall(MCL_CURRENT) != 0) {
+        snprintf(warning, sizeof warning, "-k: the memory cannot be locked: %s; raise ulimit -l",
+                 strerror(errno));
+        say(NULL, LOG_LEVEL_WARNING, warning);
+    }
+    munlockall();
+}
+
+static void check_user(struct check *check) {
+    char error[ERROR_MAX];
+    if (!process_become(check->options->user, error, sizeof error))
+        fail(check, error);
+}
+
+static void check_pid_file(struct check *check) {
+    char error[ERROR_MAX];
+    if (check->options->pid_file && !process_judge_pid_file(check->options->pid_file, error, sizeof error))
+        fail(check, error);
+}
+
+/* ---- Addresses ---- */
+
+/* Binds as a start does, and lets go at once. text NULL: all interfaces. */
+static void check_tcp(struct check *check, const char *text, int port) {
+    char error[ERROR_MAX];
+    struct settings one = *check->settings;
+    if (port > 0 && neighbour_has_port(check->running, port)) {
+        printf("%s, port %d: taken by the server that runs, pid %ld\n", text ? text : "all interfaces", port,
+               check->running);
+        return;
+    }
+    one.unix_socket = NULL;
+    one.listen = &text;
+    one.listen_count = text ? 1 : 0;
+    struct listener *listener = listener_create(&one, error, sizeof error);
+    if (!listener)
+        fail(check, error);
+    listener_free(listener);
+}
+
+static void check_unix(struct check *check, const char *path) {
+    char error[ERROR_MAX];
+    if (neighbour_has_socket(check->running, path))
+        printf("unix:%s: taken by the server that runs, pid %ld\n", path, check->running);
+    else if (!listener_judge_unix(path, error, sizeof error))
+        fail(check, error);
+}
+
+static void check_address(struct check *check, const char *text, bool is_unix) {
+    char error[ERROR_MAX];
+    struct listen_address address;
+    if (!address_parse(text, &address, error, sizeof error))
+        fail(check, error);
+    else if (address.is_unix && is_unix)
+        check_unix(check, address.host);
+    else if (!address.is_unix && !is_unix && check->settings->port != PORT_NONE)
+        check_tcp(check, text, settings_port(check->settings, address.port));
+}
+
+static void check_addresses(struct check *check, bool is_unix) {
+    const struct settings *settings = check->settings;
+    for (size_t i = 0; i < settings->listen_count; i++)
+        check_address(check, settings->listen[i], is_unix);
+    if (is_unix && settings->unix_socket)
+        check_unix(check, settings->unix_socket);
+    if (!is_unix && settings->listen_count == 0 && !settings->unix_socket && settings->port != PORT_NONE)
+        check_tcp(check, NULL, settings->port);
+}
+
+static bool token_is_good(const char *path, char *error, size_t error_size) {
+    struct token token;
+    return !path || token_load(path, &token, error, error_size);
+}
+
+static void check_admin(struct check *check) {
+    char error[ERROR_MAX];
+    struct server server = {.settings = check->settings};
+    struct listen_address address;
+    if (!check->settings->admin)
+        return;
+    if (!token_is_good(check->settings->admin_token_file, error, sizeof error)) {
+        fail(check, error);
+        return;
+    }
+    if (address_parse_admin(check->settings->admin, &address, error, sizeof error) &&
+        neighbour_has_port(check->running, address.port)) {
+        printf("admin, %s: taken by the server that runs, pid %ld\n", check->settings->admin, check->running);
+        return;
+    }
+    struct admin_http *http = admin_http_create(&server, -1, error, sizeof error);
+    if (!http)
+        fail(check, error);
+    admin_http_free(http);
+}
+
+/* ---- Data and backends ---- */
+
+static void find_running(struct check *check) {
+    const char *data = check->settings->data, *pid_file = check->options->pid_file;
+    bool held = data && folder_lock_is_held(data);
+    check->running = held ? folder_lock_holder(data) : pid_file ? neighbour_of_pid_file(pid_file) : 0;
+    if (held && check->running)
+        printf("the data folder %s is in use by the server that runs, pid %ld\n", data, check->running);
+    else if (held)
+        printf("the data folder %s is in use by a server whose pid is not known\n", data);
+}
+
+static void check_tier(struct check *check) {
+    char error[ERROR_MAX];
+    const struct settings *settings = check->settings;
+    if (settings->data && !process_would_take_folder(settings->data, error, sizeof error)) {
+        fail(check, error); /* nothing in it can be looked at then */
+        return;
+    }
+    if (!rehearse(&settings->tier, !check->options->offline, stdout, stderr))
+        check->failed = true;
+}
+
+/* ---- The whole ---- */
+
+int check_start(struct settings *settings, struct config *config, struct options *options) {
+    struct check check = {.settings = settings, .options = options};
+    unsigned connections_wanted = settings->max_connections;
+    signal(SIGPIPE, SIG_IGN); /* a backend may hang up */
+    say_lines(&options->notices);
+    fputs(config_warnings(config), stderr);
+    find_running(&check);
+    check_auth_file(&check);
+    check_limits(&check);
+    check_admin(&check);
+    check_addresses(&check, false);
+    check_user(&check);
+    check_addresses(&check, true);
+    check_memory_lock(&check);
+    check_tier(&check);
+    check_pid_file(&check);
+    risks_tell(settings, connections_wanted, options->user, false, say, NULL);
+    if (check.failed)
+        return EXIT_FAILURE;
+    printf("%s: ok\n", settings->config_file);
+    return EXIT_SUCCESS;
+}

@@ -1,0 +1,450 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * See reload.h. Settings that may change are atomic, each for itself, so nobody waits who reads one. What can fail is done
+ * first, in this order: reading, the authentication file, comparing, the limit of open files, the tier.
+ */
+#include "server/reload.h"
+#include "cache/base/clock.h"
+#include "cache/base/thread.h"
+#include "server/config/change.h"
+#include "server/config/read.h"
+#include "server/http/admin_http.h"
+#include "server/http/token.h"
+#include "server/process.h"
+#include "server/server.h"
+#include "server/worker/auth.h"
+#include <pthread.h>
+#include <stdlib.h>
+
+enum { ERROR_MAX = 2048, RETIRED_MOST = 3 /* by one reload */ };
+
+/* What was replaced while others may still look at it; a few bytes for each file of passwords that has changed. */
+struct retired {
+    struct retired *next;
+    struct auth *auth;
+    char *path;
+};
+
+/* A configuration that namespaces which were added come from: the tier points to its strings. */
+struct kept {
+    struct kept *next;
+    struct config *config;
+};
+
+struct reload {
+    struct server *server;
+    struct settings *running;
+    struct admin_http *http; /* NULL: there is none */
+    reload_ended *ended;
+    void *context; /* for it */
+    int argc;
+    char *const *argv;
+
+    pthread_mutex_t mutex; /* of one reload, and of all below */
+    bool open, closed;
+    struct settings known; /* as they were read last; what may have become of them since is in running */
+    struct space_options *spaces; /* known's */
+    struct retired *retired;
+    struct kept *kept;
+
+    pthread_mutex_t ask_mutex; /* of all below */
+    pthread_t thread;
+    bool started; /* not joined yet */
+    bool asked;   /* the thread is to do it, once more if it is at it */
+    bool running_thread;
+};
+
+/* A reload under way: what was read, and what is to be said of it. */
+struct reading {
+    struct reload *reload;
+    struct settings wanted;
+    struct options options;
+    struct config *config;
+    struct auth *auth; /* NULL: no passwords */
+    struct token token;
+    bool has_new_passwords, has_new_token;
+    struct config_changes changes;
+    unsigned max_connections; /* what the process can have of it */
+    char *auth_path, *token_path;
+    struct retired *rooms[RETIRED_MOST]; /* for what is replaced, */
+    struct kept *keeping;                /* for what is kept, */
+    struct space_options *spaces;        /* and for what is known from then on */
+    char error[ERROR_MAX];
+};
+
+/* ---- Reading ---- */
+
+static bool fail(struct reading *reading, const char *reason) {
+    snprintf(reading->error, sizeof reading->error, "%s", reason);
+    return false;
+}
+
+static bool read_again(struct reading *reading) {
+    struct reload *reload = reading->reload;
+    return config_read(reload->argc, reload->argv, &reading->wanted, &reading->options, &reading->config,
+                       reading->error, sizeof reading->error) == CONFIG_READ;
+}
+
+static bool read_auth(struct reading *reading) {
+    char reason[ERROR_MAX / 2];
+    const char *path = reading->wanted.auth_file;
+    if (!path || (reading->auth = auth_load(path, reason, sizeof reason)))
+        return true;
+    snprintf(reading->error, sizeof reading->error, "%s; the passwords stay as they were", reason);
+    return false;
+}
+
+static bool read_token(struct reading *reading) {
+    const char *path = reading->wanted.admin_token_file;
+    return !path || token_load(path, &reading->token, reading->error, sizeof reading->error);
+}
+
+static bool copy_text(const char *text, char **ret_copy) {
+    *ret_copy = text ? strdup(text) : NULL;
+    return *ret_copy || !text;
+}
+
+/* For all that taking over needs. */
+static bool make_room(struct reading *reading) {
+    bool complete = copy_text(reading->wanted.auth_file, &reading->auth_path) &&
+                    copy_text(reading->wanted.admin_token_file, &reading->token_path);
+    for (int i = 0; i < RETIRED_MOST && complete; i++)
+        complete = (reading->rooms[i] = calloc(1, sizeof(struct retired))) != NULL;
+    reading->spaces = calloc(reading->wanted.tier.space_count + 1, sizeof *reading->spaces);
+    reading->keeping = calloc(1, sizeof *reading->keeping);
+    return (complete && reading->spaces && reading->keeping) || fail(reading, "no memory");
+}
+
+/* ---- What is not possible ---- */
+
+/* All of it at once, so that one look is enough. */
+static bool refuse_fixed(struct reading *reading) {
+    const struct config_changes *changes = &reading->changes;
+    size_t used = 0, size = sizeof reading->error;
+    for (size_t i = 0; i < changes->count && used < size; i++)
+        if (changes->list[i].kind == CONFIG_SETTING_FIXED)
+            used += (size_t)snprintf(reading->error + used, size - used, "%s%s",
+                                     used ? ", " : "a restart is needed for: ", changes->list[i].text);
+    return used == 0;
+}
+
+static bool compare(struct reading *reading) {
+    return config_find_changes(&reading->reload->known, &reading->wanted, &reading->changes) ||
+           fail(reading, "no memory");
+}
+
+/* ---- Taking over ---- */
+
+static bool raise_descriptors(struct reading *reading) {
+    reading->max_connections = reading->wanted.max_connections;
+    if (reading->wanted.max_connections != reading->reload->known.max_connections)
+        return process_raise_descriptors(process_own_descriptors(&reading->wanted), &reading->max_connections,
+                                         reading->error, sizeof reading->error);
+    reading->max_connections = reading->reload->running->max_connections;
+    return true;
+}
+
+static void retire(struct reading *reading, struct auth *auth, char *path) {
+    struct reload *reload = reading->reload;
+    int i = 0;
+    while (!reading->rooms[i])
+        i++;
+    struct retired *retired = reading->rooms[i];
+    reading->rooms[i] = NULL;
+    *retired = (struct retired){reload->retired, auth, path};
+    reload->retired = retired;
+}
+
+static void take_auth(struct reading *reading) {
+    struct server *server = reading->reload->server;
+    char warning[ERROR_MAX / 2];
+    if (!reading->auth)
+        return;
+    if (auth_is_exposed(reading->auth, reading->wanted.auth_file, warning, sizeof warning))
+        server_log(server, LOG_LEVEL_WARNING, "%s", warning);
+    if (auth_is_same(reading->auth, atomic_load(&server->auth)))
+        return;
+    retire(reading, atomic_exchange(&server->auth, reading->auth), NULL);
+    reading->auth = NULL;
+    reading->has_new_passwords = true;
+}
+
+static void take_token(struct reading *reading) {
+    struct admin_http *http = reading->reload->http;
+    reading->has_new_token =
+        http && reading->wanted.admin_token_file && admin_http_take_token(http, &reading->token);
+}
+
+/* Texts go with what was read. One that has changed is kept by itself; others may look at the former, which stays, too. */
+static const char *keep_path(struct reading *reading, const char *known, char **path) {
+    if (!*path || strcmp(known, *path) == 0)
+        return known;
+    const char *kept = *path;
+    retire(reading, NULL, *path);
+    *path = NULL;
+    return kept;
+}
+
+static void keep_paths(struct reading *reading) {
+    const struct settings *known = &reading->reload->known;
+    struct settings *wanted = &reading->wanted;
+    wanted->auth_file = keep_path(reading, known->auth_file, &reading->auth_path);
+    wanted->admin_token_file = keep_path(reading, known->admin_token_file, &reading->token_path);
+}
+
+/* The backends are the same, and may be in another order. */
+static int own_backend(const struct reload *reload, const struct tier_options *wanted, int backend) {
+    const struct tier_options *known = &reload->known.tier;
+    for (size_t i = 0; backend >= 0 && i < known->backend_count; i++)
+        if (strcmp(known->backends[i].store.name, wanted->backends[backend].store.name) == 0)
+            return (int)i;
+    return -1;
+}
+
+static struct space_options *find_space(struct reload *reload, const char *name) {
+    for (size_t i = 0; i < reload->known.tier.space_count; i++)
+        if (strcmp(reload->spaces[i].name, name) == 0)
+            return &reload->spaces[i];
+    return NULL;
+}
+
+/* The namespaces that there are from now on: those that were there stay what they are, and take what may change. */
+static void take_spaces(struct reading *reading) {
+    struct reload *reload = reading->reload;
+    const struct tier_options *wanted = &reading->wanted.tier;
+    for (size_t i = 0; i < wanted->space_count; i++) {
+        const struct space_options *before = find_space(reload, wanted->spaces[i].name);
+        struct space_options *space = &reading->spaces[i];
+        *space = before ? *before : wanted->spaces[i];
+        if (!before)
+            space->backend = own_backend(reload, wanted, space->backend);
+        for (const struct setting *setting = space_settings; setting->name; setting++)
+            if (setting->change == SETTING_LIVE)
+                setting_take(setting, space, &wanted->spaces[i]);
+    }
+    free(reload->spaces);
+    reload->known.tier.spaces = reload->spaces = reading->spaces;
+    reload->known.tier.space_count = wanted->space_count;
+    reading->spaces = NULL;
+}
+
+/* What namespaces that were added point to. */
+static void keep_strings(struct reading *reading) {
+    if (config_count_changes(&reading->changes, CONFIG_NAMESPACE_ADDED) == 0)
+        return;
+    *reading->keeping = (struct kept){reading->reload->kept, reading->config};
+    reading->reload->kept = reading->keeping;
+    reading->keeping = NULL;
+    reading->config = NULL;
+}
+
+/* Nothing of it can fail. What commands have set (verbosity) stays unless the file says something else than before. */
+static void take_over(struct reading *reading) {
+    struct reload *reload = reading->reload;
+    struct settings *wanted = &reading->wanted;
+    take_auth(reading);
+    take_token(reading);
+    keep_paths(reading);
+    if (wanted->verbosity != reload->known.verbosity)
+        atomic_store(&reload->server->verbosity, wanted->verbosity);
+    take_spaces(reading);
+    config_take_live(&reload->known, wanted);
+    wanted->max_connections = reading->max_connections;
+    config_take_live(reload->running, wanted);
+}
+
+static void log_warnings(struct reading *reading) {
+    struct server *server = reading->reload->server;
+    const char *end, *lines = reading->config ? config_warnings(reading->config) : "";
+    for (; (end = strchr(lines, '\n')); lines = end + 1)
+        server_log(server, LOG_LEVEL_WARNING, "%.*s", (int)(end - lines), lines);
+}
+
+static bool reload_all(struct reading *reading) {
+    struct tier *tier = reading->reload->server->tier;
+    if (!read_again(reading) || !read_auth(reading) || !read_token(reading) || !compare(reading) ||
+        !refuse_fixed(reading) || !make_room(reading) || !raise_descriptors(reading))
+        return false;
+    bool taken = tier_reload(tier, &reading->wanted.tier, reading->error, sizeof reading->error);
+    if (taken)
+        take_over(reading);
+    log_warnings(reading);
+    keep_strings(reading);
+    return taken;
+}
+
+/* ---- Saying it ---- */
+
+static void say_changes(const struct reading *reading, struct buffer *message) {
+    for (size_t i = 0; i < reading->changes.count; i++)
+        buffer_print(message, "%s; ", reading->changes.list[i].text);
+    if (reading->has_new_passwords)
+        buffer_print(message, "the passwords of %s; ", (const char *)reading->wanted.auth_file);
+    if (reading->has_new_token)
+        buffer_print(message, "the token of %s; ", (const char *)reading->wanted.admin_token_file);
+    if (message->size == 0)
+        buffer_print(message, "nothing has changed");
+    else if (!message->failed)
+        message->size -= 2; /* the last separator */
+}
+
+static void end_well(struct reading *reading, struct buffer *message) {
+    struct server *server = reading->reload->server;
+    say_changes(reading, message);
+    atomic_fetch_add(&server->reloads, 1);
+    atomic_store(&server->reload_seconds, wall_us() / US_PER_SECOND);
+    server_log(server, LOG_LEVEL_NOTICE, "reload: %.*s", (int)message->size, message->data);
+}
+
+static void end_badly(struct reading *reading, struct buffer *message) {
+    struct server *server = reading->reload->server;
+    buffer_print(message, "%s; nothing was changed", reading->error);
+    atomic_fetch_add(&server->reload_failures, 1);
+    server_log(server, LOG_LEVEL_ERROR, "reload: %s; nothing was changed", reading->error);
+}
+
+static void free_reading(struct reading *reading) {
+    config_changes_free(&reading->changes);
+    options_free(&reading->options);
+    config_free(reading->config);
+    auth_free(reading->auth);
+    free(reading->auth_path);
+    free(reading->token_path);
+    for (int i = 0; i < RETIRED_MOST; i++)
+        free(reading->rooms[i]);
+    free(reading->keeping);
+    free(reading->spaces);
+}
+
+static bool run(struct reload *reload, struct buffer *message) {
+    struct reading reading = {.reload = reload};
+    bool good = reload->open && !reload->closed;
+    if (!good)
+        fail(&reading, reload->closed ? "the server is stopping"
+                                      : "the start is not complete yet: try again when the server serves");
+    good = good && reload_all(&reading);
+    if (good)
+        end_well(&reading, message);
+    else
+        end_badly(&reading, message);
+    free_reading(&reading);
+    return good;
+}
+
+bool server_reload(struct server *server, struct buffer *ret_message) {
+    struct reload *reload = server->reload;
+    pthread_mutex_lock(&reload->mutex);
+    bool good = run(reload, ret_message);
+    pthread_mutex_unlock(&reload->mutex);
+    return good;
+}
+
+/* ---- Main's ---- */
+
+struct reload *reload_create(struct server *server, struct settings *running, int argc, char *const *argv) {
+    struct reload *reload = calloc(1, sizeof *reload);
+    struct space_options *spaces = calloc(running->tier.space_count + 1, sizeof *spaces);
+    if (!reload || !spaces) {
+        free(reload);
+        free(spaces);
+        return NULL;
+    }
+    for (size_t i = 0; i < running->tier.space_count; i++)
+        spaces[i] = running->tier.spaces[i];
+    reload->server = server;
+    reload->running = running;
+    reload->argc = argc;
+    reload->argv = argv;
+    reload->known = *running;
+    reload->known.tier.spaces = reload->spaces = spaces;
+    pthread_mutex_init(&reload->mutex, NULL);
+    pthread_mutex_init(&reload->ask_mutex, NULL);
+    return reload;
+}
+
+void reload_open(struct reload *reload, struct admin_http *http, reload_ended *ended, void *context) {
+    pthread_mutex_lock(&reload->mutex);
+    reload->http = http;
+    reload->ended = ended;
+    reload->context = context;
+    reload->open = true;
+    pthread_mutex_unlock(&reload->mutex);
+}
+
+static bool is_asked(struct reload *reload) {
+    pthread_mutex_lock(&reload->ask_mutex);
+    bool asked = reload->running_thread = reload->asked;
+    reload->asked = false;
+    pthread_mutex_unlock(&reload->ask_mutex);
+    return asked;
+}
+
+static void tell_end(struct reload *reload) {
+    pthread_mutex_lock(&reload->mutex);
+    reload_ended *ended = reload->ended;
+    pthread_mutex_unlock(&reload->mutex);
+    if (ended)
+        ended(reload->context);
+}
+
+static void *reload_main(void *argument) {
+    struct reload *reload = argument;
+    while (is_asked(reload)) {
+        struct buffer message = {0};
+        server_reload(reload->server, &message);
+        buffer_free(&message);
+    }
+    tell_end(reload);
+    return NULL;
+}
+
+static void join(struct reload *reload) {
+    if (reload->started)
+        pthread_join(reload->thread, NULL);
+    reload->started = false;
+}
+
+void reload_ask(struct reload *reload) {
+    pthread_mutex_lock(&reload->ask_mutex);
+    bool starts = !reload->running_thread;
+    reload->asked = reload->running_thread = true;
+    pthread_mutex_unlock(&reload->ask_mutex);
+    if (!starts)
+        return;
+    join(reload); /* it has ended, or is about to */
+    reload->started = thread_start(&reload->thread, "reload", reload_main, reload) == 0;
+    if (reload->started)
+        return;
+    server_log(reload->server, LOG_LEVEL_ERROR, "reload: no thread can be started; nothing was changed");
+    is_asked(reload);
+    is_asked(reload);
+}
+
+void reload_close(struct reload *reload) {
+    pthread_mutex_lock(&reload->mutex);
+    reload->closed = true;
+    pthread_mutex_unlock(&reload->mutex);
+}
+
+void reload_free(struct reload *reload) {
+    if (!reload)
+        return;
+    join(reload);
+    while (reload->kept) {
+        struct kept *next = reload->kept->next;
+        config_free(reload->kept->config);
+        free(reload->kept);
+        reload->kept = next;
+    }
+    while (reload->retired) {
+        struct retired *next = reload->retired->next;
+        auth_free(reload->retired->auth);
+        free(reload->retired->path);
+        free(reload->retired);
+        reload->retired = next;
+    }
+    pthread_mutex_destroy(&reload->mutex);
+    pthread_mutex_destroy(&reload->ask_mutex);
+    free(reload->spaces);
+    free(reload);
+}

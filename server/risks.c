@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/risks.h"
+#include <stdio.h>
+#include <unistd.h>
+
+/* What nobody has chosen: the addresses without a file and without -l are memcached's, all of them. */
+static bool is_open_to_all(const struct settings *settings) {
+    return settings->listen_count == 0 && !settings->unix_socket && settings->port != PORT_NONE &&
+           !settings->auth_file;
+}
+
+void risks_tell(const struct settings *settings, unsigned connections_wanted, const char *user, bool adopted,
+                risks_say *say, void *context) {
+    char message[400];
+    if (settings->max_connections < connections_wanted) {
+        snprintf(
+            message, sizeof message,
+            "at most %u clients are served at a time instead of %u, as the process may have few open files: raise ulimit -Hn (LimitNOFILE= in systemd), or give -c %u (max_connections)",
+            settings->max_connections, connections_wanted, settings->max_connections);
+        say(context, LOG_LEVEL_WARNING, message);
+    }
+    if (!adopted && is_open_to_all(settings))
+        say(context, LOG_LEVEL_WARNING,
+            "all interfaces are listened on, and no password is asked for: whoever reaches the port can read and change everything. Give -l 127.0.0.1 or the addresses that are meant, or -Y FILE");
+    if (geteuid() == 0 && !user)
+        say(context, LOG_LEVEL_NOTICE, "running as root; -u USER gives that up");
+}

@@ -1,0 +1,339 @@
+# SPDX-License-Identifier: MIT
+"""--check: whatever would refuse a start is told, all of it at once; nothing is changed by it, and a server that runs with the
+same configuration is told and not in the way."""
+
+import contextlib
+import os
+import pathlib
+import socket
+import sqlite3
+import subprocess
+import tempfile
+
+import pytest
+from forebay import AWAY, Config, Redis, Server, free_port, namespace, section, sqlite_backend
+
+needs_redis = pytest.mark.skipif(Redis.missing() is not None, reason=str(Redis.missing()))
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+
+OWN_SQL = {"load": "select v from t where k = :key", "store": "insert or replace into t values(:key, :value)",
+           "delete": "delete from t where k = :key"}
+
+
+def config(*sections, **options):
+    return Config(*sections or [namespace("sessions", "sess:", "write-behind", flush_delay="1h")], **options)
+
+
+def check(server, *options, how="--check"):
+    """Status, standard output, standard error."""
+    done = subprocess.run([*server.command(), how, *options], cwd=server.folder, env=server.environment(), capture_output=True,
+                          text=True, timeout=60, check=False)
+    assert "Sanitizer" not in done.stderr, done.stderr
+    return done.returncode, done.stdout, done.stderr
+
+
+def refused(server, *options, how="--check"):
+    status, out, err = check(server, *options, how=how)
+    assert status == 1 and not out.endswith("ok\n"), (out, err)
+    return err
+
+
+def accepted(server, *options, how="--check"):
+    status, out, err = check(server, *options, how=how)
+    assert status == 0 and out.endswith(": ok\n"), (out, err)
+    return out, err
+
+
+def lying(folder):
+    """Everything below the folder: contents, modes, times of change."""
+    found = {}
+    for where, _, names in os.walk(folder):
+        for name in ["."] + names:
+            path = os.path.join(where, name)
+            status = os.lstat(path)
+            content = None
+            if os.path.isfile(path):
+                with open(path, "rb") as file:
+                    content = file.read()
+            found[path] = (status.st_mode, status.st_mtime_ns, status.st_ino, content)
+    return found
+
+
+def stored(server):
+    return lying(os.path.join(server.folder, "data"))
+
+
+def at(tmp_path, *sections, **options):
+    """A server whose data folder holds nothing else."""
+    server = Server(tmp_path)
+    server.config = config(*sections, **options).text(server.port, f"{tmp_path}/data")
+    return server
+
+
+# ---- No trace ----
+
+def test_before_the_first_start_nothing_is_made(tmp_path):
+    out, err = accepted(at(tmp_path))
+    assert 'backend "local" (sqlite:store.db): ready' in out and not err
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_running_server_is_told_and_not_in_the_way(serve, tmp_path):
+    server = at(tmp_path)
+    path = f"unix:{tmp_path}/f.sock"
+    server.config = server.config.replace("}\ndata", f', "{path}"}}\ndata', 1)
+    running = serve(server.config, port=server.port)
+    client = running.client()
+    assert client.set("sess:1", b"v") == b"STORED"
+    client.sync()
+    assert client.set("sess:2", b"w") == b"STORED"
+    running.pause()  # whatever changes now, the server did not
+    before = stored(server)
+    status, out, err = check(server)
+    after = stored(server)
+    running.resume()
+    assert after == before and status == 0 and out.endswith(": ok\n"), (out, err)
+    for taken in ("data folder", f"127.0.0.1:{server.port}", path):
+        assert any(taken in line and line.endswith(f"pid {running.pid}") for line in out.splitlines()), out
+    assert not err
+    assert client.get("sess:2") == b"w"
+    running.kill()
+    before = stored(server)
+    out, _ = accepted(server)
+    assert stored(server) == before, "nor after a kill, with a log beside the database that nobody has open"
+    assert "acknowledged change" in out and "pid" not in out
+    server.start()
+    assert server.client().get("sess:2") == b"w"
+    server.stop()
+    before = stored(server)
+    accepted(server)
+    assert stored(server) == before
+
+
+@needs_redis
+def test_redis_is_asked_and_not_changed(tmp_path, redis):
+    server = at(tmp_path, namespace("sessions", "sess:", "write-behind", backend="far"),
+                backends=[section("backend", "far", uri=redis.uri)])
+    client = redis.connect()
+    client.config_resetstat()
+    out, _ = accepted(server)
+    assert f'backend "far" ({redis.uri}): ready' in out
+    assert client.dbsize() == 0 and client.info("memory")["number_of_cached_scripts"] == 0
+    asked = set(client.info("commandstats"))
+    assert {"cmdstat_info", "cmdstat_get", "cmdstat_script|exists"} <= asked and "cmdstat_script|load" not in asked
+    client.config_resetstat()
+    accepted(server, how="--check=offline")
+    assert not client.info("commandstats").keys() & {"cmdstat_get", "cmdstat_script|exists"}
+
+
+# ---- Backends ----
+
+@needs_redis
+def test_a_backend_that_is_away_is_a_warning(tmp_path, redis):
+    nobody = free_port()
+    server = at(tmp_path, namespace("a", "a:", "write-behind", backend="gone"), namespace("b", "b:", "read-through", backend="stuck"),
+                backends=[section("backend", "gone", uri=f"redis://:secret@127.0.0.1:{nobody}/0"),
+                          section("backend", "stuck", uri=redis.uri, timeout=AWAY)])
+    redis.pause()
+    status, _, err = check(server)
+    redis.resume()
+    assert status == 0, err
+    lines = err.splitlines()
+    assert len(lines) == 2 and all(line.startswith("forebay: warning: ") and "serves without it" in line for line in lines), err
+    assert '"gone"' in lines[0] and f"127.0.0.1:{nobody}" in lines[0] and '"stuck"' in lines[1] and "secret" not in err
+    assert accepted(server, how="--check=offline")[1] == ""
+
+
+@needs_redis
+def test_a_redis_that_would_refuse_the_start_is_an_error(tmp_path, redis):
+    def far(uri):
+        return at(tmp_path, namespace("a", "a:", "write-behind", backend="far"), backends=[section("backend", "far", uri=uri)])
+    client = redis.connect()
+    assert "DB index" in refused(far(f"redis://127.0.0.1:{redis.port}/4711"))
+    client.set("forebay:high_version", "nonsense")
+    assert "nonsense" in refused(far(redis.uri))
+    client.delete("forebay:high_version")
+    client.acl_setuser("ann", enabled=True, passwords=["+secret"], commands=["+@all", "-@scripting"], keys=["*"])
+    assert "NOPERM" in refused(far(f"redis://ann:secret@127.0.0.1:{redis.port}/0"))
+    client.config_set("requirepass", "right")
+    err = refused(far(f"redis://:wrong@127.0.0.1:{redis.port}/0"))
+    assert "WRONGPASS" in err and "wrong@" not in err
+    accepted(far(f"redis://:wrong@127.0.0.1:{redis.port}/0"), how="--check=offline")
+
+
+SPOILT = {
+    "another program's table": ("create table sessions(k, v)", "not Forebay's"),
+    "a newer layout": ("create table forebay_meta(name text primary key, value); insert into forebay_meta values('schema', 99)",
+                       "version 99"),
+    "a high version that is none": ("create table forebay_meta(name text primary key, value); "
+                                    "insert into forebay_meta values('high_version', 'x')", "high_version"),
+}
+
+
+@pytest.mark.parametrize("how", SPOILT)
+def test_a_database_that_would_refuse_the_start_is_an_error(tmp_path, how):
+    sql, word = SPOILT[how]
+    server = at(tmp_path)
+    os.mkdir(tmp_path / "data", 0o700)
+    with contextlib.closing(sqlite3.connect(tmp_path / "data" / "store.db")) as database:
+        database.executescript(sql)
+    before = stored(server)
+    said = refused(server)
+    assert word in said and "store.db" in said, said
+    assert stored(server) == before
+    assert word in server.refuses(), "a start says the same"
+
+
+def test_what_is_no_database_is_an_error(tmp_path):
+    server = at(tmp_path)
+    os.mkdir(tmp_path / "data", 0o700)
+    (tmp_path / "data" / "store.db").write_bytes(b"not a database, and longer than its header" * 100)
+    assert "not a database" in refused(server)
+    os.remove(tmp_path / "data" / "store.db")
+    os.mkdir(tmp_path / "data" / "store.db")
+    assert "directory" in refused(server)
+    assert "does not exist" in refused(at(tmp_path, backends=[sqlite_backend(path="/nowhere/at/all.db")]))
+
+
+def test_sql_of_its_own_is_tried_on_the_tables(tmp_path):
+    path = tmp_path / "odd % name?#.db"
+    server = at(tmp_path, namespace("own", "own:", "write-through", **OWN_SQL), backends=[sqlite_backend(path=str(path))])
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.executescript("pragma journal_mode = wal; create table t(k primary key, w)")
+    assert "no such column: v" in refused(server)
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.executescript("alter table t rename column w to v")
+        # In the log alone, which is looked at as well.
+        accepted(server)
+    accepted(server)
+
+
+# ---- Addresses, user, folders, files ----
+
+def test_an_address_of_somebody_else_is_an_error(tmp_path):
+    server = at(tmp_path)
+    path = tmp_path / "no-socket"
+    path.write_text("a file\n")
+    with socket.create_server(("127.0.0.1", server.port)), socket.socket(socket.AF_UNIX) as taken:
+        taken.bind(str(tmp_path / "taken"))
+        taken.listen()
+        said = refused(server)
+        assert f"127.0.0.1:{server.port}" in said and "another server has it" in said
+        assert str(path) in refused(server, "-s", str(path)) and path.read_text() == "a file\n"
+        assert "another server has it" in refused(server, "-s", str(tmp_path / "taken"))
+    accepted(server, "-s", str(tmp_path / "taken"))
+    assert (tmp_path / "taken").exists(), "a start would remove it"
+    assert "/nowhere/s" in refused(server, "-s", "/nowhere/s")
+    accepted(server)
+
+
+def test_the_admin_address_is_tried_as_well(serve, tmp_path):
+    server = at(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        admin = f"127.0.0.1:{taken.getsockname()[1]}"
+        assert admin in refused(server, "--admin", admin)
+    running = serve(server.config, port=server.port, options=["--admin", admin])
+    assert f"admin, {admin}: taken by the server that runs, pid {running.pid}" in accepted(server, "--admin", admin)[0]
+
+
+def test_another_server_on_the_port_is_not_the_same_one(serve, tmp_path):
+    other = serve(Config(namespace("plain", "plain:", "cache-aside")))
+    server = at(tmp_path / "second")
+    server.config = server.config.replace(str(server.port), str(other.port))
+    assert f"127.0.0.1:{other.port}" in refused(server)
+    other.check_alive()
+
+
+def test_a_server_without_data_is_known_by_its_pid_file(serve, tmp_path):
+    pid_file = str(tmp_path / "pid")
+    server = Server(tmp_path, options=["-P", pid_file])
+    server.config = f'listen = {{"127.0.0.1:{server.port}"}}\n'
+    running = serve(server.config, port=server.port, options=["-P", pid_file])
+    out, _ = accepted(server)
+    assert f"taken by the server that runs, pid {running.pid}" in out
+    running.stop()
+    accepted(server)
+
+
+def test_all_faults_are_told_at_once(tmp_path):
+    (tmp_path / "auth").write_text("nobody\n")
+    os.symlink("/nowhere", tmp_path / "pid")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        said = refused(at(tmp_path, backends=[sqlite_backend(path="/nowhere/at/all.db")]), "-l", f"127.0.0.1:{port}",
+                       "-Y", str(tmp_path / "auth"), "-P", str(tmp_path / "pid"))
+    for word in ("line 1 of the authentication file", f":{port}", "/nowhere/at", "symbolic link"):
+        assert word in said, said
+    assert len(said.splitlines()) == 4, said
+
+
+@pytest.fixture
+def open_folder():
+    """One that every user can enter, as those of pytest cannot be."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o711)
+        yield pathlib.Path(folder)
+
+
+@needs_root
+def test_the_user_is_tried(open_folder):
+    server = at(open_folder)
+    data = open_folder / "data"
+    assert "no-such-user" in refused(server, "-u", "no-such-user")
+    assert f"{data} does not exist and cannot be made" in refused(server, "-u", "nobody")
+    os.mkdir(data, 0o711)
+    assert f"{data} cannot be written into by user" in refused(server, "-u", "nobody")
+    os.chown(data, 65534, 65534)
+    accepted(server, "-u", "nobody")
+    (data / "lock").write_text("")
+    (data / "store.db").write_text("")
+    for name in "lock", "store.db":
+        os.chmod(data / name, 0o600)
+    said = refused(server, "-u", "nobody")
+    assert f"{data}/lock cannot be opened by user" in said and "store.db: no permission" in said, said
+
+
+def test_a_data_folder_that_cannot_be_made_is_an_error(tmp_path):
+    server = at(tmp_path)
+    server.config = server.config.replace(f"{tmp_path}/data", "/nowhere/at/all")
+    assert "/nowhere/at/all does not exist and cannot be made" in refused(server)
+    (tmp_path / "data").write_text("a file")
+    assert "is not a folder" in refused(at(tmp_path))
+
+
+def test_links_in_the_data_folder_are_an_error(tmp_path):
+    server = at(tmp_path)
+    os.mkdir(tmp_path / "data", 0o700)
+    os.symlink("/nowhere", tmp_path / "data" / "lock")
+    assert "data/lock" in refused(server) and "symbolic link" in refused(server)
+    assert len(refused(server).splitlines()) == 1
+
+
+def test_a_changed_place_is_a_warning(serve, tmp_path):
+    server = at(tmp_path)
+    serve(server.config, port=server.port).stop()
+    server.config = server.config.replace("sqlite:store.db", "sqlite:other.db")
+    _, err = accepted(server)
+    assert "warning: keys" in err and "other.db" in err
+    _, again = accepted(server)
+    assert again == err, "it is not noted as known"
+
+
+def test_a_damaged_quarantine_is_an_error(serve, tmp_path):
+    trigger = "create trigger no before insert on sessions begin select raise(abort, 'no'); end"
+    server = at(tmp_path, namespace("sessions", "sess:", "write-behind", flush_delay="10ms"))
+    running = serve(server.config, port=server.port)
+    with contextlib.closing(sqlite3.connect(tmp_path / "data" / "store.db")) as database:
+        database.executescript(trigger)
+    client = running.client()
+    for number in range(3):
+        assert client.set(f"sess:{number}", b"bad" * 30) == b"STORED"
+        assert client.command("sync").startswith(b"SERVER_ERROR"), "it is in quarantine"
+    running.stop()
+    path = tmp_path / "data" / "quarantine-sessions.log"
+    content = bytearray(path.read_bytes())
+    content[content.index(b"sess:1")] ^= 0xff
+    path.write_bytes(content)
+    assert "1 quarantines" in refused(server) and "damaged" in server.refuses()
+    accepted(server, "--recover=skip-damaged")
+    assert path.read_bytes() == bytes(content)

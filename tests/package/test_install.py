@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: MIT
+"""What is installed, and how it looks to Debian's and systemd's own checks."""
+
+import filecmp
+import os
+import shutil
+import subprocess
+
+import pytest
+from conftest import BUILD, is_release
+from forebay import ROOT, Server, binary
+
+UNIT = "lib/systemd/system/forebay.service"
+
+
+def run(*command):
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def installed(tmp_path):
+    """cmake --install below a prefix."""
+    done = run("cmake", "--install", BUILD, "--prefix", tmp_path / "prefix")
+    assert done.returncode == 0, done.stderr
+    return tmp_path / "prefix"
+
+
+def test_an_installation_below_a_prefix_is_of_one_piece(installed, tmp_path):
+    said = run(installed / "bin/forebay", "--version").stdout
+    assert said.startswith("forebay ")
+    unit = (installed / UNIT).read_text()
+    assert f"ExecStart={installed}/bin/forebay --config {installed}/etc/forebay/forebay.conf\n" in unit
+    assert "@" not in unit.replace("@system-service", "").replace("@privileged", "").replace("@resources", "").replace("@ipc", "")
+    config = (installed / "etc/forebay/forebay.conf").read_text().replace("/var/lib/forebay", str(tmp_path))
+    assert Server(tmp_path, config=config).check().endswith(": ok\n")
+
+
+def test_a_second_installation_keeps_the_configuration(installed):
+    (installed / "etc/forebay/forebay.conf").write_text("# mine\n")
+    assert run("cmake", "--install", BUILD, "--prefix", installed).returncode == 0
+    assert (installed / "etc/forebay/forebay.conf").read_text() == "# mine\n"
+
+
+def test_the_service_is_exposed_little(installed):
+    if not shutil.which("systemd-analyze"):
+        pytest.skip("systemd-analyze is not installed")
+    done = run("systemd-analyze", "security", "--offline=yes", "--threshold=11", "--no-pager", installed / UNIT)
+    assert done.returncode == 0, done.stdout
+
+
+def test_systemd_finds_nothing_wrong_with_the_units(installed):
+    if not shutil.which("systemd-analyze"):
+        pytest.skip("systemd-analyze is not installed")
+    for unit in ("forebay.service", "forebay.socket"):
+        done = run("systemd-analyze", "verify", "--man=no", "--recursive-errors=no", installed / "lib/systemd/system" / unit)
+        assert (done.returncode, done.stderr) == (0, ""), unit
+
+
+def test_lintian_finds_nothing_wrong_with_the_package(package):
+    if not shutil.which("lintian"):
+        pytest.skip("lintian is not installed")
+    found = run("lintian", "--allow-root", "--tag-display-limit", "0", package).stdout.splitlines()
+    pages = "/man8/forebay.8.gz" in run("dpkg-deb", "-c", package).stdout
+    known = [] if pages else ["W: forebay: no-manual-page [usr/bin/forebay]"]  # a build without them is packaged all the same
+    assert [line for line in found if line.startswith(("E:", "W:"))] == known
+
+
+def test_the_program_of_the_package_is_that_of_the_build(package, tmp_path):
+    """So that what test_hardening.py reads in the one holds for the other."""
+    assert is_release()
+    subprocess.run(["dpkg-deb", "-x", package, tmp_path / "package"], check=True)
+    subprocess.run(["strip", "-o", tmp_path / "stripped", binary()], check=True)
+    assert filecmp.cmp(tmp_path / "stripped", tmp_path / "package/usr/bin/forebay", shallow=False)
+
+
+def test_the_image_is_built_of_what_the_build_needs():
+    """The Containerfile cannot ask tools/setup.sh: its packages are compared here."""
+    script = '. tools/setup.sh; printf "%s\\n" "${BUILD_COMMANDS[@]#*:}" "${BUILD_PACKAGES[@]}"'
+    needed = subprocess.run(["bash", "-c", script, "test"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    with open(os.path.join(ROOT, "tools/package/Containerfile"), encoding="utf-8") as file:
+        words = file.read().replace("\\\n", " ").split()
+    assert set(needed) <= set(words)

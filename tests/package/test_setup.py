@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: MIT
+"""tools/setup.sh beside another apt or dpkg at work: a real apt-get, whose folders are the test's own and whose packages are none."""
+
+import fcntl
+import os
+import shutil
+import subprocess
+
+import pytest
+from forebay import PATIENCE, ROOT
+
+LOCKS = {"lists": "apt/lists/lock", "archive": "apt/archives/lock", "dpkg": "dpkg/lock-frontend"}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A system without packages for apt. sudo does nothing, so that nobody has to be root."""
+    if not shutil.which("apt-get"):
+        pytest.skip("this is not Debian")
+    for path in ("apt/lists/partial", "apt/archives/partial", "apt/etc", "dpkg/updates", "bin"):
+        (tmp_path / path).mkdir(parents=True)
+    (tmp_path / "dpkg/status").touch()
+    (tmp_path / "apt.conf").write_text(f'''
+Dir::State "{tmp_path}/apt"; Dir::State::status "{tmp_path}/dpkg/status"; Dir::Cache "{tmp_path}/apt";
+Dir::Etc "{tmp_path}/apt/etc"; Dir::Log "{tmp_path}/apt"; APT::Sandbox::User "";
+''')
+    (tmp_path / "bin/sudo").write_text('#!/bin/sh\nexec "$@"\n')
+    (tmp_path / "bin/sudo").chmod(0o755)
+    return tmp_path
+
+
+def start(folder, *arguments, patience=PATIENCE):
+    script = (f'set -euo pipefail; . tools/setup.sh; APT_PATIENCE_S={patience}; POLICY={folder}/policy-rc.d; '
+              'apt_get "$@"; [ -x "$POLICY" ]; say done')
+    env = {**os.environ, "APT_CONFIG": str(folder / "apt.conf"), "PATH": f"{folder}/bin:{os.environ['PATH']}"}
+    return subprocess.Popen(["bash", "-c", script, "tools/run", *arguments], cwd=ROOT, env=env, text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+@pytest.mark.parametrize("lock, arguments", [("lists", ["update"]), ("dpkg", ["install", "-y"])])
+def test_another_one_at_work_is_waited_for(folder, lock, arguments):
+    with open(folder / LOCKS[lock], "w", encoding="ascii") as held:
+        fcntl.lockf(held, fcntl.LOCK_EX)  # as apt and dpkg do
+        setup = start(folder, *arguments)
+        said = setup.stdout.readline()
+        assert "waiting until another apt or dpkg is done" in said and LOCKS[lock] in said
+        assert f"process {os.getpid()} (" in said
+    assert setup.stdout.read().endswith("done\n")
+    assert setup.wait(PATIENCE) == 0
+
+
+def test_it_is_not_waited_for_for_ever(folder):
+    with open(folder / LOCKS["lists"], "w", encoding="ascii") as held:
+        fcntl.lockf(held, fcntl.LOCK_EX)
+        setup = start(folder, "update", patience=0)
+        assert "Could not get lock" in setup.communicate(timeout=PATIENCE)[0]
+        assert setup.returncode == 1
+
+
+def test_what_else_fails_fails_at_once(folder):
+    setup = start(folder, "install", "-y", "no-such-package")
+    said = setup.communicate(timeout=PATIENCE)[0]
+    assert "no-such-package" in said and "waiting" not in said
+    assert setup.returncode == 1
