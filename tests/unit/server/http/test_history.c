@@ -199,6 +199,16 @@ TEST(ten_minutes_are_kept) {
     assert_has(ask(bench, "a", 3 * HISTORY_SECONDS - 1), "\"entries\":[null,1800]");
 }
 
+TEST(numbers_are_short_and_sizes_are_whole) {
+    struct bench *bench = *state;
+    history_begin(bench->history, 1);
+    put_space(bench, "a", 268435456);
+    put_space(bench, "b", 1234.5678F);
+    history_end(bench->history);
+    assert_has(ask(bench, "a", 0), "\"entries\":[268435456]");
+    assert_has(ask(bench, "b", 0), "\"entries\":[1234.6]");
+}
+
 TEST(a_namespace_comes_and_goes) {
     struct bench *bench = *state;
     put_second(bench, 1, "a");
@@ -226,6 +236,7 @@ int main(void) {
         CASE(a_second_that_was_missed_is_a_gap),
         CASE(only_what_is_new_is_told),
         CASE(ten_minutes_are_kept),
+        CASE(numbers_are_short_and_sizes_are_whole),
         CASE(a_namespace_comes_and_goes),
         CASE(names_cannot_end_a_string),
     };
