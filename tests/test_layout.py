@@ -74,7 +74,7 @@ EXCEPTIONS = {
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
 GUARD = re.compile(r"^#ifndef (\w+)\n#define \1$", re.MULTILINE)
 LICENSED = re.compile(r"\.(c|h|py|js|pl|php|rb|java|cmake)$|(^|/)CMakeLists\.txt$")
-SKIPPED_FOLDERS = {".git", "build", "var", "node_modules", "__pycache__", ".pytest_cache", ".cache"}
+SKIPPED_FOLDERS = {".git", "build", "var", "vendor", "node_modules", "__pycache__", ".pytest_cache", ".cache"}
 
 
 def files(root, *folders):

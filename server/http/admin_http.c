@@ -13,6 +13,7 @@
 #include "server/config/address.h"
 #include "server/config/settings.h"
 #include "server/http/http.h"
+#include "server/http/sampler.h"
 #include "server/http/socket.h"
 #include "server/http/task.h"
 #include "server/http/token.h"
@@ -65,6 +66,7 @@ struct exchange {
 struct admin_http {
     struct server *server;
     struct MHD_Daemon *daemon;
+    struct sampler *sampler; /* from the start on */
     struct http_socket socket;
     bool acts; /* there is a token */
     /* The thread of libmicrohttpd alone. */
@@ -81,6 +83,10 @@ struct admin_http {
 
 struct server *admin_http_server(struct admin_http *http) {
     return http->server;
+}
+
+struct history *admin_http_history(struct admin_http *http) {
+    return sampler_history(http->sampler);
 }
 
 bool http_has_tier(const struct server *server) {
@@ -516,7 +522,8 @@ static struct MHD_Daemon *start_quietly(struct admin_http *http) {
 }
 
 bool admin_http_start(struct admin_http *http, char *ret_error, size_t error_size) {
-    if (listen(http->socket.fd, BACKLOG) == 0 && (http->daemon = start_quietly(http)))
+    if ((http->sampler = sampler_start(http->server)) && listen(http->socket.fd, BACKLOG) == 0 &&
+        (http->daemon = start_quietly(http)))
         return true;
     snprintf(ret_error, error_size, "admin: cannot answer at %s: %s", http->socket.address,
              errno ? strerror(errno) : "no memory or no threads");
@@ -542,6 +549,7 @@ void admin_http_free(struct admin_http *http) {
         MHD_stop_daemon(http->daemon); /* closes the socket */
     else if (http->socket.fd >= 0)
         close(http->socket.fd);
+    sampler_stop(http->sampler);
     pthread_mutex_destroy(&http->lock);
     free(http);
 }

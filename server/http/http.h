@@ -14,6 +14,7 @@
 
 struct MHD_Connection; /* <microhttpd.h> */
 struct admin_http;
+struct history; /* server/http/history.h */
 
 enum http_method { HTTP_GET, HTTP_POST }; /* HEAD is a GET whose body is not sent */
 
@@ -76,6 +77,9 @@ const struct http_route *http_find_route(const char *path, const char *method, b
 
 /* The context of all handlers. */
 struct server *admin_http_server(struct admin_http *http);
+
+/* The last minutes. */
+struct history *admin_http_history(struct admin_http *http);
 
 /* Has whoever waits to give up? The server is about to end. */
 bool http_is_ending(struct admin_http *http);

@@ -4,6 +4,7 @@
 #include "server/http/health.h"
 #include "server/http/http.h"
 #include "server/http/metrics_route.h"
+#include "server/http/page_route.h"
 
 static const struct http_route routes[] = {
     {"/livez", HTTP_GET, health_answer_live, .waits = false},
@@ -13,6 +14,9 @@ static const struct http_route routes[] = {
     {"/startupz", HTTP_GET, health_answer_startup, .waits = false},
     {"/startupz/", HTTP_GET, health_answer_startup, .waits = false},
     {"/metrics", HTTP_GET, metrics_answer, .waits = true, .needs_tier = true},
+    {"/", HTTP_GET, page_answer, .waits = false},
+    {"/page/", HTTP_GET, page_answer, .waits = false},
+    {"/history.json", HTTP_GET, history_answer, .waits = true},
     {"/sync", HTTP_POST, action_sync, .waits = true, .acts = true, .arguments = action_takes_nothing},
     {"/flush", HTTP_POST, action_flush, .waits = true, .acts = true, .arguments = action_takes_space},
     {"/quarantine/retry", HTTP_POST, action_retry, .waits = true, .acts = true,
