@@ -501,6 +501,13 @@ bool rig_said(struct tier_rig *rig, const char *text) {
     return found;
 }
 
+unsigned rig_count_awaited(struct tier_rig *rig) {
+    pthread_mutex_lock(&rig->mutex);
+    unsigned count = rig->awaited_logs;
+    pthread_mutex_unlock(&rig->mutex);
+    return count;
+}
+
 /* ---- The store ---- */
 
 void rig_put_row(struct tier_rig *rig, const char *key, const char *value) {

@@ -158,6 +158,9 @@ bool rig_find_stat(struct tier_rig *rig, const char *name, uint64_t *ret_value);
 /* Was this in the last line of the log? */
 bool rig_said(struct tier_rig *rig, const char *text);
 
+/* Lines with awaited_log so far, whatever came after them. */
+unsigned rig_count_awaited(struct tier_rig *rig);
+
 /* ---- The store ---- */
 
 /* Writes a row of table "test", with a version that is older than all of the tier's. */
