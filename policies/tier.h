@@ -74,7 +74,8 @@ struct tier_options {
     struct tier_recovery recovery;
     atomic_uint_fast64_t *recovered; /* counts the records that tier_create reads; NULL: nobody looks */
     void (*wake)(void *context, unsigned worker); /* tickets are ready; any thread, must not block */
-    void (*log)(void *context, enum log_level level, const char *message); /* any thread */
+    /* fields: what the line is about, beside its message, or NULL. Any thread. */
+    void (*log)(void *context, enum log_level level, const struct log_field *fields, const char *message);
     void *context;
 };
 

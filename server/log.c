@@ -1,76 +1,32 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Lines for the operator, on standard error:
- *
- *     2026-01-31T12:00:00.123Z warning: backend local: database is locked; trying again in 200 ms
- *
- * Time is UTC. A line is written by one system call, so lines of several threads do not mix. Errors, warnings
- * and notices are always written, debug lines with -v.
+ * Lines for the operator, on standard error, in the form that log_format asks for (log_line.h). A line is written by one
+ * system call, so lines of several threads do not mix. Errors, warnings and notices are always written, debug lines with
+ * -v. No memory is asked for and no lock is taken.
  */
 #include "server/log.h"
-#include "cache/base/clock_text.h"
 #include "server/server.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { LOG_LINE_MAX = 1024 };
-
-static const char *level_name(enum log_level level) {
-    switch (level) {
-    case LOG_LEVEL_ERROR:
-        return "error";
-    case LOG_LEVEL_WARNING:
-        return "warning";
-    case LOG_LEVEL_NOTICE:
-        return "notice";
-    case LOG_LEVEL_DEBUG:
-        return "debug";
-    }
-    return "";
-}
-
-static size_t write_head(char *line, size_t size, enum log_level level) {
-    char time[CLOCK_TEXT_MAX];
-    return (size_t)snprintf(line, size, "%s %s: ", clock_text(wall_us(), 3, time), level_name(level));
-}
-
-/* A message may hold what a client sent: nothing in it may look like another line or drive a terminal. */
-static void make_printable(char *text, size_t size) {
-    for (size_t i = 0; i < size; i++)
-        if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
-            text[i] = '?';
-}
-
 static bool is_wanted(const struct server *server, enum log_level level) {
     return level != LOG_LEVEL_DEBUG || atomic_load_explicit(&server->verbosity, memory_order_relaxed) >= 1;
 }
 
-/* limit: of whose lines it is also told how many were left out; NULL: none. */
-static void write_line(enum log_level level, struct log_limit *limit, const char *format, va_list arguments) {
-    char line[LOG_LINE_MAX];
-    size_t head = write_head(line, sizeof line, level), room = sizeof line - head - 1;
-    int length = vsnprintf(line + head, room, format, arguments);
-    if (length < 0)
-        return;
-    if (limit)
-        log_limit_tell_left_out(limit, line + head, (size_t)length, room);
-    size_t size = head + strlen(line + head);
-    make_printable(line + head, size - head);
-    line[size++] = '\n';
-    if (write(STDERR_FILENO, line, size) < 0)
+static void write_bytes(const char *bytes, size_t size) {
+    if (write(STDERR_FILENO, bytes, size) < 0)
         return; /* nowhere left to say so */
 }
 
-void server_log(struct server *server, enum log_level level, const char *format, ...) {
-    va_list arguments;
-    if (!is_wanted(server, level))
-        return;
-    va_start(arguments, format);
-    write_line(level, NULL, format, arguments);
-    va_end(arguments);
+static void write_message(const struct server *server, enum log_level level, const struct log_field *fields,
+                          const char *message) {
+    char line[LOG_LINE_MAX];
+    write_bytes(line, log_line(&server->log_form, wall_us(), level, message, fields, line));
 }
+
+/* ---- Limits ---- */
 
 static const struct {
     unsigned burst;
@@ -81,18 +37,55 @@ static const struct {
 #undef LOG_KIND
 };
 
+/* NULL: this kind has none. */
+static struct log_limit *limit_of(struct server *server, enum log_kind kind) {
+    return kind < LOG_KIND_COUNT ? &server->log_limits.kinds[kind] : NULL;
+}
+
+static bool is_admitted(struct server *server, enum log_kind kind) {
+    struct log_limit *limit = limit_of(server, kind);
+    if (!limit || log_limit_admits(limit, kinds[kind].burst, monotonic_us()))
+        return true;
+    log_limit_leave_out(limit);
+    return false;
+}
+
+/* ---- Lines ---- */
+
+static void write_line(struct server *server, enum log_kind kind, enum log_level level,
+                       const struct log_field *fields, const char *format, va_list arguments) {
+    char message[LOG_MESSAGE_MAX];
+    struct log_limit *limit = limit_of(server, kind);
+    if (!is_wanted(server, level) || !is_admitted(server, kind))
+        return;
+    int length = vsnprintf(message, sizeof message, format, arguments);
+    if (length < 0)
+        return;
+    if (limit)
+        log_limit_tell_left_out(limit, message, (size_t)length, sizeof message);
+    write_message(server, level, fields, message);
+}
+
+void server_log(struct server *server, enum log_level level, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    write_line(server, LOG_KIND_UNLIMITED, level, NULL, format, arguments);
+    va_end(arguments);
+}
+
 void server_log_limited(struct server *server, enum log_kind kind, enum log_level level, const char *format,
                         ...) {
-    struct log_limit *limit = &server->log_limits.kinds[kind];
     va_list arguments;
-    if (!is_wanted(server, level))
-        return;
-    if (!log_limit_admits(limit, kinds[kind].burst, monotonic_us())) {
-        log_limit_leave_out(limit);
-        return;
-    }
     va_start(arguments, format);
-    write_line(level, limit, format, arguments);
+    write_line(server, kind, level, NULL, format, arguments);
+    va_end(arguments);
+}
+
+void server_log_about(struct server *server, enum log_kind kind, enum log_level level,
+                      const struct log_field *fields, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    write_line(server, kind, level, fields, format, arguments);
     va_end(arguments);
 }
 
@@ -103,4 +96,16 @@ void server_log_left_out(struct server *server) {
             server_log(server, LOG_LEVEL_WARNING, "%s: %" PRIu64 " more lines of this kind left out",
                        kinds[i].what, log_limit_take_left_out(limit));
     }
+}
+
+void server_complain(const struct server *server, const char *error) {
+    char line[LOG_LINE_MAX];
+    if (server->log_form.format != LOG_FORMAT_TEXT) {
+        write_message(server, LOG_LEVEL_ERROR, NULL, error);
+        return;
+    }
+    int size = snprintf(line, sizeof line, "%sforebay: %s", server->log_form.is_journal ? "<3>" : "", error);
+    size_t end = size < (int)sizeof line ? (size_t)size : sizeof line - 1;
+    line[end] = '\n';
+    write_bytes(line, end + 1);
 }

@@ -7,6 +7,7 @@
 #include "policies/absence.h"
 #include "policies/load/loader.h"
 #include "policies/store.h"
+#include "policies/tell.h"
 #include "policies/write/internal.h"
 #include "policies/write/store_note.h"
 #include <inttypes.h>
@@ -31,8 +32,8 @@ static void tell_ahead(const struct writer *writer) {
     uint64_t now_us = wall_us(), us = version_us(writer->high_version);
     if (us <= now_us)
         return;
-    service_log(
-        &writer->tier->service, LOG_LEVEL_WARNING,
+    tell_of_backend(
+        writer->backend, NULL, LOG_LEVEL_WARNING,
         "backend %s: holds versions that are %llu ms ahead of this server's clock. Changes that were accepted since the start, before it could be asked, give way to rows that are newer by their versions; set the clocks right",
         name_of(writer), (unsigned long long)(us - now_us) / 1000);
 }
@@ -44,8 +45,8 @@ static void tell_older(struct writer *writer, uint64_t version, const char *what
         char until[CLOCK_TEXT_MAX];
         snprintf(has, sizeof has, "holds changes until %s", clock_text(version_us(version), 0, until));
     }
-    service_log_limited(
-        &writer->tier->service, &writer->older_lines, LOG_LEVEL_ERROR,
+    tell_of_backend(
+        writer->backend, &writer->older_lines, LOG_LEVEL_ERROR,
         "backend %s: the store %s; the one before held changes until %s. It is an older copy or another store: %s",
         name_of(writer), has, clock_text(version_us(writer->store_version), 0, had), what_now);
 }
@@ -70,11 +71,11 @@ static void take_over(struct writer *writer, uint64_t version) {
         rewrite_begin(writer); /* before it counts as found: the end of a drain sees one or the other */
     bool other = store_found(writer->backend->store, &writer->session.connection->identity);
     if (lost)
-        service_log_limited(&writer->tier->service, &writer->back_lines, LOG_LEVEL_NOTICE,
-                            "backend %s: the store is there again", name_of(writer));
+        tell_of_backend(writer->backend, &writer->back_lines, LOG_LEVEL_NOTICE,
+                        "backend %s: the store is there again", name_of(writer));
     else if (other && version >= writer->store_version) /* else that is told */
-        service_log_limited(
-            &writer->tier->service, &writer->older_lines, LOG_LEVEL_ERROR,
+        tell_of_backend(
+            writer->backend, &writer->older_lines, LOG_LEVEL_ERROR,
             "backend %s: it is another store than before the outage: what memory holds is written to it again",
             name_of(writer));
     if (other && !lost)
@@ -157,8 +158,8 @@ static bool is_done_until(struct writer *writer, uint64_t until_us) {
 /* A backend that is away cannot say which versions it holds. */
 static void go_on_without(struct writer *writer) {
     if (!store_note_begins_above(writer))
-        service_log(
-            &writer->tier->service, LOG_LEVEL_WARNING,
+        tell_of_backend(
+            writer->backend, NULL, LOG_LEVEL_WARNING,
             "backend %s: its file backend-%s.version in the data folder has a version that no clock gives, and is ignored: remove it",
             name_of(writer), name_of(writer));
 }
@@ -167,8 +168,8 @@ static void go_on_without(struct writer *writer) {
 static void warn_of_silence(struct writer *writer) {
     char address[256];
     backend_show_uri(writer->backend->options.store.uri, address, sizeof address);
-    service_log(
-        &writer->tier->service, LOG_LEVEL_WARNING,
+    tell_of_backend(
+        writer->backend, NULL, LOG_LEVEL_WARNING,
         "backend %s: has not answered yet, the start goes on without it: see whether %s is right, and serves",
         name_of(writer), address);
 }
@@ -183,8 +184,8 @@ bool call_await_first(struct writer *writer, uint64_t until_us, char *error, siz
     enum backend_status status = writer->opening.status;
     writer->reached = status == BACKEND_OK;
     if (status == BACKEND_TRANSIENT) {
-        service_log(&writer->tier->service, LOG_LEVEL_WARNING, "backend %s: not available yet: %s",
-                    name_of(writer), writer->session.error.message);
+        tell_of_backend(writer->backend, NULL, LOG_LEVEL_WARNING, "backend %s: not available yet: %s",
+                        name_of(writer), writer->session.error.message);
         go_on_without(writer);
     }
     if (status == BACKEND_OK || status == BACKEND_TRANSIENT)
@@ -234,15 +235,17 @@ static void tell_superseded(struct writer *writer, const struct mutation *mutati
     uint64_t now_us = monotonic_us(), all = counted(&writer->counters.superseded_unexplained);
     if (writer->superseded_told && now_us - writer->superseded_told_us < SUPERSEDED_PAUSE_US)
         return;
-    service_log(
-        &writer->tier->service, LOG_LEVEL_ERROR,
+    tell_of_backend(
+        writer->backend, NULL, LOG_LEVEL_ERROR,
         "backend %s: %" PRIu64
-        " changes were not written, as the store has newer versions of this node (%u) that it did not make; last %.*s: here %" PRIu64
+        " changes were not written, as the store has newer versions of this node (%u) that it did not make; of the last: here %" PRIu64
         ", there %" PRIu64
         ". Does another server use the same node number, or has somebody changed versions there?",
         name_of(writer), all - writer->superseded_told, writer->tier->options.cache.node,
-        (int)mutation->entry.key.size, mutation->entry.key.data, mutation->entry.version,
-        mutation->superseded_by);
+        mutation->entry.version, mutation->superseded_by);
+    tell_of_backend(writer->backend, NULL, LOG_LEVEL_DEBUG,
+                    "backend %s: the last change that was not written is of %.*s", name_of(writer),
+                    (int)mutation->entry.key.size, mutation->entry.key.data);
     writer->superseded_told = all;
     writer->superseded_told_us = now_us;
 }
@@ -270,8 +273,8 @@ static void look_for_superseded(struct writer *writer, const struct mutation *mu
 static void note_answer(struct writer *writer, struct space *served) {
     atomic_store_explicit(&writer->backend->answered_us, monotonic_us(), memory_order_relaxed);
     if (breaker_success(&writer->breaker))
-        service_log_limited(&writer->tier->service, &writer->outage_lines, LOG_LEVEL_NOTICE,
-                            "backend %s: takes writes again", name_of(writer));
+        tell_of_backend(writer->backend, &writer->outage_lines, LOG_LEVEL_NOTICE,
+                        "backend %s: takes writes again", name_of(writer));
     session_worked(&writer->session);
     if (writer->backend->loader) /* not yet made during the recovery */
         loader_backend_answers(writer->backend->loader, served);
@@ -280,9 +283,9 @@ static void note_answer(struct writer *writer, struct space *served) {
 static void succeed(struct writer *writer, struct space *space) {
     note_answer(writer, space);
     if (space && breaker_success(&space->write_breaker))
-        service_log_limited(&writer->tier->service, &writer->outage_lines, LOG_LEVEL_NOTICE,
-                            "namespace %s, keys \"%s*\": takes writes again", space->options.name,
-                            space->options.prefix);
+        tell_of_space(space, &writer->outage_lines, LOG_LEVEL_NOTICE,
+                      "namespace %s, keys \"%s*\": takes writes again", space->options.name,
+                      space->options.prefix);
 }
 
 void call_succeeded_for(struct writer *writer, struct space *space) {
@@ -295,8 +298,8 @@ static void fail_table(struct writer *writer, struct space *space) {
     note_answer(writer, NULL);
     const char *reason = writer->session.error.message;
     if (space && breaker_failure_is_news(&space->write_breaker, reason, monotonic_us()))
-        service_log_limited(
-            &writer->tier->service, &writer->outage_lines, LOG_LEVEL_WARNING,
+        tell_of_space(
+            space, &writer->outage_lines, LOG_LEVEL_WARNING,
             "namespace %s, keys \"%s*\": writes fail and are tried again, the rest of backend %s is written: %s",
             space->options.name, space->options.prefix, name_of(writer), reason);
 }
@@ -306,8 +309,8 @@ static void fail(struct writer *writer) {
     atomic_store_explicit(&writer->backend->failed_us, monotonic_us(), memory_order_relaxed);
     const char *reason = writer->session.error.message;
     if (breaker_failure_is_news(&writer->breaker, reason, monotonic_us()))
-        service_log_limited(&writer->tier->service, &writer->outage_lines, LOG_LEVEL_WARNING,
-                            "backend %s: writes fail and are tried again: %s", name_of(writer), reason);
+        tell_of_backend(writer->backend, &writer->outage_lines, LOG_LEVEL_WARNING,
+                        "backend %s: writes fail and are tried again: %s", name_of(writer), reason);
     if (session_failed(&writer->session)) /* what others write is not seen any more */
         absence_lose_sight(writer->backend);
     if (writer->backend->loader) /* not yet made during the recovery */
@@ -317,8 +320,8 @@ static void fail(struct writer *writer) {
 /* The store is no longer the one at its address. */
 static void lose(struct writer *writer) {
     if (store_lose(writer->backend->store))
-        service_log_limited(
-            &writer->tier->service, &writer->lost_lines, LOG_LEVEL_ERROR,
+        tell_of_backend(
+            writer->backend, &writer->lost_lines, LOG_LEVEL_ERROR,
             "%s while it was open; changes are kept in memory and journal until a store is there again",
             writer->session.error.message);
     session_close(&writer->session);

@@ -52,7 +52,11 @@ const struct setting root_settings[] = {
      .change = SETTING_LIVE,
      .about = "without progress for longer than this, a thread counts as stuck, and `/livez` fails"},
     {"verbosity", SETTING_COUNT, IN(verbosity), 0, SETTINGS_VERBOSITY_MAX, .standard = 0,
-     .change = SETTING_LIVE, .about = "1 to 3: log debug lines, as `-v`"},
+     .change = SETTING_LIVE,
+     .about =
+         "0: the log has lines of the [levels](#log) error, warning and notice; 1 to 3: of debug too, as `-v`"},
+    {"log_format", SETTING_WORD, IN(log_format), .words = log_format_names, .standard = LOG_FORMAT_TEXT,
+     .change = SETTING_FIXED, .about = "the form of the [log](#log), as `--log-format`"},
     {0},
 };
 
