@@ -599,6 +599,7 @@ static void finish(struct reloading *self) {
     adjust_spaces(self);
     tier->options.cache.memory_limit = self->wanted->cache.memory_limit;
     tier->options.drain_timeout = self->wanted->drain_timeout;
+    tier->options.slow_log = self->wanted->slow_log;
     for (size_t i = 0; i < tier->backend_count; i++)
         writer_poke(
             tier->backends[i].writer); /* a flush may be due earlier, a namespace full or no longer so */

@@ -41,7 +41,7 @@ ROOMS = {
         ("policies/tier", "policies/backend_settings", "policies/tier_parts", "policies/tier_stats", "policies/tier_measure",
          "policies/usage", "policies/latency", "policies/backend_calls", "policies/policy.h", "policies/fullness",
          "policies/space", "policies/ticket", "policies/turn", "policies/hold", "policies/row", "policies/store",
-         "policies/session", "policies/version_floor", "policies/absence", "policies/tell"),
+         "policies/session", "policies/version_floor", "policies/absence", "policies/tell", "policies/slow_log"),
         ("policies/write/",),
         ("policies/load/",),
         # the policies themselves

@@ -6,6 +6,7 @@
 #include "cache/base/thread.h"
 #include "policies/absence.h"
 #include "policies/load/loader.h"
+#include "policies/slow_log.h"
 #include "policies/store.h"
 #include "policies/tell.h"
 #include "policies/write/internal.h"
@@ -94,7 +95,7 @@ static enum backend_status open_connection(struct writer *writer) {
     session->connection->call_until_us = writer->call_until_us;
     uint64_t began_us = monotonic_us();
     status = writer->backend->type->high_version(session->connection, &version, &session->error);
-    backend_call_note(&writer->backend->calls, CALL_VERSION, began_us, status);
+    slow_log_end(writer->backend, NULL, CALL_VERSION, 0, began_us, status);
     if (status == BACKEND_OK && !cache_raise_version(writer->tier->cache, version)) {
         snprintf(session->error.message, sizeof session->error.message,
                  "backend \"%s\": its highest version is %" PRIu64 ", which no clock gives", name_of(writer),
@@ -409,8 +410,8 @@ enum backend_status call_apply(struct writer *writer, struct space *space, struc
         store_note_before(writer, mutations_highest_version(mutations, count_mutations));
     uint64_t start = monotonic_us();
     if (status == BACKEND_OK)
-        status = backend_call_note(&writer->backend->calls, CALL_APPLY, start,
-                                   apply(writer, mutations, count_mutations));
+        status = slow_log_end(writer->backend, space, CALL_APPLY, count_mutations, start,
+                              apply(writer, mutations, count_mutations));
     uint64_t took = monotonic_us() - start;
     count_add(&writer->counters.apply_us, took);
     count_most(&writer->counters.apply_max_us, took);
@@ -467,7 +468,7 @@ bool call_look(struct writer *writer) {
     enum backend_status status =
         writer->backend->type->look(writer->session.connection, &writer->session.error);
     progress_note(&writer->progress, PROGRESS_WORKS);
-    backend_call_note(&writer->backend->calls, CALL_LOOK, began_us, status);
+    slow_log_end(writer->backend, NULL, CALL_LOOK, 0, began_us, status);
     absence_note_foreign(writer->backend, writer->session.connection->foreign);
     if (status == BACKEND_REPLACED)
         judged(writer, NULL, status);
@@ -515,7 +516,7 @@ bool call_upkeep(struct writer *writer, uint64_t now_us) {
     enum backend_status status = writer->backend->type->maintain(
         writer->session.connection, tier_over_at(writer->backend->tier), &more, &writer->session.error);
     progress_note(&writer->progress, PROGRESS_WORKS);
-    backend_call_note(&writer->backend->calls, CALL_MAINTAIN, began_us, status);
+    slow_log_end(writer->backend, NULL, CALL_MAINTAIN, 0, began_us, status);
     note_log(writer);
     count(&writer->counters.upkeep_steps);
     absence_note_foreign(writer->backend, writer->session.connection->foreign);

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The log as operators and their programs read it: its forms, the journal of systemd, what is limited, and what is
+"""The log as operators and their programs read it: its forms, the journal of systemd, slow calls, what is limited, and what is
 never in it."""
 
 import json
@@ -11,7 +11,7 @@ import subprocess
 import time
 
 import pytest
-from forebay import PATIENCE, Config, Server, eventually, free_port, locked, namespace, sqlite_backend
+from forebay import AWAY, PATIENCE, Config, Server, eventually, free_port, locked, namespace, sqlite_backend
 
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 TOKEN = "correct-horse-battery"
@@ -44,13 +44,24 @@ def records(server, form):
     return [READERS[form](line) for line in server.log().splitlines()]
 
 
+def write_slowly(server, client):
+    """Changes wait for another program's transaction, until the log tells of a slow call."""
+    def told():
+        with locked(server):
+            client.set("sess:a", b"value")
+            time.sleep(0.3)
+        client.sync()
+        return "slow: apply" in server.log()
+
+    eventually(told)
+
+
 @pytest.mark.parametrize("form", READERS)
 def test_each_line_can_be_read_by_programs(serve, form):
-    config = Config(namespace("sessions", "sess:", "write-behind", **BEHIND), log_format=form)
+    config = Config(namespace("sessions", "sess:", "write-behind", **BEHIND), log_format=form, slow_log="100ms")
     server = serve(config, admin=False)
     client = server.client()
-    client.set("sess:a", b"value")
-    client.sync()
+    write_slowly(server, client)
     with server.client() as other:
         other.send(b"\x80" + 23 * b"\x00")
         assert other.is_closed()
@@ -59,6 +70,9 @@ def test_each_line_can_be_read_by_programs(serve, form):
     for record in found:
         assert re.fullmatch(TIME, record["time"]) and record["level"] in ("error", "warning", "notice"), record
         assert record["msg"], record
+    slow = [record for record in found if record.get("call") == "apply"]
+    assert slow and slow[0]["namespace"] == "sessions" and slow[0]["backend"] == "local", found
+    assert slow[0]["rows"] == 1 and slow[0]["duration_ms"] >= 100 and slow[0]["level"] == "notice"
     assert any("binary protocol" in record["msg"] and record["level"] == "warning" for record in found)
     assert any(record.get("namespace") == "default" for record in found)
 
@@ -108,6 +122,36 @@ def test_the_journal_of_systemd_is_told_the_level_of_each_line(tmp_path):
 def test_another_standard_error_than_the_journal_is_written_to_as_ever(tmp_path):
     lines = said_to_a_journal(tmp_path, stream="1:1")
     assert lines and all(re.match(TIME + " notice: ", line) for line in lines), lines
+
+
+# ---- Slow calls ----
+
+def test_calls_are_slow_from_slow_log_on(serve):
+    server = serve(Config(namespace("sessions", "sess:", "write-behind", **BEHIND), slow_log="1h",
+                          backends=[sqlite_backend(timeout=AWAY)]))
+    client = server.client()
+    client.set("sess:a", b"value")
+    client.sync()
+    assert "slow:" not in server.log()
+    server.config.top["slow_log"] = "100ms"
+    server.write_config()
+    server.signal(signal.SIGHUP)
+    eventually(lambda: re.search("notice: reload: .*slow_log", server.log()))
+    write_slowly(server, client)
+    assert re.search(r"notice: namespace sessions, backend local: slow: apply of 1 rows took \d{3,} ms\n", server.log())
+    with locked(server):
+        client.set("sess:a", b"value")
+        eventually(lambda: re.search(r"slow: apply of 1 rows took \d{3,} ms, and failed \(transient\)\n", server.log()))
+
+
+def test_slow_calls_are_limited(serve):
+    server = serve(Config(namespace("sessions", "sess:", "write-through"), slow_log="1ms"))
+    client = server.client()
+    begin = time.monotonic()
+    for number in range(60):
+        assert client.set(f"sess:{number}", b"v" * 200000) == b"STORED"
+    told = server.log().count("slow: apply")
+    assert told <= 11 + time.monotonic() - begin
 
 
 # ---- What repeats ----
@@ -168,7 +212,7 @@ def secrets(tmp_path):
     return Config(namespace("behind", "b:", "write-behind", **BEHIND), namespace("through", "t:", "write-through"),
                   namespace("owned", "o:", "write-through", **own_sql("own")),
                   namespace("touched", "p:", "write-behind", existence="memory", **BEHIND, **own_sql("own_too")),
-                  admin_token_file=token, item_max="64kb",
+                  admin_token_file=token, slow_log="1ms", item_max="64kb",
                   backends=[sqlite_backend(timeout="1s")])
 
 
@@ -215,6 +259,7 @@ def outage(server, client, _):
         client.command(f"get t:unknown-{KEY}")
     client.command("sync behind")
     yield "takes writes again"
+    yield "slow: "
 
 
 def clients(server, client, _):
