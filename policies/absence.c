@@ -2,6 +2,7 @@
 /* See absence.h. */
 #include "policies/absence.h"
 #include "backends/backend.h"
+#include "policies/tell.h"
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -143,8 +144,8 @@ static void tell_foreign(struct absence *absence) {
     if (absence->foreign_told_us && now_us - absence->foreign_told_us < FOREIGN_TOLD_US)
         return;
     absence->foreign_told_us = now_us;
-    service_log(
-        &space->tier->service, LOG_LEVEL_WARNING,
+    tell_of_space(
+        space, NULL, LOG_LEVEL_WARNING,
         "namespace %s: another program has written to the store of backend %s. Reads of unknown keys ask the store until the absent_filter has been built anew; if it does so regularly, remove absent_filter",
         space->options.name, space->backend->options.store.name);
 }

@@ -2,11 +2,10 @@
 /* See backend_calls.h. */
 #include "policies/backend_calls.h"
 
-enum backend_status backend_call_note(struct backend_calls *calls, enum backend_call call, uint64_t began_us,
-                                      enum backend_status status) {
-    histogram_add_shared(&calls->times[call], monotonic_us() - began_us);
+void backend_call_note(struct backend_calls *calls, enum backend_call call, uint64_t took_us,
+                       enum backend_status status) {
+    histogram_add_shared(&calls->times[call], took_us);
     count_shared(&calls->endings[call][status]);
-    return status;
 }
 
 void backend_calls_read(const struct backend_calls *calls, struct backend_calls_sum *ret_sum) {

@@ -37,9 +37,9 @@ struct backend_calls_sum {
     uint64_t reconnects[BACKEND_ROLES], log_bytes;
 };
 
-/* A call that began then (monotonic us) has ended now. Returns its status. */
-enum backend_status backend_call_note(struct backend_calls *calls, enum backend_call call, uint64_t began_us,
-                                      enum backend_status status);
+/* A call that took so long has ended. */
+void backend_call_note(struct backend_calls *calls, enum backend_call call, uint64_t took_us,
+                       enum backend_status status);
 
 /* Any thread. */
 void backend_calls_read(const struct backend_calls *calls, struct backend_calls_sum *ret_sum);

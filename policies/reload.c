@@ -24,7 +24,7 @@
 #include "policies/journal/disk.h"
 #include "policies/policy.h"
 #include "policies/session.h"
-#include "policies/tier_parts.h"
+#include "policies/tell.h"
 #include "policies/write/leftover.h"
 #include "policies/write/places.h"
 #include "policies/write/quarantine.h"
@@ -290,9 +290,9 @@ static bool check_table(struct reloading *self, struct space *space) {
     if (status == BACKEND_TABLE_FAILED || status == BACKEND_REFUSED)
         return refuse(self, "namespace \"%s\": %s", space->options.name, session.error.message);
     if (status == BACKEND_TRANSIENT)
-        service_log(&self->tier->service, LOG_LEVEL_WARNING,
-                    "backend %s: has not answered yet, namespace %s is added without it",
-                    space->backend->options.store.name, space->options.name);
+        tell_of_space(space, NULL, LOG_LEVEL_WARNING,
+                      "backend %s: has not answered yet, namespace %s is added without it",
+                      space->backend->options.store.name, space->options.name);
     return true;
 }
 
@@ -599,6 +599,7 @@ static void finish(struct reloading *self) {
     adjust_spaces(self);
     tier->options.cache.memory_limit = self->wanted->cache.memory_limit;
     tier->options.drain_timeout = self->wanted->drain_timeout;
+    tier->options.slow_log = self->wanted->slow_log;
     for (size_t i = 0; i < tier->backend_count; i++)
         writer_poke(
             tier->backends[i].writer); /* a flush may be due earlier, a namespace full or no longer so */

@@ -2,7 +2,7 @@
 /* See row.h. */
 #include "policies/row.h"
 #include "policies/evaluate.h"
-#include "policies/tier_parts.h"
+#include "policies/tell.h"
 
 enum { TOLD_EVERY_US = 60000000 };
 
@@ -20,14 +20,11 @@ static bool is_to_be_told(struct space *space) {
 }
 
 static void tell(struct space *space, const struct entry *entry) {
-    const struct service *service = &space->tier->service;
     const char *name = space->options.name, *store = space->backend->options.store.name;
-    int key_size = (int)entry->key.size;
-    size_t item_max = space->tier->options.cache.item_max;
-    service_log(service, LOG_LEVEL_ERROR,
-                "namespace %s: the row of %.*s in backend %s has %zu bytes, more than item_max (%zu), "
-                "and is not read: raise item_max, or set or delete the key",
-                name, key_size, entry->key.data, store, entry->value.size, item_max);
+    tell_of_space(
+        space, NULL, LOG_LEVEL_ERROR,
+        "namespace %s: a row in backend %s has %zu bytes, more than item_max (%zu), and is not read: raise item_max, or set or delete the key, which is told at level debug",
+        name, store, entry->value.size, space->tier->options.cache.item_max);
 }
 
 void row_check(struct space *space, struct load_result *result) {
@@ -41,6 +38,7 @@ void row_check(struct space *space, struct load_result *result) {
         return;
     result->unfit = true;
     atomic_fetch_add_explicit(&space->load_unfit, 1, memory_order_relaxed);
+    tell_key(space, result->entry.key, "a row that is too large is that of");
     if (is_to_be_told(space))
         tell(space, &result->entry);
 }

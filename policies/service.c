@@ -2,36 +2,36 @@
 /* See service.h. */
 #include "policies/service.h"
 #include "cache/base/thread.h"
-#include <stdarg.h>
 #include <stdio.h>
 
-void service_log(const struct service *service, enum log_level level, const char *format, ...) {
+void service_log_about(const struct service *service, struct log_limit *limit, enum log_level level,
+                       const struct log_field *fields, const char *format, va_list arguments) {
     char message[SERVICE_MESSAGE_SIZE];
-    va_list arguments;
     if (!service->log)
         return;
+    if (limit && !log_limit_admits(limit, LOG_LIMIT_BURST, monotonic_us())) {
+        log_limit_leave_out(limit);
+        return;
+    }
+    int length = vsnprintf(message, sizeof message, format, arguments);
+    if (limit && length >= 0)
+        log_limit_tell_left_out(limit, message, (size_t)length, sizeof message);
+    service->log(service->context, level, fields, message);
+}
+
+void service_log(const struct service *service, enum log_level level, const char *format, ...) {
+    va_list arguments;
     va_start(arguments, format);
-    vsnprintf(message, sizeof message, format, arguments);
+    service_log_about(service, NULL, level, NULL, format, arguments);
     va_end(arguments);
-    service->log(service->context, level, message);
 }
 
 void service_log_limited(const struct service *service, struct log_limit *limit, enum log_level level,
                          const char *format, ...) {
-    char message[SERVICE_MESSAGE_SIZE];
     va_list arguments;
-    if (!service->log)
-        return;
-    if (!log_limit_admits(limit, LOG_LIMIT_BURST, monotonic_us())) {
-        log_limit_leave_out(limit);
-        return;
-    }
     va_start(arguments, format);
-    int length = vsnprintf(message, sizeof message, format, arguments);
+    service_log_about(service, limit, level, NULL, format, arguments);
     va_end(arguments);
-    if (length >= 0)
-        log_limit_tell_left_out(limit, message, (size_t)length, sizeof message);
-    service->log(service->context, level, message);
 }
 
 void service_wake(const struct service *service, unsigned worker) {

@@ -9,10 +9,12 @@
 #include "cache/base/log.h"
 #include "cache/base/log_limit.h"
 #include <pthread.h>
+#include <stdarg.h>
 
 struct service {
     void (*wake)(void *context, unsigned worker); /* must not block; NULL: nobody has to be woken */
-    void (*log)(void *context, enum log_level level, const char *message); /* NULL: nobody reads it */
+    /* fields may be NULL; NULL: nobody reads it */
+    void (*log)(void *context, enum log_level level, const struct log_field *fields, const char *message);
     void *context;
 };
 
@@ -25,6 +27,12 @@ __attribute__((format(printf, 3, 4))) void service_log(const struct service *ser
 __attribute__((format(printf, 4, 5))) void service_log_limited(const struct service *service,
                                                                struct log_limit *limit, enum log_level level,
                                                                const char *format, ...);
+
+/* The same of a line that is about something (LOG_FIELDS, or NULL). limit may be NULL: none. */
+__attribute__((format(printf, 5, 0))) void service_log_about(const struct service *service,
+                                                             struct log_limit *limit, enum log_level level,
+                                                             const struct log_field *fields,
+                                                             const char *format, va_list arguments);
 
 /* The worker has to look for tickets that came back. */
 void service_wake(const struct service *service, unsigned worker);

@@ -2,6 +2,7 @@
 /* See session.h. */
 #include "policies/session.h"
 #include "policies/row.h"
+#include "policies/slow_log.h"
 #include "policies/store.h"
 #include <stdio.h>
 
@@ -26,7 +27,7 @@ static enum backend_status open_connection(struct session *session, uint64_t unt
     if (status == BACKEND_OK && session->has_opened)
         count_shared(&backend->calls.reconnects[session->role]);
     session->has_opened |= status == BACKEND_OK;
-    return backend_call_note(&backend->calls, CALL_OPEN, began_us, status);
+    return slow_log_end(backend, NULL, CALL_OPEN, 0, began_us, status);
 }
 
 static enum backend_status put_off(struct session *session) {
@@ -89,19 +90,33 @@ enum backend_status session_load(struct session *session, struct space *space, c
     uint64_t began_us = monotonic_us();
     enum backend_status status = backend->type->load(session->connection, &space->options.table, keys, count,
                                                      now, results, &session->error);
-    backend_call_note(&backend->calls, CALL_LOAD, began_us, status);
+    slow_log_end(backend, space, CALL_LOAD, count, began_us, status);
     for (size_t i = 0; status == BACKEND_OK && i < count; i++)
         row_check(space, &results[i]);
     return status;
 }
 
+/* Counts what another visitor is shown. */
+struct counting_visitor {
+    struct backend_visitor base, *visitor;
+    size_t rows;
+};
+
+static bool count_row(struct backend_visitor *self, const struct entry *entry) {
+    struct counting_visitor *counting = (struct counting_visitor *)self;
+    counting->rows++;
+    return counting->visitor->entry(counting->visitor, entry);
+}
+
 enum backend_status session_scan(struct session *session, struct space *space, size_t limit, uint32_t now,
                                  struct backend_visitor *visitor) {
     struct tier_backend *backend = session->backend;
+    struct counting_visitor counting = {.base = *visitor, .visitor = visitor};
+    counting.base.entry = count_row;
     uint64_t began_us = monotonic_us();
-    enum backend_status status =
-        backend->type->scan(session->connection, &space->options.table, limit, now, visitor, &session->error);
-    return backend_call_note(&backend->calls, CALL_SCAN, began_us, status);
+    enum backend_status status = backend->type->scan(session->connection, &space->options.table, limit, now,
+                                                     &counting.base, &session->error);
+    return slow_log_end(backend, space, CALL_SCAN, counting.rows, began_us, status);
 }
 
 void session_close(struct session *session) {

@@ -4,7 +4,7 @@
 #include "backends/key.h"
 #include "policies/absence.h"
 #include "policies/journal/disk.h"
-#include "policies/tier_parts.h"
+#include "policies/tell.h"
 #include "policies/write/quarantine.h"
 #include "policies/write/queue.h"
 #include <inttypes.h>
@@ -80,13 +80,13 @@ uint64_t space_oldest_dirty_us(const struct space *space) {
 /* Every power of two is told: of a damaged region there may be thousands a second. */
 void space_note_unreadable(struct space *space, struct slice key, const char *reason) {
     uint64_t before = atomic_fetch_add_explicit(&space->rows_unreadable, 1, memory_order_relaxed);
+    tell_key(space, key, "a row that cannot be read is that of");
     if (before & (before + 1))
         return;
-    service_log(
-        &space->tier->service, LOG_LEVEL_WARNING,
-        "namespace %s, keys \"%s*\": the row of %.*s cannot be read (%llu reads of such rows so far): %s",
-        space->options.name, space->options.prefix, (int)key.size, key.data, (unsigned long long)before + 1,
-        reason);
+    tell_of_space(
+        space, NULL, LOG_LEVEL_WARNING,
+        "namespace %s, keys \"%s*\": a row cannot be read (%llu reads of such rows so far): %s; level debug tells the key",
+        space->options.name, space->options.prefix, (unsigned long long)before + 1, reason);
 }
 
 static bool init_dirty(struct space *space, char *error, size_t error_size) {
@@ -204,8 +204,8 @@ void space_list_table(struct space *space, struct tier_backend *backend) {
 }
 
 static void tell_damage(const struct space *space, const struct quarantine_damage *damage) {
-    service_log(
-        &space->tier->service, LOG_LEVEL_ERROR,
+    tell_of_space(
+        space, NULL, LOG_LEVEL_ERROR,
         "namespace %s: its quarantine file in %s is damaged: no record that passes its check at offset %" PRIu64
         "; %" PRIu64
         " bytes in %zu places are skipped, and the file is kept there under a name that begins with damaged-",

@@ -84,6 +84,7 @@ struct space {
 
     /* write-through */
     struct log_limit refused_lines; /* of the log: rows that the backend refused */
+    struct log_limit key_lines;     /* the same, of level debug: tell_key */
 
     /* with a backend */
     struct absence *absence;               /* NULL: no filter is wanted */

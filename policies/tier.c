@@ -13,6 +13,7 @@
 #include "policies/journal/survey.h"
 #include "policies/load/loader.h"
 #include "policies/store.h"
+#include "policies/tell.h"
 #include "policies/write/exposure.h"
 #include "policies/write/leftover.h"
 #include "policies/write/low_water.h"

@@ -70,11 +70,13 @@ struct tier_options {
     size_t backend_count;
     const char *data;               /* folder for journals; NULL: no journal whatever the namespaces say */
     _Atomic uint32_t drain_timeout; /* ms */
+    _Atomic uint32_t slow_log;      /* ms that a call of a backend takes to be told on the log; 0: none is */
     size_t journal_file_size;       /* bytes; 0: JOURNAL_FILE_SIZE_DEFAULT */
     struct tier_recovery recovery;
     atomic_uint_fast64_t *recovered; /* counts the records that tier_create reads; NULL: nobody looks */
     void (*wake)(void *context, unsigned worker); /* tickets are ready; any thread, must not block */
-    void (*log)(void *context, enum log_level level, const char *message); /* any thread */
+    /* fields: what the line is about, beside its message, or NULL. Any thread. */
+    void (*log)(void *context, enum log_level level, const struct log_field *fields, const char *message);
     void *context;
 };
 
@@ -84,7 +86,7 @@ bool tier_create(const struct tier_options *options, struct tier **ret_tier, cha
                  size_t error_size);
 
 /* Takes over from *wanted what may change while the tier is at work: namespaces that are new there or gone, settings of the
- * others that may change (setting.change), the drain_timeout, the memory. Settings that need a restart are the same there,
+ * others that may change (setting.change), drain_timeout, slow_log, the memory. Settings that need a restart are the same there,
  * or the caller has refused it. All of it, or false: ret_error (a sentence without its full stop) says why not. Waits for
  * backends and the disk. Strings of namespaces that are new have to live as long as the tier. Any thread but the workers',
  * one at a time, and not once it drains. */

@@ -36,6 +36,7 @@ struct tier_backend {
     unsigned timeout_ms;
     struct store *store; /* which one is open */
     struct backend_calls calls;
+    struct log_limit slow_lines; /* of the log: slow_log.h */
     struct loader *loader;
     struct writer *writer;
     char down[160]; /* the reply line when it cannot be asked */

@@ -2,6 +2,7 @@
 #include "server/last_resort.h"
 #include "cache/base/clock.h"
 #include "cache/base/thread.h"
+#include "server/server.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -16,23 +17,30 @@ static void wait_until(uint64_t until_us) {
     }
 }
 
+struct deadline {
+    const struct server *server;
+    uint64_t limit_ms;
+};
+
 /* Takes no lock and flushes no stream: the thread that hangs may have it. */
 static void *run(void *argument) {
-    const uint64_t *limit_ms = argument;
-    wait_until(monotonic_us() + *limit_ms * US_PER_MS);
-    dprintf(
-        STDERR_FILENO,
-        "forebay: the stop has not ended after %llu ms and is cut off, as by kill -9; what the journal holds is replayed by the next start\n",
-        (unsigned long long)*limit_ms);
+    const struct deadline *deadline = argument;
+    char error[200];
+    wait_until(monotonic_us() + deadline->limit_ms * US_PER_MS);
+    snprintf(
+        error, sizeof error,
+        "the stop has not ended after %llu ms and is cut off, as by kill -9; what the journal holds is replayed by the next start",
+        (unsigned long long)deadline->limit_ms);
+    server_complain(deadline->server, error);
     _exit(EXIT_FAILURE);
 }
 
-bool last_resort_start(uint64_t limit_ms) {
+bool last_resort_start(const struct server *server, uint64_t limit_ms) {
     pthread_t thread;
-    uint64_t *kept = malloc(sizeof *kept); /* until the end of the process */
+    struct deadline *kept = malloc(sizeof *kept); /* until the end of the process */
     if (!kept)
         return false;
-    *kept = limit_ms;
+    *kept = (struct deadline){server, limit_ms};
     if (thread_start(&thread, "last resort", run, kept) == 0) {
         pthread_detach(thread);
         return true;

@@ -11,8 +11,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Ends the process with EXIT_FAILURE and a line on standard error when it is still there after limit_ms. To be called
- * once; there is no way back. False: no thread. Any thread. */
-bool last_resort_start(uint64_t limit_ms);
+struct server;
+
+/* Ends the process with EXIT_FAILURE and a line on the log when it is still there after limit_ms. To be called once; there
+ * is no way back. The server has to stay as long as the process does. False: no thread. Any thread. */
+bool last_resort_start(const struct server *server, uint64_t limit_ms);
 
 #endif

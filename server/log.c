@@ -1,17 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Lines for the operator, on standard error:
- *
- *     2026-01-31T12:00:00.123Z warning: backend local: database is locked; trying again in 200 ms
- *
- * Time is UTC. A line is written by one system call, so lines of several threads do not mix. Errors, warnings
- * and notices are always written, debug lines with -v.
+ * Lines for the operator, on standard error, in the form that log_format asks for (log_line.h). A line is written by one
+ * system call, so lines of several threads do not mix. Errors, warnings and notices are always written, debug lines with
+ * -v. No memory is asked for and no lock is taken.
  *
  * Whoever reads the log may hang: a full pipe, a terminal that was stopped. A line that is not taken at once is lost then, and
  * counted, as clients and probes must not wait for it.
  */
 #include "server/log.h"
-#include "cache/base/clock_text.h"
 #include "server/server.h"
 #include <errno.h>
 #include <poll.h>
@@ -21,33 +17,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { LOG_LINE_MAX = 1024, LOG_PATIENCE_MS = 10 };
-
-static const char *level_name(enum log_level level) {
-    switch (level) {
-    case LOG_LEVEL_ERROR:
-        return "error";
-    case LOG_LEVEL_WARNING:
-        return "warning";
-    case LOG_LEVEL_NOTICE:
-        return "notice";
-    case LOG_LEVEL_DEBUG:
-        return "debug";
-    }
-    return "";
-}
-
-static size_t write_head(char *line, size_t size, enum log_level level) {
-    char time[CLOCK_TEXT_MAX];
-    return (size_t)snprintf(line, size, "%s %s: ", clock_text(wall_us(), 3, time), level_name(level));
-}
-
-/* A message may hold what a client sent: nothing in it may look like another line or drive a terminal. */
-static void make_printable(char *text, size_t size) {
-    for (size_t i = 0; i < size; i++)
-        if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
-            text[i] = '?';
-}
+enum { LOG_PATIENCE_MS = 10 };
 
 static bool is_wanted(const struct server *server, enum log_level level) {
     return level != LOG_LEVEL_DEBUG || atomic_load_explicit(&server->verbosity, memory_order_relaxed) >= 1;
@@ -68,19 +38,10 @@ static bool put(const char *line, size_t size) {
     return sent == (ssize_t)size;
 }
 
-/* limit: of whose lines it is also told how many were left out; NULL: none. */
-static bool write_line(enum log_level level, struct log_limit *limit, const char *format, va_list arguments) {
+static bool put_message(const struct server *server, enum log_level level, const struct log_field *fields,
+                        const char *message) {
     char line[LOG_LINE_MAX];
-    size_t head = write_head(line, sizeof line, level), room = sizeof line - head - 1;
-    int length = vsnprintf(line + head, room, format, arguments);
-    if (length < 0)
-        return false;
-    if (limit)
-        log_limit_tell_left_out(limit, line + head, (size_t)length, room);
-    size_t size = head + strlen(line + head);
-    make_printable(line + head, size - head);
-    line[size++] = '\n';
-    return put(line, size);
+    return put(line, log_line(&server->log_form, wall_us(), level, message, fields, line));
 }
 
 static void count_lost(struct server *server, bool written) {
@@ -88,14 +49,7 @@ static void count_lost(struct server *server, bool written) {
         atomic_fetch_add_explicit(&server->log_limits.lost, 1, memory_order_relaxed);
 }
 
-void server_log(struct server *server, enum log_level level, const char *format, ...) {
-    va_list arguments;
-    if (!is_wanted(server, level))
-        return;
-    va_start(arguments, format);
-    count_lost(server, write_line(level, NULL, format, arguments));
-    va_end(arguments);
-}
+/* ---- Limits ---- */
 
 static const struct {
     unsigned burst;
@@ -106,36 +60,66 @@ static const struct {
 #undef LOG_KIND
 };
 
-void server_log_limited(struct server *server, enum log_kind kind, enum log_level level, const char *format,
-                        ...) {
-    struct log_limit *limit = &server->log_limits.kinds[kind];
+/* NULL: this kind has none. */
+static struct log_limit *limit_of(struct server *server, enum log_kind kind) {
+    return kind < LOG_KIND_COUNT ? &server->log_limits.kinds[kind] : NULL;
+}
+
+static bool is_admitted(struct server *server, enum log_kind kind) {
+    struct log_limit *limit = limit_of(server, kind);
+    if (!limit || log_limit_admits(limit, kinds[kind].burst, monotonic_us()))
+        return true;
+    log_limit_leave_out(limit);
+    return false;
+}
+
+/* ---- Lines ---- */
+
+static void write_line(struct server *server, enum log_kind kind, enum log_level level,
+                       const struct log_field *fields, const char *format, va_list arguments) {
+    char message[LOG_MESSAGE_MAX];
+    struct log_limit *limit = limit_of(server, kind);
+    if (!is_wanted(server, level) || !is_admitted(server, kind))
+        return;
+    int length = vsnprintf(message, sizeof message, format, arguments);
+    if (length < 0)
+        return;
+    if (limit)
+        log_limit_tell_left_out(limit, message, (size_t)length, sizeof message);
+    count_lost(server, put_message(server, level, fields, message));
+}
+
+void server_log(struct server *server, enum log_level level, const char *format, ...) {
     va_list arguments;
-    if (!is_wanted(server, level))
-        return;
-    if (!log_limit_admits(limit, kinds[kind].burst, monotonic_us())) {
-        log_limit_leave_out(limit);
-        return;
-    }
     va_start(arguments, format);
-    count_lost(server, write_line(level, limit, format, arguments));
+    write_line(server, LOG_KIND_UNLIMITED, level, NULL, format, arguments);
     va_end(arguments);
 }
 
-__attribute__((format(printf, 2, 3))) static bool write_now(enum log_level level, const char *format, ...) {
+void server_log_limited(struct server *server, enum log_kind kind, enum log_level level, const char *format,
+                        ...) {
     va_list arguments;
     va_start(arguments, format);
-    bool written = write_line(level, NULL, format, arguments);
+    write_line(server, kind, level, NULL, format, arguments);
     va_end(arguments);
-    return written;
+}
+
+void server_log_about(struct server *server, enum log_kind kind, enum log_level level,
+                      const struct log_field *fields, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    write_line(server, kind, level, fields, format, arguments);
+    va_end(arguments);
 }
 
 /* What cannot be told now is told later. */
 static void tell_lost(struct server *server) {
     atomic_uint_fast64_t *lost = &server->log_limits.lost;
     uint64_t lines = atomic_exchange_explicit(lost, 0, memory_order_relaxed);
-    if (lines > 0 &&
-        !write_now(LOG_LEVEL_WARNING,
-                   "the log: %" PRIu64 " lines are missing, as standard error did not take them", lines))
+    char message[LOG_MESSAGE_MAX];
+    snprintf(message, sizeof message,
+             "the log: %" PRIu64 " lines are missing, as standard error did not take them", lines);
+    if (lines > 0 && !put_message(server, LOG_LEVEL_WARNING, NULL, message))
         atomic_fetch_add_explicit(lost, lines, memory_order_relaxed);
 }
 
@@ -147,4 +131,16 @@ void server_log_left_out(struct server *server) {
             server_log(server, LOG_LEVEL_WARNING, "%s: %" PRIu64 " more lines of this kind left out",
                        kinds[i].what, log_limit_take_left_out(limit));
     }
+}
+
+void server_complain(const struct server *server, const char *error) {
+    char line[LOG_LINE_MAX];
+    if (server->log_form.format != LOG_FORMAT_TEXT) {
+        put_message(server, LOG_LEVEL_ERROR, NULL, error);
+        return;
+    }
+    int size = snprintf(line, sizeof line, "%sforebay: %s", server->log_form.is_journal ? "<3>" : "", error);
+    size_t end = size < (int)sizeof line ? (size_t)size : sizeof line - 1;
+    line[end] = '\n';
+    put(line, end + 1);
 }

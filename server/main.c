@@ -83,8 +83,13 @@ struct program {
     } drain;
 };
 
-static int complain(const char *error, int status) {
-    fprintf(stderr, "forebay: %s\n", error);
+/* Whoever asks something of the program at a terminal is answered plainly; a server's last words have the form of its
+ * log. */
+static int complain(const struct program *program, const char *error, int status) {
+    if (program->options.action == OPTIONS_SERVE)
+        server_complain(&program->server, error);
+    else
+        fprintf(stderr, "forebay: %s\n", error);
     return status;
 }
 
@@ -122,9 +127,13 @@ static void on_wake(void *context, unsigned worker) {
         worker_wake(workers[worker]);
 }
 
-static void on_log(void *context, enum log_level level, const char *message) {
+static void on_log(void *context, enum log_level level, const struct log_field *fields, const char *message) {
     struct program *program = context;
-    server_log(&program->server, level, "%s", message);
+    server_log_about(&program->server, LOG_KIND_UNLIMITED, level, fields, "%s", message);
+}
+
+static void on_risk(void *context, enum log_level level, const char *message) {
+    on_log(context, level, NULL, message);
 }
 
 static void server_stop(struct server *server) {
@@ -186,16 +195,19 @@ static void write_port_file(struct program *program) {
 static void announce_space(struct program *program, const struct space_options *space) {
     char uri[512], journal[64] = "";
     if (space->backend < 0) {
-        server_log(&program->server, LOG_LEVEL_NOTICE, "namespace %s: keys \"%s*\" are %s", space->name,
-                   space->prefix, space->policy->name);
+        server_log_about(&program->server, LOG_KIND_UNLIMITED, LOG_LEVEL_NOTICE,
+                         LOG_FIELDS(log_text("namespace", space->name)), "namespace %s: keys \"%s*\" are %s",
+                         space->name, space->prefix, space->policy->name);
         return;
     }
     const struct tier_backend_options *backend = &program->settings.tier.backends[space->backend];
     backend_show_uri(backend->store.uri, uri, sizeof uri);
     if (space->policy->holds_back)
         snprintf(journal, sizeof journal, ", journal %s", journal_mode_names[space->journal]);
-    server_log(&program->server, LOG_LEVEL_NOTICE, "namespace %s: keys \"%s*\" are %s to %s (%s)%s",
-               space->name, space->prefix, space->policy->name, backend->store.name, uri, journal);
+    server_log_about(&program->server, LOG_KIND_UNLIMITED, LOG_LEVEL_NOTICE,
+                     LOG_FIELDS(log_text("namespace", space->name), log_text("backend", backend->store.name)),
+                     "namespace %s: keys \"%s*\" are %s to %s (%s)%s", space->name, space->prefix,
+                     space->policy->name, backend->store.name, uri, journal);
 }
 
 static void announce(struct program *program) {
@@ -327,7 +339,7 @@ static void begin_stop(struct program *program, const char *why) {
         _exit(EXIT_SUCCESS); /* journals and backends are made for that */
     }
     if (program->server.phase == SERVER_STOPPING) {
-        server_log(&program->server, LOG_LEVEL_NOTICE, "%s: draining is ended", why);
+        server_log_limited(&program->server, LOG_KIND_SIGNAL, LOG_LEVEL_NOTICE, "%s: draining is ended", why);
         tier_stop_draining(program->server.tier);
         return;
     }
@@ -335,7 +347,7 @@ static void begin_stop(struct program *program, const char *why) {
                program->settings.tier.drain_timeout);
     program->server.phase = SERVER_STOPPING;
     manager_stopping(program->manager, stop_limit_ms(&program->settings.tier) + MANAGER_GRACE_MS);
-    last_resort_start(stop_limit_ms(&program->settings.tier));
+    last_resort_start(&program->server, stop_limit_ms(&program->settings.tier));
     ev_timer_stop(program->loop, &program->ready_timer);
     listener_stop(program->server.listener);
     if (!run_helper(program, stop_and_drain))
@@ -406,7 +418,7 @@ static void on_signal(struct ev_loop *loop, ev_signal *watcher, int events) {
         reload_configuration(program);
         break;
     case SIGUSR1:
-        server_log(&program->server, LOG_LEVEL_DEBUG, "SIGUSR1: nothing to do");
+        server_log_limited(&program->server, LOG_KIND_SIGNAL, LOG_LEVEL_DEBUG, "SIGUSR1: nothing to do");
         break;
     default:
         begin_stop(program, watcher->signum == SIGINT ? "SIGINT" : "SIGTERM");
@@ -553,7 +565,7 @@ static void log_notices(struct program *program) {
         log_lines(program, LOG_LEVEL_WARNING, config_warnings(program->config));
     warn_of_exposure(program, atomic_load(&program->server.auth));
     risks_tell(&program->settings, program->connections_wanted, program->options.user,
-               program->activation.count > 0, on_log, program);
+               program->activation.count > 0, on_risk, program);
 }
 
 static bool start_http(struct program *program, char *error, size_t error_size) {
@@ -568,12 +580,12 @@ static int run(struct program *program) {
     struct server *server = &program->server;
     char error[ERROR_MAX];
     if (program->options.daemonize && (program->ready_fd = process_daemonize()) < 0)
-        return complain("-d: cannot fork", EXIT_FAILURE);
+        return complain(program, "-d: cannot fork", EXIT_FAILURE);
     if (program->options.lock_memory && mlockall(MCL_CURRENT | MCL_FUTURE) != 0)
         server_log(server, LOG_LEVEL_WARNING, "-k: the memory cannot be locked: %s; raise ulimit -l",
                    strerror(errno));
     if (program->settings.data && !process_check_folder(program->settings.data, error, sizeof error))
-        return complain(error, EXIT_FAILURE);
+        return complain(program, error, EXIT_FAILURE);
     server->started_us = monotonic_us();
     server->started_wall_us = wall_us();
     server->detail = stats_detail_create(program->settings.stats_prefix_delimiter, program->settings.detail);
@@ -581,16 +593,16 @@ static int run(struct program *program) {
     server->watch = server->feeds ? watch_create(server->feeds, program->settings.watch_buffer) : NULL;
     if (!server->detail || !server->watch || !prepare_loop(program))
         return complain(
-            "no memory for the event loop, or the system watches no more descriptors for this user",
+            program, "no memory for the event loop, or the system watches no more descriptors for this user",
             EXIT_FAILURE);
     log_notices(program);
     program->manager =
         manager_create(program->loop, describe, is_alive,
                        START_STEP_MS + (uint64_t)longest_timeout_ms(&program->settings.tier), program);
     if (program->http && !start_http(program, error, sizeof error))
-        return complain(error, EXIT_FAILURE);
+        return complain(program, error, EXIT_FAILURE);
     if (!run_helper(program, start_tier))
-        return complain("no thread can be started", EXIT_FAILURE);
+        return complain(program, "no thread can be started", EXIT_FAILURE);
     ev_run(program->loop, 0);
     return program->exit_status;
 }
@@ -655,33 +667,36 @@ static int start(struct program *program, int argc, char **argv) {
         return check_start(&program->settings, program->config, &program->options);
     program->server.reload = reload_create(&program->server, &program->settings, argc, argv);
     if (!program->server.reload)
-        return complain("no memory", EXIT_FAILURE);
+        return complain(program, "no memory", EXIT_FAILURE);
     if (!prepare_process(program, error, sizeof error))
-        return complain(error, EXIT_FAILURE);
+        return complain(program, error, EXIT_FAILURE);
     return run(program);
 }
 
 static int read_settings(struct program *program, int argc, char **argv) {
     char error[ERROR_MAX];
-    switch (config_read(argc, argv, &program->settings, &program->options, &program->config, error,
-                        sizeof error)) {
+    enum config_reading reading =
+        config_read(argc, argv, &program->settings, &program->options, &program->config, error, sizeof error);
+    program->server.log_form.format =
+        program->settings.log_format; /* as far as it is known, for what is wrong, too */
+    switch (reading) {
     case CONFIG_READ:
         return EXIT_SUCCESS;
     case CONFIG_BAD_OPTIONS:
-        return complain(error, EXIT_USAGE);
+        return complain(program, error, EXIT_USAGE);
     case CONFIG_BAD_FILE:
-        return complain(error, EXIT_CONFIGURATION);
+        return complain(program, error, EXIT_CONFIGURATION);
     }
     return EXIT_FAILURE;
 }
 
 /* What was printed may have gone into a file on a full disk, and is not taken for the whole then. */
-static int end_output(int status) {
+static int end_output(const struct program *program, int status) {
     char error[ERROR_MAX];
     if (fflush(stdout) == 0 && !ferror(stdout))
         return status;
     snprintf(error, sizeof error, "cannot write to standard output: %s", strerror(errno));
-    return complain(error, EXIT_FAILURE);
+    return complain(program, error, EXIT_FAILURE);
 }
 
 static int act(struct program *program, int argc, char **argv) {
@@ -742,7 +757,8 @@ int main(int argc, char **argv) {
     struct program program = {.ready_fd = -1};
     umask(S_IRWXG |
           S_IRWXO); /* whatever is made holds data, also what a library makes, or the system of a crash */
-    int status = end_output(act(&program, argc, argv));
+    program.server.log_form.is_journal = log_is_journal(STDERR_FILENO, getenv("JOURNAL_STREAM"));
+    int status = end_output(&program, act(&program, argc, argv));
     free_program(&program);
     return status;
 }

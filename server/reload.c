@@ -161,7 +161,7 @@ static void take_auth(struct reading *reading) {
     if (!reading->auth)
         return;
     if (auth_is_exposed(reading->auth, reading->wanted.auth_file, warning, sizeof warning))
-        server_log(server, LOG_LEVEL_WARNING, "%s", warning);
+        server_log_limited(server, LOG_KIND_RELOAD_WARNING, LOG_LEVEL_WARNING, "%s", warning);
     if (auth_is_same(reading->auth, atomic_load(&server->auth)))
         return;
     retire(reading, atomic_exchange(&server->auth, reading->auth), NULL);
@@ -257,7 +257,8 @@ static void log_warnings(struct reading *reading) {
     struct server *server = reading->reload->server;
     const char *end, *lines = reading->config ? config_warnings(reading->config) : "";
     for (; (end = strchr(lines, '\n')); lines = end + 1)
-        server_log(server, LOG_LEVEL_WARNING, "%.*s", (int)(end - lines), lines);
+        server_log_limited(server, LOG_KIND_RELOAD_WARNING, LOG_LEVEL_WARNING, "%.*s", (int)(end - lines),
+                           lines);
 }
 
 static bool reload_all(struct reading *reading) {
@@ -275,32 +276,37 @@ static bool reload_all(struct reading *reading) {
 
 /* ---- Saying it ---- */
 
-static void say_changes(const struct reading *reading, struct buffer *message) {
+/* False: there are none. */
+static bool say_changes(const struct reading *reading, struct buffer *message) {
     for (size_t i = 0; i < reading->changes.count; i++)
         buffer_print(message, "%s; ", reading->changes.list[i].text);
     if (reading->has_new_passwords)
         buffer_print(message, "the passwords of %s; ", (const char *)reading->wanted.auth_file);
     if (reading->has_new_token)
         buffer_print(message, "the token of %s; ", (const char *)reading->wanted.admin_token_file);
-    if (message->size == 0)
+    bool has_changes = message->size > 0;
+    if (!has_changes)
         buffer_print(message, "nothing has changed");
     else if (!message->failed)
         message->size -= 2; /* the last separator */
+    return has_changes;
 }
 
 static void end_well(struct reading *reading, struct buffer *message) {
     struct server *server = reading->reload->server;
-    say_changes(reading, message);
+    bool changes = say_changes(reading, message);
     atomic_fetch_add(&server->reloads, 1);
     atomic_store(&server->reload_seconds, wall_us() / US_PER_SECOND);
-    server_log(server, LOG_LEVEL_NOTICE, "reload: %.*s", (int)message->size, message->data);
+    server_log_limited(server, changes ? LOG_KIND_UNLIMITED : LOG_KIND_RELOAD, LOG_LEVEL_NOTICE,
+                       "reload: %.*s", (int)message->size, message->data);
 }
 
 static void end_badly(struct reading *reading, struct buffer *message) {
     struct server *server = reading->reload->server;
     buffer_print(message, "%s; nothing was changed", reading->error);
     atomic_fetch_add(&server->reload_failures, 1);
-    server_log(server, LOG_LEVEL_ERROR, "reload: %s; nothing was changed", reading->error);
+    server_log_limited(server, LOG_KIND_RELOAD, LOG_LEVEL_ERROR, "reload: %s; nothing was changed",
+                       reading->error);
 }
 
 static void free_reading(struct reading *reading) {
@@ -415,7 +421,8 @@ void reload_ask(struct reload *reload) {
     reload->started = thread_start(&reload->thread, "reload", reload_main, reload) == 0;
     if (reload->started)
         return;
-    server_log(reload->server, LOG_LEVEL_ERROR, "reload: no thread can be started; nothing was changed");
+    server_log_limited(reload->server, LOG_KIND_RELOAD, LOG_LEVEL_ERROR,
+                       "reload: no thread can be started; nothing was changed");
     is_asked(reload);
     is_asked(reload);
 }

@@ -33,6 +33,7 @@ struct server {
     _Atomic enum server_phase phase;
 
     /* Set by main.c before the workers start, then constant. */
+    struct log_form log_form; /* of lines on standard error */
     const struct settings *settings;
     struct tier *tier;
     struct worker **workers;

@@ -41,14 +41,14 @@ ROOMS = {
         ("policies/tier", "policies/backend_settings", "policies/tier_parts", "policies/tier_stats", "policies/tier_measure",
          "policies/usage", "policies/latency", "policies/backend_calls", "policies/policy.h", "policies/fullness",
          "policies/space", "policies/ticket", "policies/turn", "policies/hold", "policies/row", "policies/store",
-         "policies/session", "policies/version_floor", "policies/absence"),
+         "policies/session", "policies/version_floor", "policies/absence", "policies/tell", "policies/slow_log"),
         ("policies/write/",),
         ("policies/load/",),
         # the policies themselves
         ("policies/",),
     ),
     "server": (
-        ("server/buffer", "server/log", "server/server", "server/reload.h"),
+        ("server/buffer", "server/log", "server/log_line", "server/server", "server/reload.h"),
         ("server/protocol/", "server/config/"),
         ("server/activation", "server/listener", "server/maintenance"),
         ("server/admin/",),

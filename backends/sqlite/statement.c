@@ -5,14 +5,28 @@
 
 /* ---- Failures ---- */
 
+/* How much of a message may be told: some functions repeat what they were given, which with the application's own SQL may be a
+ * key or a value (json_extract its path, a search in an FTS table its words). */
+static int tellable(const char *message) {
+    static const char *const repeats[] = {" near '", " near \"", " path: ", " expression: ["};
+    size_t size = strlen(message);
+    for (size_t i = 0; i < sizeof repeats / sizeof *repeats; i++) {
+        const char *found = strstr(message, repeats[i]);
+        if (found && (size_t)(found - message) < size)
+            size = (size_t)(found - message);
+    }
+    return (int)size;
+}
+
 /* The message of the database handle, with the operating system's reason where SQLite has none of its own. */
 static void describe(const struct sqlite_connection *connection, const char *doing,
                      struct backend_error *ret_error) {
     int code = sqlite3_extended_errcode(connection->db);
     int reason = sqlite3_system_errno(connection->db);
+    const char *message = sqlite3_errmsg(connection->db);
     bool from_system = (code & 0xff) == SQLITE_CANTOPEN || (code & 0xff) == SQLITE_IOERR;
-    backend_fail(ret_error, BACKEND_OK, "backend \"%s\", %s: %s: %s%s%s", connection->name, connection->path,
-                 doing, sqlite3_errmsg(connection->db), from_system && reason ? ": " : "",
+    backend_fail(ret_error, BACKEND_OK, "backend \"%s\", %s: %s: %.*s%s%s", connection->name,
+                 connection->path, doing, tellable(message), message, from_system && reason ? ": " : "",
                  from_system && reason ? strerror(reason) : "");
 }
 

@@ -98,9 +98,9 @@ static enum journal_status damaged(struct recovering *self, const char *what, si
                     "What it held is lost; to start without it, use --recover=skip-damaged",
                     self->journal->folder, file_name(self), what, offset, extent);
     self->recovery->skipped_damaged++;
-    journal_log(self->journal, LOG_LEVEL_WARNING,
-                "journal: %s/%s is damaged: %s at offset %zu, %zu bytes skipped", self->journal->folder,
-                file_name(self), what, offset, extent);
+    journal_log_limited(self->journal, JOURNAL_LINE_DAMAGE, LOG_LEVEL_WARNING,
+                        "journal: %s/%s is damaged: %s at offset %zu, %zu bytes skipped",
+                        self->journal->folder, file_name(self), what, offset, extent);
     return JOURNAL_OK;
 }
 

@@ -221,9 +221,10 @@ static void excuse(struct journal *journal, struct journal_file *file) {
     file->synced = atomic_load_explicit(&file->written, memory_order_acquire);
     report_durable(journal, file);
     if (accept_again(journal, file))
-        journal_log(journal, LOG_LEVEL_NOTICE,
-                    "journal: all that was in %s/%s has reached the backends; changes are taken again",
-                    journal->folder, file->name);
+        journal_log_limited(
+            journal, JOURNAL_LINE_SYNC, LOG_LEVEL_NOTICE,
+            "journal: all that was in %s/%s has reached the backends; changes are taken again",
+            journal->folder, file->name);
 }
 
 void journal_recycle_pass(struct journal *journal) {

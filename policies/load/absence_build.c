@@ -13,6 +13,7 @@
 #include "policies/absence.h"
 #include "policies/row.h"
 #include "policies/session.h"
+#include "policies/tell.h"
 #include "policies/write/quarantine.h"
 #include <unistd.h>
 
@@ -78,8 +79,8 @@ static bool scan(struct building *building, struct session *session, bool fills)
 }
 
 static void tell_no_memory(const struct space *space, struct patience *patience, size_t keys) {
-    service_log_limited(
-        &space->tier->service, &patience->lines, LOG_LEVEL_WARNING,
+    tell_of_space(
+        space, &patience->lines, LOG_LEVEL_WARNING,
         "namespace %s: no memory for the absent_filter of %zu keys (%zu bytes, at most a quarter of the memory, and half of it for all filters): reads of unknown keys ask the store; raise -m",
         space->options.name, keys, bloom_bytes(keys));
 }
@@ -102,14 +103,13 @@ static void tell_end(const struct building *building, struct patience *patience,
     struct absence_stats stats;
     absence_get_stats(building->absence, &stats);
     if (built)
-        service_log_limited(&space->tier->service, &patience->lines, LOG_LEVEL_NOTICE,
-                            "namespace %s: the absent_filter knows %zu keys in %zu bytes, after %llu ms",
-                            space->options.name, stats.keys, stats.bytes,
-                            (unsigned long long)took_us / US_PER_MS);
+        tell_of_space(space, &patience->lines, LOG_LEVEL_NOTICE,
+                      "namespace %s: the absent_filter knows %zu keys in %zu bytes, after %llu ms",
+                      space->options.name, stats.keys, stats.bytes, (unsigned long long)took_us / US_PER_MS);
     else if (!patience->told && building->status != BACKEND_OK)
-        service_log_limited(&space->tier->service, &patience->lines, LOG_LEVEL_WARNING,
-                            "namespace %s: the absent_filter waits for its backend: %s", space->options.name,
-                            session->error.message);
+        tell_of_space(space, &patience->lines, LOG_LEVEL_WARNING,
+                      "namespace %s: the absent_filter waits for its backend: %s", space->options.name,
+                      session->error.message);
     patience->told = !built;
 }
 

@@ -23,6 +23,7 @@
 #include "policies/row.h"
 #include "policies/session.h"
 #include "policies/store.h"
+#include "policies/tell.h"
 #include "policies/write/quarantine.h"
 #include "policies/write/touches.h"
 #include <assert.h>
@@ -460,14 +461,13 @@ static enum turn_of_breaker judge_table(struct space *space, enum backend_status
 }
 
 static void tell_reads_again(struct space *space) {
-    service_log_limited(&space->tier->service, &space->backend->loader->outage_lines, LOG_LEVEL_NOTICE,
-                        "namespace %s, keys \"%s*\": reads are answered again", space->options.name,
-                        space->options.prefix);
+    tell_of_space(space, &space->backend->loader->outage_lines, LOG_LEVEL_NOTICE,
+                  "namespace %s, keys \"%s*\": reads are answered again", space->options.name,
+                  space->options.prefix);
 }
 
 static void report(struct reader *reader, struct space *space, enum backend_status status) {
     struct loader *loader = reader->loader;
-    const struct service *service = &loader->backend->tier->service;
     const char *name = loader->backend->options.store.name, *reason = reader->session.error.message;
     pthread_mutex_lock(&loader->mutex);
     enum turn_of_breaker store = judge_store(loader, status, reason),
@@ -476,11 +476,11 @@ static void report(struct reader *reader, struct space *space, enum backend_stat
     if (status == BACKEND_TRANSIENT)
         atomic_store_explicit(&loader->backend->failed_us, monotonic_us(), memory_order_relaxed);
     if (store == BREAKER_TELLS)
-        service_log_limited(service, &loader->outage_lines, LOG_LEVEL_WARNING,
-                            "backend %s: reads fail and are refused for a while: %s", name, reason);
+        tell_of_backend(loader->backend, &loader->outage_lines, LOG_LEVEL_WARNING,
+                        "backend %s: reads fail and are refused for a while: %s", name, reason);
     if (table == BREAKER_TELLS)
-        service_log_limited(
-            service, &loader->outage_lines, LOG_LEVEL_WARNING,
+        tell_of_space(
+            space, &loader->outage_lines, LOG_LEVEL_WARNING,
             "namespace %s, keys \"%s*\": reads fail and are refused for a while, the rest of backend %s is read: %s",
             space->options.name, space->options.prefix, name, reason);
     if (table == BREAKER_CLOSES)

@@ -20,6 +20,7 @@
 #include "policies/load/loader.h"
 #include "policies/row.h"
 #include "policies/session.h"
+#include "policies/tell.h"
 #include "policies/write/quarantine.h"
 #include <stdlib.h>
 #include <unistd.h>
@@ -148,8 +149,8 @@ static enum backend_status scan_names(struct preload *preload) {
     preload->scanned = true;
     preload->silent_since_us = 0;
     preload->evictions = count_evictions(space);
-    service_log(&space->tier->service, LOG_LEVEL_NOTICE, "namespace %s: preloading %zu entries",
-                space->options.name, preload->names.count);
+    tell_of_space(space, NULL, LOG_LEVEL_NOTICE, "namespace %s: preloading %zu entries", space->options.name,
+                  preload->names.count);
     return BACKEND_OK;
 }
 
@@ -166,9 +167,8 @@ static void tell_progress(struct preload *preload) {
     if (preload->done - preload->told < every || preload->at == preload->names.size)
         return;
     preload->told = preload->done;
-    service_log(&preload->space->tier->service, LOG_LEVEL_NOTICE,
-                "namespace %s: preloading, %zu of %zu entries", preload->space->options.name, preload->done,
-                preload->names.count);
+    tell_of_space(preload->space, NULL, LOG_LEVEL_NOTICE, "namespace %s: preloading, %zu of %zu entries",
+                  preload->space->options.name, preload->done, preload->names.count);
 }
 
 static enum backend_status fill(struct preload *preload, const struct slice *keys, size_t count_keys) {
@@ -226,15 +226,14 @@ static bool note_silence(struct preload *preload) {
     uint64_t now_us = monotonic_us();
     if (!preload->silent_since_us) {
         preload->silent_since_us = now_us;
-        service_log(&space->tier->service, LOG_LEVEL_WARNING,
-                    "namespace %s: the preload waits for its backend: %s", space->options.name,
-                    preload->session.error.message);
+        tell_of_space(space, NULL, LOG_LEVEL_WARNING, "namespace %s: the preload waits for its backend: %s",
+                      space->options.name, preload->session.error.message);
         return true;
     }
     if (*preload->waited_for && now_us - preload->silent_since_us >= PRELOAD_PATIENCE_MS * 1000ull) {
-        service_log(&space->tier->service, LOG_LEVEL_WARNING,
-                    "namespace %s: not waited for any longer, the preload goes on when its backend answers",
-                    space->options.name);
+        tell_of_space(space, NULL, LOG_LEVEL_WARNING,
+                      "namespace %s: not waited for any longer, the preload goes on when its backend answers",
+                      space->options.name);
         stop_waiting(space->tier, preload->waited_for);
     }
     return false;
@@ -248,12 +247,12 @@ static void pause_for(const atomic_bool *stop, useconds_t pause_us) {
 static void tell_end(const struct preload *preload, enum backend_status status) {
     const struct space *space = preload->space;
     if (status != BACKEND_OK)
-        service_log(&space->tier->service, LOG_LEVEL_WARNING,
-                    "namespace %s: the preload ended after %zu entries: %s", space->options.name,
-                    preload->filled, atomic_load(preload->stop) ? "stopped" : preload->session.error.message);
+        tell_of_space(space, NULL, LOG_LEVEL_WARNING, "namespace %s: the preload ended after %zu entries: %s",
+                      space->options.name, preload->filled,
+                      atomic_load(preload->stop) ? "stopped" : preload->session.error.message);
     else
-        service_log(&space->tier->service, LOG_LEVEL_NOTICE, "namespace %s: preloaded %zu entries%s",
-                    space->options.name, preload->filled, preload->full ? ", memory is nearly full" : "");
+        tell_of_space(space, NULL, LOG_LEVEL_NOTICE, "namespace %s: preloaded %zu entries%s",
+                      space->options.name, preload->filled, preload->full ? ", memory is nearly full" : "");
 }
 
 /* A table that fails may be one that the writer, which has to reach the store first, has not made yet. */

@@ -6,7 +6,9 @@
 #include "cache/base/thread.h"
 #include "policies/absence.h"
 #include "policies/load/loader.h"
+#include "policies/slow_log.h"
 #include "policies/store.h"
+#include "policies/tell.h"
 #include "policies/write/internal.h"
 #include "policies/write/store_note.h"
 #include <inttypes.h>
@@ -31,8 +33,8 @@ static void tell_ahead(const struct writer *writer) {
     uint64_t now_us = wall_us(), us = version_us(writer->high_version);
     if (us <= now_us)
         return;
-    service_log(
-        &writer->tier->service, LOG_LEVEL_WARNING,
+    tell_of_backend(
+        writer->backend, NULL, LOG_LEVEL_WARNING,
         "backend %s: holds versions that are %llu ms ahead of this server's clock. Changes that were accepted since the start, before it could be asked, give way to rows that are newer by their versions; set the clocks right",
         name_of(writer), (unsigned long long)(us - now_us) / 1000);
 }
@@ -44,8 +46,8 @@ static void tell_older(struct writer *writer, uint64_t version, const char *what
         char until[CLOCK_TEXT_MAX];
         snprintf(has, sizeof has, "holds changes until %s", clock_text(version_us(version), 0, until));
     }
-    service_log_limited(
-        &writer->tier->service, &writer->older_lines, LOG_LEVEL_ERROR,
+    tell_of_backend(
+        writer->backend, &writer->older_lines, LOG_LEVEL_ERROR,
         "backend %s: the store %s; the one before held changes until %s. It is an older copy or another store: %s",
         name_of(writer), has, clock_text(version_us(writer->store_version), 0, had), what_now);
 }
@@ -70,11 +72,11 @@ static void take_over(struct writer *writer, uint64_t version) {
         rewrite_begin(writer); /* before it counts as found: the end of a drain sees one or the other */
     bool other = store_found(writer->backend->store, &writer->session.connection->identity);
     if (lost)
-        service_log_limited(&writer->tier->service, &writer->back_lines, LOG_LEVEL_NOTICE,
-                            "backend %s: the store is there again", name_of(writer));
+        tell_of_backend(writer->backend, &writer->back_lines, LOG_LEVEL_NOTICE,
+                        "backend %s: the store is there again", name_of(writer));
     else if (other && version >= writer->store_version) /* else that is told */
-        service_log_limited(
-            &writer->tier->service, &writer->older_lines, LOG_LEVEL_ERROR,
+        tell_of_backend(
+            writer->backend, &writer->older_lines, LOG_LEVEL_ERROR,
             "backend %s: it is another store than before the outage: what memory holds is written to it again",
             name_of(writer));
     if (other && !lost)
@@ -93,7 +95,7 @@ static enum backend_status open_connection(struct writer *writer) {
     session->connection->call_until_us = writer->call_until_us;
     uint64_t began_us = monotonic_us();
     status = writer->backend->type->high_version(session->connection, &version, &session->error);
-    backend_call_note(&writer->backend->calls, CALL_VERSION, began_us, status);
+    slow_log_end(writer->backend, NULL, CALL_VERSION, 0, began_us, status);
     if (status == BACKEND_OK && !cache_raise_version(writer->tier->cache, version)) {
         snprintf(session->error.message, sizeof session->error.message,
                  "backend \"%s\": its highest version is %" PRIu64 ", which no clock gives", name_of(writer),
@@ -157,8 +159,8 @@ static bool is_done_until(struct writer *writer, uint64_t until_us) {
 /* A backend that is away cannot say which versions it holds. */
 static void go_on_without(struct writer *writer) {
     if (!store_note_begins_above(writer))
-        service_log(
-            &writer->tier->service, LOG_LEVEL_WARNING,
+        tell_of_backend(
+            writer->backend, NULL, LOG_LEVEL_WARNING,
             "backend %s: its file backend-%s.version in the data folder has a version that no clock gives, and is ignored: remove it",
             name_of(writer), name_of(writer));
 }
@@ -167,8 +169,8 @@ static void go_on_without(struct writer *writer) {
 static void warn_of_silence(struct writer *writer) {
     char address[256];
     backend_show_uri(writer->backend->options.store.uri, address, sizeof address);
-    service_log(
-        &writer->tier->service, LOG_LEVEL_WARNING,
+    tell_of_backend(
+        writer->backend, NULL, LOG_LEVEL_WARNING,
         "backend %s: has not answered yet, the start goes on without it: see whether %s is right, and serves",
         name_of(writer), address);
 }
@@ -183,8 +185,8 @@ bool call_await_first(struct writer *writer, uint64_t until_us, char *error, siz
     enum backend_status status = writer->opening.status;
     writer->reached = status == BACKEND_OK;
     if (status == BACKEND_TRANSIENT) {
-        service_log(&writer->tier->service, LOG_LEVEL_WARNING, "backend %s: not available yet: %s",
-                    name_of(writer), writer->session.error.message);
+        tell_of_backend(writer->backend, NULL, LOG_LEVEL_WARNING, "backend %s: not available yet: %s",
+                        name_of(writer), writer->session.error.message);
         go_on_without(writer);
     }
     if (status == BACKEND_OK || status == BACKEND_TRANSIENT)
@@ -234,15 +236,17 @@ static void tell_superseded(struct writer *writer, const struct mutation *mutati
     uint64_t now_us = monotonic_us(), all = counted(&writer->counters.superseded_unexplained);
     if (writer->superseded_told && now_us - writer->superseded_told_us < SUPERSEDED_PAUSE_US)
         return;
-    service_log(
-        &writer->tier->service, LOG_LEVEL_ERROR,
+    tell_of_backend(
+        writer->backend, NULL, LOG_LEVEL_ERROR,
         "backend %s: %" PRIu64
-        " changes were not written, as the store has newer versions of this node (%u) that it did not make; last %.*s: here %" PRIu64
+        " changes were not written, as the store has newer versions of this node (%u) that it did not make; of the last: here %" PRIu64
         ", there %" PRIu64
         ". Does another server use the same node number, or has somebody changed versions there?",
         name_of(writer), all - writer->superseded_told, writer->tier->options.cache.node,
-        (int)mutation->entry.key.size, mutation->entry.key.data, mutation->entry.version,
-        mutation->superseded_by);
+        mutation->entry.version, mutation->superseded_by);
+    tell_of_backend(writer->backend, NULL, LOG_LEVEL_DEBUG,
+                    "backend %s: the last change that was not written is of %.*s", name_of(writer),
+                    (int)mutation->entry.key.size, mutation->entry.key.data);
     writer->superseded_told = all;
     writer->superseded_told_us = now_us;
 }
@@ -270,8 +274,8 @@ static void look_for_superseded(struct writer *writer, const struct mutation *mu
 static void note_answer(struct writer *writer, struct space *served) {
     atomic_store_explicit(&writer->backend->answered_us, monotonic_us(), memory_order_relaxed);
     if (breaker_success(&writer->breaker))
-        service_log_limited(&writer->tier->service, &writer->outage_lines, LOG_LEVEL_NOTICE,
-                            "backend %s: takes writes again", name_of(writer));
+        tell_of_backend(writer->backend, &writer->outage_lines, LOG_LEVEL_NOTICE,
+                        "backend %s: takes writes again", name_of(writer));
     session_worked(&writer->session);
     if (writer->backend->loader) /* not yet made during the recovery */
         loader_backend_answers(writer->backend->loader, served);
@@ -280,9 +284,9 @@ static void note_answer(struct writer *writer, struct space *served) {
 static void succeed(struct writer *writer, struct space *space) {
     note_answer(writer, space);
     if (space && breaker_success(&space->write_breaker))
-        service_log_limited(&writer->tier->service, &writer->outage_lines, LOG_LEVEL_NOTICE,
-                            "namespace %s, keys \"%s*\": takes writes again", space->options.name,
-                            space->options.prefix);
+        tell_of_space(space, &writer->outage_lines, LOG_LEVEL_NOTICE,
+                      "namespace %s, keys \"%s*\": takes writes again", space->options.name,
+                      space->options.prefix);
 }
 
 void call_succeeded_for(struct writer *writer, struct space *space) {
@@ -295,8 +299,8 @@ static void fail_table(struct writer *writer, struct space *space) {
     note_answer(writer, NULL);
     const char *reason = writer->session.error.message;
     if (space && breaker_failure_is_news(&space->write_breaker, reason, monotonic_us()))
-        service_log_limited(
-            &writer->tier->service, &writer->outage_lines, LOG_LEVEL_WARNING,
+        tell_of_space(
+            space, &writer->outage_lines, LOG_LEVEL_WARNING,
             "namespace %s, keys \"%s*\": writes fail and are tried again, the rest of backend %s is written: %s",
             space->options.name, space->options.prefix, name_of(writer), reason);
 }
@@ -306,8 +310,8 @@ static void fail(struct writer *writer) {
     atomic_store_explicit(&writer->backend->failed_us, monotonic_us(), memory_order_relaxed);
     const char *reason = writer->session.error.message;
     if (breaker_failure_is_news(&writer->breaker, reason, monotonic_us()))
-        service_log_limited(&writer->tier->service, &writer->outage_lines, LOG_LEVEL_WARNING,
-                            "backend %s: writes fail and are tried again: %s", name_of(writer), reason);
+        tell_of_backend(writer->backend, &writer->outage_lines, LOG_LEVEL_WARNING,
+                        "backend %s: writes fail and are tried again: %s", name_of(writer), reason);
     if (session_failed(&writer->session)) /* what others write is not seen any more */
         absence_lose_sight(writer->backend);
     if (writer->backend->loader) /* not yet made during the recovery */
@@ -317,8 +321,8 @@ static void fail(struct writer *writer) {
 /* The store is no longer the one at its address. */
 static void lose(struct writer *writer) {
     if (store_lose(writer->backend->store))
-        service_log_limited(
-            &writer->tier->service, &writer->lost_lines, LOG_LEVEL_ERROR,
+        tell_of_backend(
+            writer->backend, &writer->lost_lines, LOG_LEVEL_ERROR,
             "%s while it was open; changes are kept in memory and journal until a store is there again",
             writer->session.error.message);
     session_close(&writer->session);
@@ -406,8 +410,8 @@ enum backend_status call_apply(struct writer *writer, struct space *space, struc
         store_note_before(writer, mutations_highest_version(mutations, count_mutations));
     uint64_t start = monotonic_us();
     if (status == BACKEND_OK)
-        status = backend_call_note(&writer->backend->calls, CALL_APPLY, start,
-                                   apply(writer, mutations, count_mutations));
+        status = slow_log_end(writer->backend, space, CALL_APPLY, count_mutations, start,
+                              apply(writer, mutations, count_mutations));
     uint64_t took = monotonic_us() - start;
     count_add(&writer->counters.apply_us, took);
     count_most(&writer->counters.apply_max_us, took);
@@ -464,7 +468,7 @@ bool call_look(struct writer *writer) {
     enum backend_status status =
         writer->backend->type->look(writer->session.connection, &writer->session.error);
     progress_note(&writer->progress, PROGRESS_WORKS);
-    backend_call_note(&writer->backend->calls, CALL_LOOK, began_us, status);
+    slow_log_end(writer->backend, NULL, CALL_LOOK, 0, began_us, status);
     absence_note_foreign(writer->backend, writer->session.connection->foreign);
     if (status == BACKEND_REPLACED)
         judged(writer, NULL, status);
@@ -512,7 +516,7 @@ bool call_upkeep(struct writer *writer, uint64_t now_us) {
     enum backend_status status = writer->backend->type->maintain(
         writer->session.connection, tier_over_at(writer->backend->tier), &more, &writer->session.error);
     progress_note(&writer->progress, PROGRESS_WORKS);
-    backend_call_note(&writer->backend->calls, CALL_MAINTAIN, began_us, status);
+    slow_log_end(writer->backend, NULL, CALL_MAINTAIN, 0, began_us, status);
     note_log(writer);
     count(&writer->counters.upkeep_steps);
     absence_note_foreign(writer->backend, writer->session.connection->foreign);

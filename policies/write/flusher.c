@@ -18,6 +18,7 @@
 #include "policies/write/flusher.h"
 #include "backends/batch_order.h"
 #include "policies/absence.h"
+#include "policies/tell.h"
 #include "policies/write/internal.h"
 #include "policies/write/quarantine.h"
 #include "policies/write/queue.h"
@@ -361,8 +362,8 @@ static void hold_for_quarantine(struct flusher *flusher) {
     const struct space *space = flusher->space;
     flusher->held_until_us = monotonic_us() + QUARANTINE_PAUSE_US;
     if (!flusher->quarantine_fails)
-        service_log_limited(
-            &space->tier->service, &flusher->quarantine_lines, LOG_LEVEL_ERROR,
+        tell_of_space(
+            space, &flusher->quarantine_lines, LOG_LEVEL_ERROR,
             "namespace %s: its quarantine file cannot be written: %s. What is dirty stays so; look after the disk of the data folder",
             space->options.name, strerror(errno));
     flusher->quarantine_fails = true;
@@ -371,8 +372,8 @@ static void hold_for_quarantine(struct flusher *flusher) {
 static void quarantine_works(struct flusher *flusher) {
     const struct space *space = flusher->space;
     if (flusher->quarantine_fails)
-        service_log_limited(&space->tier->service, &flusher->quarantine_lines, LOG_LEVEL_NOTICE,
-                            "namespace %s: its quarantine file can be written again", space->options.name);
+        tell_of_space(space, &flusher->quarantine_lines, LOG_LEVEL_NOTICE,
+                      "namespace %s: its quarantine file can be written again", space->options.name);
     flusher->quarantine_fails = false;
 }
 
@@ -416,9 +417,10 @@ static void tell_refused(struct flusher *flusher, struct slice key, size_t count
         return;
     if (flusher->refused_untold > 1)
         snprintf(others, sizeof others, "it and %zu more are", flusher->refused_untold - 1);
-    service_log(&space->tier->service, LOG_LEVEL_ERROR,
-                "namespace %s: the backend refuses %.*s, %s in quarantine: %s", space->options.name,
-                (int)key.size, key.data, others, reason);
+    tell_of_space(space, NULL, LOG_LEVEL_ERROR,
+                  "namespace %s: the backend refuses a row, %s in quarantine: %s", space->options.name,
+                  others, reason);
+    tell_key(flusher->space, key, "the backend refuses the row of");
     flusher->refused_untold = 0;
 }
 
@@ -426,8 +428,8 @@ void flusher_tell_refused(struct flusher *flusher, uint64_t now_us) {
     const struct space *space = flusher->space;
     if (flusher->refused_untold == 0 || !log_limit_admits(&flusher->refusals, LOG_LIMIT_BURST, now_us))
         return;
-    service_log(
-        &space->tier->service, LOG_LEVEL_ERROR,
+    tell_of_space(
+        space, NULL, LOG_LEVEL_ERROR,
         "namespace %s: the backend refuses %zu more rows, they are in quarantine: see quarantine list %s",
         space->options.name, flusher->refused_untold, space->options.name);
     flusher->refused_untold = 0;
@@ -541,10 +543,10 @@ bool flusher_flush(struct writer *writer, struct flusher *flusher) {
 
 /* A long recovery says what it is doing. */
 static void tell_progress(const struct space *space) {
-    service_log(&space->tier->service, LOG_LEVEL_NOTICE,
-                "journal: recovering, %zu entries of namespace %s have yet to be written to backend %s",
-                cache_dirty_entries(space->tier->cache, space->number), space->options.name,
-                space->backend->options.store.name);
+    tell_of_space(space, NULL, LOG_LEVEL_NOTICE,
+                  "journal: recovering, %zu entries of namespace %s have yet to be written to backend %s",
+                  cache_dirty_entries(space->tier->cache, space->number), space->options.name,
+                  space->backend->options.store.name);
 }
 
 static void end_recovery(struct flusher *flusher) {
@@ -553,9 +555,9 @@ static void end_recovery(struct flusher *flusher) {
     if (!flusher->recovering)
         return;
     flusher->recovering = false;
-    service_log(&space->tier->service, LOG_LEVEL_NOTICE,
-                "journal: all that was recovered of namespace %s is in backend %s", space->options.name,
-                space->backend->options.store.name);
+    tell_of_space(space, NULL, LOG_LEVEL_NOTICE,
+                  "journal: all that was recovered of namespace %s is in backend %s", space->options.name,
+                  space->backend->options.store.name);
 }
 
 void flusher_watch_recovery(struct flusher *flusher, uint64_t now_us) {
@@ -592,22 +594,21 @@ bool flusher_flush_all(struct writer *writer, struct flusher *flusher) {
 
 void flusher_judge_fullness(struct flusher *flusher, uint64_t age_us) {
     struct space *space = flusher->space;
-    const struct service *service = &space->tier->service;
     bool was_crowded = fullness_is_crowded(&space->fullness);
     size_t bytes = quarantine_bytes(space->quarantine);
     fullness_judge(&space->fullness, &space->options, cache_dirty_bytes(space->tier->cache, space->number),
                    bytes, age_us);
     bool crowded = fullness_is_crowded(&space->fullness);
     if (crowded && !was_crowded)
-        service_log_limited(
-            service, &flusher->quarantine_lines, LOG_LEVEL_ERROR,
+        tell_of_space(
+            space, &flusher->quarantine_lines, LOG_LEVEL_ERROR,
             "namespace %s: its quarantine has %zu rows and %zu bytes, and quarantine_limit is %zu: changes are refused. Make the backend take the rows and say quarantine retry %s, or raise quarantine_limit",
             space->options.name, quarantine_count(space->quarantine), bytes, space->options.quarantine_limit,
             space->options.name);
     else if (was_crowded && !crowded)
-        service_log_limited(service, &flusher->quarantine_lines, LOG_LEVEL_NOTICE,
-                            "namespace %s: there is room in its quarantine again, and changes are taken",
-                            space->options.name);
+        tell_of_space(space, &flusher->quarantine_lines, LOG_LEVEL_NOTICE,
+                      "namespace %s: there is room in its quarantine again, and changes are taken",
+                      space->options.name);
 }
 
 static void settle_retried(struct flusher *flusher, const struct mutation *mutations, size_t count_written) {

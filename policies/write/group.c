@@ -24,6 +24,7 @@
 #include "cache/base/clock.h"
 #include "policies/evaluate.h"
 #include "policies/row.h"
+#include "policies/tell.h"
 #include "policies/write/concern.h"
 #include "policies/write/internal.h"
 #include <stdlib.h>
@@ -537,10 +538,10 @@ static enum item_fate fate_of(enum backend_status status) {
 /* A client is not told why: a backend's sentence may name paths, tables and columns. */
 static void tell_refused(struct writer *writer, const struct request *request) {
     struct space *space = request->space;
-    service_log_limited(&space->tier->service, &space->refused_lines, LOG_LEVEL_ERROR,
-                        "namespace %s: the backend refuses to write %.*s, and its client was told so: %s",
-                        space->options.name, (int)request->key.size, request->key.data,
-                        writer->session.error.message);
+    tell_of_space(space, &space->refused_lines, LOG_LEVEL_ERROR,
+                  "namespace %s: the backend refuses to write a row, and its client was told so: %s",
+                  space->options.name, writer->session.error.message);
+    tell_key(space, request->key, "the backend refuses to write the row of");
 }
 
 static void note_refused(struct writer *writer, const struct group_item *item) {

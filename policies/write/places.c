@@ -2,6 +2,7 @@
 /* See places.h. */
 #include "policies/write/places.h"
 #include "cache/base/own_file.h"
+#include "policies/tell.h"
 #include "policies/write/quarantine.h"
 #include <ctype.h>
 #include <errno.h>
@@ -200,9 +201,9 @@ static void tell_pending(const struct space *space, const struct places *before)
     describe(&space->tier->options, &space->options, &now);
     for (size_t i = 0; pending && i < before->count; i++)
         if (strcmp(before->list[i].name, now.name) == 0 && strcmp(before->list[i].where, now.where) != 0)
-            service_log(&space->tier->service, LOG_LEVEL_WARNING,
-                        "namespace %s: %zu changes that were made for %s are pending, and go to %s now",
-                        now.name, pending, shown(before->list[i].where), now.where);
+            tell_of_space(space, NULL, LOG_LEVEL_WARNING,
+                          "namespace %s: %zu changes that were made for %s are pending, and go to %s now",
+                          now.name, pending, shown(before->list[i].where), now.where);
 }
 
 void places_tell_pending(struct tier *tier) {

@@ -31,6 +31,7 @@
  */
 #include "policies/write/recover.h"
 #include "policies/hold.h"
+#include "policies/tell.h"
 #include "policies/write/leftover.h"
 #include "policies/write/noted.h"
 #include "policies/write/places.h"
@@ -187,9 +188,9 @@ static bool refuse_entry(struct recovery *recovery, const struct space *space, c
         return false;
     if (status == CACHE_TOO_LARGE)
         snprintf(recovery->error, sizeof recovery->error,
-                 "the value of %.*s (namespace \"%s\") has %zu bytes, more than item_max allows now, "
+                 "a value of namespace \"%s\" has %zu bytes, more than item_max allows now, "
                  "and has to reach the backend: start once with an item_max of at least that",
-                 (int)entry->key.size, entry->key.data, space->options.name, entry->value.size);
+                 space->options.name, entry->value.size);
     else
         snprintf(recovery->error, sizeof recovery->error, TOO_MUCH, space->backend->options.store.name);
     return false;
@@ -264,11 +265,11 @@ static bool restore_value(struct recovery *recovery, struct space *space, enum m
 
 /* Versions of before ENTRY_VERSION_HIGHEST was known, drawn above what somebody had put into a store. */
 static bool refuse_version(struct recovery *recovery, const struct journal_record *record) {
-    snprintf(recovery->error, sizeof recovery->error,
-             "its change of key %.*s has version %" PRIu64
-             ", which no clock gives: move the journal away, and what it alone holds is lost",
-             (int)(record->entry.key.size < 100 ? record->entry.key.size : 100), record->entry.key.data,
-             record->entry.version);
+    snprintf(
+        recovery->error, sizeof recovery->error,
+        "a change in it has version %" PRIu64
+        ", which no clock gives (--journal-dump shows its key): move the journal away, and what it alone holds is lost",
+        record->entry.version);
     return false;
 }
 
@@ -480,16 +481,16 @@ static bool fills_memory(const struct tier *tier) {
 }
 
 static void warn_of_backend(const struct space *space) {
-    service_log(
-        &space->tier->service, LOG_LEVEL_WARNING,
+    tell_of_space(
+        space, NULL, LOG_LEVEL_WARNING,
         "backend %s is away and may have newer rows, as the system was started anew: until it is back, "
         "reads of namespace %s are answered with what the journal holds",
         space->backend->options.store.name, space->options.name);
 }
 
 static void warn_of_table(const struct space *space) {
-    service_log(
-        &space->tier->service, LOG_LEVEL_WARNING,
+    tell_of_space(
+        space, NULL, LOG_LEVEL_WARNING,
         "namespace %s, keys \"%s*\": cannot be written to now, and its table in backend %s may have newer rows, as the system was started anew: until it can be written to, reads are answered with what the journal holds",
         space->options.name, space->options.prefix, space->backend->options.store.name);
 }

@@ -100,7 +100,8 @@ static bool ask(const struct tier_options *options, size_t index, FILE *notes, F
 
 /* ---- The whole ---- */
 
-static void on_log(void *context, enum log_level level, const char *message) {
+static void on_log(void *context, enum log_level level, const struct log_field *fields, const char *message) {
+    (void)fields;
     fprintf(context, "forebay: %s%s\n", level == LOG_LEVEL_WARNING ? "warning: " : "", message);
 }
 

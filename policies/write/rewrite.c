@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* See rewrite.h. */
 #include "policies/write/rewrite.h"
+#include "policies/tell.h"
 #include "policies/write/internal.h"
 #include <stdlib.h>
 
@@ -130,8 +131,8 @@ static bool write_copies(struct writer *writer, struct copied *copied, size_t fr
 static void tell_end(struct writer *writer) {
     struct rewrite *rewrite = &writer->rewrite;
     atomic_store(&rewrite->running, false);
-    service_log_limited(
-        &writer->tier->service, &writer->rewritten_lines, LOG_LEVEL_NOTICE,
+    tell_of_backend(
+        writer->backend, &writer->rewritten_lines, LOG_LEVEL_NOTICE,
         "backend %s: %llu entries that memory holds were written to the store again, where it had older ones or none",
         writer->backend->options.store.name, (unsigned long long)rewrite->written);
 }

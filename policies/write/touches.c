@@ -18,6 +18,7 @@
  * of one row become one: each is applied to what the one before has made of it, if that was alive then.
  */
 #include "policies/write/touches.h"
+#include "policies/tell.h"
 #include "policies/write/bytes.h"
 #include "policies/write/internal.h"
 #include "policies/write/quarantine.h"
@@ -353,10 +354,10 @@ static enum backend_status load_rows(struct writer *writer, struct touch_batch *
 
 static void tell_unreadable(struct writer *writer, const struct touch_batch *batch,
                             const struct touched *row) {
-    service_log_limited(&writer->tier->service, &writer->touches.unreadable_lines, LOG_LEVEL_ERROR,
-                        "namespace %s: the row of %.*s cannot be read and is not touched: %s",
-                        batch->space->options.name, (int)row->key.size, row->key.data,
-                        writer->session.error.message);
+    tell_of_space(batch->space, &writer->touches.unreadable_lines, LOG_LEVEL_ERROR,
+                  "namespace %s: a row cannot be read and is not touched: %s; level debug tells the key",
+                  batch->space->options.name, writer->session.error.message);
+    tell_key(batch->space, row->key, "the row that is not touched is that of");
 }
 
 /* A row that cannot be read is not touched, and the others are. */

@@ -20,6 +20,7 @@ enum {
     OPTION_RECOVER,
     OPTION_RESTRICT,
     OPTION_ADMIN,
+    OPTION_LOG_FORMAT,
 };
 
 struct reading {
@@ -384,6 +385,18 @@ static bool add_restriction(struct reading *reading, const char *part) {
     return false;
 }
 
+static bool take_log_format(struct reading *reading, const struct option_kind *kind, const char *argument) {
+    for (int i = 0; log_format_names[i]; i++) {
+        if (strcmp(log_format_names[i], argument) != 0)
+            continue;
+        reading->settings->log_format = (enum log_format)i;
+        return true;
+    }
+    snprintf(reading->error, reading->error_size, "--%s takes text, logfmt or json, not \"%.100s\"",
+             kind->name, argument);
+    return false;
+}
+
 static bool take_restrict(struct reading *reading, const struct option_kind *kind, const char *argument) {
     (void)kind;
     return each_part(reading, argument, ",", add_restriction);
@@ -497,7 +510,10 @@ static const struct option_kind kinds[] = {
     {'r', "enable-coredumps", no_argument, take_launch, .offset = IN_OPTIONS(core_dumps),
      .group = OPTIONS_PROCESS, .about = "raise the limit of core files"},
     {'v', "verbose", optional_argument, take_verbose, .group = OPTIONS_PROCESS, .setting = "verbosity",
-     .about = "log debug lines, more with `-vv` and `-vvv`; with -d, keep standard error open"},
+     .about = "log lines of level debug; `-vv` and `-vvv` are the same; with -d, keep standard error open"},
+    {OPTION_LOG_FORMAT, "log-format", required_argument, take_log_format, .group = OPTIONS_PROCESS,
+     .placeholder = "FORMAT", .standard = "text", .setting = "log_format",
+     .about = "the form of the [log](#log): `text`, `logfmt` or `json`"},
     {'o', "extended", required_argument, take_extended, .group = OPTIONS_PROCESS, .placeholder = "LIST",
      .about = "[more options](#extended-options), as `name=value` or `name`, separated by commas"},
     {'h', "help", optional_argument, take_help, OPTIONS_HELP, .group = OPTIONS_PROCESS,

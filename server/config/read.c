@@ -29,7 +29,9 @@ enum config_reading config_read(int argc, char *const *argv, struct settings *re
         return CONFIG_BAD_OPTIONS;
     if (wants_file(ret_settings, ret_options)) {
         const char *path = ret_settings->config_file;
+        enum log_format form = ret_settings->log_format;
         settings_defaults(ret_settings);
+        ret_settings->log_format = form; /* in which it is told what the file has wrong */
         *ret_config = config_load(path, ret_settings, ret_error, error_size);
         if (!*ret_config)
             return CONFIG_BAD_FILE;

@@ -54,7 +54,13 @@ const struct setting root_settings[] = {
      .about =
          "without progress for longer than this, a thread or the disk counts as stuck: `/livez` or `/readyz` fails"},
     {"verbosity", SETTING_COUNT, IN(verbosity), 0, SETTINGS_VERBOSITY_MAX, .standard = 0,
-     .change = SETTING_LIVE, .about = "1 to 3: log debug lines, as `-v`"},
+     .change = SETTING_LIVE,
+     .about =
+         "0: the log has lines of the [levels](#log) error, warning and notice; 1 to 3: of debug too, as `-v`"},
+    {"log_format", SETTING_WORD, IN(log_format), .words = log_format_names, .standard = LOG_FORMAT_TEXT,
+     .change = SETTING_FIXED, .about = "the form of the [log](#log), as `--log-format`"},
+    {"slow_log", SETTING_MILLISECONDS, IN(tier.slow_log), 0, 3600000, .standard = 0, .change = SETTING_LIVE,
+     .about = "a call of a backend that takes this long or longer is [on the log](#slow-calls); 0: none is"},
     {0},
 };
 

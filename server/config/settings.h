@@ -4,6 +4,7 @@
 #define FOREBAY_SERVER_CONFIG_SETTINGS_H
 
 #include "policies/tier.h"
+#include "server/log_line.h"
 
 /* memcached's numbers: -p -1 takes a free port, -p 0 leaves TCP out, whatever -l says. */
 enum { PORT_NONE = 0, PORT_FREE = -1 };
@@ -42,11 +43,12 @@ struct settings {
     /* What only main.c, listener.c and stats.c look at. */
     const char *const *listen; /* server/config/address.h; none: all interfaces, or the Unix socket alone */
     size_t listen_count;
-    int port;                 /* -p: for addresses without one; or PORT_FREE, PORT_NONE */
-    bool port_overrides;      /* -p was given over a configuration's listen: it replaces the ports there */
-    const char *unix_socket;  /* -s, or NULL */
-    unsigned unix_mask;       /* -a: access bits */
-    _Atomic int verbosity;    /* -v */
+    int port;                /* -p: for addresses without one; or PORT_FREE, PORT_NONE */
+    bool port_overrides;     /* -p was given over a configuration's listen: it replaces the ports there */
+    const char *unix_socket; /* -s, or NULL */
+    unsigned unix_mask;      /* -a: access bits */
+    _Atomic int verbosity;   /* -v */
+    enum log_format log_format;
     bool maxconns_fast;       /* over max_connections: an error and the end, instead of waiting */
     _Atomic bool allow_dump;  /* not -X, or restrict */
     _Atomic bool allow_watch; /* not -W, or restrict */

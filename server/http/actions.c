@@ -110,9 +110,9 @@ void action_drop(struct admin_http *http, const struct http_request *request, st
         return;
     enum operation_status status = operation_drop(server->tier, space, key, &entries);
     if (status == OPERATION_DONE)
-        server_log(server, LOG_LEVEL_NOTICE,
-                   "admin: %" PRIu64 " changes of namespace %.*s were dropped from its quarantine", entries,
-                   (int)space.size, space.data);
+        server_log_limited(server, LOG_KIND_ADMIN_ACTION, LOG_LEVEL_NOTICE,
+                           "admin: %" PRIu64 " changes of namespace %.*s were dropped from its quarantine",
+                           entries, (int)space.size, space.data);
     answer_count(status, space, entries, reply);
 }
 
@@ -120,16 +120,16 @@ void action_drop(struct admin_http *http, const struct http_request *request, st
 
 /* Errors, warnings and notices are always told. */
 static const struct {
-    const char *name;
+    enum log_level level;
     int verbosity;
-} levels[] = {{"notice", 0}, {"debug", 1}};
+} levels[] = {{LOG_LEVEL_NOTICE, 0}, {LOG_LEVEL_DEBUG, 1}};
 
 void action_log(struct admin_http *http, const struct http_request *request, struct http_reply *reply) {
     struct slice level;
     if (!need(request, "level", &level, reply))
         return;
     for (size_t i = 0; i < sizeof levels / sizeof *levels; i++) {
-        if (!slice_equal(level, slice_string(levels[i].name)))
+        if (!slice_equal(level, slice_string(log_level_name(levels[i].level))))
             continue;
         atomic_store(&admin_http_server(http)->verbosity, levels[i].verbosity);
         buffer_print(&reply->body, "OK\n");

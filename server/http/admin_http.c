@@ -253,8 +253,10 @@ static enum MHD_Result refuse_path(struct exchange *exchange, const char *allow)
 static enum MHD_Result refuse_stranger(struct exchange *exchange) {
     const struct http_request *request = &exchange->request;
     bool gave = http_header(request, MHD_HTTP_HEADER_AUTHORIZATION) != NULL;
-    server_log_limited(exchange->http->server, LOG_KIND_ADMIN, LOG_LEVEL_WARNING, "admin: %s asked for %s %s",
-                       request->peer, exchange->route->path, gave ? "with a wrong token" : "without a token");
+    server_log_about(exchange->http->server, LOG_KIND_ADMIN, LOG_LEVEL_WARNING,
+                     LOG_FIELDS(log_text("address", request->peer), log_text("path", exchange->route->path)),
+                     "admin: %s asked for %s %s", request->peer, exchange->route->path,
+                     gave ? "with a wrong token" : "without a token");
     http_add_header(&exchange->reply, MHD_HTTP_HEADER_WWW_AUTHENTICATE,
                     gave ? "Bearer realm=\"forebay\", error=\"invalid_token\"" : "Bearer realm=\"forebay\"");
     http_say(&exchange->reply, MHD_HTTP_UNAUTHORIZED,
@@ -300,7 +302,8 @@ static bool knows_token(struct exchange *exchange) {
 /* Of the arguments only the namespace is told: keys are not for the log. */
 static enum MHD_Result act(struct exchange *exchange) {
     const struct http_request *request = &exchange->request;
-    struct slice space = slice_of("", 0);
+    struct slice space;
+    char name[101] = "";
     if (!knows_token(exchange))
         return refuse_stranger(exchange);
     const char *odd = odd_argument(exchange);
@@ -309,10 +312,13 @@ static enum MHD_Result act(struct exchange *exchange) {
                  exchange->route->path, odd);
         return send_reply(exchange);
     }
-    http_argument(request, "namespace", &space);
-    server_log(exchange->http->server, LOG_LEVEL_NOTICE, "admin: POST %s%s%.*s, asked by %s",
-               exchange->route->path, space.size ? " of namespace " : "",
-               (int)(space.size < 100 ? space.size : 100), space.data, request->peer);
+    if (http_argument(request, "namespace", &space))
+        snprintf(name, sizeof name, "%.*s", (int)(space.size < 100 ? space.size : 100), space.data);
+    server_log_about(exchange->http->server, LOG_KIND_ADMIN_ACTION, LOG_LEVEL_NOTICE,
+                     LOG_FIELDS(log_text("namespace", *name ? name : NULL),
+                                log_text("path", exchange->route->path), log_text("address", request->peer)),
+                     "admin: POST %s%s%s, asked by %s", exchange->route->path, *name ? " of namespace " : "",
+                     name, request->peer);
     return run(exchange);
 }
 

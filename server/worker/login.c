@@ -38,9 +38,10 @@ static void note_failure(struct worker *worker, const struct connection *connect
     find_peer(connection, &peer, &size);
     gate_note_failure(&worker->gate, &peer, monotonic_us());
     address_name(&peer, size, address, sizeof address);
-    server_log_limited(worker->server, LOG_KIND_CREDENTIAL, LOG_LEVEL_WARNING,
-                       "client %s failed to authenticate: no user of %s has the password that it gave",
-                       address, worker->server->settings->auth_file);
+    server_log_about(worker->server, LOG_KIND_CREDENTIAL, LOG_LEVEL_WARNING,
+                     LOG_FIELDS(log_text("address", address)),
+                     "client %s failed to authenticate: no user of %s has the password that it gave", address,
+                     worker->server->settings->auth_file);
 }
 
 static void refuse_credential(struct worker *worker, struct connection *connection, const char *line) {

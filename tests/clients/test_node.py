@@ -59,6 +59,7 @@ def test_express_sessions_survive_restarts(restart):
             visit = fetch("/visit")
             assert visit["visits"] == expected
         restart.again()
+    restart.client().sync("sessions")  # a start serves before what it has recovered is written
     [[value]] = shell(restart, f"select cast(value as text) from sessions where key = cast('sess:{visit['id']}' as blob)")
     assert json.loads(value)["visits"] == 6
     with application(restart.port, cookies) as fetch:

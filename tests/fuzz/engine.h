@@ -39,7 +39,9 @@ struct engine {
         }                                                                                                    \
     } while (0)
 
-static inline void engine_log(void *context, enum log_level level, const char *message) {
+static inline void engine_log(void *context, enum log_level level, const struct log_field *fields,
+                              const char *message) {
+    (void)fields;
     (void)context;
     (void)level;
     (void)message;

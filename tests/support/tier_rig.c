@@ -17,8 +17,12 @@ static void wake(void *context, unsigned worker) {
     pthread_mutex_unlock(&waiting->mutex);
 }
 
-static void log_line(void *context, enum log_level level, const char *message) {
+static void log_line(void *context, enum log_level level, const struct log_field *fields,
+                     const char *message) {
+    (void)fields;
     struct tier_rig *rig = context;
+    if (level == LOG_LEVEL_DEBUG) /* as without -v */
+        return;
     pthread_mutex_lock(&rig->mutex);
     snprintf(rig->last_log, sizeof rig->last_log, "%s", message);
     rig->awaited_logs += rig->awaited_log && strstr(message, rig->awaited_log);

@@ -98,7 +98,9 @@ static void run(struct tier *tier, struct tier_ticket *ticket, enum command comm
         printf("  %llu waited\n", (unsigned long long)parked);
 }
 
-static void log_line(void *context, enum log_level level, const char *message) {
+static void log_line(void *context, enum log_level level, const struct log_field *fields,
+                     const char *message) {
+    (void)fields;
     (void)context;
     if (level <= LOG_LEVEL_WARNING)
         fprintf(stderr, "%s\n", message);

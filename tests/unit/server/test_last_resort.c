@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A stop that hangs is ended, with a status that says so. */
 #include "server/last_resort.h"
+#include "server/server.h"
 #include "tests/support/check.h"
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -10,9 +11,10 @@ enum { SOON_MS = 20, NEVER_MS = 3600 * 1000 };
 
 static int end_of(uint64_t limit_ms, bool hangs) {
     int status;
+    static struct server server;
     pid_t child = fork();
     if (child == 0) {
-        bool started = last_resort_start(limit_ms);
+        bool started = last_resort_start(&server, limit_ms);
         while (hangs && started)
             pause();
         _exit(started ? EXIT_SUCCESS : EXIT_FAILURE + 1);

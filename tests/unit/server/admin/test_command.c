@@ -25,7 +25,9 @@ static void ignore_wake(void *context, unsigned worker) {
     (void)context, (void)worker;
 }
 
-static void ignore_log(void *context, enum log_level level, const char *message) {
+static void ignore_log(void *context, enum log_level level, const struct log_field *fields,
+                       const char *message) {
+    (void)fields;
     (void)context, (void)level, (void)message;
 }
 

@@ -67,7 +67,7 @@ static const char whole[] =
     "data    = \"/var/lib/forebay\"\n"
     "node = 7 max_connections = 99 idle_timeout = 2m item_max = 2mb\n"
     "drain_timeout = 10s sync_timeout = 500ms journal_file_size = 1mb\n"
-    "auth_file = \"/etc/forebay.auth\" verbosity = 1 restrict = {\"sync\", \"dump\"}\n"
+    "auth_file = \"/etc/forebay.auth\" verbosity = 1 log_format = json slow_log = 100ms restrict = {\"sync\", \"dump\"}\n"
     "admin = \"[::1]:11280\" admin_token_file = \"/etc/forebay.token\" stall_timeout = 3s\n"
     "/* two backends,\n"
     "   two kinds */\n"
@@ -123,6 +123,8 @@ static void check_top(const struct settings *settings) {
     assert_false(settings->allow_sync || settings->allow_dump);
     assert_true(settings->allow_quarantine && settings->allow_flush_all);
     assert_int_equal(settings->verbosity, 1);
+    assert_int_equal(settings->log_format, LOG_FORMAT_JSON);
+    assert_int_equal(settings->tier.slow_log, 100);
 }
 
 static const struct sqlite_options *sqlite_part(const struct tier_backend_options *backend) {
@@ -288,6 +290,8 @@ static const struct bad {
     {"\nadmin = \"*:11280\"\n", 2, "all interfaces are 0.0.0.0", "127.0.0.1:11280"},
     {"admin = \"unix:/tmp/x\"\n", 1, "over the network alone", "host:port"},
     {"admin = \"127.0.0.1:http\"\n", 1, "a port is a number", "host:port"},
+    {"threads = 2\nlog_format = \"xml\"\n", 2, "log_format = \"xml\"", "\"text\" or \"logfmt\" or \"json\""},
+    {"slow_log = 2h\n", 1, "slow_log", "to 3600000ms"},
     {"stall_timeout = 1s\n", 1, "stall_timeout", "from 2000ms"},
     {"listen = {\"127.0.0.1:port\"}\n", 1, "127.0.0.1:port", "host:port"},
     {"listen = {\"127.0.0.1:1\",\n\"127.0.0.1:1\"}\n", 2, "twice", "remove"},

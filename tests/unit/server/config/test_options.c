@@ -5,7 +5,7 @@
 #include "tests/support/check.h"
 #include <stdlib.h>
 
-enum { WORDS_MAX = 24 };
+enum { WORDS_MAX = 32 };
 
 struct command_line {
     char text[512];
@@ -97,7 +97,7 @@ TEST(every_letter_arrives) {
     assert_int_equal(settings->verbosity, 2);
     read_good(
         line,
-        "-t 8 -R 40 -C -b 99 -B ascii -I 2m -F -X -W -D / -s /tmp/f.sock -Y /tmp/auth --admin localhost");
+        "-t 8 -R 40 -C -b 99 -B ascii -I 2m -F -X -W -D / -s /tmp/f.sock -Y /tmp/auth --admin localhost --log-format=logfmt");
     assert_int_equal(settings->threads, 8);
     assert_int_equal(settings->requests_per_event, 40);
     assert_int_equal(settings->backlog, 99);
@@ -109,6 +109,7 @@ TEST(every_letter_arrives) {
     assert_string_equal(settings->unix_socket, "/tmp/f.sock");
     assert_string_equal(settings->auth_file, "/tmp/auth");
     assert_string_equal(settings->admin, "localhost");
+    assert_int_equal(settings->log_format, LOG_FORMAT_LOGFMT);
 }
 
 TEST(long_names_mean_the_same) {
@@ -258,6 +259,7 @@ static const struct bad {
     {"-m 1g", "-m (--memory-limit)", "\"1g\""},
     {"-c 0", "-c (--conn-limit)", "from 1"},
     {"-c -1", "-c (--conn-limit)", "\"-1\""},
+    {"--log-format=JSON", "--log-format takes text, logfmt or json", "\"JSON\""},
     {"-t 0", "-t (--threads)", "from 1 to 256"},
     {"-t 257", "-t (--threads)", "256"},
     {"-R 0", "-R (--max-reqs-per-event)", "from 1"},
@@ -360,7 +362,7 @@ TEST(the_defaults_of_the_manual_are_the_defaults) {
     for (size_t i = 0; options_describe(i, &option); i++) {
         if (!option.standard || option.letter == 'D') /* -D switches something on, too */
             continue;
-        snprintf(words, sizeof words, "-%c %s", option.letter, option.standard);
+        snprintf(words, sizeof words, "--%s=%s", option.name, option.standard);
         read_good(line, words);
         line->settings.port_overrides = false; /* without a configuration there is nothing to override */
         if (memcmp(&without, &line->settings, sizeof without) != 0)
