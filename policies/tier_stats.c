@@ -265,10 +265,7 @@ static void stat_absence(struct stat_sink *sink, const char *name, struct absenc
 
 /* Since the start: a reset leaves them alone, as it does the loads below. */
 static void stat_gets(struct stat_sink *sink, const struct tier *tier, const struct space *space) {
-    struct tier_counters counters = {0};
-    struct usage_sum sum = {0};
-    sum_usage(tier, (size_t)space->number, &sum);
-    sum_gets(&counters, &sum);
+    struct tier_counters counters = sum_space_counters(tier, (size_t)space->number);
     number(sink, space->options.name, "cmd_get", counters.cmd_get);
     number(sink, space->options.name, "get_hits", counters.get_hits);
     number(sink, space->options.name, "get_misses", counters.get_misses);
