@@ -234,14 +234,16 @@ bool tier_anticipate(struct tier_worker *worker, struct tier_ticket *ticket, con
     return goes_along;
 }
 
-/* Its changes are with the writer until ticket_return. Counted in the turn, which a reload waits for. */
-static void count_changing(struct tier_ticket *ticket) {
+static void note_changing(struct tier_ticket *ticket) {
     ticket->is_changing = true;
     atomic_fetch_add(&ticket->request.space->changing, 1);
-    for (struct tier_ticket *ahead = ticket->ahead.list; ahead; ahead = ahead->following) {
-        ahead->is_changing = true;
-        atomic_fetch_add(&ahead->request.space->changing, 1);
-    }
+}
+
+/* Its changes are with the writer until ticket_return. Counted in the turn, which a reload waits for. */
+static void count_changing(struct tier_ticket *ticket) {
+    note_changing(ticket);
+    for (struct tier_ticket *ahead = ticket->ahead.list; ahead; ahead = ahead->following)
+        note_changing(ahead);
 }
 
 void tier_submit(struct tier_worker *worker, struct tier_ticket *ticket) {
