@@ -37,14 +37,19 @@ static bool concerns_backend(const struct execution *e) {
 
 /* ---- Room ---- */
 
-static const char *fullness_line(const struct space *space) {
-    return fullness_is_crowded(&space->fullness) ? error_quarantine : error_full;
+static enum tier_status refuse_full(struct execution *e) {
+    struct fullness *fullness = &e->space->fullness;
+    count_shared(&fullness->rejects);
+    return refuse(e, ERROR_FULL, fullness_is_crowded(fullness) ? error_quarantine : error_full);
 }
 
+/* Whoever tries again, and has to wait again, is not counted again. */
 static enum tier_status wait_for_room(struct execution *e) {
     struct tier_ticket *ticket = e->ticket;
     if (ticket->room_denied)
-        return refuse(e, ERROR_FULL, fullness_line(e->space));
+        return refuse_full(e);
+    if (ticket->deadline_us == 0)
+        count_shared(&e->space->fullness.waits);
     cache_release(&e->outcome->cursor);
     ticket->park = PARK_ROOM; /* its deadline is set when it is handed over, the first time */
     return TIER_PARKED;
@@ -66,7 +71,6 @@ static enum tier_status no_memory(struct execution *e) {
         return TIER_DONE;
     }
     fullness_starve(&space->fullness);
-    count_shared(&space->fullness.waits);
     return wait_for_room(e);
 }
 
@@ -93,14 +97,11 @@ static bool has_room(struct execution *e, bool *ret_through, enum tier_status *r
         *ret_through = true;
         return true;
     case FULL_REJECT:
-        count_shared(&space->fullness.rejects);
-        *ret_status = refuse(e, ERROR_FULL, fullness_line(space));
+        *ret_status = refuse_full(e);
         return false;
     case FULL_WAIT:
         break;
     }
-    if (!e->ticket->room_denied && e->ticket->deadline_us == 0)
-        count_shared(&space->fullness.waits);
     *ret_status = wait_for_room(e);
     return false;
 }
@@ -248,7 +249,7 @@ static enum tier_status touch_blindly(struct execution *e) {
     struct tier_worker *worker = e->worker;
     const struct request *request = e->request;
     if (fullness_is_crowded(&e->space->fullness))
-        return refuse(e, ERROR_FULL, error_quarantine);
+        return refuse_full(e);
     if (!reserve_journal(e, false))
         return refuse(e, ERROR_JOURNAL_FULL, error_journal);
     cache_forget(&e->outcome->cursor);
@@ -259,6 +260,7 @@ static enum tier_status touch_blindly(struct execution *e) {
         .flags = worker->now.seconds, /* when it was made: see touches.h */
         .expires_at = evaluate_expiry(request->exptime, e->space->options.ttl, worker->now.lives_from)};
     if (!touches_add(e->space->backend->writer, e->space, &entry, request->hash)) {
+        count_shared(&e->space->fullness.rejects);
         outcome_fail(e->outcome, ERROR_FULL, error_full);
         return TIER_DONE;
     }

@@ -443,6 +443,7 @@ RIG_TEST(blind_touches_wait_for_the_backend, write_behind) {
             break;
     }
     assert_in_range(taken, 4000, 4096);
+    assert_int_equal(rig_stat(rig, "test:full_rejects"), 1);
     assert_string_equal(rig->reply, "SERVER_ERROR too many writes wait for the backend");
     faulty_fail_all(rig->faulty, FAULTY_ANY, BACKEND_OK);
     rig_do(rig, "sync");

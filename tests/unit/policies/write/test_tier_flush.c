@@ -268,6 +268,11 @@ RIG_TEST(a_connection_that_fails_is_opened_anew, write_behind) {
 
 /* ---- Fullness ---- */
 
+static void assert_waits_and_rejects(struct tier_rig *rig, int waits, int rejects) {
+    assert_int_equal(rig_stat(rig, "test:full_waits"), waits);
+    assert_int_equal(rig_stat(rig, "test:full_rejects"), rejects);
+}
+
 /* Writes 1,000-byte values under names of its own until one is not answered at once; returns that call. */
 static struct rig_call *fill_up(struct tier_rig *rig, int *ret_count) {
     char command[1200], value[1001];
@@ -299,7 +304,7 @@ RIG_TEST(a_change_waits_for_room, write_behind) {
     assert_int_equal(rig_stat(rig, "test:full"), 1);
     faulty_hold(rig->faulty, FAULTY_APPLY, false);
     assert_string_equal(rig_finish(call), "STORED");
-    assert_int_equal(rig_stat(rig, "test:full_waits"), 1);
+    assert_waits_and_rejects(rig, 1, 0);
     rig_do(rig, "sync");
     assert_int_equal(memory_store_rows(rig->store), (size_t)count + 1);
     assert_int_equal(rig_stat(rig, "test:full"), 0);
@@ -313,6 +318,7 @@ RIG_TEST(waiting_for_room_ends, write_behind) {
     faulty_fail_all(rig->faulty, FAULTY_APPLY, BACKEND_TRANSIENT);
     struct rig_call *call = fill_up(rig, &count);
     assert_memory_equal(rig_finish(call), "SERVER_ERROR", 12);
+    assert_waits_and_rejects(rig, 1, 1);
     assert_null(rig_row(rig, "fill0"));
     faulty_fail_all(rig->faulty, FAULTY_APPLY, BACKEND_OK);
     rig_do(rig, "sync");
@@ -328,6 +334,7 @@ RIG_TEST(a_change_without_room_is_refused_where_that_is_wanted, write_behind) {
     struct rig_call *call = fill_up(rig, &count);
     assert_true(call->done);
     assert_memory_equal(call->reply, "SERVER_ERROR", 12);
+    assert_waits_and_rejects(rig, 0, 1);
     faulty_hold(rig->faulty, FAULTY_APPLY, false);
     rig_do(rig, "sync");
     eventually(rig_stat(rig, "test:full") == 0);
@@ -395,6 +402,19 @@ RIG_TEST(memory_full_of_dirty_entries_is_fullness_too, write_behind) {
     }
     rig_do(rig, "sync");
     assert_int_equal(memory_store_rows(rig->store), 4000);
+}
+
+/* However often it was tried again meanwhile, it has waited once. */
+RIG_TEST(waiting_for_memory_is_waiting_for_room, write_behind) {
+    int count;
+    rig->options.cache.memory_limit = 1 << 20;
+    rig->spaces[0].dirty_limit = 1 << 30;
+    rig->backend.store.timeout_ms = 200;
+    rig_start(rig);
+    faulty_fail_all(rig->faulty, FAULTY_APPLY, BACKEND_TRANSIENT);
+    struct rig_call *call = fill_up(rig, &count);
+    assert_memory_equal(rig_finish(call), "SERVER_ERROR", 12);
+    assert_waits_and_rejects(rig, 1, 1);
 }
 
 /* ---- The quarantine ---- */
@@ -506,6 +526,7 @@ static void crowd(struct tier_rig *rig, enum on_full on_full) {
     value[sizeof value - 1] = 0;
     rig->spaces[0].flush_delay = 10;
     rig->spaces[0].on_full = on_full;
+    rig->spaces[0].existence = EXISTENCE_MEMORY;
     rig->spaces[0].quarantine_limit = 100000;
     rig->backend.store.timeout_ms = 200;
     rig->awaited_log = "and quarantine_limit is 100000: changes are refused"; /* others may come after it */
@@ -523,6 +544,8 @@ static void assert_crowded(struct tier_rig *rig, enum on_full on_full) {
     crowd(rig, on_full);
     rig_expect(rig, "set other 1", "SERVER_ERROR too many writes are in quarantine");
     rig_expect(rig, "set bad61 1", "SERVER_ERROR too many writes are in quarantine");
+    rig_expect(rig, "touch unread 100", "SERVER_ERROR too many writes are in quarantine");
+    assert_waits_and_rejects(rig, 0, 3);
     assert_int_equal(strlen(rig_do(rig, "get bad59")), 2000); /* reads go on */
     assert_null(rig_row(rig, "other"));
     assert_int_equal(rig_stat(rig, "test:quarantine"), 60);
@@ -547,6 +570,7 @@ RIG_TEST(a_change_waits_for_room_in_the_quarantine, write_behind) {
     crowd(rig, FULL_WAIT);
     rig->backend.store.timeout_ms = 200;
     rig_expect(rig, "set other 1", "SERVER_ERROR too many writes are in quarantine");
+    assert_waits_and_rejects(rig, 1, 1);
     assert_quarantine(rig, "drop test", "OK 60");
     eventually(rig_stat(rig, "test:full") == 0);
     rig_expect(rig, "set other 1", "STORED");
@@ -750,6 +774,7 @@ int main(void) {
         FLUSH_CASE(a_change_without_room_or_backend_is_refused),
         FLUSH_CASE(an_old_change_makes_it_full),
         FLUSH_CASE(memory_full_of_dirty_entries_is_fullness_too),
+        FLUSH_CASE(waiting_for_memory_is_waiting_for_room),
         FLUSH_CASE(the_quarantine_keeps_the_value),
         FLUSH_CASE(refused_rows_alone_are_quarantined),
         FLUSH_CASE(rows_that_the_store_names_cost_no_bisection),
