@@ -12,7 +12,7 @@ PROGRAM=$(basename "$0")
 # What the server needs to be built: commands first (whoever brought them), then Debian's development packages.
 BUILD_COMMANDS=(cc:gcc cmake:cmake ninja:ninja-build pkg-config:pkg-config)
 BUILD_PACKAGES=(libc6-dev libev-dev libsqlite3-dev libhiredis-dev libconfuse-dev libxxhash-dev libmicrohttpd-dev
-    libncurses-dev)
+    zlib1g-dev libncurses-dev)
 
 APT_PATIENCE_S=1800 # as unattended upgrades take their time
 

@@ -4,38 +4,15 @@
  * (_total, _info), tells units and the type info, and ends with a line.
  */
 #include "server/admin/metrics.h"
+#include "server/accept.h"
 #include "server/admin/metrics_table.h"
 #include <stdio.h>
-#include <stdlib.h>
 
 /* ---- What a client accepts ---- */
 
-/* The weight that an item of Accept, up to its comma, gives itself: 0 to 1. */
-static double weight(const char *item, size_t size) {
-    for (size_t i = 0; i + 2 < size; i++)
-        if (item[i] == ';' || item[i] == ' ')
-            if (strncmp(item + i + 1, "q=", 2) == 0)
-                return strtod(item + i + 3, NULL);
-    return 1;
-}
-
-/* The highest weight that Accept gives to this type; below 0: it does not name it. */
-static double accepted(const char *accept, const char *type) {
-    double highest = -1;
-    while (*accept) {
-        accept += strspn(accept, ", \t");
-        size_t size = strcspn(accept, ",");
-        bool named = strncmp(accept, type, strlen(type)) == 0;
-        if (named && weight(accept, size) > highest)
-            highest = weight(accept, size);
-        accept += size;
-    }
-    return highest;
-}
-
 enum metrics_format metrics_format_accepted(const char *accept) {
-    double open = accept ? accepted(accept, "application/openmetrics-text") : -1;
-    return open > 0 && open >= accepted(accept, "text/plain") ? METRICS_OPENMETRICS : METRICS_PROMETHEUS;
+    double open = accept_weight(accept, "application/openmetrics-text");
+    return open > 0 && open >= accept_weight(accept, "text/plain") ? METRICS_OPENMETRICS : METRICS_PROMETHEUS;
 }
 
 const char *metrics_content_type(enum metrics_format format) {

@@ -2,6 +2,7 @@
 #include "server/http/metrics_route.h"
 #include "server/admin/metrics.h"
 #include "server/http/health.h"
+#include "server/http/packing.h"
 
 void metrics_answer(struct admin_http *http, const struct http_request *request, struct http_reply *reply) {
     enum metrics_format format = metrics_format_accepted(http_header(request, "Accept"));
@@ -10,4 +11,5 @@ void metrics_answer(struct admin_http *http, const struct http_request *request,
     struct server *server = admin_http_server(http);
     struct metrics_health health = {.live = health_is_live(server), .ready = health_is_ready(server)};
     metrics_write(server, health, format, &reply->body);
+    http_pack(request, reply);
 }

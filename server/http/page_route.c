@@ -6,6 +6,7 @@
 #include "server/http/page_route.h"
 #include "cache/base/clock.h"
 #include "server/http/history.h"
+#include "server/http/packing.h"
 #include "server/http/page_files.h"
 #include <microhttpd.h>
 #include <stdlib.h>
@@ -25,19 +26,20 @@ static const struct page_file *find_file(const char *name) {
     return NULL;
 }
 
-/* Is a word in a list such as "gzip, deflate;q=0.5"? A weight of 0, which nobody sends for gzip, is not looked for. */
-static bool names(const char *list, const char *word) {
-    return list && strstr(list, word);
-}
-
 static void send_file(const struct page_file *file, const struct http_request *request,
                       struct http_reply *reply) {
-    bool packed = names(http_header(request, MHD_HTTP_HEADER_ACCEPT_ENCODING), "gzip");
+    bool packed = http_takes_gzip(request);
     const struct page_bytes *bytes = packed ? &file->packed : &file->plain;
     reply->content_type = file->content_type;
     if (packed)
         http_add_header(reply, MHD_HTTP_HEADER_CONTENT_ENCODING, "gzip");
     buffer_append(&reply->body, (const char *)bytes->data, bytes->size);
+}
+
+/* A list of tags, or none. */
+static bool has_already(const struct http_request *request, const char *tag) {
+    const char *list = http_header(request, MHD_HTTP_HEADER_IF_NONE_MATCH);
+    return list && strstr(list, tag);
 }
 
 void page_answer(struct admin_http *http, const struct http_request *request, struct http_reply *reply) {
@@ -51,7 +53,7 @@ void page_answer(struct admin_http *http, const struct http_request *request, st
     http_add_header(reply, MHD_HTTP_HEADER_CACHE_CONTROL, "no-cache");
     http_add_header(reply, MHD_HTTP_HEADER_ETAG, file->tag);
     http_add_header(reply, MHD_HTTP_HEADER_VARY, MHD_HTTP_HEADER_ACCEPT_ENCODING);
-    if (names(http_header(request, MHD_HTTP_HEADER_IF_NONE_MATCH), file->tag))
+    if (has_already(request, file->tag))
         reply->status = MHD_HTTP_NOT_MODIFIED;
     else
         send_file(file, request, reply);
@@ -89,7 +91,9 @@ void history_answer(struct admin_http *http, const struct http_request *request,
     }
     http_argument(request, "namespace", &question.space);
     reply->content_type = "application/json";
-    if (!history_write(admin_http_history(http), &question, &reply->body))
+    if (history_write(admin_http_history(http), &question, &reply->body))
+        http_pack(request, reply);
+    else
         http_say(reply, MHD_HTTP_NOT_FOUND, "there is no namespace \"%.*s\"",
                  (int)(question.space.size < 100 ? question.space.size : 100), question.space.data);
 }

@@ -13,6 +13,7 @@ from forebay import Config, Server, eventually, namespace, section, sqlite_backe
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 OPENMETRICS = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
+LONGEST = 63  # letters of a name of a namespace
 SAMPLE = re.compile(r"(\w+)(?:\{(.*)\})? (\S+)")
 
 
@@ -147,19 +148,41 @@ def test_every_metric_is_documented_as_its_row_has_it(server):
     assert told == [name for name, _, _ in rows]
 
 
-def test_64_namespaces_stay_small(tmp_path):
-    names = [f"space{number:02}" for number in range(63)]
-    config = Config(*(namespace(name, f"{name}:", "write-behind") for name in names))
-    with Server(tmp_path, config=config, admin=True).start() as server, server.client() as client:
-        for name in [*names, ""]:
-            client.set(f"{name}:k", b"1")
-            client.command(f"get {name}:k {name}:none")
+@pytest.fixture
+def crowd(tmp_path):
+    """64 namespaces, of which every name is as long as it may be."""
+    config = Config(*(namespace(f"space{number:02}".ljust(LONGEST, "x"), f"space{number:02}:", "write-behind") for number in range(63)))
+    with Server(tmp_path, config=config, admin=True).start() as server:
+        yield server
+
+
+def ask_all(server):
+    with server.client() as client:
+        for prefix in [*(f"space{number:02}:" for number in range(63)), ""]:
+            client.set(f"{prefix}k", b"1")
+            client.command(f"get {prefix}k {prefix}none")
             client.read(len(b"1\r\nEND\r\n"))
-            client.command(f"incr {name}:k 1")
-            client.command(f"delete {name}:none")
-            client.command(f"touch {name}:k 100")
-        page = server.ask("/metrics").text
-    check_with_promtool(page)
-    assert samples(page)[("forebay_ready",)] == 1
-    assert len(samples(page)) > 64 * 40
-    assert len(page) < 256_000
+            client.command(f"incr {prefix}k 1")
+            client.command(f"delete {prefix}none")
+            client.command(f"touch {prefix}k 100")
+
+
+def test_64_namespaces_stay_small(crowd):
+    ask_all(crowd)
+    answer = crowd.ask("/metrics", headers={"Accept-Encoding": "gzip"})
+    check_with_promtool(answer.text)
+    assert samples(answer.text)[("forebay_ready",)] == 1
+    assert len(samples(answer.text)) > 64 * 40
+    assert len(answer.text.replace("x" * (LONGEST - 7), "")) < 256_000  # with names of seven letters
+    assert int(answer.headers["Content-Length"]) < 40_000
+
+
+def test_what_is_packed_says_so(server):
+    packed = server.ask("/metrics", headers={"Accept-Encoding": "deflate, gzip;q=0.5"})
+    assert packed.headers["Content-Encoding"] == "gzip" and packed.headers.get_all("Vary") == ["Accept", "Accept-Encoding"]
+    assert "\nforebay_live 1\n" in packed.text
+    for unwanted in ("identity", "gzip;q=0", "gzipped"):
+        plain = server.ask("/metrics", headers={"Accept-Encoding": unwanted})
+        assert plain.headers["Content-Encoding"] is None and plain.headers.get_all("Vary") == ["Accept", "Accept-Encoding"]
+    empty = server.ask("/metrics", "HEAD", headers={"Accept-Encoding": "gzip"})
+    assert (empty.status, empty.text) == (200, "") and empty.headers["Content-Encoding"] == "gzip"

@@ -3,7 +3,6 @@
 does without a browser: its files, their headers and sizes, the history that it draws."""
 
 import base64
-import gzip
 import hashlib
 import json
 import os
@@ -12,7 +11,6 @@ import shutil
 import subprocess
 import tarfile
 import threading
-import urllib.request
 
 import pytest
 from forebay import Config, Server, eventually, free_port, namespace
@@ -104,10 +102,11 @@ def test_a_browser_keeps_them_until_they_change(server):
     unchanged = server.ask("/page/page.js", headers={"If-None-Match": f'"other", {tag}'})
     assert (unchanged.status, unchanged.text, unchanged.headers["ETag"]) == (304, "", tag)
     assert server.ask("/page/page.js", headers={"If-None-Match": '"other"'}).status == 200
-    request = urllib.request.Request(f"http://127.0.0.1:{server.admin_port}/page/page.js", headers={"Accept-Encoding": "br, gzip"})
-    with urllib.request.urlopen(request, timeout=60) as packed:
-        assert packed.headers["Content-Encoding"] == "gzip" and packed.headers["Vary"] == "Accept-Encoding"
-        assert gzip.decompress(packed.read()).decode() == plain.text
+    packed = server.ask("/page/page.js", headers={"Accept-Encoding": "br, gzip"})
+    assert packed.headers["Content-Encoding"] == "gzip" and packed.headers["Vary"] == "Accept-Encoding"
+    assert packed.text == plain.text and int(packed.headers["Content-Length"]) < len(plain.text) / 2
+    for unwanted in ("gzip;q=0", "br, identity"):
+        assert server.ask("/page/page.js", headers={"Accept-Encoding": unwanted}).headers["Content-Encoding"] is None
 
 
 def test_what_is_vendored_is_what_npm_has(tmp_path):
@@ -142,6 +141,8 @@ def test_history_goes_on_from_where_one_was(server, load):
     assert [space["name"] for space in whole["namespaces"]] == ["sessions", "through", "aside", "default"]
     assert history(server, "?namespace=aside")["chosen"]["dirty"][-1] is None  # nothing is held back there
     assert max(history(server, "?namespace=sessions")["chosen"]["hits"][1:]) > 0
+    packed = server.ask("/history.json", headers={"Accept-Encoding": "gzip"})
+    assert packed.headers["Content-Encoding"] == "gzip" and json.loads(packed.text)["life"] == whole["life"]
 
 
 @pytest.mark.parametrize("query, status, why", [

@@ -19,6 +19,7 @@ import contextlib
 import ctypes
 import functools
 import glob
+import gzip
 import http.client
 import os
 import random
@@ -278,12 +279,15 @@ class Server(Process):
         return eventually(lambda: [int(port) for port in re.findall(r"admin HTTP: http://\S+:(\d+)/", self.log())])[-1]
 
     def ask(self, path, method="GET", headers=None, body=None):
-        """What the admin HTTP answers: an Answer."""
+        """What the admin HTTP answers: an Answer, whose text is unpacked."""
         connection = http.client.HTTPConnection("127.0.0.1", self.admin_port, timeout=PATIENCE)
         try:
             connection.request(method, path, body=body, headers=headers or {})
             response = connection.getresponse()
-            return Answer(response.status, response.headers, response.read().decode())
+            body = response.read()
+            if body and response.headers["Content-Encoding"] == "gzip":
+                body = gzip.decompress(body)
+            return Answer(response.status, response.headers, body.decode())
         finally:
             connection.close()
 

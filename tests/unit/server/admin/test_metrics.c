@@ -66,6 +66,9 @@ TEST(openmetrics_is_for_those_who_prefer_it) {
          METRICS_PROMETHEUS},
         {"application/openmetrics-text;q=0", METRICS_PROMETHEUS},
         {"application/openmetrics-text;q=", METRICS_PROMETHEUS},
+        {"Application/OpenMetrics-Text; Q=0.5", METRICS_OPENMETRICS},
+        {"application/openmetrics-textual", METRICS_PROMETHEUS},
+        {"application/openmetrics-text;q=0.3, text/plainer", METRICS_OPENMETRICS},
         {",,;q=1,", METRICS_PROMETHEUS},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
