@@ -6,7 +6,7 @@
 /* ---- Buckets ---- */
 
 /* Powers of two of microseconds, where the times are. Each is a line for every namespace: where these are many, there is
- * every other one or less, so that the page stays below 256 kB. All powers are in `stats forebay`. */
+ * every other one or less, as each is a series to whoever keeps them. All powers are in `stats forebay`. */
 static const unsigned char hit_bounds[] = {4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16, 18, 0};
 static const unsigned char hit_bounds_few[] = {4, 6, 8, 10, 12, 0};
 static const unsigned char wait_bounds[] = {7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 20, 22, 0};
@@ -83,11 +83,36 @@ static void write_operations(struct metric_page *page, const void *measures) {
         write_answers(page, (enum command)command, answers[command]);
 }
 
+/* Those that clients cannot be blamed for, as far as the namespace can meet with them. */
+static bool may_befall(const struct space_measures *space, enum outcome_error error) {
+    switch (error) {
+    case ERROR_NO_MEMORY:
+        return true;
+    case ERROR_TOO_BUSY:
+    case ERROR_BACKEND_DOWN:
+    case ERROR_ROW_UNFIT:
+        return space->backend != NULL;
+    case ERROR_BACKEND_REFUSES:
+        return space->backend && !space->holds_back;
+    case ERROR_FULL:
+    case ERROR_JOURNAL_FULL:
+    case ERROR_UNCONFIRMED:
+        return space->holds_back;
+    case ERROR_TOO_LARGE:
+    case ERROR_NOT_A_NUMBER:
+    case ERROR_KEY_UNFIT:
+    case ERROR_NO_NAMESPACE:
+        break;
+    }
+    return false;
+}
+
+/* What may befall it is there from the start, so that an alarm sees the first one as well. */
 static void write_errors(struct metric_page *page, const void *measures) {
     const struct space_measures *space = measures;
     char labels[100];
     for (int error = 0; error < OUTCOME_ERRORS; error++) {
-        if (space->usage.errors[error] == 0)
+        if (space->usage.errors[error] == 0 && !may_befall(space, (enum outcome_error)error))
             continue;
         snprintf(labels, sizeof labels, "reason=\"%s\"", usage_error_name((enum outcome_error)error));
         metric_sample(page, labels, space->usage.errors[error]);
