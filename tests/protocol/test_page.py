@@ -19,6 +19,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 VENDOR = os.path.join(ROOT, "server", "http", "page", "vendor")
 LIMIT = 150 * 1000  # bytes of all files together
 THIN = "\u202f"  # between a number and its unit
+LONG = "n" * 63  # as a name may be
 HOSTILE = "<img src=x onerror=\"document.title='taken'\">"
 
 
@@ -291,7 +292,12 @@ def test_it_is_walked_by_keyboard(server, load, browser):
     browser.press(Keys.HOME, Keys.ARROW_RIGHT)
     assert re.match(r"\d+:\d\d:\d\d.*: hits .+, misses ", browser.text("reading"))
     browser.open(server, "#namespace=through")  # an address that somebody was sent
-    eventually(lambda: browser.run("return document.querySelector('tr.is-chosen input').value") == "through")
+    chosen = "return document.querySelector('tr.is-chosen input').value"
+    eventually(lambda: browser.run(chosen) == "through")
+    browser.run("location.hash = 'namespace=sessions'")  # and another one, put where this one stands
+    eventually(lambda: browser.run(chosen) == "sessions")
+    browser.run("location.hash = ''")
+    eventually(lambda: browser.run(chosen) == "")
 
 
 def test_a_phone_is_wide_enough(server, load, browser):
@@ -318,9 +324,21 @@ def test_it_is_light_or_dark(server, load, browser):
     browser.run("localStorage.clear()")
 
 
-def test_names_are_text(server, load, browser):
-    """A configuration takes no such name; the page does not rely on that."""
+def test_a_browser_that_keeps_nothing_shows_it_too(server, load, browser):
+    forbid = "Object.defineProperty(window, 'localStorage', {get() { throw new DOMException('no', 'SecurityError'); }})"
+    script = browser.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": forbid})
     browser.open(server)
+    browser.run("const e = document.getElementById('theme'); e.value = 'dark'; e.dispatchEvent(new Event('change'))")
+    assert browser.run("return document.documentElement.dataset.theme") == "dark"
+    browser.cdp("Page.removeScriptToEvaluateOnNewDocument", **script)
+
+
+def test_names_are_text(server, load, browser):
+    """A configuration takes no such name; the page does not rely on that. Nor is one too long for a phone, and who was in the
+    table when the names became others is still there."""
+    browser.open(server)
+    eventually(lambda: browser.row("sessions"))
+    browser.run("document.querySelector('#namespaces input:checked').focus()")
     browser.run("""
         const real = window.fetch;
         window.fetch = async (path, options) => {
@@ -329,9 +347,12 @@ def test_names_are_text(server, load, browser):
             const answer = JSON.parse(await response.text());
             for (const one of [...answer.namespaces, ...answer.backends]) one.name += arguments_name;
             return new Response(JSON.stringify(answer));
-        };""".replace("arguments_name", json.dumps(HOSTILE)))
-    eventually(lambda: browser.row("sessions" + HOSTILE))
-    eventually(lambda: f"Backend local{HOSTILE}" in browser.shown())
+        };""".replace("arguments_name", json.dumps(HOSTILE + LONG)))
+    eventually(lambda: browser.row("sessions" + HOSTILE + LONG))
+    eventually(lambda: f"Backend local{HOSTILE}{LONG}" in browser.shown())
+    assert browser.run("return document.activeElement.name") == "namespace"
+    browser.size(360, 740)
+    assert browser.run("return document.documentElement.scrollWidth") <= 360
     assert browser.run("return document.querySelectorAll('img').length") == 0
     assert browser.driver.title == "Forebay"
 

@@ -17,12 +17,17 @@ const sections = new Sections(find("figures"), (text) => { find("reading").textC
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
 const page = {
-  space: new URLSearchParams(location.hash.slice(1)).get("namespace") || "",
+  space: addressed(),
   lostAt: null, // when the server had not answered for the first time
   timer: 0,
   asking: false,
   turns: 0,
 };
+
+// The namespace that the address names; "" is all of them.
+function addressed() {
+  return new URLSearchParams(location.hash.slice(1)).get("namespace") || "";
+}
 
 function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
@@ -202,7 +207,9 @@ function showTable() {
   const names = JSON.stringify(spaces.map((space) => space.name));
   if (body.dataset.names !== names) {
     body.dataset.names = names;
+    const focused = body.contains(document.activeElement);
     body.replaceChildren(...spaces.map(makeRow));
+    if (focused) (body.querySelector("input:checked") || body.querySelector("input")).focus();
   }
   spaces.forEach((space, i) => {
     const row = body.rows[i];
@@ -229,11 +236,28 @@ function setTheme(theme) {
   sections.redraw();
 }
 
+// A browser that keeps nothing of a page has no store, and says so by an exception.
+function keep(theme) {
+  try {
+    localStorage.setItem("theme", theme);
+  } catch {
+    // it lasts as long as the page
+  }
+}
+
+function kept() {
+  try {
+    return localStorage.getItem("theme") || "";
+  } catch {
+    return "";
+  }
+}
+
 function startTheme() {
   const choice = find("theme");
-  choice.value = localStorage.getItem("theme") || "";
+  choice.value = kept();
   choice.addEventListener("change", () => {
-    localStorage.setItem("theme", choice.value);
+    keep(choice.value);
     setTheme(choice.value);
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => sections.redraw());
@@ -242,4 +266,5 @@ function startTheme() {
 
 startTheme();
 document.addEventListener("visibilitychange", turn);
+window.addEventListener("hashchange", () => choose(addressed()));
 turn();
