@@ -35,6 +35,7 @@ static void measure_flushes(const struct space *space, struct space_measures *me
 #define MEASURE(name) measures->name = counted(&flushed->name);
     FLUSH_COUNTERS(MEASURE)
 #undef MEASURE
+    measures->quarantined = counted(&flushed->quarantined);
     for (unsigned i = 0; i < space->tier->options.workers; i++) {
         measures->changes += counted(&space->by_worker[i].changes);
         measures->coalesced += counted(&space->by_worker[i].coalesced);
@@ -50,8 +51,10 @@ static void measure_write_behind(struct space *space, struct space_measures *mea
     measures->full = atomic_load(&fullness->full);
     measures->full_waits = counted(&fullness->waits);
     measures->full_rejects = counted(&fullness->rejects);
+    measures->full_throughs = counted(&fullness->throughs);
     measures->quarantine_entries = quarantine_count(space->quarantine);
     measures->quarantine_bytes = quarantine_bytes(space->quarantine);
+    measures->quarantine_limit = space->options.quarantine_limit;
     measure_flushes(space, measures);
 }
 

@@ -26,7 +26,8 @@ struct space_measures {
     uint64_t filter_keys, filter_bytes, filter_answered, filter_asked;
     /* write-behind */
     uint64_t dirty_limit, flush_delay_us, oldest_dirty_us, full, full_waits, full_rejects;
-    uint64_t changes, coalesced, quarantine_entries, quarantine_bytes;
+    uint64_t full_throughs; /* let through to the backend */
+    uint64_t changes, coalesced, quarantine_entries, quarantine_bytes, quarantine_limit, quarantined;
 #define FLUSH_MEASURE(name) uint64_t name;
     FLUSH_COUNTERS(FLUSH_MEASURE)
 #undef FLUSH_MEASURE

@@ -288,8 +288,11 @@ static const struct metric metrics[] = {
     {"forebay_full", METRIC_GAUGE, "", "1 while the namespace is full", BEHIND(full)},
     {"forebay_full_waits_total", METRIC_COUNTER, "", "Requests that had to wait for room", BEHIND(full_waits)},
     {"forebay_full_rejects_total", METRIC_COUNTER, "", "Requests that were refused, as the namespace was full", BEHIND(full_rejects)},
+    {"forebay_full_write_throughs_total", METRIC_COUNTER, "", "Changes that were answered once the backend had them, as the namespace was full", BEHIND(full_throughs)},
     {"forebay_quarantine_entries", METRIC_GAUGE, "", "Changes that the backend refuses for good", BEHIND(quarantine_entries)},
     {"forebay_quarantine_bytes", METRIC_GAUGE, "bytes", "Memory of changes that the backend refuses for good", BEHIND(quarantine_bytes)},
+    {"forebay_quarantine_limit_bytes", METRIC_GAUGE, "bytes", "Memory of such changes from which on the namespace is full (quarantine_limit)", BEHIND(quarantine_limit)},
+    {"forebay_quarantined_total", METRIC_COUNTER, "", "Changes that were put into quarantine", BEHIND(quarantined)},
     /* backends */
     {"forebay_backend_info", METRIC_INFO, "", "Kind of the backend", METRIC_OF_BACKEND, .write = write_backend_info},
     {"forebay_backend_calls_total", METRIC_COUNTER, "", "Calls of the backend by kind and by how they ended", METRIC_OF_BACKEND, .write = write_calls},

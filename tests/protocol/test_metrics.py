@@ -46,7 +46,7 @@ def check_with_promtool(page):
 def server(tmp_path):
     # A backend that nobody serves, and one of everything that has metrics of its own.
     backends = [sqlite_backend(), section("backend", "gone", uri=f"redis://127.0.0.1:{forebay.free_port()}/0", timeout="200ms")]
-    config = Config(namespace("behind", "b:", "write-behind", flush_delay="10ms", journal="always"),
+    config = Config(namespace("behind", "b:", "write-behind", flush_delay="10ms", journal="always", quarantine_limit="64kb"),
                     namespace("through", "t:", "write-through", absent_filter=True),
                     namespace("lost", "l:", "read-through", backend="gone"),
                     namespace("aside", "a:", "cache-aside"), backends=backends)
@@ -107,6 +107,9 @@ def test_what_was_done_is_told(server):
     assert of("forebay_flush_rows_total", namespace="behind") >= 1
     assert of("forebay_flush_seconds_total", namespace="behind") > 0
     assert of("forebay_dirty_entries", namespace="behind") == 0
+    assert of("forebay_quarantine_limit_bytes", namespace="behind") == 64 << 10
+    for name in ("quarantined_total", "full_waits_total", "full_rejects_total", "full_write_throughs_total"):
+        assert told[("forebay_" + name, 'namespace="behind"')] == 0
     assert of("forebay_backend_changes_total", backend="local") >= 3
     assert of("forebay_backend_calls_total", backend="local", call="apply", result="ok") >= 2
     assert of("forebay_backend_wal_bytes", backend="local") > 0
