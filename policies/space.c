@@ -7,6 +7,7 @@
 #include "policies/tell.h"
 #include "policies/write/quarantine.h"
 #include "policies/write/queue.h"
+#include "policies/write/writer.h"
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -70,11 +71,15 @@ const struct space_options *space_options(const struct space *space) {
     return &space->options;
 }
 
+/* Where the writer has seen nothing that waits, and a call holds it up, whatever waits now came after its last look. */
 uint64_t space_oldest_dirty_us(const struct space *space) {
     uint64_t oldest_us = atomic_load(&space->oldest_us);
-    if (oldest_us == 0 || cache_dirty_entries(space->tier->cache, space->number) == 0)
+    if (cache_dirty_entries(space->tier->cache, space->number) == 0)
         return 0;
-    return monotonic_us() - oldest_us;
+    if (oldest_us == 0)
+        oldest_us = writer_unseen_since(space->backend->writer);
+    uint64_t now_us = monotonic_us();
+    return oldest_us && now_us > oldest_us ? now_us - oldest_us : 0;
 }
 
 /* Every power of two is told: of a damaged region there may be thousands a second. */

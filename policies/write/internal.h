@@ -72,6 +72,7 @@ struct writer {
 
     /* written by its thread, read by anyone */
     _Atomic size_t tables_known; /* of the backend, by the connection that was opened last */
+    atomic_uint_fast64_t unseen_since_us;
     struct writer_counters counters;
     struct progress progress;
 

@@ -128,6 +128,7 @@ static void look_after_fullness(struct writer *writer, uint64_t now_us, uint64_t
         if (next)
             *wake_at = earlier(*wake_at, next);
     }
+    atomic_store(&writer->unseen_since_us, now_us);
 }
 
 /* Each namespace by itself, so that one whose backend is away holds back no other. */
@@ -253,11 +254,14 @@ static void *writer_main(void *argument) {
     struct writer *writer = argument;
     uint64_t due_us = 0;
     progress_note(&writer->progress, PROGRESS_CALLS);
+    atomic_store(&writer->unseen_since_us, monotonic_us());
     call_end_first(writer);
     pthread_mutex_lock(&writer->mutex);
     for (;;) {
         progress_note(&writer->progress, PROGRESS_IDLE);
+        atomic_store(&writer->unseen_since_us, 0);
         sleep_until(writer, due_us);
+        atomic_store(&writer->unseen_since_us, monotonic_us());
         progress_note(&writer->progress, PROGRESS_WORKS);
         if (writer->stop)
             break;
@@ -398,6 +402,10 @@ bool writer_is_drained(struct writer *writer) {
 
 const struct progress *writer_progress(const struct writer *writer) {
     return &writer->progress;
+}
+
+uint64_t writer_unseen_since(const struct writer *writer) {
+    return atomic_load(&writer->unseen_since_us);
 }
 
 bool writer_has_reached(const struct writer *writer) {

@@ -65,6 +65,10 @@ const struct progress *writer_progress(const struct writer *writer);
 bool writer_has_reached(const struct writer *writer);
 bool writer_is_cut_off(const struct writer *writer);
 
+/* Since when (monotonic us) its thread has not looked at what waits, being at work: what it has not seen is no older.
+ * 0: it rests, and is about to see whatever comes. Any thread. */
+uint64_t writer_unseen_since(const struct writer *writer);
+
 /* The counters of a writer, under their names in `stats backends` and in that order. */
 #define WRITER_COUNTERS(X)                                                                                   \
     X(write_failures)                                                                                        \

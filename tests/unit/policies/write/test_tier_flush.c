@@ -266,6 +266,23 @@ RIG_TEST(a_connection_that_fails_is_opened_anew, write_behind) {
     assert_true(rig_stat(rig, "store:write_connects") >= 1);
 }
 
+/* It is the writer that looks at what waits; but its age is wanted most while a call holds the writer up. */
+RIG_TEST(what_waits_grows_old_while_the_writer_is_held_up, write_behind) {
+    rig_add_space(rig, "other", "other:", &policy_write_behind);
+    rig->spaces[0].flush_delay = 60000;
+    rig->spaces[1].flush_delay = 10;
+    rig_start(rig);
+    faulty_hold(rig->faulty, FAULTY_APPLY, true);
+    rig_expect(rig, "set other:a 1", "STORED");
+    faulty_wait_held(rig->faulty, FAULTY_APPLY);
+    assert_int_equal(rig_stat(rig, "test:oldest_dirty_ms"), 0);
+    rig_expect(rig, "set a 1", "STORED");
+    eventually(rig_stat(rig, "test:oldest_dirty_ms") >= 20);
+    faulty_hold(rig->faulty, FAULTY_APPLY, false);
+    rig_do(rig, "sync");
+    assert_int_equal(rig_stat(rig, "test:oldest_dirty_ms"), 0);
+}
+
 /* ---- Fullness ---- */
 
 static void assert_waits_and_rejects(struct tier_rig *rig, int waits, int rejects) {
@@ -774,6 +791,7 @@ int main(void) {
         FLUSH_CASE(a_change_without_room_or_backend_is_refused),
         FLUSH_CASE(an_old_change_makes_it_full),
         FLUSH_CASE(memory_full_of_dirty_entries_is_fullness_too),
+        FLUSH_CASE(what_waits_grows_old_while_the_writer_is_held_up),
         FLUSH_CASE(waiting_for_memory_is_waiting_for_room),
         FLUSH_CASE(the_quarantine_keeps_the_value),
         FLUSH_CASE(refused_rows_alone_are_quarantined),
