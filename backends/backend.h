@@ -168,6 +168,9 @@ struct backend_connection {
     /* The kind's, of the writer's connection: what its log holds (SQLite: -wal), as of the last apply or maintain; 0: it has
      * none. */
     uint64_t log_bytes;
+    /* The kind's: how often it has taken the place of a link that was lost by another one since it was opened, without being
+     * opened anew. */
+    uint64_t reconnects;
     /* The kind's: this connection has seen of its store what one that is opened anew could not know, and is not to be
      * closed for the calls that fail because of it. */
     bool witness;

@@ -26,6 +26,7 @@ static enum backend_status open_connection(struct session *session, uint64_t unt
         backend->type->open(&options, session->role, &session->connection, &session->error);
     if (status == BACKEND_OK && session->has_opened)
         count_shared(&backend->calls.reconnects[session->role]);
+    session->reconnects = 0;
     session->has_opened |= status == BACKEND_OK;
     return slow_log_end(backend, NULL, CALL_OPEN, 0, began_us, status);
 }
@@ -72,11 +73,21 @@ enum backend_status session_open(struct session *session, uint64_t until_us) {
     return store_is_free(session->backend->store) ? open_connection(session, until_us) : put_off(session);
 }
 
+/* Those that the connection has made by itself. */
+static void count_reconnects(struct session *session) {
+    if (!session->connection)
+        return;
+    for (; session->reconnects < session->connection->reconnects; session->reconnects++)
+        count_shared(&session->backend->calls.reconnects[session->role]);
+}
+
 void session_worked(struct session *session) {
+    count_reconnects(session);
     session->failures = 0;
 }
 
 bool session_failed(struct session *session) {
+    count_reconnects(session);
     if (++session->failures < session->patience || (session->connection && session->connection->witness))
         return false;
     session_close(session);

@@ -26,12 +26,13 @@
 struct session {
     struct tier_backend *backend;
     enum backend_role role;
-    unsigned patience;  /* failures in a row after which the connection is closed */
-    unsigned failures;  /* in a row, so far */
-    size_t table_count; /* of the backend, when the connection was opened */
-    bool has_opened;    /* a connection, before */
-    bool renews;        /* the next one takes the place of one that was outdated */
-    bool starting;      /* a table that does not fit refuses the connection (backend_options.running) */
+    unsigned patience;   /* failures in a row after which the connection is closed */
+    unsigned failures;   /* in a row, so far */
+    size_t table_count;  /* of the backend, when the connection was opened */
+    bool has_opened;     /* a connection, before */
+    uint64_t reconnects; /* of the connection, as far as they are counted */
+    bool renews;         /* the next one takes the place of one that was outdated */
+    bool starting;       /* a table that does not fit refuses the connection (backend_options.running) */
     struct backend_connection *connection; /* NULL: to be opened */
     struct backend_error error;            /* of the last call that failed */
 };

@@ -56,6 +56,7 @@ struct redis_connection {
     size_t table_count;
 
     redisContext *link; /* NULL: not connected */
+    bool was_connected;
     char sha[REDIS_SCRIPTS][REDIS_SHA_SIZE + 1];
     uint64_t deadline; /* of the call in hand, ms of the monotonic clock */
 

@@ -164,6 +164,9 @@ static enum redis_step connect_once(struct redis_connection *connection, enum ba
         lose(connection, ret_error);
     } else if (step == REDIS_FAILED) {
         redis_disconnect(connection);
+    } else {
+        connection->base.reconnects += connection->was_connected;
+        connection->was_connected = true;
     }
     return step;
 }

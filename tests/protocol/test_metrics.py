@@ -2,6 +2,7 @@
 """/metrics, as Prometheus and an operator see it: clean under promtool and a parser of OpenMetrics, documented to the last
 metric, true of what was done, and small with many namespaces."""
 
+import itertools
 import os
 import re
 import shutil
@@ -9,7 +10,7 @@ import subprocess
 
 import forebay
 import pytest
-from forebay import Config, Server, eventually, namespace, section, sqlite_backend
+from forebay import Client, Config, Redis, Server, eventually, namespace, section, sqlite_backend
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 OPENMETRICS = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
@@ -145,6 +146,28 @@ def test_a_backend_that_is_away_shows(server):
     eventually(lambda: value(server, "forebay_backend_breaker_state", backend="gone", side="write") > 0)
     assert value(server, "forebay_backend_breaker_opened_total", backend="gone", side="write") > 0
     assert value(server, "forebay_backend_breaker_state", backend="local", side="write") == 0
+
+
+@pytest.mark.skipif(Redis.missing() is not None, reason=str(Redis.missing()))
+def test_connections_that_took_the_place_of_lost_ones_are_counted(tmp_path):
+    """Also those that a store makes by itself, without a call that failed."""
+    with Redis(tmp_path / "redis") as redis:
+        config = Config(namespace("through", "t:", "write-through", backend="red"), backends=[section("backend", "red", uri=redis.uri)])
+        with Server(tmp_path, config=config, admin=True).start() as server, server.client() as client:
+
+            def reconnects(side):
+                return value(server, "forebay_backend_reconnects_total", backend="red", side=side)
+
+            client.set("t:k", b"1")
+            client.get("t:none")
+            assert (reconnects("write"), reconnects("read")) == (0, 0)
+            with Client(redis.port) as operator:
+                operator.command("CLIENT KILL TYPE normal")
+            assert client.set("t:k", b"2") == b"STORED"
+            eventually(lambda: reconnects("write") > 0)
+            numbers = itertools.count()  # the next reader may be one that was not connected yet
+            eventually(lambda: client.get(f"t:{next(numbers)}") is None and reconnects("read") > 0)
+            assert value(server, "forebay_backend_failures_total", backend="red", result="transient") == 0
 
 
 def test_health_is_what_its_own_paths_say(server):
