@@ -256,7 +256,7 @@ class Server(Process):
         env = dict(os.environ)
         env.setdefault("ASAN_OPTIONS", "abort_on_error=0:detect_leaks=1:allocator_may_return_null=1")
         env.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
-        env.setdefault("TSAN_OPTIONS", "halt_on_error=0:second_deadlock_stack=1")
+        env.setdefault("TSAN_OPTIONS", "halt_on_error=0:second_deadlock_stack=1:atexit_sleep_ms=20")
         env.update(self.env)
         return env
 
