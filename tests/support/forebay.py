@@ -50,6 +50,11 @@ _libc = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1
 
 
+def die_with_the_test():
+    """For preexec_fn: what is started so ends with the thread that starts it, however that ends."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def binary():
     """The server under test."""
     if os.environ.get("FOREBAY"):
@@ -153,7 +158,7 @@ class Process:
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
                 self.command(), cwd=self.folder, stdout=log, stderr=log, env=self.environment(),
-                preexec_fn=lambda: _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL))
+                preexec_fn=die_with_the_test)
         return self
 
     def start(self):
