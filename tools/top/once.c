@@ -56,7 +56,7 @@ static bool print_both(const struct options *options, const struct sample *now, 
     else
         print_text(stdout, picture);
     free(picture);
-    return fflush(stdout) == 0;
+    return true;
 }
 
 static int run(struct wire *wire, const struct options *options) {
@@ -73,7 +73,7 @@ static int run(struct wire *wire, const struct options *options) {
     if (!now)
         fprintf(stderr, "forebay-top: %s: %s\n", options->place.text, wire_reason(wire));
     else if (!printed)
-        fprintf(stderr, "forebay-top: standard output cannot be written: %s\n", strerror(errno));
+        fputs("forebay-top: no memory\n", stderr);
     sample_free(before);
     sample_free(now);
     return printed ? EXIT_SUCCESS : EXIT_FAILURE;

@@ -27,6 +27,7 @@ struct wire {
     size_t size, room;
     size_t scanned; /* the beginning of the first line that is not complete */
     int ended;      /* reports of this answer */
+    bool told;      /* the password, on this connection */
     char reason[300];
 };
 
@@ -189,6 +190,7 @@ static void log_in(struct wire *wire) {
     size_t size = strlen(options->user) + 1 + strlen(options->password);
     int used = snprintf(wire->request, sizeof wire->request, "set login 0 0 %zu\r\n%s %s\r\n", size,
                         options->user, options->password);
+    wire->told = true;
     if (used >= (int)sizeof wire->request)
         wire_fail(wire, "takes no user and password that are so long");
     else
@@ -205,6 +207,7 @@ static void finish_connecting(struct wire *wire) {
     }
     drop_addresses(wire);
     wire->request_size = wire->sent = 0;
+    wire->told = false;
     if (wire->options->user)
         ask_for_gate(wire);
     else
@@ -286,7 +289,7 @@ static void read_login(struct wire *wire) {
         enter(wire, WIRE_IDLE);
         return;
     }
-    if (line_is(wire->answer, wire->size, "CLIENT_ERROR unauthenticated")) {
+    if (!wire->told && line_is(wire->answer, wire->size, "CLIENT_ERROR unauthenticated")) {
         log_in(wire);
         return;
     }
