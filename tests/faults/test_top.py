@@ -491,6 +491,18 @@ class Liar:
         self.listener.close()
 
 
+class Impatient(Liar):
+    """Closes each connection behind its first answer, as an idle_timeout does that is shorter than the interval."""
+
+    def run(self):
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self.listener.accept()
+                with client:
+                    self.asked.append(client.recv(4096))
+                    client.sendall(self.answer)
+
+
 EVIL = (b"STAT pid 1\r\nSTAT uptime 5\r\nEND\r\nSTAT forebay_version \x1b]0;owned\x07\r\nEND\r\n"
         b"STAT \x1b[2J\x9b2Jevil:prefix \x1b]0;owned\x07\r\nSTAT \x1b[2J\x9b2Jevil:entries 7\r\nEND\r\n"
         b"STAT \x1b[31mdb:kind \x1b[5m\r\nEND\r\nEND\r\n")
@@ -518,6 +530,12 @@ def test_who_is_no_forebay_is_told_so(answer, said):
     with Liar(answer) as server:
         done = top("--once", f"127.0.0.1:{server.port}")
         assert (done.returncode, done.stdout, done.stderr) == (1, "", f"forebay-top: 127.0.0.1:{server.port}: {said}\n")
+
+
+def test_a_connection_that_was_closed_between_the_samples_is_made_anew():
+    with Impatient(EVIL) as server:
+        assert top("--once", "-i100ms", f"127.0.0.1:{server.port}").returncode == 0
+        assert server.asked == [Between.ROUND] * 2
 
 
 def test_a_password_is_told_once_even_if_it_is_asked_for_again(tmp_path):

@@ -39,6 +39,19 @@ static struct sample *ask(struct wire *wire) {
     return sample;
 }
 
+static struct sample *open_and_ask(struct wire *wire) {
+    bool answered;
+    wire_open(wire);
+    await_state(wire, WIRE_IDLE, &answered);
+    return ask(wire);
+}
+
+/* A server with an idle_timeout may have closed a connection that was silent for the interval. */
+static struct sample *ask_again(struct wire *wire) {
+    struct sample *sample = ask(wire);
+    return sample ? sample : open_and_ask(wire);
+}
+
 static void wait_until(uint64_t us) {
     struct timespec until = {(time_t)(us / US_PER_SECOND), (long)(us % US_PER_SECOND) * 1000};
     while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR)
@@ -60,13 +73,11 @@ static bool print_both(const struct options *options, const struct sample *now, 
 }
 
 static int run(struct wire *wire, const struct options *options) {
-    bool answered, printed = false;
-    wire_open(wire);
-    await_state(wire, WIRE_IDLE, &answered);
-    struct sample *before = ask(wire), *now = NULL;
+    bool printed = false;
+    struct sample *before = open_and_ask(wire), *now = NULL;
     if (before) {
         wait_until(sample_taken_us(before) + options->interval_ms * US_PER_MS);
-        now = ask(wire);
+        now = ask_again(wire);
     }
     if (now)
         printed = print_both(options, now, before);
