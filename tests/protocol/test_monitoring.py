@@ -73,6 +73,7 @@ def test_every_alarm_fires_and_does_not_fire():
 def test_every_alarm_has_its_runbook():
     entries = re.findall(r"^### (\w+)$", read("README.md"), re.MULTILINE)
     assert entries == list(alarms())
+    assert set(re.findall(r"\bForebay[A-Z]\w+", read("README.md"))) == set(entries)
     for name, alarm in alarms().items():
         assert alarm["annotations"]["runbook"] == f"docs/monitoring/README.md#{name.lower()}"
         assert alarm["labels"]["severity"] in ("critical", "warning", "info")
