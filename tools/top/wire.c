@@ -327,10 +327,15 @@ static bool is_ready(const struct wire *wire, short *ret_events) {
     return *ret_events != 0;
 }
 
+/* An address that does not answer at all is left for the host's next one. */
 static void check_patience(struct wire *wire, uint64_t now_us) {
     char why[100];
     if (wire->state == WIRE_IDLE || now_us - wire->since_us < (uint64_t)WIRE_PATIENCE_S * US_PER_SECOND)
         return;
+    if (wire->state == WIRE_CONNECTING && wire->next) {
+        try_next(wire, ETIMEDOUT);
+        return;
+    }
     snprintf(why, sizeof why, "has not answered for %d s", WIRE_PATIENCE_S);
     wire_fail(wire, why);
 }
