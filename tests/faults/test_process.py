@@ -109,6 +109,35 @@ def test_a_background_start_that_fails_is_told(background, serve):
     assert not background.pid_file.exists()
 
 
+def client_if_served(port):
+    with contextlib.suppress(OSError):
+        return Client(port)
+    return None
+
+
+def close_standard_files():
+    for number in range(3):
+        os.close(number)
+
+
+@pytest.mark.parametrize("options", [[], ["-d"]], ids=["foreground", "background"])
+def test_without_standard_files_nothing_else_takes_their_place(tmp_path, options):
+    """Lines of the log would go to whatever has the number 2, and -d would put /dev/null in the place of the address."""
+    port, pid_file = free_port(), tmp_path / "forebay.pid"
+    with subprocess.Popen([binary(), *options, "-P", str(pid_file), "-l", "127.0.0.1", "-p", str(port)],
+                          preexec_fn=close_standard_files) as process:
+        pid = int(eventually(lambda: pid_file.exists() and pid_file.read_text()))
+        try:
+            with eventually(lambda: client_if_served(port)) as client:
+                assert client.set("k", b"v") == b"STORED"
+            found = [os.readlink(f"/proc/{pid}/fd/{number}") for number in range(3)]
+            assert set(found) <= {"/", "/dev/null"}
+        finally:
+            os.kill(pid, signal.SIGTERM)
+        assert process.wait(60) == 0
+    eventually(lambda: not alive(pid))
+
+
 def test_without_tcp_the_unix_socket_is_served(tmp_path):
     """-p 0 leaves TCP out whatever -l says; the Unix socket of an address list is served all the same."""
     path, ports = tmp_path / "socket", tmp_path / "ports"
