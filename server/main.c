@@ -13,6 +13,7 @@
  * Everything is in one struct program on main's stack; there are no globals. Signals are blocked in all other
  * threads.
  */
+#include "cache/base/standard_files.h"
 #include "policies/journal/journal.h"
 #include "policies/policy.h"
 #include "server/activation.h"
@@ -755,6 +756,7 @@ static void free_program(struct program *program) {
 
 int main(int argc, char **argv) {
     struct program program = {.ready_fd = -1};
+    standard_files_hold();
     umask(S_IRWXG |
           S_IRWXO); /* whatever is made holds data, also what a library makes, or the system of a crash */
     program.server.log_form.is_journal = log_is_journal(STDERR_FILENO, getenv("JOURNAL_STREAM"));

@@ -5,6 +5,7 @@
 #include "server/config/settings.h"
 #include "server/listener.h"
 #include <dirent.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -27,11 +28,12 @@ static uint64_t resident_bytes(void) {
     return (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-static uint64_t count_descriptors(void) {
+/* Where there is none left to look with, all that may be open are. */
+static uint64_t count_descriptors(uint64_t limit) {
     uint64_t count = 0;
     DIR *folder = opendir("/proc/self/fd");
     if (!folder)
-        return 0;
+        return errno == EMFILE ? limit : 0;
     for (const struct dirent *entry; (entry = readdir(folder));)
         count += entry->d_name[0] != '.';
     closedir(folder);
@@ -46,8 +48,8 @@ static void measure_usage(struct process_measures *process) {
     process->user_us = time_us(&usage.ru_utime);
     process->system_us = time_us(&usage.ru_stime);
     process->resident_bytes = resident_bytes();
-    process->descriptors = count_descriptors();
     process->descriptors_max = limit.rlim_cur == RLIM_INFINITY ? UINT64_MAX : limit.rlim_cur;
+    process->descriptors = count_descriptors(process->descriptors_max);
 }
 
 static void measure_process(const struct server *server, struct process_measures *process) {

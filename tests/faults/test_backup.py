@@ -9,7 +9,7 @@ import shutil
 import sqlite3
 
 import pytest
-from forebay import Background, Closed, Redis, Server, eventually
+from forebay import Background, Closed, Redis, Server, eventually, rows
 from handbook import commands, follow
 
 pytestmark = pytest.mark.skipif(not all(map(shutil.which, ("sqlite3", "nc"))), reason="sqlite3 and nc are needed")
@@ -21,16 +21,17 @@ KEYS = 50
 class Site:
     """A server with a data folder, a place for backups, and clients that count up their keys."""
 
-    def __init__(self, folder, serve, backend='uri = "sqlite:store.db"', redis_port=0):
+    def __init__(self, folder, serve, backend='uri = "sqlite:store.db"', redis_port=0, policy="write-behind"):
         self.folder = str(folder)
         self.data = os.path.join(self.folder, "data")
         self.redis_port = redis_port
+        delay = 'flush_delay = "1h"' if policy == "write-behind" else ""
         config = f'''
 memory = "64mb"
 threads = 2
 data = "{self.data}"
 backend "local" {{ {backend} }}
-namespace "sessions" {{ prefix = "sess:" policy = "write-behind" backend = "local" flush_delay = "1h" }}
+namespace "sessions" {{ prefix = "sess:" policy = "{policy}" backend = "local" {delay} }}
 '''
         server = Server(folder)
         self.server = serve(config=f'listen = {{"127.0.0.1:{server.port}"}}' + config, port=server.port)
@@ -38,8 +39,12 @@ namespace "sessions" {{ prefix = "sess:" policy = "write-behind" backend = "loca
         self.acknowledged = {}
 
     def follow(self, name):
-        return follow(commands("backup.md", name), self.server, self.data, **{
+        as_cron = "set -e\n" if name.startswith("backup") else ""
+        return follow(as_cron + commands("backup.md", name), self.server, self.data, **{
             "/var/backups/forebay": self.folder + "/backups", "redis-cli ": f"redis-cli -p {self.redis_port} "})
+
+    def copies(self):
+        return [name for name in os.listdir(self.folder + "/backups") if not name.startswith(".")]
 
     def _write(self, end, writer):
         number = self.sent.get(writer, 0)
@@ -118,6 +123,23 @@ def test_a_store_is_copied_while_it_is_written_and_restored_from_nothing(tmp_pat
     site.server.start()
     site.check(moment)
     assert site.server.client().get("sess:refused") == b"unfit"
+
+
+def test_a_backup_that_fails_is_none(tmp_path, serve):
+    site = Site(tmp_path, serve, policy="write-through")  # which has no quarantine
+    with site.server.client() as client:
+        assert client.set("sess:1", b"x") == b"STORED"
+    site.follow("backup: sqlite")
+    [copy] = site.copies()
+    assert set(rows(f"{site.folder}/backups/{copy}/store.db", "sessions")) == {b"sess:1"}
+    os.mkdir(site.data + "/folder")  # which cp leaves out, and says so
+    with pytest.raises(AssertionError, match="folder"):
+        site.follow("backup: whole")
+    assert site.server.client().get("sess:1") == b"x"  # it goes on
+    site.server.stop()
+    with pytest.raises(AssertionError):
+        site.follow("backup: sqlite")
+    assert site.copies() == [copy]
 
 
 def test_all_files_of_one_moment_hold_what_no_store_has(tmp_path, serve):

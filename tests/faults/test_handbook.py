@@ -44,7 +44,7 @@ def formats():
     """What stands between the conversions of each literal of the sources that has something to say."""
     found = set()
     for library in LIBRARIES:
-        for path in glob.glob(os.path.join(ROOT, library, "**", "*.c"), recursive=True):
+        for path in glob.glob(os.path.join(ROOT, library, "**", "*.[ch]"), recursive=True):
             for literal in LITERAL.findall(read(path)):
                 text = joined(literal)
                 pieces = tuple(CONVERSION.split(text + "%s" * text.endswith(": ")))  # where something is put behind it

@@ -10,7 +10,7 @@ import subprocess
 import time
 
 import pytest
-from forebay import (SANITIZER_REPORT, Client, Config, Server, binary, eventually, free_port, locked, namespace,
+from forebay import (SANITIZER_REPORT, Client, Config, Server, binary, die_with_the_test, eventually, free_port, locked, namespace,
                      sqlite_backend)
 
 SESSIONS = namespace("sessions", "sess:", "write-behind", flush_delay="50ms")
@@ -27,7 +27,7 @@ def run(*options, seconds=60, **more):
 def running(folder, *options, **environment):
     """The server with these options alone; it has to end well at SIGTERM. What it said is in folder/said afterwards."""
     with open(folder / "said", "wb") as said:
-        process = subprocess.Popen([binary(), *options], stderr=said, env={**os.environ, **environment})
+        process = subprocess.Popen([binary(), *options], stderr=said, env={**os.environ, **environment}, preexec_fn=die_with_the_test)
     try:
         yield process
         process.terminate()
@@ -107,6 +107,35 @@ def test_a_background_start_that_fails_is_told(background, serve):
     assert status == 1
     assert f"127.0.0.1:{taken.port}" in said
     assert not background.pid_file.exists()
+
+
+def client_if_served(port):
+    with contextlib.suppress(OSError):
+        return Client(port)
+    return None
+
+
+def close_standard_files():
+    for number in range(3):
+        os.close(number)
+
+
+@pytest.mark.parametrize("options", [[], ["-d"]], ids=["foreground", "background"])
+def test_without_standard_files_nothing_else_takes_their_place(tmp_path, options):
+    """Lines of the log would go to whatever has the number 2, and -d would put /dev/null in the place of the address."""
+    port, pid_file = free_port(), tmp_path / "forebay.pid"
+    with subprocess.Popen([binary(), *options, "-P", str(pid_file), "-l", "127.0.0.1", "-p", str(port)],
+                          preexec_fn=close_standard_files) as process:
+        pid = int(eventually(lambda: pid_file.exists() and pid_file.read_text()))
+        try:
+            with eventually(lambda: client_if_served(port)) as client:
+                assert client.set("k", b"v") == b"STORED"
+            found = [os.readlink(f"/proc/{pid}/fd/{number}") for number in range(3)]
+            assert set(found) <= {"/", "/dev/null"}
+        finally:
+            os.kill(pid, signal.SIGTERM)
+        assert process.wait(60) == 0
+    eventually(lambda: not alive(pid))
 
 
 def test_without_tcp_the_unix_socket_is_served(tmp_path):
@@ -209,7 +238,7 @@ def test_a_second_sigterm_ends_the_drain(serve):
     with locked(server):
         server.signal(signal.SIGTERM)
         eventually(lambda: "draining for at most 600000 ms" in server.log())
-        time.sleep(1)
+        time.sleep(0.2)  # the drain goes on; if it has not begun yet, this shows nothing, and harms nobody
         server.check_alive()
         server.stop()
         assert re.search(r"20 left, all of them in the journal", server.log())
@@ -326,7 +355,7 @@ def limited(hard, *options):
 def said_at_the_start(folder, command, port):
     """What a server says until it serves, and its setting of maxconns."""
     with open(folder / "said", "wb") as said:
-        process = subprocess.Popen(command, stderr=said)
+        process = subprocess.Popen(command, stderr=said, preexec_fn=die_with_the_test)
     try:
         eventually(lambda: process.poll() is not None or b" serves " in (folder / "said").read_bytes())
         assert process.poll() is None, (folder / "said").read_text()

@@ -260,6 +260,10 @@ def test_it_adapts_to_the_size_of_the_terminal(busy):
         terminal.resize(45, 12)
         text = terminal.shows(r"^NAMESPACE +\S*OPS/S  HIT%", "^sessions ")
         assert len(text.splitlines()) == 12 and "BACKEND" not in text
+        terminal.resize(40, 10)
+        terminal.press("p")
+        terminal.shows("^forebay-top  PAUSED  127", "^h help  q quit$")
+        terminal.press("p")
         terminal.resize(20, 5)
         terminal.shows("^20x5: too small")
         terminal.resize(80, 24)
@@ -271,7 +275,7 @@ def test_keys_sort_show_one_and_go_back(busy):
         terminal.shows(r"^sessions +\d+ +\S+ +[1-9]\d* +100", r"^users +0")
         terminal.press("r")
         eventually(lambda: terminal.order()[-1:] == ["sessions"])
-        terminal.press("<" * 4)  # by name
+        terminal.press("<" * 3)  # by name, past the policy, which a wider terminal has
         eventually(lambda: terminal.order() == ["carts", "default", "pages", "sessions", "users"])
         terminal.press("r")
         eventually(lambda: terminal.order() == ["users", "sessions", "pages", "default", "carts"])
@@ -344,6 +348,9 @@ def test_a_server_that_goes_away_is_waited_for(serve):
         terminal.shows(r"^local +sqlite", "gets/s 0")
         server.stop()
         terminal.shows(r"^The server .*trying again\. Figures are old$", "^sessions")
+        terminal.resize(40, 12)
+        terminal.shows("^The server ", r"again\. Figures are old$")
+        terminal.resize(80, 24)
         server.start()
         with server.client() as client:
             client.set("page:1", b"x")
@@ -442,7 +449,7 @@ def test_a_server_with_passwords_lets_in_who_knows_one(guarded, tmp_path):
 def test_without_the_right_password_it_says_so(guarded, tmp_path):
     done = top("--once", place(guarded))
     assert (done.returncode, done.stderr) == (
-        1, f"forebay-top: {place(guarded)}: it asks for a password: give --user and --password-file\n")
+        1, f"forebay-top: {place(guarded)}: asks for a password: give --user and --password-file\n")
     done = top("--once", "--user=anna", "--password-file", password_file(tmp_path, "wrong"), place(guarded))
     assert (done.returncode, done.stderr) == (
         1, f"forebay-top: {place(guarded)}: does not let anna in: the user or the password is wrong\n")
@@ -463,6 +470,7 @@ class Liar:
 
     def __init__(self, answer):
         self.answer = answer
+        self.asked = []
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self.run, daemon=True).start()
@@ -472,7 +480,8 @@ class Liar:
             while True:
                 client, _ = self.listener.accept()
                 with client, contextlib.suppress(OSError):
-                    while client.recv(4096):
+                    while data := client.recv(4096):
+                        self.asked.append(data)
                         client.sendall(self.answer)
 
     def __enter__(self):
@@ -480,6 +489,18 @@ class Liar:
 
     def __exit__(self, *_):
         self.listener.close()
+
+
+class Impatient(Liar):
+    """Closes each connection behind its first answer, as an idle_timeout does that is shorter than the interval."""
+
+    def run(self):
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self.listener.accept()
+                with client:
+                    self.asked.append(client.recv(4096))
+                    client.sendall(self.answer)
 
 
 EVIL = (b"STAT pid 1\r\nSTAT uptime 5\r\nEND\r\nSTAT forebay_version \x1b]0;owned\x07\r\nEND\r\n"
@@ -501,7 +522,7 @@ def test_names_from_the_server_reach_no_terminal_as_escapes():
 
 @pytest.mark.parametrize("answer, said", [
     (b"STAT pid 1\r\nEND\r\nERROR\r\nERROR\r\nERROR\r\nERROR\r\n",
-     'it answers "ERROR" to "stats forebay": is it a Forebay, of this version or a later one?'),
+     'answers "ERROR" to "stats forebay": is it a Forebay, of this version or a later one?'),
     (b"x" * (1 << 20), "answers with more than can be kept"),
 ], ids=["memcached", "endless"])
 def test_who_is_no_forebay_is_told_so(answer, said):
@@ -511,7 +532,40 @@ def test_who_is_no_forebay_is_told_so(answer, said):
         assert (done.returncode, done.stdout, done.stderr) == (1, "", f"forebay-top: 127.0.0.1:{server.port}: {said}\n")
 
 
+def test_a_connection_that_was_closed_between_the_samples_is_made_anew():
+    with Impatient(EVIL) as server:
+        assert top("--once", "-i100ms", f"127.0.0.1:{server.port}").returncode == 0
+        assert server.asked == [Between.ROUND] * 2
+
+
+def test_a_password_is_told_once_even_if_it_is_asked_for_again(tmp_path):
+    with Liar(b"CLIENT_ERROR unauthenticated\r\n") as server:
+        done = top("--once", "--user=anna", "--password-file", password_file(tmp_path, "secret"), f"127.0.0.1:{server.port}")
+        assert (done.returncode, len(server.asked)) == (1, 2)
+        assert done.stderr.endswith("does not let anna in: the user or the password is wrong\n")
+
+
+def test_what_a_server_says_before_it_closes_is_told(serve):
+    server = serve(options=["-c", "1"])
+    with server.client() as client:
+        client.stats()  # it is connected
+        told = {top("--once", place(server)).stderr for _ in range(8)}
+        assert told == {f'forebay-top: {place(server)}: has closed the connection: "ERROR Too many open connections"\n'}
+
+
 # ---- The command line ----
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["--once", "-i100ms"], ["--once", "--json", "-i100ms"]])
+def test_what_cannot_be_printed_is_no_success(arguments):
+    """Nor does it go to the server, whose connection is the first to be opened."""
+    with Liar(EVIL) as server, open("/dev/full", "wb") as full:
+        place_of = [f"127.0.0.1:{server.port}"] if "--once" in arguments else []
+        for change in ({"stdout": full}, {"stdout": None, "preexec_fn": lambda: os.close(1)}):
+            done = subprocess.run([TOP, *arguments, *place_of], stderr=subprocess.PIPE, timeout=PATIENCE, check=False, **change)
+            assert done.returncode == 1 and b"standard output cannot be written: " in done.stderr
+        assert set(server.asked) <= {Between.ROUND}
+
 
 
 def test_the_manual_has_every_option():

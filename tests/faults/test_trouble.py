@@ -32,6 +32,14 @@ def test_a_store_that_is_lost_while_the_server_runs_gets_what_memory_holds(tmp_p
     assert set(server.rows()) == {b"sess:old", b"sess:new"}
 
 
+@pytest.mark.skipif(not shutil.which("nc"), reason="nc is needed")
+def test_who_types_a_command_logs_in_first(tmp_path, serve):
+    (tmp_path / "auth").write_text("anna:open sesame\n")
+    (tmp_path / "auth").chmod(0o600)
+    server = serve(Config(namespace("sessions", "sess:", "write-behind"), auth_file=str(tmp_path / "auth")))
+    assert follow(commands("operating.md", "operating: log in"), server, server.folder).split() == ["STORED", "SYNCED", "0"]
+
+
 @pytest.mark.skipif(not shutil.which("sqlite3"), reason="sqlite3 is needed")
 def test_what_can_be_read_of_a_damaged_store_is_saved(tmp_path, serve):
     server = serve(Config(namespace("sessions", "sess:", "write-behind")), folder=tmp_path / "data")

@@ -2,9 +2,12 @@
 """/metrics, as Prometheus and an operator see it: clean under promtool and a parser of OpenMetrics, documented to the last
 metric, true of what was done, and small with many namespaces."""
 
+import contextlib
+import http.client
 import itertools
 import os
 import re
+import resource
 import shutil
 import subprocess
 
@@ -173,6 +176,23 @@ def test_connections_that_took_the_place_of_lost_ones_are_counted(tmp_path):
 def test_health_is_what_its_own_paths_say(server):
     eventually(lambda: server.ask("/readyz").status == 503)  # a backend is away, and its namespace answers with errors
     assert value(server, "forebay_ready") == 0 and value(server, "forebay_live") == 1
+
+
+def test_the_limit_of_descriptors_is_told_where_it_is_reached(server):
+    """The alarm would be silent otherwise, with none left to count the others with."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.admin_port, timeout=forebay.PATIENCE)
+
+    def told(name):
+        connection.request("GET", "/metrics")  # Prometheus keeps its connection, too
+        return samples(connection.getresponse().read().decode()).get((name,))
+
+    with contextlib.closing(connection):
+        before = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
+        assert told("forebay_max_descriptors") == before[0]
+        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (10, before[1]))
+        assert told("forebay_open_descriptors") == told("forebay_max_descriptors") == 10
+        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, before)
+        assert told("forebay_open_descriptors") > 10
 
 
 def test_a_reset_of_statistics_takes_no_request_back(server):

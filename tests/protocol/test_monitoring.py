@@ -73,6 +73,7 @@ def test_every_alarm_fires_and_does_not_fire():
 def test_every_alarm_has_its_runbook():
     entries = re.findall(r"^### (\w+)$", read("README.md"), re.MULTILINE)
     assert entries == list(alarms())
+    assert set(re.findall(r"\bForebay[A-Z]\w+", read("README.md"))) == set(entries)
     for name, alarm in alarms().items():
         assert alarm["annotations"]["runbook"] == f"docs/monitoring/README.md#{name.lower()}"
         assert alarm["labels"]["severity"] in ("critical", "warning", "info")
@@ -160,6 +161,7 @@ def work(end, server):
                 client.get_many([f"{prefix}{number}.0", f"{prefix}none{number}"])
             client.set("behind:1.0", b"again")  # often waits already, and is coalesced
             client.command("get away:1")
+            client.get_many(["never.there"])
             end.wait(0.02)
 
 
@@ -200,6 +202,21 @@ def test_every_panel_has_data(watched):
         eventually(all_have, pause=0.5)
     except AssertionError:
         raise AssertionError(f"no data: {waiting}") from None
+
+
+@pytest.mark.parametrize("panel, ratios", [
+    ("Hit ratio by namespace", {"default": "0"}), ("Share of reads that waited for a backend", {"default": "0", "away": "1"}),
+])
+def test_a_ratio_without_a_part_of_it_is_there(watched, panel, ratios):
+    """What was never counted has no series."""
+    _, prometheus = watched
+    query, = (query for title, query in panels() if title == panel)
+
+    def told():
+        found = prometheus.query(substituted(query))
+        return all(found.get(str({"namespace": name})) == ratio for name, ratio in ratios.items())
+
+    eventually(told, pause=0.5)
 
 
 def test_the_variables_have_values(watched):

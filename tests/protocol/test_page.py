@@ -10,10 +10,9 @@ import re
 import shutil
 import subprocess
 import tarfile
-import threading
 
 import pytest
-from forebay import Config, Server, eventually, free_port, namespace
+from forebay import Background, Config, Server, eventually, free_port, namespace
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 VENDOR = os.path.join(ROOT, "server", "http", "page", "vendor")
@@ -23,27 +22,15 @@ LONG = "n" * 63  # as a name may be
 HOSTILE = "<img src=x onerror=\"document.title='taken'\">"
 
 
-class Load:
+def work(end, server):
     """Somebody who reads and writes until he is told to stop."""
-
-    def __init__(self, server):
-        self.server = server
-        self.ends = threading.Event()
-        self.thread = threading.Thread(target=self.run)
-        self.thread.start()
-
-    def run(self):
-        with self.server.client() as client:
-            number = 0
-            while not self.ends.wait(0.002):
-                number = (number + 1) % 50
-                client.set(f"s:{number}", b"v" * 100)
-                client.get(f"s:{number}")
-                client.get(f"t:{number}")
-
-    def stop(self):
-        self.ends.set()
-        self.thread.join()
+    with server.client() as client:
+        number = 0
+        while not end.wait(0.002):
+            number = (number + 1) % 50
+            client.set(f"s:{number}", b"v" * 100)
+            client.get(f"s:{number}")
+            client.get(f"t:{number}")
 
 
 def history(server, query=""):
@@ -62,10 +49,9 @@ def server(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def load(server):
-    load = Load(server)
-    eventually(lambda: history(server)["count"] >= 4)
-    yield load
-    load.stop()
+    with Background(work, server) as load:
+        eventually(lambda: history(server)["count"] >= 4)
+        yield load
 
 
 # ---- Files and headers ----
@@ -259,7 +245,7 @@ def test_history_is_there_when_the_page_opens(server, load, browser):
 
 
 def test_figures_are_those_of_the_metrics(server, load, browser):
-    load.stop()
+    load.join()
     browser.open(server)
     eventually(lambda: browser.row("sessions")["requests"] == "0/s")
     metrics = dict(re.findall(r'^(\w+)\{namespace="sessions"\} (\S+)$', server.ask("/metrics").text, re.MULTILINE))

@@ -39,6 +39,19 @@ static struct sample *ask(struct wire *wire) {
     return sample;
 }
 
+static struct sample *open_and_ask(struct wire *wire) {
+    bool answered;
+    wire_open(wire);
+    await_state(wire, WIRE_IDLE, &answered);
+    return ask(wire);
+}
+
+/* A server with an idle_timeout may have closed a connection that was silent for the interval. */
+static struct sample *ask_again(struct wire *wire) {
+    struct sample *sample = ask(wire);
+    return sample ? sample : open_and_ask(wire);
+}
+
 static void wait_until(uint64_t us) {
     struct timespec until = {(time_t)(us / US_PER_SECOND), (long)(us % US_PER_SECOND) * 1000};
     while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR)
@@ -56,24 +69,22 @@ static bool print_both(const struct options *options, const struct sample *now, 
     else
         print_text(stdout, picture);
     free(picture);
-    return fflush(stdout) == 0;
+    return true;
 }
 
 static int run(struct wire *wire, const struct options *options) {
-    bool answered, printed = false;
-    wire_open(wire);
-    await_state(wire, WIRE_IDLE, &answered);
-    struct sample *before = ask(wire), *now = NULL;
+    bool printed = false;
+    struct sample *before = open_and_ask(wire), *now = NULL;
     if (before) {
         wait_until(sample_taken_us(before) + options->interval_ms * US_PER_MS);
-        now = ask(wire);
+        now = ask_again(wire);
     }
     if (now)
         printed = print_both(options, now, before);
     if (!now)
         fprintf(stderr, "forebay-top: %s: %s\n", options->place.text, wire_reason(wire));
     else if (!printed)
-        fprintf(stderr, "forebay-top: standard output cannot be written: %s\n", strerror(errno));
+        fputs("forebay-top: no memory\n", stderr);
     sample_free(before);
     sample_free(now);
     return printed ? EXIT_SUCCESS : EXIT_FAILURE;

@@ -29,7 +29,8 @@ static const char help[] =
     "      --version\n"
     "\n"
     "On the screen, h shows what the keys do, and q ends. NO_COLOR in the environment: no colours.\n"
-    "Exit status: 0; 1 if the server cannot be asked or the terminal cannot be used; 64 if an option is wrong.\n";
+    "Exit status: 0; 1 if the server cannot be asked, the terminal cannot be used, or nothing can be printed; 64 if an\n"
+    "option is wrong.\n";
 
 __attribute__((format(printf, 1, 2))) static bool wrong(const char *format, ...) {
     va_list arguments;

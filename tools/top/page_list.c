@@ -49,18 +49,17 @@ int page_list_rows(const struct picture *picture, int lines) {
 
 /* ---- Drawing ---- */
 
-static void draw_namespaces(struct canvas *canvas, const struct view *view, const struct picture *picture,
+static void draw_namespaces(struct canvas *canvas, struct view *view, const struct picture *picture,
                             size_t rows) {
-    bool shown[COLUMNS_MAX];
-    int name_width = table_fit(&namespaces_table, canvas->width, shown);
+    int name_width = table_fit(&namespaces_table, canvas->width, view->shown);
     size_t selected = view_selected(view, picture),
            end = view->top + rows < view->count ? view->top + rows : view->count;
     if (view->count > rows)
         canvas_print(canvas, LOOK_FAINT, "%zu-%zu of %zu", view->top + 1, end, view->count);
-    canvas_headings(canvas, &namespaces_table, shown, name_width, view->sort, view->descending);
+    canvas_headings(canvas, &namespaces_table, view->shown, name_width, view->sort, view->descending);
     for (size_t i = view->top; i < end; i++) {
         canvas->bar = i == selected;
-        canvas_row(canvas, &namespaces_table, shown, name_width, &picture->namespaces[view->order[i]],
+        canvas_row(canvas, &namespaces_table, view->shown, name_width, &picture->namespaces[view->order[i]],
                    namespace_look);
     }
 }

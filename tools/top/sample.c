@@ -12,7 +12,7 @@
 const char sample_requests[] =
     "stats\r\nstats forebay\r\nstats namespaces\r\nstats backends\r\nstats write_behind\r\n";
 
-static const char no_memory[] = "there is no memory for its answer";
+static const char no_memory[] = "answers with more than there is memory for";
 
 static const char *const report_names[REPORTS] = {"stats", "stats forebay", "stats namespaces",
                                                   "stats backends", "stats write_behind"};
@@ -92,10 +92,10 @@ static bool is_error(const char *line) {
 
 static void explain(const char *line, enum report report, char *ret_error, size_t error_size) {
     if (strstr(line, "unauthenticated"))
-        snprintf(ret_error, error_size, "it asks for a password: give --user and --password-file");
+        snprintf(ret_error, error_size, "asks for a password: give --user and --password-file");
     else
         snprintf(ret_error, error_size,
-                 "it answers \"%.100s\" to \"%s\": is it a Forebay, of this version or a later one?", line,
+                 "answers \"%.100s\" to \"%s\": is it a Forebay, of this version or a later one?", line,
                  report_names[report]);
 }
 
@@ -115,7 +115,7 @@ static bool parse(struct sample *sample, size_t size, char *ret_error, size_t er
         }
     }
     if (report < REPORTS)
-        snprintf(ret_error, error_size, "its answer is not complete");
+        snprintf(ret_error, error_size, "has not answered completely");
     return report == REPORTS;
 }
 

@@ -30,8 +30,8 @@ enum { SAMPLE_NAME_MAX = 64, SAMPLE_OWNERS_MAX = 256 };
 
 struct sample;
 
-/* Takes the text, which malloc has made, in any case. taken_us: when it had arrived (monotonic). NULL with a whole sentence:
- * what has answered is no Forebay, or wants a password first. */
+/* Takes the text, which malloc has made, in any case. taken_us: when it had arrived (monotonic). NULL with the rest of
+ * a sentence about the server: it is no Forebay, or wants a password first. */
 struct sample *sample_new(char *text, size_t size, uint64_t taken_us, char *ret_error, size_t error_size);
 
 /* NULL is allowed. */

@@ -110,14 +110,15 @@ static void draw_title(struct canvas *canvas, const struct scene *scene) {
     char text[FIGURE_MAX];
     const struct picture *picture = scene->picture;
     canvas_go(canvas, 0);
-    canvas_print(canvas, LOOK_HEADING, "forebay-top  %s", scene->place);
+    canvas_print(canvas, LOOK_HEADING, "forebay-top");
+    if (scene->view->paused)
+        canvas_print(canvas, LOOK_WARNING, "  PAUSED");
+    canvas_print(canvas, LOOK_HEADING, "  %s", scene->place);
     if (picture) {
         canvas_print(canvas, LOOK_PLAIN, "  version %s", picture->process.version);
         canvas_print(canvas, LOOK_PLAIN, "  up %s", figure(UNIT_MS, picture->process.uptime_s * 1000, text));
     }
     canvas_print(canvas, LOOK_PLAIN, "  every %g s", (double)scene->view->interval_ms / 1000);
-    if (scene->view->paused)
-        canvas_print(canvas, LOOK_WARNING, "  PAUSED");
     canvas_end_line(canvas);
 }
 
@@ -154,17 +155,50 @@ static void draw_journal(struct canvas *canvas, const struct journal_figures *jo
         canvas_figure(canvas, "FAILURES", UNIT_COUNT, journal->failures, LOOK_ALARM);
 }
 
+/* Where the next line of a text begins that is broken between words. */
+static const char *break_line(const char *text, int width, int *ret_length) {
+    int length = (int)strlen(text);
+    if (length > width) {
+        length = width;
+        while (length > 0 && text[length] != ' ')
+            length--;
+        length = length > 0 ? length : width;
+    }
+    *ret_length = length;
+    text += length;
+    return text + (*text == ' ');
+}
+
+/* As many of the last lines as it takes, so that a narrow terminal has all of it. */
+static void draw_trouble(struct canvas *canvas, const char *text) {
+    int length, count = 0;
+    for (const char *at = text; *at; at = break_line(at, canvas->width, &length))
+        count++;
+    canvas_go(canvas, count < canvas->height ? canvas->height - count : 0);
+    while (*text) {
+        const char *next = break_line(text, canvas->width, &length);
+        move(canvas->line, 0);
+        clrtoeol();
+        canvas_print(canvas, LOOK_ALARM, "%.*s", length, text);
+        canvas_end_line(canvas);
+        text = next;
+    }
+}
+
 static void draw_foot(struct canvas *canvas, const struct scene *scene) {
     static const char *const keys[] = {
         [VIEW_LIST] = "Enter details  </> sort  r reverse  p pause  +/- interval  h help  q quit",
         [VIEW_DETAIL] = "Esc back  up/down another  p pause  +/- interval  h help  q quit",
         [VIEW_HELP] = "any key: back  q quit",
     };
-    canvas_go(canvas, canvas->height - 1);
+    const char *all = keys[scene->view->page];
+    canvas_go(canvas, canvas->height - 1); /* whatever a page had to say there */
+    move(canvas->height - 1, 0);
+    clrtoeol();
     if (scene->trouble)
-        canvas_print(canvas, LOOK_ALARM, "%s", scene->trouble);
+        draw_trouble(canvas, scene->trouble);
     else
-        canvas_print(canvas, LOOK_FAINT, "%s", keys[scene->view->page]);
+        canvas_print(canvas, LOOK_FAINT, "%s", (int)strlen(all) <= canvas->width ? all : "h help  q quit");
 }
 
 /* ---- All of it ---- */
@@ -201,9 +235,6 @@ static void draw_all(struct canvas *canvas, const struct scene *scene) {
         canvas_print(canvas, LOOK_PLAIN, "connecting ...");
     }
     draw_page(canvas, scene);
-    canvas_go(canvas, canvas->height - 1); /* whatever a page had to say there */
-    move(canvas->height - 1, 0);
-    clrtoeol();
     draw_foot(canvas, scene);
 }
 

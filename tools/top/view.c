@@ -11,9 +11,11 @@ static void sort_by(struct view *view, size_t column) {
 
 void view_init(struct view *view, uint64_t interval_ms) {
     *view = (struct view){.interval_ms = interval_ms};
-    for (size_t i = 0; i < namespaces_table.column_count; i++)
+    for (size_t i = 0; i < namespaces_table.column_count; i++) {
+        view->shown[i] = true;
         if (strcmp(namespaces_table.columns[i].name, "ops_per_s") == 0)
             sort_by(view, i);
+    }
 }
 
 /* ---- Where the bar is ---- */
@@ -102,12 +104,20 @@ static void press_anywhere(struct view *view, enum view_key key) {
     }
 }
 
+/* The next column that is seen; the first always is. */
+static void sort_beside(struct view *view, size_t step) {
+    size_t column = view->sort;
+    do
+        column = (column + step) % namespaces_table.column_count;
+    while (!view->shown[column]);
+    sort_by(view, column);
+}
+
 static bool press_sort(struct view *view, enum view_key key) {
-    size_t count = namespaces_table.column_count;
     if (key == VIEW_KEY_SORT_LEFT)
-        sort_by(view, (view->sort + count - 1) % count);
+        sort_beside(view, namespaces_table.column_count - 1);
     else if (key == VIEW_KEY_SORT_RIGHT)
-        sort_by(view, (view->sort + 1) % count);
+        sort_beside(view, 1);
     else if (key == VIEW_KEY_REVERSE)
         view->descending = !view->descending;
     else

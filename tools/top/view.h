@@ -40,6 +40,7 @@ struct view {
     enum view_page page, behind_help;
     size_t sort; /* a column of namespaces_table */
     bool descending;
+    bool shown[COLUMNS_MAX]; /* the columns that there is room for: one sorts by these; filled by table_fit */
     char selected[SAMPLE_NAME_MAX];
     size_t order[SAMPLE_OWNERS_MAX]; /* the namespaces of the picture as they are shown */
     size_t count;                    /* of them */

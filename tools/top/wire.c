@@ -27,6 +27,7 @@ struct wire {
     size_t size, room;
     size_t scanned; /* the beginning of the first line that is not complete */
     int ended;      /* reports of this answer */
+    bool told;      /* the password, on this connection */
     char reason[300];
 };
 
@@ -156,11 +157,68 @@ void wire_open(struct wire *wire) {
     try_next(wire, EHOSTUNREACH);
 }
 
+/* ---- Receiving ---- */
+
+static bool make_room(struct wire *wire) {
+    if (wire->room - wire->size >= READ_SIZE)
+        return true;
+    size_t room = wire->room ? 2 * wire->room : 2 * READ_SIZE;
+    char *answer = wire->size < WIRE_ANSWER_MAX ? realloc(wire->answer, room) : NULL;
+    if (!answer)
+        return false;
+    wire->answer = answer;
+    wire->room = room;
+    return true;
+}
+
+/* A server that refuses a connection says why before it closes, and may not wait for a request. */
+static void lose(struct wire *wire) {
+    char why[200], said[100] = "";
+    size_t length = wire->size < sizeof said ? wire->size : sizeof said - 1;
+    for (size_t i = 0; i < length && wire->answer[i] != '\r' && wire->answer[i] != '\n'; i++)
+        said[i] = wire->answer[i] >= ' ' && wire->answer[i] <= '~' ? wire->answer[i] : '?';
+    bool error = strncmp(said, "ERROR", 5) == 0 || strstr(said, "_ERROR") != NULL;
+    snprintf(why, sizeof why, error ? "has closed the connection: \"%s\"" : "has closed the connection",
+             said);
+    wire_fail(wire, why);
+}
+
+static bool is_closed(int failure) {
+    return failure == ECONNRESET || failure == EPIPE;
+}
+
+static bool read_some(struct wire *wire) {
+    if (!make_room(wire)) {
+        wire_fail(wire, "answers with more than can be kept");
+        return false;
+    }
+    ssize_t got = recv(wire->descriptor, wire->answer + wire->size, READ_SIZE, 0);
+    if (got > 0) {
+        wire->size += (size_t)got;
+        return true;
+    }
+    if (got == 0 || is_closed(errno))
+        lose(wire);
+    else if (errno != EAGAIN && errno != EINTR)
+        fail_with(wire, "has ended the connection", errno);
+    return false;
+}
+
+/* What it has said before it closed; the last attempt ends the connection. */
+static void take_leave(struct wire *wire) {
+    while (read_some(wire))
+        continue;
+}
+
+/* ---- Asking ---- */
+
 static void send_some(struct wire *wire) {
     ssize_t sent =
         send(wire->descriptor, wire->request + wire->sent, wire->request_size - wire->sent, MSG_NOSIGNAL);
     if (sent >= 0)
         wire->sent += (size_t)sent;
+    else if (is_closed(errno))
+        take_leave(wire);
     else if (errno != EAGAIN && errno != EINTR)
         fail_with(wire, "cannot be asked", errno);
 }
@@ -189,6 +247,7 @@ static void log_in(struct wire *wire) {
     size_t size = strlen(options->user) + 1 + strlen(options->password);
     int used = snprintf(wire->request, sizeof wire->request, "set login 0 0 %zu\r\n%s %s\r\n", size,
                         options->user, options->password);
+    wire->told = true;
     if (used >= (int)sizeof wire->request)
         wire_fail(wire, "takes no user and password that are so long");
     else
@@ -205,54 +264,14 @@ static void finish_connecting(struct wire *wire) {
     }
     drop_addresses(wire);
     wire->request_size = wire->sent = 0;
+    wire->told = false;
     if (wire->options->user)
         ask_for_gate(wire);
     else
         enter(wire, WIRE_IDLE);
 }
 
-/* ---- Reading ---- */
-
-static bool make_room(struct wire *wire) {
-    if (wire->room - wire->size >= READ_SIZE)
-        return true;
-    size_t room = wire->room ? 2 * wire->room : 2 * READ_SIZE;
-    char *answer = wire->size < WIRE_ANSWER_MAX ? realloc(wire->answer, room) : NULL;
-    if (!answer)
-        return false;
-    wire->answer = answer;
-    wire->room = room;
-    return true;
-}
-
-/* A server that refuses a connection says why before it closes. */
-static void lose(struct wire *wire) {
-    char why[200], said[100] = "";
-    size_t length = wire->size < sizeof said ? wire->size : sizeof said - 1;
-    for (size_t i = 0; i < length && wire->answer[i] != '\r' && wire->answer[i] != '\n'; i++)
-        said[i] = wire->answer[i] >= ' ' && wire->answer[i] <= '~' ? wire->answer[i] : '?';
-    bool error = strncmp(said, "ERROR", 5) == 0 || strstr(said, "_ERROR") != NULL;
-    snprintf(why, sizeof why, error ? "has closed the connection: \"%s\"" : "has closed the connection",
-             said);
-    wire_fail(wire, why);
-}
-
-static bool read_some(struct wire *wire) {
-    if (!make_room(wire)) {
-        wire_fail(wire, "answers with more than can be kept");
-        return false;
-    }
-    ssize_t got = recv(wire->descriptor, wire->answer + wire->size, READ_SIZE, 0);
-    if (got > 0) {
-        wire->size += (size_t)got;
-        return true;
-    }
-    if (got == 0)
-        lose(wire);
-    else if (errno != EAGAIN && errno != EINTR)
-        fail_with(wire, "has ended the connection", errno);
-    return false;
-}
+/* ---- Reading answers ---- */
 
 static bool line_is(const char *line, size_t size, const char *word) {
     return size >= strlen(word) && strncmp(line, word, strlen(word)) == 0;
@@ -286,7 +305,7 @@ static void read_login(struct wire *wire) {
         enter(wire, WIRE_IDLE);
         return;
     }
-    if (line_is(wire->answer, wire->size, "CLIENT_ERROR unauthenticated")) {
+    if (!wire->told && line_is(wire->answer, wire->size, "CLIENT_ERROR unauthenticated")) {
         log_in(wire);
         return;
     }
@@ -324,10 +343,15 @@ static bool is_ready(const struct wire *wire, short *ret_events) {
     return *ret_events != 0;
 }
 
+/* An address that does not answer at all is left for the host's next one. */
 static void check_patience(struct wire *wire, uint64_t now_us) {
     char why[100];
     if (wire->state == WIRE_IDLE || now_us - wire->since_us < (uint64_t)WIRE_PATIENCE_S * US_PER_SECOND)
         return;
+    if (wire->state == WIRE_CONNECTING && wire->next) {
+        try_next(wire, ETIMEDOUT);
+        return;
+    }
     snprintf(why, sizeof why, "has not answered for %d s", WIRE_PATIENCE_S);
     wire_fail(wire, why);
 }

@@ -162,10 +162,10 @@ static void refuses(const char *answer, const char *expected) {
 }
 
 TEST(an_answer_that_is_none_is_refused_with_its_reason) {
-    refuses("STAT pid 1\r\nEND\r\nERROR\r\n", "it answers \"ERROR\" to \"stats forebay\"");
+    refuses("STAT pid 1\r\nEND\r\nERROR\r\n", "answers \"ERROR\" to \"stats forebay\"");
     refuses("CLIENT_ERROR unauthenticated\r\n", "--password-file");
-    refuses("STAT pid 1\r\nEND\r\nSTAT", "not complete");
-    refuses("", "not complete");
+    refuses("STAT pid 1\r\nEND\r\nSTAT", "not answered completely");
+    refuses("", "not answered completely");
 }
 
 int main(void) {

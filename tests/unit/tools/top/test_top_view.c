@@ -92,6 +92,15 @@ TEST(every_column_can_be_sorted_by) {
     assert_int_equal(rig->view.order[0], 0);
 }
 
+TEST(a_column_that_cannot_be_seen_is_passed_over) {
+    struct rig *rig = *state;
+    table_fit(&namespaces_table, 40, rig->view.shown);
+    for (size_t i = 0; i < namespaces_table.column_count; i++) {
+        press(rig, i % 3 ? VIEW_KEY_SORT_RIGHT : VIEW_KEY_SORT_LEFT);
+        assert_true(rig->view.shown[rig->view.sort]);
+    }
+}
+
 TEST(what_has_no_value_is_last_both_ways) {
     struct rig *rig = *state;
     rig->picture.namespaces[4].hit_ratio = 50;
@@ -199,6 +208,7 @@ int main(void) {
         CASE(the_bar_moves_and_what_is_seen_follows),
         CASE(a_namespace_that_is_gone_is_selected_no_more),
         CASE(every_column_can_be_sorted_by),
+        CASE(a_column_that_cannot_be_seen_is_passed_over),
         CASE(what_has_no_value_is_last_both_ways),
         CASE(pages_lead_back_to_where_one_was),
         CASE(the_interval_has_its_bounds),
