@@ -9,8 +9,8 @@
  *     struct tier_ticket     one per connection: its worker's thread; while parked, whoever works on it
  *
  * Locks, none of which is ever held together with another one or across a call of a backend or of the cache:
- * loader.mutex, writer.mutex, store.mutex, fullness.mutex, absence.mutex, quarantine.mutex, tier.stats_mutex,
- * tier.halt_mutex.
+ * loader.mutex, writer.mutex, store.mutex, fullness.mutex, absence.mutex, quarantine.mutex (but with quarantine.file_mutex,
+ * which is before it), tier.stats_mutex, tier.halt_mutex.
  */
 #ifndef FOREBAY_POLICIES_TIER_PARTS_H
 #define FOREBAY_POLICIES_TIER_PARTS_H
