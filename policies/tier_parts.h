@@ -52,7 +52,7 @@ struct space_prefix {
     struct space *space;
 };
 
-/* Which namespace has which keys: constant. A reload replaces it as a whole (policies/reload.c). */
+/* Which namespace has which keys: constant. A reload replaces it as a whole (policies/reload/map.c). */
 struct space_map {
     size_t count; /* without the default one */
     struct space *default_space;
