@@ -44,6 +44,10 @@ void buffer_append(struct buffer *buffer, const char *data, size_t size) {
     buffer->size += size;
 }
 
+void buffer_append_text(struct buffer *buffer, const char *text) {
+    buffer_append(buffer, text, strlen(text));
+}
+
 /* Most lines fit into the room that is tried first. */
 void buffer_print(struct buffer *buffer, const char *format, ...) {
     size_t room = BUFFER_LINE;

@@ -220,7 +220,7 @@ static enum MHD_Result act(struct exchange *exchange) {
         return send_reply(exchange);
     }
     if (http_argument(request, "namespace", &space))
-        snprintf(name, sizeof name, "%.*s", (int)(space.size < 100 ? space.size : 100), space.data);
+        snprintf(name, sizeof name, "%.*s", slice_shown(space, 100), space.data);
     server_log_about(exchange->http->server, LOG_KIND_ADMIN_ACTION, LOG_LEVEL_NOTICE,
                      LOG_FIELDS(log_text("namespace", *name ? name : NULL),
                                 log_text("path", exchange->route->path), log_text("address", request->peer)),
