@@ -15,6 +15,7 @@
 #include "server/worker/auth.h"
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 enum { ERROR_MAX = 2048, RETIRED_MOST = 3 /* by one reload */ };
 
@@ -79,9 +80,22 @@ static bool fail(struct reading *reading, const char *reason) {
     return false;
 }
 
+/* Of a pipe, the other end would be waited for, or what it had is gone: and an empty file is a configuration. */
+static bool is_file(struct reading *reading) {
+    const char *path = reading->reload->known.config_file;
+    struct stat status;
+    if (!path || stat(path, &status) != 0 || S_ISREG(status.st_mode) || S_ISDIR(status.st_mode))
+        return true; /* what else may be wrong is told by whoever reads it */
+    snprintf(reading->error, sizeof reading->error,
+             "%s is no plain file, and cannot be read again: put the configuration into one, and start anew",
+             path);
+    return false;
+}
+
 static bool read_again(struct reading *reading) {
     struct reload *reload = reading->reload;
-    return config_read(reload->argc, reload->argv, &reading->wanted, &reading->options, &reading->config,
+    return is_file(reading) &&
+           config_read(reload->argc, reload->argv, &reading->wanted, &reading->options, &reading->config,
                        reading->error, sizeof reading->error) == CONFIG_READ;
 }
 

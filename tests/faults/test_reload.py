@@ -191,8 +191,11 @@ def test_a_bad_file_changes_nothing(serve, tmp_path):
     os.remove(path)
     server.config = None
     assert path in reload(server, good=False)
+    os.mkfifo(path)
+    assert f"{path} is no plain file" in reload(server, good=False), "nobody waits for what writes into it"
+    os.remove(path)
     assert server.client().stats("settings")["idle_timeout"] == "0"
-    assert counts(server) == (0, len(cases) + 1)
+    assert counts(server) == (0, len(cases) + 2)
     found = server.client().stats("forebay")
     assert found["last_reload_time"] == "0"
     reload(server, good)
