@@ -55,6 +55,8 @@ struct reloading {
     size_t memory_before;
     struct cache_space_options cached_before[CACHE_SPACES_MAX];
     size_t cached_count;
+    const struct tier_backend *silent[CACHE_SPACES_MAX]; /* were waited for in vain */
+    size_t silent_count;
 };
 
 __attribute__((format(printf, 2, 3))) static bool refuse(struct reloading *self, const char *format, ...) {
@@ -63,6 +65,20 @@ __attribute__((format(printf, 2, 3))) static bool refuse(struct reloading *self,
     vsnprintf(self->error, self->error_size, format, arguments);
     va_end(arguments);
     return false;
+}
+
+/* ---- Stopping ---- */
+
+void tier_stop_reloading(struct tier *tier) {
+    atomic_store(&tier->stop_reloading, true);
+}
+
+static bool is_stopped(const struct tier *tier) {
+    return atomic_load(&tier->stop_reloading);
+}
+
+static bool go_on(struct reloading *self) {
+    return !is_stopped(self->tier) || refuse(self, "the server is stopping");
 }
 
 /* ---- Halting ---- */
@@ -255,15 +271,25 @@ static bool open_files(struct reloading *self, struct space *space) {
 
 /* ---- Its table ---- */
 
-/* The writer makes it. */
-static bool await_table(const struct space *space) {
-    struct writer *writer = space->backend->writer;
-    uint64_t until_us =
-        monotonic_us() + (uint64_t)space->backend->timeout_ms * US_PER_MS + BACKEND_PATIENCE_US;
-    writer_poke(writer);
-    while (!writer_knows_table(writer, space) && monotonic_us() < until_us)
+static bool is_silent(const struct reloading *self, const struct tier_backend *backend) {
+    for (size_t i = 0; i < self->silent_count; i++)
+        if (self->silent[i] == backend)
+            return true;
+    return false;
+}
+
+/* The writer makes it. A backend that is away is waited for once, however many namespaces are new over it. */
+static bool await_table(struct reloading *self, const struct space *space) {
+    const struct tier_backend *backend = space->backend;
+    uint64_t until_us = monotonic_us() + (uint64_t)backend->timeout_ms * US_PER_MS + BACKEND_PATIENCE_US;
+    writer_poke(backend->writer);
+    while (!writer_knows_table(backend->writer, space) && !is_silent(self, backend) &&
+           !is_stopped(self->tier) && monotonic_us() < until_us)
         usleep(PAUSE_US);
-    return writer_knows_table(writer, space);
+    bool known = writer_knows_table(backend->writer, space);
+    if (!known && !is_silent(self, backend))
+        self->silent[self->silent_count++] = backend;
+    return known;
 }
 
 /* Some key that the namespace may have, whatever its keys are. */
@@ -283,13 +309,13 @@ static bool check_table(struct reloading *self, struct space *space) {
     struct session session;
     if (!space->backend)
         return true;
-    bool known = await_table(space);
+    bool known = await_table(self, space);
     session_init(&session, space->backend, BACKEND_READER, 1);
     enum backend_status status = known ? ask(&session, space) : BACKEND_TRANSIENT;
     session_close(&session);
     if (status == BACKEND_TABLE_FAILED || status == BACKEND_REFUSED)
         return refuse(self, "namespace \"%s\": %s", space->options.name, session.error.message);
-    if (status == BACKEND_TRANSIENT)
+    if (status == BACKEND_TRANSIENT && !is_stopped(self->tier))
         tell_of_space(space, NULL, LOG_LEVEL_WARNING,
                       "backend %s: has not answered yet, namespace %s is added without it",
                       space->backend->options.store.name, space->options.name);
@@ -343,7 +369,8 @@ static bool make_added(struct reloading *self) {
         const struct space_options *options = &self->wanted->spaces[i];
         if (space_by_name(self->tier, slice_string(options->name)))
             continue;
-        struct space *space = check_added(self, options) ? make_or_revive(self, options) : NULL;
+        struct space *space =
+            go_on(self) && check_added(self, options) ? make_or_revive(self, options) : NULL;
         if (!space)
             return false;
         self->added[self->added_count++] = space;
@@ -475,9 +502,8 @@ static bool is_passed(const struct space *space, uint64_t version) {
     return atomic_load(&space->low_water) >= version;
 }
 
-static void await_passing(struct space *space, uint64_t version) {
-    for (uint64_t until_us = monotonic_us() + NOTE_US;
-         !is_passed(space, version) && monotonic_us() < until_us;) {
+static void await_passing(struct space *space, uint64_t version, uint64_t until_us) {
+    while (!is_passed(space, version) && monotonic_us() < until_us) {
         writer_poke(space->backend->writer);
         usleep(PAUSE_US);
     }
@@ -486,14 +512,14 @@ static void await_passing(struct space *space, uint64_t version) {
 /* So that a start that does not know the namespace finds nothing that is left of it. */
 static void note_removed(struct reloading *self) {
     struct tier *tier = self->tier;
-    uint64_t version = version_above(tier);
+    uint64_t version = version_above(tier), until_us = monotonic_us() + NOTE_US;
     bool any = false;
     for (size_t i = 0; i < self->removed_count && tier->journal; i++) {
         struct space *space = self->removed[i];
         if (!space->options.policy->holds_back)
             continue;
         any = true;
-        await_passing(space, version);
+        await_passing(space, version, until_us);
     }
     if (any && !journal_note_passed(tier->journal))
         service_log(
@@ -586,7 +612,7 @@ static bool changes_map(const struct reloading *self) {
 }
 
 static bool take_all(struct reloading *self) {
-    if (!find_removed(self) || !make_added(self) || !make_map(self))
+    if (!find_removed(self) || !make_added(self) || !make_map(self) || !go_on(self))
         return false;
     if (resize(self) && adjust_cache(self) && (!changes_map(self) || switch_map(self)))
         return true;

@@ -442,6 +442,7 @@ void reload_ask(struct reload *reload) {
 }
 
 void reload_close(struct reload *reload) {
+    tier_stop_reloading(reload->server->tier); /* or the stop would wait for backends */
     pthread_mutex_lock(&reload->mutex);
     reload->closed = true;
     pthread_mutex_unlock(&reload->mutex);

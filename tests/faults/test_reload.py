@@ -4,13 +4,15 @@
 What each setting of a namespace does when it changes is in tests/unit/policies/test_tier_reload.c; here are those of the top,
 and the whole, as an operator meets it."""
 
+import contextlib
+import glob
 import os
 import re
 import signal
 import time
 
 import pytest
-from forebay import Background, Closed, Config, Redis, eventually, locked, namespace, section, share, sqlite_backend
+from forebay import THERE, Background, Closed, Config, Redis, eventually, locked, namespace, section, share, sqlite_backend
 
 SESSIONS = namespace("sessions", "sess:", "write-behind", flush_delay="100ms")
 CARTS = namespace("carts", "cart:", "write-behind", flush_delay="100ms")
@@ -354,6 +356,29 @@ def test_signals_that_come_together(serve):
         server.write_config()
         server.signal(signal.SIGHUP)
     eventually(lambda: server.client().stats("settings")["idle_timeout"] == "1039")
+
+
+def threads(server):
+    for path in glob.glob(f"/proc/{server.pid}/task/*/comm"):
+        with contextlib.suppress(OSError), open(path, encoding="ascii") as name:
+            yield name.read().strip()
+
+
+def test_a_stop_does_not_wait_for_a_reload_that_waits_for_a_store(serve):
+    """Or it would be cut off by its last resort, with nothing drained."""
+    new = [namespace(f"new{i}", f"new{i}:", "write-behind") for i in range(20)]
+    backends = [sqlite_backend(timeout=THERE)]
+    server = serve(config=Config(SESSIONS, backends=backends))
+    with locked(server):
+        assert server.client().set("sess:a", b"1") == b"STORED"
+        server.config = Config(SESSIONS, *new, backends=backends)
+        server.write_config()
+        server.signal(signal.SIGHUP)
+        eventually(lambda: "reload" in threads(server))
+        server.signal(signal.SIGTERM)
+        eventually(lambda: "the server is stopping; nothing was changed" in server.log())
+    server.check_end(server.wait())
+    assert "stopped; 1 entries drained" in server.log()
 
 
 def test_a_stop_in_the_midst_of_reloads(serve):
