@@ -292,6 +292,23 @@ static bool await_table(struct reloading *self, const struct space *space) {
     return known;
 }
 
+/* Before the namespace takes its place, which it keeps whatever becomes of it. A backend that does not answer is not asked
+ * again, nor waited for. */
+static bool probe_table(struct reloading *self, const struct space_options *options) {
+    const struct tier_backend *backend = backend_of(self, options);
+    const struct backend_table *table = &options->table;
+    struct backend_error error;
+    if (!backend || is_silent(self, backend))
+        return true;
+    struct backend_options store = backend->options.store;
+    store.tables = &table;
+    store.table_count = 1;
+    enum backend_status status = backend->type->probe(&store, &error);
+    if (status == BACKEND_TRANSIENT)
+        self->silent[self->silent_count++] = backend;
+    return status != BACKEND_REFUSED || refuse(self, "namespace \"%s\": %s", options->name, error.message);
+}
+
 /* Some key that the namespace may have, whatever its keys are. */
 static enum backend_status ask(struct session *session, struct space *space) {
     char bytes[ENTRY_KEY_MAX + 1];
@@ -360,7 +377,7 @@ static struct space *make_or_revive(struct reloading *self, const struct space_o
     struct space *space = find_retired(self->tier, options->name);
     if (space)
         return space;
-    space = make(self, options);
+    space = probe_table(self, options) ? make(self, options) : NULL;
     return space && complete(self, space) ? space : NULL;
 }
 
