@@ -242,7 +242,8 @@ static void take_spaces(struct reading *reading) {
     reading->spaces = NULL;
 }
 
-/* What namespaces that were added point to. */
+/* What namespaces that were added point to, or have taken a place in vain: once for each, or it would grow with every
+ * reload that is refused. */
 static void keep_strings(struct reading *reading) {
     if (config_count_changes(&reading->changes, CONFIG_NAMESPACE_ADDED) == 0)
         return;
@@ -280,11 +281,13 @@ static bool reload_all(struct reading *reading) {
     if (!read_again(reading) || !read_auth(reading) || !read_token(reading) || !compare(reading) ||
         !refuse_fixed(reading) || !make_room(reading) || !raise_descriptors(reading))
         return false;
+    size_t places = tier_space_count(tier);
     bool taken = tier_reload(tier, &reading->wanted.tier, reading->error, sizeof reading->error);
     if (taken)
         take_over(reading);
     log_warnings(reading);
-    keep_strings(reading);
+    if (taken || tier_space_count(tier) > places)
+        keep_strings(reading);
     return taken;
 }
 

@@ -12,7 +12,7 @@ import signal
 import time
 
 import pytest
-from forebay import THERE, Background, Closed, Config, Redis, eventually, locked, namespace, section, share, sqlite_backend
+from forebay import GIVES_BACK, THERE, Background, Closed, Config, Redis, eventually, locked, namespace, section, share, sqlite_backend
 
 SESSIONS = namespace("sessions", "sess:", "write-behind", flush_delay="100ms")
 CARTS = namespace("carts", "cart:", "write-behind", flush_delay="100ms")
@@ -227,6 +227,24 @@ def test_the_command_line_stays_above_the_file(serve):
 def test_without_a_file(serve):
     server = serve(options=["-m", "100"])
     assert reload(server) == "nothing has changed"
+
+
+def test_what_is_refused_again_and_again_keeps_no_memory(serve, tmp_path):
+    """A namespace that cannot be removed yet, and another that takes its place."""
+    token = tmp_path / "token"
+    token.write_text("t" * 20)
+    token.chmod(0o600)
+    server = serve(Config(SESSIONS.replace("100ms", "10m"), admin_token_file=token), admin=True, env=GIVES_BACK)
+    assert server.client().set("sess:a", b"1") == b"STORED"
+    server.config = Config(CARTS, admin_token_file=token)
+    server.write_config()
+
+    def refuse(times):
+        for _ in range(times):
+            assert server.ask("/reload", "POST", headers={"Authorization": "Bearer " + "t" * 20}).status == 409
+        return server.resident()
+    before = refuse(20)
+    assert refuse(250) - before < 3 << 20
 
 
 # ---- Namespaces ----
