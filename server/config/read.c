@@ -19,6 +19,13 @@ static enum config_reading check_whole(const struct settings *settings, char *re
     return file ? CONFIG_BAD_FILE : CONFIG_BAD_OPTIONS;
 }
 
+/* The defaults again, but for the form in which it is told what is wrong. */
+static void start_anew(struct settings *settings) {
+    enum log_format form = settings->log_format;
+    settings_defaults(settings);
+    settings->log_format = form;
+}
+
 /* Options, which name the file; then the file over the defaults, then the options again over the file. */
 enum config_reading config_read(int argc, char *const *argv, struct settings *ret_settings,
                                 struct options *ret_options, struct config **ret_config, char *ret_error,
@@ -29,15 +36,15 @@ enum config_reading config_read(int argc, char *const *argv, struct settings *re
         return CONFIG_BAD_OPTIONS;
     if (wants_file(ret_settings, ret_options)) {
         const char *path = ret_settings->config_file;
-        enum log_format form = ret_settings->log_format;
-        settings_defaults(ret_settings);
-        ret_settings->log_format = form; /* in which it is told what the file has wrong */
+        start_anew(ret_settings);
         *ret_config = config_load(path, ret_settings, ret_error, error_size);
         if (!*ret_config)
-            return CONFIG_BAD_FILE;
+            start_anew(ret_settings);
         options_free(ret_options);
         if (!options_read(ret_options, ret_settings, argc, argv, ret_error, error_size))
             return CONFIG_BAD_OPTIONS;
+        if (!*ret_config)
+            return CONFIG_BAD_FILE;
         config_derive(*ret_config, ret_settings);
     }
     return check_whole(ret_settings, ret_error, error_size);
