@@ -36,8 +36,6 @@ struct reload {
     struct server *server;
     struct settings *running;
     struct admin_http *http; /* NULL: there is none */
-    reload_ended *ended;
-    void *context; /* for it */
     int argc;
     char *const *argv;
 
@@ -48,7 +46,10 @@ struct reload {
     struct retired *retired;
     struct kept *kept;
 
-    pthread_mutex_t ask_mutex; /* of all below */
+    /* Of all below, and held for no longer than a look takes, as main waits for it. */
+    pthread_mutex_t ask_mutex;
+    reload_ended *ended; /* NULL: nobody has to be told */
+    void *context;       /* for it */
     pthread_t thread;
     bool started; /* not joined yet */
     bool asked;   /* the thread is to do it, once more if it is at it */
@@ -388,10 +389,12 @@ struct reload *reload_create(struct server *server, struct settings *running, in
 void reload_open(struct reload *reload, struct admin_http *http, reload_ended *ended, void *context) {
     pthread_mutex_lock(&reload->mutex);
     reload->http = http;
-    reload->ended = ended;
-    reload->context = context;
     reload->open = true;
     pthread_mutex_unlock(&reload->mutex);
+    pthread_mutex_lock(&reload->ask_mutex);
+    reload->ended = ended;
+    reload->context = context;
+    pthread_mutex_unlock(&reload->ask_mutex);
 }
 
 static bool is_asked(struct reload *reload) {
@@ -403,11 +406,12 @@ static bool is_asked(struct reload *reload) {
 }
 
 static void tell_end(struct reload *reload) {
-    pthread_mutex_lock(&reload->mutex);
+    pthread_mutex_lock(&reload->ask_mutex);
     reload_ended *ended = reload->ended;
-    pthread_mutex_unlock(&reload->mutex);
+    void *context = reload->context;
+    pthread_mutex_unlock(&reload->ask_mutex);
     if (ended)
-        ended(reload->context);
+        ended(context);
 }
 
 static void *reload_main(void *argument) {
@@ -442,6 +446,7 @@ void reload_ask(struct reload *reload) {
                        "reload: no thread can be started; nothing was changed");
     is_asked(reload);
     is_asked(reload);
+    tell_end(reload);
 }
 
 void reload_close(struct reload *reload) {

@@ -26,7 +26,7 @@ bool server_reload(struct server *server, struct buffer *ret_message);
 /* running: the settings as they were read, which server->settings points to; argv has to stay. NULL: no memory. */
 struct reload *reload_create(struct server *server, struct settings *running, int argc, char *const *argv);
 
-/* Called by the thread of reload_ask when all that was asked for is done. */
+/* Called when all that was asked for by reload_ask is done: by its thread, or by reload_ask where none can be started. */
 typedef void reload_ended(void *context);
 
 /* From now on it may be asked for: the tier is there, and the workers. http: NULL where there is none. */
