@@ -16,6 +16,8 @@ from forebay import GIVES_BACK, THERE, Background, Closed, Config, Redis, eventu
 
 SESSIONS = namespace("sessions", "sess:", "write-behind", flush_delay="100ms")
 CARTS = namespace("carts", "cart:", "write-behind", flush_delay="100ms")
+BAD_TABLE = namespace("own", "own:", "write-through", load="SELECT nothing FROM nowhere WHERE key = :key",
+                      store="INSERT INTO nowhere VALUES (:key, :value)", delete="DELETE FROM nowhere WHERE key = :key")
 
 
 def counts(server):
@@ -247,6 +249,15 @@ def test_what_is_refused_again_and_again_keeps_no_memory(serve, tmp_path):
     assert refuse(share(250)) - before < 3 << 20
 
 
+def test_what_is_refused_takes_no_place(serve, tmp_path):
+    """However often it is tried, the last place of 64 is there for another one."""
+    others = [namespace(f"n{number}", f"n{number}:", "cache-aside") for number in range(61)]
+    server = serve(Config(SESSIONS, *others))
+    for _ in range(3):
+        assert "its load statement" in reload(server, Config(SESSIONS, *others, BAD_TABLE), good=False)
+    reload(server, Config(SESSIONS, *others, CARTS))
+
+
 # ---- Namespaces ----
 
 
@@ -285,11 +296,7 @@ def test_a_table_that_does_not_fit(serve):
     """The namespace is not added, the message says why, and the others go on; mended, it can be added."""
     server = serve(config=Config(SESSIONS))
     client = server.client()
-    bad = namespace("own", "own:", "write-through", load="SELECT nothing FROM nowhere WHERE key = :key",
-                    store="INSERT INTO nowhere VALUES (:key, :value)", delete="DELETE FROM nowhere WHERE key = :key")
-    for _ in range(70):  # more than there can be namespaces
-        answer = reload(server, Config(SESSIONS, bad), good=False)
-        assert 'namespace "own", its load statement' in answer, answer
+    assert 'namespace "own", its load statement' in reload(server, Config(SESSIONS, BAD_TABLE), good=False)
     assert client.set("sess:1", b"one") == b"STORED" and client.sync() == 1
     assert client.set("own:1", b"one") == b"STORED" and client.get("own:1") == b"one"
     reload(server, Config(SESSIONS, namespace("own", "own:", "write-through")))
