@@ -78,6 +78,7 @@ struct tier {
     struct space *own_default;  /* of no configuration; NULL: there was one */
     pthread_mutex_t halt_mutex; /* a leaf */
     pthread_cond_t halt_over;
+    atomic_bool stop_reloading;
     struct tier_backend *backends;
     size_t backend_count;
     struct tier_worker *workers;

@@ -15,6 +15,7 @@
 #include "server/worker/auth.h"
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 enum { ERROR_MAX = 2048, RETIRED_MOST = 3 /* by one reload */ };
 
@@ -73,9 +74,22 @@ static bool fail(struct reading *reading, const char *reason) {
     return false;
 }
 
+/* Of a pipe, the other end would be waited for, or what it had is gone: and an empty file is a configuration. */
+static bool is_file(struct reading *reading) {
+    const char *path = reading->reload->known.config_file;
+    struct stat status;
+    if (!path || stat(path, &status) != 0 || S_ISREG(status.st_mode) || S_ISDIR(status.st_mode))
+        return true; /* what else may be wrong is told by whoever reads it */
+    snprintf(reading->error, sizeof reading->error,
+             "%s is no plain file, and cannot be read again: put the configuration into one, and start anew",
+             path);
+    return false;
+}
+
 static bool read_again(struct reading *reading) {
     struct reload *reload = reading->reload;
-    return config_read(reload->argc, reload->argv, &reading->wanted, &reading->options, &reading->config,
+    return is_file(reading) &&
+           config_read(reload->argc, reload->argv, &reading->wanted, &reading->options, &reading->config,
                        reading->error, sizeof reading->error) == CONFIG_READ;
 }
 
@@ -222,7 +236,8 @@ static void take_spaces(struct reading *reading) {
     reading->spaces = NULL;
 }
 
-/* What namespaces that were added point to. */
+/* What namespaces that were added point to, or have taken a place in vain: once for each, or it would grow with every
+ * reload that is refused. */
 static void keep_strings(struct reading *reading) {
     if (config_count_changes(&reading->changes, CONFIG_NAMESPACE_ADDED) == 0)
         return;
@@ -260,11 +275,13 @@ static bool reload_all(struct reading *reading) {
     if (!read_again(reading) || !read_auth(reading) || !read_token(reading) || !compare(reading) ||
         !refuse_fixed(reading) || !make_room(reading) || !raise_descriptors(reading))
         return false;
+    size_t places = tier_space_count(tier);
     bool taken = tier_reload(tier, &reading->wanted.tier, reading->error, sizeof reading->error);
     if (taken)
         take_over(reading);
     log_warnings(reading);
-    keep_strings(reading);
+    if (taken || tier_space_count(tier) > places)
+        keep_strings(reading);
     return taken;
 }
 
@@ -385,6 +402,7 @@ void reload_ask(struct reload *reload) {
 }
 
 void reload_close(struct reload *reload) {
+    tier_stop_reloading(reload->server->tier); /* or the stop would wait for backends */
     pthread_mutex_lock(&reload->mutex);
     reload->closed = true;
     pthread_mutex_unlock(&reload->mutex);

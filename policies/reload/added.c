@@ -151,15 +151,43 @@ static bool open_files(struct reloading *self, struct space *space) {
 
 /* ---- Its table ---- */
 
-/* The writer makes it. */
-static bool await_table(const struct space *space) {
-    struct writer *writer = space->backend->writer;
-    uint64_t until_us =
-        monotonic_us() + (uint64_t)space->backend->timeout_ms * US_PER_MS + BACKEND_PATIENCE_US;
-    writer_poke(writer);
-    while (!writer_knows_table(writer, space) && monotonic_us() < until_us)
+static bool is_silent(const struct reloading *self, const struct tier_backend *backend) {
+    for (size_t i = 0; i < self->silent_count; i++)
+        if (self->silent[i] == backend)
+            return true;
+    return false;
+}
+
+/* The writer makes it. A backend that is away is waited for once, however many namespaces are new over it. */
+static bool await_table(struct reloading *self, const struct space *space) {
+    const struct tier_backend *backend = space->backend;
+    uint64_t until_us = monotonic_us() + (uint64_t)backend->timeout_ms * US_PER_MS + BACKEND_PATIENCE_US;
+    writer_poke(backend->writer);
+    while (!writer_knows_table(backend->writer, space) && !is_silent(self, backend) &&
+           !reloading_is_stopped(self) && monotonic_us() < until_us)
         usleep(PAUSE_US);
-    return writer_knows_table(writer, space);
+    bool known = writer_knows_table(backend->writer, space);
+    if (!known && !is_silent(self, backend))
+        self->silent[self->silent_count++] = backend;
+    return known;
+}
+
+/* Before the namespace takes its place, which it keeps whatever becomes of it. A backend that does not answer is not asked
+ * again, nor waited for. */
+static bool probe_table(struct reloading *self, const struct space_options *options) {
+    const struct tier_backend *backend = backend_of(self, options);
+    const struct backend_table *table = &options->table;
+    struct backend_error error;
+    if (!backend || is_silent(self, backend))
+        return true;
+    struct backend_options store = backend->options.store;
+    store.tables = &table;
+    store.table_count = 1;
+    enum backend_status status = backend->type->probe(&store, &error);
+    if (status == BACKEND_TRANSIENT)
+        self->silent[self->silent_count++] = backend;
+    return status != BACKEND_REFUSED ||
+           reloading_refuse(self, "namespace \"%s\": %s", options->name, error.message);
 }
 
 /* Some key that the namespace may have, whatever its keys are. */
@@ -179,13 +207,13 @@ static bool check_table(struct reloading *self, struct space *space) {
     struct session session;
     if (!space->backend)
         return true;
-    bool known = await_table(space);
+    bool known = await_table(self, space);
     session_init(&session, space->backend, BACKEND_READER, 1);
     enum backend_status status = known ? ask(&session, space) : BACKEND_TRANSIENT;
     session_close(&session);
     if (status == BACKEND_TABLE_FAILED || status == BACKEND_REFUSED)
         return reloading_refuse(self, "namespace \"%s\": %s", space->options.name, session.error.message);
-    if (status == BACKEND_TRANSIENT)
+    if (status == BACKEND_TRANSIENT && !reloading_is_stopped(self))
         tell_of_space(space, NULL, LOG_LEVEL_WARNING,
                       "backend %s: has not answered yet, namespace %s is added without it",
                       space->backend->options.store.name, space->options.name);
@@ -230,7 +258,7 @@ static struct space *make_or_revive(struct reloading *self, const struct space_o
     struct space *space = find_retired(self->tier, options->name);
     if (space)
         return space;
-    space = make(self, options);
+    space = probe_table(self, options) ? make(self, options) : NULL;
     return space && complete(self, space) ? space : NULL;
 }
 
@@ -239,7 +267,8 @@ bool reloading_make_added(struct reloading *self) {
         const struct space_options *options = &self->wanted->spaces[i];
         if (space_by_name(self->tier, slice_string(options->name)))
             continue;
-        struct space *space = check_added(self, options) ? make_or_revive(self, options) : NULL;
+        struct space *space =
+            reloading_goes_on(self) && check_added(self, options) ? make_or_revive(self, options) : NULL;
         if (!space)
             return false;
         self->added[self->added_count++] = space;

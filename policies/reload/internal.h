@@ -16,10 +16,18 @@ struct reloading {
     size_t memory_before;
     struct cache_space_options cached_before[CACHE_SPACES_MAX];
     size_t cached_count;
+    const struct tier_backend *silent[CACHE_SPACES_MAX]; /* were waited for in vain */
+    size_t silent_count;
 };
 
 /* Writes a sentence into the error; always false. */
 __attribute__((format(printf, 2, 3))) bool reloading_refuse(struct reloading *self, const char *format, ...);
+
+/* Is the server about to stop (tier_stop_reloading)? */
+bool reloading_is_stopped(const struct reloading *self);
+
+/* False with a sentence: it is. */
+bool reloading_goes_on(struct reloading *self);
 
 bool reloading_removes(const struct reloading *self, const struct space *space);
 bool reloading_adds(const struct reloading *self, const struct space *space);

@@ -173,9 +173,8 @@ static bool is_passed(const struct space *space, uint64_t version) {
     return atomic_load(&space->low_water) >= version;
 }
 
-static void await_passing(struct space *space, uint64_t version) {
-    for (uint64_t until_us = monotonic_us() + NOTE_US;
-         !is_passed(space, version) && monotonic_us() < until_us;) {
+static void await_passing(struct space *space, uint64_t version, uint64_t until_us) {
+    while (!is_passed(space, version) && monotonic_us() < until_us) {
         writer_poke(space->backend->writer);
         usleep(PAUSE_US);
     }
@@ -184,14 +183,14 @@ static void await_passing(struct space *space, uint64_t version) {
 /* So that a start that does not know the namespace finds nothing that is left of it. */
 static void note_removed(struct reloading *self) {
     struct tier *tier = self->tier;
-    uint64_t version = version_above(tier);
+    uint64_t version = version_above(tier), until_us = monotonic_us() + NOTE_US;
     bool any = false;
     for (size_t i = 0; i < self->removed_count && tier->journal; i++) {
         struct space *space = self->removed[i];
         if (!space->options.policy->holds_back)
             continue;
         any = true;
-        await_passing(space, version);
+        await_passing(space, version, until_us);
     }
     if (any && !journal_note_passed(tier->journal))
         service_log(

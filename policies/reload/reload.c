@@ -35,6 +35,22 @@ bool reloading_refuse(struct reloading *self, const char *format, ...) {
     return false;
 }
 
+/* ---- Stopping ---- */
+
+void tier_stop_reloading(struct tier *tier) {
+    atomic_store(&tier->stop_reloading, true);
+}
+
+bool reloading_is_stopped(const struct reloading *self) {
+    return atomic_load(&self->tier->stop_reloading);
+}
+
+bool reloading_goes_on(struct reloading *self) {
+    return !reloading_is_stopped(self) || reloading_refuse(self, "the server is stopping");
+}
+
+/* ---- Which ---- */
+
 static bool is_among(struct space *const *spaces, size_t count, const struct space *space) {
     for (size_t i = 0; i < count; i++)
         if (spaces[i] == space)
@@ -152,7 +168,8 @@ static bool changes_map(const struct reloading *self) {
 }
 
 static bool take_all(struct reloading *self) {
-    if (!find_removed(self) || !reloading_make_added(self) || !reloading_make_map(self))
+    if (!find_removed(self) || !reloading_make_added(self) || !reloading_make_map(self) ||
+        !reloading_goes_on(self))
         return false;
     if (resize(self) && adjust_cache(self) && (!changes_map(self) || reloading_switch_map(self)))
         return true;

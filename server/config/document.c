@@ -33,6 +33,19 @@ struct reader {
     cfg_opt_t options[SECTION_KINDS][OPTIONS_MAX];
 };
 
+/* The address of a store that stands where none belongs is quoted as it is: without what may be a password. */
+static void hide_passwords(char *text) {
+    static const char stars[] = "***", before[] = "://";
+    for (char *at = text; (at = strstr(at, before));) {
+        at += strlen(before);
+        const char *end = memrchr(at, '@', strcspn(at, "\" \n"));
+        size_t hidden = end ? (size_t)(end - at) : 0, shown = hidden < strlen(stars) ? hidden : strlen(stars);
+        memcpy(at, stars, shown);
+        if (end)
+            memmove(at + shown, end, strlen(end) + 1);
+    }
+}
+
 bool config_fail(struct config_report *report, int line, const char *format, ...) {
     if (report->failed)
         return false;
@@ -44,6 +57,7 @@ bool config_fail(struct config_report *report, int line, const char *format, ...
     va_start(arguments, format);
     vsnprintf(report->error + used, report->error_size - (size_t)used, format, arguments);
     va_end(arguments);
+    hide_passwords(report->error + used);
     return false;
 }
 
