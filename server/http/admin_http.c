@@ -45,8 +45,9 @@ _Static_assert(CONNECTIONS + CONNECTIONS_SPARE + 8 <= ADMIN_HTTP_DESCRIPTORS, "a
 struct client {
     TAILQ_ENTRY(client) others;
     struct MHD_Connection *connection;
-    bool busy;   /* a task works on its request */
-    bool leaves; /* it was shut down, and is about to be closed */
+    bool busy;         /* a task works on its request */
+    bool leaves;       /* it was shut down, and is about to be closed */
+    bool path_has_nul; /* that of its request, which is cut there once it is decoded */
 };
 
 enum exchange_state { EXCHANGE_READING, EXCHANGE_RUNNING, EXCHANGE_ANSWERED };
@@ -238,7 +239,9 @@ static bool is_meant_for_us(const struct exchange *exchange) {
 
 static enum MHD_Result refuse_path(struct exchange *exchange, const char *allow) {
     const struct http_request *request = &exchange->request;
-    if (!allow) {
+    if (exchange->client->path_has_nul) {
+        http_say(&exchange->reply, MHD_HTTP_NOT_FOUND, "nothing is at a path with a NUL (%%00)");
+    } else if (!allow) {
         http_say(&exchange->reply, MHD_HTTP_NOT_FOUND, "nothing is at %.200s", request->path);
     } else {
         http_add_header(&exchange->reply, MHD_HTTP_HEADER_ALLOW, allow);
@@ -332,7 +335,8 @@ static enum MHD_Result judge(struct exchange *exchange, const char *method) {
                  http_header(request, MHD_HTTP_HEADER_HOST));
         return send_reply(exchange);
     }
-    exchange->route = http_find_route(request->path, method, exchange->http->acts, &allow);
+    if (!exchange->client->path_has_nul)
+        exchange->route = http_find_route(request->path, method, exchange->http->acts, &allow);
     if (!exchange->route)
         return refuse_path(exchange, allow);
     request->method = exchange->route->method;
@@ -360,6 +364,16 @@ static void name_peer(struct exchange *exchange) {
 
 static struct client *client_of(struct MHD_Connection *connection) {
     return MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+}
+
+/* The path as it was sent: decoded, "/sync%00x" would be "/sync". What is kept of a request begins later (begin). */
+static void *on_path(void *context, const char *uri, struct MHD_Connection *connection) {
+    struct client *client = client_of(connection);
+    const char *nul = strstr(uri, "%00");
+    (void)context;
+    if (client)
+        client->path_has_nul = nul && nul < uri + strcspn(uri, "?");
+    return NULL;
 }
 
 static enum MHD_Result refuse_body(struct exchange *exchange) {
@@ -513,8 +527,9 @@ static struct MHD_Daemon *start_daemon(struct admin_http *http) {
                             MHD_OPTION_CONNECTION_LIMIT, (unsigned)(CONNECTIONS + CONNECTIONS_SPARE),
                             MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
                             MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)PATIENCE_SECONDS,
-                            MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_NOTIFY_COMPLETED, on_completed, http,
-                            MHD_OPTION_NOTIFY_CONNECTION, on_connection, http, MHD_OPTION_END);
+                            MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_URI_LOG_CALLBACK, on_path, http,
+                            MHD_OPTION_NOTIFY_COMPLETED, on_completed, http, MHD_OPTION_NOTIFY_CONNECTION,
+                            on_connection, http, MHD_OPTION_END);
 }
 
 /* Signals are the main thread's. */

@@ -105,7 +105,8 @@ def test_slips_are_told_and_nothing_is_done(serve_with_token):
     server = serve_with_token()
     for path, status, why in [
             ("/flush", 400, "needs ?namespace="), ("/flush?namespace=", 400, "needs ?namespace="),
-            ("/flush?namespace=nonsense", 404, 'no namespace "nonsense"'), ("/flush?namespace=plain", 400, "not write-behind"),
+            ("/flush?namespace=nonsense", 404, 'no namespace "nonsense"'), ("/sync%00x", 404, "nothing is at"),
+            ("/flush?namespace=plain", 400, "not write-behind"),
             ("/sync?namespace=sessions", 400, 'does not take "namespace"'),
             ("/quarantine/drop?namespace=sessions&kye=x", 400, 'does not take "kye"'),
             ("/quarantine/drop?namespace=sessions&key%00=x", 400, 'does not take "key'),
