@@ -231,7 +231,7 @@ bool config_has_need(const struct space_options *options, enum space_need need) 
     case SPACE_NEEDS_HOLDING_BACK:
         return options->policy->holds_back;
     }
-    assert(!"a table names another need");
+    assert(false && "a table names another need");
     return true;
 }
 
