@@ -236,6 +236,16 @@ def test_the_admin_address_is_tried_as_well(serve, tmp_path):
     assert f"admin, {admin}: taken by the server that runs, pid {running.pid}" in accepted(server, "--admin", admin)[0]
 
 
+@pytest.mark.parametrize("host, why", [
+    ("192.0.2.1", "no interface of this machine has this address"), ("11280", "a number alone is no host"), ("no-such-host.invalid", "correct")])
+def test_what_the_running_server_has_excuses_no_address_that_cannot_be(serve, tmp_path, host, why):
+    server = at(tmp_path)
+    running = serve(server.config, port=server.port, admin=True)
+    for option, port in (("-l", running.port), ("--admin", running.admin_port)):
+        said = server.refuses("--check", option, f"{host}:{port}")
+        assert host in said and why in said, said
+
+
 def test_all_that_is_wrong_with_http_is_told(tmp_path):
     server = at(tmp_path)
     token = tmp_path / "token"
