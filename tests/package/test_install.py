@@ -100,7 +100,7 @@ class Unpacked(Process):
         """Its ports and its paths."""
         for there, here in ((":11211", f":{self.port}"), (" 11211", f" {self.port}"), (":11280", f":{self.admin_port}"),
                             ("/var/lib/forebay", self.folder + "/var/lib/forebay"), (CONFIG, self.config),
-                            ("forebay --config", f"{self.folder}/usr/bin/forebay --config")):
+                            ("forebay --config", f"{self.folder}/usr/bin/forebay --config"), (" -u forebay", "")):
             text = text.replace(there, here)
         return text
 
