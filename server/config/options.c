@@ -40,7 +40,7 @@ struct option_kind {
     const char *text;          /* the reason of a refusal, the meaning of what is ignored */
     enum options_group group;
     const char *setting;     /* of the configuration that it replaces or adds to, or NULL */
-    const char *placeholder; /* for its argument */
+    const char *placeholder; /* for its argument; of a number its unit, or N */
     const char *standard;    /* the default as one would write it; NULL: the option is not given */
     const char *about;       /* as setting.about */
 };
@@ -54,9 +54,11 @@ static bool number_in_range(struct reading *reading, const struct option_kind *k
                             uint64_t *ret_number) {
     if (measure_number(argument, ret_number) && *ret_number >= kind->minimum && *ret_number <= kind->maximum)
         return true;
-    snprintf(reading->error, reading->error_size, "-%c (--%s) takes a number from %llu to %llu, not \"%s\"",
-             kind->letter, kind->name, (unsigned long long)kind->minimum, (unsigned long long)kind->maximum,
-             argument);
+    bool measured = strcmp(kind->placeholder, "N") != 0;
+    snprintf(reading->error, reading->error_size,
+             "-%c (--%s) takes a number%s%s from %llu to %llu, not \"%s\"", kind->letter, kind->name,
+             measured ? " of " : "", measured ? kind->placeholder : "", (unsigned long long)kind->minimum,
+             (unsigned long long)kind->maximum, argument);
     return false;
 }
 
@@ -460,9 +462,9 @@ static const struct option_kind kinds[] = {
      .standard = "0", .about = "accepted; UDP is not served"},
 
     {'m', "memory-limit", required_argument, take_memory, 1, 1 << 24, .group = OPTIONS_MEMORY,
-     .placeholder = "N", .standard = "64", .setting = "memory",
+     .placeholder = "MB", .standard = "64", .setting = "memory",
      .about =
-         "megabytes: limits what the cache keeps resident. Not included: [connection buffers](#what-a-connection-may-take); with a backend, the backend's own caches (SQLite: up to 8 MiB for the writer); under write-behind, a batch (up to a 32nd of the limit) and the dirty queues (16 bytes an entry)"},
+         "limits what the cache keeps resident. Not included: [connection buffers](#what-a-connection-may-take); with a backend, the backend's own caches (SQLite: up to 8 MiB for the writer); under write-behind, a batch (up to a 32nd of the limit) and the dirty queues (16 bytes an entry)"},
     {'M', "disable-evictions", no_argument, take_on, .offset = IN_SETTINGS(tier.cache.no_eviction),
      .group = OPTIONS_MEMORY, .about = "refuse writes when memory is full"},
     {'I', "max-item-size", required_argument, take_item_size, SETTINGS_ITEM_MIN, SETTINGS_ITEM_MAX,
@@ -615,7 +617,8 @@ static bool read_words(struct reading *reading, int argc, char *const *argv) {
         note_kind(reading, kind, argument);
     }
     if (optind < argc) {
-        snprintf(reading->error, reading->error_size, "\"%s\" is not an option; see forebay -h",
+        snprintf(reading->error, reading->error_size,
+                 "\"%s\" is not an option; a configuration is given by --config FILE, and forebay -h has all",
                  argv[optind]);
         return false;
     }

@@ -323,7 +323,7 @@ def test_the_user_is_tried(open_folder):
     for name in "lock", "store.db":
         os.chmod(data / name, 0o600)
     said = refused(server, "-u", "nobody")
-    assert f"{data}/lock cannot be opened by user" in said, said
+    assert f"{data}/lock cannot be opened by user 65534: Permission denied; chown -R the data folder to him" in said, said
     assert f"{data}/store.db: cannot be read and written by user 65534: Permission denied; chown or chmod it" in said, said
 
 
