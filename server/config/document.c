@@ -130,6 +130,11 @@ static void on_error(cfg_t *section, const char *format, va_list arguments) {
         config_fail(reader->report, section->line, "%s needs a name: write %s \"name\" { ... }", word, word);
     else if (named && begins(message, "missing equal sign"))
         config_fail(reader->report, section->line, "\"=\" is missing after \"%s\"", word);
+    else if (named && begins(message, "unexpected token"))
+        config_fail(
+            reader->report, section->line,
+            "'%s' is not expected here: write name = value; a list, which listen and restrict are, is {\"one\", \"two\"}",
+            word);
     else if (begins(message, "premature end of file"))
         config_fail(reader->report, section->line,
                     "the file ends in the middle; a value or a '}' is missing");
