@@ -11,11 +11,10 @@ enum { BUFFER_FIRST = 256, BUFFER_LINE = 128 };
 
 static bool grow(struct buffer *buffer, size_t need) {
     size_t capacity = buffer->capacity ? buffer->capacity : BUFFER_FIRST;
-    while (capacity < need) {
-        if (capacity > SIZE_MAX / 2)
-            return false;
+    if (need > PTRDIFF_MAX / 2)
+        return false; /* nor could it be allocated */
+    while (capacity < need)
         capacity *= 2;
-    }
     char *data = realloc(buffer->data, capacity);
     if (!data)
         return false;

@@ -103,7 +103,8 @@ static bool read_words(struct reading *reading, int argc, char *const *argv) {
         note_kind(reading, kind, argument);
     }
     if (optind < argc) {
-        snprintf(reading->error, reading->error_size, "\"%s\" is not an option; see forebay -h",
+        snprintf(reading->error, reading->error_size,
+                 "\"%s\" is not an option; a configuration is given by --config FILE, and forebay -h has all",
                  argv[optind]);
         return false;
     }

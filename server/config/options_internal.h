@@ -30,7 +30,7 @@ struct option_kind {
     const char *text;          /* the reason of a refusal, the meaning of what is ignored */
     enum options_group group;
     const char *setting;     /* of the configuration that it replaces or adds to, or NULL */
-    const char *placeholder; /* for its argument */
+    const char *placeholder; /* for its argument; of a number its unit, or N */
     const char *standard;    /* the default as one would write it; NULL: the option is not given */
     const char *about;       /* as setting.about */
 };

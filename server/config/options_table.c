@@ -75,9 +75,9 @@ const struct option_kind option_kinds[] = {
      .standard = "0", .about = "accepted; UDP is not served"},
 
     {'m', "memory-limit", required_argument, options_take_memory, 1, 1 << 24, .group = OPTIONS_MEMORY,
-     .placeholder = "N", .standard = "64", .setting = "memory",
+     .placeholder = "MB", .standard = "64", .setting = "memory",
      .about =
-         "megabytes: limits what the cache keeps resident. Not included: [connection buffers](#what-a-connection-may-take); with a backend, the backend's own caches (SQLite: up to 8 MiB for the writer); under write-behind, a batch (up to a 32nd of the limit) and the dirty queues (16 bytes an entry)"},
+         "limits what the cache keeps resident. Not included: [connection buffers](#what-a-connection-may-take); with a backend, the backend's own caches (SQLite: up to 8 MiB for the writer); under write-behind, a batch (up to a 32nd of the limit) and the dirty queues (16 bytes an entry)"},
     {'M', "disable-evictions", no_argument, options_take_on, .offset = IN_SETTINGS(tier.cache.no_eviction),
      .group = OPTIONS_MEMORY, .about = "refuse writes when memory is full"},
     {'I', "max-item-size", required_argument, options_take_item_size, SETTINGS_ITEM_MIN, SETTINGS_ITEM_MAX,

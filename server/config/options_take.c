@@ -11,9 +11,11 @@ static bool number_in_range(struct reading *reading, const struct option_kind *k
                             uint64_t *ret_number) {
     if (measure_number(argument, ret_number) && *ret_number >= kind->minimum && *ret_number <= kind->maximum)
         return true;
-    snprintf(reading->error, reading->error_size, "-%c (--%s) takes a number from %llu to %llu, not \"%s\"",
-             kind->letter, kind->name, (unsigned long long)kind->minimum, (unsigned long long)kind->maximum,
-             argument);
+    bool measured = strcmp(kind->placeholder, "N") != 0;
+    snprintf(reading->error, reading->error_size,
+             "-%c (--%s) takes a number%s%s from %llu to %llu, not \"%s\"", kind->letter, kind->name,
+             measured ? " of " : "", measured ? kind->placeholder : "", (unsigned long long)kind->minimum,
+             (unsigned long long)kind->maximum, argument);
     return false;
 }
 

@@ -145,7 +145,9 @@ static bool is_meant_for_us(const struct exchange *exchange) {
 
 static enum MHD_Result refuse_path(struct exchange *exchange, const char *allow) {
     const struct http_request *request = &exchange->request;
-    if (!allow) {
+    if (exchange->client->path_has_nul) {
+        http_say(&exchange->reply, MHD_HTTP_NOT_FOUND, "nothing is at a path with a NUL (%%00)");
+    } else if (!allow) {
         http_say(&exchange->reply, MHD_HTTP_NOT_FOUND, "nothing is at %.200s", request->path);
     } else {
         http_add_header(&exchange->reply, MHD_HTTP_HEADER_ALLOW, allow);
@@ -239,7 +241,8 @@ static enum MHD_Result judge(struct exchange *exchange, const char *method) {
                  http_header(request, MHD_HTTP_HEADER_HOST));
         return send_reply(exchange);
     }
-    exchange->route = http_find_route(request->path, method, exchange->http->acts, &allow);
+    if (!exchange->client->path_has_nul)
+        exchange->route = http_find_route(request->path, method, exchange->http->acts, &allow);
     if (!exchange->route)
         return refuse_path(exchange, allow);
     request->method = exchange->route->method;
@@ -267,6 +270,16 @@ static void name_peer(struct exchange *exchange) {
 
 static struct client *client_of(struct MHD_Connection *connection) {
     return MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+}
+
+/* The path as it was sent: decoded, "/sync%00x" would be "/sync". What is kept of a request begins later (begin). */
+void *exchange_on_path(void *context, const char *uri, struct MHD_Connection *connection) {
+    struct client *client = client_of(connection);
+    const char *nul = strstr(uri, "%00");
+    (void)context;
+    if (client)
+        client->path_has_nul = nul && nul < uri + strcspn(uri, "?");
+    return NULL;
 }
 
 static enum MHD_Result refuse_body(struct exchange *exchange) {

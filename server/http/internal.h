@@ -20,8 +20,9 @@ enum {
 struct client {
     TAILQ_ENTRY(client) others;
     struct MHD_Connection *connection;
-    bool busy;   /* a task works on its request */
-    bool leaves; /* it was shut down, and is about to be closed */
+    bool busy;         /* a task works on its request */
+    bool leaves;       /* it was shut down, and is about to be closed */
+    bool path_has_nul; /* that of its request, which is cut there once it is decoded */
 };
 
 TAILQ_HEAD(client_list, client);
@@ -59,6 +60,7 @@ void clients_note_rest(struct clients *clients, struct client *client);
 
 /* Callbacks of libmicrohttpd; context is a struct admin_http, and the socket context of a connection its client, or NULL
  * where there was no memory for one: what it asks is refused. */
+void *exchange_on_path(void *context, const char *uri, struct MHD_Connection *connection);
 enum MHD_Result exchange_on_request(void *context, struct MHD_Connection *connection, const char *path,
                                     const char *method, const char *version, const char *body,
                                     size_t *body_size, void **kept);
