@@ -43,8 +43,6 @@ struct command_row {
     bool has_cas_form;  /* the word with an s behind it (gets, gats) asks for the CAS as well */
     bool comes_in_runs; /* a line may have many keys, each a request; an error ends the line */
     bool overwrites;    /* where its value cannot be stored, the old one must not live on, as in memcached */
-    bool compares;      /* always with a CAS; meta commands do so by their flag C */
-    bool decrements;    /* always; ma does so by its mode */
     /* without a key */
     bool may_be_indented; /* blanks may come before it */
     bool takes_noreply;   /* a closing "noreply" is not an argument */
@@ -59,10 +57,10 @@ struct command_row {
     X(REPLACE, "replace", .kind = KIND_STORE, .need = NEED_EXISTENCE)                                        \
     X(APPEND, "append", .kind = KIND_STORE, .need = NEED_ENTRY)                                              \
     X(PREPEND, "prepend", .kind = KIND_STORE, .need = NEED_ENTRY)                                            \
-    X(CAS, "cas", .kind = KIND_STORE, .need = NEED_ENTRY, .compares = true)                                  \
+    X(CAS, "cas", .kind = KIND_STORE, .need = NEED_ENTRY)                                                    \
     X(DELETE, "delete", .kind = KIND_DELETE, .need = NEED_EXISTENCE)                                         \
     X(INCR, "incr", .kind = KIND_COUNT, .need = NEED_ENTRY)                                                  \
-    X(DECR, "decr", .kind = KIND_COUNT, .need = NEED_ENTRY, .decrements = true)                              \
+    X(DECR, "decr", .kind = KIND_COUNT, .need = NEED_ENTRY)                                                  \
     X(TOUCH, "touch", .kind = KIND_TOUCH, .need = NEED_EXISTENCE)                                            \
     X(META_GET, "mg", .kind = KIND_READ, .need = NEED_ENTRY, .is_meta = true)                                \
     X(META_SET, "ms", .kind = KIND_STORE, .need = NEED_BY_FLAGS, .is_meta = true, .overwrites = true)        \

@@ -92,6 +92,10 @@ bool tier_create(const struct tier_options *options, struct tier **ret_tier, cha
  * one at a time, and not once it drains. */
 bool tier_reload(struct tier *tier, const struct tier_options *wanted, char *ret_error, size_t error_size);
 
+/* One that is under way waits for no backend any more, and is refused if it has nothing taken over yet; so are all later
+ * ones. Any thread. */
+void tier_stop_reloading(struct tier *tier);
+
 /* Flushes what is dirty until drain_timeout is over (or tier_stop_draining was called from another thread or
  * a signal's watcher); workers must have stopped. Returns the entries left behind; *ret_journaled how many of
  * those the journal holds. */

@@ -9,8 +9,8 @@
  *     struct tier_ticket     one per connection: its worker's thread; while parked, whoever works on it
  *
  * Locks, none of which is ever held together with another one or across a call of a backend or of the cache:
- * loader.mutex, writer.mutex, store.mutex, fullness.mutex, absence.mutex, quarantine.mutex, tier.stats_mutex,
- * tier.halt_mutex.
+ * loader.mutex, writer.mutex, store.mutex, fullness.mutex, absence.mutex, quarantine.mutex (but with quarantine.file_mutex,
+ * which is before it), tier.stats_mutex, tier.halt_mutex.
  */
 #ifndef FOREBAY_POLICIES_TIER_PARTS_H
 #define FOREBAY_POLICIES_TIER_PARTS_H
@@ -52,7 +52,7 @@ struct space_prefix {
     struct space *space;
 };
 
-/* Which namespace has which keys: constant. A reload replaces it as a whole (policies/reload.c). */
+/* Which namespace has which keys: constant. A reload replaces it as a whole (policies/reload/map.c). */
 struct space_map {
     size_t count; /* without the default one */
     struct space *default_space;
@@ -78,6 +78,7 @@ struct tier {
     struct space *own_default;  /* of no configuration; NULL: there was one */
     pthread_mutex_t halt_mutex; /* a leaf */
     pthread_cond_t halt_over;
+    atomic_bool stop_reloading;
     struct tier_backend *backends;
     size_t backend_count;
     struct tier_worker *workers;

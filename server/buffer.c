@@ -11,11 +11,10 @@ enum { BUFFER_FIRST = 256, BUFFER_LINE = 128 };
 
 static bool grow(struct buffer *buffer, size_t need) {
     size_t capacity = buffer->capacity ? buffer->capacity : BUFFER_FIRST;
-    while (capacity < need) {
-        if (capacity > SIZE_MAX / 2)
-            return false;
+    if (need > PTRDIFF_MAX / 2)
+        return false; /* nor could it be allocated */
+    while (capacity < need)
         capacity *= 2;
-    }
     char *data = realloc(buffer->data, capacity);
     if (!data)
         return false;
@@ -42,6 +41,10 @@ void buffer_append(struct buffer *buffer, const char *data, size_t size) {
         return;
     memcpy(out, data, size);
     buffer->size += size;
+}
+
+void buffer_append_text(struct buffer *buffer, const char *text) {
+    buffer_append(buffer, text, strlen(text));
 }
 
 /* Most lines fit into the room that is tried first. */

@@ -97,20 +97,23 @@ static void check_pid_file(struct check *check) {
 
 /* ---- Addresses ---- */
 
+/* Whether it is for the server that runs that a port could not be bound. EACCES: one below 1024, and it had the right. */
+static bool is_neighbours(const struct check *check, int port, int error) {
+    return (error == EADDRINUSE || error == EACCES) && port > 0 && neighbour_has_port(check->running, port);
+}
+
 /* Binds as a start does, and lets go at once. text NULL: all interfaces. */
 static void check_tcp(struct check *check, const char *text, int port) {
     char error[ERROR_MAX];
     struct settings one = *check->settings;
-    if (port > 0 && neighbour_has_port(check->running, port)) {
-        printf("%s, port %d: taken by the server that runs, pid %ld\n", text ? text : "all interfaces", port,
-               check->running);
-        return;
-    }
     one.unix_socket = NULL;
     one.listen = &text;
     one.listen_count = text ? 1 : 0;
     struct listener *listener = listener_create(&one, error, sizeof error);
-    if (!listener)
+    if (!listener && is_neighbours(check, port, errno))
+        printf("%s, port %d: taken by the server that runs, pid %ld\n", text ? text : "all interfaces", port,
+               check->running);
+    else if (!listener)
         fail(check, error);
     listener_free(listener);
 }
@@ -156,14 +159,15 @@ static void check_admin(struct check *check) {
         return;
     if (!token_is_good(check->settings->admin_token_file, error, sizeof error))
         fail(check, error);
-    if (address_parse_admin(check->settings->admin, &address, error, sizeof error) &&
-        neighbour_has_port(check->running, address.port)) {
-        printf("admin, %s: taken by the server that runs, pid %ld\n", check->settings->admin, check->running);
+    struct http_socket socket;
+    if (http_socket_bind(check->settings->admin, &socket, error, sizeof error)) {
+        close(socket.fd);
         return;
     }
-    struct http_socket socket;
-    if (http_socket_bind(check->settings->admin, &socket, error, sizeof error))
-        close(socket.fd);
+    int why = errno;
+    if (address_parse_admin(check->settings->admin, &address, (char[ERROR_MAX]){0}, ERROR_MAX) &&
+        is_neighbours(check, address.port, why))
+        printf("admin, %s: taken by the server that runs, pid %ld\n", check->settings->admin, check->running);
     else
         fail(check, error);
 }

@@ -132,14 +132,14 @@ static bool bind_all(struct listener *listener, const struct addrinfo *list, boo
 static bool bind_tcp(struct listener *listener, const char *host, int port, char *ret_error,
                      size_t error_size) {
     struct addrinfo *list = address_lookup(host, port, ret_error, error_size);
-    if (!list)
-        return false;
     int failed = EAFNOSUPPORT;
-    bool done = bind_all(listener, list, *host == '\0', &failed);
-    freeaddrinfo(list);
-    if (!done)
+    bool done = list && bind_all(listener, list, *host == '\0', &failed);
+    if (list)
+        freeaddrinfo(list);
+    if (list && !done)
         snprintf(ret_error, error_size, "cannot listen on %s:%d: %s; %s", *host ? host : "*", port,
                  strerror(failed), remedy(failed));
+    errno = list ? failed : 0;
     return done;
 }
 
@@ -179,7 +179,9 @@ struct listener *listener_create(const struct settings *settings, char *ret_erro
     struct listener *listener = allocate(settings, ret_error, error_size);
     if (!listener || bind_addresses(listener, ret_error, error_size))
         return listener;
+    int error = errno;
     listener_free(listener);
+    errno = error;
     return NULL;
 }
 

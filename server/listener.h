@@ -18,7 +18,7 @@ struct stat_sink; /* policies/tier.h */
 struct worker;
 
 /* Makes and binds the TCP sockets (before privileges are dropped: a port below 1024 may be wanted). Nobody
- * can connect yet. NULL with a whole sentence naming the address and the remedy. */
+ * can connect yet. NULL with a whole sentence naming the address and the remedy, and errno: why it cannot be bound, or 0. */
 struct listener *listener_create(const struct settings *settings, char *ret_error, size_t error_size);
 
 /* The same of sockets that a service manager has bound, instead of binding any: takes over all of them. Clients can

@@ -191,6 +191,14 @@ static void put_structured(struct out *out, enum log_format format, const char *
     put_text(out, is_json ? "}\n" : "\n");
 }
 
+/* Terminals obey those of two bytes, U+0080 to U+009F, as well. */
+static size_t control_size(const char *text) {
+    const unsigned char *at = (const unsigned char *)text;
+    if (at[0] == 0xc2 && at[1] >= 0x80 && at[1] < 0xa0)
+        return 2;
+    return at[0] < 0x20 || at[0] == 0x7f ? 1 : 0;
+}
+
 static void put_plain(struct out *out, const struct log_form *form, const char *time, enum log_level level,
                       const char *message) {
     size_t begin = out->used;
@@ -201,8 +209,11 @@ static void put_plain(struct out *out, const struct log_form *form, const char *
     }
     put_text(out, log_level_name(level));
     put_text(out, ": ");
-    for (; *message && out->used < out->size; message++)
-        out->line[out->used++] = (unsigned char)*message < 0x20 || *message == 0x7f ? '?' : *message;
+    while (*message && out->used < out->size) {
+        size_t control = control_size(message);
+        out->line[out->used++] = control ? '?' : *message;
+        message += control ? control : 1;
+    }
     out->line[out->used++] = '\n';
 }
 

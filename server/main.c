@@ -465,8 +465,9 @@ static void describe_drain(struct program *program, char *ret_text, size_t size)
 
 static void describe(void *context, char *ret_text, size_t size) {
     struct program *program = context;
+    enum server_phase phase = program->server.phase;
     size_t used;
-    switch (program->server.phase) {
+    switch (phase) {
     case SERVER_STARTING:
         describe_start(program, ret_text, size);
         return;

@@ -115,8 +115,9 @@ static bool judge_folder(const char *path, char *ret_error, size_t error_size) {
 
 static bool cannot_make(const char *path, char *error, size_t error_size) {
     snprintf(error, error_size,
-             "the data folder %s does not exist and cannot be made: %s; make it, or correct data", path,
-             strerror(errno));
+             "the data folder %s does not exist and cannot be made: %s; make it%s, or correct data", path,
+             strerror(errno),
+             errno == EROFS ? " (a service may write only where ReadWritePaths= lets it)" : "");
     return false;
 }
 
@@ -126,7 +127,9 @@ static bool check_existing(const char *path, char *ret_error, size_t error_size)
         return false;
     if (access(path, W_OK | X_OK) == 0)
         return true;
-    const char *remedy = errno == EACCES ? "chown -R it with all that is in it" : "make it writable";
+    const char *remedy = errno == EACCES  ? "chown -R it with all that is in it"
+                         : errno == EROFS ? "a service may write only where ReadWritePaths= lets it"
+                                          : "make it writable";
     snprintf(ret_error, error_size,
              "the data folder %s cannot be written into by user %u: %s; %s, or correct data", path,
              (unsigned)geteuid(), strerror(errno), remedy);

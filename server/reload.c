@@ -5,16 +5,17 @@
  */
 #include "server/reload.h"
 #include "cache/base/clock.h"
-#include "cache/base/thread.h"
 #include "server/config/change.h"
 #include "server/config/read.h"
 #include "server/http/admin_http.h"
 #include "server/http/token.h"
 #include "server/process.h"
+#include "server/reload_thread.h"
 #include "server/server.h"
 #include "server/worker/auth.h"
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 enum { ERROR_MAX = 2048, RETIRED_MOST = 3 /* by one reload */ };
 
@@ -35,8 +36,6 @@ struct reload {
     struct server *server;
     struct settings *running;
     struct admin_http *http; /* NULL: there is none */
-    reload_ended *ended;
-    void *context; /* for it */
     int argc;
     char *const *argv;
 
@@ -47,11 +46,7 @@ struct reload {
     struct retired *retired;
     struct kept *kept;
 
-    pthread_mutex_t ask_mutex; /* of all below */
-    pthread_t thread;
-    bool started; /* not joined yet */
-    bool asked;   /* the thread is to do it, once more if it is at it */
-    bool running_thread;
+    struct reload_thread thread; /* for SIGHUP */
 };
 
 /* A reload under way: what was read, and what is to be said of it. */
@@ -79,9 +74,22 @@ static bool fail(struct reading *reading, const char *reason) {
     return false;
 }
 
+/* Of a pipe, the other end would be waited for, or what it had is gone: and an empty file is a configuration. */
+static bool is_file(struct reading *reading) {
+    const char *path = reading->reload->known.config_file;
+    struct stat status;
+    if (!path || stat(path, &status) != 0 || S_ISREG(status.st_mode) || S_ISDIR(status.st_mode))
+        return true; /* what else may be wrong is told by whoever reads it */
+    snprintf(reading->error, sizeof reading->error,
+             "%s is no plain file, and cannot be read again: put the configuration into one, and start anew",
+             path);
+    return false;
+}
+
 static bool read_again(struct reading *reading) {
     struct reload *reload = reading->reload;
-    return config_read(reload->argc, reload->argv, &reading->wanted, &reading->options, &reading->config,
+    return is_file(reading) &&
+           config_read(reload->argc, reload->argv, &reading->wanted, &reading->options, &reading->config,
                        reading->error, sizeof reading->error) == CONFIG_READ;
 }
 
@@ -228,7 +236,8 @@ static void take_spaces(struct reading *reading) {
     reading->spaces = NULL;
 }
 
-/* What namespaces that were added point to. */
+/* What namespaces that were added point to, or have taken a place in vain: once for each, or it would grow with every
+ * reload that is refused. */
 static void keep_strings(struct reading *reading) {
     if (config_count_changes(&reading->changes, CONFIG_NAMESPACE_ADDED) == 0)
         return;
@@ -266,11 +275,13 @@ static bool reload_all(struct reading *reading) {
     if (!read_again(reading) || !read_auth(reading) || !read_token(reading) || !compare(reading) ||
         !refuse_fixed(reading) || !make_room(reading) || !raise_descriptors(reading))
         return false;
+    size_t places = tier_space_count(tier);
     bool taken = tier_reload(tier, &reading->wanted.tier, reading->error, sizeof reading->error);
     if (taken)
         take_over(reading);
     log_warnings(reading);
-    keep_strings(reading);
+    if (taken || tier_space_count(tier) > places)
+        keep_strings(reading);
     return taken;
 }
 
@@ -347,6 +358,14 @@ bool server_reload(struct server *server, struct buffer *ret_message) {
 
 /* ---- Main's ---- */
 
+/* The thread's: the log has its message. */
+static void reload_unheard(void *context) {
+    struct reload *reload = context;
+    struct buffer message = {0};
+    server_reload(reload->server, &message);
+    buffer_free(&message);
+}
+
 struct reload *reload_create(struct server *server, struct settings *running, int argc, char *const *argv) {
     struct reload *reload = calloc(1, sizeof *reload);
     struct space_options *spaces = calloc(running->tier.space_count + 1, sizeof *spaces);
@@ -364,70 +383,26 @@ struct reload *reload_create(struct server *server, struct settings *running, in
     reload->known = *running;
     reload->known.tier.spaces = reload->spaces = spaces;
     pthread_mutex_init(&reload->mutex, NULL);
-    pthread_mutex_init(&reload->ask_mutex, NULL);
+    reload_thread_init(&reload->thread, reload_unheard, reload);
     return reload;
 }
 
 void reload_open(struct reload *reload, struct admin_http *http, reload_ended *ended, void *context) {
     pthread_mutex_lock(&reload->mutex);
     reload->http = http;
-    reload->ended = ended;
-    reload->context = context;
     reload->open = true;
     pthread_mutex_unlock(&reload->mutex);
-}
-
-static bool is_asked(struct reload *reload) {
-    pthread_mutex_lock(&reload->ask_mutex);
-    bool asked = reload->running_thread = reload->asked;
-    reload->asked = false;
-    pthread_mutex_unlock(&reload->ask_mutex);
-    return asked;
-}
-
-static void tell_end(struct reload *reload) {
-    pthread_mutex_lock(&reload->mutex);
-    reload_ended *ended = reload->ended;
-    pthread_mutex_unlock(&reload->mutex);
-    if (ended)
-        ended(reload->context);
-}
-
-static void *reload_main(void *argument) {
-    struct reload *reload = argument;
-    while (is_asked(reload)) {
-        struct buffer message = {0};
-        server_reload(reload->server, &message);
-        buffer_free(&message);
-    }
-    tell_end(reload);
-    return NULL;
-}
-
-static void join(struct reload *reload) {
-    if (reload->started)
-        pthread_join(reload->thread, NULL);
-    reload->started = false;
+    reload_thread_report(&reload->thread, ended, context);
 }
 
 void reload_ask(struct reload *reload) {
-    pthread_mutex_lock(&reload->ask_mutex);
-    bool starts = !reload->running_thread;
-    reload->asked = reload->running_thread = true;
-    pthread_mutex_unlock(&reload->ask_mutex);
-    if (!starts)
-        return;
-    join(reload); /* it has ended, or is about to */
-    reload->started = thread_start(&reload->thread, "reload", reload_main, reload) == 0;
-    if (reload->started)
-        return;
-    server_log_limited(reload->server, LOG_KIND_RELOAD, LOG_LEVEL_ERROR,
-                       "reload: no thread can be started; nothing was changed");
-    is_asked(reload);
-    is_asked(reload);
+    if (!reload_thread_ask(&reload->thread))
+        server_log_limited(reload->server, LOG_KIND_RELOAD, LOG_LEVEL_ERROR,
+                           "reload: no thread can be started; nothing was changed");
 }
 
 void reload_close(struct reload *reload) {
+    tier_stop_reloading(reload->server->tier); /* or the stop would wait for backends */
     pthread_mutex_lock(&reload->mutex);
     reload->closed = true;
     pthread_mutex_unlock(&reload->mutex);
@@ -436,7 +411,7 @@ void reload_close(struct reload *reload) {
 void reload_free(struct reload *reload) {
     if (!reload)
         return;
-    join(reload);
+    reload_thread_end(&reload->thread);
     while (reload->kept) {
         struct kept *next = reload->kept->next;
         config_free(reload->kept->config);
@@ -451,7 +426,6 @@ void reload_free(struct reload *reload) {
         reload->retired = next;
     }
     pthread_mutex_destroy(&reload->mutex);
-    pthread_mutex_destroy(&reload->ask_mutex);
     free(reload->spaces);
     free(reload);
 }

@@ -26,13 +26,13 @@ bool server_reload(struct server *server, struct buffer *ret_message);
 /* running: the settings as they were read, which server->settings points to; argv has to stay. NULL: no memory. */
 struct reload *reload_create(struct server *server, struct settings *running, int argc, char *const *argv);
 
-/* Called by the thread of reload_ask when all that was asked for is done. */
+/* Called when all that reload_ask was asked for is done: by its thread, or by reload_ask itself if there can be none. */
 typedef void reload_ended(void *context);
 
 /* From now on it may be asked for: the tier is there, and the workers. http: NULL where there is none. */
 void reload_open(struct reload *reload, struct admin_http *http, reload_ended *ended, void *context);
 
-/* SIGHUP: a thread of its own does server_reload. One that is under way is followed by another. Signals are blocked. */
+/* SIGHUP: a thread of its own does server_reload. One that is under way is followed by another. Waits for none. */
 void reload_ask(struct reload *reload);
 
 /* From now on all are refused; waits for the one that is under way. */

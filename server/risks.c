@@ -1,12 +1,32 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/risks.h"
+#include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 /* What nobody has chosen: the addresses without a file and without -l are memcached's, all of them. */
 static bool is_open_to_all(const struct settings *settings) {
     return settings->listen_count == 0 && !settings->unix_socket && settings->port != PORT_NONE &&
            !settings->auth_file;
+}
+
+/* They were read by whoever started the process, and -u names somebody else. */
+static void tell_unreadable(const char *path, risks_say *say, void *context) {
+    char message[4400];
+    if (!path || access(path, R_OK) == 0)
+        return;
+    snprintf(
+        message, sizeof message,
+        "user %u cannot read %s: %s. A reload needs that, and so does a start as this user: chown or chmod it, or a folder that leads to it",
+        (unsigned)geteuid(), path, strerror(errno));
+    say(context, LOG_LEVEL_WARNING, message);
+}
+
+static void tell_all_unreadable(const struct settings *settings, risks_say *say, void *context) {
+    tell_unreadable(settings->config_file, say, context);
+    tell_unreadable(settings->auth_file, say, context);
+    tell_unreadable(settings->admin_token_file, say, context);
 }
 
 void risks_tell(const struct settings *settings, unsigned connections_wanted, const char *user, bool adopted,
@@ -22,6 +42,8 @@ void risks_tell(const struct settings *settings, unsigned connections_wanted, co
     if (!adopted && is_open_to_all(settings))
         say(context, LOG_LEVEL_WARNING,
             "all interfaces are listened on, and no password is asked for: whoever reaches the port can read and change everything. Give -l 127.0.0.1 or the addresses that are meant, or -Y FILE");
+    if (user)
+        tell_all_unreadable(settings, say, context);
     if (geteuid() == 0 && !user)
         say(context, LOG_LEVEL_NOTICE, "running as root; -u USER gives that up");
 }

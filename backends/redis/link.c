@@ -46,20 +46,42 @@ bool redis_begins_with(const redisReply *reply, const char *word) {
     return (size_t)reply->len >= size && memcmp(reply->str, word, size) == 0;
 }
 
-/* How much of an error answer may be told: its first line, and of a command that the server does not know
- * only the name, as the arguments that it repeats may be a password. */
+/* How much of an error answer may be told: its first line without its full stop, and of a command that the server does not
+ * know only the name, as the arguments that it repeats may be a password. */
 static int tellable(const redisReply *reply) {
     const char *arguments = strstr(reply->str, ", with args beginning with:");
     size_t line = strcspn(reply->str, "\r\n");
-    return (int)(arguments && (size_t)(arguments - reply->str) < line ? (size_t)(arguments - reply->str)
-                                                                      : line);
+    if (arguments && (size_t)(arguments - reply->str) < line)
+        line = (size_t)(arguments - reply->str);
+    return (int)(line > 0 && reply->str[line - 1] == '.' ? line - 1 : line);
+}
+
+/* What Redis cannot know: which setting of ours it is about. */
+static const char *remedy_of(const redisReply *reply) {
+    static const struct {
+        const char *word, *remedy;
+    } remedies[] = {
+        {"NOAUTH",
+         ": write a password into its uri, as redis://USER:PASSWORD@HOST or redis://:PASSWORD@HOST"},
+        {"WRONGPASS", ": correct the user or the password in its uri"},
+        {"ERR invalid password", ": correct the password in its uri"},
+        {"ERR AUTH", ": remove the password from its uri"},
+        {"ERR Client sent AUTH", ": remove the password from its uri"},
+        {"NOPERM", ": allow it to the user in its uri (ACL SETUSER), or write another one"},
+        {"ERR DB index", ": change the number of the database in its uri"},
+        {"ERR invalid DB index", ": change the number of the database in its uri"},
+    };
+    for (size_t i = 0; i < sizeof remedies / sizeof *remedies; i++)
+        if (redis_begins_with(reply, remedies[i].word))
+            return remedies[i].remedy;
+    return "";
 }
 
 enum redis_step redis_say(const struct redis_connection *connection, const redisReply *reply,
                           enum backend_status status, enum backend_status *ret_status,
                           struct backend_error *ret_error) {
-    *ret_status = backend_fail(ret_error, status, "backend \"%s\", redis at %s: %.*s", connection->name,
-                               connection->address.shown, tellable(reply), reply->str);
+    *ret_status = backend_fail(ret_error, status, "backend \"%s\", redis at %s: %.*s%s", connection->name,
+                               connection->address.shown, tellable(reply), reply->str, remedy_of(reply));
     return REDIS_FAILED;
 }
 

@@ -9,7 +9,10 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-enum { WRITER_CACHE = 8 << 10 /* KiB of pages the writer may keep: the upper levels of some large tables */ };
+enum {
+    WRITER_CACHE = 8 << 10, /* KiB of pages the writer may keep: the upper levels of some large tables */
+    PATH_SHOWN = 4096 + 8,
+};
 
 char *sqlite_path_of(const struct backend_options *options) {
     const char *path = options->uri + strlen("sqlite:");
@@ -80,25 +83,47 @@ static enum backend_status open_file(struct sqlite_connection *connection, const
             return backend_fail(ret_error, BACKEND_REFUSED,
                                 "backend \"%s\", %s: cannot be made by user %u: %s; see to its folder",
                                 connection->name, connection->path, (unsigned)geteuid(), strerror(failure));
-        return sqlite_refuse(connection, "cannot open", ret_error);
+        return sqlite_refuse_to_open(connection, ret_error);
     }
     return sqlite_distrust(connection->db, own->trusted_schema)
                ? BACKEND_OK
                : sqlite_refuse(connection, "cannot set it up", ret_error);
 }
 
+enum backend_status sqlite_check_access(const struct sqlite_connection *connection,
+                                        struct backend_error *ret_error) {
+    static const char *const suffixes[] = {"", "-wal", "-shm"};
+    char path[PATH_SHOWN];
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(path, sizeof path, "%s%s", connection->path, suffixes[i]);
+        if (access(path, R_OK | W_OK) != 0 && errno != ENOENT)
+            return backend_fail(ret_error, BACKEND_REFUSED,
+                                "backend \"%s\", %s: cannot be read and written by user %u: %s; %s",
+                                connection->name, path, (unsigned)geteuid(), strerror(errno),
+                                errno == EACCES ? "chown or chmod it" : "see to its disk");
+    }
+    return BACKEND_OK;
+}
+
+/* SQLite does not say which of its files is closed to this user. */
+enum backend_status sqlite_refuse_to_open(const struct sqlite_connection *connection,
+                                          struct backend_error *ret_error) {
+    enum backend_status status = sqlite_check_access(connection, ret_error);
+    return status == BACKEND_OK ? sqlite_refuse(connection, "cannot open", ret_error) : status;
+}
+
 /* WAL mode, or why not. Also the first read of the file: here "not a database" is found. */
 static enum backend_status enter_wal(struct sqlite_connection *connection, struct backend_error *ret_error) {
     sqlite3_stmt *statement = NULL;
     if (sqlite3_prepare_v2(connection->db, "PRAGMA journal_mode = WAL", -1, &statement, NULL) != SQLITE_OK)
-        return sqlite_refuse(connection, "cannot open", ret_error);
+        return sqlite_refuse_to_open(connection, ret_error);
     bool stepped = sqlite3_step(statement) == SQLITE_ROW;
     bool wal = stepped && strcmp((const char *)sqlite3_column_text(statement, 0), "wal") == 0;
     sqlite3_finalize(statement);
     if (wal)
         return BACKEND_OK;
     if (!stepped)
-        return sqlite_refuse(connection, "cannot open", ret_error);
+        return sqlite_refuse_to_open(connection, ret_error);
     return backend_fail(
         ret_error, BACKEND_REFUSED,
         "backend \"%s\", %s: SQLite cannot use a write-ahead log here (is this a network file system?)",
@@ -113,8 +138,10 @@ static enum backend_status set_up_writer(struct sqlite_connection *connection, c
                             "backend \"%s\": synchronous is \"full\" or \"normal\", not \"%s\"",
                             connection->name, synchronous);
     if (sqlite3_db_readonly(connection->db, "main") == 1)
-        return backend_fail(ret_error, BACKEND_REFUSED, "backend \"%s\", %s: no permission to write to it",
-                            connection->name, connection->path);
+        return backend_fail(
+            ret_error, BACKEND_REFUSED,
+            "backend \"%s\", %s: it cannot be written to: chown or chmod it, or see to its disk",
+            connection->name, connection->path);
     enum backend_status status = enter_wal(connection, ret_error);
     if (status != BACKEND_OK)
         return status;

@@ -156,6 +156,14 @@ enum backend_status sqlite_fail_reading(const struct sqlite_connection *connecti
 enum backend_status sqlite_refuse(const struct sqlite_connection *connection, const char *doing,
                                   struct backend_error *ret_error);
 
+/* BACKEND_REFUSED: the database, its log or the index of that is there, and this user cannot read and write it. */
+enum backend_status sqlite_check_access(const struct sqlite_connection *connection,
+                                        struct backend_error *ret_error);
+
+/* As sqlite_refuse, of a database that cannot be opened. */
+enum backend_status sqlite_refuse_to_open(const struct sqlite_connection *connection,
+                                          struct backend_error *ret_error);
+
 /* Steps a statement that returns no rows and resets it. SQLITE_OK or the error. */
 int sqlite_run(sqlite3_stmt *statement);
 

@@ -184,7 +184,7 @@ static enum backend_nearness tell(enum backend_nearness nearness, const struct b
         snprintf(
             ret_meeting->complaint.message, sizeof ret_meeting->complaint.message,
             "namespaces \"%s\" and \"%s\" both use the table \"%.*s\": whether their rows are apart cannot be seen here, so look that no key of one finds a row of the other",
-            a->name, b->name, (int)(table.size < 100 ? table.size : 100), table.data);
+            a->name, b->name, slice_shown(table, 100), table.data);
     return nearness;
 }
 

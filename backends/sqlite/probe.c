@@ -62,9 +62,7 @@ static enum backend_status probe_file(const struct sqlite_connection *connection
         return errno == ENOENT ? BACKEND_OK : refuse(connection, strerror(errno), ret_error);
     if (S_ISDIR(status.st_mode))
         return refuse(connection, "is a directory, not a database file", ret_error);
-    return access(connection->path, R_OK | W_OK) == 0
-               ? BACKEND_OK
-               : refuse(connection, "no permission to write to it", ret_error);
+    return sqlite_check_access(connection, ret_error);
 }
 
 /* ---- The database ---- */
@@ -99,7 +97,7 @@ static enum backend_status open_to_look(struct sqlite_connection *connection,
     if (!connection->db)
         return backend_fail(ret_error, BACKEND_TRANSIENT, "backend \"%s\": out of memory", connection->name);
     if (result != SQLITE_OK || !sqlite_distrust(connection->db, own->trusted_schema))
-        return sqlite_refuse(connection, "cannot open", ret_error);
+        return sqlite_refuse_to_open(connection, ret_error);
     sqlite3_extended_result_codes(connection->db, 1);
     sqlite3_db_config(connection->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     sqlite_limit_waiting(connection);

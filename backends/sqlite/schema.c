@@ -383,7 +383,7 @@ enum backend_status sqlite_schema_open(struct sqlite_connection *connection,
         return status;
     const char *begin = connection->role == BACKEND_WRITER ? "BEGIN IMMEDIATE" : "BEGIN";
     if (sqlite3_exec(connection->db, begin, NULL, NULL, NULL) != SQLITE_OK)
-        return sqlite_refuse(connection, "cannot open", ret_error);
+        return sqlite_refuse_to_open(connection, ret_error);
     if (connection->role == BACKEND_WRITER)
         sqlite3_set_authorizer(connection->db, note_trigger, connection);
     status = make_and_prepare(connection, ret_error);
@@ -440,7 +440,7 @@ enum backend_status sqlite_schema_probe(struct sqlite_connection *connection,
     if (status != BACKEND_OK)
         return status;
     if (sqlite3_exec(connection->db, "BEGIN", NULL, NULL, NULL) != SQLITE_OK)
-        return sqlite_refuse(connection, "cannot open", ret_error);
+        return sqlite_refuse_to_open(connection, ret_error);
     status = probe_all(connection, ret_error);
     sqlite_roll_back(connection);
     return status;

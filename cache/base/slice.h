@@ -23,6 +23,11 @@ static inline struct slice slice_string(const char *text) {
     return (struct slice){text, strlen(text)};
 }
 
+/* What "%.*s" needs before the data: its size, but no more than that. */
+static inline int slice_shown(struct slice slice, int most) {
+    return slice.size < (size_t)most ? (int)slice.size : most;
+}
+
 static inline bool slice_equal(struct slice a, struct slice b) {
     return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
 }

@@ -46,8 +46,8 @@ static enum journal_status fail_open(const char *folder, const char *path, struc
         return fail(folder, "open the file lock", error);
     snprintf(
         error->message, sizeof error->message,
-        "cannot open %s, which belongs to user %u, as user %u: give the whole folder to this user (chown -R), or run as the other one",
-        path, (unsigned)status.st_uid, (unsigned)geteuid());
+        "cannot open %s/lock, which belongs to user %u, as user %u: give the whole folder to this user (chown -R), or run as the other one",
+        folder, (unsigned)status.st_uid, (unsigned)geteuid());
     return JOURNAL_FAILED;
 }
 

@@ -238,7 +238,8 @@ static enum journal_status start_series(struct journal *journal, struct journal_
             return JOURNAL_FAILED;
         }
         journal->keeper_failing = true;
-        series->wanted = series->starved = true;
+        series->wanted = true;
+        series->starved = true;
     }
     return JOURNAL_OK;
 }

@@ -19,14 +19,13 @@
 #include "cache/base/progress.h"
 #include "policies/absence.h"
 #include "policies/load/absence_build.h"
+#include "policies/load/flight.h"
 #include "policies/load/preload.h"
-#include "policies/row.h"
 #include "policies/session.h"
 #include "policies/store.h"
 #include "policies/tell.h"
 #include "policies/write/quarantine.h"
 #include "policies/write/touches.h"
-#include <assert.h>
 #include <stdlib.h>
 
 enum {
@@ -34,16 +33,6 @@ enum {
     TABLE_BUCKETS = 4096,
     RECONNECT_AFTER = 2,
     LEAST_SHARE = 8 /* of the timeout: with less than this part of it left no lookup is begun */
-};
-
-struct flight {
-    struct flight *chain; /* in the table */
-    struct flight *next;  /* in the queue of its namespace */
-    struct load *passengers;
-    struct space *space;
-    uint64_t hash, stamp, deadline_us;
-    uint8_t key_size;
-    char key[ENTRY_KEY_MAX];
 };
 
 struct batch {
@@ -184,105 +173,6 @@ void loader_submit(struct tier_ticket *ticket) {
         ticket_return(ticket);
 }
 
-/* ---- Landing: readers ---- */
-
-/* Gives every passenger the result and lets it go. */
-static void disembark(struct flight *flight, enum load_answer result, struct entry_copy *copy) {
-    struct load *next;
-    for (struct load *load = flight->passengers; load; load = next) {
-        next = load->next; /* the load is its ticket's again after ticket_load_done */
-        load->result = result;
-        load->stamp = flight->stamp;
-        load->copy = copy;
-        if (copy)
-            entry_copy_share(copy);
-        ticket_load_done(load->ticket);
-    }
-    flight->passengers = NULL;
-    entry_copy_drop(copy);
-}
-
-static bool wants_copy(const struct flight *flight) {
-    for (const struct load *load = flight->passengers; load; load = load->next)
-        if (load->keep)
-            return true;
-    return false;
-}
-
-static bool is_for_read(const struct flight *flight) {
-    for (const struct load *load = flight->passengers; load; load = load->next)
-        if (load->for_read)
-            return true;
-    return false;
-}
-
-static uint32_t negative_until(const struct space *space, const struct cache_time *now) {
-    return space->options.negative_ttl ? now->seconds + (space->options.negative_ttl + 999) / 1000 : 0;
-}
-
-static void land_loaded(struct flight *flight, const struct entry *entry, const struct cache_time *now) {
-    struct space *space = flight->space;
-    struct entry_copy *copy = NULL;
-    enum load_answer result = LOAD_FILLED;
-    enum cache_status status =
-        cache_fill(space->tier->cache, space->number, entry, flight->hash, flight->stamp, now);
-    if (status == CACHE_CHANGED)
-        result = LOAD_CHANGED;
-    else if (status != CACHE_OK)
-        result = LOAD_CURRENT;
-    if (result == LOAD_CURRENT || (result == LOAD_FILLED && wants_copy(flight)))
-        copy = entry_copy_make(entry);
-    if (result == LOAD_CURRENT && !copy)
-        result = LOAD_FAILED;
-    disembark(flight, result, copy);
-}
-
-static void land_absent(struct flight *flight, const struct cache_time *now) {
-    struct space *space = flight->space;
-    if (space->absence && is_for_read(flight))
-        count_shared(&space->absence->asked_in_vain);
-    enum cache_status status =
-        cache_fill_absent(space->tier->cache, space->number, slice_of(flight->key, flight->key_size),
-                          flight->hash, flight->stamp, negative_until(space, now), now);
-    disembark(flight, status == CACHE_CHANGED ? LOAD_CHANGED : LOAD_ABSENT, NULL);
-}
-
-/* Nothing is kept: whoever asks next asks the backend again. */
-static void land_unfit(struct flight *flight, const struct cache_time *now) {
-    const struct space *space = flight->space;
-    enum cache_status status =
-        cache_fill_absent(space->tier->cache, space->number, slice_of(flight->key, flight->key_size),
-                          flight->hash, flight->stamp, 0, now);
-    disembark(flight, status == CACHE_CHANGED ? LOAD_CHANGED : LOAD_UNFIT, NULL);
-}
-
-/* A touch that has yet to reach the row counts already. */
-static void land_found(struct flight *flight, const struct entry *entry, const struct cache_time *now) {
-    struct entry current = *entry;
-    touches_amend(flight->space->backend->writer, flight->space, &current, flight->hash);
-    if (current.expires_at && current.expires_at <= now->seconds)
-        land_absent(flight, now);
-    else
-        land_loaded(flight, &current, now);
-}
-
-/* What the quarantine holds is newer than what the backend has. */
-static bool land_quarantined(struct flight *flight, const struct cache_time *now) {
-    bool deleted;
-    struct entry_copy *copy =
-        quarantine_find(flight->space->quarantine, slice_of(flight->key, flight->key_size), &deleted);
-    if (!copy)
-        return false;
-    if (deleted)
-        land_absent(flight, now);
-    else if (!row_is_fit(flight->space, &copy->entry)) /* item_max was larger when it was refused */
-        land_unfit(flight, now);
-    else
-        land_found(flight, &copy->entry, now);
-    entry_copy_drop(copy);
-    return true;
-}
-
 /* ---- A batch ---- */
 
 static struct line *find_work(struct loader *loader) {
@@ -338,7 +228,7 @@ static void recycle(struct loader *loader, struct batch *batch) {
 static void fail_batch(struct loader *loader, struct batch *batch) {
     close_flights(loader, batch);
     for (size_t i = 0; i < batch->count; i++)
-        disembark(batch->flights[i], LOAD_FAILED, NULL);
+        flight_end(batch->flights[i], LOAD_FAILED);
     atomic_fetch_add_explicit(&batch->space->load_errors, batch->count, memory_order_relaxed);
     recycle(loader, batch);
 }
@@ -349,11 +239,11 @@ static void land_batch(struct loader *loader, struct batch *batch) {
     close_flights(loader, batch);
     for (size_t i = 0; i < batch->count; i++) {
         if (batch->results[i].unfit)
-            land_unfit(batch->flights[i], &now);
+            flight_land_unfit(batch->flights[i], &now);
         else if (batch->results[i].found)
-            land_found(batch->flights[i], &batch->results[i].entry, &now);
+            flight_land_found(batch->flights[i], &batch->results[i].entry, &now);
         else
-            land_absent(batch->flights[i], &now);
+            flight_land_absent(batch->flights[i], &now);
         hits += batch->results[i].found;
     }
     atomic_fetch_add_explicit(&batch->space->loads, batch->count, memory_order_relaxed);
@@ -541,8 +431,8 @@ static void sort_out(struct loader *loader, struct batch *batch) {
             batch->flights[kept++] = flight;
         } else {
             close_flights(loader, &done);
-            if (!land_quarantined(flight, &now)) /* dropped just now */
-                disembark(flight, LOAD_CHANGED, NULL);
+            if (!flight_land_quarantined(flight, &now)) /* dropped just now */
+                flight_end(flight, LOAD_CHANGED);
             recycle(loader, &done);
         }
     }
@@ -786,38 +676,4 @@ void loader_get_stats(struct loader *loader, struct loader_stats *ret_stats) {
     pthread_mutex_unlock(&loader->mutex);
     ret_stats->breaker = breaker_state(&loader->breaker);
     ret_stats->breaker_opened = counted(&loader->breaker.opened);
-}
-
-/* ---- For the preload ---- */
-
-static bool fill(struct space *space, struct entry *entry, uint64_t stamp, const struct cache_time *now) {
-    uint64_t hash = cache_hash(space->tier->cache, entry->key);
-    touches_amend(space->backend->writer, space, entry, hash);
-    return cache_fill(space->tier->cache, space->number, entry, hash, stamp, now) == CACHE_OK;
-}
-
-enum backend_status loader_fill(struct session *session, struct space *space, const struct slice *keys,
-                                size_t count, size_t *filled) {
-    struct load_result results[BATCH_KEYS];
-    struct slice unknown[BATCH_KEYS];
-    uint64_t stamps[BATCH_KEYS];
-    struct cache *cache = space->tier->cache;
-    struct cache_time now = tier_now(space->tier);
-    size_t count_unknown = 0;
-    assert(count <= BATCH_KEYS);
-    for (size_t i = 0; i < count; i++) {
-        struct cache_cursor cursor;
-        if (cache_seek(cache, space->number, keys[i], cache_hash(cache, keys[i]), &now, &cursor) ==
-            CACHE_UNKNOWN) {
-            unknown[count_unknown] = keys[i];
-            stamps[count_unknown++] = cursor.stamp;
-        }
-        cache_release(&cursor);
-    }
-    if (count_unknown == 0)
-        return BACKEND_OK;
-    enum backend_status status = session_load(session, space, unknown, count_unknown, now.seconds, results);
-    for (size_t i = 0; status == BACKEND_OK && i < count_unknown; i++)
-        *filled += results[i].found && !results[i].unfit && fill(space, &results[i].entry, stamps[i], &now);
-    return status;
 }

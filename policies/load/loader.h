@@ -44,11 +44,6 @@ void loader_let_go(struct loader *loader);
  * which the preload counts down once everything that is waited for is preloaded. Before loader_start. */
 bool loader_preload(struct loader *loader, bool waits);
 
-/* Looks up those of the keys of one namespace that memory does not know, and fills the cache with them, as a
- * reader does. *filled grows by the entries that were stored. For the preload. */
-enum backend_status loader_fill(struct session *session, struct space *space, const struct slice *keys,
-                                size_t count, size_t *filled);
-
 /* For how long (us) every reader has been in a call; 0: one of them is not. Any thread; no lock is taken. */
 uint64_t loader_stuck_us(const struct loader *loader, uint64_t now_us);
 

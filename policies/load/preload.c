@@ -17,11 +17,11 @@
  * no longer than PRELOAD_PATIENCE_MS without an answer: a server without its backend still takes writes.
  */
 #include "policies/load/preload.h"
-#include "policies/load/loader.h"
 #include "policies/row.h"
 #include "policies/session.h"
 #include "policies/tell.h"
 #include "policies/write/quarantine.h"
+#include "policies/write/touches.h"
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -171,8 +171,50 @@ static void tell_progress(struct preload *preload) {
                   preload->space->options.name, preload->done, preload->names.count);
 }
 
+/* Keys that memory does not know, each with the stamp of that look. */
+struct unknown {
+    struct slice keys[STEP_KEYS];
+    uint64_t stamps[STEP_KEYS];
+    size_t count;
+};
+
+static void find_unknown(const struct space *space, const struct slice *keys, size_t count_keys,
+                         const struct cache_time *now, struct unknown *ret_unknown) {
+    struct cache *cache = space->tier->cache;
+    ret_unknown->count = 0;
+    for (size_t i = 0; i < count_keys; i++) {
+        struct cache_cursor cursor;
+        if (cache_seek(cache, space->number, keys[i], cache_hash(cache, keys[i]), now, &cursor) ==
+            CACHE_UNKNOWN) {
+            ret_unknown->keys[ret_unknown->count] = keys[i];
+            ret_unknown->stamps[ret_unknown->count++] = cursor.stamp;
+        }
+        cache_release(&cursor);
+    }
+}
+
+static bool take_entry(struct space *space, struct entry *entry, uint64_t stamp,
+                       const struct cache_time *now) {
+    uint64_t hash = cache_hash(space->tier->cache, entry->key);
+    touches_amend(space->backend->writer, space, entry, hash);
+    return cache_fill(space->tier->cache, space->number, entry, hash, stamp, now) == CACHE_OK;
+}
+
+/* As a reader does for misses. */
 static enum backend_status fill(struct preload *preload, const struct slice *keys, size_t count_keys) {
-    return loader_fill(&preload->session, preload->space, keys, count_keys, &preload->filled);
+    struct space *space = preload->space;
+    struct cache_time now = tier_now(space->tier);
+    struct load_result results[STEP_KEYS];
+    struct unknown unknown;
+    find_unknown(space, keys, count_keys, &now, &unknown);
+    if (unknown.count == 0)
+        return BACKEND_OK;
+    enum backend_status status =
+        session_load(&preload->session, space, unknown.keys, unknown.count, now.seconds, results);
+    for (size_t i = 0; status == BACKEND_OK && i < unknown.count; i++)
+        preload->filled += results[i].found && !results[i].unfit &&
+                           take_entry(space, &results[i].entry, unknown.stamps[i], &now);
+    return status;
 }
 
 /* A row that cannot be read is left to whoever asks for it. */

@@ -29,12 +29,12 @@ static const char *name_of(const struct writer *writer) {
 
 /* The store was reached late, and is ahead of what this server draws from its clock: another server's clock is ahead,
  * or this one's has been set back. */
-static void tell_ahead(const struct writer *writer) {
+static void tell_ahead(struct writer *writer) {
     uint64_t now_us = wall_us(), us = version_us(writer->high_version);
     if (us <= now_us)
         return;
     tell_of_backend(
-        writer->backend, NULL, LOG_LEVEL_WARNING,
+        writer->backend, &writer->ahead_lines, LOG_LEVEL_WARNING,
         "backend %s: holds versions that are %llu ms ahead of this server's clock. Changes that were accepted since the start, before it could be asked, give way to rows that are newer by their versions; set the clocks right",
         name_of(writer), (unsigned long long)(us - now_us) / 1000);
 }

@@ -4,6 +4,7 @@
  * written once more by its batch, which the version guard takes for a repetition.
  */
 #include "policies/write/confirm.h"
+#include "policies/write/collect.h"
 #include "policies/write/internal.h"
 #include <stdlib.h>
 
@@ -78,7 +79,7 @@ static bool copy_entry(struct confirm_batch *batch, const struct tier_ticket *ti
     cache_seek(tier->cache, batch->space->number, request->key, request->hash, &now, &cursor);
     if (cursor.presence != CACHE_UNKNOWN && confirm_is_needed(batch->space, &cursor.view)) {
         cursor.view.key = request->key; /* of what is gone the view does not have it */
-        copied = flusher_describe(batch->space, &cursor.view, &batch->bytes, &batch->mutations[batch->count]);
+        copied = collect_describe(batch->space, &cursor.view, &batch->bytes, &batch->mutations[batch->count]);
         batch->asked_by[batch->count] = ticket;
         batch->count += copied;
     }

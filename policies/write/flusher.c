@@ -16,22 +16,17 @@
  * still has ours, so that the next read finds the newer one.
  */
 #include "policies/write/flusher.h"
-#include "backends/batch_order.h"
 #include "policies/absence.h"
 #include "policies/tell.h"
+#include "policies/write/collect.h"
 #include "policies/write/internal.h"
 #include "policies/write/quarantine.h"
-#include "policies/write/queue.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
-    COMMIT_MAX = 10000, /* entries that share a commit: write-through groups go between */
-    FIRST_CAPACITY = 256,
     CAPACITY_KEPT = 16384,
-    MISSED_MAX = 4,
-    AHEAD = 6,
     PROGRESS_US = 2000000,
     QUARANTINE_PAUSE_US = 200000, /* until its file is tried again */
     HALVING_US = 20000,           /* for so long refused rows are looked for before others have their turn */
@@ -51,39 +46,12 @@ void flusher_free(struct flusher *flusher) {
     bytes_free(&flusher->bytes);
 }
 
-/* Something that has to be flushed beside the queues. False: no memory. */
-static bool put_back(struct flusher *flusher, struct dirty dirty) {
-    if (flusher->again_count == flusher->again_capacity) {
-        size_t capacity = flusher->again_capacity ? flusher->again_capacity * 2 : 64;
-        struct dirty *again = realloc(flusher->again, capacity * sizeof *again);
-        if (!again)
-            return false;
-        flusher->again = again;
-        flusher->again_capacity = capacity;
-    }
-    flusher->again[flusher->again_count++] = dirty;
-    return true;
-}
-
 /* ---- What waits ---- */
-
-/* The queue with the oldest front, or NULL. */
-static struct queue *oldest_queue(struct space *space, struct dirty *ret_front) {
-    struct queue *oldest = NULL;
-    for (unsigned i = 0; i < space->tier->options.workers; i++) {
-        struct dirty front;
-        if (!queue_peek(&space->queues[i], &front) || (oldest && front.since >= ret_front->since))
-            continue;
-        oldest = &space->queues[i];
-        *ret_front = front;
-    }
-    return oldest;
-}
 
 uint64_t flusher_since(struct flusher *flusher) {
     struct dirty front;
     uint64_t since = flusher->batch_since;
-    if (oldest_queue(flusher->space, &front) && front.since < since)
+    if (collect_front(flusher->space, &front) && front.since < since)
         since = front.since;
     for (size_t i = 0; i < flusher->again_count; i++)
         if (flusher->again[i].since < since)
@@ -94,7 +62,7 @@ uint64_t flusher_since(struct flusher *flusher) {
 /* Is there anything queued, put back or in flight? */
 static bool has_work(const struct flusher *flusher) {
     struct dirty front;
-    return flusher->count > 0 || flusher->again_count > 0 || oldest_queue(flusher->space, &front) != NULL;
+    return flusher->count > 0 || flusher->again_count > 0 || collect_front(flusher->space, &front);
 }
 
 /* How much has ever left the queues. */
@@ -147,175 +115,6 @@ uint64_t flusher_due(struct flusher *flusher, uint64_t now_us, bool forced) {
         cache_dirty_bytes(space->tier->cache, space->number) >= space->flush_bytes)
         return 0;
     return now_us + space_flush_delay_us(space) - age;
-}
-
-/* ---- Collecting ---- */
-
-/* An entry that turned FLUSHING and for which there was no memory: only where keys share a hash. */
-struct missed {
-    uint64_t version;
-    size_t key_size;
-    char key[ENTRY_KEY_MAX];
-};
-
-struct collector {
-    struct cache_collector base;
-    struct flusher *flusher;
-    uint64_t hash;
-    size_t missed_count;
-    struct missed missed[MISSED_MAX];
-};
-
-static bool reserve(struct flusher *flusher, size_t room) {
-    size_t capacity = flusher->capacity ? flusher->capacity : FIRST_CAPACITY;
-    if (!bytes_reserve(&flusher->bytes, room))
-        return false;
-    if (flusher->count + MISSED_MAX < flusher->capacity)
-        return true;
-    if (flusher->capacity)
-        capacity *= 2;
-    struct mutation *mutations = realloc(flusher->mutations, capacity * sizeof *mutations);
-    if (mutations)
-        flusher->mutations = mutations;
-    uint64_t *hashes = realloc(flusher->hashes, capacity * sizeof *hashes);
-    if (hashes)
-        flusher->hashes = hashes;
-    if (!mutations || !hashes)
-        return false;
-    flusher->capacity = capacity;
-    return true;
-}
-
-static void miss(struct collector *collector, const struct cache_view *view) {
-    if (collector->missed_count == MISSED_MAX)
-        abort(); /* five keys with one 64-bit hash while memory is used up: rather stop than lose one */
-    struct missed *missed = &collector->missed[collector->missed_count++];
-    missed->version = view->version;
-    missed->key_size = view->key.size;
-    memcpy(missed->key, view->key.data, view->key.size);
-}
-
-bool flusher_describe(const struct space *space, const struct cache_view *view, struct bytes *bytes,
-                      struct mutation *ret_mutation) {
-    bool gone = view->tombstone || view->expired;
-    struct mutation mutation = {.table = &space->options.table, .kind = MUTATION_PUT};
-    struct entry *entry = &mutation.entry;
-    entry->key = bytes_copy(bytes, view->key);
-    entry->value = bytes_copy(bytes, gone ? slice_of("", 0) : view->value);
-    if (gone)
-        mutation.kind = MUTATION_DELETE;
-    else if (view->ttl_only)
-        mutation.kind = MUTATION_TOUCH;
-    entry->version = view->version;
-    if (!gone) {
-        entry->client_cas = view->client_cas;
-        entry->flags = view->flags;
-        entry->expires_at = view->expires_at;
-        entry->marks = view->marks;
-    }
-    *ret_mutation = mutation;
-    return entry->key.data && entry->value.data;
-}
-
-static void collect_entry(struct cache_collector *self, const struct cache_view *view) {
-    struct collector *collector = (struct collector *)(void *)self;
-    struct flusher *flusher = collector->flusher;
-    struct mutation mutation;
-    if (!flusher_describe(flusher->space, view, &flusher->bytes, &mutation) ||
-        flusher->count == flusher->capacity) {
-        miss(collector, view);
-        return;
-    }
-    flusher->mutations[flusher->count] = mutation;
-    flusher->hashes[flusher->count++] = collector->hash;
-}
-
-static void put_back_missed(struct collector *collector, struct dirty dirty) {
-    struct space *space = collector->flusher->space;
-    bool queue = false;
-    for (size_t i = 0; i < collector->missed_count; i++)
-        queue |= cache_unsettle(space->tier->cache,
-                                slice_of(collector->missed[i].key, collector->missed[i].key_size), dirty.hash,
-                                collector->missed[i].version);
-    if (queue && !put_back(collector->flusher, dirty))
-        abort(); /* as above */
-    collector->missed_count = 0;
-}
-
-/* What will be asked for soon is fetched meanwhile: its bucket, and when that has come, its record. */
-static void fetch_ahead(const struct cache *cache, const struct queue *queue) {
-    struct dirty ahead;
-    if (queue_peek_ahead(queue, 2 * AHEAD, &ahead))
-        cache_prefetch(cache, ahead.hash);
-    if (queue_peek_ahead(queue, AHEAD, &ahead))
-        cache_prefetch_entry(cache, ahead.hash);
-}
-
-static bool next_dirty(struct flusher *flusher, struct dirty *ret_dirty) {
-    if (flusher->again_count > 0) {
-        *ret_dirty = flusher->again[--flusher->again_count];
-        return true;
-    }
-    struct queue *queue = oldest_queue(flusher->space, ret_dirty);
-    if (!queue)
-        return false;
-    fetch_ahead(flusher->space->tier->cache, queue);
-    return queue_pop(queue, ret_dirty);
-}
-
-/* Puts the element that places[i] names at place i, in place: each cycle of the permutation in turn. */
-static void permute(struct flusher *flusher, struct batch_place *places) {
-    for (size_t first = 0; first < flusher->count; first++) {
-        struct mutation mutation = flusher->mutations[first];
-        uint64_t hash = flusher->hashes[first];
-        size_t to = first;
-        for (size_t from = places[to].index; from != first; from = places[to].index) {
-            flusher->mutations[to] = flusher->mutations[from];
-            flusher->hashes[to] = flusher->hashes[from];
-            places[to].index = (uint32_t)to; /* done */
-            to = from;
-        }
-        flusher->mutations[to] = mutation;
-        flusher->hashes[to] = hash;
-        places[to].index = (uint32_t)to;
-    }
-}
-
-/* A batch of several commits is put in the order of its keys, so that neighbours in the store share a commit,
- * and most pages are written once. Without memory for it, it stays as it is. */
-static void order(struct flusher *flusher) {
-    struct batch_place *places = malloc(flusher->count * sizeof *places);
-    if (!places)
-        return;
-    batch_order(flusher->mutations, flusher->count, places);
-    permute(flusher, places);
-    free(places);
-}
-
-/* Memory of the batch in hand. */
-static size_t batch_bytes(const struct flusher *flusher) {
-    return flusher->bytes.used + flusher->count * (sizeof *flusher->mutations + sizeof *flusher->hashes);
-}
-
-static void collect(struct flusher *flusher) {
-    struct space *space = flusher->space;
-    struct collector collector = {.base = {collect_entry}, .flusher = flusher};
-    size_t room = space->tier->options.cache.item_max + ENTRY_KEY_MAX;
-    struct cache_time now = tier_now(flusher->space->tier);
-    struct dirty dirty;
-    while (flusher->count < space->options.flush_batch && batch_bytes(flusher) < space->batch_bytes &&
-           reserve(flusher, room) && next_dirty(flusher, &dirty)) {
-        if (dirty.since < flusher->batch_since)
-            flusher->batch_since = dirty.since;
-        collector.hash = dirty.hash;
-        cache_collect(space->tier->cache, space->number, dirty.hash, &now, &collector.base);
-        if (collector.missed_count) {
-            put_back_missed(&collector, dirty);
-            break;
-        }
-    }
-    if (flusher->count > COMMIT_MAX)
-        order(flusher);
 }
 
 /* ---- Settling ---- */
@@ -397,10 +196,10 @@ static bool settle(struct flusher *flusher, size_t from, size_t to) {
     if (!supersede(flusher, from, to))
         return false;
     for (size_t i = from; i < to; i++) {
-        if (i + 2 * AHEAD < to)
-            cache_prefetch(space->tier->cache, flusher->hashes[i + 2 * AHEAD]);
-        if (i + AHEAD < to)
-            cache_prefetch_entry(space->tier->cache, flusher->hashes[i + AHEAD]);
+        if (i + 2 * FLUSHER_AHEAD < to)
+            cache_prefetch(space->tier->cache, flusher->hashes[i + 2 * FLUSHER_AHEAD]);
+        if (i + FLUSHER_AHEAD < to)
+            cache_prefetch_entry(space->tier->cache, flusher->hashes[i + FLUSHER_AHEAD]);
         settle_one(space, &flusher->mutations[i], flusher->hashes[i], &now);
     }
     flusher->begin = to;
@@ -519,15 +318,15 @@ static void end_batch(struct flusher *flusher) {
 static size_t take_share(struct flusher *flusher) {
     size_t share = flusher->count - flusher->begin, halved = flusher->halved;
     flusher->halved = 0;
-    if (share > COMMIT_MAX)
-        share = COMMIT_MAX;
+    if (share > FLUSHER_COMMIT_MAX)
+        share = FLUSHER_COMMIT_MAX;
     return halved && halved < share ? halved : share;
 }
 
 bool flusher_flush(struct writer *writer, struct flusher *flusher) {
     uint64_t start = monotonic_us();
     if (flusher->count == 0)
-        collect(flusher);
+        collect_batch(flusher);
     size_t halved = flusher->halved, share = take_share(flusher), end = flusher->begin + share;
     flusher->halving_until_us = start + HALVING_US;
     bool written = share == 0 || apply(writer, flusher, flusher->begin, end);

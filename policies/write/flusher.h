@@ -12,6 +12,11 @@
 
 struct writer;
 
+enum {
+    FLUSHER_COMMIT_MAX = 10000, /* entries that share a commit: write-through groups go between */
+    FLUSHER_AHEAD = 6,          /* so many entries before it is needed, memory is fetched */
+};
+
 struct flusher {
     struct space *space;
     /* the batch in flight, in the order of its writing; those before `begin` have reached the backend */
@@ -58,11 +63,6 @@ bool flusher_flush_all(struct writer *writer, struct flusher *flusher);
 
 /* Age of the oldest change that is not in the backend, us. */
 uint64_t flusher_age(struct flusher *flusher, uint64_t now_us);
-
-/* What an entry that is not clean would become in the store, with its bytes copied, of which room was reserved. False:
- * there was none. Under the entry's lock. */
-bool flusher_describe(const struct space *space, const struct cache_view *view, struct bytes *bytes,
-                      struct mutation *ret_mutation);
 
 /* The store has this mutation, or a newer row: memory is told, and the quarantine. */
 void flusher_settle(struct space *space, const struct mutation *mutation, uint64_t hash);

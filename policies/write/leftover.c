@@ -228,8 +228,9 @@ void leftovers_refuse(const struct tier_options *options, const char *name, char
 
 static bool out_of_reach(const struct tier_options *options, const struct leftovers *all, char *error,
                          size_t error_size) {
-    snprintf(error, error_size, "What earlier runs left in %s%s cannot be read by user %u: %s.",
-             options->data, all->unread, (unsigned)geteuid(), own_file_reason(errno));
+    snprintf(error, error_size, "What earlier runs left in %s%s cannot be read by user %u: %s%s",
+             options->data, all->unread, (unsigned)geteuid(), own_file_reason(errno),
+             errno == EACCES ? "; chown -R the data folder to him." : ".");
     return false;
 }
 

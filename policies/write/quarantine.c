@@ -9,6 +9,9 @@
  * newer change of the key: otherwise a restart would show the older value again. So the list changes only after its
  * record is synced.
  *
+ * A change has file_mutex from its first look at the list to its end, and mutex for the moment in which the list changes.
+ * So whoever only looks waits for no disk, and sees the list as it was until the record is synced.
+ *
  * An ADD also reserves the room for the GONE of its entry, so that entries can be removed on a full disk.
  */
 #include "policies/write/quarantine.h"
@@ -36,7 +39,7 @@ enum {
 struct kept {
     struct slice key; /* first, as the tree compares it; its bytes are the copy's */
     struct kept *previous, *next;
-    struct kept *next_going; /* within a call: the next one to be removed, if its GONE can be written */
+    struct kept *next_going; /* within a change: the next one to be removed, if its GONE can be written */
     bool going;
     bool retry;      /* an operator asked for it */
     uint64_t number; /* grows along the list */
@@ -49,15 +52,18 @@ struct kept {
 struct quarantine {
     char *folder, *path;
 
+    pthread_mutex_t file_mutex; /* of a change; before mutex */
+    struct quarantine_log log;  /* under file_mutex */
+    struct progress at_disk;    /* of who has file_mutex: in a call while the file is written */
+
+    /* Changes under both, so that who has one of them may look; what is to be retried, under mutex alone. */
     pthread_mutex_t mutex;
-    struct kept *first, *last; /* under mutex, as all below but the atomics */
-    struct key_tree tree;      /* struct kept by key */
-    uint64_t numbered;         /* number of the last entry */
-    uint64_t room_to_go;       /* bytes of the GONE records of all entries */
-    struct kept *retry_from;   /* no entry before it is marked; NULL: none is */
-    struct quarantine_log log;
+    struct kept *first, *last;
+    struct key_tree tree;    /* struct kept by key */
+    uint64_t numbered;       /* number of the last entry */
+    uint64_t room_to_go;     /* bytes of the GONE records of all entries */
+    struct kept *retry_from; /* no entry before it is marked; NULL: none is */
     atomic_size_t count, bytes, retries;
-    struct progress at_disk; /* of who has the mutex: in a call while the file is written */
 };
 
 /* ---- The list ---- */
@@ -256,6 +262,7 @@ struct quarantine *quarantine_open(const struct journal_disk *disk, const char *
         snprintf(error, error_size, "Out of memory.");
         return NULL;
     }
+    pthread_mutex_init(&quarantine->file_mutex, NULL);
     pthread_mutex_init(&quarantine->mutex, NULL);
     quarantine->log = (struct quarantine_log){.disk = disk, .handle = -1};
     *ret_damage = (struct quarantine_damage){0};
@@ -290,6 +297,7 @@ void quarantine_close(struct quarantine *quarantine) {
     if (quarantine->log.handle >= 0)
         quarantine->log.disk->close(quarantine->log.disk, quarantine->log.handle);
     pthread_mutex_destroy(&quarantine->mutex);
+    pthread_mutex_destroy(&quarantine->file_mutex);
     free(quarantine->folder);
     free(quarantine->path);
     free(quarantine);
@@ -407,21 +415,29 @@ static bool put_chain(struct quarantine *quarantine, struct kept *chain) {
     return true;
 }
 
-bool quarantine_add(struct quarantine *quarantine, const struct mutation *mutations, size_t count,
-                    const char *reason) {
-    struct kept *chain;
-    pthread_mutex_lock(&quarantine->mutex);
-    bool added = make_chain(quarantine, mutations, count, reason, &chain);
-    if (added && chain && !log_add(quarantine, chain)) {
+/* The chain is the quarantine's from here on, or freed. */
+static bool add_chain(struct quarantine *quarantine, struct kept *chain) {
+    if (!log_add(quarantine, chain)) {
         int failure = errno;
         free_chain(chain);
         errno = failure;
-        added = false;
-    } else if (added && chain) {
-        added = put_chain(quarantine, chain);
-        keep_short(quarantine);
+        return false;
     }
+    pthread_mutex_lock(&quarantine->mutex);
+    bool added = put_chain(quarantine, chain);
     pthread_mutex_unlock(&quarantine->mutex);
+    if (added)
+        keep_short(quarantine);
+    return added;
+}
+
+bool quarantine_add(struct quarantine *quarantine, const struct mutation *mutations, size_t count,
+                    const char *reason) {
+    struct kept *chain;
+    pthread_mutex_lock(&quarantine->file_mutex);
+    bool added =
+        make_chain(quarantine, mutations, count, reason, &chain) && (!chain || add_chain(quarantine, chain));
+    pthread_mutex_unlock(&quarantine->file_mutex);
     return added;
 }
 
@@ -452,6 +468,7 @@ static bool log_gone(struct quarantine *quarantine, const struct kept *going) {
 /* Removes those that are going: all of them, or (false) none. */
 static bool let_go(struct quarantine *quarantine, struct kept *going) {
     bool gone = log_gone(quarantine, going);
+    pthread_mutex_lock(&quarantine->mutex);
     while (going) {
         struct kept *kept = going;
         going = kept->next_going;
@@ -459,6 +476,7 @@ static bool let_go(struct quarantine *quarantine, struct kept *going) {
         if (gone)
             remove_kept(quarantine, kept);
     }
+    pthread_mutex_unlock(&quarantine->mutex);
     if (gone)
         keep_short(quarantine);
     return gone;
@@ -468,14 +486,14 @@ bool quarantine_supersede(struct quarantine *quarantine, const struct mutation *
     struct kept *going = NULL;
     if (quarantine_count(quarantine) == 0)
         return true;
-    pthread_mutex_lock(&quarantine->mutex);
+    pthread_mutex_lock(&quarantine->file_mutex);
     for (size_t i = 0; i < count; i++) {
         struct kept *kept = find(quarantine, mutations[i].entry.key);
         if (kept && kept->copy->entry.version <= mutations[i].entry.version)
             mark_going(&going, kept);
     }
     bool gone = !going || let_go(quarantine, going);
-    pthread_mutex_unlock(&quarantine->mutex);
+    pthread_mutex_unlock(&quarantine->file_mutex);
     return gone;
 }
 
@@ -543,7 +561,7 @@ enum quarantine_drop quarantine_drop(struct quarantine *quarantine, struct slice
     enum quarantine_drop dropped = QUARANTINE_NONE;
     if (quarantine_count(quarantine) == 0)
         return dropped;
-    pthread_mutex_lock(&quarantine->mutex);
+    pthread_mutex_lock(&quarantine->file_mutex);
     struct kept *kept = find(quarantine, key);
     if (kept) {
         uint64_t version = kept->copy->entry.version;
@@ -553,12 +571,13 @@ enum quarantine_drop quarantine_drop(struct quarantine *quarantine, struct slice
         if (dropped == QUARANTINE_DROPPED)
             *ret_version = version;
     }
-    pthread_mutex_unlock(&quarantine->mutex);
+    pthread_mutex_unlock(&quarantine->file_mutex);
     return dropped;
 }
 
 /* Makes it empty; what it held is the caller's. */
 static struct kept *take_all(struct quarantine *quarantine) {
+    pthread_mutex_lock(&quarantine->mutex);
     struct kept *all = quarantine->first;
     key_tree_clear(&quarantine->tree);
     quarantine->first = quarantine->last = quarantine->retry_from = NULL;
@@ -566,7 +585,7 @@ static struct kept *take_all(struct quarantine *quarantine) {
     atomic_store(&quarantine->count, 0);
     atomic_store(&quarantine->bytes, 0);
     atomic_store(&quarantine->retries, 0);
-    keep_short(quarantine);
+    pthread_mutex_unlock(&quarantine->mutex);
     return all;
 }
 
@@ -574,15 +593,17 @@ enum quarantine_drop quarantine_drop_all(struct quarantine *quarantine, struct q
     struct kept *going = NULL, *dropped = NULL;
     if (quarantine_count(quarantine) == 0)
         return QUARANTINE_NONE;
-    pthread_mutex_lock(&quarantine->mutex);
+    pthread_mutex_lock(&quarantine->file_mutex);
     for (struct kept *kept = quarantine->last; kept; kept = kept->previous)
         mark_going(&going, kept);
     bool gone = log_gone(quarantine, going);
-    if (gone)
+    if (gone) {
         dropped = take_all(quarantine);
+        keep_short(quarantine);
+    }
     for (struct kept *kept = quarantine->first; kept; kept = kept->next)
         kept->going = false;
-    pthread_mutex_unlock(&quarantine->mutex);
+    pthread_mutex_unlock(&quarantine->file_mutex);
     for (const struct kept *kept = dropped; kept; kept = kept->next)
         visitor->entry(visitor, kept->kind, &kept->copy->entry, kept->since, kept->reason);
     free_chain(dropped);

@@ -5,7 +5,8 @@
  * disk: a refused change was acknowledged, so it must survive the process like any other.
  *
  * Any thread. What is done to one entry takes about as long however many there are; the case of none costs one relaxed
- * load. It does not bound itself: its namespace takes no changes while it is as large as quarantine_limit (fullness.h).
+ * load. Only what adds, supersedes or drops waits for the disk. It does not bound itself: its namespace takes no changes
+ * while it is as large as quarantine_limit (fullness.h).
  */
 #ifndef FOREBAY_POLICIES_WRITE_QUARANTINE_H
 #define FOREBAY_POLICIES_WRITE_QUARANTINE_H

@@ -29,8 +29,8 @@ static bool check_file(const char *folder, const char *name, FILE *complaints) {
     if (!is_kept(name) || snprintf(path, sizeof path, "%s/%s", folder, name) >= (int)sizeof path ||
         lstat(path, &status) != 0 || !S_ISREG(status.st_mode) || access(path, R_OK | W_OK) == 0)
         return true;
-    fprintf(complaints, "forebay: %s cannot be opened by user %u: %s\n", path, (unsigned)geteuid(),
-            strerror(errno));
+    fprintf(complaints, "forebay: %s cannot be opened by user %u: %s; chown -R the data folder to him\n",
+            path, (unsigned)geteuid(), strerror(errno));
     return false;
 }
 

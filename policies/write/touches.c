@@ -334,7 +334,7 @@ static bool take_quarantined(struct touch_batch *batch, struct touched *row, boo
  * dead at its own moment is sorted out later. */
 static enum backend_status load_rows(struct writer *writer, struct touch_batch *batch, struct touched **rows,
                                      size_t count_rows) {
-    struct slice keys[LOAD_MAX];
+    struct slice keys[LOAD_MAX] = {{0}};
     struct load_result results[LOAD_MAX] = {{0}};
     uint32_t then = UINT32_MAX;
     for (size_t i = 0; i < count_rows; i++) {

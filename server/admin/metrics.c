@@ -47,10 +47,6 @@ static void write_openmetrics_head(struct metric_page *page) {
 
 /* ---- Samples ---- */
 
-static void append(struct buffer *out, const char *text) {
-    buffer_append(out, text, strlen(text));
-}
-
 /* Its name and labels: "name_bucket{namespace="x",call="load",le="0.5"". */
 static void begin_sample(struct metric_page *page, const char *suffix, const char *labels, const char *last) {
     const char *owner = page->owner;
@@ -58,15 +54,15 @@ static void begin_sample(struct metric_page *page, const char *suffix, const cha
     if (!page->has_head)
         page->head(page);
     page->has_head = true;
-    append(page->out, page->metric->name);
-    append(page->out, suffix);
-    append(page->out, any ? "{" : "");
-    append(page->out, owner);
-    append(page->out, *owner && *labels ? "," : "");
-    append(page->out, labels);
-    append(page->out, (*owner || *labels) && *last ? "," : "");
-    append(page->out, last);
-    append(page->out, any ? "} " : " ");
+    buffer_append_text(page->out, page->metric->name);
+    buffer_append_text(page->out, suffix);
+    buffer_append_text(page->out, any ? "{" : "");
+    buffer_append_text(page->out, owner);
+    buffer_append_text(page->out, *owner && *labels ? "," : "");
+    buffer_append_text(page->out, labels);
+    buffer_append_text(page->out, (*owner || *labels) && *last ? "," : "");
+    buffer_append_text(page->out, last);
+    buffer_append_text(page->out, any ? "} " : " ");
 }
 
 static void print_seconds(struct buffer *out, uint64_t us) {

@@ -71,6 +71,9 @@ static bool split_host(const char *text, struct listen_address *address, const c
         memcpy(address->host, host, length);
         address->host[length] = '\0';
     }
+    if (length > 0 && strspn(host, "0123456789") == length && *host != '0')
+        return *ret_why = "a number alone is no host",
+               false; /* to the resolver it is one: 11280 is 0.0.44.16 */
     return length > 0 || (*ret_why = "the host is missing", false);
 }
 
@@ -134,8 +137,8 @@ struct addrinfo *address_lookup(const char *host, int port, char *ret_error, siz
     int error = getaddrinfo(*host ? host : NULL, service, &hints, &list);
     if (error == 0)
         return list;
-    snprintf(ret_error, error_size, "cannot listen on %s:%d: %s; correct -l or listen", *host ? host : "*",
-             port, gai_strerror(error));
+    snprintf(ret_error, error_size, "cannot listen on %s: %s; correct -l or listen", *host ? host : "*",
+             gai_strerror(error));
     return NULL;
 }
 

@@ -65,8 +65,8 @@ static bool check_name(struct config_loading *loading, const struct config_secti
     if (!is_name(section->title))
         return config_fail(
             &loading->report, section->line,
-            "%s \"%s\": a name is 1 to %d letters, digits, '_' and '-', and begins with a letter", what,
-            section->title, NAME_LONGEST);
+            "%s \"%s\": a name is 1 to %d letters, digits, '_' and '-', and begins with a letter or '_'",
+            what, section->title, NAME_LONGEST);
     if (!backend_name_is_taken(section->title))
         return true;
     char taken[100];
@@ -231,7 +231,7 @@ bool config_has_need(const struct space_options *options, enum space_need need) 
     case SPACE_NEEDS_HOLDING_BACK:
         return options->policy->holds_back;
     }
-    assert(!"a table names another need");
+    assert(false && "a table names another need");
     return true;
 }
 

@@ -83,22 +83,23 @@ static size_t find_places(const struct settings *settings, struct place *ret_pla
     return count;
 }
 
-static bool check_pair(const struct place *earlier, const struct place *later, char *ret_error,
-                       size_t error_size) {
+static bool check_pair(const struct place *earlier, const struct place *later,
+                       struct settings_complaint *ret_complaint) {
     if (!clash(earlier, later))
         return true;
+    *ret_complaint = (struct settings_complaint){.settings = {earlier->is_admin ? "admin" : "listen"}};
     if (earlier->is_admin)
-        snprintf(ret_error, error_size,
+        snprintf(ret_complaint->text, sizeof ret_complaint->text,
                  "admin: clients are served at %s already (%s): give admin another port", earlier->text,
                  later->text);
     else
-        snprintf(ret_error, error_size,
+        snprintf(ret_complaint->text, sizeof ret_complaint->text,
                  "listen: %s and %s have an address and port in common: remove one of them", earlier->text,
                  later->text);
     return false;
 }
 
-bool clash_check(const struct settings *settings, char *ret_error, size_t error_size) {
+bool clash_check(const struct settings *settings, struct settings_complaint *ret_complaint) {
     struct place *places = calloc(settings->listen_count + 2, sizeof *places);
     if (!places)
         return true; /* the start will say so */
@@ -106,7 +107,7 @@ bool clash_check(const struct settings *settings, char *ret_error, size_t error_
     bool good = true;
     for (size_t i = 0; i < count && good; i++)
         for (size_t j = i + 1; j < count && good; j++)
-            good = check_pair(&places[i], &places[j], ret_error, error_size);
+            good = check_pair(&places[i], &places[j], ret_complaint);
     for (size_t i = 0; i < count; i++)
         if (places[i].list)
             freeaddrinfo(places[i].list);

@@ -6,7 +6,7 @@
 #include "server/config/settings.h"
 
 /* Whether all TCP addresses, of clients and of the admin HTTP, can be listened on together, as far as they stand for
- * anything. False with a whole sentence that names two which cannot. Asks the resolver. */
-bool clash_check(const struct settings *settings, char *ret_error, size_t error_size);
+ * anything. False with a sentence that names two which cannot. Asks the resolver. */
+bool clash_check(const struct settings *settings, struct settings_complaint *ret_complaint);
 
 #endif

@@ -8,6 +8,7 @@
  * are never closed (scan.c).
  */
 #include "server/config/document.h"
+#include "cache/base/given_file.h"
 #include "server/config/scan.h"
 #include <confuse.h>
 #include <errno.h>
@@ -33,6 +34,19 @@ struct reader {
     cfg_opt_t options[SECTION_KINDS][OPTIONS_MAX];
 };
 
+/* The address of a store that stands where none belongs is quoted as it is: without what may be a password. */
+static void hide_passwords(char *text) {
+    static const char stars[] = "***", before[] = "://";
+    for (char *at = text; (at = strstr(at, before));) {
+        at += strlen(before);
+        const char *end = memrchr(at, '@', strcspn(at, "\" \n"));
+        size_t hidden = end ? (size_t)(end - at) : 0, shown = hidden < strlen(stars) ? hidden : strlen(stars);
+        memcpy(at, stars, shown);
+        if (end)
+            memmove(at + shown, end, strlen(end) + 1);
+    }
+}
+
 bool config_fail(struct config_report *report, int line, const char *format, ...) {
     if (report->failed)
         return false;
@@ -44,6 +58,7 @@ bool config_fail(struct config_report *report, int line, const char *format, ...
     va_start(arguments, format);
     vsnprintf(report->error + used, report->error_size - (size_t)used, format, arguments);
     va_end(arguments);
+    hide_passwords(report->error + used);
     return false;
 }
 
@@ -129,6 +144,11 @@ static void on_error(cfg_t *section, const char *format, va_list arguments) {
         config_fail(reader->report, section->line, "%s needs a name: write %s \"name\" { ... }", word, word);
     else if (named && begins(message, "missing equal sign"))
         config_fail(reader->report, section->line, "\"=\" is missing after \"%s\"", word);
+    else if (named && begins(message, "unexpected token"))
+        config_fail(
+            reader->report, section->line,
+            "'%s' is not expected here: write name = value; a list, which listen and restrict are, is {\"one\", \"two\"}",
+            word);
     else if (begins(message, "premature end of file"))
         config_fail(reader->report, section->line,
                     "the file ends in the middle; a value or a '}' is missing");
@@ -299,8 +319,10 @@ static char *read_file(struct reader *reader, size_t *ret_size) {
     FILE *file = fopen(reader->report->path, "re");
     char *text = malloc(FILE_MAX_BYTES + 1);
     size_t size = file && text ? fread(text, 1, FILE_MAX_BYTES, file) : 0;
+    char why[GIVEN_FILE_REASON_MAX];
+    given_file_reason(errno, why);
     if (!file || !text || ferror(file))
-        config_fail(reader->report, 0, "cannot read the configuration: %s", strerror(errno));
+        config_fail(reader->report, 0, "cannot read the configuration: %s", why);
     else if (size == FILE_MAX_BYTES)
         config_fail(reader->report, 0, "longer than a megabyte: not a configuration file");
     if (file)

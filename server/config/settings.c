@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/config/settings.h"
 #include "server/config/clash.h"
+#include <stdarg.h>
 #include <stdio.h>
 
 #define IN(member) offsetof(struct settings, member)
@@ -162,78 +163,95 @@ static size_t quotas(const struct settings *settings) {
     return sum;
 }
 
+__attribute__((format(printf, 2, 3))) static bool complain(struct settings_complaint *ret_complaint,
+                                                           const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(ret_complaint->text, sizeof ret_complaint->text, format, arguments);
+    va_end(arguments);
+    return false;
+}
+
 /* Dirty bytes may not crowd out the clean working set: three quarters of what the namespace may use. */
-static bool check_dirty_limits(const struct settings *settings, char *ret_error, size_t error_size) {
+static bool check_dirty_limits(const struct settings *settings, struct settings_complaint *ret_complaint) {
     for (size_t i = 0; i < settings->tier.space_count; i++) {
         const struct space_options *space = &settings->tier.spaces[i];
         size_t memory = space->memory ? space->memory : settings->tier.cache.memory_limit;
-        if (space->dirty_limit > memory / 4 * 3) {
-            snprintf(
-                ret_error, error_size,
-                "dirty_limit of namespace \"%s\" (%zu bytes) is more than three quarters of the memory it may use (%zu bytes): lower dirty_limit or give more memory",
-                space->name, space->dirty_limit, memory);
-            return false;
-        }
+        if (space->dirty_limit <= memory / 4 * 3)
+            continue;
+        *ret_complaint = (struct settings_complaint){.space = space->name, .settings = {"dirty_limit"}};
+        return complain(
+            ret_complaint,
+            "dirty_limit of namespace \"%s\" (%zu bytes) is more than three quarters of the memory it may use (%zu bytes): lower dirty_limit or give more memory",
+            space->name, space->dirty_limit, memory);
     }
     return true;
 }
 
 /* The line of a value waits with it. */
-static bool check_request_memory(const struct settings *settings, char *ret_error, size_t error_size) {
+static bool check_request_memory(const struct settings *settings, struct settings_complaint *ret_complaint) {
     size_t least = settings->item_max + REQUEST_LINE;
     if (settings_request_memory(settings) >= least)
         return true;
-    snprintf(
-        ret_error, error_size,
+    *ret_complaint = (struct settings_complaint){.settings = {"request_memory", "item_max"}};
+    return complain(
+        ret_complaint,
         "request_memory (%zu bytes) has no room for the largest item and its line (%zu bytes): raise request_memory or lower -I (item_max)",
         settings->request_memory, least);
-    return false;
 }
 
-static bool check_recovery(const struct settings *settings, char *error, size_t error_size) {
+static bool check_recovery(const struct settings *settings, struct settings_complaint *ret_complaint) {
     const struct tier_recovery *recovery = &settings->tier.recovery;
     if (settings->data || !(recovery->skip_damaged || recovery->flush || recovery->discard_count > 0))
         return true;
-    snprintf(
-        error, error_size,
+    *ret_complaint = (struct settings_complaint){.space = NULL};
+    return complain(
+        ret_complaint,
         "--recover is about what earlier runs have left in the data folder, and there is none: give --config FILE, with data = \"FOLDER\" in it");
-    return false;
 }
 
-static bool check_shutdown(const struct settings *settings, char *error, size_t error_size) {
+static bool check_shutdown(const struct settings *settings, struct settings_complaint *ret_complaint) {
     if (!settings->allow_shutdown || !settings->never_shutdown)
         return true;
-    snprintf(error, error_size, "-A allows shutdown, and restrict refuses it: remove one of the two");
-    return false;
+    *ret_complaint = (struct settings_complaint){.settings = {"restrict"}};
+    return complain(ret_complaint, "-A allows shutdown, and restrict refuses it: remove one of the two");
 }
 
-static bool check_admin(const struct settings *settings, char *error, size_t error_size) {
+static bool check_admin(const struct settings *settings, struct settings_complaint *ret_complaint) {
     if (settings->admin || !settings->admin_token_file)
         return true;
-    snprintf(
-        error, error_size,
+    *ret_complaint = (struct settings_complaint){.settings = {"admin_token_file"}};
+    return complain(
+        ret_complaint,
         "admin_token_file has no effect without an address to ask at: give admin (--admin), or remove it");
-    return false;
 }
 
-bool settings_check(const struct settings *settings, char *ret_error, size_t error_size) {
+static bool check_item_max(const struct settings *settings, struct settings_complaint *ret_complaint) {
     size_t memory = settings->tier.cache.memory_limit;
-    if (settings->item_max > memory / 2) {
-        snprintf(
-            ret_error, error_size,
-            "the largest item (%zu bytes) may be at most half of the memory (%zu bytes): raise -m (memory) or lower -I (item_max)",
-            settings->item_max, memory);
-        return false;
-    }
-    if (quotas(settings) > memory) {
-        snprintf(
-            ret_error, error_size,
-            "the namespaces' memory quotas add up to %zu bytes, more than the total of %zu: raise -m (memory) or lower the quotas",
-            quotas(settings), memory);
-        return false;
-    }
-    return check_shutdown(settings, ret_error, error_size) && check_admin(settings, ret_error, error_size) &&
-           clash_check(settings, ret_error, error_size) && check_recovery(settings, ret_error, error_size) &&
-           check_request_memory(settings, ret_error, error_size) &&
-           check_dirty_limits(settings, ret_error, error_size);
+    if (settings->item_max <= memory / 2)
+        return true;
+    *ret_complaint = (struct settings_complaint){.settings = {"item_max", "memory"}};
+    return complain(
+        ret_complaint,
+        "the largest item (%zu bytes) may be at most half of the memory (%zu bytes): raise -m (memory) or lower -I (item_max)",
+        settings->item_max, memory);
+}
+
+/* Of a file alone, config.c has checked it. */
+static bool check_quotas(const struct settings *settings, struct settings_complaint *ret_complaint) {
+    size_t memory = settings->tier.cache.memory_limit;
+    if (quotas(settings) <= memory)
+        return true;
+    *ret_complaint = (struct settings_complaint){.settings = {"memory"}};
+    return complain(
+        ret_complaint,
+        "the namespaces' memory quotas add up to %zu bytes, more than the total of %zu: raise -m (memory) or lower the quotas",
+        quotas(settings), memory);
+}
+
+bool settings_check(const struct settings *settings, struct settings_complaint *ret_complaint) {
+    return check_item_max(settings, ret_complaint) && check_quotas(settings, ret_complaint) &&
+           check_shutdown(settings, ret_complaint) && check_admin(settings, ret_complaint) &&
+           clash_check(settings, ret_complaint) && check_recovery(settings, ret_complaint) &&
+           check_request_memory(settings, ret_complaint) && check_dirty_limits(settings, ret_complaint);
 }

@@ -85,8 +85,15 @@ size_t settings_request_memory(const struct settings *settings);
 /* The port of an address: its own (-1: it has none), or what -p says. */
 int settings_port(const struct settings *settings, int given);
 
+/* What contradicts what. */
+struct settings_complaint {
+    char text[1024];         /* a whole sentence that names the options */
+    const char *space;       /* the settings are those of this namespace; NULL: of the top */
+    const char *settings[3]; /* what it is about, the first one first; the rest NULL */
+};
+
 /* What only the whole can tell: limits against each other, quotas against the memory, --recover against the
- * data folder. False: ret_error is a whole sentence that names the options. */
-bool settings_check(const struct settings *settings, char *ret_error, size_t error_size);
+ * data folder. */
+bool settings_check(const struct settings *settings, struct settings_complaint *ret_complaint);
 
 #endif

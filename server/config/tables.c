@@ -58,7 +58,7 @@ const struct backend_type *config_owner(enum section_kind kind, const char *name
     for (size_t i = 0; (type = backend_kind(i)); i++)
         if (setting_find(config_table_of(type, kind)->settings, name))
             return type;
-    assert(!"the grammar has no other names");
+    assert(false && "the grammar has no other names");
     return backend_kind(0);
 }
 

@@ -22,7 +22,7 @@ static bool need(const struct http_request *request, const char *name, struct sl
 }
 
 static void answer_failure(enum operation_status status, struct slice space, struct http_reply *reply) {
-    int size = (int)(space.size < 100 ? space.size : 100);
+    int size = slice_shown(space, 100);
     switch (status) {
     case OPERATION_DONE:
         return;

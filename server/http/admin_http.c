@@ -1,83 +1,29 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Connections and exchanges: what libmicrohttpd calls, all on its one thread.
+ * The whole: what libmicrohttpd is started with, and the order of starting and ending.
  *
- *     connection  --accepted--> RESTING <--request / reply sent--> BUSY --closed--> gone
- *     exchange    headers -> body, which is counted and dropped -> judged -> handler, here or on a task's thread -> reply
- *
- * Memory and descriptors are bounded: CONNECTIONS at a time, each with CONNECTION_MEMORY for what it sends. One that comes
+ * Memory and descriptors are bounded: CLIENTS_MAX at a time, each with CONNECTION_MEMORY for what it sends. One that comes
  * when all are taken takes the place of the one that has rested longest, so whoever opens many, or is slow, keeps nobody
  * else out; and one that makes no progress for PATIENCE_SECONDS is closed.
  */
 #include "server/http/admin_http.h"
-#include "server/config/address.h"
 #include "server/config/settings.h"
-#include "server/http/http.h"
-#include "server/http/sampler.h"
-#include "server/http/socket.h"
-#include "server/http/task.h"
-#include "server/http/token.h"
+#include "server/http/internal.h"
 #include "server/log.h"
-#include <arpa/inet.h>
 #include <errno.h>
-#include <microhttpd.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
-#include <strings.h>
-#include <sys/queue.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 enum {
-    CONNECTIONS = 128,
-    CONNECTIONS_SPARE = 32, /* accepted, while the ones whose places they take are being closed */
     CONNECTION_MEMORY = 16 << 10,
     PATIENCE_SECONDS = 10,
     BACKLOG = 128,
-    ACTION_ARGUMENTS_MAX = 8,
-    BODY_MAX = 64 << 10, /* bytes of a body that are read, to say that none is taken */
 };
 
-_Static_assert(CONNECTIONS + CONNECTIONS_SPARE + 8 <= ADMIN_HTTP_DESCRIPTORS, "and its own few");
-
-/* A client. The thread of libmicrohttpd alone. */
-struct client {
-    TAILQ_ENTRY(client) others;
-    struct MHD_Connection *connection;
-    bool busy;   /* a task works on its request */
-    bool leaves; /* it was shut down, and is about to be closed */
-};
-
-enum exchange_state { EXCHANGE_READING, EXCHANGE_RUNNING, EXCHANGE_ANSWERED };
-
-TAILQ_HEAD(client_list, client);
-
-struct exchange {
-    struct admin_http *http;
-    struct client *client;
-    const struct http_route *route;
-    struct http_request request;
-    struct http_reply reply;
-    size_t body_size;
-    enum exchange_state state;
-};
-
-struct admin_http {
-    struct server *server;
-    struct MHD_Daemon *daemon;
-    struct sampler *sampler; /* from the start on */
-    struct http_socket socket;
-    bool acts; /* there is a token */
-    /* The thread of libmicrohttpd alone. */
-    struct client_list clients; /* the one that has rested longest is the first */
-    unsigned client_count;      /* without those that leave */
-    /* Tasks are begun by that thread, under the lock, until it ends; then they are joined by whoever ends it. */
-    pthread_mutex_t lock;
-    struct token token; /* under the lock */
-    atomic_bool ends;   /* stored under the lock */
-    struct tasks tasks;
-};
+_Static_assert(CLIENTS_MAX + CLIENTS_SPARE + 8 <= ADMIN_HTTP_DESCRIPTORS, "and its own few");
 
 /* ---- For handlers ---- */
 
@@ -89,382 +35,21 @@ struct history *admin_http_history(struct admin_http *http) {
     return sampler_history(http->sampler);
 }
 
-bool http_has_tier(const struct server *server) {
-    enum server_phase phase = server->phase;
-    return phase != SERVER_STARTING && phase != SERVER_STOPPED;
-}
-
-bool http_argument(const struct http_request *request, const char *name, struct slice *ret_value) {
-    const char *value = NULL;
-    size_t size = 0;
-    if (MHD_lookup_connection_value_n(request->connection, MHD_GET_ARGUMENT_KIND, name, strlen(name), &value,
-                                      &size) != MHD_YES)
-        return false;
-    *ret_value = slice_of(value ? value : "", value ? size : 0);
-    return true;
-}
-
-const char *http_header(const struct http_request *request, const char *name) {
-    return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
-}
-
-void http_add_header(struct http_reply *reply, const char *name, const char *value) {
-    if (reply->header_count < HTTP_HEADERS_MAX)
-        reply->headers[reply->header_count++] = (struct http_header){name, value};
-}
-
-void http_say(struct http_reply *reply, unsigned status, const char *format, ...) {
-    char text[500];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    reply->status = status;
-    reply->content_type = NULL;
-    reply->body.size = 0;
-    buffer_print(&reply->body, "%s\n", text);
-}
-
-/* ---- Sending ---- */
-
-static const char no_policy[] = "default-src 'none'; frame-ancestors 'none'";
-
-static void add_headers(struct MHD_Response *response, const struct http_reply *reply) {
-    bool cached = false;
-    MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE,
-                            reply->content_type ? reply->content_type : "text/plain; charset=utf-8");
-    MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
-    MHD_add_response_header(response, "Referrer-Policy", "no-referrer");
-    MHD_add_response_header(response, "Content-Security-Policy", reply->policy ? reply->policy : no_policy);
-    for (size_t i = 0; i < reply->header_count; i++) {
-        MHD_add_response_header(response, reply->headers[i].name, reply->headers[i].value);
-        cached |= strcasecmp(reply->headers[i].name, MHD_HTTP_HEADER_CACHE_CONTROL) == 0;
-    }
-    if (!cached)
-        MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
-}
-
-/* The body goes to libmicrohttpd, which frees it. */
-static enum MHD_Result send_reply(struct exchange *exchange) {
-    struct http_reply *reply = &exchange->reply;
-    if (reply->body.failed) {
-        reply->status = MHD_HTTP_INTERNAL_SERVER_ERROR;
-        buffer_free(&reply->body);
-    }
-    struct MHD_Response *response =
-        MHD_create_response_from_buffer_with_free_callback(reply->body.size, reply->body.data, free);
-    if (!response)
-        return MHD_NO;
-    reply->body = (struct buffer){0};
-    add_headers(response, reply);
-    enum MHD_Result queued = MHD_queue_response(exchange->request.connection,
-                                                reply->status ? reply->status : MHD_HTTP_OK, response);
-    MHD_destroy_response(response);
-    exchange->state = EXCHANGE_ANSWERED;
-    return queued;
-}
-
-/* ---- Running ---- */
-
-/* A task's thread. */
-static void run_apart(void *context) {
-    struct exchange *exchange = context;
-    exchange->route->handler(exchange->http, &exchange->request, &exchange->reply);
-    MHD_resume_connection(exchange->request.connection);
-}
-
-static bool start_task(struct exchange *exchange) {
-    struct admin_http *http = exchange->http;
-    pthread_mutex_lock(&http->lock);
-    bool started = !http->ends && task_start(&http->tasks, exchange->route->acts, run_apart, exchange);
-    pthread_mutex_unlock(&http->lock);
-    return started;
-}
-
-/* The connection rests before the task begins, which may end at once. */
-static enum MHD_Result run_with_patience(struct exchange *exchange) {
-    exchange->state = EXCHANGE_RUNNING;
-    exchange->client->busy = true;
-    MHD_suspend_connection(exchange->request.connection);
-    if (start_task(exchange))
-        return MHD_YES;
-    http_add_header(&exchange->reply, MHD_HTTP_HEADER_RETRY_AFTER, "1");
-    http_say(&exchange->reply, MHD_HTTP_SERVICE_UNAVAILABLE,
-             "too many requests of this kind are being worked on; ask again");
-    MHD_resume_connection(exchange->request.connection);
-    return MHD_YES;
-}
-
-static enum MHD_Result run(struct exchange *exchange) {
-    const struct http_route *route = exchange->route;
-    if (route->acts && exchange->http->server->phase != SERVER_SERVING) {
-        http_say(&exchange->reply, MHD_HTTP_SERVICE_UNAVAILABLE,
-                 "the server is starting or stopping; see /readyz?verbose");
-        return send_reply(exchange);
-    }
-    if (route->needs_tier && !http_has_tier(exchange->http->server)) {
-        http_say(&exchange->reply, MHD_HTTP_SERVICE_UNAVAILABLE,
-                 "the server is starting; see /startupz?verbose");
-        return send_reply(exchange);
-    }
-    if (route->waits)
-        return run_with_patience(exchange);
-    route->handler(exchange->http, &exchange->request, &exchange->reply);
-    return send_reply(exchange);
-}
-
-/* ---- Judging ---- */
-
-/* A page of a stranger's can make a browser ask this address under the stranger's name (DNS rebinding), and would read the
- * answer. On loopback, nobody has another name for it than these. */
-static bool is_own_name(const char *host) {
-    static const char localhost[] = "localhost";
-    char name[INET6_ADDRSTRLEN + 1];
-    struct in6_addr binary;
-    bool bracketed = *host == '[';
-    const char *end = bracketed ? strchr(host, ']') : host + strcspn(host, ":");
-    size_t size = end ? (size_t)(end - host) - bracketed : sizeof name;
-    if (size >= sizeof name)
-        return false;
-    memcpy(name, host + bracketed, size);
-    name[size] = '\0';
-    return strcasecmp(name, localhost) == 0 || inet_pton(bracketed ? AF_INET6 : AF_INET, name, &binary) == 1;
-}
-
-static bool is_meant_for_us(const struct exchange *exchange) {
-    const char *host = http_header(&exchange->request, MHD_HTTP_HEADER_HOST);
-    return !host || !exchange->http->socket.is_loopback || is_own_name(host);
-}
-
-static enum MHD_Result refuse_path(struct exchange *exchange, const char *allow) {
-    const struct http_request *request = &exchange->request;
-    if (!allow) {
-        http_say(&exchange->reply, MHD_HTTP_NOT_FOUND, "nothing is at %.200s", request->path);
-    } else {
-        http_add_header(&exchange->reply, MHD_HTTP_HEADER_ALLOW, allow);
-        http_say(&exchange->reply, MHD_HTTP_METHOD_NOT_ALLOWED, "%.200s may be asked with %s", request->path,
-                 allow);
-    }
-    return send_reply(exchange);
-}
-
-/* ---- Acting ---- */
-
-static enum MHD_Result refuse_stranger(struct exchange *exchange) {
-    const struct http_request *request = &exchange->request;
-    bool gave = http_header(request, MHD_HTTP_HEADER_AUTHORIZATION) != NULL;
-    server_log_about(exchange->http->server, LOG_KIND_ADMIN, LOG_LEVEL_WARNING,
-                     LOG_FIELDS(log_text("address", request->peer), log_text("path", exchange->route->path)),
-                     "admin: %s asked for %s %s", request->peer, exchange->route->path,
-                     gave ? "with a wrong token" : "without a token");
-    http_add_header(&exchange->reply, MHD_HTTP_HEADER_WWW_AUTHENTICATE,
-                    gave ? "Bearer realm=\"forebay\", error=\"invalid_token\"" : "Bearer realm=\"forebay\"");
-    http_say(&exchange->reply, MHD_HTTP_UNAUTHORIZED,
-             "this needs the token of admin_token_file: Authorization: Bearer TOKEN");
-    return send_reply(exchange);
-}
-
-/* The arguments of a request that acts. One that is not known may be a slip of one that would have said less. */
-struct arguments {
-    const char *const *known;
-    unsigned given[ACTION_ARGUMENTS_MAX];
-    const char *odd; /* not known, or given twice */
-};
-
-/* By its size too: a NUL in a name ends it nowhere else. */
-static enum MHD_Result note_argument(void *context, enum MHD_ValueKind kind, const char *name, size_t size,
-                                     const char *value, size_t value_size) {
-    struct arguments *arguments = context;
-    (void)kind, (void)value, (void)value_size;
-    for (size_t i = 0; arguments->known[i]; i++)
-        if (slice_equal(slice_string(arguments->known[i]), slice_of(name, size)) &&
-            arguments->given[i]++ == 0)
-            return MHD_YES;
-    arguments->odd = name;
-    return MHD_NO;
-}
-
-static const char *odd_argument(struct exchange *exchange) {
-    struct arguments arguments = {.known = exchange->route->arguments};
-    MHD_get_connection_values_n(exchange->request.connection, MHD_GET_ARGUMENT_KIND, note_argument,
-                                &arguments);
-    return arguments.odd;
-}
-
-static bool knows_token(struct exchange *exchange) {
-    struct admin_http *http = exchange->http;
-    pthread_mutex_lock(&http->lock);
-    bool knows = token_fits(&http->token, http_header(&exchange->request, MHD_HTTP_HEADER_AUTHORIZATION));
-    pthread_mutex_unlock(&http->lock);
-    return knows;
-}
-
-/* Of the arguments only the namespace is told: keys are not for the log. */
-static enum MHD_Result act(struct exchange *exchange) {
-    const struct http_request *request = &exchange->request;
-    struct slice space;
-    char name[101] = "";
-    if (!knows_token(exchange))
-        return refuse_stranger(exchange);
-    const char *odd = odd_argument(exchange);
-    if (odd) {
-        http_say(&exchange->reply, MHD_HTTP_BAD_REQUEST, "%s does not take \"%.100s\", or not twice",
-                 exchange->route->path, odd);
-        return send_reply(exchange);
-    }
-    if (http_argument(request, "namespace", &space))
-        snprintf(name, sizeof name, "%.*s", (int)(space.size < 100 ? space.size : 100), space.data);
-    server_log_about(exchange->http->server, LOG_KIND_ADMIN_ACTION, LOG_LEVEL_NOTICE,
-                     LOG_FIELDS(log_text("namespace", *name ? name : NULL),
-                                log_text("path", exchange->route->path), log_text("address", request->peer)),
-                     "admin: POST %s%s%s, asked by %s", exchange->route->path, *name ? " of namespace " : "",
-                     name, request->peer);
-    return run(exchange);
-}
-
-/* The request is whole. */
-static enum MHD_Result judge(struct exchange *exchange, const char *method) {
-    struct http_request *request = &exchange->request;
-    const char *allow = NULL;
-    if (!is_meant_for_us(exchange)) {
-        http_say(&exchange->reply, MHD_HTTP_MISDIRECTED_REQUEST,
-                 "on a loopback address only localhost and numbers are answered to, not \"%.100s\"",
-                 http_header(request, MHD_HTTP_HEADER_HOST));
-        return send_reply(exchange);
-    }
-    exchange->route = http_find_route(request->path, method, exchange->http->acts, &allow);
-    if (!exchange->route)
-        return refuse_path(exchange, allow);
-    request->method = exchange->route->method;
-    request->rest = request->path + strlen(exchange->route->path);
-    if (exchange->body_size == 0)
-        return exchange->route->acts ? act(exchange) : run(exchange);
-    http_say(&exchange->reply, MHD_HTTP_BAD_REQUEST,
-             "no body is taken here: what a request is about goes into the query");
-    return send_reply(exchange);
-}
-
-/* ---- Exchanges ---- */
-
-static void name_peer(struct exchange *exchange) {
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(exchange->request.connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-    struct sockaddr_storage address = {0};
-    char name[HTTP_PEER_MAX];
-    socklen_t size =
-        info->client_addr->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
-    memcpy(&address, info->client_addr, size);
-    address_name(&address, size, name, sizeof name);
-    snprintf(exchange->request.peer, sizeof exchange->request.peer, "%s", http_bare_address(name));
-}
-
-static struct client *client_of(struct MHD_Connection *connection) {
-    return MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
-}
-
-static enum MHD_Result refuse_body(struct exchange *exchange) {
-    http_say(&exchange->reply, MHD_HTTP_CONTENT_TOO_LARGE,
-             "no body is taken here, and this one is too long to be read");
-    return send_reply(exchange);
-}
-
-/* The headers are there. */
-static enum MHD_Result begin(struct admin_http *http, struct MHD_Connection *connection, const char *path,
-                             void **ret_exchange) {
-    struct exchange *exchange = calloc(1, sizeof *exchange);
-    struct client *client = client_of(connection);
-    if (!exchange || !client) {
-        free(exchange);
-        return MHD_NO;
-    }
-    exchange->http = http;
-    exchange->client = client;
-    exchange->request.path = path;
-    exchange->request.rest = "";
-    exchange->request.connection = connection;
-    name_peer(exchange);
-    *ret_exchange = exchange;
-    const char *length = http_header(&exchange->request, MHD_HTTP_HEADER_CONTENT_LENGTH);
-    return length && strtoull(length, NULL, 10) > BODY_MAX ? refuse_body(exchange) : MHD_YES;
-}
-
-static enum MHD_Result on_request(void *context, struct MHD_Connection *connection, const char *path,
-                                  const char *method, const char *version, const char *body,
-                                  size_t *body_size, void **kept) {
-    struct exchange *exchange = *kept;
-    (void)version, (void)body;
-    if (!exchange)
-        return begin(context, connection, path, kept);
-    if (exchange->state == EXCHANGE_RUNNING) {
-        exchange->client->busy = false;
-        return send_reply(exchange);
-    }
-    if (*body_size == 0)
-        return judge(exchange, method);
-    exchange->body_size += *body_size;
-    *body_size = 0;
-    return exchange->body_size <= BODY_MAX ? MHD_YES : MHD_NO;
-}
-
-static void on_completed(void *context, struct MHD_Connection *connection, void **kept,
-                         enum MHD_RequestTerminationCode code) {
-    struct admin_http *http = context;
-    struct exchange *exchange = *kept;
-    (void)connection, (void)code;
-    if (!exchange)
-        return;
-    TAILQ_REMOVE(&http->clients, exchange->client, others); /* it rests from now on */
-    TAILQ_INSERT_TAIL(&http->clients, exchange->client, others);
-    buffer_free(&exchange->reply.body);
-    free(exchange);
-    *kept = NULL;
-}
-
 /* ---- Clients ---- */
-
-/* To libmicrohttpd it is as if it had left by itself. */
-static void dismiss(struct admin_http *http, struct client *client) {
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(client->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-    client->leaves = true;
-    http->client_count--;
-    shutdown(info->connect_fd, SHUT_RDWR);
-}
-
-/* False: all are busy. */
-static bool dismiss_one(struct admin_http *http) {
-    struct client *client;
-    TAILQ_FOREACH(client, &http->clients, others) {
-        if (client->busy || client->leaves)
-            continue;
-        dismiss(http, client);
-        return true;
-    }
-    return false;
-}
 
 static enum MHD_Result on_accept(void *context, const struct sockaddr *address, socklen_t size) {
     struct admin_http *http = context;
     (void)address, (void)size;
-    return http->client_count < CONNECTIONS || dismiss_one(http) ? MHD_YES : MHD_NO;
+    return clients_make_room(&http->clients) ? MHD_YES : MHD_NO;
 }
 
-static void on_connection(void *context, struct MHD_Connection *connection, void **ret_client,
+static void on_connection(void *context, struct MHD_Connection *connection, void **kept,
                           enum MHD_ConnectionNotificationCode code) {
     struct admin_http *http = context;
-    struct client *client = *ret_client;
-    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
-        *ret_client = client = calloc(1, sizeof *client);
-        if (!client)
-            return; /* begin() refuses what it asks */
-        client->connection = connection;
-        TAILQ_INSERT_TAIL(&http->clients, client, others);
-        http->client_count++;
-    } else if (client) {
-        TAILQ_REMOVE(&http->clients, client, others);
-        http->client_count -= !client->leaves;
-        free(client);
-    }
+    if (code == MHD_CONNECTION_NOTIFY_STARTED)
+        *kept = clients_add(&http->clients, connection);
+    else if (*kept)
+        clients_remove(&http->clients, *kept);
 }
 
 /* ---- The whole ---- */
@@ -477,7 +62,7 @@ struct admin_http *admin_http_create(struct server *server, int adopted, char *r
     }
     http->server = server;
     http->socket.fd = -1;
-    TAILQ_INIT(&http->clients);
+    clients_init(&http->clients);
     pthread_mutex_init(&http->lock, NULL);
     const char *file = server->settings->admin_token_file;
     http->acts = file != NULL;
@@ -508,12 +93,13 @@ static void on_library_log(void *context, const char *format, va_list arguments)
 static struct MHD_Daemon *start_daemon(struct admin_http *http) {
     unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG |
                      (http->socket.is_ipv6 ? MHD_USE_IPv6 : 0);
-    return MHD_start_daemon(flags, 0, on_accept, http, on_request, http, MHD_OPTION_EXTERNAL_LOGGER,
+    return MHD_start_daemon(flags, 0, on_accept, http, exchange_on_request, http, MHD_OPTION_EXTERNAL_LOGGER,
                             on_library_log, http, MHD_OPTION_LISTEN_SOCKET, http->socket.fd,
-                            MHD_OPTION_CONNECTION_LIMIT, (unsigned)(CONNECTIONS + CONNECTIONS_SPARE),
+                            MHD_OPTION_CONNECTION_LIMIT, (unsigned)(CLIENTS_MAX + CLIENTS_SPARE),
                             MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
                             MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)PATIENCE_SECONDS,
-                            MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_NOTIFY_COMPLETED, on_completed, http,
+                            MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_URI_LOG_CALLBACK, exchange_on_path,
+                            http, MHD_OPTION_NOTIFY_COMPLETED, exchange_on_completed, http,
                             MHD_OPTION_NOTIFY_CONNECTION, on_connection, http, MHD_OPTION_END);
 }
 

@@ -73,11 +73,16 @@ static void add_answers(const struct usage_sum *usage, uint64_t ret_counts[stati
 
 static void rate_answers(const struct usage_sum *before, const struct usage_sum *now, double seconds,
                          float *ret_figures) {
+    static const enum space_figure figures[ANSWERED_KINDS] = {[ANSWERED_ALL] = SPACE_FIGURE_operations,
+                                                              [ANSWERED_HIT] = SPACE_FIGURE_hits,
+                                                              [ANSWERED_MISSED] = SPACE_FIGURE_misses,
+                                                              [ANSWERED_CHANGES] = SPACE_FIGURE_changes,
+                                                              [ANSWERED_ERROR] = SPACE_FIGURE_errors};
     uint64_t then[ANSWERED_KINDS] = {0}, by_now[ANSWERED_KINDS] = {0};
     add_answers(before, then);
     add_answers(now, by_now);
     for (int kind = 0; kind < ANSWERED_KINDS; kind++)
-        ret_figures[SPACE_FIGURE_operations + kind] = rate(then[kind], by_now[kind], seconds);
+        ret_figures[figures[kind]] = rate(then[kind], by_now[kind], seconds);
 }
 
 static void rate_space(const struct space_measures *before, const struct space_measures *now, double seconds,

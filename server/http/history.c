@@ -152,20 +152,16 @@ static struct window window_of(const struct history *history, uint32_t since) {
     return (struct window){first, newest + 1 - first};
 }
 
-static void append(struct buffer *out, const char *text) {
-    buffer_append(out, text, strlen(text));
-}
-
 /* Names are letters, digits, "_" and "-"; whatever they become one day, they end no string. */
 static void write_text(struct buffer *out, const char *text) {
-    append(out, "\"");
+    buffer_append_text(out, "\"");
     for (; *text; text++) {
         if (*text == '"' || *text == '\\' || (unsigned char)*text < ' ')
             buffer_print(out, "\\u%04x", (unsigned)(unsigned char)*text);
         else
             buffer_append(out, text, 1);
     }
-    append(out, "\"");
+    buffer_append_text(out, "\"");
 }
 
 static void write_whole(struct buffer *out, uint64_t number) {
@@ -181,7 +177,7 @@ static void write_whole(struct buffer *out, uint64_t number) {
 static void write_number(struct buffer *out, float number) {
     static const float whole_below = 1e18F;
     if (isnan(number))
-        append(out, "null");
+        buffer_append_text(out, "null");
     else if (number >= 0 && number < whole_below && number == floorf(number))
         write_whole(out, (uint64_t)number);
     else
@@ -194,48 +190,48 @@ static float figure_at(const struct track *track, uint32_t second, size_t figure
 }
 
 static void write_series(struct buffer *out, const struct track *track, size_t figure, struct window window) {
-    append(out, "[");
+    buffer_append_text(out, "[");
     for (uint32_t i = 0; i < window.count; i++) {
-        append(out, i ? "," : "");
+        buffer_append_text(out, i ? "," : "");
         write_number(out, figure_at(track, window.first + i, figure));
     }
-    append(out, "]");
+    buffer_append_text(out, "]");
 }
 
 /* {"hits":[...],"misses":[...]} */
 static void write_track(struct buffer *out, const struct track *track, struct window window) {
     const struct figure_names *figures = &figures_of[track->kind];
-    append(out, "{");
+    buffer_append_text(out, "{");
     for (size_t i = 0; i < figures->count; i++) {
         buffer_print(out, "%s\"%s\":", i ? "," : "", figures->names[i]);
         write_series(out, track, i, window);
     }
-    append(out, "}");
+    buffer_append_text(out, "}");
 }
 
 /* A namespace as the list has it: its latest figures, and the series of what is drawn for all at once. */
 static void write_space(struct buffer *out, const struct track *track, struct window window) {
-    append(out, "{\"name\":");
+    buffer_append_text(out, "{\"name\":");
     write_text(out, track->name);
-    append(out, ",\"policy\":");
+    buffer_append_text(out, ",\"policy\":");
     write_text(out, track->type);
-    append(out, ",\"backend\":");
+    buffer_append_text(out, ",\"backend\":");
     write_text(out, track->backend);
-    append(out, ",\"now\":");
+    buffer_append_text(out, ",\"now\":");
     write_track(out, track, (struct window){track->newest, 1});
-    append(out, ",\"memory\":");
+    buffer_append_text(out, ",\"memory\":");
     write_series(out, track, SPACE_FIGURE_memory, window);
-    append(out, "}");
+    buffer_append_text(out, "}");
 }
 
 static void write_backend(struct buffer *out, const struct track *track, struct window window) {
-    append(out, "{\"name\":");
+    buffer_append_text(out, "{\"name\":");
     write_text(out, track->name);
-    append(out, ",\"kind\":");
+    buffer_append_text(out, ",\"kind\":");
     write_text(out, track->type);
-    append(out, ",\"series\":");
+    buffer_append_text(out, ",\"series\":");
     write_track(out, track, window);
-    append(out, "}");
+    buffer_append_text(out, "}");
 }
 
 static void write_list(struct buffer *out, const struct history *history, enum track_kind kind,
@@ -246,7 +242,7 @@ static void write_list(struct buffer *out, const struct history *history, enum t
     STAILQ_FOREACH(track, &history->tracks, others) {
         if (track->kind != kind)
             continue;
-        append(out, comma);
+        buffer_append_text(out, comma);
         write(out, track, window);
         comma = ",";
     }
@@ -269,7 +265,7 @@ static double epoch_of(const struct history_question *question) {
 }
 
 static void write_head(struct buffer *out, const struct history_question *question, struct window window) {
-    append(out, "{\"version\":");
+    buffer_append_text(out, "{\"version\":");
     write_text(out, question->version);
     buffer_print(out, ",\"life\":%llu,\"epoch\":%.0f,\"running\":%llu,\"first\":%u,\"count\":%u",
                  (unsigned long long)question->started_us, epoch_of(question),
@@ -282,7 +278,7 @@ static void write_part(struct buffer *out, const char *name, const struct track 
     if (track)
         write_track(out, track, window);
     else
-        append(out, "{}");
+        buffer_append_text(out, "{}");
 }
 
 static bool write_all(const struct history *history, const struct history_question *question,
@@ -297,11 +293,11 @@ static bool write_all(const struct history *history, const struct history_questi
     write_part(out, "all", find_named(history, TRACK_ALL, slice_of("", 0)),
                (struct window){history->newest, 1});
     write_part(out, "server", find_named(history, TRACK_SERVER, slice_of("", 0)), window);
-    append(out, ",\"backends\":[");
+    buffer_append_text(out, ",\"backends\":[");
     write_list(out, history, TRACK_BACKEND, write_backend, window);
-    append(out, "],\"namespaces\":[");
+    buffer_append_text(out, "],\"namespaces\":[");
     write_list(out, history, TRACK_SPACE, write_space, window);
-    append(out, "]}\n");
+    buffer_append_text(out, "]}\n");
     return true;
 }
 

@@ -95,5 +95,5 @@ void history_answer(struct admin_http *http, const struct http_request *request,
         http_pack(request, reply);
     else
         http_say(reply, MHD_HTTP_NOT_FOUND, "there is no namespace \"%.*s\"",
-                 (int)(question.space.size < 100 ? question.space.size : 100), question.space.data);
+                 slice_shown(question.space, 100), question.space.data);
 }

@@ -77,6 +77,7 @@ bool http_socket_bind(const char *text, struct http_socket *ret_socket, char *re
         snprintf(ret_error, error_size, "admin: cannot listen on %s: %s; %s", text,
                  list ? strerror(failure) : "the name stands for no address",
                  list ? remedy(failure) : "correct the address");
+        errno = list ? failure : 0;
         return false;
     }
     ret_socket->fd = fd;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/http/token.h"
+#include "cache/base/given_file.h"
 #include "cache/base/secret.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -35,14 +36,19 @@ static size_t trimmed(const char *text, size_t size) {
     return size;
 }
 
+static bool cannot_read(const char *path, int failure, char *ret_error, size_t error_size) {
+    char why[GIVEN_FILE_REASON_MAX];
+    given_file_reason(failure, why);
+    snprintf(ret_error, error_size, "admin_token_file: cannot read %s: %s", path, why);
+    return false;
+}
+
 static bool read_token(int file, const char *path, struct token *ret_token, char *ret_error,
                        size_t error_size) {
     char text[TOKEN_MOST + 3]; /* with the end of its line, and one that is too many */
     ssize_t got = read(file, text, sizeof text);
-    if (got < 0) {
-        snprintf(ret_error, error_size, "admin_token_file: cannot read %s: %s", path, strerror(errno));
-        return false;
-    }
+    if (got < 0)
+        return cannot_read(path, errno, ret_error, error_size);
     size_t size = trimmed(text, (size_t)got);
     const char *flaw = flaw_of(text, size);
     if (flaw) {
@@ -57,10 +63,8 @@ static bool read_token(int file, const char *path, struct token *ret_token, char
 
 static bool check_mode(int file, const char *path, char *ret_error, size_t error_size) {
     struct stat status;
-    if (fstat(file, &status) != 0 || !S_ISREG(status.st_mode)) {
-        snprintf(ret_error, error_size, "admin_token_file: %s is no plain file", path);
-        return false;
-    }
+    if (fstat(file, &status) != 0 || !S_ISREG(status.st_mode))
+        return cannot_read(path, ENXIO, ret_error, error_size);
     const char *how = exposure(status.st_mode);
     if (how)
         snprintf(ret_error, error_size,
@@ -72,10 +76,8 @@ static bool check_mode(int file, const char *path, char *ret_error, size_t error
 bool token_load(const char *path, struct token *ret_token, char *ret_error, size_t error_size) {
     int file =
         open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK); /* which waits for no pipe's other end */
-    if (file < 0) {
-        snprintf(ret_error, error_size, "admin_token_file: cannot read %s: %s", path, strerror(errno));
-        return false;
-    }
+    if (file < 0)
+        return cannot_read(path, errno, ret_error, error_size);
     bool good = check_mode(file, path, ret_error, error_size) &&
                 read_token(file, path, ret_token, ret_error, error_size);
     close(file);

@@ -4,6 +4,7 @@
  * credentials, so its time says neither which user exists nor how much of a password was right.
  */
 #include "server/worker/auth.h"
+#include "cache/base/given_file.h"
 #include "cache/base/own_file.h"
 #include "cache/base/secret.h"
 #include <errno.h>
@@ -42,9 +43,11 @@ static char *read_file(const char *path, size_t *ret_size, mode_t *ret_mode, cha
     char *text = malloc(AUTH_FILE_MAX);
     size_t size = file && text ? fread(text, 1, AUTH_FILE_MAX, file) : 0;
     bool good = file && text && !ferror(file) && size < AUTH_FILE_MAX;
+    char why[GIVEN_FILE_REASON_MAX];
+    given_file_reason(errno, why);
     if (!good)
         snprintf(ret_error, error_size, "cannot read the authentication file %s: %s", path,
-                 size == AUTH_FILE_MAX ? "it is longer than a megabyte" : own_file_reason(errno));
+                 size == AUTH_FILE_MAX ? "it is longer than a megabyte" : why);
     if (file)
         fclose(file);
     if (good) {

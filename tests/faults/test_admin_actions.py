@@ -65,7 +65,7 @@ def test_only_the_token_opens(serve_with_token):
     (0o604, TOKEN, "can be read by all users"), (0o602, TOKEN, "can be written by all users"),
     (0o620, TOKEN, "can be written by its group"), (0o600, "short", "less than 16 characters"), (0o600, "", "less than 16"),
     (0o600, TOKEN + "\n" + TOKEN, "another line"), (0o600, "with a space in the middle", "has a space"),
-    (0o600, "x" * 600, "longer than 512"), (None, "", "No such file")])
+    (0o600, "x" * 600, "longer than 512"), (None, "", "No such file or directory; make it, or correct the path")])
 def test_a_token_file_that_will_not_do_is_refused(tmp_path, token_file, mode, text, why):
     token_file.unlink()
     if mode is not None:
@@ -105,7 +105,8 @@ def test_slips_are_told_and_nothing_is_done(serve_with_token):
     server = serve_with_token()
     for path, status, why in [
             ("/flush", 400, "needs ?namespace="), ("/flush?namespace=", 400, "needs ?namespace="),
-            ("/flush?namespace=nonsense", 404, 'no namespace "nonsense"'), ("/flush?namespace=plain", 400, "not write-behind"),
+            ("/flush?namespace=nonsense", 404, 'no namespace "nonsense"'), ("/sync%00x", 404, "nothing is at"),
+            ("/flush?namespace=plain", 400, "not write-behind"),
             ("/sync?namespace=sessions", 400, 'does not take "namespace"'),
             ("/quarantine/drop?namespace=sessions&kye=x", 400, 'does not take "kye"'),
             ("/quarantine/drop?namespace=sessions&key%00=x", 400, 'does not take "key'),

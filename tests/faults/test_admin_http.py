@@ -101,8 +101,9 @@ def test_head_is_a_get_without_its_body(serve):
 
 def test_unknown_paths_and_methods(serve):
     server = serve(admin=True)
-    for path in ("/nonsense", "/livez/", "//livez", "/../livez"):
+    for path in ("/nonsense", "/livez/", "//livez", "/../livez", "/livez%00", "/livez%00x", "/readyz/started%00x", "/%00", "/page/page.css%00"):
         assert server.ask(path).status == 404, path
+    assert server.ask("/livez?x=%00").status == 200
     for method in ("POST", "PUT", "DELETE", "OPTIONS", "BREW"):
         answer = server.ask("/livez", method)
         assert (answer.status, answer.headers["Allow"]) == (405, "GET, HEAD"), method

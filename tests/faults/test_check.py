@@ -5,6 +5,7 @@ same configuration is told and not in the way."""
 import contextlib
 import os
 import pathlib
+import shutil
 import socket
 import sqlite3
 import subprocess
@@ -236,6 +237,16 @@ def test_the_admin_address_is_tried_as_well(serve, tmp_path):
     assert f"admin, {admin}: taken by the server that runs, pid {running.pid}" in accepted(server, "--admin", admin)[0]
 
 
+@pytest.mark.parametrize("host, why", [
+    ("192.0.2.1", "no interface of this machine has this address"), ("11280", "a number alone is no host"), ("no-such-host.invalid", "correct")])
+def test_what_the_running_server_has_excuses_no_address_that_cannot_be(serve, tmp_path, host, why):
+    server = at(tmp_path)
+    running = serve(server.config, port=server.port, admin=True)
+    for option, port in (("-l", running.port), ("--admin", running.admin_port)):
+        said = server.refuses("--check", option, f"{host}:{port}")
+        assert host in said and why in said, said
+
+
 def test_all_that_is_wrong_with_http_is_told(tmp_path):
     server = at(tmp_path)
     token = tmp_path / "token"
@@ -312,7 +323,44 @@ def test_the_user_is_tried(open_folder):
     for name in "lock", "store.db":
         os.chmod(data / name, 0o600)
     said = refused(server, "-u", "nobody")
-    assert f"{data}/lock cannot be opened by user" in said and "store.db: no permission" in said, said
+    assert f"{data}/lock cannot be opened by user 65534: Permission denied; chown -R the data folder to him" in said, said
+    assert f"{data}/store.db: cannot be read and written by user 65534: Permission denied; chown or chmod it" in said, said
+
+
+@needs_root
+def test_a_log_of_a_database_that_belongs_to_somebody_else_is_named(open_folder):
+    """SQLite says that the database cannot be opened."""
+    server = at(open_folder)
+    data = open_folder / "data"
+    os.mkdir(data, 0o700)
+    with contextlib.closing(sqlite3.connect(data / "store.db")) as database:
+        database.executescript("pragma journal_mode = wal; create table t(k)")
+        shutil.copy(data / "store.db-wal", data / "kept")
+    os.rename(data / "kept", data / "store.db-wal")
+    for name in ("", "store.db"):
+        os.chown(data / name, 65534, 65534)
+    os.chmod(data / "store.db-wal", 0o600)
+    for how in ((), ("--check",)):
+        assert f"{data}/store.db-wal: cannot be read and written by user 65534: Permission denied; chown or chmod it" in server.refuses("-u", "nobody", *how)
+
+
+@needs_root
+def test_files_that_the_user_may_not_read_are_a_warning(open_folder):
+    """Root reads them at a start; a reload cannot, nor can a service that is this user from the beginning."""
+    server = at(open_folder)
+    os.mkdir(open_folder / "data", 0o700)
+    os.chown(open_folder / "data", 65534, 65534)
+    files = {name: open_folder / name for name in ("users", "token")}
+    for path in files.values():
+        path.write_text("user:a-long-password\n")
+        path.chmod(0o600)
+    server.config += f'auth_file = "{files["users"]}"\nadmin_token_file = "{files["token"]}"\nadmin = "127.0.0.1:0"\n'
+    for path in (*files.values(), server.write_config()):
+        os.chmod(path, 0o600)
+        _, err = accepted(server, "-u", "nobody")
+        assert f"warning: user 65534 cannot read {path}: Permission denied" in err, err
+        os.chown(path, 65534, 65534)
+        assert f"cannot read {path}" not in accepted(server, "-u", "nobody")[1]
 
 
 def test_a_data_folder_that_cannot_be_made_is_an_error(tmp_path):

@@ -37,7 +37,10 @@ BAD = {
     "an option twice": ("threads = 2", 'memory = "32mb"', 3, "memory"),
     "a missing brace": ('    flush_delay = "1s"\n}', '    flush_delay = "1s"\n', None, ""),
     "a quota above the whole": ('prefix = "sess:"', 'prefix = "sess:"\n    memory = "65mb"', 8, "memory"),
-    "limits that contradict each other": ("threads = 2", 'item_max = "50mb"', None, "half of the memory"),
+    "limits that contradict each other": ("threads = 2", 'item_max = "50mb"', 3, "half of the memory"),
+    "no room for a request": ("threads = 2", 'request_memory = "1mb"', 3, "request_memory"),
+    "a token without an address": ("threads = 2", 'admin_token_file = "token"', 3, "admin_token_file has no effect"),
+    "an address of two": ("threads = 2", 'admin = "127.0.0.1:%d"', 3, "give admin another port"),
     "a prefix with a space": ('"sess:"', '"se ss:"', 7, "se ss:"),
     "an address without sense": ("127.0.0.1:", "nowhere.invalid:", 1, "nowhere.invalid"),
 }
@@ -55,6 +58,21 @@ def test_a_bad_configuration_is_refused_with_its_line(tmp_path, case, options):
     assert (f"{path}:{line}:" if line else path) in said, said
     assert word in said
     assert not (tmp_path / "store.db").exists(), "nothing is touched before the configuration is understood"
+
+
+@pytest.mark.parametrize("more, options, line, word", [
+    ("item_max = 20mb\n", ["-m", "30"], 12, "half of the memory"),
+    ("item_max = 20mb\n", ["-m", "30", "-I", "16m"], None, "half of the memory"),
+    ("restrict = shutdown\n", ["-A"], 12, "-A allows shutdown"),
+    ('namespace "more" { prefix = "m:" policy = "write-behind" backend = "local"\ndirty_limit = 40mb }\n', ["-m", "50"], 13, "dirty_limit of"),
+])
+def test_what_the_command_line_contradicts_is_refused_with_its_line(tmp_path, more, options, line, word):
+    """But for what the command line itself has said."""
+    server = Server(tmp_path)
+    server.config = GOOD.replace("%d", str(server.port)).replace("%s", str(tmp_path)) + more
+    said = server.refuses(*options)
+    path = os.path.join(str(tmp_path), f"forebay-{server.port}.conf")
+    assert (f"{path}:{line}: " if line else f"{path}: ") in said and word in said, said
 
 
 def test_the_good_one_is_good(tmp_path):

@@ -25,14 +25,23 @@ def refusal(tmp_path, uri):
 
 
 def test_a_wrong_password_stops_the_start(tmp_path, redis):
-    redis.connect().config_set("requirepass", "right")
+    admin = redis.connect()
+    admin.acl_setuser("ann", enabled=True, passwords=["+secret"], commands=["+@all", "-script"], keys=["*"])
+    admin.config_set("requirepass", "right")
     said = refusal(tmp_path, f"redis://:secret@127.0.0.1:{redis.port}/0")
     assert "WRONGPASS" in said and f"127.0.0.1:{redis.port}" in said
-    assert "NOAUTH" in refusal(tmp_path, redis.uri)
+    assert "correct the user or the password in its uri" in said
+    said = refusal(tmp_path, redis.uri)
+    assert "NOAUTH" in said and "write a password into its uri" in said
+    admin.config_set("requirepass", "")
+    assert "remove the password from its uri" in refusal(tmp_path, f"redis://:secret@127.0.0.1:{redis.port}/0")
+    said = refusal(tmp_path, f"redis://ann:secret@127.0.0.1:{redis.port}/0")
+    assert "NOPERM" in said and "allow it to the user in its uri" in said
 
 
 def test_an_unknown_database_stops_the_start(tmp_path, redis):
-    assert "DB index" in refusal(tmp_path, f"redis://127.0.0.1:{redis.port}/4711")
+    said = refusal(tmp_path, f"redis://127.0.0.1:{redis.port}/4711")
+    assert "DB index" in said and "change the number of the database in its uri" in said
 
 
 def test_a_bad_address_stops_the_start(tmp_path):
@@ -42,6 +51,13 @@ def test_a_bad_address_stops_the_start(tmp_path):
 def test_an_unknown_scheme_stops_the_start(tmp_path):
     said = Server(tmp_path, config=config("rediss://user:secret@127.0.0.1:1")).refuses()
     assert "rediss://***@127.0.0.1:1" in said and "secret" not in said, said
+
+
+@pytest.mark.parametrize("text", ['namespace "n" { prefix = "n:" policy = "read-through" backend = "URI" }', 'backend "URI" { uri = "URI" }',
+                                  'backend "r" { uri = "URI" readers = "URI" }', "URI"])
+def test_an_address_in_the_wrong_place_keeps_its_password(tmp_path, text):
+    said = Server(tmp_path, config=text.replace("URI", "redis://user:secret@of@127.0.0.1:1")).refuses()
+    assert ".conf:1: " in said and "redis://***@127.0.0.1:1" in said and "secret" not in said, said
 
 
 def test_a_node_of_a_cluster_stops_the_start(tmp_path, redis):

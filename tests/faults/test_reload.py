@@ -4,16 +4,20 @@
 What each setting of a namespace does when it changes is in tests/unit/policies/test_tier_reload.c; here are those of the top,
 and the whole, as an operator meets it."""
 
+import contextlib
+import glob
 import os
 import re
 import signal
 import time
 
 import pytest
-from forebay import Background, Closed, Config, eventually, locked, namespace, section, share, sqlite_backend
+from forebay import GIVES_BACK, THERE, Background, Closed, Config, Redis, eventually, locked, namespace, section, share, sqlite_backend
 
 SESSIONS = namespace("sessions", "sess:", "write-behind", flush_delay="100ms")
 CARTS = namespace("carts", "cart:", "write-behind", flush_delay="100ms")
+BAD_TABLE = namespace("own", "own:", "write-through", load="SELECT nothing FROM nowhere WHERE key = :key",
+                      store="INSERT INTO nowhere VALUES (:key, :value)", delete="DELETE FROM nowhere WHERE key = :key")
 
 
 def counts(server):
@@ -191,8 +195,11 @@ def test_a_bad_file_changes_nothing(serve, tmp_path):
     os.remove(path)
     server.config = None
     assert path in reload(server, good=False)
+    os.mkfifo(path)
+    assert f"{path} is no plain file" in reload(server, good=False), "nobody waits for what writes into it"
+    os.remove(path)
     assert server.client().stats("settings")["idle_timeout"] == "0"
-    assert counts(server) == (0, len(cases) + 1)
+    assert counts(server) == (0, len(cases) + 2)
     found = server.client().stats("forebay")
     assert found["last_reload_time"] == "0"
     reload(server, good)
@@ -222,6 +229,33 @@ def test_the_command_line_stays_above_the_file(serve):
 def test_without_a_file(serve):
     server = serve(options=["-m", "100"])
     assert reload(server) == "nothing has changed"
+
+
+def test_what_is_refused_again_and_again_keeps_no_memory(serve, tmp_path):
+    """A namespace that cannot be removed yet, and another that takes its place."""
+    token = tmp_path / "token"
+    token.write_text("t" * 20)
+    token.chmod(0o600)
+    server = serve(Config(SESSIONS.replace("100ms", "10m"), admin_token_file=token), admin=True, env=GIVES_BACK)
+    assert server.client().set("sess:a", b"1") == b"STORED"
+    server.config = Config(CARTS, admin_token_file=token)
+    server.write_config()
+
+    def refuse(times):
+        for _ in range(times):
+            assert server.ask("/reload", "POST", headers={"Authorization": "Bearer " + "t" * 20}).status == 409
+        return server.resident()
+    before = refuse(20)
+    assert refuse(share(250)) - before < 3 << 20
+
+
+def test_what_is_refused_takes_no_place(serve, tmp_path):
+    """However often it is tried, the last place of 64 is there for another one."""
+    others = [namespace(f"n{number}", f"n{number}:", "cache-aside") for number in range(61)]
+    server = serve(Config(SESSIONS, *others))
+    for _ in range(3):
+        assert "its load statement" in reload(server, Config(SESSIONS, *others, BAD_TABLE), good=False)
+    reload(server, Config(SESSIONS, *others, CARTS))
 
 
 # ---- Namespaces ----
@@ -254,9 +288,7 @@ def test_a_table_that_does_not_fit(serve):
     """The namespace is not added, the message says why, and the others go on; mended, it can be added."""
     server = serve(config=Config(SESSIONS))
     client = server.client()
-    bad = namespace("own", "own:", "write-through", load="SELECT nothing FROM nowhere WHERE key = :key",
-                    store="INSERT INTO nowhere VALUES (:key, :value)", delete="DELETE FROM nowhere WHERE key = :key")
-    assert 'namespace "own", its load statement' in reload(server, Config(SESSIONS, bad), good=False)
+    assert 'namespace "own", its load statement' in reload(server, Config(SESSIONS, BAD_TABLE), good=False)
     assert client.set("sess:1", b"one") == b"STORED" and client.sync() == 1
     assert client.set("own:1", b"one") == b"STORED" and client.get("own:1") == b"one"
     reload(server, Config(SESSIONS, namespace("own", "own:", "write-through")))
@@ -343,6 +375,29 @@ def test_signals_that_come_together(serve):
         server.write_config()
         server.signal(signal.SIGHUP)
     eventually(lambda: server.client().stats("settings")["idle_timeout"] == "1039")
+
+
+def threads(server):
+    for path in glob.glob(f"/proc/{server.pid}/task/*/comm"):
+        with contextlib.suppress(OSError), open(path, encoding="ascii") as name:
+            yield name.read().strip()
+
+
+def test_a_stop_does_not_wait_for_a_reload_that_waits_for_a_store(serve):
+    """Or it would be cut off by its last resort, with nothing drained."""
+    new = [namespace(f"new{i}", f"new{i}:", "write-behind") for i in range(20)]
+    backends = [sqlite_backend(timeout=THERE)]
+    server = serve(config=Config(SESSIONS, backends=backends))
+    with locked(server):
+        assert server.client().set("sess:a", b"1") == b"STORED"
+        server.config = Config(SESSIONS, *new, backends=backends)
+        server.write_config()
+        server.signal(signal.SIGHUP)
+        eventually(lambda: "reload" in threads(server))
+        server.signal(signal.SIGTERM)
+        eventually(lambda: "the server is stopping; nothing was changed" in server.log())
+    server.check_end(server.wait())
+    assert "stopped; 1 entries drained" in server.log()
 
 
 def test_a_stop_in_the_midst_of_reloads(serve):

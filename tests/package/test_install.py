@@ -2,6 +2,7 @@
 """What is installed, and how it looks to Debian's and systemd's own checks."""
 
 import filecmp
+import gzip
 import os
 import shutil
 import subprocess
@@ -32,6 +33,8 @@ def test_an_installation_below_a_prefix_is_of_one_piece(installed, tmp_path):
     assert f"ExecStart={installed}/bin/forebay --config {installed}/etc/forebay/forebay.conf\n" in unit
     assert "@" not in unit.replace("@system-service", "").replace("@privileged", "").replace("@resources", "").replace("@ipc", "")
     config = (installed / "etc/forebay/forebay.conf").read_text().replace("/var/lib/forebay", str(tmp_path))
+    for port in ("11211", "11280"):
+        config = config.replace(port, str(free_port()))  # whatever serves here already
     assert Server(tmp_path, config=config).check().endswith(": ok\n")
 
 
@@ -63,6 +66,14 @@ def test_lintian_finds_nothing_wrong_with_the_package(package):
     pages = "/man8/forebay.8.gz" in run("dpkg-deb", "-c", package).stdout
     known = [] if pages else ["W: forebay: no-manual-page [usr/bin/forebay]"]  # a build without them is packaged all the same
     assert [line for line in found if line.startswith(("E:", "W:"))] == known
+
+
+def test_the_package_names_nobody_who_cannot_be_reached(package, tmp_path):
+    """Whoever built it, or an address in the domain that has none."""
+    subprocess.run(["dpkg-deb", "-x", package, tmp_path], check=True)
+    changelog = gzip.decompress((tmp_path / "usr/share/doc/forebay/changelog.gz").read_bytes()).decode()
+    assert "<no-mail@forebay.invalid>" in changelog
+    assert ".example" not in run("dpkg-deb", "-f", package, "Maintainer").stdout + changelog
 
 
 def test_the_program_of_the_package_is_that_of_the_build(package, tmp_path):
@@ -100,7 +111,7 @@ class Unpacked(Process):
         """Its ports and its paths."""
         for there, here in ((":11211", f":{self.port}"), (" 11211", f" {self.port}"), (":11280", f":{self.admin_port}"),
                             ("/var/lib/forebay", self.folder + "/var/lib/forebay"), (CONFIG, self.config),
-                            ("forebay --config", f"{self.folder}/usr/bin/forebay --config")):
+                            ("forebay --config", f"{self.folder}/usr/bin/forebay --config"), (" -u forebay", "")):
             text = text.replace(there, here)
         return text
 

@@ -190,6 +190,8 @@ static void take_pages(struct disk_file *kept) {
 static int disk_sync(const struct journal_disk *self, int file) {
     struct faulty_disk *disk = disk_of(self);
     atomic_fetch_add(&disk->syncs, 1);
+    while (atomic_load(&disk->hangs))
+        usleep(1000);
     int failure = atomic_load(&disk->bad_to_sync) == inode_of(file) ? EIO : atomic_load(&disk->sync_failure);
     if (!disk->remembers && failure == 0)
         return real()->sync(real(), file);
@@ -292,6 +294,7 @@ void faulty_disk_heal(struct faulty_disk *disk) {
     atomic_store(&disk->rename_failure, 0);
     atomic_store(&disk->folder_failure, 0);
     atomic_store(&disk->full, false);
+    atomic_store(&disk->hangs, false);
     atomic_store(&disk->bad_to_write, 0);
     atomic_store(&disk->bad_to_sync, 0);
 }

@@ -44,6 +44,7 @@ struct faulty_disk {
     /* Bytes that can still be written before write_failure counts; a write may end early. */
     atomic_long fail_write_after;
     atomic_ulong writes, syncs;
+    atomic_bool hangs; /* syncs do not end before it is healed */
     /* One file (inode, 0: none) that alone fails, with EIO. */
     atomic_uint_fast64_t bad_to_write, bad_to_sync;
 

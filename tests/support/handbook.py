@@ -29,7 +29,7 @@ def commands(page, name):
 def follow(text, server, data, **places):
     """Runs commands; the paths and addresses in them are those of this server. Returns what was said on standard output."""
     named = {"/var/lib/forebay": data, "/etc/forebay/forebay.conf": server.write_config(), "forebay --config": binary() + " --config",
-             "127.0.0.1 11211": f"127.0.0.1 {server.port}", " -o forebay -g forebay": "", **places}
+             "127.0.0.1 11211": f"127.0.0.1 {server.port}", " -o forebay -g forebay": "", " -u forebay": "", **places}
     for there, here in named.items():
         text = text.replace(there, here)
     done = subprocess.run(["bash", "-c", SYSTEMD + text], capture_output=True, text=True, timeout=PATIENCE, check=False,

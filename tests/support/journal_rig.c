@@ -62,7 +62,7 @@ char *journal_rig_text(struct journal_rig *rig, char character, size_t size) {
 }
 
 void journal_rig_set_up(struct journal_rig *rig) {
-    *rig = (struct journal_rig){.replayer = {keep_record}};
+    *rig = (struct journal_rig){.replayer = {.record = keep_record}};
     const char *base = getenv("TMPDIR");
     if (!base)
         base = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";

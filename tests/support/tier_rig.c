@@ -173,7 +173,7 @@ static enum command command_of(const char *word) {
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
         if (strcmp(words[i].word, word) == 0)
             return words[i].command;
-    assert(!"a command of the rig");
+    assert(false && "a command of the rig");
     return COMMAND_BAD;
 }
 

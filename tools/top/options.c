@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* See options.h. */
 #include "tools/top/options.h"
+#include "cache/base/given_file.h"
 #include "server/config/measure.h"
 #include "tools/top/view.h"
 #include <errno.h>
@@ -123,8 +124,10 @@ static bool read_line(FILE *file, const char *path, char ret_password[OPTIONS_PA
 
 static bool read_password(const char *path, struct options *options) {
     FILE *file = fopen(path, "re");
+    char why[GIVEN_FILE_REASON_MAX];
+    given_file_reason(errno, why);
     if (!file)
-        return wrong("the password file %s cannot be read: %s", path, strerror(errno));
+        return wrong("the password file %s cannot be read: %s", path, why);
     bool good = read_line(file, path, options->password);
     fclose(file);
     return good;

@@ -134,7 +134,7 @@ static void try_next(struct wire *wire, int failure) {
 
 static void open_path(struct wire *wire, const char *path) {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+    snprintf(address.sun_path, sizeof address.sun_path, "%.*s", (int)sizeof address.sun_path - 1, path);
     try_next(wire, begin_to_connect(wire, AF_UNIX, (const struct sockaddr *)&address, sizeof address));
 }
 

@@ -96,8 +96,9 @@ TEST(what_is_not_printable_is_escaped) {
     expect_escaped("\xf4\x90\x80\x80", NONE NONE NONE NONE);           /* above U+10FFFF */
     expect_escaped("\xe2\x82", NONE NONE);                             /* cut */
     expect_escaped("\xc3\"", NONE "\\\"");
-    assert_string_equal(line_of(&text, LOG_LEVEL_ERROR, "a\r\nnotice: forged\x1b[0m h\xc3\xa9", NULL, line),
-                        NOON " error: a??notice: forged?[0m h\xc3\xa9\n");
+    assert_string_equal(
+        line_of(&text, LOG_LEVEL_ERROR, "a\r\nnotice: forged\x1b[0m\xc2\x9b h\xc3\xa9", NULL, line),
+        NOON " error: a??notice: forged?[0m? h\xc3\xa9\n");
 }
 
 /* ---- A strict reader of JSON and logfmt strings ---- */

@@ -584,7 +584,7 @@ static bool end_twice(struct journal_replayer *self, bool *ret_again) {
 
 TEST(a_replayer_may_see_all_records_again) {
     struct journal_rig *rig = *state;
-    struct twice twice = {.replayer = {add_up, end_twice}};
+    struct twice twice = {.replayer = {.record = add_up, .end = end_twice}};
     journal_rig_open(rig);
     for (uint64_t version = 1; version <= 1000; version++) {
         assert_true(journal_rig_put(rig, 0, JOURNAL_OS, version, "a", "b"));
@@ -607,7 +607,7 @@ TEST(what_is_given_up_is_not_shown_again_either) {
     struct journal_rig *rig = *state;
     struct slice session = slice_string("session");
     struct entry entry = {.key = slice_string("key"), .value = slice_string("value"), .version = 11};
-    struct twice twice = {.replayer = {add_up, end_twice}};
+    struct twice twice = {.replayer = {.record = add_up, .end = end_twice}};
     journal_rig_open(rig);
     assert_true(journal_rig_put(rig, 0, JOURNAL_OS, 10, "key", "value"));
     assert_true(journal_rig_append(rig, 0, JOURNAL_OS, 1, JOURNAL_PUT, &entry));

@@ -21,6 +21,9 @@ struct fixture {
     bool skip_damaged;
     struct quarantine_damage damage;
     char error[512];
+    pthread_t threads[2]; /* not joined yet */
+    unsigned thread_count;
+    atomic_bool has_looked;
 };
 
 static int set_up(void **state) {
@@ -34,6 +37,9 @@ static int set_up(void **state) {
 
 static int tear_down(void **state) {
     struct fixture *fixture = *state;
+    faulty_disk_heal(&fixture->disk);
+    while (fixture->thread_count > 0)
+        pthread_join(fixture->threads[--fixture->thread_count], NULL);
     quarantine_close(fixture->quarantine);
     journal_rig_tear_down(&fixture->after);
     journal_rig_tear_down(&fixture->rig);
@@ -579,6 +585,72 @@ TEST(nothing_counts_before_the_name_is_on_the_disk) {
     }
 }
 
+/* ---- A disk that hangs ---- */
+
+static void run(struct fixture *fixture, void *(*body)(void *)) {
+    assert_int_equal(pthread_create(&fixture->threads[fixture->thread_count], NULL, body, fixture), 0);
+    fixture->thread_count++;
+}
+
+static void *add_another(void *argument) {
+    add(argument, "another", "value", 2);
+    return NULL;
+}
+
+static void *let_it_go(void *argument) {
+    supersede(argument, "key", 2);
+    return NULL;
+}
+
+static void count_visited(struct quarantine_visitor *self, enum mutation_kind kind, const struct entry *entry,
+                          uint32_t since, const char *reason) {
+    (void)kind, (void)entry, (void)since, (void)reason;
+    ((struct visited *)self)->count++;
+}
+
+/* All that readers and commands do. */
+static void *look(void *argument) {
+    struct fixture *fixture = argument;
+    struct visited visited = {.visitor = {count_visited}};
+    struct quarantine_retry retry;
+    bool deleted;
+    bool found = has(fixture, "key") && !has(fixture, "another");
+    struct entry_copy *copy = quarantine_find(fixture->quarantine, slice_string("key"), &deleted);
+    quarantine_visit(fixture->quarantine, &visited.visitor);
+    bool retries = quarantine_ask_retry(fixture->quarantine, slice_string("key")) == 1 &&
+                   quarantine_next_retries(fixture->quarantine, 1, 1000, &retry) == 1;
+    if (retries)
+        entry_copy_drop(retry.copy);
+    atomic_store(&fixture->has_looked, found && copy && visited.count == 1 && retries);
+    entry_copy_drop(copy);
+    return NULL;
+}
+
+static void look_while(struct fixture *fixture, void *(*change)(void *)) {
+    reopen(fixture);
+    assert_true(add(fixture, "key", "value", 1));
+    unsigned long syncs = atomic_load(&fixture->disk.syncs);
+    atomic_store(&fixture->disk.hangs, true);
+    run(fixture, change);
+    eventually(atomic_load(&fixture->disk.syncs) > syncs);
+    run(fixture, look);
+    eventually(atomic_load(&fixture->has_looked));
+    faulty_disk_heal(&fixture->disk);
+}
+
+TEST(whoever_looks_does_not_wait_for_what_comes_to_be_on_the_disk) {
+    struct fixture *fixture = *state;
+    look_while(fixture, add_another);
+    eventually(has(fixture, "another"));
+    assert_holds(fixture, "key", "value", 1);
+}
+
+TEST(whoever_looks_does_not_wait_for_what_goes_either) {
+    struct fixture *fixture = *state;
+    look_while(fixture, let_it_go);
+    eventually(!has(fixture, "key"));
+}
+
 /* ---- Opening ---- */
 
 TEST(a_file_that_cannot_be_written_anew_stays) {
@@ -633,6 +705,8 @@ int main(void) {
         CASE(a_sync_that_failed_for_one_loses_no_other),
         CASE(what_went_stays_away_after_a_power_loss),
         CASE(nothing_counts_before_the_name_is_on_the_disk),
+        CASE(whoever_looks_does_not_wait_for_what_comes_to_be_on_the_disk),
+        CASE(whoever_looks_does_not_wait_for_what_goes_either),
         CASE(a_file_that_cannot_be_written_anew_stays),
         CASE(a_folder_that_is_not_there_is_named),
     };

@@ -541,7 +541,7 @@ static void crowd(struct tier_rig *rig, enum on_full on_full) {
     char value[2001];
     memset(value, 'x', sizeof value - 1);
     value[sizeof value - 1] = 0;
-    rig->spaces[0].flush_delay = 10;
+    rig->spaces[0].flush_delay = 60000; /* all of them are taken before the first is refused */
     rig->spaces[0].on_full = on_full;
     rig->spaces[0].existence = EXISTENCE_MEMORY;
     rig->spaces[0].quarantine_limit = 100000;
@@ -553,6 +553,7 @@ static void crowd(struct tier_rig *rig, enum on_full on_full) {
     rig_expect(rig, "set good 1", "STORED");
     for (int i = 0; i < 60; i++)
         rig_store(rig, "set bad%d %s", i, value);
+    rig_do(rig, "sync test");
     eventually(rig_stat(rig, "test:quarantine") == 60 && rig_stat(rig, "test:full") == 1);
     eventually(rig_count_awaited(rig) > 0);
 }

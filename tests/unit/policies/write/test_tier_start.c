@@ -41,6 +41,23 @@ RIG_TEST(versions_are_above_the_store_as_soon_as_it_is_reached, write_behind) {
     eventually(rig->awaited_logs == 1);
 }
 
+/* It may be lost and found as often as somebody empties it. */
+RIG_TEST(a_store_that_is_ahead_over_and_over_is_told_a_few_times, write_behind) {
+    enum { TIMES = 16, BURST = 10 };
+    uint64_t begin_us = monotonic_us();
+    rig->awaited_log = "ahead of this server's clock";
+    memory_store_put(rig->store, "test", "k", "of a clock that is ahead", version_ahead());
+    start(rig);
+    for (unsigned i = 0; i < TIMES; i++) {
+        uint64_t connects = rig_stat(rig, "store:write_connects");
+        faulty_fail_call(rig->faulty, FAULTY_APPLY, 1, BACKEND_REPLACED);
+        rig_expect(rig, "set other v", "STORED");
+        assert_true(rig_wait_clean(rig));
+        eventually(rig_stat(rig, "store:write_connects") > connects);
+    }
+    assert_in_range(rig_count_awaited(rig), 1, BURST + 1 + (monotonic_us() - begin_us) / US_PER_SECOND);
+}
+
 /* The first answer may come while clients are served already, with a refusal: what was accepted stays. */
 RIG_TEST(a_store_that_refuses_late_is_tried_again, write_behind) {
     faulty_fail_all(rig->faulty, FAULTY_OPEN, BACKEND_REFUSED);
@@ -123,6 +140,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         RIG_CASE(a_store_that_hangs_is_not_waited_for),
         RIG_CASE(versions_are_above_the_store_as_soon_as_it_is_reached),
+        RIG_CASE(a_store_that_is_ahead_over_and_over_is_told_a_few_times),
         RIG_CASE(a_store_that_refuses_late_is_tried_again),
         RIG_CASE(a_store_that_refuses_keeps_the_tier_from_starting),
         RIG_CASE(without_the_store_the_journal_says_where_versions_begin),

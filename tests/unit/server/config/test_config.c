@@ -182,8 +182,8 @@ TEST(every_setting_arrives) {
     assert_string_equal(redis_part(&tier->spaces[1])->store_prefix, "shop:");
     assert_ptr_equal(tier->spaces[2].policy, &policy_cache_aside);
     assert_int_equal(tier->spaces[2].backend, -1);
-    char error[300];
-    assert_true(settings_check(&loaded->settings, error, sizeof error));
+    struct settings_complaint complaint;
+    assert_true(settings_check(&loaded->settings, &complaint));
 }
 
 TEST(what_is_not_said_has_its_default) {
@@ -340,7 +340,8 @@ static const struct bad {
     {"\nnamespace \"Default\" { prefix = \"d:\" }\n", 2, "namespace \"Default\"", "choose another"},
     {"namespace \"n\" { prefix = \"n\"\n flush_delay = 0 }\n", 2, "flush_delay", "from 1ms"},
     {"namespace \"n\" {\n prefix = \"a b\"\n}\n", 2, "prefix = \"a b\"", "spaces"},
-    {"namespace \"1st\" {\n prefix = \"a\"\n}\n", 1, "namespace \"1st\"", "begins with a letter"},
+    {"namespace \"1st\" {\n prefix = \"a\"\n}\n", 1, "namespace \"1st\"", "begins with a letter or '_'"},
+    {"threads = 2\nadmin = {\"127.0.0.1:11280\"}\n", 2, "'{' is not expected", "listen and restrict"},
     {"namespace \"a;drop\" {\n prefix = \"a\"\n}\n", 1, "a;drop", "letters"},
     {"namespace \"sqlite_x\" {\n prefix = \"a\"\n}\n", 1, "sqlite_x", "choose another"},
     {"namespace \"a\" { prefix = \"x\" }\nnamespace \"A\" { prefix = \"y\" }\n", 2, "differ in case",
@@ -547,32 +548,32 @@ TEST(damaged_files_do_no_harm) {
 
 TEST(limits_are_checked_against_each_other_in_the_end) {
     struct loaded *loaded = *state;
-    char error[400];
+    struct settings_complaint complaint;
     load_good(loaded, "memory = 64mb\nnamespace \"a\" { prefix = \"a\" memory = 40mb }\n");
-    assert_true(settings_check(&loaded->settings, error, sizeof error));
+    assert_true(settings_check(&loaded->settings, &complaint));
     loaded->settings.tier.cache.memory_limit = 32 << 20; /* as -m 32 does */
-    assert_false(settings_check(&loaded->settings, error, sizeof error));
-    assert_non_null(strstr(error, "quotas"));
+    assert_false(settings_check(&loaded->settings, &complaint));
+    assert_non_null(strstr(complaint.text, "quotas"));
     loaded->settings.tier.space_count = 0;
     loaded->settings.item_max = 17 << 20;
-    assert_false(settings_check(&loaded->settings, error, sizeof error));
-    assert_non_null(strstr(error, "at most half of the memory"));
+    assert_false(settings_check(&loaded->settings, &complaint));
+    assert_non_null(strstr(complaint.text, "at most half of the memory"));
 }
 
 TEST(unfinished_requests_may_take_a_quarter_of_the_memory) {
     struct loaded *loaded = *state;
-    char error[400];
+    struct settings_complaint complaint;
     load_good(loaded, "memory = 64mb\n");
     assert_int_equal(settings_request_memory(&loaded->settings), 16 << 20);
     loaded->settings.item_max = 32 << 20; /* two of them are to come in, whatever they are a part of */
     assert_in_range(settings_request_memory(&loaded->settings), 64 << 20, 65 << 20);
-    assert_true(settings_check(&loaded->settings, error, sizeof error));
+    assert_true(settings_check(&loaded->settings, &complaint));
     load_good(loaded, "memory = 64mb request_memory = 5mb\n");
     assert_int_equal(settings_request_memory(&loaded->settings), 5 << 20);
-    assert_true(settings_check(&loaded->settings, error, sizeof error));
+    assert_true(settings_check(&loaded->settings, &complaint));
     load_good(loaded, "memory = 64mb request_memory = 1mb\n");
-    assert_false(settings_check(&loaded->settings, error, sizeof error));
-    assert_non_null(strstr(error, "raise request_memory"));
+    assert_false(settings_check(&loaded->settings, &complaint));
+    assert_non_null(strstr(complaint.text, "raise request_memory"));
 }
 
 int main(void) {

@@ -77,8 +77,8 @@ TEST(without_options_all_is_as_with_memcached) {
     assert_int_equal(settings->stats_prefix_delimiter, ':');
     assert_true(settings->maxconns_fast && settings->cas_enabled && settings->allow_flush_all);
     assert_true(settings->allow_dump && settings->allow_watch && !settings->allow_shutdown);
-    char error[300];
-    assert_true(settings_check(settings, error, sizeof error));
+    struct settings_complaint complaint;
+    assert_true(settings_check(settings, &complaint));
 }
 
 TEST(every_letter_arrives) {
@@ -301,7 +301,8 @@ static const struct bad {
     {"--nonsense", "--nonsense: no such option", "forebay -h"},
     {"-p", "needs an argument", ""},
     {"--config", "needs an argument", ""},
-    {"word", "\"word\" is not an option", "forebay -h"},
+    {"word", "\"word\" is not an option", "--config FILE"},
+    {"-m 1gb", "takes a number of MB", "1gb"},
     {"--check", "--check needs --config", ""},
     {"--check=online", "--check=offline is expected", ""},
     {"--print-config=all", "--print-config=secrets is expected", ""},
@@ -326,12 +327,12 @@ TEST(a_bad_option_is_refused_with_the_reason) {
 /* As with memcached. */
 TEST(an_item_takes_half_of_the_memory_at_most) {
     struct command_line *line = *state;
-    char error[300];
+    struct settings_complaint complaint;
     read_good(line, "-m 8 -I 4m");
-    assert_true(settings_check(&line->settings, error, sizeof error));
+    assert_true(settings_check(&line->settings, &complaint));
     read_good(line, "-m 8 -I 5m");
-    assert_false(settings_check(&line->settings, error, sizeof error));
-    assert_non_null(strstr(error, "-m (memory)"));
+    assert_false(settings_check(&line->settings, &complaint));
+    assert_non_null(strstr(complaint.text, "-m (memory)"));
 }
 
 /* Nothing of earlier runs is known without a data folder: whoever says what is to become of it means another one. */
@@ -339,14 +340,14 @@ TEST(a_recovery_needs_a_data_folder) {
     static const char *const words[] = {"--recover=skip-damaged", "--recover=flush",
                                         "--recover=discard:sessions"};
     struct command_line *line = *state;
-    char error[300];
+    struct settings_complaint complaint;
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         read_good(line, words[i]);
-        assert_false(settings_check(&line->settings, error, sizeof error));
-        assert_non_null(strstr(error, "--recover"));
-        assert_non_null(strstr(error, "data"));
+        assert_false(settings_check(&line->settings, &complaint));
+        assert_non_null(strstr(complaint.text, "--recover"));
+        assert_non_null(strstr(complaint.text, "data"));
         line->settings.data = "/var/lib/forebay";
-        assert_true(settings_check(&line->settings, error, sizeof error));
+        assert_true(settings_check(&line->settings, &complaint));
     }
 }
 
