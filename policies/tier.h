@@ -96,6 +96,10 @@ bool tier_reload(struct tier *tier, const struct tier_options *wanted, char *ret
  * ones. Any thread. */
 void tier_stop_reloading(struct tier *tier);
 
+/* Tells how many lines of kinds that need not come again were left out of the log since the last one, where a line may be
+ * written. Once a second or so, from one thread, while the tier is at work. */
+void tier_tell_left_out(struct tier *tier);
+
 /* Flushes what is dirty until drain_timeout is over (or tier_stop_draining was called from another thread or
  * a signal's watcher); workers must have stopped. Returns the entries left behind; *ret_journaled how many of
  * those the journal holds. */

@@ -139,8 +139,9 @@ void server_complain(const struct server *server, const char *error) {
         put_message(server, LOG_LEVEL_ERROR, NULL, error);
         return;
     }
-    int size = snprintf(line, sizeof line, "%sforebay: %s", server->log_form.is_journal ? "<3>" : "", error);
-    size_t end = size < (int)sizeof line ? (size_t)size : sizeof line - 1;
-    line[end] = '\n';
-    put(line, end + 1);
+    size_t used =
+        (size_t)snprintf(line, sizeof line, "%sforebay: ", server->log_form.is_journal ? "<3>" : "");
+    used += log_plain(error, line + used, sizeof line - 1 - used);
+    line[used] = '\n';
+    put(line, used + 1);
 }

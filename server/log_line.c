@@ -199,6 +199,16 @@ static size_t control_size(const char *text) {
     return at[0] < 0x20 || at[0] == 0x7f ? 1 : 0;
 }
 
+size_t log_plain(const char *message, char *ret_text, size_t size) {
+    size_t used = 0;
+    while (*message && used < size) {
+        size_t control = control_size(message);
+        ret_text[used++] = control ? '?' : *message;
+        message += control ? control : 1;
+    }
+    return used;
+}
+
 static void put_plain(struct out *out, const struct log_form *form, const char *time, enum log_level level,
                       const char *message) {
     size_t begin = out->used;
@@ -209,11 +219,7 @@ static void put_plain(struct out *out, const struct log_form *form, const char *
     }
     put_text(out, log_level_name(level));
     put_text(out, ": ");
-    while (*message && out->used < out->size) {
-        size_t control = control_size(message);
-        out->line[out->used++] = control ? '?' : *message;
-        message += control ? control : 1;
-    }
+    out->used += log_plain(message, out->line + out->used, out->size - out->used);
     out->line[out->used++] = '\n';
 }
 

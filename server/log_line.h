@@ -36,6 +36,10 @@ const char *log_level_name(enum log_level level);
 /* Is the file descriptor the one that a JOURNAL_STREAM ("device:inode", or NULL) of systemd means? */
 bool log_is_journal(int fd, const char *journal_stream);
 
+/* A message as a line of text has it, with '?' for its control characters, cut at size, which leaves no final zero. Returns
+ * how many bytes it has. */
+size_t log_plain(const char *message, char *ret_text, size_t size);
+
 /* The size of the line with its final '\n'; a message or a field that is too long is cut, and fields that
  * find no room are left out. fields may be NULL. */
 size_t log_line(const struct log_form *form, uint64_t now_us, enum log_level level, const char *message,

@@ -495,6 +495,8 @@ static void on_log_timer(struct ev_loop *loop, ev_timer *timer, int events) {
     (void)loop, (void)events;
     struct program *program = timer->data;
     server_log_left_out(&program->server);
+    if (program->server.phase == SERVER_SERVING)
+        tier_tell_left_out(program->server.tier);
 }
 
 static void on_heard(struct ev_loop *loop, ev_async *async, int events) {

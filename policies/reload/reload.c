@@ -19,7 +19,8 @@
  * treats them as they were treated before, as cache-aside. Entries that the other one has of them are dropped
  * meanwhile. A second halt voids what the new one was given so far, and gives it its policy.
  *
- * What can fail is done before the first halt, and undone if the halt finds that something cannot be.
+ * What can fail is done before the first halt, and undone if the halt finds that something cannot be. A namespace that was
+ * made keeps its place all the same, so a backend is asked whether it can be before it is made.
  */
 #include "policies/reload/internal.h"
 #include "policies/write/writer.h"

@@ -89,6 +89,8 @@ def test_a_start_that_fails_says_why_in_the_form_that_was_asked_for(tmp_path):
     server.config = 'memory = 64mb\nlog_format = "xml"\n'
     assert server.refuses().startswith("forebay: ") and '"text" or "logfmt" or "json"' in server.refuses()
     assert "text, logfmt or json" in server.refuses("--log-format=xml")
+    server.config = 'memory = "6\x1b[31m4\\nforebay: all is well"\n'
+    assert '"6?[31m4?forebay: all is well"' in server.refuses()
     server.config = 'log_format = "logfmt"\nmemory = none\n'
     assert ":2: " in from_logfmt(server.refuses().strip())["msg"]
     assert ":2: " in from_json(server.refuses("--log-format=json"))["msg"], "the command line counts"

@@ -97,6 +97,24 @@ def test_a_table_that_refuses_every_row_has_few_lines_and_one_call(serve):
         assert client.get("sess:17") == b"value"
 
 
+def test_rows_that_are_refused_to_clients_are_all_counted(serve):
+    """Also where no other one comes behind them."""
+    server = serve(Config(namespace("through", "t:", "write-through")))
+    with server.client() as client:
+        client.set("t:first", b"value")
+        database = sqlite3.connect(server.folder + "/store.db")
+        with database:
+            database.execute("CREATE TRIGGER no BEFORE INSERT ON through BEGIN SELECT raise(ABORT, 'not now'); END")
+        database.close()
+        for number in range(5 * BURST):
+            assert client.set(f"t:{number}", b"value").startswith(b"SERVER_ERROR")
+
+    def all_told():
+        lines = lines_with(server, "the backend refuses to write")
+        return sum("its client was told so" in line for line in lines) + left_out(lines) == 5 * BURST
+    eventually(all_told)
+
+
 def test_a_quarantine_that_fills_and_empties_has_few_lines(serve):
     """A client can bring that about as often as it likes."""
     server = serve(Config(namespace("sessions", "sess:", "write-behind", flush_delay="10ms", quarantine_limit="64kb")))
