@@ -6,6 +6,7 @@
 #include "cache/base/own_file.h"
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
@@ -96,7 +97,7 @@ enum backend_status sqlite_check_access(const struct sqlite_connection *connecti
     char path[PATH_SHOWN];
     for (size_t i = 0; i < 3; i++) {
         snprintf(path, sizeof path, "%s%s", connection->path, suffixes[i]);
-        if (access(path, R_OK | W_OK) != 0 && errno != ENOENT)
+        if (faccessat(AT_FDCWD, path, R_OK | W_OK, AT_EACCESS) != 0 && errno != ENOENT)
             return backend_fail(ret_error, BACKEND_REFUSED,
                                 "backend \"%s\", %s: cannot be read and written by user %u: %s; %s",
                                 connection->name, path, (unsigned)geteuid(), strerror(errno),
@@ -130,6 +131,15 @@ static enum backend_status enter_wal(struct sqlite_connection *connection, struc
         connection->name, connection->path);
 }
 
+static enum backend_status refuse_unwritable(const struct sqlite_connection *connection,
+                                             struct backend_error *ret_error) {
+    enum backend_status status = sqlite_check_access(connection, ret_error);
+    return status == BACKEND_OK ? backend_fail(ret_error, BACKEND_REFUSED,
+                                               "backend \"%s\", %s: it cannot be written to; see to its disk",
+                                               connection->name, connection->path)
+                                : status;
+}
+
 static enum backend_status set_up_writer(struct sqlite_connection *connection, const char *synchronous,
                                          struct backend_error *ret_error) {
     char pragmas[160];
@@ -138,10 +148,7 @@ static enum backend_status set_up_writer(struct sqlite_connection *connection, c
                             "backend \"%s\": synchronous is \"full\" or \"normal\", not \"%s\"",
                             connection->name, synchronous);
     if (sqlite3_db_readonly(connection->db, "main") == 1)
-        return backend_fail(
-            ret_error, BACKEND_REFUSED,
-            "backend \"%s\", %s: it cannot be written to: chown or chmod it, or see to its disk",
-            connection->name, connection->path);
+        return refuse_unwritable(connection, ret_error);
     enum backend_status status = enter_wal(connection, ret_error);
     if (status != BACKEND_OK)
         return status;

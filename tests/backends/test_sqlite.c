@@ -265,7 +265,7 @@ TEST(a_file_without_permission_is_refused) {
     assert_says(fixture, "ermission denied");
     fixture->error = first;
     assert_int_equal(read_only, BACKEND_REFUSED);
-    assert_says(fixture, "permission");
+    assert_says(fixture, "Permission denied; chown or chmod it");
     assert_says(fixture, fixture->path);
 }
 
