@@ -250,14 +250,16 @@ static bool take_delimiter(struct reading *reading, const struct option_kind *ki
 
 static bool take_protocol(struct reading *reading, const struct option_kind *kind, const char *argument) {
     (void)kind;
-    if (strcmp(argument, "ascii") == 0 || strcmp(argument, "auto") == 0) {
-        reading->settings->ascii_only = strcmp(argument, "ascii") == 0;
+    static const char *const names[] = {
+        [PROTOCOLS_AUTO] = "auto", [PROTOCOLS_ASCII] = "ascii", [PROTOCOLS_BINARY] = "binary"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (strcmp(argument, names[i]) != 0)
+            continue;
+        reading->settings->protocols = (enum protocols)i;
+        reading->options->protocols_given = true;
         return true;
     }
-    bool binary = strcmp(argument, "binary") == 0;
-    snprintf(reading->error, reading->error_size,
-             binary ? "-B %s: only the text protocol is spoken here; set the clients to text (ascii)"
-                    : "-B (--protocol) takes auto or ascii, not \"%s\"",
+    snprintf(reading->error, reading->error_size, "-B (--protocol) takes auto, ascii or binary, not \"%s\"",
              argument);
     return false;
 }
@@ -455,7 +457,9 @@ static const struct option_kind kinds[] = {
      .about =
          "requests served from one connection before others get their turn; not given: as many as one read of 16 KiB brought"},
     {'B', "protocol", required_argument, take_protocol, .group = OPTIONS_NETWORK, .placeholder = "NAME",
-     .standard = "auto", .about = "`auto` or `ascii`; both speak text. `binary` is refused"},
+     .standard = "auto",
+     .about =
+         "what clients may speak: `ascii` (the text protocol), `binary`, or `auto`, which goes by the first byte of a connection"},
     {'U', "udp-port", required_argument, take_udp, .group = OPTIONS_NETWORK, .placeholder = "0",
      .standard = "0", .about = "accepted; UDP is not served"},
 
@@ -490,6 +494,9 @@ static const struct option_kind kinds[] = {
      .group = OPTIONS_COMMANDS, .placeholder = "FILE", .setting = "auth_file",
      .about =
          "[clients must authenticate](#authentication); FILE has lines of `user:password`. SIGHUP reads it again"},
+    {'S', "enable-sasl", no_argument, take_on, .offset = IN_SETTINGS(sasl), .group = OPTIONS_COMMANDS,
+     .about =
+         "clients must authenticate by SASL, as users of -Y: the same as -B binary. Without it, -Y has clients of both protocols authenticate, each in its own way"},
     {'D', "stats-delimiter", required_argument, take_delimiter, .group = OPTIONS_COMMANDS,
      .placeholder = "CHAR", .standard = ":",
      .about = "the character that ends a prefix in `stats detail`; also switches `stats detail` on"},
@@ -535,8 +542,6 @@ static const struct option_kind kinds[] = {
      .text = "memory is not kept in a file; a write-behind namespace survives a restart"},
     {'N', "napi-ids", required_argument, take_refused, .text = "connections are given to the threads in turn",
      .group = OPTIONS_REFUSED, .placeholder = "N"},
-    {'S', "enable-sasl", no_argument, take_refused, .group = OPTIONS_REFUSED,
-     .text = "SASL belongs to the binary protocol; use -Y FILE for passwords in the text protocol"},
     {'Z', "enable-ssl", no_argument, take_refused, .text = "TLS is not built in; put a TLS proxy in front",
      .group = OPTIONS_REFUSED},
 };
@@ -636,7 +641,8 @@ static bool conclude(struct reading *reading) {
     } else {
         settings->port_overrides = options->port_given;
     }
-    settings->ascii_only |= settings->auth_file != NULL;
+    if (settings->sasl && !options->protocols_given)
+        settings->protocols = PROTOCOLS_BINARY;
     if (options->action != OPTIONS_CHECK || settings->config_file)
         return true;
     snprintf(reading->error, reading->error_size, "--check needs --config FILE");

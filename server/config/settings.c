@@ -207,6 +207,20 @@ static bool check_shutdown(const struct settings *settings, char *error, size_t 
     return false;
 }
 
+static bool check_sasl(const struct settings *settings, char *error, size_t error_size) {
+    if (!settings->sasl)
+        return true;
+    bool speaks_text = settings->protocols != PROTOCOLS_BINARY;
+    if (!speaks_text && settings->auth_file)
+        return true;
+    snprintf(
+        error, error_size, "%s",
+        speaks_text
+            ? "-S asks for SASL, which the binary protocol alone has: leave -B out, or give -B binary; -Y FILE without -S asks for passwords in both protocols"
+            : "-S asks for SASL without saying who may come in: add -Y FILE (auth_file), with lines of user:password");
+    return false;
+}
+
 static bool check_admin(const struct settings *settings, char *error, size_t error_size) {
     if (settings->admin || !settings->admin_token_file)
         return true;
@@ -232,8 +246,9 @@ bool settings_check(const struct settings *settings, char *ret_error, size_t err
             quotas(settings), memory);
         return false;
     }
-    return check_shutdown(settings, ret_error, error_size) && check_admin(settings, ret_error, error_size) &&
-           clash_check(settings, ret_error, error_size) && check_recovery(settings, ret_error, error_size) &&
+    return check_sasl(settings, ret_error, error_size) && check_shutdown(settings, ret_error, error_size) &&
+           check_admin(settings, ret_error, error_size) && clash_check(settings, ret_error, error_size) &&
+           check_recovery(settings, ret_error, error_size) &&
            check_request_memory(settings, ret_error, error_size) &&
            check_dirty_limits(settings, ret_error, error_size);
 }
