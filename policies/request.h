@@ -82,7 +82,7 @@ enum outcome_status {
     OUTCOME_EXISTS,     /* EXISTS, EX */
     OUTCOME_NOT_FOUND,  /* NOT_FOUND, NF */
     OUTCOME_DELETED,    /* DELETED, HD */
-    OUTCOME_TOUCHED,    /* TOUCHED; of the view, flags and CAS */
+    OUTCOME_TOUCHED,    /* TOUCHED; of the view, flags and CAS, 0 where not known */
     OUTCOME_NUMBER,     /* incr, decr, ma: number */
     OUTCOME_ERROR,      /* error is the reply line, error_kind what it is about */
 };

@@ -409,9 +409,12 @@ static void swallow(struct binary_call *call) {
     call->bytes += parser->skipped;
 }
 
+/* The first byte of what should be a packet is judged as soon as it is there. */
 static inline enum parse_status parse_front(struct binary_call *call) {
     size_t there = (size_t)(call->end - call->bytes);
-    if (there > 0 && (uint8_t)call->bytes[0] != BINARY_REQUEST)
+    if (there == 0)
+        return need_more(call, 1);
+    if ((uint8_t)call->bytes[0] != BINARY_REQUEST)
         return close_for_bad_magic(call);
     return there < BINARY_HEADER ? need_more(call, BINARY_HEADER) : parse_packet(call);
 }

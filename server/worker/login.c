@@ -119,9 +119,8 @@ bool login_lets(const struct slot *slot) {
             (command == COMMAND_BAD && slot->head.closes));
 }
 
+/* As memcached, which counts here none but those who said who they are. */
 static void refuse_binary(struct worker *worker, const struct slot *slot) {
-    count(&worker->auth_commands);
-    count(&worker->auth_errors);
     turn_answer_status(worker, slot, BINARY_AUTH_ERROR, NULL);
     connection_set_state(slot->connection, CONNECTION_CLOSING);
 }

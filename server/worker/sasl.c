@@ -12,6 +12,8 @@
 #include "server/worker/login.h"
 #include "server/worker/turn.h"
 
+enum { MECHANISM_MAX = 32 }; /* memcached's: what is longer is no name of a mechanism */
+
 /* Cuts what comes before the next NUL off the message. False: there is none. */
 static bool next_part(struct slice *message, struct slice *ret_part) {
     const char *end = message->size ? memchr(message->data, '\0', message->size) : NULL;
@@ -81,6 +83,8 @@ void sasl_execute(struct worker *worker, size_t i) {
         turn_answer_status(worker, slot, BINARY_UNKNOWN_COMMAND, NULL); /* as memcached without -S */
     } else if (slot->head.opcode == BINARY_SASL_LIST) {
         list(worker, slot);
+    } else if (slot->request.key.size > MECHANISM_MAX) {
+        turn_answer_status(worker, slot, BINARY_INVALID, NULL);
     } else if (!slice_equal(slot->request.key, SLICE("PLAIN")) || (steps && !connection->sasl_begun)) {
         refuse(worker, slot);
     } else if (!steps && slot->request.value.size == 0) {
