@@ -15,6 +15,10 @@ import forebay  # noqa: E402
 SKIPPED = 77  # SKIP_RETURN_CODE in tests/CMakeLists.txt
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "threads: one of the tests that TSan gets of a file (THREADS_ALONE in tests/CMakeLists.txt)")
+
+
 @pytest.fixture
 def serve(tmp_path):
     """serve(config=..., options=...) starts a server in the test's folder; all are stopped, and checked, afterwards."""

@@ -7,7 +7,7 @@ import random
 import sqlite3
 
 import pytest
-from forebay import Config, eventually, namespace, sqlite_backend
+from forebay import Config, eventually, namespace, share, sqlite_backend
 
 
 def filtered(policy="write-behind", memory="64mb", **options):
@@ -38,7 +38,7 @@ def absent(client, count, seed):
         assert client.get_many([f"sess:{dice.getrandbits(128):032x}" for _ in range(100)]) == {}
 
 
-@pytest.mark.parametrize("policy", ["write-behind", "write-through"])
+@pytest.mark.parametrize("policy", ["write-behind", pytest.param("write-through", marks=pytest.mark.threads)])
 def test_one_in_a_hundred_absent_keys_is_looked_up_and_12_bits_are_enough(serve, policy):
     rows, reads = (20000, 50000) if policy == "write-behind" else (300, 5000)
     server = serve(filtered(policy))
@@ -60,6 +60,7 @@ def test_one_in_a_hundred_absent_keys_is_looked_up_and_12_bits_are_enough(serve,
         assert len(found) == rows
 
 
+@pytest.mark.threads
 def test_no_key_is_taken_for_absent_after_kills(serve):
     dice = random.Random(7)
     server = serve(filtered(flush_delay="20ms"))
@@ -68,7 +69,7 @@ def test_no_key_is_taken_for_absent_after_kills(serve):
         with server.client() as client:
             if turn % 2:
                 await_filter(client)
-            for step in range(60):
+            for step in range(share(60)):
                 names = [f"sess:{dice.randrange(400)}" for _ in range(20)]
                 value = b"%d.%d" % (turn, step)
                 assert set(client.set_many((name, value) for name in names)) == {b"STORED"}
@@ -90,6 +91,7 @@ def test_no_key_is_taken_for_absent_after_kills(serve):
             assert client.get(name) == expected.get(name)
 
 
+@pytest.mark.threads
 def test_a_row_that_another_program_inserts_is_found(serve):
     server = serve(filtered())
     path = os.path.join(server.folder, "store.db")
@@ -123,6 +125,7 @@ def test_who_inserts_a_row_and_tells_is_not_waited_for(serve):
         assert client.get("sess:theirs") == b"v"
 
 
+@pytest.mark.threads
 def test_rows_of_a_restored_store_are_found(serve):
     server = serve(filtered())
     path, copy = os.path.join(server.folder, "store.db"), os.path.join(server.folder, "copy.db")

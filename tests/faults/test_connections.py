@@ -7,7 +7,7 @@ import threading
 import time
 
 import pytest
-from forebay import GIVES_BACK, Client, Config, eventually, namespace
+from forebay import GIVES_BACK, Client, Config, Server, eventually, namespace
 
 MIB = 1024 * 1024
 OUT_OF_MEMORY = b"SERVER_ERROR out of memory storing object"
@@ -23,6 +23,11 @@ def taken(server):
     """Bytes that unfinished requests have, as the server counts them."""
     with server.client() as client:
         return int(client.stats()["read_buf_bytes"])
+
+
+def idle_kicks(server):
+    with server.client() as client:
+        return int(client.stats()["idle_kicks"])
 
 
 # ---- Memory ----
@@ -100,9 +105,9 @@ def test_values_that_stand_still_do_not_hold_memory_for_ever(serve):
 
 
 def test_long_answers_that_nobody_reads_stay_inside_a_limit(serve):
-    """`stats detail dump` of 16 MB, asked for on 8 connections: some get an error, and all get it once others have read."""
+    """`stats detail dump` of 8 MB, asked for on 8 connections: some get an error, and all get it once others have read."""
     server = serve(options=["-m", "16", "-t", "2"], env=GIVES_BACK)
-    prefixes = 60000
+    prefixes = 30000
     with server.client() as client:
         assert client.command("stats detail on") == b"OK"
         for start in range(0, prefixes, 1000):
@@ -126,20 +131,35 @@ def test_long_answers_that_nobody_reads_stay_inside_a_limit(serve):
 # ---- Time ----
 
 
-def drips(client, piece, pause=0.2, seconds=15):
-    """Sends the piece again and again; whether the server ends that."""
-    client.socket.settimeout(pause)
-    ends = time.monotonic() + seconds
-    while time.monotonic() < ends:
-        try:
-            client.send(piece)
-            if client.socket.recv(4096) == b"":
-                return True
-        except TimeoutError:
-            continue
-        except OSError:
-            return True
-    return False
+def is_ended_in_spite_of(client, piece):
+    """Sends the piece, and looks whether the server has ended the connection."""
+    client.socket.settimeout(0)
+    try:
+        client.send(piece)
+        return client.socket.recv(4096) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
+class Slowly:
+    """Who reads a little at a time, for several times an idle_timeout of a second, and then what is left."""
+
+    def __init__(self, client, pause):
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 18)  # so that there is something left
+        self.client = client
+        self.pause = pause
+        self.until = time.monotonic() + 3
+        self.got = 0
+
+    def read(self):
+        piece = self.client.socket.recv(MIB)
+        assert piece, f"closed after {self.got} bytes"
+        self.got += len(piece)
+        if time.monotonic() < self.until:
+            time.sleep(self.pause)
+        return piece
 
 
 STARTS = {
@@ -151,44 +171,44 @@ STARTS = {
 }
 
 
-@pytest.mark.parametrize("start", STARTS)
-def test_what_comes_byte_by_byte_comes_to_an_end(serve, start):
+def test_what_comes_byte_by_byte_comes_to_an_end(serve):
+    """Bytes alone are no sign of life."""
     server = serve(options=["-o", "idle_timeout=1"])
-    with server.client() as client:
-        client.send(STARTS[start])
-        time.sleep(0.5)
-        assert drips(client, b"x"), "bytes alone are no sign of life"
-    with server.client() as client:
-        eventually(lambda: int(client.stats()["idle_kicks"]) == 1)
+    goes_on = {name: server.client() for name in STARTS}
+    for name, client in goes_on.items():
+        client.send(STARTS[name])
+
+    def which():
+        for name in [name for name, client in goes_on.items() if is_ended_in_spite_of(client, b"x")]:
+            goes_on.pop(name).close()
+        return goes_on
+
+    eventually(lambda: not which(), pause=0.2)
+    eventually(lambda: idle_kicks(server) == len(STARTS))
 
 
-@pytest.mark.parametrize("pieces", [1, 8])
-def test_a_value_that_goes_on_may_take_its_time(serve, pieces):
-    """4 KB each quarter of a second, for several times the idle_timeout."""
+def test_a_value_that_goes_on_may_take_its_time(serve):
+    """4 KB each quarter of a second, for several times the idle_timeout: in one value of 64 KB, and in eight of 8 KB."""
     server = serve(options=["-o", "idle_timeout=1"])
-    with server.client() as client:
-        for _ in range(pieces):
-            client.send(b"set k 0 0 %d\r\n" % (4096 * 16 // pieces))
-            for _ in range(16 // pieces):
-                client.send(b"x" * 4096)
-                time.sleep(0.25)
-            client.send(b"\r\n")
-            assert client.line() == b"STORED"
+    with server.client() as one, server.client() as eight:
+        one.send(b"set one 0 0 65536\r\n")
+        for part in range(16):
+            one.send(b"x" * 4096)
+            eight.send((b"" if part % 2 else b"set eight 0 0 8192\r\n") + b"x" * 4096 + (b"\r\n" if part % 2 else b""))
+            time.sleep(0.25)
+        one.send(b"\r\n")
+        assert [one.line(), *(eight.line() for _ in range(8))] == [b"STORED"] * 9
 
 
 def test_replies_that_are_read_slowly_are_no_idleness(serve):
     server = serve(options=["-o", "idle_timeout=1", "-m", "256", "-I", "64m"])
     with server.client() as client:
-        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 18)
         value = b"x" * (20 * MIB)
         assert client.set("k", value) == b"STORED"
         client.send(b"get k\r\n")
-        got = 0
-        while got < len(value):
-            piece = client.socket.recv(MIB)
-            assert piece, f"closed after {got} bytes"
-            got += len(piece)
-            time.sleep(0.15)
+        slowly = Slowly(client, 0.15)
+        while slowly.got < len(value):
+            slowly.read()
 
 
 def test_replies_that_are_not_read_come_to_an_end(serve):
@@ -200,23 +220,31 @@ def test_replies_that_are_not_read_come_to_an_end(serve):
         assert client.set("k", value) == b"STORED"
         client.send(b"get k\r\n")
         client.read(8 * MIB)
-        eventually(lambda: int(server.client().stats()["idle_kicks"]) >= 1)
+        eventually(lambda: idle_kicks(server) >= 1)
 
 
 # ---- Lines of keys ----
 
 
+KEYS = [b"key-%06d" % i for i in range(50000)]
+
+
+@pytest.fixture(scope="module")
+def every_other(tmp_path_factory):
+    """A server that has every other one of the keys."""
+    with Server(tmp_path_factory.mktemp("keys"), options=["-m", "64"]) as server:
+        fill(server, KEYS[::2], b"v")
+        yield server
+
+
 @pytest.mark.parametrize("verb", ["get", "gets", "gat 0", "gats 0"])
-def test_a_line_may_have_many_thousand_keys(serve, verb):
-    server = serve(options=["-m", "64"])
-    keys = [b"key-%06d" % i for i in range(50000)]
-    fill(server, keys[::2], b"v")
-    with server.client() as client:
+def test_a_line_may_have_many_thousand_keys(every_other, verb):
+    with every_other.client() as client:
         for pipelined in (1, 2):
-            client.send((verb.encode() + b" " + b" ".join(keys) + b"\r\n") * pipelined + b"version\r\n")
+            client.send((verb.encode() + b" " + b" ".join(KEYS) + b"\r\n") * pipelined + b"version\r\n")
             for _ in range(pipelined):
                 found = client.values()
-                assert [key for key, *_ in found] == keys[::2], "in the order in which they were asked for"
+                assert [key for key, *_ in found] == KEYS[::2], "in the order in which they were asked for"
                 assert all((token is not None) == ("s" in verb) for *_, token in found)
             assert client.line().startswith(b"VERSION")
 
@@ -262,24 +290,23 @@ def test_a_bad_key_ends_the_answer_to_a_long_line(serve):
         assert client.line().startswith(b"VERSION")
 
 
-@pytest.mark.parametrize("known", [0, 40])
-def test_a_long_line_waits_for_the_backend_in_its_middle(serve, tmp_path, known):
+def test_a_long_line_waits_for_the_backend_in_its_middle(serve):
     """All keys have to be loaded, or each 40th is in memory."""
-    config = Config(namespace("through", "", "write-through"), memory="64mb")
-    keys = [b"key-%06d" % i for i in range(20000)]
-    server = serve(config)
+    keys = [b"key-%06d" % i for i in range(10000)]
+    server = serve(Config(namespace("through", "", "write-through"), memory="64mb"))
     fill(server, keys, b"v" * 20)
-    server.stop()
-    server = serve(config)
-    with server.client(timeout=60) as client:
-        for key in keys[::known] if known else []:
-            client.send(b"get " + key + b"\r\n")
-        for _ in keys[::known] if known else []:
-            assert client.values()[0][2] == b"v" * 20
-        client.send((b"get " + b" ".join(keys) + b" none\r\n") * 2 + b"version\r\n")
-        for _ in range(2):
-            assert [(key, value) for key, _, value, _ in client.values()] == [(key, b"v" * 20) for key in keys]
-        assert client.line().startswith(b"VERSION")
+    for known in ([], keys[::40]):
+        server.stop()
+        server.start()
+        with server.client() as client:
+            for key in known:
+                client.send(b"get " + key + b"\r\n")
+            for _ in known:
+                assert client.values()[0][2] == b"v" * 20
+            client.send((b"get " + b" ".join(keys) + b" none\r\n") * 2 + b"version\r\n")
+            for _ in range(2):
+                assert [(key, value) for key, _, value, _ in client.values()] == [(key, b"v" * 20) for key in keys]
+            assert client.line().startswith(b"VERSION")
 
 
 def test_a_limit_of_replies_holds_for_a_long_line(serve):
@@ -297,31 +324,33 @@ def test_a_limit_of_replies_holds_for_a_long_line(serve):
 # ---- Dumps ----
 
 
-def test_a_dump_that_nobody_reads_comes_to_an_end(serve):
-    server = serve(options=["-o", "idle_timeout=2", "-m", "256"])
-    fill(server, [b"key-%090d" % i for i in range(150000)], b"v")
-    with server.client() as deaf, server.client() as other:
+@pytest.fixture(scope="module")
+def dumped(tmp_path_factory):
+    """A server whose dump is more than sockets take."""
+    with Server(tmp_path_factory.mktemp("dumped"), options=["-o", "idle_timeout=1", "-m", "256"]) as server:
+        fill(server, [b"key-%0240d" % i for i in range(60000)], b"v")
+        yield server
+
+
+def test_a_dump_that_nobody_reads_comes_to_an_end(dumped):
+    before = idle_kicks(dumped)
+    with dumped.client() as deaf:
         assert deaf.command("lru_crawler metadump all") == b"OK"
 
         def dumps():
-            with server.client() as client:
+            with dumped.client() as client:
                 line = client.command("lru_crawler metadump all")
                 assert line in (b"OK", b"BUSY currently processing crawler request")
                 return line == b"OK"
 
         eventually(dumps)
-        assert int(server.client().stats()["idle_kicks"]) >= 1
-        other.close()
+        assert idle_kicks(dumped) > before
 
 
-def test_a_dump_that_is_read_slowly_goes_on(serve):
-    server = serve(options=["-o", "idle_timeout=1", "-m", "256"])
-    fill(server, [b"key-%090d" % i for i in range(150000)], b"v")
-    with server.client() as slow:
-        slow.send("lru_crawler metadump all\r\n")
+def test_a_dump_that_is_read_slowly_goes_on(dumped):
+    with dumped.client() as client:
+        eventually(lambda: client.command("lru_crawler metadump all") == b"OK")  # there is one at a time
+        slowly = Slowly(client, 0.1)
         got = b""
         while not got.endswith(b"END\r\n"):
-            piece = slow.socket.recv(1 << 20)
-            assert piece, "closed"
-            got = got[-10:] + piece
-            time.sleep(0.05)
+            got = got[-10:] + slowly.read()

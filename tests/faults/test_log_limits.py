@@ -13,7 +13,7 @@ import subprocess
 import time
 from contextlib import ExitStack
 
-from forebay import Config, Server, eventually, namespace, share
+from forebay import Config, Server, die_with_the_test, eventually, namespace, share
 
 BURST = 10
 F_SETPIPE_SZ, PIPE = 1031, 4096  # Linux's; Python knows the name from 3.10 on
@@ -155,15 +155,17 @@ class Unread(Server):
 
     def spawn(self):
         with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen(self.command(), cwd=self.folder, stdout=log, stderr=subprocess.PIPE, env=self.environment())
+            self.process = subprocess.Popen(self.command(), cwd=self.folder, stdout=log, stderr=subprocess.PIPE, env=self.environment(),
+                                            preexec_fn=die_with_the_test)
         fcntl.fcntl(self.process.stderr, F_SETPIPE_SZ, PIPE)
         return self
 
 
 def test_a_log_that_nobody_reads_holds_up_nobody(tmp_path):
     """Lines are lost, and that is told once somebody reads again."""
-    server = Unread(tmp_path, options=["-v"]).start()
+    server = Unread(tmp_path, options=["-v"])
     try:
+        server.start()
         for _ in range(100):
             server.signal(signal.SIGUSR1)  # a line for each, and those of the start are as much as the pipe takes
             assert server.client().set("k", b"v") == b"STORED"

@@ -258,7 +258,7 @@ def start(serve, redis, options=()):
     return server
 
 
-@pytest.mark.parametrize("kind", OUTAGES)
+@pytest.mark.parametrize("kind", [pytest.param(kind, marks=[pytest.mark.threads] if kind is Killed else []) for kind in OUTAGES])
 def test_an_outage_under_traffic_loses_nothing(serve, redis, kind):
     outage = kind(redis)
     server = start(serve, redis, kind.options)
@@ -283,6 +283,7 @@ def test_an_outage_under_traffic_loses_nothing(serve, redis, kind):
         traffic.check("after a kill -9, from Redis")
 
 
+@pytest.mark.threads
 def test_one_outage_after_the_other_loses_nothing(serve, redis):
     server = start(serve, redis)
     with Traffic(server, "many") as traffic:
@@ -298,6 +299,7 @@ def test_one_outage_after_the_other_loses_nothing(serve, redis):
     traffic.check_store(redis, "in Redis after the outages")
 
 
+@pytest.mark.threads
 def test_reads_go_on_at_once_after_a_long_outage(serve, redis):
     """The readers' pauses have grown to seconds: what the writer has found out ends them."""
     server = start(serve, redis)

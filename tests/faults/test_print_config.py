@@ -6,10 +6,12 @@ import re
 import subprocess
 
 import pytest
-from forebay import Server, binary
+from forebay import Server, binary, free_port
+
+FIRST, SECOND = free_port(), free_port()  # as --check binds them
 
 # All kinds of settings; the file says some of them in an odd way.
-EVERYTHING = r"""listen = {"127.0.0.1", "[::1]:11212", "unix:FOLDER/f.sock"}
+EVERYTHING = r"""listen = {"127.0.0.1", "[::1]:SECOND", "unix:FOLDER/f.sock"}
 data = "FOLDER"
 memory = 256mb
 restrict = {sync}
@@ -43,19 +45,19 @@ def values(text):
 
 def write(tmp_path, text=EVERYTHING):
     path = tmp_path / "f.conf"
-    path.write_text(text.replace("FOLDER", str(tmp_path)))
+    path.write_text(text.replace("FOLDER", str(tmp_path)).replace("SECOND", str(SECOND)))
     return path
 
 
 def test_what_is_printed_gives_the_same_server(tmp_path):
     path = write(tmp_path)
-    first = printed(path, "-m", "300", "-F", "-p", "11333", "-vvvvv", "-M", wanted="--print-config=secrets")
+    first = printed(path, "-m", "300", "-F", "-p", str(FIRST), "-vvvvv", "-M", wanted="--print-config=secrets")
     again = tmp_path / "again.conf"
     again.write_text(first)
     assert printed(again, wanted="--check=offline").endswith("again.conf: ok\n")
     assert values(printed(again, wanted="--print-config=secrets")) == values(first)
     assert "pass%27word@" in first and 'memory = "300mb"' in first and "verbosity = 3 " in first
-    assert 'listen = {"127.0.0.1:11333", "[::1]:11333", "unix:' in first
+    assert f'listen = {{"127.0.0.1:{FIRST}", "[::1]:{FIRST}", "unix:' in first
     assert 'restrict = {"flush_all", "sync"}' in first
     assert r"""    prefix = 'b"$\'\\x${HOME}:' """ in first, "it was in single quotes, and is no variable"
 
@@ -91,7 +93,7 @@ def test_without_a_file_it_prints_one_to_begin_with(tmp_path):
     text = printed(None)
     assert 'listen = {"*:11211"}' in text and "# data = none" in text
     path = tmp_path / "begin.conf"
-    path.write_text(text)
+    path.write_text(text.replace("*:11211", f"127.0.0.1:{free_port()}"))  # somebody may serve the usual one
     assert printed(path, wanted="--check=offline").endswith("ok\n")
     assert 'listen = {"unix:/tmp/x"}' in printed(None, "-s", "/tmp/x")
     assert "# listen = none" in printed(None, "-p", "0")

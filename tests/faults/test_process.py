@@ -10,7 +10,7 @@ import subprocess
 import time
 
 import pytest
-from forebay import (SANITIZER_REPORT, Client, Config, Server, binary, eventually, free_port, locked, namespace,
+from forebay import (SANITIZER_REPORT, Client, Config, Server, binary, die_with_the_test, eventually, free_port, locked, namespace,
                      sqlite_backend)
 
 SESSIONS = namespace("sessions", "sess:", "write-behind", flush_delay="50ms")
@@ -27,7 +27,7 @@ def run(*options, seconds=60, **more):
 def running(folder, *options, **environment):
     """The server with these options alone; it has to end well at SIGTERM. What it said is in folder/said afterwards."""
     with open(folder / "said", "wb") as said:
-        process = subprocess.Popen([binary(), *options], stderr=said, env={**os.environ, **environment})
+        process = subprocess.Popen([binary(), *options], stderr=said, env={**os.environ, **environment}, preexec_fn=die_with_the_test)
     try:
         yield process
         process.terminate()
@@ -211,7 +211,7 @@ def test_a_second_sigterm_ends_the_drain(serve):
     with locked(server):
         server.signal(signal.SIGTERM)
         eventually(lambda: "draining for at most 600000 ms" in server.log())
-        time.sleep(1)
+        time.sleep(0.2)  # the drain goes on; if it has not begun yet, this shows nothing, and harms nobody
         server.check_alive()
         server.stop()
         assert re.search(r"20 left, all of them in the journal", server.log())
@@ -328,7 +328,7 @@ def limited(hard, *options):
 def said_at_the_start(folder, command, port):
     """What a server says until it serves, and its setting of maxconns."""
     with open(folder / "said", "wb") as said:
-        process = subprocess.Popen(command, stderr=said)
+        process = subprocess.Popen(command, stderr=said, preexec_fn=die_with_the_test)
     try:
         eventually(lambda: process.poll() is not None or b" serves " in (folder / "said").read_bytes())
         assert process.poll() is None, (folder / "said").read_text()

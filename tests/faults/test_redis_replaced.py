@@ -133,6 +133,7 @@ def sets_in_a_loop(end, server, acknowledged):
             client.ask(f"sess:{number * 7 % 500}")
 
 
+@pytest.mark.threads
 @pytest.mark.parametrize("wipe", WAYS)
 def test_an_empty_one_under_writes(serve, redis, config, layout, wipe):
     server = serve(config)
@@ -292,7 +293,7 @@ def test_a_replica_that_lags_gets_what_memory_holds(serve, redis, replica, confi
 
 # ---- Two nodes ----
 
-@pytest.mark.parametrize("loss", [restart_empty, flush, restore_copy])
+@pytest.mark.parametrize("loss", [pytest.param(restart_empty, marks=pytest.mark.threads), flush, restore_copy])
 def test_each_node_notices_though_the_other_writes_on(tmp_path, redis, layout, loss):
     """One of them is busy: by the time the other looks, the high version is above all that it knew."""
     def node(name, number):

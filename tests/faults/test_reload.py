@@ -10,7 +10,7 @@ import signal
 import time
 
 import pytest
-from forebay import Background, Closed, Config, Redis, eventually, locked, namespace, section, share, sqlite_backend
+from forebay import Background, Closed, Config, eventually, locked, namespace, section, share, sqlite_backend
 
 SESSIONS = namespace("sessions", "sess:", "write-behind", flush_delay="100ms")
 CARTS = namespace("carts", "cart:", "write-behind", flush_delay="100ms")
@@ -228,14 +228,8 @@ def test_without_a_file(serve):
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "redis"])
-def test_a_namespace_comes_and_goes(serve, tmp_path, kind):
-    backends = [sqlite_backend()]
-    if kind == "redis":
-        if Redis.missing():
-            pytest.skip(Redis.missing())
-        redis = Redis(tmp_path / "redis")
-        redis.start()
-        backends = [section("backend", "local", uri=redis.uri)]
+def test_a_namespace_comes_and_goes(serve, request, kind):
+    backends = [sqlite_backend() if kind == "sqlite" else section("backend", "local", uri=request.getfixturevalue("redis").uri)]
     server = serve(config=Config(SESSIONS, backends=backends))
     client = server.client()
     assert client.set("cart:old", b"cached") == b"STORED" and client.set("other", b"cached") == b"STORED"
@@ -254,8 +248,6 @@ def test_a_namespace_comes_and_goes(serve, tmp_path, kind):
     assert reload(server, Config(SESSIONS, CARTS, backends=backends)) == 'namespace "carts" added'
     assert client.get("cart:1") == b"one" and client.get("cart:2") == b"two"
     server.stop()
-    if kind == "redis":
-        redis.stop()
 
 
 def test_a_table_that_does_not_fit(serve):

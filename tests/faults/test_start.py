@@ -280,6 +280,7 @@ def test_a_quarantine_that_has_decayed_is_not_passed_over(serve):
     assert server.client().get("sess:bad1") == b"bad"
 
 
+@pytest.mark.threads
 def test_a_whole_quarantine_is_dropped(serve):
     server = quarantined(serve, count=20)
     server.start()
@@ -367,6 +368,7 @@ def over_redis(redis, **options):
                   backends=[section("backend", "remote", uri=redis.uri, **options)])
 
 
+@pytest.mark.threads
 def test_a_redis_that_hangs_is_not_waited_for(serve, redis):
     """It takes connections and answers none; its timeout is longer than this test is patient."""
     redis.pause()
@@ -381,6 +383,7 @@ def test_a_redis_that_hangs_is_not_waited_for(serve, redis):
     assert client.ask("file:x") == ("miss", None)
 
 
+@pytest.mark.threads
 def test_several_stores_that_hang_are_not_waited_for(serve, redis):
     redis.pause()
     backends = [section("backend", f"remote{i}", uri=f"redis://127.0.0.1:{redis.port}/{i}", timeout="5m") for i in range(5)]

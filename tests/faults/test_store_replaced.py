@@ -184,6 +184,7 @@ def sets_in_a_loop(end, server, acknowledged):
             client.ask(f"sess:{number * 7 % 500}")
 
 
+@pytest.mark.threads
 @pytest.mark.parametrize("how", [replace_by_rename, replace_by_removal, restore])
 def test_an_older_copy_under_writes(serve, how):
     server = serve(spaces())

@@ -11,11 +11,10 @@ import re
 import shutil
 import subprocess
 import tarfile
-import threading
 import urllib.request
 
 import pytest
-from forebay import Config, Server, eventually, free_port, namespace
+from forebay import Background, Config, Server, eventually, free_port, namespace
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 VENDOR = os.path.join(ROOT, "server", "http", "page", "vendor")
@@ -24,27 +23,15 @@ THIN = "\u202f"  # between a number and its unit
 HOSTILE = "<img src=x onerror=\"document.title='taken'\">"
 
 
-class Load:
+def work(end, server):
     """Somebody who reads and writes until he is told to stop."""
-
-    def __init__(self, server):
-        self.server = server
-        self.ends = threading.Event()
-        self.thread = threading.Thread(target=self.run)
-        self.thread.start()
-
-    def run(self):
-        with self.server.client() as client:
-            number = 0
-            while not self.ends.wait(0.002):
-                number = (number + 1) % 50
-                client.set(f"s:{number}", b"v" * 100)
-                client.get(f"s:{number}")
-                client.get(f"t:{number}")
-
-    def stop(self):
-        self.ends.set()
-        self.thread.join()
+    with server.client() as client:
+        number = 0
+        while not end.wait(0.002):
+            number = (number + 1) % 50
+            client.set(f"s:{number}", b"v" * 100)
+            client.get(f"s:{number}")
+            client.get(f"t:{number}")
 
 
 def history(server, query=""):
@@ -63,10 +50,9 @@ def server(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def load(server):
-    load = Load(server)
-    eventually(lambda: history(server)["count"] >= 4)
-    yield load
-    load.stop()
+    with Background(work, server) as load:
+        eventually(lambda: history(server)["count"] >= 4)
+        yield load
 
 
 # ---- Files and headers ----
@@ -257,7 +243,7 @@ def test_history_is_there_when_the_page_opens(server, load, browser):
 
 
 def test_figures_are_those_of_the_metrics(server, load, browser):
-    load.stop()
+    load.join()
     browser.open(server)
     eventually(lambda: browser.row("sessions")["requests"] == "0/s")
     metrics = dict(re.findall(r'^(\w+)\{namespace="sessions"\} (\S+)$', server.ask("/metrics").text, re.MULTILINE))

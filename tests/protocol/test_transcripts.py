@@ -109,23 +109,30 @@ def play(place, server, case):
     transcripts.Player(connect, place.prefix, hook, place.cold).play(case)
 
 
+def options_of(case):
+    return case.directives.get("options", "").split()
+
+
+def is_alone(case):
+    return "alone" in case.directives or "options" in case.directives
+
+
 class Stage:
-    """A place with its servers. Cases that wait are played side by side, ahead of their turn, on a server of their own;
-    those marked `alone` (they change the whole server) get one each."""
+    """A place with its servers. Cases that wait are played side by side, ahead of their turn, on a server that they share;
+    those marked `alone` (they change the whole server) get one each. In a cold place, any of them may throw out what is the
+    others' as well: each has to bear that at any time."""
 
     def __init__(self, place, folder):
         self.place = place
         self.folder = folder
         self.servers = []
         self.server = self.start()
-        waiting = [case for case in CASES if self.is_waiting(case)]
+        waiting = [case for case in CASES if case.waits and place.holds(case)]
         self.pool = concurrent.futures.ThreadPoolExecutor(max_workers=32)
-        second = self.start() if waiting else None
-        self.results = {id(case): self.pool.submit(play, place, second, case) for case in waiting}
-
-    def is_waiting(self, case):
-        side_by_side = case.waits and "alone" not in case.directives and "options" not in case.directives
-        return side_by_side and not self.place.cold and self.place.holds(case)
+        shared = self.start() if any(not is_alone(case) for case in waiting) else None
+        # Started by this thread: a server ends with the thread that has started it.
+        servers = [self.start(options_of(case)) if is_alone(case) else shared for case in waiting]
+        self.results = {id(case): self.pool.submit(play, place, server, case) for case, server in zip(waiting, servers)}
 
     def start(self, options=()):
         folder = os.path.join(self.folder, str(len(self.servers)))
@@ -137,8 +144,8 @@ class Stage:
         """Raises where the server answers something else."""
         if id(case) in self.results:
             self.results[id(case)].result()
-        elif "alone" in case.directives or "options" in case.directives:
-            with self.start(case.directives.get("options", "").split()) as server:
+        elif is_alone(case):
+            with self.start(options_of(case)) as server:
                 play(self.place, server, case)
         else:
             play(self.place, self.server, case)

@@ -52,6 +52,11 @@ _libc = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1
 
 
+def die_with_the_test():
+    """For preexec_fn: what is started so ends with the thread that starts it, however that ends."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def binary():
     """The server under test."""
     if os.environ.get("FOREBAY"):
@@ -155,7 +160,7 @@ class Process:
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
                 self.command(), cwd=self.folder, stdout=log, stderr=log, env=self.environment(),
-                preexec_fn=lambda: _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL))
+                preexec_fn=die_with_the_test)
         return self
 
     def start(self):
@@ -258,7 +263,7 @@ class Server(Process):
         env = dict(os.environ)
         env.setdefault("ASAN_OPTIONS", "abort_on_error=0:detect_leaks=1:allocator_may_return_null=1")
         env.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
-        env.setdefault("TSAN_OPTIONS", "halt_on_error=0:second_deadlock_stack=1")
+        env.setdefault("TSAN_OPTIONS", "halt_on_error=0:second_deadlock_stack=1:atexit_sleep_ms=20")
         env.update(self.env)
         return env
 

@@ -38,7 +38,7 @@ ln -s /proc/self/fd dev/fd
 ln -s pts/ptmx dev/ptmx
 pivot_root . outside
 umount -l /outside
-rm -f /etc/fstab /usr/sbin/policy-rc.d
+rm -f /etc/fstab /usr/sbin/policy-rc.d /var/lib/man-db/auto-update
 : >/etc/machine-id
 exec env -i container=unshare PATH=/usr/sbin:/usr/bin:/sbin:/bin /lib/systemd/systemd --unit=basic.target
 """

@@ -6,8 +6,9 @@ import fcntl
 import os
 import socket
 import subprocess
+import time
 
-from forebay import PATIENCE, Server
+from forebay import PATIENCE, Server, die_with_the_test
 
 ABOVE_ALL = 100  # descriptors that are not in the way of those handed over, which begin at 3
 
@@ -29,10 +30,12 @@ class Messages:
 
     def until(self, name, begins=""):
         """The next message that has this name, with a value that begins so."""
-        while True:
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
             message = self.next()
             if name in message and message[name].startswith(begins):
                 return message
+        raise AssertionError(f"{name}={begins} was not told, but {self.all[-10:]}")
 
     def pending(self):
         """The messages that have come and nobody has looked at."""
@@ -63,7 +66,8 @@ class Activated(Server):
         script = f'export LISTEN_PID=$$ LISTEN_FDS={len(copies)} LISTEN_FDNAMES={names}; exec "$@"{moves}'
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(["bash", "-c", script, "bash", *self.command()], cwd=self.folder,
-                                            stdout=log, stderr=log, env=self.environment(), pass_fds=copies)
+                                            stdout=log, stderr=log, env=self.environment(), pass_fds=copies,
+                                            preexec_fn=die_with_the_test)
         for copy in copies:
             os.close(copy)
         return self
