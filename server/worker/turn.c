@@ -102,31 +102,49 @@ static bool is_binary(const struct connection *connection) {
     return connection->protocol == PROTOCOL_BINARY;
 }
 
-static inline char *write_answer(char *out, const struct slot *slot, const struct outcome *outcome,
-                                 char **ret_value_at) {
-    if (__builtin_expect(is_binary(slot->connection), false))
-        return binary_reply(out, &slot->head, &slot->request, outcome, ret_value_at);
-    return reply_write(out, &slot->request, outcome, ret_value_at);
+/* Room for an answer. NULL: no memory, the connection is broken. */
+static inline char *reserve_reply(struct worker *worker, struct connection *connection,
+                                  const struct outcome *outcome) {
+    bool copied_whole = !outcome->view.large && outcome->view.value.size > CACHE_LARGE_VALUE;
+    size_t size = outcome->status == OUTCOME_HIT && copied_whole ? outcome->view.value.size : 0;
+    char *out = output_reserve(&worker->output, size);
+    if (!out)
+        connection_set_state(connection, CONNECTION_BROKEN);
+    return out;
 }
 
-static void write_reply(struct worker *worker, const struct slot *slot, struct outcome *outcome) {
+static inline void commit_reply(struct worker *worker, struct connection *connection, char *end,
+                                const struct outcome *outcome, char *value_at) {
     struct output *output = &worker->output;
-    struct connection *connection = slot->connection;
-    bool copied_whole = !outcome->view.large && outcome->view.value.size > CACHE_LARGE_VALUE;
-    char *out =
-        output_reserve(output, outcome->status == OUTCOME_HIT && copied_whole ? outcome->view.value.size : 0);
-    if (!out) {
-        connection_set_state(connection, CONNECTION_BROKEN);
-        return;
-    }
-    char *value_at = NULL;
-    char *end = write_answer(out, slot, outcome, &value_at);
     if (value_at) {
         output_commit(output, connection, value_at);
         if (!output_large(output, connection, &outcome->view))
             connection_set_state(connection, CONNECTION_BROKEN);
     }
     output_commit(output, connection, end);
+}
+
+_Static_assert(offsetof(struct slot, request) == 0, "slot_of_request");
+static const struct slot *slot_of_request(const struct request *request) {
+    return (const struct slot *)request;
+}
+
+static __attribute__((noinline)) void write_binary(struct worker *worker, const struct slot *slot,
+                                                   const struct outcome *outcome) {
+    char *out = reserve_reply(worker, slot->connection, outcome), *value_at;
+    if (!out)
+        return;
+    char *end = binary_reply(out, &slot->head, &slot->request, outcome, &value_at);
+    commit_reply(worker, slot->connection, end, outcome, value_at);
+}
+
+static inline void write_text(struct worker *worker, struct connection *connection,
+                              const struct request *request, const struct outcome *outcome) {
+    char *out = reserve_reply(worker, connection, outcome), *value_at;
+    if (!out)
+        return;
+    char *end = reply_write(out, request, outcome, &value_at);
+    commit_reply(worker, connection, end, outcome, value_at);
 }
 
 void turn_answer_line(struct worker *worker, struct connection *connection, const char *line) {
@@ -212,15 +230,17 @@ static __attribute__((noinline)) bool has_room_for_reply(struct worker *worker, 
 
 /* The answer to one key. Where the namespace wants that, an error of a read is not told: what was answered before it is
  * sent, and then the connection is closed. */
-static inline void answer_key(struct worker *worker, const struct slot *slot, struct outcome *outcome) {
-    struct connection *connection = slot->connection;
-    const struct request *request = &slot->request;
+static inline void answer_key(struct worker *worker, struct connection *connection, struct request *request,
+                              struct outcome *outcome) {
     bool failed = outcome->status == OUTCOME_ERROR;
     if (__builtin_expect(failed, false) && tier_closes_on_error(request)) {
         connection_set_state(connection, CONNECTION_CLOSING);
         return;
     }
-    write_reply(worker, slot, outcome);
+    if (__builtin_expect(is_binary(connection), false))
+        write_binary(worker, slot_of_request(request), outcome);
+    else
+        write_text(worker, connection, request, outcome);
     connection->skip_run = failed && is_in_run(request) && !request->ends_run;
 }
 
@@ -244,7 +264,7 @@ static inline void execute_key(struct worker *worker, size_t i, bool observes) {
     }
     if (status == TIER_HELD)
         hold(worker, connection);
-    answer_key(worker, &worker->slots[i], &outcome);
+    answer_key(worker, connection, request, &outcome);
     if (observes)
         observe_after(&worker->observer, connection->fd, request, &outcome, &observed);
     if (outcome.holds_lock)
@@ -530,8 +550,9 @@ static enum parse_status refuse_binary(struct slot *slot, size_t there, enum par
 }
 
 /* The first byte of a connection says what it speaks. */
-static void choose_protocol(struct worker *worker, struct connection *connection, bool is_binary) {
+static void choose_protocol(struct worker *worker, struct connection *connection) {
     enum protocols protocols = worker->server->settings->protocols;
+    bool is_binary = (uint8_t)connection->region[connection->region_at] == BINARY_REQUEST;
     connection->protocol = is_binary || protocols == PROTOCOLS_BINARY ? PROTOCOL_BINARY : PROTOCOL_TEXT;
     if (is_binary && protocols == PROTOCOLS_ASCII)
         server_log_limited(
@@ -558,18 +579,6 @@ static __attribute__((noinline)) enum parse_status parse_binary(struct worker *w
     return status;
 }
 
-static inline enum parse_status parse_next(struct worker *worker, struct connection *connection,
-                                           const char *start, size_t there, size_t *ret_consumed,
-                                           size_t *ret_wanted) {
-    struct slot *slot = &worker->slots[worker->slot_count];
-    if (__builtin_expect(connection->protocol == PROTOCOL_UNKNOWN, false))
-        choose_protocol(worker, connection, (uint8_t)*start == BINARY_REQUEST);
-    if (is_binary(connection))
-        return parse_binary(worker, connection, start, there, ret_consumed, ret_wanted);
-    return parse(&connection->parser, start, there, worker->key_buffers[worker->slot_count], &slot->request,
-                 ret_consumed, ret_wanted);
-}
-
 /* Parses one request into the batch. False: the region holds no further one. */
 static bool parse_one(struct worker *worker, struct connection *connection) {
     struct slot *slot = &worker->slots[worker->slot_count];
@@ -578,7 +587,11 @@ static bool parse_one(struct worker *worker, struct connection *connection) {
     bool continues = connection->parser.in_run;
     bool swallows = connection->parser.swallow > 0;
     size_t consumed = 0, wanted = 0;
-    enum parse_status status = parse_next(worker, connection, start, there, &consumed, &wanted);
+    enum parse_status status =
+        __builtin_expect(is_binary(connection), false)
+            ? parse_binary(worker, connection, start, there, &consumed, &wanted)
+            : parse(&connection->parser, start, there, worker->key_buffers[worker->slot_count],
+                    &slot->request, &consumed, &wanted);
     start += swallows ? connection->parser.skipped : 0; /* what was swallowed is no part of this request */
     connection->region_at += consumed;
     if (status == PARSE_MORE) {
@@ -622,6 +635,8 @@ static void parse_region(struct worker *worker, struct connection *connection) {
     uint64_t swallow = connection->parser.swallow;
     bool is_open = connection->parser.in_run;
     connection->wanted = 0;
+    if (__builtin_expect(connection->protocol == PROTOCOL_UNKNOWN, false))
+        choose_protocol(worker, connection);
     bool yields = parse_requests(worker, connection);
     connection->parser.starved = false;
     if (connection->region_at > swallow && !(is_open && connection->parser.in_run))
