@@ -86,7 +86,8 @@ struct command_row {
     X(SLABS, "slabs", .may_be_indented = true, .takes_noreply = true)                                        \
     X(LRU, "lru", .may_be_indented = true, .takes_noreply = true)                                            \
     X(EXTSTORE, "extstore", .may_be_indented = true, .takes_noreply = true)                                  \
-    X(BAD, "") /* malformed or unknown: request.error is the reply line */
+    X(BAD, "")  /* malformed or unknown: request.error is the reply line */                                  \
+    X(SASL, "") /* of the binary protocol alone: no word makes it */
 
 #define COMMAND_ENUMERATOR(name, ...) COMMAND_##name,
 enum command { COMMANDS_WITH_KEY(COMMAND_ENUMERATOR) COMMANDS_WITHOUT_KEY(COMMAND_ENUMERATOR) };

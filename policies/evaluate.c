@@ -219,6 +219,9 @@ static void evaluate_touch(struct evaluation *e) {
         return;
     }
     touch_to(e, expiry(e, e->request->exptime));
+    e->outcome->view.version = e->base->version; /* as far as they are known: existence was asked for */
+    e->outcome->view.client_cas = e->base->client_cas;
+    e->outcome->view.flags = e->base->flags;
     answer(e, OUTCOME_TOUCHED);
 }
 

@@ -51,6 +51,19 @@ struct request {
     const char *error;     /* COMMAND_BAD: the whole reply line without CRLF; static */
 };
 
+/* Gives the fields that every command has their values where nothing else is said. */
+static inline void request_begin(struct request *request, enum command command) {
+    request->command = command;
+    request->noreply = false;
+    request->ret_cas = false;
+    request->ends_run = false;
+    request->has_exptime = false;
+    request->mode = 0;
+    request->too_large = false;
+    request->value = slice_of(NULL, 0);
+    request->meta = 0;
+}
+
 /* The bytes that memcached 1.6 counts against its item limit (-I): header and CAS, key and its zero, flags
  * unless 0, value and CRLF. What it accepts and refuses, is accepted and refused here. */
 static inline size_t request_item_size(size_t key_size, uint32_t flags, size_t value_size) {
@@ -69,7 +82,7 @@ enum outcome_status {
     OUTCOME_EXISTS,     /* EXISTS, EX */
     OUTCOME_NOT_FOUND,  /* NOT_FOUND, NF */
     OUTCOME_DELETED,    /* DELETED, HD */
-    OUTCOME_TOUCHED,    /* TOUCHED */
+    OUTCOME_TOUCHED,    /* TOUCHED; of the view, flags and CAS, 0 where not known */
     OUTCOME_NUMBER,     /* incr, decr, ma: number */
     OUTCOME_ERROR,      /* error is the reply line, error_kind what it is about */
 };
@@ -108,8 +121,8 @@ struct outcome {
      * before both of them, and between them */
     uint32_t expires_before, expires_between;
     uint64_t number; /* OUTCOME_NUMBER */
-    /* HIT: the entry (value, flags, expires_at). STORED, NUMBER of meta commands: version/client_cas,
-     * expires_at, flags and the value's size as they are now. Values that do not live in the cache point into
+    /* HIT: the entry (value, flags, expires_at). STORED, NUMBER: version/client_cas, expires_at, flags and the
+     * value's size as they are now. Values that do not live in the cache point into
      * the ticket or the worker's scratch. */
     struct cache_view view;
     enum outcome_error error_kind; /* OUTCOME_ERROR */

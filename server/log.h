@@ -15,7 +15,7 @@ struct server;
 #define LOG_KINDS(X)                                                                                         \
     X(ACCEPT, 1, "connections that cannot be accepted")                                                      \
     X(REJECTED, LOG_LIMIT_BURST, "rejected clients")                                                         \
-    X(BINARY, LOG_LIMIT_BURST, "connections that speak the binary protocol")                                 \
+    X(PROTOCOL, LOG_LIMIT_BURST, "connections that speak a protocol which is refused")                       \
     X(CREDENTIAL, LOG_LIMIT_BURST, "connections that fail to authenticate")                                  \
     X(REQUEST_MEMORY, LOG_LIMIT_BURST, "connections closed for want of memory")                              \
     X(COMMAND, LOG_LIMIT_BURST, "commands of clients")                                                       \

@@ -343,6 +343,7 @@ static enum command_result run(struct call *call) {
     case COMMAND_META_NOOP:
     case COMMAND_QUIT:
     case COMMAND_SYNC:
+    case COMMAND_SASL:
     case COMMAND_BAD:
         COMMANDS_WITH_KEY(COMMAND_CASE)
         assert(false && "the worker's turn answers it");

@@ -22,8 +22,8 @@ struct command_place {
 };
 
 /* Runs one on a worker's thread and appends its whole answer (with CRLF; nothing for noreply) to out. Those that
- * are about the connection itself the worker's turn answers, and they must not come here: META_NOOP, QUIT, SYNC
- * (which parks) and BAD. */
+ * are about the connection itself the worker's turn answers, and they must not come here: META_NOOP, QUIT, SASL,
+ * SYNC (which parks) and BAD. */
 enum command_result command_run(struct server *server, struct tier_worker *worker,
                                 const struct request *request, const struct cache_time *now,
                                 struct command_place *place, struct buffer *out);

@@ -223,6 +223,9 @@ static void add_interfaces(struct report *report, const struct settings *setting
     buffer_print(report->out, "STAT umask %o\r\n", settings->unix_mask);
 }
 
+static const char *const protocol_names[] = {
+    [PROTOCOLS_AUTO] = "auto-negotiate", [PROTOCOLS_ASCII] = "ascii", [PROTOCOLS_BINARY] = "binary"};
+
 static void add_permissions(struct report *report, const struct server *server) {
     char restricted[200];
     const struct settings *settings = server->settings;
@@ -235,9 +238,9 @@ static void add_permissions(struct report *report, const struct server *server) 
     add_switch(report, "cas_enabled", settings->cas_enabled);
     add_switch(report, "maxconns_fast", settings->maxconns_fast);
     add_switch(report, "detail_enabled", stats_detail_is_on(server));
-    add_switch(report, "auth_enabled_sasl", false);
+    add_switch(report, "auth_enabled_sasl", settings->auth_file && settings->protocols != PROTOCOLS_ASCII);
     add_text(report, "auth_enabled_ascii", settings->auth_file ? settings->auth_file : "no");
-    add_text(report, "binding_protocol", settings->ascii_only ? "ascii" : "auto-negotiate");
+    add_text(report, "binding_protocol", protocol_names[settings->protocols]);
 }
 
 static void report_settings(struct report *report, struct server *server) {

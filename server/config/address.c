@@ -39,7 +39,7 @@ static const char *skip_prefixes(const char *text, const char **ret_why) {
         struct slice word = slice_of(text + length, (size_t)(end - text) - length);
         bool known = slice_equal(word, SLICE("ascii")) || slice_equal(word, SLICE("negotiating"));
         if (i == 0 && !known)
-            return *ret_why = "only the ascii protocol is spoken here", text;
+            return *ret_why = "an address has no protocol of its own: -B is for all of them", text;
         text = end + 2;
     }
     return text;

@@ -125,7 +125,8 @@ static bool conclude(struct reading *reading) {
     } else {
         settings->port_overrides = options->port_given;
     }
-    settings->ascii_only |= settings->auth_file != NULL;
+    if (settings->sasl && !options->protocols_given)
+        settings->protocols = PROTOCOLS_BINARY;
     if (options->action != OPTIONS_CHECK || settings->config_file)
         return true;
     snprintf(reading->error, reading->error_size, "--check needs --config FILE");

@@ -4,7 +4,7 @@
  *
  * An option that means nothing here (tuning of slabs, of memcached's LRU, of its hash table) is checked as
  * memcached checks it, ignored, and named in a notice. One that asks for something that is not there (UDP,
- * TLS, SASL, the binary protocol) is refused with the reason.
+ * TLS) is refused with the reason.
  */
 #ifndef FOREBAY_SERVER_CONFIG_OPTIONS_H
 #define FOREBAY_SERVER_CONFIG_OPTIONS_H
@@ -48,7 +48,7 @@ struct options {
     /* Private. */
     char *listen_texts[OPTIONS_LISTEN_MAX];
     size_t listen_count;
-    bool port_given;
+    bool port_given, protocols_given;
     int verbosity;
     struct options_origin origins[OPTIONS_ORIGINS_MAX];
     size_t origin_count;

@@ -70,7 +70,8 @@ const struct option_kind option_kinds[] = {
          "requests served from one connection before others get their turn; not given: as many as one read of 16 KiB brought"},
     {'B', "protocol", required_argument, options_take_protocol, .group = OPTIONS_NETWORK,
      .placeholder = "NAME", .standard = "auto",
-     .about = "`auto` or `ascii`; both speak text. `binary` is refused"},
+     .about =
+         "what clients may speak: `ascii` (the text protocol), `binary`, or `auto`, which goes by the first byte of a connection"},
     {'U', "udp-port", required_argument, options_take_udp, .group = OPTIONS_NETWORK, .placeholder = "0",
      .standard = "0", .about = "accepted; UDP is not served"},
 
@@ -106,6 +107,9 @@ const struct option_kind option_kinds[] = {
      .group = OPTIONS_COMMANDS, .placeholder = "FILE", .setting = "auth_file",
      .about =
          "[clients must authenticate](#authentication); FILE has lines of `user:password`. SIGHUP reads it again"},
+    {'S', "enable-sasl", no_argument, options_take_on, .offset = IN_SETTINGS(sasl), .group = OPTIONS_COMMANDS,
+     .about =
+         "clients must authenticate by SASL, as users of -Y: the same as -B binary. Without it, -Y has clients of both protocols authenticate, each in its own way"},
     {'D', "stats-delimiter", required_argument, options_take_delimiter, .group = OPTIONS_COMMANDS,
      .placeholder = "CHAR", .standard = ":",
      .about = "the character that ends a prefix in `stats detail`; also switches `stats detail` on"},
@@ -155,8 +159,6 @@ const struct option_kind option_kinds[] = {
      .text = "memory is not kept in a file; a write-behind namespace survives a restart"},
     {'N', "napi-ids", required_argument, options_take_refused,
      .text = "connections are given to the threads in turn", .group = OPTIONS_REFUSED, .placeholder = "N"},
-    {'S', "enable-sasl", no_argument, options_take_refused, .group = OPTIONS_REFUSED,
-     .text = "SASL belongs to the binary protocol; use -Y FILE for passwords in the text protocol"},
     {'Z', "enable-ssl", no_argument, options_take_refused,
      .text = "TLS is not built in; put a TLS proxy in front", .group = OPTIONS_REFUSED},
 };

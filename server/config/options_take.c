@@ -211,14 +211,16 @@ bool options_take_delimiter(struct reading *reading, const struct option_kind *k
 
 bool options_take_protocol(struct reading *reading, const struct option_kind *kind, const char *argument) {
     (void)kind;
-    if (strcmp(argument, "ascii") == 0 || strcmp(argument, "auto") == 0) {
-        reading->settings->ascii_only = strcmp(argument, "ascii") == 0;
+    static const char *const names[] = {
+        [PROTOCOLS_AUTO] = "auto", [PROTOCOLS_ASCII] = "ascii", [PROTOCOLS_BINARY] = "binary"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (strcmp(argument, names[i]) != 0)
+            continue;
+        reading->settings->protocols = (enum protocols)i;
+        reading->options->protocols_given = true;
         return true;
     }
-    bool binary = strcmp(argument, "binary") == 0;
-    snprintf(reading->error, reading->error_size,
-             binary ? "-B %s: only the text protocol is spoken here; set the clients to text (ascii)"
-                    : "-B (--protocol) takes auto or ascii, not \"%s\"",
+    snprintf(reading->error, reading->error_size, "-B (--protocol) takes auto, ascii or binary, not \"%s\"",
              argument);
     return false;
 }

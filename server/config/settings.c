@@ -217,6 +217,21 @@ static bool check_shutdown(const struct settings *settings, struct settings_comp
     return complain(ret_complaint, "-A allows shutdown, and restrict refuses it: remove one of the two");
 }
 
+static bool check_sasl(const struct settings *settings, struct settings_complaint *ret_complaint) {
+    if (!settings->sasl)
+        return true;
+    *ret_complaint = (struct settings_complaint){.space = NULL};
+    if (settings->protocols != PROTOCOLS_BINARY)
+        return complain(
+            ret_complaint,
+            "-S asks for SASL, which the binary protocol alone has: leave -B out, or give -B binary; -Y FILE without -S asks for passwords in both protocols");
+    if (settings->auth_file)
+        return true;
+    return complain(
+        ret_complaint,
+        "-S asks for SASL without saying who may come in: add -Y FILE (auth_file), with lines of user:password");
+}
+
 static bool check_admin(const struct settings *settings, struct settings_complaint *ret_complaint) {
     if (settings->admin || !settings->admin_token_file)
         return true;
@@ -251,7 +266,8 @@ static bool check_quotas(const struct settings *settings, struct settings_compla
 
 bool settings_check(const struct settings *settings, struct settings_complaint *ret_complaint) {
     return check_item_max(settings, ret_complaint) && check_quotas(settings, ret_complaint) &&
-           check_shutdown(settings, ret_complaint) && check_admin(settings, ret_complaint) &&
-           clash_check(settings, ret_complaint) && check_recovery(settings, ret_complaint) &&
-           check_request_memory(settings, ret_complaint) && check_dirty_limits(settings, ret_complaint);
+           check_sasl(settings, ret_complaint) && check_shutdown(settings, ret_complaint) &&
+           check_admin(settings, ret_complaint) && clash_check(settings, ret_complaint) &&
+           check_recovery(settings, ret_complaint) && check_request_memory(settings, ret_complaint) &&
+           check_dirty_limits(settings, ret_complaint);
 }

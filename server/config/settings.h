@@ -12,6 +12,9 @@ enum { PORT_NONE = 0, PORT_FREE = -1 };
 enum { SETTINGS_VERBOSITY_MAX = 3 };          /* more -v say no more */
 enum { SETTINGS_CONNECTIONS_DEFAULT = 1024 }; /* gives way to the limit of open files: process.h */
 
+/* What clients may speak, which the first byte of a connection tells (-B). */
+enum protocols { PROTOCOLS_AUTO, PROTOCOLS_ASCII, PROTOCOLS_BINARY };
+
 /* Filled by settings.c (defaults), config.c and options.c. Once the server runs, a reload may change what is atomic here;
  * everything else is constant. */
 struct settings {
@@ -56,7 +59,8 @@ struct settings {
     size_t watch_buffer;      /* -o watcher_logbuf_size: bytes for each watcher */
     size_t reply_limit;       /* -o read_buf_mem_limit: bytes of replies of all threads, 0: none */
     bool detail;              /* -D: per-prefix statistics from the start */
-    bool ascii_only;          /* -B ascii, or -Y: as `stats settings` shows it */
+    enum protocols protocols; /* -B, -S */
+    bool sasl;                /* -S: clients have to authenticate, by SASL */
 };
 
 /* Largest -I: what the engine takes (cache_options.item_max). memcached's own bound is 1024m. */

@@ -205,18 +205,6 @@ static inline enum parse_status take_data(struct parse_call *call, const char *n
 
 /* ---- The quick storey ---- */
 
-static inline void set_plain(struct request *request, enum command command) {
-    request->command = command;
-    request->noreply = false;
-    request->ret_cas = false;
-    request->ends_run = false;
-    request->has_exptime = false;
-    request->mode = 0;
-    request->too_large = false;
-    request->value = slice_of(NULL, 0);
-    request->meta = 0;
-}
-
 /* `get <key>\r\n` and nothing else. */
 static inline bool quick_get(const char *bytes, const char *end, struct request *request,
                              size_t *ret_consumed) {
@@ -229,7 +217,7 @@ static inline bool quick_get(const char *bytes, const char *end, struct request 
     size_t size = (size_t)(trim_line_end(key, stop) - key);
     if (size - 1 >= ENTRY_KEY_MAX)
         return false;
-    set_plain(request, COMMAND_GET);
+    request_begin(request, COMMAND_GET);
     request->ends_run = true;
     request->key = slice_of(key, size);
     *ret_consumed = (size_t)(stop + 1 - bytes);
@@ -275,7 +263,7 @@ static inline bool quick_set(struct parse_call *call, const char **ret_next, siz
         !quick_number(&at, end, &length) || !quick_end(&at, end, &noreply))
         return false;
     struct request *request = call->request;
-    set_plain(request, COMMAND_SET);
+    request_begin(request, COMMAND_SET);
     request->noreply = noreply;
     request->has_exptime = true;
     request->flags = flags;
@@ -289,7 +277,7 @@ static inline bool quick_set(struct parse_call *call, const char **ret_next, siz
 /* ---- Keys in a run ---- */
 
 static void set_key(const struct parser *parser, struct request *request, const char *key, const char *stop) {
-    set_plain(request, parser->run.command);
+    request_begin(request, parser->run.command);
     request->ret_cas = parser->run.ret_cas;
     request->has_exptime = parser->run.command == COMMAND_GAT;
     request->exptime = parser->run.exptime;
@@ -363,7 +351,7 @@ static enum parse_status refuse_rest(struct parse_call *call, const char *error)
     const char *newline = memchr(call->bytes, '\n', (size_t)(call->end - call->bytes));
     call->parser->in_run = false;
     call->parser->swallow = newline ? 0 : PARSER_SWALLOW_LINE;
-    set_plain(call->request, COMMAND_BAD);
+    request_begin(call->request, COMMAND_BAD);
     return refuse(call, newline ? newline + 1 : call->end, error);
 }
 
@@ -435,7 +423,7 @@ static enum parse_status parse_storage(struct parse_call *call, struct line *lin
     cut_into_words(line);
     if (line->count < 5 || !number_read_int32(line->words[4], &length) || length < 0 || length > VALUE_MAX)
         return refuse(call, line->next, BAD_FORMAT);
-    set_plain(request, command);
+    request_begin(request, command);
     request->noreply = ends_with_noreply(line);
     request->has_exptime = true;
     request->key = line->words[1];
@@ -453,7 +441,7 @@ static enum parse_status parse_simple(struct parse_call *call, struct line *line
     cut_into_words(line);
     if (line->count < words)
         return refuse(call, line->next, BAD_FORMAT);
-    set_plain(request, command);
+    request_begin(request, command);
     request->noreply = ends_with_noreply(line);
     request->key = line->words[1];
     if (request->key.size > ENTRY_KEY_MAX)
@@ -552,7 +540,7 @@ static bool are_flags_letters(const struct line *line, unsigned first) {
 }
 
 static void set_meta(struct request *request, enum command command, const struct line *line, unsigned first) {
-    set_plain(request, command);
+    request_begin(request, command);
     request->flags = 0;
     request->exptime = 0;
     request->cas = 0;
@@ -678,7 +666,7 @@ static enum command indented_command(const struct line *line) {
 static enum parse_status refuse_unknown(struct parse_call *call, const struct line *line) {
     if (line->count > 1 && slice_starts_with(line->words[line->count - 1], SLICE("HTTP/")))
         return close_for(call, CLOSE_HTTP);
-    set_plain(call->request, COMMAND_BAD);
+    request_begin(call->request, COMMAND_BAD);
     call->request->noreply = ends_with_noreply(line);
     return refuse(call, line->next, "ERROR");
 }
@@ -691,7 +679,7 @@ static enum parse_status parse_talk(struct parse_call *call, struct line *line, 
     if (command == COMMAND_BAD)
         return refuse_unknown(call, line);
     bool noreply = command_row(command)->takes_noreply && ends_with_noreply(line);
-    set_plain(call->request, command);
+    request_begin(call->request, command);
     call->request->noreply = noreply;
     call->request->argument = argument_of(line, noreply);
     return done_at(call, line->next);
@@ -798,11 +786,6 @@ static enum parse_status parse_request(struct parse_call *call) {
         return parser->run.is_open ? next_open_key(call) : next_key(call);
     if (call->end == call->bytes)
         return need_more(call, 1);
-    if (!parser->started) {
-        parser->started = true;
-        if ((unsigned char)call->bytes[0] == 0x80)
-            return close_for(call, CLOSE_BINARY);
-    }
     if (call->end - call->bytes > 4) {
         const char *next;
         size_t length;
@@ -815,11 +798,8 @@ static enum parse_status parse_request(struct parse_call *call) {
 enum parse_status parse(struct parser *parser, const char *bytes, size_t size,
                         char key_buffer[ENTRY_KEY_MAX + 2], struct request *ret_request, size_t *ret_consumed,
                         size_t *ret_wanted) {
-    if (parser->swallow == 0 && !parser->in_run &&
-        quick_get(bytes, bytes + size, ret_request, ret_consumed)) {
-        parser->started = true;
+    if (parser->swallow == 0 && !parser->in_run && quick_get(bytes, bytes + size, ret_request, ret_consumed))
         return PARSE_OK;
-    }
     struct parse_call call = {parser, bytes, bytes + size, key_buffer, ret_request, ret_consumed, ret_wanted};
     *ret_consumed = 0;
     if (__builtin_expect(parser->swallow == 0, 1))

@@ -29,7 +29,11 @@ enum parse_status {
                     that is NULL */
 };
 
-enum parse_close_reason { CLOSE_BINARY, CLOSE_HTTP, CLOSE_ENDLESS_LINE };
+enum parse_close_reason {
+    CLOSE_HTTP,
+    CLOSE_ENDLESS_LINE,
+    CLOSE_BAD_MAGIC, /* of the binary protocol (binary.h) */
+};
 
 /* The multi-key line that is being handed out key by key. */
 struct parser_run {
@@ -52,7 +56,6 @@ struct parser {
     /* Set by the caller: there is no memory to wait for the rest of the request at the front. A data block that is not
      * there is then refused, and a long line of keys handed out from now on. */
     bool starved;
-    bool started; /* the first byte was seen: 0x80 is looked for only there */
     enum parse_close_reason close_reason;
 };
 

@@ -154,13 +154,7 @@ bool auth_is_exposed(const struct auth *auth, const char *path, char *ret_warnin
     return how != NULL;
 }
 
-bool auth_check(const struct auth *auth, struct slice credentials) {
-    const char *space = memchr(credentials.data, ' ', credentials.size);
-    if (!space)
-        return false;
-    size_t length = (size_t)(space - credentials.data);
-    struct slice user = slice_of(credentials.data, length);
-    struct slice password = slice_of(space + 1, credentials.size - length - 1);
+bool auth_check(const struct auth *auth, struct slice user, struct slice password) {
     unsigned found = 0;
     for (size_t i = 0; i < auth->count; i++)
         found |= (secret_difference(user, auth->pairs[i].user) |

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* ASCII authentication (-Y FILE): lines of user:password, of which a client sends one as the data block of
- * its first set, as "user password". */
+/* Authentication (-Y FILE): lines of user:password, of which a client sends one as the data block of
+ * its first set, as "user password", or by SASL. */
 #ifndef FOREBAY_SERVER_WORKER_AUTH_H
 #define FOREBAY_SERVER_WORKER_AUTH_H
 
@@ -23,7 +23,7 @@ bool auth_is_exposed(const struct auth *auth, const char *path, char *ret_warnin
 /* Whether two files had the same lines and the same mode. NULL: no file. */
 bool auth_is_same(const struct auth *a, const struct auth *b);
 
-/* True when credentials ("user password") match a line. Takes the same time wherever they differ. */
-bool auth_check(const struct auth *auth, struct slice credentials);
+/* True when they match a line. Takes the same time wherever they differ. */
+bool auth_check(const struct auth *auth, struct slice user, struct slice password);
 
 #endif

@@ -32,6 +32,9 @@ enum connection_state {
     CONNECTION_FED,
 };
 
+/* What it speaks, by its first byte. */
+enum connection_protocol { PROTOCOL_UNKNOWN, PROTOCOL_TEXT, PROTOCOL_BINARY };
+
 /* As a watcher is told. */
 enum close_reason {
     CLOSED_BY_ERROR,
@@ -79,11 +82,13 @@ struct connection {
     bool ahead_is_full; /* nothing more of an open line is read before replies are sent */
     bool resumed;  /* its own buffer holds whole requests that are to be parsed before the socket is read */
     uint8_t stops; /* why nothing more of it is executed in this turn, STOP_...; 0: nothing stops it */
+    uint8_t protocol;   /* enum connection_protocol */
     bool region_is_own; /* the region is the own buffer, not the worker's input */
     bool fresh;         /* no request of it has come yet */
     bool authenticated;
     bool awaits_check;     /* its credential is at the front of its own buffer and is checked later */
     bool has_waited;       /* for the check of the credential at the front */
+    bool sasl_begun;       /* the client was asked for what belongs to its mechanism */
     uint8_t auth_failures; /* credentials that were refused */
     uint64_t check_us;     /* awaits_check: not before this, monotonic */
     enum close_reason closed_by;

@@ -11,6 +11,7 @@
 #include "server/admin/feed.h"
 #include "server/admin/observe.h"
 #include "server/buffer.h"
+#include "server/protocol/binary.h"
 #include "server/server.h"
 #include "server/worker/gate.h"
 #include "server/worker/output.h"
@@ -28,6 +29,7 @@ enum {
 /* One parsed request of a batch. */
 struct slot {
     struct request request;
+    struct binary_head head; /* of a binary connection */
     struct connection *connection;
     const void *entry; /* where its entry probably lies: to prefetch */
     const char *start; /* where its bytes, or those of its multi-key line, begin; not of an open one */
@@ -62,9 +64,10 @@ struct worker {
     const struct connection *line_owner;
     struct output_place line_output;
     size_t line_replies;
-    size_t replies;     /* in the output */
-    struct buffer text; /* replies of commands without a key */
-    struct slot *slots; /* TURN_BATCH */
+    size_t replies;        /* in the output */
+    struct buffer text;    /* the reply of a command without a key */
+    struct buffer packets; /* the same for a binary connection */
+    struct slot *slots;    /* TURN_BATCH */
     size_t slot_count;
     char (*key_buffers)[ENTRY_KEY_MAX + 2];
     struct observer observer;

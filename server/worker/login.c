@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Before a client has authenticated, only a set is looked at, and its data block taken for "user password".
+ * Before a client has authenticated, only a set is looked at, and its data block taken for "user password". A binary client
+ * says it by SASL (sasl.c).
  *
  * Who guesses passwords is slowed down: a credential is checked at once where neither its connection nor, of late, its
  * address has failed (gate.h). Any other waits, on a connection that has to be kept open meanwhile: who hangs up is not
@@ -44,9 +45,8 @@ static void note_failure(struct worker *worker, const struct connection *connect
                      worker->server->settings->auth_file);
 }
 
-static void refuse_credential(struct worker *worker, struct connection *connection, const char *line) {
+static void refuse(struct worker *worker, struct connection *connection) {
     count(&worker->auth_errors);
-    turn_answer_line(worker, connection, line);
     note_failure(worker, connection);
     if (++connection->auth_failures == AUTH_FAILURES)
         connection_set_state(connection, CONNECTION_CLOSING);
@@ -71,29 +71,66 @@ static void let_wait(struct worker *worker, size_t i) {
     connection_set_awaits_check(connection, true);
 }
 
-static void check_credential(struct worker *worker, size_t i) {
+enum login_verdict login_check(struct worker *worker, size_t i, struct slice user, struct slice password) {
     struct connection *connection = worker->slots[i].connection;
     const struct auth *auth = atomic_load_explicit(&worker->server->auth, memory_order_acquire);
     if (has_to_wait(worker, connection)) {
         let_wait(worker, i);
-        return;
+        return LOGIN_WAITS;
     }
     connection->has_waited = false;
     count(&worker->auth_commands);
-    if (auth && !auth_check(auth, worker->slots[i].request.value)) {
-        refuse_credential(worker, connection, "CLIENT_ERROR authentication failure");
-        return;
+    if (auth && !auth_check(auth, user, password)) {
+        refuse(worker, connection);
+        return LOGIN_REFUSED;
     }
     connection->authenticated = true;
     connection->parser.item_max = worker->server->settings->item_max;
     connection->parser.short_lines = false;
-    turn_answer_line(worker, connection, "STORED");
+    return LOGIN_PASSED;
+}
+
+/* ---- In the text protocol ---- */
+
+/* "user password" */
+static void check_credential(struct worker *worker, size_t i) {
+    struct slice credential = worker->slots[i].request.value;
+    const char *blank = credential.size ? memchr(credential.data, ' ', credential.size) : NULL;
+    size_t size = blank ? (size_t)(blank - credential.data) : credential.size, skip = blank ? size + 1 : size;
+    switch (login_check(worker, i, slice_of(credential.data, size),
+                        slice_of(credential.data + skip, credential.size - skip))) {
+    case LOGIN_PASSED:
+        turn_answer_line(worker, worker->slots[i].connection, "STORED");
+        return;
+    case LOGIN_REFUSED:
+        turn_answer_line(worker, worker->slots[i].connection, "CLIENT_ERROR authentication failure");
+        return;
+    case LOGIN_WAITS:
+        return;
+    }
+}
+
+/* ---- Others ---- */
+
+bool login_lets(const struct slot *slot) {
+    enum command command = slot->request.command;
+    return slot->connection->protocol == PROTOCOL_BINARY &&
+           (command == COMMAND_SASL || command == COMMAND_VERSION ||
+            (command == COMMAND_BAD && slot->head.closes));
+}
+
+/* As memcached, which counts here none but those who said who they are. */
+static void refuse_binary(struct worker *worker, const struct slot *slot) {
+    turn_answer_status(worker, slot, BINARY_AUTH_ERROR, NULL);
+    connection_set_state(slot->connection, CONNECTION_CLOSING);
 }
 
 void login_execute(struct worker *worker, size_t i) {
     struct connection *connection = worker->slots[i].connection;
     const struct request *request = &worker->slots[i].request;
-    if (connection->skip_run) { /* a line has one answer, however many keys it has */
+    if (connection->protocol == PROTOCOL_BINARY) {
+        refuse_binary(worker, &worker->slots[i]);
+    } else if (connection->skip_run) { /* a line has one answer, however many keys it has */
         connection->skip_run = !request->ends_run;
     } else if (request->command == COMMAND_QUIT) {
         connection->closed_by = CLOSED_BY_CLIENT;
@@ -105,7 +142,8 @@ void login_execute(struct worker *worker, size_t i) {
         connection->skip_run = command_row(request->command)->comes_in_runs && !request->ends_run;
     } else if (request->too_large) {
         count(&worker->auth_commands);
-        refuse_credential(worker, connection, "CLIENT_ERROR auth token too long");
+        refuse(worker, connection);
+        turn_answer_line(worker, connection, "CLIENT_ERROR auth token too long");
     } else {
         check_credential(worker, i);
     }

@@ -27,10 +27,12 @@
 #include "server/admin/observe.h"
 #include "server/config/settings.h"
 #include "server/log.h"
+#include "server/protocol/binary_text.h"
 #include "server/protocol/reply.h"
 #include "server/worker/connection.h"
 #include "server/worker/internal.h"
 #include "server/worker/login.h"
+#include "server/worker/sasl.h"
 #include <assert.h>
 #include <stdio.h>
 
@@ -96,18 +98,24 @@ static void hold(struct worker *worker, struct connection *connection) {
     worker->undated = connection;
 }
 
-static void write_reply(struct worker *worker, struct connection *connection, const struct request *request,
-                        struct outcome *outcome) {
-    struct output *output = &worker->output;
+static bool is_binary(const struct connection *connection) {
+    return connection->protocol == PROTOCOL_BINARY;
+}
+
+/* Room for an answer. NULL: no memory, the connection is broken. */
+static inline char *reserve_reply(struct worker *worker, struct connection *connection,
+                                  const struct outcome *outcome) {
     bool copied_whole = !outcome->view.large && outcome->view.value.size > CACHE_LARGE_VALUE;
-    char *out =
-        output_reserve(output, outcome->status == OUTCOME_HIT && copied_whole ? outcome->view.value.size : 0);
-    if (!out) {
+    size_t size = outcome->status == OUTCOME_HIT && copied_whole ? outcome->view.value.size : 0;
+    char *out = output_reserve(&worker->output, size);
+    if (!out)
         connection_set_state(connection, CONNECTION_BROKEN);
-        return;
-    }
-    char *value_at = NULL;
-    char *end = reply_write(out, request, outcome, &value_at);
+    return out;
+}
+
+static inline void commit_reply(struct worker *worker, struct connection *connection, char *end,
+                                const struct outcome *outcome, char *value_at) {
+    struct output *output = &worker->output;
     if (value_at) {
         output_commit(output, connection, value_at);
         if (!output_large(output, connection, &outcome->view))
@@ -116,16 +124,71 @@ static void write_reply(struct worker *worker, struct connection *connection, co
     output_commit(output, connection, end);
 }
 
+_Static_assert(offsetof(struct slot, request) == 0, "slot_of_request");
+static const struct slot *slot_of_request(const struct request *request) {
+    return (const struct slot *)request;
+}
+
+static __attribute__((noinline)) void write_binary(struct worker *worker, const struct slot *slot,
+                                                   const struct outcome *outcome) {
+    char *out = reserve_reply(worker, slot->connection, outcome), *value_at;
+    if (!out)
+        return;
+    char *end = binary_reply(out, &slot->head, &slot->request, outcome, &value_at);
+    commit_reply(worker, slot->connection, end, outcome, value_at);
+}
+
+static inline void write_text(struct worker *worker, struct connection *connection,
+                              const struct request *request, const struct outcome *outcome) {
+    char *out = reserve_reply(worker, connection, outcome), *value_at;
+    if (!out)
+        return;
+    char *end = reply_write(out, request, outcome, &value_at);
+    commit_reply(worker, connection, end, outcome, value_at);
+}
+
 void turn_answer_line(struct worker *worker, struct connection *connection, const char *line) {
     output_append(&worker->output, connection, line, strlen(line));
     output_append(&worker->output, connection, "\r\n", 2);
 }
 
-static void answer_without_key(struct worker *worker, struct connection *connection,
-                               const struct request *request) {
+void turn_answer_status(struct worker *worker, const struct slot *slot, enum binary_status status,
+                        const char *line) {
+    char *out = output_reserve(&worker->output, 0);
+    if (!out) {
+        connection_set_state(slot->connection, CONNECTION_BROKEN);
+        return;
+    }
+    char *end = line ? binary_reply_error(out, &slot->head, status, line)
+                     : binary_reply_status(out, &slot->head, status);
+    output_commit(&worker->output, slot->connection, end);
+}
+
+/* There is no memory for the answer proper. */
+static void answer_no_room(struct worker *worker, const struct slot *slot, const char *line) {
+    if (is_binary(slot->connection))
+        turn_answer_status(worker, slot, BINARY_NO_MEMORY, line);
+    else
+        turn_answer_line(worker, slot->connection, line);
+}
+
+static void answer_binary_without_key(struct worker *worker, const struct slot *slot) {
+    bool is_bad = slot->request.command == COMMAND_BAD;
+    turn_answer_status(worker, slot, is_bad ? slot->head.status : BINARY_SUCCESS,
+                       is_bad ? slot->request.error : NULL);
+    if (is_bad && slot->head.closes)
+        connection_set_state(slot->connection, CONNECTION_CLOSING);
+}
+
+static void answer_without_key(struct worker *worker, const struct slot *slot) {
+    struct connection *connection = slot->connection;
+    if (is_binary(connection)) {
+        answer_binary_without_key(worker, slot);
+        return;
+    }
     char *out = output_reserve(&worker->output, 0);
     if (out)
-        output_commit(&worker->output, connection, reply_write_without_key(out, request));
+        output_commit(&worker->output, connection, reply_write_without_key(out, &slot->request));
     else
         connection_set_state(connection, CONNECTION_BROKEN);
 }
@@ -160,21 +223,24 @@ static __attribute__((noinline)) bool has_room_for_reply(struct worker *worker, 
         return false;
     }
     worker->replies = worker->line_replies;
-    turn_answer_line(worker, connection, "SERVER_ERROR out of memory writing get response");
+    answer_no_room(worker, slot, "SERVER_ERROR out of memory writing get response");
     connection->skip_run = !slot->request.ends_run;
     return false;
 }
 
 /* The answer to one key. Where the namespace wants that, an error of a read is not told: what was answered before it is
  * sent, and then the connection is closed. */
-static inline void answer_key(struct worker *worker, struct connection *connection,
-                              const struct request *request, struct outcome *outcome) {
+static inline void answer_key(struct worker *worker, struct connection *connection, struct request *request,
+                              struct outcome *outcome) {
     bool failed = outcome->status == OUTCOME_ERROR;
     if (__builtin_expect(failed, false) && tier_closes_on_error(request)) {
         connection_set_state(connection, CONNECTION_CLOSING);
         return;
     }
-    write_reply(worker, connection, request, outcome);
+    if (__builtin_expect(is_binary(connection), false))
+        write_binary(worker, slot_of_request(request), outcome);
+    else
+        write_text(worker, connection, request, outcome);
     connection->skip_run = failed && is_in_run(request) && !request->ends_run;
 }
 
@@ -255,6 +321,24 @@ void turn_end_feed(struct connection *connection, enum feed_end end) {
     connection_set_ready(connection);
 }
 
+/* Sends worker->text, in the words of the connection's protocol. */
+static void answer_text(struct worker *worker, const struct slot *slot) {
+    struct buffer *text = &worker->text, *packets = &worker->packets;
+    struct buffer *answer = is_binary(slot->connection) ? packets : text;
+    packets->size = 0;
+    if (answer == packets)
+        binary_text(packets, &slot->head, &slot->request, slice_of(text->data, text->size));
+    if (text->failed || packets->failed || !connection_count_answer(slot->connection, answer->size))
+        answer_no_room(worker, slot, "SERVER_ERROR out of memory writing the answer");
+    else
+        output_append(&worker->output, slot->connection, answer->data, answer->size);
+    text->failed = packets->failed = false;
+    if (text->capacity > TEXT_KEEP)
+        buffer_free(text);
+    if (packets->capacity > TEXT_KEEP)
+        buffer_free(packets);
+}
+
 /* A command that is not about the connection itself: command.c answers it. */
 static void run_command(struct worker *worker, size_t i) {
     struct connection *connection = worker->slots[i].connection;
@@ -273,32 +357,35 @@ static void run_command(struct worker *worker, size_t i) {
         begin_feed(worker, i, place.feed);
         return;
     }
-    if (worker->text.failed || !connection_count_answer(connection, worker->text.size))
-        turn_answer_line(worker, connection, "SERVER_ERROR out of memory writing the answer");
-    else
-        output_append(&worker->output, connection, worker->text.data, worker->text.size);
-    worker->text.failed = false;
-    if (worker->text.capacity > TEXT_KEEP)
-        buffer_free(&worker->text);
+    answer_text(worker, &worker->slots[i]);
+}
+
+static void execute_quit(struct worker *worker, const struct slot *slot) {
+    if (is_binary(slot->connection) && !slot->head.quiet)
+        turn_answer_status(worker, slot, BINARY_SUCCESS, NULL);
+    slot->connection->closed_by = CLOSED_BY_CLIENT;
+    connection_set_state(slot->connection, CONNECTION_CLOSING);
 }
 
 static void execute_command(struct worker *worker, size_t i) {
-    struct connection *connection = worker->slots[i].connection;
-    const struct request *request = &worker->slots[i].request;
-    switch (request->command) {
+    const struct slot *slot = &worker->slots[i];
+    struct connection *connection = slot->connection;
+    switch (slot->request.command) {
     case COMMAND_BAD:
         if (connection->skip_run) { /* the rest of an open line; its answer was the error of a key before */
             connection->skip_run = false;
             return;
         }
-        answer_without_key(worker, connection, request);
+        answer_without_key(worker, slot);
         return;
     case COMMAND_META_NOOP:
-        answer_without_key(worker, connection, request);
+        answer_without_key(worker, slot);
         return;
     case COMMAND_QUIT:
-        connection->closed_by = CLOSED_BY_CLIENT;
-        connection_set_state(connection, CONNECTION_CLOSING);
+        execute_quit(worker, slot);
+        return;
+    case COMMAND_SASL:
+        sasl_execute(worker, i);
         return;
     case COMMAND_SYNC:
         execute_sync(worker, i);
@@ -366,7 +453,7 @@ static void send_output(struct worker *worker) {
 static void execute_slot(struct worker *worker, size_t i) {
     struct connection *connection = worker->slots[i].connection;
     const struct request *request = &worker->slots[i].request;
-    if (!connection->authenticated)
+    if (!connection->authenticated && !login_lets(&worker->slots[i]))
         login_execute(worker, i);
     else if (!command_has_key(request->command))
         execute_command(worker, i);
@@ -422,11 +509,6 @@ static void refuse_protocol(struct worker *worker, struct connection *connection
     execute_batch(worker); /* what came before is answered before */
     if (!goes_on(connection))
         return;
-    if (connection->parser.close_reason == CLOSE_BINARY)
-        server_log_limited(
-            worker->server, LOG_KIND_BINARY, LOG_LEVEL_WARNING,
-            "connection %d closed: it speaks memcached's binary protocol, which is not served; set the client to the text (ASCII) protocol",
-            connection->fd);
     if (connection->parser.close_reason == CLOSE_ENDLESS_LINE && request->error)
         turn_answer_line(worker, connection, request->error);
     connection_set_state(connection, CONNECTION_CLOSING);
@@ -454,6 +536,49 @@ static bool ends_open_line(const struct connection *connection, const struct slo
     return slot->line_key == LINE_KEY_OPEN && !connection->parser.in_run;
 }
 
+/* -B ascii: a binary client is told so, as soon as it has said which answer it waits for. */
+static enum parse_status refuse_binary(struct slot *slot, size_t there, enum parse_status status,
+                                       size_t *ret_consumed) {
+    if (status == PARSE_MORE && there < BINARY_HEADER)
+        return PARSE_MORE;
+    request_begin(&slot->request, COMMAND_BAD);
+    slot->request.error = "this server speaks memcached's text protocol alone: set the client to it";
+    slot->head.status = BINARY_NOT_SUPPORTED;
+    slot->head.closes = true;
+    *ret_consumed = there;
+    return PARSE_OK;
+}
+
+/* The first byte of a connection says what it speaks. */
+static void choose_protocol(struct worker *worker, struct connection *connection) {
+    enum protocols protocols = worker->server->settings->protocols;
+    bool is_binary = (uint8_t)connection->region[connection->region_at] == BINARY_REQUEST;
+    connection->protocol = is_binary || protocols == PROTOCOLS_BINARY ? PROTOCOL_BINARY : PROTOCOL_TEXT;
+    if (is_binary && protocols == PROTOCOLS_ASCII)
+        server_log_limited(
+            worker->server, LOG_KIND_PROTOCOL, LOG_LEVEL_WARNING,
+            "connection %d closed: it speaks memcached's binary protocol, which -B ascii refuses; set the client to the text (ASCII) protocol, or leave -B out",
+            connection->fd);
+    if (!is_binary && protocols == PROTOCOLS_BINARY)
+        server_log_limited(
+            worker->server, LOG_KIND_PROTOCOL, LOG_LEVEL_WARNING,
+            "connection %d closed: it speaks memcached's text protocol, which -B binary or -S refuses; set the client to the binary protocol, or leave them out",
+            connection->fd);
+}
+
+static __attribute__((noinline)) enum parse_status parse_binary(struct worker *worker,
+                                                                struct connection *connection,
+                                                                const char *start, size_t there,
+                                                                size_t *ret_consumed, size_t *ret_wanted) {
+    struct slot *slot = &worker->slots[worker->slot_count];
+    enum parse_status status =
+        binary_parse(&connection->parser, start, there, worker->key_buffers[worker->slot_count],
+                     &slot->request, &slot->head, ret_consumed, ret_wanted);
+    if (worker->server->settings->protocols == PROTOCOLS_ASCII)
+        return refuse_binary(slot, there, status, ret_consumed);
+    return status;
+}
+
 /* Parses one request into the batch. False: the region holds no further one. */
 static bool parse_one(struct worker *worker, struct connection *connection) {
     struct slot *slot = &worker->slots[worker->slot_count];
@@ -463,8 +588,10 @@ static bool parse_one(struct worker *worker, struct connection *connection) {
     bool swallows = connection->parser.swallow > 0;
     size_t consumed = 0, wanted = 0;
     enum parse_status status =
-        parse(&connection->parser, start, there, worker->key_buffers[worker->slot_count], &slot->request,
-              &consumed, &wanted);
+        __builtin_expect(is_binary(connection), false)
+            ? parse_binary(worker, connection, start, there, &consumed, &wanted)
+            : parse(&connection->parser, start, there, worker->key_buffers[worker->slot_count],
+                    &slot->request, &consumed, &wanted);
     start += swallows ? connection->parser.skipped : 0; /* what was swallowed is no part of this request */
     connection->region_at += consumed;
     if (status == PARSE_MORE) {
@@ -508,6 +635,8 @@ static void parse_region(struct worker *worker, struct connection *connection) {
     uint64_t swallow = connection->parser.swallow;
     bool is_open = connection->parser.in_run;
     connection->wanted = 0;
+    if (__builtin_expect(connection->protocol == PROTOCOL_UNKNOWN, false))
+        choose_protocol(worker, connection);
     bool yields = parse_requests(worker, connection);
     connection->parser.starved = false;
     if (connection->region_at > swallow && !(is_open && connection->parser.in_run))

@@ -4,10 +4,12 @@
 #define FOREBAY_SERVER_WORKER_TURN_H
 
 #include "server/admin/feed.h"
+#include "server/protocol/binary.h"
 #include <stdbool.h>
 #include <stddef.h>
 
 struct connection;
+struct slot;
 struct worker;
 
 /* Serves the connections on worker->ready, and those whose tickets are back or whose replies may be sent now.
@@ -23,5 +25,10 @@ bool turn_hold_from(struct worker *worker, size_t i);
 
 /* Appends a line, without its end, to the replies of a connection. */
 void turn_answer_line(struct worker *worker, struct connection *connection, const char *line);
+
+/* Appends the answer to the request in that slot of a binary connection: a status, with the message that the line of the
+ * text protocol has, or (NULL) with its usual one. */
+void turn_answer_status(struct worker *worker, const struct slot *slot, enum binary_status status,
+                        const char *line);
 
 #endif

@@ -205,6 +205,7 @@ void worker_free(struct worker *worker) {
         close(worker->wake);
     output_free(&worker->output);
     buffer_free(&worker->text);
+    buffer_free(&worker->packets);
     free(worker->input);
     free(worker->slots);
     free(worker->key_buffers);

@@ -73,7 +73,9 @@ def test_it_tells_its_version_its_options_and_its_licence():
 
 @pytest.mark.parametrize("options, status, word", [
     (["-t", "0"], 64, "-t"),
-    (["-B", "binary"], 64, "text"),
+    (["-B", "gopher"], 64, "binary"),
+    (["-S"], 64, "-Y FILE"),
+    (["-S", "-Y", "/nowhere/auth", "-B", "auto"], 64, "-B binary"),
     (["--config", "/nowhere/f.conf"], 78, "/nowhere/f.conf"),
     (["-u", "no-such-user"], 1, "no-such-user"),
     (["-l", "192.0.2.1", "-p", "-1"], 1, "192.0.2.1"),

@@ -14,7 +14,7 @@
 
 #include "policies/policy.h"
 #include "policies/tier.h"
-#include "server/protocol/parser.h"
+#include "server/protocol/binary.h"
 #include "tests/support/reply_room.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +26,8 @@ struct engine {
     struct tier_worker *worker;
     struct tier_ticket *ticket;
     struct parser parser;
+    bool is_binary;          /* what is fed begins with the binary protocol's first byte */
+    struct binary_head head; /* of the request at hand */
     struct cache_time now;
     uint64_t random, inputs, answers; /* answers: bytes */
     char *value;
@@ -89,10 +91,12 @@ static inline uint64_t engine_roll(struct engine *engine, uint64_t below) {
 
 static inline void engine_reply(struct engine *engine, const struct request *request,
                                 const struct outcome *outcome) {
-    size_t bound = reply_room(request, outcome);
+    bool is_binary = engine->is_binary;
+    size_t bound = is_binary ? reply_room_binary(outcome) : reply_room(request, outcome);
     char *out = malloc(bound + 1), *value_at = NULL;
     ENGINE_CHECK(out);
-    char *end = reply_write(out, request, outcome, &value_at);
+    char *end = is_binary ? binary_reply(out, &engine->head, request, outcome, &value_at)
+                          : reply_write(out, request, outcome, &value_at);
     ENGINE_CHECK(end >= out && (size_t)(end - out) <= bound);
     engine->answers += (size_t)(end - out);
     if (value_at) { /* would be sent from where it lies */
@@ -106,7 +110,8 @@ static inline void engine_reply(struct engine *engine, const struct request *req
 static inline void engine_execute(struct engine *engine, struct request *request) {
     struct outcome outcome;
     if (request->command == COMMAND_BAD || request->command == COMMAND_META_NOOP) {
-        engine_reply(engine, request, NULL);
+        if (!engine->is_binary)
+            engine_reply(engine, request, NULL);
     } else if (request->command == COMMAND_FLUSH_ALL) {
         tier_flush_all(engine->worker, engine->now.seconds);
     } else if (command_has_key(request->command)) {
@@ -121,6 +126,7 @@ static inline void engine_execute(struct engine *engine, struct request *request
 /* Bytes that arrived in one piece, from a new connection. */
 static inline void engine_feed(struct engine *engine, const char *bytes, size_t size) {
     parser_init(&engine->parser, ENGINE_ITEM_MAX);
+    engine->is_binary = size > 0 && (uint8_t)bytes[0] == BINARY_REQUEST;
     for (size_t at = 0;;) {
         char *exact = malloc(size - at + (size == at)), key[ENTRY_KEY_MAX + 2];
         struct request request;
@@ -128,13 +134,16 @@ static inline void engine_feed(struct engine *engine, const char *bytes, size_t 
         ENGINE_CHECK(exact);
         memcpy(exact, bytes + at, size - at);
         enum parse_status status =
-            parse(&engine->parser, exact, size - at, key, &request, &consumed, &wanted);
+            engine->is_binary ? binary_parse(&engine->parser, exact, size - at, key, &request, &engine->head,
+                                             &consumed, &wanted)
+                              : parse(&engine->parser, exact, size - at, key, &request, &consumed, &wanted);
         ENGINE_CHECK(consumed <= size - at);
         at += consumed;
         if (status == PARSE_OK)
             engine_execute(engine, &request);
         free(exact);
-        if (status != PARSE_OK || request.command == COMMAND_QUIT)
+        bool ends = engine->is_binary && request.command == COMMAND_BAD && engine->head.closes;
+        if (status != PARSE_OK || request.command == COMMAND_QUIT || ends)
             return;
     }
 }

@@ -33,6 +33,8 @@ import subprocess
 import threading
 import time
 
+from packets import BinaryClient, speaks_binary
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PATIENCE = 60  # seconds that a start, an end or an answer may take before a test fails
 
@@ -266,7 +268,13 @@ class Server(Process):
         env.update(self.env)
         return env
 
+    def speaks_binary_alone(self):
+        """Whether its options say so: -S, -B binary."""
+        return "-S" in self.options or any(pair == ("-B", "binary") for pair in zip(self.options, self.options[1:]))
+
     def answers(self):
+        if self.speaks_binary_alone():
+            return speaks_binary(self.port)
         try:
             with socket.create_connection(("127.0.0.1", self.port), 1) as probe:
                 probe.settimeout(5)
@@ -277,6 +285,9 @@ class Server(Process):
 
     def client(self, timeout=PATIENCE):
         return Client(self.port, timeout)
+
+    def binary_client(self, timeout=PATIENCE):
+        return BinaryClient(self.port, timeout)
 
     @property
     def admin_port(self):

@@ -16,6 +16,8 @@ struct held {
 
 struct model {
     struct parser parser;
+    bool is_fresh, is_binary; /* of the connection */
+    struct binary_head head;  /* of the request at hand */
     size_t item_max;
     struct cache_time now;
     uint64_t version;
@@ -58,6 +60,7 @@ void model_advance(struct model *model, uint32_t seconds) {
 void model_reconnect(struct model *model) {
     parser_init(&model->parser, model->item_max);
     model->closed = false;
+    model->is_fresh = true;
     model->wanted = 0;
     model->input_size = 0;
 }
@@ -178,11 +181,17 @@ static const struct cache_view *base_for(const struct request *request, const st
 }
 
 static void reply(struct model *model, const struct request *request, const struct outcome *outcome) {
-    size_t bound = reply_room(request, outcome);
+    size_t bound = model->is_binary ? reply_room_binary(outcome) : reply_room(request, outcome);
     char *out = reserve(model, bound), *value_at;
-    char *end = reply_write(out, request, outcome, &value_at);
+    char *end = model->is_binary ? binary_reply(out, &model->head, request, outcome, &value_at)
+                                 : reply_write(out, request, outcome, &value_at);
     assert((size_t)(end - out) <= bound && !value_at);
     model->output_size += (size_t)(end - out);
+}
+
+static void reply_status(struct model *model, enum binary_status status) {
+    char *out = reserve(model, REPLY_LINE_MAX);
+    model->output_size += (size_t)(binary_reply_status(out, &model->head, status) - out);
 }
 
 static void execute_key(struct model *model, const struct request *request) {
@@ -225,18 +234,43 @@ static void execute_other(struct model *model, const struct request *request) {
     }
 }
 
+static void execute_other_binary(struct model *model, const struct request *request) {
+    bool is_bad = request->command == COMMAND_BAD;
+    if (is_bad || !model->head.quiet)
+        reply_status(model, is_bad ? model->head.status : BINARY_SUCCESS);
+    model->closed |= request->command == COMMAND_QUIT || (is_bad && model->head.closes);
+    if (request->command == COMMAND_FLUSH_ALL)
+        for (size_t i = 0; i < MODEL_ENTRIES; i++)
+            model->entries[i].live = false;
+}
+
 static void execute(struct model *model, const struct request *request) {
     if (command_has_key(request->command))
         execute_key(model, request);
+    else if (model->is_binary)
+        execute_other_binary(model, request);
     else if (request->command == COMMAND_BAD || request->command == COMMAND_META_NOOP)
         reply(model, request, NULL);
     else
         execute_other(model, request);
 }
 
+static enum parse_status parse_next(struct model *model, const char *bytes, size_t size,
+                                    char key_buffer[ENTRY_KEY_MAX + 2], struct request *ret_request,
+                                    size_t *ret_consumed, size_t *ret_wanted) {
+    return model->is_binary
+               ? binary_parse(&model->parser, bytes, size, key_buffer, ret_request, &model->head,
+                              ret_consumed, ret_wanted)
+               : parse(&model->parser, bytes, size, key_buffer, ret_request, ret_consumed, ret_wanted);
+}
+
 void model_feed(struct model *model, const char *bytes, size_t size) {
     if (model->closed)
         return;
+    if (model->is_fresh && size > 0) {
+        model->is_fresh = false;
+        model->is_binary = (uint8_t)bytes[0] == BINARY_REQUEST;
+    }
     model->input = must(realloc(model->input, model->input_size + size + 1));
     memcpy(model->input + model->input_size, bytes, size);
     model->input_size += size;
@@ -249,8 +283,7 @@ void model_feed(struct model *model, const char *bytes, size_t size) {
         char key_buffer[ENTRY_KEY_MAX + 2];
         struct request request;
         size_t consumed = 0, wanted = 0;
-        enum parse_status status =
-            parse(&model->parser, exact, there, key_buffer, &request, &consumed, &wanted);
+        enum parse_status status = parse_next(model, exact, there, key_buffer, &request, &consumed, &wanted);
         assert(consumed <= there);
         at += consumed;
         model->wanted = status == PARSE_MORE ? wanted : 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The smallest server that speaks the protocol: parser, evaluate and reply over a plain array of entries,
+ * The smallest server that speaks the protocols, text and binary, by the first byte of a connection: parser, evaluate and reply over a plain array of entries,
  * without sockets, threads, policies and memory limits. Bytes go in, bytes come out. The tests ask it what
  * the protocol is, and the fuzzers shake it.
  */
@@ -8,7 +8,7 @@
 #define FOREBAY_TESTS_SUPPORT_MODEL_H
 
 #include "policies/evaluate.h"
-#include "server/protocol/parser.h"
+#include "server/protocol/binary.h"
 #include "server/protocol/reply.h"
 
 struct model;

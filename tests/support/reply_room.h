@@ -16,4 +16,10 @@ static inline size_t reply_room(const struct request *request, const struct outc
     return REPLY_LINE_MAX + (copies ? outcome->view.value.size : 0);
 }
 
+/* The same of the binary protocol (server/protocol/binary.h), for a request with a key. */
+static inline size_t reply_room_binary(const struct outcome *outcome) {
+    bool copies = outcome->status == OUTCOME_HIT && !outcome->view.large;
+    return REPLY_LINE_MAX + (copies ? outcome->view.value.size : 0);
+}
+
 #endif

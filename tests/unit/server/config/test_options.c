@@ -103,7 +103,7 @@ TEST(every_letter_arrives) {
     assert_int_equal(settings->backlog, 99);
     assert_false(settings->cas_enabled || settings->allow_flush_all || settings->allow_dump ||
                  settings->allow_watch);
-    assert_true(settings->ascii_only && settings->detail);
+    assert_true(settings->protocols == PROTOCOLS_ASCII && settings->detail);
     assert_int_equal(settings->item_max, 2 << 20);
     assert_int_equal(settings->stats_prefix_delimiter, '/');
     assert_string_equal(settings->unix_socket, "/tmp/f.sock");
@@ -122,7 +122,7 @@ TEST(long_names_mean_the_same) {
     assert_int_equal(line->settings.max_connections, 7);
     assert_int_equal(line->settings.verbosity, 2);
     assert_int_equal(line->settings.item_max, 512 << 10);
-    assert_false(line->settings.ascii_only);
+    assert_int_equal(line->settings.protocols, PROTOCOLS_AUTO);
     read_good(line, "--daemon --enable-coredumps --user=u --pidfile=p --disable-dumping --disable-watch "
                     "--auth-file=a --extended=idle_timeout=5 --slab-growth-factor=1.5 --slab-min-size=48 "
                     "--enable-largepages --listen=127.0.0.1 --unix-socket=s");
@@ -270,16 +270,14 @@ static const struct bad {
     {"-f 1", "-f (--slab-growth-factor)", "above 1"},
     {"-n 0", "-n (--slab-min-size)", "from 1"},
     {"-D ''", "-D", "-D :"},
-    {"-B binary", "-B binary", "set the clients to text"},
-    {"-B http", "auto or ascii", "\"http\""},
+    {"-B http", "auto, ascii or binary", "\"http\""},
     {"-l 127.0.0.1:x", "-l: \"127.0.0.1:x\"", "host:port"},
     {"-l 127.0.0.1:99999", "65535", ""},
     {"-l [::1", "']' is missing", ""},
-    {"-l proto[binary]:127.0.0.1", "only the ascii protocol", ""},
+    {"-l proto[binary]:127.0.0.1", "no protocol of its own", "-B"},
     {"-l unix:", "path", ""},
     {"-e /dev/shm/x", "-e (--memory-file) is not supported", "write-behind"},
     {"-N 2", "-N (--napi-ids) is not supported", ""},
-    {"-S", "-S (--enable-sasl) is not supported", "-Y FILE"},
     {"-Z", "-Z (--enable-ssl) is not supported", "TLS"},
     {"-o nonsense", "-o nonsense: no such option", ""},
     {"-o ext_path=/x:1g", "extstore", "backend"},

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ *     AUTH with a message -----------------------> judged
+ *     AUTH without one --> continue --STEP-------> judged
+ *
+ * Who has authenticated may do so again, as another user, say. If that fails the connection closes: nobody is left to
+ * answer to.
+ */
+#include "server/worker/sasl.h"
+#include "server/worker/connection.h"
+#include "server/worker/internal.h"
+#include "server/worker/login.h"
+#include "server/worker/turn.h"
+
+enum { MECHANISM_MAX = 32 }; /* memcached's: what is longer is no name of a mechanism */
+
+/* Cuts what comes before the next NUL off the message. False: there is none. */
+static bool next_part(struct slice *message, struct slice *ret_part) {
+    const char *end = message->size ? memchr(message->data, '\0', message->size) : NULL;
+    if (!end)
+        return false;
+    size_t size = (size_t)(end - message->data);
+    *ret_part = slice_of(message->data, size);
+    *message = slice_of(end + 1, message->size - size - 1);
+    return true;
+}
+
+/* "[as whom] NUL user NUL password". As whom he acts makes no difference here. */
+static bool read_plain(struct slice message, struct slice *ret_user, struct slice *ret_password) {
+    struct slice as_whom;
+    if (!next_part(&message, &as_whom) || !next_part(&message, ret_user))
+        return false;
+    *ret_password = message;
+    return true;
+}
+
+static void refuse(struct worker *worker, const struct slot *slot) {
+    count(&worker->auth_commands);
+    count(&worker->auth_errors);
+    turn_answer_status(worker, slot, BINARY_AUTH_ERROR, NULL);
+}
+
+static void answer_passed(struct worker *worker, const struct slot *slot) {
+    char packet[BINARY_HEADER + 16];
+    char *end = binary_reply_message(packet, &slot->head, BINARY_SUCCESS, SLICE("Authenticated"));
+    output_append(&worker->output, slot->connection, packet, (size_t)(end - packet));
+}
+
+static void judge(struct worker *worker, size_t i) {
+    struct slot *slot = &worker->slots[i];
+    struct connection *connection = slot->connection;
+    struct slice user, password;
+    if (!read_plain(slot->request.value, &user, &password)) {
+        refuse(worker, slot);
+        return;
+    }
+    switch (login_check(worker, i, user, password)) {
+    case LOGIN_PASSED:
+        answer_passed(worker, slot);
+        break;
+    case LOGIN_REFUSED:
+        turn_answer_status(worker, slot, BINARY_AUTH_ERROR, NULL);
+        if (connection->authenticated)
+            connection_set_state(connection, CONNECTION_CLOSING);
+        break;
+    case LOGIN_WAITS:
+        return;
+    }
+    connection->sasl_begun = false;
+}
+
+static void list(struct worker *worker, const struct slot *slot) {
+    char packet[BINARY_HEADER + 16];
+    char *end = binary_reply_message(packet, &slot->head, BINARY_SUCCESS, SLICE("PLAIN"));
+    output_append(&worker->output, slot->connection, packet, (size_t)(end - packet));
+}
+
+void sasl_execute(struct worker *worker, size_t i) {
+    struct slot *slot = &worker->slots[i];
+    struct connection *connection = slot->connection;
+    bool steps = slot->head.opcode == BINARY_SASL_STEP;
+    if (!atomic_load_explicit(&worker->server->auth, memory_order_acquire)) {
+        turn_answer_status(worker, slot, BINARY_UNKNOWN_COMMAND, NULL); /* as memcached without -S */
+    } else if (slot->head.opcode == BINARY_SASL_LIST) {
+        list(worker, slot);
+    } else if (slot->request.key.size > MECHANISM_MAX) {
+        turn_answer_status(worker, slot, BINARY_INVALID, NULL);
+    } else if (!slice_equal(slot->request.key, SLICE("PLAIN")) || (steps && !connection->sasl_begun)) {
+        refuse(worker, slot);
+    } else if (!steps && slot->request.value.size == 0) {
+        connection->sasl_begun = true;
+        turn_answer_status(worker, slot, BINARY_AUTH_CONTINUE, NULL);
+    } else {
+        judge(worker, i);
+    }
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * libFuzzer's way into the binary protocol: its input chooses packets (packets.h), which go through the model, cut in pieces
+ * (split.h), and through the engine (engine.h). Built with clang and -DFOREBAY_FUZZ=ON, like fuzz_parser.c, which has the
+ * bytes themselves:
+ *
+ *     build/libfuzzer/tests/libfuzzer_binary -max_len=512 -max_total_time=600
+ */
+#include "tests/fuzz/engine.h"
+#include "tests/fuzz/packets.h"
+#include "tests/fuzz/split.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+const char *__asan_default_options(void);
+
+/* As fuzz_engine.c. */
+const char *__asan_default_options(void) {
+    return "detect_leaks=0";
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    static struct engine *engine;
+    static char packets[PACKETS_MAX];
+    if (size < 2)
+        return 0;
+    if (!engine)
+        engine = engine_create();
+    size_t cut = (size_t)data[0] << 8 | data[1], length = make_packets(packets, data + 2, size - 2);
+    check_split(packets, length, cut % (length + 1));
+    engine_play(engine, packets, length);
+    return 0;
+}
