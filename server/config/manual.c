@@ -192,7 +192,7 @@ static void print_table(const struct manual_form *form, const char *name, FILE *
 static void print_usage(FILE *out) {
     fputs("usage: forebay [--config FILE] [options]\n"
           "\n"
-          "A caching tier server: memcached's text protocol in front, SQLite or Redis behind.\n"
+          "A caching tier server: memcached's protocols in front, SQLite or Redis behind.\n"
           "Without --config every key is cache-aside: memory alone, like memcached.\n",
           out);
     print_table(&manual_text, "options", out);
