@@ -248,11 +248,11 @@ TEST(counts_have_a_delta_an_initial_value_and_its_expiry) {
         assert_int_equal(parsed->request.delta, 0x102);
         assert_int_equal(parsed->request.initial, 0x8000000000000005ull);
         assert_int_equal(parsed->request.vivify_ttl, 100);
-        assert_int_equal(parsed->request.meta, meta_bit('N'));
+        assert_int_equal(parsed->request.meta, meta_bit('M') | meta_bit('N'));
         assert_int_equal(parsed->head.quiet, rows[i].quiet);
         parts->cas = 5;
         parsed = taken(parts, COMMAND_META_ARITHMETIC);
-        assert_int_equal(parsed->request.meta, meta_bit('N') | meta_bit('C'));
+        assert_int_equal(parsed->request.meta, meta_bit('M') | meta_bit('N') | meta_bit('C'));
         assert_int_equal(parsed->request.cas, 5);
     }
 }
@@ -260,9 +260,9 @@ TEST(counts_have_a_delta_an_initial_value_and_its_expiry) {
 TEST(an_expiry_of_all_ones_makes_no_number) {
     static const char extras[] = "\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x05" TTL_NEVER;
     struct parts *parts = PARTS(0x05, .extras = BYTES(extras), .key = SLICE("foo"));
-    assert_int_equal(taken(parts, COMMAND_META_ARITHMETIC)->request.meta, 0);
+    assert_int_equal(taken(parts, COMMAND_META_ARITHMETIC)->request.meta, meta_bit('M'));
     parts->cas = 5;
-    assert_int_equal(taken(parts, COMMAND_META_ARITHMETIC)->request.meta, meta_bit('C'));
+    assert_int_equal(taken(parts, COMMAND_META_ARITHMETIC)->request.meta, meta_bit('M') | meta_bit('C'));
 }
 
 TEST(packets_without_a_key) {
