@@ -135,6 +135,7 @@ TEST(reads_have_a_key) {
         assert_int_equal(parsed->head.ret_key, rows[i].ret_key);
     }
     assert_slice(taken(PARTS(0x00, .key = SLICE(KEY_250)), COMMAND_GET)->request.key, KEY_250);
+    assert_slice(taken(PARTS(0x04, .key = SLICE(KEY_250)), COMMAND_DELETE)->request.key, KEY_250);
     struct parsed *parsed = taken(PARTS(0x00, .key = BYTES("a \0\r\nb")), COMMAND_GET);
     assert_int_equal(parsed->request.key.size, 6);
 }
@@ -155,6 +156,7 @@ TEST(reads_that_touch_have_an_expiry_too) {
         assert_slice(parsed->request.key, "foo");
         assert_true(parsed->request.has_exptime);
         assert_int_equal(parsed->request.exptime, 100);
+        assert_true(parsed->request.ends_run);
         assert_int_equal(parsed->head.quiet, rows[i].quiet);
         assert_int_equal(parsed->head.ret_key, rows[i].ret_key);
     }
@@ -208,6 +210,8 @@ TEST(joins_have_a_key_and_a_value) {
         assert_slice(parsed->request.key, "foo");
         assert_slice(parsed->request.value, "value");
         assert_int_equal(parsed->request.flags, 0);
+        assert_true(parsed->request.has_exptime);
+        assert_int_equal(parsed->request.exptime, 0);
         assert_int_equal(parsed->head.quiet, rows[i].quiet);
         parts->cas = 5;
         parsed = taken(parts, COMMAND_META_SET);
@@ -404,6 +408,14 @@ TEST(keys_and_bodies_that_are_too_long) {
                   BINARY_INVALID);
     assert_closes(PARTS(0x01, .extras = BYTES(STORE), .key = SLICE("foo"), .body_size = 0xffffffff),
                   BINARY_INVALID);
+}
+
+TEST(the_longest_body_is_skipped_like_any_that_is_too_large) {
+    struct parsed *parsed = parse_parts(
+        PARTS(0x01, .extras = BYTES(STORE), .key = SLICE("foo"), .value = SLICE("v"), .body_size = 1 << 30));
+    assert_true(parsed->request.too_large);
+    assert_false(parsed->head.closes);
+    assert_int_equal(parsed->parser.swallow, (1 << 30) - 12);
 }
 
 TEST(an_unknown_opcode_is_answered_and_its_body_skipped) {
@@ -648,6 +660,7 @@ int main(void) {
         cmocka_unit_test(every_opcode_with_every_set_of_parts),
         cmocka_unit_test(parts_that_are_larger_than_the_body),
         cmocka_unit_test(keys_and_bodies_that_are_too_long),
+        cmocka_unit_test(the_longest_body_is_skipped_like_any_that_is_too_large),
         cmocka_unit_test(an_unknown_opcode_is_answered_and_its_body_skipped),
         cmocka_unit_test(what_is_no_packet_closes_at_its_first_byte),
         cmocka_unit_test(a_set_that_is_too_large_comes_without_its_value),
