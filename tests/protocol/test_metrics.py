@@ -10,6 +10,7 @@ import subprocess
 import forebay
 import pytest
 from forebay import Config, Server, eventually, namespace, section, sqlite_backend
+from packets import packet
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 OPENMETRICS = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
@@ -114,6 +115,22 @@ def test_what_was_done_is_told(server):
     assert of("forebay_open_descriptors") > 10
     assert of("forebay_resident_memory_bytes") > 1 << 20
     assert of("forebay_turn_seconds_count") > 10
+
+
+def test_packets_are_told_as_the_commands_that_they_are(server):
+    with server.binary_client() as client:
+        for prefix in ("b:", "t:", "a:"):
+            client.send(packet("setq", f"{prefix}k", b"1"), packet("incrq", f"{prefix}k"), packet("decrq", f"{prefix}k"),
+                        packet("getkq", f"{prefix}k"), packet("getq", f"{prefix}none"), packet("getk", "l:none"))
+            assert client.answer().value == b"1"
+            assert client.answer().status == "TEMPORARY_FAILURE"
+    told = samples(server.ask("/metrics").text)
+    for name in ("behind", "through", "aside"):
+        operations = {sample[1:]: number for sample, number in told.items() if sample[0] == "forebay_operations_total"}
+        for command, result, count in (("set", "stored", 1), ("ma", "counted", 2), ("get", "hit", 1), ("get", "miss", 1)):
+            labels = tuple(sorted((f'namespace="{name}"', f'command="{command}"', f'result="{result}"')))
+            assert operations[labels] == count, labels
+    assert told[("forebay_errors_total", 'namespace="lost"', 'reason="backend_down"')] == 3
 
 
 def test_a_backend_that_is_away_shows(server):
