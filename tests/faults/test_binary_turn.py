@@ -65,6 +65,21 @@ def test_changes_wait_for_what_they_have_to_know(serve):
     assert [one.value for one in answers[1::2]] == [b"%d1" % i if i else b"1 " for i in range(10)]
 
 
+def test_a_pipeline_waits_before_and_behind_what_is_skipped(serve):
+    """Bodies that no read brings whole; around them are reads that wait for the store."""
+    server = serve(Config(namespace("space", "s:", "write-through"), threads=1))
+    client = server.binary_client()
+    for i in range(12):
+        assert client.set(f"s:{i}", b"%d" % i) == "SUCCESS"
+    forget_all(server)
+    skipped = [("0x42", "key", b"x" * 50000), ("addq", "s:large", b"x" * 1100000)]
+    pipeline = [one for i in range(12) for one in (("getkq", f"s:{i}", b""), skipped[i % 2])]
+    expected = ["SUCCESS", "UNKNOWN_COMMAND", "SUCCESS", "TOO_LARGE"] * 6
+    answers = ask_all(client, pipeline)
+    assert [(one.opaque, one.status) for one in answers] == list(enumerate(expected))
+    assert [one.value for one in answers[::2]] == [b"%d" % i for i in range(12)]
+
+
 def test_clients_that_vanish_while_parked_leave_nothing_behind(serve):
     server = serve(Config(namespace("space", "s:", "write-behind")))
     for i in range(100):
