@@ -215,7 +215,7 @@ static void take_count(struct binary_call *call, const struct packet *packet) {
     uint32_t exptime = read_32(packet->extras + 16);
     bool creates = exptime != (uint32_t)NO_CREATION;
     uint64_t flags = (creates ? meta_bit('N') : 0) | (packet->cas ? meta_bit('C') : 0);
-    set_meta(request, COMMAND_META_ARITHMETIC, flags, packet);
+    set_meta(request, COMMAND_META_ARITHMETIC, meta_bit('M') | flags, packet); /* M: statistics go by it */
     request->mode = packet->row->counts_down ? 'D' : 'I';
     request->delta = read_64(packet->extras);
     request->initial = read_64(packet->extras + 8);
