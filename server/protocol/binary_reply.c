@@ -121,7 +121,10 @@ char *binary_reply_statistic(char *out, const struct binary_head *head, struct s
 
 /* ---- Outcomes ---- */
 
-static enum binary_status status_of_error(enum outcome_error kind) {
+/* The later revision's statuses are unknown to libmemcached, which therefore connects anew; no other status but those of
+ * keys would spare it that. Out of memory, which it knows, is no way out: it takes a set for one that was not stored, and
+ * an incr ends its process (an assertion). */
+enum binary_status binary_status_of_error(enum outcome_error kind) {
     switch (kind) {
     case ERROR_NO_MEMORY:
         return BINARY_NO_MEMORY;
@@ -147,7 +150,7 @@ static enum binary_status status_of_error(enum outcome_error kind) {
 
 /* memcached has words of its own for its errors, a tier uses the line. */
 static char *write_error(char *out, const struct binary_head *head, const struct outcome *outcome) {
-    enum binary_status status = status_of_error(outcome->error_kind);
+    enum binary_status status = binary_status_of_error(outcome->error_kind);
     if (status < BINARY_AUTH_ERROR && status != BINARY_INVALID)
         return binary_reply_status(out, head, status);
     return binary_reply_error(out, head, status, outcome->error);

@@ -72,7 +72,7 @@ struct connection {
     size_t skip_keys; /* of the multi-key line at the front: keys answered before it parked */
     size_t line_key;  /* number of the key last parsed in the line at line_start */
     const char *line_start;
-    bool skip_run; /* a key of the multi-key line at hand failed: no answer for the rest */
+    bool skip_run; /* a key of the line at hand failed: no answer for the rest. Binary: it is untold */
     bool in_ready; /* is on worker->ready */
     bool readable; /* the socket may hold bytes: edges are reported once, so this remembers them */
     bool hung_up;  /* the peer ended or the socket failed: after the bytes comes the end, without an edge */
@@ -83,6 +83,7 @@ struct connection {
     bool resumed;  /* its own buffer holds whole requests that are to be parsed before the socket is read */
     uint8_t stops; /* why nothing more of it is executed in this turn, STOP_...; 0: nothing stops it */
     uint8_t protocol;   /* enum connection_protocol */
+    uint8_t untold;     /* enum binary_status of a quiet lookup that failed: turn.c says who is told */
     bool region_is_own; /* the region is the own buffer, not the worker's input */
     bool fresh;         /* no request of it has come yet */
     bool authenticated;

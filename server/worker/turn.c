@@ -198,6 +198,39 @@ static bool is_in_run(const struct request *request) {
     return command_row(request->command)->comes_in_runs;
 }
 
+/* Clients that ask for several keys send quiet lookups and something loud behind them, and some lose step at an error in
+ * between: they take it for the end, and what follows for the answer to their next request, which may be about another
+ * key. So an error of a quiet lookup is kept, and told instead of the answer to what ends the pipeline: a noop or
+ * another lookup. Any other loud request has an answer of its own to give; then it reads as a miss. */
+static bool leave_untold(const struct slot *slot, enum binary_status status) {
+    struct connection *connection = slot->connection;
+    if (!is_binary(connection) || !slot->head.quiet || !is_in_run(&slot->request))
+        return false;
+    connection->untold = (uint8_t)status;
+    connection->skip_run = true;
+    return true;
+}
+
+/* False: there is nothing to tell, or not to this one. */
+static bool tell_untold(struct worker *worker, const struct slot *slot) {
+    struct connection *connection = slot->connection;
+    if (!connection->skip_run || slot->head.quiet)
+        return false;
+    connection->skip_run = false;
+    if (slot->request.command != COMMAND_META_NOOP && !is_in_run(&slot->request))
+        return false;
+    turn_answer_status(worker, slot, connection->untold, "a quiet lookup before this one failed");
+    return true;
+}
+
+/* After an error of a lookup. False: the request is to be served all the same. */
+static __attribute__((noinline)) bool skips(struct worker *worker, const struct slot *slot) {
+    if (is_binary(slot->connection))
+        return tell_untold(worker, slot);
+    slot->connection->skip_run = !slot->request.ends_run;
+    return true;
+}
+
 /* -o read_buf_mem_limit: replies that are not sent yet may take this much memory, and each counts REPLY_COST
  * beside its bytes, as with memcached. Where they would take more, a get line is answered by an error alone;
  * other requests cannot be told apart by their answers, so the connection is closed without any. */
@@ -223,6 +256,8 @@ static __attribute__((noinline)) bool has_room_for_reply(struct worker *worker, 
         return false;
     }
     worker->replies = worker->line_replies;
+    if (leave_untold(slot, BINARY_NO_MEMORY))
+        return false;
     answer_no_room(worker, slot, "SERVER_ERROR out of memory writing get response");
     connection->skip_run = !slot->request.ends_run;
     return false;
@@ -237,11 +272,15 @@ static inline void answer_key(struct worker *worker, struct connection *connecti
         connection_set_state(connection, CONNECTION_CLOSING);
         return;
     }
+    if (__builtin_expect(failed, false) &&
+        leave_untold(slot_of_request(request), binary_status_of_error(outcome->error_kind)))
+        return;
     if (__builtin_expect(is_binary(connection), false))
         write_binary(worker, slot_of_request(request), outcome);
     else
         write_text(worker, connection, request, outcome);
-    connection->skip_run = failed && is_in_run(request) && !request->ends_run;
+    if (__builtin_expect(failed, false))
+        connection->skip_run = is_in_run(request) && !request->ends_run;
 }
 
 static inline void execute_key(struct worker *worker, size_t i, bool observes) {
@@ -249,10 +288,8 @@ static inline void execute_key(struct worker *worker, size_t i, bool observes) {
     struct request *request = &worker->slots[i].request;
     struct outcome outcome;
     struct observed observed;
-    if (connection->skip_run) { /* a key before it on the line failed: that error was the line's answer */
-        connection->skip_run = !request->ends_run;
+    if (connection->skip_run && skips(worker, &worker->slots[i])) /* a key before it failed */
         return;
-    }
     if (observes && !has_room_for_reply(worker, i))
         return;
     if (observes)
@@ -370,9 +407,11 @@ static void execute_quit(struct worker *worker, const struct slot *slot) {
 static void execute_command(struct worker *worker, size_t i) {
     const struct slot *slot = &worker->slots[i];
     struct connection *connection = slot->connection;
+    if (is_binary(connection) && tell_untold(worker, slot))
+        return;
     switch (slot->request.command) {
     case COMMAND_BAD:
-        if (connection->skip_run) { /* the rest of an open line; its answer was the error of a key before */
+        if (connection->skip_run && !is_binary(connection)) { /* the rest of a line answered by an error */
             connection->skip_run = false;
             return;
         }

@@ -40,6 +40,12 @@ def prefix(policy):
     return PREFIXES[policy]
 
 
+@pytest.fixture(params=["text", "binary"])
+def protocol(request):
+    """What a client speaks that speaks both."""
+    return request.param
+
+
 @pytest.fixture
 def server(tmp_path):
     with Memcached(tmp_path, program=PEER) if PEER else Server(tmp_path, config=write_behind()) as started:
@@ -64,9 +70,9 @@ def restart(request, tmp_path):
         yield started
 
 
-def run(*command, port=None, status=0, **options):
+def run(*command, port=None, status=0, environment=None, **options):
     """Runs a client's program to its end; returns what it says."""
-    env = dict(os.environ, PORT=str(port))
+    env = dict(os.environ, PORT=str(port), **(environment or {}))
     done = subprocess.run(command, cwd=HERE, env=env, timeout=SECONDS, check=False, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, **options)
     said = done.stdout.decode(errors="replace")
@@ -85,18 +91,43 @@ def java_classes():
     return folder  # which is removed when the last that knows it ends
 
 
-def java(*arguments, port):
-    """spymemcached in its text mode."""
+def java(*arguments, port, **environment):
+    """spymemcached, in the mode that PROTOCOL says."""
     need("javac")
     if not os.path.exists(JAR):
         pytest.skip("libspymemcached-java is not installed")
-    return run("java", "-XX:TieredStopAtLevel=1", "-cp", f"{JAR}:{java_classes().name}", "Client", *arguments, port=port)
+    return run("java", "-XX:TieredStopAtLevel=1", "-cp", f"{JAR}:{java_classes().name}", "Client", *arguments, port=port,
+               environment=environment)
 
 
 def need(*programs):
     for program in programs:
         if not shutil.which(program):
             pytest.skip(f"{program} is not installed")
+
+
+def need_node_packages():
+    need("node")
+    if not os.path.isdir(os.path.join(HERE, "node", "node_modules")):
+        pytest.skip("the packages of tests/clients/node are not installed: tools/test does it with npm ci")
+
+
+def need_php(extension="memcached"):
+    need("php")
+    if extension not in subprocess.run(["php", "-m"], capture_output=True, text=True, check=True).stdout.split():
+        pytest.skip(f"the PHP extension {extension} is not installed")
+
+
+def need_symfony():
+    need_php()
+    if not os.path.exists("/usr/share/php/Symfony/Component/Cache/autoload.php"):
+        pytest.skip("php-symfony-cache is not installed")
+
+
+def need_ruby(library="dalli"):
+    need("ruby")
+    if subprocess.run(["ruby", "-e", f"require '{library}'"], capture_output=True, check=False).returncode:
+        pytest.skip(f"Ruby's {library} is not installed")
 
 
 BINARY = bytes(range(256)) + b"\r\nEND\r\n"

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
-// Client.java commands|write|read|down PREFIX: spymemcached in its text mode (compiled and run by conftest.py).
+// Client.java commands|write|read|down PREFIX: spymemcached, in the mode that PROTOCOL says (compiled and run by conftest.py). With
+// a SASL_USER it authenticates.
 import java.net.InetSocketAddress;
 import java.util.*;
 import net.spy.memcached.*;
+import net.spy.memcached.auth.AuthDescriptor;
+import net.spy.memcached.auth.PlainCallbackHandler;
 
 public final class Client {
     private static final String[] SESSION = {"plain", "value", "overwritten", "first", "overwritten", "second",
@@ -11,10 +14,28 @@ public final class Client {
     private final String prefix;
 
     private Client(int port, String prefix, long patienceMs) throws Exception {
-        client = new MemcachedClient(new ConnectionFactoryBuilder()
-                .setProtocol(ConnectionFactoryBuilder.Protocol.TEXT).setOpTimeout(patienceMs).build(),
-                List.of(new InetSocketAddress("127.0.0.1", port)));
+        ConnectionFactory factory = "binary".equals(System.getenv("PROTOCOL")) ? binary(patienceMs)
+                : new ConnectionFactoryBuilder().setProtocol(ConnectionFactoryBuilder.Protocol.TEXT)
+                        .setOpTimeout(patienceMs).build();
+        client = new MemcachedClient(factory, List.of(new InetSocketAddress("127.0.0.1", port)));
         this.prefix = prefix;
+    }
+
+    private static ConnectionFactory binary(long patienceMs) {
+        String user = System.getenv("SASL_USER");
+        AuthDescriptor descriptor = user == null ? null : new AuthDescriptor(new String[] {"PLAIN"},
+                new PlainCallbackHandler(user, System.getenv("SASL_PASSWORD")));
+        return new BinaryConnectionFactory() {
+            @Override
+            public long getOperationTimeout() {
+                return patienceMs;
+            }
+
+            @Override
+            public AuthDescriptor getAuthDescriptor() {
+                return descriptor;
+            }
+        };
     }
 
     private static void same(Object found, Object expected, String what) {

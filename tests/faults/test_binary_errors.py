@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: MIT
+"""What a client that speaks the binary protocol is told of a backend that is away; above all, that it stays in step. ruby-dalli
+and python-binary-memcached ask for several keys by quiet lookups, take an error in between for the end, and what follows for
+the answers to their next requests: another key's value, another user's session."""
+
+import struct
+
+import pytest
+from forebay import AWAY, Config, eventually, namespace, section
+
+GET, SET, GETQ, NOOP, GETK, GETKQ, SETQ, GAT, GATKQ = 0x00, 0x01, 0x09, 0x0A, 0x0C, 0x0D, 0x11, 0x1D, 0x24
+SUCCESS, TEMPORARY = 0x00, 0x86
+EXTRAS = {SET: bytes(8), SETQ: bytes(8), GAT: bytes(4), GATKQ: bytes(4)}
+
+
+def packet(opcode, key=b"", value=b"", opaque=0):
+    body = EXTRAS.get(opcode, b"") + key + value
+    return struct.pack(">BBHBBHIIQ", 0x80, opcode, len(key), len(EXTRAS.get(opcode, b"")), 0, 0, len(body), opaque, 0) + body
+
+
+def ask(client, *packets):
+    """Sends the packets in one piece; of each answer up to that to the last: opaque, status, value."""
+    client.send(b"".join(packet(*parts, opaque=number) for number, parts in enumerate(packets, 1)))
+    answers = []
+    while not answers or answers[-1][0] < len(packets):
+        _, _, key, extras, _, status, body, opaque, _ = struct.unpack(">BBHBBHIIQ", client.read(24))
+        answers.append((opaque, status, client.read(body)[extras + key:]))
+    return answers
+
+
+@pytest.fixture
+def away(redis, serve):
+    """A server whose backend is away: a:1 and a:2 are in memory, what a:gone is nobody can say."""
+    space = namespace("sessions", "a:", "write-behind", backend="remote", flush_delay="10ms", unknown_set="refuse")
+    server = serve(Config(space, backends=[section("backend", "remote", uri=redis.uri, timeout=AWAY)], drain_timeout="100ms"))
+    with server.client() as client:
+        eventually(lambda: client.command("mg a:gone") == b"EN")
+        client.set(b"a:gone", b"v")
+        client.sync()
+        assert client.command("flush_all") == b"OK"
+        client.set_many([(b"a:1", b"one"), (b"a:2", b"two")])
+        client.sync()
+    redis.kill()
+    eventually(lambda: b"not available" in server.client().command("get a:gone"))
+    return server
+
+
+def statuses(answers):
+    return [(opaque, status) for opaque, status, _ in answers]
+
+
+def test_a_single_lookup_is_answered_by_the_error(away):
+    with away.client() as client:
+        assert ask(client, (GET, b"a:gone")) == [(1, TEMPORARY, b"backend remote is not available")]
+        assert ask(client, (GETK, b"a:1")) == [(1, SUCCESS, b"one")]
+
+
+def test_the_end_of_a_pipeline_tells_that_a_quiet_lookup_failed(away):
+    with away.client() as client:
+        for quiet in (GETQ, GETKQ, GATKQ):
+            for end in ((NOOP,), (GET, b"a:1"), (GETK, b"a:2"), (GAT, b"a:1")):
+                found = ask(client, (quiet, b"a:1"), (quiet, b"a:gone"), (quiet, b"a:2"), end)
+                assert statuses(found) == [(1, SUCCESS), (3, SUCCESS), (4, TEMPORARY)], (quiet, end)
+                assert ask(client, (GET, b"a:1"), (GET, b"a:2"), (NOOP,)) == [(1, SUCCESS, b"one"), (2, SUCCESS, b"two"), (3, SUCCESS, b"")]
+
+
+def test_the_end_may_come_in_another_piece(away):
+    with away.client() as client:
+        client.send(packet(GETKQ, b"a:gone"))
+        assert statuses(ask(client, (NOOP,))) == [(1, TEMPORARY)]
+        assert statuses(ask(client, (NOOP,))) == [(1, SUCCESS)]
+
+
+def test_a_request_with_an_answer_of_its_own_gives_that(away):
+    with away.client() as client:
+        found = ask(client, (GETKQ, b"a:gone"), (SETQ, b"a:1", b"uno"), (SET, b"a:2", b"due"), (GET, b"a:1"), (NOOP,))
+        assert found == [(3, SUCCESS, b""), (4, SUCCESS, b"uno"), (5, SUCCESS, b"")]
+
+
+def test_quiet_changes_tell_their_errors_themselves(away):
+    with away.client() as client:
+        found = ask(client, (SETQ, b"a:gone", b"new"), (SETQ, b"a:1", b"uno"), (NOOP,))
+        assert statuses(found) == [(1, TEMPORARY), (3, SUCCESS)]
+        assert ask(client, (GET, b"a:1")) == [(1, SUCCESS, b"uno")]
