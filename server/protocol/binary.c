@@ -445,10 +445,36 @@ static inline bool quick_get(const char *bytes, size_t size, struct request *req
     return true;
 }
 
+/* The same of a store without a CAS whose value is there and not too large. */
+static inline bool quick_store(const struct parser *parser, const char *bytes, size_t size,
+                               struct request *request, struct binary_head *head, size_t *ret_consumed) {
+    if (size < BINARY_HEADER + STORE_EXTRAS || (uint8_t)bytes[0] != BINARY_REQUEST)
+        return false;
+    const struct opcode_row *row = &opcodes[(uint8_t)bytes[1]];
+    size_t key_size = read_16(bytes + 2), body = read_32(bytes + 8), parts = STORE_EXTRAS + key_size;
+    bool adds_up = bytes[4] == STORE_EXTRAS && key_size - 1 < ENTRY_KEY_MAX && body >= parts &&
+                   size - BINARY_HEADER >= body;
+    if (row->shape != SHAPE_STORE || !adds_up || read_64(bytes + 16) != 0 ||
+        request_item_size(key_size, 1, body - parts) > parser->item_max)
+        return false;
+    const char *extras = bytes + BINARY_HEADER, *key = extras + STORE_EXTRAS;
+    set_head(head, bytes, row);
+    request_begin(request, row->command);
+    request->has_exptime = true;
+    request->flags = read_32(extras);
+    request->exptime = read_32(extras + FLAGS_SIZE);
+    request->cas = 0;
+    request->key = slice_of(key, key_size);
+    request->value = slice_of(key + key_size, body - parts);
+    *ret_consumed = BINARY_HEADER + body;
+    return true;
+}
+
 enum parse_status binary_parse(struct parser *parser, const char *bytes, size_t size,
                                char key_buffer[ENTRY_KEY_MAX + 2], struct request *ret_request,
                                struct binary_head *ret_head, size_t *ret_consumed, size_t *ret_wanted) {
-    if (parser->swallow == 0 && quick_get(bytes, size, ret_request, ret_head, ret_consumed))
+    if (parser->swallow == 0 && (quick_get(bytes, size, ret_request, ret_head, ret_consumed) ||
+                                 quick_store(parser, bytes, size, ret_request, ret_head, ret_consumed)))
         return PARSE_OK;
     struct binary_call call = {parser,      bytes,    bytes + size, key_buffer,
                                ret_request, ret_head, ret_consumed, ret_wanted};
