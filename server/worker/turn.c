@@ -175,8 +175,8 @@ static __attribute__((noinline)) bool tells_failure(const struct slot *slot, con
         connection_set_state(connection, CONNECTION_CLOSING);
         return false;
     }
-    if (untold_keep(slot, binary_status_of_error(outcome->error_kind)))
-        return false;
+    if (connection_is_binary(connection))
+        return !untold_keep(slot, binary_status_of_error(outcome->error_kind));
     connection->run_failed = command_comes_in_runs(request->command) && !request->ends_run;
     return true;
 }

@@ -60,6 +60,9 @@ def test_a_request_with_an_answer_of_its_own_gives_that(away):
 
 
 def test_quiet_changes_tell_their_errors_themselves(away):
+    """And do not hide that of a lookup before them."""
     with away.binary_client() as client:
         found = client.ask_all(("setq", "a:gone", b"new"), ("setq", "a:1", b"uno"), ("noop",))
         assert told(found) == {0: "TEMPORARY_FAILURE", 2: "SUCCESS"}
+        found = client.ask_all(("getkq", "a:gone"), ("setq", "a:gone", b"new"), ("getkq", "a:1"), ("noop",))
+        assert told(found) == {1: "TEMPORARY_FAILURE", 2: b"uno", 3: "TEMPORARY_FAILURE"}
