@@ -118,12 +118,13 @@ static __attribute__((noinline)) void write_binary(struct worker *worker, const 
     commit_reply(worker, slot->connection, end, outcome, value_at);
 }
 
-static inline void write_text(struct worker *worker, const struct slot *slot, const struct outcome *outcome) {
-    char *out = reserve_reply(worker, slot->connection, outcome), *value_at;
+static inline void write_text(struct worker *worker, struct connection *connection,
+                              const struct request *request, const struct outcome *outcome) {
+    char *out = reserve_reply(worker, connection, outcome), *value_at;
     if (!out)
         return;
-    char *end = reply_write(out, &slot->request, outcome, &value_at);
-    commit_reply(worker, slot->connection, end, outcome, value_at);
+    char *end = reply_write(out, request, outcome, &value_at);
+    commit_reply(worker, connection, end, outcome, value_at);
 }
 
 /* After an error of a lookup. False: the request is to be served all the same. */
@@ -181,22 +182,24 @@ static __attribute__((noinline)) bool tells_failure(const struct slot *slot, con
     return true;
 }
 
-/* The answer to one key. */
-static inline void answer_key(struct worker *worker, const struct slot *slot, const struct outcome *outcome) {
+/* The answer to one key. connection: that of the slot, which is at hand and need not be looked up again. */
+static inline void answer_key(struct worker *worker, struct connection *connection, const struct slot *slot,
+                              const struct outcome *outcome) {
     if (__builtin_expect(outcome->status == OUTCOME_ERROR, false) && !tells_failure(slot, outcome))
         return;
-    if (__builtin_expect(connection_is_binary(slot->connection), false))
+    if (__builtin_expect(connection_is_binary(connection), false))
         write_binary(worker, slot, outcome);
     else
-        write_text(worker, slot, outcome);
+        write_text(worker, connection, &slot->request, outcome);
 }
 
 static inline void execute_key(struct worker *worker, size_t i, bool observes) {
-    struct connection *connection = worker->slots[i].connection;
-    struct request *request = &worker->slots[i].request;
+    struct slot *slot = &worker->slots[i];
+    struct connection *connection = slot->connection;
+    struct request *request = &slot->request;
     struct outcome outcome;
     struct observed observed;
-    if (connection->run_failed && skips(worker, &worker->slots[i])) /* a key before it failed */
+    if (connection->run_failed && skips(worker, slot)) /* a key before it failed */
         return;
     if (observes && !has_room_for_reply(worker, i))
         return;
@@ -209,7 +212,7 @@ static inline void execute_key(struct worker *worker, size_t i, bool observes) {
     }
     if (status == TIER_HELD)
         held_add(worker, connection);
-    answer_key(worker, &worker->slots[i], &outcome);
+    answer_key(worker, connection, slot, &outcome);
     if (observes)
         observe_after(&worker->observer, connection->fd, request, &outcome, &observed);
     if (outcome.holds_lock)
