@@ -31,6 +31,7 @@
 #include "server/worker/internal.h"
 #include "server/worker/login.h"
 #include "server/worker/protocol.h"
+#include "server/worker/reply_limit.h"
 #include "server/worker/talk.h"
 #include "server/worker/untold.h"
 #include <assert.h>
@@ -39,7 +40,6 @@ enum {
     TURN_AHEAD = 8,        /* requests that are parsed while the bucket of one is on its way */
     TURN_AHEAD_VALUE = 4,  /* requests that are executed while the value of one is on its way */
     TURN_OUTPUT = 1 << 20, /* bytes of replies before a turn writes its journal and sends */
-    REPLY_COST = 1024,     /* bytes that a reply counts beside its own, where there is a limit */
 };
 
 /* For slot.line_key: a key of an open line behind its first. Its `start` is its own. */
@@ -135,38 +135,6 @@ static __attribute__((noinline)) bool skips(struct worker *worker, const struct 
     return true;
 }
 
-/* -o read_buf_mem_limit: replies that are not sent yet may take this much memory, and each counts REPLY_COST
- * beside its bytes, as with memcached. Where they would take more, a get line is answered by an error alone;
- * other requests cannot be told apart by their answers, so the connection is closed without any. */
-static __attribute__((noinline)) bool has_room_for_reply(struct worker *worker, size_t i) {
-    struct slot *slot = &worker->slots[i];
-    struct connection *connection = slot->connection;
-    struct output *output = &worker->output;
-    size_t share = worker->server->settings->reply_limit / worker->server->settings->threads;
-    if (share == 0)
-        return true;
-    if (slot->line_key == 0 ||
-        worker->line_owner != connection) { /* or what was said of it before has gone */
-        worker->line_owner = connection;
-        worker->line_output = output_here(output);
-        worker->line_replies = worker->replies;
-    }
-    if (++worker->replies * REPLY_COST + output->size <= share)
-        return true;
-    count(&worker->replies_refused);
-    if (!command_comes_in_runs(slot->request.command) || tier_closes_on_error(&slot->request) ||
-        !output_cut(output, &worker->line_output)) {
-        connection_set_state(connection, CONNECTION_BROKEN);
-        return false;
-    }
-    worker->replies = worker->line_replies;
-    if (untold_keep(slot, BINARY_NO_MEMORY))
-        return false;
-    answer_no_room(worker, slot, "SERVER_ERROR out of memory writing get response");
-    connection->run_failed = !slot->request.ends_run;
-    return false;
-}
-
 /* What an error means for what comes behind it. False: it is not told, or not here. Where the namespace wants that, no error
  * of a read is: what was answered before it is sent, and then the connection is closed. */
 static __attribute__((noinline)) bool tells_failure(const struct slot *slot, const struct outcome *outcome) {
@@ -201,7 +169,7 @@ static inline void execute_key(struct worker *worker, size_t i, bool observes) {
     struct observed observed;
     if (connection->run_failed && skips(worker, slot)) /* a key before it failed */
         return;
-    if (observes && !has_room_for_reply(worker, i))
+    if (observes && !reply_limit_lets(worker, slot))
         return;
     if (observes)
         observe_before(&worker->observer, request, &observed);
@@ -229,8 +197,7 @@ static void journal_and_send(struct worker *worker) {
     if (!kept)
         output_break(&worker->output);
     output_send(&worker->output);
-    worker->replies = 0;
-    worker->line_owner = NULL;
+    reply_limit_reset(worker);
 }
 
 /* Ends one part of the turn and begins the next. */
