@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A packet says in its header how long its parts are, so there is nothing to search. The table below says of each opcode
- * which parts it has; what does not add up is answered as memcached answers it, and as nothing tells where the next packet
- * begins then, the connection is closed.
+ * A packet says in its header how long its parts are, so there is nothing to search. One table below says of each opcode
+ * what it means and which shape it has, another which parts a packet of that shape has; what does not add up is answered as
+ * memcached answers it, and as nothing tells where the next packet begins then, the connection is closed.
+ *
+ * As in parser.c there is a lower storey for what nearly all traffic consists of: lookups, and stores without a CAS, that are
+ * whole. It makes the same requests, and leaves alone whatever it does not recognise at once.
  *
  * Where the binary protocol has a CAS in every packet and the classic command has none, the request is that of the meta
  * command that means the same: append with a CAS is `ms` with the flags MA and C, incr with an initial value is `ma`
@@ -18,24 +21,43 @@ enum {
     BODY_MAX = 1 << 30, /* a longer one is no packet: as in memcached */
     FLAGS_SIZE = 4,
     EXPTIME_SIZE = 4,
+    LEVEL_SIZE = 4,
     STORE_EXTRAS = FLAGS_SIZE + EXPTIME_SIZE,
     COUNT_EXTRAS = 8 + 8 + EXPTIME_SIZE, /* delta, initial value, expiry of one that is made */
     NO_CREATION = -1,                    /* as expiry: a number that does not exist is not made */
 };
 
-/* Which parts a packet has. */
 enum shape {
     SHAPE_NONE, /* no such opcode */
     SHAPE_BARE, /* nothing but the header */
     SHAPE_FLUSH,
     SHAPE_VERBOSITY,
-    SHAPE_STATS, /* perhaps a key */
+    SHAPE_STATS,
     SHAPE_KEY,
-    SHAPE_TOUCH, /* an expiry and a key */
+    SHAPE_TOUCH,
     SHAPE_COUNT,
-    SHAPE_STORE, /* flags, an expiry, a key, a value */
-    SHAPE_JOIN,  /* a key and a value */
-    SHAPE_SASL,  /* the same */
+    SHAPE_STORE,
+    SHAPE_JOIN,
+    SHAPE_SASL, /* the mechanism is its key, the message its value */
+};
+
+/* Which parts a packet of a shape has. A value may always be empty. */
+struct shape_row {
+    uint8_t extras; /* their size */
+    bool may_lack_extras, has_key, may_lack_key, has_value;
+};
+
+static const struct shape_row shapes[] = {
+    [SHAPE_BARE] = {0},
+    [SHAPE_FLUSH] = {EXPTIME_SIZE, .may_lack_extras = true},
+    [SHAPE_VERBOSITY] = {LEVEL_SIZE},
+    [SHAPE_STATS] = {.has_key = true, .may_lack_key = true},
+    [SHAPE_KEY] = {.has_key = true},
+    [SHAPE_TOUCH] = {EXPTIME_SIZE, .has_key = true},
+    [SHAPE_COUNT] = {COUNT_EXTRAS, .has_key = true},
+    [SHAPE_STORE] = {STORE_EXTRAS, .has_key = true, .has_value = true},
+    [SHAPE_JOIN] = {.has_key = true, .has_value = true},
+    [SHAPE_SASL] = {.has_key = true, .has_value = true},
 };
 
 struct opcode_row {
@@ -149,9 +171,8 @@ static void set_bad(struct binary_call *call, enum binary_status status) {
 
 /* The body, of which some may have come, is skipped. */
 static enum parse_status skip_body(struct binary_call *call, const struct packet *packet) {
-    size_t whole = BINARY_HEADER + packet->body_size, there = (size_t)(call->end - call->bytes);
-    call->parser->swallow = whole > there ? whole - there : 0;
-    *call->consumed = whole > there ? there : whole;
+    size_t there = (size_t)(call->end - call->bytes);
+    *call->consumed = parser_refuse(call->parser, BINARY_HEADER + packet->body_size, there);
     return PARSE_OK;
 }
 
@@ -182,12 +203,7 @@ static inline struct slice value_of(const struct packet *packet) {
 /* The request becomes that of a meta command with these flags, and means what it would mean there. */
 static void set_meta(struct request *request, enum command command, uint64_t flags,
                      const struct packet *packet) {
-    request_begin(request, command);
-    request->flags = 0;
-    request->key = request->raw_key = key_of(packet);
-    request->exptime = request->vivify_ttl = request->recache_ttl = 0;
-    request->new_cas = request->initial = 0;
-    request->delta = 1;
+    request_begin_meta(request, command, key_of(packet));
     request->cas = packet->cas;
     request->meta = flags;
     request->meta_flags = slice_of("", 0);
@@ -223,14 +239,14 @@ static void take_count(struct binary_call *call, const struct packet *packet) {
 }
 
 /* set, add and replace: with a CAS all of them are cas. */
-static inline void take_store(struct binary_call *call, const struct packet *packet) {
-    struct request *request = call->request;
+static inline void take_store(struct request *request, const struct packet *packet) {
     request_begin(request, packet->cas ? COMMAND_CAS : packet->row->command);
     request->has_exptime = true;
     request->flags = read_32(packet->extras);
     request->exptime = read_32(packet->extras + FLAGS_SIZE);
     request->cas = packet->cas;
     request->key = key_of(packet);
+    request->value = value_of(packet);
 }
 
 static void take_join(struct binary_call *call, const struct packet *packet) {
@@ -272,8 +288,9 @@ static __attribute__((noinline)) enum parse_status await_value(struct binary_cal
 static enum parse_status refuse_too_large(struct binary_call *call, const struct packet *packet) {
     if (packet->row->command != COMMAND_SET)
         return refuse(call, packet, BINARY_TOO_LARGE);
-    take_store(call, packet);
+    take_store(call->request, packet);
     call->request->command = COMMAND_SET;
+    call->request->value = slice_of(NULL, 0);
     call->request->too_large = true;
     return skip_body(call, packet);
 }
@@ -285,8 +302,7 @@ static inline void take(struct binary_call *call, const struct packet *packet) {
         take_key(call, packet);
         return;
     case SHAPE_STORE:
-        take_store(call, packet);
-        call->request->value = value_of(packet);
+        take_store(call->request, packet);
         return;
     case SHAPE_TOUCH:
         take_touch(call, packet);
@@ -333,39 +349,14 @@ static __attribute__((noinline)) enum parse_status judge_size(struct binary_call
 
 /* ---- Packets ---- */
 
-static inline bool has_value(enum shape shape) {
-    return shape == SHAPE_STORE || shape == SHAPE_JOIN || shape == SHAPE_SASL;
-}
-
 /* Whether a packet has the parts that its opcode asks for, and no others. */
 static inline bool adds_up(const struct packet *packet) {
-    size_t extras = packet->extras_size;
-    bool has_key = packet->key_size > 0;
-    if (packet->value_size > 0 && !has_value(packet->row->shape))
-        return false;
-    switch (packet->row->shape) {
-    case SHAPE_KEY:
-    case SHAPE_JOIN:
-    case SHAPE_SASL:
-        return extras == 0 && has_key;
-    case SHAPE_STORE:
-        return extras == STORE_EXTRAS && has_key;
-    case SHAPE_TOUCH:
-        return extras == EXPTIME_SIZE && has_key;
-    case SHAPE_COUNT:
-        return extras == COUNT_EXTRAS && has_key;
-    case SHAPE_FLUSH:
-        return (extras == 0 || extras == EXPTIME_SIZE) && !has_key;
-    case SHAPE_VERBOSITY:
-        return extras == 4 && !has_key;
-    case SHAPE_BARE:
-        return extras == 0 && !has_key;
-    case SHAPE_STATS:
-        return extras == 0;
-    case SHAPE_NONE:
-        break;
-    }
-    return true;
+    const struct shape_row *shape = &shapes[packet->row->shape];
+    bool extras_fit =
+        packet->extras_size == shape->extras || (packet->extras_size == 0 && shape->may_lack_extras);
+    bool key_fits =
+        (packet->key_size > 0) == shape->has_key || (packet->key_size == 0 && shape->may_lack_key);
+    return extras_fit && key_fits && (packet->value_size == 0 || shape->has_value);
 }
 
 static inline enum parse_status parse_body(struct binary_call *call, const struct packet *packet) {
@@ -400,28 +391,13 @@ static inline enum parse_status parse_packet(struct binary_call *call) {
     return parse_body(call, &packet);
 }
 
-static enum parse_status close_for_bad_magic(struct binary_call *call) {
-    call->parser->close_reason = CLOSE_BAD_MAGIC;
-    call->request->command = COMMAND_BAD;
-    call->request->error = NULL;
-    return PARSE_CLOSE;
-}
-
-static void swallow(struct binary_call *call) {
-    struct parser *parser = call->parser;
-    size_t there = (size_t)(call->end - call->bytes);
-    parser->skipped = parser->swallow < there ? (size_t)parser->swallow : there;
-    parser->swallow -= parser->skipped;
-    call->bytes += parser->skipped;
-}
-
 /* The first byte of what should be a packet is judged as soon as it is there. */
 static inline enum parse_status parse_front(struct binary_call *call) {
     size_t there = (size_t)(call->end - call->bytes);
     if (there == 0)
         return need_more(call, 1);
     if ((uint8_t)call->bytes[0] != BINARY_REQUEST)
-        return close_for_bad_magic(call);
+        return parser_close(call->parser, call->request, CLOSE_BAD_MAGIC);
     return there < BINARY_HEADER ? need_more(call, BINARY_HEADER) : parse_packet(call);
 }
 
@@ -457,15 +433,13 @@ static inline bool quick_store(const struct parser *parser, const char *bytes, s
     if (row->shape != SHAPE_STORE || !adds_up || read_64(bytes + 16) != 0 ||
         request_item_size(key_size, 1, body - parts) > parser->item_max)
         return false;
-    const char *extras = bytes + BINARY_HEADER, *key = extras + STORE_EXTRAS;
+    struct packet packet = {.row = row,
+                            .extras = bytes + BINARY_HEADER,
+                            .extras_size = STORE_EXTRAS,
+                            .key_size = key_size,
+                            .value_size = body - parts};
     set_head(head, bytes, row);
-    request_begin(request, row->command);
-    request->has_exptime = true;
-    request->flags = read_32(extras);
-    request->exptime = read_32(extras + FLAGS_SIZE);
-    request->cas = 0;
-    request->key = slice_of(key, key_size);
-    request->value = slice_of(key + key_size, body - parts);
+    take_store(request, &packet);
     *ret_consumed = BINARY_HEADER + body;
     return true;
 }
@@ -481,7 +455,7 @@ enum parse_status binary_parse(struct parser *parser, const char *bytes, size_t 
     *ret_consumed = 0;
     if (__builtin_expect(parser->swallow == 0, 1))
         return parse_front(&call);
-    swallow(&call);
+    call.bytes += parser_swallow(parser, bytes, size);
     enum parse_status status = parse_front(&call);
     *ret_consumed += (size_t)(call.bytes - bytes);
     return status;

@@ -3,30 +3,9 @@
 and python-binary-memcached ask for several keys by quiet lookups, take an error in between for the end, and what follows for
 the answers to their next requests: another key's value, another user's session."""
 
-import struct
-
 import pytest
 from forebay import AWAY, Config, eventually, namespace, section
-
-GET, SET, GETQ, NOOP, GETK, GETKQ, SETQ, GAT, GATKQ = 0x00, 0x01, 0x09, 0x0A, 0x0C, 0x0D, 0x11, 0x1D, 0x24
-SUCCESS, TEMPORARY = 0x00, 0x86
-EXTRAS = {SET: bytes(8), SETQ: bytes(8), GAT: bytes(4), GATKQ: bytes(4)}
-
-
-def packet(opcode, key=b"", value=b"", opaque=0):
-    body = EXTRAS.get(opcode, b"") + key + value
-    return struct.pack(">BBHBBHIIQ", 0x80, opcode, len(key), len(EXTRAS.get(opcode, b"")), 0, 0, len(body), opaque, 0) + body
-
-
-def ask(client, *packets):
-    """Sends the packets in one piece; of each answer up to that to the last: opaque, status, value."""
-    client.send(b"".join(packet(*parts, opaque=number) for number, parts in enumerate(packets, 1)))
-    answers = []
-    while not answers or answers[-1][0] < len(packets):
-        _, _, key, extras, _, status, body, opaque, _ = struct.unpack(">BBHBBHIIQ", client.read(24))
-        answers.append((opaque, status, client.read(body)[extras + key:]))
-    return answers
-
+from packets import packet
 
 @pytest.fixture
 def away(redis, serve):
@@ -45,40 +24,45 @@ def away(redis, serve):
     return server
 
 
-def statuses(answers):
-    return [(opaque, status) for opaque, status, _ in answers]
+def told(answers):
+    """By the number of its request, from 0: its status, or the value of a lookup."""
+    return {one.opaque: one.value if one.status == "SUCCESS" and one.value else one.status for one in answers}
 
 
 def test_a_single_lookup_is_answered_by_the_error(away):
-    with away.client() as client:
-        assert ask(client, (GET, b"a:gone")) == [(1, TEMPORARY, b"backend remote is not available")]
-        assert ask(client, (GETK, b"a:1")) == [(1, SUCCESS, b"one")]
+    with away.binary_client() as client:
+        answer = client.ask("get", "a:gone")
+        assert (answer.status, answer.value) == ("TEMPORARY_FAILURE", b"backend remote is not available")
+        assert client.ask("getk", "a:1").value == b"one"
 
 
 def test_the_end_of_a_pipeline_tells_that_a_quiet_lookup_failed(away):
-    with away.client() as client:
-        for quiet in (GETQ, GETKQ, GATKQ):
-            for end in ((NOOP,), (GET, b"a:1"), (GETK, b"a:2"), (GAT, b"a:1")):
-                found = ask(client, (quiet, b"a:1"), (quiet, b"a:gone"), (quiet, b"a:2"), end)
-                assert statuses(found) == [(1, SUCCESS), (3, SUCCESS), (4, TEMPORARY)], (quiet, end)
-                assert ask(client, (GET, b"a:1"), (GET, b"a:2"), (NOOP,)) == [(1, SUCCESS, b"one"), (2, SUCCESS, b"two"), (3, SUCCESS, b"")]
+    with away.binary_client() as client:
+        for quiet in ("getq", "getkq", "gatq", "gatkq"):
+            for end in (("noop",), ("get", "a:1"), ("getk", "a:2"), ("gat", "a:1")):
+                found = client.ask_all((quiet, "a:1"), (quiet, "a:gone"), (quiet, "a:2"), end)
+                assert told(found) == {0: b"one", 2: b"two", 3: "TEMPORARY_FAILURE"}, (quiet, end)
+                assert found[-1].value == b"a quiet lookup before this one failed"
+                assert told(client.ask_all(("get", "a:1"), ("get", "a:2"), ("noop",))) == {0: b"one", 1: b"two", 2: "SUCCESS"}
 
 
 def test_the_end_may_come_in_another_piece(away):
-    with away.client() as client:
-        client.send(packet(GETKQ, b"a:gone"))
-        assert statuses(ask(client, (NOOP,))) == [(1, TEMPORARY)]
-        assert statuses(ask(client, (NOOP,))) == [(1, SUCCESS)]
+    with away.binary_client() as client:
+        client.send(packet("getkq", "a:gone"))
+        assert client.ask("noop").status == "TEMPORARY_FAILURE"
+        assert client.ask("noop").status == "SUCCESS"
 
 
 def test_a_request_with_an_answer_of_its_own_gives_that(away):
-    with away.client() as client:
-        found = ask(client, (GETKQ, b"a:gone"), (SETQ, b"a:1", b"uno"), (SET, b"a:2", b"due"), (GET, b"a:1"), (NOOP,))
-        assert found == [(3, SUCCESS, b""), (4, SUCCESS, b"uno"), (5, SUCCESS, b"")]
+    with away.binary_client() as client:
+        found = client.ask_all(("getkq", "a:gone"), ("setq", "a:1", b"uno"), ("set", "a:2", b"due"), ("get", "a:1"), ("noop",))
+        assert told(found) == {2: "SUCCESS", 3: b"uno", 4: "SUCCESS"}
 
 
 def test_quiet_changes_tell_their_errors_themselves(away):
-    with away.client() as client:
-        found = ask(client, (SETQ, b"a:gone", b"new"), (SETQ, b"a:1", b"uno"), (NOOP,))
-        assert statuses(found) == [(1, TEMPORARY), (3, SUCCESS)]
-        assert ask(client, (GET, b"a:1")) == [(1, SUCCESS, b"uno")]
+    """And do not hide that of a lookup before them."""
+    with away.binary_client() as client:
+        found = client.ask_all(("setq", "a:gone", b"new"), ("setq", "a:1", b"uno"), ("noop",))
+        assert told(found) == {0: "TEMPORARY_FAILURE", 2: "SUCCESS"}
+        found = client.ask_all(("getkq", "a:gone"), ("setq", "a:gone", b"new"), ("getkq", "a:1"), ("noop",))
+        assert told(found) == {1: "TEMPORARY_FAILURE", 2: b"uno", 3: "TEMPORARY_FAILURE"}

@@ -12,9 +12,10 @@ from test_access import refuse_row
 
 
 def ask_all(client, packets):
-    """Sends these (name, key, value), numbered, and a noop behind them; returns the answers before that of the noop."""
-    client.send(*(packet(name, key, value, opaque=i) for i, (name, key, value) in enumerate(packets)), packet("noop"))
-    return client.answers_to_noop()
+    """What these (name, key, value) are answered, without the noop that ends them."""
+    *answers, end = client.ask_all(*packets, ("noop",))
+    assert end.status == "SUCCESS"
+    return answers
 
 
 def forget_all(server):

@@ -80,6 +80,7 @@ static struct parsed *parse_with(struct parser parser, const char *bytes, size_t
     assert_non_null(copy);
     memcpy(copy, bytes, size);
     memset(&parsed, 0xA5, sizeof parsed); /* fields that a command uses are written by the parser */
+    parsed.head.closes = true;            /* as a packet before may have left it */
     parsed.parser = parser;
     parsed.wanted = 0;
     parsed.status = binary_parse(&parsed.parser, copy, size, parsed.key_buffer, &parsed.request, &parsed.head,
