@@ -39,6 +39,19 @@ def test_every_command_is_answered(server, extension, protocol, prefix):
     php(extension, "commands", prefix, port=server.port, protocol=protocol)
 
 
+def test_an_increment_that_finds_no_memory_fails_and_does_not_end_the_process(serve):
+    need_php()
+    server = serve(options=["-m", "2", "-M"])
+    with server.client() as client:
+        for size in (100000, 10000, 1000, 100, 0):  # until not even a counter finds room, in any shard
+            refused = 0
+            while refused < 200:
+                refused += client.command(b"set %s 0 0 %d\r\n%s" % (os.urandom(8).hex().encode(), size, bytes(size))) != b"STORED"
+    asks = ("$c = new Memcached(); $c->setOption(Memcached::OPT_BINARY_PROTOCOL, true);"
+            "$c->addServer('127.0.0.1', (int) getenv('PORT')); var_dump($c->increment('counter', 1, 1), $c->getVersion() !== false);")
+    assert run("php", "-r", asks, port=server.port).split() == ["bool(false)", "bool(true)"]
+
+
 @in_each_mode
 def test_sessions_survive_a_restart(flow, extension, protocol):
     flow(lambda port: php(extension, "write", "sess:", port=port, protocol=protocol),
