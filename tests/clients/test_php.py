@@ -41,8 +41,8 @@ def visit(port, extension, what="visits", name="abc123", seconds="0.02", protoco
 
 
 @in_each_mode
-def test_every_command_is_answered(server, extension, protocol, prefix):
-    php(extension, "commands", prefix, port=server.port, protocol=protocol)
+def test_every_command_is_answered(shared, extension, protocol, prefix):
+    php(extension, "commands", prefix, port=shared.port, protocol=protocol)
 
 
 def test_an_increment_that_finds_no_memory_fails_and_does_not_end_the_process(serve):
