@@ -10,6 +10,7 @@ A session flow has two halves, written in the client's own language: `write` sto
 """
 
 import functools
+import itertools
 import os
 import shutil
 import signal
@@ -23,6 +24,7 @@ from forebay import Config, Memcached, Server, namespace
 HERE = os.path.dirname(os.path.abspath(__file__))
 PEER = os.environ.get("CLIENTS_AGAINST")
 PREFIXES = {"cache-aside": "plain:", "write-behind": "sess:"}
+NUMBERS = itertools.count()
 SECONDS = 120  # for one client program
 
 
@@ -37,7 +39,8 @@ def policy(request):
 
 @pytest.fixture
 def prefix(policy):
-    return PREFIXES[policy]
+    """Of keys that no other test has."""
+    return f"{PREFIXES[policy]}{next(NUMBERS)}:"
 
 
 @pytest.fixture(params=["text", "binary"])
@@ -46,9 +49,20 @@ def protocol(request):
     return request.param
 
 
+def started_in(folder):
+    return Memcached(folder, program=PEER) if PEER else Server(folder, config=write_behind())
+
+
 @pytest.fixture
 def server(tmp_path):
-    with Memcached(tmp_path, program=PEER) if PEER else Server(tmp_path, config=write_behind()) as started:
+    with started_in(tmp_path) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """A server for all tests of a file whose keys have a prefix: one that is started for each takes longer than they do."""
+    with started_in(tmp_path_factory.mktemp("shared")) as started:
         yield started
 
 

@@ -4,8 +4,8 @@
 from conftest import java
 
 
-def test_every_command_is_answered(server, protocol, prefix):
-    java("commands", prefix, port=server.port, PROTOCOL=protocol)
+def test_every_command_is_answered(shared, protocol, prefix):
+    java("commands", prefix, port=shared.port, PROTOCOL=protocol)
 
 
 def test_sessions_survive_a_restart(flow, protocol):

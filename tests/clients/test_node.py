@@ -25,8 +25,8 @@ def program(request):
     return PROGRAMS[request.param]
 
 
-def test_every_command_is_answered(server, program, prefix):
-    run("node", program, "commands", prefix, port=server.port)
+def test_every_command_is_answered(shared, program, prefix):
+    run("node", program, "commands", prefix, port=shared.port)
 
 
 def test_sessions_survive_a_restart(flow, program):

@@ -24,6 +24,12 @@ in_each_mode = pytest.mark.parametrize("extension, protocol", [("memcached", "te
                                        indirect=["extension"])
 
 
+def documented(name):
+    """A namespace, as docs/session-store.md has it."""
+    with open(os.path.join(ROOT, "docs", "session-store.md"), encoding="utf-8") as page:
+        return re.search(rf"^namespace \"{name}\" \{{.*?^\}}\n", page.read(), re.MULTILINE | re.DOTALL).group(0)
+
+
 def php(extension, *arguments, port, protocol):
     return run("php", f"php/{extension}.php", *arguments, port=port, environment={"PROTOCOL": protocol})
 
@@ -35,8 +41,21 @@ def visit(port, extension, what="visits", name="abc123", seconds="0.02", protoco
 
 
 @in_each_mode
-def test_every_command_is_answered(server, extension, protocol, prefix):
-    php(extension, "commands", prefix, port=server.port, protocol=protocol)
+def test_every_command_is_answered(shared, extension, protocol, prefix):
+    php(extension, "commands", prefix, port=shared.port, protocol=protocol)
+
+
+def test_an_increment_that_finds_no_memory_fails_and_does_not_end_the_process(serve):
+    need_php()
+    server = serve(options=["-m", "2", "-M"])
+    with server.client() as client:
+        for size in (100000, 10000, 1000, 100, 0):  # until not even a counter finds room, in any shard
+            refused = 0
+            while refused < 200:
+                refused += client.command(b"set %s 0 0 %d\r\n%s" % (os.urandom(8).hex().encode(), size, bytes(size))) != b"STORED"
+    asks = ("$c = new Memcached(); $c->setOption(Memcached::OPT_BINARY_PROTOCOL, true);"
+            "$c->addServer('127.0.0.1', (int) getenv('PORT')); var_dump($c->increment('counter', 1, 1), $c->getVersion() !== false);")
+    assert run("php", "-r", asks, port=server.port).split() == ["bool(false)", "bool(true)"]
 
 
 @in_each_mode
@@ -62,7 +81,19 @@ def test_the_session_handler_keeps_sessions(restart, extension, protocol):
 
 def test_the_cache_of_symfony_works(server):
     need_symfony()
-    run("php", "php/symfony.php", port=server.port)
+    run("php", "php/symfony.php", "commands", port=server.port)
+
+
+def test_the_cache_of_symfony_survives_a_kill(serve):
+    """It finds nothing again without the version of its keys, a new one of which is made each second."""
+    need_symfony()
+    server = serve(Config(namespace("sessions", "sess:", "write-behind"), documented("pools").replace('"store"', '"local"')))
+    run("php", "php/symfony.php", "write", port=server.port)
+    server.kill()
+    server.start()
+    run("php", "php/symfony.php", "read", port=server.port)
+    server.client().sync()
+    assert set(server.rows("pools")) == {b":sess:"} and len(server.rows()) == 1
 
 
 def test_sessions_survive_a_kill_with_every_setting_of_php_memcached_as_it_comes(serve):
@@ -86,12 +117,6 @@ def test_the_session_lock_lets_one_in_at_a_time(server, extension, protocol):
     assert sorted(counted) == list(range(1, 19))
 
 
-def documented_locks():
-    """The namespace for PHP's locks, as docs/session-store.md has it."""
-    with open(os.path.join(ROOT, "docs", "session-store.md"), encoding="utf-8") as page:
-        return re.search(r"^namespace \"locks\" \{.*?^\}\n", page.read(), re.MULTILINE | re.DOTALL).group(0)
-
-
 @contextlib.contextmanager
 def held(port, extension, protocol, lock, client):
     """A request that keeps the session's lock until it is killed; the server is not told."""
@@ -113,7 +138,7 @@ LOCKS = {"memcached": "sess:lock.abc123", "memcache": "sess:abc123.lock"}
 def test_a_lock_that_was_held_at_a_kill_does_not_keep_the_user_out(serve, extension, protocol):
     """php-memcached's lock is in a namespace of its own, and ends with the server. php-memcache's is not (it ends in .lock), so
     it comes back, for the rest of its memcache.lock_timeout. The session survives in both cases."""
-    server = serve(Config(namespace("sessions", "sess:", "write-behind", flush_delay="50ms"), documented_locks()))
+    server = serve(Config(namespace("sessions", "sess:", "write-behind", flush_delay="50ms"), documented("locks")))
     assert visit(server.port, extension, protocol=protocol) == "1"
     with held(server.port, extension, protocol, LOCKS[extension], server.client()):
         server.client().sync()
@@ -127,7 +152,7 @@ def test_a_lock_that_was_held_at_a_kill_does_not_keep_the_user_out(serve, extens
 def test_a_lock_is_let_go_when_its_owner_died(serve):
     """php-memcached sets its locks for max_execution_time, which may be for ever (as on the command line): then the namespace's
     ttl ends them."""
-    server = serve(Config(namespace("sessions", "sess:", "write-behind"), documented_locks()))
+    server = serve(Config(namespace("sessions", "sess:", "write-behind"), documented("locks")))
     server.client().command("add sess:lock.abc123 0 0 1\r\n1")
     [line] = [server.client().command("mg sess:lock.abc123 t")]
     assert 0 < int(line.split(b"t")[1]) <= 30

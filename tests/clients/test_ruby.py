@@ -11,8 +11,8 @@ def ruby(kind, *arguments, port):
 
 
 @pytest.mark.parametrize("kind", ["dalli", "rails"])
-def test_every_command_is_answered(server, kind, prefix):
-    ruby(kind, "commands", prefix, port=server.port)
+def test_every_command_is_answered(shared, kind, prefix):
+    ruby(kind, "commands", prefix, port=shared.port)
 
 
 def test_sessions_survive_a_restart(flow):

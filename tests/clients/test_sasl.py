@@ -51,7 +51,7 @@ CLIENTS = {
     "python-binary-memcached": lambda: python_client("bmemcached", lambda module, servers, who: module.Client(servers, **who)),
     "php-memcached": lambda: program(need_php, "php", "php/memcached.php", "write", "s:"),
     "PHP's sessions": lambda: program(need_php, "php", "php/session.php", "memcached", "abc123", "visits"),
-    "Symfony": lambda: program(need_symfony, "php", "php/symfony.php"),
+    "Symfony": lambda: program(need_symfony, "php", "php/symfony.php", "write"),
     "memjs": lambda: program(need_node_packages, "node", "node/memjs.js", "write", "s:"),
     "dalli": lambda: program(need_ruby, "ruby", "ruby/client.rb", "dalli", "write", "s:"),
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Client.java commands|write|read|down PREFIX: spymemcached, in the mode that PROTOCOL says (compiled and run by conftest.py). With
-// a SASL_USER it authenticates.
+// a SASL_USER it authenticates. down takes several prefixes, with commas.
 import java.net.InetSocketAddress;
 import java.util.*;
 import net.spy.memcached.*;
@@ -139,21 +139,32 @@ public final class Client {
             } catch (RuntimeException failure) {
                 word = "failure";
             }
-            System.out.println(what + " " + word);
+            System.out.println(prefix + what + " " + word);
         }
     }
 
-    public static void main(String[] arguments) throws Exception {
+    private static void play(String part, String prefix) {
+        try {
+            int port = Integer.parseInt(System.getenv("PORT"));
+            Client self = new Client(port, prefix, part.equals("down") ? 5000 : 20000);
+            switch (part) {
+                case "commands" -> self.commands();
+                case "write" -> self.write();
+                case "down" -> self.down();
+                default -> self.read();
+            }
+            self.client.shutdown();
+        } catch (Exception failure) {
+            failure.printStackTrace();
+            System.exit(1);
+        }
+    }
+
+    public static void main(String[] arguments) {
         System.setProperty("net.spy.log.LoggerImpl", "net.spy.memcached.compat.log.SunLogger");
         java.util.logging.Logger.getLogger("net.spy").setLevel(java.util.logging.Level.WARNING);
-        Client self = new Client(Integer.parseInt(System.getenv("PORT")), arguments[1],
-                arguments[0].equals("down") ? 5000 : 20000);
-        switch (arguments[0]) {
-            case "commands" -> self.commands();
-            case "write" -> self.write();
-            case "down" -> self.down();
-            default -> self.read();
+        for (String prefix : arguments[1].split(",")) { // side by side, as some wait long; the program ends with the last
+            new Thread(() -> play(arguments[0], prefix)).start();
         }
-        self.client.shutdown();
     }
 }

@@ -1,6 +1,7 @@
 <?php
 // SPDX-License-Identifier: MIT
-// symfony.php: Symfony's MemcachedAdapter, whose connections speak the binary protocol. With a SASL_USER it authenticates.
+// symfony.php commands|write|read: Symfony's MemcachedAdapter, whose connections speak the binary protocol. With a SASL_USER it
+// authenticates.
 
 require __DIR__ . '/check.php';
 require 'Symfony/Component/Cache/autoload.php';
@@ -10,6 +11,14 @@ use Symfony\Contracts\Cache\ItemInterface;
 
 $who = getenv('SASL_USER') ? getenv('SASL_USER') . ':' . getenv('SASL_PASSWORD') . '@' : '';
 $cache = new MemcachedAdapter(MemcachedAdapter::createConnection("memcached://{$who}127.0.0.1:$port"), 'sess');
+
+if ($phase == 'write') {
+    same($cache->save($cache->getItem('alice')->set(['cart' => [17, 4]])->expiresAfter(600)), true, 'save');
+}
+if ($phase != 'commands') {
+    same($cache->getItem('alice')->get(), ['cart' => [17, 4]], 'what was saved');
+    exit(0);
+}
 
 $made = 0;
 $make = function (ItemInterface $item) use (&$made) {

@@ -179,6 +179,16 @@ TEST(errors_have_a_status_and_the_words_of_memcached_or_of_the_line) {
     assert_error(ERROR_UNCONFIRMED, BINARY_TEMPORARY_FAILURE, "some line");
 }
 
+/* libmemcached ends its process over the status that a store is given. */
+TEST(a_number_that_there_is_no_memory_for_is_a_temporary_failure) {
+    struct outcome outcome;
+    outcome_fail(&outcome, ERROR_NO_MEMORY, "SERVER_ERROR why");
+    assert_reply(head_of(0x05, false, false), COMMAND_META_ARITHMETIC, &outcome,
+                 BYTES(HEADER("\x05", "\0", "\0", "\x86", "\x03", NO_CAS) "why"));
+    assert_reply(head_of(0x16, true, false), COMMAND_META_ARITHMETIC, &outcome,
+                 BYTES(HEADER("\x16", "\0", "\0", "\x86", "\x03", NO_CAS) "why"));
+}
+
 TEST(a_status_has_its_usual_message) {
     static const struct {
         enum binary_status status;
@@ -250,6 +260,7 @@ int main(void) {
         cmocka_unit_test(a_change_has_its_cas_and_a_quiet_one_no_answer),
         cmocka_unit_test(what_did_not_happen_is_told_by_its_reason),
         cmocka_unit_test(errors_have_a_status_and_the_words_of_memcached_or_of_the_line),
+        cmocka_unit_test(a_number_that_there_is_no_memory_for_is_a_temporary_failure),
         cmocka_unit_test(a_status_has_its_usual_message),
         cmocka_unit_test(the_line_of_an_error_loses_its_first_word),
         cmocka_unit_test(a_line_that_is_too_long_is_cut),
