@@ -200,8 +200,8 @@ static bool is_in_run(const struct request *request) {
 
 /* Clients that ask for several keys send quiet lookups and something loud behind them, and some lose step at an error in
  * between: they take it for the end, and what follows for the answer to their next request, which may be about another
- * key. So an error of a quiet lookup is kept, and told instead of the answer to what ends the pipeline: a noop or
- * another lookup. Any other loud request has an answer of its own to give; then it reads as a miss. */
+ * key. So an error of a quiet lookup is kept, and told instead of the answer to the next loud request, which is not done:
+ * if that were answered as ever, the lookup would read as a miss, and a session that is there would be begun anew. */
 static bool leave_untold(const struct slot *slot, enum binary_status status) {
     struct connection *connection = slot->connection;
     if (!is_binary(connection) || !slot->head.quiet || !is_in_run(&slot->request))
@@ -211,15 +211,21 @@ static bool leave_untold(const struct slot *slot, enum binary_status status) {
     return true;
 }
 
+/* Whether nothing more may be answered behind a request, whatever its answer is. */
+static bool ends_connection(const struct slot *slot) {
+    enum command command = slot->request.command;
+    return command == COMMAND_QUIT || (command == COMMAND_BAD && slot->head.closes);
+}
+
 /* False: there is nothing to tell, or not to this one. */
 static bool tell_untold(struct worker *worker, const struct slot *slot) {
     struct connection *connection = slot->connection;
     if (!connection->skip_run || slot->head.quiet)
         return false;
     connection->skip_run = false;
-    if (slot->request.command != COMMAND_META_NOOP && !is_in_run(&slot->request))
-        return false;
     turn_answer_status(worker, slot, connection->untold, "a quiet lookup before this one failed");
+    if (ends_connection(slot))
+        connection_set_state(connection, CONNECTION_CLOSING);
     return true;
 }
 
@@ -279,7 +285,7 @@ static inline void answer_key(struct worker *worker, struct connection *connecti
         write_binary(worker, slot_of_request(request), outcome);
     else
         write_text(worker, connection, request, outcome);
-    if (__builtin_expect(failed, false))
+    if (__builtin_expect(failed, false) && !is_binary(connection))
         connection->skip_run = is_in_run(request) && !request->ends_run;
 }
 

@@ -8,7 +8,8 @@ import struct
 import pytest
 from forebay import AWAY, Config, eventually, namespace, section
 
-GET, SET, GETQ, NOOP, GETK, GETKQ, SETQ, GAT, GATKQ = 0x00, 0x01, 0x09, 0x0A, 0x0C, 0x0D, 0x11, 0x1D, 0x24
+GET, SET, DELETE, QUIT, GETQ, NOOP, GETK, GETKQ, STAT, SETQ, DELETEQ = 0x00, 0x01, 0x04, 0x07, 0x09, 0x0A, 0x0C, 0x0D, 0x10, 0x11, 0x14
+GAT, GATKQ, UNKNOWN = 0x1D, 0x24, 0x42
 SUCCESS, TEMPORARY = 0x00, 0x86
 EXTRAS = {SET: bytes(8), SETQ: bytes(8), GAT: bytes(4), GATKQ: bytes(4)}
 
@@ -71,10 +72,24 @@ def test_the_end_may_come_in_another_piece(away):
         assert statuses(ask(client, (NOOP,))) == [(1, SUCCESS)]
 
 
-def test_a_request_with_an_answer_of_its_own_gives_that(away):
+def test_whatever_is_told_next_tells_it(away):
+    """A lookup that failed must not read as a miss: then a session is begun anew, and the next set is the loss of the old one."""
     with away.client() as client:
-        found = ask(client, (GETKQ, b"a:gone"), (SETQ, b"a:1", b"uno"), (SET, b"a:2", b"due"), (GET, b"a:1"), (NOOP,))
-        assert found == [(3, SUCCESS, b""), (4, SUCCESS, b"uno"), (5, SUCCESS, b"")]
+        for end in ((SET, b"a:2", b"due"), (DELETE, b"a:2"), (STAT,), (UNKNOWN,)):
+            found = ask(client, (GETKQ, b"a:gone"), (SETQ, b"a:1", b"uno"), end)
+            assert statuses(found) == [(3, TEMPORARY)], end
+            assert ask(client, (GET, b"a:1"), (GET, b"a:2")) == [(1, SUCCESS, b"uno"), (2, SUCCESS, b"two")]
+    for end in ((QUIT,), (GET, b"")):
+        with away.client() as client:
+            assert statuses(ask(client, (GETKQ, b"a:gone"), end)) == [(2, TEMPORARY)], end
+            assert client.is_closed()
+
+
+def test_the_errors_of_others_do_not_hide_it(away):
+    with away.client() as client:
+        for other in ((SETQ, b"a:gone", b"new"), (DELETEQ, b"a:gone")):
+            found = ask(client, (GETKQ, b"a:gone"), other, (GETKQ, b"a:1"), (NOOP,))
+            assert statuses(found) == [(2, TEMPORARY), (3, SUCCESS), (4, TEMPORARY)], other
 
 
 def test_quiet_changes_tell_their_errors_themselves(away):
