@@ -65,6 +65,15 @@ bool turn_hold_from(struct worker *worker, size_t i) {
     return connection_keep(connection, slot->start);
 }
 
+/* Whether a change may turn out to tell that a quiet lookup failed (tell_untold): one before has, or this one that parks
+ * may. It is not done then, so it must not be done ahead. */
+static bool may_tell(const struct slot *parked, const struct slot *change) {
+    const struct connection *connection = parked->connection;
+    bool may_fail = parked->head.quiet && command_row(parked->request.command)->comes_in_runs;
+    return connection->protocol == PROTOCOL_BINARY && !change->head.quiet &&
+           !command_row(change->request.command)->comes_in_runs && (connection->skip_run || may_fail);
+}
+
 /* Not on the path of a key that is answered at once: noinline keeps that short, here and below. */
 static __attribute__((noinline)) void park(struct worker *worker, size_t i) {
     struct connection *connection = worker->slots[i].connection;
@@ -72,6 +81,7 @@ static __attribute__((noinline)) void park(struct worker *worker, size_t i) {
     for (size_t j = i + 1; j < worker->slot_count; j++) {
         struct slot *next = &worker->slots[j];
         if (next->connection != connection || !command_has_key(next->request.command) ||
+            may_tell(&worker->slots[i], next) ||
             !tier_anticipate(worker->tier, connection->ticket, request, &next->request))
             break;
     }

@@ -6,11 +6,11 @@ the answers to their next requests: another key's value, another user's session.
 import struct
 
 import pytest
-from forebay import AWAY, Config, eventually, namespace, section
+from forebay import AWAY, Config, eventually, locked, namespace, section, sqlite_backend
 
 GET, SET, DELETE, QUIT, GETQ, NOOP, GETK, GETKQ, STAT, SETQ, DELETEQ = 0x00, 0x01, 0x04, 0x07, 0x09, 0x0A, 0x0C, 0x0D, 0x10, 0x11, 0x14
 GAT, GATKQ, UNKNOWN = 0x1D, 0x24, 0x42
-SUCCESS, TEMPORARY = 0x00, 0x86
+SUCCESS, ABSENT, TEMPORARY = 0x00, 0x01, 0x86
 EXTRAS = {SET: bytes(8), SETQ: bytes(8), GAT: bytes(4), GATKQ: bytes(4)}
 
 
@@ -31,9 +31,12 @@ def ask(client, *packets):
 
 @pytest.fixture
 def away(redis, serve):
-    """A server whose backend is away: a:1 and a:2 are in memory, what a:gone is nobody can say."""
-    space = namespace("sessions", "a:", "write-behind", backend="remote", flush_delay="10ms", unknown_set="refuse")
-    server = serve(Config(space, backends=[section("backend", "remote", uri=redis.uri, timeout=AWAY)], drain_timeout="100ms"))
+    """A server one of whose backends is away: a:1 and a:2 are in memory, what a:gone is nobody can say. What begins with b: is
+    written through to the other."""
+    spaces = (namespace("sessions", "a:", "write-behind", backend="remote", flush_delay="10ms", unknown_set="refuse"),
+              namespace("through", "b:", "write-through"))
+    backends = [section("backend", "remote", uri=redis.uri, timeout=AWAY), sqlite_backend(timeout=AWAY)]
+    server = serve(Config(*spaces, backends=backends, drain_timeout="100ms"))
     with server.client() as client:
         eventually(lambda: client.command("mg a:gone") == b"EN")
         client.set(b"a:gone", b"v")
@@ -90,6 +93,18 @@ def test_the_errors_of_others_do_not_hide_it(away):
         for other in ((SETQ, b"a:gone", b"new"), (DELETEQ, b"a:gone")):
             found = ask(client, (GETKQ, b"a:gone"), other, (GETKQ, b"a:1"), (NOOP,))
             assert statuses(found) == [(2, TEMPORARY), (3, SUCCESS), (4, TEMPORARY)], other
+
+
+def test_what_tells_it_is_not_done_ahead(away):
+    """Changes behind one that waits for its store are done along with it, but for the one that tells of a lookup."""
+    with away.client() as client:
+        found = ask(client, (GETKQ, b"a:gone"), (SETQ, b"b:1", b"one"), (SET, b"b:2", b"two"), (SET, b"b:3", b"three"),
+                    (GET, b"b:1"), (GET, b"b:2"), (GET, b"b:3"))
+        assert statuses(found) == [(3, TEMPORARY), (4, SUCCESS), (5, SUCCESS), (6, ABSENT), (7, SUCCESS)]
+        assert found[2][2] == b"one" and found[4][2] == b"three"
+        with locked(away):
+            found = ask(client, (GATKQ, b"b:1"), (SET, b"b:2", b"two"), (GET, b"a:1"))
+        assert statuses(found) == [(2, TEMPORARY), (3, SUCCESS)] and found[1][2] == b"one"
 
 
 def test_quiet_changes_tell_their_errors_themselves(away):
