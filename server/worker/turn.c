@@ -263,7 +263,8 @@ static __attribute__((noinline)) bool has_room_for_reply(struct worker *worker, 
         worker->line_output = output_here(output);
         worker->line_replies = worker->replies;
     }
-    if (++worker->replies * REPLY_COST + output->size <= share)
+    bool fits = ++worker->replies * REPLY_COST + output->size <= share;
+    if (fits || tier_has_answer(connection->ticket)) /* what was done is told */
         return true;
     count(&worker->replies_refused);
     if (!is_in_run(&slot->request) || tier_closes_on_error(&slot->request) ||
