@@ -34,10 +34,18 @@ static bool read_plain(struct slice message, struct slice *ret_user, struct slic
     return true;
 }
 
+/* Counted it is by now. */
+static void answer_refused(struct worker *worker, const struct slot *slot) {
+    answer_status(worker, slot, BINARY_AUTH_ERROR);
+    if (slot->connection->authenticated)
+        connection_set_state(slot->connection, CONNECTION_CLOSING);
+}
+
+/* There is no credential to check. */
 static void refuse(struct worker *worker, const struct slot *slot) {
     count(&worker->auth_commands);
     count(&worker->auth_errors);
-    answer_status(worker, slot, BINARY_AUTH_ERROR);
+    answer_refused(worker, slot);
 }
 
 static void judge(struct worker *worker, size_t i) {
@@ -53,9 +61,7 @@ static void judge(struct worker *worker, size_t i) {
         answer_message(worker, slot, SLICE("Authenticated"));
         break;
     case LOGIN_REFUSED:
-        answer_status(worker, slot, BINARY_AUTH_ERROR);
-        if (connection->authenticated)
-            connection_set_state(connection, CONNECTION_CLOSING);
+        answer_refused(worker, slot);
         break;
     case LOGIN_WAITS:
         return;

@@ -70,6 +70,7 @@ __attribute__((noinline)) void turn_park(struct worker *worker, size_t i) {
     for (size_t j = i + 1; j < worker->slot_count; j++) {
         struct slot *next = &worker->slots[j];
         if (next->connection != connection || !command_has_key(next->request.command) ||
+            untold_may_tell(&worker->slots[i], next) ||
             !tier_anticipate(worker->tier, connection->ticket, request, &next->request))
             break;
     }

@@ -14,14 +14,26 @@ bool untold_keep(const struct slot *slot, enum binary_status status) {
     return true;
 }
 
+bool untold_may_tell(const struct slot *parked, const struct slot *change) {
+    const struct connection *connection = parked->connection;
+    bool may_fail = parked->head.quiet && command_comes_in_runs(parked->request.command);
+    return connection_is_binary(connection) && !change->head.quiet &&
+           !command_comes_in_runs(change->request.command) && (connection->run_failed || may_fail);
+}
+
+/* Whether nothing more may be answered behind a request, whatever its answer is. */
+static bool ends_connection(const struct slot *slot) {
+    enum command command = slot->request.command;
+    return command == COMMAND_QUIT || (command == COMMAND_BAD && slot->head.closes);
+}
+
 bool untold_tell(struct worker *worker, const struct slot *slot) {
     struct connection *connection = slot->connection;
-    enum command command = slot->request.command;
     if (!connection->run_failed || slot->head.quiet)
         return false;
     connection->run_failed = false;
-    if (command != COMMAND_META_NOOP && !command_comes_in_runs(command))
-        return false;
     answer_error(worker, slot, connection->untold, "a quiet lookup before this one failed");
+    if (ends_connection(slot))
+        connection_set_state(connection, CONNECTION_CLOSING);
     return true;
 }

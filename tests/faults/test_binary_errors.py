@@ -4,14 +4,18 @@ and python-binary-memcached ask for several keys by quiet lookups, take an error
 the answers to their next requests: another key's value, another user's session."""
 
 import pytest
-from forebay import AWAY, Config, eventually, namespace, section
+from forebay import AWAY, Config, eventually, locked, namespace, section, sqlite_backend
 from packets import packet
+
 
 @pytest.fixture
 def away(redis, serve):
-    """A server whose backend is away: a:1 and a:2 are in memory, what a:gone is nobody can say."""
-    space = namespace("sessions", "a:", "write-behind", backend="remote", flush_delay="10ms", unknown_set="refuse")
-    server = serve(Config(space, backends=[section("backend", "remote", uri=redis.uri, timeout=AWAY)], drain_timeout="100ms"))
+    """A server one of whose backends is away: a:1 and a:2 are in memory, what a:gone is nobody can say. What begins with b: is
+    written through to the other."""
+    spaces = (namespace("sessions", "a:", "write-behind", backend="remote", flush_delay="10ms", unknown_set="refuse"),
+              namespace("through", "b:", "write-through"))
+    backends = [section("backend", "remote", uri=redis.uri, timeout=AWAY), sqlite_backend(timeout=AWAY)]
+    server = serve(Config(*spaces, backends=backends, drain_timeout="100ms"))
     with server.client() as client:
         eventually(lambda: client.command("mg a:gone") == b"EN")
         client.set(b"a:gone", b"v")
@@ -53,10 +57,35 @@ def test_the_end_may_come_in_another_piece(away):
         assert client.ask("noop").status == "SUCCESS"
 
 
-def test_a_request_with_an_answer_of_its_own_gives_that(away):
+def test_whatever_is_told_next_tells_it(away):
+    """A lookup that failed must not read as a miss: then a session is begun anew, and the next set is the loss of the old one."""
     with away.binary_client() as client:
-        found = client.ask_all(("getkq", "a:gone"), ("setq", "a:1", b"uno"), ("set", "a:2", b"due"), ("get", "a:1"), ("noop",))
-        assert told(found) == {2: "SUCCESS", 3: b"uno", 4: "SUCCESS"}
+        for end in (("set", "a:2", b"due"), ("delete", "a:2"), ("stat",), (0x42,)):
+            found = client.ask_all(("getkq", "a:gone"), ("setq", "a:1", b"uno"), end)
+            assert told(found) == {2: "TEMPORARY_FAILURE"}, end
+            assert told(client.ask_all(("get", "a:1"), ("get", "a:2"))) == {0: b"uno", 1: b"two"}
+    for end in (("quit",), ("get", b"")):
+        with away.binary_client() as client:
+            assert told(client.ask_all(("getkq", "a:gone"), end)) == {1: "TEMPORARY_FAILURE"}, end
+            assert client.is_closed()
+
+
+def test_the_errors_of_others_do_not_hide_it(away):
+    with away.binary_client() as client:
+        for other in (("setq", "a:gone", b"new"), ("deleteq", "a:gone")):
+            found = client.ask_all(("getkq", "a:gone"), other, ("getkq", "a:1"), ("noop",))
+            assert told(found) == {1: "TEMPORARY_FAILURE", 2: b"one", 3: "TEMPORARY_FAILURE"}, other
+
+
+def test_what_tells_it_is_not_done_ahead(away):
+    """Changes behind one that waits for its store are done along with it, but for the one that tells of a lookup."""
+    with away.binary_client() as client:
+        found = client.ask_all(("getkq", "a:gone"), ("setq", "b:1", b"one"), ("set", "b:2", b"two"), ("set", "b:3", b"three"),
+                               ("get", "b:1"), ("get", "b:2"), ("get", "b:3"))
+        assert told(found) == {2: "TEMPORARY_FAILURE", 3: "SUCCESS", 4: b"one", 5: "NOT_FOUND", 6: b"three"}
+        with locked(away):
+            found = client.ask_all(("gatkq", "b:1"), ("set", "b:2", b"two"), ("get", "a:1"))
+        assert told(found) == {1: "TEMPORARY_FAILURE", 2: b"one"}
 
 
 def test_quiet_changes_tell_their_errors_themselves(away):

@@ -229,6 +229,31 @@ def test_replies_have_a_limit(serve):
     assert int(server.client().stats()["response_obj_oom"]) > refused
 
 
+def test_what_was_done_is_told_however_little_room_others_leave(serve):
+    """A change that comes back to a turn whose replies have their limit is not refused: it would be the next request's answer."""
+    spaces = namespace("through", "wt:", "write-through"), namespace("plain", "plain:", "cache-aside")
+    server = serve(Config(*spaces, threads=1), options=["-o", "read_buf_mem_limit=1"])
+    with server.client() as text, server.binary_client() as client, server.client() as crowd:
+        text.set_many([("wt:k", b"another's"), ("plain:k", b"mine")])
+
+        def ask_much(end):
+            while not end.is_set():
+                crowd.send(b"get absent\r\n" * 10000 + b"mn\r\n")
+                while crowd.line() != b"MN":
+                    pass
+
+        with locked(server) as lock:
+            text.send(b"gat 0 wt:k\r\n")
+            client.send(packet("gat", "wt:k"))
+            eventually(lambda: int(server.client().stats("forebay")["parked"]) >= 3)
+            with Background(ask_much):
+                eventually(lambda: int(server.client().stats()["response_obj_oom"]) > 1000)
+                lock.rollback()
+                assert [value for _, _, value, _ in text.values()] == [b"another's"]
+                assert client.answer().value == b"another's"
+        assert text.get("plain:k") == client.get("plain:k") == b"mine"
+
+
 # ---- Backends that are down ----
 
 

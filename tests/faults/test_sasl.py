@@ -151,6 +151,8 @@ def test_who_is_in_may_become_another(guarded):
     assert client.set("k", b"v") == "SUCCESS"
     assert client.log_in("other", "wrong").status == "AUTH_ERROR"
     assert client.is_closed()
+    for unfit in (auth(b"user right"), auth(RIGHT, "CRAM-MD5")):
+        assert statuses_to(guarded, auth(RIGHT), unfit, packet("get", "k")) == ["SUCCESS", "AUTH_ERROR"]
 
 
 def test_the_file_may_change(guarded):
