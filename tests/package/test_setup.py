@@ -65,6 +65,18 @@ def test_what_else_fails_fails_at_once(folder):
     assert setup.returncode == 1
 
 
+def test_libraries_for_arm64_that_are_not_to_be_had_are_told_and_not_taken_for_there(folder):
+    """As without a network."""
+    script = f"set -euo pipefail; . {ROOT}/tools/setup.sh; for _ in 1 2; do if arm64_libraries; then exit 1; fi; done"
+    (folder / "elsewhere").mkdir()
+    (folder / "bin/apt-get").write_text('#!/bin/sh\necho "Could not resolve"; exit 100\n')
+    (folder / "bin/apt-get").chmod(0o755)
+    done = subprocess.run(["bash", "-c", script, "tools/test"], cwd=folder / "elsewhere", capture_output=True, text=True, check=False,
+                          env={**os.environ, "PATH": f"{folder}/bin:{os.environ['PATH']}"}, timeout=PATIENCE)
+    assert done.returncode == 0 and done.stdout.count("unpacking Debian's arm64 libraries") == 2, done.stdout + done.stderr
+    assert "Could not resolve" in (folder / "elsewhere/build/arm64-apt/log").read_text()
+
+
 @pytest.fixture
 def repository(tmp_path):
     """One that is built, on a machine where nothing is missing."""
