@@ -229,17 +229,20 @@ static void stat_latency(struct stat_sink *sink, const char *owner, const char *
     sink->line(sink, name, buckets);
 }
 
+/* Since the last reset; nothing where no such request was answered. */
+static void stat_latency_of(struct stat_sink *sink, struct tier *tier, size_t space, enum usage_kind kind) {
+    pthread_mutex_lock(&tier->stats_mutex);
+    struct histogram_sum sum = sum_latency(tier, space, kind);
+    histogram_subtract(&sum, &tier->latency_base[space][kind]);
+    pthread_mutex_unlock(&tier->stats_mutex);
+    if (histogram_count(&sum) > 0)
+        stat_latency(sink, tier->spaces[space].options.name, usage_kind_name(kind), &sum);
+}
+
 void tier_stat_latencies(struct tier *tier, struct stat_sink *sink) {
     for (size_t i = 0; i < tier->space_count; i++)
-        for (int kind = 0; kind < USAGE_KINDS && !space_is_retired(&tier->spaces[i]); kind++) {
-            pthread_mutex_lock(&tier->stats_mutex);
-            struct histogram_sum sum = sum_latency(tier, i, (enum usage_kind)kind);
-            histogram_subtract(&sum, &tier->latency_base[i][kind]);
-            pthread_mutex_unlock(&tier->stats_mutex);
-            if (histogram_count(&sum) > 0)
-                stat_latency(sink, tier->spaces[i].options.name, usage_kind_name((enum usage_kind)kind),
-                             &sum);
-        }
+        for (int kind = 0; kind < USAGE_KINDS && !space_is_retired(&tier->spaces[i]); kind++)
+            stat_latency_of(sink, tier, i, (enum usage_kind)kind);
 }
 
 static void stat_breaker(struct stat_sink *sink, const char *owner, const char *what,
@@ -264,11 +267,15 @@ static void stat_absence(struct stat_sink *sink, const char *name, struct absenc
 }
 
 /* Since the start: a reset leaves them alone, as it does the loads below. */
-static void stat_gets(struct stat_sink *sink, const struct tier *tier, const struct space *space) {
+static void stat_requests(struct stat_sink *sink, const struct tier *tier, const struct space *space) {
     struct tier_counters counters = sum_space_counters(tier, (size_t)space->number);
     number(sink, space->options.name, "cmd_get", counters.cmd_get);
     number(sink, space->options.name, "get_hits", counters.get_hits);
     number(sink, space->options.name, "get_misses", counters.get_misses);
+    number(sink, space->options.name, "cmd_set", counters.cmd_set);
+    number(sink, space->options.name, "cmd_touch", counters.cmd_touch);
+    number(sink, space->options.name, "delete_hits", counters.delete_hits);
+    number(sink, space->options.name, "delete_misses", counters.delete_misses);
 }
 
 void tier_stat_spaces(struct tier *tier, struct stat_sink *sink) {
@@ -290,12 +297,13 @@ void tier_stat_spaces(struct tier *tier, struct stat_sink *sink) {
         number(sink, name, "expired", stats.expired);
         number(sink, name, "remembered_absences", stats.negatives);
         number(sink, name, "refused_no_memory", stats.no_memory);
-        stat_gets(sink, tier, space);
+        stat_requests(sink, tier, space);
         if (!space->backend)
             continue;
         number(sink, name, "loads", counted(&space->loads));
         number(sink, name, "load_hits", counted(&space->load_hits));
         number(sink, name, "load_errors", counted(&space->load_errors));
+        stat_latency_of(sink, tier, i, USAGE_LOAD);
         number(sink, name, "load_unfit", counted(&space->load_unfit));
         number(sink, name, "rows_unreadable", counted(&space->rows_unreadable));
         if (space->absence)

@@ -46,6 +46,11 @@ static void say_lines(struct buffer *lines) {
         printf("%.*s", (int)lines->size, lines->data);
 }
 
+static void say_warnings(const char *lines) {
+    for (const char *end; (end = strchr(lines, '\n')); lines = end + 1)
+        fprintf(stderr, "forebay: warning: %.*s\n", (int)(end - lines), lines);
+}
+
 /* ---- The process ---- */
 
 static void check_auth_file(struct check *check) {
@@ -202,7 +207,7 @@ int check_start(struct settings *settings, struct config *config, struct options
     unsigned connections_wanted = settings->max_connections;
     signal(SIGPIPE, SIG_IGN); /* a backend may hang up */
     say_lines(&options->notices);
-    fputs(config_warnings(config), stderr);
+    say_warnings(config_warnings(config));
     find_running(&check);
     check_auth_file(&check);
     check_limits(&check);

@@ -105,6 +105,30 @@ install_missing() {
     trap - EXIT INT TERM
 }
 
+# arm64_libraries: what the server needs on arm64, from Debian, in build/arm64-root; for tools/arm64.cmake. apt has folders of
+# its own for that: this machine's learns of no other architecture, and nothing is installed. Nobody has to be root.
+arm64_libraries() {
+    local root=build/arm64-root apt=$PWD/build/arm64-apt wanted="${BUILD_PACKAGES[*]} libcmocka-dev" package
+    [ "$(cat "$root/.packages" 2>/dev/null)" = "$wanted" ] && return
+    say "unpacking Debian's arm64 libraries to $root"
+    rm -rf "$root" "$apt"
+    mkdir -p "$root" "$apt/lists/partial" "$apt/archives/partial"
+    : >"$apt/status"
+    cat >"$apt/apt.conf" <<EOF
+APT::Architecture "arm64"; APT::Architectures {"arm64";}; APT::Sandbox::User ""; Acquire::Languages "none";
+Dir::State "$apt"; Dir::State::status "$apt/status"; Dir::Cache "$apt"; Dir::Log "$apt";
+EOF
+    # shellcheck disable=SC2086
+    APT_CONFIG=$apt/apt.conf apt-get update -qq >"$apt/log" 2>&1 &&
+        APT_CONFIG=$apt/apt.conf apt-get install -qq -y --no-install-recommends --download-only $wanted >>"$apt/log" 2>&1 ||
+        return 1
+    for package in "$apt"/archives/*.deb; do
+        dpkg -x "$package" "$root" >>"$apt/log" 2>&1 || return 1
+    done
+    printf '%s\n' "$wanted" >"$root/.packages"
+    rm -rf "$apt/archives" "$apt/lists"
+}
+
 # cmake_version_fits: the presets need 3.25, which Debian 12 has.
 check_cmake() {
     local version

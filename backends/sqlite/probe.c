@@ -76,9 +76,11 @@ static bool has_beside(const struct sqlite_connection *connection, const char *s
     return stat(path, &status) == 0 && status.st_size > 0;
 }
 
-/* NULL: out of memory. */
-static char *uri_of(const struct sqlite_connection *connection) {
+/* NULL: out of memory. is_there false: what a start would make, a database without tables, in memory. */
+static char *uri_of(const struct sqlite_connection *connection, bool is_there) {
     bool has_log = has_beside(connection, "-wal") && has_beside(connection, "-shm");
+    if (!is_there)
+        return sqlite3_mprintf("file::memory:");
     sqlite3_str *uri = sqlite3_str_new(NULL);
     sqlite3_str_appendall(uri, "file:");
     for (const char *at = connection->path; *at; at++)
@@ -87,9 +89,9 @@ static char *uri_of(const struct sqlite_connection *connection) {
     return sqlite3_str_finish(uri);
 }
 
-static enum backend_status open_to_look(struct sqlite_connection *connection,
+static enum backend_status open_to_look(struct sqlite_connection *connection, bool is_there,
                                         const struct sqlite_options *own, struct backend_error *ret_error) {
-    char *uri = uri_of(connection);
+    char *uri = uri_of(connection, is_there);
     int result = uri ? sqlite3_open_v2(uri, &connection->db,
                                        SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX, NULL)
                      : SQLITE_NOMEM;
@@ -117,11 +119,10 @@ static enum backend_status probe_once(const struct backend_options *options, con
         status = probe_folder(connection, ret_error);
     if (status == BACKEND_OK)
         status = probe_file(connection, ret_error);
-    if (status == BACKEND_OK && stat(connection->path, &there) == 0) {
-        status = open_to_look(connection, own, ret_error);
-        if (status == BACKEND_OK)
-            status = sqlite_schema_probe(connection, ret_error);
-    }
+    if (status == BACKEND_OK)
+        status = open_to_look(connection, stat(connection->path, &there) == 0, own, ret_error);
+    if (status == BACKEND_OK)
+        status = sqlite_schema_probe(connection, ret_error);
     sqlite_close(&connection->base);
     return status;
 }

@@ -1,18 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The crc32 instruction takes three cycles but a new one can start in every cycle, so a single chain of them
- * leaves two thirds of the processor idle. Longer data are therefore cut into three lanes of equal length
- * whose CRCs are computed side by side and then joined. Joining means moving a CRC over the bytes of the
- * lanes behind it: a multiplication by a power of x, one carry-less multiplication and one more crc32
- * instruction that reduces the product. The powers belong to the two lane lengths used: short ones for
- * records of a few hundred bytes, long ones for large values.
+ * The instruction (of x86-64 and of arm64) takes two or three cycles but a new one can start in every cycle, so a single
+ * chain of them leaves much of the processor idle. Longer data are therefore cut into three lanes of equal length whose
+ * CRCs are computed side by side and then joined. Joining means moving a CRC over the bytes of the lanes behind it: a
+ * multiplication by a power of x, one carry-less multiplication and one more crc32 instruction that reduces the product.
+ * The powers belong to the two lane lengths used: short ones for records of a few hundred bytes, long ones for large
+ * values.
  */
 #include "policies/journal/crc32c.h"
+#include <stdbool.h>
 #include <string.h>
 
 #if defined(__x86_64__)
 #include <nmmintrin.h>
 #include <wmmintrin.h>
+#define HAS_INSTRUCTIONS 1
+#elif defined(__aarch64__)
+#include <arm_acle.h>
+#include <arm_neon.h>
+#include <sys/auxv.h>
+#define HAS_INSTRUCTIONS 1
 #endif
 
 static const uint32_t table[256] = {
@@ -58,7 +65,57 @@ uint32_t crc32c_portable(uint32_t crc, const void *data, size_t size) {
     return ~crc;
 }
 
+#ifdef HAS_INSTRUCTIONS
+
+/* ---- The instructions of a processor: whether it has them, a CRC with eight bytes more, with one more, a carry-less product ---- */
+
 #if defined(__x86_64__)
+
+#define WITH_INSTRUCTIONS __attribute__((target("sse4.2,pclmul")))
+
+static bool has_instructions(void) {
+    return __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("pclmul");
+}
+
+WITH_INSTRUCTIONS static inline uint64_t with_word(uint64_t crc, uint64_t word) {
+    return _mm_crc32_u64(crc, word);
+}
+
+WITH_INSTRUCTIONS static inline uint32_t with_byte(uint32_t crc, uint8_t byte) {
+    return _mm_crc32_u8(crc, byte);
+}
+
+WITH_INSTRUCTIONS static inline uint64_t product_of(uint64_t a, uint64_t b) {
+    __m128i product =
+        _mm_clmulepi64_si128(_mm_cvtsi64_si128((long long)a), _mm_cvtsi64_si128((long long)b), 0);
+    return (uint64_t)_mm_cvtsi128_si64(product);
+}
+
+#else
+
+#define WITH_INSTRUCTIONS __attribute__((target("+crc+crypto")))
+
+/* The C library has this at hand: no search, and no system call. */
+static bool has_instructions(void) {
+    const unsigned long both = HWCAP_CRC32 | HWCAP_PMULL;
+    return (getauxval(AT_HWCAP) & both) == both;
+}
+
+WITH_INSTRUCTIONS static inline uint64_t with_word(uint64_t crc, uint64_t word) {
+    return __crc32cd((uint32_t)crc, word);
+}
+
+WITH_INSTRUCTIONS static inline uint32_t with_byte(uint32_t crc, uint8_t byte) {
+    return __crc32cb(crc, byte);
+}
+
+WITH_INSTRUCTIONS static inline uint64_t product_of(uint64_t a, uint64_t b) {
+    return (uint64_t)vmull_p64(a, b);
+}
+
+#endif
+
+/* ---- Three lanes ---- */
 
 /* A lane length in bytes with what moves a CRC over one and over two lanes: x^(8 * bytes - 33) mod P,
  * reflected. The 33: the product of two reflected numbers comes out one bit low, and the reduction multiplies
@@ -71,10 +128,8 @@ struct lanes {
 static const struct lanes short_lanes = {64, 0x9e4addf8, 0x0d3b6092};
 static const struct lanes long_lanes = {1024, 0x170076fa, 0xa51b6135};
 
-__attribute__((target("sse4.2,pclmul"))) static uint64_t moved(uint64_t crc, uint32_t power) {
-    __m128i product =
-        _mm_clmulepi64_si128(_mm_cvtsi64_si128((long long)crc), _mm_cvtsi32_si128((int)power), 0);
-    return _mm_crc32_u64(0, (uint64_t)_mm_cvtsi128_si64(product));
+WITH_INSTRUCTIONS static inline uint64_t moved(uint64_t crc, uint64_t power) {
+    return with_word(0, product_of(crc, power));
 }
 
 static inline uint64_t word_at(const uint8_t *at) {
@@ -83,35 +138,31 @@ static inline uint64_t word_at(const uint8_t *at) {
     return word;
 }
 
-__attribute__((target("sse4.2,pclmul"))) static uint64_t three_lanes(uint64_t crc, const uint8_t *at,
-                                                                     const struct lanes *lanes) {
+WITH_INSTRUCTIONS static uint64_t three_lanes(uint64_t crc, const uint8_t *at, const struct lanes *lanes) {
     uint64_t second = 0, third = 0;
     for (size_t i = 0; i < lanes->size; i += 8) {
-        crc = _mm_crc32_u64(crc, word_at(at + i));
-        second = _mm_crc32_u64(second, word_at(at + lanes->size + i));
-        third = _mm_crc32_u64(third, word_at(at + 2 * lanes->size + i));
+        crc = with_word(crc, word_at(at + i));
+        second = with_word(second, word_at(at + lanes->size + i));
+        third = with_word(third, word_at(at + 2 * lanes->size + i));
     }
     return moved(crc, lanes->over_two) ^ moved(second, lanes->over_one) ^ third;
 }
 
-__attribute__((target("sse4.2,pclmul"))) static uint32_t crc32c_hardware(uint32_t before, const uint8_t *at,
-                                                                         size_t size) {
+WITH_INSTRUCTIONS static uint32_t crc32c_hardware(uint32_t before, const uint8_t *at, size_t size) {
     uint64_t crc = (uint32_t)~before;
     for (; size >= 3 * long_lanes.size; at += 3 * long_lanes.size, size -= 3 * long_lanes.size)
         crc = three_lanes(crc, at, &long_lanes);
     for (; size >= 3 * short_lanes.size; at += 3 * short_lanes.size, size -= 3 * short_lanes.size)
         crc = three_lanes(crc, at, &short_lanes);
     for (; size >= 8; at += 8, size -= 8)
-        crc = _mm_crc32_u64(crc, word_at(at));
+        crc = with_word(crc, word_at(at));
     for (; size > 0; at++, size--)
-        crc = _mm_crc32_u8((uint32_t)crc, *at);
+        crc = with_byte((uint32_t)crc, *at);
     return ~(uint32_t)crc;
 }
 
 uint32_t crc32c(uint32_t crc, const void *data, size_t size) {
-    if (__builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("pclmul"))
-        return crc32c_hardware(crc, data, size);
-    return crc32c_portable(crc, data, size);
+    return has_instructions() ? crc32c_hardware(crc, data, size) : crc32c_portable(crc, data, size);
 }
 
 #else

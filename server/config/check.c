@@ -146,6 +146,23 @@ bool config_check_backends(struct config_loading *loading) {
     return true;
 }
 
+static bool has_space(const struct config_loading *loading, size_t backend) {
+    for (size_t i = 0; i < loading->space_count; i++)
+        if (loading->spaces[i].options.backend == (int)backend)
+            return true;
+    return false;
+}
+
+/* No error: a reload may bring the first namespace over it, or take the last one away. */
+void config_tell_idle_backends(struct config_loading *loading) {
+    for (size_t i = 0; i < loading->backend_count; i++)
+        if (!has_space(loading, i))
+            buffer_print(loading->warnings,
+                         "%s:%d: no namespace uses backend \"%s\": remove it, or name it in a namespace\n",
+                         loading->report.path, loading->backends[i].section->line,
+                         loading->backends[i].options.store.name);
+}
+
 /* ---- Namespaces ---- */
 
 static bool check_prefix(struct config_loading *loading, const struct space_draft *draft) {

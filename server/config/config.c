@@ -181,6 +181,8 @@ static bool read_config(struct config *config, struct config_loading *loading) {
     good = good && read_sections(loading) && take_listen(config, loading) && config_check_admin(loading) &&
            config_check_backends(loading) && config_check_spaces(loading) && config_check_overlaps(loading) &&
            take_drafts(config, loading);
+    if (good)
+        config_tell_idle_backends(loading);
     free(loading->spaces);
     free(loading->backends);
     return good;

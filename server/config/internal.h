@@ -94,6 +94,9 @@ bool config_check_listen(struct config_loading *loading);
 bool config_check_admin(struct config_loading *loading);
 bool config_check_backends(struct config_loading *loading);
 
+/* Warns of backends that no namespace uses. */
+void config_tell_idle_backends(struct config_loading *loading);
+
 /* Whether a namespace, once its policy and backend are known, has what a setting needs in order to mean something. */
 bool config_has_need(const struct space_options *options, enum space_need need);
 

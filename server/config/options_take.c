@@ -148,8 +148,11 @@ bool options_take_recover(struct reading *reading, const struct option_kind *kin
 bool options_take_port(struct reading *reading, const struct option_kind *kind, const char *argument) {
     uint64_t port = 0;
     bool free_one = strcmp(argument, "-1") == 0;
-    if (!free_one && !number_in_range(reading, kind, argument, &port))
+    if (!free_one && !number_in_range(reading, kind, argument, &port)) {
+        size_t used = strlen(reading->error);
+        snprintf(reading->error + used, reading->error_size - used, "; -1 is any free port");
         return false;
+    }
     reading->settings->port = free_one ? PORT_FREE : (int)port;
     reading->options->port_given = true;
     return true;

@@ -7,6 +7,7 @@ import re
 import subprocess
 
 import pytest
+from conftest import HERE, SECONDS, write_behind
 from forebay import ROOT, Server, binary
 
 pytest.importorskip("pymemcache")
@@ -45,3 +46,16 @@ def test_the_walkthrough_works_as_written(tmp_path, store, request):
         server.kill()
         server.start()
         exec(after.replace("11211", str(server.port)), seen)  # pylint: disable=exec-used
+
+
+def test_djangos_sessions_are_kept_and_its_cache_is_a_cache(tmp_path, serve):
+    pytest.importorskip("django")
+    server = serve(write_behind())
+    [text] = [block for block in blocks("py") if "SESSION_CACHE_ALIAS" in block]
+    (tmp_path / "snippet").write_text(text.replace("11211", str(server.port)))
+    done = subprocess.run(["/usr/bin/python3", os.path.join(HERE, "django_caches.py"), str(tmp_path / "snippet")],
+                          capture_output=True, text=True, timeout=SECONDS, check=False)
+    assert done.returncode == 0, done.stderr
+    server.client().sync("sessions")
+    [key] = server.rows()
+    assert key.startswith(b"sess:") and key.endswith(done.stdout.strip().encode())

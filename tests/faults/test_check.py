@@ -5,6 +5,7 @@ same configuration is told and not in the way."""
 import contextlib
 import os
 import pathlib
+import re
 import shutil
 import socket
 import sqlite3
@@ -12,7 +13,7 @@ import subprocess
 import tempfile
 
 import pytest
-from forebay import AWAY, Config, Redis, Server, free_port, namespace, section, sqlite_backend
+from forebay import AWAY, Config, Redis, Server, ServerFailed, free_port, namespace, section, sqlite_backend
 
 needs_redis = pytest.mark.skipif(Redis.missing() is not None, reason=str(Redis.missing()))
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
@@ -207,6 +208,22 @@ def test_sql_of_its_own_is_tried_on_the_tables(tmp_path):
         # In the log alone, which is looked at as well.
         accepted(server)
     accepted(server)
+
+
+@pytest.mark.parametrize("load, why", [(OWN_SQL["load"], "no such table: t"), ("selec v from t", 'near "selec": syntax error')])
+def test_sql_of_its_own_needs_its_tables_before_the_database_is_there(tmp_path, load, why):
+    server = at(tmp_path, namespace("own", "own:", "write-through", **{**OWN_SQL, "load": load}), backends=[sqlite_backend()])
+    assert why in refused(server)
+    assert not os.path.exists(tmp_path / "data")
+    with pytest.raises(ServerFailed, match=re.escape(why)):  # as a start says
+        server.start()
+
+
+def test_a_backend_that_nobody_uses_is_a_warning(tmp_path):
+    server = at(tmp_path, backends=[sqlite_backend(), sqlite_backend(name="spare", path="spare.db")])
+    _, err = accepted(server)
+    assert re.search(r'^forebay: warning: .*:\d+: no namespace uses backend "spare": remove it', err, re.MULTILINE)
+    assert 'backend "local"' not in err
 
 
 # ---- Addresses, user, folders, files ----

@@ -111,6 +111,7 @@ def test_what_may_be_one_place_is_warned_of(serve, tmp_path):
     server.config = two_over_one_table("'other:' || :key").replace("%d", str(server.port)).replace("%s", str(tmp_path))
     done = subprocess.run([*server.command(), "--check"], capture_output=True, text=True, timeout=60, check=True)
     assert 'both use the table "t"' in done.stderr and ".conf:20: " in done.stderr
+    assert done.stderr.startswith("forebay: warning: ")
     assert done.stdout.endswith("ok\n")
     running = serve(server.config, port=server.port)
     assert 'both use the table "t"' in running.log() and " warning: " in running.log()

@@ -2,11 +2,13 @@
 """What docs/trouble.md has one do, where no other test does it."""
 
 import os
+import re
 import shutil
+import socket
 import sqlite3
 
 import pytest
-from forebay import Config, eventually, namespace
+from forebay import PATIENCE, ROOT, Config, eventually, namespace, section
 from handbook import commands, follow
 
 SESSIONS = 2000
@@ -63,3 +65,78 @@ def test_what_can_be_read_of_a_damaged_store_is_saved(tmp_path, serve):
     assert {kind for kind, _ in saved} == {"hit", "miss"}  # nothing of it is damaged
     assert sum(kind == "hit" for kind, _ in saved) == int(said[1])
     assert client.set("sess:1", b"y") == b"STORED" and client.sync() == 1
+
+
+@pytest.mark.skipif(not shutil.which("nc") or not shutil.which("sqlite3"), reason="nc and sqlite3 are needed")
+def test_a_namespace_can_be_emptied_on_purpose(tmp_path, serve):
+    server = serve(Config(namespace("sessions", "sess:", "write-behind")), folder=tmp_path / "data")
+    client = server.client()
+    for key in ("sess:alice", "sess:bob"):
+        client.set(key, b"x")
+    client.sync()
+    client.command("flush_all")
+    assert client.get("sess:alice") == b"x"  # from its row
+    client.set("sess:bob", b"waits to be written")
+    assert follow(commands("operating.md", "operating: empty a namespace"), server, server.folder).split()[::2] == ["SYNCED", "OK"]
+    assert client.get("sess:alice") is None and client.get("sess:bob") is None
+    assert not server.rows()
+    client.set("sess:alice", b"anew")
+    client.sync()
+    assert list(server.rows()) == [b"sess:alice"]
+
+
+def test_a_namespace_can_be_emptied_in_a_redis_as_well(redis, serve):
+    server = serve(Config(namespace("sessions", "sess:", "write-behind"), backends=[section("backend", "local", uri=redis.uri)]))
+    client, store = server.client(), redis.connect()
+    store.set("elsewhere", "x")
+    client.set("sess:alice", b"x")
+    client.sync()
+    client.command("flush_all")
+    assert client.get("sess:alice") == b"x"
+    for key in store.scan_iter("sess:*"):
+        store.unlink(key)
+    client.command("flush_all")
+    assert client.get("sess:alice") is None
+    assert store.get("elsewhere") == b"x"
+    assert "gets what memory holds" not in server.log() and "was emptied" not in server.log()
+
+
+def from_the_page(pattern):
+    with open(os.path.join(ROOT, "docs", "operating.md"), encoding="utf-8") as page:
+        return bytes.fromhex(re.search(pattern, page.read()).group(1))
+
+
+@pytest.mark.parametrize("options", [[], ["-S"]])
+@pytest.mark.skipif(not shutil.which("nc"), reason="nc is needed")
+def test_a_probe_needs_no_password_and_is_told_nothing(tmp_path, serve, options):
+    (tmp_path / "auth").write_text("anna:open sesame\n")
+    (tmp_path / "auth").chmod(0o600)
+    server = serve(Config(), options=["-Y", str(tmp_path / "auth"), *options])
+
+    def counted():
+        with server.binary_client() as client:
+            client.log_in("anna", "open sesame")
+            told = client.stats()
+            return int(told["auth_cmds"]), int(told["auth_errors"])
+
+    commands_before, errors_before = counted()
+    before = server.log()
+    assert follow(commands("operating.md", "operating: probe"), server, server.folder) == "1.6.45"
+    probe, expected = (from_the_page(rf"tcp-check {word} binary (\w+)" if word == "expect" else rf"tcp-check {word}-binary (\w+)")
+                       for word in ("send", "expect"))
+    with server.binary_client() as client:
+        client.send(probe)
+        answer = client.answer()
+        assert (answer.status, answer.value) == ("SUCCESS", b"1.6.45")
+    with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as raw:
+        raw.sendall(probe)
+        assert raw.makefile("rb").read(len(expected)) == expected
+    assert server.log() == before
+    assert counted() == (commands_before + 1, errors_before)
+
+
+def test_a_probe_in_text_is_told_nothing_either(tmp_path, serve):
+    (tmp_path / "auth").write_text("anna:open sesame\n")
+    (tmp_path / "auth").chmod(0o600)
+    server = serve(options=["-Y", str(tmp_path / "auth"), "-B", "ascii"])
+    assert server.client().command("version") == b"CLIENT_ERROR unauthenticated"

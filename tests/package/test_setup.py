@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""tools/setup.sh beside another apt or dpkg at work: a real apt-get, whose folders are the test's own and whose packages are none."""
+"""What the tools that install and run do: tools/setup.sh beside another apt or dpkg at work (a real apt-get, whose folders are the
+test's own and whose packages are none), and tools/run, over a server that only says how it was called."""
 
 import fcntl
 import os
@@ -62,3 +63,46 @@ def test_what_else_fails_fails_at_once(folder):
     said = setup.communicate(timeout=PATIENCE)[0]
     assert "no-such-package" in said and "waiting" not in said
     assert setup.returncode == 1
+
+
+def test_libraries_for_arm64_that_are_not_to_be_had_are_told_and_not_taken_for_there(folder):
+    """As without a network."""
+    script = f"set -euo pipefail; . {ROOT}/tools/setup.sh; for _ in 1 2; do if arm64_libraries; then exit 1; fi; done"
+    (folder / "elsewhere").mkdir()
+    (folder / "bin/apt-get").write_text('#!/bin/sh\necho "Could not resolve"; exit 100\n')
+    (folder / "bin/apt-get").chmod(0o755)
+    done = subprocess.run(["bash", "-c", script, "tools/test"], cwd=folder / "elsewhere", capture_output=True, text=True, check=False,
+                          env={**os.environ, "PATH": f"{folder}/bin:{os.environ['PATH']}"}, timeout=PATIENCE)
+    assert done.returncode == 0 and done.stdout.count("unpacking Debian's arm64 libraries") == 2, done.stdout + done.stderr
+    assert "Could not resolve" in (folder / "elsewhere/build/arm64-apt/log").read_text()
+
+
+@pytest.fixture
+def repository(tmp_path):
+    """One that is built, on a machine where nothing is missing."""
+    root = tmp_path / "repository"
+    (root / "tools").mkdir(parents=True)
+    for name in ("run", "setup.sh"):
+        shutil.copy(os.path.join(ROOT, "tools", name), root / "tools")
+    (root / "build/release").mkdir(parents=True)
+    (root / "build/release/build.ninja").touch()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "bin").mkdir()
+    for path, script in (("repository/build/release/forebay", 'printf "%s\\n" "$PWD" "$@"'), ("bin/dpkg-query", "echo installed"),
+                         ("bin/cmake", "echo cmake version 3.25.1")):
+        (tmp_path / path).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / path).chmod(0o755)
+    return root
+
+
+@pytest.mark.parametrize("arguments, there, given", [
+    (["--config", "my.conf"], "elsewhere", ["--config", "my.conf"]),
+    (["--config=my.conf", "-v"], "elsewhere", ["--config=my.conf", "-v"]),
+    (["-v"], "repository", ["--config", "tools/forebay.conf", "-v"]),
+])
+def test_a_configuration_is_the_one_that_whoever_types_sees(repository, tmp_path, arguments, there, given):
+    env = {**os.environ, "PATH": f"{tmp_path}/bin:{os.environ['PATH']}"}
+    done = subprocess.run([repository / "tools/run", *arguments], cwd=tmp_path / "elsewhere", env=env, capture_output=True, text=True,
+                          timeout=PATIENCE, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1 - len(given):] == [str(tmp_path / there), *given]

@@ -167,6 +167,23 @@ def test_reads_are_counted_by_namespace(server, client):
     assert [told[f"{name}:{what}"] for what in ("cmd_get", "get_hits", "get_misses")] == ["5", "3", "2"]
 
 
+@pytest.mark.parametrize("server", ["memory", "write-behind"], indirect=True)
+def test_changes_and_loads_are_told_by_namespace(server, client):
+    name = "all" if server.config else "default"
+    client.set("k", b"v")
+    client.set("other", b"v")
+    for command in ("touch k 100", "delete k", "delete missing", "get unknown"):
+        client.command(command)
+    told = client.stats("namespaces")
+    assert {what: told[f"{name}:{what}"] for what in ("cmd_set", "cmd_touch", "delete_hits", "delete_misses")} == {
+        "cmd_set": "2", "cmd_touch": "1", "delete_hits": "1", "delete_misses": "1"}
+    if server.config:
+        assert told[f"{name}:load_count"] == "1"
+        assert told[f"{name}:load_p99_us"] == client.stats("forebay")[f"{name}:load_p99_us"] != "0"
+    else:
+        assert f"{name}:load_count" not in told
+
+
 @pytest.mark.parametrize("server", ["write-behind"], indirect=True)
 def test_the_calls_of_a_backend_are_counted(server, client):
     client.set("k", b"v")

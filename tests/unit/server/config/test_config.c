@@ -482,7 +482,7 @@ TEST(namespaces_that_may_meet_are_warned_of_and_others_are_not) {
     for (size_t i = 0; i < sizeof fine / sizeof *fine; i++) {
         load_good(loaded, fine[i].text);
         const char *said = config_warnings(loaded->config);
-        if (fine[i].warns ? !strstr(said, fine[i].warns) : *said)
+        if (fine[i].warns ? !strstr(said, fine[i].warns) : strstr(said, "namespaces \"") != NULL)
             fail_msg("expected \"%s\", got \"%s\" for\n%s", fine[i].warns ? fine[i].warns : "", said,
                      fine[i].text);
     }

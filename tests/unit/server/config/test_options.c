@@ -249,6 +249,7 @@ static const struct bad {
     const char *words, *says, *also;
 } table[] = {
     {"-p 65536", "-p (--port)", "from 0 to 65535"},
+    {"-p -2", "-p (--port)", "-1 is any free port"},
     {"-p x", "-p (--port)", "\"x\""},
     {"-p ''", "-p (--port)", ""},
     {"-U 11211", "UDP is not served", "-U 0"},
