@@ -114,12 +114,14 @@ frontend shop
 {choices}
 """
 
-ERROR = """HTTP/1.1 503 Service Unavailable\r
+ERROR_HEAD = """HTTP/1.1 503 Service Unavailable\r
 Content-Type: text/html; charset=utf-8\r
 Cache-Control: no-store\r
-Connection: close\r
+Content-Length: {length}\r
 \r
-<!doctype html>
+"""
+
+ERROR = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <title>Tea shop</title>
@@ -141,7 +143,7 @@ INDEX = """<!doctype html>
 each. None keeps anything: sessions, carts and counters are in Forebay, and behind it in {store}.</p></section>
 <section><h2>Look behind it</h2>
 <p><a href="http://127.0.0.1:{admin}/">Forebay, second by second</a><br><a href="/haproxy">The instances, as haproxy sees them</a></p></section>
-<section><h2>Break it</h2>
+<section class="wide"><h2>Break it</h2>
 <p>Type into the terminal of tools/demo, between two clicks:</p><pre>{commands}</pre></section>
 </main>
 """
@@ -211,7 +213,7 @@ class Stage:
         uses, backends = zip(*(choice(stack, {name: self.ports[name] for name in names}) for stack, names in self.instances.items()))
         write(self.folder, "haproxy.cfg",
               HAPROXY.format(folder=self.folder, here=HERE, choices="".join(uses) + "\n" + "\n".join(backends), **self.ports))
-        write(self.folder, "error.http", ERROR)
+        write(self.folder, "error.http", ERROR_HEAD.format(length=len(ERROR.encode())) + ERROR)
         write(self.folder, "index.html", INDEX.format(store=self.store, commands=COMMANDS.format(store=self.store), **self.ports))
 
     def make(self, forebay):

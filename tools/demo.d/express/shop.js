@@ -25,6 +25,7 @@ class Sessions extends MemcachedStore {
         this.client.ask('set', [this.getKey(id), found, LIFE_MS / 1000], done);
     }
 }
+Sessions.prototype.touch = undefined; // every page writes its session, so that a touch would write it twice
 
 // Rows [part, policy, where it came from]. With others clicking at the same moment, what they load counts too.
 async function strip(before, parts) {

@@ -7,7 +7,7 @@ const Memcached = require('memcached');
 // The client would leave a server alone for 30 seconds after a single failure, for five hours after five, and wait for up to a
 // minute before it connects again. Here, the server is back in a moment.
 const OPTIONS = { retries: 0, timeout: 2000, failures: 1000000, retry: 1 };
-const PATIENCE_MS = 5000; // a request that was under way when its connection was lost is never answered by the client
+const PATIENCE_MS = 3000; // less than haproxy has
 
 // npm's memcached, which tells of a SERVER_ERROR here alone, and answers as if nothing were there. It takes it for a failure of the
 // connection, too, which it is not.
@@ -24,12 +24,20 @@ class Client extends Memcached {
         this.refusal = message;
     }
 
-    // Calls back with an error where the command was refused. (With others refused at the same moment, a miss may be an error, too.)
+    // Calls back once, with an error where the command was refused. (With others refused at the same moment, a miss may be an error,
+    // too.) What was under way when its connection was lost, npm's memcached never answers.
     ask(command, parameters, done) {
         const before = this.refusals;
+        let answered = false;
+        const once = (error, answer) => {
+            clearTimeout(patience);
+            if (!answered) done(error, answer);
+            answered = true;
+        };
+        const patience = setTimeout(() => once(new Error('no answer')), PATIENCE_MS);
         this[command](...parameters, (error, answer) => {
             const refused = !answer && this.refusals !== before;
-            done(refused ? new Error(this.refusal) : error && !error.notStored ? error : null, answer);
+            once(refused ? new Error(this.refusal) : error && !error.notStored ? error : null, answer);
         });
     }
 }
@@ -40,14 +48,7 @@ class Store {
     }
 
     ask(command, ...parameters) {
-        return new Promise((done, fail) => {
-            const patience = setTimeout(() => fail(new Error('no answer')), PATIENCE_MS);
-            this.client.ask(command, parameters, (error, answer) => {
-                clearTimeout(patience);
-                if (error) fail(error);
-                else done(answer);
-            });
-        });
+        return new Promise((done, fail) => this.client.ask(command, parameters, (error, answer) => error ? fail(error) : done(answer)));
     }
 
     async cart(customer) {

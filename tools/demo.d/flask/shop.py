@@ -90,7 +90,9 @@ class Outermost:
 
 
 def reason(error):
-    return str(error) or type(error).__name__
+    """pymemcache hands on what the server says as bytes."""
+    said = error.args[0] if error.args else type(error).__name__
+    return said.decode() if isinstance(said, bytes) else str(error)
 
 
 def strip(parts):
