@@ -112,13 +112,13 @@ class Demo:
 
     def run(self):
         """Until a command or a signal raises Quit."""
-        lines = [sys.stdin]
+        inputs, typed = [sys.stdin.fileno()], b""
         while True:
-            if select.select(lines, [], [], PAUSE_S)[0]:
-                line = sys.stdin.readline()
-                if not line:
-                    lines = []
-                elif line.strip():
+            if select.select(inputs, [], [], PAUSE_S)[0]:
+                more = os.read(inputs[0], 4096)
+                inputs = inputs if more else []
+                *lines, typed = (typed + more).split(b"\n")
+                for line in filter(str.strip, map(bytes.decode, lines)):
                     self.obey(line)
             self.tend()
 
@@ -136,6 +136,11 @@ def end(*_):
     raise Quit
 
 
+def nearest(path):
+    """As short as it can be typed here."""
+    return min(path, os.path.relpath(path), key=len)
+
+
 def welcome(stage):
     print(f"""
 The shop:     http://127.0.0.1:{stage.ports["haproxy"]}/
@@ -146,16 +151,15 @@ Log in, fill a cart, and then break something. Nobody is logged out. Type:
 
 {COMMANDS.format(store=stage.store)}
 
-or do it from another terminal:  kill -9 $(cat {os.path.relpath(stage.folder)}/forebay.pid)
+or do it from another terminal:  kill -9 $(cat {nearest(stage.folder)}/forebay.pid)
 What Forebay has written:        {look(stage)}
 """, flush=True)
 
 
 def look(stage):
-    folder = os.path.relpath(stage.folder)
     if stage.with_redis:
         return f"redis-cli -p {stage.ports['redis']} keys '*'"
-    return f"sqlite3 -readonly {folder}/store.db 'select cast(key as text), cast(value as text) from carts'"
+    return f"sqlite3 -readonly {nearest(stage.folder)}/store.db 'select cast(key as text), cast(value as text) from carts'"
 
 
 def main():
