@@ -62,6 +62,7 @@ class Demo:
     """The program, told what to do by its standard input."""
 
     def __init__(self, folder, store):
+        self.folder = folder
         self.with_redis = store == "redis"
         self.port = free_port()
         self.said = b""
@@ -88,11 +89,14 @@ class Demo:
         self.wait_for(rb"^%s: done$" % command.encode())
 
     def end(self):
+        """As Ctrl-C does. Everything has ended well then, and nothing is left."""
         self.process.send_signal(signal.SIGINT)
         try:
             assert self.process.wait(PATIENCE) == 0
         finally:
             self.process.kill()
+        pids = [int(path.read_text()) for path in self.folder.glob("*.pid")]
+        assert len(pids) >= 8 and not any(os.path.exists(f"/proc/{pid}") for pid in pids)
 
 
 class Browser:

@@ -22,6 +22,10 @@ PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None)
 
 
+def end_with_parent():
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 class Failed(Exception):
     """A program that does not start, or does not end."""
 
@@ -77,9 +81,8 @@ class Program:
             raise Failed(f"{self.name} does not start: somebody else has 127.0.0.1:{self.port}")
         self.is_stopped = False
         with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen(self.command, cwd=self.folder, env=self.environment, stdin=subprocess.DEVNULL, stdout=log,
-                                            stderr=log, preexec_fn=lambda: LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL),
-                                            start_new_session=True)
+            self.process = subprocess.Popen(self.command, cwd=self.folder, env=self.environment, stdin=subprocess.DEVNULL,
+                                            stdout=log, stderr=log, start_new_session=True, preexec_fn=end_with_parent)
         with open(self.pid_path, "w", encoding="ascii") as file:
             file.write(f"{self.process.pid}\n")
 

@@ -7,7 +7,7 @@ const Memcached = require('memcached');
 // The client would leave a server alone for 30 seconds after a single failure, for five hours after five, and wait for up to a
 // minute before it connects again. Here, the server is back in a moment.
 const OPTIONS = { retries: 0, timeout: 2000, failures: 1000000, retry: 1 };
-const PATIENCE_MS = 3000; // less than haproxy has
+const PATIENCE_MS = 5000;
 
 // npm's memcached, which tells of a SERVER_ERROR here alone, and answers as if nothing were there. It takes it for a failure of the
 // connection, too, which it is not.
@@ -15,7 +15,20 @@ class Client extends Memcached {
     constructor(port) {
         super(`127.0.0.1:${port}`, OPTIONS);
         this.refusals = 0;
+        this.watched = new WeakSet();
         this.on('issue', () => {}); // it is told to whoever asked
+    }
+
+    // What was under way when its connection was lost would never be answered.
+    connect(server, done) {
+        super.connect(server, (error, socket) => {
+            if (socket && !this.watched.has(socket)) {
+                this.watched.add(socket);
+                const lost = new Error('the connection was lost');
+                socket.once('close', () => socket.metaData.splice(0).forEach(({ callback }) => callback(lost)));
+            }
+            done(error, socket);
+        });
     }
 
     connectionIssue(message, socket) {
@@ -24,20 +37,12 @@ class Client extends Memcached {
         this.refusal = message;
     }
 
-    // Calls back once, with an error where the command was refused. (With others refused at the same moment, a miss may be an error,
-    // too.) What was under way when its connection was lost, npm's memcached never answers.
+    // Calls back with an error where the command was refused. (With others refused at the same moment, a miss may be an error, too.)
     ask(command, parameters, done) {
         const before = this.refusals;
-        let answered = false;
-        const once = (error, answer) => {
-            clearTimeout(patience);
-            if (!answered) done(error, answer);
-            answered = true;
-        };
-        const patience = setTimeout(() => once(new Error('no answer')), PATIENCE_MS);
         this[command](...parameters, (error, answer) => {
             const refused = !answer && this.refusals !== before;
-            once(refused ? new Error(this.refusal) : error && !error.notStored ? error : null, answer);
+            done(refused ? new Error(this.refusal) : error && !error.notStored ? error : null, answer);
         });
     }
 }
