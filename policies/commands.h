@@ -5,9 +5,10 @@
  *
  * Adding a command on a key: a row here, its arguments in server/protocol/parser.c, its meaning in policies/evaluate.c,
  * its answer in server/protocol/reply.c. Adding one without a key: a row here, its answer in server/admin/command.c.
- * The compiler asks for each of these: no switch over commands or kinds has a `default` (except the one in the
- * worker's turn, which hands to command.c what it does not answer itself), and those that are about commands with a
- * key list the others by COMMANDS_WITHOUT_KEY(COMMAND_CASE).
+ * The compiler asks for each of these: no switch over commands or kinds has a `default` (except the one in
+ * server/worker/talk.c, which hands to command.c what it does not answer itself), and those that are about commands with a
+ * key list the others by COMMANDS_WITHOUT_KEY(COMMAND_CASE). Opcodes of the binary protocol have no rows here: each is one of
+ * these commands (server/protocol/binary.c).
  */
 #ifndef FOREBAY_POLICIES_COMMANDS_H
 #define FOREBAY_POLICIES_COMMANDS_H
@@ -118,6 +119,11 @@ static inline bool command_has_key(enum command command) {
 
 static inline bool command_is_meta(enum command command) {
     return command_rows[command].is_meta;
+}
+
+/* Whether a line of it may have many keys, each a request. */
+static inline bool command_comes_in_runs(enum command command) {
+    return command_rows[command].comes_in_runs;
 }
 
 /* Whether it shows an entry's value. */

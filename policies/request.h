@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a client asked, and what it is answered: the two plain structs between the protocol (server/protocol/parser.h
- * makes requests, server/protocol/reply.h writes outcomes) and the policies. One request is about one key: a multi-key
- * get is a run of requests of which only the last has ends_run set.
+ * What a client asked, and what it is answered: the two plain structs between the protocols (server/protocol/parser.h and
+ * binary.h make requests, reply.h and binary.h write outcomes) and the policies, which never know which of the two a client
+ * speaks. The words of the text protocol name things here; an opcode that means the same makes the same request. One request
+ * is about one key: a multi-key get is a run of requests of which only the last has ends_run set.
  */
 #ifndef FOREBAY_POLICIES_REQUEST_H
 #define FOREBAY_POLICIES_REQUEST_H
@@ -23,7 +24,7 @@ struct request {
     enum command command;
     bool noreply;     /* classic: no answer at all, COMMAND_BAD included. Meta quiet (q): see meta */
     bool ret_cas;     /* gets, gats */
-    bool ends_run;    /* get, gets, gat, gats: the last key of the line, END follows */
+    bool ends_run;    /* get, gets, gat, gats: the last key of the line, END follows. A packet has one key */
     bool has_exptime; /* meta: the T flag was given (classic commands that take one always set it) */
     char mode;        /* ms: S E(add) A P R, 0: default (set); ma: I or D */
     /* set, ms: the value was too large and is not there (value is empty): an error is answered, and what the
@@ -62,6 +63,16 @@ static inline void request_begin(struct request *request, enum command command) 
     request->too_large = false;
     request->value = slice_of(NULL, 0);
     request->meta = 0;
+}
+
+/* The same for a meta command, which has no flags yet. meta_flags is the caller's. */
+static inline void request_begin_meta(struct request *request, enum command command, struct slice key) {
+    request_begin(request, command);
+    request->key = request->raw_key = key;
+    request->flags = 0;
+    request->exptime = request->vivify_ttl = request->recache_ttl = 0;
+    request->cas = request->new_cas = request->initial = 0;
+    request->delta = 1;
 }
 
 /* The bytes that memcached 1.6 counts against its item limit (-I): header and CAS, key and its zero, flags

@@ -159,6 +159,10 @@ enum tier_status tier_execute(struct tier_worker *worker, struct tier_ticket *ti
 
 void tier_release(struct outcome *outcome);
 
+/* Whether the ticket brings an answer for the request that is executed next. That request must be executed, or the answer
+ * goes to the one behind it. */
+bool tier_has_answer(const struct tier_ticket *ticket);
+
 /* Must an error of this request end its connection instead of being told (on_backend_down = "close")? So it is for get,
  * gat and mg, whose errors many clients take for a miss. */
 bool tier_closes_on_error(const struct request *request);

@@ -173,6 +173,10 @@ enum tier_status tier_execute(struct tier_worker *worker, struct tier_ticket *ti
     return TIER_PARKED;
 }
 
+bool tier_has_answer(const struct tier_ticket *ticket) {
+    return ticket->has_outcome;
+}
+
 void tier_release(struct outcome *outcome) {
     assert(outcome->holds_lock);
     if (outcome->hit)

@@ -72,7 +72,8 @@ static bool is_string(const struct redis_connection *connection, const struct mu
 }
 
 static bool send_call(struct redis_connection *connection, const struct apply_task *task, struct call call) {
-    const struct mutation *mutations = &task->mutations[call.from];
+    const struct mutation *mutations =
+        call.count > 0 ? &task->mutations[call.from] : NULL; /* a look has none */
     bool plain = call.count > 0 && is_string(connection, &mutations[0]);
     struct words words = {.count = 0};
     add(&words, SLICE("EVALSHA"));

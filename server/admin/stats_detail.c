@@ -7,6 +7,7 @@
  */
 #include "server/admin/stats_detail.h"
 #include "cache/base/keyed_hash.h"
+#include "server/admin/watch.h"
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -134,12 +135,33 @@ void stats_detail_count(struct stats_detail *detail, const struct request *reque
     pthread_mutex_unlock(&detail->lock);
 }
 
+/* A key may have any byte: one that would end the word or the line shows as watchers have it. */
+static void write_text(const struct prefix *prefix, char ret_text[WATCH_KEY_TEXT]) {
+    char *out = ret_text;
+    for (size_t i = 0; i < prefix->size && i < ENTRY_KEY_MAX; i++) {
+        unsigned char c = (unsigned char)prefix->text[i];
+        bool is_shown = c > ' ' && c != 0x7f;
+        if (is_shown)
+            *out = (char)c;
+        else
+            watch_write_key(out, slice_of(&prefix->text[i], 1));
+        out += is_shown ? 1 : 3;
+    }
+    *out = '\0';
+}
+
+static void dump_prefix(const struct prefix *prefix, struct buffer *out) {
+    char text[WATCH_KEY_TEXT];
+    write_text(prefix, text);
+    buffer_print(out, "PREFIX %s get %llu hit %llu set %llu del %llu\r\n", text,
+                 (unsigned long long)prefix->gets, (unsigned long long)prefix->hits,
+                 (unsigned long long)prefix->sets, (unsigned long long)prefix->deletes);
+}
+
 void stats_detail_dump(struct stats_detail *detail, struct buffer *out) {
     pthread_mutex_lock(&detail->lock);
     for (const struct prefix *prefix = detail->oldest; prefix; prefix = prefix->newer)
-        buffer_print(out, "PREFIX %.*s get %llu hit %llu set %llu del %llu\r\n", (int)prefix->size,
-                     prefix->text, (unsigned long long)prefix->gets, (unsigned long long)prefix->hits,
-                     (unsigned long long)prefix->sets, (unsigned long long)prefix->deletes);
+        dump_prefix(prefix, out);
     pthread_mutex_unlock(&detail->lock);
     buffer_append(out, "END\r\n", 5);
 }

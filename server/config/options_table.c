@@ -102,7 +102,9 @@ const struct option_kind option_kinds[] = {
      .about =
          "refuse the [commands of this list](#restricted-commands), separated by commas; may be given several times, and adds to the configuration's list"},
     {'C', "disable-cas", no_argument, options_take_off, .offset = IN_SETTINGS(cas_enabled),
-     .group = OPTIONS_COMMANDS, .about = "no CAS"},
+     .group = OPTIONS_COMMANDS,
+     .about =
+         "`stats settings` tells it, and nothing else changes: each entry has its CAS all the same, as the store's rows need it"},
     {'Y', "auth-file", required_argument, options_take_text, .offset = IN_SETTINGS(auth_file),
      .group = OPTIONS_COMMANDS, .placeholder = "FILE", .setting = "auth_file",
      .about =

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A packet says in its header how long its parts are, so there is nothing to search. The table below says of each opcode
- * which parts it has; what does not add up is answered as memcached answers it, and as nothing tells where the next packet
- * begins then, the connection is closed.
+ * A packet says in its header how long its parts are, so there is nothing to search. One table below says of each opcode
+ * what it means and which shape it has, another which parts a packet of that shape has; what does not add up is answered as
+ * memcached answers it, and as nothing tells where the next packet begins then, the connection is closed.
+ *
+ * As in parser.c there is a lower storey for what nearly all traffic consists of: lookups, and stores without a CAS, that are
+ * whole. It makes the same requests, and leaves alone whatever it does not recognise at once.
  *
  * Where the binary protocol has a CAS in every packet and the classic command has none, the request is that of the meta
  * command that means the same: append with a CAS is `ms` with the flags MA and C, incr with an initial value is `ma`
@@ -18,24 +21,43 @@ enum {
     BODY_MAX = 1 << 30, /* a longer one is no packet: as in memcached */
     FLAGS_SIZE = 4,
     EXPTIME_SIZE = 4,
+    LEVEL_SIZE = 4,
     STORE_EXTRAS = FLAGS_SIZE + EXPTIME_SIZE,
     COUNT_EXTRAS = 8 + 8 + EXPTIME_SIZE, /* delta, initial value, expiry of one that is made */
     NO_CREATION = -1,                    /* as expiry: a number that does not exist is not made */
 };
 
-/* Which parts a packet has. */
 enum shape {
     SHAPE_NONE, /* no such opcode */
     SHAPE_BARE, /* nothing but the header */
     SHAPE_FLUSH,
     SHAPE_VERBOSITY,
-    SHAPE_STATS, /* perhaps a key */
+    SHAPE_STATS,
     SHAPE_KEY,
-    SHAPE_TOUCH, /* an expiry and a key */
+    SHAPE_TOUCH,
     SHAPE_COUNT,
-    SHAPE_STORE, /* flags, an expiry, a key, a value */
-    SHAPE_JOIN,  /* a key and a value */
-    SHAPE_SASL,  /* the same */
+    SHAPE_STORE,
+    SHAPE_JOIN,
+    SHAPE_SASL, /* the mechanism is its key, the message its value */
+};
+
+/* Which parts a packet of a shape has. A value may always be empty. */
+struct shape_row {
+    uint8_t extras; /* their size */
+    bool may_lack_extras, has_key, may_lack_key, has_value;
+};
+
+static const struct shape_row shapes[] = {
+    [SHAPE_BARE] = {0},
+    [SHAPE_FLUSH] = {EXPTIME_SIZE, .may_lack_extras = true},
+    [SHAPE_VERBOSITY] = {LEVEL_SIZE},
+    [SHAPE_STATS] = {.has_key = true, .may_lack_key = true},
+    [SHAPE_KEY] = {.has_key = true},
+    [SHAPE_TOUCH] = {EXPTIME_SIZE, .has_key = true},
+    [SHAPE_COUNT] = {COUNT_EXTRAS, .has_key = true},
+    [SHAPE_STORE] = {STORE_EXTRAS, .has_key = true, .has_value = true},
+    [SHAPE_JOIN] = {.has_key = true, .has_value = true},
+    [SHAPE_SASL] = {.has_key = true, .has_value = true},
 };
 
 struct opcode_row {
@@ -45,42 +67,42 @@ struct opcode_row {
 };
 
 static const struct opcode_row opcodes[256] = {
-    [0x00] = {COMMAND_GET, SHAPE_KEY},
-    [0x01] = {COMMAND_SET, SHAPE_STORE},
-    [0x02] = {COMMAND_ADD, SHAPE_STORE},
-    [0x03] = {COMMAND_REPLACE, SHAPE_STORE},
-    [0x04] = {COMMAND_DELETE, SHAPE_KEY},
-    [0x05] = {COMMAND_META_ARITHMETIC, SHAPE_COUNT},
-    [0x06] = {COMMAND_META_ARITHMETIC, SHAPE_COUNT, .counts_down = true},
-    [0x07] = {COMMAND_QUIT, SHAPE_BARE},
-    [0x08] = {COMMAND_FLUSH_ALL, SHAPE_FLUSH},
-    [0x09] = {COMMAND_GET, SHAPE_KEY, .quiet = true},
-    [0x0a] = {COMMAND_META_NOOP, SHAPE_BARE},
-    [0x0b] = {COMMAND_VERSION, SHAPE_BARE},
-    [0x0c] = {COMMAND_GET, SHAPE_KEY, .ret_key = true},
-    [0x0d] = {COMMAND_GET, SHAPE_KEY, .ret_key = true, .quiet = true},
-    [0x0e] = {COMMAND_APPEND, SHAPE_JOIN},
-    [0x0f] = {COMMAND_PREPEND, SHAPE_JOIN},
-    [0x10] = {COMMAND_STATS, SHAPE_STATS},
-    [0x11] = {COMMAND_SET, SHAPE_STORE, .quiet = true},
-    [0x12] = {COMMAND_ADD, SHAPE_STORE, .quiet = true},
-    [0x13] = {COMMAND_REPLACE, SHAPE_STORE, .quiet = true},
-    [0x14] = {COMMAND_DELETE, SHAPE_KEY, .quiet = true},
-    [0x15] = {COMMAND_META_ARITHMETIC, SHAPE_COUNT, .quiet = true},
-    [0x16] = {COMMAND_META_ARITHMETIC, SHAPE_COUNT, .counts_down = true, .quiet = true},
-    [0x17] = {COMMAND_QUIT, SHAPE_BARE, .quiet = true},
-    [0x18] = {COMMAND_FLUSH_ALL, SHAPE_FLUSH, .quiet = true},
-    [0x19] = {COMMAND_APPEND, SHAPE_JOIN, .quiet = true},
-    [0x1a] = {COMMAND_PREPEND, SHAPE_JOIN, .quiet = true},
-    [0x1b] = {COMMAND_VERBOSITY, SHAPE_VERBOSITY},
-    [0x1c] = {COMMAND_TOUCH, SHAPE_TOUCH},
-    [0x1d] = {COMMAND_GAT, SHAPE_TOUCH},
-    [0x1e] = {COMMAND_GAT, SHAPE_TOUCH, .quiet = true},
-    [BINARY_SASL_LIST] = {COMMAND_SASL, SHAPE_BARE},
-    [BINARY_SASL_AUTH] = {COMMAND_SASL, SHAPE_SASL},
-    [BINARY_SASL_STEP] = {COMMAND_SASL, SHAPE_SASL},
-    [0x23] = {COMMAND_GAT, SHAPE_TOUCH, .ret_key = true},
-    [0x24] = {COMMAND_GAT, SHAPE_TOUCH, .ret_key = true, .quiet = true},
+    [0x00] = {.command = COMMAND_GET, .shape = SHAPE_KEY},
+    [0x01] = {.command = COMMAND_SET, .shape = SHAPE_STORE},
+    [0x02] = {.command = COMMAND_ADD, .shape = SHAPE_STORE},
+    [0x03] = {.command = COMMAND_REPLACE, .shape = SHAPE_STORE},
+    [0x04] = {.command = COMMAND_DELETE, .shape = SHAPE_KEY},
+    [0x05] = {.command = COMMAND_META_ARITHMETIC, .shape = SHAPE_COUNT},
+    [0x06] = {.command = COMMAND_META_ARITHMETIC, .shape = SHAPE_COUNT, .counts_down = true},
+    [0x07] = {.command = COMMAND_QUIT, .shape = SHAPE_BARE},
+    [0x08] = {.command = COMMAND_FLUSH_ALL, .shape = SHAPE_FLUSH},
+    [0x09] = {.command = COMMAND_GET, .shape = SHAPE_KEY, .quiet = true},
+    [0x0a] = {.command = COMMAND_META_NOOP, .shape = SHAPE_BARE},
+    [0x0b] = {.command = COMMAND_VERSION, .shape = SHAPE_BARE},
+    [0x0c] = {.command = COMMAND_GET, .shape = SHAPE_KEY, .ret_key = true},
+    [0x0d] = {.command = COMMAND_GET, .shape = SHAPE_KEY, .ret_key = true, .quiet = true},
+    [0x0e] = {.command = COMMAND_APPEND, .shape = SHAPE_JOIN},
+    [0x0f] = {.command = COMMAND_PREPEND, .shape = SHAPE_JOIN},
+    [0x10] = {.command = COMMAND_STATS, .shape = SHAPE_STATS},
+    [0x11] = {.command = COMMAND_SET, .shape = SHAPE_STORE, .quiet = true},
+    [0x12] = {.command = COMMAND_ADD, .shape = SHAPE_STORE, .quiet = true},
+    [0x13] = {.command = COMMAND_REPLACE, .shape = SHAPE_STORE, .quiet = true},
+    [0x14] = {.command = COMMAND_DELETE, .shape = SHAPE_KEY, .quiet = true},
+    [0x15] = {.command = COMMAND_META_ARITHMETIC, .shape = SHAPE_COUNT, .quiet = true},
+    [0x16] = {.command = COMMAND_META_ARITHMETIC, .shape = SHAPE_COUNT, .counts_down = true, .quiet = true},
+    [0x17] = {.command = COMMAND_QUIT, .shape = SHAPE_BARE, .quiet = true},
+    [0x18] = {.command = COMMAND_FLUSH_ALL, .shape = SHAPE_FLUSH, .quiet = true},
+    [0x19] = {.command = COMMAND_APPEND, .shape = SHAPE_JOIN, .quiet = true},
+    [0x1a] = {.command = COMMAND_PREPEND, .shape = SHAPE_JOIN, .quiet = true},
+    [0x1b] = {.command = COMMAND_VERBOSITY, .shape = SHAPE_VERBOSITY},
+    [0x1c] = {.command = COMMAND_TOUCH, .shape = SHAPE_TOUCH},
+    [0x1d] = {.command = COMMAND_GAT, .shape = SHAPE_TOUCH},
+    [0x1e] = {.command = COMMAND_GAT, .shape = SHAPE_TOUCH, .quiet = true},
+    [BINARY_SASL_LIST] = {.command = COMMAND_SASL, .shape = SHAPE_BARE},
+    [BINARY_SASL_AUTH] = {.command = COMMAND_SASL, .shape = SHAPE_SASL},
+    [BINARY_SASL_STEP] = {.command = COMMAND_SASL, .shape = SHAPE_SASL},
+    [0x23] = {.command = COMMAND_GAT, .shape = SHAPE_TOUCH, .ret_key = true},
+    [0x24] = {.command = COMMAND_GAT, .shape = SHAPE_TOUCH, .ret_key = true, .quiet = true},
 };
 
 /* A packet of which the header is there. */
@@ -149,9 +171,8 @@ static void set_bad(struct binary_call *call, enum binary_status status) {
 
 /* The body, of which some may have come, is skipped. */
 static enum parse_status skip_body(struct binary_call *call, const struct packet *packet) {
-    size_t whole = BINARY_HEADER + packet->body_size, there = (size_t)(call->end - call->bytes);
-    call->parser->swallow = whole > there ? whole - there : 0;
-    *call->consumed = whole > there ? there : whole;
+    size_t there = (size_t)(call->end - call->bytes);
+    *call->consumed = parser_refuse(call->parser, BINARY_HEADER + packet->body_size, there);
     return PARSE_OK;
 }
 
@@ -182,12 +203,7 @@ static inline struct slice value_of(const struct packet *packet) {
 /* The request becomes that of a meta command with these flags, and means what it would mean there. */
 static void set_meta(struct request *request, enum command command, uint64_t flags,
                      const struct packet *packet) {
-    request_begin(request, command);
-    request->flags = 0;
-    request->key = request->raw_key = key_of(packet);
-    request->exptime = request->vivify_ttl = request->recache_ttl = 0;
-    request->new_cas = request->initial = 0;
-    request->delta = 1;
+    request_begin_meta(request, command, key_of(packet));
     request->cas = packet->cas;
     request->meta = flags;
     request->meta_flags = slice_of("", 0);
@@ -215,7 +231,7 @@ static void take_count(struct binary_call *call, const struct packet *packet) {
     uint32_t exptime = read_32(packet->extras + 16);
     bool creates = exptime != (uint32_t)NO_CREATION;
     uint64_t flags = (creates ? meta_bit('N') : 0) | (packet->cas ? meta_bit('C') : 0);
-    set_meta(request, COMMAND_META_ARITHMETIC, flags, packet);
+    set_meta(request, COMMAND_META_ARITHMETIC, meta_bit('M') | flags, packet); /* M: statistics go by it */
     request->mode = packet->row->counts_down ? 'D' : 'I';
     request->delta = read_64(packet->extras);
     request->initial = read_64(packet->extras + 8);
@@ -223,14 +239,14 @@ static void take_count(struct binary_call *call, const struct packet *packet) {
 }
 
 /* set, add and replace: with a CAS all of them are cas. */
-static inline void take_store(struct binary_call *call, const struct packet *packet) {
-    struct request *request = call->request;
+static inline void take_store(struct request *request, const struct packet *packet) {
     request_begin(request, packet->cas ? COMMAND_CAS : packet->row->command);
     request->has_exptime = true;
     request->flags = read_32(packet->extras);
     request->exptime = read_32(packet->extras + FLAGS_SIZE);
     request->cas = packet->cas;
     request->key = key_of(packet);
+    request->value = value_of(packet);
 }
 
 static void take_join(struct binary_call *call, const struct packet *packet) {
@@ -272,8 +288,9 @@ static __attribute__((noinline)) enum parse_status await_value(struct binary_cal
 static enum parse_status refuse_too_large(struct binary_call *call, const struct packet *packet) {
     if (packet->row->command != COMMAND_SET)
         return refuse(call, packet, BINARY_TOO_LARGE);
-    take_store(call, packet);
+    take_store(call->request, packet);
     call->request->command = COMMAND_SET;
+    call->request->value = slice_of(NULL, 0);
     call->request->too_large = true;
     return skip_body(call, packet);
 }
@@ -285,8 +302,7 @@ static inline void take(struct binary_call *call, const struct packet *packet) {
         take_key(call, packet);
         return;
     case SHAPE_STORE:
-        take_store(call, packet);
-        call->request->value = value_of(packet);
+        take_store(call->request, packet);
         return;
     case SHAPE_TOUCH:
         take_touch(call, packet);
@@ -333,39 +349,14 @@ static __attribute__((noinline)) enum parse_status judge_size(struct binary_call
 
 /* ---- Packets ---- */
 
-static inline bool has_value(enum shape shape) {
-    return shape == SHAPE_STORE || shape == SHAPE_JOIN || shape == SHAPE_SASL;
-}
-
 /* Whether a packet has the parts that its opcode asks for, and no others. */
 static inline bool adds_up(const struct packet *packet) {
-    size_t extras = packet->extras_size;
-    bool has_key = packet->key_size > 0;
-    if (packet->value_size > 0 && !has_value(packet->row->shape))
-        return false;
-    switch (packet->row->shape) {
-    case SHAPE_KEY:
-    case SHAPE_JOIN:
-    case SHAPE_SASL:
-        return extras == 0 && has_key;
-    case SHAPE_STORE:
-        return extras == STORE_EXTRAS && has_key;
-    case SHAPE_TOUCH:
-        return extras == EXPTIME_SIZE && has_key;
-    case SHAPE_COUNT:
-        return extras == COUNT_EXTRAS && has_key;
-    case SHAPE_FLUSH:
-        return (extras == 0 || extras == EXPTIME_SIZE) && !has_key;
-    case SHAPE_VERBOSITY:
-        return extras == 4 && !has_key;
-    case SHAPE_BARE:
-        return extras == 0 && !has_key;
-    case SHAPE_STATS:
-        return extras == 0;
-    case SHAPE_NONE:
-        break;
-    }
-    return true;
+    const struct shape_row *shape = &shapes[packet->row->shape];
+    bool extras_fit =
+        packet->extras_size == shape->extras || (packet->extras_size == 0 && shape->may_lack_extras);
+    bool key_fits =
+        (packet->key_size > 0) == shape->has_key || (packet->key_size == 0 && shape->may_lack_key);
+    return extras_fit && key_fits && (packet->value_size == 0 || shape->has_value);
 }
 
 static inline enum parse_status parse_body(struct binary_call *call, const struct packet *packet) {
@@ -400,28 +391,13 @@ static inline enum parse_status parse_packet(struct binary_call *call) {
     return parse_body(call, &packet);
 }
 
-static enum parse_status close_for_bad_magic(struct binary_call *call) {
-    call->parser->close_reason = CLOSE_BAD_MAGIC;
-    call->request->command = COMMAND_BAD;
-    call->request->error = NULL;
-    return PARSE_CLOSE;
-}
-
-static void swallow(struct binary_call *call) {
-    struct parser *parser = call->parser;
-    size_t there = (size_t)(call->end - call->bytes);
-    parser->skipped = parser->swallow < there ? (size_t)parser->swallow : there;
-    parser->swallow -= parser->skipped;
-    call->bytes += parser->skipped;
-}
-
 /* The first byte of what should be a packet is judged as soon as it is there. */
 static inline enum parse_status parse_front(struct binary_call *call) {
     size_t there = (size_t)(call->end - call->bytes);
     if (there == 0)
         return need_more(call, 1);
     if ((uint8_t)call->bytes[0] != BINARY_REQUEST)
-        return close_for_bad_magic(call);
+        return parser_close(call->parser, call->request, CLOSE_BAD_MAGIC);
     return there < BINARY_HEADER ? need_more(call, BINARY_HEADER) : parse_packet(call);
 }
 
@@ -445,17 +421,41 @@ static inline bool quick_get(const char *bytes, size_t size, struct request *req
     return true;
 }
 
+/* The same of a store without a CAS whose value is there and not too large. */
+static inline bool quick_store(const struct parser *parser, const char *bytes, size_t size,
+                               struct request *request, struct binary_head *head, size_t *ret_consumed) {
+    if (size < BINARY_HEADER + STORE_EXTRAS || (uint8_t)bytes[0] != BINARY_REQUEST)
+        return false;
+    const struct opcode_row *row = &opcodes[(uint8_t)bytes[1]];
+    size_t key_size = read_16(bytes + 2), body = read_32(bytes + 8), parts = STORE_EXTRAS + key_size;
+    bool adds_up = bytes[4] == STORE_EXTRAS && key_size - 1 < ENTRY_KEY_MAX && body >= parts &&
+                   size - BINARY_HEADER >= body;
+    if (row->shape != SHAPE_STORE || !adds_up || read_64(bytes + 16) != 0 ||
+        request_item_size(key_size, 1, body - parts) > parser->item_max)
+        return false;
+    struct packet packet = {.row = row,
+                            .extras = bytes + BINARY_HEADER,
+                            .extras_size = STORE_EXTRAS,
+                            .key_size = key_size,
+                            .value_size = body - parts};
+    set_head(head, bytes, row);
+    take_store(request, &packet);
+    *ret_consumed = BINARY_HEADER + body;
+    return true;
+}
+
 enum parse_status binary_parse(struct parser *parser, const char *bytes, size_t size,
                                char key_buffer[ENTRY_KEY_MAX + 2], struct request *ret_request,
                                struct binary_head *ret_head, size_t *ret_consumed, size_t *ret_wanted) {
-    if (parser->swallow == 0 && quick_get(bytes, size, ret_request, ret_head, ret_consumed))
+    if (parser->swallow == 0 && (quick_get(bytes, size, ret_request, ret_head, ret_consumed) ||
+                                 quick_store(parser, bytes, size, ret_request, ret_head, ret_consumed)))
         return PARSE_OK;
     struct binary_call call = {parser,      bytes,    bytes + size, key_buffer,
                                ret_request, ret_head, ret_consumed, ret_wanted};
     *ret_consumed = 0;
     if (__builtin_expect(parser->swallow == 0, 1))
         return parse_front(&call);
-    swallow(&call);
+    call.bytes += parser_swallow(parser, bytes, size);
     enum parse_status status = parse_front(&call);
     *ret_consumed += (size_t)(call.bytes - bytes);
     return status;

@@ -63,6 +63,9 @@ enum parse_status binary_parse(struct parser *parser, const char *bytes, size_t 
                                char key_buffer[ENTRY_KEY_MAX + 2], struct request *ret_request,
                                struct binary_head *ret_head, size_t *ret_consumed, size_t *ret_wanted);
 
+/* What an error of a tier is here. */
+enum binary_status binary_status_of_error(enum outcome_error kind);
+
 /* Writes the answer to a request with a key, as reply_write does (reply.h: room, large values). */
 char *binary_reply(char *out, const struct binary_head *head, const struct request *request,
                    const struct outcome *outcome, char **ret_value_at);

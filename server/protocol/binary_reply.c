@@ -121,7 +121,10 @@ char *binary_reply_statistic(char *out, const struct binary_head *head, struct s
 
 /* ---- Outcomes ---- */
 
-static enum binary_status status_of_error(enum outcome_error kind) {
+/* The later revision's statuses are unknown to libmemcached, which therefore connects anew; no other status but those of
+ * keys would spare it that. Out of memory, which it knows, is no way out: it takes a set for one that was not stored, and
+ * an incr ends its process (status_of_failure). */
+enum binary_status binary_status_of_error(enum outcome_error kind) {
     switch (kind) {
     case ERROR_NO_MEMORY:
         return BINARY_NO_MEMORY;
@@ -145,9 +148,18 @@ static enum binary_status status_of_error(enum outcome_error kind) {
     return BINARY_INTERNAL_ERROR;
 }
 
+/* A number is never answered by "out of memory", as memcached would: an assertion of libmemcached ends the process that
+ * hears it, a web server's worker, say. Any other client takes both for the same failure. */
+static enum binary_status status_of_failure(enum command command, enum outcome_error kind) {
+    if (command == COMMAND_META_ARITHMETIC && kind == ERROR_NO_MEMORY)
+        return BINARY_TEMPORARY_FAILURE;
+    return binary_status_of_error(kind);
+}
+
 /* memcached has words of its own for its errors, a tier uses the line. */
-static char *write_error(char *out, const struct binary_head *head, const struct outcome *outcome) {
-    enum binary_status status = status_of_error(outcome->error_kind);
+static char *write_error(char *out, const struct binary_head *head, enum command command,
+                         const struct outcome *outcome) {
+    enum binary_status status = status_of_failure(command, outcome->error_kind);
     if (status < BINARY_AUTH_ERROR && status != BINARY_INVALID)
         return binary_reply_status(out, head, status);
     return binary_reply_error(out, head, status, outcome->error);
@@ -223,7 +235,7 @@ static char *write_rest(char *out, const struct binary_head *head, const struct 
     case OUTCOME_NOT_FOUND:
         return binary_reply_status(out, head, BINARY_NOT_FOUND);
     case OUTCOME_ERROR:
-        return write_error(out, head, outcome);
+        return write_error(out, head, request->command, outcome);
     case OUTCOME_HIT:
     case OUTCOME_MISS:
         break;

@@ -64,18 +64,46 @@ void parser_init(struct parser *parser, size_t item_max) {
     *parser = (struct parser){.item_max = item_max};
 }
 
+/* ---- What both protocols do with what they do not want ---- */
+
+enum parse_status parser_close(struct parser *parser, struct request *ret_request,
+                               enum parse_close_reason reason) {
+    parser->close_reason = reason;
+    ret_request->command = COMMAND_BAD;
+    ret_request->error = NULL;
+    return PARSE_CLOSE;
+}
+
+size_t parser_refuse(struct parser *parser, size_t size, size_t there) {
+    parser->swallow = size > there ? size - there : 0;
+    return size > there ? there : size;
+}
+
+static size_t swallow_line(struct parser *parser, const char *bytes, size_t size) {
+    const char *newline = memchr(bytes, '\n', size);
+    if (!newline)
+        return size;
+    parser->swallow = 0;
+    return (size_t)(newline + 1 - bytes);
+}
+
+static size_t swallow_bytes(struct parser *parser, size_t size) {
+    size_t skip = parser->swallow < size ? (size_t)parser->swallow : size;
+    parser->swallow -= skip;
+    return skip;
+}
+
+size_t parser_swallow(struct parser *parser, const char *bytes, size_t size) {
+    bool is_line = parser->swallow == PARSER_SWALLOW_LINE;
+    parser->skipped = is_line ? swallow_line(parser, bytes, size) : swallow_bytes(parser, size);
+    return parser->skipped;
+}
+
 /* ---- Results ---- */
 
 static enum parse_status need_more(struct parse_call *call, size_t wanted) {
     *call->wanted = wanted;
     return PARSE_MORE;
-}
-
-static enum parse_status close_for(struct parse_call *call, enum parse_close_reason reason) {
-    call->parser->close_reason = reason;
-    call->request->command = COMMAND_BAD;
-    call->request->error = NULL;
-    return PARSE_CLOSE;
 }
 
 /* The request ends at `next`. */
@@ -93,9 +121,8 @@ static enum parse_status refuse(struct parse_call *call, const char *next, const
 
 /* The request's data block, of which the line promised length bytes and CRLF, is not wanted. */
 static enum parse_status skip_data(struct parse_call *call, const char *next, size_t length) {
-    size_t there = (size_t)(call->end - next), skip = length + 2;
-    call->parser->swallow = skip > there ? skip - there : 0;
-    return done_at(call, skip > there ? call->end : next + skip);
+    size_t whole = (size_t)(next - call->bytes) + length + 2, there = (size_t)(call->end - call->bytes);
+    return done_at(call, call->bytes + parser_refuse(call->parser, whole, there));
 }
 
 static enum parse_status refuse_data(struct parse_call *call, const char *next, size_t length,
@@ -400,7 +427,7 @@ static enum parse_status start_open_run(struct parse_call *call) {
     enum command command = command_of_word(line.words[0], &ret_cas);
     unsigned first = command == COMMAND_GAT ? 2 : 1;
     if (line.count <= first)
-        return close_for(call, CLOSE_ENDLESS_LINE);
+        return parser_close(call->parser, call->request, CLOSE_ENDLESS_LINE);
     int64_t exptime = 0;
     if (command == COMMAND_GAT && !number_read_int32(line.words[1], &exptime))
         return refuse_rest(call, BAD_EXPTIME);
@@ -540,16 +567,7 @@ static bool are_flags_letters(const struct line *line, unsigned first) {
 }
 
 static void set_meta(struct request *request, enum command command, const struct line *line, unsigned first) {
-    request_begin(request, command);
-    request->flags = 0;
-    request->exptime = 0;
-    request->cas = 0;
-    request->delta = 1;
-    request->new_cas = 0;
-    request->initial = 0;
-    request->vivify_ttl = 0;
-    request->recache_ttl = 0;
-    request->key = request->raw_key = line->words[1];
+    request_begin_meta(request, command, line->words[1]);
     request->meta_flags =
         first < line->count ? slice_of(line->words[first].data, (size_t)(line->end - line->words[first].data))
                             : slice_of(line->end, 0);
@@ -665,7 +683,7 @@ static enum command indented_command(const struct line *line) {
 
 static enum parse_status refuse_unknown(struct parse_call *call, const struct line *line) {
     if (line->count > 1 && slice_starts_with(line->words[line->count - 1], SLICE("HTTP/")))
-        return close_for(call, CLOSE_HTTP);
+        return parser_close(call->parser, call->request, CLOSE_HTTP);
     request_begin(call->request, COMMAND_BAD);
     call->request->noreply = ends_with_noreply(line);
     return refuse(call, line->next, "ERROR");
@@ -745,7 +763,7 @@ static enum parse_status parse_any(struct parse_call *call) {
     const char *newline = memchr(call->bytes, '\n', size);
     size_t length = newline ? (size_t)(newline - call->bytes) : size; /* without the '\n' */
     if (length > PARSER_LINE_MAX && (call->parser->short_lines || !may_be_long(call->bytes)))
-        return close_for(call, CLOSE_ENDLESS_LINE);
+        return parser_close(call->parser, call->request, CLOSE_ENDLESS_LINE);
     if (length > PARSER_GET_LINE_MAX || (length > PARSER_LINE_MAX && !newline && call->parser->starved))
         return start_open_run(call);
     if (!newline)
@@ -757,30 +775,8 @@ static enum parse_status parse_any(struct parse_call *call) {
     return parse_line(call, &line);
 }
 
-static size_t swallow_line(struct parser *parser, const char *bytes, size_t size) {
-    const char *newline = memchr(bytes, '\n', size);
-    if (!newline)
-        return size;
-    parser->swallow = 0;
-    return (size_t)(newline + 1 - bytes);
-}
-
-static size_t swallow_bytes(struct parser *parser, size_t size) {
-    size_t skip = parser->swallow < size ? (size_t)parser->swallow : size;
-    parser->swallow -= skip;
-    return skip;
-}
-
-/* Skips what has come of a refused data block or line. */
-static void swallow(struct parse_call *call) {
-    struct parser *parser = call->parser;
-    size_t there = (size_t)(call->end - call->bytes);
-    bool is_line = parser->swallow == PARSER_SWALLOW_LINE;
-    parser->skipped = is_line ? swallow_line(parser, call->bytes, there) : swallow_bytes(parser, there);
-    call->bytes += parser->skipped;
-}
-
-static enum parse_status parse_request(struct parse_call *call) {
+/* Whatever is not one short get. noinline: the path of that is to be compiled into the worker's turn. */
+static __attribute__((noinline)) enum parse_status parse_request(struct parse_call *call) {
     struct parser *parser = call->parser;
     if (parser->in_run)
         return parser->run.is_open ? next_open_key(call) : next_key(call);
@@ -804,7 +800,7 @@ enum parse_status parse(struct parser *parser, const char *bytes, size_t size,
     *ret_consumed = 0;
     if (__builtin_expect(parser->swallow == 0, 1))
         return parse_request(&call);
-    swallow(&call);
+    call.bytes += parser_swallow(parser, bytes, size);
     enum parse_status status = parse_request(&call);
     *ret_consumed += (size_t)(call.bytes - bytes);
     return status;

@@ -78,4 +78,17 @@ enum parse_status parse(struct parser *parser, const char *bytes, size_t size,
                         char key_buffer[ENTRY_KEY_MAX + 2], struct request *ret_request, size_t *ret_consumed,
                         size_t *ret_wanted);
 
+/* ---- For the parsers of both protocols ---- */
+
+/* PARSE_CLOSE, for this reason and without an answer. */
+enum parse_status parser_close(struct parser *parser, struct request *ret_request,
+                               enum parse_close_reason reason);
+
+/* The request at the front, of which `there` bytes have come, is refused, and its size is known: what has not come will be
+ * swallowed. Returns how many of those bytes are used up. */
+size_t parser_refuse(struct parser *parser, size_t size, size_t there);
+
+/* Where parser.swallow is not 0: how many of the bytes given are skipped by it; sets both, and `skipped`. */
+size_t parser_swallow(struct parser *parser, const char *bytes, size_t size);
+
 #endif

@@ -13,7 +13,7 @@
  *
  *     OPEN --quit, shutdown, endless line, client's end--> CLOSING    closed after the last reply
  *     OPEN --begin_feed (watch, dumps)--> FED                         the feeds' thread has the socket
- *     FED  --turn_end_feed--> OPEN, or BROKEN when the client has left
+ *     FED  --talk_end_feed--> OPEN, or BROKEN when the client has left
  *     any  --the socket failed, no memory--> BROKEN                   closed at the end of the turn
  *
  * Two flags stop a connection for a while, whatever its state. It is not closed before both are down, unless

@@ -72,17 +72,18 @@ struct connection {
     size_t skip_keys; /* of the multi-key line at the front: keys answered before it parked */
     size_t line_key;  /* number of the key last parsed in the line at line_start */
     const char *line_start;
-    bool skip_run; /* a key of the multi-key line at hand failed: no answer for the rest */
-    bool in_ready; /* is on worker->ready */
-    bool readable; /* the socket may hold bytes: edges are reported once, so this remembers them */
-    bool hung_up;  /* the peer ended or the socket failed: after the bytes comes the end, without an edge */
-    bool writable; /* of a connection that sends: the socket may take bytes */
-    bool sends;    /* waits for the socket to take what is pending */
-    bool held;     /* its replies wait for the journal */
+    bool run_failed; /* a key of the line at hand, which gets no more answers; of packets: untold.h */
+    bool in_ready;   /* is on worker->ready */
+    bool readable;   /* the socket may hold bytes: edges are reported once, so this remembers them */
+    bool hung_up;    /* the peer ended or the socket failed: after the bytes comes the end, without an edge */
+    bool writable;   /* of a connection that sends: the socket may take bytes */
+    bool sends;      /* waits for the socket to take what is pending */
+    bool held;       /* its replies wait for the journal */
     bool ahead_is_full; /* nothing more of an open line is read before replies are sent */
     bool resumed;  /* its own buffer holds whole requests that are to be parsed before the socket is read */
     uint8_t stops; /* why nothing more of it is executed in this turn, STOP_...; 0: nothing stops it */
     uint8_t protocol;   /* enum connection_protocol */
+    uint8_t untold;     /* run_failed, of packets: the enum binary_status that is still to be told */
     bool region_is_own; /* the region is the own buffer, not the worker's input */
     bool fresh;         /* no request of it has come yet */
     bool authenticated;
@@ -109,6 +110,10 @@ void connection_close(struct connection *connection);
 
 /* Puts it on worker->ready, to be served in the next turn. */
 void connection_set_ready(struct connection *connection);
+
+static inline bool connection_is_binary(const struct connection *connection) {
+    return connection->protocol == PROTOCOL_BINARY;
+}
 
 enum connection_state connection_state(const struct connection *connection);
 void connection_set_state(struct connection *connection, enum connection_state state);

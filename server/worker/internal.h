@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A worker as its own files see it: worker.c (thread, loop, timers), turn.c (the stages of a turn),
- * login.c (before a client has authenticated), connection.c (one client's bytes in and out), worker_stats.c (what is told of it).
+ * A worker as its own files see it: worker.c (thread, loop, timers), turn.c (the stages of a turn), protocol.c (which protocol
+ * is spoken), talk.c (commands without a key), answer.c (what no policy answered), untold.c (errors in a binary pipeline),
+ * held.c (replies that wait for the journal), reply_limit.c (how many may wait), login.c and sasl.c (who a client is),
+ * connection.c (its bytes in and out), output.c (a turn's replies), worker_stats.c (what is told of it).
  */
 #ifndef FOREBAY_SERVER_WORKER_INTERNAL_H
 #define FOREBAY_SERVER_WORKER_INTERNAL_H

@@ -14,6 +14,7 @@
 #include "server/config/address.h"
 #include "server/config/settings.h"
 #include "server/log.h"
+#include "server/worker/answer.h"
 #include "server/worker/auth.h"
 #include "server/worker/connection.h"
 #include "server/worker/internal.h"
@@ -100,10 +101,10 @@ static void check_credential(struct worker *worker, size_t i) {
     switch (login_check(worker, i, slice_of(credential.data, size),
                         slice_of(credential.data + skip, credential.size - skip))) {
     case LOGIN_PASSED:
-        turn_answer_line(worker, worker->slots[i].connection, "STORED");
+        answer_line(worker, worker->slots[i].connection, "STORED");
         return;
     case LOGIN_REFUSED:
-        turn_answer_line(worker, worker->slots[i].connection, "CLIENT_ERROR authentication failure");
+        answer_line(worker, worker->slots[i].connection, "CLIENT_ERROR authentication failure");
         return;
     case LOGIN_WAITS:
         return;
@@ -114,36 +115,35 @@ static void check_credential(struct worker *worker, size_t i) {
 
 bool login_lets(const struct slot *slot) {
     enum command command = slot->request.command;
-    return slot->connection->protocol == PROTOCOL_BINARY &&
-           (command == COMMAND_SASL || command == COMMAND_VERSION ||
-            (command == COMMAND_BAD && slot->head.closes));
+    return connection_is_binary(slot->connection) && (command == COMMAND_SASL || command == COMMAND_VERSION ||
+                                                      (command == COMMAND_BAD && slot->head.closes));
 }
 
 /* As memcached, which counts here none but those who said who they are. */
 static void refuse_binary(struct worker *worker, const struct slot *slot) {
-    turn_answer_status(worker, slot, BINARY_AUTH_ERROR, NULL);
+    answer_status(worker, slot, BINARY_AUTH_ERROR);
     connection_set_state(slot->connection, CONNECTION_CLOSING);
 }
 
 void login_execute(struct worker *worker, size_t i) {
     struct connection *connection = worker->slots[i].connection;
     const struct request *request = &worker->slots[i].request;
-    if (connection->protocol == PROTOCOL_BINARY) {
+    if (connection_is_binary(connection)) {
         refuse_binary(worker, &worker->slots[i]);
-    } else if (connection->skip_run) { /* a line has one answer, however many keys it has */
-        connection->skip_run = !request->ends_run;
+    } else if (connection->run_failed) { /* a line has one answer, however many keys it has */
+        connection->run_failed = !request->ends_run;
     } else if (request->command == COMMAND_QUIT) {
         connection->closed_by = CLOSED_BY_CLIENT;
         connection_set_state(connection, CONNECTION_CLOSING);
     } else if (request->command != COMMAND_SET) {
         count(&worker->auth_commands);
         count(&worker->auth_errors);
-        turn_answer_line(worker, connection, "CLIENT_ERROR unauthenticated");
-        connection->skip_run = command_row(request->command)->comes_in_runs && !request->ends_run;
+        answer_line(worker, connection, "CLIENT_ERROR unauthenticated");
+        connection->run_failed = command_comes_in_runs(request->command) && !request->ends_run;
     } else if (request->too_large) {
         count(&worker->auth_commands);
         refuse(worker, connection);
-        turn_answer_line(worker, connection, "CLIENT_ERROR auth token too long");
+        answer_line(worker, connection, "CLIENT_ERROR auth token too long");
     } else {
         check_credential(worker, i);
     }

@@ -7,10 +7,10 @@
  * answer to.
  */
 #include "server/worker/sasl.h"
+#include "server/worker/answer.h"
 #include "server/worker/connection.h"
 #include "server/worker/internal.h"
 #include "server/worker/login.h"
-#include "server/worker/turn.h"
 
 enum { MECHANISM_MAX = 32 }; /* memcached's: what is longer is no name of a mechanism */
 
@@ -34,16 +34,18 @@ static bool read_plain(struct slice message, struct slice *ret_user, struct slic
     return true;
 }
 
+/* Counted it is by now. */
+static void answer_refused(struct worker *worker, const struct slot *slot) {
+    answer_status(worker, slot, BINARY_AUTH_ERROR);
+    if (slot->connection->authenticated)
+        connection_set_state(slot->connection, CONNECTION_CLOSING);
+}
+
+/* There is no credential to check. */
 static void refuse(struct worker *worker, const struct slot *slot) {
     count(&worker->auth_commands);
     count(&worker->auth_errors);
-    turn_answer_status(worker, slot, BINARY_AUTH_ERROR, NULL);
-}
-
-static void answer_passed(struct worker *worker, const struct slot *slot) {
-    char packet[BINARY_HEADER + 16];
-    char *end = binary_reply_message(packet, &slot->head, BINARY_SUCCESS, SLICE("Authenticated"));
-    output_append(&worker->output, slot->connection, packet, (size_t)(end - packet));
+    answer_refused(worker, slot);
 }
 
 static void judge(struct worker *worker, size_t i) {
@@ -56,12 +58,10 @@ static void judge(struct worker *worker, size_t i) {
     }
     switch (login_check(worker, i, user, password)) {
     case LOGIN_PASSED:
-        answer_passed(worker, slot);
+        answer_message(worker, slot, SLICE("Authenticated"));
         break;
     case LOGIN_REFUSED:
-        turn_answer_status(worker, slot, BINARY_AUTH_ERROR, NULL);
-        if (connection->authenticated)
-            connection_set_state(connection, CONNECTION_CLOSING);
+        answer_refused(worker, slot);
         break;
     case LOGIN_WAITS:
         return;
@@ -69,27 +69,21 @@ static void judge(struct worker *worker, size_t i) {
     connection->sasl_begun = false;
 }
 
-static void list(struct worker *worker, const struct slot *slot) {
-    char packet[BINARY_HEADER + 16];
-    char *end = binary_reply_message(packet, &slot->head, BINARY_SUCCESS, SLICE("PLAIN"));
-    output_append(&worker->output, slot->connection, packet, (size_t)(end - packet));
-}
-
 void sasl_execute(struct worker *worker, size_t i) {
     struct slot *slot = &worker->slots[i];
     struct connection *connection = slot->connection;
     bool steps = slot->head.opcode == BINARY_SASL_STEP;
     if (!atomic_load_explicit(&worker->server->auth, memory_order_acquire)) {
-        turn_answer_status(worker, slot, BINARY_UNKNOWN_COMMAND, NULL); /* as memcached without -S */
+        answer_status(worker, slot, BINARY_UNKNOWN_COMMAND); /* as memcached without -S */
     } else if (slot->head.opcode == BINARY_SASL_LIST) {
-        list(worker, slot);
+        answer_message(worker, slot, SLICE("PLAIN"));
     } else if (slot->request.key.size > MECHANISM_MAX) {
-        turn_answer_status(worker, slot, BINARY_INVALID, NULL);
+        answer_status(worker, slot, BINARY_INVALID);
     } else if (!slice_equal(slot->request.key, SLICE("PLAIN")) || (steps && !connection->sasl_begun)) {
         refuse(worker, slot);
     } else if (!steps && slot->request.value.size == 0) {
         connection->sasl_begun = true;
-        turn_answer_status(worker, slot, BINARY_AUTH_CONTINUE, NULL);
+        answer_status(worker, slot, BINARY_AUTH_CONTINUE);
     } else {
         judge(worker, i);
     }

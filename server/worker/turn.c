@@ -10,7 +10,7 @@
  *
  * Under journal = always the changes of a turn share a sync: the replies of connections that made some are
  * held until it is done, and then sent; nothing more of these connections is executed before. Replies that show
- * what another worker has not written to its journal yet are held in the same way.
+ * what another worker has not written to its journal yet are held in the same way (held.h).
  *
  * A request that parks stops its connection: its bytes and all that follow are kept, and when its ticket is
  * back they are parsed and executed again. Of a multi-key line the keys that were answered before are skipped
@@ -22,26 +22,24 @@
  * moves before the batch was executed.
  */
 #include "server/worker/turn.h"
-#include "server/admin/command.h"
-#include "server/admin/feed.h"
 #include "server/admin/observe.h"
 #include "server/config/settings.h"
-#include "server/log.h"
-#include "server/protocol/binary_text.h"
 #include "server/protocol/reply.h"
+#include "server/worker/answer.h"
 #include "server/worker/connection.h"
+#include "server/worker/held.h"
 #include "server/worker/internal.h"
 #include "server/worker/login.h"
-#include "server/worker/sasl.h"
+#include "server/worker/protocol.h"
+#include "server/worker/reply_limit.h"
+#include "server/worker/talk.h"
+#include "server/worker/untold.h"
 #include <assert.h>
-#include <stdio.h>
 
 enum {
     TURN_AHEAD = 8,        /* requests that are parsed while the bucket of one is on its way */
     TURN_AHEAD_VALUE = 4,  /* requests that are executed while the value of one is on its way */
     TURN_OUTPUT = 1 << 20, /* bytes of replies before a turn writes its journal and sends */
-    TEXT_KEEP = 4 << 20,   /* a longer answer's buffer is given back */
-    REPLY_COST = 1024,     /* bytes that a reply counts beside its own, where there is a limit */
 };
 
 /* For slot.line_key: a key of an open line behind its first. Its `start` is its own. */
@@ -66,12 +64,13 @@ bool turn_hold_from(struct worker *worker, size_t i) {
 }
 
 /* Not on the path of a key that is answered at once: noinline keeps that short, here and below. */
-static __attribute__((noinline)) void park(struct worker *worker, size_t i) {
+__attribute__((noinline)) void turn_park(struct worker *worker, size_t i) {
     struct connection *connection = worker->slots[i].connection;
     const struct request *request = &worker->slots[i].request;
     for (size_t j = i + 1; j < worker->slot_count; j++) {
         struct slot *next = &worker->slots[j];
         if (next->connection != connection || !command_has_key(next->request.command) ||
+            untold_may_tell(&worker->slots[i], next) ||
             !tier_anticipate(worker->tier, connection->ticket, request, &next->request))
             break;
     }
@@ -87,19 +86,6 @@ static __attribute__((noinline)) void park(struct worker *worker, size_t i) {
 /* Nothing more of it is executed before the journal has what it did or was shown. */
 static bool waits_for_disk(const struct connection *connection) {
     return connection->held_number != 0;
-}
-
-/* The replies of this part of the turn, of which there may be none, wait for the journal. */
-static void hold(struct worker *worker, struct connection *connection) {
-    if (connection->held)
-        return;
-    connection->held = true;
-    connection->next_held = worker->undated;
-    worker->undated = connection;
-}
-
-static bool is_binary(const struct connection *connection) {
-    return connection->protocol == PROTOCOL_BINARY;
 }
 
 /* Room for an answer. NULL: no memory, the connection is broken. */
@@ -124,11 +110,6 @@ static inline void commit_reply(struct worker *worker, struct connection *connec
     output_commit(output, connection, end);
 }
 
-_Static_assert(offsetof(struct slot, request) == 0, "slot_of_request");
-static const struct slot *slot_of_request(const struct request *request) {
-    return (const struct slot *)request;
-}
-
 static __attribute__((noinline)) void write_binary(struct worker *worker, const struct slot *slot,
                                                    const struct outcome *outcome) {
     char *out = reserve_reply(worker, slot->connection, outcome), *value_at;
@@ -147,283 +128,64 @@ static inline void write_text(struct worker *worker, struct connection *connecti
     commit_reply(worker, connection, end, outcome, value_at);
 }
 
-void turn_answer_line(struct worker *worker, struct connection *connection, const char *line) {
-    output_append(&worker->output, connection, line, strlen(line));
-    output_append(&worker->output, connection, "\r\n", 2);
+/* After an error of a lookup. False: the request is to be served all the same. */
+static __attribute__((noinline)) bool skips(struct worker *worker, const struct slot *slot) {
+    if (connection_is_binary(slot->connection))
+        return untold_tell(worker, slot);
+    slot->connection->run_failed = !slot->request.ends_run;
+    return true;
 }
 
-void turn_answer_status(struct worker *worker, const struct slot *slot, enum binary_status status,
-                        const char *line) {
-    char *out = output_reserve(&worker->output, 0);
-    if (!out) {
-        connection_set_state(slot->connection, CONNECTION_BROKEN);
-        return;
-    }
-    char *end = line ? binary_reply_error(out, &slot->head, status, line)
-                     : binary_reply_status(out, &slot->head, status);
-    output_commit(&worker->output, slot->connection, end);
-}
-
-/* There is no memory for the answer proper. */
-static void answer_no_room(struct worker *worker, const struct slot *slot, const char *line) {
-    if (is_binary(slot->connection))
-        turn_answer_status(worker, slot, BINARY_NO_MEMORY, line);
-    else
-        turn_answer_line(worker, slot->connection, line);
-}
-
-static void answer_binary_without_key(struct worker *worker, const struct slot *slot) {
-    bool is_bad = slot->request.command == COMMAND_BAD;
-    turn_answer_status(worker, slot, is_bad ? slot->head.status : BINARY_SUCCESS,
-                       is_bad ? slot->request.error : NULL);
-    if (is_bad && slot->head.closes)
-        connection_set_state(slot->connection, CONNECTION_CLOSING);
-}
-
-static void answer_without_key(struct worker *worker, const struct slot *slot) {
+/* What an error means for what comes behind it. False: it is not told, or not here. Where the namespace wants that, no error
+ * of a read is: what was answered before it is sent, and then the connection is closed. */
+static __attribute__((noinline)) bool tells_failure(const struct slot *slot, const struct outcome *outcome) {
     struct connection *connection = slot->connection;
-    if (is_binary(connection)) {
-        answer_binary_without_key(worker, slot);
-        return;
-    }
-    char *out = output_reserve(&worker->output, 0);
-    if (out)
-        output_commit(&worker->output, connection, reply_write_without_key(out, &slot->request));
-    else
-        connection_set_state(connection, CONNECTION_BROKEN);
-}
-
-/* The keys of a line of gets come one by one. */
-static bool is_in_run(const struct request *request) {
-    return command_row(request->command)->comes_in_runs;
-}
-
-/* -o read_buf_mem_limit: replies that are not sent yet may take this much memory, and each counts REPLY_COST
- * beside its bytes, as with memcached. Where they would take more, a get line is answered by an error alone;
- * other requests cannot be told apart by their answers, so the connection is closed without any. */
-static __attribute__((noinline)) bool has_room_for_reply(struct worker *worker, size_t i) {
-    struct slot *slot = &worker->slots[i];
-    struct connection *connection = slot->connection;
-    struct output *output = &worker->output;
-    size_t share = worker->server->settings->reply_limit / worker->server->settings->threads;
-    if (share == 0)
-        return true;
-    if (slot->line_key == 0 ||
-        worker->line_owner != connection) { /* or what was said of it before has gone */
-        worker->line_owner = connection;
-        worker->line_output = output_here(output);
-        worker->line_replies = worker->replies;
-    }
-    if (++worker->replies * REPLY_COST + output->size <= share)
-        return true;
-    count(&worker->replies_refused);
-    if (!is_in_run(&slot->request) || tier_closes_on_error(&slot->request) ||
-        !output_cut(output, &worker->line_output)) {
-        connection_set_state(connection, CONNECTION_BROKEN);
+    const struct request *request = &slot->request;
+    if (tier_closes_on_error(request)) {
+        connection_set_state(connection, CONNECTION_CLOSING);
         return false;
     }
-    worker->replies = worker->line_replies;
-    answer_no_room(worker, slot, "SERVER_ERROR out of memory writing get response");
-    connection->skip_run = !slot->request.ends_run;
-    return false;
+    if (connection_is_binary(connection))
+        return !untold_keep(slot, binary_status_of_error(outcome->error_kind));
+    connection->run_failed = command_comes_in_runs(request->command) && !request->ends_run;
+    return true;
 }
 
-/* The answer to one key. Where the namespace wants that, an error of a read is not told: what was answered before it is
- * sent, and then the connection is closed. */
-static inline void answer_key(struct worker *worker, struct connection *connection, struct request *request,
-                              struct outcome *outcome) {
-    bool failed = outcome->status == OUTCOME_ERROR;
-    if (__builtin_expect(failed, false) && tier_closes_on_error(request)) {
-        connection_set_state(connection, CONNECTION_CLOSING);
+/* The answer to one key. connection: that of the slot, which is at hand and need not be looked up again. */
+static inline void answer_key(struct worker *worker, struct connection *connection, const struct slot *slot,
+                              const struct outcome *outcome) {
+    if (__builtin_expect(outcome->status == OUTCOME_ERROR, false) && !tells_failure(slot, outcome))
         return;
-    }
-    if (__builtin_expect(is_binary(connection), false))
-        write_binary(worker, slot_of_request(request), outcome);
+    if (__builtin_expect(connection_is_binary(connection), false))
+        write_binary(worker, slot, outcome);
     else
-        write_text(worker, connection, request, outcome);
-    connection->skip_run = failed && is_in_run(request) && !request->ends_run;
+        write_text(worker, connection, &slot->request, outcome);
 }
 
 static inline void execute_key(struct worker *worker, size_t i, bool observes) {
-    struct connection *connection = worker->slots[i].connection;
-    struct request *request = &worker->slots[i].request;
+    struct slot *slot = &worker->slots[i];
+    struct connection *connection = slot->connection;
+    struct request *request = &slot->request;
     struct outcome outcome;
     struct observed observed;
-    if (connection->skip_run) { /* a key before it on the line failed: that error was the line's answer */
-        connection->skip_run = !request->ends_run;
+    if (connection->run_failed && skips(worker, slot)) /* a key before it failed */
         return;
-    }
-    if (observes && !has_room_for_reply(worker, i))
+    if (observes && !reply_limit_lets(worker, slot))
         return;
     if (observes)
         observe_before(&worker->observer, request, &observed);
     enum tier_status status = tier_execute(worker->tier, connection->ticket, request, &outcome);
     if (status == TIER_PARKED) {
-        park(worker, i);
+        turn_park(worker, i);
         return;
     }
     if (status == TIER_HELD)
-        hold(worker, connection);
-    answer_key(worker, connection, request, &outcome);
+        held_add(worker, connection);
+    answer_key(worker, connection, slot, &outcome);
     if (observes)
         observe_after(&worker->observer, connection->fd, request, &outcome, &observed);
     if (outcome.holds_lock)
         tier_release(&outcome);
-}
-
-static void execute_sync(struct worker *worker, size_t i) {
-    struct connection *connection = worker->slots[i].connection;
-    struct request *request = &worker->slots[i].request;
-    struct outcome outcome = {0};
-    uint32_t timeout = worker->server->settings->sync_timeout;
-    if (!worker->server->settings->allow_sync) {
-        turn_answer_line(worker, connection, "CLIENT_ERROR sync not allowed");
-        return;
-    }
-    if (tier_sync(worker->tier, connection->ticket, request->argument, timeout, &outcome) == TIER_PARKED) {
-        park(worker, i);
-        return;
-    }
-    if (outcome.status == OUTCOME_ERROR) {
-        turn_answer_line(worker, connection, outcome.error);
-        return;
-    }
-    char line[64];
-    snprintf(line, sizeof line, "SYNCED %llu", (unsigned long long)outcome.number);
-    turn_answer_line(worker, connection, line);
-}
-
-/* ---- Execute, without a key ---- */
-
-/* Keeps what the client sent behind slot i, and leaves the connection to the feed's thread. */
-static void begin_feed(struct worker *worker, size_t i, struct feed *feed) {
-    struct connection *connection = worker->slots[i].connection;
-    bool kept = i + 1 < worker->slot_count && worker->slots[i + 1].connection == connection
-                    ? turn_hold_from(worker, i + 1)
-                    : connection_keep(connection, connection->region + connection->region_at);
-    if (!kept || !feeds_begin(worker->server->feeds, feed, &worker->feeds, connection, connection->fd)) {
-        feed_free(feed);
-        connection_set_state(connection, CONNECTION_BROKEN);
-        return;
-    }
-    connection->feed = feed;
-    connection_set_state(connection, CONNECTION_FED);
-}
-
-void turn_end_feed(struct connection *connection, enum feed_end end) {
-    connection->feed = NULL;
-    connection->closed_by = end == FEED_IS_UNREAD ? CLOSED_IDLE : CLOSED_BY_CLIENT;
-    if (end == FEED_IS_UNREAD)
-        count(&connection->worker->idle_kicks);
-    connection_set_state(connection, end == FEED_IS_TOLD ? CONNECTION_OPEN : CONNECTION_BROKEN);
-    connection->resumed = connection->own != NULL;
-    connection->readable = true;
-    connection_set_ready(connection);
-}
-
-/* Sends worker->text, in the words of the connection's protocol. */
-static void answer_text(struct worker *worker, const struct slot *slot) {
-    struct buffer *text = &worker->text, *packets = &worker->packets;
-    struct buffer *answer = is_binary(slot->connection) ? packets : text;
-    packets->size = 0;
-    if (answer == packets)
-        binary_text(packets, &slot->head, &slot->request, slice_of(text->data, text->size));
-    if (text->failed || packets->failed || !connection_count_answer(slot->connection, answer->size))
-        answer_no_room(worker, slot, "SERVER_ERROR out of memory writing the answer");
-    else
-        output_append(&worker->output, slot->connection, answer->data, answer->size);
-    text->failed = packets->failed = false;
-    if (text->capacity > TEXT_KEEP)
-        buffer_free(text);
-    if (packets->capacity > TEXT_KEEP)
-        buffer_free(packets);
-}
-
-/* A command that is not about the connection itself: command.c answers it. */
-static void run_command(struct worker *worker, size_t i) {
-    struct connection *connection = worker->slots[i].connection;
-    const struct request *request = &worker->slots[i].request;
-    struct command_place place = {.behind_replies = worker->output.owner == connection || connection->held};
-    worker->text.size = 0;
-    atomic_store_explicit(&worker->commanding, connection, memory_order_relaxed);
-    enum command_result result =
-        command_run(worker->server, worker->tier, request, &worker->now, &place, &worker->text);
-    atomic_store_explicit(&worker->commanding, NULL, memory_order_relaxed);
-    if (result == COMMAND_CLOSE) {
-        connection->closed_by = CLOSED_BY_SHUTDOWN;
-        connection_set_state(connection, CONNECTION_CLOSING);
-    }
-    if (result == COMMAND_FEED) {
-        begin_feed(worker, i, place.feed);
-        return;
-    }
-    answer_text(worker, &worker->slots[i]);
-}
-
-static void execute_quit(struct worker *worker, const struct slot *slot) {
-    if (is_binary(slot->connection) && !slot->head.quiet)
-        turn_answer_status(worker, slot, BINARY_SUCCESS, NULL);
-    slot->connection->closed_by = CLOSED_BY_CLIENT;
-    connection_set_state(slot->connection, CONNECTION_CLOSING);
-}
-
-static void execute_command(struct worker *worker, size_t i) {
-    const struct slot *slot = &worker->slots[i];
-    struct connection *connection = slot->connection;
-    switch (slot->request.command) {
-    case COMMAND_BAD:
-        if (connection->skip_run) { /* the rest of an open line; its answer was the error of a key before */
-            connection->skip_run = false;
-            return;
-        }
-        answer_without_key(worker, slot);
-        return;
-    case COMMAND_META_NOOP:
-        answer_without_key(worker, slot);
-        return;
-    case COMMAND_QUIT:
-        execute_quit(worker, slot);
-        return;
-    case COMMAND_SASL:
-        sasl_execute(worker, i);
-        return;
-    case COMMAND_SYNC:
-        execute_sync(worker, i);
-        return;
-    default:
-        run_command(worker, i);
-    }
-}
-
-/* Lets those go on whose replies may be sent now. */
-static void collect_held(struct worker *worker) {
-    struct connection *connection;
-    while ((connection = worker->held) && connection->held_number <= tier_released(worker->tier)) {
-        worker->held = connection->next_held;
-        if (!worker->held)
-            worker->held_tail = &worker->held;
-        connection->held = false;
-        connection->held_number = 0;
-        connection_set_ready(connection);
-    }
-}
-
-/* The number of the hold of this part of the turn; 0: its changes could not be written yet. */
-static void date_held(struct worker *worker, uint64_t number) {
-    struct connection *next;
-    for (struct connection *connection = worker->undated; connection; connection = next) {
-        next = connection->next_held;
-        connection->held_number = number ? number : UINT64_MAX;
-        if (!number)
-            continue;
-        connection->next_held = NULL;
-        *worker->held_tail = connection;
-        worker->held_tail = &connection->next_held;
-    }
-    if (number)
-        worker->undated = NULL;
-    if (worker->held)
-        collect_held(worker); /* it may be over already */
 }
 
 /* The stages "journal" and "send". When the journal cannot be written, changes of this turn are not safe from
@@ -432,12 +194,11 @@ static void date_held(struct worker *worker, uint64_t number) {
 static void journal_and_send(struct worker *worker) {
     uint64_t hold;
     bool kept = tier_turn_end(worker->tier, &hold);
-    date_held(worker, hold);
+    held_date(worker, hold);
     if (!kept)
         output_break(&worker->output);
     output_send(&worker->output);
-    worker->replies = 0;
-    worker->line_owner = NULL;
+    reply_limit_reset(worker);
 }
 
 /* Ends one part of the turn and begins the next. */
@@ -456,7 +217,7 @@ static void execute_slot(struct worker *worker, size_t i) {
     if (!connection->authenticated && !login_lets(&worker->slots[i]))
         login_execute(worker, i);
     else if (!command_has_key(request->command))
-        execute_command(worker, i);
+        talk_execute(worker, i);
     else if (__builtin_expect(worker->observes, false))
         execute_key(worker, i, true);
     else
@@ -510,7 +271,7 @@ static void refuse_protocol(struct worker *worker, struct connection *connection
     if (!goes_on(connection))
         return;
     if (connection->parser.close_reason == CLOSE_ENDLESS_LINE && request->error)
-        turn_answer_line(worker, connection, request->error);
+        answer_line(worker, connection, request->error);
     connection_set_state(connection, CONNECTION_CLOSING);
 }
 
@@ -536,49 +297,6 @@ static bool ends_open_line(const struct connection *connection, const struct slo
     return slot->line_key == LINE_KEY_OPEN && !connection->parser.in_run;
 }
 
-/* -B ascii: a binary client is told so, as soon as it has said which answer it waits for. */
-static enum parse_status refuse_binary(struct slot *slot, size_t there, enum parse_status status,
-                                       size_t *ret_consumed) {
-    if (status == PARSE_MORE && there < BINARY_HEADER)
-        return PARSE_MORE;
-    request_begin(&slot->request, COMMAND_BAD);
-    slot->request.error = "this server speaks memcached's text protocol alone: set the client to it";
-    slot->head.status = BINARY_NOT_SUPPORTED;
-    slot->head.closes = true;
-    *ret_consumed = there;
-    return PARSE_OK;
-}
-
-/* The first byte of a connection says what it speaks. */
-static void choose_protocol(struct worker *worker, struct connection *connection) {
-    enum protocols protocols = worker->server->settings->protocols;
-    bool is_binary = (uint8_t)connection->region[connection->region_at] == BINARY_REQUEST;
-    connection->protocol = is_binary || protocols == PROTOCOLS_BINARY ? PROTOCOL_BINARY : PROTOCOL_TEXT;
-    if (is_binary && protocols == PROTOCOLS_ASCII)
-        server_log_limited(
-            worker->server, LOG_KIND_PROTOCOL, LOG_LEVEL_WARNING,
-            "connection %d closed: it speaks memcached's binary protocol, which -B ascii refuses; set the client to the text (ASCII) protocol, or leave -B out",
-            connection->fd);
-    if (!is_binary && protocols == PROTOCOLS_BINARY)
-        server_log_limited(
-            worker->server, LOG_KIND_PROTOCOL, LOG_LEVEL_WARNING,
-            "connection %d closed: it speaks memcached's text protocol, which -B binary or -S refuses; set the client to the binary protocol, or leave them out",
-            connection->fd);
-}
-
-static __attribute__((noinline)) enum parse_status parse_binary(struct worker *worker,
-                                                                struct connection *connection,
-                                                                const char *start, size_t there,
-                                                                size_t *ret_consumed, size_t *ret_wanted) {
-    struct slot *slot = &worker->slots[worker->slot_count];
-    enum parse_status status =
-        binary_parse(&connection->parser, start, there, worker->key_buffers[worker->slot_count],
-                     &slot->request, &slot->head, ret_consumed, ret_wanted);
-    if (worker->server->settings->protocols == PROTOCOLS_ASCII)
-        return refuse_binary(slot, there, status, ret_consumed);
-    return status;
-}
-
 /* Parses one request into the batch. False: the region holds no further one. */
 static bool parse_one(struct worker *worker, struct connection *connection) {
     struct slot *slot = &worker->slots[worker->slot_count];
@@ -588,8 +306,8 @@ static bool parse_one(struct worker *worker, struct connection *connection) {
     bool swallows = connection->parser.swallow > 0;
     size_t consumed = 0, wanted = 0;
     enum parse_status status =
-        __builtin_expect(is_binary(connection), false)
-            ? parse_binary(worker, connection, start, there, &consumed, &wanted)
+        __builtin_expect(connection_is_binary(connection), false)
+            ? protocol_parse_binary(worker, connection, start, there, &consumed, &wanted)
             : parse(&connection->parser, start, there, worker->key_buffers[worker->slot_count],
                     &slot->request, &consumed, &wanted);
     start += swallows ? connection->parser.skipped : 0; /* what was swallowed is no part of this request */
@@ -636,7 +354,7 @@ static void parse_region(struct worker *worker, struct connection *connection) {
     bool is_open = connection->parser.in_run;
     connection->wanted = 0;
     if (__builtin_expect(connection->protocol == PROTOCOL_UNKNOWN, false))
-        choose_protocol(worker, connection);
+        protocol_choose(worker, connection);
     bool yields = parse_requests(worker, connection);
     connection->parser.starved = false;
     if (connection->region_at > swallow && !(is_open && connection->parser.in_run))
@@ -737,7 +455,7 @@ static void note_duration(struct worker *worker, uint64_t began_us) {
 void turn_run(struct worker *worker) {
     collect_tickets(worker);
     if (worker->held)
-        collect_held(worker);
+        held_collect(worker);
     struct connection *first = worker->ready;
     /* Some wait for a turn that is written to the journal, or the journal does: nobody else may come and make one, where
      * what sends requests here has seen that changes are refused. */

@@ -16,6 +16,7 @@
 #include "server/worker/connection.h"
 #include "server/worker/internal.h"
 #include "server/worker/login.h"
+#include "server/worker/talk.h"
 #include "server/worker/turn.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -84,7 +85,7 @@ static void on_feed_over(struct feed_owner *self) {
 static void collect_feeds(struct worker *worker) {
     struct feed *feed;
     while ((feed = feeds_collect(worker->server->feeds, &worker->feeds))) {
-        turn_end_feed(feed->connection, feed->end);
+        talk_end_feed(feed->connection, feed->end);
         feed_free(feed);
     }
 }

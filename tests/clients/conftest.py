@@ -10,6 +10,7 @@ A session flow has two halves, written in the client's own language: `write` sto
 """
 
 import functools
+import itertools
 import os
 import shutil
 import signal
@@ -23,6 +24,7 @@ from forebay import Config, Memcached, Server, namespace
 HERE = os.path.dirname(os.path.abspath(__file__))
 PEER = os.environ.get("CLIENTS_AGAINST")
 PREFIXES = {"cache-aside": "plain:", "write-behind": "sess:"}
+NUMBERS = itertools.count()
 SECONDS = 120  # for one client program
 
 
@@ -37,12 +39,30 @@ def policy(request):
 
 @pytest.fixture
 def prefix(policy):
-    return PREFIXES[policy]
+    """Of keys that no other test has."""
+    return f"{PREFIXES[policy]}{next(NUMBERS)}:"
+
+
+@pytest.fixture(params=["text", "binary"])
+def protocol(request):
+    """What a client speaks that speaks both."""
+    return request.param
+
+
+def started_in(folder):
+    return Memcached(folder, program=PEER) if PEER else Server(folder, config=write_behind())
 
 
 @pytest.fixture
 def server(tmp_path):
-    with Memcached(tmp_path, program=PEER) if PEER else Server(tmp_path, config=write_behind()) as started:
+    with started_in(tmp_path) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """A server for all tests of a file whose keys have a prefix: one that is started for each takes longer than they do."""
+    with started_in(tmp_path_factory.mktemp("shared")) as started:
         yield started
 
 
@@ -64,9 +84,9 @@ def restart(request, tmp_path):
         yield started
 
 
-def run(*command, port=None, status=0, **options):
+def run(*command, port=None, status=0, environment=None, **options):
     """Runs a client's program to its end; returns what it says."""
-    env = dict(os.environ, PORT=str(port))
+    env = dict(os.environ, PORT=str(port), **(environment or {}))
     done = subprocess.run(command, cwd=HERE, env=env, timeout=SECONDS, check=False, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, **options)
     said = done.stdout.decode(errors="replace")
@@ -85,18 +105,43 @@ def java_classes():
     return folder  # which is removed when the last that knows it ends
 
 
-def java(*arguments, port):
-    """spymemcached in its text mode."""
+def java(*arguments, port, **environment):
+    """spymemcached, in the mode that PROTOCOL says."""
     need("javac")
     if not os.path.exists(JAR):
         pytest.skip("libspymemcached-java is not installed")
-    return run("java", "-XX:TieredStopAtLevel=1", "-cp", f"{JAR}:{java_classes().name}", "Client", *arguments, port=port)
+    return run("java", "-XX:TieredStopAtLevel=1", "-cp", f"{JAR}:{java_classes().name}", "Client", *arguments, port=port,
+               environment=environment)
 
 
 def need(*programs):
     for program in programs:
         if not shutil.which(program):
             pytest.skip(f"{program} is not installed")
+
+
+def need_node_packages():
+    need("node")
+    if not os.path.isdir(os.path.join(HERE, "node", "node_modules")):
+        pytest.skip("the packages of tests/clients/node are not installed: tools/test does it with npm ci")
+
+
+def need_php(extension="memcached"):
+    need("php")
+    if extension not in subprocess.run(["php", "-m"], capture_output=True, text=True, check=True).stdout.split():
+        pytest.skip(f"the PHP extension {extension} is not installed")
+
+
+def need_symfony():
+    need_php()
+    if not os.path.exists("/usr/share/php/Symfony/Component/Cache/autoload.php"):
+        pytest.skip("php-symfony-cache is not installed")
+
+
+def need_ruby(library="dalli"):
+    need("ruby")
+    if subprocess.run(["ruby", "-e", f"require '{library}'"], capture_output=True, check=False).returncode:
+        pytest.skip(f"Ruby's {library} is not installed")
 
 
 BINARY = bytes(range(256)) + b"\r\nEND\r\n"

@@ -4,12 +4,14 @@ The table of docs/session-store.md says the same as the one here. And what keeps
 miss that was none."""
 
 import concurrent.futures
+import functools
 import os
 import re
 import subprocess
+import threading
 
 import pytest
-from conftest import HERE, PEER, SECONDS, java, need, run
+from conftest import HERE, PEER, SECONDS, java, need, need_node_packages, need_php, need_ruby, run
 from forebay import AWAY, Config, Redis, Server, eventually, namespace, section
 
 pytestmark = pytest.mark.skipif(bool(PEER), reason="memcached has no backend")
@@ -31,6 +33,13 @@ MAKES = {
     "memcached": {"get": ("miss", "silence"), "many": ("silence", "silence")},
     "memcache-client": {"get": ("failure", "failure"), "many": ("failure", "failure")},
     "spymemcached": {"get": ("failure", "failure"), "many": ("failure", "failure")},
+    "pylibmc, binary": {"get": ("miss", "failure"), "many": ("miss", "miss")},
+    "memccat, binary": {"get": ("miss", "failure"), "many": ("failure", "failure")},
+    "python-binary-memcached": {"get": ("failure", "miss"), "many": ("failure", "miss")},
+    "php-memcached, binary": {"get": ("miss", "failure"), "many": ("failure", "failure")},
+    "memjs": {"get": ("failure", "silence"), "many": ("failure", "silence")},
+    "spymemcached, binary": {"get": ("miss", "failure"), "many": ("miss", "failure")},
+    "dalli": {"get": ("failure", "silence"), "many": ("miss", "silence")},
 }
 
 
@@ -71,22 +80,38 @@ def ask(get, get_many, prefix):
     return {"get": word(get, prefix + "k"), "many": word(get_many, [prefix + "here", prefix + "k"])}
 
 
-def pylibmc(port, prefix):
-    module = pytest.importorskip("pylibmc")
-    return ask(lambda key: module.Client([f"127.0.0.1:{port}"], binary=False).get(key),
-               lambda keys: module.Client([f"127.0.0.1:{port}"], binary=False).get_multi(keys), prefix)
+def pylibmc(is_binary):
+    def asked(port, prefix):
+        module = pytest.importorskip("pylibmc")
+        return ask(lambda key: module.Client([f"127.0.0.1:{port}"], binary=is_binary).get(key),
+                   lambda keys: module.Client([f"127.0.0.1:{port}"], binary=is_binary).get_multi(keys), prefix)
+    return asked
 
 
-def memccat(port, prefix):
+def memccat(*mode):
     """It ends with 1 in both cases, and says something on standard error of a failure alone."""
-    need("memccat")
+    def asked(port, prefix):
+        need("memccat")
 
-    def word(*keys):
-        done = subprocess.run(["memccat", f"--servers=127.0.0.1:{port}", *keys], capture_output=True, timeout=SECONDS, check=False)
-        assert done.returncode == 1
-        return "failure" if done.stderr else "miss"
+        def word(*keys):
+            done = subprocess.run(["memccat", f"--servers=127.0.0.1:{port}", *mode, *keys], capture_output=True, timeout=SECONDS,
+                                  check=False)
+            assert done.returncode == 1
+            return "failure" if done.stderr else "miss"
 
-    return {"get": word(prefix + "k"), "many": word(prefix + "here", prefix + "k")}
+        return {"get": word(prefix + "k"), "many": word(prefix + "here", prefix + "k")}
+    return asked
+
+
+def binary_memcached(port, prefix):
+    module = pytest.importorskip("bmemcached")
+    return ask(lambda key: module.Client([f"127.0.0.1:{port}"], socket_timeout=SILENCE).get(key),
+               lambda keys: module.Client([f"127.0.0.1:{port}"], socket_timeout=SILENCE).get_multi(keys), prefix)
+
+
+def dalli(port, prefix):
+    need_ruby()
+    return words(run("ruby", "ruby/client.rb", "dalli", "down", prefix, port=port))
 
 
 def python_memcached(port, prefix):
@@ -101,12 +126,10 @@ def pymemcache(port, prefix):
                lambda keys: module.Client(("127.0.0.1", port), timeout=SILENCE).get_many(keys), prefix)
 
 
-def php(extension):
+def php(extension, protocol="text"):
     def asked(port, prefix):
-        need("php")
-        if extension not in subprocess.run(["php", "-m"], capture_output=True, text=True, check=True).stdout.split():
-            pytest.skip(f"the PHP extension {extension} is not installed")
-        return words(run("php", f"php/{extension}.php", "down", prefix, port=port))
+        need_php(extension)
+        return words(run("php", f"php/{extension}.php", "down", prefix, port=port, environment={"PROTOCOL": protocol}))
     return asked
 
 
@@ -121,28 +144,50 @@ def perl(module):
 
 def node(program):
     def asked(port, prefix):
-        need("node")
-        if not os.path.isdir(os.path.join(HERE, "node", "node_modules")):
-            pytest.skip("the packages of tests/clients/node are not installed: tools/test does it with npm ci")
+        need_node_packages()
         return words(run("node", f"node/{program}.js", "down", prefix, port=port))
     return asked
 
 
-def spymemcached(port, prefix):
-    return words(java("down", prefix, port=port))
+ONE_MACHINE = threading.Lock()  # of Java's, each of which takes longer to start than to ask
 
 
-CLIENTS = {"pylibmc": pylibmc, "memccat": memccat, "python-memcached": python_memcached, "pymemcache": pymemcache,
-           "php-memcached": php("memcached"), "php-memcache": php("memcache"), "Cache::Memcached": perl("Cache::Memcached"),
-           "Cache::Memcached::Fast": perl("Cache::Memcached::Fast"), "memcached": node("memcached"),
-           "memcache-client": node("memcache_client"), "spymemcached": spymemcached}
+@functools.lru_cache
+def spymemcached_says(port, protocol):
+    """What it makes of all answers, a line for each: answer, what was asked, word."""
+    return java("down", ",".join(f"{answer}:" for answer in ANSWERS), port=port, PROTOCOL=protocol)
+
+
+def spymemcached(protocol):
+    def asked(port, prefix):
+        with ONE_MACHINE:
+            said = spymemcached_says(port, protocol)
+        return words("\n".join(line.removeprefix(prefix) for line in said.splitlines() if line.startswith(prefix)))
+    return asked
+
+
+CLIENTS = {"pylibmc": pylibmc(False), "pylibmc, binary": pylibmc(True), "memccat": memccat(), "memccat, binary": memccat("--binary"),
+           "python-memcached": python_memcached, "pymemcache": pymemcache, "python-binary-memcached": binary_memcached,
+           "php-memcached": php("memcached"), "php-memcached, binary": php("memcached", "binary"), "php-memcache": php("memcache"),
+           "Cache::Memcached": perl("Cache::Memcached"), "Cache::Memcached::Fast": perl("Cache::Memcached::Fast"),
+           "memcached": node("memcached"), "memcache-client": node("memcache_client"), "memjs": node("memjs"), "dalli": dalli,
+           "spymemcached": spymemcached("text"), "spymemcached, binary": spymemcached("binary")}
+
+
+@pytest.fixture(scope="module")
+def asked(away):
+    """asked[client][answer]: what it makes of it, once it knows. Some wait for what does not come: many ask side by side."""
+    with concurrent.futures.ThreadPoolExecutor(8) as side_by_side:
+        answers = {client: {answer: side_by_side.submit(ask_it, away.port, answer + ":") for answer in ANSWERS}
+                   for client, ask_it in CLIENTS.items()}
+        yield answers
+        side_by_side.shutdown(cancel_futures=True)
 
 
 @pytest.mark.parametrize("client", MAKES)
-def test_a_client_makes_of_each_answer_what_the_table_says(away, client):
-    assert CLIENTS[client](away.port, "miss:") == {"get": "miss", "many": "miss"}
-    with concurrent.futures.ThreadPoolExecutor() as side_by_side:  # as some of them wait for what does not come
-        error, close = side_by_side.map(lambda answer: CLIENTS[client](away.port, answer + ":"), ("error", "close"))
+def test_a_client_makes_of_each_answer_what_the_table_says(asked, client):
+    assert asked[client]["miss"].result() == {"get": "miss", "many": "miss"}
+    error, close = asked[client]["error"].result(), asked[client]["close"].result()
     assert {what: (error[what], close[what]) for what in ("get", "many")} == MAKES[client]
 
 
@@ -175,28 +220,28 @@ def is_known(server, answer):
         return False
 
 
-def visit(port):
+def visit(port, protocol):
     """The visits that one request to a PHP application with sessions has counted; None: it got no session. PHP does not tell
     the application whether the session was written."""
     done = subprocess.run(["php", "php/session.php", "memcached", "abc123", "visits"], cwd=HERE, timeout=SECONDS,
-                          env=dict(os.environ, PORT=str(port)), capture_output=True, text=True, check=False)
+                          env=dict(os.environ, PORT=str(port), PROTOCOL=protocol), capture_output=True, text=True, check=False)
     return next(map(int, re.findall(r"^\d+$", done.stdout, re.MULTILINE)), None)
 
 
 @pytest.mark.parametrize("options, meanwhile, afterwards", [(KEEPING["close"], None, 4), (KEEPING["refuse"], 1, 4), ({}, 1, 2)],
                          ids=["close", "refuse", "neither"])
-def test_a_php_session_is_not_overwritten_because_it_could_not_be_read(pausing, redis, options, meanwhile, afterwards):
+def test_a_php_session_is_not_overwritten_because_it_could_not_be_read(pausing, redis, protocol, options, meanwhile, afterwards):
     """Without either setting it is: PHP takes the failed read for a new session, and writes that."""
     need("php")
     server = pausing(**options)
     eventually(lambda: is_known(server, b"EN"))  # so that no timeout is missed
-    assert [visit(server.port) for _ in range(3)] == [1, 2, 3]
+    assert [visit(server.port, protocol) for _ in range(3)] == [1, 2, 3]
     cool(server)
     redis.pause()
-    assert visit(server.port) == meanwhile
+    assert visit(server.port, protocol) == meanwhile
     redis.resume()
     eventually(lambda: is_known(server, b"ME"))
-    assert visit(server.port) == afterwards
+    assert visit(server.port, protocol) == afterwards
 
 
 @pytest.mark.parametrize("client", ["pylibmc", "memcache"])

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""npm's memcached and memcache-client, and an Express application with connect-memcached; their part is in node/."""
+"""npm's memcached, memcache-client and memjs (binary), and an Express application with connect-memcached; their part is in
+node/."""
 
 import contextlib
 import http.cookiejar
@@ -9,16 +10,14 @@ import subprocess
 import urllib.request
 
 import pytest
-from conftest import HERE, need, run, shell
+from conftest import HERE, need_node_packages, run, shell
 
-PROGRAMS = {"memcached": "node/memcached.js", "memcache-client": "node/memcache_client.js"}
+PROGRAMS = {"memcached": "node/memcached.js", "memcache-client": "node/memcache_client.js", "memjs": "node/memjs.js"}
 
 
 @pytest.fixture(autouse=True)
 def packages_are_there():
-    need("node")
-    if not os.path.isdir(os.path.join(HERE, "node", "node_modules")):
-        pytest.skip("the packages of tests/clients/node are not installed: tools/test does it with npm ci")
+    need_node_packages()
 
 
 @pytest.fixture(params=PROGRAMS)
@@ -26,8 +25,8 @@ def program(request):
     return PROGRAMS[request.param]
 
 
-def test_every_command_is_answered(server, program, prefix):
-    run("node", program, "commands", prefix, port=server.port)
+def test_every_command_is_answered(shared, program, prefix):
+    run("node", program, "commands", prefix, port=shared.port)
 
 
 def test_sessions_survive_a_restart(flow, program):

@@ -15,8 +15,8 @@ def module(request):
     return request.param
 
 
-def test_every_command_is_answered(server, module, prefix):
-    run("perl", "perl/client.pl", module, "commands", prefix, port=server.port)
+def test_every_command_is_answered(shared, module, prefix):
+    run("perl", "perl/client.pl", module, "commands", prefix, port=shared.port)
 
 
 def test_sessions_survive_a_restart(flow, module):

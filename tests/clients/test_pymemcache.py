@@ -29,8 +29,8 @@ def make(request):
 
 
 @pytest.fixture
-def client(make, server):
-    return make(server.port)
+def client(make, shared):
+    return make(shared.port)
 
 
 def test_what_is_set_is_got(client, prefix):
@@ -51,8 +51,8 @@ def test_many_keys_go_at_once(client, prefix):
     assert len(client.get_many(list(values))) == 498
 
 
-def test_a_get_may_have_fifty_thousand_keys(server, prefix):
-    client = MAKERS["plain"](server.port)
+def test_a_get_may_have_fifty_thousand_keys(shared, prefix):
+    client = MAKERS["plain"](shared.port)
     values = {f"{prefix}{i}": b"%d" % i for i in range(50000)}
     assert client.set_many(values, noreply=True) == []
     assert client.get_many(list(values)) == values
@@ -156,8 +156,8 @@ def test_a_key_may_have_250_bytes(client, prefix):
         client.set(key + "k", b"v")
 
 
-def test_types_travel_through_a_serializer(make, server, prefix):
-    client = make(server.port, serde=pickle_serde)
+def test_types_travel_through_a_serializer(make, shared, prefix):
+    client = make(shared.port, serde=pickle_serde)
     values = {"text": "grün", "number": 17, "list": [1, {"a": None}], "bytes": b"\0\1"}
     for name, value in values.items():
         client.set(prefix + name, value)
@@ -184,11 +184,11 @@ def test_statistics_and_version_are_read(server):
     assert client.version()
 
 
-def test_flush_all_empties_memory(client, prefix):
+def test_flush_all_empties_memory(client, policy, prefix):
     client.set(prefix + "k", b"v")
     client.flush_all()
     # Write-behind: what was accepted reaches the backend, and is only dropped from memory.
-    assert client.get(prefix + "k") == (b"v" if prefix == "sess:" and not PEER else None)
+    assert client.get(prefix + "k") == (b"v" if policy == "write-behind" and not PEER else None)
 
 
 def test_sessions_survive_a_restart(flow, make):

@@ -14,8 +14,8 @@ def connect(port):
 
 
 @pytest.fixture
-def client(server):
-    return connect(server.port)
+def client(shared):
+    return connect(shared.port)
 
 
 def test_what_is_set_is_got(client, prefix):

@@ -19,13 +19,13 @@ def blocks(language):
 
 @pytest.mark.parametrize("store", ["sqlite", "redis"])
 def test_the_walkthrough_works_as_written(tmp_path, store, request):
-    text, locks, other_line = blocks("conf")
+    text, locks, pools, other_line = blocks("conf")
     store_line = re.search(r"^backend .*\n", text, re.MULTILINE).group(0)
     if store == "redis":
         redis = request.getfixturevalue("redis")
         text = text.replace(store_line, other_line.replace("127.0.0.1:6379", f"127.0.0.1:{redis.port}"))
     server = Server(tmp_path)
-    server.config = (text + locks).replace("11211", str(server.port))
+    server.config = (text + locks + pools).replace("11211", str(server.port))
     check = subprocess.run([binary(), "--config", server.write_config(), "--check"], cwd=tmp_path, timeout=60, check=False)
     assert check.returncode == 0
     before, after = blocks("python")

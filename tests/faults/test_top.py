@@ -553,6 +553,12 @@ def test_what_a_server_says_before_it_closes_is_told(serve):
         assert told == {f'forebay-top: {place(server)}: has closed the connection: "ERROR Too many open connections"\n'}
 
 
+def test_a_server_that_refuses_its_protocol_is_told_apart(serve):
+    server = serve(options=["-B", "binary"])
+    assert top("--once", place(server)).stderr == (f"forebay-top: {place(server)}: has closed the connection without an answer: "
+                                                   "its log says whether -B or -S refuses the text protocol\n")
+
+
 # ---- The command line ----
 
 

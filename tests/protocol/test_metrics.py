@@ -14,6 +14,7 @@ import subprocess
 import forebay
 import pytest
 from forebay import Client, Config, Redis, Server, eventually, namespace, section, sqlite_backend
+from packets import packet
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 OPENMETRICS = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
@@ -142,6 +143,22 @@ def test_errors_that_are_no_fault_of_clients_begin_at_0(server):
         client.set("a:k", b"no number")
         client.command("incr a:k 1")
     assert reasons(server, "aside") == everywhere | {"not_a_number": 1}
+
+
+def test_packets_are_told_as_the_commands_that_they_are(server):
+    with server.binary_client() as client:
+        for prefix in ("b:", "t:", "a:"):
+            client.send(packet("setq", f"{prefix}k", b"1"), packet("incrq", f"{prefix}k"), packet("decrq", f"{prefix}k"),
+                        packet("getkq", f"{prefix}k"), packet("getq", f"{prefix}none"), packet("getk", "l:none"))
+            assert client.answer().value == b"1"
+            assert client.answer().status == "TEMPORARY_FAILURE"
+    told = samples(server.ask("/metrics").text)
+    for name in ("behind", "through", "aside"):
+        operations = {sample[1:]: number for sample, number in told.items() if sample[0] == "forebay_operations_total"}
+        for command, result, count in (("set", "stored", 1), ("ma", "counted", 2), ("get", "hit", 1), ("get", "miss", 1)):
+            labels = tuple(sorted((f'namespace="{name}"', f'command="{command}"', f'result="{result}"')))
+            assert operations[labels] == count, labels
+    assert told[("forebay_errors_total", 'namespace="lost"', 'reason="backend_down"')] == 3
 
 
 def test_a_backend_that_is_away_shows(server):

@@ -7,8 +7,7 @@ import time
 import forebay
 import pytest
 from forebay import Memcached
-
-
+from packets import BinaryClient, packet
 
 
 @pytest.fixture(params=["memory", "write-behind", "memcached"])
@@ -68,6 +67,51 @@ def test_arithmetic_deletes_and_cas_are_counted(client):
                    "cas_badval", "cas_misses", "cas_hits") == (1, 1, 1, 1, 1, 1, 1, 1, 0)
 
 
+COMPARED = ["cmd_get", "get_hits", "get_misses", "cmd_set", "cmd_touch", "touch_hits", "touch_misses", "incr_hits", "incr_misses",
+            "decr_hits", "decr_misses", "delete_hits", "delete_misses", "cas_badval", "cas_misses", "cas_hits", "cmd_flush"]
+
+# Packets about a key that holds "1", with its CAS (OWN) or another, and about one that is not there: what they count.
+OWN = "its own"
+BINARY_COUNTS = [
+    (["get", "getq", "getk", "getkq"], {}, ["cmd_get", "get_hits"], ["cmd_get", "get_misses"]),
+    (["touch"], {"ttl": 100}, ["cmd_touch", "touch_hits"], ["cmd_touch", "touch_misses"]),
+    (["set", "setq", "add", "addq", "replace", "append", "prependq"], {"value": b"5"}, ["cmd_set"], ["cmd_set"]),
+    (["set", "addq", "replace"], {"value": b"5", "cas": OWN}, ["cmd_set", "cas_hits"], ["cmd_set", "cas_misses"]),
+    (["set", "addq", "replace"], {"value": b"5", "cas": 77}, ["cmd_set", "cas_badval"], ["cmd_set", "cas_misses"]),
+    (["incr", "incrq"], {}, ["incr_hits"], ["incr_misses"]),
+    (["decr", "decrq"], {}, ["decr_hits"], ["decr_misses"]),
+    (["incr"], {"cas": OWN}, ["incr_hits"], ["incr_misses"]),
+    (["decr"], {"cas": OWN}, ["decr_hits"], ["decr_misses"]),
+    (["incr", "decr"], {"cas": 77}, [], None),
+    (["delete", "deleteq"], {}, ["delete_hits"], ["delete_misses"]),
+    (["delete"], {"cas": OWN}, ["delete_hits"], ["delete_misses"]),
+    (["delete"], {"cas": 77}, [], ["delete_misses"]),
+]
+
+
+def test_packets_count_as_lines_do(server, client):
+    def run(name, key, cas, more):
+        more = {**more, "cas": cas} if more.get("cas") == OWN else more
+        binary.send(packet(name, key, **more), packet("noop"))
+        binary.answers_to_noop()
+
+    with BinaryClient(server.port) as binary:
+        for names, more, there, absent in BINARY_COUNTS:
+            for name, (key, expected) in ((name, case) for name in names for case in (("k", there), ("none", absent))):
+                client.set("k", b"1")
+                client.delete("none")
+                cas = client.gets("k")[2]
+                found = counted(client, lambda: run(name, key, cas, more), *COMPARED)  # noqa: B023 - it is called at once
+                if expected is not None:
+                    assert dict(zip(COMPARED, found)) == {each: int(each in expected) for each in COMPARED}, (name, key, more)
+        for name in ("gat", "gatq", "gatk", "gatkq"):
+            touches = ("cmd_touch", "touch_hits", "touch_misses")
+            assert counted(client, lambda: run(name, "k", 0, {"ttl": 100}), *touches) == (1, 1, 0), name
+            assert counted(client, lambda: run(name, "none", 0, {"ttl": 100}), *touches) == (1, 0, 1), name
+        assert counted(client, lambda: run("flush", "", 0, {}), "cmd_flush") == (1,)
+        assert counted(client, lambda: run("flushq", "", 0, {"ttl": 1000}), "cmd_flush") == (1,)
+
+
 def test_a_get_of_an_expired_key_is_a_miss(server, client):
     client.set("k", b"v", ttl=1)
     time.sleep(2.1)
@@ -116,6 +160,11 @@ def test_reads_are_counted_by_namespace(server, client):
     client.read(len(b"v\r\nEND\r\n"))
     told = client.stats("namespaces")
     assert [told[f"{name}:{what}"] for what in ("cmd_get", "get_hits", "get_misses")] == ["2", "1", "1"]
+    with server.binary_client() as binary:
+        binary.send(packet("getkq", "k"), packet("getkq", "missing"), packet("gatq", "k", ttl=10), packet("noop"))
+        assert len(binary.answers_to_noop()) == 2
+    told = client.stats("namespaces")
+    assert [told[f"{name}:{what}"] for what in ("cmd_get", "get_hits", "get_misses")] == ["5", "3", "2"]
 
 
 @pytest.mark.parametrize("server", ["write-behind"], indirect=True)

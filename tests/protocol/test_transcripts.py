@@ -22,6 +22,7 @@ import socket
 import forebay
 import pytest
 import transcripts
+from binary_player import BinaryPlayer
 from forebay import Memcached
 
 OPTIONS = ["-U", "0", "-m", "64"]
@@ -106,7 +107,8 @@ def play(place, server, case):
         return socket.create_connection(("127.0.0.1", server.port), transcripts.PATIENCE)
 
     hook = (lambda: evict(server)) if not place.keeps_memory else None
-    transcripts.Player(connect, place.prefix, hook, place.cold).play(case)
+    player = BinaryPlayer if case.is_binary else transcripts.Player
+    player(connect, place.prefix, hook, place.cold).play(case)
 
 
 def options_of(case):

@@ -12,6 +12,7 @@ import time
 import forebay
 import pytest
 from forebay import Memcached
+from packets import BinaryClient, packet
 
 HEAD = rb"ts=\d+\.\d+ gid=\d+ "
 
@@ -116,6 +117,39 @@ def test_only_deletes_that_delete_are_told(connect):
         client.command(b"md k I")  # stale, not gone: no line
         client.command(command)
         watcher.event(rb"type=deleted key=k cmd=%s clsid=1 size=4" % name)
+
+
+def test_packets_are_told_as_lines_are(server, connect):
+    watcher = watch(connect, b"fetchers mutations")
+    with BinaryClient(server.port) as client:
+        assert client.set("k", b"abc", ttl=100) == "SUCCESS"
+        client.send(packet("getkq", "k"), packet("getq", "missing"), packet("gatq", "k", ttl=10), packet("addq", "k", b"x"),
+                    packet("set", "k", b"y", cas=77), packet("setq", "k", b"yz"), packet("touch", "k", ttl=5), packet("noop"))
+        client.answers_to_noop()
+    found = rb"type=item_get key=k status=found clsid=1 cfd=\d+ size=3"
+    watcher.event(rb"type=item_get key=k status=not_found clsid=\d+ cfd=\d+ size=0")
+    watcher.event(rb"type=item_store key=k status=stored cmd=set ttl=(?:100|99|98) clsid=\d+ cfd=\d+ size=3")
+    watcher.event(found)
+    watcher.event(rb"type=item_get key=missing status=not_found clsid=\d+ cfd=\d+ size=0")
+    watcher.event(found)
+    watcher.event(found)
+    watcher.event(rb"type=item_store key=k status=not_stored cmd=add ttl=0 clsid=\d+ cfd=\d+ size=1")
+    watcher.event(found)
+    watcher.event(rb"type=item_store key=k status=exists cmd=cas ttl=0 clsid=\d+ cfd=\d+ size=1")
+    watcher.event(found)
+    watcher.event(rb"type=item_store key=k status=stored cmd=set ttl=0 clsid=\d+ cfd=\d+ size=2")
+    watcher.event(rb"type=item_get key=k status=found clsid=1 cfd=\d+ size=2")
+
+
+@pytest.mark.parametrize("kind", ["forebay"], indirect=True)
+def test_deletes_in_packets_are_told(server, connect):
+    """memcached tells of those in lines alone."""
+    watcher = watch(connect, b"deletions")
+    with BinaryClient(server.port) as client:
+        client.set("k", b"abcd")
+        client.send(packet("deleteq", "none"), packet("deleteq", "k"), packet("noop"))
+        client.answers_to_noop()
+    watcher.event(rb"type=deleted key=k cmd=delete clsid=1 size=4")
 
 
 def watch_connections(server):

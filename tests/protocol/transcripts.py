@@ -12,8 +12,8 @@
     < abc
     < END
 
-This module reads them (load) and plays them on a connection (Player). Which servers they are played against is
-test_transcripts.py's business.
+This module reads them (load) and plays them on a connection (Player; those of the binary protocol: binary_player.py). Which
+servers they are played against is test_transcripts.py's business.
 """
 
 import base64
@@ -32,7 +32,7 @@ PATIENCE = float(os.environ.get("TRANSCRIPT_PATIENCE", "20"))  # seconds that an
 Step = collections.namedtuple("Step", "number kind text")
 
 KINDS = ["<close", "wait ", "evict", "reconnect", ">>", ">", "<"]  # what a line may begin with
-DIRECTIVES = {"since", "needs", "only", "alone", "options"}
+DIRECTIVES = {"since", "needs", "only", "alone", "options", "speaks"}
 
 
 class TranscriptError(Exception):
@@ -61,6 +61,10 @@ class Case:
     def since(self):
         """The memcached that the case holds for, as a tuple."""
         return tuple(map(int, self.directives.get("since", "0").split(".")))
+
+    @property
+    def is_binary(self):
+        return self.directives.get("speaks") == "binary"
 
     @property
     def waits(self):
@@ -213,11 +217,14 @@ class Player:
         """Lines that follow each other go out in one piece."""
         if self.cold:
             self.evict()
-        data = b"".join(self.bytes_of(step) + (b"\r\n" if step.kind == ">" else b"") for step in steps)
+        data = b"".join(self.data_of(step) for step in steps)
         try:
             self.socket.sendall(data)
         except (BrokenPipeError, ConnectionResetError):
             pass  # closed by the server: what it said before is still to be read
+
+    def data_of(self, step):
+        return self.bytes_of(step) + (b"\r\n" if step.kind == ">" else b"")
 
     def take(self, steps):
         for step in steps:
@@ -261,6 +268,9 @@ class Player:
     def expect_nothing_more(self, case):
         if case.steps and case.steps[-1].kind == "<close":
             return
+        self.ask_for_the_end()
+
+    def ask_for_the_end(self):
         self.socket.sendall(b"mn\r\n")
         line = self.file.readline()
         if line != b"MN\r\n":

@@ -33,6 +33,7 @@ import subprocess
 import threading
 import time
 
+from connection import Connection
 from packets import BinaryClient, speaks_binary
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -422,24 +423,12 @@ def _bytes(text):
     return text if isinstance(text, bytes) else str(text).encode()
 
 
-class Client:
+class Client(Connection):
     """The text protocol by hand: bytes out, lines in. Keys may be str or bytes, values are bytes; an error line of
     the server comes back as bytes where an answer was expected."""
 
     def __init__(self, port, timeout=PATIENCE, host="127.0.0.1"):
-        self.socket = socket.create_connection((host, port), timeout)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.file = self.socket.makefile("rb")
-
-    def close(self):
-        self.file.close()
-        self.socket.close()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
+        super().__init__(port, timeout, host)
 
     def send(self, data):
         self.socket.sendall(_bytes(data))
@@ -456,13 +445,6 @@ class Client:
         if len(data) != count:
             raise Closed("the server closed the connection")
         return data
-
-    def is_closed(self):
-        """True if the server has nothing more to say and closes."""
-        try:
-            return self.file.read(1) == b""
-        except ConnectionResetError:
-            return True
 
     def command(self, text):
         """One line, one line."""

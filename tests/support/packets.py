@@ -13,17 +13,18 @@ unless a ttl is given (NEVER). Any part can be given as it is, sizes that do not
 
 import collections
 import contextlib
-import socket
 import struct
+
+from connection import Connection
 
 HEADER = struct.Struct("!BBHBBHIIQ")
 REQUEST, RESPONSE = 0x80, 0x81
 NEVER = 0xffffffff  # the ttl of incr and decr where a number that does not exist is not made
 
-_LOUD = ["get", "set", "add", "replace", "delete", "incr", "decr", "quit", "flush", "getq", "noop", "version", "getk",
-         "getkq", "append", "prepend", "stat", "setq", "addq", "replaceq", "deleteq", "incrq", "decrq", "quitq", "flushq",
-         "appendq", "prependq", "verbosity", "touch", "gat", "gatq"]
-OPCODES = {**{name: number for number, name in enumerate(_LOUD)},
+_IN_ORDER = ["get", "set", "add", "replace", "delete", "incr", "decr", "quit", "flush", "getq", "noop", "version", "getk", "getkq",
+             "append", "prepend", "stat", "setq", "addq", "replaceq", "deleteq", "incrq", "decrq", "quitq", "flushq", "appendq",
+             "prependq", "verbosity", "touch", "gat", "gatq"]
+OPCODES = {**{name: number for number, name in enumerate(_IN_ORDER)},
            "sasl_list": 0x20, "sasl_auth": 0x21, "sasl_step": 0x22, "gatk": 0x23, "gatkq": 0x24}
 _NAMES = {number: name for name, number in OPCODES.items()}
 
@@ -106,23 +107,11 @@ def read_answer(file):
                   body[extras_size:parts], body[parts:])
 
 
-class BinaryClient:
-    """A connection. Keys may be str or bytes; values are bytes."""
+class BinaryClient(Connection):
+    """Keys may be str or bytes; values are bytes."""
 
     def __init__(self, port, timeout=60, host="127.0.0.1"):
-        self.socket = socket.create_connection((host, port), timeout)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.file = self.socket.makefile("rb")
-
-    def close(self):
-        self.file.close()
-        self.socket.close()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
+        super().__init__(port, timeout, host)
 
     def send(self, *packets):
         self.socket.sendall(b"".join(packets))
@@ -139,19 +128,20 @@ class BinaryClient:
         self.send(packet(name, key, value, **more))
         return self.answer()
 
+    def ask_all(self, *requests):
+        """Sends these (name, key, value), numbered from 0, in one piece; the answers up to that of the last, which is loud."""
+        self.send(*(packet(*request, opaque=number) for number, request in enumerate(requests)))
+        found = [self.answer()]
+        while found[-1].opaque != len(requests) - 1:
+            found.append(self.answer())
+        return found
+
     def answers_to_noop(self):
         """The answers before that of a noop that was sent."""
         found = []
         while (answer := self.answer()).opcode != "noop":
             found.append(answer)
         return found
-
-    def is_closed(self):
-        """True if the server has nothing more to say and closes."""
-        try:
-            return self.file.read(1) == b""
-        except ConnectionResetError:
-            return True
 
     def set(self, key, value, **more):
         """The status."""

@@ -177,9 +177,11 @@ static void lose(struct wire *wire) {
     size_t length = wire->size < sizeof said ? wire->size : sizeof said - 1;
     for (size_t i = 0; i < length && wire->answer[i] != '\r' && wire->answer[i] != '\n'; i++)
         said[i] = wire->answer[i] >= ' ' && wire->answer[i] <= '~' ? wire->answer[i] : '?';
-    bool error = strncmp(said, "ERROR", 5) == 0 || strstr(said, "_ERROR") != NULL;
-    snprintf(why, sizeof why, error ? "has closed the connection: \"%s\"" : "has closed the connection",
-             said);
+    if (strncmp(said, "ERROR", 5) == 0 || strstr(said, "_ERROR") != NULL)
+        snprintf(why, sizeof why, "has closed the connection: \"%s\"", said);
+    else
+        snprintf(why, sizeof why, "has closed the connection without an answer: its log says %s",
+                 "whether -B or -S refuses the text protocol");
     wire_fail(wire, why);
 }
 

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
-// Client.java commands|write|read|down PREFIX: spymemcached in its text mode (compiled and run by conftest.py).
+// Client.java commands|write|read|down PREFIX: spymemcached, in the mode that PROTOCOL says (compiled and run by conftest.py). With
+// a SASL_USER it authenticates. down takes several prefixes, with commas.
 import java.net.InetSocketAddress;
 import java.util.*;
 import net.spy.memcached.*;
+import net.spy.memcached.auth.AuthDescriptor;
+import net.spy.memcached.auth.PlainCallbackHandler;
 
 public final class Client {
     private static final String[] SESSION = {"plain", "value", "overwritten", "first", "overwritten", "second",
@@ -11,10 +14,28 @@ public final class Client {
     private final String prefix;
 
     private Client(int port, String prefix, long patienceMs) throws Exception {
-        client = new MemcachedClient(new ConnectionFactoryBuilder()
-                .setProtocol(ConnectionFactoryBuilder.Protocol.TEXT).setOpTimeout(patienceMs).build(),
-                List.of(new InetSocketAddress("127.0.0.1", port)));
+        ConnectionFactory factory = "binary".equals(System.getenv("PROTOCOL")) ? binary(patienceMs)
+                : new ConnectionFactoryBuilder().setProtocol(ConnectionFactoryBuilder.Protocol.TEXT)
+                        .setOpTimeout(patienceMs).build();
+        client = new MemcachedClient(factory, List.of(new InetSocketAddress("127.0.0.1", port)));
         this.prefix = prefix;
+    }
+
+    private static ConnectionFactory binary(long patienceMs) {
+        String user = System.getenv("SASL_USER");
+        AuthDescriptor descriptor = user == null ? null : new AuthDescriptor(new String[] {"PLAIN"},
+                new PlainCallbackHandler(user, System.getenv("SASL_PASSWORD")));
+        return new BinaryConnectionFactory() {
+            @Override
+            public long getOperationTimeout() {
+                return patienceMs;
+            }
+
+            @Override
+            public AuthDescriptor getAuthDescriptor() {
+                return descriptor;
+            }
+        };
     }
 
     private static void same(Object found, Object expected, String what) {
@@ -118,21 +139,32 @@ public final class Client {
             } catch (RuntimeException failure) {
                 word = "failure";
             }
-            System.out.println(what + " " + word);
+            System.out.println(prefix + what + " " + word);
         }
     }
 
-    public static void main(String[] arguments) throws Exception {
+    private static void play(String part, String prefix) {
+        try {
+            int port = Integer.parseInt(System.getenv("PORT"));
+            Client self = new Client(port, prefix, part.equals("down") ? 5000 : 20000);
+            switch (part) {
+                case "commands" -> self.commands();
+                case "write" -> self.write();
+                case "down" -> self.down();
+                default -> self.read();
+            }
+            self.client.shutdown();
+        } catch (Exception failure) {
+            failure.printStackTrace();
+            System.exit(1);
+        }
+    }
+
+    public static void main(String[] arguments) {
         System.setProperty("net.spy.log.LoggerImpl", "net.spy.memcached.compat.log.SunLogger");
         java.util.logging.Logger.getLogger("net.spy").setLevel(java.util.logging.Level.WARNING);
-        Client self = new Client(Integer.parseInt(System.getenv("PORT")), arguments[1],
-                arguments[0].equals("down") ? 5000 : 20000);
-        switch (arguments[0]) {
-            case "commands" -> self.commands();
-            case "write" -> self.write();
-            case "down" -> self.down();
-            default -> self.read();
+        for (String prefix : arguments[1].split(",")) { // side by side, as some wait long; the program ends with the last
+            new Thread(() -> play(arguments[0], prefix)).start();
         }
-        self.client.shutdown();
     }
 }

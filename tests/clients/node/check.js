@@ -43,12 +43,13 @@ async function read(get) {
     assert.equal(String(await get(prefix + 'touched')), 'longer');
 }
 
-// What test_backend_down.py asks: each request on a client of its own.
+// What test_backend_down.py asks: each request on a client of its own, both at once.
 async function down(makeGet, makeGetMulti) {
-    for (const [what, make, key] of [['get', makeGet, prefix + 'k'], ['many', makeGetMulti, [prefix + 'here', prefix + 'k']]]) {
-        const word = await Promise.race([make()(key).then(() => 'miss', () => 'failure'), sleep(5000).then(() => 'silence')]);
-        console.log(`${what} ${word}`);
-    }
+    await Promise.all([['get', makeGet, prefix + 'k'], ['many', makeGetMulti, [prefix + 'here', prefix + 'k']]].map(
+        async ([what, make, key]) => {
+            const word = await Promise.race([make()(key).then(() => 'miss', () => 'failure'), sleep(5000).then(() => 'silence')]);
+            console.log(`${what} ${word}`);
+        }));
 }
 
 module.exports = { down, assert, port, prefix, binary, big, sleep, main, write, read };

@@ -3,7 +3,7 @@
 // What the PHP programs of this folder share: values, and a check that ends the program when it fails.
 
 $port = (int) getenv('PORT');
-[, $phase, $prefix] = $argv + [2 => ''];
+[, $phase, $prefix] = $argv + [1 => '', 2 => ''];
 $binary = implode('', array_map('chr', range(0, 255))) . "\r\nEND\r\n";
 $big = str_repeat('0123456789', 20000);
 $kept = ['plain' => 'value', 'binary' => $binary, 'big' => $big, 'overwritten' => 'second', 'deleted' => false,

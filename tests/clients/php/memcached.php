@@ -1,13 +1,17 @@
 <?php
 // SPDX-License-Identifier: MIT
-// memcached.php commands|write|read|down PREFIX: the extension php-memcached (libmemcached) in text mode.
+// memcached.php commands|write|read|down PREFIX: the extension php-memcached (libmemcached), in the mode that PROTOCOL says. With
+// a SASL_USER it authenticates.
 
 require __DIR__ . '/check.php';
 
 $client = new Memcached();
-$client->setOptions([Memcached::OPT_BINARY_PROTOCOL => false, Memcached::OPT_COMPRESSION => false,
+$client->setOptions([Memcached::OPT_BINARY_PROTOCOL => getenv('PROTOCOL') == 'binary', Memcached::OPT_COMPRESSION => false,
                      Memcached::OPT_TCP_NODELAY => true]);
 $client->addServer('127.0.0.1', $port);
+if (getenv('SASL_USER')) {
+    $client->setSaslAuthData(getenv('SASL_USER'), getenv('SASL_PASSWORD'));
+}
 
 function commands(Memcached $client, string $prefix, string $binary, string $big): void
 {

@@ -1,7 +1,9 @@
 <?php
 // SPDX-License-Identifier: MIT
 // session.php HANDLER ID visits|slow|destroy [SECONDS]: one request to an application with PHP sessions in the memcached server. HANDLER is
-// memcached or memcache. Prints the visits counted so far; `slow` keeps the session (and its lock) for SECONDS.
+// memcached or memcache. Prints the visits counted so far; `slow` keeps the session (and its lock) for SECONDS. PROTOCOL text
+// sets that, binary leaves php-memcached's default; with UNTOUCHED all of its settings are what they are by default. With a
+// SASL_USER it authenticates.
 
 [, $handler, $id, $what] = $argv;
 $port = (int) getenv('PORT');
@@ -10,12 +12,20 @@ ini_set('session.save_path', $handler == 'memcached' ? "127.0.0.1:$port" : "tcp:
 ini_set('session.use_cookies', '0');
 ini_set('session.use_strict_mode', '0');
 ini_set('session.gc_maxlifetime', '600');
-ini_set('memcached.sess_binary_protocol', '0');
-ini_set('memcached.sess_locking', '1');
-ini_set('memcached.sess_lock_wait_min', '20');
-ini_set('memcached.sess_lock_wait_max', '50');
-ini_set('memcached.sess_lock_retries', '500');
-ini_set('memcached.sess_prefix', 'sess:');
+if (getenv('PROTOCOL') != 'binary') {
+    ini_set('memcached.sess_binary_protocol', '0');
+}
+if (getenv('SASL_USER')) {
+    ini_set('memcached.sess_sasl_username', getenv('SASL_USER'));
+    ini_set('memcached.sess_sasl_password', getenv('SASL_PASSWORD'));
+}
+if (!getenv('UNTOUCHED')) {
+    ini_set('memcached.sess_locking', '1');
+    ini_set('memcached.sess_lock_wait_min', '20');
+    ini_set('memcached.sess_lock_wait_max', '50');
+    ini_set('memcached.sess_lock_retries', '500');
+    ini_set('memcached.sess_prefix', 'sess:');
+}
 ini_set('memcache.protocol', 'ascii');
 
 session_cache_limiter('');

@@ -500,6 +500,11 @@ TEST(stats_detail_counts_per_prefix) {
     run(bench, COMMAND_STATS, "detail dump", false);
     assert_non_null(strstr(bench->out.data, "PREFIX  get 0 hit 0 set 1 del 0\r\n"));
     check_answers(bench, COMMAND_STATS, "reset", "RESET\r\n");
+    count_key(bench, COMMAND_SET, "a\r\nEND\r\n%/b:1",
+              true); /* a key may have any byte, a line has its end */
+    check_answers(bench, COMMAND_STATS, "detail dump",
+                  "PREFIX a%0D%0AEND%0D%0A%/b get 0 hit 0 set 1 del 0\r\nEND\r\n");
+    check_answers(bench, COMMAND_STATS, "reset", "RESET\r\n");
     check_answers(bench, COMMAND_STATS, "detail dump", "END\r\n");
     check_answers(bench, COMMAND_STATS, "detail off", "OK\r\n");
     assert_false(stats_detail_is_on(&bench->server));
