@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=bash
-# What tools/run and tools/test share: saying what happens, failing with a reason, and installing what is missing.
+# What tools/run, tools/demo and tools/test share: saying what happens, failing with a reason, and installing what is missing.
 # Sourced, never run. It expects the caller to have set -euo pipefail and to be in the project's root.
 #
 # Nothing is installed that is there already, so a second run costs one dpkg-query. Debian starts the services of the
@@ -13,6 +13,8 @@ PROGRAM=$(basename "$0")
 BUILD_COMMANDS=(cc:gcc cmake:cmake ninja:ninja-build pkg-config:pkg-config)
 BUILD_PACKAGES=(libc6-dev libev-dev libsqlite3-dev libhiredis-dev libconfuse-dev libxxhash-dev libmicrohttpd-dev
     zlib1g-dev libncurses-dev)
+
+NODE_CLIENTS=tests/clients/node # Express, and what keeps its sessions
 
 APT_PATIENCE_S=1800 # as unattended upgrades take their time
 
@@ -135,6 +137,19 @@ check_cmake() {
     version=$(cmake --version | sed -n '1s/[^0-9]*//p')
     [ "$(printf '%s\n3.25\n' "$version" | sort -V | head -n 1)" = 3.25 ] ||
         fail "cmake $version is too old, 3.25 is needed ($(command -v cmake))"
+}
+
+# install_node_clients: those from npm, exactly as package-lock.json names them. Fails, and leaves nothing, where there is no
+# registry.
+install_node_clients() {
+    local lock=$NODE_CLIENTS/package-lock.json stamp=$NODE_CLIENTS/node_modules/.package-lock.json
+    [ "$stamp" -nt "$lock" ] && return
+    say "installing the Node.js clients of $NODE_CLIENTS"
+    mkdir -p build
+    (cd "$NODE_CLIENTS" && npm ci --no-audit --no-fund --ignore-scripts) >build/npm.log 2>&1 || {
+        rm -rf "$NODE_CLIENTS/node_modules"
+        return 1
+    }
 }
 
 # build PRESET TARGET [CMAKE OPTION...]: configures once (later ninja notices by itself), then builds.

@@ -1,0 +1,93 @@
+<?php
+// SPDX-License-Identifier: MIT
+// What the shop keeps in Forebay, beside the sessions.
+
+class Failure extends Exception
+{
+}
+
+class Store
+{
+    private Memcached $client;
+
+    public function __construct(int $port)
+    {
+        $this->client = new Memcached();
+        $this->client->setOptions([Memcached::OPT_BINARY_PROTOCOL => true, Memcached::OPT_TCP_NODELAY => true,
+                                   Memcached::OPT_COMPRESSION => false]); // the other stacks read the same carts
+        $this->client->addServer('127.0.0.1', $port);
+    }
+
+    // $answer, unless it is false for another reason than those in $expected.
+    private function checked($answer, int ...$expected)
+    {
+        $code = $this->client->getResultCode();
+        if ($answer === false && !in_array($code, $expected, true)) {
+            throw new Failure($this->client->getLastErrorMessage() ?: $this->client->getResultMessage());
+        }
+        return $answer;
+    }
+
+    public function cart(string $customer): array
+    {
+        return json_decode($this->checked($this->client->get("cart:$customer"), Memcached::RES_NOTFOUND) ?: '{}', true);
+    }
+
+    // Two clicks at once, through whatever instances, both count: gets and cas.
+    public function add_to_cart(string $customer, string $item): void
+    {
+        $key = "cart:$customer";
+        do {
+            $found = $this->checked($this->client->get($key, null, Memcached::GET_EXTENDED), Memcached::RES_NOTFOUND);
+            $cart = json_decode($found['value'] ?? '{}', true);
+            $cart[$item] = ($cart[$item] ?? 0) + 1;
+            $value = json_encode($cart);
+            $done = $found ? $this->client->cas($found['cas'], $key, $value) : $this->client->add($key, $value);
+            $this->checked($done, Memcached::RES_DATA_EXISTS, Memcached::RES_NOTSTORED, Memcached::RES_NOTFOUND);
+        } while (!$done);
+    }
+
+    public function empty_cart(string $customer): void
+    {
+        $this->checked($this->client->delete("cart:$customer"), Memcached::RES_NOTFOUND);
+    }
+
+    // A row of the shop's own table, which Forebay reads through.
+    public function profile(string $customer): ?array
+    {
+        $found = $this->checked($this->client->get("profile:$customer"), Memcached::RES_NOTFOUND);
+        return $found ? json_decode($found, true) : null;
+    }
+
+    public function count(string $customer): int
+    {
+        return $this->checked($this->client->increment("count:$customer", 1, 1));
+    }
+
+    // What the server tells of its namespaces: carts:policy => write-through, carts:loads => 3, ...
+    public function namespaces(): array
+    {
+        $stats = $this->client->getStats('namespaces');
+        return $stats ? reset($stats) : throw new Failure($this->client->getResultMessage());
+    }
+}
+
+// [what it answers, null], or [null, why not]: a page has what can be had.
+function attempt(callable $function): array
+{
+    try {
+        return [$function(), null];
+    } catch (Failure $failure) {
+        return [null, $failure->getMessage()];
+    }
+}
+
+// Rows [part, policy, where it came from]. With others clicking at the same moment, what they load counts too.
+function strip(array $before, array $now, array $parts): array
+{
+    return array_map(function ($part) use ($before, $now) {
+        $name = PARTS[$part];
+        $loaded = $before["$name:loads"] != $now["$name:loads"];
+        return [$part, $now["$name:policy"], $loaded ? 'backend' : 'memory'];
+    }, $parts);
+}

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: MIT
+"""What the demonstration consists of: the files that it writes into its folder, and its programs.
+
+    browser -> haproxy -> flask-1 flask-2 php-1 php-2 express-1 express-2 -> forebay -> store.db or redis, shop.db
+
+The folder outlives the demonstration: who starts it again is still logged in. store.db (or redis) has what Forebay writes, shop.db
+is the shop's own database, whose table was there before."""
+
+import json
+import os
+import re
+import secrets
+import sqlite3
+
+from programs import Program, Programs, free_ports
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+NODE_MODULES = os.path.join(ROOT, "tests", "clients", "node", "node_modules")
+SHOP = os.path.join(HERE, "shop.json")
+STACKS = ("flask", "php", "express")
+INSTANCES = 2  # of each
+
+ERROR_HEAD = """HTTP/1.1 503 Service Unavailable\r
+Content-Type: text/html; charset=utf-8\r
+Cache-Control: no-store\r
+Content-Length: {length}\r
+\r
+"""
+
+COMMANDS = """kill flask-1       kill -9; it is started again
+restart forebay    SIGTERM, and started again
+kill forebay       kill -9, and started again
+stop php-2         it stays away
+start php-2        until now
+away               nobody can write to {store}
+back               now they can
+evict              memory is emptied
+status             what runs where
+quit               everything ends"""
+
+
+
+def write(folder, name, text):
+    with open(os.path.join(folder, name), "w", encoding="utf-8", newline="") as file:
+        file.write(text)
+
+
+def read(name):
+    with open(os.path.join(HERE, name), encoding="utf-8") as file:
+        return file.read()
+
+
+def filled(name, values):
+    """A template of this folder: values stand there as @name@."""
+    return re.sub(r"@(\w+)@", lambda found: str(values[found.group(1)]), read(name))
+
+
+def secret(folder):
+    """The same for all instances, and for the next start, or cookies would be worth nothing then."""
+    path = os.path.join(folder, "secret")
+    if not os.path.exists(path):
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="ascii") as file:
+            file.write(secrets.token_hex(32))
+    with open(path, encoding="ascii") as file:
+        return file.read()
+
+
+def fill_shop(folder):
+    """The shop's own database: there before Forebay is."""
+    customers = json.loads(read("shop.json"))["customers"]
+    database = sqlite3.connect(os.path.join(folder, "shop.db"))
+    with database:
+        database.execute("CREATE TABLE IF NOT EXISTS customer (id TEXT PRIMARY KEY, name TEXT, town TEXT, points INTEGER)")
+        database.executemany("INSERT OR IGNORE INTO customer VALUES (:id, :name, :town, :points)", customers)
+    database.close()
+
+
+class Stage:
+    """The folder with its files, and the programs."""
+
+    def __init__(self, folder, forebay, with_redis, port):
+        self.folder = folder
+        self.with_redis = with_redis
+        self.store = "Redis" if with_redis else "SQLite"
+        self.instances = {stack: [f"{stack}-{number + 1}" for number in range(INSTANCES)] for stack in STACKS}
+        names = ["forebay", "admin", "redis", *sum(self.instances.values(), [])]
+        self.ports = dict(zip(names, free_ports(len(names))), haproxy=port)
+        self.write_files()
+        self.programs = Programs(self.make(forebay))
+
+    def write_files(self):
+        os.makedirs(self.folder, mode=0o700, exist_ok=True)
+        fill_shop(self.folder)
+        uri = f"redis://127.0.0.1:{self.ports['redis']}/0" if self.with_redis else f"sqlite:{self.folder}/store.db"
+        values = dict(self.ports, here=HERE, folder=self.folder, uri=uri, store=self.store, choices=self.choices(),
+                      commands=COMMANDS.format(store=self.store))
+        for name in ("forebay.conf", "haproxy.cfg", "index.html"):
+            write(self.folder, name, filled(name + ".in", values))
+        page = read("error.html")
+        write(self.folder, "error.http", ERROR_HEAD.format(length=len(page.encode())) + page)
+
+    def choices(self):
+        """haproxy's part for the instances."""
+        uses = [f"    use_backend {stack} if {{ path_beg /{stack}/ }}\n" for stack in self.instances]
+        servers = {stack: "".join(f"    server {name} 127.0.0.1:{self.ports[name]}\n" for name in names)
+                   for stack, names in self.instances.items()}
+        return "".join(uses + [f"backend {stack}\n{lines}" for stack, lines in servers.items()])
+
+    def make(self, forebay):
+        if self.with_redis:
+            redis = ["redis-server", "--bind", "127.0.0.1", "--port", str(self.ports["redis"]), "--dir", self.folder, "--save", "",
+                     "--appendonly", "yes"]
+            yield Program("redis", redis, self.ports["redis"], self.folder)
+        user = ["-u", "root"] if os.geteuid() == 0 else []
+        yield Program("forebay", [forebay, "--config", "forebay.conf", *user], self.ports["forebay"], self.folder)
+        for stack, names in self.instances.items():
+            yield from (self.instance(stack, name) for name in names)
+        yield Program("haproxy", ["haproxy", "-db", "-f", "haproxy.cfg"], self.ports["haproxy"], self.folder)
+
+    def instance(self, stack, name):
+        port = self.ports[name]
+        commands = {
+            "flask": ["/usr/bin/python3", "-B", os.path.join(HERE, "flask", "shop.py")],
+            "php": ["php", "-d", "display_errors=0", "-d", "session.save_handler=memcached",
+                    "-d", f"session.save_path=127.0.0.1:{self.ports['forebay']}", "-S", f"127.0.0.1:{port}",
+                    os.path.join(HERE, "php", "index.php")],
+            "express": ["node", os.path.join(HERE, "express", "shop.js")],
+        }
+        return Program(name, commands[stack], port, self.folder, INSTANCE=name, PORT=str(port), SHOP=SHOP,
+                       FOREBAY_PORT=str(self.ports["forebay"]), NODE_PATH=NODE_MODULES, SESSION_SECRET=secret(self.folder))
