@@ -5,6 +5,7 @@ whose speed drifts: ours and theirs in turns (A B B A), and the median of the ra
 Programs come from PATH or from the environment: FOREBAY (else build/release/forebay), MEMCACHED, MEMTIER, REDIS_SERVER.
 """
 
+import argparse
 import collections
 import contextlib
 import glob
@@ -12,7 +13,6 @@ import json
 import os
 import re
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -22,7 +22,8 @@ sys.dont_write_bytecode = True
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
 
-from forebay import Config, Redis, Server, binary, namespace  # noqa: E402
+import figures  # noqa: E402
+from forebay import Config, Redis, Server, binary, die_with_the_test, namespace  # noqa: E402
 
 TICKS = os.sysconf("SC_CLK_TCK")
 SERVER_CORE, LOAD_CORE = 0, 1
@@ -116,7 +117,7 @@ def memtier(server, *options, protocol="memcache_text", core=LOAD_CORE):
         command = ["taskset", "-c", str(core)] if core is not None else []
         command += [program("MEMTIER", "memtier_benchmark", MEMTIER_HINT), "-s", "127.0.0.1", "-p", str(server.port), "-P", protocol,
                     "--hide-histogram", f"--json-out-file={report.name}", *map(str, options)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, preexec_fn=die_with_the_test)
         if done.returncode:
             sys.exit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-2000:]}")
         return json.load(report)["ALL STATS"]
@@ -159,15 +160,12 @@ def cpu_per_operation(server, load):
 
 
 def in_turns(ours, theirs, measure, rounds):
-    """(median of the ratios, our median, their median); measure(server) is called in the order A B B A ..."""
-    ratios, figures = [], {0: [], 1: []}
+    """What both sides gave, as figures.Turns; measure(server) is called in the order A B B A ..."""
+    found = {0: [], 1: []}
     for number in range(rounds):
-        order = (0, 1) if number % 2 == 0 else (1, 0)
-        found = {which: measure((ours, theirs)[which]) for which in order}
-        ratios.append(found[0] / found[1])
-        for which in order:
-            figures[which].append(found[which])
-    return statistics.median(ratios), statistics.median(figures[0]), statistics.median(figures[1])
+        for which in figures.order(2, number):
+            found[which].append(measure((ours, theirs)[which]))
+    return figures.turns(found[0], found[1])
 
 
 def settle(server, seconds=1.0):
@@ -182,21 +180,55 @@ def settle(server, seconds=1.0):
 
 
 class Report:
-    """Prints figures against goals and remembers what was missed."""
+    """Prints figures against goals and remembers them, and which were missed."""
 
     def __init__(self):
-        self.missed = []
+        self.figures, self.missed = [], []
 
     def figure(self, name, value, goal, unit="", detail="", at_most=True):
         met = goal is None or (value <= goal if at_most else value >= goal)
         bound = "" if goal is None else f"  goal {'<=' if at_most else '>='} {goal:g}{unit}: {'met' if met else 'MISSED'}"
         say(f"{name:44} {value:10.3f}{unit}{bound}{'  (' + detail + ')' if detail else ''}")
+        self.figures.append({"name": name, "value": value, "unit": unit, "detail": detail, "goal": goal, "at_most": at_most, "met": met})
         if not met:
             self.missed.append(name)
+
+    def ratio(self, name, taken, goal, unit="", at_most=True):
+        """What in_turns found."""
+        digits = 0 if taken.theirs >= 1000 else 3
+        detail = f"{taken.ours:.{digits}f} against {taken.theirs:.{digits}f} {unit}".rstrip()
+        self.figure(name, taken.ratio, goal, "", f"{detail}; {taken.lowest:.3g} to {taken.highest:.3g} in {taken.rounds} turns", at_most)
 
     def end(self):
         say("all goals met" if not self.missed else "missed: " + ", ".join(self.missed))
         return 1 if self.missed else 0
+
+
+def built(name):
+    """A program of tools/bench, from the build that is measured."""
+    return os.path.join(os.path.dirname(os.environ["FOREBAY"]), "tools", "bench", name)
+
+
+def arguments(title, measurements):
+    """The options that compare and durability share; add_argument may follow, then settle_arguments."""
+    parser = argparse.ArgumentParser(description=title, formatter_class=argparse.RawDescriptionHelpFormatter,
+                                     epilog="\n".join(f"{name:12} {what.__doc__}" for name, what in measurements.items()))
+    parser.add_argument("what", nargs="*", choices=[*measurements, []], help="all when none is given")
+    parser.add_argument("--list", action="store_true")
+    add_lengths(parser)
+    return parser
+
+
+def add_lengths(parser):
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds: for a look, not for a document")
+    parser.add_argument("--seconds", type=int, help="of one load (4; quick: 2)")
+    parser.add_argument("--rounds", type=int, help="turns (5; quick: 3)")
+
+
+def settle_lengths(given):
+    given.seconds = given.seconds or (2 if given.quick else 4)
+    given.rounds = given.rounds or (3 if given.quick else 5)
+    return given
 
 
 def version_of(path):
