@@ -2,6 +2,7 @@
 """The arithmetic of the measurements, and nothing else: no server is needed to test it (tests/tools/test_bench_figures.py)."""
 
 import collections
+import math
 import statistics
 
 Turns = collections.namedtuple("Turns", "ratio ours theirs lowest highest rounds")
@@ -25,6 +26,11 @@ def spread(values):
     """Median, lowest and highest; None for what nobody has measured."""
     known = [value for value in values if value is not None]
     return Spread(statistics.median(known), min(known), max(known)) if known else None
+
+
+def percentile(ordered, percent):
+    """The least of ordered values that so many percent do not exceed."""
+    return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
 
 
 def short(value):

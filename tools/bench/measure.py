@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 sys.dont_write_bytecode = True
@@ -74,6 +75,23 @@ class Memcached(Server):
         return [program("MEMCACHED", "memcached"), "-l", "127.0.0.1", "-p", str(self.port), *self.root_options(), *self.options]
 
 
+class NamedRedis(Redis):
+    """Redis as REDIS_SERVER names it."""
+
+    def command(self):
+        _, *rest = super().command()
+        return [program("REDIS_SERVER", "redis-server"), *rest]
+
+
+class Pogocache(Server):
+    """Where POGOCACHE names it. It speaks memcached's text protocol."""
+
+    what = "pogocache"
+
+    def command(self):
+        return [program("POGOCACHE", "pogocache"), "-h", "127.0.0.1", "-p", str(self.port), *self.options]
+
+
 class Before(Server):
     """Forebay as FOREBAY_BEFORE has it, where that names another build; else the same."""
 
@@ -82,7 +100,8 @@ class Before(Server):
         return [os.environ.get("FOREBAY_BEFORE") or binary(), *rest]
 
 
-PinnedForebay, PinnedMemcached, PinnedRedis, PinnedBefore = pinned(Server), pinned(Memcached), pinned(Redis), pinned(Before)
+PinnedForebay, PinnedMemcached, PinnedRedis, PinnedBefore = pinned(Server), pinned(Memcached), pinned(NamedRedis), pinned(Before)
+PinnedPogocache = pinned(Pogocache)
 
 
 @contextlib.contextmanager
@@ -157,6 +176,50 @@ def cpu_per_operation(server, load):
     done, used = operations(server), cpu_seconds(server)
     load(server)
     return (cpu_seconds(server) - used) / (operations(server) - done) * 1e6
+
+
+class LagWatch:
+    """The highest age of a change that the backend did not have, in seconds, while the block runs; None of servers without one."""
+
+    def __init__(self, server, space):
+        self.server, self.space, self.highest = server, space, None
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self._watch)
+
+    def _watch(self):
+        with contextlib.suppress(OSError), self.server.client() as client:  # one that ends meanwhile is somebody else's matter
+            while not self.over.wait(0.1):
+                age = int(client.stats("write_behind")[f"{self.space}:oldest_dirty_ms"]) / 1000
+                self.highest = max(self.highest or 0, age)
+
+    def __enter__(self):
+        if self.space:
+            self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        if self.space:
+            self.over.set()
+            self.thread.join()
+
+
+PERCENTILES = (50, 75, 90, 95, 99, 99.5, 99.9, 99.99, 100)
+
+
+def sample(server, load, space=None):
+    """One run of a load, as the matrix of tools/bench/report has it. load(server, *options) is memtier's answer; space: the
+    write-behind namespace. Operations are those that the load generator counts, as not every server does; what is left to be
+    flushed afterwards is part of the cost. Times in ms, except where a name says so."""
+    used = cpu_seconds(server)
+    with LagWatch(server, space) as lag:
+        found = load(server, "--print-percentiles=" + ",".join(map(str, PERCENTILES)))["Totals"]
+    resident = server.resident()
+    if space:
+        server.client().sync(space)
+    latencies = {float(name[1:]): value for name, value in found["Percentile Latencies"].items() if re.fullmatch(r"p[\d.]+", name)}
+    return {"rate": found["Ops/sec"], "cpu_us": (cpu_seconds(server) - used) / found["Count"] * 1e6, "lag_s": lag.highest,
+            "resident_mib": resident / (1 << 20), "curve": [[percent, latencies[percent]] for percent in map(float, PERCENTILES)],
+            "p50": latencies[50], "p99": latencies[99], "p99.9": latencies[99.9], "max": latencies[100]}
 
 
 def in_turns(ours, theirs, measure, rounds):
