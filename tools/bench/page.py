@@ -84,7 +84,7 @@ class Page:
 
     def header(self):
         machine, versions = self.state.content["machine"], self.state.content["versions"]
-        lines = ["## The report", "", "    " + self.settings.command, ""]
+        lines = ["### The report", "", "    " + self.settings.command, ""]
         look = " This is a quick look: not for a document." if self.settings.quick else ""
         rounds = f"{self.settings.rounds} round{'s' if self.settings.rounds > 1 else ''}"
         lines += wrapped(f"{rounds}, {self.settings.seconds} s each.{look} A figure is the median, with the lowest and the "
@@ -103,7 +103,7 @@ class Page:
                     cells = [figures.with_spread(self.spread(begins, subject, figure)) if figure in ("rate", "cpu_us") else
                              figures.short(getattr(self.spread(begins, subject, figure), "median", None)) for figure in SHOWN]
                     rows.append([self.subjects[subject].label, *cells])
-            lines += [f"### {name[0].upper()}{name[1:]}", "", "    memtier_benchmark -s 127.0.0.1 -p PORT -P memcache_text "
+            lines += [f"#### {name[0].upper()}{name[1:]}", "", "    memtier_benchmark -s 127.0.0.1 -p PORT -P memcache_text "
                       + shlex.join(map(str, matrix.options_of(self.settings, load))), "", *table(("", *HEADS), rows)]
             self.compare_peers(name, begins)
         return lines
@@ -137,7 +137,7 @@ class Page:
     def sessions(self):
         if not self.state.results("sessions/"):
             return []
-        lines = ["### Sessions", "", "    build/release/tools/bench/bench_session -P PORT -p memcached|redis -u "
+        lines = ["#### Sessions", "", "    build/release/tools/bench/bench_session -P PORT -p memcached|redis -u "
                  f"{self.settings.users} -t {self.settings.seconds}      # and -r {self.settings.pace}, and -l", ""]
         lines += wrapped("What session middleware does: each request reads its session; 30 % write it, the others touch it, 1 % log out, and "
                          "who is not logged in logs in. Users are drawn by Zipf's law (0.9), sessions have 1 to 8 kB, there are 32 "
@@ -183,7 +183,7 @@ class Page:
     def django(self):
         if not self.state.results("django/"):
             return []
-        lines = ["### Django's sessions", "", f"    tools/bench/django_sessions --database FILE --users {self.settings.django_users} --seconds "
+        lines = ["#### Django's sessions", "", f"    tools/bench/django_sessions --database FILE --users {self.settings.django_users} --seconds "
                  f"{self.settings.seconds}      # or --wal, or --port PORT", ""]
         lines += wrapped("The same through Django's own session engines, in two processes, with Django's settings: a session is saved when "
                          "it was changed, and not touched otherwise. CPU is that of the application and of the server.") + [""]
@@ -204,10 +204,10 @@ class Page:
                 rows.append([one["name"], f"{one['value']:.3g}{one['unit']}", one["detail"], goal, "" if one["goal"] is None else "met" if one["met"] else "missed"])
                 if not one["met"]:
                     self.behind.append(f"- {one['name']}: {one['value']:.3g}{one['unit']} ({one['detail']}), the goal is {goal}.")
-        return [f"### {title}", "", f"    {command}", "", *table(("", "measured", "", "goal", ""), rows)] if rows else []
+        return [f"#### {title}", "", f"    {command}", "", *table(("", "measured", "", "goal", ""), rows)] if rows else []
 
     def behind_lines(self):
-        lines = ["### Where Forebay is behind", ""]
+        lines = ["#### Where Forebay is behind", ""]
         if not self.behind:
             return lines + ["Nowhere among these figures by more than the rounds differ.", ""]
         lines += wrapped("Every figure that is worse than that of the server that promises the same, or than its goal, by more than the rounds differ:") + [""]
