@@ -28,6 +28,7 @@ from forebay import Config, Redis, Server, binary, die_with_the_test, namespace 
 
 TICKS = os.sysconf("SC_CLK_TCK")
 SERVER_CORE, LOAD_CORE = 0, 1
+LONGEST_LOAD_S = 600  # memtier_benchmark waits for ever for what it has counted as not done, such as a set that was refused
 
 MEMTIER_HINT = """memtier_benchmark is not on PATH (and MEMTIER does not name it). Debian 12 has no package of it; from source:
     apt-get install build-essential autoconf automake libevent-dev libpcre3-dev zlib1g-dev libssl-dev pkg-config git
@@ -136,7 +137,10 @@ def memtier(server, *options, protocol="memcache_text", core=LOAD_CORE):
         command = ["taskset", "-c", str(core)] if core is not None else []
         command += [program("MEMTIER", "memtier_benchmark", MEMTIER_HINT), "-s", "127.0.0.1", "-p", str(server.port), "-P", protocol,
                     "--hide-histogram", f"--json-out-file={report.name}", *map(str, options)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, preexec_fn=die_with_the_test)
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False, preexec_fn=die_with_the_test, timeout=LONGEST_LOAD_S)
+        except subprocess.TimeoutExpired:
+            sys.exit(f"{' '.join(command)} does not end; the server says: {server.log()[-1000:]}")
         if done.returncode:
             sys.exit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-2000:]}")
         return json.load(report)["ALL STATS"]
