@@ -16,7 +16,7 @@ import threading
 import time
 
 from measure import (Config, PinnedForebay, PinnedRedis, built, cpu_per_operation, in_turns, memtier, namespace, operations, prefill,
-                     say, seconds_by_thread, servers)
+                     rate, say, seconds_by_thread, servers)
 
 KEYS = 200000
 RANDOM_KEYS = ("--key-pattern=R:R", "--distinct-client-seed")  # without the seed all connections draw the same ones
@@ -48,20 +48,20 @@ def journal(given, report):
 def always(given, report):
     """throughput of sets that are on disk when they are answered: journal always against Redis appendfsync always"""
 
-    def rate(server):
+    def rate_of(server):
         found = memtier(server, "-t", 1, "-c", 32, "-d", 300, "--key-maximum=100000", "--ratio=1:0", *RANDOM_KEYS, "--test-time",
                         given.seconds, protocol="redis" if isinstance(server, PinnedRedis) else "memcache_text", core=None)
-        return found["Totals"]["Ops/sec"]
+        return rate(found)
 
     ours = PinnedForebay, {"config": Config(write_behind("all", journal="always"), memory="1gb", threads=1)}, None
     with servers(ours, (PinnedRedis, ["--appendonly", "yes", "--appendfsync", "always"], None)) as (forebay, redis):
-        report.ratio("sets a second, journal always / Redis always", in_turns(forebay, redis, rate, given.rounds), 1.0, at_most=False)
+        report.ratio("sets a second, journal always / Redis always", in_turns(forebay, redis, rate_of, given.rounds), 1.0, at_most=False)
 
 
 def flush_beside_sets(server, pipeline, given, report):
     used = collections.defaultdict(list)
 
-    def rate(prefix):
+    def rate_of(prefix):
         server.client().sync()  # nothing is left to be flushed at the expense of the other's turn
         before, done = seconds_by_thread(server), operations(server)
         found = memtier(server, "-t", 1, "-c", 32, "-d", 100, f"--key-maximum={KEYS}", "--ratio=1:0", *RANDOM_KEYS, "--test-time",
@@ -69,9 +69,9 @@ def flush_beside_sets(server, pipeline, given, report):
         done = operations(server) - done
         for name, seconds in (seconds_by_thread(server) - before).items():
             used[prefix + name].append(seconds / done * 1e6)
-        return found["Totals"]["Ops/sec"]
+        return rate(found)
 
-    taken = in_turns("behind-", "aside-", rate, given.rounds)
+    taken = in_turns("behind-", "aside-", rate_of, given.rounds)
     report.ratio(f"sets a second, write-behind / cache-aside, pipeline {pipeline}", taken, 0.85, at_most=False)
     for name in sorted(used):
         say(f"    {name:20} {statistics.median(used[name]):.3f} us a set")
@@ -92,7 +92,7 @@ def calm(given, report):
         for prefix in ("behind-", "aside-"):
             prefill(server, KEYS, 100, prefix)
         gets = ("-t", 1, "-c", 16, f"--key-maximum={KEYS}", "--ratio=0:1", *RANDOM_KEYS, "--test-time", given.seconds, "--key-prefix=aside-")
-        each = max(1, int(memtier(server, *gets, core=None)["Totals"]["Ops/sec"] / 2 / 16))
+        each = max(1, int(rate(memtier(server, *gets, core=None)) / 2 / 16))
 
         def p99(flushes):
             prefix = "behind-" if flushes else "aside-"
@@ -155,7 +155,7 @@ def through(given, report):
             rows, batches = groups()
             found = memtier(server, "-t", 1, "-c", 32, "-d", 100, f"--key-maximum={KEYS}", "--ratio=1:0", *RANDOM_KEYS, "--test-time",
                             given.seconds, core=None)
-            rates.append(found["Totals"]["Ops/sec"])
+            rates.append(rate(found))
             after = groups()
             sizes.append((after[0] - rows) / max(1, after[1] - batches))
             same.append(plain_loop(max(1, round(sizes[-1])), rounds=1)["group commit"][0])
@@ -173,13 +173,13 @@ def through(given, report):
 def pipelines(given, report):
     """sets a second of one connection, pipeline 64 against none: journal always, and Redis appendfsync always; write-through"""
 
-    def rate(server, depth):
+    def rate_of(server, depth):
         found = memtier(server, "-t", 1, "-c", 1, "-d", 100, f"--key-maximum={KEYS}", "--ratio=1:0", *RANDOM_KEYS, "--pipeline", depth, "--test-time",
                         given.seconds, protocol="redis" if isinstance(server, PinnedRedis) else "memcache_text", core=None)
-        return found["Totals"]["Ops/sec"]
+        return rate(found)
 
     def compare(name, server):
-        taken = in_turns(64, 1, lambda depth: rate(server, depth), given.rounds)
+        taken = in_turns(64, 1, lambda depth: rate_of(server, depth), given.rounds)
         report.ratio(f"one connection, pipeline 64 / none, {name}", taken, None, "sets a second")
 
     ours = PinnedForebay, {"config": Config(write_behind("all", journal="always"), memory="1gb", threads=1)}, None

@@ -12,7 +12,7 @@ import threading
 import time
 
 from measure import (PinnedBefore, PinnedForebay, PinnedMemcached, SERVER_CORE, cpu_per_operation, in_turns, memtier, pair, prefill,
-                     servers, settle)
+                     rate, servers, settle)
 
 MIB = 1 << 20
 KEYS = 200000
@@ -103,12 +103,12 @@ def throughput(given, report):
         for server in (ours, theirs):
             prefill(server, KEYS, 100)
 
-        def rate(server):
+        def throughput_of(server):
             found = memtier(server, "-t", 2, "-c", 16, "-d", 100, f"--key-maximum={KEYS}", "--ratio=1:10", "--key-pattern=R:R",
                             "--test-time", given.seconds, "--pipeline", 16, core=None)
-            return found["Totals"]["Ops/sec"]
+            return rate(found)
 
-        report.ratio("throughput / memcached, two workers", in_turns(ours, theirs, rate, given.rounds), 1.0, "a second", at_most=False)
+        report.ratio("throughput / memcached, two workers", in_turns(ours, theirs, throughput_of, given.rounds), 1.0, "a second", at_most=False)
 
 
 def latency(given, report):
@@ -116,7 +116,7 @@ def latency(given, report):
     with pair(1024) as (ours, theirs):
         for server in (ours, theirs):
             prefill(server, KEYS, 100)
-        full = mixed(given, 1)(theirs)["Totals"]["Ops/sec"]
+        full = rate(mixed(given, 1)(theirs))
         each = max(1, int(full / 2 / 32))
 
         def p99(server):
