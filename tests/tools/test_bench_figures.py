@@ -132,6 +132,7 @@ def test_a_page_has_medians_and_says_where_we_are_behind(measured):
     text = page.Page(measured).text()
     assert "| Forebay, cache-aside | 1,000 (900 to 1,100) | 1.50 | 0.200 | 0.900 | 1.50 | 3.00 | 40.0 |  |" in text
     assert "| memcached | 2,000 (1,800 to 2,200) | 1.50 (1.40 to 1.60) |" in text
+    assert "`memory = 1024mb threads = 1 backend \"local\"" in text and "`memcached -m 1024 -t 1`" in text
     behind = text[text.index("#### Where Forebay is behind"):]
     assert "operations a second of Forebay, cache-aside 1,000" in behind
     assert "CPU & more: 1.2 us" in behind

@@ -89,6 +89,16 @@ PEERS = (("forebay", "memcached"), ("forebay", "redis"), ("forebay", "pogocache"
          ("forebay-always", "redis-always"))
 
 
+def started_with(subject):
+    """A server's settings for one thread, in a line: what a reader needs to start it in the same way."""
+    kind, options = subject.start(1)
+    if kind is not PinnedForebay:
+        return " ".join([kind.what, *(options["options"] if isinstance(options, dict) else options)])
+    config = options["config"]
+    top = [f"{name} = {value}" for name, value in config.top.items()]
+    return " ".join(" ".join([*top, *config.backends, *config.sections]).split())
+
+
 def keys_of(given, load):
     return min(given.keys, FILL_BYTES // load.size)
 

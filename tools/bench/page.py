@@ -94,6 +94,12 @@ class Page:
         lines += table(("", ""), [(name, str(value)) for name, value in {**machine, **versions}.items()])
         return lines
 
+    def servers(self):
+        """How those of the matrix were started."""
+        known = [(subject.label, f"`{matrix.started_with(subject)}`") for key, subject in self.subjects.items()
+                 if any(self.spread(f"matrix/{name}/", key, "rate") for name in self.loads())]
+        return ["#### The servers", "", *table(("", "started, for one thread, with"), known)] if known else []
+
     def matrix(self):
         lines = []
         for name, load in self.loads().items():
@@ -214,7 +220,7 @@ class Page:
         return lines + [line for item in self.behind for line in wrapped(item)] + [""]
 
     def text(self):
-        parts = [self.header(), self.matrix_plots(), self.sessions(), self.django(), self.matrix(),
+        parts = [self.header(), self.matrix_plots(), self.sessions(), self.django(), self.servers(), self.matrix(),
                  self.goals("peers", "Against memcached", "tools/bench/compare"),
                  self.goals("durable", "What durability costs", "tools/bench/durability"), self.behind_lines()]
         return "\n".join(line for part in parts for line in part)
