@@ -20,12 +20,11 @@ import urllib.parse
 import urllib.request
 
 import pytest
-from conftest import HERE, JAR, SECONDS, need, need_node_packages, need_php
+from conftest import HERE, JAR, SECONDS, go_build, need, need_go, need_node_packages, need_php
 from forebay import ROOT, Config, Server, die_with_the_test, eventually, free_port, namespace
 
 APPLICATIONS = os.path.join(HERE, "applications")
 TOMCAT = "/usr/share/java/tomcat9-*.jar"
-GOPATH = "/usr/share/gocode"
 
 
 def snippet(name, port):
@@ -67,15 +66,10 @@ def tomcat(folder, port):
 
 
 def go(folder, port):
-    need("go")
-    if not os.path.isdir(f"{GOPATH}/src/github.com/bradfitz/gomemcache"):
-        pytest.skip("golang-github-bradfitz-gomemcache-dev is not installed")
     head = 'package main\n\nimport (\n\t"encoding/json"\n\n\t"github.com/bradfitz/gomemcache/memcache"\n)\n\n'
-    shutil.copy(os.path.join(APPLICATIONS, "application.go"), folder)
-    written(folder, "sessions.go", head + snippet("go", port))
-    env = dict(os.environ, GO111MODULE="off", GOPATH=GOPATH, GOFLAGS="", GOCACHE=os.environ.get("GOCACHE") or os.path.join(folder, "cache"))
-    subprocess.run(["go", "build", "-o", "application", "application.go", "sessions.go"], cwd=folder, env=env, timeout=SECONDS, check=True)
-    return [os.path.join(folder, "application")]
+    shutil.copy(os.path.join(APPLICATIONS, "application.go"), folder)  # Go wants the files of a program in one folder
+    sessions = written(folder, "sessions.go", head + snippet("go", port))
+    return [go_build(folder, os.path.join(folder, "application.go"), sessions)]
 
 
 def php(folder, port):
@@ -106,7 +100,7 @@ KINDS = {
     "express": (need_node_packages, interpreted("express", "node", "express_application.js")),
     "rails": (need_rails, interpreted("rails", "ruby", "rails_application.rb")),
     "tomcat": (lambda: need("javac"), tomcat),
-    "go": (lambda: need("go"), go),
+    "go": (need_go, go),
 }
 
 
