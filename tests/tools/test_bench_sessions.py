@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 from conftest import BENCH
-from forebay import Config, Memcached, Server, die_with_the_test, namespace
+from forebay import Config, Memcached, Server, die_with_the_test, eventually, namespace
 
 USERS = 300
 
@@ -93,6 +93,23 @@ def test_redis_is_asked_in_its_own_protocol(redis, generator):
     found = following(generator(redis.port, "-p", "redis", "-l"))
     assert (found["lost"], found["undone"], found["refused"]) == (0, 0, 0)
     assert found["reads"] > 0
+
+
+def test_django_processes_end_with_the_program(store):
+    pytest.importorskip("django")
+    pytest.importorskip("pymemcache")
+    command = [os.path.join(BENCH, "django_sessions"), "--phases", "--users", "4", "--port", str(store.port)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=die_with_the_test) as process:
+        assert process.stdout.readline() == "filled\n"
+        children = children_of(process.pid)
+        assert len(children) == 2
+        process.kill()
+    eventually(lambda: not any(os.path.exists(f"/proc/{child}/cwd") for child in children))
+
+
+def children_of(pid):
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+        return file.read().split()
 
 
 @pytest.mark.parametrize("where", ["database", "cache"])

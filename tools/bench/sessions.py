@@ -48,18 +48,22 @@ LOADS = {"full": (), "paced": ("-r",), "locked": ("-l",)}
 
 
 class Generator:
-    """bench_session, one phase after the other."""
+    """bench_session or django_sessions, one phase after the other."""
 
-    def __init__(self, given, server, protocol, *options):
-        command = ["taskset", "-c", str(LOAD_CORE), built("bench_session"), "-i", "-P", str(server.port), "-p", protocol, "-t",
-                   str(given.seconds), "-u", str(given.users), *options]
+    def __init__(self, *command):
+        self.what = os.path.basename(command[0])
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=die_with_the_test)
+
+    def on_core(self, core):
+        """It, and the threads that it makes from now on: those that log users in are not measured."""
+        os.sched_setaffinity(self.process.pid, {core})
+        return self
 
     def line(self):
         """What a phase ends with."""
         line = self.process.stdout.readline()
         if not line:
-            sys.exit(f"bench_session ended with {self.process.wait()}")
+            sys.exit(f"{self.what} ended with {self.process.wait()}")
         return line
 
     def go_on(self):
@@ -73,6 +77,11 @@ class Generator:
     def __exit__(self, *_):
         self.process.kill()
         self.process.communicate()
+
+
+def bench_session(given, server, protocol, *options):
+    return Generator(built("bench_session"), "-i", "-P", str(server.port), "-p", protocol, "-t", str(given.seconds), "-u", str(given.users),
+                     *options)
 
 
 def started(store):
@@ -114,7 +123,7 @@ def measure_load(given, store, load):
     options = [*LOADS[load], *([str(given.pace)] if load == "paced" else [])]
     with started(store) as running:
         server = running[-1]
-        with Generator(given, server, store.protocol, *options) as generator:
+        with bench_session(given, server, store.protocol, *options).on_core(LOAD_CORE) as generator:
             generator.line()
             flushed(server, store)
             used = sum(map(cpu_seconds, running))
@@ -148,24 +157,25 @@ DJANGO = {
 }
 
 
-def django(given, *options):
-    done = subprocess.run([os.path.join(HERE, "django_sessions"), "--seconds", str(given.seconds), "--users", str(given.django_users), *options],
-                          capture_output=True, text=True, check=False, preexec_fn=die_with_the_test)
-    if done.returncode:
-        sys.exit(f"django_sessions ended with {done.returncode}:\n{done.stderr[-2000:]}")
-    return json.loads(done.stdout)
+def django_sessions(given, *options):
+    return Generator(os.path.join(HERE, "django_sessions"), "--phases", "--seconds", str(given.seconds), "--users", str(given.django_users),
+                     *options)
 
 
 def django_in_database(given, *options):
-    with tempfile.TemporaryDirectory(prefix="forebay-django-") as folder:
-        return django(given, "--database", os.path.join(folder, "django.db"), *options)
+    with tempfile.TemporaryDirectory(prefix="forebay-django-") as folder, \
+            django_sessions(given, "--database", os.path.join(folder, "django.db"), *options) as generator:
+        generator.line()
+        return json.loads(generator.go_on().line())
 
 
 def django_in_cache(given, store):
     """The servers' time counts as the application's does: where SQLite is in the application, it is in there, too."""
-    with started(store) as running:
+    with started(store) as running, django_sessions(given, "--port", str(running[-1].port)) as generator:
+        generator.line()
+        flushed(running[-1], store)
         used = sum(map(cpu_seconds, running))
-        found = django(given, "--port", str(running[-1].port))
+        found = json.loads(generator.go_on().line())
         flushed(running[-1], store)
         found["cpu_us"] += (sum(map(cpu_seconds, running)) - used) / max(1, found["requests"]) * 1e6
         return found
