@@ -8,8 +8,12 @@ import json
 import os
 import signal
 import subprocess
+import types
 
+import page
 import pytest
+import sessions
+import state
 from conftest import BENCH
 from forebay import Memcached, Redis, binary, die_with_the_test, eventually
 
@@ -37,14 +41,19 @@ with open(path, "w") as report:
 
 
 @pytest.fixture
-def report(built, tmp_path):
-    """report(*options) starts it, with a folder of its own for all that it makes."""
+def peers(built):
+    """What it does not begin without."""
     built("bench_session")
-    built("bench_sqlite_loop")  # without which it does not begin
+    built("bench_sqlite_loop")
     if Redis.missing() or not Memcached.program():
         pytest.skip("redis-server and memcached are needed")
     if len(os.sched_getaffinity(0)) < 2:
         pytest.skip("server and load have a core each")
+
+
+@pytest.fixture
+def report(peers, tmp_path):  # pylint: disable=unused-argument
+    """report(*options) starts it, with a folder of its own for all that it makes."""
     memtier, folder = tmp_path / "memtier", tmp_path / "servers"
     memtier.write_text(STAND_IN)
     memtier.chmod(0o755)
@@ -100,6 +109,29 @@ def test_it_is_interrupted_and_goes_on(report, tmp_path):
     for label in SERVERS.values():
         assert f"| {label} | 1,000 |" in page
     assert "benchmarks-cpu-us.svg" in os.listdir(tmp_path / "images")
+
+
+def test_sessions_are_measured_and_counted_after_a_kill(peers, tmp_path, monkeypatch):  # pylint: disable=unused-argument
+    """Over a Redis behind Forebay, and in a memcached; and what the page makes of it."""
+    monkeypatch.setenv("FOREBAY", binary())
+    monkeypatch.setenv("MEMCACHED", Memcached.program())
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(sessions.tempfile, "tempdir", None)  # which is what TMPDIR was
+    settings = {"command": "tools/bench/report", "seconds": 1, "rounds": 1, "quick": True, "users": 200, "pace": 200}
+    given = types.SimpleNamespace(**settings)
+    ours = {load: sessions.measure_load(given, sessions.STORES["forebay-redis"], load) for load in sessions.LOADS}
+    for found in ours.values():
+        assert found["requests"] > 0 and found["cpu_us"] > 0 and found["resident_mib"] > 1 and found["lag_s"] > 0
+        assert found["lost"] == found["undone"] == 0
+    assert ours["full"]["killed"]["lost"] == 0
+    theirs = sessions.measure_load(given, sessions.STORES["memcached"], "full")
+    assert theirs["killed"]["lost"] == theirs["killed"]["sessions"] and theirs["lag_s"] is None
+    assert processes_in(tmp_path) == [] and os.listdir(tmp_path) == []
+
+    measured = state.State(str(tmp_path / "state.json"), settings, {}, {})
+    measured.finish("sessions/1", {"forebay-redis": ours}, 1)
+    [row] = [line for line in page.Page(measured).text().split("\n") if line.startswith("| Forebay, write-behind over Redis")]
+    assert row.endswith("| 0 | 100 % |")
 
 
 def test_it_says_how_to_get_memtier(report, tmp_path):

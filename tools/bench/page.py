@@ -153,9 +153,13 @@ class Page:
         lines += self.session_table() + self.session_plots()
         return lines
 
+    def stores(self):
+        """Those that were measured."""
+        return {key: store for key, store in sessions.STORES.items() if self.spread("sessions/", key, "full", "rate")}
+
     def session_table(self):
         rows = []
-        for key, store in sessions.STORES.items():
+        for key, store in self.stores().items():
             def shown(load, figure, way=figures.with_spread, key=key):
                 return way(self.spread("sessions/", key, load, figure))
 
@@ -180,9 +184,9 @@ class Page:
 
     def session_plots(self):
         title = "Sessions: CPU of all servers, microseconds a request: less is better"
-        groups = [(load, [(store.label, self.spread("sessions/", key, load, "cpu_us")) for key, store in sessions.STORES.items()])
+        groups = [(load, [(store.label, self.spread("sessions/", key, load, "cpu_us")) for key, store in self.stores().items()])
                   for load in sessions.LOADS]
-        series = [(store.label, self.curve("sessions/", key, "paced", "curve")) for key, store in sessions.STORES.items()]
+        series = [(store.label, self.curve("sessions/", key, "paced", "curve")) for key, store in self.stores().items()]
         return self.plot("benchmarks-sessions-cpu", plots.bars(title, groups, figures.short), title) + \
             self.curves("benchmarks-sessions-latency", f"Sessions: latency at {self.settings.pace} requests a second", series)
 
