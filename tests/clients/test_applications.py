@@ -27,12 +27,16 @@ APPLICATIONS = os.path.join(HERE, "applications")
 TOMCAT = "/usr/share/java/tomcat9-*.jar"
 
 
-def snippet(name, port):
-    """The block of the page that is marked so, with a port of our own."""
-    with open(os.path.join(ROOT, "docs", "session-store.md"), encoding="utf-8") as page:
-        text = re.search(rf"^<!-- session: {name} -->\n```\w+\n(.*?)^```", page.read(), re.MULTILINE | re.DOTALL).group(1)
-    assert "11211" in text or name == "tomcat"
-    return text.replace("11211", str(port))
+def page():
+    with open(os.path.join(ROOT, "docs", "session-store.md"), encoding="utf-8") as file:
+        return file.read()
+
+
+def snippet(name, port, without=""):
+    """The block of the page that is marked so, with a port of our own, and without some words of it."""
+    text = re.search(rf"^<!-- session: {name} -->\n```\w+\n(.*?)^```", page(), re.MULTILINE | re.DOTALL).group(1)
+    assert without in text and ("11211" in text or name == "tomcat")
+    return text.replace("11211", str(port)).replace(without, "")
 
 
 def written(folder, name, text):
@@ -45,8 +49,8 @@ def written(folder, name, text):
 def interpreted(name, interpreter, program):
     """How an application is started that is given its snippet as a file."""
 
-    def prepare(folder, port):
-        return [interpreter, os.path.join(APPLICATIONS, program), written(folder, "snippet", snippet(name, port))]
+    def prepare(folder, port, without=""):
+        return [interpreter, os.path.join(APPLICATIONS, program), written(folder, "snippet", snippet(name, port, without))]
 
     return prepare
 
@@ -72,12 +76,12 @@ def go(folder, port):
     return [go_build(folder, os.path.join(folder, "application.go"), sessions)]
 
 
-def php(folder, port):
+def php(folder, port, without=""):
     """PHP has a server of its own, which needs to be told a port."""
     need_php()
     settings = os.path.join(folder, "settings")
     os.makedirs(settings, exist_ok=True)
-    written(settings, "sessions.ini", snippet("php", port))
+    written(settings, "sessions.ini", snippet("php", port, without))
     return ["env", f"PHP_INI_SCAN_DIR=:{settings}", "php", "-q", "-S", f"127.0.0.1:{free_port()}", os.path.join(APPLICATIONS, "visits.php")]
 
 
@@ -158,12 +162,35 @@ def test_an_application_keeps_its_sessions_as_documented(tmp_path, name):
             assert fetch(second, "/visit") == "1"
 
 
+# The row of a framework in the page's table of prefixes, and what in its snippet gives it another one.
+PREFIXES = {
+    "php": ("PHP (memcached)", 'memcached.sess_prefix = "sess:"\n'),
+    "flask": ("Flask-Session", ', SESSION_KEY_PREFIX="sess:"'),
+    "django": ("Django", ', "KEY_PREFIX": "sess"'),
+    "rails": ("Rails, `:cache_store`", ', { namespace: "sess" }'),
+}
+
+
+@pytest.mark.parametrize("name", PREFIXES)
+def test_a_namespace_may_have_the_prefix_that_a_framework_has_by_itself(tmp_path, name):
+    needed, prepare = KINDS[name]
+    needed()
+    label, without = PREFIXES[name]
+    prefix = re.search(rf"^\| {re.escape(label)} \| `(.*?)` and", page(), re.MULTILINE).group(1)
+    with Server(tmp_path, config=Config(namespace("sessions", prefix, "write-behind", ttl="30m"))) as server, \
+            tempfile.TemporaryDirectory(prefix="forebay-application-") as folder:
+        with instance(prepare(folder, server.port, without)) as base:
+            assert urllib.request.urlopen(base + "/visit", timeout=SECONDS).read() == b"1"
+        server.client().sync("sessions")
+        keys = [key.decode() for key in server.rows() if b".lock." not in key]
+        assert len(keys) == 1 and keys[0].startswith(prefix) and len(keys[0]) > len(prefix) + 20
+
+
 def test_express_sessions_of_a_redis_go_on(tmp_path, redis):
     """What connect-redis has written is copied as the page says, and connect-memcached goes on with it."""
     need_node_packages()
     pytest.importorskip("pymemcache")
-    with open(os.path.join(ROOT, "docs", "session-store.md"), encoding="utf-8") as page:
-        block = re.search(r"^ *<!-- session: redis -->\n *```py\n(.*?)^ *```", page.read(), re.MULTILINE | re.DOTALL).group(1)
+    block = re.search(r"^ *<!-- session: redis -->\n *```py\n(.*?)^ *```", page(), re.MULTILINE | re.DOTALL).group(1)
     session = {"cookie": {"originalMaxAge": None, "expires": None, "httpOnly": True, "path": "/"}, "visits": 41}
     redis.connect().set("sess:from-redis", json.dumps(session), ex=600)
     signature = base64.b64encode(hmac.new(b"not a secret in a test", b"from-redis", hashlib.sha256).digest()).decode().rstrip("=")
