@@ -2,7 +2,8 @@
 """What the measurements share: peers and load generators, pinned servers, and the only comparison that holds on a machine
 whose speed drifts: ours and theirs in turns (A B B A), and the median of the ratios.
 
-Programs come from PATH or from the environment: FOREBAY (else build/release/forebay), MEMCACHED, MEMTIER, REDIS_SERVER.
+Programs come from PATH or from the environment: FOREBAY (else build/release/forebay), MEMCACHED, MEMTIER, REDIS_SERVER,
+POGOCACHE.
 """
 
 import argparse
