@@ -114,6 +114,36 @@ def java(*arguments, port, **environment):
                environment=environment)
 
 
+GO_LIBRARIES = "/usr/share/gocode"
+
+
+def need_go():
+    need("go")
+    if not os.path.isdir(f"{GO_LIBRARIES}/src/github.com/bradfitz/gomemcache"):
+        pytest.skip("golang-github-bradfitz-gomemcache-dev is not installed")
+
+
+def go_build(folder, *sources):
+    """The program `program` in a folder, of Debian's libraries alone."""
+    env = dict(os.environ, GO111MODULE="off", GOPATH=GO_LIBRARIES, GOFLAGS="", GOCACHE=os.path.join(folder, "cache"))
+    subprocess.run(["go", "build", "-o", os.path.join(folder, "program"), *sources], cwd=HERE, env=env, timeout=SECONDS, check=True)
+    return os.path.join(folder, "program")
+
+
+@functools.lru_cache
+def go_client():
+    """Where go/client.go is, compiled once for all that run it."""
+    folder = tempfile.TemporaryDirectory(prefix="forebay-go-")
+    go_build(folder.name, "go/client.go")
+    return folder
+
+
+def go(*arguments, port):
+    """gomemcache."""
+    need_go()
+    return run(os.path.join(go_client().name, "program"), *arguments, port=port)
+
+
 def need(*programs):
     for program in programs:
         if not shutil.which(program):

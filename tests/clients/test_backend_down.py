@@ -11,7 +11,7 @@ import subprocess
 import threading
 
 import pytest
-from conftest import HERE, PEER, SECONDS, java, need, need_node_packages, need_php, need_ruby, run
+from conftest import HERE, PEER, SECONDS, go, java, need, need_node_packages, need_php, need_ruby, run
 from forebay import AWAY, Config, Redis, Server, eventually, namespace, section
 
 pytestmark = pytest.mark.skipif(bool(PEER), reason="memcached has no backend")
@@ -40,6 +40,7 @@ MAKES = {
     "memjs": {"get": ("failure", "silence"), "many": ("failure", "silence")},
     "spymemcached, binary": {"get": ("miss", "failure"), "many": ("miss", "failure")},
     "dalli": {"get": ("failure", "silence"), "many": ("miss", "silence")},
+    "gomemcache": {"get": ("failure", "failure"), "many": ("failure", "failure")},
 }
 
 
@@ -166,12 +167,21 @@ def spymemcached(protocol):
     return asked
 
 
+ONE_COMPILER = threading.Lock()  # whoever comes first makes the program for all
+
+
+def gomemcache(port, prefix):
+    with ONE_COMPILER:
+        return words(go("down", prefix, port=port))
+
+
 CLIENTS = {"pylibmc": pylibmc(False), "pylibmc, binary": pylibmc(True), "memccat": memccat(), "memccat, binary": memccat("--binary"),
            "python-memcached": python_memcached, "pymemcache": pymemcache, "python-binary-memcached": binary_memcached,
            "php-memcached": php("memcached"), "php-memcached, binary": php("memcached", "binary"), "php-memcache": php("memcache"),
            "Cache::Memcached": perl("Cache::Memcached"), "Cache::Memcached::Fast": perl("Cache::Memcached::Fast"),
            "memcached": node("memcached"), "memcache-client": node("memcache_client"), "memjs": node("memjs"), "dalli": dalli,
-           "spymemcached": spymemcached("text"), "spymemcached, binary": spymemcached("binary")}
+           "spymemcached": spymemcached("text"), "spymemcached, binary": spymemcached("binary"),
+           "gomemcache": gomemcache}
 
 
 @pytest.fixture(scope="module")

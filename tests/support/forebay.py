@@ -186,6 +186,11 @@ class Process:
     def running(self):
         return self.process is not None and self.process.poll() is None
 
+    def resident(self):
+        """Resident memory in bytes."""
+        with open(f"/proc/{self.pid}/status", encoding="ascii") as status:
+            return int(re.search(r"VmRSS:\s+(\d+)", status.read()).group(1)) * 1024
+
     def log(self):
         with contextlib.suppress(FileNotFoundError):
             with open(self.log_path, encoding="utf-8", errors="replace") as log:
@@ -342,11 +347,6 @@ class Server(Process):
         if done.returncode <= 0 or SANITIZER_REPORT.search(said):
             raise ServerFailed(f"forebay ended with {done.returncode} where it must refuse to start:\n{said}")
         return said
-
-    def resident(self):
-        """Resident memory in bytes."""
-        with open(f"/proc/{self.pid}/status", encoding="ascii") as status:
-            return int(re.search(r"VmRSS:\s+(\d+)", status.read()).group(1)) * 1024
 
     def rows(self, table="sessions", path="store.db"):
         return rows(os.path.join(self.folder, path), table)

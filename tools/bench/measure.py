@@ -2,9 +2,11 @@
 """What the measurements share: peers and load generators, pinned servers, and the only comparison that holds on a machine
 whose speed drifts: ours and theirs in turns (A B B A), and the median of the ratios.
 
-Programs come from PATH or from the environment: FOREBAY (else build/release/forebay), MEMCACHED, MEMTIER, REDIS_SERVER.
+Programs come from PATH or from the environment: FOREBAY (else build/release/forebay), MEMCACHED, MEMTIER, REDIS_SERVER,
+POGOCACHE.
 """
 
+import argparse
 import collections
 import contextlib
 import glob
@@ -12,20 +14,22 @@ import json
 import os
 import re
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 sys.dont_write_bytecode = True
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
 
-from forebay import Config, Redis, Server, binary, namespace  # noqa: E402
+import figures  # noqa: E402
+from forebay import Config, Redis, Server, binary, die_with_the_test, namespace  # noqa: E402
 
 TICKS = os.sysconf("SC_CLK_TCK")
 SERVER_CORE, LOAD_CORE = 0, 1
+LONGEST_LOAD_S = 600  # memtier_benchmark waits for ever for what it has counted as not done, such as a set that was refused
 
 MEMTIER_HINT = """memtier_benchmark is not on PATH (and MEMTIER does not name it). Debian 12 has no package of it; from source:
     apt-get install build-essential autoconf automake libevent-dev libpcre3-dev zlib1g-dev libssl-dev pkg-config git
@@ -73,6 +77,23 @@ class Memcached(Server):
         return [program("MEMCACHED", "memcached"), "-l", "127.0.0.1", "-p", str(self.port), *self.root_options(), *self.options]
 
 
+class NamedRedis(Redis):
+    """Redis as REDIS_SERVER names it."""
+
+    def command(self):
+        _, *rest = super().command()
+        return [program("REDIS_SERVER", "redis-server"), *rest]
+
+
+class Pogocache(Server):
+    """Where POGOCACHE names it. It speaks memcached's text protocol."""
+
+    what = "pogocache"
+
+    def command(self):
+        return [program("POGOCACHE", "pogocache"), "-h", "127.0.0.1", "-p", str(self.port), *self.options]
+
+
 class Before(Server):
     """Forebay as FOREBAY_BEFORE has it, where that names another build; else the same."""
 
@@ -81,7 +102,8 @@ class Before(Server):
         return [os.environ.get("FOREBAY_BEFORE") or binary(), *rest]
 
 
-PinnedForebay, PinnedMemcached, PinnedRedis, PinnedBefore = pinned(Server), pinned(Memcached), pinned(Redis), pinned(Before)
+PinnedForebay, PinnedMemcached, PinnedRedis, PinnedBefore = pinned(Server), pinned(Memcached), pinned(NamedRedis), pinned(Before)
+PinnedPogocache = pinned(Pogocache)
 
 
 @contextlib.contextmanager
@@ -116,10 +138,19 @@ def memtier(server, *options, protocol="memcache_text", core=LOAD_CORE):
         command = ["taskset", "-c", str(core)] if core is not None else []
         command += [program("MEMTIER", "memtier_benchmark", MEMTIER_HINT), "-s", "127.0.0.1", "-p", str(server.port), "-P", protocol,
                     "--hide-histogram", f"--json-out-file={report.name}", *map(str, options)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False, preexec_fn=die_with_the_test, timeout=LONGEST_LOAD_S)
+        except subprocess.TimeoutExpired:
+            sys.exit(f"{' '.join(command)} does not end; the server says: {server.log()[-1000:]}")
         if done.returncode:
             sys.exit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-2000:]}")
         return json.load(report)["ALL STATS"]
+
+
+def rate(found):
+    """Operations a second. memtier_benchmark's own figure adds up its threads' rates over times of their own, which on a machine that
+    does other things as well can come to many times what was done."""
+    return found["Totals"]["Count"] / (found["Runtime"]["Total duration"] / 1000)
 
 
 def prefill(server, keys, size, prefix="memtier-", protocol="memcache_text"):
@@ -158,16 +189,58 @@ def cpu_per_operation(server, load):
     return (cpu_seconds(server) - used) / (operations(server) - done) * 1e6
 
 
+class LagWatch:
+    """The highest age of a change that the backend did not have, in seconds, while the block runs; None of servers without one."""
+
+    def __init__(self, server, space):
+        self.server, self.space, self.highest = server, space, None
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self._watch)
+
+    def _watch(self):
+        with contextlib.suppress(OSError), self.server.client() as client:  # one that ends meanwhile is somebody else's matter
+            while not self.over.wait(0.1):
+                age = int(client.stats("write_behind")[f"{self.space}:oldest_dirty_ms"]) / 1000
+                self.highest = max(self.highest or 0, age)
+
+    def __enter__(self):
+        if self.space:
+            self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        if self.space:
+            self.over.set()
+            self.thread.join()
+
+
+PERCENTILES = (50, 75, 90, 95, 99, 99.5, 99.9, 99.99, 100)
+
+
+def sample(server, load, space=None):
+    """One run of a load, as the matrix of tools/bench/report has it. load(server, *options) is memtier's answer; space: the
+    write-behind namespace. Operations are those that the load generator counts, as not every server does; what is left to be
+    flushed afterwards is part of the cost. Times in ms, except where a name says so."""
+    used = cpu_seconds(server)
+    with LagWatch(server, space) as lag:
+        answer = load(server, "--print-percentiles=" + ",".join(map(str, PERCENTILES)))
+    found = answer["Totals"]
+    resident = server.resident()
+    if space:
+        server.client().sync(space)
+    latencies = {float(name[1:]): value for name, value in found["Percentile Latencies"].items() if re.fullmatch(r"p[\d.]+", name)}
+    return {"rate": rate(answer), "cpu_us": (cpu_seconds(server) - used) / found["Count"] * 1e6, "lag_s": lag.highest,
+            "resident_mib": resident / (1 << 20), "curve": [[percent, latencies[percent]] for percent in map(float, PERCENTILES)],
+            "p50": latencies[50], "p99": latencies[99], "p99.9": latencies[99.9], "max": latencies[100]}
+
+
 def in_turns(ours, theirs, measure, rounds):
-    """(median of the ratios, our median, their median); measure(server) is called in the order A B B A ..."""
-    ratios, figures = [], {0: [], 1: []}
+    """What both sides gave, as figures.Turns; measure(server) is called in the order A B B A ..."""
+    found = {0: [], 1: []}
     for number in range(rounds):
-        order = (0, 1) if number % 2 == 0 else (1, 0)
-        found = {which: measure((ours, theirs)[which]) for which in order}
-        ratios.append(found[0] / found[1])
-        for which in order:
-            figures[which].append(found[which])
-    return statistics.median(ratios), statistics.median(figures[0]), statistics.median(figures[1])
+        for which in figures.order(2, number):
+            found[which].append(measure((ours, theirs)[which]))
+    return figures.turns(found[0], found[1])
 
 
 def settle(server, seconds=1.0):
@@ -182,21 +255,55 @@ def settle(server, seconds=1.0):
 
 
 class Report:
-    """Prints figures against goals and remembers what was missed."""
+    """Prints figures against goals and remembers them, and which were missed."""
 
     def __init__(self):
-        self.missed = []
+        self.figures, self.missed = [], []
 
     def figure(self, name, value, goal, unit="", detail="", at_most=True):
         met = goal is None or (value <= goal if at_most else value >= goal)
         bound = "" if goal is None else f"  goal {'<=' if at_most else '>='} {goal:g}{unit}: {'met' if met else 'MISSED'}"
         say(f"{name:44} {value:10.3f}{unit}{bound}{'  (' + detail + ')' if detail else ''}")
+        self.figures.append({"name": name, "value": value, "unit": unit, "detail": detail, "goal": goal, "at_most": at_most, "met": met})
         if not met:
             self.missed.append(name)
+
+    def ratio(self, name, taken, goal, unit="", at_most=True):
+        """What in_turns found."""
+        digits = 0 if taken.theirs >= 1000 else 3
+        detail = f"{taken.ours:.{digits}f} against {taken.theirs:.{digits}f} {unit}".rstrip()
+        self.figure(name, taken.ratio, goal, "", f"{detail}; {taken.lowest:.3g} to {taken.highest:.3g} in {taken.rounds} turns", at_most)
 
     def end(self):
         say("all goals met" if not self.missed else "missed: " + ", ".join(self.missed))
         return 1 if self.missed else 0
+
+
+def built(name):
+    """A program of tools/bench, from the build that is measured."""
+    return os.path.join(os.path.dirname(os.environ["FOREBAY"]), "tools", "bench", name)
+
+
+def arguments(title, measurements):
+    """The options that compare and durability share; add_argument may follow, then settle_arguments."""
+    parser = argparse.ArgumentParser(description=title, formatter_class=argparse.RawDescriptionHelpFormatter,
+                                     epilog="\n".join(f"{name:12} {what.__doc__}" for name, what in measurements.items()))
+    parser.add_argument("what", nargs="*", choices=[*measurements, []], help="all when none is given")
+    parser.add_argument("--list", action="store_true")
+    add_lengths(parser)
+    return parser
+
+
+def add_lengths(parser):
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds: for a look, not for a document")
+    parser.add_argument("--seconds", type=int, help="of one load (4; quick: 2)")
+    parser.add_argument("--rounds", type=int, help="turns (5; quick: 3)")
+
+
+def settle_lengths(given):
+    given.seconds = given.seconds or (2 if given.quick else 4)
+    given.rounds = given.rounds or (3 if given.quick else 5)
+    return given
 
 
 def version_of(path):

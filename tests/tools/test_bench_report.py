@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: MIT
+"""tools/bench/report with real servers: it is interrupted, leaves nothing behind, goes on where it was, and writes its page.
+
+Debian has no memtier_benchmark, so the load is made by a stand-in: a few sets and gets over the same connection, reported in the same
+form. What it is asked for is what memtier_benchmark would be asked for."""
+
+import json
+import os
+import signal
+import subprocess
+import types
+
+import page
+import pytest
+import sessions
+import state
+from conftest import BENCH
+from forebay import Memcached, Redis, binary, die_with_the_test, eventually
+
+ONLY = "^matrix/pipeline 16, set:get 1:10, 100 bytes, 1 thread/"
+SERVERS = {"forebay": "Forebay, cache-aside", "memcached": "memcached", "forebay-interval": "Forebay, write-behind, journal interval",
+           "redis-everysec": "Redis, everysec"}
+STAND_IN = '''#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+import json, socket, sys
+if "--version" in sys.argv:
+    sys.exit(print("memtier_benchmark 2.3.0"))
+options = dict(zip(sys.argv, sys.argv[1:]))
+[path] = [word.split("=")[1] for word in sys.argv if word.startswith("--json-out-file=")]
+redis = options["-P"] == "redis"
+connection = socket.create_connection(("127.0.0.1", int(options["-p"])))
+answers = connection.makefile("rb")
+for number in range(200):
+    key = b"memtier-%d" % number
+    connection.sendall(b"SET %s v\\r\\n" % key if redis else b"set %s 0 0 1\\r\\nv\\r\\n" % key)
+    assert answers.readline() == (b"+OK\\r\\n" if redis else b"STORED\\r\\n")
+latencies = {f"p{percent:.2f}" if percent < 100 else "p100.0": 0.1 for percent in (50, 75, 90, 95, 99, 99.5, 99.9, 99.99, 100)}
+with open(path, "w") as report:
+    json.dump({"ALL STATS": {"Runtime": {"Total duration": 200}, "Totals": {"Count": 200, "Percentile Latencies": latencies}}}, report)
+'''
+
+
+@pytest.fixture
+def peers(built):
+    """What it does not begin without."""
+    built("bench_session")
+    built("bench_sqlite_loop")
+    if Redis.missing() or not Memcached.program():
+        pytest.skip("redis-server and memcached are needed")
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("server and load have a core each")
+
+
+@pytest.fixture
+def report(peers, tmp_path):  # pylint: disable=unused-argument
+    """report(*options) starts it, with a folder of its own for all that it makes."""
+    memtier, folder = tmp_path / "memtier", tmp_path / "servers"
+    memtier.write_text(STAND_IN)
+    memtier.chmod(0o755)
+    folder.mkdir()
+    env = dict(os.environ, FOREBAY=binary(), MEMTIER=str(memtier), MEMCACHED=Memcached.program(), TMPDIR=str(folder))
+    command = [os.path.join(BENCH, "report"), "--quick", "--seconds", "1", "--rounds", "2", "--only", ONLY, "--servers", ",".join(SERVERS), "--state", str(tmp_path / "state.json"),
+               "--page", str(tmp_path / "page.md")]
+
+    def start(*options):
+        return subprocess.Popen([*command, *options], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                                preexec_fn=die_with_the_test)
+
+    return start
+
+
+def processes_in(folder):
+    """Command lines of the processes that work in a folder or below."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            if os.readlink(f"/proc/{pid}/cwd").startswith(str(folder)):
+                with open(f"/proc/{pid}/cmdline", "rb") as file:
+                    found.append(file.read().replace(b"\0", b" "))
+        except OSError:
+            pass  # it has ended
+    return found
+
+
+def done_in(path):
+    return list(json.loads(path.read_text())["done"]) if path.exists() else []
+
+
+def test_it_is_interrupted_and_goes_on(report, tmp_path):
+    with report() as process:
+        first = eventually(lambda: done_in(tmp_path / "state.json"))
+        eventually(lambda: processes_in(tmp_path / "servers"))  # those of the second round
+        process.send_signal(signal.SIGTERM)
+        said, _ = process.communicate(timeout=60)
+        assert process.returncode == 130, said
+    assert "interrupted; 1 results" in said and " left" in said
+    assert processes_in(tmp_path / "servers") == []
+    assert os.listdir(tmp_path / "servers") == []
+    assert not (tmp_path / "page.md").exists()
+
+    with report() as process:
+        said, _ = process.communicate(timeout=120)
+        assert process.returncode == 0, said
+    assert "[2/2]" in said and "[1/2]" not in said
+    second = done_in(tmp_path / "state.json")
+    assert second[0] == first[0] and len(second) == 2
+    assert processes_in(tmp_path / "servers") == [] and os.listdir(tmp_path / "servers") == []
+    page = (tmp_path / "page.md").read_text()
+    for label in SERVERS.values():
+        assert f"| {label} | 1,000 |" in page
+    assert "benchmarks-cpu-us.svg" in os.listdir(tmp_path / "images")
+
+
+def test_sessions_are_measured_and_counted_after_a_kill(peers, tmp_path, monkeypatch):  # pylint: disable=unused-argument
+    """Over a Redis behind Forebay, and in a memcached; and what the page makes of it."""
+    monkeypatch.setenv("FOREBAY", binary())
+    monkeypatch.setenv("MEMCACHED", Memcached.program())
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(sessions.tempfile, "tempdir", None)  # which is what TMPDIR was
+    settings = {"command": "tools/bench/report", "seconds": 1, "rounds": 1, "quick": True, "users": 200, "pace": 200}
+    given = types.SimpleNamespace(**settings)
+    ours = {load: sessions.measure_load(given, sessions.STORES["forebay-redis"], load) for load in sessions.LOADS}
+    for found in ours.values():
+        assert found["requests"] > 0 and found["cpu_us"] > 0 and found["resident_mib"] > 1 and found["lag_s"] > 0
+        assert found["lost"] == found["undone"] == 0
+    assert ours["full"]["killed"]["lost"] == 0
+    theirs = sessions.measure_load(given, sessions.STORES["memcached"], "full")
+    assert theirs["killed"]["lost"] == theirs["killed"]["sessions"] and theirs["lag_s"] is None
+    assert processes_in(tmp_path) == [] and os.listdir(tmp_path) == []
+
+    measured = state.State(str(tmp_path / "state.json"), settings, {}, {})
+    measured.finish("sessions/1", {"forebay-redis": ours}, 1)
+    [row] = [line for line in page.Page(measured).text().split("\n") if line.startswith("| Forebay, write-behind over Redis")]
+    assert row.endswith("| 0 | 100 % |")
+
+
+def test_it_says_how_to_get_memtier(report, tmp_path):
+    os.remove(tmp_path / "memtier")
+    env = {name: value for name, value in os.environ.items() if name != "MEMTIER"}
+    done = subprocess.run([os.path.join(BENCH, "report"), "--list"], env={**env, "FOREBAY": binary(), "PATH": str(tmp_path)}, capture_output=True,
+                          text=True, check=False, timeout=60)
+    assert done.returncode == 1
+    assert "git clone https://github.com/RedisLabs/memtier_benchmark" in done.stderr
+    assert report  # which has looked for what else is needed
