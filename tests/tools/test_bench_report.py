@@ -10,6 +10,7 @@ import signal
 import subprocess
 import types
 
+import measure
 import page
 import pytest
 import sessions
@@ -132,6 +133,16 @@ def test_sessions_are_measured_and_counted_after_a_kill(peers, tmp_path, monkeyp
     measured.finish("sessions/1", {"forebay-redis": ours}, 1)
     [row] = [line for line in page.Page(measured).text().split("\n") if line.startswith("| Forebay, write-behind over Redis")]
     assert row.endswith("| 0 | 100 % |")
+
+
+def test_an_interrupt_waits_for_what_has_to_be_whole():
+    handler, done = signal.getsignal(signal.SIGTERM), []
+    with pytest.raises(KeyboardInterrupt):
+        with measure.whole():
+            signal.raise_signal(signal.SIGTERM)
+            done.append("the folder is removed")
+    assert done == ["the folder is removed"]
+    assert signal.getsignal(signal.SIGTERM) == handler
 
 
 def test_it_says_how_to_get_memtier(report, tmp_path):

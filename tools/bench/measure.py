@@ -14,6 +14,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -107,6 +108,35 @@ PinnedPogocache = pinned(Pogocache)
 
 
 @contextlib.contextmanager
+def whole():
+    """An interrupt waits until the block is done: a process that is just being started is nobody's yet, and a folder that is half
+    removed would stay. For the main thread."""
+    came = []
+    before = {number: signal.signal(number, lambda *_: came.append(True)) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if came:
+        raise KeyboardInterrupt
+
+
+def start(server):
+    with whole():
+        server.spawn()
+    server.await_answer()
+
+
+def end(started, folder):
+    with whole():
+        for server in started:
+            if server.running():
+                server.kill()
+        shutil.rmtree(folder)
+
+
+@contextlib.contextmanager
 def servers(*kinds):
     """Starts (class, keywords) pairs, each in a folder of its own; ends and removes them all."""
     folder = tempfile.mkdtemp(prefix="forebay-bench-")
@@ -117,13 +147,10 @@ def servers(*kinds):
                 kind(os.path.join(folder, str(number)), *options)
             server.core = core
             started.append(server)
-            server.start()
+            start(server)
         yield started
     finally:
-        for server in started:
-            if server.running():
-                server.kill()
-        shutil.rmtree(folder)
+        end(started, folder)
 
 
 def pair(memory, threads=1, core=SERVER_CORE):

@@ -17,7 +17,7 @@ import tempfile
 
 import figures
 from measure import (Config, LagWatch, PinnedForebay, PinnedMemcached, PinnedRedis, LOAD_CORE, SERVER_CORE, built, cpu_seconds,
-                     namespace, servers)
+                     namespace, servers, start)
 from forebay import die_with_the_test, section
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -135,7 +135,7 @@ def measure_load(given, store, load):
             found["resident_mib"], found["lag_s"] = resident / (1 << 20), lag.highest
             if load == "full":
                 server.kill()
-                server.start()
+                start(server)
                 found["killed"] = json.loads(generator.go_on().line())
             return found
 
