@@ -162,7 +162,7 @@ static size_t size_of(const struct options *options, unsigned user) {
 static struct slice body_of(struct worker *worker, unsigned user, unsigned changes) {
     char header[HEADER + 1];
     size_t size = size_of(&worker->bench->options, user);
-    snprintf(header, sizeof header, "user %08x changes %010u....", user, changes);
+    snprintf(header, sizeof header, "user %08x changes %010u", user, changes);
     memcpy(worker->body, header, HEADER);
     return slice_of(worker->body, size);
 }
