@@ -166,8 +166,8 @@ def test_an_application_keeps_its_sessions_as_documented(tmp_path, name):
 PREFIXES = {
     "php": ("PHP (memcached)", 'memcached.sess_prefix = "sess:"\n'),
     "flask": ("Flask-Session", ', SESSION_KEY_PREFIX="sess:"'),
-    "django": ("Django", ', "KEY_PREFIX": "sess"'),
-    "rails": ("Rails, `:cache_store`", ', { namespace: "sess" }'),
+    "django": ("Django", ',\n                 "KEY_PREFIX": "sess"'),
+    "rails": ("Rails, `:cache_store`", ', namespace: "sess"'),
 }
 
 
