@@ -109,8 +109,9 @@ class Stage:
 
     def make(self, forebay):
         if self.with_redis:
+            # With everysec, a Redis that is killed has lost what it answered while it synced: up to two seconds.
             redis = ["redis-server", "--bind", "127.0.0.1", "--port", str(self.ports["redis"]), "--dir", self.folder, "--save", "",
-                     "--appendonly", "yes"]
+                     "--appendonly", "yes", "--appendfsync", "always"]
             yield Program("redis", redis, self.ports["redis"], self.folder)
         user = ["-u", "root"] if os.geteuid() == 0 else []
         yield Program("forebay", [forebay, "--config", "forebay.conf", *user], self.ports["forebay"], self.folder)
