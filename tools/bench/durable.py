@@ -51,7 +51,7 @@ def always(given, report):
     def rate_of(server):
         found = memtier(server, "-t", 1, "-c", 32, "-d", 300, "--key-maximum=100000", "--ratio=1:0", *RANDOM_KEYS, "--test-time",
                         given.seconds, protocol="redis" if isinstance(server, PinnedRedis) else "memcache_text", core=None)
-        return rate(found)
+        return rate(found, given.seconds)
 
     ours = PinnedForebay, {"config": Config(write_behind("all", journal="always"), memory="1gb", threads=1)}, None
     with servers(ours, (PinnedRedis, ["--appendonly", "yes", "--appendfsync", "always"], None)) as (forebay, redis):
@@ -69,7 +69,7 @@ def flush_beside_sets(server, pipeline, given, report):
         done = operations(server) - done
         for name, seconds in (seconds_by_thread(server) - before).items():
             used[prefix + name].append(seconds / done * 1e6)
-        return rate(found)
+        return rate(found, given.seconds)
 
     taken = in_turns("behind-", "aside-", rate_of, given.rounds)
     report.ratio(f"sets a second, write-behind / cache-aside, pipeline {pipeline}", taken, 0.85, at_most=False)
@@ -92,7 +92,7 @@ def calm(given, report):
         for prefix in ("behind-", "aside-"):
             prefill(server, KEYS, 100, prefix)
         gets = ("-t", 1, "-c", 16, f"--key-maximum={KEYS}", "--ratio=0:1", *RANDOM_KEYS, "--test-time", given.seconds, "--key-prefix=aside-")
-        each = max(1, int(rate(memtier(server, *gets, core=None)) / 2 / 16))
+        each = max(1, int(rate(memtier(server, *gets, core=None), given.seconds) / 2 / 16))
 
         def p99(flushes):
             prefix = "behind-" if flushes else "aside-"
@@ -155,7 +155,7 @@ def through(given, report):
             rows, batches = groups()
             found = memtier(server, "-t", 1, "-c", 32, "-d", 100, f"--key-maximum={KEYS}", "--ratio=1:0", *RANDOM_KEYS, "--test-time",
                             given.seconds, core=None)
-            rates.append(rate(found))
+            rates.append(rate(found, given.seconds))
             after = groups()
             sizes.append((after[0] - rows) / max(1, after[1] - batches))
             same.append(plain_loop(max(1, round(sizes[-1])), rounds=1)["group commit"][0])
@@ -174,9 +174,9 @@ def pipelines(given, report):
     """sets a second of one connection, pipeline 64 against none: journal always, and Redis appendfsync always; write-through"""
 
     def rate_of(server, depth):
-        found = memtier(server, "-t", 1, "-c", 1, "-d", 100, f"--key-maximum={KEYS}", "--ratio=1:0", *RANDOM_KEYS, "--pipeline", depth, "--test-time",
-                        given.seconds, protocol="redis" if isinstance(server, PinnedRedis) else "memcache_text", core=None)
-        return rate(found)
+        found = memtier(server, "-t", 1, "-c", 1, "-d", 100, f"--key-maximum={KEYS}", "--ratio=1:0", *RANDOM_KEYS, "--pipeline", depth,
+                        "--test-time", given.seconds, protocol="redis" if isinstance(server, PinnedRedis) else "memcache_text", core=None)
+        return rate(found, given.seconds)
 
     def compare(name, server):
         taken = in_turns(64, 1, lambda depth: rate_of(server, depth), given.rounds)

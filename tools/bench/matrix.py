@@ -121,7 +121,7 @@ def measure_one(given, load, subject):
         prefill(server, keys_of(given, load), load.size, protocol=subject.protocol)
         if subject.space:
             server.client().sync(subject.space)
-        return sample(server, run, subject.space)
+        return sample(server, run, given.seconds, subject.space)
 
 
 def measure_all(given, load, chosen, turn):

@@ -174,10 +174,10 @@ def memtier(server, *options, protocol="memcache_text", core=LOAD_CORE):
         return json.load(report)["ALL STATS"]
 
 
-def rate(found):
-    """Operations a second. memtier_benchmark's own figure adds up its threads' rates over times of their own, which on a machine that
-    does other things as well can come to many times what was done."""
-    return found["Totals"]["Count"] / (found["Runtime"]["Total duration"] / 1000)
+def rate(found, seconds):
+    """Operations a second of a load with --test-time. memtier_benchmark's own rates, and the duration that it tells, are those of its
+    threads put together, and come to a few milliseconds, or to twice the time, where the threads did not begin and end as one."""
+    return found["Totals"]["Count"] / seconds
 
 
 def prefill(server, keys, size, prefix="memtier-", protocol="memcache_text"):
@@ -244,9 +244,9 @@ class LagWatch:
 PERCENTILES = (50, 75, 90, 95, 99, 99.5, 99.9, 99.99, 100)
 
 
-def sample(server, load, space=None):
-    """One run of a load, as the matrix of tools/bench/report has it. load(server, *options) is memtier's answer; space: the
-    write-behind namespace. Operations are those that the load generator counts, as not every server does; what is left to be
+def sample(server, load, seconds, space=None):
+    """One run of a load, as the matrix of tools/bench/report has it. load(server, *options) is memtier's answer after so many
+    seconds; space: the write-behind namespace. Operations are those that the load generator counts, as not every server does; what is left to be
     flushed afterwards is part of the cost. Times in ms, except where a name says so."""
     used = cpu_seconds(server)
     with LagWatch(server, space) as lag:
@@ -256,7 +256,7 @@ def sample(server, load, space=None):
     if space:
         server.client().sync(space)
     latencies = {float(name[1:]): value for name, value in found["Percentile Latencies"].items() if re.fullmatch(r"p[\d.]+", name)}
-    return {"rate": rate(answer), "cpu_us": (cpu_seconds(server) - used) / found["Count"] * 1e6, "lag_s": lag.highest,
+    return {"rate": rate(answer, seconds), "cpu_us": (cpu_seconds(server) - used) / found["Count"] * 1e6, "lag_s": lag.highest,
             "resident_mib": resident / (1 << 20), "curve": [[percent, latencies[percent]] for percent in map(float, PERCENTILES)],
             "p50": latencies[50], "p99": latencies[99], "p99.9": latencies[99.9], "max": latencies[100]}
 

@@ -106,7 +106,7 @@ def throughput(given, report):
         def throughput_of(server):
             found = memtier(server, "-t", 2, "-c", 16, "-d", 100, f"--key-maximum={KEYS}", "--ratio=1:10", "--key-pattern=R:R",
                             "--test-time", given.seconds, "--pipeline", 16, core=None)
-            return rate(found)
+            return rate(found, given.seconds)
 
         report.ratio("throughput / memcached, two workers", in_turns(ours, theirs, throughput_of, given.rounds), 1.0, "a second", at_most=False)
 
@@ -116,7 +116,7 @@ def latency(given, report):
     with pair(1024) as (ours, theirs):
         for server in (ours, theirs):
             prefill(server, KEYS, 100)
-        full = rate(mixed(given, 1)(theirs))
+        full = rate(mixed(given, 1)(theirs), given.seconds)
         each = max(1, int(full / 2 / 32))
 
         def p99(server):
