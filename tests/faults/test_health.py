@@ -196,7 +196,7 @@ def test_the_watchdog_does_not_end_a_server_whose_disk_hangs(serve, hanging_disk
 
 
 def test_a_quarantine_whose_disk_hangs_is_told_and_nothing_is_dead(serve, hanging_disk):
-    """Its lock is held meanwhile, so a worker that looks into it stands still as well."""
+    """What it holds can be read meanwhile: a worker that looks into it does not wait for the disk."""
     environment, hang = hanging_disk
     server = serve(Config(namespace("sessions", "sess:", "write-behind", flush_delay="10ms"), stall_timeout="2s", threads=1),
                    admin=True, env=environment)
@@ -208,11 +208,9 @@ def test_a_quarantine_whose_disk_hangs_is_told_and_nothing_is_dead(serve, hangin
     with hang("quarantine-"):
         assert client.set("sess:b", b"bad") == b"STORED"
         eventually(lambda: says(server, "/readyz", "[-]journal failed: a write to the quarantine file of namespace sessions has taken"))
-        client.send(b"quarantine list sessions\r\n")
-        eventually(lambda: says(server, "/livez", "[+]workers ok: worker 0 has been in one turn for"))
+        assert b"sess:a" in client.command("quarantine list sessions")
         assert says(server, "/livez", "[+]writers ok: the writer of backend local has made no progress")
         assert server.ask("/livez").status == 200
-    assert b"sess:a" in client.line()
     eventually(lambda: server.ask("/readyz").status == 200)
 
 
