@@ -5,6 +5,7 @@ import json
 import os
 import xml.etree.ElementTree
 
+import bench_tools  # noqa: F401  pylint: disable=unused-import
 import figures
 import page
 import plots

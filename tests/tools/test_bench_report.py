@@ -10,12 +10,13 @@ import signal
 import subprocess
 import types
 
+from bench_tools import BENCH, built  # noqa: F401  pylint: disable=unused-import
+
 import measure
 import page
 import pytest
 import sessions
 import state
-from conftest import BENCH
 from forebay import Memcached, Redis, binary, die_with_the_test, eventually
 
 ONLY = "^matrix/pipeline 16, set:get 1:10, 100 bytes, 1 thread/"

@@ -7,7 +7,7 @@ import os
 import subprocess
 
 import pytest
-from conftest import BENCH
+from bench_tools import BENCH, built  # noqa: F401  pylint: disable=unused-import
 from forebay import Config, Memcached, Server, die_with_the_test, eventually, namespace
 
 USERS = 300

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What the tests of tools/bench share: its modules, and the programs of the build under test."""
+"""What the tests of tools/bench share: its modules, which can be imported once this is, and the programs of the build under test.
+No conftest.py: that of tests/clients is imported by this name, and both may be in one run."""
 
 import os
 import sys
