@@ -62,6 +62,17 @@ def binary(given, report):
                       mixed(given, depth, ratio, protocol="memcache_binary"), goal)
 
 
+def before(given, report):
+    """CPU per operation of the text protocol, against the build that FOREBAY_BEFORE names: no pipeline, 16 and 64"""
+    for depth in (1, 16, 64):
+        load, options = mixed(given, depth), ["-m", "1024", "-t", "1"]
+        with servers((PinnedForebay, {"options": options}, SERVER_CORE), (PinnedBefore, {"options": options}, SERVER_CORE)) as (ours, theirs):
+            for server in (ours, theirs):
+                prefill(server, KEYS, 100)
+            taken = in_turns(ours, theirs, lambda server, load=load: cpu_per_operation(server, load), given.rounds)
+            report.ratio(f"CPU per operation / FOREBAY_BEFORE, pipeline {depth}", taken, 1.01, "us")
+
+
 @contextlib.contextmanager
 def scraped(server):
     """While /metrics is asked for once a second, as Prometheus does."""
@@ -212,5 +223,5 @@ def expired(given, report):
         report.figure("expired memory still held", (server.resident() - before) / held, 0.10, "", f"of {held / MIB:.0f} MiB")
 
 
-MEASUREMENTS = {"cpu": cpu, "multiget": multiget, "sets": sets, "binary": binary, "metrics": metrics, "throughput": throughput,
+MEASUREMENTS = {"cpu": cpu, "multiget": multiget, "sets": sets, "binary": binary, "before": before, "metrics": metrics, "throughput": throughput,
                 "latency": latency, "turns": turns, "bytes": bytes_per_item, "overwrite": overwrite, "expired": expired}
