@@ -233,6 +233,8 @@ def test_without_a_file(serve):
 
 def test_what_is_refused_again_and_again_keeps_no_memory(serve, tmp_path):
     """A namespace that cannot be removed yet, and another that takes its place."""
+    if share(100) < 100:
+        pytest.skip("TSan keeps a history of its own, which grows with each reload: ASan's build runs it")
     token = tmp_path / "token"
     token.write_text("t" * 20)
     token.chmod(0o600)
