@@ -4,11 +4,9 @@
 
 /* Cuts the first line, without its end, off the text. */
 static struct slice next_line(struct slice *text) {
-    const char *newline = memchr(text->data, '\n', text->size);
-    size_t size = newline ? (size_t)(newline - text->data) : text->size;
-    struct slice line = slice_of(text->data, size > 0 && text->data[size - 1] == '\r' ? size - 1 : size);
-    size_t cut = newline ? size + 1 : size;
-    *text = slice_of(text->data + cut, text->size - cut);
+    struct slice line;
+    slice_cut(text, '\n', &line);
+    line.size -= line.size > 0 && line.data[line.size - 1] == '\r';
     return line;
 }
 
@@ -30,10 +28,9 @@ static void append_statistic(struct buffer *out, const struct binary_head *head,
 
 /* "STAT <name> <value>" */
 static void append_line(struct buffer *out, const struct binary_head *head, struct slice line) {
-    struct slice rest = behind(line, SLICE("STAT "));
-    const char *blank = memchr(rest.data, ' ', rest.size);
-    size_t size = blank ? (size_t)(blank - rest.data) : rest.size, skip = blank ? size + 1 : size;
-    append_statistic(out, head, slice_of(rest.data, size), slice_of(rest.data + skip, rest.size - skip));
+    struct slice name, value = behind(line, SLICE("STAT "));
+    slice_cut(&value, ' ', &name);
+    append_statistic(out, head, name, value);
 }
 
 /* Whether the text has statistics, or says that something was done. */

@@ -95,11 +95,9 @@ enum login_verdict login_check(struct worker *worker, size_t i, struct slice use
 
 /* "user password" */
 static void check_credential(struct worker *worker, size_t i) {
-    struct slice credential = worker->slots[i].request.value;
-    const char *blank = credential.size ? memchr(credential.data, ' ', credential.size) : NULL;
-    size_t size = blank ? (size_t)(blank - credential.data) : credential.size, skip = blank ? size + 1 : size;
-    switch (login_check(worker, i, slice_of(credential.data, size),
-                        slice_of(credential.data + skip, credential.size - skip))) {
+    struct slice user, password = worker->slots[i].request.value;
+    slice_cut(&password, ' ', &user);
+    switch (login_check(worker, i, user, password)) {
     case LOGIN_PASSED:
         answer_line(worker, worker->slots[i].connection, "STORED");
         return;

@@ -14,21 +14,10 @@
 
 enum { MECHANISM_MAX = 32 }; /* memcached's: what is longer is no name of a mechanism */
 
-/* Cuts what comes before the next NUL off the message. False: there is none. */
-static bool next_part(struct slice *message, struct slice *ret_part) {
-    const char *end = message->size ? memchr(message->data, '\0', message->size) : NULL;
-    if (!end)
-        return false;
-    size_t size = (size_t)(end - message->data);
-    *ret_part = slice_of(message->data, size);
-    *message = slice_of(end + 1, message->size - size - 1);
-    return true;
-}
-
 /* "[as whom] NUL user NUL password". As whom he acts makes no difference here. */
 static bool read_plain(struct slice message, struct slice *ret_user, struct slice *ret_password) {
     struct slice as_whom;
-    if (!next_part(&message, &as_whom) || !next_part(&message, ret_user))
+    if (!slice_cut(&message, '\0', &as_whom) || !slice_cut(&message, '\0', ret_user))
         return false;
     *ret_password = message;
     return true;
