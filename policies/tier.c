@@ -412,6 +412,10 @@ size_t tier_drain(struct tier *tier, size_t *ret_journaled) {
     return count_left(tier, ret_journaled);
 }
 
+bool tier_hands_over(const struct tier *tier) {
+    return atomic_load(&tier->hands_over);
+}
+
 void tier_stop_draining(struct tier *tier) {
     atomic_store(&tier->stop_draining, true);
 }

@@ -89,6 +89,7 @@ struct tier {
     atomic_uint awaiting;               /* workers whose `awaited` is not 0: hold.c */
     atomic_uint preloads;               /* that have to end before the tier is ready */
     atomic_bool draining, stop_draining;
+    atomic_bool hands_over; /* nothing new is held back: tier_hands_over */
     uint64_t replayed, replayed_files, replay_ms;
     pthread_mutex_t stats_mutex;
     /* At the last reset; under stats_mutex. */
