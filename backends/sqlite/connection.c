@@ -64,12 +64,10 @@ static enum backend_status open_file(struct sqlite_connection *connection, const
                                      const struct backend_identity *expected,
                                      struct backend_error *ret_error) {
     int flags = open_flags(connection, expected);
-    struct stat status;
     int length, failure = 0;
-    if (stat(connection->path, &status) == 0 && S_ISDIR(status.st_mode))
-        return backend_fail(ret_error, BACKEND_REFUSED,
-                            "backend \"%s\", %s: is a directory, not a database file", connection->name,
-                            connection->path);
+    enum backend_status status = sqlite_check_kind(connection, ret_error);
+    if (status != BACKEND_OK)
+        return status;
     if (flags & SQLITE_OPEN_CREATE)
         failure = make_private(connection->path);
     if (sqlite3_open_v2(connection->path, &connection->db, flags | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK) {
@@ -91,9 +89,29 @@ static enum backend_status open_file(struct sqlite_connection *connection, const
                : sqlite_refuse(connection, "cannot set it up", ret_error);
 }
 
+static const char *const suffixes[] = {"", "-wal", "-shm"};
+
+enum backend_status sqlite_check_kind(const struct sqlite_connection *connection,
+                                      struct backend_error *ret_error) {
+    char path[PATH_SHOWN];
+    struct stat status;
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(path, sizeof path, "%s%s", connection->path, suffixes[i]);
+        if (stat(path, &status) == 0 && !S_ISREG(status.st_mode))
+            return backend_fail(
+                ret_error, BACKEND_REFUSED,
+                "backend \"%s\", %s: is a %s, not a database file; remove it, or correct the path",
+                connection->name, path,
+                S_ISDIR(status.st_mode)    ? "directory"
+                : S_ISFIFO(status.st_mode) ? "pipe"
+                : S_ISSOCK(status.st_mode) ? "socket"
+                                           : "device");
+    }
+    return BACKEND_OK;
+}
+
 enum backend_status sqlite_check_access(const struct sqlite_connection *connection,
                                         struct backend_error *ret_error) {
-    static const char *const suffixes[] = {"", "-wal", "-shm"};
     char path[PATH_SHOWN];
     for (size_t i = 0; i < 3; i++) {
         snprintf(path, sizeof path, "%s%s", connection->path, suffixes[i]);

@@ -194,6 +194,12 @@ def test_what_is_no_database_is_an_error(tmp_path):
     os.remove(tmp_path / "data" / "store.db")
     os.mkdir(tmp_path / "data" / "store.db")
     assert "directory" in refused(server)
+    os.rmdir(tmp_path / "data" / "store.db")
+    for name in ("store.db", "store.db-wal"):  # whoever opened it would wait for somebody at its other end
+        os.mkfifo(tmp_path / "data" / name)
+        assert f"{name}: is a pipe" in refused(server)
+        assert f"{name}: is a pipe" in server.refuses()
+        os.remove(tmp_path / "data" / name)
     assert "does not exist" in refused(at(tmp_path, backends=[sqlite_backend(path="/nowhere/at/all.db")]))
 
 
