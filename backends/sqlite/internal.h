@@ -156,6 +156,11 @@ enum backend_status sqlite_fail_reading(const struct sqlite_connection *connecti
 enum backend_status sqlite_refuse(const struct sqlite_connection *connection, const char *doing,
                                   struct backend_error *ret_error);
 
+/* BACKEND_REFUSED: in the place of the database, its log or the index of that is something else than a file. Whoever opens a
+ * pipe waits for somebody at its other end. */
+enum backend_status sqlite_check_kind(const struct sqlite_connection *connection,
+                                      struct backend_error *ret_error);
+
 /* BACKEND_REFUSED: the database, its log or the index of that is there, and this user cannot read and write it. */
 enum backend_status sqlite_check_access(const struct sqlite_connection *connection,
                                         struct backend_error *ret_error);

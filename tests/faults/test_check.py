@@ -194,6 +194,17 @@ def test_what_is_no_database_is_an_error(tmp_path):
     os.remove(tmp_path / "data" / "store.db")
     os.mkdir(tmp_path / "data" / "store.db")
     assert "directory" in refused(server)
+    os.rmdir(tmp_path / "data" / "store.db")
+    for name in ("store.db", "store.db-wal"):  # whoever opened it would wait for somebody at its other end
+        os.mkfifo(tmp_path / "data" / name)
+        assert f"{name}: is a pipe" in refused(server)
+        assert f"{name}: is a pipe" in server.refuses()
+        os.remove(tmp_path / "data" / name)
+    for name in ("store.db-wal", "store.db-shm", "store.db-journal"):
+        os.symlink(tmp_path / "elsewhere", tmp_path / "data" / name)
+        assert f"{name}: is a symbolic link" in refused(server)
+        assert f"{name}: is a symbolic link" in server.refuses()
+        os.remove(tmp_path / "data" / name)
     assert "does not exist" in refused(at(tmp_path, backends=[sqlite_backend(path="/nowhere/at/all.db")]))
 
 
@@ -404,6 +415,18 @@ def test_a_changed_place_is_a_warning(serve, tmp_path):
     assert "warning: keys" in err and "other.db" in err
     _, again = accepted(server)
     assert again == err, "it is not noted as known"
+
+
+def test_a_damaged_low_water_file_is_an_error_without_a_journal_as_well(serve, tmp_path):
+    server = at(tmp_path)
+    serve(server.config, port=server.port).stop()
+    for text in ("", "x" * 9000):
+        (tmp_path / "data" / "low-water").write_text(text)
+        assert "--recover=skip-damaged" in refused(server)
+        assert "--recover=skip-damaged" in server.refuses()
+    other = at(tmp_path, namespace("sessions", "sess:", "write-through"))
+    accepted(other)  # nobody reads it then
+    serve(other.config, port=other.port)
 
 
 def test_a_damaged_quarantine_is_an_error(serve, tmp_path):

@@ -31,8 +31,12 @@ def umask(mask):
 
 
 def modes(folder):
-    """{name: mode} of all that lies there."""
-    return {entry.name: stat.S_IMODE(entry.stat(follow_symlinks=False).st_mode) for entry in os.scandir(folder)}
+    """{name: mode} of all that lies there, but for what is renamed or removed meanwhile, as a server does with its blank files."""
+    found = {}
+    for entry in os.scandir(folder):
+        with contextlib.suppress(FileNotFoundError):
+            found[entry.name] = stat.S_IMODE(entry.stat(follow_symlinks=False).st_mode)
+    return found
 
 
 def data_folder(tmp_path):
