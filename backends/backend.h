@@ -90,7 +90,8 @@ struct backend_options {
     /* The connection before was good, and made way for this one for the sake of further tables: if the expected store is at
      * the address, it was not put there meanwhile, and need not be waited for. */
     bool renews;
-    uint64_t open_until_us;          /* monotonic: open ends by then, if timeout_ms has not; 0: no matter */
+    bool reads_only;        /* no row of any table is ever written: a store that takes no writes will do */
+    uint64_t open_until_us; /* monotonic: open ends by then, if timeout_ms has not; 0: no matter */
     const struct backend_type *type; /* NULL: what backend_find(uri) gives. Tests put a wrapper here */
 };
 
@@ -154,6 +155,8 @@ struct backend_visitor {
     bool all_keys;
 };
 
+enum { BACKEND_PLACE_SHOWN = 272 };
+
 /* Each kind embeds this as the first member of its own connection struct. */
 struct backend_connection {
     const struct backend_type *type;
@@ -171,6 +174,8 @@ struct backend_connection {
     /* The kind's: how often it has taken the place of a link that was lost by another one since it was opened, without being
      * opened anew. */
     uint64_t reconnects;
+    /* The kind's, where a store is looked for: where it was found when it was connected last, fit to be shown; else "". */
+    char place[BACKEND_PLACE_SHOWN];
     /* The kind's: this connection has seen of its store what one that is opened anew could not know, and is not to be
      * closed for the calls that fail because of it. */
     bool witness;

@@ -7,7 +7,7 @@
 const struct setting tier_backend_settings[] = {
     {"uri", SETTING_TEXT, IN(store.uri), .minimum = 1, .change = SETTING_FIXED,
      .about =
-         "where the store is, must be given: `sqlite:PATH` (without `//`: a whole path begins with one `/`, any other lies in the data folder); `redis://[user:password@]host:port/db`; `redis+unix:///path`"},
+         "where the store is, must be given: `sqlite:PATH` (without `//`: a whole path begins with one `/`, any other lies in the data folder); `redis://[user:password@]host:port/db`; `redis+unix:///path`; `redis+sentinel://host:port,host:port/master`"},
     {"readers", SETTING_COUNT, IN(readers), 1, 64, .standard = 2, .change = SETTING_FIXED,
      .about = "threads that load entries"},
     {"timeout", SETTING_MILLISECONDS, IN(store.timeout_ms), 1, 3600000, .standard = 2000,

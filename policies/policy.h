@@ -23,6 +23,11 @@ struct policy {
 
 extern const struct policy policy_cache_aside, policy_read_through, policy_write_through, policy_write_behind;
 
+/* Whether changes become rows of the backend. */
+static inline bool policy_writes_rows(const struct policy *policy) {
+    return policy->holds_back || policy == &policy_write_through;
+}
+
 /* By its name in the configuration, or NULL. */
 const struct policy *policy_find(const char *name);
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* See session.h. */
 #include "policies/session.h"
+#include "policies/policy.h"
 #include "policies/row.h"
 #include "policies/slow_log.h"
-#include "policies/store.h"
 #include <stdio.h>
 
 void session_init(struct session *session, struct tier_backend *backend, enum backend_role role,
@@ -11,12 +11,23 @@ void session_init(struct session *session, struct tier_backend *backend, enum ba
     *session = (struct session){.backend = backend, .role = role, .patience = patience};
 }
 
+/* Does any namespace over the backend write rows? */
+static bool reads_only(const struct tier_backend *backend) {
+    const struct tier *tier = backend->tier;
+    for (size_t i = 0; i < tier->space_count; i++)
+        if (tier->spaces[i].backend == backend && policy_writes_rows(tier->spaces[i].policy))
+            return false;
+    return true;
+}
+
 static enum backend_status open_connection(struct session *session, uint64_t until_us) {
     struct tier_backend *backend = session->backend;
     struct backend_options options = backend->options.store;
     struct backend_identity expected;
     options.table_count = session->table_count = backend->table_count;
+    session->moves = store_moves(backend->store);
     options.running = !session->starting;
+    options.reads_only = reads_only(backend);
     options.renews = session->renews;
     session->renews = false;
     options.open_until_us = until_us;

@@ -9,8 +9,8 @@
  *
  * A table that fails (BACKEND_TABLE_FAILED) is such an answer: another connection would meet the same table.
  *
- * A connection that was opened before the backend had all the tables that it has now does not know the later ones:
- * session_open opens it anew.
+ * A connection that was opened before the backend had all the tables that it has now does not know the later ones, and one
+ * of a reader may lead to where the store was before the writer found it elsewhere: session_open opens it anew.
  *
  * A connection whose store is no longer at its address (BACKEND_REPLACED) is closed by whoever is told so. Readers open
  * the store that the writer has open, or none (store.h).
@@ -21,6 +21,7 @@
 #ifndef FOREBAY_POLICIES_SESSION_H
 #define FOREBAY_POLICIES_SESSION_H
 
+#include "policies/store.h"
 #include "policies/tier_parts.h"
 
 struct session {
@@ -28,7 +29,8 @@ struct session {
     enum backend_role role;
     unsigned patience;   /* failures in a row after which the connection is closed */
     unsigned failures;   /* in a row, so far */
-    size_t table_count;  /* of the backend, when the connection was opened */
+    size_t table_count;  /* of the backend, when the connection was opened, */
+    unsigned moves;      /* and of its store (store.h) */
     bool has_opened;     /* a connection, before */
     uint64_t reconnects; /* of the connection, as far as they are counted */
     bool renews;         /* the next one takes the place of one that was outdated */
@@ -46,7 +48,9 @@ void session_init(struct session *session, struct tier_backend *backend, enum ba
 enum backend_status session_open(struct session *session, uint64_t until_us);
 
 static inline bool session_is_outdated(const struct session *session) {
-    return session->connection && session->table_count < session->backend->table_count;
+    return session->connection &&
+           (session->table_count < session->backend->table_count ||
+            (session->role == BACKEND_READER && session->moves != store_moves(session->backend->store)));
 }
 
 static inline bool session_is_open(const struct session *session) {

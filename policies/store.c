@@ -66,6 +66,24 @@ bool store_expected(struct store *store, struct backend_identity *ret_identity) 
     return known;
 }
 
+bool store_note_place(struct store *store, const char *place, char ret_before[BACKEND_PLACE_SHOWN]) {
+    pthread_mutex_lock(&store->mutex);
+    bool differs = strcmp(store->place, place) != 0;
+    if (differs) {
+        strcpy(ret_before, store->place);
+        strcpy(store->place, place);
+        atomic_fetch_add(&store->moves, 1);
+    }
+    pthread_mutex_unlock(&store->mutex);
+    return differs;
+}
+
+void store_get_place(struct store *store, char ret_text[BACKEND_PLACE_SHOWN]) {
+    pthread_mutex_lock(&store->mutex);
+    strcpy(ret_text, store->place);
+    pthread_mutex_unlock(&store->mutex);
+}
+
 bool store_is_free(struct store *store) {
     pthread_mutex_lock(&store->mutex);
     bool is_free = !store_is_lost(store) || store->readers == 0;
@@ -79,6 +97,8 @@ bool store_found(struct store *store, const struct backend_identity *identity) {
     if (!store->known || backend_identity_tells(identity))
         store->identity = *identity;
     store->known = true;
+    if (store_is_lost(store) && *store->place) /* readers have closed what they had open */
+        atomic_fetch_add(&store->moves, 1);
     atomic_store(&store->lost, false);
     pthread_mutex_unlock(&store->mutex);
     return other;

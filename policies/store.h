@@ -22,6 +22,8 @@ struct store {
     struct backend_identity identity; /* as the writer had it last */
     bool known;                       /* it has had one */
     unsigned readers;                 /* connections that are open, or being opened */
+    char place[BACKEND_PLACE_SHOWN];  /* where the writer found it last, if it was looked for */
+    atomic_uint moves; /* how often it was found, or found elsewhere; changed under the mutex */
 };
 
 /* NULL: no memory. */
@@ -30,6 +32,14 @@ void store_destroy(struct store *store);
 
 static inline bool store_is_lost(struct store *store) {
     return atomic_load_explicit(&store->lost, memory_order_relaxed);
+}
+
+/* Any thread. "": the store is where its address says. */
+void store_get_place(struct store *store, char ret_text[BACKEND_PLACE_SHOWN]);
+
+/* Connections that were opened when this was less lead to where the store was before. */
+static inline unsigned store_moves(struct store *store) {
+    return atomic_load_explicit(&store->moves, memory_order_relaxed);
 }
 
 /* ---- Readers ---- */
@@ -50,6 +60,10 @@ bool store_lose(struct store *store);
 
 /* The identity that it had last; false: none so far. */
 bool store_expected(struct store *store, struct backend_identity *ret_identity);
+
+/* It has found the store there (backend_connection.place), whereas it was elsewhere before, or nowhere: "". False: it was
+ * there. */
+bool store_note_place(struct store *store, const char *place, char ret_before[BACKEND_PLACE_SHOWN]);
 
 /* May it open it anew? Not while readers have the old one open. */
 bool store_is_free(struct store *store);

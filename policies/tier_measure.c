@@ -111,6 +111,7 @@ static void measure_backend(struct tier_backend *backend, struct backend_measure
         .barriers = writes.barriers,
         .confirmed_rows = writes.confirmed_rows,
         .superseded = writes.superseded_unexplained,
+        .failovers = writes.failovers,
     };
     backend_calls_read(&backend->calls, &ret_measures->calls);
 }

@@ -43,7 +43,7 @@ struct backend_measures {
     uint64_t breaker[BACKEND_ROLES]; /* enum breaker_state */
     uint64_t breaker_opened[BACKEND_ROLES];
     uint64_t commits, changes, refused; /* write-through */
-    uint64_t background_touches, barriers, confirmed_rows, superseded;
+    uint64_t background_touches, barriers, confirmed_rows, superseded, failovers;
 };
 
 size_t tier_measure_backends(struct tier *tier, struct backend_measures *ret_backends, size_t count);

@@ -6,6 +6,7 @@
 #include "policies/tier_stats.h"
 #include "policies/absence.h"
 #include "policies/load/loader.h"
+#include "policies/store.h"
 #include "policies/write/low_water.h"
 #include "policies/write/quarantine.h"
 #include "policies/write/queue.h"
@@ -331,6 +332,17 @@ static void stat_calls(struct stat_sink *sink, const char *owner, const struct b
     }
 }
 
+/* Of a store that is looked for. */
+static void stat_place(struct tier_backend *backend, struct stat_sink *sink) {
+    char place[BACKEND_PLACE_SHOWN], uri[300];
+    store_get_place(backend->store, place);
+    if (!*place)
+        return;
+    backend_show_uri(backend->options.store.uri, uri, sizeof uri);
+    line(sink, backend->options.store.name, "uri", "%s", uri);
+    line(sink, backend->options.store.name, "address", "%s", place);
+}
+
 static void stat_backend(struct tier_backend *backend, struct stat_sink *sink) {
     const char *name = backend->options.store.name;
     struct loader_stats loads;
@@ -338,6 +350,7 @@ static void stat_backend(struct tier_backend *backend, struct stat_sink *sink) {
     loader_get_stats(backend->loader, &loads);
     writer_get_stats(backend->writer, &writes);
     line(sink, name, "kind", "%s", backend->type->scheme);
+    stat_place(backend, sink);
     line(sink, name, "read_breaker", "%s", breaker_state_name(loads.breaker));
     number(sink, name, "read_breaker_opened", loads.breaker_opened);
     number(sink, name, "read_batches", loads.loads);

@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { PORT_DEFAULT = 6379, PORT_MAX = 65535, DATABASE_MAX = 65535 };
+enum { PORT_DEFAULT = 6379, SENTINEL_PORT = 26379, PORT_MAX = 65535, DATABASE_MAX = 65535 };
+
+#define SLASH_BEFORE_AT "there is a / before an @: in user and password a / is written %2F"
 
 static int hex_digit(char digit) {
     if (digit >= '0' && digit <= '9')
@@ -81,17 +83,17 @@ static const char *check_host(const char *host) {
     return NULL;
 }
 
-static const char *parse_port(const char *from, const char *end, struct redis_address *address) {
+static const char *parse_port(const char *from, const char *end, struct redis_place *place) {
     unsigned port;
     if (from == end)
         return NULL;
     if (*from != ':' || !read_number(from + 1, end, PORT_MAX, &port) || port == 0)
         return "the port should be a number from 1 to 65535, and an IPv6 address be in [ ]";
-    address->port = (int)port;
+    place->port = (int)port;
     return NULL;
 }
 
-static const char *parse_host(const char *from, const char *end, struct redis_address *address) {
+static const char *parse_place(const char *from, const char *end, struct redis_place *place) {
     bool bracketed = from < end && *from == '[';
     const char *host = bracketed ? from + 1 : from;
     const char *host_end = host < end ? memchr(host, bracketed ? ']' : ':', (size_t)(end - host)) : NULL;
@@ -102,10 +104,10 @@ static const char *parse_host(const char *from, const char *end, struct redis_ad
     const char *rest = bracketed ? host_end + 1 : host_end;
     if (host == host_end)
         return "the host is missing";
-    if (copy_decoded(host, host_end, address->host, sizeof address->host) != DECODED)
+    if (copy_decoded(host, host_end, place->host, sizeof place->host) != DECODED)
         return "the host is longer than 255 bytes or badly encoded";
-    const char *problem = check_host(address->host);
-    return problem ? problem : parse_port(rest, end, address);
+    const char *problem = check_host(place->host);
+    return problem ? problem : parse_port(rest, end, place);
 }
 
 static const char *parse_tcp(const char *from, struct redis_address *address) {
@@ -113,20 +115,89 @@ static const char *parse_tcp(const char *from, struct redis_address *address) {
     const char *end = slash ? slash : from + strlen(from);
     /* What is after the host would be taken for it, and the beginning of the password for the host. */
     if (slash && strchr(slash, '@'))
-        return "there is a / before an @: in user and password a / is written %2F";
-    const char *problem = parse_host(from, end, address);
+        return SLASH_BEFORE_AT;
+    const char *problem = parse_place(from, end, &address->place);
     if (problem)
         return problem;
     if (slash && slash[1] != '\0' &&
         !read_number(slash + 1, slash + strlen(slash), DATABASE_MAX, &address->database))
         return "the database after the host should be a number";
-    const char *format = strchr(address->host, ':') ? "[%s]:%d/%u" : "%s:%d/%u";
-    snprintf(address->shown, sizeof address->shown, format, address->host, address->port, address->database);
+    char place[REDIS_PLACE_SHOWN];
+    redis_place_show(&address->place, place);
+    snprintf(address->shown, sizeof address->shown, "%s/%u", place, address->database);
     return NULL;
 }
 
-static const char *parse_socket(const char *from, struct redis_address *address) {
+/* ?db=NUMBER, or nothing. */
+static bool parse_query(const char *from, struct redis_address *address) {
     static const char query[] = "?db=";
+    return !*from ||
+           (strncmp(from, query, sizeof query - 1) == 0 &&
+            read_number(from + sizeof query - 1, from + strlen(from), DATABASE_MAX, &address->database));
+}
+
+/* ---- Sentinels ---- */
+
+/* Those of names in Sentinel's own configuration. */
+static bool is_master_byte(char byte) {
+    return (byte >= '0' && byte <= '9') || (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
+           (byte && strchr(".-_", byte));
+}
+
+static const char *parse_master(const char *from, struct redis_address *address) {
+    size_t size = 0;
+    while (is_master_byte(from[size]))
+        size++;
+    if (size == 0)
+        return "after the Sentinels comes the name of the master, as in /mymaster";
+    if (size >= sizeof address->master)
+        return "the name of the master is longer than 127 bytes";
+    if (from[size] && from[size] != '?')
+        return "the name of the master has letters, digits, '.', '-' and '_' only";
+    memcpy(address->master, from, size);
+    return parse_query(from + size, address) ? NULL : "after the name of the master only ?db=NUMBER is known";
+}
+
+static const char *parse_places(const char *from, const char *end, struct redis_address *address) {
+    for (const char *comma; from <= end; from = comma + 1) {
+        comma = memchr(from, ',', (size_t)(end - from));
+        comma = comma ? comma : end;
+        if (address->sentinel_count == REDIS_SENTINELS_MAX)
+            return "there are more than 16 Sentinels: some of them will do";
+        struct redis_place *place = &address->sentinels[address->sentinel_count++];
+        place->port = SENTINEL_PORT;
+        const char *problem = parse_place(from, comma, place);
+        if (problem)
+            return problem;
+    }
+    return NULL;
+}
+
+static const char *parse_sentinels(const char *from, struct redis_address *address) {
+    const char *slash = strchr(from, '/');
+    if (slash && strchr(slash, '@'))
+        return SLASH_BEFORE_AT;
+    const char *problem = parse_places(from, slash ? slash : from + strlen(from), address);
+    if (!problem)
+        problem = parse_master(slash ? slash + 1 : "", address);
+    redis_address_take_master(address, NULL);
+    return problem;
+}
+
+void redis_address_take_master(struct redis_address *address, const struct redis_place *place) {
+    char shown[REDIS_PLACE_SHOWN];
+    address->place = place ? *place : (struct redis_place){.port = PORT_DEFAULT};
+    redis_place_show(&address->place, shown);
+    if (place)
+        snprintf(address->shown, sizeof address->shown, "%s/%u (master \"%s\")", shown, address->database,
+                 address->master);
+    else
+        snprintf(address->shown, sizeof address->shown, "the address of master \"%s\"", address->master);
+}
+
+/* ---- Socket files ---- */
+
+static const char *parse_socket(const char *from, struct redis_address *address) {
     const char *question = strchr(from, '?');
     const char *end = question ? question : from + strlen(from);
     if (*from != '/')
@@ -134,9 +205,7 @@ static const char *parse_socket(const char *from, struct redis_address *address)
                                  : "the path of the socket should begin with /";
     if (copy_decoded(from, end, address->path, sizeof address->path) != DECODED)
         return "the path of the socket is longer than 107 bytes or badly encoded";
-    if (question && (strncmp(question, query, sizeof query - 1) != 0 ||
-                     !read_number(question + sizeof query - 1, question + strlen(question), DATABASE_MAX,
-                                  &address->database)))
+    if (!parse_query(end, address))
         return "after the path only ?db=NUMBER is known; a ? in the path is written %3F";
     snprintf(address->shown, sizeof address->shown, "%s?db=%u", address->path, address->database);
     return NULL;
@@ -151,20 +220,37 @@ static const char *find_at(const char *from) {
     return at;
 }
 
+void redis_place_show(const struct redis_place *place, char ret_text[REDIS_PLACE_SHOWN]) {
+    snprintf(ret_text, REDIS_PLACE_SHOWN, strchr(place->host, ':') ? "[%s]:%d" : "%s:%d", place->host,
+             place->port);
+}
+
+/* ---- The whole ---- */
+
+static const struct form {
+    const char *start;
+    const char *(*parse)(const char *from, struct redis_address *address);
+} forms[] = {
+    {"redis://", parse_tcp}, {"redis+unix://", parse_socket}, {"redis+sentinel://", parse_sentinels}};
+
+static const struct form *form_of(const char *uri) {
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
+        if (strncmp(uri, forms[i].start, strlen(forms[i].start)) == 0)
+            return &forms[i];
+    return NULL;
+}
+
 bool redis_address_parse(const char *uri, struct redis_address *ret_address, const char **ret_problem) {
-    static const char tcp[] = "redis://", local[] = "redis+unix://";
-    struct redis_address address = {.port = PORT_DEFAULT};
-    bool over_tcp = strncmp(uri, tcp, sizeof tcp - 1) == 0;
-    bool over_socket = strncmp(uri, local, sizeof local - 1) == 0;
-    *ret_problem = "it should begin with redis:// or redis+unix://";
-    if (!over_tcp && !over_socket)
+    struct redis_address address = {.place.port = PORT_DEFAULT};
+    const struct form *form = form_of(uri);
+    *ret_problem = "it should begin with redis://, redis+unix:// or redis+sentinel://";
+    if (!form)
         return false;
-    const char *from = uri + (over_tcp ? sizeof tcp : sizeof local) - 1;
+    const char *from = uri + strlen(form->start);
     const char *at = find_at(from);
     *ret_problem = at ? parse_login(from, at, &address) : NULL;
     if (!*ret_problem)
-        *ret_problem =
-            over_tcp ? parse_tcp(at ? at + 1 : from, &address) : parse_socket(at ? at + 1 : from, &address);
+        *ret_problem = form->parse(at ? at + 1 : from, &address);
     if (*ret_problem)
         return false;
     *ret_address = address;

@@ -4,26 +4,46 @@
  *
  *     redis://[[user]:password@]host[:port][/db]
  *     redis+unix://[[user]:password@]/path/of/socket[?db=N]
+ *     redis+sentinel://[[user]:password@]host[:port][,host[:port]...]/master[?db=N]
  *
  * User and password may be percent-encoded, and have to be where they hold a '/' or '%'; an IPv6 host is in
- * brackets. Pure: no socket, no allocation.
+ * brackets. Those of the last form are the master's; where that is, the Sentinels have to be asked (sentinel.c).
+ * Pure: no socket, no allocation.
  */
 #ifndef FOREBAY_BACKENDS_REDIS_ADDRESS_H
 #define FOREBAY_BACKENDS_REDIS_ADDRESS_H
 
+#include "backends/backend.h"
 #include <stdbool.h>
+#include <stddef.h>
+
+enum { REDIS_SENTINELS_MAX = 16 };
+
+struct redis_place {
+    char host[256];
+    int port;
+};
 
 struct redis_address {
-    char host[256]; /* "" for a socket file */
-    char path[108]; /* of the socket file, as long as the kernel takes */
-    int port;
+    struct redis_place place; /* host "" for a socket file, and for a master that is not known yet */
+    char path[108];           /* of the socket file, as long as the kernel takes */
     unsigned database;
     char user[128], password[256]; /* "" for none */
-    char shown[384];               /* the address without user and password, for messages */
+    struct redis_place sentinels[REDIS_SENTINELS_MAX];
+    size_t sentinel_count; /* 0: nobody has to be asked */
+    char master[128];      /* the name that the Sentinels know it by */
+    char shown[448];       /* the address without user and password, for messages */
 };
 
 /* Takes a URI apart. false: *ret_problem says what is wrong, without quoting the URI, which may hold a
  * password. */
 bool redis_address_parse(const char *uri, struct redis_address *ret_address, const char **ret_problem);
+
+/* Where the master is now; NULL: not known. */
+void redis_address_take_master(struct redis_address *address, const struct redis_place *place);
+
+/* "host:port", or "[host]:port". */
+enum { REDIS_PLACE_SHOWN = BACKEND_PLACE_SHOWN };
+void redis_place_show(const struct redis_place *place, char ret_text[REDIS_PLACE_SHOWN]);
 
 #endif

@@ -26,6 +26,7 @@ static struct redis_connection *allocate(const struct backend_options *options, 
         return NULL;
     connection->base.type = &redis_backend;
     connection->role = role;
+    connection->writes = role == BACKEND_WRITER && !options->reads_only;
     connection->base.call_until_us = options->open_until_us;
     connection->name = strdup(options->name);
     connection->timeout_ms = options->timeout_ms;
@@ -75,6 +76,8 @@ static enum backend_status take_options(struct redis_connection *connection,
     if (!redis_address_parse(options->uri, &connection->address, &problem))
         return backend_fail(ret_error, BACKEND_REFUSED, "backend \"%s\": bad URI: %s", options->name,
                             problem);
+    connection->sentinel_user = own.sentinel_user;
+    connection->sentinel_password = own.sentinel_password;
     snprintf(connection->tombstone_seconds, sizeof connection->tombstone_seconds, "%u",
              own.tombstone_seconds);
     return BACKEND_OK;
@@ -104,6 +107,7 @@ enum backend_status redis_probe(const struct backend_options *options, struct ba
     if (!connection)
         return backend_fail(ret_error, BACKEND_TRANSIENT, "backend \"%s\": out of memory", options->name);
     connection->only_looks = true;
+    connection->writes = !options->reads_only;
     enum backend_status status = take_options(connection, options, ret_error);
     if (status == BACKEND_OK)
         status = redis_first_contact(connection, ret_error);

@@ -32,6 +32,7 @@ enum greeting {
     GREETING_AUTH,
     GREETING_SELECT,
     GREETING_INFO,
+    GREETING_ROLE,
     GREETING_SCRIPTS,
     GREETINGS = GREETING_SCRIPTS + REDIS_SCRIPTS
 };
@@ -63,6 +64,10 @@ static size_t greeting_words(const struct redis_connection *connection, unsigned
         return 0; /* a number: written by send_greeting */
     case GREETING_INFO:
         words[count++] = "INFO";
+        return count;
+    case GREETING_ROLE:
+        if (address->sentinel_count > 0)
+            words[count++] = "ROLE";
         return count;
     default:
         if (connection->only_looks)
@@ -101,6 +106,23 @@ static bool is_too_old(const char *info, char ret_version[16]) {
     return strtoul(version, NULL, 10) < REDIS_MAJOR_LEAST;
 }
 
+/* Whatever is written to a replica is refused, or lost; nothing shows which Redis is its master but itself. */
+static enum redis_step refuse_replica(const struct redis_connection *connection, const char *info,
+                                      enum backend_status *ret_status, struct backend_error *ret_error) {
+    static const char host[] = "master_host:", port[] = "master_port:";
+    const char *at_host = strstr(info, host), *at_port = strstr(info, port);
+    if (!at_host || !at_port)
+        return REDIS_DONE;
+    at_host += sizeof host - 1;
+    at_port += sizeof port - 1;
+    *ret_status = backend_fail(
+        ret_error, BACKEND_TRANSIENT,
+        "backend \"%s\", redis at %.80s: it is a replica of %.*s:%.*s, and only a master can be written to: write that address, or redis+sentinel://, into its uri",
+        connection->name, connection->address.shown, (int)strcspn(at_host, "\r\n"), at_host,
+        (int)strcspn(at_port, "\r\n"), at_port);
+    return REDIS_FAILED;
+}
+
 /* An error is not important: the user may not be allowed to ask. Then each call says what is wrong. */
 static enum redis_step hear_info(const struct redis_connection *connection, const redisReply *reply,
                                  enum backend_status *ret_status, struct backend_error *ret_error) {
@@ -117,9 +139,27 @@ static enum redis_step hear_info(const struct redis_connection *connection, cons
             backend_fail(ret_error, BACKEND_REFUSED,
                          "backend \"%s\", redis at %s: it is Redis %s, %d.0 or later is needed",
                          connection->name, connection->address.shown, version, (int)REDIS_MAJOR_LEAST);
+    else if (connection->writes && connection->address.sentinel_count == 0 &&
+             strstr(reply->str, "\nrole:slave"))
+        return refuse_replica(connection, reply->str, ret_status, ret_error);
     else
         return REDIS_DONE;
     return REDIS_FAILED;
+}
+
+/* What Sentinel says may be behind, or ahead, of what has happened. */
+static enum redis_step hear_role(const struct redis_connection *connection, const redisReply *reply,
+                                 enum backend_status *ret_status, struct backend_error *ret_error) {
+    const char *role = "";
+    if (reply->type == REDIS_REPLY_ARRAY && reply->elements > 0 &&
+        reply->element[0]->type == REDIS_REPLY_STRING)
+        role = reply->element[0]->str;
+    if (strcmp(role, "master") == 0)
+        return REDIS_DONE;
+    *ret_status = backend_fail(ret_error, BACKEND_TRANSIENT,
+                               "backend \"%s\", redis at %s: Sentinel names it, but it is no master now",
+                               connection->name, connection->address.shown);
+    return REDIS_NO_MASTER;
 }
 
 /* What the answer to a greeting means. */
@@ -128,8 +168,10 @@ static enum redis_step hear(struct redis_connection *connection, unsigned greeti
     if (greeting == GREETING_INFO)
         return hear_info(connection, reply, ret_status, ret_error);
     if (reply->type == REDIS_REPLY_ERROR)
-        return redis_say(connection, reply, is_refusal(reply) ? BACKEND_REFUSED : BACKEND_TRANSIENT,
-                         ret_status, ret_error);
+        return is_refusal(reply) ? redis_say(connection, reply, BACKEND_REFUSED, ret_status, ret_error)
+                                 : redis_error_means(connection, reply, ret_status, ret_error);
+    if (greeting == GREETING_ROLE)
+        return hear_role(connection, reply, ret_status, ret_error);
     if (greeting >= GREETING_SCRIPTS && !connection->only_looks) {
         if (reply->type != REDIS_REPLY_STRING || reply->len != REDIS_SHA_SIZE)
             return redis_odd_answer(connection, ret_status, ret_error);

@@ -9,6 +9,7 @@
  *     overlap.c     two backends over one database, two namespaces with one name for their entries
  *     link.c        the link: made when needed, lost, pipelines, what an error means
  *     greeting.c    what is said over a new link
+ *     sentinel.c    which Redis is the master
  *     words.c       the words of commands
  *     script.c      the scripts
  *     load.c        loading
@@ -35,6 +36,7 @@ enum redis_step {
     REDIS_LOST,      /* the connection broke, or an answer took too long: it is closed */
     REDIS_NO_SCRIPT, /* the server forgot the scripts */
     REDIS_FAILED,    /* an answer was an error; status and message are filled in */
+    REDIS_NO_MASTER, /* Sentinel has to be asked (again); status and message are filled in */
 };
 
 /* A namespace, with what its settings say taken out of their words. */
@@ -49,7 +51,11 @@ struct redis_connection {
     enum backend_role role;
     char *name; /* of the backend */
     struct redis_address address;
-    bool only_looks; /* a probe: no script is loaded, whether that would be allowed is asked */
+    const char *sentinel_user, *sentinel_password; /* NULL: none; the configuration's */
+    uint64_t sentinel_asked_us; /* when it was last asked whether the master is the same, monotonic, */
+    uint64_t sentinel_pause_us; /* and how long not again */
+    bool only_looks;            /* a probe: no script is loaded, whether that would be allowed is asked */
+    bool writes;                /* a replica will not do */
     unsigned timeout_ms;
     char tombstone_seconds[16];
     struct redis_table *tables;
@@ -95,6 +101,17 @@ const char *redis_script_text(enum redis_script script);
 /* Ends what the last load handed out. */
 void redis_forget_loaded(struct redis_connection *connection);
 
+/* ---- sentinel.c ---- */
+
+/* Asks the Sentinels where the master is, and takes that for the address. REDIS_NO_MASTER: none says so now;
+ * REDIS_FAILED: none ever will. */
+enum redis_step redis_find_master(struct redis_connection *connection, enum backend_status *ret_status,
+                                  struct backend_error *ret_error);
+
+/* False: the master is another Redis than the one that is connected. Waits for a moment at most, and asks about once a
+ * second, less often while no Sentinel answers. */
+bool redis_is_still_master(struct redis_connection *connection);
+
 /* ---- link.c ---- */
 
 /* Work that can be started over: it must not depend on how far it came before. */
@@ -123,8 +140,14 @@ enum redis_step redis_send(struct redis_connection *connection);
 /* The next answer, which is the caller's to free. Errors among the answers are answers. */
 enum redis_step redis_answer(struct redis_connection *connection, redisReply **ret_reply);
 
+/* What is left of the call in hand, at most so many ms, but at least a little: 0 would mean for ever. */
+struct timeval redis_time_left(const struct redis_connection *connection, uint64_t most_ms);
+
 /* Whether an error answer begins with a word. */
 bool redis_begins_with(const redisReply *reply, const char *word);
+
+/* How many bytes of an error answer may be told. */
+int redis_tellable(const redisReply *reply);
 
 /* Tells what an error answer says, but no secret: REDIS_FAILED with this status. */
 enum redis_step redis_say(const struct redis_connection *connection, const redisReply *reply,

@@ -4,6 +4,8 @@
  *
  *     closed --connect, AUTH, SELECT, INFO, SCRIPT LOAD--> open --broken pipe, timeout, no memory--> closed
  *
+ * Where Sentinels are named, they are asked for the place of the master before each connect (sentinel.c).
+ *
  * After a timeout an answer may still be under way, so the connection cannot be used again. Everything a call
  * does can be repeated, so a lost connection is answered by a new one and a new beginning, with pauses that
  * double, until the timeout of the call is over.
@@ -32,10 +34,10 @@ static uint64_t deadline_of(const struct redis_connection *connection) {
     return until && until < deadline ? until : deadline;
 }
 
-/* What is left of the call, at least a little: 0 would mean for ever. */
-static struct timeval time_left(const struct redis_connection *connection) {
+struct timeval redis_time_left(const struct redis_connection *connection, uint64_t most_ms) {
     uint64_t now = monotonic_ms();
     uint64_t left = connection->deadline > now ? connection->deadline - now : 1;
+    left = left < most_ms ? left : most_ms;
     return (struct timeval){(time_t)(left / 1000), (suseconds_t)(left % 1000) * 1000};
 }
 
@@ -48,7 +50,7 @@ bool redis_begins_with(const redisReply *reply, const char *word) {
 
 /* How much of an error answer may be told: its first line without its full stop, and of a command that the server does not
  * know only the name, as the arguments that it repeats may be a password. */
-static int tellable(const redisReply *reply) {
+int redis_tellable(const redisReply *reply) {
     const char *arguments = strstr(reply->str, ", with args beginning with:");
     size_t line = strcspn(reply->str, "\r\n");
     if (arguments && (size_t)(arguments - reply->str) < line)
@@ -80,14 +82,22 @@ static const char *remedy_of(const redisReply *reply) {
 enum redis_step redis_say(const struct redis_connection *connection, const redisReply *reply,
                           enum backend_status status, enum backend_status *ret_status,
                           struct backend_error *ret_error) {
-    *ret_status = backend_fail(ret_error, status, "backend \"%s\", redis at %s: %.*s%s", connection->name,
-                               connection->address.shown, tellable(reply), reply->str, remedy_of(reply));
+    *ret_status =
+        backend_fail(ret_error, status, "backend \"%s\", redis at %s: %.*s%s", connection->name,
+                     connection->address.shown, redis_tellable(reply), reply->str, remedy_of(reply));
     return REDIS_FAILED;
 }
 
 /* An access list allows keys by pattern, so it may leave out those of one namespace. */
 static bool denies_keys(const redisReply *reply) {
     return redis_begins_with(reply, "NOPERM") && strstr(reply->str, " key");
+}
+
+/* Where Sentinel can be asked who is, another one takes what this one does not. */
+static bool is_no_master(const struct redis_connection *connection, const redisReply *reply) {
+    return connection->address.sentinel_count > 0 &&
+           (redis_begins_with(reply, "READONLY") || redis_begins_with(reply, "MASTERDOWN") ||
+            redis_begins_with(reply, "LOADING"));
 }
 
 enum redis_step redis_error_means(const struct redis_connection *connection, const redisReply *reply,
@@ -103,7 +113,8 @@ enum redis_step redis_error_means(const struct redis_connection *connection, con
     enum backend_status status = redis_begins_with(reply, "WRONGTYPE") ? BACKEND_PERMANENT
                                  : denies_keys(reply)                  ? BACKEND_TABLE_FAILED
                                                                        : BACKEND_TRANSIENT;
-    return redis_say(connection, reply, status, ret_status, ret_error);
+    enum redis_step step = redis_say(connection, reply, status, ret_status, ret_error);
+    return is_no_master(connection, reply) ? REDIS_NO_MASTER : step;
 }
 
 enum redis_step redis_odd_answer(const struct redis_connection *connection, enum backend_status *ret_status,
@@ -159,6 +170,14 @@ enum redis_step redis_answer(struct redis_connection *connection, redisReply **r
 
 /* ---- Connecting ---- */
 
+/* Names that Sentinel announces are looked up here; where that fails, it says so in words that do not name it. */
+static const char *remedy_of_loss(const struct redis_connection *connection) {
+    bool unknown = connection->link && connection->link->err == REDIS_ERR_OTHER;
+    if (!unknown || connection->address.sentinel_count == 0)
+        return "";
+    return ": Sentinel names this host, which no look-up here finds: make its name known, or let Sentinel announce addresses (resolve-hostnames, announce-hostnames)";
+}
+
 /* Says what broke, in the words of the link, and closes it. */
 static void lose(struct redis_connection *connection, struct backend_error *ret_error) {
     const char *reason = "out of memory";
@@ -166,29 +185,42 @@ static void lose(struct redis_connection *connection, struct backend_error *ret_
         reason = "no answer in time";
     else if (connection->link)
         reason = *connection->link->errstr ? connection->link->errstr : "the connection broke";
-    backend_fail(ret_error, BACKEND_TRANSIENT, "backend \"%s\", redis at %s: %s", connection->name,
-                 connection->address.shown, reason);
+    backend_fail(ret_error, BACKEND_TRANSIENT, "backend \"%s\", redis at %s: %s%s", connection->name,
+                 connection->address.shown, reason, remedy_of_loss(connection));
     redis_disconnect(connection);
+}
+
+/* The link is greeted. */
+static void take_link(struct redis_connection *connection) {
+    connection->base.reconnects += connection->was_connected;
+    connection->was_connected = true;
+    if (connection->address.sentinel_count > 0)
+        redis_place_show(&connection->address.place, connection->base.place);
 }
 
 static enum redis_step connect_once(struct redis_connection *connection, enum backend_status *ret_status,
                                     struct backend_error *ret_error) {
     const struct redis_address *address = &connection->address;
-    struct timeval timeout = time_left(connection);
+    enum redis_step step = REDIS_DONE;
     redis_disconnect(connection);
-    connection->link = *address->path ? redisConnectUnixWithTimeout(address->path, timeout)
-                                      : redisConnectWithTimeout(address->host, address->port, timeout);
-    enum redis_step step = REDIS_LOST;
+    if (address->sentinel_count > 0)
+        step = redis_find_master(connection, ret_status, ret_error);
+    if (step != REDIS_DONE)
+        return step;
+    struct timeval timeout = redis_time_left(connection, UINT64_MAX);
+    connection->link = *address->path
+                           ? redisConnectUnixWithTimeout(address->path, timeout)
+                           : redisConnectWithTimeout(address->place.host, address->place.port, timeout);
+    step = REDIS_LOST;
     if (connection->link && !connection->link->err && redisSetTimeout(connection->link, timeout) == REDIS_OK)
         step = redis_greet(connection, ret_status, ret_error);
     if (step == REDIS_LOST) {
         *ret_status = BACKEND_TRANSIENT;
         lose(connection, ret_error);
-    } else if (step == REDIS_FAILED) {
+    } else if (step != REDIS_DONE) {
         redis_disconnect(connection);
     } else {
-        connection->base.reconnects += connection->was_connected;
-        connection->was_connected = true;
+        take_link(connection);
     }
     return step;
 }
@@ -210,7 +242,7 @@ static enum redis_step attempt(struct redis_connection *connection, redis_work w
         if (step != REDIS_DONE)
             return step;
     }
-    redisSetTimeout(connection->link, time_left(connection));
+    redisSetTimeout(connection->link, redis_time_left(connection, UINT64_MAX));
     enum redis_step step = work(connection, task, ret_status, ret_error);
     if (step == REDIS_LOST)
         lose(connection, ret_error);

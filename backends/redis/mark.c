@@ -106,5 +106,8 @@ static enum redis_step look_work(struct redis_connection *connection, void *task
 }
 
 enum backend_status redis_look(struct backend_connection *base, struct backend_error *ret_error) {
-    return redis_try(redis_connection_of(base), look_work, NULL, ret_error);
+    struct redis_connection *connection = redis_connection_of(base);
+    if (!redis_is_still_master(connection))
+        redis_disconnect(connection); /* and the next link leads to the one that is */
+    return redis_try(connection, look_work, NULL, ret_error);
 }

@@ -55,17 +55,36 @@ static enum backend_nearness host_nearness(const char *a, const char *b) {
     return BACKEND_UNKNOWN;
 }
 
+static enum backend_nearness place_nearness(const struct redis_place *a, const struct redis_place *b) {
+    return a->port == b->port ? host_nearness(a->host, b->host) : BACKEND_APART;
+}
+
+/* A name means something to the Sentinels that are asked: with one of them in common it is one master. Two names may
+ * be of one Redis, and whoever names Sentinels does not say where the Redis is. */
+static enum backend_nearness master_nearness(const struct redis_address *a, const struct redis_address *b) {
+    if (strcmp(a->master, b->master) != 0)
+        return BACKEND_UNKNOWN;
+    for (size_t i = 0; i < a->sentinel_count; i++)
+        for (size_t j = 0; j < b->sentinel_count; j++)
+            if (place_nearness(&a->sentinels[i], &b->sentinels[j]) == BACKEND_SAME)
+                return BACKEND_SAME;
+    return BACKEND_UNKNOWN;
+}
+
 enum backend_nearness redis_same_store(const struct backend_options *a, const struct backend_options *b) {
     struct redis_address first, second;
     const char *problem;
     if (!redis_address_parse(a->uri, &first, &problem) || !redis_address_parse(b->uri, &second, &problem) ||
         first.database != second.database)
         return BACKEND_APART;
+    if (first.sentinel_count || second.sentinel_count)
+        return master_nearness(&first, &second);
     if (*first.path && *second.path)
         return is_one_file(first.path, second.path) ? BACKEND_SAME : BACKEND_APART;
     if (*first.path || *second.path) /* a socket file, and an address of perhaps the same server */
-        return is_loopback(*first.path ? second.host : first.host) ? BACKEND_UNKNOWN : BACKEND_APART;
-    return first.port == second.port ? host_nearness(first.host, second.host) : BACKEND_APART;
+        return is_loopback(*first.path ? second.place.host : first.place.host) ? BACKEND_UNKNOWN
+                                                                               : BACKEND_APART;
+    return place_nearness(&first.place, &second.place);
 }
 
 /* ---- Names ---- */

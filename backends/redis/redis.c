@@ -38,6 +38,12 @@ static const char *const layout_words[] = {"hash", "string", NULL};
 static const struct setting settings[] = {
     {"tombstone_ttl", SETTING_SECONDS, IN_BACKEND(tombstone_seconds), MS, (uint64_t)TEN_YEARS *MS,
      .standard = DAY, .change = SETTING_FIXED, .about = "how long the version of a deleted entry is kept"},
+    {"sentinel_password", SETTING_TEXT, IN_BACKEND(sentinel_password), .minimum = 1, .change = SETTING_FIXED,
+     .is_secret = true,
+     .about =
+         "of the Sentinels; user and password in `uri` are those of the master ([backends](backends.md#sentinel))"},
+    {"sentinel_user", SETTING_TEXT, IN_BACKEND(sentinel_user), .minimum = 1, .change = SETTING_FIXED,
+     .about = "of the Sentinels, where they have an access list"},
     {0},
 };
 
@@ -52,15 +58,34 @@ static const struct setting table_settings[] = {
 
 /* ---- The kind ---- */
 
+/* Of the Sentinels. A name without a password would be taken for one. */
+static bool check_login(const struct backend_options *options, const struct redis_address *address,
+                        struct backend_complaint *ret_complaint) {
+    struct redis_options own;
+    if (!backend_take_specific(&redis_backend, &redis_backend.options, options->specific, &own))
+        return true; /* told where it is opened */
+    const char *setting = own.sentinel_user ? "sentinel_user" : "sentinel_password";
+    bool unused = (own.sentinel_user || own.sentinel_password) && address->sentinel_count == 0;
+    if (!unused && (!own.sentinel_user || own.sentinel_password))
+        return true;
+    ret_complaint->setting = setting;
+    snprintf(ret_complaint->message, sizeof ret_complaint->message,
+             unused ? "%s of backend \"%s\" is for redis+sentinel://, which its uri is not: remove it"
+                    : "%s of backend \"%s\" needs sentinel_password",
+             setting, options->name);
+    return false;
+}
+
 static bool check(const struct backend_options *options, struct backend_complaint *ret_complaint) {
     struct redis_address address;
     const char *problem;
-    if (redis_address_parse(options->uri, &address, &problem))
-        return true;
-    ret_complaint->setting = "uri";
-    snprintf(ret_complaint->message, sizeof ret_complaint->message, "backend \"%s\": bad URI: %s",
-             options->name, problem);
-    return false;
+    if (!redis_address_parse(options->uri, &address, &problem)) {
+        ret_complaint->setting = "uri";
+        snprintf(ret_complaint->message, sizeof ret_complaint->message, "backend \"%s\": bad URI: %s",
+                 options->name, problem);
+        return false;
+    }
+    return check_login(options, &address, ret_complaint);
 }
 
 static bool check_table(const struct backend_table *table, const char *scanned_for,
@@ -86,7 +111,7 @@ const struct backend_type redis_backend = {
     .scheme = "redis",
     .title = "Redis",
     .article = "a",
-    .schemes = "redis, redis+unix",
+    .schemes = "redis, redis+unix, redis+sentinel",
     .example = "\"redis://127.0.0.1:6379/0\"",
     .options = {settings, sizeof(struct redis_options)},
     .table_options = {table_settings, sizeof(struct redis_table_options)},

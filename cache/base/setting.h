@@ -44,6 +44,7 @@ struct setting {
     const char *standard_text;
     unsigned need; /* what it takes to mean something, as the owner of the table counts; 0: nothing */
     enum setting_change change;
+    bool is_secret;    /* shown to nobody who does not ask for it */
     const char *about; /* for the manuals, in a line; `code` and [links](operating.md#so) are marked */
 };
 

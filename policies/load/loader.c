@@ -50,6 +50,7 @@ struct reader {
     bool started;
     struct progress progress;
     struct session session;
+    unsigned followed;  /* the moves of the store that it has gone after */
     struct batch batch; /* in hand; here, because without it a reader could not even fail its loads */
 };
 
@@ -540,6 +541,19 @@ static void *builder_main(void *argument) {
     return NULL;
 }
 
+/* With the mutex, which is let go meanwhile. Where the store has been found, or found elsewhere, a reader goes there at
+ * once: later, nobody may be able to say where it is. False: it did so before. */
+static bool follow(struct reader *reader) {
+    unsigned moves = store_moves(reader->loader->backend->store);
+    if (reader->followed == moves)
+        return false;
+    reader->followed = moves;
+    pthread_mutex_unlock(&reader->loader->mutex);
+    session_open(&reader->session, 0);
+    pthread_mutex_lock(&reader->loader->mutex);
+    return true;
+}
+
 static void *reader_main(void *argument) {
     struct reader *reader = argument;
     struct loader *loader = reader->loader;
@@ -553,7 +567,8 @@ static void *reader_main(void *argument) {
             continue;
         }
         if (!take_batch(loader, batch)) {
-            pthread_cond_wait(&loader->work, &loader->mutex);
+            if (!follow(reader))
+                pthread_cond_wait(&loader->work, &loader->mutex);
             continue;
         }
         pthread_mutex_unlock(&loader->mutex);

@@ -37,7 +37,8 @@ void loader_doubt(struct loader *loader);
  * namespace; NULL: of none in particular. Any thread. */
 void loader_backend_answers(struct loader *loader, struct space *space);
 
-/* The writer has lost the store: readers that have it open close their connections, those that wait too. */
+/* The writer has lost the store, or found it (elsewhere): readers that have it open close their connections, or go where it
+ * is; those that wait too. */
 void loader_let_go(struct loader *loader);
 
 /* Asks for the preload (preload.h). True: this is the first that `waits`, to be counted in tier->preloads,

@@ -9,6 +9,7 @@
 #include "policies/slow_log.h"
 #include "policies/store.h"
 #include "policies/tell.h"
+#include "policies/write/failover.h"
 #include "policies/write/internal.h"
 #include "policies/write/store_note.h"
 #include <inttypes.h>
@@ -71,6 +72,8 @@ static void take_over(struct writer *writer, uint64_t version) {
     if (lost)
         rewrite_begin(writer); /* before it counts as found: the end of a drain sees one or the other */
     bool other = store_found(writer->backend->store, &writer->session.connection->identity);
+    if (lost && writer->backend->loader)
+        loader_let_go(writer->backend->loader); /* readers, too, are to have open what is there now */
     if (lost)
         tell_of_backend(writer->backend, &writer->back_lines, LOG_LEVEL_NOTICE,
                         "backend %s: the store is there again", name_of(writer));
@@ -332,8 +335,15 @@ static void lose(struct writer *writer) {
         loader_let_go(writer->backend->loader);
 }
 
+/* Where the store was found elsewhere, readers go as well. */
+static void follow(struct writer *writer) {
+    if (failover_note(writer) && writer->backend->loader) /* not yet made during the recovery */
+        loader_let_go(writer->backend->loader);
+}
+
 static enum backend_status judged(struct writer *writer, struct space *space, enum backend_status status) {
     progress_note(&writer->progress, PROGRESS_WORKS);
+    follow(writer);
     switch (status) {
     case BACKEND_OK:
     case BACKEND_PERMANENT:
@@ -470,6 +480,7 @@ bool call_look(struct writer *writer) {
     progress_note(&writer->progress, PROGRESS_WORKS);
     slow_log_end(writer->backend, NULL, CALL_LOOK, 0, began_us, status);
     absence_note_foreign(writer->backend, writer->session.connection->foreign);
+    follow(writer);
     if (status == BACKEND_REPLACED)
         judged(writer, NULL, status);
     return status != BACKEND_REPLACED;

@@ -63,7 +63,7 @@ struct writer {
     size_t next_flusher;
     struct log_limit outage_lines; /* of the log: failures and recoveries */
     /* A store that is lost over and over has the same number of each. */
-    struct log_limit lost_lines, back_lines, older_lines, ahead_lines, rewritten_lines;
+    struct log_limit lost_lines, back_lines, older_lines, ahead_lines, rewritten_lines, failover_lines;
     uint64_t superseded_told, superseded_told_us; /* of counters.superseded_unexplained; when, monotonic */
     struct group group;
     struct tier_ticket *jobs, **jobs_end; /* taken, not yet in a group */

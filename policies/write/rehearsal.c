@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "policies/write/rehearsal.h"
 #include "cache/base/own_file.h"
+#include "policies/policy.h"
 #include "policies/service.h"
 #include "policies/write/exposure.h"
 #include "policies/write/leftover.h"
@@ -51,11 +52,12 @@ struct listing {
     struct backend_table *tables;
     const struct backend_table **list;
     unsigned count;
+    bool writes; /* rows of one of them are written */
 };
 
 static bool list_tables(const struct tier_options *options, size_t backend, struct listing *ret_listing) {
     struct listing listing = {calloc(options->space_count + 1, sizeof *listing.tables),
-                              calloc(options->space_count + 1, sizeof *listing.list), 0};
+                              calloc(options->space_count + 1, sizeof *listing.list), 0, false};
     bool good = listing.tables && listing.list;
     for (size_t i = 0; good && i < options->space_count; i++) {
         if (options->spaces[i].backend != (int)backend)
@@ -64,6 +66,7 @@ static bool list_tables(const struct tier_options *options, size_t backend, stru
         *table = options->spaces[i].table;
         table->index = listing.count;
         listing.list[listing.count++] = table;
+        listing.writes |= policy_writes_rows(options->spaces[i].policy);
     }
     *ret_listing = listing;
     return good;
@@ -91,6 +94,7 @@ static bool ask(const struct tier_options *options, size_t index, FILE *notes, F
     if (list_tables(options, index, &listing)) {
         store.tables = listing.list;
         store.table_count = listing.count;
+        store.reads_only = !listing.writes;
         status = type->probe(&store, &error);
     }
     free(listing.tables);

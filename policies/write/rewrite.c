@@ -29,8 +29,7 @@ bool rewrite_is_running(const struct writer *writer) {
 
 /* Does memory hold here what the store has to have? */
 static bool concerns(const struct writer *writer, const struct space *space) {
-    return space->backend == writer->backend &&
-           (space->policy->holds_back || space->policy == &policy_write_through);
+    return space->backend == writer->backend && policy_writes_rows(space->policy);
 }
 
 /* A placeholder of the meta commands is in memory alone. */

@@ -82,7 +82,8 @@ uint64_t writer_unseen_since(const struct writer *writer);
     X(barriers)                                                                                              \
     X(upkeep_steps)                                                                                          \
     X(confirmed_rows)                                                                                        \
-    X(superseded_unexplained)
+    X(superseded_unexplained)                                                                                \
+    X(failovers)
 
 struct writer_stats {
 #define WRITER_COUNTER(name) uint64_t name;

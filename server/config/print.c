@@ -94,9 +94,12 @@ static void put_setting(const struct printing *printing, const char *indent, con
 
 static void put_member(const struct printing *printing, const struct config_section *section,
                        const struct setting *setting, const void *target) {
-    char room[VALUE_SHOWN], origin[ORIGIN_SHOWN];
+    char room[VALUE_SHOWN], origin[ORIGIN_SHOWN], whole[ORIGIN_SHOWN + 40];
+    const char *value = config_show_value(setting, target, room, sizeof room);
+    bool hidden = value && setting->is_secret && !printing->options->secrets;
     name_origin(printing, section, setting->name, origin);
-    put_setting(printing, "    ", setting, config_show_value(setting, target, room, sizeof room), origin);
+    snprintf(whole, sizeof whole, "%s%s", origin, hidden ? ", it is hidden" : "");
+    put_setting(printing, "    ", setting, hidden ? "***" : value, whole);
 }
 
 /* What only the kind of backend has. */
@@ -269,12 +272,20 @@ static void put_space(const struct printing *printing, const struct space_option
 
 /* ---- The whole ---- */
 
+static bool has_secret(const struct backend_options *store) {
+    const struct setting *setting = backend_find(store->uri)->options.settings;
+    for (; store->specific && setting && setting->name; setting++)
+        if (setting->is_secret && *setting_text(setting, store->specific))
+            return true;
+    return false;
+}
+
 static bool hides_something(const struct printing *printing) {
     const struct tier_options *tier = &printing->settings->tier;
     char shown[1024];
     for (size_t i = 0; i < tier->backend_count; i++) {
         backend_show_uri(tier->backends[i].store.uri, shown, sizeof shown);
-        if (strcmp(shown, tier->backends[i].store.uri) != 0)
+        if (strcmp(shown, tier->backends[i].store.uri) != 0 || has_secret(&tier->backends[i].store))
             return !printing->options->secrets;
     }
     return false;

@@ -95,6 +95,7 @@ static void sqlite_stop(struct store *store) {
 }
 
 static struct redis_server redis; /* of the whole run: each test begins with FLUSHALL */
+static struct redis_server sentinel;
 
 static void redis_start(struct store *store) {
     snprintf(store->uri, sizeof store->uri, "redis://127.0.0.1:%d/3", redis.port);
@@ -103,6 +104,11 @@ static void redis_start(struct store *store) {
 
 static void redis_socket_start(struct store *store) {
     snprintf(store->uri, sizeof store->uri, "redis+unix://%s/redis.sock", redis.folder.path);
+    assert_string_equal(redis_server_ask(&redis, "FLUSHALL"), "OK");
+}
+
+static void redis_sentinel_start(struct store *store) {
+    snprintf(store->uri, sizeof store->uri, "redis+sentinel://127.0.0.1:%d/mymaster", sentinel.port);
     assert_string_equal(redis_server_ask(&redis, "FLUSHALL"), "OK");
 }
 
@@ -150,6 +156,13 @@ static const struct kind kinds[] = {
      NULL,
      {&strings[0].base, &strings[1].base},
      redis_socket_start,
+     redis_stop,
+     redis_change_table,
+     redis_spoil_row},
+    {"redis behind sentinel",
+     NULL,
+     {&hashes[0].base, &strings[1].base},
+     redis_sentinel_start,
      redis_stop,
      redis_change_table,
      redis_spoil_row},
@@ -961,12 +974,15 @@ static int run(const struct kind *kind) {
 int main(void) {
     int failed = 0;
     signal(SIGPIPE, SIG_IGN);
-    if (!redis_server_start(&redis)) {
+    bool started = redis_server_start(&redis);
+    sentinel.watched_port = redis.port;
+    if (!started || !redis_server_start(&sentinel)) {
         fprintf(stderr, "redis-server (Debian: redis-server) is needed for these tests\n");
         return 1;
     }
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         failed += run(&kinds[i]);
+    redis_server_stop(&sentinel);
     redis_server_stop(&redis);
     return failed;
 }

@@ -17,6 +17,7 @@ memory = 256mb
 restrict = {sync}
 backend "local" { uri = "sqlite:store.db" synchronous = normal }
 backend "far" { uri = "redis://app:${SECRET}@127.0.0.1:6379/1" tombstone_ttl = 2d }
+backend "watched" { uri = "redis+sentinel://127.0.0.1,127.0.0.2/main?db=2" sentinel_user = ann sentinel_password = "${SECRET}" }
 namespace "held" { prefix = "held:" policy = "write-behind" backend = local
     backend_timeout = 1500ms
     journal = always dirty_age_limit = 90s memory = 8mb absent_filter = yes }
@@ -72,7 +73,8 @@ def test_each_value_says_where_it_comes_from(tmp_path):
                      rf'^data = .* +# {path}:2$',
                      r"^node = 0 +# default$",
                      r"^# auth_file = none +# default$",
-                     rf'^    timeout = "1500ms" +# {path}:8$',
+                     rf'^    timeout = "1500ms" +# {path}:9$',
+                     rf'^    sentinel_password = "\*\*\*" +# {path}:7, it is hidden$',
                      r'^    dirty_limit = "2mb" +# default$',
                      r"^# On the command line as well, .*: -M, -a 770, -o no_maxconns_fast$"]:
         assert re.search(expected, text, re.MULTILINE), (expected, text)
@@ -85,8 +87,10 @@ def test_what_would_be_refused_is_left_out(tmp_path):
 
 def test_passwords_are_hidden_unless_asked_for(tmp_path):
     text = printed(write(tmp_path))
-    assert "word@" not in text and 'uri = "redis://***@127.0.0.1:6379/1"' in text
+    assert "%27" not in text and 'uri = "redis://***@127.0.0.1:6379/1"' in text
     assert text.splitlines()[1].startswith("# Logins are hidden, so this file cannot be used")
+    without = printed(write(tmp_path, EVERYTHING.replace("app:${SECRET}@", "")))
+    assert without.splitlines()[1].startswith("# Logins are hidden") and 'sentinel_password = "***"' in without
 
 
 def test_without_a_file_it_prints_one_to_begin_with(tmp_path):

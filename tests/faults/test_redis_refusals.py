@@ -6,19 +6,20 @@ import subprocess
 
 import pytest
 from forebay import Config, Redis, Server, eventually, free_port, namespace, section
+from sentinel import Sentinel
 
 pytestmark = pytest.mark.skipif(Redis.missing() is not None, reason=str(Redis.missing()))
 
 STATISTICS = ["", "settings", "namespaces", "backends", "write_behind", "forebay"]
 
 
-def config(uri):
+def config(uri, **backend):
     return Config(namespace("sessions", "sess:", "write-behind", backend="remote", flush_delay="20ms"),
-                  backends=[section("backend", "remote", uri=uri, timeout="300ms")], drain_timeout="1s")
+                  backends=[section("backend", "remote", uri=uri, timeout="300ms", **backend)], drain_timeout="1s")
 
 
-def refusal(tmp_path, uri):
-    said = Server(tmp_path, config=config(uri)).refuses()
+def refusal(tmp_path, uri, **backend):
+    said = Server(tmp_path, config=config(uri, **backend)).refuses()
     assert '"remote"' in said, said
     assert "secret" not in said, said
     return said
@@ -48,6 +49,18 @@ def test_a_bad_address_stops_the_start(tmp_path):
     assert "port" in refusal(tmp_path, "redis://user:secret@127.0.0.1:port/0")
 
 
+def test_a_login_that_nobody_would_see_stops_the_start(tmp_path):
+    said = refusal(tmp_path, "redis://127.0.0.1:1/0", sentinel_password="secret")
+    assert "sentinel_password" in said and "is for redis+sentinel://, which its uri is not: remove it" in said
+    said = refusal(tmp_path, "redis+sentinel://127.0.0.1:1/m", sentinel_user="ann")
+    assert 'sentinel_user of backend "remote" needs sentinel_password' in said
+
+
+def test_a_redis_that_is_no_sentinel_stops_the_start(tmp_path, redis):
+    said = refusal(tmp_path, f"redis+sentinel://:secret@127.0.0.1:{redis.port}/m")
+    assert f"redis sentinel at 127.0.0.1:{redis.port}" in said and "is that a Sentinel?" in said
+
+
 def test_an_unknown_scheme_stops_the_start(tmp_path):
     said = Server(tmp_path, config=config("rediss://user:secret@127.0.0.1:1")).refuses()
     assert "rediss://***@127.0.0.1:1" in said and "secret" not in said, said
@@ -65,9 +78,16 @@ def test_a_node_of_a_cluster_stops_the_start(tmp_path, redis):
     assert "Redis Cluster" in refusal(tmp_path, redis.uri)
 
 
-def test_the_password_is_told_nowhere(serve, redis):
+def test_the_password_is_told_nowhere(tmp_path, serve, redis):
     redis.connect().acl_setuser("ann", enabled=True, passwords=["+secret"], commands=["+@all"], keys=["*"])
-    server = serve(config(f"redis://ann:secret@127.0.0.1:{redis.port}/0"))
+    with Sentinel(tmp_path / "sentinel", redis, 1, "sentinel auth-user mymaster ann", "sentinel auth-pass mymaster secret",
+                  "requirepass secret") as sentinel:
+        expect_no_password(serve, redis, f"redis+sentinel://ann:secret@127.0.0.1:{sentinel.port}/mymaster", sentinel_password="secret")
+    expect_no_password(serve, redis, f"redis://ann:secret@127.0.0.1:{redis.port}/0")
+
+
+def expect_no_password(serve, redis, uri, **backend):
+    server = serve(config(uri, **backend))
     client = server.client()
     assert client.set("sess:1", b"v") == b"STORED"
     client.sync()
@@ -81,3 +101,5 @@ def test_the_password_is_told_nowhere(serve, redis):
     for text in (said, server.log(), error.decode(), check.stdout + check.stderr):
         assert "secret" not in text and "ann:" not in text, text
     redis.start()
+    redis.connect().acl_setuser("ann", enabled=True, passwords=["+secret"], commands=["+@all"], keys=["*"])
+    server.stop()

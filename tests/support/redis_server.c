@@ -42,8 +42,20 @@ static void add(const char **words, size_t *count, const char *word) {
         words[(*count)++] = word;
 }
 
+/* It keeps what it finds out in its file. */
+static void write_sentinel_file(const struct redis_server *server, const char *path) {
+    FILE *file = fopen(path, "w");
+    if (!file)
+        return; /* and it will not start */
+    fprintf(file, "port %d\nbind 127.0.0.1\ndir %s\nsentinel monitor mymaster 127.0.0.1 %d 1\n", server->port,
+            server->folder.path, server->watched_port);
+    for (const char *const *option = server->options; option && *option; option++)
+        fprintf(file, "%s\n", *option);
+    fclose(file);
+}
+
 static void run_server(const struct redis_server *server) {
-    char port[16], cluster_port[16];
+    char port[16], cluster_port[16], file[400];
     const char *common[] = {"redis-server",
                             "--port",
                             port,
@@ -71,8 +83,16 @@ static void run_server(const struct redis_server *server) {
         add(words, &count, "--cluster-port");
         add(words, &count, cluster_port);
     }
-    for (const char *const *option = server->options; option && *option; option++)
+    for (const char *const *option = server->options; option && *option && !server->watched_port; option++)
         add(words, &count, *option);
+    snprintf(file, sizeof file, "%s/sentinel.conf", server->folder.path);
+    if (server->watched_port) {
+        count = 1;
+        write_sentinel_file(server, file);
+        add(words, &count, file);
+        add(words, &count, "--sentinel");
+        words[count] = NULL;
+    }
     int nowhere = open("/dev/null", O_RDWR);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     dup2(nowhere, STDIN_FILENO);
@@ -91,7 +111,8 @@ static bool wait_until_up(struct redis_server *server) {
             return false;
         }
         const char *answer = redis_server_ask(server, "PING");
-        if (strcmp(answer, "PONG") == 0 || strncmp(answer, "-LOADING", 8) == 0)
+        if (strcmp(answer, "PONG") == 0 || strncmp(answer, "-LOADING", 8) == 0 ||
+            strncmp(answer, "-NOAUTH", 7) == 0)
             return true;
         usleep(10000);
     }

@@ -10,11 +10,14 @@
 struct redis_server {
     pid_t pid; /* 0: not running */
     int port;
-    struct temp_folder folder;  /* its working folder, with redis.sock and what it stores */
-    bool append_only;           /* set before the start: everything survives a restart */
-    bool cluster;               /* set before a start: a node of a Redis Cluster; without slots at first */
-    int cluster_port;           /* of such a node, for others of its cluster */
-    const char *const *options; /* set before a start: more words for the command line, then NULL; or NULL */
+    struct temp_folder folder; /* its working folder, with redis.sock and what it stores */
+    bool append_only;          /* set before the start: everything survives a restart */
+    bool cluster;              /* set before a start: a node of a Redis Cluster; without slots at first */
+    int cluster_port;          /* of such a node, for others of its cluster */
+    int watched_port; /* set before a start: a Sentinel, of the master "mymaster" at this port; 0: a Redis */
+    /* Set before a start, NULL behind the last one: more words for the command line, or lines for the file of a Sentinel.
+     * NULL: none. */
+    const char *const *options;
 };
 
 /* Makes the folder, chooses the port and starts; returns when it answers, be it that it is still loading.

@@ -15,7 +15,7 @@ TEST(a_scheme_finds_its_kind) {
         assert_null(backend_find(unknown[i]));
     char schemes[64];
     backend_list_schemes(schemes, sizeof schemes);
-    assert_string_equal(schemes, "sqlite, redis, redis+unix");
+    assert_string_equal(schemes, "sqlite, redis, redis+unix, redis+sentinel");
 }
 
 TEST(every_part_of_an_address_is_found) {
@@ -47,14 +47,40 @@ TEST(every_part_of_an_address_is_found) {
         const char *problem = "";
         if (!redis_address_parse(cases[i].uri, &address, &problem))
             fail_msg("%s: %s", cases[i].uri, problem);
-        assert_string_equal(address.host, cases[i].host);
+        assert_string_equal(address.place.host, cases[i].host);
         assert_string_equal(address.path, cases[i].path);
-        assert_int_equal(address.port, cases[i].port);
+        assert_int_equal(address.place.port, cases[i].port);
         assert_int_equal(address.database, cases[i].database);
         assert_string_equal(address.user, cases[i].user);
         assert_string_equal(address.password, cases[i].password);
         assert_string_equal(address.shown, cases[i].shown);
     }
+}
+
+TEST(sentinels_and_the_name_of_their_master_are_found) {
+    struct redis_address address;
+    const char *problem = "";
+    if (!redis_address_parse("redis+sentinel://u:p%2Fw@a,[::1]:7,b.c.:8/my-master.1_x?db=4", &address,
+                             &problem))
+        fail_msg("%s", problem);
+    assert_string_equal(address.user, "u");
+    assert_string_equal(address.password, "p/w");
+    assert_string_equal(address.master, "my-master.1_x");
+    assert_int_equal(address.database, 4);
+    assert_int_equal(address.sentinel_count, 3);
+    assert_string_equal(address.sentinels[0].host, "a");
+    assert_int_equal(address.sentinels[0].port, 26379);
+    assert_string_equal(address.sentinels[1].host, "::1");
+    assert_int_equal(address.sentinels[1].port, 7);
+    assert_string_equal(address.sentinels[2].host, "b.c.");
+    assert_int_equal(address.sentinels[2].port, 8);
+    assert_string_equal(address.shown, "the address of master \"my-master.1_x\"");
+    redis_address_take_master(&address, &(struct redis_place){"::2", 9});
+    assert_string_equal(address.place.host, "::2");
+    assert_string_equal(address.shown, "[::2]:9/4 (master \"my-master.1_x\")");
+    assert_true(redis_address_parse("redis+sentinel://h:1/m", &address, &problem));
+    assert_int_equal(address.database, 0);
+    assert_string_equal(address.place.host, "");
 }
 
 TEST(bad_addresses_have_a_problem_without_secrets) {
@@ -97,15 +123,31 @@ TEST(bad_addresses_have_a_problem_without_secrets) {
         "redis://h,g:1",
         "redis://http://h",
         "redis://[h]:",
+        "redis+sentinel://",
+        "redis+sentinel://h",
+        "redis+sentinel://h/",
+        "redis+sentinel://h/?db=1",
+        "redis+sentinel:///m",
+        "redis+sentinel://h,/m",
+        "redis+sentinel://,h/m",
+        "redis+sentinel://h:0/m",
+        "redis+sentinel://h;g/m",
+        "redis+sentinel://h/m/1",
+        "redis+sentinel://h/m?x=1",
+        "redis+sentinel://h/m?db=x",
+        "redis+sentinel://h/my master",
+        "redis+sentinel://secret@h/m",
+        "redis+sentinel://:se/cret@h/m",
+        "redis+sentinel://1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17/m",
     };
     for (size_t i = 0; i < sizeof uris / sizeof uris[0]; i++) {
-        struct redis_address address = {.port = 77};
+        struct redis_address address = {.place.port = 77};
         const char *problem = NULL;
         if (redis_address_parse(uris[i], &address, &problem))
             fail_msg("%s was taken", uris[i]);
         assert_non_null(problem);
         assert_null(strstr(problem, "secret"));
-        assert_int_equal(address.port, 77); /* untouched */
+        assert_int_equal(address.place.port, 77); /* untouched */
     }
 }
 
@@ -131,11 +173,13 @@ TEST(parts_that_are_too_long_are_refused) {
     const char *problem;
     for (int size = 1; size < 600; size++) {
         snprintf(uri, sizeof uri, "redis://%0*d", size, 0);
-        assert_int_equal(redis_address_parse(uri, &address, &problem), size < (int)sizeof address.host);
+        assert_int_equal(redis_address_parse(uri, &address, &problem), size < (int)sizeof address.place.host);
         snprintf(uri, sizeof uri, "redis://:%0*d@h", size, 0);
         assert_int_equal(redis_address_parse(uri, &address, &problem), size < (int)sizeof address.password);
         snprintf(uri, sizeof uri, "redis+unix:///%0*d", size, 0);
         assert_int_equal(redis_address_parse(uri, &address, &problem), size + 1 < (int)sizeof address.path);
+        snprintf(uri, sizeof uri, "redis+sentinel://h/%0*d", size, 0);
+        assert_int_equal(redis_address_parse(uri, &address, &problem), size < (int)sizeof address.master);
     }
 }
 
@@ -147,6 +191,7 @@ TEST(a_uri_is_shown_without_user_and_password) {
         {"redis://user:sec@ret@host", "redis://***@host"},
         {"redis://user:sec/ret@host", "redis://***@host"},
         {"redis+unix://user:secret@/run/r.sock?db=1", "redis+unix://***@/run/r.sock?db=1"},
+        {"redis+sentinel://user:secret@a,b/m", "redis+sentinel://***@a,b/m"},
         {"rediss://user:secret@host", "rediss://***@host"},
         {"mysql:user:secret@host", "mysql:***@host"},
         {"secret@host", "***@host"},
@@ -168,6 +213,7 @@ int main(void) {
         cmocka_unit_test(a_scheme_finds_its_kind),
         cmocka_unit_test(a_uri_is_shown_without_user_and_password),
         cmocka_unit_test(every_part_of_an_address_is_found),
+        cmocka_unit_test(sentinels_and_the_name_of_their_master_are_found),
         cmocka_unit_test(bad_addresses_have_a_problem_without_secrets),
         cmocka_unit_test(a_slash_in_a_password_is_named_with_its_remedy),
         cmocka_unit_test(parts_that_are_too_long_are_refused),

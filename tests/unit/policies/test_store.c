@@ -51,11 +51,32 @@ TEST(readers_read_what_the_writer_has) {
     assert_false(store_fits(store, &untold));
 }
 
+TEST(a_store_that_is_found_elsewhere_has_moved) {
+    struct store *store = *state;
+    char place[BACKEND_PLACE_SHOWN];
+    store_get_place(store, place);
+    assert_string_equal(place, "");
+    assert_int_equal(store_moves(store), 0);
+    assert_true(store_note_place(store, "a:1", place));
+    assert_string_equal(place, "");
+    assert_false(store_note_place(store, "a:1", place));
+    assert_int_equal(store_moves(store), 1);
+    assert_true(store_note_place(store, "b:2", place));
+    assert_string_equal(place, "a:1");
+    assert_int_equal(store_moves(store), 2);
+    store_get_place(store, place);
+    assert_string_equal(place, "b:2");
+    store_lose(store);
+    store_found(store, &first);
+    assert_int_equal(store_moves(store), 3); /* its readers have nothing open */
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         CASE(a_lost_store_is_found_when_all_have_left_it),
         CASE(another_store_is_told_though_nobody_saw_the_first_go),
         CASE(readers_read_what_the_writer_has),
+        CASE(a_store_that_is_found_elsewhere_has_moved),
     };
     return cmocka_run_group_tests_name("store", tests, NULL, NULL);
 }

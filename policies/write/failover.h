@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/* A store that is looked for, as the master of Sentinel is, was found elsewhere: that is told and counted. The writer's
+ * thread alone. */
+#ifndef FOREBAY_POLICIES_WRITE_FAILOVER_H
+#define FOREBAY_POLICIES_WRITE_FAILOVER_H
+
+#include <stdbool.h>
+
+struct writer;
+
+/* After each call. True: it was found, or found elsewhere, and readers have to go there. */
+bool failover_note(struct writer *writer);
+
+#endif

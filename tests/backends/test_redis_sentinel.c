@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The master that Sentinel names: found, lost, found elsewhere; and what is told where nobody names it. Sentinels are real
+ * ones, of which the tests change what they watch: none has to wait for a failover.
+ */
+#include "backends/kinds.h"
+#include "backends/redis/options.h"
+#include "tests/support/check.h"
+#include "tests/support/redis_server.h"
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct fixture {
+    struct redis_server first, second; /* two Redis, of which the first is the master */
+    struct redis_server sentinel, other_sentinel;
+    char uri[200];
+    struct backend_table table;
+    const struct backend_table *list[1];
+    struct redis_options own;
+    struct backend_options options;
+    struct backend_connection *writer;
+    struct backend_error error;
+};
+
+enum { MINUTE = 60000 /* milliseconds: time for what is to succeed */ };
+
+static bool start_sentinel(struct redis_server *sentinel, int watched_port, const char *const *lines) {
+    sentinel->watched_port = watched_port;
+    sentinel->options = lines;
+    return redis_server_start(sentinel);
+}
+
+static void use_sentinels(struct fixture *fixture, const char *form, int port, int other_port) {
+    snprintf(fixture->uri, sizeof fixture->uri, form, port, other_port);
+}
+
+static int set_up(void **state) {
+    struct fixture *fixture = calloc(1, sizeof *fixture);
+    if (!redis_server_start(&fixture->first) || !redis_server_start(&fixture->second) ||
+        !start_sentinel(&fixture->sentinel, fixture->first.port, *state))
+        fail_msg("redis-server (Debian: redis-server) is needed for these tests");
+    fixture->table = (struct backend_table){.name = "sessions", .key_prefix = "sess:"};
+    fixture->list[0] = &fixture->table;
+    fixture->own = (struct redis_options){{&redis_backend}, .tombstone_seconds = 60};
+    fixture->options = (struct backend_options){.name = "cache",
+                                                .uri = fixture->uri,
+                                                .timeout_ms = MINUTE,
+                                                .specific = &fixture->own.base,
+                                                .tables = fixture->list,
+                                                .table_count = 1};
+    use_sentinels(fixture, "redis+sentinel://127.0.0.1:%d/mymaster", fixture->sentinel.port, 0);
+    *state = fixture;
+    return 0;
+}
+
+static int tear_down(void **state) {
+    struct fixture *fixture = *state;
+    redis_backend.close(fixture->writer);
+    if (fixture->other_sentinel.port)
+        redis_server_stop(&fixture->other_sentinel);
+    redis_server_stop(&fixture->sentinel);
+    redis_server_stop(&fixture->second);
+    redis_server_stop(&fixture->first);
+    free(fixture);
+    return 0;
+}
+
+#define open_as(fixture, role)                                                                               \
+    redis_backend.open(&(fixture)->options, role, &(fixture)->writer, &(fixture)->error)
+
+static void open_writer(struct fixture *fixture) {
+    uint64_t version;
+    if (open_as(fixture, BACKEND_WRITER) != BACKEND_OK ||
+        redis_backend.high_version(fixture->writer, &version, &fixture->error) != BACKEND_OK)
+        fail_msg("%s", fixture->error.message);
+}
+
+static enum backend_status put(struct fixture *fixture, const char *key, uint64_t version) {
+    struct mutation mutation = {.table = &fixture->table,
+                                .kind = MUTATION_PUT,
+                                .entry = {.key = slice_string(key), .value = SLICE("v"), .version = version}};
+    return redis_backend.apply(fixture->writer, &mutation, 1, 0, &fixture->error);
+}
+
+static void assert_put(struct fixture *fixture, const char *key, uint64_t version) {
+    if (put(fixture, key, version) != BACKEND_OK)
+        fail_msg("%s", fixture->error.message);
+}
+
+static void assert_has(const struct redis_server *server, const char *key) {
+    assert_string_equal(redis_server_ask(server, "HGET %s value", key), "v");
+}
+
+static void assert_place(const struct fixture *fixture, const struct redis_server *server) {
+    char place[40];
+    snprintf(place, sizeof place, "127.0.0.1:%d", server->port);
+    assert_string_equal(fixture->writer->place, place);
+}
+
+static void assert_says(const struct fixture *fixture, const char *part) {
+    if (!strstr(fixture->error.message, part))
+        fail_msg("\"%s\" is not in: %s", part, fixture->error.message);
+}
+
+static void assert_refused(struct fixture *fixture, const char *part) {
+    assert_int_equal(open_as(fixture, BACKEND_WRITER), BACKEND_REFUSED);
+    assert_says(fixture, part);
+    assert_null(strstr(fixture->error.message, "secret"));
+}
+
+/* The writer has no more than this for what fails. */
+static void wait_briefly(struct fixture *fixture) {
+    fixture->writer->call_until_us = monotonic_us() + 300 * US_PER_MS;
+}
+
+/* As after a failover: another Redis is the master of this name. */
+static void name_second(struct fixture *fixture) {
+    assert_string_equal(redis_server_ask(&fixture->sentinel, "SENTINEL REMOVE mymaster"), "OK");
+    assert_string_equal(redis_server_ask(&fixture->sentinel, "SENTINEL MONITOR mymaster 127.0.0.1 %d 1",
+                                         fixture->second.port),
+                        "OK");
+}
+
+static void make_replica(const struct redis_server *server, const struct redis_server *master) {
+    assert_string_equal(redis_server_ask(master, "CONFIG SET repl-diskless-sync-delay 0"), "OK");
+    assert_string_equal(redis_server_ask(server, "REPLICAOF 127.0.0.1 %d", master->port), "OK");
+}
+
+/* ---- Found ---- */
+
+TEST(what_is_written_goes_to_the_master) {
+    struct fixture *fixture = *state;
+    open_writer(fixture);
+    assert_put(fixture, "sess:a", 1);
+    assert_has(&fixture->first, "sess:a");
+    assert_place(fixture, &fixture->first);
+}
+
+TEST(a_sentinel_that_is_away_or_hangs_is_passed_over) {
+    struct fixture *fixture = *state;
+    assert_true(start_sentinel(&fixture->other_sentinel, fixture->first.port, NULL));
+    use_sentinels(fixture, "redis+sentinel://127.0.0.1:%d,127.0.0.1:%d/mymaster",
+                  fixture->other_sentinel.port, fixture->sentinel.port);
+    redis_server_pause(&fixture->other_sentinel, true);
+    open_writer(fixture);
+    assert_put(fixture, "sess:a", 1);
+    redis_server_kill(&fixture->other_sentinel);
+    redis_server_ask(&fixture->first, "CLIENT KILL TYPE normal");
+    assert_put(fixture, "sess:b", 2);
+    assert_has(&fixture->first, "sess:b");
+}
+
+TEST(without_sentinels_the_link_that_stands_goes_on) {
+    struct fixture *fixture = *state;
+    open_writer(fixture);
+    redis_server_kill(&fixture->sentinel);
+    assert_int_equal(redis_backend.look(fixture->writer, &fixture->error), BACKEND_OK);
+    assert_put(fixture, "sess:a", 1);
+}
+
+TEST(its_password_and_its_user_open_a_sentinel) {
+    struct fixture *fixture = *state;
+    fixture->own.sentinel_password = "secret";
+    open_writer(fixture);
+    assert_put(fixture, "sess:a", 1);
+    fixture->own.sentinel_user = "ann";
+    redis_backend.close(fixture->writer);
+    fixture->writer = NULL;
+    assert_refused(fixture,
+                   "WRONGPASS invalid username-password pair or user is disabled: correct sentinel_user");
+}
+
+/* ---- Found elsewhere ---- */
+
+TEST(a_look_finds_the_master_elsewhere) {
+    struct fixture *fixture = *state;
+    open_writer(fixture);
+    assert_put(fixture, "sess:a", 1);
+    name_second(fixture);
+    assert_int_equal(redis_backend.look(fixture->writer, &fixture->error),
+                     BACKEND_REPLACED); /* it has nothing */
+    assert_place(fixture, &fixture->second);
+}
+
+TEST(a_master_that_becomes_a_replica_is_left_within_the_call) {
+    struct fixture *fixture = *state;
+    open_writer(fixture);
+    assert_put(fixture, "sess:a", 1);
+    make_replica(&fixture->second, &fixture->first);
+    eventually(strcmp(redis_server_ask(&fixture->second, "HGET sess:a value"), "v") == 0);
+    assert_string_equal(redis_server_ask(&fixture->second, "REPLICAOF NO ONE"), "OK");
+    make_replica(&fixture->first, &fixture->second);
+    name_second(fixture);
+    assert_put(fixture, "sess:b", 2);
+    assert_has(&fixture->second, "sess:b");
+    assert_place(fixture, &fixture->second);
+}
+
+TEST(what_is_named_has_to_be_a_master) {
+    struct fixture *fixture = *state;
+    make_replica(&fixture->first, &fixture->second);
+    assert_int_equal(open_as(fixture, BACKEND_READER), BACKEND_OK); /* it may become one */
+    wait_briefly(fixture);
+    uint64_t version;
+    assert_int_equal(redis_backend.high_version(fixture->writer, &version, &fixture->error),
+                     BACKEND_TRANSIENT);
+    assert_says(fixture, "(master \"mymaster\"): Sentinel names it, but it is no master now");
+}
+
+/* ---- Not found ---- */
+
+TEST(silence_of_all_is_told_and_may_end) {
+    struct fixture *fixture = *state;
+    redis_server_kill(&fixture->sentinel);
+    assert_int_equal(open_as(fixture, BACKEND_WRITER), BACKEND_OK);
+    wait_briefly(fixture);
+    assert_int_equal(put(fixture, "sess:a", 1), BACKEND_TRANSIENT);
+    assert_says(fixture, "backend \"cache\", redis sentinels of \"mymaster\": none answers; 127.0.0.1:");
+    assert_says(fixture, "refused");
+    assert_true(redis_server_restart(&fixture->sentinel));
+    fixture->writer->call_until_us = 0;
+    assert_put(fixture, "sess:a", 1);
+}
+
+TEST(a_name_that_none_knows_is_refused) {
+    struct fixture *fixture = *state;
+    use_sentinels(fixture, "redis+sentinel://127.0.0.1:%d/mymaste", fixture->sentinel.port, 0);
+    assert_refused(fixture, "knows no master \"mymaste\": correct the name in its uri");
+    assert_int_equal(redis_backend.probe(&fixture->options, &fixture->error), BACKEND_REFUSED);
+}
+
+TEST(a_name_that_one_does_not_know_may_be_known_by_one_that_is_silent) {
+    struct fixture *fixture = *state;
+    use_sentinels(fixture, "redis+sentinel://127.0.0.1:%d,127.0.0.1:%d/mymaste", fixture->sentinel.port, 1);
+    assert_int_equal(open_as(fixture, BACKEND_WRITER), BACKEND_OK);
+    assert_int_equal(redis_backend.probe(&fixture->options, &fixture->error), BACKEND_TRANSIENT);
+    assert_says(fixture, "knows no master");
+}
+
+TEST(a_sentinel_that_wants_a_password_is_told) {
+    struct fixture *fixture = *state;
+    assert_refused(fixture, "NOAUTH Authentication required: set sentinel_password");
+    fixture->own.sentinel_password = "secret_of_another";
+    assert_refused(fixture, "WRONGPASS");
+    assert_says(fixture, ": correct sentinel_password");
+}
+
+TEST(a_password_that_no_sentinel_wants_is_told) {
+    struct fixture *fixture = *state;
+    fixture->own.sentinel_password = "secret";
+    assert_refused(fixture, ": remove sentinel_password");
+}
+
+TEST(what_is_no_sentinel_is_told) {
+    struct fixture *fixture = *state;
+    use_sentinels(fixture, "redis+sentinel://127.0.0.1:%d/mymaster", fixture->first.port, 0);
+    assert_refused(fixture, "ERR unknown command 'SENTINEL': is that a Sentinel? Its port is mostly 26379");
+}
+
+TEST(a_host_that_is_found_nowhere_is_told) {
+    struct fixture *fixture = *state;
+    use_sentinels(fixture, "redis+sentinel://127.0.0.1:%d/named", fixture->sentinel.port, 0);
+    assert_int_equal(open_as(fixture, BACKEND_WRITER), BACKEND_OK);
+    wait_briefly(fixture);
+    assert_int_equal(put(fixture, "sess:a", 1), BACKEND_TRANSIENT);
+    assert_says(fixture, "redis at nowhere.invalid:6379/0 (master \"named\")");
+    assert_says(fixture, ": Sentinel names this host, which no look-up here finds");
+}
+
+static const char *const with_password[] = {"requirepass secret", NULL};
+static const char *const with_names[] = {"sentinel resolve-hostnames yes", "sentinel announce-hostnames yes",
+                                         "sentinel monitor named nowhere.invalid 6379 1", NULL};
+
+/* A Sentinel with further lines in its file. */
+#define CASE_WITH(name, lines)                                                                               \
+    cmocka_unit_test_prestate_setup_teardown(name, set_up, tear_down, (void *)(uintptr_t)(lines))
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        CASE(what_is_written_goes_to_the_master),
+        CASE(a_sentinel_that_is_away_or_hangs_is_passed_over),
+        CASE(without_sentinels_the_link_that_stands_goes_on),
+        CASE_WITH(its_password_and_its_user_open_a_sentinel, with_password),
+        CASE(a_look_finds_the_master_elsewhere),
+        CASE(a_master_that_becomes_a_replica_is_left_within_the_call),
+        CASE(what_is_named_has_to_be_a_master),
+        CASE(silence_of_all_is_told_and_may_end),
+        CASE(a_name_that_none_knows_is_refused),
+        CASE(a_name_that_one_does_not_know_may_be_known_by_one_that_is_silent),
+        CASE_WITH(a_sentinel_that_wants_a_password_is_told, with_password),
+        CASE(a_password_that_no_sentinel_wants_is_told),
+        CASE(what_is_no_sentinel_is_told),
+        CASE_WITH(a_host_that_is_found_nowhere_is_told, with_names),
+    };
+    signal(SIGPIPE, SIG_IGN);
+    return cmocka_run_group_tests_name("redis sentinel", tests, NULL, NULL);
+}

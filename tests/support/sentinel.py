@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: MIT
+"""A master, its replicas and the Sentinels that watch over them: real ones, on loopback, which find a death out soon.
+
+    with Sentinels(folder, replicas=1) as sentinels:
+        sentinels.uri                       # redis+sentinel://127.0.0.1:PORT,.../mymaster
+        sentinels.master().kill()
+        eventually(sentinels.has_moved)
+"""
+
+import contextlib
+import os
+
+import redis as redis_py
+from forebay import PATIENCE, Process, Redis, eventually
+
+DOWN_AFTER = 300  # ms; a Sentinel looks around ten times a second
+
+
+class Sentinel(Redis):
+    """redis-server as a Sentinel."""
+
+    what = "sentinel"
+
+    def __init__(self, folder, master, quorum, *lines, name="mymaster"):
+        Process.__init__(self, folder)
+        self.file = os.path.join(self.folder, f"sentinel-{self.port}.conf")
+        with open(self.file, "w", encoding="ascii") as file:
+            file.write("\n".join([f"port {self.port}", "bind 127.0.0.1", f"dir {self.folder}",
+                                  f"sentinel monitor {name} 127.0.0.1 {master.port} {quorum}",
+                                  f"sentinel down-after-milliseconds {name} {DOWN_AFTER}",
+                                  f"sentinel failover-timeout {name} 3000", *lines, ""]))
+
+    def command(self):
+        return ["redis-server", self.file, "--sentinel"]
+
+    def names(self, name="mymaster"):
+        """The port that it names."""
+        return int(self.connect().execute_command("SENTINEL", "get-master-addr-by-name", name)[1])
+
+
+class Sentinels:
+    """count Sentinels of a master with replicas; all Redis have the same options."""
+
+    def __init__(self, folder, *options, replicas=1, count=1):
+        self.folder = str(folder)
+        self.options = ["--repl-diskless-sync-delay", "0", *options]
+        self.replica_count, self.count = replicas, count
+        self.redis, self.sentinels = [], []
+        self.stack = contextlib.ExitStack()
+
+    def __enter__(self):
+        with self.stack:
+            first = self.add_redis()
+            for _ in range(self.replica_count):
+                self.add_redis("--replicaof", f"127.0.0.1 {first.port}")
+            eventually(lambda: all(self.follows(one) for one in self.redis[1:]))
+            for i in range(self.count):
+                sentinel = Sentinel(os.path.join(self.folder, f"sentinel-{i}"), first, self.count // 2 + 1)
+                self.sentinels.append(self.stack.enter_context(sentinel))
+            eventually(self.all_know)
+            self.stack = self.stack.pop_all()
+        return self
+
+    def __exit__(self, *error):
+        for process in self.redis + self.sentinels:
+            if process.running():
+                process.resume()
+                process.kill()  # none has anything to keep
+        return self.stack.__exit__(*error)
+
+    def add_redis(self, *options):
+        server = Redis(os.path.join(self.folder, f"redis-{len(self.redis)}"), *self.options, *options)
+        self.redis.append(self.stack.enter_context(server))
+        return server
+
+    @staticmethod
+    def follows(replica):
+        return replica.connect().info("replication")["master_link_status"] == "up"
+
+    def all_know(self):
+        """Each of the replicas and of the other Sentinels."""
+        for sentinel in self.sentinels:
+            answer = sentinel.connect().sentinel_master("mymaster")
+            if answer["num-slaves"] != self.replica_count or answer["num-other-sentinels"] != self.count - 1:
+                return False
+        return True
+
+    def uri_of(self, *sentinels, login="", database=0):
+        return f"redis+sentinel://{login}" + ",".join(f"127.0.0.1:{one.port}" for one in sentinels) + f"/mymaster?db={database}"
+
+    @property
+    def uri(self):
+        return self.uri_of(*self.sentinels)
+
+    def master(self):
+        """The Redis that Sentinel names."""
+        port = next(one for one in self.sentinels if one.running()).names()
+        return next(one for one in self.redis if one.port == port)
+
+    def await_failover(self, old):
+        """Until another one is named, and says itself that it is the master."""
+        def has_moved():
+            new = self.master()
+            with contextlib.suppress(redis_py.RedisError):
+                return new if new is not old and new.connect().role()[0] == b"master" else None
+            return None
+        return eventually(has_moved, PATIENCE)
