@@ -9,6 +9,10 @@
  *
  * The version guard: a put or a touch takes effect only if the stored version is lower, a delete only if the
  * stored version is lower or equal. So per key a store only moves forward, whatever is retried or replayed.
+ * A mutation that says what it was computed from (mutation.on) takes effect only if the row is still that, or is this
+ * mutation itself, applied before. So changes of several nodes, each computed from what it has seen, do not undo each
+ * other. A touch takes effect only on the value that it was made on, known by its CAS (client_cas, else the version): where
+ * the row has a newer one it is superseded, where it has an older one all of the entry is written.
  * Somebody else may have written to the store: a stored version that is no number, or is above
  * ENTRY_VERSION_HIGHEST, counts as 0, loaded or as a guard.
  *
@@ -123,16 +127,31 @@ enum backend_keys {
 enum backend_role { BACKEND_WRITER, BACKEND_READER };
 
 enum mutation_kind {
-    MUTATION_PUT,   /* all of entry */
-    MUTATION_TOUCH, /* all but value and flags changed; they are given in case the row is gone */
+    MUTATION_PUT, /* all of entry */
+    /* All but value and flags changed; they are given in case the row is gone, or older. entry.client_cas: the CAS of the
+     * value that is touched. A row without a version that counts is touched whatever it is. */
+    MUTATION_TOUCH,
     MUTATION_DELETE /* entry.key and entry.version */
+};
+
+/* What the row has to be like, beside older than the mutation; or-ed: the one or the other. */
+enum mutation_on {
+    MUTATION_ON_ANY = 0, /* anything */
+    MUTATION_ON_VERSION =
+        1, /* alive, with the version `base`, or with none that counts: nobody can tell then */
+    MUTATION_ON_ABSENCE = 2 /* no row, or one whose life is over */
 };
 
 struct mutation {
     const struct backend_table *table;
     enum mutation_kind kind;
-    bool superseded;        /* out: the store held a newer version, this one was not applied */
-    uint64_t superseded_by; /* out, where superseded: that version */
+    unsigned on;     /* enum mutation_on */
+    uint64_t base;   /* with MUTATION_ON_VERSION */
+    bool superseded; /* out: not applied, as the store held a newer version, or what the mutation is not on */
+    uint64_t superseded_by; /* out, where superseded: the version there; 0: none that counts, or no row */
+    /* How often the store may have applied it; the kind counts, and the caller begins with 0. Above 1: what supersedes it
+     * may have come after it. */
+    unsigned attempts;
     /* Out, with BACKEND_PERMANENT: this one is refused, by itself; and why, until the next call on the connection, or
      * NULL: see the error. The caller sets both to nothing before. */
     bool refused;

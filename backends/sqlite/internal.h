@@ -56,9 +56,9 @@ struct sqlite_table {
     sqlite3_stmt *put_block, *put_row;
     sqlite3_stmt *touch_block, *touch_row;
     sqlite3_stmt *delete_row;
-    sqlite3_stmt *stored_version;
-    sqlite3_stmt *pick; /* keys, newest first */
-    sqlite3_stmt *page; /* keys in their order, from one on */
+    sqlite3_stmt *stored_version; /* and the expiry */
+    sqlite3_stmt *pick;           /* keys, newest first */
+    sqlite3_stmt *page;           /* keys in their order, from one on */
     sqlite3_stmt *sweep_look, *sweep_purge;
     struct sqlite_sweep sweep;
 

@@ -230,7 +230,8 @@ static bool is_of_batch(const struct mutation *mutations, size_t count, uint64_t
 /* Another node's write explains it, and so does a journal that the store was ahead of. A higher version of our own node
  * that this process did not write does not: versions only grow. */
 static bool is_unexplained(const struct tier *tier, const struct mutation *mutation) {
-    return mutation->superseded && mutation->entry.version > tier->recovered_version &&
+    return mutation->superseded && mutation->superseded_by > mutation->entry.version &&
+           mutation->entry.version > tier->recovered_version &&
            version_node(mutation->superseded_by, cache_hash(tier->cache, mutation->entry.key)) ==
                tier->options.cache.node;
 }
@@ -252,6 +253,17 @@ static void tell_superseded(struct writer *writer, const struct mutation *mutati
                     (int)mutation->entry.key.size, mutation->entry.key.data);
     writer->superseded_told = all;
     writer->superseded_told_us = now_us;
+}
+
+/* What another node's clock, or this one's before it was set back, is ahead by: what is written from now on is newer. */
+static void catch_up(struct writer *writer, const struct mutation *mutations, size_t count_all) {
+    uint64_t highest = 0;
+    for (size_t i = 0; i < count_all; i++)
+        if (mutations[i].superseded && mutations[i].superseded_by > mutations[i].entry.version &&
+            mutations[i].superseded_by > highest)
+            highest = mutations[i].superseded_by;
+    if (highest)
+        cache_raise_version(writer->tier->cache, highest);
 }
 
 static void look_for_superseded(struct writer *writer, const struct mutation *mutations, size_t count_all) {
@@ -425,8 +437,10 @@ enum backend_status call_apply(struct writer *writer, struct space *space, struc
     uint64_t took = monotonic_us() - start;
     count_add(&writer->counters.apply_us, took);
     count_most(&writer->counters.apply_max_us, took);
-    if (status == BACKEND_OK)
+    if (status == BACKEND_OK) {
+        catch_up(writer, mutations, count_mutations);
         look_for_superseded(writer, mutations, count_mutations);
+    }
     for (size_t i = 0; i < count_mutations && status == BACKEND_OK; i++)
         if (mutations[i].entry.version > writer->store_version)
             writer->store_version = mutations[i].entry.version;

@@ -744,7 +744,9 @@ TEST(a_late_put_does_not_bring_back_what_was_deleted) {
         assert_true(superseded(fixture, table, MUTATION_TOUCH, names[table], 15));
         assert_true(superseded(fixture, table, MUTATION_DELETE, names[table], 15));
         assert_absent(fixture, table, names[table]);
-        assert_false(superseded(fixture, table, MUTATION_TOUCH, names[table], 25));
+        assert_true(superseded(fixture, table, MUTATION_TOUCH, names[table], 25));
+        assert_absent(fixture, table, names[table]);
+        assert_false(superseded(fixture, table, MUTATION_PUT, names[table], 25));
         assert_value(fixture, table, names[table], "value");
     }
 }

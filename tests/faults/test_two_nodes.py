@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: MIT
-"""Two Forebay nodes on one Redis. One is killed with changes that only its journal has; the other changes the same keys; then
-the first comes back and replays late. The newer change stays, whichever node made it."""
+"""Two Forebay nodes on one Redis.
 
+Write-behind: one is killed with changes that only its journal has; the other changes the same keys; then the first comes back
+and replays late. The newer change stays, whichever node made it. Write-through: each change is made of what the other node has
+written, also where memory has an older copy, and wherever the clocks stand."""
+
+import os
+import threading
 import time
 
 import pytest
-from forebay import Config, Redis, Server, namespace, section
+from forebay import Config, Redis, Server, binary, namespace, section
 
 pytestmark = pytest.mark.skipif(Redis.missing() is not None, reason=str(Redis.missing()))
 
@@ -113,3 +118,130 @@ def test_a_node_takes_over(nodes):
     first.kill()
     found = second.client().get_many([f"sess:{i}" for i in range(500)])
     assert found == {b"sess:%d" % i: b"%d" % i for i in range(500)}
+
+
+# ---- Write-through ----
+
+def through(folder, number, redis, layout, **more):
+    """A node whose changes are answered by Redis."""
+    space = namespace("sessions", "sess:", "write-through", backend="remote", layout=layout)
+    return Server(folder, config=Config(space, backends=[section("backend", "remote", uri=redis.uri)], node=number), **more)
+
+
+@pytest.fixture
+def pair(tmp_path, redis, layout):
+    with through(tmp_path / "a", 1, redis, layout) as first, through(tmp_path / "b", 2, redis, layout) as second:
+        yield first.client(), second.client()
+
+
+CHANGES = (  # of 15, where the first node has a copy of 10; the answer, and what is there then
+    (b"incr sess:n 1", b"16", b"16"),
+    (b"decr sess:n 1", b"14", b"14"),
+    (b"append sess:n 0 0 1\r\n0", b"STORED", b"150"),
+    (b"prepend sess:n 0 0 1\r\n1", b"STORED", b"115"),
+    (b"replace sess:n 0 0 1\r\n3", b"STORED", b"3"),
+    (b"touch sess:n 1000", b"TOUCHED", b"15"),
+    (b"ms sess:n 1 MA\r\n0", b"HD", b"150"),
+    (b"ma sess:n v", b"VA 2", b"16"),
+    (b"mg sess:n T1000 v", b"VA 2", b"15"),
+)
+
+
+def test_a_change_is_made_of_what_the_other_node_has_written(pair, value):
+    first, second = pair
+    for request, answer, there in CHANGES:
+        assert first.set("sess:n", b"10") == b"STORED" and first.get("sess:n") == b"10"
+        assert [second.incr("sess:n") for _ in range(5)] == [b"11", b"12", b"13", b"14", b"15"]
+        assert first.get("sess:n") == b"10", "an old copy, as nobody has told"
+        first.send(request + b"\r\n")
+        assert first.line() == answer
+        if answer.startswith(b"VA"):
+            assert first.line() == there
+        assert first.get("sess:n") == value("sess:n") == there
+
+
+def test_a_token_of_before_the_other_nodes_set_is_refused(pair, value):
+    first, second = pair
+    first.set("sess:n", b"10")
+    _, _, token = first.gets("sess:n")
+    assert second.set("sess:n", b"theirs") == b"STORED"
+    assert first.store("cas", "sess:n", b"ours", token=token) == b"EXISTS"
+    assert value("sess:n") == b"theirs"
+    _, _, token = first.gets("sess:n")
+    assert first.store("cas", "sess:n", b"ours", token=token) == b"STORED"
+    assert value("sess:n") == b"ours"
+
+
+def test_a_touch_keeps_no_other_nodes_value_under_this_nodes_token(pair, value):
+    first, second = pair
+    first.set("sess:n", b"10")
+    second.set("sess:n", b"theirs")
+    assert first.touch("sess:n", 1000) == b"TOUCHED"
+    assert first.gets("sess:n") == second.gets("sess:n") and value("sess:n") == b"theirs"
+
+
+def test_a_late_touch_leaves_the_other_nodes_value(nodes, value):
+    """Under write-behind, where it is written behind the other node's set."""
+    first, second = nodes
+    client, other = first.client(), second.client()
+    client.set("sess:n", b"10")
+    client.sync()
+    assert other.set("sess:n", b"theirs") == b"STORED"
+    other.sync()
+    assert client.touch("sess:n", 1000) == b"TOUCHED"
+    client.sync()
+    assert value("sess:n") == b"theirs" and client.gets("sess:n") == other.gets("sess:n")
+    assert client.stats("write_behind")["sessions:rows_superseded"] == "1"
+
+
+def test_what_the_other_node_has_deleted_is_not_there(pair, value):
+    first, second = pair
+    for change in ("incr sess:n 1", "touch sess:n 1000", "md sess:n I T30"):
+        first.set("sess:n", b"10")
+        assert second.delete("sess:n") == b"DELETED"
+        assert first.command(change) in (b"NOT_FOUND", b"NF")
+        assert first.get("sess:n") is None and value("sess:n") is None
+
+
+def test_no_increment_is_lost_between_nodes(pair, value):
+    """Both at once, in pipelines, of the same few counters."""
+    rounds, keys = 40, [f"sess:{i}" for i in range(3)]
+    for key in keys:
+        pair[0].set(key, b"0")
+    answers = [[], []]
+
+    def count(client, answers):
+        for _ in range(rounds):
+            client.send(b"".join(f"incr {key} 1\r\n".encode() for key in keys for _ in range(3)))
+            answers += [client.line() for _ in range(3 * len(keys))]
+
+    threads = [threading.Thread(target=count, args=one) for one in zip(pair, answers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(int(answer) for answer in answers[0] + answers[1]) == sorted(
+        number for number in range(1, 2 * 3 * rounds + 1) for _ in keys), "each number was given once for each key"
+    assert [int(value(key)) for key in keys] == [2 * 3 * rounds] * len(keys)
+
+
+def test_a_lock_is_given_to_one(pair):
+    first, second = pair
+    for i in range(20):
+        won = [client.store("add", f"sess:{i}", b"held") for client in (first, second)]
+        assert sorted(won) == [b"NOT_STORED", b"STORED"]
+
+
+LIBRARY = os.path.join(os.path.dirname(binary()), "tests", "libclock_ahead.so")  # tests/faults/clock_ahead.c
+
+
+@pytest.mark.skipif(not os.path.exists(LIBRARY), reason=f"{LIBRARY} is not there: a release build has it")
+def test_a_set_of_a_slow_clock_is_not_lost(tmp_path, redis, value, layout):
+    clock = tmp_path / "clock"
+    clock.write_bytes((-3).to_bytes(8, "little", signed=True))
+    slow = {"LD_PRELOAD": LIBRARY, "CLOCK_AHEAD": str(clock)}
+    with through(tmp_path / "b", 2, redis, layout) as right, through(tmp_path / "a", 1, redis, layout, env=slow) as behind:
+        first, second = behind.client(), right.client()
+        for i in range(20):
+            assert second.set(f"sess:{i}", b"before") == first.set(f"sess:{i}", b"after") == b"STORED"
+            assert value(f"sess:{i}") == first.get(f"sess:{i}") == b"after"
