@@ -417,6 +417,17 @@ def test_a_changed_place_is_a_warning(serve, tmp_path):
     assert again == err, "it is not noted as known"
 
 
+def test_what_a_file_or_a_store_says_drives_no_terminal(serve, tmp_path):
+    server = at(tmp_path)
+    serve(server.config, port=server.port).stop()
+    (tmp_path / "data" / "places").write_text("old\told:\x1b[31m\tsqlite:x\x9b.db, table y\n")
+    _, err = accepted(server)
+    assert 'keys "old:?[31m*"' in err and "sqlite:x?.db" in err
+    with contextlib.closing(sqlite3.connect(tmp_path / "data" / "store.db")) as database:
+        database.executescript("drop table sessions; create view sessions as select 1 as [\x1b[2J]")
+    assert "\x1b" not in refused(server)
+
+
 def test_a_damaged_low_water_file_is_an_error_without_a_journal_as_well(serve, tmp_path):
     server = at(tmp_path)
     serve(server.config, port=server.port).stop()
