@@ -343,7 +343,7 @@ def test_the_user_is_tried(open_folder):
     assert "no-such-user" in refused(server, "-u", "no-such-user")
     assert f"{data} does not exist and cannot be made" in refused(server, "-u", "nobody")
     os.mkdir(data, 0o711)
-    assert f"{data} cannot be written into by user" in refused(server, "-u", "nobody")
+    assert f"{data} cannot be read and written into by user" in refused(server, "-u", "nobody")
     os.chown(data, 65534, 65534)
     accepted(server, "-u", "nobody")
     (data / "lock").write_text("")
@@ -353,6 +353,25 @@ def test_the_user_is_tried(open_folder):
     said = refused(server, "-u", "nobody")
     assert f"{data}/lock cannot be opened by user 65534: Permission denied; chown -R the data folder to him" in said, said
     assert f"{data}/store.db: cannot be read and written by user 65534: Permission denied; chown or chmod it" in said, said
+
+
+@needs_root
+def test_what_is_replaced_may_be_of_somebody_else(open_folder, serve):
+    """A file of root's that waits to be used again, and others that were to take the place of one."""
+    (open_folder / "data").mkdir(0o700)
+    server = at(open_folder, namespace("sessions", "sess:", "write-behind", flush_delay="20ms"), journal_file_size="64kb",
+                threads=1)
+    for name in ("blank-1", "quarantine-sessions.log.new"):
+        (open_folder / "data" / name).write_bytes(b"x" * 65536)
+        (open_folder / "data" / name).chmod(0o600)
+    os.chown(open_folder / "data", 65534, 65534)
+    accepted(server, "-u", "nobody")
+    client = serve(server.config, ["-u", "nobody"], port=server.port).client()
+    assert set(client.set_many((f"sess:{number}", b"x" * 1000) for number in range(500))) == {b"STORED"}
+    client.sync()
+    assert client.stats("write_behind")["journal:failures"] == "0"
+    os.chmod(open_folder / "data", 0o100)
+    assert "cannot be read and written into by user" in refused(server, "-u", "nobody")
 
 
 @needs_root
