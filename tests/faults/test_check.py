@@ -157,6 +157,9 @@ def test_a_redis_that_would_refuse_the_start_is_an_error(tmp_path, redis):
     client.delete("forebay:high_version")
     client.acl_setuser("ann", enabled=True, passwords=["+secret"], commands=["+@all", "-@scripting"], keys=["*"])
     assert "NOPERM" in refused(far(f"redis://ann:secret@127.0.0.1:{redis.port}/0"))
+    client.acl_setuser("bob", enabled=True, passwords=["+secret"], commands=["+@all"], keys=["a:*"])
+    server = far(f"redis://bob:secret@127.0.0.1:{redis.port}/0")
+    assert "access one of the keys" in refused(server) and "access one of the keys" in server.refuses()
     client.config_set("requirepass", "right")
     err = refused(far(f"redis://:wrong@127.0.0.1:{redis.port}/0"))
     assert "WRONGPASS" in err and "wrong@" not in err
