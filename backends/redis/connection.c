@@ -183,5 +183,7 @@ enum backend_status redis_high_version(struct backend_connection *base, uint64_t
         *ret_version = task.version;
     if (status == BACKEND_OK && task.version > connection->known_version)
         connection->known_version = task.version;
-    return task.refused ? BACKEND_REFUSED : status;
+    bool forbidden =
+        status == BACKEND_TABLE_FAILED; /* an access list that leaves out this key: not a namespace's fault */
+    return task.refused || forbidden ? BACKEND_REFUSED : status;
 }

@@ -90,7 +90,7 @@ static enum backend_status open_file(struct sqlite_connection *connection, const
 }
 
 static const char *const suffixes[] = {"", "-wal", "-shm", "-journal"};
-enum { SUFFIXES = sizeof suffixes / sizeof *suffixes };
+enum { SUFFIXES = sizeof suffixes / sizeof *suffixes, OPENED = 3 /* of these, in any case */ };
 
 static const char *kind_of(mode_t mode) {
     return S_ISDIR(mode)    ? "directory"
@@ -122,7 +122,7 @@ enum backend_status sqlite_check_kind(const struct sqlite_connection *connection
 enum backend_status sqlite_check_access(const struct sqlite_connection *connection,
                                         struct backend_error *ret_error) {
     char path[PATH_SHOWN];
-    for (size_t i = 0; i < SUFFIXES; i++) {
+    for (size_t i = 0; i < OPENED; i++) {
         snprintf(path, sizeof path, "%s%s", connection->path, suffixes[i]);
         if (faccessat(AT_FDCWD, path, R_OK | W_OK, AT_EACCESS) != 0 && errno != ENOENT)
             return backend_fail(ret_error, BACKEND_REFUSED,
