@@ -20,7 +20,7 @@ import urllib.parse
 import urllib.request
 
 import pytest
-from conftest import HERE, JAR, SECONDS, go_build, need, need_go, need_node_packages, need_php
+from conftest import HERE, JAR, SECONDS, go_build, need, need_go, need_node_packages, need_php, need_symfony
 from forebay import ROOT, Config, Server, die_with_the_test, eventually, free_port, namespace
 
 APPLICATIONS = os.path.join(HERE, "applications")
@@ -82,7 +82,23 @@ def php(folder, port, without=""):
     settings = os.path.join(folder, "settings")
     os.makedirs(settings, exist_ok=True)
     written(settings, "sessions.ini", snippet("php", port, without))
-    return ["env", f"PHP_INI_SCAN_DIR=:{settings}", "php", "-q", "-S", f"127.0.0.1:{free_port()}", os.path.join(APPLICATIONS, "visits.php")]
+    return php_server("visits.php", f"PHP_INI_SCAN_DIR=:{settings}")
+
+
+def php_server(program, environment):
+    return ["env", environment, "php", "-q", "-S", f"127.0.0.1:{free_port()}", os.path.join(APPLICATIONS, program)]
+
+
+def need_symfony_sessions():
+    need_symfony()
+    if not os.path.exists("/usr/share/php/Symfony/Component/HttpFoundation/autoload.php"):
+        pytest.skip("php-symfony-http-foundation is not installed")
+
+
+def symfony(folder, port):
+    names = "Cache\\Adapter\\MemcachedAdapter", "HttpFoundation\\Session\\Storage\\Handler\\MemcachedSessionHandler"
+    head = "<?php\n" + "".join(f"use Symfony\\Component\\{name};\n" for name in names)
+    return php_server("symfony_application.php", f"SNIPPET={written(folder, 'snippet.php', head + snippet('symfony', port))}")
 
 
 def need_rails():
@@ -99,6 +115,7 @@ def needs_modules(*names):
 # What each one needs, and prepare(folder, port), which returns the command that starts an instance.
 KINDS = {
     "php": (need_php, php),
+    "symfony": (need_symfony_sessions, symfony),
     "flask": (needs_modules("flask", "flask_session", "pymemcache"), interpreted("flask", "/usr/bin/python3", "flask_application.py")),
     "django": (needs_modules("django", "pymemcache"), interpreted("django", "/usr/bin/python3", "django_application.py")),
     "express": (need_node_packages, interpreted("express", "node", "express_application.js")),
