@@ -89,16 +89,10 @@ def php_server(program, environment):
     return ["env", environment, "php", "-q", "-S", f"127.0.0.1:{free_port()}", os.path.join(APPLICATIONS, program)]
 
 
-def need_symfony_sessions():
-    need_symfony()
-    if not os.path.exists("/usr/share/php/Symfony/Component/HttpFoundation/autoload.php"):
-        pytest.skip("php-symfony-http-foundation is not installed")
-
-
-def symfony(folder, port):
+def symfony(folder, port, without=""):
     names = "Cache\\Adapter\\MemcachedAdapter", "HttpFoundation\\Session\\Storage\\Handler\\MemcachedSessionHandler"
     head = "<?php\n" + "".join(f"use Symfony\\Component\\{name};\n" for name in names)
-    return php_server("symfony_application.php", f"SNIPPET={written(folder, 'snippet.php', head + snippet('symfony', port))}")
+    return php_server("symfony_application.php", f"SNIPPET={written(folder, 'snippet.php', head + snippet('symfony', port, without))}")
 
 
 def need_rails():
@@ -115,7 +109,7 @@ def needs_modules(*names):
 # What each one needs, and prepare(folder, port), which returns the command that starts an instance.
 KINDS = {
     "php": (need_php, php),
-    "symfony": (need_symfony_sessions, symfony),
+    "symfony": (need_symfony, symfony),
     "flask": (needs_modules("flask", "flask_session", "pymemcache"), interpreted("flask", "/usr/bin/python3", "flask_application.py")),
     "django": (needs_modules("django", "pymemcache"), interpreted("django", "/usr/bin/python3", "django_application.py")),
     "express": (need_node_packages, interpreted("express", "node", "express_application.js")),
@@ -182,6 +176,7 @@ def test_an_application_keeps_its_sessions_as_documented(tmp_path, name):
 # The row of a framework in the page's table of prefixes, and what in its snippet gives it another one.
 PREFIXES = {
     "php": ("PHP (memcached)", 'memcached.sess_prefix = "sess:"\n'),
+    "symfony": ("Symfony, MemcachedSessionHandler", ", ['prefix' => 'sess:']"),
     "flask": ("Flask-Session", ', SESSION_KEY_PREFIX="sess:"'),
     "django": ("Django", ',\n                 "KEY_PREFIX": "sess"'),
     "rails": ("Rails, `:cache_store`", ', namespace: "sess"'),

@@ -32,7 +32,9 @@ class Store
         if ($this->client->getResultCode() === Memcached::RES_SUCCESS) { // so it says of a connection that was closed meanwhile
             return new Failure('the connection was lost');
         }
-        return new Failure($this->client->getLastErrorMessage() ?: $this->client->getResultMessage());
+        // "(0x55b5) SERVER ERROR, backend store is not available,  host: 127.0.0.1:1 -> ./src/libmemcached/response.cc:285"
+        $said = preg_replace('/^\(0x\w+\) |,  host: .*/', '', $this->client->getLastErrorMessage());
+        return new Failure($said ?: $this->client->getResultMessage());
     }
 
     // ['value' => ..., 'cas' => ...], or null. Where the key cannot be read, the extension's result is that of a miss; but a miss has
