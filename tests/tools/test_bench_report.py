@@ -123,14 +123,13 @@ def test_sessions_are_measured_and_counted_after_a_kill(peers, tmp_path, monkeyp
     monkeypatch.setattr(sessions.tempfile, "tempdir", None)  # which is what TMPDIR was
     settings = {"command": "tools/bench/report", "seconds": 1, "rounds": 1, "quick": True, "users": 200, "pace": 200}
     given = types.SimpleNamespace(**settings)
-    ours = {load: sessions.measure_load(given, sessions.STORES["forebay-redis"], load) for load in sessions.LOADS}
-    for found in ours.values():
+    ours = sessions.measure_store(given, sessions.STORES["forebay-redis"])
+    for found in (ours[load] for load in sessions.LOADS):
         assert found["requests"] > 0 and found["cpu_us"] > 0 and found["resident_mib"] > 1 and found["lag_s"] > 0
         assert found["lost"] == found["undone"] == 0
-    ours["killed"] = sessions.measure_kill(given, sessions.STORES["forebay-redis"])
     assert ours["killed"]["sessions"] > 0 and ours["killed"]["ended"] > 0
     assert (ours["killed"]["lost"], ours["killed"]["undone"], ours["killed"]["returned"]) == (0, 0, 0)
-    theirs = sessions.measure_kill(given, sessions.STORES["memcached"])
+    theirs = sessions.measure_store(given, sessions.STORES["memcached"])["killed"]
     assert theirs["lost"] == theirs["sessions"] > 0
     assert processes_in(tmp_path) == [] and os.listdir(tmp_path) == []
 

@@ -22,7 +22,7 @@ def generator(built):
     with contextlib.ExitStack() as processes:
 
         def start(port, *options):
-            command = [built("bench_session"), "-i", "-P", str(port), "-t", "1", "-c", "8", "-u", str(USERS), *options]
+            command = [built("bench_session"), "-i", "-r", "200", "-P", str(port), "-t", "1", "-c", "8", "-u", str(USERS), *options]
             process = processes.enter_context(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                                                preexec_fn=die_with_the_test))
             processes.callback(process.kill)
@@ -32,9 +32,9 @@ def generator(built):
         yield start
 
 
-def following(process):
-    """What the next phase finds."""
-    process.stdin.write("\n")
+def following(process, phase):
+    """What a phase finds."""
+    process.stdin.write(phase + "\n")
     process.stdin.flush()
     return json.loads(process.stdout.readline())
 
@@ -46,26 +46,26 @@ def store(tmp_path):
         yield server
 
 
-@pytest.mark.parametrize("options", [[], ["-l", "-z", "2"], ["-r", "200"]], ids=["full", "locked", "paced"])
-def test_sessions_are_what_was_acknowledged(store, generator, options):
-    process = generator(store.port, *options)
-    found = following(process)
+@pytest.mark.parametrize("load", ["full", "locked", "paced"])
+def test_sessions_are_what_was_acknowledged(store, generator, load):
+    process = generator(store.port, "-z", "2")
+    found = following(process, load)
     assert {name: found[name] for name in ("lost", "undone", "refused", "lock_timeouts")} == dict.fromkeys(("lost", "undone", "refused", "lock_timeouts"), 0)
     assert found["reads"] > 0 and found["writes"] > 0 and found["touches"] > 0
     assert found["reads"] - (found["writes"] + found["touches"] + found["logouts"]) in range(found["late"] + 1)
     assert [percent for percent, _ in found["curve"]] == [50, 75, 90, 95, 99, 99.5, 99.9, 99.99, 100]
-    if "-r" in options:
+    if load == "paced":
         assert found["requests"] <= 200
     store.kill()
     store.start()
-    looked = following(process)
+    looked = following(process, "look")
     assert (looked["lost"], looked["undone"]) == (0, 0)
     assert 0 < looked["sessions"] <= USERS
 
 
 def test_locks_keep_requests_of_a_session_apart(store, generator):
     """All connections want the same few sessions. Were the locks of no use, one's change would undo another's."""
-    found = following(generator(store.port, "-l", "-z", "4"))
+    found = following(generator(store.port, "-z", "4"), "locked")
     assert found["lock_waits"] > 0
     assert (found["undone"], found["lost"]) == (0, 0)
 
@@ -75,21 +75,21 @@ def test_what_a_restart_forgets_is_lost(tmp_path, generator):
         pytest.skip("memcached is not installed")
     with Memcached(tmp_path) as server:
         process = generator(server.port)
-        assert following(process)["lost"] == 0
+        assert following(process, "full")["lost"] == 0
         server.kill()
         server.start()
-        looked = following(process)
+        looked = following(process, "look")
         assert looked["lost"] == looked["sessions"] > 0
 
 
 def test_a_session_that_is_older_than_it_should_be_is_undone(store, generator):
     process = generator(store.port)
-    following(process)
+    following(process, "full")
     store.client().sync("sessions")
     [key, row], *_ = store.rows().items()
     user = row.value[:13]
     store.client().set(key, user + b" changes 0000000000....")
-    assert following(process)["undone"] == 1
+    assert following(process, "look")["undone"] == 1
 
 
 class Liar(socketserver.StreamRequestHandler):
@@ -139,14 +139,14 @@ def liar(generator):
     """liar(lie, *options of bench_session): the server, and what the load and the look found."""
     with contextlib.ExitStack() as servers:
 
-        def start(lie, *options):
+        def start(lie, *options, load="full"):
             server = servers.enter_context(Patient(("127.0.0.1", 0), Liar))
             server.values, server.gets, server.lie = {}, collections.Counter(), lie
             threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
             servers.callback(server.shutdown)
             process = generator(server.server_address[1], *options)
             server.gets.clear()
-            return server, following(process), following(process)
+            return server, following(process, load), following(process, "look")
 
         yield start
 
@@ -193,7 +193,7 @@ def test_a_byte_that_a_store_changes_is_counted(liar):
 
 
 def test_a_lock_that_locks_nobody_out_is_counted(liar):
-    _, found, _ = liar(honest, "-o", "0", "-w", "100", "-z", "4", "-l")
+    _, found, _ = liar(honest, "-o", "0", "-w", "100", "-z", "4", load="locked")
     assert found["undone"] > 0 and found["lock_waits"] == 0
 
 
@@ -215,15 +215,15 @@ def test_without_a_journal_a_kill_undoes(tmp_path, generator):
     """What the look after a kill is for: nothing is flushed, as the backend is left alone for long."""
     with Server(tmp_path, config=Config(namespace("sessions", "sess:", "write-behind", journal="off", flush_delay="1h"))) as server:
         process = generator(server.port)
-        assert following(process)["writes"] > 0
+        assert following(process, "full")["writes"] > 0
         server.kill()
         server.start()
-        looked = following(process)
+        looked = following(process, "look")
         assert looked["lost"] == looked["sessions"] > 0
 
 
 def test_redis_is_asked_in_its_own_protocol(redis, generator):
-    found = following(generator(redis.port, "-p", "redis", "-l"))
+    found = following(generator(redis.port, "-p", "redis"), "locked")
     assert (found["lost"], found["undone"], found["refused"]) == (0, 0, 0)
     assert found["reads"] > 0
 

@@ -15,9 +15,9 @@
  * logged out in another one meanwhile.
  *
  * With -r, requests have their times, and what is measured begins at that time even if the request begins later. The
- * result is a line of JSON. With -i there are three phases, and a line on standard input begins the next one: logging all
- * users in ("filled" is printed), the load, and a look at every session, on new connections: meanwhile the store may be
- * restarted. That look also counts as `returned` the sessions that are there though their users have logged out.
+ * result is a line of JSON. With -i, "filled" is printed once all users are logged in, and each line on standard input begins a
+ * phase, on new connections: "full" (neither -r nor -l), "paced" (-r), "locked" (-l), or "look" at every session. Meanwhile the
+ * store may be restarted. A look also counts as `returned` the sessions that are there though their users have logged out.
  *
  *          login                    write (changes + 1), touch
  *     out ------> in (login number) --.
@@ -63,6 +63,7 @@ struct bench {
     double *up_to; /* of a user: the chance that one is drawn up to it */
     char filler[SESSION_MOST];
     uint64_t start_ns;
+    unsigned phases_run;
 };
 
 struct worker {
@@ -419,10 +420,11 @@ static struct counts run(struct bench *bench, void *(*phase)(void *)) {
     for (unsigned i = 0; i < count; i++) {
         workers[i] = (struct worker){.bench = bench,
                                      .number = i,
-                                     .random = mixed(i + 1),
+                                     .random = mixed((uint64_t)bench->phases_run << 32 | (i + 1)),
                                      .connection = session_connect(bench->options.port)};
         memcpy(workers[i].body, bench->filler, SESSION_MOST);
     }
+    bench->phases_run++; /* the next one draws others */
     bench->start_ns = now_ns();
     for (unsigned i = 0; i < count; i++)
         if (pthread_create(&workers[i].thread, NULL, phase, &workers[i]) != 0)
@@ -477,27 +479,40 @@ static void show_look(const struct counts *counts) {
     printf("\"returned\": %llu}\n", (unsigned long long)counts->returned);
 }
 
-static void await_line(const struct bench *bench) {
-    int byte = 0;
-    fflush(stdout);
-    while (bench->options.phases && byte != '\n' && byte != EOF)
-        byte = getchar();
+static void run_load(struct bench *bench) {
+    struct counts counts = run(bench, load);
+    show_load(&counts, (double)(now_ns() - bench->start_ns) / 1e9);
 }
 
+static void run_look(struct bench *bench) {
+    struct counts counts = run(bench, look);
+    show_look(&counts);
+}
+
+/* One phase for each line. */
 static void run_phases(struct bench *bench) {
-    struct counts counts = run(bench, fill);
-    if (counts.refused)
+    unsigned rate = bench->options.rate;
+    char line[16];
+    printf("filled\n");
+    for (fflush(stdout); fgets(line, sizeof line, stdin); fflush(stdout)) {
+        bench->options.locks = strcmp(line, "locked\n") == 0;
+        bench->options.rate = strcmp(line, "paced\n") == 0 ? rate : 0;
+        if (strcmp(line, "look\n") == 0)
+            run_look(bench);
+        else if (bench->options.locks || bench->options.rate || strcmp(line, "full\n") == 0)
+            run_load(bench);
+        else
+            bench_die("a phase is full, paced (which needs -r), locked or look");
+    }
+}
+
+static void run_all(struct bench *bench) {
+    if (run(bench, fill).refused)
         bench_die("the store refuses sessions");
     if (bench->options.phases)
-        printf("filled\n");
-    await_line(bench);
-    counts = run(bench, load);
-    show_load(&counts, (double)(now_ns() - bench->start_ns) / 1e9);
-    if (!bench->options.phases)
-        return;
-    await_line(bench);
-    counts = run(bench, look);
-    show_look(&counts);
+        run_phases(bench);
+    else
+        run_load(bench);
 }
 
 /* ---- Setting up ---- */
@@ -527,7 +542,7 @@ static void tear_down(struct bench *bench) {
 int main(int count, char **arguments) {
     struct bench bench = {.options = session_options(count, arguments)};
     set_up(&bench);
-    run_phases(&bench);
+    run_all(&bench);
     tear_down(&bench);
     return 0;
 }
