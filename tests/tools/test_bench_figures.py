@@ -125,6 +125,20 @@ def test_results_of_another_form_are_refused(tmp_path):
         resumed(tmp_path / "state.json")
 
 
+def test_what_cannot_be_saved_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="file/state.json"):
+        resumed_nowhere(tmp_path / "file" / "state.json").save()
+    if os.path.exists("/dev/full"):
+        (tmp_path / "state.json.new").symlink_to("/dev/full")
+        with pytest.raises(OSError, match=r"No space left on device: '.*state.json'"):
+            resumed_nowhere(tmp_path / "state.json").save()
+
+
+def resumed_nowhere(path):
+    return state.State(str(path), SETTINGS, MACHINE, VERSIONS)
+
+
 @pytest.mark.parametrize("other, said", [
     ({"settings": {**SETTINGS, "seconds": 2}}, "seconds: 4 there, 2 now"),
     ({"machine": {"processor": "another"}}, "processor: a processor there, another now"),

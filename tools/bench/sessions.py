@@ -51,8 +51,8 @@ LOADS = ("full", "paced", "locked")
 class Generator:
     """bench_session or django_sessions, one phase after the other."""
 
-    def __init__(self, *command):
-        self.what = os.path.basename(command[0])
+    def __init__(self, *command, server=None):
+        self.what, self.server = os.path.basename(command[0]), server
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=die_with_the_test)
 
     def on_core(self, core):
@@ -64,7 +64,8 @@ class Generator:
         """What a phase ends with."""
         line = self.process.stdout.readline()
         if not line:
-            sys.exit(f"{self.what} ended with {self.process.wait()}")
+            said = f"; {self.server.what} says: {self.server.log()[-1000:]}" if self.server else ""
+            sys.exit(f"{self.what} ended with {self.process.wait()}{said}")
         return line
 
     def go_on(self, phase=""):
@@ -82,7 +83,7 @@ class Generator:
 
 def bench_session(given, server, protocol, *options):
     return Generator(built("bench_session"), "-i", "-P", str(server.port), "-p", protocol, "-t", str(given.seconds), "-u", str(given.users),
-                     *options)
+                     *options, server=server)
 
 
 def started(store):

@@ -58,6 +58,12 @@ class State:
         self.save()
 
     def save(self):
+        try:
+            self._replace()
+        except OSError as error:  # which names no file where the disk is full
+            raise OSError(error.errno, error.strerror, self.path) from None
+
+    def _replace(self):
         os.makedirs(os.path.dirname(os.path.abspath(self.path)), exist_ok=True)
         beside = self.path + ".new"
         with open(beside, "w", encoding="utf-8") as file:
