@@ -19,12 +19,14 @@ The section below is written by `tools/bench/report`; what it measures and how i
 """
 # A figure of ours beside that of a peer: where, which; both labels; figures.Turns; figures.standing.
 Compared = collections.namedtuple("Compared", "where words ours theirs found standing")
+ROUNDS_THAT_SAY = 3
 SHOWN = ("rate", "cpu_us", "p50", "p99", "p99.9", "max", "resident_mib", "lag_s")
 HEAD_OF_RATE = "requests a second"
 HEADS = ("operations a second", "CPU, us an operation", "p50, ms", "p99, ms", "p99.9, ms", "max, ms", "resident, MiB", "lag, s")
 
 
 def table(head, rows):
+    assert all(len(row) == len(head) for row in rows), head  # a reader's program leaves out what has no head
     return ["| " + " | ".join(head) + " |", "| " + " | ".join("---" for _ in head) + " |", *("| " + " | ".join(row) + " |" for row in rows), ""]
 
 
@@ -94,7 +96,10 @@ class Page:
         lines += wrapped(f"{rounds}, {self.settings.seconds} s each.{look} A figure is the median, with the lowest and the "
                          "highest round in brackets. In a round every server has its turn, started anew, and the order turns from "
                          "round to round. Latencies are those of a closed loop, where nobody waits to send the next request, except "
-                         "where a rate is named. The cost of write-behind includes writing everything to the backend.") + [""]
+                         "where a rate is named. CPU is user and system time of the whole server process; with one thread it runs on the first "
+                         "core, the load on the second one (taskset), with more they share all. The CPU of write-behind includes writing "
+                         "everything to the backend; lag is the highest age that a change reached before it was there. Resident memory is that "
+                         "at the end of the load.") + [""]
         lines += table(("", ""), [(name, str(value)) for name, value in {**machine, **versions}.items()])
         return lines
 
@@ -113,7 +118,7 @@ class Page:
                     cells = [figures.with_spread(self.spread(begins, subject, figure)) if figure in ("rate", "cpu_us") else
                              figures.short(getattr(self.spread(begins, subject, figure), "median", None)) for figure in SHOWN]
                     rows.append([self.subjects[subject].label, *cells])
-            lines += [f"#### {name[0].upper()}{name[1:]}", "", "    memtier_benchmark -s 127.0.0.1 -p PORT -P memcache_text "
+            lines += [f"#### {name[0].upper()}{name[1:]}", "", "    memtier_benchmark -s 127.0.0.1 -p PORT -P memcache_text|redis "
                       + shlex.join(map(str, matrix.options_of(self.settings, load))), "", *table(("", *HEADS), rows)]
             self.compare_peers(name, begins)
         return lines
@@ -179,7 +184,7 @@ class Page:
                          f"{100 * kept / max(1, all_of_them):.4g} %", str(returned)])
         self.compare_sessions()
         return table(("", "requests a second", "CPU of all servers, us a request", "paced: p99, ms", "p99.9, ms", "locked: requests a second",
-                      "lag, s", "resident, MiB", "lost, old or refused", "there after a kill"), rows)
+                      "lag, s", "resident, MiB", "lost, old or refused", "there after a kill", "back after logging out"), rows)
 
     def compare_sessions(self):
         ways = (("full", "rate", HEAD_OF_RATE), ("full", "cpu_us", "CPU, us a request"), ("full", "resident_mib", HEADS[6]),
@@ -238,7 +243,8 @@ class Page:
         lines = ["#### Where Forebay is behind", ""]
         lines += wrapped(f"Each figure is set against that of a peer that promises the same, within each round. Of {len(self.compared)} such "
                          f"comparisons Forebay is ahead in {count['ahead']} and behind in {count['behind']}: in every round, and by more than "
-                         f"{figures.MARGIN:.0%} in the middle one. In the other {count['even']} the rounds disagree, or differ by less.") + [""]
+                         f"{figures.MARGIN * 100:g} % in the middle one. In the other {count['even']} the rounds disagree, or differ by less."
+                         + ("" if self.settings.rounds >= ROUNDS_THAT_SAY else " With so few rounds, chance decides some of them.")) + [""]
         behind = sorted((one for one in self.compared if one.standing == "behind"), key=lambda one: -max(one.found.ratio, 1 / one.found.ratio))
         rows = [[one.where, one.words, f"{one.ours}: {figures.short(one.found.ours)}", f"{one.theirs}: {figures.short(one.found.theirs)}",
                  figures.with_spread(figures.Spread(one.found.ratio, one.found.lowest, one.found.highest))] for one in behind]
