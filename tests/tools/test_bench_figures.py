@@ -225,6 +225,11 @@ def test_curves_rise_and_stay_inside():
     assert all(0 <= x <= width and 0 <= y <= height for x, y in points)
 
 
+def test_a_title_that_has_no_room_is_found():
+    with pytest.raises(AssertionError, match="x{57}"):
+        plots.document("x" * 57, 10, [])
+
+
 def test_contrast_is_counted_as_the_guidelines_do():
     assert plots.contrast("#ffffff", "#000000") == pytest.approx(21)
     assert plots.contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)

@@ -202,7 +202,7 @@ class Page:
                              (sessions.DJANGO[theirs], self.values("django/", theirs, *way)), "rate" not in way)
 
     def session_plots(self):
-        title = "Sessions: CPU of all servers, microseconds a request: less is better"
+        title = "Sessions: CPU of all servers, us a request"
         groups = [(load, [(store.label, self.spread("sessions/", key, load, "cpu_us")) for key, store in self.stores().items()])
                   for load in sessions.LOADS]
         series = [(store.label, self.curve("sessions/", key, "paced", "curve")) for key, store in self.stores().items()]

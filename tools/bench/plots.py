@@ -10,6 +10,7 @@ TEXT, TEXT_DARK, RULE = "#6e7781", "#9aa4ae", "#868e96"
 COLOURS = ("#2f81f7", "#d0680c", "#2a9d4a", "#a371f7", "#e5534b", "#168aa0", "#b8860b", "#d2619b", "#7d8590", "#5a8f00", "#8f6bd6")
 DASHES = ("", "6 3", "2 3", "8 3 2 3")
 WIDTH, LINE = 480, 20  # as wide as it is drawn where there is room; on a telephone the letters are still three quarters of their size
+TITLE = 56  # letters that have room in its width
 BAR = 9  # of bars, the height; their names stand above them
 
 
@@ -27,6 +28,7 @@ def rule(x1, y1, x2, y2, more=f'stroke="{RULE}" stroke-opacity="0.4"'):
 
 def document(title, height, parts):
     """A whole SVG with a heading."""
+    assert len(title) <= TITLE, title
     style = (f"text{{font:13px system-ui,sans-serif;fill:{TEXT}}}.title{{font-weight:600;font-size:14px}}.group{{font-weight:600}}"
              f"@media (prefers-color-scheme:dark){{text{{fill:{TEXT_DARK}}}}}")
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:.0f}" width="{WIDTH}" height="{height:.0f}" role="img" aria-label="{html.escape(title, quote=True)}">'
