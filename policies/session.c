@@ -17,6 +17,7 @@ static enum backend_status open_connection(struct session *session, uint64_t unt
     struct backend_identity expected;
     options.table_count = session->table_count = backend->table_count;
     options.running = !session->starting;
+    options.node = backend->tier->options.cache.node;
     options.renews = session->renews;
     session->renews = false;
     options.open_until_us = until_us;
