@@ -83,6 +83,7 @@ struct backend_options {
     const char *data;                        /* folder where relative paths start */
     unsigned timeout_ms;                     /* above 0; a call that waits longer is BACKEND_TRANSIENT */
     const struct backend_specific *specific; /* NULL: the kind's defaults */
+    unsigned node;                           /* the number of this server, which is in its versions */
     const struct backend_table *const *tables;
     size_t table_count;
     /* The server has started: a table that does not fit (any more) is a failure of the calls for it,
@@ -136,10 +137,11 @@ enum mutation_kind {
 
 /* What the row has to be like, beside older than the mutation; or-ed: the one or the other. */
 enum mutation_on {
-    MUTATION_ON_ANY = 0, /* anything */
-    MUTATION_ON_VERSION =
-        1, /* alive, with the version `base`, or with none that counts: nobody can tell then */
-    MUTATION_ON_ABSENCE = 2 /* no row, or one whose life is over */
+    MUTATION_ON_ANY = 0,
+    /* A living row with the version `base`, or with none that counts: then nobody can tell. */
+    MUTATION_ON_VERSION = 1,
+    /* No row, or one whose life is over. */
+    MUTATION_ON_ABSENCE = 2
 };
 
 struct mutation {
@@ -175,6 +177,15 @@ struct backend_visitor {
 };
 
 enum { BACKEND_PLACE_SHOWN = 272 };
+/* Who else has the store open, and what time it is there. All zero where the kind does not look. */
+struct backend_company {
+    unsigned others; /* servers that write to it, or may, beside this one */
+    /* By how much the store's clock is ahead of this machine's wall clock: no less and no more, microseconds. Both 0: not
+     * known. */
+    int64_t ahead_least_us, ahead_most_us;
+    /* Another server has the same node number, or it cannot be seen whether one has; with place and remedy. "": neither. */
+    char complaint[360];
+};
 
 /* Each kind embeds this as the first member of its own connection struct. */
 struct backend_connection {
@@ -190,6 +201,8 @@ struct backend_connection {
     /* The kind's, of the writer's connection: what its log holds (SQLite: -wal), as of the last apply or maintain; 0: it has
      * none. */
     uint64_t log_bytes;
+    /* The kind's, of the writer's connection: as of the last high_version or look. */
+    struct backend_company company;
     /* The kind's: how often it has taken the place of a link that was lost by another one since it was opened, without being
      * opened anew. */
     uint64_t reconnects;
@@ -256,7 +269,8 @@ struct backend_type {
     enum backend_status (*probe)(const struct backend_options *options, struct backend_error *ret_error);
 
     /* The highest version ever applied through this store, 0: none; at most ENTRY_VERSION_HIGHEST. New versions start
-     * above it. BACKEND_REFUSED: what the store has in its place is none, and the message names where and what. */
+     * above it. BACKEND_REFUSED: what the store has in its place is none, and the message names where and what; or, of
+     * the writer's connection at the start, another server has this node's number. */
     enum backend_status (*high_version)(struct backend_connection *connection, uint64_t *ret_version,
                                         struct backend_error *ret_error);
 

@@ -38,6 +38,12 @@ struct cache_time tier_now(const struct tier *tier) {
     return life_clock_now(&tier->clock);
 }
 
+struct cache_time tier_now_for_versions(const struct tier *tier) {
+    struct cache_time now = tier_now(tier);
+    now.us += atomic_load_explicit(&tier->ahead_us, memory_order_relaxed);
+    return now;
+}
+
 uint32_t tier_over_at(const struct tier *tier) {
     return life_clock_over_at(&tier->clock, boot_us(), wall_us());
 }

@@ -11,6 +11,7 @@ void redis_close(struct backend_connection *base) {
     if (!base)
         return;
     struct redis_connection *connection = redis_connection_of(base);
+    redis_unregister(connection);
     redis_disconnect(connection);
     redis_forget_loaded(connection);
     arena_free(&connection->words);
@@ -30,7 +31,12 @@ static struct redis_connection *allocate(const struct backend_options *options, 
     connection->base.call_until_us = options->open_until_us;
     connection->name = strdup(options->name);
     connection->timeout_ms = options->timeout_ms;
+    connection->node = options->node;
+    strcpy(connection->heir_of, "-");
+    connection->starting = !options->running;
     redis_make_mark(connection);
+    if (role == BACKEND_WRITER)
+        redis_know_itself(connection, options->data);
     connection->tables = calloc(options->table_count + 1, sizeof *connection->tables);
     connection->table_count = options->table_count;
     if (!connection->name || !connection->tables) {
@@ -159,6 +165,7 @@ static enum redis_step read_high(const struct redis_connection *connection, cons
 
 static enum redis_step high_work(struct redis_connection *connection, void *context,
                                  enum backend_status *ret_status, struct backend_error *ret_error) {
+    struct high_task *task = context;
     const char *words[] = {"GET", REDIS_HIGH_KEY};
     const size_t sizes[] = {3, sizeof REDIS_HIGH_KEY - 1};
     redisReply *reply = NULL;
@@ -167,10 +174,13 @@ static enum redis_step high_work(struct redis_connection *connection, void *cont
     enum redis_step step = redis_answer(connection, &reply);
     if (step != REDIS_DONE)
         return step;
-    step = read_high(connection, reply, context, ret_status, ret_error);
+    step = read_high(connection, reply, task, ret_status, ret_error);
     freeReplyObject(reply);
     if (step == REDIS_DONE && connection->role == BACKEND_WRITER)
         step = redis_learn_mark(connection, ret_status, ret_error);
+    if (step == REDIS_DONE && connection->role == BACKEND_WRITER)
+        step = redis_register(connection, ret_status, ret_error);
+    task->refused |= step == REDIS_FAILED && *ret_status == BACKEND_REFUSED;
     return step;
 }
 

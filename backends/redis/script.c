@@ -161,7 +161,33 @@ static const char load_string[] =
     "local seconds = string.format('%.0f', math.ceil(expires / 1000))\n"
     "return {value, beside[1], beside[2], seconds, beside[3], beside[4]}\n";
 
+/*
+ *     KEYS  that of the nodes (nodes.c)
+ *     ARGV  node number, data folder, process, name of this server, seconds until it counts as gone, the process that it
+ *           is the heir of, or "-", or "" if it had the number already
+ *
+ * returns the time, how many other numbers are in use, and what the one that has our number has said of itself, or ''. Who
+ * had no number yet takes that of its own data folder over, and that of the one whose heir it is.
+ */
+static const char register_node[] =
+    "local time = redis.call('TIME')\n"
+    "local now, life, others, holder, mine = tonumber(time[1]), tonumber(ARGV[5]), 0, '', 0\n"
+    "local all = redis.call('HGETALL', KEYS[1])\n"
+    "for i = 1, #all, 2 do\n"
+    "  local seen, home, itself = string.match(all[i + 1], '^(%d+) (%S+) (%S+) ')\n"
+    "  local age = now - (tonumber(seen) or 0)\n"
+    "  if age > life or age < -life then redis.call('HDEL', KEYS[1], all[i])\n"
+    "  elseif all[i] ~= ARGV[1] then others = others + 1\n"
+    "  elseif itself == ARGV[3] then mine = tonumber(seen)\n"
+    "  elseif ARGV[6] == '' or (home ~= ARGV[2] and itself ~= ARGV[6]) then holder = all[i + 1] end\n"
+    "end\n"
+    "if holder == '' and now - mine >= life / 5 then\n"
+    "  redis.call('HSET', KEYS[1], ARGV[1], table.concat({time[1], ARGV[2], ARGV[3], ARGV[4]}, ' '))\n"
+    "  redis.call('EXPIRE', KEYS[1], 10 * life)\n"
+    "end\n"
+    "return {time[1], time[2], others, holder}\n";
+
 const char *redis_script_text(enum redis_script script) {
-    static const char *const texts[REDIS_SCRIPTS] = {apply_hash, apply_string, load_string};
+    static const char *const texts[REDIS_SCRIPTS] = {apply_hash, apply_string, load_string, register_node};
     return texts[script];
 }

@@ -110,6 +110,7 @@ static enum backend_status open_connection(struct writer *writer) {
         return status == BACKEND_REPLACED ? BACKEND_TRANSIENT : status;
     }
     writer->high_version = version;
+    company_note(writer);
     absence_distrust(writer->backend,
                      session->connection->foreign); /* what was written meanwhile is unknown */
     take_over(writer, version);
@@ -497,6 +498,8 @@ bool call_look(struct writer *writer) {
     follow(writer);
     if (status == BACKEND_REPLACED)
         judged(writer, NULL, status);
+    else if (status == BACKEND_OK)
+        company_note(writer);
     return status != BACKEND_REPLACED;
 }
 

@@ -28,9 +28,10 @@
 enum {
     CAPACITY_KEPT = 16384,
     PROGRESS_US = 2000000,
-    QUARANTINE_PAUSE_US = 200000, /* until its file is tried again */
-    HALVING_US = 20000,           /* for so long refused rows are looked for before others have their turn */
-    RETRY_ROWS = 128,             /* of the quarantine, tried together */
+    SUPERSEDED_PAUSE_US = 60000000, /* between two lines of the log */
+    QUARANTINE_PAUSE_US = 200000,   /* until its file is tried again */
+    HALVING_US = 20000, /* for so long refused rows are looked for before others have their turn */
+    RETRY_ROWS = 128,   /* of the quarantine, tried together */
     RETRY_BYTES = 4 << 20
 };
 
@@ -155,6 +156,29 @@ void flusher_settle(struct space *space, const struct mutation *mutation, uint64
         settle_one(space, mutation, hash, &now);
 }
 
+/* One of ours would be told by call.c; and of what a journal has kept until now, newer rows are to be expected. */
+static bool is_lost_to_another(const struct space *space, const struct mutation *mutation, uint64_t hash) {
+    return mutation->superseded && mutation->kind != MUTATION_TOUCH &&
+           mutation->entry.version > space->tier->recovered_version &&
+           version_node(mutation->superseded_by, hash) != space->tier->options.cache.node;
+}
+
+/* Its client was told STORED. */
+static void tell_superseded(struct flusher *flusher, const struct mutation *mutation, uint64_t hash) {
+    struct space *space = flusher->space;
+    uint64_t now_us = monotonic_us();
+    flusher->superseded_untold++;
+    if (flusher->superseded_told_us && now_us - flusher->superseded_told_us < SUPERSEDED_PAUSE_US)
+        return;
+    tell_of_space(
+        space, NULL, LOG_LEVEL_WARNING,
+        "namespace %s: %zu changes were accepted and then gave way to newer ones of other servers, the last to one of node %u: let one server at a time change a key, or use write-through",
+        space->options.name, flusher->superseded_untold, version_node(mutation->superseded_by, hash));
+    tell_key(space, mutation->entry.key, "the last change that gave way is of");
+    flusher->superseded_untold = 0;
+    flusher->superseded_told_us = now_us;
+}
+
 /* The batch is held until the quarantine's file can be written, and with it the journal's records; the
  * namespace's alone, for the backend is not to blame. */
 static void hold_for_quarantine(struct flusher *flusher) {
@@ -201,6 +225,8 @@ static bool settle(struct flusher *flusher, size_t from, size_t to) {
         if (i + FLUSHER_AHEAD < to)
             cache_prefetch_entry(space->tier->cache, flusher->hashes[i + FLUSHER_AHEAD]);
         settle_one(space, &flusher->mutations[i], flusher->hashes[i], &now);
+        if (is_lost_to_another(space, &flusher->mutations[i], flusher->hashes[i]))
+            tell_superseded(flusher, &flusher->mutations[i], flusher->hashes[i]);
     }
     flusher->begin = to;
     return true;

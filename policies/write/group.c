@@ -176,7 +176,8 @@ static bool look(struct group *group, size_t index, const struct cache_time *now
         return false;
     if (item->known)
         return true;
-    item->answered_blindly = need == NEED_EXISTENCE && request->space->options.existence == EXISTENCE_MEMORY;
+    item->answered_blindly = need == NEED_EXISTENCE && item->tries == 0 && /* memory has known it, else */
+                             request->space->options.existence == EXISTENCE_MEMORY;
     item->needs_row = !item->answered_blindly || command_kind(request->command) == KIND_TOUCH;
     return true;
 }
@@ -392,6 +393,7 @@ static void evaluate_item(struct writer *writer, size_t index, const struct cach
         item->result.marks = item->change.marks;
     }
     item->unfit &= item->change.kind == CHANGE_NONE;
+    item->again = item->known && !earlier && change_was_denied(request->space, request, &item->change);
 }
 
 /* ---- Memory and answers ---- */
@@ -502,7 +504,7 @@ static void finish(struct writer *writer) {
 /* ---- Committing ---- */
 
 static bool prepare(struct writer *writer) {
-    struct cache_time now = tier_now(writer->backend->tier);
+    struct cache_time now = tier_now_for_versions(writer->backend->tier);
     bytes_reset(&writer->group.bytes);
     if (load_all(writer, &now) != BACKEND_OK)
         return false;

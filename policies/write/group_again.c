@@ -68,12 +68,13 @@ static bool is_doubtful(const struct mutation *mutation) {
 
 static void judge(struct group *group, struct group_item *item) {
     const struct mutation *mutation = mutation_of(group, item);
-    if (item->fate != ITEM_FINE || !mutation || !mutation->superseded)
+    /* Overtaken: it meets what was built on it, when the batch is repeated; or it is as if it had been done just before. */
+    if (item->fate != ITEM_FINE || !mutation || !mutation->superseded || item->overtaken)
         return;
-    if (mutation->on != MUTATION_ON_ANY && (item->overtaken || is_doubtful(mutation)))
+    if (mutation->on != MUTATION_ON_ANY && is_doubtful(mutation))
         item->fate = ITEM_FAILED;
     else
-        item->again = !item->overtaken; /* as if it had been done just before */
+        item->again = true;
 }
 
 static void judge_all(struct group *group) {

@@ -343,6 +343,20 @@ RIG_TEST(a_set_of_a_slow_clock_is_given_a_newer_version, write_through) {
     rig_assert_row(rig, "c", NULL);
 }
 
+/* What it meets is what it has written itself. */
+RIG_TEST(changes_of_one_key_whose_answer_was_lost_are_repeated, write_through) {
+    rig_start(rig);
+    rig_expect(rig, "set n 10", "STORED");
+    faulty_lose_answer(rig->faulty);
+    assert_string_equal(rig_pipeline(rig, "incr n 1;add n 7;incr n 1;set n 5;touch n 1000;incr n 1"),
+                        "11,NOT_STORED,12,STORED,TOUCHED,6");
+    rig_assert_row(rig, "n", "6");
+    faulty_tear(rig->faulty, 2);
+    assert_string_equal(rig_pipeline(rig, "incr n 1;append n 0;incr n 1"), "7,STORED,71");
+    rig_assert_row(rig, "n", "71");
+    rig_expect(rig, "get n", "71");
+}
+
 /* It may have been counted, and the other node may have seen that: it is not counted twice. */
 RIG_TEST(a_change_that_may_have_been_made_is_not_made_anew, write_through) {
     rig_start(rig);
@@ -896,6 +910,7 @@ int main(void) {
         RIG_CASE(an_add_is_refused_where_another_node_was_faster),
         RIG_CASE(a_pipeline_that_meets_another_nodes_change_keeps_its_order),
         RIG_CASE(a_set_of_a_slow_clock_is_given_a_newer_version),
+        RIG_CASE(changes_of_one_key_whose_answer_was_lost_are_repeated),
         RIG_CASE(a_change_that_may_have_been_made_is_not_made_anew),
         RIG_CASE(a_placeholder_is_filled_unless_another_node_was_faster),
         RIG_CASE(write_through_fails_while_the_backend_is_down),
