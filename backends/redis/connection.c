@@ -26,6 +26,7 @@ static struct redis_connection *allocate(const struct backend_options *options, 
         return NULL;
     connection->base.type = &redis_backend;
     connection->role = role;
+    connection->node = options->node;
     connection->writes = role == BACKEND_WRITER && !options->reads_only;
     connection->base.call_until_us = options->open_until_us;
     connection->name = strdup(options->name);
@@ -76,6 +77,7 @@ static enum backend_status take_options(struct redis_connection *connection,
     if (!redis_address_parse(options->uri, &connection->address, &problem))
         return backend_fail(ret_error, BACKEND_REFUSED, "backend \"%s\": bad URI: %s", options->name,
                             problem);
+    connection->replicas = own.replicas;
     connection->sentinel_user = own.sentinel_user;
     connection->sentinel_password = own.sentinel_password;
     snprintf(connection->tombstone_seconds, sizeof connection->tombstone_seconds, "%u",
@@ -120,7 +122,7 @@ enum backend_status redis_probe(const struct backend_options *options, struct ba
 /* ---- The high version ---- */
 
 struct high_task {
-    uint64_t version;
+    uint64_t version, applied;
     bool refused; /* redis_do takes a refusal for one that may pass */
 };
 
@@ -161,16 +163,19 @@ static enum redis_step high_work(struct redis_connection *connection, void *cont
                                  enum backend_status *ret_status, struct backend_error *ret_error) {
     const char *words[] = {"GET", REDIS_HIGH_KEY};
     const size_t sizes[] = {3, sizeof REDIS_HIGH_KEY - 1};
+    struct high_task *task = context;
     redisReply *reply = NULL;
     if (!redis_append(connection, 2, words, sizes))
         return redis_out_of_memory(connection, ret_status, ret_error);
     enum redis_step step = redis_answer(connection, &reply);
     if (step != REDIS_DONE)
         return step;
-    step = read_high(connection, reply, context, ret_status, ret_error);
+    step = read_high(connection, reply, task, ret_status, ret_error);
     freeReplyObject(reply);
     if (step == REDIS_DONE && connection->role == BACKEND_WRITER)
         step = redis_learn_mark(connection, ret_status, ret_error);
+    if (step == REDIS_DONE && connection->role == BACKEND_WRITER)
+        step = redis_learn_applied(connection, &task->applied, ret_status, ret_error);
     return step;
 }
 
@@ -181,6 +186,8 @@ enum backend_status redis_high_version(struct backend_connection *base, uint64_t
     enum backend_status status = redis_do(connection, high_work, &task, ret_error);
     if (status == BACKEND_OK)
         *ret_version = task.version;
+    if (status == BACKEND_OK && task.applied > base->applied)
+        base->applied = task.applied;
     if (status == BACKEND_OK && task.version > connection->known_version)
         connection->known_version = task.version;
     return task.refused ? BACKEND_REFUSED : status;
