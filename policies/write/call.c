@@ -11,6 +11,7 @@
 #include "policies/tell.h"
 #include "policies/write/failover.h"
 #include "policies/write/internal.h"
+#include "policies/write/regress.h"
 #include "policies/write/store_note.h"
 #include <inttypes.h>
 #include <unistd.h>
@@ -40,45 +41,6 @@ static void tell_ahead(struct writer *writer) {
         name_of(writer), (unsigned long long)(us - now_us) / 1000);
 }
 
-/* The store has less than it had: whoever restored it knows, whoever did not has to. */
-static void tell_older(struct writer *writer, uint64_t version, const char *what_now) {
-    char had[CLOCK_TEXT_MAX], has[CLOCK_TEXT_MAX + 24] = "is empty, or was not written by Forebay";
-    if (version) {
-        char until[CLOCK_TEXT_MAX];
-        snprintf(has, sizeof has, "holds changes until %s", clock_text(version_us(version), 0, until));
-    }
-    tell_of_backend(
-        writer->backend, &writer->older_lines, LOG_LEVEL_ERROR,
-        "backend %s: the store %s; the one before held changes until %s. It is an older copy or another store: %s",
-        name_of(writer), has, clock_text(version_us(writer->store_version), 0, had), what_now);
-}
-
-/* Its newest changes are there, and others that it had acknowledged are not. */
-static void tell_gap(struct writer *writer, uint64_t applied) {
-    char has[CLOCK_TEXT_MAX], had[CLOCK_TEXT_MAX];
-    tell_of_backend(
-        writer->backend, &writer->older_lines, LOG_LEVEL_ERROR,
-        "backend %s: the store has lost what it acknowledged between %s and %s: what memory holds is written to it again",
-        name_of(writer), clock_text(applied, 0, has), clock_text(writer->store_applied, 0, had));
-}
-
-/* What its high version, and the number of the last batch, say. They never go back in one and the same store. */
-static bool note_version(struct writer *writer, uint64_t version, uint64_t applied) {
-    bool older = version < writer->store_version, lacks = applied < writer->store_applied;
-    if (older && writer->session.starting)
-        tell_older(writer, version,
-                   "what only the old one had is gone, except what the journal still has to write");
-    else if (older)
-        tell_older(writer, version, "what memory holds is written to it again");
-    else if (lacks)
-        tell_gap(writer, applied);
-    if ((older || lacks) && !writer->session.starting)
-        rewrite_begin(writer);
-    writer->store_version = version;
-    writer->store_applied = applied;
-    return older || lacks;
-}
-
 /* A connection is open. */
 static void take_over(struct writer *writer, uint64_t version) {
     struct backend_connection *connection = writer->session.connection;
@@ -98,7 +60,7 @@ static void take_over(struct writer *writer, uint64_t version) {
             name_of(writer));
     if (other && !lost)
         rewrite_begin(writer);
-    if (note_version(writer, version, connection->applied) || other)
+    if (regress_note(writer, version) || other)
         count(&writer->counters.store_regressions);
 }
 

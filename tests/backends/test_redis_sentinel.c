@@ -25,6 +25,8 @@ struct fixture {
     struct backend_error error;
 };
 
+static const char *const with_password[] = {"requirepass secret", NULL};
+
 enum { MINUTE = 60000 /* milliseconds: time for what is to succeed */ };
 
 static bool start_sentinel(struct redis_server *sentinel, int watched_port, const char *const *lines) {
@@ -151,6 +153,15 @@ TEST(a_sentinel_that_is_away_or_hangs_is_passed_over) {
     redis_server_ask(&fixture->first, "CLIENT KILL TYPE normal");
     assert_put(fixture, "sess:b", 2);
     assert_has(&fixture->first, "sess:b");
+}
+
+TEST(a_sentinel_that_wants_another_password_is_passed_over) {
+    struct fixture *fixture = *state;
+    assert_true(start_sentinel(&fixture->other_sentinel, fixture->first.port, with_password));
+    use_sentinels(fixture, "redis+sentinel://127.0.0.1:%d,127.0.0.1:%d/mymaster",
+                  fixture->other_sentinel.port, fixture->sentinel.port);
+    open_writer(fixture);
+    assert_put(fixture, "sess:a", 1);
 }
 
 TEST(without_sentinels_the_link_that_stands_goes_on) {
@@ -359,7 +370,6 @@ TEST(a_host_that_is_found_nowhere_is_told) {
     assert_says(fixture, ": Sentinel names this host, which no look-up here finds");
 }
 
-static const char *const with_password[] = {"requirepass secret", NULL};
 static const char *const with_names[] = {"sentinel resolve-hostnames yes", "sentinel announce-hostnames yes",
                                          "sentinel monitor named nowhere.invalid 6379 1", NULL};
 
@@ -371,6 +381,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         CASE(what_is_written_goes_to_the_master),
         CASE(a_sentinel_that_is_away_or_hangs_is_passed_over),
+        CASE(a_sentinel_that_wants_another_password_is_passed_over),
         CASE(without_sentinels_the_link_that_stands_goes_on),
         CASE_WITH(its_password_and_its_user_open_a_sentinel, with_password),
         CASE(a_look_finds_the_master_elsewhere),
