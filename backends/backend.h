@@ -83,7 +83,7 @@ struct backend_options {
     const char *data;                        /* folder where relative paths start */
     unsigned timeout_ms;                     /* above 0; a call that waits longer is BACKEND_TRANSIENT */
     const struct backend_specific *specific; /* NULL: the kind's defaults */
-    unsigned node;                           /* the number of this server, which is in its versions */
+    unsigned node; /* the number of this server: in its versions, and in what a store keeps for each */
     const struct backend_table *const *tables;
     size_t table_count;
     /* The server has started: a table that does not fit (any more) is a failure of the calls for it,
@@ -206,6 +206,11 @@ struct backend_connection {
     /* The kind's: how often it has taken the place of a link that was lost by another one since it was opened, without being
      * opened anew. */
     uint64_t reconnects;
+    /* The kind's, of the writer's connection, where the store keeps such a number: that of the last batch of this node that it
+     * has acknowledged, or, by high_version, that it has. It never goes back in one store, and is a time (wall clock, us). */
+    uint64_t applied;
+    /* The kind's, for the caller to take and set to 0: batches that waited for replicas, and those of them that too few had. */
+    uint64_t replica_waits, replica_short;
     /* The kind's, where a store is looked for: where it was found when it was connected last, fit to be shown; else "". */
     char place[BACKEND_PLACE_SHOWN];
     /* The kind's: this connection has seen of its store what one that is opened anew could not know, and is not to be

@@ -27,11 +27,11 @@ static struct redis_connection *allocate(const struct backend_options *options, 
         return NULL;
     connection->base.type = &redis_backend;
     connection->role = role;
+    connection->node = options->node;
     connection->writes = role == BACKEND_WRITER && !options->reads_only;
     connection->base.call_until_us = options->open_until_us;
     connection->name = strdup(options->name);
     connection->timeout_ms = options->timeout_ms;
-    connection->node = options->node;
     strcpy(connection->heir_of, "-");
     connection->starting = !options->running;
     redis_make_mark(connection);
@@ -82,6 +82,7 @@ static enum backend_status take_options(struct redis_connection *connection,
     if (!redis_address_parse(options->uri, &connection->address, &problem))
         return backend_fail(ret_error, BACKEND_REFUSED, "backend \"%s\": bad URI: %s", options->name,
                             problem);
+    connection->replicas = own.replicas;
     connection->sentinel_user = own.sentinel_user;
     connection->sentinel_password = own.sentinel_password;
     snprintf(connection->tombstone_seconds, sizeof connection->tombstone_seconds, "%u",
@@ -126,7 +127,7 @@ enum backend_status redis_probe(const struct backend_options *options, struct ba
 /* ---- The high version ---- */
 
 struct high_task {
-    uint64_t version;
+    uint64_t version, applied;
     bool refused; /* redis_do takes a refusal for one that may pass */
 };
 
@@ -181,6 +182,8 @@ static enum redis_step high_work(struct redis_connection *connection, void *cont
     if (step == REDIS_DONE && connection->role == BACKEND_WRITER)
         step = redis_register(connection, ret_status, ret_error);
     task->refused |= step == REDIS_FAILED && *ret_status == BACKEND_REFUSED;
+    if (step == REDIS_DONE && connection->role == BACKEND_WRITER)
+        step = redis_learn_applied(connection, &task->applied, ret_status, ret_error);
     return step;
 }
 
@@ -191,6 +194,8 @@ enum backend_status redis_high_version(struct backend_connection *base, uint64_t
     enum backend_status status = redis_do(connection, high_work, &task, ret_error);
     if (status == BACKEND_OK)
         *ret_version = task.version;
+    if (status == BACKEND_OK && task.applied > base->applied)
+        base->applied = task.applied;
     if (status == BACKEND_OK && task.version > connection->known_version)
         connection->known_version = task.version;
     bool forbidden =

@@ -11,6 +11,7 @@
 #include "policies/tell.h"
 #include "policies/write/failover.h"
 #include "policies/write/internal.h"
+#include "policies/write/regress.h"
 #include "policies/write/store_note.h"
 #include <inttypes.h>
 #include <unistd.h>
@@ -40,38 +41,13 @@ static void tell_ahead(struct writer *writer) {
         name_of(writer), (unsigned long long)(us - now_us) / 1000);
 }
 
-/* The store has less than it had: whoever restored it knows, whoever did not has to. */
-static void tell_older(struct writer *writer, uint64_t version, const char *what_now) {
-    char had[CLOCK_TEXT_MAX], has[CLOCK_TEXT_MAX + 24] = "is empty, or was not written by Forebay";
-    if (version) {
-        char until[CLOCK_TEXT_MAX];
-        snprintf(has, sizeof has, "holds changes until %s", clock_text(version_us(version), 0, until));
-    }
-    tell_of_backend(
-        writer->backend, &writer->older_lines, LOG_LEVEL_ERROR,
-        "backend %s: the store %s; the one before held changes until %s. It is an older copy or another store: %s",
-        name_of(writer), has, clock_text(version_us(writer->store_version), 0, had), what_now);
-}
-
-/* What its high version says. It never goes back in one and the same store. */
-static void note_version(struct writer *writer, uint64_t version) {
-    bool older = version < writer->store_version;
-    if (older && writer->session.starting)
-        tell_older(writer, version,
-                   "what only the old one had is gone, except what the journal still has to write");
-    else if (older)
-        tell_older(writer, version, "what memory holds is written to it again");
-    if (older && !writer->session.starting)
-        rewrite_begin(writer);
-    writer->store_version = version;
-}
-
 /* A connection is open. */
 static void take_over(struct writer *writer, uint64_t version) {
+    struct backend_connection *connection = writer->session.connection;
     bool lost = store_is_lost(writer->backend->store);
     if (lost)
         rewrite_begin(writer); /* before it counts as found: the end of a drain sees one or the other */
-    bool other = store_found(writer->backend->store, &writer->session.connection->identity);
+    bool other = store_found(writer->backend->store, &connection->identity);
     if (lost && writer->backend->loader)
         loader_let_go(writer->backend->loader); /* readers, too, are to have open what is there now */
     if (lost)
@@ -84,7 +60,8 @@ static void take_over(struct writer *writer, uint64_t version) {
             name_of(writer));
     if (other && !lost)
         rewrite_begin(writer);
-    note_version(writer, version);
+    if (regress_note(writer, version) || other)
+        count(&writer->counters.store_regressions);
 }
 
 /* A connection counts only when it has said which versions the store holds: what is written from then on is
@@ -412,6 +389,13 @@ static void note_log(struct writer *writer) {
                           memory_order_relaxed);
 }
 
+static void note_batch(struct writer *writer, struct backend_connection *connection) {
+    writer->store_applied = connection->applied;
+    count_add(&writer->counters.replica_waits, connection->replica_waits);
+    count_add(&writer->counters.replica_short, connection->replica_short);
+    connection->replica_waits = connection->replica_short = 0;
+}
+
 /* What others write may be noticed before or with a batch of ours. */
 static enum backend_status apply(struct writer *writer, struct mutation *mutations, size_t count_mutations) {
     struct backend_connection *connection = writer->session.connection;
@@ -422,6 +406,7 @@ static enum backend_status apply(struct writer *writer, struct mutation *mutatio
     absence_end_writing(writer->backend);
     absence_note_foreign(writer->backend, connection->foreign);
     note_log(writer);
+    note_batch(writer, connection);
     return status;
 }
 

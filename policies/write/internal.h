@@ -56,6 +56,7 @@ struct writer {
     uint64_t call_until_us; /* see call_limit */
     uint64_t upkeep_at;
     uint64_t store_version;  /* the highest that the store is known to have */
+    uint64_t store_applied;  /* the last batch that it has acknowledged (backend_connection.applied) */
     uint64_t tried_version;  /* the highest that was handed to it */
     struct store_note noted; /* as the data folder knows it, */
     uint64_t noted_at_us;    /* and when that was written */

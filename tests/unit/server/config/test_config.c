@@ -401,6 +401,10 @@ static const struct bad {
     {DATA REDIS "backend \"s\" { uri = \"redis://u:p@127.0.0.1/0\" }\n" KEYS("x", "x:", "r", "")
          KEYS("y", "y:", "s", "key_prefix = \"x:\""),
      12, "same names in Redis", ""},
+    {DATA "backend \"r\" { uri = \"redis+sentinel://a,b:26379/m?db=1\" }\n"
+          "backend \"s\" { uri = \"redis+sentinel://:p@c,B./m?db=1\" }\n" KEYS("x", "x:", "r", "")
+              KEYS("y", "y:", "s", "key_prefix = \"x:\""),
+     12, "same names in Redis", ""},
 #define OTHER_LOOPBACK(host)                                                                                 \
     {                                                                                                        \
         DATA REDIS "backend \"s\" { uri = \"redis://" host ":6379/0\" }\n" KEYS("x", "x:", "r", "")          \
@@ -471,6 +475,12 @@ static const struct fine {
     {HEAD "backend \"s\" { uri = \"redis://cache.example.org/0\" }\n" KEYS("x", "x:", "r", "")
          KEYS("y", "y:", "s", "key_prefix = \"x:\""),
      ":13: keys \"x:y:...\" of namespace \"x\""},
+    {HEAD "backend \"s\" { uri = \"redis+sentinel://a/m\" }\n" KEYS("x", "x:", "r", "")
+         KEYS("y", "y:", "s", "key_prefix = \"x:\""),
+     ":13: keys \"x:y:...\" of namespace \"x\""},
+    {HEAD "backend \"s\" { uri = \"redis+sentinel://a/m?db=1\" }\n" KEYS("x", "x:", "r", "")
+         KEYS("y", "y:", "s", "key_prefix = \"x:\""),
+     NULL},
     {HEAD "backend \"s\" { uri = \"redis://cache.example.org:6380/0\" }\n" KEYS("x", "x:", "r", "")
          KEYS("y", "y:", "s", "key_prefix = \"x:\""),
      NULL},
