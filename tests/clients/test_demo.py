@@ -249,8 +249,10 @@ def test_an_address_that_is_typed_leads_into_the_shop(demo, browser):
 
 @pytest.mark.parametrize("demo", ["sqlite"], indirect=True)
 def test_a_second_demonstration_does_not_harm_the_first(demo, browser):
-    for port, named in ((free_port(), str(demo.folder)), (demo.port, f"127.0.0.1:{demo.port}")):
-        done = subprocess.run(command(demo.folder, port), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    page = demo.folder / "index.html"  # which is no folder
+    for folder, port, named in ((demo.folder, free_port(), str(demo.folder)), (demo.folder, demo.port, f"127.0.0.1:{demo.port}"),
+                                (page, free_port(), str(page))):
+        done = subprocess.run(command(folder, port), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE, check=False)
         assert done.returncode == 1 and done.stderr.startswith("tools/demo: ") and named in done.stderr and done.stderr.count("\n") == 1
     demo.do("restart forebay")
     for stack in CUSTOMERS:

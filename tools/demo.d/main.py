@@ -176,7 +176,10 @@ def play(given):
     if answers(given.port):
         raise Failed(f"127.0.0.1:{given.port} is taken (ss -tlnp says by whom): end that one, or take another --port")
     folder = os.path.abspath(given.folder or os.path.join(ROOT, "var", "demo-redis" if given.redis else "demo-sqlite"))
-    stage = Stage(folder, os.path.abspath(given.forebay), given.redis, given.port)
+    try:
+        stage = Stage(folder, os.path.abspath(given.forebay), given.redis, given.port)
+    except (OSError, sqlite3.Error) as error:
+        raise Failed(f"{folder} cannot have the data: {error}; mend that, or take another --folder") from None
     demo = Demo(stage)
     try:
         stage.programs.start()
