@@ -19,7 +19,7 @@ import page
 import pytest
 import sessions
 import state
-from forebay import Memcached, Redis, Server, ServerFailed, binary, die_with_the_test, eventually
+from forebay import Memcached, Process, Redis, Server, ServerFailed, binary, die_with_the_test, eventually
 
 ONLY = "^matrix/pipeline 16, set:get 1:10, 100 bytes, 1 thread/"
 SERVERS = {"forebay": "Forebay, cache-aside", "memcached": "memcached", "forebay-interval": "Forebay, write-behind, journal interval",
@@ -172,6 +172,24 @@ def test_another_program_on_the_port_is_not_measured(stranger, tmp_path):
             measure.start(server)
     finally:
         server.kill()
+
+
+class Forking(Process):
+    """As Redis is while it writes its file again: what it forked outlives it."""
+
+    what = "forking"
+
+    def command(self):
+        return ["sh", "-c", "sleep 60 & exec sleep 60"]
+
+    def answers(self):
+        return len(processes_in(self.folder)) == 2
+
+
+def test_what_a_server_forked_ends_with_it(tmp_path):
+    server = Forking(tmp_path).start()
+    measure.kill(server)
+    eventually(lambda: processes_in(tmp_path) == [])
 
 
 def test_a_load_ends_with_its_server(tmp_path):

@@ -33,6 +33,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 LISTEN = "0A"  # in /proc/net/tcp
 SERVER_CORE, LOAD_CORE = 0, 1
 FILL_BATCH_BYTES = 1 << 20
+REMOVALS = 50  # of a folder, a tenth of a second between them, until it is left where it is
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LONGEST_LOAD_S = 600  # memtier_benchmark waits for ever for what it has counted as not done, such as a set that was refused
 
@@ -149,12 +150,32 @@ def start(server):
         raise ServerFailed(f"port {server.port} of 127.0.0.1 was taken by another program before {server.what} had it: start again")
 
 
+def kill(server):
+    """With kill -9; and what it has forked, as Redis does to write its file again, which would go on for a while."""
+    with contextlib.suppress(OSError), open(f"/proc/{server.pid}/task/{server.pid}/children", encoding="ascii") as children:
+        forked = [int(pid) for pid in children.read().split()]
+        server.kill()
+        for pid in forked:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def remove(folder):
+    """A folder in which somebody may still be about to end."""
+    for _ in range(REMOVALS):
+        with contextlib.suppress(OSError):
+            shutil.rmtree(folder)
+            return
+        time.sleep(0.1)
+    shutil.rmtree(folder)
+
+
 def end(started, folder):
     with whole():
         for server in started:
             if server.running():
-                server.kill()
-        shutil.rmtree(folder)
+                kill(server)
+        remove(folder)
 
 
 @contextlib.contextmanager
