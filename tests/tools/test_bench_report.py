@@ -204,12 +204,12 @@ def test_a_load_ends_with_its_server(tmp_path):
 @pytest.mark.parametrize("protocol", ["memcache_text", "redis"])
 def test_a_server_is_filled_with_the_keys_that_memtier_draws(protocol, tmp_path, redis):
     if protocol == "redis":
-        measure.prefill(redis, 1500, 1000, protocol=protocol)
+        measure.prefill(redis, 1500, 10000, protocol=protocol)  # in several batches
         assert redis.connect().dbsize() == 1500
-        assert redis.connect().mget("memtier-1", "memtier-1500") == [b"x" * 1000] * 2
+        assert redis.connect().mget("memtier-1", "memtier-1500") == [b"x" * 10000] * 2
     else:
         with Server(tmp_path) as server:
-            measure.prefill(server, 1500, 1000)
+            measure.prefill(server, 1500, 10000)
             assert server.client().stats()["curr_items"] == "1500"
             assert server.client().get_many(["memtier-1", "memtier-1500"]).keys() == {b"memtier-1", b"memtier-1500"}
             with pytest.raises(SystemExit, match="SERVER_ERROR object too large"):
