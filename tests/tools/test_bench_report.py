@@ -19,7 +19,7 @@ import page
 import pytest
 import sessions
 import state
-from forebay import Memcached, Redis, Server, ServerFailed, binary, die_with_the_test, eventually
+from forebay import Memcached, Process, Redis, Server, ServerFailed, binary, die_with_the_test, eventually
 
 ONLY = "^matrix/pipeline 16, set:get 1:10, 100 bytes, 1 thread/"
 SERVERS = {"forebay": "Forebay, cache-aside", "memcached": "memcached", "forebay-interval": "Forebay, write-behind, journal interval",
@@ -174,6 +174,24 @@ def test_another_program_on_the_port_is_not_measured(stranger, tmp_path):
         server.kill()
 
 
+class Forking(Process):
+    """As Redis is while it writes its file again: what it forked outlives it."""
+
+    what = "forking"
+
+    def command(self):
+        return ["sh", "-c", "sleep 60 & exec sleep 60"]
+
+    def answers(self):
+        return len(processes_in(self.folder)) == 2
+
+
+def test_what_a_server_forked_ends_with_it(tmp_path):
+    server = Forking(tmp_path).start()
+    measure.kill(server)
+    eventually(lambda: processes_in(tmp_path) == [])
+
+
 def test_a_load_ends_with_its_server(tmp_path):
     """memtier_benchmark connects again and again."""
     with Server(tmp_path) as server:
@@ -186,12 +204,12 @@ def test_a_load_ends_with_its_server(tmp_path):
 @pytest.mark.parametrize("protocol", ["memcache_text", "redis"])
 def test_a_server_is_filled_with_the_keys_that_memtier_draws(protocol, tmp_path, redis):
     if protocol == "redis":
-        measure.prefill(redis, 1500, 1000, protocol=protocol)
+        measure.prefill(redis, 1500, 10000, protocol=protocol)  # in several batches
         assert redis.connect().dbsize() == 1500
-        assert redis.connect().mget("memtier-1", "memtier-1500") == [b"x" * 1000] * 2
+        assert redis.connect().mget("memtier-1", "memtier-1500") == [b"x" * 10000] * 2
     else:
         with Server(tmp_path) as server:
-            measure.prefill(server, 1500, 1000)
+            measure.prefill(server, 1500, 10000)
             assert server.client().stats()["curr_items"] == "1500"
             assert server.client().get_many(["memtier-1", "memtier-1500"]).keys() == {b"memtier-1", b"memtier-1500"}
             with pytest.raises(SystemExit, match="SERVER_ERROR object too large"):

@@ -16,7 +16,7 @@ from measure import (Config, PinnedForebay, PinnedMemcached, PinnedPogocache, Pi
 from forebay import sqlite_backend
 
 MEMORY_MB = 1024
-FILL_BYTES = 64 << 20  # what all keys with their values are to take at most
+FILL_BYTES = 16 << 20  # what all keys with their values are to take at most
 
 # start(threads): (class, keywords or arguments), as measure.servers wants it. space: its write-behind namespace.
 Subject = collections.namedtuple("Subject", "label start protocol space")

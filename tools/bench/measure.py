@@ -32,7 +32,9 @@ from forebay import Config, Redis, Server, ServerFailed, binary, die_with_the_te
 TICKS = os.sysconf("SC_CLK_TCK")
 LISTEN = "0A"  # in /proc/net/tcp
 SERVER_CORE, LOAD_CORE = 0, 1
-FILL_BATCH_BYTES = 1 << 20
+# What is sent at once while filling: on a busy machine each batch waits for its turn, and its answers have to fit into a socket.
+FILL_BATCH_BYTES, FILL_BATCH_KEYS = 4 << 20, 10000
+REMOVALS = 50  # of a folder, a tenth of a second between them, until it is left where it is
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LONGEST_LOAD_S = 600  # memtier_benchmark waits for ever for what it has counted as not done, such as a set that was refused
 
@@ -149,12 +151,32 @@ def start(server):
         raise ServerFailed(f"port {server.port} of 127.0.0.1 was taken by another program before {server.what} had it: start again")
 
 
+def kill(server):
+    """With kill -9; and what it has forked, as Redis does to write its file again, which would go on for a while."""
+    with contextlib.suppress(OSError), open(f"/proc/{server.pid}/task/{server.pid}/children", encoding="ascii") as children:
+        forked = [int(pid) for pid in children.read().split()]
+        server.kill()
+        for pid in forked:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def remove(folder):
+    """A folder in which somebody may still be about to end."""
+    for _ in range(REMOVALS):
+        with contextlib.suppress(OSError):
+            shutil.rmtree(folder)
+            return
+        time.sleep(0.1)
+    shutil.rmtree(folder)
+
+
 def end(started, folder):
     with whole():
         for server in started:
             if server.running():
-                server.kill()
-        shutil.rmtree(folder)
+                kill(server)
+        remove(folder)
 
 
 @contextlib.contextmanager
@@ -226,7 +248,7 @@ def set_request(protocol, key, value):
 
 def prefill(server, keys, size, prefix="memtier-", protocol="memcache_text"):
     """Every key that memtier_benchmark draws, once. Not by itself, whose every run takes a second to end."""
-    value, batch = b"x" * size, max(1, min(1000, FILL_BATCH_BYTES // size))
+    value, batch = b"x" * size, max(1, min(FILL_BATCH_KEYS, FILL_BATCH_BYTES // size))
     with socket.create_connection(("127.0.0.1", server.port), LONGEST_LOAD_S) as connection, connection.makefile("rb") as answers:
         for first in range(1, keys + 1, batch):
             numbers = range(first, min(first + batch, keys + 1))

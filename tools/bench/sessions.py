@@ -18,7 +18,7 @@ import tempfile
 
 import figures
 from measure import (Config, LagWatch, PinnedForebay, PinnedMemcached, PinnedRedis, LOAD_CORE, SERVER_CORE, built, cpu_seconds,
-                     namespace, servers, start)
+                     kill, namespace, servers, start)
 from forebay import die_with_the_test, section
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -136,7 +136,7 @@ def measure_load(running, store, generator, load):
 def measure_kill(running, generator):
     """What bench_session's look at every session finds: {"sessions", "lost", "undone", "ended", "returned"}."""
     generator.go_on("full").line()
-    running[-1].kill()
+    kill(running[-1])
     start(running[-1])
     return json.loads(generator.go_on("look").line())
 
