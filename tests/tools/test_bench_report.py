@@ -129,7 +129,10 @@ def test_sessions_are_measured_and_counted_after_a_kill(peers, tmp_path, monkeyp
         assert found["lost"] == found["undone"] == 0
     assert ours["killed"]["sessions"] > 0 and ours["killed"]["ended"] > 0
     assert (ours["killed"]["lost"], ours["killed"]["undone"], ours["killed"]["returned"]) == (0, 0, 0)
-    theirs = sessions.measure_store(given, sessions.STORES["memcached"])["killed"]
+    memcached = sessions.STORES["memcached"]
+    with sessions.started(memcached) as running, sessions.bench_session(given, running[-1], memcached.protocol) as generator:
+        generator.line()
+        theirs = sessions.measure_kill(running, generator)
     assert theirs["lost"] == theirs["sessions"] > 0
     assert processes_in(tmp_path) == [] and os.listdir(tmp_path) == []
 

@@ -155,7 +155,7 @@ def honest(_verb, _key, value):
     return value
 
 
-def test_users_are_drawn_by_zipf(liar):
+def test_users_are_drawn_by_zipf_and_sizes_are_log_uniform(liar):
     """Nobody logs out, so a session is read as often as its user was drawn."""
     server, found, _ = liar(honest, "-o", "0", "-z", "1", "-w", "0")
     draws = found["reads"]
@@ -164,10 +164,6 @@ def test_users_are_drawn_by_zipf(liar):
         expected = draws * sum(shares[first:behind]) / sum(shares)
         seen = sum(server.gets[number] - 1 for number in range(first, behind))  # once more by the look
         assert abs(seen - expected) < 5 * expected ** 0.5
-
-
-def test_sizes_are_log_uniform(liar):
-    server, _, _ = liar(honest, "-o", "0", "-m", "1024", "-M", "8192")
     sizes = sorted(map(len, server.values.values()))
     assert 1024 <= sizes[0] and sizes[-1] <= 8192
     for part in (1, 2):  # a third each from 1 to 2, 2 to 4, 4 to 8 kB

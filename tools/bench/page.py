@@ -241,7 +241,8 @@ class Page:
         """How many of the comparisons go which way, and those in which Forebay is behind, the worst first."""
         count = collections.Counter(one.standing for one in self.compared)
         lines = ["#### Where Forebay is behind", ""]
-        lines += wrapped(f"Each figure is set against that of a peer that promises the same, within each round. Of {len(self.compared)} such "
+        lines += wrapped(f"Each figure is set against that of a peer, within each round: of one that promises the same where there is one (memcached and "
+                         f"Pogocache forget sessions). Of {len(self.compared)} such "
                          f"comparisons Forebay is ahead in {count['ahead']} and behind in {count['behind']}: in every round, and by more than "
                          f"{figures.MARGIN * 100:g} % in the middle one. In the other {count['even']} the rounds disagree, or differ by less."
                          + ("" if self.settings.rounds >= ROUNDS_THAT_SAY else " With so few rounds, chance decides some of them.")) + [""]
