@@ -199,7 +199,7 @@ static enum redis_step take_refusal(struct redis_connection *connection, const r
     struct backend_company *company = &connection->base.company;
     if (redis_begins_with(reply, "NOSCRIPT"))
         return REDIS_NO_SCRIPT;
-    if (strstr(reply->str, "NOPERM") || strstr(reply->str, "permission"))
+    if (strstr(reply->str, "NOPERM") || strstr(reply->str, "can't run this command")) /* keys, commands */
         snprintf(
             company->complaint, sizeof company->complaint,
             "backend \"%.60s\", redis at %.80s: its user may not register this server, so nobody sees whether another one has the same node number, or clocks differ: allow it time, hgetall and forebay:* (ACL SETUSER)",
