@@ -77,7 +77,8 @@ static bool send_call(struct redis_connection *connection, const struct apply_ta
     bool plain = call.count > 0 && is_string(connection, &mutations[0]);
     struct words words = {.count = 0};
     add(&words, SLICE("EVALSHA"));
-    add(&words, slice_of(connection->sha[plain ? REDIS_APPLY_STRING : REDIS_APPLY_HASH], REDIS_SHA_SIZE));
+    add(&words,
+        slice_of(connection->link->sha[plain ? REDIS_APPLY_STRING : REDIS_APPLY_HASH], REDIS_SHA_SIZE));
     add(&words, redis_number(connection, 2 + call.count * (plain ? 2 : 1)));
     add(&words, SLICE(REDIS_HIGH_KEY));
     add(&words, SLICE(REDIS_MARK_KEY));

@@ -28,6 +28,8 @@ static struct redis_connection *allocate(const struct backend_options *options, 
     connection->role = role;
     connection->writes = role == BACKEND_WRITER && !options->reads_only;
     connection->base.call_until_us = options->open_until_us;
+    connection->only.address = &connection->address;
+    connection->link = &connection->only;
     connection->name = strdup(options->name);
     connection->timeout_ms = options->timeout_ms;
     redis_make_mark(connection);
@@ -142,7 +144,7 @@ static enum redis_step refuse_high(const struct redis_connection *connection, co
     *ret_status = backend_fail(ret_error, BACKEND_REFUSED,
                                "backend \"%s\", redis at %.80s: the key " REDIS_HIGH_KEY
                                " holds %s, which is no version: delete it, and versions start from the clock",
-                               connection->name, connection->address.shown, shown);
+                               connection->name, redis_shown(connection), shown);
     return REDIS_FAILED;
 }
 

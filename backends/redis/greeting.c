@@ -49,7 +49,7 @@ static size_t asking_words(unsigned greeting, const char *words[3]) {
 
 static size_t greeting_words(const struct redis_connection *connection, unsigned greeting,
                              const char *words[3]) {
-    const struct redis_address *address = &connection->address;
+    const struct redis_address *address = connection->link->address;
     size_t count = 0;
     switch (greeting) {
     case GREETING_AUTH:
@@ -118,7 +118,7 @@ static enum redis_step refuse_replica(const struct redis_connection *connection,
     *ret_status = backend_fail(
         ret_error, BACKEND_TRANSIENT,
         "backend \"%s\", redis at %.80s: it is a replica of %.*s:%.*s, and only a master can be written to: write that address, or redis+sentinel://, into its uri",
-        connection->name, connection->address.shown, (int)strcspn(at_host, "\r\n"), at_host,
+        connection->name, redis_shown(connection), (int)strcspn(at_host, "\r\n"), at_host,
         (int)strcspn(at_port, "\r\n"), at_port);
     return REDIS_FAILED;
 }
@@ -133,12 +133,12 @@ static enum redis_step hear_info(const struct redis_connection *connection, cons
         *ret_status = backend_fail(
             ret_error, BACKEND_REFUSED,
             "backend \"%s\", redis at %s: it is a node of a Redis Cluster, which is not supported",
-            connection->name, connection->address.shown);
+            connection->name, redis_shown(connection));
     else if (is_too_old(reply->str, version))
         *ret_status =
             backend_fail(ret_error, BACKEND_REFUSED,
                          "backend \"%s\", redis at %s: it is Redis %s, %d.0 or later is needed",
-                         connection->name, connection->address.shown, version, (int)REDIS_MAJOR_LEAST);
+                         connection->name, redis_shown(connection), version, (int)REDIS_MAJOR_LEAST);
     else if (connection->writes && connection->address.sentinel_count == 0 &&
              strstr(reply->str, "\nrole:slave"))
         return refuse_replica(connection, reply->str, ret_status, ret_error);
@@ -158,7 +158,7 @@ static enum redis_step hear_role(const struct redis_connection *connection, cons
         return REDIS_DONE;
     *ret_status = backend_fail(ret_error, BACKEND_TRANSIENT,
                                "backend \"%s\", redis at %s: Sentinel names it, but it is no master now",
-                               connection->name, connection->address.shown);
+                               connection->name, redis_shown(connection));
     return REDIS_NO_MASTER;
 }
 
@@ -175,7 +175,7 @@ static enum redis_step hear(struct redis_connection *connection, unsigned greeti
     if (greeting >= GREETING_SCRIPTS && !connection->only_looks) {
         if (reply->type != REDIS_REPLY_STRING || reply->len != REDIS_SHA_SIZE)
             return redis_odd_answer(connection, ret_status, ret_error);
-        memcpy(connection->sha[greeting - GREETING_SCRIPTS], reply->str, REDIS_SHA_SIZE + 1);
+        memcpy(connection->link->sha[greeting - GREETING_SCRIPTS], reply->str, REDIS_SHA_SIZE + 1);
     }
     return REDIS_DONE;
 }

@@ -46,6 +46,14 @@ struct redis_table {
     struct slice key_prefix, store_prefix;
 };
 
+/* A link to one Redis. */
+struct redis_link {
+    redisContext *context; /* NULL: not connected */
+    bool was_connected;
+    struct redis_address *address;
+    char sha[REDIS_SCRIPTS][REDIS_SHA_SIZE + 1];
+};
+
 struct redis_connection {
     struct backend_connection base;
     enum backend_role role;
@@ -61,9 +69,8 @@ struct redis_connection {
     struct redis_table *tables;
     size_t table_count;
 
-    redisContext *link; /* NULL: not connected */
-    bool was_connected;
-    char sha[REDIS_SCRIPTS][REDIS_SHA_SIZE + 1];
+    struct redis_link *link; /* the one in hand: commands are added to it, and answers taken from it */
+    struct redis_link only;
     uint64_t deadline; /* of the call in hand, ms of the monotonic clock */
 
     /* The writer's: what its store is known by (mark.c). */
@@ -79,6 +86,11 @@ struct redis_connection {
 static inline struct redis_connection *redis_connection_of(struct backend_connection *base) {
     assert(base->type == &redis_backend);
     return (struct redis_connection *)base;
+}
+
+/* Where the Redis of the link in hand is, for messages. */
+static inline const char *redis_shown(const struct redis_connection *connection) {
+    return connection->link->address->shown;
 }
 
 /* Our table of a contract's table. */

@@ -82,9 +82,8 @@ static const char *remedy_of(const redisReply *reply) {
 enum redis_step redis_say(const struct redis_connection *connection, const redisReply *reply,
                           enum backend_status status, enum backend_status *ret_status,
                           struct backend_error *ret_error) {
-    *ret_status =
-        backend_fail(ret_error, status, "backend \"%s\", redis at %s: %.*s%s", connection->name,
-                     connection->address.shown, redis_tellable(reply), reply->str, remedy_of(reply));
+    *ret_status = backend_fail(ret_error, status, "backend \"%s\", redis at %s: %.*s%s", connection->name,
+                               redis_shown(connection), redis_tellable(reply), reply->str, remedy_of(reply));
     return REDIS_FAILED;
 }
 
@@ -121,7 +120,7 @@ enum redis_step redis_odd_answer(const struct redis_connection *connection, enum
                                  struct backend_error *ret_error) {
     *ret_status = backend_fail(ret_error, BACKEND_TRANSIENT,
                                "backend \"%s\", redis at %s: an answer of unexpected form", connection->name,
-                               connection->address.shown);
+                               redis_shown(connection));
     return REDIS_FAILED;
 }
 
@@ -136,17 +135,17 @@ enum redis_step redis_out_of_memory(struct redis_connection *connection, enum ba
 /* ---- Pipelines ---- */
 
 void redis_disconnect(struct redis_connection *connection) {
-    if (connection->link)
-        redisFree(connection->link);
-    connection->link = NULL;
+    if (connection->link->context)
+        redisFree(connection->link->context);
+    connection->link->context = NULL;
 }
 
 bool redis_append(struct redis_connection *connection, size_t count, const char **words,
                   const size_t *sizes) {
-    bool whole = connection->link != NULL;
+    bool whole = connection->link->context != NULL;
     for (size_t i = 0; i < count && whole; i++)
         whole = words[i] != NULL;
-    if (whole && redisAppendCommandArgv(connection->link, (int)count, words, sizes) == REDIS_OK)
+    if (whole && redisAppendCommandArgv(connection->link->context, (int)count, words, sizes) == REDIS_OK)
         return true;
     redis_disconnect(connection);
     return false;
@@ -155,14 +154,14 @@ bool redis_append(struct redis_connection *connection, size_t count, const char 
 enum redis_step redis_send(struct redis_connection *connection) {
     int done = 0;
     while (!done)
-        if (redisBufferWrite(connection->link, &done) != REDIS_OK)
+        if (redisBufferWrite(connection->link->context, &done) != REDIS_OK)
             return REDIS_LOST;
     return REDIS_DONE;
 }
 
 enum redis_step redis_answer(struct redis_connection *connection, redisReply **ret_reply) {
     void *reply = NULL;
-    if (redisGetReply(connection->link, &reply) != REDIS_OK || !reply)
+    if (redisGetReply(connection->link->context, &reply) != REDIS_OK || !reply)
         return REDIS_LOST; /* the link is closed by whoever gives up the work: its error is still wanted */
     *ret_reply = reply;
     return REDIS_DONE;
@@ -172,7 +171,7 @@ enum redis_step redis_answer(struct redis_connection *connection, redisReply **r
 
 /* Names that Sentinel announces are looked up here; where that fails, it says so in words that do not name it. */
 static const char *remedy_of_loss(const struct redis_connection *connection) {
-    bool unknown = connection->link && connection->link->err == REDIS_ERR_OTHER;
+    bool unknown = connection->link->context && connection->link->context->err == REDIS_ERR_OTHER;
     if (!unknown || connection->address.sentinel_count == 0)
         return "";
     return ": Sentinel names this host, which no look-up here finds: make its name known, or let Sentinel announce addresses (resolve-hostnames, announce-hostnames)";
@@ -181,26 +180,27 @@ static const char *remedy_of_loss(const struct redis_connection *connection) {
 /* Says what broke, in the words of the link, and closes it. */
 static void lose(struct redis_connection *connection, struct backend_error *ret_error) {
     const char *reason = "out of memory";
-    if (connection->link && connection->link->err == REDIS_ERR_IO && errno == EAGAIN)
+    if (connection->link->context && connection->link->context->err == REDIS_ERR_IO && errno == EAGAIN)
         reason = "no answer in time";
-    else if (connection->link)
-        reason = *connection->link->errstr ? connection->link->errstr : "the connection broke";
+    else if (connection->link->context)
+        reason =
+            *connection->link->context->errstr ? connection->link->context->errstr : "the connection broke";
     backend_fail(ret_error, BACKEND_TRANSIENT, "backend \"%s\", redis at %s: %s%s", connection->name,
-                 connection->address.shown, reason, remedy_of_loss(connection));
+                 redis_shown(connection), reason, remedy_of_loss(connection));
     redis_disconnect(connection);
 }
 
 /* The link is greeted. */
 static void take_link(struct redis_connection *connection) {
-    connection->base.reconnects += connection->was_connected;
-    connection->was_connected = true;
+    connection->base.reconnects += connection->link->was_connected;
+    connection->link->was_connected = true;
     if (connection->address.sentinel_count > 0)
         redis_place_show(&connection->address.place, connection->base.place);
 }
 
 static enum redis_step connect_once(struct redis_connection *connection, enum backend_status *ret_status,
                                     struct backend_error *ret_error) {
-    const struct redis_address *address = &connection->address;
+    const struct redis_address *address = connection->link->address;
     enum redis_step step = REDIS_DONE;
     redis_disconnect(connection);
     if (address->sentinel_count > 0)
@@ -208,11 +208,12 @@ static enum redis_step connect_once(struct redis_connection *connection, enum ba
     if (step != REDIS_DONE)
         return step;
     struct timeval timeout = redis_time_left(connection, UINT64_MAX);
-    connection->link = *address->path
-                           ? redisConnectUnixWithTimeout(address->path, timeout)
-                           : redisConnectWithTimeout(address->place.host, address->place.port, timeout);
+    connection->link->context =
+        *address->path ? redisConnectUnixWithTimeout(address->path, timeout)
+                       : redisConnectWithTimeout(address->place.host, address->place.port, timeout);
     step = REDIS_LOST;
-    if (connection->link && !connection->link->err && redisSetTimeout(connection->link, timeout) == REDIS_OK)
+    if (connection->link->context && !connection->link->context->err &&
+        redisSetTimeout(connection->link->context, timeout) == REDIS_OK)
         step = redis_greet(connection, ret_status, ret_error);
     if (step == REDIS_LOST) {
         *ret_status = BACKEND_TRANSIENT;
@@ -237,12 +238,12 @@ enum backend_status redis_first_contact(struct redis_connection *connection,
 
 static enum redis_step attempt(struct redis_connection *connection, redis_work work, void *task,
                                enum backend_status *ret_status, struct backend_error *ret_error) {
-    if (!connection->link) {
+    if (!connection->link->context) {
         enum redis_step step = connect_once(connection, ret_status, ret_error);
         if (step != REDIS_DONE)
             return step;
     }
-    redisSetTimeout(connection->link, redis_time_left(connection, UINT64_MAX));
+    redisSetTimeout(connection->link->context, redis_time_left(connection, UINT64_MAX));
     enum redis_step step = work(connection, task, ret_status, ret_error);
     if (step == REDIS_LOST)
         lose(connection, ret_error);
@@ -274,7 +275,7 @@ enum backend_status redis_do(struct redis_connection *connection, redis_work wor
     }
     if (!*ret_error->message)
         backend_fail(ret_error, BACKEND_TRANSIENT, "backend \"%s\", redis at %s: no answer in time",
-                     connection->name, connection->address.shown);
+                     connection->name, redis_shown(connection));
     return BACKEND_TRANSIENT;
 }
 

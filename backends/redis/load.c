@@ -64,7 +64,8 @@ static bool ask_string(struct redis_connection *connection, const struct redis_t
                        struct slice key) {
     enum { WORDS = 5 };
     struct slice name = redis_key(connection, table, key), beside = redis_companion(connection, table, key);
-    const char *words[WORDS] = {"EVALSHA", connection->sha[REDIS_LOAD_STRING], "2", name.data, beside.data};
+    const char *words[WORDS] = {"EVALSHA", connection->link->sha[REDIS_LOAD_STRING], "2", name.data,
+                                beside.data};
     size_t sizes[WORDS] = {7, REDIS_SHA_SIZE, 1, name.size, beside.size};
     return redis_append(connection, WORDS, words, sizes);
 }

@@ -92,7 +92,7 @@ bool redis_is_replaced(const struct redis_connection *connection, const redisRep
     const char *what = strstr(reply->str, "older") ? "went back to an older state"
                                                    : "was emptied or replaced by another store";
     *ret_status = backend_fail(ret_error, BACKEND_REPLACED, "backend \"%s\", redis at %s: %s",
-                               connection->name, connection->address.shown, what);
+                               connection->name, redis_shown(connection), what);
     return true;
 }
 

@@ -218,7 +218,7 @@ static bool ask_front(struct redis_connection *connection, struct redis_place *r
 bool redis_is_still_master(struct redis_connection *connection) {
     uint64_t now_us = monotonic_us();
     struct redis_place master;
-    if (connection->address.sentinel_count == 0 || !connection->link ||
+    if (connection->address.sentinel_count == 0 || !connection->link->context ||
         now_us < connection->sentinel_asked_us + connection->sentinel_pause_us)
         return true;
     connection->deadline = now_us / US_PER_MS + MOMENT_MS;
