@@ -16,6 +16,7 @@
 #include "backends/backend.h"
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 
 enum { REDIS_SENTINELS_MAX = 16 };
 
@@ -41,6 +42,10 @@ bool redis_address_parse(const char *uri, struct redis_address *ret_address, con
 
 /* Where the master is now; NULL: not known. */
 void redis_address_take_master(struct redis_address *address, const struct redis_place *place);
+
+static inline bool redis_is_one_place(const struct redis_place *a, const struct redis_place *b) {
+    return a->port == b->port && strcmp(a->host, b->host) == 0;
+}
 
 /* "host:port", or "[host]:port". */
 enum { REDIS_PLACE_SHOWN = BACKEND_PLACE_SHOWN };
