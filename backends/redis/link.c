@@ -34,6 +34,10 @@ static uint64_t deadline_of(const struct redis_connection *connection) {
     return until && until < deadline ? until : deadline;
 }
 
+void redis_begin_call(struct redis_connection *connection) {
+    connection->deadline = deadline_of(connection);
+}
+
 struct timeval redis_time_left(const struct redis_connection *connection, uint64_t most_ms) {
     uint64_t now = monotonic_ms();
     uint64_t left = connection->deadline > now ? connection->deadline - now : 1;
@@ -177,8 +181,7 @@ static const char *remedy_of_loss(const struct redis_connection *connection) {
     return ": Sentinel names this host, which no look-up here finds: make its name known, or let Sentinel announce addresses (resolve-hostnames, announce-hostnames)";
 }
 
-/* Says what broke, in the words of the link, and closes it. */
-static void lose(struct redis_connection *connection, struct backend_error *ret_error) {
+void redis_lose(struct redis_connection *connection, struct backend_error *ret_error) {
     const char *reason = "out of memory";
     if (connection->link->context && connection->link->context->err == REDIS_ERR_IO && errno == EAGAIN)
         reason = "no answer in time";
@@ -198,8 +201,8 @@ static void take_link(struct redis_connection *connection) {
         redis_place_show(&connection->address.place, connection->base.place);
 }
 
-static enum redis_step connect_once(struct redis_connection *connection, enum backend_status *ret_status,
-                                    struct backend_error *ret_error) {
+enum redis_step redis_connect(struct redis_connection *connection, enum backend_status *ret_status,
+                              struct backend_error *ret_error) {
     const struct redis_address *address = connection->link->address;
     enum redis_step step = REDIS_DONE;
     redis_disconnect(connection);
@@ -217,7 +220,7 @@ static enum redis_step connect_once(struct redis_connection *connection, enum ba
         step = redis_greet(connection, ret_status, ret_error);
     if (step == REDIS_LOST) {
         *ret_status = BACKEND_TRANSIENT;
-        lose(connection, ret_error);
+        redis_lose(connection, ret_error);
     } else if (step != REDIS_DONE) {
         redis_disconnect(connection);
     } else {
@@ -229,8 +232,8 @@ static enum redis_step connect_once(struct redis_connection *connection, enum ba
 enum backend_status redis_first_contact(struct redis_connection *connection,
                                         struct backend_error *ret_error) {
     enum backend_status status = BACKEND_OK;
-    connection->deadline = deadline_of(connection);
-    connect_once(connection, &status, ret_error);
+    redis_begin_call(connection);
+    redis_connect(connection, &status, ret_error);
     return status;
 }
 
@@ -239,28 +242,31 @@ enum backend_status redis_first_contact(struct redis_connection *connection,
 static enum redis_step attempt(struct redis_connection *connection, redis_work work, void *task,
                                enum backend_status *ret_status, struct backend_error *ret_error) {
     if (!connection->link->context) {
-        enum redis_step step = connect_once(connection, ret_status, ret_error);
+        enum redis_step step = redis_connect(connection, ret_status, ret_error);
         if (step != REDIS_DONE)
             return step;
     }
     redisSetTimeout(connection->link->context, redis_time_left(connection, UINT64_MAX));
     enum redis_step step = work(connection, task, ret_status, ret_error);
     if (step == REDIS_LOST)
-        lose(connection, ret_error);
+        redis_lose(connection, ret_error);
     else if (step != REDIS_DONE) /* answers may still be under way; connecting also brings the scripts back */
         redis_disconnect(connection);
     return step;
 }
 
-static void pause_ms(unsigned milliseconds) {
+bool redis_pause(const struct redis_connection *connection, unsigned milliseconds) {
     struct timespec time = {milliseconds / 1000, (long)(milliseconds % 1000) * 1000000};
+    if (monotonic_ms() + milliseconds >= connection->deadline)
+        return false;
     nanosleep(&time, NULL);
+    return true;
 }
 
 enum backend_status redis_do(struct redis_connection *connection, redis_work work, void *task,
                              struct backend_error *ret_error) {
     enum backend_status status = BACKEND_TRANSIENT;
-    connection->deadline = deadline_of(connection);
+    redis_begin_call(connection);
     *ret_error->message = '\0';
     for (unsigned pause = PAUSE_FIRST;; pause = pause * 2 < PAUSE_LONGEST ? pause * 2 : PAUSE_LONGEST) {
         enum redis_step step = attempt(connection, work, task, &status, ret_error);
@@ -269,9 +275,8 @@ enum backend_status redis_do(struct redis_connection *connection, redis_work wor
             return BACKEND_OK;
         if (step == REDIS_FAILED) /* a refusal while running: somebody may put it right */
             return status == BACKEND_REFUSED ? BACKEND_TRANSIENT : status;
-        if (monotonic_ms() + pause >= connection->deadline)
+        if (!redis_pause(connection, pause))
             break;
-        pause_ms(pause);
     }
     if (!*ret_error->message)
         backend_fail(ret_error, BACKEND_TRANSIENT, "backend \"%s\", redis at %s: no answer in time",
@@ -284,7 +289,7 @@ enum backend_status redis_try(struct redis_connection *connection, redis_work wo
     enum backend_status status = BACKEND_TRANSIENT;
     enum redis_step step = REDIS_LOST;
     uint64_t moment = monotonic_ms() + MOMENT;
-    connection->deadline = deadline_of(connection);
+    redis_begin_call(connection);
     if (moment < connection->deadline)
         connection->deadline = moment;
     for (unsigned tries = 0; tries < TRIES && (step == REDIS_LOST || step == REDIS_NO_SCRIPT); tries++) {

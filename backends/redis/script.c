@@ -7,7 +7,8 @@
  *     KEYS  the keys of the high version and of the mark, then per mutation: hash: the key; string: the key and its
  *           companion
  *     ARGV  now, life of a tombstone (seconds), highest version of the call (0: no mutations), the mark that the store
- *           has to have ("" for any), the high version that it has to have at least, a new mark, then per mutation seven:
+ *           has to have ("" for any), the high version that it has to have at least, a new mark ("": neither of the two keys
+ *           is looked at; in a cluster the slot of a row has none, and the row stands for them), then per mutation seven:
  *           p, t or d; version; value; flags; expires_at; client_cas ("" for none); marks ("" for none)
  *
  * and return, of each mutation that was superseded, its position (from 0) and the version that it met.
@@ -28,6 +29,7 @@ _Static_assert(ENTRY_VERSION_HIGHEST == 9079256848778919936u, "HIGHEST is anothe
     "local function is_version(text)\n"                                                                      \
     "  return #text < 20 and string.find(text, '^[1-9]%d*$') and not newer(text, '" HIGHEST "')\n"           \
     "end\n"                                                                                                  \
+    "if ARGV[6] ~= '' then\n"                                                                                \
     "local high = redis.pcall('GET', KEYS[1])\n"                                                             \
     "if type(high) == 'table' and string.sub(high.err, 1, 9) ~= 'WRONGTYPE' then return high end\n"          \
     "if high and (type(high) == 'table' or not is_version(high)) then\n"                                     \
@@ -44,6 +46,7 @@ _Static_assert(ENTRY_VERSION_HIGHEST == 9079256848778919936u, "HIGHEST is anothe
     "  return redis.error_reply('OTHERSTORE older')\n"                                                       \
     "end\n"                                                                                                  \
     "if newer(ARGV[3], high or '0') then redis.call('SET', KEYS[1], ARGV[3]) end\n"                          \
+    "end\n"                                                                                                  \
     "local superseded, now = {}, tonumber(ARGV[1])\n"                                                        \
     "local function supersede(position, stored)\n"                                                           \
     "  superseded[#superseded + 1] = position\n"                                                             \

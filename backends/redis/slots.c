@@ -115,6 +115,17 @@ bool redis_slots_read(const redisReply *reply, const struct redis_place *asked,
     return true;
 }
 
+bool redis_slots_equal(const struct redis_slot_map *a, const struct redis_slot_map *b) {
+    bool equal = true;
+    for (size_t slot = 0; slot < REDIS_SLOTS && equal; slot++) {
+        unsigned first = a->owner[slot], second = b->owner[slot];
+        equal = first == REDIS_NOBODY || second == REDIS_NOBODY
+                    ? first == second
+                    : redis_is_one_place(&a->masters[first], &b->masters[second]);
+    }
+    return equal;
+}
+
 /* The id of a node of a range; NULL: none. */
 static const redisReply *id_of(const redisReply *range, size_t node) {
     const redisReply *at = range->element[node];

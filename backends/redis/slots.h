@@ -36,6 +36,9 @@ void redis_slot_tag(unsigned slot, char ret_tag[REDIS_TAG_SIZE]);
 bool redis_slots_read(const redisReply *reply, const struct redis_place *asked,
                       struct redis_slot_map *ret_map);
 
+/* Whether every slot has the same master. */
+bool redis_slots_equal(const struct redis_slot_map *a, const struct redis_slot_map *b);
+
 /* Whether some node, master or replica, is in two such answers: they are of one cluster. */
 bool redis_slots_share_node(const redisReply *a, const redisReply *b);
 
