@@ -90,6 +90,7 @@ struct backend_options {
     /* The connection before was good, and made way for this one for the sake of further tables: if the expected store is at
      * the address, it was not put there meanwhile, and need not be waited for. */
     bool renews;
+    unsigned node;          /* of this server: what a store keeps for each is told apart by it */
     bool reads_only;        /* no row of any table is ever written: a store that takes no writes will do */
     uint64_t open_until_us; /* monotonic: open ends by then, if timeout_ms has not; 0: no matter */
     const struct backend_type *type; /* NULL: what backend_find(uri) gives. Tests put a wrapper here */
@@ -176,6 +177,11 @@ struct backend_connection {
     /* The kind's: how often it has taken the place of a link that was lost by another one since it was opened, without being
      * opened anew. */
     uint64_t reconnects;
+    /* The kind's, of the writer's connection, where the store keeps such a number: that of the last batch of this node that it
+     * has acknowledged, or, by high_version, that it has. It never goes back in one store, and is a time (wall clock, us). */
+    uint64_t applied;
+    /* The kind's, for the caller to take and set to 0: batches that waited for replicas, and those of them that too few had. */
+    uint64_t replica_waits, replica_short;
     /* The kind's, where a store is looked for: where it was found when it was connected last, fit to be shown; else "". */
     char place[BACKEND_PLACE_SHOWN];
     /* The kind's, of a store of several parts: the last call was BACKEND_TRANSIENT because of some of them alone, and what

@@ -28,6 +28,7 @@ static enum backend_status open_connection(struct session *session, uint64_t unt
     session->moves = store_moves(backend->store);
     options.running = !session->starting;
     options.reads_only = reads_only(backend);
+    options.node = backend->tier->options.cache.node;
     options.renews = session->renews;
     session->renews = false;
     options.open_until_us = until_us;

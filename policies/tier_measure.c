@@ -112,6 +112,9 @@ static void measure_backend(struct tier_backend *backend, struct backend_measure
         .confirmed_rows = writes.confirmed_rows,
         .superseded = writes.superseded_unexplained,
         .failovers = writes.failovers,
+        .store_regressions = writes.store_regressions,
+        .replica_waits = writes.replica_waits,
+        .replica_short = writes.replica_short,
     };
     backend_calls_read(&backend->calls, &ret_measures->calls);
 }

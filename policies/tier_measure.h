@@ -44,6 +44,7 @@ struct backend_measures {
     uint64_t breaker_opened[BACKEND_ROLES];
     uint64_t commits, changes, refused; /* write-through */
     uint64_t background_touches, barriers, confirmed_rows, superseded, failovers;
+    uint64_t store_regressions, replica_waits, replica_short;
 };
 
 size_t tier_measure_backends(struct tier *tier, struct backend_measures *ret_backends, size_t count);

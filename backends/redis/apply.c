@@ -181,6 +181,8 @@ static enum redis_step send_calls(struct redis_connection *connection, const str
         window->bytes += call->bytes;
         window->sent++;
     }
+    if (*from == task->count && !redis_end_batch(connection))
+        return redis_out_of_memory(connection, ret_status, ret_error);
     return redis_send(connection);
 }
 
@@ -205,7 +207,7 @@ static enum redis_step apply_work(struct redis_connection *connection, void *con
         window.bytes -= call->bytes;
         step = hear_call(connection, task, *call, ret_status, ret_error);
     }
-    return step;
+    return step == REDIS_DONE ? redis_hear_end(connection, ret_status, ret_error) : step;
 }
 
 enum redis_step redis_compare(struct redis_connection *connection, enum backend_status *ret_status,

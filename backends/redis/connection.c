@@ -27,6 +27,7 @@ static struct redis_connection *allocate(const struct backend_options *options, 
         return NULL;
     connection->base.type = &redis_backend;
     connection->role = role;
+    connection->node = options->node;
     connection->writes = role == BACKEND_WRITER && !options->reads_only;
     connection->base.call_until_us = options->open_until_us;
     connection->only.address = &connection->address;
@@ -81,6 +82,7 @@ static enum backend_status take_options(struct redis_connection *connection,
                             problem);
     if (connection->address.seed_count > 0 && !(connection->cluster = redis_cluster_create()))
         return backend_fail(ret_error, BACKEND_TRANSIENT, "backend \"%s\": out of memory", options->name);
+    connection->replicas = own.replicas;
     connection->sentinel_user = own.sentinel_user;
     connection->sentinel_password = own.sentinel_password;
     snprintf(connection->tombstone_seconds, sizeof connection->tombstone_seconds, "%u",
@@ -133,7 +135,7 @@ enum backend_status redis_probe(const struct backend_options *options, struct ba
 /* ---- The high version ---- */
 
 struct high_task {
-    uint64_t version;
+    uint64_t version, applied;
     bool refused; /* redis_do takes a refusal for one that may pass */
 };
 
@@ -187,6 +189,8 @@ static enum redis_step high_work(struct redis_connection *connection, void *cont
     freeReplyObject(reply);
     if (step == REDIS_DONE && connection->role == BACKEND_WRITER)
         step = redis_learn_mark(connection, ret_status, ret_error);
+    if (step == REDIS_DONE && connection->role == BACKEND_WRITER)
+        step = redis_learn_applied(connection, &task->applied, ret_status, ret_error);
     return step;
 }
 
@@ -199,6 +203,8 @@ enum backend_status redis_high_version(struct backend_connection *base, uint64_t
     enum backend_status status = redis_do(connection, high_work, &task, ret_error);
     if (status == BACKEND_OK)
         *ret_version = task.version;
+    if (status == BACKEND_OK && task.applied > base->applied)
+        base->applied = task.applied;
     if (status == BACKEND_OK && task.version > connection->known_version)
         connection->known_version = task.version;
     return task.refused ? BACKEND_REFUSED : status;

@@ -29,6 +29,7 @@ enum greeting {
     GREETING_SELECT,
     GREETING_INFO,
     GREETING_ROLE,
+    GREETING_WAIT,
     GREETING_SCRIPTS,
     GREETINGS = GREETING_SCRIPTS + REDIS_SCRIPTS
 };
@@ -64,6 +65,13 @@ static size_t greeting_words(const struct redis_connection *connection, unsigned
     case GREETING_ROLE:
         if (address->sentinel_count > 0)
             words[count++] = "ROLE";
+        return count;
+    case GREETING_WAIT: /* for nobody: may it be said? */
+        if (connection->replicas == 0 || !connection->writes)
+            return 0;
+        words[count++] = "WAIT";
+        words[count++] = "0";
+        words[count++] = "0";
         return count;
     default:
         if (connection->only_looks)
@@ -194,5 +202,5 @@ enum redis_step redis_greet(struct redis_connection *connection, enum backend_st
         if (reply)
             freeReplyObject(reply);
     }
-    return step;
+    return step == REDIS_DONE ? redis_compare_applied(connection, ret_status, ret_error) : step;
 }

@@ -17,6 +17,7 @@
  *     script.c      the scripts
  *     load.c        loading
  *     apply.c       batches
+ *     acknowledged.c  what a batch ends with: its number, and replicas that have it
  *     scan.c        the newest entries, with picks.c
  */
 #ifndef FOREBAY_BACKENDS_REDIS_INTERNAL_H
@@ -67,6 +68,7 @@ struct redis_connection {
     uint64_t sentinel_pause_us; /* and how long not again */
     bool only_looks;            /* a probe: no script is loaded, whether that would be allowed is asked */
     bool writes;                /* a replica will not do */
+    unsigned node, replicas;    /* of this server; that have to have each batch */
     unsigned timeout_ms;
     char tombstone_seconds[16];
     struct redis_table *tables;
@@ -81,6 +83,7 @@ struct redis_connection {
     char mark[REDIS_MARK_SIZE + 1];     /* "": not known */
     char new_mark[REDIS_MARK_SIZE + 1]; /* for a store that needs one */
     uint64_t known_version;             /* the high version was that once, 0: not known */
+    uint64_t batch_number;              /* of the batch in hand (acknowledged.c) */
 
     redisReply **kept; /* answers of the last load: its values point into them */
     size_t kept_count, kept_room;
@@ -108,9 +111,10 @@ static inline const struct redis_table *redis_table_of(const struct redis_connec
 /* What Forebay keeps for itself has names that begin so; of those, these are taken: the key of the highest version
  * ever applied, companions (REDIS_OWN "beside:" and a name), and what begins with REDIS_OWN " ": the key of the mark, and
  * with a name that is taken behind it, where an entry is kept whose own name is taken. So no key that a client can send reaches anything but entries. */
-#define REDIS_OWN      "forebay:"
-#define REDIS_HIGH_KEY REDIS_OWN "high_version"
-#define REDIS_MARK_KEY REDIS_OWN " store"
+#define REDIS_OWN         "forebay:"
+#define REDIS_HIGH_KEY    REDIS_OWN "high_version"
+#define REDIS_MARK_KEY    REDIS_OWN " store"
+#define REDIS_APPLIED_KEY REDIS_OWN " applied:" /* and the number of the node */
 
 const char *redis_script_text(enum redis_script script);
 
@@ -209,6 +213,23 @@ enum redis_step redis_out_of_memory(struct redis_connection *connection, enum ba
 /* Has the store still what it had (mark.c)? A call that changes nothing. REDIS_FAILED with BACKEND_REPLACED: no. */
 enum redis_step redis_compare(struct redis_connection *connection, enum backend_status *ret_status,
                               struct backend_error *ret_error);
+
+/* ---- acknowledged.c: the writer's ---- */
+
+/* Behind the last call of a batch. false: out of memory, the connection is closed. */
+bool redis_end_batch(struct redis_connection *connection);
+
+/* Behind its answers. REDIS_FAILED with BACKEND_TRANSIENT: written, but not where it has to be. */
+enum redis_step redis_hear_end(struct redis_connection *connection, enum backend_status *ret_status,
+                               struct backend_error *ret_error);
+
+/* The number of the last batch of this node that the store has; it gets one where it has none. 0: it does not take it. */
+enum redis_step redis_learn_applied(struct redis_connection *connection, uint64_t *ret_number,
+                                    enum backend_status *ret_status, struct backend_error *ret_error);
+
+/* Over a new link: has the store all that was acknowledged? REDIS_FAILED with BACKEND_REPLACED: no. */
+enum redis_step redis_compare_applied(struct redis_connection *connection, enum backend_status *ret_status,
+                                      struct backend_error *ret_error);
 
 /* ---- greeting.c ---- */
 

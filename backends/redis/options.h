@@ -8,7 +8,8 @@
 /* Of a backend. */
 struct redis_options {
     struct backend_specific base;
-    uint32_t tombstone_seconds;                    /* life of a delete's version, above 0 */
+    uint32_t tombstone_seconds; /* life of a delete's version, above 0 */
+    uint32_t replicas;          /* that have to have each batch before it counts as written */
     const char *sentinel_user, *sentinel_password; /* NULL: none */
 };
 

@@ -13,7 +13,8 @@
  * late replay or a second node cannot bring back what was deleted. A row that expires leaves nothing.
  *
  * forebay:high_version, kept by the scripts, is the highest version ever applied to this database. By it and by a mark
- * the scripts see that the store has lost what it had (mark.c).
+ * the scripts see that the store has lost what it had (mark.c), and by the number of the last batch whoever comes over a new
+ * link (acknowledged.c).
  *
  * A batch is one pipeline of script calls with several mutations each; each mutation is atomic, the batch is
  * not, and all of it can be repeated. A connection that breaks is reopened inside the call (link.c), as long
@@ -38,6 +39,9 @@ static const char *const layout_words[] = {"hash", "string", NULL};
 static const struct setting settings[] = {
     {"tombstone_ttl", SETTING_SECONDS, IN_BACKEND(tombstone_seconds), MS, (uint64_t)TEN_YEARS *MS,
      .standard = DAY, .change = SETTING_FIXED, .about = "how long the version of a deleted entry is kept"},
+    {"replicas", SETTING_COUNT, IN_BACKEND(replicas), 0, 16, .change = SETTING_FIXED,
+     .about =
+         "so many replicas must have a batch before it counts as written ([backends](backends.md#replicas)); 0: none"},
     {"sentinel_password", SETTING_TEXT, IN_BACKEND(sentinel_password), .minimum = 1, .change = SETTING_FIXED,
      .is_secret = true,
      .about =

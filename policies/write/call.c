@@ -53,25 +53,39 @@ static void tell_older(struct writer *writer, uint64_t version, const char *what
         name_of(writer), has, clock_text(version_us(writer->store_version), 0, had), what_now);
 }
 
-/* What its high version says. It never goes back in one and the same store. */
-static void note_version(struct writer *writer, uint64_t version) {
-    bool older = version < writer->store_version;
+/* Its newest changes are there, and others that it had acknowledged are not. */
+static void tell_gap(struct writer *writer, uint64_t applied) {
+    char has[CLOCK_TEXT_MAX], had[CLOCK_TEXT_MAX];
+    tell_of_backend(
+        writer->backend, &writer->older_lines, LOG_LEVEL_ERROR,
+        "backend %s: the store has lost what it acknowledged between %s and %s: what memory holds is written to it again",
+        name_of(writer), clock_text(applied, 0, has), clock_text(writer->store_applied, 0, had));
+}
+
+/* What its high version, and the number of the last batch, say. They never go back in one and the same store. */
+static bool note_version(struct writer *writer, uint64_t version, uint64_t applied) {
+    bool older = version < writer->store_version, lacks = applied < writer->store_applied;
     if (older && writer->session.starting)
         tell_older(writer, version,
                    "what only the old one had is gone, except what the journal still has to write");
     else if (older)
         tell_older(writer, version, "what memory holds is written to it again");
-    if (older && !writer->session.starting)
+    else if (lacks)
+        tell_gap(writer, applied);
+    if ((older || lacks) && !writer->session.starting)
         rewrite_begin(writer);
     writer->store_version = version;
+    writer->store_applied = applied;
+    return older || lacks;
 }
 
 /* A connection is open. */
 static void take_over(struct writer *writer, uint64_t version) {
+    struct backend_connection *connection = writer->session.connection;
     bool lost = store_is_lost(writer->backend->store);
     if (lost)
         rewrite_begin(writer); /* before it counts as found: the end of a drain sees one or the other */
-    bool other = store_found(writer->backend->store, &writer->session.connection->identity);
+    bool other = store_found(writer->backend->store, &connection->identity);
     if (lost && writer->backend->loader)
         loader_let_go(writer->backend->loader); /* readers, too, are to have open what is there now */
     if (lost)
@@ -84,7 +98,8 @@ static void take_over(struct writer *writer, uint64_t version) {
             name_of(writer));
     if (other && !lost)
         rewrite_begin(writer);
-    note_version(writer, version);
+    if (note_version(writer, version, connection->applied) || other)
+        count(&writer->counters.store_regressions);
 }
 
 /* A connection counts only when it has said which versions the store holds: what is written from then on is
@@ -399,6 +414,13 @@ static void note_log(struct writer *writer) {
                           memory_order_relaxed);
 }
 
+static void note_batch(struct writer *writer, struct backend_connection *connection) {
+    writer->store_applied = connection->applied;
+    count_add(&writer->counters.replica_waits, connection->replica_waits);
+    count_add(&writer->counters.replica_short, connection->replica_short);
+    connection->replica_waits = connection->replica_short = 0;
+}
+
 /* What others write may be noticed before or with a batch of ours. */
 static enum backend_status apply(struct writer *writer, struct mutation *mutations, size_t count_mutations) {
     struct backend_connection *connection = writer->session.connection;
@@ -409,6 +431,7 @@ static enum backend_status apply(struct writer *writer, struct mutation *mutatio
     absence_end_writing(writer->backend);
     absence_note_foreign(writer->backend, connection->foreign);
     note_log(writer);
+    note_batch(writer, connection);
     return status;
 }
 

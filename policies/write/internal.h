@@ -55,6 +55,7 @@ struct writer {
     uint64_t call_until_us; /* see call_limit */
     uint64_t upkeep_at;
     uint64_t store_version;  /* the highest that the store is known to have */
+    uint64_t store_applied;  /* the last batch that it has acknowledged (backend_connection.applied) */
     uint64_t tried_version;  /* the highest that was handed to it */
     struct store_note noted; /* as the data folder knows it, */
     uint64_t noted_at_us;    /* and when that was written */
@@ -63,7 +64,8 @@ struct writer {
     size_t next_flusher;
     struct log_limit outage_lines; /* of the log: failures and recoveries */
     /* A store that is lost over and over has the same number of each. */
-    struct log_limit lost_lines, back_lines, older_lines, ahead_lines, rewritten_lines, failover_lines;
+    struct log_limit lost_lines, back_lines, older_lines, ahead_lines, rewritten_lines;
+    struct log_limit failover_lines;
     uint64_t superseded_told, superseded_told_us; /* of counters.superseded_unexplained; when, monotonic */
     struct group group;
     struct tier_ticket *jobs, **jobs_end; /* taken, not yet in a group */

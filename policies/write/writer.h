@@ -83,7 +83,10 @@ uint64_t writer_unseen_since(const struct writer *writer);
     X(upkeep_steps)                                                                                          \
     X(confirmed_rows)                                                                                        \
     X(superseded_unexplained)                                                                                \
-    X(failovers)
+    X(failovers)                                                                                             \
+    X(store_regressions)                                                                                     \
+    X(replica_waits)                                                                                         \
+    X(replica_short)
 
 struct writer_stats {
 #define WRITER_COUNTER(name) uint64_t name;

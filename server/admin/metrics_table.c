@@ -311,6 +311,9 @@ static const struct metric metrics[] = {
     {"forebay_backend_confirmed_rows_total", METRIC_COUNTER, "", "Recovered entries that were written early, as a client asked for them", BACKEND(confirmed_rows)},
     {"forebay_backend_superseded_unexplained_total", METRIC_COUNTER, "", "Changes that gave way to newer rows which this node should have made and has not", BACKEND(superseded)},
     {"forebay_backend_failovers_total", METRIC_COUNTER, "", "Times that the store was found at another address, as Sentinel names another master", BACKEND(failovers)},
+    {"forebay_backend_store_regressions_total", METRIC_COUNTER, "", "Times that the store had lost what it had acknowledged, or was another one", BACKEND(store_regressions)},
+    {"forebay_backend_replica_waits_total", METRIC_COUNTER, "", "Batches that waited for replicas to have them (replicas)", BACKEND(replica_waits)},
+    {"forebay_backend_replica_short_total", METRIC_COUNTER, "", "Batches that too few replicas had in time, which are held and repeated", BACKEND(replica_short)},
     {"forebay_backend_wal_bytes", METRIC_GAUGE, "bytes", "Length of the write-ahead log (SQLite)", BACKEND(calls.log_bytes)},
     /* the journal */
     {"forebay_journal_files", METRIC_GAUGE, "", "Files of the journal in use", JOURNAL(files)},

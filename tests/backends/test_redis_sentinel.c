@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The master that Sentinel names: found, lost, found elsewhere; and what is told where nobody names it. Sentinels are real
- * ones, of which the tests change what they watch: none has to wait for a failover.
+ * The master that Sentinel names: found, lost, found elsewhere; what is told where nobody names it; what replicas have of it.
+ * Sentinels are real ones, of which the tests change what they watch: none has to wait for a failover.
  */
 #include "backends/kinds.h"
 #include "backends/redis/options.h"
@@ -181,8 +181,97 @@ TEST(a_look_finds_the_master_elsewhere) {
     assert_put(fixture, "sess:a", 1);
     name_second(fixture);
     assert_int_equal(redis_backend.look(fixture->writer, &fixture->error),
-                     BACKEND_REPLACED); /* it has nothing */
+                     BACKEND_REPLACED); /* it is empty */
+    redis_backend.close(fixture->writer);
+    fixture->writer = NULL;
+    open_writer(fixture);
+    assert_put(fixture, "sess:a", 1);
+    assert_has(&fixture->second, "sess:a");
     assert_place(fixture, &fixture->second);
+}
+
+/* ---- Batches that only some have ---- */
+
+static void use_replica(struct fixture *fixture) {
+    make_replica(&fixture->second, &fixture->first);
+    eventually(strstr(redis_server_ask(&fixture->second, "INFO replication"), "master_link_status:up") !=
+               NULL);
+    fixture->own.replicas = 1;
+}
+
+TEST(a_batch_counts_when_the_replica_has_it) {
+    struct fixture *fixture = *state;
+    use_replica(fixture);
+    open_writer(fixture);
+    assert_put(fixture, "sess:a", 1);
+    assert_has(&fixture->second, "sess:a");
+    assert_int_equal(fixture->writer->replica_waits, 1);
+    assert_int_equal(fixture->writer->replica_short, 0);
+}
+
+/* Repeating changes nothing in the store, and is not taken for done before the replica has caught up. */
+TEST(a_batch_that_the_replica_lacks_is_a_failure_until_it_has_it) {
+    struct fixture *fixture = *state;
+    use_replica(fixture);
+    open_writer(fixture);
+    redis_server_pause(&fixture->second, true);
+    for (unsigned turn = 1; turn <= 2; turn++) {
+        wait_briefly(fixture);
+        assert_int_equal(put(fixture, "sess:a", 1), BACKEND_TRANSIENT);
+        assert_says(fixture, "written, but only 0 of 1 replicas have it: see whether they are connected");
+        assert_int_equal(fixture->writer->replica_short, turn);
+    }
+    assert_has(&fixture->first, "sess:a");
+    redis_server_pause(&fixture->second, false);
+    fixture->writer->call_until_us = 0;
+    assert_put(fixture, "sess:a", 1);
+    assert_has(&fixture->second, "sess:a");
+}
+
+TEST(whoever_may_not_wait_for_replicas_is_refused) {
+    struct fixture *fixture = *state;
+    fixture->own.replicas = 1;
+    assert_string_equal(redis_server_ask(&fixture->first, "ACL SETUSER default -wait"), "OK");
+    assert_refused(fixture, "NOPERM");
+    assert_says(fixture, "allow it to the user in its uri");
+}
+
+/* The batch that is lost has the older version, so the high version says nothing. */
+TEST(a_store_that_lacks_an_older_batch_is_noticed_by_the_next_link) {
+    struct fixture *fixture = *state;
+    use_replica(fixture);
+    fixture->own.replicas = 0;
+    open_writer(fixture);
+    assert_put(fixture, "sess:new", 20);
+    eventually(strcmp(redis_server_ask(&fixture->second, "HGET sess:new value"), "v") == 0);
+    assert_string_equal(redis_server_ask(&fixture->second, "REPLICAOF NO ONE"), "OK");
+    assert_put(fixture, "sess:old", 10);
+    uint64_t acknowledged = fixture->writer->applied;
+    name_second(fixture);
+    assert_int_equal(redis_backend.look(fixture->writer, &fixture->error), BACKEND_REPLACED);
+    assert_says(fixture, "went back to an older state");
+    redis_backend.close(fixture->writer);
+    fixture->writer = NULL;
+    open_writer(fixture);
+    assert_true(fixture->writer->applied > 0 && fixture->writer->applied < acknowledged);
+    assert_put(fixture, "sess:old", 10);
+    assert_true(fixture->writer->applied > acknowledged);
+}
+
+TEST(a_link_that_is_made_anew_to_the_same_store_is_nobodys_business) {
+    struct fixture *fixture = *state;
+    open_writer(fixture);
+    for (uint64_t version = 1; version <= 3; version++) {
+        assert_put(fixture, "sess:a", version);
+        redis_server_ask(&fixture->first, "CLIENT KILL TYPE normal");
+        assert_int_equal(redis_backend.look(fixture->writer, &fixture->error), BACKEND_OK);
+    }
+    assert_string_equal(redis_server_ask(&fixture->first, "DEL %s", "forebay: applied:0"), "1");
+    assert_put(fixture, "sess:a", 4);
+    redis_server_ask(&fixture->first, "CLIENT KILL TYPE normal");
+    assert_int_equal(redis_backend.look(fixture->writer, &fixture->error), BACKEND_OK);
+    assert_put(fixture, "sess:a", 5);
+    assert_true(fixture->writer->applied > 0);
 }
 
 TEST(a_master_that_becomes_a_replica_is_left_within_the_call) {
@@ -285,6 +374,11 @@ int main(void) {
         CASE(without_sentinels_the_link_that_stands_goes_on),
         CASE_WITH(its_password_and_its_user_open_a_sentinel, with_password),
         CASE(a_look_finds_the_master_elsewhere),
+        CASE(a_batch_counts_when_the_replica_has_it),
+        CASE(a_batch_that_the_replica_lacks_is_a_failure_until_it_has_it),
+        CASE(whoever_may_not_wait_for_replicas_is_refused),
+        CASE(a_store_that_lacks_an_older_batch_is_noticed_by_the_next_link),
+        CASE(a_link_that_is_made_anew_to_the_same_store_is_nobodys_business),
         CASE(a_master_that_becomes_a_replica_is_left_within_the_call),
         CASE(what_is_named_has_to_be_a_master),
         CASE(silence_of_all_is_told_and_may_end),

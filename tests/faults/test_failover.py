@@ -3,6 +3,7 @@
 nobody; and the server itself is killed meanwhile. Nothing that was accepted is refused or lost."""
 
 import re
+import shutil
 import subprocess
 
 import pytest
@@ -145,3 +146,106 @@ def test_a_namespace_that_only_reads_may_have_a_replica(serve, sentinels):
                           backends=[section("backend", "local", uri=replica.uri, timeout=THERE)]))
     assert server.client().get("row:1") == b"v"
     assert "replica" not in server.log() and stat(server, "write_breaker") == "closed"
+
+
+# ---- Replicas that have to have it ----
+
+class Node:
+    """A server over the same Redis as others, with keys of its own; n of each kind are in all Redis, n more in the master alone."""
+
+    COUNT = 20
+
+    def __init__(self, serve, folder, uri, number, **backend):
+        self.prefix = f"{number}:"
+        self.folder = folder
+        own = dict(key_prefix=self.prefix)
+        self.config = Config(namespace("sessions", "sess:", "write-behind", flush_delay="20ms", **own),
+                             namespace("through", "wt:", "write-through", **own),
+                             backends=[section("backend", "local", uri=uri, timeout="1s", **backend)], node=number)
+        self.serve = lambda: serve(self.config, folder=folder)
+        self.server = self.serve()
+
+    def store(self, first):
+        """{key: answer}, of write-through and of write-behind changes."""
+        client = self.server.client()
+        return {b"%s:%d" % (kind, i): client.set(b"%s:%d" % (kind, i), b"v")
+                for kind in (b"wt", b"sess") for i in range(first, first + self.COUNT)}
+
+    def rows(self, redis):
+        """The keys that a Redis has."""
+        return {key[len(self.prefix):] for key in redis.rows(self.prefix)}
+
+    def lose(self, disk):
+        self.server.kill()
+        if disk:
+            shutil.rmtree(self.folder)
+
+    def start(self):
+        self.server = self.serve()
+        self.server.client().sync()
+
+
+def stored(answers, kind=b""):
+    return {key for key, answer in answers.items() if answer == b"STORED" and key.startswith(kind)}
+
+
+def test_what_is_lost_with_the_master(tmp_path, serve, sentinels):
+    """The table of docs/design.md, cell by cell, in one failover to a replica that lacks the second half of all changes."""
+    old = sentinels.master()
+
+    def node(number, **backend):
+        return Node(serve, tmp_path / str(number), sentinels.uri, number, **backend)
+
+    lives, killed, wiped = node(1), node(2), node(3)
+    lives_careful, killed_careful, wiped_careful = node(4, replicas=1), node(5, replicas=1), node(6, replicas=1)
+    nodes = [lives, killed, wiped, lives_careful, killed_careful, wiped_careful]
+    before = {one: one.store(0) for one in nodes}
+    for one in nodes:
+        one.server.client().sync()
+        assert len(stored(before[one])) == 2 * Node.COUNT
+    eventually(lambda: all(one.rows(replica) == stored(before[one]) for one in nodes for replica in sentinels.redis))
+    sentinels.cut_off(old)
+    after = {one: one.store(Node.COUNT) for one in nodes}
+    eventually(lambda: all(len(one.rows(old)) >= 3 * Node.COUNT for one in nodes))
+    for one in (killed, killed_careful):
+        one.lose(disk=False)
+    for one in (wiped, wiped_careful):
+        one.lose(disk=True)
+    old.kill()
+    sentinels.join()
+    new = sentinels.await_failover(old)
+    old.start()
+    sentinels.follow(old, new)
+    for one in (killed, killed_careful, wiped, wiped_careful):
+        one.start()
+    lives_careful.server.client().sync()
+    # without replicas all was acknowledged, and what only the old master had is where a server still has it
+    assert all(len(stored(after[one])) == 2 * Node.COUNT for one in (lives, killed, wiped))
+    eventually(lambda: lives.rows(new) == stored(before[lives]) | stored(after[lives]))
+    assert stat(lives.server, "store_regressions") == "1"
+    assert stored(before[killed]) <= killed.rows(new) <= stored(before[killed]) | stored(after[killed], b"sess")
+    assert wiped.rows(new) == stored(before[wiped])
+    # with them, what only the old master had was promised by the journal alone
+    for one in (lives_careful, killed_careful, wiped_careful):
+        assert stored(after[one]) == stored(after[one], b"sess") and len(stored(after[one])) == Node.COUNT
+    assert stored(before[lives_careful]) | stored(after[lives_careful]) <= lives_careful.rows(new)
+    assert killed_careful.rows(new) == stored(before[killed_careful]) | stored(after[killed_careful])
+    assert wiped_careful.rows(new) == stored(before[wiped_careful])
+
+
+def test_changes_are_held_until_enough_replicas_have_them(serve, sentinels):
+    replica = next(one for one in sentinels.redis if one is not sentinels.master())
+    server = serve(config(sentinels.uri, "400ms", replicas=1))
+    client = server.client()
+    sentinels.cut_off(sentinels.master())
+    fill(client, KEYS, b"v")
+    said = "written, but only 0 of 1 replicas have it"
+    eventually(lambda: said in server.log())
+    assert client.set("wt:a", b"v").startswith(b"SERVER_ERROR")
+    assert client.stats("write_behind")["sessions:dirty_entries"] == str(KEYS)
+    assert int(stat(server, "replica_short")) >= 1
+    sentinels.join()
+    client.sync()
+    eventually(lambda: client.set("wt:a", b"v") == b"STORED")
+    assert len(values(replica)) == KEYS and values(replica, "wt:") == {b"wt:a": b"v"}
+    assert int(stat(server, "replica_waits")) > int(stat(server, "replica_short"))

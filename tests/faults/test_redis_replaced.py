@@ -182,6 +182,26 @@ def test_an_older_copy_gets_what_memory_holds(serve, redis, config, layout):
     assert said.count(LOST) == 1 and said.count(OLDER) == 1, said
 
 
+def test_an_older_copy_whose_newest_change_is_the_same(serve, redis):
+    """What it lacks has older versions than what it has, as it waited longer to be written."""
+    server = serve(Config(namespace("sessions", "sess:", "write-behind", flush_delay="20ms"),
+                          namespace("patient", "pt:", "write-behind", flush_delay="1h"),
+                          backends=[section("backend", "local", uri=redis.uri, timeout="1s")], drain_timeout="2s"))
+    client = server.client()
+    store(client, 10, prefix="pt:")
+    store(client, 10)
+    eventually(lambda: len(redis.rows("sess:")) == 10)
+    keep_copy(redis)
+    client.sync()
+    restore_copy(redis)
+    assert not redis.rows("pt:")
+    eventually(lambda: REWRITTEN in server.log())
+    expect_rows(redis, "hash", 10, prefix="pt:")
+    said = server.log()
+    assert said.count(LOST) == 1 and said.count("the store has lost what it acknowledged between 20") == 1, said
+    assert client.stats("backends")["local:store_regressions"] == "1"
+
+
 def test_a_copy_from_before_there_were_marks(serve, redis, config, layout):
     server = serve(config)
     client = server.client()

@@ -13,7 +13,8 @@ import os
 import redis as redis_py
 from forebay import PATIENCE, Process, Redis, eventually
 
-DOWN_AFTER = 300  # ms; a Sentinel looks around ten times a second
+DOWN_AFTER = 500  # ms; a Sentinel looks around ten times a second
+FAILOVER_TIMEOUT = 1500  # ms; it tries again after twice that
 
 
 class Sentinel(Redis):
@@ -28,7 +29,7 @@ class Sentinel(Redis):
             file.write("\n".join([f"port {self.port}", "bind 127.0.0.1", f"dir {self.folder}",
                                   f"sentinel monitor {name} 127.0.0.1 {master.port} {quorum}",
                                   f"sentinel down-after-milliseconds {name} {DOWN_AFTER}",
-                                  f"sentinel failover-timeout {name} 3000", *lines, ""]))
+                                  f"sentinel failover-timeout {name} {FAILOVER_TIMEOUT}", *lines, ""]))
 
     def command(self):
         return ["redis-server", self.file, "--sentinel"]
@@ -96,6 +97,23 @@ class Sentinels:
         """The Redis that Sentinel names."""
         port = next(one for one in self.sentinels if one.running()).names()
         return next(one for one in self.redis if one.port == port)
+
+    def cut_off(self, master):
+        """No replica gets what the master is given from now on. (One that is stopped would find it in its socket.)"""
+        for one in self.redis:
+            if one is not master:
+                one.connect().config_set("masterauth", "of nobody")
+        master.connect().execute_command("CLIENT", "KILL", "TYPE", "replica")
+
+    @staticmethod
+    def follow(old, new):
+        """What Sentinel makes of an old master that is back, some seconds later."""
+        old.connect().execute_command("REPLICAOF", "127.0.0.1", str(new.port))
+
+    def join(self):
+        for one in self.redis:
+            if one.running():
+                one.connect().config_set("masterauth", "")
 
     def await_failover(self, old):
         """Until another one is named, and says itself that it is the master."""
