@@ -187,6 +187,7 @@ struct backend_connection {
     /* The kind's, of a store of several parts: the last call was BACKEND_TRANSIENT because of some of them alone, and what
      * others were asked is done (mutation.done, load_result.failed). */
     bool partial;
+    unsigned parts_away; /* the kind's: so many, as far as the last call has shown */
     /* The kind's: this connection has seen of its store what one that is opened anew could not know, and is not to be
      * closed for the calls that fail because of it. */
     bool witness;

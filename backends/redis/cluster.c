@@ -120,9 +120,16 @@ bool redis_node_connect(struct redis_connection *connection, struct redis_node *
     return step == REDIS_DONE;
 }
 
-bool redis_cluster_is_partial(const struct redis_cluster *cluster) {
+unsigned redis_cluster_parts_away(const struct redis_cluster *cluster) {
+    unsigned away = cluster->uncovered_since_us != 0;
     for (size_t i = 0; i < cluster->map.master_count; i++)
-        if (cluster->nodes[i]->trouble_since_us == 0 && cluster->nodes[i]->link.context)
+        away += cluster->nodes[i]->trouble_since_us != 0;
+    return away;
+}
+
+bool redis_cluster_is_partial(const struct redis_cluster *cluster) {
+    for (size_t i = 0; i < cluster->map.master_count && cluster->is_reached; i++)
+        if (cluster->nodes[i]->trouble_since_us == 0)
             return true;
     return false;
 }
@@ -290,6 +297,7 @@ bool redis_cluster_refresh(struct redis_connection *connection, enum backend_sta
     for (size_t i = 0; i < count && !reply; i++)
         reply = ask_place(connection, &places[i], ret_status, ret_error);
     free(places);
+    cluster->is_reached = reply != NULL;
     if (reply && take_map(connection))
         cluster->wants_map = false;
     if (reply)

@@ -28,6 +28,7 @@ struct redis_cluster {
     size_t node_count;
     uint64_t asked_us;           /* when nodes were last asked for the map, monotonic */
     uint64_t uncovered_since_us; /* some slot has no master; 0: all have one */
+    bool is_reached;             /* some node gave the map when it was last asked for */
     bool lost;                   /* a master has less than it had */
     bool wants_map;              /* the map is known to be old */
     struct redis_slot_map next;  /* while it is read */
@@ -83,7 +84,10 @@ enum redis_step redis_guard_hear(struct redis_connection *connection, struct red
                                  uint64_t version, redisReply *reply, enum backend_status *ret_status,
                                  struct backend_error *ret_error);
 
-/* Whether a node that does not serve is one of some that do. */
+/* How many masters do not serve; slots without one count for one more. */
+unsigned redis_cluster_parts_away(const struct redis_cluster *cluster);
+
+/* Whether some master serves, as far as is known. */
 bool redis_cluster_is_partial(const struct redis_cluster *cluster);
 
 #endif

@@ -14,9 +14,9 @@
  *     a lost link                 the same
  *     anything else               the job is done, or has failed: the task says so
  *
- * A node that does not serve is waited for as long as a call lasts, as another one may be promoted soon. Where it has not
- * served for longer than that, its jobs are left at once, and it is tried now and then: those of the other nodes are not to
- * wait for it.
+ * While no node serves, all of them are waited for as long as a call lasts. Where some do, nobody waits for the others: the call
+ * ends as soon as some jobs are done, or after a moment, and says which are not. A node that does not serve is tried again
+ * with pauses that grow. Slots on their way are waited for, for a moment.
  *
  * Versions of a key rise within a batch, so that the version guard keeps its order also where a slot moves between two jobs.
  */
@@ -32,11 +32,11 @@ enum {
     ROUNDS_AT_ONCE = 5,
     PAUSE_FIRST_MS = 10,
     PAUSE_LONGEST_MS = 500,
-    CONNECT_MS = 500,
-    TRY_MS = 100, /* for a node that has not served for long */
+    CONNECT_MS = 200,
+    PATIENCE_MS = 200, /* for some, while others serve */
 };
 
-enum job_state { JOB_WAITS, JOB_DONE, JOB_FAILED, JOB_LEFT };
+enum job_state { JOB_WAITS, JOB_DONE, JOB_FAILED };
 
 enum { NO_JOB = UINT32_MAX };
 
@@ -66,6 +66,7 @@ struct dealing {
     struct lane lanes[REDIS_MASTERS_MAX];
     size_t lane_count;
     bool pauses;                 /* before the next round */
+    bool moving;                 /* a slot is on its way */
     bool asks;                   /* some job has another node to go to */
     enum backend_status failed;  /* of a job; BACKEND_OK: none has */
     struct backend_error reason; /* why it failed */
@@ -76,10 +77,6 @@ struct dealing {
 
 static void take_up(struct dealing *dealing, struct redis_node *node) {
     dealing->connection->link = &node->link;
-}
-
-static bool is_troubled_for_long(const struct dealing *dealing, uint64_t since_us) {
-    return since_us && monotonic_us() - since_us > (uint64_t)dealing->connection->timeout_ms * US_PER_MS;
 }
 
 static void fail_node(struct dealing *dealing, struct redis_node *node) {
@@ -114,12 +111,11 @@ static void run_out_of_memory(struct dealing *dealing) {
 
 /* ---- Dealing ---- */
 
-/* The node that a job goes to now; NULL: none, and the job waits or is left. */
-static struct redis_node *node_for(struct dealing *dealing, struct job *job) {
+/* The node that a job goes to now; NULL: none, and the job waits. */
+static struct redis_node *node_for(struct dealing *dealing, const struct job *job) {
     struct redis_cluster *cluster = dealing->cluster;
     unsigned owner = cluster->map.owner[job->slot];
     struct redis_node *node = job->asks ? job->asks : owner != REDIS_NOBODY ? cluster->nodes[owner] : NULL;
-    uint64_t since_us = node ? node->trouble_since_us : cluster->uncovered_since_us;
     if (node && monotonic_us() >= node->try_at_us)
         return node;
     if (node)
@@ -127,8 +123,6 @@ static struct redis_node *node_for(struct dealing *dealing, struct job *job) {
     else
         redis_cluster_tell_uncovered(dealing->connection, job->slot, dealing->error);
     cluster->wants_map = dealing->pauses = true;
-    if (is_troubled_for_long(dealing, since_us))
-        job->state = JOB_LEFT;
     return NULL;
 }
 
@@ -154,7 +148,7 @@ static void add_job(struct dealing *dealing, struct lane *lane, uint32_t index) 
 static void deal_out(struct dealing *dealing) {
     dealing->lane_count = 0;
     for (size_t i = 0; i < dealing->deal->count; i++) {
-        struct job *job = &dealing->jobs[i];
+        const struct job *job = &dealing->jobs[i];
         struct redis_node *node = job->state == JOB_WAITS ? node_for(dealing, job) : NULL;
         if (node)
             add_job(dealing, lane_of(dealing, node), (uint32_t)i);
@@ -165,8 +159,7 @@ static void connect_lanes(struct dealing *dealing) {
     size_t kept = 0;
     for (size_t i = 0; i < dealing->lane_count; i++) {
         struct lane *lane = &dealing->lanes[i];
-        bool old = is_troubled_for_long(dealing, lane->node->trouble_since_us);
-        if (redis_node_connect(dealing->connection, lane->node, old ? TRY_MS : CONNECT_MS, dealing->error))
+        if (redis_node_connect(dealing->connection, lane->node, CONNECT_MS, dealing->error))
             dealing->lanes[kept++] = *lane;
         else
             fail_node(dealing, lane->node);
@@ -259,9 +252,10 @@ static bool puts_off(struct dealing *dealing, struct lane *lane, const redisRepl
         lane->loads_again = true;
         return true;
     }
-    if (redis_begins_with(reply, "TRYAGAIN")) {
+    if (redis_begins_with(reply, "TRYAGAIN") ||
+        redis_begins_with(reply, "ERR Script attempted to access a non local key")) {
         redis_say(dealing->connection, reply, BACKEND_TRANSIENT, &status, dealing->error);
-        dealing->pauses = dealing->cluster->wants_map = true;
+        dealing->pauses = dealing->moving = dealing->cluster->wants_map = true;
         return true;
     }
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
@@ -388,7 +382,7 @@ static void round_of(struct dealing *dealing) {
     enum backend_status status;
     if (dealing->cluster->wants_map && !dealing->asks)
         redis_cluster_refresh(dealing->connection, &status, dealing->error);
-    dealing->pauses = dealing->asks = false;
+    dealing->pauses = dealing->asks = dealing->moving = false;
     deal_out(dealing);
     connect_lanes(dealing);
     do
@@ -398,30 +392,33 @@ static void round_of(struct dealing *dealing) {
     load_scripts_again(dealing);
 }
 
-static bool any_waits(const struct dealing *dealing) {
+static bool any_is(const struct dealing *dealing, enum job_state state) {
     for (size_t i = 0; i < dealing->deal->count; i++)
-        if (dealing->jobs[i].state == JOB_WAITS)
+        if (dealing->jobs[i].state == state)
             return true;
     return false;
 }
 
-/* False: the time of the call is over. */
-static bool pause_between(const struct dealing *dealing, unsigned rounds, unsigned *pause_ms) {
-    if (!dealing->pauses && rounds % ROUNDS_AT_ONCE != 0)
+/* Whether to go on where a pause is needed. */
+static bool is_worth_waiting(const struct dealing *dealing, uint64_t began_us) {
+    if (!redis_cluster_is_partial(dealing->cluster))
         return true;
-    if (!redis_pause(dealing->connection, *pause_ms))
-        return false;
-    *pause_ms = *pause_ms * 2 < PAUSE_LONGEST_MS ? *pause_ms * 2 : PAUSE_LONGEST_MS;
-    return true;
+    bool in_time = monotonic_us() - began_us < PATIENCE_MS * US_PER_MS;
+    return in_time && (dealing->moving || !any_is(dealing, JOB_DONE));
 }
 
 static void run(struct dealing *dealing) {
+    uint64_t began_us = monotonic_us();
     unsigned pause_ms = PAUSE_FIRST_MS;
     for (unsigned rounds = 1;; rounds++) {
         round_of(dealing);
-        bool is_over = dealing->failed == BACKEND_REPLACED || !any_waits(dealing);
-        if (is_over || !pause_between(dealing, rounds, &pause_ms))
+        if (dealing->failed == BACKEND_REPLACED || !any_is(dealing, JOB_WAITS))
             return;
+        if (!dealing->pauses && rounds % ROUNDS_AT_ONCE != 0)
+            continue;
+        if (!is_worth_waiting(dealing, began_us) || !redis_pause(dealing->connection, pause_ms))
+            return;
+        pause_ms = pause_ms * 2 < PAUSE_LONGEST_MS ? pause_ms * 2 : PAUSE_LONGEST_MS;
     }
 }
 
@@ -468,6 +465,7 @@ enum backend_status redis_deal(struct redis_connection *connection, const struct
     } else {
         redis_out_of_memory(connection, &status, ret_error);
     }
+    connection->base.parts_away = redis_cluster_parts_away(connection->cluster);
     connection->base.partial = status == BACKEND_TRANSIENT && redis_cluster_is_partial(connection->cluster);
     connection->link = &connection->only;
     free(jobs);

@@ -16,7 +16,8 @@
  * Versions have up to 63 bits and Lua's numbers 53: versions are compared as decimal strings. Whatever is stored may
  * be somebody else's: what is no version counts as '0', a companion of another type as none, and a high version that
  * is none makes the call fail before anything is changed. So does a store that is another one, or an older one of itself
- * (mark.c).
+ * (mark.c). No key is removed to be made anew: while its slot is on its way to another node of a cluster, a script may not
+ * make it there.
  */
 #include "backends/redis/internal.h"
 
@@ -55,8 +56,8 @@ _Static_assert(ENTRY_VERSION_HIGHEST == 9079256848778919936u, "HIGHEST is anothe
 
 static const char apply_hash[] = LUA_COMMON
     "local function bury(key, version)\n"
-    "  redis.call('DEL', key)\n"
     "  redis.call('HSET', key, 'version', version)\n"
+    "  redis.call('HDEL', key, 'value', 'flags', 'expires_at', 'cas', 'marks')\n"
     "  redis.call('EXPIRE', key, ARGV[2])\n"
     "end\n"
     "local at = 7\n"
@@ -74,9 +75,12 @@ static const char apply_hash[] = LUA_COMMON
     "      redis.call('HDEL', key, 'cas', 'marks')\n"
     "      if expires == '0' then redis.call('PERSIST', key) end\n"
     "    else\n"
-    "      if stored then redis.call('DEL', key) end\n"
     "      redis.call('HSET', key, 'value', ARGV[at + 2], 'version', version, 'flags', ARGV[at + 3],\n"
     "                 'expires_at', expires)\n"
+    "      if stored then\n"
+    "        redis.call('HDEL', key, 'cas', 'marks')\n"
+    "        if expires == '0' then redis.call('PERSIST', key) end\n"
+    "      end\n"
     "    end\n"
     "    if ARGV[at + 5] ~= '' then redis.call('HSET', key, 'cas', ARGV[at + 5]) end\n"
     "    if ARGV[at + 6] ~= '' then redis.call('HSET', key, 'marks', ARGV[at + 6]) end\n"
@@ -105,8 +109,9 @@ static const char apply_string[] = LUA_COMMON
     "  if stored and newer(stored, version) then\n"
     "    supersede((i - 3) / 2, stored)\n"
     "  elseif kind == 'd' or (expires ~= '0' and tonumber(expires) <= now and stored ~= version) then\n"
-    "    redis.call('DEL', key, beside)\n"
+    "    redis.call('DEL', key)\n"
     "    redis.call('HSET', beside, 'version', version)\n"
+    "    redis.call('HDEL', beside, 'flags', 'cas', 'marks')\n"
     "    redis.call('EXPIRE', beside, ARGV[2])\n"
     "  elseif stored ~= version then\n"
     "    if kind == 't' and redis.call('EXISTS', key) == 1 then\n"
@@ -115,8 +120,11 @@ static const char apply_string[] = LUA_COMMON
     "      else redis.call('PEXPIREAT', key, expires .. '000') end\n"
     "    elseif expires == '0' then redis.call('SET', key, ARGV[at + 2])\n"
     "    else redis.call('SET', key, ARGV[at + 2], 'PXAT', expires .. '000') end\n"
-    "    if stored then redis.call('DEL', beside) end\n"
     "    redis.call('HSET', beside, 'version', version, 'flags', flags)\n"
+    "    if stored then\n"
+    "      redis.call('HDEL', beside, 'cas', 'marks')\n"
+    "      if expires == '0' then redis.call('PERSIST', beside) end\n"
+    "    end\n"
     "    if ARGV[at + 5] ~= '' then redis.call('HSET', beside, 'cas', ARGV[at + 5]) end\n"
     "    if ARGV[at + 6] ~= '' then redis.call('HSET', beside, 'marks', ARGV[at + 6]) end\n"
     "    if expires ~= '0' then redis.call('PEXPIREAT', beside, expires .. '000') end\n"
