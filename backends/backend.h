@@ -158,11 +158,13 @@ struct mutation {
      * NULL: see the error. The caller sets both to nothing before. */
     bool refused;
     const char *refusal;
+    bool done; /* out, where not all were: the store has it, or a newer row */
     struct entry entry;
 };
 
 struct load_result {
     bool found;         /* false: no row, or its life is over */
+    bool failed;        /* out, with backend_connection.partial: it could not be looked up */
     bool unfit;         /* the caller's, who checks what the store gives; the store leaves it alone */
     struct entry entry; /* bytes valid until the next call on the same connection */
 };
@@ -213,6 +215,10 @@ struct backend_connection {
     uint64_t replica_waits, replica_short;
     /* The kind's, where a store is looked for: where it was found when it was connected last, fit to be shown; else "". */
     char place[BACKEND_PLACE_SHOWN];
+    /* The kind's, of a store of several parts: the last call was BACKEND_TRANSIENT because of some of them alone, and what
+     * others were asked is done (mutation.done, load_result.failed). */
+    bool partial;
+    unsigned parts_away; /* the kind's: so many, as far as the last call has shown */
     /* The kind's: this connection has seen of its store what one that is opened anew could not know, and is not to be
      * closed for the calls that fail because of it. */
     bool witness;
@@ -290,7 +296,7 @@ struct backend_type {
 
     /* Applies count mutations in one atomic batch (Redis: one pipeline, each mutation atomic) and sets superseded
      * (and superseded_by) of each. A key may occur more than once: applied in the order given. On failure nothing may
-     * be assumed, neither applied nor not; all may be repeated. The array keeps its order. */
+     * be assumed of those that are not marked as done, neither applied nor not; all may be repeated. The array keeps its order. */
     enum backend_status (*apply)(struct backend_connection *connection, struct mutation *mutations,
                                  size_t count, uint32_t now, struct backend_error *ret_error);
 

@@ -21,6 +21,7 @@ static inline void mutations_forget_answers(struct mutation *mutations, size_t c
         mutations[i].superseded_by = 0;
         mutations[i].refused = false;
         mutations[i].refusal = NULL;
+        mutations[i].done = false;
     }
 }
 

@@ -114,8 +114,10 @@ enum backend_status session_load(struct session *session, struct space *space, c
     enum backend_status status = backend->type->load(session->connection, &space->options.table, keys, count,
                                                      now, results, &session->error);
     slow_log_end(backend, space, CALL_LOAD, count, began_us, status);
-    for (size_t i = 0; status == BACKEND_OK && i < count; i++)
-        row_check(space, &results[i]);
+    bool partial = status == BACKEND_TRANSIENT && session->connection->partial;
+    for (size_t i = 0; (status == BACKEND_OK || partial) && i < count; i++)
+        if (!partial || !results[i].failed)
+            row_check(space, &results[i]);
     return status;
 }
 

@@ -78,7 +78,7 @@ static enum redis_step judge_wait(struct redis_connection *connection, const red
     *ret_status = backend_fail(
         ret_error, BACKEND_TRANSIENT,
         "backend \"%s\", redis at %.100s: written, but only %lld of %u replicas have it: see whether they are connected (INFO replication), or lower replicas",
-        connection->name, connection->address.shown, reply->integer, connection->replicas);
+        connection->name, redis_shown(connection), reply->integer, connection->replicas);
     return REDIS_FAILED;
 }
 
@@ -158,6 +158,6 @@ enum redis_step redis_compare_applied(struct redis_connection *connection, enum 
         return step; /* where there is none, the mark of the store knows more */
     *ret_status =
         backend_fail(ret_error, BACKEND_REPLACED, "backend \"%s\", redis at %s: went back to an older state",
-                     connection->name, connection->address.shown);
+                     connection->name, redis_shown(connection));
     return REDIS_FAILED;
 }

@@ -158,14 +158,16 @@ static const char *parse_master(const char *from, struct redis_address *address)
     return parse_query(from + size, address) ? NULL : "after the name of the master only ?db=NUMBER is known";
 }
 
-static const char *parse_places(const char *from, const char *end, struct redis_address *address) {
+/* *count: of the places so far, at most `most`. */
+static const char *parse_places(const char *from, const char *end, int port, struct redis_place *places,
+                                size_t most, size_t *count) {
     for (const char *comma; from <= end; from = comma + 1) {
         comma = memchr(from, ',', (size_t)(end - from));
         comma = comma ? comma : end;
-        if (address->sentinel_count == REDIS_SENTINELS_MAX)
-            return "there are more than 16 Sentinels: some of them will do";
-        struct redis_place *place = &address->sentinels[address->sentinel_count++];
-        place->port = SENTINEL_PORT;
+        if (*count == most)
+            return "there are more than 16 places: some of them will do";
+        struct redis_place *place = &places[(*count)++];
+        place->port = port;
         const char *problem = parse_place(from, comma, place);
         if (problem)
             return problem;
@@ -177,7 +179,8 @@ static const char *parse_sentinels(const char *from, struct redis_address *addre
     const char *slash = strchr(from, '/');
     if (slash && strchr(slash, '@'))
         return SLASH_BEFORE_AT;
-    const char *problem = parse_places(from, slash ? slash : from + strlen(from), address);
+    const char *problem = parse_places(from, slash ? slash : from + strlen(from), SENTINEL_PORT,
+                                       address->sentinels, REDIS_SENTINELS_MAX, &address->sentinel_count);
     if (!problem)
         problem = parse_master(slash ? slash + 1 : "", address);
     redis_address_take_master(address, NULL);
@@ -193,6 +196,29 @@ void redis_address_take_master(struct redis_address *address, const struct redis
                  address->master);
     else
         snprintf(address->shown, sizeof address->shown, "the address of master \"%s\"", address->master);
+}
+
+/* ---- Clusters ---- */
+
+static const char *parse_cluster(const char *from, struct redis_address *address) {
+    size_t size = strcspn(from, "/?");
+    const char *rest = from + size;
+    if (*rest && strchr(rest, '@'))
+        return SLASH_BEFORE_AT;
+    const char *problem =
+        parse_places(from, rest, PORT_DEFAULT, address->seeds, REDIS_SEEDS_MAX, &address->seed_count);
+    if (!problem && strcmp(rest, "") != 0 && strcmp(rest, "/") != 0 && strcmp(rest, "/0") != 0 &&
+        strcmp(rest, "?db=0") != 0)
+        return "a Redis Cluster has no database but 0: after its nodes comes nothing";
+    snprintf(address->shown, sizeof address->shown, "the nodes of the cluster");
+    return problem;
+}
+
+void redis_address_take_node(struct redis_address *address, const struct redis_place *place) {
+    address->place = *place;
+    char shown[REDIS_PLACE_SHOWN];
+    redis_place_show(place, shown);
+    snprintf(address->shown, sizeof address->shown, "%s", shown);
 }
 
 /* ---- Socket files ---- */
@@ -230,8 +256,10 @@ void redis_place_show(const struct redis_place *place, char ret_text[REDIS_PLACE
 static const struct form {
     const char *start;
     const char *(*parse)(const char *from, struct redis_address *address);
-} forms[] = {
-    {"redis://", parse_tcp}, {"redis+unix://", parse_socket}, {"redis+sentinel://", parse_sentinels}};
+} forms[] = {{"redis://", parse_tcp},
+             {"redis+unix://", parse_socket},
+             {"redis+sentinel://", parse_sentinels},
+             {"redis+cluster://", parse_cluster}};
 
 static const struct form *form_of(const char *uri) {
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
@@ -243,7 +271,7 @@ static const struct form *form_of(const char *uri) {
 bool redis_address_parse(const char *uri, struct redis_address *ret_address, const char **ret_problem) {
     struct redis_address address = {.place.port = PORT_DEFAULT};
     const struct form *form = form_of(uri);
-    *ret_problem = "it should begin with redis://, redis+unix:// or redis+sentinel://";
+    *ret_problem = "it should begin with redis://, redis+unix://, redis+sentinel:// or redis+cluster://";
     if (!form)
         return false;
     const char *from = uri + strlen(form->start);

@@ -7,8 +7,9 @@
  * changes or where values are large: while a script runs, Redis answers nobody else.
  */
 #include "backends/mutations.h"
-#include "backends/redis/internal.h"
+#include "backends/redis/deal.h"
 #include <assert.h>
+#include <stdlib.h>
 
 enum {
     CALL_MUTATIONS = 16,
@@ -81,15 +82,25 @@ static bool is_string(const struct redis_connection *connection, const struct mu
     return redis_table_of(connection, mutation->table)->is_string;
 }
 
+/* The keys of high version and mark. In a cluster a row has none in its slot, and names itself (script.c). */
+static void add_own_keys(struct redis_connection *connection, struct words *words,
+                         const struct mutation *mutations) {
+    const struct mutation *first = mutations;
+    for (unsigned i = 0; i < 2; i++)
+        add(words, !connection->cluster
+                       ? i == 0 ? SLICE(REDIS_HIGH_KEY) : SLICE(REDIS_MARK_KEY)
+                       : redis_key(connection, redis_table_of(connection, first->table), first->entry.key));
+}
+
 static bool send_call(struct redis_connection *connection, const struct apply_task *task, struct call call) {
     struct mutation *mutations = call.count > 0 ? &task->mutations[call.from] : NULL; /* a look has none */
     bool plain = call.count > 0 && is_string(connection, &mutations[0]);
     struct words words = {.count = 0};
     add(&words, SLICE("EVALSHA"));
-    add(&words, slice_of(connection->sha[plain ? REDIS_APPLY_STRING : REDIS_APPLY_HASH], REDIS_SHA_SIZE));
+    add(&words,
+        slice_of(connection->link->sha[plain ? REDIS_APPLY_STRING : REDIS_APPLY_HASH], REDIS_SHA_SIZE));
     add(&words, redis_number(connection, 2 + call.count * (plain ? 2 : 1)));
-    add(&words, SLICE(REDIS_HIGH_KEY));
-    add(&words, SLICE(REDIS_MARK_KEY));
+    add_own_keys(connection, &words, mutations);
     for (size_t i = 0; i < call.count; i++) {
         const struct redis_table *table = redis_table_of(connection, mutations[i].table);
         add(&words, redis_key(connection, table, mutations[i].entry.key));
@@ -101,7 +112,7 @@ static bool send_call(struct redis_connection *connection, const struct apply_ta
     add(&words, redis_number(connection, mutations_highest_version(mutations, call.count)));
     add(&words, slice_string(connection->mark));
     add(&words, redis_number(connection, connection->known_version));
-    add(&words, slice_string(connection->new_mark));
+    add(&words, slice_string(connection->cluster ? "" : connection->new_mark));
     for (size_t i = 0; i < call.count; i++) {
         add_mutation(connection, &words, &mutations[i]);
         mutations[i].attempts++;
@@ -140,19 +151,23 @@ static enum redis_step note_superseded(const struct redis_connection *connection
     return REDIS_DONE;
 }
 
+/* Frees the answer. */
+static enum redis_step take_answer(const struct redis_connection *connection, const struct apply_task *task,
+                                   struct call call, redisReply *reply, enum backend_status *ret_status,
+                                   struct backend_error *ret_error) {
+    enum redis_step step = reply->type == REDIS_REPLY_ERROR
+                               ? redis_error_means(connection, reply, ret_status, ret_error)
+                               : note_superseded(connection, task, call, reply, ret_status, ret_error);
+    freeReplyObject(reply);
+    return step;
+}
+
 static enum redis_step hear_call(struct redis_connection *connection, const struct apply_task *task,
                                  struct call call, enum backend_status *ret_status,
                                  struct backend_error *ret_error) {
     redisReply *reply = NULL;
     enum redis_step step = redis_answer(connection, &reply);
-    if (step != REDIS_DONE)
-        return step;
-    if (reply->type == REDIS_REPLY_ERROR)
-        step = redis_error_means(connection, reply, ret_status, ret_error);
-    else
-        step = note_superseded(connection, task, call, reply, ret_status, ret_error);
-    freeReplyObject(reply);
-    return step;
+    return step == REDIS_DONE ? take_answer(connection, task, call, reply, ret_status, ret_error) : step;
 }
 
 /* The calls under way, a ring. */
@@ -215,11 +230,71 @@ enum redis_step redis_compare(struct redis_connection *connection, enum backend_
     return hear_call(connection, &nothing, call, ret_status, ret_error);
 }
 
+/* ---- In a cluster: a call for each mutation ---- */
+
+static unsigned slot_of_mutation(struct redis_connection *connection, void *context, size_t job) {
+    const struct apply_task *task = context;
+    const struct mutation *mutation = &task->mutations[job];
+    struct slice name =
+        redis_key(connection, redis_table_of(connection, mutation->table), mutation->entry.key);
+    return name.data ? redis_slot_of(name) : REDIS_SLOTS;
+}
+
+static bool send_mutation(struct redis_connection *connection, void *context, size_t job) {
+    return send_call(connection, context, (struct call){.from = job, .count = 1});
+}
+
+static enum redis_step hear_mutation(struct redis_connection *connection, void *context, size_t job,
+                                     redisReply *reply, enum backend_status *ret_status,
+                                     struct backend_error *ret_error) {
+    const struct call call = {.from = job, .count = 1};
+    return take_answer(connection, context, call, reply, ret_status, ret_error);
+}
+
+static bool raise_high(struct redis_connection *connection, void *context, struct redis_node *node) {
+    const struct apply_task *task = context;
+    return redis_guard_send(connection, node, mutations_highest_version(task->mutations, task->count));
+}
+
+static enum redis_step hear_raised(struct redis_connection *connection, void *context,
+                                   struct redis_node *node, redisReply *reply,
+                                   enum backend_status *ret_status, struct backend_error *ret_error) {
+    const struct apply_task *task = context;
+    uint64_t highest = mutations_highest_version(task->mutations, task->count);
+    return redis_guard_hear(connection, node, highest, reply, ret_status, ret_error);
+}
+
+static enum backend_status apply_in_cluster(struct redis_connection *connection, struct apply_task *task,
+                                            struct backend_error *ret_error) {
+    const struct redis_deal deal = {.count = task->count,
+                                    .task = task,
+                                    .slot = slot_of_mutation,
+                                    .send = send_mutation,
+                                    .hear = hear_mutation,
+                                    .greet = raise_high,
+                                    .hear_greeting = hear_raised};
+    enum backend_status status = BACKEND_TRANSIENT;
+    bool *done = malloc(task->count * sizeof *done);
+    mutations_forget_answers(task->mutations, task->count);
+    if (!done)
+        redis_out_of_memory(connection, &status, ret_error);
+    else
+        status = redis_deal(connection, &deal, done, ret_error);
+    for (size_t i = 0; done && i < task->count; i++)
+        task->mutations[i].done = done[i];
+    free(done);
+    if (status == BACKEND_REPLACED)
+        redis_cluster_mark_anew(connection);
+    return status;
+}
+
 enum backend_status redis_apply(struct backend_connection *base, struct mutation *mutations, size_t count,
                                 uint32_t now, struct backend_error *ret_error) {
     struct redis_connection *connection = redis_connection_of(base);
     struct apply_task task = {mutations, count, now};
     assert(connection->role == BACKEND_WRITER);
+    if (connection->cluster)
+        return count ? apply_in_cluster(connection, &task, ret_error) : BACKEND_OK;
     enum backend_status status = count ? redis_do(connection, apply_work, &task, ret_error) : BACKEND_OK;
     uint64_t highest = mutations_highest_version(mutations, count);
     if (status == BACKEND_OK && highest > connection->known_version)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Connections: opened, closed, and asked for what is of the whole database. */
 #include "backends/failure.h"
-#include "backends/redis/internal.h"
+#include "backends/redis/cluster.h"
 #include <assert.h>
 #include <stdlib.h>
 
@@ -13,6 +13,7 @@ void redis_close(struct backend_connection *base) {
     struct redis_connection *connection = redis_connection_of(base);
     redis_unregister(connection);
     redis_disconnect(connection);
+    redis_cluster_destroy(connection->cluster);
     redis_forget_loaded(connection);
     arena_free(&connection->words);
     free(connection->kept);
@@ -30,6 +31,8 @@ static struct redis_connection *allocate(const struct backend_options *options, 
     connection->node = options->node;
     connection->writes = role == BACKEND_WRITER && !options->reads_only;
     connection->base.call_until_us = options->open_until_us;
+    connection->only.address = &connection->address;
+    connection->link = &connection->only;
     connection->name = strdup(options->name);
     connection->timeout_ms = options->timeout_ms;
     strcpy(connection->heir_of, "-");
@@ -82,12 +85,22 @@ static enum backend_status take_options(struct redis_connection *connection,
     if (!redis_address_parse(options->uri, &connection->address, &problem))
         return backend_fail(ret_error, BACKEND_REFUSED, "backend \"%s\": bad URI: %s", options->name,
                             problem);
+    if (connection->address.seed_count > 0 && !(connection->cluster = redis_cluster_create()))
+        return backend_fail(ret_error, BACKEND_TRANSIENT, "backend \"%s\": out of memory", options->name);
     connection->replicas = own.replicas;
     connection->sentinel_user = own.sentinel_user;
     connection->sentinel_password = own.sentinel_password;
     snprintf(connection->tombstone_seconds, sizeof connection->tombstone_seconds, "%u",
              own.tombstone_seconds);
     return BACKEND_OK;
+}
+
+/* Of a cluster, whoever changes something, or probes, looks at all that is named. */
+static enum backend_status first_contact(struct redis_connection *connection,
+                                         struct backend_error *ret_error) {
+    bool looks_closely = connection->role == BACKEND_WRITER || connection->only_looks;
+    return connection->cluster ? redis_cluster_open(connection, looks_closely, ret_error)
+                               : redis_first_contact(connection, ret_error);
 }
 
 enum backend_status redis_open(const struct backend_options *options, enum backend_role role,
@@ -98,7 +111,7 @@ enum backend_status redis_open(const struct backend_options *options, enum backe
         return backend_fail(ret_error, BACKEND_TRANSIENT, "backend \"%s\": out of memory", options->name);
     enum backend_status status = take_options(connection, options, ret_error);
     if (status == BACKEND_OK)
-        status = redis_first_contact(connection, ret_error);
+        status = first_contact(connection, ret_error);
     connection->base.call_until_us = 0;
     if (status == BACKEND_REFUSED)
         redis_close(&connection->base);
@@ -117,7 +130,7 @@ enum backend_status redis_probe(const struct backend_options *options, struct ba
     connection->writes = !options->reads_only;
     enum backend_status status = take_options(connection, options, ret_error);
     if (status == BACKEND_OK)
-        status = redis_first_contact(connection, ret_error);
+        status = first_contact(connection, ret_error);
     if (status == BACKEND_OK)
         status = redis_high_version(&connection->base, &version, ret_error);
     redis_close(&connection->base);
@@ -141,27 +154,28 @@ static void show_value(const redisReply *reply, char ret_text[41]) {
 
 /* The key is ours alone, so somebody else put there what is no version. Whoever knows the store has to judge it: from
  * too low a version on, changes would be superseded by the rows; above every clock, versions would come to an end. */
-static enum redis_step refuse_high(const struct redis_connection *connection, const redisReply *reply,
-                                   enum backend_status *ret_status, struct backend_error *ret_error) {
+static enum redis_step refuse_high(const struct redis_connection *connection, const char *key,
+                                   const redisReply *reply, enum backend_status *ret_status,
+                                   struct backend_error *ret_error) {
     char shown[41] = "a value of another type";
     if (reply->type == REDIS_REPLY_STRING)
         show_value(reply, shown);
-    *ret_status = backend_fail(ret_error, BACKEND_REFUSED,
-                               "backend \"%s\", redis at %.80s: the key " REDIS_HIGH_KEY
-                               " holds %s, which is no version: delete it, and versions start from the clock",
-                               connection->name, connection->address.shown, shown);
+    *ret_status = backend_fail(
+        ret_error, BACKEND_REFUSED,
+        "backend \"%s\", redis at %.80s: the key %s holds %s, which is no version: delete it, and versions start from the clock",
+        connection->name, redis_shown(connection), key, shown);
     return REDIS_FAILED;
 }
 
-static enum redis_step read_high(const struct redis_connection *connection, const redisReply *reply,
-                                 struct high_task *task, enum backend_status *ret_status,
-                                 struct backend_error *ret_error) {
+enum redis_step redis_read_high(const struct redis_connection *connection, const char *key,
+                                const redisReply *reply, uint64_t *ret_version, bool *ret_refused,
+                                enum backend_status *ret_status, struct backend_error *ret_error) {
     bool fails = reply->type == REDIS_REPLY_ERROR;
     if (fails && !redis_begins_with(reply, "WRONGTYPE"))
         return redis_error_means(connection, reply, ret_status, ret_error);
-    task->version = redis_number_in(reply, ENTRY_VERSION_HIGHEST);
-    task->refused = fails || (reply->type != REDIS_REPLY_NIL && task->version == 0);
-    return task->refused ? refuse_high(connection, reply, ret_status, ret_error) : REDIS_DONE;
+    *ret_version = redis_number_in(reply, ENTRY_VERSION_HIGHEST);
+    *ret_refused = fails || (reply->type != REDIS_REPLY_NIL && *ret_version == 0);
+    return *ret_refused ? refuse_high(connection, key, reply, ret_status, ret_error) : REDIS_DONE;
 }
 
 static enum redis_step high_work(struct redis_connection *connection, void *context,
@@ -175,7 +189,8 @@ static enum redis_step high_work(struct redis_connection *connection, void *cont
     enum redis_step step = redis_answer(connection, &reply);
     if (step != REDIS_DONE)
         return step;
-    step = read_high(connection, reply, task, ret_status, ret_error);
+    step = redis_read_high(connection, REDIS_HIGH_KEY, reply, &task->version, &task->refused, ret_status,
+                           ret_error);
     freeReplyObject(reply);
     if (step == REDIS_DONE && connection->role == BACKEND_WRITER)
         step = redis_learn_mark(connection, ret_status, ret_error);
@@ -191,6 +206,8 @@ enum backend_status redis_high_version(struct backend_connection *base, uint64_t
                                        struct backend_error *ret_error) {
     struct redis_connection *connection = redis_connection_of(base);
     struct high_task task = {0};
+    if (connection->cluster)
+        return redis_cluster_high_version(connection, ret_version, ret_error);
     enum backend_status status = redis_do(connection, high_work, &task, ret_error);
     if (status == BACKEND_OK)
         *ret_version = task.version;

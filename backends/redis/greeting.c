@@ -6,14 +6,10 @@
 
 enum { REDIS_MAJOR_LEAST = 7 };
 
-/* These stay as they are until somebody changes the configuration, here or there. */
-static bool is_refusal(const redisReply *reply) {
+bool redis_is_refusal(const redisReply *reply) {
     static const char *const words[] = {"NOAUTH",
                                         "WRONGPASS",
                                         "NOPERM",
-                                        "MOVED",
-                                        "ASK",
-                                        "CROSSSLOT",
                                         "ERR invalid password",
                                         "ERR AUTH",
                                         "ERR Client sent AUTH",
@@ -50,7 +46,7 @@ static size_t asking_words(unsigned greeting, const char *words[3]) {
 
 static size_t greeting_words(const struct redis_connection *connection, unsigned greeting,
                              const char *words[3]) {
-    const struct redis_address *address = &connection->address;
+    const struct redis_address *address = connection->link->address;
     size_t count = 0;
     switch (greeting) {
     case GREETING_AUTH:
@@ -123,11 +119,13 @@ static enum redis_step refuse_replica(const struct redis_connection *connection,
         return REDIS_DONE;
     at_host += sizeof host - 1;
     at_port += sizeof port - 1;
+    const char *remedy = connection->cluster ? "wait for the cluster to say who is the master"
+                                             : "write that address, or redis+sentinel://, into its uri";
     *ret_status = backend_fail(
         ret_error, BACKEND_TRANSIENT,
-        "backend \"%s\", redis at %.80s: it is a replica of %.*s:%.*s, and only a master can be written to: write that address, or redis+sentinel://, into its uri",
-        connection->name, connection->address.shown, (int)strcspn(at_host, "\r\n"), at_host,
-        (int)strcspn(at_port, "\r\n"), at_port);
+        "backend \"%s\", redis at %.80s: it is a replica of %.*s:%.*s, and only a master can be written to: %s",
+        connection->name, redis_shown(connection), (int)strcspn(at_host, "\r\n"), at_host,
+        (int)strcspn(at_port, "\r\n"), at_port, remedy);
     return REDIS_FAILED;
 }
 
@@ -137,17 +135,17 @@ static enum redis_step hear_info(const struct redis_connection *connection, cons
     char version[16];
     if (reply->type != REDIS_REPLY_STRING)
         return REDIS_DONE;
-    if (strstr(reply->str, "cluster_enabled:1"))
+    if (!connection->cluster && strstr(reply->str, "cluster_enabled:1"))
         *ret_status = backend_fail(
             ret_error, BACKEND_REFUSED,
-            "backend \"%s\", redis at %s: it is a node of a Redis Cluster, which is not supported",
-            connection->name, connection->address.shown);
+            "backend \"%s\", redis at %s: it is a node of a Redis Cluster: write redis+cluster:// into its uri",
+            connection->name, redis_shown(connection));
     else if (is_too_old(reply->str, version))
         *ret_status =
             backend_fail(ret_error, BACKEND_REFUSED,
                          "backend \"%s\", redis at %s: it is Redis %s, %d.0 or later is needed",
-                         connection->name, connection->address.shown, version, (int)REDIS_MAJOR_LEAST);
-    else if (connection->writes && connection->address.sentinel_count == 0 &&
+                         connection->name, redis_shown(connection), version, (int)REDIS_MAJOR_LEAST);
+    else if ((connection->writes || connection->cluster) && connection->address.sentinel_count == 0 &&
              strstr(reply->str, "\nrole:slave"))
         return refuse_replica(connection, reply->str, ret_status, ret_error);
     else
@@ -166,7 +164,7 @@ static enum redis_step hear_role(const struct redis_connection *connection, cons
         return REDIS_DONE;
     *ret_status = backend_fail(ret_error, BACKEND_TRANSIENT,
                                "backend \"%s\", redis at %s: Sentinel names it, but it is no master now",
-                               connection->name, connection->address.shown);
+                               connection->name, redis_shown(connection));
     return REDIS_NO_MASTER;
 }
 
@@ -176,14 +174,14 @@ static enum redis_step hear(struct redis_connection *connection, unsigned greeti
     if (greeting == GREETING_INFO)
         return hear_info(connection, reply, ret_status, ret_error);
     if (reply->type == REDIS_REPLY_ERROR)
-        return is_refusal(reply) ? redis_say(connection, reply, BACKEND_REFUSED, ret_status, ret_error)
-                                 : redis_error_means(connection, reply, ret_status, ret_error);
+        return redis_is_refusal(reply) ? redis_say(connection, reply, BACKEND_REFUSED, ret_status, ret_error)
+                                       : redis_error_means(connection, reply, ret_status, ret_error);
     if (greeting == GREETING_ROLE)
         return hear_role(connection, reply, ret_status, ret_error);
     if (greeting >= GREETING_SCRIPTS && !connection->only_looks) {
         if (reply->type != REDIS_REPLY_STRING || reply->len != REDIS_SHA_SIZE)
             return redis_odd_answer(connection, ret_status, ret_error);
-        memcpy(connection->sha[greeting - GREETING_SCRIPTS], reply->str, REDIS_SHA_SIZE + 1);
+        memcpy(connection->link->sha[greeting - GREETING_SCRIPTS], reply->str, REDIS_SHA_SIZE + 1);
     }
     return REDIS_DONE;
 }

@@ -11,6 +11,9 @@
  *     link.c        the link: made when needed, lost, pipelines, what an error means
  *     greeting.c    what is said over a new link
  *     sentinel.c    which Redis is the master
+ *     cluster.c     the masters of a cluster and their slots, with slots.c
+ *     deal.c        commands dealt to them
+ *     guard.c       high version and mark of a cluster
  *     words.c       the words of commands
  *     script.c      the scripts
  *     load.c        loading
@@ -48,6 +51,14 @@ struct redis_table {
     struct slice key_prefix, store_prefix;
 };
 
+/* A link to one Redis. */
+struct redis_link {
+    redisContext *context; /* NULL: not connected */
+    bool was_connected;
+    struct redis_address *address;
+    char sha[REDIS_SCRIPTS][REDIS_SHA_SIZE + 1];
+};
+
 struct redis_connection {
     struct backend_connection base;
     enum backend_role role;
@@ -64,10 +75,10 @@ struct redis_connection {
     struct redis_table *tables;
     size_t table_count;
 
-    redisContext *link; /* NULL: not connected */
-    bool was_connected;
-    char sha[REDIS_SCRIPTS][REDIS_SHA_SIZE + 1];
-    uint64_t deadline; /* of the call in hand, ms of the monotonic clock */
+    struct redis_link *link; /* the one in hand: commands are added to it, and answers taken from it */
+    struct redis_link only;
+    struct redis_cluster *cluster; /* NULL: one Redis; else `only` leads nowhere */
+    uint64_t deadline;             /* of the call in hand, ms of the monotonic clock */
 
     /* The writer's: what its store is known by (mark.c). */
     char mark[REDIS_MARK_SIZE + 1];     /* "": not known */
@@ -91,6 +102,11 @@ static inline struct redis_connection *redis_connection_of(struct backend_connec
     return (struct redis_connection *)base;
 }
 
+/* Where the Redis of the link in hand is, for messages. */
+static inline const char *redis_shown(const struct redis_connection *connection) {
+    return connection->link->address->shown;
+}
+
 /* Our table of a contract's table. */
 static inline const struct redis_table *redis_table_of(const struct redis_connection *connection,
                                                        const struct backend_table *table) {
@@ -112,6 +128,15 @@ const char *redis_script_text(enum redis_script script);
 
 /* Ends what the last load handed out. */
 void redis_forget_loaded(struct redis_connection *connection);
+
+/* ---- guard.c: of a cluster ---- */
+
+enum backend_status redis_cluster_high_version(struct redis_connection *connection, uint64_t *ret_version,
+                                               struct backend_error *ret_error);
+enum backend_status redis_cluster_look(struct redis_connection *connection, struct backend_error *ret_error);
+
+/* Gives the cluster another mark, if a master was found to have less than it had: other servers find out by it. */
+void redis_cluster_mark_anew(struct redis_connection *connection);
 
 /* ---- sentinel.c ---- */
 
@@ -138,6 +163,19 @@ enum backend_status redis_do(struct redis_connection *connection, redis_work wor
 /* The same, but for a moment only: where the link is lost, it is made again once. */
 enum backend_status redis_try(struct redis_connection *connection, redis_work work, void *task,
                               struct backend_error *ret_error);
+
+/* A call begins: sets its deadline. */
+void redis_begin_call(struct redis_connection *connection);
+
+/* Sleeps, unless the call would be over by then: false. */
+bool redis_pause(const struct redis_connection *connection, unsigned milliseconds);
+
+/* Connects the link in hand, and greets. REDIS_LOST, REDIS_FAILED, REDIS_NO_MASTER: with status and message. */
+enum redis_step redis_connect(struct redis_connection *connection, enum backend_status *ret_status,
+                              struct backend_error *ret_error);
+
+/* Says what broke, in the words of the link in hand, and closes it. */
+void redis_lose(struct redis_connection *connection, struct backend_error *ret_error);
 
 /* The first attempt to connect, for open. BACKEND_REFUSED: it cannot ever work. */
 enum backend_status redis_first_contact(struct redis_connection *connection, struct backend_error *ret_error);
@@ -207,10 +245,18 @@ enum redis_step redis_compare_applied(struct redis_connection *connection, enum 
 enum redis_step redis_greet(struct redis_connection *connection, enum backend_status *ret_status,
                             struct backend_error *ret_error);
 
+/* Whether an error answer stays as it is until somebody changes the configuration, here or there. */
+bool redis_is_refusal(const redisReply *reply);
+
 /* ---- mark.c: the writer's ---- */
 
 /* Makes up a mark, should the store need one. */
 void redis_make_mark(struct redis_connection *connection);
+
+bool redis_is_mark(const redisReply *reply);
+
+/* The store is known by this one from now on. */
+void redis_take_mark(struct redis_connection *connection, const redisReply *reply);
 
 /* Reads the mark of the store, or gives it one. A store that takes no writes now is known by none. REDIS_DONE or
  * REDIS_LOST; else REDIS_FAILED. */
@@ -252,6 +298,9 @@ struct slice redis_key(struct redis_connection *connection, const struct redis_t
 struct slice redis_companion(struct redis_connection *connection, const struct redis_table *table,
                              struct slice key);
 
+/* A name of our own in this slot of a cluster: "start{tag}". */
+struct slice redis_tagged(struct redis_connection *connection, const char *start, unsigned slot);
+
 /* A prefix and a key together: the name of an entry, unless it is taken. */
 struct slice redis_whole(struct redis_connection *connection, struct slice prefix, struct slice key);
 bool redis_name_is_taken(struct slice name);
@@ -261,6 +310,13 @@ bool redis_entry_named(struct slice name, struct slice *ret_whole);
 
 /* The number that an answer holds; 0 when it is none, or is above the highest that makes sense. */
 uint64_t redis_number_in(const redisReply *reply, uint64_t highest);
+
+/* ---- connection.c ---- */
+
+/* The version that the key of a high version holds; 0: there is none. What is no version is refused: *ret_refused. */
+enum redis_step redis_read_high(const struct redis_connection *connection, const char *key,
+                                const redisReply *reply, uint64_t *ret_version, bool *ret_refused,
+                                enum backend_status *ret_status, struct backend_error *ret_error);
 
 /* ---- Functions of the type: connection.c, mark.c, load.c, apply.c, scan.c ---- */
 

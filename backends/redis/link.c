@@ -34,6 +34,10 @@ static uint64_t deadline_of(const struct redis_connection *connection) {
     return until && until < deadline ? until : deadline;
 }
 
+void redis_begin_call(struct redis_connection *connection) {
+    connection->deadline = deadline_of(connection);
+}
+
 struct timeval redis_time_left(const struct redis_connection *connection, uint64_t most_ms) {
     uint64_t now = monotonic_ms();
     uint64_t left = connection->deadline > now ? connection->deadline - now : 1;
@@ -82,9 +86,8 @@ static const char *remedy_of(const redisReply *reply) {
 enum redis_step redis_say(const struct redis_connection *connection, const redisReply *reply,
                           enum backend_status status, enum backend_status *ret_status,
                           struct backend_error *ret_error) {
-    *ret_status =
-        backend_fail(ret_error, status, "backend \"%s\", redis at %s: %.*s%s", connection->name,
-                     connection->address.shown, redis_tellable(reply), reply->str, remedy_of(reply));
+    *ret_status = backend_fail(ret_error, status, "backend \"%s\", redis at %s: %.*s%s", connection->name,
+                               redis_shown(connection), redis_tellable(reply), reply->str, remedy_of(reply));
     return REDIS_FAILED;
 }
 
@@ -121,7 +124,7 @@ enum redis_step redis_odd_answer(const struct redis_connection *connection, enum
                                  struct backend_error *ret_error) {
     *ret_status = backend_fail(ret_error, BACKEND_TRANSIENT,
                                "backend \"%s\", redis at %s: an answer of unexpected form", connection->name,
-                               connection->address.shown);
+                               redis_shown(connection));
     return REDIS_FAILED;
 }
 
@@ -136,17 +139,17 @@ enum redis_step redis_out_of_memory(struct redis_connection *connection, enum ba
 /* ---- Pipelines ---- */
 
 void redis_disconnect(struct redis_connection *connection) {
-    if (connection->link)
-        redisFree(connection->link);
-    connection->link = NULL;
+    if (connection->link->context)
+        redisFree(connection->link->context);
+    connection->link->context = NULL;
 }
 
 bool redis_append(struct redis_connection *connection, size_t count, const char **words,
                   const size_t *sizes) {
-    bool whole = connection->link != NULL;
+    bool whole = connection->link->context != NULL;
     for (size_t i = 0; i < count && whole; i++)
         whole = words[i] != NULL;
-    if (whole && redisAppendCommandArgv(connection->link, (int)count, words, sizes) == REDIS_OK)
+    if (whole && redisAppendCommandArgv(connection->link->context, (int)count, words, sizes) == REDIS_OK)
         return true;
     redis_disconnect(connection);
     return false;
@@ -155,14 +158,14 @@ bool redis_append(struct redis_connection *connection, size_t count, const char 
 enum redis_step redis_send(struct redis_connection *connection) {
     int done = 0;
     while (!done)
-        if (redisBufferWrite(connection->link, &done) != REDIS_OK)
+        if (redisBufferWrite(connection->link->context, &done) != REDIS_OK)
             return REDIS_LOST;
     return REDIS_DONE;
 }
 
 enum redis_step redis_answer(struct redis_connection *connection, redisReply **ret_reply) {
     void *reply = NULL;
-    if (redisGetReply(connection->link, &reply) != REDIS_OK || !reply)
+    if (redisGetReply(connection->link->context, &reply) != REDIS_OK || !reply)
         return REDIS_LOST; /* the link is closed by whoever gives up the work: its error is still wanted */
     *ret_reply = reply;
     return REDIS_DONE;
@@ -172,35 +175,35 @@ enum redis_step redis_answer(struct redis_connection *connection, redisReply **r
 
 /* Names that Sentinel announces are looked up here; where that fails, it says so in words that do not name it. */
 static const char *remedy_of_loss(const struct redis_connection *connection) {
-    bool unknown = connection->link && connection->link->err == REDIS_ERR_OTHER;
+    bool unknown = connection->link->context && connection->link->context->err == REDIS_ERR_OTHER;
     if (!unknown || connection->address.sentinel_count == 0)
         return "";
     return ": Sentinel names this host, which no look-up here finds: make its name known, or let Sentinel announce addresses (resolve-hostnames, announce-hostnames)";
 }
 
-/* Says what broke, in the words of the link, and closes it. */
-static void lose(struct redis_connection *connection, struct backend_error *ret_error) {
+void redis_lose(struct redis_connection *connection, struct backend_error *ret_error) {
     const char *reason = "out of memory";
-    if (connection->link && connection->link->err == REDIS_ERR_IO && errno == EAGAIN)
+    if (connection->link->context && connection->link->context->err == REDIS_ERR_IO && errno == EAGAIN)
         reason = "no answer in time";
-    else if (connection->link)
-        reason = *connection->link->errstr ? connection->link->errstr : "the connection broke";
+    else if (connection->link->context)
+        reason =
+            *connection->link->context->errstr ? connection->link->context->errstr : "the connection broke";
     backend_fail(ret_error, BACKEND_TRANSIENT, "backend \"%s\", redis at %s: %s%s", connection->name,
-                 connection->address.shown, reason, remedy_of_loss(connection));
+                 redis_shown(connection), reason, remedy_of_loss(connection));
     redis_disconnect(connection);
 }
 
 /* The link is greeted. */
 static void take_link(struct redis_connection *connection) {
-    connection->base.reconnects += connection->was_connected;
-    connection->was_connected = true;
+    connection->base.reconnects += connection->link->was_connected;
+    connection->link->was_connected = true;
     if (connection->address.sentinel_count > 0)
         redis_place_show(&connection->address.place, connection->base.place);
 }
 
-static enum redis_step connect_once(struct redis_connection *connection, enum backend_status *ret_status,
-                                    struct backend_error *ret_error) {
-    const struct redis_address *address = &connection->address;
+enum redis_step redis_connect(struct redis_connection *connection, enum backend_status *ret_status,
+                              struct backend_error *ret_error) {
+    const struct redis_address *address = connection->link->address;
     enum redis_step step = REDIS_DONE;
     redis_disconnect(connection);
     if (address->sentinel_count > 0)
@@ -208,15 +211,16 @@ static enum redis_step connect_once(struct redis_connection *connection, enum ba
     if (step != REDIS_DONE)
         return step;
     struct timeval timeout = redis_time_left(connection, UINT64_MAX);
-    connection->link = *address->path
-                           ? redisConnectUnixWithTimeout(address->path, timeout)
-                           : redisConnectWithTimeout(address->place.host, address->place.port, timeout);
+    connection->link->context =
+        *address->path ? redisConnectUnixWithTimeout(address->path, timeout)
+                       : redisConnectWithTimeout(address->place.host, address->place.port, timeout);
     step = REDIS_LOST;
-    if (connection->link && !connection->link->err && redisSetTimeout(connection->link, timeout) == REDIS_OK)
+    if (connection->link->context && !connection->link->context->err &&
+        redisSetTimeout(connection->link->context, timeout) == REDIS_OK)
         step = redis_greet(connection, ret_status, ret_error);
     if (step == REDIS_LOST) {
         *ret_status = BACKEND_TRANSIENT;
-        lose(connection, ret_error);
+        redis_lose(connection, ret_error);
     } else if (step != REDIS_DONE) {
         redis_disconnect(connection);
     } else {
@@ -228,8 +232,8 @@ static enum redis_step connect_once(struct redis_connection *connection, enum ba
 enum backend_status redis_first_contact(struct redis_connection *connection,
                                         struct backend_error *ret_error) {
     enum backend_status status = BACKEND_OK;
-    connection->deadline = deadline_of(connection);
-    connect_once(connection, &status, ret_error);
+    redis_begin_call(connection);
+    redis_connect(connection, &status, ret_error);
     return status;
 }
 
@@ -237,29 +241,32 @@ enum backend_status redis_first_contact(struct redis_connection *connection,
 
 static enum redis_step attempt(struct redis_connection *connection, redis_work work, void *task,
                                enum backend_status *ret_status, struct backend_error *ret_error) {
-    if (!connection->link) {
-        enum redis_step step = connect_once(connection, ret_status, ret_error);
+    if (!connection->link->context) {
+        enum redis_step step = redis_connect(connection, ret_status, ret_error);
         if (step != REDIS_DONE)
             return step;
     }
-    redisSetTimeout(connection->link, redis_time_left(connection, UINT64_MAX));
+    redisSetTimeout(connection->link->context, redis_time_left(connection, UINT64_MAX));
     enum redis_step step = work(connection, task, ret_status, ret_error);
     if (step == REDIS_LOST)
-        lose(connection, ret_error);
+        redis_lose(connection, ret_error);
     else if (step != REDIS_DONE) /* answers may still be under way; connecting also brings the scripts back */
         redis_disconnect(connection);
     return step;
 }
 
-static void pause_ms(unsigned milliseconds) {
+bool redis_pause(const struct redis_connection *connection, unsigned milliseconds) {
     struct timespec time = {milliseconds / 1000, (long)(milliseconds % 1000) * 1000000};
+    if (monotonic_ms() + milliseconds >= connection->deadline)
+        return false;
     nanosleep(&time, NULL);
+    return true;
 }
 
 enum backend_status redis_do(struct redis_connection *connection, redis_work work, void *task,
                              struct backend_error *ret_error) {
     enum backend_status status = BACKEND_TRANSIENT;
-    connection->deadline = deadline_of(connection);
+    redis_begin_call(connection);
     *ret_error->message = '\0';
     for (unsigned pause = PAUSE_FIRST;; pause = pause * 2 < PAUSE_LONGEST ? pause * 2 : PAUSE_LONGEST) {
         enum redis_step step = attempt(connection, work, task, &status, ret_error);
@@ -268,13 +275,12 @@ enum backend_status redis_do(struct redis_connection *connection, redis_work wor
             return BACKEND_OK;
         if (step == REDIS_FAILED) /* a refusal while running: somebody may put it right */
             return status == BACKEND_REFUSED ? BACKEND_TRANSIENT : status;
-        if (monotonic_ms() + pause >= connection->deadline)
+        if (!redis_pause(connection, pause))
             break;
-        pause_ms(pause);
     }
     if (!*ret_error->message)
         backend_fail(ret_error, BACKEND_TRANSIENT, "backend \"%s\", redis at %s: no answer in time",
-                     connection->name, connection->address.shown);
+                     connection->name, redis_shown(connection));
     return BACKEND_TRANSIENT;
 }
 
@@ -283,7 +289,7 @@ enum backend_status redis_try(struct redis_connection *connection, redis_work wo
     enum backend_status status = BACKEND_TRANSIENT;
     enum redis_step step = REDIS_LOST;
     uint64_t moment = monotonic_ms() + MOMENT;
-    connection->deadline = deadline_of(connection);
+    redis_begin_call(connection);
     if (moment < connection->deadline)
         connection->deadline = moment;
     for (unsigned tries = 0; tries < TRIES && (step == REDIS_LOST || step == REDIS_NO_SCRIPT); tries++) {

@@ -3,7 +3,7 @@
  * Loading: a pipeline of questions, one for each key. The answers are kept until the next load, as its values
  * point into them.
  */
-#include "backends/redis/internal.h"
+#include "backends/redis/deal.h"
 #include <assert.h>
 #include <stdlib.h>
 
@@ -64,7 +64,8 @@ static bool ask_string(struct redis_connection *connection, const struct redis_t
                        struct slice key) {
     enum { WORDS = 5 };
     struct slice name = redis_key(connection, table, key), beside = redis_companion(connection, table, key);
-    const char *words[WORDS] = {"EVALSHA", connection->sha[REDIS_LOAD_STRING], "2", name.data, beside.data};
+    const char *words[WORDS] = {"EVALSHA", connection->link->sha[REDIS_LOAD_STRING], "2", name.data,
+                                beside.data};
     size_t sizes[WORDS] = {7, REDIS_SHA_SIZE, 1, name.size, beside.size};
     return redis_append(connection, WORDS, words, sizes);
 }
@@ -82,14 +83,11 @@ static bool keep(struct redis_connection *connection, redisReply *reply) {
     return true;
 }
 
-static enum redis_step hear_entry(struct redis_connection *connection, const struct load_task *task,
-                                  size_t index, enum backend_status *ret_status,
+/* Keeps the answer. */
+static enum redis_step take_entry(struct redis_connection *connection, const struct load_task *task,
+                                  size_t index, redisReply *reply, enum backend_status *ret_status,
                                   struct backend_error *ret_error) {
     struct load_result *result = &task->results[index];
-    redisReply *reply = NULL;
-    enum redis_step step = redis_answer(connection, &reply);
-    if (step != REDIS_DONE)
-        return step;
     if (!keep(connection, reply)) {
         freeReplyObject(reply);
         return redis_out_of_memory(connection, ret_status, ret_error);
@@ -104,12 +102,24 @@ static enum redis_step hear_entry(struct redis_connection *connection, const str
     return REDIS_DONE;
 }
 
+static enum redis_step hear_entry(struct redis_connection *connection, const struct load_task *task,
+                                  size_t index, enum backend_status *ret_status,
+                                  struct backend_error *ret_error) {
+    redisReply *reply = NULL;
+    enum redis_step step = redis_answer(connection, &reply);
+    return step == REDIS_DONE ? take_entry(connection, task, index, reply, ret_status, ret_error) : step;
+}
+
+static bool ask_entry(struct redis_connection *connection, const struct load_task *task, size_t index) {
+    return (task->table->is_string ? ask_string : ask_hash)(connection, task->table, task->keys[index]);
+}
+
 static enum redis_step load_some(struct redis_connection *connection, const struct load_task *task,
                                  size_t from, size_t to, enum backend_status *ret_status,
                                  struct backend_error *ret_error) {
     enum redis_step step = REDIS_DONE;
     for (size_t i = from; i < to; i++)
-        if (!(task->table->is_string ? ask_string : ask_hash)(connection, task->table, task->keys[i]))
+        if (!ask_entry(connection, task, i))
             return redis_out_of_memory(connection, ret_status, ret_error);
     for (size_t i = from; i < to && step == REDIS_DONE; i++)
         step = hear_entry(connection, task, i, ret_status, ret_error);
@@ -129,10 +139,47 @@ static enum redis_step load_work(struct redis_connection *connection, void *cont
     return step;
 }
 
+/* ---- In a cluster ---- */
+
+static unsigned slot_of_key(struct redis_connection *connection, void *context, size_t job) {
+    const struct load_task *task = context;
+    struct slice name = redis_key(connection, task->table, task->keys[job]);
+    return name.data ? redis_slot_of(name) : REDIS_SLOTS;
+}
+
+static bool send_question(struct redis_connection *connection, void *context, size_t job) {
+    return ask_entry(connection, context, job);
+}
+
+static enum redis_step hear_answer(struct redis_connection *connection, void *context, size_t job,
+                                   redisReply *reply, enum backend_status *ret_status,
+                                   struct backend_error *ret_error) {
+    return take_entry(connection, context, job, reply, ret_status, ret_error);
+}
+
+static enum backend_status load_from_cluster(struct redis_connection *connection, struct load_task *task,
+                                             struct backend_error *ret_error) {
+    const struct redis_deal deal = {
+        .count = task->count, .task = task, .slot = slot_of_key, .send = send_question, .hear = hear_answer};
+    enum backend_status status = BACKEND_TRANSIENT;
+    bool *done = malloc(task->count * sizeof *done);
+    redis_forget_loaded(connection);
+    if (!done)
+        redis_out_of_memory(connection, &status, ret_error);
+    else
+        status = redis_deal(connection, &deal, done, ret_error);
+    for (size_t i = 0; done && i < task->count; i++)
+        task->results[i].failed = !done[i];
+    free(done);
+    return status;
+}
+
 enum backend_status redis_load(struct backend_connection *base, const struct backend_table *table,
                                const struct slice *keys, size_t count, uint32_t now,
                                struct load_result *results, struct backend_error *ret_error) {
     struct redis_connection *connection = redis_connection_of(base);
     struct load_task task = {redis_table_of(connection, table), keys, count, now, results};
+    if (connection->cluster)
+        return count ? load_from_cluster(connection, &task, ret_error) : BACKEND_OK;
     return count ? redis_do(connection, load_work, &task, ret_error) : BACKEND_OK;
 }

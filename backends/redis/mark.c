@@ -36,12 +36,12 @@ void redis_make_mark(struct redis_connection *connection) {
 
 /* ---- Learning it ---- */
 
-static bool is_mark(const redisReply *reply) {
+bool redis_is_mark(const redisReply *reply) {
     return reply->type == REDIS_REPLY_STRING && reply->len == REDIS_MARK_SIZE &&
            strspn(reply->str, "0123456789abcdef") == REDIS_MARK_SIZE;
 }
 
-static void take_mark(struct redis_connection *connection, const redisReply *reply) {
+void redis_take_mark(struct redis_connection *connection, const redisReply *reply) {
     char half[REDIS_MARK_SIZE / 2 + 1] = "";
     memcpy(connection->mark, reply->str, REDIS_MARK_SIZE);
     if (strcmp(connection->mark, connection->new_mark) == 0)
@@ -63,8 +63,8 @@ static enum redis_step hear_mark(struct redis_connection *connection) {
     enum redis_step step = redis_answer(connection, &set);
     if (step == REDIS_DONE)
         step = redis_answer(connection, &get);
-    if (step == REDIS_DONE && is_mark(get))
-        take_mark(connection, get);
+    if (step == REDIS_DONE && redis_is_mark(get))
+        redis_take_mark(connection, get);
     if (set)
         freeReplyObject(set);
     if (get)
@@ -92,7 +92,7 @@ bool redis_is_replaced(const struct redis_connection *connection, const redisRep
     const char *what = strstr(reply->str, "older") ? "went back to an older state"
                                                    : "was emptied or replaced by another store";
     *ret_status = backend_fail(ret_error, BACKEND_REPLACED, "backend \"%s\", redis at %s: %s",
-                               connection->name, connection->address.shown, what);
+                               connection->name, redis_shown(connection), what);
     return true;
 }
 
@@ -109,6 +109,8 @@ static enum redis_step look_work(struct redis_connection *connection, void *task
 
 enum backend_status redis_look(struct backend_connection *base, struct backend_error *ret_error) {
     struct redis_connection *connection = redis_connection_of(base);
+    if (connection->cluster)
+        return redis_cluster_look(connection, ret_error);
     if (!redis_is_still_master(connection))
         redis_disconnect(connection); /* and the next link leads to the one that is */
     return redis_try(connection, look_work, NULL, ret_error);

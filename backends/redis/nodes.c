@@ -109,7 +109,7 @@ static bool ask(struct redis_connection *connection) {
     snprintf(life, sizeof life, "%d", (int)LIFE);
     struct slice node = redis_number(connection, connection->node);
     const struct slice words[] = {SLICE("EVALSHA"),
-                                  slice_of(connection->sha[REDIS_REGISTER], REDIS_SHA_SIZE),
+                                  slice_of(connection->link->sha[REDIS_REGISTER], REDIS_SHA_SIZE),
                                   SLICE("1"),
                                   SLICE(REDIS_NODES_KEY),
                                   node,
@@ -162,7 +162,7 @@ static void complain_of_rival(const struct redis_connection *connection, const c
     snprintf(
         ret_text, size,
         "backend \"%.60s\", redis at %.80s: its node number %u is used by another server (%.60s): give each server of a store a `node` of its own; the number of one that has died is free after %d s",
-        connection->name, connection->address.shown, connection->node, behind_words(holder, 3), (int)LIFE);
+        connection->name, redis_shown(connection), connection->node, behind_words(holder, 3), (int)LIFE);
 }
 
 static bool is_answer(const redisReply *reply) {
@@ -203,7 +203,7 @@ static enum redis_step take_refusal(struct redis_connection *connection, const r
         snprintf(
             company->complaint, sizeof company->complaint,
             "backend \"%.60s\", redis at %.80s: its user may not register this server, so nobody sees whether another one has the same node number, or clocks differ: allow it time, hgetall and forebay:* (ACL SETUSER)",
-            connection->name, connection->address.shown);
+            connection->name, redis_shown(connection));
     return REDIS_DONE;
 }
 
@@ -227,7 +227,7 @@ void redis_unregister(struct redis_connection *connection) {
     struct slice node = redis_number(connection, connection->node);
     const char *words[] = {"HDEL", REDIS_NODES_KEY, node.data};
     const size_t sizes[] = {4, sizeof REDIS_NODES_KEY - 1, node.size};
-    if (connection->registered && connection->link && redis_append(connection, 3, words, sizes))
+    if (connection->registered && connection->link->context && redis_append(connection, 3, words, sizes))
         redis_send(connection); /* nobody waits for the answer */
     connection->registered = false;
 }

@@ -71,12 +71,25 @@ static enum backend_nearness master_nearness(const struct redis_address *a, cons
     return BACKEND_UNKNOWN;
 }
 
+/* Other seeds may be of the same cluster. A Redis outside of one is another store. */
+static enum backend_nearness cluster_nearness(const struct redis_address *a, const struct redis_address *b) {
+    if (!a->seed_count || !b->seed_count)
+        return BACKEND_APART;
+    for (size_t i = 0; i < a->seed_count; i++)
+        for (size_t j = 0; j < b->seed_count; j++)
+            if (place_nearness(&a->seeds[i], &b->seeds[j]) == BACKEND_SAME)
+                return BACKEND_SAME;
+    return BACKEND_UNKNOWN;
+}
+
 enum backend_nearness redis_same_store(const struct backend_options *a, const struct backend_options *b) {
     struct redis_address first, second;
     const char *problem;
     if (!redis_address_parse(a->uri, &first, &problem) || !redis_address_parse(b->uri, &second, &problem) ||
         first.database != second.database)
         return BACKEND_APART;
+    if (first.seed_count || second.seed_count)
+        return cluster_nearness(&first, &second);
     if (first.sentinel_count || second.sentinel_count)
         return master_nearness(&first, &second);
     if (*first.path && *second.path)

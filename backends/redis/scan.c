@@ -7,13 +7,19 @@
  * unless their keys are all that is wanted. The cost is that of a walk over the whole database once, in small
  * steps that do not hold up Redis; memory is that of `limit` keys. Entries that change during the walk are
  * shown as they are when they are loaded.
+ *
+ * In a cluster, each master is walked in turn. A key whose slot moves meanwhile may be met twice, or not at all: then all
+ * of it is walked again.
  */
-#include "backends/redis/internal.h"
+#include "backends/failure.h"
+#include "backends/redis/cluster.h"
 #include "backends/redis/picks.h"
+#include <stdlib.h>
 
 enum {
     PAGE_KEYS = 1000, /* what SCAN is asked for in one step */
-    LOAD_KEYS = 256
+    LOAD_KEYS = 256,
+    WALKS_MAX = 5
 };
 
 struct scan_task {
@@ -21,6 +27,7 @@ struct scan_task {
     struct picks picks;
     char cursor[24];
     redisReply *page;
+    bool moved; /* in a cluster: some key was not where it was met */
 };
 
 /* ---- The walk ---- */
@@ -110,7 +117,8 @@ static enum redis_step hear_version(struct redis_connection *connection, struct 
     bool live = pair && (task->table->is_string || reply->element[1]->type == REDIS_REPLY_STRING);
     if (live && !picks_add(&task->picks, key, redis_number_in(reply->element[0], ENTRY_VERSION_HIGHEST)))
         step = redis_out_of_memory(connection, ret_status, ret_error);
-    freeReplyObject(reply); /* errors: the key became another type meanwhile; it is not ours */
+    task->moved |= reply->type == REDIS_REPLY_ERROR && redis_is_elsewhere(reply);
+    freeReplyObject(reply); /* other errors: the key became another type meanwhile; it is not ours */
     return step;
 }
 
@@ -147,6 +155,96 @@ static enum redis_step page_work(struct redis_connection *connection, void *cont
     if (step != REDIS_DONE)
         memcpy(task->cursor, before, sizeof before);
     return step;
+}
+
+static enum backend_status walk(struct redis_connection *connection, struct scan_task *task,
+                                struct backend_error *ret_error) {
+    enum backend_status status;
+    snprintf(task->cursor, sizeof task->cursor, "0");
+    do
+        status = redis_do(connection, page_work, task, ret_error);
+    while (status == BACKEND_OK && strcmp(task->cursor, "0") != 0);
+    return status;
+}
+
+/* ---- In a cluster ---- */
+
+/* Whether a slot is on its way from, or to, the node in hand: then its line has "[slot->-..." or "[slot-<-...". */
+static enum redis_step moving_work(struct redis_connection *connection, void *context,
+                                   enum backend_status *ret_status, struct backend_error *ret_error) {
+    struct scan_task *task = context;
+    const char *words[] = {"CLUSTER", "NODES"};
+    const size_t sizes[] = {7, 5};
+    redisReply *reply = NULL;
+    if (!redis_append(connection, 2, words, sizes))
+        return redis_out_of_memory(connection, ret_status, ret_error);
+    enum redis_step step = redis_answer(connection, &reply);
+    if (step != REDIS_DONE)
+        return step;
+    const char *line = reply->type == REDIS_REPLY_STRING ? strstr(reply->str, "myself") : NULL;
+    const char *bracket = line ? strstr(line, " [") : NULL;
+    task->moved |= bracket && bracket < line + strcspn(line, "\n");
+    freeReplyObject(reply);
+    return REDIS_DONE;
+}
+
+static enum backend_status walk_masters(struct redis_connection *connection, struct scan_task *task,
+                                        struct backend_error *ret_error) {
+    struct redis_cluster *cluster = connection->cluster;
+    enum backend_status status = BACKEND_OK;
+    if (cluster->uncovered_since_us) {
+        redis_cluster_tell_uncovered(connection, redis_cluster_first_uncovered(cluster), ret_error);
+        status = BACKEND_TRANSIENT;
+    }
+    for (size_t i = 0; i < cluster->map.master_count && status == BACKEND_OK; i++) {
+        connection->link = &cluster->nodes[i]->link;
+        status = walk(connection, task, ret_error);
+        if (status == BACKEND_OK)
+            status = redis_do(connection, moving_work, task, ret_error);
+    }
+    connection->link = &connection->only;
+    return status;
+}
+
+/* Walks all masters, and looks whether slots have moved meanwhile: task->moved. */
+static enum backend_status walk_once(struct redis_connection *connection, struct scan_task *task,
+                                     struct backend_error *ret_error) {
+    enum backend_status status = BACKEND_TRANSIENT;
+    struct redis_slot_map *before = malloc(sizeof *before);
+    if (!before || !redis_cluster_refresh_now(connection, &status, ret_error)) {
+        free(before);
+        return status;
+    }
+    task->moved = false;
+    *before = connection->cluster->map;
+    status = walk_masters(connection, task, ret_error);
+    enum backend_status again = BACKEND_TRANSIENT;
+    if (status == BACKEND_OK && !redis_cluster_refresh_now(connection, &again, ret_error))
+        status = again;
+    task->moved |= !redis_slots_equal(before, &connection->cluster->map);
+    free(before);
+    return status;
+}
+
+/* What is shown of all keys has to be whole; of the newest ones, a few may be missing. */
+static enum backend_status walk_cluster(struct redis_connection *connection, struct scan_task *task,
+                                        bool all_keys, struct backend_error *ret_error) {
+    enum backend_status status = BACKEND_OK;
+    for (unsigned walks = 0; walks < WALKS_MAX; walks++) {
+        const size_t limit = task->picks.limit;
+        picks_free(&task->picks);
+        task->picks = (struct picks){.limit = limit};
+        redis_begin_call(connection);
+        status = walk_once(connection, task, ret_error);
+        if (status != BACKEND_OK || !task->moved)
+            return status;
+    }
+    return all_keys
+               ? backend_fail(
+                     ret_error, BACKEND_TRANSIENT,
+                     "backend \"%s\", redis cluster: slots move all the time, so that keys may be left out",
+                     connection->name)
+               : BACKEND_OK;
 }
 
 /* ---- Showing ---- */
@@ -192,14 +290,14 @@ enum backend_status redis_scan(struct backend_connection *base, const struct bac
                                size_t limit, uint32_t now, struct backend_visitor *visitor,
                                struct backend_error *ret_error) {
     struct redis_connection *connection = redis_connection_of(base);
-    struct scan_task task = {
-        .table = redis_table_of(connection, table), .picks = {.limit = limit}, .cursor = "0"};
+    struct scan_task task = {.table = redis_table_of(connection, table), .picks = {.limit = limit}};
     enum backend_status status = BACKEND_OK;
     if (limit == 0)
         return BACKEND_OK;
-    do
-        status = redis_do(connection, page_work, &task, ret_error);
-    while (status == BACKEND_OK && strcmp(task.cursor, "0") != 0);
+    if (connection->cluster)
+        status = walk_cluster(connection, &task, visitor->all_keys, ret_error);
+    else
+        status = walk(connection, &task, ret_error);
     picks_sort(&task.picks);
     if (status == BACKEND_OK && visitor->keys_only)
         show_keys(&task, visitor);

@@ -7,7 +7,8 @@
  *     KEYS  the keys of the high version and of the mark, then per mutation: hash: the key; string: the key and its
  *           companion
  *     ARGV  now, life of a tombstone (seconds), highest version of the call (0: no mutations), the mark that the store
- *           has to have ("" for any), the high version that it has to have at least, a new mark, then per mutation eight:
+ *           has to have ("" for any), the high version that it has to have at least, a new mark ("": neither of the two keys
+ *           is looked at; in a cluster the slot of a row has none, and the row stands for them), then per mutation eight:
  *           p, t or d; version; value; flags; expires_at; client_cas ("" for none); marks ("" for none); what it is on:
  *           "" for anything, a version, "-" for no row, or "-" and a version for the one or the other
  *
@@ -16,7 +17,8 @@
  * Versions have up to 63 bits and Lua's numbers 53: versions are compared as decimal strings. Whatever is stored may
  * be somebody else's: what is no version counts as '0', a companion of another type as none, and a high version that
  * is none makes the call fail before anything is changed. So does a store that is another one, or an older one of itself
- * (mark.c).
+ * (mark.c). No key is removed to be made anew: while its slot is on its way to another node of a cluster, a script may not
+ * make it there.
  */
 #include "backends/redis/internal.h"
 
@@ -29,6 +31,7 @@ _Static_assert(ENTRY_VERSION_HIGHEST == 9079256848778919936u, "HIGHEST is anothe
     "local function is_version(text)\n"                                                                      \
     "  return #text < 20 and string.find(text, '^[1-9]%d*$') and not newer(text, '" HIGHEST "')\n"           \
     "end\n"                                                                                                  \
+    "if ARGV[6] ~= '' then\n"                                                                                \
     "local high = redis.pcall('GET', KEYS[1])\n"                                                             \
     "if type(high) == 'table' and string.sub(high.err, 1, 9) ~= 'WRONGTYPE' then return high end\n"          \
     "if high and (type(high) == 'table' or not is_version(high)) then\n"                                     \
@@ -45,6 +48,7 @@ _Static_assert(ENTRY_VERSION_HIGHEST == 9079256848778919936u, "HIGHEST is anothe
     "  return redis.error_reply('OTHERSTORE older')\n"                                                       \
     "end\n"                                                                                                  \
     "if newer(ARGV[3], high or '0') then redis.call('SET', KEYS[1], ARGV[3]) end\n"                          \
+    "end\n"                                                                                                  \
     "local superseded, now = {}, tonumber(ARGV[1])\n"                                                        \
     "local function supersede(position, stored)\n"                                                           \
     "  superseded[#superseded + 1] = position\n"                                                             \
@@ -63,8 +67,8 @@ _Static_assert(ENTRY_VERSION_HIGHEST == 9079256848778919936u, "HIGHEST is anothe
 
 static const char apply_hash[] = LUA_COMMON
     "local function bury(key, version)\n"
-    "  redis.call('DEL', key)\n"
     "  redis.call('HSET', key, 'version', version)\n"
+    "  redis.call('HDEL', key, 'value', 'flags', 'expires_at', 'cas', 'marks')\n"
     "  redis.call('EXPIRE', key, ARGV[2])\n"
     "end\n"
     "local function is_alive(key)\n"
@@ -90,9 +94,12 @@ static const char apply_hash[] = LUA_COMMON
     "      redis.call('HDEL', key, 'cas', 'marks')\n"
     "      if expires == '0' then redis.call('PERSIST', key) end\n"
     "    else\n"
-    "      if stored then redis.call('DEL', key) end\n"
     "      redis.call('HSET', key, 'value', ARGV[at + 2], 'version', version, 'flags', ARGV[at + 3],\n"
     "                 'expires_at', expires)\n"
+    "      if stored then\n"
+    "        redis.call('HDEL', key, 'cas', 'marks')\n"
+    "        if expires == '0' then redis.call('PERSIST', key) end\n"
+    "      end\n"
     "    end\n"
     "    if ARGV[at + 5] ~= '' then redis.call('HSET', key, 'cas', ARGV[at + 5]) end\n"
     "    if ARGV[at + 6] ~= '' then redis.call('HSET', key, 'marks', ARGV[at + 6]) end\n"
@@ -128,8 +135,9 @@ static const char apply_string[] = LUA_COMMON
     "     or on ~= '' and stored ~= version and not is_on(on, stored, is_alive(key)) then\n"
     "    supersede((i - 3) / 2, stored)\n"
     "  elseif kind == 'd' or (expires ~= '0' and tonumber(expires) <= now and stored ~= version) then\n"
-    "    redis.call('DEL', key, beside)\n"
+    "    redis.call('DEL', key)\n"
     "    redis.call('HSET', beside, 'version', version)\n"
+    "    redis.call('HDEL', beside, 'flags', 'cas', 'marks')\n"
     "    redis.call('EXPIRE', beside, ARGV[2])\n"
     "  elseif stored ~= version then\n"
     "    if kind == 't' and met ~= 'older' and redis.call('EXISTS', key) == 1 then\n"
@@ -138,8 +146,11 @@ static const char apply_string[] = LUA_COMMON
     "      else redis.call('PEXPIREAT', key, expires .. '000') end\n"
     "    elseif expires == '0' then redis.call('SET', key, ARGV[at + 2])\n"
     "    else redis.call('SET', key, ARGV[at + 2], 'PXAT', expires .. '000') end\n"
-    "    if stored then redis.call('DEL', beside) end\n"
     "    redis.call('HSET', beside, 'version', version, 'flags', flags)\n"
+    "    if stored then\n"
+    "      redis.call('HDEL', beside, 'cas', 'marks')\n"
+    "      if expires == '0' then redis.call('PERSIST', beside) end\n"
+    "    end\n"
     "    if ARGV[at + 5] ~= '' then redis.call('HSET', beside, 'cas', ARGV[at + 5]) end\n"
     "    if ARGV[at + 6] ~= '' then redis.call('HSET', beside, 'marks', ARGV[at + 6]) end\n"
     "    if expires ~= '0' then redis.call('PEXPIREAT', beside, expires .. '000') end\n"

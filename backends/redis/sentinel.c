@@ -209,10 +209,6 @@ enum redis_step redis_find_master(struct redis_connection *connection, enum back
 
 /* ---- Is it still the same? ---- */
 
-static bool is_one_place(const struct redis_place *a, const struct redis_place *b) {
-    return a->port == b->port && strcmp(a->host, b->host) == 0;
-}
-
 /* The one in front answered last. Where it is away now, the next one is asked the next time. */
 static bool ask_front(struct redis_connection *connection, struct redis_place *ret_master) {
     struct redis_address *address = &connection->address;
@@ -226,7 +222,7 @@ static bool ask_front(struct redis_connection *connection, struct redis_place *r
 bool redis_is_still_master(struct redis_connection *connection) {
     uint64_t now_us = monotonic_us();
     struct redis_place master;
-    if (connection->address.sentinel_count == 0 || !connection->link ||
+    if (connection->address.sentinel_count == 0 || !connection->link->context ||
         now_us < connection->sentinel_asked_us + connection->sentinel_pause_us)
         return true;
     connection->deadline = now_us / US_PER_MS + MOMENT_MS;
@@ -236,5 +232,5 @@ bool redis_is_still_master(struct redis_connection *connection) {
                                     : pause_us > ASK_AGAIN_LONGEST_US ? ASK_AGAIN_LONGEST_US
                                                                       : pause_us;
     connection->sentinel_asked_us = now_us;
-    return !answered || is_one_place(&master, &connection->address.place);
+    return !answered || redis_is_one_place(&master, &connection->address.place);
 }

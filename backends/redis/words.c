@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The words that commands are made of, in the arena of the connection. */
 #include "backends/redis/internal.h"
+#include "backends/redis/slots.h"
 
 /* ---- Numbers ---- */
 
@@ -86,7 +87,17 @@ struct slice redis_key(struct redis_connection *connection, const struct redis_t
 struct slice redis_companion(struct redis_connection *connection, const struct redis_table *table,
                              struct slice key) {
     struct slice name = redis_key(connection, table, key);
-    return name.data ? join(connection, SLICE(companions), name, SLICE("")) : name;
+    if (!name.data || !connection->cluster)
+        return name.data ? join(connection, SLICE(companions), name, SLICE("")) : name;
+    struct slice start = redis_tagged(connection, companions, redis_slot_of(name));
+    return start.data ? join(connection, start, name, SLICE("")) : start;
+}
+
+struct slice redis_tagged(struct redis_connection *connection, const char *start, unsigned slot) {
+    char tag[REDIS_TAG_SIZE + 2] = "{";
+    redis_slot_tag(slot, tag + 1);
+    tag[REDIS_TAG_SIZE + 1] = '}';
+    return join(connection, slice_string(start), slice_of(tag, sizeof tag), SLICE(""));
 }
 
 bool redis_entry_named(struct slice name, struct slice *ret_whole) {

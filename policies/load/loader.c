@@ -41,6 +41,7 @@ struct batch {
     struct load_result results[BATCH_KEYS];
     size_t count;
     struct space *space;
+    bool partial;  /* a part of the store is away: results say which could not be looked up */
     uint32_t then; /* the second at which the rows have to be alive; 0: now */
 };
 
@@ -76,6 +77,7 @@ struct loader {
     size_t next_line;   /* where the search for work goes on: namespaces take turns */
     struct flight *unused;
     struct breaker breaker;
+    struct breaker part_breaker; /* of the backend's parts: what it tells, it keeps nobody off */
     struct loader_stats stats;
     struct log_limit outage_lines; /* of the log, any thread */
 };
@@ -236,18 +238,23 @@ static void fail_batch(struct loader *loader, struct batch *batch) {
 
 static void land_batch(struct loader *loader, struct batch *batch) {
     struct cache_time now = tier_now(loader->backend->tier);
-    uint64_t hits = 0;
+    uint64_t hits = 0, failures = 0;
     close_flights(loader, batch);
     for (size_t i = 0; i < batch->count; i++) {
-        if (batch->results[i].unfit)
+        bool failed = batch->partial && batch->results[i].failed;
+        failures += failed;
+        if (failed)
+            flight_end(batch->flights[i], LOAD_FAILED);
+        else if (batch->results[i].unfit)
             flight_land_unfit(batch->flights[i], &now);
         else if (batch->results[i].found)
             flight_land_found(batch->flights[i], &batch->results[i].entry, &now);
         else
             flight_land_absent(batch->flights[i], &now);
-        hits += batch->results[i].found;
+        hits += !failed && batch->results[i].found;
     }
-    atomic_fetch_add_explicit(&batch->space->loads, batch->count, memory_order_relaxed);
+    atomic_fetch_add_explicit(&batch->space->loads, batch->count - failures, memory_order_relaxed);
+    atomic_fetch_add_explicit(&batch->space->load_errors, failures, memory_order_relaxed);
     atomic_fetch_add_explicit(&batch->space->load_hits, hits, memory_order_relaxed);
     recycle(loader, batch);
 }
@@ -281,6 +288,7 @@ static enum backend_status look_up(struct reader *reader, struct batch *batch) {
     progress_note(&reader->progress, PROGRESS_CALLS);
     uint64_t until_us = earliest_deadline_us(batch);
     enum backend_status status = connect_reader(session, until_us);
+    batch->partial = false;
     if (status != BACKEND_OK)
         return status;
     session->connection->call_until_us = until_us;
@@ -288,6 +296,9 @@ static enum backend_status look_up(struct reader *reader, struct batch *batch) {
         batch->keys[i] = slice_of(batch->flights[i]->key, batch->flights[i]->key_size);
     status = session_load(session, batch->space, batch->keys, batch->count,
                           batch->then ? batch->then : tier_now(batch->space->tier).seconds, batch->results);
+    batch->partial = status == BACKEND_TRANSIENT && session->connection->partial;
+    if (batch->partial)
+        return BACKEND_OK;
     if (status != BACKEND_REPLACED)
         return status;
     session_close(session); /* the writer finds it out as well, and opens what is there now first */
@@ -376,6 +387,27 @@ static void report(struct reader *reader, struct space *space, enum backend_stat
             space->options.name, space->options.prefix, name, reason);
     if (table == BREAKER_CLOSES)
         tell_reads_again(space);
+}
+
+/* What a failure of a part of the store alone means: it is told. */
+static void report_parts(struct reader *reader, const struct batch *batch, enum backend_status status) {
+    struct loader *loader = reader->loader;
+    const char *name = loader->backend->options.store.name, *reason = reader->session.error.message;
+    bool news = false, all_again = false;
+    if (status != BACKEND_OK)
+        return;
+    pthread_mutex_lock(&loader->mutex);
+    if (batch->partial)
+        news = breaker_failure_is_news(&loader->part_breaker, reason, monotonic_us());
+    else if (reader->session.connection->parts_away == 0 && loader->part_breaker.failures > 0)
+        all_again = breaker_success(&loader->part_breaker);
+    pthread_mutex_unlock(&loader->mutex);
+    if (news)
+        tell_of_backend(loader->backend, &loader->outage_lines, LOG_LEVEL_WARNING,
+                        "backend %s: reads from a part of it fail, the rest is read: %s", name, reason);
+    if (all_again)
+        tell_of_backend(loader->backend, &loader->outage_lines, LOG_LEVEL_NOTICE,
+                        "backend %s: reads from all parts of it are answered", name);
 }
 
 bool loader_is_in_doubt(const struct loader *loader) {
@@ -488,6 +520,7 @@ static void run_sorted(struct reader *reader, struct batch *batch) {
     }
     enum backend_status status = look_up_patiently(reader, batch);
     report(reader, batch->space, status);
+    report_parts(reader, batch, status);
     if (batch->count == 1)
         land_one(reader, batch, status);
     else if (status == BACKEND_OK)
@@ -593,6 +626,7 @@ struct loader *loader_create(struct tier_backend *backend) {
     pthread_mutex_init(&loader->mutex, NULL);
     pthread_cond_init(&loader->work, NULL);
     breaker_init(&loader->breaker, monotonic_us());
+    breaker_init(&loader->part_breaker, monotonic_us());
     atomic_init(&loader->in_doubt, true);
     if (!loader->readers || !loader->lines) {
         loader_destroy(loader);

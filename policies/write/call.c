@@ -276,6 +276,10 @@ static void note_answer(struct writer *writer, struct space *served) {
 
 static void succeed(struct writer *writer, struct space *space) {
     note_answer(writer, space);
+    bool all = !session_is_open(&writer->session) || writer->session.connection->parts_away == 0;
+    if (all && breaker_success(&writer->part_breaker))
+        tell_of_backend(writer->backend, &writer->outage_lines, LOG_LEVEL_NOTICE,
+                        "backend %s: all parts of it take writes again", name_of(writer));
     if (space && breaker_success(&space->write_breaker))
         tell_of_space(space, &writer->outage_lines, LOG_LEVEL_NOTICE,
                       "namespace %s, keys \"%s*\": takes writes again", space->options.name,
@@ -309,6 +313,22 @@ static void fail(struct writer *writer) {
         absence_lose_sight(writer->backend);
     if (writer->backend->loader) /* not yet made during the recovery */
         loader_doubt(writer->backend->loader);
+}
+
+/* The rest of the store is written. */
+static void fail_part(struct writer *writer) {
+    const char *reason = writer->session.error.message;
+    count(&writer->counters.write_failures);
+    note_answer(writer, NULL);
+    if (breaker_failure_is_news(&writer->part_breaker, reason, monotonic_us()))
+        tell_of_backend(
+            writer->backend, &writer->outage_lines, LOG_LEVEL_WARNING,
+            "backend %s: writes to a part of it fail and are tried again, the rest is written: %s",
+            name_of(writer), reason);
+}
+
+static bool is_partial(const struct writer *writer) {
+    return writer->takes_parts && session_is_open(&writer->session) && writer->session.connection->partial;
 }
 
 /* The store is no longer the one at its address. */
@@ -346,6 +366,10 @@ static enum backend_status judged(struct writer *writer, struct space *space, en
         lose(writer);
         break;
     case BACKEND_TRANSIENT:
+        if (!is_partial(writer))
+            break;
+        fail_part(writer);
+        return BACKEND_TRANSIENT;
     case BACKEND_REFUSED:
         break;
     }
@@ -464,6 +488,24 @@ enum backend_status call_load_at(struct writer *writer, struct space *space, con
 enum backend_status call_load(struct writer *writer, struct space *space, const struct slice *keys,
                               size_t count_keys, struct load_result *results) {
     return call_load_at(writer, space, keys, count_keys, tier_now(writer->backend->tier).seconds, results);
+}
+
+enum backend_status call_apply_parts(struct writer *writer, struct space *space, struct mutation *mutations,
+                                     size_t count_mutations, bool *ret_partial) {
+    writer->takes_parts = true;
+    enum backend_status status = call_apply(writer, space, mutations, count_mutations);
+    *ret_partial = status == BACKEND_TRANSIENT && is_partial(writer);
+    writer->takes_parts = false;
+    return status;
+}
+
+enum backend_status call_load_parts(struct writer *writer, struct space *space, const struct slice *keys,
+                                    size_t count_keys, struct load_result *results, bool *ret_partial) {
+    writer->takes_parts = true;
+    enum backend_status status = call_load(writer, space, keys, count_keys, results);
+    *ret_partial = status == BACKEND_TRANSIENT && is_partial(writer);
+    writer->takes_parts = false;
+    return status;
 }
 
 bool call_look(struct writer *writer) {

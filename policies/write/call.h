@@ -49,6 +49,11 @@ void call_succeeded_for(struct writer *writer, struct space *space);
 enum backend_status call_apply(struct writer *writer, struct space *space, struct mutation *mutations,
                                size_t count);
 
+/* The same of a store of several parts, for whoever goes on where one of them is away: *ret_partial with BACKEND_TRANSIENT:
+ * mutation.done says which were applied, and the store is not held to be away. */
+enum backend_status call_apply_parts(struct writer *writer, struct space *space, struct mutation *mutations,
+                                     size_t count, bool *ret_partial);
+
 /* After BACKEND_PERMANENT: those that the store has marked as refused come first, the others follow in their order, and the
  * hashes (NULL: there are none) go along. Returns how many are marked. */
 size_t call_part_refused(struct mutation *mutations, uint64_t *hashes, size_t count);
@@ -56,6 +61,10 @@ size_t call_part_refused(struct mutation *mutations, uint64_t *hashes, size_t co
 /* The rows of these keys, as they are now. */
 enum backend_status call_load(struct writer *writer, struct space *space, const struct slice *keys,
                               size_t count, struct load_result *results);
+
+/* The same, as call_apply_parts: load_result.failed says of which it is not known. */
+enum backend_status call_load_parts(struct writer *writer, struct space *space, const struct slice *keys,
+                                    size_t count, struct load_result *results, bool *ret_partial);
 
 /* What was alive at the second `now`, as far as the store still has it. */
 enum backend_status call_load_at(struct writer *writer, struct space *space, const struct slice *keys,

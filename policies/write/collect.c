@@ -14,18 +14,54 @@ enum { FIRST_CAPACITY = 256, MISSED_MAX = 4 };
 
 /* ---- The queues ---- */
 
+/* Room for one more. False: no memory. */
+static bool grow(struct dirty **list, size_t used, size_t *capacity) {
+    if (used < *capacity)
+        return true;
+    size_t room = *capacity ? *capacity * 2 : 64;
+    struct dirty *larger = realloc(*list, room * sizeof *larger);
+    if (!larger)
+        return false;
+    *list = larger;
+    *capacity = room;
+    return true;
+}
+
 /* Something that has to be flushed beside the queues. False: no memory. */
 static bool put_back(struct flusher *flusher, struct dirty dirty) {
-    if (flusher->again_count == flusher->again_capacity) {
-        size_t capacity = flusher->again_capacity ? flusher->again_capacity * 2 : 64;
-        struct dirty *again = realloc(flusher->again, capacity * sizeof *again);
-        if (!again)
-            return false;
-        flusher->again = again;
-        flusher->again_capacity = capacity;
-    }
+    if (!grow(&flusher->again, flusher->again_count, &flusher->again_capacity))
+        return false;
     flusher->again[flusher->again_count++] = dirty;
     return true;
+}
+
+bool collect_set_aside(struct flusher *flusher, const struct mutation *mutation, uint64_t hash) {
+    const struct dirty dirty = {.hash = hash, .since = flusher->batch_since};
+    if (!grow(&flusher->aside, flusher->aside_count, &flusher->aside_capacity))
+        return false;
+    if (!cache_unsettle(flusher->space->tier->cache, mutation->entry.key, hash, mutation->entry.version))
+        return true; /* it was changed meanwhile, and is queued, or is gone */
+    flusher->aside[flusher->aside_count++] = dirty;
+    if (dirty.since < flusher->aside_since)
+        flusher->aside_since = dirty.since;
+    return true;
+}
+
+/* Of what is set aside, half a batch at a time: the rest is not to wait for it. */
+static bool take_aside(struct flusher *flusher, struct dirty *ret_dirty) {
+    if (flusher->aside_due == 0)
+        return false;
+    flusher->aside_due--;
+    *ret_dirty = flusher->aside[--flusher->aside_count];
+    if (flusher->aside_count == 0)
+        flusher->aside_since = UINT64_MAX;
+    return true;
+}
+
+static void find_due(struct flusher *flusher) {
+    size_t half = flusher->space->options.flush_batch / 2 + 1;
+    bool is_time = monotonic_us() >= flusher->aside_until_us;
+    flusher->aside_due = !is_time ? 0 : flusher->aside_count < half ? flusher->aside_count : half;
 }
 
 /* The queue with the oldest front, or NULL. */
@@ -152,6 +188,8 @@ static bool next_dirty(struct flusher *flusher, struct dirty *ret_dirty) {
         *ret_dirty = flusher->again[--flusher->again_count];
         return true;
     }
+    if (take_aside(flusher, ret_dirty))
+        return true;
     struct queue *queue = oldest_queue(flusher->space, ret_dirty);
     if (!queue)
         return false;
@@ -199,6 +237,7 @@ void collect_batch(struct flusher *flusher) {
     size_t room = space->tier->options.cache.item_max + ENTRY_KEY_MAX;
     struct cache_time now = tier_now(flusher->space->tier);
     struct dirty dirty;
+    find_due(flusher);
     while (flusher->count < space->options.flush_batch && batch_bytes(flusher) < space->batch_bytes &&
            reserve(flusher, room) && next_dirty(flusher, &dirty)) {
         if (dirty.since < flusher->batch_since)

@@ -14,6 +14,9 @@ bool collect_front(struct space *space, struct dirty *ret_front);
  * no memory. */
 void collect_batch(struct flusher *flusher);
 
+/* An entry of the batch is dirty again, and waits beside the queues: aside. False: no memory. */
+bool collect_set_aside(struct flusher *flusher, const struct mutation *mutation, uint64_t hash);
+
 /* What an entry that is not clean would become in the store, with its bytes copied, of which room was reserved. False:
  * there was none. Under the entry's lock. */
 bool collect_describe(const struct space *space, const struct cache_view *view, struct bytes *bytes,

@@ -5,6 +5,8 @@
  *     queue --pop--> collect (DIRTY -> FLUSHING, copied) --apply--> settle (-> CLEAN, or absent)
  *                                                          | transient, or a failure of the table: the batch is
  *                                                          |            held and tried again
+ *                                                          | transient for a part of the store: those of that part are
+ *                                                          |            set aside (-> DIRTY), the others settled
  *                                                          | permanent: the refused rows, which the store names or
  *                                                          |            halving finds, go to the quarantine
  *
@@ -29,21 +31,24 @@ enum {
     CAPACITY_KEPT = 16384,
     PROGRESS_US = 2000000,
     SUPERSEDED_PAUSE_US = 60000000, /* between two lines of the log */
-    QUARANTINE_PAUSE_US = 200000,   /* until its file is tried again */
-    HALVING_US = 20000, /* for so long refused rows are looked for before others have their turn */
-    RETRY_ROWS = 128,   /* of the quarantine, tried together */
+    ASIDE_PAUSE_US = 50000,
+    ASIDE_PAUSE_LONGEST_US = 500000,
+    QUARANTINE_PAUSE_US = 200000, /* until its file is tried again */
+    HALVING_US = 20000,           /* for so long refused rows are looked for before others have their turn */
+    RETRY_ROWS = 128,             /* of the quarantine, tried together */
     RETRY_BYTES = 4 << 20
 };
 
 void flusher_init(struct flusher *flusher, struct space *space) {
     flusher->space = space;
-    flusher->batch_since = UINT64_MAX;
+    flusher->batch_since = flusher->aside_since = UINT64_MAX;
 }
 
 void flusher_free(struct flusher *flusher) {
     free(flusher->mutations);
     free(flusher->hashes);
     free(flusher->again);
+    free(flusher->aside);
     bytes_free(&flusher->bytes);
 }
 
@@ -51,7 +56,8 @@ void flusher_free(struct flusher *flusher) {
 
 uint64_t flusher_since(struct flusher *flusher) {
     struct dirty front;
-    uint64_t since = flusher->batch_since;
+    uint64_t since =
+        flusher->batch_since < flusher->aside_since ? flusher->batch_since : flusher->aside_since;
     if (collect_front(flusher->space, &front) && front.since < since)
         since = front.since;
     for (size_t i = 0; i < flusher->again_count; i++)
@@ -60,10 +66,14 @@ uint64_t flusher_since(struct flusher *flusher) {
     return since;
 }
 
-/* Is there anything queued, put back or in flight? */
-static bool has_work(const struct flusher *flusher) {
+/* Is there anything queued, put back or in flight, beside what is set aside? */
+static bool has_more(const struct flusher *flusher) {
     struct dirty front;
     return flusher->count > 0 || flusher->again_count > 0 || collect_front(flusher->space, &front);
+}
+
+static bool has_work(const struct flusher *flusher) {
+    return flusher->aside_count > 0 || has_more(flusher);
 }
 
 /* How much has ever left the queues. */
@@ -82,7 +92,7 @@ bool flusher_has_written(const struct flusher *flusher, const uint64_t *pushed) 
             return false;
         is_asked |= pushed[i] > 0;
     }
-    return !is_asked || (flusher->count == 0 && flusher->again_count == 0);
+    return !is_asked || (flusher->count == 0 && flusher->again_count == 0 && flusher->aside_count == 0);
 }
 
 /* By the wall clock, or by how long the front has been seen: the wall clock may have been set back, and what was
@@ -109,6 +119,8 @@ uint64_t flusher_due(struct flusher *flusher, uint64_t now_us, bool forced) {
         return UINT64_MAX;
     if (now_us < flusher->held_until_us)
         return flusher->held_until_us;
+    if (!has_more(flusher))
+        return now_us < flusher->aside_until_us ? flusher->aside_until_us : 0;
     uint64_t age = flusher_age(flusher, now_us);
     if (forced || flusher->count > 0 || flusher->again_count > 0 || age >= space_flush_delay_us(space) ||
         flusher_since(flusher) <= QUEUE_SINCE_RECOVERY || fullness_is_full(&space->fullness) ||
@@ -302,16 +314,58 @@ static bool halve(struct writer *writer, struct flusher *flusher, size_t from, s
     return apply(writer, flusher, from, middle) && apply_rest(writer, flusher, middle, to, middle - from);
 }
 
+/* Those that are done come first, the others follow; each in their order. Returns how many are done. */
+static size_t part_done(struct flusher *flusher, size_t from, size_t to) {
+    size_t done = from;
+    for (size_t i = from; i < to; i++) {
+        struct mutation mutation = flusher->mutations[i];
+        uint64_t hash = flusher->hashes[i];
+        if (!mutation.done)
+            continue;
+        flusher->mutations[i] = flusher->mutations[done];
+        flusher->hashes[i] = flusher->hashes[done];
+        flusher->mutations[done] = mutation;
+        flusher->hashes[done++] = hash;
+    }
+    return done;
+}
+
+/* A part of the store is away: what is of the others is written, and what is of that part waits by itself. False: it
+ * cannot be, and waits here. */
+static bool settle_parts(struct flusher *flusher, size_t from, size_t to) {
+    uint64_t pause_us = 2 * flusher->aside_pause_us;
+    size_t done = part_done(flusher, from, to);
+    count(&flusher->space->flushed.retries);
+    if (!settle(flusher, from, done))
+        return false;
+    while (flusher->begin < to) {
+        if (!collect_set_aside(flusher, &flusher->mutations[flusher->begin], flusher->hashes[flusher->begin]))
+            return false;
+        flusher->begin++;
+    }
+    flusher->aside_pause_us = pause_us < ASIDE_PAUSE_US           ? ASIDE_PAUSE_US
+                              : pause_us > ASIDE_PAUSE_LONGEST_US ? ASIDE_PAUSE_LONGEST_US
+                                                                  : pause_us;
+    flusher->aside_until_us = monotonic_us() + flusher->aside_pause_us;
+    return true;
+}
+
 /* Applies [from, to), without what the backend refuses, or the first part of it: `begin` tells. False: it cannot be
  * written now. */
 static bool apply(struct writer *writer, struct flusher *flusher, size_t from, size_t to) {
     size_t refused = 1;
-    switch (call_apply(writer, flusher->space, flusher->mutations + from, to - from)) {
+    bool partial;
+    switch (call_apply_parts(writer, flusher->space, flusher->mutations + from, to - from, &partial)) {
     case BACKEND_OK:
+        flusher->aside_pause_us = 0;
         return settle(flusher, from, to);
     case BACKEND_PERMANENT:
         break;
     case BACKEND_TRANSIENT:
+        if (partial)
+            return settle_parts(flusher, from, to);
+        count(&flusher->space->flushed.retries);
+        return false;
     case BACKEND_TABLE_FAILED:
     case BACKEND_REPLACED:
     case BACKEND_REFUSED:

@@ -28,6 +28,10 @@ struct flusher {
     /* what has to be flushed beside the queues: put back for want of memory */
     struct dirty *again;
     size_t again_count, again_capacity;
+    /* what is of a part of the store that is away: dirty again, and tried again from then on (monotonic us) */
+    struct dirty *aside;
+    size_t aside_count, aside_capacity, aside_due; /* due: so many may be in the batch that is collected */
+    uint64_t aside_since, aside_until_us, aside_pause_us; /* since: no later than that of any of them */
     /* the front that was seen last, and when: an age that does not depend on the wall clock */
     uint64_t front_popped, front_seen_us;
     /* what recovery restored is not all in the backend yet; when the log last said so */

@@ -201,11 +201,14 @@ static enum backend_status load_rows(struct writer *writer, const size_t *indice
     struct space *space = request_of(&group->items[indices[0]])->space;
     for (size_t i = 0; i < count_rows; i++)
         keys[i] = request_of(&group->items[indices[i]])->key;
-    enum backend_status status = call_load(writer, space, keys, count_rows, results);
-    for (size_t i = 0; status == BACKEND_OK && i < count_rows; i++)
-        if (!keep_row(group, &group->items[indices[i]], &results[i]))
+    bool partial;
+    enum backend_status status = call_load_parts(writer, space, keys, count_rows, results, &partial);
+    for (size_t i = 0; (status == BACKEND_OK || partial) && i < count_rows; i++)
+        if (partial && results[i].failed)
+            group->items[indices[i]].fate = ITEM_FAILED;
+        else if (!keep_row(group, &group->items[indices[i]], &results[i]))
             return BACKEND_TRANSIENT;
-    return status;
+    return partial ? BACKEND_OK : status;
 }
 
 /* A row that cannot be read fails its item alone. */
@@ -650,14 +653,28 @@ static void note_success(struct writer *writer) {
             call_succeeded_for(writer, request_of(&group->items[i])->space);
 }
 
+/* A part of the store is away: its items fail, and the others do not wait for it. */
+static enum backend_status end_parts(struct group *group) {
+    for (size_t i = 0; i < group->count; i++) {
+        struct group_item *item = &group->items[i];
+        if (is_to_be_committed(item) && !group->mutations[item->mutation].done)
+            item->fate = ITEM_FAILED;
+    }
+    return BACKEND_OK;
+}
+
 static enum backend_status commit(struct writer *writer) {
     struct group *group = &writer->group;
+    bool partial;
     if (group->mutation_count == 0)
         return BACKEND_OK;
     struct space *space = only_space(group);
-    enum backend_status status = call_apply(writer, space, group->mutations, group->mutation_count);
+    enum backend_status status =
+        call_apply_parts(writer, space, group->mutations, group->mutation_count, &partial);
     if (status == BACKEND_OK)
         note_success(writer);
+    else if (partial)
+        status = end_parts(group);
     else if (space)
         status = end_failed(writer, space, group->mutation_count, status);
     else if (status == BACKEND_PERMANENT)

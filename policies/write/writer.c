@@ -308,6 +308,7 @@ struct writer *writer_create(struct tier_backend *backend, char *error, size_t e
     pthread_mutex_init(&writer->mutex, NULL);
     condition_init(&writer->work);
     breaker_init(&writer->breaker, monotonic_us());
+    breaker_init(&writer->part_breaker, monotonic_us());
     session_init(&writer->session, backend, BACKEND_WRITER, RECONNECT_AFTER);
     bool ready = init_flushers(writer) && touches_init(writer) &&
                  group_init(&writer->group, writer->tier->options.cache.item_max);

@@ -96,6 +96,8 @@ static void sqlite_stop(struct store *store) {
 
 static struct redis_server redis; /* of the whole run: each test begins with FLUSHALL */
 static struct redis_server sentinel;
+enum { MASTERS = 3 };
+static struct redis_server masters[MASTERS]; /* of a cluster */
 
 static void redis_start(struct store *store) {
     snprintf(store->uri, sizeof store->uri, "redis://127.0.0.1:%d/3", redis.port);
@@ -135,6 +137,40 @@ static void redis_spoil_row(struct store *store) {
         assert_string_equal(redis_server_ask(&redis, "SWAPDB 0 3"), "OK");
 }
 
+/* ---- A cluster ---- */
+
+static void ask_masters(const char *command) {
+    for (unsigned i = 0; i < MASTERS; i++)
+        assert_string_equal(redis_server_ask(&masters[i], command), "OK");
+}
+
+static void cluster_start(struct store *store) {
+    snprintf(store->uri, sizeof store->uri, "redis+cluster://127.0.0.1:%d,127.0.0.1:%d", masters[0].port,
+             masters[1].port);
+    ask_masters("FLUSHALL");
+}
+
+static void cluster_stop(struct store *store) {
+    (void)store;
+    ask_masters("ACL SETUSER default ~*");
+}
+
+static void cluster_change_table(struct store *store, bool broken) {
+    (void)store;
+    ask_masters(broken ? "ACL SETUSER default resetkeys ~fb-* ~forebay:*" : "ACL SETUSER default ~*");
+}
+
+static void cluster_spoil_row(struct store *store) {
+    unsigned spoilt = 0;
+    (void)store;
+    for (unsigned i = 0; i < MASTERS; i++)
+        if (strcmp(redis_server_ask(&masters[i], "DEL sess:bad"), "1") == 0) {
+            assert_string_equal(redis_server_ask(&masters[i], "LPUSH sess:bad list"), "1");
+            spoilt++;
+        }
+    assert_int_equal(spoilt, 1);
+}
+
 static const struct sqlite_options fast = {{&sqlite_backend}, .synchronous = "normal"};
 static const struct redis_table_options hashes[] = {
     {{&redis_backend}, .layout = "hash", .store_prefix = ""},
@@ -166,6 +202,20 @@ static const struct kind kinds[] = {
      redis_stop,
      redis_change_table,
      redis_spoil_row},
+    {"redis cluster, hash",
+     NULL,
+     {&hashes[0].base, &hashes[1].base},
+     cluster_start,
+     cluster_stop,
+     cluster_change_table,
+     cluster_spoil_row},
+    {"redis cluster, string",
+     NULL,
+     {&strings[0].base, &strings[1].base},
+     cluster_start,
+     cluster_stop,
+     cluster_change_table,
+     cluster_spoil_row},
 };
 
 static const struct backend_type *type(const struct store *store) {
@@ -1043,6 +1093,13 @@ TEST(a_probe_says_what_opening_would_come_to) {
     assert_value(store, "sess:a", "value", 7);
 }
 
+static bool is_empty(const struct redis_server *servers, unsigned count) {
+    for (unsigned i = 0; i < count; i++)
+        if (strstr(redis_server_ask(&servers[i], "INFO keyspace"), "db"))
+            return false;
+    return true;
+}
+
 TEST(a_probe_makes_nothing) {
     struct store *store = *state;
     struct backend_error error;
@@ -1056,7 +1113,8 @@ TEST(a_probe_makes_nothing) {
         assert_int_equal(type(store)->open(&store->options, BACKEND_READER, &reader, &error),
                          BACKEND_REFUSED);
     else
-        assert_null(strstr(redis_server_ask(&redis, "INFO keyspace"), "db"));
+        assert_true(is_empty(strstr(store->uri, "+cluster") ? masters : &redis,
+                             strstr(store->uri, "+cluster") ? MASTERS : 1));
     connect_both(store);
 }
 
@@ -1109,12 +1167,14 @@ int main(void) {
     signal(SIGPIPE, SIG_IGN);
     bool started = redis_server_start(&redis);
     sentinel.watched_port = redis.port;
-    if (!started || !redis_server_start(&sentinel)) {
+    if (!started || !redis_server_start(&sentinel) || !redis_server_start_cluster(masters, MASTERS)) {
         fprintf(stderr, "redis-server (Debian: redis-server) is needed for these tests\n");
         return 1;
     }
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         failed += run(&kinds[i]);
+    for (unsigned i = 0; i < MASTERS; i++)
+        redis_server_stop(&masters[i]);
     redis_server_stop(&sentinel);
     redis_server_stop(&redis);
     return failed;

@@ -198,3 +198,33 @@ const char *redis_server_ask(const struct redis_server *server, const char *form
     redisFree(link);
     return text;
 }
+
+/* ---- A cluster ---- */
+
+static bool are_one_cluster(struct redis_server *servers, int count) {
+    char known[40];
+    snprintf(known, sizeof known, "cluster_known_nodes:%d\r", count);
+    for (int i = 0; i < count; i++) {
+        const char *info = redis_server_ask(&servers[i], "CLUSTER INFO");
+        if (!strstr(info, "cluster_state:ok") || !strstr(info, known))
+            return false;
+    }
+    return true;
+}
+
+bool redis_server_start_cluster(struct redis_server *servers, int count) {
+    enum { SLOTS = 16384 };
+    for (int i = 0; i < count; i++) {
+        servers[i].cluster = true;
+        if (!redis_server_start(&servers[i]))
+            return false;
+        redis_server_ask(&servers[i], "CLUSTER SET-CONFIG-EPOCH %d", i + 1);
+        redis_server_ask(&servers[i], "CLUSTER ADDSLOTSRANGE %d %d", SLOTS * i / count,
+                         SLOTS * (i + 1) / count - 1);
+        if (i > 0)
+            redis_server_ask(&servers[i], "CLUSTER MEET 127.0.0.1 %d %d", servers[0].port,
+                             servers[0].cluster_port);
+    }
+    eventually(are_one_cluster(servers, count));
+    return true;
+}

@@ -34,6 +34,10 @@ void redis_server_pause(const struct redis_server *server, bool pause);
 /* Ends it and removes the folder. */
 void redis_server_stop(struct redis_server *server);
 
+/* Starts count masters, makes one cluster of them that has all slots, and returns when each of them serves. false:
+ * redis-server cannot be run here; those that have been started are still to be stopped. */
+bool redis_server_start_cluster(struct redis_server *servers, int count);
+
 /* Sends a command (words separated by blanks, printf-like) as somebody beside; the answer as text in a buffer
  * that lives until the next call: nil is "", errors begin with a '-', arrays are joined by blanks. */
 __attribute__((format(printf, 2, 3))) const char *redis_server_ask(const struct redis_server *server,

@@ -13,9 +13,9 @@ TEST(a_scheme_finds_its_kind) {
                              "sqlit:x", "sqlite3:x", ":",     "rediss://host"};
     for (size_t i = 0; i < sizeof unknown / sizeof unknown[0]; i++)
         assert_null(backend_find(unknown[i]));
-    char schemes[64];
+    char schemes[80];
     backend_list_schemes(schemes, sizeof schemes);
-    assert_string_equal(schemes, "sqlite, redis, redis+unix, redis+sentinel");
+    assert_string_equal(schemes, "sqlite, redis, redis+unix, redis+sentinel, redis+cluster");
 }
 
 TEST(every_part_of_an_address_is_found) {
@@ -83,6 +83,24 @@ TEST(sentinels_and_the_name_of_their_master_are_found) {
     assert_string_equal(address.place.host, "");
 }
 
+TEST(nodes_of_a_cluster_are_found) {
+    struct redis_address address;
+    const char *problem = "";
+    if (!redis_address_parse("redis+cluster://u:p@a:7000,[::1]:7001,b", &address, &problem))
+        fail_msg("%s", problem);
+    assert_string_equal(address.user, "u");
+    assert_int_equal(address.seed_count, 3);
+    assert_int_equal(address.seeds[0].port, 7000);
+    assert_string_equal(address.seeds[1].host, "::1");
+    assert_int_equal(address.seeds[2].port, 6379);
+    redis_address_take_node(&address, &address.seeds[1]);
+    assert_string_equal(address.shown, "[::1]:7001");
+    assert_true(redis_address_parse("redis+cluster://h/0", &address, &problem));
+    assert_true(redis_address_parse("redis+cluster://h?db=0", &address, &problem));
+    assert_false(redis_address_parse("redis+cluster://h/1", &address, &problem));
+    assert_non_null(strstr(problem, "no database but 0"));
+}
+
 TEST(bad_addresses_have_a_problem_without_secrets) {
     static const char *const uris[] = {
         "",
@@ -123,6 +141,12 @@ TEST(bad_addresses_have_a_problem_without_secrets) {
         "redis://h,g:1",
         "redis://http://h",
         "redis://[h]:",
+        "redis+cluster://",
+        "redis+cluster://h,",
+        "redis+cluster://h:0",
+        "redis+cluster://h?db=3",
+        "redis+cluster://secret@h",
+        "redis+cluster://:se/cret@h",
         "redis+sentinel://",
         "redis+sentinel://h",
         "redis+sentinel://h/",
@@ -214,6 +238,7 @@ int main(void) {
         cmocka_unit_test(a_uri_is_shown_without_user_and_password),
         cmocka_unit_test(every_part_of_an_address_is_found),
         cmocka_unit_test(sentinels_and_the_name_of_their_master_are_found),
+        cmocka_unit_test(nodes_of_a_cluster_are_found),
         cmocka_unit_test(bad_addresses_have_a_problem_without_secrets),
         cmocka_unit_test(a_slash_in_a_password_is_named_with_its_remedy),
         cmocka_unit_test(parts_that_are_too_long_are_refused),

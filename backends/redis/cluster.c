@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The masters of a Redis Cluster, and who has which slot.
+ *
+ *     a seed, or any node that is known --CLUSTER SLOTS--> the map --a slot is asked for--> its master is connected
+ *                    ^                                                                             |
+ *                    +--------- at most every ASK_AGAIN_MS: MOVED, CLUSTERDOWN, a lost link ------+
+ *
+ * The map is asked for over a link of its own, for a moment: the links to the nodes may have answers under way. Nodes that
+ * serve are asked first, then the seeds, then those that do not: after a master's death the others know first.
+ *
+ * A node that is not in a new map is forgotten with its link. It comes back by a map, or by a redirection.
+ *
+ * Names of a cluster: what Forebay keeps beside a row has a tag of the slot of that row (slots.h), so it is where the row
+ * is, also if the key holds braces. Only the high version of a single row cannot be: each master raises one in a slot of its
+ * own before its rows, and an opening connection reads those of all slots.
+ */
+#include "backends/redis/cluster.h"
+#include "backends/failure.h"
+#include "cache/base/clock.h"
+#include <errno.h>
+#include <stdlib.h>
+
+enum {
+    MOMENT_MS = 200, /* for a node that is asked for the map */
+    ASK_AGAIN_US = 100000,
+    TRY_PAUSE_US = 20000,
+    TRY_PAUSE_LONGEST_US = 2000000,
+    PLACES_MAX = REDIS_MASTERS_MAX + REDIS_SEEDS_MAX
+};
+
+/* ---- Nodes ---- */
+
+struct redis_cluster *redis_cluster_create(void) {
+    struct redis_cluster *cluster = calloc(1, sizeof *cluster);
+    if (!cluster)
+        return NULL;
+    memset(cluster->map.owner, REDIS_NOBODY, sizeof cluster->map.owner);
+    cluster->wants_map = true;
+    return cluster;
+}
+
+static void free_node(struct redis_node *node) {
+    if (node && node->link.context)
+        redisFree(node->link.context);
+    free(node);
+}
+
+void redis_cluster_destroy(struct redis_cluster *cluster) {
+    for (size_t i = 0; cluster && i < cluster->node_count; i++)
+        free_node(cluster->nodes[i]);
+    free(cluster);
+}
+
+static struct redis_node *make_node(const struct redis_connection *connection,
+                                    const struct redis_place *place) {
+    struct redis_node *node = calloc(1, sizeof *node);
+    if (!node)
+        return NULL;
+    node->address = connection->address;
+    redis_address_take_node(&node->address, place);
+    node->link.address = &node->address;
+    node->guard_slot = REDIS_SLOTS;
+    return node;
+}
+
+static size_t find_place(const struct redis_cluster *cluster, const struct redis_place *place) {
+    size_t index = 0;
+    while (index < cluster->node_count && !redis_is_one_place(&cluster->nodes[index]->address.place, place))
+        index++;
+    return index;
+}
+
+size_t redis_cluster_find(const struct redis_cluster *cluster, const struct redis_node *node) {
+    size_t index = 0;
+    while (cluster->nodes[index] != node)
+        index++;
+    return index;
+}
+
+struct redis_node *redis_cluster_node(struct redis_connection *connection, const struct redis_place *place) {
+    struct redis_cluster *cluster = connection->cluster;
+    size_t index = find_place(cluster, place);
+    if (index == REDIS_MASTERS_MAX)
+        return NULL;
+    if (index == cluster->node_count) {
+        struct redis_node *node = make_node(connection, place);
+        if (!node)
+            return NULL;
+        cluster->nodes[cluster->node_count++] = node;
+    }
+    return cluster->nodes[index];
+}
+
+void redis_node_fails(struct redis_node *node) {
+    uint64_t now_us = monotonic_us(), pause_us = 2 * node->try_pause_us;
+    if (node->trouble_since_us == 0)
+        node->trouble_since_us = now_us;
+    node->try_pause_us = pause_us < TRY_PAUSE_US           ? TRY_PAUSE_US
+                         : pause_us > TRY_PAUSE_LONGEST_US ? TRY_PAUSE_LONGEST_US
+                                                           : pause_us;
+    node->try_at_us = now_us + node->try_pause_us;
+}
+
+void redis_node_serves(struct redis_node *node) {
+    node->trouble_since_us = node->try_at_us = node->try_pause_us = 0;
+}
+
+bool redis_node_connect(struct redis_connection *connection, struct redis_node *node, uint64_t most_ms,
+                        struct backend_error *ret_error) {
+    uint64_t deadline = connection->deadline, soon = monotonic_us() / US_PER_MS + most_ms;
+    enum backend_status status;
+    connection->link = &node->link;
+    if (node->link.context)
+        return true;
+    if (soon < deadline)
+        connection->deadline = soon;
+    enum redis_step step = redis_connect(connection, &status, ret_error);
+    connection->deadline = deadline;
+    return step == REDIS_DONE;
+}
+
+unsigned redis_cluster_parts_away(const struct redis_cluster *cluster) {
+    unsigned away = cluster->uncovered_since_us != 0;
+    for (size_t i = 0; i < cluster->map.master_count; i++)
+        away += cluster->nodes[i]->trouble_since_us != 0;
+    return away;
+}
+
+bool redis_cluster_is_partial(const struct redis_cluster *cluster) {
+    for (size_t i = 0; i < cluster->map.master_count && cluster->is_reached; i++)
+        if (cluster->nodes[i]->trouble_since_us == 0)
+            return true;
+    return false;
+}
+
+/* ---- A new map ---- */
+
+/* The nodes in the order of the map, with what was known of them. False: out of memory; the old map stays. */
+static bool take_map(struct redis_connection *connection) {
+    struct redis_cluster *cluster = connection->cluster;
+    const struct redis_slot_map *next = &cluster->next;
+    struct redis_node *nodes[REDIS_MASTERS_MAX];
+    for (size_t i = 0; i < next->master_count; i++) {
+        nodes[i] = redis_cluster_node(connection, &next->masters[i]);
+        if (!nodes[i])
+            return false;
+    }
+    for (size_t i = 0; i < next->master_count; i++)
+        cluster->nodes[redis_cluster_find(cluster, nodes[i])] = NULL;
+    for (size_t i = 0; i < cluster->node_count; i++)
+        free_node(cluster->nodes[i]);
+    memcpy(cluster->nodes, nodes, next->master_count * sizeof *nodes);
+    cluster->node_count = next->master_count;
+    cluster->map = *next;
+    if (redis_cluster_first_uncovered(cluster) == REDIS_SLOTS)
+        cluster->uncovered_since_us = 0;
+    else if (cluster->uncovered_since_us == 0)
+        cluster->uncovered_since_us = monotonic_us();
+    return true;
+}
+
+bool redis_is_elsewhere(const redisReply *reply) {
+    return redis_begins_with(reply, "MOVED ") || redis_begins_with(reply, "ASK ") ||
+           redis_begins_with(reply, "TRYAGAIN");
+}
+
+unsigned redis_cluster_first_uncovered(const struct redis_cluster *cluster) {
+    const uint8_t *slot = memchr(cluster->map.owner, REDIS_NOBODY, REDIS_SLOTS);
+    return slot ? (unsigned)(slot - cluster->map.owner) : REDIS_SLOTS;
+}
+
+void redis_cluster_tell_uncovered(const struct redis_connection *connection, unsigned slot,
+                                  struct backend_error *ret_error) {
+    size_t count = 0;
+    for (size_t i = 0; i < REDIS_SLOTS; i++)
+        count += connection->cluster->map.owner[i] == REDIS_NOBODY;
+    backend_fail(
+        ret_error, BACKEND_TRANSIENT,
+        "backend \"%s\", redis cluster: slot %u has no master, nor have %zu others: start their nodes, or give the slots away (redis-cli --cluster fix)",
+        connection->name, slot, count > 0 ? count - 1 : 0);
+}
+
+/* ---- Asking for it ---- */
+
+/* Where it is asked, and what was said. */
+struct asking {
+    struct redis_connection *connection;
+    struct redis_place place;
+    struct redis_node *node; /* a link for a moment */
+};
+
+static redisReply *say(redisContext *context, size_t count, const char **words) {
+    size_t sizes[3];
+    for (size_t i = 0; i < count; i++)
+        sizes[i] = strlen(words[i]);
+    return redisCommandArgv(context, (int)count, words, sizes);
+}
+
+/* What is wrong with the answer of a node. */
+static enum redis_step judge_refusal(struct redis_connection *connection, const redisReply *reply,
+                                     enum backend_status *ret_status, struct backend_error *ret_error) {
+    if (reply->type != REDIS_REPLY_ERROR)
+        return redis_odd_answer(connection, ret_status, ret_error);
+    if (redis_begins_with(reply, "ERR This instance has cluster support disabled")) {
+        *ret_status = backend_fail(
+            ret_error, BACKEND_REFUSED,
+            "backend \"%s\", redis at %s: it is no node of a cluster: write redis:// into its uri, or name nodes of one",
+            connection->name, redis_shown(connection));
+        return REDIS_FAILED;
+    }
+    return redis_say(connection, reply, redis_is_refusal(reply) ? BACKEND_REFUSED : BACKEND_TRANSIENT,
+                     ret_status, ret_error);
+}
+
+/* The answer to the last of two commands, the login where there is one. */
+static redisReply *log_in_and_ask(struct redis_connection *connection, redisContext *context) {
+    const struct redis_address *address = connection->link->address;
+    const char *ask[] = {"CLUSTER", "SLOTS"}, *login[3] = {"AUTH"};
+    size_t count = 1;
+    if (*address->user)
+        login[count++] = address->user;
+    login[count++] = address->password;
+    redisReply *reply = *address->user || *address->password ? say(context, count, login) : NULL;
+    if (reply && reply->type == REDIS_REPLY_ERROR)
+        return reply;
+    if (reply)
+        freeReplyObject(reply);
+    return context->err ? NULL : say(context, 2, ask);
+}
+
+/* What the node in hand says. NULL: nothing that is a map. */
+static redisReply *ask_node(struct redis_connection *connection, enum backend_status *ret_status,
+                            struct backend_error *ret_error) {
+    struct redis_cluster *cluster = connection->cluster;
+    const struct redis_place *place = &connection->link->address->place;
+    struct timeval moment = redis_time_left(connection, MOMENT_MS);
+    redisContext *context = redisConnectWithTimeout(place->host, place->port, moment);
+    redisReply *reply = NULL;
+    connection->link->context = context;
+    if (context && !context->err && redisSetTimeout(context, moment) == REDIS_OK)
+        reply = log_in_and_ask(connection, context);
+    if (!reply) {
+        *ret_status = BACKEND_TRANSIENT;
+        redis_lose(connection, ret_error);
+        return NULL;
+    }
+    redis_disconnect(connection);
+    if (redis_slots_read(reply, place, &cluster->next))
+        return reply;
+    judge_refusal(connection, reply, ret_status, ret_error);
+    freeReplyObject(reply);
+    return NULL;
+}
+
+static redisReply *ask_place(struct redis_connection *connection, const struct redis_place *place,
+                             enum backend_status *ret_status, struct backend_error *ret_error) {
+    struct redis_node *node = make_node(connection, place); /* beside the one that may be known there */
+    redisReply *reply = NULL;
+    if (!node) {
+        redis_out_of_memory(connection, ret_status, ret_error);
+        return NULL;
+    }
+    connection->link = &node->link;
+    reply = ask_node(connection, ret_status, ret_error);
+    connection->link = &connection->only;
+    free_node(node);
+    return reply;
+}
+
+/* Whom to ask, in this order. */
+static size_t list_places(const struct redis_connection *connection, struct redis_place *places) {
+    const struct redis_cluster *cluster = connection->cluster;
+    size_t count = 0;
+    for (size_t i = 0; i < cluster->map.master_count; i++)
+        if (cluster->nodes[i]->trouble_since_us == 0)
+            places[count++] = cluster->nodes[i]->address.place;
+    for (size_t i = 0; i < connection->address.seed_count; i++)
+        places[count++] = connection->address.seeds[i];
+    for (size_t i = 0; i < cluster->map.master_count; i++)
+        if (cluster->nodes[i]->trouble_since_us)
+            places[count++] = cluster->nodes[i]->address.place;
+    return count;
+}
+
+bool redis_cluster_refresh(struct redis_connection *connection, enum backend_status *ret_status,
+                           struct backend_error *ret_error) {
+    struct redis_cluster *cluster = connection->cluster;
+    uint64_t now_us = monotonic_us();
+    connection->link = &connection->only;
+    if (cluster->asked_us && now_us - cluster->asked_us < ASK_AGAIN_US)
+        return true;
+    cluster->asked_us = now_us;
+    struct redis_place *places = calloc(PLACES_MAX, sizeof *places);
+    size_t count = places ? list_places(connection, places) : 0;
+    redisReply *reply = NULL;
+    for (size_t i = 0; i < count && !reply; i++)
+        reply = ask_place(connection, &places[i], ret_status, ret_error);
+    free(places);
+    cluster->is_reached = reply != NULL;
+    if (reply && take_map(connection))
+        cluster->wants_map = false;
+    if (reply)
+        freeReplyObject(reply);
+    return reply != NULL;
+}
+
+bool redis_cluster_refresh_now(struct redis_connection *connection, enum backend_status *ret_status,
+                               struct backend_error *ret_error) {
+    connection->cluster->asked_us = 0;
+    return redis_cluster_refresh(connection, ret_status, ret_error);
+}
+
+/* ---- The first contact ---- */
+
+/* Seeds that name nodes of two clusters would make one store of them today and another tomorrow. */
+static enum backend_status compare_seeds(struct redis_connection *connection,
+                                         struct backend_error *ret_error) {
+    const struct redis_address *address = &connection->address;
+    enum backend_status status = BACKEND_TRANSIENT, found = BACKEND_TRANSIENT;
+    redisReply *first = NULL;
+    const struct redis_place *first_place = NULL;
+    for (size_t i = 0; i < address->seed_count && found != BACKEND_REFUSED; i++) {
+        struct backend_error error;
+        redisReply *reply = ask_place(connection, &address->seeds[i], &status, &error);
+        if (!reply && !first)
+            *ret_error = error;
+        if (!reply && !first && i + 1 == address->seed_count)
+            found = status;
+        if (reply && first && first->elements && reply->elements && !redis_slots_share_node(first, reply)) {
+            char a[REDIS_PLACE_SHOWN], b[REDIS_PLACE_SHOWN];
+            redis_place_show(first_place, a);
+            redis_place_show(&address->seeds[i], b);
+            found = backend_fail(
+                ret_error, BACKEND_REFUSED,
+                "backend \"%s\", redis at %.80s and %.80s: they are of two clusters: name nodes of one in its uri",
+                connection->name, a, b);
+        }
+        if (!first && reply) {
+            first = reply;
+            first_place = &address->seeds[i];
+            found = BACKEND_OK;
+        } else if (reply) {
+            freeReplyObject(reply);
+        }
+    }
+    if (first)
+        freeReplyObject(first);
+    return found;
+}
+
+enum backend_status redis_cluster_open(struct redis_connection *connection, bool all_seeds,
+                                       struct backend_error *ret_error) {
+    enum backend_status status = BACKEND_TRANSIENT;
+    redis_begin_call(connection);
+    if (all_seeds && (status = compare_seeds(connection, ret_error)) != BACKEND_OK)
+        return status;
+    status = BACKEND_TRANSIENT;
+    return redis_cluster_refresh(connection, &status, ret_error) ? BACKEND_OK : status;
+}

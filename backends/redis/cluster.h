@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A Redis Cluster: which of its masters has which slot, and a link to each. The design is told in cluster.c.
+ */
+#ifndef FOREBAY_BACKENDS_REDIS_CLUSTER_H
+#define FOREBAY_BACKENDS_REDIS_CLUSTER_H
+
+#include "backends/redis/internal.h"
+#include "backends/redis/slots.h"
+
+struct redis_node {
+    struct redis_link link;
+    struct redis_address address;
+    /* Since when it does not serve, monotonic, 0: it does; when it may be tried again, and how long not after that. */
+    uint64_t trouble_since_us, try_at_us, try_pause_us;
+    struct backend_error error; /* what its trouble is, while it has some */
+    uint64_t redirections;
+    /* The writer's: the slot whose high version this node's rows raise, and the version there once (redis_high_version),
+     * 0: not known. */
+    unsigned guard_slot;
+    uint64_t known_version;
+};
+
+struct redis_cluster {
+    struct redis_slot_map map;
+    struct redis_node
+        *nodes[REDIS_MASTERS_MAX]; /* the masters of the map; then those that it does not know yet */
+    size_t node_count;
+    uint64_t asked_us;           /* when nodes were last asked for the map, monotonic */
+    uint64_t uncovered_since_us; /* some slot has no master; 0: all have one */
+    bool is_reached;             /* some node gave the map when it was last asked for */
+    bool lost;                   /* a master has less than it had */
+    bool wants_map;              /* the map is known to be old */
+    struct redis_slot_map next;  /* while it is read */
+};
+
+/* NULL: out of memory. */
+struct redis_cluster *redis_cluster_create(void);
+void redis_cluster_destroy(struct redis_cluster *cluster);
+
+/* Asks nodes for the map, unless that was a moment ago; false with a message: none gives it. BACKEND_REFUSED: what all say
+ * will not change by itself. The link in hand is none of a node afterwards. */
+bool redis_cluster_refresh(struct redis_connection *connection, enum backend_status *ret_status,
+                           struct backend_error *ret_error);
+
+/* The same, but also if that was a moment ago. */
+bool redis_cluster_refresh_now(struct redis_connection *connection, enum backend_status *ret_status,
+                               struct backend_error *ret_error);
+
+/* The first contact. all_seeds: each is asked, as they might be of two clusters. */
+enum backend_status redis_cluster_open(struct redis_connection *connection, bool all_seeds,
+                                       struct backend_error *ret_error);
+
+/* The node at this place, also if the map does not know it. NULL: out of memory, or of room. */
+struct redis_node *redis_cluster_node(struct redis_connection *connection, const struct redis_place *place);
+
+/* Its index. */
+size_t redis_cluster_find(const struct redis_cluster *cluster, const struct redis_node *node);
+
+/* Connects the node if it is not, waiting at most so long. False with a message: it is in trouble. */
+bool redis_node_connect(struct redis_connection *connection, struct redis_node *node, uint64_t most_ms,
+                        struct backend_error *ret_error);
+
+/* It does not serve; it does. */
+void redis_node_fails(struct redis_node *node);
+void redis_node_serves(struct redis_node *node);
+
+/* REDIS_SLOTS: each has a master. */
+unsigned redis_cluster_first_uncovered(const struct redis_cluster *cluster);
+
+/* Whether an error answer says that the keys are at another node, or on their way there. */
+bool redis_is_elsewhere(const redisReply *reply);
+
+/* Says that this slot has no master. */
+void redis_cluster_tell_uncovered(const struct redis_connection *connection, unsigned slot,
+                                  struct backend_error *ret_error);
+
+/* ---- guard.c ---- */
+
+/* Adds a command to the link in hand, which is the node's: its high version is raised to this (0: to nothing), and must not
+ * have gone back. False: out of memory. And takes the answer, also to be freed. */
+bool redis_guard_send(struct redis_connection *connection, struct redis_node *node, uint64_t version);
+enum redis_step redis_guard_hear(struct redis_connection *connection, struct redis_node *node,
+                                 uint64_t version, redisReply *reply, enum backend_status *ret_status,
+                                 struct backend_error *ret_error);
+
+/* How many masters do not serve; slots without one count for one more. */
+unsigned redis_cluster_parts_away(const struct redis_cluster *cluster);
+
+/* Whether some master serves, as far as is known. */
+bool redis_cluster_is_partial(const struct redis_cluster *cluster);
+
+#endif

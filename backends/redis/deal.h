@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Commands dealt to the nodes of a cluster: each goes to the master of its slot, and all nodes have theirs before one is
+ * listened to. How redirections and nodes that fail are met is told in deal.c.
+ */
+#ifndef FOREBAY_BACKENDS_REDIS_DEAL_H
+#define FOREBAY_BACKENDS_REDIS_DEAL_H
+
+#include "backends/redis/cluster.h"
+
+struct redis_deal {
+    size_t count; /* of the jobs: a command each */
+    void *task;
+
+    /* The slot of a job; REDIS_SLOTS: out of memory. */
+    unsigned (*slot)(struct redis_connection *connection, void *task, size_t job);
+
+    /* Adds its command to the link in hand. False: out of memory. Jobs of one slot are sent in their order. */
+    bool (*send)(struct redis_connection *connection, void *task, size_t job);
+
+    /* Takes the answer, also to be freed. REDIS_DONE, or REDIS_FAILED with status and message: an error that asking another
+     * node, or later, would not mend. */
+    enum redis_step (*hear)(struct redis_connection *connection, void *task, size_t job, redisReply *reply,
+                            enum backend_status *ret_status, struct backend_error *ret_error);
+
+    /* Before the first job of a node: adds a command to the link in hand; NULL: there is none. What its answer means. */
+    bool (*greet)(struct redis_connection *connection, void *task, struct redis_node *node);
+    enum redis_step (*hear_greeting)(struct redis_connection *connection, void *task, struct redis_node *node,
+                                     redisReply *reply, enum backend_status *ret_status,
+                                     struct backend_error *ret_error);
+};
+
+/* Does all of them, within the time of a call. ret_done: of each job, whether it was done; also where not all were.
+ * connection->base.partial tells whether the others could be asked. The link in hand is none of a node afterwards. */
+enum backend_status redis_deal(struct redis_connection *connection, const struct redis_deal *deal,
+                               bool *ret_done, struct backend_error *ret_error);
+
+#endif

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: MIT
+"""A Redis Cluster behind write-behind and write-through: a master dies under load and its replica takes over, slots move, a master
+is away for good; and what is wrong with a cluster is told."""
+
+import pytest
+from cluster import Cluster
+from forebay import AWAY, THERE, Background, Config, Redis, Server, eventually, namespace, section
+
+pytestmark = pytest.mark.skipif(Redis.missing() is not None, reason=str(Redis.missing()))
+
+KEYS = 150
+
+
+def config(uri, timeout=THERE, **backend):
+    return Config(namespace("sessions", "sess:", "write-behind", flush_delay="20ms"),
+                  namespace("through", "wt:", "write-through"),
+                  namespace("shared", "sh:", "write-behind", flush_delay="20ms", layout="string"),
+                  backends=[section("backend", "local", uri=uri, timeout=timeout, **backend)], drain_timeout="2s")
+
+
+class Load:
+    """Sets of KEYS keys in turn, as fast as they are answered."""
+
+    def __init__(self, server, prefix="sess:"):
+        self.server, self.prefix = server, prefix.encode()
+        self.acknowledged, self.refused, self.count = {}, [], 0
+
+    def __call__(self, end):
+        with self.server.client() as client:
+            while not end.is_set():
+                self.count += 1
+                key, value = self.prefix + b"%d" % (self.count % KEYS), b"%d" % self.count
+                answer = client.set(key, value)
+                if answer == b"STORED":
+                    self.acknowledged[key] = value
+                else:
+                    self.refused.append(answer)
+
+    def go_on(self):
+        goal = self.count + 2 * KEYS
+        eventually(lambda: self.count >= goal)
+
+
+def fill(client, value, prefix="sess:", count=KEYS):
+    assert set(client.set_many((f"{prefix}{i}", value) for i in range(count))) == {b"STORED"}
+
+
+@pytest.mark.threads
+def test_a_master_that_dies_under_load_loses_nothing(tmp_path, serve):
+    """The keys of the others are served meanwhile; a replica has the rest after its promotion."""
+    with Cluster(tmp_path / "redis", replicas=1) as cluster:
+        server = serve(config(cluster.uri))
+        client, load, dead = server.client(), Load(server), cluster.masters[0]
+        with Background(load):
+            load.go_on()
+            dead.kill()
+            eventually(lambda: cluster.master_of(0) not in (dead.port, None))
+            load.go_on()
+            eventually(lambda: {client.set(f"wt:{i}", b"v") for i in range(30)} == {b"STORED"})
+            assert {client.ask(f"sess:unknown{i}")[0] for i in range(30)} == {"miss"}
+        client.sync()
+        assert not load.refused
+        assert cluster.values("sess:") == load.acknowledged
+
+
+@pytest.mark.threads
+def test_slots_that_move_under_load_lose_nothing(tmp_path, serve):
+    """Rows of both layouts; half-way, where keys are at one node or the other, and when all are moved."""
+    with Cluster(tmp_path / "redis") as cluster:
+        server = serve(config(cluster.uri))
+        client, load, shared = server.client(), Load(server), Load(server, "sh:")
+        source, target = cluster.masters[0], cluster.masters[1]
+        slots = cluster.slots_with([f"{prefix}{i}" for prefix in ("sess:", "sh:", "wt:") for i in range(KEYS)], source)
+        fill(client, b"before", "wt:")
+        with Background(load), Background(shared):
+            load.go_on()
+            cluster.begin_move(slots, source, target)
+            load.go_on()
+            fill(client, b"after", "wt:")
+            assert {client.ask(f"sess:unknown{i}")[0] for i in range(30)} == {"miss"}
+            cluster.end_move(slots, source, target)
+            load.go_on()
+        client.sync()
+        assert not load.refused and not shared.refused
+        assert cluster.values("sess:") == load.acknowledged
+        assert cluster.values("sh:", "string") == shared.acknowledged
+        assert set(cluster.values("wt:").values()) == {b"after"}
+
+
+@pytest.mark.threads
+def test_a_master_that_is_away_for_good_holds_up_nobody_else(tmp_path, serve):
+    """Its rows wait, and its keys fail; those of the others are written and read. When it is back, all is written."""
+    with Cluster(tmp_path / "redis", "--cluster-require-full-coverage", "no") as cluster:
+        server = serve(config(cluster.uri, AWAY))
+        client, away = server.client(), cluster.masters[0]
+        keys = [f"sess:{i}" for i in range(KEYS)]
+        lost = set(cluster.keys_of(keys, away))
+        away.kill()
+        fill(client, b"v")
+        others = {key.encode() for key in keys if key not in lost}
+        eventually(lambda: set(cluster.values("sess:")) == others)
+        fill(client, b"w")
+        eventually(lambda: [cluster.values("sess:").get(key) for key in others] == [b"w"] * len(others))
+        through = [f"wt:{i}" for i in range(30)]
+        failing = set(cluster.keys_of(through, away))
+        eventually(lambda: {key for key in through if client.set(key, b"v") != b"STORED"} == failing)
+        assert {key for key in through if client.ask("sess:no" + key)[0] == "error"} == \
+            set(key[len("sess:no"):] for key in cluster.keys_of(["sess:no" + key for key in through], away))
+        log = server.log()
+        assert "writes to a part of it fail and are tried again, the rest is written" in log
+        assert f"redis at 127.0.0.1:{away.port}: Connection refused" in log
+        assert "writes fail and are tried again" not in log and "reads fail" not in log
+        away.start()
+        client.sync()
+        assert cluster.values("sess:") == dict.fromkeys((key.encode() for key in keys), b"w")
+        eventually(lambda: "all parts of it take writes again" in server.log())
+
+
+def refusal(folder, uri):
+    return Server(folder, config=config(uri)).refuses()
+
+
+def test_what_is_wrong_with_the_uri_is_told(tmp_path):
+    with Cluster(tmp_path / "one", count=1) as one, Cluster(tmp_path / "other", count=1) as other, \
+            Redis(tmp_path / "alone") as alone:
+        said = refusal(tmp_path, one.uri + f",127.0.0.1:{other.masters[0].port}")
+        assert "they are of two clusters: name nodes of one in its uri" in said
+        assert f"127.0.0.1:{one.masters[0].port} and 127.0.0.1:{other.masters[0].port}" in said
+        assert "no node of a cluster: write redis:// into its uri" in refusal(tmp_path, Cluster.uri_of(alone))
+        assert "write redis+cluster:// into its uri" in refusal(tmp_path, one.masters[0].uri)
+        assert "has no database but 0" in refusal(tmp_path, one.uri + "/1")
+        one.masters[0].ask("CONFIG", "SET", "requirepass", "secret")
+        said = refusal(tmp_path, one.uri)
+        assert f"redis at 127.0.0.1:{one.masters[0].port}: NOAUTH" in said and "write a password into its uri" in said
+
+
+def test_slots_without_a_master_are_told(tmp_path, serve):
+    with Cluster(tmp_path / "redis", "--cluster-require-full-coverage", "no", count=2, until=16000) as cluster:
+        server = serve(config(cluster.uri, AWAY))
+        client = server.client()
+        fill(client, b"v", count=1000)
+        eventually(lambda: "has no master, nor have 383 others: start their nodes, or give the slots away" in server.log())
+        eventually(lambda: len(cluster.values("sess:")) > 900)
+
+
+def test_a_wrong_password_at_one_node_is_told_and_holds_up_nobody_else(tmp_path, serve):
+    with Cluster(tmp_path / "redis", count=2) as cluster:
+        for node, password in zip(cluster.masters, ("right", "other")):
+            node.ask("ACL", "SETUSER", "ann", "on", ">" + password, "~*", "&*", "+@all")
+        server = serve(config(cluster.uri_of(cluster.masters[0], login="ann:right@"), AWAY))
+        client = server.client()
+        fill(client, b"v")
+        wrong = cluster.masters[1]
+        keys = {f"sess:{i}" for i in range(KEYS)}
+        others = {key.encode() for key in keys - set(cluster.keys_of(keys, wrong))}
+        eventually(lambda: set(cluster.values("sess:")) == others)
+        eventually(lambda: f"redis at 127.0.0.1:{wrong.port}: WRONGPASS" in server.log())
+        assert "correct the user or the password in its uri" in server.log() and "right@" not in server.log()

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT */
+/* The slots of a Redis Cluster (backends/redis/slots.h): where a name is, and what nodes say of it. */
+#include "backends/redis/slots.h"
+#include "tests/support/check.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+static const struct redis_place asked = {.host = "10.0.0.9", .port = 7000};
+
+TEST(crc_is_that_of_the_specification) {
+    assert_int_equal(redis_crc16(SLICE("123456789")), 0x31c3);
+    assert_int_equal(redis_crc16(SLICE("")), 0);
+}
+
+TEST(a_name_is_in_the_slot_that_redis_says) {
+    static const struct {
+        const char *name;
+        unsigned slot;
+    } cases[] = {
+        {"foo", 12182},
+        {"somekey", 11058},
+        {"", 0},
+        {"{user1000}.following", 3443},
+        {"{user1000}.followers", 3443},
+        {"user1000", 3443},
+        {"foo{}{bar}", 8363},
+        {"foo{{bar}}zap", 4015},
+        {"{bar", 4015},
+        {"foo{bar}{zap}", 5061},
+        {"bar", 5061},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        if (redis_slot_of(slice_string(cases[i].name)) != cases[i].slot)
+            fail_msg("%s: %u, not %u", cases[i].name, redis_slot_of(slice_string(cases[i].name)),
+                     cases[i].slot);
+}
+
+TEST(each_slot_has_a_tag_that_leads_to_it) {
+    for (unsigned slot = 0; slot < REDIS_SLOTS; slot++) {
+        char name[40], tag[REDIS_TAG_SIZE];
+        redis_slot_tag(slot, tag);
+        snprintf(name, sizeof name, "forebay:x:{%.*s}a{b}", REDIS_TAG_SIZE, tag);
+        assert_int_equal(redis_slot_of(slice_string(name)), slot);
+    }
+}
+
+/* What a node says, as the reader of hiredis makes it. */
+static redisReply *reply_of(const char *text) {
+    void *reply = NULL;
+    redisReader *reader = redisReaderCreate();
+    assert_int_equal(redisReaderFeed(reader, text, strlen(text)), REDIS_OK);
+    assert_int_equal(redisReaderGetReply(reader, &reply), REDIS_OK);
+    redisReaderFree(reader);
+    assert_non_null(reply);
+    return reply;
+}
+
+#define NODE(host, port, id) "*3\r\n" host "\r\n:" port "\r\n$2\r\n" id "\r\n"
+
+TEST(a_map_is_made_of_what_a_node_says) {
+    static struct redis_slot_map map;
+    redisReply *reply = reply_of(
+        "*4\r\n"
+        "*4\r\n:0\r\n:99\r\n" NODE("$3\r\n::1", "7001", "aa")
+            NODE("$1\r\nb", "7009", "bb") "*3\r\n:100\r\n:100\r\n" NODE(
+                "$-1", "7002",
+                "cc") "*3\r\n:200\r\n:16383\r\n" NODE("$3\r\n::1", "7001",
+                                                      "aa") "*3\r\n:150\r\n:160\r\n" NODE("$1\r\n?", "7003",
+                                                                                          "dd"));
+    assert_true(redis_slots_read(reply, &asked, &map));
+    freeReplyObject(reply);
+    assert_int_equal(map.master_count, 2);
+    assert_string_equal(map.masters[map.owner[99]].host, "::1");
+    assert_string_equal(map.masters[map.owner[100]].host, "10.0.0.9"); /* where it was asked */
+    assert_int_equal(map.masters[map.owner[100]].port, 7002);
+    assert_int_equal(map.owner[101], REDIS_NOBODY);
+    assert_int_equal(map.owner[155], REDIS_NOBODY); /* it is not known where its master is */
+    assert_int_equal(map.owner[16383], map.owner[0]);
+}
+
+TEST(what_is_no_map_is_refused) {
+    static const char *const texts[] = {
+        "-ERR This instance has cluster support disabled\r\n",
+        "*1\r\n:1\r\n",
+        "*1\r\n*2\r\n:0\r\n:1\r\n",
+        "*1\r\n*3\r\n:0\r\n:16384\r\n" NODE("$1\r\na", "7001", "aa"),
+        "*1\r\n*3\r\n:-1\r\n:1\r\n" NODE("$1\r\na", "7001", "aa"),
+        "*1\r\n*3\r\n:2\r\n:1\r\n" NODE("$1\r\na", "7001", "aa"),
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        static struct redis_slot_map map;
+        redisReply *reply = reply_of(texts[i]);
+        assert_false(redis_slots_read(reply, &asked, &map));
+        freeReplyObject(reply);
+    }
+}
+
+TEST(answers_of_one_cluster_share_a_node) {
+    redisReply *first =
+        reply_of("*1\r\n*4\r\n:0\r\n:99\r\n" NODE("$1\r\na", "1", "aa") NODE("$1\r\na", "2", "bb"));
+    redisReply *promoted = reply_of("*1\r\n*3\r\n:0\r\n:99\r\n" NODE("$1\r\na", "2", "bb"));
+    redisReply *other = reply_of("*1\r\n*3\r\n:0\r\n:99\r\n" NODE("$1\r\na", "2", "cc"));
+    assert_true(redis_slots_share_node(first, promoted));
+    assert_true(redis_slots_share_node(promoted, first));
+    assert_false(redis_slots_share_node(first, other));
+    freeReplyObject(first);
+    freeReplyObject(promoted);
+    freeReplyObject(other);
+}
+
+TEST(a_redirection_is_taken_apart) {
+    unsigned slot;
+    struct redis_place place;
+    assert_true(redis_redirection_read(SLICE("MOVED 3999 127.0.0.1:6381"), &asked, &slot, &place));
+    assert_int_equal(slot, 3999);
+    assert_string_equal(place.host, "127.0.0.1");
+    assert_int_equal(place.port, 6381);
+    assert_true(redis_redirection_read(SLICE("ASK 0 ::1:6381"), &asked, &slot, &place));
+    assert_string_equal(place.host, "::1");
+    assert_true(redis_redirection_read(SLICE("MOVED 1 :6382"), &asked, &slot, &place));
+    assert_string_equal(place.host, "10.0.0.9");
+    static const char *const others[] = {"",
+                                         "MOVED ",
+                                         "MOVED 1",
+                                         "MOVED 1 ",
+                                         "MOVED 1 a",
+                                         "MOVED 1 a:",
+                                         "MOVED 1 a:0",
+                                         "MOVED 1 a:65536",
+                                         "MOVED 1 a:1x",
+                                         "MOVED 16384 a:1",
+                                         "MOVED -1 a:1",
+                                         "MOVED 1 ?:1",
+                                         "ERR 1 a:1"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        assert_false(redis_redirection_read(slice_string(others[i]), &asked, &slot, &place));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(crc_is_that_of_the_specification),
+        cmocka_unit_test(a_name_is_in_the_slot_that_redis_says),
+        cmocka_unit_test(each_slot_has_a_tag_that_leads_to_it),
+        cmocka_unit_test(a_map_is_made_of_what_a_node_says),
+        cmocka_unit_test(what_is_no_map_is_refused),
+        cmocka_unit_test(answers_of_one_cluster_share_a_node),
+        cmocka_unit_test(a_redirection_is_taken_apart),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
