@@ -32,7 +32,7 @@ static const char *name_of(const struct writer *writer) {
 /* The store was reached late, and is ahead of what this server draws from its clock: another server's clock is ahead,
  * or this one's has been set back. */
 static void tell_ahead(struct writer *writer) {
-    uint64_t now_us = wall_us(), us = version_us(writer->high_version);
+    uint64_t now_us = tier_now_for_versions(writer->tier).us, us = version_us(writer->high_version);
     if (us <= now_us)
         return;
     tell_of_backend(

@@ -108,7 +108,8 @@ uint64_t flusher_age(struct flusher *flusher, uint64_t now_us) {
         flusher->front_seen_us = now_us;
         flusher->front_popped = front;
     }
-    uint64_t wall = wall_us(), turned = version_us(since), seen = now_us - flusher->front_seen_us;
+    uint64_t wall = tier_now_for_versions(flusher->space->tier).us, turned = version_us(since),
+             seen = now_us - flusher->front_seen_us;
     uint64_t age = since > QUEUE_SINCE_RECOVERY && wall > turned ? wall - turned : 0;
     return age > seen ? age : seen;
 }

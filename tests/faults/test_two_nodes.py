@@ -5,6 +5,7 @@ Write-behind: one is killed with changes that only its journal has; the other ch
 and replays late. The newer change stays, whichever node made it. Write-through: each change is made of what the other node has
 written, also where memory has an older copy, and wherever the clocks stand."""
 
+import contextlib
 import os
 import re
 import threading
@@ -204,8 +205,28 @@ def test_what_the_other_node_has_deleted_is_not_there(pair, value):
         assert first.get("sess:n") is None and value("sess:n") is None
 
 
-def test_no_increment_is_lost_between_nodes(pair, value):
-    """Both at once, in pipelines, of the same few counters."""
+class Cuts:
+    """While it is entered, all connections to Redis are cut over and over."""
+
+    def __init__(self, redis):
+        self.client, self.over = redis.connect(), threading.Event()
+        self.thread = threading.Thread(target=self.cut)
+
+    def cut(self):
+        while not self.over.wait(0.01):
+            self.client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+
+    def __enter__(self):
+        self.thread.start()
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.thread.join()
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_no_increment_is_lost_between_nodes(pair, value, redis, cut):
+    """Both at once, in pipelines, of the same few counters. What has failed may have been counted, but once at most."""
     rounds, keys = 40, [f"sess:{i}" for i in range(3)]
     for key in keys:
         pair[0].set(key, b"0")
@@ -214,16 +235,18 @@ def test_no_increment_is_lost_between_nodes(pair, value):
     def count(client, answers):
         for _ in range(rounds):
             client.send(b"".join(f"incr {key} 1\r\n".encode() for key in keys for _ in range(3)))
-            answers += [client.line() for _ in range(3 * len(keys))]
+            answers += [(key, client.line()) for key in keys for _ in range(3)]
 
     threads = [threading.Thread(target=count, args=one) for one in zip(pair, answers)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(int(answer) for answer in answers[0] + answers[1]) == sorted(
-        number for number in range(1, 2 * 3 * rounds + 1) for _ in keys), "each number was given once for each key"
-    assert [int(value(key)) for key in keys] == [2 * 3 * rounds] * len(keys)
+    with Cuts(redis) if cut else contextlib.nullcontext():
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    for key in keys:
+        given = [int(answer) for of, answer in answers[0] + answers[1] if of == key and answer.isdigit()]
+        assert len(set(given)) == len(given) <= int(value(key)) <= 2 * 3 * rounds, "each number is given once"
+        assert cut or len(given) == 2 * 3 * rounds
 
 
 def test_a_lock_is_given_to_one(pair):

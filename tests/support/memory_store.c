@@ -22,6 +22,7 @@ struct memory_store {
     struct row *buckets[BUCKETS];
     struct memory_store_counts counts;
     bool forgets_deletes;
+    bool is_faster;   /* than whoever writes */
     uint64_t foreign; /* rows that the test has written */
     char uri[40];
 };
@@ -100,6 +101,7 @@ static void apply_one(struct memory_store *store, struct mutation *mutation, uin
     struct row *row = row_of(store, mutation->table->name, mutation->entry.key);
     uint64_t version = mutation->entry.version;
     bool deletes = mutation->kind == MUTATION_DELETE;
+    row->entry.version += store->is_faster; /* of another node's number */
     int met = mutation->kind == MUTATION_TOUCH ? meets(row, mutation) : 0;
     mutation->attempts++;
     mutation->superseded = row->entry.version > version || met > 0 || !is_on(row, mutation, now);
@@ -379,6 +381,12 @@ char *memory_store_get(struct memory_store *store, const char *table, const char
 void memory_store_forget_deletes(struct memory_store *store) {
     pthread_mutex_lock(&store->lock);
     store->forgets_deletes = true;
+    pthread_mutex_unlock(&store->lock);
+}
+
+void memory_store_be_faster(struct memory_store *store, bool faster) {
+    pthread_mutex_lock(&store->lock);
+    store->is_faster = faster;
     pthread_mutex_unlock(&store->lock);
 }
 

@@ -372,6 +372,18 @@ RIG_TEST(a_change_that_may_have_been_made_is_not_made_anew, write_through) {
     rig_expect(rig, "get n", "20");
 }
 
+RIG_TEST(a_change_that_others_always_outrun_is_given_up, write_through) {
+    rig_start(rig);
+    rig_expect(rig, "set n 10", "STORED");
+    rig_expect(rig, "set m 10", "STORED");
+    memory_store_be_faster(rig->store, true);
+    rig_expect(rig, "incr n 1",
+               "SERVER_ERROR other servers change this key all the time, nothing was changed: try again");
+    rig_assert_row(rig, "n", "10");
+    memory_store_be_faster(rig->store, false);
+    assert_string_equal(rig_pipeline(rig, "incr n 1;incr m 1;get n"), "11,11,11");
+}
+
 /* Whoever fills an empty place keeps it, though the store knows nothing of it. */
 RIG_TEST(a_placeholder_is_filled_unless_another_node_was_faster, write_through) {
     char value[64], command[128];
@@ -912,6 +924,7 @@ int main(void) {
         RIG_CASE(a_set_of_a_slow_clock_is_given_a_newer_version),
         RIG_CASE(changes_of_one_key_whose_answer_was_lost_are_repeated),
         RIG_CASE(a_change_that_may_have_been_made_is_not_made_anew),
+        RIG_CASE(a_change_that_others_always_outrun_is_given_up),
         RIG_CASE(a_placeholder_is_filled_unless_another_node_was_faster),
         RIG_CASE(write_through_fails_while_the_backend_is_down),
         RIG_CASE(nothing_is_answered_from_what_was_not_committed),
