@@ -29,6 +29,7 @@ static enum backend_status open_connection(struct session *session, uint64_t unt
     options.running = !session->starting;
     options.reads_only = reads_only(backend);
     options.node = backend->tier->options.cache.node;
+    options.nodes = backend->nodes;
     options.renews = session->renews;
     session->renews = false;
     options.open_until_us = until_us;

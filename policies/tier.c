@@ -201,7 +201,8 @@ static bool make_backend(struct tier *tier, size_t index, char *error, size_t er
     snprintf(backend->down, sizeof backend->down, "SERVER_ERROR backend %.100s is not available",
              options->name);
     backend->store = store_create();
-    if (!backend->store || !list_tables(tier, backend))
+    backend->nodes = backend_nodes_create();
+    if (!backend->store || !backend->nodes || !list_tables(tier, backend))
         return out_of_memory(error, error_size);
     backend->writer = writer_create(backend, error, error_size);
     if (!backend->writer)
@@ -441,6 +442,7 @@ static void destroy_backend(struct tier_backend *backend) {
     loader_destroy(backend->loader);
     writer_destroy(backend->writer);
     store_destroy(backend->store);
+    backend_nodes_destroy(backend->nodes);
     free(backend->tables);
 }
 

@@ -117,6 +117,7 @@ static void measure_backend(struct tier_backend *backend, struct backend_measure
         .replica_short = writes.replica_short,
     };
     backend_calls_read(&backend->calls, &ret_measures->calls);
+    backend_nodes_read(backend->nodes, &ret_measures->nodes);
 }
 
 size_t tier_backend_count(const struct tier *tier) {

@@ -8,6 +8,7 @@
 #ifndef FOREBAY_POLICIES_TIER_MEASURE_H
 #define FOREBAY_POLICIES_TIER_MEASURE_H
 
+#include "backends/nodes.h"
 #include "policies/backend_calls.h"
 #include "policies/breaker.h"
 #include "policies/space.h"
@@ -45,6 +46,7 @@ struct backend_measures {
     uint64_t commits, changes, refused; /* write-through */
     uint64_t background_touches, barriers, confirmed_rows, superseded, failovers;
     uint64_t store_regressions, replica_waits, replica_short;
+    struct backend_nodes_copy nodes; /* of a store that has several */
 };
 
 size_t tier_measure_backends(struct tier *tier, struct backend_measures *ret_backends, size_t count);

@@ -16,6 +16,7 @@
 #define FOREBAY_POLICIES_TIER_PARTS_H
 
 #include "cache/base/life_clock.h"
+#include "backends/nodes.h"
 #include "policies/backend_calls.h"
 #include "policies/service.h"
 #include "policies/space.h"
@@ -35,6 +36,7 @@ struct tier_backend {
     _Atomic size_t table_count;
     unsigned timeout_ms;
     struct store *store; /* which one is open */
+    struct backend_nodes *nodes;
     struct backend_calls calls;
     struct log_limit slow_lines; /* of the log: slow_log.h */
     struct loader *loader;

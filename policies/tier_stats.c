@@ -343,6 +343,39 @@ static void stat_place(struct tier_backend *backend, struct stat_sink *sink) {
     line(sink, backend->options.store.name, "address", "%s", place);
 }
 
+/* One of its lines: "node:PLACE:NAME". */
+static void stat_node(const char *owner, const struct backend_node *node, struct stat_sink *sink) {
+    const struct {
+        const char *name;
+        uint64_t value;
+    } numbers[] = {{"slots", node->slots},
+                   {"commands", node->commands},
+                   {"errors", node->errors},
+                   {"redirections", node->redirections},
+                   {"exchanges", node->exchanges},
+                   {"exchange_us", node->exchange_us},
+                   {"exchange_max_us", node->exchange_max_us}};
+    char name[BACKEND_NODE_NAME + 32];
+    snprintf(name, sizeof name, "node:%s:role", node->name);
+    line(sink, owner, name, "%s", node->slots ? "master" : "none");
+    snprintf(name, sizeof name, "node:%s:breaker", node->name);
+    line(sink, owner, name, "%s", node->away ? "open" : "closed");
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        snprintf(name, sizeof name, "node:%s:%s", node->name, numbers[i].name);
+        number(sink, owner, name, numbers[i].value);
+    }
+}
+
+/* Of a store that has several. */
+static void stat_nodes(struct tier_backend *backend, struct stat_sink *sink) {
+    struct backend_nodes_copy nodes;
+    backend_nodes_read(backend->nodes, &nodes);
+    if (nodes.map_us)
+        number(sink, backend->options.store.name, "map_age_ms", (monotonic_us() - nodes.map_us) / US_PER_MS);
+    for (size_t i = 0; i < nodes.count; i++)
+        stat_node(backend->options.store.name, &nodes.list[i], sink);
+}
+
 static void stat_backend(struct tier_backend *backend, struct stat_sink *sink) {
     const char *name = backend->options.store.name;
     struct loader_stats loads;
@@ -365,6 +398,7 @@ static void stat_backend(struct tier_backend *backend, struct stat_sink *sink) {
     number(sink, name, "other_nodes", atomic_load(&backend->others));
     number(sink, name, "clock_ahead_us", (uint64_t)atomic_load(&backend->ahead_us));
     stat_calls(sink, name, &backend->calls);
+    stat_nodes(backend, sink);
 }
 
 void tier_stat_backends(struct tier *tier, struct stat_sink *sink) {

@@ -136,6 +136,20 @@ bool redis_cluster_is_partial(const struct redis_cluster *cluster) {
 
 /* ---- A new map ---- */
 
+static void tell_map(const struct redis_connection *connection) {
+    const struct redis_cluster *cluster = connection->cluster;
+    struct backend_node *masters = calloc(REDIS_MASTERS_MAX, sizeof *masters);
+    if (!masters)
+        return; /* only statistics want it */
+    for (size_t i = 0; i < cluster->map.master_count; i++)
+        snprintf(masters[i].name, sizeof masters[i].name, "%.95s", cluster->nodes[i]->address.shown);
+    for (size_t slot = 0; slot < REDIS_SLOTS; slot++)
+        if (cluster->map.owner[slot] != REDIS_NOBODY)
+            masters[cluster->map.owner[slot]].slots++;
+    backend_nodes_set(connection->nodes, masters, cluster->map.master_count);
+    free(masters);
+}
+
 /* The nodes in the order of the map, with what was known of them. False: out of memory; the old map stays. */
 static bool take_map(struct redis_connection *connection) {
     struct redis_cluster *cluster = connection->cluster;
@@ -157,6 +171,7 @@ static bool take_map(struct redis_connection *connection) {
         cluster->uncovered_since_us = 0;
     else if (cluster->uncovered_since_us == 0)
         cluster->uncovered_since_us = monotonic_us();
+    tell_map(connection);
     return true;
 }
 

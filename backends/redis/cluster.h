@@ -14,7 +14,6 @@ struct redis_node {
     /* Since when it does not serve, monotonic, 0: it does; when it may be tried again, and how long not after that. */
     uint64_t trouble_since_us, try_at_us, try_pause_us;
     struct backend_error error; /* what its trouble is, while it has some */
-    uint64_t redirections;
     /* The writer's: the slot whose high version this node's rows raise, and the version there once (redis_high_version),
      * 0: not known. */
     unsigned guard_slot;

@@ -29,6 +29,7 @@ static struct redis_connection *allocate(const struct backend_options *options, 
     connection->base.type = &redis_backend;
     connection->role = role;
     connection->node = options->node;
+    connection->nodes = options->nodes;
     connection->writes = role == BACKEND_WRITER && !options->reads_only;
     connection->base.call_until_us = options->open_until_us;
     connection->only.address = &connection->address;

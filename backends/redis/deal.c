@@ -56,6 +56,7 @@ struct lane {
     bool greeting;    /* its answer comes first */
     bool asking;      /* the answer to ASKING was heard, that of the job comes */
     bool loads_again; /* scripts are gone */
+    uint64_t commands, errors, redirections, heard_us; /* for statistics */
 };
 
 struct dealing {
@@ -89,6 +90,7 @@ static void lose_lane(struct dealing *dealing, struct lane *lane) {
     take_up(dealing, lane->node);
     redis_lose(dealing->connection, dealing->error);
     fail_node(dealing, lane->node);
+    lane->errors++;
     lane->unsent = lane->unheard = NO_JOB;
     lane->under_way = 0;
     lane->greeting = false;
@@ -155,14 +157,28 @@ static void deal_out(struct dealing *dealing) {
     }
 }
 
+/* What went over a lane since then. */
+static void note_exchange(const struct dealing *dealing, const struct lane *lane, uint64_t since_us) {
+    struct backend_node exchange = {.away = lane->node->trouble_since_us != 0,
+                                    .commands = lane->commands,
+                                    .errors = lane->errors,
+                                    .redirections = lane->redirections,
+                                    .exchange_us = lane->heard_us > since_us ? lane->heard_us - since_us : 0};
+    snprintf(exchange.name, sizeof exchange.name, "%.95s", lane->node->address.shown);
+    backend_nodes_note(dealing->connection->nodes, &exchange);
+}
+
 static void connect_lanes(struct dealing *dealing) {
     size_t kept = 0;
     for (size_t i = 0; i < dealing->lane_count; i++) {
         struct lane *lane = &dealing->lanes[i];
-        if (redis_node_connect(dealing->connection, lane->node, CONNECT_MS, dealing->error))
+        if (redis_node_connect(dealing->connection, lane->node, CONNECT_MS, dealing->error)) {
             dealing->lanes[kept++] = *lane;
-        else
-            fail_node(dealing, lane->node);
+            continue;
+        }
+        fail_node(dealing, lane->node);
+        lane->errors++;
+        note_exchange(dealing, lane, monotonic_us());
     }
     dealing->lane_count = kept;
 }
@@ -193,6 +209,7 @@ static bool send_job(struct dealing *dealing, struct lane *lane) {
         lane->unheard = lane->unsent;
     lane->unsent = job->next;
     lane->under_way++;
+    lane->commands++;
     return sent;
 }
 
@@ -233,7 +250,7 @@ static bool redirect(struct dealing *dealing, struct lane *lane, struct job *job
     if (!redis_redirection_read(slice_of(reply->str, (size_t)reply->len), &lane->node->address.place, &slot,
                                 &place))
         return false;
-    lane->node->redirections++;
+    lane->redirections++;
     if (redis_begins_with(reply, "ASK ")) {
         job->asks = redis_cluster_node(dealing->connection, &place);
         dealing->pauses |= !job->asks || job->asks == lane->node;
@@ -311,6 +328,7 @@ static void hear_job(struct dealing *dealing, struct lane *lane, redisReply *rep
 }
 
 static void hear_one(struct dealing *dealing, struct lane *lane, redisReply *reply) {
+    lane->errors += reply->type == REDIS_REPLY_ERROR;
     const struct job *job = lane->unheard == NO_JOB ? NULL : &dealing->jobs[lane->unheard];
     if (lane->greeting) {
         hear_greeting(dealing, lane, reply);
@@ -333,6 +351,7 @@ static void hear_lane(struct dealing *dealing, struct lane *lane) {
     while (good && lane->under_way && (good = redisReaderGetReply(context->reader, &reply) == REDIS_OK) &&
            reply)
         hear_one(dealing, lane, reply);
+    lane->heard_us = monotonic_us();
     if (!good && lane->under_way)
         lose_lane(dealing, lane);
 }
@@ -385,10 +404,13 @@ static void round_of(struct dealing *dealing) {
     dealing->pauses = dealing->asks = dealing->moving = false;
     deal_out(dealing);
     connect_lanes(dealing);
+    uint64_t since_us = monotonic_us();
     do
         for (size_t i = 0; i < dealing->lane_count; i++)
             fill(dealing, &dealing->lanes[i]);
     while (hear_some(dealing));
+    for (size_t i = 0; i < dealing->lane_count; i++)
+        note_exchange(dealing, &dealing->lanes[i], since_us);
     load_scripts_again(dealing);
 }
 

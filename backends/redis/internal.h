@@ -26,6 +26,7 @@
 
 #include "backends/arena.h"
 #include "backends/kinds.h"
+#include "backends/nodes.h"
 #include "backends/redis/address.h"
 #include "backends/redis/options.h"
 #include <assert.h>
@@ -77,6 +78,7 @@ struct redis_connection {
 
     struct redis_link *link; /* the one in hand: commands are added to it, and answers taken from it */
     struct redis_link only;
+    struct backend_nodes *nodes;   /* the statistics of a cluster; NULL: nobody wants to know */
     struct redis_cluster *cluster; /* NULL: one Redis; else `only` leads nowhere */
     uint64_t deadline;             /* of the call in hand, ms of the monotonic clock */
 

@@ -45,6 +45,14 @@ void redis_slot_tag(unsigned slot, char ret_tag[REDIS_TAG_SIZE]) {
 
 /* ---- What nodes say ---- */
 
+/* Those of names and addresses: what is shown, or is a label, is not torn by them. */
+static bool is_fit(const char *host, size_t size) {
+    for (size_t i = 0; i < size; i++)
+        if (host[i] <= ' ' || host[i] >= 0x7f || host[i] == '"' || host[i] == '\\')
+            return false;
+    return true;
+}
+
 /* A node that does not know its own address is where it was asked. */
 static bool take_host(const char *host, size_t size, const struct redis_place *asked,
                       struct redis_place *place) {
@@ -52,7 +60,7 @@ static bool take_host(const char *host, size_t size, const struct redis_place *a
         memcpy(place->host, asked->host, sizeof place->host);
         return true;
     }
-    if (size >= sizeof place->host || memchr(host, '\0', size) || (size == 1 && *host == '?'))
+    if (size >= sizeof place->host || !is_fit(host, size) || (size == 1 && *host == '?'))
         return false;
     memcpy(place->host, host, size);
     place->host[size] = '\0';

@@ -202,6 +202,60 @@ static void write_reconnects(struct metric_page *page, const void *measures) {
     write_sides(page, ((const struct backend_measures *)measures)->calls.reconnects);
 }
 
+/* ---- Nodes of a store that has several ---- */
+
+typedef uint64_t (*of_node)(const struct backend_node *node);
+
+static uint64_t node_up(const struct backend_node *node) {
+    return !node->away;
+}
+
+static uint64_t node_slots(const struct backend_node *node) {
+    return node->slots;
+}
+
+static uint64_t node_commands(const struct backend_node *node) {
+    return node->commands;
+}
+
+static uint64_t node_errors(const struct backend_node *node) {
+    return node->errors;
+}
+
+static uint64_t node_redirections(const struct backend_node *node) {
+    return node->redirections;
+}
+
+static uint64_t node_exchanges(const struct backend_node *node) {
+    return node->exchanges;
+}
+
+static uint64_t node_exchange_us(const struct backend_node *node) {
+    return node->exchange_us;
+}
+
+static void write_nodes(struct metric_page *page, const void *measures, of_node value) {
+    const struct backend_nodes_copy *nodes = &((const struct backend_measures *)measures)->nodes;
+    for (size_t i = 0; i < nodes->count; i++) {
+        char labels[BACKEND_NODE_NAME + 16];
+        snprintf(labels, sizeof labels, "node=\"%s\"", nodes->list[i].name);
+        metric_sample(page, labels, value(&nodes->list[i]));
+    }
+}
+
+#define WRITE_NODES(name)                                                                                    \
+    static void write_##name(struct metric_page *page, const void *measures) {                               \
+        write_nodes(page, measures, name);                                                                   \
+    }
+WRITE_NODES(node_up)
+WRITE_NODES(node_slots)
+WRITE_NODES(node_commands)
+WRITE_NODES(node_errors)
+WRITE_NODES(node_redirections)
+WRITE_NODES(node_exchanges)
+WRITE_NODES(node_exchange_us)
+#undef WRITE_NODES
+
 /* ---- The table ---- */
 
 /* Members of what the scope names. */
@@ -311,6 +365,13 @@ static const struct metric metrics[] = {
     {"forebay_backend_barriers_total", METRIC_COUNTER, "", "Times that somebody waited until all was written", BACKEND(barriers)},
     {"forebay_backend_confirmed_rows_total", METRIC_COUNTER, "", "Recovered entries that were written early, as a client asked for them", BACKEND(confirmed_rows)},
     {"forebay_backend_superseded_unexplained_total", METRIC_COUNTER, "", "Changes that gave way to newer rows which this node should have made and has not", BACKEND(superseded)},
+    {"forebay_backend_node_up", METRIC_GAUGE, "", "Whether the node of a cluster served when it was asked last", METRIC_OF_BACKEND, .write = write_node_up},
+    {"forebay_backend_node_slots", METRIC_GAUGE, "", "Slots of which the node is the master", METRIC_OF_BACKEND, .write = write_node_slots},
+    {"forebay_backend_node_commands_total", METRIC_COUNTER, "", "Commands that were sent to the node", METRIC_OF_BACKEND, .write = write_node_commands},
+    {"forebay_backend_node_errors_total", METRIC_COUNTER, "", "Errors that the node answered, and links to it that were lost", METRIC_OF_BACKEND, .write = write_node_errors},
+    {"forebay_backend_node_redirections_total", METRIC_COUNTER, "", "Commands that the node sent to another one", METRIC_OF_BACKEND, .write = write_node_redirections},
+    {"forebay_backend_node_exchanges_total", METRIC_COUNTER, "", "Exchanges with the node: commands sent together, until all were answered", METRIC_OF_BACKEND, .write = write_node_exchanges},
+    {"forebay_backend_node_exchange_seconds_total", METRIC_COUNTER, "seconds", "Time that these took", METRIC_OF_BACKEND, .write = write_node_exchange_us},
     {"forebay_backend_failovers_total", METRIC_COUNTER, "", "Times that the store was found at another address, as Sentinel names another master", BACKEND(failovers)},
     {"forebay_backend_store_regressions_total", METRIC_COUNTER, "", "Times that the store had lost what it had acknowledged, or was another one", BACKEND(store_regressions)},
     {"forebay_backend_replica_waits_total", METRIC_COUNTER, "", "Batches that waited for replicas to have them (replicas)", BACKEND(replica_waits)},

@@ -2,8 +2,11 @@
 """A Redis Cluster behind write-behind and write-through: a master dies under load and its replica takes over, slots move, a master
 is away for good; and what is wrong with a cluster is told."""
 
+import socketserver
+import threading
+
 import pytest
-from cluster import Cluster
+from cluster import SLOTS, Cluster
 from forebay import AWAY, THERE, Background, Config, Redis, Server, eventually, namespace, section
 
 pytestmark = pytest.mark.skipif(Redis.missing() is not None, reason=str(Redis.missing()))
@@ -101,7 +104,7 @@ def test_a_master_that_is_away_for_good_holds_up_nobody_else(tmp_path, serve):
         eventually(lambda: set(cluster.values("sess:")) == others)
         fill(client, b"w")
         eventually(lambda: [cluster.values("sess:").get(key) for key in others] == [b"w"] * len(others))
-        through = [f"wt:{i}" for i in range(30)]
+        through = [f"wt:{i}" for i in range(12)]
         failing = set(cluster.keys_of(through, away))
         eventually(lambda: {key for key in through if client.set(key, b"v") != b"STORED"} == failing)
         assert {key for key in through if client.ask("sess:no" + key)[0] == "error"} == \
@@ -110,6 +113,11 @@ def test_a_master_that_is_away_for_good_holds_up_nobody_else(tmp_path, serve):
         assert "writes to a part of it fail and are tried again, the rest is written" in log
         assert f"redis at 127.0.0.1:{away.port}: Connection refused" in log
         assert "writes fail and are tried again" not in log and "reads fail" not in log
+        stats = {name[len("local:node:127.0.0.1:"):]: value for name, value in client.stats("backends").items() if ":node:" in name}
+        assert {node.port: stats[f"{node.port}:breaker"] for node in cluster.masters} == \
+            {node.port: "open" if node is away else "closed" for node in cluster.masters}
+        assert sum(int(stats[f"{node.port}:slots"]) for node in cluster.masters) == SLOTS
+        assert int(stats[f"{away.port}:errors"]) > 0 and int(stats[f"{cluster.masters[1].port}:commands"]) > 0
         away.start()
         client.sync()
         assert cluster.values("sess:") == dict.fromkeys((key.encode() for key in keys), b"w")
@@ -129,9 +137,37 @@ def test_what_is_wrong_with_the_uri_is_told(tmp_path):
         assert "no node of a cluster: write redis:// into its uri" in refusal(tmp_path, Cluster.uri_of(alone))
         assert "write redis+cluster:// into its uri" in refusal(tmp_path, one.masters[0].uri)
         assert "has no database but 0" in refusal(tmp_path, one.uri + "/1")
+        assert "not for redis+cluster://" in Server(tmp_path, config=config(one.uri, replicas=1)).refuses()
         one.masters[0].ask("CONFIG", "SET", "requirepass", "secret")
         said = refusal(tmp_path, one.uri)
         assert f"redis at 127.0.0.1:{one.masters[0].port}: NOAUTH" in said and "write a password into its uri" in said
+
+
+class Itself(socketserver.StreamRequestHandler):
+    """A node of a cluster that says of each key that it is elsewhere, namely here."""
+
+    def handle(self):
+        port = self.server.server_address[1]
+        node = f"*3\r\n$9\r\n127.0.0.1\r\n:{port}\r\n$2\r\nid\r\n"
+        while line := self.rfile.readline():
+            words = []
+            for _ in range(int(line[1:])):
+                words.append(self.rfile.read(int(self.rfile.readline()[1:]) + 2)[:-2])
+            answer = {b"CLUSTER": f"*1\r\n*3\r\n:0\r\n:16383\r\n{node}", b"INFO": "$17\r\ncluster_enabled:1\r\n",
+                      b"SCRIPT": "$40\r\n" + "a" * 40 + "\r\n"}.get(words[0], f"-MOVED 5 127.0.0.1:{port}\r\n")
+            self.wfile.write(answer.encode())
+
+
+def test_a_node_that_sends_to_itself_is_told(tmp_path, serve):
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Itself) as node:
+        node.daemon_threads = True
+        threading.Thread(target=node.serve_forever, args=(0.05,), daemon=True).start()
+        port = node.server_address[1]
+        server = serve(config(f"redis+cluster://127.0.0.1:{port}", AWAY))
+        assert server.client().set("sess:1", b"v") == b"STORED"
+        eventually(lambda: f"is at 127.0.0.1:{port}, it says, which is itself, and refuses it" in server.log())
+        server.kill()
+        node.shutdown()
 
 
 def test_slots_without_a_master_are_told(tmp_path, serve):

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What is particular to a Redis Cluster: by what it is known that one of its masters has lost something, and where versions
+ * begin. What every backend owes is in test_conformance.c; outages under load are in tests/faults/test_cluster.py.
+ */
+#include "backends/kinds.h"
+#include "backends/redis/slots.h"
+#include "tests/support/check.h"
+#include "tests/support/redis_server.h"
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum { MASTERS = 3, ROWS = 60 };
+
+static struct redis_server masters[MASTERS]; /* of the whole run: each test begins with FLUSHALL */
+
+struct fixture {
+    char uri[100];
+    struct backend_table table;
+    const struct backend_table *list[1];
+    struct backend_options options;
+    struct backend_connection *writer, *other; /* other: of a second node */
+    struct backend_error error;
+    uint32_t now;
+};
+
+static int set_up(void **state) {
+    struct fixture *fixture = calloc(1, sizeof *fixture);
+    for (int i = 0; i < MASTERS; i++)
+        assert_string_equal(redis_server_ask(&masters[i], "FLUSHALL"), "OK");
+    snprintf(fixture->uri, sizeof fixture->uri, "redis+cluster://127.0.0.1:%d", masters[0].port);
+    fixture->table = (struct backend_table){.name = "sessions", .key_prefix = "sess:"};
+    fixture->list[0] = &fixture->table;
+    fixture->now = (uint32_t)time(NULL);
+    fixture->options = (struct backend_options){.name = "cache",
+                                                .uri = fixture->uri,
+                                                .timeout_ms = EVENTUALLY_SECONDS * 1000,
+                                                .tables = fixture->list,
+                                                .table_count = 1};
+    *state = fixture;
+    return 0;
+}
+
+static int tear_down(void **state) {
+    struct fixture *fixture = *state;
+    redis_backend.close(fixture->writer);
+    redis_backend.close(fixture->other);
+    free(fixture);
+    return 0;
+}
+
+/* As the server opens it: it counts only once it has given its high version. */
+static uint64_t open_writer(struct fixture *fixture, struct backend_connection **connection) {
+    uint64_t version = 0;
+    redis_backend.close(*connection);
+    *connection = NULL;
+    if (redis_backend.open(&fixture->options, BACKEND_WRITER, connection, &fixture->error) != BACKEND_OK ||
+        redis_backend.high_version(*connection, &version, &fixture->error) != BACKEND_OK)
+        fail_msg("%s", fixture->error.message);
+    return version;
+}
+
+/* Rows for each of the masters. */
+static enum backend_status put_rows(struct fixture *fixture, uint64_t version) {
+    struct mutation mutations[ROWS];
+    char keys[ROWS][16];
+    for (unsigned i = 0; i < ROWS; i++) {
+        snprintf(keys[i], sizeof keys[i], "sess:%u", i);
+        mutations[i] = (struct mutation){
+            .table = &fixture->table,
+            .kind = MUTATION_PUT,
+            .entry = {.key = slice_string(keys[i]), .value = SLICE("value"), .version = version + i}};
+    }
+    return redis_backend.apply(fixture->writer, mutations, ROWS, fixture->now, &fixture->error);
+}
+
+static enum backend_status look(struct fixture *fixture, struct backend_connection *connection) {
+    return redis_backend.look(connection, &fixture->error);
+}
+
+TEST(versions_begin_above_those_of_all_masters) {
+    struct fixture *fixture = *state;
+    assert_int_equal(open_writer(fixture, &fixture->writer), 0);
+    assert_int_equal(put_rows(fixture, 1000), BACKEND_OK);
+    assert_int_equal(open_writer(fixture, &fixture->other), 1000 + ROWS - 1);
+    assert_int_equal(look(fixture, fixture->other), BACKEND_OK);
+    assert_memory_equal(&fixture->writer->identity, &fixture->other->identity,
+                        sizeof fixture->other->identity);
+}
+
+TEST(a_high_version_that_is_none_is_refused) {
+    struct fixture *fixture = *state;
+    char key[60] = "forebay: high_version:{....}";
+    uint64_t version = 0;
+    redis_slot_tag(16383, strchr(key, '{') + 1);
+    assert_string_equal(redis_server_ask(&masters[MASTERS - 1], "SET %s many", key), "OK");
+    assert_int_equal(redis_backend.open(&fixture->options, BACKEND_WRITER, &fixture->writer, &fixture->error),
+                     BACKEND_OK);
+    assert_int_equal(redis_backend.high_version(fixture->writer, &version, &fixture->error), BACKEND_REFUSED);
+    assert_non_null(strstr(fixture->error.message, key));
+    assert_non_null(strstr(fixture->error.message, "holds many"));
+}
+
+TEST(a_master_that_lost_what_it_had_is_noticed_by_the_next_batch) {
+    struct fixture *fixture = *state;
+    open_writer(fixture, &fixture->writer);
+    assert_int_equal(put_rows(fixture, 1000), BACKEND_OK);
+    open_writer(fixture, &fixture->other);
+    assert_string_equal(redis_server_ask(&masters[1], "FLUSHALL"), "OK");
+    assert_int_equal(put_rows(fixture, 2000), BACKEND_REPLACED);
+    assert_non_null(strstr(fixture->error.message, "went back to an older state"));
+    /* Another node finds out as well, although versions are above what it knew. */
+    const struct backend_identity before = fixture->writer->identity;
+    open_writer(fixture, &fixture->writer);
+    assert_memory_not_equal(&before, &fixture->writer->identity, sizeof before);
+    assert_int_equal(put_rows(fixture, 3000), BACKEND_OK);
+    assert_int_equal(look(fixture, fixture->other), BACKEND_REPLACED);
+    open_writer(fixture, &fixture->other);
+    assert_int_equal(look(fixture, fixture->other), BACKEND_OK);
+    assert_int_equal(look(fixture, fixture->writer), BACKEND_OK);
+}
+
+TEST(a_master_that_lost_what_it_had_is_noticed_by_a_look) {
+    struct fixture *fixture = *state;
+    open_writer(fixture, &fixture->writer);
+    assert_int_equal(put_rows(fixture, 1000), BACKEND_OK);
+    assert_int_equal(look(fixture, fixture->writer), BACKEND_OK);
+    assert_string_equal(redis_server_ask(&masters[2], "FLUSHALL"), "OK");
+    assert_int_equal(look(fixture, fixture->writer), BACKEND_REPLACED);
+}
+
+TEST(forgotten_scripts_are_loaded_again) {
+    struct fixture *fixture = *state;
+    open_writer(fixture, &fixture->writer);
+    assert_int_equal(put_rows(fixture, 1000), BACKEND_OK);
+    for (int i = 0; i < MASTERS; i++)
+        assert_string_equal(redis_server_ask(&masters[i], "SCRIPT FLUSH"), "OK");
+    assert_int_equal(put_rows(fixture, 2000), BACKEND_OK);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        CASE(versions_begin_above_those_of_all_masters),
+        CASE(a_high_version_that_is_none_is_refused),
+        CASE(a_master_that_lost_what_it_had_is_noticed_by_the_next_batch),
+        CASE(a_master_that_lost_what_it_had_is_noticed_by_a_look),
+        CASE(forgotten_scripts_are_loaded_again),
+    };
+    signal(SIGPIPE, SIG_IGN);
+    if (!redis_server_start_cluster(masters, MASTERS)) {
+        fprintf(stderr, "redis-server (Debian: redis-server) is needed for these tests\n");
+        return 1;
+    }
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    for (int i = 0; i < MASTERS; i++)
+        redis_server_stop(&masters[i]);
+    return failed;
+}
