@@ -80,6 +80,21 @@ static bool check_login(const struct backend_options *options, const struct redi
     return false;
 }
 
+/* In a cluster, each master would have to be waited for. */
+static bool check_replicas(const struct backend_options *options, const struct redis_address *address,
+                           struct backend_complaint *ret_complaint) {
+    struct redis_options own;
+    if (!backend_take_specific(&redis_backend, &redis_backend.options, options->specific, &own) ||
+        own.replicas == 0 || address->seed_count == 0)
+        return true;
+    ret_complaint->setting = "replicas";
+    snprintf(
+        ret_complaint->message, sizeof ret_complaint->message,
+        "replicas of backend \"%s\" is not for redis+cluster://, whose masters are not waited for: remove it",
+        options->name);
+    return false;
+}
+
 static bool check(const struct backend_options *options, struct backend_complaint *ret_complaint) {
     struct redis_address address;
     const char *problem;
@@ -89,7 +104,7 @@ static bool check(const struct backend_options *options, struct backend_complain
                  options->name, problem);
         return false;
     }
-    return check_login(options, &address, ret_complaint);
+    return check_login(options, &address, ret_complaint) && check_replicas(options, &address, ret_complaint);
 }
 
 static bool check_table(const struct backend_table *table, const char *scanned_for,
