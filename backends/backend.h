@@ -94,8 +94,7 @@ struct backend_options {
     unsigned node;          /* of this server: what a store keeps for each is told apart by it */
     bool reads_only;        /* no row of any table is ever written: a store that takes no writes will do */
     uint64_t open_until_us; /* monotonic: open ends by then, if timeout_ms has not; 0: no matter */
-    struct backend_nodes
-        *nodes; /* where a store of several nodes tells of them; NULL: nobody wants to know */
+    struct backend_nodes *nodes;     /* a store of several nodes tells of them here; NULL: nobody asks */
     const struct backend_type *type; /* NULL: what backend_find(uri) gives. Tests put a wrapper here */
 };
 

@@ -15,8 +15,8 @@
 #ifndef FOREBAY_POLICIES_TIER_PARTS_H
 #define FOREBAY_POLICIES_TIER_PARTS_H
 
-#include "cache/base/life_clock.h"
 #include "backends/nodes.h"
+#include "cache/base/life_clock.h"
 #include "policies/backend_calls.h"
 #include "policies/service.h"
 #include "policies/space.h"
