@@ -9,6 +9,10 @@
  *
  * The version guard: a put or a touch takes effect only if the stored version is lower, a delete only if the
  * stored version is lower or equal. So per key a store only moves forward, whatever is retried or replayed.
+ * A mutation that says what it was computed from (mutation.on) takes effect only if the row is still that, or is this
+ * mutation itself, applied before. So changes of several nodes, each computed from what it has seen, do not undo each
+ * other. A touch takes effect only on the value that it was made on, known by its CAS (client_cas, else the version): where
+ * the row has a newer one it is superseded, where it has an older one all of the entry is written.
  * Somebody else may have written to the store: a stored version that is no number, or is above
  * ENTRY_VERSION_HIGHEST, counts as 0, loaded or as a guard.
  *
@@ -80,6 +84,7 @@ struct backend_options {
     const char *data;                        /* folder where relative paths start */
     unsigned timeout_ms;                     /* above 0; a call that waits longer is BACKEND_TRANSIENT */
     const struct backend_specific *specific; /* NULL: the kind's defaults */
+    unsigned node; /* the number of this server: in its versions, and in what a store keeps for each */
     const struct backend_table *const *tables;
     size_t table_count;
     /* The server has started: a table that does not fit (any more) is a failure of the calls for it,
@@ -91,7 +96,6 @@ struct backend_options {
     /* The connection before was good, and made way for this one for the sake of further tables: if the expected store is at
      * the address, it was not put there meanwhile, and need not be waited for. */
     bool renews;
-    unsigned node;          /* of this server: what a store keeps for each is told apart by it */
     bool reads_only;        /* no row of any table is ever written: a store that takes no writes will do */
     uint64_t open_until_us; /* monotonic: open ends by then, if timeout_ms has not; 0: no matter */
     struct backend_nodes *nodes;     /* a store of several nodes tells of them here; NULL: nobody asks */
@@ -126,16 +130,32 @@ enum backend_keys {
 enum backend_role { BACKEND_WRITER, BACKEND_READER };
 
 enum mutation_kind {
-    MUTATION_PUT,   /* all of entry */
-    MUTATION_TOUCH, /* all but value and flags changed; they are given in case the row is gone */
+    MUTATION_PUT, /* all of entry */
+    /* All but value and flags changed; they are given in case the row is gone, or older. entry.client_cas: the CAS of the
+     * value that is touched. A row without a version that counts is touched whatever it is. */
+    MUTATION_TOUCH,
     MUTATION_DELETE /* entry.key and entry.version */
+};
+
+/* What the row has to be like, beside older than the mutation; or-ed: the one or the other. */
+enum mutation_on {
+    MUTATION_ON_ANY = 0,
+    /* A living row with the version `base`, or with none that counts: then nobody can tell. */
+    MUTATION_ON_VERSION = 1,
+    /* No row, or one whose life is over. */
+    MUTATION_ON_ABSENCE = 2
 };
 
 struct mutation {
     const struct backend_table *table;
     enum mutation_kind kind;
-    bool superseded;        /* out: the store held a newer version, this one was not applied */
-    uint64_t superseded_by; /* out, where superseded: that version */
+    unsigned on;     /* enum mutation_on */
+    uint64_t base;   /* with MUTATION_ON_VERSION */
+    bool superseded; /* out: not applied, as the store held a newer version, or what the mutation is not on */
+    uint64_t superseded_by; /* out, where superseded: the version there; 0: none that counts, or no row */
+    /* How often the store may have applied it; the kind counts, and the caller begins with 0. Above 1: what supersedes it
+     * may have come after it. */
+    unsigned attempts;
     /* Out, with BACKEND_PERMANENT: this one is refused, by itself; and why, until the next call on the connection, or
      * NULL: see the error. The caller sets both to nothing before. */
     bool refused;
@@ -161,6 +181,15 @@ struct backend_visitor {
 };
 
 enum { BACKEND_PLACE_SHOWN = 272 };
+/* Who else has the store open, and what time it is there. All zero where the kind does not look. */
+struct backend_company {
+    unsigned others; /* servers that write to it, or may, beside this one */
+    /* By how much the store's clock is ahead of this machine's wall clock: no less and no more, microseconds. Both 0: not
+     * known. */
+    int64_t ahead_least_us, ahead_most_us;
+    /* Another server has the same node number, or it cannot be seen whether one has; with place and remedy. "": neither. */
+    char complaint[360];
+};
 
 /* Each kind embeds this as the first member of its own connection struct. */
 struct backend_connection {
@@ -176,6 +205,8 @@ struct backend_connection {
     /* The kind's, of the writer's connection: what its log holds (SQLite: -wal), as of the last apply or maintain; 0: it has
      * none. */
     uint64_t log_bytes;
+    /* The kind's, of the writer's connection: as of the last high_version or look. */
+    struct backend_company company;
     /* The kind's: how often it has taken the place of a link that was lost by another one since it was opened, without being
      * opened anew. */
     uint64_t reconnects;
@@ -251,7 +282,8 @@ struct backend_type {
     enum backend_status (*probe)(const struct backend_options *options, struct backend_error *ret_error);
 
     /* The highest version ever applied through this store, 0: none; at most ENTRY_VERSION_HIGHEST. New versions start
-     * above it. BACKEND_REFUSED: what the store has in its place is none, and the message names where and what. */
+     * above it. BACKEND_REFUSED: what the store has in its place is none, and the message names where and what; or, of
+     * the writer's connection at the start, another server has this node's number. */
     enum backend_status (*high_version)(struct backend_connection *connection, uint64_t *ret_version,
                                         struct backend_error *ret_error);
 

@@ -6,6 +6,7 @@
 #include "policies/write/quarantine.h"
 #include "policies/write/writer.h"
 #include <stdlib.h>
+#include <unistd.h>
 
 static enum operation_status find_space(struct tier *tier, struct slice name, struct space **ret_space) {
     struct space *space = space_by_name(tier, name);
@@ -19,7 +20,10 @@ static enum operation_status find_space(struct tier *tier, struct slice name, st
 
 /* ---- Sync ---- */
 
-enum { LOOK_US = 100000 }; /* how often it is asked whether to give up */
+enum {
+    LOOK_US = 100000, /* how often it is asked whether to give up */
+    TURN_US = 1000,   /* about as long as a turn */
+};
 
 static void poke_writers(struct tier *tier) {
     for (size_t i = 0; i < tier->backend_count; i++)
@@ -78,6 +82,31 @@ enum operation_status operation_sync(struct tier *tier, struct slice name,
     struct space *space = NULL;
     enum operation_status status = name.size ? find_space(tier, name, &space) : OPERATION_DONE;
     return status == OPERATION_DONE ? sync_space(tier, space, patience, ret_entries) : status;
+}
+
+/* ---- Handover ---- */
+
+/* Until no worker is in the turn that it was in, for what was said before to hold for all that is done from now on. False: it
+ * was given up. A floor is UINT64_MAX outside of turns (low_water.c). */
+static bool outlast_turns(struct tier *tier, const struct operation_patience *patience) {
+    for (unsigned i = 0; i < tier->options.workers; i++) {
+        uint64_t floor = atomic_load(&tier->workers[i].floor);
+        while (floor != UINT64_MAX && atomic_load(&tier->workers[i].floor) == floor) {
+            if (patience->gives_up && patience->gives_up(patience->context))
+                return false;
+            usleep(TURN_US);
+        }
+    }
+    return true;
+}
+
+enum operation_status operation_hand_over(struct tier *tier, bool on,
+                                          const struct operation_patience *patience, uint64_t *ret_entries) {
+    atomic_store(&tier->hands_over, on);
+    *ret_entries = 0;
+    if (!on)
+        return OPERATION_DONE;
+    return outlast_turns(tier, patience) ? sync_space(tier, NULL, patience, ret_entries) : OPERATION_LATE;
 }
 
 /* ---- Quarantine ---- */

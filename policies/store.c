@@ -67,15 +67,14 @@ bool store_expected(struct store *store, struct backend_identity *ret_identity) 
 }
 
 bool store_note_place(struct store *store, const char *place, char ret_before[BACKEND_PLACE_SHOWN]) {
+    if (strcmp(store->place, place) == 0) /* nobody else changes it: no mutex for each call */
+        return false;
     pthread_mutex_lock(&store->mutex);
-    bool differs = strcmp(store->place, place) != 0;
-    if (differs) {
-        strcpy(ret_before, store->place);
-        strcpy(store->place, place);
-        atomic_fetch_add(&store->moves, 1);
-    }
+    strcpy(ret_before, store->place);
+    strcpy(store->place, place);
+    atomic_fetch_add(&store->moves, 1);
     pthread_mutex_unlock(&store->mutex);
-    return differs;
+    return true;
 }
 
 void store_get_place(struct store *store, char ret_text[BACKEND_PLACE_SHOWN]) {

@@ -38,6 +38,12 @@ struct cache_time tier_now(const struct tier *tier) {
     return life_clock_now(&tier->clock);
 }
 
+struct cache_time tier_now_for_versions(const struct tier *tier) {
+    struct cache_time now = tier_now(tier);
+    now.us += atomic_load_explicit(&tier->ahead_us, memory_order_relaxed);
+    return now;
+}
+
 uint32_t tier_over_at(const struct tier *tier) {
     return life_clock_over_at(&tier->clock, boot_us(), wall_us());
 }
@@ -411,6 +417,10 @@ size_t tier_drain(struct tier *tier, size_t *ret_journaled) {
     while (!is_drained(tier) && !atomic_load(&tier->stop_draining) && monotonic_us() < until)
         usleep(2000); /* once in the life of the process */
     return count_left(tier, ret_journaled);
+}
+
+bool tier_hands_over(const struct tier *tier) {
+    return atomic_load(&tier->hands_over);
 }
 
 void tier_stop_draining(struct tier *tier) {

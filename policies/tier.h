@@ -106,6 +106,10 @@ void tier_tell_left_out(struct tier *tier);
 size_t tier_drain(struct tier *tier, size_t *ret_journaled);
 void tier_stop_draining(struct tier *tier);
 
+/* Whether keys are being handed over to other servers: changes of write-behind namespaces are answered once their backend has
+ * them (operation_hand_over). Any thread. */
+bool tier_hands_over(const struct tier *tier);
+
 /* Stops all threads and frees all. */
 void tier_destroy(struct tier *tier);
 

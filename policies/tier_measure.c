@@ -136,7 +136,7 @@ size_t tier_measure_backends(struct tier *tier, struct backend_measures *ret_bac
 
 /* Versions may be ahead of the clock, and a namespace that has not been looked at yet has no low-water version. */
 static uint64_t low_water_lag_us(const struct tier *tier) {
-    uint64_t now_us = wall_us(), longest = 0;
+    uint64_t now_us = tier_now_for_versions(tier).us, longest = 0;
     for (size_t i = 0; i < tier->space_count; i++) {
         const struct space *space = &tier->spaces[i];
         uint64_t us = version_us(atomic_load(&space->low_water));

@@ -45,6 +45,10 @@ struct tier_backend {
     /* When a call of its writer or readers last failed, and when the writer last had an answer; monotonic, 0: never. Stored
      * by those threads, read by anyone. */
     atomic_uint_fast64_t failed_us, answered_us;
+    /* Of its writer (write/company.h), read by anyone: how many other servers use the store, and by how much its clock is
+     * ahead. */
+    atomic_uint others;
+    atomic_int_fast64_t ahead_us;
 };
 
 /* The prefix is the space's: here, so that what is looked at in turn lies together. */
@@ -70,6 +74,8 @@ struct tier {
     struct service service;
     struct cache *cache;
     struct life_clock clock;
+    /* By how much versions are drawn ahead of the wall clock: as far as some backend's is ahead. */
+    atomic_uint_fast64_t ahead_us;
     uint64_t step_told_us;      /* on the log, monotonic; 0: never; by tier_maintain */
     struct space *spaces;       /* CACHE_SPACES_MAX places: none ever moves, or goes before the end */
     _Atomic size_t space_count; /* places in use; grows when all of the new one is ready */
@@ -91,6 +97,7 @@ struct tier {
     atomic_uint awaiting;               /* workers whose `awaited` is not 0: hold.c */
     atomic_uint preloads;               /* that have to end before the tier is ready */
     atomic_bool draining, stop_draining;
+    atomic_bool hands_over; /* nothing new is held back: tier_hands_over */
     uint64_t replayed, replayed_files, replay_ms;
     pthread_mutex_t stats_mutex;
     /* At the last reset; under stats_mutex. */
@@ -98,6 +105,9 @@ struct tier {
     struct tier_counters space_counters_base[CACHE_SPACES_MAX];
     struct histogram_sum latency_base[CACHE_SPACES_MAX][USAGE_KINDS];
 };
+
+/* tier_now, as versions are to be drawn. */
+struct cache_time tier_now_for_versions(const struct tier *tier);
 
 /* Writers: lives that ended by this second are over for certain, so that their rows can go; 0: none is known to be. */
 uint32_t tier_over_at(const struct tier *tier);

@@ -395,6 +395,8 @@ static void stat_backend(struct tier_backend *backend, struct stat_sink *sink) {
 #define TELL(counter_name) number(sink, name, #counter_name, writes.counter_name);
     WRITER_COUNTERS(TELL)
 #undef TELL
+    number(sink, name, "other_nodes", atomic_load(&backend->others));
+    number(sink, name, "clock_ahead_us", (uint64_t)atomic_load(&backend->ahead_us));
     stat_calls(sink, name, &backend->calls);
     stat_nodes(backend, sink);
 }

@@ -35,6 +35,11 @@ static bool concerns_backend(const struct execution *e) {
     return change_concerns_backend(e->space, e->base, &e->change);
 }
 
+/* Nothing may be held back: another server may be asked for the key next. */
+static bool hands_over(const struct execution *e) {
+    return atomic_load_explicit(&e->worker->tier->hands_over, memory_order_relaxed);
+}
+
 /* ---- Room ---- */
 
 static enum tier_status refuse_full(struct execution *e) {
@@ -81,18 +86,25 @@ static enum on_full means(const struct space *space) {
                : space->options.on_full;
 }
 
+/* Its answer will be held until it is committed. False: it is refused, as the backend cannot be asked. */
+static bool goes_through(struct execution *e, enum tier_status *ret_status) {
+    const struct space *space = e->space;
+    bool hopeful = writer_is_hopeful(space->backend->writer, space);
+    if (!hopeful)
+        *ret_status = refuse(e, ERROR_BACKEND_DOWN, space->backend->down);
+    return hopeful;
+}
+
 /* True: the change may be made; *ret_through: and its answer is held until it is committed. */
 static bool has_room(struct execution *e, bool *ret_through, enum tier_status *ret_status) {
     struct space *space = e->space;
-    *ret_through = false;
+    *ret_through = hands_over(e);
     if (!fullness_is_full(&space->fullness))
-        return true;
+        return !*ret_through || goes_through(e, ret_status);
     switch (means(space)) {
     case FULL_WRITE_THROUGH:
-        if (!writer_is_hopeful(space->backend->writer, space)) {
-            *ret_status = refuse(e, ERROR_BACKEND_DOWN, space->backend->down);
+        if (!goes_through(e, ret_status))
             return false;
-        }
         count_shared(&space->fullness.throughs);
         *ret_through = true;
         return true;
@@ -248,8 +260,14 @@ static bool change_blindly(struct execution *e) {
 static enum tier_status touch_blindly(struct execution *e) {
     struct tier_worker *worker = e->worker;
     const struct request *request = e->request;
+    bool through = hands_over(e);
+    enum tier_status status;
     if (fullness_is_crowded(&e->space->fullness))
         return refuse_full(e);
+    if (through && !goes_through(e, &status))
+        return status;
+    if (through && !ticket_bytes(e->ticket, 0))
+        return refuse(e, ERROR_NO_MEMORY, REPLY_NO_MEMORY);
     if (!reserve_journal(e, false))
         return refuse(e, ERROR_JOURNAL_FULL, error_journal);
     cache_forget(&e->outcome->cursor);
@@ -266,7 +284,7 @@ static enum tier_status touch_blindly(struct execution *e) {
     }
     if (journal_mode(e) != JOURNAL_OFF)
         append(e, JOURNAL_TOUCH, &entry);
-    return noted(e);
+    return through ? wait_for_commit(e) : noted(e);
 }
 
 static enum tier_status change_ready(struct execution *e) {

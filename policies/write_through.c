@@ -2,7 +2,8 @@
 /*
  * write-through: a change goes to the backend first, then to memory, and is answered after the commit.
  *
- * The worker only answers what memory alone can answer (a failed cas, an add of a key that is there). Every
+ * The worker only answers what memory alone can answer (a failed cas, an add of a key that is there), unless other servers
+ * may have changed the row. Every
  * change that the backend has to learn is parked with a copy of the request and evaluated by the backend's
  * writer thread, which is the only one that changes these namespaces: there incr and cas are free of races,
  * and all changes that wait at the same time share a commit (group.c). Meanwhile readers see the last
@@ -55,7 +56,8 @@ static enum tier_status change(struct tier_worker *worker, struct tier_ticket *t
     if (!known(&e, &status))
         return status;
     execution_evaluate(&e);
-    if (change_concerns_backend(e.space, e.base, &e.change)) {
+    if (change_concerns_backend(e.space, e.base, &e.change) ||
+        change_was_denied(e.space, request, &e.change)) {
         cache_release(&ret_outcome->cursor);
         return to_writer(&e);
     }

@@ -6,6 +6,7 @@
 #include "server/http/socket.h"
 #include "server/http/token.h"
 #include "server/listener.h"
+#include "server/log_line.h"
 #include "server/neighbour.h"
 #include "server/process.h"
 #include "server/risks.h"
@@ -14,10 +15,11 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { ERROR_MAX = 1024 };
+enum { ERROR_MAX = 1024, LINE_MAX_SHOWN = 16384 };
 
 struct check {
     struct settings *settings;
@@ -189,6 +191,33 @@ static void find_running(struct check *check) {
         printf("the data folder %s is in use by a server whose pid is not known\n", data);
 }
 
+/* Lines that quote a store, or a file of the data folder, whoever wrote that. */
+static void put_plain(FILE *out, const char *lines) {
+    char plain[LINE_MAX_SHOWN];
+    for (const char *end; (end = strchr(lines, '\n')); lines = end + 1) {
+        char *line = strndup(lines, (size_t)(end - lines));
+        if (line)
+            fprintf(out, "%.*s\n", (int)log_plain(line, plain, sizeof plain), plain);
+        free(line);
+    }
+}
+
+static bool rehearse_plainly(const struct tier_options *options, bool asks_backends) {
+    char *said[2] = {NULL, NULL};
+    size_t sizes[2];
+    FILE *notes = open_memstream(&said[0], &sizes[0]), *complaints = open_memstream(&said[1], &sizes[1]);
+    bool good = notes && complaints && rehearse(options, asks_backends, notes, complaints);
+    if (notes)
+        fclose(notes);
+    if (complaints)
+        fclose(complaints);
+    put_plain(stdout, said[0] ? said[0] : "");
+    put_plain(stderr, said[1] ? said[1] : "forebay: no memory\n");
+    free(said[0]);
+    free(said[1]);
+    return good;
+}
+
 static void check_tier(struct check *check) {
     char error[ERROR_MAX];
     const struct settings *settings = check->settings;
@@ -196,7 +225,7 @@ static void check_tier(struct check *check) {
         fail(check, error); /* nothing in it can be looked at then */
         return;
     }
-    if (!rehearse(&settings->tier, !check->options->offline, stdout, stderr))
+    if (!rehearse_plainly(&settings->tier, !check->options->offline))
         check->failed = true;
 }
 

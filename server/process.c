@@ -125,13 +125,13 @@ static bool cannot_make(const char *path, char *error, size_t error_size) {
 static bool check_existing(const char *path, char *ret_error, size_t error_size) {
     if (!judge_folder(path, ret_error, error_size))
         return false;
-    if (access(path, W_OK | X_OK) == 0)
+    if (access(path, R_OK | W_OK | X_OK) == 0)
         return true;
     const char *remedy = errno == EACCES  ? "chown -R it with all that is in it"
                          : errno == EROFS ? "a service may write only where ReadWritePaths= lets it"
                                           : "make it writable";
     snprintf(ret_error, error_size,
-             "the data folder %s cannot be written into by user %u: %s; %s, or correct data", path,
+             "the data folder %s cannot be read and written into by user %u: %s; %s, or correct data", path,
              (unsigned)geteuid(), strerror(errno), remedy);
     return false;
 }

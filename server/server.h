@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The program's context: what main.c owns and hands to every part of the server. There are no globals.
+ * The program's context: what server/program/ owns and hands to every part of the server. There are no globals.
  *
- * main.c: options and configuration -> tier -> workers -> listener -> signals. Threads: main (an ev_loop with
+ * program/: options and configuration -> tier -> workers -> listener -> signals. Threads: main (an ev_loop with
  * signals, listening sockets and timers), the workers (server/worker/worker.h), maintenance
  * (server/maintenance.h), and from the first feed on that of the feeds (server/admin/feed.h).
  */
@@ -24,15 +24,15 @@ struct tier;         /* policies/tier.h */
 struct watch;        /* server/admin/watch.h */
 struct worker;       /* server/worker/worker.h */
 
-/* How far the process has come. main.c says what each is; they follow one another. */
+/* How far the process has come. program/main.c says what each is; they follow one another. */
 enum server_phase { SERVER_STARTING, SERVER_LOADING, SERVER_SERVING, SERVER_STOPPING, SERVER_STOPPED };
 
 struct server {
-    /* By main.c alone. A thread that reads a phase other than SERVER_STARTING and SERVER_STOPPED may use the tier, the
+    /* By program/ alone. A thread that reads a phase other than SERVER_STARTING and SERVER_STOPPED may use the tier, the
      * workers and the maintenance. */
     _Atomic enum server_phase phase;
 
-    /* Set by main.c before the workers start, then constant. */
+    /* Set by program/ before the workers start, then constant. */
     struct log_form log_form; /* of lines on standard error */
     const struct settings *settings;
     struct tier *tier;

@@ -8,6 +8,7 @@
 # the installation ends.
 
 PROGRAM=$(basename "$0")
+PATH=$PATH:/usr/sbin:/sbin # where Debian has servers (haproxy), and where not every user looks
 
 # What the server needs to be built: commands first (whoever brought them), then Debian's development packages.
 BUILD_COMMANDS=(cc:gcc cmake:cmake ninja:ninja-build pkg-config:pkg-config)

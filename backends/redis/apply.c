@@ -16,7 +16,7 @@ enum {
     CALL_BYTES = 256 << 10, /* of values; a single larger one still goes */
     WINDOW_CALLS = 64,
     WINDOW_BYTES = 4 << 20, /* held twice on their way out */
-    CALL_WORDS = 3 + 2 + 2 * CALL_MUTATIONS + 6 + 7 * CALL_MUTATIONS
+    CALL_WORDS = 3 + 2 + 2 * CALL_MUTATIONS + 6 + 8 * CALL_MUTATIONS
 };
 
 struct apply_task {
@@ -55,6 +55,15 @@ static struct slice kind_word(enum mutation_kind kind) {
     return slice_of(&letters[kind], 1);
 }
 
+/* What the mutation is on, as the scripts take it. */
+static struct slice on_word(struct redis_connection *connection, const struct mutation *mutation) {
+    bool on_absence = mutation->on & MUTATION_ON_ABSENCE;
+    if (!(mutation->on & MUTATION_ON_VERSION))
+        return on_absence ? SLICE("-") : SLICE("");
+    struct slice version = redis_number(connection, mutation->base);
+    return on_absence && version.data ? redis_whole(connection, SLICE("-"), version) : version;
+}
+
 static void add_mutation(struct redis_connection *connection, struct words *words,
                          const struct mutation *mutation) {
     const struct entry *entry = &mutation->entry;
@@ -66,6 +75,7 @@ static void add_mutation(struct redis_connection *connection, struct words *word
     add(words, redis_number(connection, entry->expires_at));
     add(words, number_or_nothing(connection, entry->client_cas));
     add(words, number_or_nothing(connection, entry->marks));
+    add(words, on_word(connection, mutation));
 }
 
 static bool is_string(const struct redis_connection *connection, const struct mutation *mutation) {
@@ -83,8 +93,7 @@ static void add_own_keys(struct redis_connection *connection, struct words *word
 }
 
 static bool send_call(struct redis_connection *connection, const struct apply_task *task, struct call call) {
-    const struct mutation *mutations =
-        call.count > 0 ? &task->mutations[call.from] : NULL; /* a look has none */
+    struct mutation *mutations = call.count > 0 ? &task->mutations[call.from] : NULL; /* a look has none */
     bool plain = call.count > 0 && is_string(connection, &mutations[0]);
     struct words words = {.count = 0};
     add(&words, SLICE("EVALSHA"));
@@ -104,8 +113,10 @@ static bool send_call(struct redis_connection *connection, const struct apply_ta
     add(&words, slice_string(connection->mark));
     add(&words, redis_number(connection, connection->known_version));
     add(&words, slice_string(connection->cluster ? "" : connection->new_mark));
-    for (size_t i = 0; i < call.count; i++)
+    for (size_t i = 0; i < call.count; i++) {
         add_mutation(connection, &words, &mutations[i]);
+        mutations[i].attempts++;
+    }
     bool sent = redis_append(connection, words.count, words.data, words.size);
     arena_reset(&connection->words);
     return sent;

@@ -11,6 +11,7 @@ void redis_close(struct backend_connection *base) {
     if (!base)
         return;
     struct redis_connection *connection = redis_connection_of(base);
+    redis_unregister(connection);
     redis_disconnect(connection);
     redis_cluster_destroy(connection->cluster);
     redis_forget_loaded(connection);
@@ -35,7 +36,11 @@ static struct redis_connection *allocate(const struct backend_options *options, 
     connection->link = &connection->only;
     connection->name = strdup(options->name);
     connection->timeout_ms = options->timeout_ms;
+    strcpy(connection->heir_of, "-");
+    connection->starting = !options->running;
     redis_make_mark(connection);
+    if (role == BACKEND_WRITER)
+        redis_know_itself(connection, options->data);
     connection->tables = calloc(options->table_count + 1, sizeof *connection->tables);
     connection->table_count = options->table_count;
     if (!connection->name || !connection->tables) {
@@ -176,9 +181,9 @@ enum redis_step redis_read_high(const struct redis_connection *connection, const
 
 static enum redis_step high_work(struct redis_connection *connection, void *context,
                                  enum backend_status *ret_status, struct backend_error *ret_error) {
+    struct high_task *task = context;
     const char *words[] = {"GET", REDIS_HIGH_KEY};
     const size_t sizes[] = {3, sizeof REDIS_HIGH_KEY - 1};
-    struct high_task *task = context;
     redisReply *reply = NULL;
     if (!redis_append(connection, 2, words, sizes))
         return redis_out_of_memory(connection, ret_status, ret_error);
@@ -190,6 +195,9 @@ static enum redis_step high_work(struct redis_connection *connection, void *cont
     freeReplyObject(reply);
     if (step == REDIS_DONE && connection->role == BACKEND_WRITER)
         step = redis_learn_mark(connection, ret_status, ret_error);
+    if (step == REDIS_DONE && connection->role == BACKEND_WRITER)
+        step = redis_register(connection, ret_status, ret_error);
+    task->refused |= step == REDIS_FAILED && *ret_status == BACKEND_REFUSED;
     if (step == REDIS_DONE && connection->role == BACKEND_WRITER)
         step = redis_learn_applied(connection, &task->applied, ret_status, ret_error);
     return step;
@@ -208,5 +216,7 @@ enum backend_status redis_high_version(struct backend_connection *base, uint64_t
         base->applied = task.applied;
     if (status == BACKEND_OK && task.version > connection->known_version)
         connection->known_version = task.version;
-    return task.refused ? BACKEND_REFUSED : status;
+    bool forbidden =
+        status == BACKEND_TABLE_FAILED; /* an access list that leaves out this key: not a namespace's fault */
+    return task.refused || forbidden ? BACKEND_REFUSED : status;
 }

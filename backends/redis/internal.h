@@ -5,6 +5,7 @@
  *     redis.c       the kind: its settings
  *     connection.c  opening and closing, the highest version
  *     mark.c        whether the store has lost what it had
+ *     nodes.c       who else has the store open, and what time it is there
  *     address.c     URIs
  *     overlap.c     two backends over one database, two namespaces with one name for their entries
  *     link.c        the link: made when needed, lost, pipelines, what an error means
@@ -31,9 +32,9 @@
 #include <assert.h>
 #include <hiredis.h>
 
-enum redis_script { REDIS_APPLY_HASH, REDIS_APPLY_STRING, REDIS_LOAD_STRING, REDIS_SCRIPTS };
+enum redis_script { REDIS_APPLY_HASH, REDIS_APPLY_STRING, REDIS_LOAD_STRING, REDIS_REGISTER, REDIS_SCRIPTS };
 
-enum { REDIS_SHA_SIZE = 40, REDIS_MARK_SIZE = 32 };
+enum { REDIS_SHA_SIZE = 40, REDIS_MARK_SIZE = 32, REDIS_SELF_SIZE = 100 };
 
 /* What a step through the socket came to. */
 enum redis_step {
@@ -85,7 +86,13 @@ struct redis_connection {
     char mark[REDIS_MARK_SIZE + 1];     /* "": not known */
     char new_mark[REDIS_MARK_SIZE + 1]; /* for a store that needs one */
     uint64_t known_version;             /* the high version was that once, 0: not known */
-    uint64_t batch_number;              /* of the batch in hand (acknowledged.c) */
+    /* And what it says of this server (nodes.c). */
+    bool starting;                 /* the server: a number that is taken is refused */
+    bool registered;               /* the number is ours */
+    char home[REDIS_SELF_SIZE];    /* of the data folder, as long as the machine runs */
+    char itself[REDIS_SELF_SIZE];  /* of the process */
+    char heir_of[REDIS_SELF_SIZE]; /* a process that had the number and is dead; "-": none */
+    uint64_t batch_number;         /* of the batch in hand (acknowledged.c) */
 
     redisReply **kept; /* answers of the last load: its values point into them */
     size_t kept_count, kept_room;
@@ -111,11 +118,12 @@ static inline const struct redis_table *redis_table_of(const struct redis_connec
 }
 
 /* What Forebay keeps for itself has names that begin so; of those, these are taken: the key of the highest version
- * ever applied, companions (REDIS_OWN "beside:" and a name), and what begins with REDIS_OWN " ": the key of the mark, and
- * with a name that is taken behind it, where an entry is kept whose own name is taken. So no key that a client can send reaches anything but entries. */
+ * ever applied, companions (REDIS_OWN "beside:" and a name), and what begins with REDIS_OWN " ": the keys of the mark, of
+ * the nodes and of what each has applied, and with a name that is taken behind it, where an entry is kept whose own name is taken. So no key that a client can send reaches anything but entries. */
 #define REDIS_OWN         "forebay:"
 #define REDIS_HIGH_KEY    REDIS_OWN "high_version"
 #define REDIS_MARK_KEY    REDIS_OWN " store"
+#define REDIS_NODES_KEY   REDIS_OWN " nodes"
 #define REDIS_APPLIED_KEY REDIS_OWN " applied:" /* and the number of the node */
 
 const char *redis_script_text(enum redis_script script);
@@ -260,6 +268,19 @@ enum redis_step redis_learn_mark(struct redis_connection *connection, enum backe
 /* Whether an error answer of the apply scripts says that it is another store, or an older one; if so, tells. */
 bool redis_is_replaced(const struct redis_connection *connection, const redisReply *reply,
                        enum backend_status *ret_status, struct backend_error *ret_error);
+
+/* ---- nodes.c: the writer's ---- */
+
+/* Notes who this server is. data: its folder, or NULL. */
+void redis_know_itself(struct redis_connection *connection, const char *data);
+
+/* Registers this server, or says that it is still there; fills connection->base.company. REDIS_FAILED with BACKEND_REFUSED:
+ * the server starts, and another one has its number. */
+enum redis_step redis_register(struct redis_connection *connection, enum backend_status *ret_status,
+                               struct backend_error *ret_error);
+
+/* Says that it is gone, to whoever is still there. */
+void redis_unregister(struct redis_connection *connection);
 
 /* ---- overlap.c ---- */
 

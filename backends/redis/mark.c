@@ -102,7 +102,9 @@ static enum redis_step look_work(struct redis_connection *connection, void *task
                                  enum backend_status *ret_status, struct backend_error *ret_error) {
     (void)task;
     enum redis_step step = redis_learn_mark(connection, ret_status, ret_error);
-    return step == REDIS_DONE ? redis_compare(connection, ret_status, ret_error) : step;
+    if (step == REDIS_DONE)
+        step = redis_compare(connection, ret_status, ret_error);
+    return step == REDIS_DONE ? redis_register(connection, ret_status, ret_error) : step;
 }
 
 enum backend_status redis_look(struct backend_connection *base, struct backend_error *ret_error) {

@@ -8,8 +8,9 @@
  *           companion
  *     ARGV  now, life of a tombstone (seconds), highest version of the call (0: no mutations), the mark that the store
  *           has to have ("" for any), the high version that it has to have at least, a new mark ("": neither of the two keys
- *           is looked at; in a cluster the slot of a row has none, and the row stands for them), then per mutation seven:
- *           p, t or d; version; value; flags; expires_at; client_cas ("" for none); marks ("" for none)
+ *           is looked at; in a cluster the slot of a row has none, and the row stands for them), then per mutation eight:
+ *           p, t or d; version; value; flags; expires_at; client_cas ("" for none); marks ("" for none); what it is on:
+ *           "" for anything, a version, "-" for no row, or "-" and a version for the one or the other
  *
  * and return, of each mutation that was superseded, its position (from 0) and the version that it met.
  *
@@ -51,7 +52,17 @@ _Static_assert(ENTRY_VERSION_HIGHEST == 9079256848778919936u, "HIGHEST is anothe
     "local superseded, now = {}, tonumber(ARGV[1])\n"                                                        \
     "local function supersede(position, stored)\n"                                                           \
     "  superseded[#superseded + 1] = position\n"                                                             \
-    "  superseded[#superseded + 1] = stored\n"                                                               \
+    "  superseded[#superseded + 1] = stored or '0'\n"                                                        \
+    "end\n"                                                                                                  \
+    "local function is_on(base, stored, alive)\n"                                                            \
+    "  if not alive then return string.sub(base, 1, 1) == '-' end\n"                                         \
+    "  return base ~= '-' and (not stored or stored == '0'\n"                                                \
+    "                          or stored == (string.gsub(base, '^-', '')))\n"                                \
+    "end\n"                                                                                                  \
+    "local function meets(stored, cas, touched)\n"                                                           \
+    "  cas = cas or stored\n"                                                                                \
+    "  if stored == '0' or cas == touched then return 'same' end\n"                                          \
+    "  return newer(cas, touched) and 'newer' or 'older'\n"                                                  \
     "end\n"
 
 static const char apply_hash[] = LUA_COMMON
@@ -60,17 +71,25 @@ static const char apply_hash[] = LUA_COMMON
     "  redis.call('HDEL', key, 'value', 'flags', 'expires_at', 'cas', 'marks')\n"
     "  redis.call('EXPIRE', key, ARGV[2])\n"
     "end\n"
+    "local function is_alive(key)\n"
+    "  local row = redis.call('HMGET', key, 'value', 'expires_at')\n"
+    "  local expires = tonumber(row[2] or '0') or 0\n"
+    "  return row[1] and (expires == 0 or expires > now)\n"
+    "end\n"
     "local at = 7\n"
     "for i = 3, #KEYS do\n"
     "  local key, kind, version, expires = KEYS[i], ARGV[at], ARGV[at + 1], ARGV[at + 4]\n"
-    "  local stored = redis.call('HGET', key, 'version')\n"
+    "  local stored, on = redis.call('HGET', key, 'version'), ARGV[at + 7]\n"
     "  if stored and not is_version(stored) then stored = '0' end\n"
-    "  if stored and newer(stored, version) then\n"
+    "  local met = kind == 't' and stored and stored ~= version\n"
+    "              and meets(stored, redis.call('HGET', key, 'cas'), ARGV[at + 5])\n"
+    "  if stored and newer(stored, version) or met == 'newer'\n"
+    "     or on ~= '' and stored ~= version and not is_on(on, stored, is_alive(key)) then\n"
     "    supersede(i - 3, stored)\n"
     "  elseif kind == 'd' or (expires ~= '0' and tonumber(expires) <= now and stored ~= version) then\n"
     "    bury(key, version)\n"
     "  elseif stored ~= version then\n"
-    "    if kind == 't' and redis.call('HEXISTS', key, 'value') == 1 then\n"
+    "    if kind == 't' and met ~= 'older' and redis.call('HEXISTS', key, 'value') == 1 then\n"
     "      redis.call('HSET', key, 'version', version, 'expires_at', expires)\n"
     "      redis.call('HDEL', key, 'cas', 'marks')\n"
     "      if expires == '0' then redis.call('PERSIST', key) end\n"
@@ -86,7 +105,7 @@ static const char apply_hash[] = LUA_COMMON
     "    if ARGV[at + 6] ~= '' then redis.call('HSET', key, 'marks', ARGV[at + 6]) end\n"
     "    if expires ~= '0' then redis.call('PEXPIREAT', key, expires .. '000') end\n"
     "  end\n"
-    "  at = at + 7\n"
+    "  at = at + 8\n"
     "end\n"
     "return superseded\n";
 
@@ -101,12 +120,19 @@ static const char apply_string[] = LUA_COMMON
     "  if stored and not is_version(stored) then return '0' end\n"
     "  return stored\n"
     "end\n"
+    "local function is_alive(key)\n"
+    "  local expires = redis.call('PEXPIRETIME', key)\n"
+    "  return expires == -1 or expires > now * 1000\n"
+    "end\n"
     "local at = 7\n"
     "for i = 3, #KEYS, 2 do\n"
     "  local key, beside, kind, version = KEYS[i], KEYS[i + 1], ARGV[at], ARGV[at + 1]\n"
-    "  local flags, expires = ARGV[at + 3], ARGV[at + 4]\n"
+    "  local flags, expires, on = ARGV[at + 3], ARGV[at + 4], ARGV[at + 7]\n"
     "  local stored = version_in(beside)\n"
-    "  if stored and newer(stored, version) then\n"
+    "  local met = kind == 't' and stored and stored ~= version\n"
+    "              and meets(stored, redis.call('HGET', beside, 'cas'), ARGV[at + 5])\n"
+    "  if stored and newer(stored, version) or met == 'newer'\n"
+    "     or on ~= '' and stored ~= version and not is_on(on, stored, is_alive(key)) then\n"
     "    supersede((i - 3) / 2, stored)\n"
     "  elseif kind == 'd' or (expires ~= '0' and tonumber(expires) <= now and stored ~= version) then\n"
     "    redis.call('DEL', key)\n"
@@ -114,7 +140,7 @@ static const char apply_string[] = LUA_COMMON
     "    redis.call('HDEL', beside, 'flags', 'cas', 'marks')\n"
     "    redis.call('EXPIRE', beside, ARGV[2])\n"
     "  elseif stored ~= version then\n"
-    "    if kind == 't' and redis.call('EXISTS', key) == 1 then\n"
+    "    if kind == 't' and met ~= 'older' and redis.call('EXISTS', key) == 1 then\n"
     "      flags = redis.call('HGET', beside, 'flags') or '0'\n"
     "      if expires == '0' then redis.call('PERSIST', key)\n"
     "      else redis.call('PEXPIREAT', key, expires .. '000') end\n"
@@ -129,7 +155,7 @@ static const char apply_string[] = LUA_COMMON
     "    if ARGV[at + 6] ~= '' then redis.call('HSET', beside, 'marks', ARGV[at + 6]) end\n"
     "    if expires ~= '0' then redis.call('PEXPIREAT', beside, expires .. '000') end\n"
     "  end\n"
-    "  at = at + 7\n"
+    "  at = at + 8\n"
     "end\n"
     "return superseded\n";
 
@@ -146,7 +172,33 @@ static const char load_string[] =
     "local seconds = string.format('%.0f', math.ceil(expires / 1000))\n"
     "return {value, beside[1], beside[2], seconds, beside[3], beside[4]}\n";
 
+/*
+ *     KEYS  that of the nodes (nodes.c)
+ *     ARGV  node number, data folder, process, name of this server, seconds until it counts as gone, the process that it
+ *           is the heir of, or "-", or "" if it had the number already
+ *
+ * returns the time, how many other numbers are in use, and what the one that has our number has said of itself, or ''. Who
+ * had no number yet takes that of its own data folder over, and that of the one whose heir it is.
+ */
+static const char register_node[] =
+    "local time = redis.call('TIME')\n"
+    "local now, life, others, holder, mine = tonumber(time[1]), tonumber(ARGV[5]), 0, '', 0\n"
+    "local all = redis.call('HGETALL', KEYS[1])\n"
+    "for i = 1, #all, 2 do\n"
+    "  local seen, home, itself = string.match(all[i + 1], '^(%d+) (%S+) (%S+) ')\n"
+    "  local age = now - (tonumber(seen) or 0)\n"
+    "  if age > life or age < -life then redis.call('HDEL', KEYS[1], all[i])\n"
+    "  elseif all[i] ~= ARGV[1] then others = others + 1\n"
+    "  elseif itself == ARGV[3] then mine = tonumber(seen)\n"
+    "  elseif ARGV[6] == '' or (home ~= ARGV[2] and itself ~= ARGV[6]) then holder = all[i + 1] end\n"
+    "end\n"
+    "if holder == '' and now - mine >= life / 5 then\n"
+    "  redis.call('HSET', KEYS[1], ARGV[1], table.concat({time[1], ARGV[2], ARGV[3], ARGV[4]}, ' '))\n"
+    "  redis.call('EXPIRE', KEYS[1], 10 * life)\n"
+    "end\n"
+    "return {time[1], time[2], others, holder}\n";
+
 const char *redis_script_text(enum redis_script script) {
-    static const char *const texts[REDIS_SCRIPTS] = {apply_hash, apply_string, load_string};
+    static const char *const texts[REDIS_SCRIPTS] = {apply_hash, apply_string, load_string, register_node};
     return texts[script];
 }

@@ -46,15 +46,23 @@ static enum verdict judge_error(const redisReply *reply) {
     return SENTINEL_ODD;
 }
 
+/* It is shown in lines of the log and of statistics. */
+static bool is_one_word(const redisReply *reply) {
+    for (size_t i = 0; i < (size_t)reply->len; i++)
+        if ((unsigned char)reply->str[i] <= ' ' || reply->str[i] == 0x7f)
+            return false;
+    return reply->len > 0;
+}
+
 /* Host and port, as two texts. */
 static bool take_place(const redisReply *reply, struct redis_place *ret_place) {
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
         reply->element[0]->type != REDIS_REPLY_STRING || reply->element[1]->type != REDIS_REPLY_STRING ||
-        (size_t)reply->element[0]->len >= sizeof ret_place->host)
+        (size_t)reply->element[0]->len >= sizeof ret_place->host || !is_one_word(reply->element[0]))
         return false;
     memcpy(ret_place->host, reply->element[0]->str, (size_t)reply->element[0]->len + 1);
     ret_place->port = (int)redis_number_in(reply->element[1], UINT16_MAX);
-    return *ret_place->host && ret_place->port > 0;
+    return ret_place->port > 0;
 }
 
 static enum verdict judge_answer(const redisReply *reply, struct asking *asking) {

@@ -19,6 +19,7 @@
 struct batch {
     struct sqlite_connection *connection;
     struct mutation *mutations;
+    bool some_on; /* not all of them are on whatever there is */
     uint32_t now;
     struct backend_error *error;
 };
@@ -45,25 +46,47 @@ static void bind_row(sqlite3_stmt *statement, int row, const struct entry *entry
     bind_number_or_null(statement, first + 6, entry->marks);
 }
 
-/* The statement is on the row that the mutation did not change. */
-static void compare_versions(sqlite3_stmt *row, int column, struct mutation *mutation) {
-    sqlite3_int64 stored = sqlite3_column_int64(row, column);
-    mutation->superseded = stored > (sqlite3_int64)mutation->entry.version;
-    mutation->superseded_by = mutation->superseded ? (uint64_t)stored : 0;
+/* A row as it is stored. */
+struct stored {
+    bool alive;
+    uint64_t version; /* 0: none that counts */
+};
+
+/* The statement is on the row, or there is none. Columns: -1: it has no such one. */
+static struct stored stored_in(const struct batch *batch, sqlite3_stmt *row, bool found, int version_column,
+                               int expiry_column) {
+    sqlite3_int64 version = found && version_column >= 0 ? sqlite3_column_int64(row, version_column) : 0;
+    sqlite3_int64 expires = found && expiry_column >= 0 ? sqlite3_column_int64(row, expiry_column) : 0;
+    bool counts = version > 0 && (uint64_t)version <= ENTRY_VERSION_HIGHEST;
+    return (struct stored){.alive = found && (expires == 0 || expires > (sqlite3_int64)batch->now),
+                           .version = counts ? (uint64_t)version : 0};
 }
 
-/* Asks the stored row whether it is newer than the mutation. */
-static enum backend_status look_superseded(const struct batch *batch, struct sqlite_table *table,
-                                           struct mutation *mutation) {
+static void supersede(struct mutation *mutation, const struct stored *stored) {
+    mutation->superseded = true;
+    mutation->superseded_by = stored->version;
+}
+
+static enum backend_status look_at_row(const struct batch *batch, struct sqlite_table *table,
+                                       const struct mutation *mutation, struct stored *ret_stored) {
     sqlite_bind_bytes(table->stored_version, 1, mutation->entry.key);
     int result = sqlite3_step(table->stored_version);
-    if (result == SQLITE_ROW)
-        compare_versions(table->stored_version, 0, mutation);
+    *ret_stored = stored_in(batch, table->stored_version, result == SQLITE_ROW, 0, 1);
     enum backend_status status = BACKEND_OK;
     if (result != SQLITE_ROW && result != SQLITE_DONE)
         status = sqlite_fail_writing(batch->connection, table, table->stored_version, "reading a version",
                                      batch->error);
     sqlite3_reset(table->stored_version);
+    return status;
+}
+
+/* Of a mutation that may not have changed the row: if the row is not what the mutation has made of it, it is newer. */
+static enum backend_status look_superseded(const struct batch *batch, struct sqlite_table *table,
+                                           struct mutation *mutation) {
+    struct stored stored;
+    enum backend_status status = look_at_row(batch, table, mutation, &stored);
+    if (status == BACKEND_OK && stored.version && stored.version != mutation->entry.version)
+        supersede(mutation, &stored);
     return status;
 }
 
@@ -154,22 +177,33 @@ static enum backend_status delete_run(const struct batch *batch, struct sqlite_t
 
 /* ---- The application's own statements ---- */
 
-/* Whether the row is newer than the mutation, if the application's load returns versions. */
-static enum backend_status look_superseded_own(const struct batch *batch, struct sqlite_table *table,
-                                               struct mutation *mutation) {
-    if (sqlite3_column_count(table->load) < 4)
-        return BACKEND_OK;
-    bool bound = sqlite_bind_own(table->load, &table->load_at, table, &mutation->entry, batch->now);
-    assert(bound); /* as it was for the statement that changed nothing */
-    (void)bound;
+/* The columns of the application's load are value[, flags[, expires_at[, version]]]. */
+static enum backend_status look_at_own(const struct batch *batch, struct sqlite_table *table,
+                                       const struct mutation *mutation, struct stored *ret_stored) {
+    int columns = sqlite3_column_count(table->load);
+    *ret_stored = (struct stored){.alive = false};
+    if (!sqlite_bind_own(table->load, &table->load_at, table, &mutation->entry, batch->now))
+        return BACKEND_OK; /* the statement that writes refuses the key as well */
     int result = sqlite3_step(table->load);
-    if (result == SQLITE_ROW)
-        compare_versions(table->load, 3, mutation);
+    *ret_stored =
+        stored_in(batch, table->load, result == SQLITE_ROW, columns > 3 ? 3 : -1, columns > 2 ? 2 : -1);
     enum backend_status status = BACKEND_OK;
     if (result != SQLITE_ROW && result != SQLITE_DONE)
         status =
             sqlite_fail_writing(batch->connection, table, table->load, "reading a version", batch->error);
     sqlite3_reset(table->load);
+    return status;
+}
+
+/* Whether the row is newer than the mutation, if the application's load returns versions. */
+static enum backend_status look_superseded_own(const struct batch *batch, struct sqlite_table *table,
+                                               struct mutation *mutation) {
+    struct stored stored;
+    if (sqlite3_column_count(table->load) < 4)
+        return BACKEND_OK;
+    enum backend_status status = look_at_own(batch, table, mutation, &stored);
+    if (status == BACKEND_OK && stored.version > mutation->entry.version)
+        supersede(mutation, &stored);
     return status;
 }
 
@@ -201,18 +235,55 @@ static enum backend_status own_run(const struct batch *batch, struct sqlite_tabl
     return status;
 }
 
+/* ---- What a mutation is on ---- */
+
+static bool is_on(const struct mutation *mutation, const struct stored *stored) {
+    if (stored->version == mutation->entry.version)
+        return true;    /* applied before */
+    if (!stored->alive) /* a delete that was applied before leaves nothing */
+        return mutation->on & MUTATION_ON_ABSENCE ||
+               (mutation->kind == MUTATION_DELETE && mutation->attempts > 0);
+    return mutation->on & MUTATION_ON_VERSION && (!stored->version || stored->version == mutation->base);
+}
+
+/* Drops the mutations whose row is not what they are on, which are superseded. The others, *ret_count, are at the
+ * beginning: within a run no order is to be kept. */
+static enum backend_status drop_superseded(const struct batch *batch, struct sqlite_table *table,
+                                           struct batch_place *places, size_t count, size_t *ret_count) {
+    enum backend_status status = BACKEND_OK;
+    size_t kept = 0;
+    for (size_t i = 0; i < count && status == BACKEND_OK; i++) {
+        struct mutation *mutation = at(batch, &places[i]);
+        struct stored stored;
+        if (mutation->on) {
+            status = table->own_sql ? look_at_own(batch, table, mutation, &stored)
+                                    : look_at_row(batch, table, mutation, &stored);
+            if (status == BACKEND_OK && !is_on(mutation, &stored)) {
+                supersede(mutation, &stored);
+                continue;
+            }
+        }
+        struct batch_place place = places[kept];
+        places[kept++] = places[i];
+        places[i] = place;
+    }
+    *ret_count = kept;
+    return status;
+}
+
 /* ---- The batch ---- */
 
-static enum backend_status apply_run(const struct batch *batch, const struct batch_place *places,
-                                     size_t count) {
-    const struct mutation *first = at(batch, &places[0]);
-    struct sqlite_table *table = sqlite_table_of(batch->connection, first->table);
+static enum backend_status apply_run(const struct batch *batch, struct batch_place *places, size_t count) {
+    enum mutation_kind kind = at(batch, &places[0])->kind;
+    struct sqlite_table *table = sqlite_table_of(batch->connection, at(batch, &places[0])->table);
     enum backend_status status = sqlite_ready_table(batch->connection, table, batch->error);
-    if (status != BACKEND_OK)
+    if (status == BACKEND_OK && batch->some_on)
+        status = drop_superseded(batch, table, places, count, &count);
+    if (status != BACKEND_OK || count == 0)
         return status;
     if (table->own_sql)
         return own_run(batch, table, places, count);
-    switch (first->kind) {
+    switch (kind) {
     case MUTATION_PUT:
         return upsert_run(batch, table, table->put_block, table->put_row, places, count);
     case MUTATION_TOUCH:
@@ -220,7 +291,7 @@ static enum backend_status apply_run(const struct batch *batch, const struct bat
     case MUTATION_DELETE:
         break;
     }
-    assert(first->kind == MUTATION_DELETE);
+    assert(kind == MUTATION_DELETE);
     return delete_run(batch, table, places, count);
 }
 
@@ -232,6 +303,13 @@ static enum backend_status raise_high_version(const struct batch *batch, uint64_
     return sqlite_run(statement) == SQLITE_OK
                ? BACKEND_OK
                : sqlite_fail(batch->connection, "writing the high version", batch->error);
+}
+
+static bool is_some_on(const struct mutation *mutations, size_t count) {
+    bool some = false;
+    for (size_t i = 0; i < count; i++)
+        some |= mutations[i].on != MUTATION_ON_ANY;
+    return some;
 }
 
 static bool order_batch(struct sqlite_connection *connection, const struct mutation *mutations,
@@ -249,7 +327,7 @@ static bool order_batch(struct sqlite_connection *connection, const struct mutat
 
 /* Inside the transaction. */
 static enum backend_status apply_ordered(const struct batch *batch, size_t count, uint64_t highest) {
-    const struct batch_place *places = batch->connection->places;
+    struct batch_place *places = batch->connection->places;
     enum backend_status status = BACKEND_OK;
     for (size_t from = 0, run; from < count && status == BACKEND_OK; from += run) {
         run = batch_run(batch->mutations, places, from, count);
@@ -259,6 +337,8 @@ static enum backend_status apply_ordered(const struct batch *batch, size_t count
         return BACKEND_PERMANENT;
     if (status == BACKEND_OK)
         status = raise_high_version(batch, highest);
+    for (size_t i = 0; i < count && status == BACKEND_OK; i++)
+        batch->mutations[i].attempts++; /* what was rolled back before was none */
     if (status == BACKEND_OK && sqlite_run(batch->connection->commit) != SQLITE_OK)
         status = sqlite_fail(batch->connection, "committing", batch->error);
     return status;
@@ -267,7 +347,7 @@ static enum backend_status apply_ordered(const struct batch *batch, size_t count
 enum backend_status sqlite_apply(struct backend_connection *base, struct mutation *mutations, size_t count,
                                  uint32_t now, struct backend_error *ret_error) {
     struct sqlite_connection *connection = sqlite_connection_of(base);
-    struct batch batch = {connection, mutations, now, ret_error};
+    struct batch batch = {connection, mutations, is_some_on(mutations, count), now, ret_error};
     assert(connection->role == BACKEND_WRITER);
     arena_reset(&connection->refusals);
     connection->last_refusal = NULL;

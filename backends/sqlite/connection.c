@@ -12,7 +12,7 @@
 
 enum {
     WRITER_CACHE = 8 << 10, /* KiB of pages the writer may keep: the upper levels of some large tables */
-    PATH_SHOWN = 4096 + 8,
+    PATH_SHOWN = 4096 + 9,
 };
 
 char *sqlite_path_of(const struct backend_options *options) {
@@ -64,12 +64,10 @@ static enum backend_status open_file(struct sqlite_connection *connection, const
                                      const struct backend_identity *expected,
                                      struct backend_error *ret_error) {
     int flags = open_flags(connection, expected);
-    struct stat status;
     int length, failure = 0;
-    if (stat(connection->path, &status) == 0 && S_ISDIR(status.st_mode))
-        return backend_fail(ret_error, BACKEND_REFUSED,
-                            "backend \"%s\", %s: is a directory, not a database file", connection->name,
-                            connection->path);
+    enum backend_status status = sqlite_check_kind(connection, ret_error);
+    if (status != BACKEND_OK)
+        return status;
     if (flags & SQLITE_OPEN_CREATE)
         failure = make_private(connection->path);
     if (sqlite3_open_v2(connection->path, &connection->db, flags | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK) {
@@ -91,11 +89,40 @@ static enum backend_status open_file(struct sqlite_connection *connection, const
                : sqlite_refuse(connection, "cannot set it up", ret_error);
 }
 
+static const char *const suffixes[] = {"", "-wal", "-shm", "-journal"};
+enum { SUFFIXES = sizeof suffixes / sizeof *suffixes, OPENED = 3 /* of these, in any case */ };
+
+static const char *kind_of(mode_t mode) {
+    return S_ISDIR(mode)    ? "directory"
+           : S_ISFIFO(mode) ? "pipe"
+           : S_ISLNK(mode)  ? "symbolic link"
+           : S_ISSOCK(mode) ? "socket"
+                            : "device";
+}
+
+/* The database itself may be a link: what is beside it is then beside what that leads to. */
+enum backend_status sqlite_check_kind(const struct sqlite_connection *connection,
+                                      struct backend_error *ret_error) {
+    char *target = realpath(connection->path, NULL), path[PATH_SHOWN];
+    enum backend_status result = BACKEND_OK;
+    struct stat status;
+    for (size_t i = 0; i < SUFFIXES && result == BACKEND_OK; i++) {
+        snprintf(path, sizeof path, "%s%s", target ? target : connection->path, suffixes[i]);
+        bool found = (i == 0 ? stat(path, &status) : lstat(path, &status)) == 0;
+        if (found && !S_ISREG(status.st_mode))
+            result = backend_fail(
+                ret_error, BACKEND_REFUSED,
+                "backend \"%s\", %s: is a %s, not a database file; remove it, or correct the path",
+                connection->name, path, kind_of(status.st_mode));
+    }
+    free(target);
+    return result;
+}
+
 enum backend_status sqlite_check_access(const struct sqlite_connection *connection,
                                         struct backend_error *ret_error) {
-    static const char *const suffixes[] = {"", "-wal", "-shm"};
     char path[PATH_SHOWN];
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < OPENED; i++) {
         snprintf(path, sizeof path, "%s%s", connection->path, suffixes[i]);
         if (faccessat(AT_FDCWD, path, R_OK | W_OK, AT_EACCESS) != 0 && errno != ENOENT)
             return backend_fail(ret_error, BACKEND_REFUSED,

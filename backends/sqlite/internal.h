@@ -56,9 +56,9 @@ struct sqlite_table {
     sqlite3_stmt *put_block, *put_row;
     sqlite3_stmt *touch_block, *touch_row;
     sqlite3_stmt *delete_row;
-    sqlite3_stmt *stored_version;
-    sqlite3_stmt *pick; /* keys, newest first */
-    sqlite3_stmt *page; /* keys in their order, from one on */
+    sqlite3_stmt *stored_version; /* and the expiry */
+    sqlite3_stmt *pick;           /* keys, newest first */
+    sqlite3_stmt *page;           /* keys in their order, from one on */
     sqlite3_stmt *sweep_look, *sweep_purge;
     struct sqlite_sweep sweep;
 
@@ -155,6 +155,11 @@ enum backend_status sqlite_fail_reading(const struct sqlite_connection *connecti
 /* The same while opening: what will not go away by itself is BACKEND_REFUSED. */
 enum backend_status sqlite_refuse(const struct sqlite_connection *connection, const char *doing,
                                   struct backend_error *ret_error);
+
+/* BACKEND_REFUSED: in the place of the database, its log or the index of that is something else than a file. Whoever opens a
+ * pipe waits for somebody at its other end. */
+enum backend_status sqlite_check_kind(const struct sqlite_connection *connection,
+                                      struct backend_error *ret_error);
 
 /* BACKEND_REFUSED: the database, its log or the index of that is there, and this user cannot read and write it. */
 enum backend_status sqlite_check_access(const struct sqlite_connection *connection,

@@ -58,10 +58,11 @@ static enum backend_status probe_folder(const struct sqlite_connection *connecti
 static enum backend_status probe_file(const struct sqlite_connection *connection,
                                       struct backend_error *ret_error) {
     struct stat status;
+    enum backend_status kind = sqlite_check_kind(connection, ret_error);
+    if (kind != BACKEND_OK)
+        return kind;
     if (stat(connection->path, &status) != 0)
         return errno == ENOENT ? BACKEND_OK : refuse(connection, strerror(errno), ret_error);
-    if (S_ISDIR(status.st_mode))
-        return refuse(connection, "is a directory, not a database file", ret_error);
     return sqlite_check_access(connection, ret_error);
 }
 

@@ -31,13 +31,23 @@ _Static_assert(ENTRY_VERSION_HIGHEST == 9079256848778919936u, "HIGHEST is anothe
 
 enum { PUT, TOUCH };
 
+/* Of a row that a touch meets: has it a version that counts, and which CAS? That of the value that was touched: */
+#define IS_VERSIONED "version BETWEEN 1 AND " HIGHEST
+#define CAS_OF_ROW   "ifnull(client_cas, version)"
+#define CAS_TOUCHED  "ifnull(excluded.client_cas, 0)"
+#define IS_OLDER     IS_VERSIONED " AND " CAS_OF_ROW " < " CAS_TOUCHED
+
 static void append_upsert_tail(sqlite3_str *sql, int kind) {
     sqlite3_str_appendall(sql, " ON CONFLICT(key) DO UPDATE SET ");
-    if (kind == PUT)
-        sqlite3_str_appendall(sql, "value = excluded.value, flags = excluded.flags, ");
+    sqlite3_str_appendall(sql, kind == PUT
+                                   ? "value = excluded.value, flags = excluded.flags, "
+                                   : "value = CASE WHEN " IS_OLDER " THEN excluded.value ELSE value END, "
+                                     "flags = CASE WHEN " IS_OLDER " THEN excluded.flags ELSE flags END, ");
     sqlite3_str_appendall(sql, "expires_at = excluded.expires_at, version = excluded.version, "
                                "client_cas = excluded.client_cas, marks = excluded.marks "
-                               "WHERE excluded.version > version OR version > " HIGHEST);
+                               "WHERE (excluded.version > version OR version > " HIGHEST ")");
+    if (kind == TOUCH)
+        sqlite3_str_appendall(sql, " AND NOT (" IS_VERSIONED " AND " CAS_OF_ROW " > " CAS_TOUCHED ")");
 }
 
 /* A touch is an upsert too: when the row is gone the whole entry is inserted. NULL: out of memory. */
@@ -185,7 +195,7 @@ static int prepare_writing(struct sqlite_connection *connection, struct sqlite_t
     } others[] = {
         {"DELETE FROM \"%w\" WHERE key = ?1 AND (version <= ?2 OR version > " HIGHEST ")",
          &table->delete_row},
-        {"SELECT version FROM \"%w\" WHERE key = ?", &table->stored_version},
+        {"SELECT version, expires_at FROM \"%w\" WHERE key = ?", &table->stored_version},
         {"SELECT count(*), total(expires_at <> 0 AND expires_at <= ?3), max(at), "
          "min(CASE WHEN expires_at > ?3 THEN expires_at END) "
          "FROM (SELECT rowid AS at, expires_at FROM \"%w\" WHERE rowid > ?1 ORDER BY rowid LIMIT ?2)",

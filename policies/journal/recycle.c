@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum {
     LOW_WATER_INTERVAL_MS = 5000, /* they are noted at least this often */
@@ -214,14 +215,15 @@ static void trim_pool(struct journal *journal) {
 }
 
 /* Whatever is in a blank, its next header has an epoch of its own. One that was still being made when the process
- * ended counts as well: the keeper allocates again what it takes. */
+ * ended counts as well: the keeper allocates again what it takes. One of another user is of no use. */
 static bool may_adopt(const struct journal *journal, uint64_t blank) {
     char name[JOURNAL_NAME_MAX], path[JOURNAL_PATH_MAX];
     struct stat status;
     journal_format_blank(blank, name);
     journal_path(journal->folder, name, path);
     return journal->blank_count < journal->blank_limit && lstat(path, &status) == 0 &&
-           S_ISREG(status.st_mode) && (uint64_t)status.st_size == journal->file_size;
+           S_ISREG(status.st_mode) && (uint64_t)status.st_size == journal->file_size &&
+           access(path, R_OK | W_OK) == 0;
 }
 
 void recycle_adopt_blanks(struct journal *journal) {

@@ -104,7 +104,8 @@ static bool look_at_file(struct looking *looking, const char *name) {
 static void look_at_low_waters(struct looking *looking) {
     enum low_water_status status =
         low_water_file_read(&journal_disk_system, looking->folder, &looking->low_waters);
-    looking->survey->damaged += status == LOW_WATER_DAMAGED || status == LOW_WATER_FAILED;
+    looking->survey->low_water_damaged = status == LOW_WATER_DAMAGED || status == LOW_WATER_FAILED;
+    looking->survey->damaged += looking->survey->low_water_damaged;
 }
 
 static bool fits(const char *folder) {
@@ -118,7 +119,7 @@ bool survey_folder(const char *folder, struct survey *ret_survey) {
     bool good = fits(folder) && journal_list_folder(folder, &names, &survey.files);
     if (!good && errno == ENOENT)
         good = true;
-    if (good && survey.files > 0)
+    if (good)
         look_at_low_waters(&looking);
     journal_disk_system.boot(&journal_disk_system, looking.boot);
     for (size_t i = 0; good && i < survey.files; i++)

@@ -20,6 +20,7 @@ struct survey {
     size_t space_count;
     size_t files;   /* of journals, whatever is in them */
     size_t damaged; /* of these, and low-water: recovery cannot read all of it. journal_dump tells more */
+    bool low_water_damaged;
 };
 
 /* False: no memory, or the folder is there and cannot be listed; errno. A folder that is not there holds nothing.

@@ -11,6 +11,7 @@
 #include "policies/tell.h"
 #include "policies/write/failover.h"
 #include "policies/write/internal.h"
+#include "policies/write/regress.h"
 #include "policies/write/store_note.h"
 #include <inttypes.h>
 #include <unistd.h>
@@ -31,52 +32,13 @@ static const char *name_of(const struct writer *writer) {
 /* The store was reached late, and is ahead of what this server draws from its clock: another server's clock is ahead,
  * or this one's has been set back. */
 static void tell_ahead(struct writer *writer) {
-    uint64_t now_us = wall_us(), us = version_us(writer->high_version);
+    uint64_t now_us = tier_now_for_versions(writer->tier).us, us = version_us(writer->high_version);
     if (us <= now_us)
         return;
     tell_of_backend(
         writer->backend, &writer->ahead_lines, LOG_LEVEL_WARNING,
         "backend %s: holds versions that are %llu ms ahead of this server's clock. Changes that were accepted since the start, before it could be asked, give way to rows that are newer by their versions; set the clocks right",
         name_of(writer), (unsigned long long)(us - now_us) / 1000);
-}
-
-/* The store has less than it had: whoever restored it knows, whoever did not has to. */
-static void tell_older(struct writer *writer, uint64_t version, const char *what_now) {
-    char had[CLOCK_TEXT_MAX], has[CLOCK_TEXT_MAX + 24] = "is empty, or was not written by Forebay";
-    if (version) {
-        char until[CLOCK_TEXT_MAX];
-        snprintf(has, sizeof has, "holds changes until %s", clock_text(version_us(version), 0, until));
-    }
-    tell_of_backend(
-        writer->backend, &writer->older_lines, LOG_LEVEL_ERROR,
-        "backend %s: the store %s; the one before held changes until %s. It is an older copy or another store: %s",
-        name_of(writer), has, clock_text(version_us(writer->store_version), 0, had), what_now);
-}
-
-/* Its newest changes are there, and others that it had acknowledged are not. */
-static void tell_gap(struct writer *writer, uint64_t applied) {
-    char has[CLOCK_TEXT_MAX], had[CLOCK_TEXT_MAX];
-    tell_of_backend(
-        writer->backend, &writer->older_lines, LOG_LEVEL_ERROR,
-        "backend %s: the store has lost what it acknowledged between %s and %s: what memory holds is written to it again",
-        name_of(writer), clock_text(applied, 0, has), clock_text(writer->store_applied, 0, had));
-}
-
-/* What its high version, and the number of the last batch, say. They never go back in one and the same store. */
-static bool note_version(struct writer *writer, uint64_t version, uint64_t applied) {
-    bool older = version < writer->store_version, lacks = applied < writer->store_applied;
-    if (older && writer->session.starting)
-        tell_older(writer, version,
-                   "what only the old one had is gone, except what the journal still has to write");
-    else if (older)
-        tell_older(writer, version, "what memory holds is written to it again");
-    else if (lacks)
-        tell_gap(writer, applied);
-    if ((older || lacks) && !writer->session.starting)
-        rewrite_begin(writer);
-    writer->store_version = version;
-    writer->store_applied = applied;
-    return older || lacks;
 }
 
 /* A connection is open. */
@@ -98,7 +60,7 @@ static void take_over(struct writer *writer, uint64_t version) {
             name_of(writer));
     if (other && !lost)
         rewrite_begin(writer);
-    if (note_version(writer, version, connection->applied) || other)
+    if (regress_note(writer, version) || other)
         count(&writer->counters.store_regressions);
 }
 
@@ -125,6 +87,7 @@ static enum backend_status open_connection(struct writer *writer) {
         return status == BACKEND_REPLACED ? BACKEND_TRANSIENT : status;
     }
     writer->high_version = version;
+    company_note(writer);
     absence_distrust(writer->backend,
                      session->connection->foreign); /* what was written meanwhile is unknown */
     take_over(writer, version);
@@ -245,7 +208,8 @@ static bool is_of_batch(const struct mutation *mutations, size_t count, uint64_t
 /* Another node's write explains it, and so does a journal that the store was ahead of. A higher version of our own node
  * that this process did not write does not: versions only grow. */
 static bool is_unexplained(const struct tier *tier, const struct mutation *mutation) {
-    return mutation->superseded && mutation->entry.version > tier->recovered_version &&
+    return mutation->superseded && mutation->superseded_by > mutation->entry.version &&
+           mutation->entry.version > tier->recovered_version &&
            version_node(mutation->superseded_by, cache_hash(tier->cache, mutation->entry.key)) ==
                tier->options.cache.node;
 }
@@ -267,6 +231,17 @@ static void tell_superseded(struct writer *writer, const struct mutation *mutati
                     (int)mutation->entry.key.size, mutation->entry.key.data);
     writer->superseded_told = all;
     writer->superseded_told_us = now_us;
+}
+
+/* What another node's clock, or this one's before it was set back, is ahead by: what is written from now on is newer. */
+static void catch_up(struct writer *writer, const struct mutation *mutations, size_t count_all) {
+    uint64_t highest = 0;
+    for (size_t i = 0; i < count_all; i++)
+        if (mutations[i].superseded && mutations[i].superseded_by > mutations[i].entry.version &&
+            mutations[i].superseded_by > highest)
+            highest = mutations[i].superseded_by;
+    if (highest)
+        cache_raise_version(writer->tier->cache, highest);
 }
 
 static void look_for_superseded(struct writer *writer, const struct mutation *mutations, size_t count_all) {
@@ -472,8 +447,10 @@ enum backend_status call_apply(struct writer *writer, struct space *space, struc
     uint64_t took = monotonic_us() - start;
     count_add(&writer->counters.apply_us, took);
     count_most(&writer->counters.apply_max_us, took);
-    if (status == BACKEND_OK)
+    if (status == BACKEND_OK) {
+        catch_up(writer, mutations, count_mutations);
         look_for_superseded(writer, mutations, count_mutations);
+    }
     for (size_t i = 0; i < count_mutations && status == BACKEND_OK; i++)
         if (mutations[i].entry.version > writer->store_version)
             writer->store_version = mutations[i].entry.version;
@@ -548,6 +525,8 @@ bool call_look(struct writer *writer) {
     follow(writer);
     if (status == BACKEND_REPLACED)
         judged(writer, NULL, status);
+    else if (status == BACKEND_OK)
+        company_note(writer);
     return status != BACKEND_REPLACED;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* See concern.h. */
 #include "policies/write/concern.h"
+#include "policies/tier_parts.h"
 
 /* Is the touch so small that it is answered and not recorded? */
 static bool is_within_slack(const struct space *space, const struct cache_view *base,
@@ -25,6 +26,15 @@ bool change_concerns_backend(const struct space *space, const struct cache_view 
         return false;
     }
     return true;
+}
+
+bool change_was_denied(const struct space *space, const struct request *request,
+                       const struct change *change) {
+    if (change->kind != CHANGE_NONE || !space->backend ||
+        !atomic_load_explicit(&space->backend->others, memory_order_relaxed))
+        return false;
+    enum command_kind kind = command_kind(request->command);
+    return kind == KIND_STORE || kind == KIND_COUNT || kind == KIND_DELETE;
 }
 
 void change_stay_in_memory(struct change *change, const struct cache_view *base) {

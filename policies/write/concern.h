@@ -17,4 +17,8 @@ bool change_concerns_backend(const struct space *space, const struct cache_view 
  * slack that is the token that it won, or nothing; the expiry stays. */
 void change_stay_in_memory(struct change *change, const struct cache_view *base);
 
+/* Was it an old copy, perhaps, that kept the request from changing anything? Other servers use the store, and what memory
+ * has of the row is no ground to say EXISTS or NOT_STORED. */
+bool change_was_denied(const struct space *space, const struct request *request, const struct change *change);
+
 #endif

@@ -30,6 +30,7 @@
 enum {
     CAPACITY_KEPT = 16384,
     PROGRESS_US = 2000000,
+    SUPERSEDED_PAUSE_US = 60000000, /* between two lines of the log */
     ASIDE_PAUSE_US = 50000,
     ASIDE_PAUSE_LONGEST_US = 500000,
     QUARANTINE_PAUSE_US = 200000, /* until its file is tried again */
@@ -107,7 +108,8 @@ uint64_t flusher_age(struct flusher *flusher, uint64_t now_us) {
         flusher->front_seen_us = now_us;
         flusher->front_popped = front;
     }
-    uint64_t wall = wall_us(), turned = version_us(since), seen = now_us - flusher->front_seen_us;
+    uint64_t wall = tier_now_for_versions(flusher->space->tier).us, turned = version_us(since),
+             seen = now_us - flusher->front_seen_us;
     uint64_t age = since > QUEUE_SINCE_RECOVERY && wall > turned ? wall - turned : 0;
     return age > seen ? age : seen;
 }
@@ -167,6 +169,29 @@ void flusher_settle(struct space *space, const struct mutation *mutation, uint64
         settle_one(space, mutation, hash, &now);
 }
 
+/* One of ours would be told by call.c; and of what a journal has kept until now, newer rows are to be expected. */
+static bool is_lost_to_another(const struct space *space, const struct mutation *mutation, uint64_t hash) {
+    return mutation->superseded && mutation->kind != MUTATION_TOUCH &&
+           mutation->entry.version > space->tier->recovered_version &&
+           version_node(mutation->superseded_by, hash) != space->tier->options.cache.node;
+}
+
+/* Its client was told STORED. */
+static void tell_superseded(struct flusher *flusher, const struct mutation *mutation, uint64_t hash) {
+    struct space *space = flusher->space;
+    uint64_t now_us = monotonic_us();
+    flusher->superseded_untold++;
+    if (flusher->superseded_told_us && now_us - flusher->superseded_told_us < SUPERSEDED_PAUSE_US)
+        return;
+    tell_of_space(
+        space, NULL, LOG_LEVEL_WARNING,
+        "namespace %s: %zu changes were accepted and then gave way to newer ones of other servers, the last to one of node %u: let one server at a time change a key, or use write-through",
+        space->options.name, flusher->superseded_untold, version_node(mutation->superseded_by, hash));
+    tell_key(space, mutation->entry.key, "the last change that gave way is of");
+    flusher->superseded_untold = 0;
+    flusher->superseded_told_us = now_us;
+}
+
 /* The batch is held until the quarantine's file can be written, and with it the journal's records; the
  * namespace's alone, for the backend is not to blame. */
 static void hold_for_quarantine(struct flusher *flusher) {
@@ -213,6 +238,8 @@ static bool settle(struct flusher *flusher, size_t from, size_t to) {
         if (i + FLUSHER_AHEAD < to)
             cache_prefetch_entry(space->tier->cache, flusher->hashes[i + FLUSHER_AHEAD]);
         settle_one(space, &flusher->mutations[i], flusher->hashes[i], &now);
+        if (is_lost_to_another(space, &flusher->mutations[i], flusher->hashes[i]))
+            tell_superseded(flusher, &flusher->mutations[i], flusher->hashes[i]);
     }
     flusher->begin = to;
     return true;

@@ -45,6 +45,8 @@ struct flusher {
     uint64_t halving_until_us;
     size_t halved; /* how many the next call begins with, as all of them were refused; 0: no matter */
     struct log_limit refusals;
+    size_t superseded_untold;          /* changes that gave way to another node's and are not told of, */
+    uint64_t superseded_told_us;       /* and when that was told; monotonic, 0: never */
     size_t refused_untold;             /* rows */
     struct log_limit quarantine_lines; /* of the log: full or not, written or not */
 };

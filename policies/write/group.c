@@ -8,12 +8,15 @@
  *                               | until the deadline                       | again, until the deadline
  *                                                                          | permanent: one by one
  *                                                                          | a table: by namespace
+ *                                                                          | another node was faster: those alone from
+ *                                                                          | the start, after the others (group_again.c)
  *
  * Changes of a namespace whose table fails are answered with an error at once, and the others are committed without
  * them; while its breaker is open, they do not even come into a group.
  *
- * This thread is the only one that changes these namespaces, so what it evaluates against cannot change under
- * it: the result of an earlier item of the group with the same key, else memory, else the row in the backend.
+ * This thread is the only one of this server that changes these namespaces. It evaluates against the result of an earlier
+ * item of the group with the same key, else memory, else the row in the backend; and the backend compares what that was
+ * with what it has then.
  *
  * Once a commit was tried, its outcome is unknown until one succeeds: the mutations are repeated as they are
  * (same versions), never evaluated anew. If that is given up, the answer is an error and memory forgets the
@@ -22,10 +25,10 @@
  */
 #include "policies/write/group.h"
 #include "cache/base/clock.h"
-#include "policies/evaluate.h"
 #include "policies/row.h"
 #include "policies/tell.h"
 #include "policies/write/concern.h"
+#include "policies/write/group_item.h"
 #include "policies/write/internal.h"
 #include <stdlib.h>
 
@@ -36,32 +39,6 @@ enum {
     LEAST_SHARE = 8,            /* of the backend's timeout: what a group may wait, however late it is */
     CHAINS = 2 * GROUP_MAX,
     NO_ITEM = -1
-};
-
-enum item_fate {
-    ITEM_FINE,
-    ITEM_UNFIT, /* needs a row that is unfit (row.h); changes nothing */
-    ITEM_REFUSED,
-    ITEM_FAILED
-};
-
-struct group_item {
-    struct tier_ticket *ticket;
-    struct outcome outcome;
-    struct change change;
-    struct cache_view result; /* the entry after this item, if exists */
-    bool exists;
-    bool known; /* memory knows the key: before, unless there is no such entry */
-    bool before_exists;
-    struct cache_view before; /* copied out of the cache */
-    bool needs_row;           /* memory does not know it: row, once loaded, says what the backend has */
-    bool row_found;
-    bool unfit; /* the row; once evaluated: such a row stands after this item too, and result is empty */
-    bool answered_blindly; /* existence = memory: whatever the row says, the reply is as for an absent key */
-    struct entry row;
-    int mutation; /* index, -1: the backend has nothing to learn */
-    int chain;    /* the item before with the same bucket */
-    enum item_fate fate;
 };
 
 bool group_init(struct group *group, size_t item_max) {
@@ -82,18 +59,13 @@ void group_free(struct group *group) {
     bytes_free(&group->bytes);
 }
 
-static const struct request *request_of(const struct group_item *item) {
-    return &item->ticket->request;
-}
-
 /* ---- Taking ---- */
 
 static int *chain_of(struct group *group, uint64_t hash) {
     return &group->chains[(hash >> 20) % CHAINS];
 }
 
-/* The last item before index with the same key, or NULL. */
-static struct group_item *earlier_item(struct group *group, size_t index) {
+struct group_item *group_earlier_item(struct group *group, size_t index) {
     const struct request *request = request_of(&group->items[index]);
     for (int i = group->items[index].chain; i != NO_ITEM; i = group->items[i].chain) {
         const struct request *other = request_of(&group->items[i]);
@@ -134,26 +106,35 @@ static void expire_jobs(struct writer *writer, uint64_t now_us) {
     writer->jobs_end = kept ? end : &writer->jobs;
 }
 
-static void take_jobs(struct writer *writer) {
-    struct group *group = &writer->group;
-    size_t size = 0;
+void group_clear(struct group *group) {
     for (size_t i = 0; i < CHAINS; i++)
         group->chains[i] = NO_ITEM;
     bytes_reset(&group->bytes);
-    group->mutation_count = 0;
+    group->count = group->mutation_count = 0;
     group->prepared = false;
     group->deadline_us = UINT64_MAX;
+}
+
+void group_add_item(struct group *group, struct tier_ticket *ticket) {
+    struct group_item *item = &group->items[group->count];
+    memset(item, 0, sizeof *item);
+    item->ticket = ticket;
+    item->mutation = -1;
+    int *chain = chain_of(group, request_of(item)->hash);
+    item->chain = *chain;
+    *chain = (int)group->count++;
+    if (ticket->deadline_us < group->deadline_us)
+        group->deadline_us = ticket->deadline_us;
+}
+
+static void take_jobs(struct writer *writer) {
+    struct group *group = &writer->group;
+    size_t size = 0;
+    group_clear(group);
     while (writer->jobs && group->count < GROUP_MAX && size < GROUP_BYTES_MAX) {
-        struct group_item *item = &group->items[group->count];
-        memset(item, 0, sizeof *item);
-        item->ticket = pop_job(writer);
-        item->mutation = -1;
-        int *chain = chain_of(group, request_of(item)->hash);
-        item->chain = *chain;
-        *chain = (int)group->count++;
-        size += request_of(item)->value.size + request_of(item)->key.size;
-        if (item->ticket->deadline_us < group->deadline_us)
-            group->deadline_us = item->ticket->deadline_us;
+        struct tier_ticket *ticket = pop_job(writer);
+        group_add_item(group, ticket);
+        size += ticket->request.value.size + ticket->request.key.size;
     }
 }
 
@@ -189,13 +170,14 @@ static bool look(struct group *group, size_t index, const struct cache_time *now
     const struct request *request = request_of(item);
     enum need need = evaluate_need(request);
     item->needs_row = item->known = item->before_exists = item->unfit = false;
-    if (need == NEED_NOTHING || earlier_item(group, index))
+    if (need == NEED_NOTHING || group_earlier_item(group, index))
         return true;
     if (!look_into_memory(group, item, now))
         return false;
     if (item->known)
         return true;
-    item->answered_blindly = need == NEED_EXISTENCE && request->space->options.existence == EXISTENCE_MEMORY;
+    item->answered_blindly = need == NEED_EXISTENCE && item->tries == 0 && /* memory has known it, else */
+                             request->space->options.existence == EXISTENCE_MEMORY;
     item->needs_row = !item->answered_blindly || command_kind(request->command) == KIND_TOUCH;
     return true;
 }
@@ -281,7 +263,7 @@ static enum backend_status load_all(struct writer *writer, const struct cache_ti
 /* The entry as it is before this item; NULL: there is none. */
 static const struct cache_view *base_of(struct group *group, size_t index, const struct cache_time *now,
                                         struct cache_view *storage) {
-    struct group_item *item = &group->items[index], *earlier = earlier_item(group, index);
+    struct group_item *item = &group->items[index], *earlier = group_earlier_item(group, index);
     if (earlier)
         return earlier->exists ? &earlier->result : NULL;
     if (item->known)
@@ -297,11 +279,13 @@ static bool is_inside(struct slice inner, struct slice outer) {
     return inner.data >= outer.data && inner.data + inner.size <= outer.data + outer.size;
 }
 
-static void add_mutation(struct group *group, struct group_item *item, enum mutation_kind kind,
-                         struct entry entry) {
-    item->mutation = (int)group->mutation_count;
-    group->mutations[group->mutation_count++] =
+static struct mutation *add_mutation(struct group *group, struct group_item *item, enum mutation_kind kind,
+                                     struct entry entry) {
+    struct mutation *mutation = &group->mutations[group->mutation_count];
+    item->mutation = (int)group->mutation_count++;
+    *mutation =
         (struct mutation){.table = &request_of(item)->space->options.table, .kind = kind, .entry = entry};
+    return mutation;
 }
 
 /* The entry that results from a put or a touch. False: no memory. */
@@ -327,8 +311,8 @@ static bool resulting_entry(struct group *group, struct group_item *item, const 
 }
 
 /* Turns the change into a mutation. False: no memory. */
-static bool mutate(struct group *group, struct group_item *item, const struct cache_view *base,
-                   const struct cache_time *now) {
+static bool mutate(struct group *group, struct group_item *item, const struct group_item *earlier,
+                   const struct cache_view *base, const struct cache_time *now) {
     const struct request *request = request_of(item);
     struct entry entry = {.key = request->key};
     bool deletes = item->change.kind == CHANGE_DELETE;
@@ -340,11 +324,13 @@ static bool mutate(struct group *group, struct group_item *item, const struct ca
     item->result.fetched = item->change.hit || (item->change.kind == CHANGE_TOUCH && base->fetched);
     if (item->change.kind == CHANGE_PUT)
         item->outcome.view.version = entry.version;
-    add_mutation(group, item,
-                 deletes                             ? MUTATION_DELETE
-                 : item->change.kind == CHANGE_TOUCH ? MUTATION_TOUCH
-                                                     : MUTATION_PUT,
-                 entry);
+    struct mutation *mutation = add_mutation(group, item,
+                                             deletes                             ? MUTATION_DELETE
+                                             : item->change.kind == CHANGE_TOUCH ? MUTATION_TOUCH
+                                                                                 : MUTATION_PUT,
+                                             entry);
+    group_set_on(item, earlier, base, mutation);
+    item->is_chained = mutation->on != MUTATION_ON_ANY;
     return true;
 }
 
@@ -379,7 +365,7 @@ static void evaluate_item(struct writer *writer, size_t index, const struct cach
     struct group_item *item = &group->items[index];
     const struct request *request = request_of(item);
     struct cache_view storage;
-    const struct group_item *earlier = earlier_item(group, index);
+    const struct group_item *earlier = group_earlier_item(group, index);
     if (nobody_knows_the_base(earlier, request))
         item->fate = ITEM_FAILED;
     if (item->fate != ITEM_FINE)
@@ -391,10 +377,11 @@ static void evaluate_item(struct writer *writer, size_t index, const struct cach
                                        .scratch = group->scratch};
     if (base && base->expires_at && base->expires_at <= now->seconds)
         base = NULL;
-    if (needs_unfit(earlier, item, base))
+    item->waits = item->again = group_must_wait(earlier, base);
+    if (item->waits || needs_unfit(earlier, item, base))
         return;
     evaluate(request, base, &context, &item->outcome, &item->change);
-    item->unfit &= item->change.kind == CHANGE_NONE;
+    item->is_chained = earlier && earlier->is_chained;
     item->exists = base != NULL;
     if (base)
         item->result = *base;
@@ -402,12 +389,14 @@ static void evaluate_item(struct writer *writer, size_t index, const struct cach
     if (item->answered_blindly)
         answer_blindly(item);
     if (change_concerns_backend(request->space, base, &item->change)) {
-        if (!mutate(group, item, base, now))
+        if (!mutate(group, item, earlier, base, now))
             item->fate = ITEM_FAILED;
     } else if (item->change.kind == CHANGE_TOUCH) {
         change_stay_in_memory(&item->change, base);
         item->result.marks = item->change.marks;
     }
+    item->unfit &= item->change.kind == CHANGE_NONE;
+    item->again = item->known && !earlier && change_was_denied(request->space, request, &item->change);
 }
 
 /* ---- Memory and answers ---- */
@@ -470,6 +459,10 @@ static void keep_answer(struct writer *writer, struct group_item *item) {
                     writer->backend->options.store.name);
     else if (item->fate == ITEM_UNFIT)
         ticket_fail(ticket, ERROR_ROW_UNFIT, "%s", row_unfit_line);
+    else if (item->fate == ITEM_OUTRUN)
+        ticket_fail(
+            ticket, ERROR_BACKEND_DOWN,
+            "SERVER_ERROR other servers change this key all the time, nothing was changed: try again");
     else if (item->fate == ITEM_FAILED || !ticket_keep_outcome(ticket, &item->outcome))
         ticket_fail(ticket, ERROR_BACKEND_DOWN, "%s", writer->backend->down);
 }
@@ -479,16 +472,18 @@ static void keep_answer(struct writer *writer, struct group_item *item) {
 static void answer_all(struct writer *writer) {
     struct group *group = &writer->group;
     for (size_t i = group->count; i > 0; i--)
-        keep_answer(writer, &group->items[i - 1]);
+        if (!group->items[i - 1].again)
+            keep_answer(writer, &group->items[i - 1]);
     for (size_t i = 0; i < group->count; i++)
-        ticket_return(group->items[i].ticket);
+        if (!group->items[i].again)
+            ticket_return(group->items[i].ticket);
 }
 
 /* What changes nothing was not committed, but may have been evaluated against what was to be. */
 static void share_fates(struct group *group) {
     for (size_t i = 0; i < group->count; i++) {
         struct group_item *item = &group->items[i];
-        const struct group_item *earlier = earlier_item(group, i);
+        const struct group_item *earlier = group_earlier_item(group, i);
         if (item->fate == ITEM_FINE && item->mutation < 0 && nobody_knows_the_base(earlier, request_of(item)))
             item->fate = earlier->fate;
     }
@@ -497,20 +492,22 @@ static void share_fates(struct group *group) {
 static void finish(struct writer *writer) {
     struct group *group = &writer->group;
     struct cache_time now = tier_now(writer->backend->tier);
+    group_find_again(group);
     share_fates(group);
     for (size_t i = 0; i < group->count; i++)
-        update_memory(group, &group->items[i], &now);
+        if (!group->items[i].again) {
+            update_memory(group, &group->items[i], &now);
+            count(&writer->counters.write_through_changes);
+        }
     count(&writer->counters.write_through_commits);
-    count_add(&writer->counters.write_through_changes, group->count);
     answer_all(writer);
-    group->count = 0;
-    bytes_reset(&group->bytes);
+    group_keep_again(writer);
 }
 
 /* ---- Committing ---- */
 
 static bool prepare(struct writer *writer) {
-    struct cache_time now = tier_now(writer->backend->tier);
+    struct cache_time now = tier_now_for_versions(writer->backend->tier);
     bytes_reset(&writer->group.bytes);
     if (load_all(writer, &now) != BACKEND_OK)
         return false;
@@ -523,8 +520,8 @@ static bool prepare(struct writer *writer) {
 /* What became of the items with the same key before this one: the first of them that was not fine. */
 static enum item_fate earlier_fate(struct group *group, size_t index) {
     enum item_fate fate = ITEM_FINE;
-    for (struct group_item *item = earlier_item(group, index); item;
-         item = earlier_item(group, (size_t)(item - group->items)))
+    for (struct group_item *item = group_earlier_item(group, index); item;
+         item = group_earlier_item(group, (size_t)(item - group->items)))
         if (item->fate != ITEM_FINE)
             fate = item->fate;
     return fate;

@@ -13,6 +13,7 @@
 #include "policies/session.h"
 #include "policies/write/barrier.h"
 #include "policies/write/call.h"
+#include "policies/write/company.h"
 #include "policies/write/confirm.h"
 #include "policies/write/flusher.h"
 #include "policies/write/gather.h"
@@ -66,8 +67,8 @@ struct writer {
     size_t next_flusher;
     struct log_limit outage_lines; /* of the log: failures and recoveries */
     /* A store that is lost over and over has the same number of each. */
-    struct log_limit lost_lines, back_lines, older_lines, ahead_lines, rewritten_lines;
-    struct log_limit failover_lines;
+    struct log_limit lost_lines, back_lines, older_lines, ahead_lines, rewritten_lines, failover_lines;
+    struct company_told company;
     uint64_t superseded_told, superseded_told_us; /* of counters.superseded_unexplained; when, monotonic */
     struct group group;
     struct tier_ticket *jobs, **jobs_end; /* taken, not yet in a group */

@@ -31,7 +31,8 @@ struct leftover {
 struct leftovers {
     struct leftover *list;
     size_t count;
-    size_t damaged;               /* files of journals */
+    size_t damaged;               /* files of journals, and low-water */
+    bool only_low_water;          /* there is no file of a journal, and low-water is damaged */
     size_t spoilt;                /* quarantines that would be opened */
     char unread[NAME_SHOWN + 32]; /* the quarantine's file that could not be */
 };
@@ -72,6 +73,7 @@ static bool find_in_journals(struct leftovers *all, const char *folder) {
     if (!good)
         return false;
     all->damaged = survey.damaged;
+    all->only_low_water = survey.low_water_damaged && survey.files == 0;
     for (size_t i = 0; good && i < survey.space_count; i++) {
         const struct survey_space *space = &survey.spaces[i];
         struct leftover found = {.changes = space->records, .oldest_us = space->oldest_us};
@@ -268,10 +270,18 @@ static bool check_one(const struct tier_options *options, const struct leftover 
     return true;
 }
 
+static bool has_journal(const struct tier_options *options) {
+    for (size_t i = 0; i < options->space_count; i++)
+        if (options->spaces[i].policy->holds_back && options->spaces[i].journal != JOURNAL_OFF)
+            return true;
+    return false;
+}
+
 /* Beside a server that runs, a file that is just being written to may look damaged without being so. */
 static bool check_damage(const struct tier_options *options, const struct leftovers *all, FILE *notes,
                          FILE *complaints) {
-    bool damaged = all->damaged || all->spoilt;
+    bool unread = all->only_low_water && !has_journal(options); /* a start has no need of it */
+    bool damaged = (all->damaged && !unread) || all->spoilt;
     bool refused = damaged && !options->recovery.skip_damaged && !folder_lock_is_held(options->data);
     if (refused)
         fprintf(

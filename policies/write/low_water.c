@@ -43,7 +43,7 @@ void low_water_enter(struct tier_worker *worker, const struct cache_time *now) {
     struct tier *tier = worker->tier;
     atomic_store(&worker->floor, 0);
     uint64_t least = version_us(atomic_load(&tier->version_floor)) + 1;
-    uint64_t us = version_time(now->us);
+    uint64_t us = version_time(now->us + atomic_load_explicit(&tier->ahead_us, memory_order_relaxed));
     if (us < worker->now.us)
         us = worker->now.us;
     if (us < least)

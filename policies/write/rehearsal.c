@@ -14,9 +14,12 @@ enum { PATH_SHOWN = 4096, URI_SHOWN = 300 };
 /* ---- The data folder ---- */
 
 /* Files that a start opens to go on writing to them, and does not replace. */
-static const char *const kept_names[] = {"lock", "journal-", "blank-", "quarantine-"};
+static const char *const kept_names[] = {"lock", "journal-", "quarantine-"};
 
 static bool is_kept(const char *name) {
+    size_t size = strlen(name);
+    if (size > 4 && strcmp(name + size - 4, ".new") == 0) /* what was to take a file's place, and never did */
+        return false;
     for (size_t i = 0; i < sizeof kept_names / sizeof *kept_names; i++)
         if (strncmp(name, kept_names[i], strlen(kept_names[i])) == 0)
             return true;

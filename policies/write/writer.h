@@ -75,6 +75,7 @@ uint64_t writer_unseen_since(const struct writer *writer);
     X(write_connects)                                                                                        \
     X(write_through_commits)                                                                                 \
     X(write_through_changes)                                                                                 \
+    X(write_through_again)                                                                                   \
     X(write_through_refused)                                                                                 \
     X(apply_us)                                                                                              \
     X(apply_max_us)                                                                                          \

@@ -285,6 +285,7 @@ static const struct metric metrics[] = {
     {"forebay_accepting", METRIC_GAUGE, "", "1 while connections are accepted, 0 while there are too many", SERVER(process.accepting)},
     {"forebay_connections_accepted_total", METRIC_COUNTER, "", "Client connections that were accepted", SERVER(process.accepted)},
     {"forebay_connections_rejected_total", METRIC_COUNTER, "", "Client connections that were refused, as there were too many", SERVER(process.rejected)},
+    {"forebay_handover", METRIC_GAUGE, "", "1 while write-behind namespaces answer changes once their backends have them, as keys are handed over", SERVER(process.hands_over)},
     {"forebay_accept_pauses_total", METRIC_COUNTER, "", "Times that accepting was stopped, as there were too many connections", SERVER(process.paused)},
     {"forebay_idle_closes_total", METRIC_COUNTER, "", "Client connections that were closed for want of progress", SERVER(workers.idle_kicks)},
     {"forebay_authentications_total", METRIC_COUNTER, "", "Attempts of clients to authenticate", SERVER(workers.auth_commands)},

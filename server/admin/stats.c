@@ -154,7 +154,8 @@ static void add_items(struct report *report, const struct cache_stats *cache) {
 static void add_reloads(struct report *report, const struct server *server) {
     ADD_NUMBERS(report, {"reloads", atomic_load(&server->reloads)},
                 {"reload_failures", atomic_load(&server->reload_failures)},
-                {"last_reload_time", atomic_load(&server->reload_seconds)});
+                {"last_reload_time", atomic_load(&server->reload_seconds)},
+                {"handover", tier_hands_over(server->tier)});
 }
 
 static void add_own(struct report *report, const struct worker_stats *workers,

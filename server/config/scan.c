@@ -63,24 +63,43 @@ static void skip_block_comment(struct scanner *scanner) {
     blank(scanner);
 }
 
-/* "${NAME}": an empty text in its place would be a password that is none, or a path elsewhere. One with a default of its
- * own ("${NAME:-text}") may be unset. */
-static void check_variable(struct scanner *scanner) {
-    enum { NAME_SHOWN = 63 };
-    char name[NAME_SHOWN + 1];
-    const char *start = scanner->at + 2, *end = memchr(start, '}', (size_t)(scanner->end - start));
-    size_t size = end ? (size_t)(end - start) : 0;
-    if (!end || size > NAME_SHOWN)
+/* Where the "${" at the scanner ends: libconfuse reads to the next brace, whatever is before it. NULL: in another line, or
+ * nowhere. */
+static char *end_of_variable(const struct scanner *scanner) {
+    size_t rest = (size_t)(scanner->end - scanner->at);
+    const char *newline = memchr(scanner->at, '\n', rest);
+    return memchr(scanner->at, '}', newline ? (size_t)(newline - scanner->at) : rest);
+}
+
+/* With a text of its own ("${NAME:-text}") a variable may be unset; libconfuse looks at the first colon alone. */
+static bool variable_has_value(const char *name) {
+    const char *colon = strchr(name, ':');
+    return (colon && colon[1] == '-') || getenv(name);
+}
+
+/* ${NAME}, in double quotes or without any: an empty text in its place would be a password that is none, or a path
+ * elsewhere. */
+static void scan_variable(struct scanner *scanner) {
+    char *name = scanner->at + 2, *end = end_of_variable(scanner);
+    if (!end) {
+        fail(scanner, scanner->line,
+             "a \"${\" is never closed: a '}' is missing; use single quotes if it begins no variable");
         return;
-    memcpy(name, start, size);
-    name[size] = '\0';
-    if (strstr(name, ":-") || getenv(name))
-        return;
-    char *text = scanner->scan->unset;
-    snprintf(text, sizeof scanner->scan->unset,
-             "\"${%s}\": the environment has no such variable; set it, or use single quotes if it is none",
-             name);
-    fail(scanner, scanner->line, text);
+    }
+    *end = '\0';
+    if (!variable_has_value(name)) {
+        snprintf(
+            scanner->scan->unset, sizeof scanner->scan->unset,
+            "\"${%.63s}\": the environment has no such variable; set it, or use single quotes if it is none",
+            name);
+        fail(scanner, scanner->line, scanner->scan->unset);
+    }
+    *end = '}';
+    scanner->at = end + 1;
+}
+
+static bool is_at_variable(const struct scanner *scanner) {
+    return peek(scanner, 0) == '$' && peek(scanner, 1) == '{';
 }
 
 static void scan_string(struct scanner *scanner) {
@@ -88,8 +107,12 @@ static void scan_string(struct scanner *scanner) {
     char quote = *scanner->at++;
     int opened = scanner->line;
     while (scanner->at < scanner->end && *scanner->at != quote) {
-        if (quote == '"' && *scanner->at == '$' && peek(scanner, 1) == '{' && !scanner->error)
-            check_variable(scanner);
+        if (quote == '"' && is_at_variable(scanner)) {
+            scan_variable(scanner);
+            if (scanner->error)
+                return;
+            continue;
+        }
         if (*scanner->at == '\\' && scanner->end - scanner->at > 1)
             scanner->at++;
         if (*scanner->at == '\n')
@@ -106,6 +129,8 @@ static void scan_string(struct scanner *scanner) {
 
 static void scan_word(struct scanner *scanner) {
     const char *start = scanner->at;
+    if (is_at_variable(scanner))
+        scan_variable(scanner);
     while (scanner->at < scanner->end && !strchr(" \t\r\n\"'#{}()=,+", *scanner->at))
         scanner->at++;
     note_word(scanner, start);

@@ -22,7 +22,8 @@ const struct setting root_settings[] = {
          "folder of the journals and quarantines, and of `places`, by which a start knows [what a changed configuration hides](#a-configuration-that-changes); relative SQLite paths start here. Created if missing, with mode 0700. Only one server may use it at a time, whatever it keeps there: a second one is refused, with the pid of the first"},
     {"node", SETTING_COUNT, IN(tier.cache.node), 0, (1 << ENTRY_VERSION_NODE_BITS) - 1, .standard = 0,
      .change = SETTING_FIXED,
-     .about = "the number of this server among several that share a backend; part of every version"},
+     .about =
+         "the number of this server among several that share a backend; part of every version. Over one Redis, a number that another server uses is refused"},
     {"drain_timeout", SETTING_MILLISECONDS, IN(tier.drain_timeout), 0, MS_MAX, .standard = 30000,
      .change = SETTING_LIVE, .about = "how long to drain at SIGTERM"},
     {"sync_timeout", SETTING_MILLISECONDS, IN(sync_timeout), 0, MS_MAX, .standard = 60000,

@@ -43,7 +43,7 @@ struct settings {
     const char *data;                       /* folder, or NULL */
     struct tier_options tier;
 
-    /* What only main.c, listener.c and stats.c look at. */
+    /* What only program/main.c, listener.c and stats.c look at. */
     const char *const *listen; /* server/config/address.h; none: all interfaces, or the Unix socket alone */
     size_t listen_count;
     int port;                /* -p: for addresses without one; or PORT_FREE, PORT_NONE */

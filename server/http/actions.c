@@ -11,6 +11,7 @@ const char *const action_takes_nothing[] = {NULL};
 const char *const action_takes_space[] = {"namespace", NULL};
 const char *const action_takes_key[] = {"namespace", "key", NULL};
 const char *const action_takes_level[] = {"level", NULL};
+const char *const action_takes_switch[] = {"to", NULL};
 
 /* False: it is not there, and the client is told. */
 static bool need(const struct http_request *request, const char *name, struct slice *ret_value,
@@ -75,6 +76,31 @@ void action_flush(struct admin_http *http, const struct http_request *request, s
     struct slice space;
     if (need(request, "namespace", &space, reply))
         sync_space(http, space, reply);
+}
+
+/* ---- Handover ---- */
+
+void action_hand_over(struct admin_http *http, const struct http_request *request, struct http_reply *reply) {
+    struct server *server = admin_http_server(http);
+    struct operation_patience patience = {server->settings->sync_timeout, gives_up, http};
+    struct slice to;
+    uint64_t entries;
+    if (!need(request, "to", &to, reply))
+        return;
+    bool on = slice_equal(to, slice_string("on"));
+    if (!on && !slice_equal(to, slice_string("off"))) {
+        http_say(reply, MHD_HTTP_BAD_REQUEST, "to is on or off");
+        return;
+    }
+    enum operation_status status = operation_hand_over(server->tier, on, &patience, &entries);
+    server_log_limited(server, LOG_KIND_ADMIN_ACTION, LOG_LEVEL_NOTICE, "admin: handover is %s",
+                       on ? "on: changes are answered once their backends have them" : "off");
+    if (status != OPERATION_DONE)
+        answer_failure(status, slice_of("", 0), reply);
+    else if (on)
+        buffer_print(&reply->body, "SYNCED %" PRIu64 "\n", entries);
+    else
+        buffer_print(&reply->body, "OK\n");
 }
 
 /* ---- Quarantine ---- */

@@ -5,10 +5,12 @@
 
 #include "server/http/http.h"
 
-http_handler action_sync, action_reload, action_flush, action_retry, action_drop, action_reload, action_log;
+http_handler action_sync, action_hand_over, action_flush, action_retry, action_drop, action_reload,
+    action_log;
 
 /* The arguments that they know. */
-extern const char *const action_takes_nothing[], *const action_takes_space[], *const action_takes_key[],
-                                                                                  *const action_takes_level[];
+extern const char *const action_takes_nothing[],
+    *const action_takes_space[], *const action_takes_key[], *const action_takes_level[],
+                                                                *const action_takes_switch[];
 
 #endif

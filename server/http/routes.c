@@ -19,6 +19,7 @@ static const struct http_route routes[] = {
     {"/history.json", HTTP_GET, history_answer, .waits = true},
     {"/sync", HTTP_POST, action_sync, .waits = true, .acts = true, .arguments = action_takes_nothing},
     {"/flush", HTTP_POST, action_flush, .waits = true, .acts = true, .arguments = action_takes_space},
+    {"/handover", HTTP_POST, action_hand_over, .waits = true, .acts = true, .arguments = action_takes_switch},
     {"/quarantine/retry", HTTP_POST, action_retry, .waits = true, .acts = true,
      .arguments = action_takes_key},
     {"/quarantine/drop", HTTP_POST, action_drop, .waits = true, .acts = true, .arguments = action_takes_key},

@@ -302,6 +302,20 @@ static struct mutation touch(const struct store *store, const char *key, const c
     return mutation;
 }
 
+/* A touch of the value that has this version. */
+static struct mutation touch_of(const struct store *store, uint64_t cas, const char *key, const char *value,
+                                uint32_t expires_at, uint64_t version) {
+    struct mutation mutation = touch(store, key, value, expires_at, version);
+    mutation.entry.client_cas = cas;
+    return mutation;
+}
+
+static struct mutation on(unsigned what, uint64_t base, struct mutation mutation) {
+    mutation.on = what;
+    mutation.base = base;
+    return mutation;
+}
+
 static struct mutation delete (const struct store *store, const char *key, uint64_t version) {
     struct mutation mutation = put(store, key, "", version);
     mutation.kind = MUTATION_DELETE;
@@ -538,21 +552,129 @@ TEST(a_touch_changes_all_but_value_and_flags) {
     first.entry.flags = 9;
     first.entry.marks = ENTRY_STALE;
     assert_false(apply(store, first));
-    struct mutation second = touch(store, "sess:a", "another", store->now + 700, 6);
-    second.entry.client_cas = 123;
-    assert_false(apply(store, second));
+    assert_false(apply(store, touch_of(store, 5, "sess:a", "another", store->now + 700, 6)));
     struct load_result result = load(store, "sess:a");
     assert_entry(&result, &(struct entry){.key = SLICE("sess:a"),
                                           .value = SLICE("value"),
                                           .version = 6,
-                                          .client_cas = 123,
+                                          .client_cas = 5,
                                           .flags = 9,
                                           .expires_at = store->now + 700});
-    assert_true(apply(store, touch(store, "sess:a", "value", store->now + 800, 4)));
-    assert_false(apply(store, touch(store, "sess:a", "value", store->now + 800, 6)));
+    assert_true(apply(store, touch_of(store, 5, "sess:a", "value", store->now + 800, 4)));
+    assert_false(apply(store, touch_of(store, 5, "sess:a", "value", store->now + 800, 6)));
     assert_int_equal(load(store, "sess:a").entry.expires_at, store->now + 700);
-    assert_false(apply(store, touch(store, "sess:a", "value", 0, 7)));
+    assert_false(apply(store, touch_of(store, 5, "sess:a", "value", 0, 7)));
     assert_int_equal(load(store, "sess:a").entry.expires_at, 0);
+}
+
+/* Another node's value is not kept under the CAS of the one that was touched. */
+TEST(a_touch_gives_way_to_a_newer_value) {
+    struct store *store = *state;
+    struct mutation late = touch_of(store, 5, "sess:a", "ours", store->now + 700, 9);
+    assert_false(apply(store, put(store, "sess:a", "ours", 5)));
+    assert_false(apply(store, put(store, "sess:a", "theirs", 7)));
+    apply_all(store, &late, 1);
+    assert_true(late.superseded);
+    assert_int_equal(late.superseded_by, 7);
+    assert_value(store, "sess:a", "theirs", 7);
+    assert_int_equal(load(store, "sess:a").entry.expires_at, 0);
+    assert_false(apply(store, touch_of(store, 7, "sess:a", "theirs", store->now + 700, 8)));
+    assert_true(apply(store, touch_of(store, 5, "sess:a", "ours", store->now + 800, 9)));
+    assert_value(store, "sess:a", "theirs", 8);
+}
+
+/* As after a backup was restored. */
+TEST(a_touch_of_an_older_row_stores_the_entry) {
+    struct store *store = *state;
+    struct mutation touched = touch_of(store, 7, "sess:a", "newer", store->now + 700, 9);
+    touched.entry.flags = 4;
+    assert_false(apply(store, put(store, "sess:a", "older", 5)));
+    assert_false(apply(store, touched));
+    struct load_result result = load(store, "sess:a");
+    assert_entry(&result, &touched.entry);
+}
+
+/* ---- What a mutation is on ---- */
+
+TEST(a_change_on_a_version_needs_that_version) {
+    struct store *store = *state;
+    struct mutation late = on(MUTATION_ON_VERSION, 5, put(store, "sess:a", "from five", 9));
+    assert_false(apply(store, put(store, "sess:a", "five", 5)));
+    assert_false(apply(store, on(MUTATION_ON_VERSION, 5, put(store, "sess:a", "seven", 7))));
+    assert_false(apply(store, on(MUTATION_ON_VERSION, 5, put(store, "sess:a", "seven", 7)))); /* again */
+    apply_all(store, &late, 1);
+    assert_true(late.superseded);
+    assert_int_equal(late.superseded_by, 7);
+    assert_int_equal(late.attempts, 1);
+    assert_value(store, "sess:a", "seven", 7);
+    assert_true(apply(store, on(MUTATION_ON_VERSION, 5, touch_of(store, 5, "sess:a", "five", 0, 9))));
+    assert_true(apply(store, on(MUTATION_ON_VERSION, 5, delete (store, "sess:a", 9))));
+    assert_true(apply(store, on(MUTATION_ON_VERSION, 7, put(store, "sess:a", "of a slow clock", 6))));
+    assert_value(store, "sess:a", "seven", 7);
+    assert_false(apply(store, on(MUTATION_ON_VERSION, 7, touch_of(store, 7, "sess:a", "seven", 0, 8))));
+    struct mutation gone = on(MUTATION_ON_VERSION, 8, delete (store, "sess:a", 9));
+    for (unsigned attempt = 1; attempt <= 2; attempt++) {
+        apply_all(store, &gone, 1);
+        assert_false(gone.superseded);
+        assert_int_equal(gone.attempts, attempt);
+    }
+    assert_absent(store, "sess:a");
+    assert_true(apply(store, on(MUTATION_ON_VERSION, 9, put(store, "sess:a", "ten", 10))));
+    assert_absent(store, "sess:a");
+}
+
+TEST(a_change_on_absence_needs_no_row) {
+    struct store *store = *state;
+    assert_false(apply(store, on(MUTATION_ON_ABSENCE, 0, put(store, "sess:a", "one", 1))));
+    assert_false(apply(store, on(MUTATION_ON_ABSENCE, 0, put(store, "sess:a", "one", 1)))); /* again */
+    assert_true(apply(store, on(MUTATION_ON_ABSENCE, 0, put(store, "sess:a", "two", 2))));
+    assert_value(store, "sess:a", "one", 1);
+    assert_false(apply(store, delete (store, "sess:a", 3)));
+    assert_false(apply(store, on(MUTATION_ON_ABSENCE, 0, put(store, "sess:a", "four", 4))));
+    struct mutation dying = put(store, "sess:a", "five", 5);
+    dying.entry.expires_at = store->now + 1000;
+    assert_false(apply(store, dying));
+    store->now += 1000; /* by this node's clock its life is over */
+    assert_false(apply(store, on(MUTATION_ON_ABSENCE, 0, put(store, "sess:a", "six", 6))));
+    assert_value(store, "sess:a", "six", 6);
+}
+
+TEST(a_change_may_be_on_a_version_or_on_absence) {
+    struct store *store = *state;
+    const unsigned either = MUTATION_ON_VERSION | MUTATION_ON_ABSENCE;
+    assert_false(apply(store, on(either, 5, put(store, "sess:a", "six", 6))));
+    assert_false(apply(store, on(either, 6, put(store, "sess:a", "seven", 7))));
+    assert_true(apply(store, on(either, 6, put(store, "sess:a", "eight", 8))));
+    assert_value(store, "sess:a", "seven", 7);
+}
+
+/* What some members of a batch meet does not keep the others from being applied, and those that build on each other go
+ * together. */
+TEST(changes_on_each_other_share_a_batch) {
+    enum { COUNT = 100 };
+    struct store *store = *state;
+    static char names[COUNT][16];
+    static struct mutation mutations[2 * COUNT];
+    for (unsigned i = 0; i < COUNT; i++) {
+        sprintf(names[i], "sess:%03u", i);
+        assert_false(apply(store, put(store, names[i], "before", i % 3 == 0 ? 6 : 5)));
+        mutations[2 * i] = on(MUTATION_ON_VERSION, 5, put(store, names[i], "first", 10 + 2 * i));
+        mutations[2 * i + 1] =
+            on(MUTATION_ON_VERSION, 10 + 2 * i, put(store, names[i], "second", 11 + 2 * i));
+    }
+    for (unsigned round = 0; round < 2; round++) {
+        apply_all(store, mutations, 2 * COUNT);
+        for (unsigned i = 0; i < COUNT; i++) {
+            assert_int_equal(mutations[2 * i + 1].superseded, i % 3 == 0);
+            assert_int_equal(mutations[2 * i + 1].superseded_by, i % 3 == 0 ? 6 : 0);
+            assert_int_equal(mutations[2 * i + 1].attempts, round + 1);
+            assert_string_equal(mutations[2 * i].entry.key.data, names[i]);
+            if (i % 3 == 0)
+                assert_value(store, names[i], "before", 6);
+            else
+                assert_value(store, names[i], "second", 11 + 2 * i);
+        }
+    }
 }
 
 TEST(a_touch_of_a_lost_row_stores_the_entry) {
@@ -579,7 +701,7 @@ TEST(superseded_is_told_of_each_mutation) {
         apply_all(store, &mutations[i], 1);
     for (unsigned i = 0; i < COUNT; i++) {
         mutations[i] = i % 3 == 0   ? put(store, names[i], "older", 500 + i)
-                       : i % 3 == 1 ? touch(store, names[i], "older", 0, 500 + i)
+                       : i % 3 == 1 ? touch_of(store, 400, names[i], "older", 0, 500 + i)
                                     : delete (store, names[i], 500 + i);
         mutations[i].superseded = i % 2;
         mutations[i].superseded_by = i;
@@ -601,11 +723,16 @@ TEST(superseded_is_told_of_each_mutation) {
 TEST(a_key_may_occur_often_in_a_batch) {
     struct store *store = *state;
     struct mutation mutations[] = {
-        put(store, "sess:a", "one", 1),    put(store, "sess:b", "two", 2),
-        delete (store, "sess:a", 3),       put(store, "sess:a", "four", 4),
-        put(store, "sess:b", "one", 1),    touch(store, "sess:a", "?", store->now + 500, 5),
-        delete (store, "sess:b", 6),       put(store, "sess:c", "seven", 7),
-        touch(store, "sess:a", "?", 0, 4), put(store, "sess:b", "eight", 8),
+        put(store, "sess:a", "one", 1),
+        put(store, "sess:b", "two", 2),
+        delete (store, "sess:a", 3),
+        put(store, "sess:a", "four", 4),
+        put(store, "sess:b", "one", 1),
+        touch_of(store, 4, "sess:a", "?", store->now + 500, 5),
+        delete (store, "sess:b", 6),
+        put(store, "sess:c", "seven", 7),
+        touch_of(store, 4, "sess:a", "?", 0, 4),
+        put(store, "sess:b", "eight", 8),
     };
     bool superseded[] = {false, false, false, false, true, false, false, false, true, false};
     apply_all(store, mutations, sizeof mutations / sizeof mutations[0]);
@@ -651,7 +778,7 @@ TEST(an_entry_written_past_its_expiry_is_not_found) {
     assert_false(apply(store, mutation));
     assert_absent(store, "sess:a");
     apply(store, put(store, "sess:b", "lives", 3));
-    assert_false(apply(store, touch(store, "sess:b", "lives", store->now - 100, 4)));
+    assert_false(apply(store, touch_of(store, 3, "sess:b", "lives", store->now - 100, 4)));
     assert_absent(store, "sess:b");
     assert_false(apply(store, put(store, "sess:a", "again", 5)));
     assert_value(store, "sess:a", "again", 5);
@@ -703,7 +830,7 @@ TEST(the_high_version_never_falls) {
     assert_int_equal(high_version(store, store->writer), 80);
     apply(store, put(store, "sess:c", "one", 75));
     assert_int_equal(high_version(store, store->writer), 80);
-    apply(store, touch(store, "sess:c", "one", 0, (1ull << 62) + 1));
+    apply(store, touch_of(store, 75, "sess:c", "one", 0, (1ull << 62) + 1));
     assert_int_equal(high_version(store, store->writer), (1ull << 62) + 1);
 }
 
@@ -1007,6 +1134,12 @@ static int run(const struct kind *kind) {
         CASE(a_put_after_a_delete_is_a_new_row),
         CASE(a_touch_changes_all_but_value_and_flags),
         CASE(a_touch_of_a_lost_row_stores_the_entry),
+        CASE(a_touch_gives_way_to_a_newer_value),
+        CASE(a_touch_of_an_older_row_stores_the_entry),
+        CASE(a_change_on_a_version_needs_that_version),
+        CASE(a_change_on_absence_needs_no_row),
+        CASE(a_change_may_be_on_a_version_or_on_absence),
+        CASE(changes_on_each_other_share_a_batch),
         CASE(superseded_is_told_of_each_mutation),
         CASE(a_key_may_occur_often_in_a_batch),
         CASE(a_batch_can_be_repeated),

@@ -7,11 +7,16 @@
 #include "backends/redis/options.h"
 #include "tests/support/check.h"
 #include "tests/support/redis_server.h"
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 struct fixture {
     struct redis_server first, second; /* two Redis, of which the first is the master */
@@ -23,7 +28,10 @@ struct fixture {
     struct backend_options options;
     struct backend_connection *writer;
     struct backend_error error;
+    pid_t child; /* 0: none */
 };
+
+static const char *const with_password[] = {"requirepass secret", NULL};
 
 enum { MINUTE = 60000 /* milliseconds: time for what is to succeed */ };
 
@@ -56,8 +64,17 @@ static int set_up(void **state) {
     return 0;
 }
 
+static void end_child(struct fixture *fixture) {
+    if (fixture->child > 0) {
+        kill(fixture->child, SIGKILL);
+        waitpid(fixture->child, NULL, 0);
+    }
+    fixture->child = 0;
+}
+
 static int tear_down(void **state) {
     struct fixture *fixture = *state;
+    end_child(fixture);
     redis_backend.close(fixture->writer);
     if (fixture->other_sentinel.port)
         redis_server_stop(&fixture->other_sentinel);
@@ -151,6 +168,15 @@ TEST(a_sentinel_that_is_away_or_hangs_is_passed_over) {
     redis_server_ask(&fixture->first, "CLIENT KILL TYPE normal");
     assert_put(fixture, "sess:b", 2);
     assert_has(&fixture->first, "sess:b");
+}
+
+TEST(a_sentinel_that_wants_another_password_is_passed_over) {
+    struct fixture *fixture = *state;
+    assert_true(start_sentinel(&fixture->other_sentinel, fixture->first.port, with_password));
+    use_sentinels(fixture, "redis+sentinel://127.0.0.1:%d,127.0.0.1:%d/mymaster",
+                  fixture->other_sentinel.port, fixture->sentinel.port);
+    open_writer(fixture);
+    assert_put(fixture, "sess:a", 1);
 }
 
 TEST(without_sentinels_the_link_that_stands_goes_on) {
@@ -349,6 +375,48 @@ TEST(what_is_no_sentinel_is_told) {
     assert_refused(fixture, "ERR unknown command 'SENTINEL': is that a Sentinel? Its port is mostly 26379");
 }
 
+/* Answers all with the same bytes. Returns the port. */
+static int pretend(struct fixture *fixture, const char *answer) {
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof address;
+    int door = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(door, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(listen(door, 4), 0);
+    getsockname(door, (struct sockaddr *)&address, &size);
+    fixture->child = fork();
+    if (fixture->child == 0) {
+        char asked[4096];
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        for (int client; (client = accept(door, NULL, NULL)) >= 0; close(client))
+            while (read(client, asked, sizeof asked) > 0)
+                dprintf(client, "%s", answer);
+        _exit(0);
+    }
+    close(door);
+    return ntohs(address.sin_port);
+}
+
+TEST(an_answer_that_is_no_address_is_told) {
+    static const char *const answers[] = {
+        "+OK\r\n",
+        ":1\r\n",
+        "*1\r\n$1\r\na\r\n",
+        "*2\r\n$0\r\n\r\n$1\r\n1\r\n",
+        "*2\r\n$1\r\na\r\n$1\r\n0\r\n",
+        "*2\r\n$1\r\na\r\n$5\r\n65536\r\n",
+        "*2\r\n$1\r\na\r\n$1\r\nx\r\n",
+        "*2\r\n$1\r\na\r\n:1\r\n",
+        "*2\r\n$3\r\na b\r\n$1\r\n1\r\n",
+        "*2\r\n$3\r\na\nb\r\n$1\r\n1\r\n",
+    };
+    struct fixture *fixture = *state;
+    for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
+        use_sentinels(fixture, "redis+sentinel://127.0.0.1:%d/mymaster", pretend(fixture, answers[i]), 0);
+        assert_refused(fixture, "an answer of unexpected form: is that a Sentinel?");
+        end_child(fixture);
+    }
+}
+
 TEST(a_host_that_is_found_nowhere_is_told) {
     struct fixture *fixture = *state;
     use_sentinels(fixture, "redis+sentinel://127.0.0.1:%d/named", fixture->sentinel.port, 0);
@@ -359,7 +427,6 @@ TEST(a_host_that_is_found_nowhere_is_told) {
     assert_says(fixture, ": Sentinel names this host, which no look-up here finds");
 }
 
-static const char *const with_password[] = {"requirepass secret", NULL};
 static const char *const with_names[] = {"sentinel resolve-hostnames yes", "sentinel announce-hostnames yes",
                                          "sentinel monitor named nowhere.invalid 6379 1", NULL};
 
@@ -371,6 +438,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         CASE(what_is_written_goes_to_the_master),
         CASE(a_sentinel_that_is_away_or_hangs_is_passed_over),
+        CASE(a_sentinel_that_wants_another_password_is_passed_over),
         CASE(without_sentinels_the_link_that_stands_goes_on),
         CASE_WITH(its_password_and_its_user_open_a_sentinel, with_password),
         CASE(a_look_finds_the_master_elsewhere),
@@ -387,6 +455,7 @@ int main(void) {
         CASE_WITH(a_sentinel_that_wants_a_password_is_told, with_password),
         CASE(a_password_that_no_sentinel_wants_is_told),
         CASE(what_is_no_sentinel_is_told),
+        CASE(an_answer_that_is_no_address_is_told),
         CASE_WITH(a_host_that_is_found_nowhere_is_told, with_names),
     };
     signal(SIGPIPE, SIG_IGN);

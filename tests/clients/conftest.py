@@ -164,8 +164,9 @@ def need_php(extension="memcached"):
 
 def need_symfony():
     need_php()
-    if not os.path.exists("/usr/share/php/Symfony/Component/Cache/autoload.php"):
-        pytest.skip("php-symfony-cache is not installed")
+    for component, package in (("Cache", "cache"), ("HttpFoundation", "http-foundation")):
+        if not os.path.exists(f"/usr/share/php/Symfony/Component/{component}/autoload.php"):
+            pytest.skip(f"php-symfony-{package} is not installed")
 
 
 def need_ruby(library="dalli"):

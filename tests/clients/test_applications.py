@@ -16,12 +16,13 @@ import socket
 import subprocess
 import tempfile
 import textwrap
+import urllib.error
 import urllib.parse
 import urllib.request
 
 import pytest
-from conftest import HERE, JAR, SECONDS, go_build, need, need_go, need_node_packages, need_php
-from forebay import ROOT, Config, Server, die_with_the_test, eventually, free_port, namespace
+from conftest import HERE, JAR, SECONDS, go_build, need, need_go, need_node_packages, need_php, need_symfony
+from forebay import AWAY, ROOT, Config, Server, die_with_the_test, eventually, free_port, namespace, section
 
 APPLICATIONS = os.path.join(HERE, "applications")
 TOMCAT = "/usr/share/java/tomcat9-*.jar"
@@ -35,7 +36,7 @@ def page():
 def snippet(name, port, without=""):
     """The block of the page that is marked so, with a port of our own, and without some words of it."""
     text = re.search(rf"^<!-- session: {name} -->\n```\w+\n(.*?)^```", page(), re.MULTILINE | re.DOTALL).group(1)
-    assert without in text and ("11211" in text or name == "tomcat")
+    assert without in text and ("11211" in text or name in ("tomcat", "django-engine"))
     return text.replace("11211", str(port)).replace(without, "")
 
 
@@ -82,7 +83,17 @@ def php(folder, port, without=""):
     settings = os.path.join(folder, "settings")
     os.makedirs(settings, exist_ok=True)
     written(settings, "sessions.ini", snippet("php", port, without))
-    return ["env", f"PHP_INI_SCAN_DIR=:{settings}", "php", "-q", "-S", f"127.0.0.1:{free_port()}", os.path.join(APPLICATIONS, "visits.php")]
+    return php_server("visits.php", f"PHP_INI_SCAN_DIR=:{settings}")
+
+
+def php_server(program, environment):
+    return ["env", environment, "php", "-q", "-S", f"127.0.0.1:{free_port()}", os.path.join(APPLICATIONS, program)]
+
+
+def symfony(folder, port, without=""):
+    names = "Cache\\Adapter\\MemcachedAdapter", "HttpFoundation\\Session\\Storage\\Handler\\MemcachedSessionHandler"
+    head = "<?php\n" + "".join(f"use Symfony\\Component\\{name};\n" for name in names)
+    return php_server("symfony_application.php", f"SNIPPET={written(folder, 'snippet.php', head + snippet('symfony', port, without))}")
 
 
 def need_rails():
@@ -99,6 +110,7 @@ def needs_modules(*names):
 # What each one needs, and prepare(folder, port), which returns the command that starts an instance.
 KINDS = {
     "php": (need_php, php),
+    "symfony": (need_symfony, symfony),
     "flask": (needs_modules("flask", "flask_session", "pymemcache"), interpreted("flask", "/usr/bin/python3", "flask_application.py")),
     "django": (needs_modules("django", "pymemcache"), interpreted("django", "/usr/bin/python3", "django_application.py")),
     "express": (need_node_packages, interpreted("express", "node", "express_application.js")),
@@ -165,6 +177,7 @@ def test_an_application_keeps_its_sessions_as_documented(tmp_path, name):
 # The row of a framework in the page's table of prefixes, and what in its snippet gives it another one.
 PREFIXES = {
     "php": ("PHP (memcached)", 'memcached.sess_prefix = "sess:"\n'),
+    "symfony": ("Symfony, MemcachedSessionHandler", ", ['prefix' => 'sess:']"),
     "flask": ("Flask-Session", ', SESSION_KEY_PREFIX="sess:"'),
     "django": ("Django", ',\n                 "KEY_PREFIX": "sess"'),
     "rails": ("Rails, `:cache_store`", ', namespace: "sess"'),
@@ -184,6 +197,30 @@ def test_a_namespace_may_have_the_prefix_that_a_framework_has_by_itself(tmp_path
         server.client().sync("sessions")
         keys = [key.decode() for key in server.rows() if b".lock." not in key]
         assert len(keys) == 1 and keys[0].startswith(prefix) and len(keys[0]) > len(prefix) + 20
+
+
+def test_a_session_of_django_is_not_taken_away_because_it_cannot_be_read(tmp_path, redis, monkeypatch):
+    """Django's own engine would take the failure for no session, show a page without one, and delete the cookie."""
+    KINDS["django"][0]()
+    browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+    space = namespace("sessions", "sess:", "write-behind", backend="remote", flush_delay="10ms")
+    config = Config(space, backends=[section("backend", "remote", uri=redis.uri, timeout=AWAY)], drain_timeout="1s")
+    with Server(tmp_path, config=config) as server, tempfile.TemporaryDirectory(prefix="forebay-application-") as folder:
+        settings = snippet("django", server.port).replace("django.contrib.sessions.backends.cache", "shop_sessions")
+        written(folder, "shop_sessions.py", snippet("django-engine", server.port))
+        monkeypatch.setenv("PYTHONPATH", folder)
+        with instance(["/usr/bin/python3", "-B", os.path.join(APPLICATIONS, "django_application.py"), written(folder, "snippet", settings)]) as base:
+            def ask(path):
+                with contextlib.suppress(urllib.error.HTTPError), browser.open(base + path, timeout=SECONDS) as answer:
+                    return answer.read()
+
+            assert eventually(lambda: ask("/visit")) == b"1"
+            server.client().sync()
+            assert server.client().command("flush_all") == b"OK"
+            redis.pause()
+            assert ask("/seen") is None
+            redis.resume()
+            assert eventually(lambda: ask("/seen")) == b"1"
 
 
 def test_express_sessions_of_a_redis_go_on(tmp_path, redis):

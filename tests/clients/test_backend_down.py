@@ -11,7 +11,7 @@ import subprocess
 import threading
 
 import pytest
-from conftest import HERE, PEER, SECONDS, go, java, need, need_node_packages, need_php, need_ruby, run
+from conftest import HERE, PEER, SECONDS, go, java, need, need_node_packages, need_php, need_symfony, need_ruby, run
 from forebay import AWAY, Config, Redis, Server, eventually, namespace, section
 
 pytestmark = pytest.mark.skipif(bool(PEER), reason="memcached has no backend")
@@ -230,10 +230,10 @@ def is_known(server, answer):
         return False
 
 
-def visit(port, protocol):
+def visit(port, protocol, handler="memcached"):
     """The visits that one request to a PHP application with sessions has counted; None: it got no session. PHP does not tell
     the application whether the session was written."""
-    done = subprocess.run(["php", "php/session.php", "memcached", "abc123", "visits"], cwd=HERE, timeout=SECONDS,
+    done = subprocess.run(["php", "php/session.php", handler, "abc123", "visits"], cwd=HERE, timeout=SECONDS,
                           env=dict(os.environ, PORT=str(port), PROTOCOL=protocol), capture_output=True, text=True, check=False)
     return next(map(int, re.findall(r"^\d+$", done.stdout, re.MULTILINE)), None)
 
@@ -252,6 +252,21 @@ def test_a_php_session_is_not_overwritten_because_it_could_not_be_read(pausing, 
     redis.resume()
     eventually(lambda: is_known(server, b"ME"))
     assert visit(server.port, protocol) == afterwards
+
+
+@pytest.mark.parametrize("keeping, afterwards", [("close", 2), ("refuse", 4)])
+def test_symfonys_sessions_need_unknown_set(pausing, redis, keeping, afterwards):
+    """Its handler takes any failure for an empty session."""
+    need_symfony()
+    server = pausing(**KEEPING[keeping])
+    eventually(lambda: is_known(server, b"EN"))
+    assert [visit(server.port, "binary", "symfony") for _ in range(3)] == [1, 2, 3]
+    cool(server)
+    redis.pause()
+    assert visit(server.port, "binary", "symfony") == 1
+    redis.resume()
+    eventually(lambda: is_known(server, b"ME"))
+    assert visit(server.port, "binary", "symfony") == afterwards
 
 
 @pytest.mark.parametrize("client", ["pylibmc", "memcache"])

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from conftest import HERE, PEER, need
@@ -19,6 +20,7 @@ pytestmark = pytest.mark.skipif(bool(PEER), reason="memcached forgets its sessio
 
 CUSTOMERS = {"flask": "ada", "php": "edith", "express": "grace"}
 POLICIES = {"session": "write-behind", "cart": "write-through", "profile": "read-through", "counter": "write-behind"}
+FOLDER = "%s, the shop's \"own\" (100%% #1?)"  # no character of it means anything in a file that names it
 CLICKS = 5  # of each shop, before and after something happens
 
 # What a page says, as a record: of the one that the browser shows, or of one that a script has fetched.
@@ -58,6 +60,11 @@ CLICK = READ + """
     window.clicking = Promise.all(shops.map(click));"""
 
 
+def command(folder, port):
+    return [sys.executable, "-B", os.path.join(ROOT, "tools", "demo.d", "main.py"), "--folder", str(folder), "--port", str(port),
+            "--forebay", binary()]
+
+
 class Demo:
     """The program, told what to do by its standard input."""
 
@@ -66,27 +73,30 @@ class Demo:
         self.with_redis = store == "redis"
         self.port = free_port()
         self.said = b""
-        command = [sys.executable, "-B", os.path.join(ROOT, "tools", "demo.d", "main.py"), "--folder", str(folder),
-                   "--port", str(self.port), "--forebay", binary(), *["--redis"] * self.with_redis]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=die_with_the_test)
+        self.process = subprocess.Popen(command(folder, self.port) + ["--redis"] * self.with_redis, stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, preexec_fn=die_with_the_test)
         self.wait_for(rb"^The shop: +http://127\.0\.0\.1:%d/$" % self.port)
 
     def wait_for(self, pattern):
         """Reads until a line fits."""
+        end = time.monotonic() + PATIENCE
         while True:
             found = re.search(pattern, self.said, re.MULTILINE)
             if found:
                 self.said = self.said[found.end():]
                 return
-            assert select.select([self.process.stdout], [], [], PATIENCE)[0], self.said
+            assert select.select([self.process.stdout], [], [], max(0, end - time.monotonic()))[0], self.said
             more = os.read(self.process.stdout.fileno(), 65536)
             assert more, f"it ended: {self.said.decode()}"
             self.said += more
 
-    def do(self, command):
-        self.process.stdin.write(command.encode() + b"\n")
+    def type(self, line):
+        self.process.stdin.write(line + b"\n")
         self.process.stdin.flush()
-        self.wait_for(rb"^%s: done$" % command.encode())
+
+    def do(self, what):
+        self.type(what.encode())
+        self.wait_for(rb"^%s: done$" % what.encode())
 
     def end(self):
         """As Ctrl-C does. Everything has ended well then, and nothing is left."""
@@ -112,6 +122,11 @@ class Browser:
     def open(self, stack):
         self.driver.get(f"{self.base}/{stack}/")
         return self.page()
+
+    def cookies(self):
+        """A browser sends them to each port of a machine."""
+        self.driver.get(self.base)
+        return {cookie["name"]: cookie["value"] for cookie in self.driver.get_cookies()}
 
     def press(self, selector):
         """Of what comes next; a click may answer before it is there."""
@@ -168,17 +183,18 @@ def demo(request, tmp_path_factory):
         pytest.importorskip(module, reason=f"Debian: python3-{module.replace('_', '-')}")
     if not os.path.isdir(os.path.join(HERE, "node", "node_modules")):
         pytest.skip("Express is not installed: tools/test does it with npm ci")
-    demo = Demo(tmp_path_factory.mktemp(request.param), request.param)
+    demo = Demo(tmp_path_factory.mktemp(FOLDER % request.param), request.param)
     yield demo
     demo.end()
 
 
 @pytest.fixture(scope="module")
 def browser(demo, chromium):
-    """Somebody who is logged in everywhere, with something in each cart."""
-    chromium.delete_all_cookies()
+    """Somebody who is logged in everywhere, with something in each cart; and still in the demonstration before, if there was one."""
     browser = Browser(chromium, demo.port)
+    before = browser.cookies()
     browser.expected = {stack: log_in(browser, stack) for stack in CUSTOMERS}
+    assert before.items() <= browser.cookies().items()
     return browser
 
 
@@ -221,6 +237,48 @@ def test_the_strip_tells_what_served_each_part(demo, browser):
         assert {part: policy for part, (policy, _) in page["strip"].items()} == POLICIES
         assert {page["strip"][part][1] for part in ("session", "cart", "counter")} == {"memory"}
         assert page["profile"].lower().startswith(CUSTOMERS[stack])
+
+
+@pytest.mark.parametrize("demo", ["sqlite"], indirect=True)
+def test_an_address_that_is_typed_leads_into_the_shop(demo, browser):
+    browser.driver.get(browser.base + "/php")
+    check(browser, "php", browser.page())
+    browser.driver.get(browser.base + "/nowhere")
+    assert browser.driver.current_url == browser.base + "/"
+
+
+@pytest.mark.parametrize("demo", ["sqlite"], indirect=True)
+def test_a_second_demonstration_does_not_harm_the_first(demo, browser):
+    page = demo.folder / "index.html"  # which is no folder
+    for folder, port, named in ((demo.folder, free_port(), str(demo.folder)), (demo.folder, demo.port, f"127.0.0.1:{demo.port}"),
+                                (page, free_port(), str(page))):
+        done = subprocess.run(command(folder, port), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE, check=False)
+        assert done.returncode == 1 and done.stderr.startswith("tools/demo: ") and named in done.stderr and done.stderr.count("\n") == 1
+    demo.do("restart forebay")
+    for stack in CUSTOMERS:
+        check(browser, stack, browser.open(stack))
+
+
+@pytest.mark.parametrize("demo", ["sqlite"], indirect=True)
+def test_what_is_no_command_is_answered_with_those_that_are(demo):
+    for line in (b"kill nobody", b"evict now", "caf\u00e9".encode("latin-1")):
+        demo.type(line)
+        demo.wait_for(rb"^kill flask-1 .*\n(.*\n)*quit ")
+    demo.do("status")
+
+
+@pytest.mark.parametrize("demo", ["sqlite"], indirect=True)
+def test_a_program_that_cannot_be_started_stays_away(demo, browser):
+    """Rather than that the terminal is filled with it."""
+    page = demo.folder / "error.http"
+    page.rename(demo.folder / "elsewhere")
+    demo.type(b"kill haproxy")
+    demo.wait_for(rb"^kill haproxy: haproxy does not start; .*haproxy.log says why$")
+    demo.wait_for(rb"^haproxy does not start; .*haproxy.log says why. Then type: start haproxy$")
+    (demo.folder / "elsewhere").rename(page)
+    demo.do("start haproxy")
+    for stack in CUSTOMERS:
+        check(browser, stack, browser.open(stack))
 
 
 def test_evicted_entries_come_from_the_backend(demo, browser):
@@ -275,6 +333,10 @@ def test_while_the_store_is_away_memory_serves(demo, browser):
         later = browser.open(stack)
         assert later["who"] == page["who"] and later["since"] == page["since"] and later["counter"] == page["counter"] + 2
         assert later["cart"] in (page["cart"], None)  # a change whose outcome is unknown is forgotten, and asked for again
+    demo.do("evict")
+    for stack in CUSTOMERS:  # the session is dirty, and cannot be evicted; a cart that cannot be read is not shown as an empty one
+        page = browser.open(stack)
+        assert page["who"] == CUSTOMERS[stack] and page["cart"] == (None if demo.with_redis else ["2 Cup"])
     demo.do("back")
     for stack in CUSTOMERS:
         eventually(lambda: browser.open(stack)["cart"] == browser.expected[stack]["cart"])

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """docs/session-store.md does what it says: its configuration and its Python blocks are run as they stand there (with a port of
-our own), on SQLite and, after the change of the one line, on Redis."""
+our own), on SQLite and, after the change of the one line, on Redis and on Redis with Sentinel."""
 
 import os
 import re
@@ -9,6 +9,7 @@ import subprocess
 import pytest
 from conftest import HERE, SECONDS, write_behind
 from forebay import ROOT, Server, binary
+from sentinel import Sentinels
 
 pytest.importorskip("pymemcache")
 
@@ -18,13 +19,23 @@ def blocks(language):
         return re.findall(rf"^```{language}\n(.*?)^```", page.read(), re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("store", ["sqlite", "redis"])
+@pytest.fixture
+def sentinels(tmp_path):
+    with Sentinels(tmp_path / "watched") as started:
+        yield started
+
+
+@pytest.mark.parametrize("store", ["sqlite", "redis", "sentinels"])
 def test_the_walkthrough_works_as_written(tmp_path, store, request):
-    text, locks, pools, other_line = blocks("conf")
+    text, locks, pools, redis_line, sentinel_line = blocks("conf")
     store_line = re.search(r"^backend .*\n", text, re.MULTILINE).group(0)
     if store == "redis":
         redis = request.getfixturevalue("redis")
-        text = text.replace(store_line, other_line.replace("127.0.0.1:6379", f"127.0.0.1:{redis.port}"))
+        text = text.replace(store_line, redis_line.replace("127.0.0.1:6379", f"127.0.0.1:{redis.port}"))
+    elif store == "sentinels":
+        watched = request.getfixturevalue("sentinels")
+        redis = watched.master()
+        text = text.replace(store_line, re.sub(r'"redis.sentinel:[^"]*"', f'"{watched.uri}"', sentinel_line))
     server = Server(tmp_path)
     server.config = (text + locks + pools).replace("11211", str(server.port))
     check = subprocess.run([binary(), "--config", server.write_config(), "--check"], cwd=tmp_path, timeout=60, check=False)

@@ -41,7 +41,7 @@ def post(server, path, token=TOKEN, **more):
 
 def test_without_a_token_file_nothing_can_be_changed(serve):
     server = serve(admin=True)
-    for path in ("/sync", "/flush?namespace=x", "/quarantine/retry", "/quarantine/drop", "/log?level=debug", "/reload"):
+    for path in ("/sync", "/flush?namespace=x", "/quarantine/retry", "/quarantine/drop", "/log?level=debug", "/reload", "/handover?to=on"):
         assert post(server, path).status == 404, path
 
 
@@ -149,6 +149,45 @@ def test_a_stop_does_not_wait_for_a_sync(serve_with_token):
         client.sendall(f"POST /sync HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n\r\n".encode())
         eventually(lambda: "POST /sync" in server.log())
         server.stop()
+
+
+def test_handing_over_holds_nothing_back(serve_with_token):
+    server = serve_with_token(Config(namespace("sessions", "sess:", "write-behind", flush_delay="1h", existence="memory")))
+    client = server.client()
+
+    def handover():
+        return client.stats("forebay")["handover"], client.stats("forebay")["dirty_entries"]
+
+    assert client.set_many((f"sess:{number}", b"before") for number in range(100)) == [b"STORED"] * 100
+    assert post(server, "/handover?to=on")[::2] == (200, "SYNCED 100\n")
+    assert handover() == ("1", "0") and len(server.rows()) == 100
+    assert client.set_many((f"sess:{number}", b"during") for number in range(100)) == [b"STORED"] * 100
+    assert {row.value for row in server.rows().values()} == {b"during"}
+    assert client.command("delete sess:0") == b"DELETED" and b"sess:0" not in server.rows()
+    assert client.set("sess:n", b"1") == b"STORED" and client.command("incr sess:n 41") == b"42"
+    assert server.rows()[b"sess:n"].value == b"42" and handover() == ("1", "0")
+    client.command("forget sess:1")
+    assert client.command("touch sess:1 1000") == b"NOT_FOUND"  # by memory; the row is touched before that is said
+    assert server.rows()[b"sess:1"].expires_at > 0
+    assert post(server, "/handover?to=on")[::2] == (200, "SYNCED 0\n")
+    assert post(server, "/handover?to=off")[::2] == (200, "OK\n")
+    assert client.set("sess:2", b"after") == b"STORED" and handover() == ("0", "1")
+    assert server.rows()[b"sess:2"].value == b"during"
+
+
+def test_handing_over_refuses_what_the_backend_cannot_take(serve_with_token):
+    server = serve_with_token(Config(namespace("sessions", "sess:", "write-behind", flush_delay="1h"),
+                                     backends=[sqlite_backend(timeout=AWAY)], sync_timeout="100ms"))
+    client = server.client()
+    assert client.set("sess:a", b"v") == b"STORED"
+    client.sync("sessions")
+    assert client.set("sess:a", b"v") == b"STORED"
+    with locked(server):
+        answer = post(server, "/handover?to=on")
+        assert answer.status == 504 and "in time" in answer.text
+        assert client.set("sess:a", b"w").startswith(b"SERVER_ERROR")
+        assert post(server, "/handover?to=off").status == 200 and client.set("sess:a", b"x") == b"STORED"
+    assert [post(server, path).status for path in ("/handover", "/handover?to=", "/handover?to=ON")] == [400] * 3
 
 
 def test_quarantine_is_retried_and_dropped(serve_with_token):

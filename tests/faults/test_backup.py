@@ -3,6 +3,7 @@
 the copy has it again, when the server and all its files are gone."""
 
 import contextlib
+import glob
 import os
 import re
 import shutil
@@ -173,6 +174,30 @@ def test_a_store_that_is_lost_alone_gets_what_the_journal_has(tmp_path, serve):
     site.server.start()
     site.check(site.acknowledged)
     assert "It is an older copy or another store" in site.server.log()
+
+
+def test_a_store_from_a_copy_of_everything_has_what_was_in_its_log(tmp_path, serve):
+    site = Site(tmp_path, serve)
+    site.change_some()
+    site.follow("backup: whole")
+    site.server.stop()
+    site.follow("restore: store")
+    site.server.start()
+    assert site.server.client().get("sess:kept") == b"x"
+
+
+def test_a_restore_can_be_done_again_and_keeps_each_folder_that_was_there(tmp_path, serve):
+    site = Site(tmp_path, serve)
+    site.change_some()
+    site.follow("backup: sqlite")
+    site.server.stop()
+    for time in range(3):
+        with open(os.path.join(site.data, f"from-time-{time}"), "w", encoding="ascii"):
+            pass
+        site.follow("restore: sqlite")
+        assert not [name for name in os.listdir(site.data) if name.startswith("from-time")]
+    kept = {os.path.basename(name) for name in glob.glob(site.data + ".before*/**", recursive=True)}
+    assert {f"from-time-{time}" for time in range(3)} <= kept
 
 
 @pytest.mark.skipif(Redis.missing() is not None, reason=str(Redis.missing()))

@@ -157,6 +157,9 @@ def test_a_redis_that_would_refuse_the_start_is_an_error(tmp_path, redis):
     client.delete("forebay:high_version")
     client.acl_setuser("ann", enabled=True, passwords=["+secret"], commands=["+@all", "-@scripting"], keys=["*"])
     assert "NOPERM" in refused(far(f"redis://ann:secret@127.0.0.1:{redis.port}/0"))
+    client.acl_setuser("bob", enabled=True, passwords=["+secret"], commands=["+@all"], keys=["a:*"])
+    server = far(f"redis://bob:secret@127.0.0.1:{redis.port}/0")
+    assert "access one of the keys" in refused(server) and "access one of the keys" in server.refuses()
     client.config_set("requirepass", "right")
     err = refused(far(f"redis://:wrong@127.0.0.1:{redis.port}/0"))
     assert "WRONGPASS" in err and "wrong@" not in err
@@ -194,6 +197,17 @@ def test_what_is_no_database_is_an_error(tmp_path):
     os.remove(tmp_path / "data" / "store.db")
     os.mkdir(tmp_path / "data" / "store.db")
     assert "directory" in refused(server)
+    os.rmdir(tmp_path / "data" / "store.db")
+    for name in ("store.db", "store.db-wal"):  # whoever opened it would wait for somebody at its other end
+        os.mkfifo(tmp_path / "data" / name)
+        assert f"{name}: is a pipe" in refused(server)
+        assert f"{name}: is a pipe" in server.refuses()
+        os.remove(tmp_path / "data" / name)
+    for name in ("store.db-wal", "store.db-shm", "store.db-journal"):
+        os.symlink(tmp_path / "elsewhere", tmp_path / "data" / name)
+        assert f"{name}: is a symbolic link" in refused(server)
+        assert f"{name}: is a symbolic link" in server.refuses()
+        os.remove(tmp_path / "data" / name)
     assert "does not exist" in refused(at(tmp_path, backends=[sqlite_backend(path="/nowhere/at/all.db")]))
 
 
@@ -332,7 +346,7 @@ def test_the_user_is_tried(open_folder):
     assert "no-such-user" in refused(server, "-u", "no-such-user")
     assert f"{data} does not exist and cannot be made" in refused(server, "-u", "nobody")
     os.mkdir(data, 0o711)
-    assert f"{data} cannot be written into by user" in refused(server, "-u", "nobody")
+    assert f"{data} cannot be read and written into by user" in refused(server, "-u", "nobody")
     os.chown(data, 65534, 65534)
     accepted(server, "-u", "nobody")
     (data / "lock").write_text("")
@@ -342,6 +356,25 @@ def test_the_user_is_tried(open_folder):
     said = refused(server, "-u", "nobody")
     assert f"{data}/lock cannot be opened by user 65534: Permission denied; chown -R the data folder to him" in said, said
     assert f"{data}/store.db: cannot be read and written by user 65534: Permission denied; chown or chmod it" in said, said
+
+
+@needs_root
+def test_what_is_replaced_may_be_of_somebody_else(open_folder, serve):
+    """A file of root's that waits to be used again, and others that were to take the place of one."""
+    (open_folder / "data").mkdir(0o700)
+    server = at(open_folder, namespace("sessions", "sess:", "write-behind", flush_delay="20ms"), journal_file_size="64kb",
+                threads=1)
+    for name in ("blank-1", "quarantine-sessions.log.new"):
+        (open_folder / "data" / name).write_bytes(b"x" * 65536)
+        (open_folder / "data" / name).chmod(0o600)
+    os.chown(open_folder / "data", 65534, 65534)
+    accepted(server, "-u", "nobody")
+    client = serve(server.config, ["-u", "nobody"], port=server.port).client()
+    assert set(client.set_many((f"sess:{number}", b"x" * 1000) for number in range(500))) == {b"STORED"}
+    client.sync()
+    assert client.stats("write_behind")["journal:failures"] == "0"
+    os.chmod(open_folder / "data", 0o100)
+    assert "cannot be read and written into by user" in refused(server, "-u", "nobody")
 
 
 @needs_root
@@ -404,6 +437,29 @@ def test_a_changed_place_is_a_warning(serve, tmp_path):
     assert "warning: keys" in err and "other.db" in err
     _, again = accepted(server)
     assert again == err, "it is not noted as known"
+
+
+def test_what_a_file_or_a_store_says_drives_no_terminal(serve, tmp_path):
+    server = at(tmp_path)
+    serve(server.config, port=server.port).stop()
+    (tmp_path / "data" / "places").write_text("old\told:\x1b[31m\tsqlite:x\x9b.db, table y\n")
+    _, err = accepted(server)
+    assert 'keys "old:?[31m*"' in err and "sqlite:x?.db" in err
+    with contextlib.closing(sqlite3.connect(tmp_path / "data" / "store.db")) as database:
+        database.executescript("drop table sessions; create view sessions as select 1 as [\x1b[2J]")
+    assert "\x1b" not in refused(server)
+
+
+def test_a_damaged_low_water_file_is_an_error_without_a_journal_as_well(serve, tmp_path):
+    server = at(tmp_path)
+    serve(server.config, port=server.port).stop()
+    for text in ("", "x" * 9000):
+        (tmp_path / "data" / "low-water").write_text(text)
+        assert "--recover=skip-damaged" in refused(server)
+        assert "--recover=skip-damaged" in server.refuses()
+    other = at(tmp_path, namespace("sessions", "sess:", "write-through"))
+    accepted(other)  # nobody reads it then
+    serve(other.config, port=other.port)
 
 
 def test_a_damaged_quarantine_is_an_error(serve, tmp_path):

@@ -59,6 +59,8 @@ def test_what_can_be_read_of_a_damaged_store_is_saved(tmp_path, serve):
     eventually(lambda: "database disk image is malformed" in server.log())
     said = follow(commands("trouble.md", "trouble: damaged store"), server, server.folder).split("\n")
     assert said[0] == "ok" and int(said[1]) > SESSIONS / 2
+    with os.scandir(server.folder) as entries:
+        assert all(entry.is_file() for entry in entries)  # as a backup of everything, and the next mending, need it
     server.start()
     client = server.client()
     saved = [client.ask(f"sess:{i}") for i in range(SESSIONS)]

@@ -99,6 +99,7 @@ def repository(tmp_path):
     (["--config", "my.conf"], "elsewhere", ["--config", "my.conf"]),
     (["--config=my.conf", "-v"], "elsewhere", ["--config=my.conf", "-v"]),
     (["-v"], "repository", ["--config", "tools/forebay.conf", "-v"]),
+    (["--check"], "repository", ["--config", "tools/forebay.conf", "--check"]),
 ])
 def test_a_configuration_is_the_one_that_whoever_types_sees(repository, tmp_path, arguments, there, given):
     env = {**os.environ, "PATH": f"{tmp_path}/bin:{os.environ['PATH']}"}
@@ -106,3 +107,4 @@ def test_a_configuration_is_the_one_that_whoever_types_sees(repository, tmp_path
                           timeout=PATIENCE, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1 - len(given):] == [str(tmp_path / there), *given]
+    assert ("serving memcached clients" in done.stdout) == ("-v" in arguments and there == "repository")

@@ -28,7 +28,7 @@ struct faulty {
     pthread_cond_t changed;
     struct orders orders[FAULTY_ANY];
     char *refused, *spoilt, *failing_table;
-    bool tear, lose_answer, names_refused;
+    bool tear, lose_answer, holds_next, names_refused;
     size_t tear_after;
     size_t applied, largest_batch;
 };
@@ -196,7 +196,9 @@ static size_t take_tear(struct faulty *faulty, size_t count, bool *ret_fail) {
     *ret_fail = faulty->tear || faulty->lose_answer;
     if (faulty->tear && faulty->tear_after < count)
         count = faulty->tear_after;
-    faulty->tear = faulty->lose_answer = false;
+    if (faulty->holds_next)
+        faulty->orders[FAULTY_APPLY].hold = true;
+    faulty->tear = faulty->lose_answer = faulty->holds_next = false;
     pthread_mutex_unlock(&faulty->lock);
     return count;
 }
@@ -387,6 +389,12 @@ void faulty_tear(struct faulty *faulty, size_t count) {
 void faulty_lose_answer(struct faulty *faulty) {
     pthread_mutex_lock(&faulty->lock);
     faulty->lose_answer = true;
+    pthread_mutex_unlock(&faulty->lock);
+}
+
+void faulty_lose_answer_and_hold(struct faulty *faulty) {
+    pthread_mutex_lock(&faulty->lock);
+    faulty->lose_answer = faulty->holds_next = true;
     pthread_mutex_unlock(&faulty->lock);
 }
 

@@ -76,6 +76,8 @@ void faulty_tear(struct faulty *faulty, size_t count);
 
 /* The next apply applies everything, then answers BACKEND_TRANSIENT: the answer was lost on its way. */
 void faulty_lose_answer(struct faulty *faulty);
+/* The same, and the apply that follows is held (faulty_hold). */
+void faulty_lose_answer_and_hold(struct faulty *faulty);
 
 /* Calls begun since creation, the failed ones included. */
 unsigned faulty_calls(struct faulty *faulty, enum faulty_call call);

@@ -22,6 +22,7 @@ struct memory_store {
     struct row *buckets[BUCKETS];
     struct memory_store_counts counts;
     bool forgets_deletes;
+    bool is_faster;   /* than whoever writes */
     uint64_t foreign; /* rows that the test has written */
     char uri[40];
 };
@@ -78,11 +79,32 @@ static void set_row(struct row *row, const struct entry *entry) {
     row->deleted = false;
 }
 
-static void apply_one(struct memory_store *store, struct mutation *mutation) {
+static bool is_on(const struct row *row, const struct mutation *mutation, uint32_t now) {
+    bool alive = !row->deleted && (!row->entry.expires_at || row->entry.expires_at > now);
+    if (!mutation->on || row->entry.version == mutation->entry.version)
+        return true;
+    if (!alive)
+        return mutation->on & MUTATION_ON_ABSENCE;
+    return mutation->on & MUTATION_ON_VERSION &&
+           (!row->entry.version || row->entry.version == mutation->base);
+}
+
+/* How much newer the value of the row is than what is touched: below, at or above 0. */
+static int meets(const struct row *row, const struct mutation *touch) {
+    uint64_t cas = row->entry.client_cas ? row->entry.client_cas : row->entry.version;
+    if (!row->entry.version || row->entry.version == touch->entry.version || cas == touch->entry.client_cas)
+        return 0;
+    return cas > touch->entry.client_cas ? 1 : -1;
+}
+
+static void apply_one(struct memory_store *store, struct mutation *mutation, uint32_t now) {
     struct row *row = row_of(store, mutation->table->name, mutation->entry.key);
     uint64_t version = mutation->entry.version;
     bool deletes = mutation->kind == MUTATION_DELETE;
-    mutation->superseded = row->entry.version > version;
+    row->entry.version += store->is_faster; /* of another node's number */
+    int met = mutation->kind == MUTATION_TOUCH ? meets(row, mutation) : 0;
+    mutation->attempts++;
+    mutation->superseded = row->entry.version > version || met > 0 || !is_on(row, mutation, now);
     mutation->superseded_by = mutation->superseded ? row->entry.version : 0;
     if (mutation->superseded || (!deletes && row->entry.version == version))
         return;
@@ -91,7 +113,7 @@ static void apply_one(struct memory_store *store, struct mutation *mutation) {
         store->counts.deletes++;
         row->deleted = true;
         row->entry.version = store->forgets_deletes ? 0 : version;
-    } else if (mutation->kind == MUTATION_TOUCH && !row->deleted) {
+    } else if (mutation->kind == MUTATION_TOUCH && !row->deleted && met == 0) {
         store->counts.touches++;
         row->entry.version = version;
         row->entry.client_cas = mutation->entry.client_cas;
@@ -180,12 +202,12 @@ static enum backend_status load(struct backend_connection *base, const struct ba
 static enum backend_status apply(struct backend_connection *connection, struct mutation *mutations,
                                  size_t count, uint32_t now, struct backend_error *ret_error) {
     struct memory_store *store = of(connection)->store;
-    (void)now, (void)ret_error;
+    (void)ret_error;
     let_go(of(connection));
     pthread_mutex_lock(&store->lock);
     store->counts.batches++;
     for (size_t i = 0; i < count; i++)
-        apply_one(store, &mutations[i]);
+        apply_one(store, &mutations[i], now);
     connection->foreign = store->foreign;
     pthread_mutex_unlock(&store->lock);
     return BACKEND_OK;
@@ -359,6 +381,12 @@ char *memory_store_get(struct memory_store *store, const char *table, const char
 void memory_store_forget_deletes(struct memory_store *store) {
     pthread_mutex_lock(&store->lock);
     store->forgets_deletes = true;
+    pthread_mutex_unlock(&store->lock);
+}
+
+void memory_store_be_faster(struct memory_store *store, bool faster) {
+    pthread_mutex_lock(&store->lock);
+    store->is_faster = faster;
     pthread_mutex_unlock(&store->lock);
 }
 

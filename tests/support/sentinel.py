@@ -22,13 +22,13 @@ class Sentinel(Redis):
 
     what = "sentinel"
 
-    def __init__(self, folder, master, quorum, *lines, name="mymaster"):
+    def __init__(self, folder, master, quorum, *lines, name="mymaster", down_after=DOWN_AFTER):
         Process.__init__(self, folder)
         self.file = os.path.join(self.folder, f"sentinel-{self.port}.conf")
         with open(self.file, "w", encoding="ascii") as file:
             file.write("\n".join([f"port {self.port}", "bind 127.0.0.1", f"dir {self.folder}",
                                   f"sentinel monitor {name} 127.0.0.1 {master.port} {quorum}",
-                                  f"sentinel down-after-milliseconds {name} {DOWN_AFTER}",
+                                  f"sentinel down-after-milliseconds {name} {down_after}",
                                   f"sentinel failover-timeout {name} {FAILOVER_TIMEOUT}", *lines, ""]))
 
     def command(self):
@@ -42,10 +42,10 @@ class Sentinel(Redis):
 class Sentinels:
     """count Sentinels of a master with replicas; all Redis have the same options."""
 
-    def __init__(self, folder, *options, replicas=1, count=1):
+    def __init__(self, folder, *options, replicas=1, count=1, down_after=DOWN_AFTER):
         self.folder = str(folder)
         self.options = ["--repl-diskless-sync-delay", "0", *options]
-        self.replica_count, self.count = replicas, count
+        self.replica_count, self.count, self.down_after = replicas, count, down_after
         self.redis, self.sentinels = [], []
         self.stack = contextlib.ExitStack()
 
@@ -56,7 +56,8 @@ class Sentinels:
                 self.add_redis("--replicaof", f"127.0.0.1 {first.port}")
             eventually(lambda: all(self.follows(one) for one in self.redis[1:]))
             for i in range(self.count):
-                sentinel = Sentinel(os.path.join(self.folder, f"sentinel-{i}"), first, self.count // 2 + 1)
+                sentinel = Sentinel(os.path.join(self.folder, f"sentinel-{i}"), first, self.count // 2 + 1,
+                                    down_after=self.down_after)
                 self.sentinels.append(self.stack.enter_context(sentinel))
             eventually(self.all_know)
             self.stack = self.stack.pop_all()
@@ -99,7 +100,8 @@ class Sentinels:
         return next(one for one in self.redis if one.port == port)
 
     def cut_off(self, master):
-        """No replica gets what the master is given from now on. (One that is stopped would find it in its socket.)"""
+        """No replica gets what the master is given from now on. (One that is stopped would find it in its socket.) After ten times
+        down_after, and as long as the master is dead, Sentinel promotes none."""
         for one in self.redis:
             if one is not master:
                 one.connect().config_set("masterauth", "of nobody")

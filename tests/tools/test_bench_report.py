@@ -7,7 +7,9 @@ form. What it is asked for is what memtier_benchmark would be asked for."""
 import json
 import os
 import signal
+import socketserver
 import subprocess
+import threading
 import types
 
 from bench_tools import BENCH, built  # noqa: F401  pylint: disable=unused-import
@@ -17,7 +19,7 @@ import page
 import pytest
 import sessions
 import state
-from forebay import Memcached, Redis, binary, die_with_the_test, eventually
+from forebay import Memcached, Process, Redis, Server, ServerFailed, binary, die_with_the_test, eventually
 
 ONLY = "^matrix/pipeline 16, set:get 1:10, 100 bytes, 1 thread/"
 SERVERS = {"forebay": "Forebay, cache-aside", "memcached": "memcached", "forebay-interval": "Forebay, write-behind, journal interval",
@@ -95,7 +97,7 @@ def test_it_is_interrupted_and_goes_on(report, tmp_path):
         process.send_signal(signal.SIGTERM)
         said, _ = process.communicate(timeout=60)
         assert process.returncode == 130, said
-    assert "interrupted; 1 results" in said and " left" in said
+    assert "state.json keeps what is done, and the same command goes on" in said and " left" in said
     assert processes_in(tmp_path / "servers") == []
     assert os.listdir(tmp_path / "servers") == []
     assert not (tmp_path / "page.md").exists()
@@ -121,19 +123,23 @@ def test_sessions_are_measured_and_counted_after_a_kill(peers, tmp_path, monkeyp
     monkeypatch.setattr(sessions.tempfile, "tempdir", None)  # which is what TMPDIR was
     settings = {"command": "tools/bench/report", "seconds": 1, "rounds": 1, "quick": True, "users": 200, "pace": 200}
     given = types.SimpleNamespace(**settings)
-    ours = {load: sessions.measure_load(given, sessions.STORES["forebay-redis"], load) for load in sessions.LOADS}
-    for found in ours.values():
+    ours = sessions.measure_store(given, sessions.STORES["forebay-redis"])
+    for found in (ours[load] for load in sessions.LOADS):
         assert found["requests"] > 0 and found["cpu_us"] > 0 and found["resident_mib"] > 1 and found["lag_s"] > 0
         assert found["lost"] == found["undone"] == 0
-    assert ours["full"]["killed"]["lost"] == 0
-    theirs = sessions.measure_load(given, sessions.STORES["memcached"], "full")
-    assert theirs["killed"]["lost"] == theirs["killed"]["sessions"] and theirs["lag_s"] is None
+    assert ours["killed"]["sessions"] > 0 and ours["killed"]["ended"] > 0
+    assert (ours["killed"]["lost"], ours["killed"]["undone"], ours["killed"]["returned"]) == (0, 0, 0)
+    memcached = sessions.STORES["memcached"]
+    with sessions.started(memcached) as running, sessions.bench_session(given, running[-1], memcached.protocol) as generator:
+        generator.line()
+        theirs = sessions.measure_kill(running, generator)
+    assert theirs["lost"] == theirs["sessions"] > 0
     assert processes_in(tmp_path) == [] and os.listdir(tmp_path) == []
 
     measured = state.State(str(tmp_path / "state.json"), settings, {}, {})
     measured.finish("sessions/1", {"forebay-redis": ours}, 1)
     [row] = [line for line in page.Page(measured).text().split("\n") if line.startswith("| Forebay, write-behind over Redis")]
-    assert row.endswith("| 0 | 100 % |")
+    assert row.endswith("| 0 | 100 % | 0 |")
 
 
 def test_an_interrupt_waits_for_what_has_to_be_whole():
@@ -144,6 +150,97 @@ def test_an_interrupt_waits_for_what_has_to_be_whole():
             done.append("the folder is removed")
     assert done == ["the folder is removed"]
     assert signal.getsignal(signal.SIGTERM) == handler
+
+
+@pytest.fixture
+def stranger():
+    """A port of another program that answers as a server does."""
+
+    class Answering(socketserver.StreamRequestHandler):
+        def handle(self):
+            for _ in self.rfile:
+                self.wfile.write(b"VERSION 1\r\n")
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Answering) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
+
+
+def test_another_program_on_the_port_is_not_measured(stranger, tmp_path):
+    server = measure.PinnedForebay(tmp_path, port=stranger)
+    server.core = None
+    try:
+        with pytest.raises(ServerFailed, match=f"port {stranger} of 127.0.0.1 was taken by another program"):
+            measure.start(server)
+    finally:
+        server.kill()
+
+
+class Forking(Process):
+    """As Redis is while it writes its file again: what it forked outlives it."""
+
+    what = "forking"
+
+    def command(self):
+        return ["sh", "-c", "sleep 60 & exec sleep 60"]
+
+    def answers(self):
+        return len(processes_in(self.folder)) == 2
+
+
+def test_what_a_server_forked_ends_with_it(tmp_path):
+    server = Forking(tmp_path).start()
+    measure.kill(server)
+    eventually(lambda: processes_in(tmp_path) == [])
+
+
+def test_a_load_ends_with_its_server(tmp_path):
+    """memtier_benchmark connects again and again."""
+    with Server(tmp_path) as server:
+        server.kill()
+        with pytest.raises(SystemExit, match="the server ended"):
+            measure.run_load(server, ["sleep", "1000"])
+    assert [one for one in processes_in(os.getcwd()) if one.startswith(b"sleep 1000")] == []
+
+
+@pytest.mark.parametrize("protocol", ["memcache_text", "redis"])
+def test_a_server_is_filled_with_the_keys_that_memtier_draws(protocol, tmp_path, redis):
+    if protocol == "redis":
+        measure.prefill(redis, 1500, 10000, protocol=protocol)  # in several batches
+        assert redis.connect().dbsize() == 1500
+        assert redis.connect().mget("memtier-1", "memtier-1500") == [b"x" * 10000] * 2
+    else:
+        with Server(tmp_path) as server:
+            measure.prefill(server, 1500, 10000)
+            assert server.client().stats()["curr_items"] == "1500"
+            assert server.client().get_many(["memtier-1", "memtier-1500"]).keys() == {b"memtier-1", b"memtier-1500"}
+            with pytest.raises(SystemExit, match="SERVER_ERROR object too large"):
+                measure.prefill(server, 1, 2 << 20)
+
+
+def run_report(*options, **env):
+    return subprocess.run([os.path.join(BENCH, "report"), *options], env={**os.environ, "FOREBAY": binary(), **env}, capture_output=True, text=True,
+                          check=False, timeout=60)
+
+
+def test_what_makes_no_sense_is_refused(report, tmp_path):
+    def said(*options):
+        with report(*options) as process:
+            words = process.communicate(timeout=60)[0]
+        assert process.returncode in (1, 2) and "Traceback" not in words
+        return words
+
+    assert "--only nothing-of-this: no task matches; --list shows them" in said("--only", "nothing-of-this")
+    assert "( is no regular expression" in said("--only", "(")
+    assert "at least 1" in said("--rounds", "-1")
+    assert "there are forebay, memcached" in said("--servers", "elsewhere")
+    assert "has nothing to write (FileNotFoundError" in said("--write")
+    (tmp_path / "state.json").write_text("{")
+    assert "is no state of a report (JSONDecodeError" in said("--list")
+    assert "--fresh forgets it" in said("--list")
+    done = run_report("--list", MEMTIER=str(tmp_path / "nowhere"))
+    assert f"MEMTIER is {tmp_path / 'nowhere'}, which is no program that can be run" in done.stderr
 
 
 def test_it_says_how_to_get_memtier(report, tmp_path):

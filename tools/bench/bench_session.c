@@ -10,13 +10,14 @@
  * it, or log out; unlock. A user who is not logged in logs in: a new session under a new name. Users are drawn by Zipf's law,
  * sizes are log-uniform.
  *
- * Every session says whose it is and how often it was changed, so each read is compared with what was acknowledged: `lost` are
- * sessions that were gone, `undone` those that were older. Without -l, no two requests of one user overlap.
+ * Every session says whose it is and how often it was changed, so each read is compared with what was acknowledged, to the byte:
+ * `lost` are sessions that were gone, `undone` those that were older or otherwise not the same. `late` are requests whose user has
+ * logged out in another one meanwhile.
  *
  * With -r, requests have their times, and what is measured begins at that time even if the request begins later. The
- * result is a line of JSON. With -i there are three phases, and a line on standard input begins the next one: logging all
- * users in ("filled" is printed), the load, and a look at every session, on new connections: meanwhile the store may be
- * restarted.
+ * result is a line of JSON. With -i, "filled" is printed once all users are logged in, and each line on standard input begins a
+ * phase, on new connections: "full" (neither -r nor -l), "paced" (-r), "locked" (-l), or "look" at every session. Meanwhile the
+ * store may be restarted. A look also counts as `returned` the sessions that are there though their users have logged out.
  *
  *          login                    write (changes + 1), touch
  *     out ------> in (login number) --.
@@ -25,53 +26,44 @@
  *         logout, or found to be lost
  */
 #include "tools/bench/entries.h"
+#include "tools/bench/latencies.h"
+#include "tools/bench/session_options.h"
 #include "tools/bench/session_store.h"
 #include <errno.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
-enum { BODY_MOST = 32 * 1024, HEADER = 32, KEY_MOST = 200, LOCK_LIFE_S = 30, LOCK_RETRIES = 5000 };
+enum { CHANGES_DIGITS = 10, KEY_MOST = 200, LOCK_LIFE_S = 30, LOCK_RETRIES = 5000 };
 
-/* Latencies in classes, a sixteenth of a power of two of nanoseconds each. */
-enum { STEPS = 16, CLASSES = 64 * STEPS };
-
-struct options {
-    unsigned short port;
-    const struct session_store *store;
-    unsigned connections, users, seconds, rate, write_percent, logout_permille, least, most, ttl;
-    bool locks, phases;
-    double skew;
-    const char *prefix, *lock_prefix;
-};
-
-/* Only who has claimed the user, or holds the lock of the session, changes the others. */
+/* Requests of a user may overlap, as those of a browser do. */
 struct user {
-    atomic_bool claimed;
-    atomic_uint login;   /* the number of the session; 0: logged out */
-    atomic_uint logins;  /* so far */
-    atomic_uint changes; /* of this session, as far as they were acknowledged */
+    pthread_mutex_t changing; /* held by who logs in or out, or writes, unless the session's lock is */
+    atomic_uint login;        /* the number of the session; 0: logged out, from before it is deleted on */
+    atomic_uint logins;       /* so far */
+    atomic_uint ended;        /* the number of the session that the user logged out of last; 0: none */
+    atomic_uint changes;      /* of this session, as far as they were acknowledged */
 };
 
 /* Of one connection, or of all. */
 struct counts {
     uint64_t requests, operations, reads, writes, touches, logins, logouts;
-    uint64_t lost, undone, refused, late, lock_waits, lock_timeouts;
-    uint64_t classes[CLASSES];
-    uint64_t longest_ns;
+    uint64_t lost, undone, returned, refused, late, lock_waits, lock_timeouts;
+    struct latencies latencies;
 };
 
 struct bench {
-    struct options options;
+    struct session_options options;
     struct user *users;
     double *up_to; /* of a user: the chance that one is drawn up to it */
-    char filler[BODY_MOST];
+    char filler[SESSION_MOST];
     uint64_t start_ns;
+    unsigned phases_run;
 };
 
 struct worker {
@@ -80,7 +72,7 @@ struct worker {
     pthread_t thread;
     struct session_connection *connection;
     uint64_t random;
-    char body[BODY_MOST];
+    char body[SESSION_MOST];
     struct counts counts;
 };
 
@@ -115,27 +107,6 @@ static double chance(struct worker *worker) {
     return (double)(mixed(worker->random) >> 11) / 9007199254740992.0;
 }
 
-static void count_latency(struct counts *counts, uint64_t ns) {
-    unsigned class = (unsigned)(log2((double)(ns > 0 ? ns : 1)) * STEPS);
-    counts->classes[class < CLASSES ? class : CLASSES - 1]++;
-    counts->longest_ns = ns > counts->longest_ns ? ns : counts->longest_ns;
-}
-
-/* Milliseconds, to a sixteenth of a power of two above. */
-static double percentile(const struct counts *counts, double percent) {
-    uint64_t all = 0, seen = 0;
-    for (unsigned i = 0; i < CLASSES; i++)
-        all += counts->classes[i];
-    uint64_t wanted = (uint64_t)ceil((double)all * percent / 100);
-    double longest = (double)counts->longest_ns / 1e6;
-    for (unsigned i = 0; i < CLASSES; i++) {
-        seen += counts->classes[i];
-        if (seen >= wanted && seen > 0)
-            return fmin(exp2((double)(i + 1) / STEPS) / 1e6, longest);
-    }
-    return longest;
-}
-
 /* ---- Sessions ---- */
 
 static struct name name_of(const char *prefix, unsigned user, unsigned login) {
@@ -154,32 +125,43 @@ static struct slice key_of(const struct name *name) {
 }
 
 /* The same at each login of a user: log-uniform from least to most. */
-static size_t size_of(const struct options *options, unsigned user) {
+static size_t size_of(const struct session_options *options, unsigned user) {
     double part = (double)(mixed(user + 1) >> 11) / 9007199254740992.0;
     return (size_t)(options->least * pow((double)options->most / options->least, part));
 }
 
+static void write_header(char header[SESSION_HEADER + 1], unsigned user, unsigned changes) {
+    snprintf(header, SESSION_HEADER + 1, "user %08x changes %010u", user, changes);
+}
+
 static struct slice body_of(struct worker *worker, unsigned user, unsigned changes) {
-    char header[HEADER + 1];
+    char header[SESSION_HEADER + 1];
     size_t size = size_of(&worker->bench->options, user);
-    snprintf(header, sizeof header, "user %08x changes %010u", user, changes);
-    memcpy(worker->body, header, HEADER);
+    write_header(header, user, changes);
+    memcpy(worker->body, header, SESSION_HEADER);
     return slice_of(worker->body, size);
 }
 
-/* Whether a session that was read is that user's; ret_changes: how often it had been changed. */
-static bool read_body(struct slice body, unsigned user, unsigned *ret_changes) {
-    char header[HEADER + 1] = "";
-    unsigned whose = 0;
-    if (body.size < HEADER)
+/* Whether what was read is the user's, to the byte, and has all changes that were acknowledged when the read began (`least`);
+ * at most one more is on its way. ret_changes: those that it has. */
+static bool is_body(const struct bench *bench, struct slice body, unsigned user, unsigned least,
+                    unsigned *ret_changes) {
+    char header[SESSION_HEADER + 1] = "", expected[SESSION_HEADER + 1];
+    if (body.size != size_of(&bench->options, user))
         return false;
-    memcpy(header, body.data, HEADER);
-    return sscanf(header, "user %x changes %u", &whose, ret_changes) == 2 && whose == user;
+    memcpy(header, body.data, SESSION_HEADER);
+    unsigned changes = (unsigned)strtoul(header + SESSION_HEADER - CHANGES_DIGITS, NULL, 10);
+    write_header(expected, user, changes);
+    *ret_changes = changes;
+    return memcmp(header, expected, SESSION_HEADER) == 0 && changes >= least &&
+           changes <= atomic_load(&bench->users[user].changes) + 1 &&
+           memcmp(body.data + SESSION_HEADER, bench->filler + SESSION_HEADER, body.size - SESSION_HEADER) ==
+               0;
 }
 
 static enum session_outcome set(struct worker *worker, const struct name *name, unsigned user,
                                 unsigned changes) {
-    const struct options *options = &worker->bench->options;
+    const struct session_options *options = &worker->bench->options;
     worker->counts.operations++;
     enum session_outcome outcome =
         options->store->set(worker->connection, key_of(name), body_of(worker, user, changes), options->ttl);
@@ -187,7 +169,7 @@ static enum session_outcome set(struct worker *worker, const struct name *name, 
     return outcome;
 }
 
-/* The user is claimed. */
+/* user->changing is held. */
 static void log_in(struct worker *worker, unsigned number) {
     struct user *user = &worker->bench->users[number];
     unsigned login = atomic_fetch_add(&user->logins, 1) + 1;
@@ -199,55 +181,90 @@ static void log_in(struct worker *worker, unsigned number) {
     }
 }
 
-static void log_out(struct worker *worker, struct user *user, const struct name *name) {
+static void log_out(struct worker *worker, struct user *user, unsigned login, const struct name *name) {
+    atomic_store(&user->login, 0);
     worker->counts.logouts++;
     worker->counts.operations++;
-    if (worker->bench->options.store->remove(worker->connection, key_of(name)) == SESSION_REFUSED)
-        worker->counts.refused++;
-    else
-        atomic_store(&user->login, 0);
-}
-
-static void touch(struct worker *worker, const struct name *name) {
-    const struct options *options = &worker->bench->options;
-    worker->counts.touches++;
-    worker->counts.operations++;
-    worker->counts.refused +=
-        options->store->touch(worker->connection, key_of(name), options->ttl) != SESSION_DONE;
-}
-
-/* What a request does at its end. */
-static void finish(struct worker *worker, unsigned number, const struct name *name) {
-    const struct options *options = &worker->bench->options;
-    struct user *user = &worker->bench->users[number];
-    double roll = chance(worker);
-    if (roll < options->logout_permille / 1000.0) {
-        log_out(worker, user, name);
-    } else if (chance(worker) < options->write_percent / 100.0) {
-        unsigned changes = atomic_load(&user->changes) + 1;
-        worker->counts.writes++;
-        if (set(worker, name, number, changes) == SESSION_DONE)
-            atomic_store(&user->changes, changes);
+    if (worker->bench->options.store->remove(worker->connection, key_of(name)) != SESSION_REFUSED) {
+        atomic_store(&user->ended, login);
     } else {
-        touch(worker, name);
+        worker->counts.refused++;
+        atomic_store(&user->login, login);
     }
 }
 
-/* Reads the session as middleware does, and goes on as the answer says. */
-static void serve(struct worker *worker, unsigned number, const struct name *name) {
+/* changes: those of what is written. */
+static void write_session(struct worker *worker, unsigned number, const struct name *name, unsigned changes) {
+    worker->counts.writes++;
+    if (set(worker, name, number, changes) == SESSION_DONE)
+        atomic_fetch_add(&worker->bench->users[number].changes, 1);
+}
+
+static void touch(struct worker *worker, struct user *user, unsigned login, const struct name *name) {
+    const struct session_options *options = &worker->bench->options;
+    worker->counts.touches++;
+    worker->counts.operations++;
+    if (options->store->touch(worker->connection, key_of(name), options->ttl) != SESSION_DONE)
+        worker->counts.refused += atomic_load(&user->login) == login;
+}
+
+/* Logs out or writes, unless the user has logged out meanwhile. Under a lock of the session what is written follows from what was
+ * read, so that a lock that is none is found; else changes are numbered here, as writes may follow each other. */
+static void change(struct worker *worker, unsigned number, unsigned login, const struct name *name,
+                   bool leaves, unsigned read) {
     struct user *user = &worker->bench->users[number];
+    bool locked = worker->bench->options.locks;
+    if (!locked)
+        pthread_mutex_lock(&user->changing);
+    if (atomic_load(&user->login) != login)
+        worker->counts.late++;
+    else if (leaves)
+        log_out(worker, user, login, name);
+    else
+        write_session(worker, number, name, (locked ? read : atomic_load(&user->changes)) + 1);
+    if (!locked)
+        pthread_mutex_unlock(&user->changing);
+}
+
+/* What a request does at its end; read: the changes that the session had. */
+static void finish(struct worker *worker, unsigned number, unsigned login, const struct name *name,
+                   unsigned read) {
+    const struct session_options *options = &worker->bench->options;
+    bool leaves = chance(worker) < options->logout_permille / 1000.0;
+    if (leaves || chance(worker) < options->write_percent / 100.0)
+        change(worker, number, login, name, leaves, read);
+    else
+        touch(worker, &worker->bench->users[number], login, name);
+}
+
+/* Nothing is there: the user has to log in, at the next request. */
+static void count_absent(struct worker *worker, struct user *user, unsigned login) {
+    if (atomic_compare_exchange_strong(&user->login, &login, 0))
+        worker->counts.lost++;
+    else
+        worker->counts.late++; /* logged out meanwhile */
+}
+
+/* Reads the session as middleware does, and goes on as the answer says. */
+static void serve(struct worker *worker, unsigned number, unsigned login) {
+    struct user *user = &worker->bench->users[number];
+    struct name name = name_of(worker->bench->options.prefix, number, login);
     struct slice body;
-    unsigned changes = 0;
+    unsigned least = atomic_load(&user->changes), read = 0;
+    if (atomic_load(&user->login) != login) { /* these were not of this session */
+        worker->counts.late++;
+        return;
+    }
     worker->counts.reads++;
     worker->counts.operations++;
-    switch (worker->bench->options.store->get(worker->connection, key_of(name), &body)) {
+    switch (worker->bench->options.store->get(worker->connection, key_of(&name), &body)) {
     case SESSION_DONE:
-        worker->counts.undone += !read_body(body, number, &changes) || changes != atomic_load(&user->changes);
-        finish(worker, number, name);
+        if (!is_body(worker->bench, body, number, least, &read))
+            worker->counts.undone += atomic_load(&user->login) == login;
+        finish(worker, number, login, &name, read);
         break;
-    case SESSION_ABSENT: /* the user has to log in, at the next request */
-        worker->counts.lost++;
-        atomic_store(&user->login, 0);
+    case SESSION_ABSENT:
+        count_absent(worker, user, login);
         break;
     case SESSION_REFUSED:
         worker->counts.refused++;
@@ -258,7 +275,7 @@ static void serve(struct worker *worker, unsigned number, const struct name *nam
 /* ---- Locks ---- */
 
 static bool lock(struct worker *worker, const struct name *name) {
-    const struct options *options = &worker->bench->options;
+    const struct session_options *options = &worker->bench->options;
     for (unsigned i = 0; i < LOCK_RETRIES; i++) {
         worker->counts.operations++;
         if (options->store->add(worker->connection, key_of(name), SLICE("1"), LOCK_LIFE_S) == SESSION_DONE)
@@ -270,15 +287,12 @@ static bool lock(struct worker *worker, const struct name *name) {
     return false;
 }
 
-static void serve_locked(struct worker *worker, unsigned number, unsigned login, const struct name *name) {
-    const struct options *options = &worker->bench->options;
+static void serve_locked(struct worker *worker, unsigned number, unsigned login) {
+    const struct session_options *options = &worker->bench->options;
     struct name held = name_of(options->lock_prefix, number, login);
     if (!lock(worker, &held))
         return;
-    if (atomic_load(&worker->bench->users[number].login) == login)
-        serve(worker, number, name);
-    else
-        worker->counts.late++; /* who held the lock before has logged out */
+    serve(worker, number, login);
     worker->counts.operations++;
     options->store->remove(worker->connection, key_of(&held));
 }
@@ -299,36 +313,28 @@ static unsigned draw(struct worker *worker) {
     return low;
 }
 
-static bool claim(struct user *user) {
-    return !atomic_exchange(&user->claimed, true);
-}
-
-/* False when another connection has this user: another one is drawn. */
-static bool request_of(struct worker *worker, unsigned number) {
+/* The number of the user's session, if there is one; else the user logs in, and 0. */
+static unsigned session_of(struct worker *worker, unsigned number) {
     struct user *user = &worker->bench->users[number];
     unsigned login = atomic_load(&user->login);
-    struct name name = name_of(worker->bench->options.prefix, number, login);
-    if (worker->bench->options.locks && login != 0) {
-        serve_locked(worker, number, login, &name);
-        return true;
-    }
-    if (!claim(user))
-        return false;
+    if (login != 0)
+        return login;
+    pthread_mutex_lock(&user->changing);
     login = atomic_load(&user->login);
-    name = name_of(worker->bench->options.prefix, number, login);
     if (login == 0)
         log_in(worker, number);
-    else if (!worker->bench->options.locks)
-        serve(worker, number, &name);
-    atomic_store(&user->claimed, false);
-    return true;
+    pthread_mutex_unlock(&user->changing);
+    return login;
 }
 
 static void request(struct worker *worker, uint64_t from_ns) {
-    while (!request_of(worker, draw(worker)))
-        ;
+    unsigned number = draw(worker), login = session_of(worker, number);
+    if (login != 0 && worker->bench->options.locks)
+        serve_locked(worker, number, login);
+    else if (login != 0)
+        serve(worker, number, login);
     worker->counts.requests++;
-    count_latency(&worker->counts, now_ns() - from_ns);
+    latencies_add(&worker->counts.latencies, now_ns() - from_ns);
 }
 
 /* ---- Phases ---- */
@@ -343,7 +349,7 @@ static void *fill(void *context) {
 
 static void *load(void *context) {
     struct worker *worker = context;
-    const struct options *options = &worker->bench->options;
+    const struct session_options *options = &worker->bench->options;
     uint64_t end = worker->bench->start_ns + options->seconds * 1000000000ull;
     uint64_t step = options->rate ? 1000000000ull * options->connections / options->rate : 0;
     uint64_t next = worker->bench->start_ns + (uint64_t)(chance(worker) * (double)step);
@@ -357,33 +363,51 @@ static void *load(void *context) {
     return NULL;
 }
 
-/* Every session that should be there; counted as lost, undone or read. */
+static enum session_outcome look_at(struct worker *worker, unsigned number, unsigned login,
+                                    struct slice *body) {
+    struct name name = name_of(worker->bench->options.prefix, number, login);
+    return worker->bench->options.store->get(worker->connection, key_of(&name), body);
+}
+
+/* The session that the user should have; counted as lost, undone or read. */
+static void look_at_current(struct worker *worker, unsigned number, unsigned login) {
+    struct slice body;
+    unsigned read = 0;
+    worker->counts.reads++;
+    if (look_at(worker, number, login, &body) != SESSION_DONE)
+        worker->counts.lost++;
+    else
+        worker->counts.undone +=
+            !is_body(worker->bench, body, number, atomic_load(&worker->bench->users[number].changes), &read);
+}
+
+/* The session that the user logged out of last: it should be gone. */
+static void look_at_ended(struct worker *worker, unsigned number, unsigned login) {
+    struct slice body;
+    worker->counts.logouts++;
+    worker->counts.returned += look_at(worker, number, login, &body) == SESSION_DONE;
+}
+
 static void *look(void *context) {
     struct worker *worker = context;
-    const struct options *options = &worker->bench->options;
+    const struct session_options *options = &worker->bench->options;
     for (unsigned number = worker->number; number < options->users; number += options->connections) {
         struct user *user = &worker->bench->users[number];
-        struct name name = name_of(options->prefix, number, atomic_load(&user->login));
-        struct slice body;
-        unsigned changes = 0;
-        if (atomic_load(&user->login) == 0)
-            continue;
-        worker->counts.reads++;
-        if (options->store->get(worker->connection, key_of(&name), &body) != SESSION_DONE)
-            worker->counts.lost++;
-        else if (!read_body(body, number, &changes) || changes != atomic_load(&user->changes))
-            worker->counts.undone++;
+        unsigned login = atomic_load(&user->login), ended = atomic_load(&user->ended);
+        if (login != 0)
+            look_at_current(worker, number, login);
+        if (ended != 0)
+            look_at_ended(worker, number, ended);
     }
     return NULL;
 }
 
 static void add_counts(struct counts *sum, const struct counts *one) {
     const uint64_t *from = (const uint64_t *)one;
-    uint64_t *to = (uint64_t *)sum,
-             longest = sum->longest_ns > one->longest_ns ? sum->longest_ns : one->longest_ns;
-    for (size_t i = 0; i < sizeof *one / sizeof *from; i++)
+    uint64_t *to = (uint64_t *)sum;
+    for (size_t i = 0; i < offsetof(struct counts, latencies) / sizeof *from; i++)
         to[i] += from[i];
-    sum->longest_ns = longest;
+    latencies_merge(&sum->latencies, &one->latencies);
 }
 
 /* Each phase has new connections. */
@@ -396,10 +420,11 @@ static struct counts run(struct bench *bench, void *(*phase)(void *)) {
     for (unsigned i = 0; i < count; i++) {
         workers[i] = (struct worker){.bench = bench,
                                      .number = i,
-                                     .random = mixed(i + 1),
+                                     .random = mixed((uint64_t)bench->phases_run << 32 | (i + 1)),
                                      .connection = session_connect(bench->options.port)};
-        memcpy(workers[i].body, bench->filler, BODY_MOST);
+        memcpy(workers[i].body, bench->filler, SESSION_MOST);
     }
+    bench->phases_run++; /* the next one draws others */
     bench->start_ns = now_ns();
     for (unsigned i = 0; i < count; i++)
         if (pthread_create(&workers[i].thread, NULL, phase, &workers[i]) != 0)
@@ -417,7 +442,8 @@ static void show_curve(const struct counts *counts) {
     static const double percents[] = {50, 75, 90, 95, 99, 99.5, 99.9, 99.99, 100};
     printf("\"curve\": [");
     for (unsigned i = 0; i < sizeof percents / sizeof *percents; i++)
-        printf("%s[%g, %.6f]", i ? ", " : "", percents[i], percentile(counts, percents[i]));
+        printf("%s[%g, %.6f]", i ? ", " : "", percents[i],
+               latencies_percentile(&counts->latencies, percents[i]));
     printf("]");
 }
 
@@ -444,44 +470,67 @@ static void show_load(const struct counts *counts, double seconds) {
     printf("}\n");
 }
 
-static void await_line(const struct bench *bench) {
-    int byte = 0;
-    fflush(stdout);
-    while (bench->options.phases && byte != '\n' && byte != EOF)
-        byte = getchar();
+static void show_look(const struct counts *counts) {
+    printf("{");
+    show_number("sessions", counts->reads);
+    show_number("lost", counts->lost);
+    show_number("undone", counts->undone);
+    show_number("ended", counts->logouts);
+    printf("\"returned\": %llu}\n", (unsigned long long)counts->returned);
 }
 
+static void run_load(struct bench *bench) {
+    struct counts counts = run(bench, load);
+    show_load(&counts, (double)(now_ns() - bench->start_ns) / 1e9);
+}
+
+static void run_look(struct bench *bench) {
+    struct counts counts = run(bench, look);
+    show_look(&counts);
+}
+
+/* One phase for each line. */
 static void run_phases(struct bench *bench) {
-    struct counts counts = run(bench, fill);
-    if (counts.refused)
+    unsigned rate = bench->options.rate;
+    char line[16];
+    printf("filled\n");
+    for (fflush(stdout); fgets(line, sizeof line, stdin); fflush(stdout)) {
+        bench->options.locks = strcmp(line, "locked\n") == 0;
+        bench->options.rate = strcmp(line, "paced\n") == 0 ? rate : 0;
+        if (strcmp(line, "look\n") == 0)
+            run_look(bench);
+        else if (bench->options.locks || bench->options.rate || strcmp(line, "full\n") == 0)
+            run_load(bench);
+        else
+            bench_die("a phase is full, paced (which needs -r), locked or look");
+    }
+}
+
+static void run_all(struct bench *bench) {
+    if (run(bench, fill).refused)
         bench_die("the store refuses sessions");
     if (bench->options.phases)
-        printf("filled\n");
-    await_line(bench);
-    counts = run(bench, load);
-    show_load(&counts, (double)(now_ns() - bench->start_ns) / 1e9);
-    if (!bench->options.phases)
-        return;
-    await_line(bench);
-    counts = run(bench, look);
-    printf("{\"sessions\": %llu, \"lost\": %llu, \"undone\": %llu}\n", (unsigned long long)counts.reads,
-           (unsigned long long)counts.lost, (unsigned long long)counts.undone);
+        run_phases(bench);
+    else
+        run_load(bench);
 }
 
 /* ---- Setting up ---- */
 
 static void set_up(struct bench *bench) {
-    const struct options *options = &bench->options;
+    const struct session_options *options = &bench->options;
     double sum = 0;
     bench->users = calloc(options->users, sizeof *bench->users);
     bench->up_to = calloc(options->users, sizeof *bench->up_to);
     if (!bench->users || !bench->up_to)
         bench_die("no memory for the users");
     for (unsigned i = 0; i < options->users; i++)
+        pthread_mutex_init(&bench->users[i].changing, NULL);
+    for (unsigned i = 0; i < options->users; i++)
         bench->up_to[i] = sum += pow(i + 1, -options->skew);
     for (unsigned i = 0; i < options->users; i++)
         bench->up_to[i] /= sum;
-    for (unsigned i = 0; i < BODY_MOST; i++) /* as hard to compress as what is written in a language */
+    for (unsigned i = 0; i < SESSION_MOST; i++) /* as hard to compress as what is written in a language */
         bench->filler[i] = (char)('a' + mixed(i) % 26);
 }
 
@@ -490,88 +539,10 @@ static void tear_down(struct bench *bench) {
     free(bench->up_to);
 }
 
-static void take_option(struct options *options, int option, const char *argument) {
-    switch (option) {
-    case 'P':
-        options->port = (unsigned short)bench_number(argument);
-        break;
-    case 'p':
-        options->store = session_store_find(argument);
-        break;
-    case 'c':
-        options->connections = bench_number(argument);
-        break;
-    case 'u':
-        options->users = bench_number(argument);
-        break;
-    case 't':
-        options->seconds = bench_number(argument);
-        break;
-    case 'r':
-        options->rate = bench_number(argument);
-        break;
-    case 'l':
-        options->locks = true;
-        break;
-    case 'i':
-        options->phases = true;
-        break;
-    case 'z':
-        options->skew = strtod(argument, NULL);
-        break;
-    case 'w':
-        options->write_percent = bench_number(argument);
-        break;
-    case 'o':
-        options->logout_permille = bench_number(argument);
-        break;
-    case 'm':
-        options->least = bench_number(argument);
-        break;
-    case 'M':
-        options->most = bench_number(argument);
-        break;
-    case 'T':
-        options->ttl = bench_number(argument);
-        break;
-    case 'k':
-        options->prefix = argument;
-        break;
-    case 'L':
-        options->lock_prefix = argument;
-        break;
-    default:
-        bench_die("the head of its source in tools/bench has the options");
-    }
-}
-
-static void check_options(const struct options *options) {
-    if (options->port == 0 || !options->store)
-        bench_die("which port (-P), and which protocol (-p memcached or redis)?");
-    if (options->connections == 0 || options->users <= options->connections)
-        bench_die("there have to be more users than connections");
-    if (options->least < HEADER || options->most < options->least || options->most > BODY_MOST)
-        bench_die("sessions have 32 bytes to 32 kB");
-}
-
 int main(int count, char **arguments) {
-    struct bench bench = {.options = {.store = &session_store_memcached,
-                                      .connections = 32,
-                                      .users = 20000,
-                                      .seconds = 10,
-                                      .write_percent = 30,
-                                      .logout_permille = 10,
-                                      .least = 1024,
-                                      .most = 8192,
-                                      .ttl = 1800,
-                                      .skew = 0.9,
-                                      .prefix = "sess:",
-                                      .lock_prefix = "sess:lock."}};
-    for (int option; (option = getopt(count, arguments, "P:p:c:u:t:r:liz:w:o:m:M:T:k:L:")) != -1;)
-        take_option(&bench.options, option, optarg);
-    check_options(&bench.options);
+    struct bench bench = {.options = session_options(count, arguments)};
     set_up(&bench);
-    run_phases(&bench);
+    run_all(&bench);
     tear_down(&bench);
     return 0;
 }

@@ -6,6 +6,7 @@ import math
 import statistics
 
 Turns = collections.namedtuple("Turns", "ratio ours theirs lowest highest rounds")
+MARGIN = 0.02
 Spread = collections.namedtuple("Spread", "median lowest highest")
 
 
@@ -82,9 +83,18 @@ def duration(seconds):
     return f"{minutes} min" if seconds >= 90 else f"{round(seconds)} s"
 
 
-def behind(ours, theirs, at_most):
-    """Whether ours (a Spread) is worse than theirs by more than the rounds differ: the ranges do not overlap. at_most: less is
-    better."""
-    if ours is None or theirs is None:
-        return False
-    return ours.lowest > theirs.highest if at_most else ours.highest < theirs.lowest
+def paired(ours, theirs):
+    """The same figure of both sides, one for each round: Turns, of the rounds that have both; None where none has."""
+    both = [(mine, other) for mine, other in zip(ours, theirs) if mine and other]
+    return turns(*zip(*both)) if both else None
+
+
+def standing(found, at_most):
+    """"behind" or "ahead" of a peer where every round says so, and the one in the middle by more than MARGIN; else "even". found: ours to
+    theirs, within each round, as what the machine does besides is felt by both. at_most: less is better."""
+    lowest, middle, highest = found.lowest, found.ratio, found.highest
+    if not at_most:
+        lowest, middle, highest = 1 / highest, 1 / middle, 1 / lowest
+    if lowest > 1 and middle > 1 + MARGIN:
+        return "behind"
+    return "ahead" if highest < 1 and middle < 1 - MARGIN else "even"

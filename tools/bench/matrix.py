@@ -16,7 +16,7 @@ from measure import (Config, PinnedForebay, PinnedMemcached, PinnedPogocache, Pi
 from forebay import sqlite_backend
 
 MEMORY_MB = 1024
-FILL_BYTES = 200 << 20  # what all keys with their values are to take at most
+FILL_BYTES = 16 << 20  # what all keys with their values are to take at most
 
 # start(threads): (class, keywords or arguments), as measure.servers wants it. space: its write-behind namespace.
 Subject = collections.namedtuple("Subject", "label start protocol space")
@@ -86,14 +86,15 @@ def available():
 
 # Who is compared with whom: those that promise the same.
 PEERS = (("forebay", "memcached"), ("forebay", "redis"), ("forebay", "pogocache"), ("forebay-interval", "redis-everysec"),
-         ("forebay-always", "redis-always"))
+         ("forebay-always", "redis-always"), ("forebay-through", "redis-always"))
 
 
 def started_with(subject):
     """A server's settings for one thread, in a line: what a reader needs to start it in the same way."""
     kind, options = subject.start(1)
     if kind is not PinnedForebay:
-        return " ".join([kind.what, *(options["options"] if isinstance(options, dict) else options)])
+        name = "redis-server --save ''" if kind is PinnedRedis else kind.what
+        return " ".join([name, *(options["options"] if isinstance(options, dict) else options)])
     config = options["config"]
     top = [f"{name} = {value}" for name, value in config.top.items()]
     return " ".join(" ".join([*top, *config.backends, *config.sections]).split())
@@ -132,4 +133,4 @@ def measure_all(given, load, chosen, turn):
 
 def seconds_of(given, chosen):
     """What measure_all is expected to take."""
-    return len(chosen) * (given.seconds + 3)
+    return len(chosen) * (given.seconds + 2)

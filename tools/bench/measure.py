@@ -15,6 +15,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -26,10 +27,15 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
 
 import figures  # noqa: E402
-from forebay import Config, Redis, Server, binary, die_with_the_test, namespace  # noqa: E402
+from forebay import Config, Redis, Server, ServerFailed, binary, die_with_the_test, namespace  # noqa: E402
 
 TICKS = os.sysconf("SC_CLK_TCK")
+LISTEN = "0A"  # in /proc/net/tcp
 SERVER_CORE, LOAD_CORE = 0, 1
+# What is sent at once while filling: on a busy machine each batch waits for its turn, and its answers have to fit into a socket.
+FILL_BATCH_BYTES, FILL_BATCH_KEYS = 4 << 20, 10000
+REMOVALS = 50  # of a folder, a tenth of a second between them, until it is left where it is
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LONGEST_LOAD_S = 600  # memtier_benchmark waits for ever for what it has counted as not done, such as a set that was refused
 
 MEMTIER_HINT = """memtier_benchmark is not on PATH (and MEMTIER does not name it). Debian 12 has no package of it; from source:
@@ -43,9 +49,12 @@ def say(*words):
 
 
 def program(variable, name, hint=None):
-    path = os.environ.get(variable) or shutil.which(name)
+    """Its path; ends the program where there is none, with what to do about it."""
+    path = shutil.which(os.environ.get(variable) or name)
+    if not path and os.environ.get(variable):
+        sys.exit(f"{variable} is {os.environ[variable]}, which is no program that can be run")
     if not path:
-        sys.exit(hint or f"{name} is not on PATH, and {variable} does not name it")
+        sys.exit(hint or f"{name} is not on PATH, and {variable} does not name it (Debian: apt-get install {name})")
     return path
 
 
@@ -112,7 +121,7 @@ def whole():
     """An interrupt waits until the block is done: a process that is just being started is nobody's yet, and a folder that is half
     removed would stay. For the main thread."""
     came = []
-    before = {number: signal.signal(number, lambda *_: came.append(True)) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, lambda *_: came.append(True)) for number in INTERRUPTS}
     try:
         yield
     finally:
@@ -122,18 +131,52 @@ def whole():
         raise KeyboardInterrupt
 
 
+def listens(server):
+    """Whether all that listens on its port is the server itself."""
+    with open("/proc/net/tcp", encoding="ascii") as table:
+        sockets = [line.split() for line in table]
+    listening = {f"socket:[{one[9]}]" for one in sockets[1:] if one[1].endswith(f":{server.port:04X}") and one[3] == LISTEN}
+    own = set()
+    for path in glob.glob(f"/proc/{server.pid}/fd/*"):
+        with contextlib.suppress(OSError):  # closed meanwhile
+            own.add(os.readlink(path))
+    return bool(listening) and listening <= own
+
+
 def start(server):
     with whole():
         server.spawn()
     server.await_answer()
+    if not listens(server):  # that would be measured instead
+        raise ServerFailed(f"port {server.port} of 127.0.0.1 was taken by another program before {server.what} had it: start again")
+
+
+def kill(server):
+    """With kill -9; and what it has forked, as Redis does to write its file again, which would go on for a while."""
+    with contextlib.suppress(OSError), open(f"/proc/{server.pid}/task/{server.pid}/children", encoding="ascii") as children:
+        forked = [int(pid) for pid in children.read().split()]
+        server.kill()
+        for pid in forked:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def remove(folder):
+    """A folder in which somebody may still be about to end."""
+    for _ in range(REMOVALS):
+        with contextlib.suppress(OSError):
+            shutil.rmtree(folder)
+            return
+        time.sleep(0.1)
+    shutil.rmtree(folder)
 
 
 def end(started, folder):
     with whole():
         for server in started:
             if server.running():
-                server.kill()
-        shutil.rmtree(folder)
+                kill(server)
+        remove(folder)
 
 
 @contextlib.contextmanager
@@ -159,18 +202,35 @@ def pair(memory, threads=1, core=SERVER_CORE):
     return servers((PinnedForebay, options, core), (PinnedMemcached, options, core))
 
 
+def await_load(server, process):
+    """What it says on standard error; None where its server ends before it, or where it does not end: it would wait for ever."""
+    end = time.monotonic() + LONGEST_LOAD_S
+    while server.running() and time.monotonic() < end:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.communicate(timeout=0.5)[1]
+    return None
+
+
+def run_load(server, command):
+    """A load generator; ends the program where it fails."""
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=die_with_the_test) as process:
+        try:
+            said = await_load(server, process)
+        finally:
+            process.kill()
+    if said is None:
+        sys.exit(f"{' '.join(command)}: {'does not end' if server.running() else 'the server ended'}; it says: {server.log()[-1000:]}")
+    if process.returncode:
+        sys.exit(f"{' '.join(command)} ended with {process.returncode}:\n{said[-2000:]}")
+
+
 def memtier(server, *options, protocol="memcache_text", core=LOAD_CORE):
     """One run; the parsed JSON report ('ALL STATS')."""
     with tempfile.NamedTemporaryFile(suffix=".json") as report:
         command = ["taskset", "-c", str(core)] if core is not None else []
         command += [program("MEMTIER", "memtier_benchmark", MEMTIER_HINT), "-s", "127.0.0.1", "-p", str(server.port), "-P", protocol,
                     "--hide-histogram", f"--json-out-file={report.name}", *map(str, options)]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, check=False, preexec_fn=die_with_the_test, timeout=LONGEST_LOAD_S)
-        except subprocess.TimeoutExpired:
-            sys.exit(f"{' '.join(command)} does not end; the server says: {server.log()[-1000:]}")
-        if done.returncode:
-            sys.exit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-2000:]}")
+        run_load(server, command)
         return json.load(report)["ALL STATS"]
 
 
@@ -180,16 +240,30 @@ def rate(found, seconds):
     return found["Totals"]["Count"] / seconds
 
 
+def set_request(protocol, key, value):
+    if protocol == "redis":
+        return b"*3\r\n$3\r\nSET\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(key), key, len(value), value)
+    return b"set %b 0 0 %d\r\n%b\r\n" % (key, len(value), value)
+
+
 def prefill(server, keys, size, prefix="memtier-", protocol="memcache_text"):
-    memtier(server, "-t", 1, "-c", 8, "-d", size, f"--key-maximum={keys}", "--ratio=1:0", "--key-pattern=P:P", "-n", "allkeys",
-            "--pipeline", 16, f"--key-prefix={prefix}", protocol=protocol)
+    """Every key that memtier_benchmark draws, once. Not by itself, whose every run takes a second to end."""
+    value, batch = b"x" * size, max(1, min(FILL_BATCH_KEYS, FILL_BATCH_BYTES // size))
+    with socket.create_connection(("127.0.0.1", server.port), LONGEST_LOAD_S) as connection, connection.makefile("rb") as answers:
+        for first in range(1, keys + 1, batch):
+            numbers = range(first, min(first + batch, keys + 1))
+            connection.sendall(b"".join(set_request(protocol, b"%b%d" % (prefix.encode(), number), value) for number in numbers))
+            for _ in numbers:
+                said = answers.readline()
+                if said not in (b"STORED\r\n", b"+OK\r\n"):
+                    sys.exit(f"{server.what} on port {server.port} does not take {prefix}...: it says {said!r}; its log: {server.log()[-1000:]}")
 
 
 def cpu_seconds(server):
-    """User and system time of the whole process."""
+    """User and system time of the whole process, and of those that it started and that ended, as Redis does to write its file again."""
     with open(f"/proc/{server.pid}/stat", encoding="ascii") as stat:
         fields = stat.read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
+    return sum(map(int, fields[11:15])) / TICKS
 
 
 def seconds_by_thread(server):
@@ -321,10 +395,17 @@ def arguments(title, measurements):
     return parser
 
 
+def positive(text):
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text}: at least 1")
+    return number
+
+
 def add_lengths(parser):
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds: for a look, not for a document")
-    parser.add_argument("--seconds", type=int, help="of one load (4; quick: 2)")
-    parser.add_argument("--rounds", type=int, help="turns (5; quick: 3)")
+    parser.add_argument("--seconds", type=positive, help="of one load (4; quick: 2)")
+    parser.add_argument("--rounds", type=positive, help="turns (5; quick: 3)")
 
 
 def settle_lengths(given):

@@ -2,6 +2,7 @@
 """The page of tools/bench/report: a state (state.py) becomes a section of Markdown and plots beside it. Nothing is measured here, so
 the same state always gives the same page."""
 
+import collections
 import os
 import shlex
 import types
@@ -16,11 +17,16 @@ HEAD = """# Benchmarks: a report
 
 The section below is written by `tools/bench/report`; what it measures and how is in docs/benchmarks.md of the sources.
 """
+# A figure of ours beside that of a peer: where, which; both labels; figures.Turns; figures.standing.
+Compared = collections.namedtuple("Compared", "where words ours theirs found standing")
+ROUNDS_THAT_SAY = 3
 SHOWN = ("rate", "cpu_us", "p50", "p99", "p99.9", "max", "resident_mib", "lag_s")
+HEAD_OF_RATE = "requests a second"
 HEADS = ("operations a second", "CPU, us an operation", "p50, ms", "p99, ms", "p99.9, ms", "max, ms", "resident, MiB", "lag, s")
 
 
 def table(head, rows):
+    assert all(len(row) == len(head) for row in rows), head  # a reader's program leaves out what has no head
     return ["| " + " | ".join(head) + " |", "| " + " | ".join("---" for _ in head) + " |", *("| " + " | ".join(row) + " |" for row in rows), ""]
 
 
@@ -42,7 +48,7 @@ class Page:
         self.state, self.images, self.files = state, images, {}
         self.settings = types.SimpleNamespace(**state.content["settings"])
         self.subjects = matrix.subjects()
-        self.behind = []
+        self.compared, self.goals_made, self.missed = [], 0, []
 
     # ---- What was measured ----
 
@@ -52,29 +58,29 @@ class Page:
         done = dict.fromkeys(task.split("/")[1] for task in self.state.content["done"] if task.startswith("matrix/"))
         return {name: known[name] for name in known if name in done}
 
-    def spread(self, beginning, *way):
-        """Of a figure in all rounds; way: where it is in a result."""
+    def values(self, beginning, *way):
+        """A figure of every round, None where one does not have it; way: where it is in a result."""
         values = []
         for result in self.state.results(beginning):
             for step in way:
+                result = dict(map(tuple, result)) if isinstance(result, list) else result
                 result = (result or {}).get(step)
             values.append(result)
-        return figures.spread(values)
+        return values
+
+    def spread(self, beginning, *way):
+        return figures.spread(self.values(beginning, *way))
 
     def curve(self, beginning, *way):
         """The median of each percentile over the rounds; None where nothing was measured."""
-        found = []
-        for result in self.state.results(beginning):
-            for step in way:
-                result = (result or {}).get(step)
-            found.append(result)
-        found = [dict(map(tuple, one)) for one in found if one]
+        found = [dict(map(tuple, one)) for one in self.values(beginning, *way) if one]
         return [[percent, figures.spread([one[percent] for one in found]).median] for percent in found[0]] if found else None
 
-    def compare(self, what, words, ours, theirs, at_most=True):
-        """Remembers where we are behind. ours and theirs: (label, Spread)."""
-        if figures.behind(ours[1], theirs[1], at_most):
-            self.behind.append(f"- {what}: {words} of {ours[0]} {figures.with_spread(ours[1])}, of {theirs[0]} {figures.with_spread(theirs[1])}.")
+    def compare(self, where, words, ours, theirs, at_most=True):
+        """Remembers how we stand. ours and theirs: (label, values)."""
+        found = figures.paired(ours[1], theirs[1])
+        if found:
+            self.compared.append(Compared(where, words, ours[0], theirs[0], found, figures.standing(found, at_most)))
 
     def plot(self, name, svg, about):
         self.files[f"{name}.svg"] = svg
@@ -90,7 +96,10 @@ class Page:
         lines += wrapped(f"{rounds}, {self.settings.seconds} s each.{look} A figure is the median, with the lowest and the "
                          "highest round in brackets. In a round every server has its turn, started anew, and the order turns from "
                          "round to round. Latencies are those of a closed loop, where nobody waits to send the next request, except "
-                         "where a rate is named. The cost of write-behind includes writing everything to the backend.") + [""]
+                         "where a rate is named. CPU is user and system time of the whole server process; with one thread it runs on the first "
+                         "core, the load on the second one (taskset), with more they share all. The CPU of write-behind includes writing "
+                         "everything to the backend; lag is the highest age that a change reached before it was there. Resident memory is that "
+                         "at the end of the load.") + [""]
         lines += table(("", ""), [(name, str(value)) for name, value in {**machine, **versions}.items()])
         return lines
 
@@ -109,17 +118,17 @@ class Page:
                     cells = [figures.with_spread(self.spread(begins, subject, figure)) if figure in ("rate", "cpu_us") else
                              figures.short(getattr(self.spread(begins, subject, figure), "median", None)) for figure in SHOWN]
                     rows.append([self.subjects[subject].label, *cells])
-            lines += [f"#### {name[0].upper()}{name[1:]}", "", "    memtier_benchmark -s 127.0.0.1 -p PORT -P memcache_text "
+            lines += [f"#### {name[0].upper()}{name[1:]}", "", "    memtier_benchmark -s 127.0.0.1 -p PORT -P memcache_text|redis "
                       + shlex.join(map(str, matrix.options_of(self.settings, load))), "", *table(("", *HEADS), rows)]
             self.compare_peers(name, begins)
         return lines
 
     def compare_peers(self, name, begins):
         for ours, theirs in matrix.PEERS:
-            for figure, words in zip(("rate", "cpu_us", "p50", "p99", "resident_mib"), (HEADS[0], HEADS[1], HEADS[2], HEADS[3], HEADS[6])):
+            for figure, words in zip(SHOWN[:-1], HEADS):
                 if ours in self.subjects and theirs in self.subjects:
-                    self.compare(name, words, (self.subjects[ours].label, self.spread(begins, ours, figure)),
-                                 (self.subjects[theirs].label, self.spread(begins, theirs, figure)), figure != "rate")
+                    self.compare(name, words, (self.subjects[ours].label, self.values(begins, ours, figure)),
+                                 (self.subjects[theirs].label, self.values(begins, theirs, figure)), figure != "rate")
 
     def matrix_plots(self):
         depths = [matrix.BASE._replace(pipeline=depth) for depth in matrix.SETTINGS["pipeline"]]
@@ -148,8 +157,9 @@ class Page:
         lines += wrapped("What session middleware does: each request reads its session; 30 % write it, the others touch it, 1 % log out, and "
                          "who is not logged in logs in. Users are drawn by Zipf's law (0.9), sessions have 1 to 8 kB, there are 32 "
                          "connections. Paced: so many requests a second as -r says, and waiting for one's turn counts. Locked: each "
-                         "request holds its session by add, as PHP does. The last column: after the load, the server was killed "
-                         "(kill -9) and started again.") + [""]
+                         "request holds its session by add, as PHP does. The last two columns: after the load, the server was killed "
+                         "(kill -9) and started again, at once; how many sessions were there, as they had been acknowledged, and how many "
+                         "of those that users had logged out of.") + [""]
         lines += self.session_table() + self.session_plots()
         return lines
 
@@ -164,26 +174,35 @@ class Page:
                 return way(self.spread("sessions/", key, load, figure))
 
             paced = dict(map(tuple, self.curve("sessions/", key, "paced", "curve") or [])) or {99: None, 99.9: None}
-            killed = [result[key]["full"]["killed"] for result in self.state.results("sessions/")]
+            killed = self.values("sessions/", key, "killed")
             kept, all_of_them = sum(one["sessions"] - one["lost"] - one["undone"] for one in killed), sum(one["sessions"] for one in killed)
+            returned = sum(one["returned"] for one in killed)
             wrong = sum(result[key][load]["lost"] + result[key][load]["undone"] + result[key][load]["refused"]
                         for result in self.state.results("sessions/") for load in sessions.LOADS)
             rows.append([store.label, shown("full", "rate"), shown("full", "cpu_us"), figures.short(paced[99]), figures.short(paced[99.9]),
                          shown("locked", "rate"), shown("full", "lag_s"), shown("full", "resident_mib"), str(wrong),
-                         f"{100 * kept / max(1, all_of_them):.4g} %"])
+                         f"{100 * kept / max(1, all_of_them):.4g} %", str(returned)])
         self.compare_sessions()
         return table(("", "requests a second", "CPU of all servers, us a request", "paced: p99, ms", "p99.9, ms", "locked: requests a second",
-                      "lag, s", "resident, MiB", "lost, old or refused", "there after a kill"), rows)
+                      "lag, s", "resident, MiB", "lost, old or refused", "there after a kill", "back after logging out"), rows)
 
     def compare_sessions(self):
+        ways = (("full", "rate", HEAD_OF_RATE), ("full", "cpu_us", "CPU, us a request"), ("full", "resident_mib", HEADS[6]),
+                ("locked", "rate", HEAD_OF_RATE), ("paced", "curve", 50.0, HEADS[2]), ("paced", "curve", 99.0, HEADS[3]), ("paced", "curve", 99.9, HEADS[4]))
         for ours, theirs in (("forebay-sqlite", "redis"), ("forebay-redis", "redis"), ("forebay-sqlite", "memcached")):
-            for load, figure, words in (("full", "rate", "requests a second"), ("full", "cpu_us", "CPU a request"), ("locked", "rate", "requests a second"),
-                                        ("full", "resident_mib", "resident memory")):
-                self.compare(f"sessions, {load}", words, (sessions.STORES[ours].label, self.spread("sessions/", ours, load, figure)),
-                             (sessions.STORES[theirs].label, self.spread("sessions/", theirs, load, figure)), figure != "rate")
+            for *way, words in ways:
+                self.compare(f"sessions, {way[0]}", words, (sessions.STORES[ours].label, self.values("sessions/", ours, *way)),
+                             (sessions.STORES[theirs].label, self.values("sessions/", theirs, *way)), "rate" not in way)
+
+    def compare_django(self):
+        ours, ways = "django-forebay", (("rate", HEAD_OF_RATE), ("cpu_us", "CPU, us a request"), ("curve", 50.0, HEADS[2]), ("curve", 99.0, HEADS[3]))
+        for theirs in (other for other in sessions.DJANGO if other != ours):
+            for *way, words in ways:
+                self.compare("Django's sessions", words, (sessions.DJANGO[ours], self.values("django/", ours, *way)),
+                             (sessions.DJANGO[theirs], self.values("django/", theirs, *way)), "rate" not in way)
 
     def session_plots(self):
-        title = "Sessions: CPU of all servers, microseconds a request: less is better"
+        title = "Sessions: CPU of all servers, us a request"
         groups = [(load, [(store.label, self.spread("sessions/", key, load, "cpu_us")) for key, store in self.stores().items()])
                   for load in sessions.LOADS]
         series = [(store.label, self.curve("sessions/", key, "paced", "curve")) for key, store in self.stores().items()]
@@ -203,7 +222,8 @@ class Page:
             rows.append([label, figures.with_spread(self.spread("django/", key, "rate")), figures.with_spread(self.spread("django/", key, "cpu_us")),
                          *(figures.short(curve[percent]) for percent in (50, 99, 99.9, 100)),
                          str(sum(result[key]["lost"] + result[key]["undone"] for result in self.state.results("django/")))])
-        return lines + table(("", "requests a second", "CPU, us a request", *HEADS[2:6], "lost or old"), rows)
+        self.compare_django()
+        return lines + table(("", HEAD_OF_RATE, "CPU, us a request", *HEADS[2:6], "lost or old"), rows)
 
     def goals(self, kind, title, command):
         """What tools/bench/compare and durability print."""
@@ -212,21 +232,35 @@ class Page:
             for one in result:
                 goal = "" if one["goal"] is None else f"{'at most' if one['at_most'] else 'at least'} {one['goal']:g}{one['unit']}"
                 rows.append([one["name"], f"{one['value']:.3g}{one['unit']}", one["detail"], goal, "" if one["goal"] is None else "met" if one["met"] else "missed"])
+                self.goals_made += one["goal"] is not None
                 if not one["met"]:
-                    self.behind.append(f"- {one['name']}: {one['value']:.3g}{one['unit']} ({one['detail']}), the goal is {goal}.")
+                    self.missed.append([one["name"], f"{one['value']:.3g}{one['unit']}", one["detail"], goal])
         return [f"#### {title}", "", f"    {command}", "", *table(("", "measured", "", "goal", ""), rows)] if rows else []
 
-    def behind_lines(self):
+    def standing_lines(self):
+        """How many of the comparisons go which way, and those in which Forebay is behind, the worst first."""
+        count = collections.Counter(one.standing for one in self.compared)
         lines = ["#### Where Forebay is behind", ""]
-        if not self.behind:
-            return lines + ["Nowhere among these figures by more than the rounds differ.", ""]
-        lines += wrapped("Every figure that is worse than that of the server that promises the same, or than its goal, by more than the rounds differ:") + [""]
-        return lines + [line for item in self.behind for line in wrapped(item)] + [""]
+        lines += wrapped(f"Each figure is set against that of a peer, within each round: of one that promises the same where there is one (memcached and "
+                         f"Pogocache forget sessions). Of {len(self.compared)} such "
+                         f"comparisons Forebay is ahead in {count['ahead']} and behind in {count['behind']}: in every round, and by more than "
+                         f"{figures.MARGIN * 100:g} % in the middle one. In the other {count['even']} the rounds disagree, or differ by less."
+                         + ("" if self.settings.rounds >= ROUNDS_THAT_SAY else " With so few rounds, chance decides some of them.")) + [""]
+        behind = sorted((one for one in self.compared if one.standing == "behind"), key=lambda one: -max(one.found.ratio, 1 / one.found.ratio))
+        rows = [[one.where, one.words, f"{one.ours}: {figures.short(one.found.ours)}", f"{one.theirs}: {figures.short(one.found.theirs)}",
+                 figures.with_spread(figures.Spread(one.found.ratio, one.found.lowest, one.found.highest))] for one in behind]
+        return lines + (table(("where", "figure", "Forebay", "peer", "ratio, in the rounds"), rows) if rows else [])
+
+    def missed_lines(self):
+        if not self.goals_made:
+            return []
+        lines = wrapped(f"Of {self.goals_made} goals of Forebay's own, {len(self.missed)} {'is' if len(self.missed) == 1 else 'are'} missed.") + [""]
+        return lines + (table(("missed", "measured", "", "goal"), self.missed) if self.missed else [])
 
     def text(self):
         parts = [self.header(), self.matrix_plots(), self.sessions(), self.django(), self.servers(), self.matrix(),
                  self.goals("peers", "Against memcached", "tools/bench/compare"),
-                 self.goals("durable", "What durability costs", "tools/bench/durability"), self.behind_lines()]
+                 self.goals("durable", "What durability costs", "tools/bench/durability"), self.standing_lines(), self.missed_lines()]
         return "\n".join(line for part in parts for line in part)
 
 

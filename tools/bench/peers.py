@@ -155,11 +155,9 @@ def turns(given, report):
 def resident_per_item(given, kind, size):
     items = 500000 if given.quick else 2000000
     with servers((kind, {"options": ["-m", "4096", "-t", "1"]}, None)) as [server]:
-        client = server.client()
         before = server.resident()
-        for start in range(0, items, 1000):
-            client.set_many((f"memtier-{i}", b"x" * size) for i in range(start, start + 1000))
-        held = int(client.stats()["curr_items"])
+        prefill(server, items, size)
+        held = int(server.client().stats()["curr_items"])
         if held < items:
             sys.exit(f"only {held} of {items} items are held: the figure would mean nothing")
         return (settle(server) - before) / items

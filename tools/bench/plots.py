@@ -9,8 +9,9 @@ LIGHT, DARK = "#ffffff", "#0d1117"  # the pages that this is made for
 TEXT, TEXT_DARK, RULE = "#6e7781", "#9aa4ae", "#868e96"
 COLOURS = ("#2f81f7", "#d0680c", "#2a9d4a", "#a371f7", "#e5534b", "#168aa0", "#b8860b", "#d2619b", "#7d8590", "#5a8f00", "#8f6bd6")
 DASHES = ("", "6 3", "2 3", "8 3 2 3")
-WIDTH, LINE = 860, 20
-LABELS = 290  # room for the names of bars
+WIDTH, LINE = 480, 20  # as wide as it is drawn where there is room; on a telephone the letters are still three quarters of their size
+TITLE = 56  # letters that have room in its width
+BAR = 9  # of bars, the height; their names stand above them
 
 
 def colour(number):
@@ -27,10 +28,11 @@ def rule(x1, y1, x2, y2, more=f'stroke="{RULE}" stroke-opacity="0.4"'):
 
 def document(title, height, parts):
     """A whole SVG with a heading."""
-    style = (f"text{{font:13px system-ui,sans-serif;fill:{TEXT}}}.title{{font-weight:600;font-size:15px}}.group{{font-weight:600}}"
+    assert len(title) <= TITLE, title
+    style = (f"text{{font:13px system-ui,sans-serif;fill:{TEXT}}}.title{{font-weight:600;font-size:14px}}.group{{font-weight:600}}"
              f"@media (prefers-color-scheme:dark){{text{{fill:{TEXT_DARK}}}}}")
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:.0f}" role="img" aria-label="{html.escape(title, quote=True)}">'
-    return "\n".join(["<!-- SPDX-License-Identifier: MIT -->", head, f"<style>{style}</style>", text(0, 18, title, kind="title"), *parts,
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:.0f}" width="{WIDTH}" height="{height:.0f}" role="img" aria-label="{html.escape(title, quote=True)}">'
+    return "\n".join(["<!-- SPDX-License-Identifier: MIT -->", head, f"<style>{style}</style>", text(0, 15, title, kind="title"), *parts,
                       "</svg>", ""])
 
 
@@ -38,19 +40,24 @@ def bars(title, groups, show):
     """groups: [(name, [(label, figures.Spread), ...])]; the same label has the same colour everywhere. Bars begin at 0; a thin line
     goes from the lowest to the highest round. show(value) is what stands behind a bar."""
     known = {label: number for number, label in enumerate(dict.fromkeys(label for _, group in groups for label, _ in group))}
-    most = max(found.highest for _, group in groups for _, found in group) or 1
-    scale = (WIDTH - LABELS - 90) / most
-    parts, y = [], 34
+    scale = WIDTH / (max(found.highest for _, group in groups for _, found in group) or 1)
+    parts, y = [], 26
     for name, group in groups:
         y += LINE
         parts.append(text(0, y, name, kind="group"))
         for label, found in group:
-            y += LINE
-            parts += [text(LABELS - 8, y, label, "end"),
-                      f'<rect x="{LABELS}" y="{y - 12}" width="{max(1, found.median * scale):.1f}" height="14" fill="{colour(known[label])}"/>',
-                      rule(LABELS + found.lowest * scale, y - 5, LABELS + found.highest * scale, y - 5, f'stroke="{RULE}" stroke-width="2"'),
-                      text(LABELS + found.highest * scale + 6, y, show(found.median))]
-    return document(title, y + 14, parts)
+            parts += bar(y, label, found, scale, colour(known[label]), show)
+            y += LINE + BAR + 4
+        y += LINE // 2
+    return document(title, y, parts)
+
+
+def bar(y, label, found, scale, look, show):
+    """Below y: its name, its figure, and the bar below both."""
+    middle = y + LINE + BAR / 2
+    return [text(0, y + LINE - 5, label), text(WIDTH, y + LINE - 5, show(found.median), "end"),
+            f'<rect x="0" y="{y + LINE}" width="{max(1, found.median * scale):.1f}" height="{BAR}" fill="{look}"/>',
+            rule(found.lowest * scale, middle, found.highest * scale, middle, f'stroke="{RULE}" stroke-width="2"')]
 
 
 def place(percent):
@@ -68,7 +75,7 @@ def curves(title, series, unit="ms"):
     """series: [(label, [[percent, value], ...])]: how long the fastest so many percent took at most. Both axes are logarithmic."""
     values = [max(value, 1e-4) for _, curve in series for _, value in curve]
     lowest, highest = min(values) * 0.8, max(values) * 1.25
-    left, right, top, bottom = 60, WIDTH - 20, 40, 380
+    left, right, top, bottom = 44, WIDTH - 16, 36, 340
 
     def x(percent):
         return left + (place(percent) - place(50)) / (5 - place(50)) * (right - left)
@@ -83,10 +90,9 @@ def curves(title, series, unit="ms"):
     for number, (label, curve) in enumerate(series):
         look = f'fill="none" stroke="{colour(number)}" stroke-width="2" stroke-dasharray="{DASHES[number // 3 % len(DASHES)]}"'
         points = " ".join(f"{x(percent):.1f},{y(value):.1f}" for percent, value in curve)
-        below = bottom + 62 + number // 2 * LINE
-        across = left + number % 2 * 400
-        parts += [f'<polyline points="{points}" {look}/>', rule(across, below - 4, across + 34, below - 4, look), text(across + 42, below, label)]
-    return document(title, bottom + 74 + (len(series) + 1) // 2 * LINE, parts)
+        below = bottom + 62 + number * LINE
+        parts += [f'<polyline points="{points}" {look}/>', rule(left, below - 4, left + 34, below - 4, look), text(left + 42, below, label)]
+    return document(title, bottom + 54 + len(series) * LINE, parts)
 
 
 def contrast(one, other):

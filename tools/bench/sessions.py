@@ -5,7 +5,8 @@ database against the same in a cache.
     full      as fast as 32 connections can
     paced     so many requests a second as given.pace says: what users wait for
     locked    as fast as they can, each request under a lock, as PHP's are
-    killed    of the sessions that there were after "full", those that are there after kill -9 and a new start
+    killed    of the sessions that there were after the same as "full", those that are there after kill -9 and a new start: at once,
+              so that a change that is younger than the flush lag is in the journal alone
 """
 
 import collections
@@ -17,7 +18,7 @@ import tempfile
 
 import figures
 from measure import (Config, LagWatch, PinnedForebay, PinnedMemcached, PinnedRedis, LOAD_CORE, SERVER_CORE, built, cpu_seconds,
-                     namespace, servers, start)
+                     kill, namespace, servers, start)
 from forebay import die_with_the_test, section
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -44,14 +45,14 @@ STORES = {
     "redis": Store("Redis, everysec", lambda: [redis()], "redis", None),
     "memcached": Store("memcached", lambda: [(PinnedMemcached, {"options": ["-m", str(MEMORY_MB), "-t", "1"]})], "memcached", None),
 }
-LOADS = {"full": (), "paced": ("-r",), "locked": ("-l",)}
+LOADS = ("full", "paced", "locked")
 
 
 class Generator:
     """bench_session or django_sessions, one phase after the other."""
 
-    def __init__(self, *command):
-        self.what = os.path.basename(command[0])
+    def __init__(self, *command, server=None):
+        self.what, self.server = os.path.basename(command[0]), server
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=die_with_the_test)
 
     def on_core(self, core):
@@ -63,11 +64,12 @@ class Generator:
         """What a phase ends with."""
         line = self.process.stdout.readline()
         if not line:
-            sys.exit(f"{self.what} ended with {self.process.wait()}")
+            said = f"; {self.server.what} says: {self.server.log()[-1000:]}" if self.server else ""
+            sys.exit(f"{self.what} ended with {self.process.wait()}{said}")
         return line
 
-    def go_on(self):
-        self.process.stdin.write("\n")
+    def go_on(self, phase=""):
+        self.process.stdin.write(phase + "\n")
         self.process.stdin.flush()
         return self
 
@@ -81,7 +83,7 @@ class Generator:
 
 def bench_session(given, server, protocol, *options):
     return Generator(built("bench_session"), "-i", "-P", str(server.port), "-p", protocol, "-t", str(given.seconds), "-u", str(given.users),
-                     *options)
+                     *options, server=server)
 
 
 def started(store):
@@ -119,32 +121,39 @@ def flushed(server, store):
         server.client().sync(store.space)
 
 
-def measure_load(given, store, load):
-    options = [*LOADS[load], *([str(given.pace)] if load == "paced" else [])]
-    with started(store) as running:
-        server = running[-1]
-        with bench_session(given, server, store.protocol, *options).on_core(LOAD_CORE) as generator:
-            generator.line()
-            flushed(server, store)
-            used = sum(map(cpu_seconds, running))
-            with LagWatch(server, store.space) as lag:
-                found = json.loads(generator.go_on().line())
-            resident = sum(one.resident() for one in running)
-            flushed(server, store)
-            found["cpu_us"] = (sum(map(cpu_seconds, running)) - used) / max(1, found["requests"]) * 1e6
-            found["resident_mib"], found["lag_s"] = resident / (1 << 20), lag.highest
-            if load == "full":
-                server.kill()
-                start(server)
-                found["killed"] = json.loads(generator.go_on().line())
-            return found
+def measure_load(running, store, generator, load):
+    """What bench_session found, and cpu_us (of all servers, a request, flushing included), resident_mib, lag_s."""
+    used = sum(map(cpu_seconds, running))
+    with LagWatch(running[-1], store.space) as lag:
+        found = json.loads(generator.go_on(load).line())
+    resident = sum(one.resident() for one in running)
+    flushed(running[-1], store)
+    found["cpu_us"] = (sum(map(cpu_seconds, running)) - used) / max(1, found["requests"]) * 1e6
+    found["resident_mib"], found["lag_s"] = resident / (1 << 20), lag.highest
+    return found
+
+
+def measure_kill(running, generator):
+    """What bench_session's look at every session finds: {"sessions", "lost", "undone", "ended", "returned"}."""
+    generator.go_on("full").line()
+    kill(running[-1])
+    start(running[-1])
+    return json.loads(generator.go_on("look").line())
+
+
+def measure_store(given, store):
+    """{load: measure_load, "killed": measure_kill}: one after the other, as filling takes longer than most of them."""
+    with started(store) as running, bench_session(given, running[-1], store.protocol, "-r", str(given.pace)).on_core(LOAD_CORE) as generator:
+        generator.line()
+        flushed(running[-1], store)
+        found = {load: measure_load(running, store, generator, load) for load in LOADS}
+        return {**found, "killed": measure_kill(running, generator)}
 
 
 def measure_stores(given, turn):
-    """{store: {load: what bench_session found, and cpu_us (of all servers, a request), resident_mib, lag_s}}."""
+    """{store: measure_store}."""
     names = list(STORES)
-    return {names[which]: {load: measure_load(given, STORES[names[which]], load) for load in LOADS}
-            for which in figures.order(len(names), turn)}
+    return {names[which]: measure_store(given, STORES[names[which]]) for which in figures.order(len(names), turn)}
 
 
 # ---- Django ----
@@ -196,4 +205,4 @@ def django_is_there():
 
 def seconds_of(given):
     """What measure_stores and measure_django are expected to take."""
-    return len(STORES) * len(LOADS) * (given.seconds + 4), len(DJANGO) * (given.seconds + 5)
+    return len(STORES) * ((len(LOADS) + 1) * given.seconds + 4), len(DJANGO) * (given.seconds + 5)

@@ -7,16 +7,18 @@ once it is done."""
 import argparse
 import os
 import select
+import shlex
 import signal
 import socket
 import sqlite3
 import sys
 
-from programs import PATIENCE_S, Failed
+from programs import PATIENCE_S, Failed, answers
 from stage import COMMANDS, ROOT, Stage
 
 PORT = 8080
 PAUSE_S = 0.1  # between two looks for programs that have ended
+TO_END = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Quit(Exception):
@@ -71,15 +73,17 @@ class Demo:
 
     def evict(self):
         """memory is emptied, once everything is written; while the store is away, of what was written before"""
+        if not self.programs["forebay"].is_running():
+            raise Failed("Forebay is stopped, and its memory gone; start forebay")
         with socket.create_connection(("127.0.0.1", self.stage.ports["forebay"]), PATIENCE_S) as connection, \
-                connection.makefile("rb") as answers:
+                connection.makefile("rb") as replies:
             if not self.is_away:
                 connection.sendall(b"sync\r\n")
-                answers.readline()
+                replies.readline()
             connection.sendall(b"flush_all\r\n")
-            answer = answers.readline()
-            if answer != b"OK\r\n":
-                raise Failed(answer.decode().strip())
+            reply = replies.readline()
+            if reply != b"OK\r\n":
+                raise Failed(reply.decode().strip() or "Forebay has closed the connection; try again")
 
     def status(self):
         for program in self.programs:
@@ -104,29 +108,33 @@ class Demo:
             print(f"{line.strip()}: {error}", flush=True)
 
     def tend(self):
-        try:
-            for program in self.programs.tend():
-                print(f"{program.name} had ended, and was started again", flush=True)
-        except Failed as failure:
-            print(failure, flush=True)
+        for what in self.programs.tend():
+            print(what, flush=True)
 
     def run(self):
         """Until a command or a signal raises Quit."""
-        inputs, typed = [sys.stdin.fileno()], b""
+        inputs, typed = [sys.stdin.fileno()] if sys.stdin else [], b""
         while True:
             if select.select(inputs, [], [], PAUSE_S)[0]:
                 more = os.read(inputs[0], 4096)
                 inputs = inputs if more else []
                 *lines, typed = (typed + more).split(b"\n")
-                for line in filter(str.strip, map(bytes.decode, lines)):
-                    self.obey(line)
+                for line in filter(bytes.strip, lines):
+                    self.obey(line.decode(errors="replace"))
             self.tend()
+
+
+def port(text):
+    number = int(text)
+    if not 0 < number < 65536:
+        raise ValueError
+    return number
 
 
 def arguments():
     parser = argparse.ArgumentParser(prog="tools/demo", description="A shop whose applications keep nothing themselves.")
     parser.add_argument("--redis", action="store_true", help="Redis behind Forebay, not SQLite")
-    parser.add_argument("--port", type=int, default=PORT, help=f"of the load balancer (default: {PORT})")
+    parser.add_argument("--port", type=port, default=PORT, help=f"of the load balancer (default: {PORT})")
     parser.add_argument("--folder", help="for its data (default: var/demo-sqlite, var/demo-redis)")
     parser.add_argument("--forebay", default=os.path.join(ROOT, "build", "release", "forebay"), help="the program")
     return parser.parse_args()
@@ -136,9 +144,10 @@ def end(*_):
     raise Quit
 
 
-def nearest(path):
-    """As short as it can be typed here."""
-    return min(path, os.path.relpath(path), key=len)
+def nearest(folder, name):
+    """A file's path, as short as it can be typed here."""
+    path = os.path.join(folder, name)
+    return shlex.quote(min(path, os.path.relpath(path), key=len))
 
 
 def welcome(stage):
@@ -151,7 +160,7 @@ Log in, fill a cart, and then break something. Nobody is logged out. Type:
 
 {COMMANDS.format(store=stage.store)}
 
-or do it from another terminal:  kill -9 $(cat {nearest(stage.folder)}/forebay.pid)
+or do it from another terminal:  kill -9 $(cat {nearest(stage.folder, "forebay.pid")})
 What Forebay has written:        {look(stage)}
 """, flush=True)
 
@@ -159,15 +168,18 @@ What Forebay has written:        {look(stage)}
 def look(stage):
     if stage.with_redis:
         return f"redis-cli -p {stage.ports['redis']} keys '*'"
-    return f"sqlite3 -readonly {nearest(stage.folder)}/store.db 'select cast(key as text), cast(value as text) from carts'"
+    return f"sqlite3 -readonly {nearest(stage.folder, 'store.db')} 'select cast(key as text), cast(value as text) from carts'"
 
 
-def main():
-    given = arguments()
+def play(given):
+    """From the first start to the last end."""
+    if answers(given.port):
+        raise Failed(f"127.0.0.1:{given.port} is taken (ss -tlnp says by whom): end that one, or take another --port")
     folder = os.path.abspath(given.folder or os.path.join(ROOT, "var", "demo-redis" if given.redis else "demo-sqlite"))
-    stage = Stage(folder, os.path.abspath(given.forebay), given.redis, given.port)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, end)
+    try:
+        stage = Stage(folder, os.path.abspath(given.forebay), given.redis, given.port)
+    except (OSError, sqlite3.Error) as error:
+        raise Failed(f"{folder} cannot have the data: {error}; mend that, or take another --folder") from None
     demo = Demo(stage)
     try:
         stage.programs.start()
@@ -175,15 +187,27 @@ def main():
         demo.run()
     except Quit:
         print("ending", flush=True)
-        return 0
-    except Failed as failure:
-        print(failure, file=sys.stderr)
-        return 1
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in TO_END:
             signal.signal(number, signal.SIG_IGN)  # it is ending already
-        demo.back()  # so that what waits can be written
-        stage.programs.stop()
+        try:
+            demo.back()  # so that what waits can be written
+        finally:
+            stage.programs.stop()
+
+
+def main():
+    given = arguments()
+    for number in TO_END:
+        signal.signal(number, end)
+    try:
+        play(given)
+        return 0
+    except Quit:
+        return 0  # before there was anything to end
+    except (Failed, OSError) as failure:
+        print(f"tools/demo: {failure}", file=sys.stderr)
+        return 1
 
 
 if __name__ == "__main__":

@@ -78,11 +78,15 @@ class Program:
         if self.is_running():
             return
         if answers(self.port):  # haproxy would share it with another haproxy
-            raise Failed(f"{self.name} does not start: somebody else has 127.0.0.1:{self.port}")
+            raise Failed(f"{self.name} does not start: another program has 127.0.0.1:{self.port} (ss -tlnp says which), end that one")
         self.is_stopped = False
         with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen(self.command, cwd=self.folder, env=self.environment, stdin=subprocess.DEVNULL,
-                                            stdout=log, stderr=log, start_new_session=True, preexec_fn=end_with_parent)
+            try:
+                self.process = subprocess.Popen(self.command, cwd=self.folder, env=self.environment, stdin=subprocess.DEVNULL,
+                                                stdout=log, stderr=log, start_new_session=True, preexec_fn=end_with_parent)
+            except OSError as error:
+                remedy = "tools/demo installs and builds what it needs"
+                raise Failed(f"{self.name} does not start: {error.filename}: {error.strerror}; {remedy}") from None
         with open(self.pid_path, "w", encoding="ascii") as file:
             file.write(f"{self.process.pid}\n")
 
@@ -160,9 +164,15 @@ class Programs:
             raise Failed("\n".join(failures))
 
     def tend(self):
-        """Starts again what ended by itself or was killed by hand; returns those."""
-        ended = [program for program in self if not program.is_running() and not program.is_stopped]
-        for program in ended:
+        """Starts again what ended by itself or was killed by hand; yields what became of each. What cannot be started stays away, as
+        it would end again and again."""
+        for program in self:
+            if program.is_running() or program.is_stopped:
+                continue
             program.kill()  # what it has left behind
-            program.start()
-        return ended
+            try:
+                program.start()
+                yield f"{program.name} had ended, and was started again"
+            except Failed as failure:
+                program.is_stopped = True
+                yield f"{failure}. Then type: start {program.name}"

@@ -6,13 +6,15 @@
 The folder outlives the demonstration: who starts it again is still logged in. store.db (or redis) has what Forebay writes, shop.db
 is the shop's own database, whose table was there before."""
 
+import fcntl
+import hashlib
 import json
 import os
 import re
 import secrets
 import sqlite3
 
-from programs import Program, Programs, free_ports
+from programs import Failed, Program, Programs, free_ports
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -40,7 +42,6 @@ status             what runs where
 quit               everything ends"""
 
 
-
 def write(folder, name, text):
     with open(os.path.join(folder, name), "w", encoding="utf-8", newline="") as file:
         file.write(text)
@@ -54,6 +55,16 @@ def read(name):
 def filled(name, values):
     """A template of this folder: values stand there as @name@."""
     return re.sub(r"@(\w+)@", lambda found: str(values[found.group(1)]), read(name))
+
+
+def locked(folder):
+    """A file that is held until this process ends: another demonstration would write over what these programs are started with."""
+    file = open(os.path.join(folder, "demo.lock"), "w", encoding="ascii")  # pylint: disable=consider-using-with
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise Failed(f"another demonstration has its data in {folder}: end that one, or take another --folder") from None
+    return file
 
 
 def secret(folder):
@@ -80,7 +91,9 @@ class Stage:
     """The folder with its files, and the programs."""
 
     def __init__(self, folder, forebay, with_redis, port):
+        os.makedirs(folder, mode=0o700, exist_ok=True)
         self.folder = folder
+        self.lock = locked(folder)
         self.with_redis = with_redis
         self.store = "Redis" if with_redis else "SQLite"
         self.instances = {stack: [f"{stack}-{number + 1}" for number in range(INSTANCES)] for stack in STACKS}
@@ -90,22 +103,24 @@ class Stage:
         self.programs = Programs(self.make(forebay))
 
     def write_files(self):
-        os.makedirs(self.folder, mode=0o700, exist_ok=True)
         fill_shop(self.folder)
-        uri = f"redis://127.0.0.1:{self.ports['redis']}/0" if self.with_redis else f"sqlite:{self.folder}/store.db"
-        values = dict(self.ports, here=HERE, folder=self.folder, uri=uri, store=self.store, choices=self.choices(),
-                      commands=COMMANDS.format(store=self.store))
+        uri = f"redis://127.0.0.1:{self.ports['redis']}/0" if self.with_redis else "sqlite:../store.db"
+        values = dict(self.ports, uri=uri, store=self.store, choices=self.choices(), commands=COMMANDS.format(store=self.store))
         for name in ("forebay.conf", "haproxy.cfg", "index.html"):
             write(self.folder, name, filled(name + ".in", values))
+        write(self.folder, "style.css", read("style.css"))
         page = read("error.html")
         write(self.folder, "error.http", ERROR_HEAD.format(length=len(page.encode())) + page)
 
     def choices(self):
         """haproxy's part for the instances."""
+        redirects = [f"    http-request redirect location /{stack}/ if {{ path /{stack} }}\n" for stack in self.instances]
+        known = " ".join(f"/{stack}/" for stack in self.instances)
+        elsewhere = f"    http-request redirect location / unless {{ path_beg {known} /haproxy }}\n"
         uses = [f"    use_backend {stack} if {{ path_beg /{stack}/ }}\n" for stack in self.instances]
         servers = {stack: "".join(f"    server {name} 127.0.0.1:{self.ports[name]}\n" for name in names)
                    for stack, names in self.instances.items()}
-        return "".join(uses + [f"backend {stack}\n{lines}" for stack, lines in servers.items()])
+        return "".join([*redirects, elsewhere, *uses] + [f"backend {stack}\n{lines}" for stack, lines in servers.items()])
 
     def make(self, forebay):
         if self.with_redis:
@@ -119,14 +134,18 @@ class Stage:
             yield from (self.instance(stack, name) for name in names)
         yield Program("haproxy", ["haproxy", "-db", "-f", "haproxy.cfg"], self.ports["haproxy"], self.folder)
 
+    def cookie(self, stack):
+        """Browsers send a cookie to every port of a machine: one demonstration must not replace that of another."""
+        return f"{stack}-{hashlib.sha256(secret(self.folder).encode()).hexdigest()[:8]}"
+
     def instance(self, stack, name):
-        port = self.ports[name]
+        port, cookie = self.ports[name], self.cookie(stack)
         commands = {
             "flask": ["/usr/bin/python3", "-B", os.path.join(HERE, "flask", "shop.py")],
-            "php": ["php", "-d", "display_errors=0", "-d", "session.save_handler=memcached",
+            "php": ["php", "-d", "display_errors=0", "-d", f"session.name={cookie}", "-d", "session.save_handler=memcached",
                     "-d", f"session.save_path=127.0.0.1:{self.ports['forebay']}", "-S", f"127.0.0.1:{port}",
                     os.path.join(HERE, "php", "index.php")],
             "express": ["node", os.path.join(HERE, "express", "shop.js")],
         }
-        return Program(name, commands[stack], port, self.folder, INSTANCE=name, PORT=str(port), SHOP=SHOP,
+        return Program(name, commands[stack], port, self.folder, INSTANCE=name, PORT=str(port), SHOP=SHOP, COOKIE=cookie,
                        FOREBAY_PORT=str(self.ports["forebay"]), NODE_PATH=NODE_MODULES, SESSION_SECRET=secret(self.folder))

@@ -16,12 +16,16 @@ def visit(request):
     return HttpResponse(str(request.session["visits"]))
 
 
+def seen(request):
+    return HttpResponse(str(request.session.get("visits", 0)))
+
+
 def logout(request):
     request.session.flush()
     return HttpResponse("out")
 
 
-urlpatterns = [path("visit", visit), path("logout", logout)]
+urlpatterns = [path("visit", visit), path("seen", seen), path("logout", logout)]
 documented = {}
 with open(sys.argv[1], encoding="utf-8") as snippet:
     exec(snippet.read(), documented)  # pylint: disable=exec-used

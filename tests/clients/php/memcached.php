@@ -84,6 +84,10 @@ if ($phase == 'commands') {
 } elseif ($phase == 'down') { // what test_backend_down.py asks
     $client->get($prefix . 'k');
     echo 'get ', $client->getResultCode() == Memcached::RES_NOTFOUND ? 'miss' : 'failure', "\n";
+    same($client->getLastErrorCode() === Memcached::RES_SUCCESS, $prefix === 'miss:', 'a miss without an error');
+    if ($prefix === 'error:') {
+        same($client->getMulti([$prefix . 'k', $prefix . 'l']), [], 'several keys of which none can be read');
+    }
     $client->resetServerList(); // it would not ask a server that has just failed
     $client->addServer('127.0.0.1', $port);
     echo 'many ', $client->getMulti([$prefix . 'here', $prefix . 'k']) === false ? 'failure' : 'miss', "\n";

@@ -1,13 +1,22 @@
 <?php
 // SPDX-License-Identifier: MIT
 // session.php HANDLER ID visits|slow|destroy [SECONDS]: one request to an application with PHP sessions in the memcached server. HANDLER is
-// memcached or memcache. Prints the visits counted so far; `slow` keeps the session (and its lock) for SECONDS. PROTOCOL text
+// memcached, memcache or symfony. Prints the visits counted so far; `slow` keeps the session (and its lock) for SECONDS. PROTOCOL text
 // sets that, binary leaves php-memcached's default; with UNTOUCHED all of its settings are what they are by default. With a
 // SASL_USER it authenticates.
 
 [, $handler, $id, $what] = $argv;
 $port = (int) getenv('PORT');
-ini_set('session.save_handler', $handler);
+if ($handler == 'symfony') {
+    require 'Symfony/Component/HttpFoundation/autoload.php';
+    $client = new Memcached();
+    $client->setOption(Memcached::OPT_BINARY_PROTOCOL, getenv('PROTOCOL') == 'binary');
+    $client->addServer('127.0.0.1', $port);
+    $sessions = 'Symfony\Component\HttpFoundation\Session\Storage\Handler\MemcachedSessionHandler';
+    session_set_save_handler(new $sessions($client, ['prefix' => 'sess:']));
+} else {
+    ini_set('session.save_handler', $handler);
+}
 ini_set('session.save_path', $handler == 'memcached' ? "127.0.0.1:$port" : "tcp://127.0.0.1:$port");
 ini_set('session.use_cookies', '0');
 ini_set('session.use_strict_mode', '0');

@@ -242,6 +242,164 @@ RIG_TEST(a_commit_whose_answer_was_lost_is_repeated, write_through) {
     rig_expect(rig, "get n", "2");
 }
 
+/* ---- Another node over the same store ---- */
+
+/* It has changed the row just now. value NULL: deleted it. */
+static void change_elsewhere(struct tier_rig *rig, const char *key, const char *value) {
+    enum { OTHER_NODE = 7 };
+    uint64_t hash = cache_hash(tier_cache(rig->tier), slice_string(key));
+    memory_store_put(rig->store, "test", key, value,
+                     version_from_us(wall_us(), version_lower(OTHER_NODE, hash)));
+}
+
+RIG_TEST(changes_are_made_of_what_another_node_has_written, write_through) {
+    const struct {
+        const char *command, *reply, *row;
+    } cases[] = {
+        {"incr n 1", "16", "16"},          {"decr n 1", "14", "14"},       {"append n 0", "STORED", "150"},
+        {"prepend n 1", "STORED", "115"},  {"replace n 3", "STORED", "3"}, {"set n 4", "STORED", "4"},
+        {"touch n 1000", "TOUCHED", "15"}, {"gat n 1000", "15", "15"},     {"delete n", "DELETED", NULL},
+    };
+    rig_start(rig);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        rig_expect(rig, "set n 10", "STORED");
+        change_elsewhere(rig, "n", "15");
+        rig_expect(rig, cases[i].command, cases[i].reply);
+        rig_assert_row(rig, "n", cases[i].row);
+        rig_expect(rig, "get n", cases[i].row ? cases[i].row : "MISS");
+    }
+    assert_int_equal(rig_stat(rig, "store:write_through_again"), 7); /* not the set, nor the delete */
+}
+
+RIG_TEST(changes_are_made_of_what_another_node_has_deleted, write_through) {
+    const char *const cases[][2] = {{"incr n 1", "NOT_FOUND"},
+                                    {"append n 0", "NOT_STORED"},
+                                    {"replace n 3", "NOT_STORED"},
+                                    {"touch n 1000", "NOT_FOUND"},
+                                    {"gat n 1000", "MISS"}};
+    rig_start(rig);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        rig_expect(rig, "set n 10", "STORED");
+        change_elsewhere(rig, "n", NULL);
+        rig_expect(rig, cases[i][0], cases[i][1]);
+        rig_assert_row(rig, "n", NULL);
+        rig_expect(rig, "get n", "MISS");
+    }
+}
+
+RIG_TEST(a_cas_of_a_copy_that_another_node_has_replaced_is_refused, write_through) {
+    char value[64], command[128];
+    rig_start(rig);
+    rig_expect(rig, "set n 10", "STORED");
+    snprintf(value, sizeof value, "%s", rig_do(rig, "gets n"));
+    change_elsewhere(rig, "n", "15");
+    snprintf(command, sizeof command, "cas n 11 %s", strchr(value, ' ') + 1);
+    rig_expect(rig, command, "EXISTS");
+    rig_assert_row(rig, "n", "15");
+    snprintf(value, sizeof value, "%s", rig_do(rig, "gets n"));
+    snprintf(command, sizeof command, "cas n 16 %s", strchr(value, ' ') + 1);
+    rig_expect(rig, command, "STORED");
+    rig_assert_row(rig, "n", "16");
+}
+
+RIG_TEST(an_add_is_refused_where_another_node_was_faster, write_through) {
+    rig_start(rig);
+    faulty_hold(rig->faulty, FAULTY_APPLY, true);
+    struct rig_call *add = rig_begin(rig, 0, "add n ours"); /* it has looked at the row */
+    faulty_wait_held(rig->faulty, FAULTY_APPLY);
+    change_elsewhere(rig, "n", "theirs");
+    faulty_hold(rig->faulty, FAULTY_APPLY, false);
+    assert_string_equal(rig_finish(add), "NOT_STORED");
+    rig_assert_row(rig, "n", "theirs");
+    rig_expect(rig, "get n", "theirs");
+}
+
+/* What was made of an old copy is made anew, and so is what builds on it, in the order in which it was sent. */
+RIG_TEST(a_pipeline_that_meets_another_nodes_change_keeps_its_order, write_through) {
+    rig_start(rig);
+    rig_expect(rig, "set n 10", "STORED");
+    rig_expect(rig, "set m 1", "STORED");
+    change_elsewhere(rig, "n", "15");
+    assert_string_equal(
+        rig_pipeline(rig, "incr n 1;incr m 1;incr n 1;set n 5;incr n 1;add n 9;delete n;add n 7;incr n 1"),
+        "16,2,17,STORED,6,NOT_STORED,DELETED,STORED,8");
+    rig_assert_row(rig, "n", "8");
+    rig_assert_row(rig, "m", "2");
+    rig_expect(rig, "get n", "8");
+}
+
+/* A set is on whatever there is, but is not lost because the other node's clock is ahead. */
+RIG_TEST(a_set_of_a_slow_clock_is_given_a_newer_version, write_through) {
+    rig_start(rig);
+    memory_store_put(rig->store, "test", "a", "theirs", version_from_us(wall_us() + 3600000000ull, 2));
+    rig_expect(rig, "set a ours", "STORED");
+    rig_assert_row(rig, "a", "ours");
+    memory_store_put(rig->store, "test", "b", "theirs", version_from_us(wall_us() + 7200000000ull, 2));
+    assert_string_equal(rig_pipeline(rig, "set b 1;set b 2;incr b 1;delete b;set b 4"),
+                        "STORED,STORED,3,DELETED,STORED");
+    rig_assert_row(rig, "b", "4");
+    memory_store_put(rig->store, "test", "c", "theirs", version_from_us(wall_us() + 10800000000ull, 2));
+    rig_expect(rig, "delete c", "DELETED");
+    rig_assert_row(rig, "c", NULL);
+}
+
+/* What it meets is what it has written itself. */
+RIG_TEST(changes_of_one_key_whose_answer_was_lost_are_repeated, write_through) {
+    rig_start(rig);
+    rig_expect(rig, "set n 10", "STORED");
+    faulty_lose_answer(rig->faulty);
+    assert_string_equal(rig_pipeline(rig, "incr n 1;add n 7;incr n 1;set n 5;touch n 1000;incr n 1"),
+                        "11,NOT_STORED,12,STORED,TOUCHED,6");
+    rig_assert_row(rig, "n", "6");
+    faulty_tear(rig->faulty, 2);
+    assert_string_equal(rig_pipeline(rig, "incr n 1;append n 0;incr n 1"), "7,STORED,71");
+    rig_assert_row(rig, "n", "71");
+    rig_expect(rig, "get n", "71");
+}
+
+/* It may have been counted, and the other node may have seen that: it is not counted twice. */
+RIG_TEST(a_change_that_may_have_been_made_is_not_made_anew, write_through) {
+    rig_start(rig);
+    rig_expect(rig, "set n 10", "STORED");
+    faulty_lose_answer_and_hold(rig->faulty);
+    struct rig_call *incr = rig_begin(rig, 0, "incr n 1");
+    faulty_wait_held(rig->faulty, FAULTY_APPLY);
+    rig_assert_row(rig, "n", "11");
+    change_elsewhere(rig, "n", "20");
+    faulty_hold(rig->faulty, FAULTY_APPLY, false);
+    assert_memory_equal(rig_finish(incr), "SERVER_ERROR", 12);
+    rig_assert_row(rig, "n", "20");
+    rig_expect(rig, "get n", "20");
+}
+
+RIG_TEST(a_change_that_others_always_outrun_is_given_up, write_through) {
+    rig_start(rig);
+    rig_expect(rig, "set n 10", "STORED");
+    rig_expect(rig, "set m 10", "STORED");
+    memory_store_be_faster(rig->store, true);
+    rig_expect(rig, "incr n 1",
+               "SERVER_ERROR other servers change this key all the time, nothing was changed: try again");
+    rig_assert_row(rig, "n", "10");
+    memory_store_be_faster(rig->store, false);
+    assert_string_equal(rig_pipeline(rig, "incr n 1;incr m 1;get n"), "11,11,11");
+}
+
+/* Whoever fills an empty place keeps it, though the store knows nothing of it. */
+RIG_TEST(a_placeholder_is_filled_unless_another_node_was_faster, write_through) {
+    char value[64], command[128];
+    rig_start(rig);
+    for (unsigned faster = 0; faster < 2; faster++) {
+        rig_expect(rig, "vivify p 30", "WON");
+        snprintf(value, sizeof value, "%s", rig_do(rig, "gets p"));
+        snprintf(command, sizeof command, "cas p made %s", strchr(value, ' ') + 1);
+        if (faster)
+            change_elsewhere(rig, "p", "theirs");
+        rig_expect(rig, command, faster ? "EXISTS" : "STORED");
+        rig_assert_row(rig, "p", faster ? "theirs" : "made");
+        rig_expect(rig, "delete p", "DELETED");
+    }
+}
+
 RIG_TEST(write_through_fails_while_the_backend_is_down, write_through) {
     rig->backend.store.timeout_ms = 3000;
     rig_start(rig);
@@ -758,6 +916,16 @@ int main(void) {
         RIG_CASE(changes_that_wait_share_a_commit),
         RIG_CASE(a_refused_row_fails_alone),
         RIG_CASE(a_commit_whose_answer_was_lost_is_repeated),
+        RIG_CASE(changes_are_made_of_what_another_node_has_written),
+        RIG_CASE(changes_are_made_of_what_another_node_has_deleted),
+        RIG_CASE(a_cas_of_a_copy_that_another_node_has_replaced_is_refused),
+        RIG_CASE(an_add_is_refused_where_another_node_was_faster),
+        RIG_CASE(a_pipeline_that_meets_another_nodes_change_keeps_its_order),
+        RIG_CASE(a_set_of_a_slow_clock_is_given_a_newer_version),
+        RIG_CASE(changes_of_one_key_whose_answer_was_lost_are_repeated),
+        RIG_CASE(a_change_that_may_have_been_made_is_not_made_anew),
+        RIG_CASE(a_change_that_others_always_outrun_is_given_up),
+        RIG_CASE(a_placeholder_is_filled_unless_another_node_was_faster),
         RIG_CASE(write_through_fails_while_the_backend_is_down),
         RIG_CASE(nothing_is_answered_from_what_was_not_committed),
         RIG_CASE(write_behind_is_in_the_backend_after_a_sync),

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The shop as an Express application: one instance of several, none of which keeps anything. Sessions by express-session and
 // connect-memcached; cart, profile and counter by the client below it, npm's memcached. INSTANCE, PORT, FOREBAY_PORT, SHOP
-// (shop.json) and SESSION_SECRET come from the environment: instances with different secrets would not know each other's cookies.
+// (shop.json), COOKIE (its name) and SESSION_SECRET come from the environment: instances with different secrets would not know each
+// other's cookies.
 'use strict';
 const express = require('express');
 const session = require('express-session');
@@ -9,7 +10,7 @@ const MemcachedStore = require('connect-memcached')(session);
 const { Client, Store, attempt, namespaces } = require('./store.js');
 const { page, down } = require('./page.js');
 
-const { INSTANCE, PORT, FOREBAY_PORT, SHOP, SESSION_SECRET } = process.env;
+const { INSTANCE, PORT, FOREBAY_PORT, SHOP, COOKIE, SESSION_SECRET } = process.env;
 const PARTS = { session: 'express_sessions', cart: 'carts', profile: 'profiles', counter: 'counters' };
 const LIFE_MS = 30 * 60 * 1000;
 const shop = require(SHOP);
@@ -74,7 +75,7 @@ application.use(caught(async (request, response, next) => {
     next();
 }));
 application.use(session({
-    secret: SESSION_SECRET, resave: false, saveUninitialized: false, cookie: { maxAge: LIFE_MS },
+    name: COOKIE, secret: SESSION_SECRET, resave: false, saveUninitialized: false, cookie: { maxAge: LIFE_MS },
     store: new Sessions({ client: new Client(FOREBAY_PORT), prefix: 'sess:' }),
 }));
 application.get('/express/', caught((request, response) => show(request, response)));

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The shop as a Flask application: one instance of several, none of which keeps anything. Sessions by Flask-Session; cart,
-profile and counter by the same client, pymemcache. INSTANCE, PORT, FOREBAY_PORT and SHOP (shop.json) come from the environment.
+profile and counter by the same client, pymemcache. INSTANCE, PORT, FOREBAY_PORT, SHOP (shop.json) and COOKIE (its name) come from
+the environment.
 
 Flask's own server is enough here; a real application runs under another."""
 
@@ -116,7 +117,7 @@ with open(os.environ["SHOP"], encoding="utf-8") as file:
 
 application = Flask(__name__)
 application.config.update(SESSION_TYPE="memcached", SESSION_MEMCACHED=store.retrying, SESSION_KEY_PREFIX="session:",
-                          PERMANENT_SESSION_LIFETIME=LIFE_S, PROPAGATE_EXCEPTIONS=True)
+                          SESSION_COOKIE_NAME=os.environ["COOKIE"], PERMANENT_SESSION_LIFETIME=LIFE_S, PROPAGATE_EXCEPTIONS=True)
 Session(application)
 application.wsgi_app = Outermost(application, application.wsgi_app)
 

@@ -21,16 +21,36 @@ class Store
     // $answer, unless it is false for another reason than those in $expected.
     private function checked($answer, int ...$expected)
     {
-        $code = $this->client->getResultCode();
-        if ($answer === false && !in_array($code, $expected, true)) {
-            throw new Failure($this->client->getLastErrorMessage() ?: $this->client->getResultMessage());
+        if ($answer === false && !in_array($this->client->getResultCode(), $expected, true)) {
+            throw $this->failure();
         }
         return $answer;
     }
 
+    private function failure(): Failure
+    {
+        if ($this->client->getResultCode() === Memcached::RES_SUCCESS) { // so it says of a connection that was closed meanwhile
+            return new Failure('the connection was lost');
+        }
+        // "(0x55b5) SERVER ERROR, backend store is not available,  host: 127.0.0.1:1 -> ./src/libmemcached/response.cc:285"
+        $said = preg_replace('/^\(0x\w+\) |,  host: .*/', '', $this->client->getLastErrorMessage());
+        return new Failure($said ?: $this->client->getResultMessage());
+    }
+
+    // ['value' => ..., 'cas' => ...], or null. Where the key cannot be read, the extension's result is that of a miss; but a miss has
+    // no error.
+    private function found(string $key): ?array
+    {
+        $found = $this->checked($this->client->get($key, null, Memcached::GET_EXTENDED), Memcached::RES_NOTFOUND);
+        if ($found === false && $this->client->getLastErrorCode() !== Memcached::RES_SUCCESS) {
+            throw $this->failure();
+        }
+        return $found ?: null;
+    }
+
     public function cart(string $customer): array
     {
-        return json_decode($this->checked($this->client->get("cart:$customer"), Memcached::RES_NOTFOUND) ?: '{}', true);
+        return json_decode($this->found("cart:$customer")['value'] ?? '{}', true);
     }
 
     // Two clicks at once, through whatever instances, both count: gets and cas.
@@ -38,7 +58,7 @@ class Store
     {
         $key = "cart:$customer";
         do {
-            $found = $this->checked($this->client->get($key, null, Memcached::GET_EXTENDED), Memcached::RES_NOTFOUND);
+            $found = $this->found($key);
             $cart = json_decode($found['value'] ?? '{}', true);
             $cart[$item] = ($cart[$item] ?? 0) + 1;
             $value = json_encode($cart);
@@ -55,8 +75,8 @@ class Store
     // A row of the shop's own table, which Forebay reads through.
     public function profile(string $customer): ?array
     {
-        $found = $this->checked($this->client->get("profile:$customer"), Memcached::RES_NOTFOUND);
-        return $found ? json_decode($found, true) : null;
+        $found = $this->found("profile:$customer");
+        return $found ? json_decode($found['value'], true) : null;
     }
 
     public function count(string $customer): int
@@ -68,7 +88,7 @@ class Store
     public function namespaces(): array
     {
         $stats = $this->client->getStats('namespaces');
-        return $stats ? reset($stats) : throw new Failure($this->client->getResultMessage());
+        return $stats ? reset($stats) : throw $this->failure();
     }
 }
 

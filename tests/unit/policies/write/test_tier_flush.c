@@ -193,7 +193,7 @@ RIG_TEST(the_newer_row_of_another_node_wins, write_behind) {
 }
 
 /* Nobody but this node makes such versions, and it has not made these. */
-static void meet_own_versions(struct tier_rig *rig) {
+static void meet_own_versions(struct tier_rig *rig, const char *there_then) {
     rig->awaited_log = "newer versions of this node";
     rig_start(rig);
     for (int i = 0; i < 3; i++) {
@@ -208,7 +208,7 @@ static void meet_own_versions(struct tier_rig *rig) {
                          version_from_us(wall_us() + (1 + (unsigned)i) * hour_us, lower));
         rig_store(rig, "set %s ours", key);
         rig_do(rig, "sync");
-        rig_expect(rig, i == 0 ? "get key0" : i == 1 ? "get key1" : "get key2", "theirs");
+        rig_expect(rig, i == 0 ? "get key0" : i == 1 ? "get key1" : "get key2", there_then);
     }
     assert_int_equal(rig_stat(rig, "store:superseded_unexplained"), 3);
     assert_int_equal(rig->awaited_logs, 1); /* the others within the minute are counted alone */
@@ -217,11 +217,12 @@ static void meet_own_versions(struct tier_rig *rig) {
 }
 
 RIG_TEST(what_no_other_node_explains_is_told, write_behind) {
-    meet_own_versions(rig);
+    meet_own_versions(rig, "theirs");
 }
 
+/* Who waits for the answer is given one above them. */
 RIG_TEST(what_no_other_node_explains_is_told_under_write_through, write_through) {
-    meet_own_versions(rig);
+    meet_own_versions(rig, "ours");
 }
 
 /* A batch whose answer was lost meets its own rows. */

@@ -227,6 +227,8 @@ TEST(variables_stand_for_their_values_except_in_single_quotes) {
     assert_string_equal(loaded->settings.auth_file, "${FOREBAY_TEST_FOLDER} # // /* ");
     load_good(loaded, "data = \"${FOREBAY_TEST_UNSET:-/srv}/f\"\n");
     assert_string_equal(loaded->settings.data, "/srv/f");
+    load_good(loaded, "data = ${FOREBAY_TEST_FOLDER}\n");
+    assert_string_equal(loaded->settings.data, "/srv/data");
 }
 
 #define DATA     "data = \"/tmp\"\n"
@@ -278,6 +280,12 @@ static const struct bad {
     {"threads = 0\n", 1, "threads = \"0\"", "from 1 to 256"},
     {"data = \"/tmp\"\nauth_file = \"a\nb\\${X}${FOREBAY_TEST_UNSET}\"\n", 3, "${FOREBAY_TEST_UNSET}",
      "single quotes"},
+    {"threads = 2\nmemory = ${FOREBAY_TEST_UNSET}\n", 2, "${FOREBAY_TEST_UNSET}", "set it"},
+    {"data = \"/tmp/${FOREBAY_TEST_UNSET_AND_LONGER_THAN_ANYBODY_WOULD_THINK_THAT_A_NAME_CAN_BE}\"\n", 1,
+     "${FOREBAY_TEST_UNSET", "set it"},
+    {"data = \"/tmp/${FOREBAY:TEST_UNSET:-x}\"\n", 1, "${FOREBAY:TEST_UNSET:-x}", "set it"},
+    {"\ndata = \"/tmp/${HOME\"\nnamespace \"n\" {\n prefix = \"n:\"\n}\n", 2, "\"${\" is never closed",
+     "'}'"},
     {"threads = two\n", 1, "threads = \"two\"", "number"},
     {"threads = -2\n", 1, "-2", "number"},
     {"memory = \"64 sheep\"\n", 1, "64 sheep", "such as \"64mb\""},
@@ -393,6 +401,10 @@ static const struct bad {
     {DATA REDIS "backend \"s\" { uri = \"redis://u:p@127.0.0.1/0\" }\n" KEYS("x", "x:", "r", "")
          KEYS("y", "y:", "s", "key_prefix = \"x:\""),
      12, "same names in Redis", ""},
+    {DATA "backend \"r\" { uri = \"redis+sentinel://a,b:26379/m?db=1\" }\n"
+          "backend \"s\" { uri = \"redis+sentinel://:p@c,B./m?db=1\" }\n" KEYS("x", "x:", "r", "")
+              KEYS("y", "y:", "s", "key_prefix = \"x:\""),
+     12, "same names in Redis", ""},
 #define OTHER_LOOPBACK(host)                                                                                 \
     {                                                                                                        \
         DATA REDIS "backend \"s\" { uri = \"redis://" host ":6379/0\" }\n" KEYS("x", "x:", "r", "")          \
@@ -463,6 +475,12 @@ static const struct fine {
     {HEAD "backend \"s\" { uri = \"redis://cache.example.org/0\" }\n" KEYS("x", "x:", "r", "")
          KEYS("y", "y:", "s", "key_prefix = \"x:\""),
      ":13: keys \"x:y:...\" of namespace \"x\""},
+    {HEAD "backend \"s\" { uri = \"redis+sentinel://a/m\" }\n" KEYS("x", "x:", "r", "")
+         KEYS("y", "y:", "s", "key_prefix = \"x:\""),
+     ":13: keys \"x:y:...\" of namespace \"x\""},
+    {HEAD "backend \"s\" { uri = \"redis+sentinel://a/m?db=1\" }\n" KEYS("x", "x:", "r", "")
+         KEYS("y", "y:", "s", "key_prefix = \"x:\""),
+     NULL},
     {HEAD "backend \"s\" { uri = \"redis://cache.example.org:6380/0\" }\n" KEYS("x", "x:", "r", "")
          KEYS("y", "y:", "s", "key_prefix = \"x:\""),
      NULL},

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Who else has the store open, and what time it is there.
+ *
+ * Each writer registers its server in a hash of our own: the field is its node number, the value when it was seen last
+ * (the store's seconds), its data folder, its process, and a name for people. It does so again with each look, about once a
+ * second; who was not seen for LIFE seconds is gone. Versions of two servers with one number are no order, so a number that
+ * is taken is refused at the start, and told while the server runs.
+ *
+ * After a kill -9 the number is still taken, by the server itself. It is known by its data folder, which no two servers of
+ * a machine use, as long as the machine runs (boot_id); a number that was last used there is taken over at once. So is that
+ * of a process of the same machine and PID namespace that is gone. Elsewhere it is free again after LIFE seconds.
+ *
+ * The answer has the store's time. It was read between the question and the answer, so by how much that clock is ahead is
+ * known to within the time that this took.
+ */
+#include "backends/failure.h"
+#include "backends/redis/internal.h"
+#include "cache/base/clock.h"
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { LIFE = 10 /* seconds */ };
+
+/* ---- Who this server is ---- */
+
+/* The first word of a file, or the `nth`; "-" where there is none. */
+static void read_word(const char *path, unsigned nth, char *ret_word, size_t size) {
+    char text[1024] = "";
+    FILE *file = fopen(path, "re");
+    if (file) {
+        text[fread(text, 1, sizeof text - 1, file)] = '\0';
+        fclose(file);
+    }
+    const char *word = strrchr(text, ')'); /* in stat the name of the program may hold blanks */
+    for (word = word ? word + 1 : text; nth > 0; nth--) {
+        word += strspn(word, " \n");
+        word += nth > 1 ? strcspn(word, " \n") : 0;
+    }
+    snprintf(ret_word, size, "%.*s", (int)strcspn(word, " \n"), word);
+    if (!*ret_word)
+        snprintf(ret_word, size, "-");
+}
+
+/* When a process of this machine was started, in the kernel's ticks; "-": there is none. */
+static void start_of_process(long pid, char ret_started[24]) {
+    enum { STARTED_AT = 20 /* of the stat of a process, counted from behind the name */ };
+    char path[40];
+    snprintf(path, sizeof path, "/proc/%ld/stat", pid);
+    read_word(path, STARTED_AT, ret_started, 24);
+}
+
+static uint64_t pid_namespace(void) {
+    struct stat status;
+    return stat("/proc/self/ns/pid", &status) == 0 ? (uint64_t)status.st_ino : 0;
+}
+
+void redis_know_itself(struct redis_connection *connection, const char *data) {
+    char boot[40], started[24];
+    struct stat folder;
+    read_word("/proc/sys/kernel/random/boot_id", 1, boot, sizeof boot);
+    start_of_process((long)getpid(), started);
+    snprintf(connection->itself, sizeof connection->itself, "%.36s/%" PRIu64 "/%ld/%.20s", boot,
+             pid_namespace(), (long)getpid(), started);
+    if (data && stat(data, &folder) == 0)
+        snprintf(connection->home, sizeof connection->home, "%.36s/%" PRIx64 "/%" PRIx64, boot,
+                 (uint64_t)folder.st_dev, (uint64_t)folder.st_ino);
+    else
+        snprintf(connection->home, sizeof connection->home, "%s", connection->itself);
+}
+
+/* Whether another process, which has written this of itself, is gone for certain. */
+static bool is_dead(const struct redis_connection *connection, const char *itself) {
+    char mine[48], its[48], started[24], now[24];
+    unsigned long long mine_in, its_in;
+    long pid;
+    if (sscanf(connection->itself, "%47[^/]/%llu/", mine, &mine_in) != 2 || mine_in == 0 ||
+        sscanf(itself, "%47[^/]/%llu/%ld/%23s", its, &its_in, &pid, started) != 4)
+        return false;
+    if (strcmp(mine, its) != 0 || mine_in != its_in || pid <= 0)
+        return false;
+    if (kill((pid_t)pid, 0) != 0 && errno == ESRCH)
+        return true;
+    start_of_process(pid, now); /* which may be hidden */
+    return strcmp(now, "-") != 0 && strcmp(now, started) != 0;
+}
+
+/* ---- Registering ---- */
+
+/* For people: where it runs. */
+static void name_itself(char ret_name[120]) {
+    char host[80] = "";
+    if (gethostname(host, sizeof host - 1) != 0 || !*host)
+        snprintf(host, sizeof host, "unknown");
+    for (char *at = host; *at; at++)
+        if (!isgraph((unsigned char)*at))
+            *at = '?';
+    snprintf(ret_name, 120, "%s, process %ld", host, (long)getpid());
+}
+
+static bool ask(struct redis_connection *connection) {
+    char name[120], life[8];
+    name_itself(name);
+    snprintf(life, sizeof life, "%d", (int)LIFE);
+    struct slice node = redis_number(connection, connection->node);
+    const struct slice words[] = {SLICE("EVALSHA"),
+                                  slice_of(connection->link->sha[REDIS_REGISTER], REDIS_SHA_SIZE),
+                                  SLICE("1"),
+                                  SLICE(REDIS_NODES_KEY),
+                                  node,
+                                  slice_string(connection->home),
+                                  slice_string(connection->itself),
+                                  slice_string(name),
+                                  slice_string(life),
+                                  connection->registered ? SLICE("") : slice_string(connection->heir_of)};
+    enum { WORDS = sizeof words / sizeof words[0] };
+    const char *data[WORDS];
+    size_t sizes[WORDS];
+    for (size_t i = 0; i < WORDS; i++) {
+        data[i] = words[i].data;
+        sizes[i] = words[i].size;
+    }
+    return redis_append(connection, WORDS, data, sizes);
+}
+
+/* before and after: of the wall clock, around the answer. */
+static void note_time(struct backend_company *company, const redisReply *seconds, const redisReply *micros,
+                      uint64_t before_us, uint64_t after_us) {
+    uint64_t there_us =
+        redis_number_in(seconds, UINT32_MAX) * US_PER_SECOND + redis_number_in(micros, US_PER_SECOND - 1);
+    company->ahead_least_us = (int64_t)(there_us - after_us);
+    company->ahead_most_us = (int64_t)(there_us - before_us);
+}
+
+/* What follows on so many words. */
+static const char *behind_words(const char *text, unsigned count) {
+    for (; count > 0; count--) {
+        text += strcspn(text, " ");
+        text += strspn(text, " ");
+    }
+    return text;
+}
+
+/* holder: what the one that is registered has said of itself. Whether it is dead, and this one may claim its number. */
+static bool inherits(struct redis_connection *connection, const char *holder) {
+    const char *itself = behind_words(holder, 2);
+    char copy[REDIS_SELF_SIZE];
+    snprintf(copy, sizeof copy, "%.*s", (int)strcspn(itself, " "), itself);
+    if (connection->registered || strcmp(copy, connection->heir_of) == 0 || !is_dead(connection, copy))
+        return false;
+    memcpy(connection->heir_of, copy, sizeof copy);
+    return true;
+}
+
+static void complain_of_rival(const struct redis_connection *connection, const char *holder, char *ret_text,
+                              size_t size) {
+    snprintf(
+        ret_text, size,
+        "backend \"%.60s\", redis at %.80s: its node number %u is used by another server (%.60s): give each server of a store a `node` of its own; the number of one that has died is free after %d s",
+        connection->name, redis_shown(connection), connection->node, behind_words(holder, 3), (int)LIFE);
+}
+
+static bool is_answer(const redisReply *reply) {
+    return reply->type == REDIS_REPLY_ARRAY && reply->elements == 4 &&
+           reply->element[0]->type == REDIS_REPLY_STRING && reply->element[1]->type == REDIS_REPLY_STRING &&
+           reply->element[2]->type == REDIS_REPLY_INTEGER && reply->element[3]->type == REDIS_REPLY_STRING;
+}
+
+static enum redis_step take_answer(struct redis_connection *connection, const redisReply *reply,
+                                   uint64_t before_us, enum backend_status *ret_status,
+                                   struct backend_error *ret_error) {
+    struct backend_company *company = &connection->base.company;
+    if (!is_answer(reply))
+        return redis_odd_answer(connection, ret_status, ret_error);
+    const redisReply *holder = reply->element[3];
+    company->others = (unsigned)reply->element[2]->integer;
+    note_time(company, reply->element[0], reply->element[1], before_us, wall_us());
+    *company->complaint = '\0';
+    connection->registered |= holder->len == 0;
+    connection->starting &= !connection->registered;
+    if (holder->len == 0)
+        return REDIS_DONE;
+    if (inherits(connection, holder->str))
+        return redis_register(connection, ret_status, ret_error);
+    complain_of_rival(connection, holder->str, company->complaint, sizeof company->complaint);
+    if (!connection->starting)
+        return REDIS_DONE;
+    *ret_status = backend_fail(ret_error, BACKEND_REFUSED, "%.300s", company->complaint);
+    return REDIS_FAILED;
+}
+
+/* A Redis that takes no writes now, or forbids what this takes, serves all the same. */
+static enum redis_step take_refusal(struct redis_connection *connection, const redisReply *reply) {
+    struct backend_company *company = &connection->base.company;
+    if (redis_begins_with(reply, "NOSCRIPT"))
+        return REDIS_NO_SCRIPT;
+    if (strstr(reply->str, "NOPERM") || strstr(reply->str, "can't run this command")) /* keys, commands */
+        snprintf(
+            company->complaint, sizeof company->complaint,
+            "backend \"%.60s\", redis at %.80s: its user may not register this server, so nobody sees whether another one has the same node number, or clocks differ: allow it time, hgetall and forebay:* (ACL SETUSER)",
+            connection->name, redis_shown(connection));
+    return REDIS_DONE;
+}
+
+enum redis_step redis_register(struct redis_connection *connection, enum backend_status *ret_status,
+                               struct backend_error *ret_error) {
+    redisReply *reply = NULL;
+    uint64_t before_us = wall_us();
+    if (!ask(connection))
+        return redis_out_of_memory(connection, ret_status, ret_error);
+    enum redis_step step = redis_answer(connection, &reply);
+    if (step != REDIS_DONE)
+        return step;
+    step = reply->type == REDIS_REPLY_ERROR
+               ? take_refusal(connection, reply)
+               : take_answer(connection, reply, before_us, ret_status, ret_error);
+    freeReplyObject(reply);
+    return step;
+}
+
+void redis_unregister(struct redis_connection *connection) {
+    struct slice node = redis_number(connection, connection->node);
+    const char *words[] = {"HDEL", REDIS_NODES_KEY, node.data};
+    const size_t sizes[] = {4, sizeof REDIS_NODES_KEY - 1, node.size};
+    if (connection->registered && connection->link->context && redis_append(connection, 3, words, sizes))
+        redis_send(connection); /* nobody waits for the answer */
+    connection->registered = false;
+}

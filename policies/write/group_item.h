@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/* The items of a group (group.h), for the files that are parts of it: group.c, and group_again.c, which finds those that
+ * have to be evaluated anew. The writer's thread alone. */
+#ifndef FOREBAY_POLICIES_WRITE_GROUP_ITEM_H
+#define FOREBAY_POLICIES_WRITE_GROUP_ITEM_H
+
+#include "policies/evaluate.h"
+#include "policies/write/group.h"
+
+enum item_fate {
+    ITEM_FINE,
+    ITEM_UNFIT, /* needs a row that is unfit (row.h); changes nothing */
+    ITEM_REFUSED,
+    ITEM_FAILED,
+    ITEM_OUTRUN, /* whenever it was evaluated, another node had changed the row before it was committed */
+};
+
+struct group_item {
+    struct tier_ticket *ticket;
+    unsigned tries; /* evaluations before this one that did not stand */
+    struct outcome outcome;
+    struct change change;
+    struct cache_view result; /* the entry after this item, if exists */
+    bool exists;
+    bool known; /* memory knows the key: before, unless there is no such entry */
+    bool before_exists;
+    struct cache_view before; /* copied out of the cache */
+    bool needs_row;           /* memory does not know it: row, once loaded, says what the backend has */
+    bool row_found;
+    bool unfit; /* the row; once evaluated: such a row stands after this item too, and result is empty */
+    bool answered_blindly; /* existence = memory: whatever the row says, the reply is as for an absent key */
+    struct entry row;
+    int mutation; /* index, -1: the backend has nothing to learn */
+    int chain;    /* the item before with the same bucket */
+    /* The entry after this item is so only if a mutation that is on something (mutation.on) was applied. */
+    bool is_chained;
+    bool overtaken; /* a later change of the key has been applied */
+    bool waits;     /* it was not evaluated yet, as those before it have to be committed first */
+    bool again;     /* it is to be evaluated, or anew */
+    enum item_fate fate;
+};
+
+static inline const struct request *request_of(const struct group_item *item) {
+    return &item->ticket->request;
+}
+
+/* The last item before index with the same key, or NULL. */
+struct group_item *group_earlier_item(struct group *group, size_t index);
+
+/* Adds an item for this ticket at the end. */
+void group_add_item(struct group *group, struct tier_ticket *ticket);
+
+/* Empties the group, before items are added. */
+void group_clear(struct group *group);
+
+/* ---- group_again.c ---- */
+
+/* What the mutation of an item is on. base: the entry as it was before the item; NULL: there was none. */
+void group_set_on(const struct group_item *item, const struct group_item *earlier,
+                  const struct cache_view *base, struct mutation *mutation);
+
+/* Whether an item is not to be evaluated before those before it have been committed. */
+bool group_must_wait(const struct group_item *earlier, const struct cache_view *base);
+
+/* After a commit: sets `again` of those that have to be evaluated anew, and the fate of those of which it cannot be known
+ * what became of them. */
+void group_find_again(struct group *group);
+
+/* Once the others are done and answered: makes a group of those, and memory forgets what they were computed from. */
+void group_keep_again(struct writer *writer);
+
+#endif

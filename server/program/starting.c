@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT */
+/* STARTING, LOADING: from the helper that makes the tier to the first client. */
+#include "policies/journal/journal.h"
+#include "policies/policy.h"
+#include "server/admin/watch.h"
+#include "server/http/admin_http.h"
+#include "server/listener.h"
+#include "server/log.h"
+#include "server/maintenance.h"
+#include "server/manager.h"
+#include "server/process.h"
+#include "server/program/program.h"
+#include "server/reload.h"
+#include "server/worker/worker.h"
+#include <errno.h>
+#include <stdlib.h>
+
+void *program_start_tier(void *context) {
+    struct program *program = context;
+    program->start.good = tier_create(&program->settings.tier, &program->server.tier, program->start.error,
+                                      sizeof program->start.error);
+    program_helper_ends(program);
+    return NULL;
+}
+
+static bool start_workers(struct program *program) {
+    struct server *server = &program->server;
+    unsigned count = program->settings.threads;
+    struct worker **workers = calloc(count, sizeof *workers);
+    bool good = workers != NULL;
+    server->workers = workers;
+    server->worker_count = good ? count : 0;
+    program_block_signals(true);
+    for (unsigned i = 0; good && i < count; i++)
+        good = (workers[i] = worker_start(server, i)) != NULL;
+    program->server.maintenance = good ? maintenance_start(server->tier) : NULL;
+    program_block_signals(false);
+    return program->server.maintenance != NULL;
+}
+
+static void fail_start(struct program *program, const char *error) {
+    server_log(&program->server, LOG_LEVEL_ERROR, "cannot start: %s", error);
+    program->exit_status = EXIT_FAILURE;
+    program->server.phase = SERVER_STOPPED;
+    ev_break(program->loop, EVBREAK_ALL);
+}
+
+static void write_port_file(struct program *program) {
+    const char *path = getenv("MEMCACHED_PORT_FILENAME");
+    char temporary[4096];
+    if (!path || snprintf(temporary, sizeof temporary, "%s.lck", path) >= (int)sizeof temporary)
+        return;
+    FILE *file = process_open_public(temporary);
+    if (!file) {
+        server_log(&program->server, LOG_LEVEL_WARNING, "MEMCACHED_PORT_FILENAME: cannot open %s: %s",
+                   temporary, strerror(errno));
+        return;
+    }
+    listener_print_ports(program->server.listener, file);
+    if (program->http)
+        admin_http_print_port(program->http, file);
+    if (fclose(file) != 0 || rename(temporary, path) != 0)
+        server_log(&program->server, LOG_LEVEL_WARNING, "MEMCACHED_PORT_FILENAME: cannot write %s: %s", path,
+                   strerror(errno));
+}
+
+static void announce_space(struct program *program, const struct space_options *space) {
+    char uri[512], journal[64] = "";
+    if (space->backend < 0) {
+        server_log_about(&program->server, LOG_KIND_UNLIMITED, LOG_LEVEL_NOTICE,
+                         LOG_FIELDS(log_text("namespace", space->name)), "namespace %s: keys \"%s*\" are %s",
+                         space->name, space->prefix, space->policy->name);
+        return;
+    }
+    const struct tier_backend_options *backend = &program->settings.tier.backends[space->backend];
+    backend_show_uri(backend->store.uri, uri, sizeof uri);
+    if (space->policy->holds_back)
+        snprintf(journal, sizeof journal, ", journal %s", journal_mode_names[space->journal]);
+    server_log_about(&program->server, LOG_KIND_UNLIMITED, LOG_LEVEL_NOTICE,
+                     LOG_FIELDS(log_text("namespace", space->name), log_text("backend", backend->store.name)),
+                     "namespace %s: keys \"%s*\" are %s to %s (%s)%s", space->name, space->prefix,
+                     space->policy->name, backend->store.name, uri, journal);
+}
+
+static void announce(struct program *program) {
+    char addresses[1024];
+    struct server *server = &program->server;
+    listener_describe(server->listener, addresses, sizeof addresses);
+    if (!*addresses)
+        server_log(server, LOG_LEVEL_WARNING,
+                   "no client can connect: -p 0 leaves TCP out, and there is no -s");
+    server_log(server, LOG_LEVEL_NOTICE,
+               "forebay " FOREBAY_VERSION " serves %s with %u threads and %zu MB of memory", addresses,
+               server->worker_count, program->settings.tier.cache.memory_limit >> 20);
+    if (program->settings.data)
+        server_log(server, LOG_LEVEL_NOTICE, "data folder: %s", program->settings.data);
+    for (size_t i = 0; i < tier_space_count(server->tier); i++)
+        announce_space(program, space_options(tier_space(server->tier, i)));
+}
+
+static void tell_reload_done(void *context) {
+    struct program *program = context;
+    ev_async_send(program->loop, &program->reload_done);
+}
+
+static void serve(struct program *program) {
+    struct server *server = &program->server;
+    char error[ERROR_MAX];
+    if (!listener_start(server->listener, program->loop, server, worker_hand, error, sizeof error) ||
+        (program->options.pid_file && !process_write_pid(program->options.pid_file, error, sizeof error))) {
+        fail_start(program, error);
+        return;
+    }
+    program->server.phase = SERVER_SERVING;
+    reload_open(server->reload, program->http, tell_reload_done, program);
+    write_port_file(program);
+    announce(program);
+    if (program->ready_fd >= 0)
+        process_ready(program->ready_fd, program->settings.verbosity > 0);
+    program->ready_fd = -1;
+    manager_ready(program->manager);
+}
+
+bool program_tries_to_serve(struct program *program) {
+    if (!tier_is_ready(program->server.tier))
+        return false;
+    serve(program);
+    return true;
+}
+
+void program_go_on(struct program *program) {
+    if (!program->start.good) {
+        fail_start(program, program->start.error);
+        return;
+    }
+    if (!start_workers(program)) {
+        fail_start(program, "no memory or no threads for the workers; lower -t (threads)");
+        return;
+    }
+    watch_attach(program->server.watch, tier_cache(program->server.tier));
+    program->server.phase = SERVER_LOADING;
+    if (program_tries_to_serve(program))
+        return;
+    server_log(&program->server, LOG_LEVEL_NOTICE, "preloading before clients are served");
+    ev_timer_again(program->loop, &program->ready_timer);
+}
