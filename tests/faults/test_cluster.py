@@ -179,6 +179,7 @@ def test_slots_without_a_master_are_told(tmp_path, serve):
         fill(client, b"v", count=1000)
         eventually(lambda: "has no master, nor have 383 others: start their nodes, or give the slots away" in server.log())
         eventually(lambda: len(cluster.values("sess:")) > 900)
+        server.kill()  # it would try to write the rest
 
 
 def test_a_wrong_password_at_one_node_is_told_and_holds_up_nobody_else(tmp_path, serve):
@@ -194,3 +195,4 @@ def test_a_wrong_password_at_one_node_is_told_and_holds_up_nobody_else(tmp_path,
         eventually(lambda: set(cluster.values("sess:")) == others)
         eventually(lambda: f"redis at 127.0.0.1:{wrong.port}: WRONGPASS" in server.log())
         assert "correct the user or the password in its uri" in server.log() and "right@" not in server.log()
+        server.kill()  # it would try to write the rest
