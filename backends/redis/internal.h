@@ -135,6 +135,9 @@ void redis_forget_loaded(struct redis_connection *connection);
 
 enum backend_status redis_cluster_high_version(struct redis_connection *connection, uint64_t *ret_version,
                                                struct backend_error *ret_error);
+
+/* Takes up the link to the master that knows which servers there are, if it is connected. */
+void redis_cluster_take_up_nodes(struct redis_connection *connection);
 enum backend_status redis_cluster_look(struct redis_connection *connection, struct backend_error *ret_error);
 
 /* Gives the cluster another mark, if a master was found to have less than it had: other servers find out by it. */
@@ -278,6 +281,13 @@ void redis_know_itself(struct redis_connection *connection, const char *data);
  * the server starts, and another one has its number. */
 enum redis_step redis_register(struct redis_connection *connection, enum backend_status *ret_status,
                                struct backend_error *ret_error);
+
+/* The same in two steps, over the link in hand: asks, and takes the answer, also to be freed, to what was asked at before_us
+ * of the wall clock. *ret_again: it is to be asked again, as the number can be had. */
+bool redis_register_send(struct redis_connection *connection);
+enum redis_step redis_register_hear(struct redis_connection *connection, redisReply *reply,
+                                    uint64_t before_us, bool *ret_again, enum backend_status *ret_status,
+                                    struct backend_error *ret_error);
 
 /* Says that it is gone, to whoever is still there. */
 void redis_unregister(struct redis_connection *connection);

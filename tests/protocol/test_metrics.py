@@ -228,7 +228,7 @@ def test_every_metric_is_documented_as_its_row_has_it(server):
     assert [(name, kind.lower(), text) for name, kind, text in rows] == documented
     do_some(server)
     told = re.findall(r"^# HELP (\w+) ", server.ask("/metrics").text, re.MULTILINE)
-    assert told == [name for name, _, _ in rows]
+    assert told == [name for name, _, _ in rows if "_backend_node_" not in name]  # no store here has several nodes
 
 
 @pytest.fixture
