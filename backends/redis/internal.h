@@ -20,6 +20,7 @@
  *     apply.c       batches
  *     acknowledged.c  what a batch ends with: its number, and replicas that have it
  *     scan.c        the newest entries, with picks.c
+ *     watch.c       what others change
  */
 #ifndef FOREBAY_BACKENDS_REDIS_INTERNAL_H
 #define FOREBAY_BACKENDS_REDIS_INTERNAL_H
@@ -60,6 +61,14 @@ struct redis_link {
     char sha[REDIS_SCRIPTS][REDIS_SHA_SIZE + 1];
 };
 
+/* A watcher's. */
+struct redis_watch {
+    bool subscribed;    /* over the link that is open */
+    uint64_t pinged_us; /* when the PING under way was sent, monotonic; 0: none is */
+    uint64_t next_ping_us;
+    uint64_t proven_us; /* backend_type.changes */
+};
+
 struct redis_connection {
     struct backend_connection base;
     enum backend_role role;
@@ -93,6 +102,8 @@ struct redis_connection {
     char itself[REDIS_SELF_SIZE];  /* of the process */
     char heir_of[REDIS_SELF_SIZE]; /* a process that had the number and is dead; "-": none */
     uint64_t batch_number;         /* of the batch in hand (acknowledged.c) */
+
+    struct redis_watch watch;
 
     redisReply **kept; /* answers of the last load: its values point into them */
     size_t kept_count, kept_room;
@@ -330,7 +341,7 @@ enum redis_step redis_read_high(const struct redis_connection *connection, const
                                 const redisReply *reply, uint64_t *ret_version, bool *ret_refused,
                                 enum backend_status *ret_status, struct backend_error *ret_error);
 
-/* ---- Functions of the type: connection.c, mark.c, load.c, apply.c, scan.c ---- */
+/* ---- Functions of the type: connection.c, mark.c, load.c, apply.c, scan.c, watch.c ---- */
 
 enum backend_status redis_open(const struct backend_options *options, enum backend_role role,
                                struct backend_connection **ret_connection, struct backend_error *ret_error);
@@ -347,5 +358,11 @@ enum backend_status redis_apply(struct backend_connection *base, struct mutation
 enum backend_status redis_scan(struct backend_connection *base, const struct backend_table *table,
                                size_t limit, uint32_t now, struct backend_visitor *visitor,
                                struct backend_error *ret_error);
+enum backend_status redis_changes(struct backend_connection *base, unsigned wait_ms,
+                                  struct backend_listener *listener, uint64_t *ret_proven_us,
+                                  struct backend_error *ret_error);
+enum backend_status redis_versions(struct backend_connection *base, const struct backend_table *table,
+                                   const struct slice *keys, size_t count, uint64_t *ret_versions,
+                                   struct backend_error *ret_error);
 
 #endif

@@ -50,7 +50,8 @@ def check_with_promtool(page):
 @pytest.fixture
 def server(tmp_path):
     # A backend that nobody serves, and one of everything that has metrics of its own.
-    backends = [sqlite_backend(), section("backend", "gone", uri=f"redis://127.0.0.1:{forebay.free_port()}/0", timeout="200ms")]
+    backends = [sqlite_backend(), section("backend", "gone", uri=f"redis://127.0.0.1:{forebay.free_port()}/0", timeout="200ms",
+                                           coherent=True)]
     config = Config(namespace("behind", "b:", "write-behind", flush_delay="10ms", journal="always", quarantine_limit="64kb"),
                     namespace("through", "t:", "write-through", absent_filter=True),
                     namespace("lost", "l:", "read-through", backend="gone"),
