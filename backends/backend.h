@@ -191,7 +191,7 @@ struct backend_company {
      * known. */
     int64_t ahead_least_us, ahead_most_us;
     /* Another server has the same node number, or it cannot be seen whether one has; with place and remedy. "": neither. */
-    char complaint[360];
+    char complaint[480];
 };
 
 /* Is told what was changed in a store, by whomever. */
