@@ -13,7 +13,7 @@
  *     script.c      the scripts
  *     load.c        loading
  *     apply.c       batches
- *     scan.c        the newest entries, with picks.c
+ *     scan.c        the newest entries, with picks.c; all keys, page by page
  */
 #ifndef FOREBAY_BACKENDS_REDIS_INTERNAL_H
 #define FOREBAY_BACKENDS_REDIS_INTERNAL_H
@@ -27,7 +27,7 @@
 
 enum redis_script { REDIS_APPLY_HASH, REDIS_APPLY_STRING, REDIS_LOAD_STRING, REDIS_SCRIPTS };
 
-enum { REDIS_SHA_SIZE = 40, REDIS_MARK_SIZE = 32 };
+enum { REDIS_SHA_SIZE = 40, REDIS_MARK_SIZE = 32, REDIS_RUN_MAX = 63 };
 
 /* What a step through the socket came to. */
 enum redis_step {
@@ -59,6 +59,8 @@ struct redis_connection {
     bool was_connected;
     char sha[REDIS_SCRIPTS][REDIS_SHA_SIZE + 1];
     uint64_t deadline; /* of the call in hand, ms of the monotonic clock */
+
+    char run[REDIS_RUN_MAX + 1]; /* of the server that is connected, as it calls it; else of the connection */
 
     /* The writer's: what its store is known by (mark.c). */
     char mark[REDIS_MARK_SIZE + 1];     /* "": not known */

@@ -7,6 +7,8 @@
  * unless their keys are all that is wanted. The cost is that of a walk over the whole database once, in small
  * steps that do not hold up Redis; memory is that of `limit` keys. Entries that change during the walk are
  * shown as they are when they are loaded.
+ *
+ * A walk page by page (backend_place) shows the names of one SCAN step as they come, tombstones included.
  */
 #include "backends/redis/internal.h"
 #include "backends/redis/picks.h"
@@ -21,6 +23,8 @@ struct scan_task {
     struct picks picks;
     char cursor[24];
     redisReply *page;
+    struct backend_visitor *visitor; /* of a page: what its keys are shown to, */
+    char run[REDIS_RUN_MAX + 1];     /* and the run of the server that the cursor is of */
 };
 
 /* ---- The walk ---- */
@@ -149,6 +153,57 @@ static enum redis_step page_work(struct redis_connection *connection, void *cont
     return step;
 }
 
+/* ---- Page by page ---- */
+
+/* A place is the server's run and the cursor: in another run the same cursor is another place, so that is the beginning. */
+static void find_place(const struct redis_connection *connection, struct scan_task *task) {
+    char before[BACKEND_PLACE_MAX + 1] = "", *cursor;
+    const struct backend_place *place = task->visitor->place;
+    if (place->size <= BACKEND_PLACE_MAX)
+        memcpy(before, place->bytes, place->size);
+    cursor = strchr(before, ' ');
+    bool known = cursor && strncmp(before, connection->run, (size_t)(cursor - before)) == 0 &&
+                 connection->run[cursor - before] == '\0';
+    snprintf(task->cursor, sizeof task->cursor, "%.20s", known ? cursor + 1 : "0");
+    snprintf(task->run, sizeof task->run, "%s", connection->run);
+}
+
+/* Starts over at the place, whatever became of the link since. */
+static enum redis_step place_work(struct redis_connection *connection, void *context,
+                                  enum backend_status *ret_status, struct backend_error *ret_error) {
+    struct scan_task *task = context;
+    if (task->page)
+        freeReplyObject(task->page);
+    task->page = NULL;
+    find_place(connection, task);
+    return next_page(connection, task, ret_status, ret_error);
+}
+
+static bool show_names(const struct redis_connection *connection, const struct scan_task *task) {
+    const redisReply *names = task->page->element[1];
+    bool wanted = true;
+    for (size_t i = 0; i < names->elements && wanted; i++) {
+        struct entry entry = {0};
+        struct slice name = slice_of(names->element[i]->str, (size_t)names->element[i]->len);
+        if (belongs(connection, task->table, name, &entry.key))
+            wanted = task->visitor->entry(task->visitor, &entry);
+    }
+    return wanted;
+}
+
+static enum backend_status show_from(struct redis_connection *connection, struct scan_task *task,
+                                     struct backend_error *ret_error) {
+    struct backend_place *place = task->visitor->place;
+    enum backend_status status = redis_do(connection, place_work, task, ret_error);
+    if (status == BACKEND_OK && show_names(connection, task)) {
+        place->end = strcmp(task->cursor, "0") == 0;
+        place->size = (size_t)snprintf(place->bytes, sizeof place->bytes, "%s %s", task->run, task->cursor);
+    }
+    if (task->page)
+        freeReplyObject(task->page);
+    return status;
+}
+
 /* ---- Showing ---- */
 
 static enum backend_status show_some(struct redis_connection *connection, const struct scan_task *task,
@@ -192,9 +247,13 @@ enum backend_status redis_scan(struct backend_connection *base, const struct bac
                                size_t limit, uint32_t now, struct backend_visitor *visitor,
                                struct backend_error *ret_error) {
     struct redis_connection *connection = redis_connection_of(base);
-    struct scan_task task = {
-        .table = redis_table_of(connection, table), .picks = {.limit = limit}, .cursor = "0"};
+    struct scan_task task = {.table = redis_table_of(connection, table),
+                             .picks = {.limit = limit},
+                             .cursor = "0",
+                             .visitor = visitor};
     enum backend_status status = BACKEND_OK;
+    if (visitor->place)
+        return show_from(connection, &task, ret_error);
     if (limit == 0)
         return BACKEND_OK;
     do
