@@ -4,6 +4,7 @@
 #include "policies/absence.h"
 #include "policies/load/loader.h"
 #include "policies/tier_parts.h"
+#include "policies/write/copy.h"
 #include "policies/write/quarantine.h"
 #include "policies/write/writer.h"
 

@@ -9,7 +9,9 @@
 #include "policies/slow_log.h"
 #include "policies/store.h"
 #include "policies/tell.h"
+#include "policies/write/copy.h"
 #include "policies/write/internal.h"
+#include "policies/write/mirror.h"
 #include "policies/write/store_note.h"
 #include <inttypes.h>
 #include <unistd.h>
@@ -62,6 +64,8 @@ static void note_version(struct writer *writer, uint64_t version) {
         tell_older(writer, version, "what memory holds is written to it again");
     if (older && !writer->session.starting)
         rewrite_begin(writer);
+    if (older)
+        copies_lose(writer->backend);
     writer->store_version = version;
 }
 
@@ -81,6 +85,8 @@ static void take_over(struct writer *writer, uint64_t version) {
             name_of(writer));
     if (other && !lost)
         rewrite_begin(writer);
+    if (lost || other)
+        copies_lose(writer->backend);
     note_version(writer, version);
 }
 
@@ -305,6 +311,16 @@ static void fail_table(struct writer *writer, struct space *space) {
             space->options.name, space->options.prefix, name_of(writer), reason);
 }
 
+enum backend_status call_fail_copied(struct writer *writer, struct space *space) {
+    const char *reason = writer->session.error.message;
+    progress_note(&writer->progress, PROGRESS_WORKS);
+    if (space && breaker_failure_is_news(&space->write_breaker, reason, monotonic_us()))
+        tell_of_space(space, &writer->outage_lines, LOG_LEVEL_WARNING,
+                      "namespace %s, keys \"%s*\": writes fail and are tried again: %s", space->options.name,
+                      space->options.prefix, reason);
+    return BACKEND_TABLE_FAILED;
+}
+
 static void fail(struct writer *writer) {
     count(&writer->counters.write_failures);
     atomic_store_explicit(&writer->backend->failed_us, monotonic_us(), memory_order_relaxed);
@@ -402,25 +418,41 @@ static enum backend_status apply(struct writer *writer, struct mutation *mutatio
     return status;
 }
 
+static enum backend_status apply_timed(struct writer *writer, struct space *space, struct mutation *mutations,
+                                       size_t count_mutations) {
+    store_note_before(writer, mutations_highest_version(mutations, count_mutations));
+    uint64_t start = monotonic_us();
+    enum backend_status status = slow_log_end(writer->backend, space, CALL_APPLY, count_mutations, start,
+                                              apply(writer, mutations, count_mutations));
+    uint64_t took = monotonic_us() - start;
+    count_add(&writer->counters.apply_us, took);
+    count_most(&writer->counters.apply_max_us, took);
+    for (size_t i = 0; i < count_mutations && status == BACKEND_OK; i++)
+        if (mutations[i].entry.version > writer->store_version)
+            writer->store_version = mutations[i].entry.version;
+    return status;
+}
+
 enum backend_status call_apply(struct writer *writer, struct space *space, struct mutation *mutations,
                                size_t count_mutations) {
     enum backend_status status = connect_again(writer);
     mutations_forget_answers(mutations, count_mutations);
+    if (status == BACKEND_OK && !mirror_apply(writer, mutations, count_mutations))
+        return call_fail_copied(writer, space);
     if (status == BACKEND_OK)
-        store_note_before(writer, mutations_highest_version(mutations, count_mutations));
-    uint64_t start = monotonic_us();
-    if (status == BACKEND_OK)
-        status = slow_log_end(writer->backend, space, CALL_APPLY, count_mutations, start,
-                              apply(writer, mutations, count_mutations));
-    uint64_t took = monotonic_us() - start;
-    count_add(&writer->counters.apply_us, took);
-    count_most(&writer->counters.apply_max_us, took);
+        status = apply_timed(writer, space, mutations, count_mutations);
     if (status == BACKEND_OK)
         look_for_superseded(writer, mutations, count_mutations);
-    for (size_t i = 0; i < count_mutations && status == BACKEND_OK; i++)
-        if (mutations[i].entry.version > writer->store_version)
-            writer->store_version = mutations[i].entry.version;
     return judged(writer, space, status);
+}
+
+enum backend_status call_apply_copied(struct writer *writer, struct mutation *mutations,
+                                      size_t count_mutations) {
+    enum backend_status status = connect_again(writer);
+    mutations_forget_answers(mutations, count_mutations);
+    if (status == BACKEND_OK)
+        status = apply_timed(writer, NULL, mutations, count_mutations);
+    return judged(writer, NULL, status);
 }
 
 static void swap(struct mutation *mutations, uint64_t *hashes, size_t a, size_t b) {
@@ -454,6 +486,31 @@ enum backend_status call_load_at(struct writer *writer, struct space *space, con
 enum backend_status call_load(struct writer *writer, struct space *space, const struct slice *keys,
                               size_t count_keys, struct load_result *results) {
     return call_load_at(writer, space, keys, count_keys, tier_now(writer->backend->tier).seconds, results);
+}
+
+enum backend_status call_load_table(struct writer *writer, const struct backend_table *table,
+                                    const struct slice *keys, size_t count_keys, uint32_t now,
+                                    struct load_result *results) {
+    struct session *session = &writer->session;
+    enum backend_status status = connect_again(writer);
+    uint64_t began_us = monotonic_us();
+    if (status == BACKEND_OK)
+        status = slow_log_end(writer->backend, NULL, CALL_LOAD, count_keys, began_us,
+                              writer->backend->type->load(session->connection, table, keys, count_keys, now,
+                                                          results, &session->error));
+    return judged(writer, NULL, status);
+}
+
+enum backend_status call_scan(struct writer *writer, struct space *space, const struct backend_table *table,
+                              struct backend_visitor *visitor) {
+    struct session *session = &writer->session;
+    enum backend_status status = connect_again(writer);
+    uint64_t began_us = monotonic_us();
+    if (status == BACKEND_OK)
+        status = slow_log_end(
+            writer->backend, space, CALL_SCAN, 0, began_us,
+            writer->backend->type->scan(session->connection, table, SIZE_MAX, 0, visitor, &session->error));
+    return judged(writer, space, status);
 }
 
 bool call_look(struct writer *writer) {

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Copying a namespace to another backend while it is served (copy_to). What is committed meanwhile goes to both stores
+ * (mirror.h); beside that the namespace's own store is walked from end to end:
+ *
+ *     CLEARS --> COUNTS --> WALKS --> WHOLE
+ *       ^                   ^   |       |
+ *       |                   `---+-------' the other store refuses a row: another walk, a minute later
+ *       `-- from each of them: the other store was lost, replaced, or is older than it was
+ *
+ *     CLEARS  the other store is walked, and what the namespace's own does not have goes: an earlier copy may have left rows
+ *             that were deleted since
+ *     COUNTS  keys, for who asks how far it is
+ *     WALKS   rows are read and written with their versions, expiries and CAS
+ *     WHOLE   the other store has all of it, and keeps up
+ *
+ * A step reads from one store and writes to the other within one step of the namespace's writer, which alone commits its
+ * changes: so no row is read, deleted in both, and written again; and a later change is written later, and is newer.
+ * Nothing has to be known of how long a store remembers deletes. After a step it rests for as long as that took: changes
+ * have half of the writer's time at least.
+ *
+ * How far it is, is noted in the data folder (copy_note.h). Its writer's thread, where nothing else is said.
+ */
+#ifndef FOREBAY_POLICIES_WRITE_COPY_H
+#define FOREBAY_POLICIES_WRITE_COPY_H
+
+#include "cache/base/counter.h"
+#include "policies/space.h"
+
+struct writer;
+
+enum copy_stage { COPY_CLEARS, COPY_COUNTS, COPY_WALKS, COPY_WHOLE };
+
+/* Keys of a page, one behind the other, each after a byte with its size. */
+struct copy_page {
+    char *bytes;
+    size_t size, capacity, at;
+    struct backend_place next; /* where the page behind it begins */
+    bool no_memory;
+};
+
+struct copy {
+    struct tier_backend *target; /* constant, */
+    struct backend_table table;  /* as that is */
+
+    struct backend_place place; /* where the page begins that is in hand, or the next one */
+    struct copy_page page;
+    bool begun;                              /* by this process */
+    size_t refused_rows;                     /* in this walk */
+    uint64_t rest_until_us;                  /* monotonic */
+    atomic_uint_fast64_t began_us, ended_us; /* monotonic: from then on, to then; 0: not yet */
+
+    /* read by anyone */
+    atomic_int stage; /* enum copy_stage */
+    counter rows, total, removed, changes, refused, unreadable;
+    counter rate_rows; /* by this process */
+    atomic_bool lost; /* by anyone: it begins anew */
+};
+
+/* With space_init: one for a namespace with copy_to; true where there is nothing to do. False: no memory. */
+bool copy_init(struct space *space);
+void copy_free(struct space *space);
+
+/* Gives its table the next index of the other backend's. */
+void copy_list_table(struct space *space);
+
+/* Steps of those namespaces of the writer for which it is time. Returns when the next is (monotonic us), UINT64_MAX: never. */
+uint64_t copies_run(struct writer *writer);
+
+/* Changes were brought to the other store, of which it refused some. */
+void copy_note_changes(struct space *space, size_t count, size_t refused);
+
+/* A backend's writer has found another store, or an older copy, in its place: what is copied to it begins anew. */
+void copies_lose(struct tier_backend *target);
+
+/* ---- Any thread ---- */
+
+const char *copy_stage_name(const struct copy *copy);
+
+/* Rows a second, from the first that this process has copied. */
+uint64_t copy_rate(const struct copy *copy);
+
+#endif
