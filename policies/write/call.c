@@ -437,10 +437,13 @@ enum backend_status call_apply(struct writer *writer, struct space *space, struc
                                size_t count_mutations) {
     enum backend_status status = connect_again(writer);
     mutations_forget_answers(mutations, count_mutations);
-    if (status == BACKEND_OK && !mirror_apply(writer, mutations, count_mutations))
+    if (status == BACKEND_OK && !mirror_apply(writer, mutations, count_mutations)) {
+        copies_settle(writer, false);
         return call_fail_copied(writer, space);
+    }
     if (status == BACKEND_OK)
         status = apply_timed(writer, space, mutations, count_mutations);
+    copies_settle(writer, status == BACKEND_OK);
     if (status == BACKEND_OK)
         look_for_superseded(writer, mutations, count_mutations);
     return judged(writer, space, status);
@@ -556,6 +559,25 @@ void call_probe(struct writer *writer) {
     atomic_uint_fast64_t *noted =
         status == BACKEND_OK ? &writer->backend->answered_us : &writer->backend->failed_us;
     atomic_store_explicit(noted, monotonic_us(), memory_order_relaxed);
+}
+
+bool call_wants_renewal(const struct writer *writer) {
+    const struct tier_backend *backend = writer->backend;
+    return atomic_load_explicit(&backend->failed_us, memory_order_relaxed) >
+               atomic_load_explicit(&backend->answered_us, memory_order_relaxed) &&
+           copies_lead_to(backend);
+}
+
+void call_renew(struct writer *writer) {
+    struct session *session = &writer->session;
+    uint64_t version;
+    if (!call_wants_renewal(writer) || monotonic_us() < breaker_retry_at(&writer->breaker) ||
+        !call_is_admitted(writer))
+        return;
+    enum backend_status status = connect_again(writer);
+    if (status == BACKEND_OK)
+        status = writer->backend->type->high_version(session->connection, &version, &session->error);
+    judged(writer, NULL, status);
 }
 
 bool call_upkeep(struct writer *writer, uint64_t now_us) {

@@ -84,6 +84,12 @@ bool call_look(struct writer *writer);
  * whether it can be asked (health.h). The breakers stay as they are: an answer does not say that it takes writes. */
 void call_probe(struct writer *writer);
 
+/* Does a store that others are copied to, and that failed last, answer again? They do not ask before it has. */
+void call_renew(struct writer *writer);
+
+/* Whether that is to be tried, when its breaker lets it. */
+bool call_wants_renewal(const struct writer *writer);
+
 /* Once a second a look, and a step of the store's upkeep, unless the backend is away or the last step was a moment
  * ago. True: it has more to do at once. */
 bool call_upkeep(struct writer *writer, uint64_t now_us);

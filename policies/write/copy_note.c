@@ -13,6 +13,7 @@ struct noted_copy {
     char from[PLACES_WHERE_SIZE], to[PLACES_WHERE_SIZE];
     unsigned stage;
     uint64_t rows, total, unreadable;
+    unsigned doubt;
     char place[LINE_SIZE]; /* in hexadecimal digits */
 };
 
@@ -41,10 +42,11 @@ static bool read_file(const struct tier_options *options, const char *name, stru
     bool good = read_words(file, "from ", ret_noted->from, sizeof ret_noted->from) &&
                 read_words(file, "to ", ret_noted->to, sizeof ret_noted->to) &&
                 read_words(file, "stage ", numbers, sizeof numbers) &&
-                sscanf(numbers, "%u rows %" SCNu64 " total %" SCNu64 " unreadable %" SCNu64,
-                       &ret_noted->stage, &ret_noted->rows, &ret_noted->total, &ret_noted->unreadable) == 4 &&
+                sscanf(numbers, "%u rows %" SCNu64 " total %" SCNu64 " unreadable %" SCNu64 " doubt %u",
+                       &ret_noted->stage, &ret_noted->rows, &ret_noted->total, &ret_noted->unreadable,
+                       &ret_noted->doubt) == 5 &&
                 read_words(file, "place ", ret_noted->place, sizeof ret_noted->place) &&
-                ret_noted->stage <= COPY_WHOLE;
+                ret_noted->stage <= COPY_HALTED;
     fclose(file);
     return good;
 }
@@ -83,6 +85,7 @@ bool copy_note_read(struct space *space) {
     atomic_store(&copy->unreadable, before.unreadable);
     copy->place = place;
     atomic_store(&copy->stage, (int)before.stage);
+    copy->doubt = before.doubt;
     return true;
 }
 
@@ -103,9 +106,10 @@ static bool write_file(const char *path, const struct space *space) {
         return false;
     describe(space, &noted);
     fprintf(file,
-            "from %s\nto %s\nstage %d rows %" PRIu64 " total %" PRIu64 " unreadable %" PRIu64 "\nplace ",
+            "from %s\nto %s\nstage %d rows %" PRIu64 " total %" PRIu64 " unreadable %" PRIu64
+            " doubt %d\nplace ",
             noted.from, noted.to, atomic_load(&copy->stage), counted(&copy->rows), counted(&copy->total),
-            counted(&copy->unreadable));
+            counted(&copy->unreadable), copy->doubt || !copy->ended);
     for (size_t i = 0; i < copy->place.size; i++)
         fprintf(file, "%02x", (unsigned)(unsigned char)copy->place.bytes[i]);
     fputc('\n', file);

@@ -5,8 +5,9 @@
 #include "policies/write/internal.h"
 #include <stdio.h>
 
-static const char *name_of(const struct writer *writer) {
-    return writer->backend->options.store.name;
+static void refuse(const struct writer *doer, struct errand *errand, const char *why) {
+    snprintf(errand->error.message, sizeof errand->error.message, "backend \"%s\": %s",
+             doer->backend->options.store.name, why);
 }
 
 static void run(struct writer *doer, struct errand *errand) {
@@ -19,11 +20,26 @@ static void run(struct writer *doer, struct errand *errand) {
     if (*doer->session.error.message)
         errand->error = doer->session.error;
     else
-        snprintf(errand->error.message, sizeof errand->error.message, "backend \"%s\": it is away",
-                 name_of(doer));
+        refuse(doer, errand, "it is away");
 }
 
 /* ---- Who asks ---- */
+
+/* Who asks has others to serve, and does not wait for a store that is away: its own writer tries that (call_renew), and is
+ * roused for it. */
+static bool is_away(const struct writer *doer) {
+    const struct tier_backend *backend = doer->backend;
+    return !writer_has_reached(doer) || atomic_load_explicit(&backend->failed_us, memory_order_relaxed) >
+                                            atomic_load_explicit(&backend->answered_us, memory_order_relaxed);
+}
+
+/* With the mutex. */
+static void append(struct writer *doer, struct errand *errand) {
+    struct errand **at = &doer->errands;
+    while (*at)
+        at = &(*at)->next;
+    *at = errand;
+}
 
 /* With the mutex. */
 static void take_back(struct writer *doer, struct errand *errand) {
@@ -44,15 +60,7 @@ static void await(struct writer *doer, struct errand *errand, uint64_t until_us)
     if (errand->state == ERRAND_DONE)
         return;
     take_back(doer, errand);
-    snprintf(errand->error.message, sizeof errand->error.message,
-             "backend \"%s\": its writer was busy with other changes for too long", name_of(doer));
-}
-
-static void append(struct writer *doer, struct errand *errand) {
-    struct errand **at = &doer->errands;
-    while (*at)
-        at = &(*at)->next;
-    *at = errand;
+    refuse(doer, errand, "its writer was busy with other changes for too long");
 }
 
 bool errand_do(struct writer *doer, struct errand *errand) {
@@ -66,8 +74,10 @@ bool errand_do(struct writer *doer, struct errand *errand) {
     }
     pthread_mutex_lock(&doer->mutex);
     if (doer->stop) {
-        snprintf(errand->error.message, sizeof errand->error.message,
-                 "backend \"%s\": the server is stopping", name_of(doer));
+        refuse(doer, errand, "the server is stopping");
+    } else if (is_away(doer)) {
+        refuse(doer, errand, "it is away");
+        writer_rouse(doer);
     } else {
         append(doer, errand);
         writer_rouse(doer);
@@ -105,8 +115,7 @@ void errands_run(struct writer *writer) {
 void errands_refuse(struct writer *writer) {
     for (struct errand *errand; (errand = writer->errands); errand->state = ERRAND_DONE) {
         writer->errands = errand->next;
-        snprintf(errand->error.message, sizeof errand->error.message,
-                 "backend \"%s\": the server is stopping", name_of(writer));
+        refuse(writer, errand, "the server is stopping");
     }
     pthread_cond_broadcast(&writer->errand_done);
 }

@@ -28,6 +28,8 @@ static bool write_some(struct writer *doer, struct sending *sending, size_t from
     size_t middle = from + (to - from) / 2;
     sending->refused += refused;
     if (refused > 0)
+        sending->errand.error = doer->session.error;
+    if (refused > 0)
         return write_some(doer, sending, from + refused, to);
     return write_some(doer, sending, from, middle) && write_some(doer, sending, middle, to);
 }
@@ -39,6 +41,12 @@ static bool send(struct writer *doer, struct errand *self) {
 
 /* ---- On that of the namespace ---- */
 
+void mirror_explain(struct writer *writer, const struct space *space, const struct errand *errand) {
+    snprintf(writer->session.error.message, sizeof writer->session.error.message,
+             "namespace \"%s\" is being copied (copy_to): %.250s", space->options.name,
+             errand->error.message);
+}
+
 bool mirror_send(struct writer *writer, struct space *space, struct mutation *mutations, size_t count,
                  size_t *ret_refused) {
     struct sending sending = {
@@ -46,10 +54,9 @@ bool mirror_send(struct writer *writer, struct space *space, struct mutation *mu
     enum progress_state before = progress_begin_call(&writer->progress);
     bool done = errand_do(space->copy->target->writer, &sending.errand);
     progress_end_call(&writer->progress, before);
-    if (!done)
-        snprintf(writer->session.error.message, sizeof writer->session.error.message,
-                 "namespace \"%s\" is being copied (copy_to): %.250s", space->options.name,
-                 sending.errand.error.message);
+    if (!done || sending.refused > 0)
+        mirror_explain(writer, space, &sending.errand);
+    space->copy->answered |= done;
     *ret_refused = sending.refused;
     return done;
 }
@@ -86,9 +93,10 @@ static bool mirror_space(struct writer *writer, struct space *space, const struc
         return false;
     }
     translate(space, mutations, count, translated);
+    space->copy->pending = true;
     bool done = mirror_send(writer, space, translated, own, &refused);
     if (done)
-        copy_note_changes(space, own, refused);
+        copy_note_changes(space, own, refused, writer->session.error.message);
     free(translated);
     return done;
 }

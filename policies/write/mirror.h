@@ -14,6 +14,7 @@
 
 #include "policies/space.h"
 
+struct errand;
 struct writer;
 
 /* Before these are applied to the writer's own store: brings those to the other stores that belong there. False: one of them
@@ -21,9 +22,12 @@ struct writer;
  * it refuses for good are counted and left out (copy.h): its own store is to have them all the same. */
 bool mirror_apply(struct writer *writer, const struct mutation *mutations, size_t count);
 
-/* Applies mutations of the table that the namespace is copied to, all of it, by the writer of that backend. *ret_refused: how
- * many it refuses for good. The same answer. */
+/* Applies mutations of the table that the namespace is copied to, by the writer of that backend. *ret_refused: how many it
+ * refuses for good; then session.error says why, too. The same answer. */
 bool mirror_send(struct writer *writer, struct space *space, struct mutation *mutations, size_t count,
                  size_t *ret_refused);
+
+/* Says in writer->session.error what became of an errand to the backend that the namespace is copied to. */
+void mirror_explain(struct writer *writer, const struct space *space, const struct errand *errand);
 
 #endif

@@ -172,7 +172,7 @@ static uint64_t next_due(struct writer *writer, uint64_t now_us) {
         else
             pending = earlier(pending, later(breaker_retry_at(&space->write_breaker), now_us));
     }
-    if (!writer->reached)
+    if (!writer->reached || call_wants_renewal(writer))
         pending = earlier(pending, now_us);
     if (pending != UINT64_MAX) /* nothing else is due before the breaker of the backend lets it */
         due = later(breaker_retry_at(&writer->breaker), earlier(due, pending));
@@ -191,6 +191,7 @@ static void wake_stuck_workers(const struct tier *tier) {
 static uint64_t pass(struct writer *writer) {
     uint64_t now_us = monotonic_us(), wake_at = UINT64_MAX;
     call_reach(writer);
+    call_renew(writer);
     errands_run(writer);
     watch_recoveries(writer, now_us);
     confirms_run(writer);
@@ -283,6 +284,7 @@ static void *writer_main(void *argument) {
     group_fail_all(writer);
     confirms_give_up(writer);
     barriers_check(writer, monotonic_us(), true);
+    copies_end(writer);
     return NULL;
 }
 

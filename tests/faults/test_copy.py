@@ -2,6 +2,8 @@
 """A namespace is copied to another backend while it is served (copy_to), in spite of kills and outages: in the end both stores
 have the same rows, the configuration is switched, and every change that was acknowledged is there."""
 
+import glob
+import os
 import random
 import re
 
@@ -193,6 +195,34 @@ def test_without_copy_to_for_a_while_a_copy_is_no_copy(serve, redis):
     assert NOT_SEEN in server.log() and COPIED not in server.log()
 
 
+def test_a_store_that_was_lost_takes_nothing_with_it(serve, redis):
+    """The copy may be all there is: it is not made equal to an empty store, and can be gone on with."""
+    server = serve(configured(redis, copy_to="new"))
+    fill(server.client(), 300)
+    await_copies(server)
+    server.stop()
+    for path in glob.glob(os.path.join(server.folder, "store.db*")):
+        os.remove(path)
+    server.start()
+    eventually(lambda: stat(server, "state") == "halted")
+    assert "backend local has lost what it had: the copy is halted" in server.log()
+    assert server.client().set("sess:new", b"to both") == b"STORED"
+    server.client().sync()
+    restart(server, configured(redis, "new"))
+    assert server.client().get_many(["sess:1", "sess:299", "sess:new"]) == {
+        b"sess:1": b"old", b"sess:299": b"old", b"sess:new": b"to both"}
+
+
+def test_the_wrong_direction_removes_nothing(serve, redis):
+    server = serve(configured(redis))
+    fill(server.client(), 300)
+    server.client().sync()
+    restart(server, configured(redis, "new", copy_to="local"))
+    eventually(lambda: stat(server, "state") == "halted")
+    assert "backend new has no rows of it, and the other one has: the copy is halted" in server.log()
+    assert len(server.rows("sessions")) == 300
+
+
 def test_a_row_that_the_other_store_refuses_is_told(serve, redis):
     """Nothing is refused to clients for its sake; but the copy does not call itself complete."""
     server = serve(configured(redis, copy_to="new"))
@@ -204,3 +234,7 @@ def test_a_row_that_the_other_store_refuses_is_told(serve, redis):
     assert stat(server, "refused", "through") == "1" and stat(server, "state") == "complete"
     assert "backend new refuses rows of it, the copy is complete no longer" in server.log()
     assert server.rows("through")[b"wt:taken"].value == b"mine"
+    redis.connect().delete("wt:taken")
+    restart(server, configured(redis, copy_to="new"))
+    await_copies(server)
+    expect_the_same(server, redis)
