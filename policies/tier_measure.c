@@ -22,6 +22,18 @@ static void measure_filter(struct space *space, struct space_measures *measures)
     measures->filter_asked = stats.in_vain;
 }
 
+static void measure_copy(const struct copy *copy, struct space_measures *measures) {
+    if (!copy)
+        return;
+    measures->is_copied = true;
+    measures->copy_stage = (uint64_t)atomic_load(&copy->stage);
+    measures->copy_rows = counted(&copy->rows);
+    measures->copy_total = counted(&copy->total);
+    measures->copy_changes = counted(&copy->changes);
+    measures->copy_refused = counted(&copy->refused);
+    measures->copy_unreadable = counted(&copy->unreadable);
+}
+
 static void measure_loads(struct space *space, struct space_measures *measures) {
     measures->loads = counted(&space->loads);
     measures->load_hits = counted(&space->load_hits);
@@ -74,6 +86,7 @@ static void measure_space(struct space *space, struct space_measures *measures) 
     if (space->backend)
         measure_loads(space, measures);
     measure_filter(space, measures);
+    measure_copy(space->copy, measures);
     if (space->policy->holds_back)
         measure_write_behind(space, measures);
 }

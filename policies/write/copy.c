@@ -203,11 +203,11 @@ static void tell_whole(struct space *space) {
         " rows are in backend %s, and so is every change from now on. Write backend = \"%s\" in place of backend and copy_to, and restart",
         space->options.name, counted(&copy->rows), target_name(space), target_name(space));
     if (counted(&copy->unreadable))
-        tell_of_space(space, NULL, LOG_LEVEL_WARNING,
-                      "namespace %s: %" PRIu64
-                      " rows could not be read and are not in the copy; stats namespaces counts them as "
-                      "copy_unreadable",
-                      space->options.name, counted(&copy->unreadable));
+        tell_of_space(
+            space, NULL, LOG_LEVEL_WARNING,
+            "namespace %s: %" PRIu64
+            " rows could not be read and are not in the copy; stats namespaces counts them as copy_unreadable",
+            space->options.name, counted(&copy->unreadable));
 }
 
 static void end_walk(struct space *space) {

@@ -19,8 +19,8 @@ enum errand_state { ERRAND_WAITS, ERRAND_RUNS, ERRAND_DONE };
 struct errand {
     /* Does it, on the doer's thread. False: not done, and doer->session.error says why. */
     bool (*run)(struct writer *doer, struct errand *self);
-    uint64_t
-        until_us; /* monotonic: it is not begun later, and its calls end by then; 0: the doer's timeout counts */
+    /* Monotonic: it is not begun later, and its calls end by then; 0: the doer's timeout counts. */
+    uint64_t until_us;
     struct backend_error error; /* out, where it was not done */
     /* the doer's, under its mutex */
     struct errand *next;
