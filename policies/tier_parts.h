@@ -15,8 +15,8 @@
 #ifndef FOREBAY_POLICIES_TIER_PARTS_H
 #define FOREBAY_POLICIES_TIER_PARTS_H
 
-#include "cache/base/life_clock.h"
 #include "backends/nodes.h"
+#include "cache/base/life_clock.h"
 #include "policies/backend_calls.h"
 #include "policies/service.h"
 #include "policies/space.h"
@@ -96,6 +96,8 @@ struct tier {
     uint64_t recovered_version;         /* the highest of what journal and quarantines held at the start */
     atomic_uint awaiting;               /* workers whose `awaited` is not 0: hold.c */
     atomic_uint preloads;               /* that have to end before the tier is ready */
+    size_t copies;           /* namespaces that are copied to another backend; constant once they are made */
+    atomic_bool writers_run; /* their threads, or they are about to */
     atomic_bool draining, stop_draining;
     atomic_bool hands_over; /* nothing new is held back: tier_hands_over */
     uint64_t replayed, replayed_files, replay_ms;
