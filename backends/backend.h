@@ -98,8 +98,8 @@ struct backend_options {
     bool renews;
     bool reads_only;        /* no row of any table is ever written: a store that takes no writes will do */
     uint64_t open_until_us; /* monotonic: open ends by then, if timeout_ms has not; 0: no matter */
-    struct backend_nodes
-        *nodes; /* where a store of several nodes tells of them; NULL: nobody wants to know */
+    /* Where a store of several nodes tells of them; NULL: nobody wants to know. */
+    struct backend_nodes *nodes;
     const struct backend_type *type; /* NULL: what backend_find(uri) gives. Tests put a wrapper here */
 };
 

@@ -22,8 +22,8 @@ struct redis_node {
 
 struct redis_cluster {
     struct redis_slot_map map;
-    struct redis_node
-        *nodes[REDIS_MASTERS_MAX]; /* the masters of the map; then those that it does not know yet */
+    /* The masters of the map; then those that it does not know yet. */
+    struct redis_node *nodes[REDIS_MASTERS_MAX];
     size_t node_count;
     uint64_t asked_us;           /* when nodes were last asked for the map, monotonic */
     uint64_t uncovered_since_us; /* some slot has no master; 0: all have one */
