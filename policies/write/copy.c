@@ -83,14 +83,14 @@ static void enter(struct space *space, enum copy_stage stage) {
     copy->place = (struct backend_place){0};
     copy->page.size = copy->page.at = 0;
     copy->page.next = copy->place;
-    if (stage == COPY_WALKS) {
-        copy->refused_rows = 0;
-        atomic_store(&copy->rows, 0);
-        atomic_store(&copy->unreadable, 0);
-    }
     if (stage == COPY_COUNTS) {
         atomic_store(&copy->total, 0);
         copy->doubt = false;
+    }
+    if (stage <= COPY_WALKS) {
+        copy->refused_rows = 0;
+        atomic_store(&copy->rows, 0);
+        atomic_store(&copy->unreadable, 0);
     }
     atomic_store(&copy->ended_us, stage == COPY_WHOLE ? monotonic_us() : 0);
     atomic_store(&copy->stage, stage);
