@@ -80,6 +80,8 @@ bool copy_note_read(struct space *space) {
         strcmp(now.from, before.from) != 0 || strcmp(now.to, before.to) != 0 ||
         !read_place(before.place, &place))
         return false;
+    if (before.stage == COPY_WHOLE && before.doubt)
+        return true; /* another round */
     atomic_store(&copy->rows, before.rows);
     atomic_store(&copy->total, before.total);
     atomic_store(&copy->unreadable, before.unreadable);

@@ -16,7 +16,8 @@
 
 #include "policies/tier_parts.h"
 
-/* Takes over what is noted; false: nothing. The writer's thread. */
+/* Takes over what is noted, unless that was whole and is in doubt: then another round begins. False: nothing is noted. The
+ * writer's thread. */
 bool copy_note_read(struct space *space);
 
 /* False: it cannot be written; errno says why. The same. */
