@@ -218,6 +218,25 @@ def test_what_the_other_store_alone_has_did_not_happen(serve, redis):
     assert client.get_many(["wt:6", "wt:7", "wt:new"]) == {b"wt:6": b"old", b"wt:7": b"old"}
 
 
+def test_what_its_own_store_does_not_take_did_not_happen(serve, redis):
+    """A change is on what memory has, and the row is another by now: the other store has got the change nevertheless."""
+    server = serve(configured(redis, "new", copy_to="local"))
+    client, admin = server.client(), redis.connect()
+    fill(client, 30, "wt:")
+    await_copies(server)
+    tokens = {key: client.gets(key)[2] for key in ("wt:1", "wt:2", "wt:3")}
+    assert client.delete("wt:3") == b"DELETED" and client.get("wt:3") is None
+    for key in tokens:
+        admin.hset(key, mapping={"value": "theirs", "version": tokens["wt:1"] + (9 << 20), "flags": 0, "expires_at": 0})
+        admin.persist(key)  # what a delete leaves has an end
+    assert client.store("cas", "wt:1", b"ours", token=tokens["wt:1"]) == b"EXISTS"
+    assert client.command(f"md wt:2 C{tokens['wt:2']}") == b"EX"
+    assert client.store("add", "wt:3", b"ours") == b"NOT_STORED"
+    assert client.get_many(tokens) == dict.fromkeys((b"wt:1", b"wt:2", b"wt:3"), b"theirs")
+    eventually(lambda: server.rows("through") == redis.rows("wt:"))
+    await_copies(server)
+
+
 def test_a_store_that_was_lost_takes_nothing_with_it(serve, redis):
     """The copy may be all there is: it is not made equal to an empty store, and can be gone on with."""
     server = serve(configured(redis, copy_to="new"))
