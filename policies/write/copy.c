@@ -13,7 +13,8 @@
 enum {
     REST_LEAST_US = 1000,
     REST_BESIDE_US = 50000,
-    WALK_AGAIN_US = 60000000, /* after one in which rows were refused */
+    WALK_AGAIN_US = 60000000,  /* after one in which rows were refused */
+    COMPANY_AGAIN_US = 1000000 /* between looks whether other servers are gone */
 };
 
 /* ---- Making ---- */
@@ -255,6 +256,38 @@ static void end_stage(struct space *space) {
     }
 }
 
+/* ---- Other servers ---- */
+
+static unsigned others_over(const struct tier_backend *backend) {
+    return atomic_load_explicit(&backend->others, memory_order_relaxed);
+}
+
+bool copy_has_company(const struct space *space) {
+    return others_over(space->backend) + others_over(space->copy->target) > 0;
+}
+
+/* What they do meanwhile is not known, so whatever was done counts for nothing. True: there are some. */
+static bool waits_for_others(struct space *space) {
+    struct copy *copy = space->copy;
+    bool waited = copy->waits;
+    copy->waits = copy_has_company(space);
+    if (!copy->waits || waited)
+        return copy->waits;
+    unsigned others = others_over(space->backend);
+    if (others > 0)
+        tell_of_space(
+            space, NULL, LOG_LEVEL_ERROR,
+            "namespace %s: the copy to backend %s waits, as %u more have backend %s open, and what they change would not be copied: stop them until this server is over the other backend",
+            space->options.name, target_name(space), others, space->backend->options.store.name);
+    else
+        tell_of_space(
+            space, NULL, LOG_LEVEL_ERROR,
+            "namespace %s: the copy to backend %s waits, as %u more have that open, and what they bring there would be taken for remains of an earlier copy: copy to a database that nobody else uses",
+            space->options.name, target_name(space), others_over(copy->target));
+    enter(space, COPY_COUNTS);
+    return true;
+}
+
 /* ---- Steps ---- */
 
 /* The page that is behind may be gone through again after a restart, which does no harm. */
@@ -287,8 +320,10 @@ static uint64_t run(struct writer *writer, struct space *space) {
     if (!copy->begun)
         begin(space);
     look_at_losses(space);
-    if (atomic_load(&copy->stage) >= COPY_WHOLE)
+    if (atomic_load(&copy->stage) == COPY_HALTED)
         return UINT64_MAX;
+    if (waits_for_others(space) || atomic_load(&copy->stage) == COPY_WHOLE)
+        return began_us + COMPANY_AGAIN_US;
     if (began_us < copy->rest_until_us)
         return copy->rest_until_us;
     if (writer->group.count > 0 ||

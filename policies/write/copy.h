@@ -26,6 +26,10 @@
  * the row of its own a version that is one higher than what it met, in both, with the CAS that clients know. Any later
  * change of that key is higher still. What is yet to be written, or is in quarantine, is left alone by this.
  *
+ * All of this takes it that nobody else changes either store. Changes of another server would go to one of them alone, and
+ * rows that it has brought to the other would be taken for what an earlier copy has left. So the copy waits while a server
+ * beside this one has one of them open, as far as the stores tell (backend_company), and begins anew when none has.
+ *
  * How far it is, is noted in the data folder (copy_note.h). Its writer's thread, where nothing else is said.
  */
 #ifndef FOREBAY_POLICIES_WRITE_COPY_H
@@ -53,6 +57,7 @@ struct copy {
     struct backend_place place; /* where the page begins that is in hand, or the next one */
     struct copy_page page;
     bool begun;             /* by this process */
+    bool waits;             /* for other servers to be gone */
     bool answered;          /* the other store has, in this step */
     bool ended;             /* nothing happens any more */
     bool pending;           /* a change is with the other store that its own has not taken yet */
@@ -91,6 +96,9 @@ void copies_end(struct writer *writer);
 
 /* Whether a namespace is copied to this backend. Any thread. */
 bool copies_lead_to(const struct tier_backend *target);
+
+/* Whether another server has one of the two stores open, as far as is known. */
+bool copy_has_company(const struct space *space);
 
 /* A backend's writer has found another store, or an older copy, in its place: what is copied to it begins anew, and what is
  * copied from it halts. */

@@ -157,6 +157,8 @@ static enum backend_status clear_some(struct writer *writer, struct space *space
         return status == BACKEND_PERMANENT ? BACKEND_OK : status;
     if (!ask_other(space->copy, &looking.errand))
         return fail_other(writer, space, &looking.errand);
+    if (copy_has_company(space)) /* the other store was reached by this step, maybe, and then told */
+        return BACKEND_TABLE_FAILED;
     size_t left = find_left(writer, space, &looking, own, deletes);
     *ret_in_vain = left > 0 && counted(&space->copy->total) == 0;
     if (*ret_in_vain)

@@ -8,7 +8,7 @@ import random
 import re
 
 import pytest
-from forebay import AWAY, Background, Closed, Config, Redis, eventually, namespace, section, share, sqlite_backend
+from forebay import AWAY, Background, Closed, Config, Redis, Server, eventually, namespace, section, share, sqlite_backend
 
 pytestmark = pytest.mark.skipif(Redis.missing() is not None, reason=str(Redis.missing()))
 
@@ -235,6 +235,24 @@ def test_what_its_own_store_does_not_take_did_not_happen(serve, redis):
     assert client.get_many(tokens) == dict.fromkeys((b"wt:1", b"wt:2", b"wt:3"), b"theirs")
     eventually(lambda: server.rows("through") == redis.rows("wt:"))
     await_copies(server)
+
+
+@pytest.mark.parametrize("shared", ["source", "target"])
+def test_another_server_over_one_of_the_stores_is_waited_out(serve, redis, tmp_path, shared):
+    """What it changes would be in that store alone."""
+    ours = configured(redis, *(("new", "local") if shared == "source" else ("local", "new")))
+    server = serve(ours)
+    fill(server.client(), 30, "wt:")
+    await_copies(server)
+    theirs = Config(namespace("through", "wt:", "write-through", "new"), node=1,
+                    backends=[section("backend", "new", uri=redis.uri, timeout=AWAY)])
+    with Server(tmp_path / "other", config=theirs) as other:
+        eventually(lambda: "waits, as 1 more" in server.log() and stat(server, "state", "through") == "counting")
+        assert other.client().set("wt:new" if shared == "source" else "wt:1", b"theirs") == b"STORED"
+    await_copies(server)
+    server.client().sync()
+    expect_the_same(server, redis)
+    assert len(redis.rows("wt:")) == (31 if shared == "source" else 30)
 
 
 def test_a_store_that_was_lost_takes_nothing_with_it(serve, redis):
