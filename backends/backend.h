@@ -2,8 +2,8 @@
 /*
  * Where entries live durably: one blocking batch interface, a folder per kind of store.
  *
- * A backend_type is a const struct of functions, none optional, with what the configuration has to know of the
- * kind. A connection belongs to one thread at a time; each thread that talks to a store opens its own. A store
+ * A backend_type is a const struct of functions, none optional but those that the settings ask about (changes, versions),
+ * with what the configuration has to know of the kind. A connection belongs to one thread at a time; each thread that talks to a store opens its own. A store
  * has at most one connection with the role BACKEND_WRITER, and it is opened first: it makes tables and scripts
  * where they are missing.
  *
@@ -87,6 +87,7 @@ struct backend_options {
     unsigned node; /* the number of this server: in its versions, and in what a store keeps for each */
     const struct backend_table *const *tables;
     size_t table_count;
+    bool coherent; /* a watcher will be opened, and asked for changes */
     /* The server has started: a table that does not fit (any more) is a failure of the calls for it,
      * BACKEND_TABLE_FAILED, and no reason to refuse the connection. */
     bool running;
@@ -128,7 +129,8 @@ enum backend_keys {
     BACKEND_KEYS_INTEGER, /* whole numbers (backends/key.h): the store finds a row by the number, however it is spelt */
 };
 
-enum backend_role { BACKEND_WRITER, BACKEND_READER };
+/* A watcher hears what is changed (changes), or looks at what was (versions, load); not both on one connection. */
+enum backend_role { BACKEND_WRITER, BACKEND_READER, BACKEND_WATCHER };
 
 enum mutation_kind {
     MUTATION_PUT, /* all of entry */
@@ -205,6 +207,19 @@ struct backend_company {
     /* Another server has the same node number, or it cannot be seen whether one has; with place and remedy. "": neither. */
     char complaint[360];
 };
+
+/* Is told what was changed in a store, by whomever. */
+struct backend_listener {
+    /* The row of a key may be another one. The key is valid during the call; it may not be changed at all. */
+    void (*changed)(struct backend_listener *self, const struct backend_table *table, struct slice key);
+    /* So may any row, as changes may have been missed, or all were at once. */
+    void (*lost)(struct backend_listener *self);
+};
+
+enum { BACKEND_PROOF_MS = 50 };
+
+/* Of a row whose version does not tell its value, as others write it without one: it has to be loaded. */
+#define BACKEND_VERSION_UNTOLD UINT64_MAX
 
 /* Each kind embeds this as the first member of its own connection struct. */
 struct backend_connection {
@@ -326,6 +341,21 @@ struct backend_type {
      * it is not certain enough what time it is: then no row is purged.
      * *ret_more: call again soon. */
     enum backend_status (*maintain)(struct backend_connection *connection, uint32_t now, bool *ret_more,
+                                    struct backend_error *ret_error);
+
+    /* A watcher: tells of changes in its tables since the call before, also of those that this process has made. Waits so long
+     * for one, and no longer (the first call, and one after a failure, may also take a moment to begin; that tells first that
+     * any row may be another one). *ret_proven_us: all that was changed before this moment of the monotonic clock has been
+     * told; 0: nothing is proven yet. It moves on every BACKEND_PROOF_MS while the store answers.
+     * NULL: the kind cannot tell. Other than BACKEND_OK: changes are missed until a later call succeeds. */
+    enum backend_status (*changes)(struct backend_connection *connection, unsigned wait_ms,
+                                   struct backend_listener *listener, uint64_t *ret_proven_us,
+                                   struct backend_error *ret_error);
+
+    /* The versions of count rows: 0: there is none, or it has none; or BACKEND_VERSION_UNTOLD. A deleted row may have one. NULL
+     * where changes is. */
+    enum backend_status (*versions)(struct backend_connection *connection, const struct backend_table *table,
+                                    const struct slice *keys, size_t count, uint64_t *ret_versions,
                                     struct backend_error *ret_error);
 
     /* Ends the connection and frees it; NULL is allowed. */

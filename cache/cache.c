@@ -211,11 +211,15 @@ const void *cache_prefetch_entry(const struct cache *cache, uint64_t hash) {
     return record;
 }
 
+static bool is_value(const struct record *record) {
+    return record_kind(record) == RECORD_VALUE || record_kind(record) == RECORD_LARGE;
+}
+
 /* What a read learns of a record that is not just a live value; drops it when it is over. */
 static enum cache_presence seek_other(struct cache_cursor *cursor) {
     struct cache_shard *shard = cursor->shard;
     uint32_t now = cursor->now.seconds;
-    cursor->stamp = *shard_change_counter(shard, cursor->hash) + 1ull;
+    cursor->stamp = shard_stamp(shard, cursor->hash);
     cursor->stale = false;
     if (cursor->ref == REF_NONE)
         return CACHE_UNKNOWN;
@@ -227,13 +231,16 @@ static enum cache_presence seek_other(struct cache_cursor *cursor) {
     }
     struct record *record = shard_record(shard, cursor->ref);
     view_fill(&cursor->view, record, now);
+    if (shard_is_blind_to(shard, cursor->ref)) {
+        cursor->stale = is_value(record) && shard->cache->space[cursor->space].options.keep_stale;
+        return CACHE_UNKNOWN;
+    }
     if (record_is_over(record, now)) {
         record_end_residency(record); /* or a loader whose clock lags could not fill what was missed here */
         cursor->stale = true;
         return CACHE_UNKNOWN;
     }
-    bool live = record_kind(record) == RECORD_VALUE || record_kind(record) == RECORD_LARGE;
-    return live && !record_expired(record, now) ? CACHE_PRESENT : CACHE_GONE;
+    return is_value(record) && !record_expired(record, now) ? CACHE_PRESENT : CACHE_GONE;
 }
 
 static inline enum cache_presence seek(struct cache *cache, int space, struct slice key, uint64_t hash,
@@ -254,7 +261,7 @@ static inline enum cache_presence seek(struct cache *cache, int space, struct sl
     if (__builtin_expect(ref != REF_NONE, 1)) {
         const struct record *record = shard_record(shard, ref);
         uint32_t plain = record->shape & (SHAPE_KIND_MASK | SHAPE_RESIDENCY);
-        if (plain == 0 && !record_expired(record, now->seconds) && shard->voided_segments == 0) {
+        if (plain == 0 && !record_expired(record, now->seconds) && shard->doubts == 0) {
             if (value_only)
                 view_fill_value(&ret_cursor->view, record);
             else

@@ -42,6 +42,7 @@ enum cache_status {
     CACHE_NO_MEMORY, /* nothing can be evicted (all dirty, -M, or a quota), or the allocation failed */
     CACHE_TOO_LARGE, /* value longer than item_max */
     CACHE_CHANGED,   /* the key changed since the stamp was taken; nothing was stored */
+    CACHE_NOT_KEPT,  /* the namespace is blind (cache_set_blind) */
 };
 
 enum cache_eviction { CACHE_LRU, CACHE_S3_FIFO };
@@ -245,8 +246,8 @@ uint64_t cache_last_version_us(const struct cache *cache);
 /* ---- Filling from a backend ---- */
 
 /* Stores a clean entry as loaded, if the key is still unknown and unchanged since the stamp was taken at the
- * miss. CACHE_CHANGED: what was loaded may be old, seek again. CACHE_NO_MEMORY, CACHE_TOO_LARGE: what was
- * loaded is current, but was not kept. entry->key must hash to hash. */
+ * miss. CACHE_CHANGED: what was loaded may be old, seek again. CACHE_NO_MEMORY, CACHE_TOO_LARGE, CACHE_NOT_KEPT: what
+ * was loaded is current, but was not kept. entry->key must hash to hash. */
 enum cache_status cache_fill(struct cache *cache, int space, const struct entry *entry, uint64_t hash,
                              uint64_t stamp, const struct cache_time *now);
 
@@ -285,6 +286,39 @@ void cache_forget_dirty(struct cache *cache, int space, uint64_t hash);
  * load; of one namespace, not CACHE_ALL_SPACES. */
 size_t cache_dirty_bytes(const struct cache *cache, int space);
 size_t cache_dirty_entries(const struct cache *cache, int space);
+
+/* ---- Where others change the backend's rows ---- */
+
+/* What there is to be asked of the store about a key that was changed there. */
+enum cache_doubt {
+    CACHE_DOUBTS_NOTHING, /* memory holds nothing live of it, or what is dirty */
+    CACHE_DOUBTS,         /* a clean value: whether the store has another one */
+    CACHE_WILL_DOUBT,     /* the same, but not yet: what memory holds is being written */
+};
+
+struct cache_doubted {
+    struct slice key;
+    uint64_t version;
+};
+
+/* Somebody has changed the row of a key of this namespace, perhaps this server itself: what is being loaded of it is refused,
+ * and a remembered absence is dropped. CACHE_DOUBTS: *ret_version is that of the value. */
+enum cache_doubt cache_doubt(struct cache *cache, int space, struct slice key, uint64_t hash,
+                             const struct cache_time *now, uint64_t *ret_version);
+
+/* Looks again at what has this hash. ret_key has room for ENTRY_KEY_MAX bytes; the key of *ret_doubted lies there. Both are
+ * undefined with CACHE_DOUBTS_NOTHING. */
+enum cache_doubt cache_doubt_again(struct cache *cache, int space, uint64_t hash, char *ret_key,
+                                   struct cache_doubted *ret_doubted);
+
+/* Forgets a clean value of this version, unless it is that of the row (NULL: there is none, or another one). True: it was
+ * there, and is forgotten. */
+bool cache_forget_other(struct cache *cache, struct slice key, uint64_t hash, uint64_t version,
+                        const struct entry *row);
+
+/* While a namespace is blind, nothing clean of it is believed: it is CACHE_UNKNOWN, stale where the namespace keeps what is
+ * (cache_cursor.stale), and nothing is filled. What is dirty is shown as ever. */
+void cache_set_blind(struct cache *cache, int space, bool blind);
 
 /* ---- Looking at entries without asking for them ---- */
 

@@ -292,10 +292,14 @@ void cache_forget(struct cache_cursor *cursor) {
     cursor->ref = REF_NONE;
     cursor->presence = CACHE_UNKNOWN;
     change_end(cursor, CACHE_OK, true);
-    cursor->stamp = *shard_change_counter(cursor->shard, cursor->hash) + 1ull;
+    cursor->stamp = shard_stamp(cursor->shard, cursor->hash);
 }
 
 /* ---- Filling ---- */
+
+static bool is_blind(const struct cache_cursor *cursor) {
+    return cursor->shard->spaces[cursor->space].blind;
+}
 
 /* Seeks for a fill. False: the key is known or changed; released again. */
 static bool fill_seek(struct cache *cache, int space, struct slice key, uint64_t hash, uint64_t stamp,
@@ -305,7 +309,8 @@ static bool fill_seek(struct cache *cache, int space, struct slice key, uint64_t
         cache_release(ret_cursor);
         return false;
     }
-    if (ret_cursor->stale) { /* what the backend says replaces it, whatever that is */
+    if (ret_cursor->stale &&
+        !is_blind(ret_cursor)) { /* what the backend says replaces it, whatever that is */
         shard_drop(ret_cursor->shard, ret_cursor->ref, hash, REASON_REPLACED);
         ret_cursor->ref = REF_NONE;
     }
@@ -318,7 +323,9 @@ enum cache_status cache_fill(struct cache *cache, int space, const struct entry 
     if (!fill_seek(cache, space, entry->key, hash, stamp, now, &cursor))
         return CACHE_CHANGED;
     enum cache_status status = CACHE_OK;
-    if (entry->value.size > cache->options.item_max) {
+    if (is_blind(&cursor)) {
+        status = CACHE_NOT_KEPT;
+    } else if (entry->value.size > cache->options.item_max) {
         status = CACHE_TOO_LARGE;
     } else if (entry->expires_at == 0 || entry->expires_at > now->seconds) {
         change_begin(&cursor);
@@ -343,7 +350,7 @@ enum cache_status cache_fill_absent(struct cache *cache, int space, struct slice
     if (!fill_seek(cache, space, key, hash, stamp, now, &cursor))
         return CACHE_CHANGED;
     enum cache_status status = CACHE_OK;
-    if (until > now->seconds) {
+    if (until > now->seconds && !is_blind(&cursor)) {
         change_begin(&cursor);
         struct draft draft = {
             .key = key, .kind = RECORD_ABSENCE, .expires_at = until, .access = now->seconds};

@@ -7,7 +7,7 @@
 
 /* What the records of a shard add up to. */
 struct sums {
-    uint64_t records, log_bytes, dead, voided;
+    uint64_t records, log_bytes, dead, doubts;
     struct {
         uint64_t entries, bytes, tombstones, negatives, large_entries, large_bytes, dead, pinned;
         uint64_t dirty_entries, dirty_bytes;
@@ -83,7 +83,7 @@ static void check_segment(const struct cache_shard *shard, uint32_t number, stru
     uint32_t open = space->open[segment->aged][segment->queue][segment->ttl_class];
     SANE((open == number) == (segment->status == SEGMENT_OPEN));
     sums->dead += dead;
-    sums->voided += segment_is_voided(shard, segment);
+    sums->doubts += segment_is_voided(shard, segment);
     sums->log_bytes += shard->cache->segment_size;
     sums->space[segment->space].dead += dead;
     sums->space[segment->space].segments[segment->queue]++;
@@ -146,14 +146,15 @@ static void check_shard(const struct cache_shard *shard, struct sums *totals) {
     SANE(shard->index.entries == sums.records);
     SANE(shard->index_counted >= index_bytes(&shard->index)); /* a drop is counted at the next change */
     SANE(shard->dead == sums.dead && shard->log_bytes == sums.log_bytes);
-    SANE(shard->voided_segments == sums.voided);
     SANE(shard->pin == REF_NONE);
     for (unsigned i = 0; i < shard->cache->spaces; i++) {
         check_space(shard, i, &sums);
+        sums.doubts += shard->spaces[i].blind;
         totals->space[i].dirty_entries += sums.space[i].dirty_entries;
         totals->space[i].dirty_bytes += sums.space[i].dirty_bytes;
         totals->space_used[i] += sums.space_used[i];
     }
+    SANE(shard->doubts == sums.doubts);
 }
 
 bool cache_is_sane(struct cache *cache) {

@@ -152,7 +152,7 @@ void segment_free(struct cache_shard *shard, uint32_t number) {
     if (segment->status == SEGMENT_OPEN)
         segment_seal(shard, number);
     if (segment_is_voided(shard, segment))
-        shard->voided_segments--;
+        shard->doubts--;
     if (shard->evacuation.segment == number)
         shard->evacuation.segment = SEGMENT_NONE;
     if (shard->sweep.segment == number)

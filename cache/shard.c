@@ -215,10 +215,11 @@ static void void_space(struct cache_shard *shard, unsigned number) {
             }
             if (segment->status == SEGMENT_OPEN)
                 segment_seal(shard, at);
-            shard->voided_segments += segment->epoch == space->epoch;
+            shard->doubts += segment->epoch == space->epoch;
         }
     }
     space->epoch++;
+    shard->epochs += EPOCH_STEP;
 }
 
 void shard_void_due(struct cache_shard *shard, uint32_t now) {

@@ -26,6 +26,9 @@
 
 enum { CHANGE_COUNTERS = 4096 };
 
+/* Above all that the counters of changes add to a stamp. */
+#define EPOCH_STEP ((uint64_t)1 << 33)
+
 /* A namespace inside a shard. */
 struct shard_space {
     uint32_t newest[QUEUES], oldest[QUEUES]; /* ends of the queues */
@@ -34,6 +37,7 @@ struct shard_space {
     uint64_t dead, pinned;                   /* bytes, summed over the segments */
     uint32_t epoch;                          /* flush_alls so far */
     uint32_t void_at;                        /* the second of a flush_all to come, or SECOND_NEVER */
+    bool blind;                              /* cache_set_blind */
     struct ghost *ghost;                     /* of s3-fifo, else NULL */
     /* gauges */
     uint64_t entries, bytes, tombstones, negatives, large_entries, large_bytes;
@@ -43,12 +47,14 @@ struct shard_space {
 };
 
 struct cache_shard {
-    struct lock lock;         /* taken by everybody */
-    uint32_t void_due;        /* earliest void_at of all namespaces */
-    char *log;                /* constant: base of the segments */
-    struct index index;       /* count is read without the lock; the bases are constant */
-    uint32_t *changes;        /* counters of changes, by hash */
-    uint32_t voided_segments; /* of an older epoch than their namespace's */
+    struct lock lock;   /* taken by everybody */
+    uint32_t void_due;  /* earliest void_at of all namespaces */
+    char *log;          /* constant: base of the segments */
+    struct index index; /* count is read without the lock; the bases are constant */
+    uint32_t *changes;  /* counters of changes, by hash */
+    uint64_t epochs;    /* flush_alls of all namespaces so far, times EPOCH_STEP */
+    /* Reasons for a seek to look closer: segments of an older epoch than their namespace's, and namespaces that are blind. */
+    uint32_t doubts;
     uint32_t segment_shift;   /* constant: segment of a reference = ref >> shift */
     _Atomic uint64_t last_us; /* of the last version drawn or seen. Read without the lock */
     struct cache *cache;      /* constant */
@@ -136,6 +142,17 @@ static inline bool segment_is_voided(const struct cache_shard *shard, const stru
     return segment->epoch != shard->spaces[segment->space].epoch;
 }
 
+/* Its namespace is blind: what is clean is neither shown nor dropped. */
+static inline bool shard_is_blind_to(const struct cache_shard *shard, uint32_t ref) {
+    return shard->spaces[shard_segment(shard, ref)->space].blind &&
+           record_state(shard_record(shard, ref)) == CACHE_CLEAN;
+}
+
+/* What a load brings is kept only if this is the same afterwards: the key's changes, and the epochs. */
+static inline uint64_t shard_stamp(const struct cache_shard *shard, uint64_t hash) {
+    return shard->epochs + *shard_change_counter(shard, hash) + 1;
+}
+
 /* A record that is over is kept by its namespace as long as its residency alone has ended. */
 static inline bool shard_keeps_stale(const struct cache_shard *shard, uint32_t ref, uint32_t now) {
     return shard->cache->space[shard_segment(shard, ref)->space].options.keep_stale &&
@@ -147,7 +164,7 @@ static inline bool shard_is_over(const struct cache_shard *shard, uint32_t ref, 
     const struct record *record = shard_record(shard, ref);
     if (record_is_over(record, now) && !shard_keeps_stale(shard, ref, now))
         return true;
-    if (__builtin_expect(shard->voided_segments == 0, 1))
+    if (__builtin_expect(shard->doubts == 0, 1))
         return false;
     return segment_is_voided(shard, shard_segment(shard, ref)) && record_state(record) == CACHE_CLEAN;
 }

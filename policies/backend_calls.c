@@ -22,7 +22,7 @@ void backend_calls_read(const struct backend_calls *calls, struct backend_calls_
 const char *backend_call_name(enum backend_call call) {
     static const char *const names[BACKEND_CALLS] = {
         [CALL_OPEN] = "open", [CALL_VERSION] = "version",   [CALL_LOAD] = "load", [CALL_APPLY] = "apply",
-        [CALL_SCAN] = "scan", [CALL_MAINTAIN] = "maintain", [CALL_LOOK] = "look",
+        [CALL_SCAN] = "scan", [CALL_MAINTAIN] = "maintain", [CALL_LOOK] = "look", [CALL_COMPARE] = "compare",
     };
     return names[call];
 }

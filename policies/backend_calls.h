@@ -18,6 +18,7 @@ enum backend_call {
     CALL_SCAN,
     CALL_MAINTAIN, /* purge, checkpoint */
     CALL_LOOK,     /* is it still the same store? */
+    CALL_COMPARE,  /* the versions of rows that were changed (coherent) */
     BACKEND_CALLS
 };
 

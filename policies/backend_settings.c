@@ -13,6 +13,13 @@ const struct setting tier_backend_settings[] = {
     {"timeout", SETTING_MILLISECONDS, IN(store.timeout_ms), 1, 3600000, .standard = 2000,
      .change = SETTING_FIXED,
      .about = "waiting longer than this for a lock or an answer is a failure, and is retried"},
+    {"coherent", SETTING_SWITCH, IN(store.coherent), .standard = false, .change = SETTING_FIXED,
+     .about =
+         "`true` where [several servers share the store](growth.md), Redis alone: what another one changes is forgotten here"},
+    {"coherence_limit", SETTING_MILLISECONDS, IN(coherence_limit), 200, 3600000, .standard = 1000,
+     .change = SETTING_FIXED,
+     .about =
+         "with `coherent`: no read is older than that; once it is not certain that changes are heard, reads go to the store"},
     {0},
 };
 
@@ -23,4 +30,6 @@ void tier_backend_options_complete(struct tier_backend_options *options) {
         options->readers = standard.readers;
     if (!options->store.timeout_ms)
         options->store.timeout_ms = standard.store.timeout_ms;
+    if (!options->coherence_limit)
+        options->coherence_limit = standard.coherence_limit;
 }

@@ -20,6 +20,12 @@ static bool reads_only(const struct tier_backend *backend) {
     return true;
 }
 
+/* Those of watchers are counted by whoever watches. */
+static void count_reconnect(const struct session *session) {
+    if (session->role != BACKEND_WATCHER)
+        count_shared(&session->backend->calls.reconnects[session->role]);
+}
+
 static enum backend_status open_connection(struct session *session, uint64_t until_us) {
     struct tier_backend *backend = session->backend;
     struct backend_options options = backend->options.store;
@@ -38,7 +44,7 @@ static enum backend_status open_connection(struct session *session, uint64_t unt
     enum backend_status status =
         backend->type->open(&options, session->role, &session->connection, &session->error);
     if (status == BACKEND_OK && session->has_opened)
-        count_shared(&backend->calls.reconnects[session->role]);
+        count_reconnect(session);
     session->reconnects = 0;
     session->has_opened |= status == BACKEND_OK;
     return slow_log_end(backend, NULL, CALL_OPEN, 0, began_us, status);
@@ -83,6 +89,8 @@ enum backend_status session_open(struct session *session, uint64_t until_us) {
         return BACKEND_OK;
     if (session->role == BACKEND_READER)
         return open_the_same(session, until_us);
+    if (session->role == BACKEND_WATCHER)
+        return open_connection(session, until_us);
     return store_is_free(session->backend->store) ? open_connection(session, until_us) : put_off(session);
 }
 
@@ -91,7 +99,7 @@ static void count_reconnects(struct session *session) {
     if (!session->connection)
         return;
     for (; session->reconnects < session->connection->reconnects; session->reconnects++)
-        count_shared(&session->backend->calls.reconnects[session->role]);
+        count_reconnect(session);
 }
 
 void session_worked(struct session *session) {

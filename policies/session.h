@@ -13,7 +13,7 @@
  * of a reader may lead to where the store was before the writer found it elsewhere: session_open opens it anew.
  *
  * A connection whose store is no longer at its address (BACKEND_REPLACED) is closed by whoever is told so. Readers open
- * the store that the writer has open, or none (store.h).
+ * the store that the writer has open, or none (store.h). Watchers open what is there: they bring nothing into memory.
  *
  * Whether a backend is worth asking at all is the breaker's business (breaker.h): the readers of a backend
  * have a connection each and one breaker together. Not thread-safe: its thread's alone.

@@ -215,6 +215,8 @@ void space_list_table(struct space *space, struct tier_backend *backend) {
     space->options.table.index = (unsigned)index;
     space->integer_keys = backend->type->keys(&space->options.table) == BACKEND_KEYS_INTEGER;
     backend->tables[index] = &space->options.table;
+    if (backend->options.store.coherent) /* until its changes are heard (load/coherence.h) */
+        cache_set_blind(space->tier->cache, space->number, true);
     backend->table_count = index + 1; /* last: whoever sees the count sees the table */
 }
 

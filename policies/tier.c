@@ -11,6 +11,7 @@
 #include "policies/journal/disk.h"
 #include "policies/journal/folder_lock.h"
 #include "policies/journal/survey.h"
+#include "policies/load/coherence.h"
 #include "policies/load/loader.h"
 #include "policies/store.h"
 #include "policies/tell.h"
@@ -213,7 +214,10 @@ static bool make_backend(struct tier *tier, size_t index, char *error, size_t er
     if (!backend->writer)
         return false;
     backend->loader = loader_create(backend);
-    return backend->loader || out_of_memory(error, error_size);
+    if (backend->options.store.coherent)
+        backend->coherence = coherence_create(backend);
+    return (backend->loader && (backend->coherence || !backend->options.store.coherent)) ||
+           out_of_memory(error, error_size);
 }
 
 /* They connect at the same time. One that is away is not waited for: it may be away for long. */
@@ -319,11 +323,16 @@ static void count_preloads(struct tier *tier) {
     }
 }
 
+static bool start_backend(struct tier_backend *backend) {
+    return writer_start(backend->writer) && loader_start(backend->loader) &&
+           (!backend->coherence || coherence_start(backend->coherence));
+}
+
 static bool start_threads(struct tier *tier, char *error, size_t error_size) {
     count_preloads(tier);
     atomic_store(&tier->writers_run, true);
     for (size_t i = 0; i < tier->backend_count; i++)
-        if (!writer_start(tier->backends[i].writer) || !loader_start(tier->backends[i].loader)) {
+        if (!start_backend(&tier->backends[i])) {
             snprintf(error, error_size, "Cannot start threads for backend \"%s\".",
                      tier->backends[i].options.store.name);
             return false;
@@ -439,6 +448,7 @@ void tier_stop_draining(struct tier *tier) {
 
 static void stop_threads(struct tier *tier) {
     for (size_t i = 0; i < tier->backend_count; i++) {
+        coherence_stop(tier->backends[i].coherence);
         if (tier->backends[i].loader)
             loader_stop(tier->backends[i].loader);
         if (tier->backends[i].writer)
@@ -447,6 +457,7 @@ static void stop_threads(struct tier *tier) {
 }
 
 static void destroy_backend(struct tier_backend *backend) {
+    coherence_destroy(backend->coherence);
     loader_destroy(backend->loader);
     writer_destroy(backend->writer);
     store_destroy(backend->store);

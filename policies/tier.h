@@ -38,6 +38,8 @@ enum tier_status { TIER_DONE, TIER_HELD, TIER_PARKED };
 struct tier_backend_options {
     struct backend_options store; /* its tables are filled in by tier_create */
     unsigned readers;             /* threads */
+    /* ms: so long memory is believed without a proof that what they change is heard */
+    uint32_t coherence_limit;
 };
 
 /* The settings of a backend of any kind, with their defaults. */

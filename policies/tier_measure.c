@@ -2,6 +2,7 @@
 /* See tier_measure.h. */
 #include "policies/tier_measure.h"
 #include "policies/absence.h"
+#include "policies/load/coherence.h"
 #include "policies/load/loader.h"
 #include "policies/tier_parts.h"
 #include "policies/write/copy.h"
@@ -106,6 +107,19 @@ size_t tier_measure_spaces(struct tier *tier, struct space_measures *ret_spaces,
 
 /* ---- Backends ---- */
 
+static void measure_coherence(const struct coherence *coherence, struct backend_measures *measures) {
+    struct coherence_stats stats;
+    coherence_get_stats(coherence, &stats);
+    measures->is_coherent = true;
+    measures->believes = stats.believes;
+    measures->heard = stats.heard;
+    measures->compared = stats.asked;
+    measures->dropped = stats.dropped;
+    measures->losses = stats.losses;
+    measures->watcher_reconnects = stats.reconnects;
+    measures->blind_us = stats.blind_us;
+}
+
 static void measure_backend(struct tier_backend *backend, struct backend_measures *ret_measures) {
     struct loader_stats loads;
     struct writer_stats writes;
@@ -132,6 +146,8 @@ static void measure_backend(struct tier_backend *backend, struct backend_measure
     };
     backend_calls_read(&backend->calls, &ret_measures->calls);
     backend_nodes_read(backend->nodes, &ret_measures->nodes);
+    if (backend->coherence)
+        measure_coherence(backend->coherence, ret_measures);
 }
 
 size_t tier_backend_count(const struct tier *tier) {

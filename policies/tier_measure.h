@@ -48,6 +48,8 @@ struct backend_measures {
     uint64_t background_touches, barriers, confirmed_rows, superseded, failovers;
     uint64_t store_regressions, replica_waits, replica_short;
     struct backend_nodes_copy nodes; /* of a store that has several */
+    bool is_coherent;                /* changes by others are heard; then: */
+    uint64_t believes, heard, compared, dropped, losses, watcher_reconnects, blind_us;
 };
 
 size_t tier_measure_backends(struct tier *tier, struct backend_measures *ret_backends, size_t count);

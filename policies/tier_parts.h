@@ -22,6 +22,7 @@
 #include "policies/space.h"
 #include "policies/turn.h"
 
+struct coherence;
 struct loader;
 struct store;
 struct writer;
@@ -41,7 +42,8 @@ struct tier_backend {
     struct log_limit slow_lines; /* of the log: slow_log.h */
     struct loader *loader;
     struct writer *writer;
-    char down[160]; /* the reply line when it cannot be asked */
+    struct coherence *coherence; /* NULL: others that change the store are not heard */
+    char down[160];              /* the reply line when it cannot be asked */
     /* When a call of its writer or readers last failed, and when the writer last had an answer; monotonic, 0: never. Stored
      * by those threads, read by anyone. */
     atomic_uint_fast64_t failed_us, answered_us;

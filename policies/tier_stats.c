@@ -5,6 +5,7 @@
  */
 #include "policies/tier_stats.h"
 #include "policies/absence.h"
+#include "policies/load/coherence.h"
 #include "policies/load/loader.h"
 #include "policies/store.h"
 #include "policies/write/copy.h"
@@ -391,6 +392,19 @@ static void stat_nodes(struct tier_backend *backend, struct stat_sink *sink) {
         stat_node(backend->options.store.name, &nodes.list[i], sink);
 }
 
+static void stat_coherence(struct stat_sink *sink, const char *name, const struct coherence *coherence) {
+    struct coherence_stats stats;
+    coherence_get_stats(coherence, &stats);
+    line(sink, name, "coherent", "%s", stats.believes ? "yes" : "blind");
+    number(sink, name, "coherent_heard", stats.heard);
+    number(sink, name, "coherent_compared", stats.asked);
+    number(sink, name, "coherent_dropped", stats.dropped);
+    number(sink, name, "coherent_losses", stats.losses);
+    number(sink, name, "coherent_reconnects", stats.reconnects);
+    number(sink, name, "coherent_blinds", stats.blinds);
+    number(sink, name, "coherent_blind_ms", stats.blind_us / US_PER_MS);
+}
+
 static void stat_backend(struct tier_backend *backend, struct stat_sink *sink) {
     const char *name = backend->options.store.name;
     struct loader_stats loads;
@@ -412,6 +426,8 @@ static void stat_backend(struct tier_backend *backend, struct stat_sink *sink) {
 #undef TELL
     number(sink, name, "other_nodes", atomic_load(&backend->others));
     number(sink, name, "clock_ahead_us", (uint64_t)atomic_load(&backend->ahead_us));
+    if (backend->coherence)
+        stat_coherence(sink, name, backend->coherence);
     stat_calls(sink, name, &backend->calls);
     stat_nodes(backend, sink);
 }

@@ -328,40 +328,60 @@ bool redis_cluster_refresh_now(struct redis_connection *connection, enum backend
 
 /* ---- The first contact ---- */
 
-/* Seeds that name nodes of two clusters would make one store of them today and another tomorrow. */
+/* The first answer, and where it came from. */
+struct first_answer {
+    redisReply *reply;
+    const struct redis_place *place;
+    bool is_contradicted;
+};
+
+static enum backend_status refuse_two(const struct redis_connection *connection,
+                                      const struct redis_place *one, const struct redis_place *other,
+                                      struct backend_error *ret_error) {
+    char a[REDIS_PLACE_SHOWN], b[REDIS_PLACE_SHOWN];
+    redis_place_show(one, a);
+    redis_place_show(other, b);
+    return backend_fail(
+        ret_error, BACKEND_REFUSED,
+        "backend \"%s\", redis at %.80s and %.80s: they are of two clusters: name nodes of one in its uri",
+        connection->name, a, b);
+}
+
+static enum backend_status compare_seed(struct redis_connection *connection, const struct redis_place *seed,
+                                        struct first_answer *first, struct backend_error *ret_error) {
+    enum backend_status status = BACKEND_TRANSIENT;
+    redisReply *reply = ask_place(connection, seed, &status, ret_error);
+    if (!reply)
+        return status;
+    if (!first->reply) {
+        *first = (struct first_answer){.reply = reply, .place = seed};
+        return BACKEND_OK;
+    }
+    bool one_is_empty = reply->elements == 0 || first->reply->elements == 0;
+    first->is_contradicted = !one_is_empty && !redis_slots_share_node(first->reply, reply);
+    freeReplyObject(reply);
+    return first->is_contradicted ? refuse_two(connection, first->place, seed, ret_error) : BACKEND_OK;
+}
+
+/* Seeds that name nodes of two clusters would make one store of them today and another tomorrow. What one of them refuses does
+ * not matter while another one answers. */
 static enum backend_status compare_seeds(struct redis_connection *connection,
                                          struct backend_error *ret_error) {
     const struct redis_address *address = &connection->address;
-    enum backend_status status = BACKEND_TRANSIENT, found = BACKEND_TRANSIENT;
-    redisReply *first = NULL;
-    const struct redis_place *first_place = NULL;
-    for (size_t i = 0; i < address->seed_count && found != BACKEND_REFUSED; i++) {
+    enum backend_status status = BACKEND_TRANSIENT;
+    struct first_answer first = {.reply = NULL};
+    for (size_t i = 0; i < address->seed_count && !first.is_contradicted; i++) {
+        bool knew_one = first.reply != NULL;
         struct backend_error error;
-        redisReply *reply = ask_place(connection, &address->seeds[i], &status, &error);
-        if (!reply && !first)
+        enum backend_status one = compare_seed(connection, &address->seeds[i], &first, &error);
+        if (!knew_one || first.is_contradicted) {
+            status = one;
             *ret_error = error;
-        if (!reply && !first && i + 1 == address->seed_count)
-            found = status;
-        if (reply && first && first->elements && reply->elements && !redis_slots_share_node(first, reply)) {
-            char a[REDIS_PLACE_SHOWN], b[REDIS_PLACE_SHOWN];
-            redis_place_show(first_place, a);
-            redis_place_show(&address->seeds[i], b);
-            found = backend_fail(
-                ret_error, BACKEND_REFUSED,
-                "backend \"%s\", redis at %.80s and %.80s: they are of two clusters: name nodes of one in its uri",
-                connection->name, a, b);
-        }
-        if (!first && reply) {
-            first = reply;
-            first_place = &address->seeds[i];
-            found = BACKEND_OK;
-        } else if (reply) {
-            freeReplyObject(reply);
         }
     }
-    if (first)
-        freeReplyObject(first);
-    return found;
+    if (first.reply)
+        freeReplyObject(first.reply);
+    return status;
 }
 
 enum backend_status redis_cluster_open(struct redis_connection *connection, bool all_seeds,

@@ -11,6 +11,8 @@ void redis_close(struct backend_connection *base) {
     if (!base)
         return;
     struct redis_connection *connection = redis_connection_of(base);
+    if (connection->cluster)
+        redis_cluster_take_up_nodes(connection);
     redis_unregister(connection);
     redis_disconnect(connection);
     redis_cluster_destroy(connection->cluster);

@@ -21,6 +21,7 @@
  *     acknowledged.c  what a batch ends with: its number, and replicas that have it
  *     scan.c        the newest entries, with picks.c
  *     pages.c       all keys, page by page
+ *     watch.c       what others change
  */
 #ifndef FOREBAY_BACKENDS_REDIS_INTERNAL_H
 #define FOREBAY_BACKENDS_REDIS_INTERNAL_H
@@ -68,6 +69,14 @@ struct redis_link {
     char run[REDIS_RUN_MAX + 1]; /* of the server that is connected, as it calls it; else of the link */
 };
 
+/* A watcher's. */
+struct redis_watch {
+    bool subscribed;    /* over the link that is open */
+    uint64_t pinged_us; /* when the PING under way was sent, monotonic; 0: none is */
+    uint64_t next_ping_us;
+    uint64_t proven_us; /* backend_type.changes */
+};
+
 struct redis_connection {
     struct backend_connection base;
     enum backend_role role;
@@ -101,6 +110,8 @@ struct redis_connection {
     char itself[REDIS_SELF_SIZE];  /* of the process */
     char heir_of[REDIS_SELF_SIZE]; /* a process that had the number and is dead; "-": none */
     uint64_t batch_number;         /* of the batch in hand (acknowledged.c) */
+
+    struct redis_watch watch;
 
     redisReply **kept; /* answers of the last load: its values point into them */
     size_t kept_count, kept_room;
@@ -143,6 +154,9 @@ void redis_forget_loaded(struct redis_connection *connection);
 
 enum backend_status redis_cluster_high_version(struct redis_connection *connection, uint64_t *ret_version,
                                                struct backend_error *ret_error);
+
+/* Takes up the link to the master that knows which servers there are, if it is connected. */
+void redis_cluster_take_up_nodes(struct redis_connection *connection);
 enum backend_status redis_cluster_look(struct redis_connection *connection, struct backend_error *ret_error);
 
 /* Gives the cluster another mark, if a master was found to have less than it had: other servers find out by it. */
@@ -287,6 +301,13 @@ void redis_know_itself(struct redis_connection *connection, const char *data);
 enum redis_step redis_register(struct redis_connection *connection, enum backend_status *ret_status,
                                struct backend_error *ret_error);
 
+/* The same in two steps, over the link in hand: asks, and takes the answer, also to be freed, to what was asked at before_us
+ * of the wall clock. *ret_again: it is to be asked again, as the number can be had. */
+bool redis_register_send(struct redis_connection *connection);
+enum redis_step redis_register_hear(struct redis_connection *connection, redisReply *reply,
+                                    uint64_t before_us, bool *ret_again, enum backend_status *ret_status,
+                                    struct backend_error *ret_error);
+
 /* Says that it is gone, to whoever is still there. */
 void redis_unregister(struct redis_connection *connection);
 
@@ -348,7 +369,7 @@ enum redis_step redis_scan_sees_moves(struct redis_connection *connection, void 
 enum backend_status redis_scan_page(struct redis_connection *connection, const struct redis_table *table,
                                     struct backend_visitor *visitor, struct backend_error *ret_error);
 
-/* ---- Functions of the type: connection.c, mark.c, load.c, apply.c, scan.c ---- */
+/* ---- Functions of the type: connection.c, mark.c, load.c, apply.c, scan.c, watch.c ---- */
 
 enum backend_status redis_open(const struct backend_options *options, enum backend_role role,
                                struct backend_connection **ret_connection, struct backend_error *ret_error);
@@ -365,5 +386,11 @@ enum backend_status redis_apply(struct backend_connection *base, struct mutation
 enum backend_status redis_scan(struct backend_connection *base, const struct backend_table *table,
                                size_t limit, uint32_t now, struct backend_visitor *visitor,
                                struct backend_error *ret_error);
+enum backend_status redis_changes(struct backend_connection *base, unsigned wait_ms,
+                                  struct backend_listener *listener, uint64_t *ret_proven_us,
+                                  struct backend_error *ret_error);
+enum backend_status redis_versions(struct backend_connection *base, const struct backend_table *table,
+                                   const struct slice *keys, size_t count, uint64_t *ret_versions,
+                                   struct backend_error *ret_error);
 
 #endif

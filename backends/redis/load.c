@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Loading: a pipeline of questions, one for each key. The answers are kept until the next load, as its values
- * point into them.
+ * point into them. And the same for versions alone.
  */
 #include "backends/redis/deal.h"
 #include <assert.h>
@@ -182,4 +182,65 @@ enum backend_status redis_load(struct backend_connection *base, const struct bac
     if (connection->cluster)
         return count ? load_from_cluster(connection, &task, ret_error) : BACKEND_OK;
     return count ? redis_do(connection, load_work, &task, ret_error) : BACKEND_OK;
+}
+
+/* ---- Versions alone ---- */
+
+struct version_task {
+    const struct redis_table *table;
+    const struct slice *keys;
+    size_t count;
+    uint64_t *versions;
+};
+
+static bool ask_version(struct redis_connection *connection, const struct redis_table *table,
+                        struct slice key) {
+    struct slice name = redis_key(connection, table, key);
+    const char *words[] = {"HGET", name.data, "version"};
+    const size_t sizes[] = {4, name.size, 7};
+    return redis_append(connection, 3, words, sizes);
+}
+
+/* What somebody has put in the place of a hash has no version. */
+static enum redis_step hear_version(struct redis_connection *connection, uint64_t *ret_version,
+                                    enum backend_status *ret_status, struct backend_error *ret_error) {
+    redisReply *reply = NULL;
+    enum redis_step step = redis_answer(connection, &reply);
+    if (step != REDIS_DONE)
+        return step;
+    if (reply->type == REDIS_REPLY_ERROR && !redis_begins_with(reply, "WRONGTYPE"))
+        step = redis_error_means(connection, reply, ret_status, ret_error);
+    else
+        *ret_version = redis_number_in(reply, ENTRY_VERSION_HIGHEST);
+    freeReplyObject(reply);
+    return step;
+}
+
+static enum redis_step versions_work(struct redis_connection *connection, void *context,
+                                     enum backend_status *ret_status, struct backend_error *ret_error) {
+    const struct version_task *task = context;
+    enum redis_step step = REDIS_DONE;
+    for (size_t from = 0; from < task->count && step == REDIS_DONE; from += LOAD_COMMANDS) {
+        size_t to = task->count - from < LOAD_COMMANDS ? task->count : from + LOAD_COMMANDS;
+        for (size_t i = from; i < to; i++)
+            if (!ask_version(connection, task->table, task->keys[i]))
+                return redis_out_of_memory(connection, ret_status, ret_error);
+        for (size_t i = from; i < to && step == REDIS_DONE; i++)
+            step = hear_version(connection, &task->versions[i], ret_status, ret_error);
+        arena_reset(&connection->words);
+    }
+    return step;
+}
+
+/* In a string layout others write values, and leave the companion as it is. */
+enum backend_status redis_versions(struct backend_connection *base, const struct backend_table *table,
+                                   const struct slice *keys, size_t count, uint64_t *ret_versions,
+                                   struct backend_error *ret_error) {
+    struct redis_connection *connection = redis_connection_of(base);
+    struct version_task task = {redis_table_of(connection, table), keys, count, ret_versions};
+    if (!task.table->is_string)
+        return count ? redis_do(connection, versions_work, &task, ret_error) : BACKEND_OK;
+    for (size_t i = 0; i < count; i++)
+        ret_versions[i] = BACKEND_VERSION_UNTOLD;
+    return BACKEND_OK;
 }

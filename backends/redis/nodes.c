@@ -103,7 +103,7 @@ static void name_itself(char ret_name[120]) {
     snprintf(ret_name, 120, "%s, process %ld", host, (long)getpid());
 }
 
-static bool ask(struct redis_connection *connection) {
+bool redis_register_send(struct redis_connection *connection) {
     char name[120], life[8];
     name_itself(name);
     snprintf(life, sizeof life, "%d", (int)LIFE);
@@ -172,7 +172,7 @@ static bool is_answer(const redisReply *reply) {
 }
 
 static enum redis_step take_answer(struct redis_connection *connection, const redisReply *reply,
-                                   uint64_t before_us, enum backend_status *ret_status,
+                                   uint64_t before_us, bool *ret_again, enum backend_status *ret_status,
                                    struct backend_error *ret_error) {
     struct backend_company *company = &connection->base.company;
     if (!is_answer(reply))
@@ -185,8 +185,9 @@ static enum redis_step take_answer(struct redis_connection *connection, const re
     connection->starting &= !connection->registered;
     if (holder->len == 0)
         return REDIS_DONE;
-    if (inherits(connection, holder->str))
-        return redis_register(connection, ret_status, ret_error);
+    *ret_again = inherits(connection, holder->str);
+    if (*ret_again)
+        return REDIS_DONE;
     complain_of_rival(connection, holder->str, company->complaint, sizeof company->complaint);
     if (!connection->starting)
         return REDIS_DONE;
@@ -207,20 +208,29 @@ static enum redis_step take_refusal(struct redis_connection *connection, const r
     return REDIS_DONE;
 }
 
+enum redis_step redis_register_hear(struct redis_connection *connection, redisReply *reply,
+                                    uint64_t before_us, bool *ret_again, enum backend_status *ret_status,
+                                    struct backend_error *ret_error) {
+    *ret_again = false;
+    enum redis_step step = reply->type == REDIS_REPLY_ERROR
+                               ? take_refusal(connection, reply)
+                               : take_answer(connection, reply, before_us, ret_again, ret_status, ret_error);
+    freeReplyObject(reply);
+    return step;
+}
+
 enum redis_step redis_register(struct redis_connection *connection, enum backend_status *ret_status,
                                struct backend_error *ret_error) {
     redisReply *reply = NULL;
+    bool again;
     uint64_t before_us = wall_us();
-    if (!ask(connection))
+    if (!redis_register_send(connection))
         return redis_out_of_memory(connection, ret_status, ret_error);
     enum redis_step step = redis_answer(connection, &reply);
     if (step != REDIS_DONE)
         return step;
-    step = reply->type == REDIS_REPLY_ERROR
-               ? take_refusal(connection, reply)
-               : take_answer(connection, reply, before_us, ret_status, ret_error);
-    freeReplyObject(reply);
-    return step;
+    step = redis_register_hear(connection, reply, before_us, &again, ret_status, ret_error);
+    return step == REDIS_DONE && again ? redis_register(connection, ret_status, ret_error) : step;
 }
 
 void redis_unregister(struct redis_connection *connection) {

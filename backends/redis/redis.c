@@ -96,6 +96,18 @@ static bool check_replicas(const struct backend_options *options, const struct r
     return false;
 }
 
+/* Each master would have to be heard. */
+static bool check_coherent(const struct backend_options *options, const struct redis_address *address,
+                           struct backend_complaint *ret_complaint) {
+    if (!options->coherent || address->seed_count == 0)
+        return true;
+    ret_complaint->setting = "coherent";
+    snprintf(ret_complaint->message, sizeof ret_complaint->message,
+             "backend \"%s\": coherent is not for a Redis Cluster: remove it, and set max_residency",
+             options->name);
+    return false;
+}
+
 static bool check(const struct backend_options *options, struct backend_complaint *ret_complaint) {
     struct redis_address address;
     const char *problem;
@@ -105,7 +117,9 @@ static bool check(const struct backend_options *options, struct backend_complain
                  options->name, problem);
         return false;
     }
-    return check_login(options, &address, ret_complaint) && check_replicas(options, &address, ret_complaint);
+    return check_login(options, &address, ret_complaint) &&
+           check_coherent(options, &address, ret_complaint) &&
+           check_replicas(options, &address, ret_complaint);
 }
 
 static bool check_table(const struct backend_table *table, const char *scanned_for,
@@ -150,5 +164,7 @@ const struct backend_type redis_backend = {
     .apply = redis_apply,
     .scan = redis_scan,
     .maintain = redis_maintain,
+    .changes = redis_changes,
+    .versions = redis_versions,
     .close = redis_close,
 };

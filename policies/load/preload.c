@@ -17,6 +17,7 @@
  * no longer than PRELOAD_PATIENCE_MS without an answer: a server without its backend still takes writes.
  */
 #include "policies/load/preload.h"
+#include "policies/load/coherence.h"
 #include "policies/row.h"
 #include "policies/session.h"
 #include "policies/tell.h"
@@ -245,6 +246,8 @@ static enum backend_status fill_step(struct preload *preload) {
 /* Until all is done, memory is nearly full, or the backend does not answer. */
 static enum backend_status advance(struct preload *preload) {
     enum backend_status status = connect_and_scan(preload);
+    if (status == BACKEND_OK) /* the store answers, so what fills memory will soon be believed */
+        coherence_await(preload->space->backend->coherence, PRELOAD_PATIENCE_MS, preload->stop);
     while (status == BACKEND_OK && preload->at < preload->names.size && !atomic_load(preload->stop)) {
         look_at_memory(preload);
         if (preload->full)

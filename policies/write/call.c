@@ -576,11 +576,19 @@ bool call_look(struct writer *writer) {
     slow_log_end(writer->backend, NULL, CALL_LOOK, 0, began_us, status);
     absence_note_foreign(writer->backend, writer->session.connection->foreign);
     follow(writer);
+    writer->seen = status == BACKEND_OK;
     if (status == BACKEND_REPLACED)
         judged(writer, NULL, status);
     else if (status == BACKEND_OK)
         company_note(writer);
     return status != BACKEND_REPLACED;
+}
+
+bool call_see(struct writer *writer) {
+    if (!session_is_open(&writer->session) &&
+        (!call_is_admitted(writer) || judged(writer, NULL, connect_again(writer)) != BACKEND_OK))
+        return false;
+    return call_look(writer) && writer->seen;
 }
 
 static bool is_to_be_probed(const struct writer *writer) {

@@ -89,6 +89,9 @@ enum backend_status call_scan(struct writer *writer, struct space *space, const 
  * holds is then written to it again, as it is where an older copy was restored (rewrite.h). */
 bool call_look(struct writer *writer);
 
+/* The same, but true only if the store has answered; opens the connection if need be. */
+bool call_see(struct writer *writer);
+
 /* Does a backend answer again of which the last that is known is a failure, and which nobody asks? For those who ask
  * whether it can be asked (health.h). The breakers stay as they are: an answer does not say that it takes writes. */
 void call_probe(struct writer *writer);

@@ -72,7 +72,8 @@ static void look_at_complaint(struct writer *writer) {
 }
 
 static bool keeps_copies_for_ever(const struct writer *writer, const struct space *space) {
-    return space->backend == writer->backend && !space_is_retired(space) && !space->options.max_residency;
+    return space->backend == writer->backend && !writer->backend->options.store.coherent &&
+           !space_is_retired(space) && !space->options.max_residency;
 }
 
 /* The names of these namespaces, as many as fit. */
@@ -97,7 +98,7 @@ static void look_at_residency(struct writer *writer) {
     writer->company.residency = true;
     tell_of_backend(
         writer->backend, NULL, LOG_LEVEL_WARNING,
-        "backend %s: %u more %s its rows, and nobody tells this one of changes: old copies are served as long as memory has room for them. Set max_residency, the longest that a copy may be old, for: %s",
+        "backend %s: %u more %s its rows, and nobody tells this one of changes, as coherent of the backend would: old copies are served as long as memory has room for them. Set max_residency, the longest that a copy may be old, for: %s",
         writer->backend->options.store.name, others, others == 1 ? "server keeps" : "servers keep", names);
 }
 

@@ -65,6 +65,7 @@ struct writer {
     uint64_t noted_at_us;    /* and when that was written */
     atomic_bool looked;      /* at the store since draining began */
     struct rewrite rewrite;
+    bool seen; /* the last look was answered */
     size_t next_flusher;
     struct log_limit outage_lines; /* of the log: failures and recoveries */
     /* A store that is lost over and over has the same number of each. */
@@ -79,6 +80,9 @@ struct writer {
     /* written by its thread, read by anyone */
     _Atomic size_t tables_known; /* of the backend, by the connection that was opened last */
     atomic_uint_fast64_t unseen_since_us;
+    atomic_uint_fast64_t passes; /* twice those that have ended, and one more while one is under way */
+    atomic_uint looks_wanted;    /* by whoever wants to know what became of the store; */
+    atomic_uint looks_done;      /* as many of them have been answered */
     struct writer_counters counters;
     struct progress progress;
 

@@ -188,8 +188,15 @@ static void wake_stuck_workers(const struct tier *tier) {
             service_wake(&tier->service, i);
 }
 
+/* Those that were asked for by now, if the store answers. */
+static void answer_looks(struct writer *writer, unsigned wanted) {
+    if (wanted != atomic_load(&writer->looks_done) && call_see(writer))
+        atomic_store(&writer->looks_done, wanted);
+}
+
 static uint64_t pass(struct writer *writer) {
     uint64_t now_us = monotonic_us(), wake_at = UINT64_MAX;
+    unsigned looks_wanted = atomic_load(&writer->looks_wanted);
     call_reach(writer);
     call_renew(writer);
     errands_run(writer);
@@ -212,6 +219,7 @@ static uint64_t pass(struct writer *writer) {
     pass_what_is_written(writer);
     wake_stuck_workers(writer->tier);
     call_probe(writer);
+    answer_looks(writer, looks_wanted);
     if (call_upkeep(writer, now_us) || rewrites)
         return now_us;
     return earlier(earlier(next_due(writer, now_us), wake_at), writer->upkeep_at);
@@ -271,7 +279,9 @@ static void *writer_main(void *argument) {
             break;
         take_work(writer);
         pthread_mutex_unlock(&writer->mutex);
+        atomic_fetch_add(&writer->passes, 1);
         due_us = pass(writer);
+        atomic_fetch_add(&writer->passes, 1);
         pthread_mutex_lock(&writer->mutex);
         if (writer->group.answered)
             gather_begin(&writer->gather, writer->group.answered, writer->new_job_count,
@@ -411,6 +421,24 @@ bool writer_is_drained(struct writer *writer) {
 
 const struct progress *writer_progress(const struct writer *writer) {
     return &writer->progress;
+}
+
+uint64_t writer_passes(const struct writer *writer) {
+    return atomic_load(&writer->passes);
+}
+
+unsigned writer_ask_look(struct writer *writer) {
+    unsigned look = atomic_fetch_add(&writer->looks_wanted, 1) + 1;
+    writer_poke(writer);
+    return look;
+}
+
+bool writer_has_looked(const struct writer *writer, unsigned look) {
+    return (int)(atomic_load(&writer->looks_done) - look) >= 0;
+}
+
+bool writer_rewrites(const struct writer *writer) {
+    return rewrite_is_running(writer);
 }
 
 uint64_t writer_unseen_since(const struct writer *writer) {

@@ -65,6 +65,18 @@ const struct progress *writer_progress(const struct writer *writer);
 bool writer_has_reached(const struct writer *writer);
 bool writer_is_cut_off(const struct writer *writer);
 
+/* ---- For whoever judges what memory holds (load/coherence.h). Any thread ---- */
+
+/* A number that is even while the thread makes no pass, and larger after each: what is put into memory after a commit is
+ * there when the pass of that commit is over. */
+uint64_t writer_passes(const struct writer *writer);
+
+/* Asks for a look at the store. writer_has_looked of what this gives: it was answered by the store that is open, in a pass that
+ * began later, which is over; if the store had lost something, it is being written again (writer_rewrites). */
+unsigned writer_ask_look(struct writer *writer);
+bool writer_has_looked(const struct writer *writer, unsigned look);
+bool writer_rewrites(const struct writer *writer);
+
 /* Since when (monotonic us) its thread has not looked at what waits, being at work: what it has not seen is no older.
  * 0: it rests, and is about to see whatever comes. Any thread. */
 uint64_t writer_unseen_since(const struct writer *writer);

@@ -136,6 +136,7 @@ static bool concerns(const struct metric *metric, const struct space_measures *s
     case METRIC_OF_SERVER:
     case METRIC_OF_JOURNAL:
     case METRIC_OF_BACKEND:
+    case METRIC_OF_COHERENT:
         break;
     }
     return false;
@@ -154,7 +155,8 @@ static void write_spaces(struct metric_page *page, const struct metrics_snapshot
 static void write_backends(struct metric_page *page, const struct metrics_snapshot *snapshot) {
     for (size_t i = 0; i < snapshot->backend_count; i++) {
         snprintf(page->owner, sizeof page->owner, "backend=\"%s\"", snapshot->backends[i].name);
-        write_owned(page, &snapshot->backends[i]);
+        if (page->metric->scope == METRIC_OF_BACKEND || snapshot->backends[i].is_coherent)
+            write_owned(page, &snapshot->backends[i]);
     }
 }
 
@@ -171,6 +173,7 @@ static void write_family(struct metric_page *page, const struct metrics_snapshot
         write_owned(page, snapshot);
         return;
     case METRIC_OF_BACKEND:
+    case METRIC_OF_COHERENT:
         write_backends(page, snapshot);
         return;
     case METRIC_OF_SPACE:

@@ -259,14 +259,15 @@ WRITE_NODES(node_exchange_us)
 /* ---- The table ---- */
 
 /* Members of what the scope names. */
-#define SERVER(member)  METRIC_OF_SERVER, .offset = offsetof(struct metrics_snapshot, member)
-#define JOURNAL(member) METRIC_OF_JOURNAL, .offset = offsetof(struct metrics_snapshot, journal.member)
-#define SPACE(member)   METRIC_OF_SPACE, .offset = offsetof(struct space_measures, member)
-#define BACKED(member)  METRIC_OF_BACKED_SPACE, .offset = offsetof(struct space_measures, member)
-#define BEHIND(member)  METRIC_OF_WRITE_BEHIND, .offset = offsetof(struct space_measures, member)
-#define FILTER(member)  METRIC_OF_FILTER, .offset = offsetof(struct space_measures, member)
-#define COPY(member)    METRIC_OF_COPY, .offset = offsetof(struct space_measures, member)
-#define BACKEND(member) METRIC_OF_BACKEND, .offset = offsetof(struct backend_measures, member)
+#define SERVER(member)   METRIC_OF_SERVER, .offset = offsetof(struct metrics_snapshot, member)
+#define JOURNAL(member)  METRIC_OF_JOURNAL, .offset = offsetof(struct metrics_snapshot, journal.member)
+#define SPACE(member)    METRIC_OF_SPACE, .offset = offsetof(struct space_measures, member)
+#define BACKED(member)   METRIC_OF_BACKED_SPACE, .offset = offsetof(struct space_measures, member)
+#define BEHIND(member)   METRIC_OF_WRITE_BEHIND, .offset = offsetof(struct space_measures, member)
+#define FILTER(member)   METRIC_OF_FILTER, .offset = offsetof(struct space_measures, member)
+#define COPY(member)     METRIC_OF_COPY, .offset = offsetof(struct space_measures, member)
+#define BACKEND(member)  METRIC_OF_BACKEND, .offset = offsetof(struct backend_measures, member)
+#define COHERENT(member) METRIC_OF_COHERENT, .offset = offsetof(struct backend_measures, member)
 
 /* clang-format off */
 static const struct metric metrics[] = {
@@ -385,6 +386,14 @@ static const struct metric metrics[] = {
     {"forebay_backend_replica_waits_total", METRIC_COUNTER, "", "Batches that waited for replicas to have them (replicas)", BACKEND(replica_waits)},
     {"forebay_backend_replica_short_total", METRIC_COUNTER, "", "Batches that too few replicas had in time, which are held and repeated", BACKEND(replica_short)},
     {"forebay_backend_wal_bytes", METRIC_GAUGE, "bytes", "Length of the write-ahead log (SQLite)", BACKEND(calls.log_bytes)},
+    /* coherent backends */
+    {"forebay_coherent_believes", METRIC_GAUGE, "", "1 while memory is believed, 0 while it is not certain that changes by others are heard", COHERENT(believes)},
+    {"forebay_coherent_heard_total", METRIC_COUNTER, "", "Changes in the store that were heard of, this server's own included", COHERENT(heard)},
+    {"forebay_coherent_compared_total", METRIC_COUNTER, "", "Entries that were compared with the store, as it has changed", COHERENT(compared)},
+    {"forebay_coherent_dropped_total", METRIC_COUNTER, "", "Entries that were forgotten, as the store had another value", COHERENT(dropped)},
+    {"forebay_coherent_losses_total", METRIC_COUNTER, "", "Times that all clean entries were forgotten, as changes may have been missed", COHERENT(losses)},
+    {"forebay_coherent_reconnects_total", METRIC_COUNTER, "", "Connections on which changes are heard that took the place of one that was lost", COHERENT(watcher_reconnects)},
+    {"forebay_coherent_blind_seconds_total", METRIC_COUNTER, "seconds", "Time in which memory was not believed", COHERENT(blind_us)},
     /* the journal */
     {"forebay_journal_files", METRIC_GAUGE, "", "Files of the journal in use", JOURNAL(files)},
     {"forebay_journal_bytes", METRIC_GAUGE, "bytes", "Length of the files of the journal in use", JOURNAL(bytes)},

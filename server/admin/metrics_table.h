@@ -25,8 +25,9 @@ enum metric_scope {
     METRIC_OF_BACKED_SPACE, /* those that have a backend */
     METRIC_OF_WRITE_BEHIND,
     METRIC_OF_FILTER,
-    METRIC_OF_COPY,    /* of namespaces that are copied */
-    METRIC_OF_BACKEND, /* struct backend_measures */
+    METRIC_OF_COPY,     /* of namespaces that are copied */
+    METRIC_OF_BACKEND,  /* struct backend_measures */
+    METRIC_OF_COHERENT, /* those that are */
 };
 
 /* Up to so many namespaces have all buckets of their histograms. */

@@ -101,6 +101,18 @@ static bool check_kind(struct config_loading *loading, const struct backend_draf
                        complaint.message);
 }
 
+/* Where others cannot be heard, a server that has the store for itself is all that works. */
+static bool check_coherent(struct config_loading *loading, const struct backend_draft *draft) {
+    char shown[URI_SHOWN];
+    if (!draft->options.store.coherent || draft->type->changes)
+        return true;
+    backend_show_uri(draft->options.store.uri, shown, sizeof shown);
+    return config_fail(
+        &loading->report, config_line(draft->section, "coherent"),
+        "coherent is not for %s %s backend, which does not tell what others change, and \"%s\" is \"%s\": remove it, and let one server alone use it",
+        draft->type->article, draft->type->title, draft->options.store.name, shown);
+}
+
 /* Settings of another kind would only deceive. */
 static bool check_own_settings(struct config_loading *loading, const struct backend_draft *draft) {
     for (size_t i = 0; i < draft->section->count; i++) {
@@ -139,8 +151,8 @@ bool config_check_backends(struct config_loading *loading) {
     for (size_t i = 0; i < loading->backend_count; i++) {
         const struct backend_draft *draft = &loading->backends[i];
         if (!check_name(loading, draft->section, "backend") || !check_uri(loading, draft) ||
-            !check_kind(loading, draft) || !check_own_settings(loading, draft) ||
-            !check_same_store(loading, i))
+            !check_kind(loading, draft) || !check_coherent(loading, draft) ||
+            !check_own_settings(loading, draft) || !check_same_store(loading, i))
             return false;
     }
     return true;

@@ -828,6 +828,166 @@ TEST(a_scan_shows_the_newest_of_one_namespace) {
 #define CASE_APPEND_ONLY(test)                                                                               \
     cmocka_unit_test_prestate_setup_teardown(test, set_up, tear_down, (void *)"append only")
 
+/* ---- Hearing of changes ---- */
+
+/* What a watcher was told since the last call. */
+struct heard {
+    struct backend_listener listener;
+    char keys[1000]; /* "table/key " */
+    unsigned lost;
+    uint64_t proven_us;
+};
+
+static void hear_key(struct backend_listener *listener, const struct backend_table *table, struct slice key) {
+    struct heard *heard = (struct heard *)(void *)listener;
+    size_t used = strlen(heard->keys);
+    snprintf(heard->keys + used, sizeof heard->keys - used, "%u/%.*s ", table->index, (int)key.size,
+             key.data);
+}
+
+static void hear_loss(struct backend_listener *listener) {
+    ((struct heard *)(void *)listener)->lost++;
+}
+
+static enum backend_status hear_once(struct fixture *fixture, struct heard *heard) {
+    return redis_backend.changes(fixture->other, 10, &heard->listener, &heard->proven_us, &fixture->error);
+}
+
+/* All that was changed before now. */
+static struct heard hear(struct fixture *fixture) {
+    struct heard heard = {.listener = {.changed = hear_key, .lost = hear_loss}};
+    uint64_t now_us = monotonic_us();
+    if (!fixture->other)
+        assert_int_equal(
+            redis_backend.open(&fixture->options, BACKEND_WATCHER, &fixture->other, &fixture->error),
+            BACKEND_OK);
+    while (heard.proven_us < now_us)
+        if (hear_once(fixture, &heard) != BACKEND_OK)
+            fail_msg("%s", fixture->error.message);
+    return heard;
+}
+
+TEST(a_watcher_hears_whatever_is_changed) {
+    struct fixture *fixture = *state;
+    open_both(fixture);
+    struct heard heard = hear(fixture);
+    assert_int_equal(heard.lost, 1);
+    assert_string_equal(heard.keys, "");
+    assert_int_equal(put(fixture, HASH, "sess:a", "1", 1), BACKEND_OK);
+    assert_string_equal(hear(fixture).keys, "0/sess:a ");
+    assert_int_equal(put(fixture, STRING, "sh:a", "1", 2), BACKEND_OK);
+    assert_string_equal(hear(fixture).keys, "1/sh:a ");
+    ask(fixture, "SET sh:b theirs");
+    assert_string_equal(hear(fixture).keys, "1/sh:b ");
+    ask(fixture, "SET other 1"); /* nobody's */
+    ask(fixture, "DEL app*:d");
+    ask(fixture, "SET app*:d 1");
+    assert_string_equal(hear(fixture).keys, "2/d ");
+    assert_int_equal(put(fixture, DEFAULT, "forebay:beside:x", "1", 3), BACKEND_OK);
+    assert_string_equal(hear(fixture).keys, "2/forebay:beside:x ");
+    ask(fixture, "FLUSHALL");
+    heard = hear(fixture);
+    assert_int_equal(heard.lost, 1);
+    assert_string_equal(heard.keys, "");
+}
+
+TEST(prefixes_that_overlap_are_watched_once) {
+    struct fixture *fixture = *state;
+    fixture->tables[HASH].key_prefix = "";
+    fixture->tables[STRING].key_prefix = "forebay:x";
+    fixture->own[DEFAULT].store_prefix = "";
+    fixture->tables[DEFAULT].key_prefix = "a:";
+    fixture->options.table_count = 3;
+    hear(fixture);
+    ask(fixture, "SET a:b 1");
+    assert_string_equal(hear(fixture).keys, "0/a:b 2/a:b ");
+    ask(fixture, "SET forebay:xy 1");
+    assert_string_equal(hear(fixture).keys, "0/forebay:xy 1/forebay:xy ");
+    fixture->tables[HASH].key_prefix = "forebay:beside:";
+    redis_backend.close(fixture->other);
+    fixture->other = NULL;
+    hear(fixture);
+    open_both(fixture);
+    assert_int_equal(put(fixture, HASH, "forebay:beside:a", "1", 1), BACKEND_OK); /* under another name */
+    assert_string_equal(hear(fixture).keys, "0/forebay:beside:a ");
+}
+
+TEST(a_watcher_that_is_cut_off_says_so_and_begins_anew) {
+    struct fixture *fixture = *state;
+    struct heard heard = hear(fixture);
+    ask(fixture, "CLIENT KILL TYPE pubsub");
+    while (hear_once(fixture, &heard) == BACKEND_OK)
+        continue;
+    ask(fixture, "SET sh:a missed");
+    heard = hear(fixture);
+    assert_int_equal(heard.lost, 1);
+    assert_string_equal(heard.keys, "");
+    ask(fixture, "SET sh:a heard");
+    assert_string_equal(hear(fixture).keys, "1/sh:a ");
+    redis_server_kill(&fixture->server);
+    while (hear_once(fixture, &heard) == BACKEND_OK)
+        continue;
+    assert_int_equal(hear_once(fixture, &heard), BACKEND_TRANSIENT);
+    assert_true(redis_server_restart(&fixture->server));
+    assert_int_equal(hear(fixture).lost, 1);
+}
+
+TEST(a_server_that_hangs_proves_nothing) {
+    struct fixture *fixture = *state;
+    fixture->options.timeout_ms = 300;
+    struct heard heard = hear(fixture);
+    uint64_t proven_us = heard.proven_us;
+    redis_server_pause(&fixture->server, true);
+    while (hear_once(fixture, &heard) == BACKEND_OK) /* until the timeout */
+        assert_true(heard.proven_us >= proven_us && heard.proven_us < monotonic_us());
+    assert_says(fixture, "no answer in time");
+    redis_server_pause(&fixture->server, false);
+    heard = (struct heard){.listener = {.changed = hear_key, .lost = hear_loss}};
+    while (hear_once(fixture, &heard) != BACKEND_OK) /* the first answers may be late */
+        continue;
+    assert_int_equal(heard.lost, 1);
+}
+
+TEST(a_watcher_says_what_it_is_not_allowed) {
+    struct fixture *fixture = *state;
+    char uri[400];
+    ask(fixture, "ACL SETUSER app on >secret allkeys allchannels +@all -client|tracking");
+    snprintf(uri, sizeof uri, "redis://app:secret@127.0.0.1:%d", fixture->server.port);
+    fixture->options.uri = uri;
+    assert_int_equal(redis_backend.open(&fixture->options, BACKEND_WATCHER, &fixture->other, &fixture->error),
+                     BACKEND_OK);
+    struct heard heard = {.listener = {.changed = hear_key, .lost = hear_loss}};
+    assert_int_equal(hear_once(fixture, &heard), BACKEND_TRANSIENT);
+    assert_says(fixture, "client|tracking");
+    assert_says(fixture, "&__redis__:invalidate");
+    assert_silent_about(fixture, "secret");
+    assert_int_equal(heard.lost, 0);
+    ask(fixture, "ACL SETUSER app -@all +client|id +client|tracking +subscribe +ping "
+                 "resetchannels &__redis__:invalidate +info +script|load");
+    assert_int_equal(hear(fixture).lost, 1);
+}
+
+TEST(versions_are_those_of_the_rows) {
+    struct fixture *fixture = *state;
+    struct slice keys[] = {SLICE("sess:a"), SLICE("sess:none"), SLICE("sess:deleted"), SLICE("sess:text")};
+    uint64_t versions[4];
+    open_both(fixture);
+    assert_int_equal(put(fixture, HASH, "sess:a", "1", 7), BACKEND_OK);
+    assert_false(superseded(fixture, HASH, MUTATION_DELETE, "sess:deleted", 8));
+    ask(fixture, "SET sess:text 1");
+    assert_int_equal(
+        redis_backend.versions(fixture->reader, fixture->list[HASH], keys, 4, versions, &fixture->error),
+        BACKEND_OK);
+    assert_int_equal(versions[0], 7);
+    assert_int_equal(versions[1], 0);
+    assert_int_equal(versions[2], 8);
+    assert_int_equal(versions[3], 0);
+    assert_int_equal(
+        redis_backend.versions(fixture->reader, fixture->list[STRING], keys, 1, versions, &fixture->error),
+        BACKEND_OK);
+    assert_true(versions[0] == BACKEND_VERSION_UNTOLD); /* others write values without one */
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         CASE(a_server_that_is_down_at_the_start_is_waited_for),
@@ -858,6 +1018,12 @@ int main(void) {
         CASE(tombstones_live_as_long_as_told),
         CASE(a_late_replay_of_another_node_changes_nothing),
         CASE(a_scan_shows_the_newest_of_one_namespace),
+        CASE(a_watcher_hears_whatever_is_changed),
+        CASE(prefixes_that_overlap_are_watched_once),
+        CASE(a_watcher_that_is_cut_off_says_so_and_begins_anew),
+        CASE(a_server_that_hangs_proves_nothing),
+        CASE(a_watcher_says_what_it_is_not_allowed),
+        CASE(versions_are_those_of_the_rows),
     };
     signal(SIGPIPE, SIG_IGN);
     return cmocka_run_group_tests_name("redis", tests, NULL, NULL);

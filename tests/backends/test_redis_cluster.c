@@ -131,6 +131,32 @@ TEST(a_master_that_lost_what_it_had_is_noticed_by_a_look) {
     assert_int_equal(look(fixture, fixture->writer), BACKEND_REPLACED);
 }
 
+/* Whichever master has the key. */
+static void ask_all(const char *command, const char *key, const char *field, const char *value) {
+    for (int i = 0; i < MASTERS; i++)
+        if (value)
+            redis_server_ask(&masters[i], "%s %s %s %s", command, key, field, value);
+        else
+            redis_server_ask(&masters[i], "%s %s %s", command, key, field);
+}
+
+TEST(a_node_number_that_is_taken_is_refused) {
+    struct fixture *fixture = *state;
+    uint64_t version;
+    char rival[80];
+    snprintf(rival, sizeof rival, "%u home boot/1/1/1 elsewhere, process 1", (unsigned)fixture->now);
+    ask_all("HSET", "forebay: nodes", "0", rival);
+    assert_int_equal(redis_backend.open(&fixture->options, BACKEND_WRITER, &fixture->writer, &fixture->error),
+                     BACKEND_OK);
+    assert_int_equal(redis_backend.high_version(fixture->writer, &version, &fixture->error), BACKEND_REFUSED);
+    assert_non_null(strstr(fixture->error.message, "its node number 0 is used by another server (elsewhere"));
+    ask_all("HDEL", "forebay: nodes", "0", NULL);
+    ask_all("HSET", "forebay: nodes", "7", rival);
+    open_writer(fixture, &fixture->writer);
+    assert_int_equal(look(fixture, fixture->writer), BACKEND_OK);
+    assert_int_equal(fixture->writer->company.others, 1);
+}
+
 TEST(forgotten_scripts_are_loaded_again) {
     struct fixture *fixture = *state;
     open_writer(fixture, &fixture->writer);
@@ -146,6 +172,7 @@ int main(void) {
         CASE(a_high_version_that_is_none_is_refused),
         CASE(a_master_that_lost_what_it_had_is_noticed_by_the_next_batch),
         CASE(a_master_that_lost_what_it_had_is_noticed_by_a_look),
+        CASE(a_node_number_that_is_taken_is_refused),
         CASE(forgotten_scripts_are_loaded_again),
     };
     signal(SIGPIPE, SIG_IGN);

@@ -94,7 +94,7 @@ def test_slots_that_move_under_load_lose_nothing(tmp_path, serve):
 def test_a_master_that_is_away_for_good_holds_up_nobody_else(tmp_path, serve):
     """Its rows wait, and its keys fail; those of the others are written and read. When it is back, all is written."""
     with Cluster(tmp_path / "redis", "--cluster-require-full-coverage", "no") as cluster:
-        server = serve(config(cluster.uri, AWAY))
+        server = serve(config(cluster.uri, AWAY), admin=True)
         client, away = server.client(), cluster.masters[0]
         keys = [f"sess:{i}" for i in range(KEYS)]
         lost = set(cluster.keys_of(keys, away))
@@ -117,6 +117,7 @@ def test_a_master_that_is_away_for_good_holds_up_nobody_else(tmp_path, serve):
         assert {node.port: stats[f"{node.port}:breaker"] for node in cluster.masters} == \
             {node.port: "open" if node is away else "closed" for node in cluster.masters}
         assert sum(int(stats[f"{node.port}:slots"]) for node in cluster.masters) == SLOTS
+        assert f'forebay_backend_node_up{{backend="local",node="127.0.0.1:{away.port}"}} 0\n' in server.ask("/metrics").text
         assert int(stats[f"{away.port}:errors"]) > 0 and int(stats[f"{cluster.masters[1].port}:commands"]) > 0
         away.start()
         client.sync()
@@ -144,17 +145,18 @@ def test_what_is_wrong_with_the_uri_is_told(tmp_path):
 
 
 class Itself(socketserver.StreamRequestHandler):
-    """A node of a cluster that says of each key that it is elsewhere, namely here."""
+    """A node of a cluster that says of each row that it is elsewhere, namely here."""
 
     def handle(self):
         port = self.server.server_address[1]
+        where = f"-MOVED 5 127.0.0.1:{port}\r\n"
         node = f"*3\r\n$9\r\n127.0.0.1\r\n:{port}\r\n$2\r\nid\r\n"
         while line := self.rfile.readline():
             words = []
             for _ in range(int(line[1:])):
                 words.append(self.rfile.read(int(self.rfile.readline()[1:]) + 2)[:-2])
             answer = {b"CLUSTER": f"*1\r\n*3\r\n:0\r\n:16383\r\n{node}", b"INFO": "$17\r\ncluster_enabled:1\r\n",
-                      b"SCRIPT": "$40\r\n" + "a" * 40 + "\r\n"}.get(words[0], f"-MOVED 5 127.0.0.1:{port}\r\n")
+                      b"SCRIPT": "$40\r\n" + "a" * 40 + "\r\n", b"EVALSHA": where, b"HMGET": where}.get(words[0], "$-1\r\n")
             self.wfile.write(answer.encode())
 
 
@@ -163,7 +165,7 @@ def test_a_node_that_sends_to_itself_is_told(tmp_path, serve):
         node.daemon_threads = True
         threading.Thread(target=node.serve_forever, args=(0.05,), daemon=True).start()
         port = node.server_address[1]
-        server = serve(config(f"redis+cluster://127.0.0.1:{port}", AWAY))
+        server = serve(config(f"redis+cluster://127.0.0.1:{port}"))
         assert server.client().set("sess:1", b"v") == b"STORED"
         eventually(lambda: f"is at 127.0.0.1:{port}, it says, which is itself, and refuses it" in server.log())
         server.kill()
@@ -177,6 +179,7 @@ def test_slots_without_a_master_are_told(tmp_path, serve):
         fill(client, b"v", count=1000)
         eventually(lambda: "has no master, nor have 383 others: start their nodes, or give the slots away" in server.log())
         eventually(lambda: len(cluster.values("sess:")) > 900)
+        server.kill()  # it would try to write the rest
 
 
 def test_a_wrong_password_at_one_node_is_told_and_holds_up_nobody_else(tmp_path, serve):
@@ -192,3 +195,4 @@ def test_a_wrong_password_at_one_node_is_told_and_holds_up_nobody_else(tmp_path,
         eventually(lambda: set(cluster.values("sess:")) == others)
         eventually(lambda: f"redis at 127.0.0.1:{wrong.port}: WRONGPASS" in server.log())
         assert "correct the user or the password in its uri" in server.log() and "right@" not in server.log()
+        server.kill()  # it would try to write the rest

@@ -50,7 +50,8 @@ def check_with_promtool(page):
 @pytest.fixture
 def server(tmp_path):
     # A backend that nobody serves, and one of everything that has metrics of its own.
-    backends = [sqlite_backend(), section("backend", "gone", uri=f"redis://127.0.0.1:{forebay.free_port()}/0", timeout="200ms")]
+    backends = [sqlite_backend(), section("backend", "gone", uri=f"redis://127.0.0.1:{forebay.free_port()}/0", timeout="200ms",
+                                           coherent=True)]
     config = Config(namespace("behind", "b:", "write-behind", flush_delay="10ms", journal="always", quarantine_limit="64kb"),
                     namespace("through", "t:", "write-through", absent_filter=True),
                     namespace("lost", "l:", "read-through", backend="gone"),
@@ -229,7 +230,7 @@ def test_every_metric_is_documented_as_its_row_has_it(server):
     assert [(name, kind.lower(), text) for name, kind, text in rows] == documented
     do_some(server)
     told = re.findall(r"^# HELP (\w+) ", server.ask("/metrics").text, re.MULTILINE)
-    assert told == [name for name, _, _ in rows]
+    assert told == [name for name, _, _ in rows if "_backend_node_" not in name]  # no store here has several nodes
 
 
 @pytest.fixture

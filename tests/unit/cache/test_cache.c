@@ -819,6 +819,129 @@ TEST(a_stale_entry_gives_way_to_new_ones) {
     assert_stale(&keeping, "first", NULL);
 }
 
+/* ---- Others change the store ---- */
+
+static uint64_t hash_of(struct fixture *fixture, const char *key) {
+    return cache_hash(fixture->cache, slice_string(key));
+}
+
+static enum cache_doubt doubt(struct fixture *fixture, const char *key, uint64_t *ret_version) {
+    enum cache_doubt doubt = cache_doubt(fixture->cache, fixture->space, slice_string(key),
+                                         hash_of(fixture, key), &fixture->now, ret_version);
+    assert_true(cache_is_sane(fixture->cache));
+    return doubt;
+}
+
+static enum cache_doubt doubt_again(struct fixture *fixture, const char *key, char ret_key[ENTRY_KEY_MAX],
+                                    struct cache_doubted *ret_doubted) {
+    return cache_doubt_again(fixture->cache, fixture->space, hash_of(fixture, key), ret_key, ret_doubted);
+}
+
+static bool forget_other(struct fixture *fixture, const char *key, uint64_t version,
+                         const struct entry *row) {
+    bool forgotten =
+        cache_forget_other(fixture->cache, slice_string(key), hash_of(fixture, key), version, row);
+    assert_true(cache_is_sane(fixture->cache));
+    return forgotten;
+}
+
+TEST(a_key_that_others_change_is_doubted_unless_it_is_dirty) {
+    struct fixture *fixture = *state;
+    uint64_t version = 0;
+    char key[ENTRY_KEY_MAX];
+    struct cache_doubted doubted;
+    assert_int_equal(doubt(fixture, "none", &version), CACHE_DOUBTS_NOTHING);
+    struct cache_cursor stored = store_text(fixture, "clean", "1", false);
+    assert_int_equal(doubt(fixture, "clean", &version), CACHE_DOUBTS);
+    assert_int_equal(version, stored.view.version);
+    stored = store_text(fixture, "dirty", "1", true);
+    assert_int_equal(doubt(fixture, "dirty", &version), CACHE_DOUBTS_NOTHING);
+    assert_int_equal(doubt_again(fixture, "dirty", key, &doubted), CACHE_DOUBTS_NOTHING);
+    struct catcher catcher;
+    assert_int_equal(collect(fixture, "dirty", &catcher), 1);
+    assert_int_equal(doubt(fixture, "dirty", &version), CACHE_WILL_DOUBT);
+    assert_int_equal(doubt_again(fixture, "dirty", key, &doubted), CACHE_WILL_DOUBT);
+    assert_true(settle(fixture, "dirty", stored.view.version));
+    assert_int_equal(doubt_again(fixture, "dirty", key, &doubted), CACHE_DOUBTS);
+    assert_true(slice_equal(doubted.key, SLICE("dirty")));
+    assert_int_equal(doubted.version, stored.view.version);
+    assert_value(fixture, "clean", SLICE("1")); /* a doubt alone changes nothing */
+    wait_seconds(fixture, 1);
+    store(fixture, "short",
+          &(struct cache_write){.value = SLICE("1"), .expires_at = fixture->now.seconds + 1});
+    assert_int_equal(doubt(fixture, "short", &version), CACHE_DOUBTS);
+    wait_seconds(fixture, 1);
+    assert_int_equal(doubt(fixture, "short", &version), CACHE_DOUBTS_NOTHING);
+}
+
+TEST(a_doubt_refuses_what_is_being_loaded_and_drops_an_absence) {
+    struct fixture *fixture = *state;
+    uint64_t version, stamp = look(fixture, "k").stamp;
+    doubt(fixture, "k", &version);
+    assert_int_equal(fill(fixture, "k", "old", 7, stamp), CACHE_CHANGED);
+    stamp = look(fixture, "k").stamp;
+    assert_int_equal(cache_fill_absent(fixture->cache, fixture->space, SLICE("k"), hash_of(fixture, "k"),
+                                       stamp, fixture->now.seconds + 60, &fixture->now),
+                     CACHE_OK);
+    assert_int_equal(look(fixture, "k").presence, CACHE_GONE);
+    assert_int_equal(doubt(fixture, "k", &version), CACHE_DOUBTS_NOTHING);
+    assert_int_equal(look(fixture, "k").presence, CACHE_UNKNOWN);
+}
+
+TEST(only_a_clean_value_that_is_another_one_is_forgotten) {
+    struct fixture *fixture = *state;
+    uint64_t version = store_text(fixture, "k", "1", false).view.version;
+    struct entry row = {.key = SLICE("k"), .value = SLICE("1"), .version = version};
+    assert_false(forget_other(fixture, "k", version, &row));
+    assert_false(forget_other(fixture, "k", version + 1, NULL));
+    row.value = SLICE("2");
+    assert_true(forget_other(fixture, "k", version, &row));
+    assert_int_equal(look(fixture, "k").presence, CACHE_UNKNOWN);
+    version = store_text(fixture, "d", "1", true).view.version;
+    assert_false(forget_other(fixture, "d", version, NULL));
+    assert_value(fixture, "d", SLICE("1"));
+    static char text[CACHE_LARGE_VALUE];
+    struct slice large = slice_of(text, sizeof text);
+    version = store(fixture, "l", &(struct cache_write){.value = large}).view.version;
+    row = (struct entry){.key = SLICE("l"), .value = large, .version = version};
+    assert_false(forget_other(fixture, "l", version, &row));
+    row.flags = 1;
+    assert_true(forget_other(fixture, "l", version, &row));
+}
+
+TEST(a_blind_namespace_shows_and_keeps_nothing_clean) {
+    struct fixture *fixture = *state, keeping = keeping_space(fixture);
+    store_text(fixture, "clean", "1", false);
+    store_text(fixture, "dirty", "2", true);
+    store_text(&keeping, "kept", "3", false);
+    cache_set_blind(fixture->cache, fixture->space, true);
+    cache_set_blind(fixture->cache, fixture->space, true);
+    assert_stale(fixture, "clean", NULL);
+    assert_value(fixture, "dirty", SLICE("2"));
+    assert_value(&keeping, "kept", SLICE("3")); /* of another namespace */
+    cache_set_blind(fixture->cache, keeping.space, true);
+    assert_stale(&keeping, "kept", "3");
+    uint64_t stamp = look(fixture, "new").stamp;
+    assert_int_equal(fill(fixture, "new", "4", 7, stamp), CACHE_NOT_KEPT);
+    assert_int_equal(fill(fixture, "clean", "4", 7, look(fixture, "clean").stamp), CACHE_NOT_KEPT);
+    assert_int_equal(fill(&keeping, "kept", "4", 7, look(&keeping, "kept").stamp), CACHE_NOT_KEPT);
+    store_text(fixture, "clean", "5", false);
+    assert_stale(fixture, "clean", NULL);
+    cache_set_blind(fixture->cache, fixture->space, false);
+    cache_set_blind(fixture->cache, keeping.space, false);
+    assert_value(fixture, "clean", SLICE("5"));
+    assert_value(&keeping, "kept", SLICE("3"));
+    assert_int_equal(fill(fixture, "new", "4", 7, look(fixture, "new").stamp), CACHE_OK);
+}
+
+TEST(a_load_of_an_epoch_before_is_refused) {
+    struct fixture *fixture = *state;
+    uint64_t stamp = look(fixture, "k").stamp;
+    cache_flush_all(fixture->cache, fixture->space, 0, &fixture->now);
+    assert_int_equal(fill(fixture, "k", "old", 7, stamp), CACHE_CHANGED);
+    assert_int_equal(fill(fixture, "k", "new", 7, look(fixture, "k").stamp), CACHE_OK);
+}
+
 TEST(namespace_numbers_run_out) {
     struct fixture *fixture = *state;
     struct cache_space_options options = {.eviction = CACHE_S3_FIFO};
@@ -884,6 +1007,11 @@ int main(void) {
         CASE(a_stale_entry_is_swept_at_its_expiry),
         CASE(a_stale_entry_is_replaced_by_fills_and_changes),
         CASE(a_stale_entry_gives_way_to_new_ones),
+        CASE(a_key_that_others_change_is_doubted_unless_it_is_dirty),
+        CASE(a_doubt_refuses_what_is_being_loaded_and_drops_an_absence),
+        CASE(only_a_clean_value_that_is_another_one_is_forgotten),
+        CASE(a_blind_namespace_shows_and_keeps_nothing_clean),
+        CASE(a_load_of_an_epoch_before_is_refused),
         CASE(namespace_numbers_run_out),
         CASE(a_reset_zeroes_counters_and_no_gauges),
         CASE(a_prefetch_is_only_a_hint),

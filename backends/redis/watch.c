@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Hearing of changes: Redis tells which keys with certain prefixes were changed, expired or evicted, by whomever (client
+ * tracking, broadcasting mode).
+ *
+ *     CLIENT ID, CLIENT TRACKING ON REDIRECT <own id> BCAST PREFIX ..., SUBSCRIBE __redis__:invalidate
+ *
+ * One connection redirects to itself: with two, one could die unnoticed. Messages and the answers to PING come over it in
+ * their order, so a pong proves that nothing is missing of what was changed before its PING. After a new beginning any key
+ * may have been changed meanwhile.
+ *
+ * NOLOOP would keep our own changes away, but in 7.0 it does not do so for those that a script makes, as ours are. Numbers of
+ * databases are not told apart: what is changed in another one is told as well, and does no harm.
+ *
+ * It is read with poll: a blocking read of hiredis that times out leaves a link that cannot be used again.
+ */
+#include "backends/failure.h"
+#include "backends/redis/internal.h"
+#include "cache/base/clock.h"
+#include <poll.h>
+#include <stdlib.h>
+
+static const char channel[] = "__redis__:invalidate", moved_own[] = REDIS_OWN " " REDIS_OWN;
+
+/* ---- Prefixes ---- */
+
+struct prefixes {
+    struct slice *list;
+    size_t count;
+};
+
+/* Redis takes none that begins with another one. */
+static void add_prefix(struct prefixes *prefixes, struct slice prefix) {
+    size_t kept = 0;
+    for (size_t i = 0; i < prefixes->count; i++)
+        if (slice_starts_with(prefix, prefixes->list[i]))
+            return;
+    for (size_t i = 0; i < prefixes->count; i++)
+        if (!slice_starts_with(prefixes->list[i], prefix))
+            prefixes->list[kept++] = prefixes->list[i];
+    prefixes->list[kept++] = prefix;
+    prefixes->count = kept;
+}
+
+/* The room for them is in the arena; NULL: out of memory. An entry whose own name is taken has another one (words.c). */
+static bool find_prefixes(struct redis_connection *connection, struct prefixes *ret_prefixes) {
+    struct slice *list = arena_take(&connection->words, (2 * connection->table_count + 1) * sizeof *list);
+    *ret_prefixes = (struct prefixes){list, 0};
+    for (size_t i = 0; list && i < connection->table_count; i++) {
+        const struct redis_table *table = &connection->tables[i];
+        struct slice prefix = redis_whole(connection, table->store_prefix, table->key_prefix);
+        if (!prefix.data)
+            return false;
+        add_prefix(ret_prefixes, prefix);
+        if (slice_starts_with(prefix, SLICE(REDIS_OWN)))
+            add_prefix(ret_prefixes, slice_of(moved_own, sizeof moved_own - 1));
+    }
+    return list != NULL;
+}
+
+/* ---- Subscribing ---- */
+
+/* What each of these needs is said with its refusal. */
+static enum redis_step refuse(const struct redis_connection *connection, const redisReply *reply,
+                              enum backend_status *ret_status, struct backend_error *ret_error) {
+    enum redis_step step = redis_say(connection, reply, BACKEND_TRANSIENT, ret_status, ret_error);
+    size_t used = strlen(ret_error->message);
+    snprintf(ret_error->message + used, sizeof ret_error->message - used,
+             ". coherent needs +client|id +client|tracking +subscribe +ping &%s", channel);
+    return step;
+}
+
+/* One command of the beginning: its answer is of this type. *ret_number: an integer's. */
+static enum redis_step say(struct redis_connection *connection, size_t count, const char **words,
+                           const size_t *sizes, int type, long long *ret_number,
+                           enum backend_status *ret_status, struct backend_error *ret_error) {
+    redisReply *reply = NULL;
+    if (!redis_append(connection, count, words, sizes))
+        return redis_out_of_memory(connection, ret_status, ret_error);
+    enum redis_step step = redis_answer(connection, &reply);
+    if (step != REDIS_DONE)
+        return step;
+    if (reply->type == REDIS_REPLY_ERROR && redis_begins_with(reply, "LOADING"))
+        step = redis_error_means(connection, reply, ret_status, ret_error);
+    else if (reply->type == REDIS_REPLY_ERROR)
+        step = refuse(connection, reply, ret_status, ret_error);
+    else if (reply->type != type)
+        step = redis_odd_answer(connection, ret_status, ret_error);
+    else
+        *ret_number = reply->integer;
+    freeReplyObject(reply);
+    return step;
+}
+
+static enum redis_step ask_id(struct redis_connection *connection, long long *ret_id,
+                              enum backend_status *ret_status, struct backend_error *ret_error) {
+    const char *words[] = {"CLIENT", "ID"};
+    const size_t sizes[] = {6, 2};
+    return say(connection, 2, words, sizes, REDIS_REPLY_INTEGER, ret_id, ret_status, ret_error);
+}
+
+static enum redis_step track(struct redis_connection *connection, long long id,
+                             enum backend_status *ret_status, struct backend_error *ret_error) {
+    enum { WORDS = 6 };
+    struct prefixes prefixes;
+    long long nothing;
+    if (!find_prefixes(connection, &prefixes))
+        return redis_out_of_memory(connection, ret_status, ret_error);
+    size_t count = WORDS + 2 * prefixes.count;
+    const char **words = arena_take(&connection->words, count * sizeof *words);
+    size_t *sizes = arena_take(&connection->words, count * sizeof *sizes);
+    struct slice number = redis_number(connection, (uint64_t)id);
+    if (!words || !sizes)
+        return redis_out_of_memory(connection, ret_status, ret_error);
+    const struct slice first[WORDS] = {SLICE("CLIENT"), SLICE("TRACKING"), SLICE("ON"), SLICE("REDIRECT"),
+                                       number,          SLICE("BCAST")};
+    for (size_t i = 0; i < count; i++) {
+        struct slice word = i < WORDS              ? first[i]
+                            : (i - WORDS) % 2 == 0 ? SLICE("PREFIX")
+                                                   : prefixes.list[(i - WORDS) / 2];
+        words[i] = word.data;
+        sizes[i] = word.size;
+    }
+    return say(connection, count, words, sizes, REDIS_REPLY_STATUS, &nothing, ret_status, ret_error);
+}
+
+static enum redis_step subscribe_work(struct redis_connection *connection, void *task,
+                                      enum backend_status *ret_status, struct backend_error *ret_error) {
+    const char *words[] = {"SUBSCRIBE", channel};
+    const size_t sizes[] = {9, sizeof channel - 1};
+    long long id = 0;
+    (void)task;
+    enum redis_step step = ask_id(connection, &id, ret_status, ret_error);
+    if (step == REDIS_DONE)
+        step = track(connection, id, ret_status, ret_error);
+    if (step == REDIS_DONE)
+        step = say(connection, 2, words, sizes, REDIS_REPLY_ARRAY, &id, ret_status, ret_error);
+    return step;
+}
+
+/* ---- Messages ---- */
+
+/* Two namespaces may each have a key of this name: their prefixes in the store may differ. */
+static void tell_key(struct redis_connection *connection, struct slice name,
+                     struct backend_listener *listener) {
+    struct slice whole;
+    if (!redis_entry_named(name, &whole))
+        return;
+    for (size_t i = 0; i < connection->table_count; i++) {
+        const struct redis_table *table = &connection->tables[i];
+        if (!slice_starts_with(whole, table->store_prefix))
+            continue;
+        struct slice key =
+            slice_of(whole.data + table->store_prefix.size, whole.size - table->store_prefix.size);
+        if (key.size > 0 && key.size <= ENTRY_KEY_MAX && slice_starts_with(key, table->key_prefix))
+            listener->changed(listener, table->table, key);
+    }
+}
+
+/* No keys, but nil: all are gone. */
+static void tell(struct redis_connection *connection, const redisReply *keys,
+                 struct backend_listener *listener) {
+    if (keys->type != REDIS_REPLY_ARRAY) {
+        listener->lost(listener);
+        return;
+    }
+    for (size_t i = 0; i < keys->elements; i++)
+        if (keys->element[i]->type == REDIS_REPLY_STRING)
+            tell_key(connection, slice_of(keys->element[i]->str, (size_t)keys->element[i]->len), listener);
+}
+
+static bool is_word(const redisReply *reply, struct slice word) {
+    return reply->type == REDIS_REPLY_STRING && slice_equal(slice_of(reply->str, (size_t)reply->len), word);
+}
+
+/* False: what Redis does not say to a watcher. */
+static bool take_message(struct redis_connection *connection, const redisReply *reply,
+                         struct backend_listener *listener) {
+    struct redis_watch *watch = &connection->watch;
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements < 2)
+        return false;
+    if (is_word(reply->element[0], SLICE("pong"))) {
+        watch->proven_us = watch->pinged_us;
+        watch->pinged_us = 0;
+        return true;
+    }
+    if (reply->elements != 3 || !is_word(reply->element[0], SLICE("message")))
+        return false;
+    tell(connection, reply->element[2], listener);
+    return true;
+}
+
+/* ---- The link ---- */
+
+static enum backend_status lose(struct redis_connection *connection, const char *reason,
+                                struct backend_error *ret_error) {
+    backend_fail(ret_error, BACKEND_TRANSIENT, "backend \"%s\", redis at %s: %s", connection->name,
+                 redis_shown(connection), *reason ? reason : "the connection broke");
+    redis_disconnect(connection);
+    connection->watch = (struct redis_watch){.subscribed = false};
+    return BACKEND_TRANSIENT;
+}
+
+static enum backend_status subscribe(struct redis_connection *connection, struct backend_listener *listener,
+                                     struct backend_error *ret_error) {
+    enum backend_status status = redis_try(connection, subscribe_work, NULL, ret_error);
+    connection->watch = (struct redis_watch){.subscribed = status == BACKEND_OK};
+    if (status == BACKEND_OK)
+        listener->lost(listener);
+    return status;
+}
+
+/* False: it could not be sent. */
+static bool ping(struct redis_connection *connection, uint64_t now_us) {
+    struct redis_watch *watch = &connection->watch;
+    const char *words[] = {"PING"};
+    const size_t sizes[] = {4};
+    if (watch->pinged_us || now_us < watch->next_ping_us)
+        return true;
+    watch->pinged_us = now_us;
+    watch->next_ping_us = now_us + BACKEND_PROOF_MS * US_PER_MS;
+    return redisAppendCommandArgv(connection->link->context, 1, words, sizes) == REDIS_OK &&
+           redis_send(connection) == REDIS_DONE;
+}
+
+static bool is_silent(const struct redis_connection *connection, uint64_t now_us) {
+    uint64_t pinged_us = connection->watch.pinged_us;
+    return pinged_us && now_us - pinged_us > (uint64_t)connection->timeout_ms * US_PER_MS;
+}
+
+/* False: the link is of no use any more. */
+static bool take_messages(struct redis_connection *connection, struct backend_listener *listener) {
+    void *reply = NULL;
+    bool good = redisBufferRead(connection->link->context) == REDIS_OK;
+    while (good && (good = redisReaderGetReply(connection->link->context->reader, &reply) == REDIS_OK) &&
+           reply) {
+        good = take_message(connection, reply, listener);
+        freeReplyObject(reply);
+    }
+    return good;
+}
+
+enum backend_status redis_changes(struct backend_connection *base, unsigned wait_ms,
+                                  struct backend_listener *listener, uint64_t *ret_proven_us,
+                                  struct backend_error *ret_error) {
+    struct redis_connection *connection = redis_connection_of(base);
+    assert(connection->role == BACKEND_WATCHER);
+    enum backend_status status =
+        connection->watch.subscribed ? BACKEND_OK : subscribe(connection, listener, ret_error);
+    if (status != BACKEND_OK)
+        return status;
+    uint64_t now_us = monotonic_us();
+    if (is_silent(connection, now_us))
+        return lose(connection, "no answer in time", ret_error);
+    if (!ping(connection, now_us))
+        return lose(connection, connection->link->context->errstr, ret_error);
+    struct pollfd wanted = {.fd = connection->link->context->fd, .events = POLLIN};
+    if (poll(&wanted, 1, (int)wait_ms) > 0 && !take_messages(connection, listener))
+        return lose(connection, connection->link->context->errstr, ret_error);
+    *ret_proven_us = connection->watch.proven_us;
+    return BACKEND_OK;
+}
