@@ -174,10 +174,24 @@ struct load_result {
     struct entry entry; /* bytes valid until the next call on the same connection */
 };
 
+enum { BACKEND_PLACE_MAX = 320 };
+
+/* How far a walk over all keys has come, in bytes that only the kind of store reads. It may be kept, and used over another
+ * connection, or by another process. */
+struct backend_place {
+    char bytes[BACKEND_PLACE_MAX];
+    size_t size; /* 0: the beginning */
+    bool end;    /* there are no more */
+};
+
 /* Shows one entry of a scan; its bytes are valid during the call. False stops the scan. */
 struct backend_visitor {
     bool (*entry)(struct backend_visitor *self, const struct entry *entry);
     bool keys_only; /* of the entries only the keys are wanted; the rest may be zero */
+    /* With all_keys: not all at once, but about a thousand from here on; it is moved, unless the visitor has stopped the scan.
+     * From the beginning to the end, a row that is there all the time is shown at least once; a key may be shown that has no
+     * row any more. A place that means nothing to the store (it was restarted, or is another one) is the beginning. NULL: all. */
+    struct backend_place *place;
     /* All keys of the table are wanted, those of rows past their life as well, and in no order; with the limit SIZE_MAX,
      * and 0 for now. A row that is there from the call to its end is shown; one that comes meanwhile may not be. */
     bool all_keys;

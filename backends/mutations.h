@@ -14,6 +14,13 @@ static inline uint64_t mutations_highest_version(const struct mutation *mutation
     return highest;
 }
 
+static inline bool mutations_have_version(const struct mutation *mutations, size_t count, uint64_t version) {
+    for (size_t i = 0; i < count; i++)
+        if (mutations[i].entry.version == version)
+            return true;
+    return false;
+}
+
 /* Before apply: none is known to be superseded or refused yet. */
 static inline void mutations_forget_answers(struct mutation *mutations, size_t count) {
     for (size_t i = 0; i < count; i++) {

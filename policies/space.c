@@ -5,6 +5,7 @@
 #include "policies/absence.h"
 #include "policies/journal/disk.h"
 #include "policies/tell.h"
+#include "policies/write/copy.h"
 #include "policies/write/quarantine.h"
 #include "policies/write/queue.h"
 #include "policies/write/writer.h"
@@ -119,6 +120,13 @@ static bool init_absence(struct space *space, char *error, size_t error_size) {
     return false;
 }
 
+static bool init_copy(struct space *space, char *error, size_t error_size) {
+    if (copy_init(space))
+        return true;
+    snprintf(error, error_size, "Out of memory for the copy of namespace \"%s\".", space->options.name);
+    return false;
+}
+
 static size_t batch_bytes(size_t memory) {
     size_t bytes = memory / BATCH_SHARE;
     return bytes < BATCH_BYTES_MIN ? BATCH_BYTES_MIN : bytes > BATCH_BYTES_MAX ? BATCH_BYTES_MAX : bytes;
@@ -163,7 +171,8 @@ bool space_init(struct space *space, struct tier *tier, const struct space_optio
     breaker_init(&space->read_breaker, monotonic_us());
     breaker_init(&space->write_breaker, monotonic_us() + 1);
     return (!space->policy->holds_back || init_dirty(space, error, error_size)) &&
-           (!space->options.absent_filter || init_absence(space, error, error_size));
+           (!space->options.absent_filter || init_absence(space, error, error_size)) &&
+           init_copy(space, error, error_size);
 }
 
 void space_destroy(struct space *space) {
@@ -173,6 +182,7 @@ void space_destroy(struct space *space) {
     free(space->queues);
     free(space->by_worker);
     absence_destroy(space->absence);
+    copy_free(space);
     quarantine_close(space->quarantine);
     fullness_destroy(&space->fullness);
 }

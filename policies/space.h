@@ -18,6 +18,7 @@
 #include <stdatomic.h>
 
 struct absence;
+struct copy;
 struct quarantine;
 struct queue;
 struct space_map;
@@ -85,6 +86,8 @@ struct space {
     /* write-through */
     struct log_limit refused_lines; /* of the log: rows that the backend refused */
     struct log_limit key_lines;     /* the same, of level debug: tell_key */
+
+    struct copy *copy; /* to another backend (write/copy.h); NULL: none. Constant */
 
     /* with a backend */
     struct absence *absence;               /* NULL: no filter is wanted */

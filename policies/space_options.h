@@ -35,7 +35,8 @@ struct space_options {
     const char *prefix;          /* "" : the default namespace */
     const struct policy *policy; /* policy_find(name) */
     int backend;                 /* index into tier_options.backends, -1: none */
-    _Atomic size_t memory;       /* ceiling and floor, bytes; 0: none */
+    unsigned copy_to; /* the number of another one there, counted from 1, that it is copied to; 0: none */
+    _Atomic size_t memory; /* ceiling and floor, bytes; 0: none */
     _Atomic(enum cache_eviction) eviction;
     _Atomic uint32_t ttl;           /* seconds, when the client gives none; 0: for ever */
     _Atomic uint32_t max_residency; /* seconds; 0: for ever */
@@ -57,7 +58,8 @@ struct space_options {
     uint32_t preload;   /* entries; 0: none */
     bool preload_wait;  /* serve only afterwards */
     bool absent_filter; /* keys that the store does not have are known, and not asked for (absence.h) */
-    struct backend_table table; /* as the backend sees it */
+    struct backend_table table;      /* as the backend sees it */
+    struct backend_table copy_table; /* as that does which it is copied to: what is specific to its kind */
 };
 
 /* The settings of a namespace whatever its backend is, with their defaults. */

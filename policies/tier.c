@@ -15,6 +15,8 @@
 #include "policies/load/loader.h"
 #include "policies/store.h"
 #include "policies/tell.h"
+#include "policies/write/copy.h"
+#include "policies/write/copy_note.h"
 #include "policies/write/exposure.h"
 #include "policies/write/leftover.h"
 #include "policies/write/low_water.h"
@@ -176,12 +178,15 @@ static bool make_spaces(struct tier *tier, char *error, size_t error_size) {
 enum { OPEN_PATIENCE_US = 500000 };
 
 static bool list_tables(struct tier *tier, struct tier_backend *backend) {
-    backend->tables = calloc(CACHE_SPACES_MAX, sizeof(struct backend_table *));
+    backend->tables = calloc(2 * CACHE_SPACES_MAX, sizeof(struct backend_table *)); /* copies have theirs */
     if (!backend->tables)
         return false;
     for (size_t i = 0; i < tier->space_count; i++)
         if (tier->spaces[i].backend == backend)
             space_list_table(&tier->spaces[i], backend);
+    for (size_t i = 0; i < tier->space_count; i++)
+        if (tier->spaces[i].copy && tier->spaces[i].copy->target == backend)
+            copy_list_table(&tier->spaces[i]);
     backend->options.store.tables = backend->tables; /* how many there are, a session looks for itself */
     return true;
 }
@@ -325,6 +330,7 @@ static bool start_backend(struct tier_backend *backend) {
 
 static bool start_threads(struct tier *tier, char *error, size_t error_size) {
     count_preloads(tier);
+    atomic_store(&tier->writers_run, true);
     for (size_t i = 0; i < tier->backend_count; i++)
         if (!start_backend(&tier->backends[i])) {
             snprintf(error, error_size, "Cannot start threads for backend \"%s\".",
@@ -377,6 +383,8 @@ static bool create_locked(const struct tier_options *options, int lock, struct t
         return false;
     }
     places_note(tier);
+    if (!options->recovery.writes_back)
+        copy_notes_clear(tier);
     exposure_tell(&tier->service, &tier->options);
     *ret_tier = tier;
     return true;

@@ -5,6 +5,7 @@
 #include "policies/load/coherence.h"
 #include "policies/load/loader.h"
 #include "policies/tier_parts.h"
+#include "policies/write/copy.h"
 #include "policies/write/quarantine.h"
 #include "policies/write/writer.h"
 
@@ -20,6 +21,18 @@ static void measure_filter(struct space *space, struct space_measures *measures)
     measures->filter_bytes = stats.bytes;
     measures->filter_answered = stats.answered;
     measures->filter_asked = stats.in_vain;
+}
+
+static void measure_copy(const struct copy *copy, struct space_measures *measures) {
+    if (!copy)
+        return;
+    measures->is_copied = true;
+    measures->copy_stage = (uint64_t)atomic_load(&copy->stage);
+    measures->copy_rows = counted(&copy->rows);
+    measures->copy_total = counted(&copy->total);
+    measures->copy_changes = counted(&copy->changes);
+    measures->copy_refused = counted(&copy->refused);
+    measures->copy_unreadable = counted(&copy->unreadable);
 }
 
 static void measure_loads(struct space *space, struct space_measures *measures) {
@@ -74,6 +87,7 @@ static void measure_space(struct space *space, struct space_measures *measures) 
     if (space->backend)
         measure_loads(space, measures);
     measure_filter(space, measures);
+    measure_copy(space->copy, measures);
     if (space->policy->holds_back)
         measure_write_behind(space, measures);
 }

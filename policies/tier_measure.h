@@ -17,7 +17,7 @@
 struct space_measures {
     const struct space_options *options;
     const char *policy, *backend, *journal; /* backend NULL: none */
-    bool has_filter, holds_back;
+    bool has_filter, holds_back, is_copied;
     struct usage_sum usage;
     struct cache_stats cache;
     /* with a backend */
@@ -25,6 +25,7 @@ struct space_measures {
     uint64_t bad_rows;      /* that the backend cannot read, or memory cannot take */
     uint64_t table_breaker; /* enum breaker_state, of the table alone: of the side that is open, if one is */
     uint64_t filter_keys, filter_bytes, filter_answered, filter_asked;
+    uint64_t copy_stage, copy_rows, copy_total, copy_changes, copy_refused, copy_unreadable;
     /* write-behind */
     uint64_t dirty_limit, flush_delay_us, oldest_dirty_us, full, full_waits, full_rejects;
     uint64_t full_throughs; /* let through to the backend */

@@ -98,6 +98,8 @@ struct tier {
     uint64_t recovered_version;         /* the highest of what journal and quarantines held at the start */
     atomic_uint awaiting;               /* workers whose `awaited` is not 0: hold.c */
     atomic_uint preloads;               /* that have to end before the tier is ready */
+    size_t copies;           /* namespaces that are copied to another backend; constant once they are made */
+    atomic_bool writers_run; /* their threads, or they are about to */
     atomic_bool draining, stop_draining;
     atomic_bool hands_over; /* nothing new is held back: tier_hands_over */
     uint64_t replayed, replayed_files, replay_ms;

@@ -8,6 +8,7 @@
 #include "policies/load/coherence.h"
 #include "policies/load/loader.h"
 #include "policies/store.h"
+#include "policies/write/copy.h"
 #include "policies/write/low_water.h"
 #include "policies/write/quarantine.h"
 #include "policies/write/queue.h"
@@ -268,6 +269,18 @@ static void stat_absence(struct stat_sink *sink, const char *name, struct absenc
     number(sink, name, "absent_asked", stats.in_vain);
 }
 
+static void stat_copy(struct stat_sink *sink, const char *name, const struct copy *copy) {
+    line(sink, name, "copy_to", "%s", copy->target->options.store.name);
+    line(sink, name, "copy_state", "%s", copy_stage_name(copy));
+    number(sink, name, "copy_rows", counted(&copy->rows));
+    number(sink, name, "copy_rows_total", counted(&copy->total));
+    number(sink, name, "copy_rows_per_second", copy_rate(copy));
+    number(sink, name, "copy_rows_removed", counted(&copy->removed));
+    number(sink, name, "copy_changes", counted(&copy->changes));
+    number(sink, name, "copy_refused", counted(&copy->refused));
+    number(sink, name, "copy_unreadable", counted(&copy->unreadable));
+}
+
 /* Since the start: a reset leaves them alone, as it does the loads below. */
 static void stat_requests(struct stat_sink *sink, const struct tier *tier, const struct space *space) {
     struct tier_counters counters = sum_space_counters(tier, (size_t)space->number);
@@ -308,6 +321,8 @@ void tier_stat_spaces(struct tier *tier, struct stat_sink *sink) {
         stat_latency_of(sink, tier, i, USAGE_LOAD);
         number(sink, name, "load_unfit", counted(&space->load_unfit));
         number(sink, name, "rows_unreadable", counted(&space->rows_unreadable));
+        if (space->copy)
+            stat_copy(sink, name, space->copy);
         if (space->absence)
             stat_absence(sink, name, space->absence);
         stat_breaker(sink, name, "read", &space->read_breaker);

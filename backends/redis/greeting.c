@@ -2,6 +2,7 @@
 /* What is said over a link that was just made, and whether this Redis can serve at all. */
 #include "backends/failure.h"
 #include "backends/redis/internal.h"
+#include "cache/base/clock.h"
 #include <stdlib.h>
 
 enum { REDIS_MAJOR_LEAST = 7 };
@@ -129,10 +130,23 @@ static enum redis_step refuse_replica(const struct redis_connection *connection,
     return REDIS_FAILED;
 }
 
+/* From one start of the server to its end; where it is not told, no longer than this link. */
+static void take_run(struct redis_connection *connection, const char *info) {
+    static const char field[] = "run_id:";
+    const char *run = info ? strstr(info, field) : NULL;
+    if (run)
+        snprintf(connection->link->run, sizeof connection->link->run, "%.*s",
+                 (int)strcspn(run + sizeof field - 1, "\r\n"), run + sizeof field - 1);
+    else
+        snprintf(connection->link->run, sizeof connection->link->run, "link-%llu",
+                 (unsigned long long)monotonic_us());
+}
+
 /* An error is not important: the user may not be allowed to ask. Then each call says what is wrong. */
-static enum redis_step hear_info(const struct redis_connection *connection, const redisReply *reply,
+static enum redis_step hear_info(struct redis_connection *connection, const redisReply *reply,
                                  enum backend_status *ret_status, struct backend_error *ret_error) {
     char version[16];
+    take_run(connection, reply->type == REDIS_REPLY_STRING ? reply->str : NULL);
     if (reply->type != REDIS_REPLY_STRING)
         return REDIS_DONE;
     if (!connection->cluster && strstr(reply->str, "cluster_enabled:1"))

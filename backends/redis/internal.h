@@ -20,6 +20,7 @@
  *     apply.c       batches
  *     acknowledged.c  what a batch ends with: its number, and replicas that have it
  *     scan.c        the newest entries, with picks.c
+ *     pages.c       all keys, page by page
  *     watch.c       what others change
  */
 #ifndef FOREBAY_BACKENDS_REDIS_INTERNAL_H
@@ -35,7 +36,13 @@
 
 enum redis_script { REDIS_APPLY_HASH, REDIS_APPLY_STRING, REDIS_LOAD_STRING, REDIS_REGISTER, REDIS_SCRIPTS };
 
-enum { REDIS_SHA_SIZE = 40, REDIS_MARK_SIZE = 32, REDIS_SELF_SIZE = 100 };
+enum {
+    REDIS_SHA_SIZE = 40,
+    REDIS_MARK_SIZE = 32,
+    REDIS_SELF_SIZE = 100,
+    REDIS_RUN_MAX = 63,
+    REDIS_CURSOR_SIZE = 24
+};
 
 /* What a step through the socket came to. */
 enum redis_step {
@@ -59,6 +66,7 @@ struct redis_link {
     bool was_connected;
     struct redis_address *address;
     char sha[REDIS_SCRIPTS][REDIS_SHA_SIZE + 1];
+    char run[REDIS_RUN_MAX + 1]; /* of the server that is connected, as it calls it; else of the link */
 };
 
 /* A watcher's. */
@@ -340,6 +348,26 @@ uint64_t redis_number_in(const redisReply *reply, uint64_t highest);
 enum redis_step redis_read_high(const struct redis_connection *connection, const char *key,
                                 const redisReply *reply, uint64_t *ret_version, bool *ret_refused,
                                 enum backend_status *ret_status, struct backend_error *ret_error);
+
+/* ---- scan.c and pages.c: over the link in hand ---- */
+
+/* The names of one step of SCAN, all that begin as those of this table do; the cursor moves on, and is "0" behind the last.
+ * The answer is the caller's to free, where it is REDIS_DONE. */
+enum redis_step redis_scan_names(struct redis_connection *connection, const struct redis_table *table,
+                                 char cursor[REDIS_CURSOR_SIZE], redisReply **ret_page,
+                                 enum backend_status *ret_status, struct backend_error *ret_error);
+
+/* The key of an entry of this table from its name in Redis. False: it is none. */
+bool redis_scan_belongs(const struct redis_connection *connection, const struct redis_table *table,
+                        struct slice name, struct slice *ret_key);
+
+/* A redis_work. ret_moves, a bool *: true where a slot is on its way from, or to, the node in hand; else it stays. */
+enum redis_step redis_scan_sees_moves(struct redis_connection *connection, void *ret_moves,
+                                      enum backend_status *ret_status, struct backend_error *ret_error);
+
+/* What redis_scan does for a visitor with a place. */
+enum backend_status redis_scan_page(struct redis_connection *connection, const struct redis_table *table,
+                                    struct backend_visitor *visitor, struct backend_error *ret_error);
 
 /* ---- Functions of the type: connection.c, mark.c, load.c, apply.c, scan.c, watch.c ---- */
 

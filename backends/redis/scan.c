@@ -9,7 +9,7 @@
  * shown as they are when they are loaded.
  *
  * In a cluster, each master is walked in turn. A key whose slot moves meanwhile may be met twice, or not at all: then all
- * of it is walked again.
+ * of it is walked again. Page by page, without an order: pages.c.
  */
 #include "backends/failure.h"
 #include "backends/redis/cluster.h"
@@ -25,7 +25,7 @@ enum {
 struct scan_task {
     const struct redis_table *table;
     struct picks picks;
-    char cursor[24];
+    char cursor[REDIS_CURSOR_SIZE];
     redisReply *page;
     bool moved; /* in a cluster: some key was not where it was met */
 };
@@ -34,8 +34,8 @@ struct scan_task {
 
 /* The key of an entry of this table from its name in Redis: not somebody else's, not of a namespace with a
  * longer prefix, not one of our own keys. */
-static bool belongs(const struct redis_connection *connection, const struct redis_table *table,
-                    struct slice name, struct slice *ret_key) {
+bool redis_scan_belongs(const struct redis_connection *connection, const struct redis_table *table,
+                        struct slice name, struct slice *ret_key) {
     struct slice prefix = table->store_prefix, whole;
     if (!redis_entry_named(name, &whole) || !slice_starts_with(whole, prefix))
         return false;
@@ -71,24 +71,30 @@ static struct slice pattern_of(struct redis_connection *connection, const struct
     return slice_of(pattern, size);
 }
 
-static enum redis_step next_page(struct redis_connection *connection, struct scan_task *task,
+enum redis_step redis_scan_names(struct redis_connection *connection, const struct redis_table *table,
+                                 char cursor[REDIS_CURSOR_SIZE], redisReply **ret_page,
                                  enum backend_status *ret_status, struct backend_error *ret_error) {
-    struct slice pattern = pattern_of(connection, task->table), count = redis_number(connection, PAGE_KEYS);
-    const char *words[] = {"SCAN",  task->cursor, "MATCH", pattern.data,
-                           "COUNT", count.data,   "TYPE",  task->table->is_string ? "string" : "hash"};
-    const size_t sizes[] = {4, strlen(task->cursor), 5, pattern.size, 5, count.size, 4, strlen(words[7])};
+    struct slice pattern = pattern_of(connection, table), count = redis_number(connection, PAGE_KEYS);
+    const char *words[] = {"SCAN",  cursor,     "MATCH", pattern.data,
+                           "COUNT", count.data, "TYPE",  table->is_string ? "string" : "hash"};
+    const size_t sizes[] = {4, strlen(cursor), 5, pattern.size, 5, count.size, 4, strlen(words[7])};
+    redisReply *page = NULL;
     if (!redis_append(connection, 8, words, sizes))
         return redis_out_of_memory(connection, ret_status, ret_error);
-    enum redis_step step = redis_answer(connection, &task->page);
+    enum redis_step step = redis_answer(connection, &page);
     if (step != REDIS_DONE)
         return step;
-    if (task->page->type == REDIS_REPLY_ERROR)
-        return redis_error_means(connection, task->page, ret_status, ret_error);
-    if (task->page->type != REDIS_REPLY_ARRAY || task->page->elements != 2 ||
-        task->page->element[0]->type != REDIS_REPLY_STRING ||
-        task->page->element[1]->type != REDIS_REPLY_ARRAY)
-        return redis_odd_answer(connection, ret_status, ret_error);
-    snprintf(task->cursor, sizeof task->cursor, "%s", task->page->element[0]->str);
+    if (page->type == REDIS_REPLY_ERROR)
+        step = redis_error_means(connection, page, ret_status, ret_error);
+    else if (page->type != REDIS_REPLY_ARRAY || page->elements != 2 ||
+             page->element[0]->type != REDIS_REPLY_STRING || page->element[1]->type != REDIS_REPLY_ARRAY)
+        step = redis_odd_answer(connection, ret_status, ret_error);
+    if (step != REDIS_DONE) {
+        freeReplyObject(page);
+        return step;
+    }
+    snprintf(cursor, REDIS_CURSOR_SIZE, "%s", page->element[0]->str);
+    *ret_page = page;
     return REDIS_DONE;
 }
 
@@ -129,12 +135,13 @@ static enum redis_step pick_from_page(struct redis_connection *connection, struc
     struct slice key;
     for (size_t i = 0; i < names->elements; i++) {
         struct slice name = slice_of(names->element[i]->str, (size_t)names->element[i]->len);
-        if (belongs(connection, task->table, name, &key) && !ask_version(connection, task->table, name, key))
+        if (redis_scan_belongs(connection, task->table, name, &key) &&
+            !ask_version(connection, task->table, name, key))
             return redis_out_of_memory(connection, ret_status, ret_error);
     }
     for (size_t i = 0; i < names->elements && step == REDIS_DONE; i++) {
         struct slice name = slice_of(names->element[i]->str, (size_t)names->element[i]->len);
-        if (belongs(connection, task->table, name, &key))
+        if (redis_scan_belongs(connection, task->table, name, &key))
             step = hear_version(connection, task, key, ret_status, ret_error);
     }
     return step;
@@ -146,7 +153,8 @@ static enum redis_step page_work(struct redis_connection *connection, void *cont
     struct scan_task *task = context;
     char before[sizeof task->cursor];
     memcpy(before, task->cursor, sizeof before);
-    enum redis_step step = next_page(connection, task, ret_status, ret_error);
+    enum redis_step step =
+        redis_scan_names(connection, task->table, task->cursor, &task->page, ret_status, ret_error);
     if (step == REDIS_DONE)
         step = pick_from_page(connection, task, ret_status, ret_error);
     if (task->page)
@@ -169,10 +177,8 @@ static enum backend_status walk(struct redis_connection *connection, struct scan
 
 /* ---- In a cluster ---- */
 
-/* Whether a slot is on its way from, or to, the node in hand: then its line has "[slot->-..." or "[slot-<-...". */
-static enum redis_step moving_work(struct redis_connection *connection, void *context,
-                                   enum backend_status *ret_status, struct backend_error *ret_error) {
-    struct scan_task *task = context;
+enum redis_step redis_scan_sees_moves(struct redis_connection *connection, void *ret_moves,
+                                      enum backend_status *ret_status, struct backend_error *ret_error) {
     const char *words[] = {"CLUSTER", "NODES"};
     const size_t sizes[] = {7, 5};
     redisReply *reply = NULL;
@@ -183,7 +189,7 @@ static enum redis_step moving_work(struct redis_connection *connection, void *co
         return step;
     const char *line = reply->type == REDIS_REPLY_STRING ? strstr(reply->str, "myself") : NULL;
     const char *bracket = line ? strstr(line, " [") : NULL;
-    task->moved |= bracket && bracket < line + strcspn(line, "\n");
+    *(bool *)ret_moves |= bracket && bracket < line + strcspn(line, "\n");
     freeReplyObject(reply);
     return REDIS_DONE;
 }
@@ -200,7 +206,7 @@ static enum backend_status walk_masters(struct redis_connection *connection, str
         connection->link = &cluster->nodes[i]->link;
         status = walk(connection, task, ret_error);
         if (status == BACKEND_OK)
-            status = redis_do(connection, moving_work, task, ret_error);
+            status = redis_do(connection, redis_scan_sees_moves, &task->moved, ret_error);
     }
     connection->link = &connection->only;
     return status;
@@ -292,6 +298,8 @@ enum backend_status redis_scan(struct backend_connection *base, const struct bac
     struct redis_connection *connection = redis_connection_of(base);
     struct scan_task task = {.table = redis_table_of(connection, table), .picks = {.limit = limit}};
     enum backend_status status = BACKEND_OK;
+    if (visitor->place)
+        return redis_scan_page(connection, task.table, visitor, ret_error);
     if (limit == 0)
         return BACKEND_OK;
     if (connection->cluster)

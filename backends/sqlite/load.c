@@ -218,6 +218,23 @@ static enum backend_status show_all(struct sqlite_connection *connection, struct
     return status;
 }
 
+/* Keys have an order, so the last one is a place for whatever connection, whether it is still there or not. */
+static enum backend_status show_from(struct sqlite_connection *connection, struct sqlite_table *table,
+                                     struct backend_place *place, struct backend_visitor *visitor,
+                                     struct backend_error *ret_error) {
+    struct page page = {.size = place->size <= ENTRY_KEY_MAX ? place->size : 0};
+    memcpy(page.last, place->bytes, page.size);
+    enum backend_status status = sqlite_files_check(connection, ret_error);
+    if (status == BACKEND_OK)
+        status = show_page(connection, table, &page, visitor, ret_error);
+    if (status != BACKEND_OK || !page.wanted)
+        return status;
+    memcpy(place->bytes, page.last, page.size);
+    place->size = page.size;
+    place->end = page.shown < PAGE_KEYS;
+    return BACKEND_OK;
+}
+
 enum backend_status sqlite_scan(struct backend_connection *base, const struct backend_table *table,
                                 size_t limit, uint32_t now, struct backend_visitor *visitor,
                                 struct backend_error *ret_error) {
@@ -229,6 +246,8 @@ enum backend_status sqlite_scan(struct backend_connection *base, const struct ba
     enum backend_status status = sqlite_ready_table(connection, from, ret_error);
     if (status != BACKEND_OK)
         return status;
+    if (visitor->place)
+        return show_from(connection, from, visitor->place, visitor, ret_error);
     if (visitor->all_keys)
         return show_all(connection, from, visitor, ret_error);
     sqlite3_bind_int64(from->pick, 1, now);

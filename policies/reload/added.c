@@ -111,6 +111,9 @@ static bool check_added(struct reloading *self, const struct space_options *opti
     if (options->absent_filter)
         return reloading_refuse(self, "a restart is needed to add namespace \"%s\": it has an absent_filter",
                                 options->name);
+    if (options->copy_to)
+        return reloading_refuse(self, "a restart is needed to add namespace \"%s\": it has copy_to",
+                                options->name);
     if (options->policy->holds_back && options->journal != JOURNAL_OFF && !self->tier->journal)
         return reloading_refuse(
             self, "a restart is needed to add namespace \"%s\": it is the first that has a journal",

@@ -9,8 +9,10 @@
 #include "policies/slow_log.h"
 #include "policies/store.h"
 #include "policies/tell.h"
+#include "policies/write/copy.h"
 #include "policies/write/failover.h"
 #include "policies/write/internal.h"
+#include "policies/write/mirror.h"
 #include "policies/write/regress.h"
 #include "policies/write/store_note.h"
 #include <inttypes.h>
@@ -60,8 +62,11 @@ static void take_over(struct writer *writer, uint64_t version) {
             name_of(writer));
     if (other && !lost)
         rewrite_begin(writer);
-    if (regress_note(writer, version) || other)
+    bool regressed = regress_note(writer, version) || other;
+    if (regressed)
         count(&writer->counters.store_regressions);
+    if (lost || regressed)
+        copies_lose(writer->backend);
 }
 
 /* A connection counts only when it has said which versions the store holds: what is written from then on is
@@ -197,14 +202,6 @@ void call_limit(struct writer *writer, uint64_t until_us) {
 
 /* ---- What was superseded ---- */
 
-/* A batch that is repeated meets what it wrote itself. */
-static bool is_of_batch(const struct mutation *mutations, size_t count, uint64_t version) {
-    for (size_t i = 0; i < count; i++)
-        if (mutations[i].entry.version == version)
-            return true;
-    return false;
-}
-
 /* Another node's write explains it, and so does a journal that the store was ahead of. A higher version of our own node
  * that this process did not write does not: versions only grow. */
 static bool is_unexplained(const struct tier *tier, const struct mutation *mutation) {
@@ -252,7 +249,7 @@ static void look_for_superseded(struct writer *writer, const struct mutation *mu
             continue;
         highest = highest ? highest : mutations_highest_version(mutations, count_all);
         if (mutations[i].superseded_by <= highest &&
-            is_of_batch(mutations, count_all, mutations[i].superseded_by))
+            mutations_have_version(mutations, count_all, mutations[i].superseded_by))
             continue;
         count(&writer->counters.superseded_unexplained);
         last = &mutations[i];
@@ -300,6 +297,16 @@ static void fail_table(struct writer *writer, struct space *space) {
             space, &writer->outage_lines, LOG_LEVEL_WARNING,
             "namespace %s, keys \"%s*\": writes fail and are tried again, the rest of backend %s is written: %s",
             space->options.name, space->options.prefix, name_of(writer), reason);
+}
+
+enum backend_status call_fail_copied(struct writer *writer, struct space *space) {
+    const char *reason = writer->session.error.message;
+    progress_note(&writer->progress, PROGRESS_WORKS);
+    if (space && breaker_failure_is_news(&space->write_breaker, reason, monotonic_us()))
+        tell_of_space(space, &writer->outage_lines, LOG_LEVEL_WARNING,
+                      "namespace %s, keys \"%s*\": writes fail and are tried again: %s", space->options.name,
+                      space->options.prefix, reason);
+    return BACKEND_TABLE_FAILED;
 }
 
 static void fail(struct writer *writer) {
@@ -434,27 +441,48 @@ static enum backend_status apply(struct writer *writer, struct mutation *mutatio
     return status;
 }
 
+static enum backend_status apply_timed(struct writer *writer, struct space *space, struct mutation *mutations,
+                                       size_t count_mutations) {
+    store_note_before(writer, mutations_highest_version(mutations, count_mutations));
+    uint64_t start = monotonic_us();
+    enum backend_status status = slow_log_end(writer->backend, space, CALL_APPLY, count_mutations, start,
+                                              apply(writer, mutations, count_mutations));
+    uint64_t took = monotonic_us() - start;
+    count_add(&writer->counters.apply_us, took);
+    count_most(&writer->counters.apply_max_us, took);
+    for (size_t i = 0; i < count_mutations && status == BACKEND_OK; i++)
+        if (mutations[i].entry.version > writer->store_version)
+            writer->store_version = mutations[i].entry.version;
+    return status;
+}
+
 enum backend_status call_apply(struct writer *writer, struct space *space, struct mutation *mutations,
                                size_t count_mutations) {
     enum backend_status status = connect_again(writer);
     mutations_forget_answers(mutations, count_mutations);
+    if (status == BACKEND_OK && !mirror_apply(writer, mutations, count_mutations)) {
+        copies_settle(writer, mutations, count_mutations, false);
+        return call_fail_copied(writer, space);
+    }
     if (status == BACKEND_OK)
-        store_note_before(writer, mutations_highest_version(mutations, count_mutations));
-    uint64_t start = monotonic_us();
-    if (status == BACKEND_OK)
-        status = slow_log_end(writer->backend, space, CALL_APPLY, count_mutations, start,
-                              apply(writer, mutations, count_mutations));
-    uint64_t took = monotonic_us() - start;
-    count_add(&writer->counters.apply_us, took);
-    count_most(&writer->counters.apply_max_us, took);
+        status = apply_timed(writer, space, mutations, count_mutations);
+    copies_settle(writer, mutations, count_mutations, status == BACKEND_OK);
     if (status == BACKEND_OK) {
         catch_up(writer, mutations, count_mutations);
         look_for_superseded(writer, mutations, count_mutations);
     }
-    for (size_t i = 0; i < count_mutations && status == BACKEND_OK; i++)
-        if (mutations[i].entry.version > writer->store_version)
-            writer->store_version = mutations[i].entry.version;
     return judged(writer, space, status);
+}
+
+enum backend_status call_apply_copied(struct writer *writer, struct mutation *mutations,
+                                      size_t count_mutations) {
+    enum backend_status status = connect_again(writer);
+    mutations_forget_answers(mutations, count_mutations);
+    if (status == BACKEND_OK)
+        status = apply_timed(writer, NULL, mutations, count_mutations);
+    if (status == BACKEND_OK)
+        catch_up(writer, mutations, count_mutations);
+    return judged(writer, NULL, status);
 }
 
 static void swap(struct mutation *mutations, uint64_t *hashes, size_t a, size_t b) {
@@ -506,6 +534,31 @@ enum backend_status call_load_parts(struct writer *writer, struct space *space, 
     *ret_partial = status == BACKEND_TRANSIENT && is_partial(writer);
     writer->takes_parts = false;
     return status;
+}
+
+enum backend_status call_load_table(struct writer *writer, const struct backend_table *table,
+                                    const struct slice *keys, size_t count_keys, uint32_t now,
+                                    struct load_result *results) {
+    struct session *session = &writer->session;
+    enum backend_status status = connect_again(writer);
+    uint64_t began_us = monotonic_us();
+    if (status == BACKEND_OK)
+        status = slow_log_end(writer->backend, NULL, CALL_LOAD, count_keys, began_us,
+                              writer->backend->type->load(session->connection, table, keys, count_keys, now,
+                                                          results, &session->error));
+    return judged(writer, NULL, status);
+}
+
+enum backend_status call_scan(struct writer *writer, struct space *space, const struct backend_table *table,
+                              struct backend_visitor *visitor) {
+    struct session *session = &writer->session;
+    enum backend_status status = connect_again(writer);
+    uint64_t began_us = monotonic_us();
+    if (status == BACKEND_OK)
+        status = slow_log_end(
+            writer->backend, space, CALL_SCAN, 0, began_us,
+            writer->backend->type->scan(session->connection, table, SIZE_MAX, 0, visitor, &session->error));
+    return judged(writer, space, status);
 }
 
 bool call_look(struct writer *writer) {
@@ -562,6 +615,25 @@ void call_probe(struct writer *writer) {
     atomic_uint_fast64_t *noted =
         status == BACKEND_OK ? &writer->backend->answered_us : &writer->backend->failed_us;
     atomic_store_explicit(noted, monotonic_us(), memory_order_relaxed);
+}
+
+bool call_wants_renewal(const struct writer *writer) {
+    const struct tier_backend *backend = writer->backend;
+    return atomic_load_explicit(&backend->failed_us, memory_order_relaxed) >
+               atomic_load_explicit(&backend->answered_us, memory_order_relaxed) &&
+           copies_lead_to(backend);
+}
+
+void call_renew(struct writer *writer) {
+    struct session *session = &writer->session;
+    uint64_t version;
+    if (!call_wants_renewal(writer) || monotonic_us() < breaker_retry_at(&writer->breaker) ||
+        !call_is_admitted(writer))
+        return;
+    enum backend_status status = connect_again(writer);
+    if (status == BACKEND_OK)
+        status = writer->backend->type->high_version(session->connection, &version, &session->error);
+    judged(writer, NULL, status);
 }
 
 bool call_upkeep(struct writer *writer, uint64_t now_us) {

@@ -54,6 +54,12 @@ enum backend_status call_apply(struct writer *writer, struct space *space, struc
 enum backend_status call_apply_parts(struct writer *writer, struct space *space, struct mutation *mutations,
                                      size_t count, bool *ret_partial);
 
+/* Of a table that another writer's namespace is copied to: as call_apply, but what is newer there is nothing to be told. */
+enum backend_status call_apply_copied(struct writer *writer, struct mutation *mutations, size_t count);
+
+/* The store that the namespace is copied to has failed, and session.error says how: as after a failure of its table. */
+enum backend_status call_fail_copied(struct writer *writer, struct space *space);
+
 /* After BACKEND_PERMANENT: those that the store has marked as refused come first, the others follow in their order, and the
  * hashes (NULL: there are none) go along. Returns how many are marked. */
 size_t call_part_refused(struct mutation *mutations, uint64_t *hashes, size_t count);
@@ -70,6 +76,15 @@ enum backend_status call_load_parts(struct writer *writer, struct space *space, 
 enum backend_status call_load_at(struct writer *writer, struct space *space, const struct slice *keys,
                                  size_t count, uint32_t now, struct load_result *results);
 
+/* The same of a table that another writer's namespace is copied to; what is found is not looked at. */
+enum backend_status call_load_table(struct writer *writer, const struct backend_table *table,
+                                    const struct slice *keys, size_t count, uint32_t now,
+                                    struct load_result *results);
+
+/* Shows keys of a table: that of the namespace, or, where that is NULL, one that another writer's is copied to. */
+enum backend_status call_scan(struct writer *writer, struct space *space, const struct backend_table *table,
+                              struct backend_visitor *visitor);
+
 /* Is the store still the one at its address? False: it is lost; it is opened anew as soon as there is one. What memory
  * holds is then written to it again, as it is where an older copy was restored (rewrite.h). */
 bool call_look(struct writer *writer);
@@ -80,6 +95,12 @@ bool call_see(struct writer *writer);
 /* Does a backend answer again of which the last that is known is a failure, and which nobody asks? For those who ask
  * whether it can be asked (health.h). The breakers stay as they are: an answer does not say that it takes writes. */
 void call_probe(struct writer *writer);
+
+/* Does a store that others are copied to, and that failed last, answer again? They do not ask before it has. */
+void call_renew(struct writer *writer);
+
+/* Whether that is to be tried, when its breaker lets it. */
+bool call_wants_renewal(const struct writer *writer);
 
 /* Once a second a look, and a step of the store's upkeep, unless the backend is away or the last step was a moment
  * ago. True: it has more to do at once. */

@@ -2,8 +2,8 @@
 /*
  * The inside of a writer, for the files that are parts of it: writer.c (the thread and its schedule), call.c
  * (calls to the backend), group.c (write-through), flusher.c (write-behind), touches.c (rows that memory does
- * not hold), barrier.c (sync), confirm.c (rows that may be newer than what was recovered). The header of each
- * says what the schedule may ask of it.
+ * not hold), barrier.c (sync), confirm.c (rows that may be newer than what was recovered), errand.c (what other writers
+ * ask for). The header of each says what the schedule may ask of it.
  */
 #ifndef FOREBAY_POLICIES_WRITE_INTERNAL_H
 #define FOREBAY_POLICIES_WRITE_INTERNAL_H
@@ -15,6 +15,7 @@
 #include "policies/write/call.h"
 #include "policies/write/company.h"
 #include "policies/write/confirm.h"
+#include "policies/write/errand.h"
 #include "policies/write/flusher.h"
 #include "policies/write/gather.h"
 #include "policies/write/group.h"
@@ -94,6 +95,8 @@ struct writer {
     struct barrier *new_barriers;
     struct tier_ticket *new_confirms; /* newest first */
     struct touches touches;           /* in part: see there */
+    struct errand *errands;           /* that wait, in order */
+    pthread_cond_t errand_done;
 };
 
 /* With the mutex: the thread has something to do. */

@@ -3,12 +3,17 @@
 #include "policies/write/places.h"
 #include "cache/base/own_file.h"
 #include "policies/tell.h"
+#include "policies/write/copy_note.h"
 #include "policies/write/quarantine.h"
 #include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 
-enum { NAME_SIZE = 128, WHERE_SIZE = 600, LINE_SIZE = NAME_SIZE + ENTRY_KEY_MAX + WHERE_SIZE + 4 };
+enum {
+    NAME_SIZE = 128,
+    WHERE_SIZE = PLACES_WHERE_SIZE,
+    LINE_SIZE = NAME_SIZE + ENTRY_KEY_MAX + WHERE_SIZE + 4
+};
 
 struct place {
     char name[NAME_SIZE], prefix[ENTRY_KEY_MAX + 1];
@@ -29,6 +34,16 @@ static void make_plain(char *text) {
             *text = '?';
 }
 
+void places_describe(const struct backend_options *store, const struct backend_table *table,
+                     char ret_where[PLACES_WHERE_SIZE]) {
+    char uri[WHERE_SIZE / 2], kept[WHERE_SIZE / 3];
+    const struct backend_type *type = store->type ? store->type : backend_find(store->uri);
+    backend_show_uri(store->uri, uri, sizeof uri);
+    type->place(table, kept, sizeof kept);
+    snprintf(ret_where, WHERE_SIZE, "%s, %s", uri, kept);
+    make_plain(ret_where);
+}
+
 static void describe(const struct tier_options *options, const struct space_options *space,
                      struct place *ret_place) {
     *ret_place = (struct place){0};
@@ -36,16 +51,10 @@ static void describe(const struct tier_options *options, const struct space_opti
     snprintf(ret_place->prefix, sizeof ret_place->prefix, "%s", space->prefix);
     if (space->backend < 0)
         return;
-    char uri[WHERE_SIZE / 2], kept[WHERE_SIZE / 3];
-    const struct backend_options *store = &options->backends[space->backend].store;
-    const struct backend_type *type = store->type ? store->type : backend_find(store->uri);
     struct backend_table table = space->table;
     table.name = table.name ? table.name : space->name;
     table.key_prefix = table.key_prefix ? table.key_prefix : space->prefix;
-    backend_show_uri(store->uri, uri, sizeof uri);
-    type->place(&table, kept, sizeof kept);
-    snprintf(ret_place->where, sizeof ret_place->where, "%s, %s", uri, kept);
-    make_plain(ret_place->where);
+    places_describe(&options->backends[space->backend].store, &table, ret_place->where);
 }
 
 /* The namespace of all other keys is one of them, also if nobody has configured it. */
@@ -149,11 +158,23 @@ static const struct place *owner_of(const struct places *places, const char *pre
     return owner;
 }
 
-static void tell_prefix(const struct service *service, const struct places *before, const struct places *now,
-                        const char *prefix) {
+/* What was in the old place is in the new one, too. */
+static bool was_copied(const struct tier_options *options, const struct place *old, const struct place *new) {
+    return strcmp(old->name, new->name) == 0 &&
+           copy_note_is_whole(options, new->name, old->where, new->where);
+}
+
+static void tell_prefix(const struct service *service, const struct tier_options *options,
+                        const struct places *before, const struct places *now, const char *prefix) {
     const struct place *old = owner_of(before, prefix), *new = owner_of(now, prefix);
     if (!old || !new || !*old->where || strcmp(old->where, new->where) == 0)
         return;
+    if (was_copied(options, old, new)) {
+        service_log(service, LOG_LEVEL_NOTICE,
+                    "keys \"%s*\" are kept by namespace %s in %s, where they were copied to from %s", prefix,
+                    new->name, new->where, old->where);
+        return;
+    }
     service_log(
         service, LOG_LEVEL_WARNING,
         "keys \"%s*\" are kept by namespace %s in %s; before, by namespace %s in %s: what is there of such keys is not seen here",
@@ -170,10 +191,10 @@ static void tell(const struct service *service, const struct tier_options *optio
     struct places before;
     read_before(options, &before);
     for (size_t i = 0; i < before.count; i++)
-        tell_prefix(service, &before, now, before.list[i].prefix);
+        tell_prefix(service, options, &before, now, before.list[i].prefix);
     for (size_t i = 0; i < now->count; i++)
         if (!has_prefix(&before, now->list[i].prefix))
-            tell_prefix(service, &before, now, now->list[i].prefix);
+            tell_prefix(service, options, &before, now, now->list[i].prefix);
     free(before.list);
 }
 
@@ -200,7 +221,8 @@ static void tell_pending(const struct space *space, const struct places *before)
     struct place now;
     describe(&space->tier->options, &space->options, &now);
     for (size_t i = 0; pending && i < before->count; i++)
-        if (strcmp(before->list[i].name, now.name) == 0 && strcmp(before->list[i].where, now.where) != 0)
+        if (strcmp(before->list[i].name, now.name) == 0 && strcmp(before->list[i].where, now.where) != 0 &&
+            !was_copied(&space->tier->options, &before->list[i], &now))
             tell_of_space(space, NULL, LOG_LEVEL_WARNING,
                           "namespace %s: %zu changes that were made for %s are pending, and go to %s now",
                           now.name, pending, shown(before->list[i].where), now.where);

@@ -14,6 +14,12 @@
 
 #include "policies/tier_parts.h"
 
+enum { PLACES_WHERE_SIZE = 600 };
+
+/* Where the rows of a table are, in one line. */
+void places_describe(const struct backend_options *store, const struct backend_table *table,
+                     char ret_where[PLACES_WHERE_SIZE]);
+
 /* Tells of changes of before that are about to be written to another place than at the last start. When journal and
  * quarantines are read, and nothing of them is written yet. */
 void places_tell_pending(struct tier *tier);

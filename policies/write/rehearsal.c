@@ -58,18 +58,26 @@ struct listing {
     bool writes; /* rows of one of them are written */
 };
 
+static void add_table(struct listing *listing, const struct backend_table *wanted) {
+    struct backend_table *table = &listing->tables[listing->count];
+    *table = *wanted;
+    table->index = listing->count;
+    listing->list[listing->count++] = table;
+}
+
 static bool list_tables(const struct tier_options *options, size_t backend, struct listing *ret_listing) {
-    struct listing listing = {calloc(options->space_count + 1, sizeof *listing.tables),
-                              calloc(options->space_count + 1, sizeof *listing.list), 0, false};
+    struct listing listing = {calloc(2 * options->space_count + 1, sizeof *listing.tables),
+                              calloc(2 * options->space_count + 1, sizeof *listing.list), 0, false};
     bool good = listing.tables && listing.list;
     for (size_t i = 0; good && i < options->space_count; i++) {
-        if (options->spaces[i].backend != (int)backend)
-            continue;
-        struct backend_table *table = &listing.tables[listing.count];
-        *table = options->spaces[i].table;
-        table->index = listing.count;
-        listing.list[listing.count++] = table;
-        listing.writes |= policy_writes_rows(options->spaces[i].policy);
+        if (options->spaces[i].backend == (int)backend) {
+            add_table(&listing, &options->spaces[i].table);
+            listing.writes |= policy_writes_rows(options->spaces[i].policy);
+        }
+        if (options->spaces[i].copy_to == backend + 1) {
+            add_table(&listing, &options->spaces[i].copy_table);
+            listing.writes = true;
+        }
     }
     *ret_listing = listing;
     return good;

@@ -2,9 +2,9 @@
 /*
  * The writer's thread and its schedule. A pass:
  *
- *     take what workers handed over (one lock) -> rows that readers wait for after a recovery ->
+ *     take what workers handed over (one lock) -> errands of other writers -> rows that readers wait for after a recovery ->
  *     write-through groups -> due batches, one per namespace in turn -> touches -> quarantine entries to be
- *     retried -> rewriting -> barriers -> fullness, those who wait for room -> low-water versions -> upkeep
+ *     retried -> rewriting -> a step of each copy -> barriers -> fullness, those who wait for room -> low-water versions -> upkeep
  *
  * and then it sleeps until the earliest thing is due, or a worker pokes it. Workers poke when something
  * turned dirty and the thread is not `armed` for that namespace, when a batch is full (`urgent`), for
@@ -13,6 +13,7 @@
 #include "policies/write/writer.h"
 #include "cache/base/thread.h"
 #include "policies/store.h"
+#include "policies/write/copy.h"
 #include "policies/write/internal.h"
 #include "policies/write/low_water.h"
 #include "policies/write/quarantine.h"
@@ -171,7 +172,7 @@ static uint64_t next_due(struct writer *writer, uint64_t now_us) {
         else
             pending = earlier(pending, later(breaker_retry_at(&space->write_breaker), now_us));
     }
-    if (!writer->reached)
+    if (!writer->reached || call_wants_renewal(writer))
         pending = earlier(pending, now_us);
     if (pending != UINT64_MAX) /* nothing else is due before the breaker of the backend lets it */
         due = later(breaker_retry_at(&writer->breaker), earlier(due, pending));
@@ -197,6 +198,8 @@ static uint64_t pass(struct writer *writer) {
     uint64_t now_us = monotonic_us(), wake_at = UINT64_MAX;
     unsigned looks_wanted = atomic_load(&writer->looks_wanted);
     call_reach(writer);
+    call_renew(writer);
+    errands_run(writer);
     watch_recoveries(writer, now_us);
     confirms_run(writer);
     group_run(writer);
@@ -204,6 +207,7 @@ static uint64_t pass(struct writer *writer) {
     touches_run(writer);
     retry_quarantines(writer);
     bool rewrites = rewrite_run(writer);
+    wake_at = copies_run(writer);
     if (is_draining(writer)) {
         call_look(writer);
         atomic_store(&writer->looked, true);
@@ -284,11 +288,13 @@ static void *writer_main(void *argument) {
                          writer->group.commit_us, monotonic_us());
     }
     take_work(writer);
+    errands_refuse(writer);
     pthread_mutex_unlock(&writer->mutex);
     pass_what_is_written(writer);
     group_fail_all(writer);
     confirms_give_up(writer);
     barriers_check(writer, monotonic_us(), true);
+    copies_end(writer);
     return NULL;
 }
 
@@ -317,6 +323,7 @@ struct writer *writer_create(struct tier_backend *backend, char *error, size_t e
     writer->new_jobs_end = &writer->new_jobs;
     pthread_mutex_init(&writer->mutex, NULL);
     condition_init(&writer->work);
+    condition_init(&writer->errand_done);
     breaker_init(&writer->breaker, monotonic_us());
     breaker_init(&writer->part_breaker, monotonic_us());
     session_init(&writer->session, backend, BACKEND_WRITER, RECONNECT_AFTER);
@@ -376,6 +383,7 @@ void writer_destroy(struct writer *writer) {
     group_free(&writer->group);
     touches_free(writer);
     pthread_cond_destroy(&writer->work);
+    pthread_cond_destroy(&writer->errand_done);
     pthread_mutex_destroy(&writer->mutex);
     free(writer);
 }

@@ -131,6 +131,8 @@ static bool concerns(const struct metric *metric, const struct space_measures *s
         return space->holds_back;
     case METRIC_OF_FILTER:
         return space->has_filter;
+    case METRIC_OF_COPY:
+        return space->is_copied;
     case METRIC_OF_SERVER:
     case METRIC_OF_JOURNAL:
     case METRIC_OF_BACKEND:
@@ -178,6 +180,7 @@ static void write_family(struct metric_page *page, const struct metrics_snapshot
     case METRIC_OF_BACKED_SPACE:
     case METRIC_OF_WRITE_BEHIND:
     case METRIC_OF_FILTER:
+    case METRIC_OF_COPY:
         write_spaces(page, snapshot);
         return;
     }

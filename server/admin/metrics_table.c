@@ -265,6 +265,7 @@ WRITE_NODES(node_exchange_us)
 #define BACKED(member)   METRIC_OF_BACKED_SPACE, .offset = offsetof(struct space_measures, member)
 #define BEHIND(member)   METRIC_OF_WRITE_BEHIND, .offset = offsetof(struct space_measures, member)
 #define FILTER(member)   METRIC_OF_FILTER, .offset = offsetof(struct space_measures, member)
+#define COPY(member)     METRIC_OF_COPY, .offset = offsetof(struct space_measures, member)
 #define BACKEND(member)  METRIC_OF_BACKEND, .offset = offsetof(struct backend_measures, member)
 #define COHERENT(member) METRIC_OF_COHERENT, .offset = offsetof(struct backend_measures, member)
 
@@ -349,6 +350,13 @@ static const struct metric metrics[] = {
     {"forebay_quarantine_bytes", METRIC_GAUGE, "bytes", "Memory of changes that the backend refuses for good", BEHIND(quarantine_bytes)},
     {"forebay_quarantine_limit_bytes", METRIC_GAUGE, "bytes", "Memory of such changes from which on the namespace is full (quarantine_limit)", BEHIND(quarantine_limit)},
     {"forebay_quarantined_total", METRIC_COUNTER, "", "Changes that were put into quarantine", BEHIND(quarantined)},
+    /* namespaces: copies */
+    {"forebay_copy_state", METRIC_GAUGE, "", "How far the copy to another backend is (copy_to): 0 counting, 1 clearing, 2 copying, 3 complete, 4 halted", COPY(copy_stage)},
+    {"forebay_copy_rows", METRIC_GAUGE, "", "Rows that this walk of the copy has copied", COPY(copy_rows)},
+    {"forebay_copy_expected_rows", METRIC_GAUGE, "", "Rows that there were when the walk of the copy began", COPY(copy_total)},
+    {"forebay_copy_changes_total", METRIC_COUNTER, "", "Changes that were brought to the other backend beside the walk", COPY(copy_changes)},
+    {"forebay_copy_refused_total", METRIC_COUNTER, "", "Rows and changes that the other backend has refused for good", COPY(copy_refused)},
+    {"forebay_copy_unreadable_rows", METRIC_GAUGE, "", "Rows that could not be read and are not in the copy", COPY(copy_unreadable)},
     /* backends */
     {"forebay_backend_info", METRIC_INFO, "", "Kind of the backend", METRIC_OF_BACKEND, .write = write_backend_info},
     {"forebay_backend_calls_total", METRIC_COUNTER, "", "Calls of the backend by kind and by how they ended", METRIC_OF_BACKEND, .write = write_calls},

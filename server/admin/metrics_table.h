@@ -25,6 +25,7 @@ enum metric_scope {
     METRIC_OF_BACKED_SPACE, /* those that have a backend */
     METRIC_OF_WRITE_BEHIND,
     METRIC_OF_FILTER,
+    METRIC_OF_COPY,     /* of namespaces that are copied */
     METRIC_OF_BACKEND,  /* struct backend_measures */
     METRIC_OF_COHERENT, /* those that are */
 };

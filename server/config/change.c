@@ -161,6 +161,10 @@ static const char *backend_of(const struct settings *settings, const struct spac
     return space->backend < 0 ? "" : settings->tier.backends[space->backend].store.name;
 }
 
+static const char *copy_of(const struct settings *settings, const struct space_options *space) {
+    return space->copy_to ? settings->tier.backends[space->copy_to - 1].store.name : "";
+}
+
 static void compare_space(struct comparing *comparing, const struct settings *running_settings,
                           const struct space_options *running, const struct settings *wanted_settings,
                           const struct space_options *wanted) {
@@ -174,6 +178,8 @@ static void compare_space(struct comparing *comparing, const struct settings *ru
         add(comparing, CONFIG_SETTING_FIXED, "policy", "%spolicy", owner);
     if (strcmp(backend_of(running_settings, running), backend_of(wanted_settings, wanted)) != 0)
         add(comparing, CONFIG_SETTING_FIXED, "backend", "%sbackend", owner);
+    if (strcmp(copy_of(running_settings, running), copy_of(wanted_settings, wanted)) != 0)
+        add(comparing, CONFIG_SETTING_FIXED, "copy_to", "%scopy_to", owner);
     compare_table(comparing, owner, space_settings, running, wanted);
     compare_specific(comparing, owner, SECTION_NAMESPACE, running->table.specific, wanted->table.specific);
 }

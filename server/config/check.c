@@ -160,7 +160,8 @@ bool config_check_backends(struct config_loading *loading) {
 
 static bool has_space(const struct config_loading *loading, size_t backend) {
     for (size_t i = 0; i < loading->space_count; i++)
-        if (loading->spaces[i].options.backend == (int)backend)
+        if (loading->spaces[i].options.backend == (int)backend ||
+            loading->spaces[i].options.copy_to == backend + 1)
             return true;
     return false;
 }

@@ -179,8 +179,8 @@ static bool read_config(struct config *config, struct config_loading *loading) {
     if (!good)
         config_fail(&loading->report, 1, "no memory");
     good = good && read_sections(loading) && take_listen(config, loading) && config_check_admin(loading) &&
-           config_check_backends(loading) && config_check_spaces(loading) && config_check_overlaps(loading) &&
-           take_drafts(config, loading);
+           config_check_backends(loading) && config_check_spaces(loading) && config_check_copies(loading) &&
+           config_check_overlaps(loading) && take_drafts(config, loading);
     if (good)
         config_tell_idle_backends(loading);
     free(loading->spaces);

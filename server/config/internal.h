@@ -7,6 +7,7 @@
  *     value.c             a text becomes a value, as its setting says, and the other way
  *     config.c            reads all sections into drafts, has them checked, and hands them over
  *     check.c             what has to hold between settings
+ *     copies.c            what a namespace is copied to
  *     overlap.c           that no two namespaces keep entries in one place
  *     print.c             from values back to a file
  */
@@ -30,6 +31,7 @@ struct space_draft {
     struct space_options options; /* first, as above */
     const struct config_section *section;
     const char *policy, *backend;    /* names, or NULL */
+    const char *copy_to;             /* the same */
     uint32_t backend_timeout;        /* ms, 0: not given */
     const struct backend_type *type; /* the kind of its backend; NULL: none, or not known */
 };
@@ -102,6 +104,15 @@ bool config_has_need(const struct space_options *options, enum space_need need);
 
 /* Finds each namespace's policy and backend, checks it, and fills in what depends on other settings. */
 bool config_check_spaces(struct config_loading *loading);
+
+/* ---- copies.c ---- */
+
+/* Finds the backends that namespaces are copied to, and checks whether they can be. Once each namespace is good. */
+bool config_check_copies(struct config_loading *loading);
+
+/* A namespace as it would be over the backend that it is copied to; false: it is copied nowhere. */
+bool config_draft_of_copy(const struct config_loading *loading, const struct space_draft *draft,
+                          struct space_draft *ret_copy);
 
 /* ---- overlap.c ---- */
 

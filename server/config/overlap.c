@@ -71,10 +71,26 @@ static bool check_pair(struct config_loading *loading, const struct space_draft 
     return true;
 }
 
+/* A copy against the namespaces, its own one included, and the copies before it. */
+static bool check_copy(struct config_loading *loading, size_t index) {
+    struct space_draft copy, other;
+    if (!config_draft_of_copy(loading, &loading->spaces[index], &copy))
+        return true;
+    for (size_t i = 0; i < loading->space_count; i++)
+        if (!check_pair(loading, &copy, &loading->spaces[i]) ||
+            (i < index && config_draft_of_copy(loading, &loading->spaces[i], &other) &&
+             !check_pair(loading, &copy, &other)))
+            return false;
+    return true;
+}
+
 bool config_check_overlaps(struct config_loading *loading) {
     for (size_t i = 0; i < loading->space_count; i++)
         for (size_t j = 0; j < i; j++)
             if (!check_pair(loading, &loading->spaces[i], &loading->spaces[j]))
                 return false;
+    for (size_t i = 0; i < loading->space_count; i++)
+        if (!check_copy(loading, i))
+            return false;
     return true;
 }

@@ -245,6 +245,8 @@ static struct space_draft draft_of(const struct printing *printing, const struct
     draft.backend = store->name;
     draft.type = backend_find(store->uri);
     draft.backend_timeout = store->timeout_ms;
+    if (options->copy_to)
+        draft.copy_to = tier->backends[options->copy_to - 1].store.name;
     return draft;
 }
 
@@ -254,6 +256,8 @@ static bool is_wanted(const struct space_draft *draft, const struct setting *set
         return config_find(draft->section, setting->name) != NULL;
     if (strcmp(setting->name, "backend") == 0)
         return draft->backend != NULL;
+    if (strcmp(setting->name, "copy_to") == 0)
+        return draft->copy_to != NULL;
     return config_has_need(&draft->options, setting->need);
 }
 

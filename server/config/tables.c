@@ -12,6 +12,9 @@ static const struct setting draft_settings[] = {
      .change = SETTING_FIXED, .about = "[what is done](design.md#promises) with these keys"},
     {"backend", SETTING_TEXT, IN(backend), .minimum = 1, .change = SETTING_FIXED,
      .about = "the backend's name; for every policy except cache-aside"},
+    {"copy_to", SETTING_TEXT, IN(copy_to), .minimum = 1, .need = SPACE_NEEDS_WRITING, .change = SETTING_FIXED,
+     .about =
+         "the name of another backend, to which the namespace [is copied](growth.md#from-sqlite-to-redis) while it is served"},
     {"backend_timeout", SETTING_MILLISECONDS, IN(backend_timeout), 1, 3600000, .need = SPACE_NEEDS_BACKEND,
      .change = SETTING_FIXED,
      .about = "the backend's `timeout`, given here; all namespaces over one backend must agree"},

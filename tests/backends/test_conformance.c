@@ -957,6 +957,63 @@ TEST(a_scan_of_all_keys_leaves_none_out) {
     assert_int_equal(count_all_keys(store), ROWS - 1);
 }
 
+struct page_reader {
+    struct backend_visitor visitor;
+    struct backend_place place;
+    bool *seen;
+    size_t stop_after; /* keys of a page; 0: it is not stopped */
+    size_t shown;
+};
+
+static bool see_key(struct backend_visitor *self, const struct entry *entry) {
+    struct page_reader *reader = (struct page_reader *)(void *)self;
+    char number[16] = "";
+    assert_true(slice_starts_with(entry->key, SLICE("sess:")));
+    memcpy(number, entry->key.data + 5, entry->key.size - 5);
+    reader->seen[atoi(number)] = true;
+    return ++reader->shown != reader->stop_after;
+}
+
+static void read_page(struct store *store, struct backend_connection *connection,
+                      struct page_reader *reader) {
+    struct backend_error error;
+    reader->shown = 0;
+    if (type(store)->scan(connection, store->list[0], SIZE_MAX, 0, &reader->visitor, &error) != BACKEND_OK)
+        fail_msg("%s", error.message);
+}
+
+/* As a copy does that is interrupted: pages over one connection and another, one of them given up. */
+TEST(pages_of_keys_leave_none_out) {
+    struct store *store = *state;
+    enum { ROWS = 2500 };
+    bool seen[ROWS] = {false};
+    char name[16];
+    for (unsigned i = 0; i < ROWS; i++) {
+        sprintf(name, "sess:%u", i);
+        apply(store, put(store, name, "v", i + 1));
+    }
+    struct mutation elsewhere = put(store, "other:1", "not of this table", 9000);
+    elsewhere.table = store->list[1];
+    apply_all(store, &elsewhere, 1);
+    struct page_reader reader = {.visitor = {see_key, .keys_only = true, .all_keys = true}, .seen = seen};
+    reader.visitor.place = &reader.place;
+    size_t pages = 0;
+    for (; !reader.place.end; pages++) {
+        struct backend_place before = reader.place;
+        reader.stop_after = 1;
+        read_page(store, store->reader, &reader);
+        assert_true(reader.shown == 0 || memcmp(&before, &reader.place, sizeof before) == 0);
+        reader.stop_after = 0;
+        if (reader.shown > 0) /* else it was a page without keys */
+            read_page(store, pages % 2 ? store->reader : store->writer, &reader);
+    }
+    assert_in_range(pages, 2, ROWS);
+    for (size_t i = 0; i < ROWS; i++)
+        assert_true(seen[i]);
+    reader.place = (struct backend_place){.bytes = "of another store", .size = 16};
+    read_page(store, store->reader, &reader);
+}
+
 /* ---- Whose fault ---- */
 
 static enum backend_status try_apply(struct store *store, struct mutation *mutations, size_t count) {
@@ -1150,6 +1207,7 @@ static int run(const struct kind *kind) {
         CASE(rows_survive_the_connection),
         CASE(a_scan_shows_the_newest_first),
         CASE(a_scan_of_all_keys_leaves_none_out),
+        CASE(pages_of_keys_leave_none_out),
         CASE(a_table_that_fails_leaves_the_others_alone),
         CASE(a_connection_opened_later_passes_over_a_table_that_fails),
         CASE(a_row_that_cannot_be_read_is_told_from_its_neighbours),

@@ -166,6 +166,100 @@ TEST(forgotten_scripts_are_loaded_again) {
     assert_int_equal(put_rows(fixture, 2000), BACKEND_OK);
 }
 
+/* ---- Page by page ---- */
+
+struct page_reader {
+    struct backend_visitor visitor;
+    struct backend_place place;
+    bool seen[ROWS];
+    unsigned pages;
+};
+
+static bool see_key(struct backend_visitor *self, const struct entry *entry) {
+    struct page_reader *reader = (struct page_reader *)(void *)self;
+    char number[8] = "";
+    assert_true(slice_starts_with(entry->key, SLICE("sess:")));
+    memcpy(number, entry->key.data + 5, entry->key.size - 5);
+    reader->seen[atoi(number)] = true;
+    return true;
+}
+
+static struct page_reader *begin_pages(struct page_reader *reader) {
+    *reader = (struct page_reader){.visitor = {see_key, .keys_only = true, .all_keys = true}};
+    reader->visitor.place = &reader->place;
+    return reader;
+}
+
+static void read_page(struct fixture *fixture, struct page_reader *reader) {
+    if (redis_backend.scan(fixture->writer, &fixture->table, SIZE_MAX, 0, &reader->visitor,
+                           &fixture->error) != BACKEND_OK)
+        fail_msg("%s", fixture->error.message);
+    reader->pages++;
+}
+
+static void expect_all_seen(const struct page_reader *reader) {
+    for (size_t i = 0; i < ROWS; i++)
+        assert_true(reader->seen[i]);
+}
+
+/* A slot without rows goes to another master, as all of them know. */
+static void give_away(unsigned slot, int to) {
+    char name[64];
+    snprintf(name, sizeof name, "%s", redis_server_ask(&masters[to], "CLUSTER MYID"));
+    for (int i = MASTERS; i-- > 0;)
+        assert_string_equal(redis_server_ask(&masters[i], "CLUSTER SETSLOT %u NODE %s", slot, name), "OK");
+}
+
+TEST(pages_go_over_all_masters) {
+    struct fixture *fixture = *state;
+    struct page_reader reader;
+    open_writer(fixture, &fixture->writer);
+    assert_int_equal(put_rows(fixture, 1000), BACKEND_OK);
+    for (begin_pages(&reader); !reader.place.end;)
+        read_page(fixture, &reader);
+    assert_int_equal(reader.pages, MASTERS);
+    expect_all_seen(&reader);
+}
+
+TEST(pages_begin_anew_where_a_slot_has_moved) {
+    struct fixture *fixture = *state;
+    enum { EMPTY = 16383 };
+    struct page_reader reader;
+    open_writer(fixture, &fixture->writer);
+    assert_int_equal(put_rows(fixture, 1000), BACKEND_OK);
+    begin_pages(&reader);
+    read_page(fixture, &reader);
+    read_page(fixture, &reader);
+    give_away(EMPTY, 0);
+    memset(reader.seen, 0, sizeof reader.seen);
+    while (!reader.place.end)
+        read_page(fixture, &reader);
+    expect_all_seen(&reader);
+    assert_int_equal(reader.pages, 2 + MASTERS);
+    give_away(EMPTY, MASTERS - 1);
+}
+
+TEST(pages_have_no_end_while_a_slot_moves) {
+    struct fixture *fixture = *state;
+    enum { EMPTY = 16383 };
+    struct page_reader reader;
+    char name[64];
+    open_writer(fixture, &fixture->writer);
+    assert_int_equal(put_rows(fixture, 1000), BACKEND_OK);
+    snprintf(name, sizeof name, "%s", redis_server_ask(&masters[0], "CLUSTER MYID"));
+    assert_string_equal(
+        redis_server_ask(&masters[MASTERS - 1], "CLUSTER SETSLOT %d MIGRATING %s", EMPTY, name), "OK");
+    for (begin_pages(&reader); reader.pages < MASTERS;)
+        read_page(fixture, &reader);
+    assert_int_equal(reader.place.size, 0); /* the beginning */
+    assert_false(reader.place.end);
+    assert_string_equal(redis_server_ask(&masters[MASTERS - 1], "CLUSTER SETSLOT %d STABLE", EMPTY), "OK");
+    while (!reader.place.end)
+        read_page(fixture, &reader);
+    assert_int_equal(reader.pages, 2 * MASTERS);
+    expect_all_seen(&reader);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         CASE(versions_begin_above_those_of_all_masters),
@@ -174,6 +268,9 @@ int main(void) {
         CASE(a_master_that_lost_what_it_had_is_noticed_by_a_look),
         CASE(a_node_number_that_is_taken_is_refused),
         CASE(forgotten_scripts_are_loaded_again),
+        CASE(pages_go_over_all_masters),
+        CASE(pages_begin_anew_where_a_slot_has_moved),
+        CASE(pages_have_no_end_while_a_slot_moves),
     };
     signal(SIGPIPE, SIG_IGN);
     if (!redis_server_start_cluster(masters, MASTERS)) {

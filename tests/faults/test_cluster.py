@@ -7,7 +7,7 @@ import threading
 
 import pytest
 from cluster import SLOTS, Cluster
-from forebay import AWAY, THERE, Background, Config, Redis, Server, eventually, namespace, section
+from forebay import AWAY, THERE, Background, Config, Redis, Server, eventually, namespace, section, sqlite_backend
 
 pytestmark = pytest.mark.skipif(Redis.missing() is not None, reason=str(Redis.missing()))
 
@@ -88,6 +88,42 @@ def test_slots_that_move_under_load_lose_nothing(tmp_path, serve):
         assert cluster.values("sess:") == load.acknowledged
         assert cluster.values("sh:", "string") == shared.acknowledged
         assert set(cluster.values("wt:").values()) == {b"after"}
+
+
+def test_a_namespace_is_copied_to_a_cluster_and_back(tmp_path, serve):
+    """All masters are walked, and a round in which a change reached some of them alone is followed by another."""
+    def copied(backend, copy_to=None):
+        more = {"copy_to": copy_to} if copy_to else {}
+        return Config(namespace("sessions", "sess:", "write-behind", backend, flush_delay="20ms", **more),
+                      backends=[sqlite_backend(), section("backend", "new", uri=cluster.uri, timeout=AWAY)])
+
+    def restart(config):
+        server.stop()
+        server.config = config
+        server.start()
+
+    def is_complete():
+        return server.client().stats("namespaces")["sessions:copy_state"] == "complete"
+
+    with Cluster(tmp_path / "redis") as cluster:
+        server = serve(copied("local", "new"))
+        fill(server.client(), b"before")
+        eventually(is_complete)
+        server.client().sync()
+        assert cluster.values("sess:") == dict.fromkeys(server.rows(), b"before")
+        restart(copied("new", "local"))
+        eventually(is_complete)
+        away = cluster.masters[0]
+        away.pause()
+        fill(server.client(), b"after")
+        eventually(lambda: "writes" in server.log() and "fail and are tried again" in server.log())
+        away.resume()
+        server.client().sync()
+        eventually(is_complete)
+        assert {key: row.value for key, row in server.rows().items()} == cluster.values("sess:")
+        assert len(server.rows()) == KEYS and set(cluster.values("sess:").values()) == {b"after"}
+        restart(copied("local"))
+        assert set(server.client().get_many([f"sess:{i}" for i in range(KEYS)]).values()) == {b"after"}
 
 
 @pytest.mark.threads

@@ -55,6 +55,7 @@ def server(tmp_path):
     config = Config(namespace("behind", "b:", "write-behind", flush_delay="10ms", journal="always", quarantine_limit="64kb"),
                     namespace("through", "t:", "write-through", absent_filter=True),
                     namespace("lost", "l:", "read-through", backend="gone"),
+                    namespace("moving", "m:", "write-through", copy_to="gone"),
                     namespace("aside", "a:", "cache-aside"), backends=backends)
     with Server(tmp_path, config=config, admin=True).start() as server:
         yield server

@@ -558,6 +558,22 @@ def journal_failures(server):
         return 0
 
 
+READ_HASHES = """
+local rows = {}
+for i, key in ipairs(KEYS) do
+  local row = redis.call('HMGET', key, 'value', 'flags', 'version')
+  rows[i] = {row[1], row[2], redis.call('PEXPIRETIME', key), row[3]}
+end
+return rows"""
+
+READ_STRINGS = """
+local rows = {}
+for i, key in ipairs(KEYS) do
+  rows[i] = {redis.call('GET', key), redis.call('HGET', 'forebay:beside:' .. key, 'flags'), redis.call('PEXPIRETIME', key), 0}
+end
+return rows"""
+
+
 class Redis(Process):
     """redis-server, without persistence unless the options say so."""
 
@@ -606,22 +622,12 @@ class Redis(Process):
         client = self.connect()
         names = list(client.scan_iter(match=prefix + "*", count=1000))
         found = {}
+        read = client.register_script(READ_HASHES if layout == "hash" else READ_STRINGS)
         for start in range(0, len(names), 500):
             some = names[start:start + 500]
-            pipe = client.pipeline(transaction=False)
-            for name in some:
-                if layout == "hash":
-                    pipe.hmget(name, "value", "flags", "version")
-                else:
-                    pipe.get(name)
-                    pipe.hget(b"forebay:beside:" + name, "flags")
-                pipe.execute_command("PEXPIRETIME", name)
-            answers = iter(pipe.execute())
-            for name in some:
-                value, flags, version = next(answers) if layout == "hash" else (next(answers), next(answers), 0)
-                expires = max(0, next(answers) // 1000)
+            for name, (value, flags, expires, version) in zip(some, read(keys=some)):
                 if value is not None:  # else the tombstone of a delete
-                    found[name] = Row(value, int(flags or 0), expires, int(version or 0))
+                    found[name] = Row(value, int(flags or 0), max(0, expires // 1000), int(version or 0))
         return found
 
     @property

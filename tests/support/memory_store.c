@@ -213,6 +213,28 @@ static enum backend_status apply(struct backend_connection *connection, struct m
     return BACKEND_OK;
 }
 
+enum { PAGE_BUCKETS = 64 };
+
+/* A place is the number of the next bucket. */
+static void show_page(struct memory_store *store, const struct backend_table *table,
+                      struct backend_visitor *visitor) {
+    struct backend_place *place = visitor->place;
+    size_t first = 0, end;
+    bool more = true;
+    if (place->size == sizeof first)
+        memcpy(&first, place->bytes, sizeof first);
+    end = first + PAGE_BUCKETS;
+    for (size_t i = first; i < end; i++)
+        for (struct row *row = store->buckets[i]; row && more; row = row->next)
+            if (!row->deleted && strcmp(row->table, table->name) == 0)
+                more = visitor->entry(visitor, &row->entry);
+    if (!more)
+        return;
+    memcpy(place->bytes, &end, sizeof end);
+    place->size = sizeof end;
+    place->end = end == BUCKETS;
+}
+
 static enum backend_status scan(struct backend_connection *connection, const struct backend_table *table,
                                 size_t limit, uint32_t now, struct backend_visitor *visitor,
                                 struct backend_error *ret_error) {
@@ -220,6 +242,10 @@ static enum backend_status scan(struct backend_connection *connection, const str
     bool more = true;
     (void)now, (void)ret_error;
     pthread_mutex_lock(&store->lock);
+    if (visitor->place) {
+        show_page(store, table, visitor);
+        more = false;
+    }
     for (size_t i = 0; i < BUCKETS; i++)
         for (struct row *row = store->buckets[i]; row && more && limit; row = row->next) {
             if (row->deleted || strcmp(row->table, table->name) != 0)

@@ -98,7 +98,7 @@ static const char whole[] =
     "    preload_wait = true\n"
     "}\n"
     "namespace \"carts\" { prefix = \"cart:\" policy = \"write-through\" backend = \"far\"\n"
-    "    layout = \"string\" key_prefix = \"shop:\" }\n"
+    "    layout = \"string\" key_prefix = \"shop:\" copy_to = local }\n"
     "namespace \"plain\" { prefix = \"\" }\n";
 
 static void check_top(const struct settings *settings) {
@@ -180,6 +180,10 @@ TEST(every_setting_arrives) {
     assert_int_equal(tier->spaces[1].backend, 1);
     assert_string_equal(redis_part(&tier->spaces[1])->layout, "string");
     assert_string_equal(redis_part(&tier->spaces[1])->store_prefix, "shop:");
+    assert_int_equal(tier->spaces[0].copy_to, 0);
+    assert_int_equal(tier->spaces[1].copy_to, 1); /* counted from 1 */
+    assert_string_equal(tier->spaces[1].copy_table.name, "carts");
+    assert_null(tier->spaces[1].copy_table.specific); /* as the other kind does by default */
     assert_ptr_equal(tier->spaces[2].policy, &policy_cache_aside);
     assert_int_equal(tier->spaces[2].backend, -1);
     struct settings_complaint complaint;
@@ -390,6 +394,18 @@ static const struct bad {
           "backend_timeout = \"2s\"\n}\nnamespace \"m\" {\n prefix = \"m:\"\n policy = \"read-through\"\n"
           " backend = \"b\"\n backend_timeout = \"3s\""),
      14, "backend_timeout is 3000 ms here and 2000 ms elsewhere", "same value"},
+    /* copies */
+    {OVER("write-behind", "b", "copy_to = \"x\""), 8, "copy_to = \"x\": there is no such backend",
+     "define it"},
+    {OVER("write-behind", "b", "copy_to = \"b\""), 8, "over this backend already", "another one"},
+    {OVER("read-through", "b", "copy_to = \"r\""), 8, "copy_to needs policy =", "write-through"},
+    {HEAD ASIDE("copy_to = \"r\""), 6, "copy_to needs policy =", ""},
+    {OVER("write-behind", "b", "load = \"l\" store = \"s\" delete = \"d\"\n copy_to = \"r\""), 9,
+     "does not list rows", "remove copy_to"},
+    {HEAD KEYS("x", "x:", "b", "copy_to = \"r\"") KEYS("y", "y:", "r", "copy_to = \"b\""), 7,
+     "namespace \"y\" is copied from this backend", "one after the other"},
+    {HEAD KEYS("x", "x:", "r", "key_prefix = \"y:\"") KEYS("y", "y:x:", "b", "copy_to = \"r\""), 7,
+     "of namespace", "key_prefix"},
     /* entries of two namespaces in one place */
     {HEAD KEYS("x", "x:", "r", "") KEYS("y", "y:", "r", "key_prefix = \"x:\""), 12,
      "keys \"x:y:...\" of namespace \"x\"", "change a key_prefix"},
