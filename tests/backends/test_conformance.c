@@ -139,25 +139,27 @@ static void redis_spoil_row(struct store *store) {
 
 /* ---- A cluster ---- */
 
-static void ask_masters(const char *command) {
-    for (unsigned i = 0; i < MASTERS; i++)
-        assert_string_equal(redis_server_ask(&masters[i], command), "OK");
-}
+/* A macro, as what is asked has to be a literal for redis_server_ask. */
+#define ASK_MASTERS(command)                                                                                 \
+    do                                                                                                       \
+        for (unsigned i = 0; i < MASTERS; i++)                                                               \
+            assert_string_equal(redis_server_ask(&masters[i], command), "OK");                               \
+    while (0)
 
 static void cluster_start(struct store *store) {
     snprintf(store->uri, sizeof store->uri, "redis+cluster://127.0.0.1:%d,127.0.0.1:%d", masters[0].port,
              masters[1].port);
-    ask_masters("FLUSHALL");
+    ASK_MASTERS("FLUSHALL");
 }
 
 static void cluster_stop(struct store *store) {
     (void)store;
-    ask_masters("ACL SETUSER default ~*");
+    ASK_MASTERS("ACL SETUSER default ~*");
 }
 
 static void cluster_change_table(struct store *store, bool broken) {
     (void)store;
-    ask_masters(broken ? "ACL SETUSER default resetkeys ~fb-* ~forebay:*" : "ACL SETUSER default ~*");
+    ASK_MASTERS(broken ? "ACL SETUSER default resetkeys ~fb-* ~forebay:*" : "ACL SETUSER default ~*");
 }
 
 static void cluster_spoil_row(struct store *store) {
