@@ -8,6 +8,7 @@ import threading
 import pytest
 from cluster import SLOTS, Cluster
 from forebay import AWAY, THERE, Background, Config, Redis, Server, eventually, namespace, section, sqlite_backend
+from load import Load
 
 pytestmark = pytest.mark.skipif(Redis.missing() is not None, reason=str(Redis.missing()))
 
@@ -21,29 +22,6 @@ def config(uri, timeout=THERE, **backend):
                   backends=[section("backend", "local", uri=uri, timeout=timeout, **backend)], drain_timeout="2s")
 
 
-class Load:
-    """Sets of KEYS keys in turn, as fast as they are answered."""
-
-    def __init__(self, server, prefix="sess:"):
-        self.server, self.prefix = server, prefix.encode()
-        self.acknowledged, self.refused, self.count = {}, [], 0
-
-    def __call__(self, end):
-        with self.server.client() as client:
-            while not end.is_set():
-                self.count += 1
-                key, value = self.prefix + b"%d" % (self.count % KEYS), b"%d" % self.count
-                answer = client.set(key, value)
-                if answer == b"STORED":
-                    self.acknowledged[key] = value
-                else:
-                    self.refused.append(answer)
-
-    def go_on(self):
-        goal = self.count + 2 * KEYS
-        eventually(lambda: self.count >= goal)
-
-
 def fill(client, value, prefix="sess:", count=KEYS):
     assert set(client.set_many((f"{prefix}{i}", value) for i in range(count))) == {b"STORED"}
 
@@ -53,7 +31,7 @@ def test_a_master_that_dies_under_load_loses_nothing(tmp_path, serve):
     """The keys of the others are served meanwhile; a replica has the rest after its promotion."""
     with Cluster(tmp_path / "redis", replicas=1) as cluster:
         server = serve(config(cluster.uri))
-        client, load, dead = server.client(), Load(server), cluster.masters[0]
+        client, load, dead = server.client(), Load(server, KEYS), cluster.masters[0]
         with Background(load):
             load.go_on()
             dead.kill()
@@ -71,7 +49,7 @@ def test_slots_that_move_under_load_lose_nothing(tmp_path, serve):
     """Rows of both layouts; half-way, where keys are at one node or the other, and when all are moved."""
     with Cluster(tmp_path / "redis") as cluster:
         server = serve(config(cluster.uri))
-        client, load, shared = server.client(), Load(server), Load(server, "sh:")
+        client, load, shared = server.client(), Load(server, KEYS), Load(server, KEYS, "sh:")
         source, target = cluster.masters[0], cluster.masters[1]
         slots = cluster.slots_with([f"{prefix}{i}" for prefix in ("sess:", "sh:", "wt:") for i in range(KEYS)], source)
         fill(client, b"before", "wt:")

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from forebay import AWAY, THERE, Background, Config, Redis, eventually, namespace, section
+from load import Load
 from sentinel import Sentinels
 
 pytestmark = pytest.mark.skipif(Redis.missing() is not None, reason=str(Redis.missing()))
@@ -26,29 +27,6 @@ def config(uri, timeout=THERE, **backend):
     return Config(namespace("sessions", "sess:", "write-behind", flush_delay="20ms"),
                   namespace("through", "wt:", "write-through"),
                   backends=[section("backend", "local", uri=uri, timeout=timeout, **backend)], drain_timeout="2s")
-
-
-class Load:
-    """Sets of KEYS keys in turn, as fast as they are answered."""
-
-    def __init__(self, server):
-        self.server = server
-        self.acknowledged, self.refused, self.count = {}, [], 0
-
-    def __call__(self, end):
-        with self.server.client() as client:
-            while not end.is_set():
-                self.count += 1
-                key, value = b"sess:%d" % (self.count % KEYS), b"%d" % self.count
-                answer = client.set(key, value)
-                if answer == b"STORED":
-                    self.acknowledged[key] = value
-                else:
-                    self.refused.append(answer)
-
-    def go_on(self):
-        goal = self.count + 2 * KEYS
-        eventually(lambda: self.count >= goal)
 
 
 def stat(server, name):
@@ -73,7 +51,7 @@ def test_a_failover_under_load_loses_nothing(serve, sentinels, dies):
     """Nor does the old master that comes back, from death or from a long sleep, get anything, though it takes itself for one for
     seconds; nor do Sentinels that are all away keep anything from the master that is known."""
     server = serve(config(sentinels.uri, THERE if dies else "1s"))
-    client, load, old = server.client(), Load(server), sentinels.master()
+    client, load, old = server.client(), Load(server, KEYS), sentinels.master()
     with Background(load):
         load.go_on()
         assert stat(server, "address") == f"127.0.0.1:{old.port}" and "/mymaster" in stat(server, "uri")
