@@ -8,6 +8,7 @@
  *               received    the buffer is queued at its connection (struct received), which is ready
  *               sent        kept until all sends of the turn are known; then connection_sent, and the output is empty
  *               has room    the socket of a slow reader takes bytes again
+ *               time        the second is over: one timer, not one for each wait
  *     turn    takes what is queued (take, receive), and queues its sends
  *     settle  asks for what the connection waits for next
  *
@@ -46,7 +47,7 @@ enum {
 };
 
 /* What a completion is about: the low bits of its user data. The rest is the connection, or the number of a sending. */
-enum operation { RECEIVE, SEND, ROOM, END, WAKE, CANCEL, OPERATIONS = 8 };
+enum operation { RECEIVE, SEND, ROOM, END, WAKE, TIME, CANCEL, OPERATIONS = 8 };
 
 enum { NO_BUFFER = -1, SEND_FLAGS = MSG_DONTWAIT | MSG_NOSIGNAL };
 
@@ -85,9 +86,11 @@ struct io {
     const char *base;    /* of their pieces */
     struct message *messages;
     size_t message_count;
-    size_t in_flight; /* of all connections */
-    bool woken;       /* by another thread, since wait began */
-    bool runs;        /* between begin and end */
+    size_t in_flight;               /* of all connections */
+    struct __kernel_timespec limit; /* of the wait, as the kernel reads it when it is submitted */
+    bool limited;                   /* the timer runs */
+    bool woken;                     /* by another thread, since wait began */
+    bool runs;                      /* between begin and end */
 };
 
 /* ---- Making a ring ---- */
@@ -283,6 +286,15 @@ static void poll_wake(struct io *io) {
     io_uring_sqe_set_data64(entry, user_data(WAKE, NULL));
 }
 
+/* One for many waits: each of its own would cost the kernel a timer. */
+static void start_timer(struct io *io, int wait_ms) {
+    struct io_uring_sqe *entry = next_entry(io);
+    io->limit = (struct __kernel_timespec){.tv_sec = wait_ms / 1000, .tv_nsec = wait_ms % 1000 * 1000000ll};
+    io_uring_prep_timeout(entry, &io->limit, 0, 0);
+    io_uring_sqe_set_data64(entry, user_data(TIME, NULL));
+    io->limited = true;
+}
+
 /* ---- Completions ---- */
 
 static void free_gone(struct io *io, struct connection *connection) {
@@ -383,6 +395,9 @@ static void complete(struct io *io, const struct io_uring_cqe *completion) {
         if (!(completion->flags & IORING_CQE_F_MORE) && io->runs)
             poll_wake(io);
         break;
+    case TIME:
+        io->limited = false;
+        break;
     case CANCEL:
     case OPERATIONS:
         break;
@@ -482,13 +497,12 @@ static void flush_ring(struct io *io) {
 static bool wait_ring(struct io *io, int wait_ms) {
     io->woken = false;
     give_back(io);
-    if (wait_ms > 0) {
-        struct __kernel_timespec limit = {.tv_sec = wait_ms / 1000, .tv_nsec = wait_ms % 1000 * 1000000ll};
-        struct io_uring_cqe *first;
-        io_uring_submit_and_wait_timeout(&io->ring, &first, 1, &limit, NULL);
-    } else {
+    if (wait_ms > 0 && !io->limited)
+        start_timer(io, wait_ms);
+    if (wait_ms > 0)
+        io_uring_submit_and_wait(&io->ring, 1);
+    else
         io_uring_submit_and_get_events(&io->ring);
-    }
     take_completions(io);
     finish_sends(io);
     return io->woken;
