@@ -156,6 +156,7 @@ static void add_reloads(struct report *report, const struct server *server) {
                 {"reload_failures", atomic_load(&server->reload_failures)},
                 {"last_reload_time", atomic_load(&server->reload_seconds)},
                 {"handover", tier_hands_over(server->tier)});
+    add_text(report, "io", worker_io_name(server->workers[0]));
 }
 
 static void add_own(struct report *report, const struct worker_stats *workers,

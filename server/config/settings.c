@@ -10,6 +10,8 @@
 
 enum { REQUEST_LINE = 4096 }; /* bytes; more than the longest line of a storage command */
 
+const char *const io_kind_names[] = {[IO_AUTO] = "auto", [IO_EPOLL] = "epoll", [IO_RING] = "io_uring", NULL};
+
 const struct setting root_settings[] = {
     {"listen", SETTING_LIST, .standard_text = SETTINGS_LISTEN_DEFAULT, .change = SETTING_FIXED,
      .about = "addresses, as for `-l`; the port is 11211 where none is given"},
@@ -17,6 +19,8 @@ const struct setting root_settings[] = {
      .change = SETTING_LIVE, .about = "what the cache may keep resident, as `-m`"},
     {"threads", SETTING_COUNT, IN(threads), 1, SETTINGS_THREADS_MAX, .standard = 4, .change = SETTING_FIXED,
      .about = "worker threads, as `-t`"},
+    {"io", SETTING_WORD, IN(io), .words = io_kind_names, .standard = IO_AUTO, .change = SETTING_FIXED,
+     .about = "how the worker threads [talk with the kernel](design.md#io_uring-and-epoll), as `--io`"},
     {"data", SETTING_TEXT, IN(data), .minimum = 1, .change = SETTING_FIXED,
      .about =
          "folder of the journals and quarantines, and of `places`, by which a start knows [what a changed configuration hides](#a-configuration-that-changes); relative SQLite paths start here. Created if missing, with mode 0700. Only one server may use it at a time, whatever it keeps there: a second one is refused, with the pid of the first"},
