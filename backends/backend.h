@@ -76,6 +76,7 @@ struct backend_table {
     const char *key_prefix;                  /* the namespace's: each of its keys begins with it */
     const struct backend_specific *specific; /* NULL: the kind's defaults */
     unsigned index;                          /* position in backend_options.tables */
+    bool written; /* the namespace's policy writes its rows: what cannot is no statement for that */
 };
 
 struct backend_options {

@@ -46,10 +46,11 @@ struct backend_measures {
     uint64_t breaker_opened[BACKEND_ROLES];
     uint64_t commits, changes, refused; /* write-through */
     uint64_t background_touches, barriers, confirmed_rows, superseded, failovers;
-    uint64_t store_regressions, replica_waits, replica_short;
+    uint64_t store_regressions, replica_waits, replica_short, changes_again;
+    uint64_t other_nodes, rival, clock_ahead_us, clock_off_us;
     struct backend_nodes_copy nodes; /* of a store that has several */
     bool is_coherent;                /* changes by others are heard; then: */
-    uint64_t believes, heard, compared, dropped, losses, watcher_reconnects, blind_us;
+    uint64_t believes, heard, compared, dropped, losses, watcher_reconnects, blinds, blind_us;
 };
 
 size_t tier_measure_backends(struct tier *tier, struct backend_measures *ret_backends, size_t count);

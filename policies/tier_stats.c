@@ -426,6 +426,8 @@ static void stat_backend(struct tier_backend *backend, struct stat_sink *sink) {
 #undef TELL
     number(sink, name, "other_nodes", atomic_load(&backend->others));
     number(sink, name, "clock_ahead_us", (uint64_t)atomic_load(&backend->ahead_us));
+    number(sink, name, "clock_off_us", atomic_load(&backend->clock_off_us));
+    number(sink, name, "rival", atomic_load(&backend->rival));
     if (backend->coherence)
         stat_coherence(sink, name, backend->coherence);
     stat_calls(sink, name, &backend->calls);

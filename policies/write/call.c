@@ -69,6 +69,13 @@ static void take_over(struct writer *writer, uint64_t version) {
         copies_lose(writer->backend);
 }
 
+/* A store that is connected again within a call may have refused already: whoever waits for the first answer is told. */
+static void note_what_was_met(struct writer *writer) {
+    pthread_mutex_lock(&writer->mutex);
+    writer->opening.met = writer->session.error;
+    pthread_mutex_unlock(&writer->mutex);
+}
+
 /* A connection counts only when it has said which versions the store holds: what is written from then on is
  * above them. */
 static enum backend_status open_connection(struct writer *writer) {
@@ -78,6 +85,8 @@ static enum backend_status open_connection(struct writer *writer) {
     if (status != BACKEND_OK)
         return status;
     session->connection->call_until_us = writer->call_until_us;
+    if (session->starting)
+        note_what_was_met(writer);
     uint64_t began_us = monotonic_us();
     status = writer->backend->type->high_version(session->connection, &version, &session->error);
     slow_log_end(writer->backend, NULL, CALL_VERSION, 0, began_us, status);
@@ -151,14 +160,23 @@ static void go_on_without(struct writer *writer) {
             name_of(writer), name_of(writer));
 }
 
-/* Of a wrong address, mostly; what the attempt under way meets is not known yet. */
+/* Mostly of a wrong address. */
 static void warn_of_silence(struct writer *writer) {
     char address[256];
+    struct backend_error met;
     backend_show_uri(writer->backend->options.store.uri, address, sizeof address);
-    tell_of_backend(
-        writer->backend, NULL, LOG_LEVEL_WARNING,
-        "backend %s: has not answered yet, the start goes on without it: see whether %s is right, and serves",
-        name_of(writer), address);
+    pthread_mutex_lock(&writer->mutex);
+    met = writer->opening.met;
+    pthread_mutex_unlock(&writer->mutex);
+    if (*met.message)
+        tell_of_backend(writer->backend, NULL, LOG_LEVEL_WARNING,
+                        "backend %s: not available yet, the start goes on without it: %s", name_of(writer),
+                        met.message);
+    else
+        tell_of_backend(
+            writer->backend, NULL, LOG_LEVEL_WARNING,
+            "backend %s: has not answered yet, the start goes on without it: see whether %s is right, and serves",
+            name_of(writer), address);
 }
 
 bool call_await_first(struct writer *writer, uint64_t until_us, char *error, size_t error_size) {

@@ -36,6 +36,7 @@ struct opening {
     bool runs;                  /* not joined yet */
     bool done;                  /* under writer->mutex: the session has been given back */
     enum backend_status status; /* when done */
+    struct backend_error met;   /* under writer->mutex: what the attempt under way has met; "": nothing yet */
 };
 
 struct writer {

@@ -141,8 +141,9 @@ static void announce(struct program *program) {
         server_log(server, LOG_LEVEL_WARNING,
                    "no client can connect: -p 0 leaves TCP out, and there is no -s");
     server_log(server, LOG_LEVEL_NOTICE,
-               "forebay " FOREBAY_VERSION " serves %s with %u threads and %zu MB of memory", addresses,
-               server->worker_count, program->settings.tier.cache.memory_limit >> 20);
+               "forebay " FOREBAY_VERSION " serves %s with %u threads and %zu MB of memory",
+               *addresses ? addresses : "nobody", server->worker_count,
+               program->settings.tier.cache.memory_limit >> 20);
     if (program->settings.data)
         server_log(server, LOG_LEVEL_NOTICE, "data folder: %s", program->settings.data);
     for (size_t i = 0; i < tier_space_count(server->tier); i++)
