@@ -18,7 +18,9 @@
  * The buffers are shared by all connections, and at the end of a turn all of them are the ring's again: what a connection has
  * not read by then is copied (put_aside). That happens to clients that send on while their requests wait; from then on such a
  * connection is received from one by one, and only while it may be read, so that the socket holds the client back. The same
- * holds for those that have not authenticated, and for all where unfinished requests take much memory. Without a free
+ * holds for those that have not authenticated, and for all where unfinished requests take much memory. A long value does not
+ * come by way of the buffers: while one is awaited its connection is polled, and read by system calls into its own buffer, as
+ * under epoll. Without a free
  * buffer the kernel ends a receive (ENOBUFS); it is asked for again when the turn is over.
  *
  * A closed connection may still be known to the kernel: its requests are cancelled, and it is freed with the last of them.
@@ -47,7 +49,7 @@ enum {
 };
 
 /* What a completion is about: the low bits of its user data. The rest is the connection, or the number of a sending. */
-enum operation { RECEIVE, SEND, ROOM, END, WAKE, TIME, CANCEL, OPERATIONS = 8 };
+enum operation { RECEIVE, SEND, BYTES, ROOM, END, WAKE, TIME, CANCEL, OPERATIONS = 8 };
 
 enum { NO_BUFFER = -1, SEND_FLAGS = MSG_DONTWAIT | MSG_NOSIGNAL };
 
@@ -272,8 +274,19 @@ static void stop_listening(struct io *io, struct connection *connection) {
     cancel(io, user_data(RECEIVE, connection));
 }
 
+/* Whether that poll is under way. */
+static bool *polled_flag(struct io_link *link, enum operation operation) {
+    return operation == BYTES  ? &link->awaits_bytes
+           : operation == ROOM ? &link->awaits_room
+                               : &link->awaits_end;
+}
+
 static void poll_for(struct io *io, struct connection *connection, enum operation operation,
                      unsigned events) {
+    bool *under_way = polled_flag(&connection->link, operation);
+    if (*under_way)
+        return;
+    *under_way = true;
     struct io_uring_sqe *entry = next_entry(io);
     io_uring_prep_poll_add(entry, connection->fd, events);
     io_uring_sqe_set_data64(entry, user_data(operation, connection));
@@ -352,18 +365,14 @@ static void on_received(struct io *io, struct connection *connection, int result
 static void on_polled(struct io *io, struct connection *connection, enum operation operation, int result) {
     struct io_link *link = &connection->link;
     count_in_flight(connection, -1);
-    if (operation == ROOM)
-        link->awaits_room = false;
-    else
-        link->awaits_end = false;
+    *polled_flag(link, operation) = false;
     if (link->gone) {
         free_gone(io, connection);
         return;
     }
-    if (result > 0 && operation == ROOM)
-        connection->writable = true;
-    else if (result > 0)
-        connection->hung_up = true;
+    connection->writable |= result > 0 && operation == ROOM;
+    connection->readable |= result > 0 && operation == BYTES;
+    connection->hung_up |= result > 0 && operation == END;
     connection_set_ready(connection); /* settle asks again where that is needed */
 }
 
@@ -386,6 +395,7 @@ static void complete(struct io *io, const struct io_uring_cqe *completion) {
     case SEND:
         on_sent(io, about / OPERATIONS, completion->res);
         break;
+    case BYTES:
     case ROOM:
     case END:
         on_polled(io, connection, operation, completion->res);
@@ -545,10 +555,14 @@ static void leave_ring(struct connection *connection) {
     connection->next = io->leaving;
     io->leaving = connection;
     stop_listening(io, connection);
-    if (link->awaits_room)
-        cancel(io, user_data(ROOM, connection));
-    if (link->awaits_end)
-        cancel(io, user_data(END, connection));
+    for (enum operation operation = BYTES; operation <= END; operation++)
+        if (*polled_flag(link, operation))
+            cancel(io, user_data(operation, connection));
+}
+
+/* Whether it is in the middle of a long value. */
+static bool awaits_much(const struct connection *connection) {
+    return connection->own && connection->wanted > connection->own_size + CONNECTION_READ;
 }
 
 /* Nothing is queued. */
@@ -578,6 +592,13 @@ static ssize_t take_ring(struct connection *connection, size_t size, const char 
     return (ssize_t)taken;
 }
 
+/* Of a connection that is not listened to. */
+static ssize_t receive_now(struct connection *connection, char *data, size_t size) {
+    ssize_t got = recv(connection->fd, data, size, MSG_DONTWAIT);
+    connection->readable = got == (ssize_t)size;
+    return got;
+}
+
 static ssize_t receive_ring(struct connection *connection, char *data, size_t size) {
     size_t got = 0;
     const char *part;
@@ -586,15 +607,15 @@ static ssize_t receive_ring(struct connection *connection, char *data, size_t si
         memcpy(data + got, part, (size_t)taken);
         got += (size_t)taken;
     }
-    return got > 0 ? (ssize_t)got : receive_nothing(connection);
+    if (got > 0)
+        return (ssize_t)got;
+    return connection->link.listens || connection->link.ended ? receive_nothing(connection)
+                                                              : receive_now(connection, data, size);
 }
 
 static bool watch_room_ring(struct connection *connection, bool waits) {
-    struct io_link *link = &connection->link;
-    if (!waits || link->awaits_room)
-        return true;
-    link->awaits_room = true;
-    poll_for(connection->worker->io, connection, ROOM, POLLOUT);
+    if (waits)
+        poll_for(connection->worker->io, connection, ROOM, POLLOUT);
     return true;
 }
 
@@ -656,22 +677,28 @@ static bool is_to_ask_each_time(const struct connection *connection) {
                settings_request_memory(server->settings) / 2;
 }
 
+static void listen_again(struct io *io, struct connection *connection) {
+    if (!awaits_much(connection))
+        listen_to(io, connection, is_to_ask_each_time(connection));
+    else if (!connection->readable)
+        poll_for(io, connection, BYTES, POLLIN);
+}
+
 static void settle_ring(struct connection *connection) {
     struct io *io = connection->worker->io;
     struct io_link *link = &connection->link;
     if (holds_buffers(link)) {
         put_aside(io, connection);
-        link->one_by_one = true;
+        link->one_by_one |= !awaits_much(connection);
+    }
+    if (link->first || awaits_much(connection))
         stop_listening(io, connection);
-    } else if (!link->first && !link->listens && !link->ended && wants_more(connection)) {
-        listen_to(io, connection, is_to_ask_each_time(connection));
-    }
+    if (!link->first && !link->listens && !link->ended && wants_more(connection))
+        listen_again(io, connection);
     if (connection->sends && !connection->writable)
-        watch_room_ring(connection, true);
-    if (connection->awaits_check && !link->awaits_end && !connection->hung_up) {
-        link->awaits_end = true;
+        poll_for(io, connection, ROOM, POLLOUT);
+    if (connection->awaits_check && !connection->hung_up)
         poll_for(io, connection, END, POLLRDHUP);
-    }
 }
 
 const struct io_type io_ring = {
