@@ -58,11 +58,14 @@ static uint64_t bytes_allowed(const struct journal *journal) {
 void retain_look(struct journal *journal) {
     move_clock(journal);
     journal->due_count = 0;
-    if (!journal->retained.first) /* added by this thread alone */
+    pthread_mutex_lock(&journal->lock);
+    uint64_t bytes = journal->retained_bytes;
+    pthread_mutex_unlock(&journal->lock);
+    if (bytes == 0)
         return;
     uint64_t allowed = bytes_allowed(journal);
     pthread_mutex_lock(&journal->lock);
-    uint64_t bytes = journal->retained_bytes;
+    bytes = journal->retained_bytes;
     for (const struct journal_file *file = journal->retained.first; file; file = file->next) {
         if (bytes <= allowed && journal->keep_clock_us - file->passed_at < journal->keep_us)
             break;
