@@ -47,9 +47,10 @@ bool regress_note(struct writer *writer, uint64_t version, bool other) {
         tell_older(writer, version, "what memory holds is written to it again");
     else if (lacks)
         tell_gap(writer, applied, writer->store_applied);
-    if (starting)
+    if (starting) {
         writer->began_older = older;
-    else if (older || lacks || other || (writer->owes && !rewrite_is_running(writer)))
+        writer->began_applied = applied;
+    } else if (older || lacks || other || (writer->owes && !rewrite_is_running(writer)))
         rewrite_begin(writer, regress_mark(writer, other));
     writer->store_version = version;
     if (applied) /* else the store does not take it now */
@@ -70,10 +71,11 @@ static uint64_t noted_mark(const struct writer *writer) {
 void regress_look_back(struct writer *writer) {
     if (!writer->tier->journal || !writer->backend->type->remembers_deletes)
         return;
-    uint64_t noted = noted_mark(writer), applied = writer->store_applied;
+    uint64_t noted = noted_mark(writer);
+    uint64_t applied = writer->began_applied ? writer->began_applied : writer->store_applied;
     bool owed = noted == JOURNAL_MARK_OWED;
     if (!session_is_open(&writer->session)) { /* it is compared when it is there */
-        writer->owes = owed;
+        writer->owes |= owed;
         writer->store_applied = owed ? 0 : noted;
         return;
     }
