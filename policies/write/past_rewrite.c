@@ -46,7 +46,7 @@ struct past_rewrite {
     uint64_t records; /* of the store's namespaces, and above what it is known to have */
     size_t keys_at_once;
     unsigned part, parts; /* of the keys */
-    bool overflows;       /* more keys than can be noted at once */
+    uint64_t overflow;    /* so many records had more keys than can be noted at once; 0: none had */
     bool has_touches;     /* that are not of a change that was noted */
     bool no_memory;
     uint64_t written, missing;
@@ -142,10 +142,17 @@ static bool is_in_part(const struct past_rewrite *self, const struct past_space 
 static void note(struct past_rewrite *self, const struct format_record *record, unsigned number) {
     if (self->parts == 1)
         self->records++;
-    if (self->overflows)
+    if (self->overflow)
         return;
     self->no_memory |= !kept_note(self->kept, record, number);
-    self->overflows = self->parts == 1 && kept_count(self->kept) > self->keys_at_once;
+    if (self->parts == 1 && kept_count(self->kept) > self->keys_at_once)
+        self->overflow = self->records;
+}
+
+/* As if what follows had as many new keys as what was noted: those that come again make it fewer. */
+static unsigned count_parts(const struct past_rewrite *self) {
+    double keys = (double)kept_count(self->kept) / (double)self->overflow * (double)self->records;
+    return (unsigned)(keys / (double)self->keys_at_once) + 1;
 }
 
 static enum mutation_kind mutation_of(unsigned kind) {
@@ -232,7 +239,8 @@ static bool note_anew(struct past_rewrite *self) {
     kept_free(self->kept);
     self->kept = kept_create();
     self->phase = PHASE_NOTE;
-    self->overflows = self->has_touches = false;
+    self->overflow = 0;
+    self->has_touches = false;
     self->no_memory |= !self->kept;
     return self->kept != NULL;
 }
@@ -244,8 +252,8 @@ static bool next_part(struct past_rewrite *self) {
 /* All files were read. False: that was the last time. */
 static bool next_reading(struct past_rewrite *self) {
     journal_past_rewind(self->past);
-    if (self->overflows) {
-        self->parts = (unsigned)(self->records / self->keys_at_once + 1);
+    if (self->overflow) {
+        self->parts = count_parts(self);
         return note_anew(self);
     }
     if (self->phase == PHASE_NOTE) {

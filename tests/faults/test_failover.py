@@ -265,24 +265,31 @@ def test_what_the_journal_alone_has_is_written_again(tmp_path, serve, patient_se
     for node in nodes:
         fill(node.server.client(), MANY, b"old")
         node.server.client().sync()
-    eventually(lambda: old.connect().wait(1, 1000) == 1)
-    patient_sentinels.cut_off(old)
-    for node in nodes:
-        change_all(node)
-    starts.server.stop()
-    old.kill()
-    patient_sentinels.join()
-    new = patient_sentinels.await_failover(old)
-    starts.server.start()
-    for node in nodes:
-        eventually(lambda node=node: node.server.client().set("sess:2", b"newest") == b"STORED")
-    eventually(lambda: dies.values(new)[b"sess:2"] == b"newest")
-    dies.server.kill()
-    dies.server.start()
+    load = Load(lives.server, KEYS, "sess:load:")
+    with Background(load):
+        load.go_on()
+        eventually(lambda: old.connect().wait(1, 1000) == 1)
+        patient_sentinels.cut_off(old)
+        for node in nodes:
+            change_all(node)
+        starts.server.stop()
+        old.kill()
+        patient_sentinels.join()
+        new = patient_sentinels.await_failover(old)
+        starts.server.start()
+        for node in nodes:
+            eventually(lambda node=node: node.server.client().set("sess:2", b"newest") == b"STORED")
+        eventually(lambda: dies.values(new)[b"sess:2"] == b"newest")
+        dies.server.kill()
+        dies.server.start()
+        eventually(lambda: AGAIN in lives.server.log())
+        load.go_on()
+    lives.server.client().sync()
+    assert not load.refused
     expected = {b"sess:%d" % i: b"new" for i in range(MANY) if i % 10} | {b"sess:2": b"newest"}
     for node in (lives, dies, starts):
         eventually(lambda node=node: AGAIN in node.server.log())
-        assert node.values(new) == expected
+        assert node.values(new) == expected | (load.acknowledged if node is lives else {})
         assert new.rows(node.prefix + "sess:1")[node.prefix.encode() + b"sess:1"].expires_at > 0
         client = node.server.client()
         assert client.ask("sess:10") == ("miss", None) and client.ask("sess:11") == ("hit", b"new")
