@@ -6,6 +6,7 @@
  *     NOTE    all records are read, and of each key it is noted which are the newest (journal/kept.h)
  *     WRITE   all records are read again, and the newest changes are written, each with the touch of it
  *     TOUCH   once more, if there are touches of what no file has: the writer touches the rows
+ *     END     that is waited for
  *
  * What is noted takes an eighth of the memory there is, at most: where there are more keys, they are taken in parts, by their
  * hashes, and all is read for each part.
@@ -30,7 +31,7 @@ enum {
     TOUCHES_AT_ONCE = 1 << 14
 };
 
-enum phase { PHASE_NOTE, PHASE_WRITE, PHASE_TOUCH };
+enum phase { PHASE_NOTE, PHASE_WRITE, PHASE_TOUCH, PHASE_END };
 
 /* A namespace whose changes are written again. */
 struct past_space {
@@ -50,6 +51,7 @@ struct past_rewrite {
     bool has_touches;     /* that are not of a change that was noted */
     bool no_memory;
     uint64_t written, missing;
+    uint64_t touched_until; /* the highest version that was left to the writer's touches; 0: none was */
     size_t space_count;
     struct past_space spaces[];
 };
@@ -179,10 +181,13 @@ static void touch_again(struct past_rewrite *self, struct past_space *to, const 
         !kept_take(self->kept, record, number) || memory_has(to->space, entry))
         return;
     struct writer *writer = to->space->backend->writer;
-    if (touches_recover(writer, to->space, entry, entry->version, touches_second_of(entry)))
-        self->written++;
-    else
+    if (!touches_recover(writer, to->space, entry, entry->version, touches_second_of(entry))) {
         self->no_memory = true;
+        return;
+    }
+    self->written++;
+    if (entry->version > self->touched_until)
+        self->touched_until = entry->version;
 }
 
 static void take(struct past_rewrite *self, const struct journal_past_record *found) {
@@ -199,6 +204,8 @@ static void take(struct past_rewrite *self, const struct journal_past_record *fo
         break;
     case PHASE_TOUCH:
         touch_again(self, of, &record, found->space);
+        break;
+    case PHASE_END:
         break;
     }
 }
@@ -267,9 +274,20 @@ static bool next_reading(struct past_rewrite *self) {
     return next_part(self);
 }
 
+/* Those that clients have made since are newer. */
+static enum past_rewrite_status end(struct writer *writer, struct past_rewrite *self) {
+    self->phase = PHASE_END;
+    for (size_t i = 0; i < self->space_count; i++)
+        if (touches_bound(writer, self->spaces[i].space) <= self->touched_until)
+            return PAST_REWRITE_NOT_NOW;
+    return PAST_REWRITE_DONE;
+}
+
 enum past_rewrite_status past_rewrite_run(struct writer *writer, struct past_rewrite *self) {
     struct journal_past_record record;
     enum journal_past_status status = JOURNAL_PAST_RECORD;
+    if (self->phase == PHASE_END)
+        return end(writer, self);
     if (!write_batches(writer, self) || has_too_many_touches(writer))
         return PAST_REWRITE_NOT_NOW;
     while (status == JOURNAL_PAST_RECORD && !any_is_full(self)) {
@@ -279,7 +297,7 @@ enum past_rewrite_status past_rewrite_run(struct writer *writer, struct past_rew
     }
     if (!write_batches(writer, self))
         return PAST_REWRITE_NOT_NOW;
-    return status != JOURNAL_PAST_END || next_reading(self) ? PAST_REWRITE_MORE : PAST_REWRITE_DONE;
+    return status != JOURNAL_PAST_END || next_reading(self) ? PAST_REWRITE_MORE : end(writer, self);
 }
 
 /* ---- How it went ---- */
