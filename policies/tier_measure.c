@@ -191,6 +191,8 @@ bool tier_measure_journal(struct tier *tier, struct journal_measures *ret_journa
     *ret_journal = (struct journal_measures){
         .files = stats.files,
         .bytes = stats.bytes,
+        .kept_files = stats.kept_files,
+        .kept_bytes = stats.kept_bytes,
         .records = stats.written_records,
         .written_bytes = stats.written_bytes,
         .recycled = stats.recycled,

@@ -57,7 +57,8 @@ size_t tier_measure_backends(struct tier *tier, struct backend_measures *ret_bac
 size_t tier_backend_count(const struct tier *tier);
 
 struct journal_measures {
-    uint64_t files, bytes, records, written_bytes, recycled, compactions, failures;
+    uint64_t files, bytes, kept_files, kept_bytes; /* kept: beside the others, for a store that goes back */
+    uint64_t records, written_bytes, recycled, compactions, failures;
     struct histogram_sum fsync_times;
     uint64_t low_water_lag_us; /* so old is the oldest change that may not be in its backend */
     uint64_t replayed, replay_us;

@@ -480,6 +480,8 @@ static void stat_journal(struct tier *tier, struct stat_sink *sink) {
     journal_get_stats(tier->journal, &stats);
     number(sink, "journal", "files", stats.files);
     number(sink, "journal", "bytes", stats.bytes);
+    number(sink, "journal", "kept_files", stats.kept_files);
+    number(sink, "journal", "kept_bytes", stats.kept_bytes);
     number(sink, "journal", "written_records", stats.written_records);
     number(sink, "journal", "written_bytes", stats.written_bytes);
     number(sink, "journal", "fsyncs", stats.fsyncs);

@@ -47,8 +47,9 @@ static void tell_ahead(struct writer *writer) {
 static void take_over(struct writer *writer, uint64_t version) {
     struct backend_connection *connection = writer->session.connection;
     bool lost = store_is_lost(writer->backend->store);
-    if (lost)
-        rewrite_begin(writer); /* before it counts as found: the end of a drain sees one or the other */
+    bool replaced = store_is_other(writer->backend->store, &connection->identity);
+    if (lost) /* before it counts as found: the end of a drain sees one or the other */
+        rewrite_begin(writer, regress_mark(writer, replaced));
     bool other = store_found(writer->backend->store, &connection->identity);
     if (lost && writer->backend->loader)
         loader_let_go(writer->backend->loader); /* readers, too, are to have open what is there now */
@@ -60,9 +61,7 @@ static void take_over(struct writer *writer, uint64_t version) {
             writer->backend, &writer->older_lines, LOG_LEVEL_ERROR,
             "backend %s: it is another store than before the outage: what memory holds is written to it again",
             name_of(writer));
-    if (other && !lost)
-        rewrite_begin(writer);
-    bool regressed = regress_note(writer, version) || other;
+    bool regressed = regress_note(writer, version, replaced) || other;
     if (regressed)
         count(&writer->counters.store_regressions);
     if (lost || regressed)
@@ -262,6 +261,8 @@ static void catch_up(struct writer *writer, const struct mutation *mutations, si
 static void look_for_superseded(struct writer *writer, const struct mutation *mutations, size_t count_all) {
     uint64_t highest = 0;
     const struct mutation *last = NULL;
+    if (writer->owes) /* what the journal has of a key may be older than what was written since */
+        return;
     for (size_t i = 0; i < count_all; i++) {
         if (!is_unexplained(writer->tier, &mutations[i]))
             continue;

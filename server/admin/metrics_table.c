@@ -415,6 +415,8 @@ static const struct metric metrics[] = {
     /* the journal */
     {"forebay_journal_files", METRIC_GAUGE, "", "Files of the journal in use", JOURNAL(files)},
     {"forebay_journal_bytes", METRIC_GAUGE, "bytes", "Length of the files of the journal in use", JOURNAL(bytes)},
+    {"forebay_journal_kept_files", METRIC_GAUGE, "", "Files that the backends have all of, kept in case one of them loses something (journal_keep)", JOURNAL(kept_files)},
+    {"forebay_journal_kept_bytes", METRIC_GAUGE, "bytes", "Length of these files", JOURNAL(kept_bytes)},
     {"forebay_journal_records_total", METRIC_COUNTER, "", "Records that were written", JOURNAL(records)},
     {"forebay_journal_written_bytes_total", METRIC_COUNTER, "bytes", "Bytes of records that were written", JOURNAL(written_bytes)},
     {"forebay_journal_fsync_seconds", METRIC_HISTOGRAM, "seconds", "Time that syncs of the journal's files took", JOURNAL(fsync_times), .bounds = call_bounds, .few_bounds = call_bounds},

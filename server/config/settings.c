@@ -35,6 +35,13 @@ const struct setting root_settings[] = {
     {"journal_file_size", SETTING_SIZE, IN(tier.journal_file_size), 1 << 16, 1ull << 32,
      .standard = JOURNAL_FILE_SIZE_DEFAULT, .change = SETTING_FIXED,
      .about = "the size that journal files grow to; each thread begins with 1 MiB"},
+    {"journal_keep", SETTING_MILLISECONDS, IN(tier.journal_keep), 0, 86400000, .standard = 60000,
+     .change = SETTING_FIXED,
+     .about =
+         "how long files of the journal stay after a Redis has all that is in them, so that they can be [written again](backends.md#what-the-journal-keeps) if it loses some of it; 0: they do not"},
+    {"journal_keep_size", SETTING_SIZE, IN(tier.journal_keep_size), 0, 1ull << 44, .standard = 512 << 20,
+     .change = SETTING_FIXED,
+     .about = "what they may take of the disk at most, and never more than it has free beside them"},
     {"max_connections", SETTING_COUNT, IN(max_connections), 1, 1 << 20,
      .standard = SETTINGS_CONNECTIONS_DEFAULT, .change = SETTING_LIVE,
      .about = "client connections at a time, as `-c`"},
