@@ -32,9 +32,22 @@ static bool concerns(const struct writer *writer, const struct space *space) {
     return space->backend == writer->backend && policy_writes_rows(space->policy);
 }
 
-/* A placeholder of the meta commands is in memory alone. */
 static bool is_placeholder(const struct cache_view *view) {
     return view->value.size == 0 && (view->marks & ENTRY_TOKEN_SENT) && !(view->marks & ENTRY_STALE);
+}
+
+bool rewrite_is_of_store(const struct cache_view *view) {
+    return view->state == CACHE_CLEAN && view->version != 0 && !is_placeholder(view);
+}
+
+struct entry rewrite_entry(const struct cache_view *view, struct slice key, struct slice value) {
+    return (struct entry){.key = key,
+                          .value = value,
+                          .version = view->version,
+                          .client_cas = view->client_cas,
+                          .flags = view->flags,
+                          .expires_at = view->expires_at,
+                          .marks = view->marks};
 }
 
 static bool make_room(struct copied *copied) {
@@ -52,7 +65,7 @@ static bool make_room(struct copied *copied) {
 static void copy_entry(struct cache_visitor *self, int number, const struct cache_view *view) {
     struct copied *copied = (struct copied *)(void *)self;
     (void)number;
-    if (view->state != CACHE_CLEAN || view->version == 0 || is_placeholder(view))
+    if (!rewrite_is_of_store(view))
         return;
     char *bytes = make_room(copied) ? malloc(view->key.size + view->value.size + 1) : NULL;
     if (!bytes) {
@@ -65,13 +78,8 @@ static void copy_entry(struct cache_visitor *self, int number, const struct cach
     copied->mutations[copied->count++] =
         (struct mutation){.table = &copied->space->options.table,
                           .kind = MUTATION_PUT,
-                          .entry = {.key = slice_of(bytes, view->key.size),
-                                    .value = slice_of(bytes + view->key.size, view->value.size),
-                                    .version = view->version,
-                                    .client_cas = view->client_cas,
-                                    .flags = view->flags,
-                                    .expires_at = view->expires_at,
-                                    .marks = view->marks}};
+                          .entry = rewrite_entry(view, slice_of(bytes, view->key.size),
+                                                 slice_of(bytes + view->key.size, view->value.size))};
     copied->bytes += view->key.size + view->value.size;
 }
 

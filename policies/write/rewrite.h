@@ -14,6 +14,7 @@
 #ifndef FOREBAY_POLICIES_WRITE_REWRITE_H
 #define FOREBAY_POLICIES_WRITE_REWRITE_H
 
+#include "backends/backend.h"
 #include "cache/cache.h"
 #include <stdatomic.h>
 
@@ -25,6 +26,13 @@ struct rewrite { /* all zero: none */
     struct cache_walk walk;
     uint64_t written; /* rows that were offered to the store */
 };
+
+/* Does a store have to have what is seen? What is dirty is written anyway, and a placeholder of the meta commands is in memory
+ * alone. */
+bool rewrite_is_of_store(const struct cache_view *view);
+
+/* The row that it is written as; key and value are where the caller has put them. */
+struct entry rewrite_entry(const struct cache_view *view, struct slice key, struct slice value);
 
 /* From the beginning, also if one is running. */
 void rewrite_begin(struct writer *writer);

@@ -182,6 +182,21 @@ def test_an_older_copy_gets_what_memory_holds(serve, redis, config, layout):
     assert said.count(LOST) == 1 and said.count(OLDER) == 1, said
 
 
+def test_no_change_is_made_of_an_older_copy(serve, redis, config, layout):
+    """What memory holds goes there before anything is counted on from the rows that are there."""
+    server = serve(config)
+    client = server.client()
+    store(client, 20, b"5", "wt:")
+    keep_copy(redis)
+    for _ in range(2):
+        client.send(b"".join(b"incr wt:%d 10\r\n" % i for i in range(20)))
+        assert len({client.line() for _ in range(20)}) == 1
+    restore_copy(redis)
+    for i in range(20):
+        answer = eventually(lambda i=i: (said := client.incr(f"wt:{i}", 10)).isdigit() and int(said))
+        assert answer >= 35, f"wt:{i}: {answer} after 25"
+
+
 def test_an_older_copy_whose_newest_change_is_the_same(serve, redis):
     """What it lacks has older versions than what it has, as it waited longer to be written."""
     server = serve(Config(namespace("sessions", "sess:", "write-behind", flush_delay="20ms"),
