@@ -96,6 +96,33 @@ static bool tell(const struct backend_options *store, enum backend_status status
     return status != BACKEND_REFUSED;
 }
 
+static void pass_over_key(struct backend_listener *self, const struct backend_table *table,
+                          struct slice key) {
+    (void)self, (void)table, (void)key;
+}
+
+static void pass_over(struct backend_listener *self) {
+    (void)self;
+}
+
+/* Where others' changes cannot be heard, a start goes on all the same. */
+static void listen_once(const struct backend_type *type, const struct backend_options *store,
+                        FILE *complaints) {
+    struct backend_listener listener = {.changed = pass_over_key, .lost = pass_over};
+    struct backend_connection *connection = NULL;
+    struct backend_error error;
+    uint64_t proven_us = 0;
+    enum backend_status status = type->open(store, BACKEND_WATCHER, &connection, &error);
+    if (status == BACKEND_OK)
+        status = type->changes(connection, 0, &listener, &proven_us, &error);
+    if (status != BACKEND_OK)
+        fprintf(
+            complaints,
+            "forebay: warning: %s. Until that is allowed, memory is not believed, and reads go to the store\n",
+            error.message);
+    type->close(connection);
+}
+
 static bool ask(const struct tier_options *options, size_t index, FILE *notes, FILE *complaints) {
     struct backend_options store = options->backends[index].store;
     const struct backend_type *type = store.type ? store.type : backend_find(store.uri);
@@ -107,6 +134,8 @@ static bool ask(const struct tier_options *options, size_t index, FILE *notes, F
         store.table_count = listing.count;
         store.reads_only = !listing.writes;
         status = type->probe(&store, &error);
+        if (status == BACKEND_OK && store.coherent)
+            listen_once(type, &store, complaints);
     }
     free(listing.tables);
     free(listing.list);
