@@ -136,6 +136,8 @@ enum backend_status redis_probe(const struct backend_options *options, struct ba
         status = first_contact(connection, ret_error);
     if (status == BACKEND_OK)
         status = redis_high_version(&connection->base, &version, ret_error);
+    if (status == BACKEND_OK && connection->cluster)
+        status = redis_cluster_probe(connection, ret_error);
     redis_close(&connection->base);
     return status;
 }

@@ -189,6 +189,7 @@ def test_a_node_that_sends_to_itself_is_told(tmp_path, serve):
 def test_slots_without_a_master_are_told(tmp_path, serve):
     with Cluster(tmp_path / "redis", "--cluster-require-full-coverage", "no", count=2, until=16000) as cluster:
         server = serve(config(cluster.uri, AWAY))
+        assert "has no master, nor have 383 others" in server.check()
         client = server.client()
         fill(client, b"v", count=1000)
         eventually(lambda: "has no master, nor have 383 others: start their nodes, or give the slots away" in server.log())
@@ -204,6 +205,7 @@ def test_a_wrong_password_at_one_node_is_told_and_holds_up_nobody_else(tmp_path,
         client = server.client()
         fill(client, b"v")
         wrong = cluster.masters[1]
+        assert f"redis at 127.0.0.1:{wrong.port}: WRONGPASS" in server.check()
         keys = {f"sess:{i}" for i in range(KEYS)}
         others = {key.encode() for key in keys - set(cluster.keys_of(keys, wrong))}
         eventually(lambda: set(cluster.values("sess:")) == others)
