@@ -7,6 +7,7 @@
 #include "policies/write/quarantine.h"
 #include <ctype.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 
 enum {
@@ -196,6 +197,30 @@ static void tell(const struct service *service, const struct tier_options *optio
         if (!has_prefix(&before, now->list[i].prefix))
             tell_prefix(service, options, &before, now, now->list[i].prefix);
     free(before.list);
+}
+
+static bool allow(const struct tier_options *options, const struct place *now, char *ret_error,
+                  size_t error_size) {
+    uint64_t rows, total;
+    if (!copy_note_is_partial(options, now->name, now->where, &rows, &total))
+        return true;
+    snprintf(
+        ret_error, error_size,
+        "namespace \"%s\": its copy to %.200s is not complete (%" PRIu64 " of %" PRIu64
+        " rows): give it backend and copy_to as before until the log says that it is; or, to do without what is in the old place, remove %.200s/copy-%s",
+        now->name, now->where, rows, total, options->data, now->name);
+    return false;
+}
+
+bool places_allow(const struct tier_options *options, char *ret_error, size_t error_size) {
+    struct places now;
+    if (!options->data || !list_configured(options, &now))
+        return true;
+    bool allowed = true;
+    for (size_t i = 0; i < now.count && allowed; i++)
+        allowed = allow(options, &now.list[i], ret_error, error_size);
+    free(now.list);
+    return allowed;
 }
 
 void places_tell(const struct service *service, const struct tier_options *options) {

@@ -144,6 +144,14 @@ static bool ask(const struct tier_options *options, size_t index, FILE *notes, F
 
 /* ---- The whole ---- */
 
+static bool check_places(const struct tier_options *options, FILE *complaints) {
+    char reason[PATH_SHOWN];
+    bool allowed = places_allow(options, reason, sizeof reason);
+    if (!allowed)
+        fprintf(complaints, "forebay: %s\n", reason);
+    return allowed;
+}
+
 static void on_log(void *context, enum log_level level, const struct log_field *fields, const char *message) {
     (void)fields;
     fprintf(context, "forebay: %s%s\n", level == LOG_LEVEL_WARNING ? "warning: " : "", message);
@@ -153,6 +161,7 @@ bool rehearse(const struct tier_options *options, bool asks_backends, FILE *note
     const struct service service = {.log = on_log, .context = complaints};
     bool good = check_files(options->data, complaints);
     good = leftovers_check(options, notes, complaints) && good;
+    good = check_places(options, complaints) && good;
     for (size_t i = 0; asks_backends && i < options->backend_count; i++)
         good = ask(options, i, notes, complaints) && good;
     places_tell(&service, options);
