@@ -137,6 +137,22 @@ def test_all_is_gone(redis, both):
         eventually(lambda: client.ask("row:1") == ("miss", None))
 
 
+def test_databases_that_are_swapped(redis, pair):
+    """Redis tells nobody of that, and no connection is lost."""
+    beside = redis.connect()
+    other_database = beside.connection_pool.connection_kwargs | {"db": 1}
+    with type(beside)(**other_database) as swapped:
+        swapped.set("row:1", "new")
+    beside.set("row:1", "old")
+    clients = [server.client() for server in pair()]
+    assert [client.get("row:1") for client in clients] == [b"old", b"old"]
+    assert clients[0].set("wt:1", b"kept") == b"STORED"
+    beside.execute_command("SWAPDB", 0, 1)
+    for client in clients:  # an error, while the store is known to be another one
+        eventually(lambda client=client: client.ask("row:1") == ("hit", b"new"))
+    eventually(lambda: clients[1].ask("wt:1") == ("hit", b"kept"))
+
+
 def test_prefixes_that_overlap(redis, pair):
     spaces = [namespace("all", "", "write-through"), namespace("a", "a:", "write-behind", flush_delay="10ms"),
               namespace("ab", "a:b:", "write-through", layout="string"),
