@@ -240,7 +240,7 @@ def test_a_copy_from_before_there_were_marks(serve, redis, config, layout):
 # ---- The same ----
 
 def test_one_that_comes_back_with_all_it_had_is_not_told(serve, redis, config, layout):
-    redis.restart("--appendonly", "yes")
+    redis.restart("--appendonly", "yes", "--appendfsync", "always")
     server = serve(config)
     client = server.client()
     store(client, 100, b"old")
