@@ -165,6 +165,12 @@ static bool was_copied(const struct tier_options *options, const struct place *o
            copy_note_is_whole(options, new->name, old->where, new->where);
 }
 
+/* One kind of store, and the same names in it: an address may have changed and the store not. */
+static bool may_be_one(const struct place *old, const struct place *new) {
+    const char *kept = strstr(old->where, ", "), *keeps = strstr(new->where, ", ");
+    return kept && keeps && strcmp(kept, keeps) == 0 && backend_find(old->where) == backend_find(new->where);
+}
+
 static void tell_prefix(const struct service *service, const struct tier_options *options,
                         const struct places *before, const struct places *now, const char *prefix) {
     const struct place *old = owner_of(before, prefix), *new = owner_of(now, prefix);
@@ -178,8 +184,9 @@ static void tell_prefix(const struct service *service, const struct tier_options
     }
     service_log(
         service, LOG_LEVEL_WARNING,
-        "keys \"%s*\" are kept by namespace %s in %s; before, by namespace %s in %s: what is there of such keys is not seen here",
-        prefix, new->name, shown(new->where), old->name, old->where);
+        "keys \"%s*\" are kept by namespace %s in %s; before, by namespace %s in %s: what is there of such keys is not seen here%s",
+        prefix, new->name, shown(new->where), old->name, old->where,
+        may_be_one(old, new) ? ", unless both are one store by another address" : "");
 }
 
 static bool has_prefix(const struct places *places, const char *prefix) {
