@@ -111,7 +111,7 @@ void group_clear(struct group *group) {
         group->chains[i] = NO_ITEM;
     bytes_reset(&group->bytes);
     group->count = group->mutation_count = 0;
-    group->prepared = false;
+    group->prepared = group->is_behind = false;
     group->deadline_us = UINT64_MAX;
 }
 

@@ -37,6 +37,7 @@ struct group_item {
     bool overtaken; /* a later change of the key has been applied */
     bool waits;     /* it was not evaluated yet, as those before it have to be committed first */
     bool again;     /* it is to be evaluated, or anew */
+    bool is_ahead;  /* the store has an older row than what it, or one before it, was computed from */
     bool restored;  /* what memory had of its key has gone to the store before the group (group_restore.c) */
     enum item_fate fate;
 };

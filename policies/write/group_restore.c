@@ -3,6 +3,8 @@
  * A store that was lost, or went back, does not have yet what the changes of a group were computed from: memory holds that,
  * and all of it is on its way (rewrite.h). So those rows go there before the group does. Otherwise the store would say that
  * its row is another one, memory would forget the only copy (group_again.c), and an incr would count on from an old value.
+ * The same where it shows by a row alone, as the promoted replica of a cluster's master may take some before it is found out:
+ * in one and the same store versions only grow.
  */
 #include "policies/write/group_item.h"
 #include "policies/write/internal.h"
@@ -58,7 +60,7 @@ static enum backend_status put_one_by_one(struct writer *writer) {
 
 bool group_restore(struct writer *writer) {
     struct group *group = &writer->group;
-    size_t rows = rewrite_is_running(writer) ? gather_rows(group) : 0;
+    size_t rows = rewrite_is_running(writer) || group->is_behind ? gather_rows(group) : 0;
     bool partial;
     if (rows == 0)
         return true;
@@ -67,5 +69,6 @@ bool group_restore(struct writer *writer) {
         fail_missing(group);
     else if (status == BACKEND_PERMANENT || status == BACKEND_TABLE_FAILED)
         status = put_one_by_one(writer);
+    group->is_behind &= status != BACKEND_OK && !partial;
     return status == BACKEND_OK || partial;
 }

@@ -197,6 +197,21 @@ def test_no_change_is_made_of_an_older_copy(serve, redis, config, layout):
         assert answer >= 35, f"wt:{i}: {answer} after 25"
 
 
+def test_no_change_is_made_of_a_row_that_went_back(serve, redis, config, layout):
+    """A part of a store may have lost something before it is found out: in one store versions only grow."""
+    server = serve(config)
+    client, beside = server.client(), redis.connect()
+    names = ["wt:1"] if layout == "hash" else ["wt:1", "forebay:beside:wt:1"]
+    store(client, 3, b"5", "wt:")
+    before = {name: beside.dump(name) for name in names}
+    assert client.incr("wt:1", 10) == b"15"
+    for name, row in before.items():
+        beside.restore(name, 0, row, replace=True)
+    client.send(b"incr wt:1 10\r\nadd wt:1 0 0 1\r\n7\r\nincr wt:1 10\r\n")
+    assert [client.line() for _ in range(3)] == [b"25", b"NOT_STORED", b"35"]
+    assert redis.rows("wt:1", layout)[b"wt:1"].value == b"35"
+
+
 def test_an_older_copy_whose_newest_change_is_the_same(serve, redis):
     """What it lacks has older versions than what it has, as it waited longer to be written."""
     server = serve(Config(namespace("sessions", "sess:", "write-behind", flush_delay="20ms"),
