@@ -138,6 +138,8 @@ enum backend_status redis_probe(const struct backend_options *options, struct ba
         status = redis_high_version(&connection->base, &version, ret_error);
     if (status == BACKEND_OK && connection->cluster)
         status = redis_cluster_probe(connection, ret_error);
+    if (status == BACKEND_OK && !redis_sentinels_differ(connection, ret_error))
+        *ret_error->message = '\0';
     redis_close(&connection->base);
     return status;
 }

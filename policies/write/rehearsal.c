@@ -87,6 +87,8 @@ static bool tell(const struct backend_options *store, enum backend_status status
                  FILE *notes, FILE *complaints) {
     char uri[URI_SHOWN];
     backend_show_uri(store->uri, uri, sizeof uri);
+    if (status == BACKEND_OK && *message)
+        fprintf(complaints, "forebay: warning: %s\n", message);
     if (status == BACKEND_OK)
         fprintf(notes, "backend \"%s\" (%s): ready\n", store->name, uri);
     else if (status == BACKEND_REFUSED)
@@ -133,6 +135,7 @@ static bool ask(const struct tier_options *options, size_t index, FILE *notes, F
         store.tables = listing.list;
         store.table_count = listing.count;
         store.reads_only = !listing.writes;
+        *error.message = '\0';
         status = type->probe(&store, &error);
         if (status == BACKEND_OK && store.coherent)
             listen_once(type, &store, complaints);
