@@ -338,6 +338,20 @@ bool redis_cluster_refresh_now(struct redis_connection *connection, enum backend
     return redis_cluster_refresh(connection, ret_status, ret_error);
 }
 
+bool redis_cluster_seed_is_away(struct redis_connection *connection, struct backend_error *ret_error) {
+    const struct redis_address *address = &connection->address;
+    bool away = false;
+    redis_begin_call(connection);
+    for (size_t i = 0; i < address->seed_count && !away; i++) {
+        enum backend_status status;
+        redisReply *reply = ask_place(connection, &address->seeds[i], &status, ret_error);
+        away = !reply;
+        if (reply)
+            freeReplyObject(reply);
+    }
+    return away;
+}
+
 /* ---- The first contact ---- */
 
 /* The first answer, and where it came from. */

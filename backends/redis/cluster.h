@@ -75,6 +75,9 @@ bool redis_is_elsewhere(const redisReply *reply);
 enum backend_status redis_cluster_probe(const struct redis_connection *connection,
                                         struct backend_error *ret_error);
 
+/* Whether one of the nodes in the uri does not say where slots are, though others do, and why. */
+bool redis_cluster_seed_is_away(struct redis_connection *connection, struct backend_error *ret_error);
+
 /* Says that this slot has no master. */
 void redis_cluster_tell_uncovered(const struct redis_connection *connection, unsigned slot,
                                   struct backend_error *ret_error);

@@ -149,6 +149,8 @@ def test_what_is_wrong_with_the_uri_is_told(tmp_path):
         said = refusal(tmp_path, one.uri + f",127.0.0.1:{other.masters[0].port}")
         assert "they are of two clusters: name nodes of one in its uri" in said
         assert f"127.0.0.1:{one.masters[0].port} and 127.0.0.1:{other.masters[0].port}" in said
+        half = Server(tmp_path, config=config(one.uri + ",127.0.0.1:1")).check()
+        assert "warning" in half and "redis at 127.0.0.1:1: Connection refused" in half and "ready" in half, half
         assert "no node of a cluster: write redis:// into its uri" in refusal(tmp_path, Cluster.uri_of(alone))
         assert "write redis+cluster:// into its uri" in refusal(tmp_path, one.masters[0].uri)
         assert "has no database but 0" in refusal(tmp_path, one.uri + "/1")
