@@ -311,7 +311,8 @@ struct backend_type {
 
     /* What open would come to for the writer, as far as that shows to somebody who changes nothing, neither in the store nor
      * beside it; other processes may use it meanwhile. BACKEND_OK, also of a store or a table that open would make;
-     * BACKEND_TRANSIENT: it does not answer now; BACKEND_REFUSED. */
+     * BACKEND_TRANSIENT: it does not answer now; BACKEND_REFUSED. With BACKEND_OK the error's message is what is wrong all the
+     * same, or empty. */
     enum backend_status (*probe)(const struct backend_options *options, struct backend_error *ret_error);
 
     /* The highest version ever applied through this store, 0: none; at most ENTRY_VERSION_HIGHEST. New versions start

@@ -243,6 +243,13 @@ static enum cache_presence seek_other(struct cache_cursor *cursor) {
     return is_value(record) && !record_expired(record, now) ? CACHE_PRESENT : CACHE_GONE;
 }
 
+bool cache_is_hidden(const struct cache_cursor *cursor) {
+    if (cursor->presence != CACHE_UNKNOWN || cursor->ref == REF_NONE)
+        return false;
+    const struct record *record = shard_record(cursor->shard, cursor->ref);
+    return is_value(record) && !record_expired(record, cursor->now.seconds);
+}
+
 static inline enum cache_presence seek(struct cache *cache, int space, struct slice key, uint64_t hash,
                                        const struct cache_time *now, struct cache_cursor *ret_cursor,
                                        bool value_only) {

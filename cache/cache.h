@@ -169,6 +169,10 @@ struct cache_cursor {
 enum cache_presence cache_seek(struct cache *cache, int space, struct slice key, uint64_t hash,
                                const struct cache_time *now, struct cache_cursor *ret_cursor);
 
+/* True: the key is CACHE_UNKNOWN, and yet there is a live value, which is not believed (cache_set_blind, or it has outstayed
+ * max_residency). cursor->view shows it. */
+bool cache_is_hidden(const struct cache_cursor *cursor);
+
 /* True: the cursor found a remembered absence (cache_fill_absent): at some moment the backend had no such row. */
 static inline bool cache_is_absence(const struct cache_cursor *cursor) {
     return cursor->presence == CACHE_GONE && cursor->view.state == CACHE_CLEAN;

@@ -103,7 +103,7 @@ bool store_found(struct store *store, const struct backend_identity *identity) {
     if (!store->known || backend_identity_tells(identity))
         store->identity = *identity;
     store->known = true;
-    if (store_is_lost(store) && *store->place) /* readers have closed what they had open */
+    if (store_is_lost(store)) /* readers have closed what they had open; a watcher need not have noticed */
         atomic_fetch_add(&store->moves, 1);
     atomic_store(&store->lost, false);
     pthread_mutex_unlock(&store->mutex);

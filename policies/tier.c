@@ -395,7 +395,7 @@ bool tier_create(const struct tier_options *options, struct tier **ret_tier, cha
     int lock = -1;
     if (!lock_folder(options, &lock, ret_error, error_size))
         return false;
-    if (!leftovers_settle(options, ret_error, error_size)) {
+    if (!places_allow(options, ret_error, error_size) || !leftovers_settle(options, ret_error, error_size)) {
         folder_lock_release(lock);
         return false;
     }

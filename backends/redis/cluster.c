@@ -188,12 +188,24 @@ unsigned redis_cluster_first_uncovered(const struct redis_cluster *cluster) {
 void redis_cluster_tell_uncovered(const struct redis_connection *connection, unsigned slot,
                                   struct backend_error *ret_error) {
     size_t count = 0;
+    char others[40] = "";
     for (size_t i = 0; i < REDIS_SLOTS; i++)
         count += connection->cluster->map.owner[i] == REDIS_NOBODY;
+    if (count > 1)
+        snprintf(others, sizeof others, ", nor have %zu others", count - 1);
     backend_fail(
         ret_error, BACKEND_TRANSIENT,
-        "backend \"%s\", redis cluster: slot %u has no master, nor have %zu others: start their nodes, or give the slots away (redis-cli --cluster fix)",
-        connection->name, slot, count > 0 ? count - 1 : 0);
+        "backend \"%s\", redis cluster: slot %u has no master%s: start their nodes, or give the slots away (redis-cli --cluster fix)",
+        connection->name, slot, others);
+}
+
+enum backend_status redis_cluster_probe(const struct redis_connection *connection,
+                                        struct backend_error *ret_error) {
+    unsigned slot = redis_cluster_first_uncovered(connection->cluster);
+    if (connection->base.partial || slot == REDIS_SLOTS)
+        return connection->base.partial ? BACKEND_TRANSIENT : BACKEND_OK;
+    redis_cluster_tell_uncovered(connection, slot, ret_error);
+    return BACKEND_TRANSIENT;
 }
 
 /* ---- Asking for it ---- */
@@ -324,6 +336,20 @@ bool redis_cluster_refresh_now(struct redis_connection *connection, enum backend
                                struct backend_error *ret_error) {
     connection->cluster->asked_us = 0;
     return redis_cluster_refresh(connection, ret_status, ret_error);
+}
+
+bool redis_cluster_seed_is_away(struct redis_connection *connection, struct backend_error *ret_error) {
+    const struct redis_address *address = &connection->address;
+    bool away = false;
+    redis_begin_call(connection);
+    for (size_t i = 0; i < address->seed_count && !away; i++) {
+        enum backend_status status;
+        redisReply *reply = ask_place(connection, &address->seeds[i], &status, ret_error);
+        away = !reply;
+        if (reply)
+            freeReplyObject(reply);
+    }
+    return away;
 }
 
 /* ---- The first contact ---- */

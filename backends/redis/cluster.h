@@ -70,6 +70,14 @@ unsigned redis_cluster_first_uncovered(const struct redis_cluster *cluster);
 /* Whether an error answer says that the keys are at another node, or on their way there. */
 bool redis_is_elsewhere(const redisReply *reply);
 
+/* Whether a part does not serve, or a slot has no master, though others serve. A call was made, and *ret_error has what a part
+ * of it came to. */
+enum backend_status redis_cluster_probe(const struct redis_connection *connection,
+                                        struct backend_error *ret_error);
+
+/* Whether one of the nodes in the uri does not say where slots are, though others do, and why. */
+bool redis_cluster_seed_is_away(struct redis_connection *connection, struct backend_error *ret_error);
+
 /* Says that this slot has no master. */
 void redis_cluster_tell_uncovered(const struct redis_connection *connection, unsigned slot,
                                   struct backend_error *ret_error);

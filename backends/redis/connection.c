@@ -123,6 +123,12 @@ enum backend_status redis_open(const struct backend_options *options, enum backe
     return status == BACKEND_REFUSED ? BACKEND_REFUSED : BACKEND_OK;
 }
 
+/* Of several places that lead to the store one does not, or leads elsewhere. */
+static bool is_half_wrong(struct redis_connection *connection, struct backend_error *ret_error) {
+    return connection->cluster ? redis_cluster_seed_is_away(connection, ret_error)
+                               : redis_sentinels_differ(connection, ret_error);
+}
+
 /* As a reader: the writer's connection would mark the store. */
 enum backend_status redis_probe(const struct backend_options *options, struct backend_error *ret_error) {
     uint64_t version;
@@ -136,6 +142,10 @@ enum backend_status redis_probe(const struct backend_options *options, struct ba
         status = first_contact(connection, ret_error);
     if (status == BACKEND_OK)
         status = redis_high_version(&connection->base, &version, ret_error);
+    if (status == BACKEND_OK && connection->cluster)
+        status = redis_cluster_probe(connection, ret_error);
+    if (status == BACKEND_OK && !is_half_wrong(connection, ret_error))
+        *ret_error->message = '\0';
     redis_close(&connection->base);
     return status;
 }

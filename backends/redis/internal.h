@@ -173,6 +173,9 @@ enum redis_step redis_find_master(struct redis_connection *connection, enum back
  * second, less often while no Sentinel answers. */
 bool redis_is_still_master(struct redis_connection *connection);
 
+/* Asks all Sentinels, where one has named the master, and says what is wrong with one of the others. False: nothing is. */
+bool redis_sentinels_differ(struct redis_connection *connection, struct backend_error *ret_error);
+
 /* ---- link.c ---- */
 
 /* Work that can be started over: it must not depend on how far it came before. */

@@ -76,6 +76,12 @@ static const char *remedy_of(const redisReply *reply) {
         {"NOPERM", ": allow it to the user in its uri (ACL SETUSER), or write another one"},
         {"ERR DB index", ": change the number of the database in its uri"},
         {"ERR invalid DB index", ": change the number of the database in its uri"},
+        {"ERR unknown command",
+         ": is that a Redis, of version 7.0 or later? Sentinels are named by redis+sentinel://"},
+        {"CLUSTERDOWN Hash slot",
+         ": start the node that has it, or give it to another one (redis-cli --cluster fix)"},
+        {"CLUSTERDOWN",
+         ": slots have no master, or most masters are away (CLUSTER INFO): start them, or give the slots away (redis-cli --cluster fix)"},
     };
     for (size_t i = 0; i < sizeof remedies / sizeof *remedies; i++)
         if (redis_begins_with(reply, remedies[i].word))

@@ -183,9 +183,11 @@ static enum redis_step tell(const struct redis_connection *connection, const str
     char shown[REDIS_PLACE_SHOWN];
     redis_place_show(asking->sentinel, shown);
     if (asking->verdict == SENTINEL_SILENT)
-        *ret_status = backend_fail(ret_error, status,
-                                   "backend \"%s\", redis sentinels of \"%s\": none answers; %.100s: %s",
-                                   name, master, shown, asking->words);
+        *ret_status = backend_fail(
+            ret_error, status,
+            asking->one_is_silent ? "backend \"%s\", redis sentinels of \"%s\": none answers; %.100s: %s"
+                                  : "backend \"%s\", redis sentinels of \"%s\": redis sentinel at %.100s: %s",
+            name, master, shown, asking->words);
     else if (asking->verdict == SENTINEL_KNOWS_NONE)
         *ret_status = backend_fail(
             ret_error, status,
@@ -205,6 +207,38 @@ enum redis_step redis_find_master(struct redis_connection *connection, enum back
         return tell(connection, &asking, ret_status, ret_error);
     redis_address_take_master(&connection->address, &asking.master);
     return REDIS_DONE;
+}
+
+/* ---- Do they agree? ---- */
+
+static void tell_two_masters(const struct redis_connection *connection, const struct asking *asking,
+                             struct backend_error *ret_error) {
+    char one[REDIS_PLACE_SHOWN], other[REDIS_PLACE_SHOWN], its[REDIS_PLACE_SHOWN];
+    redis_place_show(&connection->address.place, one);
+    redis_place_show(asking->sentinel, other);
+    redis_place_show(&asking->master, its);
+    backend_fail(
+        ret_error, BACKEND_TRANSIENT,
+        "backend \"%s\", redis sentinel at %.80s: names %.80s as \"%.80s\", another one names %.80s: name the Sentinels of one in its uri (after a failover they differ for a moment)",
+        connection->name, other, its, connection->address.master, one);
+}
+
+bool redis_sentinels_differ(struct redis_connection *connection, struct backend_error *ret_error) {
+    const struct redis_address *address = &connection->address;
+    bool differ = false;
+    for (size_t i = 0; i < address->sentinel_count && !differ; i++) {
+        redis_begin_call(connection);
+        struct asking asking = ask(connection, &address->sentinels[i]);
+        enum backend_status status;
+        if (asking.verdict != SENTINEL_NAMES)
+            tell(connection, &asking, &status, ret_error);
+        else if (!redis_is_one_place(&asking.master, &address->place))
+            tell_two_masters(connection, &asking, ret_error);
+        else
+            continue;
+        differ = true;
+    }
+    return differ;
 }
 
 /* ---- Is it still the same? ---- */

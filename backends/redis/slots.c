@@ -71,6 +71,16 @@ static bool is_port(long long port) {
     return port > 0 && port <= UINT16_MAX;
 }
 
+/* Where names are preferred, a node that has none is "?", and its address stands among the rest. NULL: it does not. */
+static const redisReply *address_beside(const redisReply *node) {
+    const redisReply *rest = node->elements > 3 ? node->element[3] : NULL;
+    for (size_t i = 0; rest && rest->type == REDIS_REPLY_ARRAY && i + 1 < rest->elements; i += 2)
+        if (rest->element[i]->type == REDIS_REPLY_STRING && strcmp(rest->element[i]->str, "ip") == 0 &&
+            rest->element[i + 1]->type == REDIS_REPLY_STRING)
+            return rest->element[i + 1];
+    return NULL;
+}
+
 /* Host, port, id, and more. */
 static bool take_node(const redisReply *node, const struct redis_place *asked,
                       struct redis_place *ret_place) {
@@ -80,6 +90,8 @@ static bool take_node(const redisReply *node, const struct redis_place *asked,
     const redisReply *host = node->element[0];
     if (host->type != REDIS_REPLY_STRING && host->type != REDIS_REPLY_NIL)
         return false;
+    if (host->type == REDIS_REPLY_STRING && strcmp(host->str, "?") == 0 && address_beside(node))
+        host = address_beside(node);
     ret_place->port = (int)node->element[1]->integer;
     return take_host(host->str, host->type == REDIS_REPLY_NIL ? 0 : (size_t)host->len, asked, ret_place);
 }

@@ -14,6 +14,7 @@
 #include "policies/load/doubts.h"
 #include "policies/policy.h"
 #include "policies/tell.h"
+#include "policies/write/quarantine.h"
 #include "policies/write/writer.h"
 #include <stdlib.h>
 #include <unistd.h>
@@ -87,8 +88,12 @@ static void begin_epoch(struct coherence *self, bool of_written) {
     struct cache_time now = tier_now(tier);
     struct space *space;
     for (size_t at = 0; (space = next_space(self, &at));)
-        if (is_written(space) == of_written)
+        if (is_written(space) == of_written) {
             cache_flush_all(tier->cache, space->number, now.seconds, &now);
+            if (quarantine_count(space->quarantine) > 0 &&
+                quarantine_ask_retry(space->quarantine, SLICE("")) > 0)
+                writer_poke(self->backend->writer); /* it is shown, and may be superseded */
+        }
 }
 
 /* Those that the connection knows. */

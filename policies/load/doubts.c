@@ -13,6 +13,7 @@
 #include "policies/load/doubts.h"
 #include "policies/policy.h"
 #include "policies/slow_log.h"
+#include "policies/write/quarantine.h"
 #include "policies/write/writer.h"
 #include <stdlib.h>
 
@@ -94,11 +95,20 @@ static enum backend_status ask_versions(struct doubts *doubts, const struct slic
     return slow_log_end(backend, doubts->space, CALL_COMPARE, doubts->count, began_us, status);
 }
 
+/* What the store has refused before is shown, until it turns out to be superseded. */
+static void try_quarantined(const struct doubts *doubts, struct slice key) {
+    if (quarantine_count(doubts->space->quarantine) > 0 &&
+        quarantine_ask_retry(doubts->space->quarantine, key) > 0)
+        writer_poke(doubts->backend->writer);
+}
+
 /* Memory holds a value that is not the row's, whose version is this one; 0: there is none. In one and the same store versions
  * only grow, except where somebody writes rows without one. Nothing can be lost that the store never had from here. */
 static void judge(struct doubts *doubts, const struct doubt *doubt, uint64_t version,
                   const struct entry *row) {
     bool foreign = row && version == 0, reads_only = doubts->space->policy == &policy_read_through;
+    if (version > doubt->version)
+        try_quarantined(doubts, key_of(doubt));
     if (version >= doubt->version || foreign || reads_only || doubts->sure)
         forget_other(doubts, doubt, row);
     else
@@ -243,6 +253,16 @@ static bool is_written_through(const struct space *space) {
     return space->policy == &policy_write_through;
 }
 
+/* Memory need not hold it to show it. */
+static void doubt_quarantined(struct doubts *doubts, struct space *space, struct slice key, uint64_t hash) {
+    bool deleted;
+    struct entry_copy *copy =
+        quarantine_count(space->quarantine) > 0 ? quarantine_find(space->quarantine, key, &deleted) : NULL;
+    if (copy)
+        add(doubts, space, key, hash, copy->entry.version);
+    entry_copy_drop(copy);
+}
+
 void doubts_note(struct doubts *doubts, struct space *space, struct slice key) {
     uint64_t hash = cache_hash(cache_of(doubts), key), version = 0,
              passes = writer_passes(doubts->backend->writer);
@@ -250,6 +270,8 @@ void doubts_note(struct doubts *doubts, struct space *space, struct slice key) {
     enum cache_doubt doubt = cache_doubt(cache_of(doubts), space->number, key, hash, &now, &version);
     if (doubt == CACHE_DOUBTS)
         add(doubts, space, key, hash, version);
+    if (doubt == CACHE_DOUBTS_NOTHING)
+        doubt_quarantined(doubts, space, key, hash);
     if (doubt == CACHE_WILL_DOUBT || (passes % 2 == 1 && is_written_through(space)))
         put_off(doubts, &doubts->later, space, hash, passes);
 }

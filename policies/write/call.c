@@ -434,6 +434,11 @@ void call_reach(struct writer *writer) {
         tell_ahead(writer);
 }
 
+bool call_connect(struct writer *writer) {
+    enum backend_status status = connect_again(writer);
+    return status == BACKEND_OK || judged(writer, NULL, status) == BACKEND_OK;
+}
+
 static void note_log(struct writer *writer) {
     atomic_store_explicit(&writer->backend->calls.log_bytes, writer->session.connection->log_bytes,
                           memory_order_relaxed);

@@ -102,6 +102,9 @@ void call_renew(struct writer *writer);
 /* Whether that is to be tried, when its breaker lets it. */
 bool call_wants_renewal(const struct writer *writer);
 
+/* Makes the connection, if need be. So whoever has called it knows whether the store is one that went back (rewrite.h). */
+bool call_connect(struct writer *writer);
+
 /* Once a second a look, and a step of the store's upkeep, unless the backend is away or the last step was a moment
  * ago. True: it has more to do at once. */
 bool call_upkeep(struct writer *writer, uint64_t now_us);

@@ -98,6 +98,16 @@ bool copy_note_is_whole(const struct tier_options *options, const char *name, co
            strcmp(noted.to, to) == 0;
 }
 
+bool copy_note_is_partial(const struct tier_options *options, const char *name, const char *to,
+                          uint64_t *ret_rows, uint64_t *ret_total) {
+    struct noted_copy noted;
+    if (!read_file(options, name, &noted) || noted.stage >= COPY_WHOLE || strcmp(noted.to, to) != 0)
+        return false;
+    *ret_rows = noted.rows;
+    *ret_total = noted.total;
+    return true;
+}
+
 /* ---- Writing ---- */
 
 static bool write_file(const char *path, const struct space *space) {

@@ -27,6 +27,10 @@ bool copy_note_write(const struct space *space);
 bool copy_note_is_whole(const struct tier_options *options, const char *name, const char *from,
                         const char *to);
 
+/* Whether a copy to this place has begun and is not complete; then how far it is. At the start. */
+bool copy_note_is_partial(const struct tier_options *options, const char *name, const char *to,
+                          uint64_t *ret_rows, uint64_t *ret_total);
+
 /* Removes those of namespaces that are not copied. At the start. */
 void copy_notes_clear(const struct tier *tier);
 

@@ -111,7 +111,7 @@ void group_clear(struct group *group) {
         group->chains[i] = NO_ITEM;
     bytes_reset(&group->bytes);
     group->count = group->mutation_count = 0;
-    group->prepared = false;
+    group->prepared = group->is_behind = false;
     group->deadline_us = UINT64_MAX;
 }
 
@@ -425,9 +425,16 @@ static void vivify(struct cache_cursor *cursor, const struct group_item *item) {
         cache_store(cursor, &write);
 }
 
+/* It has failed, and the store was never asked for it: what memory has is as good as before. */
+static bool is_untried(const struct group *group, const struct group_item *item) {
+    return item->mutation >= 0 && item->fate != ITEM_FINE && group->mutations[item->mutation].attempts == 0;
+}
+
 static void update_memory(struct group *group, const struct group_item *item, const struct cache_time *now) {
     const struct request *request = request_of(item);
     struct cache_cursor cursor;
+    if (is_untried(group, item))
+        return;
     bool marks = item->change.kind == CHANGE_MARKS, vivifies = item->change.kind == CHANGE_VIVIFY;
     if (item->mutation < 0 && (item->fate != ITEM_FINE || (!marks && !vivifies && !item->change.hit)))
         return;
@@ -716,7 +723,8 @@ static void run_groups(struct writer *writer) {
         if (!call_is_admitted(writer))
             break;
         limit_calls(writer, now_us);
-        if ((!group->prepared && !prepare(writer)) || commit(writer) != BACKEND_OK)
+        if (!call_connect(writer) || !group_restore(writer) || (!group->prepared && !prepare(writer)) ||
+            commit(writer) != BACKEND_OK)
             continue; /* the breaker says when to go on */
         group->commit_us = monotonic_us() - now_us;
         group->answered = group->mutation_count ? group->count : 0;

@@ -17,6 +17,7 @@ struct group {
     size_t mutation_count;
     struct mutation *some; /* those of one namespace, when they are committed without the others */
     bool prepared;         /* evaluated: only the commit is to be repeated */
+    bool is_behind;        /* the store has an older row than memory of one of its keys (group_restore.c) */
     uint64_t deadline_us;
     struct bytes bytes;
     char *scratch;

@@ -88,12 +88,19 @@ static void judge_all(struct group *group) {
     }
 }
 
+/* The store has a row, and an older one than memory. */
+static bool is_behind(const struct mutation *mutation) {
+    return mutation && mutation->superseded && mutation->on & MUTATION_ON_VERSION &&
+           mutation->superseded_by > 0 && mutation->superseded_by < mutation->base;
+}
+
 /* What was evaluated behind one that goes again does so too, even if it changes nothing. */
 static void follow(struct group *group) {
     for (size_t i = 0; i < group->count; i++) {
         struct group_item *item = &group->items[i];
         const struct group_item *earlier = group_earlier_item(group, i);
         item->again |= earlier && earlier->again && item->fate == ITEM_FINE;
+        item->is_ahead = is_behind(mutation_of(group, item)) || (earlier && earlier->is_ahead);
         if (item->again && !item->waits && item->tries + 1 >= TRIES_MAX) {
             item->again = false;
             item->fate = ITEM_OUTRUN;
@@ -119,15 +126,20 @@ void group_keep_again(struct writer *writer) {
     struct group *group = &writer->group;
     struct cache_time now = tier_now(writer->backend->tier);
     size_t count_all = group->count;
+    bool some_behind = false;
     group_clear(group);
     for (size_t i = 0; i < count_all; i++) {
         struct tier_ticket *ticket = group->items[i].ticket;
         unsigned tries = group->items[i].tries + !group->items[i].waits;
         if (!group->items[i].again)
             continue;
-        forget_copy(&ticket->request, &now);
+        if (group->items[i].is_ahead)
+            some_behind = true;
+        else
+            forget_copy(&ticket->request, &now);
         group_add_item(group, ticket);
         group->items[group->count - 1].tries = tries;
         count(&writer->counters.write_through_again);
     }
+    group->is_behind = some_behind;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The items of a group (group.h), for the files that are parts of it: group.c, and group_again.c, which finds those that
- * have to be evaluated anew. The writer's thread alone. */
+/* The items of a group (group.h), for the files that are parts of it: group.c, group_again.c, which finds those that have to
+ * be evaluated anew, and group_restore.c. The writer's thread alone. */
 #ifndef FOREBAY_POLICIES_WRITE_GROUP_ITEM_H
 #define FOREBAY_POLICIES_WRITE_GROUP_ITEM_H
 
@@ -37,6 +37,8 @@ struct group_item {
     bool overtaken; /* a later change of the key has been applied */
     bool waits;     /* it was not evaluated yet, as those before it have to be committed first */
     bool again;     /* it is to be evaluated, or anew */
+    bool is_ahead;  /* the store has an older row than what it, or one before it, was computed from */
+    bool restored;  /* what memory had of its key has gone to the store before the group (group_restore.c) */
     enum item_fate fate;
 };
 
@@ -68,5 +70,10 @@ void group_find_again(struct group *group);
 
 /* Once the others are done and answered: makes a group of those, and memory forgets what they were computed from. */
 void group_keep_again(struct writer *writer);
+
+/* ---- group_restore.c ---- */
+
+/* Before the commit, to a store that was lost or went back: what memory had of the keys. False: not now. */
+bool group_restore(struct writer *writer);
 
 #endif

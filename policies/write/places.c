@@ -7,6 +7,7 @@
 #include "policies/write/quarantine.h"
 #include <ctype.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 
 enum {
@@ -164,6 +165,12 @@ static bool was_copied(const struct tier_options *options, const struct place *o
            copy_note_is_whole(options, new->name, old->where, new->where);
 }
 
+/* One kind of store, and the same names in it: an address may have changed and the store not. */
+static bool may_be_one(const struct place *old, const struct place *new) {
+    const char *kept = strstr(old->where, ", "), *keeps = strstr(new->where, ", ");
+    return kept && keeps && strcmp(kept, keeps) == 0 && backend_find(old->where) == backend_find(new->where);
+}
+
 static void tell_prefix(const struct service *service, const struct tier_options *options,
                         const struct places *before, const struct places *now, const char *prefix) {
     const struct place *old = owner_of(before, prefix), *new = owner_of(now, prefix);
@@ -177,8 +184,9 @@ static void tell_prefix(const struct service *service, const struct tier_options
     }
     service_log(
         service, LOG_LEVEL_WARNING,
-        "keys \"%s*\" are kept by namespace %s in %s; before, by namespace %s in %s: what is there of such keys is not seen here",
-        prefix, new->name, shown(new->where), old->name, old->where);
+        "keys \"%s*\" are kept by namespace %s in %s; before, by namespace %s in %s: what is there of such keys is not seen here%s",
+        prefix, new->name, shown(new->where), old->name, old->where,
+        may_be_one(old, new) ? ", unless both are one store by another address" : "");
 }
 
 static bool has_prefix(const struct places *places, const char *prefix) {
@@ -196,6 +204,30 @@ static void tell(const struct service *service, const struct tier_options *optio
         if (!has_prefix(&before, now->list[i].prefix))
             tell_prefix(service, options, &before, now, now->list[i].prefix);
     free(before.list);
+}
+
+static bool allow(const struct tier_options *options, const struct place *now, char *ret_error,
+                  size_t error_size) {
+    uint64_t rows, total;
+    if (!copy_note_is_partial(options, now->name, now->where, &rows, &total))
+        return true;
+    snprintf(
+        ret_error, error_size,
+        "namespace \"%s\": its copy to %.200s is not complete (%" PRIu64 " of %" PRIu64
+        " rows): give it backend and copy_to as before until the log says that it is; or, to do without what is in the old place, remove %.200s/copy-%s",
+        now->name, now->where, rows, total, options->data, now->name);
+    return false;
+}
+
+bool places_allow(const struct tier_options *options, char *ret_error, size_t error_size) {
+    struct places now;
+    if (!options->data || !list_configured(options, &now))
+        return true;
+    bool allowed = true;
+    for (size_t i = 0; i < now.count && allowed; i++)
+        allowed = allow(options, &now.list[i], ret_error, error_size);
+    free(now.list);
+    return allowed;
 }
 
 void places_tell(const struct service *service, const struct tier_options *options) {

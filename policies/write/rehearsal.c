@@ -87,6 +87,8 @@ static bool tell(const struct backend_options *store, enum backend_status status
                  FILE *notes, FILE *complaints) {
     char uri[URI_SHOWN];
     backend_show_uri(store->uri, uri, sizeof uri);
+    if (status == BACKEND_OK && *message)
+        fprintf(complaints, "forebay: warning: %s\n", message);
     if (status == BACKEND_OK)
         fprintf(notes, "backend \"%s\" (%s): ready\n", store->name, uri);
     else if (status == BACKEND_REFUSED)
@@ -94,6 +96,33 @@ static bool tell(const struct backend_options *store, enum backend_status status
     else
         fprintf(complaints, "forebay: warning: %s. A start serves without it, and goes on trying\n", message);
     return status != BACKEND_REFUSED;
+}
+
+static void pass_over_key(struct backend_listener *self, const struct backend_table *table,
+                          struct slice key) {
+    (void)self, (void)table, (void)key;
+}
+
+static void pass_over(struct backend_listener *self) {
+    (void)self;
+}
+
+/* Where others' changes cannot be heard, a start goes on all the same. */
+static void listen_once(const struct backend_type *type, const struct backend_options *store,
+                        FILE *complaints) {
+    struct backend_listener listener = {.changed = pass_over_key, .lost = pass_over};
+    struct backend_connection *connection = NULL;
+    struct backend_error error;
+    uint64_t proven_us = 0;
+    enum backend_status status = type->open(store, BACKEND_WATCHER, &connection, &error);
+    if (status == BACKEND_OK)
+        status = type->changes(connection, 0, &listener, &proven_us, &error);
+    if (status != BACKEND_OK)
+        fprintf(
+            complaints,
+            "forebay: warning: %s. Until that is allowed, memory is not believed, and reads go to the store\n",
+            error.message);
+    type->close(connection);
 }
 
 static bool ask(const struct tier_options *options, size_t index, FILE *notes, FILE *complaints) {
@@ -106,7 +135,10 @@ static bool ask(const struct tier_options *options, size_t index, FILE *notes, F
         store.tables = listing.list;
         store.table_count = listing.count;
         store.reads_only = !listing.writes;
+        *error.message = '\0';
         status = type->probe(&store, &error);
+        if (status == BACKEND_OK && store.coherent)
+            listen_once(type, &store, complaints);
     }
     free(listing.tables);
     free(listing.list);
@@ -114,6 +146,14 @@ static bool ask(const struct tier_options *options, size_t index, FILE *notes, F
 }
 
 /* ---- The whole ---- */
+
+static bool check_places(const struct tier_options *options, FILE *complaints) {
+    char reason[PATH_SHOWN];
+    bool allowed = places_allow(options, reason, sizeof reason);
+    if (!allowed)
+        fprintf(complaints, "forebay: %s\n", reason);
+    return allowed;
+}
 
 static void on_log(void *context, enum log_level level, const struct log_field *fields, const char *message) {
     (void)fields;
@@ -124,6 +164,7 @@ bool rehearse(const struct tier_options *options, bool asks_backends, FILE *note
     const struct service service = {.log = on_log, .context = complaints};
     bool good = check_files(options->data, complaints);
     good = leftovers_check(options, notes, complaints) && good;
+    good = check_places(options, complaints) && good;
     for (size_t i = 0; asks_backends && i < options->backend_count; i++)
         good = ask(options, i, notes, complaints) && good;
     places_tell(&service, options);

@@ -100,19 +100,27 @@ bool rewrite_is_placeholder(const struct cache_view *view) {
     return view->value.size == 0 && (view->marks & ENTRY_TOKEN_SENT) && !(view->marks & ENTRY_STALE);
 }
 
+bool rewrite_is_of_store(const struct cache_view *view) {
+    return view->state == CACHE_CLEAN && view->version != 0 && !rewrite_is_placeholder(view);
+}
+
+struct entry rewrite_entry(const struct cache_view *view, struct slice key, struct slice value) {
+    return (struct entry){.key = key,
+                          .value = value,
+                          .version = view->version,
+                          .client_cas = view->client_cas,
+                          .flags = view->flags,
+                          .expires_at = view->expires_at,
+                          .marks = view->marks};
+}
+
 static void copy_entry(struct cache_visitor *self, int number, const struct cache_view *view) {
     struct copied *copied = (struct copied *)(void *)self;
     (void)number;
-    if (view->state != CACHE_CLEAN || view->version == 0 || rewrite_is_placeholder(view))
+    if (!rewrite_is_of_store(view))
         return;
-    row_batch_add(&copied->batch, &copied->space->options.table, MUTATION_PUT,
-                  &(struct entry){.key = view->key,
-                                  .value = view->value,
-                                  .version = view->version,
-                                  .client_cas = view->client_cas,
-                                  .flags = view->flags,
-                                  .expires_at = view->expires_at,
-                                  .marks = view->marks});
+    struct entry entry = rewrite_entry(view, view->key, view->value);
+    row_batch_add(&copied->batch, &copied->space->options.table, MUTATION_PUT, &entry);
 }
 
 /* Copies the next entries of the namespace that is being walked. *ret_more: it has more. False: no memory. */

@@ -19,6 +19,7 @@
 #ifndef FOREBAY_POLICIES_WRITE_REWRITE_H
 #define FOREBAY_POLICIES_WRITE_REWRITE_H
 
+#include "backends/backend.h"
 #include "cache/cache.h"
 #include <stdatomic.h>
 
@@ -52,6 +53,12 @@ void rewrite_end(struct writer *writer);
 
 /* A placeholder of the meta commands is in memory alone. */
 bool rewrite_is_placeholder(const struct cache_view *view);
+
+/* Does a store have to have what is seen? What is dirty is written anyway. */
+bool rewrite_is_of_store(const struct cache_view *view);
+
+/* The row that it is written as; key and value are where the caller has put them. */
+struct entry rewrite_entry(const struct cache_view *view, struct slice key, struct slice value);
 
 /* A step, unless the backend is away. True: there is more to do at once. */
 bool rewrite_run(struct writer *writer);

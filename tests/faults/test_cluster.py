@@ -149,6 +149,8 @@ def test_what_is_wrong_with_the_uri_is_told(tmp_path):
         said = refusal(tmp_path, one.uri + f",127.0.0.1:{other.masters[0].port}")
         assert "they are of two clusters: name nodes of one in its uri" in said
         assert f"127.0.0.1:{one.masters[0].port} and 127.0.0.1:{other.masters[0].port}" in said
+        half = Server(tmp_path, config=config(one.uri + ",127.0.0.1:1")).check()
+        assert "warning" in half and "redis at 127.0.0.1:1: Connection refused" in half and "ready" in half, half
         assert "no node of a cluster: write redis:// into its uri" in refusal(tmp_path, Cluster.uri_of(alone))
         assert "write redis+cluster:// into its uri" in refusal(tmp_path, one.masters[0].uri)
         assert "has no database but 0" in refusal(tmp_path, one.uri + "/1")
@@ -189,6 +191,7 @@ def test_a_node_that_sends_to_itself_is_told(tmp_path, serve):
 def test_slots_without_a_master_are_told(tmp_path, serve):
     with Cluster(tmp_path / "redis", "--cluster-require-full-coverage", "no", count=2, until=16000) as cluster:
         server = serve(config(cluster.uri, AWAY))
+        eventually(lambda: "has no master, nor have 383 others" in server.check())
         client = server.client()
         fill(client, b"v", count=1000)
         eventually(lambda: "has no master, nor have 383 others: start their nodes, or give the slots away" in server.log())
@@ -204,6 +207,7 @@ def test_a_wrong_password_at_one_node_is_told_and_holds_up_nobody_else(tmp_path,
         client = server.client()
         fill(client, b"v")
         wrong = cluster.masters[1]
+        assert f"redis at 127.0.0.1:{wrong.port}: WRONGPASS" in server.check()
         keys = {f"sess:{i}" for i in range(KEYS)}
         others = {key.encode() for key in keys - set(cluster.keys_of(keys, wrong))}
         eventually(lambda: set(cluster.values("sess:")) == others)

@@ -109,6 +109,24 @@ def test_what_anybody_writes(redis, both):
     expect(other, "wt:1", None)
 
 
+@pytest.mark.parametrize("held", [True, False])
+def test_what_is_in_quarantine_gives_way(redis, both, held):
+    """A change that the store has refused is shown until the row is a newer one, be it in memory or not."""
+    one, other = both
+    beside = redis.connect()
+    beside.rpush("sess:1", "a list")
+    assert one.set("sess:1", b"refused") == b"STORED"
+    eventually(lambda: one.stats("quarantine")["sessions:entries"] == "1")
+    if not held:
+        one.command("forget sess:1")
+    assert one.get("sess:1") == b"refused"
+    beside.delete("sess:1")
+    other.set("sess:1", b"newer")
+    expect(one, "sess:1", b"newer")
+    eventually(lambda: one.stats("quarantine")["sessions:entries"] == "0")
+    assert redis.rows("sess:1")[b"sess:1"].value == b"newer"
+
+
 def test_all_is_gone(redis, both):
     beside = redis.connect()
     for client in both:
@@ -117,6 +135,22 @@ def test_all_is_gone(redis, both):
     beside.flushall()
     for client in both:  # an error, while the store is known to be another one
         eventually(lambda: client.ask("row:1") == ("miss", None))
+
+
+def test_databases_that_are_swapped(redis, pair):
+    """Redis tells nobody of that, and no connection is lost."""
+    beside = redis.connect()
+    other_database = beside.connection_pool.connection_kwargs | {"db": 1}
+    with type(beside)(**other_database) as swapped:
+        swapped.set("row:1", "new")
+    beside.set("row:1", "old")
+    clients = [server.client() for server in pair()]
+    assert [client.get("row:1") for client in clients] == [b"old", b"old"]
+    assert clients[0].set("wt:1", b"kept") == b"STORED"
+    beside.execute_command("SWAPDB", 0, 1)
+    for client in clients:  # an error, while the store is known to be another one
+        eventually(lambda client=client: client.ask("row:1") == ("hit", b"new"))
+    eventually(lambda: clients[1].ask("wt:1") == ("hit", b"kept"))
 
 
 def test_prefixes_that_overlap(redis, pair):
@@ -335,6 +369,7 @@ def test_an_access_list_without_tracking(serve, redis, tmp_path):
     eventually(lambda: BLIND in server.log())
     said = next(line for line in server.log().splitlines() if BLIND in line)
     assert "client|tracking" in said and "&__redis__:invalidate" in said and "secret" not in said, said
+    assert "client|tracking" in server.check()
     assert client.set("plain", b"1") == b"STORED" and client.get("plain") == b"1"
     assert client.set("wt:1", b"1") == b"STORED" and client.get("wt:1") == b"1"
     beside.set("row:1", "1")

@@ -197,6 +197,26 @@ def test_without_copy_to_for_a_while_a_copy_is_no_copy(serve, redis):
     assert NOT_SEEN in server.log() and COPIED not in server.log()
 
 
+def test_a_switch_before_the_copy_is_complete_is_refused(serve, redis):
+    """What clients wrote there would be undone by the rest of the copy."""
+    server = serve(configured(redis))
+    fill(server.client(), 300)
+    redis.pause()
+    restart(server, configured(redis, copy_to="new"))
+    eventually(lambda: "writes fail" in server.log())
+    assert server.client().set("sess:1", b"kept") == b"STORED"
+    server.kill()
+    redis.resume()
+    server.config = configured(redis, "new")
+    for said in (server.refuses("--check"), server.refuses()):
+        assert 'namespace "sessions": its copy to ' in said and "is not complete" in said and "copy-sessions" in said, said
+    server.config = configured(redis, copy_to="new")
+    server.start()
+    await_copies(server)
+    restart(server, configured(redis, "new"))
+    assert server.client().get_many(["sess:1", "sess:2"]) == {b"sess:1": b"kept", b"sess:2": b"old"}
+
+
 def test_what_the_other_store_alone_has_did_not_happen(serve, redis):
     """Changes that a kill has cut off between the two stores; who has asked since was shown what was before."""
     server = serve(configured(redis, copy_to="new"))

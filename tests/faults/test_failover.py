@@ -8,7 +8,7 @@ import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from forebay import AWAY, THERE, Background, Config, Redis, eventually, namespace, section
+from forebay import AWAY, THERE, Background, Config, Redis, Server, eventually, namespace, section
 from load import Load
 from sentinel import Sentinels
 
@@ -106,6 +106,20 @@ def test_a_start_without_sentinels_goes_on_and_finds_them(serve, sentinels):
 
 
 # ---- A replica by its own address ----
+
+def test_sentinels_of_two_masters_are_told(tmp_path, sentinels):
+    """The first that answers decides, so another one may lead elsewhere. A --check asks them all."""
+    with Sentinels(tmp_path / "other", replicas=0) as other:
+        uri = sentinels.uri_of(sentinels.sentinels[0], other.sentinels[0])
+        server = Server(tmp_path / "server", config=config(uri))
+        said = server.check()
+        ports = [sentinels.master().port, other.master().port]
+        assert f"names 127.0.0.1:{ports[1]}" in said and f"names 127.0.0.1:{ports[0]}" in said, said
+        assert "name the Sentinels of one in its uri" in said, said
+        other.sentinels[0].kill()
+        assert f"redis sentinel at 127.0.0.1:{other.sentinels[0].port}: Connection refused" in server.check()
+    assert "warning" not in Server(tmp_path / "server", config=config(sentinels.uri)).check()
+
 
 def test_a_replica_is_not_written_to_and_says_who_is_its_master(serve, sentinels):
     replica = next(one for one in sentinels.redis if one is not sentinels.master())

@@ -52,6 +52,18 @@ def test_rows_that_are_left_behind_are_told(serve, change):
     assert server.log().count(HIDDEN) == 1
 
 
+def test_another_address_may_be_that_of_the_same_store(serve, redis):
+    def at(host):
+        return Config(sessions(), backends=[section("backend", "local", uri=f"redis://{host}:{redis.port}/0")])
+    server = serve(at("127.0.0.1"))
+    assert server.client().set("sess:1", b"there") == b"STORED"
+    server.stop()
+    server.config = at("localhost")
+    server.start()
+    assert server.client().get("sess:1") == b"there"
+    assert server.log().count(HIDDEN + ", unless both are one store by another address") == 1
+
+
 def test_what_hides_nothing_is_not_told(serve):
     server = serve(Config(sessions()))
     server.stop()

@@ -174,6 +174,20 @@ def test_an_older_copy_gets_what_memory_holds(serve, how):
     assert server.client().get_many([f"sess:{i}" for i in range(100)]) == {b"sess:%d" % i: b"new" for i in range(100)}
 
 
+@pytest.mark.parametrize("how", [replace_by_rename, restore])
+def test_no_change_is_made_of_an_older_copy(serve, how):
+    """What memory holds goes there before anything is counted on from the rows that are there."""
+    server = serve(spaces())
+    client = server.client()
+    store(client, 20, b"5", "wt:")
+    copy(server)
+    assert {client.incr(f"wt:{i}", 10) for i in range(20)} == {b"15"}
+    how(server)
+    for i in range(20):
+        answer = eventually(lambda i=i: (said := client.incr(f"wt:{i}", 10)).isdigit() and int(said))
+        assert answer >= 25, f"wt:{i}: {answer} after 15"
+
+
 def sets_in_a_loop(end, server, acknowledged):
     with server.client() as client:
         number = 0

@@ -78,6 +78,18 @@ TEST(a_map_is_made_of_what_a_node_says) {
     assert_int_equal(map.owner[16383], map.owner[0]);
 }
 
+/* cluster-preferred-endpoint-type hostname, and none is announced. */
+TEST(a_node_without_a_name_is_where_its_address_says) {
+    static struct redis_slot_map map;
+    redisReply *reply =
+        reply_of("*1\r\n*3\r\n:0\r\n:16383\r\n"
+                 "*4\r\n$1\r\n?\r\n:7003\r\n$2\r\naa\r\n*2\r\n$2\r\nip\r\n$8\r\n10.0.0.7\r\n");
+    assert_true(redis_slots_read(reply, &asked, &map));
+    freeReplyObject(reply);
+    assert_int_equal(map.master_count, 1);
+    assert_string_equal(map.masters[map.owner[7]].host, "10.0.0.7");
+}
+
 TEST(what_is_no_map_is_refused) {
     static const char *const texts[] = {
         "-ERR This instance has cluster support disabled\r\n",
@@ -142,6 +154,7 @@ int main(void) {
         cmocka_unit_test(a_name_is_in_the_slot_that_redis_says),
         cmocka_unit_test(each_slot_has_a_tag_that_leads_to_it),
         cmocka_unit_test(a_map_is_made_of_what_a_node_says),
+        cmocka_unit_test(a_node_without_a_name_is_where_its_address_says),
         cmocka_unit_test(what_is_no_map_is_refused),
         cmocka_unit_test(answers_of_one_cluster_share_a_node),
         cmocka_unit_test(a_redirection_is_taken_apart),
