@@ -9,7 +9,8 @@
  *     the mark           is one for the cluster. A server that finds a master with less than it had sets another one, and
  *                        all others find out by it
  *
- * While a guard slot is on its way to another master, that has to be asked; then another slot is taken for it.
+ * While a guard slot is on its way to another master, that has to be asked; then another slot is taken for it, and raised
+ * behind the rows of the same call (deal.c, greet_again).
  */
 #include "backends/failure.h"
 #include "backends/redis/deal.h"
