@@ -430,10 +430,17 @@ static void greet_again(struct dealing *dealing, struct lane *lane) {
         give_up(dealing, BACKEND_TRANSIENT, dealing->error);
 }
 
-static void round_of(struct dealing *dealing) {
+/* A node that is not in a new map is gone. Whoever was sent there goes to the master first, and is sent on again. */
+static void renew_map(struct dealing *dealing) {
     enum backend_status status;
+    redis_cluster_refresh(dealing->connection, &status, dealing->error);
+    for (size_t i = 0; i < dealing->deal->count; i++)
+        dealing->jobs[i].asks = NULL;
+}
+
+static void round_of(struct dealing *dealing) {
     if (dealing->cluster->wants_map && !dealing->asks)
-        redis_cluster_refresh(dealing->connection, &status, dealing->error);
+        renew_map(dealing);
     dealing->pauses = dealing->asks = dealing->moving = false;
     deal_out(dealing);
     connect_lanes(dealing);
