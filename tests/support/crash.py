@@ -177,6 +177,7 @@ class Owner:
         self.error = None
         self.sequence = 0
         self.planned = []  # (when, key, operation) of keys that nothing else is done to, latest first
+        self.resting = set()  # keys that are read alone
         names = [(space, f"{space}:{number}-{i}".encode(), i % 4 == 3) for space in spaces for i in range(keys)]
         self.keys = [self.kind_of_key(*name) for name in names]
 
@@ -226,7 +227,7 @@ class Owner:
             due.append(self.planned.pop()[1:])
         if due:
             return due
-        busy = {key for _, key, _ in self.planned}
+        busy = {key for _, key, _ in self.planned} | self.resting
         free = [key for key in self.keys
                 if key.space not in self.allowed.frozen and key not in busy and key.breadth() < 5 * MANY]
         if not free:

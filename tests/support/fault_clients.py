@@ -69,6 +69,10 @@ class Writer(Owner):
         self.number = number
         self.disk_is_full = False
 
+    def rest(self):
+        """Other keys are left alone than before: what is lost of them is not written over."""
+        self.resting = set(self.random.sample(self.keys, len(self.keys) // 3))
+
     def may_refuse(self, key, what):
         """What needs the store; and whatever is new where it cannot be noted."""
         self.refused += 1
@@ -89,7 +93,7 @@ class Writer(Owner):
     def exchange(self, client, key):
         """A gets and a cas, in between which nobody can change the key, but for what arrives late."""
         token = self.read(client, key, "before a cas")
-        if not token or key.breadth() > 10:
+        if not token or key in self.resting or key.breadth() > 10:
             return
         operation, began = ("set", self.entry(key)), time.time()
         value, flags, expires_at = operation[1]

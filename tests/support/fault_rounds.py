@@ -159,6 +159,7 @@ class World:
         for key in self.keys():
             key.unsure = self.store.careful
         for writer in self.writers:
+            writer.rest()
             writer.disk_is_full = self.home(writer) in self.hit(DiskFull)
             for key in writer.keys:
                 key.at_stake = back
@@ -193,7 +194,14 @@ class World:
     def go_on(clients):
         """All are answered again."""
         goals = [(client, client.answered + 10) for client in clients]
-        eventually(lambda: all(client.answered >= goal or client.error for client, goal in goals))
+
+        def waiting():
+            return [client.name for client, goal in goals if client.answered < goal and not client.error]
+
+        try:
+            eventually(lambda: not waiting())
+        except AssertionError:
+            raise Violation(f"{', '.join(waiting())}: not answered any more, although all is back") from None
 
     # ---- What may be lost ----
 
@@ -357,8 +365,9 @@ class FaultRounds:
 
     world = World
 
-    def __init__(self, folder, seed, kinds, only=()):
-        self.folder, self.seed, self.kinds, self.only = str(folder), seed, list(kinds), list(only)
+    def __init__(self, folder, seed, kinds, plan=()):
+        """plan: the faults of the first round, of the second, and so on, and again; none: they are drawn."""
+        self.folder, self.seed, self.kinds, self.plan = str(folder), seed, list(kinds), list(plan)
         self.rounds = self.answered = self.discarded = 0
         self.met = collections.Counter()
 
@@ -378,7 +387,7 @@ class FaultRounds:
         number = 0
         try:
             for number in range(1, rounds + 1):
-                self.answered += world.round(self.only or None)
+                self.answered += world.round(self.plan[(number - 1) % len(self.plan)] if self.plan else None)
                 self.rounds += 1
                 self.met.update(fault.name for fault in world.faults)
                 told(f"  round {number}: " + ", ".join(map(str, world.faults)))
