@@ -14,7 +14,7 @@
             LOST    it may stay so
             A change that was begun after the fault, and is acknowledged, ends it.
     unsure  With replicas = 1, what was refused because no replica has it is in the master all the same, and is shown from there
-            until that dies.
+            until that dies: reading it proves nothing.
 
 **A key of several writers** (the other classes; write-through) is judged by the order in which requests were sent and answers
 came: what was acknowledged before another request was sent is older.
@@ -186,7 +186,7 @@ class SharedKey:
         self.space, self.name = "shared", name
         self.lock = threading.RLock()
         self.history = []
-        self.off = self.unsure = False
+        self.off = False
         self.generation = 0
         self.unknown = 0
         self.given = {}  # what was acknowledged: when it was sent, when answered
@@ -195,10 +195,6 @@ class SharedKey:
     @property
     def loose(self):
         return self.off
-
-    def undecided(self):
-        """As OwnKey's."""
-        return self.unsure and self.unknown > 0
 
     def begin(self, value):
         """All is compared, and this is there."""

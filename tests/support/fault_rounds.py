@@ -113,11 +113,21 @@ class World:
         for number in range(2):
             found.append(Sharer(number, self.shared, seed))
             found[-1].server = self.servers[(number + self.turn) % len(self.servers)]
-        readable = self.keys()
-        found += [Reader(server, number, readable, self.coherent, seed) for number, server in enumerate(self.servers, 1)]
+        found += [Reader(server, number, self.readable(server), self.coherent, seed)
+                  for number, server in enumerate(self.servers, 1)]
         for one in found:
             one.may_be_cut_off = one.server in self.hit(NodeKilled, DiskFull)
         return found
+
+    def readable(self, server):
+        """The keys of which it shows nothing older after something newer. With replicas = 1, what is in the master alone is shown
+        by whoever reads it there, and a takeover takes that back; but not from who has acknowledged it."""
+        if not self.is_unsure():
+            return self.keys()
+        return [key for writer in self.writers for key in writer.keys if key.space == "behind" and self.home(writer) is server]
+
+    def is_unsure(self):
+        return self.store.careful and any(fault.takes_over for fault in self.faults)
 
     def hit(self, *kinds):
         """The servers that have such a fault in this round."""
@@ -156,8 +166,8 @@ class World:
     def expect(self):
         """What clients have to know of the faults to come."""
         back = any(fault.goes_back() for fault in self.faults)
-        for key in self.keys():
-            key.unsure = self.store.careful
+        for key in self.own():
+            key.unsure = self.is_unsure()
         for writer in self.writers:
             writer.rest()
             writer.disk_is_full = self.home(writer) in self.hit(DiskFull)
@@ -232,7 +242,7 @@ class World:
     def was_surprised(self):
         """On a busy machine a master is taken for dead now and then: a takeover that nobody asked for, at any time."""
         asked = sum(fault.takes_over for fault in self.faults)
-        return not self.store.careful and self.store.takeovers() > self.takeovers + asked
+        return self.store.takeovers() > self.takeovers + asked
 
     # ---- Afterwards ----
 
