@@ -348,14 +348,16 @@ class World:
                     eventually(lambda key=key: client.set(key.name, key.fresh) == b"STORED")
                 key.begin(key.fresh)
         self.forget_copies()
-        eventually(self.shared_are_fresh)
+        try:
+            eventually(lambda: not self.old_ones())
+        except AssertionError:
+            raise Violation(f"{self.old_ones()} shown long after they were set anew") from None
 
-    def shared_are_fresh(self):
-        for server in self.servers:
-            found = self.shown_by(server, self.shared)
-            if any(found.get(key.name, (None,))[0] != key.fresh for key in self.shared):
-                return False
-        return True
+    def old_ones(self):
+        """Of the keys of several writers, what servers show that is not what was set last."""
+        return [f"server {number}: {key.name.decode()} {value}" for number, server in enumerate(self.servers, 1)
+                for found in [self.shown_by(server, self.shared)] for key in self.shared
+                for value in [found.get(key.name, (None,))[0]] if value != key.fresh]
 
     def end(self):
         """The servers stop as they should."""
