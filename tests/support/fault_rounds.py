@@ -67,6 +67,7 @@ class World:
             for server in self.servers:
                 server.start()
             self.begin_keys({})
+            self.store.hand_on()
         except BaseException:
             self.close()
             raise
@@ -255,6 +256,7 @@ class World:
         states = self.compare()
         self.turn += 1
         self.begin_keys(states)
+        self.store.hand_on()
         for server in self.servers:
             server.check_alive()
 

@@ -5,6 +5,7 @@ Each has what the faults (fault_kinds.py) do to it, brings all back (heal), and 
 """
 
 import contextlib
+import itertools
 import os
 
 import redis as redis_py
@@ -39,6 +40,13 @@ def cut_clients(node):
                 if not one["name"].startswith("sentinel") and int(one["id"]) != itself:
                     with contextlib.suppress(redis_py.ResponseError):  # it has gone by itself
                         client.client_kill_filter(_id=one["id"])
+
+
+def hand_on(master, key):
+    """A write, and a wait for it."""
+    with master.connect() as client:
+        client.set(key, "handed on")
+        return client.execute_command("WAIT", 1, 1000) >= 1
 
 
 class Store:
@@ -80,6 +88,9 @@ class Store:
     def takeovers(self):
         """How often another Redis became a master so far."""
         return 0
+
+    def hand_on(self):
+        """Replicas have all that their masters have."""
 
     def cut(self):
         for one in self.redis():
@@ -194,6 +205,9 @@ class Watched(Store):
         found = replica.connect().info("replication")
         return found.get("master_link_status") == "up" and found.get("master_port") == master.port
 
+    def hand_on(self):
+        eventually(lambda: hand_on(self.master(), "mark"))
+
     def takeovers(self):
         return self.all.sentinels[0].log().count("+switch-master")
 
@@ -264,6 +278,13 @@ class Wide(Store):
         return (len(seen) == 1 and len(replicas) == 3 and all(node.info()["cluster_state"] == "ok" for node in self.redis())
                 and all(role(node)[3] == b"connected" for node in replicas)
                 and len({role(node)[2] for node in replicas}) == 3)
+
+    def hand_on(self):
+        for master in self.all.owners():
+            ranges = [(first, last) for first, last, port in Cluster.slots_of(master) if port == master.port]
+            key = next(key for key in map("mark:{}".format, itertools.count())
+                       if any(first <= key_slot(key.encode()) <= last for first, last in ranges))
+            eventually(lambda master=master, key=key: hand_on(master, key))
 
     def takeovers(self):
         return sum(node.log().count("Failover election won") for node in self.redis())
