@@ -244,6 +244,11 @@ static bool send_mutation(struct redis_connection *connection, void *context, si
     return send_call(connection, context, (struct call){.from = job, .count = 1});
 }
 
+static void put_off_mutation(void *context, size_t job) {
+    const struct apply_task *task = context;
+    task->mutations[job].attempts--;
+}
+
 static enum redis_step hear_mutation(struct redis_connection *connection, void *context, size_t job,
                                      redisReply *reply, enum backend_status *ret_status,
                                      struct backend_error *ret_error) {
@@ -270,6 +275,7 @@ static enum backend_status apply_in_cluster(struct redis_connection *connection,
                                     .task = task,
                                     .slot = slot_of_mutation,
                                     .send = send_mutation,
+                                    .put_off = put_off_mutation,
                                     .hear = hear_mutation,
                                     .greet = raise_high,
                                     .hear_greeting = hear_raised};

@@ -36,6 +36,8 @@ enum {
     PATIENCE_MS = 200, /* for some, while others serve */
 };
 
+#define NOT_LOCAL "ERR Script attempted to access a non local key"
+
 enum job_state { JOB_WAITS, JOB_DONE, JOB_FAILED };
 
 enum { NO_JOB = UINT32_MAX };
@@ -54,6 +56,7 @@ struct lane {
     size_t under_way;
     bool greeted;
     bool greeting;    /* its answer comes first */
+    bool unguarded;   /* its greeting was for another node */
     bool asking;      /* the answer to ASKING was heard, that of the job comes */
     bool loads_again; /* scripts are gone */
     uint64_t commands, errors, redirections, heard_us; /* for statistics */
@@ -93,7 +96,7 @@ static void lose_lane(struct dealing *dealing, struct lane *lane) {
     lane->errors++;
     lane->unsent = lane->unheard = NO_JOB;
     lane->under_way = 0;
-    lane->greeting = false;
+    lane->greeting = lane->unguarded = false;
 }
 
 static enum backend_status give_up(struct dealing *dealing, enum backend_status status,
@@ -269,8 +272,7 @@ static bool puts_off(struct dealing *dealing, struct lane *lane, const redisRepl
         lane->loads_again = true;
         return true;
     }
-    if (redis_begins_with(reply, "TRYAGAIN") ||
-        redis_begins_with(reply, "ERR Script attempted to access a non local key")) {
+    if (redis_begins_with(reply, "TRYAGAIN") || redis_begins_with(reply, NOT_LOCAL)) {
         redis_say(dealing->connection, reply, BACKEND_TRANSIENT, &status, dealing->error);
         dealing->pauses = dealing->moving = dealing->cluster->wants_map = true;
         return true;
@@ -299,6 +301,7 @@ static void hear_greeting(struct dealing *dealing, struct lane *lane, redisReply
     enum backend_status status = BACKEND_TRANSIENT;
     lane->greeting = false;
     bool is_error = reply->type == REDIS_REPLY_ERROR && !redis_begins_with(reply, "TRYAGAIN");
+    lane->unguarded = reply->type == REDIS_REPLY_ERROR && redis_is_elsewhere(reply);
     if (is_error && puts_off(dealing, lane, reply)) {
         freeReplyObject(reply);
         return;
@@ -306,6 +309,17 @@ static void hear_greeting(struct dealing *dealing, struct lane *lane, redisReply
     enum redis_step step = dealing->deal->hear_greeting(dealing->connection, dealing->deal->task, lane->node,
                                                         reply, &status, dealing->error);
     judge(dealing, lane, step, status);
+}
+
+/* Whether the node was to do it elsewhere or later, and so has not done it. (A script that met a key of another node may
+ * have begun.) */
+static bool is_put_off(struct dealing *dealing, struct lane *lane, uint32_t index, const redisReply *reply) {
+    if (reply->type != REDIS_REPLY_ERROR ||
+        !(redirect(dealing, lane, &dealing->jobs[index], reply) || puts_off(dealing, lane, reply)))
+        return false;
+    if (dealing->deal->put_off && !redis_begins_with(reply, NOT_LOCAL))
+        dealing->deal->put_off(dealing->deal->task, index);
+    return true;
 }
 
 static void hear_job(struct dealing *dealing, struct lane *lane, redisReply *reply) {
@@ -316,8 +330,7 @@ static void hear_job(struct dealing *dealing, struct lane *lane, redisReply *rep
     lane->under_way--;
     lane->asking = false;
     job->asks = NULL;
-    if (reply->type == REDIS_REPLY_ERROR &&
-        (redirect(dealing, lane, job, reply) || puts_off(dealing, lane, reply))) {
+    if (is_put_off(dealing, lane, index, reply)) {
         freeReplyObject(reply);
         return;
     }
@@ -397,10 +410,37 @@ static void load_scripts_again(struct dealing *dealing) {
         }
 }
 
-static void round_of(struct dealing *dealing) {
+/* While its slot moves a greeting may be for another node, and the jobs were done without it: it is given once more, in
+ * another slot. All answers have been heard. */
+static void greet_again(struct dealing *dealing, struct lane *lane) {
+    enum { TRIES = 16 };
+    redisReply *reply = NULL;
+    for (unsigned tries = 0; lane->unguarded && tries < TRIES; tries++) {
+        take_up(dealing, lane->node);
+        redisSetTimeout(lane->node->link.context, redis_time_left(dealing->connection, INT32_MAX));
+        lane->greeted = false;
+        if (!greet(dealing, lane) || redis_send(dealing->connection) != REDIS_DONE ||
+            redis_answer(dealing->connection, &reply) != REDIS_DONE) {
+            lose_lane(dealing, lane);
+            return;
+        }
+        hear_greeting(dealing, lane, reply);
+    }
+    if (lane->unguarded)
+        give_up(dealing, BACKEND_TRANSIENT, dealing->error);
+}
+
+/* A node that is not in a new map is gone. Whoever was sent there goes to the master first, and is sent on again. */
+static void renew_map(struct dealing *dealing) {
     enum backend_status status;
+    redis_cluster_refresh(dealing->connection, &status, dealing->error);
+    for (size_t i = 0; i < dealing->deal->count; i++)
+        dealing->jobs[i].asks = NULL;
+}
+
+static void round_of(struct dealing *dealing) {
     if (dealing->cluster->wants_map && !dealing->asks)
-        redis_cluster_refresh(dealing->connection, &status, dealing->error);
+        renew_map(dealing);
     dealing->pauses = dealing->asks = dealing->moving = false;
     deal_out(dealing);
     connect_lanes(dealing);
@@ -409,6 +449,8 @@ static void round_of(struct dealing *dealing) {
         for (size_t i = 0; i < dealing->lane_count; i++)
             fill(dealing, &dealing->lanes[i]);
     while (hear_some(dealing));
+    for (size_t i = 0; i < dealing->lane_count; i++)
+        greet_again(dealing, &dealing->lanes[i]);
     for (size_t i = 0; i < dealing->lane_count; i++)
         note_exchange(dealing, &dealing->lanes[i], since_us);
     load_scripts_again(dealing);

@@ -18,6 +18,9 @@ struct redis_deal {
     /* Adds its command to the link in hand. False: out of memory. Jobs of one slot are sent in their order. */
     bool (*send)(struct redis_connection *connection, void *task, size_t job);
 
+    /* The node has not done it: another one will, or it later. NULL: nobody wants to know. */
+    void (*put_off)(void *task, size_t job);
+
     /* Takes the answer, also to be freed. REDIS_DONE, or REDIS_FAILED with status and message: an error that asking another
      * node, or later, would not mend. */
     enum redis_step (*hear)(struct redis_connection *connection, void *task, size_t job, redisReply *reply,

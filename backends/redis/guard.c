@@ -9,7 +9,8 @@
  *     the mark           is one for the cluster. A server that finds a master with less than it had sets another one, and
  *                        all others find out by it
  *
- * While a guard slot is on its way to another master, that has to be asked; then another slot is taken for it.
+ * While a guard slot is on its way to another master, that has to be asked; then another slot is taken for it, and raised
+ * behind the rows of the same call (deal.c, greet_again).
  */
 #include "backends/failure.h"
 #include "backends/redis/deal.h"
@@ -263,22 +264,32 @@ enum backend_status redis_cluster_high_version(struct redis_connection *connecti
 /* ---- Looking ---- */
 
 struct look_task {
-    struct redis_node *nodes[REDIS_MASTERS_MAX]; /* of the jobs; NULL: that of the mark */
+    unsigned slots[REDIS_MASTERS_MAX + 1];
     size_t count;
+    bool has_mark; /* the first job is about the mark, the others are about guard slots */
 };
 
 static unsigned slot_of_look(struct redis_connection *connection, void *context, size_t job) {
     const struct look_task *task = context;
     (void)connection;
-    return task->nodes[job] ? task->nodes[job]->guard_slot : redis_slot_of(SLICE(REDIS_MARK_KEY));
+    return task->slots[job];
+}
+
+/* Another one than was meant, if the slot has another master by now; which is as well. */
+static struct redis_node *node_in_hand(const struct redis_connection *connection) {
+    struct redis_cluster *cluster = connection->cluster;
+    size_t index = 0;
+    while (&cluster->nodes[index]->link != connection->link)
+        index++;
+    return cluster->nodes[index];
 }
 
 static bool send_look(struct redis_connection *connection, void *context, size_t job) {
     const struct look_task *task = context;
     static const bool replaces = false;
     bool is_known = *connection->mark != '\0';
-    if (task->nodes[job])
-        return redis_guard_send(connection, task->nodes[job], 0);
+    if (job > 0 || !task->has_mark)
+        return redis_guard_send(connection, node_in_hand(connection), 0);
     return send_mark(connection, (void *)(uintptr_t)&replaces, is_known ? MARK_GET : MARK_SET);
 }
 
@@ -301,8 +312,9 @@ static enum redis_step hear_look(struct redis_connection *connection, void *cont
                                  redisReply *reply, enum backend_status *ret_status,
                                  struct backend_error *ret_error) {
     const struct look_task *task = context;
-    return task->nodes[job] ? redis_guard_hear(connection, task->nodes[job], 0, reply, ret_status, ret_error)
-                            : compare_mark(connection, reply, ret_status, ret_error);
+    return job > 0 || !task->has_mark
+               ? redis_guard_hear(connection, node_in_hand(connection), 0, reply, ret_status, ret_error)
+               : compare_mark(connection, reply, ret_status, ret_error);
 }
 
 static bool serves(const struct redis_node *node) {
@@ -311,17 +323,21 @@ static bool serves(const struct redis_node *node) {
 
 /* What is in trouble is not asked: it says nothing. */
 static void list_looks(const struct redis_cluster *cluster, struct look_task *task) {
-    unsigned owner = cluster->map.owner[redis_slot_of(SLICE(REDIS_MARK_KEY))];
-    if (owner != REDIS_NOBODY && serves(cluster->nodes[owner]))
-        task->nodes[task->count++] = NULL;
-    for (size_t i = 0; i < cluster->map.master_count && task->count < REDIS_MASTERS_MAX; i++)
-        if (serves(cluster->nodes[i]) && cluster->nodes[i]->known_version)
-            task->nodes[task->count++] = cluster->nodes[i];
+    unsigned of_mark = redis_slot_of(SLICE(REDIS_MARK_KEY)), owner = cluster->map.owner[of_mark];
+    task->has_mark = owner != REDIS_NOBODY && serves(cluster->nodes[owner]);
+    if (task->has_mark)
+        task->slots[task->count++] = of_mark;
+    for (size_t i = 0; i < cluster->map.master_count; i++) {
+        struct redis_node *node = cluster->nodes[i];
+        find_guard_slot(cluster, node);
+        if (serves(node) && node->known_version && cluster->map.owner[node->guard_slot] == i)
+            task->slots[task->count++] = node->guard_slot;
+    }
 }
 
 enum backend_status redis_cluster_look(struct redis_connection *connection, struct backend_error *ret_error) {
     struct look_task task = {.count = 0};
-    bool done[REDIS_MASTERS_MAX];
+    bool done[REDIS_MASTERS_MAX + 1];
     uint64_t until_us = connection->base.call_until_us;
     list_looks(connection->cluster, &task);
     const struct redis_deal deal = {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * After the power was lost a store can be ahead of the journal (docs/design.md, "Promises"). What recovery has
+ * After the power was lost a store can be ahead of the journal (docs/design.md, "Promises"), and where several servers
+ * write to it after any kill: the journal may hold what was written before another one changed it. What recovery has
  * restored is therefore not believed before the store has seen it: whoever wants to know such a key waits until
  * the writer has written this one entry, ahead of all that is due. If the store has a newer row its version guard
  * says so, memory gives way, and the row is loaded as on any miss. Redis tells of a newer delete in the same way.

@@ -27,7 +27,8 @@
  * What is left in memory at the end is written by the writers, once they run, while clients are served. Elements
  * are queued with the lowest `since`, so nothing of the old journals is forgotten before they are in the backend.
  *
- * The store may be ahead of what was restored, if the power was lost in between: see confirm.h.
+ * The store may be ahead of what was restored, if the power was lost in between, or if other servers write to it: see
+ * confirm.h.
  */
 #include "policies/write/recover.h"
 #include "policies/hold.h"
@@ -297,6 +298,12 @@ static void note_progress(const struct recovery *recovery) {
         atomic_fetch_add_explicit(recovered, 1, memory_order_relaxed);
 }
 
+/* Some other server, as this one has a number or listens to others. What the journal holds may have been written long ago,
+ * as the low-water version is noted now and then, and changed there since. */
+static bool others_write(const struct space *space) {
+    return space->tier->options.cache.node != 0 || space->backend->options.store.coherent;
+}
+
 static bool replay(struct journal_replayer *self, const struct journal_record *record) {
     struct recovery *recovery = (struct recovery *)(void *)self;
     struct space *space = space_by_name(recovery->tier, record->space);
@@ -314,7 +321,8 @@ static bool replay(struct journal_replayer *self, const struct journal_record *r
     note_version(recovery->tier, record->entry.version);
     if (!in_range(recovery, cache_hash(recovery->tier->cache, record->entry.key)))
         return true;
-    if (record->from_earlier_boot && record->entry.version > atomic_load(&space->unconfirmed))
+    if ((record->from_earlier_boot || others_write(space)) &&
+        record->entry.version > atomic_load(&space->unconfirmed))
         atomic_store(&space->unconfirmed, record->entry.version);
     switch (record->kind) {
     case JOURNAL_PUT:
@@ -483,7 +491,7 @@ static bool fills_memory(const struct tier *tier) {
 static void warn_of_backend(const struct space *space) {
     tell_of_space(
         space, NULL, LOG_LEVEL_WARNING,
-        "backend %s is away and may have newer rows, as the system was started anew: until it is back, "
+        "backend %s is away and may have newer rows, as the system was started anew or other servers write there: until it is back, "
         "reads of namespace %s are answered with what the journal holds",
         space->backend->options.store.name, space->options.name);
 }
@@ -491,11 +499,11 @@ static void warn_of_backend(const struct space *space) {
 static void warn_of_table(const struct space *space) {
     tell_of_space(
         space, NULL, LOG_LEVEL_WARNING,
-        "namespace %s, keys \"%s*\": cannot be written to now, and its table in backend %s may have newer rows, as the system was started anew: until it can be written to, reads are answered with what the journal holds",
+        "namespace %s, keys \"%s*\": cannot be written to now, and its table in backend %s may have newer rows, as the system was started anew or other servers write there: until it can be written to, reads are answered with what the journal holds",
         space->options.name, space->options.prefix, space->backend->options.store.name);
 }
 
-/* Writers write it once they run. What is from an earlier boot is asked for before it is believed, if they can. */
+/* Writers write it once they run. Where the store may be ahead they are asked before it is believed, if they can write. */
 static void warn_of_absent(const struct tier *tier) {
     for (size_t i = 0; i < tier->space_count; i++) {
         const struct space *space = &tier->spaces[i];

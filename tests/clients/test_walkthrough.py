@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: MIT
 """docs/session-store.md does what it says: its configuration and its Python blocks are run as they stand there (with a port of
-our own), on SQLite and, after the change of the one line, on Redis and on Redis with Sentinel."""
+our own), on SQLite and, after the change of the one line, on Redis, on Redis with Sentinel and on a Redis Cluster."""
 
 import os
 import re
 import subprocess
+import time
 
 import pytest
+from cluster import Cluster
 from conftest import HERE, SECONDS, write_behind
 from forebay import ROOT, Server, binary
 from sentinel import Sentinels
@@ -25,17 +27,26 @@ def sentinels(tmp_path):
         yield started
 
 
-@pytest.mark.parametrize("store", ["sqlite", "redis", "sentinels"])
+@pytest.fixture
+def cluster(tmp_path):
+    with Cluster(tmp_path / "wide") as started:
+        yield started
+
+
+def stored_in(store, request):
+    """The line of the page for this kind of store, with the address of ours, and rows(prefix) of it."""
+    lines = dict(zip(("redis", "sentinels", "cluster"), blocks("conf")[3:]))
+    there = request.getfixturevalue(store)
+    redis = there.master() if store == "sentinels" else there
+    return re.sub(r'"redis[^"]*"', f'"{there.uri}"', lines[store]), redis.rows
+
+
+@pytest.mark.parametrize("store", ["sqlite", "redis", "sentinels", "cluster"])
 def test_the_walkthrough_works_as_written(tmp_path, store, request):
-    text, locks, pools, redis_line, sentinel_line = blocks("conf")
-    store_line = re.search(r"^backend .*\n", text, re.MULTILINE).group(0)
-    if store == "redis":
-        redis = request.getfixturevalue("redis")
-        text = text.replace(store_line, redis_line.replace("127.0.0.1:6379", f"127.0.0.1:{redis.port}"))
-    elif store == "sentinels":
-        watched = request.getfixturevalue("sentinels")
-        redis = watched.master()
-        text = text.replace(store_line, re.sub(r'"redis.sentinel:[^"]*"', f'"{watched.uri}"', sentinel_line))
+    text, locks, pools = blocks("conf")[:3]
+    if store != "sqlite":
+        line, rows = stored_in(store, request)
+        text = re.sub(r"^backend .*\n", line, text, flags=re.MULTILINE)
     server = Server(tmp_path)
     server.config = (text + locks + pools).replace("11211", str(server.port))
     check = subprocess.run([binary(), "--config", server.write_config(), "--check"], cwd=tmp_path, timeout=60, check=False)
@@ -50,8 +61,8 @@ def test_the_walkthrough_works_as_written(tmp_path, store, request):
             done = subprocess.run(["sqlite3", "sessions.db", query], cwd=tmp_path, capture_output=True, text=True, check=True)
             assert done.stdout.startswith('sess:alice|{"cart": [17, 4]}|20')
         else:
-            assert redis.connect().hget("sess:alice", "value") == b'{"cart": [17, 4]}'
-            assert 0 < redis.connect().ttl("sess:alice") <= 1800
+            alice = rows("sess:")[b"sess:alice"]
+            assert alice.value == b'{"cart": [17, 4]}' and time.time() < alice.expires_at <= time.time() + 1800
         seen["store"].set("sess:alice", b"not yet flushed", noreply=False)
         seen["store"].set("sess:alice", b'{"cart": [17, 4]}', noreply=False)
         server.kill()

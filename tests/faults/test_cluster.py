@@ -44,6 +44,22 @@ def test_a_master_that_dies_under_load_loses_nothing(tmp_path, serve):
         assert cluster.values("sess:") == load.acknowledged
 
 
+def test_a_master_that_hands_over_is_left(tmp_path, serve):
+    """While nothing is written: what looks after the masters that are known meets one that is none any more."""
+    with Cluster(tmp_path / "redis", replicas=1) as cluster:
+        server = serve(config(cluster.uri))
+        client, old, new = server.client(), cluster.masters[0], cluster.replicas[0]
+        fill(client, b"before")
+        client.sync()
+        new.ask("CLUSTER", "FAILOVER")
+        eventually(lambda: cluster.master_of(0, asked=old) == new.port)
+        client.sync()
+        fill(client, b"after")
+        client.sync()
+        assert set(cluster.values("sess:").values()) == {b"after"}
+        server.check_alive()
+
+
 @pytest.mark.threads
 def test_slots_that_move_under_load_lose_nothing(tmp_path, serve):
     """Rows of both layouts; half-way, where keys are at one node or the other, and when all are moved."""

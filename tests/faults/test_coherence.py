@@ -5,12 +5,12 @@ shows an older value after a newer one; and while it is not certain that it hear
 import random
 import select
 import signal
-import socket
 import threading
 import time
 
 import pytest
 from forebay import THERE, Background, Config, Redis, Server, eventually, namespace, section, share
+from relay import Relay
 
 pytestmark = pytest.mark.skipif(Redis.missing() is not None, reason=str(Redis.missing()))
 
@@ -295,44 +295,6 @@ def test_a_store_that_comes_back_with_other_rows(redis, pair):
     redis.start()
     redis.connect().set("row:1", "new")
     eventually(lambda: client.ask("row:1") == ("hit", b"new"))
-
-
-class Relay:
-    """Between a server and its Redis: hands bytes on until it is frozen."""
-
-    def __init__(self, port):
-        self.target, self.frozen = port, threading.Event()
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            try:
-                client = self.listener.accept()[0]
-            except OSError:
-                return
-            server = socket.create_connection(("127.0.0.1", self.target))
-            for pair_of in ((client, server), (server, client)):
-                threading.Thread(target=self.copy, args=pair_of, daemon=True).start()
-
-    def copy(self, source, target):
-        with source, target:
-            while True:
-                try:
-                    data = source.recv(1 << 16)
-                    while data and self.frozen.is_set():
-                        threading.Event().wait(0.01)
-                    if not data:
-                        target.shutdown(socket.SHUT_WR)
-                        return
-                    target.sendall(data)
-                except OSError:
-                    return
-
-    def close(self):
-        self.frozen.clear()
-        self.listener.close()
 
 
 @pytest.fixture

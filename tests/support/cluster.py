@@ -22,6 +22,8 @@ NODE_TIMEOUT = 1000  # ms; a failover takes about two of it
 class Node(Redis):
     """redis-server as a node of a cluster."""
 
+    rows_at_once = 1  # they are in different slots
+
     def __init__(self, folder, *options):
         super().__init__(folder, "--cluster-enabled", "yes", "--cluster-port", str(free_port()), "--cluster-node-timeout",
                          str(NODE_TIMEOUT), "--repl-diskless-sync-delay", "0", *options)
@@ -116,12 +118,24 @@ class Cluster:
     def living(self):
         return next(node for node in self.nodes if node.running())
 
+    @staticmethod
+    def slots_of(node):
+        """What a node sees: (first, last, port of the master)."""
+        return _ranges(node)
+
+    def owners(self):
+        """The nodes that run and have slots."""
+        ports = {port for _, _, port in _ranges(self.living())}
+        return [node for node in self.nodes if node.port in ports and node.running()]
+
+    def rows(self, prefix):
+        """What all masters have under a prefix, in the layout hash: {key: Row}, as of one Redis."""
+        return {key: row for node in self.owners() for key, row in node.rows(prefix).items()}
+
     def values(self, prefix, layout="hash"):
         """What all masters have under a prefix: {key: value}; no tombstones."""
-        found, ports = {}, {port for _, _, port in _ranges(self.living())}
-        for node in self.nodes:
-            if node.port not in ports or not node.running():
-                continue
+        found = {}
+        for node in self.owners():
             with node.connect() as client:
                 names = list(client.scan_iter(match=prefix + "*", count=1000))
                 pipe = client.pipeline(transaction=False)

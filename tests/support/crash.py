@@ -106,8 +106,14 @@ class Key:
         self.history = []
         self.token = None  # of the last gets; None when something may have changed since
 
+    remembered = 12  # lines of its history
+
     def note(self, text):
-        self.history = self.history[-11:] + [f"{time.time():.3f} {text}"]
+        self.history = self.history[1 - self.remembered:] + [f"{time.time():.3f} {text}"]
+
+    def breadth(self):
+        """In how many states it may be."""
+        return len(self.states)
 
     def violated(self, what):
         history = "\n    ".join(self.history)
@@ -162,6 +168,7 @@ class Owner:
     """A client with its own keys: sends random operations on them until the server is gone."""
 
     sizes = (0, 10, 100, 100, 1000, 20000)
+    kind_of_key = Key
 
     def __init__(self, number, spaces, keys, seed):
         self.random = random.Random(f"{seed}-{number}")
@@ -170,8 +177,9 @@ class Owner:
         self.error = None
         self.sequence = 0
         self.planned = []  # (when, key, operation) of keys that nothing else is done to, latest first
+        self.resting = set()  # keys that are read alone
         names = [(space, f"{space}:{number}-{i}".encode(), i % 4 == 3) for space in spaces for i in range(keys)]
-        self.keys = [Key(*name) for name in names]
+        self.keys = [self.kind_of_key(*name) for name in names]
 
     def value(self, key):
         self.sequence += 1
@@ -185,7 +193,7 @@ class Owner:
 
     def operation(self, key):
         verbs = ("set", "set", "delete", "touch", "add", "replace") + (("incr",) * 6 if key.counter else ("append",))
-        verb = self.random.choice(verbs) if len(key.states) < MANY else self.random.choice(("set", "delete"))
+        verb = self.random.choice(verbs) if key.breadth() < MANY else self.random.choice(("set", "delete"))
         if verb in ("set", "add", "replace"):
             entry = self.entry(key)
             if verb != "set" and entry[2] == -1:
@@ -219,9 +227,9 @@ class Owner:
             due.append(self.planned.pop()[1:])
         if due:
             return due
-        busy = {key for _, key, _ in self.planned}
+        busy = {key for _, key, _ in self.planned} | self.resting
         free = [key for key in self.keys
-                if key.space not in self.allowed.frozen and key not in busy and len(key.states) < 5 * MANY]
+                if key.space not in self.allowed.frozen and key not in busy and key.breadth() < 5 * MANY]
         if not free:
             time.sleep(0.01)
             return []

@@ -583,6 +583,7 @@ class Redis(Process):
     """redis-server, without persistence unless the options say so."""
 
     what = "redis"
+    rows_at_once = 500  # that a script is asked for
 
     def __init__(self, folder, *options, port=None):
         super().__init__(folder, port)
@@ -628,8 +629,8 @@ class Redis(Process):
         names = list(client.scan_iter(match=prefix + "*", count=1000))
         found = {}
         read = client.register_script(READ_HASHES if layout == "hash" else READ_STRINGS)
-        for start in range(0, len(names), 500):
-            some = names[start:start + 500]
+        for start in range(0, len(names), self.rows_at_once):
+            some = names[start:start + self.rows_at_once]
             for name, (value, flags, expires, version) in zip(some, read(keys=some)):
                 if value is not None:  # else the tombstone of a delete
                     found[name] = Row(value, int(flags or 0), max(0, expires // 1000), int(version or 0))

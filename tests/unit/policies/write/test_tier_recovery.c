@@ -36,7 +36,8 @@ static void use_journal(struct tier_rig *rig, enum journal_mode mode) {
 
 static int set_up(void **state) {
     rig_set_up(state);
-    use_journal(*state, JOURNAL_OS); /* unless the test says otherwise */
+    use_journal(*state, JOURNAL_OS); /* unless the test says otherwise, and alone */
+    ((struct tier_rig *)*state)->options.cache.node = 0;
     return 0;
 }
 
@@ -405,7 +406,8 @@ static void bring_back_kept(struct tier_rig *rig) {
     drop_kept(rig);
 }
 
-static void write_and_get_ahead(struct tier_rig *rig) {
+/* The store is ahead of the journal, on the same boot. */
+static void write_and_go_back(struct tier_rig *rig) {
     rig_start(rig);
     rig_expect(rig, "set put old", "STORED");
     rig_expect(rig, "set gone old", "STORED");
@@ -423,7 +425,12 @@ static void write_and_get_ahead(struct tier_rig *rig) {
     rig_do(rig, "sync");
     rig_assert_row(rig, "put", "new");
     pass_a_life();
-    lose_the_tail(rig);
+    go_back_to_kept(rig);
+}
+
+static void write_and_get_ahead(struct tier_rig *rig) {
+    write_and_go_back(rig);
+    reboot(rig);
 }
 
 /* Begins a command that has to wait for the store, which is held. */
@@ -510,6 +517,22 @@ RIG_TEST(after_a_kill_the_journal_is_believed_at_once, write_behind) {
     rig_do(rig, "sync");
     rig_assert_row(rig, "a", "2");
     rig_assert_row(rig, "b", NULL);
+}
+
+/* What the journal holds was written long ago, perhaps, and changed by another server since. */
+RIG_TEST(after_a_kill_another_server_may_be_ahead, write_behind) {
+    rig->options.cache.node = 1;
+    write_and_go_back(rig);
+    faulty_hold(rig->faulty, FAULTY_APPLY, true);
+    rig_start(rig);
+    struct rig_call *put = begin_waiting(rig, "append put er"), *gone = begin_waiting(rig, "get gone"),
+                    *kept = begin_waiting(rig, "get kept");
+    faulty_hold(rig->faulty, FAULTY_APPLY, false);
+    expect_call(put, "STORED");
+    expect_call(gone, "MISS");
+    expect_call(kept, "old");
+    rig_do(rig, "sync");
+    rig_assert_row(rig, "put", "newer");
 }
 
 /* The age of what was recovered counts from the start: a limit on it does not refuse the first writes. */
@@ -1373,6 +1396,7 @@ int main(void) {
         RECOVERY_CASE(the_first_read_waits_for_a_slow_store),
         RECOVERY_CASE(a_first_read_overtakes_what_waits_to_be_written),
         RECOVERY_CASE(after_a_kill_the_journal_is_believed_at_once),
+        RECOVERY_CASE(after_a_kill_another_server_may_be_ahead),
         RECOVERY_CASE(what_was_recovered_makes_no_namespace_full),
         RECOVERY_CASE(a_row_is_alive_while_a_recovered_touch_waits_for_it),
         RECOVERY_CASE(recovered_touches_share_commits),
