@@ -199,6 +199,26 @@ const char *redis_server_ask(const struct redis_server *server, const char *form
     return text;
 }
 
+int redis_server_pretend(const char *answer, pid_t *ret_child) {
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof address;
+    int door = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(door, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(listen(door, 4), 0);
+    getsockname(door, (struct sockaddr *)&address, &size);
+    *ret_child = fork();
+    if (*ret_child == 0) {
+        char asked[4096];
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        for (int client; (client = accept(door, NULL, NULL)) >= 0; close(client))
+            while (read(client, asked, sizeof asked) > 0)
+                dprintf(client, "%s", answer);
+        _exit(0);
+    }
+    close(door);
+    return ntohs(address.sin_port);
+}
+
 /* ---- A cluster ---- */
 
 static bool are_one_cluster(struct redis_server *servers, int count) {

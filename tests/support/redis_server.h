@@ -38,6 +38,10 @@ void redis_server_stop(struct redis_server *server);
  * redis-server cannot be run here; those that have been started are still to be stopped. */
 bool redis_server_start_cluster(struct redis_server *servers, int count);
 
+/* Something that listens on the loopback interface and answers all that it is sent with these bytes, in a process of its own,
+ * which is ended with SIGKILL and waited for. Returns the port. */
+int redis_server_pretend(const char *answer, pid_t *ret_child);
+
 /* Sends a command (words separated by blanks, printf-like) as somebody beside; the answer as text in a buffer
  * that lives until the next call: nil is "", errors begin with a '-', arrays are joined by blanks. */
 __attribute__((format(printf, 2, 3))) const char *redis_server_ask(const struct redis_server *server,
