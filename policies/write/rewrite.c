@@ -5,7 +5,7 @@
 #include "policies/write/internal.h"
 #include <stdlib.h>
 
-enum { STEP_ROWS = 2000, STEP_BYTES = 4 << 20 };
+enum { STEP_ROWS = 2000, STEP_BYTES = 4 << 20, REST_US = 500000 /* for a part of the store that is away */ };
 
 /* What a step writes: copies of entries, one allocation each. */
 struct copied {
@@ -17,9 +17,11 @@ struct copied {
 };
 
 void rewrite_begin(struct writer *writer) {
-    writer->rewrite.space = 0;
-    writer->rewrite.walk = (struct cache_walk){0};
-    writer->rewrite.written = 0;
+    struct rewrite *rewrite = &writer->rewrite;
+    rewrite->space = 0;
+    rewrite->walk = (struct cache_walk){0};
+    rewrite->written = rewrite->rests_until_us = 0;
+    rewrite->left = rewrite->again = false;
     atomic_store(&writer->rewrite.running, true);
 }
 
@@ -112,10 +114,13 @@ static void forget_older(const struct copied *copied, size_t from, size_t to) {
 static bool write_copies(struct writer *writer, struct copied *copied, size_t from, size_t to) {
     if (from == to)
         return true;
-    enum backend_status status = call_apply(writer, copied->space, copied->mutations + from, to - from);
-    if (status == BACKEND_OK)
+    bool partial;
+    enum backend_status status =
+        call_apply_parts(writer, copied->space, copied->mutations + from, to - from, &partial);
+    writer->rewrite.partial |= partial;
+    if (status == BACKEND_OK || partial)
         forget_older(copied, from, to);
-    if (status == BACKEND_OK || (status == BACKEND_PERMANENT && to - from == 1))
+    if (status == BACKEND_OK || partial || (status == BACKEND_PERMANENT && to - from == 1))
         return true;
     if (status == BACKEND_PERMANENT) {
         size_t refused = call_part_refused(copied->mutations + from, NULL, to - from);
@@ -136,15 +141,26 @@ static void tell_end(struct writer *writer) {
         writer->backend->options.store.name, (unsigned long long)rewrite->written);
 }
 
+/* Whether the walk goes on behind the step in hand. */
+static bool may_go_on(struct rewrite *rewrite) {
+    rewrite->left |= rewrite->partial;
+    if (!rewrite->partial || !rewrite->again)
+        return true;
+    rewrite->rests_until_us = monotonic_us() + REST_US;
+    return false;
+}
+
 /* False: not now; the step is made again. */
 static bool step(struct writer *writer, struct space *space) {
     struct rewrite *rewrite = &writer->rewrite;
     struct copied copied = {.visitor = {copy_entry}, .space = space};
     struct cache_walk walk = rewrite->walk;
     bool more;
-    bool fine = copy_some(writer, &copied, &walk, &more) && write_copies(writer, &copied, 0, copied.count);
+    rewrite->partial = false;
+    bool fine = copy_some(writer, &copied, &walk, &more) && write_copies(writer, &copied, 0, copied.count) &&
+                may_go_on(rewrite);
     if (fine) {
-        rewrite->written += copied.count;
+        rewrite->written += rewrite->again ? 0 : copied.count;
         rewrite->walk = more ? walk : (struct cache_walk){0};
         rewrite->space += !more;
     }
@@ -152,15 +168,28 @@ static bool step(struct writer *writer, struct space *space) {
     return fine;
 }
 
+/* All namespaces were walked. */
+static void end_walk(struct writer *writer) {
+    struct rewrite *rewrite = &writer->rewrite;
+    if (!rewrite->left) {
+        tell_end(writer);
+        return;
+    }
+    rewrite->left = false;
+    rewrite->again = true;
+    rewrite->space = 0;
+    rewrite->rests_until_us = monotonic_us() + REST_US;
+}
+
 bool rewrite_run(struct writer *writer) {
     struct rewrite *rewrite = &writer->rewrite;
     struct tier *tier = writer->tier;
-    if (!rewrite_is_running(writer))
+    if (!rewrite_is_running(writer) || monotonic_us() < rewrite->rests_until_us)
         return false;
     while (rewrite->space < tier->space_count && !concerns(writer, &tier->spaces[rewrite->space]))
         rewrite->space++;
     if (rewrite->space == tier->space_count) {
-        tell_end(writer);
+        end_walk(writer);
         return false;
     }
     struct space *space = &tier->spaces[rewrite->space];

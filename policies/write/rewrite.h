@@ -6,7 +6,8 @@
  * All clean entries of the write-behind and write-through namespaces of the backend are written once more; dirty ones
  * are written anyway. The version guard makes that harmless where the store has the row. Where it has a newer one,
  * memory forgets its own. Rows that memory does not hold stay as the store has them, and so do rows whose delete
- * memory no longer knows.
+ * memory no longer knows. Where a part of the store is away, or has not the replicas that it has to have, the rest is written
+ * first.
  *
  * The writer's thread alone, except rewrite_is_running. A copy is taken and written within one step of that thread, so
  * a delete that comes in between is written after it.
@@ -24,6 +25,11 @@ struct rewrite { /* all zero: none */
     size_t space; /* of the tier, that is being walked */
     struct cache_walk walk;
     uint64_t written; /* rows that were offered to the store */
+    /* A part of the store is away, or lacks replicas: */
+    bool partial; /* it has not taken some of the step in hand, */
+    bool left;    /* or of steps before; so another walk follows, */
+    bool again;   /* which is under way, and waits where that is still so */
+    uint64_t rests_until_us;
 };
 
 /* From the beginning, also if one is running. */
