@@ -55,14 +55,19 @@ static void take_over(struct writer *writer, uint64_t version) {
     if (lost)
         tell_of_backend(writer->backend, &writer->back_lines, LOG_LEVEL_NOTICE,
                         "backend %s: the store is there again", name_of(writer));
+    else if (connection->went_back)
+        tell_of_backend(
+            writer->backend, &writer->older_lines, LOG_LEVEL_ERROR,
+            "backend %s: a part of the store went back to an older state: what memory holds is written to it again",
+            name_of(writer));
     else if (other && version >= writer->store_version) /* else that is told */
         tell_of_backend(
             writer->backend, &writer->older_lines, LOG_LEVEL_ERROR,
             "backend %s: it is another store than before the outage: what memory holds is written to it again",
             name_of(writer));
-    if (other && !lost)
+    if ((other || connection->went_back) && !lost)
         rewrite_begin(writer);
-    bool regressed = regress_note(writer, version) || other;
+    bool regressed = regress_note(writer, version) || other || connection->went_back;
     if (regressed)
         count(&writer->counters.store_regressions);
     if (lost || regressed)

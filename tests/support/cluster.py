@@ -13,7 +13,7 @@ import functools
 import os
 
 import redis as redis_py
-from forebay import Redis, eventually, free_port
+from forebay import PATIENCE, Redis, eventually, free_port
 
 SLOTS = 16384
 NODE_TIMEOUT = 1000  # ms; a failover takes about two of it
@@ -102,6 +102,23 @@ class Cluster:
             replica.ask("CLUSTER", "REPLICATE", master.identity())
             return True
         return False
+
+    def cut_off(self, master):
+        """Its replicas get nothing from it from now on. (One that is stopped would find it in its socket.)"""
+        for i, replica in enumerate(self.replicas):
+            if self.masters[i % self.count] is master:
+                replica.connect().config_set("masterauth", "of nobody")
+        master.ask("CLIENT", "KILL", "TYPE", "replica")
+
+    def await_failover(self, master):
+        """Until another node has its first slot, whom the others know."""
+        slot = self.until * self.masters.index(master) // self.count
+        others = [node for node in self.masters if node is not master]
+        eventually(lambda: all(self.master_of(slot, node) not in (master.port, None) for node in others), PATIENCE)
+
+    def slots_of_numbers(self, master):
+        """In which this master has what Forebay keeps of its batches."""
+        return sorted({master.ask("CLUSTER KEYSLOT", key) for key in master.connect().keys("forebay: *:{*")})
 
     def serves(self):
         whole = "ok" if self.until == SLOTS else "fail"

@@ -248,3 +248,30 @@ bool redis_server_start_cluster(struct redis_server *servers, int count) {
     eventually(are_one_cluster(servers, count));
     return true;
 }
+
+static bool follows(const struct redis_server *replica) {
+    return strstr(redis_server_ask(replica, "INFO replication"), "master_link_status:up") != NULL;
+}
+
+bool redis_server_start_replica(struct redis_server *server, const struct redis_server *master) {
+    char name[64];
+    server->cluster = true;
+    if (!redis_server_start(server))
+        return false;
+    redis_server_ask(master, "CONFIG SET repl-diskless-sync-delay 0");
+    redis_server_ask(server, "CONFIG SET repl-diskless-sync-delay 0"); /* it may be promoted */
+    snprintf(name, sizeof name, "%s", redis_server_ask(master, "CLUSTER MYID"));
+    redis_server_ask(server, "CLUSTER MEET 127.0.0.1 %d %d", master->port, master->cluster_port);
+    eventually(strcmp(redis_server_ask(server, "CLUSTER REPLICATE %s", name), "OK") == 0);
+    eventually(follows(server));
+    eventually(strstr(redis_server_ask(server, "CLUSTER INFO"), "cluster_state:ok"));
+    return true;
+}
+
+void redis_server_cut_off(const struct redis_server *replica, const struct redis_server *master, bool cut) {
+    redis_server_ask(replica, "CONFIG SET masterauth %s", cut ? "of-nobody" : "");
+    if (cut)
+        redis_server_ask(master, "CLIENT KILL TYPE replica");
+    else
+        eventually(follows(replica));
+}
