@@ -369,6 +369,8 @@ static void list_looks(const struct redis_cluster *cluster, struct look_task *ta
 static enum backend_status look(struct redis_connection *connection, struct backend_error *ret_error) {
     struct look_task task = {.count = 0};
     bool done[REDIS_MASTERS_MAX + 1];
+    /* Nobody else may want to know who has taken over. */
+    connection->cluster->wants_map |= redis_cluster_parts_away(connection->cluster) > 0;
     list_looks(connection->cluster, &task);
     const struct redis_deal deal = {.count = task.count,
                                     .task = &task,

@@ -18,6 +18,7 @@ enum { MASTERS = 3, ROWS = 60 };
 
 static struct redis_server masters[MASTERS]; /* of the whole run: each test begins with FLUSHALL */
 static struct redis_server replica;          /* of masters[0] */
+static struct redis_server fresh;            /* a master without slots */
 
 struct fixture {
     char uri[100];
@@ -358,6 +359,27 @@ TEST(numbers_go_with_their_slots) {
     eventually(look(fixture, fixture->writer) == BACKEND_REPLACED);
 }
 
+/* It cannot be given a number before it has a slot. */
+TEST(a_master_without_slots_takes_rows_of_its_first_one) {
+    struct fixture *fixture = *state;
+    char from[64], to[64];
+    int source = 0, slot = atoi(redis_server_ask(&masters[0], "CLUSTER KEYSLOT sess:0"));
+    while (strncmp(redis_server_ask(&masters[source], "GET sess:0"), "-MOVED", 6) == 0)
+        source++;
+    snprintf(from, sizeof from, "%s", redis_server_ask(&masters[source], "CLUSTER MYID"));
+    snprintf(to, sizeof to, "%s", redis_server_ask(&fresh, "CLUSTER MYID"));
+    eventually(strcmp(redis_server_ask(&fresh, "CLUSTER SETSLOT %d IMPORTING %s", slot, from), "OK") == 0);
+    eventually(
+        strcmp(redis_server_ask(&masters[source], "CLUSTER SETSLOT %d MIGRATING %s", slot, to), "OK") == 0);
+    open_writer(fixture, &fixture->writer);
+    enum backend_status status = put_rows(fixture, 1000);
+    assert_string_equal(redis_server_ask(&masters[source], "CLUSTER SETSLOT %d STABLE", slot), "OK");
+    assert_string_equal(redis_server_ask(&fresh, "DBSIZE"), "1");
+    assert_string_equal(redis_server_ask(&fresh, "FLUSHALL"), "OK");
+    assert_string_equal(redis_server_ask(&fresh, "CLUSTER SETSLOT %d STABLE", slot), "OK");
+    assert_int_equal(status, BACKEND_OK);
+}
+
 /* ---- Page by page ---- */
 
 struct page_reader {
@@ -466,16 +488,21 @@ int main(void) {
         CASE(a_promoted_replica_that_lacks_a_batch_is_noticed),
         CASE(what_a_connection_has_seen_is_known_to_the_next_one),
         CASE(numbers_go_with_their_slots),
+        CASE(a_master_without_slots_takes_rows_of_its_first_one),
         CASE(pages_go_over_all_masters),
         CASE(pages_begin_anew_where_a_slot_has_moved),
         CASE(pages_have_no_end_while_a_slot_moves),
     };
     signal(SIGPIPE, SIG_IGN);
-    if (!redis_server_start_cluster(masters, MASTERS) || !redis_server_start_replica(&replica, &masters[0])) {
+    fresh.cluster = true;
+    if (!redis_server_start(&fresh) || !redis_server_start_cluster(masters, MASTERS) ||
+        !redis_server_start_replica(&replica, &masters[0])) {
         fprintf(stderr, "redis-server (Debian: redis-server) is needed for these tests\n");
         return 1;
     }
+    redis_server_join(&fresh, &masters[0]);
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    redis_server_stop(&fresh);
     redis_server_stop(&replica);
     for (int i = 0; i < MASTERS; i++)
         redis_server_stop(&masters[i]);

@@ -127,8 +127,8 @@ def test_what_is_lost_with_a_master(tmp_path, serve):
 def test_slots_that_move_under_load_lose_nothing(tmp_path, serve):
     """Rows of both layouts; half-way, where keys are at one node or the other, and when all are moved. With them goes what the
     master is known by: it does not look as if anything was lost."""
-    with Cluster(tmp_path / "redis") as cluster:
-        server = serve(config(cluster.uri))
+    with Cluster(tmp_path / "redis", replicas=1) as cluster:
+        server = serve(config(cluster.uri, replicas=1))
         client, load, shared = server.client(), Load(server, KEYS), Load(server, KEYS, "sh:")
         source, target = cluster.masters[0], cluster.masters[1]
         slots = set(cluster.slots_with([f"{prefix}{i}" for prefix in ("sess:", "sh:", "wt:") for i in range(KEYS)], source))

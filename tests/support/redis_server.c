@@ -253,6 +253,15 @@ static bool follows(const struct redis_server *replica) {
     return strstr(redis_server_ask(replica, "INFO replication"), "master_link_status:up") != NULL;
 }
 
+static void meet(const struct redis_server *server, const struct redis_server *other) {
+    redis_server_ask(server, "CLUSTER MEET 127.0.0.1 %d %d", other->port, other->cluster_port);
+}
+
+void redis_server_join(const struct redis_server *server, const struct redis_server *other) {
+    meet(server, other);
+    eventually(strstr(redis_server_ask(server, "CLUSTER INFO"), "cluster_state:ok"));
+}
+
 bool redis_server_start_replica(struct redis_server *server, const struct redis_server *master) {
     char name[64];
     server->cluster = true;
@@ -261,7 +270,7 @@ bool redis_server_start_replica(struct redis_server *server, const struct redis_
     redis_server_ask(master, "CONFIG SET repl-diskless-sync-delay 0");
     redis_server_ask(server, "CONFIG SET repl-diskless-sync-delay 0"); /* it may be promoted */
     snprintf(name, sizeof name, "%s", redis_server_ask(master, "CLUSTER MYID"));
-    redis_server_ask(server, "CLUSTER MEET 127.0.0.1 %d %d", master->port, master->cluster_port);
+    meet(server, master);
     eventually(strcmp(redis_server_ask(server, "CLUSTER REPLICATE %s", name), "OK") == 0);
     eventually(follows(server));
     eventually(strstr(redis_server_ask(server, "CLUSTER INFO"), "cluster_state:ok"));

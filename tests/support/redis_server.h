@@ -38,6 +38,9 @@ void redis_server_stop(struct redis_server *server);
  * redis-server cannot be run here; those that have been started are still to be stopped. */
 bool redis_server_start_cluster(struct redis_server *servers, int count);
 
+/* A node that was started becomes a master of that cluster, without slots; returns when it serves. */
+void redis_server_join(const struct redis_server *server, const struct redis_server *other);
+
 /* Starts a replica of a master of that cluster, and returns when it has what that has. False: as above. */
 bool redis_server_start_replica(struct redis_server *server, const struct redis_server *master);
 
