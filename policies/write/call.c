@@ -532,13 +532,20 @@ enum backend_status call_apply_parts(struct writer *writer, struct space *space,
     return status;
 }
 
-enum backend_status call_load_parts(struct writer *writer, struct space *space, const struct slice *keys,
-                                    size_t count_keys, struct load_result *results, bool *ret_partial) {
+enum backend_status call_load_parts_at(struct writer *writer, struct space *space, const struct slice *keys,
+                                       size_t count_keys, uint32_t now, struct load_result *results,
+                                       bool *ret_partial) {
     writer->takes_parts = true;
-    enum backend_status status = call_load(writer, space, keys, count_keys, results);
+    enum backend_status status = call_load_at(writer, space, keys, count_keys, now, results);
     *ret_partial = status == BACKEND_TRANSIENT && is_partial(writer);
     writer->takes_parts = false;
     return status;
+}
+
+enum backend_status call_load_parts(struct writer *writer, struct space *space, const struct slice *keys,
+                                    size_t count_keys, struct load_result *results, bool *ret_partial) {
+    uint32_t now = tier_now(writer->backend->tier).seconds;
+    return call_load_parts_at(writer, space, keys, count_keys, now, results, ret_partial);
 }
 
 enum backend_status call_load_table(struct writer *writer, const struct backend_table *table,

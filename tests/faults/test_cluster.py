@@ -19,6 +19,7 @@ def config(uri, timeout=THERE, **backend):
     return Config(namespace("sessions", "sess:", "write-behind", flush_delay="20ms"),
                   namespace("through", "wt:", "write-through"),
                   namespace("shared", "sh:", "write-behind", flush_delay="20ms", layout="string"),
+                  namespace("blind", "bl:", "write-behind", flush_delay="20ms", existence="memory"),
                   backends=[section("backend", "local", uri=uri, timeout=timeout, **backend)], drain_timeout="2s")
 
 
@@ -194,7 +195,12 @@ def test_a_master_that_is_away_for_good_holds_up_nobody_else(tmp_path, serve):
         client, away = server.client(), cluster.masters[0]
         keys = [f"sess:{i}" for i in range(KEYS)]
         lost = set(cluster.keys_of(keys, away))
+        fill(client, b"v", "bl:", 60)
+        client.sync()
+        client.command("flush_all")  # from now on a touch is of a row that memory does not know
         away.kill()
+        for i in range(60):
+            client.command(f"touch bl:{i} 10000")
         fill(client, b"v")
         others = {key.encode() for key in keys if key not in lost}
         eventually(lambda: set(cluster.values("sess:")) == others)
@@ -218,6 +224,7 @@ def test_a_master_that_is_away_for_good_holds_up_nobody_else(tmp_path, serve):
         away.start()
         client.sync()
         assert cluster.values("sess:") == dict.fromkeys((key.encode() for key in keys), b"w")
+        assert cluster.values("bl:", field="expires_at") != {} and b"0" not in cluster.values("bl:", field="expires_at").values()
         eventually(lambda: "all parts of it take writes again" in server.log())
 
 

@@ -133,8 +133,8 @@ class Cluster:
     def living(self):
         return next(node for node in self.nodes if node.running())
 
-    def values(self, prefix, layout="hash"):
-        """What all masters have under a prefix: {key: value}; no tombstones."""
+    def values(self, prefix, layout="hash", field="value"):
+        """What all masters have under a prefix: {key: value}, or another field of rows that are hashes; no tombstones."""
         found, ports = {}, {port for _, _, port in _ranges(self.living())}
         for node in self.nodes:
             if node.port not in ports or not node.running():
@@ -144,7 +144,7 @@ class Cluster:
                 pipe = client.pipeline(transaction=False)
                 for name in names:
                     if layout == "hash":
-                        pipe.hget(name, "value")
+                        pipe.hget(name, field)
                     else:
                         pipe.get(name)
                 found.update((name, value) for name, value in zip(names, pipe.execute()) if value is not None)
