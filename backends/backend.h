@@ -76,6 +76,7 @@ struct backend_table {
     const char *key_prefix;                  /* the namespace's: each of its keys begins with it */
     const struct backend_specific *specific; /* NULL: the kind's defaults */
     unsigned index;                          /* position in backend_options.tables */
+    bool written; /* the namespace's policy writes its rows: what cannot is no statement for that */
 };
 
 struct backend_options {
@@ -300,6 +301,8 @@ struct backend_type {
     enum backend_nearness (*same_store)(const struct backend_options *a, const struct backend_options *b);
     bool one_backend_only; /* two over one store would be in each other's way, even with different rows */
     bool notices_foreign;  /* backend_connection.foreign */
+    /* A delete leaves its version for a while: an older change that comes after it is superseded. */
+    bool remembers_deletes;
 
     /* Whether keys of namespace a would be kept in one store where those of b are; asked in both orders. With a
      * meeting, unless they are apart. */

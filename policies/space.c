@@ -56,6 +56,11 @@ bool space_has_integer(const struct space *space, struct slice key) {
     return key_is_integer(key_without_prefix(key, space->options.prefix), &number);
 }
 
+bool space_keeps_journal(const struct space *space) {
+    return space->options.policy->holds_back && space->options.journal != JOURNAL_OFF && space->backend &&
+           space->backend->type->remembers_deletes;
+}
+
 struct space *space_by_name(struct tier *tier, struct slice name) {
     for (size_t i = 0; i < tier->space_count; i++)
         if (slice_equal(slice_string(tier->spaces[i].options.name), name) &&

@@ -127,6 +127,10 @@ static inline bool space_is_retired(const struct space *space) {
     return atomic_load_explicit(&space->retired, memory_order_relaxed);
 }
 
+/* Whether what its journal has is worth keeping when the store has it, too: where that loses something, it can be written
+ * again. */
+bool space_keeps_journal(const struct space *space);
+
 /* By name, or NULL; not one that is retired. */
 struct space *space_by_name(struct tier *tier, struct slice name);
 

@@ -90,6 +90,13 @@ bool store_is_free(struct store *store) {
     return is_free;
 }
 
+bool store_is_other(struct store *store, const struct backend_identity *identity) {
+    pthread_mutex_lock(&store->mutex);
+    bool other = store->known && differ(&store->identity, identity);
+    pthread_mutex_unlock(&store->mutex);
+    return other;
+}
+
 bool store_found(struct store *store, const struct backend_identity *identity) {
     pthread_mutex_lock(&store->mutex);
     bool other = store_is_lost(store) || (store->known && differ(&store->identity, identity));

@@ -68,6 +68,9 @@ bool store_note_place(struct store *store, const char *place, char ret_before[BA
 /* May it open it anew? Not while readers have the old one open. */
 bool store_is_free(struct store *store);
 
+/* Is one of this identity another store than the writer had last, as far as it tells? */
+bool store_is_other(struct store *store, const struct backend_identity *identity);
+
 /* It has opened it. True: it was lost before, or it is another one than the writer had last. */
 bool store_found(struct store *store, const struct backend_identity *identity);
 

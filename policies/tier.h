@@ -74,6 +74,8 @@ struct tier_options {
     _Atomic uint32_t drain_timeout; /* ms */
     _Atomic uint32_t slow_log;      /* ms that a call of a backend takes to be told on the log; 0: none is */
     size_t journal_file_size;       /* bytes; 0: JOURNAL_FILE_SIZE_DEFAULT */
+    uint32_t journal_keep;          /* ms that files stay for a store that goes back; 0: they do not */
+    size_t journal_keep_size;       /* and bytes of them at most */
     struct tier_recovery recovery;
     atomic_uint_fast64_t *recovered; /* counts the records that tier_create reads; NULL: nobody looks */
     void (*wake)(void *context, unsigned worker); /* tickets are ready; any thread, must not block */

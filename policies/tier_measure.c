@@ -117,6 +117,7 @@ static void measure_coherence(const struct coherence *coherence, struct backend_
     measures->dropped = stats.dropped;
     measures->losses = stats.losses;
     measures->watcher_reconnects = stats.reconnects;
+    measures->blinds = stats.blinds;
     measures->blind_us = stats.blind_us;
 }
 
@@ -143,6 +144,11 @@ static void measure_backend(struct tier_backend *backend, struct backend_measure
         .store_regressions = writes.store_regressions,
         .replica_waits = writes.replica_waits,
         .replica_short = writes.replica_short,
+        .changes_again = writes.write_through_again,
+        .other_nodes = atomic_load(&backend->others),
+        .rival = atomic_load(&backend->rival),
+        .clock_ahead_us = (uint64_t)atomic_load(&backend->ahead_us),
+        .clock_off_us = atomic_load(&backend->clock_off_us),
     };
     backend_calls_read(&backend->calls, &ret_measures->calls);
     backend_nodes_read(backend->nodes, &ret_measures->nodes);
@@ -185,6 +191,8 @@ bool tier_measure_journal(struct tier *tier, struct journal_measures *ret_journa
     *ret_journal = (struct journal_measures){
         .files = stats.files,
         .bytes = stats.bytes,
+        .kept_files = stats.kept_files,
+        .kept_bytes = stats.kept_bytes,
         .records = stats.written_records,
         .written_bytes = stats.written_bytes,
         .recycled = stats.recycled,

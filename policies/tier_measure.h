@@ -46,17 +46,19 @@ struct backend_measures {
     uint64_t breaker_opened[BACKEND_ROLES];
     uint64_t commits, changes, refused; /* write-through */
     uint64_t background_touches, barriers, confirmed_rows, superseded, failovers;
-    uint64_t store_regressions, replica_waits, replica_short;
+    uint64_t store_regressions, replica_waits, replica_short, changes_again;
+    uint64_t other_nodes, rival, clock_ahead_us, clock_off_us;
     struct backend_nodes_copy nodes; /* of a store that has several */
     bool is_coherent;                /* changes by others are heard; then: */
-    uint64_t believes, heard, compared, dropped, losses, watcher_reconnects, blind_us;
+    uint64_t believes, heard, compared, dropped, losses, watcher_reconnects, blinds, blind_us;
 };
 
 size_t tier_measure_backends(struct tier *tier, struct backend_measures *ret_backends, size_t count);
 size_t tier_backend_count(const struct tier *tier);
 
 struct journal_measures {
-    uint64_t files, bytes, records, written_bytes, recycled, compactions, failures;
+    uint64_t files, bytes, kept_files, kept_bytes; /* kept: beside the others, for a store that goes back */
+    uint64_t records, written_bytes, recycled, compactions, failures;
     struct histogram_sum fsync_times;
     uint64_t low_water_lag_us; /* so old is the oldest change that may not be in its backend */
     uint64_t replayed, replay_us;

@@ -48,9 +48,12 @@ struct tier_backend {
      * by those threads, read by anyone. */
     atomic_uint_fast64_t failed_us, answered_us;
     /* Of its writer (write/company.h), read by anyone: how many other servers use the store, and by how much its clock is
-     * ahead. */
+     * ahead; how far it is off at the least, ahead or behind; and whether another server has this one's node number, or that
+     * cannot be seen. */
     atomic_uint others;
     atomic_int_fast64_t ahead_us;
+    atomic_uint_fast64_t clock_off_us;
+    atomic_bool rival;
 };
 
 /* The prefix is the space's: here, so that what is looked at in turn lies together. */

@@ -428,6 +428,8 @@ static void stat_backend(struct tier_backend *backend, struct stat_sink *sink) {
 #undef TELL
     number(sink, name, "other_nodes", atomic_load(&backend->others));
     number(sink, name, "clock_ahead_us", (uint64_t)atomic_load(&backend->ahead_us));
+    number(sink, name, "clock_off_us", atomic_load(&backend->clock_off_us));
+    number(sink, name, "rival", atomic_load(&backend->rival));
     if (backend->coherence)
         stat_coherence(sink, name, backend->coherence);
     stat_calls(sink, name, &backend->calls);
@@ -480,6 +482,8 @@ static void stat_journal(struct tier *tier, struct stat_sink *sink) {
     journal_get_stats(tier->journal, &stats);
     number(sink, "journal", "files", stats.files);
     number(sink, "journal", "bytes", stats.bytes);
+    number(sink, "journal", "kept_files", stats.kept_files);
+    number(sink, "journal", "kept_bytes", stats.kept_bytes);
     number(sink, "journal", "written_records", stats.written_records);
     number(sink, "journal", "written_bytes", stats.written_bytes);
     number(sink, "journal", "fsyncs", stats.fsyncs);

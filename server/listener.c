@@ -11,6 +11,7 @@
  *     created --listener_start--> accepting <--pause/resume--> paused --listener_stop--> stopped
  */
 #include "server/listener.h"
+#include "cache/base/writable_folder.h"
 #include "server/activation.h"
 #include "server/config/address.h"
 #include "server/config/settings.h"
@@ -269,7 +270,7 @@ static int judge_unix(const char *path) {
     if (lstat(path, &status) == 0 && (!S_ISSOCK(status.st_mode) || unix_is_served(&address)))
         return EADDRINUSE;
     strcpy(folder, path);
-    return access(dirname(folder), W_OK | X_OK) == 0 ? 0 : errno;
+    return folder_is_writable(dirname(folder)) ? 0 : errno;
 }
 
 bool listener_judge_unix(const char *path, char *ret_error, size_t error_size) {

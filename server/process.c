@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/process.h"
 #include "cache/base/own_file.h"
+#include "cache/base/writable_folder.h"
 #include "server/config/settings.h"
 #include "server/http/admin_http.h"
 #include <errno.h>
@@ -113,7 +114,16 @@ static bool judge_folder(const char *path, char *ret_error, size_t error_size) {
     return false;
 }
 
+static bool is_kernels(const char *path, char *error, size_t error_size) {
+    snprintf(error, error_size,
+             "the data folder %s is in a file system of the kernel, where no files can be made; correct data",
+             path);
+    return false;
+}
+
 static bool cannot_make(const char *path, char *error, size_t error_size) {
+    if (errno == EOPNOTSUPP)
+        return is_kernels(path, error, error_size);
     snprintf(error, error_size,
              "the data folder %s does not exist and cannot be made: %s; make it%s, or correct data", path,
              strerror(errno),
@@ -125,8 +135,10 @@ static bool cannot_make(const char *path, char *error, size_t error_size) {
 static bool check_existing(const char *path, char *ret_error, size_t error_size) {
     if (!judge_folder(path, ret_error, error_size))
         return false;
-    if (access(path, R_OK | W_OK | X_OK) == 0)
+    if (access(path, R_OK) == 0 && folder_is_writable(path))
         return true;
+    if (errno == EOPNOTSUPP)
+        return is_kernels(path, ret_error, error_size);
     const char *remedy = errno == EACCES  ? "chown -R it with all that is in it"
                          : errno == EROFS ? "a service may write only where ReadWritePaths= lets it"
                                           : "make it writable";
@@ -136,20 +148,22 @@ static bool check_existing(const char *path, char *ret_error, size_t error_size)
     return false;
 }
 
-bool process_check_folder(const char *path, char *ret_error, size_t error_size) {
-    if (mkdir(path, 0700) != 0 && errno != EEXIST)
-        return cannot_make(path, ret_error, error_size);
-    return check_existing(path, ret_error, error_size);
-}
-
 /* Whether something can be made in the folder that a path names; errno. */
 static bool parent_is_writable(const char *path) {
     char *copy = strdup(path);
-    bool writable = copy && access(dirname(copy), W_OK | X_OK) == 0;
+    bool writable = copy && folder_is_writable(dirname(copy));
     int failure = errno;
     free(copy);
     errno = failure;
     return writable;
+}
+
+bool process_check_folder(const char *path, char *ret_error, size_t error_size) {
+    if (!parent_is_writable(path) && errno == EOPNOTSUPP) /* a cgroup could be made, and nothing in it */
+        return is_kernels(path, ret_error, error_size);
+    if (mkdir(path, 0700) != 0 && errno != EEXIST)
+        return cannot_make(path, ret_error, error_size);
+    return check_existing(path, ret_error, error_size);
 }
 
 bool process_would_take_folder(const char *path, char *ret_error, size_t error_size) {

@@ -134,6 +134,7 @@ const struct backend_type redis_backend = {
     .check = check,
     .check_table = check_table,
     .keys = keys,
+    .remembers_deletes = true,
     .same_store = redis_same_store,
     .overlap = redis_overlap,
     .place = redis_place,

@@ -71,6 +71,32 @@ static enum backend_status prepare_statement(struct sqlite_connection *connectio
     return find_parameters(connection, table, which, *ret_statement, parameters, ret_error);
 }
 
+/* What is acknowledged would be nowhere, and what is deleted would come back. */
+static enum backend_status refuse_reading(const struct sqlite_connection *connection,
+                                          const struct sqlite_table *table, const char *which,
+                                          sqlite3_stmt *statement, struct backend_error *ret_error) {
+    if (!table->table->written || !sqlite3_stmt_readonly(statement))
+        return BACKEND_OK;
+    return refuse_sql(connection, table, which,
+                      "it only reads, so that changes would be lost: write one that changes the row",
+                      ret_error);
+}
+
+static enum backend_status prepare_writing(struct sqlite_connection *connection, struct sqlite_table *table,
+                                           struct backend_error *ret_error) {
+    const struct sqlite_table_options *given = &table->options;
+    enum backend_status status = prepare_statement(connection, table, "store", given->store_sql,
+                                                   &table->store, &table->store_at, ret_error);
+    if (status == BACKEND_OK)
+        status = refuse_reading(connection, table, "store", table->store, ret_error);
+    if (status == BACKEND_OK)
+        status = prepare_statement(connection, table, "delete", given->delete_sql, &table->delete_own,
+                                   &table->delete_at, ret_error);
+    if (status == BACKEND_OK)
+        status = refuse_reading(connection, table, "delete", table->delete_own, ret_error);
+    return status;
+}
+
 enum backend_status sqlite_prepare_own(struct sqlite_connection *connection, struct sqlite_table *table,
                                        struct backend_error *ret_error) {
     const struct sqlite_table_options *given = &table->options;
@@ -83,14 +109,7 @@ enum backend_status sqlite_prepare_own(struct sqlite_connection *connection, str
     if (sqlite3_column_count(table->load) < 1 || sqlite3_column_count(table->load) > 4)
         return refuse_sql(connection, table, "load",
                           "its columns are value[, flags[, expires_at[, version]]]", ret_error);
-    if (connection->role == BACKEND_READER)
-        return BACKEND_OK;
-    status = prepare_statement(connection, table, "store", given->store_sql, &table->store, &table->store_at,
-                               ret_error);
-    if (status == BACKEND_OK)
-        status = prepare_statement(connection, table, "delete", given->delete_sql, &table->delete_own,
-                                   &table->delete_at, ret_error);
-    return status;
+    return connection->role == BACKEND_READER ? BACKEND_OK : prepare_writing(connection, table, ret_error);
 }
 
 /* A number in another spelling would find the row of another key. */

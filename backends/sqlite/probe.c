@@ -15,6 +15,7 @@
  */
 #include "backends/failure.h"
 #include "backends/sqlite/internal.h"
+#include "cache/base/writable_folder.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -46,13 +47,15 @@ static enum backend_status probe_folder(const struct sqlite_connection *connecti
                             "backend \"%s\", %s: the folder %.*s does not exist; make it", connection->name,
                             connection->path, length, connection->path);
     char *folder = strchr(connection->path, '/') ? strndup(connection->path, (size_t)length) : strdup(".");
-    bool writable = folder && access(folder, W_OK | X_OK) == 0;
+    bool writable = folder && folder_is_writable(folder), is_kernels = !writable && errno == EOPNOTSUPP;
     free(folder);
-    return writable
-               ? BACKEND_OK
-               : refuse(connection,
-                        "nothing can be made in its folder, where also its log has to be; chown or chmod it",
-                        ret_error);
+    if (writable)
+        return BACKEND_OK;
+    return refuse(
+        connection,
+        is_kernels ? "its folder is in a file system of the kernel, where no files can be made; correct uri"
+                   : "nothing can be made in its folder, where also its log has to be; chown or chmod it",
+        ret_error);
 }
 
 static enum backend_status probe_file(const struct sqlite_connection *connection,

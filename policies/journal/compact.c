@@ -24,21 +24,18 @@
  */
 #include "policies/journal/compact.h"
 #include "policies/journal/kept.h"
+#include "policies/journal/reader.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
     FILES_LEAST = 4,    /* more than these are held back before it is tried */
     PAUSE_US = 1000000, /* after a try that freed nothing */
-    WINDOW = 1 << 20,   /* bytes that are read at once, more for a longer record */
     OUTPUT_BUFFER = 256 << 10,
 };
-
-static const unsigned NOT_CONFIGURED = UINT_MAX;
 
 /* ---- The syncer's part ---- */
 
@@ -128,100 +125,9 @@ static bool is_stopping(struct journal *journal) {
 
 /* ---- Reading ---- */
 
-struct reader {
-    struct journal *journal;
-    struct journal_file *from;
-    int handle;
-    char *head;
-    struct format_header header;
-    struct format_key key;
-    unsigned *numbers; /* of the namespaces in the header, or NOT_CONFIGURED */
-    char *window;
-    size_t capacity, filled, used; /* of the window: bytes read; of them, the records that were taken */
-    uint64_t offset;               /* in the file, of the next record */
-};
-
-static void reader_close(struct reader *reader) {
-    if (reader->handle >= 0)
-        reader->journal->disk->close(reader->journal->disk, reader->handle);
-    free((void *)(uintptr_t)reader->header.spaces);
-    free(reader->head);
-    free(reader->numbers);
-    free(reader->window);
-}
-
-static bool number_spaces(struct reader *reader) {
-    const struct journal *journal = reader->journal;
-    reader->numbers = calloc(reader->header.space_count + 1, sizeof *reader->numbers);
-    for (size_t i = 0; reader->numbers && i < reader->header.space_count; i++) {
-        reader->numbers[i] = NOT_CONFIGURED;
-        for (unsigned number = 0; number < journal->space_count; number++)
-            if (slice_equal(journal->spaces[number], reader->header.spaces[i]))
-                reader->numbers[i] = number;
-    }
-    return reader->numbers != NULL;
-}
-
-static bool reader_open(struct reader *reader, struct journal *journal, struct journal_file *from) {
-    char path[JOURNAL_PATH_MAX];
-    size_t size = from->header_size;
-    journal_path(journal->folder, from->name, path);
-    *reader = (struct reader){.journal = journal, .from = from, .capacity = WINDOW, .offset = size};
-    reader->handle = journal->disk->open(journal->disk, path, O_RDONLY);
-    reader->head = malloc(size);
-    reader->window = malloc(reader->capacity);
-    bool good = reader->handle >= 0 && reader->head && reader->window &&
-                journal_disk_read(journal->disk, reader->handle, reader->head, size, 0) == (ssize_t)size &&
-                format_decode_header(reader->head, size, &reader->header) == FORMAT_GOOD &&
-                number_spaces(reader);
-    reader->key = format_key(reader->header.epoch);
-    if (!good)
-        reader_close(reader);
-    return good;
-}
-
-/* Reads on behind what was not taken yet. False: that is all, or it failed. */
-static bool refill(struct reader *reader) {
-    uint64_t end = atomic_load_explicit(&reader->from->written, memory_order_acquire);
-    size_t left = reader->filled - reader->used;
-    memmove(reader->window, reader->window + reader->used, left);
-    reader->used = 0;
-    reader->filled = left;
-    if (left == reader->capacity) {
-        char *wider = realloc(reader->window, 2 * reader->capacity);
-        if (!wider)
-            return false;
-        reader->window = wider;
-        reader->capacity *= 2;
-    }
-    uint64_t rest = end - reader->offset - left;
-    size_t size = reader->capacity - left < rest ? reader->capacity - left : (size_t)rest;
-    ssize_t n = journal_disk_read(reader->journal->disk, reader->handle, reader->window + left, size,
-                                  reader->offset + left);
-    reader->filled += n > 0 ? (size_t)n : 0;
-    return n > 0;
-}
-
-enum reading { READ_RECORD, READ_END, READ_FAILED };
-
-static enum reading read_record(struct reader *reader, struct format_record *ret_record) {
-    uint64_t end = atomic_load_explicit(&reader->from->written, memory_order_acquire);
-    do {
-        if (reader->offset >= end)
-            return READ_END;
-        if (format_decode_record_at(reader->window + reader->used, reader->filled - reader->used,
-                                    reader->offset, &reader->key, reader->header.space_count, ret_record)) {
-            reader->used += ret_record->size;
-            reader->offset += ret_record->size;
-            return ret_record->kind == FORMAT_KIND_END ? READ_END : READ_RECORD;
-        }
-    } while (refill(reader));
-    return READ_FAILED;
-}
-
-static bool is_passed(const struct reader *reader, const struct format_record *record, unsigned number) {
-    return number == NOT_CONFIGURED || /* as an earlier process has noted, else it were pinned */
-           record->entry.version <= reader->journal->compact_low_waters[number];
+static bool is_passed(const struct journal *journal, const struct format_record *record, unsigned number) {
+    return number == READER_NOT_CONFIGURED || /* as an earlier process has noted, else it were pinned */
+           record->entry.version <= journal->compact_low_waters[number];
 }
 
 /* ---- Writing ---- */
@@ -378,9 +284,9 @@ static bool walk_file(struct compaction *self, struct journal_file *file, take_r
         return false;
     enum reading reading;
     bool good = true;
-    while (good && (reading = read_record(&reader, &record)) == READ_RECORD) {
+    while (good && (reading = reader_next(&reader, &record)) == READ_RECORD) {
         unsigned number = reader.numbers[record.space];
-        good = is_passed(&reader, &record, number) || take(self, &record, number);
+        good = is_passed(self->journal, &record, number) || take(self, &record, number);
     }
     if (good && reading == READ_FAILED)
         leave_out(self->journal, file);
@@ -446,6 +352,16 @@ static void abandon(struct compaction *self) {
     }
 }
 
+/* What is not passed is in the copy: of what goes with this file, only the rest is gone. */
+static void leave_to_copy(const struct journal *journal, struct journal_file *file) {
+    file->is_replaced = true;
+    for (size_t i = 0; i < journal->space_count; i++) {
+        uint64_t passed = journal->compact_low_waters[i];
+        if (atomic_load_explicit(&file->max_versions[i], memory_order_relaxed) > passed)
+            atomic_store_explicit(&file->max_versions[i], passed, memory_order_relaxed);
+    }
+}
+
 /* The new files take the place of the old, which the syncer gets. */
 static void replace_files(struct compaction *self) {
     struct journal *journal = self->journal;
@@ -459,7 +375,7 @@ static void replace_files(struct compaction *self) {
         journal_expect_passing(journal, file);
     }
     for (size_t i = 0; i < self->file_count; i++)
-        self->files[i]->is_replaced = true;
+        leave_to_copy(journal, self->files[i]);
     unmark(journal);
     journal->compacted_bytes = bytes;
     journal->compact_us = 0;

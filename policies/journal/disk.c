@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -91,6 +92,12 @@ static bool system_is_at(const struct journal_disk *self, int file, const char *
 }
 
 /* "7f3c...-....": 32 hexadecimal digits and dashes. */
+static uint64_t system_room(const struct journal_disk *self, const char *path) {
+    struct statvfs status;
+    (void)self;
+    return statvfs(path, &status) == 0 ? (uint64_t)status.f_bavail * status.f_frsize : UINT64_MAX;
+}
+
 static void system_boot(const struct journal_disk *self, uint8_t ret_boot[JOURNAL_BOOT_SIZE]) {
     (void)self;
     memset(ret_boot, 0, JOURNAL_BOOT_SIZE);
@@ -121,6 +128,7 @@ const struct journal_disk journal_disk_system = {
     .rename = system_rename,
     .remove = system_remove,
     .is_at = system_is_at,
+    .room = system_room,
     .boot = system_boot,
 };
 

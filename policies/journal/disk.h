@@ -37,6 +37,8 @@ struct journal_disk {
     int (*remove)(const struct journal_disk *self, const char *path);
     /* Is this the file that has the path? True if that cannot be found out. */
     bool (*is_at)(const struct journal_disk *self, int file, const char *path);
+    /* Bytes that are free for us where the folder is; UINT64_MAX if unknown. */
+    uint64_t (*room)(const struct journal_disk *self, const char *path);
     /* A number that changes only when the system is rebooted: where two are equal, nothing that was written
      * in between is lost, synced or not. All zero if unknown. */
     void (*boot)(const struct journal_disk *self, uint8_t ret_boot[JOURNAL_BOOT_SIZE]);

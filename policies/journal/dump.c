@@ -141,6 +141,16 @@ static int dump_file(const char *folder, const char *name, FILE *out) {
     return result;
 }
 
+/* By which batch its store has all up to the version; nothing where the store has no such number. */
+static void print_mark(FILE *out, uint64_t mark) {
+    if (mark == JOURNAL_MARK_OWED)
+        fprintf(out, ", which its store may have lost");
+    if (mark == 0 || mark == JOURNAL_MARK_OWED)
+        return;
+    fprintf(out, " as of the batch of ");
+    print_time(out, mark);
+}
+
 static int dump_low_waters(const char *folder, FILE *out) {
     struct low_waters all = {0};
     enum low_water_status status = low_water_file_read(&journal_disk_system, folder, &all);
@@ -158,6 +168,7 @@ static int dump_low_waters(const char *folder, FILE *out) {
         fprintf(out, " version %" PRIu64 " (", all.list[i].version);
         print_time(out, version_us(all.list[i].version));
         putc(')', out);
+        print_mark(out, all.list[i].mark);
     }
     putc('\n', out);
     low_waters_free(&all);

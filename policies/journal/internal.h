@@ -7,6 +7,9 @@
  *     keeper.c            a thread that makes the next files before they are needed
  *     syncer.c            a thread that makes records durable
  *     recycle.c           what the syncer does with files that the low-water versions have passed
+ *     retain.c            those of them that stay a while, for a store that goes back
+ *     past.c              reading what has ever been appended and is still in a file
+ *     reader.c            the records of one file, one after the other
  *     compact.c           a thread that copies what is needed of files that are held back into fewer
  *     kept.c              which records of such files are needed
  *     replay.c            reading at the start
@@ -25,7 +28,10 @@
  * Or the compactor copies what is needed of sealed files into new ones, which are sealed from the start, and
  * the syncer makes blanks of the old.
  *
- * Ready, current and sealed files are named journal-<series>-<sequence>.fj and are read at the start. A file
+ * Between sealed and blank a file may be retained for a while (retain.c): nothing of it is needed but by a store that has
+ * gone back.
+ *
+ * Ready, current, sealed and retained files are named journal-<series>-<sequence>.fj and are read at the start. A file
  * gets that name only when its header is on disk; while it is being made, and while it waits for its next
  * use, it is blank-<number>, and a start takes it for that, or removes it.
  *
@@ -76,10 +82,12 @@ struct journal_file {
     uint8_t boot[JOURNAL_BOOT_SIZE]; /* of the system, when it was begun */
 
     /* Under the lock. */
-    uint64_t sealed_us; /* monotonic; 0: by an earlier process */
-    bool is_compacted;  /* the compactor reads it: it must not go meanwhile */
-    bool is_replaced;   /* what is needed of it is in another file: it can go */
-    bool is_unreadable; /* the compactor has tried in vain */
+    uint64_t sealed_us;   /* monotonic; 0: by an earlier process */
+    bool is_compacted;    /* the compactor reads it: it must not go meanwhile */
+    bool is_replaced;     /* what is needed of it is in another file: it can go */
+    bool is_unreadable;   /* the compactor has tried in vain */
+    bool holds_discarded; /* records that were given up: they must not come back */
+    uint64_t passed_at;   /* by keep_clock_us, when it was retained */
 
     /* The worker stores, others load. */
     atomic_uint_fast64_t written;                  /* offset up to which records are in the file */
@@ -160,11 +168,16 @@ struct journal_passing {
     /* The least of its versions that a sealed file ends with and that is not passed: there may be something to
      * recycle from there on; UINT64_MAX: none. */
     atomic_uint_fast64_t next;
+    atomic_uint_fast64_t mark;      /* journal_set_mark */
+    atomic_uint_fast64_t forgotten; /* journal_forgotten */
+    atomic_bool is_kept;            /* journal_keep_space */
 };
 
-/* Asked of the syncer, which alone has the low-water versions: to note them now, and before that to take up a namespace. */
+/* Asked of the syncer, which alone has the low-water versions and moves files from list to list: to note the versions now,
+ * and before that to take up a namespace; or to look which files there are. */
 struct journal_wish {
-    struct slice space; /* data NULL: none */
+    struct slice space;        /* data NULL: none */
+    struct journal_past *past; /* NULL: no look */
     bool done, good;
     int failure; /* errno, where not good */
 };
@@ -191,6 +204,8 @@ struct journal {
     uint64_t file_size;
     unsigned fsync_interval_ms;
     int compact_after_ms;
+    uint64_t keep_us,
+        keep_bytes; /* for so long files stay when they are passed, and so many bytes of them at most */
     struct slice *spaces;
     /* Grows when the name of a new namespace is in its place and in low_waters: new files have it in their headers. */
     _Atomic size_t space_count;
@@ -210,8 +225,11 @@ struct journal {
     /* Under the lock. */
     bool stopping;
     bool sync_wanted, recycle_wanted;
-    struct journal_wish *wish; /* what the syncer is asked to do, NULL: nothing */
-    struct journal_list files; /* current and sealed */
+    struct journal_wish *wish;    /* what the syncer is asked to do, NULL: nothing */
+    struct journal_list files;    /* current and sealed */
+    struct journal_list retained; /* in the order in which they were passed */
+    size_t retained_count;
+    uint64_t retained_bytes;
     uint64_t next_sequence;
     uint64_t next_blank;
     uint64_t *blanks; /* numbers of files that wait for their next use; JOURNAL_BLANKS_MAX places and two */
@@ -228,6 +246,8 @@ struct journal {
     size_t peaks[2];  /* files in use at once, at most: in the running window and in the one before */
     uint64_t peak_us; /* when the running window began */
     unsigned pass;
+    uint64_t keep_clock_us, keep_seen_us; /* retain.c; and when it was last moved on, monotonic */
+    size_t due_count;                     /* of the retained files: the first of them, whose time is over */
 
     /* The keeper's alone. */
     bool keeper_failing;
@@ -236,6 +256,7 @@ struct journal {
     bool compact_failing;
 
     struct journal_passing *passing; /* of each namespace */
+    atomic_uint keep_halts;          /* journal_halt_keeping */
     struct progress syncing;         /* of the syncer: in a call while it is at the disk, whatever for */
     struct histogram fsync_times;
     atomic_uint_fast64_t fsync_max_us, recycled, compactions, failures;
@@ -278,6 +299,14 @@ bool journal_series_start(struct journal_series *series);
 static inline bool journal_file_is_outdated(const struct journal *journal, const struct journal_file *file) {
     return file->space_count < atomic_load_explicit(&journal->needed_count, memory_order_relaxed);
 }
+
+/* Waits until the syncer has done it. False: wish->failure. Any thread but the workers'. */
+bool journal_ask(struct journal *journal, struct journal_wish *wish);
+
+/* ---- past.c ---- */
+
+/* Syncer. False: no memory. */
+bool journal_past_look(struct journal *journal, struct journal_past *past);
 
 /* ---- recycle.c ---- */
 

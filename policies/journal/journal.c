@@ -134,6 +134,12 @@ static bool copy_spaces(struct journal *journal, const struct slice *spaces, siz
     return true;
 }
 
+static void note_kept_spaces(struct journal *journal, const struct journal_options *options) {
+    for (unsigned i = 0; options->keeps && i < options->space_count; i++)
+        if (options->keeps[i])
+            journal_keep_space(journal, i);
+}
+
 static bool make_series(struct journal *journal) {
     size_t size = journal->series_count * sizeof *journal->series;
     journal->series = aligned_alloc(_Alignof(struct journal_series), size);
@@ -181,24 +187,32 @@ static struct journal *create(const struct journal_options *options) {
         options->fsync_interval_ms ? options->fsync_interval_ms : JOURNAL_FSYNC_INTERVAL_DEFAULT_MS;
     journal->compact_after_ms =
         options->compact_after_ms ? options->compact_after_ms : JOURNAL_COMPACT_AFTER_DEFAULT_MS;
+    journal->keep_us = (uint64_t)options->keep_ms * US_PER_MS;
+    journal->keep_bytes = options->keep_bytes;
     journal->durable = options->durable;
     journal->log = options->log;
     journal->context = options->context;
     journal->next_sequence = journal->next_blank = 1;
-    journal->low_water_noted_us = journal->peak_us = monotonic_us();
+    journal->low_water_noted_us = journal->peak_us = journal->keep_seen_us = monotonic_us();
     journal->disk->boot(journal->disk, journal->boot);
     journal_list_init(&journal->files);
+    journal_list_init(&journal->retained);
     init_sync(journal);
     journal->folder = strdup(options->folder);
     return journal;
 }
 
-static void destroy(struct journal *journal) {
-    for (struct journal_file *file = journal->files.first; file;) {
+static void free_files(const struct journal *journal, struct journal_file *file) {
+    while (file) {
         struct journal_file *next = file->next;
         journal_file_free(journal, file);
         file = next;
     }
+}
+
+static void destroy(struct journal *journal) {
+    free_files(journal, journal->files.first);
+    free_files(journal, journal->retained.first);
     for (unsigned i = 0; journal->series && i < journal->series_count; i++) {
         free(journal->series[i].buffer);
         free(journal->series[i].buffered_versions);
@@ -289,6 +303,7 @@ static enum journal_status prepare(struct journal *journal, const struct journal
         snprintf(error->message, sizeof error->message, "journal: the name of the folder is too long");
         return JOURNAL_FAILED;
     }
+    note_kept_spaces(journal, options);
     journal->file_size = whole_pages(journal, options->file_size);
     for (unsigned i = 0; i < journal->series_count; i++)
         journal->series[i].next_size = journal_size_after(journal, NULL);
@@ -359,8 +374,10 @@ void journal_close(struct journal *journal) {
 
 /* ---- Namespaces that come and go ---- */
 
-static bool wish(struct journal *journal, struct journal_wish *wish) {
+bool journal_ask(struct journal *journal, struct journal_wish *wish) {
     pthread_mutex_lock(&journal->lock);
+    while (journal->wish) /* another thread's */
+        pthread_cond_wait(&journal->syncer_answered, &journal->lock);
     journal->wish = wish;
     pthread_cond_signal(&journal->syncer_wanted);
     while (!wish->done)
@@ -371,7 +388,7 @@ static bool wish(struct journal *journal, struct journal_wish *wish) {
 
 bool journal_note_passed(struct journal *journal) {
     struct journal_wish note = {.good = false};
-    return wish(journal, &note);
+    return journal_ask(journal, &note);
 }
 
 static bool find_space(const struct journal *journal, struct slice name, unsigned *ret_number) {
@@ -389,7 +406,7 @@ static bool take_up(struct journal *journal, struct slice name) {
     errno = ENOMEM;
     if (journal->space_count == journal->space_limit)
         return false;
-    if (!wish(journal, &add)) {
+    if (!journal_ask(journal, &add)) {
         errno = add.failure;
         return false;
     }
@@ -487,6 +504,8 @@ void journal_get_stats(struct journal *journal, struct journal_stats *ret_stats)
         stats.files++;
         stats.bytes += file->size;
     }
+    stats.kept_files = journal->retained_count;
+    stats.kept_bytes = journal->retained_bytes;
     pthread_mutex_unlock(&journal->lock);
     *ret_stats = stats;
 }

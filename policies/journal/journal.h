@@ -84,7 +84,12 @@ struct journal_options {
     size_t file_size;           /* bytes that files grow to, 0: the default; a longer record gets its own */
     unsigned fsync_interval_ms; /* 0: the default */
     int compact_after_ms;       /* files that have been held back so long may be compacted; 0: the default */
+    /* Files stay so long when the low-water version has passed them, 0: they do not; and so many bytes of them at most,
+     * which the disk has to have free beside them as well. */
+    unsigned keep_ms;
+    uint64_t keep_bytes;
     const struct slice *spaces; /* names, in the order of the numbers given to journal_append */
+    const bool *keeps;          /* of each of them, as journal_keep_space; NULL: no */
     size_t space_count;
     /* Namespaces, configured or not, whose records are given up by recovery: it does not show them, and their low-water
      * version passes them. */
@@ -159,6 +164,61 @@ enum journal_status journal_write(struct journal_series *series, uint64_t *ret_p
  * versions than before are ignored. */
 void journal_pass(struct journal *journal, unsigned space, uint64_t version);
 
+/* ---- For a store that goes back ---- */
+
+/* Files with records of this namespace stay for keep_ms when the low-water version has passed them: its store may lose what
+ * it has acknowledged, and remembers deletes (retain.c). Any thread. */
+void journal_keep_space(struct journal *journal, unsigned space);
+
+/* While it is halted, the time of what is kept stands still: a store is away, or was found to lack something, and nobody
+ * knows yet what of it. Counts: each halt has its end. Any thread. */
+void journal_halt_keeping(struct journal *journal, bool halted);
+
+/* The mark of a store that may lack anything that it has acknowledged: a restart has to write it again. */
+#define JOURNAL_MARK_OWED UINT64_MAX
+
+/* What journal_pass says of the namespace from now on, and has said before, is in its store as of this mark, a number that
+ * the store keeps and that only grows there. It is noted with the low-water version: a store that has a lower one after a
+ * restart has lost something. Before the journal_pass that it is about. Its writer's thread. */
+void journal_set_mark(struct journal *journal, unsigned space, uint64_t mark);
+
+/* As it was set last, or as the process before has noted it; 0: none is known. */
+uint64_t journal_get_mark(const struct journal *journal, unsigned space);
+
+/* Up to this version, records of the namespace may be in no file any more. Those above it all are, from the first file that
+ * this folder has had. Any thread. */
+uint64_t journal_forgotten(const struct journal *journal, unsigned space);
+
+/* All records that are in files when it is opened, whether a backend has them or not. One thread; the journal goes on. */
+struct journal_past;
+
+struct journal_past_record {
+    enum journal_kind kind;
+    unsigned space;     /* its number; of namespaces that are not configured, none is shown */
+    struct entry entry; /* valid until the next call */
+    size_t size;        /* bytes in the file */
+};
+
+enum journal_past_status {
+    JOURNAL_PAST_RECORD,
+    JOURNAL_PAST_PAUSE, /* a good piece was read; there is more */
+    JOURNAL_PAST_END,
+};
+
+/* NULL: no memory. */
+struct journal_past *journal_past_open(struct journal *journal);
+void journal_past_close(struct journal_past *past); /* NULL is allowed */
+
+enum journal_past_status journal_past_next(struct journal_past *past, struct journal_past_record *ret_record);
+
+/* Back to the beginning: the same records once more, but of files that have gone meanwhile. */
+void journal_past_rewind(struct journal_past *past);
+
+/* Files that could not be read to their end since it was opened, or have gone. */
+size_t journal_past_unread(const struct journal_past *past);
+
+/* ---- Namespaces that come and go ---- */
+
 /* Takes up another namespace, of which nothing is appended before journal_admit_spaces. *ret_number is for journal_append;
  * that of a namespace that was taken up before is its own again. Writes to the disk, and waits for it. Any thread but the
  * workers', one at a time. */
@@ -169,11 +229,12 @@ enum journal_status journal_add_space(struct journal *journal, struct slice name
 void journal_admit_spaces(struct journal *journal);
 
 /* Notes what journal_pass has said so far: a start after this knows it. Waits for the disk. False: it cannot be written,
- * and is tried again. Any thread but the workers', one at a time. */
+ * and is tried again. Any thread but the workers'. */
 bool journal_note_passed(struct journal *journal);
 
 struct journal_stats {
-    uint64_t files, bytes; /* now, with the room that is allocated and not used yet */
+    uint64_t files, bytes;           /* now, with the room that is allocated and not used yet */
+    uint64_t kept_files, kept_bytes; /* beside these, for a store that goes back */
     uint64_t written_records, written_bytes, fsyncs, fsync_us, fsync_max_us, recycled, compactions, failures;
     struct histogram_sum fsync_times; /* fsyncs and fsync_us, by how long they took */
 };

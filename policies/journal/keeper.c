@@ -8,7 +8,7 @@
  * larger pieces), but it is done here and not on a worker; and a sync of filled blocks is quicker, because no
  * metadata changes with it.
  */
-#include "policies/journal/internal.h"
+#include "policies/journal/retain.h"
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -108,6 +108,31 @@ static bool make(struct making *making, struct journal_file *file, uint64_t sequ
            disk->sync_folder(disk, journal->folder) == 0;
 }
 
+/* Retained files go before it is said that there is no room. */
+static bool make_room(struct making *making, struct journal_file *file) {
+    struct journal *journal = making->journal;
+    int failure = errno;
+    bool blank = false, usual = file->size <= journal->file_size;
+    if (!journal_disk_is_full(failure) || making->reused)
+        return false;
+    if (file->handle >= 0)
+        journal->disk->close(journal->disk, file->handle);
+    file->handle = -1;
+    bool given = retain_give_up(journal, usual ? making->path : NULL, &blank);
+    if (blank)
+        file->size = journal->file_size;
+    making->reused = blank;
+    errno = failure;
+    return given;
+}
+
+static bool make_somehow(struct making *making, struct journal_file *file, uint64_t sequence) {
+    bool made;
+    while (!(made = make(making, file, sequence)) && make_room(making, file))
+        continue;
+    return made;
+}
+
 static void unmake(struct making *making, struct journal_file *file) {
     struct journal *journal = making->journal;
     int failure = errno;
@@ -177,7 +202,7 @@ struct journal_file *journal_file_create(struct journal *journal, unsigned serie
     char name[JOURNAL_NAME_MAX];
     journal_format_blank(making.blank, name);
     journal_path(journal->folder, name, making.path);
-    if (!make(&making, file, sequence)) {
+    if (!make_somehow(&making, file, sequence)) {
         unmake(&making, file);
         return NULL;
     }

@@ -12,7 +12,10 @@ struct kept_key {
     struct kept_key *next;
     uint64_t hash;
     uint64_t change_version;           /* of the newest put or delete; 0: none */
+    uint64_t change_cas;               /* and the CAS value of what it stored; 0: it was a delete */
     uint64_t touch_version, touch_cas; /* of the newest touch that names a CAS value */
+    uint32_t touch_expires_at;
+    bool change_taken, touch_taken; /* kept_take */
     size_t change_size;
     unsigned space;
     size_t key_size;
@@ -103,6 +106,9 @@ static void note_change(struct kept *kept, struct kept_key *key, const struct fo
     kept->bytes += record->size - key->change_size;
     key->change_size = record->size;
     key->change_version = record->entry.version;
+    key->change_cas = 0;
+    if (journal_kind_is_whole((enum journal_kind)record->kind))
+        key->change_cas = record->entry.client_cas ? record->entry.client_cas : record->entry.version;
 }
 
 static void note_touch(struct kept *kept, struct kept_key *key, const struct format_record *record) {
@@ -113,6 +119,7 @@ static void note_touch(struct kept *kept, struct kept_key *key, const struct for
     if (entry->client_cas != 0 && entry->version > key->touch_version) {
         key->touch_version = entry->version;
         key->touch_cas = entry->client_cas;
+        key->touch_expires_at = entry->expires_at;
     }
 }
 
@@ -137,6 +144,46 @@ bool kept_needs(const struct kept *kept, const struct format_record *record, uns
     bool touched_again = record->kind == JOURNAL_TOUCH && entry->client_cas != 0 &&
                          entry->client_cas == key->touch_cas && entry->version < key->touch_version;
     return !touched_again;
+}
+
+static bool is_touched(const struct kept_key *key) {
+    return key && key->change_cas && key->change_cas == key->touch_cas &&
+           key->touch_version > key->change_version;
+}
+
+bool kept_find_touch(const struct kept *kept, const struct format_record *record, unsigned space,
+                     uint64_t *ret_version, uint32_t *ret_expires_at) {
+    struct slice name = record->entry.key;
+    const struct kept_key *key = find(kept, name, space, hash_of(kept, name, space));
+    if (!is_touched(key))
+        return false;
+    *ret_version = key->touch_version;
+    *ret_expires_at = key->touch_expires_at;
+    return true;
+}
+
+bool kept_is_joined(const struct kept *kept, const struct format_record *touch, unsigned space) {
+    struct slice name = touch->entry.key;
+    const struct kept_key *key = find(kept, name, space, hash_of(kept, name, space));
+    return is_touched(key) && touch->entry.client_cas == key->touch_cas;
+}
+
+bool kept_take(struct kept *kept, const struct format_record *record, unsigned space) {
+    struct slice name = record->entry.key;
+    struct kept_key *key = find(kept, name, space, hash_of(kept, name, space));
+    if (!key || !kept_needs(kept, record, space))
+        return false;
+    bool is_touch = record->kind == JOURNAL_TOUCH;
+    if (is_touch && record->entry.client_cas == 0)
+        return true;
+    bool *taken = is_touch ? &key->touch_taken : &key->change_taken;
+    bool first = !*taken;
+    *taken = true;
+    return first;
+}
+
+size_t kept_count(const struct kept *kept) {
+    return kept->count;
 }
 
 uint64_t kept_bytes(const struct kept *kept) {

@@ -10,8 +10,11 @@
  * a full disk; a crash in the middle leaves the other copy, and either will do, since nothing is recycled
  * before both are written; and a copy that decays later is covered by its twin.
  *
- *     copy:  magic 8, CRC32C of what follows 4, count of entries 4, serial 8, entries
+ *     copy:  magic 8, CRC32C of what follows 4, count of entries 4, serial 8, entries, supplements
  *     entry: version 8, length of the name 2, name
+ *     supplement, of each entry, in their order: mark 8, forgotten 8
+ *
+ * Earlier versions have no supplements: they pass over them, and leave zeros in their place, which say nothing.
  */
 #include "policies/journal/low_water_file.h"
 #include "policies/journal/crc32c.h"
@@ -33,6 +36,8 @@ enum {
     COPIES_MAX = 64 << 20,
     ENTRY_HEADER = 10,
     ENTRY_LENGTH = 8,
+    SUPPLEMENT = 16,
+    SUPPLEMENT_FORGOTTEN = 8,
 };
 
 static void put(char *to, uint64_t value, size_t size) {
@@ -63,7 +68,7 @@ bool low_waters_add(struct low_waters *all, struct slice space, uint64_t version
         return false;
     }
     memcpy(name, space.data, space.size);
-    list[all->count++] = (struct low_water){slice_of(name, space.size), version};
+    list[all->count++] = (struct low_water){.space = slice_of(name, space.size), .version = version};
     return true;
 }
 
@@ -77,7 +82,7 @@ void low_waters_free(struct low_waters *all) {
 static size_t copy_size(const struct low_waters *all) {
     size_t size = COPY_HEADER;
     for (size_t i = 0; i < all->count; i++)
-        size += ENTRY_HEADER + all->list[i].space.size;
+        size += ENTRY_HEADER + all->list[i].space.size + SUPPLEMENT;
     return (size + COPY_UNIT - 1) / COPY_UNIT * COPY_UNIT;
 }
 
@@ -93,6 +98,10 @@ static void encode(const struct low_waters *all, char *copy, size_t size) {
         put(at + ENTRY_LENGTH, one->space.size, 2);
         memcpy(at + ENTRY_HEADER, one->space.data, one->space.size);
         at += ENTRY_HEADER + one->space.size;
+    }
+    for (size_t i = 0; i < all->count; i++, at += SUPPLEMENT) {
+        put(at, all->list[i].mark, 8);
+        put(at + SUPPLEMENT_FORGOTTEN, all->list[i].forgotten, 8);
     }
     put(copy + COPY_CRC, crc32c(0, copy + COPY_COUNT, size - COPY_COUNT), 4);
 }
@@ -111,6 +120,10 @@ static enum low_water_status decode(const char *copy, size_t size, struct low_wa
             return LOW_WATER_DAMAGED;
         }
         at += ENTRY_HEADER + length;
+    }
+    for (size_t i = 0; i < count && at + SUPPLEMENT <= size; i++, at += SUPPLEMENT) {
+        all.list[i].mark = get(copy + at, 8);
+        all.list[i].forgotten = get(copy + at + SUPPLEMENT_FORGOTTEN, 8);
     }
     *ret_all = all;
     return LOW_WATER_OK;

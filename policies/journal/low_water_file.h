@@ -15,6 +15,8 @@
 struct low_water {
     struct slice space;
     uint64_t version;
+    uint64_t mark; /* by which its store has all up to the version (journal_set_mark); 0: none is known */
+    uint64_t forgotten; /* journal_forgotten */
 };
 
 struct low_waters {

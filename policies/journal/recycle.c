@@ -30,7 +30,7 @@ static bool is_passed(const struct journal *journal, const struct journal_file *
 /* Where there is no room it is noted at once what a compaction may leave out. */
 static bool wants_recycling(struct journal *journal) {
     pthread_mutex_lock(&journal->lock);
-    bool found = journal_is_starved(journal);
+    bool found = journal_is_starved(journal) || journal->due_count > 0;
     for (struct journal_file *file = journal->files.first; file && !found; file = file->next)
         found = is_passed(journal, file);
     pthread_mutex_unlock(&journal->lock);
@@ -42,11 +42,15 @@ static bool raise_noted(struct journal *journal) {
     bool raised = false;
     for (size_t i = 0; i < journal->space_count; i++) {
         struct low_water *one = &journal->low_waters.list[i];
-        uint64_t low_water = atomic_load_explicit(&journal->passing[i].low_water, memory_order_acquire);
-        if (one->version < low_water) {
-            one->version = low_water;
-            raised = true;
-        }
+        struct journal_passing *passing = &journal->passing[i];
+        uint64_t low_water = atomic_load_explicit(&passing->low_water, memory_order_acquire);
+        uint64_t mark = atomic_load(&passing->mark), forgotten = atomic_load(&passing->forgotten);
+        /* A mark is set before what it is about is passed. One that grows by itself can wait until something is. */
+        raised |= one->version < low_water || one->forgotten < forgotten ||
+                  (mark == JOURNAL_MARK_OWED) != (one->mark == JOURNAL_MARK_OWED);
+        one->version = low_water > one->version ? low_water : one->version;
+        one->mark = mark;
+        one->forgotten = forgotten;
     }
     return raised;
 }

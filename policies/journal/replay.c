@@ -212,6 +212,11 @@ static bool show(struct recovering *self, const struct format_record *found) {
     return self->replayer->record(self->replayer, &record);
 }
 
+static void note_version(atomic_uint_fast64_t *highest, uint64_t version) {
+    if (version > atomic_load_explicit(highest, memory_order_relaxed))
+        atomic_store_explicit(highest, version, memory_order_relaxed);
+}
+
 static enum journal_status take_record(struct recovering *self, const struct format_record *found,
                                        struct journal_file *file) {
     struct journal_recovery *recovery = self->recovery;
@@ -222,6 +227,9 @@ static enum journal_status take_record(struct recovering *self, const struct for
         recovery->highest_version = found->entry.version;
     if (recovery->records % PROGRESS_RECORDS == 0)
         progress(self);
+    file->holds_discarded |= fate->given_up != NULL;
+    if (fate->known && !fate->given_up)
+        note_version(&file->max_versions[fate->index], found->entry.version);
     if (found->entry.version <= fate->low_water) {
         recovery->ignored++;
         return JOURNAL_OK;
@@ -234,9 +242,6 @@ static enum journal_status take_record(struct recovering *self, const struct for
     }
     if (!fate->known)
         return keep_unknown(self, file, fate->index) ? JOURNAL_OK : fail_stopped(self);
-    atomic_uint_fast64_t *highest = &file->max_versions[fate->index];
-    if (found->entry.version > atomic_load_explicit(highest, memory_order_relaxed))
-        atomic_store_explicit(highest, found->entry.version, memory_order_relaxed);
     recovery->shown++;
     return show(self, found) ? JOURNAL_OK : fail_stopped(self);
 }
@@ -550,18 +555,41 @@ static uint64_t low_water_of(struct recovering *self, struct slice space) {
     return given_up && *given_up > version ? *given_up : version;
 }
 
+static bool start_low_water(struct recovering *self, struct slice space) {
+    struct low_waters *low_waters = &self->journal->low_waters;
+    const struct low_water *old = low_waters_find(&self->low_waters, space);
+    if (!low_waters_add(low_waters, space, low_water_of(self, space)))
+        return false;
+    if (old) {
+        low_waters->list[low_waters->count - 1].mark = old->mark;
+        low_waters->list[low_waters->count - 1].forgotten = old->forgotten;
+    }
+    return true;
+}
+
+/* What was noted holds until more is told. */
+static void take_noted_over(struct journal *journal) {
+    for (size_t i = 0; i < journal->space_count; i++) {
+        const struct low_water *noted = &journal->low_waters.list[i];
+        atomic_store(&journal->passing[i].low_water, noted->version);
+        atomic_store(&journal->passing[i].mark, noted->mark);
+        atomic_store(&journal->passing[i].forgotten, noted->forgotten);
+    }
+}
+
 /* Those of the configuration, and of other namespaces that a file still mentions. */
 static enum journal_status start_low_waters(struct recovering *self) {
     struct journal *journal = self->journal;
     struct low_waters *low_waters = &journal->low_waters;
     bool good = true;
     for (size_t i = 0; good && i < journal->space_count; i++)
-        good = low_waters_add(low_waters, journal->spaces[i], low_water_of(self, journal->spaces[i]));
+        good = start_low_water(self, journal->spaces[i]);
     for (size_t i = 0; good && i < self->unknown_count; i++) {
         struct slice space = slice_of(self->unknown[i].name, self->unknown[i].size);
-        uint64_t version = low_water_of(self, space);
-        good = version == 0 || low_waters_add(low_waters, space, version);
+        good = low_water_of(self, space) == 0 || start_low_water(self, space);
     }
+    if (good)
+        take_noted_over(journal);
     low_waters->serial = self->low_waters.serial;
     low_waters->on_disk = self->low_waters.on_disk;
     if (good)

@@ -18,6 +18,7 @@
 #include "policies/journal/compact.h"
 #include "policies/journal/internal.h"
 #include "policies/journal/recycle.h"
+#include "policies/journal/retain.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -228,10 +229,12 @@ static void excuse(struct journal *journal, struct journal_file *file) {
 }
 
 void journal_recycle_pass(struct journal *journal) {
+    retain_look(journal);
     struct journal_file *passed = recycle_take_passed(journal);
     for (struct journal_file *file = passed; file; file = file->next)
         excuse(journal, file);
-    recycle_files(journal, passed);
+    recycle_files(journal, retain_files(journal, passed));
+    recycle_files(journal, retain_take_due(journal));
     compact_when_due(journal);
 }
 
@@ -258,7 +261,9 @@ static void run_passes(struct journal *journal, bool tick, bool sync, bool recyc
 static void fulfil(struct journal *journal) {
     struct journal_wish *wish = journal->wish;
     pthread_mutex_unlock(&journal->lock);
-    bool good = wish->space.data ? recycle_add_space(journal, wish->space) : recycle_note_now(journal);
+    bool good = wish->past         ? journal_past_look(journal, wish->past)
+                : wish->space.data ? recycle_add_space(journal, wish->space)
+                                   : recycle_note_now(journal);
     int failure = errno;
     pthread_mutex_lock(&journal->lock);
     journal->wish = NULL;

@@ -146,10 +146,14 @@ static bool open_files(struct reloading *self, struct space *space) {
         return true;
     if (!space_open_quarantine(space, &highest, self->error, self->error_size))
         return false;
-    if (!tier->journal || journal_add_space(tier->journal, slice_string(space->options.name),
-                                            &space->journal_number, &refused) == JOURNAL_OK)
+    if (!tier->journal)
         return true;
-    return reloading_refuse(self, "%s", refused.message);
+    if (journal_add_space(tier->journal, slice_string(space->options.name), &space->journal_number,
+                          &refused) != JOURNAL_OK)
+        return reloading_refuse(self, "%s", refused.message);
+    if (space_keeps_journal(space))
+        journal_keep_space(tier->journal, space->journal_number);
+    return true;
 }
 
 /* ---- Its table ---- */

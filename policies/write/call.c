@@ -47,8 +47,9 @@ static void tell_ahead(struct writer *writer) {
 static void take_over(struct writer *writer, uint64_t version) {
     struct backend_connection *connection = writer->session.connection;
     bool lost = store_is_lost(writer->backend->store);
-    if (lost)
-        rewrite_begin(writer); /* before it counts as found: the end of a drain sees one or the other */
+    bool replaced = store_is_other(writer->backend->store, &connection->identity);
+    if (lost) /* before it counts as found: the end of a drain sees one or the other */
+        rewrite_begin(writer, regress_mark(writer, replaced));
     bool other = store_found(writer->backend->store, &connection->identity);
     if (lost && writer->backend->loader)
         loader_let_go(writer->backend->loader); /* readers, too, are to have open what is there now */
@@ -65,13 +66,19 @@ static void take_over(struct writer *writer, uint64_t version) {
             writer->backend, &writer->older_lines, LOG_LEVEL_ERROR,
             "backend %s: it is another store than before the outage: what memory holds is written to it again",
             name_of(writer));
-    if ((other || connection->went_back) && !lost)
-        rewrite_begin(writer);
-    bool regressed = regress_note(writer, version) || other || connection->went_back;
+    bool went_back = connection->went_back;
+    bool regressed = regress_note(writer, version, replaced || went_back) || other || went_back;
     if (regressed)
         count(&writer->counters.store_regressions);
     if (lost || regressed)
         copies_lose(writer->backend);
+}
+
+/* A store that is connected again within a call may have refused already: whoever waits for the first answer is told. */
+static void note_what_was_met(struct writer *writer) {
+    pthread_mutex_lock(&writer->mutex);
+    writer->opening.met = writer->session.error;
+    pthread_mutex_unlock(&writer->mutex);
 }
 
 /* A connection counts only when it has said which versions the store holds: what is written from then on is
@@ -83,6 +90,8 @@ static enum backend_status open_connection(struct writer *writer) {
     if (status != BACKEND_OK)
         return status;
     session->connection->call_until_us = writer->call_until_us;
+    if (session->starting)
+        note_what_was_met(writer);
     uint64_t began_us = monotonic_us();
     status = writer->backend->type->high_version(session->connection, &version, &session->error);
     slow_log_end(writer->backend, NULL, CALL_VERSION, 0, began_us, status);
@@ -156,14 +165,23 @@ static void go_on_without(struct writer *writer) {
             name_of(writer), name_of(writer));
 }
 
-/* Of a wrong address, mostly; what the attempt under way meets is not known yet. */
+/* Mostly of a wrong address. */
 static void warn_of_silence(struct writer *writer) {
     char address[256];
+    struct backend_error met;
     backend_show_uri(writer->backend->options.store.uri, address, sizeof address);
-    tell_of_backend(
-        writer->backend, NULL, LOG_LEVEL_WARNING,
-        "backend %s: has not answered yet, the start goes on without it: see whether %s is right, and serves",
-        name_of(writer), address);
+    pthread_mutex_lock(&writer->mutex);
+    met = writer->opening.met;
+    pthread_mutex_unlock(&writer->mutex);
+    if (*met.message)
+        tell_of_backend(writer->backend, NULL, LOG_LEVEL_WARNING,
+                        "backend %s: not available yet, the start goes on without it: %s", name_of(writer),
+                        met.message);
+    else
+        tell_of_backend(
+            writer->backend, NULL, LOG_LEVEL_WARNING,
+            "backend %s: has not answered yet, the start goes on without it: see whether %s is right, and serves",
+            name_of(writer), address);
 }
 
 bool call_await_first(struct writer *writer, uint64_t until_us, char *error, size_t error_size) {
@@ -249,6 +267,8 @@ static void catch_up(struct writer *writer, const struct mutation *mutations, si
 static void look_for_superseded(struct writer *writer, const struct mutation *mutations, size_t count_all) {
     uint64_t highest = 0;
     const struct mutation *last = NULL;
+    if (writer->owes) /* what the journal has of a key may be older than what was written since */
+        return;
     for (size_t i = 0; i < count_all; i++) {
         if (!is_unexplained(writer->tier, &mutations[i]))
             continue;

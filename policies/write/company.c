@@ -47,17 +47,25 @@ static bool is_due(uint64_t *told_us) {
     return true;
 }
 
+/* Ahead or behind; 0: as far as can be told, not at all. */
+static int64_t clock_off_us(const struct backend_company *company) {
+    return company->ahead_least_us > 0  ? company->ahead_least_us
+           : company->ahead_most_us < 0 ? -company->ahead_most_us
+                                        : 0;
+}
+
 static void look_at_clock(struct writer *writer) {
     const struct backend_company *company = company_of(writer);
-    bool ahead = company->ahead_least_us > CLOCK_OFF_US, behind = company->ahead_most_us < -CLOCK_OFF_US;
-    if (!ahead && !behind)
+    int64_t off_us = clock_off_us(company);
+    bool ahead = company->ahead_least_us > 0;
+    atomic_store_explicit(&writer->backend->clock_off_us, (uint64_t)off_us, memory_order_relaxed);
+    if (off_us <= CLOCK_OFF_US)
         writer->company.clock_us = 0;
     else if (is_due(&writer->company.clock_us))
         tell_of_backend(
             writer->backend, NULL, LOG_LEVEL_ERROR,
             "backend %s: its clock is %lld ms %s this machine's: of changes of several nodes the wrong one may win; set the clocks right",
-            writer->backend->options.store.name,
-            (long long)(ahead ? company->ahead_least_us : -company->ahead_most_us) / US_PER_MS,
+            writer->backend->options.store.name, (long long)off_us / US_PER_MS,
             ahead ? "ahead of" : "behind");
 }
 
@@ -65,6 +73,7 @@ static void look_at_clock(struct writer *writer) {
 
 static void look_at_complaint(struct writer *writer) {
     const char *complaint = company_of(writer)->complaint;
+    atomic_store_explicit(&writer->backend->rival, *complaint != '\0', memory_order_relaxed);
     if (!*complaint)
         writer->company.complaint_us = 0;
     else if (is_due(&writer->company.complaint_us))

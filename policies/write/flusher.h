@@ -9,6 +9,7 @@
 #include "cache/base/log_limit.h"
 #include "policies/space.h"
 #include "policies/write/bytes.h"
+#include "policies/write/marks.h"
 
 struct writer;
 
@@ -25,6 +26,7 @@ struct flusher {
     size_t begin, count, capacity;
     struct bytes bytes;
     uint64_t batch_since; /* `since` of the oldest element in it, UINT64_MAX: none */
+    struct marks marks;   /* by which batch the store had what */
     /* what has to be flushed beside the queues: put back for want of memory */
     struct dirty *again;
     size_t again_count, again_capacity;

@@ -36,6 +36,7 @@ struct opening {
     bool runs;                  /* not joined yet */
     bool done;                  /* under writer->mutex: the session has been given back */
     enum backend_status status; /* when done */
+    struct backend_error met;   /* under writer->mutex: what the attempt under way has met; "": nothing yet */
 };
 
 struct writer {
@@ -65,6 +66,11 @@ struct writer {
     uint64_t noted_at_us;    /* and when that was written */
     atomic_bool looked;      /* at the store since draining began */
     struct rewrite rewrite;
+    bool owes; /* the store lacks what it had, until the rewrite is done */
+    /* As the first connection was opened: it lacked something, by its high version; and the last batch that it had. What
+     * recovery writes raises that. */
+    bool began_older;
+    uint64_t began_applied;
     bool seen; /* the last look was answered */
     size_t next_flusher;
     struct log_limit outage_lines; /* of the log: failures and recoveries */

@@ -74,13 +74,15 @@ uint64_t low_water_bound(struct tier *tier) {
     return bound;
 }
 
-void low_water_pass(struct space *space, uint64_t bound) {
+void low_water_pass(struct space *space, uint64_t bound, uint64_t mark) {
     struct tier *tier = space->tier;
     if (bound <= atomic_load(&space->low_water) + 1)
         return;
     atomic_store(&space->low_water, bound - 1);
-    if (tier->journal)
-        journal_pass(tier->journal, space->journal_number, bound - 1);
+    if (!tier->journal)
+        return;
+    journal_set_mark(tier->journal, space->journal_number, mark);
+    journal_pass(tier->journal, space->journal_number, bound - 1);
 }
 
 uint64_t low_water_least(const struct tier *tier) {

@@ -551,12 +551,16 @@ static bool open_journal(struct recovery *recovery, struct slice *names, struct 
                          struct journal_error *ret_error) {
     struct tier *tier = recovery->tier;
     struct slice discarded[TIER_RECOVER_MAX];
+    bool keeps_of[CACHE_SPACES_MAX];
     for (size_t i = 0; i < tier->options.recovery.discard_count; i++)
         discarded[i] = slice_string(tier->options.recovery.discard[i]);
     struct journal_options options = {.folder = tier->options.data,
                                       .is_locked = true,
                                       .series_count = tier->options.workers,
                                       .file_size = tier->options.journal_file_size,
+                                      .keep_ms = tier->options.journal_keep,
+                                      .keep_bytes = tier->options.journal_keep_size,
+                                      .keeps = keeps_of,
                                       .spaces = names,
                                       .space_count = tier->space_count,
                                       .discarded = discarded,
@@ -564,8 +568,10 @@ static bool open_journal(struct recovery *recovery, struct slice *names, struct 
                                       .durable = on_durable,
                                       .log = on_log,
                                       .context = tier};
-    for (size_t i = 0; i < tier->space_count; i++)
+    for (size_t i = 0; i < tier->space_count; i++) {
         names[i] = slice_string(tier->spaces[i].options.name);
+        keeps_of[i] = space_keeps_journal(&tier->spaces[i]);
+    }
     return journal_open(&options, tier->options.recovery.skip_damaged, &recovery->replayer, ret_found,
                         &tier->journal, ret_error) == JOURNAL_OK;
 }

@@ -23,28 +23,67 @@ static void tell_older(struct writer *writer, uint64_t version, const char *what
 }
 
 /* Its newest changes are there, and others that it had acknowledged are not. */
-static void tell_gap(struct writer *writer, uint64_t applied) {
+static void tell_gap(struct writer *writer, uint64_t applied, uint64_t acknowledged) {
     char has[CLOCK_TEXT_MAX], had[CLOCK_TEXT_MAX];
     tell_of_backend(
         writer->backend, &writer->older_lines, LOG_LEVEL_ERROR,
-        "backend %s: the store has lost what it acknowledged between %s and %s: what memory holds is written to it again",
-        name_of(writer), clock_text(applied, 0, has), clock_text(writer->store_applied, 0, had));
+        "backend %s: the store has lost what it acknowledged between %s and %s: what memory and journal have is written to it again",
+        name_of(writer), clock_text(applied, 0, has), clock_text(acknowledged, 0, had));
 }
 
-bool regress_note(struct writer *writer, uint64_t version) {
+uint64_t regress_mark(const struct writer *writer, bool other) {
+    uint64_t applied = writer->session.connection->applied;
+    return !other && applied < writer->store_applied ? applied : 0;
+}
+
+bool regress_note(struct writer *writer, uint64_t version, bool other) {
     uint64_t applied = writer->session.connection->applied;
     bool older = version < writer->store_version, lacks = applied && applied < writer->store_applied;
-    if (older && writer->session.starting)
+    bool starting = writer->session.starting;
+    if (older && starting)
         tell_older(writer, version,
                    "what only the old one had is gone, except what the journal still has to write");
     else if (older)
         tell_older(writer, version, "what memory holds is written to it again");
     else if (lacks)
-        tell_gap(writer, applied);
-    if ((older || lacks) && !writer->session.starting)
-        rewrite_begin(writer);
+        tell_gap(writer, applied, writer->store_applied);
+    if (starting) {
+        writer->began_older = older;
+        writer->began_applied = applied;
+    } else if (older || lacks || other || (writer->owes && !rewrite_is_running(writer)))
+        rewrite_begin(writer, regress_mark(writer, other));
     writer->store_version = version;
     if (applied) /* else the store does not take it now */
         writer->store_applied = applied;
     return older || lacks;
+}
+
+/* What the last process has noted last of the namespaces, of which one may be new. */
+static uint64_t noted_mark(const struct writer *writer) {
+    uint64_t noted = 0;
+    for (size_t i = 0; i < writer->flusher_count; i++) {
+        uint64_t mark = journal_get_mark(writer->tier->journal, writer->flushers[i].space->journal_number);
+        noted = mark > noted ? mark : noted;
+    }
+    return noted;
+}
+
+void regress_look_back(struct writer *writer) {
+    if (!writer->tier->journal || !writer->backend->type->remembers_deletes)
+        return;
+    uint64_t noted = noted_mark(writer);
+    uint64_t applied = writer->began_applied ? writer->began_applied : writer->store_applied;
+    bool owed = noted == JOURNAL_MARK_OWED;
+    if (!session_is_open(&writer->session)) { /* it is compared when it is there */
+        writer->owes |= owed;
+        writer->store_applied = owed ? 0 : noted;
+        return;
+    }
+    bool lacks = !owed && applied && applied < noted;
+    if (lacks)
+        tell_gap(writer, applied, noted);
+    if (lacks && !writer->began_older)
+        count(&writer->counters.store_regressions);
+    if (owed || lacks || writer->began_older)
+        rewrite_begin_past(writer, 0);
 }

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Whether the store that the writer has opened has all that it had: by its high version and by the number of the last batch,
- * which never go back in one and the same store. Where they did, it is told, and what memory holds is written again
- * (rewrite.h), but at the start, when memory holds nothing. The writer's thread alone.
+ * which never go back in one and the same store. Where they did, it is told, and what memory and journal have is written
+ * again (rewrite.h).
+ *
+ * Across a start the number is compared with the one that the journal has noted beside its low-water versions: what is above
+ * these is restored and written anyway, so a store that has this batch has all. The first connection is made before the
+ * journal is read, and looked back at when it is. The writer's thread alone.
  */
 #ifndef FOREBAY_POLICIES_WRITE_REGRESS_H
 #define FOREBAY_POLICIES_WRITE_REGRESS_H
@@ -12,7 +16,14 @@
 
 struct writer;
 
-/* A connection is open, and has given this high version. True: they went back. */
-bool regress_note(struct writer *writer, uint64_t version);
+/* A connection is open, and has given this high version. other: it is not the store that the writer had open before, but
+ * another one in its place. True: they went back. */
+bool regress_note(struct writer *writer, uint64_t version, bool other);
+
+/* By its number: up to which batch it has all, where it is the store that it was; 0: nobody knows. */
+uint64_t regress_mark(const struct writer *writer, bool other);
+
+/* The thread begins, and the journal has been read. */
+void regress_look_back(struct writer *writer);
 
 #endif

@@ -1,86 +1,121 @@
 /* SPDX-License-Identifier: MIT */
 /* See rewrite.h. */
 #include "policies/write/rewrite.h"
+#include "cache/base/clock_text.h"
 #include "policies/tell.h"
 #include "policies/write/internal.h"
-#include <stdlib.h>
+#include "policies/write/past_rewrite.h"
+#include "policies/write/row_batch.h"
 
-enum { STEP_ROWS = 2000, STEP_BYTES = 4 << 20, REST_US = 500000 /* for a part of the store that is away */ };
+enum { REST_US = 500000 /* for a part of the store that is away */ };
 
-/* What a step writes: copies of entries, one allocation each. */
+/* What a step writes. */
 struct copied {
     struct cache_visitor visitor;
     struct space *space;
-    struct mutation *mutations;
-    size_t count, capacity, bytes;
-    bool no_memory;
+    struct row_batch batch;
 };
 
-void rewrite_begin(struct writer *writer) {
+/* ---- What the store owes ---- */
+
+/* There is none yet while the first connection is made. */
+static bool has_past(const struct writer *writer) {
+    return writer->tier->journal && writer->backend->type->remembers_deletes;
+}
+
+/* On disk before anything is written: from then on the store's number grows again. */
+static void note_debt(struct writer *writer) {
+    if (!has_past(writer))
+        return;
+    for (size_t i = 0; i < writer->flusher_count; i++)
+        journal_set_mark(writer->tier->journal, writer->flushers[i].space->journal_number, JOURNAL_MARK_OWED);
+    enum progress_state before = progress_begin_call(&writer->progress);
+    journal_note_passed(writer->tier->journal);
+    progress_end_call(&writer->progress, before);
+}
+
+uint64_t rewrite_mark(const struct writer *writer) {
+    return writer->owes && has_past(writer) ? JOURNAL_MARK_OWED : writer->store_applied;
+}
+
+static void halt_keeping(struct writer *writer, bool halts) {
+    if (!has_past(writer) || halts == writer->rewrite.halts)
+        return;
+    journal_halt_keeping(writer->tier->journal, halts);
+    writer->rewrite.halts = halts;
+}
+
+void rewrite_halt_keeping(struct writer *writer) {
+    bool away = !writer->reached || !writer->seen || breaker_state(&writer->breaker) != BREAKER_CLOSED;
+    halt_keeping(writer, away || writer->owes);
+}
+
+/* ---- Beginning and end ---- */
+
+/* What another one under way was to write is still to be written. */
+static uint64_t earlier_mark(const struct writer *writer, uint64_t mark) {
+    return writer->owes && writer->rewrite.mark < mark ? writer->rewrite.mark : mark;
+}
+
+static void begin(struct writer *writer, uint64_t mark, bool in_journal) {
     struct rewrite *rewrite = &writer->rewrite;
+    rewrite->mark = earlier_mark(writer, mark);
     rewrite->space = 0;
     rewrite->walk = (struct cache_walk){0};
     rewrite->written = rewrite->rests_until_us = 0;
     rewrite->left = rewrite->again = false;
-    atomic_store(&writer->rewrite.running, true);
+    rewrite->in_journal = in_journal;
+    past_rewrite_free(rewrite->past);
+    rewrite->past = NULL;
+    atomic_store(&rewrite->running, true);
+    writer->owes = true;
+    for (size_t i = 0; i < writer->flusher_count; i++)
+        marks_go_back(&writer->flushers[i].marks, rewrite->mark);
+    halt_keeping(writer, true);
+    note_debt(writer);
+}
+
+void rewrite_begin(struct writer *writer, uint64_t mark) {
+    begin(writer, mark, false);
+}
+
+void rewrite_begin_past(struct writer *writer, uint64_t mark) {
+    begin(writer, mark, true);
 }
 
 bool rewrite_is_running(const struct writer *writer) {
     return atomic_load(&writer->rewrite.running);
 }
 
+void rewrite_end(struct writer *writer) {
+    past_rewrite_free(writer->rewrite.past);
+    writer->rewrite.past = NULL;
+}
+
+/* ---- Memory ---- */
+
 /* Does memory hold here what the store has to have? */
 static bool concerns(const struct writer *writer, const struct space *space) {
     return space->backend == writer->backend && policy_writes_rows(space->policy);
 }
 
-/* A placeholder of the meta commands is in memory alone. */
-static bool is_placeholder(const struct cache_view *view) {
+bool rewrite_is_placeholder(const struct cache_view *view) {
     return view->value.size == 0 && (view->marks & ENTRY_TOKEN_SENT) && !(view->marks & ENTRY_STALE);
-}
-
-static bool make_room(struct copied *copied) {
-    if (copied->count < copied->capacity)
-        return true;
-    size_t capacity = copied->capacity ? 2 * copied->capacity : 256;
-    struct mutation *longer = realloc(copied->mutations, capacity * sizeof *longer);
-    if (!longer)
-        return false;
-    copied->mutations = longer;
-    copied->capacity = capacity;
-    return true;
 }
 
 static void copy_entry(struct cache_visitor *self, int number, const struct cache_view *view) {
     struct copied *copied = (struct copied *)(void *)self;
     (void)number;
-    if (view->state != CACHE_CLEAN || view->version == 0 || is_placeholder(view))
+    if (view->state != CACHE_CLEAN || view->version == 0 || rewrite_is_placeholder(view))
         return;
-    char *bytes = make_room(copied) ? malloc(view->key.size + view->value.size + 1) : NULL;
-    if (!bytes) {
-        copied->no_memory = true;
-        return;
-    }
-    memcpy(bytes, view->key.data, view->key.size);
-    if (view->value.size)
-        memcpy(bytes + view->key.size, view->value.data, view->value.size);
-    copied->mutations[copied->count++] =
-        (struct mutation){.table = &copied->space->options.table,
-                          .kind = MUTATION_PUT,
-                          .entry = {.key = slice_of(bytes, view->key.size),
-                                    .value = slice_of(bytes + view->key.size, view->value.size),
-                                    .version = view->version,
-                                    .client_cas = view->client_cas,
-                                    .flags = view->flags,
-                                    .expires_at = view->expires_at,
-                                    .marks = view->marks}};
-    copied->bytes += view->key.size + view->value.size;
-}
-
-static void drop_copies(struct copied *copied) {
-    for (size_t i = 0; i < copied->count; i++)
-        free((void *)(uintptr_t)copied->mutations[i].entry.key.data);
-    free(copied->mutations);
+    row_batch_add(&copied->batch, &copied->space->options.table, MUTATION_PUT,
+                  &(struct entry){.key = view->key,
+                                  .value = view->value,
+                                  .version = view->version,
+                                  .client_cas = view->client_cas,
+                                  .flags = view->flags,
+                                  .expires_at = view->expires_at,
+                                  .marks = view->marks});
 }
 
 /* Copies the next entries of the namespace that is being walked. *ret_more: it has more. False: no memory. */
@@ -88,57 +123,28 @@ static bool copy_some(struct writer *writer, struct copied *copied, struct cache
     struct tier *tier = writer->tier;
     struct cache_time now = tier_now(copied->space->tier);
     bool more = true;
-    while (more && !copied->no_memory && copied->count < STEP_ROWS && copied->bytes < STEP_BYTES)
+    while (more && !row_batch_is_full(&copied->batch))
         more = cache_walk(tier->cache, copied->space->number, walk, &now, &copied->visitor);
     *ret_more = more;
-    return !copied->no_memory;
+    return !copied->batch.no_memory;
 }
 
-/* The store has newer rows: what memory has is old. */
-static void forget_older(const struct copied *copied, size_t from, size_t to) {
-    struct cache_time now = tier_now(copied->space->tier);
-    for (size_t i = from; i < to; i++) {
-        const struct entry *entry = &copied->mutations[i].entry;
-        struct cache_cursor cursor;
-        if (!copied->mutations[i].superseded)
-            continue;
-        cache_seek(copied->space->tier->cache, copied->space->number, entry->key,
-                   cache_hash(copied->space->tier->cache, entry->key), &now, &cursor);
-        if (cursor.presence != CACHE_UNKNOWN && cursor.view.version == entry->version)
-            cache_forget(&cursor);
-        cache_release(&cursor);
-    }
+/* The store has a newer row: what memory has is old. */
+static void forget_superseded(struct space *space, const struct mutation *mutation) {
+    struct cache_time now = tier_now(space->tier);
+    const struct entry *entry = &mutation->entry;
+    struct cache_cursor cursor;
+    if (!mutation->superseded)
+        return;
+    cache_seek(space->tier->cache, space->number, entry->key, cache_hash(space->tier->cache, entry->key),
+               &now, &cursor);
+    if (cursor.presence != CACHE_UNKNOWN && cursor.view.version == entry->version)
+        cache_forget(&cursor);
+    cache_release(&cursor);
 }
 
-/* A row that is refused for good, as those in the quarantine are, is passed over. False: not now. */
-static bool write_copies(struct writer *writer, struct copied *copied, size_t from, size_t to) {
-    if (from == to)
-        return true;
-    bool partial;
-    enum backend_status status =
-        call_apply_parts(writer, copied->space, copied->mutations + from, to - from, &partial);
-    writer->rewrite.partial |= partial;
-    if (status == BACKEND_OK || partial)
-        forget_older(copied, from, to);
-    if (status == BACKEND_OK || partial || (status == BACKEND_PERMANENT && to - from == 1))
-        return true;
-    if (status == BACKEND_PERMANENT) {
-        size_t refused = call_part_refused(copied->mutations + from, NULL, to - from);
-        if (refused > 0)
-            return write_copies(writer, copied, from + refused, to);
-    }
-    size_t middle = from + (to - from) / 2;
-    return status == BACKEND_PERMANENT && write_copies(writer, copied, from, middle) &&
-           write_copies(writer, copied, middle, to);
-}
-
-static void tell_end(struct writer *writer) {
-    struct rewrite *rewrite = &writer->rewrite;
-    atomic_store(&rewrite->running, false);
-    tell_of_backend(
-        writer->backend, &writer->rewritten_lines, LOG_LEVEL_NOTICE,
-        "backend %s: %llu entries that memory holds were written to the store again, where it had older ones or none",
-        writer->backend->options.store.name, (unsigned long long)rewrite->written);
+static void rest(struct rewrite *rewrite) {
+    rewrite->rests_until_us = monotonic_us() + REST_US;
 }
 
 /* Whether the walk goes on behind the step in hand. */
@@ -146,7 +152,7 @@ static bool may_go_on(struct rewrite *rewrite) {
     rewrite->left |= rewrite->partial;
     if (!rewrite->partial || !rewrite->again)
         return true;
-    rewrite->rests_until_us = monotonic_us() + REST_US;
+    rest(rewrite);
     return false;
 }
 
@@ -157,41 +163,121 @@ static bool step(struct writer *writer, struct space *space) {
     struct cache_walk walk = rewrite->walk;
     bool more;
     rewrite->partial = false;
-    bool fine = copy_some(writer, &copied, &walk, &more) && write_copies(writer, &copied, 0, copied.count) &&
-                may_go_on(rewrite);
+    bool fine = copy_some(writer, &copied, &walk, &more) &&
+                row_batch_write(writer, space, &copied.batch, forget_superseded) && may_go_on(rewrite);
     if (fine) {
-        rewrite->written += rewrite->again ? 0 : copied.count;
+        rewrite->written += rewrite->again ? 0 : copied.batch.count;
         rewrite->walk = more ? walk : (struct cache_walk){0};
         rewrite->space += !more;
     }
-    drop_copies(&copied);
+    row_batch_free(&copied.batch);
     return fine;
 }
 
-/* All namespaces were walked. */
-static void end_walk(struct writer *writer) {
-    struct rewrite *rewrite = &writer->rewrite;
-    if (!rewrite->left) {
-        tell_end(writer);
-        return;
-    }
+/* For what was left. False: not now. */
+static bool walk_again(struct rewrite *rewrite) {
     rewrite->left = false;
     rewrite->again = true;
     rewrite->space = 0;
-    rewrite->rests_until_us = monotonic_us() + REST_US;
+    rest(rewrite);
+    return false;
+}
+
+/* False: not now. *ret_done: memory has no more. */
+static bool run_memory(struct writer *writer, bool *ret_done) {
+    struct rewrite *rewrite = &writer->rewrite;
+    struct tier *tier = writer->tier;
+    while (rewrite->space < tier->space_count && !concerns(writer, &tier->spaces[rewrite->space]))
+        rewrite->space++;
+    bool walked = rewrite->space == tier->space_count;
+    *ret_done = walked && !rewrite->left;
+    if (walked)
+        return *ret_done || walk_again(rewrite);
+    struct space *space = &tier->spaces[rewrite->space];
+    return call_is_admitted_for(writer, space) && step(writer, space);
+}
+
+/* ---- The journal, and the end ---- */
+
+/* Write-through has no journal, and write-behind may have none. */
+static bool all_have_a_journal(const struct writer *writer) {
+    const struct tier *tier = writer->tier;
+    for (size_t i = 0; i < tier->space_count; i++)
+        if (concerns(writer, &tier->spaces[i]) &&
+            !(tier->spaces[i].policy->holds_back && tier->spaces[i].options.journal != JOURNAL_OFF))
+            return false;
+    return true;
+}
+
+/* What nobody has any more, in a few words; "": it is all written. */
+static void say_rest(const struct writer *writer, char *ret_text, size_t size) {
+    const struct past_rewrite *past = writer->rewrite.past;
+    char since[CLOCK_TEXT_MAX];
+    *ret_text = '\0';
+    if (!past || !writer->tier->options.journal_keep)
+        snprintf(
+            ret_text, size,
+            ". Deletes, and rows that memory had evicted, may be missing: the journal keeps nothing of them (journal_keep)");
+    else if (!past_rewrite_is_whole(past))
+        snprintf(ret_text, size, ". A part of the journal could not be read: changes may be missing");
+    else if (past_rewrite_missing(past))
+        snprintf(
+            ret_text, size,
+            ". Deletes until %s, and rows that memory had evicted by then, may be missing: the journal has not kept them (journal_keep, journal_keep_size)",
+            clock_text(version_us(past_rewrite_missing(past)), 0, since));
+    else if (!all_have_a_journal(writer))
+        snprintf(
+            ret_text, size,
+            ". Of namespaces without a journal, as those that are write-through, deletes and rows that memory had evicted may be missing");
+}
+
+/* Of a kind of store that the journal can say something of. */
+static void say_past(const struct writer *writer, char *ret_text, size_t size) {
+    const struct past_rewrite *past = writer->rewrite.past;
+    char rest[256];
+    *ret_text = '\0';
+    if (!writer->backend->type->remembers_deletes)
+        return;
+    say_rest(writer, rest, sizeof rest);
+    snprintf(ret_text, size, ", and %llu changes that only the journal had%s",
+             past ? (unsigned long long)past_rewrite_written(past) : 0, rest);
+}
+
+static void tell_end(struct writer *writer) {
+    char past[320];
+    say_past(writer, past, sizeof past);
+    tell_of_backend(
+        writer->backend, &writer->rewritten_lines, LOG_LEVEL_NOTICE,
+        "backend %s: %llu entries that memory holds were written to the store again, where it had older ones or none%s",
+        writer->backend->options.store.name, (unsigned long long)writer->rewrite.written, past);
+}
+
+static void finish(struct writer *writer) {
+    tell_end(writer);
+    rewrite_end(writer);
+    writer->owes = false;
+    atomic_store(&writer->rewrite.running, false);
+}
+
+static bool run_journal(struct writer *writer) {
+    struct rewrite *rewrite = &writer->rewrite;
+    if (!rewrite->past)
+        rewrite->past = past_rewrite_create(writer, rewrite->mark);
+    rewrite->partial = false;
+    enum past_rewrite_status status =
+        rewrite->past ? past_rewrite_run(writer, rewrite->past) : PAST_REWRITE_DONE;
+    if (rewrite->partial)
+        rest(rewrite);
+    if (status == PAST_REWRITE_DONE)
+        finish(writer);
+    return status == PAST_REWRITE_MORE;
 }
 
 bool rewrite_run(struct writer *writer) {
     struct rewrite *rewrite = &writer->rewrite;
-    struct tier *tier = writer->tier;
     if (!rewrite_is_running(writer) || monotonic_us() < rewrite->rests_until_us)
         return false;
-    while (rewrite->space < tier->space_count && !concerns(writer, &tier->spaces[rewrite->space]))
-        rewrite->space++;
-    if (rewrite->space == tier->space_count) {
-        end_walk(writer);
-        return false;
-    }
-    struct space *space = &tier->spaces[rewrite->space];
-    return call_is_admitted_for(writer, space) && step(writer, space);
+    if (rewrite->in_journal)
+        return call_is_admitted(writer) && run_journal(writer);
+    return run_memory(writer, &rewrite->in_journal);
 }

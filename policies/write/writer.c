@@ -18,6 +18,7 @@
 #include "policies/write/low_water.h"
 #include "policies/write/quarantine.h"
 #include "policies/write/queue.h"
+#include "policies/write/regress.h"
 #include "policies/write/store_note.h"
 #include <stdlib.h>
 
@@ -132,13 +133,22 @@ static void look_after_fullness(struct writer *writer, uint64_t now_us, uint64_t
     atomic_store(&writer->unseen_since_us, now_us);
 }
 
+/* Over the time for which files are kept, MARKS_MAX of them. */
+static void note_marks(struct writer *writer, struct flusher *flusher) {
+    uint64_t keep_us = (uint64_t)writer->tier->options.journal_keep * US_PER_MS;
+    if (!writer->owes && writer->store_applied)
+        marks_note(&flusher->marks, atomic_load(&flusher->space->low_water), writer->store_applied,
+                   keep_us / (MARKS_MAX / 2));
+}
+
 /* Each namespace by itself, so that one whose backend is away holds back no other. */
 static void pass_what_is_written(struct writer *writer) {
-    uint64_t bound = low_water_bound(writer->tier);
+    uint64_t bound = low_water_bound(writer->tier), mark = rewrite_mark(writer);
     for (size_t i = 0; i < writer->flusher_count; i++) {
         struct flusher *flusher = &writer->flushers[i];
         uint64_t waiting = earlier(flusher_since(flusher), touches_bound(writer, flusher->space));
-        low_water_pass(flusher->space, earlier(bound, waiting));
+        low_water_pass(flusher->space, earlier(bound, waiting), mark);
+        note_marks(writer, flusher);
     }
 }
 
@@ -207,6 +217,7 @@ static uint64_t pass(struct writer *writer) {
     touches_run(writer);
     retry_quarantines(writer);
     bool rewrites = rewrite_run(writer);
+    rewrite_halt_keeping(writer);
     wake_at = copies_run(writer);
     if (is_draining(writer)) {
         call_look(writer);
@@ -268,6 +279,7 @@ static void *writer_main(void *argument) {
     progress_note(&writer->progress, PROGRESS_CALLS);
     atomic_store(&writer->unseen_since_us, monotonic_us());
     call_end_first(writer);
+    regress_look_back(writer);
     pthread_mutex_lock(&writer->mutex);
     for (;;) {
         progress_note(&writer->progress, PROGRESS_IDLE);
@@ -295,6 +307,7 @@ static void *writer_main(void *argument) {
     confirms_give_up(writer);
     barriers_check(writer, monotonic_us(), true);
     copies_end(writer);
+    rewrite_end(writer);
     return NULL;
 }
 

@@ -65,6 +65,9 @@ static void measure_process(const struct server *server, struct process_measures
         .hands_over = tier_hands_over(server->tier),
         .accepting = !server->listener || listener_is_accepting(server->listener),
         .request_bytes = atomic_load(&server->request_bytes),
+        .reloads = atomic_load(&server->reloads),
+        .reload_failures = atomic_load(&server->reload_failures),
+        .reloaded_us = atomic_load(&server->reload_seconds) * US_PER_SECOND,
     };
     measure_usage(process);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* See metrics_table.h. Rows that belong together stand together; docs/metrics.md has them in the same order. */
 #include "server/admin/metrics_table.h"
+#include "cache/base/clock.h"
 #include <stdio.h>
 
 /* ---- Buckets ---- */
@@ -266,6 +267,12 @@ WRITE_NODES(node_exchanges)
 WRITE_NODES(node_exchange_us)
 #undef WRITE_NODES
 
+static void write_map_age(struct metric_page *page, const void *measures) {
+    uint64_t map_us = ((const struct backend_measures *)measures)->nodes.map_us;
+    if (map_us)
+        metric_sample(page, "", monotonic_us() - map_us);
+}
+
 /* ---- The table ---- */
 
 /* Members of what the scope names. */
@@ -291,6 +298,9 @@ static const struct metric metrics[] = {
     {"forebay_open_descriptors", METRIC_GAUGE, "", "File descriptors that are open", METRIC_OF_SERVER, .write = write_descriptors},
     {"forebay_max_descriptors", METRIC_GAUGE, "", "File descriptors that may be open", METRIC_OF_SERVER, .write = write_descriptors_max},
     {"forebay_workers", METRIC_GAUGE, "", "Worker threads", SERVER(process.threads)},
+    {"forebay_reloads_total", METRIC_COUNTER, "", "Times that the configuration was read again, and taken", SERVER(process.reloads)},
+    {"forebay_reload_failures_total", METRIC_COUNTER, "", "Times that the configuration was read again and refused, so that nothing has changed", SERVER(process.reload_failures)},
+    {"forebay_last_reload_time_seconds", METRIC_GAUGE, "seconds", "When it was taken last, in Unix time; 0: not since the start", SERVER(process.reloaded_us)},
     /* connections and turns */
     {"forebay_connections", METRIC_GAUGE, "", "Client connections that are open", SERVER(process.connections)},
     {"forebay_max_connections", METRIC_GAUGE, "", "Client connections that may be open", SERVER(process.connections_max)},
@@ -335,6 +345,7 @@ static const struct metric metrics[] = {
     {"forebay_load_hits_total", METRIC_COUNTER, "", "Keys that were looked up and found", BACKED(load_hits)},
     {"forebay_load_errors_total", METRIC_COUNTER, "", "Keys that could not be looked up", BACKED(load_errors)},
     {"forebay_bad_rows_total", METRIC_COUNTER, "", "Rows that the backend could not read, or memory could not take", BACKED(bad_rows)},
+    {"forebay_remembered_absences", METRIC_GAUGE, "", "Keys of which memory knows that the backend has no row (negative_ttl)", BACKED(cache.negatives)},
     {"forebay_table_breaker_state", METRIC_GAUGE, "", "Whether the table of the namespace is asked: 0 yes, 1 not now, as it failed by itself, 2 it is tried again", BACKED(table_breaker)},
     {"forebay_filter_keys", METRIC_GAUGE, "", "Keys in the absent filter", FILTER(filter_keys)},
     {"forebay_filter_bytes", METRIC_GAUGE, "bytes", "Memory that the absent filter takes", FILTER(filter_bytes)},
@@ -380,10 +391,16 @@ static const struct metric metrics[] = {
     {"forebay_backend_commits_total", METRIC_COUNTER, "", "Commits of write-through changes", BACKEND(commits)},
     {"forebay_backend_changes_total", METRIC_COUNTER, "", "Write-through changes that were committed", BACKEND(changes)},
     {"forebay_backend_changes_refused_total", METRIC_COUNTER, "", "Write-through changes that the backend refused", BACKEND(refused)},
+    {"forebay_backend_changes_again_total", METRIC_COUNTER, "", "Write-through changes that were made anew, as another server had changed the row", BACKEND(changes_again)},
     {"forebay_backend_background_touches_total", METRIC_COUNTER, "", "Touches of rows that memory did not hold", BACKEND(background_touches)},
     {"forebay_backend_barriers_total", METRIC_COUNTER, "", "Times that somebody waited until all was written", BACKEND(barriers)},
     {"forebay_backend_confirmed_rows_total", METRIC_COUNTER, "", "Recovered entries that were written early, as a client asked for them", BACKEND(confirmed_rows)},
     {"forebay_backend_superseded_unexplained_total", METRIC_COUNTER, "", "Changes that gave way to newer rows which this node should have made and has not", BACKEND(superseded)},
+    {"forebay_backend_other_nodes", METRIC_GAUGE, "", "Other servers that write to the same store, or may (Redis)", BACKEND(other_nodes)},
+    {"forebay_backend_rival", METRIC_GAUGE, "", "1 while another server uses the node number of this one, or that cannot be seen (Redis)", BACKEND(rival)},
+    {"forebay_backend_clock_ahead_seconds", METRIC_GAUGE, "seconds", "By how much versions are drawn ahead of the clock of this machine, as that of the store is ahead (Redis)", BACKEND(clock_ahead_us)},
+    {"forebay_backend_clock_off_seconds", METRIC_GAUGE, "seconds", "By how much the clock of the store is off that of this machine, at the least, ahead or behind (Redis)", BACKEND(clock_off_us)},
+    {"forebay_backend_map_age_seconds", METRIC_GAUGE, "seconds", "Time since it was learnt which node of a cluster has which slots", METRIC_OF_BACKEND, .write = write_map_age},
     {"forebay_backend_node_up", METRIC_GAUGE, "", "Whether the node of a cluster served when it was asked last", METRIC_OF_BACKEND, .write = write_node_up},
     {"forebay_backend_node_slots", METRIC_GAUGE, "", "Slots of which the node is the master", METRIC_OF_BACKEND, .write = write_node_slots},
     {"forebay_backend_node_commands_total", METRIC_COUNTER, "", "Commands that were sent to the node", METRIC_OF_BACKEND, .write = write_node_commands},
@@ -405,10 +422,13 @@ static const struct metric metrics[] = {
     {"forebay_coherent_dropped_total", METRIC_COUNTER, "", "Entries that were forgotten, as the store had another value", COHERENT(dropped)},
     {"forebay_coherent_losses_total", METRIC_COUNTER, "", "Times that all clean entries were forgotten, as changes may have been missed", COHERENT(losses)},
     {"forebay_coherent_reconnects_total", METRIC_COUNTER, "", "Connections on which changes are heard that took the place of one that was lost", COHERENT(watcher_reconnects)},
+    {"forebay_coherent_blinds_total", METRIC_COUNTER, "", "Times that memory was not believed, the start included", COHERENT(blinds)},
     {"forebay_coherent_blind_seconds_total", METRIC_COUNTER, "seconds", "Time in which memory was not believed", COHERENT(blind_us)},
     /* the journal */
     {"forebay_journal_files", METRIC_GAUGE, "", "Files of the journal in use", JOURNAL(files)},
     {"forebay_journal_bytes", METRIC_GAUGE, "bytes", "Length of the files of the journal in use", JOURNAL(bytes)},
+    {"forebay_journal_kept_files", METRIC_GAUGE, "", "Files that the backends have all of, kept in case one of them loses something (journal_keep)", JOURNAL(kept_files)},
+    {"forebay_journal_kept_bytes", METRIC_GAUGE, "bytes", "Length of these files", JOURNAL(kept_bytes)},
     {"forebay_journal_records_total", METRIC_COUNTER, "", "Records that were written", JOURNAL(records)},
     {"forebay_journal_written_bytes_total", METRIC_COUNTER, "bytes", "Bytes of records that were written", JOURNAL(written_bytes)},
     {"forebay_journal_fsync_seconds", METRIC_HISTOGRAM, "seconds", "Time that syncs of the journal's files took", JOURNAL(fsync_times), .bounds = call_bounds, .few_bounds = call_bounds},

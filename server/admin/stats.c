@@ -151,11 +151,12 @@ static void add_items(struct report *report, const struct cache_stats *cache) {
                 {"crawler_items_checked", 0}, {"lrutail_reflocked", 0});
 }
 
-static void add_reloads(struct report *report, const struct server *server) {
+static void add_running(struct report *report, const struct server *server) {
     ADD_NUMBERS(report, {"reloads", atomic_load(&server->reloads)},
                 {"reload_failures", atomic_load(&server->reload_failures)},
                 {"last_reload_time", atomic_load(&server->reload_seconds)},
                 {"handover", tier_hands_over(server->tier)});
+    add_text(report, "io", worker_io_name(server->workers[0]));
 }
 
 static void add_own(struct report *report, const struct worker_stats *workers,
@@ -208,7 +209,7 @@ static void report_own(struct report *report, struct server *server) {
     struct totals totals = sum_all(server);
     add_own(report, &totals.workers, &totals.counters, &totals.cache);
     tier_stat_latencies(server->tier, &report->sink);
-    add_reloads(report, server);
+    add_running(report, server);
 }
 
 /* ---- stats settings ---- */

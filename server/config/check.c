@@ -217,8 +217,10 @@ static bool find_policy(struct config_loading *loading, struct space_draft *draf
                            draft->options.name, names);
     }
     draft->options.policy = draft->policy ? policy_find(draft->policy) : &policy_cache_aside;
-    if (draft->options.policy)
+    if (draft->options.policy) {
+        draft->options.table.written = policy_writes_rows(draft->options.policy);
         return true;
+    }
     policy_list(NULL, "", names, sizeof names);
     return config_fail(&loading->report, config_line(draft->section, "policy"),
                        "policy = \"%s\": %s is expected", draft->policy, names);

@@ -90,12 +90,13 @@ static unsigned distance(const char *a, const char *b) {
     return row[width];
 }
 
+/* More than two slips, or more than one in a word of a few letters, are another word. */
 static const char *nearest_option(const cfg_t *section, const char *name) {
     const char *nearest = NULL;
-    unsigned best = 3; /* more than two slips are another word */
+    unsigned best = 3;
     for (const cfg_opt_t *option = section->opts + 1; option->name; option++) {
         unsigned far = distance(name, option->name);
-        if (far < best) {
+        if (far < best && (far == 1 || strlen(option->name) > 3)) {
             best = far;
             nearest = option->name;
         }

@@ -14,6 +14,7 @@ enum {
     OPTION_RESTRICT,
     OPTION_ADMIN,
     OPTION_LOG_FORMAT,
+    OPTION_IO,
 };
 
 #define IN_SETTINGS(member) offsetof(struct settings, member)
@@ -119,6 +120,10 @@ const struct option_kind option_kinds[] = {
     {'t', "threads", required_argument, options_take_threads, 1, SETTINGS_THREADS_MAX, IN_SETTINGS(threads),
      .group = OPTIONS_PROCESS, .placeholder = "N", .standard = "4", .setting = "threads",
      .about = "worker threads"},
+    {OPTION_IO, "io", required_argument, options_take_io, .group = OPTIONS_PROCESS, .placeholder = "NAME",
+     .standard = "auto", .setting = "io",
+     .about =
+         "how the worker threads [talk with the kernel](design.md#io_uring-and-epoll): `io_uring`, `epoll`, or `auto`, which takes io_uring where it may be used"},
     {'d', "daemon", no_argument, options_take_launch, .offset = IN_OPTIONS(daemonize),
      .group = OPTIONS_PROCESS,
      .about =

@@ -330,6 +330,18 @@ static bool add_restriction(struct reading *reading, const char *part) {
     return false;
 }
 
+bool options_take_io(struct reading *reading, const struct option_kind *kind, const char *argument) {
+    for (int i = 0; io_kind_names[i]; i++) {
+        if (strcmp(io_kind_names[i], argument) != 0)
+            continue;
+        reading->settings->io = (enum io_kind)i;
+        return true;
+    }
+    snprintf(reading->error, reading->error_size, "--%s takes auto, io_uring or epoll, not \"%.100s\"",
+             kind->name, argument);
+    return false;
+}
+
 bool options_take_log_format(struct reading *reading, const struct option_kind *kind, const char *argument) {
     for (int i = 0; log_format_names[i]; i++) {
         if (strcmp(log_format_names[i], argument) != 0)

@@ -10,6 +10,8 @@
 
 enum { REQUEST_LINE = 4096 }; /* bytes; more than the longest line of a storage command */
 
+const char *const io_kind_names[] = {[IO_AUTO] = "auto", [IO_EPOLL] = "epoll", [IO_RING] = "io_uring", NULL};
+
 const struct setting root_settings[] = {
     {"listen", SETTING_LIST, .standard_text = SETTINGS_LISTEN_DEFAULT, .change = SETTING_FIXED,
      .about = "addresses, as for `-l`; the port is 11211 where none is given"},
@@ -17,6 +19,8 @@ const struct setting root_settings[] = {
      .change = SETTING_LIVE, .about = "what the cache may keep resident, as `-m`"},
     {"threads", SETTING_COUNT, IN(threads), 1, SETTINGS_THREADS_MAX, .standard = 4, .change = SETTING_FIXED,
      .about = "worker threads, as `-t`"},
+    {"io", SETTING_WORD, IN(io), .words = io_kind_names, .standard = IO_AUTO, .change = SETTING_FIXED,
+     .about = "how the worker threads [talk with the kernel](design.md#io_uring-and-epoll), as `--io`"},
     {"data", SETTING_TEXT, IN(data), .minimum = 1, .change = SETTING_FIXED,
      .about =
          "folder of the journals and quarantines, and of `places`, by which a start knows [what a changed configuration hides](#a-configuration-that-changes); relative SQLite paths start here. Created if missing, with mode 0700. Only one server may use it at a time, whatever it keeps there: a second one is refused, with the pid of the first"},
@@ -31,6 +35,13 @@ const struct setting root_settings[] = {
     {"journal_file_size", SETTING_SIZE, IN(tier.journal_file_size), 1 << 16, 1ull << 32,
      .standard = JOURNAL_FILE_SIZE_DEFAULT, .change = SETTING_FIXED,
      .about = "the size that journal files grow to; each thread begins with 1 MiB"},
+    {"journal_keep", SETTING_MILLISECONDS, IN(tier.journal_keep), 0, 86400000, .standard = 60000,
+     .change = SETTING_FIXED,
+     .about =
+         "how long files of the journal stay after a Redis has all that is in them, so that they can be [written again](backends.md#what-the-journal-keeps) if it loses some of it; 0: they do not"},
+    {"journal_keep_size", SETTING_SIZE, IN(tier.journal_keep_size), 0, 1ull << 44, .standard = 512 << 20,
+     .change = SETTING_FIXED,
+     .about = "what they may take of the disk at most, and never more than it has free beside them"},
     {"max_connections", SETTING_COUNT, IN(max_connections), 1, 1 << 20,
      .standard = SETTINGS_CONNECTIONS_DEFAULT, .change = SETTING_LIVE,
      .about = "client connections at a time, as `-c`"},

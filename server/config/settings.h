@@ -15,11 +15,16 @@ enum { SETTINGS_CONNECTIONS_DEFAULT = 1024 }; /* gives way to the limit of open 
 /* What clients may speak, which the first byte of a connection tells (-B). */
 enum protocols { PROTOCOLS_AUTO, PROTOCOLS_ASCII, PROTOCOLS_BINARY };
 
+/* How workers talk with the kernel (io, --io). */
+enum io_kind { IO_AUTO, IO_EPOLL, IO_RING };
+extern const char *const io_kind_names[];
+
 /* Filled by settings.c (defaults), config.c and options.c. Once the server runs, a reload may change what is atomic here;
  * everything else is constant. */
 struct settings {
     size_t item_max;                  /* -I, bytes */
     unsigned threads;                 /* -t */
+    enum io_kind io;                  /* --io */
     _Atomic unsigned max_connections; /* -c */
     _Atomic unsigned idle_timeout;    /* seconds, 0: none */
     /* bytes of unfinished requests of all connections; 0: settings_request_memory */

@@ -105,6 +105,13 @@ static void rate_space(const struct space_measures *before, const struct space_m
     figures[SPACE_FIGURE_retries] = rate(before->retries, now->retries, seconds);
 }
 
+static void level_copy(const struct space_measures *now, float *ret_figures) {
+    double rows = (double)now->copy_rows, all = (double)now->copy_total;
+    ret_figures[SPACE_FIGURE_copy_stage] = (float)now->copy_stage;
+    if (all > 0)
+        ret_figures[SPACE_FIGURE_copy_percent] = (float)(rows < all ? 100 * rows / all : 100);
+}
+
 void figures_of_space(const struct space_measures *before, const struct space_measures *now, double seconds,
                       float ret_figures[static SPACE_FIGURES_COUNT]) {
     clear(ret_figures, SPACE_FIGURES_COUNT);
@@ -117,6 +124,8 @@ void figures_of_space(const struct space_measures *before, const struct space_me
         ret_figures[SPACE_FIGURE_lag] = (float)now->oldest_dirty_us;
         ret_figures[SPACE_FIGURE_quarantine] = (float)now->quarantine_entries;
     }
+    if (now->is_copied)
+        level_copy(now, ret_figures);
     if (before)
         rate_space(before, now, seconds, ret_figures);
 }
@@ -189,14 +198,40 @@ static void rate_backend(const struct backend_calls_sum *before, const struct ba
     times(&before->times[CALL_APPLY], &now->times[CALL_APPLY], &ret_figures[BACKEND_FIGURE_apply_p50]);
 }
 
+static void rate_coherence(const struct backend_measures *before, const struct backend_measures *now,
+                           double seconds, float *ret_figures) {
+    ret_figures[BACKEND_FIGURE_heard] = rate(before->heard, now->heard, seconds);
+    ret_figures[BACKEND_FIGURE_compared] = rate(before->compared, now->compared, seconds);
+    ret_figures[BACKEND_FIGURE_forgotten] = rate(before->dropped, now->dropped, seconds);
+}
+
 void figures_of_backend(const struct backend_measures *before, const struct backend_measures *now,
                         double seconds, float ret_figures[static BACKEND_FIGURES_COUNT]) {
     clear(ret_figures, BACKEND_FIGURES_COUNT);
     ret_figures[BACKEND_FIGURE_read_breaker] = (float)now->breaker[BACKEND_READER];
     ret_figures[BACKEND_FIGURE_write_breaker] = (float)now->breaker[BACKEND_WRITER];
     ret_figures[BACKEND_FIGURE_waiting] = (float)now->loads_waiting;
+    ret_figures[BACKEND_FIGURE_others] = (float)now->other_nodes;
+    if (now->is_coherent)
+        ret_figures[BACKEND_FIGURE_believes] = (float)now->believes;
     if (before)
         rate_backend(&before->calls, &now->calls, seconds, ret_figures);
+    if (before && now->is_coherent)
+        rate_coherence(before, now, seconds, ret_figures);
+}
+
+void figures_of_node(const struct backend_node *before, const struct backend_node *now, double seconds,
+                     float ret_figures[static NODE_FIGURES_COUNT]) {
+    clear(ret_figures, NODE_FIGURES_COUNT);
+    ret_figures[NODE_FIGURE_up] = (float)!now->away;
+    ret_figures[NODE_FIGURE_slots] = (float)now->slots;
+    if (!before)
+        return;
+    ret_figures[NODE_FIGURE_commands] = rate(before->commands, now->commands, seconds);
+    ret_figures[NODE_FIGURE_errors] = rate(before->errors, now->errors, seconds);
+    if (now->exchanges > before->exchanges)
+        ret_figures[NODE_FIGURE_exchange] = (float)((double)(now->exchange_us - before->exchange_us) /
+                                                    (double)(now->exchanges - before->exchanges));
 }
 
 /* ---- The server ---- */

@@ -36,7 +36,9 @@
     X(accepted)                                                                                              \
     X(rows)                                                                                                  \
     X(retries)                                                                                               \
-    X(quarantine)
+    X(quarantine)                                                                                            \
+    X(copy_stage)                                                                                            \
+    X(copy_percent)
 
 #define BACKEND_FIGURES(X)                                                                                   \
     X(calls)                                                                                                 \
@@ -47,7 +49,20 @@
     X(apply_p99)                                                                                             \
     X(read_breaker)                                                                                          \
     X(write_breaker)                                                                                         \
-    X(waiting)
+    X(waiting)                                                                                               \
+    X(others)                                                                                                \
+    X(believes)                                                                                              \
+    X(heard)                                                                                                 \
+    X(compared)                                                                                              \
+    X(forgotten)
+
+/* Of a node of a store that has several. */
+#define NODE_FIGURES(X)                                                                                      \
+    X(up)                                                                                                    \
+    X(slots)                                                                                                 \
+    X(commands)                                                                                              \
+    X(errors)                                                                                                \
+    X(exchange)
 
 #define SERVER_FIGURES(X)                                                                                    \
     X(cpu)                                                                                                   \
@@ -78,6 +93,13 @@ enum backend_figure {
         BACKEND_FIGURES_COUNT
 };
 
+enum node_figure {
+#define NODE_FIGURE(name) NODE_FIGURE_##name,
+    NODE_FIGURES(NODE_FIGURE)
+#undef NODE_FIGURE
+        NODE_FIGURES_COUNT
+};
+
 enum server_figure {
 #define SERVER_FIGURE(name) SERVER_FIGURE_##name,
     SERVER_FIGURES(SERVER_FIGURE)
@@ -90,6 +112,8 @@ void figures_of_space(const struct space_measures *before, const struct space_me
                       float ret_figures[static SPACE_FIGURES_COUNT]);
 void figures_of_backend(const struct backend_measures *before, const struct backend_measures *now,
                         double seconds, float ret_figures[static BACKEND_FIGURES_COUNT]);
+void figures_of_node(const struct backend_node *before, const struct backend_node *now, double seconds,
+                     float ret_figures[static NODE_FIGURES_COUNT]);
 void figures_of_server(const struct metrics_snapshot *before, const struct metrics_snapshot *now,
                        double seconds, float ret_figures[static SERVER_FIGURES_COUNT]);
 

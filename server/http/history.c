@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* See history.h. A row lies where its second leaves it, second % HISTORY_SECONDS, and says which second it is of. */
+/* See history.h. A row lies where its second leaves it, second % rows, and says which second it is of. */
 #include "server/http/history.h"
 #include "cache/base/clock.h"
 #include "server/http/figures.h"
@@ -11,17 +11,20 @@
 #define NAME(name) #name,
 static const char *const space_figures[] = {SPACE_FIGURES(NAME)};
 static const char *const backend_figures[] = {BACKEND_FIGURES(NAME)};
+static const char *const node_figures[] = {NODE_FIGURES(NAME)};
 static const char *const server_figures[] = {SERVER_FIGURES(NAME)};
 #undef NAME
 
 static const struct figure_names {
     const char *const *names;
     size_t count;
+    size_t rows; /* that a track has */
 } figures_of[TRACK_KINDS] = {
-    [TRACK_SERVER] = {server_figures, SERVER_FIGURES_COUNT},
-    [TRACK_ALL] = {space_figures, SPACE_FIGURES_COUNT},
-    [TRACK_SPACE] = {space_figures, SPACE_FIGURES_COUNT},
-    [TRACK_BACKEND] = {backend_figures, BACKEND_FIGURES_COUNT},
+    [TRACK_SERVER] = {server_figures, SERVER_FIGURES_COUNT, HISTORY_SECONDS},
+    [TRACK_ALL] = {space_figures, SPACE_FIGURES_COUNT, HISTORY_SECONDS},
+    [TRACK_SPACE] = {space_figures, SPACE_FIGURES_COUNT, HISTORY_SECONDS},
+    [TRACK_BACKEND] = {backend_figures, BACKEND_FIGURES_COUNT, HISTORY_SECONDS},
+    [TRACK_NODE] = {node_figures, NODE_FIGURES_COUNT, 1},
 };
 
 struct track {
@@ -30,7 +33,7 @@ struct track {
     char *name, *type, *backend;
     uint32_t newest;
     uint32_t seconds[HISTORY_SECONDS];
-    float rows[]; /* HISTORY_SECONDS of them */
+    float rows[]; /* as many as its kind has */
 };
 
 STAILQ_HEAD(track_list, track);
@@ -53,7 +56,7 @@ static void free_track(struct track *track) {
 
 static struct track *make_track(enum track_kind kind, const struct track_label *label) {
     struct track *track =
-        calloc(1, sizeof *track + HISTORY_SECONDS * figures_of[kind].count * sizeof *track->rows);
+        calloc(1, sizeof *track + figures_of[kind].rows * figures_of[kind].count * sizeof *track->rows);
     if (!track)
         return NULL;
     track->kind = kind;
@@ -116,7 +119,7 @@ void history_begin(struct history *history, uint32_t second) {
 void history_put(struct history *history, enum track_kind kind, const struct track_label *label,
                  const float *figures) {
     struct track *track = find_track(history, kind, label);
-    size_t at = history->putting % HISTORY_SECONDS, count = figures_of[kind].count;
+    size_t at = history->putting % figures_of[kind].rows, count = figures_of[kind].count;
     if (!track)
         return;
     track->newest = track->seconds[at] = history->putting;
@@ -185,7 +188,7 @@ static void write_number(struct buffer *out, float number) {
 }
 
 static float figure_at(const struct track *track, uint32_t second, size_t figure) {
-    size_t at = second % HISTORY_SECONDS;
+    size_t at = second % figures_of[track->kind].rows;
     return track->seconds[at] == second ? track->rows[at * figures_of[track->kind].count + figure] : NAN;
 }
 
@@ -210,7 +213,9 @@ static void write_track(struct buffer *out, const struct track *track, struct wi
 }
 
 /* A namespace as the list has it: its latest figures, and the series of what is drawn for all at once. */
-static void write_space(struct buffer *out, const struct track *track, struct window window) {
+static void write_space(struct buffer *out, const struct history *history, const struct track *track,
+                        struct window window) {
+    (void)history;
     buffer_append_text(out, "{\"name\":");
     write_text(out, track->name);
     buffer_append_text(out, ",\"policy\":");
@@ -224,18 +229,38 @@ static void write_space(struct buffer *out, const struct track *track, struct wi
     buffer_append_text(out, "}");
 }
 
-static void write_backend(struct buffer *out, const struct track *track, struct window window) {
+/* {"name":"10.0.0.1:6379","now":{...}},... */
+static void write_nodes(struct buffer *out, const struct history *history, const char *backend) {
+    const char *comma = "";
+    const struct track *track;
+    STAILQ_FOREACH(track, &history->tracks, others) {
+        if (track->kind != TRACK_NODE || strcmp(track->backend, backend) != 0)
+            continue;
+        buffer_print(out, "%s{\"name\":", comma);
+        write_text(out, track->name);
+        buffer_append_text(out, ",\"now\":");
+        write_track(out, track, (struct window){track->newest, 1});
+        buffer_append_text(out, "}");
+        comma = ",";
+    }
+}
+
+static void write_backend(struct buffer *out, const struct history *history, const struct track *track,
+                          struct window window) {
     buffer_append_text(out, "{\"name\":");
     write_text(out, track->name);
     buffer_append_text(out, ",\"kind\":");
     write_text(out, track->type);
     buffer_append_text(out, ",\"series\":");
     write_track(out, track, window);
-    buffer_append_text(out, "}");
+    buffer_append_text(out, ",\"nodes\":[");
+    write_nodes(out, history, track->name);
+    buffer_append_text(out, "]}");
 }
 
 static void write_list(struct buffer *out, const struct history *history, enum track_kind kind,
-                       void (*write)(struct buffer *out, const struct track *track, struct window window),
+                       void (*write)(struct buffer *out, const struct history *history,
+                                     const struct track *track, struct window window),
                        struct window window) {
     const char *comma = "";
     const struct track *track;
@@ -243,7 +268,7 @@ static void write_list(struct buffer *out, const struct history *history, enum t
         if (track->kind != kind)
             continue;
         buffer_append_text(out, comma);
-        write(out, track, window);
+        write(out, history, track, window);
         comma = ",";
     }
 }

@@ -47,13 +47,36 @@ static const struct backend_measures *find_backend(const struct metrics_snapshot
     return NULL;
 }
 
+static const struct backend_node *find_node(const struct backend_measures *backend, const char *name) {
+    for (size_t i = 0; backend && i < backend->nodes.count; i++)
+        if (strcmp(backend->nodes.list[i].name, name) == 0)
+            return &backend->nodes.list[i];
+    return NULL;
+}
+
+/* Those that are masters of nothing any more are left out. */
+static void put_nodes(struct sampler *sampler, const struct backend_measures *before,
+                      const struct backend_measures *now, double seconds) {
+    float figures[NODE_FIGURES_COUNT];
+    for (size_t i = 0; i < now->nodes.count; i++) {
+        const struct backend_node *node = &now->nodes.list[i];
+        struct track_label label = {node->name, "", now->name};
+        if (node->slots == 0)
+            continue;
+        figures_of_node(find_node(before, node->name), node, seconds, figures);
+        history_put(sampler->history, TRACK_NODE, &label, figures);
+    }
+}
+
 static void put_backends(struct sampler *sampler, const struct metrics_snapshot *now, double seconds) {
     float figures[BACKEND_FIGURES_COUNT];
     for (size_t i = 0; i < now->backend_count; i++) {
         const struct backend_measures *backend = &now->backends[i];
+        const struct backend_measures *before = find_backend(&sampler->last, backend->name);
         struct track_label label = {backend->name, backend->kind, ""};
-        figures_of_backend(find_backend(&sampler->last, label.name), backend, seconds, figures);
+        figures_of_backend(before, backend, seconds, figures);
         history_put(sampler->history, TRACK_BACKEND, &label, figures);
+        put_nodes(sampler, before, backend, seconds);
     }
 }
 

@@ -11,6 +11,8 @@
 #include "server/process.h"
 #include "server/program/program.h"
 #include "server/reload.h"
+#include "server/worker/io.h"
+#include "server/worker/io_ring.h"
 #include "server/worker/worker.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -23,19 +25,68 @@ void *program_start_tier(void *context) {
     return NULL;
 }
 
-static bool start_workers(struct program *program) {
-    struct server *server = &program->server;
-    unsigned count = program->settings.threads;
+#define NO_THREADS "no memory or no threads for the workers; lower -t (threads)"
+
+static void free_workers(struct worker **workers, unsigned count) {
+    for (unsigned i = 0; workers && i < count; i++)
+        if (workers[i])
+            worker_free(workers[i]);
+    free(workers);
+}
+
+/* None of them runs yet. NULL: errno. */
+static struct worker **create_workers(struct server *server, const struct io_type *io_type, unsigned count) {
     struct worker **workers = calloc(count, sizeof *workers);
     bool good = workers != NULL;
-    server->workers = workers;
-    server->worker_count = good ? count : 0;
-    program_block_signals(true);
     for (unsigned i = 0; good && i < count; i++)
-        good = (workers[i] = worker_start(server, i)) != NULL;
-    program->server.maintenance = good ? maintenance_start(server->tier) : NULL;
+        good = (workers[i] = worker_create(server, io_type, i)) != NULL;
+    if (good)
+        return workers;
+    int error = errno;
+    free_workers(workers, count);
+    errno = error;
+    return NULL;
+}
+
+/* All of them talk with the kernel in the same way. */
+static bool make_workers(struct program *program) {
+    struct server *server = &program->server;
+    unsigned count = program->settings.threads;
+    enum io_kind wanted = program->settings.io;
+    const char *reason;
+    const struct io_type *io_type = io_choose(wanted, &reason);
+    struct worker **workers = io_type ? create_workers(server, io_type, count) : NULL;
+    if (!workers && io_type == &io_ring) {
+        reason = io_ring_reason(errno);
+        io_type = wanted == IO_AUTO ? &io_epoll : NULL;
+        workers = io_type ? create_workers(server, io_type, count) : NULL;
+    }
+    if (!io_type)
+        snprintf(program->start.error, sizeof program->start.error,
+                 "io_uring %s; or give --io auto (io), which takes epoll then", reason);
+    else if (!workers)
+        snprintf(program->start.error, sizeof program->start.error, NO_THREADS);
+    else if (reason)
+        server_log(server, LOG_LEVEL_NOTICE,
+                   "epoll is used: io_uring %s. Or give --io epoll (io), and this is not told", reason);
+    server->workers = workers;
+    server->worker_count = workers ? count : 0;
+    return workers != NULL;
+}
+
+static bool start_workers(struct program *program) {
+    struct server *server = &program->server;
+    if (!make_workers(program))
+        return false;
+    bool good = true;
+    program_block_signals(true);
+    for (unsigned i = 0; good && i < server->worker_count; i++)
+        good = worker_run(server->workers[i]);
+    server->maintenance = good ? maintenance_start(server->tier) : NULL;
     program_block_signals(false);
-    return program->server.maintenance != NULL;
+    if (!server->maintenance)
+        snprintf(program->start.error, sizeof program->start.error, NO_THREADS);
+    return server->maintenance != NULL;
 }
 
 static void fail_start(struct program *program, const char *error) {
@@ -90,8 +141,9 @@ static void announce(struct program *program) {
         server_log(server, LOG_LEVEL_WARNING,
                    "no client can connect: -p 0 leaves TCP out, and there is no -s");
     server_log(server, LOG_LEVEL_NOTICE,
-               "forebay " FOREBAY_VERSION " serves %s with %u threads and %zu MB of memory", addresses,
-               server->worker_count, program->settings.tier.cache.memory_limit >> 20);
+               "forebay " FOREBAY_VERSION " serves %s with %u threads and %zu MB of memory",
+               *addresses ? addresses : "nobody", server->worker_count,
+               program->settings.tier.cache.memory_limit >> 20);
     if (program->settings.data)
         server_log(server, LOG_LEVEL_NOTICE, "data folder: %s", program->settings.data);
     for (size_t i = 0; i < tier_space_count(server->tier); i++)
@@ -134,7 +186,7 @@ void program_go_on(struct program *program) {
         return;
     }
     if (!start_workers(program)) {
-        fail_start(program, "no memory or no threads for the workers; lower -t (threads)");
+        fail_start(program, program->start.error);
         return;
     }
     watch_attach(program->server.watch, tier_cache(program->server.tier));

@@ -45,6 +45,8 @@ void program_describe(void *context, char *ret_text, size_t size) {
     case SERVER_SERVING:
         used = (size_t)snprintf(ret_text, size, "serving ");
         listener_describe(program->server.listener, ret_text + used, size - used);
+        if (!ret_text[used])
+            snprintf(ret_text + used, size - used, "nobody");
         return;
     case SERVER_STOPPING:
     case SERVER_STOPPED:

@@ -37,18 +37,10 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
-
-enum {
-    SEND_PIECES = 64,
-    /* before a client has authenticated: */
-    AUTH_READ = 4096,                          /* what a turn reads of it, and first size of its buffer */
-    AUTH_ITEM_MAX = AUTH_CREDENTIAL_MAX + 512, /* a credential beside any key, as an item */
-};
 
 /* What could not be sent at once: owned bytes and held values, in order. */
 struct pending {
@@ -59,17 +51,7 @@ struct pending {
     char bytes[];
 };
 
-/* The plain system calls. In a program with threads the C library wraps recv and send in two atomic
- * operations each, so that a thread can be cancelled inside. No thread is cancelled here, and a request is so
- * small that they would show. */
-static ssize_t receive_now(int fd, void *data, size_t size) {
-#ifdef SYS_recvfrom
-    return syscall(SYS_recvfrom, fd, data, size, MSG_DONTWAIT, NULL, NULL);
-#else
-    return recv(fd, data, size, MSG_DONTWAIT);
-#endif
-}
-
+/* The plain system call: see receive_now in io_epoll.c. */
 static ssize_t send_now(int fd, const void *data, size_t size) {
 #ifdef SYS_sendto
     return syscall(SYS_sendto, fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0);
@@ -157,27 +139,12 @@ static void own_free(struct connection *connection) {
 
 /* ---- Readiness ---- */
 
-enum { EDGES = EPOLLIN | EPOLLRDHUP | EPOLLET };
-
-void connection_notice(struct connection *connection, uint32_t events) {
-    if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
-        connection->readable = true;
-    if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
-        connection->hung_up = true;
-    if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
-        connection->writable = true;
-    connection_set_ready(connection);
-}
-
-/* EPOLLOUT is asked for only while it is waited for: otherwise a peer on a Unix socket would cause an edge
- * with each reply it reads. Changing the interest reports the present state again. */
 void connection_set_sends(struct connection *connection, bool sends) {
     if (connection->sends == sends)
         return;
     connection->sends = sends;
     connection->writable = false;
-    struct epoll_event event = {.events = sends ? EDGES | EPOLLOUT : EDGES, .data.ptr = connection};
-    if (epoll_ctl(connection->worker->poll, EPOLL_CTL_MOD, connection->fd, &event) != 0)
+    if (!connection->worker->io_type->watch_room(connection, sends))
         connection_set_state(connection, CONNECTION_BROKEN);
 }
 
@@ -268,8 +235,7 @@ struct connection *connection_open(struct worker *worker, int fd) {
         return NULL;
     }
     connection->fd = fd;
-    struct epoll_event event = {.events = EDGES, .data.ptr = connection};
-    if (epoll_ctl(worker->poll, EPOLL_CTL_ADD, fd, &event) != 0) {
+    if (!worker->io_type->enter(connection)) {
         tier_ticket_destroy(connection->ticket);
         free(connection);
         return NULL;
@@ -297,21 +263,31 @@ void connection_drop_pending(struct connection *connection) {
     connection->pending_tail = &connection->pending;
 }
 
+/* What is queued of it may still be waiting to be sent. It is not served again, whatever is told of it now. */
+static void flush_before_end(struct connection *connection) {
+    struct worker *worker = connection->worker;
+    if (!worker->io_type->flush)
+        return;
+    connection->in_ready = true;
+    worker->io_type->flush(worker->io);
+    connection->in_ready = false;
+}
+
 void connection_close(struct connection *connection) {
     struct worker *worker = connection->worker;
     assert(!connection_is_parked(connection) && !connection->in_ready);
     static const char *const reasons[] = {"error", "normal", "idle_timeout", "shutdown"};
+    flush_before_end(connection);
     if (connection->feed)
         feeds_abandon(worker->server->feeds, connection->feed);
     observe_connection(worker->server, connection->fd, reasons[connection->closed_by]);
-    close(connection->fd); /* epoll forgets it with that */
     leave_list(connection);
     connection_set_awaits_check(connection, false);
     atomic_fetch_sub_explicit(&worker->server->connections, 1, memory_order_relaxed);
     connection_drop_pending(connection);
     tier_ticket_destroy(connection->ticket);
     own_free(connection);
-    free(connection);
+    worker->io_type->leave(connection);
 }
 
 /* ---- In ---- */
@@ -366,16 +342,12 @@ static size_t read_size(const struct connection *connection) {
     return missing > CONNECTION_READ ? missing : CONNECTION_READ;
 }
 
-/* A read that got less than it asked for emptied the socket: what comes then is reported by an edge. */
-static bool received(struct connection *connection, ssize_t got, size_t asked) {
-    connection->readable = got > 0 && ((size_t)got == asked || connection->hung_up);
+static bool received(struct connection *connection, ssize_t got) {
     if (got > 0) {
         count_add(&connection->worker->bytes_read, (uint64_t)got);
         connection->moved += (size_t)got;
         return true;
     }
-    if (got < 0 && errno == EINTR)
-        connection->readable = true;
     if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
         return false;
     if (got == 0)
@@ -386,12 +358,11 @@ static bool received(struct connection *connection, ssize_t got, size_t asked) {
 
 static bool read_shared(struct connection *connection) {
     struct worker *worker = connection->worker;
-    char *at = worker->input + worker->input_used;
-    size_t size = connection->authenticated ? CONNECTION_READ : AUTH_READ;
-    ssize_t got = receive_now(connection->fd, at, size);
-    if (!received(connection, got, size))
+    const char *at;
+    ssize_t got =
+        worker->io_type->take(connection, connection->authenticated ? CONNECTION_READ : AUTH_READ, &at);
+    if (!received(connection, got))
         return false;
-    worker->input_used += (size_t)got;
     if (got == CONNECTION_READ)
         count(&worker->yields);
     set_region(connection, at, (size_t)got, false);
@@ -399,8 +370,8 @@ static bool read_shared(struct connection *connection) {
 }
 
 static bool receive_own(struct connection *connection, size_t size) {
-    ssize_t got = receive_now(connection->fd, own_end(connection), size);
-    if (!received(connection, got, size))
+    ssize_t got = connection->worker->io_type->receive(connection, own_end(connection), size);
+    if (!received(connection, got))
         return false;
     connection->own_size += (size_t)got;
     return true;
@@ -429,9 +400,12 @@ bool connection_read(struct connection *connection) {
     return true;
 }
 
+bool connection_could_read_ahead(const struct connection *connection) {
+    return connection->parser.in_run && !connection->ahead_is_full && !(connection->stops & ~STOP_DEFERRED);
+}
+
 bool connection_reads_ahead(const struct connection *connection) {
-    return connection->readable && connection->parser.in_run && !connection->ahead_is_full &&
-           !(connection->stops & ~STOP_DEFERRED);
+    return connection->readable && connection_could_read_ahead(connection);
 }
 
 void connection_read_ahead(struct connection *connection) {
@@ -490,10 +464,6 @@ static void keep_piece(struct connection *connection, const char *data, size_t s
     connection->pending_tail = &pending->next;
 }
 
-static const char *piece_data(const struct piece *piece, const char *base) {
-    return piece->large ? piece->data : base + piece->offset;
-}
-
 /* Returns the bytes taken, or -1 when the socket is broken. */
 static ssize_t send_pieces(struct connection *connection, const char *base, const struct piece *pieces,
                            size_t count) {
@@ -508,11 +478,8 @@ static ssize_t send_pieces(struct connection *connection, const char *base, cons
         struct msghdr message = {.msg_iov = parts, .msg_iovlen = n};
         sent = sendmsg(connection->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
     }
-    if (sent >= 0) {
-        count_add(&connection->worker->bytes_written, (uint64_t)sent);
-        connection->moved += (size_t)sent;
+    if (sent >= 0)
         return sent;
-    }
     return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? 0 : -1;
 }
 
@@ -528,29 +495,38 @@ bool connection_count_answer(struct connection *connection, size_t size) {
     return false;
 }
 
+static void note_sent(struct connection *connection, size_t sent) {
+    count_add(&connection->worker->bytes_written, sent);
+    connection->moved += sent;
+}
+
+bool connection_sends_freely(const struct connection *connection) {
+    return connection_state(connection) == CONNECTION_OPEN && !connection->held && !connection->pending;
+}
+
 void connection_send(struct connection *connection, const char *base, struct piece *pieces, size_t count) {
-    size_t i = 0;
-    size_t offset = 0;
-    bool broken = connection_state(connection) == CONNECTION_BROKEN;
-    while (!connection->held && !connection->pending && !broken && i < count) {
-        ssize_t sent = send_pieces(connection, base, &pieces[i], count - i);
-        if (sent < 0)
-            broken = true;
-        if (sent <= 0)
-            break;
-        offset = (size_t)sent;
-        while (i < count && offset >= pieces[i].size) {
-            offset -= pieces[i].size;
-            if (pieces[i].large)
-                cache_large_drop(pieces[i].large);
-            i++;
-        }
-        if (i < count)
-            break; /* short write, or more pieces than one call takes */
+    ssize_t sent = 0;
+    if (connection_state(connection) == CONNECTION_BROKEN)
+        sent = -1;
+    else if (!connection->held && !connection->pending)
+        sent = send_pieces(connection, base, pieces, count);
+    connection_sent(connection, base, pieces, count, sent);
+}
+
+void connection_sent(struct connection *connection, const char *base, struct piece *pieces, size_t count,
+                     ssize_t sent) {
+    bool broken = sent < 0;
+    size_t offset = broken ? 0 : (size_t)sent, i = 0;
+    note_sent(connection, offset);
+    while (i < count && offset >= pieces[i].size) {
+        offset -= pieces[i].size;
+        if (pieces[i].large)
+            cache_large_drop(pieces[i].large);
+        i++;
     }
     if (broken)
         connection_set_state(connection, CONNECTION_BROKEN);
-    for (; i < count; i++, offset = 0) {
+    for (; i < count; i++, offset = 0) { /* a short send, or more pieces than one call takes */
         const char *data = piece_data(&pieces[i], base) + offset;
         if (!broken)
             keep_piece(connection, data, pieces[i].size - offset, pieces[i].large);
@@ -572,6 +548,7 @@ bool connection_send_pending(struct connection *connection) {
             connection_set_state(connection, CONNECTION_BROKEN);
             return false;
         }
+        note_sent(connection, (size_t)sent);
         first->sent += (size_t)sent;
         if (first->sent < first->size) {
             connection_set_sends(connection, true);

@@ -7,11 +7,12 @@
 #define FOREBAY_SERVER_WORKER_CONNECTION_H
 
 #include "server/protocol/parser.h"
+#include "server/worker/auth.h"
+#include "server/worker/io.h"
 #include <stdatomic.h>
 
 struct feed;
 struct pending;
-struct piece; /* server/worker/output.h */
 struct tier_ticket;
 struct worker;
 
@@ -23,6 +24,10 @@ enum {
     CONNECTION_ANSWER = 1 << 20, /* bytes of one answer that every connection may have; more is counted */
     CONNECTION_RATE = 1024,   /* bytes a second that an unfinished request, or replies, must bring forward */
     CONNECTION_PATIENCE = 10, /* seconds without, where there is no idle_timeout but too little memory */
+    SEND_PIECES = 64,         /* of one send */
+    /* before a client has authenticated: */
+    AUTH_READ = 4096,                          /* what a turn reads of it, and first size of its buffer */
+    AUTH_ITEM_MAX = AUTH_CREDENTIAL_MAX + 512, /* a credential beside any key, as an item */
 };
 
 enum connection_state {
@@ -99,10 +104,11 @@ struct connection {
     _Atomic enum connection_state state;
     _Atomic uint32_t last_active; /* monotonic seconds: see connection_note_active */
     struct parser parser;
+    struct io_link link; /* what io_ring.c has of it */
 };
 
-/* Takes over the socket and enters it in the worker's epoll set and list. NULL when there is no memory or no
- * place in the set: the socket is then still the caller's. */
+/* Takes over the socket, enters it in the worker's list and has it watched. NULL when there is no memory or no
+ * place to watch it: the socket is then still the caller's. */
 struct connection *connection_open(struct worker *worker, int fd);
 
 /* Frees the connection; it must be neither parked nor on worker->ready. */
@@ -123,10 +129,7 @@ void connection_set_parked(struct connection *connection, bool parked);
 /* Sets the flag, its worker's count and what stops the connection; check_us is the caller's. */
 void connection_set_awaits_check(struct connection *connection, bool awaits_check);
 
-/* Takes what epoll reported of it. */
-void connection_notice(struct connection *connection, uint32_t events);
-
-/* Whether there is something to do for it that no edge will report any more. */
+/* Whether there is something to do for it that nothing will report any more. */
 bool connection_is_due(const struct connection *connection);
 
 /* ---- In ---- */
@@ -138,6 +141,7 @@ bool connection_read(struct connection *connection);
 /* Whether it reads an open line of keys (struct parser_run) while its replies cannot be sent: a client may write
  * such a line to its end before it reads. */
 bool connection_reads_ahead(const struct connection *connection);
+bool connection_could_read_ahead(const struct connection *connection); /* if bytes were there */
 void connection_read_ahead(struct connection *connection);
 
 /* It made progress: a request was begun or completed, replies were sent to their end, or connection_moves. */
@@ -159,6 +163,13 @@ bool connection_keep(struct connection *connection, const char *from);
 /* Sends pieces in order, and keeps what does not go; keeps all of it while the connection is held. Takes over
  * the large values that the pieces hold. base: what their offsets count from. */
 void connection_send(struct connection *connection, const char *base, struct piece *pieces, size_t count);
+
+/* Whether all it has to say may be sent now, and nothing but its client's will ends it meanwhile: the pieces may be queued. */
+bool connection_sends_freely(const struct connection *connection);
+
+/* The second half of connection_send: `sent` bytes of the pieces went, or -1: the socket is broken. */
+void connection_sent(struct connection *connection, const char *base, struct piece *pieces, size_t count,
+                     ssize_t sent);
 
 /* It is about to be sent one answer of that size, which counts until all of its replies have gone. False: those of others
  * who do not read take too much; one alone may have any size. */

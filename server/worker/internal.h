@@ -3,7 +3,8 @@
  * A worker as its own files see it: worker.c (thread, loop, timers), turn.c (the stages of a turn), protocol.c (which protocol
  * is spoken), talk.c (commands without a key), answer.c (what no policy answered), untold.c (errors in a binary pipeline),
  * held.c (replies that wait for the journal), reply_limit.c (how many may wait), login.c and sasl.c (who a client is),
- * connection.c (its bytes in and out), output.c (a turn's replies), worker_stats.c (what is told of it).
+ * connection.c (its bytes in and out), io_epoll.c and io_ring.c (how the kernel
+ * is asked for them), output.c (a turn's replies), worker_stats.c (what is told of it).
  */
 #ifndef FOREBAY_SERVER_WORKER_INTERNAL_H
 #define FOREBAY_SERVER_WORKER_INTERNAL_H
@@ -16,6 +17,7 @@
 #include "server/protocol/binary.h"
 #include "server/server.h"
 #include "server/worker/gate.h"
+#include "server/worker/io.h"
 #include "server/worker/output.h"
 #include "server/worker/worker_stats.h"
 #include <ev.h>
@@ -48,8 +50,10 @@ struct worker {
     struct tier_worker *tier;
     struct cache *cache; /* the tier's, to prefetch from */
     pthread_t thread;
-    int poll; /* epoll set: the connections, edge-triggered, and wake */
-    int wake; /* eventfd: another thread wants something */
+    unsigned index;
+    const struct io_type *io_type;
+    struct io *io; /* watches the connections, and wake */
+    int wake;      /* eventfd: another thread wants something */
 
     /* The worker's thread alone. */
     struct ev_loop *loop;
@@ -80,6 +84,7 @@ struct worker {
     struct connection *held, **held_tail; /* held, by held_number */
     uint32_t stop_started;                /* monotonic seconds */
     bool stopping, finished;
+    bool runs; /* its thread was started and not joined; the main thread's */
 
     /* Written by the worker, read for stats conns. */
     _Atomic(const struct connection *) commanding; /* executes a command without a key, or NULL */

@@ -2,6 +2,7 @@
 #include "server/worker/output.h"
 #include "cache/cache.h"
 #include "server/worker/connection.h"
+#include "server/worker/io.h"
 #include <stdlib.h>
 
 enum { OUTPUT_FIRST = 128 << 10, PIECES_FIRST = 64, OUTPUT_KEEP = 4 << 20 };
@@ -110,16 +111,42 @@ void output_break(struct output *output) {
             connection_set_state(output->pieces[i].connection, CONNECTION_BROKEN);
 }
 
-void output_send(struct output *output) {
+/* Queues, where it may; sends else. True: queued. */
+static bool send_or_queue(struct output *output, const struct io_type *type, struct piece *pieces,
+                          size_t count) {
+    struct connection *connection = pieces->connection;
+    if (type && connection_sends_freely(connection) && type->send(connection, output->data, pieces, count))
+        return true;
+    connection_send(connection, output->data, pieces, count);
+    return false;
+}
+
+/* type: NULL, or of one that queues. True: some is queued. */
+static bool send_all(struct output *output, const struct io_type *type) {
     size_t i = 0;
+    bool queued = false;
     close_piece(output);
     while (i < output->piece_count) {
         size_t first = i;
-        struct connection *connection = output->pieces[first].connection;
+        const struct connection *connection = output->pieces[first].connection;
         while (i < output->piece_count && output->pieces[i].connection == connection)
             i++;
-        connection_send(connection, output->data, &output->pieces[first], i - first);
+        queued |= send_or_queue(output, type, &output->pieces[first], i - first);
     }
+    return queued;
+}
+
+void output_send(struct output *output) {
+    send_all(output, NULL);
+    output_clear(output);
+}
+
+void output_hand_over(struct output *output, const struct io_type *type) {
+    if (!send_all(output, type->send ? type : NULL))
+        output_clear(output);
+}
+
+void output_clear(struct output *output) {
     output->size = output->piece_count = 0;
     if (output->capacity > OUTPUT_KEEP) {
         char *data = realloc(output->data, OUTPUT_FIRST);

@@ -15,6 +15,7 @@
 struct cache_large;
 struct cache_view;
 struct connection;
+struct io_type; /* server/worker/io.h */
 
 enum { OUTPUT_REPLY = 36 << 10 }; /* more than any one reply without a large value: 32 KiB and a line */
 
@@ -25,6 +26,10 @@ struct piece {
     struct cache_large *large; /* held; data points into it */
     const char *data;
 };
+
+static inline const char *piece_data(const struct piece *piece, const char *base) {
+    return piece->large ? piece->data : base + piece->offset;
+}
 
 struct output {
     char *data;
@@ -91,5 +96,11 @@ void output_break(struct output *output);
 
 /* Sends all of it and empties it. */
 void output_send(struct output *output);
+
+/* The same at the end of a turn, where what can be queued is: then it stays until output_clear. */
+void output_hand_over(struct output *output, const struct io_type *type);
+
+/* All of it has gone, or is kept by its connections. */
+void output_clear(struct output *output);
 
 #endif

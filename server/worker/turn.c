@@ -188,22 +188,25 @@ static inline void execute_key(struct worker *worker, size_t i, bool observes) {
         tier_release(&outcome);
 }
 
-/* The stages "journal" and "send". When the journal cannot be written, changes of this turn are not safe from
+/* The stages "journal" and "send", of a part of the turn or (ends) its last. When the journal cannot be written, changes of this turn are not safe from
  * a kill -9, and their replies would promise that they are: the connections are closed without any, except
  * those whose replies are held. */
-static void journal_and_send(struct worker *worker) {
+static void journal_and_send(struct worker *worker, bool ends) {
     uint64_t hold;
     bool kept = tier_turn_end(worker->tier, &hold);
     held_date(worker, hold);
     if (!kept)
         output_break(&worker->output);
-    output_send(&worker->output);
+    if (ends)
+        output_hand_over(&worker->output, worker->io_type);
+    else
+        output_send(&worker->output);
     reply_limit_reset(worker);
 }
 
 /* Ends one part of the turn and begins the next. */
 static void send_output(struct worker *worker) {
-    journal_and_send(worker);
+    journal_and_send(worker, false);
     if (!tier_turn_begin(worker->tier, &worker->now))
         return;
     for (size_t i = 0; i < worker->slot_count; i++)
@@ -382,6 +385,16 @@ static bool sends_all(struct connection *connection) {
     return sent;
 }
 
+/* Whether more that has come already is served in this turn: what one read would have brought, and the rest of a long value.
+ * What was parsed is executed before, as its bytes may have to be kept from there on. */
+static bool reads_on(struct worker *worker, const struct connection *connection, size_t read) {
+    bool awaits_much = connection->wanted > connection->own_size + CONNECTION_READ;
+    if (!connection->link.first || (read >= CONNECTION_READ && !awaits_much))
+        return false;
+    execute_batch(worker);
+    return goes_on(connection) && !connection->resumed;
+}
+
 static void serve(struct worker *worker, struct connection *connection) {
     if (!sends_all(connection))
         return;
@@ -400,8 +413,13 @@ static void serve(struct worker *worker, struct connection *connection) {
         worker->input_used = 0;
     }
     bool begins = connection_is_between_requests(connection);
-    if (connection_read(connection))
+    size_t read = 0;
+    while (connection_read(connection)) {
+        read += connection->region_size;
         parse_region(worker, connection);
+        if (!reads_on(worker, connection, read))
+            break;
+    }
     if (begins || connection_moves(connection))
         connection_note_active(connection);
 }
@@ -432,17 +450,26 @@ static bool has_unsent(const struct connection *connection) {
     return connection->pending && !connection->sends;
 }
 
-static void settle(struct connection *connection) {
+static bool is_over(const struct connection *connection) {
     enum connection_state state = connection_state(connection);
     if (connection_is_parked(connection) || connection->held)
-        return;
-    if (state == CONNECTION_BROKEN || (state == CONNECTION_CLOSING && !connection->pending) ||
-        (connection->awaits_check && connection->hung_up))
+        return false;
+    return state == CONNECTION_BROKEN || (state == CONNECTION_CLOSING && !connection->pending) ||
+           (connection->awaits_check && connection->hung_up);
+}
+
+static void settle(struct connection *connection) {
+    const struct io_type *io_type = connection->worker->io_type;
+    if (is_over(connection)) {
         connection_close(connection);
-    else if (connection->awaits_check)
         return;
-    else if (has_rest(connection) || has_unsent(connection) ||
-             (connection_is_due(connection) && !connection->worker->stopping))
+    }
+    if (io_type->settle)
+        io_type->settle(connection);
+    if (connection_is_parked(connection) || connection->held || connection->awaits_check)
+        return;
+    if (has_rest(connection) || has_unsent(connection) ||
+        (connection_is_due(connection) && !connection->worker->stopping))
         connection_set_ready(connection);
 }
 
@@ -471,7 +498,7 @@ void turn_run(struct worker *worker) {
     for (struct connection *connection = first; connection; connection = connection->next_ready)
         serve(worker, connection);
     execute_batch(worker);
-    journal_and_send(worker);
+    journal_and_send(worker, true);
     note_duration(worker, began_us);
     while (first) {
         struct connection *next = first->next_ready;

@@ -2,10 +2,8 @@
 /*
  * The worker's thread, loop and timers. What it does in a turn is in turn.c.
  *
- * A worker waits in an epoll set of its own, which holds its connections, edge-triggered, and the descriptor
- * by which other threads wake it (worker_hand, worker_wake, worker_stop). libev has no edge-triggered mode,
- * in which the kernel looks at a ready socket once a turn, not twice; a set that a libev loop watches would
- * cost more than it saves (docs/benchmarks.md). The libev loop of the worker runs its timers, once a second.
+ * A worker waits (io.h) for its connections and for a descriptor by which other threads wake it (worker_hand,
+ * worker_wake, worker_stop). The libev loop of the worker runs its timers, once a second.
  */
 #include "server/worker/worker.h"
 #include "cache/base/clock.h"
@@ -20,11 +18,9 @@
 #include "server/worker/turn.h"
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { EVENTS_MAX = 128 };
 /* To answer parked requests; to send; for the first request of a connection, from its beginning on. */
 enum { STOP_SECONDS = 5, STOP_SEND_SECONDS = 1, STOP_FRESH_SECONDS = 1 };
 
@@ -64,6 +60,8 @@ static bool has_newcomers(const struct worker *worker) {
 /* Ends the loop when every parked request is answered and every reply sent, or after STOP_SECONDS. */
 static void try_to_finish(struct worker *worker) {
     uint32_t waited = worker->second - worker->stop_started;
+    if (worker->io_type->flush)
+        worker->io_type->flush(worker->io);
     bool sent = waited > STOP_SEND_SECONDS || !has_pending(worker);
     if (waited > STOP_SECONDS || (worker->parked == 0 && !worker->held && !worker->undated &&
                                   !worker->ready && sent && !has_newcomers(worker)))
@@ -164,17 +162,8 @@ static bool read_clocks(struct worker *worker) {
 
 /* Waits until there is something to do, and puts the connections concerned on worker->ready. */
 static void gather(struct worker *worker) {
-    struct epoll_event events[EVENTS_MAX];
-    bool woken = false;
-    int count =
-        epoll_wait(worker->poll, events, EVENTS_MAX, worker->ready ? 0 : rest_of_second(&worker->now));
+    bool woken = worker->io_type->wait(worker->io, worker->ready ? 0 : rest_of_second(&worker->now));
     bool is_new_second = read_clocks(worker);
-    for (int i = 0; i < count; i++) {
-        if (events[i].data.ptr)
-            connection_notice(events[i].data.ptr, events[i].events);
-        else
-            woken = true;
-    }
     if (woken)
         on_wake(worker);
     if (is_new_second)
@@ -183,12 +172,17 @@ static void gather(struct worker *worker) {
 
 static void *worker_main(void *argument) {
     struct worker *worker = argument;
+    const struct io_type *io_type = worker->io_type;
+    if (io_type->begin)
+        io_type->begin(worker->io);
     while (!worker->finished) {
         gather(worker);
         turn_run(worker);
         if (worker->stopping)
             try_to_finish(worker);
     }
+    if (io_type->end)
+        io_type->end(worker->io);
     return NULL;
 }
 
@@ -200,8 +194,8 @@ void worker_free(struct worker *worker) {
     }
     if (worker->loop)
         ev_loop_destroy(worker->loop);
-    if (worker->poll >= 0)
-        close(worker->poll);
+    if (worker->io)
+        worker->io_type->close(worker->io);
     if (worker->wake >= 0)
         close(worker->wake);
     output_free(&worker->output);
@@ -218,50 +212,54 @@ void worker_free(struct worker *worker) {
 
 static bool worker_allocate(struct worker *worker) {
     worker->loop = ev_loop_new(EVFLAG_AUTO | EVFLAG_NOENV);
-    worker->poll = epoll_create1(EPOLL_CLOEXEC);
     worker->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    worker->io = worker->wake >= 0 ? worker->io_type->open(worker) : NULL;
     worker->input = malloc(TURN_INPUT);
     worker->slots = calloc(TURN_BATCH, sizeof *worker->slots);
     worker->key_buffers = calloc(TURN_BATCH, sizeof *worker->key_buffers);
-    return output_init(&worker->output) && worker->loop && worker->poll >= 0 && worker->wake >= 0 &&
-           worker->input && worker->slots && worker->key_buffers;
+    return output_init(&worker->output) && worker->loop && worker->io && worker->input && worker->slots &&
+           worker->key_buffers;
 }
 
-static bool worker_watch(struct worker *worker) {
+static void start_timer(struct worker *worker) {
     ev_timer_init(&worker->every_second, on_second, 1., 1.);
     worker->every_second.data = worker;
     ev_timer_start(worker->loop, &worker->every_second);
-    struct epoll_event event = {.events = EPOLLIN};
-    return epoll_ctl(worker->poll, EPOLL_CTL_ADD, worker->wake, &event) == 0;
 }
 
-struct worker *worker_start(struct server *server, unsigned index) {
+struct worker *worker_create(struct server *server, const struct io_type *io_type, unsigned index) {
     struct worker *worker = calloc(1, sizeof *worker);
     if (!worker)
         return NULL;
     worker->feeds.feed_is_over = on_feed_over;
     worker->server = server;
+    worker->index = index;
     worker->tier = tier_get_worker(server->tier, index);
     worker->cache = tier_cache(server->tier);
     worker->ready_tail = &worker->ready;
     worker->held_tail = &worker->held;
-    worker->poll = worker->wake = -1;
+    worker->io_type = io_type;
+    worker->wake = -1;
     read_clocks(worker);
     worker->observer = (struct observer){.server = server, .now = &worker->now};
     gate_init(&worker->gate);
     pthread_mutex_init(&worker->list_lock, NULL);
     pthread_mutex_init(&worker->hand_lock, NULL);
-    if (!worker_allocate(worker) || !worker_watch(worker)) {
+    if (!worker_allocate(worker)) {
+        int error = errno;
         worker_free(worker);
+        errno = error;
         return NULL;
     }
-    char name[THREAD_NAME_MAX + 1];
-    snprintf(name, sizeof name, "worker %u", index);
-    if (thread_start(&worker->thread, name, worker_main, worker) != 0) {
-        worker_free(worker);
-        return NULL;
-    }
+    start_timer(worker);
     return worker;
+}
+
+bool worker_run(struct worker *worker) {
+    char name[THREAD_NAME_MAX + 1];
+    snprintf(name, sizeof name, "worker %u", worker->index);
+    worker->runs = thread_start(&worker->thread, name, worker_main, worker) == 0;
+    return worker->runs;
 }
 
 static bool hand_over(struct worker *worker, int fd) {
@@ -304,8 +302,11 @@ static void close_all(struct worker *worker) {
 }
 
 void worker_stop(struct worker *worker) {
+    if (!worker->runs)
+        return;
     atomic_store_explicit(&worker->stop_asked, true, memory_order_release);
     worker_wake(worker);
     pthread_join(worker->thread, NULL);
+    worker->runs = false;
     close_all(worker);
 }

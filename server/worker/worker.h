@@ -9,11 +9,17 @@
 #ifndef FOREBAY_SERVER_WORKER_WORKER_H
 #define FOREBAY_SERVER_WORKER_WORKER_H
 
+#include <stdbool.h>
+
+struct io_type; /* server/worker/io.h */
 struct server;
 struct worker;
 
-/* Starts the thread. NULL when there is no memory or no thread. */
-struct worker *worker_start(struct server *server, unsigned index);
+/* NULL: no memory, or io_type cannot be had, which errno tells. It does nothing yet; worker_free frees it. */
+struct worker *worker_create(struct server *server, const struct io_type *io_type, unsigned index);
+
+/* Starts the thread. False: there is none to be had. */
+bool worker_run(struct worker *worker);
 
 /* Hands over an accepted, non-blocking socket. Any thread. The worker closes it in the end, and counts it
  * down from server->connections. */

@@ -22,6 +22,10 @@ uint32_t worker_last_turn(const struct worker *worker) {
     return atomic_load_explicit(&worker->last_turn, memory_order_relaxed);
 }
 
+const char *worker_io_name(const struct worker *worker) {
+    return worker->io_type->name;
+}
+
 void worker_reset_stats(struct worker *worker) {
     counter *counters[] = {&worker->bytes_read,      &worker->bytes_written, &worker->turn_times.sum_us,
                            &worker->requests,        &worker->yields,        &worker->idle_kicks,

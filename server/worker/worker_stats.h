@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What `stats` tells of a worker. Any thread, from worker_start to worker_free. */
+/* What `stats` tells of a worker. Any thread, from worker_create to worker_free. */
 #ifndef FOREBAY_SERVER_WORKER_WORKER_STATS_H
 #define FOREBAY_SERVER_WORKER_WORKER_STATS_H
 
@@ -24,6 +24,9 @@ void worker_reset_stats(struct worker *worker);
 /* The second (monotonic) in which it last turned. It does so at least once a second, busy or not, so one that is behind
  * by more is stuck in a turn, or gets no processor. */
 uint32_t worker_last_turn(const struct worker *worker);
+
+/* How it talks with the kernel: io_type.name. */
+const char *worker_io_name(const struct worker *worker);
 
 /* For stats conns: calls line(sink, "<fd>:<name>", value) for each connection of this worker, under its
  * list_lock, so connections are opened and closed before or after. */

@@ -543,6 +543,21 @@ TEST(a_delete_needs_no_lower_version) {
     assert_absent(store, "sess:b");
 }
 
+/* So that what a journal has may be written again, in any order. */
+TEST(a_delete_is_remembered_where_the_kind_says_so) {
+    struct store *store = *state;
+    if (!type(store)->remembers_deletes)
+        skip();
+    apply(store, put(store, "sess:a", "one", 1));
+    apply(store, delete (store, "sess:a", 9));
+    assert_false(apply(store, delete (store, "sess:never", 9)));
+    assert_true(apply(store, put(store, "sess:a", "seven", 7)));
+    assert_true(apply(store, put(store, "sess:never", "seven", 7)));
+    assert_true(apply(store, touch(store, "sess:a", "eight", store->now + 100, 8)));
+    assert_absent(store, "sess:a");
+    assert_absent(store, "sess:never");
+}
+
 TEST(a_put_after_a_delete_is_a_new_row) {
     struct store *store = *state;
     apply(store, put(store, "sess:a", "one", 1));
@@ -1193,6 +1208,7 @@ static int run(const struct kind *kind) {
         CASE(the_writer_can_load_too),
         CASE(a_put_needs_a_higher_version),
         CASE(a_delete_needs_no_lower_version),
+        CASE(a_delete_is_remembered_where_the_kind_says_so),
         CASE(a_put_after_a_delete_is_a_new_row),
         CASE(a_touch_changes_all_but_value_and_flags),
         CASE(a_touch_of_a_lost_row_stores_the_entry),

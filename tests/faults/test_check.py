@@ -480,3 +480,26 @@ def test_a_damaged_quarantine_is_an_error(serve, tmp_path):
     assert "1 quarantines" in refused(server) and "damaged" in server.refuses()
     accepted(server, "--recover=skip-damaged")
     assert path.read_bytes() == bytes(content)
+
+
+KERNELS = "in a file system of the kernel, where no files can be made"
+
+
+@needs_root
+@pytest.mark.parametrize("folder", ["/proc", "/proc/x", "/sys/x", "/dev/pts/x"])
+def test_where_nobody_makes_files_is_no_data_folder(tmp_path, folder):
+    """Root may do everything there, says access()."""
+    server = Server(tmp_path, config=config().text(free_port(), folder))
+    assert f"the data folder {folder} is {KERNELS}; correct data" in refused(server)
+    assert f"the data folder {folder} is {KERNELS}; correct data" in server.refuses()
+    assert not os.path.exists(folder) or folder == "/proc"
+
+
+@needs_root
+def test_nor_is_it_a_place_for_other_files(tmp_path):
+    space = namespace("sessions", "sess:", "write-through")
+    server = Server(tmp_path, config=config(space, backends=[section("backend", "local", uri="sqlite:/proc/x.db")]))
+    assert f'backend "local", /proc/x.db: its folder is {KERNELS}; correct uri' in refused(server)
+    server = Server(tmp_path, config=config())
+    assert "cannot write the pid file /proc/x.pid: Operation not supported" in refused(server, "-P", "/proc/x.pid")
+    assert "cannot listen on the Unix socket /proc/x.sock: Operation not supported" in refused(server, "-s", "/proc/x.sock")

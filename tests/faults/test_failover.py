@@ -138,14 +138,16 @@ class Node:
     """A server over the same Redis as others, with keys of its own; n of each kind are in all Redis, n more in the master alone."""
 
     COUNT = 20
+    DELETED, EVICTED = b"sess:0", (b"sess:21", b"sess:39")
 
-    def __init__(self, serve, folder, uri, number, **backend):
+    def __init__(self, serve, folder, uri, number, replicas=0, **top):
         self.prefix = f"{number}:"
         self.folder = folder
         own = dict(key_prefix=self.prefix)
         self.config = Config(namespace("sessions", "sess:", "write-behind", flush_delay="20ms", **own),
                              namespace("through", "wt:", "write-through", **own),
-                             backends=[section("backend", "local", uri=uri, timeout="1s", **backend)], node=number)
+                             namespace("blind", "blind:", "write-behind", flush_delay="20ms", existence="memory", **own),
+                             backends=[section("backend", "local", uri=uri, timeout="1s", replicas=replicas)], node=number, **top)
         self.serve = lambda: serve(self.config, folder=folder)
         self.server = self.serve()
 
@@ -155,9 +157,20 @@ class Node:
         return {b"%s:%d" % (kind, i): client.set(b"%s:%d" % (kind, i), b"v")
                 for kind in (b"wt", b"sess") for i in range(first, first + self.COUNT)}
 
+    def delete_and_evict(self, *keys):
+        """A delete, and changes that memory does not hold any more: all in the store at hand."""
+        client = self.server.client()
+        assert client.delete(self.DELETED) == b"DELETED"
+        client.sync()
+        assert all(client.command(b"forget " + key) == b"FORGOTTEN" for key in keys)
+
+    def values(self, redis):
+        """{key: value}, as a Redis has them."""
+        return {key[len(self.prefix):]: row.value for key, row in redis.rows(self.prefix).items()}
+
     def rows(self, redis):
         """The keys that a Redis has."""
-        return {key[len(self.prefix):] for key in redis.rows(self.prefix)}
+        return set(self.values(redis))
 
     def lose(self, disk):
         self.server.kill()
@@ -198,6 +211,8 @@ def test_what_is_lost_with_the_master(tmp_path, serve, patient_sentinels):
     sentinels.cut_off(old)
     with ThreadPoolExecutor(len(nodes)) as pool:  # some wait for a replica in vain
         after = dict(zip(nodes, pool.map(lambda one: one.store(Node.COUNT), nodes)))
+    for one in (lives, killed):
+        one.delete_and_evict(*Node.EVICTED)
     eventually(lambda: all(len(one.rows(old)) >= 3 * Node.COUNT for one in nodes))
     for one in (killed, killed_careful):
         one.lose(disk=False)
@@ -213,9 +228,9 @@ def test_what_is_lost_with_the_master(tmp_path, serve, patient_sentinels):
     lives_careful.server.client().sync()
     # without replicas all was acknowledged, and what only the old master had is where a server still has it
     assert all(len(stored(after[one])) == 2 * Node.COUNT for one in (lives, killed, wiped))
-    eventually(lambda: lives.rows(new) == stored(before[lives]) | stored(after[lives]))
+    eventually(lambda: lives.rows(new) == (stored(before[lives]) | stored(after[lives])) - {Node.DELETED})
     assert stat(lives.server, "store_regressions") == "1"
-    assert stored(before[killed]) <= killed.rows(new) <= stored(before[killed]) | stored(after[killed], b"sess")
+    eventually(lambda: killed.rows(new) == (stored(before[killed]) | stored(after[killed], b"sess")) - {Node.DELETED})
     assert wiped.rows(new) == stored(before[wiped])
     # with them, what only the old master had was promised by the journal alone
     for one in (lives_careful, killed_careful, wiped_careful):
@@ -223,6 +238,68 @@ def test_what_is_lost_with_the_master(tmp_path, serve, patient_sentinels):
     assert stored(before[lives_careful]) | stored(after[lives_careful]) <= lives_careful.rows(new)
     assert killed_careful.rows(new) == stored(before[killed_careful]) | stored(after[killed_careful])
     assert wiped_careful.rows(new) == stored(before[wiped_careful])
+
+
+MANY = 2500
+NOT_KEPT = "the journal keeps nothing of them (journal_keep)"
+AGAIN = "entries that memory holds were written to the store again, where it had older ones or none, and"
+
+
+def change_all(node):
+    """What only the journal has afterwards, beside a store that is about to lose it."""
+    client = node.server.client()
+    assert client.touch("blind:", 5000) == b"NOT_FOUND"  # and the row is touched all the same
+    fill(client, MANY, b"new")
+    assert all(client.delete(f"sess:{i}") == b"DELETED" for i in range(0, MANY, 10))
+    assert client.touch("sess:1", 5000) == b"TOUCHED"
+    client.sync()
+    assert client.command("flush_all") == b"OK"
+
+
+def test_what_the_journal_alone_has_is_written_again(tmp_path, serve, patient_sentinels):
+    """While clients go on; also after a kill in the middle of it, when the new master has taken changes again; and by a start that
+    finds it behind. With so little memory that the keys are taken in parts. Without journal_keep, the log says that it is not."""
+    old = patient_sentinels.master()
+    lives, dies, starts, forgets = (Node(serve, tmp_path / str(number), patient_sentinels.uri, number, memory="2mb",
+                                         journal_file_size="64kb", journal_keep=0 if number == 4 else "1m")
+                                    for number in (1, 2, 3, 4))
+    nodes = (lives, dies, starts, forgets)
+    for node in nodes:
+        fill(node.server.client(), MANY, b"old")
+        assert node.server.client().set("blind:", b"old") == b"STORED"
+        node.server.client().sync()
+        assert node.server.client().command("flush_all") == b"OK"
+    load = Load(lives.server, KEYS, "sess:load:")
+    with Background(load):
+        load.go_on()
+        patient_sentinels.cut_off(old)
+        for node in nodes:
+            change_all(node)
+        starts.server.stop()
+        old.kill()
+        patient_sentinels.join()
+        new = patient_sentinels.await_failover(old)
+        starts.server.start()
+        for node in nodes:
+            eventually(lambda node=node: node.server.client().set("sess:2", b"newest") == b"STORED")
+        eventually(lambda: dies.values(new).get(b"sess:2") == b"newest")
+        dies.server.kill()
+        dies.server.start()
+        eventually(lambda: AGAIN in lives.server.log())
+        load.go_on()
+    lives.server.client().sync()
+    assert not load.refused
+    expected = {b"sess:%d" % i: b"new" for i in range(MANY) if i % 10} | {b"sess:2": b"newest", b"blind:": b"old"}
+    for node in (lives, dies, starts):
+        eventually(lambda node=node: AGAIN in node.server.log())
+        assert node.values(new) == expected | (load.acknowledged if node is lives else {})
+        for key in ("sess:1", "blind:"):
+            assert [row.expires_at > 0 for name, row in new.rows(node.prefix + key).items() if name.endswith(key.encode())] == [True]
+        client = node.server.client()
+        assert client.ask("sess:10") == ("miss", None) and client.ask("sess:11") == ("hit", b"new")
+        assert "the journal has not kept them" not in node.server.log()
+        assert NOT_KEPT not in node.server.log()
+    eventually(lambda: NOT_KEPT in forgets.server.log())
 
 
 def test_changes_are_held_until_enough_replicas_have_them(serve, sentinels):

@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 
 import pytest
-from forebay import Config, Server, binary, eventually, locked, namespace, section
+from forebay import Config, Redis, Server, binary, eventually, locked, namespace, section
 
 MIB = 1024 * 1024
 
@@ -136,6 +136,28 @@ def test_a_backend_that_is_away_takes_no_room_from_another(disk, tmp_path):
         server.start()
         client = server.client()
         assert client.get_many([f"stuck:{i}" for i in range(10)]) == {b"stuck:%d" % i: b"%d" % (50 + i) for i in range(10)}
+
+
+@pytest.mark.skipif(Redis.missing() is not None, reason=str(Redis.missing()))
+def test_what_is_kept_of_the_journal_gives_way_to_what_is_needed(disk, tmp_path, redis):
+    """Files that Redis has all of, and that are kept in case it loses something: of a disk that is too small, they take what
+    nothing else needs, and no change is refused because of them."""
+    data = disk("data", 12)
+    server = Server(data, config=Config(namespace("sessions", "sess:", "write-behind", flush_delay="20ms"), journal_file_size="1mb",
+                                        backends=[section("backend", "local", uri=redis.uri)], memory="64mb", threads=1))
+    server.log_path = str(tmp_path / "log")
+    with server:
+        client = server.client()
+        most = 0
+        for i in range(60):
+            for j in range(8):  # half a megabyte
+                assert client.set(f"sess:{j}", b"%d" % i + b"x" * 65000) == b"STORED"
+            client.sync()
+            most = max(most, int(client.stats("write_behind")["journal:kept_bytes"]))
+        assert 2 * MIB <= most <= 8 * MIB
+        fill(data)
+        eventually(lambda: client.stats("write_behind")["journal:kept_files"] == "0")
+        assert "cannot make another file" not in server.log()
 
 
 def test_a_full_data_folder_brings_no_older_value_back(disk, tmp_path):

@@ -10,7 +10,7 @@ import time
 
 import pytest
 from crash import Owner
-from forebay import AWAY, Config, Redis, eventually, namespace, section
+from forebay import AWAY, THERE, Config, Redis, eventually, namespace, section
 
 pytestmark = pytest.mark.skipif(Redis.missing() is not None, reason=str(Redis.missing()))
 
@@ -324,6 +324,15 @@ def test_it_starts_without_its_redis(serve, redis):
     check_unknown(server)
     redis.start()
     check_recovery(server, redis)
+
+
+def test_a_start_tells_why_its_redis_does_not_answer(serve, redis):
+    """Also while its first call goes on: it is tried again for as long as the backend's timeout."""
+    redis.stop()
+    server = serve(Config(namespace("through", "wt:", "write-through", backend="remote"),
+                          backends=[section("backend", "remote", uri=redis.uri, timeout=THERE)]))
+    assert re.search(rf"backend remote: not available yet.*:{redis.port}/0: Connection refused", server.log()), server.log()
+    server.kill()  # the call has not ended
 
 
 def test_a_kill_during_the_outage_loses_nothing(serve, redis):

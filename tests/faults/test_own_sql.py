@@ -92,6 +92,8 @@ def test_expired_rows_are_left_to_the_application(serve, application):
     ("delete", "DELETE FROM profile", ":key"),
     ("delete", "DELETE FROM profile WHERE id = :key; DROP TABLE profile", "one statement only"),
     ("load", "DELETE FROM profile WHERE id = :key RETURNING body", "must only read"),
+    ("store", "SELECT :key, :value", "it only reads, so that changes would be lost: write one that changes the row"),
+    ("delete", "SELECT id FROM profile WHERE id = :key", "it only reads"),
 ])
 def test_a_statement_that_does_not_fit_stops_the_start(tmp_path, application, which, sql, said):
     text = re.sub(rf'^( +{which} += )".*"$', lambda found: f'{found.group(1)}"{sql}"', example(), flags=re.MULTILINE)
@@ -100,6 +102,12 @@ def test_a_statement_that_does_not_fit_stops_the_start(tmp_path, application, wh
     message = Server(tmp_path, config=Config(text)).refuses()
     assert said in message and f"its {which} statement" in message and '"profiles"' in message, message
     assert application.tables() == before, "a file that is refused stays as it was"
+
+
+def test_what_is_never_written_may_have_statements_that_only_read(serve, application):
+    text = re.sub(r'^( +(?:store|delete) += )".*"$', r'\1"SELECT :key"', example(), flags=re.MULTILINE)
+    server = serve(Config(text.replace("write-behind", "read-through")))
+    assert server.client().get("profile:ann") == b"of the application"
 
 
 def test_a_preload_is_refused(tmp_path, application):

@@ -154,6 +154,12 @@ def test_without_tcp_the_unix_socket_is_served(tmp_path):
     assert f"serves unix:{path} with" in said, said
 
 
+def test_a_server_without_a_socket_says_that_it_serves_nobody(tmp_path):
+    with running(tmp_path, "-p", "0"):
+        said = eventually(lambda: " serves " in (text := (tmp_path / "said").read_text()) and text)
+    assert "no client can connect" in said and "serves nobody with" in said, said
+
+
 def test_the_port_file_tells_which_port_was_taken(tmp_path):
     """MEMCACHED_PORT_FILENAME names a file for it, as with memcached."""
     path = tmp_path / "ports"

@@ -163,20 +163,26 @@ def restore_copy(redis):
     redis.start()
 
 
-def test_an_older_copy_gets_what_memory_holds(serve, redis, config, layout):
+def test_an_older_copy_gets_what_memory_and_journal_have(serve, redis, config, layout):
     server = serve(config)
     client = server.client()
     store(client, 50, b"old")
     store(client, 10, b"old", "wt:")
+    store(client, 1, b"old", "sess:gone:")
     client.sync()
     keep_copy(redis)
     store(client, 100)
     store(client, 20, prefix="wt:")
+    assert client.delete("sess:gone:0") == b"DELETED"
     client.sync()
+    assert all(client.command(f"forget sess:{i}") == b"FORGOTTEN" for i in (1, 99))  # as if memory had evicted them
     restore_copy(redis)
     client.sync()
+    eventually(lambda: REWRITTEN in server.log())
     expect_rows(redis, layout, 100)
     expect_rows(redis, layout, 20, prefix="wt:")
+    assert b"sess:gone:0" not in redis.rows("sess:", layout)
+    assert client.get_many(["sess:1", "sess:99", "sess:gone:0"]) == {b"sess:1": b"new", b"sess:99": b"new"}
     said = server.log()
     assert "went back to an older state" in said and "holds changes until 20" in said, said
     assert said.count(LOST) == 1 and said.count(OLDER) == 1, said

@@ -17,8 +17,9 @@ import termios
 import threading
 
 import pytest
-from forebay import (AWAY, PATIENCE, ROOT, Background, Config, Server, binary, eventually, free_port, locked, namespace,
-                     sqlite_backend)
+from cluster import Cluster
+from forebay import (AWAY, PATIENCE, ROOT, Background, Config, Redis, Server, binary, eventually, free_port, locked, namespace,
+                     section, sqlite_backend)
 
 pyte = pytest.importorskip("pyte", reason="python3-pyte is not installed")
 
@@ -210,7 +211,7 @@ def test_text_has_the_same_figures_in_columns(serve):
     assert len({len(line) for line in lines} | {len(names)}) == 1
     assert found["pages"]["hit_percent"] == "75" and found["sessions"]["hit_percent"] == "-"
     assert found["sessions"]["policy"] == "write-behind" and found["sessions"]["dirty_entries"] == "50"
-    assert re.match(r"backend +kind .*lag_ms\nlocal +sqlite +closed +closed", backends)
+    assert re.match(r"backend +kind .*lag_ms .*\nlocal +sqlite +closed +closed", backends)
     assert re.search(r"^journal fsyncs_per_s \d", journal, re.M)
     assert re.search(r"^process version \d", process, re.M) and re.search(r"^process cpu_percent \d", process, re.M)
 
@@ -327,6 +328,39 @@ def test_trouble_is_seen(serve):
             terminal.shows(r"^local +sqlite +\S+ +(open|half-open) .* [\d.]+m?s$", r"^sessions +\d.* 1 +\d+ +[\d.]+m?s +1$")
         terminal.press("\r")
         terminal.shows("^dirty +entries 0", "^refused quarantine 1 ")
+
+
+@pytest.mark.skipif(Redis.missing() is not None, reason=str(Redis.missing()))
+def test_nodes_coherence_and_copies_are_shown_where_they_are(serve, tmp_path):
+    with Cluster(tmp_path / "redis", "--cluster-require-full-coverage", "no") as cluster, Redis(tmp_path / "one") as redis:
+        spaces = [namespace("spread", "s:", "write-through", backend="cluster"),
+                  namespace("heard", "h:", "write-through", backend="one"), namespace("moved", "m:", "write-through", copy_to="one")]
+        backends = [section("backend", "cluster", uri=cluster.uri, timeout=AWAY),
+                    section("backend", "one", uri=redis.uri, coherent=True, timeout=AWAY), sqlite_backend()]
+        server = serve(Config(*spaces, backends=backends, drain_timeout="1s"))
+        stays, gone, _ = cluster.masters  # two are still more than half
+        doomed = cluster.keys_of([f"s:{i}" for i in range(40)], gone)[0]
+        with server.client() as client, Terminal(place(server), "-i200ms", size=(100, 30)) as terminal:
+            terminal.shows("^one +redis .* yes", "^moved .* complete", "COHER")
+
+            def go_to(name):
+                """Along the pages of the namespaces, from the first on."""
+                terminal.press("\x1bg\r")
+                eventually(lambda: re.search(f"^{name}  keys", terminal.text(), re.M) or terminal.press("j"))
+
+            gone.kill()
+            assert client.set(doomed, b"v").startswith(b"SERVER_ERROR")
+            [told] = [one for one in json.loads(top("--once", "--json", "-i100ms", place(server)).stdout)["backends"]
+                      if one["backend"] == "cluster"]
+            assert (told["masters"], told["masters_away"]) == (3, 1)
+            go_to("spread")
+            terminal.shows(f"^node +127.0.0.1:{gone.port} open  slots 5461", f"^node +127.0.0.1:{stays.port} closed  slots 5461")
+            redis.pause()
+            go_to("heard")
+            terminal.shows("^others +servers 0  coherent blind ")
+            go_to("moved")
+            terminal.shows("^copy +to one  complete ")
+            redis.resume()
 
 
 def test_many_namespaces_are_scrolled(serve):

@@ -315,6 +315,9 @@ def test_a_node_number_that_is_taken_meanwhile_is_told(tmp_path, redis):
         redis.connect().hset("forebay: nodes", "1", f"{now} folder process elsewhere, process 7")
         eventually(lambda: "its node number 1 is used by another server (elsewhere, process 7)" in server.log())
         assert server.client().set("sess:n", b"v") == b"STORED"
+        assert server.client().stats("backends")["remote:rival"] == "1"
+        redis.connect().hdel("forebay: nodes", "1")
+        eventually(lambda: server.client().stats("backends")["remote:rival"] == "0")
 
 
 def test_copies_that_may_be_old_for_ever_are_warned_of(tmp_path, redis):
@@ -350,6 +353,8 @@ def test_a_set_of_a_slow_clock_is_not_lost(tmp_path, redis, value, layout):
             assert value(f"sess:{i}") == first.get(f"sess:{i}") == b"after"
         assert re.search(r"error: backend remote: its clock is (29\d\d|3000) ms ahead of this machine's", behind.log())
         assert "its clock" not in right.log()
+        assert 2_900_000 <= int(first.stats("backends")["remote:clock_off_us"]) <= 3_000_000
+        assert int(second.stats("backends")["remote:clock_off_us"]) < 100_000
 
 
 @needs_clock
@@ -377,3 +382,5 @@ def test_what_gives_way_is_told(tmp_path, redis):
         assert redis.connect().hget("sess:n", "value") == b"after", "it has caught up"
         assert "1 changes were accepted and then gave way to newer ones of other servers, the last to one of node 1" in right.log()
         assert re.search(r"its clock is (29\d\d|3000) ms behind this machine's", ahead.log())
+        told = first.stats("backends")
+        assert 2_900_000 <= int(told["remote:clock_off_us"]) <= 3_000_000 and told["remote:clock_ahead_us"] == "0"

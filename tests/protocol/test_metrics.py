@@ -9,10 +9,13 @@ import os
 import re
 import resource
 import shutil
+import signal
 import subprocess
+import time
 
 import forebay
 import pytest
+from cluster import SLOTS, Cluster
 from forebay import Client, Config, Redis, Server, eventually, namespace, section, sqlite_backend
 from packets import packet
 
@@ -230,7 +233,126 @@ def test_every_metric_is_documented_as_its_row_has_it(server):
     assert [(name, kind.lower(), text) for name, kind, text in rows] == documented
     do_some(server)
     told = re.findall(r"^# HELP (\w+) ", server.ask("/metrics").text, re.MULTILINE)
-    assert told == [name for name, _, _ in rows if "_backend_node_" not in name]  # no store here has several nodes
+    several = re.compile("_backend_(node|map)_")  # no store here has several nodes
+    assert told == [name for name, _, _ in rows if not several.search(name)]
+
+
+# What `stats` says that has no metric, and why.
+DERIVED = "a quantile or a sum: of the metric's buckets, or of its namespaces"
+TEXT = "text: each that is new would be a series, and the configuration has it"
+INSIDE = "how memory is laid out inside: forebay_memory_used_bytes is what it comes to"
+# Each field of `stats backends` and `stats forebay`, without the name of its owner: its metric, or why it has none.
+TOLD_AS = {
+    "backends": {
+        "kind": "forebay_backend_info", "uri": TEXT, "address": TEXT,
+        "read_breaker": "forebay_backend_breaker_state", "read_breaker_opened": "forebay_backend_breaker_opened_total",
+        "write_breaker": "forebay_backend_breaker_state", "write_breaker_opened": "forebay_backend_breaker_opened_total",
+        "read_batches": "forebay_backend_calls_total", "reads_shared": "forebay_backend_loads_shared_total",
+        "reads_waiting": "forebay_backend_loads_waiting", "read_failures": "forebay_backend_failures_total",
+        "write_failures": "forebay_backend_failures_total", "write_connects": "forebay_backend_reconnects_total",
+        "write_through_commits": "forebay_backend_commits_total", "write_through_changes": "forebay_backend_changes_total",
+        "write_through_again": "forebay_backend_changes_again_total",
+        "write_through_refused": "forebay_backend_changes_refused_total",
+        "apply_us": "forebay_backend_call_seconds", "apply_max_us": DERIVED,
+        "background_touches": "forebay_backend_background_touches_total", "barriers": "forebay_backend_barriers_total",
+        "upkeep_steps": "forebay_backend_calls_total", "confirmed_rows": "forebay_backend_confirmed_rows_total",
+        "superseded_unexplained": "forebay_backend_superseded_unexplained_total",
+        "failovers": "forebay_backend_failovers_total", "store_regressions": "forebay_backend_store_regressions_total",
+        "replica_waits": "forebay_backend_replica_waits_total", "replica_short": "forebay_backend_replica_short_total",
+        "other_nodes": "forebay_backend_other_nodes", "rival": "forebay_backend_rival",
+        "clock_ahead_us": "forebay_backend_clock_ahead_seconds", "clock_off_us": "forebay_backend_clock_off_seconds",
+        "coherent": "forebay_coherent_believes", "coherent_heard": "forebay_coherent_heard_total",
+        "coherent_compared": "forebay_coherent_compared_total", "coherent_dropped": "forebay_coherent_dropped_total",
+        "coherent_losses": "forebay_coherent_losses_total", "coherent_reconnects": "forebay_coherent_reconnects_total",
+        "coherent_blinds": "forebay_coherent_blinds_total", "coherent_blind_ms": "forebay_coherent_blind_seconds_total",
+        "CALL_count": "forebay_backend_calls_total", "CALL_failed": "forebay_backend_calls_total",
+        "CALL_buckets": "forebay_backend_call_seconds", "CALL_p50_us": DERIVED, "CALL_p99_us": DERIVED, "CALL_p999_us": DERIVED,
+        "map_age_ms": "forebay_backend_map_age_seconds", "node:role": "forebay_backend_node_slots",
+        "node:breaker": "forebay_backend_node_up", "node:slots": "forebay_backend_node_slots",
+        "node:commands": "forebay_backend_node_commands_total", "node:errors": "forebay_backend_node_errors_total",
+        "node:redirections": "forebay_backend_node_redirections_total",
+        "node:replica_waits": "forebay_backend_node_replica_waits_total",
+        "node:replica_short": "forebay_backend_node_replica_short_total",
+        "node:exchanges": "forebay_backend_node_exchanges_total",
+        "node:exchange_us": "forebay_backend_node_exchange_seconds_total", "node:exchange_max_us": DERIVED,
+    },
+    "forebay": {
+        "forebay_version": "forebay_build_info", "memory_used": "forebay_memory_used_bytes",
+        "dirty_entries": "forebay_dirty_entries", "dirty_bytes": "forebay_dirty_bytes", "tombstones": "forebay_dirty_entries",
+        "negatives": "forebay_remembered_absences", "large_entries": INSIDE, "large_bytes": INSIDE, "segments": INSIDE,
+        "segment_bytes": INSIDE, "dead_bytes": "forebay_dead_bytes", "cleaned_bytes": "forebay_cleaned_bytes_total",
+        "loads": "forebay_loads_total", "load_errors": "forebay_load_errors_total", "parked": "forebay_requests_parked_total",
+        "closed_reads": "forebay_closed_reads_total", "turns": "forebay_turn_seconds", "requests": "forebay_operations_total",
+        "turn_p99_us": DERIVED, "turn_p9999_us": DERIVED, "turn_max_us": DERIVED,
+        "io": TEXT, "reloads": "forebay_reloads_total", "reload_failures": "forebay_reload_failures_total",
+        "last_reload_time": "forebay_last_reload_time_seconds", "handover": "forebay_handover",
+        "hit_count": "forebay_hit_seconds", "hit_buckets": "forebay_hit_seconds",
+        "load_count": "forebay_load_seconds", "load_buckets": "forebay_load_seconds",
+        "write_count": "forebay_write_seconds", "write_buckets": "forebay_write_seconds",
+        **{f"{kind}_{rank}_us": DERIVED for kind in ("hit", "load", "write") for rank in ("p50", "p99", "p999")},
+    },
+}
+CALLS = "open|version|load|apply|scan|maintain|look|compare"
+
+
+def fields(told, report):
+    """The names of what is told, without owners, calls and places."""
+    names = (re.sub(r"^[\w-]+:", "", name) for name in told)
+    if report == "backends":
+        names = (re.sub(rf"^({CALLS})_(count|failed|buckets|p\d+_us)$", r"CALL_\2", name) for name in names)
+    return {re.sub(r"^node:.*:", "node:", name) for name in names}
+
+
+def compare_with_metrics(server):
+    """What operators are told by one, they are told by the other. Returns the fields of all reports."""
+    found = {}
+    with server.client() as client:
+        found = {report: fields(client.stats(report), report) for report in TOLD_AS}
+    told = set(re.findall(r"^# TYPE (\w+) ", server.ask("/metrics").text, re.MULTILINE))
+    for report, names in found.items():
+        assert names <= set(TOLD_AS[report]), f"stats {report}: give these a metric, or say why not: {names - set(TOLD_AS[report])}"
+        lacking = {name: TOLD_AS[report][name] for name in names if TOLD_AS[report][name].startswith("forebay_")}
+        assert set(lacking.values()) <= told, {name: metric for name, metric in lacking.items() if metric not in told}
+    return found
+
+
+def test_what_stats_tell_has_a_metric(server):
+    do_some(server)
+    found = compare_with_metrics(server)
+    assert set(TOLD_AS["forebay"]) == found["forebay"]
+    away = {"uri", "address", "map_age_ms"}  # of stores that are looked for, or have several nodes
+    assert {name for name in TOLD_AS["backends"] if name not in away and not name.startswith("node:")} == found["backends"]
+
+
+@pytest.mark.skipif(Redis.missing() is not None, reason=str(Redis.missing()))
+def test_what_stats_tell_of_a_cluster_has_a_metric(tmp_path):
+    with Cluster(tmp_path / "redis", count=1) as cluster:
+        config = Config(namespace("behind", "b:", "write-behind", backend="red"), backends=[section("backend", "red", uri=cluster.uri)])
+        with Server(tmp_path, config=config, admin=True).start() as server, server.client() as client:
+            client.set("b:k", b"1")
+            client.sync()
+            found = compare_with_metrics(server)["backends"]
+            assert {name for name in TOLD_AS["backends"] if re.match("node:|map_", name)} <= found
+            labels = {"backend": "red", "node": f"127.0.0.1:{cluster.masters[0].port}"}
+            assert value(server, "forebay_backend_node_up", **labels) == 1
+            assert value(server, "forebay_backend_node_slots", **labels) == SLOTS
+
+
+def test_reloads_are_counted(tmp_path):
+    config = Config(namespace("aside", "a:", "cache-aside"))
+    with Server(tmp_path, config=config, admin=True).start() as server:
+
+        def told():
+            return tuple(value(server, f"forebay_{name}") for name in ("reloads_total", "reload_failures_total"))
+
+        assert told() == (0, 0) and value(server, "forebay_last_reload_time_seconds") == 0
+        server.signal(signal.SIGHUP)
+        eventually(lambda: told() == (1, 0))
+        assert abs(value(server, "forebay_last_reload_time_seconds") - time.time()) < forebay.PATIENCE
+        server.config = Config(namespace("aside", "a:", "nonsense"))
+        server.write_config()
+        server.signal(signal.SIGHUP)
+        eventually(lambda: told() == (1, 1))
 
 
 @pytest.fixture

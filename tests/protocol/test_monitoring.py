@@ -15,7 +15,8 @@ import urllib.request
 
 import forebay
 import pytest
-from forebay import Background, Config, Process, Server, eventually, namespace, section, sqlite_backend
+from cluster import Cluster
+from forebay import Background, Config, Process, Redis, Server, eventually, namespace, section, sqlite_backend
 
 yaml = pytest.importorskip("yaml", reason="Debian: python3-yaml")
 
@@ -156,7 +157,7 @@ def work(end, server):
         number = 0
         while not end.is_set():
             number += 1
-            for prefix in ("behind:", "through:", "aside:"):
+            for prefix in ("behind:", "through:", "aside:", "spread:"):
                 client.set_many((f"{prefix}{number}.{i}", b"x" * 100) for i in range(5))
                 client.get_many([f"{prefix}{number}.0", f"{prefix}none{number}"])
             client.set("behind:1.0", b"again")  # often waits already, and is coalesced
@@ -170,15 +171,21 @@ def watched(tmp_path_factory):
     """(server, prometheus), with one of everything that has panels, and one backend that nobody serves."""
     if not shutil.which("prometheus"):
         pytest.skip("prometheus is not here (Debian: prometheus)")
+    if Redis.missing():
+        pytest.skip(Redis.missing())
     folder = tmp_path_factory.mktemp("watched")
-    gone = section("backend", "gone", uri=f"redis://127.0.0.1:{forebay.free_port()}/0", timeout="200ms")
-    config = Config(namespace("behind", "behind:", "write-behind", flush_delay="50ms", journal="always"),
-                    namespace("through", "through:", "write-through", absent_filter=True),
-                    namespace("aside", "aside:", "cache-aside"),
-                    namespace("away", "away:", "read-through", backend="gone"), backends=[sqlite_backend(), gone])
-    with Server(folder, config=config, admin=True).start() as server, Background(work, server), \
-            Prometheus(folder, server).start() as prometheus:
-        yield server, prometheus
+    gone = section("backend", "gone", uri=f"redis://127.0.0.1:{forebay.free_port()}/0", timeout="200ms", coherent=True)
+    with Cluster(folder / "redis", count=1) as cluster:
+        config = Config(namespace("behind", "behind:", "write-behind", flush_delay="50ms", journal="always"),
+                        namespace("through", "through:", "write-through", absent_filter=True),
+                        namespace("spread", "spread:", "write-behind", backend="cluster", flush_delay="50ms"),
+                        namespace("moved", "moved:", "write-through", copy_to="gone"),
+                        namespace("aside", "aside:", "cache-aside"),
+                        namespace("away", "away:", "read-through", backend="gone"),
+                        backends=[sqlite_backend(), gone, section("backend", "cluster", uri=cluster.uri)])
+        with Server(folder, config=config, admin=True).start() as server, Background(work, server), \
+                Prometheus(folder, server).start() as prometheus:
+            yield server, prometheus
 
 
 def substituted(query):
@@ -227,8 +234,8 @@ def test_the_variables_have_values(watched):
             metric, label = re.fullmatch(r"label_values\((.*), (\w+)\)", variable["definition"]).groups()
             matching = {"match[]": substituted(metric)}
             found[variable["name"]] = eventually(lambda: prometheus.ask(f"/api/v1/label/{label}/values", **matching))
-    assert found == {"instance": [f"127.0.0.1:{server.admin_port}"], "backend": ["gone", "local"],
-                     "namespace": ["aside", "away", "behind", "default", "through"]}
+    assert found == {"instance": [f"127.0.0.1:{server.admin_port}"], "backend": ["cluster", "gone", "local"],
+                     "namespace": ["aside", "away", "behind", "default", "moved", "spread", "through"]}
 
 
 def test_rules_work_where_they_are_read(watched):
@@ -248,7 +255,9 @@ def test_rules_work_where_they_are_read(watched):
         return {rule["name"] for rule in known() if rule["type"] == "alerting" and rule["alerts"]}
 
     # Because of the backend that is away; they fire later, when it has lasted.
-    eventually(lambda: raised() >= {"ForebayBreakerOpen", "ForebayBackendFails", "ForebayNotReady"}, pause=0.5)
-    assert not raised() & {"ForebayNamespaceFull", "ForebayQuarantineNotEmpty", "ForebayJournalFails", "ForebayWriteThroughFails"}
+    eventually(lambda: raised() >= {"ForebayBreakerOpen", "ForebayBackendFails", "ForebayNotReady", "ForebayMemoryNotBelieved"},
+               pause=0.5)
+    assert not raised() & {"ForebayClusterNodeAway", "ForebayNodeNumberTwice", "ForebayClocksApart", "ForebayCopyHalted",
+                           "ForebayNamespaceFull", "ForebayQuarantineNotEmpty", "ForebayJournalFails", "ForebayWriteThroughFails"}
     assert [rule["name"] for rule in known() if rule["health"] != "ok"] == []
     assert len(known()) == len(rules())

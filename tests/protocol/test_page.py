@@ -12,7 +12,8 @@ import subprocess
 import tarfile
 
 import pytest
-from forebay import Background, Config, Server, eventually, free_port, namespace
+from cluster import Cluster
+from forebay import AWAY, Background, Config, Redis, Server, eventually, free_port, namespace, section, sqlite_backend
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 VENDOR = os.path.join(ROOT, "server", "http", "page", "vendor")
@@ -341,6 +342,31 @@ def test_names_are_text(server, load, browser):
     assert browser.run("return document.documentElement.scrollWidth") <= 360
     assert browser.run("return document.querySelectorAll('img').length") == 0
     assert browser.driver.title == "Forebay"
+
+
+@pytest.mark.skipif(Redis.missing() is not None, reason=str(Redis.missing()))
+def test_nodes_coherence_and_copies_are_shown(tmp_path, browser):
+    with Cluster(tmp_path / "redis", "--cluster-require-full-coverage", "no") as cluster, Redis(tmp_path / "one") as redis:
+        config = Config(namespace("spread", "s:", "write-through", backend="cluster"),
+                        namespace("moved", "m:", "write-through", copy_to="one"),
+                        backends=[sqlite_backend(), section("backend", "cluster", uri=cluster.uri, timeout=AWAY),
+                                  section("backend", "one", uri=redis.uri, coherent=True, timeout=AWAY)], drain_timeout="1s",
+                        admin="127.0.0.1:0")
+        stays, gone, _ = cluster.masters  # two are still more than half
+        doomed = cluster.keys_of([f"s:{i}" for i in range(40)], gone)[0]
+        with Server(tmp_path, config=config) as server, server.client() as client:
+            browser.open(server)
+            for said in ("3 of 3 nodes serve", f"127.0.0.1:{stays.port}: 5{THIN}461 slots",
+                         "changes by others are heard", "Changes in the store"):
+                eventually(lambda: said in browser.shown())
+            eventually(lambda: browser.row("moved")["policy"] == "write-through to local, copy complete")
+            gone.kill()
+            client.set(doomed, b"v")
+            redis.pause()
+            for said in ("2 of 3 nodes serve", f"127.0.0.1:{gone.port} does not serve: ", "memory is not believed"):
+                eventually(lambda: said in browser.shown())
+            assert "1 node away, 1 not heard" in browser.text("headline")
+            redis.resume()
 
 
 def test_an_empty_server_says_what_there_is_not(tmp_path, chromium):

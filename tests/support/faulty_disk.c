@@ -263,6 +263,12 @@ static bool disk_is_at(const struct journal_disk *self, int file, const char *pa
     return real()->is_at(real(), file, path);
 }
 
+static uint64_t disk_room(const struct journal_disk *self, const char *path) {
+    struct faulty_disk *disk = disk_of(self);
+    (void)path;
+    return atomic_load(&disk->full) ? 0 : atomic_load(&disk->room);
+}
+
 static void disk_boot(const struct journal_disk *self, uint8_t ret_boot[JOURNAL_BOOT_SIZE]) {
     memcpy(ret_boot, disk_of(self)->boot, JOURNAL_BOOT_SIZE);
 }
@@ -281,8 +287,10 @@ void faulty_disk_init(struct faulty_disk *disk, bool remembers) {
                                         .rename = disk_rename,
                                         .remove = disk_remove,
                                         .is_at = disk_is_at,
+                                        .room = disk_room,
                                         .boot = disk_boot};
     disk->boot[0] = 1;
+    atomic_init(&disk->room, UINT64_MAX);
     disk->remembers = remembers;
     pthread_mutex_init(&disk->lock, NULL);
 }

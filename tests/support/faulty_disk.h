@@ -41,6 +41,7 @@ struct faulty_disk {
     atomic_int write_failure, sync_failure, allocate_failure, rename_failure, folder_failure;
     /* ENOSPC for whatever would make a file longer; what lies within files has its room. */
     atomic_bool full;
+    atomic_uint_fast64_t room; /* that it says is free; UINT64_MAX: it cannot tell */
     /* Bytes that can still be written before write_failure counts; a write may end early. */
     atomic_long fail_write_after;
     atomic_ulong writes, syncs;

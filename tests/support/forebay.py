@@ -251,13 +251,18 @@ class Server(Process):
 
     def command(self):
         if self.config is None:
-            return [binary(), "-l", "127.0.0.1", "-p", str(self.port), *self.root_options(), *self.options]
-        return [binary(), "--config", self.write_config(), *self.options]
+            return [binary(), "-l", "127.0.0.1", "-p", str(self.port), *self.root_options(), *self.io_options(), *self.options]
+        return [binary(), "--config", self.write_config(), *self.io_options(), *self.options]
 
     @staticmethod
     def root_options():
         """memcached will not run as root without being told so, and Forebay accepts the same option."""
         return ["-u", "root"] if os.geteuid() == 0 else []
+
+    @staticmethod
+    def io_options():
+        """Tests that are run in both ways of talking with the kernel (BOTH_WAYS in tests/CMakeLists.txt)."""
+        return ["--io", os.environ["FOREBAY_TEST_IO"]] if os.environ.get("FOREBAY_TEST_IO") else []
 
     def write_config(self):
         path = os.path.join(self.config_folder, f"forebay-{self.port}.conf")

@@ -64,6 +64,15 @@ static void fill_dirty(const struct picture *picture, struct namespace_row *row)
     row->full = level(picture, REPORT_WRITE_BEHIND, row->name, "full");
 }
 
+static void fill_copy(const struct picture *picture, struct namespace_row *row) {
+    copy_text(picture, REPORT_NAMESPACES, row->name, "copy_state", row->copy);
+    double rows = level(picture, REPORT_NAMESPACES, row->name, "copy_rows"),
+           all = level(picture, REPORT_NAMESPACES, row->name, "copy_rows_total");
+    row->copy_percent = strcmp(row->copy, "complete") == 0 ? 100
+                        : all > 0                          ? fmin(100, 100 * rows / all)
+                                                           : NAN;
+}
+
 static void fill_namespace(const struct picture *picture, const char *name, struct namespace_row *row) {
     snprintf(row->name, sizeof row->name, "%s", name);
     copy_text(picture, REPORT_NAMESPACES, name, "policy", row->policy);
@@ -77,11 +86,13 @@ static void fill_namespace(const struct picture *picture, const char *name, stru
     row->hit_ratio = hit_ratio(model_rate(picture, REPORT_NAMESPACES, name, "get_hits"),
                                model_rate(picture, REPORT_NAMESPACES, name, "get_misses"));
     fill_dirty(picture, row);
+    fill_copy(picture, row);
 }
 
 /* Sums over the kinds of calls; those that were never made have no lines. */
 static void fill_calls(const struct picture *picture, struct backend_row *row) {
-    static const char *const kinds[] = {"open", "version", "load", "apply", "scan", "maintain", "look"};
+    static const char *const kinds[] = {"open", "version",  "load", "apply",
+                                        "scan", "maintain", "look", "compare"};
     char name[SAMPLE_NAME_MAX];
     row->calls = row->failures = picture->has_rates ? 0 : NAN;
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
@@ -107,6 +118,22 @@ static void fill_lag(const struct picture *picture, struct backend_row *row) {
     }
 }
 
+/* Nodes that are masters of nothing any more do not count. A store that has no nodes has no such figures. */
+static void fill_masters(const struct picture *picture, struct backend_row *row) {
+    char place[SAMPLE_PLACE_MAX], name[SAMPLE_PLACE_MAX + 32];
+    row->masters = row->masters_away = NAN;
+    for (size_t at = 0; sample_next_node(picture->now, row->name, &at, place);) {
+        snprintf(name, sizeof name, "node:%s:slots", place);
+        if (!(level(picture, REPORT_BACKENDS, row->name, name) > 0))
+            continue;
+        snprintf(name, sizeof name, "node:%s:breaker", place);
+        const char *breaker = sample_text(picture->now, REPORT_BACKENDS, row->name, name);
+        row->masters = isnan(row->masters) ? 1 : row->masters + 1;
+        row->masters_away =
+            (isnan(row->masters_away) ? 0 : row->masters_away) + (breaker && strcmp(breaker, "open") == 0);
+    }
+}
+
 static void fill_backend(const struct picture *picture, const char *name, struct backend_row *row) {
     snprintf(row->name, sizeof row->name, "%s", name);
     copy_text(picture, REPORT_BACKENDS, name, "kind", row->kind);
@@ -115,6 +142,9 @@ static void fill_backend(const struct picture *picture, const char *name, struct
     row->load = model_quantiles(picture, REPORT_BACKENDS, name, "load");
     row->apply = model_quantiles(picture, REPORT_BACKENDS, name, "apply");
     row->waiting = level(picture, REPORT_BACKENDS, name, "reads_waiting");
+    copy_text(picture, REPORT_BACKENDS, name, "coherent", row->coherent);
+    row->other_nodes = level(picture, REPORT_BACKENDS, name, "other_nodes");
+    fill_masters(picture, row);
     fill_calls(picture, row);
     fill_lag(picture, row);
 }

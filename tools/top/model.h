@@ -25,6 +25,8 @@ struct namespace_row {
     struct quantiles hit, load, write;
     double dirty_entries, dirty_bytes, oldest_dirty_ms, quarantine; /* write-behind */
     double full;                                                    /* 1: no room for more that is dirty */
+    char copy[SAMPLE_NAME_MAX]; /* of copy_to: "counting", "complete", ...; "": none */
+    double copy_percent;
 };
 
 struct backend_row {
@@ -33,8 +35,11 @@ struct backend_row {
     double calls, failures;                               /* a second, of all kinds */
     double failed;                                        /* since the start */
     struct quantiles load, apply;
-    double waiting;               /* loads under way */
-    double dirty_entries, lag_ms; /* of its namespaces: all that is dirty, the age of the oldest */
+    double waiting;                 /* loads under way */
+    double dirty_entries, lag_ms;   /* of its namespaces: all that is dirty, the age of the oldest */
+    char coherent[SAMPLE_NAME_MAX]; /* "yes", "blind"; "": it is not */
+    double other_nodes;             /* servers over the same store */
+    double masters, masters_away;   /* of a cluster: that have slots; of those, that do not serve */
 };
 
 struct journal_figures { /* NAN: there is none */

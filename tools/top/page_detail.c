@@ -2,6 +2,7 @@
 /* One namespace: all that there is about it. What it does not have (a backend, changes that wait) is left out. */
 #include "tools/top/canvas.h"
 #include <math.h>
+#include <string.h>
 
 /* A line of figures that come from the statistics as they are. */
 struct named {
@@ -139,6 +140,72 @@ static void draw_flushes(struct canvas *canvas, const struct picture *picture,
          {"of", "quarantine_limit", UNIT_BYTES}, {"bisections", "bisections", UNIT_COUNT});
 }
 
+/* ---- Of its backend ---- */
+
+static enum look state_look(const char *text, const char *bad) {
+    return strcmp(text, bad) == 0 ? LOOK_ALARM : LOOK_PLAIN;
+}
+
+static void draw_copy(struct canvas *canvas, const struct picture *picture, const struct namespace_row *row) {
+    double refused = sample_number(picture->now, REPORT_NAMESPACES, row->name, "copy_refused");
+    canvas_print(canvas, LOOK_HEADING, "copy    ");
+    canvas_print(canvas, LOOK_PLAIN, "to %s  ", text_of(picture, REPORT_NAMESPACES, row->name, "copy_to"));
+    canvas_print(canvas, state_look(row->copy, "halted"), "%s  ", row->copy);
+    canvas_figure(canvas, "refused", UNIT_COUNT, refused, refused > 0 ? LOOK_ALARM : LOOK_PLAIN);
+    DRAW(canvas, picture, REPORT_NAMESPACES, row->name, {"rows", "copy_rows", UNIT_COUNT},
+         {"of", "copy_rows_total", UNIT_COUNT}, {"rows/s", "copy_rows_per_second", UNIT_COUNT},
+         {"unreadable", "copy_unreadable", UNIT_COUNT});
+}
+
+static void draw_coherence(struct canvas *canvas, const struct picture *picture,
+                           const struct backend_row *backend) {
+    canvas_print(canvas, LOOK_HEADING, "others  ");
+    canvas_figure(canvas, "servers", UNIT_COUNT, backend->other_nodes, LOOK_PLAIN);
+    if (*backend->coherent) {
+        canvas_print(canvas, LOOK_PLAIN, "coherent ");
+        canvas_print(canvas, state_look(backend->coherent, "blind"), "%s  ", backend->coherent);
+        DRAW(canvas, picture, REPORT_BACKENDS, backend->name, {"heard/s", "coherent_heard", UNIT_RATE},
+             {"compared/s", "coherent_compared", UNIT_RATE}, {"forgotten/s", "coherent_dropped", UNIT_RATE},
+             {"losses", "coherent_losses", UNIT_COUNT});
+    } else {
+        canvas_end_line(canvas);
+    }
+}
+
+static void draw_node(struct canvas *canvas, const struct picture *picture, const char *backend,
+                      const char *place) {
+    static const struct named named[] = {{"slots", "slots", UNIT_COUNT},
+                                         {"commands/s", "commands", UNIT_RATE},
+                                         {"errors", "errors", UNIT_COUNT},
+                                         {"redirections", "redirections", UNIT_COUNT}};
+    struct named full[sizeof named / sizeof *named];
+    char names[sizeof named / sizeof *named][SAMPLE_PLACE_MAX + 32], breaker[SAMPLE_PLACE_MAX + 32];
+    for (size_t i = 0; i < sizeof named / sizeof *named; i++) {
+        snprintf(names[i], sizeof names[i], "node:%s:%s", place, named[i].name);
+        full[i] = (struct named){named[i].label, names[i], named[i].unit};
+    }
+    snprintf(breaker, sizeof breaker, "node:%s:breaker", place);
+    const char *state = text_of(picture, REPORT_BACKENDS, backend, breaker);
+    canvas_print(canvas, LOOK_HEADING, "node    ");
+    canvas_print(canvas, state_look(state, "open"), "%s %s  ", place, state);
+    draw_named(canvas, picture, REPORT_BACKENDS, backend, full, sizeof named / sizeof *named);
+}
+
+static void draw_backend(struct canvas *canvas, const struct picture *picture,
+                         const struct namespace_row *row) {
+    char place[SAMPLE_PLACE_MAX];
+    size_t i = 0;
+    while (i < picture->backend_count && strcmp(picture->backends[i].name, row->backend) != 0)
+        i++;
+    if (i == picture->backend_count)
+        return;
+    const struct backend_row *backend = &picture->backends[i];
+    if (*backend->coherent || backend->other_nodes > 0)
+        draw_coherence(canvas, picture, backend);
+    for (size_t at = 0; sample_next_node(picture->now, backend->name, &at, place);)
+        draw_node(canvas, picture, backend->name, place);
+}
+
 void page_detail(struct canvas *canvas, const struct picture *picture, const struct namespace_row *row,
                  int line) {
     canvas_go(canvas, line);
@@ -150,4 +217,7 @@ void page_detail(struct canvas *canvas, const struct picture *picture, const str
         draw_dirty(canvas, picture, row);
         draw_flushes(canvas, picture, row);
     }
+    if (*row->copy)
+        draw_copy(canvas, picture, row);
+    draw_backend(canvas, picture, row);
 }

@@ -21,6 +21,7 @@ void page_help(struct canvas *canvas, int line) {
         "dirty   not yet in the backend; AGE of the oldest; QUAR: refused for good",
         "breaker open: the backend is not asked, because its calls failed",
         "LAG     age of the oldest change that the backend does not have",
+        "COHER   whether changes by others are heard; masters: of a cluster; PEERS: servers",
     };
     canvas_go(canvas, line);
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {

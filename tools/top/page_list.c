@@ -8,23 +8,25 @@ enum { HEADING_LINES = 2, BACKENDS_MIN_LINES = HEADING_LINES + 2 };
 
 /* ---- What stands out ---- */
 
-static enum look breaker_look(const char *state) {
-    return strcmp(state, "open") == 0        ? LOOK_ALARM
-           : strcmp(state, "half-open") == 0 ? LOOK_WARNING
-                                             : LOOK_PLAIN;
+/* Of breakers, of coherence, of copies. */
+static enum look text_look(const char *state) {
+    bool alarm = strcmp(state, "open") == 0 || strcmp(state, "blind") == 0 || strcmp(state, "halted") == 0;
+    return alarm ? LOOK_ALARM : strcmp(state, "half-open") == 0 ? LOOK_WARNING : LOOK_PLAIN;
 }
 
 static enum look backend_look(const struct column *column, const void *row) {
     if (column->unit == UNIT_TEXT)
-        return breaker_look(table_text(column, row));
-    bool errors = strcmp(column->name, "failures_per_s") == 0 && table_value(column, row) > 0;
-    return errors ? LOOK_ALARM : LOOK_PLAIN;
+        return text_look(table_text(column, row));
+    bool trouble = strcmp(column->name, "failures_per_s") == 0 || strcmp(column->name, "masters_away") == 0;
+    return trouble && table_value(column, row) > 0 ? LOOK_ALARM : LOOK_PLAIN;
 }
 
 static enum look namespace_look(const struct column *column, const void *row) {
     const struct namespace_row *space = row;
     if (strcmp(column->name, "quarantine") == 0 && space->quarantine > 0)
         return LOOK_ALARM;
+    if (strcmp(column->name, "copy_state") == 0)
+        return text_look(space->copy);
     bool dirty = strncmp(column->name, "dirty", 5) == 0;
     return dirty && space->full > 0 ? LOOK_ALARM : LOOK_PLAIN;
 }
@@ -51,7 +53,8 @@ int page_list_rows(const struct picture *picture, int lines) {
 
 static void draw_namespaces(struct canvas *canvas, struct view *view, const struct picture *picture,
                             size_t rows) {
-    int name_width = table_fit(&namespaces_table, canvas->width, view->shown);
+    int name_width = table_fit(&namespaces_table, canvas->width, picture->namespaces,
+                               picture->namespace_count, view->shown);
     size_t selected = view_selected(view, picture),
            end = view->top + rows < view->count ? view->top + rows : view->count;
     if (view->count > rows)
@@ -66,7 +69,8 @@ static void draw_namespaces(struct canvas *canvas, struct view *view, const stru
 
 static void draw_backends(struct canvas *canvas, const struct picture *picture, int lines) {
     bool shown[COLUMNS_MAX];
-    int name_width = table_fit(&backends_table, canvas->width, shown);
+    int name_width =
+        table_fit(&backends_table, canvas->width, picture->backends, picture->backend_count, shown);
     size_t rows = (size_t)(lines - HEADING_LINES);
     canvas_headings(canvas, &backends_table, shown, name_width, COLUMNS_MAX, false);
     for (size_t i = 0; i < picture->backend_count && i < rows; i++) {

@@ -168,7 +168,7 @@ const char *sample_owner(const struct sample *sample, enum report report, size_t
 
 const char *sample_text(const struct sample *sample, enum report report, const char *owner,
                         const char *name) {
-    char whole[2 * SAMPLE_NAME_MAX];
+    char whole[SAMPLE_PLACE_MAX + 2 * SAMPLE_NAME_MAX];
     const struct lines *lines = &sample->lines[report];
     snprintf(whole, sizeof whole, "%s%s%s", owner ? owner : "", owner ? ":" : "", name);
     const struct sample_line wanted = {whole, NULL};
@@ -182,6 +182,28 @@ double sample_number(const struct sample *sample, enum report report, const char
     char *end = NULL;
     double number = text ? strtod(text, &end) : NAN;
     return text && end > text && *end == '\0' && isfinite(number) && number >= 0 ? number : NAN;
+}
+
+/* The place, if this is the line "owner:node:PLACE:role". */
+static bool is_of_node(const char *name, const char *owner, char ret_place[SAMPLE_PLACE_MAX]) {
+    static const char before[] = ":node:", behind[] = ":role";
+    size_t head = strlen(owner), length = strlen(name), rest = sizeof before - 1 + sizeof behind - 1;
+    if (length < head + rest || length - head - rest >= SAMPLE_PLACE_MAX || strncmp(name, owner, head) != 0 ||
+        strncmp(name + head, before, sizeof before - 1) != 0 ||
+        strcmp(name + length - (sizeof behind - 1), behind) != 0)
+        return false;
+    snprintf(ret_place, SAMPLE_PLACE_MAX, "%.*s", (int)(length - head - rest),
+             name + head + sizeof before - 1);
+    return true;
+}
+
+bool sample_next_node(const struct sample *sample, const char *owner, size_t *at,
+                      char ret_place[SAMPLE_PLACE_MAX]) {
+    const struct lines *lines = &sample->lines[REPORT_BACKENDS];
+    while (*at < lines->count)
+        if (is_of_node(lines->line[(*at)++].name, owner, ret_place))
+            return true;
+    return false;
 }
 
 struct histogram_sum sample_buckets(const struct sample *sample, enum report report, const char *owner,

@@ -26,7 +26,7 @@ enum report {
 /* The requests for all reports, in their order. */
 extern const char sample_requests[];
 
-enum { SAMPLE_NAME_MAX = 64, SAMPLE_OWNERS_MAX = 256 };
+enum { SAMPLE_NAME_MAX = 64, SAMPLE_OWNERS_MAX = 256, SAMPLE_PLACE_MAX = 96 };
 
 struct sample;
 
@@ -48,6 +48,11 @@ const char *sample_text(const struct sample *sample, enum report report, const c
 
 /* The same as a number; NAN where there is none. */
 double sample_number(const struct sample *sample, enum report report, const char *owner, const char *name);
+
+/* The nodes of a store that has several, in the order of their names: from *at = 0 on, false at the end. What is told of one
+ * is "node:PLACE:name" of its owner. */
+bool sample_next_node(const struct sample *sample, const char *owner, size_t *at,
+                      char ret_place[SAMPLE_PLACE_MAX]);
 
 /* The histogram of "owner:kind_buckets"; all 0 where there is none. */
 struct histogram_sum sample_buckets(const struct sample *sample, enum report report, const char *owner,

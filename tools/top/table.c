@@ -8,6 +8,9 @@
 #define SPACE(member)   offsetof(struct namespace_row, member)
 #define BACKEND(member) offsetof(struct backend_row, member)
 
+/* A column that is left out where no row has anything in it; its rank is the rest. */
+enum { SPARE = 100 };
+
 /* clang-format off */
 static const struct column namespace_columns[] = {
     {"namespace",       "",       "NAMESPACE", UNIT_TEXT,    9, 0,  SPACE(name)},
@@ -26,6 +29,8 @@ static const struct column namespace_columns[] = {
     {"dirty_bytes",     "dirty",  "BYTES",     UNIT_BYTES,   5, 9,  SPACE(dirty_bytes)},
     {"oldest_dirty_ms", "dirty",  "AGE",       UNIT_MS,      5, 2,  SPACE(oldest_dirty_ms)},
     {"quarantine",      "",       "QUAR",      UNIT_COUNT,   5, 2,  SPACE(quarantine)},
+    {"copy_state",      "copy",   "STATE",     UNIT_TEXT,    8, SPARE + 8, SPACE(copy)},
+    {"copy_percent",    "copy",   "%",         UNIT_PERCENT, 5, SPARE + 9, SPACE(copy_percent)},
 };
 
 static const struct column backend_columns[] = {
@@ -43,6 +48,10 @@ static const struct column backend_columns[] = {
     {"apply_p99_us",    "apply",  "P99",       UNIT_US,      5, 4,  BACKEND(apply.p99_us)},
     {"dirty_entries",   "",       "DIRTY",     UNIT_COUNT,   5, 9,  BACKEND(dirty_entries)},
     {"lag_ms",          "",       "LAG",       UNIT_MS,      5, 1,  BACKEND(lag_ms)},
+    {"coherent",        "",       "COHER",     UNIT_TEXT,    5, SPARE + 2, BACKEND(coherent)},
+    {"masters",         "masters", "COUNT",    UNIT_COUNT,   5, SPARE + 8, BACKEND(masters)},
+    {"masters_away",    "masters", "AWAY",     UNIT_COUNT,   5, SPARE + 3, BACKEND(masters_away)},
+    {"other_nodes",     "",       "PEERS",     UNIT_COUNT,   5, SPARE + 9, BACKEND(other_nodes)},
 };
 /* clang-format on */
 
@@ -87,15 +96,25 @@ static int total_width(const struct table *table, const bool *shown) {
 static size_t least(const struct table *table, const bool *shown) {
     size_t found = 0;
     for (size_t i = 1; i < table->column_count; i++)
-        if (shown[i] && table->columns[i].rank > table->columns[found].rank)
+        if (shown[i] && table->columns[i].rank % SPARE > table->columns[found].rank % SPARE)
             found = i;
     return found;
 }
 
-int table_fit(const struct table *table, int width, bool ret_shown[COLUMNS_MAX]) {
+static bool has_any(const struct table *table, const struct column *column, const void *rows, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        const char *row = (const char *)rows + i * table->row_size;
+        if (column->unit == UNIT_TEXT ? *table_text(column, row) != '\0' : table_value(column, row) > 0)
+            return true;
+    }
+    return false;
+}
+
+int table_fit(const struct table *table, int width, const void *rows, size_t count,
+              bool ret_shown[COLUMNS_MAX]) {
     size_t dropped;
     for (size_t i = 0; i < table->column_count; i++)
-        ret_shown[i] = true;
+        ret_shown[i] = table->columns[i].rank < SPARE || has_any(table, &table->columns[i], rows, count);
     while (total_width(table, ret_shown) > width && (dropped = least(table, ret_shown)) > 0)
         ret_shown[dropped] = false;
     int name = table->columns[0].width + width - total_width(table, ret_shown);

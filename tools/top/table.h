@@ -16,7 +16,7 @@ struct column {
     const char *group, *heading; /* for people, above each other */
     enum unit unit;
     int width;
-    int rank;      /* the highest goes first where there is no room; 0 stays */
+    int rank; /* the highest goes first where there is no room; 0 stays; from SPARE (table.c) on: see there */
     size_t offset; /* of the double, or of the text, in the row */
 };
 
@@ -36,9 +36,10 @@ const char *table_text(const struct column *column, const void *row); /* of UNIT
 /* The text of a cell for people. Returns the column's own text, or ret_text. */
 const char *table_cell(const struct column *column, const void *row, char ret_text[FIGURE_MAX]);
 
-/* Which columns fit into so many characters, with a space between them; returns the width that is left for the name,
- * up to 40. */
-int table_fit(const struct table *table, int width, bool ret_shown[COLUMNS_MAX]);
+/* Which columns of these rows fit into so many characters, with a space between them; returns the width that is left for the
+ * name, up to 40. Of what few servers have (copies, clusters) there are columns only where a row has some. */
+int table_fit(const struct table *table, int width, const void *rows, size_t count,
+              bool ret_shown[COLUMNS_MAX]);
 
 /* The order of rows by a column: ret_order[0] is the index of the first. What has no value is last; what is equal stays in
  * the server's order. */

@@ -137,14 +137,20 @@ function showState({ ready, lines }) {
   list.replaceChildren(...reasons.map(({ bad, text }) => element("li", { class: bad ? "bad" : "note" }, text)));
 }
 
-function countAway() {
+// What is wrong with backends, in a few words; "": nothing.
+function backendTrouble() {
   const now = history.backends.map((backend) => history.latest(backend.series));
-  return now.filter((one) => one.read_breaker > 0 || one.write_breaker > 0).length;
+  const away = now.filter((one) => one.read_breaker > 0 || one.write_breaker > 0).length;
+  const nodes = history.backends.flatMap((backend) => backend.nodes).map((node) => history.latest(node.now));
+  const gone = nodes.filter((node) => node.up === 0).length;
+  const unheard = now.filter((one) => one.believes === 0).length;
+  const troubles = [[away, "not asked"], [gone, gone === 1 ? "node away" : "nodes away"], [unheard, "not heard"]];
+  return troubles.filter(([number]) => number > 0).map(([number, what]) => `${number} ${what}`).join(", ");
 }
 
 function headlines() {
   const server = history.latest(history.server);
-  const away = countAway();
+  const trouble = backendTrouble();
   const { operations, hits, misses, errors, dirty, lag, quarantine } = history.all;
   return [
     { name: "Requests", text: rate(operations) },
@@ -153,7 +159,7 @@ function headlines() {
     { name: "Cache", text: bytes(server.memory_used), more: `of ${bytes(server.memory_limit)}` },
     { name: "Dirty", text: count(dirty), more: dirty === null ? "no write-behind" : `oldest ${time(lag)}` },
     { name: "Quarantine", text: count(quarantine), bad: quarantine > 0 },
-    { name: "Backends", text: count(history.backends.length), more: away ? `${away} not asked` : "", bad: away > 0 },
+    { name: "Backends", text: count(history.backends.length), more: trouble, bad: trouble !== "" },
     { name: "Connections", text: count(server.connections) },
   ];
 }
@@ -179,8 +185,17 @@ function showHeadline() {
 
 // ---- The table of namespaces ----
 
+const COPY_STAGES = ["counting", "clearing", "copying", "complete", "halted"];
+
+// Of copy_to.
+function copyOf({ copy_stage: stage, copy_percent: done }) {
+  if (stage === null || stage === undefined) return "";
+  const some = COPY_STAGES[stage] === "copying" && done !== null ? ` ${percent(done)}` : "";
+  return `, copy ${COPY_STAGES[stage]}${some}`;
+}
+
 const COLUMNS = [
-  ["wide names", (space) => space.policy + (space.backend ? ` to ${space.backend}` : "")],
+  ["wide names", (space) => space.policy + (space.backend ? ` to ${space.backend}` : "") + copyOf(space.now)],
   ["number", ({ now }) => rate(now.operations)],
   ["number", ({ now }) => percent(ratio(now.hits ?? null, now.misses ?? null))],
   ["number wide", ({ now }) => time(now.hit_p99)],

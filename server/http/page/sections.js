@@ -50,6 +50,12 @@ const BACKEND = [
   { title: "Waiting", format: count, scale: "whole", top: 4, series: lines(["waiting", "keys to be looked up"]) },
 ];
 
+// Of a coherent backend, too.
+const COHERENCE = [
+  { title: "Changes in the store", note: "this server's own included", format: rate,
+    series: lines(["heard", "heard of"], ["compared", "compared"], ["forgotten", "forgotten here"]) },
+];
+
 const SERVER = [
   { title: "CPU", note: "100 % is one core", format: percent, top: 10, series: lines(["percent", "of a core"]) },
   { title: "Resident memory", format: bytes, scale: "binary", top: 1024,
@@ -71,6 +77,20 @@ const STATES = ["in use", "not asked, as it failed", "tried again"]; // by the s
 function stateOf({ read_breaker: reading, write_breaker: writing }) {
   if (reading === null || writing === null) return "of an unknown state";
   return reading === writing ? STATES[reading] : `reads: ${STATES[reading]}; writes: ${STATES[writing]}`;
+}
+
+// What more there is of a store that others write to, or that has several nodes.
+function companyOf({ others, believes }, nodes) {
+  const parts = [];
+  if (others > 0) parts.push(others === 1 ? "one more server writes to it" : `${others} more servers write to it`);
+  if (believes !== null) parts.push(believes ? "changes by others are heard" : "changes by others are not heard: memory is not believed");
+  if (nodes.length) parts.push(`${nodes.filter((node) => node.up).length} of ${nodes.length} nodes serve`);
+  return parts.map((part) => `; ${part}`).join("");
+}
+
+function nodeText({ name, up, slots, commands, errors, exchange }) {
+  const trouble = errors > 0 ? `, ${rate(errors)} errors` : "";
+  return `${name}${up ? "" : " does not serve"}: ${count(slots)} slots, ${rate(commands)}, ${time(exchange)} each${trouble}`;
 }
 
 const none = (values) => !values || values.every((value) => value === null);
@@ -104,8 +124,10 @@ class Section {
     this.of = element("span", { class: "of" });
     this.heading = element("h2", { id }, title, this.of);
     this.about = element("p", { class: "about" });
+    this.list = element("ul", { class: "nodes" });
+    this.list.hidden = true;
     this.grid = element("div", { class: "grid" });
-    this.root = element("section", { "aria-labelledby": id }, this.heading, this.about, this.grid);
+    this.root = element("section", { "aria-labelledby": id }, this.heading, this.about, this.list, this.grid);
     place.append(this.root);
   }
 
@@ -120,6 +142,15 @@ class Section {
     if (this.about.textContent !== text) this.about.textContent = text;
     this.about.hidden = !text;
     this.grid.hidden = instead;
+  }
+
+  // Lines below that: [text, whether it is bad].
+  tell(lines) {
+    const wanted = JSON.stringify(lines);
+    if (wanted === this.told) return;
+    this.told = wanted;
+    this.list.hidden = lines.length === 0;
+    this.list.replaceChildren(...lines.map(([text, bad]) => element("li", { class: bad ? "bad" : "good" }, text)));
   }
 
   // The charts of these specs, made anew where they are others than before.
@@ -209,10 +240,12 @@ export class Sections {
     const now = history.latest(backend.series);
     const { read_breaker: reading, write_breaker: writing } = backend.series;
     const bands = reading.map((state, i) => state > 0 || writing[i] > 0);
-    const bad = now.read_breaker > 0 || now.write_breaker > 0;
+    const nodes = backend.nodes.map((node) => ({ name: node.name, ...history.latest(node.now) }));
+    const bad = now.read_breaker > 0 || now.write_breaker > 0 || now.believes === 0 || nodes.some((node) => !node.up);
     section.root.classList.toggle("is-bad", bad);
-    section.say(`${backend.kind}, ${stateOf(now)}`);
-    section.show(BACKEND);
+    section.say(`${backend.kind}, ${stateOf(now)}${companyOf(now, nodes)}`);
+    section.tell(nodes.map((node) => [nodeText(node), !node.up]));
+    section.show(none(backend.series.believes) ? BACKEND : [...BACKEND, ...COHERENCE]);
     section.set(history, backend.series, bands);
   }
 

@@ -104,6 +104,45 @@ TEST(a_backends_failures_are_calls_too) {
     assert_float_equal(OF_BACKEND(write_breaker), BREAKER_OPEN, 0);
 }
 
+TEST(coherence_and_copies_are_told_where_they_are) {
+    struct backend_measures before = {0}, now = {.other_nodes = 3, .heard = 40, .dropped = 2};
+    float figures[BACKEND_FIGURES_COUNT];
+    figures_of_backend(&before, &now, 2, figures);
+    assert_float_equal(OF_BACKEND(others), 3, 0);
+    assert_true(isnan(OF_BACKEND(believes)) && isnan(OF_BACKEND(heard)));
+    now.is_coherent = true;
+    figures_of_backend(&before, &now, 2, figures);
+    assert_float_equal(OF_BACKEND(believes), 0, 0);
+    assert_float_equal(OF_BACKEND(heard), 20, 0.001);
+    assert_float_equal(OF_BACKEND(forgotten), 1, 0.001);
+}
+
+TEST(a_copy_is_no_further_than_whole) {
+    struct space_measures now = {.copy_stage = 2, .copy_rows = 30, .copy_total = 40};
+    float figures[SPACE_FIGURES_COUNT];
+    figures_of_space(NULL, &now, 1, figures);
+    assert_true(isnan(OF_SPACE(copy_stage)));
+    now.is_copied = true;
+    figures_of_space(NULL, &now, 1, figures);
+    assert_float_equal(OF_SPACE(copy_stage), 2, 0);
+    assert_float_equal(OF_SPACE(copy_percent), 75, 0.001);
+    now.copy_rows = 50; /* some have come meanwhile */
+    figures_of_space(NULL, &now, 1, figures);
+    assert_float_equal(OF_SPACE(copy_percent), 100, 0);
+}
+
+TEST(an_exchange_with_a_node_is_a_mean) {
+    struct backend_node before = {.exchanges = 5, .exchange_us = 100, .commands = 10},
+                        now = {.exchanges = 9, .exchange_us = 300, .commands = 30, .slots = 7, .away = true};
+    float figures[NODE_FIGURES_COUNT];
+    figures_of_node(&before, &now, 2, figures);
+    assert_float_equal(figures[NODE_FIGURE_exchange], 50, 0.001);
+    assert_float_equal(figures[NODE_FIGURE_commands], 10, 0.001);
+    assert_float_equal(figures[NODE_FIGURE_up], 0, 0);
+    figures_of_node(&now, &now, 2, figures);
+    assert_true(isnan(figures[NODE_FIGURE_exchange]));
+}
+
 /* ---- History ---- */
 
 struct bench {
@@ -218,6 +257,24 @@ TEST(a_namespace_comes_and_goes) {
     assert_null(strstr(ask(bench, "", 0), "\"name\":\"a\""));
 }
 
+TEST(of_nodes_the_last_second_is_kept) {
+    struct bench *bench = *state;
+    struct track_label backend = {"red", "redis", ""}, other = {"blue", "redis", ""};
+    float series[BACKEND_FIGURES_COUNT] = {0}, figures[NODE_FIGURES_COUNT] = {1, 5461};
+    for (uint32_t second = 1; second <= 3; second++) {
+        struct track_label node = {"10.0.0.1:7000", "", "red"};
+        history_begin(bench->history, second);
+        history_put(bench->history, TRACK_BACKEND, &backend, series);
+        history_put(bench->history, TRACK_NODE, &node, figures);
+        history_put(bench->history, TRACK_BACKEND, &other, series);
+        history_end(bench->history);
+        figures[NODE_FIGURE_slots]++;
+    }
+    const char *answer = ask(bench, "", 0);
+    assert_has(answer, "\"nodes\":[{\"name\":\"10.0.0.1:7000\",\"now\":{\"up\":[1],\"slots\":[5463],");
+    assert_has(answer, "\"nodes\":[]}],\"namespaces\"");
+}
+
 TEST(names_cannot_end_a_string) {
     struct bench *bench = *state;
     put_second(bench, 1, "\"\\\n<img>");
@@ -232,12 +289,16 @@ int main(void) {
         cmocka_unit_test(quantiles_are_linear_within_a_bucket),
         cmocka_unit_test(all_namespaces_are_a_sum_with_the_oldest_change),
         cmocka_unit_test(a_backends_failures_are_calls_too),
+        cmocka_unit_test(coherence_and_copies_are_told_where_they_are),
+        cmocka_unit_test(a_copy_is_no_further_than_whole),
+        cmocka_unit_test(an_exchange_with_a_node_is_a_mean),
         CASE(an_empty_history_is_told_as_such),
         CASE(a_second_that_was_missed_is_a_gap),
         CASE(only_what_is_new_is_told),
         CASE(ten_minutes_are_kept),
         CASE(numbers_are_short_and_sizes_are_whole),
         CASE(a_namespace_comes_and_goes),
+        CASE(of_nodes_the_last_second_is_kept),
         CASE(names_cannot_end_a_string),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -116,6 +116,31 @@ TEST(the_lag_of_a_backend_is_that_of_its_oldest_change) {
     assert_true(isnan(picture->backends[1].lag_ms));
 }
 
+TEST(what_there_is_of_others_is_told_by_backend) {
+    const char *answer = HEAD "END\r\nEND\r\n"
+                              "STAT a:prefix a\r\nSTAT a:copy_state copying\r\nSTAT a:copy_rows 30\r\n"
+                              "STAT a:copy_rows_total 40\r\nSTAT b:prefix b\r\nEND\r\n"
+                              "STAT far:kind redis\r\nSTAT far:coherent blind\r\nSTAT far:other_nodes 2\r\n"
+                              "STAT far:compare_buckets 4\r\nSTAT far:compare_failed 0\r\n"
+                              "STAT far:node:h:7000:role master\r\nSTAT far:node:h:7000:slots 9\r\n"
+                              "STAT far:node:h:7000:breaker open\r\nSTAT far:node:h:7001:role master\r\n"
+                              "STAT far:node:h:7001:slots 9\r\nSTAT far:node:h:7001:breaker closed\r\n"
+                              "STAT far:node:h:7002:role none\r\nSTAT far:node:h:7002:slots 0\r\n"
+                              "STAT far:node:h:7002:breaker open\r\nSTAT local:kind sqlite\r\nEND\r\nEND\r\n";
+    const struct picture *picture = picture_of(*state, HEAD NO_MORE "END\r\n", answer);
+    const struct backend_row *far = &picture->backends[0];
+    assert_string_equal(far->coherent, "blind");
+    assert_number(far->other_nodes, 2);
+    assert_number(far->masters, 2);
+    assert_number(far->masters_away, 1);
+    assert_number(far->calls, 0.4);
+    assert_string_equal(picture->backends[1].coherent, "");
+    assert_true(isnan(picture->backends[1].masters));
+    assert_string_equal(picture->namespaces[0].copy, "copying");
+    assert_number(picture->namespaces[0].copy_percent, 75);
+    assert_true(isnan(picture->namespaces[1].copy_percent));
+}
+
 /* ---- What a server may send ---- */
 
 TEST(nothing_but_printable_ascii_comes_out_of_a_sample) {
@@ -175,6 +200,7 @@ int main(void) {
         CASE(a_server_that_was_started_anew_has_no_rates_for_once),
         CASE(one_sample_has_levels_and_no_rates),
         CASE(the_lag_of_a_backend_is_that_of_its_oldest_change),
+        CASE(what_there_is_of_others_is_told_by_backend),
         CASE(nothing_but_printable_ascii_comes_out_of_a_sample),
         CASE(what_is_no_number_is_none),
         CASE(more_namespaces_than_there_is_room_for_are_left_out),

@@ -94,7 +94,7 @@ TEST(every_column_can_be_sorted_by) {
 
 TEST(a_column_that_cannot_be_seen_is_passed_over) {
     struct rig *rig = *state;
-    table_fit(&namespaces_table, 40, rig->view.shown);
+    table_fit(&namespaces_table, 40, NULL, 0, rig->view.shown);
     for (size_t i = 0; i < namespaces_table.column_count; i++) {
         press(rig, i % 3 ? VIEW_KEY_SORT_RIGHT : VIEW_KEY_SORT_LEFT);
         assert_true(rig->view.shown[rig->view.sort]);
@@ -160,17 +160,28 @@ static bool shows(const bool *shown, const char *name) {
 
 TEST(what_matters_least_gives_way) {
     bool shown[COLUMNS_MAX];
-    assert_true(table_fit(&namespaces_table, 200, shown) <= 40);
+    assert_true(table_fit(&namespaces_table, 200, NULL, 0, shown) <= 40);
     assert_true(shows(shown, "policy"));
-    assert_int_equal(table_fit(&namespaces_table, 80, shown), 14);
+    assert_int_equal(table_fit(&namespaces_table, 80, NULL, 0, shown), 14);
     assert_true(shows(shown, "hit_p99_us") && shows(shown, "quarantine") && shows(shown, "oldest_dirty_ms"));
     assert_false(shows(shown, "hit_p50_us") || shows(shown, "policy"));
     for (int width = 15; width < 200; width++) {
-        int used = table_fit(&namespaces_table, width, shown);
+        int used = table_fit(&namespaces_table, width, NULL, 0, shown);
         for (size_t i = 1; i < namespaces_table.column_count; i++)
             used += shown[i] ? namespaces_table.columns[i].width + 1 : 0;
         assert_true(used <= width);
     }
+}
+
+TEST(what_few_servers_have_takes_room_only_where_it_is) {
+    bool shown[COLUMNS_MAX];
+    struct namespace_row rows[2] = {{.name = "a", .copy_percent = NAN}, {.name = "b", .copy_percent = NAN}};
+    table_fit(&namespaces_table, 200, rows, 2, shown);
+    assert_false(shows(shown, "copy_state") || shows(shown, "copy_percent"));
+    strcpy(rows[1].copy, "copying");
+    table_fit(&namespaces_table, 80, rows, 2, shown);
+    assert_true(shows(shown, "copy_state") && shows(shown, "quarantine"));
+    assert_false(shows(shown, "dirty_bytes") || shows(shown, "copy_percent"));
 }
 
 static void is_written(enum unit unit, double value, const char *expected) {
@@ -214,6 +225,7 @@ int main(void) {
         CASE(the_interval_has_its_bounds),
         CASE(keys_are_harmless_before_there_is_a_picture),
         CASE(what_matters_least_gives_way),
+        CASE(what_few_servers_have_takes_room_only_where_it_is),
         CASE(figures_are_short),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,719 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * io_uring: a ring for each worker. What comes on a connection is put into one of the ring's buffers without being asked for
+ * each time (a multishot receive), and the replies of a turn are handed over by the same system call that waits for what
+ * comes next. So a request costs no system call of its own.
+ *
+ *     wait    gives back the buffers of the last turn, submits its sends, waits, and takes all completions:
+ *               received    the buffer is queued at its connection (struct received), which is ready
+ *               sent        kept until all sends of the turn are known; then connection_sent, and the output is empty
+ *               has room    the socket of a slow reader takes bytes again
+ *               time        the second is over: one timer, not one for each wait
+ *     turn    takes what is queued (take, receive), and queues its sends
+ *     settle  asks for what the connection waits for next
+ *
+ * Sends do not wait: a socket that does not take all at once is a slow reader, whose rest is kept and sent by system calls
+ * once it is polled to have room. So a submitted send is over when its submission is, and the output can be used again.
+ *
+ * The buffers are shared by all connections, and at the end of a turn all of them are the ring's again: what a connection has
+ * not read by then is copied (put_aside). That happens to clients that send on while their requests wait; from then on such a
+ * connection is received from one by one, and only while it may be read, so that the socket holds the client back. The same
+ * holds for those that have not authenticated, and for all where unfinished requests take much memory. A long value does not
+ * come by way of the buffers: while one is awaited its connection is polled, and read by system calls into its own buffer, as
+ * under epoll. Without a free
+ * buffer the kernel ends a receive (ENOBUFS); it is asked for again when the turn is over.
+ *
+ * A closed connection may still be known to the kernel: its requests are cancelled, and it is freed with the last of them.
+ */
+#include "server/worker/io_ring.h"
+#include "server/config/settings.h"
+#include "server/worker/connection.h"
+#include "server/worker/internal.h"
+#include <assert.h>
+#include <errno.h>
+#include <liburing.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum {
+    ENTRIES = 512,      /* submissions that are queued before they are handed over early */
+    COMPLETIONS = 4096, /* beyond, the kernel keeps them elsewhere */
+    BUFFERS =
+        128, /* a power of two. A turn with more connections than this receives some of them one by one */
+    GROUP = 0,
+    MESSAGES = 32,    /* sends of more than one piece in a turn; what is more is sent by system calls */
+    END_ROUNDS = 100, /* of at most END_WAIT_MS, to see the last of what was cancelled */
+    END_WAIT_MS = 10,
+};
+
+/* What a completion is about: the low bits of its user data. The rest is the connection, or the number of a sending. */
+enum operation { RECEIVE, SEND, BYTES, ROOM, END, WAKE, TIME, CANCEL, OPERATIONS = 8 };
+
+enum { NO_BUFFER = -1, SEND_FLAGS = MSG_DONTWAIT | MSG_NOSIGNAL };
+
+/* Bytes that came and were not read yet: in a buffer of the ring, or behind this struct (put_aside). */
+struct received {
+    struct received *next;
+    const char *data;
+    size_t size;
+    int buffer; /* or NO_BUFFER */
+};
+
+/* Pieces of one connection, handed over. */
+struct sending {
+    struct connection *connection;
+    struct piece *pieces;
+    size_t count;
+    ssize_t sent; /* or -1 */
+};
+
+struct message {
+    struct msghdr header;
+    struct iovec parts[SEND_PIECES];
+};
+
+struct io {
+    struct worker *worker;
+    struct io_uring ring;
+    struct io_uring_buf_ring *buffers;
+    char *memory; /* of the buffers, CONNECTION_READ each */
+    struct received received[BUFFERS];
+    struct received *spent; /* read to their end, given back after the turn */
+    struct connection *leaving;
+    struct sending *sendings;
+    size_t sending_count, sending_capacity;
+    size_t sending_open; /* no completion of them yet */
+    const char *base;    /* of their pieces */
+    struct message *messages;
+    size_t message_count;
+    size_t in_flight;               /* of all connections */
+    struct __kernel_timespec limit; /* of the wait, as the kernel reads it when it is submitted */
+    bool limited;                   /* the timer runs */
+    bool woken;                     /* by another thread, since wait began */
+    bool runs;                      /* between begin and end */
+};
+
+/* ---- Making a ring ---- */
+
+static int make_ring(struct io_uring *ring) {
+    struct io_uring_params params = {
+        .flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_R_DISABLED |
+                 IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE,
+        .cq_entries = COMPLETIONS,
+    };
+    return io_uring_queue_init_params(ENTRIES, ring, &params);
+}
+
+/* Memory for the buffers' own ring, which the kernel is told of. Returns a negative errno, or 0. */
+static int make_buffers(struct io_uring *ring, struct io_uring_buf_ring **ret_buffers) {
+    void *memory;
+    if (posix_memalign(&memory, 4096, BUFFERS * sizeof(struct io_uring_buf)) != 0)
+        return -ENOMEM;
+    struct io_uring_buf_reg reg = {.ring_addr = (uintptr_t)memory, .ring_entries = BUFFERS, .bgid = GROUP};
+    int result = io_uring_register_buf_ring(ring, &reg, 0);
+    if (result < 0) {
+        free(memory);
+        return result;
+    }
+    *ret_buffers = memory;
+    io_uring_buf_ring_init(*ret_buffers);
+    return 0;
+}
+
+const char *io_ring_reason(int error) {
+    switch (error) {
+    case EPERM:
+    case EACCES:
+        return "is not allowed here (a container's seccomp filter, or the sysctl kernel.io_uring_disabled): allow it there";
+    case ENOSYS:
+        return "is not there: this kernel was built without it, or does not show it";
+    case EINVAL:
+        return "is too old here: Linux 6.1 is needed";
+    case ENOMEM:
+        return "gets no memory: raise the limit of locked memory (ulimit -l) or of the control group";
+    case EMFILE:
+    case ENFILE:
+        return "gets no descriptor: raise the limit of open files (ulimit -n)";
+    default:
+        return "cannot be set up here";
+    }
+}
+
+const char *io_ring_refusal(void) {
+    struct io_uring ring;
+    struct io_uring_buf_ring *buffers = NULL;
+    int result = make_ring(&ring);
+    if (result < 0)
+        return io_ring_reason(-result);
+    result = make_buffers(&ring, &buffers);
+    io_uring_queue_exit(&ring);
+    free(buffers);
+    return result < 0 ? io_ring_reason(-result) : NULL;
+}
+
+/* ---- The buffers ---- */
+
+static void put_into_ring(struct io *io, int buffer, int at) {
+    io_uring_buf_ring_add(io->buffers, io->memory + (size_t)buffer * CONNECTION_READ, CONNECTION_READ,
+                          (unsigned short)buffer, io_uring_buf_ring_mask(BUFFERS), at);
+}
+
+static void spend(struct io *io, struct received *received) {
+    received->next = io->spent;
+    io->spent = received;
+}
+
+/* The turn that read them is over. */
+static void give_back(struct io *io) {
+    int count = 0;
+    struct received *received;
+    while ((received = io->spent)) {
+        io->spent = received->next;
+        if (received->buffer == NO_BUFFER)
+            free(received);
+        else
+            put_into_ring(io, received->buffer, count++);
+    }
+    if (count > 0)
+        io_uring_buf_ring_advance(io->buffers, count);
+}
+
+static void append_received(struct io_link *link, struct received *received) {
+    received->next = NULL;
+    if (link->first)
+        link->last->next = received;
+    else
+        link->first = received;
+    link->last = received;
+}
+
+static void drop_received(struct io *io, struct io_link *link) {
+    struct received *received;
+    while ((received = link->first)) {
+        link->first = received->next;
+        spend(io, received);
+    }
+}
+
+static bool holds_buffers(const struct io_link *link) {
+    for (const struct received *received = link->first; received; received = received->next)
+        if (received->buffer != NO_BUFFER)
+            return true;
+    return false;
+}
+
+/* Its buffers are the others' again. */
+static void put_aside(struct io *io, struct connection *connection) {
+    struct io_link *link = &connection->link;
+    size_t size = 0;
+    for (const struct received *received = link->first; received; received = received->next)
+        size += received->size;
+    struct received *copy = malloc(sizeof *copy + size);
+    if (!copy) {
+        drop_received(io, link);
+        connection_set_state(connection, CONNECTION_BROKEN);
+        connection_set_ready(connection);
+        return;
+    }
+    char *at = (char *)(copy + 1);
+    *copy = (struct received){.data = at, .size = size, .buffer = NO_BUFFER};
+    for (const struct received *received = link->first; received; received = received->next) {
+        memcpy(at, received->data, received->size);
+        at += received->size;
+    }
+    drop_received(io, link);
+    append_received(link, copy);
+}
+
+/* ---- Submitting ---- */
+
+static uint64_t user_data(enum operation operation, const void *pointer) {
+    return (uintptr_t)pointer | operation;
+}
+
+/* Handed over early: the queue is full. What completes is taken by the next wait. */
+static struct io_uring_sqe *next_entry(struct io *io) {
+    struct io_uring_sqe *entry;
+    while (!(entry = io_uring_get_sqe(&io->ring)))
+        io_uring_submit(&io->ring);
+    return entry;
+}
+
+static void cancel(struct io *io, uint64_t which) {
+    struct io_uring_sqe *entry = next_entry(io);
+    io_uring_prep_cancel64(entry, which, 0);
+    io_uring_sqe_set_data64(entry, user_data(CANCEL, NULL));
+}
+
+static void count_in_flight(struct connection *connection, int change) {
+    connection->link.in_flight = (uint8_t)(connection->link.in_flight + change);
+    connection->worker->io->in_flight += (size_t)change;
+}
+
+static void listen_to(struct io *io, struct connection *connection, bool once) {
+    struct io_uring_sqe *entry = next_entry(io);
+    if (once)
+        io_uring_prep_recv(entry, connection->fd, NULL,
+                           connection->authenticated ? (size_t)CONNECTION_READ : (size_t)AUTH_READ, 0);
+    else
+        io_uring_prep_recv_multishot(entry, connection->fd, NULL, 0, 0);
+    entry->flags |= IOSQE_BUFFER_SELECT;
+    entry->buf_group = GROUP;
+    io_uring_sqe_set_data64(entry, user_data(RECEIVE, connection));
+    connection->link.listens = true;
+    count_in_flight(connection, 1);
+}
+
+static void stop_listening(struct io *io, struct connection *connection) {
+    struct io_link *link = &connection->link;
+    if (!link->listens || link->cancels)
+        return;
+    link->cancels = true;
+    cancel(io, user_data(RECEIVE, connection));
+}
+
+/* Whether that poll is under way. */
+static bool *polled_flag(struct io_link *link, enum operation operation) {
+    return operation == BYTES  ? &link->awaits_bytes
+           : operation == ROOM ? &link->awaits_room
+                               : &link->awaits_end;
+}
+
+static void poll_for(struct io *io, struct connection *connection, enum operation operation,
+                     unsigned events) {
+    bool *under_way = polled_flag(&connection->link, operation);
+    if (*under_way)
+        return;
+    *under_way = true;
+    struct io_uring_sqe *entry = next_entry(io);
+    io_uring_prep_poll_add(entry, connection->fd, events);
+    io_uring_sqe_set_data64(entry, user_data(operation, connection));
+    count_in_flight(connection, 1);
+}
+
+static void poll_wake(struct io *io) {
+    struct io_uring_sqe *entry = next_entry(io);
+    io_uring_prep_poll_multishot(entry, io->worker->wake, POLLIN);
+    io_uring_sqe_set_data64(entry, user_data(WAKE, NULL));
+}
+
+/* One for many waits: each of its own would cost the kernel a timer. */
+static void start_timer(struct io *io, int wait_ms) {
+    struct io_uring_sqe *entry = next_entry(io);
+    io->limit = (struct __kernel_timespec){.tv_sec = wait_ms / 1000, .tv_nsec = wait_ms % 1000 * 1000000ll};
+    io_uring_prep_timeout(entry, &io->limit, 0, 0);
+    io_uring_sqe_set_data64(entry, user_data(TIME, NULL));
+    io->limited = true;
+}
+
+/* ---- Completions ---- */
+
+static void free_gone(struct io *io, struct connection *connection) {
+    if (connection->link.in_flight > 0)
+        return;
+    struct connection **at = &io->leaving;
+    while (*at != connection)
+        at = &(*at)->next;
+    *at = connection->next;
+    free(connection);
+}
+
+/* What a result below one says of what follows. */
+static void note_end(struct io_link *link, int result) {
+    switch (result) {
+    case -ENOBUFS:
+    case -ECANCELED:
+    case -EINTR:
+    case -EAGAIN:
+        return; /* settle asks again */
+    default:
+        link->ended = true;
+        link->error = -result;
+    }
+}
+
+static void on_received(struct io *io, struct connection *connection, int result, unsigned flags) {
+    struct io_link *link = &connection->link;
+    if (!(flags & IORING_CQE_F_MORE)) {
+        link->listens = link->cancels = false;
+        count_in_flight(connection, -1);
+    }
+    if (flags & IORING_CQE_F_BUFFER) {
+        int buffer = (int)(flags >> IORING_CQE_BUFFER_SHIFT);
+        struct received *received = &io->received[buffer];
+        *received = (struct received){.data = io->memory + (size_t)buffer * CONNECTION_READ,
+                                      .size = result > 0 ? (size_t)result : 0,
+                                      .buffer = buffer};
+        if (received->size == 0 || link->gone)
+            spend(io, received);
+        else
+            append_received(link, received);
+    }
+    if (link->gone) {
+        free_gone(io, connection);
+        return;
+    }
+    if (result <= 0)
+        note_end(link, result);
+    connection->hung_up |= link->ended;
+    connection->readable = link->first || link->ended;
+    connection_set_ready(connection);
+}
+
+static void on_polled(struct io *io, struct connection *connection, enum operation operation, int result) {
+    struct io_link *link = &connection->link;
+    count_in_flight(connection, -1);
+    *polled_flag(link, operation) = false;
+    if (link->gone) {
+        free_gone(io, connection);
+        return;
+    }
+    connection->writable |= result > 0 && operation == ROOM;
+    connection->readable |= result > 0 && operation == BYTES;
+    connection->hung_up |= result > 0 && operation == END;
+    connection_set_ready(connection); /* settle asks again where that is needed */
+}
+
+static void on_sent(struct io *io, size_t number, int result) {
+    io->sending_open--;
+    if (result >= 0)
+        io->sendings[number].sent = result;
+    else
+        io->sendings[number].sent = result == -EAGAIN || result == -EINTR ? 0 : -1;
+}
+
+static void complete(struct io *io, const struct io_uring_cqe *completion) {
+    enum operation operation = completion->user_data % OPERATIONS;
+    uint64_t about = completion->user_data - operation;
+    struct connection *connection = (struct connection *)(uintptr_t)about;
+    switch (operation) {
+    case RECEIVE:
+        on_received(io, connection, completion->res, completion->flags);
+        break;
+    case SEND:
+        on_sent(io, about / OPERATIONS, completion->res);
+        break;
+    case BYTES:
+    case ROOM:
+    case END:
+        on_polled(io, connection, operation, completion->res);
+        break;
+    case WAKE:
+        io->woken = true;
+        if (!(completion->flags & IORING_CQE_F_MORE) && io->runs)
+            poll_wake(io);
+        break;
+    case TIME:
+        io->limited = false;
+        break;
+    case CANCEL:
+    case OPERATIONS:
+        break;
+    }
+}
+
+static void take_completions(struct io *io) {
+    struct io_uring_cqe *completion;
+    unsigned head, count = 0;
+    io_uring_for_each_cqe(&io->ring, head, completion) {
+        complete(io, completion);
+        count++;
+    }
+    io_uring_cq_advance(&io->ring, count);
+}
+
+/* The sends that were submitted, and what is left of them. */
+static void finish_sends(struct io *io) {
+    if (io->sending_count == 0)
+        return;
+    while (io->sending_open > 0) {
+        io_uring_submit_and_wait(&io->ring, 1);
+        take_completions(io);
+    }
+    for (size_t i = 0; i < io->sending_count; i++) {
+        const struct sending *sending = &io->sendings[i];
+        connection_sent(sending->connection, io->base, sending->pieces, sending->count, sending->sent);
+        if (connection_state(sending->connection) == CONNECTION_BROKEN)
+            connection_set_ready(sending->connection);
+    }
+    io->sending_count = io->message_count = 0;
+    output_clear(&io->worker->output);
+}
+
+/* ---- The worker's ---- */
+
+static void close_ring(struct io *io) {
+    io_uring_queue_exit(&io->ring);
+    struct connection *connection;
+    while ((connection = io->leaving)) {
+        io->leaving = connection->next;
+        free(connection);
+    }
+    for (struct received *received = io->spent, *next; received; received = next) {
+        next = received->next;
+        if (received->buffer == NO_BUFFER)
+            free(received);
+    }
+    free(io->buffers);
+    free(io->memory);
+    free(io->messages);
+    free(io->sendings);
+    free(io);
+}
+
+static struct io *open_ring(struct worker *worker) {
+    struct io *io = calloc(1, sizeof *io);
+    int result = -ENOMEM;
+    if (!io || (result = make_ring(&io->ring)) < 0) {
+        free(io);
+        errno = -result;
+        return NULL;
+    }
+    io->worker = worker;
+    io->memory = malloc((size_t)BUFFERS * CONNECTION_READ);
+    io->messages = malloc(MESSAGES * sizeof *io->messages);
+    result = io->memory && io->messages ? make_buffers(&io->ring, &io->buffers) : -ENOMEM;
+    if (result < 0) {
+        close_ring(io);
+        errno = -result;
+        return NULL;
+    }
+    for (int i = 0; i < BUFFERS; i++)
+        put_into_ring(io, i, i);
+    io_uring_buf_ring_advance(io->buffers, BUFFERS);
+    return io;
+}
+
+/* From here on the ring is this thread's alone. */
+static void begin_ring(struct io *io) {
+    /* io_uring_enable_rings, which the shared library of liburing 2.3 does not show */
+    syscall(__NR_io_uring_register, io->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
+    io_uring_register_ring_fd(&io->ring); /* one lookup less in each call; it works without as well */
+    io->runs = true;
+    poll_wake(io);
+}
+
+/* What completes may bring more that is to be handed over. */
+static void flush_ring(struct io *io) {
+    while (io->runs && (io->sending_count > 0 || io_uring_sq_ready(&io->ring) > 0)) {
+        io_uring_submit_and_get_events(&io->ring);
+        take_completions(io);
+        finish_sends(io);
+    }
+}
+
+static bool wait_ring(struct io *io, int wait_ms) {
+    io->woken = false;
+    give_back(io);
+    if (wait_ms > 0 && !io->limited)
+        start_timer(io, wait_ms);
+    if (wait_ms > 0)
+        io_uring_submit_and_wait(&io->ring, 1);
+    else
+        io_uring_submit_and_get_events(&io->ring);
+    take_completions(io);
+    finish_sends(io);
+    return io->woken;
+}
+
+static void end_ring(struct io *io) {
+    flush_ring(io);
+    io->runs = false;
+    struct io_uring_sqe *entry = next_entry(io);
+    io_uring_prep_cancel64(entry, 0, IORING_ASYNC_CANCEL_ALL | IORING_ASYNC_CANCEL_ANY);
+    io_uring_sqe_set_data64(entry, user_data(CANCEL, NULL));
+    for (int i = 0; i < END_ROUNDS && io->in_flight > 0; i++) {
+        struct __kernel_timespec limit = {.tv_nsec = END_WAIT_MS * 1000000ll};
+        struct io_uring_cqe *first;
+        io_uring_submit_and_wait_timeout(&io->ring, &first, 1, &limit, NULL);
+        take_completions(io);
+        give_back(io);
+    }
+}
+
+/* ---- A connection's ---- */
+
+static bool enter_ring(struct connection *connection) {
+    listen_to(connection->worker->io, connection, !connection->authenticated);
+    return true;
+}
+
+static void leave_ring(struct connection *connection) {
+    struct io *io = connection->worker->io;
+    struct io_link *link = &connection->link;
+    assert(!io->runs ||
+           io_uring_sq_ready(&io->ring) == 0); /* what is queued would name this descriptor, soon another's */
+    drop_received(io, link);
+    close(connection->fd);
+    if (!io->runs || link->in_flight == 0) {
+        free(connection);
+        return;
+    }
+    link->gone = true;
+    connection->next = io->leaving;
+    io->leaving = connection;
+    stop_listening(io, connection);
+    for (enum operation operation = BYTES; operation <= END; operation++)
+        if (*polled_flag(link, operation))
+            cancel(io, user_data(operation, connection));
+}
+
+/* Whether it is in the middle of a long value. */
+static bool awaits_much(const struct connection *connection) {
+    return connection->own && connection->wanted > connection->own_size + CONNECTION_READ;
+}
+
+/* Nothing is queued. */
+static ssize_t receive_nothing(struct connection *connection) {
+    const struct io_link *link = &connection->link;
+    connection->readable = false;
+    if (link->ended && !link->error)
+        return 0;
+    errno = link->ended ? link->error : EAGAIN;
+    return -1;
+}
+
+static ssize_t take_ring(struct connection *connection, size_t size, const char **ret_data) {
+    struct io_link *link = &connection->link;
+    struct received *received = link->first;
+    if (!received)
+        return receive_nothing(connection);
+    size_t taken = received->size < size ? received->size : size;
+    *ret_data = received->data;
+    received->data += taken;
+    received->size -= taken;
+    if (received->size == 0) {
+        link->first = received->next;
+        spend(connection->worker->io, received);
+    }
+    connection->readable = link->first || link->ended;
+    return (ssize_t)taken;
+}
+
+/* Of a connection that is not listened to. */
+static ssize_t receive_now(struct connection *connection, char *data, size_t size) {
+    ssize_t got = recv(connection->fd, data, size, MSG_DONTWAIT);
+    connection->readable = got == (ssize_t)size;
+    return got;
+}
+
+static ssize_t receive_ring(struct connection *connection, char *data, size_t size) {
+    size_t got = 0;
+    const char *part;
+    while (got < size && connection->link.first) {
+        ssize_t taken = take_ring(connection, size - got, &part);
+        memcpy(data + got, part, (size_t)taken);
+        got += (size_t)taken;
+    }
+    if (got > 0)
+        return (ssize_t)got;
+    return connection->link.listens || connection->link.ended ? receive_nothing(connection)
+                                                              : receive_now(connection, data, size);
+}
+
+static bool watch_room_ring(struct connection *connection, bool waits) {
+    if (waits)
+        poll_for(connection->worker->io, connection, ROOM, POLLOUT);
+    return true;
+}
+
+static struct sending *add_sending(struct io *io) {
+    if (io->sending_count == io->sending_capacity) {
+        size_t capacity = io->sending_capacity ? io->sending_capacity * 2 : 64;
+        struct sending *sendings = realloc(io->sendings, capacity * sizeof *sendings);
+        if (!sendings)
+            return NULL;
+        io->sendings = sendings;
+        io->sending_capacity = capacity;
+    }
+    return &io->sendings[io->sending_count++];
+}
+
+static const struct msghdr *write_message(struct message *message, const char *base, struct piece *pieces,
+                                          size_t count) {
+    size_t n = count < SEND_PIECES ? count : SEND_PIECES;
+    for (size_t i = 0; i < n; i++)
+        message->parts[i] = (struct iovec){(void *)(uintptr_t)piece_data(&pieces[i], base), pieces[i].size};
+    message->header = (struct msghdr){.msg_iov = message->parts, .msg_iovlen = n};
+    return &message->header;
+}
+
+static bool send_ring(struct connection *connection, const char *base, struct piece *pieces, size_t count) {
+    struct io *io = connection->worker->io;
+    if (count > 1 && io->message_count == MESSAGES)
+        return false;
+    struct sending *sending = add_sending(io);
+    if (!sending)
+        return false;
+    *sending = (struct sending){.connection = connection, .pieces = pieces, .count = count};
+    struct io_uring_sqe *entry = next_entry(io);
+    if (count == 1)
+        io_uring_prep_send(entry, connection->fd, piece_data(pieces, base), pieces->size, SEND_FLAGS);
+    else
+        io_uring_prep_sendmsg(entry, connection->fd,
+                              write_message(&io->messages[io->message_count++], base, pieces, count),
+                              SEND_FLAGS);
+    io_uring_sqe_set_data64(entry, (uint64_t)(sending - io->sendings) * OPERATIONS + SEND);
+    io->base = base;
+    io->sending_open++;
+    return true;
+}
+
+/* Whether what comes is wanted now: it would be parsed, or read ahead. */
+static bool wants_more(const struct connection *connection) {
+    if (connection->worker->stopping && !connection->fresh)
+        return false;
+    if (connection->stops || connection->pending || connection->held)
+        return connection->pending && connection_could_read_ahead(connection);
+    return !connection->resumed;
+}
+
+static bool is_to_ask_each_time(const struct connection *connection) {
+    struct server *server = connection->worker->server;
+    return connection->link.one_by_one || !connection->authenticated ||
+           atomic_load_explicit(&server->request_bytes, memory_order_relaxed) >
+               settings_request_memory(server->settings) / 2;
+}
+
+static void listen_again(struct io *io, struct connection *connection) {
+    if (!awaits_much(connection))
+        listen_to(io, connection, is_to_ask_each_time(connection));
+    else if (!connection->readable)
+        poll_for(io, connection, BYTES, POLLIN);
+}
+
+static void settle_ring(struct connection *connection) {
+    struct io *io = connection->worker->io;
+    struct io_link *link = &connection->link;
+    if (holds_buffers(link)) {
+        put_aside(io, connection);
+        link->one_by_one |= !awaits_much(connection);
+    }
+    if (link->first || awaits_much(connection))
+        stop_listening(io, connection);
+    if (!link->first && !link->listens && !link->ended && wants_more(connection))
+        listen_again(io, connection);
+    if (connection->sends && !connection->writable)
+        poll_for(io, connection, ROOM, POLLOUT);
+    if (connection->awaits_check && !connection->hung_up)
+        poll_for(io, connection, END, POLLRDHUP);
+}
+
+const struct io_type io_ring = {
+    .name = "io_uring",
+    .open = open_ring,
+    .close = close_ring,
+    .begin = begin_ring,
+    .end = end_ring,
+    .wait = wait_ring,
+    .flush = flush_ring,
+    .enter = enter_ring,
+    .leave = leave_ring,
+    .receive = receive_ring,
+    .take = take_ring,
+    .watch_room = watch_room_ring,
+    .send = send_ring,
+    .settle = settle_ring,
+};

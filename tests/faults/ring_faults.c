@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A kernel that makes use of what it may do, under a whole server: a library to preload (LD_PRELOAD) between it and liburing.
+ * Of what is submitted, sends go short or not at all (EAGAIN, EINTR), receives get few bytes, end although more was asked for,
+ * or find no buffer (ENOBUFS), and polls are interrupted: one in RING_FAULTS of each, drawn from RING_SEED.
+ */
+#include <dlfcn.h>
+#include <errno.h>
+#include <liburing.h>
+#include <stdlib.h>
+
+enum { REFUSED_MAX = 1024, FEW_BYTES = 7 };
+
+/* Submissions that the kernel does not see; what it says of them instead. */
+static _Thread_local struct refused {
+    __u64 about;
+    int result;
+} refused[REFUSED_MAX];
+static _Thread_local unsigned refused_count;
+static _Thread_local unsigned random_state;
+
+static unsigned draw(unsigned below) {
+    if (random_state == 0) {
+        const char *seed = getenv("RING_SEED");
+        random_state = seed ? (unsigned)atoi(seed) * 2654435761u + 1 : 1;
+    }
+    random_state = random_state * 1103515245u + 12345u;
+    return (random_state >> 16) % below;
+}
+
+static bool strikes(void) {
+    const char *one_in = getenv("RING_FAULTS");
+    return one_in && draw((unsigned)atoi(one_in)) == 0;
+}
+
+static void refuse(struct io_uring_sqe *entry, int result) {
+    if (refused_count == REFUSED_MAX)
+        return;
+    refused[refused_count++] = (struct refused){entry->user_data, result};
+    __u64 about = entry->user_data;
+    io_uring_prep_nop(entry);
+    entry->user_data = about;
+}
+
+static void harm_send(struct io_uring_sqe *entry) {
+    if (draw(3) == 0)
+        refuse(entry, draw(2) ? -EAGAIN : -EINTR);
+    else if (entry->opcode == IORING_OP_SEND && entry->len > 1)
+        entry->len = 1 + draw(entry->len - 1);
+}
+
+static void harm_receive(struct io_uring_sqe *entry) {
+    if (draw(3) == 0) {
+        refuse(entry, draw(2) ? -ENOBUFS : -EINTR);
+        return;
+    }
+    entry->ioprio = 0; /* once, not again and again */
+    entry->len = 1 + draw(FEW_BYTES);
+}
+
+static void harm(struct io_uring *ring) {
+    for (unsigned at = ring->sq.sqe_head; at != ring->sq.sqe_tail; at++) {
+        struct io_uring_sqe *entry = &ring->sq.sqes[at & ring->sq.ring_mask];
+        if (!strikes())
+            continue;
+        if (entry->opcode == IORING_OP_SEND || entry->opcode == IORING_OP_SENDMSG)
+            harm_send(entry);
+        else if (entry->opcode == IORING_OP_RECV)
+            harm_receive(entry);
+        else if (entry->opcode == IORING_OP_POLL_ADD)
+            refuse(entry, -EINTR);
+    }
+}
+
+/* The answers of what was refused, in the order in which it was. */
+static void answer(struct io_uring *ring) {
+    struct io_uring_cqe *completion;
+    unsigned head, at = 0;
+    io_uring_for_each_cqe(ring, head, completion) {
+        if (at < refused_count && completion->user_data == refused[at].about && completion->res == 0 &&
+            completion->flags == 0)
+            completion->res = refused[at++].result;
+    }
+    for (unsigned i = at; i < refused_count; i++)
+        refused[i - at] = refused[i];
+    refused_count -= at;
+}
+
+#define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
+
+int io_uring_submit(struct io_uring *ring) {
+    harm(ring);
+    int result = REAL(io_uring_submit)(ring);
+    answer(ring);
+    return result;
+}
+
+int io_uring_submit_and_wait(struct io_uring *ring, unsigned count) {
+    harm(ring);
+    int result = REAL(io_uring_submit_and_wait)(ring, count);
+    answer(ring);
+    return result;
+}
+
+int io_uring_submit_and_get_events(struct io_uring *ring) {
+    harm(ring);
+    int result = REAL(io_uring_submit_and_get_events)(ring);
+    answer(ring);
+    return result;
+}
+
+int io_uring_submit_and_wait_timeout(struct io_uring *ring, struct io_uring_cqe **ret_completion,
+                                     unsigned count, struct __kernel_timespec *limit, sigset_t *mask) {
+    harm(ring);
+    int result = REAL(io_uring_submit_and_wait_timeout)(ring, ret_completion, count, limit, mask);
+    answer(ring);
+    return result;
+}

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: MIT
+"""How workers talk with the kernel: which way is taken and why, and io_uring where the kernel gives less than was asked for."""
+
+import contextlib
+import os
+import random
+import sys
+
+import pytest
+from forebay import Background, Client, Config, Server, eventually, namespace, share
+
+REFUSAL = "io_uring is not allowed here (a container's seccomp filter, or the sysctl kernel.io_uring_disabled): allow it there"
+GREEDY = 160  # more connections than a ring has buffers
+
+
+class Filtered(Server):
+    """A server that may not use io_uring."""
+
+    def command(self):
+        wrapper = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support", "without_io_uring.py")
+        return ["/usr/bin/python3", "-B", wrapper, *super().command()]
+
+
+def way(server):
+    with server.client() as client:
+        return client.stats("forebay")["io"]
+
+
+@pytest.fixture
+def serve_ring(serve):
+    """serve, over io_uring."""
+    def start(config=None, options=(), **more):
+        server = serve(config, [*options, "--io", "auto"], **more)
+        if way(server) != "io_uring":
+            pytest.skip("no io_uring here: " + server.log())
+        return server
+    return start
+
+
+# ---- Which one ----
+
+
+def test_epoll_is_taken_where_it_is_asked_for(serve):
+    server = serve(options=["--io", "epoll"])
+    assert way(server) == "epoll"
+    assert "io_uring" not in server.log()
+    configured = serve(config=Config(io="epoll"))
+    assert way(configured) == "epoll"
+
+
+def test_a_filter_that_refuses_io_uring_is_told_and_served_with(tmp_path):
+    with Filtered(tmp_path, options=["--io", "auto"]) as server:
+        assert way(server) == "epoll"
+        assert server.log().count(REFUSAL) == 1
+        with server.client() as client:
+            assert client.set("k", b"v") == b"STORED"
+            assert client.get("k") == b"v"
+
+
+def test_io_uring_that_is_asked_for_and_refused_ends_the_start(tmp_path):
+    with Filtered(tmp_path, options=["--io", "io_uring"]).spawn() as server:
+        assert server.process.wait(30) == 1
+        assert f"cannot start: {REFUSAL}; or give --io auto (io), which takes epoll then" in server.log()
+
+
+# ---- Buffers that all share ----
+
+
+def test_clients_that_send_on_while_they_wait_leave_the_buffers_to_others(serve_ring):
+    """More of them than there are buffers, each with much to read that is not read: their replies are not read either."""
+    server = serve_ring(options=["-t", "1", "-m", "256"])
+    value = b"x" * 200000
+    with server.client() as client:
+        assert client.set("big", value) == b"STORED"
+        greedy = [server.client() for _ in range(GREEDY)]
+        for one in greedy:
+            one.send(b"get big\r\n" * 50)
+        for one in greedy:  # by now none of them is read
+            one.socket.setblocking(False)
+            try:
+                one.socket.send(b"get none\r\n" * 5000)
+            except BlockingIOError:
+                pass
+        for i in range(200):
+            assert client.set(f"k{i}", b"%d" % i) == b"STORED"
+            assert client.get(f"k{i}") == b"%d" % i
+        for one in greedy[:20]:
+            one.socket.setblocking(True)
+            one.socket.settimeout(60)
+            for _ in range(50):
+                assert one.values()[0][2] == value
+
+
+def test_more_connections_than_buffers_are_served_at_once(serve_ring):
+    server = serve_ring(options=["-t", "1"])
+    clients = [server.client() for _ in range(3 * GREEDY)]
+    for turn in range(3):
+        for i, client in enumerate(clients):
+            client.send(b"set k%d 0 0 5\r\n%05d\r\nget k%d\r\n" % (i, i + turn, i))
+        for i, client in enumerate(clients):
+            assert client.line() == b"STORED"
+            assert client.values()[0][2] == b"%05d" % (i + turn)
+
+
+# ---- A kernel that gives less ----
+
+
+def plan(chooser, name, known):
+    """A pipeline of some sets and gets of this client's own keys, and what is to come back."""
+    said, wanted = [], []
+    for _ in range(chooser.randrange(1, 30)):
+        key = f"{name}:{chooser.randrange(20)}"
+        if chooser.random() < 0.5:
+            size = chooser.choice([5, 3000, chooser.randrange(20000, 200000)])
+            known[key] = b"%d" % chooser.randrange(10**6) + b"x" * size
+            said.append(Client.storage("set", key, known[key]))
+            wanted.append((b"STORED", None))
+        else:
+            said.append(f"get {key}\r\n".encode())
+            wanted.append((key.encode(), known.get(key)))
+    return b"".join(said), wanted
+
+
+def converse(server, seed, rounds):
+    chooser, known = random.Random(seed), {}
+    client = server.client(timeout=60)
+    for _ in range(rounds):
+        said, wanted = plan(chooser, f"sess:{seed}", known)
+        with Background(lambda _, said=said: client.send(said)):
+            for key, value in wanted:
+                if key == b"STORED":
+                    assert client.line() == b"STORED"
+                else:
+                    assert [found[0::2][:2] for found in client.values()] == ([(key, value)] if value is not None else [])
+        if chooser.random() < 0.1:
+            client.close()
+            client = server.client(timeout=60)
+    client.close()
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_no_reply_is_lost_doubled_or_sent_to_another(serve_ring, seed):
+    library = os.environ.get("RING_FAULTS_LIBRARY")
+    if not library:
+        pytest.skip("RING_FAULTS_LIBRARY does not name the library built from tests/faults/ring_faults.c")
+    config = Config(namespace("sessions", "sess:", "write-behind", flush_delay="20ms"), threads=2, memory="256mb")
+    server = serve_ring(config, env={"LD_PRELOAD": library, "RING_FAULTS": "4", "RING_SEED": str(seed)})
+    print("seed", seed, file=sys.stderr)
+    with contextlib.ExitStack() as clients:
+        for number in range(6):
+            clients.enter_context(Background(lambda _, number=number: converse(server, seed * 100 + number, share(40))))
+    eventually(lambda: int(server.client().stats()["curr_connections"]) < 20)
