@@ -165,6 +165,9 @@ struct mutation {
     bool refused;
     const char *refusal;
     bool done; /* out, where not all were: the store has it, or a newer row */
+    /* Out, with BACKEND_TRANSIENT: the store has it, or a newer row, but not in as many places as it has to. It stays when the
+     * mutation is repeated. */
+    bool lacks_replicas;
     struct entry entry;
 };
 
@@ -217,6 +220,12 @@ struct backend_listener {
     void (*lost)(struct backend_listener *self);
 };
 
+/* Parts of a store that were found elsewhere, as another node has taken over: how many, and where the last of them was and is. */
+struct backend_failovers {
+    uint64_t count;
+    char from[BACKEND_PLACE_SHOWN], to[BACKEND_PLACE_SHOWN];
+};
+
 enum { BACKEND_PROOF_MS = 50 };
 
 /* Of a row whose version does not tell its value, as others write it without one: it has to be loaded. */
@@ -252,6 +261,11 @@ struct backend_connection {
      * others were asked is done (mutation.done, load_result.failed). */
     bool partial;
     unsigned parts_away; /* the kind's: so many, as far as the last call has shown */
+    /* The kind's, of a store of several parts, for the caller to take and set count to 0. */
+    struct backend_failovers failovers;
+    /* The kind's, of the writer's connection, by high_version: a part of the store has less than it had acknowledged to the
+     * connection before; its identity is another one, too. */
+    bool went_back;
     /* The kind's: this connection has seen of its store what one that is opened anew could not know, and is not to be
      * closed for the calls that fail because of it. */
     bool witness;

@@ -9,6 +9,7 @@
 struct backend_nodes {
     pthread_mutex_t mutex;
     struct backend_nodes_copy now;
+    void *legacy; /* NULL: none */
 };
 
 struct backend_nodes *backend_nodes_create(void) {
@@ -22,6 +23,7 @@ void backend_nodes_destroy(struct backend_nodes *nodes) {
     if (!nodes)
         return;
     pthread_mutex_destroy(&nodes->mutex);
+    free(nodes->legacy);
     free(nodes);
 }
 
@@ -67,12 +69,35 @@ void backend_nodes_note(struct backend_nodes *nodes, const struct backend_node *
         node->commands += exchange->commands;
         node->errors += exchange->errors;
         node->redirections += exchange->redirections;
+        node->replica_waits += exchange->replica_waits;
+        node->replica_short += exchange->replica_short;
         node->exchanges++;
         node->exchange_us += exchange->exchange_us;
         if (exchange->exchange_us > node->exchange_max_us)
             node->exchange_max_us = exchange->exchange_us;
     }
     pthread_mutex_unlock(&nodes->mutex);
+}
+
+void backend_nodes_leave(struct backend_nodes *nodes, void *legacy) {
+    void *old = legacy;
+    if (nodes) {
+        pthread_mutex_lock(&nodes->mutex);
+        old = nodes->legacy;
+        nodes->legacy = legacy;
+        pthread_mutex_unlock(&nodes->mutex);
+    }
+    free(old);
+}
+
+void *backend_nodes_take(struct backend_nodes *nodes) {
+    if (!nodes)
+        return NULL;
+    pthread_mutex_lock(&nodes->mutex);
+    void *legacy = nodes->legacy;
+    nodes->legacy = NULL;
+    pthread_mutex_unlock(&nodes->mutex);
+    return legacy;
 }
 
 void backend_nodes_read(struct backend_nodes *nodes, struct backend_nodes_copy *ret_copy) {

@@ -17,6 +17,8 @@ struct backend_node {
     unsigned slots;               /* of which it is the master; 0: of none any more */
     bool away;                    /* it did not serve when it was asked last */
     uint64_t commands, errors, redirections;
+    uint64_t replica_waits,
+        replica_short; /* batches that waited for its replicas, and those that too few had */
     uint64_t exchanges, exchange_us, exchange_max_us; /* commands sent together, until all were answered */
 };
 
@@ -37,6 +39,11 @@ void backend_nodes_set(struct backend_nodes *nodes, const struct backend_node *m
 
 /* An exchange with a node: its counts are added, exchange_us is the time that it took. NULL: as above. */
 void backend_nodes_note(struct backend_nodes *nodes, const struct backend_node *exchange);
+
+/* What one writer's connection leaves for the next one, of the kind's own making: taken once, and ended by free() where nobody
+ * does. NULL: nothing. Without nodes it is freed at once. */
+void backend_nodes_leave(struct backend_nodes *nodes, void *legacy);
+void *backend_nodes_take(struct backend_nodes *nodes);
 
 void backend_nodes_read(struct backend_nodes *nodes, struct backend_nodes_copy *ret_copy);
 

@@ -368,6 +368,8 @@ static void stat_node(const char *owner, const struct backend_node *node, struct
                    {"commands", node->commands},
                    {"errors", node->errors},
                    {"redirections", node->redirections},
+                   {"replica_waits", node->replica_waits},
+                   {"replica_short", node->replica_short},
                    {"exchanges", node->exchanges},
                    {"exchange_us", node->exchange_us},
                    {"exchange_max_us", node->exchange_max_us}};

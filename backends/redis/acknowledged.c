@@ -15,6 +15,8 @@
  * WAIT counts the replicas that have all that this connection has written. For a batch that is repeated because there
  * were too few, the scripts change nothing; the number that is set behind them is what the replicas have to catch up with,
  * and with it all before it.
+ *
+ * In a cluster each master has an end and a number of its own (proofs.c).
  */
 #include "backends/failure.h"
 #include "backends/redis/internal.h"
@@ -34,47 +36,41 @@ static struct slice key_of(struct redis_connection *connection) {
     return slice_of(name, (size_t)sprintf(name, REDIS_APPLIED_KEY "%u", connection->node));
 }
 
-static bool ask(struct redis_connection *connection, size_t count, const struct slice *words) {
-    const char *data[4];
-    size_t sizes[4];
-    for (size_t i = 0; i < count; i++) {
-        data[i] = words[i].data;
-        sizes[i] = words[i].size;
-    }
-    return redis_append(connection, count, data, sizes);
-}
-
 /* ---- The end of a batch ---- */
 
 /* Half of what the call has left, as the answer has to come as well. 0 would be for ever. */
-static uint64_t wait_ms(const struct redis_connection *connection) {
+uint64_t redis_wait_ms(const struct redis_connection *connection) {
     struct timeval left = redis_time_left(connection, UINT32_MAX);
     uint64_t half = ((uint64_t)left.tv_sec * 1000 + (uint64_t)left.tv_usec / 1000) / 2;
     return half ? half : 1;
+}
+
+bool redis_append_wait(struct redis_connection *connection, uint64_t milliseconds) {
+    const struct slice wait[] = {SLICE("WAIT"), redis_number(connection, connection->replicas),
+                                 redis_number(connection, milliseconds)};
+    return redis_append_slices(connection, 3, wait);
 }
 
 bool redis_end_batch(struct redis_connection *connection) {
     connection->batch_number = next_number(connection);
     const struct slice set[] = {SLICE("SET"), key_of(connection),
                                 redis_number(connection, connection->batch_number), SLICE("XX")};
-    bool fine = ask(connection, connection->base.applied ? 4 : 3, set);
-    if (fine && connection->replicas) {
-        const struct slice wait[] = {SLICE("WAIT"), redis_number(connection, connection->replicas),
-                                     redis_number(connection, wait_ms(connection))};
-        fine = ask(connection, 3, wait);
-    }
+    bool fine = redis_append_slices(connection, connection->base.applied ? 4 : 3, set);
+    if (fine && connection->replicas)
+        fine = redis_append_wait(connection, redis_wait_ms(connection));
     arena_reset(&connection->words);
     return fine;
 }
 
-static enum redis_step judge_wait(struct redis_connection *connection, const redisReply *reply,
-                                  enum backend_status *ret_status, struct backend_error *ret_error) {
+enum redis_step redis_judge_wait(struct redis_connection *connection, const redisReply *reply,
+                                 enum backend_status *ret_status, struct backend_error *ret_error) {
     if (reply->type != REDIS_REPLY_INTEGER)
         return redis_odd_answer(connection, ret_status, ret_error);
     connection->base.replica_waits++;
     if (reply->integer >= (long long)connection->replicas)
         return REDIS_DONE;
     connection->base.replica_short++;
+    connection->too_few = true;
     *ret_status = backend_fail(
         ret_error, BACKEND_TRANSIENT,
         "backend \"%s\", redis at %.100s: written, but only %lld of %u replicas have it: see whether they are connected (INFO replication), or lower replicas",
@@ -98,7 +94,7 @@ static enum redis_step hear(struct redis_connection *connection, bool waits, enu
     if (reply->type == REDIS_REPLY_ERROR)
         step = redis_error_means(connection, reply, ret_status, ret_error);
     else if (waits)
-        step = judge_wait(connection, reply, ret_status, ret_error);
+        step = redis_judge_wait(connection, reply, ret_status, ret_error);
     else
         step = judge_set(connection, reply);
     freeReplyObject(reply);
@@ -136,7 +132,7 @@ static enum redis_step read_number(struct redis_connection *connection, bool mak
     const struct slice set[] = {SLICE("SET"), key_of(connection),
                                 redis_number(connection, next_number(connection)), SLICE("NX")};
     const struct slice get[] = {SLICE("GET"), set[1]};
-    if ((makes && !ask(connection, 4, set)) || !ask(connection, 2, get))
+    if ((makes && !redis_append_slices(connection, 4, set)) || !redis_append_slices(connection, 2, get))
         return redis_out_of_memory(connection, ret_status, ret_error);
     if (makes)
         step = hear_number(connection, NULL, ret_status, ret_error);

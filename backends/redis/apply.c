@@ -8,6 +8,7 @@
  */
 #include "backends/mutations.h"
 #include "backends/redis/deal.h"
+#include "backends/redis/proofs.h"
 #include <assert.h>
 #include <stdlib.h>
 
@@ -269,6 +270,17 @@ static enum redis_step hear_raised(struct redis_connection *connection, void *co
     return redis_guard_hear(connection, node, highest, reply, ret_status, ret_error);
 }
 
+static bool seal_rows(struct redis_connection *connection, void *context, struct redis_node *node,
+                      unsigned *ret_commands) {
+    (void)context;
+    return redis_seal_send(connection, node, true, ret_commands);
+}
+
+static void note_short(void *context, size_t job) {
+    const struct apply_task *task = context;
+    task->mutations[job].lacks_replicas = true;
+}
+
 static enum backend_status apply_in_cluster(struct redis_connection *connection, struct apply_task *task,
                                             struct backend_error *ret_error) {
     const struct redis_deal deal = {.count = task->count,
@@ -278,7 +290,12 @@ static enum backend_status apply_in_cluster(struct redis_connection *connection,
                                     .put_off = put_off_mutation,
                                     .hear = hear_mutation,
                                     .greet = raise_high,
-                                    .hear_greeting = hear_raised};
+                                    .hear_greeting = hear_raised,
+                                    .proves = true,
+                                    .waits = connection->replicas > 0,
+                                    .seal = seal_rows,
+                                    .hear_seal = redis_seal_hear,
+                                    .short_of = note_short};
     enum backend_status status = BACKEND_TRANSIENT;
     bool *done = malloc(task->count * sizeof *done);
     mutations_forget_answers(task->mutations, task->count);
@@ -301,7 +318,10 @@ enum backend_status redis_apply(struct backend_connection *base, struct mutation
     assert(connection->role == BACKEND_WRITER);
     if (connection->cluster)
         return count ? apply_in_cluster(connection, &task, ret_error) : BACKEND_OK;
+    connection->too_few = false;
     enum backend_status status = count ? redis_do(connection, apply_work, &task, ret_error) : BACKEND_OK;
+    for (size_t i = 0; i < count && status == BACKEND_TRANSIENT && connection->too_few; i++)
+        mutations[i].lacks_replicas = true;
     uint64_t highest = mutations_highest_version(mutations, count);
     if (status == BACKEND_OK && highest > connection->known_version)
         connection->known_version = highest;

@@ -78,6 +78,10 @@ size_t redis_cluster_find(const struct redis_cluster *cluster, const struct redi
     return index;
 }
 
+bool redis_node_has_slots(const struct redis_cluster *cluster, const struct redis_node *node) {
+    return memchr(cluster->map.owner, (int)redis_cluster_find(cluster, node), REDIS_SLOTS) != NULL;
+}
+
 struct redis_node *redis_cluster_node(struct redis_connection *connection, const struct redis_place *place) {
     struct redis_cluster *cluster = connection->cluster;
     size_t index = find_place(cluster, place);
@@ -150,6 +154,15 @@ static void tell_map(const struct redis_connection *connection) {
     free(masters);
 }
 
+/* Rows that have come to a node are not behind its number. */
+static void note_arrivals(struct redis_cluster *cluster, struct redis_node *const *nodes) {
+    for (unsigned slot = 0; slot < REDIS_SLOTS; slot++) {
+        unsigned old = cluster->map.owner[slot], owner = cluster->next.owner[slot];
+        if (owner != REDIS_NOBODY && (old == REDIS_NOBODY || cluster->nodes[old] != nodes[owner]))
+            nodes[owner]->wants_seal = true;
+    }
+}
+
 /* The nodes in the order of the map, with what was known of them. False: out of memory; the old map stays. */
 static bool take_map(struct redis_connection *connection) {
     struct redis_cluster *cluster = connection->cluster;
@@ -160,6 +173,7 @@ static bool take_map(struct redis_connection *connection) {
         if (!nodes[i])
             return false;
     }
+    note_arrivals(cluster, nodes);
     for (size_t i = 0; i < next->master_count; i++)
         cluster->nodes[redis_cluster_find(cluster, nodes[i])] = NULL;
     for (size_t i = 0; i < cluster->node_count; i++)

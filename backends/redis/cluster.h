@@ -14,10 +14,25 @@ struct redis_node {
     /* Since when it does not serve, monotonic, 0: it does; when it may be tried again, and how long not after that. */
     uint64_t trouble_since_us, try_at_us, try_pause_us;
     struct backend_error error; /* what its trouble is, while it has some */
-    /* The writer's: the slot whose high version this node's rows raise, and the version there once (redis_high_version),
-     * 0: not known. */
+    /* The writer's: the slot whose high version this node's rows raise, REDIS_SLOTS: none yet; and to what they did in this
+     * batch, 0: to nothing. */
     unsigned guard_slot;
-    uint64_t known_version;
+    uint64_t raised_version;
+    /* And of the end of its batches (proofs.c). */
+    bool is_short;   /* its trouble is that it has too few replicas; else it serves */
+    bool wants_seal; /* slots have come to it */
+    unsigned seal_slot, seal_misses;
+    uint64_t seal_number;
+    bool seal_waits, seal_is_set;
+    uint64_t replica_waits, replica_short; /* not told yet */
+};
+
+/* What the answers to the end of a batch say; the later, the worse. */
+enum redis_seal {
+    REDIS_SEALED,
+    REDIS_UNSEALED,   /* it has to be done again */
+    REDIS_SEAL_SHORT, /* it is done, and too few replicas have it */
+    REDIS_SEAL_FAILED
 };
 
 struct redis_cluster {
@@ -31,6 +46,7 @@ struct redis_cluster {
     bool lost;                   /* a master has less than it had */
     bool wants_map;              /* the map is known to be old */
     struct redis_slot_map next;  /* while it is read */
+    struct redis_proofs *proofs; /* the writer's, else NULL */
 };
 
 /* NULL: out of memory. */
@@ -56,11 +72,14 @@ struct redis_node *redis_cluster_node(struct redis_connection *connection, const
 /* Its index. */
 size_t redis_cluster_find(const struct redis_cluster *cluster, const struct redis_node *node);
 
+/* Whether any slot is its own, by the map. */
+bool redis_node_has_slots(const struct redis_cluster *cluster, const struct redis_node *node);
+
 /* Connects the node if it is not, waiting at most so long. False with a message: it is in trouble. */
 bool redis_node_connect(struct redis_connection *connection, struct redis_node *node, uint64_t most_ms,
                         struct backend_error *ret_error);
 
-/* It does not serve; it does. */
+/* It does not serve, or too few replicas do; it does. */
 void redis_node_fails(struct redis_node *node);
 void redis_node_serves(struct redis_node *node);
 
@@ -90,6 +109,12 @@ bool redis_guard_send(struct redis_connection *connection, struct redis_node *no
 enum redis_step redis_guard_hear(struct redis_connection *connection, struct redis_node *node,
                                  uint64_t version, redisReply *reply, enum backend_status *ret_status,
                                  struct backend_error *ret_error);
+
+/* Gives the node another slot: the one that it has is on its way. */
+void redis_guard_take_next(const struct redis_cluster *cluster, struct redis_node *node);
+
+/* The key of a high version, as a word. */
+struct slice redis_high_key(struct redis_connection *connection, unsigned slot);
 
 /* How many masters do not serve; slots without one count for one more. */
 unsigned redis_cluster_parts_away(const struct redis_cluster *cluster);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Connections: opened, closed, and asked for what is of the whole database. */
 #include "backends/failure.h"
-#include "backends/redis/cluster.h"
+#include "backends/redis/proofs.h"
 #include <assert.h>
 #include <stdlib.h>
 
@@ -15,6 +15,7 @@ void redis_close(struct backend_connection *base) {
         redis_cluster_take_up_nodes(connection);
     redis_unregister(connection);
     redis_disconnect(connection);
+    redis_proofs_leave(connection);
     redis_cluster_destroy(connection->cluster);
     redis_forget_loaded(connection);
     arena_free(&connection->words);
@@ -70,6 +71,14 @@ static enum backend_status take_table(struct redis_table *ours, const char *back
     return BACKEND_OK;
 }
 
+/* False: out of memory. */
+static bool take_cluster(struct redis_connection *connection) {
+    connection->cluster = redis_cluster_create();
+    if (connection->cluster && connection->role == BACKEND_WRITER)
+        connection->cluster->proofs = redis_proofs_take(connection);
+    return connection->cluster && (connection->role != BACKEND_WRITER || connection->cluster->proofs);
+}
+
 static enum backend_status take_options(struct redis_connection *connection,
                                         const struct backend_options *options,
                                         struct backend_error *ret_error) {
@@ -88,7 +97,7 @@ static enum backend_status take_options(struct redis_connection *connection,
     if (!redis_address_parse(options->uri, &connection->address, &problem))
         return backend_fail(ret_error, BACKEND_REFUSED, "backend \"%s\": bad URI: %s", options->name,
                             problem);
-    if (connection->address.seed_count > 0 && !(connection->cluster = redis_cluster_create()))
+    if (connection->address.seed_count > 0 && !take_cluster(connection))
         return backend_fail(ret_error, BACKEND_TRANSIENT, "backend \"%s\": out of memory", options->name);
     connection->replicas = own.replicas;
     connection->sentinel_user = own.sentinel_user;

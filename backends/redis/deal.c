@@ -18,13 +18,17 @@
  * ends as soon as some jobs are done, or after a moment, and says which are not. A node that does not serve is tried again
  * with pauses that grow. Slots on their way are waited for, for a moment.
  *
+ * Where a deal has an end for each node, which says that others have what it did as well (proofs.c), a job counts as done when that
+ * has come back in the same round. While too few replicas have it, its node is in trouble for whatever is sealed, and serves
+ * the rest.
+ *
  * Versions of a key rise within a batch, so that the version guard keeps its order also where a slot moves between two jobs.
  */
 #include "backends/redis/deal.h"
 #include "backends/failure.h"
+#include "backends/redis/dealing.h"
+#include "backends/redis/proofs.h"
 #include "cache/base/clock.h"
-#include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 
 enum {
@@ -36,84 +40,6 @@ enum {
     PATIENCE_MS = 200, /* for some, while others serve */
 };
 
-#define NOT_LOCAL "ERR Script attempted to access a non local key"
-
-enum job_state { JOB_WAITS, JOB_DONE, JOB_FAILED };
-
-enum { NO_JOB = UINT32_MAX };
-
-struct job {
-    uint32_t next; /* of the lane */
-    uint16_t slot;
-    uint8_t state;
-    struct redis_node *asks; /* the node that takes it once; NULL: the master of its slot */
-};
-
-/* What goes to one node in a round. */
-struct lane {
-    struct redis_node *node;
-    uint32_t unsent, unheard, last;
-    size_t under_way;
-    bool greeted;
-    bool greeting;    /* its answer comes first */
-    bool unguarded;   /* its greeting was for another node */
-    bool asking;      /* the answer to ASKING was heard, that of the job comes */
-    bool loads_again; /* scripts are gone */
-    uint64_t commands, errors, redirections, heard_us; /* for statistics */
-};
-
-struct dealing {
-    struct redis_connection *connection;
-    struct redis_cluster *cluster;
-    const struct redis_deal *deal;
-    struct job *jobs;
-    struct lane lanes[REDIS_MASTERS_MAX];
-    size_t lane_count;
-    bool pauses;                 /* before the next round */
-    bool moving;                 /* a slot is on its way */
-    bool asks;                   /* some job has another node to go to */
-    enum backend_status failed;  /* of a job; BACKEND_OK: none has */
-    struct backend_error reason; /* why it failed */
-    struct backend_error *error; /* what was met last */
-};
-
-/* ---- Nodes ---- */
-
-static void take_up(struct dealing *dealing, struct redis_node *node) {
-    dealing->connection->link = &node->link;
-}
-
-static void fail_node(struct dealing *dealing, struct redis_node *node) {
-    node->error = *dealing->error;
-    redis_node_fails(node);
-    dealing->pauses = dealing->cluster->wants_map = true;
-}
-
-static void lose_lane(struct dealing *dealing, struct lane *lane) {
-    take_up(dealing, lane->node);
-    redis_lose(dealing->connection, dealing->error);
-    fail_node(dealing, lane->node);
-    lane->errors++;
-    lane->unsent = lane->unheard = NO_JOB;
-    lane->under_way = 0;
-    lane->greeting = lane->unguarded = false;
-}
-
-static enum backend_status give_up(struct dealing *dealing, enum backend_status status,
-                                   const struct backend_error *reason) {
-    if (dealing->failed == BACKEND_OK || status == BACKEND_REPLACED) {
-        dealing->failed = status;
-        dealing->reason = *reason;
-    }
-    return status;
-}
-
-static void run_out_of_memory(struct dealing *dealing) {
-    enum backend_status status;
-    redis_out_of_memory(dealing->connection, &status, dealing->error);
-    give_up(dealing, status, dealing->error);
-}
-
 /* ---- Dealing ---- */
 
 /* The node that a job goes to now; NULL: none, and the job waits. */
@@ -121,7 +47,8 @@ static struct redis_node *node_for(struct dealing *dealing, const struct job *jo
     struct redis_cluster *cluster = dealing->cluster;
     unsigned owner = cluster->map.owner[job->slot];
     struct redis_node *node = job->asks ? job->asks : owner != REDIS_NOBODY ? cluster->nodes[owner] : NULL;
-    if (node && monotonic_us() >= node->try_at_us)
+    bool is_tried = node && (monotonic_us() >= node->try_at_us || (node->is_short && !dealing->deal->waits));
+    if (is_tried)
         return node;
     if (node)
         *dealing->error = node->error;
@@ -136,14 +63,14 @@ static struct lane *lane_of(struct dealing *dealing, struct redis_node *node) {
         if (dealing->lanes[i].node == node)
             return &dealing->lanes[i];
     struct lane *lane = &dealing->lanes[dealing->lane_count++];
-    *lane = (struct lane){.node = node, .unsent = NO_JOB, .unheard = NO_JOB};
+    *lane = (struct lane){.node = node, .first = NO_JOB, .unsent = NO_JOB, .unheard = NO_JOB};
     return lane;
 }
 
 static void add_job(struct dealing *dealing, struct lane *lane, uint32_t index) {
     dealing->jobs[index].next = NO_JOB;
-    if (lane->unsent == NO_JOB)
-        lane->unsent = index;
+    if (lane->first == NO_JOB)
+        lane->first = lane->unsent = index;
     else
         dealing->jobs[lane->last].next = index;
     lane->last = index;
@@ -162,31 +89,56 @@ static void deal_out(struct dealing *dealing) {
 
 /* What went over a lane since then. */
 static void note_exchange(const struct dealing *dealing, const struct lane *lane, uint64_t since_us) {
-    struct backend_node exchange = {.away = lane->node->trouble_since_us != 0,
+    struct redis_node *node = lane->node;
+    struct backend_node exchange = {.away = node->trouble_since_us != 0 && !node->is_short,
                                     .commands = lane->commands,
                                     .errors = lane->errors,
                                     .redirections = lane->redirections,
+                                    .replica_waits = node->replica_waits,
+                                    .replica_short = node->replica_short,
                                     .exchange_us = lane->heard_us > since_us ? lane->heard_us - since_us : 0};
-    snprintf(exchange.name, sizeof exchange.name, "%.95s", lane->node->address.shown);
+    node->replica_waits = node->replica_short = 0;
+    snprintf(exchange.name, sizeof exchange.name, "%.95s", node->address.shown);
     backend_nodes_note(dealing->connection->nodes, &exchange);
+}
+
+/* Connected, and known to have what it had. */
+static bool is_ready(struct dealing *dealing, const struct lane *lane) {
+    enum backend_status status = BACKEND_TRANSIENT;
+    if (!redis_node_connect(dealing->connection, lane->node, CONNECT_MS, dealing->error))
+        return false;
+    if (!dealing->deal->proves)
+        return true;
+    enum redis_step step = redis_prove(dealing->connection, lane->node, &status, dealing->error);
+    if (step == REDIS_LOST)
+        redis_lose(dealing->connection, dealing->error);
+    else if (step != REDIS_DONE && status == BACKEND_REPLACED)
+        redis_dealing_give_up(dealing, status, dealing->error);
+    return step == REDIS_DONE;
 }
 
 static void connect_lanes(struct dealing *dealing) {
     size_t kept = 0;
     for (size_t i = 0; i < dealing->lane_count; i++) {
         struct lane *lane = &dealing->lanes[i];
-        if (redis_node_connect(dealing->connection, lane->node, CONNECT_MS, dealing->error)) {
+        if (is_ready(dealing, lane)) {
             dealing->lanes[kept++] = *lane;
             continue;
         }
-        fail_node(dealing, lane->node);
+        redis_dealing_fail_node(dealing, lane->node);
         lane->errors++;
         note_exchange(dealing, lane, monotonic_us());
     }
-    dealing->lane_count = kept;
+    dealing->lane_count = dealing->failed == BACKEND_REPLACED ? 0 : kept;
 }
 
 /* ---- Sending ---- */
+
+static void run_out_of_memory(struct dealing *dealing) {
+    enum backend_status status;
+    redis_out_of_memory(dealing->connection, &status, dealing->error);
+    redis_dealing_give_up(dealing, status, dealing->error);
+}
 
 static bool append_word(struct redis_connection *connection, const char *word) {
     const size_t size = strlen(word);
@@ -216,188 +168,27 @@ static bool send_job(struct dealing *dealing, struct lane *lane) {
     return sent;
 }
 
+/* The last ones. */
+static bool end_lane(struct dealing *dealing, struct lane *lane) {
+    if (!dealing->deal->seal || lane->ended)
+        return true;
+    lane->ended = true;
+    return dealing->deal->seal(dealing->connection, dealing->deal->task, lane->node, &lane->seals);
+}
+
 static void fill(struct dealing *dealing, struct lane *lane) {
     if (lane->unsent == NO_JOB || lane->under_way > WINDOW / 2)
         return;
-    take_up(dealing, lane->node);
+    redis_dealing_take_up(dealing, lane->node);
     bool sent = greet(dealing, lane);
     while (sent && lane->unsent != NO_JOB && lane->under_way < WINDOW)
         sent = send_job(dealing, lane);
+    if (sent && lane->unsent == NO_JOB)
+        sent = end_lane(dealing, lane);
     if (!sent)
         run_out_of_memory(dealing);
     if (!sent || redis_send(dealing->connection) != REDIS_DONE)
-        lose_lane(dealing, lane);
-}
-
-/* ---- Answers ---- */
-
-static void move_slot(struct dealing *dealing, struct lane *lane, struct job *job,
-                      const struct redis_place *place) {
-    struct redis_node *node = redis_cluster_node(dealing->connection, place);
-    bool itself = node == lane->node;
-    dealing->cluster->wants_map = true;
-    dealing->pauses |= !node || itself;
-    if (node)
-        dealing->cluster->map.owner[job->slot] = (uint8_t)redis_cluster_find(dealing->cluster, node);
-    char shown[REDIS_PLACE_SHOWN];
-    redis_place_show(place, shown);
-    backend_fail(dealing->error, BACKEND_TRANSIENT,
-                 "backend \"%s\", redis at %.60s: slot %u is at %.60s, it says%s: see CLUSTER NODES there",
-                 dealing->connection->name, redis_shown(dealing->connection), job->slot, shown,
-                 itself ? ", which is itself, and refuses it" : "");
-}
-
-static bool redirect(struct dealing *dealing, struct lane *lane, struct job *job, const redisReply *reply) {
-    unsigned slot;
-    struct redis_place place;
-    if (!redis_redirection_read(slice_of(reply->str, (size_t)reply->len), &lane->node->address.place, &slot,
-                                &place))
-        return false;
-    lane->redirections++;
-    if (redis_begins_with(reply, "ASK ")) {
-        job->asks = redis_cluster_node(dealing->connection, &place);
-        dealing->pauses |= !job->asks || job->asks == lane->node;
-        dealing->asks = true;
-    } else {
-        move_slot(dealing, lane, job, &place);
-    }
-    return true;
-}
-
-/* What asking another node, or later, may mend. False: it is something else. */
-static bool puts_off(struct dealing *dealing, struct lane *lane, const redisReply *reply) {
-    static const char *const words[] = {"CLUSTERDOWN", "LOADING", "MASTERDOWN", "READONLY"};
-    enum backend_status status;
-    if (redis_begins_with(reply, "NOSCRIPT")) {
-        lane->loads_again = true;
-        return true;
-    }
-    if (redis_begins_with(reply, "TRYAGAIN") || redis_begins_with(reply, NOT_LOCAL)) {
-        redis_say(dealing->connection, reply, BACKEND_TRANSIENT, &status, dealing->error);
-        dealing->pauses = dealing->moving = dealing->cluster->wants_map = true;
-        return true;
-    }
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        if (redis_begins_with(reply, words[i])) {
-            redis_say(dealing->connection, reply, BACKEND_TRANSIENT, &status, dealing->error);
-            fail_node(dealing, lane->node);
-            return true;
-        }
-    return false;
-}
-
-static void judge(struct dealing *dealing, struct lane *lane, enum redis_step step,
-                  enum backend_status status) {
-    if (step == REDIS_DONE) {
-        redis_node_serves(lane->node);
-        return;
-    }
-    give_up(dealing, status, dealing->error);
-    if (status == BACKEND_TRANSIENT)
-        fail_node(dealing, lane->node);
-}
-
-static void hear_greeting(struct dealing *dealing, struct lane *lane, redisReply *reply) {
-    enum backend_status status = BACKEND_TRANSIENT;
-    lane->greeting = false;
-    bool is_error = reply->type == REDIS_REPLY_ERROR && !redis_begins_with(reply, "TRYAGAIN");
-    lane->unguarded = reply->type == REDIS_REPLY_ERROR && redis_is_elsewhere(reply);
-    if (is_error && puts_off(dealing, lane, reply)) {
-        freeReplyObject(reply);
-        return;
-    }
-    enum redis_step step = dealing->deal->hear_greeting(dealing->connection, dealing->deal->task, lane->node,
-                                                        reply, &status, dealing->error);
-    judge(dealing, lane, step, status);
-}
-
-/* Whether the node was to do it elsewhere or later, and so has not done it. (A script that met a key of another node may
- * have begun.) */
-static bool is_put_off(struct dealing *dealing, struct lane *lane, uint32_t index, const redisReply *reply) {
-    if (reply->type != REDIS_REPLY_ERROR ||
-        !(redirect(dealing, lane, &dealing->jobs[index], reply) || puts_off(dealing, lane, reply)))
-        return false;
-    if (dealing->deal->put_off && !redis_begins_with(reply, NOT_LOCAL))
-        dealing->deal->put_off(dealing->deal->task, index);
-    return true;
-}
-
-static void hear_job(struct dealing *dealing, struct lane *lane, redisReply *reply) {
-    uint32_t index = lane->unheard;
-    struct job *job = &dealing->jobs[index];
-    enum backend_status status = BACKEND_TRANSIENT;
-    lane->unheard = job->next == lane->unsent ? NO_JOB : job->next;
-    lane->under_way--;
-    lane->asking = false;
-    job->asks = NULL;
-    if (is_put_off(dealing, lane, index, reply)) {
-        freeReplyObject(reply);
-        return;
-    }
-    enum redis_step step =
-        dealing->deal->hear(dealing->connection, dealing->deal->task, index, reply, &status, dealing->error);
-    job->state = step == REDIS_DONE ? JOB_DONE : JOB_FAILED;
-    judge(dealing, lane, step, status);
-}
-
-static void hear_one(struct dealing *dealing, struct lane *lane, redisReply *reply) {
-    lane->errors += reply->type == REDIS_REPLY_ERROR;
-    const struct job *job = lane->unheard == NO_JOB ? NULL : &dealing->jobs[lane->unheard];
-    if (lane->greeting) {
-        hear_greeting(dealing, lane, reply);
-    } else if (job && job->asks && !lane->asking) {
-        lane->asking = true;
-        freeReplyObject(reply);
-    } else if (job) {
-        hear_job(dealing, lane, reply);
-    } else {
-        freeReplyObject(reply);
-    }
-}
-
-/* All that has come. */
-static void hear_lane(struct dealing *dealing, struct lane *lane) {
-    void *reply = NULL;
-    take_up(dealing, lane->node);
-    redisContext *context = lane->node->link.context;
-    bool good = redisBufferRead(context) == REDIS_OK;
-    while (good && lane->under_way && (good = redisReaderGetReply(context->reader, &reply) == REDIS_OK) &&
-           reply)
-        hear_one(dealing, lane, reply);
-    lane->heard_us = monotonic_us();
-    if (!good && lane->under_way)
-        lose_lane(dealing, lane);
-}
-
-static size_t list_waiting(struct dealing *dealing, struct pollfd *fds, struct lane **lanes) {
-    size_t count = 0;
-    for (size_t i = 0; i < dealing->lane_count; i++) {
-        struct lane *lane = &dealing->lanes[i];
-        if (lane->under_way == 0)
-            continue;
-        lanes[count] = lane;
-        fds[count++] = (struct pollfd){.fd = lane->node->link.context->fd, .events = POLLIN};
-    }
-    return count;
-}
-
-/* False: nothing is under way any more. */
-static bool hear_some(struct dealing *dealing) {
-    struct pollfd fds[REDIS_MASTERS_MAX];
-    struct lane *lanes[REDIS_MASTERS_MAX];
-    size_t count = list_waiting(dealing, fds, lanes);
-    struct timeval left = redis_time_left(dealing->connection, INT32_MAX);
-    int ready = count ? poll(fds, count, (int)(left.tv_sec * 1000 + left.tv_usec / 1000)) : 0;
-    for (size_t i = 0; i < count; i++) {
-        if (fds[i].revents)
-            hear_lane(dealing, lanes[i]);
-        else if (ready <= 0) {
-            lanes[i]->node->link.context->err = REDIS_ERR_IO; /* no answer in time */
-            errno = EAGAIN;
-            lose_lane(dealing, lanes[i]);
-        }
-    }
-    return count > 0;
+        redis_dealing_lose_lane(dealing, lane);
 }
 
 /* ---- The whole ---- */
@@ -405,35 +196,20 @@ static bool hear_some(struct dealing *dealing) {
 static void load_scripts_again(struct dealing *dealing) {
     for (size_t i = 0; i < dealing->lane_count; i++)
         if (dealing->lanes[i].loads_again) {
-            take_up(dealing, dealing->lanes[i].node);
+            redis_dealing_take_up(dealing, dealing->lanes[i].node);
             redis_disconnect(dealing->connection);
         }
 }
 
-/* While its slot moves a greeting may be for another node, and the jobs were done without it: it is given once more, in
- * another slot. All answers have been heard. */
-static void greet_again(struct dealing *dealing, struct lane *lane) {
-    enum { TRIES = 16 };
-    redisReply *reply = NULL;
-    for (unsigned tries = 0; lane->unguarded && tries < TRIES; tries++) {
-        take_up(dealing, lane->node);
-        redisSetTimeout(lane->node->link.context, redis_time_left(dealing->connection, INT32_MAX));
-        lane->greeted = false;
-        if (!greet(dealing, lane) || redis_send(dealing->connection) != REDIS_DONE ||
-            redis_answer(dealing->connection, &reply) != REDIS_DONE) {
-            lose_lane(dealing, lane);
-            return;
-        }
-        hear_greeting(dealing, lane, reply);
-    }
-    if (lane->unguarded)
-        give_up(dealing, BACKEND_TRANSIENT, dealing->error);
-}
-
-/* A node that is not in a new map is gone. Whoever was sent there goes to the master first, and is sent on again. */
+/* Of a node that the map does not know yet it cannot be said what it has to prove. A node that is not in a new map is gone:
+ * whoever was sent there goes to the master first, and is sent on again. */
 static void renew_map(struct dealing *dealing) {
+    const struct redis_cluster *cluster = dealing->cluster;
     enum backend_status status;
-    redis_cluster_refresh(dealing->connection, &status, dealing->error);
+    if (dealing->deal->proves && cluster->node_count > cluster->map.master_count)
+        redis_cluster_refresh_now(dealing->connection, &status, dealing->error);
+    else
+        redis_cluster_refresh(dealing->connection, &status, dealing->error);
     for (size_t i = 0; i < dealing->deal->count; i++)
         dealing->jobs[i].asks = NULL;
 }
@@ -448,9 +224,7 @@ static void round_of(struct dealing *dealing) {
     do
         for (size_t i = 0; i < dealing->lane_count; i++)
             fill(dealing, &dealing->lanes[i]);
-    while (hear_some(dealing));
-    for (size_t i = 0; i < dealing->lane_count; i++)
-        greet_again(dealing, &dealing->lanes[i]);
+    while (redis_dealing_hear(dealing));
     for (size_t i = 0; i < dealing->lane_count; i++)
         note_exchange(dealing, &dealing->lanes[i], since_us);
     load_scripts_again(dealing);

@@ -31,6 +31,21 @@ struct redis_deal {
     enum redis_step (*hear_greeting)(struct redis_connection *connection, void *task, struct redis_node *node,
                                      redisReply *reply, enum backend_status *ret_status,
                                      struct backend_error *ret_error);
+
+    /* Whether a node has to prove first that it has what it had (proofs.c): BACKEND_REPLACED, if not. */
+    bool proves;
+
+    /* Behind the last job of a node: adds commands, how many (0: it is sealed), and takes the answer to the nth; NULL: there are
+     * none. Jobs count as done only when it is sealed. waits: for replicas. */
+    bool waits;
+    bool (*seal)(struct redis_connection *connection, void *task, struct redis_node *node,
+                 unsigned *ret_commands);
+    enum redis_seal (*hear_seal)(struct redis_connection *connection, struct redis_node *node, unsigned nth,
+                                 redisReply *reply, enum backend_status *ret_status,
+                                 struct backend_error *ret_error);
+
+    /* The node has done the job, but too few replicas have it; NULL: nobody wants to know. */
+    void (*short_of)(void *task, size_t job);
 };
 
 /* Does all of them, within the time of a call. ret_done: of each job, whether it was done; also where not all were.

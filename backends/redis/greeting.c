@@ -130,16 +130,21 @@ static enum redis_step refuse_replica(const struct redis_connection *connection,
     return REDIS_FAILED;
 }
 
+/* "": it is not told. */
+static void take_field(const char *info, const char *field, char ret_value[REDIS_RUN_MAX + 1]) {
+    const char *at = info ? strstr(info, field) : NULL;
+    const char *value = at ? at + strlen(field) : "";
+    snprintf(ret_value, REDIS_RUN_MAX + 1, "%.*s", (int)strcspn(value, "\r\n"), value);
+}
+
 /* From one start of the server to its end; where it is not told, no longer than this link. */
 static void take_run(struct redis_connection *connection, const char *info) {
-    static const char field[] = "run_id:";
-    const char *run = info ? strstr(info, field) : NULL;
-    if (run)
-        snprintf(connection->link->run, sizeof connection->link->run, "%.*s",
-                 (int)strcspn(run + sizeof field - 1, "\r\n"), run + sizeof field - 1);
-    else
-        snprintf(connection->link->run, sizeof connection->link->run, "link-%llu",
-                 (unsigned long long)monotonic_us());
+    struct redis_link *link = connection->link;
+    take_field(info, "\nrun_id:", link->run);
+    take_field(info, "\nmaster_replid:", link->replicates);
+    take_field(info, "\nmaster_replid2:", link->replicated);
+    if (!*link->run)
+        snprintf(link->run, sizeof link->run, "link-%llu", (unsigned long long)monotonic_us());
 }
 
 /* An error is not important: the user may not be allowed to ask. Then each call says what is wrong. */

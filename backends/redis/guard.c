@@ -9,11 +9,15 @@
  *     the mark           is one for the cluster. A server that finds a master with less than it had sets another one, and
  *                        all others find out by it
  *
- * While a guard slot is on its way to another master, that has to be asked; then another slot is taken for it, and raised
- * behind the rows of the same call (deal.c, greet_again).
+ * While a guard slot is on its way to another master, that has to be asked; then another slot is taken for it, and the rows of
+ * the same call are done again behind it (answers.c, hear_seal).
+ *
+ * What a master is known to have is kept in proofs (proofs.c), which go with the slots; the high version that it is raised to
+ * is one of them once its batch is sealed.
  */
 #include "backends/failure.h"
 #include "backends/redis/deal.h"
+#include "backends/redis/proofs.h"
 #include "cache/base/clock.h"
 #include <stdlib.h>
 
@@ -23,49 +27,62 @@ static const char high_start[] = REDIS_OWN " high_version:", mark_start[] = REDI
 
 /* ---- The guard slot of a node ---- */
 
-/* Keeps the one that it has, while it is the node's. */
-static bool find_guard_slot(const struct redis_cluster *cluster, struct redis_node *node) {
+/* Neighbours are often on their way together, so the next one is far away. Prime to their number: all slots are come by. */
+enum { STRIDE = 4099 };
+
+static void scan(const struct redis_cluster *cluster, struct redis_node *node, unsigned from) {
     size_t index = redis_cluster_find(cluster, node);
-    unsigned from = node->guard_slot < REDIS_SLOTS ? node->guard_slot : 0;
     for (unsigned i = 0; i < REDIS_SLOTS; i++) {
-        unsigned slot = (from + i) % REDIS_SLOTS;
-        if (cluster->map.owner[slot] != index)
-            continue;
-        if (slot != node->guard_slot)
-            node->known_version = 0;
-        node->guard_slot = slot;
-        return true;
+        unsigned slot = (from + i * STRIDE) % REDIS_SLOTS;
+        if (cluster->map.owner[slot] == index) {
+            node->guard_slot = slot;
+            return;
+        }
     }
-    return false;
+    node->guard_slot = 0; /* it has none, and says so */
 }
 
-static void take_next_guard_slot(struct redis_node *node) {
-    node->guard_slot = (node->guard_slot + 1) % REDIS_SLOTS;
-    node->known_version = 0;
+/* Keeps the one that it has, while it is the node's; a node that was promoted goes on with that of the one before. */
+static void find_guard_slot(const struct redis_cluster *cluster, struct redis_node *node) {
+    size_t index = redis_cluster_find(cluster, node);
+    if (node->guard_slot < REDIS_SLOTS && cluster->map.owner[node->guard_slot] == index)
+        return;
+    unsigned proven = redis_proofs_slot(cluster, index);
+    if (proven < REDIS_SLOTS)
+        node->guard_slot = proven;
+    else
+        scan(cluster, node, 0);
+}
+
+void redis_guard_take_next(const struct redis_cluster *cluster, struct redis_node *node) {
+    scan(cluster, node, node->guard_slot + STRIDE);
+}
+
+/* 0: not known. */
+static uint64_t known_version(const struct redis_cluster *cluster, const struct redis_node *node) {
+    const struct redis_proof *proof = redis_proof_of(cluster->proofs, node->guard_slot);
+    return proof ? proof->high : 0;
+}
+
+struct slice redis_high_key(struct redis_connection *connection, unsigned slot) {
+    return redis_tagged(connection, high_start, slot);
 }
 
 bool redis_guard_send(struct redis_connection *connection, struct redis_node *node, uint64_t version) {
-    enum { WORDS = 11 };
-    if (!find_guard_slot(connection->cluster, node))
-        node->guard_slot = 0; /* it has none, and says so */
-    const struct slice list[WORDS] = {SLICE("EVALSHA"),
-                                      slice_of(node->link.sha[REDIS_APPLY_HASH], REDIS_SHA_SIZE),
-                                      SLICE("2"),
-                                      redis_tagged(connection, high_start, node->guard_slot),
-                                      redis_tagged(connection, mark_start, node->guard_slot),
-                                      SLICE("0"),
-                                      slice_string(connection->tombstone_seconds),
-                                      redis_number(connection, version),
-                                      SLICE(""),
-                                      redis_number(connection, node->known_version),
-                                      slice_string(connection->new_mark)};
-    const char *words[WORDS];
-    size_t sizes[WORDS];
-    for (size_t i = 0; i < WORDS; i++) {
-        words[i] = list[i].data;
-        sizes[i] = list[i].size;
-    }
-    return redis_append(connection, WORDS, words, sizes);
+    find_guard_slot(connection->cluster, node);
+    node->raised_version = 0;
+    const struct slice list[] = {SLICE("EVALSHA"),
+                                 slice_of(node->link.sha[REDIS_APPLY_HASH], REDIS_SHA_SIZE),
+                                 SLICE("2"),
+                                 redis_high_key(connection, node->guard_slot),
+                                 redis_tagged(connection, mark_start, node->guard_slot),
+                                 SLICE("0"),
+                                 slice_string(connection->tombstone_seconds),
+                                 redis_number(connection, version),
+                                 SLICE(""),
+                                 redis_number(connection, known_version(connection->cluster, node)),
+                                 slice_string(connection->new_mark)};
+    return redis_append_slices(connection, sizeof list / sizeof list[0], list);
 }
 
 enum redis_step redis_guard_hear(struct redis_connection *connection, struct redis_node *node,
@@ -73,9 +90,9 @@ enum redis_step redis_guard_hear(struct redis_connection *connection, struct red
                                  struct backend_error *ret_error) {
     enum redis_step step = REDIS_DONE;
     if (reply->type != REDIS_REPLY_ERROR) {
-        node->known_version = version > node->known_version ? version : node->known_version;
+        node->raised_version = version;
     } else if (redis_is_elsewhere(reply)) {
-        take_next_guard_slot(node);
+        redis_guard_take_next(connection->cluster, node);
         connection->cluster->wants_map = true;
     } else {
         step = redis_error_means(connection, reply, ret_status, ret_error);
@@ -98,7 +115,7 @@ static unsigned slot_itself(struct redis_connection *connection, void *context, 
 }
 
 static bool ask_high(struct redis_connection *connection, void *context, size_t job) {
-    struct slice key = redis_tagged(connection, high_start, (unsigned)job);
+    struct slice key = redis_high_key(connection, (unsigned)job);
     const char *words[] = {"GET", key.data};
     const size_t sizes[] = {3, key.size};
     (void)context;
@@ -109,7 +126,7 @@ static enum redis_step hear_high(struct redis_connection *connection, void *cont
                                  redisReply *reply, enum backend_status *ret_status,
                                  struct backend_error *ret_error) {
     struct high_task *task = context;
-    struct slice name = redis_tagged(connection, high_start, (unsigned)job);
+    struct slice name = redis_high_key(connection, (unsigned)job);
     char key[64];
     bool refused = false;
     snprintf(key, sizeof key, "%.*s", (int)name.size, name.data ? name.data : "");
@@ -122,19 +139,31 @@ static enum redis_step hear_high(struct redis_connection *connection, void *cont
 }
 
 /* The slot with the highest version of a node becomes its guard slot: it was that of whoever wrote last. */
-static uint64_t take_versions(struct redis_cluster *cluster, const struct high_task *task) {
-    uint64_t highest = 0;
+static void note_versions(struct redis_connection *connection, const struct high_task *task) {
+    struct redis_cluster *cluster = connection->cluster;
+    unsigned best[REDIS_MASTERS_MAX];
+    memset(best, 0xff, sizeof best);
     for (unsigned slot = 0; slot < REDIS_SLOTS; slot++) {
-        uint64_t version = task->versions[slot];
-        highest = version > highest ? version : highest;
-        if (version == 0 || cluster->map.owner[slot] == REDIS_NOBODY)
-            continue;
-        struct redis_node *node = cluster->nodes[cluster->map.owner[slot]];
-        if (version > node->known_version) {
-            node->guard_slot = slot;
-            node->known_version = version;
-        }
+        unsigned owner = cluster->map.owner[slot];
+        if (task->versions[slot] && owner != REDIS_NOBODY &&
+            (best[owner] >= REDIS_SLOTS || task->versions[slot] > task->versions[best[owner]]))
+            best[owner] = slot;
     }
+    for (size_t i = 0; i < cluster->node_count; i++) {
+        struct redis_node *node = cluster->nodes[i];
+        if (best[i] >= REDIS_SLOTS || task->versions[best[i]] <= known_version(cluster, node))
+            continue;
+        node->guard_slot = best[i];
+        redis_proofs_note_high(connection, node, best[i], task->versions[best[i]]);
+    }
+}
+
+static uint64_t take_versions(struct redis_connection *connection, const struct high_task *task) {
+    uint64_t highest = 0;
+    for (unsigned slot = 0; slot < REDIS_SLOTS; slot++)
+        highest = task->versions[slot] > highest ? task->versions[slot] : highest;
+    if (connection->cluster->proofs)
+        note_versions(connection, task);
     return highest;
 }
 
@@ -166,6 +195,11 @@ static enum redis_step hear_mark(struct redis_connection *connection, void *cont
     return REDIS_DONE;
 }
 
+static bool ask_mark(struct redis_connection *connection, void *context, size_t job) {
+    (void)job;
+    return send_mark(connection, context, MARK_GET);
+}
+
 static enum backend_status set_mark(struct redis_connection *connection, bool replaces, size_t jobs,
                                     struct backend_error *ret_error) {
     const struct redis_deal deal = {
@@ -174,12 +208,30 @@ static enum backend_status set_mark(struct redis_connection *connection, bool re
     return redis_deal(connection, &deal, done, ret_error);
 }
 
+/* Whether the mark is what it was. What cannot be asked now is. */
+static bool is_marked_as_before(struct redis_connection *connection) {
+    char mark[REDIS_MARK_SIZE + 1];
+    const bool replaces = true;
+    const struct redis_deal deal = {.count = 1,
+                                    .task = (void *)(uintptr_t)&replaces,
+                                    .slot = slot_of_mark,
+                                    .send = ask_mark,
+                                    .hear = hear_mark};
+    struct backend_error error;
+    bool done;
+    memcpy(mark, connection->mark, sizeof mark);
+    redis_deal(connection, &deal, &done, &error);
+    return strcmp(mark, connection->mark) == 0;
+}
+
 void redis_cluster_mark_anew(struct redis_connection *connection) {
     struct backend_error error; /* whoever knows of the loss tells it */
-    if (!connection->cluster->lost)
-        return; /* somebody else has found out, and set this mark */
+    bool lost = connection->cluster->lost;
+    redis_proofs_forget(connection->cluster->proofs);
     connection->cluster->lost = false;
-    set_mark(connection, true, 1, &error);
+    bool was_known = *connection->mark != '\0';
+    if (lost && (!was_known || is_marked_as_before(connection))) /* else somebody else has found out */
+        set_mark(connection, true, 1, &error);
 }
 
 /* ---- Which servers there are (nodes.c) ---- */
@@ -230,35 +282,6 @@ void redis_cluster_take_up_nodes(struct redis_connection *connection) {
     unsigned owner = cluster->map.owner[redis_slot_of(SLICE(REDIS_NODES_KEY))];
     if (owner != REDIS_NOBODY)
         connection->link = &cluster->nodes[owner]->link;
-}
-
-/* Where a part of the cluster is away, the others are served: their versions count. */
-enum backend_status redis_cluster_high_version(struct redis_connection *connection, uint64_t *ret_version,
-                                               struct backend_error *ret_error) {
-    struct high_task *task = calloc(1, sizeof *task);
-    bool *done = calloc(REDIS_SLOTS, sizeof *done);
-    enum backend_status status = BACKEND_TRANSIENT;
-    struct redis_deal deal = {
-        .count = REDIS_SLOTS, .task = task, .slot = slot_itself, .send = ask_high, .hear = hear_high};
-    if (task && done)
-        status = redis_deal(connection, &deal, done, ret_error);
-    else
-        redis_out_of_memory(connection, &status, ret_error);
-    if (status == BACKEND_TRANSIENT && connection->base.partial)
-        status = BACKEND_OK;
-    if (status == BACKEND_OK)
-        *ret_version = take_versions(connection->cluster, task);
-    if (status == BACKEND_OK && connection->role == BACKEND_WRITER)
-        for (unsigned replaces = 0; replaces < 2 && status == BACKEND_OK && !*connection->mark; replaces++)
-            status = set_mark(connection, replaces, 2, ret_error);
-    if (status == BACKEND_OK && connection->role == BACKEND_WRITER)
-        status = register_server(connection, ret_error);
-    if (status == BACKEND_TRANSIENT && connection->base.partial)
-        status = BACKEND_OK; /* the rest is learnt by a look */
-    bool refused = (task && task->refused) || status == BACKEND_REFUSED;
-    free(done);
-    free(task);
-    return refused ? BACKEND_REFUSED : status;
 }
 
 /* ---- Looking ---- */
@@ -317,8 +340,17 @@ static enum redis_step hear_look(struct redis_connection *connection, void *cont
                : compare_mark(connection, reply, ret_status, ret_error);
 }
 
+/* Whoever has rows that are behind no number gets one. Nobody waits for replicas of that. */
+static bool seal_look(struct redis_connection *connection, void *context, struct redis_node *node,
+                      unsigned *ret_commands) {
+    (void)context;
+    *ret_commands = 0;
+    return redis_is_sealed(connection->cluster, node) ||
+           redis_seal_send(connection, node, false, ret_commands);
+}
+
 static bool serves(const struct redis_node *node) {
-    return node->trouble_since_us == 0;
+    return node->trouble_since_us == 0 || node->is_short;
 }
 
 /* What is in trouble is not asked: it says nothing. */
@@ -330,24 +362,101 @@ static void list_looks(const struct redis_cluster *cluster, struct look_task *ta
     for (size_t i = 0; i < cluster->map.master_count; i++) {
         struct redis_node *node = cluster->nodes[i];
         find_guard_slot(cluster, node);
-        if (serves(node) && node->known_version && cluster->map.owner[node->guard_slot] == i)
+        if (serves(node) && cluster->map.owner[node->guard_slot] == i)
             task->slots[task->count++] = node->guard_slot;
     }
 }
 
-enum backend_status redis_cluster_look(struct redis_connection *connection, struct backend_error *ret_error) {
+static enum backend_status look(struct redis_connection *connection, struct backend_error *ret_error) {
     struct look_task task = {.count = 0};
     bool done[REDIS_MASTERS_MAX + 1];
-    uint64_t until_us = connection->base.call_until_us;
+    /* Nobody else may want to know who has taken over. */
+    connection->cluster->wants_map |= redis_cluster_parts_away(connection->cluster) > 0;
     list_looks(connection->cluster, &task);
-    const struct redis_deal deal = {
-        .count = task.count, .task = &task, .slot = slot_of_look, .send = send_look, .hear = hear_look};
+    const struct redis_deal deal = {.count = task.count,
+                                    .task = &task,
+                                    .slot = slot_of_look,
+                                    .send = send_look,
+                                    .hear = hear_look,
+                                    .proves = true,
+                                    .seal = seal_look,
+                                    .hear_seal = redis_seal_hear};
+    return redis_deal(connection, &deal, done, ret_error);
+}
+
+enum backend_status redis_cluster_look(struct redis_connection *connection, struct backend_error *ret_error) {
+    uint64_t until_us = connection->base.call_until_us;
     connection->base.call_until_us = monotonic_us() + LOOK_MS * US_PER_MS;
-    enum backend_status status = redis_deal(connection, &deal, done, ret_error);
+    enum backend_status status = look(connection, ret_error);
     if (status == BACKEND_OK)
         status = register_server(connection, ret_error);
     connection->base.call_until_us = until_us;
     if (status == BACKEND_REPLACED)
         redis_cluster_mark_anew(connection);
     return status;
+}
+
+/* ---- Opening ---- */
+
+static enum backend_status read_versions(struct redis_connection *connection, struct high_task *task,
+                                         struct backend_error *ret_error) {
+    const struct redis_deal deal = {.count = REDIS_SLOTS,
+                                    .task = task,
+                                    .slot = slot_itself,
+                                    .send = ask_high,
+                                    .hear = hear_high,
+                                    .proves = true};
+    enum backend_status status = BACKEND_TRANSIENT;
+    bool *done = calloc(REDIS_SLOTS, sizeof *done);
+    if (done)
+        status = redis_deal(connection, &deal, done, ret_error);
+    else
+        redis_out_of_memory(connection, &status, ret_error);
+    free(done);
+    return status;
+}
+
+/* Where a part of the cluster is away, the others are served. */
+static bool fails(const struct redis_connection *connection, enum backend_status status) {
+    return status != BACKEND_OK && !(status == BACKEND_TRANSIENT && connection->base.partial);
+}
+
+/* The writer's: makes itself known, and knows what it is to find there from now on. */
+static enum backend_status take_possession(struct redis_connection *connection,
+                                           struct backend_error *ret_error) {
+    enum backend_status status = BACKEND_OK;
+    for (unsigned replaces = 0; replaces < 2 && status == BACKEND_OK && !*connection->mark; replaces++)
+        status = set_mark(connection, replaces, 2, ret_error);
+    if (status == BACKEND_OK)
+        status = register_server(connection, ret_error);
+    return status == BACKEND_OK ? look(connection, ret_error) : status;
+}
+
+/* A loss that the connection before has not seen yet is told with the first answer (went_back), as there is nothing to leave. */
+enum backend_status redis_cluster_high_version(struct redis_connection *connection, uint64_t *ret_version,
+                                               struct backend_error *ret_error) {
+    struct high_task *task = calloc(1, sizeof *task);
+    enum backend_status status = BACKEND_TRANSIENT;
+    if (!task) {
+        redis_out_of_memory(connection, &status, ret_error);
+        return status;
+    }
+    status = read_versions(connection, task, ret_error);
+    if (status == BACKEND_REPLACED)
+        redis_cluster_mark_anew(connection);
+    if (status == BACKEND_REPLACED && !connection->is_known) {
+        connection->base.went_back = true;
+        status = read_versions(connection, task, ret_error);
+    }
+    bool failed = fails(connection, status);
+    if (!failed)
+        *ret_version = take_versions(connection, task);
+    if (!failed && connection->role == BACKEND_WRITER)
+        status = take_possession(connection, ret_error);
+    if (!fails(connection, status))
+        status = BACKEND_OK; /* the rest is learnt by a look */
+    connection->is_known |= status == BACKEND_OK;
+    bool refused = task->refused || status == BACKEND_REFUSED;
+    free(task);
+    return refused ? BACKEND_REFUSED : status;
 }

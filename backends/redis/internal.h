@@ -12,8 +12,9 @@
  *     greeting.c    what is said over a new link
  *     sentinel.c    which Redis is the master
  *     cluster.c     the masters of a cluster and their slots, with slots.c
- *     deal.c        commands dealt to them
+ *     deal.c        commands dealt to them, with answers.c
  *     guard.c       high version and mark of a cluster
+ *     proofs.c      what its masters are known to have, and replicas of it
  *     words.c       the words of commands
  *     script.c      the scripts
  *     load.c        loading
@@ -64,9 +65,12 @@ struct redis_table {
 struct redis_link {
     redisContext *context; /* NULL: not connected */
     bool was_connected;
+    uint64_t serial; /* of the links that this connection has made; another one each time */
     struct redis_address *address;
     char sha[REDIS_SCRIPTS][REDIS_SHA_SIZE + 1];
     char run[REDIS_RUN_MAX + 1]; /* of the server that is connected, as it calls it; else of the link */
+    /* What it replicates, as it calls that, and what it did before it was promoted; "": not known. */
+    char replicates[REDIS_RUN_MAX + 1], replicated[REDIS_RUN_MAX + 1];
 };
 
 /* A watcher's. */
@@ -95,6 +99,7 @@ struct redis_connection {
 
     struct redis_link *link; /* the one in hand: commands are added to it, and answers taken from it */
     struct redis_link only;
+    uint64_t links;                /* made so far */
     struct backend_nodes *nodes;   /* the statistics of a cluster; NULL: nobody wants to know */
     struct redis_cluster *cluster; /* NULL: one Redis; else `only` leads nowhere */
     uint64_t deadline;             /* of the call in hand, ms of the monotonic clock */
@@ -106,10 +111,12 @@ struct redis_connection {
     /* And what it says of this server (nodes.c). */
     bool starting;                 /* the server: a number that is taken is refused */
     bool registered;               /* the number is ours */
+    bool is_known;                 /* what a cluster has to have: it has given its high version */
     char home[REDIS_SELF_SIZE];    /* of the data folder, as long as the machine runs */
     char itself[REDIS_SELF_SIZE];  /* of the process */
     char heir_of[REDIS_SELF_SIZE]; /* a process that had the number and is dead; "-": none */
     uint64_t batch_number;         /* of the batch in hand (acknowledged.c) */
+    bool too_few;                  /* replicas have it */
 
     struct redis_watch watch;
 
@@ -211,6 +218,9 @@ void redis_disconnect(struct redis_connection *connection);
 /* Adds a command to the pipeline. false: out of memory, the connection is closed. */
 bool redis_append(struct redis_connection *connection, size_t count, const char **words, const size_t *sizes);
 
+/* The same, of at most 16 words. */
+bool redis_append_slices(struct redis_connection *connection, size_t count, const struct slice *words);
+
 /* Sends what was appended, without waiting for answers. REDIS_DONE or REDIS_LOST. */
 enum redis_step redis_send(struct redis_connection *connection);
 
@@ -257,6 +267,13 @@ bool redis_end_batch(struct redis_connection *connection);
 /* Behind its answers. REDIS_FAILED with BACKEND_TRANSIENT: written, but not where it has to be. */
 enum redis_step redis_hear_end(struct redis_connection *connection, enum backend_status *ret_status,
                                struct backend_error *ret_error);
+
+/* Adds a WAIT for the replicas; for how long it may be, and what the answer says. REDIS_FAILED with BACKEND_TRANSIENT: too few
+ * have it. */
+bool redis_append_wait(struct redis_connection *connection, uint64_t milliseconds);
+uint64_t redis_wait_ms(const struct redis_connection *connection);
+enum redis_step redis_judge_wait(struct redis_connection *connection, const redisReply *reply,
+                                 enum backend_status *ret_status, struct backend_error *ret_error);
 
 /* The number of the last batch of this node that the store has; it gets one where it has none. 0: it does not take it. */
 enum redis_step redis_learn_applied(struct redis_connection *connection, uint64_t *ret_number,

@@ -161,6 +161,18 @@ bool redis_append(struct redis_connection *connection, size_t count, const char 
     return false;
 }
 
+bool redis_append_slices(struct redis_connection *connection, size_t count, const struct slice *words) {
+    enum { WORDS_MAX = 16 };
+    const char *data[WORDS_MAX];
+    size_t sizes[WORDS_MAX];
+    assert(count <= WORDS_MAX);
+    for (size_t i = 0; i < count; i++) {
+        data[i] = words[i].data;
+        sizes[i] = words[i].size;
+    }
+    return redis_append(connection, count, data, sizes);
+}
+
 enum redis_step redis_send(struct redis_connection *connection) {
     int done = 0;
     while (!done)
@@ -203,6 +215,7 @@ void redis_lose(struct redis_connection *connection, struct backend_error *ret_e
 static void take_link(struct redis_connection *connection) {
     connection->base.reconnects += connection->link->was_connected;
     connection->link->was_connected = true;
+    connection->link->serial = ++connection->links;
     if (connection->address.sentinel_count > 0)
         redis_place_show(&connection->address.place, connection->base.place);
 }

@@ -118,14 +118,7 @@ bool redis_register_send(struct redis_connection *connection) {
                                   slice_string(name),
                                   slice_string(life),
                                   connection->registered ? SLICE("") : slice_string(connection->heir_of)};
-    enum { WORDS = sizeof words / sizeof words[0] };
-    const char *data[WORDS];
-    size_t sizes[WORDS];
-    for (size_t i = 0; i < WORDS; i++) {
-        data[i] = words[i].data;
-        sizes[i] = words[i].size;
-    }
-    return redis_append(connection, WORDS, data, sizes);
+    return redis_append_slices(connection, sizeof words / sizeof words[0], words);
 }
 
 /* before and after: of the wall clock, around the answer. */

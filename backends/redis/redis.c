@@ -80,22 +80,6 @@ static bool check_login(const struct backend_options *options, const struct redi
     return false;
 }
 
-/* A batch goes to several masters, and none of them knows of the others' replicas. */
-static bool check_replicas(const struct backend_options *options, const struct redis_address *address,
-                           struct backend_complaint *ret_complaint) {
-    struct redis_options own;
-    if (address->seed_count == 0 ||
-        !backend_take_specific(&redis_backend, &redis_backend.options, options->specific, &own) ||
-        own.replicas == 0)
-        return true;
-    ret_complaint->setting = "replicas";
-    snprintf(
-        ret_complaint->message, sizeof ret_complaint->message,
-        "replicas of backend \"%s\" is not for redis+cluster://, where no batch waits for replicas: remove it",
-        options->name);
-    return false;
-}
-
 /* Each master would have to be heard. */
 static bool check_coherent(const struct backend_options *options, const struct redis_address *address,
                            struct backend_complaint *ret_complaint) {
@@ -117,9 +101,7 @@ static bool check(const struct backend_options *options, struct backend_complain
                  options->name, problem);
         return false;
     }
-    return check_login(options, &address, ret_complaint) &&
-           check_coherent(options, &address, ret_complaint) &&
-           check_replicas(options, &address, ret_complaint);
+    return check_login(options, &address, ret_complaint) && check_coherent(options, &address, ret_complaint);
 }
 
 static bool check_table(const struct backend_table *table, const char *scanned_for,

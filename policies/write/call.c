@@ -56,12 +56,18 @@ static void take_over(struct writer *writer, uint64_t version) {
     if (lost)
         tell_of_backend(writer->backend, &writer->back_lines, LOG_LEVEL_NOTICE,
                         "backend %s: the store is there again", name_of(writer));
+    else if (connection->went_back)
+        tell_of_backend(
+            writer->backend, &writer->older_lines, LOG_LEVEL_ERROR,
+            "backend %s: a part of the store went back to an older state: what memory holds is written to it again",
+            name_of(writer));
     else if (other && version >= writer->store_version) /* else that is told */
         tell_of_backend(
             writer->backend, &writer->older_lines, LOG_LEVEL_ERROR,
             "backend %s: it is another store than before the outage: what memory holds is written to it again",
             name_of(writer));
-    bool regressed = regress_note(writer, version, replaced) || other;
+    bool went_back = connection->went_back;
+    bool regressed = regress_note(writer, version, replaced || went_back) || other || went_back;
     if (regressed)
         count(&writer->counters.store_regressions);
     if (lost || regressed)
@@ -551,13 +557,20 @@ enum backend_status call_apply_parts(struct writer *writer, struct space *space,
     return status;
 }
 
-enum backend_status call_load_parts(struct writer *writer, struct space *space, const struct slice *keys,
-                                    size_t count_keys, struct load_result *results, bool *ret_partial) {
+enum backend_status call_load_parts_at(struct writer *writer, struct space *space, const struct slice *keys,
+                                       size_t count_keys, uint32_t now, struct load_result *results,
+                                       bool *ret_partial) {
     writer->takes_parts = true;
-    enum backend_status status = call_load(writer, space, keys, count_keys, results);
+    enum backend_status status = call_load_at(writer, space, keys, count_keys, now, results);
     *ret_partial = status == BACKEND_TRANSIENT && is_partial(writer);
     writer->takes_parts = false;
     return status;
+}
+
+enum backend_status call_load_parts(struct writer *writer, struct space *space, const struct slice *keys,
+                                    size_t count_keys, struct load_result *results, bool *ret_partial) {
+    uint32_t now = tier_now(writer->backend->tier).seconds;
+    return call_load_parts_at(writer, space, keys, count_keys, now, results, ret_partial);
 }
 
 enum backend_status call_load_table(struct writer *writer, const struct backend_table *table,

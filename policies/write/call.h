@@ -72,9 +72,12 @@ enum backend_status call_load(struct writer *writer, struct space *space, const 
 enum backend_status call_load_parts(struct writer *writer, struct space *space, const struct slice *keys,
                                     size_t count, struct load_result *results, bool *ret_partial);
 
-/* What was alive at the second `now`, as far as the store still has it. */
+/* What was alive at the second `now`, as far as the store still has it. And the same, as call_load_parts. */
 enum backend_status call_load_at(struct writer *writer, struct space *space, const struct slice *keys,
                                  size_t count, uint32_t now, struct load_result *results);
+enum backend_status call_load_parts_at(struct writer *writer, struct space *space, const struct slice *keys,
+                                       size_t count, uint32_t now, struct load_result *results,
+                                       bool *ret_partial);
 
 /* The same of a table that another writer's namespace is copied to; what is found is not looked at. */
 enum backend_status call_load_table(struct writer *writer, const struct backend_table *table,

@@ -107,21 +107,26 @@ static bool may_be_tried_again(enum backend_status status) {
     return status == BACKEND_TRANSIENT || status == BACKEND_TABLE_FAILED;
 }
 
-/* One by one where the store refuses a row; that is left to its batch, and to the quarantine. */
+/* One by one where the store refuses a row; that is left to its batch, and to the quarantine. Of a part of the store that is away
+ * the journal counts, as where all of it is. */
 static enum backend_status apply(struct writer *writer, struct confirm_batch *batch, size_t from, size_t to) {
+    bool partial = false;
     enum backend_status status =
-        from < to ? call_apply(writer, batch->space, &batch->mutations[from], to - from) : BACKEND_OK;
+        from < to ? call_apply_parts(writer, batch->space, &batch->mutations[from], to - from, &partial)
+                  : BACKEND_OK;
     if (status == BACKEND_PERMANENT && to - from > 1) {
         status = BACKEND_OK;
         for (size_t i = from; i < to && !may_be_tried_again(status); i++)
             status = apply(writer, batch, i, i + 1);
         return status;
     }
-    for (size_t i = from; status == BACKEND_OK && i < to; i++) {
+    for (size_t i = from; (status == BACKEND_OK || partial) && i < to; i++) {
+        if (partial && !batch->mutations[i].done)
+            continue;
         flusher_settle(batch->space, &batch->mutations[i], batch->asked_by[i]->request.hash);
         count(&writer->counters.confirmed_rows);
     }
-    return status;
+    return partial ? BACKEND_OK : status;
 }
 
 /* Tried again as soon as the breakers let it, until one says that the store or the table is away. */

@@ -5,10 +5,23 @@
 #include "policies/tell.h"
 #include "policies/write/internal.h"
 
+/* Readers find it by themselves. */
+static void note_part(struct writer *writer, struct backend_failovers *failovers) {
+    if (failovers->count == 0)
+        return;
+    count_add(&writer->counters.failovers, failovers->count);
+    tell_of_backend(writer->backend, &writer->failover_lines, LOG_LEVEL_WARNING,
+                    "backend %s: failover: what was at %s is at %s now", writer->backend->options.store.name,
+                    failovers->from, failovers->to);
+    failovers->count = 0;
+}
+
 bool failover_note(struct writer *writer) {
     struct tier_backend *backend = writer->backend;
-    const struct backend_connection *connection = writer->session.connection;
+    struct backend_connection *connection = writer->session.connection;
     char before[BACKEND_PLACE_SHOWN];
+    if (connection)
+        note_part(writer, &connection->failovers);
     if (!connection || !*connection->place || !store_note_place(backend->store, connection->place, before))
         return false;
     if (!*before)

@@ -470,6 +470,11 @@ static void keep_answer(struct writer *writer, struct group_item *item) {
         ticket_fail(
             ticket, ERROR_BACKEND_DOWN,
             "SERVER_ERROR other servers change this key all the time, nothing was changed: try again");
+    else if (item->fate == ITEM_LACKS_REPLICAS)
+        ticket_fail(
+            ticket, ERROR_BACKEND_DOWN,
+            "SERVER_ERROR backend %s has written it, but too few replicas have it: it may hold, or get lost",
+            writer->backend->options.store.name);
     else if (item->fate == ITEM_FAILED || !ticket_keep_outcome(ticket, &item->outcome))
         ticket_fail(ticket, ERROR_BACKEND_DOWN, "%s", writer->backend->down);
 }
@@ -660,12 +665,17 @@ static void note_success(struct writer *writer) {
             call_succeeded_for(writer, request_of(&group->items[i])->space);
 }
 
+static enum item_fate fate_of_undone(const struct group *group, const struct group_item *item) {
+    return item->mutation >= 0 && group->mutations[item->mutation].lacks_replicas ? ITEM_LACKS_REPLICAS
+                                                                                  : ITEM_FAILED;
+}
+
 /* A part of the store is away: its items fail, and the others do not wait for it. */
 static enum backend_status end_parts(struct group *group) {
     for (size_t i = 0; i < group->count; i++) {
         struct group_item *item = &group->items[i];
         if (is_to_be_committed(item) && !group->mutations[item->mutation].done)
-            item->fate = ITEM_FAILED;
+            item->fate = fate_of_undone(group, item);
     }
     return BACKEND_OK;
 }
@@ -696,7 +706,7 @@ static void give_up(struct writer *writer) {
     struct group *group = &writer->group;
     for (size_t i = 0; i < group->count; i++)
         if (group->items[i].fate == ITEM_FINE && (group->items[i].mutation >= 0 || !group->prepared))
-            group->items[i].fate = ITEM_FAILED;
+            group->items[i].fate = fate_of_undone(group, &group->items[i]);
     finish(writer);
 }
 

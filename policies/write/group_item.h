@@ -12,6 +12,7 @@ enum item_fate {
     ITEM_UNFIT, /* needs a row that is unfit (row.h); changes nothing */
     ITEM_REFUSED,
     ITEM_FAILED,
+    ITEM_LACKS_REPLICAS, /* the store has it, but too few of its replicas */
     ITEM_OUTRUN, /* whenever it was evaluated, another node had changed the row before it was committed */
 };
 

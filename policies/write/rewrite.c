@@ -7,6 +7,8 @@
 #include "policies/write/past_rewrite.h"
 #include "policies/write/row_batch.h"
 
+enum { REST_US = 500000 /* for a part of the store that is away */ };
+
 /* What a step writes. */
 struct copied {
     struct cache_visitor visitor;
@@ -60,7 +62,8 @@ static void begin(struct writer *writer, uint64_t mark, bool in_journal) {
     rewrite->mark = earlier_mark(writer, mark);
     rewrite->space = 0;
     rewrite->walk = (struct cache_walk){0};
-    rewrite->written = 0;
+    rewrite->written = rewrite->rests_until_us = 0;
+    rewrite->left = rewrite->again = false;
     rewrite->in_journal = in_journal;
     past_rewrite_free(rewrite->past);
     rewrite->past = NULL;
@@ -148,21 +151,44 @@ static void forget_superseded(struct space *space, const struct mutation *mutati
     cache_release(&cursor);
 }
 
+static void rest(struct rewrite *rewrite) {
+    rewrite->rests_until_us = monotonic_us() + REST_US;
+}
+
+/* Whether the walk goes on behind the step in hand. */
+static bool may_go_on(struct rewrite *rewrite) {
+    rewrite->left |= rewrite->partial;
+    if (!rewrite->partial || !rewrite->again)
+        return true;
+    rest(rewrite);
+    return false;
+}
+
 /* False: not now; the step is made again. */
 static bool step(struct writer *writer, struct space *space) {
     struct rewrite *rewrite = &writer->rewrite;
     struct copied copied = {.visitor = {copy_entry}, .space = space};
     struct cache_walk walk = rewrite->walk;
     bool more;
+    rewrite->partial = false;
     bool fine = copy_some(writer, &copied, &walk, &more) &&
-                row_batch_write(writer, space, &copied.batch, forget_superseded);
+                row_batch_write(writer, space, &copied.batch, forget_superseded) && may_go_on(rewrite);
     if (fine) {
-        rewrite->written += copied.batch.count;
+        rewrite->written += rewrite->again ? 0 : copied.batch.count;
         rewrite->walk = more ? walk : (struct cache_walk){0};
         rewrite->space += !more;
     }
     row_batch_free(&copied.batch);
     return fine;
+}
+
+/* For what was left. False: not now. */
+static bool walk_again(struct rewrite *rewrite) {
+    rewrite->left = false;
+    rewrite->again = true;
+    rewrite->space = 0;
+    rest(rewrite);
+    return false;
 }
 
 /* False: not now. *ret_done: memory has no more. */
@@ -171,9 +197,10 @@ static bool run_memory(struct writer *writer, bool *ret_done) {
     struct tier *tier = writer->tier;
     while (rewrite->space < tier->space_count && !concerns(writer, &tier->spaces[rewrite->space]))
         rewrite->space++;
-    *ret_done = rewrite->space == tier->space_count;
-    if (*ret_done)
-        return true;
+    bool walked = rewrite->space == tier->space_count;
+    *ret_done = walked && !rewrite->left;
+    if (walked)
+        return *ret_done || walk_again(rewrite);
     struct space *space = &tier->spaces[rewrite->space];
     return call_is_admitted_for(writer, space) && step(writer, space);
 }
@@ -244,8 +271,11 @@ static bool run_journal(struct writer *writer) {
     struct rewrite *rewrite = &writer->rewrite;
     if (!rewrite->past)
         rewrite->past = past_rewrite_create(writer, rewrite->mark);
+    rewrite->partial = false;
     enum past_rewrite_status status =
         rewrite->past ? past_rewrite_run(writer, rewrite->past) : PAST_REWRITE_DONE;
+    if (rewrite->partial)
+        rest(rewrite);
     if (status == PAST_REWRITE_DONE)
         finish(writer);
     return status == PAST_REWRITE_MORE;
@@ -253,7 +283,7 @@ static bool run_journal(struct writer *writer) {
 
 bool rewrite_run(struct writer *writer) {
     struct rewrite *rewrite = &writer->rewrite;
-    if (!rewrite_is_running(writer))
+    if (!rewrite_is_running(writer) || monotonic_us() < rewrite->rests_until_us)
         return false;
     if (rewrite->in_journal)
         return call_is_admitted(writer) && run_journal(writer);

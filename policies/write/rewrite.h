@@ -34,6 +34,11 @@ struct rewrite { /* all zero: none */
     bool in_journal;  /* memory is done */
     struct past_rewrite *past;
     bool halts; /* the journal's time (journal_halt_keeping) */
+    /* A part of the store is away, or lacks replicas: */
+    bool partial; /* it has not taken some of the step in hand, */
+    bool left;    /* or of steps before; so another walk follows, */
+    bool again;   /* which is under way, and waits where that is still so */
+    uint64_t rests_until_us;
 };
 
 /* From the beginning, also if one is running. mark: as in struct rewrite. */

@@ -44,7 +44,11 @@ static bool write_rows(struct writer *writer, struct space *space, struct mutati
                        size_t count_rows, row_batch_written *written) {
     if (count_rows == 0)
         return true;
-    enum backend_status status = call_apply(writer, space, mutations, count_rows);
+    bool partial;
+    enum backend_status status = call_apply_parts(writer, space, mutations, count_rows, &partial);
+    writer->rewrite.partial |= partial;
+    if (partial)
+        return !writer->rewrite.in_journal; /* of memory there is another walk */
     if (status == BACKEND_OK)
         tell_written(space, mutations, count_rows, written);
     if (status == BACKEND_OK || (status == BACKEND_PERMANENT && count_rows == 1))

@@ -33,6 +33,8 @@ enum {
     LOAD_MAX = 128,             /* keys per lookup */
     BOUND_EXACT = 1024,         /* up to so many, the bound is always the least version */
     EVER = 1,                   /* a second: what lived then or later */
+    REST_US = 200000,           /* for a part of the store that is away; doubled each time */
+    REST_LONGEST_US = 2000000,
 };
 
 struct touch {
@@ -341,10 +343,15 @@ static enum backend_status load_rows(struct writer *writer, struct touch_batch *
         keys[i] = rows[i]->key;
         then = rows[i]->then < then ? rows[i]->then : then;
     }
-    enum backend_status status = call_load_at(writer, batch->space, keys, count_rows, then, results);
-    if (status != BACKEND_OK)
+    bool partial;
+    enum backend_status status =
+        call_load_parts_at(writer, batch->space, keys, count_rows, then, results, &partial);
+    if (status != BACKEND_OK && !partial)
         return status;
+    writer->touches.partial |= partial;
     for (size_t i = 0; i < count_rows; i++) {
+        if (partial && results[i].failed)
+            continue;
         if (results[i].found && !keep_row(batch, rows[i], &results[i].entry))
             return put_off(batch->space);
         rows[i]->loaded = true;
@@ -434,9 +441,12 @@ static enum backend_status keep_refused(const struct writer *writer, struct spac
 /* Where the store refuses rows it names them, or each is found by itself; they are put into the quarantine. */
 static enum backend_status apply_patiently(struct writer *writer, struct space *space,
                                            struct mutation *mutations, size_t count_all) {
-    enum backend_status status = count_all ? call_apply(writer, space, mutations, count_all) : BACKEND_OK;
+    bool partial = false;
+    enum backend_status status =
+        count_all ? call_apply_parts(writer, space, mutations, count_all, &partial) : BACKEND_OK;
+    writer->touches.partial |= partial;
     if (status != BACKEND_PERMANENT)
-        return status;
+        return partial ? BACKEND_TABLE_FAILED : status; /* they wait, and those of other namespaces do not */
     size_t first = count_all == 1 ? 1 : call_part_refused(mutations, NULL, count_all);
     if (first > 0) {
         status = keep_refused(writer, space, mutations, first);
@@ -574,10 +584,21 @@ static void try_again_at(struct touches *touches, uint64_t at_us) {
         touches->retry_us = at_us;
 }
 
+/* A call for a part that is away takes its moment, in which nobody else is served. */
+static void rest(struct touches *touches) {
+    uint64_t rest_us = touches->rest_us ? 2 * touches->rest_us : REST_US;
+    touches->rest_us = !touches->partial ? 0 : rest_us < REST_LONGEST_US ? rest_us : REST_LONGEST_US;
+    touches->rests_until_us = monotonic_us() + touches->rest_us;
+}
+
 void touches_run(struct writer *writer) {
     enum backend_status status = BACKEND_OK;
     writer->touches.retry_us = 0;
-    writer->touches.more = false;
+    writer->touches.more = writer->touches.partial = false;
+    if (monotonic_us() < writer->touches.rests_until_us) {
+        try_again_at(&writer->touches, writer->touches.rests_until_us);
+        return;
+    }
     for (size_t i = 0; i < writer->flusher_count && status != BACKEND_TRANSIENT; i++) {
         struct space *space = writer->flushers[i].space;
         status = run_line(writer, space);
@@ -586,6 +607,7 @@ void touches_run(struct writer *writer) {
     }
     if (status == BACKEND_TRANSIENT) /* once the breaker of the backend lets it */
         try_again_at(&writer->touches, monotonic_us());
+    rest(&writer->touches);
 }
 
 static size_t count_taken(const struct writer *writer) {

@@ -33,6 +33,8 @@ struct touches {
     struct touch_line *lines;          /* by the namespaces' numbers */
     uint64_t retry_us;                 /* monotonic: when one that failed is to be tried again; 0: none did */
     bool more;                         /* there is more to do at once */
+    bool partial;                      /* a part of the store is away: some of them wait, */
+    uint64_t rest_us, rests_until_us;  /* so long, and until then */
     struct log_limit unreadable_lines; /* of the log */
     /* under the writer's mutex */
     struct touch_list fresh;              /* not yet taken */

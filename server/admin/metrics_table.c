@@ -227,6 +227,14 @@ static uint64_t node_redirections(const struct backend_node *node) {
     return node->redirections;
 }
 
+static uint64_t node_replica_waits(const struct backend_node *node) {
+    return node->replica_waits;
+}
+
+static uint64_t node_replica_short(const struct backend_node *node) {
+    return node->replica_short;
+}
+
 static uint64_t node_exchanges(const struct backend_node *node) {
     return node->exchanges;
 }
@@ -253,6 +261,8 @@ WRITE_NODES(node_slots)
 WRITE_NODES(node_commands)
 WRITE_NODES(node_errors)
 WRITE_NODES(node_redirections)
+WRITE_NODES(node_replica_waits)
+WRITE_NODES(node_replica_short)
 WRITE_NODES(node_exchanges)
 WRITE_NODES(node_exchange_us)
 #undef WRITE_NODES
@@ -396,9 +406,11 @@ static const struct metric metrics[] = {
     {"forebay_backend_node_commands_total", METRIC_COUNTER, "", "Commands that were sent to the node", METRIC_OF_BACKEND, .write = write_node_commands},
     {"forebay_backend_node_errors_total", METRIC_COUNTER, "", "Errors that the node answered, and links to it that were lost", METRIC_OF_BACKEND, .write = write_node_errors},
     {"forebay_backend_node_redirections_total", METRIC_COUNTER, "", "Commands that the node sent to another one", METRIC_OF_BACKEND, .write = write_node_redirections},
+    {"forebay_backend_node_replica_waits_total", METRIC_COUNTER, "", "Batches that waited for replicas of the node to have them (replicas)", METRIC_OF_BACKEND, .write = write_node_replica_waits},
+    {"forebay_backend_node_replica_short_total", METRIC_COUNTER, "", "Batches that too few replicas of the node had in time, which are held and repeated", METRIC_OF_BACKEND, .write = write_node_replica_short},
     {"forebay_backend_node_exchanges_total", METRIC_COUNTER, "", "Exchanges with the node: commands sent together, until all were answered", METRIC_OF_BACKEND, .write = write_node_exchanges},
     {"forebay_backend_node_exchange_seconds_total", METRIC_COUNTER, "seconds", "Time that these took", METRIC_OF_BACKEND, .write = write_node_exchange_us},
-    {"forebay_backend_failovers_total", METRIC_COUNTER, "", "Times that the store was found at another address, as Sentinel names another master", BACKEND(failovers)},
+    {"forebay_backend_failovers_total", METRIC_COUNTER, "", "Times that the store, or a part of it, was found at another address, as a replica was promoted", BACKEND(failovers)},
     {"forebay_backend_store_regressions_total", METRIC_COUNTER, "", "Times that the store had lost what it had acknowledged, or was another one", BACKEND(store_regressions)},
     {"forebay_backend_replica_waits_total", METRIC_COUNTER, "", "Batches that waited for replicas to have them (replicas)", BACKEND(replica_waits)},
     {"forebay_backend_replica_short_total", METRIC_COUNTER, "", "Batches that too few replicas had in time, which are held and repeated", BACKEND(replica_short)},

@@ -100,7 +100,7 @@ static void sqlite_stop(struct store *store) {
 static struct redis_server redis; /* of the whole run: each test begins with FLUSHALL */
 static struct redis_server sentinel;
 enum { MASTERS = 3 };
-static struct redis_server masters[MASTERS]; /* of a cluster */
+static struct redis_server masters[MASTERS], replicas[MASTERS]; /* of a cluster */
 
 static void redis_start(struct store *store) {
     snprintf(store->uri, sizeof store->uri, "redis://127.0.0.1:%d/3", redis.port);
@@ -215,6 +215,9 @@ static const struct redis_table_options strings[] = {
     {{&redis_backend}, .layout = "string", .store_prefix = ""},
     {{&redis_backend}, .layout = "string", .store_prefix = "fb-"}};
 
+static const struct redis_options replicated = {
+    {&redis_backend}, .tombstone_seconds = 24 * 60 * 60, .replicas = 1};
+
 static const struct kind kinds[] = {
     {"sqlite",
      &fast.base,
@@ -256,8 +259,8 @@ static const struct kind kinds[] = {
      cluster_change_table,
      cluster_spoil_row,
      NULL},
-    {"redis cluster, string",
-     NULL,
+    {"redis cluster with replicas, string",
+     &replicated.base,
      {&strings[0].base, &strings[1].base},
      cluster_start,
      cluster_stop,
@@ -1320,12 +1323,20 @@ static int run(const struct kind *kind) {
     return _cmocka_run_group_tests(kind->name, tests, sizeof tests / sizeof tests[0], NULL, NULL);
 }
 
+static bool start_replicas(void) {
+    for (unsigned i = 0; i < MASTERS; i++)
+        if (!redis_server_start_replica(&replicas[i], &masters[i]))
+            return false;
+    return true;
+}
+
 int main(void) {
     int failed = 0;
     signal(SIGPIPE, SIG_IGN);
     bool started = redis_server_start(&redis);
     sentinel.watched_port = redis.port;
-    if (!started || !redis_server_start(&sentinel) || !redis_server_start_cluster(masters, MASTERS)) {
+    if (!started || !redis_server_start(&sentinel) || !redis_server_start_cluster(masters, MASTERS) ||
+        !start_replicas()) {
         fprintf(stderr, "redis-server (Debian: redis-server) is needed for these tests\n");
         return 1;
     }
@@ -1336,8 +1347,10 @@ int main(void) {
         fprintf(stderr, "no key has moved with its slot: these tests have shown nothing\n");
         failed++;
     }
-    for (unsigned i = 0; i < MASTERS; i++)
+    for (unsigned i = 0; i < MASTERS; i++) {
+        redis_server_stop(&replicas[i]);
         redis_server_stop(&masters[i]);
+    }
     redis_server_stop(&sentinel);
     redis_server_stop(&redis);
     return failed;

@@ -8,13 +8,10 @@
 #include "backends/sqlite/options.h"
 #include "tests/support/check.h"
 #include "tests/support/redis_server.h"
-#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -600,23 +597,9 @@ TEST(a_password_that_the_server_repeats_is_not_told) {
 
 /* Says the same about itself to everyone, as a Redis of another version would. Returns the port. */
 static int pretend(struct fixture *fixture, const char *info) {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof address;
-    int door = socket(AF_INET, SOCK_STREAM, 0);
-    assert_int_equal(bind(door, (struct sockaddr *)&address, sizeof address), 0);
-    assert_int_equal(listen(door, 4), 0);
-    getsockname(door, (struct sockaddr *)&address, &size);
-    fixture->child = fork();
-    if (fixture->child == 0) {
-        char asked[4096];
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        for (int client; (client = accept(door, NULL, NULL)) >= 0; close(client))
-            while (read(client, asked, sizeof asked) > 0)
-                dprintf(client, "$%zu\r\n%s\r\n", strlen(info), info);
-        _exit(0);
-    }
-    close(door);
-    return ntohs(address.sin_port);
+    char answer[400];
+    snprintf(answer, sizeof answer, "$%zu\r\n%s\r\n", strlen(info), info);
+    return redis_server_pretend(answer, &fixture->child);
 }
 
 TEST(an_old_server_is_refused_by_its_version) {

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is particular to a Redis Cluster: by what it is known that one of its masters has lost something, and where versions
- * begin. What every backend owes is in test_conformance.c; outages under load are in tests/faults/test_cluster.py.
+ * What is particular to a Redis Cluster: by what it is known that one of its masters has lost something, what replicas have
+ * of it, and where versions begin. What every backend owes is in test_conformance.c; outages under load are in tests/faults/test_cluster.py.
  */
 #include "backends/kinds.h"
+#include "backends/nodes.h"
+#include "backends/redis/options.h"
 #include "backends/redis/slots.h"
 #include "tests/support/check.h"
 #include "tests/support/redis_server.h"
@@ -15,11 +17,14 @@
 enum { MASTERS = 3, ROWS = 60 };
 
 static struct redis_server masters[MASTERS]; /* of the whole run: each test begins with FLUSHALL */
+static struct redis_server replica;          /* of masters[0] */
+static struct redis_server fresh;            /* a master without slots */
 
 struct fixture {
     char uri[100];
     struct backend_table table;
     const struct backend_table *list[1];
+    struct redis_options own;
     struct backend_options options;
     struct backend_connection *writer, *other; /* other: of a second node */
     struct backend_error error;
@@ -34,9 +39,11 @@ static int set_up(void **state) {
     fixture->table = (struct backend_table){.name = "sessions", .key_prefix = "sess:"};
     fixture->list[0] = &fixture->table;
     fixture->now = (uint32_t)time(NULL);
+    fixture->own = (struct redis_options){{&redis_backend}, .tombstone_seconds = 60};
     fixture->options = (struct backend_options){.name = "cache",
                                                 .uri = fixture->uri,
                                                 .timeout_ms = EVENTUALLY_SECONDS * 1000,
+                                                .specific = &fixture->own.base,
                                                 .tables = fixture->list,
                                                 .table_count = 1};
     *state = fixture;
@@ -47,6 +54,7 @@ static int tear_down(void **state) {
     struct fixture *fixture = *state;
     redis_backend.close(fixture->writer);
     redis_backend.close(fixture->other);
+    backend_nodes_destroy(fixture->options.nodes);
     free(fixture);
     return 0;
 }
@@ -62,8 +70,9 @@ static uint64_t open_writer(struct fixture *fixture, struct backend_connection *
     return version;
 }
 
-/* Rows for each of the masters. */
-static enum backend_status put_rows(struct fixture *fixture, uint64_t version) {
+/* Rows for each of the masters. Of so many it is told that they are done, and that only replicas lack them. */
+static enum backend_status put_some(struct fixture *fixture, uint64_t version, size_t *ret_done,
+                                    size_t *ret_lacking) {
     struct mutation mutations[ROWS];
     char keys[ROWS][16];
     for (unsigned i = 0; i < ROWS; i++) {
@@ -73,7 +82,19 @@ static enum backend_status put_rows(struct fixture *fixture, uint64_t version) {
             .kind = MUTATION_PUT,
             .entry = {.key = slice_string(keys[i]), .value = SLICE("value"), .version = version + i}};
     }
-    return redis_backend.apply(fixture->writer, mutations, ROWS, fixture->now, &fixture->error);
+    enum backend_status status =
+        redis_backend.apply(fixture->writer, mutations, ROWS, fixture->now, &fixture->error);
+    *ret_done = *ret_lacking = 0;
+    for (unsigned i = 0; i < ROWS; i++) {
+        *ret_done += mutations[i].done;
+        *ret_lacking += mutations[i].lacks_replicas;
+    }
+    return status;
+}
+
+static enum backend_status put_rows(struct fixture *fixture, uint64_t version) {
+    size_t done, lacking;
+    return put_some(fixture, version, &done, &lacking);
 }
 
 static enum backend_status look(struct fixture *fixture, struct backend_connection *connection) {
@@ -164,6 +185,199 @@ TEST(forgotten_scripts_are_loaded_again) {
     for (int i = 0; i < MASTERS; i++)
         assert_string_equal(redis_server_ask(&masters[i], "SCRIPT FLUSH"), "OK");
     assert_int_equal(put_rows(fixture, 2000), BACKEND_OK);
+}
+
+/* ---- Replicas ---- */
+
+static size_t rows_at(const struct redis_server *server) {
+    size_t rows = 0;
+    for (unsigned i = 0; i < ROWS; i++)
+        rows += strcmp(redis_server_ask(server, "HGET sess:%u value", i), "value") == 0;
+    return rows;
+}
+
+/* The writer has no more than this for a call that fails. */
+static void wait_for(struct fixture *fixture, unsigned milliseconds) {
+    fixture->writer->call_until_us = monotonic_us() + milliseconds * US_PER_MS;
+}
+
+static long long offset_of(const struct redis_server *server) {
+    const char *at = strstr(redis_server_ask(server, "INFO replication"), "\nmaster_repl_offset:");
+    return at ? atoll(at + strlen("\nmaster_repl_offset:")) : -1;
+}
+
+static void await_replica(void) {
+    eventually(offset_of(&replica) == offset_of(&masters[0]));
+}
+
+/* Who has the first slot, as this server knows it. */
+static bool knows_owner(const struct redis_server *server) {
+    char tag[REDIS_TAG_SIZE + 1] = "", moved[60] = "";
+    redis_slot_tag(0, tag);
+    if (server != &masters[0])
+        snprintf(moved, sizeof moved, "-MOVED 0 127.0.0.1:%d", masters[0].port);
+    return strcmp(redis_server_ask(server, "GET {%s}", tag), moved) == 0;
+}
+
+/* The replica takes the slots of its master over, whatever it has of them, and that one becomes its replica. */
+static void promote(void) {
+    struct redis_server promoted = replica;
+    assert_string_equal(redis_server_ask(&replica, "CLUSTER FAILOVER TAKEOVER"), "OK");
+    eventually(strncmp(redis_server_ask(&masters[0], "ROLE"), "slave", 5) == 0);
+    replica = masters[0];
+    masters[0] = promoted;
+    for (int i = 0; i < MASTERS; i++)
+        eventually(knows_owner(&masters[i]));
+    eventually(strstr(redis_server_ask(&replica, "INFO replication"), "master_link_status:up"));
+}
+
+TEST(a_batch_counts_where_the_replicas_of_its_master_have_it) {
+    struct fixture *fixture = *state;
+    size_t done, lacking;
+    fixture->own.replicas = 1;
+    open_writer(fixture, &fixture->writer);
+    wait_for(fixture, 2000); /* half of it for the one that is there, on a busy machine */
+    assert_int_equal(put_some(fixture, 1000, &done, &lacking), BACKEND_TRANSIENT);
+    assert_true(fixture->writer->partial);
+    assert_non_null(strstr(fixture->error.message, "written, but only 0 of 1 replicas have it"));
+    assert_int_equal(rows_at(&masters[0]) + rows_at(&masters[1]) + rows_at(&masters[2]), ROWS);
+    assert_int_equal(done, rows_at(&masters[0]));
+    assert_int_equal(lacking, ROWS - done);
+    assert_int_equal(fixture->writer->replica_waits, MASTERS);
+    assert_int_equal(fixture->writer->replica_short, MASTERS - 1);
+}
+
+/* Repeating changes nothing in the store, and is not taken for done before the replica has caught up. */
+TEST(what_a_replica_lacks_is_not_done_until_it_has_it) {
+    struct fixture *fixture = *state;
+    size_t done, lacking;
+    fixture->own.replicas = 1;
+    redis_server_cut_off(&replica, &masters[0], true);
+    open_writer(fixture, &fixture->writer);
+    for (unsigned turn = 0; turn < 2; turn++) {
+        wait_for(fixture, 200);
+        assert_int_equal(put_some(fixture, 1000, &done, &lacking), BACKEND_TRANSIENT);
+        assert_int_equal(done, 0);
+        assert_false(fixture->writer->partial); /* of all masters */
+    }
+    redis_server_cut_off(&replica, &masters[0], false);
+    eventually((wait_for(fixture, 200), put_some(fixture, 1000, &done, &lacking), done > 0));
+    assert_int_equal(done, rows_at(&masters[0]));
+}
+
+TEST(a_promoted_replica_that_has_all_is_nobodys_business) {
+    struct fixture *fixture = *state;
+    open_writer(fixture, &fixture->writer);
+    assert_int_equal(put_rows(fixture, 1000), BACKEND_OK);
+    await_replica();
+    promote();
+    assert_int_equal(put_rows(fixture, 2000), BACKEND_OK);
+    assert_int_equal(look(fixture, fixture->writer), BACKEND_OK);
+    assert_int_equal(fixture->writer->failovers.count, 1);
+    char place[40];
+    snprintf(place, sizeof place, "127.0.0.1:%d", masters[0].port);
+    assert_string_equal(fixture->writer->failovers.to, place);
+}
+
+/* The batch that is lost has older versions, so the high version says nothing. */
+static void lose_a_batch(struct fixture *fixture) {
+    open_writer(fixture, &fixture->writer);
+    assert_int_equal(put_rows(fixture, 2000), BACKEND_OK);
+    await_replica();
+    redis_server_cut_off(&replica, &masters[0], true);
+    assert_int_equal(put_rows(fixture, 1000), BACKEND_OK);
+    promote();
+    redis_server_ask(&masters[0], "CONFIG SET masterauth %s", "");
+}
+
+static uint64_t newest_at(const struct redis_server *server) {
+    uint64_t newest = 0;
+    for (unsigned i = 0; i < ROWS; i++) {
+        uint64_t version = strtoull(redis_server_ask(server, "HGET sess:%u version", i), NULL, 10);
+        newest = version > newest ? version : newest;
+    }
+    return newest;
+}
+
+TEST(a_promoted_replica_that_lacks_a_batch_is_noticed) {
+    struct fixture *fixture = *state;
+    lose_a_batch(fixture);
+    assert_int_equal(put_rows(fixture, 3000), BACKEND_REPLACED);
+    assert_non_null(strstr(fixture->error.message, "went back to an older state"));
+    assert_int_equal(fixture->writer->failovers.count, 1);
+    assert_true(newest_at(&masters[0]) > 0 && newest_at(&masters[0]) < 3000); /* it was asked first */
+    open_writer(fixture, &fixture->writer);
+    assert_false(fixture->writer->went_back); /* it was told */
+    assert_int_equal(put_rows(fixture, 3000), BACKEND_OK);
+}
+
+TEST(what_a_connection_has_seen_is_known_to_the_next_one) {
+    struct fixture *fixture = *state;
+    fixture->options.nodes = backend_nodes_create();
+    lose_a_batch(fixture);
+    const struct backend_identity before = fixture->writer->identity;
+    open_writer(fixture, &fixture->writer);
+    assert_true(fixture->writer->went_back);
+    assert_memory_not_equal(&before, &fixture->writer->identity, sizeof before); /* for other servers */
+    assert_int_equal(put_rows(fixture, 3000), BACKEND_OK);
+    open_writer(fixture, &fixture->writer);
+    assert_false(fixture->writer->went_back);
+}
+
+/* ---- Slots that move ---- */
+
+/* With the slot of the first master's number, and all that is in it, which are our own keys alone. lost: but the number. */
+static void move_number(bool lost) {
+    char applied[80], high[80] = "forebay: high_version:", from[64], to[64];
+    snprintf(applied, sizeof applied, "%s", redis_server_ask(&masters[0], "KEYS forebay:?applied:*"));
+    strcat(high, strchr(applied, '{'));
+    int slot = atoi(redis_server_ask(&masters[0], "CLUSTER KEYSLOT %s", applied));
+    snprintf(from, sizeof from, "%s", redis_server_ask(&masters[0], "CLUSTER MYID"));
+    snprintf(to, sizeof to, "%s", redis_server_ask(&masters[1], "CLUSTER MYID"));
+    redis_server_ask(&masters[1], "CLUSTER SETSLOT %d IMPORTING %s", slot, from);
+    redis_server_ask(&masters[0], "CLUSTER SETSLOT %d MIGRATING %s", slot, to);
+    if (lost)
+        assert_string_equal(redis_server_ask(&masters[0], "DEL %s", applied), "1");
+    redis_server_ask(&masters[0], "MIGRATE 127.0.0.1 %d %s 0 5000", masters[1].port, high);
+    redis_server_ask(&masters[0], "MIGRATE 127.0.0.1 %d %s 0 5000", masters[1].port, applied);
+    assert_string_equal(redis_server_ask(&masters[0], "CLUSTER COUNTKEYSINSLOT %d", slot), "0");
+    for (int i = MASTERS; i-- > 0;)
+        assert_string_equal(redis_server_ask(&masters[i], "CLUSTER SETSLOT %d NODE %s", slot, to), "OK");
+}
+
+TEST(numbers_go_with_their_slots) {
+    struct fixture *fixture = *state;
+    open_writer(fixture, &fixture->writer);
+    assert_int_equal(put_rows(fixture, 1000), BACKEND_OK);
+    for (uint64_t turn = 1; turn <= 3; turn++) {
+        move_number(false);
+        eventually(look(fixture, fixture->writer) != BACKEND_TRANSIENT); /* a busy machine */
+        assert_int_equal(look(fixture, fixture->writer), BACKEND_OK);
+        assert_int_equal(put_rows(fixture, 1000 + 100 * turn), BACKEND_OK);
+    }
+    move_number(true);
+    eventually(look(fixture, fixture->writer) == BACKEND_REPLACED);
+}
+
+/* It cannot be given a number before it has a slot. */
+TEST(a_master_without_slots_takes_rows_of_its_first_one) {
+    struct fixture *fixture = *state;
+    char from[64], to[64];
+    int source = 0, slot = atoi(redis_server_ask(&masters[0], "CLUSTER KEYSLOT sess:0"));
+    while (strncmp(redis_server_ask(&masters[source], "GET sess:0"), "-MOVED", 6) == 0)
+        source++;
+    snprintf(from, sizeof from, "%s", redis_server_ask(&masters[source], "CLUSTER MYID"));
+    snprintf(to, sizeof to, "%s", redis_server_ask(&fresh, "CLUSTER MYID"));
+    eventually(strcmp(redis_server_ask(&fresh, "CLUSTER SETSLOT %d IMPORTING %s", slot, from), "OK") == 0);
+    eventually(
+        strcmp(redis_server_ask(&masters[source], "CLUSTER SETSLOT %d MIGRATING %s", slot, to), "OK") == 0);
+    open_writer(fixture, &fixture->writer);
+    enum backend_status status = put_rows(fixture, 1000);
+    assert_string_equal(redis_server_ask(&masters[source], "CLUSTER SETSLOT %d STABLE", slot), "OK");
+    assert_string_equal(redis_server_ask(&fresh, "DBSIZE"), "1");
+    assert_string_equal(redis_server_ask(&fresh, "FLUSHALL"), "OK");
+    assert_string_equal(redis_server_ask(&fresh, "CLUSTER SETSLOT %d STABLE", slot), "OK");
+    assert_int_equal(status, BACKEND_OK);
 }
 
 /* ---- Page by page ---- */
@@ -268,16 +482,28 @@ int main(void) {
         CASE(a_master_that_lost_what_it_had_is_noticed_by_a_look),
         CASE(a_node_number_that_is_taken_is_refused),
         CASE(forgotten_scripts_are_loaded_again),
+        CASE(a_batch_counts_where_the_replicas_of_its_master_have_it),
+        CASE(what_a_replica_lacks_is_not_done_until_it_has_it),
+        CASE(a_promoted_replica_that_has_all_is_nobodys_business),
+        CASE(a_promoted_replica_that_lacks_a_batch_is_noticed),
+        CASE(what_a_connection_has_seen_is_known_to_the_next_one),
+        CASE(numbers_go_with_their_slots),
+        CASE(a_master_without_slots_takes_rows_of_its_first_one),
         CASE(pages_go_over_all_masters),
         CASE(pages_begin_anew_where_a_slot_has_moved),
         CASE(pages_have_no_end_while_a_slot_moves),
     };
     signal(SIGPIPE, SIG_IGN);
-    if (!redis_server_start_cluster(masters, MASTERS)) {
+    fresh.cluster = true;
+    if (!redis_server_start(&fresh) || !redis_server_start_cluster(masters, MASTERS) ||
+        !redis_server_start_replica(&replica, &masters[0])) {
         fprintf(stderr, "redis-server (Debian: redis-server) is needed for these tests\n");
         return 1;
     }
+    redis_server_join(&fresh, &masters[0]);
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    redis_server_stop(&fresh);
+    redis_server_stop(&replica);
     for (int i = 0; i < MASTERS; i++)
         redis_server_stop(&masters[i]);
     return failed;

@@ -7,14 +7,11 @@
 #include "backends/redis/options.h"
 #include "tests/support/check.h"
 #include "tests/support/redis_server.h"
-#include <netinet/in.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -375,27 +372,6 @@ TEST(what_is_no_sentinel_is_told) {
     assert_refused(fixture, "ERR unknown command 'SENTINEL': is that a Sentinel? Its port is mostly 26379");
 }
 
-/* Answers all with the same bytes. Returns the port. */
-static int pretend(struct fixture *fixture, const char *answer) {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof address;
-    int door = socket(AF_INET, SOCK_STREAM, 0);
-    assert_int_equal(bind(door, (struct sockaddr *)&address, sizeof address), 0);
-    assert_int_equal(listen(door, 4), 0);
-    getsockname(door, (struct sockaddr *)&address, &size);
-    fixture->child = fork();
-    if (fixture->child == 0) {
-        char asked[4096];
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        for (int client; (client = accept(door, NULL, NULL)) >= 0; close(client))
-            while (read(client, asked, sizeof asked) > 0)
-                dprintf(client, "%s", answer);
-        _exit(0);
-    }
-    close(door);
-    return ntohs(address.sin_port);
-}
-
 TEST(an_answer_that_is_no_address_is_told) {
     static const char *const answers[] = {
         "+OK\r\n",
@@ -411,7 +387,8 @@ TEST(an_answer_that_is_no_address_is_told) {
     };
     struct fixture *fixture = *state;
     for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
-        use_sentinels(fixture, "redis+sentinel://127.0.0.1:%d/mymaster", pretend(fixture, answers[i]), 0);
+        use_sentinels(fixture, "redis+sentinel://127.0.0.1:%d/mymaster",
+                      redis_server_pretend(answers[i], &fixture->child), 0);
         assert_refused(fixture, "an answer of unexpected form: is that a Sentinel?");
         end_child(fixture);
     }

@@ -19,6 +19,7 @@ def config(uri, timeout=THERE, **backend):
     return Config(namespace("sessions", "sess:", "write-behind", flush_delay="20ms"),
                   namespace("through", "wt:", "write-through"),
                   namespace("shared", "sh:", "write-behind", flush_delay="20ms", layout="string"),
+                  namespace("blind", "bl:", "write-behind", flush_delay="20ms", existence="memory"),
                   backends=[section("backend", "local", uri=uri, timeout=timeout, **backend)], drain_timeout="2s")
 
 
@@ -26,22 +27,101 @@ def fill(client, value, prefix="sess:", count=KEYS):
     assert set(client.set_many((f"{prefix}{i}", value) for i in range(count))) == {b"STORED"}
 
 
+def stat(server, name):
+    return server.client().stats("backends")["local:" + name]
+
+
 @pytest.mark.threads
 def test_a_master_that_dies_under_load_loses_nothing(tmp_path, serve):
-    """The keys of the others are served meanwhile; a replica has the rest after its promotion."""
+    """The keys of the others are served meanwhile; a replica has the rest after its promotion, and all of it: nothing is written
+    again. It has no replica of its own before the one that has died is back, and is not believed until then."""
     with Cluster(tmp_path / "redis", replicas=1) as cluster:
-        server = serve(config(cluster.uri))
+        server = serve(config(cluster.uri, replicas=1))
         client, load, dead = server.client(), Load(server, KEYS), cluster.masters[0]
         with Background(load):
             load.go_on()
             dead.kill()
-            eventually(lambda: cluster.master_of(0) not in (dead.port, None))
+            cluster.await_failover(dead)
             load.go_on()
+            dead.start()
             eventually(lambda: {client.set(f"wt:{i}", b"v") for i in range(30)} == {b"STORED"})
             assert {client.ask(f"sess:unknown{i}")[0] for i in range(30)} == {"miss"}
         client.sync()
         assert not load.refused
         assert cluster.values("sess:") == load.acknowledged
+        assert stat(server, "store_regressions") == "0" and stat(server, "failovers") == "1"
+        assert f"failover: what was at 127.0.0.1:{dead.port} is at 127.0.0.1:{cluster.master_of(0)} now" in server.log()
+
+
+class Careful:
+    """A server over the cluster with keys of its own, and what it has answered."""
+
+    COUNT = 30
+
+    def __init__(self, serve, folder, uri, number, **backend):
+        self.prefix = f"{number}:"
+        own = dict(key_prefix=self.prefix)
+        self.server = serve(Config(namespace("sessions", "sess:", "write-behind", flush_delay="20ms", **own),
+                                   namespace("through", "wt:", "write-through", **own),
+                                   backends=[section("backend", "local", uri=uri, timeout="2s", **backend)], node=number,
+                                   drain_timeout="2s"), folder=folder)
+        self.answers = {}
+
+    def store(self, value):
+        """The keys of each kind that were stored."""
+        for kind in ("sess", "wt"):
+            keys = [f"{kind}:{i}" for i in range(self.COUNT)]
+            self.answers[kind] = dict(zip(keys, self.server.client().set_many((key, value) for key in keys)))
+        return [{key for key, answer in self.answers[kind].items() if answer == b"STORED"} for kind in ("sess", "wt")]
+
+    def values(self, cluster):
+        found = cluster.values(self.prefix)
+        return {key[len(self.prefix):].decode(): value for key, value in found.items()}
+
+    def keys_of(self, cluster, master):
+        keys = [f"{self.prefix}{kind}:{i}" for kind in ("sess", "wt") for i in range(self.COUNT)]
+        return {key[len(self.prefix):] for key in cluster.keys_of(keys, master)}
+
+
+def test_what_is_lost_with_a_master(tmp_path, serve):
+    """In a failover to a replica that lacks the newer half of all changes, without replicas to wait for and with them."""
+    with Cluster(tmp_path / "redis", replicas=1) as cluster:
+        careless = Careful(serve, tmp_path / "1", cluster.uri, 1)
+        careful = Careful(serve, tmp_path / "2", cluster.uri, 2, replicas=1)
+        for one in (careless, careful):
+            assert [len(keys) for keys in one.store(b"old")] == [Careful.COUNT] * 2
+            one.server.client().sync()
+        dead = cluster.masters[0]
+        lost, endangered = careless.keys_of(cluster, dead), careful.keys_of(cluster, dead)
+        cluster.cut_off(dead)
+
+        assert [len(keys) for keys in careless.store(b"new")] == [Careful.COUNT] * 2
+        careless.server.client().sync()
+        behind, through = careful.store(b"new")
+        assert len(behind) == Careful.COUNT  # held
+        refused = {key: answer for key, answer in careful.answers["wt"].items() if key not in through}
+        assert set(refused) >= {key for key in endangered if key.startswith("wt:")}
+        assert all(answer.startswith(b"SERVER_ERROR") for answer in refused.values())
+        assert any(b"too few replicas have it" in answer for answer in refused.values())
+        eventually(lambda: {key for key, value in careful.values(cluster).items() if value == b"new"} >=
+                   (behind | through) - endangered)
+        assert int(stat(careful.server, f"node:127.0.0.1:{dead.port}:replica_short")) > 0
+        assert stat(careful.server, f"node:127.0.0.1:{dead.port}:breaker") == "closed"
+        assert int(careful.server.client().stats("write_behind")["sessions:dirty_entries"]) >= \
+            len([key for key in endangered if key.startswith("sess:")])
+
+        dead.kill()
+        cluster.await_failover(dead)
+        eventually(lambda: set(careless.values(cluster).values()) == {b"new"} and len(careless.values(cluster)) == 2 * Careful.COUNT)
+        assert lost and stat(careless.server, "store_regressions") == "1" and stat(careless.server, "failovers") == "1"
+        assert f"redis at 127.0.0.1:{cluster.master_of(0)}: went back to an older state" in careless.server.log()
+        assert "entries that memory holds were written to the store again" in careless.server.log()
+
+        assert int(careful.server.client().stats("write_behind")["sessions:dirty_entries"]) > 0  # the new master has no replica
+        dead.start()
+        careful.server.client().sync()
+        found = careful.values(cluster)
+        assert {found[key] for key in behind | through} == {b"new"} and len(found) == 2 * Careful.COUNT
 
 
 def test_a_master_that_hands_over_is_left(tmp_path, serve):
@@ -62,15 +142,17 @@ def test_a_master_that_hands_over_is_left(tmp_path, serve):
 
 @pytest.mark.threads
 def test_slots_that_move_under_load_lose_nothing(tmp_path, serve):
-    """Rows of both layouts; half-way, where keys are at one node or the other, and when all are moved."""
-    with Cluster(tmp_path / "redis") as cluster:
-        server = serve(config(cluster.uri))
+    """Rows of both layouts; half-way, where keys are at one node or the other, and when all are moved. With them goes what the
+    master is known by: it does not look as if anything was lost."""
+    with Cluster(tmp_path / "redis", replicas=1) as cluster:
+        server = serve(config(cluster.uri, replicas=1))
         client, load, shared = server.client(), Load(server, KEYS), Load(server, KEYS, "sh:")
         source, target = cluster.masters[0], cluster.masters[1]
-        slots = cluster.slots_with([f"{prefix}{i}" for prefix in ("sess:", "sh:", "wt:") for i in range(KEYS)], source)
+        slots = set(cluster.slots_with([f"{prefix}{i}" for prefix in ("sess:", "sh:", "wt:") for i in range(KEYS)], source))
         fill(client, b"before", "wt:")
         with Background(load), Background(shared):
             load.go_on()
+            slots |= set(cluster.slots_of_numbers(source))
             cluster.begin_move(slots, source, target)
             load.go_on()
             fill(client, b"after", "wt:")
@@ -82,6 +164,7 @@ def test_slots_that_move_under_load_lose_nothing(tmp_path, serve):
         assert cluster.values("sess:") == load.acknowledged
         assert cluster.values("sh:", "string") == shared.acknowledged
         assert set(cluster.values("wt:").values()) == {b"after"}
+        assert cluster.slots_of_numbers(source) and stat(server, "store_regressions") == "0"
 
 
 def test_a_namespace_is_copied_to_a_cluster_and_back(tmp_path, serve):
@@ -128,7 +211,12 @@ def test_a_master_that_is_away_for_good_holds_up_nobody_else(tmp_path, serve):
         client, away = server.client(), cluster.masters[0]
         keys = [f"sess:{i}" for i in range(KEYS)]
         lost = set(cluster.keys_of(keys, away))
+        fill(client, b"v", "bl:", 60)
+        client.sync()
+        client.command("flush_all")  # from now on a touch is of a row that memory does not know
         away.kill()
+        for i in range(60):
+            client.command(f"touch bl:{i} 10000")
         fill(client, b"v")
         others = {key.encode() for key in keys if key not in lost}
         eventually(lambda: set(cluster.values("sess:")) == others)
@@ -152,6 +240,7 @@ def test_a_master_that_is_away_for_good_holds_up_nobody_else(tmp_path, serve):
         away.start()
         client.sync()
         assert cluster.values("sess:") == dict.fromkeys((key.encode() for key in keys), b"w")
+        assert cluster.values("bl:", field="expires_at") != {} and b"0" not in cluster.values("bl:", field="expires_at").values()
         eventually(lambda: "all parts of it take writes again" in server.log())
 
 
@@ -170,7 +259,6 @@ def test_what_is_wrong_with_the_uri_is_told(tmp_path):
         assert "no node of a cluster: write redis:// into its uri" in refusal(tmp_path, Cluster.uri_of(alone))
         assert "write redis+cluster:// into its uri" in refusal(tmp_path, one.masters[0].uri)
         assert "has no database but 0" in refusal(tmp_path, one.uri + "/1")
-        assert "not for redis+cluster://" in Server(tmp_path, config=config(one.uri, replicas=1)).refuses()
         one.masters[0].ask("CONFIG", "SET", "requirepass", "secret")
         said = refusal(tmp_path, one.uri)
         assert f"redis at 127.0.0.1:{one.masters[0].port}: NOAUTH" in said and "write a password into its uri" in said

@@ -271,6 +271,8 @@ TOLD_AS = {
         "node:breaker": "forebay_backend_node_up", "node:slots": "forebay_backend_node_slots",
         "node:commands": "forebay_backend_node_commands_total", "node:errors": "forebay_backend_node_errors_total",
         "node:redirections": "forebay_backend_node_redirections_total",
+        "node:replica_waits": "forebay_backend_node_replica_waits_total",
+        "node:replica_short": "forebay_backend_node_replica_short_total",
         "node:exchanges": "forebay_backend_node_exchanges_total",
         "node:exchange_us": "forebay_backend_node_exchange_seconds_total", "node:exchange_max_us": DERIVED,
     },

@@ -13,7 +13,7 @@ import functools
 import os
 
 import redis as redis_py
-from forebay import Redis, eventually, free_port
+from forebay import PATIENCE, Redis, eventually, free_port
 
 SLOTS = 16384
 NODE_TIMEOUT = 1000  # ms; a failover takes about two of it
@@ -105,6 +105,23 @@ class Cluster:
             return True
         return False
 
+    def cut_off(self, master):
+        """Its replicas get nothing from it from now on. (One that is stopped would find it in its socket.)"""
+        for i, replica in enumerate(self.replicas):
+            if self.masters[i % self.count] is master:
+                replica.connect().config_set("masterauth", "of nobody")
+        master.ask("CLIENT", "KILL", "TYPE", "replica")
+
+    def await_failover(self, master):
+        """Until another node has its first slot, whom the others know."""
+        slot = self.until * self.masters.index(master) // self.count
+        others = [node for node in self.masters if node is not master]
+        eventually(lambda: all(self.master_of(slot, node) not in (master.port, None) for node in others), PATIENCE)
+
+    def slots_of_numbers(self, master):
+        """In which this master has what Forebay keeps of its batches."""
+        return sorted({master.ask("CLUSTER KEYSLOT", key) for key in master.connect().keys("forebay: *:{*")})
+
     def serves(self):
         whole = "ok" if self.until == SLOTS else "fail"
         return (all(node.info()["cluster_state"] == whole for node in self.nodes)
@@ -132,8 +149,8 @@ class Cluster:
         """What all masters have under a prefix, in the layout hash: {key: Row}, as of one Redis."""
         return {key: row for node in self.owners() for key, row in node.rows(prefix).items()}
 
-    def values(self, prefix, layout="hash"):
-        """What all masters have under a prefix: {key: value}; no tombstones."""
+    def values(self, prefix, layout="hash", field="value"):
+        """What all masters have under a prefix: {key: value}, or another field of rows that are hashes; no tombstones."""
         found = {}
         for node in self.owners():
             with node.connect() as client:
@@ -141,7 +158,7 @@ class Cluster:
                 pipe = client.pipeline(transaction=False)
                 for name in names:
                     if layout == "hash":
-                        pipe.hget(name, "value")
+                        pipe.hget(name, field)
                     else:
                         pipe.get(name)
                 found.update((name, value) for name, value in zip(names, pipe.execute()) if value is not None)

@@ -199,6 +199,26 @@ const char *redis_server_ask(const struct redis_server *server, const char *form
     return text;
 }
 
+int redis_server_pretend(const char *answer, pid_t *ret_child) {
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof address;
+    int door = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(door, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(listen(door, 4), 0);
+    getsockname(door, (struct sockaddr *)&address, &size);
+    *ret_child = fork();
+    if (*ret_child == 0) {
+        char asked[4096];
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        for (int client; (client = accept(door, NULL, NULL)) >= 0; close(client))
+            while (read(client, asked, sizeof asked) > 0)
+                dprintf(client, "%s", answer);
+        _exit(0);
+    }
+    close(door);
+    return ntohs(address.sin_port);
+}
+
 /* ---- A cluster ---- */
 
 static bool are_one_cluster(struct redis_server *servers, int count) {
@@ -227,4 +247,40 @@ bool redis_server_start_cluster(struct redis_server *servers, int count) {
     }
     eventually(are_one_cluster(servers, count));
     return true;
+}
+
+static bool follows(const struct redis_server *replica) {
+    return strstr(redis_server_ask(replica, "INFO replication"), "master_link_status:up") != NULL;
+}
+
+static void meet(const struct redis_server *server, const struct redis_server *other) {
+    redis_server_ask(server, "CLUSTER MEET 127.0.0.1 %d %d", other->port, other->cluster_port);
+}
+
+void redis_server_join(const struct redis_server *server, const struct redis_server *other) {
+    meet(server, other);
+    eventually(strstr(redis_server_ask(server, "CLUSTER INFO"), "cluster_state:ok"));
+}
+
+bool redis_server_start_replica(struct redis_server *server, const struct redis_server *master) {
+    char name[64];
+    server->cluster = true;
+    if (!redis_server_start(server))
+        return false;
+    redis_server_ask(master, "CONFIG SET repl-diskless-sync-delay 0");
+    redis_server_ask(server, "CONFIG SET repl-diskless-sync-delay 0"); /* it may be promoted */
+    snprintf(name, sizeof name, "%s", redis_server_ask(master, "CLUSTER MYID"));
+    meet(server, master);
+    eventually(strcmp(redis_server_ask(server, "CLUSTER REPLICATE %s", name), "OK") == 0);
+    eventually(follows(server));
+    eventually(strstr(redis_server_ask(server, "CLUSTER INFO"), "cluster_state:ok"));
+    return true;
+}
+
+void redis_server_cut_off(const struct redis_server *replica, const struct redis_server *master, bool cut) {
+    redis_server_ask(replica, "CONFIG SET masterauth %s", cut ? "of-nobody" : "");
+    if (cut)
+        redis_server_ask(master, "CLIENT KILL TYPE replica");
+    else
+        eventually(follows(replica));
 }

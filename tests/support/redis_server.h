@@ -38,6 +38,19 @@ void redis_server_stop(struct redis_server *server);
  * redis-server cannot be run here; those that have been started are still to be stopped. */
 bool redis_server_start_cluster(struct redis_server *servers, int count);
 
+/* A node that was started becomes a master of that cluster, without slots; returns when it serves. */
+void redis_server_join(const struct redis_server *server, const struct redis_server *other);
+
+/* Starts a replica of a master of that cluster, and returns when it has what that has. False: as above. */
+bool redis_server_start_replica(struct redis_server *server, const struct redis_server *master);
+
+/* Its replicas get nothing from the master any more; or again. (One that is stopped would find it in its socket.) */
+void redis_server_cut_off(const struct redis_server *replica, const struct redis_server *master, bool cut);
+
+/* Something that listens on the loopback interface and answers all that it is sent with these bytes, in a process of its own,
+ * which is ended with SIGKILL and waited for. Returns the port. */
+int redis_server_pretend(const char *answer, pid_t *ret_child);
+
 /* Sends a command (words separated by blanks, printf-like) as somebody beside; the answer as text in a buffer
  * that lives until the next call: nil is "", errors begin with a '-', arrays are joined by blanks. */
 __attribute__((format(printf, 2, 3))) const char *redis_server_ask(const struct redis_server *server,

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/* A deal under way: what deal.c and answers.c share. */
+#ifndef FOREBAY_BACKENDS_REDIS_DEALING_H
+#define FOREBAY_BACKENDS_REDIS_DEALING_H
+
+#include "backends/redis/deal.h"
+
+enum job_state { JOB_WAITS, JOB_HEARD /* not yet sealed */, JOB_DONE, JOB_FAILED };
+
+enum { NO_JOB = UINT32_MAX };
+
+struct job {
+    uint32_t next; /* of the lane */
+    uint16_t slot;
+    uint8_t state;
+    struct redis_node *asks; /* the node that takes it once; NULL: the master of its slot */
+};
+
+/* What goes to one node in a round. */
+struct lane {
+    struct redis_node *node;
+    uint32_t first, unsent, unheard, last;
+    size_t under_way;
+    unsigned seals, seals_heard; /* commands of its end, and answers to them */
+    bool ended;                  /* they were sent */
+    enum redis_seal seal;        /* so far */
+    bool greeted;
+    bool greeting;    /* its answer comes first */
+    bool unguarded;   /* its greeting was for another node */
+    bool asking;      /* the answer to ASKING was heard, that of the job comes */
+    bool loads_again; /* scripts are gone */
+    uint64_t commands, errors, redirections, heard_us; /* for statistics */
+};
+
+struct dealing {
+    struct redis_connection *connection;
+    struct redis_cluster *cluster;
+    const struct redis_deal *deal;
+    struct job *jobs;
+    struct lane lanes[REDIS_MASTERS_MAX];
+    size_t lane_count;
+    bool pauses;                 /* before the next round */
+    bool moving;                 /* a slot is on its way */
+    bool asks;                   /* some job has another node to go to */
+    unsigned unguarded;          /* times that a greeting was for another node */
+    enum backend_status failed;  /* of a job; BACKEND_OK: none has */
+    struct backend_error reason; /* why it failed */
+    struct backend_error *error; /* what was met last */
+};
+
+static inline void redis_dealing_take_up(struct dealing *dealing, struct redis_node *node) {
+    dealing->connection->link = &node->link;
+}
+
+/* ---- answers.c ---- */
+
+/* The node does not serve, as dealing->error says. */
+void redis_dealing_fail_node(struct dealing *dealing, struct redis_node *node);
+
+/* So with its link. What has come back over it and was not sealed is done again. */
+void redis_dealing_lose_lane(struct dealing *dealing, struct lane *lane);
+
+/* Why the whole deal fails: the first reason stays, but for a loss. */
+void redis_dealing_give_up(struct dealing *dealing, enum backend_status status,
+                           const struct backend_error *reason);
+
+/* Takes the answers that come next, of whichever node. False: nothing is under way any more. */
+bool redis_dealing_hear(struct dealing *dealing);
+
+#endif
