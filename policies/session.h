@@ -10,7 +10,7 @@
  * A table that fails (BACKEND_TABLE_FAILED) is such an answer: another connection would meet the same table.
  *
  * A connection that was opened before the backend had all the tables that it has now does not know the later ones, and one
- * of a reader may lead to where the store was before the writer found it elsewhere: session_open opens it anew.
+ * of a reader or a watcher may lead to where the store was before the writer found it elsewhere: session_open opens it anew.
  *
  * A connection whose store is no longer at its address (BACKEND_REPLACED) is closed by whoever is told so. Readers open
  * the store that the writer has open, or none (store.h). Watchers open what is there: they bring nothing into memory.
@@ -50,7 +50,7 @@ enum backend_status session_open(struct session *session, uint64_t until_us);
 static inline bool session_is_outdated(const struct session *session) {
     return session->connection &&
            (session->table_count < session->backend->table_count ||
-            (session->role == BACKEND_READER && session->moves != store_moves(session->backend->store)));
+            (session->role != BACKEND_WRITER && session->moves != store_moves(session->backend->store)));
 }
 
 static inline bool session_is_open(const struct session *session) {

@@ -69,7 +69,7 @@ struct redis_link {
     char run[REDIS_RUN_MAX + 1]; /* of the server that is connected, as it calls it; else of the link */
 };
 
-/* A watcher's. */
+/* Of a link of a watcher. */
 struct redis_watch {
     bool subscribed;    /* over the link that is open */
     uint64_t pinged_us; /* when the PING under way was sent, monotonic; 0: none is */
@@ -85,6 +85,8 @@ struct redis_connection {
     const char *sentinel_user, *sentinel_password; /* NULL: none; the configuration's */
     uint64_t sentinel_asked_us; /* when it was last asked whether the master is the same, monotonic, */
     uint64_t sentinel_pause_us; /* and how long not again */
+    uint64_t sentinel_named_us; /* when one was asked that named the master which is connected, */
+    unsigned sentinel_silences; /* and how many in a row have not answered since */
     bool only_looks;            /* a probe: no script is loaded, whether that would be allowed is asked */
     bool writes;                /* a replica will not do */
     unsigned node, replicas;    /* of this server; that have to have each batch */
@@ -170,8 +172,12 @@ enum redis_step redis_find_master(struct redis_connection *connection, enum back
                                   struct backend_error *ret_error);
 
 /* False: the master is another Redis than the one that is connected. Waits for a moment at most, and asks about once a
- * second, less often while no Sentinel answers. */
+ * second (a watcher: ten times), less often while no Sentinel answers. */
 bool redis_is_still_master(struct redis_connection *connection);
+
+/* Until when the Redis that is connected was the master, as far as is known. UINT64_MAX: there is no Sentinel, or none that can
+ * say so. */
+uint64_t redis_named_until_us(const struct redis_connection *connection);
 
 /* ---- link.c ---- */
 

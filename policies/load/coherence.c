@@ -12,6 +12,7 @@
  */
 #include "policies/load/coherence.h"
 #include "policies/load/doubts.h"
+#include "policies/load/loader.h"
 #include "policies/policy.h"
 #include "policies/tell.h"
 #include "policies/write/writer.h"
@@ -106,8 +107,19 @@ static void ask_look(struct coherence *self) {
     self->look_asked_us = monotonic_us();
 }
 
+/* The other connections may lead to an old master, which still shows what it had: none of them is used for what is asked from now
+ * on. All go at once: later, nobody may be able to say where the store is. The one on which it hears is no older than the loss. */
+static void leave_old_links(struct coherence *self) {
+    unsigned moves = store_shift(self->backend->store);
+    if (self->session.moves + 1 == moves) /* else the store was found elsewhere meanwhile */
+        self->session.moves = moves;
+    loader_let_go(self->backend->loader);
+    doubts_follow(&self->doubts);
+}
+
 static void lose(struct coherence *self) {
     count(&self->losses);
+    leave_old_links(self);
     self->phase = LOOKING;
     self->looks_back = false;
     begin_epoch(self, false);

@@ -94,6 +94,10 @@ static enum backend_status ask_versions(struct doubts *doubts, const struct slic
     return slow_log_end(backend, doubts->space, CALL_COMPARE, doubts->count, began_us, status);
 }
 
+void doubts_follow(struct doubts *doubts) {
+    session_open(&doubts->session, monotonic_us() + doubts->patience_us);
+}
+
 /* Memory holds a value that is not the row's, whose version is this one; 0: there is none. In one and the same store versions
  * only grow, except where somebody writes rows without one. Nothing can be lost that the store never had from here. */
 static void judge(struct doubts *doubts, const struct doubt *doubt, uint64_t version,

@@ -57,6 +57,9 @@ struct doubts {
 void doubts_init(struct doubts *doubts, struct tier_backend *backend, uint64_t patience_us);
 void doubts_free(struct doubts *doubts);
 
+/* The store may be elsewhere: it is asked there from now on. */
+void doubts_follow(struct doubts *doubts);
+
 /* The row of this key was changed. */
 void doubts_note(struct doubts *doubts, struct space *space, struct slice key);
 
