@@ -16,6 +16,7 @@ struct backend_node {
     char name[BACKEND_NODE_NAME]; /* its place, fit to be shown */
     unsigned slots;               /* of which it is the master; 0: of none any more */
     bool away;                    /* it did not serve when it was asked last */
+    bool heard;                   /* what is changed there is heard of (backend_type.changes) */
     uint64_t commands, errors, redirections;
     uint64_t exchanges, exchange_us, exchange_max_us; /* commands sent together, until all were answered */
 };
@@ -37,6 +38,9 @@ void backend_nodes_set(struct backend_nodes *nodes, const struct backend_node *m
 
 /* An exchange with a node: its counts are added, exchange_us is the time that it took. NULL: as above. */
 void backend_nodes_note(struct backend_nodes *nodes, const struct backend_node *exchange);
+
+/* Whether it is heard, from now on. NULL: as above. */
+void backend_nodes_hear(struct backend_nodes *nodes, const char *name, bool is_heard);
 
 void backend_nodes_read(struct backend_nodes *nodes, struct backend_nodes_copy *ret_copy);
 

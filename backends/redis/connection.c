@@ -2,6 +2,7 @@
 /* Connections: opened, closed, and asked for what is of the whole database. */
 #include "backends/failure.h"
 #include "backends/redis/cluster.h"
+#include "backends/redis/watch.h"
 #include <assert.h>
 #include <stdlib.h>
 
@@ -16,6 +17,7 @@ void redis_close(struct backend_connection *base) {
     redis_unregister(connection);
     redis_disconnect(connection);
     redis_cluster_destroy(connection->cluster);
+    redis_hearing_destroy(connection->hearing);
     redis_forget_loaded(connection);
     arena_free(&connection->words);
     free(connection->kept);

@@ -21,7 +21,7 @@
  *     acknowledged.c  what a batch ends with: its number, and replicas that have it
  *     scan.c        the newest entries, with picks.c
  *     pages.c       all keys, page by page
- *     watch.c       what others change
+ *     watch.c       what others change; of a cluster with watch_cluster.c
  */
 #ifndef FOREBAY_BACKENDS_REDIS_INTERNAL_H
 #define FOREBAY_BACKENDS_REDIS_INTERNAL_H
@@ -69,6 +69,8 @@ struct redis_link {
     char run[REDIS_RUN_MAX + 1]; /* of the server that is connected, as it calls it; else of the link */
 };
 
+struct redis_hearing; /* watch_cluster.c */
+
 /* Of a link of a watcher. */
 struct redis_watch {
     bool subscribed;    /* over the link that is open */
@@ -114,6 +116,7 @@ struct redis_connection {
     uint64_t batch_number;         /* of the batch in hand (acknowledged.c) */
 
     struct redis_watch watch;
+    struct redis_hearing *hearing; /* of a cluster; NULL: not begun */
 
     redisReply **kept; /* answers of the last load: its values point into them */
     size_t kept_count, kept_room;

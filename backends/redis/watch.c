@@ -16,6 +16,8 @@
  * it is asked as often as that, and what it has not confirmed is not proven, unless none of them answers.
  *
  * It is read with poll: a blocking read of hiredis that times out leaves a link that cannot be used again.
+ *
+ * Of a cluster each master is heard: watch_cluster.c.
  */
 #include "backends/redis/watch.h"
 #include "backends/failure.h"
@@ -277,5 +279,7 @@ enum backend_status redis_changes(struct backend_connection *base, unsigned wait
                                   struct backend_error *ret_error) {
     struct redis_connection *connection = redis_connection_of(base);
     assert(connection->role == BACKEND_WATCHER);
+    if (connection->cluster)
+        return redis_cluster_changes(connection, wait_ms, listener, ret_proven_us, ret_error);
     return hear_one(connection, wait_ms, listener, ret_proven_us, ret_error);
 }

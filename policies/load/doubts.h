@@ -7,7 +7,7 @@
  *       |                   |--a newer one--> forgotten
  *       |                   |--none, or an older one--> asked again once the writer has looked whether the store has lost what
  *       |                   |                           it had, and has written it again (doubts_are_sure)
- *       |                   `--no answer--> asked again
+ *       |                   `--no answer, for it or for all--> asked again
  *       `--being written, or a commit may be on its way into memory--> looked at again after the writer's pass
  *
  * A server hears of its own changes, too. Asking keeps them from costing hits.

@@ -210,6 +210,10 @@ static uint64_t node_up(const struct backend_node *node) {
     return !node->away;
 }
 
+static uint64_t node_heard(const struct backend_node *node) {
+    return node->heard;
+}
+
 static uint64_t node_slots(const struct backend_node *node) {
     return node->slots;
 }
@@ -248,6 +252,7 @@ static void write_nodes(struct metric_page *page, const void *measures, of_node 
         write_nodes(page, measures, name);                                                                   \
     }
 WRITE_NODES(node_up)
+WRITE_NODES(node_heard)
 WRITE_NODES(node_slots)
 WRITE_NODES(node_commands)
 WRITE_NODES(node_errors)
@@ -375,6 +380,7 @@ static const struct metric metrics[] = {
     {"forebay_backend_confirmed_rows_total", METRIC_COUNTER, "", "Recovered entries that were written early, as a client asked for them", BACKEND(confirmed_rows)},
     {"forebay_backend_superseded_unexplained_total", METRIC_COUNTER, "", "Changes that gave way to newer rows which this node should have made and has not", BACKEND(superseded)},
     {"forebay_backend_node_up", METRIC_GAUGE, "", "Whether the node of a cluster served when it was asked last", METRIC_OF_BACKEND, .write = write_node_up},
+    {"forebay_backend_node_heard", METRIC_GAUGE, "", "Whether changes at the node of a cluster are heard of (coherent)", METRIC_OF_COHERENT, .write = write_node_heard},
     {"forebay_backend_node_slots", METRIC_GAUGE, "", "Slots of which the node is the master", METRIC_OF_BACKEND, .write = write_node_slots},
     {"forebay_backend_node_commands_total", METRIC_COUNTER, "", "Commands that were sent to the node", METRIC_OF_BACKEND, .write = write_node_commands},
     {"forebay_backend_node_errors_total", METRIC_COUNTER, "", "Errors that the node answered, and links to it that were lost", METRIC_OF_BACKEND, .write = write_node_errors},

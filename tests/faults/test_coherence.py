@@ -175,8 +175,8 @@ def kill_watchers(redis):
 
 
 def test_a_watcher_that_is_cut_off(redis, pair):
-    server, _ = pair()
-    client, beside = server.client(), redis.connect()
+    servers = pair()
+    client, beside = servers[0].client(), redis.connect()
     for round_number in range(5):
         value = b"%d" % round_number
         beside.set("row:1", value)
@@ -184,8 +184,9 @@ def test_a_watcher_that_is_cut_off(redis, pair):
         assert kill_watchers(redis) == 2
         beside.set("row:1", b"after " + value)
         expect(client, "row:1", b"after " + value)
-        eventually(lambda: int(stats(server)["coherent_reconnects"]) == round_number + 1)
-        eventually(lambda: believes(server))
+        for server in servers:
+            eventually(lambda server=server: int(stats(server)["coherent_reconnects"]) == round_number + 1)
+            eventually(lambda server=server: believes(server))
 
 
 def test_a_store_that_stops(redis, pair):
