@@ -3,6 +3,7 @@
 master that has come, and after one that was replaced by its replica. Their own writes, and rows that move, cost no hits."""
 
 import contextlib
+import random
 
 import pytest
 from cluster import Cluster
@@ -191,6 +192,29 @@ def test_a_slot_that_nobody_has_for_a_while(field):
         eventually(lambda client=client: client.ask(key) == ("miss", None))
 
 
+@pytest.mark.threads
+def test_random_writes_through_both_while_slots_move(field):
+    """To another master and back, half-way for a while; and watchers are cut off."""
+    model, dice, cluster = Model("wt:r", 40), random.Random(7), field.cluster
+    background = [Background(model.write, field.servers, seed) for seed in (0, 1)]
+    background += [Background(model.read, server) for server in field.servers]
+    with contextlib.ExitStack() as stack:
+        for thread in background:
+            stack.enter_context(thread)
+        for _ in range(share(6)):
+            source, target = dice.sample(cluster.masters, 2)
+            slots = cluster.slots_with([f"{model.prefix}{key}" for key in range(len(model.written))], source)[:4]
+            cluster.begin_move(slots, source, target)
+            model.go_on(dice.randrange(200))
+            cluster.end_move(slots, source, target)
+            model.go_on(dice.randrange(200))
+            dice.choice(cluster.masters).ask("CLIENT", "KILL", "TYPE", "pubsub")
+    for server in field.servers:
+        for key, written in enumerate(model.written):
+            if written[-1][1]:
+                expect(server.client(), f"{model.prefix}{key}", b"%d" % written[-1][1])
+
+
 # ---- Masters that are replaced ----
 
 def await_successor(cluster, old):
@@ -245,13 +269,19 @@ def test_a_master_that_is_replaced(tmp_path):
 
 # ---- What is told ----
 
+# As docs/backends.md has them.
+RIGHTS = ("script|load evalsha get set del exists hget hset hmget hdel hexists hgetall expire pexpireat pexpiretime persist scan info "
+          "select time client|id client|tracking subscribe ping cluster|slots cluster|nodes asking cluster|shards").split()
+
+
 def test_a_right_that_is_missing_at_one_master(field, tmp_path, serve):
     """Told, with the place and what is missing, and right all the same: reads go to the store."""
     cluster = field.cluster
     strict = cluster.masters[1]
     for node in cluster.masters:
-        rights = ["-cluster|shards"] if node is strict else []
-        node.ask("ACL", "SETUSER", "ann", "on", ">secret", "~*", "&*", "+@all", *rights)
+        rights = RIGHTS[:-1] if node is strict else RIGHTS
+        node.ask("ACL", "SETUSER", "ann", "on", ">secret", "~*", "resetchannels", "&__redis__:invalidate",
+                 *("+" + right for right in rights))
     server = serve(Config(*SPACES, backends=[backend(cluster.uri_of(*cluster.masters, login="ann:secret@"))], node=3),
                    folder=tmp_path / "node3")
     client = server.client()

@@ -50,6 +50,10 @@ class Model:
         with self.lock:
             return sum(map(len, self.written))
 
+    def go_on(self, changes):
+        enough = self.count() + changes
+        eventually(lambda: self.count() >= enough)
+
     def newest_before(self, key, moment):
         with self.lock:
             return max((number for when, number in self.written[key] if when <= moment), default=0)
