@@ -150,6 +150,18 @@ static void tell_map(const struct redis_connection *connection) {
     free(masters);
 }
 
+/* What a guard slot held once, its next master has to have as well (guard.c): a replica that is promoted may lack it. */
+static void pass_guards_on(const struct redis_cluster *cluster, struct redis_node *const *next) {
+    for (size_t i = 0; i < cluster->node_count; i++) {
+        const struct redis_node *node = cluster->nodes[i];
+        unsigned owner = node->known_version ? cluster->next.owner[node->guard_slot] : REDIS_NOBODY;
+        if (owner == REDIS_NOBODY || next[owner]->known_version)
+            continue;
+        next[owner]->guard_slot = node->guard_slot;
+        next[owner]->known_version = node->known_version;
+    }
+}
+
 /* The nodes in the order of the map, with what was known of them. False: out of memory; the old map stays. */
 static bool take_map(struct redis_connection *connection) {
     struct redis_cluster *cluster = connection->cluster;
@@ -160,6 +172,7 @@ static bool take_map(struct redis_connection *connection) {
         if (!nodes[i])
             return false;
     }
+    pass_guards_on(cluster, nodes);
     for (size_t i = 0; i < next->master_count; i++)
         cluster->nodes[redis_cluster_find(cluster, nodes[i])] = NULL;
     for (size_t i = 0; i < cluster->node_count; i++)
